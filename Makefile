@@ -1,0 +1,43 @@
+# Every target makes its own virtual environment first, with the newest usable Python that pyproject.toml names.
+# Another one: make test PYTHON=python3.11
+SHELL := /bin/sh
+PYTHON ?=
+export PYTHON
+ARGS ?=
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-all check format bench test-deps clean
+
+help:
+	@echo "make demo       see it work: an embedded server, two clients and a hop that breaks WebSockets"
+	@echo "make test       the tests that need nothing but Python       (ARGS='-k word' passes options to pytest)"
+	@echo "make test-all   all tests; needs what make test-deps installs"
+	@echo "make check      format, lint, types, import contracts"
+	@echo "make bench      the benchmark of docs/benchmarks.md"
+	@echo "make test-deps  install servers, a browser and Node packages for the larger tests (starts none of them)"
+	@echo "make clean      remove environments, caches and build results"
+
+demo:
+	@venv=$$(sh .ci/env) && exec "$$venv/bin/python" -m wsinspect demo --headless --seconds 5 $(ARGS)
+
+test:
+	@venv=$$(sh .ci/env test) && exec "$$venv/bin/python" -m pytest -q -m "not lab" $(ARGS)
+
+test-all:
+	@venv=$$(sh .ci/env test) && exec "$$venv/bin/python" -m pytest -q $(ARGS)
+
+check:
+	@venv=$$(sh .ci/env test lint) && bin="$$venv/bin" && \
+	"$$bin/ruff" format --check . && "$$bin/ruff" check . && "$$bin/mypy" && "$$bin/lint-imports"
+
+format:
+	@venv=$$(sh .ci/env test lint) && "$$venv/bin/ruff" check --fix-only -q . ; "$$venv/bin/ruff" format .
+
+bench:
+	@venv=$$(sh .ci/env test) && exec "$$venv/bin/python" -m tests.benchmarks $(ARGS)
+
+test-deps:
+	@sh .ci/test-deps
+
+clean:
+	rm -rf .venv .venv-* build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis tests/node/node_modules
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
