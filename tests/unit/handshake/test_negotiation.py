@@ -1,0 +1,130 @@
+"""What an opening handshake agreed on, and which rules it broke."""
+
+from __future__ import annotations
+
+import pytest
+
+from wsinspect.handshake.heads import RawHead
+from wsinspect.handshake.negotiation import (
+    DeflateParams,
+    Extension,
+    accept_key,
+    is_valid_key,
+    negotiate,
+    parse_extensions,
+)
+
+KEY, ACCEPT = b"dGhlIHNhbXBsZSBub25jZQ==", b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo="  # RFC 6455 §1.3
+
+
+def request(
+    *extra: bytes, upgrade: bytes = b"Upgrade: websocket", key: bytes = KEY, method: bytes = b"GET"
+) -> RawHead:
+    lines = [method + b" / HTTP/1.1", b"Host: x", upgrade, b"Connection: keep-alive, Upgrade"]
+    lines += [b"Sec-WebSocket-Key: " + key, b"Sec-WebSocket-Version: 13", *extra, b"", b""]
+    return RawHead.parse(b"\r\n".join(lines))
+
+
+def response(*extra: bytes, status: bytes = b"101", accept: bytes = ACCEPT) -> RawHead:
+    lines = [b"HTTP/1.1 " + status, b"Upgrade: websocket", b"Connection: Upgrade"]
+    return RawHead.parse(b"\r\n".join([*lines, b"Sec-WebSocket-Accept: " + accept, *extra, b"", b""]))
+
+
+def test_accept_key_answers_the_key_of_the_rfc() -> None:
+    assert accept_key(KEY) == ACCEPT
+
+
+@pytest.mark.parametrize(("key", "valid"), [(KEY, True), (b"abc", False), (b"YWJj", False), (b"", False)])
+def test_key_is_sixteen_bytes_in_base64(key: bytes, valid: bool) -> None:
+    assert is_valid_key(key) is valid
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (b"permessage-deflate", [Extension("permessage-deflate")]),
+        (b"Foo; A=1;b", [Extension("foo", (("a", "1"), ("b", None)))]),
+        (b'foo; a="x;y, \\"z"', [Extension("foo", (("a", 'x;y, "z'),))]),
+        (b"a, , b", [Extension("a"), Extension("b")]),
+        (b"; x", [Extension("x")]),
+        (b'foo; a="', [Extension("foo", (("a", '"'),))]),
+        (b"", []),
+    ],
+)
+def test_extensions_are_read(value: bytes, expected: list[Extension]) -> None:
+    assert parse_extensions(value) == expected
+
+
+def test_extensions_of_several_fields_are_one_list() -> None:
+    assert [one.name for one in parse_extensions([b"a", b"b, c"])] == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (b"permessage-deflate", DeflateParams()),
+        (b"permessage-deflate; server_max_window_bits=8", DeflateParams(server_max_window_bits=8)),
+        (b'permessage-deflate; client_max_window_bits="12"', DeflateParams(client_max_window_bits=12)),
+        (b"permessage-deflate; client_max_window_bits", DeflateParams()),
+        (b"permessage-deflate; server_max_window_bits=16", DeflateParams()),
+        (b"permessage-deflate; server_max_window_bits=08", DeflateParams()),
+        (
+            b"permessage-deflate; server_no_context_takeover; client_no_context_takeover",
+            DeflateParams(server_no_context_takeover=True, client_no_context_takeover=True),
+        ),
+    ],
+)
+def test_deflate_parameters_are_read(value: bytes, expected: DeflateParams) -> None:
+    assert DeflateParams.from_extension(parse_extensions(value)[0]) == expected
+
+
+def test_negotiation_of_a_plain_handshake() -> None:
+    found = negotiate(
+        request(b"Sec-WebSocket-Protocol: b, a", b"Sec-WebSocket-Extensions: permessage-deflate, x-foo"),
+        response(b"Sec-WebSocket-Protocol: a", b"Sec-WebSocket-Extensions: permessage-deflate"),
+    )
+    assert found.status == 101
+    assert found.subprotocols_offered == ("b", "a")
+    assert found.subprotocol == "a"
+    assert [one.name for one in found.extensions_offered] == ["permessage-deflate", "x-foo"]
+    assert found.extensions == (Extension("permessage-deflate"),)
+    assert found.deflate == DeflateParams()
+    assert found.are_extensions_known
+    assert found.problems == ()
+
+
+def test_unknown_extension_is_said() -> None:
+    found = negotiate(
+        request(b"Sec-WebSocket-Extensions: x-foo"), response(b"Sec-WebSocket-Extensions: x-foo")
+    )
+    assert not found.are_extensions_known
+    assert found.deflate is None
+    assert found.problems == ()
+
+
+@pytest.mark.parametrize(
+    ("client", "server", "problems"),
+    [
+        (request(method=b"POST"), response(), ("method",)),
+        (request(upgrade=b"Upgrade: h2c"), response(), ("request-upgrade",)),
+        (request(key=b"abc"), response(accept=accept_key(b"abc")), ("key",)),
+        (request(), response(accept=b"x"), ("accept",)),
+        (request(b"Sec-WebSocket-Version: 8"), response(), ("version",)),
+        (request(), RawHead.parse(b"HTTP/1.1 101\r\n\r\n"), ("upgrade", "connection", "accept")),
+        (request(), response(b"Sec-WebSocket-Protocol: a"), ("subprotocol-not-offered",)),
+        (request(), response(b"Sec-WebSocket-Extensions: x-foo"), ("extension-not-offered",)),
+        (
+            request(b"Sec-WebSocket-Extensions: permessage-deflate"),
+            response(b"Sec-WebSocket-Extensions: permessage-deflate; server_max_window_bits"),
+            ("deflate-params",),
+        ),
+        (request(), response(status=b"403"), ()),
+        (request(), None, ()),
+        (None, response(), ()),
+        (None, None, ()),
+    ],
+)
+def test_broken_rules_are_named(
+    client: RawHead | None, server: RawHead | None, problems: tuple[str, ...]
+) -> None:
+    assert negotiate(client, server).problems == problems

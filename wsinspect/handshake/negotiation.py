@@ -1,0 +1,230 @@
+"""What an opening handshake offered and agreed: RFC 6455 §4 and, for permessage-deflate, RFC 7692 §7.
+
+Contract: any field value is read, none raises; each broken rule is a short stable code in
+`Negotiation.problems`. `DeflateParams` has the window sizes and takeovers that a decoder needs, whatever the peer
+wrote (quoted, bare and illegal values included).
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from wsinspect.handshake.heads import RawHead, split_list
+
+#: RFC 6455 §1.3: what the key, as sent, is concatenated with.
+GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+#: RFC 7692 §7.1.2: a base-2 logarithm between 8 and 15; 15 where the parameter is absent.
+MIN_WINDOW_BITS, MAX_WINDOW_BITS = 8, 15
+#: RFC 7692 §7.
+DEFLATE = "permessage-deflate"
+_DEFLATE_FLAGS = frozenset({"server_no_context_takeover", "client_no_context_takeover"})
+_DEFLATE_WINDOWS = frozenset({"server_max_window_bits", "client_max_window_bits"})
+_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_UNESCAPE = re.compile(rb"\\(.)", re.DOTALL)
+
+
+def accept_key(key: bytes) -> bytes:
+    """The Sec-WebSocket-Accept that answers a Sec-WebSocket-Key (RFC 6455 §4.2.2)."""
+    return base64.b64encode(hashlib.sha1(key + GUID, usedforsecurity=False).digest())
+
+
+def is_valid_key(key: bytes) -> bool:
+    """Whether a Sec-WebSocket-Key is 16 bytes in base64 (RFC 6455 §4.1)."""
+    try:
+        return len(base64.b64decode(key, validate=True)) == 16
+    except binascii.Error:
+        return False
+
+
+class Extension(NamedTuple):
+    """A member of Sec-WebSocket-Extensions: name in lower case, parameters in order, None without a value."""
+
+    name: str
+    params: tuple[tuple[str, str | None], ...] = ()
+
+    def __str__(self) -> str:
+        return "; ".join([self.name, *(_param(name, value) for name, value in self.params)])
+
+
+def parse_extensions(value: bytes | Iterable[bytes]) -> list[Extension]:
+    """The extensions of one field value or of several, in order (RFC 6455 §9.1)."""
+    values = [value] if isinstance(value, bytes) else value
+    return [_extension(element) for one in values for element in split_list(one)]
+
+
+@dataclass(frozen=True, slots=True)
+class DeflateParams:
+    """Accepted parameters of permessage-deflate (RFC 7692 §7.1).
+
+    Attributes:
+        server_no_context_takeover: the server compresses every message afresh.
+        client_no_context_takeover: the client compresses every message afresh.
+        server_max_window_bits: LZ77 window of what the server compresses, 8 to 15.
+        client_max_window_bits: LZ77 window of what the client compresses, 8 to 15.
+    """
+
+    server_no_context_takeover: bool = False
+    client_no_context_takeover: bool = False
+    server_max_window_bits: int = MAX_WINDOW_BITS
+    client_max_window_bits: int = MAX_WINDOW_BITS
+
+    @classmethod
+    def from_extension(cls, extension: Extension) -> DeflateParams:
+        """From a server's answer; a window that is absent or no number from 8 to 15 counts as 15."""
+        params = dict(extension.params)
+        return cls(
+            "server_no_context_takeover" in params,
+            "client_no_context_takeover" in params,
+            _window(params.get("server_max_window_bits")),
+            _window(params.get("client_max_window_bits")),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Negotiation:
+    """What one side of the proxy saw agreed.
+
+    Attributes:
+        status: the response's status; None while there is none.
+        subprotocols_offered: the client's list, in its order.
+        subprotocol: the server's choice.
+        extensions_offered: what the client offered.
+        extensions: what the server accepted.
+        deflate: permessage-deflate's parameters where it was accepted.
+        problems: codes of broken rules: `method`, `request-upgrade`, `request-connection`, `key`, `version`
+            (request), `upgrade`, `connection`, `accept`, `subprotocol-not-offered`,
+            `extension-not-offered`, `deflate-params` (101 response).
+    """
+
+    status: int | None = None
+    subprotocols_offered: tuple[str, ...] = ()
+    subprotocol: str | None = None
+    extensions_offered: tuple[Extension, ...] = ()
+    extensions: tuple[Extension, ...] = ()
+    deflate: DeflateParams | None = None
+    problems: tuple[str, ...] = ()
+
+    @property
+    def are_extensions_known(self) -> bool:
+        """Whether all accepted extensions are ones whose use of the RSV bits we know."""
+        return all(extension.name == DEFLATE for extension in self.extensions)
+
+
+def negotiate(request: RawHead | None, response: RawHead | None) -> Negotiation:
+    """What a request and its response agree on; either may be missing or be anything but a handshake."""
+    offered = tuple(parse_extensions(request.get_all("sec-websocket-extensions"))) if request else ()
+    subprotocols = _texts(request.elements("sec-websocket-protocol")) if request else ()
+    problems = _request_problems(request) if request else []
+    accepted: tuple[Extension, ...] = ()
+    subprotocol: str | None = None
+    if response and response.status == 101:
+        accepted = tuple(parse_extensions(response.get_all("sec-websocket-extensions")))
+        chosen = response.get("sec-websocket-protocol")
+        subprotocol = None if chosen is None else chosen.decode("latin-1")
+        problems += _response_problems(request, response)
+        problems += _choice_problems(request, subprotocols, subprotocol, offered, accepted)
+    deflate = next((extension for extension in accepted if extension.name == DEFLATE), None)
+    return Negotiation(
+        response.status if response else None,
+        subprotocols,
+        subprotocol,
+        offered,
+        accepted,
+        DeflateParams.from_extension(deflate) if deflate else None,
+        tuple(problems),
+    )
+
+
+def _request_problems(request: RawHead) -> list[str]:
+    """RFC 6455 §4.2.1: what a server needs to find in the request."""
+    checks = {
+        "method": request.method == b"GET",
+        "request-upgrade": "websocket" in request.tokens("upgrade"),
+        "request-connection": "upgrade" in request.tokens("connection"),
+        "key": [is_valid_key(key) for key in request.get_all("sec-websocket-key")] == [True],
+        "version": request.get_all("sec-websocket-version") == [b"13"],
+    }
+    return [code for code, is_met in checks.items() if not is_met]
+
+
+def _response_problems(request: RawHead | None, response: RawHead) -> list[str]:
+    """RFC 6455 §4.1: what makes a client fail the connection after a 101."""
+    key = request.get("sec-websocket-key") if request else None
+    checks = {
+        "upgrade": response.tokens("upgrade") == ["websocket"],
+        "connection": "upgrade" in response.tokens("connection"),
+        "accept": key is None or response.get("sec-websocket-accept") == accept_key(key),
+    }
+    return [code for code, is_met in checks.items() if not is_met]
+
+
+def _choice_problems(
+    request: RawHead | None,
+    subprotocols: tuple[str, ...],
+    subprotocol: str | None,
+    offered: tuple[Extension, ...],
+    accepted: tuple[Extension, ...],
+) -> list[str]:
+    problems = []
+    if request is not None and subprotocol is not None and subprotocol not in subprotocols:
+        problems.append("subprotocol-not-offered")
+    if request is not None and not {one.name for one in accepted} <= {one.name for one in offered}:
+        problems.append("extension-not-offered")
+    if any(one.name == DEFLATE and not _is_deflate_answer(one) for one in accepted):
+        problems.append("deflate-params")
+    return problems
+
+
+def _is_deflate_answer(extension: Extension) -> bool:
+    """RFC 7692 §7.1: known parameters, each once, flags without and windows with a value from 8 to 15."""
+    names = [name for name, _ in extension.params]
+    return len(set(names)) == len(names) and all(
+        value is None if name in _DEFLATE_FLAGS else name in _DEFLATE_WINDOWS and _bits(value) is not None
+        for name, value in extension.params
+    )
+
+
+def _bits(value: str | None) -> int | None:
+    if value is None or not re.fullmatch(r"[1-9][0-9]?", value):
+        return None
+    bits = int(value)
+    return bits if MIN_WINDOW_BITS <= bits <= MAX_WINDOW_BITS else None
+
+
+def _window(value: str | None) -> int:
+    return _bits(value) or MAX_WINDOW_BITS
+
+
+def _extension(element: bytes) -> Extension:
+    name, *params = split_list(element, b";") or [b""]
+    return Extension(name.decode("latin-1").lower(), tuple(map(_parse_param, params)))
+
+
+def _parse_param(param: bytes) -> tuple[str, str | None]:
+    name, equals, value = param.partition(b"=")
+    text = name.strip(b" \t").decode("latin-1").lower()
+    if not equals:
+        return text, None
+    value = value.strip(b" \t")
+    if len(value) >= 2 and value[:1] == value[-1:] == b'"':
+        value = _UNESCAPE.sub(rb"\1", value[1:-1])
+    return text, value.decode("latin-1")
+
+
+def _param(name: str, value: str | None) -> str:
+    if value is None:
+        return name
+    if _TOKEN.fullmatch(value):
+        return f"{name}={value}"
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+    return f'{name}="{escaped}"'
+
+
+def _texts(values: Iterable[bytes]) -> tuple[str, ...]:
+    return tuple(value.decode("latin-1") for value in values)
