@@ -1,8 +1,8 @@
 """What changed between two heads, line by line: what a proxy received against what it sent on.
 
 Contract: every line of both heads is in the result once, in reading order; two lines are the same only when
-their bytes are. Work grows linearly with the heads, which peers choose. `changed_fields` is the short form: what
-the proxy itself did.
+their bytes are. Work grows linearly with the heads, which peers choose. `changed_fields` is the short form:
+what the proxy itself did.
 """
 
 from __future__ import annotations
