@@ -1,0 +1,153 @@
+"""``python -m tests.benchmarks``: measure every installed peer, print the tables, write them where asked.
+
+Exit code 0: measured, whatever the goals say (``--check``: 1 when one is missed); 1: a frame was lost or
+wsinspect failed; 2: wrong usage.
+"""
+
+import argparse
+import datetime
+import json
+import os
+import platform
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tests.benchmarks import peers as peers_module
+from tests.benchmarks import tables
+from tests.benchmarks.measures import MEASURES, Place, Result, Sizes
+from tests.benchmarks.peers import Peer
+from tests.benchmarks.processes import BenchError, Child
+
+CORES = 2
+
+
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    """The options."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.benchmarks", description="Measure wsinspect beside its peers."
+    )
+    parser.add_argument("--rounds", type=int, default=5, help="interleaved rounds (5)")
+    parser.add_argument("--quick", action="store_true", help="a tenth of the frames")
+    parser.add_argument(
+        "--only",
+        action="append",
+        choices=list(MEASURES),
+        default=[],
+        help="only this measurement (repeatable)",
+    )
+    parser.add_argument(
+        "--peer", action="append", default=[], metavar="NAME", help="only this peer (repeatable)"
+    )
+    parser.add_argument(
+        "--dir", type=Path, help="where captures are written while measuring (about 6 GB free)"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write every round and the medians")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the page docs/benchmarks.md")
+    parser.add_argument("--check", action="store_true", help="exit 1 when a goal is missed")
+    return parser.parse_args(argv)
+
+
+def say(line: str) -> None:
+    """Narration."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def run(
+    chosen: list[Peer], measures: list[str], rounds: int, sizes: Sizes, folder: Path
+) -> tuple[tables.Rounds, list[str]]:
+    """All rounds; a peer that fails in a measurement is not asked again in it."""
+    results: tables.Rounds = {measure: {peer.name: [] for peer in chosen} for measure in measures}
+    failures: dict[tuple[str, str], str] = {}
+    target = Child([sys.executable, "-m", "tests.benchmarks.target"], folder, "target")
+    try:
+        place = Place(folder, int(target.wait_line(10, "port")["port"]))
+        for number in range(1, rounds + 1):
+            for measure in measures:
+                if measure == "memory" and number > 1:
+                    continue
+                for peer in chosen:
+                    if (peer.only and measure not in peer.only) or (peer.name, measure) in failures:
+                        continue
+                    try:
+                        result = MEASURES[measure](peer, place, sizes)
+                    except BenchError as error:
+                        failures[peer.name, measure] = str(error)
+                        say(f"round {number}  {measure:7} {peer.name}: {error}")
+                        continue
+                    if result:
+                        results[measure][peer.name].append(result)
+                        say(f"round {number}  {measure:7} {peer.name}: {brief(result)}")
+    finally:
+        for peer in chosen:
+            peer.stop()
+        target.stop(seconds=5)
+    return results, [f"{name}, {measure}: {error}" for (name, measure), error in failures.items()]
+
+
+def brief(result: Result) -> str:
+    """A result in one line of narration."""
+    return "  ".join(
+        f"{key}={value:,.2f}" if value < 100 else f"{key}={value:,.0f}" for key, value in result.items()
+    )
+
+
+def facts(rounds: int, chosen: list[Peer]) -> dict[str, Any]:
+    """The machine and the versions."""
+    model = platform.machine()
+    for line in Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []:
+        if line.startswith("model name"):
+            model = line.partition(":")[2].strip()
+            break
+    try:
+        system = platform.freedesktop_os_release()["PRETTY_NAME"]
+    except OSError:
+        system = platform.system()
+    return {
+        "date": datetime.date.today().isoformat(),
+        "machine": model,
+        "system": f"{system}, {platform.machine()}",
+        "python": platform.python_version(),
+        "cores": len(os.sched_getaffinity(0)),
+        "rounds": rounds,
+        "versions": {peer.name: peer.version for peer in chosen},
+    }
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure and report."""
+    args = parse(argv)
+    try:
+        chosen = peers_module.choose(args.peer)
+    except BenchError as error:
+        say(str(error))
+        return 2
+    for peer in chosen:
+        if peer.missing:
+            say(f"left out: {peer.name} ({peer.missing})")
+    chosen = [peer for peer in chosen if not peer.missing]
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:CORES])
+    with tempfile.TemporaryDirectory(prefix="wsinspect-bench-", dir=args.dir) as name:
+        sizes = Sizes.quick() if args.quick else Sizes()
+        rounds, failures = run(chosen, args.only or list(MEASURES), args.rounds, sizes, Path(name))
+    found = tables.medians(rounds)
+    about = facts(args.rounds, chosen)
+    print(tables.text(found, about["versions"]))
+    if args.json:
+        args.json.write_text(
+            json.dumps({"schema": 1, **about, "medians": found, "rounds": rounds}, indent=1) + "\n"
+        )
+    if args.markdown:
+        args.markdown.write_text(tables.markdown(found, about))
+    for failure in failures:
+        say(f"failed: {failure}")
+    results = tables.goals(found)
+    is_lost = any(not goal.is_met for goal in results if "missing" in goal.promise)
+    is_missed = args.check and not all(goal.is_met for goal in results)
+    return 1 if is_lost or is_missed or any(failure.startswith("wsinspect") for failure in failures) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

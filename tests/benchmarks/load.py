@@ -1,0 +1,168 @@
+"""The load client: one process, one WebSocket, one measurement; results are JSON objects, one a line.
+
+``burst PORT --payload N --frames N [--bursts N]`` sends prepared blocks with a blocking socket and waits for
+the server's answer after each burst; with more than one burst it waits for a line on standard input between
+them.
+``echo PORT --payload N --frames N`` measures round trips with an asyncio protocol, as an
+application's event loop would see them.
+"""
+
+import argparse
+import asyncio
+import json
+import socket
+import sys
+import time
+
+from tests.benchmarks import wsframes
+
+WARM_UP = 500
+
+
+def connect(port: int, path: str, timeout: float) -> socket.socket:
+    """A WebSocket after its opening handshake, as a socket."""
+    sock = socket.create_connection(("127.0.0.1", port), timeout=timeout)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.sendall(wsframes.request(path, f"127.0.0.1:{port}"))
+    head = b""
+    while not head.endswith(b"\r\n\r\n"):
+        byte = sock.recv(1)
+        if not byte:
+            break
+        head += byte
+    if not head.startswith(b"HTTP/1.1 101"):
+        raise SystemExit(f"no 101: {head[:80]!r}")
+    return sock
+
+
+def receive(sock: socket.socket, size: int) -> bytes:
+    """Exactly ``size`` bytes."""
+    data = b""
+    while len(data) < size:
+        chunk = sock.recv(size - len(data))
+        if not chunk:
+            raise SystemExit(f"the connection ended after {len(data)} of {size} bytes")
+        data += chunk
+    return data
+
+
+def finish(sock: socket.socket) -> None:
+    """The closing handshake, then the end of the connection."""
+    sock.sendall(wsframes.close_from_client())
+    while sock.recv(65536):
+        pass
+    sock.close()
+
+
+def burst(args: argparse.Namespace) -> None:
+    """Send all frames, wait for the answer, say how long it took."""
+    total = args.frames * wsframes.wire_size(args.payload)
+    sock = connect(args.port, f"/sink/{total}/{args.bursts}", args.timeout)
+    blocks = list(wsframes.frame_blocks(args.payload, args.frames))
+    for number in range(args.bursts):
+        if number:
+            sys.stdin.readline()
+        started_ns = time.time_ns()
+        start = time.perf_counter_ns()
+        for block in blocks:
+            sock.sendall(block)
+        if receive(sock, len(wsframes.DONE)) != wsframes.DONE:
+            raise SystemExit("the answer to the burst is not the one the server sent")
+        seconds = (time.perf_counter_ns() - start) / 1e9
+        print(json.dumps({"frames": args.frames, "seconds": seconds, "started_ns": started_ns}), flush=True)
+    if args.bursts > 1:
+        sys.stdin.readline()
+    finish(sock)
+
+
+class EchoClient(asyncio.Protocol):
+    """Sends the next frame when the last one came back."""
+
+    def __init__(self, sock: socket.socket, payload: int, frames: int) -> None:
+        self.sock = sock
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.lost = asyncio.Event()
+        self.times_ns: list[int] = []
+        self._frame = wsframes.client_frame(b"\xa5" * payload, b"\x11\x22\x33\x44")
+        self._answer = wsframes.server_frame(b"\xa5" * payload)
+        self._left = frames
+        self._held = b""
+        self._sent_ns = 0
+        self._transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin."""
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        self._send()
+
+    def _send(self) -> None:
+        if self._transport is not None:
+            self._sent_ns = time.perf_counter_ns()
+            self._transport.write(self._frame)
+
+    def data_received(self, data: bytes) -> None:
+        """Time an answer and send the next frame."""
+        now = time.perf_counter_ns()
+        self._held += data
+        if len(self._held) < len(self._answer) or self.done.done():
+            return
+        if self._held != self._answer:
+            self.done.set_exception(ValueError("the echo differs from what was sent"))
+            return
+        self._held = b""
+        self.times_ns.append(now - self._sent_ns)
+        self._left -= 1
+        if self._left:
+            self._send()
+        else:
+            self.done.set_result(None)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The server ended it: an error unless all was measured."""
+        self.lost.set()
+        if not self.done.done():
+            self.done.set_exception(ConnectionError(f"the connection ended: {exc}"))
+
+
+async def echo_asyncio(args: argparse.Namespace) -> list[int]:
+    """Round trips through an event loop."""
+    loop = asyncio.get_running_loop()
+    sock = connect(args.port, f"/echo/{args.payload}", args.timeout)
+    sock.setblocking(False)
+    transport, client = await loop.create_connection(
+        lambda: EchoClient(sock, args.payload, args.frames + WARM_UP), sock=sock
+    )
+    await asyncio.wait_for(client.done, args.timeout)
+    transport.write(wsframes.close_from_client())
+    await asyncio.wait_for(client.lost.wait(), args.timeout)
+    return client.times_ns[WARM_UP:]
+
+
+def echo(args: argparse.Namespace) -> None:
+    """Print p50 and p99 of the round trips in microseconds."""
+    times = sorted(asyncio.run(echo_asyncio(args)))
+    percentile = {f"p{part}_us": times[len(times) * part // 100] / 1000 for part in (50, 99)}
+    print(json.dumps({"frames": args.frames + WARM_UP, **percentile}), flush=True)
+
+
+def main() -> None:
+    """Run one measurement."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("measure", choices=["burst", "echo"])
+    parser.add_argument("port", type=int)
+    parser.add_argument("--payload", type=int, required=True)
+    parser.add_argument("--frames", type=int, required=True)
+    parser.add_argument("--bursts", type=int, default=1)
+    parser.add_argument("--timeout", type=float, default=120)
+    args = parser.parse_args()
+    if args.measure == "burst":
+        burst(args)
+    else:
+        echo(args)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,186 @@
+"""The four measurements, each of one peer in one round; a result is a flat mapping from metric to number.
+
+(a) ``small``: 64 B frames pipelined. (b) ``bulk``: 64 KiB frames. (c) ``echo``: round trips of one 64 B
+frame. (d) ``memory``: resident memory after a first and a second burst of 1 KiB frames on one connection.
+Where there is a capture, the time until the last frame's row can be read in it counts from the first byte
+sent, and the rows are counted: those of the burst, the server's answers, both CLOSE frames.
+"""
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.benchmarks.peers import Peer, Running
+from tests.benchmarks.processes import BenchError, Load, wait_for
+
+Result = dict[str, float]
+BUDGET_S = 3.0
+INDEX_WAIT_S = 180.0
+ALL_ROWS = "SELECT count(*) FROM frame"
+LAST_ROW = "SELECT max(id) FROM frame"
+BYTES = "SELECT sum(length(payload)) FROM frame"
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How much each measurement sends."""
+
+    small_frames: int = 1_000_000
+    bulk_frames: int = 32_768
+    echoes: int = 5_000
+    memory_frames: int = 1_000_000
+
+    @classmethod
+    def quick(cls) -> "Sizes":
+        """A tenth or less, for a look."""
+        return cls(100_000, 3_072, 2_000, 100_000)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a run keeps its files, and the port of its target."""
+
+    folder: Path
+    target: int
+
+
+def _bounded(peer: Peer, port: int, payload: int, frames: int) -> int:
+    """As many frames as a slow peer relays in a few seconds, by a trial."""
+    trial = min(frames, 2_000 if payload < 65_536 else 64)
+    if not peer.is_bounded or trial == frames:
+        return frames
+    load = Load("burst", port, payload=payload, frames=trial)
+    try:
+        seconds = load.result()["seconds"]
+    finally:
+        load.finish()
+    return max(trial, min(frames, int(trial / seconds * BUDGET_S)))
+
+
+def _wait_rows(running: Running, rows: int) -> float:
+    """The moment (monotonic) at which so many rows can be read."""
+
+    def probe() -> bool | None:
+        return True if (running.query(LAST_ROW) or 0) >= rows else None
+
+    try:
+        wait_for(f"{rows} rows", probe, seconds=INDEX_WAIT_S, alive=lambda: True, every=0.05)
+    except BenchError:
+        raise BenchError(
+            f"{running.query(ALL_ROWS)} of {rows} frames are in the capture after {INDEX_WAIT_S:g} s"
+        ) from None
+    return time.monotonic()
+
+
+def _burst(peer: Peer, place: Place, payload: int, frames: int) -> Result:
+    with peer.serve(place.folder, place.target) as running:
+        count = _bounded(peer, running.port, payload, frames)
+        load = Load("burst", running.port, payload=payload, frames=count)
+        try:
+            measured = load.result()
+            ended = time.monotonic()
+        finally:
+            load.finish()
+        seconds = float(measured["seconds"])
+        result = {"frames": count, "seconds": seconds, "frames_per_s": count / seconds}
+        result["mb_per_s"] = count * payload / seconds / 1e6
+        if running.capture is not None:
+            indexed = seconds + _wait_rows(running, count + 1) - ended
+            _wait_rows(running, count + 3)
+            rows = running.query(ALL_ROWS) or 0
+            result |= {
+                "indexed_s": indexed,
+                "indexed_per_s": count / indexed,
+                "indexed_ratio": indexed / seconds,
+            }
+            result |= {"lost": count + 3 - rows, "payload_bytes": running.query(BYTES) or 0}
+        return result
+
+
+def small(peer: Peer, place: Place, sizes: Sizes) -> Result:
+    """64 B frames pipelined."""
+    return _burst(peer, place, 64, sizes.small_frames)
+
+
+def bulk(peer: Peer, place: Place, sizes: Sizes) -> Result:
+    """64 KiB frames."""
+    result = _burst(peer, place, 65_536, sizes.bulk_frames)
+    if "payload_bytes" in result and not peer.only:
+        result["lost_bytes"] = result["frames"] * 65_536 + 8 - result["payload_bytes"]
+    return result
+
+
+def echo(peer: Peer, place: Place, sizes: Sizes) -> Result:
+    """Round trips of one 64 B frame."""
+    with peer.serve(place.folder, place.target) as running:
+        load = Load("echo", running.port, payload=64, frames=sizes.echoes)
+        try:
+            measured = load.result()
+        finally:
+            load.finish()
+        result = {"p50_us": measured["p50_us"], "p99_us": measured["p99_us"]}
+        if running.capture is not None:
+            rows = 2 * int(measured["frames"]) + 2
+            _wait_rows(running, rows)
+            result["lost"] = rows - (running.query(ALL_ROWS) or 0)
+        return result
+
+
+@contextlib.contextmanager
+def _peak(running: Running) -> Iterator[Callable[[], float]]:
+    """The largest memory seen, sampled ten times a second while the body runs."""
+    seen = [running.resident_mb() or 0.0]
+    over = threading.Event()
+
+    def sample() -> None:
+        while not over.wait(0.1):
+            seen.append(running.resident_mb() or 0.0)
+
+    thread = threading.Thread(target=sample)
+    thread.start()
+    try:
+        yield lambda: max(seen)
+    finally:
+        over.set()
+        thread.join()
+
+
+def memory(peer: Peer, place: Place, sizes: Sizes) -> Result:
+    """Resident memory before, after a burst of 1 KiB frames, after a second one, and at most."""
+    with peer.serve(place.folder, place.target) as running:
+        if running.pid is None:
+            return {}
+        count = _bounded(peer, running.port, 1024, sizes.memory_frames)
+        result: Result = {"frames": count, "before_mb": running.resident_mb() or 0.0}
+        load = Load("burst", running.port, payload=1024, frames=count, bursts=2)
+        try:
+            with _peak(running) as peak:
+                for number, name in enumerate(("first_mb", "second_mb"), 1):
+                    load.result()
+                    if running.capture is not None:
+                        _wait_rows(running, number * (count + 1))
+                    result[name] = running.resident_mb() or 0.0
+                    load.go_on()
+                result["peak_mb"] = peak()
+        except BenchError:
+            load.abandon()
+            raise
+        load.finish()
+        return result
+
+
+MEASURES: dict[str, Callable[[Peer, Place, Sizes], Result]] = {
+    "small": small,
+    "bulk": bulk,
+    "echo": echo,
+    "memory": memory,
+}
+TITLES = {
+    "small": "64 B frames pipelined",
+    "bulk": "64 KiB frames",
+    "echo": "Echo round trip, one 64 B frame",
+    "memory": "Resident memory, 1 KiB frames",
+}

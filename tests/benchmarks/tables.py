@@ -1,0 +1,261 @@
+"""Medians, ratios and goals of a run, as text for a terminal and as Markdown for ``docs/benchmarks.md``."""
+
+import statistics
+import string
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.benchmarks.measures import TITLES, Result
+
+Rounds = dict[str, dict[str, list[Result]]]
+Medians = dict[str, dict[str, Result]]
+PAGE = Path(__file__).with_name("page.md")
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: a metric, its heading, and how it is written."""
+
+    heading: str
+    metric: str
+    write: Callable[[float], str]
+
+
+def _count(value: float) -> str:
+    return f"{value:,.0f}"
+
+
+def _one(value: float) -> str:
+    return f"{value:.1f}"
+
+
+def _two(value: float) -> str:
+    return f"{value:.2f}"
+
+
+def _times(value: float) -> str:
+    return f"{value:.2f}x" if value < 10 else f"{value:,.0f}x"
+
+
+COLUMNS: dict[str, list[Column]] = {
+    "small": [
+        Column("frames", "frames", _count),
+        Column("frames/s", "frames_per_s", _count),
+        Column("of direct", "of_direct", _times),
+        Column("of mitmdump", "of_mitmdump", _times),
+        Column("indexed/s", "indexed_per_s", _count),
+        Column("lost", "lost", _count),
+    ],
+    "bulk": [
+        Column("frames", "frames", _count),
+        Column("MB/s", "mb_per_s", _count),
+        Column("of direct", "of_direct", _times),
+        Column("of mitmdump", "of_mitmdump", _times),
+        Column("burst s", "seconds", _two),
+        Column("all in capture s", "indexed_s", _two),
+        Column("of burst", "indexed_ratio", _times),
+        Column("lost", "lost", _count),
+    ],
+    "echo": [
+        Column("p50 us", "p50_us", _one),
+        Column("of direct", "of_direct", _times),
+        Column("of mitmdump", "of_mitmdump", _times),
+        Column("p99 us", "p99_us", _one),
+        Column("p99 of direct", "p99_of_direct", _times),
+        Column("lost", "lost", _count),
+    ],
+    "memory": [
+        Column("frames, twice", "frames", _count),
+        Column("before MB", "before_mb", _one),
+        Column("after the first MB", "first_mb", _one),
+        Column("after the second MB", "second_mb", _one),
+        Column("peak MB", "peak_mb", _one),
+    ],
+}
+COMPARED = {"small": "frames_per_s", "bulk": "mb_per_s", "echo": "p50_us"}
+
+
+def medians(rounds: Rounds) -> Medians:
+    """The median of each metric over the rounds (of losses the worst), and ratios to direct and mitmdump."""
+    found: Medians = {}
+    for measure, peers in rounds.items():
+        found[measure] = {peer: _median(results) for peer, results in peers.items() if results}
+        for name in ("direct", "mitmdump"):
+            base = found[measure].get(name, {})
+            for result in found[measure].values():
+                for metric, ratio in (
+                    (COMPARED.get(measure, ""), f"of_{name}"),
+                    ("p99_us", f"p99_of_{name}"),
+                ):
+                    if metric in result and metric in base:
+                        result[ratio] = result[metric] / base[metric]
+    return found
+
+
+def _median(results: list[Result]) -> Result:
+    keys = results[0].keys()
+    return {
+        key: max((each[key] for each in results), key=abs)
+        if key.startswith("lost")
+        else statistics.median(each[key] for each in results)
+        for key in keys
+    }
+
+
+@dataclass(frozen=True)
+class Goal:
+    """One sentence of what is promised, what was measured, and whether it holds."""
+
+    promise: str
+    measured: str
+    is_met: bool
+
+
+def goals(found: Medians) -> list[Goal]:
+    """The goals whose peers took part in this run."""
+    result: list[Goal] = []
+
+    def value(measure: str, peer: str, metric: str) -> float | None:
+        return found.get(measure, {}).get(peer, {}).get(metric)
+
+    def add(
+        promise: str,
+        measured: float | None,
+        limit: float | None,
+        write: Callable[[float], str],
+        *,
+        at_least: bool = False,
+    ) -> None:
+        if measured is not None and limit is not None:
+            is_met = measured >= limit if at_least else measured <= limit
+            result.append(Goal(promise, f"{write(measured)} (goal {write(limit)})", is_met))
+
+    ours = "wsinspect"
+    add(
+        "64 B: frames/s at least 100 times mitmdump's",
+        value("small", ours, "of_mitmdump"),
+        100,
+        _times,
+        at_least=True,
+    )
+    add(
+        "64 B: frames/s above mockttp's",
+        value("small", ours, "frames_per_s"),
+        value("small", "mockttp", "frames_per_s"),
+        _count,
+        at_least=True,
+    )
+    add(
+        "64 B: at least 100,000 frames/s indexed",
+        value("small", ours, "indexed_per_s"),
+        100_000,
+        _count,
+        at_least=True,
+    )
+    add(
+        "64 KiB: bytes/s at least 1.5 times mitmdump's",
+        value("bulk", ours, "of_mitmdump"),
+        1.5,
+        _times,
+        at_least=True,
+    )
+    add(
+        "64 KiB: all in the capture within 4 times the burst", value("bulk", ours, "indexed_ratio"), 4, _times
+    )
+    snaplen, mockttp = value("bulk", "wsinspect snaplen", "mb_per_s"), value("bulk", "mockttp", "mb_per_s")
+    add("64 KiB, --snaplen 4KiB: MB/s above mockttp's", snaplen, mockttp, _count, at_least=True)
+    add("echo: p50 at most 2.6 times direct's", value("echo", ours, "of_direct"), 2.6, _times)
+    add("echo: p50 at most 0.4 times mitmdump's", value("echo", ours, "of_mitmdump"), 0.4, _times)
+    p50, direct_p99 = value("echo", ours, "p50_us"), value("echo", "direct", "p99_us")
+    limit = None if p50 is None or direct_p99 is None else max(3 * p50, 1.5 * direct_p99)
+    add(
+        "echo: p99 us at most the larger of 3 times our p50 and 1.5 times direct's p99",
+        value("echo", ours, "p99_us"),
+        limit,
+        _one,
+    )
+    add("memory: MB of engine and recorder at most 200", value("memory", ours, "first_mb"), 200, _one)
+    first = value("memory", ours, "first_mb")
+    add(
+        "memory: MB after the second million as after the first (5 % allowed)",
+        value("memory", ours, "second_mb"),
+        first and first * 1.05,
+        _one,
+    )
+    for measure in ("small", "bulk", "echo"):
+        for peer in found.get(measure, {}):
+            for metric in ("lost", "lost_bytes"):
+                lost = value(measure, peer, metric)
+                if lost is not None:
+                    what = "bytes of payload" if metric == "lost_bytes" else "frames"
+                    result.append(
+                        Goal(
+                            f"{measure}, {peer}: no {what} missing in the capture",
+                            f"{lost:,.0f} missing",
+                            lost == 0,
+                        )
+                    )
+    return result
+
+
+def _rows(
+    measure: str, peers: dict[str, Result], versions: dict[str, str]
+) -> tuple[list[str], list[list[str]]]:
+    columns = [
+        column for column in COLUMNS[measure] if any(column.metric in result for result in peers.values())
+    ]
+    rows = []
+    for peer, result in peers.items():
+        cells = [column.write(result[column.metric]) if column.metric in result else "" for column in columns]
+        rows.append([f"{peer} {versions.get(peer, '')}".strip(), *cells])
+    return ["", *(column.heading for column in columns)], rows
+
+
+def text(found: Medians, versions: dict[str, str]) -> str:
+    """The tables for a terminal."""
+    lines: list[str] = []
+    for measure, peers in found.items():
+        if not any(peers.values()):
+            continue
+        head, rows = _rows(measure, {name: result for name, result in peers.items() if result}, versions)
+        widths = [max(len(row[index]) for row in [head, *rows]) for index in range(len(head))]
+        lines += ["", TITLES[measure]]
+        for row in [head, *rows]:
+            lines.append(
+                "  ".join(
+                    [
+                        row[0].ljust(widths[0]),
+                        *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)),
+                    ]
+                ).rstrip()
+            )
+    lines.append("")
+    lines += [
+        f"{'met   ' if goal.is_met else 'MISSED'}  {goal.promise}: {goal.measured}" for goal in goals(found)
+    ]
+    return "\n".join(lines)
+
+
+def _markdown_table(head: list[str], rows: list[list[str]], align: str) -> str:
+    lines = [f"| {' | '.join(head)} |", align, *(f"| {' | '.join(row)} |" for row in rows)]
+    return "\n".join(lines)
+
+
+def markdown(found: Medians, facts: dict[str, Any]) -> str:
+    """The page ``docs/benchmarks.md``: the template beside this file with its tables filled in."""
+    parts = []
+    for measure, peers in found.items():
+        head, rows = _rows(
+            measure, {name: result for name, result in peers.items() if result}, facts["versions"]
+        )
+        align = f"| --- |{' ---: |' * (len(head) - 1)}"
+        parts.append(f"\n## {TITLES[measure]}\n\n{_markdown_table(head, rows, align)}\n")
+    verdicts = [[goal.promise, goal.measured, "met" if goal.is_met else "missed"] for goal in goals(found)]
+    page = string.Template(PAGE.read_text(encoding="utf-8"))
+    return page.substitute(
+        facts,
+        tables="".join(parts),
+        goals=_markdown_table(["goal", "measured", ""], verdicts, "| --- | --- | --- |"),
+    )

@@ -1,0 +1,107 @@
+"""The server behind every peer: one process, asyncio with a reused buffer, nothing but counting and echoing.
+
+``/sink/BYTES/BURSTS``: reads BYTES of frames and answers with one frame, so often; then a CLOSE is
+answered. The bytes are counted, not parsed: a peer that relays every frame keeps their number, since all
+frames of a burst have one size.
+``/echo/PAYLOAD``: each masked frame of PAYLOAD bytes is unmasked and comes back as one frame.
+Prints ``{"port": N}`` when it listens and ends when its standard input ends.
+"""
+
+import asyncio
+import json
+import sys
+
+from tests.benchmarks import wsframes
+
+BUFFER = 1 << 18
+
+
+class Target(asyncio.BufferedProtocol):
+    """One connection: the head first, then what its path asks for."""
+
+    def __init__(self) -> None:
+        self._buffer = memoryview(bytearray(BUFFER))
+        self._held = b""
+        self._handle = self._head
+        self._transport: asyncio.Transport | None = None
+        self._total = self._left = self._bursts = self._payload = 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport."""
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """One buffer for ever: its bytes are used up before the next read."""
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Bytes came."""
+        self._handle(self._buffer[:nbytes])
+
+    def _head(self, data: memoryview) -> None:
+        self._held += data
+        head, found, rest = self._held.partition(b"\r\n\r\n")
+        if not found or self._transport is None:
+            return
+        _, mode, *numbers = head.split(b" ", 2)[1].decode().split("/")
+        values = [int(number) for number in numbers]
+        self._held = b""
+        if mode == "sink":
+            self._total, self._bursts = values
+            self._left = self._total
+            self._handle = self._sink
+        else:
+            self._payload = values[0]
+            self._handle = self._echo
+        self._transport.write(wsframes.response(head))
+        if rest:
+            self._handle(memoryview(rest))
+
+    def _sink(self, data: memoryview) -> None:
+        if self._transport is None:
+            return
+        if not self._bursts:
+            self._close()
+            return
+        self._left -= len(data)
+        if self._left > 0:
+            return
+        self._bursts -= 1
+        extra, self._left = -self._left, self._total
+        self._transport.write(wsframes.DONE)
+        if extra:
+            self._sink(data[len(data) - extra :])
+
+    def _echo(self, data: memoryview) -> None:
+        if self._transport is None:
+            return
+        held = self._held + data if self._held else bytes(data)
+        size = wsframes.wire_size(self._payload)
+        header = size - self._payload
+        while len(held) >= size and held[0] & 0x0F != wsframes.CLOSE:
+            payload = wsframes.xor(held[header:size], held[header - 4 : header])
+            self._transport.write(wsframes.server_frame(payload))
+            held = held[size:]
+        self._held = held
+        if held and held[0] & 0x0F == wsframes.CLOSE:
+            self._close()
+
+    def _close(self) -> None:
+        if self._transport is not None:
+            self._transport.write(wsframes.CLOSE_FROM_SERVER)
+            self._transport.close()
+            self._transport = None
+
+
+async def main() -> None:
+    """Listen on a free port until standard input ends."""
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(Target, "127.0.0.1", 0)
+    print(json.dumps({"port": server.sockets[0].getsockname()[1]}), flush=True)
+    await loop.run_in_executor(None, sys.stdin.buffer.read)
+    server.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

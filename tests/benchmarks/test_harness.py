@@ -1,0 +1,61 @@
+"""The benchmark itself: frames as the RFC has them, medians and goals, and one short run without a proxy."""
+
+import json
+import sys
+
+import pytest
+
+from tests.benchmarks import __main__ as bench
+from tests.benchmarks import tables, wsframes
+
+
+def test_client_frame_when_payload_is_the_rfcs_example():
+    # RFC 6455 §5.7: a single-frame masked text message "Hello"
+    frame = wsframes.client_frame(b"Hello", bytes.fromhex("37fa213d"), wsframes.TEXT)
+    assert frame == bytes.fromhex("818537fa213d7f9f4d5158")
+
+
+@pytest.mark.parametrize(
+    ("payload", "expected"), [(64, 70), (125, 131), (126, 134), (65_535, 65_543), (65_536, 65_550)]
+)
+def test_wire_size_when_the_length_field_grows(payload, expected):
+    assert wsframes.wire_size(payload) == expected
+    assert len(wsframes.client_frame(bytes(payload), b"\x01\x02\x03\x04")) == expected
+
+
+@pytest.mark.parametrize("frames", [1, 3, 4, 9])
+def test_frame_blocks_when_frames_do_not_fill_the_last_block(frames):
+    blocks = list(wsframes.frame_blocks(64, frames, block_bytes=4 * 70))
+    assert sum(len(block) for block in blocks) == frames * 70
+
+
+def test_response_when_the_key_is_the_rfcs_example():
+    # RFC 6455 §1.3
+    head = b"GET / HTTP/1.1\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="
+    assert b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n" in wsframes.response(head)
+
+
+def test_medians_when_one_round_lost_a_frame():
+    rounds = {"small": {"wsinspect": [{"frames_per_s": 1.0, "lost": 0}, {"frames_per_s": 3.0, "lost": 2}]}}
+    found = tables.medians(rounds)
+    assert found["small"]["wsinspect"] == {"frames_per_s": 2.0, "lost": 2}
+    assert [goal.is_met for goal in tables.goals(found) if "missing" in goal.promise] == [False]
+
+
+def test_goals_when_peers_are_missing():
+    assert tables.goals(tables.medians({"echo": {"direct": [{"p50_us": 50.0, "p99_us": 80.0}]}})) == []
+
+
+def test_run_when_there_is_no_proxy(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(bench, "CORES", sys.maxsize)
+    report, page = tmp_path / "bench.json", tmp_path / "bench.md"
+    options = ["--quick", "--rounds", "1", "--peer", "direct", "--json", str(report), "--markdown", str(page)]
+    assert bench.main(options) == 0
+    assert "Echo round trip" in capsys.readouterr().out
+    assert json.loads(report.read_text())["medians"]["small"]["direct"]["frames"] == 100_000
+    assert "| direct |" in page.read_text()
+
+
+def test_choose_when_the_peer_is_unknown(capsys):
+    assert bench.main(["--peer", "apache"]) == 2
+    assert "unknown peer apache" in capsys.readouterr().err
