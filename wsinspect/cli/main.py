@@ -1,0 +1,181 @@
+"""The `wsinspect` command: a group that imports a command when it is called, and the border for errors.
+
+Contract (exit codes): 0 fine, 1 the thing checked failed, 2 wrong usage or unreadable input, 3 a local reason,
+130 interrupted. Every error is one line on stderr, a bug of ours too: its traceback goes to a file that the line
+names. A reader that closes our stdout ends us quietly. What a command returns is its exit code; None is 0.
+"""
+
+from __future__ import annotations
+
+import importlib
+import io
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, NoReturn
+
+import click
+
+from wsinspect.errors import WsinspectError
+from wsinspect.text import escape
+
+PROGRAM = "wsinspect"
+EXIT_LOCAL, EXIT_INTERRUPTED = 3, 130
+
+
+class _Lazy(NamedTuple):
+    place: str
+    summary: str
+
+
+COMMANDS = {
+    "run": _Lazy("wsinspect.cli.run:run", "Start the proxy and record what passes."),
+    "demo": _Lazy("wsinspect.cli.demo:demo", "See it work on an embedded server, clients and a broken hop."),
+    "show": _Lazy("wsinspect.cli.show:show", "List the connections of a capture, or the frames of one."),
+    "ps": _Lazy("wsinspect.cli.ps:ps", "List running engines."),
+    "stop": _Lazy("wsinspect.cli.stop:stop", "End a running engine cleanly."),
+    "addons": _Lazy("wsinspect.cli.addons:addons", "Say where the scripts for stock mitmproxy lie."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are named in `COMMANDS`; `--help` imports none of them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The commands in the order in which one needs them."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command, imported now."""
+        lazy = COMMANDS.get(cmd_name)
+        if lazy is None:
+            return None
+        module, _, name = lazy.place.partition(":")
+        command: click.Command = getattr(importlib.import_module(module), name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The table of commands, from the summaries."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, lazy.summary) for name, lazy in COMMANDS.items()])
+
+
+def _print_version(ctx: click.Context, _param: click.Parameter, wanted: bool) -> None:
+    if not wanted or ctx.resilient_parsing:
+        return
+    from importlib.metadata import PackageNotFoundError, version
+
+    from wsinspect import __version__
+
+    try:
+        mitmproxy = version("mitmproxy")
+    except PackageNotFoundError:
+        mitmproxy = "missing"
+    python = ".".join(map(str, sys.version_info[:3]))
+    click.echo(f"{PROGRAM} {__version__} (mitmproxy {mitmproxy}, Python {python})")
+    ctx.exit()
+
+
+@click.group(
+    PROGRAM,
+    cls=LazyGroup,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog=f"\b\nExamples:\n  {PROGRAM} demo\n  {PROGRAM} run --reverse http://localhost:3000\n  {PROGRAM} show last",
+)
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_version,
+    help="Print the versions of wsinspect, mitmproxy and Python.",
+)
+@click.pass_context
+def cli(ctx: click.Context) -> None:
+    """See what really happens on a WebSocket: a proxy that does not change what it watches."""
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
+
+
+def main(args: Sequence[str] | None = None) -> NoReturn:
+    """The entry point: runs a command and leaves with its exit code."""
+    sys.exit(execute(lambda: cli.main(args, prog_name=PROGRAM, standalone_mode=False)))
+
+
+def execute(command: Callable[[], Any]) -> int:
+    """Runs `command` behind the border for errors.
+
+    Returns:
+        The exit code. Whatever went wrong has been said on stderr by then.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal without UTF-8 still shows the rest
+    try:
+        result = command()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _silence_stdout()
+        return 0
+    except click.Abort:
+        return EXIT_INTERRUPTED
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    except click.ClickException as error:
+        _complain(_usage_line(error))
+        return error.exit_code
+    except WsinspectError as error:
+        _complain(str(error))
+        return error.exit_code
+    except OSError as error:
+        if error.filename is None:
+            return _crash(error)
+        _complain(f"{os.fsdecode(error.filename)}: {error.strerror}")
+        return EXIT_LOCAL
+    except Exception as error:
+        return _crash(error)
+    return result if isinstance(result, int) else 0
+
+
+def _complain(line: str) -> None:
+    try:
+        click.echo(f"{PROGRAM}: {escape(' '.join(line.split()))}", err=True)
+    except OSError:
+        return  # stderr is gone too: the exit code has to do
+
+
+def _usage_line(error: click.ClickException) -> str:
+    message = error.format_message().rstrip(".")
+    if not isinstance(error, click.UsageError) or error.ctx is None:
+        return message
+    return f"{message[:1].lower()}{message[1:]} (see '{error.ctx.command_path} --help')"
+
+
+def _silence_stdout() -> None:
+    """Keeps the interpreter's own flush at exit from complaining about a closed pipe."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, sys.stdout.fileno())
+    os.close(null)
+
+
+def _crash(error: Exception) -> int:
+    """One line for a bug of ours, with the file that has the traceback."""
+    line = f"internal error: {type(error).__name__}: {error}"
+    try:
+        _complain(f"{line} (a bug; the details are in {_write_crash_log(error)})")
+    except (OSError, WsinspectError) as trouble:
+        _complain(f"{line} (a bug; its details could not be written: {trouble})")
+    return EXIT_LOCAL
+
+
+def _write_crash_log(error: Exception) -> Path:
+    from wsinspect.launch.paths import crash_log_path
+
+    path = crash_log_path()
+    text = f"{sys.argv}\n{''.join(traceback.format_exception(error))}"
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace") as file:
+        file.write(text)
+    return path

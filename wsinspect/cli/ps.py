@@ -1,0 +1,44 @@
+"""`wsinspect ps`: the engines that run."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import click
+
+from wsinspect.cli.options import Address, examples, json_option
+
+if TYPE_CHECKING:
+    from wsinspect.launch.engines import EngineInfo
+
+
+@click.command(epilog=examples("wsinspect ps", "wsinspect ps --json"))
+@json_option
+def ps(as_json: bool) -> None:
+    """List running engines: process id, listeners, capture."""
+    from wsinspect.cli.output import echo, echo_json, table
+    from wsinspect.launch.engines import list_engines
+
+    engines = list_engines()
+    if as_json:
+        echo_json({"engines": [asdict(info) for info in engines]})
+    elif not engines:
+        click.echo("no engine is running; start one with: wsinspect run", err=True)
+    else:
+        for line in table(["PID", "STARTED", "LISTENS ON", "CAPTURE"], map(_row, engines)):
+            echo(line)
+
+
+def _row(info: EngineInfo) -> list[str]:
+    from wsinspect.cli.output import date_time
+    from wsinspect.text import escape
+
+    listeners = ", ".join(_listener(one) for one in info.listeners) or "-"
+    return [str(info.pid), date_time(info.started_ns), escape(listeners), escape(info.capture or "-")]
+
+
+def _listener(listener: dict[str, object]) -> str:
+    address = Address(str(listener.get("host")), int(str(listener.get("port", 0))))
+    tap, mode = listener.get("tap"), listener.get("mode")
+    return f"{tap}={address} ({mode})" if tap else f"{address} ({mode})"
