@@ -1,10 +1,10 @@
 """Text that a peer or a file chose, made safe and measurable for a terminal.
 
 Contract: what `escape` and `escape_bytes` return has no character that a terminal acts on or that changes the
-order or the joining of others: control characters (C0, DEL, C1), line and paragraph separators, format characters
-(bidi controls, zero-width ones, tags), surrogates, private use and unassigned ones. C0 controls become their
-control pictures (`␛`, `␊`), the others their code point (`\\x9b`, `\\u202e`). Everything that is shown to a
-person and was not written by us goes through here, once.
+order or the joining of others: control characters (C0, DEL, C1), line and paragraph separators, format
+characters (bidi controls, zero-width ones, tags), surrogates, private use and unassigned ones. C0 controls
+become their control pictures (`␛`, `␊`), the others their code point (`\\x9b`, `\\u202e`). Everything that is
+shown to a person and was not written by us goes through here, once.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """The `wsinspect` command: a group that imports a command when it is called, and the border for errors.
 
-Contract (exit codes): 0 fine, 1 the thing checked failed, 2 wrong usage or unreadable input, 3 a local reason,
-130 interrupted. Every error is one line on stderr, a bug of ours too: its traceback goes to a file that the line
-names. A reader that closes our stdout ends us quietly. What a command returns is its exit code; None is 0.
+Contract (exit codes): 0 fine, 1 the thing checked failed, 2 wrong usage or unreadable input, 3 a local
+reason, 130 interrupted. Every error is one line on stderr, a bug of ours too: its traceback goes to a file that
+the line names. A reader that closes our stdout ends us quietly. What a command returns is its exit code; None
+is 0.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Any, NamedTuple, NoReturn
 
 import click
 
+from wsinspect.cli.options import examples
 from wsinspect.errors import WsinspectError
 from wsinspect.text import escape
 
@@ -83,7 +85,7 @@ def _print_version(ctx: click.Context, _param: click.Parameter, wanted: bool) ->
     cls=LazyGroup,
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog=f"\b\nExamples:\n  {PROGRAM} demo\n  {PROGRAM} run --reverse http://localhost:3000\n  {PROGRAM} show last",
+    epilog=examples("wsinspect demo", "wsinspect run --reverse http://localhost:3000", "wsinspect show last"),
 )
 @click.option(
     "--version",

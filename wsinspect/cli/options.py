@@ -150,7 +150,7 @@ def _port(text: str, whole: str) -> int:
 T = TypeVar("T")
 
 
-class Parsed(click.ParamType, Generic[T]):
+class Parsed(click.ParamType, Generic[T]):  # type: ignore[type-arg]  # generic as of click 8.2 only
     """A click type made of a parser that raises ValueError."""
 
     def __init__(self, name: str, parse: Callable[[str], T]) -> None:

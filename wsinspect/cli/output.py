@@ -1,7 +1,7 @@
 """How commands print: tables, JSON objects, colour, times.
 
-Contract: text given to a table is escaped already (`wsinspect.text`); JSON is ASCII, so that no terminal acts on
-what it shows. Only `Palette` writes escape sequences, and only where colour is on.
+Contract: text given to a table is escaped already (`wsinspect.text`); JSON is ASCII, so that no terminal acts
+on what it shows. Only `Palette` writes escape sequences, and only where colour is on.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from wsinspect.text import cell_width, pad
 SCHEMA = 1
 #: Columns assumed where stdout is no terminal: wide enough that nothing ordinary is cut.
 _PIPE_COLUMNS = 160
+_UNITS = ("KiB", "MiB", "GiB", "TiB")
 
 
 class Palette(NamedTuple):
@@ -103,12 +104,9 @@ def milliseconds(interval_ns: int) -> str:
 
 
 def byte_count(count: int) -> str:
-    """`61 B`, `8.2 KiB`, `31 MiB`."""
-    value = float(count)
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if value < 1024:
-            break
-        value /= 1024
-    else:
-        unit = "TiB"
-    return f"{count} B" if unit == "B" else f"{value:.3g} {unit}" if value < 1000 else f"{value:.0f} {unit}"
+    """`61 B`, `8.2 KiB`, `310 MiB`."""
+    if count < 1024:
+        return f"{count} B"
+    power = min((count.bit_length() - 1) // 10, len(_UNITS))
+    value = count / 1024**power
+    return f"{value:.{1 if value < 100 else 0}f} {_UNITS[power - 1]}"

@@ -1,7 +1,7 @@
 """The captures in the default place: which is the last, how many there are and how large.
 
-Contract: `last` is what the newest live engine writes, wherever that lies; without one the newest in the default
-place. Nothing is opened here.
+Contract: `last` is what the newest live engine writes, wherever that lies; without one the newest in the
+default place. Nothing is opened here.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _STAMPED = re.compile(r"(?P<stamp>[0-9]{8}-[0-9]{6})-[0-9]+\.db")
 class OldCaptures(NamedTuple):
     """What lies in the default place: how many captures, and their bytes with journals and WAL files."""
 
-    count: int
+    captures: int
     size_bytes: int
 
 

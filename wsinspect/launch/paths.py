@@ -1,7 +1,7 @@
 """Where files lie: the XDG base directories.
 
-Contract: directories of ours are made on demand and private (0700). A relative XDG path is ignored, as the XDG
-Base Directory Specification asks.
+Contract: directories of ours are made on demand and private (0700). A relative XDG path is ignored, as the
+XDG Base Directory Specification asks.
 """
 
 from __future__ import annotations

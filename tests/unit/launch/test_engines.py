@@ -35,6 +35,7 @@ def start(tmp_path):
         arguments = [sys.executable, "-c", ENGINE, str(tmp_path), str(started_ns), manner]
         process = subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         processes.append(process)
+        assert process.stdout is not None
         assert process.stdout.readline() == b"ready\n"
         return process
 
@@ -120,6 +121,6 @@ def test_stop_ends_an_engine_and_waits(tmp_path, start):
 
 def test_stop_says_when_an_engine_does_not_end(tmp_path, start):
     process = start(manner="stubborn")
-    with pytest.raises(LocalError, match="did not end within 0.05 s"):
+    with pytest.raises(LocalError, match=r"did not end within 0\.05 s"):
         engines.stop_engine(engines.choose_engine(None, tmp_path), 0.05, tmp_path)
     assert process.poll() is None
