@@ -1,9 +1,9 @@
 """The `wsinspect` command: a group that imports a command when it is called, and the border for errors.
 
 Contract (exit codes): 0 fine, 1 the thing checked failed, 2 wrong usage or unreadable input, 3 a local
-reason, 130 interrupted. Every error is one line on stderr, a bug of ours too: its traceback goes to a file that
-the line names. A reader that closes our stdout ends us quietly. What a command returns is its exit code; None
-is 0.
+reason, 130 interrupted. Every error is one line on stderr, a bug of ours too: its traceback goes to a file
+that the line names. A reader that closes our stdout ends us quietly. What a command returns is its exit code;
+None is 0.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What an opening handshake offered and agreed: RFC 6455 §4 and, for permessage-deflate, RFC 7692 §7.
 
 Contract: any field value is read, none raises; each broken rule is a short stable code in
-`Negotiation.problems`. `DeflateParams` has the window sizes and takeovers that a decoder needs, whatever the
+`Negotiation.problems`. `deflate_params` gives the window sizes and takeovers that a decoder needs, whatever the
 peer wrote (quoted, bare and illegal values included).
 """
 
@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from wsinspect.handshake.heads import RawHead, split_list
+from wsinspect.wire.deflate import DeflateParams
 
 #: RFC 6455 §1.3: what the key, as sent, is concatenated with.
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
@@ -58,32 +59,18 @@ def parse_extensions(value: bytes | Iterable[bytes]) -> list[Extension]:
     return [_extension(element) for one in values for element in split_list(one)]
 
 
-@dataclass(frozen=True, slots=True)
-class DeflateParams:
-    """Accepted parameters of permessage-deflate (RFC 7692 §7.1).
+def deflate_params(extension: Extension) -> DeflateParams:
+    """What a server's permessage-deflate answer means for a decoder (RFC 7692 §7.1).
 
-    Attributes:
-        server_no_context_takeover: the server compresses every message afresh.
-        client_no_context_takeover: the client compresses every message afresh.
-        server_max_window_bits: LZ77 window of what the server compresses, 8 to 15.
-        client_max_window_bits: LZ77 window of what the client compresses, 8 to 15.
+    A window that is absent or no number from 8 to 15 counts as 15.
     """
-
-    server_no_context_takeover: bool = False
-    client_no_context_takeover: bool = False
-    server_max_window_bits: int = MAX_WINDOW_BITS
-    client_max_window_bits: int = MAX_WINDOW_BITS
-
-    @classmethod
-    def from_extension(cls, extension: Extension) -> DeflateParams:
-        """From a server's answer; a window that is absent or no number from 8 to 15 counts as 15."""
-        params = dict(extension.params)
-        return cls(
-            "server_no_context_takeover" in params,
-            "client_no_context_takeover" in params,
-            _window(params.get("server_max_window_bits")),
-            _window(params.get("client_max_window_bits")),
-        )
+    params = dict(extension.params)
+    return DeflateParams(
+        server_no_context_takeover="server_no_context_takeover" in params,
+        client_no_context_takeover="client_no_context_takeover" in params,
+        server_max_window_bits=_window(params.get("server_max_window_bits")),
+        client_max_window_bits=_window(params.get("client_max_window_bits")),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +123,7 @@ def negotiate(request: RawHead | None, response: RawHead | None) -> Negotiation:
         subprotocol,
         offered,
         accepted,
-        DeflateParams.from_extension(deflate) if deflate else None,
+        deflate_params(deflate) if deflate else None,
         tuple(problems),
     )
 

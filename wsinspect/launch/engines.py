@@ -1,6 +1,6 @@
 """Run files: which engines live, told by a lock and not by a process id.
 
-Contract: an engine holds an exclusive `flock` on its run file from before the file is complete until it exits,
+Contract: an engine holds an exclusive `flock` on its run file from before it is complete until it exits,
 however it exits; a file without a lock is a dead engine's and is removed by whoever finds it. The file is one
 JSON object in a 0600 file named `<pid>.json`, rewritten in place because the lock belongs to the inode.
 """

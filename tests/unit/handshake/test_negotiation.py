@@ -6,13 +6,14 @@ import pytest
 
 from wsinspect.handshake.heads import RawHead
 from wsinspect.handshake.negotiation import (
-    DeflateParams,
     Extension,
     accept_key,
+    deflate_params,
     is_valid_key,
     negotiate,
     parse_extensions,
 )
+from wsinspect.wire.deflate import DeflateParams
 
 KEY, ACCEPT = b"dGhlIHNhbXBsZSBub25jZQ==", b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo="  # RFC 6455 §1.3
 
@@ -75,7 +76,7 @@ def test_extensions_of_several_fields_are_one_list() -> None:
     ],
 )
 def test_deflate_parameters_are_read(value: bytes, expected: DeflateParams) -> None:
-    assert DeflateParams.from_extension(parse_extensions(value)[0]) == expected
+    assert deflate_params(parse_extensions(value)[0]) == expected
 
 
 def test_negotiation_of_a_plain_handshake() -> None:
