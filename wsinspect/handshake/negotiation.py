@@ -1,8 +1,8 @@
 """What an opening handshake offered and agreed: RFC 6455 §4 and, for permessage-deflate, RFC 7692 §7.
 
 Contract: any field value is read, none raises; each broken rule is a short stable code in
-`Negotiation.problems`. `deflate_params` gives the window sizes and takeovers that a decoder needs, whatever the
-peer wrote (quoted, bare and illegal values included).
+`Negotiation.problems`. `deflate_params` gives the window sizes and takeovers that a decoder needs, whatever
+the peer wrote (quoted, bare and illegal values included).
 """
 
 from __future__ import annotations
