@@ -1,0 +1,204 @@
+"""permessage-deflate, the inflating half (RFC 7692 section 7), with a cap on what comes out.
+
+`Inflater` serves one direction. With context takeover all compressed messages are one DEFLATE stream, so a message whose
+output is beyond the cap is still inflated and its output thrown away; after broken data the stream is lost, and later
+compressed messages are not inflated. Its window can be taken out and put back (`window`, `zdict`), which is how a reader
+resumes in the middle of a connection.
+"""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+from typing import Final
+
+from wsinspect.wire.opcodes import Direction
+
+#: Beyond 64 MiB a message is not kept inflated; ws and websockets refuse 100 MiB and 1 MiB by default.
+INFLATE_CAP: Final = 64 * 1024 * 1024
+#: DEFLATE looks back this far at most (RFC 1951 section 2).
+WINDOW: Final = 32 * 1024
+
+#: "Append 4 octets of 0x00 0x00 0xff 0xff to the tail end of the payload of the message" (RFC 7692 section 7.2.2).
+_TAIL: Final = b"\x00\x00\xff\xff"
+_OUTPUT_PIECE: Final = 1024 * 1024
+_INPUT_PIECE: Final = 64 * 1024
+_RECENT_LIMIT: Final = 4 * WINDOW
+#: A block with BFINAL ends zlib's stream (RFC 7692 section 7.2.3.4 allows such blocks); a new one costs microseconds,
+#: and an attacker fits one into two bytes. No real compressor makes more than one a message.
+_FINAL_BLOCKS: Final = 1000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DeflateParams:
+    """The accepted parameters of permessage-deflate (RFC 7692 section 7.1)."""
+
+    client_no_context_takeover: bool = False
+    server_no_context_takeover: bool = False
+    client_max_window_bits: int = 15
+    server_max_window_bits: int = 15
+
+    def takeover(self, direction: Direction) -> bool:
+        """Whether the sender of `direction` goes on with the window of its message before."""
+        if direction is Direction.CLIENT_TO_SERVER:
+            return not self.client_no_context_takeover
+        return not self.server_no_context_takeover
+
+    def window_bits(self, direction: Direction) -> int:
+        """What to inflate `direction` with: 9 for 8, since zlib's deflate has always made windows of 9 when asked for 8."""
+        client = direction is Direction.CLIENT_TO_SERVER
+        bits = self.client_max_window_bits if client else self.server_max_window_bits
+        return min(max(bits, 9), 15)
+
+
+class Inflater:
+    """Inflates the compressed messages of one direction.
+
+    `begin`, `feed` for each piece, `finish`; or `whole` for a message that is there at once. `feed` returns what came
+    out, so that a caller can look at all of it even where it is not kept.
+
+    Attributes:
+        dead: why nothing more can be inflated ("" while all is well).
+        length: bytes that came out of the current message so far.
+        is_over: whether that is beyond the cap.
+        failed: whether the current message's data are broken.
+        stored_run: how many of the latest bytes are all in some message's `data`, counted up to the window's size.
+    """
+
+    __slots__ = (
+        "_before", "_bits", "_cap", "_final_blocks", "_keep", "_kept", "_parts", "_recent", "_recent_size",
+        "_takeover", "_zlib", "dead", "failed", "is_over", "length", "stored_run",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        *,
+        bits: int,
+        takeover: bool,
+        cap: int = INFLATE_CAP,
+        keep: int | None = None,
+        window: bytes = b"",
+    ) -> None:
+        self._bits = bits
+        self._takeover = takeover
+        self._cap = cap
+        self._keep = cap if keep is None else min(cap, keep)
+        self._recent: list[bytes] = [window[-WINDOW:]]
+        self._recent_size = len(self._recent[0])
+        self._before = b""
+        self.stored_run = WINDOW
+        self._zlib = self._new()
+        self._parts: list[bytes] = []
+        self._kept = 0
+        self._final_blocks = 0
+        self.dead = ""
+        self.failed = False
+        self.is_over = False
+        self.length = 0
+
+    def _new(self) -> zlib._Decompress:
+        window = self.window()
+        return zlib.decompressobj(-self._bits, zdict=window) if window else zlib.decompressobj(-self._bits)
+
+    def window(self) -> bytes:
+        """The last 32 KiB that came out; what a resumed reader needs."""
+        if len(self._recent) > 1:
+            self._recent = [b"".join(self._recent)[-WINDOW:]]
+            self._recent_size = len(self._recent[0])
+        return self._recent[0][-WINDOW:]
+
+    @property
+    def has_gap(self) -> bool:
+        """Whether the window holds bytes that no message's `data` has (cut, or beyond the cap)."""
+        return self._takeover and not self.dead and self.stored_run < WINDOW
+
+    def window_before(self) -> bytes:
+        """The window as it was before the current message; with `begin(mark=True)` only."""
+        return self._before
+
+    def begin(self, *, mark: bool = False) -> None:
+        """Start a message; `mark` where it may have to be inflated once more, after a restart in the middle of it."""
+        if mark and self.has_gap:
+            self._before = self.window()
+        self._parts = []
+        self._kept = self.length = self._final_blocks = 0
+        self.is_over = self.failed = False
+        if not self._takeover:
+            self._zlib = zlib.decompressobj(-self._bits)
+            self._recent = [b""]
+            self._recent_size = 0
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """Inflate a piece of the current message.
+
+        Returns:
+            What came out of it, in pieces of at most 1 MiB; empty once the data turned out broken.
+        """
+        out: list[bytes] = []
+        if self.failed or self.dead:
+            return out
+        try:
+            for start in range(0, len(data), _INPUT_PIECE):
+                self._inflate(data[start : start + _INPUT_PIECE], out)
+        except zlib.error:
+            self.failed = True
+        return out
+
+    def _inflate(self, data: bytes, out: list[bytes]) -> None:
+        while True:
+            piece = self._zlib.decompress(data, _OUTPUT_PIECE)
+            if piece:
+                out.append(piece)
+                self._note(piece)
+            if self._zlib.eof:
+                data = self._zlib.unused_data
+                self._final_blocks += 1
+                if self._final_blocks > _FINAL_BLOCKS:
+                    raise zlib.error("too many final blocks")
+                self._zlib = self._new()
+                if not data:
+                    return
+                continue
+            data = self._zlib.unconsumed_tail
+            if not data and len(piece) < _OUTPUT_PIECE:
+                return
+
+    def _note(self, piece: bytes) -> None:
+        self.length += len(piece)
+        self._recent.append(piece)
+        self._recent_size += len(piece)
+        if self._recent_size > _RECENT_LIMIT:
+            self.window()
+        if self.length > self._cap:
+            self.is_over = True
+            self._parts = []
+        elif self._kept < self._keep:
+            self._parts.append(piece[: self._keep - self._kept])
+            self._kept += len(self._parts[-1])
+
+    def finish(self) -> tuple[list[bytes], bytes | None]:
+        """End the message.
+
+        Returns:
+            What came out at last, and the message's data (cut at `keep`); None beyond the cap or where data are broken.
+        """
+        last = self.feed(_TAIL)
+        if self.failed or self.dead:
+            self.stored_run = 0
+            if self._takeover:
+                self.dead = self.dead or "inflate-failed"
+            return last, None
+        if self._kept == self.length:
+            self.stored_run = min(WINDOW, self.stored_run + self.length)
+        else:
+            self.stored_run = 0
+        data = None if self.is_over else b"".join(self._parts)
+        self._parts = []
+        return last, data
+
+    def abandon(self) -> None:
+        """The current message will never end: its data stop in the middle of a block."""
+        self._parts = []
+        self.stored_run = 0
+        if self._takeover:
+            self.dead = self.dead or "interrupted"
