@@ -1,0 +1,132 @@
+"""`wsinspect run`: the proxy."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from wsinspect.cli.options import ADDRESS, SIZE, TAP, TARGET, Address, TapSpec, Target, examples
+
+if TYPE_CHECKING:
+    from wsinspect.proxy.taps import Tap
+
+DEFAULT_LISTEN = Address("127.0.0.1", 8080)
+
+
+@click.command(
+    epilog=examples(
+        "wsinspect run --reverse http://localhost:3000",
+        "wsinspect run --listen 0 --headless --json",
+        "wsinspect run --tap edge=8081=http://127.0.0.1:80 --tap origin=3001=http://127.0.0.1:3000",
+    )
+)
+@click.option("--listen", "-l", type=ADDRESS, help="Where to listen; 127.0.0.1:8080 by default, port 0 for any.")
+@click.option("--reverse", type=TARGET, help="Stand in front of one server instead of being a regular proxy.")
+@click.option("--tap", "taps", type=TAP, multiple=True, help="NAME=[HOST:]PORT=URL: a named reverse listener.")
+@click.option("--host", type=click.Choice(["keep", "rewrite"]), help="The Host header that the server sees.")
+@click.option("--capture", type=click.Path(path_type=Path), help="The file to record to; a new one by default.")
+@click.option("--append", is_flag=True, help="Go on writing a capture that exists.")
+@click.option("--snaplen", type=SIZE, help="Keep only the first bytes of each payload, as 4KiB.")
+@click.option("--headless", is_flag=True, help="Print a line an event; end with SIGINT or SIGTERM.")
+@click.option("--json", "as_json", is_flag=True, help="Print the events as JSON, one a line.")
+@click.option("--frames", is_flag=True, help="Print a line a frame, too.")
+@click.option("--insecure", is_flag=True, help="Accept any certificate of a server.")
+@click.option("--ca-dir", type=click.Path(path_type=Path), help="Where the certificate authority lies.")
+@click.option("--set", "settings", multiple=True, metavar="OPTION=VALUE", help="One of mitmproxy's own options.")
+@click.option("--verbose", "-v", is_flag=True, help="mitmproxy's log on stderr.")
+def run(
+    listen: Address | None,
+    reverse: Target | None,
+    taps: tuple[TapSpec, ...],
+    host: str | None,
+    capture: Path | None,
+    append: bool,
+    snaplen: int | None,
+    headless: bool,
+    as_json: bool,
+    frames: bool,
+    insecure: bool,
+    ca_dir: Path | None,
+    settings: tuple[str, ...],
+    verbose: bool,
+) -> int:
+    """Start the proxy between a WebSocket client and its server.
+
+    Point a browser at it (a regular proxy on 127.0.0.1:8080), or put it in front of one server with --reverse.
+    """
+    from wsinspect.launch.paths import ca_dir as default_ca_dir
+    from wsinspect.launch.paths import new_capture_path
+    from wsinspect.proxy.engine import EngineOptions, quiet_logging, run_engine
+    from wsinspect.proxy.recording import Narration
+
+    if append and capture is None:
+        raise click.UsageError("--append needs --capture FILE")
+    quiet_logging(verbose)
+    engine_options = EngineOptions(
+        taps=make_taps(listen, reverse, taps, host),
+        capture=(capture or new_capture_path()).absolute(),
+        ca_dir=(ca_dir or default_ca_dir()).absolute(),
+        append=append,
+        snaplen=snaplen,
+        insecure=insecure,
+        settings=settings,
+        narration=Narration("json" if as_json else "human", frames),
+        on_ready=lambda facts: _say_ready(facts, as_json),
+        warn=_warn,
+    )
+    return run_engine(engine_options)
+
+
+def make_taps(
+    listen: Address | None, reverse: Target | None, specs: tuple[TapSpec, ...], policy: str | None
+) -> list[Tap]:
+    """The taps that the options ask for: `--tap`s alone, or one more where `--reverse` or `--listen` says so."""
+    from wsinspect.proxy.taps import Tap
+
+    taps = []
+    if reverse is not None:
+        host, port = listen or DEFAULT_LISTEN
+        taps.append(Tap.reverse(str(reverse), name="reverse", host=host, port=port, policy=policy))
+    elif listen is not None or not specs:
+        host, port = listen or DEFAULT_LISTEN
+        taps.append(Tap("regular", host=host, port=port))
+    for spec in specs:
+        if any(spec.name == tap.name for tap in taps):
+            raise click.UsageError(f"two taps are called {spec.name!r}; give each its own name")
+        host, port = spec.listen
+        taps.append(Tap.reverse(str(spec.target), name=spec.name, host=host, port=port, policy=policy, is_named=True))
+    return taps
+
+
+def _say_ready(facts: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        from wsinspect.proxy.engine import ready_line
+
+        _print(ready_line(facts, time.time_ns()))
+    else:
+        for listener in facts["listeners"]:
+            _print(f"listening on {Address(listener['host'], listener['port'])}  {listener['tap']}  {listener['mode']}")
+        _print(f"recording to {facts['capture']}")
+    for listener in facts["listeners"]:
+        if not _is_loopback(listener["host"]):
+            _warn(f"port {listener['port']} listens on {listener['host']}: other machines can use this proxy")
+
+
+def _is_loopback(host: str) -> bool:
+    return host in ("localhost", "::1") or host.startswith("127.")
+
+
+def _print(line: str) -> None:
+    """stdout is data; a reader that has gone away does not stop the proxy."""
+    try:
+        print(line, flush=True)
+    except (BrokenPipeError, OSError) as error:
+        _warn(f"stdout: {error}")
+
+
+def _warn(line: str) -> None:
+    print(f"wsinspect: {line}", file=sys.stderr, flush=True)

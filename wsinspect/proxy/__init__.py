@@ -1,0 +1,11 @@
+"""The engine: mitmproxy's listeners with our relay in place of its WebSocket layer.
+
+This package is the only one that imports mitmproxy. Its parts, from the wire upwards:
+
+- `seams`: the few named places where mitmproxy is changed, each with a start-up self-check;
+- `link`: one WebSocket's two transports, how each ended, and how an end is passed on;
+- `relay`: the sans-I/O layer that hands bytes from one side to the other;
+- `splice`: the short cut between the two transports while nothing needs the layer;
+- `attempts`: the opening handshake as both sides saw it;
+- `engine`: options, listeners, journal and recorder of one running proxy.
+"""

@@ -1,0 +1,294 @@
+"""The opening handshake as both sides saw it, and where each WebSocket is recorded.
+
+`AttemptLog` is a mitmproxy addon. It recognises opening handshakes among all requests, gives each a number, hands heads
+and facts to a `Sink` (the journal, or a log), and lets every other request and response stream through. `Attempt` is
+one of them from its first head to its end; it is also the `link.Stream` that the relay writes to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from mitmproxy import connection, http, tls
+from mitmproxy.net.http import http1
+from mitmproxy.proxy import server_hooks
+from mitmproxy.proxy.context import Context
+
+from wsinspect.proxy import facts
+from wsinspect.proxy.link import SocketLink
+from wsinspect.proxy.seams.http1 import wire_head
+from wsinspect.proxy.seams.transport import Wire
+from wsinspect.proxy.seams.websocket import relay_upgrade
+from wsinspect.proxy.taps import Tap, Taps
+
+#: How much of a refused attempt's body is kept.
+BODY_BYTES = 64 * 1024
+#: HEAD record parts (capture/journal_format.py).
+REQUEST_IN, REQUEST_OUT, RESPONSE_IN, RESPONSE_OUT, INFORMATIONAL = range(5)
+
+_METADATA = "wsinspect_attempt"
+
+
+class Sink(Protocol):
+    """What takes the records: `capture.journal.JournalWriter`, or an addon's own."""
+
+    def data(self, connection: int, direction: int, chunk: bytes, time_ns: int, sent_after_ns: int = 0) -> None: ...
+
+    def head(self, connection: int, part: int, raw: bytes, time_ns: int, sent_after_ns: int = 0) -> None: ...
+
+    def body(self, connection: int, chunk: bytes, time_ns: int) -> None: ...
+
+    def event(self, connection: int, obj: dict[str, Any], time_ns: int) -> None: ...
+
+    @property
+    def is_full(self) -> bool: ...
+
+
+class Attempt:
+    """One opening handshake and what follows it."""
+
+    def __init__(self, number: int, log: AttemptLog, tap: Tap | None) -> None:
+        self.number = number
+        self.tap = tap
+        self.log = log
+        self.now_ns = log.now_ns
+        self.link: SocketLink | None = None
+        self._sink = log.sink
+        self._sink_data = log.sink.data
+        self._body = bytearray()
+        self._is_body_written = False
+        self._is_over = False
+
+    # What the relay records (link.Stream)
+
+    def data(self, direction: int, chunk: bytes, time_ns: int, sent_after_ns: int) -> None:
+        self._sink_data(self.number, direction, chunk, time_ns, sent_after_ns)
+
+    def is_blocked(self) -> bool:
+        return self._sink.is_full
+
+    def when_unblocked(self, callback: Callable[[], None]) -> None:
+        self.log.when_unblocked(callback)
+
+    def opened(self) -> None:
+        self.event({"event": "open"})
+
+    def ended(self, side: str, how: str) -> None:
+        self.event({"event": "end", "side": side, "how": how})
+
+    def closed(self) -> None:
+        """Nothing more will be recorded for this attempt."""
+        if not self._is_over:
+            self._is_over = True
+            self.event({"event": "closed"})
+            self.log.open.pop(self.number, None)
+
+    # What the handshake records
+
+    def event(self, obj: dict[str, Any]) -> None:
+        self._sink.event(self.number, obj, self.now_ns())
+
+    def head(self, part: int, raw: bytes) -> None:
+        self._sink.head(self.number, part, raw, self.now_ns())
+
+    def keep_body(self, chunk: bytes) -> bytes:
+        """mitmproxy's stream function for a refusal: keeps the beginning, passes everything."""
+        room = BODY_BYTES - len(self._body)
+        if room > 0:
+            self._body += chunk[:room]
+            if not chunk or len(self._body) >= BODY_BYTES:
+                self.write_body()
+        return chunk
+
+    def write_body(self) -> None:
+        if self._body and not self._is_body_written:
+            self._is_body_written = True
+            self._sink.body(self.number, bytes(self._body), self.now_ns())
+
+    def watch_request(self, request: http.Request) -> None:
+        """Record the request's head now, and what is sent in its place later."""
+        head = wire_head(request)
+        self.head(REQUEST_IN, head.raw if head else http1.assemble_request_head(request))
+        if head:
+            head.watched = True
+            head.forwarded = lambda raw: self.head(REQUEST_OUT, raw)
+            head.informational = lambda raw: self.head(INFORMATIONAL, raw)
+            head.answered = lambda raw: self.head(RESPONSE_OUT, raw)
+            head.ended = lambda how: self.ended("client", how)
+
+    def watch_response(self, response: http.Response) -> None:
+        head = wire_head(response)
+        if head:
+            self.head(RESPONSE_IN, head.raw)
+            head.forwarded = lambda raw: self.head(RESPONSE_OUT, raw)
+
+
+def attempt_of(flow: http.HTTPFlow) -> Attempt | None:
+    attempt: Attempt | None = flow.metadata.get(_METADATA)
+    return attempt
+
+
+def is_opening_handshake(request: http.Request) -> bool:
+    """Whether a request asks for a WebSocket, or did before somebody took a header away (RFC 6455 section 4.1)."""
+    headers = request.headers
+    return "websocket" in headers.get("upgrade", "").lower() or "sec-websocket-key" in headers
+
+
+class AttemptLog:
+    """The mitmproxy addon of the engine.
+
+    Args:
+        sink: takes the records.
+        now_ns: the engine's clock.
+        taps: names of the listeners and their Host policies.
+        first_number: the first attempt's number.
+        wait_unblocked: registers a callback for when the sink takes records again.
+    """
+
+    def __init__(
+        self,
+        sink: Sink,
+        now_ns: Callable[[], int],
+        taps: Taps,
+        first_number: int = 1,
+        wait_unblocked: Callable[[Callable[[], None]], None] | None = None,
+        may_splice: bool = True,
+    ) -> None:
+        self.sink = sink
+        self.now_ns = now_ns
+        self.taps = taps
+        self.open: dict[int, Attempt] = {}
+        self.when_unblocked = wait_unblocked or (lambda callback: callback())
+        self._next = first_number
+        self._may_splice = may_splice
+        self._failures: dict[str, tuple[str, connection.Server]] = {}
+        self._verify_errors: dict[str, str] = {}
+
+    def make_link(self, context: Context, flow: http.HTTPFlow) -> SocketLink:
+        """The factory for `RelayLayer.make_link`."""
+        attempt = attempt_of(flow) or _Unrecorded(0, self, None)
+        attempt.link = SocketLink(context, attempt, may_splice=self._may_splice)
+        return attempt.link
+
+    # Connections
+
+    def client_connected(self, client: connection.Client) -> None:
+        Wire.of_client(client)
+
+    def client_disconnected(self, client: connection.Client) -> None:
+        self._failures.pop(client.id, None)
+
+    def server_connected(self, data: server_hooks.ServerConnectionHookData) -> None:
+        if wire := Wire.of_client(data.client):
+            wire.watch(data.server)
+
+    def server_disconnected(self, data: server_hooks.ServerConnectionHookData) -> None:
+        self._verify_errors.pop(data.server.id, None)
+        if wire := Wire.of_client(data.client):
+            wire.forget(data.server)
+
+    def server_connect_error(self, data: server_hooks.ServerConnectionHookData) -> None:
+        self._failures[data.client.id] = ("connect", data.server)
+
+    def tls_failed_server(self, data: tls.TlsData) -> None:
+        self._failures[data.context.client.id] = ("tls-server", data.context.server)
+
+    def tls_established_server(self, data: tls.TlsData) -> None:
+        if data.ssl_conn is not None:
+            error = facts.verify_error(data.ssl_conn)
+            if error:
+                self._verify_errors[data.conn.id] = error
+
+    def tls_failed_client(self, data: tls.TlsData) -> None:
+        client = data.context.client
+        tap = self.taps.of(client)
+        event = {
+            "event": "tls_failed",
+            "side": "client",
+            "tap": tap.name if tap else None,
+            "client": facts.address(client.peername),
+            "sni": client.sni,
+            "error": client.error,
+        }
+        self.sink.event(0, event, self.now_ns())
+
+    # Requests
+
+    def requestheaders(self, flow: http.HTTPFlow) -> None:
+        tap = self.taps.of(flow.client_conn)
+        if is_opening_handshake(flow.request):
+            attempt = Attempt(self._next, self, tap)
+            self._next += 1
+            self.open[attempt.number] = attempt
+            flow.metadata[_METADATA] = attempt
+            attempt.event(facts.attempt(flow, tap.name if tap else None))
+            attempt.watch_request(flow.request)
+        elif not flow.response:
+            flow.request.stream = True
+        if tap and tap.rewrites_host and tap.authority:
+            flow.request.host_header = tap.authority
+
+    def responseheaders(self, flow: http.HTTPFlow) -> None:
+        attempt = attempt_of(flow)
+        assert flow.response
+        is_upgrade = flow.response.status_code == 101
+        if not is_upgrade:
+            flow.response.stream = attempt.keep_body if attempt else True
+        if attempt:
+            attempt.watch_response(flow.response)
+            attempt.event(self._server_event(flow.server_conn))
+            if not is_upgrade:
+                attempt.event({"event": "refused", "status": flow.response.status_code})
+
+    def response(self, flow: http.HTTPFlow) -> None:
+        relay_upgrade(flow)
+        attempt = attempt_of(flow)
+        if attempt and not flow.websocket:
+            attempt.write_body()
+            attempt.closed()
+
+    def error(self, flow: http.HTTPFlow) -> None:
+        attempt = attempt_of(flow)
+        if attempt is None or attempt.number not in self.open:
+            return
+        error = flow.error.msg if flow.error else ""
+        where, server = self._failures.pop(flow.client_conn.id, (_where(flow, error), flow.server_conn))
+        attempt.event(self._server_event(server))
+        attempt.event({"event": "failed", "where": where, "error": error, "status": _answered(where)})
+        attempt.write_body()
+        attempt.closed()
+
+    def tcp_message(self, flow: Any) -> None:
+        """Raw TCP through a CONNECT is passed on, not collected."""
+        flow.messages.clear()
+
+    def _server_event(self, server: connection.Server) -> dict[str, Any]:
+        verify_error = self._verify_errors.get(server.id)
+        is_verified = server.tls_established and verify_error is None and not server.error
+        return facts.server(server, is_verified, verify_error)
+
+
+class _Unrecorded(Attempt):
+    """An upgrade that is no WebSocket's: relayed like one, recorded nowhere."""
+
+    def data(self, direction: int, chunk: bytes, time_ns: int, sent_after_ns: int) -> None:
+        return
+
+    def event(self, obj: dict[str, Any]) -> None:
+        return
+
+
+def _where(flow: http.HTTPFlow, error: str) -> str:
+    """On which part of the way an attempt died, when no connection error was seen."""
+    if error.startswith("Client disconnected"):
+        return "client"
+    return "response" if flow.response or error.startswith("server") else "request"
+
+
+def _answered(where: str) -> int | None:
+    """The status that the proxy itself gave to the client."""
+    return 502 if where in ("connect", "tls-server") else None
+
+
+__all__ = ["Attempt", "AttemptLog", "Sink", "attempt_of", "is_opening_handshake"]

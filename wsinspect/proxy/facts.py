@@ -1,0 +1,110 @@
+"""What mitmproxy knows of a connection, as the plain values that go into the journal.
+
+Pure functions from mitmproxy's objects to JSON-able dictionaries; times are epoch nanoseconds.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mitmproxy import certs, connection, http
+from mitmproxy.net.http import url
+from OpenSSL import SSL
+
+from wsinspect.proxy.clock import to_ns
+
+
+def address(value: Any) -> str | None:
+    """('::1', 80, 0, 0) -> '[::1]:80'."""
+    if not value:
+        return None
+    host, port = value[0], value[1]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def attempt(flow: http.HTTPFlow, tap: str | None) -> dict[str, Any]:
+    """The `attempt` event: who asks for what, as the client put it."""
+    client, request = flow.client_conn, flow.request
+    host, port = _named_host(request)
+    return {
+        "event": "attempt",
+        "tap": tap,
+        "client": address(client.peername),
+        "listener": address(client.sockname),
+        "scheme": "wss" if client.tls else "ws",
+        "host": host,
+        "port": port or (443 if client.tls else 80),
+        "path": request.path,
+        "http_version": request.http_version,
+        "tcp_ns": to_ns(client.timestamp_start),
+        "tls_ns": to_ns(client.timestamp_tls_setup),
+        "client_tls": tls(client),
+    }
+
+
+def _named_host(request: http.Request) -> tuple[str, int | None]:
+    """The host that the client names; the address it is sent to where it names none."""
+    try:
+        return url.parse_authority(request.host_header or "", check=True)
+    except ValueError:
+        return request.host, request.port
+
+
+def tls(conn: connection.Connection) -> dict[str, Any] | None:
+    """What was negotiated on one leg; None without TLS."""
+    if not conn.tls:
+        return None
+    return {
+        "version": conn.tls_version,
+        "cipher": conn.cipher,
+        "alpn_offered": [_text(offer) for offer in conn.alpn_offers],
+        "alpn": _text(conn.alpn),
+        "sni": conn.sni,
+    }
+
+
+def server(conn: connection.Server, is_verified: bool, verify_error: str | None) -> dict[str, Any]:
+    """The `server` event: the leg behind the proxy, as far as it came."""
+    facts = tls(conn)
+    if facts is not None:
+        facts["verified"] = is_verified
+        facts["verify_error"] = verify_error
+        chain = conn.certificate_list
+        facts["certificate"] = certificate(chain[0]) if chain else None
+    return {
+        "event": "server",
+        "address": address(conn.address),
+        "peer": address(conn.peername),
+        "sockname": address(conn.sockname),
+        "tcp_start_ns": to_ns(conn.timestamp_start),
+        "tcp_done_ns": to_ns(conn.timestamp_tcp_setup),
+        "tls_done_ns": to_ns(conn.timestamp_tls_setup),
+        "tls": facts,
+        "error": conn.error,
+    }
+
+
+def certificate(cert: certs.Cert) -> dict[str, Any]:
+    """The facts of a leaf certificate that explain why it is refused."""
+    return {
+        "subject": ", ".join(f"{key}={value}" for key, value in cert.subject),
+        "issuer": ", ".join(f"{key}={value}" for key, value in cert.issuer),
+        "sans": [str(getattr(name, "value", name)) for name in cert.altnames],
+        "not_before": cert.notbefore.isoformat(),
+        "not_after": cert.notafter.isoformat(),
+        "sha256": cert.fingerprint().hex(),
+    }
+
+
+def verify_error(ssl: SSL.Connection) -> str | None:
+    """Why OpenSSL would not trust the peer's chain (also where it was told not to care)."""
+    lib, ffi = SSL._lib, SSL._ffi  # type: ignore[attr-defined]
+    result = lib.SSL_get_verify_result(ssl._ssl)  # type: ignore[attr-defined]
+    if result == 0:
+        return None
+    text: str = ffi.string(lib.X509_verify_cert_error_string(result)).decode()
+    return text
+
+
+def _text(value: bytes | None) -> str | None:
+    return None if value is None else value.decode("ascii", "backslashreplace")

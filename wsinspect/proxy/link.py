@@ -1,0 +1,206 @@
+"""One open WebSocket between its two sockets: how each side ended, how that is passed on, and what is recorded.
+
+`SocketLink` is the `relay.Link` of a running proxy. It knows which TCP connection carries each side (an upstream
+proxy's, where it is tunnelled) and the TLS around it, and it takes the short cut (`splice`) whenever the layers
+have nothing to do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Protocol
+
+from mitmproxy.connection import Connection
+from mitmproxy.proxy import layer
+from mitmproxy.proxy.context import Context
+from mitmproxy.proxy.layers.tls import TLSLayer
+
+from wsinspect.proxy.seams import tls as tls_seam
+from wsinspect.proxy.seams.transport import Endpoint, Wire, tls_of
+from wsinspect.proxy.splice import Half, Splice
+from wsinspect.wire.opcodes import Direction
+
+
+class Stream(Protocol):
+    """Where one WebSocket is recorded (an `attempts.Attempt`)."""
+
+    def now_ns(self) -> int: ...
+
+    def opened(self) -> None: ...
+
+    def data(self, direction: int, chunk: bytes, time_ns: int, sent_after_ns: int) -> None: ...
+
+    def ended(self, side: str, how: str) -> None: ...
+
+    def closed(self) -> None: ...
+
+    def is_blocked(self) -> bool:
+        """The journal cannot take more for now: stop reading."""
+
+    def when_unblocked(self, callback: object) -> None: ...
+
+
+class Side:
+    """The client's or the server's half: its name, connection, socket and TLS."""
+
+    def __init__(self, name: str, context: Context, connection: Connection, wire: Wire) -> None:
+        self.name = name
+        self.connection = connection
+        self.carrier = wire.carrier(context, connection)
+        self.endpoint: Endpoint | None = wire.watch(self.carrier)
+        self.tls: list[TLSLayer] = tls_of(context, connection)
+        self.has_notified = False
+        for tls in self.tls:
+            tls_seam.report_every_end(tls)
+
+    @property
+    def is_direct(self) -> bool:
+        """Whether the splice can stand in for the layers of this side."""
+        return self.carrier == self.connection and len(self.tls) <= 1 and self.endpoint is not None
+
+    def is_quiet(self) -> bool:
+        """Nothing is under way between socket and layer: all that was read has been handled."""
+        endpoint = self.endpoint
+        if endpoint is None or endpoint.how or endpoint.transport.is_closing():
+            return False
+        reader = endpoint.reader
+        waiter = reader._waiter  # type: ignore[attr-defined]
+        return (
+            not reader._buffer  # type: ignore[attr-defined]
+            and waiter is not None
+            and not waiter.done()
+            and not reader.at_eof()
+            and reader.exception() is None
+        )
+
+
+class SocketLink:
+    """See the module docstring."""
+
+    def __init__(self, context: Context, stream: Stream, *, may_splice: bool = True) -> None:
+        self.context = context
+        self.stream = stream
+        self.wire = Wire.of(context)
+        self.client = Side("client", context, context.client, self.wire)
+        self.server = Side("server", context, context.server, self.wire)
+        self.now_ns = stream.now_ns
+        self.splice: Splice | None = None
+        self._may_splice = may_splice and self.client.is_direct and self.server.is_direct
+        self._is_scheduled = False
+        self._is_over = False
+        for side in (self.client, self.server):
+            if side.endpoint:
+                side.endpoint.on_late_reset = lambda side=side: self._late_reset(side)  # type: ignore[misc]
+
+    def opened(self) -> None:
+        self.stream.opened()
+        self._schedule_splice()
+
+    def record(self, direction: Direction, data: bytes, time_ns: int) -> None:
+        self.stream.data(direction, data, time_ns, self.now_ns() - time_ns)
+        self._schedule_splice()
+
+    def end_of(self, connection: Connection) -> str:
+        side = self._side(connection)
+        if not side.has_notified and any(tls_seam.has_close_notify(tls) for tls in side.tls[-1:]):
+            side.has_notified = True
+            return "close_notify"
+        return self.wire.end_of(side.carrier)
+
+    def leftover(self, connection: Connection) -> bytes:
+        side = self._side(connection)
+        data = side.endpoint.leftover() if side.endpoint else b""
+        for tls in side.tls:
+            data, _ = tls_seam.decrypt(tls.tls, data)
+        return data
+
+    def pass_on(self, ended: Connection, how: str) -> None:
+        if self._is_over:
+            return
+        side = self._side(ended)
+        other = self.server if side is self.client else self.client
+        self.stream.ended(side.name, how)
+        if how == "close_notify":
+            if other.tls:
+                self._notify(other)
+            else:
+                self.wire.half_close(other.carrier)
+        elif how == "fin":
+            if other.tls and not side.tls:
+                # A plain FIN is a proper end; a TLS peer is told so only by close_notify.
+                self._notify(other)
+            self.wire.half_close(other.carrier)
+        else:
+            self.wire.reset(other.carrier)
+            self.wire.close(side.carrier)
+
+    def finished(self) -> None:
+        if not self._is_over:
+            self._is_over = True
+            self.stream.closed()
+
+    def shut_down(self) -> None:
+        """The proxy itself ends: both sides get a FIN, recorded as the proxy's doing."""
+        if self._is_over:
+            return
+        self.use_layers()
+        self.stream.ended("proxy", "fin")
+        self.finished()
+        for side in (self.client, self.server):
+            self.wire.close(side.carrier)
+
+    def use_layers(self) -> None:
+        """Put mitmproxy's layers back between the sockets, at once."""
+        if self.splice:
+            self.splice.leave()
+            self.splice = None
+
+    def _side(self, connection: Connection) -> Side:
+        return self.client if connection == self.client.connection else self.server
+
+    def _notify(self, side: Side) -> None:
+        if side.endpoint and not side.endpoint.transport.is_closing():
+            tls_seam.send_close_notify(side.tls[-1], side.endpoint.transport.write)
+
+    def _late_reset(self, side: Side) -> None:
+        """A side that had sent FIN was reset: nothing reads it any more, so the layer will not be told."""
+        if self._is_over:
+            return
+        self.pass_on(side.connection, "rst")
+        self.finished()
+
+    def _schedule_splice(self) -> None:
+        if self._may_splice and self.splice is None and not self._is_scheduled and not self._is_over:
+            self._is_scheduled = True
+            asyncio.get_running_loop().call_soon(self._try_splice)
+
+    def _try_splice(self) -> None:
+        self._is_scheduled = False
+        if self._is_over or self.splice or not self._may_splice:
+            return
+        if not (self.client.is_quiet() and self.server.is_quiet() and _are_idle(self.context.layers)):
+            return
+        assert self.client.endpoint
+        assert self.server.endpoint
+        halves = (
+            Half(self.client.endpoint, self._ssl(self.client), Direction.CLIENT_TO_SERVER),
+            Half(self.server.endpoint, self._ssl(self.server), Direction.SERVER_TO_CLIENT),
+        )
+        self.splice = Splice(halves, self.stream, self._spliced_end)
+
+    def _ssl(self, side: Side) -> object | None:
+        return side.tls[0].tls if side.tls else None
+
+    def _spliced_end(self, half: Half) -> None:
+        """The splice met an end and has put the layers back; TLS's own end has to be shown to them."""
+        from mitmproxy.proxy import events
+
+        self.splice = None
+        self._may_splice = False
+        if half.has_tls_ended:
+            self.wire.event(events.DataReceived(half.endpoint.connection, b""))
+
+
+def _are_idle(layers: list[layer.Layer]) -> bool:
+    """No layer is paused in a hook or holds events back."""
+    return all(each._paused is None and not each._paused_event_queue for each in layers)

@@ -1,0 +1,69 @@
+"""Ports: free ones for port 0, the real ones once listening, and words for those that cannot be had."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import Sequence
+from typing import Any
+
+from wsinspect.errors import LocalError, UsageError
+from wsinspect.proxy.taps import Tap
+
+
+def choose_ports(taps: Sequence[Tap]) -> list[Tap]:
+    """Give every tap with port 0 a free port of its own.
+
+    mitmproxy refuses two modes on the same address, and port 0 twice is that to it.
+
+    Raises:
+        UsageError: two taps want the same address.
+        LocalError: a host cannot be listened on.
+    """
+    held: list[socket.socket] = []
+    chosen: list[Tap] = []
+    try:
+        for tap in taps:
+            if tap.port == 0:
+                held.append(_bind_any(tap))
+                tap = tap.with_port(held[-1].getsockname()[1])
+            if any((tap.host, tap.port) == (other.host, other.port) for other in chosen):
+                raise UsageError(f"two taps want to listen on {tap.host}:{tap.port}", hint="give each its own port")
+            chosen.append(tap)
+    finally:
+        for sock in held:
+            sock.close()
+    return chosen
+
+
+def _bind_any(tap: Tap) -> socket.socket:
+    family = socket.AF_INET6 if ":" in tap.host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.bind((tap.host, 0))
+    except OSError as error:
+        sock.close()
+        raise explain_listen_error(tap, error) from error
+    return sock
+
+
+def explain_listen_error(tap: Tap, error: Exception) -> LocalError:
+    """One line for why a tap cannot listen, and what to do."""
+    where = f"{tap.host}:{tap.port}"
+    code = error.errno if isinstance(error, OSError) else None
+    if code == errno.EADDRINUSE:
+        return LocalError(f"port {tap.port} is taken on {tap.host}", hint="choose another with --listen, or 0 for any")
+    if code in (errno.EACCES, errno.EPERM):
+        return LocalError(f"not allowed to listen on {where}", hint="use a port above 1023")
+    if code == errno.EADDRNOTAVAIL or isinstance(error, socket.gaierror):
+        return LocalError(f"{tap.host} is no address of this machine", hint="listen on 127.0.0.1 or 0.0.0.0")
+    return LocalError(f"cannot listen on {where}: {error}")
+
+
+def listener_facts(taps: Sequence[Tap], instances: Sequence[Any]) -> list[dict[str, Any]]:
+    """`listeners` of the `ready` event, with the ports that were really taken."""
+    facts = []
+    for tap, instance in zip(taps, instances, strict=True):
+        host, port = (instance.listen_addrs[0][:2]) if instance.listen_addrs else (tap.host, tap.port)
+        facts.append({"tap": tap.name, "mode": tap.mode, "host": host, "port": port})
+    return facts

@@ -1,0 +1,107 @@
+"""The layer between the two sides of an open WebSocket: bytes in, the same bytes out.
+
+Sans-I/O: it gets mitmproxy's events and yields its commands; what touches a socket or the journal is behind `Link`.
+
+Invariants (tests/playbook):
+- what is sent is the bytes object that was received, in the same turn, before it is recorded;
+- it decodes nothing and waits for nothing: fragments, control frames, violations and garbage are all just bytes;
+- an end is passed on as what it was: FIN as half-close, RST as RST, close_notify as close_notify; after a FIN the
+  other direction goes on until its own end.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import ClassVar, Protocol
+
+from mitmproxy import http
+from mitmproxy.connection import Connection
+from mitmproxy.proxy import commands, events, layer
+from mitmproxy.proxy.context import Context
+from mitmproxy.proxy.layers.websocket import WebsocketEndHook, WebsocketStartHook, WebSocketMessageInjected
+
+from wsinspect.wire.opcodes import Direction
+
+Commands = layer.CommandGenerator[None]
+
+
+class Link(Protocol):
+    """What the layer needs from outside: the clock, the journal, and the ends of the two sockets."""
+
+    def now_ns(self) -> int: ...
+
+    def opened(self) -> None:
+        """The relay is in place and the 101 has been written."""
+
+    def record(self, direction: Direction, data: bytes, time_ns: int) -> None:
+        """`data` arrived at `time_ns` and has been handed to the other side."""
+
+    def end_of(self, connection: Connection) -> str:
+        """How this side ended: "fin", "rst", "timeout", or "close_notify" (more is to come)."""
+
+    def leftover(self, connection: Connection) -> bytes:
+        """What arrived before a reset and was not delivered as data."""
+
+    def pass_on(self, ended: Connection, how: str) -> None:
+        """End the other side in the same way."""
+
+    def finished(self) -> None:
+        """Both directions are over."""
+
+
+class RelayLayer(layer.Layer):
+    """Takes the place of mitmproxy's WebsocketLayer (see seams/websocket.py)."""
+
+    make_link: ClassVar[Callable[[Context, http.HTTPFlow], Link]]
+
+    def __init__(self, context: Context, flow: http.HTTPFlow) -> None:
+        super().__init__(context)
+        self.flow = flow
+        self._ended: set[str] = set()
+
+    def _handle_event(self, event: events.Event) -> Commands:
+        self.link = type(self).make_link(self.context, self.flow)
+        yield WebsocketStartHook(self.flow)
+        self._handle_event = self.relay  # type: ignore[method-assign]
+        self.link.opened()
+
+    def relay(self, event: events.Event) -> Commands:
+        if isinstance(event, events.DataReceived):
+            yield from self._pass_data(event.connection, event.data)
+        elif isinstance(event, events.ConnectionClosed):
+            yield from self._pass_end(event.connection)
+        elif isinstance(event, WebSocketMessageInjected):
+            yield commands.Log("wsinspect relays bytes; inject.websocket is not available on this connection")
+
+    def over(self, _: events.Event) -> Commands:
+        """Both sides have ended; what still trickles in has nowhere to go."""
+        yield from ()
+
+    def _pass_data(self, source: Connection, data: bytes) -> Commands:
+        arrived_ns = self.link.now_ns()
+        if source == self.context.client:
+            yield commands.SendData(self.context.server, data)
+            self.link.record(Direction.CLIENT_TO_SERVER, data, arrived_ns)
+        else:
+            yield commands.SendData(self.context.client, data)
+            self.link.record(Direction.SERVER_TO_CLIENT, data, arrived_ns)
+
+    def _pass_end(self, source: Connection) -> Commands:
+        how = self.link.end_of(source)
+        if how in ("rst", "timeout") and (rest := self.link.leftover(source)):
+            yield from self._pass_data(source, rest)
+        self.link.pass_on(source, how)
+        if how != "close_notify":
+            self._ended.add(source.id)
+        if how in ("rst", "timeout") or len(self._ended) == 2:
+            yield from self._finish()
+
+    def _finish(self) -> Commands:
+        self._handle_event = self.over  # type: ignore[method-assign]
+        self.link.finished()
+        if self.flow.websocket is not None:
+            self.flow.websocket.timestamp_end = time.time()
+            self.flow.websocket.closed_by_client = self.context.client.id in self._ended
+        self.flow.live = False
+        yield WebsocketEndHook(self.flow)

@@ -1,0 +1,143 @@
+"""The start-up self-check: is this a mitmproxy that the seams know?
+
+Two questions, both answered before anything is patched: is the version in the range that was tested (see pyproject),
+and does every name, signature and source line that a seam leans on still exist? A wrong answer is a `LocalError` that
+names what is missing: a proxy that silently falls back to stock behaviour would falsify what it shows.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from wsinspect.errors import LocalError
+
+#: (from, before) pairs of the versions whose sources the seams were checked against.
+KNOWN_VERSIONS: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...] = (((11, 0, 2), (11, 1)), ((12, 2), (12, 3)))
+
+
+def parse_version(text: str) -> tuple[int, ...]:
+    """'12.2.3' -> (12, 2, 3); stops at the first part that is no number."""
+    parts: list[int] = []
+    for part in text.split("."):
+        if not part.isdigit():
+            break
+        parts.append(int(part))
+    return tuple(parts)
+
+
+def is_known_version(text: str) -> bool:
+    version = parse_version(text)
+    return any(low <= version < high for low, high in KNOWN_VERSIONS)
+
+
+def verify() -> None:
+    """Check version and names.
+
+    Raises:
+        LocalError: with the version, or with the first name that is not as expected.
+    """
+    from mitmproxy import version
+
+    if not is_known_version(version.VERSION):
+        raise LocalError(
+            f"mitmproxy {version.VERSION} is not one that the relay seams know",
+            hint="install mitmproxy 12.2 (Python 3.12 or newer) or 11.0.2 (Python 3.11)",
+        )
+    for what, check in _CHECKS:
+        try:
+            fine = check()
+        except (AttributeError, ImportError, TypeError, ValueError, OSError) as error:
+            raise _unknown(f"{what} ({error})") from error
+        if not fine:
+            raise _unknown(what)
+
+
+def _unknown(what: str) -> LocalError:
+    return LocalError(
+        f"mitmproxy has changed where the relay is attached: {what}",
+        hint="install a mitmproxy version that pyproject.toml names",
+    )
+
+
+def _source_has(function: Any, *needles: str) -> bool:
+    source = inspect.getsource(function)
+    return all(needle in source for needle in needles)
+
+
+def _layer_lookup() -> bool:
+    from mitmproxy.proxy.layers import http, websocket
+
+    return _source_has(http.HttpStream.flow_done, "websocket.WebsocketLayer(self.context, self.flow)") and (
+        http.websocket is websocket
+    )
+
+
+def _http1_lookup() -> bool:
+    from mitmproxy.proxy.layers import http
+
+    return _source_has(http.HttpLayer._handle_event, "Http1Server(self.context.fork())") and _source_has(
+        http.HttpClient._handle_event, "Http1Client(self.context)"
+    )
+
+
+def _http1_shape() -> bool:
+    from mitmproxy.proxy.layers.http import _http1
+
+    names = ("read_headers", "read_body", "wait", "make_pipe", "passthrough", "mark_done", "send")
+    return all(hasattr(_http1.Http1Server, name) and hasattr(_http1.Http1Client, name) for name in names)
+
+
+def _handler_shape() -> bool:
+    from mitmproxy.proxy import server
+
+    handler = server.ConnectionHandler
+    return (
+        list(inspect.signature(handler.close_connection).parameters) == ["self", "connection", "half_close"]
+        and list(inspect.signature(handler.drain_writers).parameters) == ["self"]
+        and _source_has(handler.handle_connection, "await self.drain_writers()", "reader.read(65535)")
+        and _source_has(server.TimeoutWatchdog.watch, "self.timeout")
+    )
+
+
+def _tls_shape() -> bool:
+    from mitmproxy.proxy import tunnel
+    from mitmproxy.proxy.layers import tls
+
+    return _source_has(tls.TLSLayer.receive_close, "RECEIVED_SHUTDOWN") and _source_has(
+        tunnel.TunnelLayer.receive_close, "ConnectionClosed(self.conn)"
+    )
+
+
+def _proxyserver_shape() -> bool:
+    from mitmproxy.addons.proxyserver import Proxyserver
+
+    return _source_has(Proxyserver.register_connection, "self.connections[connection_id] = handler")
+
+
+def _streams_shape() -> bool:
+    import asyncio
+
+    protocol = asyncio.StreamReaderProtocol
+    return all(hasattr(protocol, name) for name in ("_drain_helper", "pause_writing", "resume_writing")) and (
+        "_waiter" in asyncio.StreamReader(loop=_NoLoop()).__dict__  # type: ignore[arg-type]
+    )
+
+
+class _NoLoop:
+    """Enough of a loop to make a StreamReader outside of one."""
+
+    def get_debug(self) -> bool:
+        return False
+
+
+_CHECKS: tuple[tuple[str, Callable[[], bool]], ...] = (
+    ("HttpStream.flow_done looks up WebsocketLayer at call time", _layer_lookup),
+    ("HttpLayer looks up Http1Server and Http1Client at call time", _http1_lookup),
+    ("Http1Connection's states", _http1_shape),
+    ("ConnectionHandler's close_connection, drain_writers and read loop", _handler_shape),
+    ("TLSLayer.receive_close and TunnelLayer.receive_close", _tls_shape),
+    ("Proxyserver.connections", _proxyserver_shape),
+    ("asyncio's StreamReaderProtocol and StreamReader", _streams_shape),
+)

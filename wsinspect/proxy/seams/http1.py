@@ -1,0 +1,288 @@
+"""Seam: mitmproxy's HTTP/1 reader and writer (`layers.http.Http1Server` and `Http1Client`), as subclasses.
+
+Stock mitmproxy parses a head and writes a new one; it hangs on an informational response, eats line breaks at the
+start of an upgraded stream, frames upgraded bytes when the head said `chunked`, and takes a client's FIN during the
+handshake for a lost interest. Here instead:
+
+- every head is kept byte for byte (`wire_head`), and what leaves is the same bytes wherever no field was changed;
+- 1xx responses other than 101 are handed to an HTTP/1 client as they came (RFC 9110 section 15.2);
+- after a 101 nothing is stripped and nothing is framed;
+- for an opening handshake, a FIN or RST before the response is passed on instead of being answered.
+
+The names are looked up by mitmproxy as globals of `mitmproxy.proxy.layers.http` at call time; that is what
+`install_http1` rebinds.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from mitmproxy import http
+from mitmproxy.connection import ConnectionState
+from mitmproxy.net.http import http1, status_codes
+from mitmproxy.proxy import commands, events, layer
+from mitmproxy.proxy.layers import http as http_layers
+from mitmproxy.proxy.layers.http._base import ReceiveHttp
+from mitmproxy.proxy.layers.http._events import (
+    HttpEvent,
+    RequestData,
+    RequestHeaders,
+    ResponseData,
+    ResponseEndOfMessage,
+    ResponseHeaders,
+    ResponseProtocolError,
+)
+from mitmproxy.proxy.layers.http._http1 import Http1Client, Http1Connection, Http1Server
+
+from wsinspect.handshake.heads import RawHead
+from wsinspect.proxy.seams.transport import Wire
+
+Commands = layer.CommandGenerator[None]
+
+_HEAD_END = re.compile(rb"\n\r?\n")
+_STATUS = re.compile(rb"HTTP/\d\.\d +(\d{3})")
+_HEAD_ATTRIBUTE = "wsinspect_wire_head"
+#: A head larger than this is not kept byte for byte (Chromium and nginx refuse far smaller ones).
+MAX_HEAD_BYTES = 1 << 20
+
+
+@dataclass(slots=True)
+class WireHead:
+    """A head as it was received, travelling with the message that mitmproxy made of it.
+
+    Attributes:
+        raw: from the first byte of the start line to the empty line that ends the head, both included.
+        fields: the header fields mitmproxy read from it, to tell later whether they were changed.
+        start: the start line as mitmproxy would write it, for the same purpose.
+        forwarded: called with the bytes that left instead, once they are written.
+        informational: called with each 1xx head that came before this response's final one.
+        answered: called with the response that we gave in the server's place.
+        watched: this is an opening handshake, whose early ends are passed on.
+        ended: called with "fin" or "rst" when the client ends before the response.
+    """
+
+    raw: bytes
+    fields: tuple[tuple[bytes, bytes], ...]
+    start: bytes
+    forwarded: Callable[[bytes], None] | None = None
+    informational: Callable[[bytes], None] | None = None
+    answered: Callable[[bytes], None] | None = None
+    watched: bool = False
+    ended: Callable[[str], None] | None = None
+
+
+def wire_head(message: http.Message) -> WireHead | None:
+    """The head `message` was read from; None for one that was not read from HTTP/1."""
+    head: WireHead | None = message.__dict__.get(_HEAD_ATTRIBUTE)
+    return head
+
+
+def _attach(message: http.Message, raw: bytes, assemble: Callable[[Any], bytes]) -> None:
+    start = assemble(message).split(b"\r\n", 1)[0]
+    message.__dict__[_HEAD_ATTRIBUTE] = WireHead(raw, message.headers.fields, start)
+
+
+def _peek_head(buffer: Any) -> bytes | None:
+    """The complete head at the start of h11's receive buffer, left where it is."""
+    data = bytes(buffer)
+    found = _HEAD_END.search(data, 0, MAX_HEAD_BYTES)
+    return data[: found.end()] if found else None
+
+
+def head_bytes(message: http.Message, assembled: bytes) -> bytes:
+    """What to write for `message`: the bytes it was read from wherever nothing was changed.
+
+    Args:
+        message: a request or response, possibly changed since it was read.
+        assembled: the head as mitmproxy would write it.
+    """
+    head = wire_head(message)
+    if head is None:
+        return assembled
+    start = assembled.split(b"\r\n", 1)[0]
+    if start == head.start and message.headers.fields == head.fields:
+        return head.raw
+    changed = None if start == head.start else start
+    return RawHead.parse(head.raw).rebuild(changed, message.headers.fields).head
+
+
+class _Relaying(Http1Connection):
+    """What both sides do alike: an upgraded stream is passed through untouched."""
+
+    @property
+    def is_upgraded(self) -> bool:
+        return self.response is not None and self.response.status_code == 101
+
+    def make_pipe(self) -> Commands:
+        if not self.is_upgraded:
+            yield from super().make_pipe()
+            return
+        self.state = self.passthrough
+        if self.buf:
+            early = bytes(self.buf.maybe_extract_at_most(len(self.buf)) or b"")
+            yield from self.state(events.DataReceived(self.conn, early))
+
+
+class RelayHttp1Server(_Relaying, Http1Server):
+    """The side towards the client."""
+
+    _early_end: events.ConnectionClosed | None = None
+
+    def read_headers(self, event: events.ConnectionEvent) -> Commands:
+        raw = _peek_head(self.buf) if isinstance(event, events.DataReceived) else None
+        for command in super().read_headers(event):
+            if raw and isinstance(command, ReceiveHttp) and isinstance(command.event, RequestHeaders):
+                _attach(command.event.request, raw, http1.assemble_request_head)
+                raw = None
+            yield command
+
+    def wait(self, event: events.Event) -> Commands:
+        """A client that ends while its handshake is being answered (see the module docstring)."""
+        head = wire_head(self.request) if self.request else None
+        if not isinstance(event, events.ConnectionClosed) or head is None or not head.watched:
+            yield from super().wait(event)
+            return
+        wire = Wire.of(self.context)
+        how = wire.end_of(self.conn)
+        if head.ended:
+            head.ended(how)
+        if how == "rst" or not wire.half_close_server():
+            yield from super().wait(event)
+        else:
+            self._early_end = event
+
+    def make_pipe(self) -> Commands:
+        yield from super().make_pipe()
+        if self._early_end:
+            yield from self.passthrough(self._early_end)
+
+    def send(self, event: HttpEvent) -> Commands:
+        if isinstance(event, ResponseHeaders) and not (event.response.is_http2 or event.response.is_http3):
+            self.response = event.response
+            head = wire_head(event.response)
+            raw = head_bytes(event.response, http1.assemble_response_head(event.response))
+            yield commands.SendData(self.conn, raw)
+            if head and head.forwarded:
+                head.forwarded(raw)
+        elif isinstance(event, ResponseData) and self.is_upgraded:
+            yield commands.SendData(self.conn, event.data)
+        elif isinstance(event, ResponseEndOfMessage) and self.is_upgraded:
+            yield from self.mark_done(response=True)
+        elif isinstance(event, ResponseProtocolError) and not self.response:
+            yield from self._send_error(event)
+        else:
+            yield from super().send(event)
+
+    def _send_error(self, event: ResponseProtocolError) -> Commands:
+        """Our own answer where there is none of the server's, in words for whoever reads it."""
+        status = _status_of(event.code)
+        if status is not None and self.conn.state & ConnectionState.CAN_WRITE:
+            raw = error_response(status, event.message)
+            yield commands.SendData(self.conn, raw)
+            head = wire_head(self.request) if self.request else None
+            if head and head.answered:
+                head.answered(raw)
+        yield commands.CloseConnection(self.conn)
+
+
+class RelayHttp1Client(_Relaying, Http1Client):
+    """The side towards the server."""
+
+    def send(self, event: HttpEvent) -> Commands:
+        if isinstance(event, RequestData) and self.is_upgraded:
+            yield commands.SendData(self.conn, event.data)
+            return
+        if not isinstance(event, RequestHeaders) or event.request.is_http2 or event.request.is_http3:
+            yield from super().send(event)
+            return
+        for command in super().send(event):
+            if isinstance(command, commands.SendData):
+                command.data = head_bytes(event.request, command.data)
+                yield command
+                head = wire_head(event.request)
+                if head and head.forwarded:
+                    head.forwarded(command.data)
+            else:
+                yield command
+
+    def read_headers(self, event: events.ConnectionEvent) -> Commands:
+        head = wire_head(self.request) if self.request else None
+        if isinstance(event, events.DataReceived):
+            yield from self._pass_informational(head)
+            if not self.buf:
+                return
+            raw = _peek_head(self.buf)
+            for command in super().read_headers(event):
+                if raw and isinstance(command, ReceiveHttp) and isinstance(command.event, ResponseHeaders):
+                    _attach(command.event.response, raw, http1.assemble_response_head)
+                    raw = None
+                yield command
+        elif head is not None and head.watched:
+            yield from self._pass_early_end()
+        else:
+            yield from super().read_headers(event)
+
+    def _pass_informational(self, head: WireHead | None) -> Commands:
+        if not self.request or self.context.client.alpn == b"h2":
+            return
+        while (raw := _peek_head(self.buf)) and (found := _STATUS.match(raw)):
+            status = int(found[1])
+            if not 100 <= status < 200 or status == 101:
+                return
+            self.buf.maybe_extract_at_most(len(raw))
+            yield commands.SendData(self.context.client, raw)
+            if head and head.informational:
+                head.informational(raw)
+
+    def _pass_early_end(self) -> Commands:
+        """The server ended before it answered: the client gets what there is of a head, and the same end."""
+        assert self.stream_id is not None
+        wire = Wire.of(self.context)
+        how = wire.end_of(self.conn)
+        if rest := bytes(self.buf):
+            yield commands.SendData(self.context.client, rest)
+        if how == "rst":
+            wire.reset_on_close(self.context.client)
+        yield commands.CloseConnection(self.conn)
+        error = f"server ended the connection before a response ({how})"
+        yield ReceiveHttp(ResponseProtocolError(self.stream_id, error, _no_response_code()))
+
+
+def _no_response_code() -> Any:
+    """The error code for which mitmproxy sends no error page of its own (11: a status, 12: an ErrorCode)."""
+    try:
+        from mitmproxy.proxy.layers.http._events import ErrorCode
+    except ImportError:
+        return status_codes.NO_RESPONSE
+    return ErrorCode.KILL
+
+
+def _status_of(code: Any) -> int | None:
+    """The HTTP status for an error code; None where no response is to be sent."""
+    if hasattr(code, "http_status_code"):
+        status: int | None = code.http_status_code()
+        return status
+    return None if code == status_codes.NO_RESPONSE else int(code)
+
+
+def error_response(status: int, message: str) -> bytes:
+    """A response of ours: plain text, one sentence, and no doubt about who says it."""
+    body = f"wsinspect: {message}\n".encode()
+    reason = status_codes.RESPONSES.get(status, "Error")
+    head = (
+        f"HTTP/1.1 {status} {reason}\r\nServer: wsinspect\r\nConnection: close\r\n"
+        f"Content-Type: text/plain; charset=utf-8\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    return head.encode() + body
+
+
+def install_http1() -> None:
+    """Rebind the two names that HttpLayer and HttpClient look up."""
+    http_layers.Http1Server = RelayHttp1Server  # type: ignore[misc]
+    http_layers.Http1Client = RelayHttp1Client  # type: ignore[misc]
+
+
+__all__ = ["WireHead", "head_bytes", "install_http1", "wire_head"]

@@ -1,0 +1,70 @@
+"""Seam: TLS ends (`TLSLayer`): close_notify seen and close_notify sent.
+
+Stock mitmproxy tells its layers of a close_notify as of a FIN, and then swallows the FIN or RST that follows; it never
+sends a close_notify. Here each is reported on its own, so that each can be passed on as what it was.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+
+from mitmproxy.proxy import tunnel
+from mitmproxy.proxy.layers.tls import TLSLayer
+from OpenSSL import SSL
+
+#: The largest read from OpenSSL's memory BIO: four full TLS records.
+BIO_READ_BYTES = 65536
+
+
+def report_every_end(tls: TLSLayer) -> None:
+    """After a close_notify, still report the FIN or RST that follows it."""
+
+    def receive_close() -> object:
+        return tunnel.TunnelLayer.receive_close(tls)
+
+    tls.__dict__["receive_close"] = receive_close
+
+
+def has_close_notify(tls: TLSLayer) -> bool:
+    """Whether the peer has sent its close_notify."""
+    return bool(tls.tls.get_shutdown() & SSL.RECEIVED_SHUTDOWN)
+
+
+def send_close_notify(tls: TLSLayer, send: Callable[[bytes], None]) -> None:
+    """Send our close_notify once, after what was written before it."""
+    if tls.tls.get_shutdown() & SSL.SENT_SHUTDOWN:
+        return
+    with contextlib.suppress(SSL.Error):
+        tls.tls.shutdown()
+    flush(tls.tls, send)
+
+
+def flush(connection: SSL.Connection, send: Callable[[bytes], None]) -> None:
+    """Hand on what OpenSSL has for the wire."""
+    while True:
+        try:
+            data = connection.bio_read(BIO_READ_BYTES)
+        except SSL.WantReadError:
+            return
+        send(data)
+
+
+def decrypt(connection: SSL.Connection, data: bytes) -> tuple[bytes, bool]:
+    """Feed TLS records; returns the plain bytes they complete, and whether the stream has ended or broken."""
+    if data:
+        connection.bio_write(data)
+    plain: list[bytes] = []
+    ended = False
+    while True:
+        try:
+            plain.append(connection.recv(BIO_READ_BYTES))
+        except SSL.WantReadError:
+            break
+        except SSL.Error:
+            ended = True
+            break
+    return plain[0] if len(plain) == 1 else b"".join(plain), ended
+
+
+__all__ = ["decrypt", "flush", "has_close_notify", "report_every_end", "send_close_notify"]

@@ -1,0 +1,296 @@
+"""Seam: the sockets under mitmproxy's layers (`ConnectionHandler` and asyncio's streams).
+
+Stock mitmproxy tells its layers that a connection closed, not how; it can close, not half-close through an HTTP layer
+and not reset; it drains every writer of a client under one lock, so that one stuck reader stops both directions; and
+it ends what was silent for ten minutes. `Wire` is one client's sockets with that changed. It is made by
+`Wire.attach` when the client connects, and found again with `Wire.of`.
+
+How an end is told apart: a FIN is `eof_received`; a RST is `connection_lost` with a `ConnectionResetError`, from
+reading or from writing. asyncio drops what the kernel still holds when a write fails, so that is read first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import struct
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from mitmproxy import ctx
+from mitmproxy.connection import Connection, ConnectionState
+from mitmproxy.proxy import events, tunnel
+from mitmproxy.proxy.context import Context
+from mitmproxy.proxy.layers import tls as tls_layers
+from mitmproxy.proxy.server import ConnectionHandler
+
+#: Half a century: `asyncio.sleep` takes it, and no WebSocket is ended for being silent.
+NEVER_SECONDS = 50 * 365 * 86400
+#: How long a reset waits until what was relayed before it has been taken by the peer's kernel.
+RESET_GRACE_SECONDS = 1.0
+
+#: Bytes per read: asyncio's own 256 KiB doubles the resident memory and is no faster (docs/benchmarks.md).
+READ_BYTES = 65536
+
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+
+
+@dataclass(eq=False, slots=True)
+class Endpoint:
+    """One TCP connection of a client: its asyncio parts, and how the peer ended it.
+
+    Attributes:
+        how: "" while the peer may still send, else "fin", "rst" or "timeout".
+        on_late_reset: called when the peer resets after its FIN, when no task of mitmproxy's is reading any more.
+    """
+
+    connection: Connection
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+    transport: Any
+    protocol: Any
+    how: str = ""
+    on_late_reset: Callable[[], None] | None = None
+    _resetting: bool = field(default=False)
+
+    @classmethod
+    def watch(cls, connection: Connection, reader: Any, writer: Any) -> Endpoint | None:
+        """Watch a TCP stream; None for what is none (mitmproxy's own UDP and WireGuard streams)."""
+        transport = getattr(writer, "transport", None)
+        if not isinstance(reader, asyncio.StreamReader) or transport is None:
+            return None
+        endpoint = cls(connection, reader, writer, transport, transport.get_protocol())
+        transport.max_size = READ_BYTES
+        stock_eof, stock_lost = endpoint.protocol.eof_received, endpoint.protocol.connection_lost
+
+        def eof_received() -> bool | None:
+            endpoint.how = endpoint.how or "fin"
+            result: bool | None = stock_eof()
+            return result
+
+        def connection_lost(exc: Exception | None) -> None:
+            is_late = endpoint.how == "fin"
+            if exc is not None:
+                endpoint._salvage()
+                endpoint.how = "timeout" if isinstance(exc, TimeoutError) else "rst"
+            stock_lost(exc)
+            if exc is not None and is_late and endpoint.on_late_reset:
+                endpoint.on_late_reset()
+
+        endpoint.protocol.eof_received = eof_received
+        endpoint.protocol.connection_lost = connection_lost
+        return endpoint
+
+    def _salvage(self) -> None:
+        """Hand on what the kernel received before the reset that a write found."""
+        sock = getattr(self.transport, "_sock", None)
+        if sock is None:
+            return
+        with contextlib.suppress(OSError):
+            while data := sock.recv(65536):
+                self.protocol.data_received(data)
+
+    def leftover(self) -> bytes:
+        """What was received but not read before a reset (a StreamReader raises instead of giving it)."""
+        buffer: bytearray = self.reader._buffer  # type: ignore[attr-defined]
+        data = bytes(buffer)
+        buffer.clear()
+        return data
+
+    def reset_on_close(self) -> None:
+        """From now on, closing this socket sends a RST."""
+        sock = self.transport.get_extra_info("socket")
+        if sock is not None:
+            with contextlib.suppress(OSError):
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+
+    async def reset(self, close: Callable[[], None]) -> None:
+        """Send a RST once what was written before it has left (bounded by RESET_GRACE_SECONDS)."""
+        if self._resetting:
+            return
+        self._resetting = True
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + RESET_GRACE_SECONDS
+        pause = 0.0005
+        while loop.time() < deadline and not self.transport.is_closing() and self._unsent_bytes():
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, 0.02)
+        self.reset_on_close()
+        self.transport.abort()
+        close()
+
+    def _unsent_bytes(self) -> int:
+        unsent: int = self.transport.get_write_buffer_size()
+        sock = self.transport.get_extra_info("socket")
+        return unsent + (_kernel_unsent(sock.fileno()) if sock is not None else 0)
+
+
+def _kernel_unsent(fd: int) -> int:
+    """Bytes the peer's kernel has not acknowledged yet (Linux's SIOCOUTQ; 0 where it is not to be had)."""
+    if fd < 0 or not sys.platform.startswith("linux"):
+        return 0
+    import fcntl
+    import termios
+
+    try:
+        answer = fcntl.ioctl(fd, termios.TIOCOUTQ, b"\0\0\0\0")
+    except OSError:
+        return 0
+    return int.from_bytes(answer, sys.byteorder)
+
+
+class Wire:
+    """One client's sockets, as mitmproxy's ConnectionHandler holds them."""
+
+    def __init__(self, handler: ConnectionHandler) -> None:
+        self.handler = handler
+        self.endpoints: dict[str, Endpoint] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @classmethod
+    def attach(cls, handler: ConnectionHandler) -> Wire:
+        """Take charge of a client that has just connected."""
+        wire = cls(handler)
+        handler.__dict__["wsinspect_wire"] = wire
+        handler.__dict__["drain_writers"] = wire._drain_others
+        handler.timeout_watchdog.timeout = NEVER_SECONDS
+        wire.watch(handler.client)
+        return wire
+
+    @classmethod
+    def of_client(cls, client: Connection) -> Wire | None:
+        """The wire of a client; None once it has gone."""
+        handler = ctx.master.addons.get("proxyserver").connections.get(client.id)
+        if handler is None:
+            return None
+        wire: Wire | None = handler.__dict__.get("wsinspect_wire")
+        return wire or cls.attach(handler)
+
+    @classmethod
+    def of(cls, context: Context) -> Wire:
+        """The wire that a layer's context belongs to; one without sockets when the client has gone."""
+        return cls.of_client(context.client) or cls(_Gone(context.client))  # type: ignore[arg-type]
+
+    def watch(self, connection: Connection) -> Endpoint | None:
+        """Start to watch a connection's socket (again: no harm)."""
+        if connection.id in self.endpoints:
+            return self.endpoints[connection.id]
+        io = self.handler.transports.get(connection)
+        endpoint = Endpoint.watch(connection, io.reader, io.writer) if io else None
+        if endpoint:
+            self.endpoints[connection.id] = endpoint
+        return endpoint
+
+    def forget(self, connection: Connection) -> None:
+        """Drop a finished server connection, so that a long-lived client holds no dead sockets."""
+        self.endpoints.pop(connection.id, None)
+
+    def carrier(self, context: Context, connection: Connection) -> Connection:
+        """The TCP connection that carries `connection` (an upstream proxy's, where it is tunnelled)."""
+        for layer in _stack(context, connection):
+            if isinstance(layer, tunnel.TunnelLayer) and layer.conn == connection:
+                outer = layer.tunnel_connection
+                if outer != connection:
+                    return self.carrier(context, outer)
+        return connection
+
+    def end_of(self, connection: Connection) -> str:
+        """How the peer ended: "fin", "rst" or "timeout"."""
+        endpoint = self.endpoints.get(connection.id)
+        if endpoint is None:
+            return "fin"
+        exc = endpoint.reader.exception()
+        if exc is not None and endpoint.how in ("", "fin"):
+            endpoint.how = "timeout" if isinstance(exc, TimeoutError) else "rst"
+        return endpoint.how or "fin"
+
+    def half_close_server(self) -> bool:
+        """Pass a client's early FIN on to the one server it has; False when there is none to pass it to."""
+        servers = [c for c in self.handler.transports if c != self.handler.client and c.connected]
+        for server in servers:
+            self.half_close(server)
+        return bool(servers)
+
+    def half_close(self, connection: Connection) -> None:
+        """Send FIN and go on reading. All that was written before has left or is queued before it."""
+        if connection in self.handler.transports:
+            self.handler.close_connection(connection, half_close=True)
+
+    def close(self, connection: Connection) -> None:
+        """Close for good, with FIN after what is queued."""
+        if connection in self.handler.transports:
+            self.handler.close_connection(connection)
+
+    def reset_on_close(self, connection: Connection) -> None:
+        if endpoint := self.endpoints.get(connection.id):
+            endpoint.reset_on_close()
+
+    def reset(self, connection: Connection) -> None:
+        """Send RST, as soon as what was relayed before it has been delivered."""
+        endpoint = self.endpoints.get(connection.id)
+        if endpoint is None or connection not in self.handler.transports:
+            self.close(connection)
+            return
+        self.spawn(endpoint.reset(lambda: self.close(connection)))
+
+    def spawn(self, coroutine: Any) -> None:
+        """Run a coroutine of this wire, kept alive until it is done."""
+        task = asyncio.get_running_loop().create_task(coroutine)
+        if not task.done():
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    def event(self, event: events.Event) -> None:
+        """Deliver an event to the layers, behind those under way."""
+        self.spawn(_deliver(self.handler, event))
+
+    async def _drain_others(self) -> None:
+        """Backpressure per direction: wait for the writers that what was just read goes to."""
+        current = asyncio.current_task()
+        for io in list(self.handler.transports.values()):
+            if io.writer is None or io.handler is current:
+                continue
+            try:
+                await io.writer.drain()
+            except OSError as error:
+                if io.handler is not None:
+                    io.handler.cancel(f"Error sending data: {error}")
+
+
+async def _deliver(handler: ConnectionHandler, event: events.Event) -> None:
+    result = handler.server_event(event)
+    await result
+
+
+class _Gone:
+    """A handler without transports: the client has already been forgotten by mitmproxy."""
+
+    def __init__(self, client: Connection) -> None:
+        self.client = client
+        self.transports: dict[Connection, Any] = {}
+
+    def close_connection(self, connection: Connection, half_close: bool = False) -> None:
+        connection.state = ConnectionState.CLOSED
+
+
+def _stack(context: Context, connection: Connection) -> Iterator[Any]:
+    """The layers that may carry `connection`: those above, and the server side under the HTTP layer."""
+    yield from context.layers
+    for layer in context.layers:
+        inner = getattr(layer, "connections", None)
+        below = inner.get(connection) if isinstance(inner, dict) else None
+        while below is not None:
+            yield below
+            below = getattr(below, "child_layer", None)
+
+
+def tls_of(context: Context, connection: Connection) -> list[tls_layers.TLSLayer]:
+    """The TLS layers around `connection`, outermost first (two for TLS within TLS)."""
+    found: list[tls_layers.TLSLayer] = []
+    for layer in _stack(context, connection):
+        if isinstance(layer, tls_layers.TLSLayer) and layer.conn == connection and layer.tls and layer not in found:
+            found.append(layer)
+    return found

@@ -1,0 +1,167 @@
+"""The short cut: two transports writing straight to each other, with a copy for the journal.
+
+While nothing needs the layers, each transport's asyncio protocol is replaced by a `Half`, which hands what it reads to
+the other transport in the same turn and then records it. It can be undone at any moment between two reads; every end
+(FIN, RST, close_notify) is left to the protocol that was there before, so that one path handles all ends.
+
+Backpressure: a transport whose peer does not take what is written stops being read, each direction for itself; both
+stop while the journal cannot take more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from OpenSSL import SSL
+
+from wsinspect.proxy.seams import tls as tls_seam
+from wsinspect.proxy.seams.transport import Endpoint
+from wsinspect.wire.opcodes import Direction
+
+
+class Stream(Protocol):
+    def now_ns(self) -> int: ...
+
+    def data(self, direction: int, chunk: bytes, time_ns: int, sent_after_ns: int) -> None: ...
+
+    def is_blocked(self) -> bool: ...
+
+    def when_unblocked(self, callback: Callable[[], None]) -> None: ...
+
+
+class Half(asyncio.Protocol):
+    """Reads one transport and writes the other."""
+
+    def __init__(self, endpoint: Endpoint, ssl: Any, direction: Direction) -> None:
+        self.endpoint = endpoint
+        self.transport = endpoint.transport
+        self.stock = endpoint.protocol
+        self.ssl: SSL.Connection | None = ssl
+        self.direction = int(direction)
+        self.has_tls_ended = False
+        self.is_write_paused = bool(self.stock._paused)
+        self._is_held = False
+        self._is_peer_full = False
+
+    def connect(self, splice: Splice, peer: Half) -> None:
+        """Wire this half to its peer; from here on it may be read."""
+        self.splice = splice
+        self.stream = splice.stream
+        self.peer = peer
+        self.now_ns = splice.stream.now_ns
+        self.record = splice.stream.data
+        self.is_blocked = splice.stream.is_blocked
+        self.write: Callable[[bytes], None] = peer.send_tls if peer.ssl else peer.transport.write
+        self.data_received = self._tls_received if self.ssl else self._plain_received  # type: ignore[method-assign]
+        self._is_peer_full = peer.is_write_paused
+        self.update_reading()
+
+    def _plain_received(self, data: bytes) -> None:
+        arrived_ns = self.now_ns()
+        self.write(data)
+        self.record(self.direction, data, arrived_ns, self.now_ns() - arrived_ns)
+        if self.is_blocked():
+            self.splice.hold()
+
+    def _tls_received(self, data: bytes) -> None:
+        arrived_ns = self.now_ns()
+        assert self.ssl
+        plain, has_ended = tls_seam.decrypt(self.ssl, data)
+        if plain:
+            self.write(plain)
+            self.record(self.direction, plain, arrived_ns, self.now_ns() - arrived_ns)
+        tls_seam.flush(self.ssl, self.transport.write)
+        if has_ended:
+            self.has_tls_ended = True
+            self.splice.end(self)
+        elif self.is_blocked():
+            self.splice.hold()
+
+    def send_tls(self, plain: bytes) -> None:
+        """Encrypt and write; a peer that has shut its TLS down takes no more."""
+        assert self.ssl
+        with contextlib.suppress(SSL.Error):
+            self.ssl.sendall(plain)
+        tls_seam.flush(self.ssl, self.transport.write)
+
+    def eof_received(self) -> bool | None:
+        self.splice.end(self)
+        result: bool | None = self.stock.eof_received()
+        return result
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.splice.end(self)
+        self.stock.connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        self.is_write_paused = True
+        self.peer.set_peer_full(True)
+
+    def resume_writing(self) -> None:
+        self.is_write_paused = False
+        self.peer.set_peer_full(False)
+
+    def set_peer_full(self, is_full: bool) -> None:
+        self._is_peer_full = is_full
+        self.update_reading()
+
+    def set_held(self, is_held: bool) -> None:
+        self._is_held = is_held
+        self.update_reading()
+
+    def update_reading(self) -> None:
+        if self._is_held or self._is_peer_full:
+            self.transport.pause_reading()
+        else:
+            self.transport.resume_reading()
+
+    def restore(self) -> None:
+        """Give the transport back, with the state its own protocol would be in."""
+        self.transport.set_protocol(self.stock)
+        if self.is_write_paused and not self.stock._paused:
+            self.stock.pause_writing()
+        elif not self.is_write_paused and self.stock._paused:
+            self.stock.resume_writing()
+        self.transport.resume_reading()
+
+
+class Splice:
+    """Both halves of one WebSocket."""
+
+    def __init__(self, halves: tuple[Half, Half], stream: Stream, on_end: Callable[[Half], None]) -> None:
+        self.halves = halves
+        self.stream = stream
+        self._on_end = on_end
+        self._is_active = True
+        client, server = halves
+        client.connect(self, server)
+        server.connect(self, client)
+        for half in halves:
+            half.transport.set_protocol(half)
+
+    def hold(self) -> None:
+        """Stop reading both sides until the journal takes more."""
+        for half in self.halves:
+            half.set_held(True)
+        self.stream.when_unblocked(self._release)
+
+    def _release(self) -> None:
+        if self._is_active:
+            for half in self.halves:
+                half.set_held(False)
+
+    def end(self, half: Half) -> None:
+        """One side has ended: leave, and let the layers handle it."""
+        if self._is_active:
+            self.leave()
+            self._on_end(half)
+
+    def leave(self) -> None:
+        """Put the protocols back that were there before."""
+        if self._is_active:
+            self._is_active = False
+            for half in self.halves:
+                half.restore()
