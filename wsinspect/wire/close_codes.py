@@ -1,7 +1,7 @@
-"""Close codes and the body of a CLOSE frame (RFC 6455 sections 5.5.1 and 7.4, IANA's WebSocket Close Code registry).
+"""Close codes and the body of a CLOSE frame (RFC 6455 sections 5.5.1 and 7.4, IANA's registry).
 
-Every integer is legal input. `parse_close` never raises: what it cannot read it leaves out, and the reader says so as a
-violation of the frame.
+Every integer is legal input. `parse_close` never raises: what it cannot read it leaves out, and the reader
+says so as a violation of the frame.
 """
 
 from __future__ import annotations
@@ -13,9 +13,11 @@ from typing import Final
 class CloseCode(IntEnum):
     """The registered codes; others stay plain `int`."""
 
-    #: "a normal closure, meaning that the purpose for which the connection was established has been fulfilled"
+    #: "a normal closure, meaning that the purpose for which the connection was established has been
+    #: fulfilled"
     NORMAL_CLOSURE = 1000
-    #: "an endpoint is 'going away', such as a server going down or a browser having navigated away from a page"
+    #: "an endpoint is 'going away', such as a server going down or a browser having navigated away from a
+    #: page"
     GOING_AWAY = 1001
     #: "an endpoint is terminating the connection due to a protocol error"
     PROTOCOL_ERROR = 1002
@@ -25,7 +27,8 @@ class CloseCode(IntEnum):
     RESERVED_1004 = 1004
     #: "no status code was actually present". For the application alone; never on the wire.
     NO_STATUS_RECEIVED = 1005
-    #: "the connection was closed abnormally, e.g., without sending or receiving a Close control frame". Never on the wire.
+    #: "the connection was closed abnormally, e.g., without sending or receiving a Close control frame". Never
+    #: on the wire.
     ABNORMAL_CLOSURE = 1006
     #: "it has received data within a message that was not consistent with the type of the message"
     INVALID_FRAME_PAYLOAD_DATA = 1007
@@ -33,7 +36,8 @@ class CloseCode(IntEnum):
     POLICY_VIOLATION = 1008
     #: "it has received a message that is too big for it to process"
     MESSAGE_TOO_BIG = 1009
-    #: "an endpoint (client) ... expected the server to negotiate one or more extension, but the server didn't return them"
+    #: "an endpoint (client) ... expected the server to negotiate one or more extension, but the server didn't
+    #: return them"
     MANDATORY_EXTENSION = 1010
     #: "it encountered an unexpected condition that prevented it from fulfilling the request"
     INTERNAL_ERROR = 1011
@@ -47,7 +51,8 @@ class CloseCode(IntEnum):
     TLS_HANDSHAKE = 1015
 
 
-#: RFC 6455 section 7.4.1: "MUST NOT be set as a status code in a Close control frame by an endpoint"; 1004 has no meaning.
+#: RFC 6455 section 7.4.1: "MUST NOT be set as a status code in a Close control frame by an endpoint"; 1004
+#: has no meaning.
 NEVER_ON_WIRE: Final = frozenset({1004, 1005, 1006, 1015})
 
 _NAMES: Final = {
@@ -76,7 +81,7 @@ _BEYOND: Final = 5000
 
 
 def is_legal_on_wire(code: int) -> bool:
-    """Whether an endpoint may send `code`: registered and not local-only, or 3000 to 4999 (RFC 6455 section 7.4.2)."""
+    """Whether an endpoint may send `code`: registered and not local-only, or 3000 to 4999 (RFC 6455 §7.4.2)."""
     if _FIRST_LIBRARY <= code < _BEYOND:
         return True
     return CloseCode.NORMAL_CLOSURE <= code < _FIRST_UNASSIGNED and code not in NEVER_ON_WIRE
@@ -97,7 +102,8 @@ def parse_close(payload: bytes) -> tuple[int | None, str]:
     """Code and reason of a CLOSE frame's payload.
 
     Returns:
-        The code, None where the body holds fewer than two bytes; and the reason, invalid UTF-8 replaced by U+FFFD.
+        The code, None where the body holds fewer than two bytes; and the reason, invalid UTF-8 replaced by
+        U+FFFD.
     """
     if len(payload) < 2:
         return None, ""

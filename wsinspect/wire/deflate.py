@@ -1,9 +1,9 @@
 """permessage-deflate, the inflating half (RFC 7692 section 7), with a cap on what comes out.
 
-`Inflater` serves one direction. With context takeover all compressed messages are one DEFLATE stream, so a message whose
-output is beyond the cap is still inflated and its output thrown away; after broken data the stream is lost, and later
-compressed messages are not inflated. Its window can be taken out and put back (`window`, `zdict`), which is how a reader
-resumes in the middle of a connection.
+`Inflater` serves one direction. With context takeover all compressed messages are one DEFLATE stream, so a
+message whose output is beyond the cap is still inflated and its output thrown away; after broken data the
+stream is lost, and later compressed messages are not inflated. Its window can be taken out and put back
+(`window`, `zdict`), which is how a reader resumes in the middle of a connection.
 """
 
 from __future__ import annotations
@@ -19,13 +19,14 @@ INFLATE_CAP: Final = 64 * 1024 * 1024
 #: DEFLATE looks back this far at most (RFC 1951 section 2).
 WINDOW: Final = 32 * 1024
 
-#: "Append 4 octets of 0x00 0x00 0xff 0xff to the tail end of the payload of the message" (RFC 7692 section 7.2.2).
+#: "Append 4 octets of 0x00 0x00 0xff 0xff to the tail end of the payload of the message" (RFC 7692 section
+#: 7.2.2).
 _TAIL: Final = b"\x00\x00\xff\xff"
 _OUTPUT_PIECE: Final = 1024 * 1024
 _INPUT_PIECE: Final = 64 * 1024
 _RECENT_LIMIT: Final = 4 * WINDOW
-#: A block with BFINAL ends zlib's stream (RFC 7692 section 7.2.3.4 allows such blocks); a new one costs microseconds,
-#: and an attacker fits one into two bytes. No real compressor makes more than one a message.
+#: A block with BFINAL ends zlib's stream (RFC 7692 section 7.2.3.4 allows such blocks); a new one costs
+#: microseconds, and an attacker fits one into two bytes. No real compressor makes more than one a message.
 _FINAL_BLOCKS: Final = 1000
 
 
@@ -45,7 +46,7 @@ class DeflateParams:
         return not self.server_no_context_takeover
 
     def window_bits(self, direction: Direction) -> int:
-        """What to inflate `direction` with: 9 for 8, since zlib's deflate has always made windows of 9 when asked for 8."""
+        """What to inflate `direction` with; 9 for 8, since zlib deflates with 9 when asked for 8."""
         client = direction is Direction.CLIENT_TO_SERVER
         bits = self.client_max_window_bits if client else self.server_max_window_bits
         return min(max(bits, 9), 15)
@@ -54,15 +55,16 @@ class DeflateParams:
 class Inflater:
     """Inflates the compressed messages of one direction.
 
-    `begin`, `feed` for each piece, `finish`; or `whole` for a message that is there at once. `feed` returns what came
-    out, so that a caller can look at all of it even where it is not kept.
+    `begin`, `feed` for each piece, `finish`; or `whole` for a message that is there at once. `feed` returns
+    what came out, so that a caller can look at all of it even where it is not kept.
 
     Attributes:
         dead: why nothing more can be inflated ("" while all is well).
         length: bytes that came out of the current message so far.
         is_over: whether that is beyond the cap.
         failed: whether the current message's data are broken.
-        stored_run: how many of the latest bytes are all in some message's `data`, counted up to the window's size.
+        stored_run: how many of the latest bytes are all in some message's `data`, counted up to the window's
+            size.
     """
 
     __slots__ = (
@@ -117,7 +119,7 @@ class Inflater:
         return self._before
 
     def begin(self, *, mark: bool = False) -> None:
-        """Start a message; `mark` where it may have to be inflated once more, after a restart in the middle of it."""
+        """Start a message; `mark` where a restart may come in the middle of it."""
         if mark and self.has_gap:
             self._before = self.window()
         self._parts = []
@@ -180,7 +182,8 @@ class Inflater:
         """End the message.
 
         Returns:
-            What came out at last, and the message's data (cut at `keep`); None beyond the cap or where data are broken.
+            What came out at last, and the message's data (cut at `keep`); None beyond the cap or where data
+            are broken.
         """
         last = self.feed(_TAIL)
         if self.failed or self.dead:

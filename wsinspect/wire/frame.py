@@ -1,7 +1,8 @@
 """One frame as it was on the wire (RFC 6455 section 5.2).
 
-`Frame` is a plain tuple with names, because a million of them a few seconds apart must be cheap: everything that the
-header says is worked out when asked for. With header and whole payload the bytes on the wire can be made again.
+`Frame` is a plain tuple with names, because a million of them a few seconds apart must be cheap: everything
+that the header says is worked out when asked for. With header and whole payload the bytes on the wire can be
+made again.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ class Frame(NamedTuple):
         payload: unmasked, not inflated; a data frame's is cut at the snap length.
         wire_length: bytes on the wire: header and whole payload.
         violation: codes of `violations.VIOLATIONS` joined by commas; None for a correct frame.
-        message: ordinal of its message in this direction; None for control frames, reserved opcodes and a continuation
-            of nothing.
+        message: ordinal of its message in this direction; None for control frames, reserved opcodes and a
+            continuation of nothing.
     """
 
     header: bytes
@@ -109,7 +110,8 @@ def serialize_frame(
         fin: whether it is the final fragment.
         rsv: the reserved bits as a number: 4 is RSV1, 2 RSV2, 1 RSV3.
         key: four bytes to mask with; None for no mask.
-        length_bytes: 0, 2 or 8 extended length bytes; None chooses the fewest (RFC 6455 section 5.2 demands that).
+        length_bytes: 0, 2 or 8 extended length bytes; None chooses the fewest (RFC 6455 section 5.2 demands
+            that).
     """
     size = len(payload)
     if length_bytes is None:

@@ -1,7 +1,7 @@
 """Masking (RFC 6455 section 5.3): XOR of the payload with a four-byte key, its own inverse.
 
-Short payloads go through one XOR of two big integers; from about 3 KiB on, four strided table translations are faster
-than Python's byte-wise integer conversions (measured: 64 B in 0.25 us, 64 KiB at 1.3 GB/s).
+Short payloads go through one XOR of two big integers; from about 3 KiB on, four strided table translations
+are faster than Python's byte-wise integer conversions (measured: 64 B in 0.25 us, 64 KiB at 1.3 GB/s).
 """
 
 from __future__ import annotations

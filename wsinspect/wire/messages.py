@@ -1,7 +1,7 @@
 """Messages: what the fragments of a data message make together (RFC 6455 sections 5.4 and 5.6).
 
-`Message` is the finished fact; `OpenMessage` collects it while fragments arrive. Text is checked as it comes (RFC 6455
-section 8.1), so that the frame that breaks UTF-8 is known.
+`Message` is the finished fact; `OpenMessage` collects it while fragments arrive. Text is checked as it comes
+(RFC 6455 section 8.1), so that the frame that breaks UTF-8 is known.
 """
 
 from __future__ import annotations
@@ -28,13 +28,14 @@ class Message(NamedTuple):
         first_frame: ordinal of its first frame in this direction.
         last_frame: ordinal of the last frame of it that was seen.
         compressed: whether RSV1 said so under permessage-deflate.
-        length: bytes of the whole message, after inflating (also beyond cap and snap length); where data are broken, the
-            bytes that came out before.
-        data: what a compressed message inflates to, cut at the snap length; None where it is not compressed (the frames'
-            payloads are the data), beyond the cap, or could not be inflated.
+        length: bytes of the whole message, after inflating (also beyond cap and snap length); where data are
+            broken, the bytes that came out before.
+        data: what a compressed message inflates to, cut at the snap length; None where it is not compressed
+            (the frames' payloads are the data), beyond the cap, or could not be inflated.
         valid_text: whether a text message is valid UTF-8; None where it is not text or was not judged.
-        problem: "inflate-failed"; "not-inflated", an earlier message broke the compression context; "over-cap";
-            "interrupted", another message began inside it; "unfinished", the connection ended. None when all is well.
+        problem: "inflate-failed"; "not-inflated", an earlier message broke the compression context;
+            "over-cap"; "interrupted", another message began inside it; "unfinished", the connection ended.
+            None when all is well.
     """
 
     ordinal: int
@@ -80,7 +81,7 @@ class TextCheck:
             self.is_valid = False
 
     def state(self) -> str:
-        """What to make a check from that goes on here: the bytes of an unfinished character in hex, or "invalid"."""
+        """For a check that goes on here: the bytes of an unfinished character in hex, or "invalid"."""
         return self._decoder.getstate()[0].hex() if self.is_valid else "invalid"
 
 
@@ -88,7 +89,8 @@ class OpenMessage:
     """A message whose final fragment has not come yet."""
 
     __slots__ = (
-        "compressed", "first_frame", "inflates", "last_frame", "length", "opcode", "ordinal", "text", "was_closed",
+        "compressed", "first_frame", "inflates", "last_frame", "length", "opcode", "ordinal", "text",
+        "was_closed",
     )  # fmt: skip
 
     def __init__(

@@ -1,6 +1,7 @@
 """Opcodes and directions (RFC 6455 section 5.2).
 
-Unknown opcodes are legal input here: fields hold plain `int`, and `opcode_name` answers for every value 0..15.
+Unknown opcodes are legal input here: fields hold plain `int`, and `opcode_name` answers for every value
+0..15.
 """
 
 from __future__ import annotations

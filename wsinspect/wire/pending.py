@@ -1,4 +1,4 @@
-"""The raw bytes of what is unfinished, handed out once each, for a reader that is restarted in the middle of it."""
+"""The raw bytes of what is unfinished, handed out once each, for a reader that is restarted there."""
 
 from __future__ import annotations
 

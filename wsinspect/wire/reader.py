@@ -1,8 +1,9 @@
 """What the first bytes of a frame say, and frames whose payload comes in pieces (RFC 6455 section 5.2).
 
-`shapes` turns the second byte into lengths by table, `head_codes` names what is wrong with a header, `OpenFrame` takes
-the payload of every frame that is not on the fast path of `stream.StreamDecoder`: a fragment, a compressed or faulty
-frame, or one that did not arrive whole. It keeps at most `keep` bytes and looks at all of them once.
+`shapes` turns the second byte into lengths by table, `head_codes` names what is wrong with a header,
+`OpenFrame` takes the payload of every frame that is not on the fast path of `stream.StreamDecoder`: a
+fragment, a compressed or faulty frame, or one that did not arrive whole. It keeps at most `keep` bytes and
+looks at all of them once.
 """
 
 from __future__ import annotations
@@ -11,11 +12,12 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from wsinspect.wire import violations
+from wsinspect.wire.close_codes import is_legal_on_wire
 from wsinspect.wire.deflate import Inflater
 from wsinspect.wire.frame import LENGTH_16, LENGTH_64, MASK_BIT, MAX_CONTROL_PAYLOAD
 from wsinspect.wire.masking import rotate_key, unmask
 from wsinspect.wire.messages import OpenMessage, TextCheck
-from wsinspect.wire.opcodes import CONTROL_BIT, Direction, Opcode, is_reserved
+from wsinspect.wire.opcodes import CONTROL_BIT, Direction, is_reserved
 
 #: A length beyond this is taken for lost boundaries: nobody sends a frame of 1 TiB.
 MAX_LENGTH: Final = 1 << 40
@@ -27,10 +29,10 @@ Shape = tuple[int, int, bool]
 
 
 def shapes(direction: Direction, cut: int) -> tuple[Shape, ...]:
-    """For each value of the second byte: size of the header, payload length, and whether the fast path may take it.
+    """By second byte: size of the header, payload length, and whether the fast path may take the frame.
 
-    The length is `IN_16_BITS` or `IN_64_BITS` where it follows. The fast path takes frames that are masked as the
-    direction demands and not longer than `cut`.
+    The length is `IN_16_BITS` or `IN_64_BITS` where it follows. The fast path takes frames that are masked as
+    the direction demands and not longer than `cut`.
     """
     table: list[Shape] = []
     for second in range(256):
@@ -77,14 +79,12 @@ def length_codes(header: bytes, length: int) -> Iterable[str]:
         yield violations.CONTROL_TOO_LONG
 
 
-def close_codes_of(payload: bytes, length: int) -> Iterable[str]:
+def close_body_codes(payload: bytes, length: int) -> Iterable[str]:
     """What is wrong with the body of a CLOSE frame (RFC 6455 section 5.5.1)."""
     if length == 1:
         yield violations.CLOSE_TRUNCATED
     if len(payload) < 2:
         return
-    from wsinspect.wire.close_codes import is_legal_on_wire
-
     if not is_legal_on_wire(int.from_bytes(payload[:2], "big")):
         yield violations.CLOSE_CODE
     if len(payload) == length:
@@ -105,8 +105,8 @@ class OpenFrame:
     """
 
     __slots__ = (
-        "_keep", "_kept", "_key", "begins", "codes", "first_ns", "header", "inflater", "length", "message", "parts",
-        "received", "text_was_valid",
+        "_keep", "_kept", "_key", "begins", "codes", "first_ns", "header", "inflater", "length", "message",
+        "parts", "received", "text_was_valid",
     )  # fmt: skip
 
     def __init__(self, header: bytes, length: int, first_ns: int, keep: int) -> None:
@@ -150,16 +150,14 @@ class OpenFrame:
             self.parts.append(raw[:room])
             self._kept += len(self.parts[-1])
         if self.inflater is not None:
-            self._inflate(raw)
+            self._inflate(self.inflater, raw)
         elif text is not None:
             text.feed(raw)
 
-    def _inflate(self, raw: bytes) -> None:
-        assert self.inflater is not None and self.message is not None
-        was_broken = self.inflater.failed
-        pieces = self.inflater.feed(raw)
-        self.look_at(pieces)
-        if self.inflater.failed and not was_broken:
+    def _inflate(self, inflater: Inflater, raw: bytes) -> None:
+        was_broken = inflater.failed
+        self.look_at(inflater.feed(raw))
+        if inflater.failed and not was_broken:
             self.codes.append(violations.INFLATE_FAILED)
 
     def look_at(self, pieces: Iterable[bytes], *, final: bool = False) -> None:
@@ -186,11 +184,6 @@ class OpenFrame:
     def wants_all(self) -> bool:
         """Whether the payload must be seen once more after a restart, beyond what is kept."""
         return self.inflater is not None
-
-    @property
-    def opens_message(self) -> bool:
-        """Whether the opcode is TEXT or BINARY."""
-        return self.opcode in (Opcode.TEXT, Opcode.BINARY)
 
     def state(self) -> dict[str, Any]:
         """JSON that `resume` takes."""

@@ -1,6 +1,7 @@
 """The violations that the reader finds, by stable code; `Frame.violation` holds codes joined by commas.
 
-A code says what the sender did, with no opinion on what the receiver made of it. Codes are part of the capture format.
+A code says what the sender did, with no opinion on what the receiver made of it. Codes are part of the
+capture format.
 """
 
 from __future__ import annotations
