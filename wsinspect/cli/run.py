@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,11 +25,17 @@ DEFAULT_LISTEN = Address("127.0.0.1", 8080)
         "wsinspect run --tap edge=8081=http://127.0.0.1:80 --tap origin=3001=http://127.0.0.1:3000",
     )
 )
-@click.option("--listen", "-l", type=ADDRESS, help="Where to listen; 127.0.0.1:8080 by default, port 0 for any.")
+@click.option(
+    "--listen", "-l", type=ADDRESS, help="Where to listen; 127.0.0.1:8080 by default, port 0 for any."
+)
 @click.option("--reverse", type=TARGET, help="Stand in front of one server instead of being a regular proxy.")
-@click.option("--tap", "taps", type=TAP, multiple=True, help="NAME=[HOST:]PORT=URL: a named reverse listener.")
+@click.option(
+    "--tap", "taps", type=TAP, multiple=True, help="NAME=[HOST:]PORT=URL: a named reverse listener."
+)
 @click.option("--host", type=click.Choice(["keep", "rewrite"]), help="The Host header that the server sees.")
-@click.option("--capture", type=click.Path(path_type=Path), help="The file to record to; a new one by default.")
+@click.option(
+    "--capture", type=click.Path(path_type=Path), help="The file to record to; a new one by default."
+)
 @click.option("--append", is_flag=True, help="Go on writing a capture that exists.")
 @click.option("--snaplen", type=SIZE, help="Keep only the first bytes of each payload, as 4KiB.")
 @click.option("--headless", is_flag=True, help="Print a line an event; end with SIGINT or SIGTERM.")
@@ -36,7 +43,9 @@ DEFAULT_LISTEN = Address("127.0.0.1", 8080)
 @click.option("--frames", is_flag=True, help="Print a line a frame, too.")
 @click.option("--insecure", is_flag=True, help="Accept any certificate of a server.")
 @click.option("--ca-dir", type=click.Path(path_type=Path), help="Where the certificate authority lies.")
-@click.option("--set", "settings", multiple=True, metavar="OPTION=VALUE", help="One of mitmproxy's own options.")
+@click.option(
+    "--set", "settings", multiple=True, metavar="OPTION=VALUE", help="One of mitmproxy's own options."
+)
 @click.option("--verbose", "-v", is_flag=True, help="mitmproxy's log on stderr.")
 def run(
     listen: Address | None,
@@ -56,25 +65,29 @@ def run(
 ) -> int:
     """Start the proxy between a WebSocket client and its server.
 
-    Point a browser at it (a regular proxy on 127.0.0.1:8080), or put it in front of one server with --reverse.
+    Point a browser at it (a regular proxy on 127.0.0.1:8080), or put it in front of one server with
+    --reverse.
     """
+    from wsinspect.launch.engines import register
     from wsinspect.launch.paths import ca_dir as default_ca_dir
-    from wsinspect.launch.paths import new_capture_path
+    from wsinspect.launch.paths import ensure_private_dir, new_capture_path
     from wsinspect.proxy.engine import EngineOptions, quiet_logging, run_engine
     from wsinspect.proxy.recording import Narration
 
     if append and capture is None:
         raise click.UsageError("--append needs --capture FILE")
     quiet_logging(verbose)
+    path = (capture or new_capture_path()).absolute()
     engine_options = EngineOptions(
         taps=make_taps(listen, reverse, taps, host),
-        capture=(capture or new_capture_path()).absolute(),
-        ca_dir=(ca_dir or default_ca_dir()).absolute(),
+        capture=path,
+        ca_dir=ensure_private_dir((ca_dir or default_ca_dir()).absolute()),
         append=append,
         snaplen=snaplen,
         insecure=insecure,
         settings=settings,
         narration=Narration("json" if as_json else "human", frames),
+        register=partial(register, path),
         on_ready=lambda facts: _say_ready(facts, as_json),
         warn=_warn,
     )
@@ -84,7 +97,7 @@ def run(
 def make_taps(
     listen: Address | None, reverse: Target | None, specs: tuple[TapSpec, ...], policy: str | None
 ) -> list[Tap]:
-    """The taps that the options ask for: `--tap`s alone, or one more where `--reverse` or `--listen` says so."""
+    """The taps that the options ask for: `--tap`s alone, or one more for `--reverse` or `--listen`."""
     from wsinspect.proxy.taps import Tap
 
     taps = []
@@ -98,7 +111,9 @@ def make_taps(
         if any(spec.name == tap.name for tap in taps):
             raise click.UsageError(f"two taps are called {spec.name!r}; give each its own name")
         host, port = spec.listen
-        taps.append(Tap.reverse(str(spec.target), name=spec.name, host=host, port=port, policy=policy, is_named=True))
+        taps.append(
+            Tap.reverse(str(spec.target), name=spec.name, host=host, port=port, policy=policy, is_named=True)
+        )
     return taps
 
 
@@ -109,7 +124,8 @@ def _say_ready(facts: dict[str, Any], as_json: bool) -> None:
         _print(ready_line(facts, time.time_ns()))
     else:
         for listener in facts["listeners"]:
-            _print(f"listening on {Address(listener['host'], listener['port'])}  {listener['tap']}  {listener['mode']}")
+            where = Address(listener["host"], listener["port"])
+            _print(f"listening on {where}  {listener['tap']}  {listener['mode']}")
         _print(f"recording to {facts['capture']}")
     for listener in facts["listeners"]:
         if not _is_loopback(listener["host"]):

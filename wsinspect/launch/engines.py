@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import wsinspect
 from wsinspect.errors import LocalError, UsageError
 from wsinspect.launch.paths import ensure_private_dir, run_dir
 
@@ -79,6 +80,16 @@ class RunFile:
         self.path.unlink(missing_ok=True)
         os.close(self._descriptor)
         self._descriptor = -1
+
+
+def register(capture: Path, listeners: list[dict[str, Any]]) -> RunFile:
+    """The run file of this process, as an engine that starts now.
+
+    Raises:
+        LocalError: it cannot be written.
+    """
+    info = EngineInfo(os.getpid(), time.time_ns(), wsinspect.__version__, str(capture), listeners)
+    return RunFile.create(info)
 
 
 def list_engines(directory: Path | None = None) -> list[EngineInfo]:

@@ -1,8 +1,9 @@
 """The opening handshake as both sides saw it, and where each WebSocket is recorded.
 
-`AttemptLog` is a mitmproxy addon. It recognises opening handshakes among all requests, gives each a number, hands heads
-and facts to a `Sink` (the journal, or a log), and lets every other request and response stream through. `Attempt` is
-one of them from its first head to its end; it is also the `link.Stream` that the relay writes to.
+`AttemptLog` is a mitmproxy addon. It recognises opening handshakes among all requests, gives each a number,
+hands heads and facts to a `Sink` (the journal, or a log), and lets every other request and response stream
+through. `Attempt` is one of them from its first head to its end; it is also the `link.Stream` that the
+relay writes to.
 """
 
 from __future__ import annotations
@@ -33,7 +34,9 @@ _METADATA = "wsinspect_attempt"
 class Sink(Protocol):
     """What takes the records: `capture.journal.JournalWriter`, or an addon's own."""
 
-    def data(self, connection: int, direction: int, chunk: bytes, time_ns: int, sent_after_ns: int = 0) -> None: ...
+    def data(
+        self, connection: int, direction: int, chunk: bytes, time_ns: int, sent_after_ns: int = 0
+    ) -> None: ...
 
     def head(self, connection: int, part: int, raw: bytes, time_ns: int, sent_after_ns: int = 0) -> None: ...
 
@@ -130,7 +133,7 @@ def attempt_of(flow: http.HTTPFlow) -> Attempt | None:
 
 
 def is_opening_handshake(request: http.Request) -> bool:
-    """Whether a request asks for a WebSocket, or did before somebody took a header away (RFC 6455 section 4.1)."""
+    """Whether a request asks for a WebSocket (RFC 6455 section 4.1), or did until somebody took a header."""
     headers = request.headers
     return "websocket" in headers.get("upgrade", "").lower() or "sec-websocket-key" in headers
 

@@ -1,8 +1,8 @@
 """One running proxy: mitmproxy's master with our taps, a journal and a recorder.
 
-Order of a start: capture and journal, listeners, recorder, run file, `ready`. Order of an end: stop listening, end
-what is open, close the journal, let the recorder finish, remove the run file. Whatever fails at a start is a
-`WsinspectError` of one line, and leaves nothing running.
+Order of a start: capture and journal, listeners, recorder, run file, `ready`. Order of an end: stop
+listening, end what is open, close the journal, let the recorder finish, remove the run file. Whatever fails
+at a start is a `WsinspectError` of one line, and leaves nothing running.
 """
 
 from __future__ import annotations
@@ -14,11 +14,10 @@ import os
 import platform
 import signal
 import sys
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from mitmproxy import exceptions, options
 from mitmproxy import master as mitmproxy_master
@@ -28,9 +27,7 @@ from mitmproxy.addons import core, next_layer, proxyauth, proxyserver, tlsconfig
 import wsinspect
 from wsinspect.capture.journal import JournalWriter
 from wsinspect.capture.prepare import PreparedCapture, prepare_capture
-from wsinspect.errors import LocalError, UsageError, WsinspectError
-from wsinspect.launch.engines import EngineInfo, RunFile
-from wsinspect.launch.paths import ensure_private_dir
+from wsinspect.errors import UsageError, WsinspectError
 from wsinspect.proxy import seams
 from wsinspect.proxy.attempts import AttemptLog
 from wsinspect.proxy.clock import Clock
@@ -51,6 +48,24 @@ CHANGES = (
 )
 
 
+class Registration(Protocol):
+    """How others find this engine (`launch.engines.RunFile`)."""
+
+    @property
+    def path(self) -> Path | None: ...
+
+    def close(self) -> None: ...
+
+
+class Unregistered:
+    """An engine that nobody is to find."""
+
+    path: Path | None = None
+
+    def close(self) -> None:
+        return
+
+
 @dataclass
 class EngineOptions:
     """What `wsinspect run` was told.
@@ -61,6 +76,7 @@ class EngineOptions:
         snaplen: bytes of each payload to keep; None keeps all.
         settings: mitmproxy's own options as "name=value".
         narration: the lines that the recorder prints on stdout.
+        register: makes this engine known (the run file), given its listeners; undone by `close`.
         on_ready: called once with the `ready` event's facts.
         warn: tells the user one line.
     """
@@ -74,6 +90,7 @@ class EngineOptions:
     settings: Sequence[str] = ()
     narration: Narration = field(default_factory=Narration)
     may_splice: bool = True
+    register: Callable[[list[dict[str, Any]]], Registration] = lambda listeners: Unregistered()
     on_ready: Callable[[dict[str, Any]], None] = lambda facts: None
     warn: Callable[[str], None] = lambda line: None
 
@@ -129,7 +146,7 @@ class _Engine:
             prepared.journal,
             first_segment=prepared.first_segment,
             on_unstored=self._on_unstored,
-            on_drained=lambda: self.loop.call_soon_threadsafe(self._on_drained),
+            on_drained=self._on_writer_drained,
         )
         self.capture = prepared.path
         try:
@@ -160,7 +177,6 @@ class _Engine:
         return master
 
     def _set_options(self, opts: options.Options) -> None:
-        ensure_private_dir(self.options.ca_dir)
         try:
             opts.update(
                 confdir=str(self.options.ca_dir),
@@ -187,11 +203,7 @@ class _Engine:
                 return
         listeners = listener_facts(self.taps, instances)
         try:
-            self.run_file = RunFile.create(
-                EngineInfo(
-                    os.getpid(), self.clock.anchor_wall_ns, wsinspect.__version__, str(self.capture), listeners
-                )
-            )
+            self.run_file = self.options.register(listeners)
         except WsinspectError as error:
             self.failure = error
             self.master.shutdown()
@@ -216,7 +228,7 @@ class _Engine:
             "argv": sys.argv,
             "anchor_wall_ns": self.clock.anchor_wall_ns,
             "anchor_mono_ns": self.clock.anchor_mono_ns,
-            "run_file": str(self.run_file.path),
+            "run_file": str(self.run_file.path) if self.run_file.path else None,
             "snaplen": self.options.snaplen,
             "taps": [_tap_facts(tap) for tap in self.taps],
             "changes": list(CHANGES),
@@ -229,13 +241,19 @@ class _Engine:
             self.journal.event(0, {"event": "wall_step", "step_ns": step}, self.clock.now_ns())
         self._wall_timer = self.loop.call_later(WALL_CHECK_SECONDS, self._check_wall)
 
+    def _on_writer_drained(self) -> None:
+        """Called in the writer's thread."""
+        self.loop.call_soon_threadsafe(self._on_drained)
+
     def _on_drained(self) -> None:
         waiting, self._waiting[:] = list(self._waiting), []
         for callback in waiting:
             callback()
 
     def _on_unstored(self, size: int, reason: str) -> None:
-        line = f"cannot store what is seen ({reason}); traffic goes on, the capture will say how much is missing"
+        line = (
+            f"cannot store what is seen ({reason}); traffic goes on, the capture will say how much is missing"
+        )
         self.loop.call_soon_threadsafe(self.options.warn, line)
 
     # Ending
@@ -268,12 +286,14 @@ class _Engine:
 
     async def _finish_recording(self) -> bool:
         slow = self.loop.call_later(
-            2.0, self.options.warn, "indexing what was recorded (interrupt again to leave that to the next reader)"
+            2.0,
+            self.options.warn,
+            "indexing what was recorded (interrupt again to leave that to the next reader)",
         )
         is_complete = await self.recorder.finish(self.give_up)
         slow.cancel()
         if not is_complete:
-            self.options.warn(f"the capture is not complete yet; the rest is in {self.capture}.journal and is read on opening")
+            self.options.warn(f"the rest of the capture is in {self.capture}.journal, and is read on opening")
         return is_complete
 
     async def _close_connections(self) -> None:
@@ -286,9 +306,11 @@ class _Engine:
         for handler in list(handlers.values()):
             if handler.client in handler.transports and handler.transports[handler.client].handler:
                 handler.close_connection(handler.client)
-        deadline = time.monotonic() + CLOSING_SECONDS
-        while handlers and time.monotonic() < deadline:
-            await asyncio.sleep(0.01)
+        tasks = [
+            io.handler for handler in handlers.values() for io in handler.transports.values() if io.handler
+        ]
+        if tasks:
+            await asyncio.wait(tasks, timeout=CLOSING_SECONDS)
 
 
 def _tap_facts(tap: Tap) -> dict[str, Any]:

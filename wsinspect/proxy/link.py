@@ -1,43 +1,26 @@
-"""One open WebSocket between its two sockets: how each side ended, how that is passed on, and what is recorded.
+"""One open WebSocket between its two sockets: how each side ended, how that is passed on, and what is
+recorded.
 
-`SocketLink` is the `relay.Link` of a running proxy. It knows which TCP connection carries each side (an upstream
-proxy's, where it is tunnelled) and the TLS around it, and it takes the short cut (`splice`) whenever the layers
-have nothing to do.
+`SocketLink` is the `relay.Link` of a running proxy. It knows which TCP connection carries each side (an
+upstream proxy's, where it is tunnelled) and the TLS around it, and it takes the short cut (`splice`)
+whenever the layers have nothing to do.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import Protocol
+from functools import partial
+from typing import Any
 
 from mitmproxy.connection import Connection
-from mitmproxy.proxy import layer
+from mitmproxy.proxy import events, layer
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers.tls import TLSLayer
 
 from wsinspect.proxy.seams import tls as tls_seam
 from wsinspect.proxy.seams.transport import Endpoint, Wire, tls_of
-from wsinspect.proxy.splice import Half, Splice
+from wsinspect.proxy.splice import Half, Splice, Stream
 from wsinspect.wire.opcodes import Direction
-
-
-class Stream(Protocol):
-    """Where one WebSocket is recorded (an `attempts.Attempt`)."""
-
-    def now_ns(self) -> int: ...
-
-    def opened(self) -> None: ...
-
-    def data(self, direction: int, chunk: bytes, time_ns: int, sent_after_ns: int) -> None: ...
-
-    def ended(self, side: str, how: str) -> None: ...
-
-    def closed(self) -> None: ...
-
-    def is_blocked(self) -> bool:
-        """The journal cannot take more for now: stop reading."""
-
-    def when_unblocked(self, callback: object) -> None: ...
 
 
 class Side:
@@ -90,7 +73,7 @@ class SocketLink:
         self._is_over = False
         for side in (self.client, self.server):
             if side.endpoint:
-                side.endpoint.on_late_reset = lambda side=side: self._late_reset(side)  # type: ignore[misc]
+                side.endpoint.on_late_reset = partial(self._late_reset, side)
 
     def opened(self) -> None:
         self.stream.opened()
@@ -188,13 +171,11 @@ class SocketLink:
         )
         self.splice = Splice(halves, self.stream, self._spliced_end)
 
-    def _ssl(self, side: Side) -> object | None:
+    def _ssl(self, side: Side) -> Any:
         return side.tls[0].tls if side.tls else None
 
     def _spliced_end(self, half: Half) -> None:
         """The splice met an end and has put the layers back; TLS's own end has to be shown to them."""
-        from mitmproxy.proxy import events
-
         self.splice = None
         self._may_splice = False
         if half.has_tls_ended:

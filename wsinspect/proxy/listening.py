@@ -28,7 +28,9 @@ def choose_ports(taps: Sequence[Tap]) -> list[Tap]:
                 held.append(_bind_any(tap))
                 tap = tap.with_port(held[-1].getsockname()[1])
             if any((tap.host, tap.port) == (other.host, other.port) for other in chosen):
-                raise UsageError(f"two taps want to listen on {tap.host}:{tap.port}", hint="give each its own port")
+                raise UsageError(
+                    f"two taps want to listen on {tap.host}:{tap.port}", hint="give each its own port"
+                )
             chosen.append(tap)
     finally:
         for sock in held:
@@ -52,7 +54,9 @@ def explain_listen_error(tap: Tap, error: Exception) -> LocalError:
     where = f"{tap.host}:{tap.port}"
     code = error.errno if isinstance(error, OSError) else None
     if code == errno.EADDRINUSE:
-        return LocalError(f"port {tap.port} is taken on {tap.host}", hint="choose another with --listen, or 0 for any")
+        return LocalError(
+            f"port {tap.port} is taken on {tap.host}", hint="choose another with --listen, or 0 for any"
+        )
     if code in (errno.EACCES, errno.EPERM):
         return LocalError(f"not allowed to listen on {where}", hint="use a port above 1023")
     if code == errno.EADDRNOTAVAIL or isinstance(error, socket.gaierror):

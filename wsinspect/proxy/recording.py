@@ -1,7 +1,7 @@
 """The recorder process of an engine: started, watched, started again when it dies, waited for at the end.
 
-The recorder reads the journal; the pipe to its stdin only wakes it, and tells it by EOF that the engine has gone. So
-nothing is lost with a recorder: the next one goes on where the last one committed.
+The recorder reads the journal; the pipe to its stdin only wakes it, and tells it by EOF that the engine has
+gone. So nothing is lost with a recorder: the next one goes on where the last one committed.
 """
 
 from __future__ import annotations
@@ -105,9 +105,8 @@ class Recorder:
     async def finish(self, give_up: asyncio.Event) -> bool:
         """After the journal was closed: let the recorder index what is left.
 
-        Returns:
-            True when the capture is complete; False when `give_up` was set first or the recorder failed, and the
-            journal stays for the next reader.
+        Returns: True when the capture is complete; False when `give_up` was set first or the recorder
+            failed, and the journal stays for the next reader.
         """
         self._is_ending = True
         process = self._process
@@ -121,7 +120,7 @@ class Recorder:
         return self._ended.is_set() and self.exit_code == 0
 
     def _start_last(self) -> None:
-        """The recorder had died and its successor has not been started yet: one more, to drain the journal."""
+        """The recorder had died and no other was started yet: one more, to drain the journal."""
         self._ended.clear()
         self.start()
 

@@ -1,12 +1,14 @@
 """The layer between the two sides of an open WebSocket: bytes in, the same bytes out.
 
-Sans-I/O: it gets mitmproxy's events and yields its commands; what touches a socket or the journal is behind `Link`.
+Sans-I/O: it gets mitmproxy's events and yields its commands; what touches a socket or the journal is behind
+`Link`.
 
 Invariants (tests/playbook):
 - what is sent is the bytes object that was received, in the same turn, before it is recorded;
-- it decodes nothing and waits for nothing: fragments, control frames, violations and garbage are all just bytes;
-- an end is passed on as what it was: FIN as half-close, RST as RST, close_notify as close_notify; after a FIN the
-  other direction goes on until its own end.
+- it decodes nothing and waits for nothing: fragments, control frames, violations and garbage are all just
+  bytes;
+- an end is passed on as what it was: FIN as half-close, RST as RST, close_notify as close_notify; after a
+  FIN the other direction goes on until its own end.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from mitmproxy import http
 from mitmproxy.connection import Connection
 from mitmproxy.proxy import commands, events, layer
 from mitmproxy.proxy.context import Context
-from mitmproxy.proxy.layers.websocket import WebsocketEndHook, WebsocketStartHook, WebSocketMessageInjected
+from mitmproxy.proxy.layers.websocket import WebsocketEndHook, WebSocketMessageInjected, WebsocketStartHook
 
 from wsinspect.wire.opcodes import Direction
 
@@ -29,7 +31,8 @@ Commands = layer.CommandGenerator[None]
 class Link(Protocol):
     """What the layer needs from outside: the clock, the journal, and the ends of the two sockets."""
 
-    def now_ns(self) -> int: ...
+    @property
+    def now_ns(self) -> Callable[[], int]: ...
 
     def opened(self) -> None:
         """The relay is in place and the 101 has been written."""
@@ -74,7 +77,7 @@ class RelayLayer(layer.Layer):
         elif isinstance(event, WebSocketMessageInjected):
             yield commands.Log("wsinspect relays bytes; inject.websocket is not available on this connection")
 
-    def over(self, _: events.Event) -> Commands:
+    def over(self, event: events.Event) -> Commands:
         """Both sides have ended; what still trickles in has nowhere to go."""
         yield from ()
 

@@ -1,11 +1,12 @@
 """The short cut: two transports writing straight to each other, with a copy for the journal.
 
-While nothing needs the layers, each transport's asyncio protocol is replaced by a `Half`, which hands what it reads to
-the other transport in the same turn and then records it. It can be undone at any moment between two reads; every end
-(FIN, RST, close_notify) is left to the protocol that was there before, so that one path handles all ends.
+While nothing needs the layers, each transport's asyncio protocol is replaced by a `Half`, which hands what
+it reads to the other transport in the same turn and then records it. It can be undone at any moment between
+two reads; every end (FIN, RST, close_notify) is left to the protocol that was there before, so that one
+path handles all ends.
 
-Backpressure: a transport whose peer does not take what is written stops being read, each direction for itself; both
-stop while the journal cannot take more.
+Backpressure: a transport whose peer does not take what is written stops being read, each direction for
+itself; both stop while the journal cannot take more.
 """
 
 from __future__ import annotations
@@ -23,11 +24,21 @@ from wsinspect.wire.opcodes import Direction
 
 
 class Stream(Protocol):
-    def now_ns(self) -> int: ...
+    """Where one WebSocket is recorded (`attempts.Attempt`)."""
+
+    @property
+    def now_ns(self) -> Callable[[], int]: ...
+
+    def opened(self) -> None: ...
 
     def data(self, direction: int, chunk: bytes, time_ns: int, sent_after_ns: int) -> None: ...
 
-    def is_blocked(self) -> bool: ...
+    def ended(self, side: str, how: str) -> None: ...
+
+    def closed(self) -> None: ...
+
+    def is_blocked(self) -> bool:
+        """The journal cannot take more for now: stop reading."""
 
     def when_unblocked(self, callback: Callable[[], None]) -> None: ...
 

@@ -1,7 +1,7 @@
 """Taps: the named places where traffic is observed, as mitmproxy modes.
 
-A tap is one listener. Its Host policy decides whether a reverse proxy's requests keep the client's `Host` (else Origin
-checks fail because of us) or carry the target's; see DESIGN's rule in `Tap.reverse`.
+A tap is one listener. Its Host policy decides whether a reverse proxy's requests keep the client's `Host`
+(else Origin checks fail because of us) or carry the target's; see DESIGN's rule in `Tap.reverse`.
 """
 
 from __future__ import annotations
@@ -17,12 +17,10 @@ from urllib.parse import urlsplit
 class Tap:
     """One listener.
 
-    Attributes:
-        name: as given with `--tap`, else the mode.
-        mode: mitmproxy's mode specification without the `@` part, such as "regular" or "reverse:http://host:80".
-        host, port: where it listens; port 0 stands for any free one until `with_port`.
-        target: the URL behind a reverse tap.
-        rewrites_host: send the target's `Host` instead of the client's.
+    Attributes: name: as given with `--tap`, else the mode. mode: mitmproxy's mode specification without the
+        `@` part, such as "regular" or "reverse:http://host:80". host, port: where it listens; port 0 stands
+        for any free one until `with_port`. target: the URL behind a reverse tap. rewrites_host: send the
+        target's `Host` instead of the client's.
     """
 
     name: str
@@ -33,15 +31,18 @@ class Tap:
     rewrites_host: bool = False
 
     @classmethod
-    def reverse(cls, url: str, *, name: str, host: str, port: int, policy: str | None = None, is_named: bool = False) -> Tap:
+    def reverse(
+        cls, url: str, *, name: str, host: str, port: int, policy: str | None = None, is_named: bool = False
+    ) -> Tap:
         """A reverse tap.
 
-        Args:
-            policy: "keep", "rewrite", or None: keep for `--tap` and for loopback and private targets, else rewrite.
-            is_named: given with `--tap`.
+        Args: policy: "keep", "rewrite", or None: keep for `--tap` and for loopback and private targets,
+            else rewrite. is_named: given with `--tap`.
         """
         target = _http_url(url)
-        rewrites = policy == "rewrite" if policy else not (is_named or is_near(urlsplit(target).hostname or ""))
+        rewrites = (
+            policy == "rewrite" if policy else not (is_named or is_near(urlsplit(target).hostname or ""))
+        )
         return cls(name, f"reverse:{target}", host, port, target, rewrites)
 
     @property

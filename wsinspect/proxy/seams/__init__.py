@@ -1,8 +1,8 @@
 """Where mitmproxy is changed, and nowhere else.
 
-Each module names one seam: what stock mitmproxy does there, what we need instead, and the names it relies on.
-`install` checks all of them first and refuses to run on a mitmproxy it does not know; it can be called again without
-harm. Nothing is patched at import time.
+Each module names one seam: what stock mitmproxy does there, what we need instead, and the names it relies
+on. `install` checks all of them first and refuses to run on a mitmproxy it does not know; it can be called
+again without harm. Nothing is patched at import time.
 """
 
 from __future__ import annotations

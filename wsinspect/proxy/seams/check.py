@@ -1,8 +1,9 @@
 """The start-up self-check: is this a mitmproxy that the seams know?
 
-Two questions, both answered before anything is patched: is the version in the range that was tested (see pyproject),
-and does every name, signature and source line that a seam leans on still exist? A wrong answer is a `LocalError` that
-names what is missing: a proxy that silently falls back to stock behaviour would falsify what it shows.
+Two questions, both answered before anything is patched: is the version in the range that was tested (see
+pyproject), and does every name, signature and source line that a seam leans on still exist? A wrong answer
+is a `LocalError` that names what is missing: a proxy that silently falls back to stock behaviour would
+falsify what it shows.
 """
 
 from __future__ import annotations
@@ -14,7 +15,10 @@ from typing import Any
 from wsinspect.errors import LocalError
 
 #: (from, before) pairs of the versions whose sources the seams were checked against.
-KNOWN_VERSIONS: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...] = (((11, 0, 2), (11, 1)), ((12, 2), (12, 3)))
+KNOWN_VERSIONS: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...] = (
+    ((11, 0, 2), (11, 1)),
+    ((12, 2), (12, 3)),
+)
 
 
 def parse_version(text: str) -> tuple[int, ...]:
@@ -70,7 +74,7 @@ def _layer_lookup() -> bool:
     from mitmproxy.proxy.layers import http, websocket
 
     return _source_has(http.HttpStream.flow_done, "websocket.WebsocketLayer(self.context, self.flow)") and (
-        http.websocket is websocket
+        vars(http)["websocket"] is websocket
     )
 
 

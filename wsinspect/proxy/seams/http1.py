@@ -1,10 +1,11 @@
 """Seam: mitmproxy's HTTP/1 reader and writer (`layers.http.Http1Server` and `Http1Client`), as subclasses.
 
-Stock mitmproxy parses a head and writes a new one; it hangs on an informational response, eats line breaks at the
-start of an upgraded stream, frames upgraded bytes when the head said `chunked`, and takes a client's FIN during the
-handshake for a lost interest. Here instead:
+Stock mitmproxy parses a head and writes a new one; it hangs on an informational response, eats line breaks
+at the start of an upgraded stream, frames upgraded bytes when the head said `chunked`, and takes a client's
+FIN during the handshake for a lost interest. Here instead:
 
-- every head is kept byte for byte (`wire_head`), and what leaves is the same bytes wherever no field was changed;
+- every head is kept byte for byte (`wire_head`), and what leaves is the same bytes wherever no field was
+  changed;
 - 1xx responses other than 101 are handed to an HTTP/1 client as they came (RFC 9110 section 15.2);
 - after a 101 nothing is stripped and nothing is framed;
 - for an opening handshake, a FIN or RST before the response is passed on instead of being answered.
@@ -281,8 +282,9 @@ def error_response(status: int, message: str) -> bytes:
 
 def install_http1() -> None:
     """Rebind the two names that HttpLayer and HttpClient look up."""
-    http_layers.Http1Server = RelayHttp1Server  # type: ignore[misc]
-    http_layers.Http1Client = RelayHttp1Client  # type: ignore[misc]
+    names = vars(http_layers)
+    names["Http1Server"] = RelayHttp1Server
+    names["Http1Client"] = RelayHttp1Client
 
 
 __all__ = ["WireHead", "head_bytes", "install_http1", "wire_head"]

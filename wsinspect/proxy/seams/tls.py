@@ -1,7 +1,8 @@
 """Seam: TLS ends (`TLSLayer`): close_notify seen and close_notify sent.
 
-Stock mitmproxy tells its layers of a close_notify as of a FIN, and then swallows the FIN or RST that follows; it never
-sends a close_notify. Here each is reported on its own, so that each can be passed on as what it was.
+Stock mitmproxy tells its layers of a close_notify as of a FIN, and then swallows the FIN or RST that
+follows; it never sends a close_notify. Here each is reported on its own, so that each can be passed on as
+what it was.
 """
 
 from __future__ import annotations

@@ -1,12 +1,13 @@
 """Seam: the sockets under mitmproxy's layers (`ConnectionHandler` and asyncio's streams).
 
-Stock mitmproxy tells its layers that a connection closed, not how; it can close, not half-close through an HTTP layer
-and not reset; it drains every writer of a client under one lock, so that one stuck reader stops both directions; and
-it ends what was silent for ten minutes. `Wire` is one client's sockets with that changed. It is made by
-`Wire.attach` when the client connects, and found again with `Wire.of`.
+Stock mitmproxy tells its layers that a connection closed, not how; it can close, not half-close through an
+HTTP layer and not reset; it drains every writer of a client under one lock, so that one stuck reader stops
+both directions; and it ends what was silent for ten minutes. `Wire` is one client's sockets with that
+changed. It is made by `Wire.attach` when the client connects, and found again with `Wire.of`.
 
-How an end is told apart: a FIN is `eof_received`; a RST is `connection_lost` with a `ConnectionResetError`, from
-reading or from writing. asyncio drops what the kernel still holds when a write fails, so that is read first.
+How an end is told apart: a FIN is `eof_received`; a RST is `connection_lost` with a `ConnectionResetError`,
+from reading or from writing. asyncio drops what the kernel still holds when a write fails, so that is read
+first.
 """
 
 from __future__ import annotations
@@ -42,9 +43,8 @@ _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 class Endpoint:
     """One TCP connection of a client: its asyncio parts, and how the peer ended it.
 
-    Attributes:
-        how: "" while the peer may still send, else "fin", "rst" or "timeout".
-        on_late_reset: called when the peer resets after its FIN, when no task of mitmproxy's is reading any more.
+    Attributes: how: "" while the peer may still send, else "fin", "rst" or "timeout". on_late_reset: called
+        when the peer resets after its FIN, when no task of mitmproxy's is reading any more.
     """
 
     connection: Connection
@@ -291,6 +291,7 @@ def tls_of(context: Context, connection: Connection) -> list[tls_layers.TLSLayer
     """The TLS layers around `connection`, outermost first (two for TLS within TLS)."""
     found: list[tls_layers.TLSLayer] = []
     for layer in _stack(context, connection):
-        if isinstance(layer, tls_layers.TLSLayer) and layer.conn == connection and layer.tls and layer not in found:
+        is_tls = isinstance(layer, tls_layers.TLSLayer) and layer.conn == connection
+        if is_tls and getattr(layer, "tls", None) is not None and layer not in found:
             found.append(layer)
     return found

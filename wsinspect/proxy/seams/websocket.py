@@ -1,8 +1,8 @@
 """Seam: mitmproxy's WebSocket layer, replaced by the relay.
 
-`HttpStream.flow_done` looks up `mitmproxy.proxy.layers.websocket.WebsocketLayer` at call time; rebinding that one name
-puts `RelayLayer` there. `flow.websocket` and the hooks `websocket_start` and `websocket_end` go on working; messages
-are not collected in the flow (they are in the capture).
+`HttpStream.flow_done` looks up `mitmproxy.proxy.layers.websocket.WebsocketLayer` at call time; rebinding
+that one name puts `RelayLayer` there. `flow.websocket` and the hooks `websocket_start` and `websocket_end`
+go on working; messages are not collected in the flow (they are in the capture).
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ def install_websocket_layer() -> None:
 def relay_upgrade(flow: http.HTTPFlow) -> None:
     """Have the relay take over after this 101, also where stock mitmproxy sees no WebSocket in it.
 
-    Stock mitmproxy wants `Upgrade: websocket` in the response and version 13 in the request, and treats all else as
-    raw TCP whose messages it keeps for ever. To be called in the `response` hook.
+    Stock mitmproxy wants `Upgrade: websocket` in the response and version 13 in the request, and treats all
+    else as raw TCP whose messages it keeps for ever. To be called in the `response` hook.
     """
     if flow.response is not None and flow.response.status_code == 101 and flow.websocket is None:
         flow.websocket = WebSocketData()
