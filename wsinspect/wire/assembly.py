@@ -1,4 +1,4 @@
-"""Frames off the fast path, and the messages that frames make together (RFC 6455 sections 5.4, 5.5, RFC 7692).
+"""Frames off the fast path, and the messages that frames make (RFC 6455 sections 5.4, 5.5, RFC 7692).
 
 `Assembler` holds what one direction knows across frames: the open message, whether CLOSE was seen, the
 inflater, the counters. A frame goes through `begin`, `OpenFrame.take` for each piece of its payload, and

@@ -81,7 +81,7 @@ _BEYOND: Final = 5000
 
 
 def is_legal_on_wire(code: int) -> bool:
-    """Whether an endpoint may send `code`: registered and not local-only, or 3000 to 4999 (RFC 6455 §7.4.2)."""
+    """Whether an endpoint may send `code`: registered and not local-only, or 3000 to 4999 (section 7.4.2)."""
     if _FIRST_LIBRARY <= code < _BEYOND:
         return True
     return CloseCode.NORMAL_CLOSURE <= code < _FIRST_UNASSIGNED and code not in NEVER_ON_WIRE
