@@ -1,0 +1,88 @@
+"""The byte checker over sockets: every case through `wsinspect run`, in each mode and with TLS on each leg.
+
+One engine and one origin serve all; a test is one family of cases on one route, and its failure lists every case that
+differs from the direct connection, with what differs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.support.cases import all_cases
+from tests.support.certs import make_certificates
+from tests.support.engine import Engine
+from tests.support.origin import Origin
+from tests.support.routes import Checker, Route
+
+CASES = all_cases()
+FAMILIES = list(dict.fromkeys(case.family for case in CASES))
+ROUTES = ["ws-ws", "wss-wss", "wss-ws", "ws-wss", "regular-get", "regular-connect", "regular-connect-wss"]
+
+
+@dataclass
+class Lab:
+    """The checker's loop in its own thread, with one engine before one origin."""
+
+    loop: asyncio.AbstractEventLoop
+    checker: Checker
+    engine: Engine
+
+    def route(self, name: str) -> Route:
+        origin, port = self.checker.origin, self.engine.port
+        return {
+            "ws-ws": lambda: Route(name, port("plain")),
+            "wss-wss": lambda: Route(name, port("secure"), client_tls=True, server_tls=True),
+            "wss-ws": lambda: Route(name, port("plain"), client_tls=True),
+            "ws-wss": lambda: Route(name, port("secure"), server_tls=True),
+            "regular-get": lambda: Route(name, port("regular"), mode="absolute", target=origin.port),
+            "regular-connect": lambda: Route(name, port("regular"), mode="connect", target=origin.port),
+            "regular-connect-wss": lambda: Route(
+                name, port("regular"), client_tls=True, server_tls=True, mode="connect", target=origin.tls_port
+            ),
+        }[name]()
+
+    def failures(self, family: str, route: str) -> dict[str, list[str]]:
+        cases = [case for case in CASES if case.family == family]
+        running = self.checker.failures(cases, self.route(route))
+        return asyncio.run_coroutine_threadsafe(running, self.loop).result(110)
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    folder: Path = tmp_path_factory.mktemp("bytes")
+    context = make_certificates(folder / "certs").server_context()
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    origin: Origin = asyncio.run_coroutine_threadsafe(_open_origin(context), loop).result(10)
+    try:
+        with Engine.start(
+            *("--listen", "127.0.0.1:0", "--insecure"),
+            *("--tap", f"plain=127.0.0.1:0=http://127.0.0.1:{origin.port}"),
+            *("--tap", f"secure=127.0.0.1:0=https://127.0.0.1:{origin.tls_port}"),
+            folder=folder / "engine",
+        ) as engine:
+            yield Lab(loop, Checker(origin), engine)
+            assert "crash" not in engine.stderr
+            assert "Traceback" not in engine.stderr
+    finally:
+        asyncio.run_coroutine_threadsafe(origin.__aexit__(), loop).result(10)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(10)
+        loop.close()
+
+
+async def _open_origin(context) -> Origin:
+    return await Origin(context).__aenter__()
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("route", ROUTES)
+def test_both_sides_see_what_they_see_directly(lab, route, family):
+    assert lab.failures(family, route) == {}

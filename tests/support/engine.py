@@ -1,0 +1,183 @@
+"""The real product as a subprocess: `wsinspect run --headless --json`, its `ready` line, its events, and its end.
+
+`Engine.start` returns once the engine says that it listens. stdout is read by a thread all the time, so a slow test never
+slows the engine. Each engine has its own data, state and runtime folders; nothing of the user's is touched.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class EngineFailedError(Exception):
+    """The engine ended before it was ready; the message has its exit code and stderr."""
+
+
+def private_environment(folder: Path) -> dict[str, str]:
+    """The environment of a user whose home is `folder`."""
+    environment = dict(os.environ)
+    for name, part in {
+        "HOME": ".",
+        "XDG_DATA_HOME": "data",
+        "XDG_STATE_HOME": "state",
+        "XDG_RUNTIME_DIR": "runtime",
+        "XDG_CONFIG_HOME": "config",
+    }.items():
+        place = folder / part
+        place.mkdir(parents=True, exist_ok=True, mode=0o700)
+        environment[name] = str(place)
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), environment.get("PYTHONPATH", "")]))
+    return environment
+
+
+class Engine:
+    """A running `wsinspect run`.
+
+    Attributes:
+        pid: of the engine.
+        capture: the capture's path.
+        ready: the whole `ready` event.
+        events: every event so far, in order.
+    """
+
+    def __init__(self, process: subprocess.Popen[bytes], stderr: Path) -> None:
+        self.process = process
+        self.stderr_path = stderr
+        self.events: list[dict[str, Any]] = []
+        self._arrived = threading.Condition()
+        self._ready: queue.Queue[dict[str, Any] | None] = queue.Queue()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        self.ready: dict[str, Any] = {}
+
+    @classmethod
+    def start(
+        cls,
+        *options: str,
+        folder: Path,
+        environment: dict[str, str] | None = None,
+        python: Sequence[str] = (sys.executable,),
+        timeout: float = 30.0,
+    ) -> Engine:
+        """Start an engine with `options` beside `--headless --json`; `folder` is its home.
+
+        Raises:
+            EngineFailedError: it ended, or said nothing in time.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        command = [*python, "-m", "wsinspect", "run", "--headless", "--json", *options]
+        log = folder / "stderr.log"
+        with log.open("wb") as stderr:
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                cwd=folder,
+                env={**private_environment(folder), **(environment or {})},
+                start_new_session=True,
+            )
+        engine = cls(process, log)
+        try:
+            first = engine._ready.get(timeout=timeout)
+        except queue.Empty:
+            first = None
+        if first is None:
+            engine.kill()
+            raise EngineFailedError(f"exit code {process.returncode}: {engine.stderr.strip()}")
+        engine.ready = first
+        return engine
+
+    @property
+    def pid(self) -> int:
+        return int(self.ready["pid"])
+
+    @property
+    def capture(self) -> Path:
+        return Path(self.ready["capture"])
+
+    @property
+    def stderr(self) -> str:
+        return self.stderr_path.read_text("utf-8", "replace")
+
+    def port(self, tap: str) -> int:
+        """The port of the tap of this name, as the `ready` event tells it."""
+        for listener in self.ready["listeners"]:
+            if listener["tap"] == tap:
+                return int(listener["port"])
+        raise KeyError(tap)
+
+    def wait_for(self, fits: Callable[[dict[str, Any]], bool], timeout: float = 10.0) -> dict[str, Any]:
+        """The first event that fits, waiting for it."""
+        deadline = time.monotonic() + timeout
+        looked_at = 0
+        with self._arrived:
+            while True:
+                for event in self.events[looked_at:]:
+                    if fits(event):
+                        return event
+                looked_at = len(self.events)
+                if not self._arrived.wait(deadline - time.monotonic()):
+                    raise TimeoutError(f"no such event among {self.events[-5:]}; stderr: {self.stderr[-500:]}")
+
+    def wait_for_event(self, name: str, timeout: float = 10.0, **fields: Any) -> dict[str, Any]:
+        """The first event of this name with these fields."""
+        return self.wait_for(
+            lambda event: event.get("event") == name and all(event.get(k) == v for k, v in fields.items()), timeout
+        )
+
+    def stop(self, timeout: float = 20.0) -> int:
+        """SIGTERM and wait; returns the exit code."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        return self._wait(timeout)
+
+    def kill(self) -> None:
+        """SIGKILL, as a crash; the recorder is left to find out."""
+        if self.process.poll() is None:
+            self.process.kill()
+        self._wait(10)
+
+    def _wait(self, timeout: float) -> int:
+        try:
+            code = self.process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait(10)
+            raise
+        finally:
+            # The recorder has the same stdout and may go on for a moment.
+            self._reader.join(timeout)
+            if not self._reader.is_alive() and self.process.stdout:
+                self.process.stdout.close()
+        return code
+
+    def _read(self) -> None:
+        stdout = self.process.stdout
+        assert stdout is not None
+        for line in stdout:
+            event = json.loads(line)
+            with self._arrived:
+                self.events.append(event)
+                self._arrived.notify_all()
+            if event.get("event") == "ready":
+                self._ready.put(event)
+        self._ready.put(None)
+
+    def __enter__(self) -> Engine:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
