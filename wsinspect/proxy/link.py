@@ -114,8 +114,7 @@ class SocketLink:
                 self._notify(other)
             self.wire.half_close(other.carrier)
         else:
-            self.wire.reset(other.carrier)
-            self.wire.close(side.carrier)
+            self.wire.reset(other.carrier, side.carrier)
 
     def finished(self) -> None:
         if not self._is_over:

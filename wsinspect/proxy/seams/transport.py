@@ -228,13 +228,24 @@ class Wire:
         if endpoint := self.endpoints.get(connection.id):
             endpoint.reset_on_close()
 
-    def reset(self, connection: Connection) -> None:
-        """Send RST, as soon as what was relayed before it has been delivered."""
+    def reset(self, connection: Connection, origin: Connection) -> None:
+        """Send RST, as soon as what was relayed before it has been delivered.
+
+        The `origin` of the reset is closed only then: mitmproxy closes all of a client's connections with the
+        client, and takes a connection for finished once neither direction is left.
+        """
+        if origin.state is ConnectionState.CLOSED and origin in self.handler.transports:
+            origin.state = ConnectionState.CAN_WRITE
+
+        def close_both() -> None:
+            self.close(connection)
+            self.close(origin)
+
         endpoint = self.endpoints.get(connection.id)
         if endpoint is None or connection not in self.handler.transports:
-            self.close(connection)
-            return
-        self.spawn(endpoint.reset(lambda: self.close(connection)))
+            close_both()
+        else:
+            self.spawn(endpoint.reset(close_both))
 
     def spawn(self, coroutine: Any) -> None:
         """Run a coroutine of this wire, kept alive until it is done."""
