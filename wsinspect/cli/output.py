@@ -56,7 +56,12 @@ class Palette(NamedTuple):
 
 def json_line(content: dict[str, Any]) -> str:
     """One object in one line, with the schema's number first."""
-    return json.dumps({"schema": SCHEMA, **content}).replace("\x7f", "\\u007f")
+    return json_text({"schema": SCHEMA, **content})
+
+
+def json_text(value: object) -> str:
+    """JSON without any character that a terminal acts on."""
+    return json.dumps(value).replace("\x7f", "\\u007f")
 
 
 def echo(line: str = "") -> None:

@@ -1,0 +1,210 @@
+"""`show` with a connection: its handshake, its frames and its end, at once or as they come."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Protocol, TypeVar
+
+from wsinspect.capture.reader import Capture
+from wsinspect.capture.records import Connection, Event, Frame, Message, Opaque
+from wsinspect.cli.follow import rounds
+from wsinspect.cli.listing import is_final
+from wsinspect.cli.output import Palette, columns, echo, echo_json, json_line, json_text
+from wsinspect.cli.render import objects
+from wsinspect.cli.render.connections import closing_lines
+from wsinspect.cli.render.frames import PREVIEW_BYTES, FrameTable, Page, opaque_lines
+from wsinspect.cli.render.handshake import handshake_lines
+from wsinspect.cli.render.pages import read_pages
+from wsinspect.errors import CaptureError
+from wsinspect.text import escape
+
+_ROWS = 1000
+
+
+class Detail:
+    """One connection of a capture.
+
+    Args:
+        capture: open while this is used.
+        number: the connection's id.
+        with_payload: whole payloads are wanted.
+    """
+
+    def __init__(self, capture: Capture, number: int, with_payload: bool) -> None:
+        self.capture = capture
+        self.number = number
+        self.with_payload = with_payload
+        self._after = 0
+
+    def connection(self) -> Connection:
+        """The row as it is now."""
+        found = self.capture.connection(self.number)
+        if found is None:
+            raise CaptureError(f"connection {self.number} is gone from {self.capture.path}")
+        return found
+
+    def new_pages(self) -> Iterator[Page]:
+        """The frames that were not read before."""
+        for page in read_pages(self.capture, self.number, after=self._after, with_payload=self.with_payload):
+            self._after = page.frames[-1].id
+            yield page
+
+    def messages(self) -> Iterator[Message]:
+        """All messages; content is fetched one by one."""
+        return _all(lambda after: self.capture.messages(self.number, after=after, limit=_ROWS, data_limit=0))
+
+    def opaque(self) -> Iterator[Opaque]:
+        """All bytes that belong to no frame."""
+        limit = None if self.with_payload else PREVIEW_BYTES
+        return _all(
+            lambda after: self.capture.opaque(self.number, after=after, limit=_ROWS, data_limit=limit)
+        )
+
+    def events(self) -> Iterator[Event]:
+        """What happened beside the frames."""
+        return _all(lambda after: self.capture.events(self.number, after=after, limit=_ROWS))
+
+    def until_end(self, *, follow: bool) -> Iterator[Connection]:
+        """The row whenever something may be new, at last when nothing will be; once without `follow`."""
+        if not follow:
+            yield self.connection()
+            return
+        for _ in rounds(self.capture):
+            connection = self.connection()
+            yield connection
+            if is_final(connection):
+                return
+
+
+class _Row(Protocol):
+    @property
+    def id(self) -> int: ...
+
+
+R = TypeVar("R", bound=_Row)
+
+
+def _all(read: Callable[[int], list[R]]) -> Iterator[R]:
+    """All rows of a table, read by pages."""
+    after = 0
+    while rows := read(after):
+        yield from rows
+        after = rows[-1].id
+
+
+def show_connection(detail: Detail, palette: Palette, *, follow: bool) -> None:
+    """Lines for people."""
+    capture = detail.capture
+    connection = _once_answered(detail, follow)
+    _print(handshake_lines(connection, capture.handshake(detail.number), palette, detail.with_payload))
+    table = FrameTable(connection.attempt_ns, columns(), palette, follow and capture.is_live)
+    is_begun = False
+    for now in detail.until_end(follow=follow):
+        connection = now
+        for page in detail.new_pages():
+            if not is_begun:
+                _print(["", table.header()])
+                is_begun = True
+            _print(table.lines(page))
+    echo()
+    _print(table.legend())
+    _print(opaque_lines(detail.opaque(), detail.with_payload))
+    _print(_event_lines(detail))
+    _print(closing_lines(connection))
+
+
+def _once_answered(detail: Detail, follow: bool) -> Connection:
+    """The row when the opening handshake is over; as it is now without `follow`."""
+    connection = detail.connection()
+    for now in detail.until_end(follow=follow):
+        connection = now
+        if connection.state != "connecting":
+            break
+    return connection
+
+
+def _event_lines(detail: Detail) -> Iterator[str]:
+    start_ns = detail.connection().attempt_ns
+    for event in detail.events():
+        at = f"{(event.time_ns - (start_ns or event.time_ns)) / 1e9:.6f} s"
+        facts = ", ".join(f"{name} {value}" for name, value in event.detail.items())
+        yield escape(f"At {at}: {event.kind} {facts}".rstrip())
+
+
+def _print(lines: Iterable[str]) -> None:
+    """Lines without a flush for each: a page is many."""
+    write = sys.stdout.write
+    for line in lines:
+        write(line + "\n")
+    sys.stdout.flush()
+
+
+def follow_json(detail: Detail) -> None:
+    """One object a line: connection, handshake, frames and messages as they come, the connection again."""
+    is_told = False
+    connection = detail.connection()
+    for connection in detail.until_end(follow=True):
+        if connection.state == "connecting":
+            continue
+        if not is_told:
+            _tell(detail, "connection", objects.connection_object(connection))
+            _tell_handshake(detail)
+            is_told = True
+        for page in detail.new_pages():
+            for frame in page.frames:
+                _tell(detail, "frame", _frame(detail, frame, page))
+                message = page.messages.get(frame.message_id or 0)
+                if message is not None and message.last_frame == frame.id:
+                    _tell(detail, "message", _message(detail, message))
+    if not is_told:
+        _tell_handshake(detail)
+    _tell(detail, "connection", objects.connection_object(connection))
+
+
+def _tell(detail: Detail, event: str, content: dict[str, Any]) -> None:
+    echo_json({"event": event, "connection": detail.number, **content})
+
+
+def _tell_handshake(detail: Detail) -> None:
+    handshake = detail.capture.handshake(detail.number)
+    if handshake is not None:
+        _tell(detail, "handshake", objects.handshake_object(handshake))
+
+
+def print_connection_json(detail: Detail) -> None:
+    """One object, written as it is read: a connection may have more frames than fit into memory."""
+    capture = detail.capture
+    handshake = capture.handshake(detail.number)
+    content = {
+        "capture": str(capture.path),
+        "connection": objects.connection_object(detail.connection()),
+        "handshake": None if handshake is None else objects.handshake_object(handshake),
+        "events": list(map(objects.event_object, detail.events())),
+    }
+    sys.stdout.write(json_line(content).removesuffix("}"))
+    frames = (_frame(detail, frame, page) for page in detail.new_pages() for frame in page.frames)
+    _write_array("frames", frames)
+    _write_array("messages", (_message(detail, message) for message in detail.messages()))
+    _write_array("opaque", (objects.opaque_object(one, detail.with_payload) for one in detail.opaque()))
+    sys.stdout.write("}\n")
+
+
+def _frame(detail: Detail, frame: Frame, page: Page) -> dict[str, Any]:
+    if detail.with_payload and len(frame.payload) < frame.length:
+        frame = detail.capture.frame(frame.id) or frame
+    return objects.frame_object(frame, page.pings.get(frame.id), detail.with_payload)
+
+
+def _message(detail: Detail, message: Message) -> dict[str, Any]:
+    payload = detail.capture.message_payload(message) if detail.with_payload else None
+    return objects.message_object(message, payload)
+
+
+def _write_array(name: str, items: Iterable[dict[str, Any]]) -> None:
+    """One more member of the object that is being written."""
+    sys.stdout.write(f", {json.dumps(name)}: [")
+    for index, item in enumerate(items):
+        sys.stdout.write((", " if index else "") + json_text(item))
+    sys.stdout.write("]")

@@ -1,0 +1,85 @@
+"""`show` without a connection: the list, at once or as it grows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from wsinspect.capture.reader import Capture
+from wsinspect.capture.records import Connection
+from wsinspect.cli.follow import rounds
+from wsinspect.cli.output import echo, echo_json
+from wsinspect.cli.render.connections import ConnectionTable
+from wsinspect.cli.render.objects import connection_object
+
+
+def is_final(connection: Connection) -> bool:
+    """Whether a connection's row does not change any more."""
+    return connection.closed_ns is not None or connection.state == "lost"
+
+
+class StateChanges:
+    """Tells the connections that are new or in another state than before; counts alone are no change."""
+
+    def __init__(self, capture: Capture) -> None:
+        self._capture = capture
+        self._states: dict[int, tuple[str, bool]] = {}
+        self._final_up_to = 0
+
+    def take(self) -> list[Connection]:
+        """What changed since the last call, by id."""
+        changed = []
+        is_contiguous = True
+        for one in self._capture.connections(after=self._final_up_to):
+            state = one.state, is_final(one)
+            if self._states.get(one.id) != state:
+                changed.append(one)
+            if is_contiguous and is_final(one):
+                self._final_up_to = one.id
+                self._states.pop(one.id, None)
+            else:
+                is_contiguous = False
+                self._states[one.id] = state
+        return changed
+
+
+def show_connections(capture: Capture, *, follow: bool) -> None:
+    """The table, and when following a line for each change."""
+    if not follow:
+        _print_table(capture.connections())
+        return
+    table: ConnectionTable | None = None
+    for changed in _follow(capture):
+        if table is None:
+            table = _print_table(changed)
+        else:
+            for one in changed:
+                echo(table.line(one))
+
+
+def print_connections_json(capture: Capture, *, follow: bool) -> None:
+    """One object, or when following one a line for each change."""
+    if follow:
+        for changed in _follow(capture):
+            for one in changed:
+                echo_json({"event": "connection", "connection": one.id, **connection_object(one)})
+        return
+    content = {
+        "capture": str(capture.path),
+        "live": capture.is_live,
+        "closed_cleanly": bool(capture.meta.get("closed_cleanly")),
+        "connections": [connection_object(one) for one in capture.connections()],
+    }
+    echo_json(content)
+
+
+def _follow(capture: Capture) -> Iterator[list[Connection]]:
+    changes = StateChanges(capture)
+    for _ in rounds(capture):
+        yield changes.take()
+
+
+def _print_table(connections: list[Connection]) -> ConnectionTable:
+    table = ConnectionTable(connections, with_tap=len({one.tap for one in connections}) > 1)
+    for line in table.lines():
+        echo(line)
+    return table

@@ -1,0 +1,120 @@
+"""Connections as lines: the table of a capture, and how one ended in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from wsinspect.capture.records import Connection
+from wsinspect.cli.output import byte_count, date_time, milliseconds
+from wsinspect.text import cell_width, escape, escape_bytes, pad
+from wsinspect.wire.close_codes import close_name
+
+_NUMBERS = frozenset({"#", "STATUS", "C>S", "S>C", "BYTES", "LASTED"})
+_HEADER = ("#", "STATE", "TAP", "CLIENT", "URL", "STATUS", "C>S", "S>C", "BYTES", "STARTED", "LASTED", "END")
+
+
+class ConnectionTable:
+    """The lines of the table; a follower's later lines keep the widths of the first ones where they fit."""
+
+    def __init__(self, connections: Iterable[Connection], with_tap: bool) -> None:
+        self._names = [name for name in _HEADER if with_tap or name != "TAP"]
+        self._rows = [self._row(one) for one in connections]
+        columns = zip(self._names, *self._rows, strict=True)
+        self._widths = [max(map(cell_width, column)) for column in columns]
+
+    def lines(self) -> list[str]:
+        """Header and rows."""
+        return [self._line(self._names), *map(self._line, self._rows)]
+
+    def line(self, connection: Connection) -> str:
+        """One more row."""
+        return self._line(self._row(connection))
+
+    def _row(self, one: Connection) -> list[str]:
+        cells = _cells(one)
+        return [cells[name] for name in self._names]
+
+    def _line(self, cells: Sequence[str]) -> str:
+        padded = zip(cells, self._widths, self._names, strict=True)
+        return "  ".join(pad(text, width, right=name in _NUMBERS) for text, width, name in padded).rstrip()
+
+
+def _cells(one: Connection) -> dict[str, str]:
+    end_ns = one.closed_ns
+    lasted = "" if end_ns is None or one.attempt_ns is None else duration(end_ns - one.attempt_ns)
+    return {
+        "#": str(one.id),
+        "STATE": escape(one.state),
+        "TAP": escape(one.tap or "-"),
+        "CLIENT": escape(one.client or "-"),
+        "URL": escape(one.url),
+        "STATUS": "-" if one.status is None else str(one.status),
+        "C>S": str(one.c2s_frames),
+        "S>C": str(one.s2c_frames),
+        "BYTES": byte_count(one.c2s_bytes + one.s2c_bytes),
+        "STARTED": "-" if one.attempt_ns is None else date_time(one.attempt_ns),
+        "LASTED": lasted,
+        "END": end_words(one),
+    }
+
+
+def end_words(one: Connection) -> str:
+    """How a connection ended, in a few words; empty while it lives."""
+    if one.state == "refused":
+        return f"HTTP {one.status}"
+    if one.state == "failed":
+        return escape(one.error or "failed")
+    if one.state == "lost":
+        return "the engine died"
+    if one.ended_by is None:
+        return ""
+    words = [f"{escape(one.ended_by)} {escape(one.how or '')}".rstrip()]
+    words += [f"client {one.client_close_code}"] * (one.client_close_code is not None)
+    words += [f"server {one.server_close_code}"] * (one.server_close_code is not None)
+    if one.js_code is not None:
+        words.append(f"JavaScript {one.js_code}{'' if one.js_was_clean else ' unclean'}")
+    return ", ".join(words)
+
+
+def closing_lines(one: Connection) -> list[str]:
+    """How a connection ended, a fact a line."""
+    if one.ended_by is None and one.closed_ns is None:
+        return [
+            f"Not closed: {escape(one.state)}" + (", the engine died before" if one.state == "lost" else "")
+        ]
+    lasted = ""
+    if one.closed_ns is not None and one.attempt_ns is not None:
+        lasted = f" after {duration(one.closed_ns - one.attempt_ns)}"
+    title = f"Ended{lasted}: by {escape(one.ended_by or 'unknown')}, {escape(one.how or 'unknown')}"
+    lines = [title + (f" ({escape(one.error)})" if one.error else "")]
+    if one.state in ("closed", "lost"):
+        lines.append(f"  client sent         {_close(one.client_close_code, one.client_close_reason)}")
+        lines.append(f"  server sent         {_close(one.server_close_code, one.server_close_reason)}")
+    if one.js_code is not None:
+        clean = "true" if one.js_was_clean else "false"
+        lines.append(
+            f"  JavaScript is told  code {one.js_code} ({close_name(one.js_code)}), wasClean {clean}"
+        )
+    frames = f"{one.c2s_frames} c>s, {one.s2c_frames} s>c"
+    lines.append(
+        f"  frames              {frames}; {byte_count(one.c2s_bytes)} c>s, {byte_count(one.s2c_bytes)} s>c"
+    )
+    return lines
+
+
+def _close(code: int | None, reason: bytes | None) -> str:
+    if code is None:
+        return "no close code"
+    quoted = f' "{escape_bytes(reason)}"' if reason else ""
+    return f"{code} {close_name(code)}{quoted}"
+
+
+def duration(interval_ns: int) -> str:
+    """An interval for a table: `3.120 ms`, `12.3 s`, `2 h 05 min`."""
+    if abs(interval_ns) < 10**9:
+        return f"{milliseconds(interval_ns)} ms"
+    seconds = interval_ns / 1e9
+    if seconds < 600:
+        return f"{seconds:.1f} s"
+    minutes = int(seconds) // 60
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60:02} min"

@@ -1,0 +1,173 @@
+"""The rows of a capture as JSON objects: names and shapes are stable for `"schema": 1`.
+
+Contract: times are epoch nanoseconds (`*_ns`), directions `c2s` and `s2c`. Heads are strings with one character
+a byte (Latin-1), so that nothing of them is lost; payloads are `text` where they are UTF-8 text, else `base64`.
+"""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+from wsinspect.capture.records import Connection, Event, Frame, Handshake, Message, Opaque, Ping
+from wsinspect.handshake.diff import Change, changed_fields
+from wsinspect.handshake.heads import RawHead
+from wsinspect.handshake.negotiation import negotiate
+from wsinspect.wire.close_codes import parse_close
+from wsinspect.wire.opcodes import Opcode, opcode_name
+
+_HEADS = ("request_in", "request_out", "response_in", "response_out", "informational")
+_STEPS = (
+    *("tcp_ns", "tls_ns", "request_in_ns", "server_tcp_start_ns", "server_tcp_done_ns", "server_tls_done_ns"),
+    *("request_out_ns", "response_in_ns", "response_out_ns"),
+)
+
+
+def connection_object(one: Connection) -> dict[str, Any]:
+    """A connection: who, what was agreed, how it ended, and counts."""
+    js = None if one.js_code is None else {"code": one.js_code, "wasClean": bool(one.js_was_clean)}
+    return {
+        **{
+            name: getattr(one, name) for name in ("id", "tap", "state", "url", "client", "listener", "server")
+        },
+        **{name: getattr(one, name) for name in ("http_version", "server_http_version", "client_alpn")},
+        **{
+            name: getattr(one, name)
+            for name in ("server_alpn", "status", "subprotocol", "extensions", "error")
+        },
+        **{name: getattr(one, name) for name in ("attempt_ns", "open_ns", "closed_ns", "ended_by", "how")},
+        "client_code": one.client_close_code,
+        "client_reason": _reason(one.client_close_reason),
+        "server_code": one.server_close_code,
+        "server_reason": _reason(one.server_close_reason),
+        "js": js,
+        "frames": {"c2s": one.c2s_frames, "s2c": one.s2c_frames},
+        "bytes": {"c2s": one.c2s_bytes, "s2c": one.s2c_bytes},
+    }
+
+
+def handshake_object(one: Handshake) -> dict[str, Any]:
+    """An opening handshake as both sides saw it, with what the proxy changed as its own doing."""
+    request_in, request_out = head_of(one.request_in), head_of(one.request_out)
+    response_in, response_out = head_of(one.response_in), head_of(one.response_out)
+    agreed = negotiate(request_in, response_in)
+    return {
+        "heads": {name: _latin(getattr(one, name)) for name in _HEADS},
+        "body": None if one.body is None else content(one.body),
+        "changed_by_proxy": {
+            "request": _changes(request_in, request_out),
+            "response": _changes(response_in, response_out),
+        },
+        "subprotocols_offered": list(agreed.subprotocols_offered),
+        "subprotocol": agreed.subprotocol,
+        "extensions_offered": [str(extension) for extension in agreed.extensions_offered],
+        "extensions": [str(extension) for extension in agreed.extensions],
+        "problems": list(one.problems),
+        "steps": {name: getattr(one, name) for name in _STEPS},
+        "server_address": one.server_address,
+        "server_sockname": one.server_sockname,
+        "server_reused": one.server_reused,
+        "client_tls": one.client_tls,
+        "server_tls": one.server_tls,
+    }
+
+
+def frame_object(frame: Frame, ping: Ping | None, with_payload: bool) -> dict[str, Any]:
+    """A frame; `ping` is the pair it belongs to."""
+    found: dict[str, Any] = {
+        "id": frame.id,
+        "direction": frame.direction.short,
+        "first_ns": frame.first_ns,
+        "time_ns": frame.time_ns,
+        "sent_ns": frame.sent_ns,
+        "opcode": frame.opcode,
+        "op": opcode_name(frame.opcode),
+        **{name: bool(getattr(frame, name)) for name in ("fin", "rsv1", "rsv2", "rsv3", "masked")},
+        "length": frame.length,
+        "wire_length": frame.wire_length,
+        "header": frame.header.hex(),
+        "message": frame.message_id,
+        "violations": frame.violation.split(",") if frame.violation else [],
+        "fault_event": frame.fault_event_id,
+    }
+    if frame.opcode == Opcode.CLOSE:
+        code, reason = parse_close(frame.payload)
+        found["close"] = {"code": code, "reason": reason}
+    if ping is not None:
+        found["ping"] = {
+            "frame": ping.ping_frame,
+            "pong": ping.pong_frame,
+            "leg": ping.leg,
+            "rtt_ns": ping.rtt_ns,
+        }
+    if with_payload:
+        found["payload"] = content(frame.payload)
+    return found
+
+
+def message_object(message: Message, payload: bytes | None) -> dict[str, Any]:
+    """A message; `payload` is its inflated content where that is wanted."""
+    found: dict[str, Any] = {
+        "id": message.id,
+        "direction": message.direction.short,
+        "opcode": message.opcode,
+        "first_frame": message.first_frame,
+        "last_frame": message.last_frame,
+        "compressed": bool(message.compressed),
+        "length": message.length,
+        "problem": message.problem,
+    }
+    if payload is not None:
+        found["payload"] = content(payload)
+    return found
+
+
+def opaque_object(opaque: Opaque, with_payload: bool) -> dict[str, Any]:
+    """Bytes that belong to no frame."""
+    found: dict[str, Any] = {
+        "direction": opaque.direction.short,
+        "time_ns": opaque.time_ns,
+        "after_frame": opaque.after_frame,
+        "length": opaque.length,
+        "reason": opaque.reason,
+    }
+    if with_payload:
+        found["payload"] = content(opaque.data)
+    return found
+
+
+def event_object(event: Event) -> dict[str, Any]:
+    """Something that happened beside the frames."""
+    return {"time_ns": event.time_ns, "kind": event.kind, "detail": event.detail}
+
+
+def content(data: bytes) -> dict[str, str]:
+    """Bytes as `{"text": ...}`, or `{"base64": ...}` where they are not UTF-8."""
+    try:
+        return {"text": data.decode()}
+    except UnicodeDecodeError:
+        return {"base64": base64.b64encode(data).decode("ascii")}
+
+
+def head_of(raw: bytes | None) -> RawHead | None:
+    """A stored head, or None where there was none."""
+    return RawHead.parse(raw) if raw else None
+
+
+def _changes(before: RawHead | None, after: RawHead | None) -> list[dict[str, Any]]:
+    if before is None or after is None:
+        return []
+    return [_change(change) for change in changed_fields(before, after)]
+
+
+def _change(change: Change) -> dict[str, Any]:
+    lines = {"before": _latin(change.before), "after": _latin(change.after)}
+    return {"kind": str(change.kind), "name": _latin(change.name), **lines}
+
+
+def _latin(data: bytes | None) -> str | None:
+    return None if data is None else data.decode("latin-1")
+
+
+def _reason(reason: bytes | None) -> str | None:
+    return None if reason is None else reason.decode("utf-8", "backslashreplace")

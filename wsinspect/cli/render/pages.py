@@ -1,0 +1,76 @@
+"""Reading a connection's frames from a capture, a page at a time, with the messages and pings they belong to.
+
+Contract: a page is a few short read transactions, so that a live capture's WAL stays small however slowly the
+lines are printed. Payloads are cut to a preview; whole ones are fetched one by one when they are printed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from wsinspect.capture.reader import Capture
+from wsinspect.capture.records import Frame, Message, Ping
+from wsinspect.cli.render.frames import PREVIEW_BYTES, Page
+
+_PAGE_FRAMES = 1000
+#: Messages that were begun before a page's first frame: one a direction.
+_OPEN_BEFORE = 2
+_PING_COLUMNS = ("ping_frame", "connection_id", "leg", "pong_frame", "rtt_ns")
+_PINGS = f"""
+SELECT {", ".join(_PING_COLUMNS)} FROM ping WHERE connection_id = ?1 AND ping_frame BETWEEN ?2 AND ?3
+UNION SELECT {", ".join(_PING_COLUMNS)} FROM ping WHERE connection_id = ?1 AND pong_frame BETWEEN ?2 AND ?3
+"""  # noqa: S608
+
+
+def read_pages(
+    capture: Capture, connection_id: int, *, after: int = 0, with_payload: bool = False
+) -> Iterator[Page]:
+    """The frames with ids above `after` that are in the capture now."""
+    while True:
+        frames = capture.frames(connection_id, after=after, limit=_PAGE_FRAMES, payload_limit=PREVIEW_BYTES)
+        if not frames:
+            return
+        after = frames[-1].id
+        messages = _messages(capture, connection_id, frames)
+        page = Page(frames, messages, _pings(capture, connection_id, frames))
+        if with_payload:
+            page.whole = lambda frame, messages=messages: whole_payload(  # type: ignore[misc]
+                capture, frame, messages.get(frame.message_id)
+            )
+        yield page
+
+
+def whole_payload(capture: Capture, frame: Frame, message: Message | None) -> bytes:
+    """What is worth printing of a frame: its payload, inflated where it ends a compressed message."""
+    if (
+        message is not None
+        and message.compressed
+        and message.data is not None
+        and message.last_frame == frame.id
+    ):
+        return capture.message_payload(message)
+    if frame.length <= PREVIEW_BYTES:
+        return frame.payload
+    whole = capture.frame(frame.id)
+    return frame.payload if whole is None else whole.payload
+
+
+def _messages(capture: Capture, connection_id: int, frames: list[Frame]) -> dict[int, Message]:
+    wanted = {frame.message_id for frame in frames if frame.message_id is not None}
+    if not wanted:
+        return {}
+    limit = len(frames) + _OPEN_BEFORE
+    found = capture.messages(connection_id, after=min(wanted) - 1, limit=limit, data_limit=PREVIEW_BYTES)
+    return {message.id: message for message in found if message.id in wanted}
+
+
+def _pings(capture: Capture, connection_id: int, frames: list[Frame]) -> dict[int, Ping]:
+    """The pairs that a page's PING and PONG frames belong to, by the id of either."""
+    rows = capture.query(_PINGS, (connection_id, frames[0].id, frames[-1].id))
+    found: dict[int, Ping] = {}
+    for row in rows:
+        ping = Ping(**dict(zip(_PING_COLUMNS, row, strict=True)))
+        found[ping.ping_frame] = ping
+        if ping.pong_frame is not None:
+            found[ping.pong_frame] = ping
+    return found
