@@ -1,4 +1,4 @@
-"""An opening handshake as lines: peers, what was agreed, the steps in time, both heads with the proxy's changes."""
+"""An opening handshake as lines: peers, what was agreed, steps in time, heads with the proxy's changes."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """The rows of a capture as JSON objects: names and shapes are stable for `"schema": 1`.
 
-Contract: times are epoch nanoseconds (`*_ns`), directions `c2s` and `s2c`. Heads are strings with one character
-a byte (Latin-1), so that nothing of them is lost; payloads are `text` where they are UTF-8 text, else `base64`.
+Contract: times are epoch nanoseconds (`*_ns`), directions `c2s` and `s2c`. Heads are strings with one
+character a byte (Latin-1), so that nothing of them is lost; payloads are `text` where they are UTF-8, else
+`base64`.
 """
 
 from __future__ import annotations
