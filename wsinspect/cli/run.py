@@ -46,6 +46,7 @@ DEFAULT_LISTEN = Address("127.0.0.1", 8080)
 @click.option(
     "--set", "settings", multiple=True, metavar="OPTION=VALUE", help="One of mitmproxy's own options."
 )
+@click.option("--no-splice", is_flag=True, hidden=True, help="Keep every byte on mitmproxy's layers.")
 @click.option("--verbose", "-v", is_flag=True, help="mitmproxy's log on stderr.")
 def run(
     listen: Address | None,
@@ -61,6 +62,7 @@ def run(
     insecure: bool,
     ca_dir: Path | None,
     settings: tuple[str, ...],
+    no_splice: bool,
     verbose: bool,
 ) -> int:
     """Start the proxy between a WebSocket client and its server.
@@ -86,6 +88,7 @@ def run(
         snaplen=snaplen,
         insecure=insecure,
         settings=settings,
+        may_splice=not no_splice,
         narration=Narration("json" if as_json else "human", frames),
         register=partial(register, path),
         on_ready=lambda facts: _say_ready(facts, as_json),
