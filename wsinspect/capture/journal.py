@@ -1,8 +1,9 @@
 """The journal: what the engine saw, appended to segment files before anything looks at it.
 
-The engine hands every raw chunk and every event to a `JournalWriter`; the recorder, another process, tails the same
-directory with a `JournalReader`. The journal is the spill and the crash safety in one. Its parts are
-`journal_format` (records, names, locks), `journal_writer` and `journal_reader`; all import the standard library only.
+The engine hands every raw chunk and every event to a `JournalWriter`; the recorder, another process, tails
+the same directory with a `JournalReader`. The journal is the spill and the crash safety in one. Its parts
+are `journal_format` (records, names, locks), `journal_writer` and `journal_reader`; all import the standard
+library only.
 """
 
 from wsinspect.capture.journal_format import (

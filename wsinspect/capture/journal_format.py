@@ -1,8 +1,9 @@
 """The journal's format: segment files of records, and the locks beside them.
 
-A directory (mode 0700) holds `00000001.seg`, `00000002.seg` and so on (mode 0600) and two lock files that their
-owners hold with flock, `engine.lock` and `recorder.lock`. A segment is a sequence of records; a record is `HEADER`
-(24 bytes, little endian) and as many payload bytes as it says. docs/capture-format.md describes it for strangers.
+A directory (mode 0700) holds `00000001.seg`, `00000002.seg` and so on (mode 0600) and two lock files that
+their owners hold with flock, `engine.lock` and `recorder.lock`. A segment is a sequence of records; a
+record is `HEADER` (24 bytes, little endian) and as many payload bytes as it says. docs/capture-format.md
+describes it for strangers.
 
 Only the standard library is imported: the engine loads this module.
 """
@@ -76,10 +77,10 @@ def segment_path(directory: Path, number: int) -> Path:
 def segment_numbers(directory: Path) -> list[int]:
     """The segments there are, oldest first; an absent directory has none."""
     try:
-        names = os.listdir(directory)
+        names = [path.stem for path in directory.iterdir() if path.suffix == ".seg"]
     except FileNotFoundError:
         return []
-    return sorted(int(name[:-4]) for name in names if name.endswith(".seg") and name[:-4].isdigit())
+    return sorted(int(name) for name in names if name.isdecimal())
 
 
 class JournalLock:

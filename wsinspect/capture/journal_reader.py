@@ -1,8 +1,8 @@
 """Reading the journal: while the engine writes to it, and after engine and recorder died.
 
-Contract: `JournalReader.read` hands out each whole record once, in the order of writing, and never half of one. A
-torn tail (a process killed in the middle of a write) is waited for while it may still grow, and skipped when a
-later segment shows that it never will.
+Contract: `JournalReader.read` hands out each whole record once, in the order of writing, and never half of
+one. A torn tail (a process killed in the middle of a write) is waited for while it may still grow, and
+skipped when a later segment shows that it never will.
 """
 
 from __future__ import annotations
@@ -33,19 +33,21 @@ class JournalReader:
         position: Where the next record begins. Segments before it are done with.
 
     Attributes:
-        position: Where the record after those handed out begins.
+        position: Where the record after those handed out last begins.
+        start: Where the first of those handed out last began; they are of one segment, without holes.
         damaged_bytes: Bytes skipped because they were no records (a damaged segment that is not the last).
     """
 
     def __init__(self, directory: str | os.PathLike[str], position: Position = START) -> None:
         self.directory = Path(directory)
         self.position = position
+        self.start = position
         self.damaged_bytes = 0
         self._fd = -1
         self._is_damaged = False
 
     def read(self, limit_bytes: int = READ_BYTES) -> list[Record]:
-        """The next whole records, at most about `limit_bytes` of them; an empty list when there are none now."""
+        """The next whole records, about `limit_bytes` of them at most; empty when there are none now."""
         while True:
             if self._fd < 0 and not self._open():
                 return []
@@ -62,6 +64,15 @@ class JournalReader:
                 segment_path(self.directory, number).unlink(missing_ok=True)
                 deleted += 1
         return deleted
+
+    def skip_rest(self) -> int:
+        """Nobody writes any more: what is left of the last segment is a torn tail. Returns its length."""
+        if self._fd < 0:
+            return 0
+        _, offset = self.position
+        rest = max(0, os.fstat(self._fd).st_size - offset)
+        self.damaged_bytes += rest
+        return rest
 
     def close(self) -> None:
         """Close the segment file."""
@@ -87,7 +98,7 @@ class JournalReader:
     def _read_segment(self, limit_bytes: int) -> list[Record]:
         if self._is_damaged:
             return []
-        segment, offset = self.position
+        segment, offset = self.start = self.position
         block = os.pread(self._fd, limit_bytes, offset)
         records, consumed, needed = _parse(block)
         if not records and len(block) == limit_bytes and 0 < needed <= MAX_RECORD_BYTES + HEADER.size:

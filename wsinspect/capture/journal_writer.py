@@ -2,11 +2,12 @@
 
 Contract:
 
-- *Cheap.* `JournalWriter.data()` packs a header and extends a list; it never blocks and never fails for reasons
-  of the disk. A thread writes what gathered at most 20 ms later, so a slow disk never stalls the event loop.
+- *Cheap.* `JournalWriter.data()` packs a header and extends a list; it never blocks and never fails for
+  reasons of the disk. A thread writes what gathered at most 20 ms later, so a slow disk never stalls the
+  event loop.
 - *Only whole records.* A write that fails is cut back to the last whole record.
-- *Nothing is lost in silence.* Chunks that could not be written are counted, the streams they belong to are named
-  in an `unstored` event, and heads and events are kept in memory for a later try.
+- *Nothing is lost in silence.* Chunks that could not be written are counted, the streams they belong to are
+  named in an `unstored` event, and heads and events are kept in memory for a later try.
 
 Only the standard library is imported: the engine loads this module.
 """
@@ -83,8 +84,8 @@ class JournalWriter:
         self._loss = _Loss()
         self._limit = backlog_limit
         self._wake_fd = wake_fd
-        # One list that is only ever extended at its end (loop) and cut at its start (thread): each of these is
-        # one C call under the GIL, so no lock is needed and a record is never seen by half.
+        # One list that is only ever extended at its end (loop) and cut at its start (thread): each of these
+        # is one C call under the GIL, so no lock is needed and a record is never seen by half.
         self._buffers: list[bytes] = []
         self._extend = self._buffers.extend
         self._appended_bytes = 0
@@ -115,7 +116,7 @@ class JournalWriter:
         self._append(HEAD, part, connection, time_ns, sent_after_ns, raw)
 
     def body(self, connection: int, chunk: bytes, time_ns: int) -> None:
-        """More of the beginning of a refused attempt's body; the caller stops after `journal_format.BODY_BYTES`."""
+        """More of the beginning of a refused attempt's body; the caller stops after `BODY_BYTES`."""
         self._append(BODY, 0, connection, time_ns, 0, chunk)
 
     def event(self, connection: int, event: Mapping[str, Any], time_ns: int) -> None:
@@ -246,7 +247,7 @@ class JournalWriter:
 
 
 class _SegmentFile:
-    """The segment that is being written, and the next one when it has grown enough (used by the thread alone)."""
+    """The segment being written, and the next one when it has grown enough; the thread's alone."""
 
     def __init__(self, directory: Path, first_segment: int, segment_bytes: int) -> None:
         directory.mkdir(mode=0o700, exist_ok=True)
@@ -278,7 +279,8 @@ class _SegmentFile:
         try:
             written = os.writev(self._fd, buffers)
             if written < total:
-                # A short write is the disk's way to say that the next one fails: let that one name the reason.
+                # A short write is the disk's way to say that the next one fails: let that one name the
+                # reason.
                 rest = memoryview(b"".join(buffers))
                 while written < total:
                     written += os.write(self._fd, rest[written:])

@@ -1,0 +1,319 @@
+"""One connection on its way into its rows: handshake heads and events in, columns of `connection` and
+`handshake` out.
+
+The rows themselves are the state: a restarted recorder reads them back and goes on. What has no column (the
+order of closes and transport ends, first violations) is in `facts`, kept as JSON in `recorder_connection`
+until the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from wsinspect.capture.journal_format import (
+    BODY_BYTES,
+    HEAD_INFORMATIONAL,
+    HEAD_REQUEST_IN,
+    HEAD_REQUEST_OUT,
+    HEAD_RESPONSE_IN,
+    HEAD_RESPONSE_OUT,
+)
+from wsinspect.capture.rows import CONNECTION_COLUMNS, HANDSHAKE_COLUMNS, Rows, to_json
+from wsinspect.capture.streams import StreamRows
+from wsinspect.handshake.heads import RawHead
+from wsinspect.handshake.negotiation import Negotiation, negotiate
+from wsinspect.wire.closing import CloseSeen, Side, TransportEnd, close_facts
+from wsinspect.wire.deflate import DeflateParams
+from wsinspect.wire.frame import Frame
+from wsinspect.wire.opcodes import Direction
+
+_HEAD_COLUMNS: Final = {
+    HEAD_REQUEST_IN: "request_in",
+    HEAD_REQUEST_OUT: "request_out",
+    HEAD_RESPONSE_IN: "response_in",
+    HEAD_RESPONSE_OUT: "response_out",
+}
+#: 1xx heads kept of one connection.
+_INFORMATIONAL_BYTES: Final = 64 * 1024
+#: Shorter round trips say nothing about whether two CLOSE frames crossed.
+_LEAST_ROUND_TRIP_NS: Final = 2_000_000
+_ATTEMPT_COLUMNS: Final = ("tap", "client", "listener", "scheme", "host", "port", "path", "http_version")
+_SERVER_TIMES: Final = {
+    "tcp_start_ns": "server_tcp_start_ns",
+    "tcp_done_ns": "server_tcp_done_ns",
+    "tls_done_ns": "server_tls_done_ns",
+}
+
+
+class ConnectionRows:
+    """The facts of one connection.
+
+    Attributes:
+        row: columns of `connection`.
+        handshake: columns of `handshake`.
+        facts: what else a restart needs, JSON.
+        streams: both directions, None until the first chunk of it.
+        is_closed: nothing more will come for it.
+    """
+
+    def __init__(self, connection_id: int) -> None:
+        self.id = connection_id
+        self.row: dict[str, Any] = dict.fromkeys(CONNECTION_COLUMNS)
+        self.row.update(
+            id=connection_id, state="connecting", c2s_frames=0, s2c_frames=0, c2s_bytes=0, s2c_bytes=0
+        )
+        self.handshake: dict[str, Any] = dict.fromkeys(HANDSHAKE_COLUMNS)
+        self.handshake["connection_id"] = connection_id
+        self.facts: dict[str, Any] = {
+            "closes": [],
+            "ends": [],
+            "violations": [],
+            "round_trips": [None, None],
+            "failed_where": None,
+        }
+        self.streams: list[StreamRows | None] = [None, None]
+        self.is_closed = False
+        self._is_handshake_changed = False
+
+    def restore(
+        self, row: Mapping[str, Any], handshake: Mapping[str, Any] | None, facts: Mapping[str, Any]
+    ) -> None:
+        """Go on from the rows of an earlier transaction."""
+        self.row.update(row)
+        if handshake is not None:
+            self.handshake.update(handshake)
+        self.facts.update(facts)
+
+    # -- the handshake
+
+    def add_head(self, part: int, raw: bytes, time_ns: int) -> None:
+        """A raw head as received or forwarded."""
+        self._is_handshake_changed = True
+        if part == HEAD_INFORMATIONAL:
+            known = self.handshake["informational"] or b""
+            self.handshake["informational"] = (known + raw)[:_INFORMATIONAL_BYTES]
+            return
+        column = _HEAD_COLUMNS.get(part)
+        if column is None:
+            return
+        self.handshake[column] = raw
+        self.handshake[column + "_ns"] = time_ns
+        if part == HEAD_RESPONSE_IN:
+            self._read_response()
+
+    def add_body(self, chunk: bytes) -> None:
+        """The beginning of a refused attempt's body."""
+        self._is_handshake_changed = True
+        self.handshake["body"] = ((self.handshake["body"] or b"") + chunk)[:BODY_BYTES]
+
+    def negotiation(self) -> Negotiation:
+        """What was agreed, as the server saw it: it and the client use the same frames."""
+        request = self.handshake["request_out"] or self.handshake["request_in"]
+        response = self.handshake["response_in"] or self.handshake["response_out"]
+        return negotiate(
+            RawHead.parse(request) if request else None,
+            RawHead.parse(response) if response else None,
+        )
+
+    def deflate(self, negotiation: Negotiation) -> DeflateParams | None:
+        """permessage-deflate's parameters for the decoder."""
+        accepted = negotiation.deflate
+        if accepted is None:
+            return None
+        return DeflateParams(
+            client_no_context_takeover=accepted.client_no_context_takeover,
+            server_no_context_takeover=accepted.server_no_context_takeover,
+            client_max_window_bits=accepted.client_max_window_bits,
+            server_max_window_bits=accepted.server_max_window_bits,
+        )
+
+    def _read_response(self) -> None:
+        negotiation = self.negotiation()
+        version = RawHead.parse(self.handshake["response_in"]).http_version
+        self.row["status"] = negotiation.status
+        self.row["server_http_version"] = version.decode("latin-1") or None
+        self.row["subprotocol"] = negotiation.subprotocol
+        self.row["extensions"] = ", ".join(map(str, negotiation.extensions)) or None
+        self.handshake["problems"] = to_json(list(negotiation.problems))
+
+    # -- events
+
+    def add_event(self, event: Mapping[str, Any], time_ns: int) -> None:
+        """An event of this connection; kinds that have no columns are ignored (they have an `event` row)."""
+        handler = _HANDLERS.get(str(event.get("event")))
+        if handler is not None:
+            handler(self, event, time_ns)
+
+    def _on_attempt(self, event: Mapping[str, Any], time_ns: int) -> None:
+        self._is_handshake_changed = True
+        for column in _ATTEMPT_COLUMNS:
+            self.row[column] = _plain(event.get(column))
+        self.row["attempt_ns"] = time_ns
+        self.handshake["tcp_ns"] = _plain(event.get("tcp_ns"))
+        self.handshake["tls_ns"] = _plain(event.get("tls_ns"))
+        self._set_tls("client", event.get("client_tls"))
+
+    def _on_server(self, event: Mapping[str, Any], time_ns: int) -> None:
+        self._is_handshake_changed = True
+        self.row["server"] = _plain(event.get("peer")) or _plain(event.get("address"))
+        self.handshake["server_address"] = _plain(event.get("address"))
+        self.handshake["server_sockname"] = _plain(event.get("sockname"))
+        self.handshake["server_reused"] = bool(event.get("reused"))
+        for key, column in _SERVER_TIMES.items():
+            self.handshake[column] = _plain(event.get(key))
+        self._set_tls("server", event.get("tls"))
+        if event.get("error"):
+            self.row["error"] = _plain(event["error"])
+
+    def _set_tls(self, side: str, tls: Any) -> None:
+        if isinstance(tls, dict):
+            self.row[f"{side}_alpn"] = _plain(tls.get("alpn"))
+            self.handshake[f"{side}_tls"] = to_json(tls)
+
+    def _on_open(self, event: Mapping[str, Any], time_ns: int) -> None:
+        self.row["open_ns"] = time_ns
+        self.row["state"] = "open"
+        if self.row["status"] is None:
+            self.row["status"] = 101
+
+    def _on_refused(self, event: Mapping[str, Any], time_ns: int) -> None:
+        self.row["state"] = "refused"
+        self.row["status"] = _plain(event.get("status")) or self.row["status"]
+
+    def _on_failed(self, event: Mapping[str, Any], time_ns: int) -> None:
+        self.row["state"] = "failed"
+        self.row["error"] = _plain(event.get("error")) or self.row["error"]
+        self.row["status"] = _plain(event.get("status")) or self.row["status"]
+        self.facts["failed_where"] = _plain(event.get("where"))
+
+    def _on_end(self, event: Mapping[str, Any], time_ns: int) -> None:
+        ends = self.facts["ends"]
+        if len(ends) < 8:
+            ends.append([_plain(event.get("side")), _plain(event.get("how")), time_ns])
+
+    def _on_closed(self, event: Mapping[str, Any], time_ns: int) -> None:
+        self.row["closed_ns"] = time_ns
+        if self.row["state"] in ("open", "connecting"):
+            self.row["state"] = "closed" if self.row["open_ns"] is not None else "failed"
+        self.count()
+        self._judge()
+        self.is_closed = True
+
+    # -- frames
+
+    def add_violation(self, side: int, violation: str, frame_id: int) -> None:
+        """A frame broke the protocol; the first of each direction may have ended the connection."""
+        violations = self.facts["violations"]
+        if not any(known[0] == side for known in violations):
+            violations.append([side, violation, frame_id])
+
+    def add_close(self, side: int, code: int | None, reason: str, frame_id: int, frame: Frame) -> None:
+        """A CLOSE frame; only the first of each direction counts (RFC 6455 section 5.5.1)."""
+        closes = self.facts["closes"]
+        if any(known[0] == side for known in closes):
+            return
+        closes.append([side, code, frame.time_ns, frame.violation is None, frame_id])
+        name = "server" if side else "client"
+        self.row[f"{name}_close_code"] = code
+        self.row[f"{name}_close_reason"] = reason
+
+    def add_round_trip(self, side: int, rtt_ns: int) -> None:
+        """A pong: `side` is the direction it came in."""
+        known = self.facts["round_trips"][side]
+        if known is None or rtt_ns < known:
+            self.facts["round_trips"][side] = rtt_ns
+
+    def _judge(self) -> None:
+        """Who ended it, how, and what JavaScript is told (wire.closing)."""
+        closes = [
+            CloseSeen(direction=Direction(side), time_ns=time_ns, code=code, is_valid=is_valid)
+            for side, code, time_ns, is_valid, _ in self.facts["closes"]
+        ]
+        sides: dict[Any, Side] = {"client": "client", "server": "server"}
+        ends = [
+            TransportEnd(side=sides.get(side, "proxy"), time_ns=time_ns, how=str(how))
+            for side, how, time_ns in self.facts["ends"]
+        ]
+        verdict = close_facts(
+            closes,
+            ends,
+            refused_by=None if self.row["open_ns"] is not None else self._refused_by(),
+            server_broke_protocol=self._has_server_broken(),
+            round_trip_ns=self._least_answer_ns(closes),
+        )
+        self.row.update(verdict._asdict())
+
+    def _refused_by(self) -> Side:
+        return "client" if self.facts.get("failed_where") in ("client", "request") else "server"
+
+    def _has_server_broken(self) -> bool:
+        """Whether the server violated the protocol before its CLOSE frame, if it sent one."""
+        close_id = next(
+            (close[4] for close in self.facts["closes"] if close[0] == Direction.SERVER_TO_CLIENT), None
+        )
+        stream = self.streams[Direction.SERVER_TO_CLIENT]
+        if close_id is None and stream is not None and stream.decoder.lost is not None:
+            return True
+        return any(
+            side == Direction.SERVER_TO_CLIENT and (close_id is None or frame_id < close_id)
+            for side, _, frame_id in self.facts["violations"]
+        )
+
+    def _least_answer_ns(self, closes: Sequence[CloseSeen]) -> int:
+        """The time within which a second CLOSE frame cannot be the answer to the first.
+
+        Half the shortest round trip that pings showed: times on a busy machine vary by as much. Below some
+        milliseconds nothing can be said.
+        """
+        if len(closes) < 2:
+            return 0
+        shortest = self.facts["round_trips"][closes[1].direction]
+        return 0 if shortest is None or shortest < _LEAST_ROUND_TRIP_NS else shortest // 2
+
+    def lose(self) -> None:
+        """The engine died while this connection was alive: how it ended is not known."""
+        self.row["state"] = "lost"
+        self.row["ended_by"] = "unknown"
+        self.is_closed = True
+
+    # -- rows
+
+    def count(self) -> None:
+        """Bring the columns that count up to date."""
+        for stream, name in zip(self.streams, ("c2s", "s2c"), strict=True):
+            if stream is not None:
+                self.row[f"{name}_frames"] = stream.frames
+                self.row[f"{name}_bytes"] = stream.bytes
+
+    def add_rows(self, rows: Rows) -> None:
+        """Add what changed to a transaction."""
+        self.count()
+        rows.connections.append(tuple(self.row.values()))
+        if self._is_handshake_changed:
+            rows.handshakes.append(tuple(self.handshake.values()))
+            self._is_handshake_changed = False
+        if self.is_closed:
+            rows.finished.append((self.id,))
+        else:
+            rows.notes.append((self.id, to_json(self.facts)))
+
+
+def _plain(value: Any) -> Any:
+    """A value that an SQLite column takes; the engine writes nothing else, a foreign journal may."""
+    if isinstance(value, int):
+        return value if abs(value) < 1 << 63 else None
+    if value is None or isinstance(value, float):
+        return value
+    return str(value).encode("utf-8", "backslashreplace").decode()
+
+
+_HANDLERS: Final[dict[str, Callable[[ConnectionRows, Mapping[str, Any], int], None]]] = {
+    "attempt": ConnectionRows._on_attempt,
+    "server": ConnectionRows._on_server,
+    "open": ConnectionRows._on_open,
+    "refused": ConnectionRows._on_refused,
+    "failed": ConnectionRows._on_failed,
+    "end": ConnectionRows._on_end,
+    "closed": ConnectionRows._on_closed,
+}

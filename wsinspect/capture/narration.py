@@ -1,0 +1,150 @@
+"""What there is to tell about a running capture: the events of `run --headless` (DESIGN's "Events").
+
+The indexer adds notes as it goes; they are released when their rows are committed, so that whoever reads a
+line finds the rows it speaks of. A note is the JSON object of its line, without `schema`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from wsinspect.capture.connections import ConnectionRows
+from wsinspect.wire.frame import Frame
+from wsinspect.wire.opcodes import Direction
+
+Note = dict[str, Any]
+
+#: Frame notes in one transaction; more are counted as dropped, nobody reads that fast.
+MAX_NOTES: Final = 2000
+_DEFAULT_PORTS: Final = {"ws": 80, "wss": 443}
+_ENGINE_KINDS: Final = {
+    "tls_failed": ("side", "tap", "client", "sni", "error"),
+    "unstored": ("bytes", "records", "reason"),
+    "wall_step": ("step_ns",),
+}
+
+
+class Notes:
+    """Collects notes between commits.
+
+    Args:
+        wants_frames: Whether frames are told too.
+
+    Attributes:
+        ready: Notes whose rows are committed; the narrator takes them.
+        dropped: How many notes were left out since the narrator last looked.
+    """
+
+    def __init__(self, *, wants_frames: bool = False) -> None:
+        self.wants_frames = wants_frames
+        self.ready: list[Note] = []
+        self.dropped = 0
+        self._waiting: list[Note] = []
+
+    def release(self) -> None:
+        """The rows of all notes so far are committed."""
+        self.ready += self._waiting
+        self._waiting.clear()
+
+    def take(self) -> tuple[list[Note], int]:
+        """The notes to tell, and how many were dropped."""
+        ready, dropped = self.ready, self.dropped
+        self.ready, self.dropped = [], 0
+        return ready, dropped
+
+    def add_frames(
+        self, connection_id: int, direction: Direction, frames: Sequence[Frame], first_id: int
+    ) -> None:
+        """Frames of one chunk."""
+        room = max(0, MAX_NOTES - len(self._waiting))
+        self.dropped += max(0, len(frames) - room)
+        self._waiting += [
+            {
+                "event": "frame",
+                "time_ns": frame.time_ns,
+                "connection": connection_id,
+                "id": frame_id,
+                "direction": direction.short,
+                "opcode": frame.opcode,
+                "fin": frame.fin,
+                "length": frame.length,
+            }
+            for frame_id, frame in enumerate(frames[:room], first_id)
+        ]
+
+    def add_connection(
+        self, kind: str, connection: ConnectionRows, event: Mapping[str, Any], time_ns: int
+    ) -> None:
+        """An event of a connection, after its columns were set."""
+        make = {
+            "attempt": _attempt,
+            "open": _open,
+            "refused": _refused,
+            "failed": _refused,
+            "closed": _close,
+        }.get(kind)
+        # Attempts that never opened have had their last word with "refused".
+        if make is None or (kind == "closed" and connection.row["open_ns"] is None):
+            return
+        note = {
+            "event": {"failed": "refused", "closed": "close"}.get(kind, kind),
+            "time_ns": time_ns,
+            "connection": connection.id,
+        }
+        self._waiting.append(note | make(connection.row, time_ns))
+
+    def add_engine(self, kind: str, event: Mapping[str, Any], time_ns: int) -> None:
+        """An event of the engine itself."""
+        keys = _ENGINE_KINDS.get(kind)
+        if keys is not None:
+            self._waiting.append({"event": kind, "time_ns": time_ns} | {key: event.get(key) for key in keys})
+
+
+def url_of(row: Mapping[str, Any]) -> str:
+    """The WebSocket URL of a connection's row."""
+    scheme, host, port = row["scheme"] or "ws", row["host"] or "", row["port"]
+    if ":" in host and not host.startswith("["):
+        host = f"[{host}]"
+    authority = host if port is None or _DEFAULT_PORTS.get(scheme) == port else f"{host}:{port}"
+    return f"{scheme}://{authority}{row['path'] or '/'}"
+
+
+def _attempt(row: Mapping[str, Any], time_ns: int) -> Note:
+    return {
+        "tap": row["tap"],
+        "client": row["client"],
+        "url": url_of(row),
+        "http_version": row["http_version"],
+    }
+
+
+def _open(row: Mapping[str, Any], time_ns: int) -> Note:
+    return {
+        "status": row["status"],
+        "subprotocol": row["subprotocol"],
+        "extensions": row["extensions"],
+        "ms": _ms(row, time_ns),
+    }
+
+
+def _refused(row: Mapping[str, Any], time_ns: int) -> Note:
+    return {"status": row["status"], "error": row["error"], "ms": _ms(row, time_ns)}
+
+
+def _close(row: Mapping[str, Any], time_ns: int) -> Note:
+    was_clean = row["js_was_clean"]
+    return {
+        "ended_by": row["ended_by"],
+        "how": row["how"],
+        "client_code": row["client_close_code"],
+        "server_code": row["server_close_code"],
+        "js": {"code": row["js_code"], "wasClean": None if was_clean is None else bool(was_clean)},
+        "frames": {"c2s": row["c2s_frames"], "s2c": row["s2c_frames"]},
+        "bytes": {"c2s": row["c2s_bytes"], "s2c": row["s2c_bytes"]},
+    }
+
+
+def _ms(row: Mapping[str, Any], time_ns: int) -> float | None:
+    start = row["attempt_ns"]
+    return None if start is None else round((time_ns - start) / 1e6, 3)

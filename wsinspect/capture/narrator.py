@@ -1,0 +1,187 @@
+"""Printing what happens: one line an event, for people or as NDJSON (DESIGN's "Events").
+
+Contract: a slow or closed stdout never slows anything down. Lines go through a bounded queue to a thread;
+what does not fit is dropped, and the next line says how many were. Nothing a peer chose reaches a terminal
+unescaped.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from wsinspect.capture.narration import Note
+from wsinspect.capture.text import printable
+from wsinspect.wire.opcodes import Direction, opcode_name
+
+#: Lines that may wait for a slow reader; more are dropped and counted.
+MAX_LINES: Final = 2000
+SCHEMA: Final = 1
+_CLOSE_SECONDS: Final = 1.0
+_WRITE_BYTES: Final = 32768
+
+
+class Narrator:
+    """Writes lines to a descriptor from a thread of its own.
+
+    Args:
+        fd: Usually 1.
+        as_json: NDJSON, else lines for people.
+    """
+
+    def __init__(self, fd: int = 1, *, as_json: bool = False) -> None:
+        self._fd = fd
+        self._format: Callable[[Note, int], str] = json_line if as_json else human_line
+        self._lines: deque[bytes] = deque()
+        self._condition = threading.Condition()
+        self._dropped = 0
+        self._is_closing = False
+        self._is_broken = False
+        self._thread = threading.Thread(target=self._run, name="wsinspect-narrator", daemon=True)
+        self._thread.start()
+
+    def tell(self, notes: Sequence[Note], dropped: int = 0) -> None:
+        """Queue a line for each note; `dropped` notes were left out before."""
+        self._dropped += dropped
+        if not notes or self._is_broken:
+            self._dropped += len(notes)
+            return
+        for note in notes:
+            if len(self._lines) >= MAX_LINES:
+                self._dropped += 1
+                continue
+            line = self._format(note, self._dropped)
+            self._dropped = 0
+            self._lines.append(line.encode("utf-8", "backslashreplace") + b"\n")
+        with self._condition:
+            self._condition.notify()
+
+    def close(self) -> None:
+        """Wait a moment for the last lines to be written, no longer than a reader deserves."""
+        with self._condition:
+            self._is_closing = True
+            self._condition.notify()
+        self._thread.join(_CLOSE_SECONDS)
+
+    def _run(self) -> None:
+        while True:
+            with self._condition:
+                while not self._lines and not self._is_closing:
+                    self._condition.wait()
+                if not self._lines:
+                    return
+            data = b""
+            while self._lines and len(data) < _WRITE_BYTES:
+                data += self._lines.popleft()
+            if not self._write(data):
+                self._is_broken = True
+                self._lines.clear()
+                return
+
+    def _write(self, data: bytes) -> bool:
+        view = memoryview(data)
+        while view:
+            try:
+                view = view[os.write(self._fd, view) :]
+            except OSError:
+                # Whoever read our lines has gone; traffic and capture go on.
+                return False
+        return True
+
+
+def json_line(note: Note, dropped: int) -> str:
+    """One NDJSON line."""
+    line: dict[str, Any] = {"schema": SCHEMA, **note}
+    if dropped:
+        line["dropped"] = dropped
+    return json.dumps(line, separators=(",", ":"))
+
+
+def human_line(note: Note, dropped: int) -> str:
+    """One line for a person: local time, connection, what happened."""
+    at = datetime.fromtimestamp(note["time_ns"] / 1e9).strftime("%H:%M:%S.%f")[:-3]
+    connection = f"#{note['connection']}" if "connection" in note else "-"
+    describe = _DESCRIBE.get(note["event"])
+    text = describe(note) if describe else ""
+    more = f"  ({dropped} lines left out)" if dropped else ""
+    return f"{at}  {connection:>5}  {note['event']:<8} {text}{more}".rstrip()
+
+
+def _attempt(note: Note) -> str:
+    tap = f"[{printable(note['tap'])}] " if note.get("tap") else ""
+    return f"{tap}{_text(note['client'])} {_text(note['url'])} ({_text(note['http_version'])})"
+
+
+def _open(note: Note) -> str:
+    parts = [str(note["status"])]
+    if note["subprotocol"] is not None:
+        parts.append(f"subprotocol {_text(note['subprotocol'])}")
+    if note["extensions"]:
+        parts.append(_text(note["extensions"]))
+    return "  ".join([*parts, *_ms(note)])
+
+
+def _refused(note: Note) -> str:
+    status = [f"status {note['status']}"] if note["status"] is not None else []
+    error = [_text(note["error"])] if note["error"] else []
+    return "  ".join([*status, *error, *_ms(note)])
+
+
+def _frame(note: Note) -> str:
+    arrow = Direction.from_short(note["direction"]).arrow
+    fin = "" if note["fin"] else " (more follow)"
+    return f"{arrow} {opcode_name(note['opcode'])} {note['length']} B{fin}  id {note['id']}"
+
+
+def _close(note: Note) -> str:
+    codes = f"client {_code(note['client_code'])}, server {_code(note['server_code'])}"
+    script = note["js"]
+    clean = "clean" if script["wasClean"] else "not clean"
+    told = f"JavaScript: {_code(script['code'])} {clean}"
+    counts = ", ".join(
+        f"{arrow} {note['frames'][key]} frames {note['bytes'][key]} B"
+        for key, arrow in (("c2s", "c>s"), ("s2c", "s>c"))
+    )
+    return f"by {_text(note['ended_by'])} ({_text(note['how'])})  {codes}  {told}  {counts}"
+
+
+def _unstored(note: Note) -> str:
+    return f"{note['bytes']} bytes in {note['records']} records could not be stored: {_text(note['reason'])}"
+
+
+def _tls_failed(note: Note) -> str:
+    return f"{_text(note['side'])} {_text(note['client'])} {_text(note['sni'])}: {_text(note['error'])}"
+
+
+def _wall_step(note: Note) -> str:
+    step = note["step_ns"]
+    return f"the clock was set by {step / 1e9:+.3f} s" if isinstance(step, int) else ""
+
+
+_DESCRIBE: Final[dict[str, Callable[[Note], str]]] = {
+    "attempt": _attempt,
+    "open": _open,
+    "refused": _refused,
+    "frame": _frame,
+    "close": _close,
+    "unstored": _unstored,
+    "tls_failed": _tls_failed,
+    "wall_step": _wall_step,
+}
+
+
+def _text(value: Any) -> str:
+    return "-" if value is None else printable(str(value))
+
+
+def _code(value: int | None) -> str:
+    return "-" if value is None else str(value)
+
+
+def _ms(note: Note) -> list[str]:
+    return [] if note["ms"] is None else [f"{note['ms']:.1f} ms"]

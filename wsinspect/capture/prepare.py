@@ -1,0 +1,172 @@
+"""Before the first record and after the last one: making a capture ready, recovering, and closing it.
+
+`prepare_capture` is the engine's; `recover` is for whoever comes after engine and recorder both died;
+`finish` is what both the recorder and `recover` do at the end.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from wsinspect.capture import schema
+from wsinspect.capture.journal_format import (
+    JournalInUseError,
+    JournalLock,
+    is_locked,
+    journal_directory,
+    segment_numbers,
+)
+from wsinspect.capture.journal_reader import JournalReader
+from wsinspect.capture.writer import COMMIT_BYTES, Indexer
+from wsinspect.errors import CaptureError, LocalError
+
+ENGINE_LOCK: Final = "engine.lock"
+RECORDER_LOCK: Final = "recorder.lock"
+
+
+class PreparedCapture(NamedTuple):
+    """A capture that an engine may begin to write.
+
+    Attributes:
+        path: The SQLite file.
+        journal: Its journal directory; `JournalWriter` creates it.
+        first_connection: The id to give to the first connection.
+        first_segment: What to tell `JournalWriter`.
+    """
+
+    path: Path
+    journal: Path
+    first_connection: int
+    first_segment: int
+
+
+def prepare_capture(path: Path | str, *, append: bool = False) -> PreparedCapture:
+    """Create a capture, or with `append` get an existing one ready for more.
+
+    Raises:
+        CaptureError: It exists and `append` is false; or it is in use, not a capture, of another version.
+        LocalError: It cannot be created or written there.
+    """
+    path = Path(path)
+    journal = journal_directory(path)
+    if not path.exists() and not journal.exists():
+        schema.create(path)
+    elif not append:
+        what = path if path.exists() else journal
+        raise CaptureError(f"{what} exists", hint="--append adds to a capture; else name another file")
+    elif not path.exists():
+        raise CaptureError(
+            f"{journal} belongs to a capture that is gone", hint="remove it, or name another file"
+        )
+    if is_in_use(path):
+        raise CaptureError(f"{path} is being written by another wsinspect", hint="wsinspect ps lists them")
+    recover(path)
+    database = schema.open_for_writing(path)
+    try:
+        (largest,) = database.execute("SELECT coalesce(max(id), 0) FROM connection").fetchone()
+        (segment,) = database.execute("SELECT segment FROM recorder_position").fetchone()
+    except sqlite3.Error as error:
+        raise CaptureError(f"{path} is damaged: {error}") from None
+    finally:
+        database.close()
+    return PreparedCapture(path, journal, largest + 1, segment + 1)
+
+
+def is_in_use(path: Path) -> bool:
+    """Whether an engine or a recorder is at work on the capture."""
+    journal = journal_directory(path)
+    return is_locked(journal, ENGINE_LOCK) or is_locked(journal, RECORDER_LOCK)
+
+
+def recover(path: Path) -> bool:
+    """Index what an engine and a recorder that both died left behind.
+
+    Returns:
+        Whether there was a journal to deal with; false also when somebody else is at work on it.
+
+    Raises:
+        CaptureError: Not a capture of this version.
+        LocalError: The capture cannot be written.
+    """
+    journal = journal_directory(path)
+    if not journal.is_dir():
+        return False
+    try:
+        engine = JournalLock(journal, ENGINE_LOCK)
+    except (JournalInUseError, FileNotFoundError):
+        return False
+    except OSError as error:
+        raise LocalError(f"cannot lock {journal}: {error.strerror}") from None
+    try:
+        recorder = JournalLock(journal, RECORDER_LOCK)
+    except (JournalInUseError, OSError):
+        engine.release()
+        return False
+    try:
+        _index_rest(path, journal)
+        return True
+    except (sqlite3.OperationalError, OSError) as error:
+        raise LocalError(
+            f"cannot write {path}: {error}", hint="its journal is kept for a later try"
+        ) from None
+    finally:
+        recorder.release()
+        engine.release()
+
+
+def _index_rest(path: Path, journal: Path) -> None:
+    database = schema.open_for_writing(path)
+    try:
+        indexer = Indexer(database)
+        reader = JournalReader(journal, indexer.position)
+        while records := reader.read():
+            indexer.seek(reader.start)
+            for record in records:
+                indexer.add(record)
+                if indexer.weight > COMMIT_BYTES:
+                    indexer.commit()
+            if indexer.has_uncommitted:
+                indexer.commit()
+            reader.delete_finished()
+        close_books(indexer, reader)
+        if indexer.has_uncommitted:
+            indexer.commit()
+        finish(database, reader, journal)
+    finally:
+        database.close()
+
+
+def close_books(indexer: Indexer, reader: JournalReader) -> None:
+    """The engine is gone and all its records are committed: add what its end means. The caller commits."""
+    reader.skip_rest()
+    indexer.seek(reader.position)
+    indexer.lose_open()
+    indexer.mark_clean()
+
+
+def finish(database: sqlite3.Connection, reader: JournalReader, journal: Path) -> None:
+    """Make the capture a single file again and remove its journal.
+
+    The journal goes last: until then the stored position says that its records are indexed already. While
+    another program has the capture open, SQLite keeps the WAL mode; everything is in the one file all the
+    same.
+    """
+    database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    try:
+        database.execute("PRAGMA journal_mode = DELETE")
+    except sqlite3.OperationalError:
+        # A reader has it open.
+        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    reader.delete_finished(before=reader.position.segment + 1)
+    reader.close()
+    if segment_numbers(journal):
+        return
+    for name in (ENGINE_LOCK, RECORDER_LOCK):
+        (journal / name).unlink(missing_ok=True)
+    try:
+        journal.rmdir()
+    except OSError:
+        # Something that is not ours lies in there: leave it.
+        return

@@ -1,0 +1,303 @@
+"""Reading a capture, live or old: typed rows, each call one short read-only transaction.
+
+A long read transaction would keep the recorder's WAL from being emptied, so nothing here hands out open
+cursors; ask for `limit` rows and go on after the last id. A capture from a stranger is hostile input: it is
+opened read-only with `trusted_schema` off, nothing in it is run, and blobs are cut by SQLite when a limit
+is given.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final
+
+from wsinspect.capture import schema
+from wsinspect.capture.journal_format import journal_directory
+from wsinspect.capture.prepare import is_in_use, recover
+from wsinspect.capture.records import Connection, Event, Frame, Handshake, Message, Opaque, Ping
+from wsinspect.capture.rows import CONNECTION_COLUMNS, HANDSHAKE_COLUMNS
+from wsinspect.errors import CaptureError, LocalError
+from wsinspect.wire.opcodes import Direction
+
+_DIRECTIONS: Final = (Direction.CLIENT_TO_SERVER, Direction.SERVER_TO_CLIENT)
+_NO_LIMIT: Final = -1
+_WHOLE: Final = 1 << 31
+_CONNECTION: Final = f"SELECT {', '.join(CONNECTION_COLUMNS)} FROM connection"  # noqa: S608
+_HANDSHAKE: Final = f"SELECT {', '.join(HANDSHAKE_COLUMNS)} FROM handshake WHERE connection_id = ?"  # noqa: S608
+_FRAME: Final = (
+    "SELECT id, connection_id, is_s2c, first_ns, time_ns, sent_ns, header, wire_length, "
+    "substr(payload, 1, ?), message_id, violation, fault_event_id FROM frame"
+)
+_MESSAGE: Final = (
+    "SELECT id, connection_id, is_s2c, opcode, first_frame, last_frame, compressed, length, "
+    "substr(data, 1, ?), valid_text, problem FROM message"
+)
+_OPAQUE: Final = (
+    "SELECT id, connection_id, is_s2c, time_ns, after_frame, length, substr(data, 1, ?), reason FROM opaque"
+)
+_PING: Final = "SELECT ping_frame, connection_id, leg, pong_frame, rtt_ns FROM ping"
+_EVENT: Final = "SELECT id, time_ns, connection_id, kind, detail FROM event"
+
+
+class Capture:
+    """An open capture; use it as a context manager.
+
+    Attributes:
+        path: The file.
+    """
+
+    def __init__(self, path: Path, database: sqlite3.Connection) -> None:
+        self.path = path
+        self._database = database
+
+    @classmethod
+    def open(cls, path: Path | str, *, recover_journal: bool = True) -> Capture:
+        """Open a capture.
+
+        Args:
+            path: The SQLite file.
+            recover_journal: Index first what an engine and a recorder that both died left in the journal.
+
+        Raises:
+            CaptureError: It is missing, not a capture, or of a version that cannot be read.
+        """
+        path = Path(path)
+        if recover_journal and path.is_file() and journal_directory(path).is_dir():
+            try:
+                recover(path)
+            except LocalError:
+                # A read-only copy, or a full disk: what is indexed can be read.
+                pass
+        return cls(path, schema.open_for_reading(path))
+
+    def __enter__(self) -> Capture:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._database.close()
+
+    @property
+    def is_live(self) -> bool:
+        """Whether an engine or a recorder is at work on it."""
+        return is_in_use(self.path)
+
+    @property
+    def meta(self) -> dict[str, Any]:
+        """What the newest run noted of itself: versions, argv, anchors, taps, changes, closed_cleanly, ..."""
+        rows = self.query("SELECT key, value FROM meta WHERE run = (SELECT max(run) FROM meta)")
+        return {key: _json(value) for key, value in rows}
+
+    @property
+    def start_ns(self) -> int | None:
+        """When the first run began."""
+        rows = self.query("SELECT value FROM meta WHERE key = 'started_ns' ORDER BY run LIMIT 1")
+        if rows:
+            value = _json(rows[0][0])
+            return value if isinstance(value, int) else None
+        (first,) = self.query("SELECT min(attempt_ns) FROM connection")
+        return first[0] if isinstance(first[0], int) else None
+
+    def version(self) -> int:
+        """A number that changes when somebody has committed to the file."""
+        (row,) = self.query("PRAGMA data_version")
+        return int(row[0])
+
+    def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """The rows of a short statement.
+
+        Raises:
+            CaptureError: The file is damaged.
+        """
+        try:
+            return self._database.execute(sql, parameters).fetchall()
+        except sqlite3.DatabaseError as error:
+            raise CaptureError(f"cannot read {self.path}: {error}") from None
+
+    def connections(self, *, after: int = 0, limit: int | None = None) -> list[Connection]:
+        """Connections with larger ids than `after`."""
+        sql = f"{_CONNECTION} WHERE id > ? ORDER BY id LIMIT ?"
+        return [_connection(row) for row in self.query(sql, (after, _NO_LIMIT if limit is None else limit))]
+
+    def connection(self, connection_id: int) -> Connection | None:
+        """One connection."""
+        rows = self.query(f"{_CONNECTION} WHERE id = ?", (connection_id,))
+        return _connection(rows[0]) if rows else None
+
+    def handshake(self, connection_id: int) -> Handshake | None:
+        """The opening handshake of a connection."""
+        rows = self.query(_HANDSHAKE, (connection_id,))
+        return _handshake(rows[0]) if rows else None
+
+    def frames(
+        self,
+        connection_id: int | None = None,
+        *,
+        after: int = 0,
+        limit: int = 1000,
+        payload_limit: int | None = None,
+    ) -> list[Frame]:
+        """Frames with larger ids than `after`, of one connection or of all."""
+        rows = self._page(_FRAME, connection_id, after, limit, payload_limit)
+        return [_frame(row) for row in rows]
+
+    def last_frames(self, connection_id: int, count: int, *, payload_limit: int | None = None) -> list[Frame]:
+        """The newest frames of a connection, in order."""
+        sql = f"{_FRAME} WHERE connection_id = ? ORDER BY id DESC LIMIT ?"
+        rows = self.query(sql, (_bound(payload_limit), connection_id, count))
+        return [_frame(row) for row in reversed(rows)]
+
+    def frame(self, frame_id: int) -> Frame | None:
+        """One frame."""
+        rows = self.query(f"{_FRAME} WHERE id = ?", (_WHOLE, frame_id))
+        return _frame(rows[0]) if rows else None
+
+    def messages(
+        self,
+        connection_id: int | None = None,
+        *,
+        after: int = 0,
+        limit: int = 1000,
+        data_limit: int | None = None,
+    ) -> list[Message]:
+        """Messages with larger ids than `after`, of one connection or of all."""
+        return [_message(row) for row in self._page(_MESSAGE, connection_id, after, limit, data_limit)]
+
+    def message(self, message_id: int) -> Message | None:
+        """One message."""
+        rows = self.query(f"{_MESSAGE} WHERE id = ?", (_WHOLE, message_id))
+        return _message(rows[0]) if rows else None
+
+    def message_payload(self, message: Message, limit: int | None = None) -> bytes:
+        """What the message says: its inflated data, else the payloads of its frames as kept."""
+        if message.data is not None:
+            return message.data[:limit]
+        sql = (
+            "SELECT substr(payload, 1, ?) FROM frame WHERE id BETWEEN ? AND ? AND connection_id = ? "
+            "AND message_id = ? ORDER BY id"
+        )
+        last = message.last_frame if message.last_frame is not None else 1 << 62
+        key = (_bound(limit), message.first_frame, last, message.connection_id, message.id)
+        return b"".join(_bytes(row[0]) for row in self.query(sql, key))[:limit]
+
+    def pings(self, connection_id: int | None = None, *, after: int = 0, limit: int = 1000) -> list[Ping]:
+        """Pings whose frame has a larger id than `after`, with their pongs."""
+        where = "" if connection_id is None else "connection_id = ? AND "
+        sql = f"{_PING} WHERE {where}ping_frame > ? ORDER BY ping_frame LIMIT ?"
+        key = () if connection_id is None else (connection_id,)
+        return [Ping(*row) for row in self.query(sql, (*key, after, limit))]
+
+    def opaque(
+        self,
+        connection_id: int | None = None,
+        *,
+        after: int = 0,
+        limit: int = 1000,
+        data_limit: int | None = None,
+    ) -> list[Opaque]:
+        """Bytes of which no frames could be made."""
+        return [_opaque(row) for row in self._page(_OPAQUE, connection_id, after, limit, data_limit)]
+
+    def events(self, connection_id: int | None = None, *, after: int = 0, limit: int = 1000) -> list[Event]:
+        """Events with larger ids than `after`, of one connection or of all."""
+        where = "" if connection_id is None else "connection_id = ? AND "
+        key = () if connection_id is None else (connection_id,)
+        rows = self.query(f"{_EVENT} WHERE {where}id > ? ORDER BY id LIMIT ?", (*key, after, limit))
+        return [
+            Event(at_id, time_ns, of, kind, _json_object(detail) or {})
+            for at_id, time_ns, of, kind, detail in rows
+        ]
+
+    def _page(
+        self, select: str, connection_id: int | None, after: int, limit: int, blob_limit: int | None
+    ) -> list[tuple[Any, ...]]:
+        where = "" if connection_id is None else "connection_id = ? AND "
+        key = () if connection_id is None else (connection_id,)
+        return self.query(
+            f"{select} WHERE {where}id > ? ORDER BY id LIMIT ?", (_bound(blob_limit), *key, after, limit)
+        )
+
+
+def _bound(limit: int | None) -> int:
+    return _WHOLE if limit is None else limit
+
+
+def _bytes(value: Any) -> bytes:
+    """A blob; a stranger's file may hold anything in its place."""
+    if isinstance(value, bytes):
+        return value
+    return b"" if value is None else str(value).encode("utf-8", "surrogateescape")
+
+
+def _json(value: Any) -> Any:
+    try:
+        return json.loads(value)
+    except (TypeError, ValueError):
+        return None
+
+
+def _json_object(value: Any) -> dict[str, Any] | None:
+    decoded = _json(value)
+    return decoded if isinstance(decoded, dict) else None
+
+
+def _bool(value: Any) -> bool | None:
+    return None if value is None else bool(value)
+
+
+def _connection(row: tuple[Any, ...]) -> Connection:
+    connection = Connection(*row)
+    return connection._replace(js_was_clean=_bool(connection.js_was_clean))
+
+
+def _handshake(row: tuple[Any, ...]) -> Handshake:
+    handshake = Handshake(*row)
+    problems = _json(handshake.problems)
+    return handshake._replace(
+        server_reused=_bool(handshake.server_reused),
+        client_tls=_json_object(handshake.client_tls),
+        server_tls=_json_object(handshake.server_tls),
+        problems=problems if isinstance(problems, list) else [],
+    )
+
+
+def _frame(row: tuple[Any, ...]) -> Frame:
+    frame_id, connection_id, side, first_ns, time_ns, sent_ns, header, wire_length, payload, *rest = row
+    # A header has two bytes at least; a stranger's file may say otherwise.
+    header = _bytes(header) if len(_bytes(header)) >= 2 else b"\0\0"
+    return Frame(
+        frame_id,
+        connection_id,
+        _DIRECTIONS[bool(side)],
+        first_ns,
+        time_ns,
+        sent_ns,
+        header,
+        wire_length,
+        _bytes(payload),
+        *rest,
+    )
+
+
+def _message(row: tuple[Any, ...]) -> Message:
+    message = Message(*row)
+    return message._replace(
+        direction=_DIRECTIONS[bool(message.direction)],
+        compressed=bool(message.compressed),
+        data=None if message.data is None else _bytes(message.data),
+        valid_text=_bool(message.valid_text),
+    )
+
+
+def _opaque(row: tuple[Any, ...]) -> Opaque:
+    opaque = Opaque(*row)
+    return opaque._replace(direction=_DIRECTIONS[bool(opaque.direction)], data=_bytes(opaque.data))

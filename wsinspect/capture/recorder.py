@@ -1,0 +1,210 @@
+"""The recorder process: `python -m wsinspect.capture.recorder CAPTURE`, a child of the engine.
+
+It follows the journal, commits what it makes of it, deletes segments that are committed, and narrates. Its
+stdin is the engine's wake pipe: a byte means that there is more to read, the end of it that the engine is
+gone. Then it indexes the rest, makes the capture a single file, and exits 0. When SQLite cannot write (disk
+full) it says so once and tries again; when the engine is gone and it still cannot, the journal stays for
+the next reader and it exits 3.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import os
+import select
+import signal
+import sqlite3
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from wsinspect.capture import schema
+from wsinspect.capture.journal_format import JournalInUseError, JournalLock, is_locked, journal_directory
+from wsinspect.capture.journal_reader import JournalReader
+from wsinspect.capture.narration import Notes
+from wsinspect.capture.narrator import Narrator
+from wsinspect.capture.prepare import ENGINE_LOCK, RECORDER_LOCK, close_books, finish
+from wsinspect.capture.writer import COMMIT_BYTES, Indexer
+from wsinspect.errors import LocalError, WsinspectError
+
+#: Commits are at least this far apart while little happens, so that the WAL stays small (a commit writes
+#: whole pages).
+COMMIT_SECONDS: Final = 0.05
+#: The longest time between two commits while much happens.
+_BUSY_SECONDS: Final = 0.15
+_FALLBACK_SECONDS: Final = 1.0
+_ORPHAN_SECONDS: Final = 0.1
+_RETRY_SECONDS: Final = 1.0
+_LAST_RETRIES: Final = 5
+_LOCK_SECONDS: Final = 10.0
+
+
+class Recorder:
+    """Follows one journal until its engine is gone.
+
+    Args:
+        path: The capture.
+        narrator: Told what happened, if there is one.
+        wants_frames: Whether each frame is narrated.
+        wake_fd: The wake pipe's read end.
+    """
+
+    def __init__(
+        self, path: Path, *, narrator: Narrator | None = None, wants_frames: bool = False, wake_fd: int = 0
+    ) -> None:
+        self._path = path
+        self._journal = journal_directory(path)
+        self._lock = _take_lock(self._journal)
+        self._notes = Notes(wants_frames=wants_frames) if narrator else None
+        self._narrator = narrator
+        self._wake_fd = wake_fd
+        self._is_orphan = False
+        self._last_commit = 0.0
+        self._database = schema.open_for_writing(path)
+        self._indexer = Indexer(self._database, self._notes)
+        self._reader = JournalReader(self._journal, self._indexer.position)
+
+    def run(self) -> None:
+        """Until the engine is gone and everything is indexed.
+
+        Raises:
+            LocalError: The capture cannot be written; the journal was kept.
+        """
+        while True:
+            # Looked at before reading: what the engine wrote before its end is read after we knew of the end.
+            is_over = self._is_engine_gone()
+            self._pump()
+            if is_over:
+                break
+            self._wait()
+        close_books(self._indexer, self._reader)
+        self._commit()
+        finish(self._database, self._reader, self._journal)
+
+    def close(self) -> None:
+        """Give up file and lock."""
+        self._reader.close()
+        self._database.close()
+        self._lock.release()
+
+    def _pump(self) -> None:
+        """Index all that is there."""
+        while records := self._reader.read():
+            self._indexer.seek(self._reader.start)
+            for record in records:
+                self._indexer.add(record)
+                if self._indexer.weight > COMMIT_BYTES:
+                    self._commit()
+            if time.monotonic() - self._last_commit > _BUSY_SECONDS:
+                self._commit()
+        self._commit()
+
+    def _commit(self) -> None:
+        """Commit, however long the disk makes us wait while the engine lives."""
+        if not self._indexer.has_uncommitted:
+            return
+        failures = 0
+        while True:
+            try:
+                self._indexer.commit()
+                break
+            except sqlite3.OperationalError as error:
+                failures += 1
+                self._bear(error, failures)
+        if failures:
+            _say(f"the capture {self._path} can be written again")
+        self._last_commit = time.monotonic()
+        self._reader.delete_finished(before=self._indexer.position.segment)
+        if self._narrator is not None and self._notes is not None:
+            self._narrator.tell(*self._notes.take())
+
+    def _bear(self, error: sqlite3.OperationalError, failures: int) -> None:
+        """A commit failed: wait before the next try, or give up once the engine is gone."""
+        if failures == 1:
+            _say(f"cannot write the capture {self._path}: {error}; the journal keeps what is seen meanwhile")
+        if self._is_engine_gone() and failures > _LAST_RETRIES:
+            raise LocalError(
+                f"cannot write {self._path}: {error}", hint=f"{self._journal} is kept for a later try"
+            )
+        time.sleep(_RETRY_SECONDS if not self._is_orphan else _ORPHAN_SECONDS)
+        self._drain_pipe(0)
+
+    def _wait(self) -> None:
+        """Sleep until there is more, and at least until `COMMIT_SECONDS` after the last commit."""
+        if self._is_orphan:
+            time.sleep(_ORPHAN_SECONDS)
+            return
+        self._drain_pipe(_FALLBACK_SECONDS)
+        pause = self._last_commit + COMMIT_SECONDS - time.monotonic()
+        if pause > 0 and not self._is_orphan:
+            time.sleep(pause)
+
+    def _drain_pipe(self, timeout: float) -> None:
+        if self._is_orphan:
+            return
+        ready, _, _ = select.select([self._wake_fd], [], [], timeout)
+        if ready and not os.read(self._wake_fd, 65536):
+            self._is_orphan = True
+
+    def _is_engine_gone(self) -> bool:
+        """The lock decides: a pipe can end for other reasons, or be held open by a stranger."""
+        return not is_locked(self._journal, ENGINE_LOCK)
+
+
+def _take_lock(journal: Path) -> JournalLock:
+    """The recorder's lock; a killed predecessor's may take a moment to be given back."""
+    deadline = time.monotonic() + _LOCK_SECONDS
+    while True:
+        try:
+            return JournalLock(journal, RECORDER_LOCK)
+        except JournalInUseError as error:
+            if time.monotonic() > deadline:
+                raise LocalError(f"another recorder is at work on {journal}") from error
+            time.sleep(COMMIT_SECONDS)
+        except OSError as error:
+            raise LocalError(f"cannot lock {journal}: {error.strerror}") from error
+
+
+def _say(text: str) -> None:
+    print(f"wsinspect: {text}", file=sys.stderr, flush=True)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a recorder; returns its exit code."""
+    parser = argparse.ArgumentParser(
+        prog="wsinspect.capture.recorder", description="Index the journal of a capture."
+    )
+    parser.add_argument("capture", type=Path)
+    parser.add_argument("--narrate", choices=("human", "json"), help="print a line an event")
+    parser.add_argument("--frames", action="store_true", help="a line a frame too")
+    options = parser.parse_args(arguments)
+    # The engine decides when it is over; what ends a whole process group must not end us before the journal
+    # is read.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    # Rows are tuples without cycles: looking through them for garbage every 700 is a tenth of the time.
+    gc.set_threshold(100_000, 20, 20)
+    narrator = Narrator(as_json=options.narrate == "json") if options.narrate else None
+    try:
+        recorder = Recorder(options.capture, narrator=narrator, wants_frames=options.frames)
+        try:
+            recorder.run()
+        finally:
+            recorder.close()
+    except WsinspectError as error:
+        _say(str(error))
+        return error.exit_code
+    except (sqlite3.Error, OSError) as error:
+        _say(f"cannot go on recording {options.capture}: {error}; the journal is kept")
+        return LocalError.exit_code
+    finally:
+        if narrator is not None:
+            narrator.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,185 @@
+"""Typed rows of a capture, as `reader.Capture` hands them out; the columns are docs/capture-format.md's."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from wsinspect.capture.narration import url_of
+from wsinspect.wire.opcodes import Direction
+
+
+class Connection(NamedTuple):
+    """A row of `connection`: one WebSocket from its attempt to its end."""
+
+    id: int
+    tap: str | None
+    client: str | None
+    listener: str | None
+    scheme: str | None
+    host: str | None
+    port: int | None
+    path: str | None
+    http_version: str | None
+    server: str | None
+    server_http_version: str | None
+    client_alpn: str | None
+    server_alpn: str | None
+    status: int | None
+    subprotocol: str | None
+    extensions: str | None
+    client_session: int | None
+    attempt_ns: int | None
+    open_ns: int | None
+    closed_ns: int | None
+    state: str
+    error: str | None
+    client_close_code: int | None
+    client_close_reason: str | None
+    server_close_code: int | None
+    server_close_reason: str | None
+    ended_by: str | None
+    how: str | None
+    js_code: int | None
+    js_was_clean: bool | None
+    c2s_frames: int
+    s2c_frames: int
+    c2s_bytes: int
+    s2c_bytes: int
+
+    @property
+    def url(self) -> str:
+        """Its `ws:` or `wss:` URL."""
+        return url_of(self._asdict())
+
+
+class Handshake(NamedTuple):
+    """A row of `handshake`: the heads byte for byte, and when each step was done."""
+
+    connection_id: int
+    request_in: bytes | None
+    request_out: bytes | None
+    response_in: bytes | None
+    response_out: bytes | None
+    informational: bytes | None
+    body: bytes | None
+    tcp_ns: int | None
+    tls_ns: int | None
+    server_tcp_start_ns: int | None
+    server_tcp_done_ns: int | None
+    server_tls_done_ns: int | None
+    request_in_ns: int | None
+    request_out_ns: int | None
+    response_in_ns: int | None
+    response_out_ns: int | None
+    server_address: str | None
+    server_sockname: str | None
+    server_reused: bool | None
+    client_tls: dict[str, Any] | None
+    server_tls: dict[str, Any] | None
+    problems: list[str]
+
+
+class Frame(NamedTuple):
+    """A row of `frame`."""
+
+    id: int
+    connection_id: int
+    direction: Direction
+    first_ns: int
+    time_ns: int
+    sent_ns: int
+    header: bytes
+    wire_length: int
+    payload: bytes
+    message_id: int | None
+    violation: str | None
+    fault_event_id: int | None
+
+    @property
+    def fin(self) -> bool:
+        """Whether it is the final fragment."""
+        return self.header[0] >= 0x80
+
+    @property
+    def rsv1(self) -> bool:
+        """The first reserved bit."""
+        return bool(self.header[0] & 0x40)
+
+    @property
+    def rsv2(self) -> bool:
+        """The second reserved bit."""
+        return bool(self.header[0] & 0x20)
+
+    @property
+    def rsv3(self) -> bool:
+        """The third reserved bit."""
+        return bool(self.header[0] & 0x10)
+
+    @property
+    def opcode(self) -> int:
+        """0 to 15."""
+        return self.header[0] & 0x0F
+
+    @property
+    def masked(self) -> bool:
+        """Whether it was masked."""
+        return self.header[1] >= 0x80
+
+    @property
+    def mask_key(self) -> bytes | None:
+        """The masking key."""
+        return self.header[-4:] if self.masked else None
+
+    @property
+    def length(self) -> int:
+        """Payload bytes on the wire; `payload` may hold fewer."""
+        return self.wire_length - len(self.header)
+
+
+class Message(NamedTuple):
+    """A row of `message`; `last_frame` and `length` are None while it goes on."""
+
+    id: int
+    connection_id: int
+    direction: Direction
+    opcode: int
+    first_frame: int
+    last_frame: int | None
+    compressed: bool
+    length: int | None
+    data: bytes | None
+    valid_text: bool | None
+    problem: str | None
+
+
+class Ping(NamedTuple):
+    """A row of `ping`; `pong_frame` and `rtt_ns` are None while, or where, there is no answer."""
+
+    ping_frame: int
+    connection_id: int
+    leg: str
+    pong_frame: int | None
+    rtt_ns: int | None
+
+
+class Opaque(NamedTuple):
+    """A row of `opaque`: bytes of which no frames could be made."""
+
+    id: int
+    connection_id: int
+    direction: Direction
+    time_ns: int
+    after_frame: int | None
+    length: int
+    data: bytes
+    reason: str | None
+
+
+class Event(NamedTuple):
+    """A row of `event`."""
+
+    id: int
+    time_ns: int
+    connection_id: int | None
+    kind: str
+    detail: dict[str, Any]

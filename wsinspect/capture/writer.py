@@ -1,0 +1,289 @@
+"""The indexer: journal records in, rows out, with the journal's position and each stream's state in one
+transaction.
+
+Contract: whatever kills the process at whatever moment, the capture holds each frame whose record is before
+the stored position exactly once, and a new `Indexer` goes on from there. `add` never fails because of what
+a peer sent; `commit` fails when SQLite cannot write, and may then be called again until it can.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import traceback
+from collections.abc import Mapping
+from typing import Any, Final
+
+from wsinspect.capture.connections import ConnectionRows
+from wsinspect.capture.journal_format import BODY, DATA, EVENT, HEAD, HEADER, Position, Record
+from wsinspect.capture.narration import Notes
+from wsinspect.capture.restore import load_connection, load_stream, stream_options
+from wsinspect.capture.rows import Rows, to_json
+from wsinspect.capture.streams import OpenPing, StreamRows
+from wsinspect.wire.close_codes import parse_close
+from wsinspect.wire.frame import Frame
+from wsinspect.wire.opcodes import Direction, Opcode
+
+#: Bytes of rows that are gathered before a commit; bounds the recorder's memory.
+COMMIT_BYTES: Final = 8 * 1024 * 1024
+#: What a frame costs in memory besides its payload (measured: tuple, integers, header).
+_FRAME_BYTES: Final = 600
+_RECORD_HEADER: Final = HEADER.size
+_LEGS: Final = ("server", "client")
+_CLOSE: Final = int(Opcode.CLOSE)
+_PING: Final = int(Opcode.PING)
+_PONG: Final = int(Opcode.PONG)
+
+
+class Indexer:
+    """Makes rows of records.
+
+    Args:
+        database: From `schema.open_for_writing`; used by this object alone while it lives.
+        notes: Collects what a narrator may print; told only of committed rows.
+
+    Attributes:
+        position: Where the journal goes on after the records added so far.
+        weight: About how many bytes the uncommitted rows hold; `COMMIT_BYTES` is the time to commit.
+    """
+
+    def __init__(self, database: sqlite3.Connection, notes: Notes | None = None) -> None:
+        self._database = database
+        self._notes = notes
+        self._rows = Rows()
+        self._is_built = False
+        self._connections: dict[int, ConnectionRows] = {}
+        self._touched: set[ConnectionRows] = set()
+        segment, offset, self.next_frame, self.next_message = database.execute(
+            "SELECT segment, offset, next_frame, next_message FROM recorder_position"
+        ).fetchone()
+        self._segment: int = segment
+        self._offset: int = offset
+        self.weight = 0
+        self._run: int = database.execute("SELECT coalesce(max(run), 0) FROM meta").fetchone()[0]
+        self._options = stream_options(self._meta())
+        self._has_stopped = False
+
+    @property
+    def position(self) -> Position:
+        """Where the next record begins."""
+        return Position(self._segment, self._offset)
+
+    @property
+    def has_uncommitted(self) -> bool:
+        """Whether anything was added since the last commit."""
+        return self._is_built or self.weight > 0
+
+    def seek(self, position: Position) -> None:
+        """The records to come begin there (the reader went on to another segment)."""
+        self._segment, self._offset = position
+
+    def add(self, record: Record) -> None:
+        """Index one record."""
+        kind, part, connection_id, time_ns, sent_after_ns, payload = record
+        size = len(payload)
+        self._offset += _RECORD_HEADER + size
+        self.weight += _RECORD_HEADER + size
+        if kind == DATA:
+            connection = self._connections.get(connection_id)
+            if connection is None:
+                connection = self._load(connection_id)
+            self._touched.add(connection)
+            self._add_data(connection, part & 1, time_ns, sent_after_ns, payload)
+        elif kind == EVENT:
+            self._add_event(connection_id, time_ns, payload)
+        elif kind in (HEAD, BODY):
+            connection = self._load(connection_id)
+            self._touched.add(connection)
+            if kind == HEAD:
+                connection.add_head(part, payload, time_ns)
+            else:
+                connection.add_body(payload)
+
+    def commit(self) -> None:
+        """Write what was added since the last commit, in one transaction.
+
+        Raises:
+            sqlite3.OperationalError: Nothing was written. Call again; add nothing before that succeeded.
+        """
+        if not self._is_built:
+            self._build()
+        self._rows.write(self._database)
+        self._is_built = False
+        self._rows = Rows()
+        self.weight = 0
+        for connection in self._touched:
+            if connection.is_closed:
+                self._connections.pop(connection.id, None)
+        self._touched.clear()
+        if self._notes is not None:
+            self._notes.release()
+
+    def lose_open(self) -> int:
+        """The engine is dead: close the books of connections it left open. Returns how many there were."""
+        ids = [row[0] for row in self._database.execute("SELECT connection_id FROM recorder_connection")]
+        for connection_id in ids:
+            connection = self._load(connection_id)
+            connection.lose()
+            self._end_streams(connection, connection.row["attempt_ns"] or 0)
+            self._touched.add(connection)
+            self.weight += 1
+        return len(ids)
+
+    def mark_clean(self) -> None:
+        """Note the clean end in `meta` (only after the engine said that it stopped)."""
+        if self._has_stopped:
+            self._rows.meta.append((self._run, "closed_cleanly", "true"))
+            self.weight += 1
+
+    def _build(self) -> None:
+        rows = self._rows
+        for connection in self._touched:
+            connection.add_rows(rows)
+            for stream in connection.streams:
+                if stream is not None and stream.is_touched and not connection.is_closed:
+                    stream.checkpoint(rows)
+        rows.place(self.position, self.next_frame, self.next_message)
+        self._is_built = True
+
+    def _load(self, connection_id: int) -> ConnectionRows:
+        connection = self._connections.get(connection_id)
+        if connection is None:
+            connection = load_connection(self._database, connection_id) or ConnectionRows(connection_id)
+            self._connections[connection_id] = connection
+        return connection
+
+    def _stream(self, connection: ConnectionRows, side: int) -> StreamRows:
+        stream = connection.streams[side]
+        if stream is None:
+            stream = load_stream(self._database, connection, Direction(side), self._options)
+            connection.streams[side] = stream
+        return stream
+
+    # -- data
+
+    def _add_data(
+        self, connection: ConnectionRows, side: int, time_ns: int, sent_after_ns: int, chunk: bytes
+    ) -> None:
+        stream = connection.streams[side] or self._stream(connection, side)
+        try:
+            batch = stream.feed(chunk, time_ns, sent_after_ns, self, self._rows)
+        except Exception as error:  # a mistake of ours must not cost the rest of the capture
+            traceback.print_exc()
+            stream.abandon()
+            self._add_own_event(
+                connection.id, time_ns, "recorder_error", {"error": repr(error), "direction": side}
+            )
+            return
+        if batch is None:
+            return
+        frames = batch.frames
+        self.weight += _FRAME_BYTES * len(frames)
+        for message in batch.messages:
+            if message.data is not None:
+                self.weight += len(message.data)
+        first_id = self.next_frame - len(frames)
+        special = [(i, f) for i, f in enumerate(frames, first_id) if f[6] is None or f[5] is not None]
+        for frame_id, frame in special:
+            self._add_special(connection, stream, side, frame_id, frame, sent_after_ns)
+        if self._notes is not None and self._notes.wants_frames:
+            self._notes.add_frames(connection.id, Direction(side), frames, first_id)
+
+    def _add_special(
+        self,
+        connection: ConnectionRows,
+        stream: StreamRows,
+        side: int,
+        frame_id: int,
+        frame: Frame,
+        sent_after_ns: int,
+    ) -> None:
+        """Control frames and violations."""
+        if frame.violation is not None:
+            connection.add_violation(side, frame.violation, frame_id)
+        opcode = frame.opcode
+        if opcode == _PING:
+            stream.open_pings.append(OpenPing(frame_id, frame.payload, frame.time_ns + sent_after_ns))
+            self._rows.pings.append((frame_id, connection.id, _LEGS[side]))
+        elif opcode == _PONG:
+            other = connection.streams[1 - side] or self._stream(connection, 1 - side)
+            ping = other.match_pong(frame.payload)
+            if ping is not None:
+                other.is_touched = True
+                rtt_ns = max(0, frame.first_ns - ping.sent_ns)
+                connection.add_round_trip(side, rtt_ns)
+                self._rows.pongs.append((frame_id, rtt_ns, ping.id))
+        elif opcode == _CLOSE:
+            connection.add_close(side, *parse_close(frame.payload), frame_id, frame)
+
+    # -- events
+
+    def _add_event(self, connection_id: int, time_ns: int, raw: bytes) -> None:
+        event = _parse_event(raw)
+        kind = str(event.get("event"))
+        if connection_id == 0:
+            self._add_engine_event(kind, event, time_ns)
+            return
+        connection = self._load(connection_id)
+        self._touched.add(connection)
+        if kind == "closed":
+            self._end_streams(connection, time_ns)
+        connection.add_event(event, time_ns)
+        self._add_own_event(connection_id, time_ns, kind, event)
+        if self._notes is not None:
+            self._notes.add_connection(kind, connection, event, time_ns)
+
+    def _add_engine_event(self, kind: str, event: Mapping[str, Any], time_ns: int) -> None:
+        if kind == "engine":
+            self._begin_run(event, time_ns)
+            return
+        if kind == "engine_stop":
+            self._has_stopped = True
+        elif kind == "unstored":
+            self._mark_gaps(event.get("streams"), time_ns)
+        self._add_own_event(None, time_ns, kind, event)
+        if self._notes is not None:
+            self._notes.add_engine(kind, event, time_ns)
+
+    def _add_own_event(
+        self, connection_id: int | None, time_ns: int, kind: str, event: Mapping[str, Any]
+    ) -> None:
+        detail = {key: value for key, value in event.items() if key != "event"}
+        self._rows.events.append((time_ns, connection_id, kind, to_json(detail)))
+
+    def _begin_run(self, event: Mapping[str, Any], time_ns: int) -> None:
+        self._run += 1
+        self._has_stopped = False
+        meta = {key: value for key, value in event.items() if key != "event"}
+        meta.update(started_ns=time_ns, closed_cleanly=False)
+        self._options = stream_options(meta)
+        self._rows.meta += [(self._run, key, to_json(value)) for key, value in meta.items()]
+
+    def _mark_gaps(self, streams: Any, time_ns: int) -> None:
+        for entry in streams if isinstance(streams, list) else ():
+            if (
+                isinstance(entry, list)
+                and len(entry) == 2
+                and all(isinstance(number, int) for number in entry)
+            ):
+                connection = self._load(entry[0])
+                self._touched.add(connection)
+                self._stream(connection, entry[1] & 1).mark_gap(time_ns, self._rows)
+
+    def _end_streams(self, connection: ConnectionRows, time_ns: int) -> None:
+        if connection.row["open_ns"] is None and connection.streams == [None, None]:
+            return
+        for side in (0, 1):
+            self._stream(connection, side).end(time_ns, self._rows)
+
+    def _meta(self) -> dict[str, Any]:
+        rows = self._database.execute("SELECT key, value FROM meta WHERE run = ?", (self._run,))
+        return {key: json.loads(value) for key, value in rows}
+
+
+def _parse_event(raw: bytes) -> Mapping[str, Any]:
+    try:
+        event = json.loads(raw)
+    except ValueError:
+        return {"event": "unreadable"}
+    return event if isinstance(event, dict) else {"event": "unreadable"}
