@@ -16,11 +16,13 @@ from wsinspect.cli.render import objects
 from wsinspect.cli.render.connections import closing_lines
 from wsinspect.cli.render.frames import PREVIEW_BYTES, FrameTable, Page, opaque_lines
 from wsinspect.cli.render.handshake import handshake_lines
-from wsinspect.cli.render.pages import read_pages
+from wsinspect.cli.render.pages import message_payload, read_pages
 from wsinspect.errors import CaptureError
 from wsinspect.text import escape
 
 _ROWS = 1000
+#: Events whose facts are columns of the connection and its handshake.
+_SHOWN_ELSEWHERE = frozenset({"attempt", "server", "open", "refused", "failed", "closed"})
 
 
 class Detail:
@@ -128,9 +130,10 @@ def _once_answered(detail: Detail, follow: bool) -> Connection:
 def _event_lines(detail: Detail) -> Iterator[str]:
     start_ns = detail.connection().attempt_ns
     for event in detail.events():
-        at = f"{(event.time_ns - (start_ns or event.time_ns)) / 1e9:.6f} s"
-        facts = ", ".join(f"{name} {value}" for name, value in event.detail.items())
-        yield escape(f"At {at}: {event.kind} {facts}".rstrip())
+        if event.kind not in _SHOWN_ELSEWHERE:
+            at = f"{(event.time_ns - (start_ns or event.time_ns)) / 1e9:.6f} s"
+            facts = "".join(f", {name} {value}" for name, value in event.detail.items())
+            yield escape(f"At {at}: {event.kind}{facts}")
 
 
 def _print(lines: Iterable[str]) -> None:
@@ -198,7 +201,7 @@ def _frame(detail: Detail, frame: Frame, page: Page) -> dict[str, Any]:
 
 
 def _message(detail: Detail, message: Message) -> dict[str, Any]:
-    payload = detail.capture.message_payload(message) if detail.with_payload else None
+    payload = message_payload(detail.capture, message) if detail.with_payload else None
     return objects.message_object(message, payload)
 
 

@@ -6,10 +6,12 @@ from collections.abc import Iterable, Sequence
 
 from wsinspect.capture.records import Connection
 from wsinspect.cli.output import byte_count, date_time, milliseconds
-from wsinspect.text import cell_width, escape, escape_bytes, pad
+from wsinspect.text import cell_width, escape, pad, truncate
 from wsinspect.wire.close_codes import close_name
 
 _NUMBERS = frozenset({"#", "STATUS", "C>S", "S>C", "BYTES", "LASTED"})
+#: A longer URL is cut in the table; the connection's own view and JSON have all of it.
+_URL_CELLS = 64
 _HEADER = ("#", "STATE", "TAP", "CLIENT", "URL", "STATUS", "C>S", "S>C", "BYTES", "STARTED", "LASTED", "END")
 
 
@@ -47,7 +49,7 @@ def _cells(one: Connection) -> dict[str, str]:
         "STATE": escape(one.state),
         "TAP": escape(one.tap or "-"),
         "CLIENT": escape(one.client or "-"),
-        "URL": escape(one.url),
+        "URL": truncate(escape(one.url), _URL_CELLS),
         "STATUS": "-" if one.status is None else str(one.status),
         "C>S": str(one.c2s_frames),
         "S>C": str(one.s2c_frames),
@@ -78,16 +80,8 @@ def end_words(one: Connection) -> str:
 
 def closing_lines(one: Connection) -> list[str]:
     """How a connection ended, a fact a line."""
-    if one.ended_by is None and one.closed_ns is None:
-        return [
-            f"Not closed: {escape(one.state)}" + (", the engine died before" if one.state == "lost" else "")
-        ]
-    lasted = ""
-    if one.closed_ns is not None and one.attempt_ns is not None:
-        lasted = f" after {duration(one.closed_ns - one.attempt_ns)}"
-    title = f"Ended{lasted}: by {escape(one.ended_by or 'unknown')}, {escape(one.how or 'unknown')}"
-    lines = [title + (f" ({escape(one.error)})" if one.error else "")]
-    if one.state in ("closed", "lost"):
+    lines = [_title(one)]
+    if one.open_ns is not None:
         lines.append(f"  client sent         {_close(one.client_close_code, one.client_close_reason)}")
         lines.append(f"  server sent         {_close(one.server_close_code, one.server_close_reason)}")
     if one.js_code is not None:
@@ -102,10 +96,23 @@ def closing_lines(one: Connection) -> list[str]:
     return lines
 
 
-def _close(code: int | None, reason: bytes | None) -> str:
+def _title(one: Connection) -> str:
+    if one.state == "lost":
+        return "Lost: the engine died while it was open"
+    if one.ended_by is None and one.closed_ns is None:
+        return f"Not ended: {escape(one.state)}"
+    lasted = ""
+    if one.closed_ns is not None and one.attempt_ns is not None:
+        lasted = f" after {duration(one.closed_ns - one.attempt_ns)}"
+    error = f" ({escape(one.error)})" if one.error else ""
+    return f"Ended{lasted}: by {escape(one.ended_by or 'unknown')}, {escape(one.how or 'unknown')}{error}"
+
+
+def _close(code: int | None, reason: str | None) -> str:
+    """What a side's first CLOSE frame said; a frame without a code has an empty reason, no frame has none."""
     if code is None:
-        return "no close code"
-    quoted = f' "{escape_bytes(reason)}"' if reason else ""
+        return "no CLOSE frame" if reason is None else "CLOSE without a code"
+    quoted = f' "{escape(reason)}"' if reason else ""
     return f"{code} {close_name(code)}{quoted}"
 
 

@@ -221,7 +221,7 @@ def _delays(frame: Frame) -> list[str]:
     words = []
     if frame.time_ns - frame.first_ns >= _NOTABLE_NS:
         words.append(f"took {milliseconds(frame.time_ns - frame.first_ns)} ms to arrive")
-    if frame.sent_ns is not None and frame.sent_ns - frame.time_ns >= _NOTABLE_NS:
+    if frame.sent_ns - frame.time_ns >= _NOTABLE_NS:
         words.append(f"sent on {milliseconds(frame.sent_ns - frame.time_ns)} ms later")
     return words
 

@@ -81,22 +81,23 @@ def _peers(connection: Connection, handshake: Handshake | None) -> Iterator[str]
 def _tls(facts: dict[str, Any] | None) -> str:
     if not facts:
         return ""
-    offered = ", ".join(map(str, facts.get("alpn_offered") or ())) or "nothing"
+    offered = _listed(facts.get("alpn_offered")) or "nothing"
     said = (
         f", {facts.get('version')} {facts.get('cipher')}, ALPN {facts.get('alpn') or '-'} (offered {offered})"
     )
     return escape(said + (f", SNI {facts['sni']}" if facts.get("sni") else ""))
 
 
+def _listed(names: Any) -> str:
+    return ", ".join(map(str, names)) if isinstance(names, list) else str(names or "")
+
+
 def _certificate(facts: dict[str, Any] | None) -> Iterator[str]:
     certificate = (facts or {}).get("certificate")
     if not isinstance(certificate, dict):
         return
-    names = certificate.get("sans")
-    shown = ", ".join(map(str, names)) if isinstance(names, list) else str(names)
-    verified = {True: "verified", False: "not verified"}.get(
-        (facts or {}).get("verified"), "verification unknown"
-    )  # type: ignore[arg-type]
+    shown = _listed(certificate.get("sans"))
+    verified = "verified" if (facts or {}).get("verified") is True else "not verified"
     yield escape(
         f"            certificate of {certificate.get('subject')} by {certificate.get('issuer')}, {verified}"
     )
@@ -128,9 +129,13 @@ def _steps(connection: Connection, handshake: Handshake) -> Iterator[str]:
     if not known:
         return
     zero = connection.attempt_ns if connection.attempt_ns is not None else known[0][0]
-    steps = [f"{words} {(time_ns - zero) / 1e6:+.3f} ms" for time_ns, words in sorted(known)]
+    steps = [f"{words} {(time_ns - zero) / 1e6:+.3f} ms" for time_ns, words in sorted(known, key=_time)]
     for index in range(0, len(steps), _STEPS_A_LINE):
         yield f"  {'' if index else 'steps':<10}{', '.join(steps[index : index + _STEPS_A_LINE])}"
+
+
+def _time(step: tuple[int, str]) -> int:
+    return step[0]
 
 
 def _head(title: str, before: RawHead | None, after: RawHead | None, palette: Palette) -> Iterator[str]:

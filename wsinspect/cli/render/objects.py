@@ -38,9 +38,9 @@ def connection_object(one: Connection) -> dict[str, Any]:
         },
         **{name: getattr(one, name) for name in ("attempt_ns", "open_ns", "closed_ns", "ended_by", "how")},
         "client_code": one.client_close_code,
-        "client_reason": _reason(one.client_close_reason),
+        "client_reason": one.client_close_reason,
         "server_code": one.server_close_code,
-        "server_reason": _reason(one.server_close_reason),
+        "server_reason": one.server_close_reason,
         "js": js,
         "frames": {"c2s": one.c2s_frames, "s2c": one.s2c_frames},
         "bytes": {"c2s": one.c2s_bytes, "s2c": one.s2c_bytes},
@@ -168,7 +168,3 @@ def _change(change: Change) -> dict[str, Any]:
 
 def _latin(data: bytes | None) -> str | None:
     return None if data is None else data.decode("latin-1")
-
-
-def _reason(reason: bytes | None) -> str | None:
-    return None if reason is None else reason.decode("utf-8", "backslashreplace")

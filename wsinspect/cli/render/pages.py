@@ -6,7 +6,8 @@ lines are printed. Payloads are cut to a preview; whole ones are fetched one by 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import partial
 
 from wsinspect.capture.reader import Capture
 from wsinspect.capture.records import Frame, Message, Ping
@@ -31,28 +32,31 @@ def read_pages(
         if not frames:
             return
         after = frames[-1].id
-        messages = _messages(capture, connection_id, frames)
-        page = Page(frames, messages, _pings(capture, connection_id, frames))
+        page = Page(frames, _messages(capture, connection_id, frames), _pings(capture, connection_id, frames))
         if with_payload:
-            page.whole = lambda frame, messages=messages: whole_payload(  # type: ignore[misc]
-                capture, frame, messages.get(frame.message_id)
-            )
+            page.whole = partial(whole_payload, capture, page.messages)
         yield page
 
 
-def whole_payload(capture: Capture, frame: Frame, message: Message | None) -> bytes:
+def whole_payload(capture: Capture, messages: Mapping[int, Message], frame: Frame) -> bytes:
     """What is worth printing of a frame: its payload, inflated where it ends a compressed message."""
+    message = None if frame.message_id is None else messages.get(frame.message_id)
     if (
         message is not None
         and message.compressed
         and message.data is not None
         and message.last_frame == frame.id
     ):
-        return capture.message_payload(message)
+        return message_payload(capture, message)
     if frame.length <= PREVIEW_BYTES:
         return frame.payload
     whole = capture.frame(frame.id)
     return frame.payload if whole is None else whole.payload
+
+
+def message_payload(capture: Capture, message: Message) -> bytes:
+    """All that a message says, also where `message` was read with its data cut."""
+    return capture.message_payload(capture.message(message.id) or message)
 
 
 def _messages(capture: Capture, connection_id: int, frames: list[Frame]) -> dict[int, Message]:
