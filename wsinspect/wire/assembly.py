@@ -119,7 +119,7 @@ class Assembler:
                 inflater.abandon()
             message.inflates = compressed and not inflater.dead
             if message.inflates:
-                inflater.begin(mark=True)
+                inflater.begin()
         frame.join(message, inflater if message.inflates else None, begins=True)
 
     def _head_codes(self, header: bytes) -> tuple[str, ...]:
@@ -173,10 +173,7 @@ class Assembler:
             self.message_count += 1
             self.open = message
         message.last_frame = self.frame_count
-        if not message.compressed:
-            message.length += frame.length
-        elif message.inflates and self.inflater is not None:
-            message.length = self.inflater.length
+        message.length += frame.length
         if frame.header[0] >= 0x80:
             self.open = None
             messages.append(self._complete(frame, message))
@@ -193,11 +190,10 @@ class Assembler:
             return message.to_message(None, NOT_INFLATED)
         was_broken = inflater.failed
         pieces, data = inflater.finish()
-        message.length = inflater.length
         if inflater.failed:
             if not was_broken:
-                frame.codes.append(violations.INFLATE_FAILED)
-            frame.look_at(pieces)
+                frame.mark_broken()
             return message.to_message(None, INFLATE_FAILED)
+        message.length = inflater.length
         frame.look_at(pieces, final=True)
         return message.to_message(data, OVER_CAP if inflater.is_over else None)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from wsinspect.wire.opcodes import Direction
 
@@ -52,6 +52,13 @@ class DeflateParams:
         return min(max(bits, 9), 15)
 
 
+class Before(NamedTuple):
+    """What a restart in the middle of a message needs of the time before it; a window where that has a gap."""
+
+    stored_run: int
+    window: bytes | None
+
+
 class Inflater:
     """Inflates the compressed messages of one direction.
 
@@ -63,13 +70,14 @@ class Inflater:
         length: bytes that came out of the current message so far.
         is_over: whether that is beyond the cap.
         failed: whether the current message's data are broken.
+        before: what was before the current message.
         stored_run: how many of the latest bytes are all in some message's `data`, counted up to the window's
             size.
     """
 
     __slots__ = (
-        "_before", "_bits", "_cap", "_final_blocks", "_keep", "_kept", "_parts", "_recent", "_recent_size",
-        "_takeover", "_zlib", "dead", "failed", "is_over", "length", "stored_run",
+        "_bits", "_cap", "_final_blocks", "_keep", "_kept", "_parts", "_recent", "_recent_size",
+        "_takeover", "_zlib", "before", "dead", "failed", "is_over", "length", "stored_run",
     )  # fmt: skip
 
     def __init__(
@@ -87,8 +95,8 @@ class Inflater:
         self._keep = cap if keep is None else min(cap, keep)
         self._recent: list[bytes] = [window[-WINDOW:]]
         self._recent_size = len(self._recent[0])
-        self._before = b""
         self.stored_run = WINDOW
+        self.before = Before(WINDOW, None)
         self._zlib = self._new()
         self._parts: list[bytes] = []
         self._kept = 0
@@ -114,14 +122,9 @@ class Inflater:
         """Whether the window holds bytes that no message's `data` has (cut, or beyond the cap)."""
         return self._takeover and not self.dead and self.stored_run < WINDOW
 
-    def window_before(self) -> bytes:
-        """The window as it was before the current message; with `begin(mark=True)` only."""
-        return self._before
-
-    def begin(self, *, mark: bool = False) -> None:
-        """Start a message; `mark` where a restart may come in the middle of it."""
-        if mark and self.has_gap:
-            self._before = self.window()
+    def begin(self) -> None:
+        """Start a message."""
+        self.before = Before(self.stored_run, self.window() if self.has_gap else None)
         self._parts = []
         self._kept = self.length = self._final_blocks = 0
         self.is_over = self.failed = False

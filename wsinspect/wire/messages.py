@@ -28,8 +28,8 @@ class Message(NamedTuple):
         first_frame: ordinal of its first frame in this direction.
         last_frame: ordinal of the last frame of it that was seen.
         compressed: whether RSV1 said so under permessage-deflate.
-        length: bytes of the whole message, after inflating (also beyond cap and snap length); where data are
-            broken, the bytes that came out before.
+        length: bytes of the whole message, after inflating (also beyond cap and snap length); where it could
+            not be inflated or did not end, its bytes on the wire.
         data: what a compressed message inflates to, cut at the snap length; None where it is not compressed
             (the frames' payloads are the data), beyond the cap, or could not be inflated.
         valid_text: whether a text message is valid UTF-8; None where it is not text or was not judged.

@@ -87,7 +87,7 @@ def close_body_codes(payload: bytes, length: int) -> Iterable[str]:
         return
     if not is_legal_on_wire(int.from_bytes(payload[:2], "big")):
         yield violations.CLOSE_CODE
-    if len(payload) == length:
+    if length <= MAX_CONTROL_PAYLOAD:  # all of it is there then
         try:
             payload[2:].decode()
         except UnicodeDecodeError:
@@ -98,6 +98,7 @@ class OpenFrame:
     """A frame whose header is known and whose payload is being taken.
 
     Attributes:
+        keep: how many bytes of the payload are kept.
         received: payload bytes taken so far.
         message: the message it belongs to, or will begin; None for control frames and stray ones.
         begins: whether `message` begins with it.
@@ -105,7 +106,7 @@ class OpenFrame:
     """
 
     __slots__ = (
-        "_keep", "_kept", "_key", "begins", "codes", "first_ns", "header", "inflater", "length", "message",
+        "_kept", "_key", "begins", "codes", "first_ns", "header", "inflater", "keep", "length", "message",
         "parts", "received", "text_was_valid",
     )  # fmt: skip
 
@@ -120,7 +121,7 @@ class OpenFrame:
         self.begins = False
         self.inflater: Inflater | None = None
         self.text_was_valid = True
-        self._keep = keep
+        self.keep = keep
         self._kept = 0
         self._key = header[-4:] if header[1] >= MASK_BIT else None
 
@@ -141,7 +142,7 @@ class OpenFrame:
         offset = self.received
         self.received += len(raw)
         text = None if self.message is None or self.message.compressed else self.message.text
-        room = self._keep - self._kept
+        room = self.keep - self._kept
         if text is None and self.inflater is None:
             raw = raw[: max(room, 0)]
         if self._key is not None and raw:
@@ -158,7 +159,13 @@ class OpenFrame:
         was_broken = inflater.failed
         self.look_at(inflater.feed(raw))
         if inflater.failed and not was_broken:
-            self.codes.append(violations.INFLATE_FAILED)
+            self.mark_broken()
+
+    def mark_broken(self) -> None:
+        """Its data do not inflate; what came out before depends on the chunking and is not judged."""
+        self.codes.append(violations.INFLATE_FAILED)
+        if self.message is not None and self.text_was_valid:
+            self.message.text = None
 
     def look_at(self, pieces: Iterable[bytes], *, final: bool = False) -> None:
         """Check inflated text."""
@@ -193,7 +200,7 @@ class OpenFrame:
     def resume(self, state: dict[str, Any]) -> None:
         """Go on where `state` was called; what lies between that and the bytes taken again is not kept."""
         if state["received"] > self.received:
-            self._keep = min(self._keep, self._kept)
+            self.keep = min(self.keep, self._kept)
             self.received = state["received"]
         if self.message is not None and self.message.text is not None and state["text"] is not None:
             self.message.text = TextCheck(state["text"])

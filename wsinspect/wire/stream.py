@@ -21,7 +21,7 @@ from typing import Any, Final, NamedTuple
 from wsinspect.wire import violations
 from wsinspect.wire.assembly import Assembler
 from wsinspect.wire.deflate import INFLATE_CAP, DeflateParams
-from wsinspect.wire.frame import Frame
+from wsinspect.wire.frame import MAX_HEADER, Frame
 from wsinspect.wire.masking import INTEGER_LIMIT, unmask
 from wsinspect.wire.messages import UNFINISHED, Message, OpenMessage, is_utf8
 from wsinspect.wire.opcodes import Direction
@@ -233,20 +233,20 @@ class StreamDecoder:
         assembler.frame_count = ordinal
         assembler.message_count = number
         if pos < end and not self._lost:
-            self._keep_rest(data, pos, first_ns)
+            self._keep_rest(data, pos, first_ns, REREAD_LIMIT)
         return pos
 
     def _lose(self, length: int) -> None:
         self._lost = violations.LENGTH_TOP_BIT if length >> 63 else violations.LENGTH_TOO_LARGE
 
-    def _keep_rest(self, data: bytes, pos: int, first_ns: int) -> None:
-        """A frame is not whole: keep its bytes, or begin it when it is long."""
+    def _keep_rest(self, data: bytes, pos: int, first_ns: int, limit: int) -> None:
+        """A frame is not whole: keep its bytes, or begin it when it is longer than `limit`."""
         if len(data) - pos >= 2:
             size, length, _ = self._shapes[data[pos + 1]]
             start = pos + size
-            if length < 0 and start <= len(data):
+            if length < 0:
                 length = int.from_bytes(data[pos + 2 : pos + (4 if length == IN_16_BITS else 10)], "big")
-            if size + length > REREAD_LIMIT:
+            if start <= len(data) and size + length > limit:
                 self._partial = self._assembler.begin(data[pos:start], length, first_ns)
                 self._partial.take(data[start:])
                 return
@@ -288,10 +288,12 @@ class StreamDecoder:
         """The transport ended in this direction; nothing may be fed afterwards."""
         message = self._assembler.open
         messages = [] if message is None else [message.to_message(None, UNFINISHED)]
+        self._keep_rest(self._tail, 0, self._tail_ns, 0)
         opaque = self._tail
-        if self._partial is not None:
-            opaque = self._partial.wire_bytes
-            self.dropped = len(self._partial.header) + self._partial.received - len(opaque)
+        frame = self._partial
+        if frame is not None:
+            opaque = frame.wire_bytes
+            self.dropped = len(frame.header) + frame.received - len(opaque)
         self._assembler.open = self._partial = None
         self._tail = b""
         self._log.start(b"")
@@ -314,9 +316,9 @@ class StreamDecoder:
             pos = self._anchor
         elif partial is not None:
             is_whole_needed = partial.wants_all
-            limit = PENDING_LIMIT if is_whole_needed else len(partial.header) + self._assembler.cut
+            limit = PENDING_LIMIT if is_whole_needed else len(partial.header) + partial.keep
         else:
-            limit, is_whole_needed = REREAD_LIMIT, False
+            limit, is_whole_needed = REREAD_LIMIT + MAX_HEADER, False
         if is_moved:
             self._log.start(b"")
             fresh = data[pos:]
@@ -337,10 +339,11 @@ class StreamDecoder:
             "closed": self._assembler.is_closed,
             "open": None if message is None or at_message else message.state(),
             "first_ns": partial.first_ns if partial is not None else self._tail_ns,
-            "dead": "" if inflater is None else inflater.dead,
-            "stored_run": 0 if inflater is None else inflater.stored_run,
             "partial": None if partial is None else partial.state(),
+            "dead": "",
+            "stored_run": 0,
         }
+        window = None
         if at_message and message is not None:
             state |= {
                 "frames": message.first_frame,
@@ -349,13 +352,12 @@ class StreamDecoder:
             }
         if self._log.is_over:
             state["dead"] = "restarted"
-            replace, pending = True, b"" if partial is None else partial.header
-            if partial is None:
-                pending = self._tail
-        window = None
-        if inflater is not None and inflater.has_gap and not state["dead"]:
-            in_message = at_message or (partial is not None and partial.wants_all)
-            window = inflater.window_before() if in_message else inflater.window()
+            replace, pending = True, self._tail if partial is None else partial.header
+        elif inflater is not None and (at_message or (partial is not None and partial.wants_all)):
+            state["stored_run"], window = inflater.before
+        elif inflater is not None:
+            state |= {"dead": inflater.dead, "stored_run": inflater.stored_run}
+            window = inflater.window() if inflater.has_gap else None
         return Checkpoint(state, replace, pending, window)
 
     @classmethod
