@@ -38,6 +38,8 @@ from wsinspect.proxy.taps import Tap, Taps
 
 #: How long open connections may take to end when the engine does.
 CLOSING_SECONDS = 2.0
+#: After this long, an end that has much to index says so, and a second signal leaves that to the next reader.
+PATIENCE_SECONDS = 2.0
 #: How often the wall clock is compared with ours.
 WALL_CHECK_SECONDS = 5.0
 
@@ -136,10 +138,10 @@ class _Engine:
         self.taps: list[Tap] = list(engine_options.taps)
         self.failure: WsinspectError | None = None
         self._waiting: list[Callable[[], None]] = []
+        self._may_give_up = False
 
     async def run(self) -> int:
         self.loop = asyncio.get_running_loop()
-        self.stopping = asyncio.Event()
         self.give_up = asyncio.Event()
         prepared = prepare_capture(self.options.capture, append=self.options.append)
         self.journal = JournalWriter(
@@ -263,14 +265,16 @@ class _Engine:
             self.loop.add_signal_handler(number, self._on_signal)
 
     def _on_signal(self) -> None:
-        if self.stopping.is_set():
+        if self._may_give_up:
             self.give_up.set()
-        self.stopping.set()
         self.master.shutdown()
+
+    def _offer_to_give_up(self) -> None:
+        self._may_give_up = True
+        self.options.warn("indexing what was recorded (interrupt again to leave that to the next reader)")
 
     async def _end(self) -> bool:
         """Everything that a start may have begun, in reverse; True when the capture is complete."""
-        self.stopping.set()
         if hasattr(self, "master"):
             await self._close_connections()
         if hasattr(self, "recorder"):
@@ -285,11 +289,7 @@ class _Engine:
         return is_complete
 
     async def _finish_recording(self) -> bool:
-        slow = self.loop.call_later(
-            2.0,
-            self.options.warn,
-            "indexing what was recorded (interrupt again to leave that to the next reader)",
-        )
+        slow = self.loop.call_later(PATIENCE_SECONDS, self._offer_to_give_up)
         is_complete = await self.recorder.finish(self.give_up)
         slow.cancel()
         if not is_complete:
@@ -338,6 +338,8 @@ def quiet_logging(is_verbose: bool) -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("wsinspect: %(message)s"))
     handler.setLevel(logging.INFO if is_verbose else logging.ERROR)
+    # A listener that fails is explained by `explain_listen_error`.
+    handler.addFilter(lambda record: is_verbose or record.name != "mitmproxy.addons.proxyserver")
     root = logging.getLogger()
     root.addHandler(handler)
     root.setLevel(logging.INFO if is_verbose else logging.ERROR)
