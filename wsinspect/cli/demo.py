@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from wsinspect.cli.options import examples
+from wsinspect.cli.options import color_option, examples
+
+if TYPE_CHECKING:
+    from wsinspect.capture.reader import Capture
+    from wsinspect.cli.output import Palette
+
+LAST_FRAMES = 8
 
 
 @click.command(
@@ -18,12 +26,13 @@ from wsinspect.cli.options import examples
     type=click.FloatRange(min=1, max=3600),
     default=5.0,
     show_default=True,
-    help="How long the clients talk, start and end of the proxy included.",
+    help="How long it takes, start and end of the proxy included.",
 )
 @click.option(
     "--capture", type=click.Path(path_type=Path), help="The file to record to; a new one by default."
 )
-def demo(headless: bool, seconds: float, capture: Path | None) -> int:
+@color_option
+def demo(headless: bool, seconds: float, capture: Path | None, color: str) -> None:
     """See it work: a chat server, two clients and a hop that strips Upgrade, on loopback.
 
     The proxy between them is a real one. One attempt is refused, one connection ends without a CLOSE frame.
@@ -32,20 +41,37 @@ def demo(headless: bool, seconds: float, capture: Path | None) -> int:
     import shlex
 
     from wsinspect.capture.reader import Capture
-    from wsinspect.cli.output import echo
+    from wsinspect.cli.output import Palette, echo
     from wsinspect.demo.play import play
     from wsinspect.demo.report import report
     from wsinspect.launch.paths import new_capture_path
     from wsinspect.text import escape
 
     path = (capture or new_capture_path()).absolute()
-    asyncio.run(play(path, seconds, echo))
-    echo()
+    try:
+        asyncio.run(play(path, seconds, echo))
+    except asyncio.CancelledError:
+        raise KeyboardInterrupt from None
     with Capture.open(path) as seen:
-        for line in report(seen):
+        for line in ("", *report(seen), *_last_frames(seen, Palette.choose(color)), ""):
             echo(line)
-    echo()
     name = "last" if capture is None else shlex.quote(str(capture))
     echo(escape(f"recorded in {path}"))
     echo(escape(f"to look at it: wsinspect show {name}"))
-    return 0
+
+
+def _last_frames(capture: Capture, palette: Palette) -> Iterator[str]:
+    """How the connection that ended without a CLOSE frame looked at its end, as `show` prints it."""
+    from wsinspect.cli.output import columns
+    from wsinspect.cli.render.frames import FrameTable
+    from wsinspect.cli.render.pages import read_pages
+
+    dropped = [one for one in capture.connections() if one.open_ns is not None and one.js_code == 1006]
+    for connection in dropped[:1]:
+        last = capture.last_frames(connection.id, LAST_FRAMES)
+        table = FrameTable(connection.attempt_ns, columns(), palette, is_live=False)
+        yield ""
+        yield f"connection {connection.id}, its last frames:"
+        yield table.header()
+        for page in read_pages(capture, connection.id, after=last[0].id - 1 if last else 0):
+            yield from table.lines(page)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Mapping
@@ -44,7 +45,7 @@ async def running_engine(capture: Path, targets: Mapping[str, int]) -> AsyncIter
     ]
     pipe = asyncio.subprocess.PIPE
     child = await asyncio.create_subprocess_exec(
-        *command, stdin=asyncio.subprocess.DEVNULL, stdout=pipe, stderr=pipe
+        *command, stdin=asyncio.subprocess.DEVNULL, stdout=pipe, stderr=pipe, start_new_session=True
     )
     errors = asyncio.create_task(_last_line(child.stderr))
     events: asyncio.Task[None] | None = None
@@ -86,12 +87,17 @@ async def _last_line(stream: asyncio.StreamReader | None) -> str:
 
 async def _stop(child: asyncio.subprocess.Process) -> None:
     """SIGINT and a bounded wait; an engine that does not end is killed, its capture stays readable."""
-    with contextlib.suppress(ProcessLookupError):
-        child.send_signal(signal.SIGINT)
+    _signal(child, signal.SIGINT)
     try:
         async with asyncio.timeout(STOP_SECONDS):
             await child.wait()
     except TimeoutError:
-        with contextlib.suppress(ProcessLookupError):
-            child.kill()
+        _signal(child, signal.SIGKILL)
         await child.wait()
+
+
+def _signal(child: asyncio.subprocess.Process, number: signal.Signals) -> None:
+    """Not `child.send_signal`: on Python 3.11 that may reap the child before asyncio's watcher does."""
+    if child.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(child.pid, number)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import signal
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from wsinspect.demo.clients import Ports, Tell, converse
@@ -11,7 +15,7 @@ from wsinspect.demo.hop import Hop
 from wsinspect.demo.server import ChatServer
 
 PING_EVERY = 0.4
-STOPPING = 0.7  # seconds that the engine takes to end and the report to be written, about
+STOPPING = 0.5  # seconds that the engine takes to end and the report to be written, about
 CHAT, HOP = "chat", "hop"
 
 
@@ -20,13 +24,32 @@ async def play(capture: Path, seconds: float, tell: Tell) -> None:
 
     Raises:
         LocalError: the engine did not start.
+        asyncio.CancelledError: a signal ended it; the engine has ended, too.
     """
     started = time.monotonic()
+    with _ended_by_signals():
+        await _play(capture, started + seconds - STOPPING, tell)
+
+
+async def _play(capture: Path, deadline: float, tell: Tell) -> None:
     async with (
         ChatServer(PING_EVERY) as server,
         Hop(server.port) as hop,
         running_engine(capture, {CHAT: server.port, HOP: hop.port}) as ports,
     ):
         tell(f"proxy: port {ports[CHAT]} leads to the chat server, port {ports[HOP]} to the hop before it")
-        left = seconds - STOPPING - (time.monotonic() - started)
-        await converse(Ports(ports[CHAT], ports[HOP]), left, tell)
+        await converse(Ports(ports[CHAT], ports[HOP]), deadline - time.monotonic(), tell)
+
+
+@contextlib.contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """SIGTERM and SIGHUP end the demo as SIGINT does, so that no engine is left behind."""
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    assert task
+    for each in (signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(each, task.cancel)
+    try:
+        yield
+    finally:
+        for each in (signal.SIGTERM, signal.SIGHUP):
+            loop.remove_signal_handler(each)

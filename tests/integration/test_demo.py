@@ -1,0 +1,90 @@
+"""`wsinspect demo` as a user starts it: everything real, nothing left running afterwards."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from wsinspect.capture.reader import Capture
+
+ROOT = Path(__file__).parents[2]
+SECONDS = 3
+#: Starting Python twice on a busy machine; the demo itself keeps to its time.
+MARGIN_SECONDS = 12
+
+
+@pytest.fixture
+def environment(tmp_path):
+    """A user whose data, state and run files lie in a temporary place."""
+    places = {name: str(tmp_path / name.lower()) for name in ("XDG_DATA_HOME", "XDG_STATE_HOME")}
+    return {**os.environ, **places, "XDG_RUNTIME_DIR": "", "PYTHONPATH": str(ROOT)}
+
+
+def demo(environment, *options):
+    command = [sys.executable, "-m", "wsinspect", "demo", "--headless", *options]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_demo_when_it_runs_for_a_few_seconds(environment, tmp_path):
+    started = time.monotonic()
+    ended = demo(environment, "--seconds", str(SECONDS))
+    assert time.monotonic() - started < SECONDS + MARGIN_SECONDS
+    assert (ended.returncode, ended.stderr) == (0, "")
+    for part in (
+        "refused: 426 Upgrade Required; the request left the proxy with Upgrade: websocket",
+        "the answer says: This is a WebSocket endpoint, and the request that arrived here had no Upgrade",
+        "101 with permessage-deflate",
+        "JavaScript is told 1000, wasClean true",
+        "no CLOSE frame, fin; JavaScript is told 1006, wasClean false",
+        "wsinspect show last",
+    ):
+        assert part in ended.stdout
+    assert len(re.findall(r"pings to the client and back: p50 [\d.]+ ms", ended.stdout)) == 2
+    assert len(re.findall(r"pings to the server and back: p50 [\d.]+ ms", ended.stdout)) == 2
+    (capture,) = (tmp_path / "xdg_data_home" / "wsinspect" / "captures").iterdir()
+    assert f"recorded in {capture}" in ended.stdout
+    assert list((tmp_path / "xdg_state_home" / "wsinspect" / "run").glob("*")) == []
+
+
+def test_demo_when_the_capture_is_read_afterwards(environment, tmp_path):
+    path = tmp_path / "demo.db"
+    assert demo(environment, "--seconds", "1", "--capture", str(path)).returncode == 0
+    with Capture.open(path) as capture:
+        assert not capture.is_live
+        connections = capture.connections()
+        assert [one.tap for one in connections].count("hop") == 1
+        ends = sorted((one.state, one.js_code) for one in connections)
+        assert ends == [("closed", 1000), ("closed", 1006), ("refused", 1006)]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_demo_when_it_is_interrupted(environment, tmp_path, number):
+    path = tmp_path / "demo.db"
+    command = [sys.executable, "-m", "wsinspect", "demo", "--seconds", "60", "--capture", str(path)]
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline().startswith("proxy: port")
+        child.send_signal(number)
+        _, errors = child.communicate(timeout=30)
+    assert (child.returncode, errors.strip()) == (130, "")
+    assert list((tmp_path / "xdg_state_home" / "wsinspect" / "run").glob("*")) == []
+    with Capture.open(path) as capture:
+        assert capture.meta["closed_cleanly"] is True
+
+
+def test_demo_when_the_capture_exists(environment, tmp_path):
+    path = tmp_path / "demo.db"
+    path.write_text("mine")
+    ended = demo(environment, "--capture", str(path))
+    assert ended.returncode == 3
+    assert len(ended.stderr.splitlines()) == 1
+    assert "the demo's engine did not start" in ended.stderr
+    assert str(path) in ended.stderr
+    assert path.read_text() == "mine"
