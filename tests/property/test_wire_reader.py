@@ -155,7 +155,7 @@ def heard(seen: Seen) -> list[tuple[int, bytes]]:
 
 @given(faulty_streams())
 def test_the_reader_names_a_violation_when_the_oracle_fails(stream: Stream):
-    """Exceptions: the known errors of wsproto (module docstring of the oracle), and frames that are not complete."""
+    """Exceptions: wsproto's known errors (see the oracle's docstring), and frames that are not complete."""
     stream.extensions_known = True
     decoder = stream.decoder()
     batch = decoder.feed(stream.wire, 0)

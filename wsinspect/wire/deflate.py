@@ -53,7 +53,7 @@ class DeflateParams:
 
 
 class Before(NamedTuple):
-    """What a restart in the middle of a message needs of the time before it; a window where that has a gap."""
+    """What a restart in the middle of a message needs of the time before it."""
 
     stored_run: int
     window: bytes | None
