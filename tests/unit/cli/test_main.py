@@ -66,7 +66,8 @@ try:
     main({args!r})
 except SystemExit as left:
     assert not left.code, left.code
-heavy = {{"mitmproxy", "textual", "rich", "sqlite3", "asyncio", "wsproto", "h11", "cryptography"}} & set(sys.modules)
+heavy = {{"mitmproxy", "textual", "rich", "sqlite3", "asyncio", "wsproto", "h11", "cryptography"}}
+heavy &= set(sys.modules)
 assert not heavy, heavy
 """
     environment = {

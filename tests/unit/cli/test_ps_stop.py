@@ -10,7 +10,6 @@ from click.testing import CliRunner
 from wsinspect.cli.ps import ps
 from wsinspect.cli.stop import stop
 from wsinspect.errors import UsageError
-from wsinspect.launch import engines
 from wsinspect.launch.engines import EngineInfo, RunFile
 
 INFO = EngineInfo(
@@ -67,7 +66,7 @@ def test_stop_says_what_it_stopped(args, engine, monkeypatch):
         signalled.append(pid)
         engine.close()
 
-    monkeypatch.setattr(engines.os, "kill", kill)
+    monkeypatch.setattr("wsinspect.launch.engines.os.kill", kill)
     done = CliRunner().invoke(stop, args)
     assert done.exit_code == 0
     assert signalled == [4_000_000]

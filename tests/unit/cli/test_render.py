@@ -1,0 +1,160 @@
+"""Rows of any capture, a stranger's too, become lines that no terminal acts on."""
+
+from __future__ import annotations
+
+import unicodedata
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wsinspect.capture.records import Connection, Event, Frame, Message, Opaque, Ping
+from wsinspect.cli.output import Palette, byte_count, date_time, json_line, milliseconds, table
+from wsinspect.cli.render import objects
+from wsinspect.cli.render.connections import ConnectionTable, closing_lines, duration
+from wsinspect.cli.render.frames import FrameTable, Page, hex_dump, opaque_lines, payload_lines
+from wsinspect.text import cell_width
+from wsinspect.wire.opcodes import Direction
+
+TIMES = st.integers(0, 2**62)
+TEXTS = st.text(st.characters(codec="utf-8"), max_size=20) | st.sampled_from(["\x1b[2J", "\u202e", "\x9b"])
+IDS = st.integers(1, 20)
+headers = st.binary(min_size=2, max_size=14)
+frames = st.builds(
+    Frame,
+    IDS,
+    st.just(1),
+    st.sampled_from(Direction),
+    TIMES,
+    TIMES,
+    TIMES,
+    headers,
+    st.integers(2, 2**62),
+    st.binary(max_size=600) | TEXTS.map(lambda text: text.encode()),
+    st.none() | IDS,
+    st.none() | TEXTS,
+    st.none() | IDS,
+)
+messages = st.builds(
+    Message,
+    *(IDS, st.just(1), st.sampled_from(Direction), st.integers(0, 15), IDS, st.none() | IDS, st.booleans()),
+    *(st.none() | TIMES, st.none() | st.binary(max_size=40), st.none() | st.booleans(), st.none() | TEXTS),
+)
+pings = st.builds(Ping, IDS, st.just(1), TEXTS, st.none() | IDS, st.none() | TIMES)
+pages = st.builds(
+    Page,
+    st.lists(frames, max_size=8),
+    st.dictionaries(IDS, messages, max_size=6),
+    st.dictionaries(IDS, pings, max_size=6),
+    st.none() | st.just(lambda frame: frame.payload),
+)
+connections = st.builds(
+    Connection,
+    IDS,
+    *[st.none() | TEXTS] * 5,
+    st.none() | st.integers(0, 65535),
+    *[st.none() | TEXTS] * 6,
+    st.none() | st.integers(0, 999),
+    *[st.none() | TEXTS] * 2,
+    st.none() | IDS,
+    *[st.none() | TIMES] * 3,
+    st.sampled_from(["connecting", "open", "refused", "failed", "closed", "lost"]) | TEXTS,
+    st.none() | TEXTS,
+    *[st.none() | st.integers(0, 65535), st.none() | TEXTS] * 2,
+    *[st.none() | TEXTS] * 2,
+    st.none() | st.integers(0, 65535),
+    st.none() | st.booleans(),
+    *[TIMES] * 4,
+)
+
+
+def is_harmless(line: str) -> bool:
+    return not any(unicodedata.category(char) in ("Cc", "Cf", "Cs", "Zl", "Zp") for char in line)
+
+
+@given(st.lists(pages, max_size=3), st.integers(20, 200), st.booleans())
+def test_frames_are_harmless_lines(some, columns, is_live):
+    shown = FrameTable(None, columns, Palette(False), is_live)
+    lines = [shown.header(), *(line for page in some for line in shown.lines(page)), *shown.legend()]
+    assert all(map(is_harmless, lines))
+
+
+@given(st.lists(connections, max_size=4))
+def test_connections_are_harmless_lines(some):
+    table_of_some = ConnectionTable(some, with_tap=True)
+    lines = [*table_of_some.lines(), *(line for one in some for line in closing_lines(one))]
+    assert all(map(is_harmless, lines))
+    assert all(table_of_some.line(one) in lines for one in some)
+
+
+@given(
+    st.lists(
+        st.builds(
+            Opaque, IDS, st.just(1), st.sampled_from(Direction), TIMES, st.none() | IDS, TIMES, st.binary()
+        )
+    )
+)
+def test_opaque_bytes_are_harmless_lines(pieces):
+    for with_payload in (False, True):
+        assert all(map(is_harmless, opaque_lines(pieces, with_payload)))
+
+
+@given(connections, frames, messages, pings, st.dictionaries(TEXTS, TEXTS))
+def test_json_is_printable_ascii(connection, frame, message, ping, detail):
+    for content in (
+        objects.connection_object(connection),
+        objects.frame_object(frame, ping, True),
+        objects.message_object(message, frame.payload),
+        objects.event_object(Event(1, 1, 1, "kind", detail)),
+    ):
+        line = json_line(content)
+        assert line.isascii()
+        assert line.isprintable()
+
+
+def test_a_row_fits_the_columns():
+    payload = "日本".encode() * 100
+    frame = Frame(
+        7, 1, Direction.SERVER_TO_CLIENT, 0, 0, 0, b"\x81\x7e\x02\x58", 604, payload[:512], 1, None, None
+    )
+    (line,) = FrameTable(0, 100, Palette(False), False).lines(Page([frame]))
+    assert cell_width(line) in (99, 100)
+    assert line.endswith("…")
+
+
+def test_empty_and_binary_payloads_say_so():
+    assert list(payload_lines(b"", is_text=True)) == ["    (0 bytes)"]
+    assert list(hex_dump(b"ab\x00")) == ["00000000  61 62 00                                          ab."]
+
+
+def test_numbers_have_the_unit_that_fits():
+    assert [byte_count(n) for n in (0, 1023, 1024, 8396, 317_000_000, 2**50)] == [
+        *("0 B", "1023 B", "1.0 KiB", "8.2 KiB", "302 MiB", "1024 TiB"),
+    ]
+    assert [milliseconds(n) for n in (0, 1_234_567, 12_345_678_901)] == ["0.000", "1.235", "12345.7"]
+    seconds = 10**9
+    assert [duration(n) for n in (5_000_000, 12 * seconds, 700 * seconds, 7500 * seconds)] == [
+        *("5.000 ms", "12.0 s", "11 min", "2 h 05 min"),
+    ]
+    assert date_time(2**100) == f"{2**100} ns"
+
+
+def test_a_table_aligns_numbers_to_the_right():
+    assert table(["N", "NAME"], [["1", "a"], ["10", "日本"]], right=frozenset({"N"})) == [
+        " N  NAME",
+        " 1  a",
+        "10  日本",
+    ]
+
+
+def test_colour_follows_the_terminal_and_no_color(monkeypatch):
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    assert Palette.choose("auto").enabled
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert not Palette.choose("auto").enabled
+    assert Palette.choose("always").enabled
+    monkeypatch.delenv("NO_COLOR")
+    monkeypatch.setenv("TERM", "dumb")
+    assert not Palette.choose("auto").enabled
+    assert not Palette.choose("never").enabled

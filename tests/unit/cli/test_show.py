@@ -1,0 +1,277 @@
+"""`wsinspect show` on captures of this test's making."""
+
+from __future__ import annotations
+
+import json
+import re
+import sqlite3
+import subprocess
+import sys
+import unicodedata
+import zlib
+
+import pytest
+
+from tests.unit.cli.maker import C2S, S2C, CaptureMaker, home
+from wsinspect.wire.opcodes import Opcode
+
+EVIL = "\x1b]0;owned\x07\x9b31m\u202e\x7f"
+OFFER = b"Sec-WebSocket-Protocol: chat.v2, chat.v1\r\nSec-WebSocket-Extensions: permessage-deflate\r\n"
+ANSWER = b"Sec-WebSocket-Protocol: chat.v2\r\nSec-WebSocket-Extensions: permessage-deflate\r\n"
+
+
+def deflated(data: bytes) -> bytes:
+    compressor = zlib.compressobj(wbits=-15)
+    return (compressor.compress(data) + compressor.flush(zlib.Z_SYNC_FLUSH))[:-4]
+
+
+@pytest.fixture(scope="module")
+def capture(tmp_path_factory):
+    """A rich connection, a refused one, one without boundaries, a failed one, one whose engine died."""
+    maker = CaptureMaker(tmp_path_factory.mktemp("show") / "chat.db")
+    maker.attempt(1, extra=OFFER + b"X-Evil: " + EVIL.encode() + b"\r\n")
+    maker.open(1, extra=ANSWER)
+    maker.frame(1, C2S, Opcode.TEXT, b'{"op":"sub"}' + EVIL.encode(), 10)
+    maker.frame(1, S2C, Opcode.TEXT, "日本\n".encode(), 12, fin=False, held_ms=30)
+    maker.frame(1, S2C, Opcode.PING, b"p1", 13)
+    maker.frame(1, S2C, Opcode.CONTINUATION, b"tail " * 200, 14)
+    maker.frame(1, C2S, Opcode.PONG, b"p1", 18)
+    maker.frame(1, C2S, Opcode.PONG, b"zz", 19)
+    maker.frame(1, S2C, Opcode.TEXT, deflated(b"hello " * 1000), 20, rsv=4)
+    maker.frame(1, S2C, Opcode.BINARY, bytes(range(64)), 21)
+    maker.frame(1, C2S, Opcode.PING, b"\xff\xfe", 22)
+    maker.frame(1, S2C, Opcode.CLOSE, b"\x03\xe9bye " + EVIL.encode(), 23)
+    maker.frame(1, C2S, Opcode.CLOSE, b"\x03\xe9", 24)
+    maker.closed(1, 30, side="server", how="fin")
+    maker.attempt(2, 100, path="/admin?" + "x" * 200, tap="edge")
+    maker.refuse(2, f"<html>{EVIL}\n".encode() * 20, 105)
+    maker.attempt(3, 200)
+    maker.open(3, 205)
+    maker.frame(3, S2C, 3, b"reserved", 206)
+    maker.raw(3, S2C, b"\x81\x7f\xff\xff\xff\xff\xff\xff\xff\xff and more", 210)
+    maker.closed(3, 215, side="client", how="rst")
+    maker.attempt(4, 300)
+    maker.event(4, 301, event="failed", where="connect", error="refused " + EVIL, status=None)
+    maker.closed(4, 302)
+    maker.attempt(5, 400)
+    maker.open(5, 405)
+    return maker.finish()
+
+
+@pytest.fixture
+def show(tmp_path):
+    """Runs `wsinspect show` as its user does, and holds every output to what no output may break."""
+
+    def run(*args, code=0, **environment):
+        command = [sys.executable, "-m", "wsinspect", "show", *map(str, args)]
+        done = subprocess.run(command, capture_output=True, env=home(tmp_path) | environment, timeout=60)
+        assert done.returncode == code, done.stderr.decode()
+        assert_harmless(done.stdout.decode())
+        assert_harmless(done.stderr.decode())
+        return done.stdout.decode() if code == 0 else done.stderr.decode()
+
+    return run
+
+
+def assert_harmless(output):
+    plain = re.sub("\x1b\\[[0-9;]*m(?=.)|\x1b\\[0m", "", output)  # colours of ours, where they were asked for
+    assert not [char for char in plain if char != "\n" and unicodedata.category(char) in ("Cc", "Cf", "Cs")]
+
+
+def rows(output):
+    """The frame rows by number, without what is before and after the table."""
+    return {
+        int(line.split()[0]): line for line in output.splitlines() if re.match(r" +\d+ +-?\d+\.\d{6} ", line)
+    }
+
+
+def test_connections_are_listed(show, capture):
+    header, *lines = show(capture).splitlines()
+    assert header.split()[:4] == ["#", "STATE", "TAP", "CLIENT"]
+    assert [line.split()[:2] for line in lines] == [
+        ["1", "closed"],
+        ["2", "refused"],
+        ["3", "closed"],
+        ["4", "failed"],
+        ["5", "lost"],
+    ]
+    assert lines[0].endswith("both close-frame, client 1001, server 1001, JavaScript 1001")
+    assert lines[1].endswith("HTTP 403")
+    assert "…" in lines[1]
+    assert lines[2].endswith("client rst, JavaScript 1006 unclean")
+    assert "refused ␛]0;owned" in lines[3]
+    assert lines[4].endswith("the engine died")
+
+
+def test_connections_as_json(show, capture):
+    found = json.loads(show(capture, "--json"))
+    assert (found["schema"], found["live"]) == (1, False)
+    first = found["connections"][0]
+    assert first["url"] == "ws://example.org/chat"
+    assert first["js"] == {"code": 1001, "wasClean": True}
+    assert first["frames"] == {"c2s": 5, "s2c": 6}
+    assert first["server_reason"] == "bye " + EVIL
+    assert [one["state"] for one in found["connections"]] == ["closed", "refused", "closed", "failed", "lost"]
+
+
+def test_a_handshake_shows_what_the_proxy_changed(show, capture):
+    output = show(capture, 1)
+    assert "Connection 1  ws://example.org/chat  tap main  closed" in output
+    assert "client    127.0.0.1:5000 to 127.0.0.1:8080, HTTP/1.1" in output
+    assert "server    example.org:80 (10.0.0.1:80) from 10.0.0.2:6000, HTTP/1.1" in output
+    assert "101 in 4.000 ms; subprotocol chat.v2 (offered: chat.v2, chat.v1)" in output
+    assert "request received +1.000 ms" in output
+    assert "Request (lines changed by the proxy: 1)" in output
+    assert "  -  Host: localhost:8080\n  +  Host: example.org\n" in output
+    assert "X-Evil: ␛]0;owned␇\\x9b31m\\u202e␡" in output
+    assert "Response (unchanged)" in output
+
+
+def test_frames_are_rows_with_what_they_belong_to(show, capture):
+    found = rows(show(capture, 1))
+    assert list(found) == list(range(1, 12))
+    assert found[1].split()[:7] == [
+        "1",
+        "0.010000",
+        "0.000",
+        "c>s",
+        "TEXT",
+        "F···",
+        str(12 + len(EVIL.encode())),
+    ]
+    assert '{"op":"sub"}␛]0;owned' in found[1]
+    assert "╭ message 2, fragment 1; sent on 30.000 ms later  日本␊" in found[2]
+    assert "pong #5, rtt 5.000 ms, client leg" in found[3]
+    assert "╰ message 2, fragment 2; whole message 1007 B  tail" in found[4]
+    assert found[4].endswith("…")
+    assert "ping #3, rtt 5.000 ms, client leg" in found[5]
+    assert "unsolicited" in found[6]
+    assert found[7].split()[5] == "F1··"
+    assert "inflates to 5.9 KiB  hello hello" in found[7]
+    assert found[8].endswith("00 01 02 03 04 05 06 07 08 09 0a 0b 0c 0d 0e 0f …")
+    assert "no pong  ff fe" in found[9]
+    assert '1001 going away "bye ␛]0;owned' in found[10]
+
+
+def test_the_end_is_told(show, capture):
+    output = show(capture, 1)
+    assert "At 0.030000 s: end, side server, how fin" in output
+    assert "Ended after 30.000 ms: by both, close-frame" in output
+    assert "JavaScript is told  code 1001 (going away), wasClean true" in output
+    assert 'server sent         1001 going away "bye ␛]0;owned' in output
+    assert "client sent         1001 going away\n" in output
+
+
+def test_whole_payloads_are_text_or_hex(show, capture):
+    output = show(capture, 1, "--payload")
+    assert '    {"op":"sub"}␛]0;owned␇\\x9b31m\\u202e␡\n' in output
+    assert "    日本\n" in output
+    assert "    " + "hello " * 1000 + "\n" in output
+    assert "    00000030  30 31 32 33 34 35 36 37  38 39 3a 3b 3c 3d 3e 3f  0123456789:;<=>?\n" in output
+
+
+def test_a_refused_attempt_shows_head_and_body(show, capture):
+    output = show(capture, 2)
+    assert "Before the response\n     HTTP/1.1 103 Early Hints" in output
+    assert "X-Why: ␛[31mno" in output
+    assert "403 in" in output
+    assert "more lines; --payload shows them" in output
+    assert show(capture, 2, "--payload").count("<html>␛]0;owned") == 20
+
+
+def test_lost_boundaries_and_violations_are_told(show, capture):
+    output = show(capture, 3)
+    assert "! reserved-opcode" in rows(output)[12]
+    assert "! reserved-opcode: The opcode is reserved. (RFC 6455 §5.2)" in output
+    assert "Bytes that are no frame: 19 s>c after frame 12 (length-top-bit)" in output
+    assert ".......... and m" in show(capture, 3, "--payload")
+
+
+def test_failed_and_lost_connections_say_why(show, capture):
+    failed = show(capture, 4)
+    assert "error     refused ␛]0;owned" in failed
+    assert "no response" in failed
+    assert "Lost: the engine died" in show(capture, 5)
+
+
+def test_a_connection_as_json(show, capture):
+    found = json.loads(show(capture, 1, "--json", "--payload"))
+    assert found["schema"] == 1
+    assert found["handshake"]["changed_by_proxy"]["request"] == [
+        {"kind": "changed", "name": "Host", "before": "Host: localhost:8080", "after": "Host: example.org"}
+    ]
+    assert found["handshake"]["heads"]["request_in"].startswith("GET /chat HTTP/1.1\r\nHost: localhost")
+    frames = {frame["id"]: frame for frame in found["frames"]}
+    assert len(frames) == 11
+    assert frames[1]["payload"]["text"] == '{"op":"sub"}' + EVIL
+    assert (
+        frames[3]["ping"]
+        == {"frame": 3, "pong": 5, "leg": "client", "rtt_ns": 5_000_000}
+        == frames[5]["ping"]
+    )
+    assert frames[8]["header"] == "8240"
+    assert frames[9]["payload"] == {"base64": "//4="}
+    assert frames[10]["close"] == {"code": 1001, "reason": "bye " + EVIL}
+    messages = {message["id"]: message for message in found["messages"]}
+    assert messages[2]["payload"]["text"] == "日本\n" + "tail " * 200
+    assert messages[3]["payload"]["text"] == "hello " * 1000
+    assert messages[3]["compressed"] is True
+    assert "payload" not in json.loads(show(capture, 1, "--json"))["frames"][0]
+    opaque = json.loads(show(capture, 3, "--json"))["opaque"]
+    assert opaque[0]["length"] == 19
+
+
+def test_colour_is_there_only_when_asked_for(show, capture):
+    assert "\x1b" not in show(capture, 1)
+    assert "\x1b[34m" in show(capture, 1, "--color", "always")
+    assert "\x1b" not in show(capture, 1, "--color", "never", NO_COLOR="")
+
+
+def test_following_a_capture_that_is_over_prints_it_and_ends(show, capture):
+    assert show(capture, "--follow").splitlines()[-1].endswith("the engine died")
+    assert "Ended after 30.000 ms" in show(capture, 1, "--follow")
+    events = [json.loads(line) for line in show(capture, 1, "--follow", "--json").splitlines()]
+    assert {event["schema"] for event in events} == {1}
+    assert [event["event"] for event in events[:3]] == ["connection", "handshake", "frame"]
+    assert [event["event"] for event in events].count("message") == 4
+    assert events[-1]["ended_by"] == "both"
+
+
+def test_last_is_the_newest_and_a_number_is_its_connection(show, capture, tmp_path):
+    assert "no capture yet" in show(code=2)
+    place = tmp_path / ".local/share/wsinspect/captures"
+    place.mkdir(parents=True)
+    (place / "20260101-000000-1.db").write_bytes(capture.read_bytes())
+    assert show() == show("last") == show(capture)
+    assert show(4) == show("last", 4) == show(capture, 4)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("missing.db", "there is no capture"),
+        (".", "there is no capture"),
+        ("text.db", "is not a capture"),
+        ("other.db", "not a capture of wsinspect"),
+        ("newer.db", "update wsinspect"),
+        ("cut.db", ""),
+    ],
+)
+def test_what_is_no_capture_is_one_line_and_two(show, capture, tmp_path, name, words):
+    (tmp_path / "text.db").write_text("hello " * 1000)
+    sqlite3.connect(tmp_path / "other.db").executescript("CREATE TABLE x (y)").connection.close()
+    (tmp_path / "newer.db").write_bytes(capture.read_bytes())
+    newer = sqlite3.connect(tmp_path / "newer.db")
+    newer.execute("PRAGMA user_version = 99")
+    newer.close()
+    (tmp_path / "cut.db").write_bytes(capture.read_bytes()[:20_000])
+    error = show(tmp_path / name, code=2)
+    assert words in error
+    assert error.startswith("wsinspect: ")
+    assert error.count("\n") == 1
+
+
+def test_an_unknown_connection_is_one_line_and_two(show, capture):
+    error = show(capture, 9, code=2)
+    assert error.endswith("has no connection 9 (it has 1 to 5)\n")
+    assert "--payloads" in show(capture, "--payloads", code=2)

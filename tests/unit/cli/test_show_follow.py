@@ -1,0 +1,126 @@
+"""`wsinspect show --follow` beside a running recorder."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests.unit.cli.maker import C2S, S2C, CaptureMaker, home
+from wsinspect.capture.reader import Capture
+from wsinspect.cli.follow import rounds
+from wsinspect.wire.opcodes import Opcode
+
+
+class Live:
+    """An engine's part of a live capture, its recorder, and followers of it."""
+
+    def __init__(self, tmp_path):
+        self.environment = home(tmp_path)
+        self.maker = CaptureMaker(tmp_path / "live.db")
+        read_end, self.wake = os.pipe()
+        command = [sys.executable, "-m", "wsinspect.capture.recorder", str(self.maker.path)]
+        self.recorder = subprocess.Popen(command, stdin=read_end, env=self.environment)
+        os.close(read_end)
+        self.maker.writer.set_wake_fd(self.wake)
+        self.followers = []
+
+    def follow(self, *args):
+        command = [sys.executable, "-m", "wsinspect", "show", str(self.maker.path), *args, "--follow"]
+        pipe = subprocess.PIPE
+        follower = subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=self.environment)
+        self.followers.append(follower)
+        return follower
+
+    def end(self):
+        if self.wake is None:
+            return
+        self.maker.writer.set_wake_fd(None)
+        self.maker.finish()
+        os.close(self.wake)
+        self.wake = None
+        assert self.recorder.wait(30) == 0
+
+
+@pytest.fixture
+def live(tmp_path):
+    made = Live(tmp_path)
+    yield made
+    made.end()
+    for follower in made.followers:
+        follower.kill()
+        follower.communicate()
+
+
+def read_until(follower, words):
+    """The lines up to the one that has `words`; the test's time limit is the only clock."""
+    lines = []
+    for line in follower.stdout:
+        lines.append(line)
+        if words in line:
+            return lines
+    raise AssertionError(f"{words!r} did not come: {lines} {follower.stderr.read()}")
+
+
+def test_connections_appear_and_change(live):
+    live.maker.attempt(1)
+    live.maker.open(1)
+    live.maker.flush()
+    wait_for_row(live)
+    follower = live.follow()
+    assert len(read_until(follower, "open")) == 2
+    live.maker.attempt(2)
+    live.maker.refuse(2, b"no")
+    read_until(follower, "HTTP 403")
+    live.maker.closed(1, 40, side="client", how="fin")
+    read_until(follower, "client fin")
+    live.end()
+    assert follower.wait(30) == 0
+    assert "an engine is writing it" in follower.stderr.read()
+
+
+def test_frames_appear_and_the_end_is_told(live):
+    live.maker.attempt(1)
+    live.maker.open(1)
+    live.maker.frame(1, C2S, Opcode.TEXT, b"first", 10)
+    live.maker.flush()
+    wait_for_row(live)
+    follower = live.follow("1")
+    read_until(follower, "first")
+    live.maker.frame(1, S2C, Opcode.PING, b"x", 20)
+    assert "no pong" not in read_until(follower, "PING")[-1]
+    live.maker.frame(1, C2S, Opcode.PONG, b"x", 23)
+    read_until(follower, "rtt 3.000 ms")
+    live.maker.closed(1, 40, side="server", how="fin")
+    read_until(follower, "by server, fin")
+    assert follower.wait(30) == 0
+
+
+def test_json_lines_come_as_frames_do(live):
+    live.maker.attempt(1)
+    live.maker.flush()
+    wait_for_row(live)
+    follower = live.follow("1", "--json", "--payload")
+    live.maker.open(1)
+    live.maker.frame(1, C2S, Opcode.TEXT, b"first", 10)
+    lines = [json.loads(line) for line in read_until(follower, '"message"')]
+    lines += [json.loads(line) for line in read_until(follower, '"event": "message"')] * (
+        lines[-1]["event"] != "message"
+    )
+    assert [line["event"] for line in lines] == ["connection", "handshake", "frame", "message"]
+    assert lines[2]["payload"] == {"text": "first"}
+    live.maker.closed(1, 20, side="client", how="rst")
+    assert json.loads(read_until(follower, '"closed"')[-1])["how"] == "rst"
+    assert follower.wait(30) == 0
+
+
+def wait_for_row(live):
+    """Returns when the first connection can be read."""
+    with Capture.open(live.maker.path) as capture:
+        for _ in rounds(capture):
+            if capture.connection(1) is not None:
+                return
+    raise AssertionError("the recorder ended without a row")
