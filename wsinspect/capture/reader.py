@@ -33,7 +33,7 @@ _FRAME: Final = (
     "substr(payload, 1, ?), message_id, violation, fault_event_id FROM frame"
 )
 _MESSAGE: Final = (
-    "SELECT id, connection_id, is_s2c, opcode, first_frame, last_frame, compressed, length, "
+    "SELECT id, connection_id, direction, opcode, first_frame, last_frame, compressed, length, "
     "substr(data, 1, ?), valid_text, problem FROM message"
 )
 _OPAQUE: Final = (
@@ -291,7 +291,7 @@ def _frame(row: tuple[Any, ...]) -> Frame:
 def _message(row: tuple[Any, ...]) -> Message:
     message = Message(*row)
     return message._replace(
-        direction=_DIRECTIONS[bool(message.direction)],
+        direction=_DIRECTIONS[row[2] == "s2c"],
         compressed=bool(message.compressed),
         data=None if message.data is None else _bytes(message.data),
         valid_text=_bool(message.valid_text),

@@ -17,8 +17,8 @@ from wsinspect.wire.stream import StreamDecoder
 _CONNECTION: Final = f"SELECT {', '.join(CONNECTION_COLUMNS)} FROM connection WHERE id = ?"  # noqa: S608
 _HANDSHAKE: Final = f"SELECT {', '.join(HANDSHAKE_COLUMNS)} FROM handshake WHERE connection_id = ?"  # noqa: S608
 _WINDOW: Final = (
-    "SELECT data FROM message WHERE connection_id = ? AND is_s2c = ? AND compressed AND length(data) > 0 "
-    "ORDER BY id DESC"
+    "SELECT data FROM stored_message WHERE connection_id = ? AND is_s2c = ? AND compressed "
+    "AND length(data) > 0 ORDER BY id DESC"
 )
 
 

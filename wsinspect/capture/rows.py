@@ -85,12 +85,12 @@ _FRAME: Final = (
     "wire_length, payload, message_id, violation) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _MESSAGE: Final = (
-    "INSERT INTO message (id, connection_id, is_s2c, opcode, first_frame, last_frame, compressed, length, "
-    "data, valid_text, problem) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    "INSERT INTO stored_message (id, connection_id, is_s2c, opcode, first_frame, last_frame, compressed, "
+    "length, data, valid_text, problem) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _MESSAGE_END: Final = (
-    "UPDATE message SET last_frame = ?, compressed = ?, length = ?, data = ?, valid_text = ?, problem = ? "
-    "WHERE id = ?"
+    "UPDATE stored_message SET last_frame = ?, compressed = ?, length = ?, data = ?, valid_text = ?, "
+    "problem = ? WHERE id = ?"
 )
 _PING: Final = "INSERT INTO ping (ping_frame, connection_id, leg) VALUES (?, ?, ?)"
 _PONG: Final = "UPDATE ping SET pong_frame = ?, rtt_ns = ? WHERE ping_frame = ?"
@@ -108,7 +108,7 @@ _STREAM: Final = (
 )
 _DROP_PENDING: Final = "DELETE FROM recorder_pending WHERE connection_id = ? AND is_s2c = ?"
 _PENDING: Final = "INSERT INTO recorder_pending (connection_id, is_s2c, data) VALUES (?, ?, ?)"
-_POSITION: Final = "UPDATE recorder_position SET segment = ?, offset = ?, next_frame = ?, next_message = ?"
+_POSITION: Final = "UPDATE recorder_position SET segment = ?, offset = ?, next_frame = ?"
 _FORGET: Final = tuple(
     f"DELETE FROM {table} WHERE connection_id = ?"  # noqa: S608
     for table in ("recorder_connection", "recorder_stream", "recorder_pending")
@@ -134,11 +134,11 @@ class Rows:
         self.dropped_pending: list[tuple[int, int]] = []
         self.pending: list[tuple[int, int, bytes]] = []
         self.finished: list[tuple[int]] = []
-        self.position: tuple[int, int, int, int] | None = None
+        self.position: tuple[int, int, int] | None = None
 
-    def place(self, position: Position, next_frame: int, next_message: int) -> None:
+    def place(self, position: Position, next_frame: int) -> None:
         """Where the journal is to be read on from once these rows are committed."""
-        self.position = (*position, next_frame, next_message)
+        self.position = (*position, next_frame)
 
     def write(self, database: sqlite3.Connection) -> None:
         """All rows in one transaction.

@@ -7,7 +7,8 @@ nanoseconds.
 
 Frames are inserted at well over 100,000 a second, hence the frame table's form: small differences instead of
 absolute times, the two first header bytes as one integer, and everything that follows from these as virtual
-generated columns, which any SQLite tool reads but nobody has to write.
+generated columns, which any SQLite tool reads but nobody has to write. For the same reason a message that is
+one correct, uncompressed frame has no row of its own: the view `message` makes it of the frame.
 """
 
 from __future__ import annotations
@@ -128,7 +129,7 @@ CREATE TABLE frame (
 );
 CREATE INDEX frame_by_connection ON frame (connection_id);
 
-CREATE TABLE message (
+CREATE TABLE stored_message (
     id INTEGER PRIMARY KEY,
     connection_id INTEGER NOT NULL,
     is_s2c INTEGER NOT NULL,
@@ -142,7 +143,17 @@ CREATE TABLE message (
     problem TEXT,
     direction TEXT GENERATED ALWAYS AS (CASE is_s2c WHEN 0 THEN 'c2s' ELSE 's2c' END) VIRTUAL
 );
-CREATE INDEX message_by_connection ON message (connection_id);
+CREATE INDEX stored_message_by_connection ON stored_message (connection_id);
+
+CREATE VIEW message AS
+    SELECT id, connection_id, direction, opcode, first_frame, last_frame, compressed, length, data,
+        valid_text, problem
+    FROM stored_message
+    UNION ALL
+    SELECT id, connection_id, direction, opcode, id, id, 0, length, NULL, CASE opcode WHEN 1 THEN 1 END, NULL
+    FROM frame
+    WHERE (bits >> 8) IN (129, 130) AND violation IS NULL AND message_id = id
+        AND NOT EXISTS (SELECT 1 FROM stored_message WHERE stored_message.id = frame.id);
 
 CREATE TABLE ping (
     ping_frame INTEGER PRIMARY KEY,
@@ -200,10 +211,9 @@ CREATE TABLE recorder_position (
     id INTEGER PRIMARY KEY CHECK (id = 0),
     segment INTEGER NOT NULL,
     offset INTEGER NOT NULL,
-    next_frame INTEGER NOT NULL,
-    next_message INTEGER NOT NULL
+    next_frame INTEGER NOT NULL
 );
-INSERT INTO recorder_position VALUES (0, 0, 0, 1, 1);
+INSERT INTO recorder_position VALUES (0, 0, 0, 1);
 
 CREATE TABLE recorder_connection (
     connection_id INTEGER PRIMARY KEY,
@@ -319,7 +329,8 @@ def check(database: sqlite3.Connection, path: Path) -> None:
     try:
         (application,) = database.execute("PRAGMA application_id").fetchone()
         (version,) = database.execute("PRAGMA user_version").fetchone()
-        kinds = dict(database.execute("SELECT name, type FROM sqlite_schema"))
+        tables = {row[0] for row in database.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
+        views = database.execute("SELECT sql FROM sqlite_schema WHERE type = 'view'").fetchall()
     except sqlite3.DatabaseError as error:
         raise CaptureError(f"{path} is not a capture: {error}") from None
     if application != APPLICATION_ID:
@@ -330,12 +341,14 @@ def check(database: sqlite3.Connection, path: Path) -> None:
             hint="update wsinspect",
         )
     # Format 1 is the first one: there is nothing older to migrate from.
-    if version != SCHEMA_VERSION or any(kinds.get(name) != "table" for name in _NAMES):
-        raise CaptureError(f"{path} is damaged: it lacks tables that a capture of format {version} has")
+    # A stranger's view would be run by every reader: only the one that we know is let in.
+    if version != SCHEMA_VERSION or not tables >= set(_TABLES) or views != [(_VIEW,)]:
+        raise CaptureError(f"{path} is damaged: its tables are not those of format {SCHEMA_VERSION}")
 
 
 def _uri(path: Path, mode: str) -> str:
     return f"file:{quote(str(path.absolute()))}?mode={mode}"
 
 
-_NAMES: Final = tuple(line.split()[2] for line in TABLES.splitlines() if line.startswith("CREATE TABLE "))
+_TABLES: Final = tuple(line.split()[2] for line in TABLES.splitlines() if line.startswith("CREATE TABLE "))
+_VIEW: Final = TABLES[TABLES.index("CREATE VIEW ") :].partition(";")[0]

@@ -8,31 +8,47 @@ shift for each batch.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
+from itertools import count
 from typing import Any, Final, NamedTuple, Protocol
 
 from wsinspect.capture.rows import Rows, to_json
+from wsinspect.wire.frame import Frame
 from wsinspect.wire.messages import Message
 from wsinspect.wire.opcodes import Direction
 from wsinspect.wire.stream import Batch, StreamDecoder
 
 #: Pings without a pong that are remembered for each direction; a peer can send any number.
 MAX_OPEN_PINGS: Final = 256
+#: First header bytes of frames that are whole messages: FIN, no reserved bit, TEXT or BINARY.
+_PLAIN: Final = frozenset((0x81, 0x82))
 
 
 class Ids(Protocol):
-    """The next row ids; they are given in journal order."""
+    """The next row id of a frame; a message has the id of its first frame."""
 
     next_frame: int
-    next_message: int
+
+
+class Fed(NamedTuple):
+    """What a chunk brought.
+
+    Attributes:
+        batch: What the decoder made of it.
+        first_id: The row id of the first frame.
+        special: Row id and frame of all that are not a whole, correct, uncompressed message each.
+    """
+
+    batch: Batch
+    first_id: int
+    special: list[tuple[int, Frame]]
 
 
 class OpenMessage(NamedTuple):
-    """A message that has begun in one batch and goes on in another."""
+    """A message that has begun in one batch and goes on in another; its id is its first frame's."""
 
     ordinal: int
     id: int
-    first_frame: int
     last_frame: int
     opcode: int
     compressed: bool
@@ -78,34 +94,35 @@ class StreamRows:
         self._side = int(direction)
         self._has_deflate = has_deflate
         self._cut = snaplen
-        self._next_ordinal = 0
         self._open: OpenMessage | None = None
         self._is_open_stored = False
         self._ended = False
 
-    def feed(self, chunk: bytes, time_ns: int, sent_after_ns: int, ids: Ids, rows: Rows) -> Batch | None:
-        """Index a chunk; returns what the decoder made of it (None where it was not asked)."""
+    def feed(self, chunk: bytes, time_ns: int, sent_after_ns: int, ids: Ids, rows: Rows) -> Fed | None:
+        """Index a chunk; None where the decoder is out of work."""
         self.bytes += len(chunk)
         self.is_touched = True
         if self.gap or self._ended:
             self._add_opaque(chunk, len(chunk), time_ns, "gap" if self.gap else "after-end", rows)
             return None
         batch = self.decoder.feed(chunk, time_ns)
+        first_id = ids.next_frame
+        special: list[tuple[int, Frame]] = []
         if batch.frames:
-            self._add_frames(batch, sent_after_ns, ids, rows)
-        elif batch.messages:
-            self._add_messages(batch, 0, 0, rows)
+            special = self._add_frames(batch, sent_after_ns, first_id, rows)
+            ids.next_frame = first_id + len(batch.frames)
         if batch.opaque:
             self._add_opaque(batch.opaque, len(batch.opaque), time_ns, self.decoder.lost, rows)
-        return batch
+        return Fed(batch, first_id, special)
 
     def end(self, time_ns: int, rows: Rows, reason: str = "unfinished-frame") -> None:
         """The transport ended, or a chunk is missing: say what was left unfinished."""
         if self._ended or self.gap:
             return
         self._ended = True
+        self.is_touched = True
         batch = self.decoder.end()
-        self._add_messages(batch, 0, 0, rows)
+        self._add_messages(batch, 0, [], frozenset(), rows)
         if batch.opaque:
             self._add_opaque(batch.opaque, len(batch.opaque) + self.decoder.dropped, time_ns, reason, rows)
 
@@ -130,7 +147,7 @@ class StreamRows:
         if self._open is not None and not self._is_open_stored:
             message = self._open
             rows.messages.append(
-                (message.id, *key, message.opcode, message.first_frame, None, message.compressed, *[None] * 4)
+                (message.id, *key, message.opcode, message.id, None, message.compressed, *[None] * 4)
             )
             self._is_open_stored = True
         decoder: dict[str, Any] | None = None
@@ -150,7 +167,6 @@ class StreamRows:
             "last_frame": self.last_frame,
             "gap": self.gap,
             "ended": self._ended,
-            "next_ordinal": self._next_ordinal,
             "open": self._open,
             "pings": [(ping.id, ping.payload.hex(), ping.sent_ns) for ping in self.open_pings],
         }
@@ -163,7 +179,6 @@ class StreamRows:
         self.last_frame = state["last_frame"]
         self.gap = state["gap"]
         self._ended = state["ended"]
-        self._next_ordinal = state["next_ordinal"]
         self._open = OpenMessage(*state["open"]) if state["open"] else None
         self._is_open_stored = self._open is not None
         self.open_pings.extend(OpenPing(i, bytes.fromhex(p), t) for i, p, t in state["pings"])
@@ -186,16 +201,21 @@ class StreamRows:
             (self._connection, self._side, time_ns, self.last_frame, length, data[: self._cut], reason)
         )
 
-    def _add_frames(self, batch: Batch, sent_after_ns: int, ids: Ids, rows: Rows) -> None:
+    def _add_frames(
+        self, batch: Batch, sent_after_ns: int, first_id: int, rows: Rows
+    ) -> list[tuple[int, Frame]]:
         frames = batch.frames
+        special = [
+            (frame_id, frame)
+            for frame_id, frame in enumerate(frames, first_id)
+            if frame[5] is not None or frame[0][0] not in _PLAIN
+        ]
+        if special or self._open is not None:
+            message_ids = self._message_ids(frames, first_id)
+        else:
+            # The hot path: each frame is a message, and the `message` view needs no row for it.
+            message_ids = range(first_id, first_id + len(frames))
         connection, side = self._connection, self._side
-        first_id = ids.next_frame
-        frame_shift = first_id - batch.first_frame
-        opened = self._open
-        open_ordinal, open_id = (opened.ordinal, opened.id) if opened else (-1, 0)
-        # Ordinals are given without holes, so one shift serves all messages that begin in this batch.
-        first_ordinal = self._next_ordinal
-        shift = ids.next_message - first_ordinal
         rows.frames += [
             (
                 frame_id,
@@ -208,68 +228,74 @@ class StreamRows:
                 header,
                 wire_length,
                 payload,
-                None if message is None else message + shift if message != open_ordinal else open_id,
+                message_id,
                 violation,
             )
-            for frame_id, (header, first_ns, time_ns, payload, wire_length, violation, message) in enumerate(
-                frames, first_id
+            for frame_id, message_id, (header, first_ns, time_ns, payload, wire_length, violation, _) in zip(
+                count(first_id), message_ids, frames, strict=False
             )
         ]
-        count = len(frames)
-        self.frames += count
-        ids.next_frame = first_id + count
-        self.last_frame = first_id + count - 1
-        for frame in reversed(frames):
-            if frame[6] is not None:
-                self._next_ordinal = max(frame[6] + 1, first_ordinal)
-                break
-        ids.next_message += self._next_ordinal - first_ordinal
-        self._add_messages(batch, shift, frame_shift, rows)
-        self._note_open(batch, shift, first_ordinal)
+        self.frames += len(frames)
+        self.last_frame = first_id + len(frames) - 1
+        if special or self._open is not None:
+            odd = frozenset(frame_id for frame_id, _ in special)
+            self._add_messages(batch, first_id, message_ids, odd, rows)
+            self._note_open(frames, first_id, message_ids)
+        return special
 
-    def _note_open(self, batch: Batch, shift: int, first_ordinal: int) -> None:
+    def _message_ids(self, frames: Sequence[Frame], first_id: int) -> Sequence[int | None]:
+        """The message id of each frame: that of the first frame of its message."""
+        ids: dict[int | None, int | None] = {None: None}
+        if self._open is not None:
+            ids[self._open.ordinal] = self._open.id
+        return [ids.setdefault(frame[6], frame_id) for frame_id, frame in enumerate(frames, first_id)]
+
+    def _note_open(self, frames: Sequence[Frame], first_id: int, message_ids: Sequence[int | None]) -> None:
         """Remember the message that goes on in the next batch, and its last frame so far."""
         ordinal = self.decoder.open_message
-        if ordinal is None or ordinal >= self._next_ordinal:
-            return
-        first_id = (self.last_frame or 0) - len(batch.frames) + 1
-        found = [(first_id + index, frame) for index, frame in enumerate(batch.frames) if frame[6] == ordinal]
+        found = [index for index, frame in enumerate(frames) if frame[6] == ordinal is not None]
         if not found:
             return
-        last_id = found[-1][0]
-        if ordinal < first_ordinal:
-            if self._open is not None:
-                self._open = self._open._replace(last_frame=last_id)
+        last_id = first_id + found[-1]
+        if self._open is not None:
+            self._open = self._open._replace(last_frame=last_id)
             return
-        frame_id, frame = found[0]
+        frame = frames[found[0]]
         compressed = self._has_deflate and frame.rsv1
-        self._open = OpenMessage(ordinal, ordinal + shift, frame_id, last_id, frame.opcode, compressed)
-        self._is_open_stored = False
+        message_id = message_ids[found[0]]
+        if ordinal is not None and message_id is not None:
+            self._open = OpenMessage(ordinal, message_id, last_id, frame.opcode, compressed)
+            self._is_open_stored = False
 
-    def _add_messages(self, batch: Batch, shift: int, frame_shift: int, rows: Rows) -> None:
-        messages = batch.messages
-        if not messages:
-            return
-        opened = self._open
-        if opened is not None and messages[0].ordinal == opened.ordinal:
-            self._open = None
-            is_here = messages[0].last_frame >= batch.first_frame
-            last_frame = messages[0].last_frame + frame_shift if is_here else opened.last_frame
-            self._finish_open(opened, messages[0], last_frame, rows)
-            messages = messages[1:]
-        connection, side = self._connection, self._side
-        rows.messages += [
-            (
-                message[0] + shift,
-                connection,
-                side,
-                message[1],
-                message[2] + frame_shift,
-                message[3] + frame_shift,
-                *message[4:],
-            )
-            for message in messages
-        ]
+    def _add_messages(
+        self,
+        batch: Batch,
+        first_id: int,
+        message_ids: Sequence[int | None],
+        odd: Collection[int],
+        rows: Rows,
+    ) -> None:
+        """Store the messages that the `message` view cannot make of a frame."""
+        shift = first_id - batch.first_frame
+        for message in batch.messages:
+            opened = self._open
+            if opened is not None and message.ordinal == opened.ordinal:
+                self._open = None
+                is_here = message.last_frame >= batch.first_frame
+                last_frame = message.last_frame + shift if is_here else opened.last_frame
+                self._finish_open(opened, message, last_frame, rows)
+                continue
+            row_id = message.first_frame + shift
+            if message.first_frame != message.last_frame or row_id in odd or message.problem is not None:
+                key = (row_id, self._connection, self._side)
+                facts = (
+                    message.compressed,
+                    message.length,
+                    message.data,
+                    message.valid_text,
+                    message.problem,
+                )
+                rows.messages.append((*key, message.opcode, row_id, message.last_frame + shift, *facts))
 
     def _finish_open(self, opened: OpenMessage, message: Message, last_frame: int, rows: Rows) -> None:
         """The message that began in an earlier batch is complete."""
@@ -278,4 +304,4 @@ class StreamRows:
             rows.message_ends.append((last_frame, *facts, opened.id))
         else:
             key = (opened.id, self._connection, self._side)
-            rows.messages.append((*key, message.opcode, opened.first_frame, last_frame, *facts))
+            rows.messages.append((*key, message.opcode, opened.id, last_frame, *facts))

@@ -54,15 +54,16 @@ class Indexer:
         self._is_built = False
         self._connections: dict[int, ConnectionRows] = {}
         self._touched: set[ConnectionRows] = set()
-        segment, offset, self.next_frame, self.next_message = database.execute(
-            "SELECT segment, offset, next_frame, next_message FROM recorder_position"
+        segment, offset, self.next_frame = database.execute(
+            "SELECT segment, offset, next_frame FROM recorder_position"
         ).fetchone()
         self._segment: int = segment
         self._offset: int = offset
         self.weight = 0
         self._run: int = database.execute("SELECT coalesce(max(run), 0) FROM meta").fetchone()[0]
-        self._options = stream_options(self._meta())
-        self._has_stopped = False
+        meta = self._meta()
+        self._options = stream_options(meta)
+        self._has_stopped = "stopped_ns" in meta
 
     @property
     def position(self) -> Position:
@@ -143,7 +144,7 @@ class Indexer:
             for stream in connection.streams:
                 if stream is not None and stream.is_touched and not connection.is_closed:
                     stream.checkpoint(rows)
-        rows.place(self.position, self.next_frame, self.next_message)
+        rows.place(self.position, self.next_frame)
         self._is_built = True
 
     def _load(self, connection_id: int) -> ConnectionRows:
@@ -167,7 +168,7 @@ class Indexer:
     ) -> None:
         stream = connection.streams[side] or self._stream(connection, side)
         try:
-            batch = stream.feed(chunk, time_ns, sent_after_ns, self, self._rows)
+            fed = stream.feed(chunk, time_ns, sent_after_ns, self, self._rows)
         except Exception as error:  # a mistake of ours must not cost the rest of the capture
             traceback.print_exc()
             stream.abandon()
@@ -175,17 +176,15 @@ class Indexer:
                 connection.id, time_ns, "recorder_error", {"error": repr(error), "direction": side}
             )
             return
-        if batch is None:
+        if fed is None:
             return
+        batch, first_id, special = fed
         frames = batch.frames
         self.weight += _FRAME_BYTES * len(frames)
-        for message in batch.messages:
-            if message.data is not None:
-                self.weight += len(message.data)
-        first_id = self.next_frame - len(frames)
-        special = [(i, f) for i, f in enumerate(frames, first_id) if f[6] is None or f[5] is not None]
-        for frame_id, frame in special:
-            self._add_special(connection, stream, side, frame_id, frame, sent_after_ns)
+        if special:
+            self.weight += sum(len(message.data) for message in batch.messages if message.data)
+            for frame_id, frame in special:
+                self._add_special(connection, stream, side, frame_id, frame, sent_after_ns)
         if self._notes is not None and self._notes.wants_frames:
             self._notes.add_frames(connection.id, Direction(side), frames, first_id)
 
@@ -239,6 +238,7 @@ class Indexer:
             return
         if kind == "engine_stop":
             self._has_stopped = True
+            self._rows.meta.append((self._run, "stopped_ns", to_json(time_ns)))
         elif kind == "unstored":
             self._mark_gaps(event.get("streams"), time_ns)
         self._add_own_event(None, time_ns, kind, event)
