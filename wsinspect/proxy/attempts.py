@@ -252,11 +252,14 @@ class AttemptLog:
             attempt.closed()
 
     def error(self, flow: http.HTTPFlow) -> None:
+        error = flow.error.msg if flow.error else ""
+        where, server = self._failures.pop(flow.client_conn.id, (_where(flow, error), flow.server_conn))
+        error = facts.failure(where, error)
+        if head := wire_head(flow.request):
+            head.error = error
         attempt = attempt_of(flow)
         if attempt is None or attempt.number not in self.open:
             return
-        error = flow.error.msg if flow.error else ""
-        where, server = self._failures.pop(flow.client_conn.id, (_where(flow, error), flow.server_conn))
         attempt.event(self._server_event(server))
         attempt.event({"event": "failed", "where": where, "error": error, "status": _answered(where)})
         attempt.write_body()

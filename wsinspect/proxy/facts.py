@@ -5,6 +5,8 @@ Pure functions from mitmproxy's objects to JSON-able dictionaries; times are epo
 
 from __future__ import annotations
 
+import os
+import re
 from typing import Any
 
 from mitmproxy import certs, connection, http
@@ -12,6 +14,10 @@ from mitmproxy.net.http import url
 from OpenSSL import SSL
 
 from wsinspect.proxy.clock import to_ns
+
+_ADDRESS = re.compile(r"\('([^']+)', (\d+)")
+#: Positive numbers are errno's; negative ones getaddrinfo's, whose words follow.
+_ERRNO = re.compile(r"\[Errno (\d+)\]")
 
 
 def address(value: Any) -> str | None:
@@ -84,6 +90,23 @@ def server(conn: connection.Server, is_verified: bool, verify_error: str | None)
     }
 
 
+def failure(where: str, error: str) -> str:
+    """Why an attempt got no answer of the server's, in words for its client and for the capture.
+
+    Args:
+        where: "connect", "tls-server", or another part of the way.
+        error: as mitmproxy has it, for a refused port "[Errno 111] Connect call failed ('127.0.0.1', 9)".
+    """
+    if where == "tls-server":
+        return f"TLS with the server failed: {error}"
+    if where != "connect":
+        return error
+    places = [address((host, port)) for host, port in _ADDRESS.findall(error)]
+    reasons = dict.fromkeys(os.strerror(int(number)).lower() for number in _ERRNO.findall(error))
+    reason = ", ".join(reasons) or error.rpartition("] ")[2]
+    return f"cannot connect to {' or '.join(map(str, places)) or 'the server'}: {reason}"
+
+
 def certificate(cert: certs.Cert) -> dict[str, Any]:
     """The facts of a leaf certificate that explain why it is refused."""
     return {
@@ -99,7 +122,7 @@ def certificate(cert: certs.Cert) -> dict[str, Any]:
 def verify_error(ssl: SSL.Connection) -> str | None:
     """Why OpenSSL would not trust the peer's chain (also where it was told not to care)."""
     lib, ffi = SSL._lib, SSL._ffi  # type: ignore[attr-defined]
-    result = lib.SSL_get_verify_result(ssl._ssl)  # type: ignore[attr-defined]
+    result = lib.SSL_get_verify_result(ssl._ssl)
     if result == 0:
         return None
     text: str = ffi.string(lib.X509_verify_cert_error_string(result)).decode()

@@ -60,6 +60,7 @@ class WireHead:
         start: the start line as mitmproxy would write it, for the same purpose.
         forwarded: called with the bytes that left instead, once they are written.
         informational: called with each 1xx head that came before this response's final one.
+        error: what to tell the client when there will be no response of the server's.
         answered: called with the response that we gave in the server's place.
         watched: this is an opening handshake, whose early ends are passed on.
         ended: called with "fin" or "rst" when the client ends before the response.
@@ -71,6 +72,7 @@ class WireHead:
     forwarded: Callable[[bytes], None] | None = None
     informational: Callable[[bytes], None] | None = None
     answered: Callable[[bytes], None] | None = None
+    error: str = ""
     watched: bool = False
     ended: Callable[[str], None] | None = None
 
@@ -181,9 +183,9 @@ class RelayHttp1Server(_Relaying, Http1Server):
         """Our own answer where there is none of the server's, in words for whoever reads it."""
         status = _status_of(event.code)
         if status is not None and self.conn.state & ConnectionState.CAN_WRITE:
-            raw = error_response(status, event.message)
-            yield commands.SendData(self.conn, raw)
             head = wire_head(self.request) if self.request else None
+            raw = error_response(status, (head.error if head else "") or event.message)
+            yield commands.SendData(self.conn, raw)
             if head and head.answered:
                 head.answered(raw)
         yield commands.CloseConnection(self.conn)

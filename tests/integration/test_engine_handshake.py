@@ -1,0 +1,342 @@
+"""The opening handshake on record: heads as received and as forwarded, TLS on both legs, times, refusals."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from tests.support.certs import make_certificates
+from tests.support.engine import Engine
+from tests.support.origin import Origin
+from tests.support.rawpeers import Peer
+from tests.support.routes import CLIENT_TLS
+from wsinspect.capture.reader import Capture
+from wsinspect.capture.records import Connection, Handshake
+
+KEY = b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
+ACCEPTED = (
+    b"HTTP/1.1 101 Switching Protocols\r\nupgrade:   WebSocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\nX-Odd:\t one  two \r\n\r\n"
+)
+
+
+def request(name: str, *, target: str = "", host: str = "app.example:8443", more: bytes = b"") -> bytes:
+    line = f"GET {target}/case/{name}?token=abc%20d HTTP/1.1\r\nhOsT: {host}\r\n".encode()
+    return line + b"Upgrade: websocket\r\nConnection: keep-alive, Upgrade\r\n" + KEY + more + b"\r\n"
+
+
+class Bench:
+    """One engine with a regular listener, a plain and a TLS tap, and the origin behind them."""
+
+    def __init__(self, engine: Engine, origin: Origin) -> None:
+        self.engine, self.origin = engine, origin
+
+    async def attempt(
+        self, tap: str, name: str, serve: Callable[[Peer], Awaitable[None]], head: bytes, *, tls: bool = False
+    ) -> bytes:
+        """Make one attempt, and return all that the client got."""
+        expected = self.origin.expect(name)
+        client = await Peer.connect(self.engine.port(tap), CLIENT_TLS if tls else None)
+        await client.send(head)
+        server = await asyncio.wait_for(expected, 10)
+        await serve(server)
+        await client.has_ended(10)
+        client.close()
+        server.close()
+        return bytes(client.received)
+
+    def recorded(self, path_part: str) -> tuple[Connection, Handshake]:
+        event = self.engine.wait_for(
+            lambda event: (
+                event["event"] in ("close", "refused")
+                and self._path(event.get("connection")).startswith(f"/{path_part}")
+            )
+        )
+        with Capture.open(self.engine.capture) as capture:
+            connection = capture.connection(event["connection"])
+            handshake = capture.handshake(event["connection"])
+        assert connection
+        assert handshake
+        return connection, handshake
+
+    def _path(self, number: int) -> str:
+        attempts = [e for e in self.engine.events if e["event"] == "attempt" and e["connection"] == number]
+        return attempts[0]["url"].split("/", 3)[3].join(("/", "")) if attempts else ""
+
+
+@pytest.fixture(scope="module")
+def run(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Callable[[Callable[[Bench], Awaitable[None]]], None]:
+    folder: Path = tmp_path_factory.mktemp("handshake")
+    context = make_certificates(folder).server_context()
+
+    def runner(test: Callable[[Bench], Awaitable[None]]) -> None:
+        async def main() -> None:
+            async with Origin(context) as origin:
+                options = [
+                    *("--listen", "0", "--insecure"),
+                    *("--tap", f"plain=0=http://127.0.0.1:{origin.port}"),
+                    *("--tap", f"secure=0=https://127.0.0.1:{origin.tls_port}"),
+                ]
+                with Engine.start(*options, folder=folder / f"engine{origin.port}") as engine:
+                    await test(Bench(engine, origin))
+
+        asyncio.run(main())
+
+    return runner
+
+
+async def accept(server: Peer) -> None:
+    await server.send(ACCEPTED)
+    server.fin()
+    await server.has_ended(10)
+
+
+async def accept_and_end(server: Peer) -> None:
+    await server.send(ACCEPTED)
+    server.rst()
+
+
+def test_heads_are_kept_byte_for_byte_on_both_sides(run) -> None:
+    async def test(bench: Bench) -> None:
+        head = request("same", more=b"X-Twice: a\r\nX-Twice:  b\t\r\nCookie: k=v; j=w\r\n")
+        got = await bench.attempt("plain", "same", accept_and_end, head)
+        assert got == ACCEPTED
+        connection, handshake = bench.recorded("case/same")
+        assert handshake.request_in == handshake.request_out == head
+        assert handshake.response_in == handshake.response_out == ACCEPTED
+        assert (connection.scheme, connection.host, connection.port) == ("ws", "app.example", 8443)
+        assert connection.path == "/case/same?token=abc%20d"
+        assert (connection.tap, connection.status, connection.http_version) == ("plain", 101, "HTTP/1.1")
+        assert connection.server == f"127.0.0.1:{bench.origin.port}"
+        assert handshake.client_tls is None
+        assert handshake.server_tls is None
+        times = [
+            handshake.tcp_ns,
+            handshake.request_in_ns,
+            handshake.server_tcp_start_ns,
+            handshake.server_tcp_done_ns,
+            handshake.request_out_ns,
+            handshake.response_in_ns,
+            handshake.response_out_ns,
+        ]
+        assert None not in times
+        assert times == sorted(times)
+
+    run(test)
+
+
+def test_a_regular_proxy_changes_the_request_line_alone(run) -> None:
+    async def test(bench: Bench) -> None:
+        authority = f"127.0.0.1:{bench.origin.port}"
+        head = request("absolute", target=f"http://{authority}", host=authority)
+        await bench.attempt("regular", "absolute", accept_and_end, head)
+        _, handshake = bench.recorded("case/absolute")
+        assert handshake.request_in == head
+        assert handshake.request_out == head.replace(f"http://{authority}".encode(), b"", 1)
+
+    run(test)
+
+
+def test_tls_facts_of_both_legs(run) -> None:
+    async def test(bench: Bench) -> None:
+        await bench.attempt("secure", "tls", accept_and_end, request("tls"), tls=True)
+        connection, handshake = bench.recorded("case/tls")
+        assert connection.scheme == "wss"
+        client, server = handshake.client_tls, handshake.server_tls
+        assert client
+        assert server
+        assert client["version"] == server["version"] == "TLSv1.3"
+        assert client["sni"] == "localhost"
+        assert server["certificate"]["sha256"]
+        assert "localhost" in server["certificate"]["sans"]
+        assert server["certificate"]["not_before"] < server["certificate"]["not_after"]
+        assert server["verified"] is False
+        assert server["verify_error"]
+        assert handshake.tls_ns
+        assert handshake.server_tls_done_ns
+
+    run(test)
+
+
+def test_alpn_offered_and_chosen(run) -> None:
+    async def test(bench: Bench) -> None:
+        context = ssl.create_default_context()
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        context.set_alpn_protocols(["http/1.1"])
+        expected = bench.origin.expect("alpn")
+        client = await Peer.connect(bench.engine.port("plain"), context)
+        await client.send(request("alpn"))
+        server = await asyncio.wait_for(expected, 10)
+        await accept_and_end(server)
+        await client.has_ended(10)
+        client.close()
+        connection, handshake = bench.recorded("case/alpn")
+        assert handshake.client_tls
+        assert handshake.client_tls["alpn_offered"] == ["http/1.1"]
+        assert handshake.client_tls["alpn"] == connection.client_alpn == "http/1.1"
+        assert connection.server_alpn is None
+
+    run(test)
+
+
+def test_a_refusal_is_kept_with_the_beginning_of_its_body(run) -> None:
+    body = b"<h1>no</h1>" * 20000
+
+    async def refuse(server: Peer) -> None:
+        await server.send(b"HTTP/1.1 403 Forbidden\r\nServer: nginx\r\nContent-Length: %d\r\n" % len(body))
+        await server.send(b"Connection: close\r\n\r\n" + body)
+        server.fin()
+
+    async def test(bench: Bench) -> None:
+        got = await bench.attempt("plain", "refused", refuse, request("refused"))
+        assert got.endswith(body)
+        connection, handshake = bench.recorded("case/refused")
+        assert (connection.state, connection.status) == ("refused", 403)
+        assert (connection.js_code, connection.js_was_clean) == (1006, False)
+        assert handshake.body == body[: 64 << 10]
+        assert handshake.response_in == handshake.response_out
+        assert handshake.response_in
+        assert b"Server: nginx" in handshake.response_in
+
+    run(test)
+
+
+def test_informational_responses_reach_the_client_before_the_101(run) -> None:
+    hints = b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\n\r\n"
+
+    async def hint(server: Peer) -> None:
+        await server.send(hints)
+        await accept_and_end(server)
+
+    async def test(bench: Bench) -> None:
+        assert await bench.attempt("plain", "hints", hint, request("hints")) == hints + ACCEPTED
+        _, handshake = bench.recorded("case/hints")
+        assert handshake.informational == hints
+
+    run(test)
+
+
+@pytest.mark.parametrize(("how", "words"), [("fin", "fin"), ("rst", "rst")])
+def test_a_server_that_ends_without_a_response(run, how: str, words: str) -> None:
+    async def end(server: Peer) -> None:
+        (server.fin if how == "fin" else server.rst)()
+
+    async def test(bench: Bench) -> None:
+        assert await bench.attempt("plain", f"mute-{how}", end, request(f"mute-{how}")) == b""
+        connection, handshake = bench.recorded(f"case/mute-{how}")
+        assert connection.state == "failed"
+        assert connection.error
+        assert words in connection.error
+        assert handshake.response_in is None
+
+    run(test)
+
+
+def test_an_unreachable_server_is_a_502_that_says_so(run) -> None:
+    async def test(bench: Bench) -> None:
+        target = "http://127.0.0.1:1"
+        client = await Peer.connect(bench.engine.port("regular"))
+        await client.send(request("nobody", target=target, host="127.0.0.1:1"))
+        await client.has_ended(10)
+        head, _, body = bytes(client.received).partition(b"\r\n\r\n")
+        client.close()
+        assert head.startswith(b"HTTP/1.1 502 ")
+        assert b"Server: wsinspect" in head
+        assert body == b"wsinspect: cannot connect to 127.0.0.1:1: connection refused\n"
+        connection, handshake = bench.recorded("case/nobody")
+        assert (connection.state, connection.status) == ("failed", 502)
+        assert handshake.response_in is None
+        assert handshake.response_out
+        assert handshake.response_out.startswith(b"HTTP/1.1 502 ")
+
+    run(test)
+
+
+def test_a_server_that_does_not_speak_tls(run) -> None:
+    async def test(bench: Bench) -> None:
+        authority = f"127.0.0.1:{bench.origin.port}"
+        client = await Peer.connect(bench.engine.port("regular"))
+        await client.send(f"CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n\r\n".encode())
+        await client.until(lambda: b"\r\n\r\n" in client.received, 10)
+        assert client.received.startswith(b"HTTP/1.1 200")
+        client.received.clear()
+        await client.start_tls(CLIENT_TLS, server=False)
+        await client.send(request("notls", host=authority))
+        await client.has_ended(10)
+        assert client.received.startswith(b"HTTP/1.1 502 ")
+        client.close()
+        connection, _ = bench.recorded("case/notls")
+        assert connection.state == "failed"
+        assert connection.error
+        assert "TLS" in connection.error
+
+    run(test)
+
+
+def test_a_client_that_gives_up(run) -> None:
+    async def test(bench: Bench) -> None:
+        expected = bench.origin.expect("impatient")
+        client = await Peer.connect(bench.engine.port("plain"))
+        await client.send(request("impatient"))
+        server = await asyncio.wait_for(expected, 10)
+        client.rst()
+        await server.has_ended(10)
+        server.close()
+        connection, _ = bench.recorded("case/impatient")
+        assert connection.state == "failed"
+
+    run(test)
+
+
+def test_a_client_that_does_not_trust_us(run) -> None:
+    async def test(bench: Bench) -> None:
+        reader = asyncio.open_connection(
+            "127.0.0.1",
+            bench.engine.port("secure"),
+            ssl=ssl.create_default_context(),
+            server_hostname="localhost",
+        )
+        with pytest.raises(ssl.SSLError):
+            await reader
+        for _ in range(100):
+            with Capture.open(bench.engine.capture) as capture:
+                events = [event for event in capture.events() if event.kind == "tls_failed"]
+            if events:
+                break
+            await asyncio.sleep(0.05)
+        assert events[0].detail["tap"] == "secure"
+        assert events[0].detail["sni"] == "localhost"
+        assert events[0].detail["error"]
+
+    run(test)
+
+
+@pytest.mark.parametrize(("policy", "is_kept"), [(None, True), ("keep", True), ("rewrite", False)])
+def test_the_host_header(policy: str | None, is_kept: bool, tmp_path: Path) -> None:
+    async def main() -> None:
+        async with Origin(make_certificates(tmp_path).server_context()) as origin:
+            options = ["--listen", "0", "--reverse", f"http://127.0.0.1:{origin.port}"]
+            options += ["--host", policy] if policy else []
+            with Engine.start(*options, folder=tmp_path / "engine") as engine:
+                bench = Bench(engine, origin)
+                await bench.attempt("reverse", "host", accept_and_end, request("host"))
+                _, handshake = bench.recorded("case/host")
+                new = f"hOsT: 127.0.0.1:{origin.port}\r\n".encode()
+                sent = (
+                    request("host")
+                    if is_kept
+                    else request("host").replace(b"hOsT: app.example:8443\r\n", new)
+                )
+                assert handshake.request_out
+                assert handshake.request_out == sent
+                with Capture.open(engine.capture) as capture:
+                    assert capture.meta["taps"][0]["host"] == ("keep" if is_kept else "rewrite")
+
+    asyncio.run(main())
