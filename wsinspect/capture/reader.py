@@ -25,7 +25,7 @@ from wsinspect.wire.opcodes import Direction
 
 _DIRECTIONS: Final = (Direction.CLIENT_TO_SERVER, Direction.SERVER_TO_CLIENT)
 _NO_LIMIT: Final = -1
-_WHOLE: Final = 1 << 31
+_WHOLE: Final = (1 << 31) - 1  # substr() takes a 32-bit length
 _CONNECTION: Final = f"SELECT {', '.join(CONNECTION_COLUMNS)} FROM connection"  # noqa: S608
 _HANDSHAKE: Final = f"SELECT {', '.join(HANDSHAKE_COLUMNS)} FROM handshake WHERE connection_id = ?"  # noqa: S608
 _FRAME: Final = (

@@ -1,0 +1,223 @@
+"""kill -9 of engine, recorder or both: what was relayed until 250 ms before is in the capture, once."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.engine import Engine, private_environment
+from tests.support.memory import children
+from wsinspect.capture.reader import Capture
+
+HEAD = (
+    b"GET /echo HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+)
+ACCEPTED = (
+    b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"
+)
+KEY = b"\x00\x00\x00\x00"
+#: The promise of DESIGN section 3: what was relayed this long ago is in the capture, or in the journal.
+GRACE_SECONDS = 0.25
+
+
+class EchoServer:
+    """Accepts every handshake, and sends each frame back as it came (an all-zero key masks nothing)."""
+
+    def __init__(self) -> None:
+        self.sock = socket.create_server(("127.0.0.1", 0))
+        self.port = self.sock.getsockname()[1]
+        self._thread = threading.Thread(target=self._serve)
+        self._thread.start()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                peer, _ = self.sock.accept()
+            except OSError:
+                return
+            with peer:
+                _read_head(peer)
+                peer.sendall(ACCEPTED)
+                try:
+                    while data := peer.recv(65536):
+                        peer.sendall(data)
+                except OSError:
+                    continue
+
+    def close(self) -> None:
+        self.sock.shutdown(socket.SHUT_RDWR)
+        self.sock.close()
+        self._thread.join(10)
+
+
+def _read_head(peer: socket.socket) -> None:
+    head = b""
+    while not head.endswith(b"\r\n\r\n"):
+        head += peer.recv(1)
+
+
+@pytest.fixture
+def server() -> Iterator[EchoServer]:
+    echo = EchoServer()
+    yield echo
+    echo.close()
+
+
+class Talker:
+    """A client that sends numbered frames and waits for each echo; knows when each number had come back."""
+
+    def __init__(self, port: int) -> None:
+        self.sock = socket.create_connection(("127.0.0.1", port), 10)
+        self.sock.sendall(HEAD)
+        _read_head(self.sock)
+        self.echoed: list[float] = []
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._talk)
+        self._thread.start()
+
+    def _talk(self) -> None:
+        try:
+            while not self._stop.is_set():
+                frame = b"\x82\x88" + KEY + len(self.echoed).to_bytes(8, "big")
+                self.sock.sendall(frame)
+                got = b""
+                while len(got) < len(frame):
+                    data = self.sock.recv(len(frame) - len(got))
+                    if not data:
+                        return
+                    got += data
+                self.echoed.append(time.monotonic())
+        except OSError:
+            return
+
+    def wait_for(self, count: int) -> None:
+        while len(self.echoed) < count and self._thread.is_alive():
+            self._thread.join(0.01)
+        assert len(self.echoed) >= count
+
+    def close(self) -> None:
+        self._stop.set()
+        self._thread.join(10)
+        self.sock.close()
+
+
+def recorder_of(engine: Engine) -> int:
+    found = [pid for pid in children(engine.process.pid) if b"recorder" in _command(pid)]
+    assert len(found) == 1
+    return found[0]
+
+
+def _command(pid: int) -> bytes:
+    return Path(f"/proc/{pid}/cmdline").read_bytes()
+
+
+def wait_until_gone(pid: int) -> None:
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        try:
+            os.kill(pid, 0)
+            if Path(f"/proc/{pid}/stat").read_text().split(") ")[1].startswith("Z"):
+                return
+        except (ProcessLookupError, FileNotFoundError):
+            return
+        threading.Event().wait(0.02)
+    raise AssertionError(f"process {pid} is still there")
+
+
+def assert_complete(capture: Path, talker: Talker, until: float) -> None:
+    """Everything echoed before `until` is there, in order, once; the file is whole."""
+    with Capture.open(capture) as recorded:
+        numbers: dict[int, list[int]] = {0: [], 1: []}
+        after = 0
+        while frames := recorded.frames(1, after=after, limit=5000):
+            for frame in frames:
+                numbers[int(frame.direction)].append(int.from_bytes(frame.payload, "big"))
+            after = frames[-1].id
+    for direction in (0, 1):
+        assert numbers[direction] == list(range(len(numbers[direction])))
+        assert len(numbers[direction]) >= sum(1 for at in talker.echoed if at < until - GRACE_SECONDS)
+    database = sqlite3.connect(capture)
+    assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    database.close()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_engine_is_killed(seed: int, server: EchoServer, tmp_path: Path) -> None:
+    engine = Engine.start("--reverse", f"http://127.0.0.1:{server.port}", "--listen", "0", folder=tmp_path)
+    recorder = recorder_of(engine)
+    talker = Talker(engine.port("reverse"))
+    talker.wait_for(random.Random(seed).randrange(1, 3000))
+    killed = time.monotonic()
+    engine.kill()
+    talker.close()
+    wait_until_gone(recorder)
+    assert_complete(engine.capture, talker, killed)
+    assert not Path(f"{engine.capture}.journal").exists()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_both_are_killed(seed: int, server: EchoServer, tmp_path: Path) -> None:
+    engine = Engine.start("--reverse", f"http://127.0.0.1:{server.port}", "--listen", "0", folder=tmp_path)
+    recorder = recorder_of(engine)
+    talker = Talker(engine.port("reverse"))
+    talker.wait_for(random.Random(seed).randrange(1, 3000))
+    killed = time.monotonic()
+    os.kill(recorder, signal.SIGKILL)
+    engine.kill()
+    talker.close()
+    wait_until_gone(recorder)
+    show = subprocess.run(
+        [sys.executable, "-m", "wsinspect", "show", str(engine.capture), "--json"],
+        env=private_environment(tmp_path),
+        capture_output=True,
+        timeout=60,
+    )
+    assert show.returncode == 0, show.stderr
+    assert_complete(engine.capture, talker, killed)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_recorder_is_killed(seed: int, server: EchoServer, tmp_path: Path) -> None:
+    """Traffic goes on, another recorder is started, and nothing at all is missing."""
+    engine = Engine.start("--reverse", f"http://127.0.0.1:{server.port}", "--listen", "0", folder=tmp_path)
+    talker = Talker(engine.port("reverse"))
+    chance = random.Random(seed)
+    for _ in range(2):
+        recorder = recorder_of(engine)
+        talker.wait_for(len(talker.echoed) + chance.randrange(1, 1500))
+        os.kill(recorder, signal.SIGKILL)
+        wait_until_gone(recorder)
+        talker.wait_for(len(talker.echoed) + 100)
+
+        while len([pid for pid in children(engine.process.pid) if b"recorder" in _command(pid)]) != 1:
+            talker.wait_for(len(talker.echoed) + 10)
+    talker.close()
+    assert engine.stop() == 0
+    assert engine.stderr.count("the recorder ended") == 2
+    assert_complete(engine.capture, talker, time.monotonic() + GRACE_SECONDS)
+
+
+def test_a_frame_can_be_read_250_ms_after_it_was_relayed(server: EchoServer, tmp_path: Path) -> None:
+    with Engine.start(
+        "--reverse", f"http://127.0.0.1:{server.port}", "--listen", "0", folder=tmp_path
+    ) as engine:
+        talker = Talker(engine.port("reverse"))
+        talker.wait_for(200)
+        talker.close()
+        relayed = time.monotonic()
+        with Capture.open(engine.capture) as recorded:
+            while len(recorded.frames(1, limit=100_000)) < 2 * len(talker.echoed):
+                assert time.monotonic() - relayed < 10, "the frames never came"
