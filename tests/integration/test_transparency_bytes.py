@@ -6,8 +6,7 @@ differs from the direct connection, with what differs.
 
 from __future__ import annotations
 
-import asyncio
-import threading
+import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +15,10 @@ import pytest
 
 from tests.support.cases import all_cases
 from tests.support.certs import make_certificates
-from tests.support.engine import Engine
+from tests.support.engine import Engine, start_engine
 from tests.support.origin import Origin
 from tests.support.routes import Checker, Route
+from tests.support.threaded_loop import ThreadedLoop
 
 CASES = all_cases()
 FAMILIES = list(dict.fromkeys(case.family for case in CASES))
@@ -27,9 +27,9 @@ ROUTES = ["ws-ws", "wss-wss", "wss-ws", "ws-wss", "regular-get", "regular-connec
 
 @dataclass
 class Lab:
-    """The checker's loop in its own thread, with one engine before one origin."""
+    """The checker in its own thread, with one engine before one origin."""
 
-    loop: asyncio.AbstractEventLoop
+    loop: ThreadedLoop
     checker: Checker
     engine: Engine
 
@@ -49,36 +49,25 @@ class Lab:
 
     def failures(self, family: str, route: str) -> dict[str, list[str]]:
         cases = [case for case in CASES if case.family == family]
-        running = self.checker.failures(cases, self.route(route))
-        return asyncio.run_coroutine_threadsafe(running, self.loop).result(110)
+        return self.loop.run(self.checker.failures(cases, self.route(route)))
 
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     folder: Path = tmp_path_factory.mktemp("bytes")
     context = make_certificates(folder / "certs").server_context()
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-    origin: Origin = asyncio.run_coroutine_threadsafe(_open_origin(context), loop).result(10)
-    try:
-        with Engine.start(
-            *("--listen", "127.0.0.1:0", "--insecure"),
-            *("--tap", f"plain=127.0.0.1:0=http://127.0.0.1:{origin.port}"),
-            *("--tap", f"secure=127.0.0.1:0=https://127.0.0.1:{origin.tls_port}"),
-            folder=folder / "engine",
-        ) as engine:
-            yield Lab(loop, Checker(origin), engine)
-            assert "crash" not in engine.stderr
-            assert "Traceback" not in engine.stderr
-    finally:
-        asyncio.run_coroutine_threadsafe(origin.__aexit__(), loop).result(10)
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join(10)
-        loop.close()
+    with ThreadedLoop() as loop:
+        origin = loop.run(_open(context))
+        try:
+            with start_engine(origin, folder) as engine:
+                yield Lab(loop, Checker(origin), engine)
+                # The engine itself must have gone through all of this without a word.
+                assert engine.stderr == ""
+        finally:
+            loop.run(origin.__aexit__())
 
 
-async def _open_origin(context) -> Origin:
+async def _open(context: ssl.SSLContext) -> Origin:
     return await Origin(context).__aenter__()
 
 

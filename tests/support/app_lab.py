@@ -1,4 +1,7 @@
-"""Plays endings between an application and a raw peer, directly and through an engine, and compares what was told."""
+"""Plays endings between an application and a raw peer, directly and through an engine, and compares what was told.
+
+`AppLab` is for client applications before a raw server, `ServerLab` for server applications behind a raw client.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from typing import Any
 from tests.support.apps import Outcome, without
 from tests.support.endings import Ending, Talk
 from tests.support.origin import Origin
-from tests.support.rawpeers import PeerTimeoutError
+from tests.support.rawpeers import Peer, PeerTimeoutError
 
 #: An application as a coroutine: (url, the regular proxy's port or None) -> what it was told.
 App = Callable[[str, int | None], Awaitable[Outcome]]
@@ -67,6 +70,42 @@ class AppLab:
         self, endings: Sequence[Ending], app: App, direct: Way, through: Way
     ) -> dict[str, list[str]]:
         found = await asyncio.gather(*(self.compare(ending, app, direct, through) for ending in endings))
+        return {ending.name: what for ending, what in zip(endings, found, strict=True) if what}
+
+
+#: A server application's account of one connection: (path) -> what it was told.
+Account = Callable[[str], Awaitable[Outcome]]
+
+
+class ServerLab:
+    """Endings of a raw client with a server application."""
+
+    def __init__(self, account: Account, *, at_once: int = 8) -> None:
+        self.account = account
+        self._slots = asyncio.Semaphore(at_once)
+        self._serial = itertools.count(1)
+
+    async def play(self, ending: Ending, port: int) -> dict[str, Any]:
+        """What the server application was told, and which frames the raw client got from it."""
+        path = f"/case/{ending.name}.{next(self._serial)}"
+        async with self._slots:
+            talk = Talk(await Peer.connect(port), is_client=True)
+            seen = []
+            try:
+                await talk.open(path)
+                await ending.script(talk)
+            except PeerTimeoutError:
+                seen.append("a step of the client's script did not happen")
+            seen += [await talk.finish(), *talk.frames()]
+            talk.peer.close()
+            return {"told": await self.account(path), "client": seen}
+
+    async def compare(self, ending: Ending, direct: int, through: int) -> list[str]:
+        one, other = await asyncio.gather(self.play(ending, direct), self.play(ending, through))
+        return [f"{side}: {other[side]} instead of {one[side]}" for side in one if one[side] != other[side]]
+
+    async def failures(self, endings: Sequence[Ending], direct: int, through: int) -> dict[str, list[str]]:
+        found = await asyncio.gather(*(self.compare(ending, direct, through) for ending in endings))
         return {ending.name: what for ending, what in zip(endings, found, strict=True) if what}
 
 

@@ -17,6 +17,7 @@ from typing import Any
 import websockets
 from websockets.asyncio.client import connect
 from websockets.asyncio.connection import Connection
+from websockets.asyncio.server import serve
 
 from tests.support.certs import client_context
 
@@ -155,7 +156,7 @@ class PythonServer:
         self.port = 0
 
     async def __aenter__(self) -> PythonServer:
-        self._server = await websockets.asyncio.server.serve(
+        self._server = await serve(
             self._handle, "127.0.0.1", 0, max_size=MAX_SIZE, close_timeout=3, ping_interval=None
         )
         self.port = next(iter(self._server.sockets)).getsockname()[1]

@@ -48,6 +48,13 @@ class Talk:
         self.head = bytes(self.peer.received[: self._at])
         return self.head
 
+    async def open(self, path: str, *lines: str) -> None:
+        """As a client: the opening handshake, until the server's whole answer is here."""
+        head = [f"GET {path} HTTP/1.1", "Host: 127.0.0.1", "Upgrade: websocket", "Connection: Upgrade"]
+        head += ["Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", "Sec-WebSocket-Version: 13", *lines, "", ""]
+        await self.peer.send("\r\n".join(head).encode())
+        await self.read_head()
+
     def accept(self) -> str:
         key = re.search(rb"(?i)\r\nsec-websocket-key:\s*(\S+)", self.head)
         return base64.b64encode(hashlib.sha1((key[1] if key else b"") + GUID).digest()).decode()
@@ -117,8 +124,8 @@ class Talk:
                     is_answered = True
                 await self.peer.has_ended(timeout)
         except PeerTimeoutError:
-            return "the client's end did not come"
-        return "ended by the server's reset" if self.peer.closed else "the client's end came"
+            return "the other side's end did not come"
+        return "ended here" if self.peer.closed else "the other side's end came"
 
     def _has_close(self) -> bool:
         return any(words.startswith("8:") for words in self.frames())

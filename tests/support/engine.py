@@ -16,9 +16,16 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 ROOT = Path(__file__).resolve().parents[2]
+
+
+class HasPorts(Protocol):
+    """A server on two ports of 127.0.0.1 (origin.Origin)."""
+
+    port: int
+    tls_port: int
 
 
 class EngineFailedError(Exception):
@@ -40,6 +47,17 @@ def private_environment(folder: Path) -> dict[str, str]:
         environment[name] = str(place)
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), environment.get("PYTHONPATH", "")]))
     return environment
+
+
+def start_engine(origin: HasPorts, folder: Path, *options: str) -> Engine:
+    """An engine with all ways to an origin: the taps `plain` and `secure`, and the listener `regular`."""
+    return Engine.start(
+        *("--listen", "127.0.0.1:0", "--insecure"),
+        *("--tap", f"plain=127.0.0.1:0=http://127.0.0.1:{origin.port}"),
+        *("--tap", f"secure=127.0.0.1:0=https://127.0.0.1:{origin.tls_port}"),
+        *options,
+        folder=folder / "engine",
+    )
 
 
 class Engine:

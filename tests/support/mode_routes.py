@@ -1,7 +1,7 @@
 """Routes through the proxy's other modes: SOCKS5, and a second HTTP proxy behind it.
 
-`HttpProxy` is that second proxy: it takes CONNECT and absolute-form requests and is transparent from there on, ends
-included, so that whatever differs is the first proxy's doing.
+`HttpProxy` is that second proxy: it takes CONNECT and absolute-form requests and is transparent from
+there on, ends included, so that whatever differs is the first proxy's doing.
 """
 
 from __future__ import annotations
