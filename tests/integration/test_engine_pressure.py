@@ -1,4 +1,4 @@
-"""A reader that stops reading stops its sender, in its direction alone, in bounded memory; silence ends nothing."""
+"""A reader that stops reading stops its sender: in its direction, in bounded memory. Silence ends nothing."""
 
 from __future__ import annotations
 
