@@ -76,7 +76,7 @@ class Inflater:
     """
 
     __slots__ = (
-        "_bits", "_cap", "_final_blocks", "_keep", "_kept", "_parts", "_recent", "_recent_size",
+        "_bits", "_cap", "_final_blocks", "_is_fresh", "_keep", "_kept", "_parts", "_recent", "_recent_size",
         "_takeover", "_zlib", "before", "dead", "failed", "is_over", "length", "stored_run",
     )  # fmt: skip
 
@@ -101,6 +101,7 @@ class Inflater:
         self._parts: list[bytes] = []
         self._kept = 0
         self._final_blocks = 0
+        self._is_fresh = False
         self.dead = ""
         self.failed = False
         self.is_over = False
@@ -127,7 +128,7 @@ class Inflater:
         self.before = Before(self.stored_run, self.window() if self.has_gap else None)
         self._parts = []
         self._kept = self.length = self._final_blocks = 0
-        self.is_over = self.failed = False
+        self.is_over = self.failed = self._is_fresh = False
         if not self._takeover:
             self._zlib = zlib.decompressobj(-self._bits)
             self._recent = [b""]
@@ -150,6 +151,7 @@ class Inflater:
         return out
 
     def _inflate(self, data: bytes, out: list[bytes]) -> None:
+        self._is_fresh = False
         while True:
             piece = self._zlib.decompress(data, _OUTPUT_PIECE)
             if piece:
@@ -162,6 +164,7 @@ class Inflater:
                     raise zlib.error("too many final blocks")
                 self._zlib = self._new()
                 if not data:
+                    self._is_fresh = True
                     return
                 continue
             data = self._zlib.unconsumed_tail
@@ -188,7 +191,8 @@ class Inflater:
             What came out at last, and the message's data (cut at `keep`); None beyond the cap or where data
             are broken.
         """
-        last = self.feed(_TAIL)
+        # Senders that forget the empty block behind one with BFINAL exist; their data need no tail.
+        last = [] if self._is_fresh else self.feed(_TAIL)
         if self.failed or self.dead:
             self.stored_run = 0
             if self._takeover:
@@ -201,6 +205,11 @@ class Inflater:
         data = None if self.is_over else b"".join(self._parts)
         self._parts = []
         return last, data
+
+    def revive(self) -> None:
+        """The message that could not be inflated is over: without context takeover the next one can be."""
+        if not self._takeover:
+            self.dead = ""
 
     def abandon(self) -> None:
         """The current message will never end: its data stop in the middle of a block."""

@@ -8,7 +8,7 @@ Known differences, where wsproto errs:
 - It refuses close code 1014, which IANA registered after RFC 6455.
 - A control frame inside a fragmented compressed message makes it take the rest of that message for
 uncompressed.
-- After a DEFLATE block with BFINAL it finds no more data (RFC 7692 section 7.2.3.4 allows such blocks).
+- After a DEFLATE block with BFINAL (RFC 7692 section 7.2.3.4) it refuses the next compressed message.
 - It takes window bits 9 to 15 only; 8 is judged as 9.
 Do not use it on data that may be a compression bomb.
 """

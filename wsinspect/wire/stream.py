@@ -396,5 +396,7 @@ class StreamDecoder:
             self.feed(pending, state["first_ns"])
         if self._partial is not None and state["partial"] is not None:
             self._partial.resume(state["partial"])
+        if assembler.inflater is not None:
+            assembler.inflater.revive()
         self._log.take()
         return self

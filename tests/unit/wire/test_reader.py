@@ -1,0 +1,137 @@
+"""Headers by table, and frames whose payload comes in pieces."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.unit.wire.streams import C2S, KEY, S2C
+from wsinspect.wire import violations
+from wsinspect.wire.masking import unmask
+from wsinspect.wire.messages import OpenMessage, TextCheck
+from wsinspect.wire.reader import (
+    IN_16_BITS,
+    IN_64_BITS,
+    OpenFrame,
+    close_body_codes,
+    head_codes,
+    length_codes,
+    shapes,
+)
+
+
+def test_shapes_know_sizes_and_who_must_mask():
+    client, server = shapes(C2S, 100), shapes(S2C, 100)
+    assert [len(client), len(server)] == [256, 256]
+    assert (client[0x85], server[0x85]) == ((6, 5, True), (6, 5, False))
+    assert (client[5], server[5]) == ((2, 5, False), (2, 5, True))
+    assert (client[0xFE], server[0x7E]) == ((8, IN_16_BITS, True), (4, IN_16_BITS, True))
+    assert (client[0xFF], server[0x7F]) == ((14, IN_64_BITS, True), (10, IN_64_BITS, True))
+    assert (server[100], server[101]) == ((2, 100, True), (2, 101, False))
+
+
+@pytest.mark.parametrize(
+    ("first", "wrong_mask", "direction", "allowed", "any_opcode", "expected"),
+    [
+        (0x81, False, C2S, 0, False, []),
+        (0x81, True, C2S, 0, False, [violations.MASK_MISSING]),
+        (0x81, True, S2C, 0, False, [violations.MASK_UNEXPECTED]),
+        (0xC1, False, C2S, 0, False, [violations.RESERVED_BIT]),
+        (0xC1, False, C2S, 0x40, False, []),
+        (0xE1, False, C2S, 0x40, False, [violations.RESERVED_BIT]),
+        (0x83, False, C2S, 0, False, [violations.RESERVED_OPCODE]),
+        (0x83, False, C2S, 0x70, True, []),
+        (0x09, False, C2S, 0x70, True, [violations.CONTROL_FRAGMENTED]),
+    ],
+)
+def test_a_header_is_judged(first, wrong_mask, direction, allowed, any_opcode, expected):
+    codes = head_codes(
+        first, mask_is_wrong=wrong_mask, direction=direction, allowed_rsv=allowed, any_opcode=any_opcode
+    )
+    assert list(codes) == expected
+
+
+@pytest.mark.parametrize(
+    ("header", "length", "expected"),
+    [
+        ("827d", 125, []),
+        ("827e007e", 126, []),
+        ("827e007d", 125, [violations.LENGTH_NOT_MINIMAL]),
+        ("827f0000000000010000", 65536, []),
+        ("827f000000000000ffff", 65535, [violations.LENGTH_NOT_MINIMAL]),
+        ("897e007e", 126, [violations.CONTROL_TOO_LONG]),
+        ("897e0001", 1, [violations.LENGTH_NOT_MINIMAL]),
+    ],
+)
+def test_a_length_is_judged(header, length, expected):
+    assert list(length_codes(bytes.fromhex(header), length)) == expected
+
+
+@pytest.mark.parametrize(
+    ("payload", "expected"),
+    [
+        (b"", []),
+        (b"\x03", [violations.CLOSE_TRUNCATED]),
+        (b"\x03\xe8ok", []),
+        (b"\x03\xed", [violations.CLOSE_CODE]),
+        (b"\x03\xe8\xff", [violations.CLOSE_UTF8]),
+        (b"\x00\x00\xff", [violations.CLOSE_CODE, violations.CLOSE_UTF8]),
+        (b"\x03\xe8" + b"\xff" * 200, []),
+    ],
+)
+def test_a_close_body_is_judged(payload, expected):
+    assert list(close_body_codes(payload, len(payload))) == expected
+
+
+@pytest.mark.parametrize("keep", [0, 3, 10, 100])
+@pytest.mark.parametrize("step", [1, 4, 7, 50])
+def test_pieces_are_unmasked_where_they_lie_and_kept_up_to_a_size(keep, step):
+    payload = bytes(range(40))
+    raw = unmask(payload, KEY)
+    frame = OpenFrame(b"\x82\xa8" + KEY, 40, 5, keep)
+    for start in range(0, 40, step):
+        frame.take(raw[start : start + step])
+    assert frame.received == 40
+    assert frame.payload == payload[:keep]
+    assert frame.wire_bytes == frame.header + raw[:keep]
+
+
+def text_frame(keep: int = 100) -> OpenFrame:
+    frame = OpenFrame(b"\x01\x0a", 10, 5, keep)
+    message = OpenMessage(ordinal=0, opcode=1, first_frame=0, compressed=False, text=TextCheck())
+    frame.join(message, None, begins=True)
+    return frame
+
+
+def test_text_is_checked_beyond_what_is_kept():
+    frame = text_frame(keep=1)
+    frame.take(b"abc\xff")
+    assert frame.message is not None
+    assert frame.message.text is not None
+    assert not frame.message.text.is_valid
+    assert frame.payload == b"a"
+
+
+def test_a_frame_goes_on_where_its_state_was_taken():
+    first = text_frame(keep=2)
+    first.take(b"ab")
+    first.take(b"c\xe2\x82")
+    again = text_frame(keep=2)
+    again.take(b"ab")
+    again.resume(first.state())
+    again.take(b"\xac")
+    assert (again.received, again.payload, again.keep) == (6, b"ab", 2)
+    assert again.message is not None
+    assert again.message.text is not None
+    assert again.message.text.is_valid
+    assert again.message.text.state() == ""
+
+
+def test_a_frame_without_text_goes_on_too():
+    frame = OpenFrame(b"\x82\x0a", 10, 5, 100)
+    frame.take(b"ab")
+    frame.resume({"received": 2, "text": None, "text_was_valid": True})
+    frame.take(b"cd")
+    assert frame.payload == b"abcd"
+    frame.resume({"received": 8, "text": None, "text_was_valid": True})
+    frame.take(b"ij")
+    assert (frame.payload, frame.received) == (b"abcd", 10)
