@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from wsinspect.capture.reader import Capture
 from wsinspect.capture.records import Connection, Event, Frame, Message, Opaque
-from wsinspect.cli.follow import rounds
+from wsinspect.cli.follow import looks
 from wsinspect.cli.listing import is_final
 from wsinspect.cli.output import Palette, columns, echo, echo_json, json_line, json_text
 from wsinspect.cli.render import objects
@@ -26,26 +27,45 @@ _SHOWN_ELSEWHERE = frozenset({"attempt", "server", "open", "refused", "failed", 
 
 
 class Detail:
-    """One connection of a capture.
+    """One connection, look by look.
 
     Args:
-        capture: open while this is used.
+        path: of the capture.
         number: the connection's id.
         with_payload: whole payloads are wanted.
+        follow: look again until the connection or its capture is over.
+
+    Attributes:
+        capture: open during a look.
+        is_last: this look is the last one.
     """
 
-    def __init__(self, capture: Capture, number: int, with_payload: bool) -> None:
-        self.capture = capture
+    def __init__(self, path: Path, number: int, *, with_payload: bool = False, follow: bool = False) -> None:
         self.number = number
         self.with_payload = with_payload
+        self.is_last = False
+        self.capture: Capture
+        self._path = path
+        self._follow = follow
         self._after = 0
 
-    def connection(self) -> Connection:
-        """The row as it is now."""
-        found = self.capture.connection(self.number)
-        if found is None:
-            raise CaptureError(f"connection {self.number} is gone from {self.capture.path}")
-        return found
+    def looks(self) -> Iterator[Connection]:
+        """The connection as it is at each look.
+
+        Raises:
+            CaptureError: the capture has no such connection.
+        """
+        for capture, is_last in looks(self._path, follow=self._follow):
+            self.capture = capture
+            connection = capture.connection(self.number)
+            if connection is None:
+                known = [one.id for one in capture.connections()]
+                hint = f"it has {known[0]} to {known[-1]}" if known else "it has none yet"
+                raise CaptureError(f"{self._path} has no connection {self.number}", hint=hint)
+            self.is_last = is_last or is_final(connection)
+            yield connection
+            if self.is_last:
+                return
 
     def new_pages(self) -> Iterator[Page]:
         """The frames that were not read before."""
@@ -68,17 +88,6 @@ class Detail:
         """What happened beside the frames."""
         return _all(lambda after: self.capture.events(self.number, after=after, limit=_ROWS))
 
-    def until_end(self, *, follow: bool) -> Iterator[Connection]:
-        """The row whenever something may be new, at last when nothing will be; once without `follow`."""
-        if not follow:
-            yield self.connection()
-            return
-        for _ in rounds(self.capture):
-            connection = self.connection()
-            yield connection
-            if is_final(connection):
-                return
-
 
 class _Row(Protocol):
     @property
@@ -96,44 +105,37 @@ def _all(read: Callable[[int], list[R]]) -> Iterator[R]:
         after = rows[-1].id
 
 
-def show_connection(detail: Detail, palette: Palette, *, follow: bool) -> None:
-    """Lines for people."""
-    capture = detail.capture
-    connection = _once_answered(detail, follow)
-    _print(handshake_lines(connection, capture.handshake(detail.number), palette, detail.with_payload))
-    table = FrameTable(connection.attempt_ns, columns(), palette, follow and capture.is_live)
+def show_connection(detail: Detail, palette: Palette) -> None:
+    """Lines for people: the handshake when it is over, frames, and at the last look how it ended."""
+    table: FrameTable | None = None
     is_begun = False
-    for now in detail.until_end(follow=follow):
-        connection = now
+    for connection in detail.looks():
+        if table is None:
+            if connection.state == "connecting" and not detail.is_last:
+                continue
+            handshake = detail.capture.handshake(detail.number)
+            _print(handshake_lines(connection, handshake, palette, detail.with_payload))
+            table = FrameTable(connection.attempt_ns, columns(), palette)
+        table.is_live = not detail.is_last
         for page in detail.new_pages():
             if not is_begun:
                 _print(["", table.header()])
                 is_begun = True
             _print(table.lines(page))
-    echo()
-    _print(table.legend())
-    _print(opaque_lines(detail.opaque(), detail.with_payload))
-    _print(_event_lines(detail))
-    _print(closing_lines(connection))
+        if detail.is_last:
+            echo()
+            _print(table.legend())
+            _print(opaque_lines(detail.opaque(), detail.with_payload))
+            _print(_event_lines(detail, connection))
+            _print(closing_lines(connection))
 
 
-def _once_answered(detail: Detail, follow: bool) -> Connection:
-    """The row when the opening handshake is over; as it is now without `follow`."""
-    connection = detail.connection()
-    for now in detail.until_end(follow=follow):
-        connection = now
-        if connection.state != "connecting":
-            break
-    return connection
-
-
-def _event_lines(detail: Detail) -> Iterator[str]:
-    start_ns = detail.connection().attempt_ns
+def _event_lines(detail: Detail, connection: Connection) -> Iterator[str]:
     for event in detail.events():
         if event.kind not in _SHOWN_ELSEWHERE:
-            at = f"{(event.time_ns - (start_ns or event.time_ns)) / 1e9:.6f} s"
+            at_ns = event.time_ns - (connection.attempt_ns or event.time_ns)
             facts = "".join(f", {name} {value}" for name, value in event.detail.items())
-            yield escape(f"At {at}: {event.kind}{facts}")
+            yield escape(f"At {at_ns / 1e9:.6f} s: {event.kind}{facts}")
 
 
 def _print(lines: Iterable[str]) -> None:
@@ -147,11 +149,8 @@ def _print(lines: Iterable[str]) -> None:
 def follow_json(detail: Detail) -> None:
     """One object a line: connection, handshake, frames and messages as they come, the connection again."""
     is_told = False
-    connection = detail.connection()
-    for connection in detail.until_end(follow=True):
-        if connection.state == "connecting":
-            continue
-        if not is_told:
+    for connection in detail.looks():
+        if not is_told and (connection.state != "connecting" or detail.is_last):
             _tell(detail, "connection", objects.connection_object(connection))
             _tell_handshake(detail)
             is_told = True
@@ -161,9 +160,8 @@ def follow_json(detail: Detail) -> None:
                 message = page.messages.get(frame.message_id or 0)
                 if message is not None and message.last_frame == frame.id:
                     _tell(detail, "message", _message(detail, message))
-    if not is_told:
-        _tell_handshake(detail)
-    _tell(detail, "connection", objects.connection_object(connection))
+        if detail.is_last:
+            _tell(detail, "connection", objects.connection_object(connection))
 
 
 def _tell(detail: Detail, event: str, content: dict[str, Any]) -> None:
@@ -178,20 +176,20 @@ def _tell_handshake(detail: Detail) -> None:
 
 def print_connection_json(detail: Detail) -> None:
     """One object, written as it is read: a connection may have more frames than fit into memory."""
-    capture = detail.capture
-    handshake = capture.handshake(detail.number)
-    content = {
-        "capture": str(capture.path),
-        "connection": objects.connection_object(detail.connection()),
-        "handshake": None if handshake is None else objects.handshake_object(handshake),
-        "events": list(map(objects.event_object, detail.events())),
-    }
-    sys.stdout.write(json_line(content).removesuffix("}"))
-    frames = (_frame(detail, frame, page) for page in detail.new_pages() for frame in page.frames)
-    _write_array("frames", frames)
-    _write_array("messages", (_message(detail, message) for message in detail.messages()))
-    _write_array("opaque", (objects.opaque_object(one, detail.with_payload) for one in detail.opaque()))
-    sys.stdout.write("}\n")
+    for connection in detail.looks():
+        handshake = detail.capture.handshake(detail.number)
+        content = {
+            "capture": str(detail.capture.path),
+            "connection": objects.connection_object(connection),
+            "handshake": None if handshake is None else objects.handshake_object(handshake),
+            "events": list(map(objects.event_object, detail.events())),
+        }
+        sys.stdout.write(json_line(content).removesuffix("}"))
+        frames = (_frame(detail, frame, page) for page in detail.new_pages() for frame in page.frames)
+        _write_array("frames", frames)
+        _write_array("messages", (_message(detail, message) for message in detail.messages()))
+        _write_array("opaque", (objects.opaque_object(one, detail.with_payload) for one in detail.opaque()))
+        sys.stdout.write("}\n")
 
 
 def _frame(detail: Detail, frame: Frame, page: Page) -> dict[str, Any]:

@@ -1,28 +1,46 @@
-"""Waiting for what a recorder adds to a live capture."""
+"""Looking at a capture once, or again and again while an engine adds to it.
+
+Contract: the file is closed between two looks. A reader that kept it open would keep the recorder from making
+it a single file again at its end, and opening it costs about a millisecond.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
 
+from wsinspect.capture.journal import is_locked, journal_directory
+from wsinspect.capture.prepare import ENGINE_LOCK, is_in_use
 from wsinspect.capture.reader import Capture
 
 #: A frame can be read 250 ms after it was relayed; looking this often adds little to that.
 _POLL_S = 0.1
 
 
-def rounds(capture: Capture) -> Iterator[bool]:
-    """One item when there may be something new to read, at first and after each commit.
+class Look(NamedTuple):
+    """The capture as it is now; open until the next look.
 
-    The item says whether the capture is live; the one that says it is not is the last.
+    Attributes:
+        capture: for reading.
+        is_last: nothing will be added after this look, or nobody wants to wait for it.
     """
-    seen: int | None = None
+
+    capture: Capture
+    is_last: bool
+
+
+def looks(path: Path, *, follow: bool) -> Iterator[Look]:
+    """One look, or when following one every 100 ms until no engine and no recorder works on the capture."""
+    journal = journal_directory(path)
     while True:
-        is_live = capture.is_live
-        version = capture.version()
-        if version != seen or not is_live:
-            seen = version
-            yield is_live
-        if not is_live:
+        while follow and not is_locked(journal, ENGINE_LOCK) and is_in_use(path):
+            time.sleep(_POLL_S)  # the recorder is finishing: do not come between it and the file
+        # Asked first: whatever was written before the end can then be read.
+        is_last = not (follow and is_in_use(path))
+        with Capture.open(path) as capture:
+            yield Look(capture, is_last)
+        if is_last:
             return
         time.sleep(_POLL_S)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from pathlib import Path
 
 from wsinspect.capture.reader import Capture
 from wsinspect.capture.records import Connection
-from wsinspect.cli.follow import rounds
+from wsinspect.cli.follow import looks
 from wsinspect.cli.output import echo, echo_json
 from wsinspect.cli.render.connections import ConnectionTable
 from wsinspect.cli.render.objects import connection_object
@@ -20,16 +20,15 @@ def is_final(connection: Connection) -> bool:
 class StateChanges:
     """Tells the connections that are new or in another state than before; counts alone are no change."""
 
-    def __init__(self, capture: Capture) -> None:
-        self._capture = capture
+    def __init__(self) -> None:
         self._states: dict[int, tuple[str, bool]] = {}
         self._final_up_to = 0
 
-    def take(self) -> list[Connection]:
+    def take(self, capture: Capture) -> list[Connection]:
         """What changed since the last call, by id."""
         changed = []
         is_contiguous = True
-        for one in self._capture.connections(after=self._final_up_to):
+        for one in capture.connections(after=self._final_up_to):
             state = one.state, is_final(one)
             if self._states.get(one.id) != state:
                 changed.append(one)
@@ -42,13 +41,12 @@ class StateChanges:
         return changed
 
 
-def show_connections(capture: Capture, *, follow: bool) -> None:
+def show_connections(path: Path, *, follow: bool) -> None:
     """The table, and when following a line for each change."""
-    if not follow:
-        _print_table(capture.connections())
-        return
+    changes = StateChanges()
     table: ConnectionTable | None = None
-    for changed in _follow(capture):
+    for look in looks(path, follow=follow):
+        changed = changes.take(look.capture)
         if table is None:
             table = _print_table(changed)
         else:
@@ -56,26 +54,24 @@ def show_connections(capture: Capture, *, follow: bool) -> None:
                 echo(table.line(one))
 
 
-def print_connections_json(capture: Capture, *, follow: bool) -> None:
-    """One object, or when following one a line for each change."""
-    if follow:
-        for changed in _follow(capture):
-            for one in changed:
-                echo_json({"event": "connection", "connection": one.id, **connection_object(one)})
-        return
-    content = {
-        "capture": str(capture.path),
-        "live": capture.is_live,
-        "closed_cleanly": bool(capture.meta.get("closed_cleanly")),
-        "connections": [connection_object(one) for one in capture.connections()],
-    }
-    echo_json(content)
+def follow_connections_json(path: Path) -> None:
+    """One line for each connection that is new or in another state than before."""
+    changes = StateChanges()
+    for look in looks(path, follow=True):
+        for one in changes.take(look.capture):
+            echo_json({"event": "connection", "connection": one.id, **connection_object(one)})
 
 
-def _follow(capture: Capture) -> Iterator[list[Connection]]:
-    changes = StateChanges(capture)
-    for _ in rounds(capture):
-        yield changes.take()
+def print_connections_json(path: Path) -> None:
+    """One object."""
+    for capture, _ in looks(path, follow=False):
+        content = {
+            "capture": str(path),
+            "live": capture.is_live,
+            "closed_cleanly": bool(capture.meta.get("closed_cleanly")),
+            "connections": [connection_object(one) for one in capture.connections()],
+        }
+        echo_json(content)
 
 
 def _print_table(connections: list[Connection]) -> ConnectionTable:

@@ -132,6 +132,19 @@ def parse_tap(text: str) -> TapSpec:
     return TapSpec(name, parse_address(listen), parse_target(target))
 
 
+def parse_regex(text: str) -> str:
+    """The same text, a regular expression that compiles.
+
+    Raises:
+        ValueError: with one line that says where it goes wrong.
+    """
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise ValueError(f"{text!r} is no regular expression: {error}") from None
+    return text
+
+
 def _quantity(text: str, what: str, *examples: str) -> tuple[Decimal, str]:
     match = _QUANTITY.fullmatch(text.strip())
     if match is None:
@@ -171,6 +184,7 @@ SIZE = Parsed("size", parse_size)
 DURATION = Parsed("duration", parse_duration)
 ADDRESS = Parsed("[host:]port", parse_address)
 TARGET = Parsed("url", parse_target)
+REGEX = Parsed("regex", parse_regex)
 TAP = Parsed("name=[host:]port=url", parse_tap)
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print stable JSON instead of text.")

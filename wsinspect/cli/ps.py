@@ -39,6 +39,8 @@ def _row(info: EngineInfo) -> list[str]:
 
 
 def _listener(listener: dict[str, object]) -> str:
-    address = Address(str(listener.get("host")), int(str(listener.get("port", 0))))
     tap, mode = listener.get("tap"), listener.get("mode")
+    if listener.get("port") is None:
+        return str(mode)
+    address = Address(str(listener.get("host")), int(str(listener["port"])))
     return f"{tap}={address} ({mode})" if tap else f"{address} ({mode})"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from wsinspect.cli.options import ADDRESS, SIZE, TAP, TARGET, Address, TapSpec, Target, examples
+from wsinspect.cli.options import ADDRESS, REGEX, SIZE, TAP, TARGET, Address, TapSpec, Target, examples
 
 if TYPE_CHECKING:
     from wsinspect.proxy.taps import Tap
@@ -32,6 +32,20 @@ DEFAULT_LISTEN = Address("127.0.0.1", 8080)
 @click.option(
     "--tap", "taps", type=TAP, multiple=True, help="NAME=[HOST:]PORT=URL: a named reverse listener."
 )
+@click.option(
+    "--mode",
+    "modes",
+    multiple=True,
+    metavar="SPEC",
+    help="One of mitmproxy's modes, as socks5@1080 or upstream:http://proxy:3128 (docs/modes.md).",
+)
+@click.option(
+    "--ignore-host",
+    "ignore_hosts",
+    type=REGEX,
+    multiple=True,
+    help="Pass connections to matching HOST:PORTs through, TLS included, unread.",
+)
 @click.option("--host", type=click.Choice(["keep", "rewrite"]), help="The Host header that the server sees.")
 @click.option(
     "--capture", type=click.Path(path_type=Path), help="The file to record to; a new one by default."
@@ -52,6 +66,8 @@ def run(
     listen: Address | None,
     reverse: Target | None,
     taps: tuple[TapSpec, ...],
+    modes: tuple[str, ...],
+    ignore_hosts: tuple[str, ...],
     host: str | None,
     capture: Path | None,
     append: bool,
@@ -81,13 +97,14 @@ def run(
     quiet_logging(verbose)
     path = (capture or new_capture_path()).absolute()
     engine_options = EngineOptions(
-        taps=make_taps(listen, reverse, taps, host),
+        taps=make_taps(listen, reverse, taps, host, modes),
         capture=path,
         ca_dir=ensure_private_dir((ca_dir or default_ca_dir()).absolute()),
         append=append,
         snaplen=snaplen,
         insecure=insecure,
         settings=settings,
+        ignore_hosts=ignore_hosts,
         may_splice=not no_splice,
         narration=Narration("json" if as_json else "human", frames),
         register=partial(register, path),
@@ -98,18 +115,30 @@ def run(
 
 
 def make_taps(
-    listen: Address | None, reverse: Target | None, specs: tuple[TapSpec, ...], policy: str | None
+    listen: Address | None,
+    reverse: Target | None,
+    specs: tuple[TapSpec, ...],
+    policy: str | None,
+    modes: tuple[str, ...] = (),
 ) -> list[Tap]:
-    """The taps that the options ask for: `--tap`s alone, or one more for `--reverse` or `--listen`."""
+    """The taps that the options ask for: `--tap`s and `--mode`s, and one for `--reverse`.
+
+    A regular proxy is there when nothing else is, or when `--listen` has no other use.
+    """
     from wsinspect.proxy.taps import Tap
 
-    taps = []
+    taps: list[Tap] = []
+    host, port = listen or DEFAULT_LISTEN
     if reverse is not None:
-        host, port = listen or DEFAULT_LISTEN
         taps.append(Tap.reverse(str(reverse), name="reverse", host=host, port=port, policy=policy))
-    elif listen is not None or not specs:
-        host, port = listen or DEFAULT_LISTEN
+    elif not modes and (listen is not None or not specs):
         taps.append(Tap("regular", host=host, port=port))
+    if modes:
+        from wsinspect.proxy.modes import mode_tap
+
+        for mode in modes:
+            taken = [tap.name for tap in taps]
+            taps.append(mode_tap(mode, listen=listen, policy=policy, taken=taken))
     for spec in specs:
         if any(spec.name == tap.name for tap in taps):
             raise click.UsageError(f"two taps are called {spec.name!r}; give each its own name")
@@ -127,11 +156,12 @@ def _say_ready(facts: dict[str, Any], as_json: bool) -> None:
         _print(ready_line(facts, time.time_ns()))
     else:
         for listener in facts["listeners"]:
-            where = Address(listener["host"], listener["port"])
-            _print(f"listening on {where}  {listener['tap']}  {listener['mode']}")
+            is_open = listener["port"] is not None
+            where = f"listening on {Address(listener['host'], listener['port'])}" if is_open else "watching"
+            _print(f"{where}  {listener['tap']}  {listener['mode']}")
         _print(f"recording to {facts['capture']}")
     for listener in facts["listeners"]:
-        if not _is_loopback(listener["host"]):
+        if listener["host"] is not None and not _is_loopback(listener["host"]):
             _warn(f"port {listener['port']} listens on {listener['host']}: other machines can use this proxy")
 
 

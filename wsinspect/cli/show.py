@@ -9,7 +9,7 @@ import click
 from wsinspect.cli.options import color_option, examples, json_option
 
 if TYPE_CHECKING:
-    from wsinspect.capture.reader import Capture
+    from pathlib import Path
 
 
 @click.command(
@@ -38,17 +38,16 @@ def show(
 
     With --json: one object; with --follow too, one object a line.
     """
-    from wsinspect.capture.reader import Capture
     from wsinspect.launch.captures import resolve_capture
 
     name, number = _arguments(capture, connection)
-    with Capture.open(resolve_capture(name)) as opened:
-        if not as_json:
-            _narrate(opened)
-        if number is None:
-            _show_connections(opened, follow, as_json)
-        else:
-            _show_connection(opened, number, payload, follow, as_json, color)
+    path = resolve_capture(name)
+    if not as_json:
+        _narrate(path)
+    if number is None:
+        _show_connections(path, follow, as_json)
+    else:
+        _show_connection(path, number, payload, follow, as_json, color)
 
 
 def _arguments(capture: str | None, connection: int | None) -> tuple[str | None, int | None]:
@@ -58,39 +57,36 @@ def _arguments(capture: str | None, connection: int | None) -> tuple[str | None,
     return capture, connection
 
 
-def _narrate(capture: Capture) -> None:
+def _narrate(path: Path) -> None:
+    from wsinspect.capture.reader import Capture
     from wsinspect.text import escape
 
-    if capture.is_live:
-        state = "an engine is writing it"
+    with Capture.open(path) as capture:
+        if capture.is_live:
+            state = "an engine is writing it"
+        else:
+            state = "complete" if capture.meta.get("closed_cleanly") else "its engine did not end cleanly"
+    click.echo(f"{escape(str(path))}: {state}", err=True)
+
+
+def _show_connections(path: Path, follow: bool, as_json: bool) -> None:
+    from wsinspect.cli.listing import follow_connections_json, print_connections_json, show_connections
+
+    if not as_json:
+        show_connections(path, follow=follow)
+    elif follow:
+        follow_connections_json(path)
     else:
-        state = "complete" if capture.meta.get("closed_cleanly") else "its engine did not end cleanly"
-    click.echo(f"{escape(str(capture.path))}: {state}", err=True)
+        print_connections_json(path)
 
 
-def _show_connections(capture: Capture, follow: bool, as_json: bool) -> None:
-    from wsinspect.cli.listing import print_connections_json, show_connections
-
-    if as_json:
-        print_connections_json(capture, follow=follow)
-    else:
-        show_connections(capture, follow=follow)
-
-
-def _show_connection(
-    capture: Capture, number: int, payload: bool, follow: bool, as_json: bool, color: str
-) -> None:
+def _show_connection(path: Path, number: int, payload: bool, follow: bool, as_json: bool, color: str) -> None:
     from wsinspect.cli.detail import Detail, follow_json, print_connection_json, show_connection
     from wsinspect.cli.output import Palette
-    from wsinspect.errors import UsageError
 
-    if capture.connection(number) is None:
-        known = [one.id for one in capture.connections()]
-        hint = f"it has {known[0]} to {known[-1]}" if known else "it has none yet"
-        raise UsageError(f"{capture.path} has no connection {number}", hint=hint)
-    detail = Detail(capture, number, payload)
+    detail = Detail(path, number, with_payload=payload, follow=follow)
     if not as_json:
-        show_connection(detail, Palette.choose(color), follow=follow)
+        show_connection(detail, Palette.choose(color))
     elif follow:
         follow_json(detail)
     else:

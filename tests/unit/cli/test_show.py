@@ -214,8 +214,8 @@ def test_a_connection_as_json(show, capture):
     assert frames[10]["close"] == {"code": 1001, "reason": "bye " + EVIL}
     messages = {message["id"]: message for message in found["messages"]}
     assert messages[2]["payload"]["text"] == "日本\n" + "tail " * 200
-    assert messages[3]["payload"]["text"] == "hello " * 1000
-    assert messages[3]["compressed"] is True
+    assert messages[7]["payload"]["text"] == "hello " * 1000
+    assert messages[7]["compressed"] is True
     assert "payload" not in json.loads(show(capture, 1, "--json"))["frames"][0]
     opaque = json.loads(show(capture, 3, "--json"))["opaque"]
     assert opaque[0]["length"] == 19

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 
 import pytest
 
 from tests.unit.cli.maker import C2S, S2C, CaptureMaker, home
-from wsinspect.capture.reader import Capture
-from wsinspect.cli.follow import rounds
+from wsinspect.cli.follow import looks
 from wsinspect.wire.opcodes import Opcode
 
 
@@ -27,6 +27,7 @@ class Live:
         os.close(read_end)
         self.maker.writer.set_wake_fd(self.wake)
         self.followers = []
+        self.is_over = False
 
     def follow(self, *args):
         command = [sys.executable, "-m", "wsinspect", "show", str(self.maker.path), *args, "--follow"]
@@ -36,12 +37,12 @@ class Live:
         return follower
 
     def end(self):
-        if self.wake is None:
+        if self.is_over:
             return
+        self.is_over = True
         self.maker.writer.set_wake_fd(None)
         self.maker.finish()
         os.close(self.wake)
-        self.wake = None
         assert self.recorder.wait(30) == 0
 
 
@@ -82,6 +83,42 @@ def test_connections_appear_and_change(live):
     assert "an engine is writing it" in follower.stderr.read()
 
 
+def test_a_follower_lets_the_capture_become_a_single_file(live):
+    live.maker.attempt(1)
+    live.maker.flush()
+    wait_for_row(live)
+    follower = live.follow()
+    read_until(follower, "connecting")
+    live.end()
+    assert follower.wait(30) == 0
+    assert [path.name for path in live.maker.path.parent.glob("live.db*")] == ["live.db"]
+
+
+@pytest.mark.parametrize("args", [[], ["1"], ["--json"]])
+def test_an_interrupted_follower_ends_quietly(live, args):
+    live.maker.attempt(1)
+    live.maker.open(1)
+    live.maker.flush()
+    wait_for_row(live)
+    follower = live.follow(*args)
+    read_until(follower, "open" if args != ["1"] else "Response")
+    follower.send_signal(signal.SIGINT)
+    assert follower.wait(30) == 130
+    assert "Traceback" not in follower.stderr.read()
+
+
+def test_a_reader_that_closes_its_pipe_ends_a_follower(live):
+    live.maker.attempt(1)
+    live.maker.flush()
+    wait_for_row(live)
+    follower = live.follow()
+    read_until(follower, "connecting")
+    follower.stdout.close()
+    live.maker.attempt(2)
+    assert follower.wait(30) == 0
+    assert "Broken" not in follower.stderr.read()
+
+
 def test_frames_appear_and_the_end_is_told(live):
     live.maker.attempt(1)
     live.maker.open(1)
@@ -119,8 +156,7 @@ def test_json_lines_come_as_frames_do(live):
 
 def wait_for_row(live):
     """Returns when the first connection can be read."""
-    with Capture.open(live.maker.path) as capture:
-        for _ in rounds(capture):
-            if capture.connection(1) is not None:
-                return
+    for capture, _ in looks(live.maker.path, follow=True):
+        if capture.connection(1) is not None:
+            return
     raise AssertionError("the recorder ended without a row")

@@ -51,14 +51,17 @@ class FrameTable:
         start_ns: what times count from: the connection's attempt.
         columns: cells of a line.
         palette: colours.
-        is_live: frames may still come, so that a missing PONG is not yet missing.
+        is_live: frames may still come, so that a missing PONG is not yet missing; may change later.
+
+    Attributes:
+        violations: codes of all that was broken in the rows so far.
     """
 
-    def __init__(self, start_ns: int | None, columns: int, palette: Palette, is_live: bool) -> None:
+    def __init__(self, start_ns: int | None, columns: int, palette: Palette, is_live: bool = False) -> None:
         self._start_ns = start_ns
         self._note_cells = max(columns - _NOTE_INDENT, _LEAST_NOTE)
         self._palette = palette
-        self._is_live = is_live
+        self.is_live = is_live
         self._before_ns: int | None = None
         self._open: dict[Direction, tuple[int, int]] = {}
         self.violations: set[str] = set()
@@ -147,7 +150,7 @@ class FrameTable:
         ping = page.pings.get(frame.id)
         if frame.opcode == Opcode.PING:
             if ping is None or ping.pong_frame is None:
-                return [] if self._is_live else ["no pong"]
+                return [] if self.is_live else ["no pong"]
             return [f"pong #{ping.pong_frame}, {_round_trip(ping)}"]
         if frame.opcode == Opcode.PONG:
             return ["unsolicited"] if ping is None else [f"ping #{ping.ping_frame}, {_round_trip(ping)}"]
