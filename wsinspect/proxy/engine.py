@@ -77,6 +77,7 @@ class EngineOptions:
         capture: the capture file; must not exist unless `append`.
         snaplen: bytes of each payload to keep; None keeps all.
         settings: mitmproxy's own options as "name=value".
+        ignore_hosts: regular expressions; a connection to a matching "host:port" is passed through unread.
         narration: the lines that the recorder prints on stdout.
         register: makes this engine known (the run file), given its listeners; undone by `close`.
         on_ready: called once with the `ready` event's facts.
@@ -90,6 +91,7 @@ class EngineOptions:
     snaplen: int | None = None
     insecure: bool = False
     settings: Sequence[str] = ()
+    ignore_hosts: Sequence[str] = ()
     narration: Narration = field(default_factory=Narration)
     may_splice: bool = True
     register: Callable[[list[dict[str, Any]]], Registration] = lambda listeners: Unregistered()
@@ -155,6 +157,8 @@ class _Engine:
             self.master = self._make_master(prepared)
             self._watch_signals()
             await self.master.run()
+        except WsinspectError as error:
+            self.failure = error
         finally:
             is_complete = await self._end()
         if self.failure:
@@ -189,6 +193,8 @@ class _Engine:
                 validate_inbound_headers=False,
             )
             opts.set(*self.options.settings)
+            if self.options.ignore_hosts:
+                opts.update(ignore_hosts=list(self.options.ignore_hosts))
             opts.update(mode=[tap.spec for tap in self.taps])
         except exceptions.OptionsError as error:
             raise UsageError(f"mitmproxy: {error}") from error
@@ -201,14 +207,14 @@ class _Engine:
         for tap, instance in zip(self.taps, instances, strict=True):
             if instance.last_exception:
                 self.failure = explain_listen_error(tap, instance.last_exception)
-                self.master.shutdown()
+                self.master.should_exit.set()
                 return
         listeners = listener_facts(self.taps, instances)
         try:
             self.run_file = self.options.register(listeners)
         except WsinspectError as error:
             self.failure = error
-            self.master.shutdown()
+            self.master.should_exit.set()
             return
         self._journal_start(listeners)
         self.recorder = Recorder(self.capture, self.journal, self.options.narration, self.options.warn)
@@ -267,7 +273,7 @@ class _Engine:
     def _on_signal(self) -> None:
         if self._may_give_up:
             self.give_up.set()
-        self.master.shutdown()
+        self.master.should_exit.set()
 
     def _offer_to_give_up(self) -> None:
         self._may_give_up = True

@@ -24,12 +24,18 @@ def choose_ports(taps: Sequence[Tap]) -> list[Tap]:
     chosen: list[Tap] = []
     try:
         for tap in taps:
+            if not tap.listens:
+                if any(tap.spec == other.spec for other in chosen):
+                    raise UsageError(f"--mode {tap.spec} is given twice")
+                chosen.append(tap)
+                continue
             if tap.port == 0:
                 held.append(_bind_any(tap))
                 tap = tap.with_port(held[-1].getsockname()[1])
             if any((tap.host, tap.port) == (other.host, other.port) for other in chosen):
                 raise UsageError(
-                    f"two taps want to listen on {tap.host}:{tap.port}", hint="give each its own port"
+                    f"two taps want to listen on {tap.host}:{tap.port}",
+                    hint="give each its own port, a mode as MODE@PORT",
                 )
             chosen.append(tap)
     finally:
@@ -51,6 +57,11 @@ def _bind_any(tap: Tap) -> socket.socket:
 
 def explain_listen_error(tap: Tap, error: Exception) -> LocalError:
     """One line for why a tap cannot listen, and what to do."""
+    reason = str(error).partition("\n")[0]
+    if not tap.listens:
+        return LocalError(
+            f"{tap.name} mode does not start: {reason}", hint="docs/modes.md says what it needs"
+        )
     where = f"{tap.host}:{tap.port}"
     code = error.errno if isinstance(error, OSError) else None
     if code == errno.EADDRINUSE:
@@ -61,13 +72,16 @@ def explain_listen_error(tap: Tap, error: Exception) -> LocalError:
         return LocalError(f"not allowed to listen on {where}", hint="use a port above 1023")
     if code == errno.EADDRNOTAVAIL or isinstance(error, socket.gaierror) or "not bind on any" in str(error):
         return LocalError(f"{tap.host} is no address of this machine", hint="listen on 127.0.0.1 or 0.0.0.0")
-    return LocalError(f"cannot listen on {where}: {error}")
+    return LocalError(f"cannot listen on {where}: {reason}")
 
 
 def listener_facts(taps: Sequence[Tap], instances: Sequence[Any]) -> list[dict[str, Any]]:
-    """`listeners` of the `ready` event, with the ports that were really taken."""
-    facts = []
+    """`listeners` of the `ready` event, with the ports that were really taken; null where there is none."""
+    facts: list[dict[str, Any]] = []
     for tap, instance in zip(taps, instances, strict=True):
+        if not tap.listens:
+            facts.append({"tap": tap.name, "mode": tap.mode, "host": None, "port": None})
+            continue
         host, port = (instance.listen_addrs[0][:2]) if instance.listen_addrs else (tap.host, tap.port)
         facts.append({"tap": tap.name, "mode": tap.mode, "host": host, "port": port})
     return facts

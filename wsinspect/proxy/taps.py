@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
 
+LOOPBACK = "127.0.0.1"
+
 
 @dataclass(frozen=True, slots=True)
 class Tap:
@@ -20,15 +22,16 @@ class Tap:
     Attributes: name: as given with `--tap`, else the mode. mode: mitmproxy's mode specification without the
         `@` part, such as "regular" or "reverse:http://host:80". host, port: where it listens; port 0 stands
         for any free one until `with_port`. target: the URL behind a reverse tap. rewrites_host: send the
-        target's `Host` instead of the client's.
+        target's `Host` instead of the client's. listens: False for a mode without a port, whose host is "".
     """
 
     name: str
     mode: str = "regular"
-    host: str = "127.0.0.1"
+    host: str = LOOPBACK
     port: int = 8080
     target: str | None = None
     rewrites_host: bool = False
+    listens: bool = True
 
     @classmethod
     def reverse(
@@ -39,7 +42,7 @@ class Tap:
         Args: policy: "keep", "rewrite", or None: keep for `--tap` and for loopback and private targets,
             else rewrite. is_named: given with `--tap`.
         """
-        target = _http_url(url)
+        target = as_http(url)
         rewrites = (
             policy == "rewrite" if policy else not (is_named or is_near(urlsplit(target).hostname or ""))
         )
@@ -47,9 +50,8 @@ class Tap:
 
     @property
     def spec(self) -> str:
-        """mitmproxy's mode specification."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{self.mode}@{host}:{self.port}"
+        """mitmproxy's mode specification (it takes an IPv6 address without brackets)."""
+        return f"{self.mode}@{self.host}:{self.port}" if self.listens else self.mode
 
     @property
     def authority(self) -> str | None:
@@ -71,7 +73,7 @@ def is_near(host: str) -> bool:
     return ip.is_loopback or ip.is_private or ip.is_link_local
 
 
-def _http_url(url: str) -> str:
+def as_http(url: str) -> str:
     """ws and wss are http and https to mitmproxy."""
     for scheme, plain in (("ws://", "http://"), ("wss://", "https://")):
         if url.lower().startswith(scheme):
