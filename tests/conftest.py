@@ -1,8 +1,8 @@
 """What all tests share: hypothesis profiles, and the rule that CI skips nothing silently.
 
-Contract: with `CI` set in the environment a skipped test fails the run, unless tests/allowed_skips.toml names it. A test
-that needs what `make test-deps` installs carries the marker `lab`; `make test` deselects those, so a skip means that
-something which should be there is missing.
+Contract: with `CI` set in the environment a skipped test fails the run, unless tests/allowed_skips.toml names
+    it. A test that needs what `make test-deps` installs carries the marker `lab`; `make test` deselects
+    those, so a skip means that something which should be there is missing.
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ hypothesis.settings.register_profile(
     deadline=None,
     suppress_health_check=[hypothesis.HealthCheck.too_slow],
 )
-hypothesis.settings.register_profile("deep", parent=hypothesis.settings.get_profile("fast"), max_examples=2000)
+hypothesis.settings.register_profile(
+    "deep", parent=hypothesis.settings.get_profile("fast"), max_examples=2000
+)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))
 
 ALLOWED_SKIPS = Path(__file__).with_name("allowed_skips.toml")
@@ -56,7 +58,9 @@ class SkipGate:
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         if self.refused:
-            terminalreporter.section("skips that tests/allowed_skips.toml does not name fail a run on CI", red=True)
+            terminalreporter.section(
+                "skips that tests/allowed_skips.toml does not name fail a run on CI", red=True
+            )
             for line in self.refused:
                 terminalreporter.line(line)
 

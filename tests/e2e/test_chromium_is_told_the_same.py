@@ -1,7 +1,8 @@
-"""What JavaScript in Chromium is told (messages, close code, reason, wasClean, errors) with and without the proxy.
+"""What JavaScript in Chromium is told (messages, close code, reason, wasClean, errors) with and without the
+proxy.
 
-The page is served by the lab; the raw server plays every ending. In regular mode a second Chromium uses the engine as its
-proxy, loopback included.
+The page is served by the lab; the raw server plays every ending. In regular mode a second Chromium uses the
+engine as its proxy, loopback included.
 """
 
 from __future__ import annotations

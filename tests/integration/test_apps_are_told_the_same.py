@@ -1,7 +1,8 @@
 """What applications are told is the same with and without the proxy, for every way a connection can end.
 
-Python `websockets` and Node `ws`, as clients before a raw server and as servers behind a raw client; Chromium is in
-tests/e2e. A test is one application on one route; its failure lists every ending that is told otherwise.
+Python `websockets` and Node `ws`, as clients before a raw server and as servers behind a raw client; Chromium
+is in tests/e2e. A test is one application on one route; its failure lists every ending that is told
+otherwise.
 """
 
 from __future__ import annotations
@@ -92,7 +93,9 @@ def test_a_client_of_ws_is_told_the_same(lab, ws_client, route):
 def test_a_server_of_websockets_is_told_the_same(tmp_path):
     async def differences() -> dict[str, list[str]]:
         async with PythonServer() as server:
-            with Engine.start("--tap", f"app=127.0.0.1:0=ws://127.0.0.1:{server.port}", folder=tmp_path) as engine:
+            with Engine.start(
+                "--tap", f"app=127.0.0.1:0=ws://127.0.0.1:{server.port}", folder=tmp_path
+            ) as engine:
                 lab = ServerLab(server.outcome)
                 return await lab.failures(client_endings(), server.port, engine.port("app"))
 
@@ -118,7 +121,9 @@ def test_a_server_of_ws_is_told_the_same(tmp_path):
 
 def test_an_application_is_told_no_more_than_that_the_attempt_failed_when_the_server_is_down(lab):
     """Directly the connection is refused; through the proxy a 502 says so: neither ever opens."""
-    with Engine.start("--tap", "gone=127.0.0.1:0=http://127.0.0.1:9", folder=lab.engine.stderr_path.parent / "gone") as engine:
+    with Engine.start(
+        "--tap", "gone=127.0.0.1:0=http://127.0.0.1:9", folder=lab.engine.stderr_path.parent / "gone"
+    ) as engine:
         direct = lab.loop.run(python_client("ws://127.0.0.1:9/"))
         through = lab.loop.run(python_client(f"ws://127.0.0.1:{engine.port('gone')}/"))
     assert (direct["opened"], through["opened"]) == (False, False)

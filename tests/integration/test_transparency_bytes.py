@@ -1,7 +1,7 @@
 """The byte checker over sockets: every case through `wsinspect run`, in each mode and with TLS on each leg.
 
-One engine and one origin serve all; a test is one family of cases on one route, and its failure lists every case that
-differs from the direct connection, with what differs.
+One engine and one origin serve all; a test is one family of cases on one route, and its failure lists every
+case that differs from the direct connection, with what differs.
 """
 
 from __future__ import annotations
@@ -43,7 +43,12 @@ class Lab:
             "regular-get": lambda: Route(name, port("regular"), mode="absolute", target=origin.port),
             "regular-connect": lambda: Route(name, port("regular"), mode="connect", target=origin.port),
             "regular-connect-wss": lambda: Route(
-                name, port("regular"), client_tls=True, server_tls=True, mode="connect", target=origin.tls_port
+                name,
+                port("regular"),
+                client_tls=True,
+                server_tls=True,
+                mode="connect",
+                target=origin.tls_port,
             ),
         }[name]()
 

@@ -42,7 +42,9 @@ class Inventor(Forwarder):
         return data + b"\x88\x00" if way == C2S and data.endswith(b"\x00" * 4) else data
 
 
-async def findings(kind: type[Forwarder], folder: Path, families: set[str], timeout: float) -> dict[str, list[str]]:
+async def findings(
+    kind: type[Forwarder], folder: Path, families: set[str], timeout: float
+) -> dict[str, list[str]]:
     cases = [case for case in all_cases() if not families or case.family in families]
     async with Origin(make_certificates(folder).server_context()) as origin:
         checker = Checker(origin, timeout=timeout)
@@ -62,10 +64,10 @@ def test_nothing_is_found_when_a_forwarder_is_transparent(tmp_path):
 
 def test_nothing_is_found_over_tls_when_a_forwarder_is_transparent(tmp_path):
     async def run() -> dict[str, list[str]]:
-        async with Origin(make_certificates(tmp_path).server_context()) as origin:
-            async with Forwarder(origin.tls_port) as forwarder:
-                route = Route("forwarder", forwarder.port, client_tls=True, server_tls=True)
-                return await Checker(origin, timeout=10).failures(all_cases(), route)
+        context = make_certificates(tmp_path).server_context()
+        async with Origin(context) as origin, Forwarder(origin.tls_port) as forwarder:
+            route = Route("forwarder", forwarder.port, client_tls=True, server_tls=True)
+            return await Checker(origin, timeout=10).failures(all_cases(), route)
 
     assert asyncio.run(run()) == {}
 

@@ -1,6 +1,8 @@
-"""Plays endings between an application and a raw peer, directly and through an engine, and compares what was told.
+"""Plays endings between an application and a raw peer, directly and through an engine, and compares what was
+told.
 
-`AppLab` is for client applications before a raw server, `ServerLab` for server applications behind a raw client.
+`AppLab` is for client applications before a raw server, `ServerLab` for server applications behind a raw
+client.
 """
 
 from __future__ import annotations
@@ -63,7 +65,9 @@ class AppLab:
         if not ending.answers:
             one["told"], other["told"] = (without(x["told"], ANSWERED_BY_PROXY) for x in (one, other))
         return [
-            f"{side}: {other[side]} instead of {one[side]}" for side in ("told", "server") if one[side] != other[side]
+            f"{side}: {other[side]} instead of {one[side]}"
+            for side in ("told", "server")
+            if one[side] != other[side]
         ]
 
     async def failures(

@@ -1,7 +1,7 @@
 """Real applications of the lab and what each was told: Python `websockets`, Node `ws`, a page in Chromium.
 
-An application opens a URL, obeys `cmd:` messages, and gives an outcome: a plain dict of what its library reports. Two
-outcomes of the same ending, with and without a proxy, must be equal.
+An application opens a URL, obeys `cmd:` messages, and gives an outcome: a plain dict of what its library
+reports. Two outcomes of the same ending, with and without a proxy, must be equal.
 """
 
 from __future__ import annotations

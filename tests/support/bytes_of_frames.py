@@ -1,4 +1,5 @@
-"""Frames as bytes, legal or not (RFC 6455 §5.2); independent of wsinspect's own code, which it is used to judge."""
+"""Frames as bytes, legal or not (RFC 6455 §5.2); independent of wsinspect's own code, which it is used to
+judge."""
 
 from __future__ import annotations
 
@@ -53,11 +54,14 @@ def close(code: int | None = None, reason: bytes = b"", *, key: bytes | None = N
 
 
 def deflate(*messages: bytes, wbits: int = 15, takeover: bool = True) -> list[bytes]:
-    """The payloads of compressed messages (RFC 7692 §7.2.1), one context for all unless `takeover` is False."""
+    """The payloads of compressed messages (RFC 7692 §7.2.1), one context for all unless `takeover` is
+    False."""
     payloads = []
     packer = zlib.compressobj(wbits=-wbits)
     for message in messages:
         if not takeover:
             packer = zlib.compressobj(wbits=-wbits)
-        payloads.append((packer.compress(message) + packer.flush(zlib.Z_SYNC_FLUSH)).removesuffix(b"\0\0\xff\xff"))
+        payloads.append(
+            (packer.compress(message) + packer.flush(zlib.Z_SYNC_FLUSH)).removesuffix(b"\0\0\xff\xff")
+        )
     return payloads

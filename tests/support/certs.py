@@ -1,6 +1,7 @@
 """Throw-away certificates for the lab: a CA and a server certificate for localhost, made anew for each run.
 
-The keys never leave the folder that the caller names, and nothing trusts the CA but the peers that are told to.
+The keys never leave the folder that the caller names, and nothing trusts the CA but the peers that are told
+to.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Every way a raw client can end a connection with a real server application.
 
-The server obeys `cmd:` messages (close, send, ping, terminate), so a script decides about both sides. All scripts begin
-after the opening handshake.
+The server obeys `cmd:` messages (close, send, ping, terminate), so a script decides about both sides. All
+scripts begin after the opening handshake.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ def _closes(body: bytes) -> Script:
 
 
 def _told_to_close(answer: bytes | None, *, code: int = 1000, end: str = "bye") -> Script:
-    """The server application closes; the client answers with `answer` (None: not at all) and ends as `end` says."""
+    """The server application closes; the client answers with `answer` (None: not at all) and ends as `end`
+    says."""
 
     async def script(talk: Talk) -> None:
         await talk.tell("close", code=code, reason="bye")
@@ -113,7 +114,8 @@ VIOLATIONS = {
 def client_endings() -> list[Ending]:
     """What a raw client does to a server application."""
     endings = [
-        Ending(f"client-closes-{code}", _closes(code.to_bytes(2, "big") + b"why")) for code in (*CODES, *BAD_CODES)
+        Ending(f"client-closes-{code}", _closes(code.to_bytes(2, "big") + b"why"))
+        for code in (*CODES, *BAD_CODES)
     ]
     endings += [
         Ending("client-closes-empty", _closes(b"")),

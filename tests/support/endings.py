@@ -1,7 +1,8 @@
-"""Every way a connection can end, played by a raw server to a real client application, or by a raw client to a real server.
+"""Every way a connection can end, played by a raw server to a real client application, or by a raw client to
+a real server.
 
-An ending is a coroutine over a `Talk`. Applications obey text messages that begin with `cmd:` (close, send, terminate), so
-one script decides about both sides and the applications need no other instructions.
+An ending is a coroutine over a `Talk`. Applications obey text messages that begin with `cmd:` (close, send,
+terminate), so one script decides about both sides and the applications need no other instructions.
 """
 
 from __future__ import annotations
@@ -114,7 +115,8 @@ class Talk:
         self.peer.fin()
 
     async def finish(self, timeout: float = 5.0) -> str:
-        """As a server does in the end: answer a close frame's arrival by FIN, then wait for the client's end."""
+        """As a server does in the end: answer a close frame's arrival by FIN, then wait for the client's
+        end."""
         is_answered = self.peer.closed
         try:
             while not self.peer.closed and self.peer.ended is None:
@@ -154,8 +156,8 @@ class Ending:
     """A named script of the raw side.
 
     Attributes:
-        answers: the server side answers the handshake with a whole head. Where it does not, a proxy has to answer
-            for it (502), so only what JavaScript can see is compared.
+        answers: the server side answers the handshake with a whole head. Where it does not, a proxy has to
+            answer for it (502), so only what JavaScript can see is compared.
     """
 
     name: str
@@ -179,7 +181,8 @@ def _server_closes(code: int | None, reason: bytes = b"why \xe2\x82\xac") -> Scr
 
 
 def _client_closes(code: int | None, answer: bytes | None, *, end: str = "bye") -> Script:
-    """The application closes; the server answers with `answer` (None: the same body) and ends as `end` says."""
+    """The application closes; the server answers with `answer` (None: the same body) and ends as `end`
+    says."""
 
     async def script(talk: Talk) -> None:
         await _greet(talk)
@@ -196,7 +199,8 @@ def _client_closes(code: int | None, answer: bytes | None, *, end: str = "bye") 
 
 
 def _sends(data: bytes, *, end: str = "", lines: tuple[str, ...] = ()) -> Script:
-    """After the handshake the server sends `data`, then ends ("fin", "bye", "rst", "close") or waits for the client."""
+    """After the handshake the server sends `data`, then ends ("fin", "bye", "rst", "close") or waits for the
+    client."""
 
     async def script(talk: Talk) -> None:
         await talk.upgrade(*lines)
@@ -232,7 +236,9 @@ def _answers(status: str, *lines: str, body: bytes = b"") -> Script:
 
 def _upgrades_with(*lines: str) -> Script:
     async def script(talk: Talk) -> None:
-        await talk.answer("101 Switching Protocols", *(line.replace("{accept}", talk.accept()) for line in lines))
+        await talk.answer(
+            "101 Switching Protocols", *(line.replace("{accept}", talk.accept()) for line in lines)
+        )
         await talk.text("hello")
 
     return script
@@ -312,7 +318,9 @@ def server_endings() -> list[Ending]:
     """What a raw server does to a client application."""
     endings = [Ending(f"server-closes-{code}", _server_closes(code)) for code in (*CODES, None)]
     endings += [Ending(f"server-closes-illegal-{code}", _server_closes(code)) for code in BAD_CODES]
-    endings += [Ending(f"client-closes-{code}", _client_closes(code, None)) for code in (1000, 3001, 4999, None)]
+    endings += [
+        Ending(f"client-closes-{code}", _client_closes(code, None)) for code in (1000, 3001, 4999, None)
+    ]
     endings += [
         Ending("client-closes-answered-otherwise", _client_closes(1000, b"\x0f\xa1other")),
         Ending("client-closes-answered-empty", _client_closes(1000, b"")),
@@ -330,7 +338,9 @@ def server_endings() -> list[Ending]:
     endings.append(Ending("bye-with-close-frame", _sends(close(1001, b"gone"), end="bye")))
     endings.append(Ending("fin-with-close-frame", _sends(close(1001, b"gone"), end="fin")))
     endings.append(Ending("bye-at-once", _at_once(b"", "bye")))
-    endings.append(Ending("messages-and-close-at-once", _at_once(frame(TEXT, b"x") * 5 + close(4000, b"at once"), "bye")))
+    endings.append(
+        Ending("messages-and-close-at-once", _at_once(frame(TEXT, b"x") * 5 + close(4000, b"at once"), "bye"))
+    )
     endings += [Ending(f"violation-{name}", _sends(data)) for name, data in VIOLATIONS.items()]
     endings += [
         Ending("too-big", _sends(frame(BINARY, bytes(200_000)) + close(1000))),
@@ -343,7 +353,7 @@ def server_endings() -> list[Ending]:
 
 def handshake_endings() -> list[Ending]:
     """Attempts that never become a WebSocket."""
-    head = "HTTP/1.1 101 Switching Protocols\r\n".encode()
+    head = b"HTTP/1.1 101 Switching Protocols\r\n"
     endings = [
         Ending(f"refused-{status.split()[0]}", _answers(status, body=f"<h1>{status}</h1>".encode()))
         for status in ("200 OK", "400 Bad Request", "403 Forbidden", "404 Not Found", "426 Upgrade Required")
@@ -360,8 +370,13 @@ def handshake_endings() -> list[Ending]:
         Ending("upgrade-other", _upgrades_with("Upgrade: h2c", *GOOD[1:])),
         Ending("subprotocol-not-offered", _upgrades_with(*GOOD, "Sec-WebSocket-Protocol: surprise")),
         Ending("extension-not-offered", _upgrades_with(*GOOD, "Sec-WebSocket-Extensions: x-surprise")),
-        Ending("extension-nonsense", _upgrades_with(*GOOD, "Sec-WebSocket-Extensions: permessage-deflate; foo=1")),
-        Ending("window-bits-7", _upgrades_with(*GOOD, "Sec-WebSocket-Extensions: permessage-deflate; server_max_window_bits=7")),
+        Ending(
+            "extension-nonsense", _upgrades_with(*GOOD, "Sec-WebSocket-Extensions: permessage-deflate; foo=1")
+        ),
+        Ending(
+            "window-bits-7",
+            _upgrades_with(*GOOD, "Sec-WebSocket-Extensions: permessage-deflate; server_max_window_bits=7"),
+        ),
         Ending("no-answer-fin", _no_answer(b"", "fin"), answers=False),
         Ending("no-answer-rst", _no_answer(b"", "rst"), answers=False),
         Ending("half-a-head-fin", _no_answer(head, "fin"), answers=False),

@@ -1,7 +1,9 @@
-"""The real product as a subprocess: `wsinspect run --headless --json`, its `ready` line, its events, and its end.
+"""The real product as a subprocess: `wsinspect run --headless --json`, its `ready` line, its events, and its
+end.
 
-`Engine.start` returns once the engine says that it listens. stdout is read by a thread all the time, so a slow test never
-slows the engine. Each engine has its own data, state and runtime folders; nothing of the user's is touched.
+`Engine.start` returns once the engine says that it listens. stdout is read by a thread all the time, so a
+slow test never slows the engine. Each engine has its own data, state and runtime folders; nothing of the
+user's is touched.
 """
 
 from __future__ import annotations
@@ -148,12 +150,15 @@ class Engine:
                         return event
                 looked_at = len(self.events)
                 if not self._arrived.wait(deadline - time.monotonic()):
-                    raise TimeoutError(f"no such event among {self.events[-5:]}; stderr: {self.stderr[-500:]}")
+                    raise TimeoutError(
+                        f"no such event among {self.events[-5:]}; stderr: {self.stderr[-500:]}"
+                    )
 
     def wait_for_event(self, name: str, timeout: float = 10.0, **fields: Any) -> dict[str, Any]:
         """The first event of this name with these fields."""
         return self.wait_for(
-            lambda event: event.get("event") == name and all(event.get(k) == v for k, v in fields.items()), timeout
+            lambda event: event.get("event") == name and all(event.get(k) == v for k, v in fields.items()),
+            timeout,
         )
 
     def stop(self, timeout: float = 20.0) -> int:

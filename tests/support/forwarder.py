@@ -64,7 +64,7 @@ class Forwarder:
                 asyncio.create_task(self._pump(S2C, server, client)),
             ]
             try:
-                _, running = await asyncio.wait(ways, return_when=asyncio.FIRST_EXCEPTION)
+                await asyncio.wait(ways, return_when=asyncio.FIRST_EXCEPTION)
             finally:
                 for task in ways:
                     task.cancel()

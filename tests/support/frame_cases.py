@@ -1,7 +1,7 @@
 """The frame half of the byte checker: what one side sends after the handshake, for each direction.
 
-Every function gives (name, chunks): the chunks are sent one after the other, the receiver having got each whole one
-before the next is sent, so a relay that waits for the end of a frame or message is found out, too.
+Every function gives (name, chunks): the chunks are sent one after the other, the receiver having got each
+whole one before the next is sent, so a relay that waits for the end of a frame or message is found out, too.
 """
 
 from __future__ import annotations
@@ -16,7 +16,23 @@ Blob = tuple[str, list[bytes]]
 LENGTHS = [0, 1, 2, 3, 124, 125, 126, 127, 128, 129, 254, 255, 256, 257, 1000, 4096]
 LENGTHS += [65534, 65535, 65536, 65537, 70_000, 200_000]
 OTHER_KEYS = {"zero": bytes(4), "ones": b"\xff" * 4, "ascii": b"GET ", "low": b"\0\0\0\1"}
-CLOSE_CODES = [0, 1, 999, *range(1000, 1017), 1099, 1100, 2000, 2999, 3000, 3999, 4000, 4401, 4999, 5000, 65535]
+CLOSE_CODES = [
+    0,
+    1,
+    999,
+    *range(1000, 1017),
+    1099,
+    1100,
+    2000,
+    2999,
+    3000,
+    3999,
+    4000,
+    4401,
+    4999,
+    5000,
+    65535,
+]
 UTF8 = {
     "two-byte": "é".encode(),
     "three-byte": "€".encode(),
@@ -45,21 +61,35 @@ def lengths(key: bytes | None) -> Iterator[Blob]:
         yield f"length-{size}", [frame(BINARY, noise(size), key=key)]
     for size, form in [(0, 16), (1, 16), (125, 16), (0, 64), (1, 64), (125, 64), (126, 64), (65535, 64)]:
         yield f"length-{size}-as-{form}-bit", [frame(TEXT, b"n" * size, key=key, form=form)]
-    for name, declared in [("top-bit", 1 << 63), ("all-ones", (1 << 64) - 1), ("max-63", (1 << 63) - 1), ("tera", 1 << 40)]:
+    for name, declared in [
+        ("top-bit", 1 << 63),
+        ("all-ones", (1 << 64) - 1),
+        ("max-63", (1 << 63) - 1),
+        ("tera", 1 << 40),
+    ]:
         yield f"length-{name}", [frame(BINARY, b"never whole", key=key, form=64, length=declared), b"and on"]
 
 
 def opcodes(key: bytes | None) -> Iterator[Blob]:
     for opcode in range(16):
         for fin in (True, False):
-            yield f"opcode-{opcode:x}-fin{fin:d}", [
-                frame(opcode, b"\x03\xe8" if opcode == CLOSE else b"payload", fin=fin, key=key),
-                frame(TEXT, b"after", key=key),
-            ]
+            yield (
+                f"opcode-{opcode:x}-fin{fin:d}",
+                [
+                    frame(opcode, b"\x03\xe8" if opcode == CLOSE else b"payload", fin=fin, key=key),
+                    frame(TEXT, b"after", key=key),
+                ],
+            )
 
 
 def reserved_bits(key: bytes | None) -> Iterator[Blob]:
-    for name, opcode in [("text", TEXT), ("binary", BINARY), ("cont", CONT), ("ping", PING), ("close", CLOSE)]:
+    for name, opcode in [
+        ("text", TEXT),
+        ("binary", BINARY),
+        ("cont", CONT),
+        ("ping", PING),
+        ("close", CLOSE),
+    ]:
         for rsv in range(1, 8):
             yield f"rsv{rsv}-{name}", [frame(opcode, b"\x03\xe8rsv", rsv=rsv, key=key)]
 
@@ -68,8 +98,17 @@ def masks(key: bytes | None) -> Iterator[Blob]:
     for name, other in OTHER_KEYS.items():
         yield f"mask-key-{name}", [frame(TEXT, b"key is kept", key=other)]
     wrong = None if key is not None else KEY
-    for name, opcode in [("text", TEXT), ("binary", BINARY), ("ping", PING), ("pong", PONG), ("close", CLOSE)]:
-        yield f"mask-wrong-{name}", [frame(opcode, b"\x03\xe8wrong", key=wrong), frame(TEXT, b"after", key=key)]
+    for name, opcode in [
+        ("text", TEXT),
+        ("binary", BINARY),
+        ("ping", PING),
+        ("pong", PONG),
+        ("close", CLOSE),
+    ]:
+        yield (
+            f"mask-wrong-{name}",
+            [frame(opcode, b"\x03\xe8wrong", key=wrong), frame(TEXT, b"after", key=key)],
+        )
     yield "mask-wrong-fragments", [frame(TEXT, b"a", fin=False, key=key), frame(CONT, b"b", key=wrong)]
     yield "mask-alternating", [frame(TEXT, b"n", key=key) + frame(TEXT, b"y", key=wrong) for _ in range(4)]
 
@@ -111,19 +150,29 @@ def fragments(key: bytes | None) -> Iterator[Blob]:
     yield "fragments-ping-between", [first, frame(PING, b"between", key=key), last]
     yield "fragments-ping-between-one-segment", [first + frame(PING, b"between", key=key) + last]
     yield "fragments-pong-between", [first, frame(PONG, b"between", key=key), last]
-    yield "fragments-pings-everywhere", [first, frame(PING, b"1", key=key), middle, frame(PING, b"2", key=key), last]
+    yield (
+        "fragments-pings-everywhere",
+        [first, frame(PING, b"1", key=key), middle, frame(PING, b"2", key=key), last],
+    )
     yield "fragments-never-finished", [first, middle]
     yield "fragments-lone-continuation", [last, frame(TEXT, b"after", key=key)]
     yield "fragments-text-inside", [first, frame(TEXT, b"inside", key=key), last]
     yield "fragments-text-begun-twice", [first, first, last]
     yield "fragments-continued-after-end", [first, last, last]
-    yield "fragments-utf8-split", [frame(TEXT, b"\xe2\x82", fin=False, key=key), frame(CONT, b"\xac", key=key)]
+    yield (
+        "fragments-utf8-split",
+        [frame(TEXT, b"\xe2\x82", fin=False, key=key), frame(CONT, b"\xac", key=key)],
+    )
     yield "fragments-utf8-bad-at-once", [frame(TEXT, b"\xff", fin=False, key=key), last]
     yield "fragments-empty-ends", [frame(TEXT, fin=False, key=key), middle, frame(CONT, key=key)]
-    yield "fragments-big", [frame(BINARY, noise(40_000), fin=False, key=key), frame(CONT, noise(40_000), key=key)]
-    yield "fragments-bytewise", [
-        frame(TEXT if n == 0 else CONT, b"x", fin=n == 9, key=key) for n in range(10)
-    ]
+    yield (
+        "fragments-big",
+        [frame(BINARY, noise(40_000), fin=False, key=key), frame(CONT, noise(40_000), key=key)],
+    )
+    yield (
+        "fragments-bytewise",
+        [frame(TEXT if n == 0 else CONT, b"x", fin=n == 9, key=key) for n in range(10)],
+    )
 
 
 def texts(key: bytes | None) -> Iterator[Blob]:
@@ -166,19 +215,28 @@ def compressed(key: bytes | None) -> Iterator[Blob]:
     yield "deflate-takeover", [frame(TEXT, hello, rsv=4, key=key), frame(TEXT, again, rsv=4, key=key)]
     yield "deflate-no-takeover", [frame(TEXT, payload, rsv=4, key=key) for payload in alone]
     yield "deflate-mixed", [frame(TEXT, hello, rsv=4, key=key), frame(TEXT, b"plain", key=key)]
-    yield "deflate-fragments", [
-        frame(TEXT, hello[:5], fin=False, rsv=4, key=key),
-        frame(PING, key=key),
-        frame(CONT, hello[5:], key=key),
-    ]
-    yield "deflate-rsv1-on-continuation", [
-        frame(TEXT, hello[:5], fin=False, rsv=4, key=key),
-        frame(CONT, hello[5:], rsv=4, key=key),
-    ]
+    yield (
+        "deflate-fragments",
+        [
+            frame(TEXT, hello[:5], fin=False, rsv=4, key=key),
+            frame(PING, key=key),
+            frame(CONT, hello[5:], key=key),
+        ],
+    )
+    yield (
+        "deflate-rsv1-on-continuation",
+        [
+            frame(TEXT, hello[:5], fin=False, rsv=4, key=key),
+            frame(CONT, hello[5:], rsv=4, key=key),
+        ],
+    )
     yield "deflate-broken", [frame(TEXT, b"\xff\xff\xff broken", rsv=4, key=key), frame(TEXT, b"on", key=key)]
     yield "deflate-empty", [frame(TEXT, b"\0", rsv=4, key=key), frame(TEXT, b"", rsv=4, key=key)]
     yield "deflate-tail-left-on", [frame(TEXT, hello + b"\0\0\xff\xff", rsv=4, key=key)]
-    yield "deflate-window-8", [frame(TEXT, payload, rsv=4, key=key) for payload in deflate(b"w" * 600, wbits=9)]
+    yield (
+        "deflate-window-8",
+        [frame(TEXT, payload, rsv=4, key=key) for payload in deflate(b"w" * 600, wbits=9)],
+    )
     yield "deflate-bomb", [frame(BINARY, deflate(bytes(4 << 20))[0], rsv=4, key=key)]
     yield "deflate-ping-rsv1", [frame(PING, b"p", rsv=4, key=key)]
 
@@ -214,7 +272,9 @@ def frame_cases() -> list[Case]:
     for sender, key in (("c", KEY), ("s", None)):
         way = "c2s" if sender == "c" else "s2c"
         for family, make in FAMILIES.items():
-            cases += [Case(f"{way}-{name}", f"{family}-{way}", _talk(sender, blob)) for name, blob in make(key)]
+            cases += [
+                Case(f"{way}-{name}", f"{family}-{way}", _talk(sender, blob)) for name, blob in make(key)
+            ]
         for name, blob in compressed(key):
             steps = _talk(sender, blob)
             cases.append(Case(f"{way}-{name}", f"deflate-{way}", steps, (DEFLATE,), (DEFLATE,)))

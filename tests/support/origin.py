@@ -1,7 +1,8 @@
-"""The raw server side of the lab: listeners, plain and TLS, that hand each connection to the script that expects it.
+"""The raw server side of the lab: listeners, plain and TLS, that hand each connection to the script that
+expects it.
 
-A connection says by its request's path which script it belongs to (`/case/<name>`), so hundreds of scripts run at once
-behind one proxy that knows one address.
+A connection says by its request's path which script it belongs to (`/case/<name>`), so hundreds of scripts
+run at once behind one proxy that knows one address.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 """Raw ends of a TCP or TLS connection that do exactly what a script says and record exactly what arrives.
 
-A `Peer` owns a non-blocking socket. It reads all the time (unless paused) and keeps every byte in `received`; it tells
-FIN from RST, and under TLS whether a close_notify came first. It closes in any way a script asks for: half-close (FIN),
-RST, close_notify with or without FIN, a plain close(). OpenSSL is driven through memory BIOs and never told about a bare
-FIN, so that a peer can still write after one (RFC 8446 §6.1 allows each direction to end for itself).
+A `Peer` owns a non-blocking socket. It reads all the time (unless paused) and keeps every byte in `received`;
+it tells FIN from RST, and under TLS whether a close_notify came first. It closes in any way a script asks
+for: half-close (FIN), RST, close_notify with or without FIN, a plain close(). OpenSSL is driven through
+memory BIOs and never told about a bare FIN, so that a peer can still write after one (RFC 8446 §6.1 allows
+each direction to end for itself).
 """
 
 from __future__ import annotations
@@ -115,7 +116,7 @@ class Peer:
                 raise PeerTimeoutError
             waiter = self._loop.create_future()
             self._waiters.append(waiter)
-            timer = self._loop.call_later(left, lambda w=waiter: w.done() or w.set_result(None))
+            timer = self._loop.call_later(left, self._notify)
             try:
                 await waiter
             finally:

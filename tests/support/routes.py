@@ -1,7 +1,8 @@
-"""Ways from the lab's client to its server: straight, or through a proxy in one of its modes, over TCP or TLS.
+"""Ways from the lab's client to its server: straight, or through a proxy in one of its modes, over TCP or
+TLS.
 
-A route opens connections; `Checker` plays cases over a route and says in which of them the observation differs from what
-the same script gives on a direct connection.
+A route opens connections; `Checker` plays cases over a route and says in which of them the observation
+differs from what the same script gives on a direct connection.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ class Route:
     Attributes:
         port: where the client connects to.
         client_tls, server_tls: which leg is encrypted; on a direct route both are the same leg.
-        mode: "plain" (direct or reverse: the request goes out as it is), "absolute" (a regular proxy's GET with an
-            absolute URL) or "connect".
+        mode: "plain" (direct or reverse: the request goes out as it is), "absolute" (a regular proxy's GET
+            with an absolute URL) or "connect".
         target: the origin's port, where the mode has to name it.
     """
 
@@ -61,7 +62,9 @@ class Route:
         return before + b"127.0.0.1:%d" % self.target
 
     async def _tunnel(self, peer: Peer) -> None:
-        await peer.send(self._authority(b"CONNECT ") + b" HTTP/1.1\r\n" + self._authority(b"Host: ") + b"\r\n\r\n")
+        await peer.send(
+            self._authority(b"CONNECT ") + b" HTTP/1.1\r\n" + self._authority(b"Host: ") + b"\r\n\r\n"
+        )
         await peer.until(lambda: b"\r\n\r\n" in peer.received or peer.ended is not None, 10)
         if not peer.received.startswith(b"HTTP/1.1 200"):
             raise ConnectionError
@@ -70,8 +73,11 @@ class Route:
             await peer.start_tls(CLIENT_TLS, server=False)
 
     def comparable(self, seen: Observation) -> Observation:
-        """The observation without what the route itself changes by its nature (never by a fault of the relay)."""
-        head = re.sub(rb"(?m)^Host: (lab\.example|127\.0\.0\.1:\d+)", b"Host: lab.example", seen.server_head, count=1)
+        """The observation without what the route itself changes by its nature (never by a fault of the
+        relay)."""
+        head = re.sub(
+            rb"(?m)^Host: (lab\.example|127\.0\.0\.1:\d+)", b"Host: lab.example", seen.server_head, count=1
+        )
         facts = seen.facts
         if self.client_tls != self.server_tls:
             # One leg has no close_notify to pass on: only FIN and RST can be compared.
@@ -135,7 +141,10 @@ def differences(direct: Observation, through: Observation) -> list[str]:
         ("server received", direct.server, through.server),
     ]:
         if one != other:
-            at = next((n for n, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+            at = next(
+                (n for n, (a, b) in enumerate(zip(one, other, strict=False)) if a != b),
+                min(len(one), len(other)),
+            )
             found.append(
                 f"{what} {len(other)} bytes instead of {len(one)}, first difference at {at}: "
                 f"{other[at : at + 24]!r} instead of {one[at : at + 24]!r}"

@@ -1,8 +1,9 @@
 """Scripts for two raw peers: what each sends and waits for, step by step, and what was observed.
 
-A `Case` is a list of steps of the client (`C`) and the server (`S`), done strictly one after the other. A step that waits
-(`sync`, `end`, ...) waits for a fact, never for time, so the same script gives the same observation on every run, and a
-relay that holds, alters, drops or invents anything gives another one than the direct connection.
+A `Case` is a list of steps of the client (`C`) and the server (`S`), done strictly one after the other. A
+step that waits (`sync`, `end`, ...) waits for a fact, never for time, so the same script gives the same
+observation on every run, and a relay that holds, alters, drops or invents anything gives another one than the
+direct connection.
 """
 
 from __future__ import annotations
@@ -75,8 +76,8 @@ class Actor:
     def pound(self, data: bytes) -> Step:
         """Write `data` again and again until the kernel says that nobody takes it any more.
 
-        A reset that comes after the same side's FIN reaches a reader in no other way, and a relay learns of it one
-        write later than a direct peer, so the number of writes is no part of the observation.
+        A reset that comes after the same side's FIN reaches a reader in no other way, and a relay learns of
+        it one write later than a direct peer, so the number of writes is no part of the observation.
         """
         return Step(self.who, "pound", data)
 
@@ -164,7 +165,9 @@ class _Side:
 class Player:
     """Plays one case over one pair of peers."""
 
-    def __init__(self, case: Case, client: Peer, server: Peer, observation: Observation, timeout: float) -> None:
+    def __init__(
+        self, case: Case, client: Peer, server: Peer, observation: Observation, timeout: float
+    ) -> None:
         self.case = case
         self.sides = {"c": _Side(client), "s": _Side(server)}
         self.seen = observation
@@ -254,7 +257,8 @@ async def run_case(
 
     Args:
         tag: the name in the request's path by which the origin finds the script.
-        open_client: sends the given bytes (request and early data) over a new connection and returns its peer.
+        open_client: sends the given bytes (request and early data) over a new connection and returns its
+            peer.
         server: the origin's promise of the connection.
     """
     seen = Observation()
@@ -265,7 +269,9 @@ async def run_case(
         try:
             accepted = await asyncio.wait_for(server, timeout)
         except TimeoutError:
-            seen.trouble.append(f"no request reached the server; the client has {bytes(client.received)[:200]!r}")
+            seen.trouble.append(
+                f"no request reached the server; the client has {bytes(client.received)[:200]!r}"
+            )
             return seen
         player = Player(case, client, accepted, seen, timeout)
         try:
