@@ -38,7 +38,7 @@ class Script:
     def __init__(self, *, meta: dict[str, Any] | None = None) -> None:
         self.steps: list[Step] = []
         self.now = START_NS
-        self.event(0, "engine", versions={"wsinspect": "0"}, argv=["run"], **(meta or {}))
+        self.event(0, "engine", **({"versions": {"wsinspect": "0"}, "argv": ["run"]} | (meta or {})))
 
     def _add(self, method: str, *arguments: Any) -> None:
         self.steps.append(Step(method, arguments))

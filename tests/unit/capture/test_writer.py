@@ -386,9 +386,8 @@ def test_unstored_bytes_make_the_rest_of_a_stream_opaque(path):
         assert [frame.payload for frame in capture.frames(1)] == [b"before", b"begun", b"the other way"]
         parts = capture.opaque(1)
         assert [(part.data, part.reason) for part in parts] == [(text(b"half")[:4], "gap"), (text(b"after"), "gap")]
-        assert capture.events()[5].detail["reason"] == "full" or any(
-            event.kind == "unstored" and event.detail["bytes"] == 10 for event in capture.events()
-        )
+        (event,) = [event for event in capture.events() if event.kind == "unstored"]
+        assert (event.connection_id, event.detail["bytes"], event.detail["reason"]) == (None, 10, "full")
 
 
 def test_records_of_a_connection_that_was_never_announced_make_a_row(path):
@@ -470,7 +469,9 @@ def test_a_commit_that_fails_can_be_repeated(path):
     database = schema.open_for_writing(path)
     indexer = Indexer(database)
     reader = JournalReader(journal_directory(path))
-    for record in reader.read():
+    records = reader.read()
+    indexer.seek(reader.start)
+    for record in records:
         indexer.add(record)
     blocker = sqlite3.connect(path, isolation_level=None)
     blocker.execute("BEGIN IMMEDIATE")
@@ -511,13 +512,13 @@ def restart_every(path: Path, count: int) -> None:
 
 @given(
     seed=st.integers(0, 1 << 30),
-    restart=st.integers(1, 40),
+    restart=st.integers(2, 40),
     commit=st.integers(0, 20),
     snaplen=st.sampled_from([None, 0, 3, 100]),
 )
 def test_restarts_and_commits_anywhere_change_nothing(tmp_path_factory, seed, restart, commit, snaplen):
     directory = tmp_path_factory.mktemp("restarts")
-    steps = random_script(seed, connections=3, chunks=60, snaplen=snaplen)
+    steps = random_script(seed, connections=3, chunks=40, snaplen=snaplen)
     results = []
     for name in ("plain", "restarted"):
         path = directory / name
