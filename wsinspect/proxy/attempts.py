@@ -174,6 +174,12 @@ class AttemptLog:
         attempt.link = SocketLink(context, attempt, may_splice=self._may_splice)
         return attempt.link
 
+    def shut_down(self) -> None:
+        """End every open WebSocket as the proxy's own doing."""
+        for attempt in list(self.open.values()):
+            if attempt.link:
+                attempt.link.shut_down()
+
     # Connections
 
     def client_connected(self, client: connection.Client) -> None:

@@ -11,9 +11,7 @@ import asyncio
 import json
 import logging
 import os
-import platform
 import signal
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,27 +19,20 @@ from typing import Any, Protocol
 
 from mitmproxy import exceptions, options
 from mitmproxy import master as mitmproxy_master
-from mitmproxy import version as mitmproxy_version
 from mitmproxy.addons import core, next_layer, proxyauth, proxyserver, tlsconfig, upstream_auth
 
-import wsinspect
-from wsinspect.capture.journal import JournalWriter
-from wsinspect.capture.prepare import PreparedCapture, prepare_capture
 from wsinspect.errors import UsageError, WsinspectError
 from wsinspect.proxy import seams
 from wsinspect.proxy.attempts import AttemptLog
-from wsinspect.proxy.clock import Clock
-from wsinspect.proxy.listening import choose_ports, explain_listen_error, listener_facts
-from wsinspect.proxy.recording import Narration, Recorder
+from wsinspect.proxy.listening import PortTakenError, choose_ports, explain_listen_error, listener_facts
+from wsinspect.proxy.recording import Narration, Recording
 from wsinspect.proxy.relay import RelayLayer
 from wsinspect.proxy.taps import Tap, Taps
 
+#: How often a free port is chosen anew when somebody else takes it first.
+PORT_CHOICES = 3
 #: How long open connections may take to end when the engine does.
 CLOSING_SECONDS = 2.0
-#: After this long, an end that has much to index says so, and a second signal leaves that to the next reader.
-PATIENCE_SECONDS = 2.0
-#: How often the wall clock is compared with ours.
-WALL_CHECK_SECONDS = 5.0
 
 #: What the engine changes on the path of every connection, whatever it relays (goes into `meta`).
 CHANGES = (
@@ -130,31 +121,31 @@ def run_engine(engine_options: EngineOptions) -> int:
         WsinspectError: it could not be started.
     """
     seams.install()
+    may_choose_again = any(tap.listens and tap.port == 0 for tap in engine_options.taps)
+    for _ in range(PORT_CHOICES if may_choose_again else 0):
+        try:
+            return asyncio.run(_Engine(engine_options).run())
+        except PortTakenError:
+            continue  # a port that was free a moment ago: choose another one
     return asyncio.run(_Engine(engine_options).run())
 
 
 class _Engine:
     def __init__(self, engine_options: EngineOptions) -> None:
         self.options = engine_options
-        self.clock = Clock()
         self.taps: list[Tap] = list(engine_options.taps)
         self.failure: WsinspectError | None = None
-        self._waiting: list[Callable[[], None]] = []
-        self._may_give_up = False
+        self.registration: Registration | None = None
 
     async def run(self) -> int:
-        self.loop = asyncio.get_running_loop()
-        self.give_up = asyncio.Event()
-        prepared = prepare_capture(self.options.capture, append=self.options.append)
-        self.journal = JournalWriter(
-            prepared.journal,
-            first_segment=prepared.first_segment,
-            on_unstored=self._on_unstored,
-            on_drained=self._on_writer_drained,
+        self.recording = Recording(
+            self.options.capture,
+            append=self.options.append,
+            narration=self.options.narration,
+            warn=self.options.warn,
         )
-        self.capture = prepared.path
         try:
-            self.master = self._make_master(prepared)
+            self.master = self._make_master()
             self._watch_signals()
             await self.master.run()
         except WsinspectError as error:
@@ -162,19 +153,19 @@ class _Engine:
         finally:
             is_complete = await self._end()
         if self.failure:
-            _discard(prepared, self.options.append)
+            self.recording.discard()
             raise self.failure
         return 0 if is_complete else 3
 
-    def _make_master(self, prepared: PreparedCapture) -> EngineMaster:
+    def _make_master(self) -> EngineMaster:
         self.taps = choose_ports(self.taps)
         master = EngineMaster(options.Options(), self._on_running)
         self.log = AttemptLog(
-            self.journal,
-            self.clock.now_ns,
+            self.recording.journal,
+            self.recording.clock.now_ns,
             Taps(self.taps),
-            prepared.first_connection,
-            self._waiting.append,
+            self.recording.first_connection,
+            self.recording.when_unblocked,
             self.options.may_splice,
         )
         RelayLayer.make_link = self.log.make_link
@@ -211,103 +202,53 @@ class _Engine:
                 return
         listeners = listener_facts(self.taps, instances)
         try:
-            self.run_file = self.options.register(listeners)
+            self.registration = self.options.register(listeners)
         except WsinspectError as error:
             self.failure = error
             self.master.should_exit.set()
             return
-        self._journal_start(listeners)
-        self.recorder = Recorder(self.capture, self.journal, self.options.narration, self.options.warn)
-        self.recorder.start()
-        self._check_wall()
+        self.recording.begin(
+            {
+                "run_file": str(self.registration.path) if self.registration.path else None,
+                "snaplen": self.options.snaplen,
+                "taps": [_tap_facts(tap) for tap in self.taps],
+                "changes": list(CHANGES),
+            }
+        )
+        self.recording.event({"event": "listening", "listeners": listeners})
         self.options.on_ready(
-            {"listeners": listeners, "capture": str(self.capture), "pid": os.getpid(), "control": None}
+            {
+                "listeners": listeners,
+                "capture": str(self.recording.capture),
+                "pid": os.getpid(),
+                "control": None,
+            }
         )
-
-    def _journal_start(self, listeners: list[dict[str, Any]]) -> None:
-        now = self.clock.now_ns()
-        start = {
-            "event": "engine",
-            "versions": {
-                "wsinspect": wsinspect.__version__,
-                "mitmproxy": mitmproxy_version.VERSION,
-                "python": platform.python_version(),
-            },
-            "argv": sys.argv,
-            "anchor_wall_ns": self.clock.anchor_wall_ns,
-            "anchor_mono_ns": self.clock.anchor_mono_ns,
-            "run_file": str(self.run_file.path) if self.run_file.path else None,
-            "snaplen": self.options.snaplen,
-            "taps": [_tap_facts(tap) for tap in self.taps],
-            "changes": list(CHANGES),
-        }
-        self.journal.event(0, start, now)
-        self.journal.event(0, {"event": "listening", "listeners": listeners}, now)
-
-    def _check_wall(self) -> None:
-        if step := self.clock.wall_step_ns():
-            self.journal.event(0, {"event": "wall_step", "step_ns": step}, self.clock.now_ns())
-        self._wall_timer = self.loop.call_later(WALL_CHECK_SECONDS, self._check_wall)
-
-    def _on_writer_drained(self) -> None:
-        """Called in the writer's thread."""
-        self.loop.call_soon_threadsafe(self._on_drained)
-
-    def _on_drained(self) -> None:
-        waiting, self._waiting[:] = list(self._waiting), []
-        for callback in waiting:
-            callback()
-
-    def _on_unstored(self, size: int, reason: str) -> None:
-        line = (
-            f"cannot store what is seen ({reason}); traffic goes on, the capture will say how much is missing"
-        )
-        self.loop.call_soon_threadsafe(self.options.warn, line)
 
     # Ending
 
     def _watch_signals(self) -> None:
+        loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            self.loop.add_signal_handler(number, self._on_signal)
+            loop.add_signal_handler(number, self._on_signal)
 
     def _on_signal(self) -> None:
-        if self._may_give_up:
-            self.give_up.set()
+        self.recording.hurry()
         self.master.should_exit.set()
-
-    def _offer_to_give_up(self) -> None:
-        self._may_give_up = True
-        self.options.warn("indexing what was recorded (interrupt again to leave that to the next reader)")
 
     async def _end(self) -> bool:
         """Everything that a start may have begun, in reverse; True when the capture is complete."""
         if hasattr(self, "master"):
             await self._close_connections()
-        if hasattr(self, "recorder"):
-            self._wall_timer.cancel()
-            self.journal.event(0, {"event": "engine_stop"}, self.clock.now_ns())
-        await asyncio.to_thread(self.journal.close)
-        is_complete = True
-        if hasattr(self, "recorder"):
-            is_complete = await self._finish_recording()
-        if hasattr(self, "run_file"):
-            self.run_file.close()
-        return is_complete
-
-    async def _finish_recording(self) -> bool:
-        slow = self.loop.call_later(PATIENCE_SECONDS, self._offer_to_give_up)
-        is_complete = await self.recorder.finish(self.give_up)
-        slow.cancel()
-        if not is_complete:
-            self.options.warn(f"the rest of the capture is in {self.capture}.journal, and is read on opening")
+        is_complete = await self.recording.finish()
+        if self.registration:
+            self.registration.close()
         return is_complete
 
     async def _close_connections(self) -> None:
         servers = self.master.proxyserver.servers
         await servers.update([])
-        for attempt in list(self.log.open.values()):
-            if attempt.link:
-                attempt.link.shut_down()
+        self.log.shut_down()
         handlers = self.master.proxyserver.connections
         for handler in list(handlers.values()):
             if handler.client in handler.transports and handler.transports[handler.client].handler:
@@ -326,17 +267,6 @@ def _tap_facts(tap: Tap) -> dict[str, Any]:
         "target": tap.target,
         "host": "rewrite" if tap.rewrites_host else "keep",
     }
-
-
-def _discard(prepared: PreparedCapture, was_appended: bool) -> None:
-    """Nothing was recorded: leave no empty capture behind."""
-    if was_appended:
-        return
-    for segment in prepared.journal.glob("*") if prepared.journal.is_dir() else ():
-        segment.unlink(missing_ok=True)
-    if prepared.journal.is_dir():
-        prepared.journal.rmdir()
-    prepared.path.unlink(missing_ok=True)
 
 
 def quiet_logging(is_verbose: bool) -> None:

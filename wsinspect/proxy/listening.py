@@ -11,6 +11,10 @@ from wsinspect.errors import LocalError, UsageError
 from wsinspect.proxy.taps import Tap
 
 
+class PortTakenError(LocalError):
+    """Somebody else listens there."""
+
+
 def choose_ports(taps: Sequence[Tap]) -> list[Tap]:
     """Give every tap with port 0 a free port of its own.
 
@@ -65,7 +69,7 @@ def explain_listen_error(tap: Tap, error: Exception) -> LocalError:
     where = f"{tap.host}:{tap.port}"
     code = error.errno if isinstance(error, OSError) else None
     if code == errno.EADDRINUSE:
-        return LocalError(
+        return PortTakenError(
             f"port {tap.port} is taken on {tap.host}", hint="choose another with --listen, or 0 for any"
         )
     if code in (errno.EACCES, errno.EPERM):

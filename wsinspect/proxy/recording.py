@@ -1,4 +1,7 @@
-"""The recorder process of an engine: started, watched, started again when it dies, waited for at the end.
+"""One capture being written: its journal, and the recorder process that makes rows of it.
+
+`Recording` is what an engine (or an addon for stock mitmproxy) opens, begins and finishes; `Recorder` keeps
+the process: started, watched, started again when it dies, waited for at the end.
 
 The recorder reads the journal; the pipe to its stdin only wakes it, and tells it by EOF that the engine has
 gone. So nothing is lost with a recorder: the next one goes on where the last one committed.
@@ -9,15 +12,26 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import platform
 import subprocess
 import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+from mitmproxy import version as mitmproxy_version
+
+import wsinspect
 from wsinspect.capture.journal import JournalWriter
+from wsinspect.capture.prepare import prepare_capture
+from wsinspect.proxy.clock import Clock
 
+#: After this long, an end that has much to index says so, and may be hurried.
+PATIENCE_SECONDS = 2.0
+#: How often the wall clock is compared with ours.
+WALL_CHECK_SECONDS = 5.0
 #: Pauses before the second, third ... start in a row; the last one repeats.
 RESTART_SECONDS = (0.0, 0.5, 2.0, 10.0)
 #: A recorder that lived this long was well; the pauses begin anew.
@@ -105,8 +119,9 @@ class Recorder:
     async def finish(self, give_up: asyncio.Event) -> bool:
         """After the journal was closed: let the recorder index what is left.
 
-        Returns: True when the capture is complete; False when `give_up` was set first or the recorder
-            failed, and the journal stays for the next reader.
+        Returns:
+            True when the capture is complete; False when `give_up` was set first or the recorder failed: then
+            the journal stays for the next reader.
         """
         self._is_ending = True
         process = self._process
@@ -123,6 +138,132 @@ class Recorder:
         """The recorder had died and no other was started yet: one more, to drain the journal."""
         self._ended.clear()
         self.start()
+
+
+class Recording:
+    """See the module docstring; all methods belong to the event loop's thread.
+
+    Attributes:
+        capture: the SQLite file.
+        journal: takes the records (`attempts.Sink`).
+        first_connection: the number for the first attempt.
+
+    Raises:
+        CaptureError: the file is there and `append` is false, or it cannot be appended to.
+        LocalError: it cannot be written.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        append: bool = False,
+        narration: Narration | None = None,
+        warn: Callable[[str], None] = lambda line: None,
+    ) -> None:
+        self.clock = Clock()
+        self.warn = warn
+        self._loop = asyncio.get_running_loop()
+        self._waiting: list[Callable[[], None]] = []
+        self._prepared = prepare_capture(path, append=append)
+        self._is_new = not append
+        self.capture = self._prepared.path
+        self.first_connection = self._prepared.first_connection
+        self.journal = JournalWriter(
+            self._prepared.journal,
+            first_segment=self._prepared.first_segment,
+            on_unstored=self._on_unstored,
+            on_drained=self._on_drained,
+        )
+        self._recorder = Recorder(self.capture, self.journal, narration or Narration(), warn)
+        self._wall_timer: asyncio.TimerHandle | None = None
+        self._may_give_up = False
+        self._give_up = asyncio.Event()
+
+    def when_unblocked(self, callback: Callable[[], None]) -> None:
+        """Call back once the journal takes records again."""
+        self._waiting.append(callback)
+
+    def event(self, obj: dict[str, Any]) -> None:
+        """An event of the engine itself."""
+        self.journal.event(0, obj, self.clock.now_ns())
+
+    def begin(self, facts: dict[str, Any]) -> None:
+        """Say who writes, and start the recorder.
+
+        Args:
+            facts: of the `engine` record beside versions and clock: run_file, snaplen, taps, changes.
+        """
+        versions = {
+            "wsinspect": wsinspect.__version__,
+            "mitmproxy": mitmproxy_version.VERSION,
+            "python": platform.python_version(),
+        }
+        anchors = {"anchor_wall_ns": self.clock.anchor_wall_ns, "anchor_mono_ns": self.clock.anchor_mono_ns}
+        self.event({"event": "engine", "versions": versions, "argv": sys.argv, **anchors, **facts})
+        self._recorder.start()
+        self._check_wall()
+
+    async def finish(self) -> bool:
+        """Write the last record, close the journal, and let the recorder index what is left.
+
+        Returns:
+            True when the capture is complete; else what is left is in the journal, and read on opening.
+        """
+        has_begun = self._wall_timer is not None
+        if self._wall_timer:
+            self._wall_timer.cancel()
+            self.event({"event": "engine_stop"})
+        await asyncio.to_thread(self.journal.close)
+        if not has_begun:
+            return True
+        slow = self._loop.call_later(PATIENCE_SECONDS, self._offer_to_give_up)
+        is_complete = await self._recorder.finish(self._give_up)
+        slow.cancel()
+        if not is_complete:
+            self.warn(f"the rest of the capture is in {self._prepared.journal}, and is read on opening")
+        return is_complete
+
+    def hurry(self) -> None:
+        """The user wants to go; honoured once they were told what is still going on."""
+        if self._may_give_up:
+            self._give_up.set()
+
+    def discard(self) -> None:
+        """After `finish`, when nothing was begun: leave no empty capture behind."""
+        if not self._is_new:
+            return
+        journal = self._prepared.journal
+        if journal.is_dir():
+            for segment in journal.iterdir():
+                segment.unlink(missing_ok=True)
+            journal.rmdir()
+        self.capture.unlink(missing_ok=True)
+
+    def _offer_to_give_up(self) -> None:
+        self._may_give_up = True
+        self.warn("indexing what was recorded (interrupt again to leave that to the next reader)")
+
+    def _check_wall(self) -> None:
+        if step := self.clock.wall_step_ns():
+            self.event({"event": "wall_step", "step_ns": step})
+        self._wall_timer = self._loop.call_later(WALL_CHECK_SECONDS, self._check_wall)
+
+    def _on_unstored(self, size: int, reason: str) -> None:
+        """Called in the writer's thread."""
+        line = (
+            f"cannot store what is seen ({reason}); traffic goes on, the capture will say how much is missing"
+        )
+        self._loop.call_soon_threadsafe(self.warn, line)
+
+    def _on_drained(self) -> None:
+        """Called in the writer's thread."""
+        self._loop.call_soon_threadsafe(self._unblock)
+
+    def _unblock(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for callback in waiting:
+            callback()
 
 
 def _reason(code: int) -> str:

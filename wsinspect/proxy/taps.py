@@ -19,10 +19,13 @@ LOOPBACK = "127.0.0.1"
 class Tap:
     """One listener.
 
-    Attributes: name: as given with `--tap`, else the mode. mode: mitmproxy's mode specification without the
-        `@` part, such as "regular" or "reverse:http://host:80". host, port: where it listens; port 0 stands
-        for any free one until `with_port`. target: the URL behind a reverse tap. rewrites_host: send the
-        target's `Host` instead of the client's. listens: False for a mode without a port, whose host is "".
+    Attributes:
+        name: as given with `--tap`, else the mode.
+        mode: mitmproxy's mode specification without the `@` part, as "regular" or "reverse:http://host:80".
+        host, port: where it listens; port 0 stands for any free one until `with_port`.
+        target: the URL behind a reverse tap.
+        rewrites_host: send the target's `Host` instead of the client's.
+        listens: False for a mode without a port of its own (local, tun).
     """
 
     name: str
@@ -39,8 +42,9 @@ class Tap:
     ) -> Tap:
         """A reverse tap.
 
-        Args: policy: "keep", "rewrite", or None: keep for `--tap` and for loopback and private targets,
-            else rewrite. is_named: given with `--tap`.
+        Args:
+            policy: "keep", "rewrite", or None: keep for `--tap` and for near targets, else rewrite.
+            is_named: given with `--tap`.
         """
         target = as_http(url)
         rewrites = (

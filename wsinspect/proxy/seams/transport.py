@@ -43,8 +43,9 @@ _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 class Endpoint:
     """One TCP connection of a client: its asyncio parts, and how the peer ended it.
 
-    Attributes: how: "" while the peer may still send, else "fin", "rst" or "timeout". on_late_reset: called
-        when the peer resets after its FIN, when no task of mitmproxy's is reading any more.
+    Attributes:
+        how: "" while the peer may still send, else "fin", "rst" or "timeout".
+        on_late_reset: called when the peer resets after its FIN, when no task of mitmproxy's reads any more.
     """
 
     connection: Connection
