@@ -1,0 +1,147 @@
+"""The direction of imports as it happens: what the static contracts in pyproject.toml cannot see.
+
+A deferred import is in no static graph's way, and a sans-I/O package that is clean itself may still pull in
+an event loop by what it imports. So modules are imported in fresh interpreters, and every import statement is
+read.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from wsinspect.cli.main import COMMANDS
+
+PACKAGE = Path(__file__).resolve().parents[2] / "wsinspect"
+SANS_IO = [
+    name
+    for name in ("wire", "handshake", "decoders", "filters", "faults", "findings")
+    if (PACKAGE / name).is_dir()
+]
+# What does I/O, keeps time, draws random numbers or starts something.
+IMPURE = {
+    "asyncio",
+    "threading",
+    "multiprocessing",
+    "concurrent",
+    "socket",
+    "ssl",
+    "select",
+    "selectors",
+    "subprocess",
+}
+IMPURE |= {
+    "time",
+    "random",
+    "secrets",
+    "sqlite3",
+    "tempfile",
+    "signal",
+    "logging",
+    "mitmproxy",
+    "click",
+    "textual",
+}
+THIRD_PARTY = {"wire": {"wsproto"}, "handshake": {"h11"}}
+
+
+def modules(folder: Path) -> Iterator[tuple[str, Path]]:
+    """Every module below a folder of the package: dotted name and path."""
+    for path in sorted(folder.rglob("*.py")):
+        parts = ["wsinspect", *path.relative_to(PACKAGE).with_suffix("").parts]
+        yield ".".join(parts[:-1] if parts[-1] == "__init__" else parts), path
+
+
+def imported_by(path: Path) -> set[str]:
+    """The top-level names that a file imports, at its top or in a function."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_bytes())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module.partition(".")[0])
+    return names
+
+
+def loaded_after(code: str) -> set[str]:
+    """The top-level modules that a fresh interpreter has loaded after running `code`."""
+    report = "import json, sys; print(json.dumps(sorted(name.partition('.')[0] for name in sys.modules)))"
+    done = subprocess.run(
+        [sys.executable, "-c", f"{code}\n{report}"],
+        capture_output=True,
+        text=True,
+        cwd=PACKAGE.parent,
+        check=True,
+    )
+    return set(json.loads(done.stdout.splitlines()[-1]))
+
+
+@pytest.mark.parametrize("package", SANS_IO)
+def test_a_sans_io_package_imports_nothing_impure_anywhere(package):
+    for name, path in modules(PACKAGE / package):
+        assert not imported_by(path) & IMPURE, name
+
+
+@pytest.mark.parametrize("package", [name for name in SANS_IO if name in THIRD_PARTY])
+def test_a_sans_io_package_imports_its_own_third_party_parser_alone(package):
+    allowed = sys.stdlib_module_names | {"wsinspect"} | THIRD_PARTY[package]
+    for name, path in modules(PACKAGE / package):
+        assert imported_by(path) <= allowed, name
+
+
+@pytest.mark.parametrize("package", SANS_IO)
+def test_a_sans_io_package_loads_no_event_loop_and_no_sockets(package):
+    imports = "\n".join(f"import {name}" for name, _ in modules(PACKAGE / package))
+    loaded = loaded_after(imports) - loaded_after("import h11, wsproto.frame_protocol, wsproto.extensions")
+    assert not loaded & {"asyncio", "socket", "ssl", "selectors", "sqlite3", "mitmproxy", "click", "textual"}
+
+
+def test_mitmproxy_is_imported_where_it_may_be():
+    for name, path in modules(PACKAGE):
+        if not name.startswith(("wsinspect.proxy", "wsinspect.capture.formats")):
+            assert "mitmproxy" not in imported_by(path), name
+
+
+def test_textual_is_imported_where_it_may_be():
+    for name, path in modules(PACKAGE):
+        if not name.startswith("wsinspect.tui"):
+            assert not imported_by(path) & {"textual", "rich"}, name
+
+
+def test_the_command_line_loads_nothing_heavy():
+    assert not loaded_after("import wsinspect.cli.main") & {
+        "mitmproxy",
+        "textual",
+        "rich",
+        "asyncio",
+        "sqlite3",
+    }
+
+
+@pytest.mark.parametrize("command", sorted(COMMANDS))
+def test_help_loads_neither_mitmproxy_nor_textual(command):
+    code = (
+        "import contextlib, io\n"
+        "from wsinspect.cli.main import main\n"
+        "with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.suppress(SystemExit):\n"
+        f"    main([{command!r}, '--help'])\n"
+        "assert 'Usage' in out.getvalue()"
+    )
+    assert not loaded_after(code) & {"mitmproxy", "mitmproxy_rs", "textual", "rich"}
+
+
+def test_help_answers_in_under_300_ms():
+    def seconds() -> float:
+        begun = time.perf_counter()
+        subprocess.run([sys.executable, "-m", "wsinspect", "show", "--help"], capture_output=True, check=True)
+        return time.perf_counter() - begun
+
+    # The best of some tries: a busy machine is not the program's doing.
+    assert min(seconds() for _ in range(5)) < 0.3
