@@ -44,10 +44,14 @@ def show(
     path = resolve_capture(name)
     if not as_json:
         _narrate(path)
-    if number is None:
-        _show_connections(path, follow, as_json)
-    else:
-        _show_connection(path, number, payload, follow, as_json, color)
+    try:
+        if number is None:
+            _show_connections(path, follow, as_json)
+        else:
+            _show_connection(path, number, payload, follow, as_json, color)
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        _blame_capture(path, error)
+        raise
 
 
 def _arguments(capture: str | None, connection: int | None) -> tuple[str | None, int | None]:
@@ -55,6 +59,16 @@ def _arguments(capture: str | None, connection: int | None) -> tuple[str | None,
     if capture is not None and connection is None and capture.isascii() and capture.isdigit():
         return None, int(capture)
     return capture, connection
+
+
+def _blame_capture(path: Path, error: Exception) -> None:
+    """Raises CaptureError where the file holds what does not belong there; else it is a bug of ours."""
+    from wsinspect.cli.damage import find_damage
+    from wsinspect.errors import CaptureError
+
+    damage = find_damage(path)
+    if damage is not None:
+        raise CaptureError(f"{path} is damaged: {damage}") from error
 
 
 def _narrate(path: Path) -> None:

@@ -275,3 +275,46 @@ def test_an_unknown_connection_is_one_line_and_two(show, capture):
     error = show(capture, 9, code=2)
     assert error.endswith("has no connection 9 (it has 1 to 5)\n")
     assert "--payloads" in show(capture, "--payloads", code=2)
+
+
+@pytest.mark.parametrize(
+    ("sql", "words"),
+    [
+        ("UPDATE frame SET time_ns = 'x'", "is damaged: frame.time_ns holds text where integer belongs"),
+        ("UPDATE connection SET attempt_ns = x'00'", "is damaged: connection.attempt_ns holds blob where"),
+        ("UPDATE handshake SET request_in = 'x'", "is damaged: handshake.request_in holds text where blob"),
+        ("UPDATE ping SET rtt_ns = 'x'", "is damaged: ping.rtt_ns holds text"),
+        ("UPDATE connection SET error = cast(x'ff1b' AS text)", "Could not decode to UTF-8"),
+    ],
+)
+def test_values_that_do_not_belong_there_are_damage(show, capture, tmp_path, sql, words):
+    path = tmp_path / "damaged.db"
+    path.write_bytes(capture.read_bytes())
+    database = sqlite3.connect(path)
+    database.execute(sql)
+    database.commit()
+    database.close()
+    error = show(path, 1, code=2)
+    assert words in error
+    assert "Traceback" not in error
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "UPDATE connection SET js_code = -5, client_close_code = 1 << 60, attempt_ns = 1 << 62",
+        "UPDATE connection SET attempt_ns = -1, closed_ns = -1, port = -1, c2s_bytes = -1",
+        "UPDATE frame SET header = x'', payload = 'text', wire_length = -1, time_ns = -1",
+        """UPDATE handshake SET problems = '[7]', server_tls = '{"certificate": {"sans": 7}}'""",
+        """UPDATE handshake SET client_tls = '{"alpn_offered": 3, "sni": []}', server_tls = '7'""",
+    ],
+)
+def test_odd_values_are_shown_as_they_are(show, capture, tmp_path, sql):
+    path = tmp_path / "odd.db"
+    path.write_bytes(capture.read_bytes())
+    database = sqlite3.connect(path)
+    database.execute(sql)
+    database.commit()
+    database.close()
+    for args in ([], [1], [1, "--payload"], [1, "--json", "--payload"], ["--json"]):
+        show(path, *args)

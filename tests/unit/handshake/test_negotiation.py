@@ -56,6 +56,20 @@ def test_extensions_are_read(value: bytes, expected: list[Extension]) -> None:
     assert parse_extensions(value) == expected
 
 
+@pytest.mark.parametrize(
+    ("extension", "written"),
+    [
+        (Extension("x"), "x"),
+        (Extension("x", (("a", None), ("b", "1"))), "x; a; b=1"),
+        (Extension("x", (("a", 'say "\\"'),)), 'x; a="say \\"\\\\\\""'),
+        (Extension("x", (("a", ""),)), 'x; a=""'),
+    ],
+)
+def test_extensions_are_written(extension: Extension, written: str) -> None:
+    assert str(extension) == written
+    assert parse_extensions(written.encode()) == [extension]
+
+
 def test_extensions_of_several_fields_are_one_list() -> None:
     assert [one.name for one in parse_extensions([b"a", b"b, c"])] == ["a", "b", "c"]
 

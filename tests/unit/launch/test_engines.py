@@ -119,6 +119,39 @@ def test_stop_ends_an_engine_and_waits(tmp_path, start):
     process.wait(10)
 
 
+def test_stop_takes_an_engine_that_is_gone_as_stopped(tmp_path, start):
+    process = start()
+    info = engines.choose_engine(None, tmp_path)
+    process.kill()
+    process.wait()
+    engines.stop_engine(info, 10, tmp_path)
+
+
+def test_stop_says_whose_engine_it_is(tmp_path, monkeypatch):
+    def kill(pid, number):
+        raise PermissionError
+
+    monkeypatch.setattr("os.kill", kill)
+    with pytest.raises(LocalError, match="belongs to another user"):
+        engines.stop_engine(EngineInfo(7, 1, "0"), 10, tmp_path)
+
+
+def test_a_file_that_was_taken_for_a_dead_ones_is_made_again(tmp_path, monkeypatch):
+    """Another process finds the new file before it is locked, and removes it."""
+    lock = engines._lock
+    removed: list[None] = []
+
+    def remove_first(descriptor, deadline):
+        if not removed:
+            removed.append((tmp_path / "7.json").unlink())
+        lock(descriptor, deadline)
+
+    monkeypatch.setattr(engines, "_lock", remove_first)
+    run_file = RunFile.create(EngineInfo(7, 1, "0"), tmp_path)
+    assert engines.list_engines(tmp_path) == [EngineInfo(7, 1, "0")]
+    run_file.close()
+
+
 def test_stop_says_when_an_engine_does_not_end(tmp_path, start):
     process = start(manner="stubborn")
     with pytest.raises(LocalError, match=r"did not end within 0\.05 s"):

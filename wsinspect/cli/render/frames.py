@@ -18,10 +18,11 @@ from wsinspect.wire.violations import VIOLATIONS
 
 #: Bytes of a payload that are read for a preview: enough for any line.
 PREVIEW_BYTES = 512
-_COLUMNS = (("#", 7), ("TIME S", 10), ("DELTA MS", 10), ("DIR", 3), ("OP", 6), ("F/RSV", 5), ("BYTES", 8))
+_COLUMNS = (("#", 6), ("TIME S", 10), ("DELTA MS", 8), ("DIR", 3), ("OP", 6), ("F/RSV", 5), ("BYTES", 7))
 _RIGHT = frozenset({"#", "TIME S", "DELTA MS", "BYTES"})
 _NOTE_INDENT = sum(width + 2 for _, width in _COLUMNS)
-_LEAST_NOTE = 24
+#: With the columns before it, what an 80-column terminal has left.
+_LEAST_NOTE = 21
 #: Below this a frame counts as forwarded, or as arrived, at once.
 _NOTABLE_NS = 1_000_000
 _HEX_ROW = 16
