@@ -112,6 +112,31 @@ def test_a_restart_changes_nothing_wherever_it_comes(stream: Stream, limit: int,
     assert seen == plain
 
 
+@given(any_stream, st.data())
+def test_a_restart_keeps_frames_and_messages_in_step_when_too_much_was_pending(
+    stream: Stream, data: st.DataObject
+):
+    chunks = data.draw(chunkings(stream.wire))
+    restarts = data.draw(st.lists(st.booleans(), min_size=len(chunks), max_size=len(chunks)))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stream_module, "REREAD_LIMIT", 10)
+        patch.setattr(stream_module, "PENDING_LIMIT", 30)
+        plain = read(stream.decoder(), chunks)
+        seen, storage, decoder = Seen(), Storage(), stream.decoder()
+        for time_ns, (chunk, is_restarted) in enumerate(zip(chunks, restarts, strict=True)):
+            take(seen, decoder, chunk, time_ns)
+            if is_restarted:
+                storage.save(decoder)
+                decoder = storage.restore(stream, seen.messages)
+        finish(seen, decoder)
+    for frame, expected in zip(seen.frames, plain.frames, strict=True):
+        assert frame == expected._replace(payload=frame.payload, violation=frame.violation)
+        assert expected.payload.startswith(frame.payload)
+    for message, wanted in zip(seen.messages, plain.messages, strict=True):
+        assert message[:5] == wanted[:5]
+        assert message == wanted or message.problem == "not-inflated"
+
+
 @given(directions, st.binary(max_size=300), st.data())
 def test_nothing_raises_and_no_byte_is_lost_when_bytes_are_arbitrary(
     direction, wire: bytes, data: st.DataObject

@@ -9,6 +9,7 @@ looks at all of them once.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cache
 from typing import Any, Final
 
 from wsinspect.wire import violations
@@ -28,11 +29,13 @@ IN_64_BITS: Final = -2
 Shape = tuple[int, int, bool]
 
 
+@cache
 def shapes(direction: Direction, cut: int) -> tuple[Shape, ...]:
     """By second byte: size of the header, payload length, and whether the fast path may take the frame.
 
     The length is `IN_16_BITS` or `IN_64_BITS` where it follows. The fast path takes frames that are masked as
-    the direction demands and not longer than `cut`.
+    the direction demands and, where the length is there, not longer than `cut`. Beyond 125 `cut` makes no
+    difference: pass 125, so that connections share one table.
     """
     table: list[Shape] = []
     for second in range(256):
@@ -191,6 +194,12 @@ class OpenFrame:
     def wants_all(self) -> bool:
         """Whether the payload must be seen once more after a restart, beyond what is kept."""
         return self.inflater is not None
+
+    @property
+    def is_given_up(self) -> bool:
+        """Whether it begins a compressed message that is not inflated."""
+        message = self.message
+        return self.begins and message is not None and message.compressed and not message.inflates
 
     def state(self) -> dict[str, Any]:
         """JSON that `resume` takes."""

@@ -21,7 +21,7 @@ from typing import Any, Final, NamedTuple
 from wsinspect.wire import violations
 from wsinspect.wire.assembly import Assembler
 from wsinspect.wire.deflate import INFLATE_CAP, DeflateParams
-from wsinspect.wire.frame import MAX_HEADER, Frame
+from wsinspect.wire.frame import MAX_CONTROL_PAYLOAD, MAX_HEADER, Frame
 from wsinspect.wire.masking import INTEGER_LIMIT, unmask
 from wsinspect.wire.messages import UNFINISHED, Message, OpenMessage, is_utf8
 from wsinspect.wire.opcodes import Direction
@@ -109,7 +109,7 @@ class StreamDecoder:
             inflate_cap=inflate_cap,
             window=window,
         )
-        self._shapes = shapes(direction, self._assembler.cut)
+        self._shapes = shapes(direction, min(self._assembler.cut, MAX_CONTROL_PAYLOAD))
         self._partial: OpenFrame | None = None
         self._tail = b""
         self._tail_ns = 0
@@ -356,7 +356,11 @@ class StreamDecoder:
         elif inflater is not None and (at_message or (partial is not None and partial.wants_all)):
             state["stored_run"], window = inflater.before
         elif inflater is not None:
-            state |= {"dead": inflater.dead, "stored_run": inflater.stored_run}
+            is_given_up = partial is not None and partial.is_given_up
+            state |= {
+                "dead": inflater.dead or ("restarted" if is_given_up else ""),
+                "stored_run": inflater.stored_run,
+            }
             window = inflater.window() if inflater.has_gap else None
         return Checkpoint(state, replace, pending, window)
 

@@ -504,3 +504,23 @@ def test_too_much_pending_is_given_up_and_said(takeover, fragments, monkeypatch)
         "not-inflated" if takeover else None,
     ]
     assert sum(frame.wire_length for frame in seen.frames) == len(wire)
+
+
+def test_what_was_given_up_stays_given_up_at_the_next_restart(monkeypatch):
+    monkeypatch.setattr(stream_module, "PENDING_LIMIT", 100)
+    monkeypatch.setattr(stream_module, "REREAD_LIMIT", 10)
+    params = DeflateParams(server_no_context_takeover=True)
+    deflater = Deflater(S2C, params)
+    wire = serialize_frame(2, deflater.message(random.Random(6).randbytes(1000)), rsv=4)
+    stream = Stream(S2C, wire, params)
+    decoder, storage = stream.decoder(), Storage()
+    for start in range(0, 900, 300):
+        assert decoder.feed(wire[start : start + 300], 1).frames == []
+        storage.save(decoder)
+        decoder = storage.restore(stream, [])
+    batch = decoder.feed(wire[900:] + serialize_frame(2, deflater.message(b"after"), rsv=4), 2)
+    assert [frame.violation for frame in batch.frames] == [None, None]
+    assert [(message.problem, message.data) for message in batch.messages] == [
+        ("not-inflated", None),
+        (None, b"after"),
+    ]
