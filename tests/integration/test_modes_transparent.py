@@ -1,8 +1,8 @@
 """`--mode transparent`: three network namespaces, an iptables REDIRECT on the one in the middle.
 
-The client (10.77.0.2) and the server (10.78.0.2) know nothing of a proxy; the router between them hands TCP to
-the engine. The byte checker cannot run here (both its ends live in one process), so a real client and a real
-server talk, over TCP and TLS, and the ends are looked at on raw sockets.
+The client (10.77.0.2) and the server (10.78.0.2) know nothing of a proxy; the router between them hands TCP
+to the engine. The byte checker cannot run here (both its ends live in one process): a real client and server
+talk, over TCP and TLS, and the ends are looked at on raw sockets.
 """
 
 from __future__ import annotations
