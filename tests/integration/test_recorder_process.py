@@ -12,7 +12,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,14 +30,16 @@ PATIENCE = 60.0
 class Rig:
     """An engine's half: a journal writer, and recorders started on its wake pipe."""
 
-    def __init__(self, path: Path, *, append: bool = False, **options: object) -> None:
+    def __init__(self, path: Path, *, append: bool = False, **options: Any) -> None:
         self.prepared: PreparedCapture = prepare_capture(path, append=append)
         self.path = path
-        self.writer = JournalWriter(self.prepared.journal, first_segment=self.prepared.first_segment, **options)
+        self.writer = JournalWriter(
+            self.prepared.journal, first_segment=self.prepared.first_segment, **options
+        )
         self.recorder: subprocess.Popen[str] | None = None
         self._wake = -1
 
-    def start(self, *arguments: str, **options: object) -> subprocess.Popen[str]:
+    def start(self, *arguments: str, **options: Any) -> subprocess.Popen[str]:
         self._close_pipe()
         read, self._wake = os.pipe()
         os.set_blocking(self._wake, False)
@@ -101,6 +105,10 @@ def count_frames(path: Path) -> int:
         return capture.query("SELECT count(*) FROM frame")[0][0]
 
 
+def has_frames(path: Path, count: int) -> bool:
+    return count_frames(path) >= count
+
+
 def test_a_clean_end_leaves_one_file(rig, path):
     rig.start()
     steps = random_script(1)
@@ -157,6 +165,7 @@ def test_engine_and_recorder_killed_the_next_reader_indexes_the_rest(tmp_path, s
     code = f"""
 import sys
 from pathlib import Path
+from typing import Any
 from tests.unit.capture.journals import play, random_script
 from wsinspect.capture.journal import JournalWriter, journal_directory
 writer = JournalWriter(journal_directory(Path(sys.argv[1])), segment_bytes=20_000, wake_fd=1)
@@ -229,7 +238,7 @@ def test_a_frame_is_readable_soon_after_it_was_journalled(rig, path):
     for number in range(20):
         began = time.monotonic()
         rig.writer.data(1, 0, text(b"%d" % number), script.now)
-        wait_for(lambda seen=number: count_frames(path) > seen, "the frame")
+        wait_for(partial(has_frames, path, number + 1), "the frame")
         waits.append(time.monotonic() - began)
     # On a busy machine one may be late; usually each takes some 60 ms.
     assert sorted(waits)[len(waits) // 2] < 0.25
@@ -280,9 +289,16 @@ def test_events_are_narrated_as_ndjson(rig):
     assert [line["event"] for line in lines] == ["attempt", "open", "frame", "frame", "close"]
     assert {line["schema"] for line in lines} == {1}
     assert lines[2] == {
-        "schema": 1, "event": "frame", "time_ns": lines[2]["time_ns"], "connection": 1, "id": 1, "direction": "c2s",
-        "opcode": 1, "fin": True, "length": 5,
-    }  # fmt: skip
+        "schema": 1,
+        "event": "frame",
+        "time_ns": lines[2]["time_ns"],
+        "connection": 1,
+        "id": 1,
+        "direction": "c2s",
+        "opcode": 1,
+        "fin": True,
+        "length": 5,
+    }
     assert lines[4]["js"] == {"code": 1000, "wasClean": True}
 
 
@@ -319,7 +335,10 @@ def test_appending_goes_on_after_the_largest_id(tmp_path):
         assert [connection.id for connection in capture.connections()] == [1, 2]
         assert [frame.id for frame in capture.frames()] == [1, 2]
         assert capture.meta["argv"] == ["run 2"]
-        assert capture.query("SELECT run, value FROM meta WHERE key = 'closed_cleanly'") == [(1, "true"), (2, "true")]
+        assert capture.query("SELECT run, value FROM meta WHERE key = 'closed_cleanly'") == [
+            (1, "true"),
+            (2, "true"),
+        ]
 
 
 def test_appending_recovers_a_dead_run_first(tmp_path):

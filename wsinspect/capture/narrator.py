@@ -16,7 +16,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from wsinspect.capture.narration import Note
-from wsinspect.capture.text import printable
+from wsinspect.text import escape
 from wsinspect.wire.opcodes import Direction, opcode_name
 
 #: Lines that may wait for a slow reader; more are dropped and counted.
@@ -113,7 +113,7 @@ def human_line(note: Note, dropped: int) -> str:
 
 
 def _attempt(note: Note) -> str:
-    tap = f"[{printable(note['tap'])}] " if note.get("tap") else ""
+    tap = f"[{escape(note['tap'])}] " if note.get("tap") else ""
     return f"{tap}{_text(note['client'])} {_text(note['url'])} ({_text(note['http_version'])})"
 
 
@@ -176,7 +176,7 @@ _DESCRIBE: Final[dict[str, Callable[[Note], str]]] = {
 
 
 def _text(value: Any) -> str:
-    return "-" if value is None else printable(str(value))
+    return "-" if value is None else escape(str(value))
 
 
 def _code(value: int | None) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
@@ -32,9 +32,15 @@ _FRAME: Final = (
     "SELECT id, connection_id, is_s2c, first_ns, time_ns, sent_ns, header, wire_length, "
     "substr(payload, 1, ?), message_id, violation, fault_event_id FROM frame"
 )
-_MESSAGE: Final = (
+_STORED_MESSAGE: Final = (
     "SELECT id, connection_id, direction, opcode, first_frame, last_frame, compressed, length, "
-    "substr(data, 1, ?), valid_text, problem FROM message"
+    "substr(data, 1, :cut), valid_text, problem FROM stored_message"
+)
+#: The other half of the view `message`.
+_FRAME_MESSAGE: Final = (
+    "SELECT id, connection_id, direction, opcode, id, id, 0, length, NULL, "
+    "CASE opcode WHEN 1 THEN 1 END, NULL FROM frame WHERE (bits >> 8) IN (129, 130) AND violation IS NULL AND message_id = id "
+    "AND NOT EXISTS (SELECT 1 FROM stored_message WHERE stored_message.id = frame.id)"
 )
 _OPAQUE: Final = (
     "SELECT id, connection_id, is_s2c, time_ns, after_frame, length, substr(data, 1, ?), reason FROM opaque"
@@ -112,7 +118,7 @@ class Capture:
         (row,) = self.query("PRAGMA data_version")
         return int(row[0])
 
-    def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+    def query(self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> list[tuple[Any, ...]]:
         """The rows of a short statement.
 
         Raises:
@@ -170,11 +176,20 @@ class Capture:
         data_limit: int | None = None,
     ) -> list[Message]:
         """Messages with larger ids than `after`, of one connection or of all."""
-        return [_message(row) for row in self._page(_MESSAGE, connection_id, after, limit, data_limit)]
+        # Not through the view: SQLite would sort all of its rows for each page.
+        narrow = "id > :after" + ("" if connection_id is None else " AND connection_id = :connection")
+        page = "ORDER BY id LIMIT :limit"
+        sql = (
+            f"SELECT * FROM ({_STORED_MESSAGE} WHERE {narrow} {page}) UNION ALL "  # noqa: S608
+            f"SELECT * FROM ({_FRAME_MESSAGE} AND {narrow} {page}) {page}"
+        )
+        values = {"cut": _bound(data_limit), "after": after, "connection": connection_id, "limit": limit}
+        return [_message(row) for row in self.query(sql, values)]
 
     def message(self, message_id: int) -> Message | None:
         """One message."""
-        rows = self.query(f"{_MESSAGE} WHERE id = ?", (_WHOLE, message_id))
+        sql = f"{_STORED_MESSAGE} WHERE id = :id UNION ALL {_FRAME_MESSAGE} AND id = :id"
+        rows = self.query(sql, {"cut": _WHOLE, "id": message_id})
         return _message(rows[0]) if rows else None
 
     def message_payload(self, message: Message, limit: int | None = None) -> bytes:

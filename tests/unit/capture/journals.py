@@ -7,7 +7,7 @@ import sqlite3
 import zlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from wsinspect.capture import schema
 from wsinspect.capture.journal import JournalReader, JournalWriter, Record, journal_directory
@@ -18,6 +18,15 @@ from wsinspect.wire.frame import serialize_frame
 START_NS = 1_700_000_000_000_000_000
 KEY = b"\x11\x22\x33\x44"
 DEFLATE = b"Sec-WebSocket-Extensions: permessage-deflate\r\n"
+
+
+T = TypeVar("T")
+
+
+def need(value: T | None) -> T:
+    """The value, which must be there."""
+    assert value is not None
+    return value
 
 
 class Step(NamedTuple):
@@ -58,10 +67,20 @@ class Script:
 
     def attempt(self, connection: int) -> None:
         self.event(
-            connection, "attempt", tap="edge", client="127.0.0.1:5", listener="127.0.0.1:8080", scheme="ws",
-            host="example.test", port=8080, path="/chat", http_version="HTTP/1.1", tcp_ns=START_NS, tls_ns=None,
+            connection,
+            "attempt",
+            tap="edge",
+            client="127.0.0.1:5",
+            listener="127.0.0.1:8080",
+            scheme="ws",
+            host="example.test",
+            port=8080,
+            path="/chat",
+            http_version="HTTP/1.1",
+            tcp_ns=START_NS,
+            tls_ns=None,
             client_tls=None,
-        )  # fmt: skip
+        )
 
     def open(self, connection: int, *, deflate: bool = False) -> None:
         extra = DEFLATE if deflate else b""
@@ -70,8 +89,19 @@ class Script:
         response = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n" + extra + b"\r\n"
         self.head(connection, 0, request)
         self.head(connection, 1, request)
-        self.event(connection, "server", address="10.0.0.1:80", peer="10.0.0.1:80", sockname="10.0.0.9:3",
-                   tcp_start_ns=1, tcp_done_ns=2, tls_done_ns=None, reused=False, tls=None, error=None)  # fmt: skip
+        self.event(
+            connection,
+            "server",
+            address="10.0.0.1:80",
+            peer="10.0.0.1:80",
+            sockname="10.0.0.9:3",
+            tcp_start_ns=1,
+            tcp_done_ns=2,
+            tls_done_ns=None,
+            reused=False,
+            tls=None,
+            error=None,
+        )
         self.head(connection, 2, response)
         self.head(connection, 3, response)
         self.event(connection, "open")
@@ -114,7 +144,9 @@ class Talk:
         return serialize_frame(self._rng.choice([3, 11]), b"odd", key=self._key)
 
     def _words(self) -> bytes:
-        return b" ".join(self._rng.choice([b"alpha", b"beta", b"gamma"]) for _ in range(self._rng.randrange(40)))
+        return b" ".join(
+            self._rng.choice([b"alpha", b"beta", b"gamma"]) for _ in range(self._rng.randrange(40))
+        )
 
     def _message(self, payload: bytes, opcode: int, count: int) -> bytes:
         rsv = 0
@@ -154,9 +186,9 @@ def random_script(seed: int, *, connections: int = 4, chunks: int = 120, **meta:
         ending = rng.choice(["close", "fin", "rst", "lost", "open"])
         if ending in ("close", "lost"):
             # Bring both directions to a frame boundary first.
-            for pool in pools:
-                if pool[0] == connection:
-                    script.data(connection, pool[1], bytes(pool[2]))
+            for other, side, pool, _ in pools:
+                if other == connection:
+                    script.data(connection, side, bytes(pool))
         if ending == "close":
             script.data(connection, 0, text(b"\x03\xe8bye", opcode=8))
             script.data(connection, 1, text(b"\x03\xe8bye", opcode=8, masked=False))
@@ -218,7 +250,9 @@ def dump(capture: Path, tables: Sequence[str] = TABLES) -> dict[str, list[tuple[
     """Every row of the public tables."""
     database = sqlite3.connect(capture)
     try:
-        return {table: database.execute(f"SELECT * FROM {table} ORDER BY 1, 2").fetchall() for table in tables}
+        return {
+            table: database.execute(f"SELECT * FROM {table} ORDER BY 1, 2").fetchall() for table in tables
+        }
     finally:
         database.close()
 
