@@ -22,6 +22,7 @@ from tests.benchmarks.peers import Peer
 from tests.benchmarks.processes import BenchError, Child
 
 CORES = 2
+IDLE_LOAD = 0.7
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -94,7 +95,7 @@ def brief(result: Result) -> str:
     )
 
 
-def facts(rounds: int, chosen: list[Peer]) -> dict[str, Any]:
+def facts(rounds: int, chosen: list[Peer], *, is_quick: bool) -> dict[str, Any]:
     """The machine and the versions."""
     model = platform.machine()
     for line in Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []:
@@ -111,7 +112,8 @@ def facts(rounds: int, chosen: list[Peer]) -> dict[str, Any]:
         "system": f"{system}, {platform.machine()}",
         "python": platform.python_version(),
         "cores": len(os.sched_getaffinity(0)),
-        "rounds": rounds,
+        "rounds": f"{rounds} interleaved rounds" if rounds > 1 else "one round",
+        "sizes": "a tenth of the frames (--quick)" if is_quick else "all frames",
         "versions": {peer.name: peer.version for peer in chosen},
     }
 
@@ -128,16 +130,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         if peer.missing:
             say(f"left out: {peer.name} ({peer.missing})")
     chosen = [peer for peer in chosen if not peer.missing]
+    if (load := os.getloadavg()[0]) > IDLE_LOAD:
+        say(f"this machine is busy (load {load:.1f}): the numbers, p99 above all, will say so")
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:CORES])
     with tempfile.TemporaryDirectory(prefix="wsinspect-bench-", dir=args.dir) as name:
         sizes = Sizes.quick() if args.quick else Sizes()
         rounds, failures = run(chosen, args.only or list(MEASURES), args.rounds, sizes, Path(name))
     found = tables.medians(rounds)
-    about = facts(args.rounds, chosen)
+    about = {**facts(args.rounds, chosen, is_quick=args.quick), "load": f"{load:.1f}"}
     print(tables.text(found, about["versions"]))
     if args.json:
         args.json.write_text(
-            json.dumps({"schema": 1, **about, "medians": found, "rounds": rounds}, indent=1) + "\n"
+            json.dumps({"schema": 1, **about, "medians": found, "results": rounds}, indent=1) + "\n"
         )
     if args.markdown:
         args.markdown.write_text(tables.markdown(found, about))
