@@ -13,6 +13,7 @@ from __future__ import annotations
 import fcntl
 import os
 import struct
+import time
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -39,6 +40,8 @@ SEGMENT_BYTES: Final = 16 * 1024 * 1024
 BODY_BYTES: Final = 64 * 1024
 #: A longer record than this was never written; a larger length means that the segment is damaged.
 MAX_RECORD_BYTES: Final = 64 * 1024 * 1024
+_LOCK_TRIES: Final = 4
+_LOCK_PAUSE_SECONDS: Final = 0.01
 
 
 class Record(NamedTuple):
@@ -88,11 +91,16 @@ class JournalLock:
 
     def __init__(self, directory: Path, name: str) -> None:
         self._fd = os.open(directory / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            os.close(self._fd)
-            raise JournalInUseError(f"{directory / name} is held by another process") from error
+        for tries_left in reversed(range(_LOCK_TRIES)):
+            try:
+                fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            except OSError as error:
+                if not tries_left:
+                    os.close(self._fd)
+                    raise JournalInUseError(f"{directory / name} is held by another process") from error
+            # Somebody may only be looking whether it is held (`is_locked`).
+            time.sleep(_LOCK_PAUSE_SECONDS)
 
     def release(self) -> None:
         """Give the lock back (closing the file does it)."""

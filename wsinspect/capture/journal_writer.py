@@ -152,12 +152,19 @@ class JournalWriter:
         self._tokens.put(done)
         return done.wait(timeout)
 
-    def close(self, timeout: float | None = 10.0) -> None:
-        """Write what is left, end the thread and give the lock back. May be called twice."""
+    def close(self, timeout: float | None = 10.0) -> bool:
+        """Write what is left, end the thread and give the lock back. May be called twice.
+
+        Returns:
+            False when the disk took longer than `timeout`: the thread goes on, and the lock stays with it.
+        """
         self._is_closing = True
         self._tokens.put(None)
         self._thread.join(timeout)
+        if self._thread.is_alive():
+            return False
         self._segments.close()
+        return True
 
     def _append(
         self, kind: int, part: int, connection: int, time_ns: int, sent_after_ns: int, raw: bytes
@@ -230,13 +237,16 @@ class JournalWriter:
     def _give_up(self, buffers: Sequence[bytes], error: OSError) -> None:
         lost = self._loss.begin(buffers, error)
         if self.on_unstored is not None:
-            self.on_unstored(lost, self._loss.reason)
+            # A RuntimeError: the event loop that was to be told is closed already.
+            with contextlib.suppress(RuntimeError):
+                self.on_unstored(lost, self._loss.reason)
 
     def _report_drained(self) -> None:
         if self._was_full and self.backlog_bytes <= self._limit // 2:
             self._was_full = False
             if self.on_drained is not None:
-                self.on_drained()
+                with contextlib.suppress(RuntimeError):
+                    self.on_drained()
 
     def _write_wake_byte(self) -> None:
         fd = self._wake_fd

@@ -14,6 +14,7 @@ from wsinspect.capture import schema
 from wsinspect.capture.journal_format import (
     JournalInUseError,
     JournalLock,
+    Position,
     is_locked,
     journal_directory,
     segment_numbers,
@@ -140,8 +141,10 @@ def _index_rest(path: Path, journal: Path) -> None:
 
 def close_books(indexer: Indexer, reader: JournalReader) -> None:
     """The engine is gone and all its records are committed: add what its end means. The caller commits."""
-    reader.skip_rest()
-    indexer.seek(reader.position)
+    segment, offset = reader.position
+    # Beyond what is torn, so that it is not counted again should we be interrupted.
+    indexer.seek(Position(segment, offset + reader.skip_rest()))
+    indexer.note_damage(reader.damaged_bytes)
     indexer.lose_open()
     indexer.mark_clean()
 

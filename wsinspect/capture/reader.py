@@ -39,7 +39,8 @@ _STORED_MESSAGE: Final = (
 #: The other half of the view `message`.
 _FRAME_MESSAGE: Final = (
     "SELECT id, connection_id, direction, opcode, id, id, 0, length, NULL, "
-    "CASE opcode WHEN 1 THEN 1 END, NULL FROM frame WHERE (bits >> 8) IN (129, 130) AND violation IS NULL AND message_id = id "
+    "CASE opcode WHEN 1 THEN 1 END, NULL FROM frame "
+    "WHERE (bits >> 8) IN (129, 130) AND violation IS NULL AND message_id = id "
     "AND NOT EXISTS (SELECT 1 FROM stored_message WHERE stored_message.id = frame.id)"
 )
 _OPAQUE: Final = (

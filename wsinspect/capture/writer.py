@@ -60,6 +60,7 @@ class Indexer:
         self._segment: int = segment
         self._offset: int = offset
         self.weight = 0
+        self._last_ns = 0
         self._run: int = database.execute("SELECT coalesce(max(run), 0) FROM meta").fetchone()[0]
         meta = self._meta()
         self._options = stream_options(meta)
@@ -82,6 +83,7 @@ class Indexer:
     def add(self, record: Record) -> None:
         """Index one record."""
         kind, part, connection_id, time_ns, sent_after_ns, payload = record
+        self._last_ns = time_ns
         size = len(payload)
         self._offset += _RECORD_HEADER + size
         self.weight += _RECORD_HEADER + size
@@ -130,6 +132,13 @@ class Indexer:
             self._touched.add(connection)
             self.weight += 1
         return len(ids)
+
+    def note_damage(self, size: int) -> None:
+        """Bytes of the journal that are no records: a writer was killed in the middle of one."""
+        if size:
+            event = {"bytes": size, "records": 1, "reason": "torn journal", "streams": []}
+            self._add_own_event(None, self._last_ns, "unstored", event)
+            self.weight += size
 
     def mark_clean(self) -> None:
         """Note the clean end in `meta` (only after the engine said that it stopped)."""

@@ -491,6 +491,40 @@ def test_a_backlog_is_reported_full_and_then_drained(directory, monkeypatch):
     assert len(records_of(directory)) == 11
 
 
+def test_a_disk_slower_than_close_keeps_the_lock(directory, monkeypatch):
+    gate = threading.Event()
+    real = os.writev
+
+    def slow(fd, buffers):
+        assert gate.wait(30)
+        return real(fd, buffers)
+
+    monkeypatch.setattr(os, "writev", slow)
+    writer = JournalWriter(directory)
+    writer.data(1, 0, b"x", START_NS)
+    assert not writer.close(timeout=0.01)
+    assert is_locked(directory, "engine.lock")
+    gate.set()
+    assert writer.close()
+    assert not is_locked(directory, "engine.lock")
+    assert len(records_of(directory)) == 1
+
+
+def test_an_event_loop_that_is_closed_already_does_no_harm(directory, monkeypatch):
+    def gone(*facts):
+        raise RuntimeError("Event loop is closed")
+
+    writer = JournalWriter(directory, backlog_limit=0, on_unstored=gone, on_drained=gone)
+    disk = Disk(monkeypatch, 0)
+    writer.data(1, 0, b"x", START_NS)
+    assert writer.is_full
+    assert writer.flush()
+    disk.room = 1 << 30
+    writer.data(1, 0, b"y", START_NS)
+    assert writer.close()
+    assert records_of(directory)[-1].payload == b"y"
+
+
 def test_a_backlog_in_memory_only_writes_all_of_it(directory):
     writer = JournalWriter(directory)
     for number in range(5000):

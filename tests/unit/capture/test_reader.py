@@ -136,6 +136,8 @@ def test_a_journal_left_behind_is_indexed_by_the_next_reader(path):
     with Capture.open(path) as capture:
         assert need(capture.connection(3)).state == "lost"
         assert capture.frames(3)[0].payload == b"left"
+        torn = capture.events()[-1]
+        assert (torn.kind, torn.detail["bytes"], torn.detail["reason"]) == ("unstored", 4, "torn journal")
     assert not journal_directory(path).exists()
     assert is_sound(path)
     assert not recover(path)
