@@ -5,11 +5,12 @@ from __future__ import annotations
 from tests.support.end_cases import end_cases
 from tests.support.frame_cases import frame_cases
 from tests.support.handshake_cases import extension_cases, handshake_cases
+from tests.support.random_cases import random_cases
 from tests.support.script import Case
 
 
 def all_cases() -> list[Case]:
-    cases = [*frame_cases(), *handshake_cases(), *extension_cases(), *end_cases()]
+    cases = [*frame_cases(), *handshake_cases(), *extension_cases(), *end_cases(), *random_cases()]
     names = [case.name for case in cases]
     if len(set(names)) != len(names):
         raise ValueError("two cases of one name")
