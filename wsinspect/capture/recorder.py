@@ -58,13 +58,17 @@ class Recorder:
         self._path = path
         self._journal = journal_directory(path)
         self._lock = _take_lock(self._journal)
+        try:
+            self._database = _open(path, self._journal)
+        except BaseException:
+            self._lock.release()
+            raise
         self._notes = Notes(wants_frames=wants_frames) if narrator else None
         self._narrator = narrator
         self._wake_fd = wake_fd
         self._is_orphan = False
         self._is_bulk = False
         self._last_commit = 0.0
-        self._database = schema.open_for_writing(path)
         self._indexer = Indexer(self._database, self._notes)
         self._reader = JournalReader(self._journal, self._indexer.position)
 
@@ -179,6 +183,27 @@ def _take_lock(journal: Path) -> JournalLock:
             time.sleep(COMMIT_SECONDS)
         except OSError as error:
             raise LocalError(f"cannot lock {journal}: {error.strerror}") from error
+
+
+def _open(path: Path, journal: Path) -> sqlite3.Connection:
+    """The capture; on a full disk even opening it has to wait for room, as long as the engine lives.
+
+    Raises:
+        CaptureError: It is no capture.
+        LocalError: It cannot be opened, and the engine is gone.
+    """
+    has_said = False
+    while True:
+        is_last = not is_locked(journal, ENGINE_LOCK)
+        try:
+            return schema.open_for_writing(path)
+        except LocalError as error:
+            if is_last:
+                raise
+            if not has_said:
+                _say(f"{error}; the journal keeps what is seen meanwhile")
+            has_said = True
+        time.sleep(_RETRY_SECONDS)
 
 
 def _say(text: str) -> None:

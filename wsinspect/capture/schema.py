@@ -331,6 +331,8 @@ def check(database: sqlite3.Connection, path: Path) -> None:
         (version,) = database.execute("PRAGMA user_version").fetchone()
         tables = {row[0] for row in database.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
         views = database.execute("SELECT sql FROM sqlite_schema WHERE type = 'view'").fetchall()
+    except sqlite3.OperationalError as error:
+        raise LocalError(f"cannot read {path}: {error}") from None
     except sqlite3.DatabaseError as error:
         raise CaptureError(f"{path} is not a capture: {error}") from None
     if application != APPLICATION_ID:

@@ -178,6 +178,7 @@ class Recording:
         self._recorder = Recorder(self.capture, self.journal, narration or Narration(), warn)
         self._wall_timer: asyncio.TimerHandle | None = None
         self._may_give_up = False
+        self._has_warned = False
         self._give_up = asyncio.Event()
 
     def when_unblocked(self, callback: Callable[[], None]) -> None:
@@ -250,7 +251,10 @@ class Recording:
         self._wall_timer = self._loop.call_later(WALL_CHECK_SECONDS, self._check_wall)
 
     def _on_unstored(self, size: int, reason: str) -> None:
-        """Called in the writer's thread."""
+        """Called in the writer's thread, each time storing begins to fail: said once, counted always."""
+        if self._has_warned:
+            return
+        self._has_warned = True
         line = (
             f"cannot store what is seen ({reason}); traffic goes on, the capture will say how much is missing"
         )
