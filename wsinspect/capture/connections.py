@@ -71,6 +71,7 @@ class ConnectionRows:
             "violations": [],
             "round_trips": [None, None],
             "failed_where": None,
+            "distrusts_server": False,
         }
         self.streams: list[StreamRows | None] = [None, None]
         self.is_closed = False
@@ -162,7 +163,9 @@ class ConnectionRows:
         self.handshake["server_reused"] = bool(event.get("reused"))
         for key, column in _SERVER_TIMES.items():
             self.handshake[column] = _plain(event.get(key))
-        self._set_tls("server", event.get("tls"))
+        tls = event.get("tls")
+        self._set_tls("server", tls)
+        self.facts["distrusts_server"] = isinstance(tls, dict) and bool(tls.get("verify_error"))
         if event.get("error"):
             self.row["error"] = _plain(event["error"])
 
@@ -245,7 +248,10 @@ class ConnectionRows:
         self.row.update(verdict._asdict())
 
     def _refused_by(self) -> Side:
-        return "client" if self.facts.get("failed_where") in ("client", "request") else "server"
+        where = self.facts["failed_where"]
+        if where == "tls-server" and self.facts["distrusts_server"]:
+            return "proxy"
+        return "client" if where in ("client", "request") else "server"
 
     def _has_server_broken(self) -> bool:
         """Whether the server violated the protocol before its CLOSE frame, if it sent one."""

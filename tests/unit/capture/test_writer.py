@@ -334,6 +334,26 @@ def test_an_attempt_that_dies_on_the_way_says_where(path):
         assert capture.events(1)[2].detail["where"] == "connect"
 
 
+@pytest.mark.parametrize(
+    ("where", "verify_error", "ended_by"),
+    [
+        ("tls-server", "self-signed certificate", "proxy"),
+        ("tls-server", None, "server"),
+        ("connect", None, "server"),
+        ("client", None, "client"),
+    ],
+)
+def test_who_made_an_attempt_fail(path, where, verify_error, ended_by):
+    script = Script()
+    script.attempt(1)
+    script.event(1, "server", address="h:1", tls={"verify_error": verify_error}, error=None)
+    script.event(1, "failed", where=where, error="why", status=None)
+    script.event(1, "closed")
+    with made_of(path, script) as capture:
+        connection = only(capture)
+        assert (connection.ended_by, connection.how) == (ended_by, "refused")
+
+
 def test_an_attempt_that_only_closes_has_failed(path):
     script = Script()
     script.attempt(1)
