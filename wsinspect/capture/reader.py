@@ -32,9 +32,11 @@ _FRAME: Final = (
     "SELECT id, connection_id, is_s2c, first_ns, time_ns, sent_ns, header, wire_length, "
     "substr(payload, 1, ?), message_id, violation, fault_event_id FROM frame"
 )
+#: substr() of an empty blob is NULL, which here would mean that nothing was kept.
 _STORED_MESSAGE: Final = (
     "SELECT id, connection_id, direction, opcode, first_frame, last_frame, compressed, length, "
-    "substr(data, 1, :cut), valid_text, problem FROM stored_message"
+    "CASE length(data) WHEN 0 THEN data ELSE substr(data, 1, :cut) END, valid_text, problem "
+    "FROM stored_message"
 )
 #: The other half of the view `message`.
 _FRAME_MESSAGE: Final = (

@@ -52,6 +52,7 @@ DEFAULT_LISTEN = Address("127.0.0.1", 8080)
 )
 @click.option("--append", is_flag=True, help="Go on writing a capture that exists.")
 @click.option("--snaplen", type=SIZE, help="Keep only the first bytes of each payload, as 4KiB.")
+@click.option("--inflate-cap", type=SIZE, help="Keep no message inflated beyond this; 64MiB by default.")
 @click.option("--headless", is_flag=True, help="Print a line an event; end with SIGINT or SIGTERM.")
 @click.option("--json", "as_json", is_flag=True, help="Print the events as JSON, one a line.")
 @click.option("--frames", is_flag=True, help="Print a line a frame, too.")
@@ -72,6 +73,7 @@ def run(
     capture: Path | None,
     append: bool,
     snaplen: int | None,
+    inflate_cap: int | None,
     headless: bool,
     as_json: bool,
     frames: bool,
@@ -96,18 +98,20 @@ def run(
         raise click.UsageError("--append needs --capture FILE")
     quiet_logging(verbose)
     path = (capture or new_capture_path()).absolute()
+    authority = ensure_private_dir((ca_dir or default_ca_dir()).absolute())
     engine_options = EngineOptions(
         taps=make_taps(listen, reverse, taps, host, modes),
         capture=path,
-        ca_dir=ensure_private_dir((ca_dir or default_ca_dir()).absolute()),
+        ca_dir=authority,
         append=append,
         snaplen=snaplen,
+        inflate_cap=inflate_cap,
         insecure=insecure,
         settings=settings,
         ignore_hosts=ignore_hosts,
         may_splice=not no_splice,
         narration=Narration("json" if as_json else "human", frames),
-        register=partial(register, path),
+        register=partial(register, path, ca_dir=authority),
         on_ready=lambda facts: _say_ready(facts, as_json),
         warn=_warn,
     )

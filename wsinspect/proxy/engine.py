@@ -67,6 +67,7 @@ class EngineOptions:
         taps: at least one; port 0 means any free port.
         capture: the capture file; must not exist unless `append`.
         snaplen: bytes of each payload to keep; None keeps all.
+        inflate_cap: bytes beyond which a message is kept compressed; None for the recorder's own limit.
         settings: mitmproxy's own options as "name=value".
         ignore_hosts: regular expressions; a connection to a matching "host:port" is passed through unread.
         narration: the lines that the recorder prints on stdout.
@@ -80,6 +81,7 @@ class EngineOptions:
     ca_dir: Path
     append: bool = False
     snaplen: int | None = None
+    inflate_cap: int | None = None
     insecure: bool = False
     settings: Sequence[str] = ()
     ignore_hosts: Sequence[str] = ()
@@ -211,6 +213,7 @@ class _Engine:
             {
                 "run_file": str(self.registration.path) if self.registration.path else None,
                 "snaplen": self.options.snaplen,
+                "inflate_cap": self.options.inflate_cap,
                 "taps": [_tap_facts(tap) for tap in self.taps],
                 "changes": list(CHANGES),
             }
