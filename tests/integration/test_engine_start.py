@@ -67,6 +67,14 @@ def test_a_signal_ends_it_cleanly(number: int, tmp_path: Path) -> None:
         assert recorded.meta["taps"][0]["tap"] == "regular"
 
 
+def test_a_start_says_what_earlier_runs_left(tmp_path: Path) -> None:
+    with Engine.start("--listen", "0", folder=tmp_path) as engine:
+        assert engine.stderr == ""
+    with Engine.start("--listen", "0", folder=tmp_path) as engine:
+        assert "1 capture of earlier runs" in engine.stderr
+        assert str(engine.capture.parent) in engine.stderr
+
+
 def test_files_are_private(tmp_path: Path) -> None:
     with Engine.start("--listen", "0", folder=tmp_path) as engine:
         capture = engine.capture

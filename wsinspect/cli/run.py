@@ -97,6 +97,8 @@ def run(
     if append and capture is None:
         raise click.UsageError("--append needs --capture FILE")
     quiet_logging(verbose)
+    if capture is None:
+        _say_old_captures()
     path = (capture or new_capture_path()).absolute()
     authority = ensure_private_dir((ca_dir or default_ca_dir()).absolute())
     engine_options = EngineOptions(
@@ -151,6 +153,18 @@ def make_taps(
             Tap.reverse(str(spec.target), name=spec.name, host=host, port=port, policy=policy, is_named=True)
         )
     return taps
+
+
+def _say_old_captures() -> None:
+    """What lies in the default place: nobody else will tell the user that it grows."""
+    from wsinspect.cli.output import byte_count
+    from wsinspect.launch.captures import old_captures
+    from wsinspect.launch.paths import captures_dir
+
+    old = old_captures()
+    if old.count:
+        captures = "1 capture" if old.count == 1 else f"{old.count} captures"
+        _warn(f"{captures} of earlier runs, {byte_count(old.size_bytes)}, in {captures_dir()}")
 
 
 def _say_ready(facts: dict[str, Any], as_json: bool) -> None:
