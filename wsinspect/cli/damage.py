@@ -11,8 +11,11 @@ from pathlib import Path
 from wsinspect.capture.reader import Capture
 
 _TABLES = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name"
-#: Columns that are stored; hidden = 2 are computed from others.
-_COLUMNS = "SELECT name, lower(type) FROM pragma_table_xinfo(?) WHERE hidden = 0"
+#: Columns that are stored; hidden = 2 are computed from others. Close reasons are text, whatever is declared.
+_COLUMNS = (
+    "SELECT name, CASE WHEN name LIKE '%_close_reason' THEN 'text' ELSE lower(type) END "
+    "FROM pragma_table_xinfo(?) WHERE hidden = 0"
+)
 
 
 def find_damage(path: Path) -> str | None:
