@@ -71,7 +71,7 @@ class Rig:
     def close(self) -> None:
         self.writer.close()
         self._close_pipe()
-        if self.recorder is not None and self.recorder.poll() is None:
+        if self.recorder is not None and self.recorder.stderr is not None and not self.recorder.stderr.closed:
             self.kill_recorder()
 
     def _close_pipe(self) -> None:
@@ -155,6 +155,32 @@ def test_a_recorder_killed_at_random_moments_loses_and_doubles_nothing(tmp_path,
         rig.close()
     assert is_sound(path)
     assert dump(path) == dump(plain)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_recorder_killed_while_it_closes_the_file_is_made_up_for(tmp_path, seed):
+    steps = random_script(seed, connections=3, chunks=200)
+    plain = tmp_path / "plain.db"
+    rig = Rig(plain)
+    play(rig.writer, steps)
+    rig.close()
+    index(plain)
+
+    path = tmp_path / "killed.db"
+    rig = Rig(path)
+    rig.start()
+    try:
+        wait_for(lambda: is_locked(journal_directory(path), "recorder.lock"), "the recorder")
+        play(rig.writer, steps)
+        rig.writer.close()
+        time.sleep(random.Random(seed).random() * 0.08)
+    finally:
+        rig.close()
+    assert is_sound(path)
+    with Capture.open(path) as capture:
+        assert capture.meta["closed_cleanly"] is True
+    assert dump(path) == dump(plain)
+    assert not journal_directory(path).exists()
 
 
 @pytest.mark.parametrize("seed", range(3))

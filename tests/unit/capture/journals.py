@@ -141,7 +141,29 @@ class Talk:
             return serialize_frame(9, self._rng.choice([b"", b"a", b"b"]), key=self._key)
         if kind == "pong":
             return serialize_frame(10, self._rng.choice([b"", b"a", b"b"]), key=self._key)
-        return serialize_frame(self._rng.choice([3, 11]), b"odd", key=self._key)
+        return self._odd()
+
+    def _odd(self) -> bytes:
+        """Frames that break a rule, and messages that are left open or interrupted by the next one."""
+        if self._rng.random() < 0.02:
+            # Breaks the compression context for good, where there is one.
+            return serialize_frame(1, b"not deflate", rsv=4, key=self._key)
+        kinds: list[tuple[int, bytes, dict[str, Any]]] = [
+            (3, b"reserved", {}),
+            (11, b"reserved control", {}),
+            (0, b"continues what?", {}),
+            (0, b"and ends it", {"fin": False}),
+            (1, b"begun", {"fin": False}),
+            (2, b"begun as well", {"fin": False}),
+            (1, b"\xff\xfe", {}),
+            (1, b"reserved bit", {"rsv": 2}),
+            (9, b"long", {"length_bytes": 8}),
+            (9, b"fragment", {"fin": False}),
+            (1, b"not minimal", {"length_bytes": 8}),
+        ]
+        opcode, payload, options = self._rng.choice(kinds)
+        key = self._key if self._rng.random() < 0.9 else None
+        return serialize_frame(opcode, payload, key=key, **options)
 
     def _words(self) -> bytes:
         return b" ".join(
@@ -179,6 +201,8 @@ def random_script(seed: int, *, connections: int = 4, chunks: int = 120, **meta:
         connection, side, pool, talk = rng.choice(pools)
         while len(pool) < 200:
             pool += talk.frames()
+        if rng.random() < 0.005:
+            script.event(0, "unstored", bytes=9, records=1, reason="full", streams=[[connection, side]])
         size = rng.choice([1, 3, 50, 500, 5000, 70_000])
         script.data(connection, side, bytes(pool[:size]))
         del pool[:size]
