@@ -162,8 +162,8 @@ def _say_old_captures() -> None:
     from wsinspect.launch.paths import captures_dir
 
     old = old_captures()
-    if old.count:
-        captures = "1 capture" if old.count == 1 else f"{old.count} captures"
+    if old.captures:
+        captures = "1 capture" if old.captures == 1 else f"{old.captures} captures"
         _warn(f"{captures} of earlier runs, {byte_count(old.size_bytes)}, in {captures_dir()}")
 
 
