@@ -80,7 +80,7 @@ class SocketLink:
         self._schedule_splice()
 
     def record(self, direction: Direction, data: bytes, time_ns: int) -> None:
-        self.stream.data(direction, data, time_ns, self.now_ns() - time_ns)
+        self.stream.data(direction, data, time_ns, 0)
         self._schedule_splice()
 
     def end_of(self, connection: Connection) -> str:

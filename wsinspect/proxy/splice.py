@@ -73,7 +73,8 @@ class Half(asyncio.Protocol):
     def _plain_received(self, data: bytes) -> None:
         arrived_ns = self.now_ns()
         self.write(data)
-        self.record(self.direction, data, arrived_ns, self.now_ns() - arrived_ns)
+        # Sent at once; a time taken after the write would be after the peer's answer at times.
+        self.record(self.direction, data, arrived_ns, 0)
         if self.is_blocked():
             self.splice.hold()
 
@@ -82,8 +83,9 @@ class Half(asyncio.Protocol):
         assert self.ssl
         plain, has_ended = tls_seam.decrypt(self.ssl, data)
         if plain:
+            sent_after_ns = self.now_ns() - arrived_ns
             self.write(plain)
-            self.record(self.direction, plain, arrived_ns, self.now_ns() - arrived_ns)
+            self.record(self.direction, plain, arrived_ns, sent_after_ns)
         tls_seam.flush(self.ssl, self.transport.write)
         if has_ended:
             self.has_tls_ended = True
