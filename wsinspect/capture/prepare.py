@@ -149,6 +149,31 @@ def close_books(indexer: Indexer, reader: JournalReader) -> None:
     indexer.mark_clean()
 
 
+def tidy(path: Path) -> None:
+    """Leave WAL mode for a recorder that could not because somebody was reading, if that is possible now."""
+    journal = journal_directory(path)
+    if not path.with_name(path.name + "-wal").exists() or journal.is_dir() or is_in_use(path):
+        return
+    try:
+        database = schema.open_for_writing(path)
+    except (LocalError, CaptureError):
+        return
+    try:
+        _leave_wal(database)
+    finally:
+        database.close()
+
+
+def _leave_wal(database: sqlite3.Connection) -> None:
+    try:
+        database.execute("PRAGMA busy_timeout = 200")
+        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        database.execute("PRAGMA journal_mode = DELETE")
+    except sqlite3.OperationalError:
+        # A reader has it open, and `tidy` will do it. Everything committed is in the file, or in its WAL.
+        return
+
+
 def finish(database: sqlite3.Connection, reader: JournalReader, journal: Path) -> None:
     """Make the capture a single file again and remove its journal.
 
@@ -156,12 +181,9 @@ def finish(database: sqlite3.Connection, reader: JournalReader, journal: Path) -
     another program has the capture open, SQLite keeps the WAL mode; everything is in the one file all the
     same.
     """
-    database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    try:
-        database.execute("PRAGMA journal_mode = DELETE")
-    except sqlite3.OperationalError:
-        # A reader has it open.
-        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    # What was kept of unfinished frames has left holes.
+    database.execute("PRAGMA incremental_vacuum").fetchall()
+    _leave_wal(database)
     reader.delete_finished(before=reader.position.segment + 1)
     reader.close()
     if segment_numbers(journal):

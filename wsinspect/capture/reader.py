@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from wsinspect.capture import schema
 from wsinspect.capture.journal_format import journal_directory
-from wsinspect.capture.prepare import is_in_use, recover
+from wsinspect.capture.prepare import is_in_use, recover, tidy
 from wsinspect.capture.records import Connection, Event, Frame, Handshake, Message, Opaque, Ping
 from wsinspect.capture.rows import CONNECTION_COLUMNS, HANDSHAKE_COLUMNS
 from wsinspect.errors import CaptureError, LocalError
@@ -59,9 +59,10 @@ class Capture:
         path: The file.
     """
 
-    def __init__(self, path: Path, database: sqlite3.Connection) -> None:
+    def __init__(self, path: Path, database: sqlite3.Connection, *, may_tidy: bool = False) -> None:
         self.path = path
         self._database = database
+        self._may_tidy = may_tidy
 
     @classmethod
     def open(cls, path: Path | str, *, recover_journal: bool = True) -> Capture:
@@ -69,7 +70,8 @@ class Capture:
 
         Args:
             path: The SQLite file.
-            recover_journal: Index first what an engine and a recorder that both died left in the journal.
+            recover_journal: Index first what an engine and a recorder that both died left in the journal, and
+                afterwards make a single file of it where its recorder could not.
 
         Raises:
             CaptureError: It is missing, not a capture, or of a version that cannot be read.
@@ -81,7 +83,7 @@ class Capture:
             except LocalError:
                 # A read-only copy, or a full disk: what is indexed can be read.
                 pass
-        return cls(path, schema.open_for_reading(path))
+        return cls(path, schema.open_for_reading(path), may_tidy=recover_journal)
 
     def __enter__(self) -> Capture:
         return self
@@ -94,6 +96,8 @@ class Capture:
     def close(self) -> None:
         """Close the file."""
         self._database.close()
+        if self._may_tidy:
+            tidy(self.path)
 
     @property
     def is_live(self) -> bool:

@@ -107,10 +107,10 @@ class StreamRows:
             return None
         batch = self.decoder.feed(chunk, time_ns)
         first_id = ids.next_frame
+        ids.next_frame = first_id + len(batch.frames)
         special: list[tuple[int, Frame]] = []
         if batch.frames:
             special = self._add_frames(batch, sent_after_ns, first_id, rows)
-            ids.next_frame = first_id + len(batch.frames)
         if batch.opaque:
             self._add_opaque(batch.opaque, len(batch.opaque), time_ns, self.decoder.lost, rows)
         return Fed(batch, first_id, special)

@@ -81,7 +81,19 @@ class Indexer:
         self._segment, self._offset = position
 
     def add(self, record: Record) -> None:
-        """Index one record."""
+        """Index one record.
+
+        Raises:
+            sqlite3.Error: What is known of its connection cannot be read.
+        """
+        try:
+            self._index(record)
+        except sqlite3.Error:
+            raise
+        except Exception as error:  # a mistake of ours must not cost the rest of the capture
+            self._note_mistake(record, error)
+
+    def _index(self, record: Record) -> None:
         kind, part, connection_id, time_ns, sent_after_ns, payload = record
         self._last_ns = time_ns
         size = len(payload)
@@ -170,21 +182,24 @@ class Indexer:
             connection.streams[side] = stream
         return stream
 
+    def _note_mistake(self, record: Record, error: Exception) -> None:
+        """Say what happened; what a stream says from here on is kept as opaque bytes."""
+        traceback.print_exc()
+        connection = self._connections.get(record.connection)
+        if record.kind == DATA and connection is not None:
+            stream = connection.streams[record.part & 1]
+            if stream is not None:
+                stream.abandon()
+        detail = {"error": repr(error), "kind": record.kind, "part": record.part}
+        self._add_own_event(record.connection or None, record.time_ns, "recorder_error", detail)
+
     # -- data
 
     def _add_data(
         self, connection: ConnectionRows, side: int, time_ns: int, sent_after_ns: int, chunk: bytes
     ) -> None:
         stream = connection.streams[side] or self._stream(connection, side)
-        try:
-            fed = stream.feed(chunk, time_ns, sent_after_ns, self, self._rows)
-        except Exception as error:  # a mistake of ours must not cost the rest of the capture
-            traceback.print_exc()
-            stream.abandon()
-            self._add_own_event(
-                connection.id, time_ns, "recorder_error", {"error": repr(error), "direction": side}
-            )
-            return
+        fed = stream.feed(chunk, time_ns, sent_after_ns, self, self._rows)
         if fed is None:
             return
         batch, first_id, special = fed

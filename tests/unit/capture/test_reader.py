@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.capture.journals import START_NS, Script, index, is_sound, need, text, write_journal
+from tests.unit.capture.journals import START_NS, Script, index, is_sound, need, play, text, write_journal
 from wsinspect.capture import prepare, schema
 from wsinspect.capture.journal import JournalLock, JournalWriter, journal_directory, segment_path
-from wsinspect.capture.prepare import PreparedCapture, prepare_capture, recover
+from wsinspect.capture.prepare import PreparedCapture, prepare_capture, recover, tidy
 from wsinspect.capture.reader import Capture
 from wsinspect.errors import CaptureError, LocalError
 
@@ -181,19 +181,46 @@ def test_a_foreign_file_in_the_journal_is_left_alone(path):
     assert [file.name for file in journal_directory(path).iterdir()] == ["notes.txt"]
 
 
-def test_a_reader_that_has_it_open_does_not_keep_it_from_being_whole(path):
+@pytest.mark.parametrize("readers", [1, 2])
+def test_what_a_reader_has_open_becomes_a_single_file_when_the_last_one_closes(path, readers):
     make(path)
-    with Capture.open(path, recover_journal=False) as capture:
-        write_journal(path, script_of(connections=(3, 4)).stop(), first_segment=2)
-        # Opened before the recorder made WAL of it, so it reads in WAL mode from now on.
-        assert recover(path)
-        assert len(capture.frames()) == 20
-    assert len(path.read_bytes()) > 0
+    writer = JournalWriter(journal_directory(path), first_segment=2)
+    play(writer, script_of(connections=(3, 4)).stop())
+    writer.flush()
+    index(path, is_over=False)
+    captures = [Capture.open(path) for _ in range(readers)]
+    assert [len(capture.frames()) for capture in captures] == [20] * readers
+    writer.close()
+    assert recover(path)
     copy = path.with_name("copy.db")
-    copy.write_bytes(path.read_bytes())
-    assert is_sound(copy)
-    with Capture.open(copy) as capture:
+    for capture in captures:
+        assert path.with_name("x.db-wal").exists(), "SQLite keeps the WAL mode while somebody reads"
+        copy.write_bytes(path.read_bytes())
         assert len(capture.frames()) == 20
+        assert capture.meta["closed_cleanly"] is True
+        capture.close()
+    with Capture.open(copy) as capture:
+        assert len(capture.frames()) == 20, "everything was in the one file all the same"
+    copy.unlink()
+    assert [file.name for file in path.parent.iterdir()] == ["x.db"]
+    with Capture.open(path) as capture:
+        assert capture.query("PRAGMA journal_mode") == [("delete",)]
+
+
+def test_nobody_tidies_what_is_alive_or_cannot_be_written(path, monkeypatch):
+    make(path)
+    wal = path.with_name("x.db-wal")
+    wal.touch()
+    writer = JournalWriter(journal_directory(path))
+    tidy(path)
+    assert wal.exists()
+    writer.close()
+    assert recover(path)
+    wal.touch()
+    change(path, "PRAGMA application_id = 1")
+    wal.touch()
+    tidy(path)
+    assert wal.exists()
 
 
 def test_a_capture_that_cannot_be_written_can_still_be_read(path, monkeypatch):

@@ -23,7 +23,7 @@ from tests.unit.capture.journals import (
     text,
     write_journal,
 )
-from wsinspect.capture import schema, streams, writer
+from wsinspect.capture import connections, schema, streams, writer
 from wsinspect.capture.journal import JournalReader, Position, journal_directory
 from wsinspect.capture.reader import Capture
 from wsinspect.capture.records import Connection
@@ -521,6 +521,24 @@ def test_a_mistake_of_ours_in_decoding_costs_one_stream_not_the_capture(path, mo
     with Capture.open(path) as capture:
         assert [frame.payload for frame in capture.frames()] == [b"fine"]
         assert "recorder_error" in [event.kind for event in capture.events(1)]
+    assert "ZeroDivisionError" in capsys.readouterr().err
+
+
+def test_a_mistake_of_ours_in_an_event_costs_that_event(path, monkeypatch, capsys):
+    script = Script()
+    script.open(1)
+    script.data(1, 0, text(b"x"))
+    write_journal(path, script.stop())
+
+    def refuse(*facts):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(connections.ConnectionRows, "add_head", refuse)
+    index(path)
+    with Capture.open(path) as capture:
+        assert len(capture.frames()) == 1
+        errors = [event for event in capture.events(1) if event.kind == "recorder_error"]
+        assert [error.detail["kind"] for error in errors] == [2, 2, 2, 2]
     assert "ZeroDivisionError" in capsys.readouterr().err
 
 
