@@ -38,6 +38,9 @@ COMMANDS = {
     "show": _Lazy("wsinspect.cli.show:show", "List the connections of a capture, or the frames of one."),
     "ps": _Lazy("wsinspect.cli.ps:ps", "List running engines."),
     "stop": _Lazy("wsinspect.cli.stop:stop", "End a running engine cleanly."),
+    "browser": _Lazy("wsinspect.cli.browser:browser", "Open a browser that goes through the proxy."),
+    "ca": _Lazy("wsinspect.cli.ca:ca", "Tell where the CA certificate is, and how to trust it."),
+    "completion": _Lazy("wsinspect.cli.completion:completion", "Print a completion script for a shell."),
     "addons": _Lazy("wsinspect.cli.addons:addons", "Say where the scripts for stock mitmproxy lie."),
 }
 

@@ -35,6 +35,7 @@ class EngineInfo:
         capture: absolute path of the capture; None where none is written.
         listeners: `{tap, mode, host, port}` each.
         control: `{url, token_file}`, or None.
+        ca_dir: the folder of its certificate authority; None for the default one.
     """
 
     pid: int
@@ -43,6 +44,7 @@ class EngineInfo:
     capture: str | None = None
     listeners: list[dict[str, Any]] = field(default_factory=list)
     control: dict[str, str] | None = None
+    ca_dir: str | None = None
 
 
 class RunFile:
@@ -82,13 +84,20 @@ class RunFile:
         self._descriptor = -1
 
 
-def register(capture: Path, listeners: list[dict[str, Any]]) -> RunFile:
+def register(capture: Path, listeners: list[dict[str, Any]], *, ca_dir: Path | None = None) -> RunFile:
     """The run file of this process, as an engine that starts now.
 
     Raises:
         LocalError: it cannot be written.
     """
-    info = EngineInfo(os.getpid(), time.time_ns(), wsinspect.__version__, str(capture), listeners)
+    info = EngineInfo(
+        os.getpid(),
+        time.time_ns(),
+        wsinspect.__version__,
+        str(capture),
+        listeners,
+        ca_dir=str(ca_dir) if ca_dir else None,
+    )
     return RunFile.create(info)
 
 

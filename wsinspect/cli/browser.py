@@ -1,0 +1,64 @@
+"""`wsinspect browser`: a browser whose every connection is seen, in a profile that is thrown away."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from wsinspect.cli.completion import complete_browser
+from wsinspect.cli.options import examples
+
+
+@click.command(
+    epilog=examples(
+        "wsinspect browser http://localhost:3000",
+        "wsinspect browser --browser firefox https://example.org",
+        "wsinspect browser localhost:3000 -- --headless --window-size=1280,800",
+    )
+)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[URL] [-- BROWSER-OPTION...]")
+@click.option(
+    "--browser",
+    "wanted",
+    metavar="NAME|PATH",
+    shell_complete=complete_browser,
+    help="chromium, chrome, edge, firefox, or a path.",
+)
+@click.option("--new", "is_new", is_flag=True, help="Start a proxy even if one runs.")
+@click.option(
+    "--capture",
+    type=click.Path(path_type=Path),
+    help="The file that a proxy started here records to; implies --new.",
+)
+@click.option("--insecure", is_flag=True, help="A proxy started here accepts any certificate; implies --new.")
+def browser(
+    arguments: tuple[str, ...], wanted: str | None, is_new: bool, capture: Path | None, insecure: bool
+) -> int:
+    """Open a browser that goes through the proxy, loopback included, and trusts its certificate.
+
+    The profile is new and is thrown away when the browser is closed. The proxy is the newest one that runs
+    (see `wsinspect ps`); when none does, one is started, and ended with the browser. What follows -- is
+    passed on to the browser.
+    """
+    from wsinspect.launch.browser import find_browser, page_url
+    from wsinspect.launch.browser_session import Visit, browse
+
+    url, extra = split_arguments(arguments)
+    options = [f"--capture={capture.absolute()}"] if capture else []
+    visit = Visit(
+        browser=find_browser(wanted),
+        url=page_url(url) if url else None,
+        arguments=extra,
+        engine_options=[*options, "--insecure"] if insecure else options,
+        needs_own_engine=is_new or insecure or capture is not None,
+        say=lambda line: click.echo(f"wsinspect: {line}", err=True),
+    )
+    return browse(visit)
+
+
+def split_arguments(arguments: tuple[str, ...]) -> tuple[str | None, tuple[str, ...]]:
+    """The URL, which is the first word unless that is an option, and the browser's own options."""
+    if arguments and not arguments[0].startswith("-"):
+        return arguments[0], arguments[1:]
+    return None, arguments

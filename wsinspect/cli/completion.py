@@ -1,0 +1,99 @@
+"""`wsinspect completion SHELL`: click's completion script; and what completes a CAPTURE."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from wsinspect.cli.options import examples
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+#: The newest captures of the default place that are offered by name.
+_RECENT = 10
+
+
+@click.command(
+    epilog=examples(
+        'eval "$(wsinspect completion bash)"                                       now, or in ~/.bashrc',
+        'eval "$(wsinspect completion zsh)"                                        in ~/.zshrc',
+        "wsinspect completion fish > ~/.config/fish/completions/wsinspect.fish",
+    )
+)
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print a script that makes SHELL complete commands, options, captures and engines.
+
+    The script asks the program itself, so it stays true when commands are added.
+    """
+    from click.shell_completion import get_completion_class
+
+    from wsinspect.cli.main import PROGRAM, cli
+
+    kind = get_completion_class(shell)
+    assert kind is not None
+    script = kind(cli, {}, PROGRAM, f"_{PROGRAM.upper()}_COMPLETE")
+    # Not `source()`: click's runs the user's bash to see how old it is, and ends us if it is too old.
+    click.echo(script.source_template % script.source_vars())
+
+
+def complete_capture(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """`last`, the newest captures of the default place, and paths of captures."""
+    from click.shell_completion import CompletionItem
+
+    from wsinspect.errors import WsinspectError
+
+    items = [CompletionItem("last", help="the newest capture")] if "last".startswith(incomplete) else []
+    try:
+        items += [CompletionItem(path) for path in _recent_captures() if path.startswith(incomplete)]
+    except (OSError, WsinspectError):
+        pass  # no home directory, or one that may not be read: there is nothing to offer
+    return items + [CompletionItem(path) for path in _paths(incomplete)]
+
+
+def complete_engine(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Process ids of the engines that run."""
+    from click.shell_completion import CompletionItem
+
+    from wsinspect.launch.engines import list_engines
+
+    pids = [str(engine.pid) for engine in list_engines()]
+    return [CompletionItem(pid) for pid in pids if pid.startswith(incomplete)]
+
+
+def _recent_captures() -> list[str]:
+    from wsinspect.launch.paths import captures_dir
+
+    return sorted((str(path) for path in captures_dir().glob("*.db")), reverse=True)[:_RECENT]
+
+
+def _paths(incomplete: str) -> list[str]:
+    """Captures and folders whose path begins so, as the user writes it."""
+    start = str(Path(incomplete).expanduser()) if incomplete.startswith("~") else incomplete
+    if incomplete.endswith(os.sep) and not start.endswith(os.sep):
+        start += os.sep
+    prefix, separator, name = start.rpartition(os.sep)
+    folder = prefix + separator
+    try:
+        entries = sorted(os.scandir(folder or os.curdir), key=lambda entry: entry.name)
+    except OSError:
+        return []
+    hits = [one for one in entries if one.name.startswith(name) and (name or not one.name.startswith("."))]
+    folders = [f"{folder}{entry.name}{os.sep}" for entry in hits if entry.is_dir()]
+    return folders + [f"{folder}{entry.name}" for entry in hits if entry.name.endswith(".db")]
+
+
+def complete_browser(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
+    """The names of browsers; a path is completed by nothing."""
+    from click.shell_completion import CompletionItem
+
+    from wsinspect.launch.browser import PROGRAMS
+
+    return [CompletionItem(name) for name in PROGRAMS if name.startswith(incomplete)]
+
+
+__all__ = ["complete_browser", "complete_capture", "complete_engine", "completion"]
