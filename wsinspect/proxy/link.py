@@ -142,7 +142,10 @@ class SocketLink:
 
     def _notify(self, side: Side) -> None:
         if side.endpoint and not side.endpoint.transport.is_closing():
-            tls_seam.send_close_notify(side.tls[-1], side.endpoint.transport.write)
+            write = side.endpoint.transport.write
+            for outer in side.tls[:-1]:
+                write = partial(tls_seam.encrypt, outer.tls, write)
+            tls_seam.send_close_notify(side.tls[-1], write)
 
     def _late_reset(self, side: Side) -> None:
         """A side that had sent FIN was reset: nothing reads it any more, so the layer will not be told."""

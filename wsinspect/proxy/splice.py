@@ -12,7 +12,6 @@ itself; both stop while the journal cannot take more.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -96,9 +95,7 @@ class Half(asyncio.Protocol):
     def send_tls(self, plain: bytes) -> None:
         """Encrypt and write; a peer that has shut its TLS down takes no more."""
         assert self.ssl
-        with contextlib.suppress(SSL.Error):
-            self.ssl.sendall(plain)
-        tls_seam.flush(self.ssl, self.transport.write)
+        tls_seam.encrypt(self.ssl, self.transport.write, plain)
 
     def eof_received(self) -> bool | None:
         self.splice.end(self)

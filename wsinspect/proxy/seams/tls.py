@@ -51,6 +51,13 @@ def flush(connection: SSL.Connection, send: Callable[[bytes], None]) -> None:
         send(data)
 
 
+def encrypt(connection: SSL.Connection, send: Callable[[bytes], None], plain: bytes) -> None:
+    """Hand on TLS records with `plain`; nothing after our close_notify, or when the session is broken."""
+    with contextlib.suppress(SSL.Error):
+        connection.sendall(plain)
+    flush(connection, send)
+
+
 def decrypt(connection: SSL.Connection, data: bytes) -> tuple[bytes, bool]:
     """Feed TLS records; returns the plain bytes they complete, and whether the stream has ended or broken."""
     if data:
@@ -68,4 +75,4 @@ def decrypt(connection: SSL.Connection, data: bytes) -> tuple[bytes, bool]:
     return plain[0] if len(plain) == 1 else b"".join(plain), ended
 
 
-__all__ = ["decrypt", "flush", "has_close_notify", "report_every_end", "send_close_notify"]
+__all__ = ["decrypt", "encrypt", "flush", "has_close_notify", "report_every_end", "send_close_notify"]
