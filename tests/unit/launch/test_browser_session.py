@@ -1,0 +1,153 @@
+"""A run of `wsinspect browser` around a script that stands in for a browser: what starts, and ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.support.browser_run import BrowserRun, wait_for
+from tests.support.engine import Engine
+from wsinspect.launch.browser_session import proxy_address
+from wsinspect.launch.engines import EngineInfo
+
+#: Notes what it was started with, then does what its last-but-one word says.
+SCRIPT = """#!/bin/sh
+printf '%s\\n' "$@" "TMPDIR=$TMPDIR" > "$NOTES.part" && mv "$NOTES.part" "$NOTES"
+case "$*" in
+    *--fail*) echo "[1:2:0101/1.2:ERROR:dbus/bus.cc:1] no dbus" >&2
+              echo "[1:2:0101/1.2:ERROR:ui/env.cc:3] no screen" >&2; echo "goodbye" >&2; exit 7 ;;
+    *--stay*) sleep 1000 & echo $! > "$NOTES.pid"; wait ;;
+    *--deaf*) trap '' TERM; while :; do sleep 1; done ;;
+esac
+"""
+
+
+@pytest.fixture
+def fake(tmp_path) -> Path:
+    file = tmp_path / "fake-chromium"
+    file.write_text(SCRIPT)
+    file.chmod(0o755)
+    return file
+
+
+def start(tmp_path: Path, fake: Path, *words: str) -> BrowserRun:
+    home = tmp_path / "home"
+    home.mkdir(exist_ok=True)
+    return BrowserRun(home, "--browser", str(fake), *words, NOTES=str(tmp_path / "notes"))
+
+
+def notes(tmp_path: Path) -> list[str]:
+    file = tmp_path / "notes"
+    return wait_for(lambda: file.read_text().splitlines() if file.exists() else None)
+
+
+def option(words: list[str], name: str) -> str:
+    (value,) = (word.split("=", 1)[1] for word in words if word.startswith(f"{name}="))
+    return value
+
+
+def test_a_proxy_is_started_and_ends_with_the_browser(tmp_path, fake):
+    capture = tmp_path / "home/x.db"
+    with start(tmp_path, fake, f"--capture={capture}", "localhost:1", "--", "--mine") as run:
+        assert run.wait() == 0, run.said
+        assert run.leftovers() == []
+    words = notes(tmp_path)
+    assert words[-3:-1] == ["--mine", "http://localhost:1"]
+    proxy = option(words, "--proxy-server").removeprefix("http://")
+    assert f"listening on {proxy}  regular  regular" in run.said
+    assert f"proxied by {proxy}" in run.said
+    profile = option(words, "--user-data-dir")
+    assert option(words, "TMPDIR") == f"{Path(profile).parent}/t"
+    assert not Path(profile).parent.exists()
+    assert capture.is_file()
+    assert run.said.splitlines()[-1] == (
+        f"wsinspect: recorded in {capture}; to look at it: wsinspect show last"
+    )
+
+
+def test_the_newest_engine_with_a_proxy_is_used_and_left_running(tmp_path, fake):
+    home = tmp_path / "home"
+    with (
+        Engine.start("--listen", "0", folder=home) as older,
+        Engine.start("--mode", "upstream:http://127.0.0.1:1@0", folder=home) as engine,
+        Engine.start("--tap", "only=0=http://localhost:1", folder=home),
+    ):
+        with start(tmp_path, fake) as run:
+            assert run.wait() == 0, run.said
+        assert engine.process.poll() is older.process.poll() is None
+    assert option(notes(tmp_path), "--proxy-server") == f"http://127.0.0.1:{engine.port('upstream')}"
+    assert f"uses the proxy of engine {engine.pid}, which records to {engine.capture}" in run.said
+
+
+def test_a_new_proxy_can_be_asked_for(tmp_path, fake):
+    with Engine.start("--listen", "0", folder=tmp_path / "home") as engine:
+        with start(tmp_path, fake, "--new") as run:
+            assert run.wait() == 0, run.said
+        assert option(notes(tmp_path), "--proxy-server") != f"http://127.0.0.1:{engine.port('regular')}"
+        assert engine.process.poll() is None
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_both_and_what_the_browser_had_started(tmp_path, fake, number):
+    with start(tmp_path, fake, "--", "--stay") as run:
+        wait_for(lambda: (tmp_path / "notes.pid").exists() or None)
+        assert run.signal(number) == 130, run.said
+        assert run.leftovers() == []
+
+
+def test_a_browser_that_will_not_end_is_killed(tmp_path, fake):
+    with start(tmp_path, fake, "--", "--deaf") as run:
+        notes(tmp_path)
+        assert run.signal() == 130, run.said
+        assert run.leftovers() == []
+
+
+def test_a_failing_browser_is_told_in_one_line(tmp_path, fake):
+    with start(tmp_path, fake, "--", "--fail") as run:
+        assert run.wait() == 3
+        assert run.leftovers() == []
+    last = run.said.splitlines()[-1]
+    assert last.startswith("wsinspect: fake-chromium ended with exit code 7: no screen")
+
+
+def test_a_proxy_that_does_not_start_ends_the_run(tmp_path, fake):
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home/x.db").write_bytes(b"not a capture")
+    with start(tmp_path, fake, "--capture", str(tmp_path / "home/x.db")) as run:
+        assert run.wait() == 3
+        assert run.leftovers() == []
+    assert run.said.splitlines()[-1].startswith("wsinspect: the proxy did not start (exit code ")
+    assert not (tmp_path / "notes").exists()
+
+
+def test_a_proxy_that_ends_first_is_said(tmp_path, fake):
+    with start(tmp_path, fake, "--", "--stay") as run:
+        wait_for(lambda: (tmp_path / "notes.pid").exists() or None)
+        (run_file,) = (tmp_path / "home/runtime").rglob("*.json")
+        os.kill(int(run_file.stem), signal.SIGTERM)
+        wait_for(lambda: "the proxy has ended: the browser reaches nothing any more" in run.said or None)
+        assert run.signal() == 130
+
+
+@pytest.mark.parametrize(
+    ("listeners", "address"),
+    [
+        ([], None),
+        ([{"mode": "reverse:http://h:1", "host": "127.0.0.1", "port": 1}], None),
+        ([{"mode": "local", "host": None, "port": None}], None),
+        ([{"mode": "regular", "host": "0.0.0.0", "port": 1}], ("127.0.0.1", 1)),
+        ([{"mode": "regular", "host": "::", "port": 1}], ("::1", 1)),
+        (
+            [
+                {"mode": "socks5", "host": "127.0.0.1", "port": 1},
+                {"mode": "upstream:http://h:1", "host": "::1", "port": 2},
+            ],
+            ("::1", 2),
+        ),
+    ],
+)
+def test_where_a_browser_reaches_an_engine(listeners, address):
+    assert proxy_address(EngineInfo(1, 1, "0", None, listeners)) == address
