@@ -215,9 +215,12 @@ class Recording:
         if self._wall_timer:
             self._wall_timer.cancel()
             self.event({"event": "engine_stop"})
-        await asyncio.to_thread(self.journal.close)
+        has_all = await asyncio.to_thread(self.journal.close)
         if not has_begun:
             return True
+        if not has_all:
+            self.warn("the disk is too slow for the rest of what was seen; what is not in the journal is lost")
+            return False
         slow = self._loop.call_later(PATIENCE_SECONDS, self._offer_to_give_up)
         is_complete = await self._recorder.finish(self._give_up)
         slow.cancel()
