@@ -42,6 +42,8 @@ class AppLab:
 
     def __init__(self, origin: Origin, *, at_once: int = 8) -> None:
         self.origin = origin
+        #: What was told on each way, by the case's name in the path: {way: {tag: outcome}}.
+        self.told: dict[str, dict[str, Outcome]] = {}
         self._slots = asyncio.Semaphore(at_once)
         self._serial = itertools.count(1)
 
@@ -57,6 +59,7 @@ class AppLab:
                 self.origin.forget(tag)
                 if not accepted.done():
                     accepted.cancel()
+            self.told.setdefault(way.name, {})[tag] = told
             return {"told": told, "server": await server}
 
     async def compare(self, ending: Ending, app: App, direct: Way, through: Way) -> list[str]:

@@ -82,7 +82,7 @@ class Route:
         if self.client_tls != self.server_tls:
             # One leg has no close_notify to pass on: only FIN and RST can be compared.
             facts = [fact.replace("close_notify+", "") for fact in facts]
-        return Observation(seen.client, head, seen.server, facts, seen.trouble)
+        return Observation(seen.tag, seen.client, head, seen.server, facts, seen.trouble)
 
 
 class Checker:

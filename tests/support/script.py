@@ -143,8 +143,12 @@ class Case:
 
 @dataclass
 class Observation:
-    """What both sides saw: all bytes, how directions ended, and steps whose fact never came."""
+    """What both sides saw: all bytes, how directions ended, and steps whose fact never came.
 
+    `tag` is the name in the request's path under which it was played.
+    """
+
+    tag: str = ""
     client: bytes = b""
     server_head: bytes = b""
     server: bytes = b""
@@ -261,7 +265,7 @@ async def run_case(
             peer.
         server: the origin's promise of the connection.
     """
-    seen = Observation()
+    seen = Observation(tag)
     client: Peer | None = None
     accepted: Peer | None = None
     try:
