@@ -48,7 +48,7 @@ def echo(port: int, frame: bytes, count: int) -> str:
     with socket.create_connection(("127.0.0.1", port), 30) as sock:
         sock.sendall(HEAD)
         _read_head(sock)
-        sender = threading.Thread(target=lambda: [sock.sendall(frame) for _ in range(count)])
+        sender = threading.Thread(target=sock.sendall, args=(frame * count,))
         sender.start()
         left = count * len(frame)
         while left:

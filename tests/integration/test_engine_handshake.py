@@ -63,7 +63,7 @@ class Bench:
         assert handshake
         return connection, handshake
 
-    def _path(self, number: int) -> str:
+    def _path(self, number: object) -> str:
         attempts = [e for e in self.engine.events if e["event"] == "attempt" and e["connection"] == number]
         return attempts[0]["url"].split("/", 3)[3].join(("/", "")) if attempts else ""
 
@@ -126,7 +126,7 @@ def test_heads_are_kept_byte_for_byte_on_both_sides(run) -> None:
             handshake.response_out_ns,
         ]
         assert None not in times
-        assert times == sorted(times)
+        assert times == sorted(time for time in times if time)
 
     run(test)
 

@@ -219,7 +219,7 @@ class Recording:
         if not has_begun:
             return True
         if not has_all:
-            self.warn("the disk is too slow for the rest of what was seen; what is not in the journal is lost")
+            self.warn("the disk is too slow: the last of what was seen could not be stored")
             return False
         slow = self._loop.call_later(PATIENCE_SECONDS, self._offer_to_give_up)
         is_complete = await self._recorder.finish(self._give_up)
