@@ -107,10 +107,20 @@ def _print_version(ctx: click.Context, _param: click.Parameter, wanted: bool) ->
     help="Print the versions of wsinspect, mitmproxy and Python.",
 )
 @click.pass_context
-def cli(ctx: click.Context) -> None:
-    """See what really happens on a WebSocket: a proxy that does not change what it watches."""
-    if ctx.invoked_subcommand is None:
+def cli(ctx: click.Context) -> Any:
+    """See what really happens on a WebSocket: a proxy that does not change what it watches.
+
+    On a terminal, and told nothing, it does what `wsinspect run` does.
+    """
+    if ctx.invoked_subcommand is not None:
+        return None
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
         click.echo(ctx.get_help())
+        return None
+    run = cli.get_command(ctx, "run")
+    assert run is not None
+    with run.make_context("run", [], parent=ctx) as context:
+        return run.invoke(context)
 
 
 def main(args: Sequence[str] | None = None) -> NoReturn:

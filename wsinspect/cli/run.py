@@ -62,6 +62,7 @@ DEFAULT_LISTEN = Address("127.0.0.1", 8080)
     "--set", "settings", multiple=True, metavar="OPTION=VALUE", help="One of mitmproxy's own options."
 )
 @click.option("--no-splice", is_flag=True, hidden=True, help="Keep every byte on mitmproxy's layers.")
+@click.option("--quiet", "-q", is_flag=True, help="Leave out the advice on what to do next.")
 @click.option("--verbose", "-v", is_flag=True, help="mitmproxy's log on stderr.")
 def run(
     listen: Address | None,
@@ -81,12 +82,13 @@ def run(
     ca_dir: Path | None,
     settings: tuple[str, ...],
     no_splice: bool,
+    quiet: bool,
     verbose: bool,
 ) -> int:
     """Start the proxy between a WebSocket client and its server.
 
-    Point a browser at it (a regular proxy on 127.0.0.1:8080), or put it in front of one server with
-    --reverse.
+    Point a browser at it (a regular proxy on 127.0.0.1:8080; `wsinspect browser` opens one that uses it), or
+    put it in front of one server with --reverse.
     """
     from wsinspect.launch.engines import register
     from wsinspect.launch.paths import ca_dir as default_ca_dir
@@ -114,7 +116,7 @@ def run(
         may_splice=not no_splice,
         narration=Narration("json" if as_json else "human", frames),
         register=partial(register, path, ca_dir=authority),
-        on_ready=lambda facts: _say_ready(facts, as_json),
+        on_ready=lambda facts: _say_ready(facts, as_json, with_advice=not (quiet or as_json)),
         warn=_warn,
     )
     return run_engine(engine_options)
@@ -167,7 +169,7 @@ def _say_old_captures() -> None:
         _warn(f"{captures} of earlier runs, {byte_count(old.size_bytes)}, in {captures_dir()}")
 
 
-def _say_ready(facts: dict[str, Any], as_json: bool) -> None:
+def _say_ready(facts: dict[str, Any], as_json: bool, *, with_advice: bool) -> None:
     if as_json:
         from wsinspect.proxy.engine import ready_line
 
@@ -181,6 +183,15 @@ def _say_ready(facts: dict[str, Any], as_json: bool) -> None:
     for listener in facts["listeners"]:
         if listener["host"] is not None and not _is_loopback(listener["host"]):
             _warn(f"port {listener['port']} listens on {listener['host']}: other machines can use this proxy")
+    if with_advice:
+        _advise(facts["listeners"])
+
+
+def _advise(listeners: list[dict[str, Any]]) -> None:
+    from wsinspect.cli.hints import first_steps
+
+    for line in first_steps(listeners):
+        print(line, file=sys.stderr, flush=True)
 
 
 def _is_loopback(host: str) -> bool:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from wsinspect.cli.completion import complete_capture
 from wsinspect.cli.options import color_option, examples, json_option
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
         "wsinspect show chat.db --json | jq '.connections[].url'",
     )
 )
-@click.argument("capture", required=False)
+@click.argument("capture", required=False, shell_complete=complete_capture)
 @click.argument("connection", required=False, type=click.IntRange(min=1))
 @click.option("--payload", is_flag=True, help="Print whole payloads: text as text, the rest as a hex dump.")
 @click.option("--follow", "-f", is_flag=True, help="Go on with what a running engine adds.")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import click
 
+from wsinspect.cli.completion import complete_engine
 from wsinspect.cli.options import DURATION, examples, json_option
 
 
 @click.command(epilog=examples("wsinspect stop", "wsinspect stop 4711", "wsinspect stop 4711 --timeout 30s"))
-@click.argument("pid", required=False, type=click.IntRange(min=1))
+@click.argument("pid", required=False, type=click.IntRange(min=1), shell_complete=complete_engine)
 @click.option(
     "--timeout", default="10s", type=DURATION, show_default=True, help="How long to wait for its end."
 )

@@ -113,17 +113,8 @@ class OwnEngine:
 
     @classmethod
     def start(cls, options: Sequence[str]) -> OwnEngine:
-        command = [
-            sys.executable,
-            "-m",
-            "wsinspect",
-            "run",
-            "--headless",
-            "--listen",
-            "127.0.0.1:0",
-            *options,
-        ]
-        return cls(subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True))
+        command = [sys.executable, "-m", "wsinspect", "run", "--headless", "-q", "--listen=127.0.0.1:0"]
+        return cls(subprocess.Popen([*command, *options], stdin=subprocess.DEVNULL, start_new_session=True))
 
     def wait_ready(self) -> EngineInfo:
         """Its run file, once it is there.

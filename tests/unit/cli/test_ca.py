@@ -111,7 +111,8 @@ CLIENTS = {
         # An HTTPS proxy is not in Node's own client: CONNECT by hand, then TLS with the default trust.
         "const [proxy, url] = process.argv.slice(1).map((text) => new URL(text));"
         "const way = { host: proxy.hostname, port: proxy.port, method: 'CONNECT', path: url.host };"
-        "require('http').request(way).on('connect', (answer, socket) => require('tls').connect({ socket, servername: url.hostname },"
+        "require('http').request(way).on('connect', (answer, socket) =>"
+        " require('tls').connect({ socket, servername: url.hostname },"
         " function () { console.log(this.authorized); this.end(); })).end();",
         "{proxy}",
         "{url}",
