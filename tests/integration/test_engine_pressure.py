@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import mitmproxy.version
@@ -75,6 +76,10 @@ def test_a_reader_that_stops_stops_its_sender_and_nobody_else(tap: str, stuck: s
     asyncio.run(run())
 
 
+def _ends_with(peer: Peer, end: bytes) -> bool:
+    return bytes(peer.received).endswith(end)
+
+
 async def push_against(engine: Engine, reader: Peer, sender: Peer) -> None:
     sent = 0
 
@@ -92,7 +97,8 @@ async def push_against(engine: Engine, reader: Peer, sender: Peer) -> None:
     assert resident_bytes(engine.pid) - before < 40 << 20
     for number in range(20):
         await reader.send(b"still going %d" % number)
-        await sender.until(lambda end=b"going %d" % number: bytes(sender.received).endswith(end), 5)
+        end = b"going %d" % number
+        await sender.until(partial(_ends_with, sender, end), 5)
     reader.resume()
     await asyncio.wait_for(pushing, 60)
     await reader.has(TOTAL_CHUNKS * len(CHUNK), 60)
