@@ -11,6 +11,7 @@ from pathlib import Path
 from tests.support.bytes_of_frames import xor
 from tests.support.origin import CASE
 
+OPEN = "SELECT state, path FROM connection WHERE state IN ('connecting', 'open') LIMIT 20"
 SETTLED = "SELECT count(*) FROM connection WHERE state IN ('connecting', 'open')"
 CONNECTIONS = "SELECT id, path, state, ended_by, how, js_code, js_was_clean FROM connection"
 HEADS = "SELECT request_out, coalesce(informational, x''), response_in FROM handshake WHERE connection_id = ?"
@@ -47,25 +48,33 @@ def wait_until_settled(capture: Path, connections: int, timeout: float = 20.0) -
         if not open_ones and all_ones >= connections:
             return
         if time.monotonic() > deadline:
-            raise TimeoutError(f"{all_ones} of {connections} connections, {open_ones} of them not ended")
+            raise TimeoutError(f"{all_ones} of {connections} connections, not ended: {_not_ended(capture)}")
         time.sleep(0.05)
+
+
+def _not_ended(capture: Path) -> list[tuple[str, str]]:
+    with closing(sqlite3.connect(f"file:{capture}?mode=ro", uri=True)) as database:
+        return database.execute(OPEN).fetchall()
 
 
 def recorded(capture: Path) -> dict[str, Recorded]:
     """All connections of the lab's cases, by the tag in their path."""
     with closing(sqlite3.connect(f"file:{capture}?mode=ro", uri=True)) as database:
         found = {}
-        for number, path, *facts, clean in database.execute(CONNECTIONS).fetchall():
+        for number, path, state, ended_by, how, js_code, clean in database.execute(CONNECTIONS).fetchall():
             match = CASE.search((path or "").encode())
-            if match:
+            if match is not None:
                 heads = database.execute(HEADS, (number,)).fetchone() or (b"", b"", b"")
-                streams = [_stream(database, number, side) for side in (0, 1)]
                 found[match[1].decode()] = Recorded(
-                    *facts,
-                    None if clean is None else bool(clean),
-                    heads[0] or b"",
-                    heads[1] + (heads[2] or b""),
-                    *streams,
+                    state=state,
+                    ended_by=ended_by,
+                    how=how,
+                    js_code=js_code,
+                    js_was_clean=None if clean is None else bool(clean),
+                    request_out=heads[0] or b"",
+                    response_in=heads[1] + (heads[2] or b""),
+                    c2s=_stream(database, number, 0),
+                    s2c=_stream(database, number, 1),
                 )
         return found
 

@@ -291,11 +291,38 @@ def _mixed() -> Iterator[tuple[str, tuple[Step, ...]]]:
     )
 
 
+def _hasty() -> Iterator[Case]:
+    """The server ends before its answer can have been read."""
+    ends = {
+        "bye": (S.bye(), C.sync(), C.end(), C.bye(), S.end()),
+        "fin": (S.fin(), C.sync(), C.end(), C.fin(), S.end()),
+        "rst": (S.rst(), C.sync(), C.end()),
+        "close": (S.close(), C.sync(), C.end()),
+        "notify": (S.notify(), C.sync(), C.notified(), C.bye(), S.end(), S.fin(), C.end()),
+        "half-close": (S.bye(), C.sync(), C.end(), C.send(C_TEXT), S.sync(), C.bye(), S.end()),
+    }
+    for name, steps in ends.items():
+        for what, data in (("nothing", b""), ("frame", S_TEXT), ("close-frame", S_CLOSE), ("60kB", BULK)):
+            yield Case(f"hasty-{name}-after-{what}", "hasty", steps, joined=data, hasty=True)
+    impatient = (C.bye(), S.sync(), S.end(), S.bye(), C.sync(), C.end())
+    yield Case("hasty-both", "hasty", impatient, joined=S_TEXT, early=C_TEXT, hasty=True)
+
+
+def _impatient() -> Iterator[Case]:
+    """The client ends before the server has answered."""
+    for name, step in {"bye": C.bye(), "fin": C.fin(), "rst": C.rst(), "close": C.close()}.items():
+        yield Case(f"gave-up-{name}", "impatient", (), before=(step, S.end()), accept=b"")
+    half, rest = (C.bye(), S.end()), (S.send(S_TEXT), C.sync(), S.bye(), C.end())
+    yield Case("half-closed-before-the-answer", "impatient", rest, before=half)
+    yield Case("half-closed-after-early-data", "impatient", rest, before=half, early=C_TEXT)
+
+
 def end_cases() -> list[Case]:
     """All cases of ends."""
     cases = []
     families = {"ends": _ends, "half-close": _half_closes, "closing": _closing_handshakes, "mixed": _mixed}
     for family, make in families.items():
         cases += [Case(f"{family}-{name}", family, steps) for name, steps in make()]
+    cases += [*_hasty(), *_impatient()]
     cases += [Case(f"tls-{name}", "tls-ends", steps, tls_only=True) for name, steps in _tls_ends()]
     return cases

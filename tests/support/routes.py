@@ -81,7 +81,7 @@ class Route:
         facts = seen.facts
         if self.client_tls != self.server_tls:
             # One leg has no close_notify to pass on: only FIN and RST can be compared.
-            facts = [fact.replace("close_notify+", "") for fact in facts]
+            facts = [fact.replace("close_notify+", "").replace("close_notify", "fin") for fact in facts]
         return Observation(seen.tag, seen.client, head, seen.server, facts, seen.trouble)
 
 

@@ -118,6 +118,8 @@ class Case:
         accept: the server's whole answer; None for a correct 101 with `accept_extra`.
         early: bytes the client sends in one segment with its request.
         joined: bytes the server sends in one segment with its answer.
+        before: steps between the arrival of the request and the server's answer.
+        hasty: the server goes on with the script without waiting until its answer has arrived.
         tls_only: the script says something only where both sides speak TLS.
     """
 
@@ -130,6 +132,8 @@ class Case:
     accept: bytes | None = None
     early: bytes = b""
     joined: bytes = b""
+    before: tuple[Step, ...] = ()
+    hasty: bool = False
     tls_only: bool = False
 
     def request_bytes(self, tag: str) -> bytes:
@@ -184,13 +188,20 @@ class Player:
         )
         server.base = server.peer.received.find(b"\r\n\r\n") + 4
         client.sent = len(self.case.early)
+        await self._play(self.case.before, "before the answer, ")
         await self._send("s", self.case.response_bytes() + self.case.joined)
-        await self._sync("c")
-        for index, step in enumerate(self.case.steps):
+        if not self.case.hasty:
+            await self._sync("c")
+        await self._play(self.case.steps)
+
+    async def _play(self, steps: Sequence[Step], when: str = "") -> None:
+        for index, step in enumerate(steps):
             try:
                 await self._do(step)
             except PeerTimeoutError:
-                self.seen.trouble.append(f"step {index} {step}: did not happen; {self._state(step.who)}")
+                self.seen.trouble.append(
+                    f"{when}step {index} {step}: did not happen; {self._state(step.who)}"
+                )
                 break
 
     def collect(self) -> None:
