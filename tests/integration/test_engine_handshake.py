@@ -239,6 +239,25 @@ def test_a_server_that_ends_without_a_response(run, how: str, words: str) -> Non
     run(test)
 
 
+@pytest.mark.parametrize(
+    ("name", "answer"),
+    [("garbage", b"\x15\x03\x01\x00\x02\x02\x46"), ("nohttp", b"SSH-2.0-OpenSSH_9.2\r\n\r\n")],
+)
+def test_what_is_no_response_is_kept_all_the_same(run, name: str, answer: bytes) -> None:
+    async def speak(server: Peer) -> None:
+        await server.send(answer)
+        server.fin()
+
+    async def test(bench: Bench) -> None:
+        got = await bench.attempt("plain", name, speak, request(name))
+        connection, handshake = bench.recorded(f"case/{name}")
+        assert connection.state == "failed"
+        assert handshake.response_in == answer
+        assert got == answer or b"502 Bad Gateway" in got
+
+    run(test)
+
+
 def test_an_unreachable_server_is_a_502_that_says_so(run) -> None:
     async def test(bench: Bench) -> None:
         target = "http://127.0.0.1:1"

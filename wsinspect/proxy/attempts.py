@@ -117,6 +117,7 @@ class Attempt:
             head.watched = True
             head.forwarded = lambda raw: self.head(REQUEST_OUT, raw)
             head.informational = lambda raw: self.head(INFORMATIONAL, raw)
+            head.unreadable = lambda raw: self.head(RESPONSE_IN, raw)
             head.answered = lambda raw: self.head(RESPONSE_OUT, raw)
             head.ended = lambda how: self.ended("client", how)
 

@@ -60,6 +60,7 @@ class WireHead:
         start: the start line as mitmproxy would write it, for the same purpose.
         forwarded: called with the bytes that left instead, once they are written.
         informational: called with each 1xx head that came before this response's final one.
+        unreadable: called with what came instead of a response head.
         error: what to tell the client when there will be no response of the server's.
         answered: called with the response that we gave in the server's place.
         watched: this is an opening handshake, whose early ends are passed on.
@@ -72,6 +73,7 @@ class WireHead:
     forwarded: Callable[[bytes], None] | None = None
     informational: Callable[[bytes], None] | None = None
     answered: Callable[[bytes], None] | None = None
+    unreadable: Callable[[bytes], None] | None = None
     error: str = ""
     watched: bool = False
     ended: Callable[[str], None] | None = None
@@ -222,9 +224,12 @@ class RelayHttp1Client(_Relaying, Http1Client):
                 if raw and isinstance(command, ReceiveHttp) and isinstance(command.event, ResponseHeaders):
                     _attach(command.event.response, raw, http1.assemble_response_head)
                     raw = None
+                elif raw and head and head.unreadable:
+                    head.unreadable(raw)
+                    raw = None
                 yield command
         elif head is not None and head.watched:
-            yield from self._pass_early_end()
+            yield from self._pass_early_end(head)
         else:
             yield from super().read_headers(event)
 
@@ -240,13 +245,15 @@ class RelayHttp1Client(_Relaying, Http1Client):
             if head and head.informational:
                 head.informational(raw)
 
-    def _pass_early_end(self) -> Commands:
+    def _pass_early_end(self, head: WireHead) -> Commands:
         """The server ended before it answered: the client gets what there is of a head, and the same end."""
         assert self.stream_id is not None
         wire = Wire.of(self.context)
         how = wire.end_of(self.conn)
         if rest := bytes(self.buf):
             yield commands.SendData(self.context.client, rest)
+            if head.unreadable:
+                head.unreadable(rest)
         if how == "rst":
             wire.reset_on_close(self.context.client)
         yield commands.CloseConnection(self.conn)
