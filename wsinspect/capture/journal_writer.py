@@ -15,6 +15,7 @@ Only the standard library is imported: the engine loads this module.
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import queue
@@ -283,7 +284,9 @@ class _SegmentFile:
             if self._fd < 0 or self._offset >= self._segment_bytes:
                 self._open_next()
         except OSError as error:
-            return 0, error
+            # Without a descriptor for the next segment this one just grows.
+            if self._fd < 0 or error.errno not in (errno.EMFILE, errno.ENFILE):
+                return 0, error
         total = sum(map(len, buffers))
         written = 0
         try:

@@ -24,6 +24,7 @@ from mitmproxy.addons import core, next_layer, proxyauth, proxyserver, tlsconfig
 from wsinspect.errors import UsageError, WsinspectError
 from wsinspect.proxy import seams
 from wsinspect.proxy.attempts import AttemptLog
+from wsinspect.proxy.descriptors import DescriptorWatch, raise_limit
 from wsinspect.proxy.listening import PortTakenError, choose_ports, explain_listen_error, listener_facts
 from wsinspect.proxy.recording import Narration, Recording
 from wsinspect.proxy.relay import RelayLayer
@@ -95,9 +96,12 @@ class EngineOptions:
 class EngineMaster(mitmproxy_master.Master):
     """mitmproxy's master with the addons a proxy needs, and none that keeps or edits flows."""
 
-    def __init__(self, opts: options.Options, on_running: Callable[[], None]) -> None:
+    def __init__(
+        self, opts: options.Options, on_running: Callable[[], None], descriptors: DescriptorWatch
+    ) -> None:
         super().__init__(opts)
         self._on_running = on_running
+        self._descriptors = descriptors
         self.proxyserver = proxyserver.Proxyserver()
         self.addons.add(
             core.Core(),
@@ -106,11 +110,16 @@ class EngineMaster(mitmproxy_master.Master):
             next_layer.NextLayer(),
             tlsconfig.TlsConfig(),
             upstream_auth.UpstreamAuth(),
+            descriptors,
         )
 
     async def running(self) -> None:
         await super().running()
         self._on_running()
+
+    def _asyncio_exception_handler(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        if not self._descriptors.is_exhausted(context):
+            super()._asyncio_exception_handler(loop, context)
 
 
 def run_engine(engine_options: EngineOptions) -> int:
@@ -161,7 +170,8 @@ class _Engine:
 
     def _make_master(self) -> EngineMaster:
         self.taps = choose_ports(self.taps)
-        master = EngineMaster(options.Options(), self._on_running)
+        descriptors = DescriptorWatch(raise_limit(), self.options.warn)
+        master = EngineMaster(options.Options(), self._on_running, descriptors)
         self.log = AttemptLog(
             self.recording.journal,
             self.recording.clock.now_ns,

@@ -76,6 +76,9 @@ class Recorder:
             process = subprocess.Popen(
                 [*command, *self.narration.arguments()], stdin=read_fd, start_new_session=True
             )
+        except OSError:
+            os.close(write_fd)
+            raise
         finally:
             os.close(read_fd)
         self._process, self._wake_fd = process, write_fd
@@ -107,8 +110,14 @@ class Recorder:
         loop.call_later(pause, self._start_again)
 
     def _start_again(self) -> None:
-        if not self._is_ending:
+        if self._is_ending:
+            return
+        try:
             self.start()
+        except OSError as error:
+            # Out of descriptors or processes: others will end.
+            self.warn(f"the recorder cannot be started ({error.strerror}); trying again")
+            asyncio.get_running_loop().call_later(RESTART_SECONDS[-1], self._start_again)
 
     def _drop_pipe(self) -> None:
         if self._wake_fd >= 0:
