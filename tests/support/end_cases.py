@@ -314,7 +314,9 @@ def _impatient() -> Iterator[Case]:
         yield Case(f"gave-up-{name}", "impatient", (), before=(step, S.end()), accept=b"")
     half, rest = (C.bye(), S.end()), (S.send(S_TEXT), C.sync(), S.bye(), C.end())
     yield Case("half-closed-before-the-answer", "impatient", rest, before=half)
-    yield Case("half-closed-after-early-data", "impatient", rest, before=half, early=C_TEXT)
+    # A proxy has no place for early data before the answer, so the server may get both only after it.
+    late = (S.sync(), S.end(), *rest)
+    yield Case("half-closed-after-early-data", "impatient", late, before=(C.bye(),), early=C_TEXT)
 
 
 def end_cases() -> list[Case]:
