@@ -28,10 +28,6 @@ pytestmark = [pytest.mark.lab, pytest.mark.timeout(240)]
 
 # A page has no way to drop a connection without a closing handshake.
 ENDINGS = [ending for ending in server_endings() if ending.name != "client-terminates"]
-# RFC 6455 section 7.4 forbids these codes on the wire; Chromium passes on all but 1005, 1006 and 1015 all the
-# same.
-# The capture may say what Chromium says, or 1006 as the RFC has it.
-LENIENT = "server-closes-illegal-"
 PAGE = b"<!doctype html><title>lab</title>"
 
 
@@ -118,6 +114,6 @@ def test_the_capture_says_what_the_page_was_told(browsers):
     for tag, outcome in told.items():
         on_record = kept[tag].js_code, kept[tag].js_was_clean
         page = outcome["code"], outcome["wasClean"]
-        if on_record != page and not (tag.startswith(LENIENT) and on_record == (1006, False)):
+        if on_record != page:
             wrong[tag] = f"on record {on_record}, told {page}"
     assert wrong == {}

@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 
 from wsinspect.text import cell_width, escape, escape_bytes, escape_lines, pad, truncate
 
-NASTY = st.sampled_from(["\x1b[2J", "\x9b31m", "\u202e", "\x07", "\r", "\u0301", "日", "\ud83d", "\u200d", "\U000e0001"])
+NASTY = st.sampled_from(
+    ["\x1b[2J", "\x9b31m", "\u202e", "\x07", "\r", "\u0301", "日", "\ud83d", "\u200d", "\U000e0001"]
+)
 any_text = st.text(st.characters(codec=None)) | st.lists(NASTY | st.text(max_size=3)).map("".join)
 
 

@@ -23,10 +23,12 @@ from wsinspect.capture.rows import CONNECTION_COLUMNS, HANDSHAKE_COLUMNS, Rows, 
 from wsinspect.capture.streams import StreamRows
 from wsinspect.handshake.heads import RawHead
 from wsinspect.handshake.negotiation import Negotiation, negotiate
+from wsinspect.wire.close_codes import is_reserved_locally
 from wsinspect.wire.closing import CloseSeen, Side, TransportEnd, close_facts
 from wsinspect.wire.deflate import DeflateParams
 from wsinspect.wire.frame import Frame
 from wsinspect.wire.opcodes import Direction
+from wsinspect.wire.violations import CLOSE_CODE
 
 _HEAD_COLUMNS: Final = {
     HEAD_REQUEST_IN: "request_in",
@@ -216,7 +218,8 @@ class ConnectionRows:
         closes = self.facts["closes"]
         if any(known[0] == side for known in closes):
             return
-        closes.append([side, code, frame.time_ns, frame.violation is None, frame_id])
+        is_told = frame.violation is None or (frame.violation == CLOSE_CODE and not is_reserved_locally(code))
+        closes.append([side, code, frame.time_ns, is_told, frame_id])
         name = "server" if side else "client"
         self.row[f"{name}_close_code"] = code
         self.row[f"{name}_close_reason"] = reason

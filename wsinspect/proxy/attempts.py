@@ -62,6 +62,7 @@ class Attempt:
         self._body = bytearray()
         self._is_body_written = False
         self._is_over = False
+        self._ends: set[tuple[str, str]] = set()
 
     # What the relay records (link.Stream)
 
@@ -78,7 +79,10 @@ class Attempt:
         self.event({"event": "open"})
 
     def ended(self, side: str, how: str) -> None:
-        self.event({"event": "end", "side": side, "how": how})
+        """One side ended; told once, also where both the handshake and the relay see it."""
+        if (side, how) not in self._ends:
+            self._ends.add((side, how))
+            self.event({"event": "end", "side": side, "how": how})
 
     def closed(self) -> None:
         """Nothing more will be recorded for this attempt."""

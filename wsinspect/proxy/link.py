@@ -12,7 +12,7 @@ import asyncio
 from functools import partial
 from typing import Any
 
-from mitmproxy.connection import Connection
+from mitmproxy.connection import Connection, ConnectionState
 from mitmproxy.proxy import events, layer
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers.tls import TLSLayer
@@ -141,7 +141,7 @@ class SocketLink:
         return self.client if connection == self.client.connection else self.server
 
     def _notify(self, side: Side) -> None:
-        if side.endpoint and not side.endpoint.transport.is_closing():
+        if side.endpoint and side.carrier.state & ConnectionState.CAN_WRITE:
             write = side.endpoint.transport.write
             for outer in side.tls[:-1]:
                 write = partial(tls_seam.encrypt, outer.tls, write)

@@ -87,6 +87,14 @@ def is_legal_on_wire(code: int) -> bool:
     return CloseCode.NORMAL_CLOSURE <= code < _FIRST_UNASSIGNED and code not in NEVER_ON_WIRE
 
 
+def is_reserved_locally(code: int | None) -> bool:
+    """Whether a code stands for what was not on the wire (RFC 6455 section 7.4.1).
+
+    Chromium gives a page any other code as it came, also a forbidden one; these three become 1006.
+    """
+    return code in (CloseCode.NO_STATUS_RECEIVED, CloseCode.ABNORMAL_CLOSURE, CloseCode.TLS_HANDSHAKE)
+
+
 def close_name(code: int) -> str:
     """What to call `code` on a screen, for every integer."""
     if name := _NAMES.get(code):

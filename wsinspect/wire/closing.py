@@ -35,7 +35,8 @@ class CloseSeen:
         direction: who sent it.
         time_ns: when its last byte arrived.
         code: None for an empty body.
-        is_valid: whether the frame has no violation; a browser takes no code from a broken one.
+        is_valid: whether a browser takes the code from it: not from a broken frame, but Chromium does from one
+            whose code RFC 6455 forbids on the wire (`close_codes.is_reserved_locally` are the exceptions).
     """
 
     direction: Direction

@@ -18,13 +18,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from mitmproxy import http
 from mitmproxy.connection import ConnectionState
 from mitmproxy.net.http import http1, status_codes
 from mitmproxy.proxy import commands, events, layer
+from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers import http as http_layers
 from mitmproxy.proxy.layers.http._base import ReceiveHttp
 from mitmproxy.proxy.layers.http._events import (
@@ -39,7 +40,8 @@ from mitmproxy.proxy.layers.http._events import (
 from mitmproxy.proxy.layers.http._http1 import Http1Client, Http1Connection, Http1Server
 
 from wsinspect.handshake.heads import RawHead
-from wsinspect.proxy.seams.transport import Wire
+from wsinspect.proxy.seams.tls import has_close_notify, report_every_end
+from wsinspect.proxy.seams.transport import Wire, tls_of
 
 Commands = layer.CommandGenerator[None]
 
@@ -63,6 +65,8 @@ class WireHead:
         unreadable: called with what came instead of a response head.
         error: what to tell the client when there will be no response of the server's.
         answered: called with the response that we gave in the server's place.
+        is_forwarded: the request has been written to the server.
+        early_ends: how the client ended right behind the request ("close_notify", "fin").
         watched: this is an opening handshake, whose early ends are passed on.
         ended: called with "fin" or "rst" when the client ends before the response.
     """
@@ -76,6 +80,8 @@ class WireHead:
     unreadable: Callable[[bytes], None] | None = None
     error: str = ""
     watched: bool = False
+    is_forwarded: bool = False
+    early_ends: list[str] = field(default_factory=list)
     ended: Callable[[str], None] | None = None
 
 
@@ -134,7 +140,9 @@ class _Relaying(Http1Connection):
 class RelayHttp1Server(_Relaying, Http1Server):
     """The side towards the client."""
 
-    _early_end: events.ConnectionClosed | None = None
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self._early_ends: list[events.ConnectionClosed] = []
 
     def read_headers(self, event: events.ConnectionEvent) -> Commands:
         raw = _peek_head(self.buf) if isinstance(event, events.DataReceived) else None
@@ -151,18 +159,37 @@ class RelayHttp1Server(_Relaying, Http1Server):
             yield from super().wait(event)
             return
         wire = Wire.of(self.context)
-        how = wire.end_of(self.conn)
+        how = self._how_ended(wire)
         if head.ended:
             head.ended(how)
-        if how == "rst" or not wire.half_close_server():
+        if how == "rst":
+            wire.reset_server_on_close()
             yield from super().wait(event)
-        else:
-            self._early_end = event
+            return
+        self._early_ends.append(event)
+        if not self.buf:
+            # What came behind the request goes to the server with the 101, and the end after it.
+            head.early_ends.append(how)
+            if head.is_forwarded:
+                wire.end_server(self.context, how)
+
+    def _how_ended(self, wire: Wire) -> str:
+        """close_notify and the FIN after it come as two events, once the TLS layer is told to report both."""
+        for tls in tls_of(self.context, self.conn)[-1:]:
+            if not self._early_ends and has_close_notify(tls):
+                report_every_end(tls)
+                return "close_notify"
+        return wire.end_of(self.conn)
+
+    def mark_done(self, *, request: bool = False, response: bool = False) -> Commands:
+        yield from super().mark_done(request=request, response=response)
+        if self._early_ends and self.state == self.read_headers:
+            yield from self.read_headers(self._early_ends[-1])
 
     def make_pipe(self) -> Commands:
         yield from super().make_pipe()
-        if self._early_end:
-            yield from self.passthrough(self._early_end)
+        for event in self._early_ends:
+            yield from self.passthrough(event)
 
     def send(self, event: HttpEvent) -> Commands:
         if isinstance(event, ResponseHeaders) and not (event.response.is_http2 or event.response.is_http3):
@@ -207,9 +234,7 @@ class RelayHttp1Client(_Relaying, Http1Client):
             if isinstance(command, commands.SendData):
                 command.data = head_bytes(event.request, command.data)
                 yield command
-                head = wire_head(event.request)
-                if head and head.forwarded:
-                    head.forwarded(command.data)
+                self._note_forwarded(wire_head(event.request), command.data)
             else:
                 yield command
 
@@ -232,6 +257,19 @@ class RelayHttp1Client(_Relaying, Http1Client):
             yield from self._pass_early_end(head)
         else:
             yield from super().read_headers(event)
+
+    def _note_forwarded(self, head: WireHead | None, raw: bytes) -> None:
+        if head is None:
+            return
+        head.is_forwarded = True
+        if head.watched:
+            # A server may send its 101, its last frame and both its ends before the relay is in place.
+            for tls in tls_of(self.context, self.conn):
+                report_every_end(tls)
+        if head.forwarded:
+            head.forwarded(raw)
+        for how in head.early_ends:
+            Wire.of(self.context).end_server(self.context, how)
 
     def _pass_informational(self, head: WireHead | None) -> Commands:
         if not self.request or self.context.client.alpn == b"h2":

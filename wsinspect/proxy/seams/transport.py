@@ -28,6 +28,8 @@ from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers import tls as tls_layers
 from mitmproxy.proxy.server import ConnectionHandler
 
+from wsinspect.proxy.seams.tls import send_close_notify
+
 #: Half a century: `asyncio.sleep` takes it, and no WebSocket is ended for being silent.
 NEVER_SECONDS = 50 * 365 * 86400
 #: How long a reset waits until what was relayed before it has been taken by the peer's kernel.
@@ -208,12 +210,33 @@ class Wire:
             endpoint.how = "timeout" if isinstance(exc, TimeoutError) else "rst"
         return endpoint.how or "fin"
 
-    def half_close_server(self) -> bool:
-        """Pass a client's early FIN on to the one server it has; False when there is none to pass it to."""
-        servers = [c for c in self.handler.transports if c != self.handler.client and c.connected]
-        for server in servers:
-            self.half_close(server)
-        return bool(servers)
+    def end_server(self, context: Context, how: str) -> None:
+        """Pass a client's early close_notify or FIN on to the one server it has."""
+        for server in self._servers():
+            tls = tls_of(context, self._carried(context, server))
+            endpoint = self.endpoints.get(server.id)
+            if not server.state & ConnectionState.CAN_WRITE:
+                continue
+            if tls and endpoint and (how == "close_notify" or not self.handler.client.tls):
+                send_close_notify(tls[-1], endpoint.transport.write)
+            if how == "fin" or not tls:
+                self.half_close(server)
+
+    def reset_server_on_close(self) -> None:
+        """A client that gave up with a RST: the server gets one, too."""
+        for server in self._servers():
+            self.reset_on_close(server)
+
+    def _carried(self, context: Context, server: Connection) -> Connection:
+        """The connection inside a tunnel through `server`; itself where there is none."""
+        known = [context.server]
+        for layer in context.layers:
+            connections = getattr(layer, "connections", None)
+            known += connections if isinstance(connections, dict) else ()
+        return next((each for each in known if self.carrier(context, each) == server), server)
+
+    def _servers(self) -> list[Connection]:
+        return [each for each in self.handler.transports if each != self.handler.client and each.connected]
 
     def half_close(self, connection: Connection) -> None:
         """Send FIN and go on reading. All that was written before has left or is queued before it."""
