@@ -1,0 +1,42 @@
+"""`wsinspect diagnose`: the findings of a capture, a HAR file or mitmproxy flows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from wsinspect.cli.options import color_option, examples, json_option
+
+
+@click.command(
+    epilog=examples(
+        "wsinspect diagnose                        the last capture",
+        "wsinspect diagnose chat.db --json | jq '.findings[].id'",
+        "wsinspect diagnose page.har               exported by Chrome or Firefox",
+        "wsinspect diagnose edge.db --origin origin.db   captures of both sides of a hop",
+    )
+)
+@click.argument("file", required=False)
+@click.option("--origin", type=click.Path(path_type=Path), help="The capture from the other side of the hop.")
+@click.option("--connection", type=click.IntRange(min=1), help="Only this connection.")
+@json_option
+@color_option
+def diagnose(file: str | None, origin: Path | None, connection: int | None, as_json: bool, color: str) -> int:
+    """Say what went wrong in FILE, on which hop, and the line that fixes it.
+
+    FILE is a capture, a HAR file with WebSocket messages, or a file of mitmproxy flows; `last`, or none, is
+    the last capture. The exit code is 1 when an error was found.
+    """
+    from wsinspect.cli.diagnosis import diagnose_file
+    from wsinspect.cli.output import Palette, echo, echo_json
+    from wsinspect.cli.render.findings import finding_lines
+    from wsinspect.launch.captures import resolve_capture
+
+    result = diagnose_file(resolve_capture(file), origin, connection)
+    if as_json:
+        echo_json(result.as_json())
+    else:
+        for line in finding_lines(result, Palette.choose(color)):
+            echo(line)
+    return 1 if any(one.severity == "error" for one in result.findings) else 0

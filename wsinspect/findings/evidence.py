@@ -1,0 +1,145 @@
+"""Lines of evidence that many rules share, and the signs that a proxy leaves in a request."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from wsinspect.findings.facts import ConnectionFacts
+from wsinspect.findings.model import Cause
+from wsinspect.findings.software import Mark, author_of, hop_of, recognise
+from wsinspect.handshake.heads import RawHead
+
+JS_FAILED: Final = (
+    "An error event, then close with code 1006, wasClean false and no reason; the page cannot see more."
+)
+JS_NOTHING: Final = "Nothing: no WebSocket object reports anything."
+JS_LATER: Final = "What the connection does later; this alone is not seen."
+TAP_BEHIND: Final = "a second tap between this hop and the server shows the request that arrives there"
+_SHOWN: Final = 160
+#: Fields that proxies add to a request, with the software that a field is proof of; "" where any may.
+_REQUEST_MARKS: Final = (
+    ("cf-ray", "cloudflare"),
+    ("cf-connecting-ip", "cloudflare"),
+    ("x-amzn-trace-id", "aws"),
+    ("x-amz-cf-id", "aws"),
+    ("x-azure-ref", "azure"),
+    ("x-azure-fdid", "azure"),
+    ("x-cloud-trace-context", "gcp"),
+    ("x-envoy-expected-rq-timeout-ms", "envoy"),
+    ("x-envoy-external-address", "envoy"),
+    ("x-arr-log-id", "iis"),
+    ("x-original-forwarded-for", "k8s-ingress"),
+    ("x-traefik-request-id", "traefik"),
+    ("fly-client-ip", "fly"),
+    ("x-forwarded-server", ""),
+    ("x-forwarded-for", ""),
+    ("x-forwarded-proto", ""),
+    ("x-forwarded-host", ""),
+    ("x-real-ip", ""),
+    ("forwarded", ""),
+)
+_VIA: Final = (
+    (re.compile(r"caddy", re.I), "caddy"),
+    (re.compile(r"cloudfront", re.I), "aws"),
+    (re.compile(r"google", re.I), "gcp"),
+    (re.compile(r"vegur", re.I), "heroku"),
+)
+
+
+def request_marks(request: RawHead | None) -> tuple[Mark, ...]:
+    """What proxies on the client's side left in the request that arrived here."""
+    if request is None:
+        return ()
+    found = []
+    via = request.get("via")
+    if via:
+        text = via.decode("latin-1")
+        software = next((name for pattern, name in _VIA if pattern.search(text)), "")
+        found.append(Mark(software, f"request Via: {text[:_SHOWN]}"))
+    for name, software in _REQUEST_MARKS:
+        if request.get(name) is not None:
+            found.append(Mark(software, f"request {name}: {_value(request, name)}"))
+    return tuple(sorted(found, key=lambda mark: not mark.software))
+
+
+def named(marks: tuple[Mark, ...]) -> tuple[str, ...]:
+    """The software of marks."""
+    return tuple(mark.software for mark in marks if mark.software)
+
+
+def answer_marks(facts: ConnectionFacts) -> tuple[Mark, ...]:
+    """The software that the response names."""
+    return recognise(facts.response_in, facts.body)
+
+
+def answer_hop(facts: ConnectionFacts) -> str | None:
+    """The proxy that the response names, with who made the answer."""
+    return hop_of(answer_marks(facts))
+
+
+def status_line(facts: ConnectionFacts) -> str:
+    """The answer and how long it took: `HTTP/1.1 426 Upgrade Required after 3 ms`."""
+    head = facts.response_in
+    line = head.start_line.decode("latin-1")[:_SHOWN] if head else f"status {facts.status}"
+    took = facts.answer_ms
+    return line if took is None else f"{line} after {took_words(took)}"
+
+
+def took_words(milliseconds: float) -> str:
+    """A duration as people say it."""
+    return f"{milliseconds:.0f} ms" if milliseconds < 1000 else f"{milliseconds / 1000:.2f} s"
+
+
+def seconds(interval_ns: int) -> str:
+    """An interval for evidence."""
+    return took_words(interval_ns / 1e6)
+
+
+def body_line(facts: ConnectionFacts) -> tuple[str, ...]:
+    """The first words of a refusal's body."""
+    text = " ".join(facts.body[:400].decode("utf-8", "replace").split())
+    return (f"body: {text[:_SHOWN]}",) if text else ()
+
+
+def marks_lines(marks: tuple[Mark, ...]) -> tuple[str, ...]:
+    """The marks as evidence, those of the author first."""
+    return tuple(mark.evidence for mark in marks[:4])
+
+
+def author_line(facts: ConnectionFacts) -> tuple[str, ...]:
+    """Who made the answer, where its page tells."""
+    author = author_of(answer_marks(facts))
+    return (f"{author.software} made this answer itself ({author.evidence})",) if author else ()
+
+
+def js_status(status: int | None) -> str:
+    """What a page sees of a refused handshake."""
+    return (
+        f"{JS_FAILED} Chrome's console: Error during WebSocket handshake: Unexpected response code: {status}"
+    )
+
+
+def js_told(facts: ConnectionFacts) -> str:
+    """What JavaScript is told at the end of a connection."""
+    if facts.js_code is None:
+        return "Nothing yet: the connection is open."
+    clean = "true" if facts.js_was_clean else "false"
+    reason = facts.server_close_reason if facts.js_code == facts.server_close_code else None
+    said = f", reason {reason!r}" if reason else ", empty reason"
+    return f"close with code {facts.js_code}, wasClean {clean}{said}"
+
+
+def end_line(facts: ConnectionFacts) -> str:
+    """Who ended it and how, in one line."""
+    ends = ", ".join(f"{end.side} {end.how}" for end in facts.ends) or "no end of a transport seen"
+    return f"ended by {facts.ended_by} ({facts.how}); {ends}"
+
+
+def two_causes(*pairs: tuple[str, str]) -> tuple[Cause, ...]:
+    """Causes with the same bytes, most likely first."""
+    return tuple(Cause(*pair) for pair in pairs)
+
+
+def _value(head: RawHead, name: str) -> str:
+    return (head.get(name) or b"").decode("latin-1")[:_SHOWN]

@@ -1,0 +1,304 @@
+"""The facts that rules judge: plain values made from a capture, a HAR file or a pair of captures.
+
+Contract: immutable, and small whatever a connection carried: of its frames and messages the first and last
+few, every violation's first frame, CLOSE frames, pings, and counts. Times are epoch nanoseconds. Heads are
+parsed when first asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, NamedTuple
+
+from wsinspect.handshake.heads import RawHead
+from wsinspect.handshake.negotiation import Negotiation, negotiate
+from wsinspect.wire.opcodes import Direction
+
+C2S, S2C = Direction.CLIENT_TO_SERVER, Direction.SERVER_TO_CLIENT
+SECOND_NS = 10**9
+
+
+class FrameFact(NamedTuple):
+    """A frame; `payload` is its beginning, unmasked, not inflated."""
+
+    id: int
+    direction: Direction
+    time_ns: int
+    opcode: int
+    fin: bool
+    length: int
+    header: bytes = b""
+    payload: bytes = b""
+    violation: str | None = None
+    message_id: int | None = None
+    span_ns: int = 0
+
+
+class MessageFact(NamedTuple):
+    """A message; `data` is the beginning of its content, inflated."""
+
+    id: int
+    direction: Direction
+    time_ns: int
+    opcode: int
+    length: int | None
+    data: bytes = b""
+    compressed: bool = False
+    problem: str | None = None
+
+    @property
+    def text(self) -> str:
+        """The content as text."""
+        return self.data.decode("utf-8", "replace")
+
+
+class PingFact(NamedTuple):
+    """A ping and the time of its pong."""
+
+    id: int
+    direction: Direction
+    time_ns: int
+    pong_id: int | None
+    rtt_ns: int | None
+
+
+class EndFact(NamedTuple):
+    """The end of a transport: side client, server or proxy; how fin, rst, close_notify or timeout."""
+
+    side: str
+    how: str
+    time_ns: int
+
+
+class OpaqueFact(NamedTuple):
+    """Bytes of which no frames could be made."""
+
+    direction: Direction
+    time_ns: int
+    length: int
+    data: bytes
+    reason: str | None
+    after_frame: int | None
+
+
+class Problem(NamedTuple):
+    """A message that could not be read, and the frame that shows it."""
+
+    direction: Direction
+    kind: str
+    frame: int
+    times: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConnectionFacts:
+    """One connection.
+
+    Attributes:
+        violations: for each direction and code the first frame that has it, with how many there are.
+        first, last: the first and the last messages of both directions, in order.
+        last_frames: the last frames, in order.
+        last_ns: when the last frame came, by direction.
+        faults: rules of faults that acted on it.
+        opened_with: data frames that arrived within a millisecond of the 101.
+    """
+
+    id: int
+    tap: str | None = None
+    client: str | None = None
+    listener: str | None = None
+    scheme: str = "ws"
+    host: str | None = None
+    port: int | None = None
+    path: str = "/"
+    http_version: str | None = "HTTP/1.1"
+    server: str | None = None
+    server_http_version: str | None = None
+    client_alpn: str | None = None
+    server_alpn: str | None = None
+    status: int | None = None
+    state: str = "closed"
+    error: str | None = None
+    failed_where: str | None = None
+    attempt_ns: int = 0
+    open_ns: int | None = None
+    closed_ns: int | None = None
+    ended_by: str | None = None
+    how: str | None = None
+    js_code: int | None = None
+    js_was_clean: bool | None = None
+    client_close_code: int | None = None
+    client_close_reason: str | None = None
+    server_close_code: int | None = None
+    server_close_reason: str | None = None
+    frames: tuple[int, int] = (0, 0)
+    sizes: tuple[int, int] = (0, 0)
+    raw_request_in: bytes | None = None
+    raw_request_out: bytes | None = None
+    raw_response_in: bytes | None = None
+    raw_response_out: bytes | None = None
+    informational: bytes = b""
+    body: bytes = b""
+    times: Mapping[str, int | None] = field(default_factory=dict)
+    server_address: str | None = None
+    client_tls: Mapping[str, Any] | None = None
+    server_tls: Mapping[str, Any] | None = None
+    ends: tuple[EndFact, ...] = ()
+    first: tuple[MessageFact, ...] = ()
+    last: tuple[MessageFact, ...] = ()
+    last_frames: tuple[FrameFact, ...] = ()
+    last_ns: tuple[int | None, int | None] = (None, None)
+    violations: tuple[tuple[FrameFact, int], ...] = ()
+    problems: tuple[Problem, ...] = ()
+    opaque: tuple[OpaqueFact, ...] = ()
+    pings: tuple[PingFact, ...] = ()
+    faults: tuple[str, ...] = ()
+    events: tuple[tuple[str, Mapping[str, Any]], ...] = ()
+
+    @cached_property
+    def request_in(self) -> RawHead | None:
+        """The request as the client sent it."""
+        return _head(self.raw_request_in)
+
+    @cached_property
+    def request_out(self) -> RawHead | None:
+        """The request as it went to the server."""
+        return self.request_in if self.raw_request_out == self.raw_request_in else _head(self.raw_request_out)
+
+    @cached_property
+    def response_in(self) -> RawHead | None:
+        """The response as the server sent it."""
+        return _head(self.raw_response_in)
+
+    @cached_property
+    def negotiation(self) -> Negotiation:
+        """What client and server agreed, as the server saw the request."""
+        return negotiate(self.request_out or self.request_in, self.response_in)
+
+    @property
+    def was_open(self) -> bool:
+        """Whether a 101 was passed on."""
+        return self.open_ns is not None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more will come."""
+        return self.closed_ns is not None or self.state in ("closed", "refused", "failed", "lost")
+
+    @property
+    def answer_ms(self) -> float | None:
+        """From sending the request on until the response was there."""
+        sent, answered = self.times.get("request_out_ns"), self.times.get("response_in_ns")
+        return None if sent is None or answered is None else (answered - sent) / 1e6
+
+    @cached_property
+    def end_ns(self) -> int | None:
+        """When it ended as seen here: the first end of a transport or CLOSE frame, else the last fact."""
+        closes = [frame.time_ns for frame in self.last_frames if frame.opcode == 8]
+        times = [*(end.time_ns for end in self.ends), *closes]
+        return min(times) if times else self.closed_ns
+
+    @property
+    def has_close(self) -> bool:
+        """Whether a CLOSE frame was seen."""
+        return self.client_close_reason is not None or self.server_close_reason is not None
+
+    @property
+    def data_ns(self) -> int | None:
+        """When the last frame of either direction came that was no CLOSE."""
+        times = [frame.time_ns for frame in self.last_frames if frame.opcode != 8]
+        known = [time for time in self.last_ns if time is not None] if not self.last_frames else []
+        return max(times or known, default=None)
+
+    def silence_ns(self, direction: Direction | None = None) -> int | None:
+        """How long nothing had come (of one direction, or of both) when it ended."""
+        if self.end_ns is None or self.open_ns is None:
+            return None
+        last = self.data_ns if direction is None else self.last_ns[direction]
+        return max(0, self.end_ns - (last if last is not None else self.open_ns))
+
+    @property
+    def age_ns(self) -> int | None:
+        """From the 101 to the end."""
+        return None if self.end_ns is None or self.open_ns is None else self.end_ns - self.open_ns
+
+    def request_line(self, name: str) -> str:
+        """A field of the client's request as evidence: `Name: value`, or that there is none."""
+        return _line(self.request_in, name)
+
+    def response_line(self, name: str) -> str:
+        """A field of the server's response as evidence."""
+        return _line(self.response_in, name)
+
+
+class Summary(NamedTuple):
+    """A connection among all of a capture."""
+
+    id: int
+    tap: str | None
+    client: str | None
+    scheme: str
+    host: str | None
+    port: int | None
+    path: str
+    subprotocol: str | None
+    attempt_ns: int
+    open_ns: int | None
+    closed_ns: int | None
+    state: str
+    status: int | None
+    error: str | None
+    ended_by: str | None
+    how: str | None
+    client_close_code: int | None
+    server_close_code: int | None
+    c2s_frames: int
+    s2c_frames: int
+
+    @property
+    def place(self) -> str:
+        """Host, port and path without the query: what makes attempts the same endpoint."""
+        return f"{self.scheme}://{self.host}:{self.port}{self.path.partition('?')[0]}"
+
+    @property
+    def client_host(self) -> str:
+        """The client's address without its port."""
+        return (self.client or "").rpartition(":")[0]
+
+
+class EngineEvent(NamedTuple):
+    """An event of the engine itself, such as `tls_failed` or `page`."""
+
+    time_ns: int
+    kind: str
+    detail: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaptureFacts:
+    """All of a capture: its connections in short, and the events of no connection."""
+
+    connections: tuple[Summary, ...] = ()
+    events: tuple[EngineEvent, ...] = ()
+    meta: Mapping[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def by_place(self) -> dict[str, list[Summary]]:
+        """Connections by endpoint, in order."""
+        places: dict[str, list[Summary]] = {}
+        for one in self.connections:
+            places.setdefault(one.place, []).append(one)
+        return places
+
+
+def _head(raw: bytes | None) -> RawHead | None:
+    return RawHead.parse(raw) if raw else None
+
+
+def _line(head: RawHead | None, name: str) -> str:
+    values = head.get_all(name) if head else []
+    if not values:
+        return f"no {name}"
+    return ", ".join(f"{name}: {value.decode('latin-1')}" for value in values)

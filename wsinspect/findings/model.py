@@ -1,0 +1,205 @@
+"""A finding and the rule that makes it.
+
+A rule is a pure function over facts that yields a `Found` for each time it applies; what is the same each
+time (title, meaning, whose fault) stands at the rule, what differs (evidence, frame) in the `Found`.
+`Rule.finding` puts both together. Evidence is facts: header lines, times, bytes, already short; peers chose
+some of its text, so whoever prints it escapes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import Any, Final, Literal
+
+Severity = Literal["error", "warning", "note"]
+FaultOf = Literal["client", "server", "hop", "network", "tool"]
+Confidence = Literal["high", "medium", "low"]
+Scope = Literal["connection", "capture", "pair"]
+
+SEVERITIES: Final[tuple[Severity, ...]] = ("error", "warning", "note")
+FAMILIES: Final = {
+    "HS": "Opening handshake",
+    "TLS": "TLS",
+    "H2": "HTTP/2",
+    "DEV": "Development servers",
+    "FR": "Frames",
+    "MS": "Messages",
+    "CL": "Close codes and closing handshake",
+    "KA": "Keepalive",
+    "DROP": "Drops after the 101",
+    "APP": "Application protocols",
+    "RC": "Reconnects",
+    "PAGE": "Pages that never try",
+    "TOOL": "What wsinspect itself does",
+}
+#: Lines of evidence in one finding; more say nothing new.
+MAX_EVIDENCE: Final = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Fix:
+    """What to do, `for_` whom: a software's name, or `general`."""
+
+    for_: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """One of several causes that look the same from here, most likely first, and what would tell it apart."""
+
+    cause: str
+    tell_apart: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One diagnosis; the fields are DESIGN's, section 5, with `js` and `causes`."""
+
+    id: str
+    severity: Severity
+    fault_of: FaultOf
+    hop: str | None
+    title: str
+    meaning: str
+    js: str
+    confidence: Confidence
+    evidence: tuple[str, ...]
+    fixes: tuple[Fix, ...]
+    causes: tuple[Cause, ...] = ()
+    connection: int | None = None
+    frame: int | None = None
+    covers: tuple[tuple[int, str], ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """The JSON object, stable for `"schema": 1`."""
+        return {
+            "id": self.id,
+            "severity": self.severity,
+            "fault_of": self.fault_of,
+            "hop": self.hop,
+            "title": self.title,
+            "meaning": self.meaning,
+            "js": self.js,
+            "confidence": self.confidence,
+            "evidence": list(self.evidence),
+            "causes": [{"cause": one.cause, "tell_apart": one.tell_apart} for one in self.causes],
+            "fixes": [{"for": fix.for_, "text": fix.text} for fix in self.fixes],
+            "connection": self.connection,
+            "frame": self.frame,
+        }
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Finding:
+        """What `as_json` gave, read from a capture that may be a stranger's."""
+        return cls(
+            id=str(value.get("id")),
+            severity=value["severity"] if value.get("severity") in SEVERITIES else "note",
+            fault_of=value.get("fault_of") or "network",
+            hop=value.get("hop"),
+            title=str(value.get("title")),
+            meaning=str(value.get("meaning")),
+            js=str(value.get("js")),
+            confidence=value.get("confidence") or "low",
+            evidence=tuple(map(str, value.get("evidence") or ())),
+            fixes=tuple(Fix(str(f.get("for")), str(f.get("text"))) for f in value.get("fixes") or ()),
+            causes=tuple(
+                Cause(str(c.get("cause")), str(c.get("tell_apart"))) for c in value.get("causes") or ()
+            ),
+            connection=value.get("connection"),
+            frame=value.get("frame"),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """What a rule saw; None leaves what the rule says.
+
+    Attributes:
+        evidence: facts, one a line.
+        frame: row id of the frame that proves it.
+        connection: for rules over a whole capture: the connection it is about.
+        fixes: instead of those of the rule's topic for the recognised software.
+        software: names of recognised software, best known first: their fixes come first.
+        covers: (connection, finding id) that this finding explains better; left out of a diagnosis.
+    """
+
+    evidence: tuple[str, ...]
+    frame: int | None = None
+    connection: int | None = None
+    severity: Severity | None = None
+    fault_of: FaultOf | None = None
+    confidence: Confidence | None = None
+    hop: str | None = None
+    title: str | None = None
+    meaning: str | None = None
+    js: str | None = None
+    software: tuple[str, ...] = ()
+    topic: str | None = None
+    fixes: tuple[Fix, ...] | None = None
+    causes: tuple[Cause, ...] = ()
+    covers: tuple[tuple[int, str], ...] = ()
+
+
+Check = Callable[[Any], Iterable[Found]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """A rule and what is always true of its findings.
+
+    Attributes:
+        id: `WS-<family>-<nnn>`, stable for ever.
+        meaning: two sentences.
+        js: what JavaScript sees.
+        topic: names the fixes (`fixes.FIXES`).
+        rows: rows of the catalogue of causes that it recognises, such as `H1`.
+        group: of the rules of one group only the first that applies to a connection is reported; "" is none.
+        scope: what `check` takes: ConnectionFacts, CaptureFacts or PairFacts.
+    """
+
+    id: str
+    severity: Severity
+    fault_of: FaultOf
+    title: str
+    meaning: str
+    js: str
+    confidence: Confidence
+    topic: str
+    rows: tuple[str, ...]
+    group: str
+    scope: Scope
+    check: Check
+
+    @property
+    def family(self) -> str:
+        """`HS` of `WS-HS-001`."""
+        return self.id.split("-")[1]
+
+    def finding(self, found: Found, fixes: tuple[Fix, ...], connection: int | None) -> Finding:
+        """The finding that `found` makes."""
+        return Finding(
+            id=self.id,
+            severity=found.severity or self.severity,
+            fault_of=found.fault_of or self.fault_of,
+            hop=found.hop,
+            title=found.title or self.title,
+            meaning=found.meaning or self.meaning,
+            js=found.js or self.js,
+            confidence=found.confidence or self.confidence,
+            evidence=found.evidence[:MAX_EVIDENCE],
+            fixes=fixes,
+            causes=found.causes,
+            connection=found.connection if found.connection is not None else connection,
+            frame=found.frame,
+            covers=found.covers,
+        )
+
+
+def as_fault(finding: Finding, rules: str) -> Finding:
+    """The same finding where the user had asked for it: nobody is to blame (a fault of ours acted)."""
+    line = f"a fault that was asked for acted on this connection: {rules}"
+    return replace(
+        finding, severity="note", fault_of="tool", hop="wsinspect", evidence=(line, *finding.evidence)
+    )

@@ -1,0 +1,134 @@
+"""All rules, and running them: facts in, findings out, errors first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache
+from importlib import import_module
+from typing import Any, Final
+
+from wsinspect.findings.facts import CaptureFacts, ConnectionFacts
+from wsinspect.findings.fixes import fixes_for
+from wsinspect.findings.model import (
+    SEVERITIES,
+    Check,
+    Confidence,
+    FaultOf,
+    Finding,
+    Rule,
+    Scope,
+    Severity,
+    as_fault,
+)
+
+#: One module a family; the order within a group is the order of precedence.
+_MODULES: Final = (
+    *("tls", "development", "application", "handshake", "answers", "http2"),
+    *("frames", "messages", "keepalive", "closing", "drops", "reconnects", "pages", "tool", "sandwich"),
+)
+_RANK: Final = {severity: rank for rank, severity in enumerate(SEVERITIES)}
+_SURE: Final = {"high": 0, "medium": 1, "low": 2}
+
+
+class Rules:
+    """What a rule module fills: use an instance as a decorator.
+
+    The decorated function stays as it is.
+    """
+
+    def __init__(self) -> None:
+        self.all: list[Rule] = []
+
+    def __call__(
+        self,
+        rule_id: str,
+        severity: Severity,
+        fault_of: FaultOf,
+        title: str,
+        *,
+        meaning: str,
+        js: str,
+        confidence: Confidence = "high",
+        topic: str = "",
+        rows: str = "",
+        group: str = "",
+        scope: Scope = "connection",
+    ) -> Callable[[Check], Check]:
+        """Register the decorated check; the arguments are `Rule`'s."""
+
+        def register(check: Check) -> Check:
+            self.all.append(
+                Rule(
+                    id=rule_id,
+                    severity=severity,
+                    fault_of=fault_of,
+                    title=title,
+                    meaning=meaning,
+                    js=js,
+                    confidence=confidence,
+                    topic=topic,
+                    rows=tuple(rows.split()),
+                    group=group,
+                    scope=scope,
+                    check=check,
+                )
+            )
+            return check
+
+        return register
+
+
+@cache
+def all_rules() -> tuple[Rule, ...]:
+    """Every rule, in the order of precedence."""
+    found: list[Rule] = []
+    for name in _MODULES:
+        found += import_module(f"wsinspect.findings.rules.{name}").rules.all
+    return tuple(found)
+
+
+@cache
+def _of_scope(scope: Scope) -> tuple[Rule, ...]:
+    return tuple(rule for rule in all_rules() if rule.scope == scope)
+
+
+def diagnose_connection(facts: ConnectionFacts) -> list[Finding]:
+    """What is to be said of one connection, errors first."""
+    findings = list(run(_of_scope("connection"), facts, facts.id))
+    if facts.faults:
+        acted = ", ".join(dict.fromkeys(facts.faults))
+        findings = [one if one.fault_of == "tool" else as_fault(one, acted) for one in findings]
+    return ranked(findings)
+
+
+def diagnose_capture(facts: CaptureFacts) -> list[Finding]:
+    """What only a look at all connections and at the engine's events shows, errors first."""
+    return ranked(run(_of_scope("capture"), facts, None))
+
+
+def diagnose_pair(facts: Any) -> list[Finding]:
+    """What two taps around a hop show of one connection, errors first."""
+    return ranked(run(_of_scope("pair"), facts, facts.edge.id))
+
+
+def run(rules: Sequence[Rule], facts: Any, connection: int | None) -> Iterable[Finding]:
+    """Run rules in order; of a group only the first that applies."""
+    taken: set[str] = set()
+    for rule in rules:
+        if rule.group and rule.group in taken:
+            continue
+        for found in rule.check(facts):
+            if rule.group:
+                taken.add(rule.group)
+            fixes = found.fixes
+            if fixes is None:
+                fixes = fixes_for(found.topic or rule.topic, found.software)
+            yield rule.finding(found, fixes, connection)
+
+
+def ranked(findings: Iterable[Finding]) -> list[Finding]:
+    """Errors first, the surer ones first among equals; what another finding covers is left out."""
+    findings = list(findings)
+    covered = {pair for one in findings for pair in one.covers}
+    kept = [one for one in findings if (one.connection, one.id) not in covered]
+    return sorted(kept, key=lambda one: (_RANK[one.severity], _SURE[one.confidence], one.connection or 0))

@@ -1,0 +1,1 @@
+"""The rules, one family of causes a file; each module fills its `rules`."""

@@ -1,0 +1,601 @@
+"""Refused opening handshakes, by status: which of its usual causes the answer itself points to.
+
+These come after the rules that know a more precise cause (`group` "attempt").
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import re
+from collections.abc import Iterator
+from typing import Final
+from urllib.parse import parse_qsl, urlsplit
+
+from wsinspect.findings.evidence import (
+    answer_hop,
+    answer_marks,
+    author_line,
+    body_line,
+    js_status,
+    marks_lines,
+    named,
+    status_line,
+    two_causes,
+)
+from wsinspect.findings.facts import ConnectionFacts
+from wsinspect.findings.limits import LIMITS
+from wsinspect.findings.model import FaultOf, Found
+from wsinspect.findings.registry import Rules
+from wsinspect.findings.rules.handshake import is_refused
+from wsinspect.findings.software import author_of
+
+rules = Rules()
+
+_JS: Final = js_status(None).replace("None", "N")
+_LOGIN: Final = re.compile(r"log-?in|sign-?in|oauth|authorize|sso|saml|/auth\b|accounts\.", re.I)
+_LARGE_HEADERS: Final = 7000
+_HTML: Final = re.compile(r"text/html|application/xhtml", re.I)
+
+
+def _answer(
+    facts: ConnectionFacts,
+    *lines: str,
+    fault_of: FaultOf | None = None,
+    topic: str | None = None,
+    causes: tuple[tuple[str, str], ...] = (),
+) -> Found:
+    """A refusal with what every one of them has as evidence."""
+    marks = answer_marks(facts)
+    return Found(
+        evidence=(status_line(facts), *lines, *body_line(facts), *author_line(facts), *marks_lines(marks)),
+        hop=answer_hop(facts),
+        js=js_status(facts.status),
+        software=named(marks),
+        fault_of=fault_of,
+        topic=topic,
+        causes=two_causes(*causes),
+    )
+
+
+def _location(facts: ConnectionFacts) -> str | None:
+    value = facts.response_in.get("location") if facts.response_in else None
+    return None if value is None else value.decode("latin-1")[:400]
+
+
+def _redirect(facts: ConnectionFacts) -> tuple[str, str] | None:
+    """(kind, Location) of a redirect."""
+    if not is_refused(facts) or facts.status not in (300, 301, 302, 303, 307, 308):
+        return None
+    location = _location(facts)
+    if location is None:
+        return "other", "no Location"
+    try:
+        target = urlsplit(location)
+        here_path = (facts.path or "/").partition("?")[0]
+        host = target.hostname
+    except ValueError:
+        return "other", location
+    if _LOGIN.search(location) and not _LOGIN.search(facts.path or ""):
+        return "login", location
+    if host and facts.host and host != facts.host.lower() and not _is_same_site(host, facts.host.lower()):
+        return "host", location
+    if (
+        target.scheme in ("https", "wss")
+        and facts.scheme == "ws"
+        and target.path.rstrip("/") == here_path.rstrip("/")
+    ):
+        return "scheme", location
+    if target.path != here_path and target.path.rstrip("/") == here_path.rstrip("/"):
+        return "slash", location
+    return "other", location
+
+
+def _is_same_site(one: str, other: str) -> bool:
+    return one.removeprefix("www.") == other.removeprefix("www.") or "127.0.0.1" in (one, other)
+
+
+@rules(
+    "WS-HS-005",
+    "error",
+    "client",
+    "The handshake is redirected to https",
+    meaning="The server answers plain requests with a redirect to TLS. Browsers do not follow redirects of a"
+    " WebSocket, so the"
+    " URL must be wss.",
+    js=_JS,
+    topic="redirect-scheme",
+    rows="H14",
+    group="attempt",
+)
+def to_https(facts: ConnectionFacts) -> Iterator[Found]:
+    found = _redirect(facts)
+    if found and found[0] == "scheme":
+        yield _answer(facts, f"Location: {found[1]}")
+
+
+@rules(
+    "WS-HS-006",
+    "error",
+    "client",
+    "The handshake is redirected to the same path with or without its slash",
+    meaning="The server wants the path with (or without) a slash at its end and says so with a redirect."
+    " Browsers do not"
+    " follow redirects of a WebSocket.",
+    js=_JS,
+    topic="redirect-slash",
+    rows="H14 H16",
+    group="attempt",
+)
+def to_slash(facts: ConnectionFacts) -> Iterator[Found]:
+    found = _redirect(facts)
+    if found and found[0] == "slash":
+        yield _answer(facts, f"asked for {(facts.path or '')[:160]}", f"Location: {found[1]}")
+
+
+@rules(
+    "WS-HS-007",
+    "error",
+    "client",
+    "The handshake is redirected to a login",
+    meaning="The server does not know who this is and sends the browser to a login page. Browsers do not"
+    " follow redirects of"
+    " a WebSocket, so the page only sees a failure.",
+    js=_JS,
+    topic="redirect-login",
+    rows="H14 H18",
+    group="attempt",
+)
+def to_login(facts: ConnectionFacts) -> Iterator[Found]:
+    found = _redirect(facts)
+    if found and found[0] == "login":
+        yield _answer(facts, f"Location: {found[1]}", _cookie_line(facts))
+
+
+@rules(
+    "WS-HS-008",
+    "error",
+    "server",
+    "The handshake is redirected",
+    meaning="The server answers with another URL. Browsers do not follow redirects of a WebSocket.",
+    js=_JS,
+    topic="redirect",
+    rows="H14",
+    group="attempt",
+)
+def to_elsewhere(facts: ConnectionFacts) -> Iterator[Found]:
+    found = _redirect(facts)
+    if found:
+        yield _answer(facts, f"Location: {found[1]}")
+
+
+@rules(
+    "WS-HS-004",
+    "error",
+    "server",
+    "A page came instead of the 101",
+    meaning="The answer is a success with content, as for an ordinary GET: the request did not reach a"
+    " WebSocket handler. A"
+    " catch-all rule for single-page applications, or a hop that dropped the Upgrade, does this.",
+    js=_JS,
+    topic="route",
+    rows="H15 H1 T10",
+    group="attempt",
+)
+def page_instead(facts: ConnectionFacts) -> Iterator[Found]:
+    if is_refused(facts) and facts.status is not None and 200 <= facts.status < 300:
+        kind = facts.response_line("Content-Type")
+        yield _answer(
+            facts,
+            kind,
+            causes=(
+                (
+                    "the path is answered by a static page or another route"
+                    if _HTML.search(kind)
+                    else "the path is answered by an ordinary HTTP route",
+                    "connect to the application directly",
+                ),
+                (
+                    "a hop behind this tap removed Upgrade",
+                    "a second tap behind it shows the request that arrives there",
+                ),
+            ),
+        )
+
+
+@rules(
+    "WS-HS-040",
+    "error",
+    "client",
+    "Refused, and the token in the request has expired",
+    meaning="The request carries a JSON Web Token whose time is over by its own 'exp', and the server"
+    " refused it. The client"
+    " reconnects with a stale token.",
+    js=_JS,
+    topic="app-auth",
+    rows="H18",
+    group="attempt",
+)
+def stale_token(facts: ConnectionFacts) -> Iterator[Found]:
+    if not is_refused(facts) or facts.status not in (400, 401, 403):
+        return
+    for place, token in _tokens(facts):
+        expires = _expiry(token)
+        if expires is not None and expires < facts.attempt_ns / 1e9:
+            ago = facts.attempt_ns / 1e9 - expires
+            yield _answer(facts, f"token in {place}: expired {ago:.0f} s before this attempt (not shown)")
+            return
+
+
+def _tokens(facts: ConnectionFacts) -> Iterator[tuple[str, str]]:
+    """Where JSON Web Tokens stand in a handshake."""
+    query = (facts.path or "").partition("?")[2]
+    for name, value in parse_qsl(query)[:50]:
+        yield f"the query's {name[:40]}", value
+    head = facts.request_in
+    if head is not None:
+        for one in head.elements("sec-websocket-protocol"):
+            yield "Sec-WebSocket-Protocol", one.decode("latin-1")
+        authorization = (head.get("authorization") or b"").decode("latin-1")
+        yield "Authorization", authorization.rpartition(" ")[2]
+
+
+def _expiry(token: str) -> float | None:
+    """The `exp` of a JSON Web Token; None for whatever else."""
+    parts = token.split(".")
+    if len(parts) != 3 or not parts[1] or len(token) > 16_384:
+        return None
+    try:
+        claims = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
+    except (ValueError, binascii.Error, RecursionError):
+        return None
+    expires = claims.get("exp") if isinstance(claims, dict) else None
+    return float(expires) if isinstance(expires, (int, float)) and not isinstance(expires, bool) else None
+
+
+def _cookie_line(facts: ConnectionFacts) -> str:
+    head = facts.request_in
+    return (
+        "the request has a Cookie field"
+        if head and head.get_all("cookie")
+        else "the request has no Cookie field"
+    )
+
+
+@rules(
+    "WS-HS-009",
+    "error",
+    "client",
+    "401: the handshake carries no valid credentials",
+    meaning="The server wants to know who this is. Browser code cannot set Authorization on a WebSocket: the"
+    " credentials have"
+    " to be a cookie of the right site, part of the URL, or a subprotocol.",
+    js=_JS,
+    topic="auth",
+    rows="H18",
+    group="attempt",
+)
+def unauthorised(facts: ConnectionFacts) -> Iterator[Found]:
+    if is_refused(facts) and facts.status == 401:
+        yield _answer(
+            facts,
+            _cookie_line(facts),
+            facts.response_line("WWW-Authenticate"),
+            "an Authorization field came"
+            if facts.request_in and facts.request_in.get("authorization")
+            else "no Authorization field (browsers cannot send one)",
+        )
+
+
+@rules(
+    "WS-HS-010",
+    "error",
+    "server",
+    "403: the server refuses this client, origin or path",
+    meaning="A check said no: the Origin, a token, an address list, a firewall, or the path. Several"
+    " frameworks answer 403 for"
+    " all of these alike.",
+    js=_JS,
+    topic="origin",
+    confidence="medium",
+    rows="H17 H18 H9",
+    group="attempt",
+)
+def forbidden(facts: ConnectionFacts) -> Iterator[Found]:
+    if not is_refused(facts) or facts.status != 403:
+        return
+    marks = answer_marks(facts)
+    author = author_of(marks)
+    if author is not None or "envoy" in named(marks):
+        who = author.software if author else "envoy"
+        yield _answer(
+            facts,
+            fault_of="hop",
+            topic="upgrade" if who == "envoy" else "auth",
+            causes=(
+                (
+                    f"{who} itself refuses: access list, firewall rule, or WebSockets not allowed on the"
+                    f" route",
+                    "its access log or error log at this moment",
+                ),
+            ),
+        )
+        return
+    yield _answer(
+        facts,
+        facts.request_line("Origin"),
+        facts.request_line("Host"),
+        _cookie_line(facts),
+        causes=(
+            (
+                "the Origin is not on the server's list, or Host is another than the page's",
+                "repeat the request without Origin, or with the server's own: is it 101?",
+            ),
+            ("the token or the session's cookie is refused", "repeat with fresh credentials"),
+            (
+                "the path is no WebSocket route (Starlette and uvicorn answer 403 for that too)",
+                "try another path",
+            ),
+        ),
+    )
+
+
+@rules(
+    "WS-HS-011",
+    "error",
+    "server",
+    "404: no WebSocket at this path",
+    meaning="The server, or a hop, has nothing at this path: a prefix or slash differs, the route is"
+    " missing, or its WebSocket"
+    " support is not installed. Some frameworks answer 404 for a refused Origin.",
+    js=_JS,
+    topic="route",
+    confidence="medium",
+    rows="H16 H5",
+    group="attempt",
+)
+def not_found(facts: ConnectionFacts) -> Iterator[Found]:
+    if not is_refused(facts) or facts.status not in (404, 410):
+        return
+    is_cable = (facts.path or "").partition("?")[0].rstrip("/").endswith("/cable")
+    cable = (
+        ("Action Cable answers 404 for an Origin that is not allowed", "repeat with the server's own Origin"),
+    )
+    yield _answer(
+        facts,
+        f"path {(facts.path or '')[:160]}",
+        *((facts.request_line("Origin"),) if is_cable else ()),
+        topic="origin" if is_cable else None,
+        fault_of="hop" if author_of(answer_marks(facts)) else None,
+        causes=(
+            *(cable if is_cable else ()),
+            ("the path differs from the server's route", "try it with and without slash and prefix"),
+            ("a hop sends the path elsewhere, or takes Upgrade away", "a second tap behind it"),
+            (
+                "the server's WebSocket library is missing (uvicorn)",
+                "its log says: Unsupported upgrade request",
+            ),
+        ),
+    )
+
+
+@rules(
+    "WS-HS-015",
+    "error",
+    "client",
+    "The request's head is too large for a hop",
+    meaning="The fields of this handshake add up to more than the refusing server or proxy takes: large"
+    " cookies, or a token as"
+    " subprotocol.",
+    js=_JS,
+    topic="header-size",
+    rows="H22",
+    group="attempt",
+)
+def too_large(facts: ConnectionFacts) -> Iterator[Found]:
+    if not is_refused(facts):
+        return
+    size = len(facts.raw_request_in or b"")
+    said = re.search(rb"header (fields )?too large|cookie too large|request header", facts.body[:2048], re.I)
+    if facts.status in (431, 494) or (facts.status in (400, 413, 502) and (said or size > _LARGE_HEADERS)):
+        head = facts.request_in
+        cookies = sum(map(len, head.get_all("cookie"))) if head else 0
+        yield _answer(facts, f"the request head has {size} bytes, {cookies} of them cookies")
+
+
+@rules(
+    "WS-HS-012",
+    "error",
+    "server",
+    "400: the server does not accept the request as a handshake",
+    meaning="Something in the request is not as this server wants it. The body mostly says what.",
+    js=_JS,
+    topic="upgrade",
+    confidence="medium",
+    rows="H19 H5 H12",
+    group="attempt",
+)
+def bad_request(facts: ConnectionFacts) -> Iterator[Found]:
+    if not is_refused(facts) or facts.status != 400:
+        return
+    head = facts.request_in
+    doubled = []
+    for name in ("host", "connection", "upgrade", "origin", "sec-websocket-version", "sec-websocket-key"):
+        if head is not None and len(head.get_all(name)) > 1:
+            doubled.append(f"{name} comes {len(head.get_all(name))} times")
+    yield _answer(
+        facts,
+        facts.request_line("Connection"),
+        facts.request_line("Host"),
+        *doubled,
+        causes=(
+            ("a hop behind this tap takes Upgrade away", "a second tap behind it"),
+            ("the path is wrong (Node ws answers 400 for that)", "try another path"),
+            (
+                "'Connection' is compared as a whole ('keep-alive, Upgrade' from Firefox)",
+                "compare Chrome with Firefox",
+            ),
+            ("the virtual host is another one", "compare the Host field with the server's configuration"),
+        ),
+    )
+
+
+@rules(
+    "WS-HS-017",
+    "error",
+    "client",
+    "429: too many attempts",
+    meaning="A rate limit refuses the handshake. Reconnecting at once makes it worse.",
+    js=_JS,
+    topic="rate",
+    rows="H22",
+    group="attempt",
+)
+def too_many(facts: ConnectionFacts) -> Iterator[Found]:
+    if is_refused(facts) and facts.status == 429:
+        yield _answer(facts, facts.response_line("Retry-After"))
+
+
+@rules(
+    "WS-HS-016",
+    "error",
+    "hop",
+    "421: the request came over a connection for another host",
+    meaning="The server serves this name on another connection only: browsers reuse an HTTP/2 connection for"
+    " names that share"
+    " a certificate.",
+    js=_JS,
+    topic="h2",
+    rows="H22",
+    group="attempt",
+)
+def misdirected(facts: ConnectionFacts) -> Iterator[Found]:
+    if is_refused(facts) and facts.status == 421:
+        yield _answer(facts, facts.request_line("Host"))
+
+
+@rules(
+    "WS-HS-013",
+    "error",
+    "server",
+    "The server takes no such request at this path (405, 411, 413)",
+    meaning="The path knows other methods, or wants a body: an ordinary HTTP route answers, not a WebSocket"
+    " handler.",
+    js=_JS,
+    topic="route",
+    rows="H22",
+    group="attempt",
+)
+def wrong_method(facts: ConnectionFacts) -> Iterator[Found]:
+    if is_refused(facts) and facts.status in (405, 411, 413, 414, 415):
+        yield _answer(facts, facts.response_line("Allow"))
+
+
+@rules(
+    "WS-HS-020",
+    "error",
+    "hop",
+    "502: a proxy got no valid answer from the application",
+    meaning="The proxy behind this tap could not reach the application, or did not understand its answer."
+    " Nothing listens there,"
+    " it speaks TLS or HTTP/2 where plain HTTP/1.1 is meant, or its answer has too large fields.",
+    js=_JS,
+    topic="bad-gateway",
+    rows="H24 H6 H22",
+    group="attempt",
+)
+def bad_gateway(facts: ConnectionFacts) -> Iterator[Found]:
+    if is_refused(facts) and facts.status == 502:
+        yield _answer(
+            facts,
+            causes=(
+                (
+                    "nothing listens at the application's address",
+                    "connect to it directly from the proxy's machine",
+                ),
+                (
+                    "the proxy speaks HTTP/2 or TLS to a backend that has none, or has no RFC 8441",
+                    "force http/1.1 there",
+                ),
+                (
+                    "the answer's fields are too large for the proxy's buffer",
+                    "its error log: upstream sent too big header",
+                ),
+            ),
+        )
+
+
+@rules(
+    "WS-HS-021",
+    "error",
+    "server",
+    "503: nobody is there to take the connection",
+    meaning="A proxy has no healthy backend, or the server is overloaded or in maintenance.",
+    js=_JS,
+    topic="bad-gateway",
+    rows="H24 T10",
+    group="attempt",
+)
+def unavailable(facts: ConnectionFacts) -> Iterator[Found]:
+    if is_refused(facts) and facts.status == 503:
+        yield _answer(
+            facts, facts.response_line("Retry-After"), fault_of="hop" if answer_hop(facts) else None
+        )
+
+
+@rules(
+    "WS-HS-022",
+    "error",
+    "server",
+    "504: the application did not answer the handshake in time",
+    meaning="A proxy waited for the application's answer and gave up. The time until the status is the"
+    " proxy's timeout.",
+    js=_JS,
+    topic="timeout",
+    rows="H24",
+    group="attempt",
+)
+def gateway_timeout(facts: ConnectionFacts) -> Iterator[Found]:
+    if is_refused(facts) and facts.status in (504, 408, 524, 522):
+        took = (facts.answer_ms or 0) / 1000
+        near = [
+            limit for limit in LIMITS if abs(limit.seconds - took) <= 1 and limit.seconds in (30, 60, 100)
+        ]
+        lines = [f"known limit: {limit.who}, {limit.seconds:g} s" for limit in near[:4]]
+        yield _answer(facts, *lines)
+
+
+@rules(
+    "WS-HS-019",
+    "error",
+    "server",
+    "The server failed while it handled the handshake (5xx)",
+    meaning="The application, or what stands before it, raised an error when the client connected.",
+    js=_JS,
+    topic="server-error",
+    rows="H24",
+    group="attempt",
+)
+def server_error(facts: ConnectionFacts) -> Iterator[Found]:
+    if is_refused(facts) and facts.status is not None and facts.status >= 500:
+        author = author_of(answer_marks(facts))
+        yield _answer(facts, fault_of="hop" if author and author.software != "socketio" else None)
+
+
+@rules(
+    "WS-HS-023",
+    "error",
+    "server",
+    "The handshake was refused",
+    meaning="The answer is another status than 101, of a kind that has no usual cause. The body may say"
+    " more.",
+    js=_JS,
+    topic="app",
+    confidence="low",
+    rows="H22",
+    group="attempt",
+)
+def other_status(facts: ConnectionFacts) -> Iterator[Found]:
+    if is_refused(facts):
+        yield _answer(facts)

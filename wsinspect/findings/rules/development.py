@@ -1,0 +1,161 @@
+"""Hot reload sockets of Vite, webpack-dev-server and Next.js."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from itertools import pairwise
+
+from wsinspect.findings.evidence import JS_FAILED, body_line, js_status, request_marks, status_line
+from wsinspect.findings.facts import SECOND_NS, CaptureFacts, ConnectionFacts, Summary
+from wsinspect.findings.model import Found
+from wsinspect.findings.registry import Rules
+from wsinspect.findings.rules.handshake import has_failed, is_refused
+
+rules = Rules()
+
+_NEXT_PATH = "/_next/webpack-hmr"
+_HOST_REFUSED = re.compile(rb"invalid host(/origin)? header|blocked request\. this host|is not allowed", re.I)
+_FALLBACK_NS = 15 * SECOND_NS
+_JS_STATUS = js_status(None).replace("None", "N")
+
+
+def tool_of(path: str, subprotocols: tuple[str, ...]) -> str | None:
+    """The dev server that an attempt is meant for, by its subprotocol or path."""
+    if {"vite-hmr", "vite-ping"} & set(subprotocols):
+        return "vite"
+    plain = path.partition("?")[0]
+    if plain == _NEXT_PATH or plain.startswith("/_next/"):
+        return "next"
+    return "webpack" if plain in ("/ws", "/sockjs-node/websocket") and "webpack" in subprotocols else None
+
+
+def _tool(facts: ConnectionFacts) -> str | None:
+    if _HOST_REFUSED.search(facts.body[:500]):
+        return tool_of(facts.path, facts.negotiation.subprotocols_offered) or "webpack"
+    return tool_of(facts.path, facts.negotiation.subprotocols_offered)
+
+
+@rules(
+    "WS-DEV-002",
+    "error",
+    "server",
+    "The dev server refuses this host, origin or token",
+    meaning="Vite, webpack-dev-server and Next.js answer only hosts that they know, and newer Vite wants the"
+    " token of its own"
+    " page. Through another host name or a proxy that is refused.",
+    js=_JS_STATUS,
+    topic="dev-host",
+    rows="V3",
+    group="attempt",
+)
+def refused_host(facts: ConnectionFacts) -> Iterator[Found]:
+    tool = _tool(facts)
+    if not is_refused(facts) or tool is None:
+        return
+    if facts.status in (400, 401, 403) and (tool == "vite" or _HOST_REFUSED.search(facts.body[:500])):
+        lines = (
+            status_line(facts),
+            facts.request_line("Host"),
+            facts.request_line("Origin"),
+            *body_line(facts),
+        )
+        yield Found(evidence=(*lines, facts.request_line("Sec-WebSocket-Protocol")), software=(tool,))
+
+
+@rules(
+    "WS-DEV-003",
+    "error",
+    "hop",
+    "Next.js' hot reload socket is not reached",
+    meaning="The path /_next/webpack-hmr has to be carried as an upgrade, by proxies and by a custom server"
+    " alike. Without it"
+    " the page reloads by hand, or over and over.",
+    js=_JS_STATUS,
+    topic="hmr",
+    rows="V4 H28",
+    group="attempt",
+)
+def next_hmr(facts: ConnectionFacts) -> Iterator[Found]:
+    if not has_failed(facts) or _tool(facts) != "next":
+        return
+    yield Found(
+        evidence=(f"path {facts.path[:120]}", status_line(facts) if facts.status else str(facts.error)),
+        software=("next",),
+    )
+
+
+@rules(
+    "WS-DEV-001",
+    "error",
+    "client",
+    "The hot reload client connects to the wrong place",
+    meaning="The dev server's client builds its URL of a host, port or scheme that is not reachable as"
+    " written, mostly behind a"
+    " proxy with TLS. Its socket fails while the page itself works.",
+    js=JS_FAILED,
+    topic="hmr",
+    rows="V1",
+    group="attempt",
+)
+def hmr_unreachable(facts: ConnectionFacts) -> Iterator[Found]:
+    tool = _tool(facts)
+    if facts.state != "failed" or tool is None or facts.failed_where not in ("connect", "tls-server"):
+        return
+    where = f"{facts.scheme}://{facts.host}:{facts.port}"
+    yield Found(
+        evidence=(f"attempt to {where}", facts.request_line("Origin"), str(facts.error)[:200]),
+        software=(tool,),
+    )
+
+
+@rules(
+    "WS-DEV-004",
+    "error",
+    "hop",
+    "The dev server's socket is not carried by the proxy on its way",
+    meaning="The hot reload client asked correctly and something that is no dev server's socket answered."
+    " The proxy before the"
+    " dev server has to carry the upgrade for this path.",
+    js=_JS_STATUS,
+    topic="hmr",
+    rows="V2",
+    group="attempt",
+)
+def hmr_not_carried(facts: ConnectionFacts) -> Iterator[Found]:
+    tool = _tool(facts)
+    if not is_refused(facts) or tool is None:
+        return
+    head = facts.request_in
+    software = tuple(mark.software for mark in request_marks(head) if mark.software)
+    lines = (f"subprotocol or path of {tool}", status_line(facts), *body_line(facts))
+    yield Found(evidence=(*lines, facts.request_line("Upgrade")), software=(tool, *software), topic="hmr")
+
+
+@rules(
+    "WS-DEV-005",
+    "warning",
+    "hop",
+    "Vite's client fell back to connecting directly",
+    meaning="The first attempt, through the page's host, failed, and Vite's client tried the dev server's"
+    " own port next. That"
+    " works on this machine only; through a tunnel or container the page reloads over and over.",
+    js="Vite's console: [vite] failed to connect to websocket; then a direct connection fallback.",
+    topic="hmr",
+    rows="V2",
+    scope="capture",
+)
+def vite_fallback(facts: CaptureFacts) -> Iterator[Found]:
+    attempts = [one for one in facts.connections if one.subprotocol == "vite-hmr" or _offers_vite(one)]
+    for first, second in pairwise(attempts):
+        is_near = 0 <= second.attempt_ns - first.attempt_ns <= _FALLBACK_NS
+        if first.open_ns is None and is_near and first.port != second.port and first.host == second.host:
+            line = f"#{first.id} {first.place} failed ({first.status or first.error})"
+            yield Found(
+                evidence=(line, f"then #{second.id} {second.place}"), connection=second.id, software=("vite",)
+            )
+            return
+
+
+def _offers_vite(one: Summary) -> bool:
+    return bool(re.search(r"[?&]token=[\w-]{6,}", one.path)) and one.path.partition("?")[0] == "/"

@@ -1,0 +1,275 @@
+"""Frames that break RFC 6455, by kind.
+
+Of each direction the first broken frame is the finding; what follows it is mostly its consequence. Where the
+other side bore it and the connection ended cleanly, it is a warning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from wsinspect.findings.evidence import answer_marks, end_line, js_told, named
+from wsinspect.findings.facts import C2S, ConnectionFacts, FrameFact
+from wsinspect.findings.model import FaultOf, Found
+from wsinspect.findings.registry import Rules
+from wsinspect.findings.rules.handshake import text_after_101
+from wsinspect.handshake.negotiation import DEFLATE
+from wsinspect.wire.opcodes import opcode_name
+from wsinspect.wire.violations import (
+    CONTINUATION_UNEXPECTED,
+    CONTROL_FRAGMENTED,
+    CONTROL_TOO_LONG,
+    DATA_AFTER_CLOSE,
+    LENGTH_NOT_MINIMAL,
+    LENGTH_TOO_LARGE,
+    LENGTH_TOP_BIT,
+    MASK_MISSING,
+    MASK_UNEXPECTED,
+    MESSAGE_INTERRUPTED,
+    RESERVED_BIT,
+    RESERVED_OPCODE,
+    VIOLATIONS,
+)
+
+rules = Rules()
+
+JS: Final = (
+    "Of a broken frame of the server: close with code 1006, wasClean false; Chrome's console names the frame."
+)
+_CLEAN_CODES: Final = (None, 1000, 1001, 1005)
+
+
+def leading(facts: ConnectionFacts) -> list[tuple[FrameFact, int]]:
+    """For each direction the codes of its first broken frame, with how many frames have each."""
+    if any(text_after_101(facts)):
+        return []
+    first: dict[int, int] = {}
+    for frame, _ in facts.violations:
+        first[frame.direction] = min(first.get(frame.direction, frame.id), frame.id)
+    return [(frame, count) for frame, count in facts.violations if first[frame.direction] == frame.id]
+
+
+def broken(facts: ConnectionFacts, *codes: str) -> Iterator[Found]:
+    """The findings of violations with these codes."""
+    for frame, count in leading(facts):
+        if frame.violation in codes:
+            yield describe(facts, frame, count)
+
+
+def describe(facts: ConnectionFacts, frame: FrameFact, count: int, *more: str) -> Found:
+    """A broken frame as a finding."""
+    code = frame.violation or ""
+    rule = VIOLATIONS.get(code)
+    name = opcode_name(frame.opcode)
+    where = f"frame {frame.id} {frame.direction.arrow} {name}, header {frame.header.hex(' ')}"
+    said = f"{code}: {rule.sentence} ({rule.section})" if rule else code
+    times = f"{count} frames of this direction have it" if count > 1 else ""
+    who: FaultOf = "client" if frame.direction == C2S else "server"
+    reaction = (
+        f"then closed by the other side with {_reaction(facts, frame)}" if _reaction(facts, frame) else ""
+    )
+    lines = [where, said, times, *more, reaction, end_line(facts) if facts.is_over else ""]
+    is_borne = not facts.is_over or was_borne(facts)
+    return Found(
+        evidence=tuple(filter(None, lines)),
+        frame=frame.id,
+        fault_of=who,
+        severity="warning" if is_borne else None,
+        js=js_told(facts),
+        software=named(answer_marks(facts)),
+    )
+
+
+def was_borne(facts: ConnectionFacts) -> bool:
+    """Whether the connection went on and came to a clean end all the same."""
+    codes = facts.client_close_code, facts.server_close_code
+    return facts.how == "close-frame" and all(code in _CLEAN_CODES or code >= 3000 for code in codes if code)
+
+
+def _reaction(facts: ConnectionFacts, frame: FrameFact) -> int | None:
+    """The code with which the receiver of the frame closed."""
+    return facts.server_close_code if frame.direction == C2S else facts.client_close_code
+
+
+@rules(
+    "WS-FR-001",
+    "error",
+    "client",
+    "The client sent an unmasked frame",
+    meaning="Clients have to mask every frame, and servers close for one that is not. A home-made client, or"
+    " a box that joins"
+    " two TCP streams without speaking WebSocket, does this.",
+    js=JS,
+    topic="frame-bug",
+    rows="F1",
+)
+def unmasked(facts: ConnectionFacts) -> Iterator[Found]:
+    yield from broken(facts, MASK_MISSING)
+
+
+@rules(
+    "WS-FR-002",
+    "error",
+    "server",
+    "The server sent a masked frame",
+    meaning="Servers must not mask, and browsers close for it. A server that echoes bytes as they came does"
+    " this.",
+    js=JS,
+    topic="frame-bug",
+    rows="F1",
+)
+def masked(facts: ConnectionFacts) -> Iterator[Found]:
+    yield from broken(facts, MASK_UNEXPECTED)
+
+
+@rules(
+    "WS-FR-003",
+    "error",
+    "server",
+    "A reserved bit is set that nothing negotiated",
+    meaning="RSV1 says 'compressed', but this connection has no accepted permessage-deflate, or the bit"
+    " stands where it has no"
+    " meaning. One side believes in an extension that was removed from one of the heads.",
+    js=JS,
+    topic="compression",
+    rows="F2 F3",
+)
+def reserved_bit(facts: ConnectionFacts) -> Iterator[Found]:
+    for frame, count in leading(facts):
+        if frame.violation == RESERVED_BIT:
+            agreed = facts.negotiation
+            offered = ", ".join(map(str, agreed.extensions_offered)) or "nothing"
+            accepted = ", ".join(map(str, agreed.extensions)) or "nothing"
+            lines = [f"extensions offered: {offered}; accepted: {accepted}"]
+            before, after = facts.request_in, facts.request_out
+            was_offered = before and DEFLATE.encode() in b"".join(before.get_all("sec-websocket-extensions"))
+            if was_offered and after and not after.get_all("sec-websocket-extensions"):
+                lines.append("the offer was removed on its way")
+            yield describe(facts, frame, count, *lines)
+
+
+@rules(
+    "WS-FR-004",
+    "error",
+    "server",
+    "A frame has a reserved opcode",
+    meaning="Opcodes 3 to 7 and 11 to 15 have no meaning, so the receiver has to close. Mostly the sender's"
+    " frame boundaries are"
+    " wrong and payload is read as a header.",
+    js=JS,
+    topic="frame-bug",
+    rows="F3",
+)
+def reserved_opcode(facts: ConnectionFacts) -> Iterator[Found]:
+    yield from broken(facts, RESERVED_OPCODE)
+
+
+@rules(
+    "WS-FR-005",
+    "error",
+    "server",
+    "A control frame is fragmented or longer than 125 bytes",
+    meaning="PING, PONG and CLOSE have to be one short frame each (RFC 6455, 5.5). Long close reasons are"
+    " the usual mistake.",
+    js=JS,
+    topic="frame-bug",
+    rows="F3",
+)
+def bad_control(facts: ConnectionFacts) -> Iterator[Found]:
+    yield from broken(facts, CONTROL_FRAGMENTED, CONTROL_TOO_LONG)
+
+
+@rules(
+    "WS-FR-006",
+    "error",
+    "server",
+    "The fragments of a message are out of order",
+    meaning="A continuation came with no message open, or a new message began inside an open one. Two"
+    " writers share one socket"
+    " without a lock, or a box re-fragments wrongly.",
+    js=JS,
+    topic="frame-bug",
+    rows="F3 F12",
+)
+def fragments(facts: ConnectionFacts) -> Iterator[Found]:
+    yield from broken(facts, CONTINUATION_UNEXPECTED, MESSAGE_INTERRUPTED)
+
+
+@rules(
+    "WS-FR-007",
+    "error",
+    "server",
+    "A frame's length is not written in the fewest bytes",
+    meaning="The length could have been shorter (RFC 6455, 5.2). Some receivers bear it, others close.",
+    js=JS,
+    topic="frame-bug",
+    rows="F3",
+)
+def long_length(facts: ConnectionFacts) -> Iterator[Found]:
+    yield from broken(facts, LENGTH_NOT_MINIMAL)
+
+
+@rules(
+    "WS-FR-008",
+    "warning",
+    "server",
+    "Data came after the sender's own CLOSE frame",
+    meaning="After a CLOSE frame its sender must send nothing more (RFC 6455, 5.5.1). What came after it is"
+    " lost.",
+    js="The data is not delivered.",
+    topic="close-handshake",
+    rows="F11",
+)
+def after_close(facts: ConnectionFacts) -> Iterator[Found]:
+    yield from broken(facts, DATA_AFTER_CLOSE)
+
+
+@rules(
+    "WS-FR-009",
+    "error",
+    "server",
+    "The boundaries of frames are lost: a length is impossible",
+    meaning="A frame says that it is longer than anything believable, so what follows cannot be read as"
+    " frames. What was sent is no"
+    " WebSocket, or bytes are missing or doubled on the way.",
+    js=JS,
+    topic="garbage",
+    rows="F3 H28",
+)
+def lost_boundaries(facts: ConnectionFacts) -> Iterator[Found]:
+    if any(text_after_101(facts)):
+        return
+    for one in facts.opaque:
+        if one.reason in (LENGTH_TOP_BIT, LENGTH_TOO_LARGE):
+            yield Found(
+                evidence=(
+                    f"{one.direction.arrow} after frame {one.after_frame or 'none'}:"
+                    f" {one.data[:16].hex(' ')}",
+                    f"{one.reason}: {VIOLATIONS[one.reason].sentence}",
+                    end_line(facts) if facts.is_over else "",
+                ),
+                fault_of="client" if one.direction == C2S else "server",
+                js=js_told(facts),
+            )
+            return
+
+
+@rules(
+    "WS-FR-010",
+    "warning",
+    "network",
+    "The connection ended inside a frame",
+    meaning="TCP ended when a frame was not complete: the sender was killed in the middle, or a hop cut it.",
+    js="close with code 1006, wasClean false.",
+    topic="abrupt",
+    rows="F11",
+)
+def cut_frame(facts: ConnectionFacts) -> Iterator[Found]:
+    for one in facts.opaque:
+        if one.reason == "unfinished-frame" and facts.state == "closed" and facts.ended_by != "proxy":
+            line = (
+                f"{one.length} bytes of an unfinished frame {one.direction.arrow}: {one.data[:16].hex(' ')}"
+            )
+            yield Found(evidence=(line, end_line(facts)), js=js_told(facts))
+            return

@@ -1,0 +1,597 @@
+"""Opening handshakes that were altered before they came here, got no answer, or got a 101 that is not one.
+
+RFC 6455 sections 4.1 and 4.2. An odd request that was answered with 101 is no finding: a finding is about
+what failed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from wsinspect.findings.evidence import (
+    JS_FAILED,
+    answer_hop,
+    answer_marks,
+    author_line,
+    body_line,
+    end_line,
+    js_told,
+    marks_lines,
+    named,
+    request_marks,
+    seconds,
+    status_line,
+    two_causes,
+)
+from wsinspect.findings.facts import S2C, SECOND_NS, ConnectionFacts
+from wsinspect.findings.model import Found
+from wsinspect.findings.registry import Rules
+from wsinspect.handshake.negotiation import DEFLATE, accept_key, is_valid_key, negotiate
+
+rules = Rules()
+
+#: What servers say when a request reached them without the upgrade fields.
+_SAYS_NO_UPGRADE: Final = re.compile(
+    rb"can \"?upgrade\"? only to \"?websocket|not using the websocket protocol|no websocket upgrade hdr"
+    rb"|missing (or invalid )?upgrade|invalid (connection|upgrade) header|connection header did not include"
+    rb"|`?(connection|upgrade)`? header (did not|does not|not)|websocket client|not a websocket"
+    rb" (request|handshake)"
+    rb"|connection header \"[^\"]*\" does not contain|unsupported upgrade request|expected websocket"
+    rb"|websocket upgrade (required|expected)|this (is a|service requires use of the) websocket",
+    re.I,
+)
+_ENGINE_IO_BAD: Final = re.compile(rb'"code"\s*:\s*3\b')
+_AT_ONCE_NS: Final = 3 * SECOND_NS
+_LONG_WAIT_MS: Final = 4000.0
+
+
+def has_failed(facts: ConnectionFacts) -> bool:
+    """Whether the attempt ended without a 101."""
+    return facts.state in ("refused", "failed") and not facts.was_open
+
+
+def is_refused(facts: ConnectionFacts) -> bool:
+    """Whether the server, or a hop before it, answered with another status than 101."""
+    return facts.state == "refused" and facts.status is not None
+
+
+def asked_correctly(facts: ConnectionFacts) -> bool:
+    """Whether the request that left here was a correct opening handshake."""
+    out = facts.request_out or facts.request_in
+    return out is not None and not negotiate(out, None).problems
+
+
+@rules(
+    "WS-HS-001",
+    "error",
+    "hop",
+    "The request arrived here without its Upgrade headers",
+    meaning="A WebSocket key came, but 'Upgrade: websocket' or 'Connection: Upgrade' did not: both are"
+    " hop-by-hop, and"
+    " a proxy before this tap did not set them again. The server sees an ordinary GET and cannot answer 101.",
+    js=JS_FAILED,
+    topic="upgrade",
+    rows="H1 H2 H3 H4 H5 H11 H23",
+    group="attempt",
+)
+def arrived_stripped(facts: ConnectionFacts) -> Iterator[Found]:
+    head = facts.request_in
+    if not has_failed(facts) or head is None or head.get("sec-websocket-key") is None:
+        return
+    if "websocket" in head.tokens("upgrade") and "upgrade" in head.tokens("connection"):
+        return
+    marks = request_marks(head)
+    default = head.http_version == b"HTTP/1.0" and head.tokens("connection") == ["close"]
+    signature = (
+        ("HTTP/1.0 with 'Connection: close' is what nginx before 1.29.7 sends by default",) if default else ()
+    )
+    software = (*named(marks), *(("nginx",) if default else ()), *named(answer_marks(facts)))
+    is_sure = bool(marks) or default
+    yield Found(
+        evidence=(
+            f"request: {head.start_line.decode('latin-1')[:160]}",
+            facts.request_line("Upgrade"),
+            facts.request_line("Connection"),
+            "Sec-WebSocket-Key is there",
+            status_line(facts),
+            *signature,
+            *marks_lines(marks),
+        ),
+        hop="a proxy before this tap" if is_sure else None,
+        software=tuple(dict.fromkeys(software)),
+        confidence="high" if is_sure else "medium",
+        causes=()
+        if is_sure
+        else two_causes(
+            (
+                "a proxy before this tap removes them",
+                "connect the client to this tap directly: is it the same?",
+            ),
+            ("the client does not send them", "a browser always does; look at the client's own code"),
+        ),
+    )
+
+
+@rules(
+    "WS-HS-003",
+    "error",
+    "hop",
+    "The request arrived here as HTTP/1.0",
+    meaning="The upgrade fields are there, but HTTP/1.0 has no upgrade, and this server refused. A proxy"
+    " before this tap"
+    " speaks the older version.",
+    js=JS_FAILED,
+    topic="http10",
+    rows="H2",
+    group="attempt",
+)
+def http10(facts: ConnectionFacts) -> Iterator[Found]:
+    head = facts.request_in
+    if has_failed(facts) and head is not None and head.http_version == b"HTTP/1.0":
+        marks = request_marks(head)
+        yield Found(
+            evidence=(
+                f"request: {head.start_line.decode('latin-1')[:160]}",
+                status_line(facts),
+                *marks_lines(marks),
+            ),
+            software=(*named(marks), "nginx"),
+            hop="a proxy before this tap",
+        )
+
+
+@rules(
+    "WS-HS-018",
+    "error",
+    "client",
+    "The WebSocket version is not 13",
+    meaning="RFC 6455 is version 13; the server speaks no other. Only very old or home-made clients send"
+    " another one.",
+    js=JS_FAILED,
+    topic="version",
+    rows="H23",
+    group="attempt",
+)
+def wrong_version(facts: ConnectionFacts) -> Iterator[Found]:
+    head = facts.request_in
+    if has_failed(facts) and head is not None and head.get_all("sec-websocket-version") != [b"13"]:
+        if head.get("sec-websocket-key") is None:
+            return
+        yield Found(
+            evidence=(
+                facts.request_line("Sec-WebSocket-Version"),
+                status_line(facts),
+                facts.response_line("Sec-WebSocket-Version"),
+            )
+        )
+
+
+@rules(
+    "WS-HS-030",
+    "error",
+    "client",
+    "The Sec-WebSocket-Key is missing, doubled or not 16 bytes of base64",
+    meaning="The server needs exactly one key of 16 bytes in base64 (RFC 6455, 4.2.1). Recipes for curl"
+    " often carry one of"
+    " the wrong length, and some tools add a second field.",
+    js=JS_FAILED,
+    topic="sec-headers",
+    rows="H19 H10",
+    group="attempt",
+)
+def bad_key(facts: ConnectionFacts) -> Iterator[Found]:
+    head = facts.request_in
+    if (
+        not has_failed(facts)
+        or head is None
+        or facts.status in (None, 401, 403, 404, 407, 429, 502, 503, 504)
+    ):
+        return
+    keys = head.get_all("sec-websocket-key")
+    if [is_valid_key(key) for key in keys] == [True]:
+        return
+    fields = [key.decode("latin-1")[:60] for key in keys]
+    yield Found(
+        evidence=(
+            f"Sec-WebSocket-Key: {', '.join(fields) or 'none'} ({len(keys)} fields)",
+            status_line(facts),
+            *body_line(facts),
+        )
+    )
+
+
+@rules(
+    "WS-HS-002",
+    "error",
+    "hop",
+    "The server did not see the upgrade that was sent to it",
+    meaning="The request left here as a correct opening handshake, and the answer is what this server gives"
+    " to an ordinary"
+    " GET. Something between here and the application takes the Upgrade headers away.",
+    js=JS_FAILED,
+    topic="upgrade",
+    rows="H1 H2 H3 H4 H5 H11 H16 H20 H23",
+    group="attempt",
+)
+def answered_as_get(facts: ConnectionFacts) -> Iterator[Found]:
+    if not is_refused(facts) or not asked_correctly(facts):
+        return
+    said = _SAYS_NO_UPGRADE.search(facts.body[:4096])
+    engine = facts.status == 400 and _ENGINE_IO_BAD.search(facts.body[:512])
+    required = facts.status == 426 and b"13" not in (
+        facts.response_in.get_all("sec-websocket-version") if facts.response_in else []
+    )
+    if not (said or engine or required):
+        return
+    marks = answer_marks(facts)
+    hop = answer_hop(facts)
+    uvicorn = bool(said and b"unsupported" in said[0].lower())
+    lines = (
+        "request sent on with 'Upgrade: websocket' and 'Connection: Upgrade'",
+        status_line(facts),
+        *body_line(facts),
+        *marks_lines(marks),
+    )
+    software = (*named(marks), *(("socketio",) if engine else ()), *(("uvicorn",) if uvicorn else ()))
+    yield Found(
+        evidence=lines,
+        hop=hop or "between this proxy and the application",
+        software=software,
+        confidence="high" if hop and (said or engine) else "medium",
+        causes=two_causes(
+            (
+                "a proxy behind this tap removes Upgrade and Connection, or speaks HTTP/1.0",
+                "a second tap between it and the application (wsinspect run --tap) shows the request there",
+            ),
+            (
+                "the application serves no WebSocket on this path",
+                "connect to the application directly: does it answer 101?",
+            ),
+        ),
+    )
+
+
+@rules(
+    "WS-HS-032",
+    "error",
+    "network",
+    "Nothing accepts connections at the server's address",
+    meaning="The TCP connection to the server was refused, or could not be made. The proxy answered the"
+    " client with 502.",
+    js=JS_FAILED,
+    topic="connect",
+    rows="H24 H30",
+    group="attempt",
+)
+def unreachable(facts: ConnectionFacts) -> Iterator[Found]:
+    error = facts.error or ""
+    if facts.state == "failed" and facts.failed_where == "connect" and not _is_dns(error):
+        yield Found(
+            evidence=(f"server {facts.server_address or facts.host}: {error[:200]}",),
+            fault_of="network" if re.search("unreachable|timed? ?out", error, re.I) else "server",
+        )
+
+
+@rules(
+    "WS-HS-033",
+    "error",
+    "network",
+    "The server's name has no address",
+    meaning="The name of the server could not be resolved on this machine. No connection was tried.",
+    js=JS_FAILED,
+    topic="dns",
+    rows="H30",
+    group="attempt",
+)
+def no_address(facts: ConnectionFacts) -> Iterator[Found]:
+    if facts.state == "failed" and facts.failed_where == "connect" and _is_dns(facts.error or ""):
+        yield Found(evidence=(f"{facts.server_address or facts.host}: {(facts.error or '')[:200]}",))
+
+
+def _is_dns(error: str) -> bool:
+    return bool(
+        re.search(r"name or service|nodename|getaddrinfo|no address associated|name resolution", error, re.I)
+    )
+
+
+@rules(
+    "WS-HS-036",
+    "error",
+    "server",
+    "The client gave up waiting for the answer",
+    meaning="The client closed its connection before the server had answered the handshake. Browsers wait"
+    " minutes, most"
+    " libraries and proxies 10 to 60 s.",
+    js=JS_FAILED + " Chrome's console: WebSocket is closed before the connection is established.",
+    topic="gave-up",
+    rows="H24 H28 T10",
+    group="attempt",
+)
+def gave_up(facts: ConnectionFacts) -> Iterator[Found]:
+    if facts.state != "failed" or facts.failed_where not in ("client", "request") or facts.raw_response_in:
+        return
+    sent = facts.times.get("request_out_ns")
+    if sent is None or facts.closed_ns is None:
+        return
+    waited = facts.closed_ns - sent
+    is_short = waited < SECOND_NS
+    yield Found(
+        evidence=(
+            f"request sent on, no byte of an answer for {seconds(waited)}",
+            f"then the client ended it: {facts.error}",
+            *(f"known limit: {line}" for line in _handshake_limits(waited)),
+        ),
+        severity="warning" if is_short else None,
+        fault_of="client" if is_short else "server",
+        causes=two_causes(
+            (
+                "the page closed the socket, or was left, while it was connecting",
+                "it happens in less than a second",
+            ),
+            (
+                "the server's upgrade handler waits or is never reached",
+                "the server's log has no such request",
+            ),
+        )
+        if is_short
+        else (),
+    )
+
+
+def _handshake_limits(waited_ns: int) -> list[str]:
+    from wsinspect.findings.limits import matching, words
+
+    return [words(limit) for limit in matching(waited_ns / 1e9, "handshake")]
+
+
+@rules(
+    "WS-HS-035",
+    "error",
+    "server",
+    "The server closed the connection without an answer",
+    meaning="The request was sent, and the server ended TCP before a whole answer had come. A crash, a kill,"
+    " or something"
+    " that is no HTTP server does this.",
+    js=JS_FAILED + " Chrome's console: Connection closed before receiving a handshake response.",
+    topic="empty-answer",
+    rows="H24 H31",
+    group="attempt",
+)
+def no_answer(facts: ConnectionFacts) -> Iterator[Found]:
+    if facts.state != "failed" or facts.failed_where in ("connect", "tls-server", "client", "request"):
+        return
+    sent = facts.times.get("request_out_ns")
+    after = f" after {seconds(facts.closed_ns - sent)}" if sent and facts.closed_ns else ""
+    yield Found(evidence=(f"no valid answer{after}: {(facts.error or 'closed')[:200]}",))
+
+
+# -- a 101 that is none
+
+
+def _problems(facts: ConnectionFacts) -> tuple[str, ...]:
+    return facts.negotiation.problems if facts.response_in and facts.response_in.status == 101 else ()
+
+
+@rules(
+    "WS-HS-024",
+    "error",
+    "server",
+    "The 101 has a wrong or missing Sec-WebSocket-Accept",
+    meaning="The value does not belong to the key of this request (RFC 6455, 4.1), so every client fails the"
+    " connection. A"
+    " box that makes a key of its own, a cache, or a made-up 101 does this.",
+    js=JS_FAILED + " Chrome's console: Incorrect 'Sec-WebSocket-Accept' header value.",
+    topic="accept",
+    rows="H25",
+)
+def wrong_accept(facts: ConnectionFacts) -> Iterator[Found]:
+    head = facts.request_out or facts.request_in
+    key = head.get("sec-websocket-key") if head else None
+    if "accept" in _problems(facts) and key is not None:
+        yield Found(
+            evidence=(
+                f"Sec-WebSocket-Key: {key.decode('latin-1')[:60]}",
+                f"expected Sec-WebSocket-Accept: {accept_key(key).decode()}",
+                f"came: {facts.response_line('Sec-WebSocket-Accept')}",
+            ),
+            hop=answer_hop(facts),
+        )
+
+
+@rules(
+    "WS-HS-025",
+    "error",
+    "server",
+    "The 101 lacks 'Upgrade: websocket' or 'Connection: Upgrade'",
+    meaning="Clients need both in the answer and fail the connection without them (RFC 6455, 4.1). A proxy"
+    " that removes"
+    " hop-by-hop fields from the response does this.",
+    js=JS_FAILED + " Chrome's console: 'Upgrade' header is missing.",
+    topic="upgrade",
+    rows="H25",
+)
+def bare_101(facts: ConnectionFacts) -> Iterator[Found]:
+    if {"upgrade", "connection"} & set(_problems(facts)):
+        yield Found(
+            evidence=(status_line(facts), facts.response_line("Upgrade"), facts.response_line("Connection")),
+            hop=answer_hop(facts),
+            software=named(answer_marks(facts)),
+        )
+
+
+@rules(
+    "WS-HS-026",
+    "error",
+    "server",
+    "The client asked for a subprotocol and the server chose none",
+    meaning="Browsers fail the connection when they offered subprotocols and the answer names none of them."
+    " Other clients"
+    " may go on, so it works in one and not in the other.",
+    js=JS_FAILED
+    + " Chrome's console: Sent non-empty 'Sec-WebSocket-Protocol' header but no response was received.",
+    topic="subprotocol",
+    rows="H26 H21",
+)
+def no_subprotocol(facts: ConnectionFacts) -> Iterator[Found]:
+    agreed = facts.negotiation
+    if agreed.status != 101 or not agreed.subprotocols_offered or agreed.subprotocol is not None:
+        return
+    has_talked = facts.frames[0] > 0 and facts.frames[1] > 0
+    lines = (
+        f"offered: {', '.join(agreed.subprotocols_offered)[:160]}",
+        "the 101 has no Sec-WebSocket-Protocol",
+    )
+    yield Found(
+        evidence=(*lines, *(("this client went on all the same",) if has_talked else ())),
+        severity="warning" if has_talked or not facts.is_over else None,
+        software=named(answer_marks(facts)),
+    )
+
+
+@rules(
+    "WS-HS-027",
+    "error",
+    "server",
+    "The server chose a subprotocol that was not offered",
+    meaning="The answer names a subprotocol that the client did not ask for, so the client must fail the"
+    " connection"
+    " (RFC 6455, 4.1). An empty field counts too.",
+    js=JS_FAILED + " Chrome's console: 'Sec-WebSocket-Protocol' header value is not one of the offered.",
+    topic="subprotocol",
+    rows="H26",
+)
+def foreign_subprotocol(facts: ConnectionFacts) -> Iterator[Found]:
+    if "subprotocol-not-offered" in _problems(facts):
+        offered = ", ".join(facts.negotiation.subprotocols_offered)
+        yield Found(
+            evidence=(f"offered: {offered or 'none'}", f"chosen: {facts.negotiation.subprotocol!r}"[:160])
+        )
+
+
+@rules(
+    "WS-HS-028",
+    "error",
+    "server",
+    "The server accepted an extension that was not offered, or with wrong parameters",
+    meaning="The answer's Sec-WebSocket-Extensions is not a subset of the offer (RFC 6455, 9.1; RFC 7692,"
+    " 7.1), so clients"
+    " fail the connection. A hop that strips the field in one direction does this.",
+    js=JS_FAILED + " Chrome's console: Error during WebSocket handshake: Found an unsupported extension.",
+    topic="extension",
+    rows="H27 H12",
+)
+def foreign_extension(facts: ConnectionFacts) -> Iterator[Found]:
+    if {"extension-not-offered", "deflate-params"} & set(_problems(facts)) or _unasked_window(facts):
+        yield Found(
+            evidence=(
+                facts.request_line("Sec-WebSocket-Extensions"),
+                facts.response_line("Sec-WebSocket-Extensions"),
+            ),
+            software=named(answer_marks(facts)),
+        )
+
+
+def _unasked_window(facts: ConnectionFacts) -> bool:
+    """RFC 7692 section 7.1.2.2: client_max_window_bits is answered only where it was offered."""
+    agreed = facts.negotiation
+    answers = [dict(one.params) for one in agreed.extensions if one.name == DEFLATE]
+    offers = [dict(one.params) for one in agreed.extensions_offered if one.name == DEFLATE]
+    return bool(offers) and any(
+        "client_max_window_bits" in answer and not any("client_max_window_bits" in offer for offer in offers)
+        for answer in answers
+    )
+
+
+_HTTP_START: Final = re.compile(rb"^(HTTP/1\.|<!doctype|<html|GET |POST |\{\"|[A-Za-z-]{3,30}: )", re.I)
+
+
+@rules(
+    "WS-HS-029",
+    "error",
+    "server",
+    "What follows the 101 is no WebSocket frame but HTTP or text",
+    meaning="The first bytes after the 101 are readable text where a frame has to begin: a second handler"
+    " answered the same"
+    " request, or a proxy wrote a page into the tunnel. 'H' of 'HTTP/1.1' reads as a frame with opcode 8 and"
+    " a reserved bit.",
+    js="close with code 1006, wasClean false. Chrome's console: Invalid frame header.",
+    topic="garbage",
+    rows="H28",
+    group="end",
+)
+def text_after_101(facts: ConnectionFacts) -> Iterator[Found]:
+    first = _first_server_bytes(facts)
+    if facts.was_open and first and _HTTP_START.match(first) and _server_broke(facts):
+        yield Found(
+            evidence=(f"first bytes after the 101: {first[:60].decode('latin-1')!r}", end_line(facts)),
+            frame=next((frame.id for frame, _ in facts.violations if frame.direction == S2C), None),
+            software=named(answer_marks(facts)),
+            js=js_told(facts),
+        )
+
+
+def _server_broke(facts: ConnectionFacts) -> bool:
+    return any(frame.direction == S2C for frame, _ in facts.violations) or any(
+        one.direction == S2C for one in facts.opaque
+    )
+
+
+def _first_server_bytes(facts: ConnectionFacts) -> bytes:
+    """The first bytes of the server's direction, as they were on the wire, where they are at hand."""
+    broken = [frame for frame, _ in facts.violations if frame.direction == S2C]
+    if broken:
+        return min(broken, key=lambda frame: frame.id).header + _on_wire(
+            min(broken, key=lambda frame: frame.id)
+        )
+    return next((one.data for one in facts.opaque if one.direction == S2C), b"")
+
+
+def _on_wire(frame: object) -> bytes:
+    """Payload as it was sent: masked again where the garbage happened to set the mask bit."""
+    header: bytes = frame.header  # type: ignore[attr-defined]
+    payload: bytes = frame.payload  # type: ignore[attr-defined]
+    if len(header) > 1 and header[1] & 0x80:
+        key = header[-4:]
+        return bytes(byte ^ key[index % 4] for index, byte in enumerate(payload[:64]))
+    return payload[:64]
+
+
+@rules(
+    "WS-HS-038",
+    "warning",
+    "server",
+    "103 Early Hints came before the 101",
+    meaning="Chromium refuses a handshake that is preceded by 103; other clients skip it. Send no early"
+    " hints on this path.",
+    js=JS_FAILED + " (Chromium)",
+    topic="early-hints",
+    rows="traps",
+)
+def early_hints(facts: ConnectionFacts) -> Iterator[Found]:
+    if facts.was_open and b"HTTP/1.1 103" in facts.informational:
+        yield Found(evidence=("HTTP/1.1 103 before the 101",), hop=answer_hop(facts))
+
+
+@rules(
+    "WS-HS-037",
+    "error",
+    "hop",
+    "A forward proxy refused to make the tunnel",
+    meaning="The proxy that this one goes through answered the CONNECT, or the request itself, with a"
+    " refusal. The server"
+    " never saw anything.",
+    js=JS_FAILED,
+    topic="forward-proxy",
+    rows="H29",
+    group="attempt",
+)
+def forward_proxy(facts: ConnectionFacts) -> Iterator[Found]:
+    error = facts.error or ""
+    if facts.state == "failed" and re.search(r"upstream proxy|proxy .*refused|CONNECT", error):
+        yield Found(evidence=(error[:200],))
+    elif is_refused(facts) and facts.status == 407:
+        yield Found(
+            evidence=(status_line(facts), facts.response_line("Proxy-Authenticate"), *author_line(facts))
+        )

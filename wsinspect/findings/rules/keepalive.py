@@ -1,0 +1,214 @@
+"""Pings without pongs, heartbeats that come too late, connections that are open on one side only."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from statistics import median
+from typing import Final
+
+from wsinspect.findings.evidence import answer_marks, end_line, js_told, named, seconds
+from wsinspect.findings.facts import C2S, S2C, SECOND_NS, ConnectionFacts
+from wsinspect.findings.limits import matching, words
+from wsinspect.findings.model import FaultOf, Found
+from wsinspect.findings.registry import Rules
+
+rules = Rules()
+
+JS: Final = "close with code 1006, wasClean false; with a CLOSE frame of the server its code, mostly 1011."
+_TIMEOUT_WORDS: Final = re.compile(r"keep-?alive|ping|heartbeat|timed? ?out|timeout|inactiv|idle", re.I)
+#: A peer that answers at all answers within this.
+_LEAST_WAIT_NS: Final = 800_000_000
+_NEAR: Final = 0.15
+
+
+@rules(
+    "WS-KA-001",
+    "error",
+    "client",
+    "A ping got no pong, and its sender ended the connection",
+    meaning="One side pinged, waited, and closed because no pong came. The other side's event loop was"
+    " blocked or it was gone, or"
+    " the pong was lost on a hop.",
+    js=JS,
+    topic="keepalive",
+    rows="T6 T5",
+    group="end",
+)
+def no_pong(facts: ConnectionFacts) -> Iterator[Found]:
+    if not facts.is_over or facts.end_ns is None or facts.ended_by not in ("client", "server"):
+        return
+    side = C2S if facts.ended_by == "client" else S2C
+    mine = [ping for ping in facts.pings if ping.direction == side]
+    open_pings = [ping for ping in mine if ping.pong_id is None and ping.time_ns < facts.end_ns]
+    if not open_pings or (mine and mine[-1].pong_id is not None):
+        return
+    waited = facts.end_ns - open_pings[-1].time_ns
+    code = facts.server_close_code if side == S2C else facts.client_close_code
+    reason = (facts.server_close_reason if side == S2C else facts.client_close_reason) or ""
+    says_so = bool(_TIMEOUT_WORDS.search(reason))
+    if waited < _LEAST_WAIT_NS or (code in (1000, 1001) and not says_so):
+        return
+    answered = [ping for ping in mine if ping.pong_id is not None]
+    limits = [words(limit) for limit in matching(waited / 1e9, "keepalive")]
+    other: FaultOf = "client" if side == S2C else "server"
+    yield Found(
+        evidence=(
+            f"ping {open_pings[-1].id} {side.arrow} without a pong for {seconds(waited)}",
+            f"{len(answered)} earlier pings were answered"
+            if answered
+            else "no ping of this side was ever answered",
+            f"last frame of the other side {seconds(facts.silence_ns(side.other) or 0)} before the end",
+            f"closed with {code} {reason}" if code is not None else "no CLOSE frame",
+            end_line(facts),
+            js_told(facts),
+            *(f"known limit: {line}" for line in limits[:2]),
+        ),
+        frame=open_pings[-1].id,
+        fault_of=other,
+        confidence="high" if says_so or code == 1011 else "medium",
+        js=js_told(facts),
+        software=named(answer_marks(facts)),
+    )
+
+
+def beat_ns(facts: ConnectionFacts) -> tuple[int, int] | None:
+    """(interval, times seen) of a regular heartbeat: pings, or small messages of one direction, or None."""
+    series = [[ping.time_ns for ping in facts.pings if ping.direction == side] for side in (C2S, S2C)]
+    for side in (C2S, S2C):
+        small = [
+            f.time_ns for f in facts.last_frames if f.direction == side and f.opcode < 8 and f.length <= 200
+        ]
+        series.append(small)
+    best: tuple[int, int] | None = None
+    for times in series:
+        gaps = _gaps(times)
+        if len(gaps) >= 2:
+            middle = int(median(gaps))
+            if (
+                middle > 0
+                and all(abs(gap - middle) <= 0.1 * middle for gap in gaps)
+                and (best is None or middle < best[0])
+            ):
+                best = middle, len(gaps)
+    return best
+
+
+def _gaps(times: Sequence[int]) -> list[int]:
+    return [later - earlier for earlier, later in pairwise(times)]
+
+
+@rules(
+    "WS-KA-002",
+    "error",
+    "client",
+    "The keepalive is as slow as the limit that ended the connection",
+    meaning="Heartbeats came at nearly the interval after which a hop closes, so each is a race that is lost"
+    " sooner or later. The"
+    " end came just when the next one was due.",
+    js="close with code 1006, wasClean false.",
+    topic="keepalive",
+    rows="T3",
+    group="end",
+)
+def race(facts: ConnectionFacts) -> Iterator[Found]:
+    beat = beat_ns(facts)
+    silence = facts.silence_ns()
+    if (
+        beat is None
+        or silence is None
+        or facts.has_close
+        or facts.how not in ("fin", "rst")
+        or facts.ended_by == "proxy"
+    ):
+        return
+    interval, count = beat
+    if interval < 900_000_000 or abs(silence - interval) > _NEAR * interval:
+        return
+    limits = [words(limit) for limit in matching(silence / 1e9, "idle")]
+    yield Found(
+        evidence=(
+            f"heartbeats every {seconds(interval)} ({count + 1} seen)",
+            f"the end came {seconds(silence)} after the last one, without a CLOSE frame",
+            end_line(facts),
+            *(f"known limit: {line}" for line in limits),
+        ),
+        js=js_told(facts),
+        software=named(answer_marks(facts)),
+    )
+
+
+@rules(
+    "WS-KA-004",
+    "error",
+    "client",
+    "The client's heartbeat slowed down to once a minute (a background tab), then the server closed",
+    meaning="Browsers let timers of a background tab run once a minute. The page's heartbeat, faster before,"
+    " came too late for the"
+    " server's timeout.",
+    js=JS,
+    topic="keepalive",
+    rows="T7",
+    group="end",
+)
+def background_tab(facts: ConnectionFacts) -> Iterator[Found]:
+    if not facts.is_over or facts.ended_by == "client":
+        return
+    times = [f.time_ns for f in facts.last_frames if f.direction == C2S and f.opcode < 8 and f.length <= 200]
+    gaps = _gaps(times)
+    if facts.end_ns is not None and times:
+        gaps.append(facts.end_ns - times[-1])
+    fast = [gap for gap in gaps[:-1] if 10 * SECOND_NS <= gap <= 40 * SECOND_NS]
+    slow = [gap for gap in gaps[len(fast) :] if gap > 45 * SECOND_NS]
+    if len(fast) >= 2 and slow and all(gap > 45 * SECOND_NS or gap == gaps[-1] for gap in gaps[len(fast) :]):
+        yield Found(
+            evidence=(
+                f"messages c>s every {seconds(int(median(fast)))}, later {', '.join(map(seconds, slow[:3]))}",
+                end_line(facts),
+                js_told(facts),
+            ),
+            js=js_told(facts),
+            confidence="medium",
+        )
+
+
+@rules(
+    "WS-KA-005",
+    "error",
+    "network",
+    "Half-open: one side has vanished without a word",
+    meaning="Pings or messages got no answer and no FIN came: a NAT, a load balancer or a sleeping machine"
+    " forgot the connection."
+    " Browsers keep such a socket 'open' for minutes.",
+    js="Nothing for minutes, then close with code 1006.",
+    topic="half-open",
+    rows="T5",
+    confidence="medium",
+    group="end",
+)
+def half_open(facts: ConnectionFacts) -> Iterator[Found]:
+    if not facts.was_open or facts.has_close or facts.ended_by == "proxy":
+        return
+    for side in (C2S, S2C):
+        mine = [ping for ping in facts.pings if ping.direction == side]
+        lost = 0
+        for ping in reversed(mine):
+            if ping.pong_id is not None:
+                break
+            lost += 1
+        silence = facts.last_ns[side.other] or facts.open_ns or 0
+        is_dead = lost >= 2 and mine[-1].time_ns - silence > 2 * SECOND_NS
+        is_ended_so = facts.how in ("rst", "timeout") if facts.is_over else True
+        if is_dead and is_ended_so:
+            yield Found(
+                evidence=(
+                    f"the last {lost} pings {side.arrow} have no pong",
+                    f"nothing {side.other.arrow} for {seconds(mine[-1].time_ns - silence)} before the last"
+                    f" of them",
+                    end_line(facts) if facts.is_over else "no end of a transport was seen",
+                ),
+                frame=mine[-1].id,
+                js=js_told(facts),
+            )
+            return

@@ -1,0 +1,148 @@
+"""Attempts that follow each other too fast, too often, or in vain."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import groupby, pairwise
+from typing import Final
+
+from wsinspect.findings.evidence import seconds
+from wsinspect.findings.facts import SECOND_NS, CaptureFacts, Summary
+from wsinspect.findings.model import Found
+from wsinspect.findings.registry import Rules
+
+rules = Rules()
+
+_COUNT: Final = 6
+_WINDOW_NS: Final = 15 * SECOND_NS
+_SHORT_NS: Final = 2 * SECOND_NS
+_FATAL_CODES: Final = frozenset(
+    {1002, 1003, 1007, 1008, 1010, 3000, 3003, 4001, 4003, 4400, 4401, 4403, 4404, 4406}
+)
+_FATAL_STATUS: Final = frozenset({400, 401, 403, 404, 426})
+
+
+def _series(facts: CaptureFacts) -> Iterator[list[Summary]]:
+    """Attempts of one client's address at one endpoint, in order."""
+
+    def key(one: Summary) -> tuple[str, str, str]:
+        return (one.tap or "", one.client_host, one.place)
+
+    for _, group in groupby(sorted(facts.connections, key=lambda one: (key(one), one.attempt_ns)), key=key):
+        yield list(group)
+
+
+def _is_failure(one: Summary) -> bool:
+    """Refused, failed, or ended soon and not by the client's wish."""
+    if one.open_ns is None:
+        return one.state in ("refused", "failed")
+    lived = (one.closed_ns or 0) - one.open_ns if one.closed_ns is not None else None
+    return (
+        lived is not None and lived < _SHORT_NS and one.ended_by == "server" and one.server_close_code != 1000
+    )
+
+
+def _one_after_another(run: list[Summary]) -> bool:
+    """Whether each began after the one before had ended: several clients of one machine overlap."""
+    return all(
+        before.closed_ns is not None and after.attempt_ns >= before.closed_ns
+        for before, after in pairwise(run)
+    )
+
+
+@rules(
+    "WS-RC-001",
+    "warning",
+    "client",
+    "A reconnect storm: attempts in quick succession without backoff",
+    meaning="The client tries again at once each time it fails. Many clients doing this keep a server down"
+    " that is coming back.",
+    js="A series of close events, each followed by a new socket.",
+    topic="backoff",
+    rows="T9 H35",
+    scope="capture",
+)
+def storm(facts: CaptureFacts) -> Iterator[Found]:
+    for series in _series(facts):
+        for start in range(len(series) - _COUNT + 1):
+            run = series[start : start + _COUNT]
+            gaps = [b.attempt_ns - a.attempt_ns for a, b in pairwise(run)]
+            if run[-1].attempt_ns - run[0].attempt_ns > _WINDOW_NS or not all(map(_is_failure, run)):
+                continue
+            if gaps[-1] > 1.7 * max(gaps[0], 1) or not _one_after_another(run):
+                continue
+            shown = ", ".join(map(seconds, gaps))
+            yield Found(
+                evidence=(
+                    f"{len(series)} attempts of {run[0].client_host} at {run[0].place}",
+                    f"gaps {shown}",
+                    f"first of them #{run[0].id}, answered {run[0].status or run[0].error or run[0].how}",
+                ),
+                connection=run[0].id,
+            )
+            break
+
+
+@rules(
+    "WS-RC-003",
+    "warning",
+    "client",
+    "The client retries what a retry cannot cure",
+    meaning="Attempt after attempt is refused for the same lasting reason (credentials, path, protocol), and"
+    " the client goes on.",
+    js="A series of close events, each followed by a new socket.",
+    topic="backoff",
+    rows="T9",
+    scope="capture",
+)
+def in_vain(facts: CaptureFacts) -> Iterator[Found]:
+    for series in _series(facts):
+        run: list[Summary] = []
+        for one in series:
+            reason = _lasting(one)
+            run = [*run, one] if reason is not None and (not run or reason == _lasting(run[-1])) else []
+        if len(run) >= 4 and _one_after_another(run[-4:]):
+            yield Found(
+                evidence=(
+                    f"{len(run)} attempts of {run[0].client_host} at {run[0].place}, each ended with"
+                    f" {_lasting(run[0])}",
+                ),
+                connection=run[0].id,
+            )
+
+
+def _lasting(one: Summary) -> int | None:
+    if one.open_ns is None:
+        return one.status if one.status in _FATAL_STATUS else None
+    return one.server_close_code if one.server_close_code in _FATAL_CODES else None
+
+
+@rules(
+    "WS-RC-002",
+    "note",
+    "client",
+    "The same client holds several sockets with the same token",
+    meaning="Sockets with the very same URL, token included, are open at once from one address: the page"
+    " opened a second one and did"
+    " not close the first.",
+    js="Each message arrives twice.",
+    topic="duplicates",
+    rows="T9",
+    confidence="low",
+    scope="capture",
+)
+def duplicates(facts: CaptureFacts) -> Iterator[Found]:
+    for series in _series(facts):
+        by_path: dict[str, list[Summary]] = {}
+        for one in series:
+            if one.open_ns is not None and "token=" in one.path:
+                by_path.setdefault(one.path, []).append(one)
+        for group in by_path.values():
+            for before, after in pairwise(group):
+                is_overlap = before.closed_ns is None or before.closed_ns > (after.open_ns or 0) + SECOND_NS
+                if is_overlap and after.attempt_ns - before.attempt_ns < 30 * SECOND_NS:
+                    yield Found(
+                        evidence=(f"#{before.id} and #{after.id} at {after.place}, open at the same time",),
+                        connection=after.id,
+                    )
+                    return

@@ -1,0 +1,374 @@
+"""TLS on either leg, by kind; also the wrong scheme for a port."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any, Final
+
+from wsinspect.findings.evidence import JS_FAILED, body_line, status_line
+from wsinspect.findings.facts import CaptureFacts, ConnectionFacts
+from wsinspect.findings.model import Found
+from wsinspect.findings.registry import Rules
+
+rules = Rules()
+
+_PLAIN_ON_TLS: Final = re.compile(
+    rb"plain http request was sent to https port|client sent an http request to an https server"
+    rb"|speaking plain http to an ssl-enabled server port|requires tls|http request was sent to an https",
+    re.I,
+)
+_JS: Final = JS_FAILED + " Chrome's console names the certificate error, as net::ERR_CERT_DATE_INVALID."
+_OPENSSL: Final = {
+    "expired": re.compile(r"certificate has expired|certificate expired", re.I),
+    "early": re.compile(r"not yet valid", re.I),
+    "self": re.compile(r"self[- ]signed", re.I),
+    "name": re.compile(r"hostname mismatch|ip address mismatch|doesn't match|not valid for", re.I),
+    "chain": re.compile(
+        r"unable to get (local )?issuer|unable to verify the first|unknown ca|invalid ca"
+        r"|unable to verify|certificate verify failed",
+        re.I,
+    ),
+    "client": re.compile(r"certificate required|handshake failure.*certificate|bad certificate", re.I),
+    "version": re.compile(
+        r"unsupported protocol|protocol version|no shared cipher|no protocols available|handshake failure"
+        r"|no ciphers|wrong ssl version|internal error",
+        re.I,
+    ),
+    "plain": re.compile(
+        r"wrong version number|http request|packet length too long|record layer failure"
+        r"|record overflow|does not speak TLS|not speak tls|not a tls",
+        re.I,
+    ),
+}
+
+
+def _server_error(facts: ConnectionFacts) -> str | None:
+    """Why TLS with the server failed, or why its certificate would be refused by a browser."""
+    tls = facts.server_tls or {}
+    verify = tls.get("verify_error")
+    if facts.failed_where == "tls-server" or (facts.error or "").startswith("TLS with the server"):
+        return " / ".join(filter(None, [str(verify or ""), facts.error or ""]))
+    return str(verify) if verify else None
+
+
+def _is(facts: ConnectionFacts, kind: str) -> bool:
+    error = _server_error(facts)
+    return error is not None and _kind(error, facts) == kind
+
+
+def _kind(error: str, facts: ConnectionFacts) -> str:
+    certificate = _certificate(facts)
+    if "verify" in error.lower() or certificate:
+        dated = _dated(facts)
+        if dated:
+            return dated
+    return next((kind for kind, pattern in _OPENSSL.items() if pattern.search(error)), "other")
+
+
+def _dated(facts: ConnectionFacts) -> str | None:
+    """Expired or not yet valid, by the certificate's own dates."""
+    certificate = _certificate(facts)
+    at = datetime.fromtimestamp(facts.attempt_ns / 1e9).astimezone()
+    try:
+        if datetime.fromisoformat(str(certificate.get("not_after"))).astimezone() < at:
+            return "expired"
+        if datetime.fromisoformat(str(certificate.get("not_before"))).astimezone() > at:
+            return "early"
+    except (ValueError, OverflowError):
+        return None
+    return None
+
+
+def _certificate(facts: ConnectionFacts) -> dict[str, Any]:
+    found = (facts.server_tls or {}).get("certificate")
+    return found if isinstance(found, dict) else {}
+
+
+def _found(facts: ConnectionFacts, *more: str) -> Found:
+    """A finding about the server's TLS; only a warning where the connection was made all the same."""
+    certificate = _certificate(facts)
+    lines = [f"server {facts.server_address or facts.server}: {_server_error(facts)}"]
+    if certificate:
+        lines += [
+            f"certificate of {certificate.get('subject')} by {certificate.get('issuer')}",
+            f"for {', '.join(map(str, certificate.get('sans') or ())) or 'no name'}, valid"
+            f" {certificate.get('not_before')} to {certificate.get('not_after')}",
+        ]
+    sni = (facts.server_tls or {}).get("sni")
+    lines += [f"asked for (SNI) {sni}"] if sni else []
+    if facts.failed_where == "tls-server" or not facts.response_in:
+        return Found(evidence=(*lines, *more))
+    note = "accepted here because of --insecure; a browser that connects directly refuses it"
+    return Found(evidence=(*lines, *more, note), severity="warning")
+
+
+@rules(
+    "WS-TLS-010",
+    "error",
+    "server",
+    "The server's certificate has expired",
+    meaning="The certificate's validity is over, so browsers end the TLS handshake. No WebSocket request is"
+    " sent.",
+    js=_JS,
+    topic="certificate",
+    rows="H30",
+    group="attempt",
+)
+def expired(facts: ConnectionFacts) -> Iterator[Found]:
+    if _is(facts, "expired"):
+        yield _found(facts)
+
+
+@rules(
+    "WS-TLS-011",
+    "error",
+    "server",
+    "The server's certificate is not valid yet",
+    meaning="Its validity begins in the future, or a clock is wrong. Browsers end the TLS handshake.",
+    js=_JS,
+    topic="certificate",
+    rows="H30",
+    group="attempt",
+)
+def not_yet(facts: ConnectionFacts) -> Iterator[Found]:
+    if _is(facts, "early"):
+        yield _found(facts)
+
+
+@rules(
+    "WS-TLS-012",
+    "error",
+    "server",
+    "The server's certificate is self-signed",
+    meaning="Nobody the client trusts has signed it. A browser asks on a page, but never for a WebSocket.",
+    js=_JS.replace("DATE", "AUTHORITY"),
+    topic="certificate",
+    rows="H30",
+    group="attempt",
+)
+def self_signed(facts: ConnectionFacts) -> Iterator[Found]:
+    if _is(facts, "self"):
+        yield _found(facts)
+
+
+@rules(
+    "WS-TLS-013",
+    "error",
+    "server",
+    "The server's certificate is for another name",
+    meaning="The name that was asked for is not among those of the certificate. Browsers end the TLS"
+    " handshake.",
+    js=_JS.replace("DATE", "COMMON_NAME"),
+    topic="certificate",
+    rows="H30",
+    group="attempt",
+)
+def other_name(facts: ConnectionFacts) -> Iterator[Found]:
+    if _is(facts, "name"):
+        yield _found(facts)
+
+
+@rules(
+    "WS-TLS-014",
+    "error",
+    "server",
+    "The server's certificate chain is incomplete or its issuer unknown",
+    meaning="The chain does not lead to an authority that is trusted here: an intermediate certificate is"
+    " missing,"
+    " or the authority is private. Some clients have the intermediate stored and work, others fail.",
+    js=_JS.replace("DATE", "AUTHORITY"),
+    topic="certificate",
+    rows="H30",
+    group="attempt",
+)
+def chain(facts: ConnectionFacts) -> Iterator[Found]:
+    if _is(facts, "chain"):
+        yield _found(facts)
+
+
+@rules(
+    "WS-TLS-015",
+    "error",
+    "client",
+    "The server wants a client certificate",
+    meaning="The server ended the TLS handshake because no certificate of the client came. No request was"
+    " sent.",
+    js=_JS.replace("CERT_DATE_INVALID", "BAD_SSL_CLIENT_AUTH_CERT"),
+    topic="client-certificate",
+    rows="H30",
+    group="attempt",
+)
+def client_certificate(facts: ConnectionFacts) -> Iterator[Found]:
+    if _is(facts, "client"):
+        yield _found(facts)
+
+
+@rules(
+    "WS-TLS-016",
+    "error",
+    "server",
+    "No TLS version or cipher in common with the server",
+    meaning="The TLS handshake with the server ended before a certificate mattered. Versions or ciphers do"
+    " not overlap.",
+    js=_JS.replace("CERT_DATE_INVALID", "SSL_VERSION_OR_CIPHER_MISMATCH"),
+    topic="tls-version",
+    rows="H30",
+    group="attempt",
+)
+def version(facts: ConnectionFacts) -> Iterator[Found]:
+    if _is(facts, "version"):
+        yield _found(facts)
+
+
+@rules(
+    "WS-TLS-017",
+    "error",
+    "client",
+    "TLS was spoken to a plain port (wss or https where ws or http is right)",
+    meaning="The server's first bytes are no TLS: something that speaks plain HTTP listens on this port. The"
+    " scheme"
+    " or the port of the URL, or of the proxy's target, is wrong.",
+    js=_JS.replace("CERT_DATE_INVALID", "SSL_PROTOCOL_ERROR"),
+    topic="scheme",
+    rows="H31",
+    group="attempt",
+)
+def tls_to_plain(facts: ConnectionFacts) -> Iterator[Found]:
+    if _is(facts, "plain"):
+        yield _found(facts)
+
+
+@rules(
+    "WS-TLS-018",
+    "error",
+    "client",
+    "Plain HTTP was spoken to a TLS port (ws or http where wss or https is right)",
+    meaning="The server expects TLS on this port and got a plain request. The scheme or the port of the URL,"
+    " or of"
+    " the proxy's target, is wrong.",
+    js=JS_FAILED,
+    topic="scheme",
+    rows="H31",
+    group="attempt",
+)
+def plain_to_tls(facts: ConnectionFacts) -> Iterator[Found]:
+    if facts.server_tls is not None:
+        return
+    if facts.state == "refused" and _PLAIN_ON_TLS.search(facts.body):
+        yield Found(evidence=(status_line(facts), *body_line(facts)))
+        return
+    error = facts.error or ""
+    if facts.state == "failed" and re.search(r"\\x15\\x03|alert record", error):
+        yield Found(evidence=(f"the server answered with a TLS alert: {error[:120]}",))
+
+
+@rules(
+    "WS-TLS-019",
+    "error",
+    "server",
+    "TLS with the server failed",
+    meaning="The TLS handshake on the server's leg did not succeed, for a reason of its own kind. The client"
+    " got 502.",
+    js=JS_FAILED,
+    topic="tls-version",
+    confidence="medium",
+    rows="H30",
+    group="attempt",
+)
+def other(facts: ConnectionFacts) -> Iterator[Found]:
+    if _is(facts, "other"):
+        yield _found(facts)
+
+
+_CLIENT_TRUST: Final = re.compile(
+    r"does not trust|unknown ca|certificate unknown|bad certificate|unknown_ca|certificate_unknown", re.I
+)
+_CLIENT_MISMATCH: Final = re.compile(
+    r"no shared cipher|unsupported protocol|protocol version|handshake failure|wrong version|no suitable"
+    r"|no ciphers",
+    re.I,
+)
+
+
+@rules(
+    "WS-TLS-001",
+    "error",
+    "tool",
+    "The client does not trust wsinspect's certificate authority",
+    meaning="The client ended the TLS handshake after it saw the certificate that this proxy made. It would"
+    " also"
+    " refuse a real certificate in the same way, so look at the server's as well.",
+    js=JS_FAILED + " Chrome's console: net::ERR_CERT_AUTHORITY_INVALID",
+    topic="tls-trust-us",
+    rows="H30",
+    scope="capture",
+)
+def untrusted_us(facts: CaptureFacts) -> Iterator[Found]:
+    yield from _client_failures(facts, _CLIENT_TRUST)
+
+
+@rules(
+    "WS-TLS-002",
+    "error",
+    "client",
+    "The client's TLS has no version or cipher in common with the proxy",
+    meaning="The client's first message offers nothing that is accepted here. Old clients offer TLS 1.0 or"
+    " 1.1 alone.",
+    js=JS_FAILED,
+    topic="tls-version",
+    rows="H30",
+    scope="capture",
+)
+def client_mismatch(facts: CaptureFacts) -> Iterator[Found]:
+    yield from _client_failures(facts, _CLIENT_MISMATCH)
+
+
+@rules(
+    "WS-TLS-003",
+    "warning",
+    "client",
+    "A client's TLS handshake was not completed",
+    meaning="The client went away, or sent what is no TLS. Browsers open connections in advance and drop"
+    " them, so"
+    " this alone need not be an error.",
+    js=JS_FAILED,
+    topic="tls-trust-us",
+    confidence="low",
+    rows="H30",
+    scope="capture",
+)
+def client_other(facts: CaptureFacts) -> Iterator[Found]:
+    for group in _grouped(facts):
+        error = str(group[0].get("error") or "")
+        if not _CLIENT_TRUST.search(error) and not _CLIENT_MISMATCH.search(error) and not _is_quiet(error):
+            yield _client_found(group)
+
+
+def _is_quiet(error: str) -> bool:
+    """A client that only went away."""
+    return "disconnected" in error.lower() or "eof" in error.lower() or not error
+
+
+def _grouped(facts: CaptureFacts) -> list[list[dict[str, Any]]]:
+    """Client-side failures that are the same, apart from the client's port."""
+    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for event in facts.events:
+        if event.kind == "tls_failed":
+            detail = dict(event.detail)
+            groups.setdefault((str(detail.get("sni")), str(detail.get("error"))), []).append(detail)
+    return list(groups.values())
+
+
+def _client_failures(facts: CaptureFacts, pattern: re.Pattern[str]) -> Iterator[Found]:
+    for group in _grouped(facts):
+        if pattern.search(str(group[0].get("error") or "")):
+            yield _client_found(group)
+
+
+def _client_found(group: list[dict[str, Any]]) -> Found:
+    first = group[0]
+    lines = [f"{first.get('client')} for {first.get('sni') or 'no name'}: {first.get('error')}"]
+    lines += [f"{len(group)} times"] if len(group) > 1 else []
+    return Found(evidence=tuple(lines))
