@@ -25,6 +25,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from wsinspect.capture.budget import Budget, JournalRoom
 from wsinspect.capture.journal_format import (
     BODY,
     DATA,
@@ -61,6 +62,7 @@ class JournalWriter:
         wake_fd: A non-blocking pipe that gets one byte after each flush; see `set_wake_fd`.
         on_unstored: Called from the writer thread as (bytes, reason) once when storing begins to fail.
         on_drained: Called from the writer thread when a backlog that was reported full has halved.
+        budget: Keeps the journal within its share; None for no limit.
 
     Raises:
         JournalInUseError: Another engine writes to this journal.
@@ -77,11 +79,15 @@ class JournalWriter:
         wake_fd: int | None = None,
         on_unstored: Callable[[int, str], None] | None = None,
         on_drained: Callable[[], None] | None = None,
+        budget: Budget | None = None,
     ) -> None:
         self.directory = Path(directory)
         self.on_unstored = on_unstored
         self.on_drained = on_drained
-        self._segments = _SegmentFile(self.directory, first_segment, segment_bytes)
+        room = JournalRoom(self.directory, budget) if budget else None
+        segment_bytes = min(segment_bytes, budget.segment) if budget else segment_bytes
+        self._segments = _SegmentFile(self.directory, first_segment, segment_bytes, room)
+        self._write_bytes = segment_bytes // 2
         self._loss = _Loss()
         self._limit = backlog_limit
         self._wake_fd = wake_fd
@@ -214,8 +220,9 @@ class JournalWriter:
             self._loss.add(buffers)
             self._settled_bytes += sum(map(len, buffers))
             buffers = []
-        for start in range(0, len(buffers), _BUFFERS_A_WRITE):
-            group = buffers[start : start + _BUFFERS_A_WRITE]
+        step = self._buffers_a_write(buffers)
+        for start in range(0, len(buffers), step):
+            group = buffers[start : start + step]
             stored, error = self._segments.append(group)
             if error is not None:
                 self._give_up(buffers[start + stored :], error)
@@ -225,6 +232,12 @@ class JournalWriter:
         if count:
             self._write_wake_byte()
         self._report_drained()
+
+    def _buffers_a_write(self, buffers: Sequence[bytes]) -> int:
+        """How many to hand to one writev, so that a segment hardly outgrows its size."""
+        records = len(buffers) // 2 or 1
+        average = max(1, sum(map(len, buffers)) // records)
+        return min(_BUFFERS_A_WRITE, 2 * max(1, self._write_bytes // average))
 
     def _report_loss(self) -> bool:
         """Storing failed before: write what was kept and say what was lost, all or nothing."""
@@ -260,11 +273,14 @@ class JournalWriter:
 class _SegmentFile:
     """The segment being written, and the next one when it has grown enough; the thread's alone."""
 
-    def __init__(self, directory: Path, first_segment: int, segment_bytes: int) -> None:
+    def __init__(
+        self, directory: Path, first_segment: int, segment_bytes: int, room: JournalRoom | None
+    ) -> None:
         directory.mkdir(mode=0o700, exist_ok=True)
         self._directory = directory
         self._lock = JournalLock(directory, "engine.lock")
         self._segment_bytes = segment_bytes
+        self._room = room
         self._number = max([first_segment - 1, *segment_numbers(directory)])
         self._offset = 0
         self._fd = -1
@@ -308,6 +324,8 @@ class _SegmentFile:
         self._lock.release()
 
     def _open_next(self) -> None:
+        if self._room is not None:
+            self._room.wait()
         path = segment_path(self._directory, self._number + 1)
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
         self._close_segment()

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from wsinspect.capture import schema
+from wsinspect.capture.eviction import Evictor
 from wsinspect.capture.journal_format import (
     JournalInUseError,
     JournalLock,
@@ -20,7 +21,7 @@ from wsinspect.capture.journal_format import (
     segment_numbers,
 )
 from wsinspect.capture.journal_reader import JournalReader
-from wsinspect.capture.writer import COMMIT_BYTES, Indexer
+from wsinspect.capture.writer import Indexer
 from wsinspect.errors import CaptureError, LocalError
 
 ENGINE_LOCK: Final = "engine.lock"
@@ -121,15 +122,18 @@ def _index_rest(path: Path, journal: Path) -> None:
     database = schema.open_for_writing(path)
     try:
         indexer = Indexer(database)
+        evictor = Evictor(database, path)
         reader = JournalReader(journal, indexer.position)
         while records := reader.read():
             indexer.seek(reader.start)
             for record in records:
                 indexer.add(record)
-                if indexer.weight > COMMIT_BYTES:
+                if indexer.is_heavy:
                     indexer.commit()
+                    evictor.keep(indexer.max_capture_size, indexer.last_ns)
             if indexer.has_uncommitted:
                 indexer.commit()
+            evictor.keep(indexer.max_capture_size, indexer.last_ns)
             reader.delete_finished()
         close_books(indexer, reader)
         if indexer.has_uncommitted:

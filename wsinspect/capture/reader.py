@@ -26,11 +26,14 @@ from wsinspect.wire.opcodes import Direction
 _DIRECTIONS: Final = (Direction.CLIENT_TO_SERVER, Direction.SERVER_TO_CLIENT)
 _NO_LIMIT: Final = -1
 _WHOLE: Final = (1 << 31) - 1  # substr() takes a 32-bit length
-_CONNECTION: Final = f"SELECT {', '.join(CONNECTION_COLUMNS)} FROM connection"  # noqa: S608
+_CONNECTION: Final = (
+    f"SELECT {', '.join(CONNECTION_COLUMNS)}, coalesce(payloads, 0), coalesce(bytes, 0), "  # noqa: S608
+    "coalesce(frames, 0) FROM connection LEFT JOIN evicted ON evicted.connection_id = connection.id"
+)
 _HANDSHAKE: Final = f"SELECT {', '.join(HANDSHAKE_COLUMNS)} FROM handshake WHERE connection_id = ?"  # noqa: S608
 _FRAME: Final = (
     "SELECT id, connection_id, is_s2c, first_ns, time_ns, sent_ns, header, wire_length, "
-    "substr(payload, 1, ?), message_id, violation, fault_event_id FROM frame"
+    "substr(payload, 1, ?), message_id, violation, fault_event_id, payload IS NULL FROM frame"
 )
 #: substr() of an empty blob is NULL, which here would mean that nothing was kept.
 _STORED_MESSAGE: Final = (
@@ -46,7 +49,8 @@ _FRAME_MESSAGE: Final = (
     "AND NOT EXISTS (SELECT 1 FROM stored_message WHERE stored_message.id = frame.id)"
 )
 _OPAQUE: Final = (
-    "SELECT id, connection_id, is_s2c, time_ns, after_frame, length, substr(data, 1, ?), reason FROM opaque"
+    "SELECT id, connection_id, is_s2c, time_ns, after_frame, length, substr(data, 1, ?), reason, "
+    "data IS NULL FROM opaque"
 )
 _PING: Final = "SELECT ping_frame, connection_id, leg, pong_frame, rtt_ns FROM ping"
 _EVENT: Final = "SELECT id, time_ns, connection_id, kind, detail FROM event"
@@ -211,6 +215,21 @@ class Capture:
         key = (_bound(limit), message.first_frame, last, message.connection_id, message.id)
         return b"".join(_bytes(row[0]) for row in self.query(sql, key))[:limit]
 
+    def is_evicted(self, message: Message) -> bool:
+        """Whether a part of what a message says gave way to newer data."""
+        if message.compressed:
+            rows = self.query("SELECT data IS NULL FROM stored_message WHERE id = ?", (message.id,))
+            return rows == [(1,)] and message.problem is None and message.last_frame is not None
+        sql = (
+            "SELECT count(*), count(payload), min(id) FROM frame WHERE id BETWEEN ? AND ? "
+            "AND connection_id = ? AND message_id = ?"
+        )
+        last = message.last_frame if message.last_frame is not None else 1 << 62
+        ((frames, payloads, first),) = self.query(
+            sql, (message.first_frame, last, message.connection_id, message.id)
+        )
+        return bool(frames != payloads or first != message.first_frame)
+
     def pings(self, connection_id: int | None = None, *, after: int = 0, limit: int = 1000) -> list[Ping]:
         """Pings whose frame has a larger id than `after`, with their pongs."""
         where = "" if connection_id is None else "connection_id = ? AND "
@@ -293,7 +312,8 @@ def _handshake(row: tuple[Any, ...]) -> Handshake:
 
 
 def _frame(row: tuple[Any, ...]) -> Frame:
-    frame_id, connection_id, side, first_ns, time_ns, sent_ns, header, wire_length, payload, *rest = row
+    frame_id, connection_id, side, first_ns, time_ns, sent_ns, header, wire_length, payload = row[:9]
+    message_id, violation, fault_event_id, is_evicted = row[9:]
     # A header has two bytes at least; a stranger's file may say otherwise.
     header = _bytes(header) if len(_bytes(header)) >= 2 else b"\0\0"
     return Frame(
@@ -306,7 +326,10 @@ def _frame(row: tuple[Any, ...]) -> Frame:
         header,
         wire_length,
         _bytes(payload),
-        *rest,
+        message_id,
+        violation,
+        fault_event_id,
+        bool(is_evicted),
     )
 
 
@@ -322,4 +345,8 @@ def _message(row: tuple[Any, ...]) -> Message:
 
 def _opaque(row: tuple[Any, ...]) -> Opaque:
     opaque = Opaque(*row)
-    return opaque._replace(direction=_DIRECTIONS[bool(opaque.direction)], data=_bytes(opaque.data))
+    return opaque._replace(
+        direction=_DIRECTIONS[bool(opaque.direction)],
+        data=_bytes(opaque.data),
+        is_evicted=bool(opaque.is_evicted),
+    )

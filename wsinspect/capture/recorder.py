@@ -22,12 +22,13 @@ from pathlib import Path
 from typing import Final
 
 from wsinspect.capture import schema
+from wsinspect.capture.eviction import Evictor
 from wsinspect.capture.journal_format import JournalInUseError, JournalLock, is_locked, journal_directory
 from wsinspect.capture.journal_reader import JournalReader
 from wsinspect.capture.narration import Notes
 from wsinspect.capture.narrator import Narrator
 from wsinspect.capture.prepare import ENGINE_LOCK, RECORDER_LOCK, close_books, finish
-from wsinspect.capture.writer import COMMIT_BYTES, Indexer
+from wsinspect.capture.writer import Indexer
 from wsinspect.errors import LocalError, WsinspectError
 
 #: Commits are at least this far apart while little happens, so that the WAL stays small (a commit writes
@@ -70,6 +71,7 @@ class Recorder:
         self._is_bulk = False
         self._last_commit = 0.0
         self._indexer = Indexer(self._database, self._notes)
+        self._evictor = Evictor(self._database, path)
         self._reader = JournalReader(self._journal, self._indexer.position)
 
     def run(self) -> None:
@@ -107,12 +109,14 @@ class Recorder:
             self._indexer.seek(self._reader.start)
             for record in records:
                 self._indexer.add(record)
-                if self._indexer.weight > COMMIT_BYTES:
+                if self._indexer.is_heavy:
                     self._set_bulk(True)
                     self._commit()
             if time.monotonic() - self._last_commit > _BUSY_SECONDS:
                 self._commit()
         self._commit()
+        if self._evictor.has_more:
+            self._keep_size()
 
     def _set_bulk(self, is_bulk: bool) -> None:
         if is_bulk is not self._is_bulk:
@@ -135,8 +139,20 @@ class Recorder:
             _say(f"the capture {self._path} can be written again")
         self._last_commit = time.monotonic()
         self._reader.delete_finished(before=self._indexer.position.segment)
+        self._keep_size()
         if self._narrator is not None and self._notes is not None:
             self._narrator.tell(*self._notes.take())
+
+    def _keep_size(self) -> None:
+        """Evict what is too old; said once, recorded always."""
+        had_evicted = self._evictor.has_evicted
+        try:
+            self._evictor.keep(self._indexer.max_capture_size, self._indexer.last_ns)
+        except sqlite3.OperationalError:
+            # The next commit fails for the same reason, says so and tries until it succeeds.
+            return
+        if self._evictor.has_evicted and not had_evicted:
+            _say(f"the capture {self._path} is full: from now on its oldest data gives way to new data")
 
     def _bear(self, error: sqlite3.OperationalError, failures: int) -> None:
         """A commit failed: wait before the next try, or give up once the engine is gone."""
@@ -154,7 +170,7 @@ class Recorder:
         if self._is_orphan:
             time.sleep(_ORPHAN_SECONDS)
             return
-        self._drain_pipe(_FALLBACK_SECONDS)
+        self._drain_pipe(_FALLBACK_SECONDS if not self._evictor.has_more else 0)
         pause = self._last_commit + COMMIT_SECONDS - time.monotonic()
         if pause > 0 and not self._is_orphan:
             time.sleep(pause)

@@ -45,6 +45,10 @@ class Connection(NamedTuple):
     s2c_frames: int
     c2s_bytes: int
     s2c_bytes: int
+    #: Of the table `evicted`: what is missing because of --max-capture-size.
+    evicted_payloads: int = 0
+    evicted_bytes: int = 0
+    evicted_frames: int = 0
 
     @property
     def url(self) -> str:
@@ -94,6 +98,8 @@ class Frame(NamedTuple):
     message_id: int | None
     violation: str | None
     fault_event_id: int | None
+    #: Its payload gave way to newer data (--max-capture-size).
+    is_evicted: bool = False
 
     @property
     def fin(self) -> bool:
@@ -173,6 +179,8 @@ class Opaque(NamedTuple):
     length: int
     data: bytes
     reason: str | None
+    #: Its data gave way to newer data (--max-capture-size).
+    is_evicted: bool = False
 
 
 class Event(NamedTuple):

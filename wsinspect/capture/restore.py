@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
+from wsinspect.capture.budget import Budget
 from wsinspect.capture.connections import ConnectionRows
 from wsinspect.capture.rows import CONNECTION_COLUMNS, HANDSHAKE_COLUMNS
 from wsinspect.capture.streams import StreamRows
@@ -23,19 +24,27 @@ _WINDOW: Final = (
 
 
 class StreamOptions(NamedTuple):
-    """What the user asked for: bytes kept of a payload (None: all), and of an inflated message."""
+    """What the user asked for: bytes kept of a payload (None: all), of an inflated message, and of it all."""
 
     snaplen: int | None = None
     inflate_cap: int = INFLATE_CAP
+    max_capture_size: int | None = None
 
 
 def stream_options(meta: Mapping[str, Any]) -> StreamOptions:
     """The options that the engine noted for its run."""
-    snaplen, cap = meta.get("snaplen"), meta.get("inflate_cap")
-    return StreamOptions(
-        snaplen if isinstance(snaplen, int) and snaplen >= 0 else None,
-        cap if isinstance(cap, int) and cap >= 0 else INFLATE_CAP,
-    )
+    snaplen, cap, size = (_size(meta, key) for key in ("snaplen", "inflate_cap", "max_capture_size"))
+    cap = INFLATE_CAP if cap is None else cap
+    if size is None:
+        return StreamOptions(snaplen, cap)
+    # One payload must not push out all others.
+    longest = Budget.of(size).longest
+    return StreamOptions(longest if snaplen is None else min(snaplen, longest), min(cap, longest), size)
+
+
+def _size(meta: Mapping[str, Any], key: str) -> int | None:
+    value = meta.get(key)
+    return value if isinstance(value, int) and value >= 0 else None
 
 
 def load_connection(database: sqlite3.Connection, connection_id: int) -> ConnectionRows | None:

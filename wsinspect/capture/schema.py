@@ -111,7 +111,7 @@ CREATE TABLE frame (
     sent_after_ns INTEGER NOT NULL,
     header BLOB NOT NULL,
     wire_length INTEGER NOT NULL,
-    payload BLOB NOT NULL,
+    payload BLOB,
     message_id INTEGER,
     violation TEXT,
     fault_event_id INTEGER,
@@ -172,7 +172,7 @@ CREATE TABLE opaque (
     time_ns INTEGER NOT NULL,
     after_frame INTEGER,
     length INTEGER NOT NULL,
-    data BLOB NOT NULL,
+    data BLOB,
     reason TEXT,
     direction TEXT GENERATED ALWAYS AS (CASE is_s2c WHEN 0 THEN 'c2s' ELSE 's2c' END) VIRTUAL
 );
@@ -207,6 +207,13 @@ CREATE TABLE finding (
     detail TEXT NOT NULL
 );
 
+CREATE TABLE evicted (
+    connection_id INTEGER PRIMARY KEY,
+    payloads INTEGER NOT NULL,
+    bytes INTEGER NOT NULL,
+    frames INTEGER NOT NULL
+);
+
 CREATE TABLE recorder_position (
     id INTEGER PRIMARY KEY CHECK (id = 0),
     segment INTEGER NOT NULL,
@@ -235,6 +242,16 @@ CREATE TABLE recorder_pending (
     data BLOB NOT NULL
 );
 CREATE INDEX recorder_pending_by_stream ON recorder_pending (connection_id, is_s2c);
+
+CREATE TABLE recorder_generation (
+    id INTEGER PRIMARY KEY,
+    frame INTEGER NOT NULL,
+    opaque INTEGER NOT NULL,
+    connection INTEGER NOT NULL,
+    event INTEGER NOT NULL,
+    size INTEGER NOT NULL,
+    stage INTEGER NOT NULL
+);
 """
 
 

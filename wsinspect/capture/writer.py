@@ -14,6 +14,7 @@ import traceback
 from collections.abc import Mapping
 from typing import Any, Final
 
+from wsinspect.capture.budget import Budget
 from wsinspect.capture.connections import ConnectionRows
 from wsinspect.capture.journal_format import BODY, DATA, EVENT, HEAD, HEADER, Position, Record
 from wsinspect.capture.narration import Notes
@@ -44,7 +45,8 @@ class Indexer:
 
     Attributes:
         position: Where the journal goes on after the records added so far.
-        weight: About how many bytes the uncommitted rows hold; `COMMIT_BYTES` is the time to commit.
+        weight: About how many bytes the uncommitted rows hold; see `is_heavy`.
+        last_ns: The time of the record that was added last.
     """
 
     def __init__(self, database: sqlite3.Connection, notes: Notes | None = None) -> None:
@@ -60,10 +62,10 @@ class Indexer:
         self._segment: int = segment
         self._offset: int = offset
         self.weight = 0
-        self._last_ns = 0
+        self.last_ns = 0
         self._run: int = database.execute("SELECT coalesce(max(run), 0) FROM meta").fetchone()[0]
         meta = self._meta()
-        self._options = stream_options(meta)
+        self._set_options(meta)
         self._has_stopped = "stopped_ns" in meta
 
     @property
@@ -75,6 +77,16 @@ class Indexer:
     def has_uncommitted(self) -> bool:
         """Whether anything was added since the last commit."""
         return self._is_built or self.weight > 0
+
+    @property
+    def is_heavy(self) -> bool:
+        """Whether it is time to commit."""
+        return self.weight > self._commit_bytes
+
+    @property
+    def max_capture_size(self) -> int | None:
+        """The limit that the engine was given for this run."""
+        return self._options.max_capture_size
 
     def seek(self, position: Position) -> None:
         """The records to come begin there (the reader went on to another segment)."""
@@ -95,7 +107,7 @@ class Indexer:
 
     def _index(self, record: Record) -> None:
         kind, part, connection_id, time_ns, sent_after_ns, payload = record
-        self._last_ns = time_ns
+        self.last_ns = time_ns
         size = len(payload)
         self._offset += _RECORD_HEADER + size
         self.weight += _RECORD_HEADER + size
@@ -149,7 +161,7 @@ class Indexer:
         """Bytes of the journal that are no records: a writer was killed in the middle of one."""
         if size:
             event = {"bytes": size, "records": 1, "reason": "torn journal", "streams": []}
-            self._add_own_event(None, self._last_ns, "unstored", event)
+            self._add_own_event(None, self.last_ns, "unstored", event)
             self.weight += size
 
     def mark_clean(self) -> None:
@@ -280,8 +292,13 @@ class Indexer:
         self._has_stopped = False
         meta = {key: value for key, value in event.items() if key != "event"}
         meta.update(started_ns=time_ns, closed_cleanly=False)
-        self._options = stream_options(meta)
+        self._set_options(meta)
         self._rows.meta += [(self._run, key, to_json(value)) for key, value in meta.items()]
+
+    def _set_options(self, meta: Mapping[str, Any]) -> None:
+        self._options = stream_options(meta)
+        limit = self._options.max_capture_size
+        self._commit_bytes = COMMIT_BYTES if limit is None else Budget.of(limit).commit
 
     def _mark_gaps(self, streams: Any, time_ns: int) -> None:
         for entry in streams if isinstance(streams, list) else ():

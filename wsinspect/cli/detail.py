@@ -14,7 +14,7 @@ from wsinspect.cli.follow import looks
 from wsinspect.cli.listing import is_final
 from wsinspect.cli.output import Palette, columns, echo, echo_json, json_line, json_text
 from wsinspect.cli.render import objects
-from wsinspect.cli.render.connections import closing_lines
+from wsinspect.cli.render.connections import closing_lines, evicted_lines
 from wsinspect.cli.render.frames import PREVIEW_BYTES, FrameTable, Page, opaque_lines
 from wsinspect.cli.render.handshake import handshake_lines
 from wsinspect.cli.render.pages import message_payload, read_pages
@@ -128,6 +128,7 @@ def show_connection(detail: Detail, palette: Palette) -> None:
             _print(opaque_lines(detail.opaque(), detail.with_payload))
             _print(_event_lines(detail, connection))
             _print(closing_lines(connection))
+            _print(evicted_lines(connection, detail.capture.meta.get("max_capture_size")))
 
 
 def _event_lines(detail: Detail, connection: Connection) -> Iterator[str]:
@@ -199,8 +200,10 @@ def _frame(detail: Detail, frame: Frame, page: Page) -> dict[str, Any]:
 
 
 def _message(detail: Detail, message: Message) -> dict[str, Any]:
-    payload = message_payload(detail.capture, message) if detail.with_payload else None
-    return objects.message_object(message, payload)
+    if not detail.with_payload:
+        return objects.message_object(message, None)
+    payload = message_payload(detail.capture, message)
+    return objects.message_object(message, payload, is_evicted=detail.capture.is_evicted(message))
 
 
 def _write_array(name: str, items: Iterable[dict[str, Any]]) -> None:

@@ -96,6 +96,19 @@ def closing_lines(one: Connection) -> list[str]:
     return lines
 
 
+def evicted_lines(one: Connection, limit: object) -> list[str]:
+    """What is missing of a connection because its capture was full."""
+    parts = []
+    if one.evicted_payloads:
+        parts.append(f"{one.evicted_payloads} payloads ({byte_count(one.evicted_bytes)})")
+    if one.evicted_frames:
+        parts.append(f"{one.evicted_frames} of its first frames with all that they said")
+    if not parts:
+        return []
+    why = f" to keep within {byte_count(limit)}" if isinstance(limit, int) else ""
+    return [f"  evicted             {', '.join(parts)}{why}"]
+
+
 def _title(one: Connection) -> str:
     if one.state == "lost":
         return "Lost: the engine died while it was open"

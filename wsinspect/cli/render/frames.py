@@ -26,6 +26,8 @@ _LEAST_NOTE = 21
 #: Below this a frame counts as forwarded, or as arrived, at once.
 _NOTABLE_NS = 1_000_000
 _HEX_ROW = 16
+#: In place of a payload that gave way to newer data.
+EVICTED = "    (evicted to keep the capture within its size)"
 
 
 @dataclass
@@ -76,7 +78,9 @@ class FrameTable:
         """A line for each frame, followed by its whole payload where the page has it."""
         for frame in page.frames:
             yield self._row(frame, page)
-            if page.whole is not None:
+            if page.whole is not None and frame.is_evicted:
+                yield EVICTED
+            elif page.whole is not None:
                 yield from payload_lines(page.whole(frame), is_text=_is_text(frame, page))
 
     def legend(self) -> Iterator[str]:
@@ -160,6 +164,8 @@ class FrameTable:
     def _preview(self, frame: Frame, page: Page) -> str:
         if frame.opcode == Opcode.CLOSE or page.whole is not None:
             return ""
+        if frame.is_evicted:
+            return "(evicted)"
         data = frame.payload[:PREVIEW_BYTES]
         message = page.messages.get(frame.message_id) if frame.message_id is not None else None
         if message is not None and message.compressed:
@@ -201,7 +207,9 @@ def opaque_lines(pieces: Iterable[Opaque], with_payload: bool) -> Iterator[str]:
         after = f" after frame {one.after_frame}" if one.after_frame else ""
         reason = f" ({escape(one.reason)})" if one.reason else ""
         yield f"Bytes that are no frame: {one.length} {one.direction.arrow}{after}{reason}"
-        if with_payload:
+        if one.is_evicted:
+            yield EVICTED
+        elif with_payload:
             yield from payload_lines(one.data, is_text=False)
         else:
             more = " …" if one.length > _HEX_ROW else ""

@@ -44,6 +44,7 @@ def connection_object(one: Connection) -> dict[str, Any]:
         "js": js,
         "frames": {"c2s": one.c2s_frames, "s2c": one.s2c_frames},
         "bytes": {"c2s": one.c2s_bytes, "s2c": one.s2c_bytes},
+        "evicted": _evicted(one),
     }
 
 
@@ -101,13 +102,15 @@ def frame_object(frame: Frame, ping: Ping | None, with_payload: bool) -> dict[st
             "leg": ping.leg,
             "rtt_ns": ping.rtt_ns,
         }
+    if frame.is_evicted:
+        found["evicted"] = True
     if with_payload:
-        found["payload"] = content(frame.payload)
+        found["payload"] = None if frame.is_evicted else content(frame.payload)
     return found
 
 
-def message_object(message: Message, payload: bytes | None) -> dict[str, Any]:
-    """A message; `payload` is its inflated content where that is wanted."""
+def message_object(message: Message, payload: bytes | None, *, is_evicted: bool = False) -> dict[str, Any]:
+    """A message; `payload` is its inflated content where that is wanted and `is_evicted` says it is gone."""
     found: dict[str, Any] = {
         "id": message.id,
         "direction": message.direction.short,
@@ -118,7 +121,9 @@ def message_object(message: Message, payload: bytes | None) -> dict[str, Any]:
         "length": message.length,
         "problem": message.problem,
     }
-    if payload is not None:
+    if is_evicted:
+        found |= {"evicted": True, "payload": None}
+    elif payload is not None:
         found["payload"] = content(payload)
     return found
 
@@ -132,8 +137,10 @@ def opaque_object(opaque: Opaque, with_payload: bool) -> dict[str, Any]:
         "length": opaque.length,
         "reason": opaque.reason,
     }
+    if opaque.is_evicted:
+        found["evicted"] = True
     if with_payload:
-        found["payload"] = content(opaque.data)
+        found["payload"] = None if opaque.is_evicted else content(opaque.data)
     return found
 
 
@@ -164,6 +171,12 @@ def _changes(before: RawHead | None, after: RawHead | None) -> list[dict[str, An
 def _change(change: Change) -> dict[str, Any]:
     lines = {"before": _latin(change.before), "after": _latin(change.after)}
     return {"kind": str(change.kind), "name": _latin(change.name), **lines}
+
+
+def _evicted(one: Connection) -> dict[str, int] | None:
+    if not (one.evicted_payloads or one.evicted_frames):
+        return None
+    return {"payloads": one.evicted_payloads, "bytes": one.evicted_bytes, "frames": one.evicted_frames}
 
 
 def _latin(data: bytes | None) -> str | None:

@@ -1,0 +1,100 @@
+"""How `--max-capture-size` is shared out: the file, its WAL, and the journal's backlog.
+
+The shares are fixed, so that each part can be kept within its own without looking at the others: the engine's
+writer keeps the journal (`JournalRoom`), SQLite's checkpoints keep the WAL, and `eviction` keeps the file.
+Only the standard library is imported: the engine loads this module.
+"""
+
+from __future__ import annotations
+
+import errno
+import time
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from wsinspect.capture.journal_format import SEGMENT_BYTES, segment_numbers, segment_path
+
+_MIB: Final = 1024 * 1024
+#: Below this the parts that do not shrink (a transaction, the WAL, a segment) would leave no room for data.
+LEAST_BYTES: Final = 64 * _MIB
+DEFAULT_BYTES: Final = 4096 * _MIB
+_COMMIT_BYTES: Final = 8 * _MIB
+_WAL_BYTES: Final = 32 * _MIB
+#: A journal that is full and does not shrink for so long has no recorder that works.
+_PATIENCE_SECONDS: Final = 5.0
+_PAUSE_SECONDS: Final = 0.01
+
+
+class Budget(NamedTuple):
+    """Shares of a limit, in bytes.
+
+    Attributes:
+        limit: what `--max-capture-size` says.
+        database: the file.
+        reserve: of `database`, kept free for the next transaction.
+        wal: the write-ahead log; after a quarter of it SQLite copies it into the file.
+        journal: what is not indexed yet.
+        segment: one file of the journal.
+        commit: rows that are gathered for one transaction.
+        longest: the most that is kept of one payload or inflated message.
+    """
+
+    limit: int
+    database: int
+    reserve: int
+    wal: int
+    journal: int
+    segment: int
+    commit: int
+    longest: int
+
+    @classmethod
+    def of(cls, limit: int) -> Budget:
+        """The shares of a limit."""
+        limit = max(limit, LEAST_BYTES)
+        journal, wal = limit // 8, min(_WAL_BYTES, limit // 8)
+        commit, longest = min(_COMMIT_BYTES, limit // 64), limit // 16
+        segment = min(SEGMENT_BYTES, journal // 4)
+        return cls(limit, limit - journal - wal, commit + longest, wal, journal, segment, commit, longest)
+
+
+class JournalRoom:
+    """Keeps the journal within its share, for the thread that writes it.
+
+    While the recorder indexes, a journal that is full makes the writer wait, and in the end the engine read
+    its sockets more slowly. A recorder that does not move any more is like a full disk: traffic goes on, and
+    what cannot be stored is counted.
+    """
+
+    def __init__(self, directory: Path, budget: Budget) -> None:
+        self._directory = directory
+        self._most = budget.journal - budget.segment
+        self._given_up_at = -1
+
+    def wait(self) -> None:
+        """Return when there is room for one more segment.
+
+        Raises:
+            OSError: there is none, and nothing frees any.
+        """
+        used = least = self._used()
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        while used > self._most:
+            if used >= self._given_up_at >= 0 or time.monotonic() > deadline:
+                self._given_up_at = used
+                raise OSError(errno.EDQUOT, "the recorder is too far behind for --max-capture-size")
+            time.sleep(_PAUSE_SECONDS)
+            used = self._used()
+            if used < least:
+                least = used
+                deadline = time.monotonic() + _PATIENCE_SECONDS
+        self._given_up_at = -1
+
+    def _used(self) -> int:
+        used = 0
+        for number in segment_numbers(self._directory):
+            try:
+                used += segment_path(self._directory, number).stat().st_size
+            except FileNotFoundError:
+                continue  # indexed meanwhile
+        return used
