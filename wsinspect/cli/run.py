@@ -52,6 +52,12 @@ DEFAULT_LISTEN = Address("127.0.0.1", 8080)
 )
 @click.option("--append", is_flag=True, help="Go on writing a capture that exists.")
 @click.option("--snaplen", type=SIZE, help="Keep only the first bytes of each payload, as 4KiB.")
+@click.option(
+    "--max-capture-size",
+    type=SIZE,
+    callback=lambda context, option, value: _check_capture_size(value),
+    help="Let the oldest data give way beyond this; 4GiB by default.",
+)
 @click.option("--inflate-cap", type=SIZE, help="Keep no message inflated beyond this; 64MiB by default.")
 @click.option("--headless", is_flag=True, help="Print a line an event; end with SIGINT or SIGTERM.")
 @click.option("--json", "as_json", is_flag=True, help="Print the events as JSON, one a line.")
@@ -74,6 +80,7 @@ def run(
     capture: Path | None,
     append: bool,
     snaplen: int | None,
+    max_capture_size: int,
     inflate_cap: int | None,
     headless: bool,
     as_json: bool,
@@ -109,6 +116,7 @@ def run(
         ca_dir=authority,
         append=append,
         snaplen=snaplen,
+        max_capture_size=max_capture_size,
         inflate_cap=inflate_cap,
         insecure=insecure,
         settings=settings,
@@ -120,6 +128,14 @@ def run(
         warn=_warn,
     )
     return run_engine(engine_options)
+
+
+def _check_capture_size(size: int | None) -> int:
+    from wsinspect.capture.budget import DEFAULT_BYTES, LEAST_BYTES
+
+    if size is not None and size < LEAST_BYTES:
+        raise click.BadParameter(f"a capture needs {LEAST_BYTES >> 20}MiB at least")
+    return DEFAULT_BYTES if size is None else size
 
 
 def make_taps(

@@ -68,6 +68,7 @@ class EngineOptions:
         taps: at least one; port 0 means any free port.
         capture: the capture file; must not exist unless `append`.
         snaplen: bytes of each payload to keep; None keeps all.
+        max_capture_size: bytes of the capture beyond which its oldest data is evicted; None for no limit.
         inflate_cap: bytes beyond which a message is kept compressed; None for the recorder's own limit.
         settings: mitmproxy's own options as "name=value".
         ignore_hosts: regular expressions; a connection to a matching "host:port" is passed through unread.
@@ -83,6 +84,7 @@ class EngineOptions:
     append: bool = False
     snaplen: int | None = None
     inflate_cap: int | None = None
+    max_capture_size: int | None = None
     insecure: bool = False
     settings: Sequence[str] = ()
     ignore_hosts: Sequence[str] = ()
@@ -154,6 +156,7 @@ class _Engine:
             append=self.options.append,
             narration=self.options.narration,
             warn=self.options.warn,
+            max_capture_size=self.options.max_capture_size,
         )
         try:
             self.master = self._make_master()

@@ -24,6 +24,7 @@ from typing import Any
 from mitmproxy import version as mitmproxy_version
 
 import wsinspect
+from wsinspect.capture.budget import Budget
 from wsinspect.capture.journal import JournalWriter
 from wsinspect.capture.prepare import prepare_capture
 from wsinspect.proxy.clock import Clock
@@ -169,6 +170,7 @@ class Recording:
         append: bool = False,
         narration: Narration | None = None,
         warn: Callable[[str], None] = lambda line: None,
+        max_capture_size: int | None = None,
     ) -> None:
         self.clock = Clock()
         self.warn = warn
@@ -183,7 +185,9 @@ class Recording:
             first_segment=self._prepared.first_segment,
             on_unstored=self._on_unstored,
             on_drained=self._on_drained,
+            budget=None if max_capture_size is None else Budget.of(max_capture_size),
         )
+        self._max_capture_size = max_capture_size
         self._recorder = Recorder(self.capture, self.journal, narration or Narration(), warn)
         self._wall_timer: asyncio.TimerHandle | None = None
         self._may_give_up = False
@@ -210,7 +214,8 @@ class Recording:
             "python": platform.python_version(),
         }
         anchors = {"anchor_wall_ns": self.clock.anchor_wall_ns, "anchor_mono_ns": self.clock.anchor_mono_ns}
-        self.event({"event": "engine", "versions": versions, "argv": sys.argv, **anchors, **facts})
+        limit = {"max_capture_size": self._max_capture_size}
+        self.event({"event": "engine", "versions": versions, "argv": sys.argv, **anchors, **limit, **facts})
         self._recorder.start()
         self._check_wall()
 
