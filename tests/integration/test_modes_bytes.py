@@ -18,7 +18,16 @@ from tests.support.routes import Checker, Route
 
 CASES = all_cases()
 FAMILIES = list(dict.fromkeys(case.family for case in CASES))
-ROUTES = ["socks5-ws", "socks5-wss", "upstream-get", "upstream-connect", "upstream-connect-wss"]
+#: Taps of the engine, and what goes through them; `upstream-2` is a proxy that is spoken to by TLS.
+ROUTES = [
+    "socks5/ws",
+    "socks5/wss",
+    "upstream/get",
+    "upstream/connect",
+    "upstream/connect-wss",
+    "upstream-2/connect",
+    "upstream-2/connect-wss",
+]
 
 
 @dataclass
@@ -29,13 +38,15 @@ class Lab:
     second: HttpProxy
 
     def route(self, name: str) -> Route:
-        origin, port = self.checker.origin, self.engine.port(name.split("-")[0])
+        origin, port = self.checker.origin, self.engine.port(name.rpartition("/")[0])
         return {
-            "socks5-ws": lambda: Socks5Route(name, port, target=origin.port),
-            "socks5-wss": lambda: Socks5Route(name, port, True, True, target=origin.tls_port),
-            "upstream-get": lambda: Route(name, port, mode="absolute", target=origin.port),
-            "upstream-connect": lambda: Route(name, port, mode="connect", target=origin.port),
-            "upstream-connect-wss": lambda: Route(name, port, True, True, "connect", origin.tls_port),
+            "socks5/ws": lambda: Socks5Route(name, port, target=origin.port),
+            "socks5/wss": lambda: Socks5Route(name, port, True, True, target=origin.tls_port),
+            "upstream/get": lambda: Route(name, port, mode="absolute", target=origin.port),
+            "upstream/connect": lambda: Route(name, port, mode="connect", target=origin.port),
+            "upstream/connect-wss": lambda: Route(name, port, True, True, "connect", origin.tls_port),
+            "upstream-2/connect": lambda: Route(name, port, mode="connect", target=origin.port),
+            "upstream-2/connect-wss": lambda: Route(name, port, True, True, "connect", origin.tls_port),
         }[name]()
 
     def failures(self, family: str, route: str) -> dict[str, list[str]]:
@@ -57,11 +68,15 @@ def lab(tmp_path_factory) -> Iterator[Lab]:
 
     origin, second = asyncio.run_coroutine_threadsafe(enter(), loop).result(10)
     try:
-        with Engine.start(
-            *("--listen", "127.0.0.1:0", "--insecure"),
-            *("--mode", "socks5", "--mode", f"upstream:http://127.0.0.1:{second.port}"),
-            folder=folder / "engine",
-        ) as engine:
+        with (
+            Engine.start("--listen", "127.0.0.1:0", "--insecure", folder=folder / "third") as third,
+            Engine.start(
+                *("--listen", "127.0.0.1:0", "--insecure"),
+                *("--mode", "socks5", "--mode", f"upstream:http://127.0.0.1:{second.port}"),
+                *("--mode", f"upstream:https://localhost:{third.port('regular')}"),
+                folder=folder / "engine",
+            ) as engine,
+        ):
             yield Lab(loop, Checker(origin), engine, second)
             assert "crash" not in engine.stderr
             assert "Traceback" not in engine.stderr
@@ -83,9 +98,6 @@ def test_both_sides_see_what_they_see_directly(lab, route, family):
     before = len(lab.second.asked)
     assert lab.failures(family, route) == {}
     asked = {line.split()[0] for line in lab.second.asked[before:]}
-    assert (
-        asked
-        <= {"socks5": set(), "upstream": {b"GET" if route == "upstream-get" else b"CONNECT"}}[
-            route.split("-")[0]
-        ]
+    assert asked <= {"upstream/get": {b"GET"}, "upstream/connect": {b"CONNECT"}}.get(
+        route.removesuffix("-wss"), set()
     )

@@ -142,9 +142,7 @@ class SocketLink:
 
     def _notify(self, side: Side) -> None:
         if side.endpoint and side.carrier.state & ConnectionState.CAN_WRITE:
-            write = side.endpoint.transport.write
-            for outer in side.tls[:-1]:
-                write = partial(tls_seam.encrypt, outer.tls, write)
+            write = tls_seam.through(side.tls[:-1], side.endpoint.transport.write)
             tls_seam.send_close_notify(side.tls[-1], write)
 
     def _late_reset(self, side: Side) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from functools import partial
 
 from mitmproxy.proxy import tunnel
 from mitmproxy.proxy.layers.tls import TLSLayer
@@ -58,6 +59,13 @@ def encrypt(connection: SSL.Connection, send: Callable[[bytes], None], plain: by
     flush(connection, send)
 
 
+def through(outer: list[TLSLayer], send: Callable[[bytes], None]) -> Callable[[bytes], None]:
+    """`send` for what lies within these TLS sessions, outermost first (an https proxy's)."""
+    for layer in outer:
+        send = partial(encrypt, layer.tls, send)
+    return send
+
+
 def decrypt(connection: SSL.Connection, data: bytes) -> tuple[bytes, bool]:
     """Feed TLS records; returns the plain bytes they complete, and whether the stream has ended or broken."""
     if data:
@@ -75,4 +83,12 @@ def decrypt(connection: SSL.Connection, data: bytes) -> tuple[bytes, bool]:
     return plain[0] if len(plain) == 1 else b"".join(plain), ended
 
 
-__all__ = ["decrypt", "encrypt", "flush", "has_close_notify", "report_every_end", "send_close_notify"]
+__all__ = [
+    "decrypt",
+    "encrypt",
+    "flush",
+    "has_close_notify",
+    "report_every_end",
+    "send_close_notify",
+    "through",
+]

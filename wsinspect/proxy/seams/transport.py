@@ -28,7 +28,7 @@ from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers import tls as tls_layers
 from mitmproxy.proxy.server import ConnectionHandler
 
-from wsinspect.proxy.seams.tls import send_close_notify
+from wsinspect.proxy.seams.tls import send_close_notify, through
 
 #: Half a century: `asyncio.sleep` takes it, and no WebSocket is ended for being silent.
 NEVER_SECONDS = 50 * 365 * 86400
@@ -218,7 +218,7 @@ class Wire:
             if not server.state & ConnectionState.CAN_WRITE:
                 continue
             if tls and endpoint and (how == "close_notify" or not self.handler.client.tls):
-                send_close_notify(tls[-1], endpoint.transport.write)
+                send_close_notify(tls[-1], through(tls[:-1], endpoint.transport.write))
             if how == "fin" or not tls:
                 self.half_close(server)
 
@@ -233,7 +233,8 @@ class Wire:
         for layer in context.layers:
             connections = getattr(layer, "connections", None)
             known += connections if isinstance(connections, dict) else ()
-        return next((each for each in known if self.carrier(context, each) == server), server)
+        inside = (each for each in known if each != server and self.carrier(context, each) == server)
+        return next(inside, server)
 
     def _servers(self) -> list[Connection]:
         return [each for each in self.handler.transports if each != self.handler.client and each.connected]
@@ -323,10 +324,18 @@ def _stack(context: Context, connection: Connection) -> Iterator[Any]:
 
 
 def tls_of(context: Context, connection: Connection) -> list[tls_layers.TLSLayer]:
-    """The TLS layers around `connection`, outermost first (two for TLS within TLS)."""
+    """The TLS layers around `connection`, outermost first: two for TLS within TLS (behind an https proxy)."""
+    return _tls_among(list(_stack(context, connection)), connection)
+
+
+def _tls_among(layers: list[Any], connection: Connection) -> list[tls_layers.TLSLayer]:
+    outer: list[tls_layers.TLSLayer] = []
     found: list[tls_layers.TLSLayer] = []
-    for layer in _stack(context, connection):
-        is_tls = isinstance(layer, tls_layers.TLSLayer) and layer.conn == connection
-        if is_tls and getattr(layer, "tls", None) is not None and layer not in found:
+    for layer in layers:
+        if not isinstance(layer, tunnel.TunnelLayer) or layer.conn != connection:
+            continue
+        if layer.tunnel_connection != connection:
+            outer = _tls_among(layers, layer.tunnel_connection)
+        elif isinstance(layer, tls_layers.TLSLayer) and getattr(layer, "tls", None) and layer not in found:
             found.append(layer)
-    return found
+    return outer + found
