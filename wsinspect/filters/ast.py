@@ -1,0 +1,118 @@
+"""A filter as a tree; `str()` of a node is a filter that parses to an equal tree.
+
+`And` and `Or` have two operands or more and never one of their own kind: `all_of` and `any_of` keep that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+if TYPE_CHECKING:
+    from wsinspect.filters.fields import Field
+
+
+@dataclass(frozen=True)
+class Everything:
+    """The empty filter."""
+
+    def __str__(self) -> str:
+        return ""
+
+
+@dataclass(frozen=True)
+class Test:
+    """One key compared with one value.
+
+    Attributes:
+        field: the key; a bare word is `body`.
+        operator: as the field's kind normalises it; `*` asks whether there is anything at all.
+        value: of a type that the field's kind knows; None with `*`.
+        argument: the path of `json`, the name of `header`, else empty.
+    """
+
+    __test__ = False  # no test class, whatever pytest thinks of the name
+
+    field: Field
+    operator: str
+    value: Any = None
+    argument: str = ""
+
+    def __str__(self) -> str:
+        return self.field.write(self)
+
+
+@dataclass(frozen=True)
+class Not:
+    """The opposite."""
+
+    operand: Node
+
+    def __str__(self) -> str:
+        return f"!{_in_parentheses(self.operand, And, Or)}"
+
+
+@dataclass(frozen=True)
+class And:
+    """All of them."""
+
+    operands: tuple[Node, ...]
+
+    def __str__(self) -> str:
+        return " ".join(_in_parentheses(operand, Or) for operand in self.operands)
+
+
+@dataclass(frozen=True)
+class Or:
+    """Any of them."""
+
+    operands: tuple[Node, ...]
+
+    def __str__(self) -> str:
+        return " | ".join(map(str, self.operands))
+
+
+Node: TypeAlias = Everything | Test | Not | And | Or
+
+
+def all_of(operands: Iterable[Node]) -> Node:
+    """Operands that must all hold; nested ones are taken apart."""
+    flat: list[Node] = []
+    for operand in operands:
+        if isinstance(operand, And):
+            flat.extend(operand.operands)
+        elif not isinstance(operand, Everything):
+            flat.append(operand)
+    return _joined(flat, And)
+
+
+def any_of(operands: Iterable[Node]) -> Node:
+    """Operands of which one must hold; nested ones are taken apart."""
+    flat: list[Node] = []
+    for operand in operands:
+        if isinstance(operand, Everything):
+            return operand
+        flat.extend(operand.operands if isinstance(operand, Or) else (operand,))
+    return _joined(flat, Or)
+
+
+def tests_of(node: Node) -> Iterator[Test]:
+    """The tests in a tree, from left to right."""
+    if isinstance(node, Test):
+        yield node
+    elif isinstance(node, Not):
+        yield from tests_of(node.operand)
+    elif isinstance(node, And | Or):
+        for operand in node.operands:
+            yield from tests_of(operand)
+
+
+def _joined(operands: list[Node], kind: Callable[[tuple[Node, ...]], Node]) -> Node:
+    if not operands:
+        return Everything()
+    return operands[0] if len(operands) == 1 else kind(tuple(operands))
+
+
+def _in_parentheses(node: Node, *kinds: type) -> str:
+    return f"({node})" if isinstance(node, kinds) else str(node)

@@ -1,0 +1,68 @@
+"""Regular expressions over what strangers sent: RE2, whose search time grows linearly with the text.
+
+Python's `re` backtracks: `(a+)+$` needs minutes for forty hostile characters, holds the GIL all the while and
+cannot be interrupted. Filters meet text that peers chose, in the engine's event loop too. RE2's syntax lacks
+backreferences and lookaround for the same reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Final
+
+#: How much of a text is searched.
+MAX_TEXT: Final = 1 << 20
+FLAGS: Final = "ims"
+
+
+class PatternError(Exception):
+    """The expression cannot be read; the message says why."""
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """An expression with its flags: `i` case does not matter, `m` lines, `s` a dot is also a line's end."""
+
+    source: str
+    flags: str = ""
+
+    def check(self) -> None:
+        """Read it, so that later searches cannot fail.
+
+        Raises:
+            PatternError: it cannot be read.
+        """
+        _compiled(self.source, self.flags)
+
+    def searcher(self) -> Callable[[str], bool]:
+        """A function that tells whether the beginning of a text has the pattern."""
+        search = _compiled(self.source, self.flags).search
+        return lambda text: search(text.encode("utf-8", "surrogatepass")[:MAX_TEXT]) is not None
+
+    def bytes_searcher(self) -> Callable[[bytes], bool]:
+        """The same for bytes, which ought to be UTF-8."""
+        search = _compiled(self.source, self.flags).search
+        return lambda data: search(data[:MAX_TEXT]) is not None
+
+    def __str__(self) -> str:
+        escaped = self.source.replace("/", "\\/")
+        return f"/{escaped}/{self.flags}"
+
+
+@lru_cache(64)
+def _compiled(source: str, flags: str) -> Any:
+    import re2
+
+    options = re2.Options()
+    options.log_errors = False
+    options.case_sensitive = "i" not in flags
+    prefix = "".join(flag for flag in flags if flag in "ms")
+    text = (f"(?{prefix})" if prefix else "") + source
+    try:
+        return re2.compile(text.encode("utf-8"), options)
+    except (re2.error, UnicodeEncodeError) as error:
+        reason = error.args[0] if error.args else "it cannot be read"
+        words = reason.decode("utf-8", "replace") if isinstance(reason, bytes) else str(reason)
+        raise PatternError(words) from None
