@@ -39,4 +39,4 @@ def diagnose(file: str | None, origin: Path | None, connection: int | None, as_j
     else:
         for line in finding_lines(result, Palette.choose(color)):
             echo(line)
-    return 1 if any(one.severity == "error" for one in result.findings) else 0
+    return 1 if result.has_error else 0

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from wsinspect.capture.diagnosis import diagnose
+from wsinspect.capture.formats.importing import import_file, sniff
+from wsinspect.capture.hops import Hop, Sandwich, diagnose_hop
 from wsinspect.capture.reader import Capture
+from wsinspect.errors import UsageError
 from wsinspect.findings.model import Finding
+from wsinspect.findings.sandwich import PairFacts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,26 +23,83 @@ class Diagnosis:
 
     Attributes:
         connections: how many connections there were to look at.
+        pairs: where there are two taps around a hop, each connection at both.
+        origin: the capture of the other side.
+        origin_findings: what that one shows by itself.
     """
 
     file: str
     connections: int
-    findings: list[Finding] = field(default_factory=list)
+    findings: list[Finding]
+    pairs: list[PairFacts] = field(default_factory=list)
+    origin: str | None = None
+    origin_findings: list[Finding] = field(default_factory=list)
+
+    @property
+    def has_error(self) -> bool:
+        """Whether anything failed."""
+        return any(one.severity == "error" for one in (*self.findings, *self.origin_findings))
 
     def as_json(self) -> dict[str, Any]:
         """The object of `--json`."""
-        return {
+        content: dict[str, Any] = {
             "file": self.file,
             "connections": self.connections,
             "findings": [one.as_json() for one in self.findings],
+            "sandwich": [pair.as_json() for pair in self.pairs],
         }
+        if self.origin is not None:
+            content["origin"] = self.origin
+            content["origin_findings"] = [one.as_json() for one in self.origin_findings]
+        return content
 
 
 def diagnose_file(path: Path, origin: Path | None, connection: int | None) -> Diagnosis:
-    """All findings of a file, errors first."""
+    """All findings of a file, errors first.
+
+    Raises:
+        CaptureError: It cannot be read.
+        UsageError: `--origin` was given with a file that has no taps.
+    """
+    kind = sniff(path)
+    if kind != "capture":
+        if origin is not None:
+            raise UsageError("--origin compares captures", hint=f"{path} is a {kind} file")
+        with tempfile.TemporaryDirectory(prefix="wsinspect-") as folder:
+            imported = Path(folder) / "imported.db"
+            import_file(path, imported, file_format=kind)
+            return _diagnose(imported, None, connection, path)
+    return _diagnose(path, origin, connection, path)
+
+
+def _diagnose(path: Path, origin: Path | None, connection: int | None, name: Path) -> Diagnosis:
+    behind: list[Finding] = []
     with Capture.open(path) as capture:
-        findings = diagnose(capture.query)
+        own = diagnose(capture.query)
         count = capture.query("SELECT count(*) FROM connection")[0][0]
-    if connection is not None:
-        findings = [one for one in findings if one.connection == connection]
-    return Diagnosis(file=str(path), connections=count, findings=findings)
+        if origin is None:
+            sandwich = diagnose_hop(Hop(capture.query), own)
+        else:
+            with Capture.open(origin) as other:
+                behind = diagnose(other.query)
+                sandwich = diagnose_hop(Hop(capture.query, other.query), own, behind)
+    return Diagnosis(
+        file=str(name),
+        connections=count,
+        findings=_only(sandwich.findings, connection),
+        pairs=_pairs(sandwich, connection),
+        origin=None if origin is None else str(origin),
+        origin_findings=behind,
+    )
+
+
+def _only(findings: Sequence[Finding], connection: int | None) -> list[Finding]:
+    return [one for one in findings if connection is None or one.connection == connection]
+
+
+def _pairs(sandwich: Sandwich, connection: int | None) -> list[PairFacts]:
+    return [
+        pair
+        for pair in sandwich.pairs
+        if connection is None or connection in (pair.edge.id, pair.origin.id if pair.origin else None)
+    ]

@@ -92,6 +92,12 @@ def _of_scope(scope: Scope) -> tuple[Rule, ...]:
     return tuple(rule for rule in all_rules() if rule.scope == scope)
 
 
+@cache
+def ids_of_group(group: str) -> tuple[str, ...]:
+    """The ids of the connection rules of a group."""
+    return tuple(rule.id for rule in _of_scope("connection") if rule.group == group)
+
+
 def diagnose_connection(facts: ConnectionFacts) -> list[Finding]:
     """What is to be said of one connection, errors first."""
     findings = list(run(_of_scope("connection"), facts, facts.id))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from wsinspect.cli.output import Palette
+from wsinspect.cli.render.sandwich import sandwich_lines
 from wsinspect.findings.model import Finding
 from wsinspect.findings.software import NAMES
 from wsinspect.text import escape, escape_lines
@@ -16,16 +17,26 @@ _CONNECTIONS = 12
 
 def finding_lines(result: Any, palette: Palette) -> Iterator[str]:
     """A diagnosis."""
-    groups: dict[tuple[str, str | None, str, str], list[Finding]] = {}
-    for one in result.findings:
-        groups.setdefault((one.id, one.hop, one.title, one.severity), []).append(one)
-    for group in groups.values():
-        yield from group_lines(group, palette)
-        yield ""
+    yield from _groups(result.findings, palette)
+    if result.origin_findings:
+        yield palette.bold(f"Behind the hop ({escape(str(result.origin))})")
+        yield from _groups(result.origin_findings, palette)
+    told = list(sandwich_lines(result.pairs, palette))
+    yield from told
+    yield from [""] if told else []
     counts = {name: sum(one.severity == name for one in result.findings) for name in _COLOURS}
     said = ", ".join(f"{count} {name}{'' if count == 1 else 's'}" for name, count in counts.items() if count)
     looked = f"{result.connections} connection{'' if result.connections == 1 else 's'} looked at"
     yield f"{said or 'Nothing wrong found'}; {looked}"
+
+
+def _groups(findings: Sequence[Finding], palette: Palette) -> Iterator[str]:
+    groups: dict[tuple[str, str | None, str, str], list[Finding]] = {}
+    for one in findings:
+        groups.setdefault((one.id, one.hop, one.title, one.severity), []).append(one)
+    for group in groups.values():
+        yield from group_lines(group, palette)
+        yield ""
 
 
 def group_lines(group: list[Finding], palette: Palette) -> Iterator[str]:

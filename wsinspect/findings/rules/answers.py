@@ -77,7 +77,7 @@ def _redirect(facts: ConnectionFacts) -> tuple[str, str] | None:
         host = target.hostname
     except ValueError:
         return "other", location
-    if _LOGIN.search(location) and not _LOGIN.search(facts.path or ""):
+    if _LOGIN.search(location) and target.path.rstrip("/") != here_path.rstrip("/"):
         return "login", location
     if host and facts.host and host != facts.host.lower() and not _is_same_site(host, facts.host.lower()):
         return "host", location
@@ -564,6 +564,25 @@ def gateway_timeout(facts: ConnectionFacts) -> Iterator[Found]:
         ]
         lines = [f"known limit: {limit.who}, {limit.seconds:g} s" for limit in near[:4]]
         yield _answer(facts, *lines)
+
+
+@rules(
+    "WS-HS-014",
+    "error",
+    "hop",
+    "505: the HTTP version is not the one that was sent from here",
+    meaning="The request left here as HTTP/1.1 and the server says that its version is not supported: a hop"
+    " in between speaks"
+    " HTTP/1.0 to the application.",
+    js=_JS,
+    topic="http10",
+    rows="H2",
+    group="attempt",
+)
+def version_refused(facts: ConnectionFacts) -> Iterator[Found]:
+    head = facts.request_out or facts.request_in
+    if is_refused(facts) and facts.status == 505 and head is not None and head.http_version == b"HTTP/1.1":
+        yield _answer(facts, f"sent on as {head.start_line.decode('latin-1')[:160]}")
 
 
 @rules(

@@ -1,0 +1,62 @@
+"""What a hop did to connections, as lines for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from wsinspect.cli.output import Palette
+from wsinspect.findings.evidence import seconds
+from wsinspect.findings.sandwich import PairFacts, Through, change_line
+from wsinspect.text import escape
+
+#: Connections that are told in full; of more only the first ones.
+_SHOWN = 20
+
+
+def sandwich_lines(pairs: Sequence[PairFacts], palette: Palette) -> Iterator[str]:
+    """One paragraph a connection."""
+    if not pairs:
+        return
+    clocks = pairs[0].clocks
+    if not clocks.is_same_clock:
+        difference, error = clocks.difference_ns / 1e6, clocks.error_ns / 1e6
+        yield f"The origin's clock is {difference:+.3f} ms from the edge's (within {error:.3f} ms)"
+    for pair in pairs[:_SHOWN]:
+        yield from _pair(pair, palette)
+    if len(pairs) > _SHOWN:
+        yield f"... and {len(pairs) - _SHOWN} more connections; --connection shows one, --json all"
+
+
+def _pair(pair: PairFacts, palette: Palette) -> Iterator[str]:
+    behind = (
+        f"#{pair.origin.id} (joined by {pair.joined_by})" if pair.origin else "nothing arrived behind the hop"
+    )
+    yield palette.bold(f"Sandwich  #{pair.edge.id} {escape(pair.edge.tap or 'edge')} -> {behind}")
+    if pair.origin is None:
+        answer = (
+            pair.edge.response_in.start_line.decode("latin-1") if pair.edge.response_in else pair.edge.error
+        )
+        yield f"  the hop answered itself: {escape(str(answer))}"
+        return
+    into, out = pair.versions
+    yield escape(f"  HTTP      {into} into the hop, {out} out of it")
+    for name, changes in (("request", pair.request_changes), ("response", pair.response_changes)):
+        for index, change in enumerate(changes):
+            yield f"  {name if index == 0 else '':<9} {escape(change_line(change))}"
+    for arrow, through in (("c>s", pair.c2s), ("s>c", pair.s2c)):
+        if through is not None and (through.sent or through.arrived):
+            yield f"  {arrow}       {_through(through)}"
+    if pair.closed_by is not None:
+        yield f"  ended by  {pair.closed_by}"
+
+
+def _through(through: Through) -> str:
+    words = [f"{through.sent} went in, {through.arrived} came out"]
+    words += [f"{through.lost_count} lost"] * bool(through.lost_count)
+    words += [f"{through.added_count} made up"] * bool(through.added_count)
+    words += [f"{through.reframed} in other fragments"] * bool(through.reframed)
+    words += [f"{through.recompressed} with other compression"] * bool(through.recompressed)
+    if through.delays_ns is not None:
+        words.append(f"in the hop {seconds(through.delays_ns[1])}, at most {seconds(through.delays_ns[3])}")
+    words += [f"{through.held} held up to {seconds(through.held_ns)}"] * bool(through.held)
+    return ", ".join(words)

@@ -1,0 +1,268 @@
+"""Two taps around a hop: what the hop did to one connection.
+
+Pure: from the facts of both taps and the traces of what passed them to `PairFacts`, which the rules of
+`rules/sandwich.py` judge and `as_json` tells. Times of the origin's tap are on the edge's clock once the
+clocks' difference has been taken off. TCP keeps order: what was sent and what arrived are compared in order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from statistics import median, quantiles
+from typing import Any, Final, NamedTuple
+
+from wsinspect.findings.facts import ConnectionFacts
+from wsinspect.handshake.diff import Change, ChangeKind, changed_fields
+from wsinspect.handshake.heads import RawHead
+
+#: A lost message is looked for among this many later ones.
+_LOOK_AHEAD: Final = 256
+#: Messages that were sent apart by this much and arrived together were held.
+_HELD_NS: Final = 200_000_000
+_TOGETHER_NS: Final = 20_000_000
+_SHOWN_IDS: Final = 8
+
+
+class Trace(NamedTuple):
+    """A message, PING or PONG as it passed one tap; equal `digest` is equal content."""
+
+    id: int
+    time_ns: int
+    digest: int
+    length: int
+    layout: tuple[int, ...]
+    compressed: bool
+
+
+class Through(NamedTuple):
+    """One direction through the hop.
+
+    Attributes:
+        sent, arrived: messages that went in and came out.
+        lost, added: ids of those that went in only, or came out only, the first few.
+        reframed: messages that came out in other fragments.
+        recompressed: messages whose compression or compressed size changed.
+        delays_ns: least, median, 95th percentile and longest time in the hop.
+        held: how many arrived together with others though they had been sent apart.
+        held_ns: the longest time one was held.
+    """
+
+    sent: int = 0
+    arrived: int = 0
+    lost_count: int = 0
+    lost: tuple[int, ...] = ()
+    added_count: int = 0
+    added: tuple[int, ...] = ()
+    reframed: int = 0
+    recompressed: int = 0
+    delays_ns: tuple[int, int, int, int] | None = None
+    held: int = 0
+    held_ns: int = 0
+
+    def as_json(self) -> dict[str, Any]:
+        """The object in the result."""
+        facts = self._asdict()
+        facts["lost"], facts["added"] = list(self.lost), list(self.added)
+        delays = self.delays_ns
+        names = ("min_ns", "median_ns", "p95_ns", "max_ns")
+        facts["delays_ns"] = None if delays is None else dict(zip(names, delays, strict=True))
+        return facts
+
+
+class Clocks(NamedTuple):
+    """The origin's clock minus the edge's, and how far off that may be."""
+
+    difference_ns: int = 0
+    error_ns: int = 0
+    is_same_clock: bool = True
+
+
+SAME_CLOCK: Final = Clocks()
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairFacts:
+    """One connection at both taps.
+
+    Attributes:
+        edge: on the client's side of the hop.
+        origin: behind it; None where the hop never asked.
+        joined_by: `key`, `path and time` or `content`.
+        c2s, s2c: what became of frames.
+    """
+
+    edge: ConnectionFacts
+    origin: ConnectionFacts | None
+    joined_by: str | None = None
+    clocks: Clocks = SAME_CLOCK
+    c2s: Through | None = None
+    s2c: Through | None = None
+
+    @property
+    def name(self) -> str:
+        """The hop, by the taps around it."""
+        behind = self.origin.tap if self.origin else "origin"
+        return f"the hop between {self.edge.tap or 'edge'} and {behind or 'origin'}"
+
+    @cached_property
+    def request_changes(self) -> list[Change]:
+        """The request, as sent into the hop against as it came out."""
+        return _changes(self.edge.request_out, self.origin.request_in if self.origin else None)
+
+    @cached_property
+    def response_changes(self) -> list[Change]:
+        """The response, as sent into the hop (by the origin's tap) against as it came out."""
+        if self.origin is None:
+            return []
+        sent = self.origin.raw_response_out or self.origin.raw_response_in
+        return _changes(RawHead.parse(sent) if sent else None, self.edge.response_in)
+
+    @property
+    def versions(self) -> tuple[str | None, str | None]:
+        """HTTP versions: of the request into the hop, and of the one it made."""
+        return _version(self.edge.request_out), _version(self.origin.request_in if self.origin else None)
+
+    @property
+    def closed_by(self) -> str | None:
+        """client, hop, or server: who ended the connection, seen from both taps."""
+        if self.origin is None or not self.edge.was_open or not self.edge.is_over:
+            return None
+        if self.edge.ended_by == "server" and self.origin.ended_by == "client":
+            return "hop"
+        at_edge = self.edge.ended_by
+        return at_edge if at_edge == self.origin.ended_by or at_edge == "client" else self.origin.ended_by
+
+    def removed(self, *names: str) -> list[Change]:
+        """Fields of the request that the hop took away or changed."""
+        return [one for one in self.request_changes if _key(one) in names and one.before is not None]
+
+    def as_json(self) -> dict[str, Any]:
+        """What the hop did, for `--json`."""
+        into, out = self.versions
+        return {
+            "edge": self.edge.id,
+            "origin": self.origin.id if self.origin else None,
+            "joined_by": self.joined_by,
+            "clock": {
+                "difference_ns": self.clocks.difference_ns,
+                "error_ns": self.clocks.error_ns,
+                "same_clock": self.clocks.is_same_clock,
+            },
+            "http_version": {"into": into, "out": out},
+            "answered_by": "hop" if self.origin is None else "origin",
+            "request_changes": [_change(one) for one in self.request_changes],
+            "response_changes": [_change(one) for one in self.response_changes],
+            "c2s": None if self.c2s is None else self.c2s.as_json(),
+            "s2c": None if self.s2c is None else self.s2c.as_json(),
+            "closed_by": self.closed_by,
+        }
+
+
+def compare(sent: Sequence[Trace], arrived: Sequence[Trace], difference_ns: int) -> Through:
+    """One direction: what was sent into the hop against what came out.
+
+    Args:
+        difference_ns: to be taken off the times of `arrived` to bring them on the clock of `sent`.
+    """
+    pairs: list[tuple[Trace, Trace]] = []
+    lost: list[int] = []
+    added: list[int] = []
+    at = 0
+    for one in sent:
+        limit = min(len(arrived), at + _LOOK_AHEAD)
+        found = next((i for i in range(at, limit) if arrived[i].digest == one.digest), None)
+        if found is None:
+            lost.append(one.id)
+            continue
+        added += [extra.id for extra in arrived[at:found]]
+        pairs.append((one, arrived[found]))
+        at = found + 1
+    added += [extra.id for extra in arrived[at:]]
+    delays = [late.time_ns - difference_ns - early.time_ns for early, late in pairs]
+    held, held_ns = _held(pairs, delays)
+    return Through(
+        sent=len(sent),
+        arrived=len(arrived),
+        lost_count=len(lost),
+        lost=tuple(lost[:_SHOWN_IDS]),
+        added_count=len(added),
+        added=tuple(added[:_SHOWN_IDS]),
+        reframed=sum(len(a.layout) != len(b.layout) for a, b in pairs),
+        recompressed=sum(
+            a.compressed != b.compressed or (a.compressed and sum(a.layout) != sum(b.layout))
+            for a, b in pairs
+        ),
+        delays_ns=_spread(delays),
+        held=held,
+        held_ns=held_ns,
+    )
+
+
+def _held(pairs: Sequence[tuple[Trace, Trace]], delays: Sequence[int]) -> tuple[int, int]:
+    """Messages that were sent apart and arrived together, and the longest that one of them waited."""
+    groups: list[list[int]] = []
+    for index in range(1, len(pairs)):
+        apart = pairs[index][0].time_ns - pairs[index - 1][0].time_ns
+        together = pairs[index][1].time_ns - pairs[index - 1][1].time_ns
+        if apart >= _HELD_NS // 4 and together <= _TOGETHER_NS:
+            if groups and groups[-1][-1] == index - 1:
+                groups[-1].append(index)
+            else:
+                groups.append([index - 1, index])
+    real = [group for group in groups if pairs[group[-1]][0].time_ns - pairs[group[0]][0].time_ns >= _HELD_NS]
+    waited = [delays[index] for group in real for index in group]
+    return len(waited), max(waited, default=0)
+
+
+def _spread(delays: Sequence[int]) -> tuple[int, int, int, int] | None:
+    if not delays:
+        return None
+    high = quantiles(delays, n=20)[-1] if len(delays) > 1 else delays[0]
+    return min(delays), int(median(delays)), int(high), max(delays)
+
+
+def clock_difference(samples: Iterable[tuple[bool, int]]) -> Clocks:
+    """The origin's clock minus the edge's, from times at both taps.
+
+    Args:
+        samples: (whether it went from edge to origin, origin's time minus edge's time). The quickest each way
+            bound the difference: half of their sum, wrong by at most half of the quickest round trip.
+    """
+    toward: list[int] = []
+    back: list[int] = []
+    for is_toward, difference in samples:
+        (toward if is_toward else back).append(difference)
+    if not toward or not back:
+        only = min(toward, default=0) or max(back, default=0)
+        return Clocks(only, abs(only), False)
+    earliest, latest = min(toward), max(back)
+    return Clocks((earliest + latest) // 2, abs(earliest - latest) // 2, False)
+
+
+def _changes(before: RawHead | None, after: RawHead | None) -> list[Change]:
+    """What differs; the order of fields says nothing."""
+    if before is None or after is None:
+        return []
+    return [one for one in changed_fields(before, after) if one.kind is not ChangeKind.MOVED]
+
+
+def _version(head: RawHead | None) -> str | None:
+    return head.http_version.decode("latin-1") if head else None
+
+
+def _key(change: Change) -> str:
+    return change.name.decode("latin-1").strip().lower()
+
+
+def _change(change: Change) -> dict[str, Any]:
+    lines = [None if line is None else line.decode("latin-1") for line in (change.before, change.after)]
+    return {"kind": str(change.kind), "before": lines[0], "after": lines[1]}
+
+
+def change_line(change: Change) -> str:
+    """A changed line as evidence."""
+    before, after = ((line or b"").decode("latin-1")[:160] for line in (change.before, change.after))
+    words = {ChangeKind.REMOVED: f"removed  {before}", ChangeKind.ADDED: f"added    {after}"}
+    return words.get(change.kind, f"changed  {before}  ->  {after}")
