@@ -1,0 +1,80 @@
+"""`wsinspect export`, `import` and `merge`: what they say, and how they end."""
+
+from __future__ import annotations
+
+import json
+import stat
+
+import pytest
+
+from tests.unit.formats.made import chat_capture, rows
+from wsinspect.cli.main import cli, execute
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+    def run(*args):
+        code = execute(lambda: cli.main(args, prog_name="wsinspect", standalone_mode=False))
+        return (code, *capsys.readouterr())
+
+    return run
+
+
+def test_export_import_and_merge_go_together(tmp_path, run):
+    path = chat_capture(tmp_path / "a.db")
+    code, out, err = run("export", "a.db", "-o", "a.jsonl", "--include-secrets")
+    assert (code, out) == (0, "")
+    assert err == "wsinspect: exported 7 frames\n"
+    assert stat.S_IMODE((tmp_path / "a.jsonl").stat().st_mode) == 0o600
+    code, _, err = run("import", "a.jsonl", "-o", "b.db")
+    assert (code, err) == (0, "wsinspect: b.db: 2 connections, 7 frames\n")
+    assert rows(tmp_path / "b.db") == rows(path)
+    code, _, err = run("merge", "a.db", "b.db", "--shift", "b.db=-5ms", "-o", "c.db")
+    assert (code, err) == (0, "wsinspect: c.db: 4 connections, 14 frames\n")
+    code, out, _ = run("show", "c.db", "--json")
+    assert code == 0
+    assert [one["tap"] for one in json.loads(out)["connections"]] == ["a", "a", "b", "b"]
+
+
+def test_har_masks_and_says_so(tmp_path, run):
+    chat_capture(tmp_path / "a.db")
+    code, _, err = run("export", "a.db", "--connection", "1", "-o", "a.har")
+    assert code == 0
+    assert "1 connections, 3 messages" in err
+    assert "are masked; --include-secrets leaves them in" in err
+    assert "s3cr3t" not in (tmp_path / "a.har").read_text()
+    assert run("import", "a.har", "-o", "b.db")[0] == 0
+    code, out, _ = run("show", "b.db", "1", "--json")
+    assert json.loads(out)["connection"]["state"] == "closed"
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "words"),
+    [
+        (("export", "a.db", "-o", "x"), 2, "which format?"),
+        (("export", "a.db", "-o", "a.har", "--connection", "9"), 2, "has no connection 9"),
+        (("export", "a.db", "-o", "there.har"), 2, "--force overwrites it"),
+        (("export", "a.db", "-o", "no/such/a.har"), 3, "cannot write no/such/a.har"),
+        (("export", "missing.db", "-o", "a.har"), 2, "there is no capture missing.db"),
+        (("import", "missing.har", "-o", "b.db"), 2, "cannot read missing.har"),
+        (("import", "there.har", "-o", "b.db"), 2, "is no HAR"),
+        (("import", "a.db", "-o", "b.db"), 2, "is a capture already"),
+        (("import", "there.har", "-o", "a.db"), 2, "a.db exists"),
+        (("import", "there.har", "-o", "no/b.db"), 3, "cannot create no/b.db"),
+        (("merge", "a.db", "-o", "a.db"), 2, "a.db exists"),
+        (("merge", "a.db", "--shift", "b.db=5ms", "-o", "c.db"), 2, "it is none of the captures"),
+        (("merge", "a.db", "--shift", "5ms", "-o", "c.db"), 2, "write CAPTURE=DURATION"),
+        (("merge", "a.db", "--shift", "a.db=5", "-o", "c.db"), 2, "has no unit"),
+    ],
+)
+def test_mistakes_are_one_line(tmp_path, run, args, code, words):
+    chat_capture(tmp_path / "a.db")
+    (tmp_path / "there.har").write_text('{"log": 1}')
+    found, out, err = run(*args)
+    assert (found, out) == (code, "")
+    assert words in err
+    assert err.count("\n") == 1
+    assert not (tmp_path / "b.db").exists()

@@ -1,0 +1,124 @@
+"""Files of mitmproxy, written by mitmproxy itself: flows and its HAR."""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import Any
+
+import pytest
+from mitmproxy import io as mitmproxy_io
+from mitmproxy.addons.savehar import SaveHar
+from mitmproxy.test import tflow
+from wsproto.frame_protocol import Opcode
+
+from tests.unit.formats.made import said
+from wsinspect.capture.formats.importing import import_file, sniff
+from wsinspect.capture.reader import Capture
+from wsinspect.errors import CaptureError
+
+
+def websocket_flow(**facts):
+    flow: Any = tflow.twebsocketflow()
+    flow.request.timestamp_start = 1_700_000_000.0
+    for number, message in enumerate(flow.websocket.messages):
+        message.timestamp = 1_700_000_001.0 + number
+    flow.websocket.timestamp_end = 1_700_000_009.0
+    for name, value in facts.items():
+        setattr(flow.websocket, name, value)
+    return flow
+
+
+def written(*flows):
+    out = io.BytesIO()
+    writer = mitmproxy_io.FlowWriter(out)
+    for flow in flows:
+        writer.add(flow)
+    return out.getvalue()
+
+
+def imported(tmp_path, content):
+    source = tmp_path / "x.flows"
+    source.write_bytes(content)
+    return tmp_path / "x.db", import_file(source, tmp_path / "x.db")
+
+
+def test_messages_and_close_of_a_flow_file(tmp_path):
+    flow = websocket_flow(close_code=4001, close_reason="bye", closed_by_client=False)
+    target, notes = imported(tmp_path, written(tflow.tflow(resp=True), flow, tflow.ttcpflow()))
+    assert (notes.entries, notes.connections) == (3, 1)
+    assert [(way, opcode, data) for way, opcode, _, data in said(target, 1)] == [
+        ("c2s", 2, b"hello binary"),
+        ("c2s", 1, b"hello text"),
+        ("s2c", 1, b"it's me"),
+    ]
+    with Capture.open(target) as capture:
+        (one,) = capture.connections()
+        assert (one.server_close_code, one.server_close_reason, one.client_close_code) == (4001, "bye", None)
+        assert (one.state, one.status, one.js_code, one.js_was_clean) == ("closed", 101, 4001, True)
+
+
+def test_an_abnormal_end_is_no_close_frame(tmp_path):
+    target, _ = imported(tmp_path, written(websocket_flow(close_code=1006, closed_by_client=False)))
+    with Capture.open(target) as capture:
+        (one,) = capture.connections()
+    assert (one.ended_by, one.how, one.js_code, one.js_was_clean) == ("server", "fin", 1006, False)
+
+
+def test_mitmproxys_har_is_read(tmp_path):
+    flow = websocket_flow()
+    har = SaveHar().make_har([flow, tflow.tflow(resp=True)])
+    path = tmp_path / "m.har"
+    path.write_text(json.dumps(har))
+    notes = import_file(path, tmp_path / "x.db")
+    assert (notes.connections, notes.frames) == (1, 3)
+    assert [(way, opcode, data) for way, opcode, _, data in said(tmp_path / "x.db", 1)] == [
+        ("c2s", Opcode.BINARY, b"hello binary"),
+        ("c2s", Opcode.TEXT, b"hello text"),
+        ("s2c", Opcode.TEXT, b"it's me"),
+    ]
+
+
+@pytest.mark.parametrize("cut", [1, 5, 40, -1])
+def test_a_truncated_flow_file_is_one_clear_line(tmp_path, cut):
+    with pytest.raises(CaptureError):
+        imported(tmp_path, written(websocket_flow())[:cut])
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"5:hello,",
+        b"999999999999:x",
+        b"3:1:a]",
+        b"0:}",
+        b"0:]",
+        b"4:true!",
+        b"12:" + b"a" * 20,
+        b"8:3:abc,0:~}",
+    ],
+)
+def test_what_is_no_flow_is_one_clear_line(tmp_path, content):
+    with pytest.raises(CaptureError):
+        imported(tmp_path, content)
+
+
+def test_a_flow_that_is_too_large_is_not_read(tmp_path, monkeypatch):
+    monkeypatch.setattr("wsinspect.capture.formats.flows.MAX_FLOW_BYTES", 100)
+    with pytest.raises(CaptureError, match="larger than"):
+        imported(tmp_path, written(websocket_flow()))
+
+
+def test_formats_are_told_apart(tmp_path):
+    for content, kind in [
+        (b"SQLite format 3\0rest", "capture"),
+        (b"12:abc", "flows"),
+        (b'\xef\xbb\xbf {"log":', "har"),
+        (b'{"type":"capture","schema":1,"format":1}\n', "jsonl"),
+    ]:
+        (tmp_path / "x").write_bytes(content)
+        assert sniff(tmp_path / "x") == kind
+    for content in (b"", b"<html>", b"\x89PNG"):
+        (tmp_path / "x").write_bytes(content)
+        with pytest.raises(CaptureError):
+            sniff(tmp_path / "x")

@@ -1,0 +1,289 @@
+"""HAR on Chrome's convention: what we write is one, and what others write is read."""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import Any
+
+import pytest
+
+from tests.support.har_check import problems
+from tests.unit.capture.journals import need
+from tests.unit.formats.made import Chat, chat_capture, random_capture, said, store
+from wsinspect.capture.formats import har_writer
+from wsinspect.capture.formats.har_writer import write_har
+from wsinspect.capture.formats.importing import import_file
+from wsinspect.capture.reader import Capture
+from wsinspect.errors import CaptureError
+
+CHROME: dict[str, Any] = {
+    "log": {
+        "version": "1.2",
+        "creator": {"name": "WebInspector", "version": "537.36"},
+        "pages": [],
+        "entries": [
+            {
+                "_initiator": {"type": "script"},
+                "_resourceType": "websocket",
+                "_webSocketMessages": [
+                    {"type": "send", "time": 1700000000.5, "opcode": 1, "data": '{"a":"ü"}'},
+                    {"type": "receive", "time": 1700000000.75, "opcode": 2, "data": "AAEC"},
+                    {"type": "error", "time": 1700000000.8, "opcode": -1, "data": "Invalid frame header"},
+                ],
+                "cache": {},
+                "request": {
+                    "method": "GET",
+                    "url": "wss://chat.example/room?id=7",
+                    "httpVersion": "HTTP/1.1",
+                    "headers": [
+                        {"name": "Host", "value": "chat.example"},
+                        {"name": "Upgrade", "value": "websocket"},
+                    ],
+                    "queryString": [{"name": "id", "value": "7"}],
+                    "cookies": [],
+                    "headersSize": 300,
+                    "bodySize": 0,
+                },
+                "response": {
+                    "status": 101,
+                    "statusText": "Switching Protocols",
+                    "httpVersion": "HTTP/1.1",
+                    "headers": [{"name": "Sec-WebSocket-Protocol", "value": "chat.v2"}],
+                    "cookies": [],
+                    "content": {"size": 0, "mimeType": "x-unknown"},
+                    "redirectURL": "",
+                    "headersSize": 100,
+                    "bodySize": 0,
+                },
+                "serverIPAddress": "93.184.216.34",
+                "startedDateTime": "2023-11-14T22:13:20.123Z",
+                "time": 2000.5,
+                "timings": {"blocked": -1, "send": 0, "wait": 1, "receive": 0},
+            },
+            {"request": {"method": "GET", "url": "https://chat.example/"}, "response": {"status": 200}},
+        ],
+    }
+}
+
+
+def exported(path, **options):
+    out = io.BytesIO()
+    with Capture.open(path) as capture:
+        result = write_har(capture, out, **options)
+    return json.loads(out.getvalue()), result
+
+
+def imported(tmp_path, har, name="imported.db"):
+    source = tmp_path / "x.har"
+    source.write_bytes(har if isinstance(har, bytes) else json.dumps(har).encode())
+    return tmp_path / name, import_file(source, tmp_path / name)
+
+
+@pytest.mark.parametrize("seed", [2, 5, 7])
+def test_an_export_is_valid_har_with_all_messages(tmp_path, seed):
+    path = random_capture(tmp_path / "a.db", seed)
+    har, result = exported(path)
+    assert list(problems(har)) == []
+    with Capture.open(path) as capture:
+        for entry, one in zip(har["log"]["entries"], capture.connections(), strict=True):
+            assert len(entry["_webSocketMessages"]) == len(capture.messages(one.id, limit=100_000))
+    assert result.messages == sum(len(entry["_webSocketMessages"]) for entry in har["log"]["entries"])
+
+
+def test_messages_are_as_chrome_writes_them(tmp_path):
+    har, _ = exported(chat_capture(tmp_path / "a.db"))
+    first, refused = har["log"]["entries"]
+    assert [
+        {key: message[key] for key in ("type", "opcode", "data")} for message in first["_webSocketMessages"]
+    ] == [
+        {"type": "send", "opcode": 1, "data": '{"op":"join","room":7}'},
+        {"type": "receive", "opcode": 1, "data": '{"op":"welcome","id":"a1b2"}'},
+        {"type": "receive", "opcode": 2, "data": "AAEC"},
+    ]
+    assert first["_resourceType"] == "websocket"
+    assert refused["response"]["status"] == 403
+    assert refused["response"]["content"]["text"] == "no entry"
+
+
+def test_a_round_trip_keeps_messages_control_frames_and_the_end(tmp_path):
+    path = chat_capture(tmp_path / "a.db")
+    har, _ = exported(path)
+    target, notes = imported(tmp_path, har)
+    assert said(target, 1) == said(path, 1)
+    assert notes.connections == 2
+    with Capture.open(path) as before, Capture.open(target) as after:
+        for old, new in zip(before.connections(), after.connections(), strict=True):
+            for name in (
+                "state",
+                "status",
+                "ended_by",
+                "how",
+                "js_code",
+                "js_was_clean",
+                "host",
+                "attempt_ns",
+            ):
+                assert getattr(old, name) == getattr(new, name), name
+            assert (old.client_close_code, old.client_close_reason) == (
+                new.client_close_code,
+                new.client_close_reason,
+            )
+        assert [(f.direction, f.opcode, f.payload, f.time_ns) for f in before.frames()] == [
+            (f.direction, f.opcode, f.payload, f.time_ns) for f in after.frames()
+        ]
+        assert after.meta["imported"] == {"from": "x.har", "format": "har"}
+
+
+def test_secrets_are_masked_unless_wanted(tmp_path):
+    path = chat_capture(tmp_path / "a.db")
+    masked = json.dumps(exported(path)[0])
+    whole = json.dumps(exported(path, include_secrets=True)[0])
+    for secret in ("s3cr3t", "t0k3n", "abc123", "c00k1e"):
+        assert secret in whole
+        assert secret not in masked
+
+
+def test_what_is_not_whole_says_so(tmp_path):
+    script = Chat(meta={"snaplen": 4})
+    script.accept(1)
+    script.client(1, b"0123456789")
+    script.server(1, b"\xff\xfe")
+    har, result = exported(store(tmp_path / "a.db", script))
+    cut, broken = har["log"]["entries"][0]["_webSocketMessages"]
+    assert (cut["data"], cut["_truncated"], cut["_length"]) == ("0123", True, 10)
+    assert broken["_base64"] == "//4="
+    assert result.truncated == 1
+    _, notes = imported(tmp_path, har)
+    assert list(notes.lines()) == ["1 messages were cut before they were exported"]
+
+
+def test_long_messages_are_written_in_pieces(tmp_path, monkeypatch):
+    monkeypatch.setattr(har_writer, "_PIECE", 6)
+    path = chat_capture(tmp_path / "a.db")
+    assert [message["data"] for message in exported(path)[0]["log"]["entries"][0]["_webSocketMessages"]] == [
+        '{"op":"join","room":7}',
+        '{"op":"welcome","id":"a1b2"}',
+        "AAEC",
+    ]
+
+
+def test_chromes_file_is_read(tmp_path):
+    target, notes = imported(tmp_path, CHROME)
+    assert said(target, 1) == [
+        ("c2s", 1, 1_700_000_000_500_000_000, '{"a":"ü"}'.encode()),
+        ("s2c", 2, 1_700_000_000_750_000_000, b"\x00\x01\x02"),
+    ]
+    assert (notes.entries, notes.connections, notes.frames, notes.unreadable) == (2, 1, 2, 1)
+    with Capture.open(target) as capture:
+        (one,) = capture.connections()
+        assert (one.url, one.state, one.subprotocol) == ("wss://chat.example/room?id=7", "closed", "chat.v2")
+        assert one.attempt_ns == 1_700_000_000_123_000_000
+        assert one.closed_ns == 1_700_000_002_123_500_000
+        assert need(need(capture.handshake(1)).request_in).startswith(
+            b"GET /room?id=7 HTTP/1.1\r\nHost: chat.example\r\n"
+        )
+
+
+def test_firefoxs_file_has_handshakes_alone_and_that_is_said(tmp_path):
+    har = json.loads(json.dumps(CHROME))
+    entry = har["log"]["entries"][0]
+    del entry["_webSocketMessages"], entry["_resourceType"]
+    target, notes = imported(tmp_path, har)
+    assert list(notes.lines()) == ["1 WebSockets have no messages in it (Firefox exports none)"]
+    with Capture.open(target) as capture:
+        assert capture.connections()[0].status == 101
+
+
+def test_connections_are_put_in_the_order_of_time(tmp_path):
+    har = json.loads(json.dumps(CHROME))
+    other = json.loads(json.dumps(har["log"]["entries"][0]))
+    other["_webSocketMessages"][0]["time"] = 1700000000.6
+    har["log"]["entries"].insert(0, other)
+    target, _ = imported(tmp_path, har)
+    with Capture.open(target) as capture:
+        frames = capture.frames()
+    assert [frame.time_ns for frame in frames] == sorted(frame.time_ns for frame in frames)
+    assert {frame.connection_id for frame in frames} == {1, 2}
+
+
+def test_a_failed_attempt_keeps_its_error(tmp_path):
+    har = json.loads(json.dumps(CHROME))
+    entry = har["log"]["entries"][0]
+    entry["response"] = {"status": 0, "_error": "net::ERR_CONNECTION_REFUSED"}
+    entry["_webSocketMessages"] = []
+    target, _ = imported(tmp_path, har)
+    with Capture.open(target) as capture:
+        (one,) = capture.connections()
+    assert (one.state, one.error) == ("failed", "net::ERR_CONNECTION_REFUSED")
+
+
+def test_a_file_without_websockets_is_an_empty_capture(tmp_path):
+    _, notes = imported(tmp_path, {"log": {"entries": [CHROME["log"]["entries"][1]]}})
+    assert (notes.entries, notes.connections) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"{}", "it has no log.entries"),
+        (b'{"log":{"entries":{}}}', "it has no log.entries"),
+        (b'{"log":[]}', "it has no log.entries"),
+        (b'{"log":{"entries":[', "cut off"),
+        (b'{"log":{"entries":[{"request":{"url":"ws://a/"}', "cut off"),
+        (b'{"log":{"entries":[{"_webSocketMessages":[{"type":"send"', "cut off"),
+        (b'{"log":{"entries":[{"request":{"url":"ws://a/"}}]}}', "no startedDateTime"),
+        (b'{"log":{"entries":[{"_resourceType":"websocket"}]}}', "without a URL"),
+        (b'{"log":{"entries":[{"time":' + b"[" * 100_000, "nested too deeply"),
+        (b'{"log":{"x":' + b"[" * 200_000, "nested too deeply"),
+        (b'{"log":\xff', "no UTF-8"),
+        (b'{"log":{"entries":[1 2]}}', "missing"),
+        (b'{"log":{"entries":[{"time":' + b"1" * 5000 + b"}]}}", "too many digits"),
+        (
+            b'{"log":{"entries":[{"startedDateTime":"2023-11-14T22:13:20Z","_webSocketMessages":'
+            b'[{"type":"send","time":1e300,"data":"x"}]}]}}',
+            "is no time",
+        ),
+    ],
+)
+def test_a_broken_file_is_one_clear_line(tmp_path, content, problem):
+    with pytest.raises(CaptureError) as caught:
+        imported(tmp_path, content)
+    assert problem in str(caught.value)
+    assert not (tmp_path / "imported.db").exists()
+    assert not list(tmp_path.glob(".import-*"))
+
+
+def test_a_value_that_is_too_large_is_refused_in_bounded_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr("wsinspect.capture.formats.jsonstream.MAX_VALUE", 1 << 20)
+    with pytest.raises(CaptureError, match="larger than 1 MiB"):
+        imported(
+            tmp_path, b'{"log":{"entries":[{"_webSocketMessages":[{"data":"' + b"x" * (4 << 20) + b'"}]}]}}'
+        )
+
+
+def test_a_large_body_of_another_request_is_passed_over(tmp_path, monkeypatch):
+    monkeypatch.setattr("wsinspect.capture.formats.jsonstream.MAX_VALUE", 1 << 20)
+    har = json.loads(json.dumps(CHROME))
+    har["log"]["entries"].insert(
+        0,
+        {
+            "request": {"url": "https://a/"},
+            "response": {"status": 200, "content": {"text": '\\"[{' * (1 << 20)}},
+            "other": ["]" * (1 << 21)],
+        },
+    )
+    assert imported(tmp_path, har)[1].connections == 1
+
+
+def test_stock_mitmproxy_reads_what_we_write(tmp_path):
+    from mitmproxy import io as mitmproxy_io
+
+    har, _ = exported(chat_capture(tmp_path / "a.db"), include_secrets=True)
+    (tmp_path / "x.har").write_text(json.dumps(har))
+    with (tmp_path / "x.har").open("rb") as file:
+        flows: list[Any] = list(mitmproxy_io.FlowReader(file).stream())
+    assert [(flow.request.path, flow.response.status_code) for flow in flows] == [
+        ("/room?id=7&token=abc123", 101),
+        ("/admin", 403),
+    ]

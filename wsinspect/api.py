@@ -1,0 +1,308 @@
+"""The Python API: captures as typed objects and iterators. docs/python-api.md has examples, which are run as
+tests.
+
+Everything is read page by page while it is iterated, so a capture of any size, also one that an engine is
+writing, can be walked through in little memory. Times are epoch nanoseconds.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple
+
+from wsinspect.capture.formats import transcript
+from wsinspect.capture.formats.importing import import_file, sniff
+from wsinspect.capture.reader import Capture
+from wsinspect.capture.records import Connection as ConnectionRow
+from wsinspect.capture.records import Event, Frame, Handshake, Opaque, Ping
+from wsinspect.errors import CaptureError, UsageError, WsinspectError
+from wsinspect.handshake.heads import RawHead
+from wsinspect.wire.messages import INFLATE_FAILED, NOT_INFLATED, OVER_CAP
+from wsinspect.wire.opcodes import Direction, Opcode
+
+__all__ = [
+    "CaptureError",
+    "CaptureFile",
+    "Connection",
+    "Direction",
+    "Event",
+    "Finding",
+    "Frame",
+    "Handshake",
+    "Message",
+    "Opaque",
+    "Opcode",
+    "Ping",
+    "WsinspectError",
+    "open_capture",
+]
+
+_PAGE = 500
+#: Frames are read this many at a time while their payloads are large.
+_LARGE_PAGE = 16
+_LARGE_BYTES = 4 * 1024 * 1024
+_FINDINGS = "SELECT id, rule, severity, connection_id, frame_id, detail FROM finding"
+
+
+class Message(NamedTuple):
+    """What one or more data frames say together.
+
+    Attributes:
+        id: of its first frame.
+        connection_id: whose.
+        direction: `Direction.CLIENT_TO_SERVER` or `SERVER_TO_CLIENT`.
+        opcode: `Opcode.TEXT` or `BINARY`.
+        time_ns: when its last byte came.
+        data: what it says, inflated.
+        is_cut: whether `data` is not all of it (`--snaplen`, `--max-capture-size`, a failed inflate).
+        problem: `inflate-failed`, `over-cap`, `unfinished` and so on; None when all is well.
+    """
+
+    id: int
+    connection_id: int
+    direction: Direction
+    opcode: int
+    time_ns: int
+    data: bytes
+    is_cut: bool
+    problem: str | None
+
+    @property
+    def is_text(self) -> bool:
+        """Whether it is a text message."""
+        return self.opcode == Opcode.TEXT
+
+    @property
+    def text(self) -> str:
+        """Its data as text; what is no UTF-8 is replaced."""
+        return self.data.decode("utf-8", "replace")
+
+    def json(self) -> Any:
+        """Its data as JSON.
+
+        Raises:
+            ValueError: they are not.
+        """
+        return json.loads(self.data)
+
+
+class Finding(NamedTuple):
+    """A diagnosis that is stored in the capture.
+
+    Attributes:
+        rule: its stable id, `WS-<family>-<nnn>`.
+        severity: `error`, `warning` or `note`.
+        connection_id: the connection it is about, if one.
+        frame_id: the frame it is about, if one.
+        detail: title, meaning, evidence, fixes.
+    """
+
+    rule: str
+    severity: str
+    connection_id: int | None
+    frame_id: int | None
+    detail: dict[str, Any]
+
+
+class Connection(ConnectionRow):
+    """One WebSocket from its opening handshake, also a refused one, to its end.
+
+    Its fields are those of docs/capture-format.md's `connection`: `connection.ended_by`.
+    """
+
+    _capture: CaptureFile
+
+    @classmethod
+    def _of(cls, capture: CaptureFile, row: ConnectionRow) -> Connection:
+        self = cls(*row)
+        self._capture = capture
+        return self
+
+    def __repr__(self) -> str:
+        return f"<Connection {self.id} {self.state} {self.url}>"
+
+    @property
+    def handshake(self) -> Handshake | None:
+        """Its opening handshake: the heads byte for byte, and the times."""
+        return self._capture.reader.handshake(self.id)
+
+    @property
+    def request(self) -> RawHead:
+        """The request's head as the client sent it: `request.get("origin")`."""
+        found = self.handshake
+        return RawHead.parse((found.request_in or b"") if found else b"")
+
+    @property
+    def response(self) -> RawHead:
+        """The response's head as the server sent it."""
+        found = self.handshake
+        return RawHead.parse((found.response_in or b"") if found else b"")
+
+    def frames(self) -> Iterator[Frame]:
+        """Its frames of both directions, in order."""
+        return self._capture.frames(self.id)
+
+    def messages(self) -> Iterator[Message]:
+        """Its messages of both directions, in the order in which they were complete."""
+        return _messages(self._capture.reader, self.id)
+
+    def pings(self) -> Iterator[Ping]:
+        """Its pings with their pongs."""
+        after = 0
+        while page := self._capture.reader.pings(self.id, after=after, limit=_PAGE):
+            yield from page
+            after = page[-1].ping_frame
+
+    def opaque(self) -> Iterator[Opaque]:
+        """Its bytes of which no frames could be made."""
+        after = 0
+        while page := self._capture.reader.opaque(self.id, after=after, limit=_LARGE_PAGE):
+            yield from page
+            after = page[-1].id
+
+    def events(self) -> Iterator[Event]:
+        """What else happened to it."""
+        return self._capture.events(self.id)
+
+    def findings(self) -> Iterator[Finding]:
+        """What was diagnosed of it."""
+        return self._capture.findings(self.id)
+
+
+class CaptureFile:
+    """An open capture; a context manager. `open_capture` makes it.
+
+    Attributes:
+        path: the file that was opened.
+        reader: the page-wise reader below this API.
+    """
+
+    def __init__(
+        self, path: Path, reader: Capture, imported: tempfile.TemporaryDirectory[str] | None
+    ) -> None:
+        self.path = path
+        self.reader = reader
+        self._imported = imported
+
+    def __enter__(self) -> CaptureFile:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
+        self.reader.close()
+        if self._imported is not None:
+            self._imported.cleanup()
+
+    def __iter__(self) -> Iterator[Connection]:
+        return self.connections()
+
+    @property
+    def meta(self) -> dict[str, Any]:
+        """What its newest run noted of itself."""
+        return self.reader.meta
+
+    @property
+    def is_live(self) -> bool:
+        """Whether an engine is writing it."""
+        return self.reader.is_live
+
+    def connections(self) -> Iterator[Connection]:
+        """All connections, in order."""
+        after = 0
+        while page := self.reader.connections(after=after, limit=_PAGE):
+            for row in page:
+                yield Connection._of(self, row)
+            after = page[-1].id
+
+    def connection(self, connection_id: int) -> Connection:
+        """One connection.
+
+        Raises:
+            UsageError: there is none of that number.
+        """
+        row = self.reader.connection(connection_id)
+        if row is None:
+            raise UsageError(f"{self.path} has no connection {connection_id}")
+        return Connection._of(self, row)
+
+    def frames(self, connection_id: int | None = None) -> Iterator[Frame]:
+        """The frames of all connections, in order, or those of one."""
+        after = 0
+        limit = _LARGE_PAGE
+        while page := self.reader.frames(connection_id, after=after, limit=limit):
+            yield from page
+            after = page[-1].id
+            size = sum(len(frame.payload) for frame in page) // len(page)
+            limit = _PAGE if size * _PAGE < _LARGE_BYTES else _LARGE_PAGE
+
+    def messages(self) -> Iterator[Message]:
+        """The messages of all connections, one connection after the other."""
+        for connection in self.connections():
+            yield from connection.messages()
+
+    def events(self, connection_id: int | None = None) -> Iterator[Event]:
+        """What else happened, to one connection or at all."""
+        after = 0
+        while page := self.reader.events(connection_id, after=after, limit=_PAGE):
+            yield from page
+            after = page[-1].id
+
+    def findings(self, connection_id: int | None = None) -> Iterator[Finding]:
+        """The diagnoses that are stored in it, of one connection or all."""
+        where = "" if connection_id is None else " WHERE connection_id = ?"
+        key = () if connection_id is None else (connection_id,)
+        for _, rule, severity, of, frame, detail in self.reader.query(f"{_FINDINGS}{where} ORDER BY id", key):
+            yield Finding(rule, severity, of, frame, _object(detail))
+
+
+def open_capture(path: str | Path) -> CaptureFile:
+    """Open a capture: one that was recorded, or a HAR, a JSONL export or a flow file of mitmproxy.
+
+    Raises:
+        CaptureError: it is missing or none of these.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise CaptureError(f"there is no capture {path}")
+    if sniff(path) == "capture":
+        return CaptureFile(path, Capture.open(path), None)
+    folder = tempfile.TemporaryDirectory(prefix="wsinspect-")
+    try:
+        target = Path(folder.name) / "imported.db"
+        import_file(path, target)
+        return CaptureFile(path, Capture.open(target), folder)
+    except BaseException:
+        folder.cleanup()
+        raise
+
+
+def _messages(reader: Capture, connection_id: int) -> Iterator[Message]:
+    for said in transcript.messages(reader, connection_id):
+        is_cut = said.is_cut or said.problem in (INFLATE_FAILED, NOT_INFLATED, OVER_CAP)
+        yield Message(
+            said.id,
+            connection_id,
+            said.direction,
+            said.opcode,
+            said.time_ns,
+            said.data,
+            is_cut,
+            said.problem,
+        )
+
+
+def _object(text: Any) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except (TypeError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,164 @@
+"""WebSockets of a mitmproxy flow file (`mitmdump -w FILE`).
+
+mitmproxy keeps messages, not frames, and who closed with what code. Its own reader is used, behind a look at
+each flow's announced length: a flow is read as a whole.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import IO, Any, BinaryIO, Final, cast
+
+from wsinspect.capture.formats.heads import request_head, response_head
+from wsinspect.capture.formats.notes import ImportNotes
+from wsinspect.capture.formats.progress import Progress, nobody
+from wsinspect.capture.formats.staging import Imported, Stage, to_ns
+from wsinspect.errors import CaptureError
+
+#: mitmproxy reads a flow as a whole, and takes some six times its size for that.
+MAX_FLOW_BYTES: Final = 256 * 1024 * 1024
+_LENGTH_DIGITS: Final = 12
+_FIN: Final = 0x80
+_CLOSE: Final = 8
+#: Close codes that are never on the wire: no status, abnormal, TLS.
+_NO_CODE: Final = 1005
+_ABNORMAL: Final = frozenset({1006, 1015})
+_BODY_BYTES: Final = 64 * 1024
+
+
+def is_flow_file(start: bytes) -> bool:
+    """Whether a file begins as a tnetstring of a dictionary or list does: `LENGTH:`."""
+    length, colon, _ = start[: _LENGTH_DIGITS + 1].partition(b":")
+    return bool(colon) and length.isdigit()
+
+
+def read_flows(source: IO[bytes], stage: Stage, name: str, progress: Progress = nobody) -> ImportNotes:
+    """Stage the WebSockets of a flow file.
+
+    Raises:
+        CaptureError: it is none, is cut off, or a flow is too large.
+    """
+    notes = ImportNotes()
+    for state in _states(source, name):
+        notes.entries += 1
+        progress(source.tell())
+        try:
+            _stage_flow(notes.entries, state, stage, notes)
+        except CaptureError:
+            raise
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            problem = f"flow {notes.entries} is not what mitmproxy writes ({type(error).__name__})"
+            raise CaptureError(f"{name} is damaged: {problem}") from None
+    return notes
+
+
+def _states(source: IO[bytes], name: str) -> Iterator[Any]:
+    """The flows, each as the dictionary that mitmproxy makes a flow of."""
+    from mitmproxy.io import compat, tnetstring
+
+    size = os.fstat(source.fileno()).st_size
+    number = 0
+    while source.tell() < size:
+        number += 1
+        _check_length(source, size, name, number)
+        try:
+            state: Any = tnetstring.load(cast(BinaryIO, source))
+            yield compat.migrate_flow(state)
+        except Exception as error:  # a foreign parser on hostile bytes
+            raise CaptureError(
+                f"{name}: flow {number} cannot be read ({type(error).__name__}: {str(error)[:80]})"
+            ) from None
+
+
+def _check_length(source: IO[bytes], size: int, name: str, number: int) -> None:
+    start = source.tell()
+    head = source.read(_LENGTH_DIGITS + 2)
+    source.seek(start)
+    digits, colon, _ = head.partition(b":")
+    if not colon or not digits.isdigit():
+        raise CaptureError(f"{name} is no flow file of mitmproxy")
+    length = int(digits)
+    if length > size - start:
+        raise CaptureError(f"{name} is cut off in flow {number}")
+    if length > MAX_FLOW_BYTES:
+        raise CaptureError(f"{name}: flow {number} is larger than {MAX_FLOW_BYTES >> 20} MiB")
+
+
+def _stage_flow(number: int, state: Any, stage: Stage, notes: ImportNotes) -> None:
+    if state.get("type") != "http" or not _is_websocket(state):
+        return
+    websocket = state.get("websocket") or {}
+    if not websocket:
+        notes.without_messages += 1
+    for opcode, from_client, content, time, *_ in websocket.get("messages", ()):
+        data = content if isinstance(content, bytes) else str(content).encode()
+        stage.add(number, 0 if from_client else 1, _FIN | int(opcode) & 15, data, to_ns(time, "a message"))
+    end = websocket.get("timestamp_end")
+    closed_ns = None if end is None else to_ns(end, "the end of a WebSocket")
+    _stage_close(number, websocket, closed_ns, stage)
+    stage.describe(number, _imported(state, closed_ns, websocket))
+
+
+def _is_websocket(state: Any) -> bool:
+    if state.get("websocket"):
+        return True
+    fields = state["request"]["headers"]
+    return any(name.lower() == b"upgrade" and value.lower() == b"websocket" for name, value in fields)
+
+
+def _stage_close(number: int, websocket: Any, closed_ns: int | None, stage: Stage) -> None:
+    """The CLOSE frame that mitmproxy tells of: of the side that it names, with code and reason."""
+    code = websocket.get("close_code")
+    if not isinstance(code, int) or code in _ABNORMAL:
+        return
+    reason = str(websocket.get("close_reason") or "").encode()[:123]
+    body = b"" if code == _NO_CODE or not 0 <= code <= 65535 else code.to_bytes(2, "big") + reason
+    at_ns = closed_ns if closed_ns is not None else stage.last_ns(number) or 0
+    stage.add(number, 0 if websocket.get("closed_by_client") else 1, _FIN | _CLOSE, body, at_ns)
+
+
+def _imported(state: Any, closed_ns: int | None, websocket: Any) -> Imported:
+    request, response, error = state["request"], state.get("response"), state.get("error")
+    version = _text(request["http_version"])
+    path = _text(request["path"]) or "/"
+    answer = None
+    if response:
+        answer = response_head(
+            _text(response["http_version"]),
+            int(response["status_code"]),
+            _text(response["reason"]),
+            _pairs(response["headers"]),
+        )
+    code = websocket.get("close_code")
+    side = "client" if websocket.get("closed_by_client") else "server"
+    return Imported(
+        scheme="wss" if _text(request["scheme"]) in ("https", "wss") else "ws",
+        host=_text(request["host"]) or None,
+        port=int(request["port"]) or None,
+        path=path,
+        http_version=version,
+        attempt_ns=to_ns(request["timestamp_start"], "the start of a request"),
+        closed_ns=closed_ns,
+        status=int(response["status_code"]) if response else None,
+        request=request_head(_text(request["method"]), path, version, _pairs(request["headers"])),
+        response=answer,
+        body=((response or {}).get("content") or b"")[:_BODY_BYTES] if not websocket else b"",
+        error=str(error["msg"]) if isinstance(error, dict) and error.get("msg") else None,
+        server=_address(state.get("server_conn"), "peername"),
+        client=_address(state.get("client_conn"), "peername"),
+        ended=(side, "fin") if code in _ABNORMAL else None,
+    )
+
+
+def _pairs(fields: Any) -> list[tuple[str, str]]:
+    return [(_text(name), _text(value)) for name, value in fields]
+
+
+def _address(side: Any, key: str) -> str | None:
+    value = side.get(key) if isinstance(side, dict) else None
+    return f"{value[0]}:{value[1]}" if isinstance(value, list | tuple) and len(value) >= 2 else None
+
+
+def _text(value: Any) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)

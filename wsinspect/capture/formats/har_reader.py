@@ -1,0 +1,270 @@
+"""WebSockets of a HAR (HTTP Archive 1.2 with Chrome's `_webSocketMessages`), as Chrome, mitmproxy,
+Playwright and wsinspect write it. Firefox lists the opening handshakes without messages.
+
+The file is read once, message by message; what is no WebSocket is passed over.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Callable
+from datetime import datetime
+from typing import IO, Any, Final
+
+from wsinspect.capture.formats.heads import (
+    Target,
+    fields_of,
+    http_version,
+    parse_url,
+    request_head,
+    response_head,
+)
+from wsinspect.capture.formats.jsonstream import JsonStream
+from wsinspect.capture.formats.notes import ImportNotes
+from wsinspect.capture.formats.progress import Progress, nobody
+from wsinspect.capture.formats.staging import Imported, Stage, to_ns
+from wsinspect.errors import CaptureError
+
+_WANTED: Final = frozenset(
+    {
+        "startedDateTime",
+        "time",
+        "request",
+        "_resourceType",
+        "serverIPAddress",
+        "connection",
+        "_wsinspect",
+        "_error",
+    }
+)
+_BODY_LIMIT: Final = 256 * 1024
+_BODY_BYTES: Final = 64 * 1024
+_SIDES: Final = {"send": 0, "receive": 1}
+_FIN: Final = 0x80
+_RSV1: Final = 0x40
+_DATE: Final = re.compile(r"(.*?:\d\d)(?:[.,](\d+))?(Z|[+-]\d\d:?\d\d)?", re.DOTALL)
+_PROGRESS_ITEMS: Final = 4096
+
+
+def read_har(source: IO[bytes], stage: Stage, name: str, progress: Progress = nobody) -> ImportNotes:
+    """Stage the WebSockets of a HAR.
+
+    Args:
+        source: the file.
+        stage: where to.
+        name: what to call the file in an error.
+        progress: told how many bytes are read.
+
+    Returns:
+        What else there is to say of the file.
+
+    Raises:
+        CaptureError: it is no HAR, is cut off, or one of its values is too large.
+    """
+    reader = _Reader(JsonStream(source, name), stage, lambda: progress(source.tell()))
+    if not reader.read():
+        raise CaptureError(f"{name} is no HAR: it has no log.entries")
+    return reader.notes
+
+
+class _Reader:
+    def __init__(self, stream: JsonStream, stage: Stage, tick: Callable[[], None]) -> None:
+        self._stream = stream
+        self._stage = stage
+        self._tick = tick
+        self._items = 0
+        self.notes = ImportNotes()
+
+    def read(self) -> bool:
+        """Whether there were entries, even if none of a WebSocket."""
+        found = False
+        for key in self._stream.members():
+            if key != "log" or self._stream.peek() != "{":
+                self._stream.skip()
+                continue
+            for part in self._stream.members():
+                if part != "entries" or self._stream.peek() != "[":
+                    self._stream.skip()
+                    continue
+                found = True
+                for _ in self._stream.elements():
+                    self._entry()
+        return found
+
+    def _entry(self) -> None:
+        self.notes.entries += 1
+        number = self.notes.entries
+        facts: dict[str, Any] = {}
+        if self._stream.peek() != "{":
+            self._stream.skip()
+            return
+        for key in self._stream.members():
+            if key == "_webSocketMessages" and self._stream.peek() == "[":
+                facts["messages"] = True
+                start_ns = _date_ns(facts.get("startedDateTime"))
+                for _ in self._stream.elements():
+                    self._message(number, self._stream.value(), start_ns)
+            elif key == "response" and self._stream.peek() == "{":
+                facts["response"] = self._response()
+            elif key in _WANTED:
+                facts[key] = self._stream.value()
+            else:
+                self._stream.skip()
+        self._finish(number, facts)
+
+    def _response(self) -> dict[str, Any]:
+        """A response without its body where that is large."""
+        found: dict[str, Any] = {}
+        for key in self._stream.members():
+            if key == "content":
+                found[key] = self._stream.small_value(_BODY_LIMIT)
+            elif key in ("status", "statusText", "httpVersion", "headers", "_error"):
+                found[key] = self._stream.value()
+            else:
+                self._stream.skip()
+        return found
+
+    def _finish(self, number: int, facts: dict[str, Any]) -> None:
+        request = _object(facts.get("request"))
+        url = request.get("url")
+        target = parse_url(url) if isinstance(url, str) else None
+        fields = fields_of(request.get("headers"))
+        if not _is_websocket(facts, url, fields):
+            return
+        if target is None:
+            raise CaptureError(f"entry {number} of the HAR is a WebSocket without a URL")
+        start_ns = _date_ns(facts.get("startedDateTime"))
+        if start_ns is None:
+            raise CaptureError(f"entry {number} of the HAR has no startedDateTime that is a date")
+        if "messages" not in facts:
+            self.notes.without_messages += 1
+        imported = _imported(facts, request, target, fields, start_ns)
+        ours = _object(facts.get("_wsinspect"))
+        end = _object(ours.get("end"))
+        if end.get("side") in ("client", "server", "proxy") and end.get("how") in _ENDS:
+            imported = imported._replace(ended=(end["side"], end["how"]))
+        for item in ours["control"] if isinstance(ours.get("control"), list) else ():
+            self._message(number, item, start_ns, in_order=False)
+        self._stage.describe(number, imported)
+
+    def _message(self, number: int, item: Any, start_ns: int | None, *, in_order: bool = True) -> None:
+        self._items += 1
+        if not self._items % _PROGRESS_ITEMS:
+            self._tick()
+        side = _SIDES.get(str(item.get("type"))) if isinstance(item, dict) else None
+        opcode = item.get("opcode", 1) if isinstance(item, dict) else None
+        if side is None or type(opcode) is not int or not 0 <= opcode <= 15:
+            self.notes.unreadable += 1
+            return
+        data = self._data(item, opcode)
+        time = item.get("time")
+        time_ns = (
+            self._stage.last_ns(number) or start_ns or 0 if time is None else to_ns(time, "time of a message")
+        )
+        problem = item.get("_problem")
+        first = opcode | (0 if problem in ("unfinished", "interrupted") else _FIN)
+        if problem in ("inflate-failed", "not-inflated", "over-cap"):
+            first |= _RSV1
+        self.notes.truncated += bool(item.get("_truncated"))
+        self._stage.add(number, side, first, data, time_ns, in_order=in_order)
+
+    def _data(self, item: dict[str, Any], opcode: int) -> bytes:
+        exact = item.get("_base64")
+        text = exact if isinstance(exact, str) else item.get("data")
+        if not isinstance(text, str):
+            return b""
+        if opcode == 2 or exact is not None:
+            try:
+                return base64.b64decode(text, validate=True)
+            except (binascii.Error, ValueError):
+                self.notes.not_base64 += 1
+        return text.encode("utf-8", "surrogatepass")
+
+
+_ENDS: Final = frozenset({"fin", "rst", "close_notify", "timeout"})
+
+
+def _imported(
+    facts: dict[str, Any],
+    request: dict[str, Any],
+    target: Target,
+    fields: list[tuple[str, str]],
+    start_ns: int,
+) -> Imported:
+    response = _object(facts.get("response"))
+    status = response.get("status")
+    status = status if type(status) is int and 100 <= status <= 999 else None
+    version = http_version(request.get("httpVersion"))
+    answer = None
+    if status is not None:
+        reason = response.get("statusText")
+        answer = response_head(
+            http_version(response.get("httpVersion")),
+            status,
+            reason if isinstance(reason, str) else "",
+            fields_of(response.get("headers")),
+        )
+    error = response.get("_error", facts.get("_error"))
+    address = facts.get("serverIPAddress")
+    return Imported(
+        scheme=target.scheme,
+        host=target.host,
+        port=target.port,
+        path=target.path,
+        http_version=version,
+        attempt_ns=start_ns,
+        closed_ns=_end_ns(start_ns, facts.get("time")),
+        status=status,
+        request=request_head(str(request.get("method") or "GET"), target.path, version, fields),
+        response=answer,
+        body=_body(response.get("content")),
+        error=error if isinstance(error, str) and error else None,
+        server=f"{address}:{target.port}" if isinstance(address, str) and address else None,
+    )
+
+
+def _is_websocket(facts: dict[str, Any], url: Any, fields: list[tuple[str, str]]) -> bool:
+    if facts.get("_resourceType") == "websocket" or facts.get("messages"):
+        return True
+    if isinstance(url, str) and url[:3].lower() in ("ws:", "wss"):
+        return True
+    return any(name.lower() == "upgrade" and value.lower() == "websocket" for name, value in fields)
+
+
+def _object(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _body(content: Any) -> bytes:
+    text = _object(content).get("text")
+    if not isinstance(text, str):
+        return b""
+    if _object(content).get("encoding") == "base64":
+        try:
+            return base64.b64decode(text, validate=True)[:_BODY_BYTES]
+        except (binascii.Error, ValueError):
+            return text.encode("utf-8", "surrogatepass")[:_BODY_BYTES]
+    return text.encode("utf-8", "surrogatepass")[:_BODY_BYTES]
+
+
+def _end_ns(start_ns: int, milliseconds: Any) -> int | None:
+    try:
+        length_ns = round(float(milliseconds) * 1e6)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return start_ns + length_ns if 0 <= length_ns < 1 << 60 else None
+
+
+def _date_ns(text: Any) -> int | None:
+    """Epoch nanoseconds of an ISO 8601 date; digits beyond microseconds count."""
+    match = _DATE.fullmatch(text) if isinstance(text, str) and len(text) < 64 else None
+    if not match:
+        return None
+    try:
+        whole = datetime.fromisoformat(match[1] + (match[3] or "Z"))
+        seconds = round(whole.timestamp())
+    except (ValueError, OverflowError):
+        return None
+    return seconds * 10**9 + int(((match[2] or "") + "0" * 9)[:9])

@@ -1,0 +1,319 @@
+"""A capture as HAR (HTTP Archive 1.2) with Chrome's `_webSocketMessages`.
+
+One entry a connection. What HAR has no place for is in the entry's own key `_wsinspect` (control frames, how
+it ended); what is lost all the same is listed in docs/formats.md. A message that is not whole says so itself
+(`_truncated`, `_problem`), text that is no UTF-8 has its bytes in `_base64`.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Collection, Iterator
+from datetime import UTC, datetime
+from ipaddress import ip_address
+from json.encoder import encode_basestring_ascii
+from typing import IO, Any, Final, NamedTuple
+from urllib.parse import parse_qsl, quote, urlsplit
+
+from wsinspect import __version__
+from wsinspect.capture.formats.pages import select, spans
+from wsinspect.capture.formats.progress import Progress, nobody
+from wsinspect.capture.formats.secrets import mask_head, mask_url
+from wsinspect.capture.formats.transcript import Said, messages
+from wsinspect.capture.reader import Capture
+from wsinspect.capture.records import Connection, Handshake
+from wsinspect.errors import CaptureError
+from wsinspect.handshake.heads import RawHead
+from wsinspect.wire.messages import INFLATE_FAILED, NOT_INFLATED, OVER_CAP
+
+_TYPES: Final = ("send", "receive")
+_NOT_INFLATED: Final = frozenset({INFLATE_FAILED, NOT_INFLATED, OVER_CAP})
+#: Longer data is written in pieces, a multiple of three bytes each.
+_PIECE: Final = 3 * 256 * 1024
+_BATCH: Final = 256 * 1024
+
+
+class HarResult(NamedTuple):
+    """What was written, and what of it is not whole."""
+
+    connections: int
+    messages: int
+    truncated: int
+    not_inflated: int
+
+
+def write_har(
+    capture: Capture,
+    out: IO[bytes],
+    *,
+    connections: Collection[int] | None = None,
+    include_secrets: bool = False,
+    progress: Progress = nobody,
+) -> HarResult:
+    """Write an entry for each connection.
+
+    Args:
+        capture: what to export.
+        out: where to.
+        connections: their ids; None for all.
+        include_secrets: leave cookies, credentials and tokens in.
+        progress: told of messages.
+
+    Raises:
+        CaptureError: the capture is damaged.
+    """
+    writer = _Writer(capture, out, include_secrets, progress)
+    out.write(
+        b'{"log":{"version":"1.2","creator":{"name":"wsinspect","version":"%s"},"pages":[],"entries":['
+        % __version__.encode()
+    )
+    count = 0
+    after = 0
+    while batch := capture.connections(after=after, limit=200):
+        for one in batch:
+            if connections is None or one.id in connections:
+                out.write(b",\n" if count else b"\n")
+                writer.write(one)
+                count += 1
+        after = batch[-1].id
+    out.write(b"\n]}}\n")
+    return HarResult(count, writer.messages, writer.truncated, writer.not_inflated)
+
+
+class _Writer:
+    def __init__(self, capture: Capture, out: IO[bytes], include_secrets: bool, progress: Progress) -> None:
+        self._capture = capture
+        self._out = out
+        self._masks = not include_secrets
+        self._progress = progress
+        self.messages = self.truncated = self.not_inflated = 0
+
+    def write(self, one: Connection) -> None:
+        """One entry."""
+        handshake = self._capture.handshake(one.id)
+        entry = json.dumps(self._entry(one, handshake), separators=(",", ":"))
+        self._out.write(entry[:-1].encode() + b',"_wsinspect":' + self._ours(one)[:-1].encode())
+        self._out.write(b',"control":[')
+        self._write_items(self._control(one.id))
+        self._out.write(b']},"_webSocketMessages":[')
+        self._write_items(self._messages(one.id))
+        self._out.write(b"]}")
+
+    def _write_items(self, items: Iterator[list[str]]) -> None:
+        parts: list[str] = []
+        size = 0
+        separator = ""
+        for item in items:
+            parts.append(separator)
+            parts += item
+            separator = ","
+            size += sum(map(len, item))
+            if size > _BATCH:
+                self._out.write("".join(parts).encode())
+                parts, size = [], 0
+        self._out.write("".join(parts).encode())
+
+    def _messages(self, connection_id: int) -> Iterator[list[str]]:
+        for said in messages(self._capture, connection_id):
+            self.messages += 1
+            if not self.messages % 4096:
+                self._progress(self.messages)
+            self.truncated += said.is_cut
+            yield self._item(said)
+
+    def _item(self, said: Said) -> list[str]:
+        begin = (
+            f'{{"type":"{_TYPES[said.direction]}","time":{_seconds(said.time_ns)},'
+            f'"opcode":{said.opcode},"data":'
+        )
+        if said.problem is None and not said.is_cut and len(said.data) <= _PIECE:
+            data = base64.b64encode(said.data) if said.opcode == 2 else said.data
+            try:
+                return [begin, encode_basestring_ascii(data.decode()), "}"]
+            except UnicodeDecodeError:
+                pass
+        return [begin, *self._exact(said), "}"]
+
+    def _exact(self, said: Said) -> Iterator[str]:
+        """Data that is long, cut or no text, and what there is to say of it."""
+        is_inflated = said.problem not in _NOT_INFLATED
+        self.not_inflated += not is_inflated
+        is_text = said.opcode == 1 and is_inflated
+        try:
+            text = said.data.decode() if is_text else ""
+            yield '"'
+            if is_text:
+                for at in range(0, len(text), _PIECE):
+                    yield encode_basestring_ascii(text[at : at + _PIECE])[1:-1]
+            elif is_inflated:
+                yield from _base64_pieces(said.data)
+            yield '"'
+            exact = not is_inflated
+        except UnicodeDecodeError:
+            yield encode_basestring_ascii(said.data.decode("utf-8", "replace"))
+            exact = True
+        if exact:
+            yield ',"_base64":"'
+            yield from _base64_pieces(said.data)
+            yield '"'
+        if said.is_cut:
+            yield f',"_truncated":true,"_length":{said.length}'
+        if said.problem is not None:
+            yield f',"_problem":{encode_basestring_ascii(said.problem)}'
+
+    def _control(self, connection_id: int) -> Iterator[list[str]]:
+        where, key = "connection_id = ? AND bits & 2048", (connection_id,)
+        columns = "is_s2c, bits, time_ns, payload"
+        for span in spans(self._capture, "frame", blob="payload", where=where, key=key):
+            for side, bits, time_ns, payload in select(
+                self._capture, "frame", columns, span, where=where, key=key
+            ):
+                data = base64.b64encode(payload or b"").decode("ascii")
+                yield [
+                    f'{{"type":"{_TYPES[bool(side)]}","time":{_seconds(time_ns)},'
+                    f'"opcode":{bits >> 8 & 15},"_base64":"{data}"}}'
+                ]
+
+    def _ours(self, one: Connection) -> str:
+        ends = [event.detail for event in self._capture.events(one.id) if event.kind == "end"]
+        found = {
+            "connection": one.id,
+            "tap": one.tap,
+            "state": one.state,
+            "ended_by": one.ended_by,
+            "how": one.how,
+            "js_code": one.js_code,
+            "js_was_clean": one.js_was_clean,
+            "end": {"side": ends[0].get("side"), "how": ends[0].get("how")} if ends else None,
+        }
+        return json.dumps(found, separators=(",", ":"))
+
+    def _entry(self, one: Connection, handshake: Handshake | None) -> dict[str, Any]:
+        request = self._head(handshake.request_in or handshake.request_out if handshake else None)
+        response = self._head(handshake.response_in or handshake.response_out if handshake else None)
+        start_ns = one.attempt_ns or 0
+        wait_ns = max(0, (one.open_ns or one.closed_ns or start_ns) - start_ns)
+        length_ns = max(wait_ns, (one.closed_ns or self._last_ns(one) or start_ns) - start_ns)
+        url = _uri(mask_url(one.url) if self._masks else one.url)
+        entry: dict[str, Any] = {
+            "startedDateTime": _date(start_ns),
+            "time": length_ns / 1e6,
+            "request": {
+                "method": _latin(request.method) or "GET",
+                "url": url,
+                "httpVersion": one.http_version or _latin(request.http_version) or "HTTP/1.1",
+                "cookies": _cookies(request),
+                "headers": _fields(request),
+                "queryString": [
+                    {"name": name, "value": value}
+                    for name, value in parse_qsl(
+                        urlsplit(url).query, keep_blank_values=True, max_num_fields=None
+                    )
+                ],
+                "headersSize": len(request.head) or -1,
+                "bodySize": 0,
+            },
+            "response": _response(one, response, handshake),
+            "cache": {},
+            "timings": {"send": 0, "wait": wait_ns / 1e6, "receive": (length_ns - wait_ns) / 1e6},
+            "_resourceType": "websocket",
+        }
+        address = (one.server or "").rpartition(":")[0].strip("[]")
+        if _is_address(address):
+            entry["serverIPAddress"] = address
+        return entry
+
+    def _head(self, raw: bytes | None) -> RawHead:
+        return RawHead.parse(mask_head(raw) if raw and self._masks else raw or b"")
+
+    def _last_ns(self, one: Connection) -> int | None:
+        last = self._capture.last_frames(one.id, 1, payload_limit=0)
+        return last[0].time_ns if last else one.open_ns
+
+
+def _response(one: Connection, head: RawHead, handshake: Handshake | None) -> dict[str, Any]:
+    body = handshake.body if handshake and handshake.body else b""
+    mime = head.get("content-type")
+    content: dict[str, Any] = {"size": len(body), "mimeType": _latin(mime) if mime else "x-unknown"}
+    if body:
+        try:
+            content["text"] = body.decode()
+        except UnicodeDecodeError:
+            content |= {"text": base64.b64encode(body).decode("ascii"), "encoding": "base64"}
+    found = {
+        "status": head.status or one.status or 0,
+        "statusText": _latin(head.reason),
+        "httpVersion": _latin(head.http_version) or one.server_http_version or "HTTP/1.1",
+        "cookies": _set_cookies(head),
+        "headers": _fields(head),
+        "content": content,
+        "redirectURL": _latin(head.get("location") or b""),
+        "headersSize": len(head.head) or -1,
+        "bodySize": len(body),
+    }
+    return found | ({"_error": one.error} if one.error else {})
+
+
+def _base64_pieces(data: bytes) -> Iterator[str]:
+    for at in range(0, len(data), _PIECE):
+        yield base64.b64encode(data[at : at + _PIECE]).decode("ascii")
+
+
+def _fields(head: RawHead) -> list[dict[str, str]]:
+    return [
+        {"name": _latin(field.name.strip()), "value": _text(field.value)}
+        for field in head.fields
+        if field.name
+    ]
+
+
+def _cookies(head: RawHead) -> list[dict[str, str]]:
+    pairs = [part.strip().partition(b"=") for value in head.get_all("cookie") for part in value.split(b";")]
+    return [{"name": _text(name), "value": _text(value)} for name, _, value in pairs if name]
+
+
+def _set_cookies(head: RawHead) -> list[dict[str, str]]:
+    pairs = [value.partition(b";")[0].partition(b"=") for value in head.get_all("set-cookie")]
+    return [{"name": _text(name.strip()), "value": _text(value.strip())} for name, _, value in pairs]
+
+
+def _uri(url: str) -> str:
+    """As a URI must be written; what is no URI character is percent-encoded."""
+    return quote(url, safe="%:/?#[]@!$&'()*+,;=-._~", errors="surrogateescape")
+
+
+def _date(time_ns: int) -> str:
+    """ISO 8601 with all nine digits."""
+    seconds, rest = divmod(time_ns, 10**9)
+    try:
+        whole = datetime.fromtimestamp(seconds, UTC)
+    except (OverflowError, OSError, ValueError):
+        raise CaptureError(f"the capture is damaged: {time_ns} ns is no time") from None
+    return f"{whole:%Y-%m-%dT%H:%M:%S}.{rest:09d}Z"
+
+
+def _seconds(time_ns: int) -> str:
+    """Epoch seconds as a JSON number with all digits."""
+    sign = "-" if time_ns < 0 else ""
+    whole, rest = divmod(abs(time_ns), 10**9)
+    return f"{sign}{whole}.{rest:09d}"
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _latin(data: bytes) -> str:
+    return data.decode("latin-1")
+
+
+def _text(data: bytes) -> str:
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return data.decode("latin-1")

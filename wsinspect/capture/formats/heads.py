@@ -1,0 +1,74 @@
+"""Heads made again from the fields that another format lists; spelling of lines is lost by then."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+_UNSAFE = re.compile(r"[\x00-\x1f\x7f]+")
+_PORTS = {"ws": 80, "wss": 443}
+_SCHEMES = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}
+
+
+class Target(NamedTuple):
+    """The parts of a URL; host is None where it has none."""
+
+    scheme: str
+    host: str | None
+    port: int | None
+    path: str
+
+
+def parse_url(url: str) -> Target | None:
+    """The parts of a WebSocket's URL, `http:` and `https:` too; None for any other."""
+    try:
+        parts = urlsplit(_UNSAFE.sub("", url))
+        scheme = _SCHEMES.get(parts.scheme.lower())
+        if scheme is None:
+            return None
+        port = parts.port
+        host = parts.hostname
+    except ValueError:
+        return None
+    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    return Target(scheme, host, port or _PORTS[scheme], path)
+
+
+def request_head(method: str, target: str, version: str, fields: Iterable[tuple[str, str]]) -> bytes:
+    """A request head."""
+    return _head(f"{_line(method) or 'GET'} {_line(target).replace(' ', '%20')} {version}", fields)
+
+
+def response_head(version: str, status: int, reason: str, fields: Iterable[tuple[str, str]]) -> bytes:
+    """A response head."""
+    return _head(f"{version} {status:03d} {_line(reason)}".rstrip(), fields)
+
+
+def fields_of(listed: Any) -> list[tuple[str, str]]:
+    """Names and values of a HAR's list of header fields, pseudo-fields of HTTP/2 left out."""
+    found = []
+    for field in listed if isinstance(listed, list) else ():
+        if isinstance(field, dict):
+            name, value = field.get("name"), field.get("value")
+            if isinstance(name, str) and isinstance(value, str) and not name.startswith(":"):
+                found.append((name, value))
+    return found
+
+
+def http_version(text: Any) -> str:
+    """As `HTTP/1.1`, whatever a browser calls it."""
+    match = re.fullmatch(r"(?i)(?:http/|h)?([123])(?:\.([01]))?", text if isinstance(text, str) else "")
+    if not match or match[1] == "1":
+        return "HTTP/1.0" if match and match[2] == "0" else "HTTP/1.1"
+    return f"HTTP/{match[1]}"
+
+
+def _head(start: str, fields: Iterable[tuple[str, str]]) -> bytes:
+    lines = [start, *(f"{_line(name)}: {_line(value)}" for name, value in fields if _line(name)), "", ""]
+    return "\r\n".join(lines).encode("utf-8", "replace")
+
+
+def _line(text: str) -> str:
+    return _UNSAFE.sub(" ", text).strip()

@@ -1,0 +1,320 @@
+"""A JSONL export back into a capture, row by row; `jsonl_tables` says what the lines look like.
+
+A hostile file gets one line: a line that is too long or no JSON object, a value that its column does not
+take, a blob that claims more bytes than the file has. What a person writes may leave out what follows from
+the rest: ids, header, `wire_length`, and times that nobody knows.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import sqlite3
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO, Any, Final
+
+from wsinspect.capture import schema
+from wsinspect.capture.formats.jsonl_tables import (
+    DIRECTIONS,
+    FORMAT,
+    FRAME,
+    MAX_LINE_BYTES,
+    META,
+    TABLES,
+    Table,
+)
+from wsinspect.capture.formats.progress import Progress, nobody
+from wsinspect.capture.rows import to_json
+from wsinspect.errors import CaptureError, LocalError
+from wsinspect.wire.frame import serialize_frame
+
+_BATCH_ROWS: Final = 4000
+_BATCH_BYTES: Final = 4 * 1024 * 1024
+_LARGEST_INTEGER: Final = (1 << 63) - 1
+_NO_KEY: Final = b"\0\0\0\0"
+_OPCODES: Final = {"CONT": 0, "TEXT": 1, "BINARY": 2, "CLOSE": 8, "PING": 9, "PONG": 10}
+_COUNTS: Final = frozenset({"c2s_frames", "s2c_frames", "c2s_bytes", "s2c_bytes", "span_ns", "sent_after_ns"})
+#: Declared otherwise, but text.
+_TEXTS: Final = frozenset({"client_close_reason", "server_close_reason"})
+
+
+def read_jsonl(source: IO[bytes], size: int, path: Path, name: str, progress: Progress = nobody) -> int:
+    """Fill a new, empty capture.
+
+    Args:
+        source: the lines.
+        size: bytes of the file; no blob may claim more.
+        path: the capture.
+        name: what to call the source in an error.
+        progress: told how many bytes are read.
+
+    Returns:
+        How many frames there were.
+
+    Raises:
+        CaptureError: with the number of the line that is wrong.
+    """
+    database = schema.open_for_writing(path)
+    try:
+        reader = _Reader(database, size, name)
+        for number, line in _lines(source, name):
+            reader.add(number, line)
+            if not number % _BATCH_ROWS:
+                progress(source.tell())
+        reader.finish()
+        return reader.frames
+    except sqlite3.OperationalError as error:
+        raise LocalError(f"cannot write {path}: {error}") from None
+    finally:
+        database.close()
+
+
+def _lines(source: IO[bytes], name: str) -> Iterator[tuple[int, bytes]]:
+    number = 0
+    while line := source.readline(MAX_LINE_BYTES + 1):
+        number += 1
+        if len(line) > MAX_LINE_BYTES:
+            raise CaptureError(f"{name}: line {number} is longer than {MAX_LINE_BYTES >> 20} MiB")
+        if not line.isspace():
+            yield number, line
+
+
+class _Reader:
+    def __init__(self, database: sqlite3.Connection, size: int, name: str) -> None:
+        self.frames = 0
+        self._database = database
+        self._room = size
+        self._name = name
+        self._number = 0
+        self._batch: list[tuple[Any, ...]] = []
+        self._batch_bytes = 0
+        self._table: Table | None = None
+        self._tables = {table.type: table for table in (META, *TABLES)}
+        self._takes = {table.type: _checks(database, table) for table in (META, *TABLES)}
+        self._has_begun = False
+        self._last_id = dict.fromkeys(self._tables, 0)
+
+    def add(self, number: int, line: bytes) -> None:
+        self._number = number
+        found = self._parse(line)
+        kind = found.get("type")
+        if not self._has_begun:
+            self._begin(found)
+            return
+        if kind == "part":
+            self._add_part(found)
+            return
+        table = self._tables.get(kind) if isinstance(kind, str) else None
+        if table is None:
+            raise self._error(f"unknown type {str(kind)[:40]!r}")
+        if table is not self._table or len(self._batch) >= _BATCH_ROWS or self._batch_bytes > _BATCH_BYTES:
+            self._flush()
+            self._table = table
+        if table is FRAME:
+            self.frames += 1
+            self._complete_frame(found)
+        row = self._row(table, found)
+        if any(type(value) is _Zeros for value in row):
+            self._flush()
+            self._insert_large(table, row)
+            return
+        self._batch.append(row)
+        self._batch_bytes += len(line)
+
+    def finish(self) -> None:
+        if not self._has_begun:
+            raise CaptureError(f"{self._name} is empty")
+        self._flush()
+        self._database.execute(
+            "UPDATE recorder_position SET next_frame = (SELECT coalesce(max(id), 0) + 1 FROM frame)"
+        )
+
+    def _begin(self, found: dict[str, Any]) -> None:
+        if found.get("type") != "capture" or not isinstance(found.get("format"), int):
+            raise CaptureError(
+                f"{self._name} is no JSONL export of wsinspect: its first line does not say so"
+            )
+        if found["format"] > FORMAT:
+            raise CaptureError(
+                f"{self._name} has export format {found['format']}, this wsinspect reads {FORMAT}",
+                hint="update wsinspect",
+            )
+        self._has_begun = True
+
+    def _parse(self, line: bytes) -> dict[str, Any]:
+        try:
+            found = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            if not self._has_begun:
+                raise CaptureError(f"{self._name} is no JSONL export of wsinspect") from None
+            raise self._error(f"no JSON: {_reason(error)}") from None
+        if not isinstance(found, dict):
+            raise self._error("no JSON object")
+        return found
+
+    def _complete_frame(self, found: dict[str, Any]) -> None:
+        """Make what a hand-written frame leaves out."""
+        header = found.get("header")
+        if isinstance(header, str):
+            try:
+                found["header"] = bytes.fromhex(header)
+            except ValueError:
+                raise self._error("header is no hex") from None
+        elif header is None:
+            self._make_header(found)
+        else:
+            raise self._error("header is no hex")
+        header = found["header"]
+        if not 2 <= len(header) <= 14:
+            raise self._error("a frame header has 2 to 14 bytes")
+        found["bits"] = header[0] << 8 | header[1]
+
+    def _make_header(self, found: dict[str, Any]) -> None:
+        op = found.get("op", "TEXT")
+        opcode = _OPCODES.get(op) if isinstance(op, str) else None
+        if opcode is None:
+            raise self._error(f"op {str(op)[:20]!r} is none of {', '.join(_OPCODES)}")
+        payload = self._blob(found.get("payload", {"text": ""}))
+        if not isinstance(payload, bytes):
+            raise self._error("a frame without header has its whole payload in one line")
+        fin = found.get("fin", True) is not False
+        key = None if found.get("direction") == "s2c" else _NO_KEY
+        wire = serialize_frame(opcode, payload, fin=fin, key=key)
+        found["header"] = wire[: len(wire) - len(payload)]
+        found.setdefault("wire_length", len(wire))
+        found.setdefault("payload", {"text": ""})
+        if fin and opcode in (1, 2):
+            found.setdefault("message_id", found.setdefault("id", self._last_id["frame"] + 1))
+
+    def _row(self, table: Table, found: dict[str, Any]) -> tuple[Any, ...]:
+        row: list[Any] = []
+        for column, check in self._takes[table.type]:
+            value = found.get(column)
+            if column == table.row_id and value is None and column != "connection_id":
+                value = self._last_id[table.type] + 1
+            if column == "is_s2c":
+                direction = found.get("direction")
+                if direction not in DIRECTIONS:
+                    raise self._error(f"direction is {str(direction)[:20]!r}, neither c2s nor s2c")
+                value = DIRECTIONS.index(direction)
+            elif column in table.json and value is not None and not isinstance(value, str):
+                value = to_json(value)
+            elif isinstance(value, dict):
+                value = self._blob(value)
+            elif value is None and column in _COUNTS:
+                value = 0
+            problem = check(value)
+            if problem:
+                raise self._error(f"{table.type}.{column} {problem}")
+            row.append(value)
+        if table.row_id:
+            row_id = row[0]
+            if not 0 < row_id < _LARGEST_INTEGER:
+                raise self._error(f"{table.type}.{table.row_id} is not positive")
+            self._last_id[table.type] = row_id
+        return tuple(row)
+
+    def _blob(self, value: Any) -> Any:
+        """Bytes of a `text` or `base64`; room for as many as `bytes` says."""
+        if not isinstance(value, dict) or len(value) != 1:
+            raise self._error("a blob is {text} or {base64}")
+        ((kind, content),) = value.items()
+        if kind == "bytes" and isinstance(content, int) and content >= 0:
+            self._room -= content
+            if self._room < 0:
+                raise self._error("a blob claims more bytes than the file has")
+            return _Zeros(content)
+        if not isinstance(content, str):
+            raise self._error("a blob is {text} or {base64}")
+        try:
+            return content.encode() if kind == "text" else base64.b64decode(content, validate=True)
+        except (UnicodeEncodeError, binascii.Error, ValueError):
+            raise self._error(f"a blob is no {kind}") from None
+
+    def _add_part(self, found: dict[str, Any]) -> None:
+        self._flush()
+        table = self._tables.get(str(found.get("of")))
+        row_id, offset, data = found.get("id"), found.get("offset"), self._blob(found.get("data"))
+        if table is None or table.blob is None or not isinstance(row_id, int) or not isinstance(offset, int):
+            raise self._error("a part of nothing")
+        try:
+            with self._database.blobopen(table.name, table.blob, row_id) as blob:
+                blob.seek(offset)
+                blob.write(data)
+        except (sqlite3.Error, ValueError, OverflowError):
+            raise self._error("a part that does not fit its blob") from None
+
+    def _flush(self) -> None:
+        if self._batch and self._table is not None:
+            self._insert(self._table, ["?"] * len(self._table.columns), self._batch)
+        self._batch = []
+        self._batch_bytes = 0
+
+    def _insert_large(self, table: Table, row: tuple[Any, ...]) -> None:
+        """A row with a blob whose parts follow."""
+        marks = ["zeroblob(?)" if type(value) is _Zeros else "?" for value in row]
+        self._insert(table, marks, [tuple(int(value) if type(value) is _Zeros else value for value in row)])
+
+    def _insert(self, table: Table, marks: list[str], rows: list[tuple[Any, ...]]) -> None:
+        sql = f"INSERT INTO {table.name} ({', '.join(table.columns)}) VALUES ({', '.join(marks)})"  # noqa: S608
+        self._database.execute("BEGIN IMMEDIATE")
+        try:
+            self._database.executemany(sql, rows)
+            self._database.execute("COMMIT")
+        except (sqlite3.IntegrityError, sqlite3.InterfaceError, sqlite3.DataError, OverflowError) as error:
+            self._database.execute("ROLLBACK")
+            raise self._error(f"or one before it: {error}") from None
+
+    def _error(self, problem: str) -> CaptureError:
+        return CaptureError(f"{self._name}: line {self._number}: {problem}")
+
+
+class _Zeros(int):
+    """So many bytes that parts will fill."""
+
+
+Check = Callable[[Any], str]
+
+
+def _checks(database: sqlite3.Connection, table: Table) -> list[tuple[str, Check]]:
+    """For each column what it does not like about a value, or an empty string."""
+    declared = {
+        name: (kind, bool(not_null) or bool(is_key))
+        for _, name, kind, not_null, _, is_key in database.execute(f"PRAGMA table_info({table.name})")
+    }
+    return [(column, _check(column, *declared[column])) for column in table.columns]
+
+
+def _check(column: str, kind: str, is_needed: bool) -> Check:
+    wanted: type = {"INTEGER": int, "TEXT": str, "BLOB": bytes}[kind]
+    if column in _TEXTS:
+        wanted = str
+    what = {int: "is no integer", str: "is no text", bytes: "is no blob"}[wanted]
+
+    def check(value: Any) -> str:
+        if value is None:
+            return "is missing" if is_needed else ""
+        if wanted is int:
+            is_fit = type(value) is int and -_LARGEST_INTEGER <= value <= _LARGEST_INTEGER
+            return "" if is_fit else what
+        if wanted is bytes:
+            return "" if isinstance(value, bytes | _Zeros) else what
+        return "" if isinstance(value, str) and _is_encodable(value) else what
+
+    return check
+
+
+def _is_encodable(text: str) -> bool:
+    if text.isascii():
+        return True
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _reason(error: Exception) -> str:
+    return error.msg if isinstance(error, json.JSONDecodeError) else "nested too deeply or no number"

@@ -1,0 +1,180 @@
+"""A capture as JSONL, lossless but for masked secrets; `jsonl_tables` says what the lines look like."""
+
+from __future__ import annotations
+
+import base64
+import json
+import sqlite3
+from collections.abc import Collection
+from typing import IO, Any, Final
+
+from wsinspect.capture import schema
+from wsinspect.capture.formats.jsonl_tables import (
+    DIRECTIONS,
+    FORMAT,
+    FRAME,
+    META,
+    PART_BYTES,
+    TABLES,
+    Table,
+)
+from wsinspect.capture.formats.pages import Span, select, spans
+from wsinspect.capture.formats.progress import Progress, nobody
+from wsinspect.capture.formats.secrets import mask_head, mask_json, mask_url
+from wsinspect.capture.reader import Capture
+from wsinspect.capture.rows import to_json
+from wsinspect.errors import CaptureError
+from wsinspect.wire.opcodes import opcode_name
+
+_HEADS: Final = frozenset({"request_in", "request_out", "response_in", "response_out", "informational"})
+_encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False, check_circular=False).encode
+
+
+def write_jsonl(
+    capture: Capture,
+    out: IO[bytes],
+    *,
+    connections: Collection[int] | None = None,
+    include_secrets: bool = False,
+    progress: Progress = nobody,
+) -> int:
+    """Write all rows, or those of some connections.
+
+    Args:
+        capture: what to export.
+        out: where to.
+        connections: their ids; None for all of them and what belongs to none.
+        include_secrets: leave cookies, credentials and tokens in.
+        progress: told of frames.
+
+    Returns:
+        How many frames were written.
+
+    Raises:
+        CaptureError: the capture is damaged.
+    """
+    writer = _Writer(capture, out, None if connections is None else sorted(connections), include_secrets)
+    return writer.write(progress)
+
+
+class _Writer:
+    def __init__(
+        self, capture: Capture, out: IO[bytes], connections: list[int] | None, include_secrets: bool
+    ) -> None:
+        self._capture = capture
+        self._out = out
+        self._connections = connections
+        self._masks = not include_secrets
+
+    def write(self, progress: Progress) -> int:
+        header = {"type": "capture", "schema": 1, "format": FORMAT, "secrets": not self._masks}
+        self._out.write(_encode(header).encode() + b"\n")
+        for row in self._capture.query("SELECT run, key, value FROM meta ORDER BY run, key"):
+            self._out.write(self._line(META, row).encode() + b"\n")
+        frames = 0
+        for table in TABLES:
+            line = _frame_line if table is FRAME else self._line
+            where = self._where(table)
+            for span in spans(self._capture, table.name, row_id=table.row_id, blob=table.blob, where=where):
+                if span.size > PART_BYTES:
+                    self._write_parts(table, span, where)
+                    frames += table is FRAME
+                else:
+                    rows = self._select(table, span, where)
+                    self._out.write("".join([line(table, row) + "\n" for row in rows]).encode())
+                    frames += len(rows) if table is FRAME else 0
+                progress(frames)
+        return frames
+
+    def _where(self, table: Table) -> str:
+        if self._connections is None:
+            return ""
+        of = "id" if table.type == "connection" else "connection_id"
+        return f"{of} IN ({', '.join(map(str, self._connections))})"
+
+    def _select(
+        self, table: Table, span: Span, where: str, columns: str | None = None
+    ) -> list[tuple[Any, ...]]:
+        columns = columns or ", ".join(table.columns)
+        return select(self._capture, table.name, columns, span, row_id=table.row_id, where=where)
+
+    def _line(self, table: Table, row: tuple[Any, ...]) -> str:
+        found: dict[str, Any] = {"type": table.type}
+        for column, value in zip(table.columns, row, strict=True):
+            if column == "is_s2c":
+                found["direction"] = DIRECTIONS[bool(value)]
+            elif column in table.json and isinstance(value, str):
+                found[column] = self._json_value(value)
+            elif isinstance(value, bytes):
+                found[column] = _blob(mask_head(value) if self._masks and column in _HEADS else value)
+            elif isinstance(value, str) and self._masks:
+                found[column] = mask_url(value) if column == "path" else mask_json(value)
+            else:
+                found[column] = value
+        try:
+            return _encode(found)
+        except ValueError:
+            raise CaptureError(f"{self._capture.path} is damaged: a {table.type} holds no number") from None
+
+    def _json_value(self, text: str) -> Any:
+        """The value where it says the same as the text, else the text."""
+        try:
+            value = json.loads(text)
+            is_same = not isinstance(value, str) and to_json(value) == text
+        except (ValueError, RecursionError):
+            return text
+        if self._masks:
+            value = mask_json(value)
+            return value if is_same or not isinstance(value, str) else to_json(value)
+        return value if is_same else text
+
+    def _write_parts(self, table: Table, span: Span, where: str) -> None:
+        """A row whose blob is large: its size, then the blob in parts."""
+        assert table.blob is not None
+        columns = [f"x'' AS {name}" if name == table.blob else name for name in table.columns]
+        (row,) = self._select(table, span, where, ", ".join(columns))
+        line = _frame_line(table, row) if table is FRAME else self._line(table, row)
+        found = json.loads(line) | {table.blob: {"bytes": span.size}}
+        self._out.write(_encode(found).encode() + b"\n")
+        database = schema.open_for_reading(self._capture.path)
+        try:
+            with database.blobopen(table.name, table.blob, row[0], readonly=True) as blob:
+                for offset in range(0, span.size, PART_BYTES):
+                    data = _blob(blob.read(PART_BYTES))
+                    part = {"type": "part", "of": table.type, "id": row[0], "offset": offset, "data": data}
+                    self._out.write(_encode(part).encode() + b"\n")
+        except sqlite3.Error as error:
+            raise CaptureError(f"cannot read {self._capture.path}: {error}") from None
+        finally:
+            database.close()
+
+
+def _frame_line(table: Table, row: tuple[Any, ...]) -> str:
+    """A frame: the hot path. `bits` is left out, it is the first two bytes of the header."""
+    frame_id, connection, is_s2c, bits, time_ns, span_ns, sent_ns, header, wire_length, payload, *rest = row
+    message, violation, fault = rest
+    return _encode(
+        {
+            "type": "frame",
+            "id": frame_id,
+            "connection_id": connection,
+            "direction": DIRECTIONS[bool(is_s2c)],
+            "op": opcode_name(bits >> 8 & 15) if isinstance(bits, int) else None,
+            "time_ns": time_ns,
+            "span_ns": span_ns,
+            "sent_after_ns": sent_ns,
+            "header": header.hex() if isinstance(header, bytes) else None,
+            "wire_length": wire_length,
+            "payload": _blob(payload) if isinstance(payload, bytes) else payload,
+            "message_id": message,
+            "violation": violation,
+            "fault_event_id": fault,
+        }
+    )
+
+
+def _blob(data: bytes) -> dict[str, str]:
+    try:
+        return {"text": data.decode()}
+    except UnicodeDecodeError:
+        return {"base64": base64.b64encode(data).decode("ascii")}

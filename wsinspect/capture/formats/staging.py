@@ -1,0 +1,280 @@
+"""Messages of other formats on their way into a capture.
+
+HAR and flow files list messages connection by connection; a capture has them in the order of time. So they
+are staged in a temporary database and then played, in order, into the indexer that also records live traffic:
+what a capture says of an imported connection is worked out by the same code.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from wsinspect import __version__
+from wsinspect.capture import schema
+from wsinspect.capture.formats.progress import Progress, nobody
+from wsinspect.capture.journal_format import (
+    BODY,
+    DATA,
+    EVENT,
+    HEAD,
+    HEAD_REQUEST_IN,
+    HEAD_REQUEST_OUT,
+    HEAD_RESPONSE_IN,
+    HEAD_RESPONSE_OUT,
+    Record,
+)
+from wsinspect.capture.writer import COMMIT_BYTES, Indexer
+from wsinspect.errors import CaptureError, LocalError
+from wsinspect.wire.frame import serialize_frame
+
+_NO_KEY: Final = b"\0\0\0\0"
+_STAGE: Final = """
+PRAGMA journal_mode = OFF;
+PRAGMA synchronous = OFF;
+CREATE TABLE item (
+    seq INTEGER PRIMARY KEY, connection INTEGER, order_ns INTEGER, time_ns INTEGER, side INTEGER,
+    first INTEGER, data BLOB
+);
+"""
+_BATCH: Final = 2000
+_BATCH_BYTES: Final = 4 * 1024 * 1024
+#: Times outside of this are none: a journal record holds signed 64 bits.
+_LATEST_NS: Final = 1 << 62
+
+
+class Imported(NamedTuple):
+    """A connection of another format.
+
+    Attributes:
+        scheme: `ws` or `wss`.
+        host, port, path: what the client asked for.
+        http_version: as `HTTP/1.1`.
+        attempt_ns: when.
+        closed_ns: when nothing more came; None where nobody knows.
+        status: of the response; None where there was none.
+        request, response: heads, made again from their fields.
+        body: the beginning of a refusal's body.
+        error: why there is no response.
+        server: its address and port.
+        client: its address and port.
+        ended: how its transport ended: side and `fin`, `rst`, `close_notify` or `timeout`.
+    """
+
+    scheme: str
+    host: str | None
+    port: int | None
+    path: str
+    http_version: str
+    attempt_ns: int
+    closed_ns: int | None
+    status: int | None
+    request: bytes
+    response: bytes | None
+    body: bytes = b""
+    error: str | None = None
+    server: str | None = None
+    client: str | None = None
+    ended: tuple[str, str] | None = None
+
+
+class Stage:
+    """Collects connections and their frames; `fill` makes a capture of them.
+
+    Attributes:
+        frames: how many there are.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._file = tempfile.NamedTemporaryFile(prefix=".import-", suffix=".stage", dir=folder)  # noqa: SIM115
+        self._database = sqlite3.connect(self._file.name, isolation_level=None)
+        self._database.executescript(_STAGE)
+        self._batch: list[tuple[Any, ...]] = []
+        self._batch_bytes = 0
+        self._latest: dict[int, int] = {}
+        self._is_ordered = True
+        self._last_ns = 0
+        self.connections: dict[int, Imported] = {}
+        self.frames = 0
+
+    def close(self) -> None:
+        """Forget everything."""
+        self._database.close()
+        self._file.close()
+
+    def add(
+        self, connection: int, side: int, first: int, data: bytes, time_ns: int, *, in_order: bool = True
+    ) -> None:
+        """A frame of `connection`.
+
+        Args:
+            connection: its number; `describe` may be called before or after.
+            side: 0 client to server, 1 server to client.
+            first: the first header byte: FIN, reserved bits, opcode.
+            data: the payload.
+            time_ns: when.
+            in_order: order within a connection is that of the calls, whatever the times say; else this frame
+                goes where its time says.
+        """
+        order_ns = time_ns
+        if in_order:
+            order_ns = max(time_ns, self._latest.get(connection, time_ns))
+        self._latest[connection] = max(order_ns, self._latest.get(connection, order_ns))
+        if order_ns < self._last_ns:
+            self._is_ordered = False
+        self._last_ns = order_ns
+        self.frames += 1
+        self._batch.append((connection, order_ns, time_ns, side, first, data))
+        self._batch_bytes += len(data)
+        if len(self._batch) >= _BATCH or self._batch_bytes > _BATCH_BYTES:
+            self._flush()
+
+    def describe(self, connection: int, facts: Imported) -> None:
+        """What is known of a connection beside its frames."""
+        self.connections[connection] = facts
+
+    def last_ns(self, connection: int) -> int | None:
+        """When its last frame came."""
+        return self._latest.get(connection)
+
+    def fill(self, path: Path, meta: dict[str, Any], progress: Progress = nobody) -> None:
+        """Write the new, empty capture at `path`.
+
+        Raises:
+            LocalError: it cannot be written.
+        """
+        self._flush()
+        database = schema.open_for_writing(path)
+        try:
+            database.execute("PRAGMA synchronous = OFF")
+            self._index(_Feed(Indexer(database)), meta, progress)
+        except sqlite3.Error as error:
+            raise LocalError(f"cannot write {path}: {error}") from None
+        finally:
+            database.close()
+
+    def _index(self, feed: _Feed, meta: dict[str, Any], progress: Progress) -> None:
+        start_ns = min((one.attempt_ns for one in self.connections.values()), default=0)
+        versions = {"wsinspect": __version__}
+        feed.event(0, start_ns, {"event": "engine", "versions": versions, **meta, "anchor_wall_ns": start_ns})
+        order = sorted(self.connections, key=lambda number: (self.connections[number].attempt_ns, number))
+        numbers = {staged: number for number, staged in enumerate(order, 1)}
+        for staged in order:
+            feed.open(numbers[staged], self.connections[staged])
+        for done, (staged, time_ns, side, first, data) in enumerate(self._items()):
+            if staged in numbers:
+                wire = _wire(first, data, side)
+                feed.add(Record(DATA, side, numbers[staged], time_ns, 0, wire))
+            if not done % _BATCH:
+                progress(done)
+        last_ns = start_ns
+        for staged in order:
+            last_ns = max(last_ns, self._close(feed, numbers[staged], staged))
+        feed.event(0, last_ns, {"event": "engine_stop"})
+        feed.indexer.commit()
+        feed.indexer.mark_clean()
+        feed.indexer.commit()
+
+    def _close(self, feed: _Feed, number: int, staged: int) -> int:
+        facts = self.connections[staged]
+        latest = self._latest.get(staged, facts.attempt_ns)
+        closed_ns = max(latest, facts.attempt_ns if facts.closed_ns is None else facts.closed_ns)
+        if facts.ended is not None:
+            side, how = facts.ended
+            feed.event(number, closed_ns, {"event": "end", "side": side, "how": how})
+        feed.event(number, closed_ns, {"event": "closed"})
+        return closed_ns
+
+    def _items(self) -> Iterator[tuple[int, int, int, int, bytes]]:
+        order = "seq" if self._is_ordered else "order_ns, seq"
+        columns = "connection, time_ns, side, first, data"
+        if self._is_ordered:
+            yield from self._database.execute(f"SELECT {columns} FROM item ORDER BY {order}")  # noqa: S608
+            return
+        # Sort without the data, which may be larger than memory.
+        self._database.execute("CREATE INDEX by_time ON item (order_ns, seq)")
+        yield from self._database.execute(
+            f"SELECT {columns} FROM item INDEXED BY by_time ORDER BY {order}"  # noqa: S608
+        )
+
+    def _flush(self) -> None:
+        sql = "INSERT INTO item (connection, order_ns, time_ns, side, first, data) VALUES (?, ?, ?, ?, ?, ?)"
+        try:
+            self._database.execute("BEGIN")
+            self._database.executemany(sql, self._batch)
+            self._database.execute("COMMIT")
+        except sqlite3.OperationalError as error:
+            raise LocalError(f"cannot write {self._file.name}: {error}") from None
+        self._batch = []
+        self._batch_bytes = 0
+
+
+class _Feed:
+    """Records into the indexer, which is committed whenever enough has gathered."""
+
+    def __init__(self, indexer: Indexer) -> None:
+        self.indexer = indexer
+
+    def add(self, record: Record) -> None:
+        self.indexer.add(record)
+        if self.indexer.weight > COMMIT_BYTES:
+            self.indexer.commit()
+
+    def event(self, connection: int, time_ns: int, event: dict[str, Any]) -> None:
+        self.add(Record(EVENT, 0, connection, time_ns, 0, json.dumps(event).encode()))
+
+    def head(self, connection: int, part: int, time_ns: int, raw: bytes) -> None:
+        self.add(Record(HEAD, part, connection, time_ns, 0, raw))
+
+    def open(self, number: int, facts: Imported) -> None:
+        """The opening handshake."""
+        at_ns = facts.attempt_ns
+        names = ("client", "scheme", "host", "port", "path", "http_version")
+        self.event(number, at_ns, {"event": "attempt", **{name: getattr(facts, name) for name in names}})
+        for part in (HEAD_REQUEST_IN, HEAD_REQUEST_OUT):
+            self.head(number, part, at_ns, facts.request)
+        if facts.server is not None:
+            self.event(number, at_ns, {"event": "server", "address": facts.server, "peer": facts.server})
+        if facts.response is None:
+            failed = {"event": "failed", "where": "response", "error": facts.error or "no response"}
+            self.event(number, at_ns, failed)
+            return
+        for part in (HEAD_RESPONSE_IN, HEAD_RESPONSE_OUT):
+            self.head(number, part, at_ns, facts.response)
+        if facts.status == 101 or (facts.status == 200 and facts.request.startswith(b"CONNECT ")):
+            self.event(number, at_ns, {"event": "open"})
+            return
+        self.event(number, at_ns, {"event": "refused", "status": facts.status})
+        if facts.body:
+            self.add(Record(BODY, 0, number, at_ns, 0, facts.body))
+
+
+def _wire(first: int, data: bytes, side: int) -> bytes:
+    """The frame, masked with zeros where a client sent it: nobody knows the key."""
+    return serialize_frame(
+        first & 15, data, fin=first >= 0x80, rsv=first >> 4 & 7, key=None if side else _NO_KEY
+    )
+
+
+def to_ns(seconds: Any, what: str) -> int:
+    """Epoch seconds, as a number or its text, exactly.
+
+    Raises:
+        CaptureError: no such time.
+    """
+    try:
+        text = seconds if isinstance(seconds, str) else repr(seconds)
+        whole, _, fraction = text.partition(".")
+        if "e" in text or "E" in text or not whole.lstrip("-").isdigit() or len(whole) > 12:
+            value = round(float(text) * 1e9)
+        else:
+            value = int(whole) * 10**9 + int((fraction + "0" * 9)[:9] or 0)
+    except (TypeError, ValueError, OverflowError):
+        raise CaptureError(f"{what} is no time: {str(seconds)[:40]!r}") from None
+    if not -_LATEST_NS < value < _LATEST_NS:
+        raise CaptureError(f"{what} is no time: {str(seconds)[:40]!r}")
+    return value

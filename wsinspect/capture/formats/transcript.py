@@ -1,0 +1,135 @@
+"""The messages of a connection with their data, page by page: what formats without frames can say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final, NamedTuple
+
+from wsinspect.capture.formats.pages import select, spans
+from wsinspect.capture.reader import Capture
+from wsinspect.capture.records import Message
+from wsinspect.wire.opcodes import Direction
+
+_COLUMNS: Final = (
+    "id, is_s2c, bits, time_ns, payload, message_id, violation, "
+    "wire_length - length(header) - coalesce(length(payload), 0)"
+)
+_STORED: Final = (
+    "SELECT id, connection_id, direction, opcode, first_frame, last_frame, compressed, length, NULL, "
+    "valid_text, problem FROM stored_message WHERE connection_id = ? AND id > ? ORDER BY id LIMIT 1000"
+)
+#: FIN with TEXT or BINARY.
+_WHOLE: Final = frozenset({0x81, 0x82})
+
+
+class Said(NamedTuple):
+    """A message as it was said.
+
+    Attributes:
+        id: of the message: that of its first frame.
+        direction: who said it.
+        opcode: TEXT or BINARY.
+        time_ns: when its last byte came.
+        data: inflated; cut where the recording was.
+        is_cut: whether `data` is not all of it.
+        length: bytes of all of it; None where nobody knows.
+        problem: of `Message`.
+        last_frame: its last frame.
+    """
+
+    id: int
+    direction: Direction
+    opcode: int
+    time_ns: int
+    data: bytes
+    is_cut: bool
+    length: int | None
+    problem: str | None
+    last_frame: int
+
+
+def messages(capture: Capture, connection_id: int) -> Iterator[Said]:
+    """The messages of a connection, in the order in which they were complete."""
+    where, key = "connection_id = ?", (connection_id,)
+    stored = _Stored(capture, connection_id)
+    for span in spans(capture, "frame", blob="payload", where=where, key=key):
+        for row in select(capture, "frame", _COLUMNS, span, where=where, key=key):
+            said = _said(row, stored)
+            if said is not None:
+                yield said
+    yield from stored.rest()
+
+
+def _said(row: tuple[Any, ...], stored: _Stored) -> Said | None:
+    frame_id, side, bits, time_ns, payload, message_id, violation, missing = row
+    if message_id is None:
+        return None
+    message = stored.ending(message_id, frame_id)
+    if message is not None:
+        return stored.said(message, time_ns)
+    if bits >> 8 not in _WHOLE or message_id != frame_id or stored.has(frame_id):
+        return None
+    payload = payload or b""
+    length = len(payload) + missing
+    return Said(
+        frame_id, Direction(side), bits >> 8 & 15, time_ns, payload, missing != 0, length, violation, frame_id
+    )
+
+
+class _Stored:
+    """The messages that have rows of their own, read as the frames go by."""
+
+    def __init__(self, capture: Capture, connection_id: int) -> None:
+        self._capture = capture
+        self._connection = connection_id
+        self._open: dict[int, Message] = {}
+        self._read_to = 0
+        self._is_over = False
+
+    def has(self, message_id: int) -> bool:
+        """Whether the message has a row."""
+        self._advance(message_id)
+        return message_id in self._open
+
+    def ending(self, message_id: int, frame_id: int) -> Message | None:
+        """The message, if this is its last frame."""
+        self._advance(message_id)
+        message = self._open.get(message_id)
+        if message is None or message.last_frame != frame_id:
+            return None
+        return self._open.pop(message_id)
+
+    def said(self, message: Message, time_ns: int) -> Said:
+        """With its data."""
+        whole = self._capture.message(message.id) if message.compressed else message
+        data = self._capture.message_payload(whole or message)
+        is_inflated = not message.compressed or (whole is not None and whole.data is not None)
+        is_cut = is_inflated and message.length is not None and len(data) != message.length
+        last = message.last_frame if message.last_frame is not None else message.first_frame
+        return Said(
+            message.id,
+            message.direction,
+            message.opcode,
+            time_ns,
+            data,
+            is_cut,
+            message.length,
+            message.problem,
+            last,
+        )
+
+    def rest(self) -> Iterator[Said]:
+        """Messages whose last frame never came."""
+        for message in sorted(self._open.values()):
+            frame = self._capture.frame(message.first_frame)
+            yield self.said(message, frame.time_ns if frame else 0)._replace(problem="unfinished")
+
+    def _advance(self, message_id: int) -> None:
+        while self._read_to < message_id and not self._is_over:
+            rows = self._capture.query(_STORED, (self._connection, self._read_to))
+            for row in rows:
+                direction = Direction(row[2] == "s2c")
+                self._open[row[0]] = Message(*row)._replace(direction=direction, compressed=bool(row[6]))
+                self._read_to = row[0]
+            if len(rows) < 1000:
+                self._is_over = True

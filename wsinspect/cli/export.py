@@ -1,0 +1,133 @@
+"""`wsinspect export`: a capture in the formats of other programs."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+import click
+
+from wsinspect.cli.completion import complete_capture
+from wsinspect.cli.options import examples
+
+if TYPE_CHECKING:
+    from wsinspect.capture.reader import Capture
+
+
+@click.command(
+    epilog=examples(
+        "wsinspect export --format har -o chat.har             the last capture",
+        "wsinspect export chat.db --format jsonl -o chat.jsonl",
+        "wsinspect export chat.db --format jsonl --connection 3 -o - | jq 'select(.type == \"frame\")'",
+    )
+)
+@click.argument("capture", required=False, shell_complete=complete_capture)
+@click.option("--format", "file_format", type=click.Choice(["har", "jsonl"]), help="By default by -o's name.")
+@click.option("--output", "-o", required=True, metavar="FILE", help="Where to; - is stdout.")
+@click.option(
+    "--connection",
+    "connections",
+    type=click.IntRange(min=1),
+    multiple=True,
+    help="Only this one; repeatable.",
+)
+@click.option("--include-secrets", is_flag=True, help="Leave cookies, credentials and tokens in.")
+@click.option("--force", is_flag=True, help="Overwrite FILE.")
+def export(
+    capture: str | None,
+    file_format: str | None,
+    output: str,
+    connections: tuple[int, ...],
+    include_secrets: bool,
+    force: bool,
+) -> None:
+    """Write CAPTURE as HAR (with Chrome's _webSocketMessages) or as JSONL (everything, a row a line).
+
+    Cookies, credentials and tokens in URLs are masked unless --include-secrets is given; payloads are not
+    touched. docs/formats.md lists what a format cannot say.
+    """
+    from wsinspect.capture.reader import Capture
+    from wsinspect.errors import UsageError
+    from wsinspect.launch.captures import resolve_capture
+
+    kind = file_format or _by_name(output)
+    with Capture.open(resolve_capture(capture)) as opened:
+        for number in connections:
+            if opened.connection(number) is None:
+                raise UsageError(f"{opened.path} has no connection {number}")
+        if opened.is_live:
+            _say("an engine is writing this capture: what has come so far is exported")
+        with _output(output, force) as out:
+            _write(opened, out, kind, connections or None, include_secrets)
+    if not include_secrets:
+        _say("cookies, credentials and tokens in URLs are masked; --include-secrets leaves them in")
+
+
+def _write(
+    capture: Capture, out: IO[bytes], kind: str, connections: tuple[int, ...] | None, include_secrets: bool
+) -> None:
+    from wsinspect.capture.formats.har_writer import write_har
+    from wsinspect.capture.formats.jsonl_writer import write_jsonl
+    from wsinspect.cli.progress import progress_bar
+
+    ((total,),) = capture.query("SELECT coalesce(max(id), 0) FROM frame")
+    with progress_bar("exporting", total) as progress:
+        if kind == "jsonl":
+            frames = write_jsonl(
+                capture, out, connections=connections, include_secrets=include_secrets, progress=progress
+            )
+            done = f"{frames} frames"
+        else:
+            result = write_har(
+                capture, out, connections=connections, include_secrets=include_secrets, progress=progress
+            )
+            done = f"{result.connections} connections, {result.messages} messages"
+            if result.truncated:
+                _say(
+                    f"{result.truncated} messages are cut in the capture (--snaplen); they say so in the HAR"
+                )
+            if result.not_inflated:
+                _say(
+                    f"{result.not_inflated} messages could not be inflated: their compressed bytes are in it"
+                )
+    _say(f"exported {done}")
+
+
+def _by_name(output: str) -> str:
+    for ending in ("har", "jsonl"):
+        if output.endswith(f".{ending}"):
+            return ending
+    raise click.UsageError("which format? give --format har or --format jsonl, or a name that ends so")
+
+
+@contextmanager
+def _output(name: str, force: bool) -> Iterator[IO[bytes]]:
+    """The file, private like a capture; what could not be finished is not left lying around."""
+    if name == "-":
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+        return
+    from wsinspect.errors import LocalError, UsageError
+
+    path = Path(name)
+    if path.exists() and not force:
+        raise UsageError(f"{path} exists", hint="--force overwrites it")
+    part = path.with_name(path.name + ".part")
+    try:
+        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb", 1 << 20) as out:
+            yield out
+        part.replace(path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise LocalError(f"cannot write {path}: {error.strerror or error}") from None
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+
+
+def _say(line: str) -> None:
+    click.echo(f"wsinspect: {line}", err=True)

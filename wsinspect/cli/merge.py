@@ -1,0 +1,50 @@
+"""`wsinspect merge`: several captures on one time axis."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from wsinspect.cli.options import examples, parse_duration
+
+
+@click.command(
+    epilog=examples(
+        "wsinspect merge browser.db server.db -o both.db",
+        "wsinspect merge browser.db server.db --shift server.db=-250ms -o both.db",
+    )
+)
+@click.argument("captures", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--output", "-o", type=click.Path(path_type=Path), required=True, metavar="CAPTURE", help="What to make."
+)
+@click.option(
+    "--shift", "shifts", multiple=True, metavar="CAPTURE=DURATION", help="Correct a clock; -250ms is earlier."
+)
+def merge(captures: tuple[Path, ...], output: Path, shifts: tuple[str, ...]) -> None:
+    """Put CAPTURES together on one time axis.
+
+    Ids are given anew, in the order of time. Connections of an unnamed listener get the name of their file as
+    tap, so that one still sees where each was seen.
+    """
+    from wsinspect.capture.merge import Source
+    from wsinspect.capture.merge import merge as run
+
+    by_name = dict(map(_shift, shifts))
+    for name in by_name:
+        if name not in map(str, captures):
+            raise click.UsageError(f"--shift {name}: it is none of the captures")
+    merged = run([Source(path, by_name.get(str(path), 0)) for path in captures], output)
+    click.echo(f"wsinspect: {output}: {merged.connections} connections, {merged.frames} frames", err=True)
+
+
+def _shift(text: str) -> tuple[str, int]:
+    name, equals, duration = text.rpartition("=")
+    if not equals or not name:
+        raise click.UsageError(f"--shift {text!r}: write CAPTURE=DURATION, as server.db=-250ms")
+    sign = -1 if duration.startswith("-") else 1
+    try:
+        return name, sign * parse_duration(duration.lstrip("+-"))
+    except ValueError as error:
+        raise click.UsageError(f"--shift: {error}") from None
