@@ -248,10 +248,18 @@ _ALL: Final = (
     _frame("wire", _SIZE, lambda f: f.wire_length, "length with the header", "wire>=64KiB"),
     _frame("msg", _NUMBER, lambda f: f.message_id, "number of its message", "msg:12"),
     _frame(
-        "frag", _NUMBER, lambda f: f.fragment, "place in a message of several frames", "frag:*", "frag:1", cost=5
+        "frag",
+        _NUMBER,
+        lambda f: f.fragment,
+        "place in a message of several frames",
+        "frag:*",
+        "frag:1",
+        cost=5,
     ),
     _frame("code", _NUMBER, _code, "close code in a CLOSE frame", "code:1006", "code>=4000", cost=3),
-    _frame("reason", _TEXT, _reason, "close reason in a CLOSE frame", "reason:deploy", "reason~/^go/i", cost=3),
+    _frame(
+        "reason", _TEXT, _reason, "close reason in a CLOSE frame", "reason:deploy", "reason~/^go/i", cost=3
+    ),
     _frame(
         "body",
         BytesKind(),
@@ -259,7 +267,7 @@ _ALL: Final = (
         "payload, inflated; the frame that ends a message stands for all of it; a bare word means this",
         "body:subscribe",
         "subscribe",
-        "body~/\"id\": ?\\d+/",
+        'body~/"id": ?\\d+/',
         "'{\"op\"'",
         cost=8,
     ),
@@ -275,9 +283,26 @@ _ALL: Final = (
         argument="path",
         cost=9,
     ),
-    _frame("rtt", _time("ms", "50ms"), lambda f: f.rtt_ns, "round trip of PING and PONG", "rtt>50ms", is_late=True, cost=4),
-    _frame("gap", _time("s", "2s"), lambda f: f.gap_ns, "silence before it in its direction", "gap>10s", cost=6),
-    _frame("delta", _time("ms", "5ms"), lambda f: f.delta_ns, "time since the frame before it", "delta>100ms", cost=6),
+    _frame(
+        "rtt",
+        _time("ms", "50ms"),
+        lambda f: f.rtt_ns,
+        "round trip of PING and PONG",
+        "rtt>50ms",
+        is_late=True,
+        cost=4,
+    ),
+    _frame(
+        "gap", _time("s", "2s"), lambda f: f.gap_ns, "silence before it in its direction", "gap>10s", cost=6
+    ),
+    _frame(
+        "delta",
+        _time("ms", "5ms"),
+        lambda f: f.delta_ns,
+        "time since the frame before it",
+        "delta>100ms",
+        cost=6,
+    ),
     _frame(
         "t",
         _time("s", "12s"),
@@ -288,7 +313,9 @@ _ALL: Final = (
     _connection("conn", _NUMBER, lambda c: c.id, "number of the connection", "conn:3", "conn:1,3"),
     _connection("tap", _TEXT, lambda c: _texts(c.tap), "tap that saw it", "tap=edge"),
     _connection("host", TextKind(folds=True), _host, "host, or host:port", "host=example.org", "host:local"),
-    _connection("path", _TEXT, lambda c: _texts(c.path), "path with its query", "path:/chat", "path~/room=\\d+/"),
+    _connection(
+        "path", _TEXT, lambda c: _texts(c.path), "path with its query", "path:/chat", "path~/room=\\d+/"
+    ),
     _connection("proto", _TEXT, lambda c: _texts(c.subprotocol), "subprotocol", "proto=chat.v2", "proto:*"),
     _connection(
         "header",
@@ -312,7 +339,16 @@ _ALL: Final = (
         "close:unclean",
         is_late=True,
     ),
-    _either("fault", _TEXT, lambda x: tuple(x.faults), "fault that acted on it: rule or kind", "fault:*", "fault:drop", is_late=True, cost=4),
+    _either(
+        "fault",
+        _TEXT,
+        lambda x: tuple(x.faults),
+        "fault that acted on it: rule or kind",
+        "fault:*",
+        "fault:drop",
+        is_late=True,
+        cost=4,
+    ),
     _either("finding", _TEXT, _ids, "finding about it", "finding:WS-FR", "finding:*", is_late=True, cost=4),
     _either(
         "sev",
@@ -328,7 +364,7 @@ _ALL: Final = (
         is_late=True,
         cost=4,
     ),
-)  # fmt: skip
+)
 
 #: All keys, in the order of the docs.
 FIELDS: Final[Mapping[str, Field]] = {field.name: field for field in _ALL}

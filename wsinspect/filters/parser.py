@@ -1,4 +1,4 @@
-"""From text to tree: precedence `!` over juxtaposition = `&` over `|`, parentheses, quotes, regular expressions.
+"""From text to tree: `!` binds over juxtaposition = `&`, and that over `|`; parentheses, quotes, patterns.
 
 The only exception is `FilterError`, for any text.
 """
