@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from wsinspect.cli.options import color_option, examples
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from wsinspect.cli.output import Palette
 
 LAST_FRAMES = 8
+#: The last thing the demo shows is the abnormal end; on a screen all of it stays to be looked at.
+SECONDS_ON_SCREEN = 9.0
 
 
 @click.command(
@@ -32,10 +35,11 @@ LAST_FRAMES = 8
     "--capture", type=click.Path(path_type=Path), help="The file to record to; a new one by default."
 )
 @color_option
-def demo(headless: bool, seconds: float, capture: Path | None, color: str) -> None:
+def demo(headless: bool, seconds: float, capture: Path | None, color: str) -> int:
     """See it work: a chat server, two clients and a hop that strips Upgrade, on loopback.
 
     The proxy between them is a real one. One attempt is refused, one connection ends without a CLOSE frame.
+    On a terminal it is shown live.
     """
     import asyncio
     import shlex
@@ -46,8 +50,12 @@ def demo(headless: bool, seconds: float, capture: Path | None, color: str) -> No
     from wsinspect.demo.report import report
     from wsinspect.launch.paths import new_capture_path
     from wsinspect.text import escape
+    from wsinspect.tui.session import is_terminal
+    from wsinspect.tui.start import demo_with_screen
 
     path = (capture or new_capture_path()).absolute()
+    if not headless and is_terminal():
+        return demo_with_screen(_seconds_on_screen(seconds), path)
     try:
         asyncio.run(play(path, seconds, echo))
     except asyncio.CancelledError:
@@ -58,6 +66,13 @@ def demo(headless: bool, seconds: float, capture: Path | None, color: str) -> No
     name = "last" if capture is None else shlex.quote(str(capture))
     echo(escape(f"recorded in {path}"))
     echo(escape(f"to look at it: wsinspect show {name}"))
+    return 0
+
+
+def _seconds_on_screen(seconds: float) -> list[str]:
+    """Somebody who looks on gets a little longer, unless they said for how long."""
+    source = click.get_current_context().get_parameter_source("seconds")
+    return ["--seconds", f"{SECONDS_ON_SCREEN if source is ParameterSource.DEFAULT else seconds:g}"]
 
 
 def _last_frames(capture: Capture, palette: Palette) -> Iterator[str]:

@@ -35,7 +35,9 @@ class _Lazy(NamedTuple):
 COMMANDS = {
     "run": _Lazy("wsinspect.cli.run:run", "Start the proxy and record what passes."),
     "demo": _Lazy("wsinspect.cli.demo:demo", "See it work on an embedded server, clients and a broken hop."),
+    "open": _Lazy("wsinspect.cli.open:open_", "Look at a capture, live or old, in the terminal."),
     "show": _Lazy("wsinspect.cli.show:show", "List the connections of a capture, or the frames of one."),
+    "diagnose": _Lazy("wsinspect.cli.diagnose:diagnose", "Say what went wrong, where, and what fixes it."),
     "export": _Lazy("wsinspect.cli.export:export", "Write a capture as HAR or JSONL."),
     "import": _Lazy("wsinspect.cli.import_:import_", "Make a capture of a HAR, JSONL or mitmproxy flows."),
     "merge": _Lazy("wsinspect.cli.merge:merge", "Put several captures on one time axis."),

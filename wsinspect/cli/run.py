@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from wsinspect.cli.options import ADDRESS, REGEX, SIZE, TAP, TARGET, Address, TapSpec, Target, examples
+from wsinspect.cli.screen import KeepsArguments, screen_options, typed_arguments
 
 if TYPE_CHECKING:
     from wsinspect.proxy.taps import Tap
@@ -19,11 +20,12 @@ DEFAULT_LISTEN = Address("127.0.0.1", 8080)
 
 
 @click.command(
+    cls=KeepsArguments,
     epilog=examples(
         "wsinspect run --reverse http://localhost:3000",
         "wsinspect run --listen 0 --headless --json",
         "wsinspect run --tap edge=8081=http://127.0.0.1:80 --tap origin=3001=http://127.0.0.1:3000",
-    )
+    ),
 )
 @click.option(
     "--listen", "-l", type=ADDRESS, help="Where to listen; 127.0.0.1:8080 by default, port 0 for any."
@@ -60,6 +62,7 @@ DEFAULT_LISTEN = Address("127.0.0.1", 8080)
 )
 @click.option("--inflate-cap", type=SIZE, help="Keep no message inflated beyond this; 64MiB by default.")
 @click.option("--headless", is_flag=True, help="Print a line an event; end with SIGINT or SIGTERM.")
+@screen_options
 @click.option("--json", "as_json", is_flag=True, help="Print the events as JSON, one a line.")
 @click.option("--frames", is_flag=True, help="Print a line a frame, too.")
 @click.option("--insecure", is_flag=True, help="Accept any certificate of a server.")
@@ -83,6 +86,8 @@ def run(
     max_capture_size: int,
     inflate_cap: int | None,
     headless: bool,
+    gap: int | None,
+    is_ascii: bool,
     as_json: bool,
     frames: bool,
     insecure: bool,
@@ -95,8 +100,14 @@ def run(
     """Start the proxy between a WebSocket client and its server.
 
     Point a browser at it (a regular proxy on 127.0.0.1:8080; `wsinspect browser` opens one that uses it), or
-    put it in front of one server with --reverse.
+    put it in front of one server with --reverse. On a terminal its traffic is shown live.
     """
+    from wsinspect.tui.session import is_terminal
+
+    if not (headless or as_json or frames) and is_terminal():
+        from wsinspect.tui.start import run_with_screen
+
+        return run_with_screen(typed_arguments(), gap_ns=gap, is_ascii=is_ascii)
     from wsinspect.launch.engines import register
     from wsinspect.launch.paths import ca_dir as default_ca_dir
     from wsinspect.launch.paths import ensure_private_dir, new_capture_path

@@ -1,0 +1,253 @@
+"""Real terminal sessions: the program in tmux, a real proxy, real clients and servers."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from websockets.sync.client import connect
+from websockets.sync.server import ServerConnection, serve
+
+from tests.support.tmux import Tmux, private, wsinspect
+from tests.support.tui_captures import chat_capture
+from wsinspect.capture.reader import Capture
+from wsinspect.launch.engines import list_engines
+
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(120)]
+
+HOSTILE = "\x1b]0;owned\x07\x1b[2J[bold]x[/bold]\x9b31m\u202eevil 世界"
+
+
+@pytest.fixture
+def origin() -> Iterator[int]:
+    """An echo server; its port."""
+
+    def echo(connection: ServerConnection) -> None:
+        for message in connection:
+            connection.send(message)
+
+    with serve(echo, "127.0.0.1", 0) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield server.socket.getsockname()[1]
+        server.shutdown()
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> dict[str, str]:
+    return private(tmp_path)
+
+
+def run_command(origin: int, capture: Path, *more: str) -> list[str]:
+    return wsinspect(
+        "run",
+        "--listen",
+        "127.0.0.1:0",
+        "--reverse",
+        f"http://127.0.0.1:{origin}",
+        "--capture",
+        str(capture),
+        *more,
+    )
+
+
+def port_of(text: str) -> int:
+    found = re.search(r"Listening on 127\.0\.0\.1:(\d+)", text)
+    assert found, text
+    return int(found[1])
+
+
+def engine_pid(home: dict[str, str]) -> int:
+    (engine,) = list_engines(Path(home["XDG_RUNTIME_DIR"]) / "wsinspect")
+    return engine.pid
+
+
+def talk(port: int, *messages: str) -> None:
+    with connect(f"ws://127.0.0.1:{port}/chat?room=1", compression=None) as client:
+        for message in messages:
+            client.send(message)
+            assert client.recv(timeout=10) == message
+
+
+def test_a_session_from_start_to_a_clean_terminal_and_a_complete_capture(tmp_path, origin, home):
+    capture = tmp_path / "session.db"
+    with Tmux(run_command(origin, capture), home) as terminal:
+        port = port_of(terminal.wait_for("No connections yet.", "LIVE"))
+        talk(port, '{"op":"hello"}', "two", "three")
+        terminal.wait_for(
+            "CLOSED", "/chat?room=1", "├─────────────▶┤ TEXT", '{"op":"hello"}', "├◀═════════════┤ CLOSE"
+        )
+        terminal.press("1", "Down", "h")
+        terminal.wait_for("CLIENT to PROXY", "GET /chat?room=1 HTTP/1.1", "accept right")
+        # Escape and a key at once would be Alt and that key.
+        terminal.press("Escape")
+        terminal.wait_for("3 Frames")
+        terminal.press("t")
+        terminal.wait_for("Timeline  1 connections")
+        terminal.press("Escape")
+        terminal.wait_for("3 Frames")
+        terminal.press("3", "g", "v")
+        terminal.wait_for("00000000  7b 22 6f 70")
+        terminal.press("/")
+        terminal.type("two")
+        terminal.press("Enter")
+        terminal.wait_for("✓ 2 of")
+        terminal.press("Escape")
+        terminal.wait_until(lambda text: "✓" not in text, "no filter")
+        terminal.press("?")
+        terminal.wait_for("Help: Frames")
+        terminal.press("Escape")
+        terminal.wait_until(lambda text: "Help: Frames" not in text, "no help")
+        terminal.press("q")
+        text = terminal.wait_for("recorded in", "ended with 0", " icanon", " echo")
+        assert "-icanon" not in text
+        assert "-echo " not in text
+    assert not list(tmp_path.glob("session.db-*"))
+    assert not (tmp_path / "session.db.journal").exists()
+    with Capture.open(capture) as seen:
+        assert seen.meta["closed_cleanly"]
+        assert [frame.payload for frame in seen.frames() if frame.opcode == 1] == [
+            b'{"op":"hello"}',
+            b'{"op":"hello"}',
+            b"two",
+            b"two",
+            b"three",
+            b"three",
+        ]
+    with Tmux(wsinspect("open", str(capture)), home) as terminal:
+        terminal.wait_for("RECORDED", "CLOSED", "three")
+        terminal.press("q")
+        terminal.wait_for("ended with 0")
+
+
+def test_a_killed_engine_is_told_and_started_again_on_the_same_capture(tmp_path, origin, home):
+    capture = tmp_path / "killed.db"
+    with Tmux(run_command(origin, capture), home) as terminal:
+        port = port_of(terminal.wait_for("No connections yet."))
+        talk(port, "before")
+        terminal.wait_for("before", "CLOSED")
+        os.kill(engine_pid(home), signal.SIGKILL)
+        text = terminal.wait_for("DISCONNECTED", "killed by SIGKILL", "R starts it again")
+        assert "before" in text
+        terminal.press("R")
+        terminal.wait_for("the engine is at work again", "LIVE")
+        (engine,) = list_engines(Path(home["XDG_RUNTIME_DIR"]) / "wsinspect")
+        talk(int(engine.listeners[0]["port"]), "after")
+        terminal.wait_for("after")
+        terminal.press("q")
+        terminal.wait_for("ended with 0")
+    with Capture.open(capture) as seen:
+        assert seen.meta["closed_cleanly"]
+        texts = [frame.payload for frame in seen.frames() if frame.opcode == 1]
+        assert texts == [b"before", b"before", b"after", b"after"]
+
+
+def test_killed_screens_leave_the_proxy_at_work(tmp_path, origin, home):
+    capture = tmp_path / "screens.db"
+    with Tmux(run_command(origin, capture), home) as terminal:
+        port = port_of(terminal.wait_for("No connections yet."))
+        pid = engine_pid(home)
+        parent = int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
+        os.kill(parent, signal.SIGKILL)
+        terminal.wait_for("ended with 137")
+        talk(port, "still here")
+        stopped = subprocess.run(
+            wsinspect("stop", str(pid)),
+            env={**os.environ, **home},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert stopped.returncode == 0, stopped.stderr
+    with Capture.open(capture) as seen:
+        assert seen.meta["closed_cleanly"]
+        assert [frame.payload for frame in seen.frames() if frame.opcode == 1] == [b"still here"] * 2
+
+
+def test_a_closed_terminal_ends_the_engine_with_a_complete_capture(tmp_path, origin, home):
+    capture = tmp_path / "hangup.db"
+    with Tmux(run_command(origin, capture), home) as terminal:
+        port = port_of(terminal.wait_for("No connections yet."))
+        talk(port, "one")
+        pid = engine_pid(home)
+        terminal.hang_up()
+        deadline = time.monotonic() + 20
+        while Path(f"/proc/{pid}").exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert not Path(f"/proc/{pid}").exists()
+    with Capture.open(capture) as seen:
+        assert seen.meta["closed_cleanly"]
+        assert len(seen.frames()) == 4
+
+
+def test_a_port_that_is_taken_is_one_line_and_no_screens(tmp_path, origin, home):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        command = wsinspect("run", "--listen", f"127.0.0.1:{port}", "--capture", str(tmp_path / "x.db"))
+        with Tmux(command, home) as terminal:
+            text = terminal.wait_for("ended with 3")
+    assert str(port) in text
+    assert "Traceback" not in text
+    assert not (tmp_path / "x.db").exists()
+
+
+def test_a_foreign_file_is_one_line(tmp_path, home):
+    (tmp_path / "foreign.db").write_bytes(b"SQLite format 3\x00" + bytes(100))
+    with Tmux(wsinspect("open", str(tmp_path / "foreign.db")), home) as terminal:
+        text = terminal.wait_for("ended with 2")
+    assert "is not a capture" in text
+    assert "Traceback" not in text
+
+
+def test_what_a_peer_sends_is_never_executed(tmp_path, origin, home):
+    capture = tmp_path / "hostile.db"
+    with Tmux(run_command(origin, capture), home) as terminal:
+        before = terminal.title()
+        port = port_of(terminal.wait_for("No connections yet."))
+        talk(port, HOSTILE)
+        terminal.wait_for("␛]0;owned␇␛[2J[bold]x[/bold]")
+        terminal.press("3", "g")
+        text = terminal.wait_for("\\u202eevil 世界")
+        assert "1 Connections" in text
+        assert terminal.title() == before
+        terminal.press("q")
+        terminal.wait_for("ended with 0")
+
+
+def test_open_last_follows_what_runs(tmp_path, origin, home):
+    with Tmux(wsinspect("run", "--listen", "0"), home) as running:
+        running.wait_for("LIVE", "No connections yet.")
+        with Tmux(wsinspect("open", "last"), home) as second:
+            second.wait_for("LIVE", "No connections yet.")
+            second.press("q")
+            second.wait_for("ended with 0")
+        running.press("C-c")
+        running.wait_for("ended with 0")
+
+
+def test_the_demo_shows_all_of_it_within_ten_seconds(home):
+    with Tmux(wsinspect("demo"), home, (120, 44)) as terminal:
+        begun = time.monotonic()
+        terminal.wait_for("├◀─────────────┤ TEXT", "↺", "rtt", "REFUSED", "HTTP 426", timeout=10)
+        terminal.wait_for("no CLOSE", timeout=begun + 13 - time.monotonic())
+        terminal.press("q")
+        terminal.wait_for("ended with 0")
+
+
+def test_ascii_and_no_colour_in_a_real_terminal(tmp_path, home):
+    capture = chat_capture(tmp_path / "chat.db")
+    with Tmux(wsinspect("open", str(capture), "--ascii"), {**home, "NO_COLOR": "1"}) as terminal:
+        text = terminal.wait_for("RECORDED", "|<-------------|")
+        assert text.isascii()
+        colours = re.findall(r"\x1b\[[0-9;]*(?:3[0-7]|38|4[0-7]|48|9[0-7])[;m]", terminal.text(escapes=True))
+        assert not colours
+        terminal.press("q")
+        terminal.wait_for("ended with 0")

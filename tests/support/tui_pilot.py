@@ -1,0 +1,85 @@
+"""The screens without a terminal: the app in Textual's headless driver, waited for by facts."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from textual.pilot import Pilot
+
+from wsinspect.tui.app import InspectApp
+from wsinspect.tui.widgets.base import LinePane
+
+PATIENCE_S = 20.0
+
+
+class Screen:
+    """An open app.
+
+    Attributes:
+        app: the app itself.
+        pilot: for keys and clicks.
+    """
+
+    def __init__(self, app: InspectApp, pilot: Pilot[Any]) -> None:
+        self.app = app
+        self.pilot = pilot
+
+    async def until(self, fact: Callable[[], bool]) -> None:
+        """Wait for a fact, then for what it makes the app draw."""
+        async with asyncio.timeout(PATIENCE_S):
+            while not fact():  # noqa: ASYNC110 - of a thread's or a timer's doing
+                await asyncio.sleep(0.005)
+        await self.pilot.pause()
+
+    async def settle(self) -> None:
+        """All that the capture holds is read and shown."""
+        model = self.app.model
+
+        def is_settled() -> bool:
+            if model.error is not None:
+                return True
+            view = self.app.browser.view
+            return model.has_begun and not model.is_loading and view.is_complete and not self.app.is_painting
+
+        await self.until(is_settled)
+
+    async def press(self, *keys: str) -> None:
+        """Keys, and what they lead to."""
+        for key in keys:
+            await self.pilot.press(key)
+        await self.pilot.pause()
+        await self.until(lambda: not self.app.is_painting)
+
+    async def type(self, text: str) -> None:
+        """Characters into the bar."""
+        await self.press(*("space" if char == " " else char for char in text))
+
+    def pane(self, name: str) -> list[str]:
+        """A pane's lines."""
+        return self.app.one(f"#{name}", LinePane).text()
+
+    def line(self, name: str) -> str:
+        """A pane's or line widget's first line."""
+        widget: Any = self.app.one(f"#{name}", self.app.screen_stack[0].query_one(f"#{name}").__class__)
+        text: str = widget.render_line(0).text
+        return text.rstrip()
+
+    def text(self) -> str:
+        """The four panes."""
+        return "\n".join(
+            "\n".join(self.pane(name)) for name in ("connections", "overview", "frames", "inspector")
+        )
+
+
+@asynccontextmanager
+async def opened(path: Path, size: tuple[int, int] = (120, 36), **options: Any) -> AsyncIterator[Screen]:
+    """The app on a capture, everything read."""
+    app = InspectApp(path, **options)
+    async with app.run_test(size=size) as pilot:
+        screen = Screen(app, pilot)
+        await screen.settle()
+        yield screen

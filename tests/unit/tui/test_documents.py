@@ -1,0 +1,212 @@
+"""Payloads as text, JSON, hex and by decoders; and their bytes in every form."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.support.tui_captures import CaptureBuilder, masked
+from tests.unit.tui.test_index import read_all
+from wsinspect.tui.blobs import MESSAGE, UNMASKED, WIRE, JoinedBlob, blob_of
+from wsinspect.tui.cells import text_of, width_of
+from wsinspect.tui.documents import (
+    HEX,
+    JSON,
+    JSON_LIMIT_BYTES,
+    TEXT,
+    TEXT_WINDOW_BYTES,
+    PayloadView,
+    best_view,
+    make_document,
+    register,
+    text_windows,
+    unregister,
+    views_for,
+)
+from wsinspect.tui.source import Source
+
+
+class Bytes:
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self.length = len(data)
+        self.read_bytes = 0
+
+    def read(self, offset: int, size: int) -> bytes:
+        piece = self.data[offset : offset + size]
+        self.read_bytes += len(piece)
+        return piece
+
+
+def shown(name: str, data: bytes, width: int = 80, window: int = 0) -> list[str]:
+    document = make_document(name, Bytes(data), window)
+    return [text_of(document.line(number, width)) for number in range(document.line_count(width))]
+
+
+def test_hex_has_offsets_and_ascii():
+    assert shown(HEX, b"{" + bytes(range(16))) == [
+        "00000000  7b 00 01 02 03 04 05 06  07 08 09 0a 0b 0c 0d 0e  {...............",
+        "00000010  0f                                                .",
+    ]
+    assert shown(HEX, b"0123456789", 50)[1].startswith("00000008  38 39")
+
+
+def test_hex_reads_only_what_is_shown():
+    blob = Bytes(b"x" * 100_000_000)
+    document = make_document(HEX, blob)
+    assert document.line_count(80) == 6_250_000
+    document.line(6_249_999, 80)
+    assert blob.read_bytes == 16
+
+
+def test_json_is_laid_out_with_its_tokens_as_they_were():
+    assert shown(JSON, b'{"b":1.00,"a":[1,{"x":"\\u00e9\\n"}],"e":{},"b":1e999}') == [
+        "{",
+        '  "b": 1.00,',
+        '  "a": [',
+        "    1,",
+        "    {",
+        '      "x": "\\u00e9\\n"',
+        "    }",
+        "  ],",
+        '  "e": {},',
+        '  "b": 1e999',
+        "}",
+    ]
+    assert shown(JSON, b"[[],[1]]") == ["[", "  [],", "  [", "    1", "  ]", "]"]
+    assert shown(JSON, b" 12 ") == ["12"]
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(),
+        lambda x: st.lists(x) | st.dictionaries(st.text(), x),
+        max_leaves=20,
+    )
+)
+def test_laid_out_json_is_the_same_json(value):
+    document = make_document(JSON, Bytes(json.dumps(value).encode()))
+    text = "\n".join(text_of(document.line(number, 10**6)) for number in range(document.line_count(10**6)))
+    assert json.loads(text) == value
+
+
+def test_an_error_in_json_has_a_place():
+    lines = shown(JSON, b'{"a": 1, "b": }')
+    assert lines[0] == "no JSON: Expecting value at character 14"
+    assert lines[1][lines[2].index("^")] == "}"
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"\xff{}", "byte 0 is not UTF-8 (0xff)"),
+        (b"[NaN]", "NaN is not in RFC 8259"),
+        (b"[" * 100_000, "nested too deeply"),
+        (b"[" + b"1," * JSON_LIMIT_BYTES + b"1]", "more than the"),
+    ],
+)
+def test_what_is_no_json_says_why(data, words):
+    assert words in shown(JSON, data)[0]
+
+
+def test_text_is_escaped_and_wrapped():
+    lines = shown(TEXT, b"\x1b]0;owned\x07" + b"a" * 90 + b"\n[b]\xe2\x80\xae\xff", 40)
+    assert "\x1b" not in "".join(lines)
+    assert lines[0].startswith("␛]0;owned␇")
+    assert lines[-1] == "[b]\\u202e\\xff"
+    assert all(len(line) <= 40 for line in lines)
+
+
+def test_long_text_is_shown_by_windows():
+    data = b"a" * TEXT_WINDOW_BYTES + b"second"
+    assert text_windows(Bytes(data)) == 2
+    lines = shown(TEXT, data, 10**6, 1)
+    assert lines[0] == f"bytes {TEXT_WINDOW_BYTES} to {len(data)} of {len(data)}; < and > show the 2 windows"
+    assert lines[1] == "second"
+
+
+def test_no_bytes_are_legal():
+    for name in (TEXT, JSON, HEX):
+        assert shown(name, b"") == ["0 bytes"]
+
+
+@pytest.mark.parametrize(
+    ("data", "opcode", "best"),
+    [
+        (b'{"a":1}', 1, JSON),
+        (b"[oops", 1, TEXT),
+        (b"hi", 1, TEXT),
+        (b"\x00", 2, HEX),
+        (b"[1]", 2, JSON),
+        (b"p", 9, TEXT),
+    ],
+)
+def test_the_first_view_is_the_one_that_fits(data, opcode, best):
+    assert best_view(Bytes(data), opcode) == best
+
+
+def test_registered_decoders_are_offered_where_they_fit():
+    register(
+        PayloadView(
+            "socket.io",
+            lambda begin, opcode, sub: begin[:1] == b"4",
+            lambda data: ["event \x1b", str(data[9])],
+        )
+    )
+    try:
+        assert views_for(Bytes(b"42[]"), 1, None) == [TEXT, JSON, HEX, "socket.io"]
+        assert views_for(Bytes(b"x"), 1, None) == [TEXT, JSON, HEX]
+        assert shown("socket.io", b"0123456789") == ["event ␛", "57"]
+        assert shown("socket.io", b"4") == ["socket.io cannot read it: index out of range"]
+    finally:
+        unregister("socket.io")
+
+
+@given(st.binary(max_size=600), st.integers(20, 120), st.sampled_from([TEXT, JSON, HEX]))
+def test_nothing_raises_and_nothing_is_wider_than_the_pane(data, width, name):
+    document = make_document(name, Bytes(data))
+    for number in range(document.line_count(width)):
+        line = document.line(number, width)
+        assert name in (HEX, JSON) or width_of(line) <= width
+
+
+def test_every_form_of_a_fragmented_compressed_and_masked_message(tmp_path):
+    path = tmp_path / "forms.db"
+    with CaptureBuilder(path) as builder:
+        builder.connection(1)
+        builder.frame(1, 0, 1, b"Hel", fin=False, message_id=1)
+        builder.frame(1, 1, 9, b"between")
+        builder.frame(1, 2, 0, b"lo", message_id=1)
+        builder.message(1, 1, 1, 3, length=5)
+        builder.frame(1, 3, 1, b"\xf2\x48\xcd\xc9\xc9\x07\x00", rsv=4, message_id=4)
+        builder.message(4, 1, 4, 4, compressed=1, length=5, data=b"Hello")
+        builder.frame(1, 4, 1, b"\x01", rsv=4, message_id=5)
+        builder.message(5, 1, 5, 5, compressed=1, problem="over-cap")
+    index, source = read_all(path), Source(path)
+
+    def form(number: int, name: str) -> tuple[bytes, str]:
+        blob, about = blob_of(source.records([number])[number], index, number - 1, source, name)
+        return blob.read(0, blob.length), about
+
+    assert form(3, MESSAGE) == (b"Hello", "message 1, 2 fragments joined, not compressed")
+    assert form(3, UNMASKED) == (b"lo", "payload of frame 3, not compressed")
+    assert form(4, MESSAGE) == (b"Hello", "message 4, inflated")
+    assert form(4, UNMASKED)[0] == b"\xf2\x48\xcd\xc9\xc9\x07\x00"
+    assert form(5, MESSAGE) == (b"\x01", "payload of frame 5, still compressed (over-cap)")
+    assert form(1, WIRE) == (b"\x01\x83\x37\xfa\x21\x3d" + masked(b"Hel"), "frame 1 as on the wire, masked")
+    wire, _ = blob_of(source.records([2])[2], index, 1, source, WIRE)
+    whole = wire.read(0, 99)
+    for offset in range(len(whole)):
+        assert wire.read(offset, 3) == whole[offset : offset + 3]
+    source.close()
+
+
+def test_joined_parts_are_read_across_their_borders():
+    joined = JoinedBlob([Bytes(b"ab"), Bytes(b""), Bytes(b"cdef")])
+    assert joined.length == 6
+    for offset in range(7):
+        for size in range(7):
+            assert joined.read(offset, size) == b"abcdef"[offset : offset + size]

@@ -1,0 +1,155 @@
+"""Rows: gaps, filters, and the histogram that is counted on the way."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.unit.tui.test_index import columns
+from wsinspect.tui.histogram import BINS, MARK_CLOSE, MARK_FINDING, MARK_GAP, MARK_PING, Histogram
+from wsinspect.tui.index import FrameIndex
+from wsinspect.tui.views import View
+
+SECOND = 10**9
+
+
+def index_of(*times_s: float, connections: list[int] | None = None) -> FrameIndex:
+    index = FrameIndex()
+    of = connections or [1] * len(times_s)
+    index.append(
+        columns(
+            *(
+                (number, int(t * SECOND), 1, of[number - 1], 0x8101, number & 1)
+                for number, t in enumerate(times_s, 1)
+            )
+        )
+    )
+    return index
+
+
+def rows(view: View) -> list[int | str]:
+    return ["gap" if view.is_gap(y) else view.position(y) for y in range(len(view.rows))]
+
+
+def test_a_silence_gets_a_row_of_its_own():
+    view = View(index_of(0, 0.5, 2, 2.1), None, SECOND)
+    assert view.extend()
+    assert rows(view) == [0, 1, "gap", 2, 3]
+    assert view.gap_before_ns(2) == view.gap_before_ns(3) == 1.5 * SECOND
+    assert view.gap_before_ns(0) == 0
+    assert view.matched == 4
+
+
+def test_rows_of_one_connection_have_its_own_gaps():
+    view = View(index_of(0, 1, 2, 3, connections=[1, 2, 2, 1]), 1, 2 * SECOND)
+    view.extend()
+    assert rows(view) == [0, "gap", 3]
+    assert view.total == 2
+
+
+def test_rows_and_positions_are_found_from_one_another():
+    view = View(index_of(0, 5, 10, 10.1), None, SECOND)
+    view.extend()
+    assert rows(view) == [0, "gap", 1, "gap", 2, 3]
+    assert [view.y_of(position) for position in range(4)] == [0, 2, 4, 5]
+    assert view.y_of(4) == len(view.rows)
+    assert view.y_at_time(3 * SECOND) == 2
+    assert view.y_at_time(0) == 0
+    assert view.y_at_time(99 * SECOND) == len(view.rows)
+
+
+def test_a_view_grows_at_its_end_and_nothing_moves():
+    index = index_of(0, 1)
+    view = View(index, None, 10 * SECOND)
+    view.extend()
+    before = list(view.rows)
+    index.append(columns((3, 2 * SECOND, 1, 1, 0x8101, 0)))
+    assert not view.is_complete
+    assert view.extend()
+    assert list(view.rows)[:2] == before
+    assert not view.extend()
+
+
+def test_a_filtered_view_shows_what_it_is_told():
+    view = View(index_of(0, 1, 2, 9), None, 5 * SECOND, is_filtered=True)
+    view.extend()
+    assert len(view.rows) == 0
+    view.add_matches([1, 3], 3)
+    view.add_matches([4, 77], 4)
+    assert rows(view) == [0, 2, "gap", 3]
+    assert view.scanned_to == 4
+    assert view.y_of(1) == 1
+
+
+def test_find_goes_both_ways():
+    view = View(index_of(0, 1, 2), None, 10 * SECOND)
+    view.extend()
+    assert view.find(0, 1, lambda y: y == 2) == 2
+    assert view.find(2, -1, lambda y: y < 2) == 1
+    assert view.find(2, 1, lambda y: True) is None
+
+
+@given(st.lists(st.floats(0, 100), min_size=1, max_size=60), st.integers(1, 20))
+def test_every_frame_is_a_row_once_and_in_order(times, gap_s):
+    view = View(index_of(*sorted(times)), None, gap_s * SECOND)
+    while not view.is_complete:
+        view.extend(0)
+    shown = [view.position(y) for y in range(len(view.rows)) if not view.is_gap(y)]
+    assert shown == list(range(len(times)))
+    for y in range(len(view.rows)):
+        if view.is_gap(y):
+            assert view.gap_before_ns(y) >= gap_s * SECOND
+            assert not view.is_gap(y + 1)
+
+
+def test_the_histogram_counts_every_frame_however_long_the_capture():
+    histogram = Histogram()
+    for number in range(5000):
+        histogram.add(number * SECOND, number & 1, MARK_PING if number == 4999 else 0)
+    bins = histogram.bins(0, histogram.width_ns * BINS, 64)
+    assert sum(one.c2s for one in bins) == sum(one.s2c for one in bins) == 2500
+    assert [number for number, one in enumerate(bins) if one.marks] == [
+        4999 * SECOND * 64 // (histogram.width_ns * BINS)
+    ]
+    assert histogram.width_ns * BINS > 5000 * SECOND
+
+
+@given(st.lists(st.integers(0, 10**13), min_size=1, max_size=200))
+def test_no_frame_is_lost_between_bins(times):
+    histogram = Histogram()
+    for time_ns in sorted(times):
+        histogram.add(time_ns, 0, 0)
+    for count in (1, 7, 80):
+        assert sum(one.c2s for one in histogram.bins(min(times), max(times) + 1, count)) >= len(times)
+
+
+def test_marks_come_from_bits_and_flags():
+    index = FrameIndex()
+    index.append(
+        columns(
+            (1, 0, 1, 1, 0x8900, 0),
+            (2, SECOND, 1, 1, 0x8800, 0),
+            (3, 9 * SECOND, 1, 1, 0x8300, 2),
+        )
+    )
+    view = View(index, None, 5 * SECOND)
+    view.extend()
+    marks = [one.marks for one in view.histogram.bins(0, 10 * SECOND, 10)]
+    assert marks[0] == MARK_PING
+    assert marks[1] == MARK_CLOSE
+    assert marks[9] == MARK_FINDING | MARK_GAP
+
+
+@pytest.mark.parametrize("count", [0, 1, 5])
+def test_an_empty_histogram_has_empty_bins(count):
+    assert [one.c2s for one in Histogram().bins(0, 100, count)] == [0] * count
+
+
+def test_times_before_the_first_count_for_the_first_bin():
+    histogram = Histogram()
+    for time_ns in itertools.chain([5 * SECOND], [SECOND]):
+        histogram.add(time_ns, 0, 0)
+    assert histogram.bins(5 * SECOND, 6 * SECOND, 1)[0].c2s == 2

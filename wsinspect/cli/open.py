@@ -1,0 +1,35 @@
+"""`wsinspect open`: the terminal program on a capture, live or old."""
+
+from __future__ import annotations
+
+import click
+
+from wsinspect.cli.options import examples
+from wsinspect.cli.screen import screen_options
+
+
+@click.command(
+    "open",
+    epilog=examples("wsinspect open", "wsinspect open last --gap 250ms", "wsinspect open session.db --ascii"),
+)
+@click.argument("capture", required=False)
+@screen_options
+def open_(capture: str | None, gap: int | None, is_ascii: bool) -> int:
+    """Look at a capture, live or old, in the terminal.
+
+    CAPTURE is a file, or 'last', which is also the default: what the newest running engine records, else the
+    newest capture.
+    """
+    from wsinspect.capture.reader import Capture
+    from wsinspect.errors import UsageError
+    from wsinspect.launch.captures import resolve_capture
+    from wsinspect.tui.session import is_terminal
+
+    path = resolve_capture(capture)
+    with Capture.open(path):
+        pass  # what an engine and a recorder that both died left behind is indexed; errors are said now
+    if not is_terminal():
+        raise UsageError("wsinspect open needs a terminal", hint=f"wsinspect show {path} prints a capture")
+    from wsinspect.tui.start import watch
+
+    return watch(path, gap_ns=gap, is_ascii=is_ascii)

@@ -1,0 +1,202 @@
+"""What is being looked at: which connection, through which filter, and the records of rows on the screen.
+
+Contract: no widget is known here. `tick` does a bounded piece of work; the event loop calls it until nothing
+is left. Records are read when a row is shown, and few are kept.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from wsinspect.capture.records import Connection, Handshake
+from wsinspect.errors import CaptureError
+from wsinspect.tui.glyphs import Glyphs
+from wsinspect.tui.model import Model
+from wsinspect.tui.notes import make_row
+from wsinspect.tui.rows import Row
+from wsinspect.tui.source import Record, Source
+from wsinspect.tui.views import View
+
+DEFAULT_GAP_NS: Final = 1_000_000_000
+_KEPT_RECORDS: Final = 2_000
+
+
+class Browser:
+    """The look at a capture.
+
+    Attributes:
+        model: the capture.
+        view: the rows of the frame table.
+        connection: the selected one; None for all.
+        error: why records cannot be read.
+    """
+
+    def __init__(self, model: Model, gap_ns: int = DEFAULT_GAP_NS) -> None:
+        self.model = model
+        self.gap_ns = gap_ns
+        self.connection: int | None = None
+        self.view = View(model.index, None, gap_ns)
+        self.error: str | None = None
+        self._source: Source | None = None
+        self._records: OrderedDict[int, Record] = OrderedDict()
+        self._volatile: set[int] = set()
+        self._round_trips: dict[int, tuple[int, int | None]] = {}
+
+    @property
+    def path(self) -> Path:
+        """The capture's file."""
+        return self.model.path
+
+    @property
+    def source(self) -> Source | None:
+        """The file, opened when first needed; None where that fails (`error` says why)."""
+        if self._source is None:
+            try:
+                self._source = Source(self.path)
+                self.error = None
+            except CaptureError as error:
+                self.error = str(error)
+        return self._source
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._source is not None:
+            self._source.close()
+            self._source = None
+
+    def select(self, connection: int | None) -> None:
+        """Show one connection's frames, or all."""
+        self.connection = connection
+        self.view = View(self.model.index, connection, self.gap_ns)
+
+    @property
+    def selected(self) -> Connection | None:
+        """The selected connection."""
+        return None if self.connection is None else self.model.connections.get(self.connection)
+
+    @property
+    def zero_ns(self) -> int:
+        """What times count from: the selected connection's attempt, else the capture's start."""
+        selected = self.selected
+        if selected is not None and selected.attempt_ns is not None:
+            return selected.attempt_ns
+        return self.model.zero_ns
+
+    def refresh_volatile(self) -> None:
+        """Forget records that may have changed: pings without an answer, messages that go on."""
+        for number in self._volatile:
+            self._records.pop(number, None)
+        self._volatile.clear()
+
+    def records(self, ids: Sequence[int]) -> dict[int, Record]:
+        """The records of some frames; those that cannot be read are missing."""
+        missing = [number for number in ids if number not in self._records]
+        if missing and self.source is not None:
+            try:
+                self._keep(self.source.records(missing))
+            except CaptureError as error:
+                self.error = str(error)
+        found = {}
+        for number in ids:
+            record = self._records.get(number)
+            if record is not None:
+                self._records.move_to_end(number)
+                found[number] = record
+        return found
+
+    def known_record(self, frame_id: int) -> Record | None:
+        """A record that was read before."""
+        return self._records.get(frame_id)
+
+    def is_changing(self, frame_id: int) -> bool:
+        """Whether a row is not to be kept as drawn: what it says may change, or it could not be read."""
+        return frame_id in self._volatile or frame_id not in self._records
+
+    def record(self, frame_id: int) -> Record | None:
+        """One frame's record."""
+        return self.records([frame_id]).get(frame_id)
+
+    def _keep(self, records: dict[int, Record]) -> None:
+        self._records.update(records)
+        for number, record in records.items():
+            if self.model.is_live and is_volatile(record):
+                self._volatile.add(number)
+        while len(self._records) > _KEPT_RECORDS:
+            self._records.popitem(last=False)
+
+    def make_row(self, record: Record, position: int, delta_ns: int, glyphs: Glyphs) -> Row:
+        """The row of a frame, as this look shows it."""
+        connection = self.model.connections.get(record.frame.connection_id)
+        is_open = self.model.is_live and connection is not None and connection.closed_ns is None
+        findings = self.model.findings_of_frame.get(record.frame.id, ())
+        return make_row(
+            record,
+            self.model.index,
+            position,
+            zero_ns=self.zero_ns,
+            delta_ns=delta_ns,
+            glyphs=glyphs,
+            is_live=is_open,
+            findings=tuple(findings),
+        )
+
+    def round_trip_ns(self, connection: Connection) -> int | None:
+        """The connection's median round trip, read again when frames have come."""
+        own = self.model.index.by_connection.get(connection.id)
+        count = len(own) if own else 0
+        known = self._round_trips.get(connection.id)
+        if known is not None and (known[0] == count or count - known[0] < count // 50):
+            return known[1]
+        value = None
+        if count and self.source is not None:
+            try:
+                value = self.source.round_trip_ns(connection.id)
+            except CaptureError as error:
+                self.error = str(error)
+        self._round_trips[connection.id] = (count, value)
+        return value
+
+    def handshake(self, connection: int) -> Handshake | None:
+        """The opening handshake of a connection."""
+        if self.source is None:
+            return None
+        try:
+            return self.source.capture.handshake(connection)
+        except CaptureError as error:
+            self.error = str(error)
+            return None
+
+    def mate_of(self, record: Record, position: int) -> int | None:
+        """The frame that belongs to a frame: its pong or ping, the next fragment, the other side's CLOSE."""
+        frame, index = record.frame, self.model.index
+        if record.ping is not None:
+            ping = record.ping
+            return ping.ping_frame if frame.id == ping.pong_frame else ping.pong_frame
+        if frame.opcode == 8:
+            return self._other_close(position)
+        if record.message is not None and index.is_fragment(position):
+            places = index.fragments(position, record.message.first_frame, record.message.last_frame)
+            if len(places) > 1 and position in places:
+                return index.columns.ids[places[(places.index(position) + 1) % len(places)]]
+        return None
+
+    def _other_close(self, position: int) -> int | None:
+        """The first CLOSE frame of the other direction."""
+        index = self.model.index
+        side = index.is_s2c(position)
+        for place in reversed(index.by_connection[index.columns.connections[position]]):
+            if index.opcode(place) == 8 and index.is_s2c(place) != side:
+                return index.columns.ids[place]
+        return None
+
+
+def is_volatile(record: Record) -> bool:
+    """Whether later frames may change what is known of this one."""
+    if record.ping is not None:
+        return record.ping.pong_frame is None
+    if record.frame.opcode == 9:
+        return True
+    return record.message is not None and record.message.last_frame is None

@@ -1,0 +1,130 @@
+"""The inspector's other tabs as lines: header bits, findings of a frame, and where its bytes are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from wsinspect.text import escape
+from wsinspect.tui.glyphs import Glyphs
+from wsinspect.tui.model import Model
+from wsinspect.tui.notes import severity_sign
+from wsinspect.tui.rows import byte_count, duration, seconds, short_opcode
+from wsinspect.tui.source import FindingRow, Record
+from wsinspect.tui.style import Line
+from wsinspect.tui.words import finding_facts
+from wsinspect.wire.close_codes import close_name, is_legal_on_wire, parse_close
+from wsinspect.wire.violations import VIOLATIONS
+
+
+def summary(record: Record, zero_ns: int) -> str:
+    """A frame in one line."""
+    frame = record.frame
+    rsv = f"{int(frame.rsv1)}{int(frame.rsv2)}{int(frame.rsv3)}"
+    held = frame.sent_ns - frame.time_ns
+    sent = f", sent on {duration(held)} later" if held >= 1_000_000 else ""
+    return (
+        f"{frame.id} {frame.direction.arrow} {short_opcode(frame.opcode)} FIN={int(frame.fin)} RSV={rsv} "
+        f"MASK={int(frame.masked)} len={frame.length}, received {seconds(frame.time_ns - zero_ns)} s{sent}"
+    )
+
+
+def header_lines(record: Record, zero_ns: int) -> Iterator[Line]:
+    """Every field of the header, with the bytes it was read from."""
+    frame = record.frame
+    header = frame.header
+    yield [("bytes   ", "muted"), (header.hex(" "), "")]
+    yield _field("FIN", int(frame.fin), "the final fragment" if frame.fin else "more fragments follow")
+    rsv1 = "compressed (RFC 7692)" if frame.rsv1 and frame.opcode in (1, 2) else "reserved"
+    yield _field("RSV1", int(frame.rsv1), rsv1 if frame.rsv1 else "not set")
+    yield _field("RSV2", int(frame.rsv2), "reserved" if frame.rsv2 else "not set")
+    yield _field("RSV3", int(frame.rsv3), "reserved" if frame.rsv3 else "not set")
+    kind = "control" if frame.opcode >= 8 else "data"
+    yield _field("opcode", f"0x{frame.opcode:X}", f"{short_opcode(frame.opcode)}, {kind}")
+    key = frame.mask_key
+    yield _field("MASK", int(frame.masked), "key " + key.hex(" ") if key is not None else "no key")
+    yield _field("length", frame.length, _length_words(header))
+    stored = "" if frame.wire_length == len(header) + frame.length else " (cut)"
+    yield _field("wire", frame.wire_length, f"bytes with the header{stored}")
+    if frame.opcode == 8:
+        code, reason = parse_close(frame.payload)
+        if code is not None:
+            legal = "" if is_legal_on_wire(code) else ", must not be sent (RFC 6455 section 7.4)"
+            yield _field(
+                "code", code, f"{close_name(code)}{legal}" + (f': "{escape(reason)}"' if reason else "")
+            )
+    arrival = duration(frame.time_ns - frame.first_ns)
+    yield _field("arrived", f"{seconds(frame.time_ns - zero_ns)} s", f"first to last byte {arrival}")
+    yield _field(
+        "sent on", f"{seconds(frame.sent_ns - zero_ns)} s", f"{duration(frame.sent_ns - frame.time_ns)} later"
+    )
+    yield from _message_lines(record)
+    for code_word in (frame.violation or "").split(","):
+        if code_word:
+            known = VIOLATIONS.get(code_word)
+            words = f"{known.sentence} ({known.section})" if known else ""
+            yield [(f"! {escape(code_word)}  ", "error"), (words, "")]
+
+
+def _field(name: str, value: object, words: str) -> Line:
+    return [(f"{name:<8}", "muted"), (f"{value!s:<10} ", ""), (words, "muted")]
+
+
+def _length_words(header: bytes) -> str:
+    second = header[1] & 0x7F
+    if second < 126:
+        return "in 7 bits"
+    return "in 16 bits" if second == 126 else "in 64 bits"
+
+
+def _message_lines(record: Record) -> Iterator[Line]:
+    message = record.message
+    if message is None:
+        if record.frame.message_id is not None:
+            yield _field("message", record.frame.message_id, "this frame alone, not compressed")
+        return
+    last = message.last_frame if message.last_frame is not None else "not ended"
+    size = "" if message.length is None else f", {byte_count(message.length)}"
+    how = "compressed" if message.compressed else "not compressed"
+    yield _field("message", message.id, f"frames {message.first_frame} to {last}, {how}{size}")
+    if message.problem:
+        yield _field("problem", "", escape(message.problem))
+
+
+def frame_findings(record: Record, model: Model, glyphs: Glyphs) -> Iterator[Line]:
+    """Findings that name this frame, and its violations."""
+    frame = record.frame
+    found = model.findings_of_frame.get(frame.id, [])
+    for finding in found:
+        yield from finding_lines(finding, glyphs)
+    for event in record.faults:
+        yield [(f"{glyphs.altered} {escape(event.rule)}  ", "warn"), (escape(event.kind), "")]
+    for code in (frame.violation or "").split(","):
+        if code:
+            known = VIOLATIONS.get(code)
+            words = f"{known.sentence} ({known.section})" if known else ""
+            yield [(f"! {escape(code)}  ", "error"), (words, "")]
+    if not found and not frame.violation and not record.faults:
+        yield [("Nothing is known against this frame: no violation, no finding, no fault.", "muted")]
+
+
+def finding_lines(finding: FindingRow, glyphs: Glyphs) -> Iterator[Line]:
+    """A finding with its evidence and what to do."""
+    facts = finding_facts(finding)
+    sign = severity_sign(finding.severity, glyphs)
+    style = "error" if finding.severity == "error" else "warn"
+    yield [(f"{sign} {escape(finding.rule)}  ", style), (escape(str(facts.get("title", ""))), "title")]
+    for name in ("meaning", "fault_of", "hop", "confidence"):
+        if facts.get(name):
+            yield [(f"  {name.replace('_', ' ')}: ", "muted"), (escape(str(facts[name])), "")]
+    for evidence in _items(facts.get("evidence")):
+        yield [("  evidence: ", "muted"), (escape(str(evidence)), "")]
+    for fix in _items(facts.get("fixes")):
+        if isinstance(fix, dict):
+            yield [
+                (f"  fix for {escape(str(fix.get('for', '')))}: ", "muted"),
+                (escape(str(fix.get("text"))), ""),
+            ]
+
+
+def _items(value: object) -> list[object]:
+    return value if isinstance(value, list) else []

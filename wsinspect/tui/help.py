@@ -1,0 +1,108 @@
+"""Help of the focused pane: what it is, and its keys; taken from the bindings, so that it cannot be wrong."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.screen import ModalScreen
+
+from wsinspect.filters import help_lines
+from wsinspect.text import pad
+from wsinspect.tui.cells import flow
+from wsinspect.tui.keys import APP_KEYS
+from wsinspect.tui.style import Line
+from wsinspect.tui.widgets.base import LinePane
+
+_KEY_CELLS = 22
+_NAMES = {
+    "plus": "+",
+    "equals_sign": "=",
+    "minus": "-",
+    "less_than_sign": "<",
+    "greater_than_sign": ">",
+    "comma": ",",
+    "full_stop": ".",
+    "question_mark": "?",
+    "backslash": "\\",
+}
+
+
+class HelpPane(LinePane):
+    """The text."""
+
+    has_cursor = False
+
+    def __init__(self, heading: str, about: str, bindings: list[tuple[str, str]], with_filters: bool) -> None:
+        super().__init__(id="help")
+        self.heading, self.about, self.bindings_shown, self.with_filters = (
+            heading,
+            about,
+            bindings,
+            with_filters,
+        )
+
+    def title(self) -> tuple[Line, Line]:
+        """Of what."""
+        return [("Help: ", "muted"), (self.heading, "title")], [("esc leaves", "muted")]
+
+    def _lines(self) -> list[Line]:
+        width = max(self.size.width - 4, 20)
+        lines: list[Line] = [[(line, "")] for line in flow(self.about, width)]
+        lines += [[], [("Keys of this pane", "title")]]
+        lines += [_key_line(keys, words) for keys, words in self.bindings_shown]
+        lines += [[], [("Keys everywhere", "title")]]
+        for key in APP_KEYS:
+            words = f"{key.words}: {key.why_not}" if key.why_not else key.words
+            lines.append(_key_line(key.shown, words, "muted" if key.why_not else ""))
+        if self.with_filters:
+            lines += [[], [("Filters", "title")]]
+            lines += [_key_line(syntax, meaning) for syntax, meaning in help_lines()]
+        return lines
+
+    def row_count(self) -> int:
+        """Lines."""
+        return len(self._lines())
+
+    def row(self, number: int, width: int) -> Line:
+        """One of them."""
+        return [(" ", ""), *self._lines()[number]]
+
+
+def _key_line(keys: str, words: str, style: str = "") -> Line:
+    return [(pad(keys, _KEY_CELLS), "key"), (words, style)]
+
+
+class HelpScreen(ModalScreen[None]):
+    """Over everything until a key is pressed."""
+
+    DEFAULT_CSS = """
+    HelpScreen { align: center middle; }
+    HelpScreen LinePane { width: 90%; height: 90%; max-width: 110; background: $surface; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,q,question_mark,f1", "app.pop_screen", "leave", show=False, id="help.leave")
+    ]
+
+    def __init__(self, pane: LinePane | None) -> None:
+        super().__init__()
+        self.about = pane
+
+    def compose(self) -> ComposeResult:
+        """The text."""
+        pane = self.about
+        title = pane.help_title if pane is not None else "wsinspect"
+        text = pane.help_text if pane is not None else ""
+        yield HelpPane(title, text, bindings_of(pane), title in ("Frames", "Connections"))
+
+
+def bindings_of(pane: LinePane | None) -> list[tuple[str, str]]:
+    """A pane's own keys, with those of its base class."""
+    found: list[tuple[str, str]] = []
+    for kind in type(pane).__mro__ if pane is not None else ():
+        own: Any = vars(kind).get("BINDINGS", ()) if issubclass(kind, LinePane) else ()
+        for binding in own:
+            shown = " ".join(_NAMES.get(key, key) for key in binding.key.split(","))
+            found.append((shown, binding.description))
+    return found

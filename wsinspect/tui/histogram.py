@@ -1,0 +1,117 @@
+"""Activity over time in a fixed number of bins, whatever the span: the overview's numbers.
+
+Contract: memory does not grow; adding is constant time; when a frame lies beyond the last bin, neighbours are
+merged and bins become twice as wide. Times before the first one count for the first bin (a clock step).
+"""
+
+from __future__ import annotations
+
+from array import array
+from typing import Final, NamedTuple
+
+from wsinspect.tui.index import FLAG_FAULT, FLAG_VIOLATION
+from wsinspect.wire.opcodes import Opcode
+
+MARK_PING: Final = 1
+MARK_CLOSE: Final = 2
+MARK_FAULT: Final = 4
+MARK_FINDING: Final = 8
+MARK_GAP: Final = 16
+BINS: Final = 2048
+_FIRST_WIDTH_NS: Final = 1_000_000
+
+
+def marks_of(bits: int, flags: int) -> int:
+    """What the overview marks a frame with."""
+    if not flags & ~1 and not bits & 0x0800:
+        return 0
+    opcode = bits >> 8 & 15
+    marks = MARK_PING if opcode in (Opcode.PING, Opcode.PONG) else 0
+    if opcode == Opcode.CLOSE:
+        marks = MARK_CLOSE
+    if flags & FLAG_VIOLATION:
+        marks |= MARK_FINDING
+    return marks | MARK_FAULT if flags & FLAG_FAULT else marks
+
+
+class Bin(NamedTuple):
+    """What happened in a stretch of time: frames of each direction, and marks."""
+
+    c2s: int
+    s2c: int
+    marks: int
+
+
+class Histogram:
+    """Counts by time.
+
+    Attributes:
+        start_ns: of the first bin; None before the first frame.
+        width_ns: of a bin.
+        end_ns: the newest time.
+    """
+
+    def __init__(self) -> None:
+        self.start_ns: int | None = None
+        self.width_ns = _FIRST_WIDTH_NS
+        self.end_ns = 0
+        self._counts = (array("I", bytes(4 * BINS)), array("I", bytes(4 * BINS)))
+        self._marks = bytearray(BINS)
+
+    def add(self, time_ns: int, side: int, marks: int) -> None:
+        """Count a frame."""
+        start_ns = self.start_ns
+        if start_ns is None:
+            self.start_ns = start_ns = time_ns
+        if time_ns > self.end_ns:
+            self.end_ns = time_ns
+        at = (time_ns - start_ns) // self.width_ns
+        while at >= BINS:
+            self._widen()
+            at = (time_ns - start_ns) // self.width_ns
+        if at < 0:
+            at = 0
+        self._counts[side][at] += 1
+        if marks:
+            self._marks[at] |= marks
+
+    def mark(self, time_ns: int, marks: int) -> None:
+        """Mark a time without counting a frame; one outside of what was counted is left out."""
+        if self.start_ns is None:
+            return
+        at = (time_ns - self.start_ns) // self.width_ns
+        if 0 <= at < BINS:
+            self._marks[at] |= marks
+
+    def _widen(self) -> None:
+        half = BINS // 2
+        for counts in self._counts:
+            for at in range(half):
+                counts[at] = counts[2 * at] + counts[2 * at + 1]
+            counts[half:] = array("I", bytes(4 * half))
+        for at in range(half):
+            self._marks[at] = self._marks[2 * at] | self._marks[2 * at + 1]
+        self._marks[half:] = bytes(half)
+        self.width_ns *= 2
+
+    def bins(self, from_ns: int, to_ns: int, count: int) -> list[Bin]:
+        """`count` equal stretches between two times."""
+        if self.start_ns is None or to_ns <= from_ns or count <= 0:
+            return [Bin(0, 0, 0)] * max(count, 0)
+        found = []
+        span = to_ns - from_ns
+        for number in range(count):
+            first = (from_ns + span * number // count - self.start_ns) // self.width_ns
+            end = (from_ns + span * (number + 1) // count - self.start_ns - 1) // self.width_ns + 1
+            found.append(self._bin(first, end))
+        return found
+
+    def _bin(self, first: int, end: int) -> Bin:
+        first, end = max(first, 0), min(end, BINS)
+        if end <= first:
+            return Bin(0, 0, 0)
+        marks = 0
+        for mark in self._marks[first:end]:
+            marks |= mark
+        c2s, s2c = self._counts
+        return Bin(sum(c2s[first:end]), sum(s2c[first:end]), marks)

@@ -1,0 +1,111 @@
+"""Connections on one time axis: which share a line, and what their bars look like.
+
+Contract: pure. Connections of one client session, or else of one client address to one target, share a line
+where they do not overlap, so that a reconnect storm is a row of short bars and a 60-second pattern is seen.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from wsinspect.capture.records import Connection
+from wsinspect.tui.rows import duration
+
+
+@dataclass
+class TimeLine:
+    """One line: attempts of one client to one target, in order, none overlapping."""
+
+    client: str
+    target: str
+    ones: list[Connection] = field(default_factory=list)
+
+    @property
+    def end_ns(self) -> int | None:
+        """When the last one ended; None while it lives."""
+        return end_of(self.ones[-1])
+
+
+def begin_of(one: Connection) -> int:
+    """When it began."""
+    return one.attempt_ns or one.open_ns or one.closed_ns or 0
+
+
+def end_of(one: Connection) -> int | None:
+    """When it ended; None while it lives. A refused attempt ends where it began when no time is known."""
+    if one.closed_ns is not None:
+        return one.closed_ns
+    return begin_of(one) if one.state in ("refused", "failed") else None
+
+
+def time_lines(connections: Iterable[Connection]) -> list[TimeLine]:
+    """All connections in lines, in order of their first attempt."""
+    lines: list[TimeLine] = []
+    groups: dict[tuple[object, ...], list[TimeLine]] = {}
+    for one in connections:
+        client = (one.client or "?").rsplit(":", 1)[0]
+        target = one.path or one.url
+        key = (
+            (one.client_session,) if one.client_session is not None else (client, one.host, one.port, target)
+        )
+        group = groups.setdefault(key, [])
+        for line in group:
+            end_ns = line.end_ns
+            if end_ns is not None and end_ns <= begin_of(one):
+                line.ones.append(one)
+                break
+        else:
+            line = TimeLine(client, target, [one])
+            group.append(line)
+            lines.append(line)
+    return lines
+
+
+def pattern_words(ones: Sequence[Connection]) -> str:
+    """How many attempts, and whether they come or end at an even pace."""
+    count = len(ones)
+    if count < 2:
+        one = ones[0]
+        end_ns = end_of(one)
+        return "" if end_ns is None else f"lasted {duration(end_ns - begin_of(one))}"
+    words = f"{count} attempts"
+    begins = [begin_of(one) for one in ones]
+    intervals = sorted(later - earlier for earlier, later in itertools.pairwise(begins))
+    middle = intervals[len(intervals) // 2]
+    if count >= 3 and intervals[-1] - intervals[0] <= middle // 5:
+        return f"{words}, one every {duration(middle)}"
+    lasted = sorted(end - begin_of(one) for one in ones if (end := end_of(one)) is not None and one.open_ns)
+    if len(lasted) >= 3 and lasted[-1] - lasted[0] <= lasted[len(lasted) // 2] // 5:
+        return f"{words}, each open for {duration(lasted[len(lasted) // 2])}"
+    return f"{words}, {duration(intervals[0])} to {duration(intervals[-1])} apart"
+
+
+#: What a cell of a bar can show, in rising order of importance.
+NOTHING, WAITING, OPEN, ATTEMPT, CLOSED, UNCLEAN, REFUSED = range(7)
+
+
+def bar(line: TimeLine, from_ns: int, to_ns: int, cells: int) -> list[int]:
+    """The line's cells."""
+    shown = [NOTHING] * cells
+    span = max(to_ns - from_ns, 1)
+
+    def cell(time_ns: int) -> int:
+        return max(0, min((time_ns - from_ns) * cells // span, cells - 1))
+
+    def put(at: int, what: int) -> None:
+        shown[at] = max(shown[at], what)
+
+    for one in line.ones:
+        begin, end_ns = begin_of(one), end_of(one)
+        if begin > to_ns or (end_ns is not None and end_ns < from_ns):
+            continue
+        last = cells - 1 if end_ns is None else cell(end_ns)
+        is_open_at = one.open_ns if one.open_ns is not None else to_ns + 1
+        for at in range(cell(begin), last + 1):
+            put(at, OPEN if from_ns + at * span // cells + span // cells >= is_open_at else WAITING)
+        put(cell(begin), ATTEMPT if one.open_ns is not None or end_ns is None else REFUSED)
+        if end_ns is not None and one.open_ns is not None:
+            put(last, CLOSED if one.js_was_clean else UNCLEAN)
+    return shown

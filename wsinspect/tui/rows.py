@@ -1,0 +1,259 @@
+"""A frame as a row: pure functions from what is known of it to styled text.
+
+Contract: `format_row` returns at most `width` cells, whatever the peer sent; columns are dropped by width in
+a fixed order (time between frames, F/RSV, the lane down to one sign, the time), the frame's number,
+direction, opcode and length stay. The lane is the frame's way between client and server: full line data,
+dashed control, double CLOSE, the arrow head its direction, and what was done to it on the way.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+from wsinspect.text import cell_width, pad, truncate
+from wsinspect.tui.cells import fit, width_of
+from wsinspect.tui.glyphs import UNICODE, Glyphs
+from wsinspect.tui.style import Line
+from wsinspect.wire.opcodes import Direction, Opcode, opcode_name
+
+#: What became of a frame in the proxy.
+PASSED, ALTERED, STOPPED, INJECTED = "", "altered", "stopped", "injected"
+_NOTE_CELLS: Final = 28
+_OP_CELLS, _FLAG_CELLS, _DELTA_CELLS = 6, 4, 9
+
+
+class Row(NamedTuple):
+    """What a row shows.
+
+    Attributes:
+        id: the frame's number.
+        connection: shown where frames of several connections are listed.
+        t_ns: since the time that counts as zero.
+        delta_ns: since the frame row before.
+        bits: the first two header bytes.
+        length: payload bytes on the wire.
+        fate: `PASSED`, `ALTERED`, `STOPPED` or `INJECTED`.
+        fate_note: what stands in the lane of an altered frame, as `+250 ms`.
+        is_marked: a violation or a finding concerns it.
+        note: what it is part of and what is odd, escaped, with the names of styles.
+        preview: how its payload begins, escaped.
+    """
+
+    id: int
+    connection: int
+    t_ns: int
+    delta_ns: int
+    direction: Direction
+    bits: int
+    length: int
+    fate: str = PASSED
+    fate_note: str = ""
+    is_marked: bool = False
+    note: tuple[tuple[str, str], ...] = ()
+    preview: str = ""
+
+    @property
+    def opcode(self) -> int:
+        """0 to 15."""
+        return self.bits >> 8 & 15
+
+
+@dataclass(frozen=True)
+class Caps:
+    """What a table of rows can show.
+
+    Attributes:
+        width: cells of a row.
+        id_cells: of the longest number.
+        with_connection: frames of several connections are listed.
+        glyphs: the signs.
+    """
+
+    width: int
+    id_cells: int = 5
+    with_connection: bool = False
+    glyphs: Glyphs = field(default=UNICODE)
+
+    def layout(self) -> Layout:
+        """The columns that fit."""
+        for layout in _LAYOUTS[:-1]:
+            if self.width - self.fixed_cells(layout) >= _NOTE_CELLS:
+                return layout
+        return _LAYOUTS[-1]
+
+    def fixed_cells(self, layout: Layout) -> int:
+        """Cells before the note."""
+        cells = 1 + self.id_cells + 1 + 2 + layout.lane + 1 + _OP_CELLS + 1 + 7 + 2
+        cells += (_connection_cells + 1) * self.with_connection
+        cells += (layout.time + 1) * bool(layout.time)
+        cells += (_DELTA_CELLS + 1) * layout.with_delta
+        return cells + (_FLAG_CELLS + 1) * layout.with_flags
+
+
+_connection_cells: Final = 4
+
+
+class Layout(NamedTuple):
+    """Which columns are shown, and how wide the lane is."""
+
+    with_delta: bool
+    with_flags: bool
+    lane: int
+    time: int
+
+
+_LAYOUTS: Final = (
+    Layout(True, True, 16, 10),
+    Layout(False, True, 16, 10),
+    Layout(False, False, 16, 10),
+    Layout(False, False, 9, 9),
+    Layout(False, False, 1, 9),
+    Layout(False, False, 1, 0),
+)
+
+
+def format_row(row: Row, caps: Caps) -> Line:
+    """One frame."""
+    layout = caps.layout()
+    side = "s2c" if row.direction else "c2s"
+    line: Line = [(" " + pad(str(row.id), caps.id_cells, right=True) + " ", "muted")]
+    if caps.with_connection:
+        line.append((pad(str(row.connection), _connection_cells, right=True) + " ", "muted"))
+    if layout.time:
+        line.append((pad(seconds(row.t_ns), layout.time, right=True) + " ", ""))
+    if layout.with_delta:
+        line.append((pad(milliseconds(row.delta_ns), _DELTA_CELLS, right=True) + " ", "muted"))
+    line.append(((caps.glyphs.marked if row.is_marked else " ") + " ", "error"))
+    line.append((lane(row, layout.lane, caps.glyphs) + " ", side))
+    line.append((pad(short_opcode(row.opcode), _OP_CELLS) + " ", side if row.opcode < 8 else "control"))
+    if layout.with_flags:
+        line.append((flags(row.bits, caps.glyphs) + " ", "muted"))
+    line.append((pad(short_count(row.length), 7, right=True) + "  ", ""))
+    return fit([*line, *_tail(row, caps.width - width_of(line))], caps.width)
+
+
+def _tail(row: Row, cells: int) -> Line:
+    """Note and preview; the note goes first where both do not fit."""
+    note = fit(list(row.note), cells)
+    left = cells - width_of(note) - (2 if note else 0)
+    if not row.preview or left < 2:
+        return note
+    return [*note, ("  " if note else "", ""), (truncate(row.preview, left), "")]
+
+
+def format_header(caps: Caps) -> Line:
+    """The names of the columns."""
+    layout = caps.layout()
+    text = " " + pad("#", caps.id_cells, right=True) + " "
+    if caps.with_connection:
+        text += pad("conn", _connection_cells, right=True) + " "
+    if layout.time:
+        text += pad("t (s)", layout.time, right=True) + " "
+    if layout.with_delta:
+        text += pad("Δ ms" if caps.glyphs is UNICODE else "d ms", _DELTA_CELLS, right=True) + " "
+    text += "  " + _lane_header(layout.lane, caps.glyphs) + " " + pad("op", _OP_CELLS) + " "
+    if layout.with_flags:
+        text += pad("FRSV", _FLAG_CELLS) + " "
+    return fit([(text + pad("bytes", 7, right=True) + "  note, preview", "muted")], caps.width)
+
+
+def _lane_header(cells: int, glyphs: Glyphs) -> str:
+    if cells >= 16:
+        return "client" + glyphs.rule * (cells - 12) + "server"
+    return pad("c", cells - 1) + "s" if cells > 1 else " "
+
+
+def format_gap(silence_ns: int, caps: Caps) -> Line:
+    """A silence between two frames."""
+    layout = caps.layout()
+    words = f"gap {duration(silence_ns)}"
+    before = caps.fixed_cells(layout) - layout.lane - _OP_CELLS - 11 - (_FLAG_CELLS + 1) * layout.with_flags
+    sign = caps.glyphs.gap
+    text = f"{sign} {words.center(layout.lane - 4)} {sign}" if layout.lane >= 16 else f"{sign} {words}"
+    return fit([(" " * before + text, "gap")], caps.width)
+
+
+def lane(row: Row, cells: int, glyphs: Glyphs) -> str:
+    """The frame's way between client and server in so many cells."""
+    kind = 2 if row.opcode == Opcode.CLOSE else 1 if row.opcode >= 8 else 0
+    if cells < 4:
+        return glyphs.altered if row.fate == ALTERED else glyphs.short[2 * kind + row.direction]
+    line = (glyphs.data, glyphs.control, glyphs.close)[kind]
+    way = line * (cells - 3)
+    if row.fate == STOPPED:
+        way = line * 2 + glyphs.stopped
+        way = pad(way, cells - 2) if row.direction == 0 else pad(way[::-1], cells - 2, right=True)
+        return glyphs.left + way + glyphs.right
+    if row.fate in (ALTERED, INJECTED):
+        sign = glyphs.altered if row.fate == ALTERED else glyphs.injected
+        inside = f"{sign} {row.fate_note}" if row.fate_note else sign
+        inside = truncate(inside, cells - 5)
+        way = line * 2 + inside + line * (cells - 5 - cell_width(inside))
+    if row.direction:
+        return glyphs.left + glyphs.to_client + way + glyphs.right
+    return glyphs.left + way + glyphs.to_server + glyphs.right
+
+
+def short_opcode(opcode: int) -> str:
+    """The opcode in at most five cells."""
+    name = opcode_name(opcode)
+    return "BIN" if name == "BINARY" else name
+
+
+def flags(bits: int, glyphs: Glyphs) -> str:
+    """FIN and the reserved bits, in four cells."""
+    signs = zip("F123", (0x8000, 0x4000, 0x2000, 0x1000), strict=True)
+    return "".join(sign if bits & bit else glyphs.unset for sign, bit in signs)
+
+
+def seconds(interval_ns: int) -> str:
+    """Seconds to the millisecond."""
+    return f"{interval_ns / 1e9:.3f}"
+
+
+def milliseconds(interval_ns: int) -> str:
+    """Milliseconds to the tenth; long ones without it."""
+    return f"{interval_ns / 1e6:.1f}" if abs(interval_ns) < 10**12 else f"{interval_ns / 1e6:.0f}"
+
+
+def duration(interval_ns: int) -> str:
+    """An interval in words: `250 us`, `2.310 s`, `3 min 20 s`, `2 h 05 min`."""
+    if interval_ns < 10**6:
+        return f"{interval_ns / 1e3:.0f} us"
+    if interval_ns < 10**9:
+        return f"{interval_ns / 1e6:.1f} ms"
+    whole = interval_ns / 1e9
+    if whole < 60:
+        return f"{whole:.3f} s"
+    minutes = int(whole) // 60
+    return (
+        f"{minutes} min {int(whole) % 60:02} s"
+        if minutes < 60
+        else f"{minutes // 60} h {minutes % 60:02} min"
+    )
+
+
+def short_count(count: int) -> str:
+    """A number in at most seven cells."""
+    for limit, divisor, unit in ((10**7, 1, ""), (10**10, 10**6, "M"), (10**13, 10**9, "G")):
+        if count < limit:
+            return f"{count // divisor}{unit}"
+    return f"{count / 10**12:.0f}T"
+
+
+def byte_count(count: int) -> str:
+    """Bytes with a unit: `88 B`, `8.2 KiB`, `100.0 MiB`."""
+    if count < 1024:
+        return f"{count} B"
+    value = float(count)
+    for unit in ("KiB", "MiB", "GiB"):
+        value /= 1024
+        if value < 1024:
+            return f"{value:.1f} {unit}"
+    return f"{value / 1024:.1f} TiB"
+
+
+def grouped(count: int) -> str:
+    """A count with thin groups of three: `98 198`."""
+    return f"{count:,}".replace(",", " ")

@@ -1,0 +1,139 @@
+"""The filter at work: a thread that asks the capture which frames pass, and goes on as frames come.
+
+Contract: answers come in order, and say up to which frame they hold. Where the newest frames are on the
+screen they are asked about first, as a preview that the full pass then replaces. Escape ends a pass; what
+was found stays.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from wsinspect.capture.reader import Capture
+from wsinspect.errors import WsinspectError
+
+if TYPE_CHECKING:
+    from wsinspect.filters import Filter
+
+#: How many of the newest frames the preview asks about.
+PREVIEW_FRAMES: Final = 20_000
+
+
+@dataclass(frozen=True)
+class Found:
+    """An answer.
+
+    Attributes:
+        serial: which scan it is of.
+        ids: frames that pass, ascending, all after the ones before.
+        scanned_to: every frame up to here has been judged.
+        is_preview: of the newest frames, ahead of the full pass.
+        connections: those that pass, where the filter can choose connections.
+        error: why there will be no more answers.
+    """
+
+    serial: int
+    ids: list[int]
+    scanned_to: int
+    is_preview: bool = False
+    connections: frozenset[int] | None = None
+    error: str | None = None
+
+
+class Scan(threading.Thread):
+    """One filter over one capture, until `stop`.
+
+    Args:
+        path: the capture.
+        flt: the filter.
+        connection: its frames only; None asks about all.
+        upto: the newest frame that the screens know.
+        wants_preview: the newest frames are on the screen.
+        deliver: called in this thread with each answer.
+    """
+
+    def __init__(
+        self,
+        serial: int,
+        path: Path,
+        flt: Filter,
+        connection: int | None,
+        upto: int,
+        wants_preview: bool,
+        deliver: Callable[[Found], None],
+    ) -> None:
+        super().__init__(name="filter-scan", daemon=True)
+        self.serial = serial
+        self._path, self._filter, self._connection = path, flt, connection
+        self._upto = upto
+        self._wants_preview = wants_preview and upto > PREVIEW_FRAMES
+        self._deliver = deliver
+        self._is_stopped = False
+        self._changed = threading.Condition()
+
+    def more(self, upto: int) -> None:
+        """Frames have come: ask about them, too."""
+        with self._changed:
+            self._upto = max(self._upto, upto)
+            self._changed.notify()
+
+    def stop(self) -> None:
+        """No more answers are wanted."""
+        with self._changed:
+            self._is_stopped = True
+            self._changed.notify()
+
+    def is_stopped(self) -> bool:
+        """Whether nobody wants answers any more."""
+        return self._is_stopped
+
+    def run(self) -> None:
+        """Answer until stopped."""
+        try:
+            with Capture.open(self._path, recover_journal=False) as capture:
+                self._answer(capture)
+        except WsinspectError as error:
+            self._say(Found(self.serial, [], 0, error=str(error)))
+
+    def _say(self, found: Found) -> None:
+        if not self._is_stopped:
+            self._deliver(found)
+
+    def _answer(self, capture: Capture) -> None:
+        from wsinspect.capture.filtering import FrameScan  # type: ignore[import-not-found, unused-ignore]
+
+        scan = FrameScan(capture, self._filter, connection_id=self._connection)
+        if self._wants_preview:
+            self._preview(scan)
+        after = 0
+        while not self.is_stopped():
+            upto = self._upto
+            chosen = self._connections(capture)
+            for batch in scan.batches(after=after, upto=upto):
+                self._say(Found(self.serial, batch.ids, batch.scanned_to, connections=chosen))
+                chosen = None
+                if self.is_stopped():
+                    return
+            after = upto
+            self._say(Found(self.serial, [], after, connections=chosen))
+            with self._changed:
+                while self._upto <= after and not self._is_stopped:
+                    self._changed.wait()
+
+    def _preview(self, scan: Any) -> None:
+        upto = self._upto
+        ids: list[int] = []
+        for batch in scan.batches(after=upto - PREVIEW_FRAMES, upto=upto):
+            ids += batch.ids
+        self._say(Found(self.serial, ids, upto, is_preview=True))
+
+    def _connections(self, capture: Capture) -> frozenset[int] | None:
+        if self._filter.is_empty or not self._filter.lists_connections:
+            return None
+        from wsinspect.capture.filtering import matching_connections
+
+        return frozenset(one.id for one in matching_connections(capture, self._filter))

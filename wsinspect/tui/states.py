@@ -1,0 +1,82 @@
+"""What the screens say where there is nothing to show: one sentence, and what to do."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from wsinspect.text import escape
+from wsinspect.tui.cells import flow
+from wsinspect.tui.glyphs import Glyphs
+from wsinspect.tui.model import LIVE, STARTING, Model
+from wsinspect.tui.rows import grouped
+from wsinspect.tui.style import Line
+from wsinspect.tui.words import end_words, listening_words
+
+if TYPE_CHECKING:
+    from wsinspect.tui.shell import Shell
+
+#: So few connections may need fewer rows than they are given: the screen is shared anew.
+FEW = 20
+
+
+def running_loop() -> asyncio.AbstractEventLoop:
+    """The event loop, for signals."""
+    return asyncio.get_running_loop()
+
+
+def no_connections(model: Model, width: int, glyphs: Glyphs) -> list[Line]:
+    """Where to point a client."""
+    if model.error is not None:
+        return _flowing("This file cannot be read.", width)
+    if not model.has_begun or model.state == STARTING:
+        return _flowing("Opening the capture.", width)
+    if model.state != LIVE:
+        return _flowing(
+            "No connection was recorded in this capture. wsinspect open last shows the newest one.", width
+        )
+    lines = _flowing("No connections yet.", width)
+    for where, target in listening_words(model):
+        words = f"Listening on {where} {glyphs.arrow} {target}. "
+        if target.startswith("any"):
+            words += f"Set your browser's or client's HTTP proxy to {where}."
+        else:
+            words += f"Point your client at ws://{where}/ in place of the server."
+        lines += _flowing(words, width)
+    return [
+        *lines,
+        *_flowing("To see what it looks like with traffic: wsinspect demo, in another terminal.", width),
+    ]
+
+
+def no_frames(app: Shell, width: int) -> list[Line]:
+    """Why there are none."""
+    model, view = app.model, app.browser.view
+    if app.filter is not None:
+        if app.scan_share is not None:
+            return _flowing(
+                f"Scanning, {app.scan_share} % so far: nothing passes {escape(app.filter.source)} yet.", width
+            )
+        words = f"No frame passes {escape(app.filter.source)}; {grouped(view.total)} are hidden."
+        words += " esc clears the filter."
+        return _flowing(words, width)
+    if app.playback is not None:
+        return _flowing("No frame yet at this time: space plays.", width)
+    if model.is_loading:
+        return _flowing("Reading frames.", width)
+    selected = app.browser.selected
+    if selected is not None and selected.state in ("refused", "failed"):
+        words = f"This attempt never opened: {end_words(selected)}. h shows both sides of its handshake."
+        return _flowing(words, width)
+    if selected is not None:
+        return _flowing(
+            "No frame on this connection yet." if model.is_live else "No frame passed on this connection.",
+            width,
+        )
+    if model.connections:
+        return _flowing("No frames yet: the connections above have not sent any.", width)
+    return _flowing("Frames will be listed here, one a row, as lanes between client and server.", width)
+
+
+def _flowing(words: str, width: int) -> list[Line]:
+    return [[("  " + line, "muted")] for line in flow(words, max(min(width - 4, 110), 20))]

@@ -1,0 +1,123 @@
+"""Names of styles, and what they look like in a theme.
+
+Contract: panes name what a piece of text is; only this module knows colours. Directions are blue and orange,
+which people who confuse red and green tell apart. Without colour, bold, underline, dim and reverse remain.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from rich.segment import Segment
+from rich.style import Style
+from textual.strip import Strip
+
+from wsinspect.text import ELLIPSIS, cell_width
+
+#: Pieces of text and the names of their styles: a line before a theme is known.
+Line = list[tuple[str, str]]
+
+_DARK: Final = {
+    "": "",
+    "muted": "#8b949e",
+    "title": "bold",
+    "c2s": "#6cb6ff",
+    "s2c": "#f0a45d",
+    "control": "#b0b8c0",
+    "note": "#d2a8ff",
+    "warn": "bold #ffd866",
+    "error": "bold #ff9492",
+    "good": "#8ddb8c",
+    "key": "bold #79c0ff",
+    "rule": "#6e7681",
+    "gap": "#8b949e italic",
+    "focus": "bold #79c0ff",
+    "accent": "bold reverse",
+    "cursor": "on #2d3f55",
+    "idle": "on #24292f",
+    "same": "#8b949e",
+    "changed": "bold #ffd866",
+    "value": "",
+    "disabled": "#6e7681",
+    "banner": "bold #ffffff on #8e1519",
+}
+_LIGHT: Final = {
+    **_DARK,
+    "muted": "#57606a",
+    "c2s": "#0550ae",
+    "s2c": "#953800",
+    "control": "#444c56",
+    "note": "#6639ba",
+    "warn": "bold #7d4e00",
+    "error": "bold #a40e26",
+    "good": "#116329",
+    "key": "bold #0550ae",
+    "rule": "#8c959f",
+    "gap": "#57606a italic",
+    "focus": "bold #0550ae",
+    "cursor": "on #b6d7ff",
+    "idle": "on #e1e4e8",
+    "same": "#57606a",
+    "changed": "bold #7d4e00",
+    "disabled": "#8c959f",
+}
+_PLAIN: Final = {
+    **dict.fromkeys(_DARK, ""),
+    "muted": "dim",
+    "title": "bold",
+    "control": "",
+    "warn": "bold",
+    "error": "bold underline",
+    "key": "bold",
+    "rule": "dim",
+    "gap": "dim italic",
+    "focus": "bold reverse",
+    "accent": "bold reverse",
+    "cursor": "reverse",
+    "idle": "underline",
+    "same": "dim",
+    "changed": "bold",
+    "disabled": "dim",
+    "banner": "bold reverse",
+}
+STYLE_NAMES: Final = frozenset(_DARK)
+
+
+class Palette:
+    """The styles of one theme.
+
+    Args:
+        is_dark: whether the theme's background is dark.
+        has_colour: false with NO_COLOR.
+        is_ascii: nothing but ASCII may reach the terminal, whatever a peer sent.
+    """
+
+    def __init__(self, is_dark: bool = True, has_colour: bool = True, is_ascii: bool = False) -> None:
+        self.is_ascii = is_ascii
+        table = _PLAIN if not has_colour else _DARK if is_dark else _LIGHT
+        self._styles = {name: Style.parse(definition) for name, definition in table.items()}
+
+    def __getitem__(self, name: str) -> Style:
+        return self._styles[name]
+
+    def strip(self, line: Line, width: int, over: str = "") -> Strip:
+        """A line of exactly `width` cells; `over` is laid over all of it."""
+        styles = self._styles
+        if self.is_ascii:
+            line = [(text if text.isascii() else to_ascii(text), name) for text, name in line]
+        strip = Strip([Segment(text, styles[name]) for text, name in line if text])
+        strip = strip.adjust_cell_length(width, styles[""])
+        return strip.apply_style(styles[over]) if over else strip
+
+
+def to_ascii(text: str) -> str:
+    """As many cells of ASCII: an ellipsis becomes `~`, a control picture `.`, anything else `?`."""
+    return "".join(char if char.isascii() else _ascii_sign(char) for char in text)
+
+
+def _ascii_sign(char: str) -> str:
+    if char == ELLIPSIS:
+        return "~"
+    if "\u2400" <= char <= "\u2421" or char == "·":
+        return "."
+    return "?" * cell_width(char)

@@ -1,0 +1,169 @@
+"""Rows of the frame table: which frames, in which order, and where a silence is drawn between them.
+
+Contract: a view only grows at its end, in bounded steps (`extend`), so that a million frames never stop the
+event loop; y and row are one lookup apart. A row is a position in the index, or a position with `GAP` set:
+the silence before that frame.
+"""
+
+from __future__ import annotations
+
+import time
+from array import array
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final
+
+from wsinspect.tui.histogram import MARK_GAP, Histogram, marks_of
+from wsinspect.tui.index import FrameIndex
+
+GAP: Final = 1 << 31
+_MASK: Final = GAP - 1
+_STEP: Final = 2048
+
+
+class View:
+    """The rows of one connection, or of all, that pass a filter.
+
+    Args:
+        index: the frames.
+        connection: its id; None shows all.
+        gap_ns: a silence at least this long gets a row of its own.
+        is_filtered: rows come from `add_matches` alone.
+
+    Attributes:
+        rows: positions, and gaps.
+        gap_count: how many of them are gaps.
+        histogram: activity of all frames, matching or not.
+        looked_at: how many frames were counted so far.
+        scanned_to: of a filtered view, the frame id up to which the filter has answered.
+    """
+
+    def __init__(
+        self, index: FrameIndex, connection: int | None, gap_ns: int, *, is_filtered: bool = False
+    ) -> None:
+        self.index = index
+        self.connection = connection
+        self.gap_ns = gap_ns
+        self.is_filtered = is_filtered
+        self.rows = array("I")
+        self.gap_count = 0
+        self.histogram = Histogram()
+        self.looked_at = 0
+        self.scanned_to = 0
+        self._last_ns: int | None = None
+        self._last_matched_ns: int | None = None
+
+    @property
+    def matched(self) -> int:
+        """Frames among the rows."""
+        return len(self.rows) - self.gap_count
+
+    @property
+    def total(self) -> int:
+        """Frames of the connection, or of all."""
+        if self.connection is None:
+            return len(self.index)
+        return len(self.index.by_connection.get(self.connection, ()))
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every frame was looked at."""
+        return self.looked_at >= self.total
+
+    def extend(self, budget_s: float = 0.008) -> bool:
+        """Look at more frames for about so long; True when rows were added."""
+        before = len(self.rows)
+        deadline = time.perf_counter() + budget_s
+        while not self.is_complete:
+            self._step()
+            if time.perf_counter() >= deadline:
+                break
+        return len(self.rows) > before
+
+    def _step(self) -> None:
+        start, end = self.looked_at, min(self.looked_at + _STEP, self.total)
+        positions: Sequence[int]
+        if self.connection is None:
+            positions = range(start, end)
+        else:
+            positions = self.index.by_connection[self.connection][start:end]
+        self._count(positions)
+        if not self.is_filtered:
+            self._add(positions)
+        self.looked_at = end
+
+    def add_matches(self, frame_ids: Iterable[int], scanned_to: int) -> None:
+        """What the filter lets through, in order; every frame up to `scanned_to` has been judged."""
+        positions = (self.index.position_of(frame_id) for frame_id in frame_ids)
+        self._add([position for position in positions if position is not None])
+        self.scanned_to = scanned_to
+
+    def _count(self, positions: Sequence[int]) -> None:
+        columns = self.index.columns
+        times, flags, bits, gap_ns, last = (
+            columns.times_ns,
+            columns.flags,
+            columns.bits,
+            self.gap_ns,
+            self._last_ns,
+        )
+        add = self.histogram.add
+        for position in positions:
+            time_ns = times[position]
+            marks = marks_of(bits[position], flags[position])
+            if last is not None and time_ns - last >= gap_ns:
+                marks |= MARK_GAP
+            last = time_ns
+            add(time_ns, flags[position] & 1, marks)
+        self._last_ns = last
+
+    def _add(self, positions: Iterable[int]) -> None:
+        rows, times, gap_ns, last = self.rows, self.index.columns.times_ns, self.gap_ns, self._last_matched_ns
+        for position in positions:
+            time_ns = times[position]
+            if last is not None and time_ns - last >= gap_ns:
+                rows.append(position | GAP)
+                self.gap_count += 1
+            last = time_ns
+            rows.append(position)
+        self._last_matched_ns = last
+
+    def position(self, y: int) -> int:
+        """The frame of a row; of a gap, the frame after it."""
+        return self.rows[y] & _MASK
+
+    def is_gap(self, y: int) -> bool:
+        """Whether a row is a gap."""
+        return self.rows[y] >= GAP
+
+    def before(self, y: int) -> int | None:
+        """The position of the frame row before `y`."""
+        if y > 0 and self.is_gap(y - 1):
+            y -= 1
+        return self.rows[y - 1] if y > 0 else None
+
+    def gap_before_ns(self, y: int) -> int:
+        """Time between a frame row, or a gap's frame, and the frame row before it; 0 for the first."""
+        before = self.before(y)
+        times = self.index.columns.times_ns
+        return 0 if before is None else times[self.position(y)] - times[before]
+
+    def y_of(self, position: int) -> int:
+        """The row of a frame, or of the first one after it where it is not shown; may be one past the end."""
+        y = bisect_left(self.rows, position, key=_MASK.__and__)
+        return y + 1 if y < len(self.rows) and self.is_gap(y) else y
+
+    def y_at_time(self, time_ns: int) -> int:
+        """The first frame row at or after a time; may be one past the end."""
+        times = self.index.columns.times_ns
+        y = bisect_left(self.rows, time_ns, key=lambda row: times[row & _MASK])
+        return y + 1 if y < len(self.rows) and self.is_gap(y) else y
+
+    def find(self, y: int, step: int, wanted: Callable[[int], bool]) -> int | None:
+        """The next row from `y` on whose row index `wanted` accepts; `step` is 1 or -1."""
+        y += step
+        while 0 <= y < len(self.rows):
+            if wanted(y):
+                return y
+            y += step
+        return None

@@ -1,0 +1,1 @@
+"""The panes: each draws its lines from the model and tells the app what was chosen."""

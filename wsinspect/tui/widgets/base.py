@@ -1,0 +1,259 @@
+"""A pane of lines: title, rows, cursor, scroll bar, all drawn by the line API.
+
+Contract: only lines that are on the screen are made, whatever the number of rows; rows never become widgets.
+A pane tells what it is for (`help_text`), so that help can be of the pane that has the focus.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from textual import events
+from textual.binding import Binding, BindingType
+from textual.message import Message
+from textual.strip import Strip
+from textual.widget import Widget
+
+from wsinspect.tui.cells import between, fit, text_of
+from wsinspect.tui.glyphs import Glyphs
+from wsinspect.tui.style import Line, Palette
+
+if TYPE_CHECKING:
+    from wsinspect.tui.app import InspectApp
+
+
+class LinePane(Widget, can_focus=True):
+    """Base of all panes.
+
+    Attributes:
+        top: the first row on the screen.
+        cursor: the chosen row; -1 where there is none.
+        has_cursor: whether rows can be chosen; else the pane only scrolls.
+    """
+
+    DEFAULT_CSS = "LinePane { height: 1fr; width: 1fr; }"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("up,k", "move(-1)", "up", show=False, id="move.up"),
+        Binding("down,j", "move(1)", "down", show=False, id="move.down"),
+        Binding("pageup", "page(-1)", "page up", show=False, id="move.page_up"),
+        Binding("pagedown", "page(1)", "page down", show=False, id="move.page_down"),
+        Binding("home,g", "first", "first", show=False, id="move.first"),
+        Binding("end,G", "last", "last", show=False, id="move.last"),
+    ]
+    help_title: ClassVar[str] = ""
+    help_text: ClassVar[str] = ""
+    has_cursor: ClassVar[bool] = True
+    header_lines: ClassVar[int] = 0
+
+    class Moved(Message):
+        """The cursor went to another row."""
+
+        def __init__(self, pane: LinePane) -> None:
+            super().__init__()
+            self.pane = pane
+
+    class Chosen(Message):
+        """The row under the cursor was chosen by Enter or a click."""
+
+        def __init__(self, pane: LinePane) -> None:
+            super().__init__()
+            self.pane = pane
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.top = 0
+        self.cursor = 0 if self.has_cursor else -1
+
+    # -- what a pane says
+
+    @property
+    def shell(self) -> InspectApp:
+        """The app, with its own type."""
+        app: Any = self.app
+        return app  # type: ignore[no-any-return]
+
+    @property
+    def palette(self) -> Palette:
+        """The styles of the theme."""
+        return self.shell.palette
+
+    @property
+    def glyphs(self) -> Glyphs:
+        """The signs."""
+        return self.shell.glyphs
+
+    def title(self) -> tuple[Line, Line]:
+        """What stands at the left and at the right of the title line."""
+        return [], []
+
+    def header(self, width: int) -> Line:
+        """The line below the title, where `header_lines` is 1."""
+        return []
+
+    def row_count(self) -> int:
+        """Rows in all."""
+        return 0
+
+    def row(self, number: int, width: int) -> Line:
+        """One row, at most `width` cells."""
+        raise NotImplementedError
+
+    def row_strip(self, number: int, width: int, over: str) -> Strip:
+        """One row, drawn; `over` is the name of the style of a chosen one."""
+        return self.palette.strip(self.row(number, width), width, over)
+
+    def empty_lines(self, width: int) -> list[Line]:
+        """What to say where there are no rows: one sentence, and what to do."""
+        return []
+
+    # -- drawing
+
+    @property
+    def visible_rows(self) -> int:
+        """Rows that fit below title and header."""
+        return max(self.size.height - 1 - self._header_height, 0)
+
+    @property
+    def _header_height(self) -> int:
+        return self.header_lines if self.size.height > 4 else 0
+
+    def render_line(self, y: int) -> Strip:
+        """One line of the pane."""
+        width = self.size.width
+        if y == 0:
+            return self.title_strip(width)
+        if y <= self._header_height:
+            return self.palette.strip(self.header(width), width)
+        number = self.top + y - 1 - self._header_height
+        count = self.row_count()
+        if count == 0:
+            lines = self.empty_lines(width)
+            at = y - 1 - self._header_height
+            return self.palette.strip(fit(lines[at], width) if at < len(lines) else [], width)
+        if number >= count:
+            return self.palette.strip([], width)
+        over = ""
+        if self.has_cursor and number == self.cursor:
+            over = "cursor" if self.has_focus else "idle"
+        if count > self.visible_rows:
+            return Strip.join(
+                [self.row_strip(number, width - 1, over), self._bar(y - 1 - self._header_height, count)]
+            )
+        return self.row_strip(number, width, over)
+
+    def title_strip(self, width: int) -> Strip:
+        """The title line: a rule with words in it; heavy while the pane has the focus."""
+        left, right = self.title()
+        rule = self.glyphs.heavy if self.has_focus else self.glyphs.rule
+        style = "focus" if self.has_focus else "rule"
+        begin: Line = [(rule, style), *([(" ", ""), *left, (" ", "")] if left else [])]
+        end: Line = [*([(" ", ""), *right, (" ", "")] if right else []), (rule, style)]
+        return self.palette.strip(between(begin, end, width, rule, style), width)
+
+    def _bar(self, y: int, count: int) -> Strip:
+        """One cell of the scroll bar."""
+        shown = max(self.visible_rows, 1)
+        size = max(shown * shown // count, 1)
+        last = max(count - shown, 1)
+        start = (shown - size) * min(self.top, last) // last
+        is_thumb = start <= y < start + size
+        sign = self.glyphs.column if not is_thumb else ("#" if self.palette.is_ascii else "█")
+        return self.palette.strip([(sign, "rule")], 1)
+
+    # -- moving
+
+    def show_cursor(self) -> None:
+        """Scroll so that the cursor is on the screen."""
+        if self.cursor < self.top:
+            self.top = max(self.cursor, 0)
+        elif self.cursor >= self.top + self.visible_rows:
+            self.top = max(self.cursor - self.visible_rows + 1, 0)
+
+    def clamp(self) -> None:
+        """After rows have gone: keep cursor and top within them."""
+        count = self.row_count()
+        self.top = max(min(self.top, count - self.visible_rows), 0)
+        if self.has_cursor:
+            self.cursor = max(min(self.cursor, count - 1), 0)
+
+    def move_to(self, number: int) -> None:
+        """Put the cursor, or the first row, somewhere."""
+        count = self.row_count()
+        if not self.has_cursor:
+            self.top = max(min(number, count - self.visible_rows), 0)
+        elif count:
+            self.cursor = max(min(number, count - 1), 0)
+            self.show_cursor()
+            self.post_message(self.Moved(self))
+        self.refresh()
+
+    def scroll_by(self, rows: int) -> None:
+        """Scroll without moving the cursor."""
+        self.top = max(min(self.top + rows, self.row_count() - self.visible_rows), 0)
+        self.refresh()
+
+    def action_move(self, step: int) -> None:
+        """One row."""
+        self.move_to((self.cursor if self.has_cursor else self.top) + step)
+
+    def action_page(self, step: int) -> None:
+        """One screen of rows."""
+        self.action_move(step * max(self.visible_rows - 1, 1))
+
+    def action_first(self) -> None:
+        """The first row."""
+        self.move_to(0)
+
+    def action_last(self) -> None:
+        """The last row."""
+        self.move_to(self.row_count() - 1)
+
+    def on_resize(self, _event: events.Resize) -> None:
+        """Keep the cursor on the screen."""
+        self.clamp()
+        if self.has_cursor:
+            self.show_cursor()
+
+    # -- the mouse
+
+    def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
+        """Three rows down."""
+        event.stop()
+        self.scroll_by(3)
+
+    def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
+        """Three rows up."""
+        event.stop()
+        self.scroll_by(-3)
+
+    def on_click(self, event: events.Click) -> None:
+        """Choose a row, a place in the scroll bar, or something in the title."""
+        event.stop()
+        self.focus()
+        at = event.y - 1 - self._header_height
+        count = self.row_count()
+        if event.y == 0:
+            self.click_title(event.x)
+        elif event.x == self.size.width - 1 and count > self.visible_rows and self.visible_rows:
+            self.scroll_to_fraction(at / self.visible_rows)
+        elif at >= 0 and self.top + at < count and self.has_cursor:
+            self.move_to(self.top + at)
+            self.post_message(self.Chosen(self))
+
+    def click_title(self, x: int) -> None:
+        """A click into the title line."""
+
+    def scroll_to_fraction(self, fraction: float) -> None:
+        """Scroll to a part of all rows."""
+        self.top = max(min(int(fraction * self.row_count()), self.row_count() - self.visible_rows), 0)
+        self.refresh()
+
+    # -- for tests and for copying
+
+    def text(self) -> list[str]:
+        """The pane as plain text, as it is on the screen."""
+        return [self.render_line(y).text.rstrip() for y in range(self.size.height)]
+
+    def row_text(self, number: int) -> str:
+        """One row as plain text."""
+        return text_of(self.row(number, max(self.size.width, 1))).rstrip()

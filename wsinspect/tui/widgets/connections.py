@@ -1,0 +1,203 @@
+"""The connections, newest first, below a row that stands for all of them."""
+
+from __future__ import annotations
+
+import time
+from typing import ClassVar
+
+from textual.binding import Binding, BindingType
+
+from wsinspect.capture.records import Connection
+from wsinspect.text import escape, pad, truncate
+from wsinspect.tui.browser import Browser
+from wsinspect.tui.cells import fit
+from wsinspect.tui.rows import duration, grouped, short_count
+from wsinspect.tui.style import Line
+from wsinspect.tui.widgets.base import LinePane
+from wsinspect.tui.words import ago, end_words, extension_words, state_word, target_words
+
+_STATE_STYLES = {
+    "open": "good",
+    "connecting": "key",
+    "refused": "error",
+    "failed": "error",
+    "lost": "warn",
+    "closed": "muted",
+}
+#: Columns: name, cells, whether to the right, and from which width on; 0 cells take what is left.
+_COLUMNS = (
+    ("#", 5, True, 0),
+    ("state", 10, False, 0),
+    ("client", 21, False, 130),
+    ("target", 0, False, 0),
+    ("subproto", 10, False, 120),
+    ("ext", 8, False, 120),
+    ("c>s", 7, True, 0),
+    ("s>c", 7, True, 0),
+    ("rtt p50", 8, True, 110),
+    ("last", 8, True, 70),
+    ("close, flags", 18, False, 0),
+)
+
+
+class ConnectionsPane(LinePane):
+    """The list on top of the screen; the row under the cursor decides what the other panes show."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "app.focus_pane(3)", "its frames", show=False, id="connections.frames"),
+    ]
+    help_title = "Connections"
+    help_text = (
+        "Every attempt and connection, newest first; the first row stands for all of them. The row under the "
+        "cursor decides what the other panes show. Counts are frames; rtt p50 is the median round trip of "
+        "its pings; the last column says how it ended, with the close codes of both sides, and counts faults "
+        "and findings."
+    )
+    header_lines = 1
+
+    def __init__(self, browser: Browser, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self.browser = browser
+        self.shown: set[int] | None = None
+        self._order: list[int] = []
+
+    def refresh_order(self) -> None:
+        """Connections were added, or the filter has changed; the cursor stays on its connection."""
+        selected = self.connection_at(self.cursor)
+        known = self.browser.model.connections
+        self._order = [number for number in known if self.shown is None or number in self.shown]
+        if selected is not None and selected in known:
+            self.cursor = self._row_of(selected)
+            self.show_cursor()
+        self.clamp()
+        self.refresh()
+
+    def connection_at(self, number: int) -> int | None:
+        """The connection of a row; None for the row of all."""
+        return self._order[-number] if 0 < number <= len(self._order) else None
+
+    def _row_of(self, connection: int) -> int:
+        try:
+            return len(self._order) - self._order.index(connection)
+        except ValueError:
+            return 0
+
+    def choose(self, connection: int | None) -> None:
+        """Put the cursor on a connection."""
+        self.move_to(0 if connection is None else self._row_of(connection))
+
+    def title(self) -> tuple[Line, Line]:
+        """How many."""
+        model = self.browser.model
+        count = len(model.connections)
+        live = sum(one.state == "open" for one in model.connections.values()) if count < 5000 else None
+        left: Line = [("1 ", "key"), ("Connections", "title")]
+        shown = f"{grouped(len(self._order))} of " if self.shown is not None else ""
+        left.append((f"  {shown}{grouped(count)}", "muted"))
+        if live and model.is_live:
+            left.append((f", {live} open", "good"))
+        return left, []
+
+    def row_count(self) -> int:
+        """The row of all, and one for each; nothing before the first connection."""
+        return len(self._order) + 1 if self._order or self.shown is not None else 0
+
+    def empty_lines(self, width: int) -> list[Line]:
+        """Where to point a client."""
+        return self.shell.empty_connections(width)
+
+    def _columns(self, width: int) -> list[tuple[str, int, bool]]:
+        """The columns that fit; how it ended gets more of a wide screen."""
+        end = 18 if width < 100 else 24 if width < 140 else 36
+        shown = [
+            (name, end if name == "close, flags" else cells, right)
+            for name, cells, right, least in _COLUMNS
+            if width >= least
+        ]
+        left = max(width - 1 - sum(cells + 1 for _, cells, _ in shown), 6)
+        return [(name, cells or left, right) for name, cells, right in shown]
+
+    def header(self, width: int) -> Line:
+        """The names of the columns."""
+        names = (
+            pad(truncate(name, cells), cells, right=right) for name, cells, right in self._columns(width)
+        )
+        return fit([(" " + " ".join(names), "muted")], width)
+
+    def row(self, number: int, width: int) -> Line:
+        """One connection, or all of them."""
+        connection = self.connection_at(number)
+        columns = self._columns(width)
+        if connection is None:
+            return self._all(columns, width)
+        one = self.browser.model.connections[connection]
+        cells = self._cells(one)
+        line: Line = [(self.glyphs.cursor if number == self.cursor else " ", "key")]
+        for name, size, right in columns:
+            text, style = cells[name]
+            line += [(pad(truncate(text, size), size, right=right), style), (" ", "")]
+        return fit(line, width)
+
+    def _all(self, columns: list[tuple[str, int, bool]], width: int) -> Line:
+        model = self.browser.model
+        ones = model.connections.values()
+        many = f"all {grouped(len(ones))} connections"
+        cells = {
+            "#": "*",
+            "state": "ALL",
+            "target": many,
+            "c>s": short_count(sum(one.c2s_frames for one in ones)),
+            "s>c": short_count(sum(one.s2c_frames for one in ones)),
+        }
+        line: Line = [(self.glyphs.cursor if self.cursor == 0 else " ", "key")]
+        for name, size, right in columns:
+            text = truncate(cells.get(name, ""), size)
+            line += [(pad(text, size, right=right), "muted" if name != "target" else ""), (" ", "")]
+        return fit(line, width)
+
+    def _cells(self, one: Connection) -> dict[str, tuple[str, str]]:
+        rtt_ns = self.browser.round_trip_ns(one)
+        return {
+            "#": (str(one.id), "muted"),
+            "state": (state_word(one), _STATE_STYLES.get(one.state, "")),
+            "client": (escape(one.client or "-"), ""),
+            "target": (target_words(one), ""),
+            "subproto": (escape(one.subprotocol or "-"), "muted"),
+            "ext": (extension_words(one), "muted"),
+            "c>s": (_count(one, one.c2s_frames), "c2s"),
+            "s>c": (_count(one, one.s2c_frames), "s2c"),
+            "rtt p50": ("-" if rtt_ns is None else duration(rtt_ns), "muted"),
+            "last": (self._last(one), "muted"),
+            "close, flags": (self._flags(one) + end_words(one), _end_style(one)),
+        }
+
+    def _last(self, one: Connection) -> str:
+        """Since its last frame or change: to now while live, to the end of the capture else."""
+        model = self.browser.model
+        times = [time_ns for time_ns in (one.closed_ns, one.open_ns, one.attempt_ns) if time_ns is not None]
+        newest = model.index.last_time_ns(one.id)
+        if newest is not None:
+            times.append(newest)
+        if not times:
+            return "-"
+        now_ns = time.time_ns() if model.is_live else self.shell.end_ns
+        return ago(max(now_ns - max(times), 0))
+
+    def _flags(self, one: Connection) -> str:
+        model = self.browser.model
+        faults = model.faults_of_connection.get(one.id, 0)
+        findings = len(model.findings_of_connection.get(one.id, ()))
+        text = f"{self.glyphs.altered}{faults} " if faults else ""
+        return text + (f"{self.glyphs.error}{findings} " if findings else "")
+
+
+def _count(one: Connection, frames: int) -> str:
+    return "-" if one.open_ns is None else short_count(frames)
+
+
+def _end_style(one: Connection) -> str:
+    if one.state in ("refused", "failed"):
+        return "error"
+    if one.state == "lost" or (one.closed_ns is not None and one.js_was_clean is False):
+        return "warn"
+    return "muted"

@@ -1,0 +1,211 @@
+"""The frames as lanes between client and server."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual.binding import Binding, BindingType
+from textual.cache import LRUCache
+from textual.strip import Strip
+
+from wsinspect.tui.browser import Browser
+from wsinspect.tui.rows import Caps, format_gap, format_header, format_row, grouped
+from wsinspect.tui.source import Record
+from wsinspect.tui.style import Line
+from wsinspect.tui.views import View
+from wsinspect.tui.widgets.base import LinePane
+
+_KEPT_STRIPS = 2_000
+
+
+class FrameTable(LinePane):
+    """One row a frame, in the order in which the proxy saw them.
+
+    Attributes:
+        is_following: the newest row is kept on the screen.
+        limit: rows that are shown where the view is frozen or played; None shows all.
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "app.focus_pane(4)", "inspect", show=False, id="frames.inspect"),
+    ]
+    help_title = "Frames"
+    help_text = (
+        "Every frame in the order in which its last byte arrived at the proxy. The lane shows its way: a "
+        "full line is data, a dashed one control, a double one CLOSE; the arrow head is the direction. ! "
+        "marks a frame that breaks a rule or that a finding names. F and 1 2 3 are FIN and the reserved "
+        "bits. A gap row stands for a silence. The view follows the newest frame until you move up; End "
+        "follows again."
+    )
+    header_lines = 1
+
+    def __init__(self, browser: Browser, *, is_following: bool = False, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self.browser = browser
+        self.is_following = is_following
+        self.limit: int | None = None
+        self._strips: LRUCache[tuple[int, str], Strip] = LRUCache(_KEPT_STRIPS)
+        self._drawn_with: tuple[object, ...] = ()
+
+    @property
+    def view(self) -> View:
+        """The rows."""
+        return self.browser.view
+
+    # -- drawing
+
+    def title(self) -> tuple[Line, Line]:
+        """What is listed, and whether it follows."""
+        shell = self.shell
+        left: Line = [("3 ", "key"), ("Frames", "title")]
+        selected = self.browser.connection
+        left.append((f"  conn {selected}" if selected is not None else "  all connections", "muted"))
+        left += shell.filter_words()
+        right: Line = []
+        hidden = len(self.view.rows) - self.row_count()
+        below = self.row_count() - (self.top + self.visible_rows)
+        if shell.is_frozen:
+            right.append((f"FROZEN  +{grouped(hidden)}", "warn"))
+        elif self.limit is not None:
+            right.append(("PLAYBACK", "warn"))
+        elif self.is_following:
+            right.append(("FOLLOW", "focus"))
+        elif below > 0:
+            right.append((f"+{grouped(below)} {self.glyphs.down} end", "accent"))
+        return left, right
+
+    def caps(self, width: int) -> Caps:
+        """What fits into so many cells."""
+        return Caps(
+            width,
+            id_cells=max(len(str(self.browser.model.newest_id)), 5),
+            with_connection=self.browser.connection is None and len(self.browser.model.connections) > 1,
+            glyphs=self.glyphs,
+        )
+
+    def header(self, width: int) -> Line:
+        """The names of the columns."""
+        return format_header(self.caps(width))
+
+    def row_count(self) -> int:
+        """Rows that are shown."""
+        count = len(self.view.rows)
+        return count if self.limit is None else min(self.limit, count)
+
+    def row(self, number: int, width: int) -> Line:
+        """A frame, or a gap."""
+        view, caps = self.view, self.caps(width)
+        position = view.position(number)
+        if view.is_gap(number):
+            return format_gap(view.gap_before_ns(number), caps)
+        frame_id = view.index.columns.ids[position]
+        record = self._record(number, frame_id)
+        if record is None:
+            return [
+                (f" {frame_id} ", "muted"),
+                (self.browser.error or "not in the capture any more", "error"),
+            ]
+        row = self.browser.make_row(record, position, view.gap_before_ns(number), self.glyphs)
+        return format_row(row, caps)
+
+    def row_strip(self, number: int, width: int, over: str) -> Strip:
+        """A row from the cache, else made now."""
+        drawn_with = (width, self.view, self.palette, self.glyphs, self.caps(width), self.browser.zero_ns)
+        if drawn_with != self._drawn_with:
+            self._strips.clear()
+            self._drawn_with = drawn_with
+        key = (self.view.rows[number], over)
+        strip = self._strips.get(key)
+        if strip is None:
+            strip = super().row_strip(number, width, over)
+            if not self.browser.is_changing(self.view.index.columns.ids[self.view.position(number)]):
+                self._strips[key] = strip
+        return strip
+
+    def forget_strips(self) -> None:
+        """Findings or faults of known frames have come: draw anew."""
+        self._strips.clear()
+
+    def _record(self, number: int, frame_id: int) -> Record | None:
+        """The record of a row; those of all rows on the screen are read at once."""
+        record = self.browser.known_record(frame_id)
+        if record is not None:
+            return record
+        view = self.view
+        first = self.top if self.top <= number < self.top + self.visible_rows else number
+        end = min(first + max(self.visible_rows, 1), self.row_count())
+        ids = view.index.columns.ids
+        wanted = [ids[view.position(y)] for y in range(first, max(end, number + 1)) if not view.is_gap(y)]
+        return self.browser.records(wanted).get(frame_id)
+
+    def empty_lines(self, width: int) -> list[Line]:
+        """Why there is nothing, and what to do."""
+        return self.shell.empty_frames(width)
+
+    # -- following and moving
+
+    def grown(self) -> None:
+        """Rows were added to the view."""
+        if self.is_following and self.limit is None:
+            before, self.cursor = self.cursor, max(self.row_count() - 1, 0)
+            self._skip_gap(1)
+            self.show_cursor()
+            if self.cursor != before:
+                self.post_message(self.Moved(self))
+        self.refresh()
+
+    def follow(self, is_on: bool = True) -> None:
+        """Keep the newest row on the screen, or stop that."""
+        self.is_following = is_on
+        if is_on:
+            self.move_to(self.row_count() - 1)
+        self.refresh()
+
+    def move_to(self, number: int) -> None:
+        """Put the cursor on a row; moving up from the newest one ends following."""
+        before = self.cursor
+        number = max(min(number, self.row_count() - 1), 0)
+        if number < self.row_count() - 1:
+            self.is_following = False
+        self.cursor = number
+        self._skip_gap(1 if number >= before else -1)
+        super().move_to(self.cursor)
+
+    def _skip_gap(self, step: int) -> None:
+        """A gap cannot be chosen: go on to the frame beside it."""
+        if 0 <= self.cursor < self.row_count() and self.view.is_gap(self.cursor):
+            at = self.cursor + step
+            self.cursor = at if 0 <= at < self.row_count() else self.cursor - step
+
+    def scroll_by(self, rows: int) -> None:
+        """Scroll; scrolling up ends following, scrolling to the end does not begin it."""
+        if rows < 0:
+            self.is_following = False
+        super().scroll_by(rows)
+
+    def action_last(self) -> None:
+        """The newest row, and follow it."""
+        self.follow(True)
+
+    def selected_position(self) -> int | None:
+        """The position of the frame under the cursor."""
+        if not 0 <= self.cursor < self.row_count():
+            return None
+        return self.view.position(self.cursor)
+
+    def go_to_position(self, position: int) -> None:
+        """Put the cursor on a frame, in the middle of the screen where it was not on it."""
+        y = self.view.y_of(position)
+        if y >= self.row_count():
+            y = self.row_count() - 1
+        if not self.top <= y < self.top + self.visible_rows:
+            self.top = max(y - self.visible_rows // 2, 0)
+        self.is_following = False
+        self.move_to(y)
+        self.clamp()
+        self.refresh()
+
+    def click_title(self, x: int) -> None:
+        """A click on the right end follows again."""
+        if x > self.size.width - 20:
+            self.follow(True)

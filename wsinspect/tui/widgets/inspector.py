@@ -1,0 +1,214 @@
+"""The chosen frame in detail: payload, header, handshake, findings, raw bytes."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Final
+
+from textual.binding import Binding, BindingType
+
+from wsinspect.errors import CaptureError
+from wsinspect.tui.blobs import FORMS, MESSAGE, WIRE, Blob, blob_of
+from wsinspect.tui.browser import Browser
+from wsinspect.tui.cells import fit
+from wsinspect.tui.details import frame_findings, header_lines, summary
+from wsinspect.tui.documents import Document as PayloadDocument
+from wsinspect.tui.documents import (
+    HexDocument,
+    LinesDocument,
+    best_view,
+    make_document,
+    text_windows,
+    views_for,
+)
+from wsinspect.tui.handshakes import handshake_summary
+from wsinspect.tui.source import Record
+from wsinspect.tui.style import Line
+from wsinspect.tui.widgets.base import LinePane
+
+TABS: Final = ("Payload", "Header", "Handshake", "Findings", "Raw")
+
+
+class InspectorPane(LinePane):
+    """What is known of the frame under the cursor, or of the connection where no frame is chosen.
+
+    Attributes:
+        tab: index into `TABS`.
+        form: the form of the bytes in the payload tab.
+        view: the chosen payload view; None takes the one that fits each payload best.
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("left", "tab(-1)", "tab", show=False, id="inspector.tab_left"),
+        Binding("right", "tab(1)", "tab", show=False, id="inspector.tab_right"),
+        Binding("less_than_sign,comma", "window(-1)", "window", show=False, id="inspector.window_back"),
+        Binding("greater_than_sign,full_stop", "window(1)", "window", show=False, id="inspector.window_on"),
+    ]
+    help_title = "Inspector"
+    help_text = (
+        "The chosen frame. Left and right change the tab. In the payload tab v goes through text, JSON, hex "
+        "and the decoders that know the payload, u through the message (joined and inflated), the frame's "
+        "payload, and the bytes on the wire; < and > go through the windows of a long text. y copies what is "
+        "shown."
+    )
+    has_cursor = False
+
+    def __init__(self, browser: Browser, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self.browser = browser
+        self.tab = 0
+        self.form = MESSAGE
+        self.view: str | None = None
+        self.window = 0
+        self.record: Record | None = None
+        self.position: int | None = None
+        self._document: PayloadDocument = LinesDocument([])
+        self._about = ""
+        self._views: list[str] = []
+        self._shown_view = ""
+        self._blob: Blob | None = None
+
+    # -- what is shown
+
+    def show(self, record: Record | None, position: int | None) -> None:
+        """Another frame."""
+        is_other = record is None or self.record is None or record.frame.id != self.record.frame.id
+        self.record, self.position = record, position
+        if is_other:
+            self.window = 0
+            self.top = 0
+        self.rebuild()
+
+    def rebuild(self) -> None:
+        """Make the document anew."""
+        self._about, self._views, self._blob = "", [], None
+        try:
+            self._document = self._make()
+        except CaptureError as error:
+            self._document = LinesDocument([[(str(error), "error")]])
+        self.clamp()
+        self.refresh()
+
+    def _make(self) -> PayloadDocument:
+        record, position = self.record, self.position
+        name = TABS[self.tab]
+        if name == "Handshake":
+            return LinesDocument(list(handshake_summary(self.browser, record)))
+        source = self.browser.source
+        if record is None or position is None or source is None:
+            return LinesDocument([])
+        if name == "Header":
+            return LinesDocument(list(header_lines(record, self.browser.zero_ns)))
+        if name == "Findings":
+            return LinesDocument(list(frame_findings(record, self.browser.model, self.glyphs)))
+        index = self.browser.model.index
+        form = WIRE if name == "Raw" else self.form
+        self._blob, self._about = blob_of(record, index, position, source, form)
+        if name == "Raw":
+            return HexDocument(self._blob)
+        connection = self.browser.model.connections.get(record.frame.connection_id)
+        opcode = record.frame.opcode if record.message is None else record.message.opcode
+        self._views = views_for(self._blob, opcode, connection.subprotocol if connection else None)
+        best = "hex" if form == WIRE else best_view(self._blob, opcode)
+        self._shown_view = self.view if self.view in self._views else best
+        return make_document(self._shown_view, self._blob, self.window)
+
+    def content(self) -> tuple[Blob, str] | None:
+        """The bytes that are shown and what they are, for copying; None where the tab shows no bytes."""
+        return None if self._blob is None else (self._blob, self._about)
+
+    def document_text(self, limit: int = 20_000) -> str:
+        """What is shown, as text."""
+        width = max(self.size.width - 1, 20)
+        count = min(self._document.line_count(width), limit)
+        return "\n".join("".join(part for part, _ in self._document.line(at, width)) for at in range(count))
+
+    # -- keys
+
+    def action_tab(self, step: int) -> None:
+        """Another tab."""
+        self.choose_tab((self.tab + step) % len(TABS))
+
+    def choose_tab(self, number: int) -> None:
+        """This tab."""
+        self.tab = number
+        self.top = 0
+        self.rebuild()
+
+    def action_window(self, step: int) -> None:
+        """Another window of a long text."""
+        if self._blob is not None:
+            self.window = max(min(self.window + step, text_windows(self._blob) - 1), 0)
+            self.top = 0
+            self.rebuild()
+
+    def next_view(self) -> None:
+        """The next way to look at the payload."""
+        self.tab = 0
+        self.rebuild()
+        if self._views:
+            self.view = self._views[(self._views.index(self._shown_view) + 1) % len(self._views)]
+            self.top = 0
+            self.rebuild()
+
+    def choose_view(self, name: str) -> None:
+        """This way to look at payloads."""
+        self.tab, self.view = 0, name
+        self.rebuild()
+
+    def next_form(self) -> None:
+        """The next form of the bytes."""
+        self.tab = 0
+        self.form = FORMS[(FORMS.index(self.form) + 1) % len(FORMS)]
+        self.top = self.window = 0
+        self.rebuild()
+
+    def click_title(self, x: int) -> None:
+        """Choose the tab that was clicked."""
+        at = 2
+        for text, _ in self.title()[0]:
+            name = text.strip(" []")
+            if at <= x < at + len(text) and name in TABS:
+                self.choose_tab(TABS.index(name))
+                return
+            at += len(text)
+
+    # -- drawing
+
+    def title(self) -> tuple[Line, Line]:
+        """The tabs, and the payload's views."""
+        left: Line = [("4 ", "key"), ("Inspector", "title"), ("  ", "")]
+        for number, name in enumerate(TABS):
+            shown = number == self.tab
+            left.append((f"[{name}]" if shown else f" {name} ", "focus" if shown else "muted"))
+        right: Line = []
+        if self.tab == 0 and self._views and self.size.width >= 76:
+            for name in self._views:
+                right.append((f"[{name}]" if name == self._shown_view else f" {name} ", "muted"))
+        return fit(left, self.size.width - 4), right
+
+    def _has_summary(self) -> bool:
+        return self.record is not None and self.size.height > 4 and self.tab in (0, 4)
+
+    @property
+    def _header_height(self) -> int:
+        return int(self._has_summary())
+
+    def header(self, width: int) -> Line:
+        """The frame in one line."""
+        if self.record is None:
+            return []
+        about = f"  {self._about}" if self._about else ""
+        side = "s2c" if self.record.frame.direction else "c2s"
+        return fit([(" " + summary(self.record, self.browser.zero_ns), side), (about, "muted")], width)
+
+    def row_count(self) -> int:
+        """Lines of the document."""
+        return self._document.line_count(max(self.size.width - 2, 10))
+
+    def row(self, number: int, width: int) -> Line:
+        """One of them."""
+        return [(" ", ""), *self._document.line(number, max(self.size.width - 2, 10))]
+
+    def empty_lines(self, width: int) -> list[Line]:
+        """Nothing is chosen."""
+        return [[("  Choose a frame to see its payload, its header and its bytes.", "muted")]]

@@ -1,0 +1,158 @@
+"""The single lines of the screen: the state on top, the banner, tabs, and the keys at the bottom."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from textual import events
+from textual.strip import Strip
+from textual.widget import Widget
+
+from wsinspect.text import escape
+from wsinspect.tui.cells import between, fit, width_of
+from wsinspect.tui.keys import FOOTER, FooterKey
+from wsinspect.tui.model import DISCONNECTED, LIVE, UNREADABLE
+from wsinspect.tui.rows import byte_count, duration, grouped
+from wsinspect.tui.style import Line
+from wsinspect.tui.words import listening_words
+
+
+class OneLine(Widget):
+    """A line that is drawn from the app's state."""
+
+    DEFAULT_CSS = "OneLine { height: 1; width: 1fr; }"
+
+    @property
+    def shell(self) -> Any:
+        """The app."""
+        return self.app
+
+    def line(self, width: int) -> Line:
+        """What it says."""
+        raise NotImplementedError
+
+    def render_line(self, y: int) -> Strip:
+        """Drawn."""
+        width = self.size.width
+        strip: Strip = self.shell.palette.strip(self.line(width) if y == 0 else [], width)
+        return strip
+
+
+class HeaderLine(OneLine):
+    """Mode, file, counts, rate, where it listens, how far the capture is behind."""
+
+    def line(self, width: int) -> Line:
+        """As much as fits; the mode always."""
+        app = self.shell
+        model = app.model
+        mode = app.mode
+        style = {LIVE: "good", DISCONNECTED: "banner", UNREADABLE: "banner"}.get(mode, "warn")
+        left: Line = [(f" {mode} ", style), (f" {escape(model.path.name)}", "title")]
+        counts = f"  {grouped(len(model.connections))} conn  {grouped(model.newest_id)} frames"
+        parts: list[Line] = [[(counts, "")]]
+        if mode == LIVE:
+            parts.append([(f"  {model.frames_per_s:.0f}/s", "muted")])
+        if model.is_loading:
+            share = 100 * len(model.index) // max(model.newest_id, 1)
+            parts.append([(f"  reading {min(share, 99)}%", "key")])
+        hits = sum(rule.hits for rule in model.fault_rules.values())
+        parts.append([(f"  {app.glyphs.altered} {grouped(hits)} faults", "warn" if hits else "muted")])
+        count = len(model.findings)
+        parts.append([(f"  {app.glyphs.marked} {grouped(count)} findings", "error" if count else "muted")])
+        if mode == LIVE and model.lag_ns is not None:
+            parts.append([(f"  lag {duration(model.lag_ns)}", "muted")])
+        right: Line = []
+        for where, target in listening_words(model)[:1]:
+            right = [(f"{where} {app.glyphs.arrow} {target}", "muted")]
+        for part in parts:
+            if width_of(left) + width_of(part) < width - 1:
+                left += part
+        if width_of(left) + width_of(right) + 3 > width:
+            right = []
+        return between(left, [*right, (" ", "")], width)
+
+
+class Banner(OneLine):
+    """What is wrong, and what to do; shown only then."""
+
+    def line(self, width: int) -> Line:
+        """One sentence."""
+        text = self.shell.trouble() or ""
+        return [(" " + fit([(text, "")], width - 1)[0][0] if text else "", "banner"), (" " * width, "banner")]
+
+
+class TabLine(OneLine):
+    """The panes by name, where only one of them fits."""
+
+    _NAMES: ClassVar[tuple[str, ...]] = ("Connections", "Overview", "Frames", "Inspector")
+
+    def line(self, width: int) -> Line:
+        """The shown one in brackets."""
+        line: Line = []
+        for number, name in enumerate(self._NAMES, 1):
+            shown = number == self.shell.pane_number
+            line.append((f" {number}", "key"))
+            line.append((f"[{name}]" if shown else f" {name} ", "focus" if shown else "muted"))
+        return fit(line, width)
+
+    def on_click(self, event: events.Click) -> None:
+        """Show the pane that was clicked."""
+        at = 0
+        for number, name in enumerate(self._NAMES, 1):
+            at += len(name) + 4
+            if event.x < at:
+                self.shell.action_focus_pane(number)
+                return
+
+
+class KeyLine(OneLine):
+    """The keys that matter now; those of what is not there yet in parentheses."""
+
+    def line(self, width: int) -> Line:
+        """As many as fit, or the app's last word."""
+        app = self.shell
+        said = app.said()
+        if said:
+            return fit([(" " + said, "warn")], width)
+        line: Line = []
+        for key in self._keys():
+            part = self._part(key)
+            if width_of(line) + width_of(part) > width:
+                break
+            line += part
+        return line
+
+    def _keys(self) -> tuple[FooterKey, ...]:
+        return FOOTER.get(self.shell.page, FOOTER["main"])
+
+    def _part(self, key: FooterKey) -> Line:
+        shown = self.shell.key_shown(key)
+        if key.is_available:
+            return [(f" {shown}", "key"), (f" {key.label} ", "")]
+        return [(f" ({shown} {key.label})", "muted")]
+
+    def on_click(self, event: events.Click) -> None:
+        """A click is as good as the key."""
+        at = 0
+        for key in self._keys():
+            at += width_of(self._part(key))
+            if event.x < at:
+                self.shell.press(key)
+                return
+
+
+class TooSmall(OneLine):
+    """All that is shown where nothing fits."""
+
+    def line(self, width: int) -> Line:
+        """What is needed."""
+        size = self.app.size
+        words = f"wsinspect needs 60x15, this terminal has {size.width}x{size.height}"
+        if width < len(words):
+            words = "needs 60x15"
+        return fit([(words, "warn")], width)
+
+
+def stored_words(size: int) -> str:
+    """How much could not be stored."""
+    return f"{byte_count(size)} could not be stored (disk full?); traffic goes on"

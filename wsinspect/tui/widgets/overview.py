@@ -1,0 +1,210 @@
+"""Activity over time: a bar of frames for each direction, and the marks of what matters below."""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar
+
+from textual import events
+from textual.binding import Binding, BindingType
+from textual.message import Message
+
+from wsinspect.tui.browser import Browser
+from wsinspect.tui.histogram import (
+    MARK_CLOSE,
+    MARK_FAULT,
+    MARK_FINDING,
+    MARK_GAP,
+    MARK_PING,
+    Bin,
+    marks_of,
+)
+from wsinspect.tui.rows import duration, seconds
+from wsinspect.tui.style import Line
+from wsinspect.tui.widgets.base import LinePane
+
+_LABEL = 5
+#: So many frames of a window are counted exactly; more are taken from the coarser bins.
+_EXACT_FRAMES = 5_000
+_LEAST_SPAN_NS = 10_000_000
+_MARKS = (
+    (MARK_CLOSE, "x", "warn"),
+    (MARK_FINDING, "!", "error"),
+    (MARK_FAULT, "~", "warn"),
+    (MARK_PING, "p", "muted"),
+    (MARK_GAP, ":", "gap"),
+)
+
+
+class OverviewPane(LinePane):
+    """The whole of what is selected, or a window of it.
+
+    Attributes:
+        span_ns: the window's length; None shows everything.
+        from_ns: where a window begins; None keeps it at the newest end.
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("left,h", "pan(-1)", "pan left", show=False, id="overview.left"),
+        Binding("right,l", "pan(1)", "pan right", show=False, id="overview.right"),
+        Binding("plus,equals_sign", "zoom(1)", "zoom in", show=False, id="overview.zoom_in"),
+        Binding("minus", "zoom(-1)", "zoom out", show=False, id="overview.zoom_out"),
+        Binding("0", "zoom(0)", "all", show=False, id="overview.all"),
+        Binding("enter", "go", "go there", show=False, id="overview.go"),
+    ]
+    help_title = "Overview"
+    help_text = (
+        "Frames over time, a bar for each direction. Marks: x a CLOSE frame, ! a violation or finding, ~ a "
+        "fault, p a ping or pong, : a silence. + and - zoom, left and right pan, 0 shows all; a click goes "
+        "to that time."
+    )
+    has_cursor = False
+
+    class TimeChosen(Message):
+        """A time was clicked."""
+
+        def __init__(self, time_ns: int) -> None:
+            super().__init__()
+            self.time_ns = time_ns
+
+    def __init__(self, browser: Browser, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self.browser = browser
+        self.span_ns: int | None = None
+        self.from_ns: int | None = None
+
+    # -- the window
+
+    def window(self) -> tuple[int, int]:
+        """From when to when."""
+        histogram = self.browser.view.histogram
+        start_ns, end_ns = histogram.start_ns or 0, histogram.end_ns + 1
+        if self.span_ns is None or self.span_ns >= end_ns - start_ns:
+            return start_ns, max(end_ns, start_ns + _LEAST_SPAN_NS)
+        from_ns = end_ns - self.span_ns if self.from_ns is None else self.from_ns
+        from_ns = max(min(from_ns, end_ns - self.span_ns), start_ns)
+        return from_ns, from_ns + self.span_ns
+
+    def action_zoom(self, step: int) -> None:
+        """In, out, or all."""
+        from_ns, to_ns = self.window()
+        if step == 0:
+            self.span_ns = self.from_ns = None
+        else:
+            span = to_ns - from_ns
+            at = self._selected_ns(from_ns, to_ns)
+            self.span_ns = max(span // 2, _LEAST_SPAN_NS) if step > 0 else span * 2
+            self.from_ns = at - self.span_ns // 2
+        self.refresh()
+
+    def action_pan(self, step: int) -> None:
+        """A quarter of the window."""
+        from_ns, to_ns = self.window()
+        if self.span_ns is not None:
+            self.from_ns = from_ns + step * (to_ns - from_ns) // 4
+            self.refresh()
+
+    def _selected_ns(self, from_ns: int, to_ns: int) -> int:
+        selected = self.shell.selected_time_ns()
+        return selected if selected is not None and from_ns <= selected <= to_ns else (from_ns + to_ns) // 2
+
+    def action_go(self) -> None:
+        """Go to the middle of the window."""
+        from_ns, to_ns = self.window()
+        self.post_message(self.TimeChosen((from_ns + to_ns) // 2))
+
+    def on_click(self, event: events.Click) -> None:
+        """Go to the time under the pointer."""
+        event.stop()
+        self.focus()
+        cells = self.size.width - _LABEL - 1
+        if (
+            event.y > 0
+            and event.x >= _LABEL
+            and cells > 0
+            and self.browser.view.histogram.start_ns is not None
+        ):
+            from_ns, to_ns = self.window()
+            at = min(event.x - _LABEL, cells - 1)
+            self.post_message(self.TimeChosen(from_ns + (to_ns - from_ns) * at // cells))
+
+    # -- drawing
+
+    def title(self) -> tuple[Line, Line]:
+        """The window, and what the marks mean."""
+        from_ns, to_ns = self.window()
+        zero_ns = self.browser.zero_ns
+        left: Line = [("2 ", "key"), ("Overview", "title")]
+        if self.browser.view.histogram.start_ns is None:
+            return left, []
+        words = f"  {seconds(from_ns - zero_ns)} to {seconds(to_ns - zero_ns)} s"
+        left.append((words, "muted"))
+        if self.span_ns is not None:
+            left.append((f"  zoom {duration(to_ns - from_ns)}", "key"))
+        right: Line = []
+        if self.size.width >= 80:
+            right = [("p ping  ~ fault  ! finding  : gap  x close", "muted")]
+        return left, right
+
+    def row_count(self) -> int:
+        """Two bars, and marks."""
+        return 0 if self.browser.view.histogram.start_ns is None else min(self.visible_rows, 3)
+
+    def empty_lines(self, width: int) -> list[Line]:
+        """Nothing yet."""
+        return [[("  Activity of each direction over time will be drawn here.", "muted")]]
+
+    def row(self, number: int, width: int) -> Line:
+        """A bar of one direction, or the marks."""
+        bins = self._bins(max(width - _LABEL - 1, 1))
+        if number == 2:
+            return [(" " * _LABEL, ""), *self._marks(bins)]
+        counts = [one.s2c if number else one.c2s for one in bins]
+        most = max(max(one.c2s, one.s2c) for one in bins) or 1
+        name, style = ("s>c", "s2c") if number else ("c>s", "c2s")
+        bars = self.glyphs.bars
+        text = "".join(bars[0] if not count else bars[_level(count, most, len(bars))] for count in counts)
+        return [(f" {name} ", style), (text, style)]
+
+    def _marks(self, bins: list[Bin]) -> Line:
+        line: Line = []
+        from_ns, to_ns = self.window()
+        selected = self.shell.selected_time_ns()
+        at = -1
+        if selected is not None and from_ns <= selected <= to_ns:
+            at = min((selected - from_ns) * len(bins) // max(to_ns - from_ns, 1), len(bins) - 1)
+        for number, one in enumerate(bins):
+            sign, style = next(((sign, name) for mark, sign, name in _MARKS if one.marks & mark), (" ", ""))
+            if number == at:
+                sign, style = (sign if sign != " " else "^" if self.palette.is_ascii else "▴"), "focus"
+            line.append((sign, style))
+        return line
+
+    def _bins(self, count: int) -> list[Bin]:
+        view = self.browser.view
+        from_ns, to_ns = self.window()
+        if (to_ns - from_ns) // count >= view.histogram.width_ns or view.is_filtered:
+            return view.histogram.bins(from_ns, to_ns, count)
+        first, end = view.y_at_time(from_ns), view.y_at_time(to_ns)
+        if end - first > _EXACT_FRAMES:
+            return view.histogram.bins(from_ns, to_ns, count)
+        return self._exact(first, end, from_ns, to_ns, count)
+
+    def _exact(self, first: int, end: int, from_ns: int, to_ns: int, count: int) -> list[Bin]:
+        view, found = self.browser.view, [[0, 0, 0] for _ in range(count)]
+        columns = view.index.columns
+        for y in range(first, min(end, len(view.rows))):
+            position = view.position(y)
+            at = min((columns.times_ns[position] - from_ns) * count // (to_ns - from_ns), count - 1)
+            if view.is_gap(y):
+                found[max(at, 0)][2] |= MARK_GAP
+                continue
+            one = found[max(at, 0)]
+            one[columns.flags[position] & 1] += 1
+            one[2] |= marks_of(columns.bits[position], columns.flags[position])
+        return [Bin(*one) for one in found]
+
+
+def _level(count: int, most: int, levels: int) -> int:
+    """The height of a bar: the square root, so that few frames beside many are still seen."""
+    return max(1, round(math.sqrt(count / most) * (levels - 1)))

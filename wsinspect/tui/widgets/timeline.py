@@ -1,0 +1,196 @@
+"""All connections as bars on one time axis."""
+
+from __future__ import annotations
+
+import time
+from typing import ClassVar
+
+from textual.binding import Binding, BindingType
+from textual.strip import Strip
+
+from wsinspect.capture.records import Connection
+from wsinspect.text import escape, pad, truncate
+from wsinspect.tui import lanes
+from wsinspect.tui.browser import Browser
+from wsinspect.tui.cells import fit
+from wsinspect.tui.rows import duration, grouped
+from wsinspect.tui.style import Line
+from wsinspect.tui.widgets.base import LinePane
+from wsinspect.tui.words import end_words
+
+_ZOOM = 2
+
+
+class TimelinePane(LinePane):
+    """One line for each client and target; reconnects follow one another on it."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("left", "one(-1)", "connection before", show=False, id="timeline.before"),
+        Binding("right", "one(1)", "next connection", show=False, id="timeline.next"),
+        Binding("plus,equals_sign", "zoom(1)", "zoom in", show=False, id="timeline.zoom_in"),
+        Binding("minus", "zoom(-1)", "zoom out", show=False, id="timeline.zoom_out"),
+        Binding("enter", "go", "its frames", show=False, id="timeline.go"),
+    ]
+    help_title = "Connection timeline"
+    help_text = (
+        "All connections on one time axis, the attempts of one client to one target on one line. A bar is an "
+        "open connection: it begins with |, waits dotted until it is open, ends with | when it was closed "
+        "cleanly and with x when not; X is an attempt that was refused or failed. Left and right go from one "
+        "to the next, + and - zoom around it, Enter shows its frames."
+    )
+    header_lines = 2
+
+    def __init__(self, browser: Browser, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self.browser = browser
+        self.lines: list[lanes.TimeLine] = []
+        self.chosen = 0
+        self.zoom = 0
+
+    def reload(self) -> None:
+        """Connections have come or changed."""
+        self.lines = lanes.time_lines(self.browser.model.connections.values())
+        self.clamp()
+        self.refresh()
+
+    def title(self) -> tuple[Line, Line]:
+        """How many of what."""
+        count = len(self.browser.model.connections)
+        left: Line = [("Timeline", "title"), (f"  {grouped(count)} connections", "muted")]
+        refused = sum(one.state in ("refused", "failed") for one in self.browser.model.connections.values())
+        if refused:
+            left.append((f", {grouped(refused)} refused or failed", "error"))
+        return left, [
+            ("enter frames  left right connection  + - zoom", "muted")
+        ] if self.size.width > 90 else []
+
+    # -- the axis
+
+    def span(self) -> tuple[int, int]:
+        """The whole of it, or a part around the chosen connection."""
+        ones = self.browser.model.connections.values()
+        begins = [lanes.begin_of(one) for one in ones if lanes.begin_of(one)]
+        if not begins:
+            return 0, 1
+        first = min(begins)
+        last = time.time_ns() if self.browser.model.is_live else max(self.shell.end_ns, max(begins))
+        last = max(last, first + 1_000_000)
+        chosen = self.chosen_connection()
+        if self.zoom and chosen is not None:
+            width = max((last - first) // _ZOOM**self.zoom, 1_000_000)
+            middle = lanes.begin_of(chosen)
+            first = max(first, middle - width // 2)
+            last = min(last, first + width)
+        return first, last
+
+    def _label_cells(self, width: int) -> int:
+        return 34 if width >= 120 else 22
+
+    def _note_cells(self, width: int) -> int:
+        return 34 if width >= 120 else 24 if width >= 80 else 0
+
+    def header(self, width: int) -> Line:
+        """Times below which bars stand."""
+        first, last = self.span()
+        label = self._label_cells(width)
+        cells = max(width - label - self._note_cells(width) - 2, 10)
+        step = max(cells // max(cells // 14, 1), 8)
+        text = ""
+        zero_ns = self.browser.model.zero_ns
+        for at in range(0, cells, step):
+            mark = f"|{(first - zero_ns + (last - first) * at // cells) / 1e9:.1f}s"
+            text += pad(truncate(mark, step), step)
+        return fit([(pad(" client  target", label), "muted"), (text[:cells], "muted")], width)
+
+    def render_line(self, y: int) -> Strip:
+        """The second header line says what the cursor is on."""
+        if y == 2 and self._header_height == 2 and self.lines:
+            return self.palette.strip(fit(self._chosen_words(), self.size.width), self.size.width)
+        return super().render_line(y)
+
+    def _chosen_words(self) -> Line:
+        one = self.chosen_connection()
+        if one is None:
+            return []
+        end_ns = lanes.end_of(one)
+        lasted = f"lasted {duration(end_ns - lanes.begin_of(one))}" if end_ns is not None else "still open"
+        return [(f" conn {one.id} ", "key"), (f"{escape(one.state)}  {lasted}  {end_words(one)}", "")]
+
+    def row_count(self) -> int:
+        """Lines."""
+        return len(self.lines)
+
+    def empty_lines(self, width: int) -> list[Line]:
+        """Nothing yet."""
+        return [[("  No connections yet: each attempt will be a bar here.", "muted")]]
+
+    def row(self, number: int, width: int) -> Line:
+        """Label, bar, pattern."""
+        line = self.lines[number]
+        first, last = self.span()
+        label, note = self._label_cells(width), self._note_cells(width)
+        cells = max(width - label - note - 2, 10)
+        chosen = self.chosen_connection() if number == self.cursor else None
+        name = truncate(f" {escape(line.client)} {escape(line.target)}", label - 1)
+        words = truncate(lanes.pattern_words(line.ones), max(note - 1, 0))
+        return fit(
+            [
+                (pad(name, label), ""),
+                *self._signs(line, first, last, cells, chosen),
+                (" ", ""),
+                (words, "muted"),
+            ],
+            width,
+        )
+
+    def _signs(
+        self, line: lanes.TimeLine, first: int, last: int, cells: int, chosen: Connection | None
+    ) -> Line:
+        signs = {
+            lanes.NOTHING: (" ", ""),
+            lanes.WAITING: (self.glyphs.control, "muted"),
+            lanes.OPEN: (self.glyphs.heavy, "good"),
+            lanes.ATTEMPT: ("|" if self.palette.is_ascii else "┣", "good"),
+            lanes.CLOSED: ("|" if self.palette.is_ascii else "┫", "good"),
+            lanes.UNCLEAN: ("x", "warn"),
+            lanes.REFUSED: ("X" if self.palette.is_ascii else self.glyphs.stopped, "error"),
+        }
+        at = -1
+        if chosen is not None:
+            at = max(0, min((lanes.begin_of(chosen) - first) * cells // max(last - first, 1), cells - 1))
+        pieces: Line = []
+        for number, what in enumerate(lanes.bar(line, first, last, cells)):
+            sign, style = signs[what]
+            pieces.append((sign, "accent" if number == at else style))
+        return pieces
+
+    # -- choosing
+
+    def chosen_connection(self) -> Connection | None:
+        """The one that left and right have reached."""
+        if not 0 <= self.cursor < len(self.lines):
+            return None
+        ones = self.lines[self.cursor].ones
+        return ones[max(0, min(self.chosen, len(ones) - 1))]
+
+    def move_to(self, number: int) -> None:
+        """Another line: its first connection."""
+        self.chosen = 0
+        super().move_to(number)
+
+    def action_one(self, step: int) -> None:
+        """The connection beside."""
+        if 0 <= self.cursor < len(self.lines):
+            self.chosen = max(0, min(self.chosen + step, len(self.lines[self.cursor].ones) - 1))
+            self.refresh()
+
+    def action_zoom(self, step: int) -> None:
+        """Around the chosen one."""
+        self.zoom = max(0, min(self.zoom + step, 30))
+        self.refresh()
+
+    def action_go(self) -> None:
+        """Show its frames."""
+        one = self.chosen_connection()
+        if one is not None:
+            self.shell.show_connection(one.id)

@@ -1,0 +1,106 @@
+"""Connections, listeners and findings in a few words, escaped."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from wsinspect.capture.records import Connection
+from wsinspect.text import escape
+from wsinspect.tui.model import Model
+from wsinspect.tui.rows import duration
+from wsinspect.tui.source import FindingRow
+from wsinspect.wire.close_codes import close_name
+
+
+def state_word(connection: Connection) -> str:
+    """The state in capitals."""
+    return escape(connection.state.upper())
+
+
+def end_words(connection: Connection) -> str:
+    """How a connection ended, or why it never opened; a dash while it lives."""
+    if connection.state == "refused":
+        status = "no status" if connection.status is None else f"HTTP {connection.status}"
+        return status + (f" {escape(connection.error)}" if connection.error else "")
+    if connection.state == "failed":
+        return escape(connection.error or "failed")
+    if connection.state == "lost":
+        return "the engine died"
+    if connection.closed_ns is None:
+        return "-"
+    codes = close_codes(connection)
+    who = f" by {escape(connection.ended_by)}" if connection.ended_by not in (None, "unknown") else ""
+    how = "" if connection.how in (None, "close-frame") else f" {escape(connection.how)}"
+    return f"{codes}{how}{who}"
+
+
+def close_codes(connection: Connection) -> str:
+    """The close codes of both sides."""
+    client = _code(connection.client_close_code, connection.client_close_reason)
+    server = _code(connection.server_close_code, connection.server_close_reason)
+    if not client and not server:
+        code = "" if connection.js_code is None else f"{connection.js_code} "
+        return f"{code}no CLOSE"
+    if client == server or not server or not client:
+        return client or server
+    return f"{client}/{server}"
+
+
+def _code(code: int | None, reason: str | None) -> str:
+    if code is not None:
+        return str(code)
+    return "" if reason is None else "CLOSE"
+
+
+def javascript_words(connection: Connection) -> str:
+    """What JavaScript is told."""
+    if connection.js_code is None:
+        return "nothing yet"
+    clean = "true" if connection.js_was_clean else "false"
+    return f"code {connection.js_code} ({close_name(connection.js_code)}), wasClean {clean}"
+
+
+def target_words(connection: Connection) -> str:
+    """Path, or the whole URL where there is none."""
+    return escape(connection.path or connection.url)
+
+
+def extension_words(connection: Connection) -> str:
+    """The names of the agreed extensions, permessage-deflate as `deflate`."""
+    if not connection.extensions:
+        return "-"
+    names = [part.split(";")[0].strip() for part in connection.extensions.split(",")]
+    return escape(", ".join("deflate" if name == "permessage-deflate" else name for name in names))
+
+
+def ago(interval_ns: int) -> str:
+    """How long ago, short."""
+    seconds = interval_ns / 1e9
+    if seconds < 100:
+        return f"{seconds:.1f} s"
+    return duration(interval_ns).split(".")[0] if seconds < 3600 else f"{seconds / 3600:.1f} h"
+
+
+def listening_words(model: Model) -> list[tuple[str, str]]:
+    """Where the proxy listens and what it stands before, a pair a listener."""
+    targets = {str(tap.get("tap")): tap.get("target") for tap in model.taps}
+    return [
+        (escape(address(one)), escape(str(targets.get(str(one.get("tap"))) or "any server (regular proxy)")))
+        for one in model.listeners
+    ]
+
+
+def address(listener: dict[str, Any]) -> str:
+    """`host:port`."""
+    host = str(listener.get("host"))
+    return f"[{host}]:{listener.get('port')}" if ":" in host else f"{host}:{listener.get('port')}"
+
+
+def finding_facts(finding: FindingRow) -> dict[str, Any]:
+    """The object in a finding's `detail`."""
+    try:
+        facts = json.loads(finding.detail)
+    except (TypeError, ValueError):
+        return {}
+    return facts if isinstance(facts, dict) else {}
