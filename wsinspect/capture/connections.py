@@ -207,11 +207,17 @@ class ConnectionRows:
 
     # -- frames
 
-    def add_violation(self, side: int, violation: str, frame_id: int) -> None:
-        """A frame broke the protocol; the first of each direction may have ended the connection."""
+    def add_violation(self, side: int, violation: str, frame_id: int) -> bool:
+        """A frame broke the protocol; the first of each direction may have ended the connection.
+
+        Returns:
+            Whether it is the first one of its direction.
+        """
         violations = self.facts["violations"]
-        if not any(known[0] == side for known in violations):
-            violations.append([side, violation, frame_id])
+        if any(known[0] == side for known in violations):
+            return False
+        violations.append([side, violation, frame_id])
+        return True
 
     def add_close(self, side: int, code: int | None, reason: str, frame_id: int, frame: Frame) -> None:
         """A CLOSE frame; only the first of each direction counts (RFC 6455 section 5.5.1)."""

@@ -84,7 +84,7 @@ _SUMMARY: Final = (
     "SELECT id, tap, client, scheme, host, port, path, subprotocol, attempt_ns, open_ns, closed_ns, state,"
     " status, "
     "error, ended_by, how, client_close_code, server_close_code, c2s_frames, s2c_frames FROM connection"
-    " ORDER BY id"
+    " ORDER BY id DESC LIMIT ?"
 )
 
 
@@ -203,15 +203,16 @@ class FactReader:
             for frame, leg, time_ns, pong, rtt in reversed(rows)
         ]
 
-    def capture(self) -> CaptureFacts:
-        """What is true of all connections, and the engine's events."""
+    def capture(self, newest: int = -1) -> CaptureFacts:
+        """What is true of all connections, or of the newest ones, and the engine's events."""
         sql = "SELECT time_ns, kind, detail FROM event WHERE connection_id IS NULL ORDER BY id DESC LIMIT ?"
         events = [
             EngineEvent(at, kind, _object(detail) or {})
             for at, kind, detail in reversed(self._query(sql, (_ENGINE_EVENTS,)))
         ]
         return CaptureFacts(
-            connections=tuple(_summary(row) for row in self._query(_SUMMARY, ())), events=tuple(events)
+            connections=tuple(_summary(row) for row in reversed(self._query(_SUMMARY, (newest,)))),
+            events=tuple(events),
         )
 
 

@@ -105,7 +105,7 @@ def json_line(note: Note, dropped: int) -> str:
 def human_line(note: Note, dropped: int) -> str:
     """One line for a person: local time, connection, what happened."""
     at = datetime.fromtimestamp(note["time_ns"] / 1e9).strftime("%H:%M:%S.%f")[:-3]
-    connection = f"#{note['connection']}" if "connection" in note else "-"
+    connection = f"#{note['connection']}" if note.get("connection") is not None else "-"
     describe = _DESCRIBE.get(note["event"])
     text = describe(note) if describe else ""
     more = f"  ({dropped} lines left out)" if dropped else ""
@@ -163,12 +163,19 @@ def _wall_step(note: Note) -> str:
     return f"the clock was set by {step / 1e9:+.3f} s" if isinstance(step, int) else ""
 
 
+def _finding(note: Note) -> str:
+    hop = f" [{escape(note['hop'])}]" if note["hop"] else ""
+    fix = f"  fix: {_text(note['fixes'][0]['text'].splitlines()[0])}" if note["fixes"] else ""
+    return f"{_text(note['severity'])} {_text(note['id'])} {_text(note['title'])}{hop}{fix}"
+
+
 _DESCRIBE: Final[dict[str, Callable[[Note], str]]] = {
     "attempt": _attempt,
     "open": _open,
     "refused": _refused,
     "frame": _frame,
     "close": _close,
+    "finding": _finding,
     "unstored": _unstored,
     "tls_failed": _tls_failed,
     "wall_step": _wall_step,

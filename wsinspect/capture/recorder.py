@@ -25,6 +25,7 @@ from wsinspect.capture import schema
 from wsinspect.capture.eviction import Evictor
 from wsinspect.capture.journal_format import JournalInUseError, JournalLock, is_locked, journal_directory
 from wsinspect.capture.journal_reader import JournalReader
+from wsinspect.capture.live import LiveFindings
 from wsinspect.capture.narration import Notes
 from wsinspect.capture.narrator import Narrator
 from wsinspect.capture.prepare import ENGINE_LOCK, RECORDER_LOCK, close_books, finish
@@ -71,6 +72,7 @@ class Recorder:
         self._is_bulk = False
         self._last_commit = 0.0
         self._indexer = Indexer(self._database, self._notes)
+        self._findings = LiveFindings(self._database, is_restart=self._indexer.position.segment > 0)
         self._evictor = Evictor(self._database, path)
         self._reader = JournalReader(self._journal, self._indexer.position)
 
@@ -89,6 +91,7 @@ class Recorder:
             self._wait()
         close_books(self._indexer, self._reader)
         self._commit()
+        self._look(is_over=True)
         finish(self._database, self._reader, self._journal)
 
     def close(self) -> None:
@@ -142,6 +145,17 @@ class Recorder:
         self._keep_size()
         if self._narrator is not None and self._notes is not None:
             self._narrator.tell(*self._notes.take())
+        self._look()
+
+    def _look(self, *, is_over: bool = False) -> None:
+        """Run the rules on what was committed, and say what they found."""
+        indexer = self._indexer
+        found = self._findings.look(
+            indexer.looks, at_ns=indexer.last_ns, is_changed=indexer.is_engine_changed, is_over=is_over
+        )
+        indexer.looks, indexer.is_engine_changed = set(), False
+        if found and self._narrator is not None:
+            self._narrator.tell(found)
 
     def _keep_size(self) -> None:
         """Evict what is too old; said once, recorded always."""

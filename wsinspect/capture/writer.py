@@ -31,6 +31,8 @@ COMMIT_BYTES: Final = 8 * 1024 * 1024
 _FRAME_BYTES: Final = 600
 _RECORD_HEADER: Final = HEADER.size
 _LEGS: Final = ("server", "client")
+#: Events after which there is something to say of a connection.
+_LOOKED_AT: Final = frozenset(("open", "refused", "failed", "closed"))
 _CLOSE: Final = int(Opcode.CLOSE)
 _PING: Final = int(Opcode.PING)
 _PONG: Final = int(Opcode.PONG)
@@ -47,6 +49,8 @@ class Indexer:
         position: Where the journal goes on after the records added so far.
         weight: About how many bytes the uncommitted rows hold; see `is_heavy`.
         last_ns: The time of the record that was added last.
+        looks: Connections whose committed rows the rules should look at (`live.LiveFindings`).
+        is_engine_changed: An event of the engine came that rules look at.
     """
 
     def __init__(self, database: sqlite3.Connection, notes: Notes | None = None) -> None:
@@ -63,6 +67,8 @@ class Indexer:
         self._offset: int = offset
         self.weight = 0
         self.last_ns = 0
+        self.looks: set[int] = set()
+        self.is_engine_changed = False
         self._run: int = database.execute("SELECT coalesce(max(run), 0) FROM meta").fetchone()[0]
         meta = self._meta()
         self._set_options(meta)
@@ -234,8 +240,8 @@ class Indexer:
         sent_after_ns: int,
     ) -> None:
         """Control frames and violations."""
-        if frame.violation is not None:
-            connection.add_violation(side, frame.violation, frame_id)
+        if frame.violation is not None and connection.add_violation(side, frame.violation, frame_id):
+            self.looks.add(connection.id)
         opcode = frame.opcode
         if opcode == _PING:
             stream.open_pings.append(OpenPing(frame_id, frame.payload, frame.time_ns + sent_after_ns))
@@ -261,6 +267,8 @@ class Indexer:
             return
         connection = self._load(connection_id)
         self._touched.add(connection)
+        if kind in _LOOKED_AT:
+            self.looks.add(connection_id)
         if kind == "closed":
             self._end_streams(connection, time_ns)
         connection.add_event(event, time_ns)
@@ -277,6 +285,7 @@ class Indexer:
             self._rows.meta.append((self._run, "stopped_ns", to_json(time_ns)))
         elif kind == "unstored":
             self._mark_gaps(event.get("streams"), time_ns)
+        self.is_engine_changed = True
         self._add_own_event(None, time_ns, kind, event)
         if self._notes is not None:
             self._notes.add_engine(kind, event, time_ns)

@@ -26,7 +26,7 @@ from wsinspect.findings.evidence import (
     two_causes,
 )
 from wsinspect.findings.facts import S2C, SECOND_NS, ConnectionFacts
-from wsinspect.findings.model import Found
+from wsinspect.findings.model import Found, Severity
 from wsinspect.findings.registry import Rules
 from wsinspect.handshake.negotiation import DEFLATE, accept_key, is_valid_key, negotiate
 
@@ -370,6 +370,11 @@ def no_answer(facts: ConnectionFacts) -> Iterator[Found]:
 # -- a 101 that is none
 
 
+def _if_borne(facts: ConnectionFacts) -> Severity | None:
+    """A warning where this client went on all the same: a browser would not have."""
+    return "warning" if facts.frames[0] > 0 and facts.frames[1] > 0 else None
+
+
 def _problems(facts: ConnectionFacts) -> tuple[str, ...]:
     return facts.negotiation.problems if facts.response_in and facts.response_in.status == 101 else ()
 
@@ -391,6 +396,7 @@ def wrong_accept(facts: ConnectionFacts) -> Iterator[Found]:
     key = head.get("sec-websocket-key") if head else None
     if "accept" in _problems(facts) and key is not None:
         yield Found(
+            severity=_if_borne(facts),
             evidence=(
                 f"Sec-WebSocket-Key: {key.decode('latin-1')[:60]}",
                 f"expected Sec-WebSocket-Accept: {accept_key(key).decode()}",
@@ -415,6 +421,7 @@ def wrong_accept(facts: ConnectionFacts) -> Iterator[Found]:
 def bare_101(facts: ConnectionFacts) -> Iterator[Found]:
     if {"upgrade", "connection"} & set(_problems(facts)):
         yield Found(
+            severity=_if_borne(facts),
             evidence=(status_line(facts), facts.response_line("Upgrade"), facts.response_line("Connection")),
             hop=answer_hop(facts),
             software=named(answer_marks(facts)),
@@ -466,7 +473,8 @@ def foreign_subprotocol(facts: ConnectionFacts) -> Iterator[Found]:
     if "subprotocol-not-offered" in _problems(facts):
         offered = ", ".join(facts.negotiation.subprotocols_offered)
         yield Found(
-            evidence=(f"offered: {offered or 'none'}", f"chosen: {facts.negotiation.subprotocol!r}"[:160])
+            severity=_if_borne(facts),
+            evidence=(f"offered: {offered or 'none'}", f"chosen: {facts.negotiation.subprotocol!r}"[:160]),
         )
 
 
@@ -485,6 +493,7 @@ def foreign_subprotocol(facts: ConnectionFacts) -> Iterator[Found]:
 def foreign_extension(facts: ConnectionFacts) -> Iterator[Found]:
     if {"extension-not-offered", "deflate-params"} & set(_problems(facts)) or _unasked_window(facts):
         yield Found(
+            severity=_if_borne(facts),
             evidence=(
                 facts.request_line("Sec-WebSocket-Extensions"),
                 facts.response_line("Sec-WebSocket-Extensions"),
