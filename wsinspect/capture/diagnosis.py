@@ -116,7 +116,7 @@ class FactReader:
             js_was_clean=None if facts["js_was_clean"] is None else bool(facts["js_was_clean"]),
         )
         facts.update({f"raw_{name}": _blob(head) for name, head in zip(_HEADS, heads, strict=True)})
-        if facts["open_ns"] is not None:
+        if facts["open_ns"] is not None and (c2s_frames or s2c_frames or c2s_bytes or s2c_bytes):
             facts.update(self._frames(connection_id, c2s_frames, s2c_frames))
         return ConnectionFacts(
             **facts,

@@ -128,6 +128,7 @@ CREATE TABLE frame (
     length INTEGER GENERATED ALWAYS AS (wire_length - length(header)) VIRTUAL
 );
 CREATE INDEX frame_by_connection ON frame (connection_id);
+CREATE INDEX frame_broken ON frame (connection_id) WHERE violation IS NOT NULL;
 
 CREATE TABLE stored_message (
     id INTEGER PRIMARY KEY,
@@ -144,6 +145,7 @@ CREATE TABLE stored_message (
     direction TEXT GENERATED ALWAYS AS (CASE is_s2c WHEN 0 THEN 'c2s' ELSE 's2c' END) VIRTUAL
 );
 CREATE INDEX stored_message_by_connection ON stored_message (connection_id);
+CREATE INDEX stored_message_broken ON stored_message (connection_id) WHERE problem IS NOT NULL;
 
 CREATE VIEW message AS
     SELECT id, connection_id, direction, opcode, first_frame, last_frame, compressed, length, data,
