@@ -178,6 +178,12 @@ class Capture:
         rows = self.query(f"{_FRAME} WHERE id = ?", (_WHOLE, frame_id))
         return _frame(rows[0]) if rows else None
 
+    def frames_of(self, ids: Sequence[int], *, payload_limit: int | None = None) -> list[Frame]:
+        """The frames with these ids, by id; at most some hundreds at once."""
+        listed = ",".join(str(int(one)) for one in ids)
+        rows = self.query(f"{_FRAME} WHERE id IN ({listed}) ORDER BY id", (_bound(payload_limit),))
+        return [_frame(row) for row in rows]
+
     def messages(
         self,
         connection_id: int | None = None,

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+from wsinspect.capture.diagnosis import FactReader
 from wsinspect.capture.reader import Capture
 from wsinspect.capture.records import Connection, Event, Frame, Message, Opaque
 from wsinspect.cli.follow import looks
@@ -128,6 +129,7 @@ def show_connection(detail: Detail, palette: Palette) -> None:
             _print(opaque_lines(detail.opaque(), detail.with_payload))
             _print(_event_lines(detail, connection))
             _print(closing_lines(connection))
+            _print(provenance_lines(detail))
             _print(evicted_lines(connection, detail.capture.meta.get("max_capture_size")))
 
 
@@ -137,6 +139,18 @@ def _event_lines(detail: Detail, connection: Connection) -> Iterator[str]:
             at_ns = event.time_ns - (connection.attempt_ns or event.time_ns)
             facts = "".join(f", {name} {value}" for name, value in event.detail.items())
             yield escape(f"At {at_ns / 1e9:.6f} s: {event.kind}{facts}")
+
+
+def provenance_lines(detail: Detail) -> Iterator[str]:
+    """The close provenance card: what `closing_lines` does not say."""
+    card = FactReader(detail.capture.query).card(detail.number)
+    for label, text in card.lines() if card is not None else ():
+        yield f"  {label:<19} {escape(text)}"
+
+
+def _provenance(detail: Detail) -> dict[str, Any] | None:
+    card = FactReader(detail.capture.query).card(detail.number)
+    return None if card is None else card.as_json()
 
 
 def _print(lines: Iterable[str]) -> None:
@@ -184,6 +198,7 @@ def print_connection_json(detail: Detail) -> None:
             "connection": objects.connection_object(connection),
             "handshake": None if handshake is None else objects.handshake_object(handshake),
             "events": list(map(objects.event_object, detail.events())),
+            "provenance": _provenance(detail),
         }
         sys.stdout.write(json_line(content).removesuffix("}"))
         frames = (_frame(detail, frame, page) for page in detail.new_pages() for frame in page.frames)

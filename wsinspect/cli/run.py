@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from wsinspect.cli.fault_options import fault_options, make_board
 from wsinspect.cli.options import ADDRESS, REGEX, SIZE, TAP, TARGET, Address, TapSpec, Target, examples
 from wsinspect.cli.screen import KeepsArguments, screen_options, typed_arguments
 
@@ -61,6 +62,7 @@ DEFAULT_LISTEN = Address("127.0.0.1", 8080)
     help="Let the oldest data give way beyond this; 4GiB by default.",
 )
 @click.option("--inflate-cap", type=SIZE, help="Keep no message inflated beyond this; 64MiB by default.")
+@fault_options
 @click.option("--headless", is_flag=True, help="Print a line an event; end with SIGINT or SIGTERM.")
 @screen_options
 @click.option("--json", "as_json", is_flag=True, help="Print the events as JSON, one a line.")
@@ -85,6 +87,11 @@ def run(
     snaplen: int | None,
     max_capture_size: int,
     inflate_cap: int | None,
+    scenario: Path | None,
+    specs: tuple[str, ...],
+    preset: str | None,
+    seed: int | None,
+    time_scale: float,
     headless: bool,
     gap: int | None,
     is_ascii: bool,
@@ -133,6 +140,7 @@ def run(
         settings=settings,
         ignore_hosts=ignore_hosts,
         may_splice=not no_splice,
+        board=make_board(scenario, specs, preset, seed, time_scale, _warn),
         narration=Narration("json" if as_json else "human", frames),
         register=partial(register, path, ca_dir=authority),
         on_ready=lambda facts: _say_ready(facts, as_json, with_advice=not (quiet or as_json)),

@@ -12,6 +12,8 @@ from wsinspect.cli.options import color_option, examples, json_option
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from wsinspect.filters import Filter
+
 
 @click.command(
     epilog=examples(
@@ -19,17 +21,28 @@ if TYPE_CHECKING:
         "wsinspect show 3                     connection 3 of the last capture",
         "wsinspect show chat.db 3 --payload   with whole payloads",
         "wsinspect show last 3 --follow       new frames as they come",
+        "wsinspect show --filter 'close:1006'                    connections that ended so",
+        "wsinspect show chat.db 3 --filter 'op:ctl | len>64KiB'  some frames of connection 3",
         "wsinspect show chat.db --json | jq '.connections[].url'",
     )
 )
 @click.argument("capture", required=False, shell_complete=complete_capture)
 @click.argument("connection", required=False, type=click.IntRange(min=1))
+@click.option(
+    "--filter", "expression", metavar="EXPR", help="Connections or frames that pass (docs/filters.md)."
+)
 @click.option("--payload", is_flag=True, help="Print whole payloads: text as text, the rest as a hex dump.")
 @click.option("--follow", "-f", is_flag=True, help="Go on with what a running engine adds.")
 @json_option
 @color_option
 def show(
-    capture: str | None, connection: int | None, payload: bool, follow: bool, as_json: bool, color: str
+    capture: str | None,
+    connection: int | None,
+    expression: str | None,
+    payload: bool,
+    follow: bool,
+    as_json: bool,
+    color: str,
 ) -> None:
     """List the connections of CAPTURE, or the frames of one CONNECTION of it.
 
@@ -37,21 +50,43 @@ def show(
     running engine, else the newest one in the default place. A number alone is a connection of the last
     capture; write ./3 for a file of that name.
 
+    With --filter: connections where all keys are about connections, else frames of CONNECTION or of all.
+
     With --json: one object; with --follow too, one object a line.
     """
     from wsinspect.launch.captures import resolve_capture
 
+    flt = _parse(expression)
     name, number = _arguments(capture, connection)
     path = resolve_capture(name)
     if not as_json:
         _narrate(path)
     try:
-        if number is None:
+        if flt is not None:
+            from wsinspect.cli.filtered import show_filtered
+
+            show_filtered(
+                path, flt, number, with_payload=payload, follow=follow, as_json=as_json, color=color
+            )
+        elif number is None:
             _show_connections(path, follow, as_json)
         else:
             _show_connection(path, number, payload, follow, as_json, color)
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         _blame_capture(path, error)
+        raise
+
+
+def _parse(expression: str | None) -> Filter | None:
+    """The filter; an empty one is none."""
+    if expression is None or not expression.strip():
+        return None
+    from wsinspect.filters import FilterError, parse
+
+    try:
+        return parse(expression)
+    except FilterError as error:
+        click.echo(f"{error.source}\n{error.caret()}", err=True)
         raise
 
 

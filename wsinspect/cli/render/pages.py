@@ -32,7 +32,9 @@ def read_pages(
         if not frames:
             return
         after = frames[-1].id
-        page = Page(frames, _messages(capture, connection_id, frames), _pings(capture, connection_id, frames))
+        page = Page(
+            frames, _messages(capture, connection_id, frames), pings_of(capture, connection_id, frames)
+        )
         if with_payload:
             page.whole = partial(whole_payload, capture, page.messages)
         yield page
@@ -68,7 +70,7 @@ def _messages(capture: Capture, connection_id: int, frames: list[Frame]) -> dict
     return {message.id: message for message in found if message.id in wanted}
 
 
-def _pings(capture: Capture, connection_id: int, frames: list[Frame]) -> dict[int, Ping]:
+def pings_of(capture: Capture, connection_id: int, frames: list[Frame]) -> dict[int, Ping]:
     """The pairs that a page's PING and PONG frames belong to, by the id of either."""
     rows = capture.query(_PINGS, (connection_id, frames[0].id, frames[-1].id))
     found: dict[int, Ping] = {}
