@@ -1,51 +1,41 @@
-"""A filter at work on a capture: which frames fit, in batches, and which connections.
+"""A filter at work on a capture: which frames pass, batch by batch, and which connections.
 
-Contract: SQL decides what it can (`filter_sql`), the filter's predicate the rest, and only of frames that SQL
-left. A batch is one read transaction of some 30 ms, the first one much shorter, so that a first screen comes
-at once and the recorder's WAL can be emptied in between. Frames are judged in order, each once: facts that come
-later, as the round trip of a PING, are those of the moment.
+Each batch is one short read transaction; the first is small, so that a first screen comes at once. SQL
+decides what it can (`filter_sql`), the filter's predicate the rest, on facts looked up only when asked for.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import Any, Final, NamedTuple
 
-from wsinspect.capture.filter_facts import COLUMNS, ConnectionRow, FrameRow, Lookup
-from wsinspect.capture.filter_sql import (
-    CONTROL_BITS,
-    EVERYTHING,
-    PLAIN_HEADS,
-    Condition,
-    Known,
-    Truth,
-    split,
-    translate,
-)
+from wsinspect.capture.filter_sql import DELTA, GAP, RTT, Translator
 from wsinspect.capture.reader import Capture
 from wsinspect.capture.records import Connection
-from wsinspect.filters.ast import Node, Test, all_of, tests_of
-from wsinspect.filters.filter import Filter, connection_predicate, frame_predicate
+from wsinspect.filters.ast import Test
+from wsinspect.filters.language import Filter
+from wsinspect.handshake.heads import RawHead
 
-_FIRST_IDS: Final = 2_000
-_LEAST_IDS: Final = 250
-_MOST_IDS: Final = 65_536
-#: Where payloads are read by Python, to bound what is held at once.
-_MOST_IDS_WITH_PAYLOADS: Final = 16_384
-_AIM_S: Final = 0.03
-_SLOW_S: Final = 0.06
-_PAYLOAD_KEYS: Final = frozenset({"body", "json", "code", "reason"})
-_BITS_AT: Final = COLUMNS.index("f.bits")
+_FIRST_ROWS: Final = 2_000
+_MOST_ROWS: Final = 100_000
+_BATCH_SECONDS: Final = 0.03
+_COLUMNS: Final = (
+    "frame.id, frame.connection_id, frame.is_s2c, frame.bits, frame.time_ns, length(frame.header), "
+    "frame.wire_length, frame.message_id"
+)
+#: What the predicate may ask of payloads.
+_CONTENT_KEYS: Final = frozenset({"body", "json", "code", "reason"})
 
 
 class Batch(NamedTuple):
-    """Frames that fit.
+    """Frames that pass.
 
     Attributes:
-        ids: their ids, ascending.
-        scanned_to: all frames up to here have been judged.
-        rows: for each, its id and the columns that were asked for; empty where none were.
+        ids: ascending.
+        scanned_to: every frame up to here has been judged.
+        rows: the columns asked for, after the id.
     """
 
     ids: list[int]
@@ -53,142 +43,305 @@ class Batch(NamedTuple):
     rows: list[tuple[Any, ...]]
 
 
+class ConnectionView:
+    """A connection of a capture as `filters.ConnectionFacts`."""
+
+    def __init__(self, capture: Capture, row: Connection) -> None:
+        self._capture, self._row = capture, row
+        self.id, self.tap, self.host, self.port = row.id, row.tap, row.host, row.port
+        self.path, self.subprotocol = row.path, row.subprotocol
+        self.client_close_code, self.server_close_code = row.client_close_code, row.server_close_code
+        self.js_code, self.js_was_clean = row.js_code, row.js_was_clean
+        self.how, self.ended_by = row.how, row.ended_by
+        self.attempt_ns = row.attempt_ns
+
+    @property
+    def is_closed(self) -> bool:
+        """It has ended, or never opened."""
+        return self._row.closed_ns is not None or self._row.state in ("refused", "failed", "lost")
+
+    def header_values(self, name: str) -> Sequence[str]:
+        """The values of a field in all four heads."""
+        values: list[str] = []
+        for head in self._heads:
+            values += [value.decode("utf-8", "surrogateescape") for value in head.get_all(name)]
+        return values
+
+    @cached_property
+    def _heads(self) -> list[RawHead]:
+        shake = self._capture.handshake(self.id)
+        if shake is None:
+            return []
+        heads = (shake.request_in, shake.request_out, shake.response_in, shake.response_out)
+        return [RawHead.parse(raw) for raw in heads if raw]
+
+    @cached_property
+    def faults(self) -> Sequence[str]:
+        """Rules and kinds of all its faults."""
+        rows = self._capture.query("SELECT rule, kind FROM fault_event WHERE connection_id = ?", (self.id,))
+        return [str(word) for row in rows for word in row]
+
+    @cached_property
+    def findings(self) -> Sequence[tuple[str, str]]:
+        """All about it or its frames."""
+        rows = self._capture.query("SELECT rule, severity FROM finding WHERE connection_id = ?", (self.id,))
+        return [(str(rule), str(severity)) for rule, severity in rows]
+
+
+class FrameView:
+    """A frame of a capture as `filters.FrameFacts`; what costs a look-up is a property."""
+
+    __slots__ = (
+        "_bits",
+        "_scan",
+        "direction",
+        "id",
+        "length",
+        "message_id",
+        "number",
+        "time_ns",
+        "wire_length",
+    )
+
+    def __init__(self, scan: FrameScan, row: tuple[Any, ...]) -> None:
+        self._scan = scan
+        (
+            self.id,
+            self.number,
+            self.direction,
+            self._bits,
+            self.time_ns,
+            header,
+            self.wire_length,
+            message,
+        ) = row[:8]
+        self.length = self.wire_length - header
+        self.message_id: int | None = message
+
+    @property
+    def connection(self) -> ConnectionView:
+        """The connection it belongs to."""
+        return self._scan.connection(self.number)
+
+    @property
+    def opcode(self) -> int:
+        return int(self._bits >> 8 & 15)
+
+    @property
+    def fin(self) -> bool:
+        return bool(self._bits >> 15)
+
+    @property
+    def rsv1(self) -> bool:
+        return bool(self._bits >> 14 & 1)
+
+    @property
+    def rsv2(self) -> bool:
+        return bool(self._bits >> 13 & 1)
+
+    @property
+    def rsv3(self) -> bool:
+        return bool(self._bits >> 12 & 1)
+
+    @property
+    def masked(self) -> bool:
+        return bool(self._bits >> 7 & 1)
+
+    @property
+    def fragment(self) -> int | None:
+        """Its place among the frames of its message."""
+        if self.message_id is None or (self.fin and self.opcode != 0):
+            return None
+        sql = "SELECT count(*) FROM frame WHERE message_id = ? AND connection_id = ? AND id BETWEEN ? AND ?"
+        return int(self._scan.one(sql, (self.message_id, self.number, self.message_id, self.id)))
+
+    @property
+    def payload(self) -> bytes:
+        """Its own."""
+        return bytes(self._scan.one("SELECT payload FROM frame WHERE id = ?", (self.id,)) or b"")
+
+    @property
+    def body(self) -> bytes:
+        """The message it ends, else its own payload; nothing inside a compressed message."""
+        if self.message_id is None or self.message_id not in self._scan.stored_messages:
+            return self.payload
+        message = self._scan.capture.message(self.message_id)
+        if message is None:
+            return self.payload
+        if message.last_frame != self.id:
+            return b"" if message.compressed else self.payload
+        return self._scan.capture.message_payload(message)
+
+    @property
+    def rtt_ns(self) -> int | None:
+        return self._expression(RTT)
+
+    @property
+    def gap_ns(self) -> int | None:
+        return self._expression(GAP)
+
+    @property
+    def delta_ns(self) -> int | None:
+        return self._expression(DELTA)
+
+    @property
+    def t_ns(self) -> int | None:
+        return None if self._scan.base_ns is None else self.time_ns - self._scan.base_ns
+
+    @property
+    def faults(self) -> Sequence[str]:
+        rows = self._scan.capture.query("SELECT rule, kind FROM fault_event WHERE frame_id = ?", (self.id,))
+        return [str(word) for row in rows for word in row]
+
+    @property
+    def findings(self) -> Sequence[tuple[str, str]]:
+        rows = self._scan.capture.query("SELECT rule, severity FROM finding WHERE frame_id = ?", (self.id,))
+        return [(str(rule), str(severity)) for rule, severity in rows]
+
+    def _expression(self, sql: str) -> int | None:
+        value = self._scan.one(f"SELECT {sql} FROM frame WHERE id = ?", (self.id,))  # noqa: S608
+        return value if isinstance(value, int) else None
+
+
+class PayloadView(FrameView):
+    """A frame whose payload was read with it."""
+
+    __slots__ = ("_row",)
+
+    def __init__(self, scan: FrameScan, row: tuple[Any, ...]) -> None:
+        self._scan, self._row = scan, row
+        self.id, self.number, self.direction, self._bits = row[:4]
+        self.message_id = row[7]
+
+    @property
+    def payload(self) -> bytes:
+        payload = self._row[8]
+        return payload if isinstance(payload, bytes) else b""
+
+    @property
+    def body(self) -> bytes:
+        if self.message_id not in self._scan.stored_messages:
+            return self.payload
+        return super().body
+
+    def __getattr__(self, name: str) -> Any:
+        """What is asked for rarely is taken from the row then."""
+        if name == "time_ns":
+            return self._row[4]
+        if name == "wire_length":
+            return self._row[6]
+        if name == "length":
+            return self._row[6] - self._row[5]
+        raise AttributeError(name)
+
+
 class FrameScan:
-    """A filter over the frames of a capture.
+    """One filter over one capture.
 
     Args:
         capture: open; used in the thread that opened it.
-        flt: the filter; one of connections chooses all their frames.
-        connection_id: its frames only, and `t` counts from its attempt; else from the capture's start.
-        columns: SQL expressions over the frame `f`, read along.
+        flt: the filter.
+        connection_id: its frames only; `t` then counts from its attempt, else from the capture's start.
+        columns: SQL columns of `frame` to be given with each id.
     """
 
     def __init__(
         self, capture: Capture, flt: Filter, *, connection_id: int | None = None, columns: Sequence[str] = ()
     ) -> None:
-        self._capture = capture
+        self.capture = capture
         self._filter = flt
-        self._connection_id = connection_id
-        self._columns = tuple(columns)
+        self._only = connection_id
+        self._columns = columns
+        self._views: dict[int, ConnectionView] = {}
+        #: Messages with a row of their own: compressed, in fragments, or broken.
+        self.stored_messages: frozenset[int] = frozenset()
+        only = capture.connection(connection_id) if connection_id is not None else None
+        self.base_ns = only.attempt_ns if only else capture.start_ns
+        base = "NULL" if self.base_ns is None else str(self.base_ns)
+        self._translator = Translator(base, self._ids_of)
+        self._predicate = flt.frame_predicate()
+        self._view = PayloadView if flt.keys & _CONTENT_KEYS else FrameView
 
-    def batches(self, *, after: int = 0, upto: int | None = None) -> Iterator[Batch]:
-        """Judge the frames with ids above `after`, up to `upto` or the newest.
-
-        Raises:
-            CaptureError: The file is damaged.
-        """
-        if upto is None:
-            upto = self._newest()
-        if after >= upto:
-            return
-        run = _Run(self._capture, self._filter, self._connection_id, self._columns)
-        most = _MOST_IDS_WITH_PAYLOADS if run.reads_payloads else _MOST_IDS
-        size = min(_FIRST_IDS, most)
-        while after < upto:
-            end = min(after + size, upto)
-            start = time.perf_counter()
-            rows = run.rows(after, end)
-            spent = time.perf_counter() - start
-            if spent < _AIM_S:
-                size = min(size * 2, most)
-            elif spent > _SLOW_S:
-                size = max(size // 2, _LEAST_IDS)
-            rows = run.chosen(rows)
-            yield Batch([row[0] for row in rows], end, rows if self._columns else [])
-            after = end
+    def batches(self, after: int = 0, upto: int | None = None) -> Iterator[Batch]:
+        """The frames after one id up to another (None: the newest now), in order."""
+        end = self._newest() if upto is None else upto
+        self._views.clear()
+        condition = self._translator.condition(self._filter.root)
+        size = _FIRST_ROWS
+        while after < end:
+            begun = time.monotonic()
+            to = min(after + size, end)
+            yield self._batch(condition.sql, condition.parameters, condition.is_exact, after, to)
+            after = to
+            spent = time.monotonic() - begun
+            size = min(size * 4, _MOST_ROWS) if spent < _BATCH_SECONDS else max(size // 2, 500)
 
     def matches(self, frame_id: int) -> bool:
-        """Whether one frame fits."""
-        return any(batch.ids for batch in self.batches(after=frame_id - 1, upto=frame_id))
+        """Whether one frame passes."""
+        return any(batch.ids for batch in self.batches(frame_id - 1, frame_id))
+
+    def connection(self, number: int) -> ConnectionView:
+        """A connection's facts."""
+        view = self._views.get(number)
+        if view is None:
+            row = self.capture.connection(number)
+            view = self._views[number] = ConnectionView(self.capture, row or _unknown(number))
+        return view
+
+    def _read_stored(self, after: int, to: int) -> None:
+        """Which messages of the frames that follow have a row of their own."""
+        sql = (
+            "SELECT DISTINCT message_id FROM frame WHERE id > ? AND id <= ? AND message_id IN "
+            "(SELECT id FROM stored_message)"
+        )
+        self.stored_messages = frozenset(row[0] for row in self.capture.query(sql, (after, to)))
+
+    def one(self, sql: str, parameters: tuple[Any, ...]) -> Any:
+        """The first column of the first row."""
+        rows = self.capture.query(sql, parameters)
+        return rows[0][0] if rows else None
 
     def _newest(self) -> int:
-        ((newest,),) = self._capture.query("SELECT max(id) FROM frame")
-        return newest if isinstance(newest, int) else 0
+        return int(self.one("SELECT max(id) FROM frame", ()) or 0)
 
+    def _batch(self, sql: str, parameters: tuple[Any, ...], is_exact: bool, after: int, to: int) -> Batch:
+        where = f"id > ? AND id <= ? AND {sql}"
+        key: tuple[Any, ...] = (after, to, *parameters)
+        if self._only is not None:
+            where, key = f"connection_id = ? AND {where}", (self._only, *key)
+        if is_exact:
+            columns = ", ".join(("id", *self._columns))
+            rows = self.capture.query(f"SELECT {columns} FROM frame WHERE {where} ORDER BY id", key)  # noqa: S608
+            return Batch([row[0] for row in rows], to, rows if self._columns else [])
+        if self._view is PayloadView:
+            self._read_stored(after, to)
+        payload = ", frame.payload" if self._view is PayloadView else ""
+        sql = f"SELECT {_COLUMNS}{payload} FROM frame WHERE {where} ORDER BY id"  # noqa: S608
+        view, passes = self._view, self._predicate
+        ids = [row[0] for row in self.capture.query(sql, key) if passes(view(self, row))]
+        return Batch(ids, to, self._rows(ids) if self._columns else [])
 
-class _Run:
-    """One pass: what was found out at its beginning, and its statement."""
+    def _rows(self, ids: list[int]) -> list[tuple[Any, ...]]:
+        columns = ", ".join(("id", *self._columns))
+        rows: list[tuple[Any, ...]] = []
+        for at in range(0, len(ids), 500):
+            part = ids[at : at + 500]
+            sql = f"SELECT {columns} FROM frame WHERE id IN ({','.join(map(str, part))}) ORDER BY id"  # noqa: S608
+            rows += self.capture.query(sql)
+        return rows
 
-    def __init__(
-        self, capture: Capture, flt: Filter, connection_id: int | None, columns: Sequence[str]
-    ) -> None:
-        self._capture = capture
-        self._lookup = Lookup(capture, _start_ns(capture, connection_id))
-        known = Known(self._lookup.start_ns, self._fitting_connections, self._fitting_frames)
-        parts = [(one, translate(one, known)) for one in split(flt.root)]
-        condition = _all_conditions([condition for _, condition in parts])
-        rest = all_of(one for one, condition in parts if condition.truth is not Truth.EXACT)
-        keys = {test.field.name for test in tests_of(rest)}
-        self._accepts_plain = condition.truth is Truth.PLAIN
-        self._predicate = frame_predicate(rest) if keys else None
-        self.reads_payloads = bool(keys & _PAYLOAD_KEYS) and not self._accepts_plain
-        self._own = len(self._lookup.choose(keys, self.reads_payloads)) if keys else 0
-        read = ", ".join(("f.id", *(self._lookup.columns if keys else ()), *columns))
-        mine = "" if connection_id is None else "f.connection_id = ? AND "
-        self._parameters = (() if connection_id is None else (connection_id,)), condition.parameters
-        self._sql = (
-            f"SELECT {read} FROM frame f WHERE {mine}f.id > ? AND f.id <= ? AND {condition.sql} "  # noqa: S608
-            "ORDER BY f.id"
-        )
-
-    def rows(self, after: int, end: int) -> list[tuple[Any, ...]]:
-        """What SQL leaves of the frames in a range."""
-        mine, others = self._parameters
-        return self._capture.query(self._sql, (*mine, after, end, *others))
-
-    def chosen(self, rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
-        """Those that fit, with the columns of the caller."""
-        fits = self._predicate
-        if fits is None:
-            return rows
-        lookup, first = self._lookup, 1 + self._own
-        is_plain = _is_plain if self._accepts_plain else _is_never_plain
-        return [
-            (row[0], *row[first:])
-            for row in rows
-            if is_plain(row[1 + _BITS_AT]) or fits(FrameRow(row, lookup))
-        ]
-
-    def _fitting_connections(self, node: Node) -> Collection[int]:
-        fits = connection_predicate(node)
-        return [one.id for one in self._lookup.connections() if fits(one)]
-
-    def _fitting_frames(self, test: Test) -> Collection[int]:
-        """Frames with a fault or finding that fits; absence is the opposite of presence."""
-        fits = test.field.frame_test(test)
-        return [one.id for one in self._lookup.marked_frames() if fits(one)]
+    def _ids_of(self, test: Test) -> Sequence[int] | None:
+        predicate = test.field.predicate(test)
+        return [one.id for one in self.capture.connections() if predicate(ConnectionView(self.capture, one))]
 
 
 def matching_connections(capture: Capture, flt: Filter) -> list[Connection]:
-    """The connections that fit, by id.
-
-    Raises:
-        ValueError: The filter asks for frames.
-        CaptureError: The file is damaged.
-    """
-    fits: Callable[[ConnectionRow], bool] = flt.connection_predicate()
-    return [one.record for one in Lookup(capture, None).connections() if fits(one)]
+    """The connections that pass a filter that `lists_connections`, by id."""
+    passes = flt.connection_predicate()
+    return [one for one in capture.connections() if passes(ConnectionView(capture, one))]
 
 
-def _start_ns(capture: Capture, connection_id: int | None) -> int | None:
-    if connection_id is None:
-        return capture.start_ns
-    connection = capture.connection(connection_id)
-    return None if connection is None else connection.attempt_ns
-
-
-def _all_conditions(conditions: list[Condition]) -> Condition:
-    if not conditions:
-        return EVERYTHING
-    conditions.sort(key=lambda one: ("SELECT" in one.sql) + 2 * ("payload" in one.sql))
-    sql = " AND ".join(one.sql for one in conditions)
-    parameters = tuple(value for one in conditions for value in one.parameters)
-    return Condition(sql, parameters, min(one.truth for one in conditions))
-
-
-def _is_plain(bits: int) -> bool:
-    return bits >> 8 in PLAIN_HEADS or bits & CONTROL_BITS != 0
-
-
-def _is_never_plain(bits: int) -> bool:
-    return False
+def _unknown(number: int) -> Connection:
+    """A connection without a row, in a damaged file."""
+    fields = dict.fromkeys(Connection._fields)
+    return Connection(**{**fields, "id": number, "state": "lost"})  # type: ignore[arg-type]
