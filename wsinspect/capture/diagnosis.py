@@ -24,6 +24,7 @@ from wsinspect.findings.facts import (
     Summary,
 )
 from wsinspect.findings.model import Finding
+from wsinspect.findings.provenance import Card, close_card
 from wsinspect.findings.registry import diagnose_capture, diagnose_connection, ranked
 from wsinspect.wire.opcodes import Direction
 
@@ -37,6 +38,12 @@ _PINGS: Final = 64
 _EVENTS: Final = 64
 _ENGINE_EVENTS: Final = 2000
 _OPAQUE: Final = 4
+#: Connections that ended this near to another one ended with it.
+_TOGETHER_NS: Final = 500_000_000
+_TOGETHER: Final = (
+    "SELECT id FROM connection WHERE closed_ns BETWEEN ? AND ? AND id != ? AND open_ns IS NOT NULL "
+    "ORDER BY id LIMIT 100"
+)
 _DIRECTIONS: Final = (Direction.CLIENT_TO_SERVER, Direction.SERVER_TO_CLIENT)
 _CONNECTION: Final = (
     *("id", "tap", "client", "listener", "scheme", "host", "port", "path", "http_version", "server"),
@@ -133,6 +140,14 @@ class FactReader:
             events=tuple((kind, detail) for kind, detail, _ in events),
             faults=tuple(row[0] for row in self._query(_FAULTS, (connection_id,))),
         )
+
+    def card(self, connection_id: int) -> Card | None:
+        """How a connection ended; None while it lives, or where it never opened."""
+        facts = self.connection(connection_id)
+        if facts is None or facts.closed_ns is None:
+            return None
+        near = (facts.closed_ns - _TOGETHER_NS, facts.closed_ns + _TOGETHER_NS, connection_id)
+        return close_card(facts, [row[0] for row in self._query(_TOGETHER, near)])
 
     def _events(self, connection_id: int) -> list[tuple[str, dict[str, Any], int]]:
         sql = "SELECT kind, detail, time_ns FROM event WHERE connection_id = ? ORDER BY id LIMIT ?"
