@@ -37,6 +37,9 @@ class FakeLink:
     def opened(self) -> None:
         self.log.append("opened")
 
+    def takes(self, direction: Direction, data: bytes, time_ns: int) -> bool:
+        return False
+
     def record(self, direction: Direction, data: bytes, time_ns: int) -> None:
         self.log.append(("record", direction, data))
 

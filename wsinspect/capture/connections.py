@@ -184,6 +184,8 @@ class ConnectionRows:
 
     def _on_refused(self, event: Mapping[str, Any], time_ns: int) -> None:
         self.row["state"] = "refused"
+        if event.get("by") == "fault":
+            self.facts["fault"] = [time_ns, None, False]
         self.row["status"] = _plain(event.get("status")) or self.row["status"]
 
     def _on_failed(self, event: Mapping[str, Any], time_ns: int) -> None:
@@ -236,12 +238,27 @@ class ConnectionRows:
         if known is None or rtt_ns < known:
             self.facts["round_trips"][side] = rtt_ns
 
+    def end_by_fault(self, event: Mapping[str, Any], time_ns: int) -> None:
+        """A fault ends the connection; what peers do from here on is its consequence."""
+        if self.facts.get("fault") is None and not self.facts["ends"]:
+            detail = event.get("detail")
+            detail = detail if isinstance(detail, dict) else {}
+            told = detail.get("to") != "server" and detail.get("how", "close") == "close"
+            self.facts["fault"] = [time_ns, _plain(detail.get("code")) if told else None, told]
+
     def _judge(self) -> None:
         """Who ended it, how, and what JavaScript is told (wire.closing)."""
         closes = [
             CloseSeen(direction=Direction(side), time_ns=time_ns, code=code, is_valid=is_valid)
             for side, code, time_ns, is_valid, _ in self.facts["closes"]
         ]
+        fault = self.facts.get("fault")
+        if fault is not None and any(close.time_ns < fault[0] for close in closes):
+            fault = None  # a closing handshake was under way before
+        by_fault = fault is not None
+        if fault is not None and fault[2]:
+            code = fault[1] if fault[1] not in (0, 1005) else None
+            closes.insert(0, CloseSeen(direction=Direction.SERVER_TO_CLIENT, time_ns=fault[0], code=code))
         sides: dict[Any, Side] = {"client": "client", "server": "server"}
         ends = [
             TransportEnd(side=sides.get(side, "proxy"), time_ns=time_ns, how=str(how))
@@ -252,6 +269,7 @@ class ConnectionRows:
             ends,
             refused_by=None if self.row["open_ns"] is not None else self._refused_by(),
             server_broke_protocol=self._has_server_broken(),
+            by_fault=by_fault,
             round_trip_ns=self._least_answer_ns(closes),
         )
         self.row.update(verdict._asdict())

@@ -94,6 +94,16 @@ class Notes:
         }
         self._waiting.append(note | make(connection.row, time_ns))
 
+    def add_fault(
+        self, connection_id: int | None, event: Mapping[str, Any], frame_id: int | None, time_ns: int
+    ) -> None:
+        """A fault acted."""
+        if len(self._waiting) >= MAX_NOTES:
+            self.dropped += 1
+            return
+        note = {"event": "fault", "time_ns": time_ns, "connection": connection_id}
+        self._waiting.append(note | {"rule": event.get("rule"), "kind": event.get("kind"), "frame": frame_id})
+
     def add_engine(self, kind: str, event: Mapping[str, Any], time_ns: int) -> None:
         """An event of the engine itself."""
         keys = _ENGINE_KINDS.get(kind)

@@ -158,6 +158,11 @@ def _tls_failed(note: Note) -> str:
     return f"{_text(note['side'])} {_text(note['client'])} {_text(note['sni'])}: {_text(note['error'])}"
 
 
+def _fault(note: Note) -> str:
+    frame = f"  frame {note['frame']}" if note["frame"] is not None else ""
+    return f"{_text(note['rule'])} ({_text(note['kind'])}){frame}"
+
+
 def _wall_step(note: Note) -> str:
     step = note["step_ns"]
     return f"the clock was set by {step / 1e9:+.3f} s" if isinstance(step, int) else ""
@@ -175,6 +180,7 @@ _DESCRIBE: Final[dict[str, Callable[[Note], str]]] = {
     "refused": _refused,
     "frame": _frame,
     "close": _close,
+    "fault": _fault,
     "finding": _finding,
     "unstored": _unstored,
     "tls_failed": _tls_failed,

@@ -99,6 +99,13 @@ _OPAQUE: Final = (
     "VALUES (?, ?, ?, ?, ?, ?, ?)"
 )
 _EVENT: Final = "INSERT INTO event (time_ns, connection_id, kind, detail) VALUES (?, ?, ?, ?)"
+_FAULT: Final = (
+    "INSERT INTO fault_event (id, time_ns, connection_id, frame_id, rule, kind, seed, detail) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_FAULT_MARK: Final = (
+    "UPDATE frame SET fault_event_id = ?, sent_after_ns = sent_after_ns + ? WHERE id = ?"
+)
 _META: Final = "INSERT OR REPLACE INTO meta (run, key, value) VALUES (?, ?, ?)"
 _CONNECTION: Final = _replace("connection", CONNECTION_COLUMNS)
 _HANDSHAKE: Final = _replace("handshake", HANDSHAKE_COLUMNS)
@@ -126,6 +133,8 @@ class Rows:
         self.pongs: list[tuple[int, int, int]] = []
         self.opaque: list[tuple[Any, ...]] = []
         self.events: list[tuple[int, int | None, str, str]] = []
+        self.faults: list[tuple[Any, ...]] = []
+        self.fault_marks: list[tuple[int, int, int]] = []
         self.meta: list[tuple[int, str, str]] = []
         self.connections: list[tuple[Any, ...]] = []
         self.handshakes: list[tuple[Any, ...]] = []
@@ -170,6 +179,8 @@ class Rows:
         yield _PONG, self.pongs
         yield _OPAQUE, self.opaque
         yield _EVENT, self.events
+        yield _FAULT, self.faults
+        yield _FAULT_MARK, self.fault_marks
         yield _NOTES, self.notes
         yield _STREAM, self.streams
         yield _DROP_PENDING, self.dropped_pending

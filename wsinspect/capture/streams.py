@@ -97,6 +97,7 @@ class StreamRows:
         self._open: OpenMessage | None = None
         self._is_open_stored = False
         self._ended = False
+        self._newest = (0, 0)  # ordinal and row id of the first frame of the newest batch
 
     def feed(self, chunk: bytes, time_ns: int, sent_after_ns: int, ids: Ids, rows: Rows) -> Fed | None:
         """Index a chunk; None where the decoder is out of work."""
@@ -110,6 +111,7 @@ class StreamRows:
         ids.next_frame = first_id + len(batch.frames)
         special: list[tuple[int, Frame]] = []
         if batch.frames:
+            self._newest = (batch.first_frame, first_id)
             special = self._add_frames(batch, sent_after_ns, first_id, rows)
         if batch.opaque:
             self._add_opaque(batch.opaque, len(batch.opaque), time_ns, self.decoder.lost, rows)
@@ -168,6 +170,7 @@ class StreamRows:
             "gap": self.gap,
             "ended": self._ended,
             "open": self._open,
+            "newest": self._newest,
             "pings": [(ping.id, ping.payload.hex(), ping.sent_ns) for ping in self.open_pings],
         }
         rows.streams.append((*key, to_json(state), window))
@@ -179,9 +182,27 @@ class StreamRows:
         self.last_frame = state["last_frame"]
         self.gap = state["gap"]
         self._ended = state["ended"]
+        self._newest = (state["newest"][0], state["newest"][1]) if "newest" in state else (0, 0)
         self._open = OpenMessage(*state["open"]) if state["open"] else None
         self._is_open_stored = self._open is not None
         self.open_pings.extend(OpenPing(i, bytes.fromhex(p), t) for i, p, t in state["pings"])
+
+    def frame_id(self, ordinal: int) -> int | None:
+        """The row id of a frame of the newest batch, by its number in this direction."""
+        first, first_id = self._newest
+        found = first_id + ordinal - first
+        is_newest = first <= ordinal and self.last_frame is not None and found <= self.last_frame
+        return found if is_newest else None
+
+    def delay_ping(self, frame_id: int, delay_ns: int | None) -> None:
+        """A fault held a ping back for so long, or took it out (None): no peer answers late."""
+        for index, ping in enumerate(self.open_pings):
+            if ping.id == frame_id:
+                if delay_ns is None:
+                    del self.open_pings[index]
+                else:
+                    self.open_pings[index] = ping._replace(sent_ns=ping.sent_ns + delay_ns)
+                return
 
     def match_pong(self, payload: bytes) -> OpenPing | None:
         """The ping of this direction that a pong of the other one answers, if any.

@@ -17,6 +17,7 @@ from typing import Any, Final
 from wsinspect.capture.budget import Budget
 from wsinspect.capture.connections import ConnectionRows
 from wsinspect.capture.journal_format import BODY, DATA, EVENT, HEAD, HEADER, Position, Record
+from wsinspect.capture.ledger import add_fault, stream_side
 from wsinspect.capture.narration import Notes
 from wsinspect.capture.restore import load_connection, load_stream, stream_options
 from wsinspect.capture.rows import Rows, to_json
@@ -63,6 +64,8 @@ class Indexer:
         segment, offset, self.next_frame = database.execute(
             "SELECT segment, offset, next_frame FROM recorder_position"
         ).fetchone()
+        (newest,) = database.execute("SELECT coalesce(max(id), 0) FROM fault_event").fetchone()
+        self._next_fault: int = newest + 1
         self._segment: int = segment
         self._offset: int = offset
         self.weight = 0
@@ -262,6 +265,9 @@ class Indexer:
     def _add_event(self, connection_id: int, time_ns: int, raw: bytes) -> None:
         event = _parse_event(raw)
         kind = str(event.get("event"))
+        if kind == "fault":
+            self._add_fault(connection_id, event, time_ns)
+            return
         if connection_id == 0:
             self._add_engine_event(kind, event, time_ns)
             return
@@ -275,6 +281,19 @@ class Indexer:
         self._add_own_event(connection_id, time_ns, kind, event)
         if self._notes is not None:
             self._notes.add_connection(kind, connection, event, time_ns)
+
+    def _add_fault(self, connection_id: int, event: Mapping[str, Any], time_ns: int) -> None:
+        """A decision of a fault that acted."""
+        connection = self._load(connection_id) if connection_id else None
+        side = stream_side(event)
+        stream = None
+        if connection is not None:
+            self._touched.add(connection)
+            stream = self._stream(connection, side) if side is not None else None
+        frame_id = add_fault(event, time_ns, connection, stream, self._next_fault, self._rows)
+        self._next_fault += 1
+        if self._notes is not None:
+            self._notes.add_fault(connection_id or None, event, frame_id, time_ns)
 
     def _add_engine_event(self, kind: str, event: Mapping[str, Any], time_ns: int) -> None:
         if kind == "engine":

@@ -9,6 +9,7 @@ relay writes to.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Protocol
 
 from mitmproxy import connection, http, tls
@@ -17,6 +18,7 @@ from mitmproxy.proxy import server_hooks
 from mitmproxy.proxy.context import Context
 
 from wsinspect.proxy import facts
+from wsinspect.proxy.faulting import FaultDesk
 from wsinspect.proxy.link import SocketLink
 from wsinspect.proxy.seams.http1 import wire_head
 from wsinspect.proxy.seams.transport import Wire
@@ -63,6 +65,8 @@ class Attempt:
         self._is_body_written = False
         self._is_over = False
         self._ends: set[tuple[str, str]] = set()
+        self.is_answered_by_fault = False
+        self.on_open: Callable[[], None] = lambda: None
 
     # What the relay records (link.Stream)
 
@@ -77,6 +81,7 @@ class Attempt:
 
     def opened(self) -> None:
         self.event({"event": "open"})
+        self.on_open()
 
     def ended(self, side: str, how: str) -> None:
         """One side ended; told once, also where both the handshake and the relay see it."""
@@ -90,6 +95,8 @@ class Attempt:
             self._is_over = True
             self.event({"event": "closed"})
             self.log.open.pop(self.number, None)
+            if self.log.desk:
+                self.log.desk.closed(self.number)
 
     # What the handshake records
 
@@ -125,6 +132,10 @@ class Attempt:
             head.answered = lambda raw: self.head(RESPONSE_OUT, raw)
             head.ended = lambda how: self.ended("client", how)
 
+    def answered(self, raw: bytes) -> None:
+        """A response of ours was sent."""
+        self.head(RESPONSE_OUT, raw)
+
     def watch_response(self, response: http.Response) -> None:
         head = wire_head(response)
         if head:
@@ -152,6 +163,7 @@ class AttemptLog:
         taps: names of the listeners and their Host policies.
         first_number: the first attempt's number.
         wait_unblocked: registers a callback for when the sink takes records again.
+        desk: told of attempts and open connections, to do faults to them.
     """
 
     def __init__(
@@ -162,7 +174,9 @@ class AttemptLog:
         first_number: int = 1,
         wait_unblocked: Callable[[Callable[[], None]], None] | None = None,
         may_splice: bool = True,
+        desk: FaultDesk | None = None,
     ) -> None:
+        self.desk = desk
         self.sink = sink
         self.now_ns = now_ns
         self.taps = taps
@@ -176,8 +190,10 @@ class AttemptLog:
     def make_link(self, context: Context, flow: http.HTTPFlow) -> SocketLink:
         """The factory for `RelayLayer.make_link`."""
         attempt = attempt_of(flow) or _Unrecorded(0, self, None)
-        attempt.link = SocketLink(context, attempt, may_splice=self._may_splice)
-        return attempt.link
+        attempt.link = link = SocketLink(context, attempt, may_splice=self._may_splice)
+        if self.desk and attempt.number and link.may_fault:
+            attempt.on_open = partial(self.desk.opened, attempt.number, link, flow)
+        return link
 
     def shut_down(self) -> None:
         """End every open WebSocket as the proxy's own doing."""
@@ -238,6 +254,8 @@ class AttemptLog:
             flow.metadata[_METADATA] = attempt
             attempt.event(facts.attempt(flow, tap.name if tap else None))
             attempt.watch_request(flow.request)
+            if self.desk:
+                self.desk.attempt(attempt.number, tap.name if tap else None, flow)
         elif not flow.response:
             flow.request.stream = True
         if tap and tap.rewrites_host and tap.authority:
@@ -249,7 +267,9 @@ class AttemptLog:
         is_upgrade = flow.response.status_code == 101
         if not is_upgrade:
             flow.response.stream = attempt.keep_body if attempt else True
-        if attempt:
+        if attempt and attempt.is_answered_by_fault:
+            attempt.event({"event": "refused", "status": flow.response.status_code, "by": "fault"})
+        elif attempt:
             attempt.watch_response(flow.response)
             attempt.event(self._server_event(flow.server_conn))
             if not is_upgrade:

@@ -22,9 +22,12 @@ from mitmproxy import master as mitmproxy_master
 from mitmproxy.addons import core, next_layer, proxyauth, proxyserver, tlsconfig, upstream_auth
 
 from wsinspect.errors import UsageError, WsinspectError
+from wsinspect.faults.board import Board
 from wsinspect.proxy import seams
 from wsinspect.proxy.attempts import AttemptLog
 from wsinspect.proxy.descriptors import DescriptorWatch, raise_limit
+from wsinspect.proxy.faulting import FaultDesk
+from wsinspect.proxy.faulting_handshakes import HandshakeFaults
 from wsinspect.proxy.listening import PortTakenError, choose_ports, explain_listen_error, listener_facts
 from wsinspect.proxy.recording import Narration, Recording
 from wsinspect.proxy.relay import RelayLayer
@@ -73,6 +76,7 @@ class EngineOptions:
         settings: mitmproxy's own options as "name=value".
         ignore_hosts: regular expressions; a connection to a matching "host:port" is passed through unread.
         narration: the lines that the recorder prints on stdout.
+        board: the rules of faults.
         register: makes this engine known (the run file), given its listeners; undone by `close`.
         on_ready: called once with the `ready` event's facts.
         warn: tells the user one line.
@@ -90,6 +94,7 @@ class EngineOptions:
     ignore_hosts: Sequence[str] = ()
     narration: Narration = field(default_factory=Narration)
     may_splice: bool = True
+    board: Board = field(default_factory=Board)
     register: Callable[[list[dict[str, Any]]], Registration] = lambda listeners: Unregistered()
     on_ready: Callable[[dict[str, Any]], None] = lambda facts: None
     warn: Callable[[str], None] = lambda line: None
@@ -175,6 +180,7 @@ class _Engine:
         self.taps = choose_ports(self.taps)
         descriptors = DescriptorWatch(raise_limit(), self.options.warn)
         master = EngineMaster(options.Options(), self._on_running, descriptors)
+        self.desk = FaultDesk(self.options.board, self.recording.clock.now_ns)
         self.log = AttemptLog(
             self.recording.journal,
             self.recording.clock.now_ns,
@@ -182,9 +188,11 @@ class _Engine:
             self.recording.first_connection,
             self.recording.when_unblocked,
             self.options.may_splice,
+            self.desk,
         )
         RelayLayer.make_link = self.log.make_link
-        master.addons.add(self.log)
+        self.handshake_faults = HandshakeFaults(self.desk, self.log)
+        master.addons.add(self.log, self.handshake_faults)
         self._set_options(master.options)
         return master
 

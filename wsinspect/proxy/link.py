@@ -17,10 +17,15 @@ from mitmproxy.proxy import events, layer
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers.tls import TLSLayer
 
+from wsinspect.faults.boundaries import Boundary
+from wsinspect.proxy.faulting import LinkFaults
 from wsinspect.proxy.seams import tls as tls_seam
 from wsinspect.proxy.seams.transport import Endpoint, Wire, tls_of
 from wsinspect.proxy.splice import Half, Splice, Stream
 from wsinspect.wire.opcodes import Direction
+
+#: How long peers may take to answer our FIN with theirs, when a fault ends a connection.
+ABORT_SECONDS = 2.0
 
 
 class Side:
@@ -40,6 +45,12 @@ class Side:
     def is_direct(self) -> bool:
         """Whether the splice can stand in for the layers of this side."""
         return self.carrier == self.connection and len(self.tls) <= 1 and self.endpoint is not None
+
+    def write(self, data: bytes) -> None:
+        """Send bytes past the layers, through the TLS of this side."""
+        endpoint = self.endpoint
+        if endpoint is not None and self.carrier.state & ConnectionState.CAN_WRITE:
+            tls_seam.through(self.tls, endpoint.transport.write)(data)
 
     def is_quiet(self) -> bool:
         """Nothing is under way between socket and layer: all that was read has been handled."""
@@ -71,6 +82,11 @@ class SocketLink:
         self._may_splice = may_splice and self.client.is_direct and self.server.is_direct
         self._is_scheduled = False
         self._is_over = False
+        self._is_aborted = False
+        self._wants_finish = False
+        self.boundaries = (Boundary(), Boundary())
+        self.faults: LinkFaults | None = None
+        self.may_fault = self.client.endpoint is not None and self.server.endpoint is not None
         for side in (self.client, self.server):
             if side.endpoint:
                 side.endpoint.on_late_reset = partial(self._late_reset, side)
@@ -79,8 +95,16 @@ class SocketLink:
         self.stream.opened()
         self._schedule_splice()
 
+    def takes(self, direction: Direction, data: bytes, time_ns: int) -> bool:
+        if self.faults is None:
+            return False
+        self.faults.take(direction, data, time_ns)
+        self._schedule_splice()
+        return True
+
     def record(self, direction: Direction, data: bytes, time_ns: int) -> None:
         self.stream.data(direction, data, time_ns, 0)
+        self.boundaries[direction].feed(data)
         self._schedule_splice()
 
     def end_of(self, connection: Connection) -> str:
@@ -101,8 +125,23 @@ class SocketLink:
         if self._is_over:
             return
         side = self._side(ended)
-        other = self.server if side is self.client else self.client
         self.stream.ended(side.name, how)
+        if self._is_aborted:
+            return
+        direction = Direction.CLIENT_TO_SERVER if side is self.client else Direction.SERVER_TO_CLIENT
+        faults = self.faults
+        if faults is None:
+            self.end_direction(direction, how)
+        else:
+            faults.end(direction, how)
+            if faults.holds_end:
+                self.wire.keep(side.carrier)
+
+    def end_direction(self, direction: Direction, how: str) -> None:
+        """Tell the receiver of a direction how its sender ended it."""
+        side, other = self.client, self.server
+        if direction is Direction.SERVER_TO_CLIENT:
+            side, other = other, side
         if how == "close_notify":
             if other.tls:
                 self._notify(other)
@@ -115,11 +154,64 @@ class SocketLink:
             self.wire.half_close(other.carrier)
         else:
             self.wire.reset(other.carrier, side.carrier)
+        if self._wants_finish:
+            self.finished()
 
     def finished(self) -> None:
+        self._wants_finish = True
+        if not self._is_over and not (self.faults is not None and self.faults.holds_end):
+            self._is_over = True
+            if self.faults is not None:
+                self.faults.stop()
+            self.stream.closed()
+
+    # What faults ask for (faulting.Target)
+
+    def write(self, direction: Direction, data: bytes) -> None:
+        (self.client if direction else self.server).write(data)
+
+    def record_data(self, direction: Direction, data: bytes, time_ns: int) -> None:
+        self.stream.data(direction, data, time_ns, 0)
+
+    def record_event(self, event: dict[str, Any]) -> None:
+        self.stream.event(event)
+
+    def set_choked(self, direction: Direction, is_choked: bool) -> None:
+        """Stop or go on reading the sender of a direction."""
+        if self.splice is not None:
+            self.splice.halves[direction].set_choked(is_choked)
+            return
+        endpoint = (self.server if direction else self.client).endpoint
+        if endpoint is not None and not endpoint.transport.is_closing():
+            (endpoint.transport.pause_reading if is_choked else endpoint.transport.resume_reading)()
+
+    def route(self) -> None:
+        """Faults begin or are over: tell the splice which way bytes take."""
+        if self.splice is not None:
+            self.splice.route(self.boundaries, self.faults.take if self.faults is not None else None)
+
+    def abort(self, to: str, how: str) -> None:
+        """End both sides on behalf of a fault: `to` gets `how`, another side a FIN."""
+        if self._is_over or self._is_aborted:
+            return
+        self._is_aborted = True
+        self.use_layers()
+        self._may_splice = False
+        self.stream.ended("proxy", how)
+        client, server = self.client.carrier, self.server.carrier
+        if how == "rst":
+            self.wire.abort({"client": [client], "server": [server]}.get(to, [client, server]))
+            self._end_abort()
+        else:
+            self.wire.half_close(server)
+            self.wire.half_close(client)
+            asyncio.get_running_loop().call_later(ABORT_SECONDS, self._end_abort)
+
+    def _end_abort(self) -> None:
         if not self._is_over:
             self._is_over = True
             self.stream.closed()
+            self.wire.close_later((self.server.carrier, self.client.carrier))
 
     def shut_down(self) -> None:
         """The proxy itself ends: both sides get a FIN, recorded as the proxy's doing."""
@@ -170,6 +262,7 @@ class SocketLink:
             Half(self.server.endpoint, self._ssl(self.server), Direction.SERVER_TO_CLIENT),
         )
         self.splice = Splice(halves, self.stream, self._spliced_end)
+        self.route()
 
     def _ssl(self, side: Side) -> Any:
         return side.tls[0].tls if side.tls else None

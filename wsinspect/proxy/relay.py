@@ -37,6 +37,9 @@ class Link(Protocol):
     def opened(self) -> None:
         """The relay is in place and the 101 has been written."""
 
+    def takes(self, direction: Direction, data: bytes, time_ns: int) -> bool:
+        """Whether faults take these bytes; they send on, and record, what there is to."""
+
     def record(self, direction: Direction, data: bytes, time_ns: int) -> None:
         """`data` arrived at `time_ns` and has been handed to the other side."""
 
@@ -83,6 +86,9 @@ class RelayLayer(layer.Layer):
 
     def _pass_data(self, source: Connection, data: bytes) -> Commands:
         arrived_ns = self.link.now_ns()
+        direction = Direction(source != self.context.client)
+        if self.link.takes(direction, data, arrived_ns):
+            return
         if source == self.context.client:
             yield commands.SendData(self.context.server, data)
             self.link.record(Direction.CLIENT_TO_SERVER, data, arrived_ns)

@@ -17,9 +17,13 @@ from typing import Any, Protocol
 
 from OpenSSL import SSL
 
+from wsinspect.faults.boundaries import Boundary
 from wsinspect.proxy.seams import tls as tls_seam
 from wsinspect.proxy.seams.transport import Endpoint
 from wsinspect.wire.opcodes import Direction
+
+#: Where bytes go instead of the other side: direction, bytes, time of arrival.
+Take = Callable[[Direction, bytes, int], None]
 
 
 class Stream(Protocol):
@@ -33,6 +37,8 @@ class Stream(Protocol):
     def data(self, direction: int, chunk: bytes, time_ns: int, sent_after_ns: int) -> None: ...
 
     def ended(self, side: str, how: str) -> None: ...
+
+    def event(self, obj: dict[str, Any]) -> None: ...
 
     def closed(self) -> None: ...
 
@@ -55,6 +61,8 @@ class Half(asyncio.Protocol):
         self.is_write_paused = bool(self.stock._paused)
         self._is_held = False
         self._is_peer_full = False
+        self._is_choked = False
+        self._take: Take | None = None
 
     def connect(self, splice: Splice, peer: Half) -> None:
         """Wire this half to its peer; from here on it may be read."""
@@ -65,15 +73,29 @@ class Half(asyncio.Protocol):
         self.record = splice.stream.data
         self.is_blocked = splice.stream.is_blocked
         self.write: Callable[[bytes], None] = peer.send_tls if peer.ssl else peer.transport.write
-        self.data_received = self._tls_received if self.ssl else self._plain_received  # type: ignore[method-assign]
+        self.route(Boundary(), None)
         self._is_peer_full = peer.is_write_paused
         self.update_reading()
+
+    def route(self, boundary: Boundary, take: Take | None) -> None:
+        """Bytes go to the peer, and then to the scan of `boundary`; or all of them to `take`, to faults."""
+        self.scan = boundary.feed
+        self._take = take
+        received = self._plain_received if take is None else self._plain_taken
+        self.data_received = self._tls_received if self.ssl else received  # type: ignore[method-assign]
 
     def _plain_received(self, data: bytes) -> None:
         arrived_ns = self.now_ns()
         self.write(data)
         # Sent at once; a time taken after the write would be after the peer's answer at times.
         self.record(self.direction, data, arrived_ns, 0)
+        self.scan(data)
+        if self.is_blocked():
+            self.splice.hold()
+
+    def _plain_taken(self, data: bytes) -> None:
+        assert self._take
+        self._take(Direction(self.direction), data, self.now_ns())
         if self.is_blocked():
             self.splice.hold()
 
@@ -81,10 +103,13 @@ class Half(asyncio.Protocol):
         arrived_ns = self.now_ns()
         assert self.ssl
         plain, has_ended = tls_seam.decrypt(self.ssl, data)
-        if plain:
+        if plain and self._take is not None:
+            self._take(Direction(self.direction), plain, arrived_ns)
+        elif plain:
             sent_after_ns = self.now_ns() - arrived_ns
             self.write(plain)
             self.record(self.direction, plain, arrived_ns, sent_after_ns)
+            self.scan(plain)
         tls_seam.flush(self.ssl, self.transport.write)
         if has_ended:
             self.has_tls_ended = True
@@ -122,8 +147,13 @@ class Half(asyncio.Protocol):
         self._is_held = is_held
         self.update_reading()
 
+    def set_choked(self, is_choked: bool) -> None:
+        """Faults hold too much of this half's bytes, or no longer do."""
+        self._is_choked = is_choked
+        self.update_reading()
+
     def update_reading(self) -> None:
-        if self._is_held or self._is_peer_full:
+        if self._is_held or self._is_peer_full or self._is_choked:
             self.transport.pause_reading()
         else:
             self.transport.resume_reading()
@@ -151,6 +181,11 @@ class Splice:
         server.connect(self, client)
         for half in halves:
             half.transport.set_protocol(half)
+
+    def route(self, boundaries: tuple[Boundary, Boundary], take: Take | None) -> None:
+        """Which way bytes take from now on: straight, or through faults."""
+        for half, boundary in zip(self.halves, boundaries, strict=True):
+            half.route(boundary, take)
 
     def hold(self) -> None:
         """Stop reading both sides until the journal takes more."""

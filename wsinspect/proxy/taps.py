@@ -96,4 +96,8 @@ class Taps:
 
     def of(self, client: Any) -> Tap | None:
         """The tap a client came in by; None for a listener that is none of ours (stock mitmproxy)."""
-        return self._by_spec.get(client.proxy_mode.full_spec)
+        return self.of_spec(client.proxy_mode.full_spec)
+
+    def of_spec(self, spec: str) -> Tap | None:
+        """The tap with this mode specification."""
+        return self._by_spec.get(spec)

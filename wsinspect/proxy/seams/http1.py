@@ -96,6 +96,14 @@ def _attach(message: http.Message, raw: bytes, assemble: Callable[[Any], bytes])
     message.__dict__[_HEAD_ATTRIBUTE] = WireHead(raw, message.headers.fields, start)
 
 
+def attach_head(message: http.Message, raw: bytes) -> WireHead:
+    """Let a message of our own leave as `raw`, and be told of like any other."""
+    start = raw.split(b"\r\n", 1)[0]
+    head = WireHead(raw, message.headers.fields, start)
+    message.__dict__[_HEAD_ATTRIBUTE] = head
+    return head
+
+
 def _peek_head(buffer: Any) -> bytes | None:
     """The complete head at the start of h11's receive buffer, left where it is."""
     data = bytes(buffer)
@@ -334,4 +342,4 @@ def install_http1() -> None:
     names["Http1Client"] = RelayHttp1Client
 
 
-__all__ = ["WireHead", "head_bytes", "install_http1", "wire_head"]
+__all__ = ["WireHead", "attach_head", "head_bytes", "install_http1", "wire_head"]

@@ -17,7 +17,7 @@ import contextlib
 import socket
 import struct
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -249,6 +249,11 @@ class Wire:
         if connection in self.handler.transports:
             self.handler.close_connection(connection)
 
+    def write(self, connection: Connection, data: bytes) -> None:
+        """Write past the layers."""
+        if (endpoint := self.endpoints.get(connection.id)) and not endpoint.transport.is_closing():
+            endpoint.transport.write(data)
+
     def reset_on_close(self, connection: Connection) -> None:
         if endpoint := self.endpoints.get(connection.id):
             endpoint.reset_on_close()
@@ -271,6 +276,28 @@ class Wire:
             close_both()
         else:
             self.spawn(endpoint.reset(close_both))
+
+    def keep(self, connection: Connection) -> None:
+        """Do not let go of a connection that its peer has ended, for its end is still to be passed on."""
+        if connection.state is ConnectionState.CLOSED and connection in self.handler.transports:
+            connection.state = ConnectionState.CAN_WRITE
+
+    def abort(self, connections: Sequence[Connection]) -> None:
+        """Reset these as soon as what was written has left; the rest of the client's get a FIN."""
+        found = [self.endpoints[each.id] for each in connections if each.id in self.endpoints]
+        self.spawn(self._abort(found))
+
+    async def _abort(self, endpoints: Sequence[Endpoint]) -> None:
+        await asyncio.gather(*(endpoint.reset(lambda: None) for endpoint in endpoints))
+        for connection in list(self.handler.transports):
+            self.close(connection)
+
+    def close_later(self, connections: Sequence[Connection]) -> None:
+        """Close what is still there once a reset under way is done."""
+        for connection in connections:
+            endpoint = self.endpoints.get(connection.id)
+            if endpoint is None or not endpoint._resetting:
+                self.close(connection)
 
     def spawn(self, coroutine: Any) -> None:
         """Run a coroutine of this wire, kept alive until it is done."""

@@ -1,0 +1,85 @@
+"""The options of `run` that arm faults."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from wsinspect.faults.board import Board
+
+#: Seeds that nobody chose are short enough to be typed again.
+_SEEDS = 1_000_000
+
+
+def fault_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add `--faults`, `--fault`, `--like`, `--seed` and `--time-scale`."""
+    for option in reversed(
+        (
+            click.option(
+                "--faults",
+                "scenario",
+                type=click.Path(path_type=Path),
+                help="A scenario file: rules and phases (docs/faults.md).",
+            ),
+            click.option(
+                "--fault",
+                "specs",
+                multiple=True,
+                metavar="SPEC",
+                help="One rule, as 'latency:s2c,latency=300ms' (wsinspect faults list).",
+            ),
+            click.option("--like", "preset", metavar="PRESET", help="Behave like a real hop or network."),
+            click.option(
+                "--seed",
+                type=click.IntRange(0, (1 << 63) - 1),
+                help="Make the decisions of an earlier run again.",
+            ),
+            click.option(
+                "--time-scale",
+                type=click.FloatRange(1e-6, 1e6),
+                default=1.0,
+                help="Factor of all times of faults: 0.1 plays a scenario ten times as fast.",
+            ),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+def make_board(
+    scenario: Path | None,
+    specs: tuple[str, ...],
+    preset: str | None,
+    seed: int | None,
+    time_scale: float,
+    warn: Callable[[str], None],
+) -> Board:
+    """The rules that the options ask for.
+
+    Raises:
+        FaultError: a rule, a preset or the scenario has a mistake.
+    """
+    from wsinspect.faults.board import Board
+    from wsinspect.faults.presets import load_preset
+    from wsinspect.faults.scenario import load_file
+    from wsinspect.faults.spec import parse_spec
+
+    board = Board(secrets.randbelow(_SEEDS), time_scale)
+    if scenario is not None:
+        loaded = load_file(scenario)
+        for remark in loaded.warnings:
+            warn(f"{scenario}: {remark}")
+        board.load(loaded)
+    if preset is not None:
+        for rule in load_preset(preset).rules:
+            board.add(board.unique(rule))
+    for spec in specs:
+        board.add(board.unique(parse_spec(spec)))
+    if seed is not None:
+        board.seed = seed
+    return board

@@ -1,0 +1,124 @@
+"""Where frames begin: the header-only scan of an unarmed connection, one direction.
+
+The relay sends bytes on without looking at them; this scan comes after that and remembers only how much of
+the frame under way is still to come, so that a fault armed later begins at a frame boundary. Frames of equal
+size in a row are skipped at once (one strided comparison); others cost a table look-up each.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from wsinspect.wire.frame import LENGTH_16, LENGTH_64, MASK_BIT
+from wsinspect.wire.reader import MAX_LENGTH
+
+#: By second byte: bytes of the whole frame, where that byte says it all; else 0.
+SHORT: Final = tuple(
+    0 if (second & 0x7F) >= LENGTH_16 else 2 + (4 if second >= MASK_BIT else 0) + (second & 0x7F)
+    for second in range(256)
+)
+#: Frames that are compared at once; two equal ones in a row make it worth trying.
+_RUN: Final = 1024
+
+
+class Boundary:
+    """The place in one direction's stream.
+
+    Attributes:
+        skip: bytes of the frame under way that are still to come.
+        head: the beginning of a header that has not arrived whole.
+        frames: frames whose header was seen.
+        is_lost: a length made no sense: there are no boundaries any more.
+    """
+
+    __slots__ = ("frames", "head", "is_lost", "skip")
+
+    def __init__(self) -> None:
+        self.skip = 0
+        self.head = b""
+        self.frames = 0
+        self.is_lost = False
+
+    @property
+    def is_at_frame(self) -> bool:
+        """Whether the next byte begins a frame."""
+        return not self.skip and not self.head
+
+    def feed(self, data: bytes) -> None:
+        """Look at the next bytes of the stream."""
+        size = len(data)
+        if self.skip >= size:
+            self.skip -= size
+            return
+        if not self.head and not self.skip and size > 1 and SHORT[data[1]] == size:
+            self.frames += 1  # the usual chunk: one short frame
+            return
+        if self.is_lost:
+            return
+        if self.head:
+            self._scan(self.head + data, 0)
+        else:
+            self._scan(data, self.skip)
+
+    def _scan(self, data: bytes, position: int) -> None:
+        size = len(data)
+        short = SHORT
+        frames = 0
+        before = 0
+        self.head = b""
+        while position + 1 < size:
+            length = short[data[position + 1]]
+            if length == before and length:
+                seconds = data[position + 1 : position + 1 + _RUN * length : length]
+                run = len(seconds) - len(seconds.lstrip(seconds[:1]))
+                frames += run
+                position += run * length
+                before = 0
+                continue
+            before = length
+            if not length:
+                if position + 4 <= size and (second := data[position + 1]) & 0x7F == LENGTH_16:
+                    frames += 1
+                    position += (8 if second >= MASK_BIT else 4) + (
+                        data[position + 2] << 8 | data[position + 3]
+                    )
+                    continue
+                found = frame_length(data, position)
+                if found is None:
+                    break
+                if found < 0:
+                    self.is_lost = True
+                    self.skip = 0
+                    return
+                length = found
+            frames += 1
+            position += length
+        self.frames += frames
+        if position < size:
+            self.head = data[position:]
+            self.skip = 0
+        else:
+            self.skip = position - size
+
+
+def frame_length(data: bytes, position: int = 0) -> int | None:
+    """Bytes of the frame that begins at `position`; None while its header is not there, -1 for nonsense."""
+    if len(data) < position + 2:
+        return None
+    second = data[position + 1]
+    short = second & 0x7F
+    header = 6 if second >= MASK_BIT else 2
+    if short < LENGTH_16:
+        return header + short
+    extended = 8 if short == LENGTH_64 else 2
+    if len(data) < position + 2 + extended:
+        return None
+    length = int.from_bytes(data[position + 2 : position + 2 + extended], "big")
+    return -1 if length > MAX_LENGTH else header + extended + length
+
+
+def header_length(second: int) -> int:
+    """Bytes of a header with this second byte."""
+    short = second & 0x7F
+    extended = 8 if short == LENGTH_64 else 2 if short == LENGTH_16 else 0
+    return 2 + extended + (4 if second >= MASK_BIT else 0)

@@ -1,0 +1,340 @@
+"""One open WebSocket with faults on it: both lanes, the rules armed on it, and how it is ended by us.
+
+Contract: `feed`, `end`, `wake`, `arm` and `disarm` are told the time and answer with actions, to be done in
+order (`take`). With no rule armed and nothing held, what is sent is what was fed. A rule that is armed begins
+at the next frame boundary; one that is disarmed lets go of what it held.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal, NamedTuple
+
+from wsinspect.faults.boundaries import Boundary
+from wsinspect.faults.frames import Surroundings, WireFrame
+from wsinspect.faults.lane import Lane
+from wsinspect.faults.rule import Rule
+from wsinspect.faults.seeded import Chance, Place
+from wsinspect.faults.stages.base import Armed, Stage
+from wsinspect.faults.stages.messages import close_payload
+from wsinspect.faults.stages.registry import STAGES
+from wsinspect.wire.deflate import DeflateParams
+from wsinspect.wire.opcodes import Direction, Opcode
+
+C2S, S2C = Direction.CLIENT_TO_SERVER, Direction.SERVER_TO_CLIENT
+#: Rule name of what was done by hand, through the control API.
+BY_HAND: Final = "by-hand"
+
+
+class Send(NamedTuple):
+    """Write bytes to the receiver of a direction."""
+
+    direction: Direction
+    data: bytes
+
+
+class PassEnd(NamedTuple):
+    """The sender of a direction ended it like that; now is the time to tell the receiver."""
+
+    direction: Direction
+    how: str
+
+
+class Abort(NamedTuple):
+    """End the transports: `to` gets `how`, another side a FIN."""
+
+    to: str
+    how: str
+
+
+class Report(NamedTuple):
+    """An entry of the ledger: the `fault` event, without times and connection."""
+
+    event: dict[str, Any]
+
+
+Action = Send | PassEnd | Abort | Report
+
+
+@dataclass(frozen=True, kw_only=True)
+class Context:
+    """What is known of a connection when faults begin on it.
+
+    Attributes:
+        facts: for filters.
+        place: for chance.
+        connection_number: which one of its client session, from 1.
+        attempt_ns: when its attempt began.
+        opened_ns: when the 101 was relayed.
+        deflate: permessage-deflate's parameters.
+        windows: what each receiver has inflated; None where that is not known.
+    """
+
+    facts: Any
+    place: Place
+    connection_number: int
+    attempt_ns: int
+    opened_ns: int
+    deflate: DeflateParams | None
+    windows: tuple[bytes | None, bytes | None]
+
+
+class _Closing:
+    """A closing handshake of ours.
+
+    Attributes:
+        awaited: directions whose sender has not answered with its CLOSE frame yet.
+        swallowed: directions whose CLOSE frame goes no further.
+    """
+
+    def __init__(
+        self, awaited: set[Direction], swallowed: set[Direction], deadline: int, timeout: int
+    ) -> None:
+        self.awaited = awaited
+        self.swallowed = swallowed
+        self.deadline: int | None = deadline
+        self.timeout = timeout
+
+
+class ConnectionFaults:
+    """See the module docstring.
+
+    Args:
+        boundaries: where the streams of both directions are.
+        seed: of all chance.
+    """
+
+    def __init__(self, context: Context, boundaries: Sequence[Boundary], seed: int) -> None:
+        surroundings = Surroundings()
+        surroundings.connection = context.facts
+        surroundings.start_ns = context.attempt_ns
+        self.context = context
+        self.seed = seed
+        self.lanes = tuple(
+            Lane(
+                self,
+                direction,
+                boundaries[direction],
+                deflate=context.deflate,
+                window=context.windows[direction],
+                surroundings=surroundings,
+            )
+            for direction in (C2S, S2C)
+        )
+        self._actions: list[Action] = []
+        self._stages: dict[str, list[tuple[Lane, Stage[Any]]]] = {}
+        self._order: list[str] = []
+        self._closing: _Closing | None = None
+        self._closes: set[Direction] = set()
+        self.is_aborted = False
+        self.on_hit: Callable[[Rule], None] = lambda rule: None
+
+    # What the relay tells
+
+    def feed(self, direction: Direction, data: bytes, now: int) -> None:
+        """Bytes arrived."""
+        if not self.is_aborted:
+            self.lanes[direction].feed(data, now)
+
+    def end(self, direction: Direction, how: str, now: int) -> None:
+        """A sender ended its direction."""
+        if self.is_aborted:
+            self._actions.append(PassEnd(direction, how))
+        else:
+            self.lanes[direction].end(how, now)
+
+    def wake(self, now: int) -> None:
+        """The time in `due` has come."""
+        for lane in self.lanes:
+            if not self.is_aborted:
+                lane.wake(now)
+        closing = self._closing
+        if closing is not None and closing.deadline is not None and closing.deadline <= now:
+            closing.deadline = None
+            self.abort("both", "fin", now)
+
+    @property
+    def due(self) -> int | None:
+        """When to call `wake`."""
+        if self.is_aborted:
+            return None
+        times = [lane.due for lane in self.lanes]
+        if self._closing is not None:
+            times.append(self._closing.deadline)
+        return min((time for time in times if time is not None), default=None)
+
+    def take(self) -> list[Action]:
+        """What is to be done now, in order."""
+        actions, self._actions = self._actions, []
+        return actions
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether the relay can do without it from here on."""
+        return self._closing is None and not self.is_aborted and all(lane.is_idle for lane in self.lanes)
+
+    @property
+    def holds(self) -> bool:
+        """Whether bytes are kept back."""
+        return any(lane.holds for lane in self.lanes)
+
+    def surrender(self) -> tuple[list[Send], tuple[Boundary, Boundary]]:
+        """When idle: the bytes of unfinished frames, and where both streams are after them."""
+        sends: list[Send] = []
+        boundaries: list[Boundary] = []
+        for lane in self.lanes:
+            held, boundary = lane.splitter.surrender()
+            boundaries.append(boundary)
+            if held:
+                sends.append(Send(lane.direction, held))
+        return sends, (boundaries[0], boundaries[1])
+
+    # Rules
+
+    def concerns(self, rule: Rule) -> bool:
+        """Whether a rule acts on this connection at all."""
+        context = self.context
+        return (
+            type(rule.fault) in STAGES
+            and rule.tap in (None, context.place.tap)
+            and rule.when.admits_session(context.place.attempt, context.connection_number)
+        )
+
+    def arm(self, rule: Rule, order: Sequence[str], now: int) -> None:
+        """Begin to act; `order` has the names of all rules in the order of application."""
+        if rule.name in self._stages or not self.concerns(rule) or self.is_aborted:
+            return
+        armed = Armed(rule, max(now, self.context.opened_ns), self.context.opened_ns)
+        stage_type = STAGES[type(rule.fault)]
+        before = set(order[: order.index(rule.name)]) if rule.name in order else set(order)
+        pairs: list[tuple[Lane, Stage[Any]]] = []
+        for direction in rule.directions:
+            lane = self.lanes[direction]
+            chance = Chance(self.seed, rule.name, self.context.place, direction.short)
+            stage = stage_type(armed, rule.fault, lane, chance)
+            lane.insert(stage, sum(other.rule.name in before for other in lane.stages))
+            pairs.append((lane, stage))
+        self._stages[rule.name] = pairs
+        self._wake_due(now)
+
+    def disarm(self, name: str, now: int) -> None:
+        """Stop acting, and let go of what is held."""
+        for lane, stage in self._stages.pop(name, []):
+            lane.remove(stage, now)
+
+    @property
+    def armed(self) -> list[str]:
+        """The names of the rules that are armed here."""
+        return list(self._stages)
+
+    def _wake_due(self, now: int) -> None:
+        if self.due is not None and self.due <= now:
+            self.wake(now)
+
+    # By hand
+
+    def inject(self, direction: Direction, data: bytes, now: int) -> None:
+        """Send a frame of ours at the next frame boundary."""
+        lane = self.lanes[direction]
+        self._log(
+            direction, BY_HAND, "inject", None, {"sent": data[:4096].hex(), "bytes": len(data)}, injected=True
+        )
+        lane.encoder.insert(data, now)
+        lane.outlet.flush()
+
+    def close_by_hand(self, to: str, code: int, reason: str, timeout_ns: int, now: int) -> None:
+        """Begin a closing handshake."""
+        self._log(S2C, BY_HAND, "close", None, {"code": code, "reason": reason, "to": to}, ends=True)
+        self.close(to, code, reason, timeout_ns, now)
+
+    def abort_by_hand(self, to: str, how: str, now: int) -> None:
+        """End without a close frame."""
+        self._log(S2C, BY_HAND, "abort", None, {"how": how, "to": to}, ends=True)
+        self.abort(to, how, now)
+
+    # lane.Owner
+
+    def sent(self, direction: Direction, data: bytes) -> None:
+        if not self.is_aborted:
+            self._actions.append(Send(direction, data))
+
+    def ended(self, direction: Direction, how: str) -> None:
+        self._actions.append(PassEnd(direction, how))
+
+    def report(
+        self, direction: Direction, rule: Rule, ordinal: int | None, detail: Mapping[str, Any], **more: Any
+    ) -> None:
+        self.on_hit(rule)
+        self._log(direction, rule.name, rule.kind, ordinal, detail, **more)
+
+    def skipped(self, rule: Rule, reason: str) -> None:
+        self._actions.append(
+            Report({"event": "fault_skipped", "rule": rule.name, "kind": rule.kind, "reason": reason})
+        )
+
+    def _log(
+        self,
+        direction: Direction,
+        rule: str,
+        kind: str,
+        ordinal: int | None,
+        detail: Mapping[str, Any],
+        **more: Any,
+    ) -> None:
+        event = {
+            "event": "fault",
+            "rule": rule,
+            "kind": kind,
+            "seed": self.seed,
+            "direction": direction.short,
+            "frame": ordinal,
+            "detail": dict(detail),
+            **more,
+        }
+        self._actions.append(Report(event))
+
+    def abort(self, to: str, how: str, now: int) -> None:
+        if not self.is_aborted:
+            for lane in self.lanes:
+                lane.outlet.flush()
+            self.is_aborted = True
+            self._actions.append(Abort(to, how))
+
+    def close(self, to: str, code: int, reason: str, timeout_ns: int, now: int) -> None:
+        """Send CLOSE frames and wait for the answers; without them in time the connection is aborted.
+
+        A side that is not told gets the answer of the one that is, and its own answer goes no further.
+        """
+        if self._closing is not None or self.is_aborted:
+            return
+        told: dict[str, tuple[Literal[0, 1], ...]] = {"both": (0, 1), "client": (1,), "server": (0,)}
+        directions = [Direction(value) for value in told[to] if Direction(value) not in self._closes]
+        self._closing = _Closing(
+            {direction.other for direction in directions} - self._closes,
+            {direction.other for direction in directions} if to == "both" else set(directions),
+            now + timeout_ns,
+            timeout_ns,
+        )
+        payload = close_payload(code, reason)
+        key = Chance(self.seed, "close", self.context.place, "c2s").octets(4, 1, "masking key")
+        for direction in directions:
+            lane = self.lanes[direction]
+            lane.encoder.close(lane.make(Opcode.CLOSE, payload, key), now)
+            lane.outlet.flush()
+
+    def saw_close(self, direction: Direction, frame: WireFrame, now: int) -> bool:
+        """A peer's CLOSE frame, while we close: whether it goes no further."""
+        closing = self._closing
+        if closing is None:
+            self._closes.add(direction)
+            return False
+        if direction in closing.awaited:
+            closing.awaited.discard(direction)
+            if not closing.awaited:
+                # RFC 6455 section 7.1.1: now the server closes the TCP connection; it is given time to.
+                closing.deadline = now + closing.timeout
+        return direction in closing.swallowed
+
+
+__all__ = ["BY_HAND", "Abort", "Action", "ConnectionFaults", "Context", "PassEnd", "Report", "Send"]

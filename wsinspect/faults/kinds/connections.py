@@ -1,0 +1,142 @@
+"""Faults on open connections: how they end, and when they fall silent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from wsinspect.faults.errors import FaultError
+from wsinspect.faults.kinds.base import FaultKind, Scope, setting
+from wsinspect.faults.kinds.frames import MAX_CONTROL
+from wsinspect.faults.values import DURATION, SIZE, Choice, Number, Text
+
+_TO: Final = Choice(("both", "client", "server"))
+_END: Final = Choice(("fin", "rst"))
+_HOP_END: Final = Choice(("fin", "rst", "close"))
+_IDLE_END: Final = Choice(("fin", "rst", "close", "silent"))
+#: RFC 6455 section 7.4 forbids most of these in a frame, which is a fault like any other.
+_CODE: Final = Number(0, 65535)
+_REASON: Final = Text(most=MAX_CONTROL - 2)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Close(FaultKind):
+    """A closing handshake that nobody asked for."""
+
+    name = "close"
+    scope = Scope.CONNECTION
+    summary = "Close with a code, in a proper closing handshake."
+    examples = (
+        "{kind: close, code: 1012, reason: restart, when: {after: 100frames}}",
+        "{kind: close, code: 4401, to: client, when: {after: 10s}}",
+    )
+    is_trigger = True
+    code: int = setting(_CODE, "the close code; 0 for an empty close frame", default=1001)
+    reason: str = setting(_REASON, "the close reason", default="")
+    to: str = setting(_TO, "who is told; a side that is not told gets the other one's answer", default="both")
+    timeout: int = setting(DURATION, "how long the answers are waited for", default=2_000_000_000)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Abort(FaultKind):
+    """A forced 1006."""
+
+    name = "abort"
+    scope = Scope.CONNECTION
+    summary = "End without a close frame: JavaScript is told 1006."
+    examples = ("{kind: abort, how: rst, when: {after: 30s}}", "{kind: abort, how: fin, match: 'op:ping'}")
+    is_trigger = True
+    how: str = setting(_END, "the TCP segment that ends it", default="rst")
+    to: str = setting(_TO, "who gets it; the other side gets a FIN", default="both")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Blackhole(FaultKind):
+    """Half-open."""
+
+    name = "blackhole"
+    scope = Scope.CONNECTION
+    summary = "Accept and forward nothing, not even an end, for a time or for ever: a half-open connection."
+    examples = ("{kind: blackhole, for: 10s, when: {after: 5s}}", "{kind: blackhole, direction: s2c}")
+    is_trigger = True
+    for_: int | None = setting(DURATION, "how long; for ever without", default=None)
+    data: str = setting(
+        Choice(("keep", "drop")),
+        "`keep` delivers it afterwards, as TCP does; `drop` loses it",
+        default="keep",
+    )
+    then: str = setting(Choice(("resume", "fin", "rst")), "what happens afterwards", default="resume")
+
+    def check(self) -> None:
+        if self.for_ is None and self.then != "resume":
+            raise FaultError("then", "expected `for` beside it: without, there is no afterwards")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _HopEnd(FaultKind):
+    """How a hop ends a connection."""
+
+    scope = Scope.CONNECTION
+    how: str = setting(_HOP_END, "a FIN or RST without close frame, or a closing handshake", default="fin")
+    code: int = setting(_CODE, "with `how: close`", default=1001)
+    reason: str = setting(_REASON, "with `how: close`", default="")
+
+
+@dataclass(frozen=True, kw_only=True)
+class IdleTimeout(_HopEnd):
+    """What most proxies do."""
+
+    name = "idle_timeout"
+    summary = "End the connection when no frame passed in this direction (or in either) for a time."
+    examples = ("{kind: idle_timeout, direction: s2c, after: 60s}",)
+    how: str = setting(
+        _IDLE_END,
+        "as of other hops; `silent` forgets the connection: what follows is answered by RST",
+        default="fin",
+    )
+    after: int = setting(DURATION, "of silence")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lifetime(_HopEnd):
+    """What some load balancers do."""
+
+    name = "lifetime"
+    summary = "End the connection at an age, however busy it is."
+    examples = ("{kind: lifetime, after: 30s, how: rst}",)
+    after: int = setting(DURATION, "since it opened")
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaxMessageSize(_HopEnd):
+    """What gateways do."""
+
+    name = "max_message_size"
+    summary = "Close when a message is larger than a size."
+    examples = ("{kind: max_message_size, direction: c2s, size: 128KiB}",)
+    how: str = setting(_HOP_END, "a closing handshake, or a FIN or RST", default="close")
+    code: int = setting(_CODE, "with `how: close`", default=1009)
+    size: int = setting(SIZE, "of the largest message that passes, inflated")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LimitData(FaultKind):
+    """Stop after some bytes."""
+
+    name = "limit_data"
+    scope = Scope.CONNECTION
+    summary = "End the connection after so many bytes, in the middle of a frame if need be."
+    examples = ("{kind: limit_data, direction: s2c, bytes: 64KiB}",)
+    bytes: int = setting(SIZE, "that pass in this direction")
+    how: str = setting(_END, "the TCP segment that ends it", default="fin")
+
+
+KINDS: Final[tuple[type[FaultKind], ...]] = (
+    Close,
+    Abort,
+    Blackhole,
+    IdleTimeout,
+    Lifetime,
+    MaxMessageSize,
+    LimitData,
+)

@@ -1,0 +1,344 @@
+"""One direction of a connection with faults on it: bytes in, a chain of stages, bytes out.
+
+Stages on frames come first, in the order of the rules; then the encoder, which makes bytes of frames again
+and re-compresses where the receiver's inflate needs it; then stages on bytes. With nothing held and nothing
+changed what leaves is what came.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, Protocol
+
+from wsinspect.faults.boundaries import Boundary, header_length
+from wsinspect.faults.frames import Deflater, End, Item, Raw, Splitter, Surroundings, WireFrame
+from wsinspect.faults.rule import Rule
+from wsinspect.faults.stages.base import Sink, Stage
+from wsinspect.wire.deflate import DeflateParams
+from wsinspect.wire.frame import serialize_frame
+from wsinspect.wire.opcodes import CONTROL_BIT, Direction, Opcode
+
+#: With more than this held in one direction its sender is not read, as behind a full TCP window.
+FULL_BYTES: Final = 4 * 1024 * 1024
+
+
+class Owner(Protocol):
+    """The connection that a lane belongs to."""
+
+    def sent(self, direction: Direction, data: bytes) -> None: ...
+
+    def ended(self, direction: Direction, how: str) -> None: ...
+
+    def report(
+        self, direction: Direction, rule: Rule, ordinal: int | None, detail: Mapping[str, Any], **more: Any
+    ) -> None: ...
+
+    def skipped(self, rule: Rule, reason: str) -> None: ...
+
+    def abort(self, to: str, how: str, now: int) -> None: ...
+
+    def close(self, to: str, code: int, reason: str, timeout_ns: int, now: int) -> None: ...
+
+    def saw_close(self, direction: Direction, frame: WireFrame, now: int) -> bool: ...
+
+
+class Piece(Raw):
+    """Bytes behind the encoder.
+
+    Attributes:
+        frame: the frame they are all of.
+    """
+
+    __slots__ = ("frame",)
+
+    def __init__(self, data: bytes, ends_frame: bool, frame: WireFrame | None) -> None:
+        super().__init__(data, ends_frame)
+        self.frame = frame
+
+
+class Encoder:
+    """Frames to bytes; the only place that knows what the receiver has inflated so far.
+
+    Attributes:
+        has_diverged: whether compressed messages have to be made anew from here on.
+        is_closed: whether a CLOSE frame of ours has left: nothing follows it.
+    """
+
+    def __init__(self, lane: Lane, deflate: DeflateParams | None, *, is_mid_frame: bool) -> None:
+        self._lane = lane
+        self._deflate = deflate
+        self._takeover = deflate is not None and deflate.takeover(lane.direction)
+        self._deflater: Deflater | None = None
+        self._expected = 0
+        self._is_mid_frame = is_mid_frame
+        self._waiting: list[Piece] = []
+        self.next: Sink = lane.outlet
+        self.has_diverged = False
+        self.is_closed = False
+
+    def push(self, item: Item, now: int) -> None:
+        if isinstance(item, End):
+            self.next.push(item, now)
+        elif isinstance(item, WireFrame):
+            if not self.is_closed:
+                data = self._encode(item) if item.sequence is not None or item.altered else item.raw
+                self.next.push(Piece(data, True, item), now)
+        elif not self.is_closed or self._is_mid_frame:
+            self.next.push(Piece(item.data, item.ends_frame, None), now)
+            self._is_mid_frame = not item.ends_frame
+            if item.ends_frame and self._waiting:
+                self._flush(now)
+
+    def close(self, data: bytes, now: int) -> None:
+        """Send this last frame at the next frame boundary, and no other behind it."""
+        if not self.is_closed:
+            self.insert(data, now)
+            self.is_closed = True
+
+    def insert(self, data: bytes, now: int) -> None:
+        """Send a frame of ours at the next frame boundary."""
+        self._waiting.append(Piece(data, True, None))
+        if not self._is_mid_frame:
+            self._flush(now)
+
+    @property
+    def is_idle(self) -> bool:
+        return not (self._waiting or self.has_diverged or self.is_closed)
+
+    def _flush(self, now: int) -> None:
+        waiting, self._waiting = self._waiting, []
+        for piece in waiting:
+            self.next.push(piece, now)
+
+    def _encode(self, frame: WireFrame) -> bytes:
+        message = frame.message
+        if self._deflate is None or message is None or not message.compressed:
+            return frame.raw
+        if not frame.altered:
+            if frame.sequence == self._expected and not self.has_diverged:
+                self._expected += 1
+                return frame.raw
+            if not self._takeover:
+                return frame.raw
+        if self._takeover:
+            self.has_diverged = True
+        if frame.plain is None:
+            return frame.raw  # broken by its sender, or beyond what is inflated
+        if self._deflater is None:
+            self._deflater = Deflater(self._deflate, self._lane.direction)
+        payload = self._deflater.piece(frame.plain, first=frame.opcode != 0, fin=frame.fin)
+        return serialize_frame(
+            frame.opcode, payload, fin=frame.fin, rsv=frame.raw[0] >> 4 & 7, key=frame.mask_key
+        )
+
+
+class Outlet:
+    """The end of the chain."""
+
+    def __init__(self, owner: Owner, direction: Direction) -> None:
+        self._owner = owner
+        self._direction = direction
+        self._parts: list[bytes] = []
+
+    def push(self, item: Item, now: int) -> None:
+        if isinstance(item, Raw):
+            self._parts.append(item.data)
+        elif isinstance(item, End):
+            self.flush()
+            self._owner.ended(self._direction, item.how)
+
+    def write_through(self, data: bytes) -> None:
+        """A segment of its own."""
+        self.flush()
+        self._owner.sent(self._direction, data)
+
+    def flush(self) -> None:
+        """Hand over what has come, joined."""
+        parts, self._parts = self._parts, []
+        if parts:
+            self._owner.sent(self._direction, parts[0] if len(parts) == 1 else b"".join(parts))
+
+
+class Lane:
+    """See the module docstring.
+
+    Args:
+        boundary: where the direction's stream is when faults begin.
+        window: what the receiver has inflated before; None where that is not known.
+    """
+
+    def __init__(
+        self,
+        owner: Owner,
+        direction: Direction,
+        boundary: Boundary,
+        *,
+        deflate: DeflateParams | None,
+        window: bytes | None,
+        surroundings: Surroundings,
+    ) -> None:
+        self.owner = owner
+        self.direction = direction
+        self.surroundings = surroundings
+        self.deflate = deflate
+        self.splitter = Splitter(
+            direction, boundary, deflate=deflate, window=window, surroundings=surroundings
+        )
+        self.outlet = Outlet(owner, direction)
+        self.encoder = Encoder(self, deflate, is_mid_frame=not boundary.is_at_frame)
+        self.stages: list[Stage[Any]] = []
+        self.has_ended = False
+        self._first: Sink = self.encoder
+
+    # Bytes
+
+    def feed(self, data: bytes, now: int) -> None:
+        """Take bytes of the sender."""
+        owner = self.owner
+        push = self._first.push
+        for item in self.splitter.feed(data, now):
+            if (
+                type(item) is WireFrame
+                and item.raw[0] & 0x0F == Opcode.CLOSE
+                and (owner.saw_close(self.direction, item, now))
+            ):
+                continue
+            push(item, now)
+        self.outlet.flush()
+
+    def end(self, how: str, now: int) -> None:
+        """The sender ended its direction."""
+        if how != "close_notify":
+            self.has_ended = True
+        held, _ = self.splitter.surrender()
+        if held:
+            self._first.push(Raw(held, False), now)
+        self._first.push(End(how), now)
+        self.outlet.flush()
+
+    def wake(self, now: int) -> None:
+        """Let go of what is due."""
+        for stage in list(self.stages):
+            if stage.due is not None and stage.due <= now:
+                stage.wake(now)
+        self.outlet.flush()
+
+    @property
+    def due(self) -> int | None:
+        """When to wake it."""
+        return min((stage.due for stage in self.stages if stage.due is not None), default=None)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the sender should not be read for now."""
+        return sum(stage.held_bytes for stage in self.stages) > FULL_BYTES
+
+    @property
+    def holds(self) -> bool:
+        """Whether anything is kept back."""
+        return any(not stage.is_empty for stage in self.stages)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether the lane could be taken away without any difference."""
+        return not self.stages and self.encoder.is_idle
+
+    # Stages
+
+    def insert(self, stage: Stage[Any], index: int) -> None:
+        """Put a stage at its place among those of the rules."""
+        self.stages.insert(index, stage)
+        self._link()
+
+    def remove(self, stage: Stage[Any], now: int) -> None:
+        """Take a stage away; what it holds goes on at once."""
+        stage.release(now)
+        self.stages.remove(stage)
+        self._link()
+        self.outlet.flush()
+
+    def _link(self) -> None:
+        frames = [stage for stage in self.stages if not stage.is_on_bytes]
+        behind = [stage for stage in self.stages if stage.is_on_bytes]
+        behind.sort(key=lambda stage: stage.byte_order)
+        self._first = _chain(frames, self.encoder)
+        self.encoder.next = _chain(behind, self.outlet)
+
+    # What stages ask for
+
+    def report(self, rule: Rule, ordinal: int | None, detail: Mapping[str, Any], **more: Any) -> None:
+        """Put a decision on record."""
+        self.owner.report(self.direction, rule, ordinal, detail, **more)
+
+    def skip(self, rule: Rule, reason: str) -> None:
+        """Say that a rule cannot act here."""
+        self.owner.skipped(rule, reason)
+
+    def cut_off(self, data: bytes, how: str, now: int) -> None:
+        """Send the beginning of a frame and end both sides."""
+        self.encoder.next.push(Piece(data, False, None), now)
+        self.outlet.flush()
+        self.encoder.is_closed = True
+        self.owner.abort("both", how, now)
+
+    def abort(self, to: str, how: str, now: int) -> None:
+        """End without a close frame."""
+        self.outlet.flush()
+        self.owner.abort(to, how, now)
+
+    def close(self, to: str, code: int, reason: str, timeout_ns: int, now: int) -> None:
+        """Begin a closing handshake."""
+        self.owner.close(to, code, reason, timeout_ns, now)
+
+    def remake(self, frame: WireFrame, content: bytes) -> WireFrame:
+        """The same frame with other content: what the receiver reads, neither masked nor compressed."""
+        raw = serialize_frame(
+            frame.opcode, content, fin=frame.fin, rsv=frame.raw[0] >> 4 & 7, key=frame.mask_key
+        )
+        made = self._adopt(raw, frame)
+        made.message = frame.message
+        made.sequence = frame.sequence
+        made.plain = content if frame.message is not None and frame.message.compressed else None
+        return made
+
+    def join(self, frames: list[WireFrame], content: bytes) -> WireFrame:
+        """One frame with this content in the place of a message's frames."""
+        first = frames[0]
+        if len(frames) == 1:
+            return self.remake(first, content)
+        raw = serialize_frame(first.opcode, content, rsv=first.raw[0] >> 4 & 7, key=first.mask_key)
+        made = self._adopt(raw, frames[-1])
+        made.message = first.message
+        made.sequence = first.sequence
+        made.plain = content if first.message is not None and first.message.compressed else None
+        return made
+
+    def can_alter(self, frame: WireFrame) -> bool:
+        """Whether a message can be taken out or changed without breaking what the receiver inflates next."""
+        message = frame.message
+        if message is None:
+            return frame.is_control
+        return not message.compressed or frame.plain is not None
+
+    def make(self, opcode: int, payload: bytes, key: bytes) -> bytes:
+        """The bytes of a frame of ours: masked as the direction demands (RFC 6455 section 5.1)."""
+        is_client = self.direction is Direction.CLIENT_TO_SERVER
+        return serialize_frame(opcode, payload, key=key if is_client else None)
+
+    def _adopt(self, raw: bytes, like: WireFrame) -> WireFrame:
+        made = WireFrame(raw, header_length(raw[1]), self.direction, like.ordinal, like.time_ns)
+        made.lane = self.surroundings
+        made.altered = True
+        return made
+
+
+def _chain(stages: list[Stage[Any]], last: Sink) -> Sink:
+    for stage in reversed(stages):
+        stage.next = last
+        last = stage
+    return last
+
+
+def is_data(frame: WireFrame) -> bool:
+    """Whether it belongs to a message."""
+    return not frame.raw[0] & CONTROL_BIT

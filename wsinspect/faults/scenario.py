@@ -1,0 +1,359 @@
+"""Scenario files: rules, phases and expectations in one YAML file.
+
+Every mistake is told with its line, the field, and what was expected there. A rule that can never act is no
+mistake but a warning. `expect` is read and kept; nothing here evaluates it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+from wsinspect.faults.errors import FaultError
+from wsinspect.faults.kinds import Scope, connections, frames
+from wsinspect.faults.rule import Rule
+from wsinspect.faults.values import DURATION
+
+VERSION: Final = 1
+#: A larger file is none that somebody wrote.
+MAX_BYTES: Final = 1024 * 1024
+MAX_PHASES: Final = 1000
+KEYS: Final = ("version", "name", "source", "seed", "start", "rules", "phases", "expect")
+STARTS: Final = ("first-attempt", "now")
+#: Kinds whose faults a phase can do at once.
+DOABLE: Final = (connections.Abort, connections.Close, frames.Inject, connections.Blackhole)
+_MAX_SEED: Final = (1 << 63) - 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Phase:
+    """A stretch of time.
+
+    Attributes:
+        for_ns: how long it is; 0 goes on at once.
+        rules: armed while it lasts.
+        do: done once when it begins, to all open connections.
+    """
+
+    for_ns: int = 0
+    rules: tuple[str, ...] = ()
+    do: tuple[Rule, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Remark:
+    """Something that is probably not meant."""
+
+    field: str
+    text: str
+    line: int | None = None
+
+    def __str__(self) -> str:
+        place = f"line {self.line}: " if self.line is not None else ""
+        return f"{place}{self.field}: {self.text}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scenario:
+    """A file's content.
+
+    Attributes:
+        start: when the phases begin: "first-attempt" or "now".
+        source: where the limits of a preset come from.
+        expect: as read.
+    """
+
+    name: str = ""
+    source: str = ""
+    seed: int | None = None
+    start: str = "first-attempt"
+    rules: tuple[Rule, ...] = ()
+    phases: tuple[Phase, ...] = ()
+    expect: tuple[Mapping[str, Any], ...] = ()
+    warnings: tuple[Remark, ...] = field(default=(), compare=False)
+
+
+def load_file(path: Path) -> Scenario:
+    """Read a scenario file.
+
+    Raises:
+        FaultError: it cannot be read, or has a mistake.
+    """
+    try:
+        with path.open("rb") as file:
+            raw = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise FaultError("", f"cannot read it: {error.strerror}", source=str(path)) from None
+    if len(raw) > MAX_BYTES:
+        raise FaultError("", "expected a file of at most 1 MiB", source=str(path))
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError:
+        raise FaultError("", "expected UTF-8", source=str(path)) from None
+    return load_text(text, str(path))
+
+
+def load_text(text: str, source: str = "") -> Scenario:
+    """Read a scenario.
+
+    Raises:
+        FaultError: with line, column and field.
+    """
+    try:
+        document = YAML(typ="rt", pure=True).load(text)
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line, column = (mark.line + 1, mark.column + 1) if mark is not None else (None, None)
+        problem = " ".join(str(error.problem or error.context).split())
+        raise FaultError("", f"no YAML: {problem}", line=line, column=column, source=source) from None
+    except (YAMLError, ValueError, RecursionError) as error:
+        problem = " ".join(str(error).split()) or type(error).__name__
+        raise FaultError("", f"no YAML: {problem}", source=source) from None
+    return _Reader(document, source).scenario()
+
+
+def load_object(raw: Any) -> Scenario:
+    """Read a scenario that is JSON already.
+
+    Raises:
+        FaultError: naming the field.
+    """
+    return _Reader(raw, "").scenario()
+
+
+class _Reader:
+    """One document on its way into a `Scenario`."""
+
+    def __init__(self, document: Any, source: str) -> None:
+        self._document = document
+        self._source = source
+        self._warnings: list[Remark] = []
+
+    def scenario(self) -> Scenario:
+        try:
+            return self._scenario()
+        except FaultError as error:
+            line, column = self._place(error.field)
+            if line is None or error.line is not None:
+                raise
+            raise error.at(line, column or 1, self._source) from None
+        except RecursionError:
+            raise FaultError("", "nested too deeply", source=self._source) from None
+
+    def _scenario(self) -> Scenario:
+        document = self._document
+        if not isinstance(document, Mapping):
+            raise FaultError("", f"expected a mapping with {', '.join(KEYS)}", line=1, source=self._source)
+        self._check_version(document.get("version"))
+        for key in document:
+            if key not in KEYS:
+                raise FaultError(str(key), f"unknown: expected one of {', '.join(KEYS)}")
+        rules = self._rules(document.get("rules"))
+        phases = self._phases(document.get("phases"), rules)
+        self._warn_of_idle(rules, phases)
+        return Scenario(
+            name=_text(document, "name"),
+            source=_text(document, "source"),
+            seed=_seed(document.get("seed")),
+            start=_start(document.get("start")),
+            rules=rules,
+            phases=phases,
+            expect=_expect(document.get("expect")),
+            warnings=tuple(self._warnings),
+        )
+
+    def _check_version(self, version: Any) -> None:
+        if isinstance(version, int) and not isinstance(version, bool) and version > VERSION:
+            raise FaultError(
+                "version",
+                f"{version} is newer than this wsinspect knows: expected {VERSION}; update wsinspect",
+            )
+        if version != VERSION or isinstance(version, bool):
+            raise FaultError("version", f"expected {VERSION}, found {version!r}")
+
+    def _rules(self, raw: Any) -> tuple[Rule, ...]:
+        rules: list[Rule] = []
+        for index, item in enumerate(_sequence("rules", raw)):
+            try:
+                rule = Rule.parse(item)
+                if any(other.name == rule.name for other in rules):
+                    raise FaultError("name", f"{rule.name!r} is taken: expected another name for this rule")
+            except FaultError as error:
+                raise error.inside(f"rules[{index}]") from None
+            rules.append(rule)
+        return tuple(rules)
+
+    def _phases(self, raw: Any, rules: Sequence[Rule]) -> tuple[Phase, ...]:
+        names = [rule.name for rule in rules]
+        phases: list[Phase] = []
+        for index, item in enumerate(_sequence("phases", raw)):
+            try:
+                phases.append(_phase(item, names))
+            except FaultError as error:
+                raise error.inside(f"phases[{index}]") from None
+        if len(phases) > MAX_PHASES:
+            raise FaultError("phases", f"expected at most {MAX_PHASES}")
+        return tuple(phases)
+
+    def _warn_of_idle(self, rules: Sequence[Rule], phases: Sequence[Phase]) -> None:
+        used = {name for phase in phases for name in phase.rules}
+        for index, rule in enumerate(rules):
+            reason = never_acts(rule)
+            if not rule.armed and rule.name not in used:
+                reason = "it is not armed, and no phase arms it"
+            if reason:
+                path = f"rules[{index}]"
+                text = f"{rule.name} can never act: {reason}"
+                self._warnings.append(Remark(field=path, text=text, line=self._place(path)[0]))
+
+    def _place(self, path: str) -> tuple[int | None, int | None]:
+        """Line and column of a field in the file, or of what holds it."""
+        line: int | None = None
+        column: int | None = None
+        node: Any = self._document
+        for key in _keys(path):
+            marks = getattr(node, "lc", None)
+            data = getattr(marks, "data", None) or {}
+            if key in data and isinstance(node, Mapping | Sequence):
+                where = data[key]
+                line, column = where[0] + 1, where[1] + 1
+                node = node[key]  # type: ignore[index, unused-ignore]
+            else:
+                break
+        if line is None and getattr(self._document, "lc", None) is not None:
+            return self._document.lc.line + 1, self._document.lc.col + 1
+        return line, column
+
+
+def _keys(path: str) -> list[str | int]:
+    parts = path.replace("[", ".[").strip(".").split(".") if path else []
+    return [int(part[1:-1]) if part.startswith("[") else part for part in parts]
+
+
+def _phase(raw: Any, names: Sequence[str]) -> Phase:
+    if not isinstance(raw, Mapping) or not raw:
+        raise FaultError("", "expected a mapping with for, rules or do")
+    for key in raw:
+        if key not in ("for", "rules", "do"):
+            raise FaultError(str(key), "unknown: expected for, rules or do")
+    try:
+        for_ns = 0 if raw.get("for") is None else DURATION.parse(raw["for"])
+    except ValueError as error:
+        raise FaultError("for", str(error)) from None
+    armed = raw.get("rules")
+    armed = [armed] if isinstance(armed, str) else armed
+    for name in _sequence("rules", armed):
+        if name not in names:
+            known = ", ".join(names) or "none"
+            raise FaultError("rules", f"there is no rule {name!r}: expected names of rules above ({known})")
+    do = raw.get("do")
+    return Phase(
+        for_ns=for_ns,
+        rules=tuple(str(name) for name in armed or ()),
+        do=tuple(
+            _done(index, item) for index, item in enumerate([do] if isinstance(do, Mapping) else do or ())
+        ),
+    )
+
+
+def _done(index: int, raw: Any) -> Rule:
+    try:
+        rule = Rule.parse(raw, name=f"phase-{raw.get('kind')}" if isinstance(raw, Mapping) else "")
+        if not isinstance(rule.fault, DOABLE):
+            known = ", ".join(kind.name for kind in DOABLE)
+            raise FaultError("kind", f"{rule.kind} is nothing to do at once: expected {known}; use rules")
+        if rule.when.settings() or rule.match:
+            raise FaultError("when" if rule.when.settings() else "match", "expected none: it is done at once")
+    except FaultError as error:
+        raise error.inside("do") from None
+    return rule
+
+
+def never_acts(rule: Rule) -> str:
+    """Why a rule can never act; empty where it can."""
+    when = rule.when
+    if rule.probability == 0:
+        return "its probability is 0"
+    if when.end_ns is not None and when.start_ns >= when.end_ns:
+        return "`between` is over before `after`"
+    if when.nth is not None and when.every is not None and when.every[0] == "frames":
+        last = max((high for _, high in when.nth if high is not None), default=0)
+        if all(high is not None for _, high in when.nth) and last < when.every[1]:
+            return "`nth` is over before `every` comes for the first time"
+    if rule.scope is Scope.ACCEPT:
+        return ""
+    return _contradiction(rule)
+
+
+#: Opcodes that kinds cannot do anything to.
+_NOT_FOR: Final[Mapping[str, frozenset[str]]] = {
+    "fragment": frozenset(("ping", "pong", "close", "ctl")),
+    "reorder": frozenset(("ping", "pong", "close", "ctl")),
+    "max_message_size": frozenset(("ping", "pong", "close", "ctl")),
+}
+
+
+def _contradiction(rule: Rule) -> str:
+    """A filter that no frame of this rule fits: looked for among its terms that must all hold."""
+    terms = dict.fromkeys(rule.match.split()) if not set("|()!\"'") & set(rule.match) else {}
+    exact: dict[str, set[str]] = {}
+    for term in terms:
+        key, colon, value = term.partition(":")
+        if colon and key in ("op", "dir") and value not in ("*", ""):
+            exact.setdefault(key, set()).add(value)
+    if len(exact.get("dir", ())) > 1 or (
+        rule.direction != "both" and exact.get("dir", {rule.direction}) != {rule.direction}
+    ):
+        return f"its direction and the filter exclude each other ({rule.match})"
+    opcodes = [set(value.split(",")) for value in exact.get("op", ())]
+    classes = {"ctl": {"close", "ping", "pong", "ctl"}, "data": {"text", "bin", "cont", "data"}}
+    wide = [set().union(*(classes.get(name, {name}) for name in names)) for names in opcodes]
+    if len(wide) > 1 and not set.intersection(*wide):
+        return f"no frame has all of these opcodes ({rule.match})"
+    if wide and (odd := _NOT_FOR.get(rule.kind)) and set.intersection(*wide) <= odd:
+        return f"{rule.kind} is for data frames ({rule.match})"
+    return ""
+
+
+def _sequence(name: str, raw: Any) -> Sequence[Any]:
+    if raw is None:
+        return ()
+    if not isinstance(raw, Sequence) or isinstance(raw, str | bytes):
+        raise FaultError(name, f"expected a list, found {raw!r}")
+    return raw
+
+
+def _text(document: Mapping[str, Any], key: str) -> str:
+    value = document.get(key)
+    if value is not None and not isinstance(value, str):
+        raise FaultError(key, f"expected a text, found {value!r}")
+    return value or ""
+
+
+def _seed(raw: Any) -> int | None:
+    if raw is not None and (not isinstance(raw, int) or isinstance(raw, bool) or not 0 <= raw <= _MAX_SEED):
+        raise FaultError("seed", f"expected a whole number from 0, found {raw!r}")
+    return raw
+
+
+def _start(raw: Any) -> str:
+    if raw is None:
+        return STARTS[0]
+    if raw not in STARTS:
+        raise FaultError("start", f"expected {' or '.join(STARTS)}, found {raw!r}")
+    return str(raw)
+
+
+def _expect(raw: Any) -> tuple[Mapping[str, Any], ...]:
+    found = []
+    for index, item in enumerate(_sequence("expect", raw)):
+        if not isinstance(item, Mapping) or not item or not all(isinstance(key, str) for key in item):
+            raise FaultError(f"expect[{index}]", "expected a mapping with one expectation")
+        found.append(json.loads(json.dumps(item, default=str)))
+    return tuple(found)

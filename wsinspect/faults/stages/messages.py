@@ -1,0 +1,334 @@
+"""Stages that take messages out, change them, or add frames."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from wsinspect.faults.frames import End, Item, WireFrame
+from wsinspect.faults.kinds import frames as kinds
+from wsinspect.faults.lane import Lane, Piece, is_data
+from wsinspect.faults.seeded import Chance
+from wsinspect.faults.stages.base import Armed, K, MessageStage, Stage, TriggerStage
+from wsinspect.wire.close_codes import CloseCode
+from wsinspect.wire.frame import serialize_frame
+from wsinspect.wire.opcodes import CONTROL_BIT, Opcode
+
+#: How much of what we made is kept in the ledger.
+_KEPT = 4096
+_OPCODES = {
+    "text": Opcode.TEXT,
+    "binary": Opcode.BINARY,
+    "ping": Opcode.PING,
+    "pong": Opcode.PONG,
+    "close": Opcode.CLOSE,
+}
+
+
+class DropStage(MessageStage[kinds.Drop]):
+    """Nothing goes on."""
+
+    acts_early = True
+
+    def push(self, item: Item, now: int) -> None:
+        if self.fault.unit == "frame" and isinstance(item, WireFrame):
+            self._judge([item], item, now)
+        else:
+            super().push(item, now)
+
+    def act(self, frames: list[WireFrame], number: int, now: int) -> None:
+        for frame in frames:
+            self.report(frame, {"match": number, "bytes": len(frame.raw)}, dropped=True)
+
+    def act_on_fragment(self, frame: WireFrame, now: int) -> None:
+        self.report(frame, {"bytes": len(frame.raw), "fragment": frame.fragment}, dropped=True)
+        if frame.fin:
+            self._condemned = None
+
+
+class DuplicateStage(MessageStage[kinds.Duplicate]):
+    """The same again."""
+
+    def act(self, frames: list[WireFrame], number: int, now: int) -> None:
+        self.report(frames[-1], {"match": number, "copies": self.fault.copies})
+        for _ in range(self.fault.copies + 1):
+            self.pass_message(frames, now)
+
+
+class ContentStage(MessageStage[K]):
+    """Changes what a message says."""
+
+    def change(self, content: bytes, number: int) -> tuple[bytes, dict[str, Any]] | None:
+        """The new content and what to note; None to leave it alone."""
+        raise NotImplementedError
+
+    def act(self, frames: list[WireFrame], number: int, now: int) -> None:
+        parts = [frame.content for frame in frames]
+        before = b"".join(part for part in parts if part is not None)
+        changed = None if None in parts else self.change(before, number)
+        if changed is None:
+            self.pass_message(frames, now)
+            return
+        after, detail = changed
+        if frames[0].is_control:
+            after = after[: kinds.MAX_CONTROL]
+        made = self.lane.join(frames, after)
+        self.report(frames[-1], {"match": number, **detail, "payload": after[:_KEPT].hex()})
+        self.next.push(made, now)
+
+
+class ReplaceStage(ContentStage[kinds.Replace]):
+    """Other bytes."""
+
+    def change(self, content: bytes, number: int) -> tuple[bytes, dict[str, Any]] | None:
+        find, new = self.fault.find, self.fault.with_
+        if find is None:
+            return new, {}
+        count = content.count(find) if find else 0
+        return (content.replace(find, new), {"replaced": count}) if count else None
+
+
+class CorruptStage(ContentStage[kinds.Corrupt]):
+    """Some bytes are others."""
+
+    def change(self, content: bytes, number: int) -> tuple[bytes, dict[str, Any]] | None:
+        changed, places = self._flip(content, number, 0)
+        return None if not places else (changed, {"at": places})
+
+    def act(self, frames: list[WireFrame], number: int, now: int) -> None:
+        if self.fault.where == "payload":
+            super().act(frames, number, now)
+            return
+        for index, frame in enumerate(frames):
+            changed, places = self._flip(frame.raw[frame.header_size :], number, index)
+            if places:
+                self.report(frame, {"match": number, "where": "wire", "at": places})
+                self.next.push(Verbatim(frame, frame.raw[: frame.header_size] + changed), now)
+            else:
+                self.next.push(frame, now)
+
+    def _flip(self, content: bytes, number: int, index: int) -> tuple[bytes, list[int]]:
+        if not content:
+            return content, []
+        out = bytearray(content)
+        places: list[int] = []
+        for turn in range(min(self.fault.count, len(content))):
+            place = self.chance.below(len(content), number, f"place {index} {turn}")
+            out[place] ^= 1 + self.chance.below(255, number, f"bits {index} {turn}")
+            places.append(place)
+        return bytes(out), sorted(places)
+
+
+class TruncateStage(ContentStage[kinds.Truncate]):
+    """Less of it."""
+
+    def change(self, content: bytes, number: int) -> tuple[bytes, dict[str, Any]] | None:
+        if len(content) <= self.fault.to:
+            return None
+        return content[: self.fault.to], {"cut": len(content) - self.fault.to}
+
+    def act(self, frames: list[WireFrame], number: int, now: int) -> None:
+        if self.fault.where == "payload":
+            super().act(frames, number, now)
+            return
+        last = frames[-1]
+        for frame in frames[:-1]:
+            self.next.push(frame, now)
+        cut = last.raw[: last.header_size + self.fault.to]
+        detail = {
+            "match": number,
+            "where": "wire",
+            "sent": len(cut),
+            "of": len(last.raw),
+            "how": self.fault.how,
+        }
+        self.report(last, detail, ends=True)
+        self.lane.cut_off(cut, self.fault.how, now)
+
+
+class Verbatim(WireFrame):
+    """A frame that leaves as it is, whatever its receiver makes of it."""
+
+    __slots__ = ()
+
+    def __init__(self, like: WireFrame, raw: bytes) -> None:
+        super().__init__(raw, like.header_size, like.direction, like.ordinal, like.time_ns)
+        self.lane = like.lane
+
+
+class ReorderStage(MessageStage[kinds.Reorder]):
+    """Messages that are overtaken by those behind them."""
+
+    def __init__(self, armed: Armed, fault: kinds.Reorder, lane: Lane, chance: Chance) -> None:
+        super().__init__(armed, fault, lane, chance)
+        self._waiting: list[tuple[list[WireFrame], int, int]] = []  # frames, messages to go, deadline
+
+    def act(self, frames: list[WireFrame], number: int, now: int) -> None:
+        if not is_data(frames[0]):
+            self.pass_message(frames, now)
+            return
+        self.report(frames[-1], {"match": number, "by": self.fault.by})
+        self._overtake(now)
+        self._waiting.append((frames, self.fault.by, now + self.fault.wait))
+        self._reckon()
+
+    def pass_message(self, frames: list[WireFrame], now: int) -> None:
+        super().pass_message(frames, now)
+        if is_data(frames[0]) and frames[-1].fin:
+            self._overtake(now)
+
+    def pass_other(self, item: Item, now: int) -> None:
+        if isinstance(item, End):
+            self._let_go(now)
+        super().pass_other(item, now)
+
+    def _overtake(self, now: int) -> None:
+        waiting = [(frames, left - 1, deadline) for frames, left, deadline in self._waiting]
+        self._waiting = [entry for entry in waiting if entry[1] > 0]
+        for frames, left, _ in waiting:
+            if left <= 0:
+                super().pass_message(frames, now)
+        self._reckon()
+
+    def _let_go(self, now: int, until: int | None = None) -> None:
+        waiting = self._waiting
+        self._waiting = [] if until is None else [entry for entry in waiting if entry[2] > until]
+        for frames, _, deadline in waiting:
+            if until is None or deadline <= until:
+                super().pass_message(frames, now)
+        self._reckon()
+
+    def _reckon(self) -> None:
+        if not self._gathered:
+            self.due = min((deadline for _, _, deadline in self._waiting), default=None)
+
+    def wake(self, now: int) -> None:
+        super().wake(now)
+        self._let_go(now, now)
+
+    def release(self, now: int) -> None:
+        super().release(now)
+        self._let_go(now)
+
+    @property
+    def is_empty(self) -> bool:
+        return super().is_empty and not self._waiting
+
+    @property
+    def held_bytes(self) -> int:
+        waiting = sum(len(frame.raw) for frames, _, _ in self._waiting for frame in frames)
+        return super().held_bytes + waiting
+
+
+class FragmentStage(Stage[kinds.Fragment]):
+    """One frame as several; the payload stays as it is on the wire."""
+
+    is_on_bytes = True
+
+    def push(self, item: Item, now: int) -> None:
+        frame = item.frame if isinstance(item, Piece) else None
+        if frame is None or not isinstance(item, Piece) or not is_data(frame) or not item.data:
+            self.next.push(item, now)
+            return
+        made = WireFrame(item.data, _header(item.data), frame.direction, frame.ordinal, frame.time_ns)
+        number = self.admits(frame, now)
+        if not number or made.length <= self.fault.size:
+            self.next.push(item, now)
+            return
+        pieces = _split(made, self.fault.size)
+        self.report(frame, {"match": number, "fragments": len(pieces)})
+        for piece in pieces:
+            self.next.push(Piece(piece, True, frame), now)
+
+
+def _header(data: bytes) -> int:
+    from wsinspect.faults.boundaries import header_length
+
+    return header_length(data[1])
+
+
+def _split(frame: WireFrame, size: int) -> list[bytes]:
+    payload, key, rsv = frame.payload, frame.mask_key, frame.raw[0] >> 4 & 7
+    size = max(size, -(-len(payload) // kinds.Fragment.MAX_PIECES))
+    found: list[bytes] = []
+    for start in range(0, len(payload), size):
+        is_last = start + size >= len(payload)
+        opcode = Opcode.CONTINUATION if start else frame.opcode
+        part = payload[start : start + size]
+        found.append(
+            serialize_frame(opcode, part, fin=frame.fin and is_last, rsv=0 if start else rsv, key=key)
+        )
+    return found
+
+
+class InjectStage(TriggerStage[kinds.Inject]):
+    """Frames of ours, at a frame boundary, and never a message inside another one."""
+
+    def __init__(self, armed: Armed, fault: kinds.Inject, lane: Lane, chance: Chance) -> None:
+        super().__init__(armed, fault, lane, chance)
+        self._is_inside = False
+        self._is_mid_frame = not lane.splitter.is_at_frame
+        self._postponed: list[tuple[WireFrame | None, int]] = []
+        self._turn = 0
+        if self.rule.is_timed:  # each direction gets its own
+            every = self.rule.when.every
+            start = self.rule.when.start_ns
+            self._every_ns = every[1] if every is not None else None
+            self.due = armed.since_ns + (start or self._every_ns or 0)
+
+    def push(self, item: Item, now: int) -> None:
+        if isinstance(item, End):
+            self.next.push(item, now)
+            return
+        if not isinstance(item, WireFrame):
+            self.next.push(item, now)
+            self._is_mid_frame = not item.ends_frame
+            self._catch_up(now)
+            return
+        number = 0 if self.rule.is_timed else self.admits(item, now)
+        if number and self.fault.position == "before":
+            self._send(item, number, now)
+        self.next.push(item, now)
+        self._is_mid_frame = False
+        if is_data(item):
+            self._is_inside = not item.fin
+        if self._postponed:
+            self._catch_up(now)
+        if number and self.fault.position == "after":
+            self._send(item, number, now)
+
+    def wake(self, now: int) -> None:
+        self._turn += 1
+        self.due = None if self._every_ns is None else now + self._every_ns
+        elapsed = now - self.armed.since_ns
+        end = self.rule.when.end_ns
+        if end is not None and elapsed >= end:
+            self.due = None
+        elif self.rule.when.admits_time(elapsed) and self.is_lucky(self._turn):
+            self._send(None, self._turn, now)
+
+    def _send(self, frame: WireFrame | None, number: int, now: int) -> None:
+        opcode = _OPCODES[self.fault.opcode]
+        is_message = self.fault.raw is None and not opcode & CONTROL_BIT
+        if self.lane.has_ended:
+            return
+        if self._is_mid_frame or (is_message and self._is_inside):
+            self._postponed.append((frame, number))
+            return
+        key = self.chance.octets(4, number, "masking key")
+        data = (
+            self.fault.raw if self.fault.raw is not None else self.lane.make(opcode, self.fault.payload, key)
+        )
+        self.report(frame, {"match": number, "sent": data[:_KEPT].hex(), "bytes": len(data)}, injected=True)
+        self.next.push(Piece(data, True, None), now)
+
+    def _catch_up(self, now: int) -> None:
+        postponed, self._postponed = self._postponed, []
+        for frame, number in postponed:
+            self._send(frame, number, now)
+
+
+def close_payload(code: int, reason: str) -> bytes:
+    """The body of a CLOSE frame (RFC 6455 section 5.5.1); 0 and 1005 stand for an empty one."""
+    if code in (0, CloseCode.NO_STATUS_RECEIVED):
+        return b""
+    return code.to_bytes(2, "big") + reason.encode()

@@ -1,0 +1,276 @@
+"""Stages that hold bytes back: delays, rates, buffering hops and silence."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from wsinspect.faults.frames import End, Item, Raw, WireFrame
+from wsinspect.faults.kinds import connections, frames
+from wsinspect.faults.lane import Lane, Piece
+from wsinspect.faults.seeded import Chance
+from wsinspect.faults.stages.base import Armed, K, QueueStage, Stage
+from wsinspect.faults.values import NS
+
+#: The longest part of a rate-limited frame that leaves at once, in time on the line.
+_SLICE_NS = 10 * NS["ms"]
+#: Parts that leave in one turn; the rest waits for the next one, so that others get theirs.
+_PARTS_AT_ONCE = 200
+
+
+class LatencyStage(QueueStage[frames.Latency]):
+    """Each matching frame leaves later."""
+
+    def push(self, item: Item, now: int) -> None:
+        number = self.admits(item, now) if isinstance(item, WireFrame) else 0
+        if number and isinstance(item, WireFrame):
+            delay = self._delay(number)
+            until = max(now + delay, self.last_due)
+            if until > now:
+                self.report(item, {"match": number}, delay_ns=until - now)
+                self.hold(item, until)
+                return
+        if self.is_empty:
+            self.next.push(item, now)
+        else:
+            self.hold(item, now)
+
+    def _delay(self, number: int) -> int:
+        fault = self.fault
+        if not fault.jitter:
+            return fault.latency
+        if fault.distribution == "normal":
+            extra = self.chance.normal(number, "jitter")
+        elif fault.distribution == "exponential":
+            extra = self.chance.exponential(number, "jitter")
+        else:
+            extra = 2 * self.chance.uniform(number, "jitter") - 1
+        return max(0, fault.latency + int(extra * fault.jitter))
+
+
+class HoldStage(QueueStage[frames.Hold]):
+    """All or nothing."""
+
+    def push(self, item: Item, now: int) -> None:
+        number = self.admits(item, now) if isinstance(item, WireFrame) else 0
+        if isinstance(item, End):
+            self.release(now)
+            self.next.push(item, now)
+        elif number and isinstance(item, WireFrame):
+            if self.is_empty:
+                self._first_ns = now
+                self._count = 0
+            self._count += 1
+            self.report(item, {"match": number, "held": self._count})
+            until = now + (1 << 62) if self.fault.time is None else self._first_ns + self.fault.time
+            self.hold(item, until)
+            self.due = None if self.fault.time is None else until
+            if self._is_enough():
+                self.release(now)
+        elif self.is_empty:
+            self.next.push(item, now)
+        else:
+            due = self.due
+            self.hold(item, now)
+            self.due = due
+
+    def _is_enough(self) -> bool:
+        count, size = self.fault.count, self.fault.bytes
+        return (count is not None and self._count >= count) or (size is not None and self.held_bytes >= size)
+
+
+class _PieceQueue(Stage[K]):
+    """Bytes that leave part by part."""
+
+    is_on_bytes = True
+    byte_order = 1
+
+    def __init__(self, armed: Armed, fault: K, lane: Lane, chance: Chance) -> None:
+        super().__init__(armed, fault, lane, chance)
+        self._queue: deque[tuple[Item, int]] = deque()  # with the number of the match, 0 for none
+        self._held = 0
+        self._free_at = 0
+        self._offset = 0  # into the first item of the queue
+
+    def push(self, item: Item, now: int) -> None:
+        frame = item.frame if isinstance(item, Piece) else None
+        number = self.admits(frame, now) if frame is not None else 0
+        if not number and not self._queue:
+            self.next.push(item, now)
+            return
+        if not self._queue:
+            self._free_at = max(self._free_at, now - self.credit_ns)
+        if number and isinstance(item, Piece):
+            self.note(item, number, now)
+        self._queue.append((item, number))
+        self._held += len(item.data) if isinstance(item, Raw) else 0
+        self._advance(now)
+
+    @property
+    def credit_ns(self) -> int:
+        """For how long a pause before may be made up."""
+        return 0
+
+    def note(self, piece: Piece, number: int, now: int) -> None:
+        """Put it on record."""
+        raise NotImplementedError
+
+    def part(self, left: int, now: int) -> tuple[int, int]:
+        """How many of the bytes that are left leave next, and how long nothing leaves after them."""
+        raise NotImplementedError
+
+    def wake(self, now: int) -> None:
+        self._advance(now)
+
+    def _advance(self, now: int) -> None:
+        queue = self._queue
+        for _ in range(_PARTS_AT_ONCE):
+            if not queue or (self._free_at > now and queue[0][1]):
+                break
+            item, number = queue[0]
+            if not number or not isinstance(item, Raw):
+                queue.popleft()
+                self._held -= len(item.data) if isinstance(item, Raw) else 0
+                self.next.push(item, now)
+                continue
+            start = self._offset
+            size, pause = self.part(len(item.data) - start, now)
+            self._offset += size
+            is_last = self._offset >= len(item.data)
+            self.next.push(Piece(item.data[start : start + size], item.ends_frame and is_last, None), now)
+            self.lane.outlet.flush()
+            self._held -= size
+            self._free_at += pause
+            if is_last:
+                queue.popleft()
+                self._offset = 0
+        self.due = max(now, self._free_at) if queue else None
+
+    def release(self, now: int) -> None:
+        queue, self._queue = self._queue, deque()
+        self._held = 0
+        self.due = None
+        offset, self._offset = self._offset, 0
+        for item, _ in queue:
+            if offset and isinstance(item, Raw):
+                item = Piece(item.data[offset:], item.ends_frame, None)
+            offset = 0
+            self.next.push(item, now)
+
+    @property
+    def held_bytes(self) -> int:
+        return self._held
+
+    @property
+    def is_empty(self) -> bool:
+        return not self._queue
+
+
+class BandwidthStage(_PieceQueue[frames.Bandwidth]):
+    """A slow line: what was sent occupies it for a while."""
+
+    byte_order = 2
+
+    @property
+    def credit_ns(self) -> int:
+        return self.fault.burst * NS["s"] // self.fault.rate
+
+    def part(self, left: int, now: int) -> tuple[int, int]:
+        rate = self.fault.rate
+        size = min(left, max(1, rate * _SLICE_NS // NS["s"]))
+        return size, size * NS["s"] // rate
+
+    def note(self, piece: Piece, number: int, now: int) -> None:
+        ahead = self._held * NS["s"] // self.fault.rate + max(0, self._free_at - now)
+        if ahead or len(piece.data) * NS["s"] // self.fault.rate > _SLICE_NS:
+            own = len(piece.data) * NS["s"] // self.fault.rate
+            self.report(piece.frame, {"match": number}, delay_ns=ahead + own)
+
+
+class SlicerStage(_PieceQueue[frames.Slicer]):
+    """Small segments."""
+
+    byte_order = 3
+
+    def __init__(self, armed: Armed, fault: frames.Slicer, lane: Lane, chance: Chance) -> None:
+        super().__init__(armed, fault, lane, chance)
+        self._segments = 0
+
+    def part(self, left: int, now: int) -> tuple[int, int]:
+        self._segments += 1
+        size, variation = self.fault.size, self.fault.variation
+        if variation:
+            size += self.chance.below(2 * variation + 1, self._segments, "size") - variation
+        self._free_at = max(self._free_at, now)
+        return min(left, size), self.fault.delay
+
+    def note(self, piece: Piece, number: int, now: int) -> None:
+        segments = -(-len(piece.data) // self.fault.size)
+        self.report(piece.frame, {"match": number, "segments": segments})
+
+
+class BlackholeStage(QueueStage[connections.Blackhole]):
+    """Silence: nothing leaves, not even the end."""
+
+    def __init__(self, armed: Armed, fault: connections.Blackhole, lane: Lane, chance: Chance) -> None:
+        super().__init__(armed, fault, lane, chance)
+        self._is_silent = False
+        if self.rule.is_timed:
+            self.due = armed.since_ns + self.rule.when.start_ns
+
+    def push(self, item: Item, now: int) -> None:
+        marks = self.armed.marks
+        if "until" in marks and not self._is_silent and not marks.get("over"):
+            self._is_silent = True  # begun by a frame of the other direction
+            self.due = marks["until"]
+        if not self._is_silent:
+            self.next.push(item, now)
+            if isinstance(item, WireFrame) and not self.armed.fired and not self.rule.is_timed:
+                number = self.admits(item, now)
+                if number:
+                    self._begin(item, number, now)
+            return
+        if self.fault.data == "drop" and isinstance(item, WireFrame) and self.lane.can_alter(item):
+            self.report(item, {"bytes": len(item.raw)}, dropped=True)
+            return
+        due = self.due
+        self.hold(item, now)
+        self.due = due
+
+    def _begin(self, frame: WireFrame | None, number: int, now: int) -> None:
+        self.armed.fired = True
+        until = None if self.fault.for_ is None else now + self.fault.for_
+        self.armed.marks["until"] = until
+        self._is_silent = True
+        self.due = until
+        if not self.armed.marks.get("reported"):
+            self.armed.marks["reported"] = True
+            self.report(frame, {"match": number, "for_ms": None if until is None else (until - now) // 10**6})
+
+    def wake(self, now: int) -> None:
+        if self._is_silent:
+            self._finish(now)
+            return
+        self.due = None
+        if "until" in self.armed.marks:
+            self._is_silent, self.due = True, self.armed.marks["until"]
+        elif (
+            not self.armed.fired
+            and self.rule.when.admits_time(now - self.armed.since_ns)
+            and self.is_lucky(1)
+        ):
+            self._begin(None, 1, now)
+
+    def _finish(self, now: int) -> None:
+        self.due = None
+        self._is_silent = False
+        self.armed.marks["over"] = True
+        if self.fault.then == "resume":
+            self.release(now)
+        elif not self.armed.marks.get("ended"):
+            self.armed.marks["ended"] = True
+            self.report(None, {"then": self.fault.then}, ends=True)
+            self.lane.abort("both", self.fault.then, now)
+
+    def release(self, now: int) -> None:
+        self._is_silent = False
+        super().release(now)

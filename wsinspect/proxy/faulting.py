@@ -1,0 +1,400 @@
+"""Faults on the sockets: `FaultDesk` applies an engine's rules, `LinkFaults` those of one WebSocket.
+
+A connection without a rule has no `LinkFaults`, and its bytes are not looked at before they have left. With
+one, bytes go through `faults.connection.ConnectionFaults`, whose actions are done here: write, end, record.
+Time comes from the event loop's timers; nothing is awaited, so no direction ever waits for the other one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from mitmproxy import connection as mitm_connection
+from mitmproxy import http
+
+from wsinspect.faults.board import Board
+from wsinspect.faults.boundaries import Boundary
+from wsinspect.faults.connection import Abort, ConnectionFaults, Context, PassEnd, Report, Send
+from wsinspect.faults.kinds import Scope
+from wsinspect.faults.rule import Rule
+from wsinspect.faults.seeded import Place
+from wsinspect.faults.sessions import Session, SessionKey, Sessions
+from wsinspect.handshake.heads import RawHead
+from wsinspect.handshake.negotiation import Negotiation, negotiate
+from wsinspect.proxy.seams.http1 import wire_head
+from wsinspect.wire.opcodes import Direction
+
+_ON_OPEN = (Scope.FRAME, Scope.CONNECTION)
+
+
+class Target(Protocol):
+    """The link of an open connection (`link.SocketLink`)."""
+
+    boundaries: tuple[Boundary, Boundary]
+    faults: LinkFaults | None
+
+    @property
+    def now_ns(self) -> Callable[[], int]: ...
+
+    def write(self, direction: Direction, data: bytes) -> None: ...
+
+    def end_direction(self, direction: Direction, how: str) -> None: ...
+
+    def abort(self, to: str, how: str) -> None: ...
+
+    def record_data(self, direction: Direction, data: bytes, time_ns: int) -> None: ...
+
+    def record_event(self, event: dict[str, Any]) -> None: ...
+
+    def set_choked(self, direction: Direction, is_choked: bool) -> None: ...
+
+    def route(self) -> None: ...
+
+
+class LinkFaults:
+    """The faults of one link; made when the first rule is armed on it, gone when nothing is left to do."""
+
+    def __init__(self, link: Target, faults: ConnectionFaults, *, keeps: bool) -> None:
+        self._link = link
+        self.faults = faults
+        self.keeps = keeps
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_ns = 0
+        self._choked = [False, False]
+        self._ends = 0
+        self._unrecorded: tuple[Direction, bytes, int] | None = None
+
+    @property
+    def holds_end(self) -> bool:
+        """Whether an end waits behind what is held."""
+        return self._ends > 0
+
+    def take(self, direction: Direction, data: bytes, time_ns: int) -> None:
+        """Bytes arrived."""
+        self.faults.feed(direction, data, time_ns)
+        self._unrecorded = (direction, data, time_ns)
+        self._finish(self._do())
+
+    def end(self, direction: Direction, how: str) -> None:
+        """A side ended."""
+        self._ends += 1
+        self.faults.end(direction, how, self._link.now_ns())
+        self._finish(self._do())
+
+    def arm(self, rule: Rule, order: Sequence[str]) -> None:
+        self.faults.arm(rule, order, self._link.now_ns())
+        self._finish(self._do())
+
+    def disarm(self, name: str) -> None:
+        self.faults.disarm(name, self._link.now_ns())
+        self._finish(self._do())
+
+    def by_hand(self, act: Callable[[ConnectionFaults, int], None]) -> None:
+        """Do something on behalf of the control API."""
+        act(self.faults, self._link.now_ns())
+        self._finish(self._do())
+
+    def stop(self) -> None:
+        """The link is over."""
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None
+
+    def _do(self) -> list[dict[str, Any]]:
+        """Do what is to be done on the sockets; returns what is to go on record after it."""
+        reports: list[dict[str, Any]] = []
+        for action in self.faults.take():
+            if isinstance(action, Send):
+                self._link.write(action.direction, action.data)
+            elif isinstance(action, Report):
+                reports.append(action.event)
+            elif isinstance(action, PassEnd):
+                self._ends -= 1
+                self._flush(reports)
+                self._link.end_direction(action.direction, action.how)
+            elif isinstance(action, Abort):
+                self._flush(reports)
+                self._link.abort(action.to, action.how)
+        return reports
+
+    def _flush(self, reports: list[dict[str, Any]]) -> None:
+        """Put on record what arrived, and then what was done to it."""
+        if self._unrecorded is not None:
+            self._link.record_data(*self._unrecorded)
+            self._unrecorded = None
+        for event in reports:
+            self._link.record_event(event)
+        reports.clear()
+
+    def _finish(self, reports: list[dict[str, Any]]) -> None:
+        self._flush(reports)
+        for lane in self.faults.lanes:
+            is_full = lane.is_full
+            if is_full != self._choked[lane.direction]:
+                self._choked[lane.direction] = is_full
+                self._link.set_choked(lane.direction, is_full)
+        self._schedule()
+        if self.faults.is_idle and not self.keeps and not self._ends and self._link.faults is self:
+            self._leave()
+
+    def _leave(self) -> None:
+        """Nothing is left to do: bytes take the short way again."""
+        sends, self._link.boundaries = self.faults.surrender()
+        for send in sends:
+            self._link.write(send.direction, send.data)
+        self.stop()
+        self._link.faults = None
+        self._link.route()
+
+    def _schedule(self) -> None:
+        due = self.faults.due
+        if due is None:
+            self.stop()
+            return
+        if self._timer is not None:
+            if self._timer_ns <= due:
+                return
+            self._timer.cancel()
+        loop = asyncio.get_running_loop()
+        self._timer_ns = due
+        delay = max(0, due - self._link.now_ns()) / 1e9
+        self._timer = loop.call_at(loop.time() + delay, self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        # The loop's clock has microseconds: what is due within one is due.
+        self.faults.wake(self._link.now_ns() + 1000)
+        self._finish(self._do())
+
+
+class LiveFacts:
+    """An open connection, or an attempt at one, for filters."""
+
+    client_close_code = server_close_code = js_code = None
+    how = ended_by = js_was_clean = None
+    is_closed = False
+    faults: Sequence[str] = ()
+    findings: Sequence[tuple[str, str]] = ()
+
+    def __init__(self, number: int, tap: str | None, flow: http.HTTPFlow) -> None:
+        self.id = number
+        self.tap = tap
+        self._flow = flow
+        request = flow.request
+        self.host: str | None = request.pretty_host
+        self.port: int | None = request.port
+        self.path: str | None = request.path
+
+    @property
+    def subprotocol(self) -> str | None:
+        response = self._flow.response
+        return response.headers.get("sec-websocket-protocol") if response else None
+
+    def header_values(self, name: str) -> Sequence[str]:
+        response = self._flow.response
+        found = self._flow.request.headers.get_all(name)
+        return [*found, *(response.headers.get_all(name) if response else ())]
+
+
+class Visit:
+    """One attempt as faults see it.
+
+    Attributes:
+        facts: for filters.
+        session: of its client.
+        place: for chance.
+        link: once it is open.
+    """
+
+    def __init__(self, facts: LiveFacts, session: Session, place: Place, begun_ns: int) -> None:
+        self.facts = facts
+        self.session = session
+        self.place = place
+        self.begun_ns = begun_ns
+        self.opened_ns = 0
+        self.connection_number = session.connections + 1
+        self.negotiation: Negotiation | None = None
+        self.link: Target | None = None
+
+
+class FaultDesk:
+    """Applies the rules of a board to all connections of an engine.
+
+    Args:
+        knows_all: whether every connection's compression is followed from its opening, so that any rule can
+            be armed on it later (`window_of` does that without).
+    """
+
+    def __init__(self, board: Board, now_ns: Callable[[], int], *, knows_all: bool = False) -> None:
+        self.board = board
+        self.now_ns = now_ns
+        self.sessions = Sessions()
+        self.visits: dict[int, Visit] = {}
+        self._knows_all = knows_all
+        self._phase_timer: asyncio.TimerHandle | None = None
+        board.on_change.append(self._on_change)
+        board.on_do = self._do_now
+
+    # Attempts
+
+    def attempt(self, number: int, tap: str | None, flow: http.HTTPFlow) -> Visit:
+        """An opening handshake has begun."""
+        now = self.now_ns()
+        facts = LiveFacts(number, tap, flow)
+        path = flow.request.path.partition("?")[0]
+        host = f"{facts.host}:{facts.port}"
+        headers = flow.request.headers
+        peer = flow.client_conn.peername
+        key = SessionKey(
+            tap or "",
+            str(peer[0]),
+            host,
+            path,
+            headers.get("user-agent", ""),
+            headers.get("origin", ""),
+        )
+        session = self.sessions.attempt(key, now)
+        visit = Visit(facts, session, Place(tap or "", host, path, session.attempts), now)
+        self.visits[number] = visit
+        if not self.board.has_started and self._starts_with_attempt:
+            self.start_phases()
+        return visit
+
+    @property
+    def _starts_with_attempt(self) -> bool:
+        scenario = self.board.scenario
+        return scenario is not None and scenario.start == "first-attempt"
+
+    def opened(self, number: int, link: Target, flow: http.HTTPFlow) -> None:
+        """The 101 was relayed."""
+        visit = self.visits.get(number)
+        if visit is None:
+            return
+        visit.link = link
+        visit.opened_ns = self.now_ns()
+        visit.session.connections += 1
+        visit.connection_number = visit.session.connections
+        visit.negotiation = _negotiation(flow)
+        rules = self.board.armed(*_ON_OPEN)
+        if rules or self._must_follow(visit):
+            faults = self._begin(visit, (b"", b""))
+            for rule in rules:
+                faults.arm(rule, self.board.order)
+        self._drop_if_idle(visit)
+
+    def closed(self, number: int) -> None:
+        """Nothing more comes of an attempt."""
+        visit = self.visits.pop(number, None)
+        if visit is not None and visit.link is not None and visit.link.faults is not None:
+            visit.link.faults.stop()
+
+    def faults_of(self, number: int) -> LinkFaults | None:
+        """The faults of an open connection, begun now where there were none; None where it is not open."""
+        visit = self.visits.get(number)
+        if visit is None or visit.link is None:
+            return None
+        return visit.link.faults or self._begin(visit, (None, None))
+
+    def _must_follow(self, visit: Visit) -> bool:
+        """Whether a rule that may be armed later needs to know what was compressed before."""
+        deflate = visit.negotiation.deflate if visit.negotiation else None
+        if deflate is None or not any(deflate.takeover(direction) for direction in Direction):
+            return False
+        return self._knows_all or any(_reads_content(rule) for rule in self.board.known(*_ON_OPEN))
+
+    def _begin(self, visit: Visit, windows: tuple[bytes | None, bytes | None]) -> LinkFaults:
+        link = visit.link
+        assert link is not None
+        context = Context(
+            facts=visit.facts,
+            place=visit.place,
+            connection_number=visit.connection_number,
+            attempt_ns=visit.begun_ns,
+            opened_ns=visit.opened_ns,
+            deflate=visit.negotiation.deflate if visit.negotiation else None,
+            windows=windows,
+        )
+        connection_faults = ConnectionFaults(context, link.boundaries, self.board.seed)
+        connection_faults.on_hit = lambda rule: self.board.hit(rule.name, self.now_ns())
+        faults = LinkFaults(link, connection_faults, keeps=self._must_follow(visit))
+        link.faults = faults
+        link.route()
+        return faults
+
+    def _drop_if_idle(self, visit: Visit) -> None:
+        """No rule concerned the connection after all."""
+        faults = visit.link.faults if visit.link is not None else None
+        if faults is not None:
+            faults.by_hand(lambda _faults, _now: None)
+
+    # Rules
+
+    def _on_change(self, rule: Rule, is_armed: bool) -> None:
+        if rule.scope not in _ON_OPEN:
+            return
+        for visit in list(self.visits.values()):
+            link = visit.link
+            if link is None:
+                continue
+            if link.faults is None and is_armed:
+                self._begin(visit, (None, None))
+            if link.faults is not None:
+                if is_armed:
+                    link.faults.arm(rule, self.board.order)
+                else:
+                    link.faults.disarm(rule.name)
+            self._drop_if_idle(visit)
+
+    def _do_now(self, rule: Rule) -> None:
+        """A phase does something once, to all open connections."""
+        for number in list(self.visits):
+            faults = self.faults_of(number)
+            if faults is not None:
+                faults.arm(rule, self.board.order)
+                faults.disarm(rule.name)
+
+    # Phases
+
+    def start_phases(self) -> None:
+        """The scenario's clock begins."""
+        self.board.start(self.now_ns())
+        self._schedule_phase()
+
+    def _schedule_phase(self) -> None:
+        if self._phase_timer is not None:
+            self._phase_timer.cancel()
+            self._phase_timer = None
+        if self.board.due is not None:
+            loop = asyncio.get_running_loop()
+            delay = max(0, self.board.due - self.now_ns()) / 1e9
+            self._phase_timer = loop.call_later(delay, self._on_phase)
+
+    def _on_phase(self) -> None:
+        self.board.advance(self.now_ns() + 1000)
+        self._schedule_phase()
+
+    def close(self) -> None:
+        """The engine ends: no timer of ours is left."""
+        if self._phase_timer is not None:
+            self._phase_timer.cancel()
+            self._phase_timer = None
+
+
+def _reads_content(rule: Rule) -> bool:
+    keys = rule.filter.keys if rule.filter is not None else frozenset()
+    return rule.fault.alters or bool(keys & {"body", "json"})
+
+
+def _negotiation(flow: http.HTTPFlow) -> Negotiation:
+    request = wire_head(flow.request)
+    response = wire_head(flow.response) if flow.response else None
+    return negotiate(
+        RawHead.parse(request.raw) if request else None, RawHead.parse(response.raw) if response else None
+    )
+
+
+def side_of(client: mitm_connection.Connection, connection: mitm_connection.Connection) -> Direction:
+    """The direction whose sender is `connection`."""
+    return Direction.CLIENT_TO_SERVER if connection == client else Direction.SERVER_TO_CLIENT

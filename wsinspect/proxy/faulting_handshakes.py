@@ -1,0 +1,280 @@
+"""Faults on opening handshakes, and before the request is known: a mitmproxy addon.
+
+It is added behind `AttemptLog`, so that an attempt has its number and its request is on record as it came.
+Only an attempt that is to be delayed waits, and nothing else waits with it; it goes on when its rule is taken
+away, or its client leaves.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fnmatch
+from collections.abc import Awaitable
+from typing import Any
+
+from mitmproxy import connection, ctx, http, tls
+from mitmproxy.net.http import http1, status_codes
+
+from wsinspect.faults.kinds import FaultKind, Scope, handshakes
+from wsinspect.faults.rule import Rule
+from wsinspect.faults.seeded import Chance, Place
+from wsinspect.proxy.attempts import AttemptLog, attempt_of
+from wsinspect.proxy.faulting import FaultDesk, Visit
+from wsinspect.proxy.seams.http1 import attach_head
+from wsinspect.proxy.seams.transport import Wire
+
+#: A TLS alert record of TLS 1.2, which every client reads: type, version, length, level "fatal".
+_ALERT = b"\x15\x03\x03\x00\x02\x02"
+_RESPONSE_KINDS = (handshakes.BadAccept,)
+
+
+class HandshakeFaults:
+    """See the module docstring."""
+
+    def __init__(self, desk: FaultDesk, log: AttemptLog) -> None:
+        self.desk = desk
+        self.log = log
+        self._accepted: dict[str, int] = {}
+        self._waiting: dict[asyncio.Event, tuple[str, str]] = {}  # rule and client
+        self._listeners = asyncio.Lock()
+        self._task: asyncio.Task[None] | None = None
+        desk.board.on_change.append(self._on_change)
+
+    # Before the request
+
+    def client_connected(self, client: connection.Client) -> None:
+        rule = self._accepts(handshakes.ResetOnAccept, client)
+        wire = Wire.of_client(client) if rule else None
+        if rule and wire:
+            self._log_accept(rule, client, {})
+            wire.reset_on_close(client)
+            client.error = "reset by a fault"
+
+    def client_disconnected(self, client: connection.Client) -> None:
+        for event, (_, client_id) in list(self._waiting.items()):
+            if client_id == client.id:
+                event.set()
+
+    def tls_start_client(self, data: tls.TlsData) -> None:
+        client = data.context.client
+        rule = self._accepts(handshakes.TlsError, client, client.sni or "")
+        if rule is None or not isinstance(rule.fault, handshakes.TlsError):
+            return
+        self._log_accept(rule, client, {"sni": client.sni, "alert": rule.fault.alert})
+        wire = Wire.of_client(client)
+        code = handshakes.ALERTS.get(rule.fault.alert)
+        if wire and code is not None:
+            wire.write(client, _ALERT + bytes((code,)))
+        data.ssl_conn = None
+
+    def _accepts(self, kind: type[FaultKind], client: connection.Client, sni: str = "") -> Rule | None:
+        """The rule of this kind that acts on a new TCP connection."""
+        tap = self.log.taps.of(client)
+        name = tap.name if tap else ""
+        for rule in self.desk.board.armed(Scope.ACCEPT):
+            if not isinstance(rule.fault, kind) or rule.tap not in (None, name):
+                continue
+            pattern = getattr(rule.fault, "sni", None)
+            if pattern is not None and not fnmatch.fnmatchcase(sni.lower(), pattern.lower()):
+                continue
+            number = self._accepted[rule.name] = self._accepted.get(rule.name, 0) + 1
+            chance = Chance(self.desk.board.seed, rule.name, Place(name, "", "", 0), "")
+            if rule.when.admits_number(number) and _is_lucky(rule, chance, number):
+                return rule
+        return None
+
+    def _log_accept(self, rule: Rule, client: connection.Client, detail: dict[str, Any]) -> None:
+        now = self.desk.now_ns()
+        self.desk.board.hit(rule.name, now)
+        peer = client.peername
+        tap = self.log.taps.of(client)
+        facts = {
+            "client": f"{peer[0]}:{peer[1]}",
+            "tap": tap.name if tap else None,
+            **detail,
+        }
+        self.log.sink.event(0, _event(rule, self.desk.board.seed, facts), now)
+
+    # The listener
+
+    def _on_change(self, rule: Rule, is_armed: bool) -> None:
+        if not is_armed:
+            self._accepted.pop(rule.name, None)
+            for event, (name, _) in list(self._waiting.items()):
+                if name == rule.name:
+                    event.set()
+        if isinstance(rule.fault, handshakes.RefuseTcp):
+            self._task = asyncio.get_running_loop().create_task(self._set_listeners())
+            if is_armed:
+                now = self.desk.now_ns()
+                self.desk.board.hit(rule.name, now)
+                self.log.sink.event(0, _event(rule, self.desk.board.seed, {"tap": rule.tap}), now)
+
+    async def _set_listeners(self) -> None:
+        """Close and open listeners as the armed rules want it."""
+        async with self._listeners:
+            rules = [
+                rule
+                for rule in self.desk.board.armed(Scope.ACCEPT)
+                if isinstance(rule.fault, handshakes.RefuseTcp)
+            ]
+            for instance in list(ctx.master.addons.get("proxyserver").servers):
+                tap = self.log.taps.of_spec(instance.mode.full_spec)
+                name = tap.name if tap else None
+                refuses = any(rule.tap in (None, name) for rule in rules)
+                if refuses and instance.is_running:
+                    await instance.stop()
+                elif not refuses and not instance.is_running:
+                    with contextlib.suppress(OSError):  # somebody took the port: mitmproxy has logged it
+                        await instance.start()
+
+    # The handshake
+
+    def requestheaders(self, flow: http.HTTPFlow) -> Awaitable[None] | None:
+        visit = self._visit(flow)
+        if visit is None or not self.desk.board.armed(Scope.HANDSHAKE):
+            return None
+        return self._apply(flow, visit, of="request")
+
+    def responseheaders(self, flow: http.HTTPFlow) -> Awaitable[None] | None:
+        visit = self._visit(flow)
+        if visit is None or not self.desk.board.armed(Scope.HANDSHAKE):
+            return None
+        return self._apply(flow, visit, of="response")
+
+    def _visit(self, flow: http.HTTPFlow) -> Visit | None:
+        attempt = attempt_of(flow)
+        return self.desk.visits.get(attempt.number) if attempt else None
+
+    async def _apply(self, flow: http.HTTPFlow, visit: Visit, *, of: str) -> None:
+        for rule in self.desk.board.armed(Scope.HANDSHAKE):
+            fault = rule.fault
+            part = "response" if isinstance(fault, _RESPONSE_KINDS) else getattr(fault, "of", "request")
+            if part != of or not self._matches(rule, visit):
+                continue
+            number = visit.session.count(rule.name)
+            elapsed = self.desk.now_ns() - visit.session.first_ns
+            chance = Chance(self.desk.board.seed, rule.name, visit.place, "")
+            when = rule.when
+            acts = (
+                when.admits_time(elapsed) and when.admits_number(number) and _is_lucky(rule, chance, number)
+            )
+            if acts and await self._act(rule, flow, visit, chance, number):
+                return
+
+    def _matches(self, rule: Rule, visit: Visit) -> bool:
+        if rule.tap not in (None, visit.place.tap):
+            return False
+        if not rule.when.admits_session(visit.place.attempt, visit.connection_number):
+            return False
+        return rule.filter is None or rule.filter.connection_predicate()(visit.facts)
+
+    async def _act(self, rule: Rule, flow: http.HTTPFlow, visit: Visit, chance: Chance, number: int) -> bool:
+        """Do it; True when the attempt is answered."""
+        fault = rule.fault
+        detail: dict[str, Any] = {"match": number}
+        if isinstance(fault, handshakes.Refuse | handshakes.Redirect):
+            self._record(rule, visit, {**detail, "status": fault.status}, ends=True)
+            self._answer(flow, fault)
+            return True
+        if isinstance(fault, handshakes.Hang):
+            self._record(rule, visit, detail)
+            await self._wait(rule, flow, fault.for_)
+        elif isinstance(fault, handshakes.Delay):
+            extra = (2 * chance.uniform(number, "jitter") - 1) * fault.jitter
+            delay = max(0, int(fault.delay + extra))
+            self._record(rule, visit, {**detail, "of": fault.of, "delay_ms": delay / 1e6})
+            await self._wait(rule, flow, delay)
+        else:
+            change(fault, flow)
+            self._record(rule, visit, {**detail, **fault.settings()})
+        return False
+
+    async def _wait(self, rule: Rule, flow: http.HTTPFlow, duration_ns: int | None) -> None:
+        event = asyncio.Event()
+        self._waiting[event] = (rule.name, flow.client_conn.id)
+        try:
+            await asyncio.wait_for(event.wait(), None if duration_ns is None else duration_ns / 1e9)
+        except TimeoutError:
+            pass  # it has waited for as long as it was to
+        finally:
+            self._waiting.pop(event, None)
+
+    def _answer(self, flow: http.HTTPFlow, fault: handshakes.Refuse | handshakes.Redirect) -> None:
+        headers: list[tuple[str, str]] = []
+        body = b""
+        if isinstance(fault, handshakes.Redirect):
+            headers.append(("Location", fault.location))
+        else:
+            headers += fault.headers
+            body = fault.body.encode()
+        fields = [(name.encode(), value.encode("latin-1", "replace")) for name, value in headers]
+        if not any(name.lower() == b"content-length" for name, _ in fields):
+            fields.append((b"Content-Length", b"%d" % len(body)))
+        response = http.Response(
+            b"HTTP/1.1",
+            fault.status,
+            status_codes.RESPONSES.get(fault.status, "Fault").encode(),
+            http.Headers(fields),
+            body,
+            None,
+            flow.request.timestamp_start,
+            flow.request.timestamp_start,
+        )
+        flow.response = response
+        attempt = attempt_of(flow)
+        if attempt:
+            head = attach_head(response, http1.assemble_response_head(response))
+            head.forwarded = attempt.answered
+            attempt.is_answered_by_fault = True
+
+    def _record(self, rule: Rule, visit: Visit, detail: dict[str, Any], **more: Any) -> None:
+        now = self.desk.now_ns()
+        self.desk.board.hit(rule.name, now)
+        self.log.sink.event(visit.facts.id, _event(rule, self.desk.board.seed, detail) | more, now)
+
+    def stop(self) -> None:
+        """The engine ends: nothing waits any more."""
+        for event in list(self._waiting):
+            event.set()
+
+
+def change(fault: FaultKind, flow: http.HTTPFlow) -> None:
+    """Change the request or the response."""
+    message: http.Message | None = (
+        flow.response if getattr(fault, "of", "response") == "response" else flow.request
+    )
+    if message is None:
+        return
+    if isinstance(fault, handshakes.StripHeaders):
+        for name in fault.names:
+            message.headers.pop(name, None)
+    elif isinstance(fault, handshakes.SetHeaders):
+        for name, value in fault.headers:
+            message.headers[name] = value
+    elif isinstance(fault, handshakes.DropSubprotocol):
+        message.headers.pop("Sec-WebSocket-Protocol", None)
+    elif isinstance(fault, handshakes.DowngradeHttp10):
+        message.http_version = "HTTP/1.0"
+    elif isinstance(fault, handshakes.BadAccept):
+        message.headers["Sec-WebSocket-Accept"] = fault.value
+
+
+def _is_lucky(rule: Rule, chance: Chance, number: int) -> bool:
+    return rule.probability >= 1 or chance.uniform(number) < rule.probability
+
+
+def _event(rule: Rule, seed: int, detail: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "event": "fault",
+        "rule": rule.name,
+        "kind": rule.kind,
+        "seed": seed,
+        "direction": None,
+        "frame": None,
+        "detail": detail,
+    }
+
+
+__all__ = ["HandshakeFaults", "change"]
