@@ -1,0 +1,139 @@
+"""Filters over a capture: SQL and predicates say the same; `show --filter` prints it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import websockets
+from websockets.asyncio.server import ServerConnection
+
+from tests.support.engine import Engine, private_environment
+from wsinspect.capture.filtering import FrameScan, FrameView, matching_connections
+from wsinspect.capture.reader import Capture
+from wsinspect.filters import FIELDS, parse
+
+
+async def echo(connection: ServerConnection) -> None:
+    async for message in connection:
+        await connection.send(message)
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three connections: compressed, plain with fragments, refused."""
+    folder = tmp_path_factory.mktemp("filters")
+
+    async def main() -> Path:
+        async with websockets.serve(echo, "127.0.0.1", 0, subprotocols=["chat.v2"]) as server:  # type: ignore[list-item]
+            port = next(iter(server.sockets)).getsockname()[1]
+            reverse = ("--listen", "0", "--reverse", f"http://127.0.0.1:{port}")
+            engine = await asyncio.to_thread(Engine.start, *reverse, folder=folder)
+            uri = f"ws://127.0.0.1:{engine.port('reverse')}"
+            for compression in ("deflate", None):
+                async with websockets.connect(
+                    f"{uri}/chat?room=7",
+                    compression=compression,
+                    subprotocols=["chat.v2"],  # type: ignore[list-item]
+                ) as connection:
+                    for number in range(20):
+                        await connection.send(json.dumps({"op": "sub" if number % 2 else "pub", "n": number}))
+                        await connection.recv()
+                    await connection.send([b"three ", b"fragments ", b"here"])
+                    await connection.recv()
+                    await (await connection.ping(b"?"))
+                    await connection.close(4001, "so long")
+            await asyncio.to_thread(engine.stop)
+            return engine.capture
+
+    return asyncio.run(main())
+
+
+FILTERS = [
+    *(example for key in FIELDS.values() for example in key.examples),
+    "json:$.n>10 dir:c2s",
+    "op:text !json:$.op=sub",
+    "body:fragments",
+    "body~/three .*here/",
+    "frag:2",
+    "len<20 | op:close",
+    "!(op:text | op:ping)",
+    "code:4001 reason:long",
+    "rtt:*",
+    "gap>0 op:text",
+    "delta>0ms",
+    "conn:2 op:data",
+    "close:4001 op:pong",
+    "header:Upgrade dir:s2c",
+]
+
+
+@pytest.mark.parametrize("source", FILTERS)
+@pytest.mark.parametrize("only", [None, 2])
+def test_sql_and_predicate_agree(path: Path, source: str, only: int | None) -> None:
+    flt = parse(source)
+    with Capture.open(path) as capture:
+        scan = FrameScan(capture, flt, connection_id=only)
+        found = [one for batch in scan.batches() for one in batch.ids]
+        scan.stored_messages = frozenset(row[0] for row in capture.query("SELECT id FROM stored_message"))
+        passes = flt.frame_predicate()
+        columns = "id, connection_id, is_s2c, bits, time_ns, length(header), wire_length, message_id"
+        rows = capture.query(f"SELECT {columns} FROM frame ORDER BY id")
+        expected = [row[0] for row in rows if (only in (None, row[1])) and passes(FrameView(scan, row))]
+    assert found == expected
+
+
+def test_some_of_them_find_something(path: Path) -> None:
+    with Capture.open(path) as capture:
+        counts = {
+            source: sum(len(batch.ids) for batch in FrameScan(capture, parse(source)).batches())
+            for source in FILTERS
+        }
+    assert sum(1 for count in counts.values() if count) > 30
+    # The frame that ends a message stands for it; a middle one that is not compressed for itself, too.
+    assert counts["body:fragments"] == 5
+    assert counts["json:$.n>10 dir:c2s"] == 2 * 9
+
+
+def test_connections(path: Path) -> None:
+    with Capture.open(path) as capture:
+        assert [one.id for one in matching_connections(capture, parse("close:4001"))] == [1, 2]
+        assert [
+            one.id
+            for one in matching_connections(capture, parse("header:sec-websocket-extensions:deflate conn<2"))
+        ] == [1]
+        assert matching_connections(capture, parse("proto=other")) == []
+
+
+def show(path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "wsinspect", "show", str(path), *arguments],
+        env=private_environment(path.parent),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def test_show_lists_connections_or_frames(path: Path) -> None:
+    connections = show(path, "--filter", "close:4001")
+    assert connections.returncode == 0
+    assert len(connections.stdout.splitlines()) == 3
+    frames = show(path, "--filter", "op:ping")
+    assert len(frames.stdout.splitlines()) == 3
+    assert "PING" in frames.stdout
+    one = show(path, "2", "--filter", "op:ping", "--json")
+    assert [frame["connection"] for frame in json.loads(one.stdout)["frames"]] == [2]
+
+
+def test_show_says_where_a_filter_is_wrong(path: Path) -> None:
+    result = show(path, "--filter", "op:text opp:x")
+    assert result.returncode == 2
+    lines = result.stderr.splitlines()
+    assert lines[-2] == " " * 8 + "^"
+    assert "column 9" in lines[-1]
+    assert "did you mean 'op'" in lines[-1]
