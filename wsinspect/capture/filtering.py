@@ -158,7 +158,8 @@ class FrameView:
     @property
     def payload(self) -> bytes:
         """Its own."""
-        return bytes(self._scan.one("SELECT payload FROM frame WHERE id = ?", (self.id,)) or b"")
+        payload = self._scan.one("SELECT payload FROM frame WHERE id = ?", (self.id,))
+        return payload if isinstance(payload, bytes) else b""
 
     @property
     def body(self) -> bytes:

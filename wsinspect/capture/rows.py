@@ -103,9 +103,7 @@ _FAULT: Final = (
     "INSERT INTO fault_event (id, time_ns, connection_id, frame_id, rule, kind, seed, detail) "
     "VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 )
-_FAULT_MARK: Final = (
-    "UPDATE frame SET fault_event_id = ?, sent_after_ns = sent_after_ns + ? WHERE id = ?"
-)
+_FAULT_MARK: Final = "UPDATE frame SET fault_event_id = ?, sent_after_ns = sent_after_ns + ? WHERE id = ?"
 _META: Final = "INSERT OR REPLACE INTO meta (run, key, value) VALUES (?, ?, ?)"
 _CONNECTION: Final = _replace("connection", CONNECTION_COLUMNS)
 _HANDSHAKE: Final = _replace("handshake", HANDSHAKE_COLUMNS)

@@ -86,7 +86,11 @@ class Script:
         extra = DEFLATE if deflate else b""
         self.attempt(connection)
         request = b"GET /chat HTTP/1.1\r\nHost: example.test\r\n" + extra + b"\r\n"
-        response = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" + extra + b"\r\n"
+        response = (
+            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            + extra
+            + b"\r\n"
+        )
         self.head(connection, 0, request)
         self.head(connection, 1, request)
         self.event(
