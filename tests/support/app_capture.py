@@ -31,15 +31,19 @@ class Side:
         kinds: of each message its opcode, whether all of its frames are masked, how many frames it has, and
             whether it is compressed.
         wire_lengths: of each message the bytes of its frames on the wire.
+        frames: how many of all kinds.
         pings, pongs: payloads of the control frames.
-        close: of the CLOSE frame, if one came.
+        closes: how many CLOSE frames.
+        close: of the first one, if one came.
     """
 
     messages: list[str]
     kinds: list[tuple[int, bool, int, bool]]
     wire_lengths: list[int]
+    frames: int
     pings: list[bytes]
     pongs: list[bytes]
+    closes: int
     close: list[Any] | None
 
 
@@ -128,8 +132,10 @@ def _side(capture: Capture, frames: list[Frame], messages: list[Message]) -> Sid
             for message in done
         ],
         wire_lengths=[sum(frame.wire_length for frame in parts[message.id]) for message in done],
+        frames=len(frames),
         pings=[frame.payload for frame in frames if frame.opcode == Opcode.PING],
         pongs=[frame.payload for frame in frames if frame.opcode == Opcode.PONG],
+        closes=len(closes),
         close=_close(closes[0]) if closes else None,
     )
 

@@ -1,0 +1,62 @@
+// Headless Chromium and what its DevTools protocol says of the WebSockets of its pages.
+// Each page has its own profile; with `proxy` that is the port of its regular proxy, for loopback too.
+import { converse } from "./converse.mjs";
+import { launch } from "./browser.mjs";
+import { answer, serve } from "./lines.mjs";
+
+const browser = await launch();
+const pages = new Map();
+
+// Of every WebSocket of a page: its URL and what happened to it, in order.
+async function watch(page) {
+  const sockets = new Map();
+  const session = await page.context().newCDPSession(page);
+  const note = (name, describe) =>
+    session.on(`Network.webSocket${name}`, (event) => sockets.get(event.requestId)?.events.push(describe(event)));
+  const frame = (word) => ({ response: { opcode, mask, payloadData } }) => {
+    const data = opcode === 1 ? payloadData : "hex:" + Buffer.from(payloadData, "base64").toString("hex");
+    return [word, opcode, mask, data];
+  };
+  session.on("Network.webSocketCreated", ({ requestId, url }) => sockets.set(requestId, { url, events: [] }));
+  note("WillSendHandshakeRequest", ({ request }) => ["request", request.headers]);
+  note("HandshakeResponseReceived", ({ response }) => ["response", response.status, response.headers]);
+  note("FrameSent", frame("sent"));
+  note("FrameReceived", frame("received"));
+  note("FrameError", ({ errorMessage }) => ["error", errorMessage]);
+  note("Closed", () => ["closed"]);
+  await session.send("Network.enable");
+  return sockets;
+}
+
+const commands = {
+  async open({ page: name, url, proxy }) {
+    const options = proxy ? { proxy: { server: `http://127.0.0.1:${proxy}`, bypass: "<-loopback>" } } : {};
+    const page = await browser.newPage({ ignoreHTTPSErrors: true, ...options });
+    const errors = [];
+    page.on("pageerror", (error) => errors.push(String(error)));
+    pages.set(name, { page, errors, sockets: await watch(page) });
+    await page.goto(url);
+    return { url: page.url() };
+  },
+  async evaluate({ page, code }) {
+    return { value: await pages.get(page).page.evaluate(code) };
+  },
+  async until({ page, code }) {
+    return { value: await (await pages.get(page).page.waitForFunction(code, null, { timeout: 15_000 })).jsonValue() };
+  },
+  async converse({ page, url }) {
+    return pages.get(page).page.evaluate(converse, { url });
+  },
+  async sockets({ page }) {
+    const { sockets, errors } = pages.get(page);
+    return { sockets: [...sockets.values()], errors };
+  },
+  async close({ page }) {
+    await pages.get(page).page.close();
+    return { closed: page };
+  },
+};
+
+answer({ version: browser.version() });
+serve((command) => commands[command.do](command));
+process.stdin.on("close", () => browser.close());

@@ -1,0 +1,86 @@
+"""Chromium's account of its WebSockets (DevTools protocol) beside the capture's.
+
+DevTools show messages where the capture has frames: Chromium cuts what it sends, puts together what it
+receives, and inflates. Control frames are not shown. So each message of the capture has to be the next of
+DevTools, with its opcode, masking and payload, and each frame of the capture has to be a part of one of these
+messages or a control frame.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from tests.support.app_capture import Recording, Side, asked, node
+from tests.support.apps import NodeApp, Outcome
+from tests.support.threaded_loop import ThreadedLoop
+
+
+class DevTools:
+    """One Chromium; pages have names."""
+
+    def __init__(self, loop: ThreadedLoop, app: NodeApp) -> None:
+        self.loop, self.app = loop, app
+
+    def open(self, page: str, url: str, *, proxy: int | None = None) -> None:
+        """Open a page in a profile of its own; `proxy` is the port of the regular proxy that it uses."""
+        asked(self.loop, self.app, do="open", page=page, url=url, proxy=proxy)
+
+    def evaluate(self, page: str, code: str) -> Any:
+        return asked(self.loop, self.app, do="evaluate", page=page, code=code).get("value")
+
+    def until(self, page: str, code: str) -> Any:
+        """The value of an expression once it is true."""
+        return asked(self.loop, self.app, do="until", page=page, code=code).get("value")
+
+    def sockets(self, page: str) -> list[dict[str, Any]]:
+        """The WebSockets of a page, in the order in which they were created."""
+        outcome = asked(self.loop, self.app, do="sockets", page=page)
+        assert outcome["errors"] == []
+        return list(outcome["sockets"])
+
+    def close(self, page: str) -> None:
+        asked(self.loop, self.app, do="close", page=page)
+
+
+@contextmanager
+def devtools(loop: ThreadedLoop) -> Iterator[DevTools]:
+    """A Chromium."""
+    with node(loop, "devtools.mjs") as (app, _):
+        yield DevTools(loop, app)
+
+
+def differences(socket: Outcome, kept: Recording) -> list[str]:
+    """What DevTools and the capture say differently of one connection; empty when they agree."""
+    found = []
+    for side, word, masked in ((kept.c2s, "sent", True), (kept.s2c, "received", False)):
+        shown = [event[1:] for event in socket["events"] if event[0] == word]
+        recorded = [
+            [kind[0], kind[1], message] for kind, message in zip(side.kinds, side.messages, strict=True)
+        ]
+        found += _compared(word, shown, recorded)
+        if any(kind[1] is not masked for kind in side.kinds):
+            found.append(f"{word}: masking")
+        if side.frames != sum(kind[2] for kind in side.kinds) + controls(side):
+            found.append(f"{word}: {side.frames} frames are more than those of messages and control frames")
+    return found
+
+
+def controls(side: Side) -> int:
+    """How many control frames came in a direction; DevTools do not show them."""
+    return len(side.pings) + len(side.pongs) + side.closes
+
+
+def _compared(word: str, shown: list[list[Any]], recorded: list[list[Any]]) -> list[str]:
+    if shown == recorded:
+        return []
+    for number, (one, other) in enumerate(zip(shown, recorded, strict=False)):
+        if one != other:
+            return [f"{word} {number}: DevTools {str(one)[:100]}, capture {str(other)[:100]}"]
+    return [f"{word}: DevTools has {len(shown)}, the capture {len(recorded)}"]
+
+
+def of(socket: Outcome, word: str) -> list[Any]:
+    """The events of a kind, without the word."""
+    return [event[1:] for event in socket["events"] if event[0] == word]
