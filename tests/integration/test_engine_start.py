@@ -50,7 +50,7 @@ def test_ready_tells_every_listener_with_its_real_port(tmp_path: Path) -> None:
         for listener in listeners:
             socket.create_connection(("127.0.0.1", listener["port"]), 5).close()
         assert engine.ready["pid"] == engine.process.pid
-        assert engine.ready["control"] is None
+        assert set(engine.ready["control"]) == {"url", "token_file"}
         assert engine.ready["schema"] == 1
 
 

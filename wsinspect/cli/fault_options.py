@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from collections.abc import Callable
 from pathlib import Path
@@ -9,15 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from wsinspect.cli.options import ADDRESS, LOOPBACK, Address
+
 if TYPE_CHECKING:
     from wsinspect.faults.board import Board
+    from wsinspect.proxy.controlled import ControlOptions
 
 #: Seeds that nobody chose are short enough to be typed again.
 _SEEDS = 1_000_000
 
 
 def fault_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add `--faults`, `--fault`, `--like`, `--seed` and `--time-scale`."""
+    """Add the options of faults and of the control API."""
     for option in reversed(
         (
             click.option(
@@ -45,10 +49,28 @@ def fault_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 default=1.0,
                 help="Factor of all times of faults: 0.1 plays a scenario ten times as fast.",
             ),
+            click.option(
+                "--control", type=ADDRESS, help="Where the control API listens; any free port by default."
+            ),
+            click.option(
+                "--control-token-file",
+                type=click.Path(path_type=Path),
+                help="Where the control API's token goes; beside the run file by default.",
+            ),
         )
     ):
         command = option(command)
     return command
+
+
+def control_options(where: Address | None, token_file: Path | None) -> ControlOptions:
+    """Where the control API listens: a free port of loopback unless told otherwise."""
+    from wsinspect.launch.paths import ensure_private_dir, run_dir
+    from wsinspect.proxy.controlled import ControlOptions
+
+    host, port = where or (LOOPBACK, 0)
+    file = token_file.absolute() if token_file else ensure_private_dir(run_dir()) / f"{os.getpid()}.token"
+    return ControlOptions(host, port, file)
 
 
 def make_board(

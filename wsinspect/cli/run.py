@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from wsinspect.cli.fault_options import fault_options, make_board
+from wsinspect.cli.fault_options import control_options, fault_options, make_board
 from wsinspect.cli.options import ADDRESS, REGEX, SIZE, TAP, TARGET, Address, TapSpec, Target, examples
 from wsinspect.cli.screen import KeepsArguments, screen_options, typed_arguments
 
@@ -92,6 +92,8 @@ def run(
     preset: str | None,
     seed: int | None,
     time_scale: float,
+    control: Address | None,
+    control_token_file: Path | None,
     headless: bool,
     gap: int | None,
     is_ascii: bool,
@@ -140,6 +142,7 @@ def run(
         settings=settings,
         ignore_hosts=ignore_hosts,
         may_splice=not no_splice,
+        control=control_options(control, control_token_file),
         board=make_board(scenario, specs, preset, seed, time_scale, _warn),
         narration=Narration("json" if as_json else "human", frames),
         register=partial(register, path, ca_dir=authority),

@@ -84,7 +84,13 @@ class RunFile:
         self._descriptor = -1
 
 
-def register(capture: Path, listeners: list[dict[str, Any]], *, ca_dir: Path | None = None) -> RunFile:
+def register(
+    capture: Path,
+    listeners: list[dict[str, Any]],
+    control: dict[str, str] | None = None,
+    *,
+    ca_dir: Path | None = None,
+) -> RunFile:
     """The run file of this process, as an engine that starts now.
 
     Raises:
@@ -96,6 +102,7 @@ def register(capture: Path, listeners: list[dict[str, Any]], *, ca_dir: Path | N
         wsinspect.__version__,
         str(capture),
         listeners,
+        control,
         ca_dir=str(ca_dir) if ca_dir else None,
     )
     return RunFile.create(info)

@@ -21,10 +21,12 @@ from mitmproxy import exceptions, options
 from mitmproxy import master as mitmproxy_master
 from mitmproxy.addons import core, next_layer, proxyauth, proxyserver, tlsconfig, upstream_auth
 
+from wsinspect.control.server import ControlServer
 from wsinspect.errors import UsageError, WsinspectError
 from wsinspect.faults.board import Board
 from wsinspect.proxy import seams
 from wsinspect.proxy.attempts import AttemptLog
+from wsinspect.proxy.controlled import Controlled, ControlOptions
 from wsinspect.proxy.descriptors import DescriptorWatch, raise_limit
 from wsinspect.proxy.faulting import FaultDesk
 from wsinspect.proxy.faulting_handshakes import HandshakeFaults
@@ -77,7 +79,9 @@ class EngineOptions:
         ignore_hosts: regular expressions; a connection to a matching "host:port" is passed through unread.
         narration: the lines that the recorder prints on stdout.
         board: the rules of faults.
-        register: makes this engine known (the run file), given its listeners; undone by `close`.
+        control: where the control API listens; None for no such API.
+        register: makes this engine known (the run file), given its listeners and its control API; undone by
+            `close`.
         on_ready: called once with the `ready` event's facts.
         warn: tells the user one line.
     """
@@ -95,7 +99,10 @@ class EngineOptions:
     narration: Narration = field(default_factory=Narration)
     may_splice: bool = True
     board: Board = field(default_factory=Board)
-    register: Callable[[list[dict[str, Any]]], Registration] = lambda listeners: Unregistered()
+    control: ControlOptions | None = None
+    register: Callable[[list[dict[str, Any]], dict[str, str] | None], Registration] = (
+        lambda listeners, control: Unregistered()
+    )
     on_ready: Callable[[dict[str, Any]], None] = lambda facts: None
     warn: Callable[[str], None] = lambda line: None
 
@@ -154,6 +161,7 @@ class _Engine:
         self.taps: list[Tap] = list(engine_options.taps)
         self.failure: WsinspectError | None = None
         self.registration: Registration | None = None
+        self.control: ControlServer | None = None
 
     async def run(self) -> int:
         self.recording = Recording(
@@ -225,7 +233,8 @@ class _Engine:
                 return
         listeners = listener_facts(self.taps, instances)
         try:
-            self.registration = self.options.register(listeners)
+            control = self._start_control(listeners)
+            self.registration = self.options.register(listeners, control)
         except WsinspectError as error:
             self.failure = error
             self.master.should_exit.set()
@@ -240,14 +249,26 @@ class _Engine:
             }
         )
         self.recording.event({"event": "listening", "listeners": listeners})
+        scenario = self.options.board.scenario
+        if scenario is not None and scenario.start == "now":
+            self.desk.start_phases()
         self.options.on_ready(
             {
                 "listeners": listeners,
                 "capture": str(self.recording.capture),
                 "pid": os.getpid(),
-                "control": None,
+                "control": control,
             }
         )
+
+    def _start_control(self, listeners: list[dict[str, Any]]) -> dict[str, str] | None:
+        """The control API; what `ready` says of it."""
+        where = self.options.control
+        if where is None:
+            return None
+        controlled = Controlled(self.desk, self.recording, listeners, self.master.should_exit.set)
+        self.control = ControlServer(controlled, where.host, where.port, where.token_file)
+        return self.control.facts()
 
     # Ending
 
@@ -262,6 +283,8 @@ class _Engine:
 
     async def _end(self) -> bool:
         """Everything that a start may have begun, in reverse; True when the capture is complete."""
+        if self.control:
+            await self.control.close()
         if hasattr(self, "master"):
             await self._close_connections()
         is_complete = await self.recording.finish()
@@ -272,6 +295,8 @@ class _Engine:
     async def _close_connections(self) -> None:
         servers = self.master.proxyserver.servers
         await servers.update([])
+        self.handshake_faults.stop()
+        self.desk.close()
         self.log.shut_down()
         handlers = self.master.proxyserver.connections
         for handler in list(handlers.values()):

@@ -15,7 +15,7 @@ from wsinspect.wire.opcodes import CONTROL_BIT, Opcode
 
 #: How much of what we made is kept in the ledger.
 _KEPT = 4096
-_OPCODES = {
+OPCODES = {
     "text": Opcode.TEXT,
     "binary": Opcode.BINARY,
     "ping": Opcode.PING,
@@ -307,7 +307,7 @@ class InjectStage(TriggerStage[kinds.Inject]):
             self._send(None, self._turn, now)
 
     def _send(self, frame: WireFrame | None, number: int, now: int) -> None:
-        opcode = _OPCODES[self.fault.opcode]
+        opcode = OPCODES[self.fault.opcode]
         is_message = self.fault.raw is None and not opcode & CONTROL_BIT
         if self.lane.has_ended:
             return

@@ -1,0 +1,136 @@
+"""A client of the control API, for our own commands and for tests: the standard library alone.
+
+Example:
+    with ControlClient.of_engine(info) as control:
+        control.post("/v1/faults", {"kind": "latency", "latency": "300ms"})
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+from urllib.parse import urlsplit
+
+from wsinspect.errors import LocalError, UsageError
+
+
+class ControlError(UsageError):
+    """The API refused.
+
+    Attributes:
+        status: the HTTP status.
+        field: what was wrong, where it said so.
+    """
+
+    def __init__(self, status: int, message: str, field: str = "") -> None:
+        super().__init__(message)
+        self.status = status
+        self.field = field
+
+
+class ControlClient:
+    """Calls one engine; connections are kept open.
+
+    Args:
+        url: as the `ready` event has it.
+        token: the content of the token file.
+    """
+
+    def __init__(self, url: str, token: str, timeout: float = 10.0) -> None:
+        parts = urlsplit(url)
+        self._connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=timeout)
+        self._token = token
+
+    @classmethod
+    def open(cls, control: dict[str, str], timeout: float = 10.0) -> ControlClient:
+        """The client for `control` of a `ready` event or a run file.
+
+        Raises:
+            LocalError: the token cannot be read.
+        """
+        try:
+            token = Path(control["token_file"]).read_text("ascii").strip()
+        except OSError as error:
+            raise LocalError(
+                f"cannot read the token file {control['token_file']}: {error.strerror}"
+            ) from None
+        return cls(control["url"], token, timeout)
+
+    def __enter__(self) -> ControlClient:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+    def request(self, method: str, path: str, body: Any = None) -> Any:
+        """The answer's JSON.
+
+        Raises:
+            ControlError: the API refused.
+            LocalError: the engine does not answer.
+        """
+        status, raw = self._raw(method, path, body)
+        try:
+            reply = json.loads(raw)
+        except ValueError:
+            reply = raw.decode("utf-8", "replace")
+        if status >= 400:
+            error = reply.get("error", {}) if isinstance(reply, dict) else {}
+            raise ControlError(
+                status, str(error.get("message", f"HTTP {status}")), str(error.get("field", ""))
+            )
+        return reply
+
+    def get(self, path: str) -> Any:
+        """GET."""
+        return self.request("GET", path)
+
+    def post(self, path: str, body: Any = None) -> Any:
+        """POST."""
+        return self.request("POST", path, {} if body is None else body)
+
+    def patch(self, path: str, body: Any) -> Any:
+        """PATCH."""
+        return self.request("PATCH", path, body)
+
+    def put(self, path: str, body: Any) -> Any:
+        """PUT."""
+        return self.request("PUT", path, body)
+
+    def delete(self, path: str) -> Any:
+        """DELETE."""
+        return self.request("DELETE", path)
+
+    def events(self) -> Iterator[dict[str, Any]]:
+        """Events from the beginning, and then as they come."""
+        self._send("GET", "/v1/events", None)
+        response = self._connection.getresponse()
+        while line := response.readline():
+            yield json.loads(line)
+
+    def _raw(self, method: str, path: str, body: Any) -> tuple[int, bytes]:
+        try:
+            self._send(method, path, body)
+            response = self._connection.getresponse()
+            return response.status, response.read()
+        except (OSError, http.client.HTTPException) as error:
+            self._connection.close()
+            raise LocalError(f"the engine does not answer: {error}") from None
+
+    def _send(self, method: str, path: str, body: Any) -> None:
+        headers = {"Authorization": f"Bearer {self._token}"}
+        raw = None
+        if body is not None:
+            raw = json.dumps(body).encode()
+            headers["Content-Type"] = "application/json"
+        self._connection.request(method, path, raw, headers)

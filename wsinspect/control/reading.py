@@ -1,0 +1,130 @@
+"""What the control API reads from the capture: in a thread, in short transactions, committed rows only."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from wsinspect.capture.journal import journal_directory, segment_numbers, segment_path
+from wsinspect.capture.reader import Capture
+
+T = TypeVar("T")
+#: How much of each payload an answer has.
+PAYLOAD_LIMIT: Final = 4096
+_TOTALS: Final = (
+    "SELECT state, count(*), sum(c2s_frames), sum(s2c_frames), sum(c2s_bytes), sum(s2c_bytes) "
+    "FROM connection GROUP BY state"
+)
+_FAULTS: Final = (
+    "SELECT id, time_ns, connection_id, frame_id, rule, kind, seed, detail FROM fault_event "
+    "WHERE id > ? ORDER BY id LIMIT ?"
+)
+
+
+async def _read(path: Path, look: Callable[[Capture], T]) -> T:
+    def work() -> T:
+        with Capture.open(path, recover_journal=False) as capture:
+            return look(capture)
+
+    return await asyncio.to_thread(work)
+
+
+async def connections(path: Path, after: int, limit: int) -> list[dict[str, Any]]:
+    """Connections with larger ids, as rows with their columns' names."""
+
+    def look(capture: Capture) -> list[dict[str, Any]]:
+        return [_plain(one._asdict()) for one in capture.connections(after=after, limit=limit)]
+
+    return await _read(path, look)
+
+
+async def frames(path: Path, connection: int, after: int, limit: int) -> list[dict[str, Any]] | None:
+    """Frames of a connection with larger ids; None where there is no such connection."""
+
+    def look(capture: Capture) -> list[dict[str, Any]] | None:
+        if capture.connection(connection) is None:
+            return None
+        rows = capture.frames(connection, after=after, limit=limit, payload_limit=PAYLOAD_LIMIT)
+        return [
+            {
+                "id": frame.id,
+                "direction": frame.direction.short,
+                "time_ns": frame.time_ns,
+                "sent_ns": frame.sent_ns,
+                "fin": frame.fin,
+                "opcode": frame.opcode,
+                "masked": frame.masked,
+                "length": frame.length,
+                "payload_base64": base64.b64encode(frame.payload).decode(),
+                "message_id": frame.message_id,
+                "violation": frame.violation,
+                "fault_event_id": frame.fault_event_id,
+            }
+            for frame in rows
+        ]
+
+    return await _read(path, look)
+
+
+async def totals(path: Path) -> dict[str, Any]:
+    """Sums for the metrics."""
+
+    def look(capture: Capture) -> dict[str, Any]:
+        segment, offset = capture.query("SELECT segment, offset FROM recorder_position")[0]
+        return {
+            "connections": capture.query(_TOTALS),
+            "findings": capture.query("SELECT severity, count(*) FROM finding GROUP BY severity"),
+            "lag_bytes": _lag(path, segment, offset),
+        }
+
+    return await _read(path, look)
+
+
+async def events(
+    path: Path, after: tuple[int, int], limit: int
+) -> tuple[list[dict[str, Any]], tuple[int, int]]:
+    """Events and faults behind two ids, in order of time, and the ids to go on from."""
+
+    def look(capture: Capture) -> tuple[list[dict[str, Any]], tuple[int, int]]:
+        plain = capture.events(after=after[0], limit=limit)
+        acted = capture.query(_FAULTS, (after[1], limit))
+        found = [
+            {
+                "event": one.kind,
+                "id": one.id,
+                "time_ns": one.time_ns,
+                "connection": one.connection_id,
+                **one.detail,
+            }
+            for one in plain
+        ]
+        names = ("id", "time_ns", "connection", "frame", "rule", "kind", "seed")
+        found += [{"event": "fault", **dict(zip(names, row, strict=False))} for row in acted]
+        found.sort(key=lambda one: one["time_ns"])
+        newest = (plain[-1].id if plain else after[0], acted[-1][0] if acted else after[1])
+        return found, newest
+
+    return await _read(path, look)
+
+
+def _lag(path: Path, segment: int, offset: int) -> int:
+    """Bytes of the journal that are not in the capture yet."""
+    directory = journal_directory(path)
+    size = 0
+    for number in segment_numbers(directory):
+        if number >= segment:
+            try:
+                size += segment_path(directory, number).stat().st_size
+            except FileNotFoundError:
+                continue  # indexed and deleted meanwhile
+    return max(0, size - offset)
+
+
+def _plain(row: dict[str, Any]) -> dict[str, Any]:
+    return {
+        key: value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+        for key, value in row.items()
+    }

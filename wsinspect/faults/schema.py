@@ -1,0 +1,119 @@
+"""JSON Schema of rules and scenario files, for editors and for the control API; made from the kinds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from wsinspect.faults.kinds import ALIASES, KINDS, FaultKind, Scope
+from wsinspect.faults.rule import DIRECTIONS, NAME
+from wsinspect.faults.scenario import DOABLE, MAX_PHASES, STARTS, VERSION
+from wsinspect.faults.values import DURATION, PROBABILITY
+from wsinspect.faults.when import WHEN_FIELDS
+
+Json = dict[str, Any]
+NAME_PATTERN: Final = f"^{NAME.pattern}$"
+
+
+def fault_schema(kind: type[FaultKind], only: tuple[str, ...] | None = None) -> Json:
+    """The settings of a kind, without what every rule has."""
+    properties: Json = {}
+    required: list[str] = []
+    for spec in kind.fields():
+        if only is not None and spec.name not in only:
+            continue
+        properties[spec.name] = {**spec.type.schema(), "description": spec.help}
+        if spec.is_required:
+            required.append(spec.name)
+    found: Json = {"type": "object", "properties": properties, "additionalProperties": False}
+    return {**found, "required": required} if required else found
+
+
+def when_schema() -> Json:
+    """`when`."""
+    properties = {name: {**kind.schema(), "description": text} for name, (kind, text) in WHEN_FIELDS.items()}
+    return {"type": "object", "properties": properties, "additionalProperties": False}
+
+
+def _common(kind: type[FaultKind]) -> Json:
+    found: Json = {
+        "name": {"type": "string", "pattern": NAME_PATTERN},
+        "kind": {"const": kind.name},
+        "match": {"type": "string", "description": "a filter (docs/filters.md)"},
+        "probability": PROBABILITY.schema(),
+        "toxicity": PROBABILITY.schema(),
+        "when": when_schema(),
+        "armed": {"type": "boolean"},
+        "tap": {"type": "string"},
+    }
+    if kind.scope in (Scope.FRAME, Scope.CONNECTION):
+        found["direction"] = {"enum": [*DIRECTIONS, "upstream", "downstream"]}
+    return found
+
+
+def _rules() -> Iterator[Json]:
+    for kind in KINDS.values():
+        own = fault_schema(kind)
+        yield {
+            "type": "object",
+            "title": kind.name,
+            "description": kind.summary,
+            "properties": {**_common(kind), **own["properties"]},
+            "required": ["kind", *own.get("required", ())],
+            "additionalProperties": False,
+        }
+    for alias, (name, _) in ALIASES.items():
+        kind = KINDS[name]
+        own = {**_common(kind), **fault_schema(kind)["properties"], "timeout": DURATION.schema()}
+        yield {
+            "type": "object",
+            "title": alias,
+            "description": f"Toxiproxy's name of {name}.",
+            "properties": {**own, "kind": {"const": alias}},
+            "required": ["kind"],
+            "additionalProperties": False,
+        }
+
+
+def rule_schema() -> Json:
+    """One rule."""
+    return {"oneOf": list(_rules())}
+
+
+def change_schema() -> Json:
+    """Some settings of a rule; null takes one back to its default."""
+    return {"type": "object", "properties": {"armed": {"type": "boolean"}}}
+
+
+def scenario_schema(*, with_header: bool = True) -> Json:
+    """A whole file."""
+    doable = [rule for rule in _rules() if rule["title"] in {kind.name for kind in DOABLE}]
+    phase = {
+        "type": "object",
+        "minProperties": 1,
+        "properties": {
+            "for": DURATION.schema(),
+            "rules": {"type": "array", "items": {"type": "string", "pattern": NAME_PATTERN}},
+            "do": {"anyOf": [*doable, {"type": "array", "items": {"anyOf": doable}}]},
+        },
+        "additionalProperties": False,
+    }
+    found: Json = {
+        "type": "object",
+        "properties": {
+            "version": {"const": VERSION},
+            "name": {"type": "string"},
+            "source": {"type": "string"},
+            "seed": {"type": "integer", "minimum": 0, "maximum": (1 << 53) - 1},
+            "start": {"enum": list(STARTS)},
+            "rules": {"type": "array", "items": rule_schema()},
+            "phases": {"type": "array", "items": phase, "maxItems": MAX_PHASES},
+            "expect": {"type": "array", "items": {"type": "object", "minProperties": 1}},
+        },
+        "required": ["version"],
+        "additionalProperties": False,
+    }
+    if with_header:
+        head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "wsinspect scenario"}
+        return {**head, **found}
+    return found

@@ -1,0 +1,108 @@
+"""The engine as the control API sees it (`control.engine.ControlledEngine`)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import wsinspect
+from wsinspect.control.engine import ConnectionGoneError
+from wsinspect.faults.board import Board
+from wsinspect.faults.connection import ConnectionFaults
+from wsinspect.faults.kinds.connections import Close
+from wsinspect.faults.scenario import Scenario
+from wsinspect.faults.seeded import Chance
+from wsinspect.faults.stages.messages import OPCODES
+from wsinspect.proxy.faulting import FaultDesk, LinkFaults
+from wsinspect.proxy.recording import Recording
+from wsinspect.wire.opcodes import Direction
+
+
+@dataclass(frozen=True)
+class ControlOptions:
+    """Where the control API listens, and where its token goes."""
+
+    host: str
+    port: int
+    token_file: Path
+
+
+class Controlled:
+    """See the module docstring."""
+
+    def __init__(
+        self,
+        desk: FaultDesk,
+        recording: Recording,
+        listeners: list[dict[str, Any]],
+        shut_down: Callable[[], None],
+    ) -> None:
+        self._desk = desk
+        self._recording = recording
+        self._listeners = listeners
+        self._shut_down = shut_down
+
+    @property
+    def board(self) -> Board:
+        return self._desk.board
+
+    @property
+    def capture(self) -> Path:
+        return self._recording.capture
+
+    def status(self) -> dict[str, Any]:
+        visits = self._desk.visits.values()
+        links = [visit.link for visit in visits if visit.link is not None]
+        return {
+            "version": wsinspect.__version__,
+            "pid": os.getpid(),
+            "capture": str(self.capture),
+            "listeners": self._listeners,
+            "connections_open": len(links),
+            "connections_held": sum(link.faults is not None and link.faults.faults.holds for link in links),
+        }
+
+    def is_open(self, connection: int) -> bool:
+        visit = self._desk.visits.get(connection)
+        return visit is not None and visit.link is not None
+
+    def close(self, connection: int, *, to: str, code: int, reason: str) -> None:
+        timeout = Close().timeout
+        self._faults(connection).by_hand(
+            lambda faults, now: faults.close_by_hand(to, code, reason, timeout, now)
+        )
+
+    def abort(self, connection: int, *, to: str, how: str) -> None:
+        self._faults(connection).by_hand(lambda faults, now: faults.abort_by_hand(to, how, now))
+
+    def inject(
+        self, connection: int, *, direction: str, opcode: str, payload: bytes, raw: bytes | None
+    ) -> None:
+        def act(faults: ConnectionFaults, now: int) -> None:
+            way = Direction.from_short(direction)
+            chance = Chance(faults.seed, "by-hand", faults.context.place, direction)
+            key = chance.octets(4, now, "masking key")
+            data = raw if raw is not None else faults.lanes[way].make(OPCODES[opcode], payload, key)
+            faults.inject(way, data, now)
+
+        self._faults(connection).by_hand(act)
+
+    def load(self, scenario: Scenario) -> None:
+        self.board.load(scenario)
+        if scenario.start == "now":
+            self._desk.start_phases()
+
+    def unwritten_bytes(self) -> int:
+        return self._recording.journal.backlog_bytes
+
+    def shut_down(self) -> None:
+        self._shut_down()
+
+    def _faults(self, connection: int) -> LinkFaults:
+        faults = self._desk.faults_of(connection)
+        if faults is None:
+            raise ConnectionGoneError(f"connection {connection} is not open")
+        return faults
