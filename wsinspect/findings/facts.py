@@ -216,8 +216,14 @@ class ConnectionFacts:
         """How long nothing had come (of one direction, or of both) when it ended."""
         if self.end_ns is None or self.open_ns is None:
             return None
-        last = self.data_ns if direction is None else self.last_ns[direction]
+        last = self.data_ns if direction is None else self._data_of(direction)
         return max(0, self.end_ns - (last if last is not None else self.open_ns))
+
+    def _data_of(self, direction: Direction) -> int | None:
+        """When the last frame of a direction came that was no CLOSE."""
+        mine = [frame for frame in self.last_frames if frame.direction == direction]
+        times = [frame.time_ns for frame in mine if frame.opcode != 8]
+        return max(times) if times else None if mine else self.last_ns[direction]
 
     @property
     def age_ns(self) -> int | None:

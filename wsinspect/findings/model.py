@@ -188,7 +188,7 @@ class Rule:
             meaning=found.meaning or self.meaning,
             js=found.js or self.js,
             confidence=found.confidence or self.confidence,
-            evidence=found.evidence[:MAX_EVIDENCE],
+            evidence=tuple(filter(None, found.evidence))[:MAX_EVIDENCE],
             fixes=fixes,
             causes=found.causes,
             connection=found.connection if found.connection is not None else connection,

@@ -23,7 +23,8 @@ from wsinspect.findings.model import (
 
 #: One module a family; the order within a group is the order of precedence.
 _MODULES: Final = (
-    *("tls", "development", "application", "handshake", "answers", "http2"),
+    *("tls", "http2", "development", "socketio", "graphql", "signalr", "frameworks", "messaging"),
+    *("credentials", "handshake", "answers"),
     *("frames", "messages", "keepalive", "closing", "drops", "reconnects", "pages", "tool", "sandwich"),
 )
 _RANK: Final = {severity: rank for rank, severity in enumerate(SEVERITIES)}

@@ -24,6 +24,8 @@ rules = Rules()
 JS: Final = "close with code 1006, wasClean false, empty reason."
 _AT_ONCE_NS: Final = 3 * SECOND_NS
 _LEAST_SILENCE_NS: Final = 900_000_000
+#: Shorter silences are seldom anybody's setting.
+_SURE_NS: Final = 5 * SECOND_NS
 _CLUSTER_NS: Final = 500_000_000
 _CLUSTER_COUNT: Final = 3
 _SAME: Final = 0.02
@@ -98,6 +100,39 @@ def dead_at_once(facts: ConnectionFacts) -> Iterator[Found]:
 
 
 @rules(
+    "WS-DROP-003",
+    "error",
+    "hop",
+    "Ended by a limit on its lifetime",
+    meaning="The connection ended at an age that is somebody's limit, although data was flowing. Pings do"
+    " not help against that.",
+    js=JS,
+    topic="lifetime",
+    rows="T2",
+    confidence="medium",
+    group="end",
+)
+def lifetime(facts: ConnectionFacts) -> Iterator[Found]:
+    age = facts.age_ns
+    if not is_cut(facts) or age is None or (facts.silence_ns() or 0) > min(age // 2, 10 * SECOND_NS):
+        return
+    limits = matching(age / 1e9, "lifetime")
+    if limits and not _fits(facts.silence_ns() or 0):
+        software = _software(facts)
+        yield Found(
+            evidence=(
+                f"age {seconds(age)}, data until {seconds(facts.silence_ns() or 0)} before",
+                end_line(facts),
+                *_limit_lines(limits, software),
+            ),
+            software=tuple(dict.fromkeys((*software, *(limit.software for limit in limits))))
+            if software
+            else (),
+            js=js_told(facts),
+        )
+
+
+@rules(
     "WS-DROP-002",
     "error",
     "hop",
@@ -137,7 +172,7 @@ def idle(facts: ConnectionFacts) -> Iterator[Found]:
             "only s>c was silent: a limit that counts the server's bytes" if counted != both else "",
         ),
         hop=answer_hop(facts) if facts.ended_by == "server" and is_known else None,
-        confidence="high" if limits else "medium",
+        confidence="high" if limits else "medium" if counted >= _SURE_NS else "low",
         fault_of=fault_of,
         software=software,
         causes=(Cause("an idle timeout", "send a ping at half the time: does it live?"), lifetime)
@@ -149,39 +184,6 @@ def idle(facts: ConnectionFacts) -> Iterator[Found]:
 
 def _fits(interval_ns: int) -> bool:
     return bool(matching(interval_ns / 1e9, "idle"))
-
-
-@rules(
-    "WS-DROP-003",
-    "error",
-    "hop",
-    "Ended by a limit on its lifetime",
-    meaning="The connection ended at an age that is somebody's limit, although data was flowing. Pings do"
-    " not help against that.",
-    js=JS,
-    topic="lifetime",
-    rows="T2",
-    confidence="medium",
-    group="end",
-)
-def lifetime(facts: ConnectionFacts) -> Iterator[Found]:
-    age = facts.age_ns
-    if not is_cut(facts) or age is None or (facts.silence_ns() or 0) > min(age // 2, 10 * SECOND_NS):
-        return
-    limits = matching(age / 1e9, "lifetime")
-    if limits:
-        software = _software(facts)
-        yield Found(
-            evidence=(
-                f"age {seconds(age)}, data until {seconds(facts.silence_ns() or 0)} before",
-                end_line(facts),
-                *_limit_lines(limits, software),
-            ),
-            software=tuple(dict.fromkeys((*software, *(limit.software for limit in limits))))
-            if software
-            else (),
-            js=js_told(facts),
-        )
 
 
 @rules(

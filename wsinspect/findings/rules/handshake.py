@@ -254,6 +254,29 @@ def answered_as_get(facts: ConnectionFacts) -> Iterator[Found]:
 
 
 @rules(
+    "WS-HS-037",
+    "error",
+    "hop",
+    "A forward proxy refused to make the tunnel",
+    meaning="The proxy that this one goes through answered the CONNECT, or the request itself, with a"
+    " refusal. The server"
+    " never saw anything.",
+    js=JS_FAILED,
+    topic="forward-proxy",
+    rows="H29",
+    group="attempt",
+)
+def forward_proxy(facts: ConnectionFacts) -> Iterator[Found]:
+    error = facts.error or ""
+    if facts.state == "failed" and re.search(r"upstream proxy|proxy .*refused|CONNECT", error):
+        yield Found(evidence=(error[:200],))
+    elif is_refused(facts) and facts.status == 407:
+        yield Found(
+            evidence=(status_line(facts), facts.response_line("Proxy-Authenticate"), *author_line(facts))
+        )
+
+
+@rules(
     "WS-HS-032",
     "error",
     "network",
@@ -581,26 +604,3 @@ def _on_wire(frame: object) -> bytes:
 def early_hints(facts: ConnectionFacts) -> Iterator[Found]:
     if facts.was_open and b"HTTP/1.1 103" in facts.informational:
         yield Found(evidence=("HTTP/1.1 103 before the 101",), hop=answer_hop(facts))
-
-
-@rules(
-    "WS-HS-037",
-    "error",
-    "hop",
-    "A forward proxy refused to make the tunnel",
-    meaning="The proxy that this one goes through answered the CONNECT, or the request itself, with a"
-    " refusal. The server"
-    " never saw anything.",
-    js=JS_FAILED,
-    topic="forward-proxy",
-    rows="H29",
-    group="attempt",
-)
-def forward_proxy(facts: ConnectionFacts) -> Iterator[Found]:
-    error = facts.error or ""
-    if facts.state == "failed" and re.search(r"upstream proxy|proxy .*refused|CONNECT", error):
-        yield Found(evidence=(error[:200],))
-    elif is_refused(facts) and facts.status == 407:
-        yield Found(
-            evidence=(status_line(facts), facts.response_line("Proxy-Authenticate"), *author_line(facts))
-        )

@@ -130,6 +130,33 @@ def speaks_http10(pair: PairFacts) -> Iterator[Found]:
 
 
 @rules(
+    "WS-HS-107",
+    "error",
+    "hop",
+    "The server answered 101 and the hop did not pass it on",
+    meaning="Behind the hop the handshake succeeded, and before it something else arrived. The hop does not"
+    " carry upgrades, or a rule"
+    " of it replaces responses.",
+    js=JS_FAILED,
+    topic="upgrade",
+    rows="H5 H9 H12 H13",
+    group="attempt",
+    scope="pair",
+)
+def swallows_101(pair: PairFacts) -> Iterator[Found]:
+    if pair.origin is not None and pair.origin.status == 101 and has_failed(pair.edge):
+        yield Found(
+            evidence=(
+                f"behind the hop: {status_line(pair.origin)}",
+                f"before it: {status_line(pair.edge) if pair.edge.status else pair.edge.error}",
+            ),
+            hop=_hop(pair),
+            software=_software(pair),
+            covers=_covers(pair, "attempt"),
+        )
+
+
+@rules(
     "WS-HS-104",
     "error",
     "hop",
@@ -160,33 +187,6 @@ def changes_fields(pair: PairFacts) -> Iterator[Found]:
             hop=_hop(pair),
             software=_software(pair),
             covers=(*_covers(pair, "attempt"), *((pair.edge.id, f"WS-HS-{n:03}") for n in (24, 26, 27, 28))),
-        )
-
-
-@rules(
-    "WS-HS-107",
-    "error",
-    "hop",
-    "The server answered 101 and the hop did not pass it on",
-    meaning="Behind the hop the handshake succeeded, and before it something else arrived. The hop does not"
-    " carry upgrades, or a rule"
-    " of it replaces responses.",
-    js=JS_FAILED,
-    topic="upgrade",
-    rows="H5 H9 H12 H13",
-    group="attempt",
-    scope="pair",
-)
-def swallows_101(pair: PairFacts) -> Iterator[Found]:
-    if pair.origin is not None and pair.origin.status == 101 and has_failed(pair.edge):
-        yield Found(
-            evidence=(
-                f"behind the hop: {status_line(pair.origin)}",
-                f"before it: {status_line(pair.edge) if pair.edge.status else pair.edge.error}",
-            ),
-            hop=_hop(pair),
-            software=_software(pair),
-            covers=_covers(pair, "attempt"),
         )
 
 

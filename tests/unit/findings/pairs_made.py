@@ -1,0 +1,116 @@
+"""For each rule over a sandwich: both taps' facts that trigger it, and facts near to them that do not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from tests.unit.findings.facts_made import (
+    HELLO,
+    OPEN,
+    SECOND,
+    cut,
+    ended,
+    refused,
+    request,
+    switching,
+)
+from wsinspect.findings.facts import ConnectionFacts
+from wsinspect.findings.sandwich import Clocks, PairFacts, Through, Trace, clock_difference, compare
+
+NO_UPGRADE = request(without=("Upgrade",), Connection="close")
+HTTP10 = request(version="HTTP/1.0")
+
+
+def behind(facts: ConnectionFacts, head: bytes | None = None, **more: Any) -> ConnectionFacts:
+    """The same connection at the origin's tap, which got `head`."""
+    heads = {} if head is None else {"raw_request_in": head, "raw_request_out": head}
+    return replace(facts, **{"id": 2, "tap": "origin", **heads, **more})
+
+
+def pair(edge: ConnectionFacts, origin: ConnectionFacts | None, **more: Any) -> PairFacts:
+    """A connection at both taps."""
+    return PairFacts(edge=replace(edge, tap="edge"), origin=origin, joined_by="key", **more)
+
+
+def traces(
+    *times: float, first: int = 1, layout: tuple[int, ...] = (5,), compressed: bool = False
+) -> list[Trace]:
+    """Messages with different content at these seconds."""
+    return [
+        Trace(first + n, OPEN + int(at * SECOND), 1000 + n, sum(layout), layout, compressed)
+        for n, at in enumerate(times)
+    ]
+
+
+REFUSED = refused("426 Upgrade Required", Server="nginx/1.22.1")
+GOOD = pair(ended(), behind(ended()), c2s=Through(sent=5, arrived=5), s2c=Through(sent=5, arrived=5))
+HELD = compare(traces(0, 0.2, 0.4, 0.6, 0.8), traces(1, 1.001, 1.002, 1.003, 1.004), 0)
+STEADY = compare(traces(0, 0.2, 0.4, 0.6, 0.8), traces(0.4, 0.6, 0.8, 1.0, 1.2), 0)
+
+PAIRS: dict[str, tuple[list[PairFacts], list[PairFacts]]] = {
+    "WS-HS-101": ([pair(REFUSED, behind(REFUSED, NO_UPGRADE))], [pair(REFUSED, behind(REFUSED)), GOOD]),
+    "WS-HS-102": (
+        [pair(REFUSED, behind(REFUSED, HTTP10))],
+        [pair(ended(), behind(ended(), HTTP10)), pair(REFUSED, behind(REFUSED, NO_UPGRADE))],
+    ),
+    "WS-HS-103": ([pair(refused("403 Forbidden"), None)], [pair(ended(), None), GOOD]),
+    "WS-HS-104": (
+        [
+            pair(REFUSED, behind(REFUSED, request(without=("Sec-WebSocket-Version",)))),
+            pair(
+                ended(
+                    raw_request_in=request(Sec_WebSocket_Protocol="chat"),
+                    raw_request_out=request(Sec_WebSocket_Protocol="chat"),
+                ),
+                behind(ended(), request()),
+            ),
+        ],
+        [GOOD, pair(REFUSED, behind(REFUSED))],
+    ),
+    "WS-HS-105": (
+        [pair(refused("403 Forbidden"), behind(refused("403 Forbidden"), request(Host="app:3000")))],
+        [pair(ended(), behind(ended(), request(Host="app:3000")))],
+    ),
+    "WS-HS-106": (
+        [pair(refused("404 Not Found"), behind(refused("404 Not Found"), request("/")))],
+        [pair(ended(), behind(ended(), request("/")))],
+    ),
+    "WS-HS-107": (
+        [pair(refused("502 Bad Gateway"), behind(ended()))],
+        [GOOD],
+    ),
+    "WS-DROP-101": (
+        [pair(cut(*HELLO, at=60.3), behind(cut(*HELLO, at=60.3, by="client")))],
+        [pair(cut(*HELLO, at=60.3), behind(cut(*HELLO, at=60.3))), GOOD],
+    ),
+    "WS-CL-101": (
+        [pair(cut(at=0.7), behind(ended(by="server", at=0.7, code=1001)))],
+        [GOOD, pair(ended(by="server", code=1011), behind(ended(by="server", code=1011)))],
+    ),
+    "WS-MS-101": (
+        [pair(ended(), behind(ended()), s2c=HELD)],
+        [pair(ended(), behind(ended()), s2c=STEADY)],
+    ),
+    "WS-MS-102": (
+        [pair(ended(), behind(ended()), c2s=compare(traces(0, 1, 2), traces(0, 1, 2)[::2], 0))],
+        [GOOD],
+    ),
+    "WS-FR-101": (
+        [
+            pair(
+                ended(by="client", code=1002),
+                behind(ended(by="client", code=1002)),
+                s2c=compare(traces(0, 1, layout=(5, 5)), traces(0, 1, layout=(10,)), 0),
+            )
+        ],
+        [
+            pair(
+                ended(),
+                behind(ended()),
+                s2c=compare(traces(0, 1, layout=(5, 5)), traces(0, 1, layout=(10,)), 0),
+            )
+        ],
+    ),
+}
+__all__ = ["GOOD", "PAIRS", "Clocks", "clock_difference", "switching"]

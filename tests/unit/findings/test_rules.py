@@ -1,0 +1,83 @@
+"""Every rule: traffic that triggers it, traffic that does not, and what its findings have to say."""
+
+import pytest
+
+from tests.unit.findings.facts_made import ended, opened
+from tests.unit.findings.pairs_made import PAIRS
+from tests.unit.findings.triggers import CASES
+from wsinspect.findings.facts import CaptureFacts, ConnectionFacts
+from wsinspect.findings.fixes import FIXES
+from wsinspect.findings.model import FAMILIES, Finding
+from wsinspect.findings.registry import all_rules, diagnose_capture, diagnose_connection, diagnose_pair
+
+ALL = {**CASES, **PAIRS}
+
+
+def judge(facts):
+    if isinstance(facts, CaptureFacts):
+        return diagnose_capture(facts)
+    return diagnose_connection(facts) if isinstance(facts, ConnectionFacts) else diagnose_pair(facts)
+
+
+def cases(index):
+    return [
+        pytest.param(rule, facts, id=f"{rule}-{number}")
+        for rule, both in ALL.items()
+        for number, facts in enumerate(both[index])
+    ]
+
+
+@pytest.mark.parametrize(("rule", "facts"), cases(0))
+def test_a_rule_is_triggered(rule, facts):
+    found = [one for one in judge(facts) if one.id == rule]
+    assert found, [one.id for one in judge(facts)]
+    for one in found:
+        assert one.evidence
+        assert all(one.evidence), one.evidence
+        assert one.js
+        assert one.fixes or one.id == "WS-HS-103"
+        assert Finding.from_json(one.as_json()) == Finding.from_json(
+            Finding.from_json(one.as_json()).as_json()
+        )
+
+
+@pytest.mark.parametrize(("rule", "facts"), cases(1))
+def test_a_rule_is_silent(rule, facts):
+    assert rule not in [one.id for one in judge(facts)]
+
+
+@pytest.mark.parametrize("rule", all_rules(), ids=lambda rule: rule.id)
+def test_a_rule_is_whole(rule):
+    assert rule.id in ALL, "no traffic in the tests"
+    assert rule.family in FAMILIES
+    assert rule.meaning.endswith(".")
+    assert rule.js
+    assert not rule.topic or rule.topic in FIXES
+
+
+def test_ids_are_unique():
+    ids = [rule.id for rule in all_rules()]
+    assert len(ids) == len(set(ids))
+
+
+@pytest.mark.parametrize("facts", [ended(), ended(by="server"), ended(code=None), ended(code=1001), opened()])
+def test_a_healthy_connection_has_no_finding(facts):
+    assert judge(facts) == []
+
+
+def test_one_failed_attempt_is_one_error():
+    for rule, (triggers, _) in CASES.items():
+        for facts in triggers:
+            if isinstance(facts, ConnectionFacts) and not facts.was_open:
+                errors = [one.id for one in judge(facts) if one.severity == "error"]
+                assert len(errors) <= 1, (rule, errors)
+
+
+def test_a_fault_blames_nobody():
+    for triggers, _ in CASES.values():
+        for facts in triggers:
+            if isinstance(facts, ConnectionFacts):
+                from dataclasses import replace
+
+                for one in judge(replace(facts, faults=("abort",))):
+                    assert (one.fault_of, one.severity) == ("tool", "note")

@@ -1,0 +1,133 @@
+"""Action Cable and Phoenix channels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from wsinspect.findings.evidence import end_line, js_told, seconds
+from wsinspect.findings.facts import C2S, S2C, SECOND_NS, ConnectionFacts, MessageFact
+from wsinspect.findings.limits import matching
+from wsinspect.findings.messages_read import JS_TOLD, messages, read_json, shown
+from wsinspect.findings.model import Found
+from wsinspect.findings.registry import Rules
+
+rules = Rules()
+
+
+@rules(
+    "WS-APP-030",
+    "error",
+    "client",
+    "Action Cable: the server disconnected the client",
+    meaning="A message of type 'disconnect' says why: 'unauthorized' means that ApplicationCable::Connection"
+    " rejected the client.",
+    js=JS_TOLD,
+    topic="app-auth",
+    rows="5",
+    group="end",
+)
+def cable_disconnect(facts: ConnectionFacts) -> Iterator[Found]:
+    for message in messages(facts):
+        value = read_json(message) if message.direction == S2C else None
+        if (
+            isinstance(value, dict)
+            and value.get("type") == "disconnect"
+            and value.get("reason") != "server_restart"
+        ):
+            yield Found(
+                evidence=(shown(message), js_told(facts)),
+                frame=message.id,
+                js=js_told(facts),
+                software=("rails",),
+            )
+            return
+
+
+@rules(
+    "WS-APP-031",
+    "warning",
+    "server",
+    "Action Cable: the server's pings stopped",
+    meaning='Action Cable sends {"type":"ping"} every 3 s, and its client reopens the socket after 6 s'
+    " without one. A hop that"
+    " holds frames back, or a busy server, does this.",
+    js="A close by the client itself, then a new socket.",
+    topic="buffering",
+    rows="5",
+)
+def cable_stale(facts: ConnectionFacts) -> Iterator[Found]:
+    subprotocol = facts.negotiation.subprotocol or ""
+    silence = facts.silence_ns(S2C)
+    if (
+        subprotocol.startswith("actioncable")
+        and facts.ended_by == "client"
+        and silence
+        and silence > 6 * SECOND_NS
+    ):
+        yield Found(
+            evidence=(
+                f"{subprotocol}: nothing from the server for {seconds(silence)} before the client closed",
+            ),
+            js=js_told(facts),
+            software=("rails",),
+        )
+
+
+def _phoenix_reply(message: MessageFact) -> dict[str, Any] | None:
+    """The payload of a phx_reply, in both serialisations."""
+    value = read_json(message)
+    if isinstance(value, list) and len(value) == 5 and value[3] == "phx_reply":
+        return value[4] if isinstance(value[4], dict) else None
+    if isinstance(value, dict) and value.get("event") == "phx_reply":
+        payload = value.get("payload")
+        return payload if isinstance(payload, dict) else None
+    return None
+
+
+@rules(
+    "WS-APP-040",
+    "error",
+    "client",
+    "Phoenix: joining a channel failed",
+    meaning="The reply to phx_join has status 'error': the channel's join/3 refused, or no channel matches"
+    " the topic.",
+    js="The channel's receive('error') callback; the socket stays open.",
+    topic="app-auth",
+    rows="5",
+)
+def phoenix_join(facts: ConnectionFacts) -> Iterator[Found]:
+    for message in messages(facts):
+        reply = _phoenix_reply(message) if message.direction == S2C else None
+        if reply is not None and reply.get("status") == "error":
+            yield Found(evidence=(shown(message),), frame=message.id, software=("phoenix",))
+            return
+
+
+@rules(
+    "WS-APP-041",
+    "error",
+    "client",
+    "Phoenix: no heartbeat came in time",
+    meaning="Phoenix' client sends a heartbeat every 30 s and the server closes after 60 s without a frame."
+    " A background tab sends"
+    " it once a minute, which is too late.",
+    js=JS_TOLD,
+    topic="keepalive",
+    rows="5 T7",
+    group="end",
+)
+def phoenix_heartbeat(facts: ConnectionFacts) -> Iterator[Found]:
+    if (
+        not facts.is_over
+        or facts.ended_by != "server"
+        or not any('"phx_join"' in message.text for message in facts.first)
+    ):
+        return
+    silence = facts.silence_ns(C2S)
+    if silence is not None and any(limit.software == "phoenix" for limit in matching(silence / 1e9, "idle")):
+        yield Found(
+            evidence=(f"nothing from the client for {seconds(silence)}", end_line(facts)),
+            js=js_told(facts),
+            software=("phoenix",),
+        )

@@ -1,0 +1,89 @@
+"""STOMP and MQTT."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from wsinspect.findings.evidence import end_line, js_told, status_line
+from wsinspect.findings.facts import C2S, SECOND_NS, ConnectionFacts
+from wsinspect.findings.messages_read import JS_REFUSED, JS_TOLD
+from wsinspect.findings.model import Found
+from wsinspect.findings.registry import Rules
+from wsinspect.findings.rules.handshake import is_refused
+
+rules = Rules()
+
+
+@rules(
+    "WS-APP-050",
+    "warning",
+    "client",
+    "STOMP: heart-beats are off, and the connection was cut after a silence",
+    meaning="CONNECT or CONNECTED says 'heart-beat:0,0', so nothing keeps the connection alive. A hop with"
+    " an idle timeout ends it.",
+    js=JS_TOLD,
+    topic="keepalive",
+    rows="5",
+)
+def stomp_silent(facts: ConnectionFacts) -> Iterator[Found]:
+    if facts.has_close or not facts.is_over or (facts.silence_ns() or 0) < 10 * SECOND_NS:
+        return
+    for message in facts.first:
+        if message.text.startswith(("CONNECT", "STOMP")) and re.search(
+            r"^heart-beat: ?0,0", message.text, re.M
+        ):
+            yield Found(
+                evidence=(f"{message.direction.arrow} heart-beat:0,0", end_line(facts)), frame=message.id
+            )
+            return
+
+
+_MQTT: Final = (
+    "Brokers want 'Sec-WebSocket-Protocol: mqtt' (MQTT 5.0, section 6). Without it they refuse or close."
+)
+
+
+def _lacks_mqtt(facts: ConnectionFacts) -> bool:
+    return not any(one.startswith("mqtt") for one in facts.negotiation.subprotocols_offered)
+
+
+@rules(
+    "WS-APP-060",
+    "error",
+    "client",
+    "MQTT: refused, and the subprotocol 'mqtt' is missing",
+    meaning=_MQTT,
+    js=JS_REFUSED,
+    topic="subprotocol",
+    rows="H21",
+    group="attempt",
+)
+def mqtt_refused(facts: ConnectionFacts) -> Iterator[Found]:
+    is_path = facts.path.partition("?")[0].rstrip("/").endswith("/mqtt")
+    if is_refused(facts) and is_path and facts.status == 400 and _lacks_mqtt(facts):
+        yield Found(evidence=(facts.request_line("Sec-WebSocket-Protocol"), status_line(facts)))
+
+
+@rules(
+    "WS-APP-061",
+    "error",
+    "client",
+    "MQTT: closed, and the subprotocol 'mqtt' is missing",
+    meaning=_MQTT,
+    js=JS_TOLD,
+    topic="subprotocol",
+    rows="H21",
+    group="end",
+)
+def mqtt_closed(facts: ConnectionFacts) -> Iterator[Found]:
+    first = next((message for message in facts.first if message.direction == C2S), None)
+    if first is None or not facts.is_over or facts.ended_by != "server" or not _lacks_mqtt(facts):
+        return
+    if first.opcode == 2 and first.data[:1] == b"\x10" and b"\x00\x04MQTT" in first.data[:12]:
+        yield Found(
+            evidence=(facts.request_line("Sec-WebSocket-Protocol"), "MQTT CONNECT c>s", end_line(facts)),
+            frame=first.id,
+            js=js_told(facts),
+        )
