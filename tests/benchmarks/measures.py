@@ -1,4 +1,4 @@
-"""The four measurements, each of one peer in one round; a result is a flat mapping from metric to number.
+"""The measurements, each of one peer in one round; a result is a flat mapping from metric to number.
 
 (a) ``small``: 64 B frames pipelined. (b) ``bulk``: 64 KiB frames. (c) ``echo``: round trips of one 64 B
 frame. (d) ``memory``: resident memory after a first and a second burst of 1 KiB frames on one connection.
@@ -32,11 +32,12 @@ class Sizes:
     bulk_frames: int = 32_768
     echoes: int = 5_000
     memory_frames: int = 1_000_000
+    screen_frames: int = 1_000_000
 
     @classmethod
     def quick(cls) -> "Sizes":
         """A tenth or less, for a look."""
-        return cls(100_000, 3_072, 2_000, 100_000)
+        return cls(100_000, 3_072, 2_000, 100_000, 100_000)
 
 
 @dataclass(frozen=True)
@@ -172,15 +173,40 @@ def memory(peer: Peer, place: Place, sizes: Sizes) -> Result:
         return result
 
 
+def screens(peer: Peer, place: Place, sizes: Sizes) -> Result:
+    """The terminal program; and what it costs the proxy when it looks on."""
+    if peer.name != "wsinspect":
+        return {}
+    from tests.benchmarks import screens as screens_module
+
+    result = screens_module.measure(place.folder, sizes.screen_frames)
+    with peer.serve(place.folder, place.target) as running:
+        alone = _echo_p50(running, sizes)
+        assert running.capture is not None
+        with screens_module.looking_on(running.capture, place.folder):
+            watched = _echo_p50(running, sizes)
+    return {**result, "p50_us": alone, "watched_p50_us": watched, "of_headless": watched / alone}
+
+
+def _echo_p50(running: Running, sizes: Sizes) -> float:
+    load = Load("echo", running.port, payload=64, frames=sizes.echoes)
+    try:
+        return float(load.result()["p50_us"])
+    finally:
+        load.finish()
+
+
 MEASURES: dict[str, Callable[[Peer, Place, Sizes], Result]] = {
     "small": small,
     "bulk": bulk,
     "echo": echo,
     "memory": memory,
+    "screens": screens,
 }
 TITLES = {
     "small": "64 B frames pipelined",
     "bulk": "64 KiB frames",
     "echo": "Echo round trip, one 64 B frame",
     "memory": "Resident memory, 1 KiB frames",
+    "screens": "The terminal program",
 }

@@ -7,12 +7,14 @@ with the screens open beside that of `--headless`.
 """
 
 import asyncio
+import contextlib
 import json
 import os
 import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +45,18 @@ def measure(folder: Path, frames: int) -> dict[str, float]:
     for rate in RATES:
         result |= _live(folder, rate)
     return result
+
+
+@contextlib.contextmanager
+def looking_on(capture: Path, folder: Path) -> Iterator[None]:
+    """The screens are open on a capture while the body runs."""
+    terminal = Terminal(open_command(capture), environment=private_environment(folder / "home"))
+    try:
+        terminal.wait_for("FOLLOW")
+        yield
+    finally:
+        terminal.press(b"q")
+        terminal.end()
 
 
 def _opened(capture: Path, frames: int, environment: dict[str, str]) -> dict[str, float]:
@@ -90,8 +104,9 @@ def _wait_until_read(terminal: Terminal, frames: int) -> None:
 
 def _filter_s(terminal: Terminal, text: str) -> float:
     """From Enter to the first rows that pass."""
-    terminal.press(b"\x1b")
-    time.sleep(0.5)  # the filter before is gone from the screen, and nothing is being drawn
+    for _ in range(2):  # ends the scan of the filter before, then clears it
+        terminal.press(b"\x1b")
+        time.sleep(0.5)
     terminal.forget()
     terminal.press(b"/" + text.encode() + b"\r")
     at = time.monotonic()

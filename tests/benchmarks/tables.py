@@ -74,6 +74,18 @@ COLUMNS: dict[str, list[Column]] = {
         Column("peak MB", "peak_mb", _one),
     ],
 }
+_SCREENS = [
+    Column("frames", "frames", _count),
+    Column("first paint ms", "first_paint_ms", _count),
+    Column("resident MB", "resident_mb", _one),
+    Column("filter ms", "filter_ms", _count),
+    Column("key to paint p95 ms", "key_p95_ms", _one),
+    Column("stall p99 ms, 1,000/s", "stall_p99_ms_1000", _one),
+    Column("stall p99 ms, 20,000/s", "stall_p99_ms_20000", _one),
+    Column("lost rows, 20,000/s", "lost_rows_20000", _count),
+    Column("echo p50 of headless", "of_headless", _times),
+]
+COLUMNS["screens"] = _SCREENS
 COMPARED = {"small": "frames_per_s", "bulk": "mb_per_s", "echo": "p50_us"}
 
 
@@ -184,6 +196,19 @@ def goals(found: Medians) -> list[Goal]:
         first and first * 1.05,
         _one,
     )
+    add("screens: first paint ms at most 1,000", value("screens", ours, "first_paint_ms"), 1000, _count)
+    add(
+        "screens: resident MB at most 60 and 48 B a frame",
+        value("screens", ours, "resident_mb"),
+        value("screens", ours, "resident_allowed_mb"),
+        _one,
+    )
+    add("screens: a filter's first screen ms at most 200", value("screens", ours, "filter_ms"), 200, _count)
+    add("screens: key to paint p95 ms at most 50", value("screens", ours, "key_p95_ms"), 50, _one)
+    add("screens: event loop stall p99 ms at most 20", value("screens", ours, "stall_p99_ms_1000"), 20, _one)
+    for rate in (1_000, 20_000):
+        add(f"screens: lost rows at {rate:,}/s", value("screens", ours, f"lost_rows_{rate}"), 0, _count)
+    add("screens: echo p50 at most 1.2 times headless", value("screens", ours, "of_headless"), 1.2, _times)
     for measure in ("small", "bulk", "echo"):
         for peer in found.get(measure, {}):
             for metric in ("lost", "lost_bytes"):

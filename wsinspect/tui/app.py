@@ -22,16 +22,14 @@ from textual.widgets import ContentSwitcher
 
 from wsinspect.tui import states
 from wsinspect.tui.actions.arranging import Arranging
+from wsinspect.tui.actions.back import Back
 from wsinspect.tui.actions.copies import Copies
-from wsinspect.tui.actions.filtering import Filtering
 from wsinspect.tui.actions.general import General
-from wsinspect.tui.actions.moves import Moves
-from wsinspect.tui.actions.playing import Playing
 from wsinspect.tui.commands import system_commands
 from wsinspect.tui.feed import Batch, Feed
-from wsinspect.tui.keys import APP_KEYS
+from wsinspect.tui.keys import APP_KEYS, FIRST
 from wsinspect.tui.model import LIVE
-from wsinspect.tui.shell import MAIN, Shell
+from wsinspect.tui.shell import MAIN
 from wsinspect.tui.style import Palette
 from wsinspect.tui.views import View
 from wsinspect.tui.widgets.bar import Bar
@@ -47,17 +45,19 @@ from wsinspect.tui.widgets.timeline import TimelinePane
 
 _PAINT_SECONDS = 0.05
 _SLOW_SECONDS = 0.5
+#: Between two pieces of work on a long capture: keys and paints come first.
+_BREATH_SECONDS = 0.002
 _SELECT_SECONDS = 0.06
 _SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 
 
-class InspectApp(Moves, Playing, Copies, Filtering, General, Arranging, Shell):
+class InspectApp(Back, Copies, General, Arranging):
     """`wsinspect open` and, with an engine, `wsinspect run`."""
 
     TITLE = "wsinspect"
     ENABLE_COMMAND_PALETTE = True
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding(key.keys, key.action, key.words, show=False, id=key.id, priority=key.keys.endswith("tab"))
+        Binding(key.keys, key.action, key.words, show=False, id=key.id, priority=key.keys in FIRST)
         for key in APP_KEYS
     ]
     CSS = """
@@ -85,6 +85,7 @@ class InspectApp(Moves, Playing, Copies, Filtering, General, Arranging, Shell):
         self.feed = Feed(path, lambda batch: self._deliver(self.Grown(batch)))
         self.failure: Exception | None = None
         self._has_grown = False
+        self._is_growing = False
         self._selecting: Any = None
         self._inspecting = False
 
@@ -181,6 +182,7 @@ class InspectApp(Moves, Playing, Copies, Filtering, General, Arranging, Shell):
         self._has_grown = True
         self.frames_added()
         if is_first:
+            self.frames.post_message(self.frames.Moved(self.frames))
             self._paint()
             self.lay_out()
 
@@ -189,12 +191,7 @@ class InspectApp(Moves, Playing, Copies, Filtering, General, Arranging, Shell):
         if not self.is_whole:
             return
         self.play_tick()
-        view = self.browser.view
-        if not view.is_complete:
-            view.extend()
-            self._has_grown = True
-        if self._next_view is not None and not self._next_view.is_complete:
-            self._next_view.extend()
+        self._grow()
         if self._has_grown:
             self._has_grown = False
             self.frames.grown()
@@ -203,6 +200,20 @@ class InspectApp(Moves, Playing, Copies, Filtering, General, Arranging, Shell):
             for pane in (self.overview, self.findings, self.faults):
                 pane.refresh()
             self.refresh_lines()
+
+    def _grow(self) -> None:
+        """Rows for what has come: a bounded piece, and again as soon as the event loop is free."""
+        pending = [view for view in (self.browser.view, self._next_view) if view and not view.is_complete]
+        for view in pending:
+            self._has_grown = view.extend() or self._has_grown
+        if pending and not all(view.is_complete for view in pending) and not self._is_growing:
+            self._is_growing = True
+            self.set_timer(_BREATH_SECONDS, self._grow_on)
+
+    def _grow_on(self) -> None:
+        self._is_growing = False
+        if self.is_whole:
+            self._grow()
 
     def _slow(self) -> None:
         """Twice a second: what changes with time alone."""
@@ -281,21 +292,6 @@ class InspectApp(Moves, Playing, Copies, Filtering, General, Arranging, Shell):
     def on_overview_pane_time_chosen(self, message: OverviewPane.TimeChosen) -> None:
         """A click into the overview."""
         self.go_to_time(message.time_ns)
-
-    def action_step_back(self) -> None:
-        """One thing back: a page, the playback, a scan, the filter, following."""
-        if self.page != MAIN:
-            self.action_focus_pane(self.pane_number)
-        elif self.playback is not None:
-            self.leave_playback()
-        elif self.is_maximised:
-            self.action_maximise()
-        elif self.scan_share is not None:
-            self.keep_partial_result()
-        elif self.filter is not None:
-            self.clear_filter()
-        elif self.is_frozen:
-            self.action_freeze()
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         """The palette's commands."""

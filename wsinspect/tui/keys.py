@@ -92,6 +92,9 @@ APP_KEYS: Final = (
     Key("F", "F", "unavailable('F')", "remove all faults", "faults.reset", f"arming faults {_LATER}"),
     Key("P", "P", "unavailable('P')", "probe the target", "probe", f"probing a server {_LATER}"),
 )
+#: Keys that the app takes before the focused pane does: tab, which would change the focus in Textual's own
+#: way, and those that open the bar, so that what is typed right behind them goes there.
+FIRST: Final = frozenset({"tab", "shift+tab", "slash", "colon"})
 #: Keys of single panes, for the table; the bindings are the panes' own.
 PANE_KEYS: Final = (
     ("j k arrows pgup pgdn g G", "move; G and end also follow"),

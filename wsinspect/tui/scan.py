@@ -11,8 +11,9 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
+from wsinspect.capture.filtering import FrameScan, matching_connections
 from wsinspect.capture.reader import Capture
 from wsinspect.errors import WsinspectError
 
@@ -104,8 +105,6 @@ class Scan(threading.Thread):
             self._deliver(found)
 
     def _answer(self, capture: Capture) -> None:
-        from wsinspect.capture.filtering import FrameScan  # type: ignore[import-not-found, unused-ignore]
-
         scan = FrameScan(capture, self._filter, connection_id=self._connection)
         if self._wants_preview:
             self._preview(scan)
@@ -124,7 +123,7 @@ class Scan(threading.Thread):
                 while self._upto <= after and not self._is_stopped:
                     self._changed.wait()
 
-    def _preview(self, scan: Any) -> None:
+    def _preview(self, scan: FrameScan) -> None:
         upto = self._upto
         ids: list[int] = []
         for batch in scan.batches(after=upto - PREVIEW_FRAMES, upto=upto):
@@ -134,6 +133,4 @@ class Scan(threading.Thread):
     def _connections(self, capture: Capture) -> frozenset[int] | None:
         if self._filter.is_empty or not self._filter.lists_connections:
             return None
-        from wsinspect.capture.filtering import matching_connections
-
         return frozenset(one.id for one in matching_connections(capture, self._filter))

@@ -104,6 +104,10 @@ class Shell(App[int]):
         """How much of the capture the filter was asked about, in percent; None when all was."""
         raise NotImplementedError
 
+    def complete_typed(self) -> None:
+        """In the bar: the first candidate takes the place of what was typed of it."""
+        raise NotImplementedError
+
     def show_chosen(self) -> None:
         """The inspector shows the frame under the cursor, if it does not yet."""
         raise NotImplementedError

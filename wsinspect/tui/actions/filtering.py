@@ -58,7 +58,7 @@ class Filtering(Shell):
         """Escape."""
         self.close_bar()
 
-    def on_bar_input_complete(self, _message: BarInput.Complete) -> None:
+    def complete_typed(self) -> None:
         """Tab: the first candidate takes the place of what was typed of it."""
         typed = self.bar_input
         if typed.kind != "filter":

@@ -17,6 +17,12 @@ _WHY_NOT = {key.keys: key.why_not for key in APP_KEYS if key.why_not}
 class General(Shell):
     """Actions of the whole program."""
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """The bar's keys are characters while it is open, and help is in the way of it."""
+        if action in ("filter", "go"):
+            return not self.bar_is_open and len(self.screen_stack) == 1
+        return True
+
     def action_help(self) -> None:
         """Help of the focused pane."""
         focused = self.focused

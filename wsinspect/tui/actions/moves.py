@@ -21,8 +21,10 @@ class Moves(Shell):
         self.pane(number).focus()
 
     def action_next_pane(self, step: int) -> None:
-        """The pane beside; on another page, back to the main one."""
-        if self.page == MAIN:
+        """The pane beside; on another page, back to the main one; in the bar, completion."""
+        if self.bar_is_open:
+            self.complete_typed()
+        elif self.page == MAIN:
             self.action_focus_pane((self.pane_number - 1 + step) % len(PANES) + 1)
         else:
             self.action_focus_pane(self.pane_number)

@@ -15,7 +15,6 @@ from textual.widgets import Input
 from wsinspect.tui.cells import fit
 from wsinspect.tui.style import Line
 
-_CANDIDATES = 8
 _HISTORY = 50
 
 
@@ -46,7 +45,6 @@ class BarInput(Input):
     """The input; Tab completes, up and down go through what was typed before."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("tab", "complete", "complete", show=False, id="bar.complete"),
         Binding("up", "history(-1)", "older", show=False, id="bar.older"),
         Binding("down", "history(1)", "newer", show=False, id="bar.newer"),
         Binding("escape", "leave", "leave", show=False, id="bar.leave"),
@@ -54,9 +52,6 @@ class BarInput(Input):
 
     class Left(Message):
         """Escape was pressed."""
-
-    class Complete(Message):
-        """Tab was pressed."""
 
     def __init__(self) -> None:
         super().__init__(compact=True, select_on_focus=False, id="bar-input")
@@ -69,17 +64,14 @@ class BarInput(Input):
         """Close the bar."""
         self.post_message(self.Left())
 
-    def action_complete(self) -> None:
-        """Take the first candidate."""
-        self.post_message(self.Complete())
-
     def begin(self, kind: str, value: str) -> None:
         """Type into it."""
         self.kind = kind
         self._at = 0
         self.value = value
         self.cursor_position = len(value)
-        self.focus()
+        # At once, not a moment later as `focus` does: what is typed behind the key belongs here already.
+        self.screen.set_focus(self)
 
     def remember(self, value: str) -> None:
         """Put it into the history."""

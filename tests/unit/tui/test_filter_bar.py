@@ -1,0 +1,184 @@
+"""The filter as it is typed, applied, judged in words, stopped and cleared."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.tui_captures import CaptureBuilder, chat_capture, hold_engine_lock, many_frames
+from tests.support.tui_pilot import Screen, opened
+from tests.unit.tui.test_app import many_more
+from wsinspect.tui.widgets.bar import BarHints
+
+pytestmark = pytest.mark.asyncio
+
+
+@pytest.fixture
+def chat(tmp_path: Path) -> Path:
+    return chat_capture(tmp_path / "chat.db")
+
+
+@pytest.fixture(autouse=True)
+def private_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("XDG_STATE_HOME", "XDG_CONFIG_HOME"):
+        monkeypatch.setenv(name, str(tmp_path / name))
+
+
+async def filtered(screen: Screen, text: str) -> None:
+    """Type it, Enter, and wait until every frame was asked about."""
+    await screen.press("slash")
+    screen.app.bar_input.value = text
+    await screen.press("enter")
+    await screen.until(lambda: screen.app.filter is not None and screen.app.scan_share is None)
+
+
+def is_open(screen: Screen) -> bool:
+    return screen.app.bar_is_open
+
+
+def hints(screen: Screen) -> str:
+    pane = screen.app.one("BarHints", BarHints)
+    return "\n".join(pane.render_line(y).text.rstrip() for y in range(pane.size.height))
+
+
+def shown_ids(screen: Screen) -> list[int]:
+    view = screen.app.frames.view
+    return [view.index.columns.ids[view.position(y)] for y in range(len(view.rows)) if not view.is_gap(y)]
+
+
+async def test_a_filter_shows_what_passes_and_says_how_many(chat):
+    async with opened(chat) as screen:
+        await filtered(screen, "op:ping,pong")
+        await screen.until(lambda: shown_ids(screen) == [4, 6, 8])
+        assert "op:ping,pong  ✓ 3 of 13" in screen.line("frames")
+        await screen.press("escape")
+        assert screen.app.filter is None
+        assert len(shown_ids(screen)) == 13
+
+
+@pytest.mark.parametrize(
+    ("text", "ids"),
+    [
+        ("dir:s2c op:text", [3]),
+        ("len>20", [2, 10]),
+        ("reserved", [11]),
+        ("rtt>1ms", [4, 6]),
+        ("json:$.op=sub", [2]),
+        ("op:0x3", [11]),
+        ("sev:error", [11]),
+        ("fault:drop_c2s", [10]),
+        ("conn:2", [1]),
+        ("op:close | op:bin", [1, 10, 12, 13]),
+    ],
+)
+async def test_the_language_is_that_of_show(chat, text, ids):
+    async with opened(chat) as screen:
+        await filtered(screen, text)
+        await screen.until(lambda: shown_ids(screen) == ids)
+
+
+async def test_what_is_wrong_is_said_in_words_while_typing(chat):
+    async with opened(chat) as screen:
+        await filtered(screen, "op:text")
+        before = shown_ids(screen)
+        await screen.press("slash")
+        screen.app.bar_input.value = "op:nonsense"
+        await screen.pilot.pause()
+        assert "✗" in hints(screen)
+        assert "column" in hints(screen)
+        assert shown_ids(screen) == before
+        await screen.press("enter")
+        assert is_open(screen)
+        await screen.press("escape")
+        assert not is_open(screen)
+        assert shown_ids(screen) == before
+
+
+async def test_it_is_applied_without_enter_a_moment_after_it_is_typed(chat):
+    async with opened(chat) as screen:
+        await screen.press("slash", "o", "p", "colon", "b", "i", "n")
+        await screen.until(lambda: shown_ids(screen) == [1, 10])
+
+
+async def test_tab_completes_and_up_brings_back(chat):
+    async with opened(chat) as screen:
+        await screen.press("slash", "o")
+        assert "op" in hints(screen)
+        await screen.press("tab")
+        assert screen.app.bar_input.value.startswith("op")
+        screen.app.bar_input.value = "op:ping"
+        await screen.press("enter", "slash")
+        screen.app.bar_input.value = ""
+        await screen.press("up")
+        assert screen.app.bar_input.value == "op:ping"
+        await screen.press("down")
+        assert screen.app.bar_input.value == ""
+        await screen.press("escape")
+
+
+async def test_nothing_that_passes_says_what_is_hidden(chat):
+    async with opened(chat) as screen:
+        await filtered(screen, "op:0xF")
+        await screen.until(lambda: "13 are hidden. esc clears" in "\n".join(screen.pane("frames")))
+
+
+async def test_a_filter_stays_when_another_connection_is_chosen(chat):
+    async with opened(chat) as screen:
+        await filtered(screen, "dir:s2c")
+        await screen.press("1", "down")
+        await screen.until(lambda: shown_ids(screen) == [3, 4, 5, 7, 11, 12])
+        assert "✓ 6 of 12" in screen.line("frames")
+
+
+async def test_a_filter_about_connections_chooses_them_too(chat):
+    async with opened(chat) as screen:
+        await filtered(screen, "path:/admin")
+        await screen.until(lambda: "1 of 3" in screen.line("connections"))
+        text = "\n".join(screen.pane("connections"))
+        assert "/admin" in text
+        assert "/feed" not in text
+
+
+async def test_frames_that_come_are_asked_about(tmp_path):
+    path = many_frames(tmp_path / "many.db", 100, clean=False)
+    lock = hold_engine_lock(path)
+    async with opened(path) as screen:
+        await filtered(screen, "len:2")
+        assert shown_ids(screen) == []
+        many_more(path, 100, 5)
+        await screen.until(lambda: shown_ids(screen) == [101, 102, 103, 104, 105])
+    lock.release()
+
+
+async def test_the_newest_come_first_where_they_are_followed(tmp_path):
+    path = many_frames(tmp_path / "many.db", 60_000, clean=False)
+    lock = hold_engine_lock(path)
+    async with opened(path) as screen:
+        await filtered(screen, "op:ping")
+        await screen.until(lambda: len(shown_ids(screen)) == 60)
+        assert screen.app.frames.is_following
+        assert " 60000 " in screen.pane("frames")[-1]
+    lock.release()
+
+
+async def test_a_damaged_file_ends_a_scan_in_words(tmp_path):
+    path = tmp_path / "gone.db"
+    with CaptureBuilder(path) as builder:
+        builder.connection(1)
+        builder.frame(1, 0, 1, b"x")
+    async with opened(path) as screen:
+        path.rename(tmp_path / "moved.db")
+        await screen.press("slash")
+        screen.app.bar_input.value = "op:text"
+        await screen.press("enter")
+        await screen.until(lambda: "there is no capture" in screen.line("keys"))
+
+
+async def test_what_is_typed_at_once_after_the_key_is_typed_into_the_bar(chat):
+    async with opened(chat) as screen:
+        await screen.pilot.press("slash", "o", "p", "colon", "p", "i", "n", "g", "enter")
+        await screen.until(lambda: shown_ids(screen) == [4, 8])
+        await screen.pilot.press("colon", "1", "2", "enter")
+        await screen.press("escape")
+        assert not screen.app.bar_is_open
