@@ -1,0 +1,394 @@
+"""The recorded client against real servers: what is sent, what is waited for, what is reported."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+import zlib
+
+import pytest
+
+from tests.support.replay_peers import Server, echo, field
+from tests.unit.formats.made import RESPONSE, SECRET_REQUEST, Chat, chat_capture, store
+from wsinspect.cli.main import cli, execute
+
+DEFLATE_REQUEST = SECRET_REQUEST[:-2] + b"Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n"
+DEFLATE_RESPONSE = RESPONSE[:-2] + b"Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n"
+
+
+@pytest.fixture
+def replay(capsys):
+    def run(path, *args):
+        command = ["replay", str(path), *args, "--json"]
+        code = execute(lambda: cli.main(command, prog_name="wsinspect", standalone_mode=False))
+        out, err = capsys.readouterr()
+        return code, json.loads(out) if out else None, err
+
+    return run
+
+
+def asking(count=3, *, answer=b'{"n":%d}'):
+    script = Chat()
+    script.accept(1)
+    for number in range(count):
+        script.tick(20)
+        script.client(1, b'{"ask":%d}' % number)
+        script.tick(20)
+        script.server(1, answer % number)
+    script.client(1, b"\x03\xe8bye", opcode=8)
+    script.server(1, b"\x03\xe8bye", opcode=8)
+    script.end(1, "server")
+    return script
+
+
+class Answering:
+    """Answers each message by a function of its number; notes what it got."""
+
+    def __init__(self, answer):
+        self.answer = answer
+        self.got = []
+
+    def __call__(self, peer):
+        peer.accept()
+        number = 0
+        while frame := peer.read():
+            self.got.append(frame)
+            opcode, _, payload = frame
+            if opcode == 8:
+                peer.send(8, payload)
+                return
+            if opcode in (1, 2):
+                for one in self.answer(number):
+                    peer.text(one)
+                number += 1
+
+
+def numbered(number):
+    return f'{{"n":{number}}}'
+
+
+def one(result):
+    (found,) = result["connections"]
+    return found
+
+
+@pytest.mark.parametrize("options", [(), ("--speed", "max"), ("--speed", "10"), ("--normalise",)])
+def test_a_server_that_says_the_same_is_equal(tmp_path, replay, options):
+    answering = Answering(lambda number: [json.dumps({"n": number}, separators=(",", ":"))])
+    with Server(answering) as server:
+        code, result, _ = replay(store(tmp_path / "a.db", asking()), "--to", server.url, *options)
+    assert (code, one(result)["messages"]["equal"], one(result)["sent"]) == (0, 3, 3)
+    assert [payload for _, _, payload in answering.got] == [
+        *(b'{"ask":%d}' % n for n in range(3)),
+        b"\x03\xe8bye",
+    ]
+
+
+def test_each_message_waits_for_what_was_said_before_it(tmp_path, replay):
+    times = []
+
+    def slow(peer):
+        peer.accept()
+        for number in range(3):
+            assert peer.read() is not None
+            times.append(("asked", number))
+            time.sleep(0.05)
+            times.append(("answers", number))
+            peer.text(numbered(number))
+        peer.send(8, (peer.read() or (8, True, b""))[2])
+
+    with Server(slow) as server:
+        code, _, _ = replay(store(tmp_path / "a.db", asking()), "--to", server.url)
+    assert code == 0
+    assert times == [(what, number) for number in range(3) for what in ("asked", "answers")]
+
+
+def test_the_recorded_time_scaled(tmp_path, replay):
+    with Server(Answering(lambda number: [numbered(number)])) as server:
+        path = store(tmp_path / "a.db", asking(5))
+        started = time.monotonic()
+        code, _, _ = replay(path, "--to", server.url, "--speed", "2")
+        took = time.monotonic() - started
+    assert code == 0
+    assert took > 0.08  # 5 times 40 ms at twice the speed
+
+
+@pytest.mark.parametrize(
+    ("answer", "verdict", "count"),
+    [
+        (lambda n: [numbered(n if n != 1 else 9)], "different", 1),
+        (lambda n: [numbered(n), *(["{}"] if n == 1 else [])], "extra", 1),
+    ],
+)
+def test_divergences_have_exit_code_1_and_a_diff(tmp_path, replay, answer, verdict, count):
+    with Server(Answering(answer)) as server:
+        code, result, _ = replay(store(tmp_path / "a.db", asking()), "--to", server.url)
+    assert code == 1
+    assert one(result)["messages"][verdict] == count
+    (divergence,) = one(result)["divergences"]
+    assert divergence["verdict"] == verdict
+    assert divergence["diff"]
+
+
+def test_a_message_that_does_not_come_is_missing_and_the_rest_goes_on(tmp_path, replay):
+    answering = Answering(lambda n: [numbered(n)] if n != 1 else [])
+    with Server(answering) as server:
+        code, result, _ = replay(store(tmp_path / "a.db", asking()), "--to", server.url, "--timeout", "200ms")
+    assert code == 1
+    assert one(result)["messages"]["missing"] == 1
+    assert one(result)["messages"]["equal"] == 2
+    assert len(answering.got) == 4
+
+
+def test_volatile_fields_are_named_or_found_by_a_second_recording(tmp_path, replay):
+    first = store(tmp_path / "a.db", asking(answer=b'{"n":%d,"id":"old"}'))
+    second = store(tmp_path / "b.db", asking(answer=b'{"n":%d,"id":"other"}'))
+    with Server(Answering(lambda n: [f'{{"n":{n},"id":"new"}}'])) as server:
+        assert replay(first, "--to", server.url)[0] == 1
+        code, result, _ = replay(first, "--to", server.url, "--ignore", "json:$.id")
+        assert (code, one(result)["messages"]["ignored"]) == (0, 3)
+        code, result, err = replay(first, "--to", server.url, "--also", str(second))
+        assert (code, one(result)["messages"]["ignored"]) == (0, 3)
+        assert "json:$.id" in err
+
+
+def test_frames_go_out_as_recorded(tmp_path, replay):
+    script = Chat()
+    script.accept(1)
+    script.client(1, b"he", fin=False)
+    script.client(1, b"p", opcode=9)
+    script.client(1, b"llo", opcode=0)
+    script.client(1, b"lonely", opcode=10)
+    script.client(1, b"", opcode=8)
+    script.end(1, "server")
+    path = store(tmp_path / "a.db", script)
+    for options, wanted in [
+        ((), [(1, False, b"he"), (9, True, b"p"), (0, True, b"llo"), (10, True, b"lonely"), (8, True, b"")]),
+        (("--normalise",), [(1, True, b"hello"), (8, True, b"\x03\xe8")]),
+    ]:
+        answering = Answering(lambda n: [])
+        with Server(answering) as server:
+            replay(path, "--to", server.url, *options)
+        assert answering.got == wanted
+
+
+def test_pings_are_answered_now_and_not_as_then(tmp_path, replay):
+    script = Chat()
+    script.accept(1)
+    script.server(1, b"then", opcode=9)
+    script.client(1, b"then", opcode=10)
+    script.client(1, b"x")
+    script.client(1, b"\x03\xe8", opcode=8)
+    script.end(1, "server")
+    got = []
+
+    def pinging(peer):
+        peer.accept()
+        peer.send(9, b"now")
+        while frame := peer.read():
+            got.append(frame)
+            if frame[0] == 8:
+                peer.send(8, frame[2])
+                return
+
+    with Server(pinging) as server:
+        code, _, _ = replay(store(tmp_path / "a.db", script), "--to", server.url)
+    assert code == 0
+    assert (10, True, b"then") not in got
+    assert (10, True, b"now") in got
+
+
+def deflated(path):
+    compressor = zlib.compressobj(wbits=-15)
+    script = Chat()
+    script.accept(1, DEFLATE_REQUEST)
+    script.steps[-2:-2] = []
+    for number in range(3):
+        data = compressor.compress(b"hello hello %d" % number) + compressor.flush(zlib.Z_SYNC_FLUSH)
+        script.client(1, data[:-4], rsv=4)
+    script.client(1, b"\x03\xe8", opcode=8)
+    script.end(1, "server")
+    steps = [
+        step._replace(arguments=(*step.arguments[:2], DEFLATE_RESPONSE, *step.arguments[3:]))
+        if step.method == "head" and step.arguments[2] == RESPONSE
+        else step
+        for step in script.steps
+    ]
+    script.steps = steps
+    return store(path, script)
+
+
+@pytest.mark.parametrize("accepts", [True, False])
+def test_compressed_messages_go_as_they_are_where_that_is_agreed_else_inflated(tmp_path, replay, accepts):
+    got = []
+
+    def server(peer):
+        peer.accept(*(["Sec-WebSocket-Extensions: permessage-deflate"] if accepts else []))
+        while frame := peer.read():
+            if frame[0] == 8:
+                peer.send(8, frame[2])
+                return
+            got.append(frame[2])
+
+    with Server(server) as running:
+        code, result, _ = replay(deflated(tmp_path / "a.db"), "--to", running.url)
+    wanted = [b"hello hello %d" % number for number in range(3)]
+    if accepts:
+        inflater = zlib.decompressobj(wbits=-15)
+        assert [inflater.decompress(data + b"\0\0\xff\xff") for data in got] == wanted
+    else:
+        assert got == wanted
+        assert "sent inflated" in one(result)["notes"][0]
+    assert code == 0
+
+
+def test_a_refusal_is_compared_with_the_recorded_one(tmp_path, replay):
+    def forbid(peer):
+        peer.socket.sendall(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
+
+    path = chat_capture(tmp_path / "a.db")
+    with Server(forbid) as server:
+        assert replay(path, "--to", server.url, "-c", "2")[0] == 0
+        code, result, _ = replay(path, "--to", server.url, "-c", "1")
+    assert code == 1
+    assert one(result)["problems"] == ["the server answers 403, recorded was 101"]
+
+
+def test_nobody_there_is_one_line_and_exit_code_1(tmp_path, replay):
+    code, result, _ = replay(chat_capture(tmp_path / "a.db"), "--to", "ws://127.0.0.1:1", "-c", "1")
+    assert code == 1
+    assert one(result)["problems"][0].startswith("cannot connect to 127.0.0.1:1")
+
+
+def test_a_server_that_ends_early_or_resets_is_reported(tmp_path, replay):
+    def drop(peer):
+        peer.accept()
+        peer.read()
+
+    with Server(drop) as server:
+        code, result, _ = replay(store(tmp_path / "a.db", asking()), "--to", server.url)
+    assert code == 1
+    assert one(result)["problems"] == ["the server ended the connection before all was sent"]
+    assert one(result)["messages"]["missing"] >= 1
+
+
+def test_another_close_code_is_a_divergence(tmp_path, replay):
+    def closing(peer):
+        peer.accept()
+        for number in range(3):
+            peer.read()
+            peer.text(numbered(number))
+        peer.read()
+        peer.send(8, b"\x03\xf3oops")
+
+    with Server(closing) as server:
+        code, result, _ = replay(store(tmp_path / "a.db", asking()), "--to", server.url)
+    assert code == 1
+    assert one(result)["problems"] == ["the server closes with 1011 'oops', recorded was 1000 'bye'"]
+
+
+def test_a_client_that_reset_the_connection_does_so_again(tmp_path, replay):
+    script = Chat()
+    script.accept(1)
+    script.client(1, b"x")
+    script.end(1, "client", "rst")
+    ends = []
+
+    def server(peer):
+        peer.accept()
+        assert peer.read() == (1, True, b"x")
+        try:
+            ends.append(peer.socket.recv(1))
+        except ConnectionResetError:
+            ends.append("reset")
+
+    with Server(server) as running:
+        replay(store(tmp_path / "a.db", script), "--to", running.url)
+    assert ends == ["reset"]
+
+
+def test_connections_that_overlapped_play_at_once_and_others_one_after_the_other(tmp_path, replay):
+    script = Chat()
+    script.accept(1)
+    script.accept(2)
+    script.client(1, b"1")
+    script.client(2, b"2")
+    for number in (1, 2):
+        script.client(number, b"\x03\xe8", opcode=8)
+        script.end(number, "client")
+    script.tick()
+    script.accept(3)
+    script.client(3, b"\x03\xe8", opcode=8)
+    script.end(3, "client")
+    both = threading.Barrier(2, timeout=5)
+    order: list[int] = []
+
+    def server(peer):
+        peer.accept()
+        while frame := peer.read():
+            if frame[0] == 1:
+                both.wait()
+            elif frame[0] == 8:
+                order.append(len(order))
+                peer.send(8, frame[2])
+                return
+
+    with Server(server) as running:
+        code, result, _ = replay(store(tmp_path / "a.db", script), "--to", running.url)
+    assert (code, len(result["connections"]), len(order), running.errors) == (0, 3, 3, [])
+
+
+def test_headers_are_replaced(tmp_path, replay):
+    with Server(echo) as server:
+        replay(
+            chat_capture(tmp_path / "a.db"),
+            "--to",
+            server.url + "/other",
+            "-c",
+            "1",
+            "-H",
+            "Cookie: sid=new",
+            "--timeout",
+            "300ms",
+        )
+    assert field(server.heads[0], "cookie") == "sid=new"
+    assert server.heads[0].startswith(b"GET /other HTTP/1.1")
+
+
+def test_a_cut_recording_says_so_before_it_is_played(tmp_path, replay):
+    script = Chat(meta={"snaplen": 4})
+    script.accept(1)
+    script.client(1, b"0123456789")
+    script.server(1, b"0123456789")
+    script.client(1, b"\x03\xe8", opcode=8)
+    script.server(1, b"\x03\xe8", opcode=8)
+    script.end(1, "server")
+    answering = Answering(lambda n: ["0123456789"])
+    with Server(answering) as server:
+        code, _, err = replay(store(tmp_path / "a.db", script), "--to", server.url)
+    assert "1 frames to send were cut in the recording" in err
+    assert "1 frames to expect were cut" in err
+    assert answering.got[0] == (1, True, b"0123")
+    assert code == 0
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        ((), "give either --to URL or --serve"),
+        (("--to", "nonsense"), "is no URL of a server"),
+        (("--to", "ws://a", "--speed", "200"), "is no speed"),
+        (("--to", "ws://a", "--ignore", "id"), "is no place to ignore"),
+        (("--to", "ws://a", "-H", "x"), "is no header field"),
+        (("--to", "ws://a", "-c", "9"), "has no connection 9"),
+        (("--to", "ws://a", "--also", "missing.db"), "there is no capture"),
+        (("--serve", "0", "--gate", "x"), "is no gate"),
+        (("--serve", "0", "--gate", "1=regex:("), "is no regular expression"),
+        (("--serve", "0", "--gate", "1=subset:{"), "is no JSON"),
+    ],
+)
+def test_mistakes_are_one_line(tmp_path, replay, args, words):
+    code, result, err = replay(chat_capture(tmp_path / "a.db"), *args)
+    assert (code, result) == (2, None)
+    assert words in err

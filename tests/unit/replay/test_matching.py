@@ -1,0 +1,174 @@
+"""Comparing while messages come: one more or less is one divergence."""
+
+from __future__ import annotations
+
+import difflib
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wsinspect.replay.gates import Gates
+from wsinspect.replay.matching import WINDOW, Matcher, Message, Verdict
+from wsinspect.replay.values import Place
+
+ID = (Place.parse("json:$.id"),)
+
+
+def text(data, **facts):
+    return Message(1, data.encode(), **facts)
+
+
+def compared(recorded, live, places=()):
+    matcher = Matcher(places)
+    found = []
+    for one in recorded:
+        matcher.expect(text(one))
+    for one in live:
+        found += matcher.take(text(one))
+    found += matcher.finish()
+    return matcher, [
+        (str(one.verdict), one.recorded and one.recorded.data.decode(), one.found and one.found.data.decode())
+        for one in found
+    ]
+
+
+def test_as_recorded():
+    matcher, found = compared("abc", "abc")
+    assert found == []
+    assert matcher.tally.counts[Verdict.EQUAL] == 3
+
+
+def test_one_missing_is_one_divergence():
+    assert compared("abcd", "acd")[1] == [("missing", "b", None)]
+
+
+def test_one_extra_is_one_divergence():
+    assert compared("abc", "abxc")[1] == [("extra", None, "x")]
+
+
+def test_one_different_is_one_divergence():
+    assert compared("abc", "axc")[1] == [("different", "b", "x")]
+
+
+def test_the_last_ones():
+    assert compared("ab", "ax")[1] == [("different", "b", "x")]
+    assert compared("ab", "a")[1] == [("missing", "b", None)]
+    assert compared("a", "ab")[1] == [("extra", None, "b")]
+
+
+def test_ignored_fields():
+    matcher, found = compared(['{"id":1,"a":1}', '{"id":2}'], ['{"id":9,"a":1}', '{"id": 2}'], ID)
+    assert found == []
+    assert (matcher.tally.counts[Verdict.IGNORED], matcher.tally.counts[Verdict.EQUAL]) == (1, 1)
+
+
+def test_a_cut_recording_is_compared_as_far_as_it_goes():
+    matcher = Matcher()
+    matcher.expect(text("hel", is_cut=True))
+    assert matcher.take(text("hello")) == []
+    assert matcher.tally.counts[Verdict.IGNORED] == 1
+
+
+def test_nothing_is_held_back_for_ever():
+    matcher = Matcher()
+    matcher.expect(text("a"))
+    found = []
+    for number in range(WINDOW * 3):
+        found += matcher.take(text(f"x{number}"))
+    assert len(found) >= WINDOW
+
+
+@given(
+    recorded=st.lists(st.sampled_from("abc"), max_size=12), live=st.lists(st.sampled_from("abc"), max_size=12)
+)
+def test_every_message_gets_one_verdict(recorded, live):
+    matcher, found = compared(recorded, live)
+    counts = matcher.tally.counts
+    assert counts[Verdict.EQUAL] + counts[Verdict.DIFFERENT] + counts[Verdict.MISSING] == len(recorded)
+    assert counts[Verdict.EQUAL] + counts[Verdict.DIFFERENT] + counts[Verdict.EXTRA] == len(live)
+    assert len(found) == matcher.tally.diverged
+    if recorded == live:
+        assert found == []
+    same = sum(block.size for block in difflib.SequenceMatcher(None, recorded, live).get_matching_blocks())
+    assert bool(found) == (recorded != live) or same == len(recorded)
+
+
+def gated(match="similar", **options):
+    return Gates(options.pop("places", ()), match, options.pop("tests", {}), **options)
+
+
+def test_a_gate_opens_with_its_message():
+    gates = gated()
+    gates.expect(text('{"op":"a","n":1}', frame=3))
+    assert not gates.is_open
+    assert gates.take(text('{"op":"a","n":1}')) == []
+    assert gates.is_open
+
+
+def test_a_similar_message_opens_it_and_is_reported():
+    gates = gated()
+    gates.expect(text('{"op":"a","n":1}', frame=3))
+    (found,) = gates.take(text('{"op":"a","n":2}'))
+    assert (found.verdict, gates.is_open) == (Verdict.DIFFERENT, True)
+
+
+def test_another_kind_of_message_is_extra_and_the_gate_stays_shut():
+    gates = gated()
+    gates.expect(text('{"op":"a"}'))
+    (found,) = gates.take(text('{"op":"b"}'))
+    assert (found.verdict, gates.is_open) == (Verdict.EXTRA, False)
+
+
+def test_exact_gates_take_nothing_else():
+    gates = gated("exact")
+    gates.expect(text('{"op":"a","n":1}'))
+    assert [one.verdict for one in gates.take(text('{"op":"a","n":2}'))] == [Verdict.EXTRA]
+    assert gates.take(text('{"n":1,"op":"a"}')) == []
+    assert gates.is_open
+
+
+def test_subset_gates_allow_more():
+    gates = gated("subset")
+    gates.expect(text('42["join",{"room":1}]'))
+    assert gates.take(text('42["join",{"room":1,"at":5}]')) == []
+    assert gates.is_open
+
+
+def test_regular_expressions_in_the_recording_or_on_the_command_line():
+    gates = gated("regex")
+    gates.expect(text('^\\{"op":"(a|b)"'))
+    assert gates.take(text('{"op":"b","n":1}')) == []
+    assert gates.is_open
+
+
+def test_any_order():
+    gates = gated(any_order=True)
+    gates.expect(text("a"))
+    gates.expect(text("b"))
+    assert gates.take(text("b")) == []
+    assert not gates.is_open
+    assert gates.take(text("a")) == []
+    assert gates.is_open
+
+
+def test_in_order_what_was_left_out_is_missing():
+    gates = gated("exact")
+    gates.expect(text("a"))
+    gates.expect(text("b"))
+    assert [(one.verdict, one.recorded.data) for one in gates.take(text("b"))] == [(Verdict.MISSING, b"a")]
+    assert gates.is_open
+
+
+def test_what_comes_early_waits_for_its_turn():
+    gates = gated()
+    assert gates.take(text("a")) == []
+    assert gates.expect(text("a")) == []
+    assert gates.is_open
+
+
+def test_what_never_came_and_what_was_never_asked_for():
+    gates = gated()
+    gates.take(text("early"))
+    gates.expect(text('{"op":"a"}'))
+    assert {one.verdict for one in gates.finish()} <= {Verdict.MISSING, Verdict.EXTRA}
+    assert gates.tally.diverged == 2

@@ -1,0 +1,215 @@
+"""`wsinspect replay`: a capture played again, as the client against a server or as the server."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from wsinspect.cli.completion import complete_capture
+from wsinspect.cli.options import ADDRESS, DURATION, Address, examples, json_option
+
+if TYPE_CHECKING:
+    from wsinspect.capture.reader import Capture
+    from wsinspect.capture.records import Connection
+    from wsinspect.replay.matching import Divergence
+    from wsinspect.replay.report import ConnectionReport
+    from wsinspect.replay.values import Place
+
+
+@click.command(
+    epilog=examples(
+        "wsinspect replay chat.db --to ws://localhost:3000",
+        "wsinspect replay chat.db --to ws://localhost:3000 --connection 3 --ignore 'json:$..id'",
+        "wsinspect replay monday.db --also tuesday.db --to wss://staging.example --header 'Cookie: sid=new'",
+        "wsinspect replay chat.db --to ws://localhost:3000 --speed max --json",
+        "wsinspect replay chat.db --serve 3000 --loop        the server, for a front-end",
+        "wsinspect replay chat.db --serve 3000 --until 120 --then rst",
+    )
+)
+@click.argument("capture", shell_complete=complete_capture)
+@click.option("--to", "url", metavar="URL", help="Play the clients against this server.")
+@click.option("--serve", type=ADDRESS, help="Play the server here; port 0 for any.")
+@click.option("--connection", "-c", "numbers", type=click.IntRange(min=1), multiple=True, help="Repeatable.")
+@click.option("--speed", metavar="0.1..100|max", help="Play in the recorded time, scaled, or at once.")
+@click.option("--normalise", is_flag=True, help="Whole messages, a correct close, no recorded pings.")
+@click.option(
+    "--ignore", "ignored", multiple=True, metavar="json:PATH", help="Do not compare this; repeatable."
+)
+@click.option(
+    "--also",
+    type=click.Path(path_type=Path),
+    metavar="CAPTURE",
+    help="Ignore what differs in this recording.",
+)
+@click.option(
+    "--header",
+    "-H",
+    "headers",
+    multiple=True,
+    metavar="'NAME: VALUE'",
+    help="Replace a header field; 'NAME:' drops it.",
+)
+@click.option("--send-secrets", is_flag=True, help="Send recorded cookies and tokens to any host.")
+@click.option(
+    "--timeout", type=DURATION, default="10s", help="How long to wait for an answer; 10s by default."
+)
+@click.option("--ca", "ca_file", type=click.Path(path_type=Path), help="Trust this certificate authority.")
+@click.option("--insecure", is_flag=True, help="Accept any certificate.")
+@click.option(
+    "--match",
+    type=click.Choice(["similar", "exact", "subset", "regex"]),
+    default="similar",
+    help="--serve: when a client's message counts as the recorded one.",
+)
+@click.option(
+    "--gate", "gates", multiple=True, metavar="FRAME=KIND:TEXT", help="--serve: what to wait for instead."
+)
+@click.option("--any-order", is_flag=True, help="--serve: clients may say things in any order.")
+@click.option("--until", type=click.IntRange(min=1), metavar="FRAME", help="--serve: stop after this frame.")
+@click.option(
+    "--then", type=click.Choice(["rst", "fin", "close"]), default="rst", help="--until: and do this."
+)
+@click.option("--loop", is_flag=True, help="--serve: start over when all is played; ends with SIGINT.")
+@json_option
+def replay(capture: str, url: str | None, serve: Address | None, as_json: bool, **options: Any) -> int:
+    """Play a recording again and compare what comes with what was recorded.
+
+    --to opens the recorded connections and sends what the clients sent, each time the server has said as
+    much as it had then; with --speed in the recorded time. --serve answers clients as the recorded server
+    did: what it said after a client's message is said after that message.
+
+    Exit code 1 when something diverged. docs/replay.md has the details.
+    """
+    from wsinspect.capture.reader import Capture
+    from wsinspect.launch.captures import resolve_capture
+
+    if (url is None) == (serve is None):
+        raise click.UsageError("give either --to URL or --serve [HOST:]PORT")
+    with ExitStack() as stack:
+        opened = stack.enter_context(Capture.open(resolve_capture(capture)))
+        chosen = _choose(opened, options["numbers"])
+        places = _places(opened, options, stack)
+        if url is not None:
+            return _play_client(opened, chosen, places, url, as_json, options)
+        assert serve is not None
+        from wsinspect.cli.replay_server import play_server
+
+        return play_server(opened, chosen, places, serve, as_json, options)
+
+
+def _choose(capture: Capture, numbers: tuple[int, ...]) -> list[Connection]:
+    from wsinspect.errors import UsageError
+
+    if not numbers:
+        chosen = capture.connections()
+        if not chosen:
+            raise UsageError(f"{capture.path} has no connections to play")
+        return chosen
+    found = []
+    for number in numbers:
+        one = capture.connection(number)
+        if one is None:
+            raise UsageError(f"{capture.path} has no connection {number}")
+        found.append(one)
+    return found
+
+
+def _places(capture: Capture, options: dict[str, Any], stack: ExitStack) -> tuple[Place, ...]:
+    from wsinspect.capture.reader import Capture as Reader
+    from wsinspect.replay.values import Place
+
+    places = tuple(map(Place.parse, options["ignored"]))
+    if options["also"] is not None:
+        from wsinspect.replay.volatile import find_volatile
+
+        other = stack.enter_context(Reader.open(options["also"]))
+        found = find_volatile(capture, other)
+        _say(f"ignored, because it differs in {options['also']}: {', '.join(map(str, found)) or 'nothing'}")
+        places += found
+    return places
+
+
+def _play_client(
+    capture: Capture,
+    chosen: list[Connection],
+    places: tuple[Place, ...],
+    url: str,
+    as_json: bool,
+    options: dict[str, Any],
+) -> int:
+    from wsinspect.cli.progress import progress_bar
+    from wsinspect.replay.client import ClientOptions, replay_client
+    from wsinspect.replay.handshake import Policy, Target, headers_of
+    from wsinspect.replay.pace import parse_speed
+    from wsinspect.wire.opcodes import Direction
+
+    speed = options["speed"]
+    client = ClientOptions(
+        target=Target.parse(url),
+        policy=Policy(headers_of(options["headers"]), options["send_secrets"]),
+        places=places,
+        gated=speed is None,
+        speed=None if speed is None else parse_speed(speed),
+        normalise=options["normalise"],
+        timeout_s=options["timeout"] / 1e9,
+        ca_file=options["ca_file"],
+        insecure=options["insecure"],
+    )
+    say_cuts(capture, chosen, Direction.CLIENT_TO_SERVER)
+    total = sum(one.c2s_frames + one.s2c_frames for one in chosen)
+    with progress_bar("replaying", total, is_wanted=not as_json) as progress:
+        tell = _nobody if as_json else say_divergence
+        reports = replay_client(capture, chosen, client, tell=tell, progress=progress)
+    return conclude(reports, as_json)
+
+
+def conclude(reports: list[ConnectionReport], as_json: bool) -> int:
+    """Say how it went; the exit code."""
+    from wsinspect.cli.output import echo, echo_json
+    from wsinspect.replay.report import summary
+    from wsinspect.text import escape
+
+    is_equal = all(report.is_equal for report in reports)
+    if as_json:
+        echo_json({"equal": is_equal, "connections": [report.as_json() for report in reports]})
+    else:
+        for report in reports:
+            for note in report.notes:
+                _say(f"connection {report.connection}: {note}")
+            echo(escape(summary(report)))
+    return 0 if is_equal else 1
+
+
+def say_divergence(report: ConnectionReport, what: Divergence | str) -> None:
+    """A divergence, as soon as it is known."""
+    from wsinspect.replay.report import describe
+    from wsinspect.text import escape
+
+    for line in describe(report, what):
+        click.echo(escape(line), err=True)
+
+
+def say_cuts(capture: Capture, chosen: list[Connection], ours: Any) -> None:
+    """A recording that holds only the beginnings of payloads says so before it is played."""
+    from wsinspect.replay.script import cut_frames
+
+    cuts = [cut_frames(capture, one.id, ours) for one in chosen]
+    if mine := sum(cut.ours for cut in cuts):
+        _say(f"{mine} frames to send were cut in the recording (--snaplen): only their beginnings are sent")
+    if theirs := sum(cut.theirs for cut in cuts):
+        _say(
+            f"{theirs} frames to expect were cut in the recording (--snaplen): their beginnings are compared"
+        )
+
+
+def _nobody(_report: ConnectionReport, _what: Divergence | str) -> None:
+    return
+
+
+def _say(line: str) -> None:
+    from wsinspect.text import escape
+
+    click.echo(f"wsinspect: {escape(line)}", err=True)

@@ -1,0 +1,109 @@
+"""`wsinspect replay --serve`: the recorded server, until all is played or somebody ends it."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from typing import TYPE_CHECKING, Any
+
+from wsinspect.cli.options import Address
+from wsinspect.cli.output import echo, echo_json
+from wsinspect.cli.replay import say_cuts, say_divergence
+from wsinspect.replay.gates import parse_gate
+from wsinspect.replay.pace import parse_speed
+from wsinspect.replay.report import summary
+from wsinspect.replay.server import ReplayServer, ServerOptions
+from wsinspect.text import escape
+from wsinspect.wire.opcodes import Direction
+
+if TYPE_CHECKING:
+    from wsinspect.capture.reader import Capture
+    from wsinspect.capture.records import Connection
+    from wsinspect.replay.matching import Divergence
+    from wsinspect.replay.report import ConnectionReport
+    from wsinspect.replay.values import Place
+
+
+def play_server(
+    capture: Capture,
+    chosen: list[Connection],
+    places: tuple[Place, ...],
+    address: Address,
+    as_json: bool,
+    options: dict[str, Any],
+) -> int:
+    """Listen and play; the exit code."""
+    server_options = ServerOptions(
+        places=places,
+        match=options["match"],
+        tests=dict(map(parse_gate, options["gates"])),
+        any_order=options["any_order"],
+        speed=parse_speed(options["speed"] or "1"),
+        until=options["until"],
+        then=options["then"],
+        loop=options["loop"],
+        normalise=options["normalise"],
+        send_secrets=options["send_secrets"],
+    )
+    say_cuts(capture, chosen, Direction.SERVER_TO_CLIENT)
+    return asyncio.run(_serve(capture, chosen, server_options, address, as_json))
+
+
+async def _serve(
+    capture: Capture, chosen: list[Connection], options: ServerOptions, address: Address, as_json: bool
+) -> int:
+    tell = _tell_json if as_json else say_divergence
+    server = ReplayServer(
+        capture, chosen, options, tell=tell, on_report=_report_json if as_json else _report_line
+    )
+    port = await server.start(*address)
+    paths = sorted({(one.path or "/").partition("?")[0] for one in chosen})
+    if as_json:
+        echo_json({"event": "listening", "host": address.host, "port": port, "paths": paths})
+    else:
+        echo(f"playing {len(chosen)} connections on ws://{Address(address.host, port)}")
+        for path in paths:
+            echo(f"    {escape(path)}")
+    await _until_over(server)
+    await server.close()
+    return _conclude(server, as_json)
+
+
+async def _until_over(server: ReplayServer) -> None:
+    """All played, or a signal."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, stop.set)
+    waits = [asyncio.ensure_future(server.wait()), asyncio.ensure_future(stop.wait())]
+    await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    for wait in waits:
+        wait.cancel()
+
+
+def _conclude(server: ReplayServer, as_json: bool) -> int:
+    unplayed = [one.id for one in server.unplayed]
+    if as_json:
+        is_equal = all(report.is_equal for report in server.reports)
+        echo_json(
+            {"event": "summary", "equal": is_equal, "played": len(server.reports), "unplayed": unplayed}
+        )
+        return 0 if is_equal else 1
+    if unplayed:
+        echo(f"nobody asked for {len(unplayed)} of the recorded connections: {', '.join(map(str, unplayed))}")
+    total = sum(report.tally.diverged + len(report.problems) for report in server.reports)
+    echo(f"played {len(server.reports)} connections, {total} divergences")
+    return 0 if all(report.is_equal for report in server.reports) else 1
+
+
+def _tell_json(report: ConnectionReport, what: Divergence | str) -> None:
+    found = {"problem": what} if isinstance(what, str) else what.as_json()
+    echo_json({"event": "divergence", "connection": report.connection, **found})
+
+
+def _report_json(report: ConnectionReport) -> None:
+    echo_json({"event": "connection", **report.as_json()})
+
+
+def _report_line(report: ConnectionReport) -> None:
+    echo(escape(summary(report)))

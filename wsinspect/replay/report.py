@@ -1,0 +1,104 @@
+"""What a replay found: for a person, and as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from wsinspect.replay.matching import MAX_KEPT, Divergence, Matcher, Tally, Verdict
+
+
+@dataclass(slots=True)
+class ConnectionReport:
+    """One connection that was played.
+
+    Attributes:
+        connection: its id in the capture.
+        url: where it went to, or the path that was asked for.
+        sent: messages sent.
+        tally: verdicts of the messages that came.
+        divergences: the first of them, with their diff.
+        problems: what else differs: status, subprotocol, close, timeouts.
+        notes: what is no divergence, but good to know.
+        seconds: how long it took.
+        played: whether it was played at all.
+    """
+
+    connection: int
+    url: str
+    sent: int = 0
+    tally: Tally = field(default_factory=Tally)
+    divergences: list[Divergence] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+    played: bool = True
+
+    @property
+    def is_equal(self) -> bool:
+        """Whether it went as recorded, but for what is ignored."""
+        return not self.problems and not self.tally.diverged
+
+    def keep(self, found: list[Divergence], tell: Tell) -> None:
+        """Add divergences, and tell of them now."""
+        for one in found:
+            if len(self.divergences) < MAX_KEPT:
+                self.divergences.append(one)
+            tell(self, one)
+
+    def problem(self, text: str, tell: Tell) -> None:
+        """Something else that differs."""
+        self.problems.append(text)
+        tell(self, text)
+
+    def close(self, matcher: Matcher) -> None:
+        """Take over the counts."""
+        self.tally = matcher.tally
+
+    def as_json(self) -> dict[str, Any]:
+        """One object."""
+        return {
+            "connection": self.connection,
+            "url": self.url,
+            "equal": self.is_equal,
+            "sent": self.sent,
+            "messages": self.tally.as_json(),
+            "problems": self.problems,
+            "divergences": [one.as_json() for one in self.divergences],
+            "notes": self.notes,
+            "seconds": round(self.seconds, 6),
+        }
+
+
+#: Called with each divergence, or problem, when it is known.
+Tell = Callable[[ConnectionReport, "Divergence | str"], None]
+
+
+def nobody(_report: ConnectionReport, _what: Divergence | str) -> None:
+    """Nobody wants to know."""
+
+
+def describe(report: ConnectionReport, what: Divergence | str) -> Iterator[str]:
+    """The lines for a divergence; peers chose some of their text, so the caller escapes them."""
+    if isinstance(what, str):
+        yield f"connection {report.connection}: {what}"
+        return
+    place = f" (frame {what.recorded.frame})" if what.recorded and what.recorded.frame else ""
+    words = {
+        Verdict.DIFFERENT: "a message differs from the recorded one",
+        Verdict.MISSING: "a recorded message did not come",
+        Verdict.EXTRA: "a message came that was not recorded",
+    }
+    yield f"connection {report.connection}: {words[what.verdict]}{place}"
+    for line in what.lines():
+        yield f"    {line}"
+
+
+def summary(report: ConnectionReport) -> str:
+    """One line."""
+    counts = report.tally.counts
+    parts = [f"{count} {verdict}" for verdict, count in counts.items() if count]
+    verdict = "as recorded" if report.is_equal else "diverged"
+    messages = ", ".join(parts) or "no messages"
+    return f"connection {report.connection} {report.url}: {verdict}; {report.sent} sent, {messages}"
