@@ -38,6 +38,7 @@ COMMANDS = {
     "open": _Lazy("wsinspect.cli.open:open_", "Look at a capture, live or old, in the terminal."),
     "show": _Lazy("wsinspect.cli.show:show", "List the connections of a capture, or the frames of one."),
     "diagnose": _Lazy("wsinspect.cli.diagnose:diagnose", "Say what went wrong, where, and what fixes it."),
+    "replay": _Lazy("wsinspect.cli.replay:replay", "Play a capture again, as client or as server."),
     "export": _Lazy("wsinspect.cli.export:export", "Write a capture as HAR or JSONL."),
     "import": _Lazy("wsinspect.cli.import_:import_", "Make a capture of a HAR, JSONL or mitmproxy flows."),
     "merge": _Lazy("wsinspect.cli.merge:merge", "Put several captures on one time axis."),
