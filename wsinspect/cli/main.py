@@ -42,6 +42,7 @@ COMMANDS = {
     "export": _Lazy("wsinspect.cli.export:export", "Write a capture as HAR or JSONL."),
     "import": _Lazy("wsinspect.cli.import_:import_", "Make a capture of a HAR, JSONL or mitmproxy flows."),
     "merge": _Lazy("wsinspect.cli.merge:merge", "Put several captures on one time axis."),
+    "faults": _Lazy("wsinspect.cli.faults:faults", "List kinds of faults and presets, check scenario files."),
     "ps": _Lazy("wsinspect.cli.ps:ps", "List running engines."),
     "stop": _Lazy("wsinspect.cli.stop:stop", "End a running engine cleanly."),
     "browser": _Lazy("wsinspect.cli.browser:browser", "Open a browser that goes through the proxy."),
