@@ -21,8 +21,8 @@ SCREENS = {
     "findings": ("i",),
     "faults": ("f",),
     "scrubber": ("3", "g", "s", "greater_than_sign", "m", "greater_than_sign", "m", "full_stop"),
-    "help": ("3", "question_mark"),
-    "filter": ("slash",),
+    "help": ("2", "question_mark"),
+    "go": ("colon",),
 }
 
 
