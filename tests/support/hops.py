@@ -1,7 +1,7 @@
-"""Real hops for the lab: nginx, HAProxy and Caddy from Debian's packages, each on free ports with a configuration
-of its own, in front of whatever port they are told.
+"""Real hops for the lab: nginx, HAProxy and Caddy from Debian's packages.
 
-`Hop.start` returns when the hop accepts connections; `stop` ends the process that was started, and nobody else's.
+Each listens on a free port, has a configuration of its own, and stands in front of whatever port it is told.
+`Hop.start` returns when the hop accepts connections; `stop` ends the process that was started and no other.
 """
 
 from __future__ import annotations

@@ -71,12 +71,13 @@ def matching(seconds: float, *kinds: Kind) -> list[Limit]:
 def is_round(seconds: float) -> bool:
     """Whether a silence or an age looks like somebody's setting: a whole number of seconds from 1 on.
 
-    Timers fire late, by as much as a few per cent; nginx' coarse clock also up to a tenth of a second early.
+    Timers fire late, by as much as a few per cent. nginx moves a timer only when it is 0.3 s off, so it may be
+    early by as much.
     """
     nearest = round(seconds)
     return (
         nearest >= 1
-        and -0.1 <= seconds - nearest <= max(0.25, nearest * 0.02)
+        and -min(0.3, nearest * 0.1) <= seconds - nearest <= max(0.25, nearest * 0.02)
         and (nearest in (1, 2, 3, 5, 10, 15, 20, 25, 30, 40, 45, 50, 55, 90, 100, 120) or nearest % 60 == 0)
     )
 

@@ -304,12 +304,12 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
         [capture(events=(("tls_failed", {"error": "The client disconnected during the handshake."}),))],
     ),
     "WS-TLS-010": (
-        [_tls("certificate has expired"), _tls("x", not_after="2021-01-01T00:00:00+00:00")],
+        [_tls("certificate has expired"), _tls("verify", not_after="2021-01-01T00:00:00+00:00")],
         [_tls(None, "open")],
     ),
     "WS-TLS-011": ([_tls("certificate is not yet valid")], [_tls("certificate has expired")]),
     "WS-TLS-012": (
-        [_tls("self-signed certificate"), _tls("self signed certificate", "open")],
+        [_tls("self-signed certificate")],
         [_tls(None, "open")],
     ),
     "WS-TLS-013": (
@@ -331,6 +331,10 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
         [refused("400 Bad Request", b"plain wrong")],
     ),
     "WS-TLS-019": ([_tls_error("unexpected end")], [HEALTHY]),
+    "WS-TLS-020": (
+        [_tls("self-signed certificate", "open")],
+        [_tls(None, "open"), _tls("self-signed certificate")],
+    ),
     "WS-H2-001": (
         [replace(refused("502 Bad Gateway"), http_version="HTTP/2.0")],
         [refused("502 Bad Gateway")],

@@ -19,14 +19,18 @@ _PLAIN_ON_TLS: Final = re.compile(
     rb"|speaking plain http to an ssl-enabled server port|requires tls|http request was sent to an https",
     re.I,
 )
+_WANTS_CERTIFICATE: Final = re.compile(
+    rb"no required ssl certificate|ssl certificate error|client certificate (is )?(required|missing)", re.I
+)
 _JS: Final = JS_FAILED + " Chrome's console names the certificate error, as net::ERR_CERT_DATE_INVALID."
 _OPENSSL: Final = {
     "expired": re.compile(r"certificate has expired|certificate expired", re.I),
     "early": re.compile(r"not yet valid", re.I),
-    "self": re.compile(r"self[- ]signed", re.I),
+    "self": re.compile(r"self[- ]signed(?! certificate in)", re.I),
     "name": re.compile(r"hostname mismatch|ip address mismatch|doesn't match|not valid for", re.I),
     "chain": re.compile(
-        r"unable to get (local )?issuer|unable to verify the first|unknown ca|invalid ca"
+        r"self[- ]signed certificate in|unable to get (local )?issuer|unable to verify the first|unknown"
+        r" ca|invalid ca"
         r"|unable to verify|certificate verify failed",
         re.I,
     ),
@@ -45,12 +49,11 @@ _OPENSSL: Final = {
 
 
 def _server_error(facts: ConnectionFacts) -> str | None:
-    """Why TLS with the server failed, or why its certificate would be refused by a browser."""
-    tls = facts.server_tls or {}
-    verify = tls.get("verify_error")
+    """Why TLS with the server failed."""
     if facts.failed_where == "tls-server" or (facts.error or "").startswith("TLS with the server"):
+        verify = (facts.server_tls or {}).get("verify_error")
         return " / ".join(filter(None, [str(verify or ""), facts.error or ""]))
-    return str(verify) if verify else None
+    return None
 
 
 def _is(facts: ConnectionFacts, kind: str) -> bool:
@@ -86,22 +89,41 @@ def _certificate(facts: ConnectionFacts) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _found(facts: ConnectionFacts, *more: str) -> Found:
-    """A finding about the server's TLS; only a warning where the connection was made all the same."""
-    certificate = _certificate(facts)
-    lines = [f"server {facts.server_address or facts.server}: {_server_error(facts)}"]
+def _found(facts: ConnectionFacts) -> Found:
+    """A finding about the server's TLS."""
+    return Found(
+        evidence=(f"server {facts.server_address or facts.server}: {_server_error(facts)}", *_shown(facts))
+    )
+
+
+def _shown(facts: ConnectionFacts) -> tuple[str, ...]:
+    """The server's certificate, and the name that was asked for."""
+    certificate, lines = _certificate(facts), []
     if certificate:
+        names = ", ".join(map(str, certificate.get("sans") or ())) or "no name"
         lines += [
             f"certificate of {certificate.get('subject')} by {certificate.get('issuer')}",
-            f"for {', '.join(map(str, certificate.get('sans') or ())) or 'no name'}, valid"
-            f" {certificate.get('not_before')} to {certificate.get('not_after')}",
+            f"for {names}, valid {certificate.get('not_before')} to {certificate.get('not_after')}",
         ]
     sni = (facts.server_tls or {}).get("sni")
-    lines += [f"asked for (SNI) {sni}"] if sni else []
-    if facts.failed_where == "tls-server" or not facts.response_in:
-        return Found(evidence=(*lines, *more))
-    note = "accepted here because of --insecure; a browser that connects directly refuses it"
-    return Found(evidence=(*lines, *more, note), severity="warning")
+    return (*lines, f"asked for (SNI) {sni}") if sni else tuple(lines)
+
+
+@rules(
+    "WS-TLS-020",
+    "warning",
+    "server",
+    "A browser would refuse the server's certificate",
+    meaning="It was accepted here because of --insecure. A browser that connects to this server directly"
+    " ends the TLS handshake.",
+    js=_JS,
+    topic="certificate",
+    rows="H30",
+)
+def borne(facts: ConnectionFacts) -> Iterator[Found]:
+    error = (facts.server_tls or {}).get("verify_error")
+    if error and facts.response_in is not None:
+        yield Found(evidence=(f"server {facts.server_address or facts.server}: {error}", *_shown(facts)))
 
 
 @rules(
@@ -203,6 +225,12 @@ def chain(facts: ConnectionFacts) -> Iterator[Found]:
 def client_certificate(facts: ConnectionFacts) -> Iterator[Found]:
     if _is(facts, "client"):
         yield _found(facts)
+    elif (
+        facts.state == "refused"
+        and facts.server_tls is not None
+        and _WANTS_CERTIFICATE.search(facts.body[:4096])
+    ):
+        yield Found(evidence=(status_line(facts), *body_line(facts)))
 
 
 @rules(

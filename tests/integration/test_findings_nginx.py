@@ -1,0 +1,124 @@
+"""nginx as it is configured well and badly: the exact findings through one tap, and in a sandwich."""
+
+import socket
+
+import pytest
+
+from tests.support.hops import LOOPBACK, NGINX_GOOD, free_port, nginx
+from tests.support.sandwich_lab import play
+
+pytestmark = pytest.mark.lab
+
+#: path: (finding ids of the edge's tap alone, those of the sandwich)
+CASES = {
+    "/good-map": ([], []),
+    "/good-literal": ([], []),
+    "/good-inherited": ([], []),
+    "/no-upgrade": (["WS-HS-002"], ["WS-HS-101"]),
+    "/default": (["WS-HS-014"], ["WS-HS-101"]),
+    "/no-version": (["WS-HS-014"], ["WS-HS-102"]),
+    "/connection-close": (["WS-HS-002"], ["WS-HS-101"]),
+    "/not-inherited": (["WS-HS-002"], ["WS-HS-101"]),
+    "/idle": (["WS-DROP-002"], ["WS-DROP-101"]),
+    "/301": (["WS-HS-005"], ["WS-HS-005", "WS-HS-103"]),
+    "/slash": (["WS-HS-006"], ["WS-HS-006", "WS-HS-103"]),
+    "/to-login": (["WS-HS-007"], ["WS-HS-007", "WS-HS-103"]),
+    "/401": (["WS-HS-009"], ["WS-HS-009", "WS-HS-103"]),
+    "/403": (["WS-HS-010"], ["WS-HS-010", "WS-HS-103"]),
+    "/404": (["WS-HS-011"], ["WS-HS-011", "WS-HS-103"]),
+    "/413": (["WS-HS-013"], ["WS-HS-013", "WS-HS-103"]),
+    "/page": (["WS-HS-004"], ["WS-HS-004", "WS-HS-103"]),
+    "/502": (["WS-HS-020"], ["WS-HS-020", "WS-HS-103"]),
+    "/504": (["WS-HS-022"], ["WS-HS-022", "WS-HS-103"]),
+    "/rewritten/1011": (["WS-CL-011"], ["WS-CL-011"]),
+}
+
+
+def locations(origin: int, dead: int, mute: int) -> str:
+    pass_on = f"proxy_pass http://{LOOPBACK}:{origin};"
+    return f"""
+    {NGINX_GOOD}
+    location /good-map {{ {NGINX_GOOD} {pass_on} }}
+    location /good-literal {{
+        proxy_http_version 1.1;
+        proxy_set_header Upgrade $http_upgrade;
+        proxy_set_header Connection "upgrade";
+        {pass_on}
+    }}
+    location /good-inherited {{ {pass_on} }}
+    location /no-upgrade {{ proxy_http_version 1.1; proxy_set_header Host $http_host; {pass_on} }}
+    location /default {{ proxy_http_version 1.0; proxy_set_header Host $http_host; {pass_on} }}
+    location /no-version {{
+        proxy_http_version 1.0;
+        proxy_set_header Upgrade $http_upgrade;
+        proxy_set_header Connection "upgrade";
+        {pass_on}
+    }}
+    location /connection-close {{
+        proxy_http_version 1.1;
+        proxy_set_header Upgrade $http_upgrade;
+        proxy_set_header Connection close;
+        {pass_on}
+    }}
+    location /not-inherited {{ proxy_set_header X-Anything 1; {pass_on} }}
+    location /idle {{ {NGINX_GOOD} proxy_read_timeout 2s; {pass_on} }}
+    location /301 {{ return 301 https://$host$request_uri; }}
+    location = /slash {{ return 301 http://$http_host/slash/; }}
+    location /to-login {{ return 302 https://$host/accounts/login?next=$request_uri; }}
+    location /401 {{ return 401; }}
+    location /403 {{ return 403; }}
+    location /404 {{ return 404; }}
+    location /413 {{ return 413; }}
+    location /page {{ default_type text/html; return 200 "<!doctype html><title>app</title>"; }}
+    location /502 {{ {NGINX_GOOD} proxy_pass http://{LOOPBACK}:{dead}; }}
+    location /504 {{ {NGINX_GOOD} proxy_read_timeout 1s; proxy_pass http://{LOOPBACK}:{mute}; }}
+    location /rewritten/ {{ {NGINX_GOOD} proxy_pass http://{LOOPBACK}:{origin}/other/; }}
+    """
+
+
+@pytest.fixture(scope="module")
+def seen(tmp_path_factory):
+    with socket.socket() as mute:
+        mute.bind((LOOPBACK, 0))
+        mute.listen()
+        silent = mute.getsockname()[1]
+        return play(
+            lambda origin, folder: nginx(folder, locations(origin, free_port(), silent)),
+            list(CASES),
+            tmp_path_factory.mktemp("nginx"),
+            waiting=["/idle", "/rewritten/1011"],
+        )
+
+
+@pytest.mark.parametrize("path", CASES)
+def test_the_exact_findings_of_the_edge_alone(seen, path):
+    assert seen[path].edge_ids == CASES[path][0]
+
+
+@pytest.mark.parametrize("path", CASES)
+def test_the_exact_findings_of_the_sandwich(seen, path):
+    assert seen[path].sandwich_ids == CASES[path][1]
+
+
+def test_nginx_is_named_with_the_lines_that_fix_it(seen):
+    (found,) = seen["/no-upgrade"].sandwich
+    assert found.hop is not None
+    assert "nginx" in found.hop
+    assert found.fault_of == "hop"
+    assert found.fixes[0].for_ == "nginx"
+    assert "proxy_set_header Upgrade $http_upgrade;" in found.fixes[0].text
+    assert any(line.startswith("removed  Upgrade: websocket") for line in found.evidence)
+
+
+def test_the_result_tells_versions_heads_and_messages(seen):
+    pair = seen["/default"].pair
+    assert pair is not None
+    assert pair.versions == ("HTTP/1.1", "HTTP/1.0")
+    good = seen["/good-map"].pair
+    assert good is not None
+    assert good.joined_by == "key"
+    assert good.c2s is not None
+    assert (good.c2s.sent, good.c2s.arrived, good.c2s.lost_count) == (1, 1, 0)
+    assert good.closed_by == "client"
+    assert seen["/idle"].pair is not None
+    assert seen["/idle"].pair.closed_by == "hop"

@@ -1,0 +1,131 @@
+"""A hop between two taps of one engine: clients before it, an echo server behind it, and what was found.
+
+`play` plays cases, each a path, and then tells for each the findings of the edge's tap alone and those of the
+sandwich.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from websockets.asyncio.client import connect
+from websockets.asyncio.server import Server, ServerConnection, serve
+from websockets.exceptions import WebSocketException
+
+from tests.support.engine import Engine
+from tests.support.hops import LOOPBACK, Hop, free_port
+from wsinspect.capture.diagnosis import FactReader, diagnose
+from wsinspect.capture.hops import Hop as TwoTaps
+from wsinspect.capture.hops import diagnose_hop
+from wsinspect.capture.reader import Capture
+from wsinspect.findings.model import Finding
+from wsinspect.findings.registry import diagnose_connection
+from wsinspect.findings.sandwich import PairFacts
+
+MakeHop = Callable[[int, Path], Hop]
+
+
+@dataclass
+class Seen:
+    """What was found of one case."""
+
+    status: int | None
+    edge: list[Finding]
+    sandwich: list[Finding]
+    pair: PairFacts | None
+
+    @property
+    def edge_ids(self) -> list[str]:
+        return sorted(one.id for one in self.edge)
+
+    @property
+    def sandwich_ids(self) -> list[str]:
+        return sorted(one.id for one in self.sandwich)
+
+
+async def echo(socket: ServerConnection) -> None:
+    """Says everything again, until the client goes; paths ask for other ends."""
+    path = socket.request.path if socket.request else ""
+    if "/1011" in path:
+        await socket.close(1011, "it broke")
+        return
+    with contextlib.suppress(WebSocketException):
+        async for message in socket:
+            await socket.send(message)
+
+
+@contextlib.asynccontextmanager
+async def echo_server() -> AsyncIterator[tuple[Server, int]]:
+    async with serve(echo, LOOPBACK, 0, ping_interval=None) as server:
+        yield server, next(iter(server.sockets)).getsockname()[1]
+
+
+async def talk(url: str, *, waits: bool = False) -> None:
+    """A client: one message and its echo, then a proper close; or waiting until it is ended."""
+    with contextlib.suppress(WebSocketException, OSError, TimeoutError):
+        async with connect(url, ping_interval=None, proxy=None, open_timeout=8) as socket:
+            await socket.send("hello")
+            await asyncio.wait_for(socket.recv(), 8)
+            if waits:
+                await asyncio.wait_for(socket.recv(), 15)
+
+
+async def _play(
+    make_hop: MakeHop, paths: Sequence[str], waiting: Sequence[str], folder: Path, scheme: str
+) -> Path:
+    async with echo_server() as (_, app):
+        origin = free_port()
+        hop = await asyncio.to_thread(make_hop, origin, folder / "hop")
+        with hop:
+            taps = (
+                f"edge=127.0.0.1:0={scheme}://{LOOPBACK}:{hop.port}",
+                f"origin=127.0.0.1:{origin}=http://{LOOPBACK}:{app}",
+            )
+            engine = await asyncio.to_thread(
+                lambda: Engine.start(
+                    "--insecure", "--tap", taps[0], "--tap", taps[1], folder=folder / "engine"
+                )
+            )
+            try:
+                port = engine.port("edge")
+                await asyncio.gather(
+                    *(talk(f"ws://{LOOPBACK}:{port}{path}", waits=path in waiting) for path in paths)
+                )
+            finally:
+                await asyncio.to_thread(engine.stop)
+    return engine.capture
+
+
+def play(
+    make_hop: MakeHop,
+    paths: Sequence[str],
+    folder: Path,
+    *,
+    waiting: Sequence[str] = (),
+    scheme: str = "http",
+) -> dict[str, Seen]:
+    """Play all paths at once through the hop that `make_hop(port of the origin's tap, folder)` starts."""
+    capture = asyncio.run(_play(make_hop, paths, waiting, folder, scheme))
+    return look(capture)
+
+
+def look(path: Path) -> dict[str, Seen]:
+    """What is found in a capture with the taps edge and origin, by path."""
+    with Capture.open(path) as capture:
+        reader = FactReader(capture.query)
+        sandwich = diagnose_hop(TwoTaps(capture.query), diagnose(capture.query))
+        pairs = {pair.edge.id: pair for pair in sandwich.pairs}
+        seen: dict[str, Seen] = {}
+        for one in capture.connections():
+            facts = reader.connection(one.id)
+            if one.tap != "edge" or facts is None:
+                continue
+            pair = pairs.get(one.id)
+            ids = {one.id, pair.origin.id if pair and pair.origin else one.id}
+            findings = [found for found in sandwich.findings if found.connection in ids]
+            seen[one.path or ""] = Seen(one.status, diagnose_connection(facts), findings, pair)
+    return seen
