@@ -1,0 +1,121 @@
+"""Faults for any traffic: nothing is lost by arming and disarming, and the same seed decides the same."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.support.faulted import C2S, KEY, S2C, Faulted, text
+from wsinspect.faults.boundaries import Boundary, frame_length
+from wsinspect.faults.frames import Deflater
+from wsinspect.wire.deflate import DeflateParams
+from wsinspect.wire.frame import serialize_frame
+
+FRAMES = st.lists(
+    st.builds(
+        lambda opcode, payload, masked: serialize_frame(opcode, payload, key=KEY if masked else None),
+        st.sampled_from([1, 2, 9, 10, 3]),
+        st.binary(max_size=300),
+        st.booleans(),
+    ),
+    max_size=12,
+)
+HOLDING = st.sampled_from(
+    [
+        {"kind": "latency", "latency": "100ms"},
+        {"kind": "latency", "latency": "50ms", "jitter": "50ms"},
+        {"kind": "bandwidth", "rate": "1KB/s"},
+        {"kind": "hold", "count": 5},
+        {"kind": "blackhole"},
+        {"kind": "slicer", "size": 2, "delay": "5ms"},
+    ]
+)
+PARAMS = st.builds(
+    DeflateParams,
+    server_no_context_takeover=st.booleans(),
+    server_max_window_bits=st.integers(8, 15),
+)
+
+
+def cut(data: bytes, sizes: list[int]) -> list[bytes]:
+    chunks, position = [], 0
+    for size in sizes:
+        chunks.append(data[position : position + size])
+        position += size
+    return [chunk for chunk in [*chunks, data[position:]] if chunk]
+
+
+@given(st.binary(max_size=400), st.lists(st.integers(1, 60)))
+def test_a_rule_that_matches_nothing_changes_no_byte_of_anything(data: bytes, sizes: list[int]) -> None:
+    book = Faulted({"kind": "drop", "match": "op:0xF len:77"}).s2c(*cut(data, sizes)).at(5000)
+    held, _ = book.faults.lanes[S2C].splitter.surrender()
+    assert bytes(book.got[S2C]) + held == data
+
+
+@given(FRAMES, st.lists(st.integers(1, 60)), HOLDING, st.data())
+def test_a_fault_removed_live_loses_nothing_and_keeps_the_order(
+    frames: list[bytes], sizes: list[int], rule: dict, data: st.DataObject
+) -> None:
+    stream = b"".join(frames)
+    chunks = cut(stream, sizes)
+    armed = data.draw(st.integers(0, len(chunks)))
+    disarmed = data.draw(st.integers(armed, len(chunks)))
+    boundary = Boundary()
+    for chunk in chunks[:armed]:
+        boundary.feed(chunk)
+    book = Faulted({**rule, "name": "one"}, boundaries=(Boundary(), boundary))
+    for number, chunk in enumerate(chunks[armed:], armed):
+        if number == disarmed:
+            book.disarm("one")
+        book.s2c(chunk).at(book.now / 1e6 + 7)
+    book.disarm("one")
+    assert b"".join(chunks[:armed]) + bytes(book.got[S2C]) == stream
+
+
+@given(FRAMES, st.lists(st.integers(1, 60)))
+def test_the_scan_knows_every_frame_boundary(frames: list[bytes], sizes: list[int]) -> None:
+    stream = b"".join(frames)
+    starts, position = {0}, 0
+    while position < len(stream):
+        length = frame_length(stream, position)
+        assert length is not None
+        position += length
+        starts.add(position)
+    boundary, position = Boundary(), 0
+    for chunk in cut(stream, sizes):
+        boundary.feed(chunk)
+        position += len(chunk)
+        assert boundary.is_at_frame == (position in starts)
+        assert boundary.head or position + boundary.skip in starts
+
+
+@given(st.lists(st.text(max_size=40), min_size=1, max_size=20), st.integers(0, 2**63 - 1), st.integers(1, 9))
+def test_the_same_seed_decides_the_same_whatever_else_happens(
+    messages: list[str], seed: int, attempt: int
+) -> None:
+    rules = (
+        {"kind": "drop", "direction": "s2c", "probability": 0.3},
+        {"kind": "corrupt", "direction": "s2c", "probability": 0.3},
+    )
+    alone = Faulted(*rules, seed=seed, attempt=attempt)
+    busy = Faulted(*rules, seed=seed, attempt=attempt)
+    other = Faulted(*rules, seed=seed, attempt=attempt + 1)
+    alone.s2c(*(text(message) for message in messages))
+    for number, message in enumerate(messages):
+        other.s2c(text("noise"))
+        busy.c2s(text("noise", C2S)).at(number).s2c(text(message))
+    assert alone.got[S2C] == busy.got[S2C]
+    assert alone.ledger == busy.ledger
+
+
+@given(st.lists(st.binary(max_size=120), max_size=15), PARAMS, st.integers(0, 1000))
+def test_what_is_left_inflates_whatever_is_taken_out(
+    messages: list[bytes], params: DeflateParams, seed: int
+) -> None:
+    book = Faulted({"kind": "drop", "direction": "s2c", "probability": 0.4}, deflate=params, seed=seed)
+    deflater = Deflater(params, S2C)
+    for message in messages:
+        book.s2c(serialize_frame(2, deflater.piece(message, first=True, fin=True), rsv=4))
+    dropped = {event["frame"] for event in book.ledger}
+    _, got = book.decoded(S2C, params)
+    assert [one.data for one in got] == [one for index, one in enumerate(messages) if index not in dropped]
