@@ -1,4 +1,4 @@
-"""Socket.IO between a page in Chromium and its server: polling, then the upgrade; rooms; bytes; its own pings.
+"""Socket.IO between a page in Chromium and its server: polling, then the upgrade; rooms; bytes; pings.
 
 The capture has what the server says, and frame by frame what Chromium's DevTools say.
 """

@@ -28,6 +28,8 @@ class Side:
 
     Attributes:
         messages: finished ones, in order.
+        heard: how many of them were before a CLOSE frame of either side or a violation; to later ones nobody
+            listens.
         kinds: of each message its opcode, whether all of its frames are masked, how many frames it has, and
             whether it is compressed.
         wire_lengths: of each message the bytes of its frames on the wire.
@@ -38,6 +40,7 @@ class Side:
     """
 
     messages: list[str]
+    heard: int
     kinds: list[tuple[int, bool, int, bool]]
     wire_lengths: list[int]
     frames: int
@@ -78,7 +81,7 @@ def recordings(engine: Engine, path: str = "", *, tap: str | None = None, count:
                 for one in capture.connections()
                 if path in (one.path or "") and (tap is None or one.tap == tap)
             ]
-            if len(found) >= count and not any(one.state in ("connecting", "open") for one in found):
+            if len(found) >= count and all(_is_over(one) for one in found):
                 assert len(found) == count, found
                 return [_recording(capture, one) for one in found]
         if time.monotonic() > deadline:
@@ -92,6 +95,11 @@ def recording(engine: Engine, path: str, *, tap: str | None = None) -> Recording
     return one
 
 
+def _is_over(connection: Connection) -> bool:
+    """Ended, and nothing more will be recorded of it: a refusal's body comes after its status."""
+    return connection.state not in ("connecting", "open") and connection.closed_ns is not None
+
+
 def _recording(capture: Capture, connection: Connection) -> Recording:
     frames = capture.frames(connection.id, limit=ALL)
     messages = capture.messages(connection.id, limit=ALL)
@@ -101,27 +109,32 @@ def _recording(capture: Capture, connection: Connection) -> Recording:
     faults = [f"frame {one.id}: {one.violation}" for one in frames if one.violation]
     faults += [f"message {one.id}: {one.problem}" for one in messages if one.problem]
     faults += [f"message {one.id}: not valid text" for one in messages if one.valid_text is False]
-    faults += [f"opaque bytes: {one.reason}" for one in capture.opaque(connection.id)]
+    opaque = capture.opaque(connection.id)
+    faults += [f"opaque bytes: {one.reason}" for one in opaque]
     for direction, counted, size in (
         (Direction.CLIENT_TO_SERVER, connection.c2s_frames, connection.c2s_bytes),
         (Direction.SERVER_TO_CLIENT, connection.s2c_frames, connection.s2c_bytes),
     ):
         mine = [frame for frame in frames if frame.direction is direction]
-        if len(mine) != counted or sum(frame.wire_length for frame in mine) != size:
+        rest = sum(one.length for one in opaque if one.direction is direction)
+        if len(mine) != counted or sum(frame.wire_length for frame in mine) + rest != size:
             faults.append(f"{direction.short}: {len(mine)} of {counted} frames, or not all of {size} bytes")
-        sides.append(_side(capture, mine, [one for one in messages if one.direction is direction]))
+        own = [one for one in messages if one.direction is direction]
+        sides.append(_side(capture, mine, own, [one.id for one in frames if one.opcode == Opcode.CLOSE]))
     return Recording(connection, handshake, sides[0], sides[1], faults)
 
 
-def _side(capture: Capture, frames: list[Frame], messages: list[Message]) -> Side:
+def _side(capture: Capture, frames: list[Frame], messages: list[Message], stops: list[int]) -> Side:
     parts: dict[int, list[Frame]] = {message.id: [] for message in messages}
     for frame in frames:
         if frame.message_id is not None:
             parts[frame.message_id].append(frame)
-    done = [message for message in messages if message.last_frame is not None]
+    done = [one for one in messages if one.problem not in ("unfinished", "interrupted")]
+    stops = stops + [frame.id for frame in frames if frame.violation]
     closes = [frame.payload for frame in frames if frame.opcode == Opcode.CLOSE]
     return Side(
         messages=[_shown(message.opcode, capture.message_payload(message)) for message in done],
+        heard=sum(1 for one in done if (one.last_frame or 0) < min(stops, default=ALL)),
         kinds=[
             (
                 message.opcode,

@@ -1,9 +1,9 @@
 """Chromium's account of its WebSockets (DevTools protocol) beside the capture's.
 
 DevTools show messages where the capture has frames: Chromium cuts what it sends, puts together what it
-receives, and inflates. Control frames are not shown. So each message of the capture has to be the next of
-DevTools, with its opcode, masking and payload, and each frame of the capture has to be a part of one of these
-messages or a control frame.
+receives, and inflates. Control frames are not shown, nor is anything from a CLOSE frame or a violation on. So
+each message of the capture up to there has to be the next of DevTools, with its opcode, masking and payload;
+and of a correct connection each frame has to be a part of one of these messages or a control frame.
 """
 
 from __future__ import annotations
@@ -56,13 +56,11 @@ def differences(socket: Outcome, kept: Recording) -> list[str]:
     found = []
     for side, word, masked in ((kept.c2s, "sent", True), (kept.s2c, "received", False)):
         shown = [event[1:] for event in socket["events"] if event[0] == word]
-        recorded = [
-            [kind[0], kind[1], message] for kind, message in zip(side.kinds, side.messages, strict=True)
-        ]
-        found += _compared(word, shown, recorded)
-        if any(kind[1] is not masked for kind in side.kinds):
+        messages = list(zip(side.kinds, side.messages, strict=True))[: side.heard]
+        found += _compared(word, shown, [[kind[0], kind[1], message] for kind, message in messages])
+        if any(kind[1] is not masked for kind, _ in messages):
             found.append(f"{word}: masking")
-        if side.frames != sum(kind[2] for kind in side.kinds) + controls(side):
+        if not kept.faults and side.frames != sum(kind[2] for kind in side.kinds) + controls(side):
             found.append(f"{word}: {side.frames} frames are more than those of messages and control frames")
     return found
 
