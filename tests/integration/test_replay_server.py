@@ -69,7 +69,7 @@ def asking(count=3, *, pushes=1, connections=1, request=SECRET_REQUEST, path="/r
         script.accept(connection, request, path)
         for number in range(count):
             script.tick(5)
-            script.client(connection, bf'{{"op":"get","n":{number}}}')
+            script.client(connection, b'{"op":"get","n":%d}' % number)
             script.server(connection, b'{"n":%d}' % number)
             for _ in range(pushes):
                 script.server(connection, b'{"push":1}')
@@ -346,7 +346,8 @@ def test_the_response_is_the_recorded_one(tmp_path):
     path = store(tmp_path / "a.db", script)
 
     async def talk(url):
-        async with websockets.connect(url, subprotocols=[Subprotocol("chat.v1"), Subprotocol("chat.v2")]) as client:
+        offer = [Subprotocol("chat.v1"), Subprotocol("chat.v2")]
+        async with websockets.connect(url, subprotocols=offer) as client:
             return client.subprotocol, need(client.response).headers
 
     with serving(path) as server:

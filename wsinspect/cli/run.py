@@ -13,8 +13,10 @@ import click
 from wsinspect.cli.fault_options import control_options, fault_options, make_board
 from wsinspect.cli.options import ADDRESS, REGEX, SIZE, TAP, TARGET, Address, TapSpec, Target, examples
 from wsinspect.cli.screen import KeepsArguments, screen_options, typed_arguments
+from wsinspect.text import escape
 
 if TYPE_CHECKING:
+    from wsinspect.proxy.recorded import RecordedServer
     from wsinspect.proxy.taps import Tap
 
 DEFAULT_LISTEN = Address("127.0.0.1", 8080)
@@ -63,6 +65,13 @@ DEFAULT_LISTEN = Address("127.0.0.1", 8080)
 )
 @click.option("--inflate-cap", type=SIZE, help="Keep no message inflated beyond this; 64MiB by default.")
 @fault_options
+@click.option(
+    "--replay",
+    "recording",
+    type=click.Path(path_type=Path),
+    metavar="CAPTURE",
+    help="Answer handshakes that this capture knows from it.",
+)
 @click.option("--headless", is_flag=True, help="Print a line an event; end with SIGINT or SIGTERM.")
 @screen_options
 @click.option("--json", "as_json", is_flag=True, help="Print the events as JSON, one a line.")
@@ -94,6 +103,7 @@ def run(
     time_scale: float,
     control: Address | None,
     control_token_file: Path | None,
+    recording: Path | None,
     headless: bool,
     gap: int | None,
     is_ascii: bool,
@@ -143,6 +153,7 @@ def run(
         ignore_hosts=ignore_hosts,
         may_splice=not no_splice,
         control=control_options(control, control_token_file),
+        recorded=_recorded_server(recording),
         board=make_board(scenario, specs, preset, seed, time_scale, _warn),
         narration=Narration("json" if as_json else "human", frames),
         register=partial(register, path, ca_dir=authority),
@@ -150,6 +161,14 @@ def run(
         warn=_warn,
     )
     return run_engine(engine_options)
+
+
+def _recorded_server(path: Path | None) -> RecordedServer | None:
+    if path is None:
+        return None
+    from wsinspect.proxy.recorded import RecordedServer
+
+    return RecordedServer(path, lambda line: _warn(escape(line)))
 
 
 def _check_capture_size(size: int | None) -> int:

@@ -31,6 +31,7 @@ from wsinspect.proxy.descriptors import DescriptorWatch, raise_limit
 from wsinspect.proxy.faulting import FaultDesk
 from wsinspect.proxy.faulting_handshakes import HandshakeFaults
 from wsinspect.proxy.listening import PortTakenError, choose_ports, explain_listen_error, listener_facts
+from wsinspect.proxy.recorded import RecordedServer
 from wsinspect.proxy.recording import Narration, Recording
 from wsinspect.proxy.relay import RelayLayer
 from wsinspect.proxy.taps import Tap, Taps
@@ -80,6 +81,7 @@ class EngineOptions:
         narration: the lines that the recorder prints on stdout.
         board: the rules of faults.
         control: where the control API listens; None for no such API.
+        recorded: answers matching handshakes from a recording; None for none.
         register: makes this engine known (the run file), given its listeners and its control API; undone by
             `close`.
         on_ready: called once with the `ready` event's facts.
@@ -100,6 +102,7 @@ class EngineOptions:
     may_splice: bool = True
     board: Board = field(default_factory=Board)
     control: ControlOptions | None = None
+    recorded: RecordedServer | None = None
     register: Callable[[list[dict[str, Any]], dict[str, str] | None], Registration] = (
         lambda listeners, control: Unregistered()
     )
@@ -173,6 +176,9 @@ class _Engine:
         )
         try:
             self.master = self._make_master()
+            if self.options.recorded:
+                await self.options.recorded.start()
+                self.master.addons.add(self.options.recorded)
             self._watch_signals()
             await self.master.run()
         except WsinspectError as error:
@@ -245,7 +251,7 @@ class _Engine:
                 "snaplen": self.options.snaplen,
                 "inflate_cap": self.options.inflate_cap,
                 "taps": [_tap_facts(tap) for tap in self.taps],
-                "changes": list(CHANGES),
+                "changes": [*CHANGES, *self._own_changes()],
             }
         )
         self.recording.event({"event": "listening", "listeners": listeners})
@@ -270,6 +276,10 @@ class _Engine:
         self.control = ControlServer(controlled, where.host, where.port, where.token_file)
         return self.control.facts()
 
+    def _own_changes(self) -> list[str]:
+        recorded = self.options.recorded
+        return [f"handshakes that {recorded.path} knows are answered from it"] if recorded else []
+
     # Ending
 
     def _watch_signals(self) -> None:
@@ -287,6 +297,8 @@ class _Engine:
             await self.control.close()
         if hasattr(self, "master"):
             await self._close_connections()
+        if self.options.recorded:
+            await self.options.recorded.close()
         is_complete = await self.recording.finish()
         if self.registration:
             self.registration.close()
