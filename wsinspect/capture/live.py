@@ -8,6 +8,7 @@ the whole capture at most every `CAPTURE_SECONDS`.
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import time
 import traceback
@@ -31,6 +32,11 @@ _INSERT: Final = (
 _IS_KNOWN: Final = "SELECT 1 FROM finding WHERE connection_id IS ? AND rule = ? LIMIT 1"
 
 
+_Key = tuple[int | None, str, str]
+#: Findings of connections that are remembered; the rest is looked up.
+_KNOWN: Final = 10_000
+
+
 class LiveFindings:
     """Judges what is in an open capture and stores what it finds.
 
@@ -43,7 +49,9 @@ class LiveFindings:
         self._database = database
         self._reader = FactReader(self._query)
         self._waiting: set[int] = set(self._newest(_AGAIN)) if is_restart else set()
-        self._known: set[tuple[int | None, str]] = set()
+        self._known: set[_Key] = set()
+        for (detail,) in self._query("SELECT detail FROM finding WHERE connection_id IS NULL LIMIT 1000", ()):
+            self._known.add(_key(Finding.from_json(json.loads(detail))))
         self._is_capture_due = False
         self._last_capture = 0.0
 
@@ -92,8 +100,9 @@ class LiveFindings:
     def _store(self, found: Sequence[Finding]) -> list[Finding]:
         new = []
         for one in found:
-            key = (one.connection, one.id)
-            if key not in self._known and not self._query(_IS_KNOWN, key):
+            key = _key(one)
+            is_stored = one.connection is not None and self._query(_IS_KNOWN, (one.connection, one.id))
+            if key not in self._known and not is_stored:
                 new.append(one)
             self._known.add(key)
         if new:
@@ -105,10 +114,10 @@ class LiveFindings:
             except BaseException:
                 if self._database.in_transaction:
                     self._database.execute("ROLLBACK")
-                self._known -= {(one.connection, one.id) for one in new}
+                self._known -= set(map(_key, new))
                 raise
-        if len(self._known) > 10_000:
-            self._known.clear()
+        if len(self._known) > _KNOWN:
+            self._known = {key for key in self._known if key[0] is None}
         return new
 
     def _newest(self, count: int) -> list[int]:
@@ -116,6 +125,12 @@ class LiveFindings:
 
     def _query(self, sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
         return self._database.execute(sql, parameters).fetchall()
+
+
+def _key(finding: Finding) -> _Key:
+    """What makes a finding the same as one before: pages and TLS clients are told apart by their evidence."""
+    is_own = finding.connection is None and finding.id.split("-")[1] in ("PAGE", "TLS") and finding.evidence
+    return finding.connection, finding.id, finding.evidence[0] if is_own else ""
 
 
 def _note(finding: Finding, at_ns: int) -> Note:

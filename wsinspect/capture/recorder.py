@@ -118,6 +118,7 @@ class Recorder:
             if time.monotonic() - self._last_commit > _BUSY_SECONDS:
                 self._commit()
         self._commit()
+        self._look()
         if self._evictor.has_more:
             self._keep_size()
 

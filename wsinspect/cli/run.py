@@ -11,7 +11,18 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from wsinspect.cli.fault_options import control_options, fault_options, make_board
-from wsinspect.cli.options import ADDRESS, REGEX, SIZE, TAP, TARGET, Address, TapSpec, Target, examples
+from wsinspect.cli.options import (
+    ADDRESS,
+    DURATION,
+    REGEX,
+    SIZE,
+    TAP,
+    TARGET,
+    Address,
+    TapSpec,
+    Target,
+    examples,
+)
 from wsinspect.cli.screen import KeepsArguments, screen_options, typed_arguments
 from wsinspect.text import escape
 
@@ -81,6 +92,10 @@ DEFAULT_LISTEN = Address("127.0.0.1", 8080)
 @click.option(
     "--set", "settings", multiple=True, metavar="OPTION=VALUE", help="One of mitmproxy's own options."
 )
+@click.option("--no-page-scan", is_flag=True, help="Do not look for WebSockets that pages never try.")
+@click.option(
+    "--page-wait", type=DURATION, default="10s", help="How long a page may take to try one; 10s by default."
+)
 @click.option("--no-splice", is_flag=True, hidden=True, help="Keep every byte on mitmproxy's layers.")
 @click.option("--quiet", "-q", is_flag=True, help="Leave out the advice on what to do next.")
 @click.option("--verbose", "-v", is_flag=True, help="mitmproxy's log on stderr.")
@@ -112,6 +127,8 @@ def run(
     insecure: bool,
     ca_dir: Path | None,
     settings: tuple[str, ...],
+    no_page_scan: bool,
+    page_wait: int,
     no_splice: bool,
     quiet: bool,
     verbose: bool,
@@ -152,6 +169,7 @@ def run(
         settings=settings,
         ignore_hosts=ignore_hosts,
         may_splice=not no_splice,
+        page_wait_seconds=None if no_page_scan else page_wait / 1e9,
         control=control_options(control, control_token_file),
         recorded=_recorded_server(recording),
         board=make_board(scenario, specs, preset, seed, time_scale, _warn),

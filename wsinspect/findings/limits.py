@@ -71,7 +71,7 @@ def matching(seconds: float, *kinds: Kind) -> list[Limit]:
 def is_round(seconds: float) -> bool:
     """Whether a silence or an age looks like somebody's setting: a whole number of seconds from 1 on.
 
-    Timers fire late, by as much as a few per cent. nginx moves a timer only when it is 0.3 s off, so it may be
+    Timers fire late, by as much as a few per cent. nginx moves a timer only when it is 0.3 s off: it may be
     early by as much.
     """
     nearest = round(seconds)

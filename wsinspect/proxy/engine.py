@@ -31,6 +31,7 @@ from wsinspect.proxy.descriptors import DescriptorWatch, raise_limit
 from wsinspect.proxy.faulting import FaultDesk
 from wsinspect.proxy.faulting_handshakes import HandshakeFaults
 from wsinspect.proxy.listening import PortTakenError, choose_ports, explain_listen_error, listener_facts
+from wsinspect.proxy.pages import PageWatch
 from wsinspect.proxy.recorded import RecordedServer
 from wsinspect.proxy.recording import Narration, Recording
 from wsinspect.proxy.relay import RelayLayer
@@ -81,6 +82,7 @@ class EngineOptions:
         narration: the lines that the recorder prints on stdout.
         board: the rules of faults.
         control: where the control API listens; None for no such API.
+        page_wait_seconds: how long a page may take to try a WebSocket; None looks at no pages.
         recorded: answers matching handshakes from a recording; None for none.
         register: makes this engine known (the run file), given its listeners and its control API; undone by
             `close`.
@@ -100,6 +102,7 @@ class EngineOptions:
     ignore_hosts: Sequence[str] = ()
     narration: Narration = field(default_factory=Narration)
     may_splice: bool = True
+    page_wait_seconds: float | None = None
     board: Board = field(default_factory=Board)
     control: ControlOptions | None = None
     recorded: RecordedServer | None = None
@@ -207,6 +210,9 @@ class _Engine:
         RelayLayer.make_link = self.log.make_link
         self.handshake_faults = HandshakeFaults(self.desk, self.log)
         master.addons.add(self.log, self.handshake_faults)
+        if self.options.page_wait_seconds is not None:
+            wait = self.options.page_wait_seconds
+            master.addons.add(PageWatch(self.recording.journal, self.recording.clock.now_ns, wait))
         self._set_options(master.options)
         return master
 
