@@ -151,8 +151,8 @@ def test_a_conversation(lab, way):
 
 @pytest.mark.parametrize("way", ["before", "behind", "both"])
 def test_every_ending_is_told_as_nginx_alone_tells_it(lab, way):
-    # nginx ends both sides as soon as one has; whether the answer to a CLOSE frame is quicker than the FIN right
-    # behind that frame is chance, with nginx alone as well.
+    # nginx ends both sides as soon as one has; whether the answer to a CLOSE frame is quicker than the FIN
+    # right behind that frame is chance, with nginx alone as well.
     endings = [one for one in client_endings() if not one.name.endswith("-with-close-frame")]
     played = ServerLab(lab.server.outcome).failures(endings, lab.ports["alone"], lab.ports[way])
     assert lab.loop.run(played) == {}

@@ -145,8 +145,9 @@ def test_the_server_disconnects(lab):
     kept, account = lab.check("bye")
     assert "41" in kept.s2c.messages
     assert kept.s2c.close == [None, ""]
+    # Told to disconnect, the client closes too: whose CLOSE frame is first is chance.
+    assert kept.c2s.close == [None, ""]
     assert account["close"] == [1005, ""]
-    assert kept.connection.ended_by == "server"
 
 
 def test_a_page_that_is_closed(lab):
@@ -155,7 +156,10 @@ def test_a_page_that_is_closed(lab):
     lab.browser.close("gone")
     kept, account = recording(lab.engine, "case=gone&"), lab.account("gone/websocket")
     assert kept.faults == []
-    assert (kept.c2s.messages, kept.s2c.messages) == (account["received"], account["sent"])
+    assert kept.c2s.messages == account["received"]
+    # What the server says to a page that has gone need not have left its host.
+    assert kept.s2c.messages == account["sent"][: len(kept.s2c.messages)]
+    assert len(kept.s2c.messages) >= 3
     assert [kept.c2s.close or [1006, ""]] == [account["close"]]
 
 

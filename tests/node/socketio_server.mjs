@@ -30,7 +30,8 @@ function watch(socket) {
   const { sendFrame } = sender;
   let is_sending = false;
   socket.send = function (data, ...rest) {
-    seen.sent.push(shown(data, typeof data !== "string"));
+    // The library drops what is sent after a CLOSE frame.
+    if (socket.readyState === socket.OPEN) seen.sent.push(shown(data, typeof data !== "string"));
     is_sending = true;
     send.call(this, data, ...rest);
     is_sending = false;

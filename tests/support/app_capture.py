@@ -85,7 +85,8 @@ def recordings(engine: Engine, path: str = "", *, tap: str | None = None, count:
                 assert len(found) == count, found
                 return [_recording(capture, one) for one in found]
         if time.monotonic() > deadline:
-            raise TimeoutError(f"{count} expected, found {[(one.path, one.state) for one in found]}")
+            states = [(one.path, one.state) for one in found]
+            raise TimeoutError(f"{count} expected, found {states}; stderr: {engine.stderr[-2000:]}")
         time.sleep(0.05)
 
 

@@ -1,9 +1,9 @@
 """Chromium's account of its WebSockets (DevTools protocol) beside the capture's.
 
 DevTools show messages where the capture has frames: Chromium cuts what it sends, puts together what it
-receives, and inflates. Control frames are not shown, nor is anything from a CLOSE frame or a violation on. So
-each message of the capture up to there has to be the next of DevTools, with its opcode, masking and payload;
-and of a correct connection each frame has to be a part of one of these messages or a control frame.
+receives, and inflates. Control frames are not shown, nor what is received after a CLOSE frame or a violation.
+So each message of the capture up to there has to be the next of DevTools, with its opcode, masking and
+payload; and of a correct connection each frame has to be a part of one of these messages or a control frame.
 """
 
 from __future__ import annotations
@@ -56,7 +56,8 @@ def differences(socket: Outcome, kept: Recording) -> list[str]:
     found = []
     for side, word, masked in ((kept.c2s, "sent", True), (kept.s2c, "received", False)):
         shown = [event[1:] for event in socket["events"] if event[0] == word]
-        messages = list(zip(side.kinds, side.messages, strict=True))[: side.heard]
+        messages = list(zip(side.kinds, side.messages, strict=True))
+        messages = messages if side is kept.c2s else messages[: side.heard]
         found += _compared(word, shown, [[kind[0], kind[1], message] for kind, message in messages])
         if any(kind[1] is not masked for kind, _ in messages):
             found.append(f"{word}: masking")
