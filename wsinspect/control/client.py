@@ -114,9 +114,9 @@ class ControlClient:
     def events(self) -> Iterator[dict[str, Any]]:
         """Events from the beginning, and then as they come."""
         self._send("GET", "/v1/events", None)
-        response = self._connection.getresponse()
-        while line := response.readline():
-            yield json.loads(line)
+        with self._connection.getresponse() as response:
+            while line := response.readline():
+                yield json.loads(line)
 
     def _raw(self, method: str, path: str, body: Any) -> tuple[int, bytes]:
         try:

@@ -22,7 +22,7 @@ class Place(NamedTuple):
 
     Attributes:
         tap: name of the tap; empty where it has none.
-        host: as the client named it, with the port.
+        host: as the client named it, without the port, which tests let the system choose.
         path: without the query.
         attempt: which one of its client session, from 1.
     """

@@ -256,7 +256,7 @@ class FaultDesk:
             headers.get("origin", ""),
         )
         session = self.sessions.attempt(key, now)
-        visit = Visit(facts, session, Place(tap or "", host, path, session.attempts), now)
+        visit = Visit(facts, session, Place(tap or "", facts.host or "", path, session.attempts), now)
         self.visits[number] = visit
         if not self.board.has_started and self._starts_with_attempt:
             self.start_phases()

@@ -1,4 +1,4 @@
-"""Rules, their values, `when`, one-line specs, scenario files and presets: what is read, and what is refused."""
+"""Rules, their values, `when`, one-line specs, scenario files and presets: what is read, what is refused."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DESIGN = """
 version: 1
 seed: 7341
 rules:
-  - {name: lose-pongs, kind: drop, direction: s2c, match: 'op:pong', probability: 0.5, when: {after: 5s, attempt: 1}}
+  - {name: lose-pongs, kind: drop, match: 'op:pong', probability: 0.5, when: {after: 5s, attempt: 1}}
   - {name: outage, kind: refuse, status: 503, armed: false}
   - {name: slow, kind: latency, direction: s2c, latency: 300ms, jitter: 50ms, armed: false}
 phases:

@@ -1,0 +1,85 @@
+"""A Python `websockets` echo server, and the engine in front of it with faults."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
+
+from tests.support.engine import Engine
+from wsinspect.capture.reader import Capture
+from wsinspect.control.client import ControlClient
+
+
+class EchoEngine:
+    """What a test holds in its hands.
+
+    Attributes:
+        heard: messages that the server got.
+        seen: how each of the server's connections ended: code, or None without a CLOSE frame.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.heard: list[str | bytes] = []
+        self.seen: list[int | None] = []
+        self._control: ControlClient | None = None
+
+    def url(self, path: str = "/chat", tap: str = "reverse") -> str:
+        return f"ws://127.0.0.1:{self.engine.port(tap)}{path}"
+
+    async def control(self, method: str, path: str, body: Any = None) -> Any:
+        if self._control is None:
+            self._control = ControlClient.open(self.engine.ready["control"])
+        return await asyncio.to_thread(self._control.request, method, path, body)
+
+    def hang_up(self) -> None:
+        """Close the connection to the control API."""
+        if self._control is not None:
+            self._control.close()
+
+    async def event(self, name: str, **fields: Any) -> dict[str, Any]:
+        return await asyncio.to_thread(self.engine.wait_for_event, name, 10.0, **fields)
+
+    async def stop(self) -> Capture:
+        """End the engine; the capture is complete then."""
+        self.hang_up()
+        await asyncio.to_thread(self.engine.stop)
+        return Capture.open(self.engine.capture)
+
+
+@contextlib.asynccontextmanager
+async def echo_engine(
+    folder: Path, *options: str, compression: str | None = "deflate", ping_interval: float | None = None
+) -> AsyncIterator[EchoEngine]:
+    """An engine with the tap `reverse` before an echo server; `options` as for `wsinspect run`."""
+    found: list[EchoEngine] = []
+
+    async def echo(socket: ServerConnection) -> None:
+        here = found[0]
+        try:
+            async for message in socket:
+                here.heard.append(message)
+                await socket.send(message)
+        except ConnectionClosed as error:
+            here.seen.append(error.rcvd.code if error.rcvd else None)
+        else:
+            here.seen.append(socket.close_code)
+
+    async with serve(
+        echo, "127.0.0.1", 0, compression=compression, ping_interval=ping_interval, close_timeout=1
+    ) as server:
+        port = next(iter(server.sockets)).getsockname()[1]
+        target = ("--listen", "127.0.0.1:0", "--reverse", f"http://127.0.0.1:{port}")
+        engine = await asyncio.to_thread(Engine.start, *target, *options, folder=folder / "engine")
+        found.append(EchoEngine(engine))
+        try:
+            yield found[0]
+        finally:
+            found[0].hang_up()
+            await asyncio.to_thread(engine.stop)
