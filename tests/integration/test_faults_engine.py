@@ -213,8 +213,11 @@ async def test_the_same_seed_meets_the_same_traffic_with_the_same_faults(tmp_pat
         async with echo_engine(tmp_path / str(number), *options) as lab, connect(lab.url()) as client:
             for index in range(20):
                 await client.send(str(index))
-            await client.close()
-            runs.append([message async for message in client])
+            await client.send("end")
+            got = [await client.recv()]
+            while got[-1] != "end":
+                got.append(await client.recv())
+            runs.append(got)
     assert runs[0] == runs[1]
     assert 1 < len(runs[0]) < 21
 
