@@ -50,6 +50,7 @@ def export(
     Cookies, credentials and tokens in URLs are masked unless --include-secrets is given; payloads are not
     touched. docs/formats.md lists what a format cannot say.
     """
+    from wsinspect.capture.formats.soundness import check_sound
     from wsinspect.capture.reader import Capture
     from wsinspect.errors import UsageError
     from wsinspect.launch.captures import resolve_capture
@@ -61,6 +62,7 @@ def export(
                 raise UsageError(f"{opened.path} has no connection {number}")
         if opened.is_live:
             _say("an engine is writing this capture: what has come so far is exported")
+        check_sound(opened)
         with _output(output, force) as out:
             _write(opened, out, kind, connections or None, include_secrets)
     if not include_secrets:

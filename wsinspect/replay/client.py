@@ -18,13 +18,14 @@ from pathlib import Path
 from typing import Final
 
 from wsinspect.capture.formats.secrets import mask_url
+from wsinspect.capture.formats.soundness import check_sound
 from wsinspect.capture.reader import Capture
 from wsinspect.capture.records import Connection
 from wsinspect.errors import LocalError, WsinspectError
 from wsinspect.handshake.heads import RawHead
 from wsinspect.handshake.negotiation import negotiate
 from wsinspect.replay.conduit import Conduit, Listener
-from wsinspect.replay.handshake import Policy, Request, Target, build_request
+from wsinspect.replay.handshake import Policy, Request, Target, build_request, was_masked
 from wsinspect.replay.incoming import Ear
 from wsinspect.replay.matching import Divergence, Matcher, Message
 from wsinspect.replay.pace import Clock
@@ -88,8 +89,10 @@ def replay_client(
         progress: told how many frames are done.
 
     Raises:
+        CaptureError: the recording is damaged.
         LocalError: TLS cannot be set up as asked for.
     """
+    check_sound(capture)
     context = _tls(options) if options.target.scheme == "wss" else None
     return asyncio.run(_Clients(capture, connections, options, context, tell, progress).run())
 
@@ -216,6 +219,8 @@ class _Play(Listener):
         policy = self._options.policy._replace(offers_extensions=not self._options.normalise)
         key = base64.b64encode(secrets.token_bytes(16))
         request = build_request(self._one, handshake, self._options.target, policy, key)
+        if was_masked(request.raw):
+            self.report.notes.append("the recording has no secrets, only *** (--header gives them)")
         if request.withheld:
             self.report.notes.append(
                 f"not sent, because {self._options.target.host} is not where they were recorded: "

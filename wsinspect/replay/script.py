@@ -20,6 +20,7 @@ from wsinspect.wire.messages import INFLATE_FAILED, NOT_INFLATED, OVER_CAP
 from wsinspect.wire.opcodes import Direction, Opcode
 
 _COLUMNS: Final = "id, is_s2c, bits, time_ns, header, payload, message_id, wire_length"
+_LEAST_HEADER: Final = 2
 _NO_KEY: Final = b"\0\0\0\0"
 _COMPRESSED: Final = (
     "SELECT count(*) FROM stored_message WHERE connection_id = ? AND is_s2c = ? AND compressed"
@@ -143,8 +144,10 @@ class _Script:
         said = self._ended_by(frame_id)
         opcode = bits >> 8 & 15
         payload = payload or b""
+        if len(header) < _LEAST_HEADER:  # a stranger's file may say so
+            header = bytes((bits >> 8 & 255, bits & 127))
         is_cut = wire_length != len(header) + len(payload)
-        if side != self._ours:
+        if bool(side) != bool(self._ours):
             if said is not None:
                 is_lost = said.problem in _NOT_INFLATED
                 data = b"" if is_lost else said.data

@@ -16,6 +16,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from wsinspect.capture.formats.secrets import mask_url
+from wsinspect.capture.formats.soundness import check_sound
 from wsinspect.capture.reader import Capture
 from wsinspect.capture.records import Connection
 from wsinspect.errors import LocalError, WsinspectError
@@ -111,8 +112,10 @@ class ReplayServer:
         """Listen; the port.
 
         Raises:
+            CaptureError: the recording is damaged.
             LocalError: it cannot be listened on.
         """
+        check_sound(self.capture)
         loop = asyncio.get_running_loop()
         try:
             self._server = await loop.create_server(self._accept, host, port)

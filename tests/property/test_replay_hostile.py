@@ -1,0 +1,201 @@
+"""Replay with hostile recordings and hostile peers: an answer in bounded time, never an exception of ours."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import tempfile
+from contextlib import closing
+from pathlib import Path
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.unit.formats.made import chat_capture, random_capture
+from wsinspect.capture.reader import Capture
+from wsinspect.errors import WsinspectError
+from wsinspect.replay.client import ClientOptions, replay_client
+from wsinspect.replay.engineio import EngineIo
+from wsinspect.replay.gates import MATCHES, Gates
+from wsinspect.replay.handshake import Target
+from wsinspect.replay.incoming import Ear
+from wsinspect.replay.matching import Matcher, Message
+from wsinspect.replay.report import describe
+from wsinspect.replay.script import Style, steps
+from wsinspect.replay.server import ReplayServer, ServerOptions
+from wsinspect.replay.values import Place, diff, is_similar, volatile
+from wsinspect.wire.opcodes import Direction
+
+SOME = settings(max_examples=25, deadline=None)
+MANY = settings(max_examples=150, deadline=None)
+JSON_LIKE = st.text(alphabet='{}[]":,0123456789.eE-truefalsn \\"aid', max_size=40).map(str.encode)
+BYTES = st.binary(max_size=60) | JSON_LIKE
+CONNECTS = JSON_LIKE.map(lambda body: b"40" + body)
+VALUES = st.none() | st.integers(-(1 << 63), (1 << 63) - 1) | st.binary(max_size=9) | st.text(max_size=9)
+PLACES = (Place.parse("json:$..id"), Place.parse("json:$.a[*].id"))
+
+
+@MANY
+@given(first=BYTES, second=BYTES)
+def test_any_two_messages_are_compared(first, second):
+    list(volatile(first, second))
+    is_similar(first, second)
+    diff(first, second)
+    matcher = Matcher(PLACES)
+    matcher.expect(Message(1, first))
+    found = matcher.take(Message(1, second)) + matcher.finish()
+    assert sum(matcher.tally.counts.values()) in (1, 2)
+    for one in found:
+        one.as_json()
+
+
+@MANY
+@given(recorded=st.lists(BYTES, max_size=4), live=st.lists(BYTES, max_size=4), match=st.sampled_from(MATCHES))
+def test_any_gates_with_any_messages(recorded, live, match):
+    gates = Gates(PLACES, match, {})
+    for one in recorded:
+        gates.expect(Message(1, one))
+    for one in live:
+        gates.take(Message(1, one))
+    gates.finish()
+    counts = gates.tally.counts
+    assert sum(counts.values()) <= len(recorded) + len(live)
+
+
+@MANY
+@given(
+    packets=st.lists(
+        BYTES | JSON_LIKE.map(lambda body: b"0" + body) | JSON_LIKE.map(lambda body: b"40" + body)
+    )
+)
+def test_any_packets_of_engine_io(packets):
+    session = EngineIo(4, lambda: "new")
+    for packet in packets:
+        session.outgoing(packet)
+        session.incoming(packet)
+
+
+@MANY
+@given(chunks=st.lists(st.binary(max_size=80), max_size=6), side=st.sampled_from(Direction))
+def test_any_bytes_of_a_peer(chunks, side):
+    ear = Ear(side)
+    for chunk in chunks:
+        ear.feed(chunk)
+
+
+@SOME
+@given(seed=st.integers(0, 1 << 32), normalise=st.booleans(), side=st.sampled_from(Direction))
+def test_any_traffic_becomes_steps(seed, normalise, side):
+    with tempfile.TemporaryDirectory() as folder:
+        path = random_capture(Path(folder) / "a.db", seed, chunks=60)
+        with Capture.open(path) as capture:
+            for one in capture.connections():
+                for step in steps(capture, one, side, Style(normalise=normalise)):
+                    assert isinstance(step.data, bytes)
+
+
+async def _hostile_server(answer: bytes, after: bytes, capture: Capture, connection: int) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(answer + after)
+            await writer.drain()
+            await asyncio.sleep(0.02)
+        except (OSError, asyncio.IncompleteReadError):
+            return
+        finally:
+            writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    options = ClientOptions(target=Target("ws", "127.0.0.1", port, None), timeout_s=0.1)
+    one = capture.connection(connection)
+    assert one is not None
+    try:
+        reports = await asyncio.to_thread(_in_thread, capture.path, connection, options)
+    finally:
+        server.close()
+    assert len(reports) == 1
+    for report in reports:
+        for what in [*report.divergences, *report.problems]:
+            list(describe(report, what))
+
+
+def _in_thread(path: Path, connection: int, options: ClientOptions) -> list:
+    with Capture.open(path) as capture:
+        one = capture.connection(connection)
+        assert one is not None
+        return replay_client(capture, [one], options)
+
+
+HEADS = st.sampled_from(
+    [b"HTTP/1.1 101 X\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n", b"HTTP/1.1 200 OK\r\n\r\n", b""]
+)
+
+
+@settings(max_examples=15, deadline=None)
+@given(head=HEADS | st.binary(max_size=80), after=st.binary(max_size=200))
+def test_any_server(head, after):
+    with tempfile.TemporaryDirectory() as folder:
+        path = chat_capture(Path(folder) / "a.db")
+        with Capture.open(path) as capture:
+            asyncio.run(_hostile_server(head, after, capture, 1))
+
+
+@settings(max_examples=15, deadline=None)
+@given(head=st.binary(max_size=80), after=st.binary(max_size=200), is_handshake=st.booleans())
+def test_any_client(head, after, is_handshake):
+    request = (
+        b"GET /room HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+    )
+
+    async def talk(path: Path) -> None:
+        with Capture.open(path) as capture:
+            server = ReplayServer(capture, capture.connections(), ServerOptions(speed=None, loop=True))
+            port = await server.start("127.0.0.1", 0)
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write((request if is_handshake else head) + after)
+            writer.write_eof()
+            try:
+                await asyncio.wait_for(reader.read(), 5)
+            except OSError:
+                pass
+            writer.close()
+            await server.close()
+
+    with tempfile.TemporaryDirectory() as folder:
+        asyncio.run(talk(chat_capture(Path(folder) / "a.db")))
+
+
+@SOME
+@given(
+    table=st.sampled_from(["frame", "connection", "handshake", "event"]),
+    data=st.data(),
+)
+def test_recordings_that_were_tampered_with(table, data):
+    with tempfile.TemporaryDirectory() as folder:
+        path = chat_capture(Path(folder) / "a.db")
+        with closing(sqlite3.connect(path, isolation_level=None)) as database:
+            columns = [row[1] for row in database.execute(f"PRAGMA table_info({table})") if not row[5]]
+            column = data.draw(st.sampled_from(columns))
+            value = data.draw(
+                st.none()
+                | st.integers(-(1 << 63), (1 << 63) - 1)
+                | st.binary(max_size=9)
+                | st.text(max_size=9)
+            )
+            try:
+                database.execute(f"UPDATE {table} SET {column} = ?", (value,))
+            except (sqlite3.IntegrityError, UnicodeEncodeError):
+                return
+        options = ClientOptions(target=Target("ws", "127.0.0.1", 1, None), timeout_s=0.1)
+        try:
+            _in_thread(path, 1, options)
+            with Capture.open(path) as capture:
+                one = capture.connection(1)
+                assert one is not None
+                for side in Direction:
+                    list(steps(capture, one, side, Style()))
+        except WsinspectError:
+            return
