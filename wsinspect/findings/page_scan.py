@@ -16,7 +16,7 @@ MAX_BYTES: Final = 512 * 1024
 _TAIL: Final = 300
 _PIECE: Final = 4096
 _URLS: Final = 10
-_URL: Final = re.compile(rb"""["'`](wss?://[^\s"'`<>\\${}]{3,200})["'`/?]?""", re.I)
+_URL: Final = re.compile(rb"""["'`](wss?://[^\s"'`<>\\${}]{3,200})(?=["'`]|\$\{)""", re.I)
 _CODE: Final = re.compile(
     rb"new\s+WebSocket\s*\(|\bio\s*\(|socket\.io|SockJS\s*\(|HubConnectionBuilder|createConsumer\s*\("
     rb"|new\s+Phoenix\.Socket|graphql-ws|ReconnectingWebSocket|\.connect\(\s*[\"']wss?:",

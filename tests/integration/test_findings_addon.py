@@ -1,0 +1,22 @@
+"""addons/findings.py in a stock mitmdump: the demo's hop strips Upgrade, its server breaks off."""
+
+import pytest
+
+from tests.integration.test_addons import talk, told
+from wsinspect.capture.diagnosis import diagnose
+from wsinspect.capture.reader import Capture
+
+pytestmark = pytest.mark.asyncio
+__all__ = ["told"]
+
+
+async def test_the_log_tells_the_findings_that_diagnose_finds(tmp_path, told):
+    path = tmp_path / "addon.db"
+    log = await talk(tmp_path, "findings.py", told, "--set", f"wsinspect_capture={path}")
+    assert "relay seams installed" in log
+    with Capture.open(path) as capture:
+        found = diagnose(capture.query)
+    assert "WS-HS-002" in {one.id for one in found}
+    for one in found:
+        assert f"{one.id} {one.title}" in log
+    assert "    fix: " in log
