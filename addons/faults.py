@@ -75,7 +75,7 @@ class Faults:
         except WsinspectError as error:
             logger.error("wsinspect: %s", error)
             return
-        desk = FaultDesk(board, time.time_ns, knows_all=True)
+        desk = FaultDesk(board, time.time_ns)
         log = AttemptLog(Ledger(), time.time_ns, Taps(()), desk=desk)
         RelayLayer.make_link = log.make_link
         ctx.master.addons.add(log, HandshakeFaults(desk, log))

@@ -235,6 +235,27 @@ async def test_a_rule_armed_on_an_open_connection_acts_there_and_lets_go(tmp_pat
         assert [await client.recv() for _ in range(3)] == ["0", "1", "2"]
 
 
+async def test_messages_can_be_dropped_on_an_open_connection_with_context_takeover(tmp_path: Path) -> None:
+    async with echo_engine(tmp_path) as lab, connect(lab.url()) as client:
+        for number in range(30):
+            await client.send(f"{LONG}{number}")
+            await client.recv()
+        await lab.control("POST", "/v1/faults", {"kind": "drop", "direction": "s2c", "match": "secret"})
+        for _ in range(200):
+            await client.send(LONG + "secret")
+            await client.send(LONG + "end")
+            if await client.recv() == LONG + "end":
+                break
+            await client.recv()
+            await asyncio.sleep(0.02)
+        else:
+            pytest.fail("nothing was dropped")
+        for number in range(30):
+            await client.send(f"{LONG}secret {number}")
+            await client.send(f"{LONG}{number}")
+            assert await client.recv() == f"{LONG}{number}"
+
+
 async def test_a_scenario_is_a_story_in_the_capture(tmp_path: Path) -> None:
     scenario = tmp_path / "outage.yaml"
     scenario.write_text(

@@ -264,16 +264,48 @@ class Splitter:
         self._sequence = 0
         self._last_ns: int | None = None
         self._has_deflate = deflate is not None
+        self._deflate = deflate
         self._inflater: Inflater | None = None
+        self._backlog: list[WireFrame] | None = None
+        self._backlog_bytes = 0
         if deflate is not None:
-            takeover = deflate.takeover(direction)
-            if window is not None or not takeover:
-                bits = deflate.window_bits(direction)
-                self._inflater = Inflater(bits=bits, takeover=takeover, cap=MAX_FRAME, window=window or b"")
+            if window is not None or not deflate.takeover(direction):
+                self._inflater = self._make_inflater(deflate, window or b"")
+            else:
+                self._backlog = []
 
     @property
     def inflates(self) -> bool:
         return self._inflater is not None and not self._inflater.dead
+
+    @property
+    def awaits_window(self) -> bool:
+        """Whether compressed messages can be read once `give_window` was called."""
+        return self._backlog is not None
+
+    def give_window(self, window: bytes, begun: bytes | None) -> None:
+        """What the receiver had inflated when we began, and the beginning of a message that was under way."""
+        backlog, self._backlog = self._backlog, None
+        if backlog is None or self._deflate is None:
+            return
+        self._inflater = inflater = self._make_inflater(self._deflate, window)
+        if begun is not None:
+            inflater.begin()
+            self._read(inflater, begun)
+        for frame in backlog:
+            if frame.opcode:
+                inflater.begin()
+            self._read(inflater, frame.payload)
+            if frame.fin and not inflater.dead:
+                inflater.finish()
+
+    def _make_inflater(self, deflate: DeflateParams, window: bytes) -> Inflater:
+        return Inflater(
+            bits=deflate.window_bits(self.direction),
+            takeover=deflate.takeover(self.direction),
+            cap=MAX_FRAME,
+            window=window,
+        )
 
     @property
     def frames(self) -> int:
@@ -375,6 +407,24 @@ class Splitter:
         if self._has_deflate and self._inflater is not None:
             self._lose(self._inflater)
 
+    def _remember(self, frame: WireFrame) -> None:
+        """Keep it until the window is known."""
+        if self._backlog is not None:
+            self._backlog.append(frame)
+            self._backlog_bytes += len(frame.raw)
+            if self._backlog_bytes > MAX_FRAME:
+                self._backlog = None
+
+    def _read(self, inflater: Inflater, payload: bytes) -> list[bytes] | None:
+        """What a part of a message inflates to; None where it is too large or broken."""
+        pieces: list[bytes] = []
+        for start in range(0, len(payload), _INFLATE_INPUT):
+            pieces += inflater.feed(payload[start : start + _INFLATE_INPUT])
+            if inflater.is_over or inflater.failed:
+                self._lose(inflater)
+                return None
+        return pieces
+
     def _lose(self, inflater: Inflater) -> None:
         inflater.dead = "too large or broken"
 
@@ -398,6 +448,8 @@ class Splitter:
             self._message = MessageState(opcode, compressed, self._messages)
         message = self._message
         if message is None:
+            if self._backlog is not None:
+                self._remember(frame)  # of a message that began before; the capture knows if it is compressed
             return
         frame.message = message
         message.fragments += 1
@@ -416,18 +468,16 @@ class Splitter:
         frame.sequence = self._sequence
         self._sequence += 1
         inflater = self._inflater
+        if self._backlog is not None:
+            self._remember(frame)
         if inflater is None or inflater.dead:
             message.length += frame.length
             return
         if message.fragments == 1:
             inflater.begin()
-        pieces: list[bytes] = []
-        payload = frame.payload
-        for start in range(0, len(payload), _INFLATE_INPUT):
-            pieces += inflater.feed(payload[start : start + _INFLATE_INPUT])
-            if inflater.is_over or inflater.failed:
-                self._lose(inflater)
-                return
+        pieces = self._read(inflater, frame.payload)
+        if pieces is None:
+            return
         if frame.fin:
             last, _ = inflater.finish()
             pieces += last

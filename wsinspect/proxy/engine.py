@@ -14,6 +14,7 @@ import os
 import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,6 +22,7 @@ from mitmproxy import exceptions, options
 from mitmproxy import master as mitmproxy_master
 from mitmproxy.addons import core, next_layer, proxyauth, proxyserver, tlsconfig, upstream_auth
 
+from wsinspect.capture.windows import window_at
 from wsinspect.control.server import ControlServer
 from wsinspect.errors import UsageError, WsinspectError
 from wsinspect.faults.board import Board
@@ -197,7 +199,8 @@ class _Engine:
         self.taps = choose_ports(self.taps)
         descriptors = DescriptorWatch(raise_limit(), self.options.warn)
         master = EngineMaster(options.Options(), self._on_running, descriptors)
-        self.desk = FaultDesk(self.options.board, self.recording.clock.now_ns)
+        window_of = partial(window_at, self.recording.capture)
+        self.desk = FaultDesk(self.options.board, self.recording.clock.now_ns, window_of=window_of)
         self.log = AttemptLog(
             self.recording.journal,
             self.recording.clock.now_ns,

@@ -14,10 +14,12 @@ from typing import Any, Protocol
 from mitmproxy import connection as mitm_connection
 from mitmproxy import http
 
+from wsinspect.capture.windows import Known, UnknownWindowError
 from wsinspect.faults.board import Board
 from wsinspect.faults.boundaries import Boundary
 from wsinspect.faults.connection import Abort, ConnectionFaults, Context, PassEnd, Report, Send
 from wsinspect.faults.kinds import Scope
+from wsinspect.faults.lane import Lane
 from wsinspect.faults.rule import Rule
 from wsinspect.faults.seeded import Place
 from wsinspect.faults.sessions import Session, SessionKey, Sessions
@@ -26,6 +28,9 @@ from wsinspect.handshake.negotiation import Negotiation, negotiate
 from wsinspect.proxy.seams.http1 import wire_head
 from wsinspect.wire.opcodes import Direction
 
+#: The recorder is a quarter of a second behind at most while all is well.
+_WINDOW_PAUSES = (0.02, 0.03, 0.05, 0.1, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+WindowOf = Callable[[int, Direction, int], Known | None]
 _ON_OPEN = (Scope.FRAME, Scope.CONNECTION)
 
 
@@ -223,16 +228,18 @@ class FaultDesk:
     """Applies the rules of a board to all connections of an engine.
 
     Args:
-        knows_all: whether every connection's compression is followed from its opening, so that any rule can
-            be armed on it later (`window_of` does that without).
+        window_of: finds out what a connection's receiver had inflated after so many frames; None while it is
+            not known yet, `UnknownWindowError` where it never will be. Without it every connection's
+            compression is followed from its opening.
     """
 
-    def __init__(self, board: Board, now_ns: Callable[[], int], *, knows_all: bool = False) -> None:
+    def __init__(self, board: Board, now_ns: Callable[[], int], *, window_of: WindowOf | None = None) -> None:
         self.board = board
         self.now_ns = now_ns
         self.sessions = Sessions()
         self.visits: dict[int, Visit] = {}
-        self._knows_all = knows_all
+        self._window_of = window_of
+        self._searches: set[asyncio.Task[None]] = set()
         self._phase_timer: asyncio.TimerHandle | None = None
         board.on_change.append(self._on_change)
         board.on_do = self._do_now
@@ -302,7 +309,7 @@ class FaultDesk:
         deflate = visit.negotiation.deflate if visit.negotiation else None
         if deflate is None or not any(deflate.takeover(direction) for direction in Direction):
             return False
-        return self._knows_all or any(_reads_content(rule) for rule in self.board.known(*_ON_OPEN))
+        return self._window_of is None or any(_reads_content(rule) for rule in self.board.known(*_ON_OPEN))
 
     def _begin(self, visit: Visit, windows: tuple[bytes | None, bytes | None]) -> LinkFaults:
         link = visit.link
@@ -321,7 +328,28 @@ class FaultDesk:
         faults = LinkFaults(link, connection_faults, keeps=self._must_follow(visit))
         link.faults = faults
         link.route()
+        for lane in connection_faults.lanes:
+            if lane.splitter.awaits_window and self._window_of is not None:
+                task = asyncio.get_running_loop().create_task(self._search(visit, faults, lane))
+                self._searches.add(task)
+                task.add_done_callback(self._searches.discard)
         return faults
+
+    async def _search(self, visit: Visit, faults: LinkFaults, lane: Lane) -> None:
+        """Find what was compressed before the first rule was armed on an open connection."""
+        assert self._window_of
+        frames = visit.link.boundaries[lane.direction].frames if visit.link else 0
+        for pause in _WINDOW_PAUSES:
+            await asyncio.sleep(pause)
+            if visit.link is None or visit.link.faults is not faults or not lane.splitter.awaits_window:
+                return
+            try:
+                known = await asyncio.to_thread(self._window_of, visit.facts.id, lane.direction, frames)
+            except UnknownWindowError:
+                return
+            if known is not None:
+                lane.splitter.give_window(known.window, known.begun)
+                return
 
     def _drop_if_idle(self, visit: Visit) -> None:
         """No rule concerned the connection after all."""
@@ -380,6 +408,8 @@ class FaultDesk:
         if self._phase_timer is not None:
             self._phase_timer.cancel()
             self._phase_timer = None
+        for task in list(self._searches):
+            task.cancel()
 
 
 def _reads_content(rule: Rule) -> bool:
