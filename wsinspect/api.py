@@ -14,12 +14,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
 
+from wsinspect.capture.diagnosis import diagnose
 from wsinspect.capture.formats import transcript
 from wsinspect.capture.formats.importing import import_file, sniff
 from wsinspect.capture.reader import Capture
 from wsinspect.capture.records import Connection as ConnectionRow
 from wsinspect.capture.records import Event, Frame, Handshake, Opaque, Ping
 from wsinspect.errors import CaptureError, UsageError, WsinspectError
+from wsinspect.findings.model import Finding
 from wsinspect.handshake.heads import RawHead
 from wsinspect.wire.messages import INFLATE_FAILED, NOT_INFLATED, OVER_CAP
 from wsinspect.wire.opcodes import Direction, Opcode
@@ -45,7 +47,6 @@ _PAGE = 500
 #: Frames are read this many at a time while their payloads are large.
 _LARGE_PAGE = 16
 _LARGE_BYTES = 4 * 1024 * 1024
-_FINDINGS = "SELECT id, rule, severity, connection_id, frame_id, detail FROM finding"
 
 
 class Message(NamedTuple):
@@ -88,24 +89,6 @@ class Message(NamedTuple):
             ValueError: they are not.
         """
         return json.loads(self.data)
-
-
-class Finding(NamedTuple):
-    """A diagnosis that is stored in the capture.
-
-    Attributes:
-        rule: its stable id, `WS-<family>-<nnn>`.
-        severity: `error`, `warning` or `note`.
-        connection_id: the connection it is about, if one.
-        frame_id: the frame it is about, if one.
-        detail: title, meaning, evidence, fixes.
-    """
-
-    rule: str
-    severity: str
-    connection_id: int | None
-    frame_id: int | None
-    detail: dict[str, Any]
 
 
 class Connection(ConnectionRow):
@@ -257,11 +240,10 @@ class CaptureFile:
             after = page[-1].id
 
     def findings(self, connection_id: int | None = None) -> Iterator[Finding]:
-        """The diagnoses that are stored in it, of one connection or all."""
-        where = "" if connection_id is None else " WHERE connection_id = ?"
-        key = () if connection_id is None else (connection_id,)
-        for _, rule, severity, of, frame, detail in self.reader.query(f"{_FINDINGS}{where} ORDER BY id", key):
-            yield Finding(rule, severity, of, frame, _object(detail))
+        """What `wsinspect diagnose` finds, about one connection or all; worked out now."""
+        for finding in diagnose(self.reader.query):
+            if connection_id is None or finding.connection == connection_id:
+                yield finding
 
 
 def open_capture(path: str | Path) -> CaptureFile:
@@ -298,11 +280,3 @@ def _messages(reader: Capture, connection_id: int) -> Iterator[Message]:
             is_cut,
             said.problem,
         )
-
-
-def _object(text: Any) -> dict[str, Any]:
-    try:
-        value = json.loads(text)
-    except (TypeError, ValueError):
-        return {}
-    return value if isinstance(value, dict) else {}
