@@ -223,10 +223,13 @@ def _rough_difference(edge: list[Attempt], origin: list[Attempt]) -> int:
 
 
 def _samples(edge: ConnectionFacts, origin: ConnectionFacts) -> Iterator[tuple[bool, int]]:
-    """Times of the same things at both taps: the handshake's heads, and the first messages."""
+    """Arrival times of the same things at both taps: the handshake's heads, and the first messages.
+
+    When a head was sent on is noted after it has left, so it is no bound.
+    """
     for is_toward, at_edge, at_origin in (
-        (True, "request_out_ns", "request_in_ns"),
-        (False, "response_in_ns", "response_out_ns"),
+        (True, "request_in_ns", "request_in_ns"),
+        (False, "response_in_ns", "response_in_ns"),
     ):
         one, other = edge.times.get(at_edge), origin.times.get(at_origin)
         if one is not None and other is not None:

@@ -22,7 +22,7 @@ _CODE: Final = re.compile(
     rb"|new\s+Phoenix\.Socket|graphql-ws|ReconnectingWebSocket|\.connect\(\s*[\"']wss?:",
     re.I,
 )
-_WORKER: Final = re.compile(rb"serviceWorker\s*\.\s*register\s*\(\s*[\"']([^\"']{1,200})", re.I)
+_WORKER: Final = re.compile(rb"serviceWorker\s*\.\s*register\s*\(\s*[\"']([^\"']{1,200})[\"']", re.I)
 _META_CSP: Final = re.compile(
     rb"<meta[^>]{0,200}http-equiv\s*=\s*[\"']?content-security-policy[\"']?[^>]{0,20}content\s*=\s*\"([^\"]{1,2000})\"",
     re.I,

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from wsinspect.findings.page_scan import MAX_BYTES, Scanner, inflater
 
 TEXT = b"""<meta http-equiv="Content-Security-Policy" content="connect-src 'self'">
-<script>const socket = new WebSocket("ws://example.org/ws"); 
+<script>const socket = new WebSocket("ws://example.org/ws");
 navigator.serviceWorker.register('/sw.js')</script>
 0{"sid":"x","upgrades":["websocket"]}"""
 
