@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 #: Sessions that are remembered; the one that was quiet longest is forgotten first.
-MAX_SESSIONS: Final = 10_000
+MAX_SESSIONS: Final = 256
 
 
 class SessionKey(NamedTuple):
