@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from websockets.asyncio.client import connect
+from websockets.typing import Subprotocol
 
 from wsinspect.capture.reader import Capture
 from wsinspect.demo.clients import Ports, converse
@@ -158,3 +160,33 @@ async def test_capture_when_the_file_is_there_already(tmp_path):
     assert str(path) in output.decode()
     assert "Traceback" not in output.decode()
     assert path.read_bytes() == b"mine"
+
+
+async def test_faults_in_a_stock_mitmdump(tmp_path, told):
+    scenario = tmp_path / "scenario.yaml"
+    scenario.write_text(
+        "version: 1\nrules: [{name: mine, kind: replace, direction: s2c, match: 'op:text', with: broken}]\n"
+    )
+    options = [
+        "--set",
+        f"wsinspect_faults={scenario}",
+        "--set",
+        "wsinspect_fault=refuse,status=418,attempt=2",
+    ]
+    async with (
+        ChatServer(0.05) as server,
+        Hop(server.port) as hop,
+        mitmdump(tmp_path, "faults.py", [server.port, hop.port], *options) as proxy,
+    ):
+        url = f"ws://{LOOPBACK}:{proxy.ports[0]}/chat"
+        async with connect(url, subprotocols=[Subprotocol("chat.v2")]) as client:
+            await client.send("hello")
+            assert await asyncio.wait_for(client.recv(), 10) == "broken"
+        with pytest.raises(Exception, match="HTTP 418"):
+            async with connect(url, subprotocols=[Subprotocol("chat.v2")]):
+                pass
+    assert proxy.exit_code == 0, proxy.text
+    assert "faults: mine, refuse" in proxy.text
+    assert "fault mine (replace)" in proxy.text
+    assert "fault refuse (refuse)" in proxy.text
+    assert "Traceback" not in proxy.text

@@ -17,11 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import wsinspect
-from wsinspect.errors import LocalError, UsageError
+from wsinspect.errors import LocalError, UsageError, WsinspectError
 from wsinspect.launch.paths import ensure_private_dir, run_dir
 
 _POLL_S = 0.02
 _LOCK_PATIENCE_S = 2.0
+_API_PATIENCE_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -142,17 +143,18 @@ def choose_engine(pid: int | None, directory: Path | None = None) -> EngineInfo:
 
 
 def stop_engine(info: EngineInfo, timeout_s: float, directory: Path | None = None) -> None:
-    """Asks an engine to end and waits until its lock is free.
+    """Asks an engine to end, by its control API or else by SIGTERM, and waits until its lock is free.
 
     Raises:
         LocalError: it may not be signalled, or does not end in time.
     """
-    try:
-        os.kill(info.pid, signal.SIGTERM)
-    except ProcessLookupError:
-        return
-    except PermissionError as error:
-        raise LocalError(f"engine {info.pid} belongs to another user") from error
+    if not _asked_to_end(info):
+        try:
+            os.kill(info.pid, signal.SIGTERM)
+        except ProcessLookupError:
+            return
+        except PermissionError as error:
+            raise LocalError(f"engine {info.pid} belongs to another user") from error
     deadline = time.monotonic() + timeout_s
     while is_alive(info.pid, directory):
         if time.monotonic() > deadline:
@@ -161,6 +163,20 @@ def stop_engine(info: EngineInfo, timeout_s: float, directory: Path | None = Non
                 hint=f"kill -9 {info.pid} ends it; the capture survives that",
             )
         time.sleep(_POLL_S)
+
+
+def _asked_to_end(info: EngineInfo) -> bool:
+    """Whether the engine's control API has taken our wish."""
+    if info.control is None:
+        return False
+    from wsinspect.control.client import ControlClient
+
+    try:
+        with ControlClient.open(info.control, timeout=_API_PATIENCE_S) as control:
+            control.post("/v1/shutdown")
+    except (WsinspectError, KeyError):
+        return False  # a stuck or dying engine: the signal is the surer way
+    return True
 
 
 def _open_locked(path: Path) -> int:
