@@ -26,6 +26,7 @@ from wsinspect.findings.evidence import (
     two_causes,
 )
 from wsinspect.findings.facts import S2C, SECOND_NS, ConnectionFacts
+from wsinspect.findings.limits import matching, words
 from wsinspect.findings.model import Found, Severity
 from wsinspect.findings.registry import Rules
 from wsinspect.handshake.negotiation import DEFLATE, accept_key, is_valid_key, negotiate
@@ -333,7 +334,7 @@ def _is_dns(error: str) -> bool:
     group="attempt",
 )
 def gave_up(facts: ConnectionFacts) -> Iterator[Found]:
-    if facts.state != "failed" or facts.failed_where not in ("client", "request") or facts.raw_response_in:
+    if facts.state != "failed" or not _client_left(facts) or facts.raw_response_in:
         return
     sent = facts.times.get("request_out_ns")
     if sent is None or facts.closed_ns is None:
@@ -363,9 +364,14 @@ def gave_up(facts: ConnectionFacts) -> Iterator[Found]:
     )
 
 
-def _handshake_limits(waited_ns: int) -> list[str]:
-    from wsinspect.findings.limits import matching, words
+def _client_left(facts: ConnectionFacts) -> bool:
+    """Whether the client ended its side first; a server that then closes only follows."""
+    if facts.ends:
+        return facts.ends[0].side == "client"
+    return facts.failed_where in ("client", "request")
 
+
+def _handshake_limits(waited_ns: int) -> list[str]:
     return [words(limit) for limit in matching(waited_ns / 1e9, "handshake")]
 
 
@@ -383,7 +389,7 @@ def _handshake_limits(waited_ns: int) -> list[str]:
     group="attempt",
 )
 def no_answer(facts: ConnectionFacts) -> Iterator[Found]:
-    if facts.state != "failed" or facts.failed_where in ("connect", "tls-server", "client", "request"):
+    if facts.state != "failed" or facts.failed_where in ("connect", "tls-server") or _client_left(facts):
         return
     sent = facts.times.get("request_out_ns")
     after = f" after {seconds(facts.closed_ns - sent)}" if sent and facts.closed_ns else ""

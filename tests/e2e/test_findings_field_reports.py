@@ -1,0 +1,335 @@
+"""Four failures that people reported, played with real parts, and found from the command line.
+
+Each is recorded by `wsinspect run` and explained by `wsinspect diagnose --json`: its findings, the hop, the
+line that fixes it, and the exit code.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.request import ProxyHandler, Request, build_opener
+
+import pytest
+from websockets.asyncio.client import connect
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.exceptions import WebSocketException
+from websockets.http11 import Request as Asked
+from websockets.http11 import Response
+from websockets.typing import Subprotocol
+
+from tests.support.engine import Engine, private_environment
+from tests.support.hops import LOOPBACK, NGINX_GOOD, free_port, nginx
+
+pytestmark = pytest.mark.lab
+
+
+def diagnose(folder: Path, *arguments: object) -> tuple[int, dict[str, Any]]:
+    """`wsinspect diagnose --json`."""
+    command = [sys.executable, "-m", "wsinspect", "diagnose", *map(str, arguments), "--json"]
+    done = subprocess.run(
+        command, env=private_environment(folder), capture_output=True, text=True, timeout=60
+    )
+    assert "Traceback" not in done.stderr
+    return done.returncode, json.loads(done.stdout)
+
+
+def ids(told: dict[str, Any], *severities: str) -> list[str]:
+    wanted = severities or ("error", "warning", "note")
+    return sorted(one["id"] for one in told["findings"] if one["severity"] in wanted)
+
+
+def by_path(told: dict[str, Any], capture: Path) -> dict[str, list[str]]:
+    """Finding ids by the path of their connection, without the query."""
+    from wsinspect.capture.reader import Capture
+
+    with Capture.open(capture) as opened:
+        paths = {one.id: (one.path or "").partition("?")[0] for one in opened.connections()}
+    found: dict[str, list[str]] = {path: [] for path in paths.values()}
+    for one in told["findings"]:
+        if one["connection"] is not None:
+            found[paths[one["connection"]]].append(one["id"])
+    return {path: sorted(set(names)) for path, names in found.items()}
+
+
+async def application(socket: ServerConnection) -> None:
+    """Echoes; `/close/1008` closes with that code, `/abort` breaks off, `/cable` wants a token at once."""
+    path = socket.request.path.partition("?")[0] if socket.request else ""
+    with contextlib.suppress(WebSocketException, TimeoutError):
+        if path.startswith("/close/"):
+            await socket.close(int(path.rpartition("/")[2]), "because")
+        elif path == "/abort":
+            socket.transport.abort()
+        elif path == "/cable":
+            await asyncio.wait_for(socket.recv(), 5)
+            await socket.close(1008, "unauthorized: the token has to come with the handshake")
+        else:
+            async for message in socket:
+                await socket.send(message)
+
+
+def answer(connection: ServerConnection, request: Asked) -> Response | None:
+    """`/500` fails while connecting."""
+    if request.path.startswith("/500"):
+        return connection.respond(500, "Traceback: KeyError")
+    return None
+
+
+async def converse(
+    url: str, *, says: str = "hello", waits: bool = False, subprotocols: list[str] | None = None
+) -> None:
+    """A client that says something, and waits to be ended where it is told to."""
+    offered = [Subprotocol(name) for name in subprotocols or ()] or None
+    with contextlib.suppress(WebSocketException, OSError, TimeoutError):
+        async with connect(
+            url, subprotocols=offered, ping_interval=None, proxy=None, open_timeout=3
+        ) as socket:
+            await socket.send(says)
+            await asyncio.wait_for(socket.recv(), 5)
+            if waits:
+                await asyncio.wait_for(socket.recv(), 10)
+
+
+Talk = Callable[[str], Any]
+
+
+async def _record(folder: Path, locations: str | None, talk: Talk, *options: str) -> Path:
+    """Talk to the application through nginx between two taps, or through one tap alone."""
+    async with serve(application, LOOPBACK, 0, ping_interval=None, process_request=answer) as server:
+        app = next(iter(server.sockets)).getsockname()[1]
+        origin = free_port()
+        with contextlib.ExitStack() as stack:
+            target, taps = app, []
+            if locations is not None:
+                hop = stack.enter_context(
+                    nginx(folder / "nginx", locations.replace("ORIGIN", f"{LOOPBACK}:{origin}"))
+                )
+                target, taps = hop.port, ["--tap", f"origin={LOOPBACK}:{origin}=http://{LOOPBACK}:{app}"]
+            engine = await asyncio.to_thread(
+                lambda: Engine.start(
+                    "--tap", f"edge={LOOPBACK}:0=http://{LOOPBACK}:{target}", *taps, *options, folder=folder
+                )
+            )
+            await talk(f"ws://{LOOPBACK}:{engine.port('edge')}")
+            await asyncio.to_thread(engine.stop)
+    return engine.capture
+
+
+# -- report 1: wss fails in production
+
+
+def test_report_1_nginx_without_the_three_lines_and_then_its_idle_timeout(tmp_path):
+    locations = f"""
+    location /ws/ {{ proxy_pass http://ORIGIN; proxy_http_version 1.1; proxy_set_header Host $http_host; }}
+    location /fixed/ {{ {NGINX_GOOD} proxy_read_timeout 2s; proxy_pass http://ORIGIN; }}
+    """
+
+    async def talk(base):
+        await converse(f"{base}/ws/board?token=x")
+        await converse(f"{base}/fixed/board?token=x", waits=True)
+
+    capture = asyncio.run(_record(tmp_path, locations, talk))
+    code, told = diagnose(tmp_path, capture)
+    assert code == 1
+    assert by_path(told, capture) == {"/ws/board": ["WS-HS-101"], "/fixed/board": ["WS-DROP-101"]}
+    stripped = next(one for one in told["findings"] if one["id"] == "WS-HS-101")
+    assert "nginx" in stripped["hop"]
+    nginx_fix = stripped["fixes"][0]
+    assert nginx_fix["for"] == "nginx"
+    for line in ("proxy_http_version 1.1;", "Upgrade $http_upgrade;", "Connection $connection_upgrade;"):
+        assert line in nginx_fix["text"]
+    dropped = next(one for one in told["findings"] if one["id"] == "WS-DROP-101")
+    assert "proxy_read_timeout" in dropped["fixes"][0]["text"]
+    assert "1006" in dropped["js"]
+
+
+# -- report 2: intermittent failures behind Nginx Proxy Manager
+
+
+class EngineIo(BaseHTTPRequestHandler):
+    """What Engine.IO says to a WebSocket request that lost its Upgrade; and a page that never tries."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        if self.path.startswith("/socket.io/"):
+            self.say(400, "application/json", b'{"code":3,"message":"Bad request"}')
+        else:
+            self.say(
+                200, "text/html", b"<html><script>/* hydrated wrongly */ const s = () => io()</script></html>"
+            )
+
+    def say(self, status: int, kind: str, body: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        return
+
+
+@contextlib.contextmanager
+def site() -> Iterator[int]:
+    with ThreadingHTTPServer((LOOPBACK, 0), EngineIo) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield server.server_port
+        server.shutdown()
+        thread.join()
+
+
+def test_report_2_a_custom_location_that_inherits_nothing(tmp_path):
+    with site() as port:
+        locations = f"""
+        {NGINX_GOOD}
+        location /socket.io/ {{
+            proxy_set_header X-Forwarded-For $remote_addr;
+            proxy_pass http://{LOOPBACK}:{port};
+        }}
+        location / {{ proxy_pass http://ORIGIN; }}
+        """
+
+        async def talk(base):
+            await converse(f"{base}/socket.io/?EIO=4&transport=websocket")
+            await converse(f"{base}/500")
+            await converse(f"{base}/fine")
+
+        capture = asyncio.run(_record(tmp_path, locations, talk))
+    code, told = diagnose(tmp_path, capture)
+    assert code == 1
+    found = by_path(told, capture)
+    assert found["/socket.io/"][0] == "WS-HS-002"
+    assert found["/500"] == ["WS-HS-019"]
+    assert found["/fine"] == []
+    refused = next(one for one in told["findings"] if one["id"] == "WS-HS-002")
+    assert refused["confidence"] == "high"
+    assert "repeat" in refused["fixes"][0]["text"]
+
+
+def test_report_2_the_page_that_never_tries(tmp_path):
+    with (
+        site() as port,
+        Engine.start(
+            "--tap", f"edge={LOOPBACK}:0=http://{LOOPBACK}:{port}", "--page-wait", "500ms", folder=tmp_path
+        ) as engine,
+    ):
+        url = f"http://{LOOPBACK}:{engine.port('edge')}/"
+        opener = build_opener(ProxyHandler({}))
+        opener.open(Request(url, headers={"Accept": "text/html"}), timeout=10).read()
+        event = engine.wait_for_event("finding")
+        engine.stop()
+        assert event["id"] == "WS-PAGE-001"
+        _, told = diagnose(tmp_path, engine.capture)
+    assert ids(told) == ["WS-PAGE-001"]
+    assert any("no WebSocket attempt within 500 ms" in line for line in told["findings"][0]["evidence"])
+
+
+# -- report 3: troubleshooting through a tunnel
+
+CODES = {
+    "/close/1000": [],
+    "/close/1001": ["WS-CL-001"],
+    "/close/1002": ["WS-CL-002"],
+    "/close/1003": ["WS-CL-003"],
+    "/close/1007": ["WS-CL-007"],
+    "/close/1008": ["WS-CL-008"],
+    "/close/1009": ["WS-CL-009"],
+    "/close/1011": ["WS-CL-011"],
+    "/close/1012": ["WS-CL-012"],
+    "/close/1013": ["WS-CL-013"],
+    "/close/1014": ["WS-CL-014"],
+    "/close/4321": ["WS-CL-030"],
+}
+
+
+def test_report_3_each_close_code_and_the_1006(tmp_path):
+    async def talk(base):
+        await asyncio.gather(*(converse(f"{base}{path}", waits=True) for path in (*CODES, "/abort")))
+
+    capture = asyncio.run(_record(tmp_path, None, talk))
+    code, told = diagnose(tmp_path, capture)
+    assert code == 1
+    found = by_path(told, capture)
+    assert found.pop("/abort")[0] in ("WS-DROP-005", "WS-DROP-006", "WS-DROP-001")
+    assert found == CODES
+
+
+def test_report_3_502_hot_reload_and_the_handshake_that_takes_too_long(tmp_path):
+    async def mute(reader, writer):
+        with contextlib.suppress(OSError):
+            await reader.read()
+        writer.close()
+
+    async def play():
+        silent = await asyncio.start_server(mute, LOOPBACK, 0)
+        async with silent:
+            port = silent.sockets[0].getsockname()[1]
+            locations = f"""
+            location /502 {{ {NGINX_GOOD} proxy_pass http://{LOOPBACK}:{free_port()}; }}
+            location /slow {{ {NGINX_GOOD} proxy_read_timeout 1s; proxy_pass http://{LOOPBACK}:{port}; }}
+            location /hmr {{ proxy_pass http://ORIGIN; proxy_http_version 1.1; }}
+            """
+
+            async def talk(base):
+                await converse(f"{base}/502")
+                await converse(f"{base}/slow")
+                await converse(f"{base}/hmr", subprotocols=["vite-hmr"])
+
+            return await _record(tmp_path, locations, talk)
+
+    capture = asyncio.run(play())
+    code, told = diagnose(tmp_path, capture)
+    assert code == 1
+    found = by_path(told, capture)
+    assert found == {
+        "/502": ["WS-HS-020", "WS-HS-103"],
+        "/slow": ["WS-HS-022", "WS-HS-103"],
+        "/hmr": ["WS-HS-101"],
+    }
+
+
+def test_report_3_the_client_that_gives_up(tmp_path):
+    async def mute(reader, writer):
+        with contextlib.suppress(OSError):
+            await reader.read()
+        writer.close()
+
+    async def play():
+        async with await asyncio.start_server(mute, LOOPBACK, 0) as silent:
+            port = silent.sockets[0].getsockname()[1]
+            engine = await asyncio.to_thread(
+                lambda: Engine.start("--tap", f"edge={LOOPBACK}:0=http://{LOOPBACK}:{port}", folder=tmp_path)
+            )
+            await converse(f"ws://{LOOPBACK}:{engine.port('edge')}/socket")
+            await asyncio.to_thread(engine.stop)
+        return engine.capture
+
+    code, told = diagnose(tmp_path, asyncio.run(play()))
+    assert code == 1
+    assert ids(told) == ["WS-HS-036"]
+
+
+# -- report 4: why did the wss connection fail (TLS of each kind is in tests/integration/test_findings_tls.py)
+
+
+def test_report_4_the_token_that_comes_too_late(tmp_path):
+    async def talk(base):
+        await converse(
+            f"{base}/cable", says=json.dumps({"type": "initial_connect", "token": "secret-token"}), waits=True
+        )
+
+    capture = asyncio.run(_record(tmp_path, None, talk))
+    code, told = diagnose(tmp_path, capture)
+    assert code == 1
+    assert ids(told) == ["WS-APP-070"]
+    assert "secret-token" not in json.dumps(told)
