@@ -72,7 +72,15 @@ def _said(row: tuple[Any, ...], stored: _Stored) -> Said | None:
     payload = payload or b""
     length = len(payload) + missing
     return Said(
-        frame_id, Direction(bool(side)), bits >> 8 & 15, time_ns, payload, missing != 0, length, violation, frame_id
+        frame_id,
+        Direction(bool(side)),
+        bits >> 8 & 15,
+        time_ns,
+        payload,
+        missing != 0,
+        length,
+        violation,
+        frame_id,
     )
 
 
