@@ -2,8 +2,8 @@
 
     play(layer) >> data(C, b"x") << send(S, b"x") >> closed(S) << ...
 
-`>>` feeds an event; `<<` expects the next thing that the layer yielded or asked of its link. Everything must be
-expected: `done()` (or leaving the `with` block) fails on what was not, and a playbook that is never finished fails.
+`>>` feeds an event; `<<` expects the next thing that the layer yielded or asked of its link. Everything must
+be expected: `done()`, or leaving the `with` block, fails on what was not.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from mitmproxy.proxy.context import Context
 from mitmproxy.test import tflow
 from mitmproxy.websocket import WebSocketData
 
-from wsinspect.proxy.relay import RelayLayer
+from wsinspect.proxy.relay import Link, RelayLayer
 from wsinspect.wire.opcodes import Direction
 
 
@@ -123,11 +123,13 @@ def _layer(playbook: Playbook) -> RelayLayer:
     context = Context(playbook.client, options.Options())
     context.server = playbook.server
 
-    class Layer(RelayLayer):
-        @staticmethod
-        def make_link(context: Context, flow: http.HTTPFlow) -> FakeLink:
-            return playbook.link
+    def make_link(context: Context, flow: http.HTTPFlow) -> Link:
+        return playbook.link
 
+    class Layer(RelayLayer):
+        """A class of its own, so that no other test gets this link."""
+
+    Layer.make_link = make_link
     return Layer(context, playbook.flow)
 
 

@@ -1,4 +1,4 @@
-"""A page over https and a WebSocket server that does what the page asks for: fragments, pings, closes, sizes."""
+"""A page over https, and a WebSocket server that does what it asks for: fragments, pings, closes, sizes."""
 
 from __future__ import annotations
 
@@ -81,7 +81,5 @@ def _shown(message: str | bytes) -> str:
 def _answer(connection: ServerConnection, request: Request) -> Response | None:
     if "Sec-WebSocket-Key" in request.headers:
         return None
-    headers = Headers(
-        {"Content-Type": "text/html", "Content-Length": str(len(PAGE)), "Connection": "close"}
-    )
+    headers = Headers({"Content-Type": "text/html", "Content-Length": str(len(PAGE)), "Connection": "close"})
     return Response(HTTPStatus.OK, "OK", headers, PAGE)

@@ -35,8 +35,8 @@ class CloseSeen:
         direction: who sent it.
         time_ns: when its last byte arrived.
         code: None for an empty body.
-        is_valid: whether a browser takes the code from it: not from a broken frame, but Chromium does from one
-            whose code RFC 6455 forbids on the wire (`close_codes.is_reserved_locally` are the exceptions).
+        is_valid: whether a browser takes the code from it: not from a broken frame, but Chromium does from
+            one whose code RFC 6455 forbids on the wire (all but `close_codes.is_reserved_locally`).
     """
 
     direction: Direction
