@@ -1,4 +1,6 @@
-"""Run by hand: python -m pytest tests/benchmarks/replay_speed.py. Speed and memory: 20,000 messages a second to an echo server, 50,000 frames a second out and in.
+"""Replay, export and import: 20,000 messages a second to an echo server, 50,000 frames a second out and in.
+
+Run by hand: python -m pytest tests/benchmarks/replay_speed.py
 
 Export and import are measured in processor time, because other tests share the machine; each runs in a
 process of its own, whose peak of memory is looked at.
