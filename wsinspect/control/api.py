@@ -18,7 +18,7 @@ from wsinspect.control.metrics import metrics_text
 from wsinspect.control.openapi import OPERATIONS, Operation, document
 from wsinspect.faults.errors import FaultError
 from wsinspect.faults.kinds import connections, frames
-from wsinspect.faults.rule import DIRECTIONS, Rule
+from wsinspect.faults.rule import Rule
 from wsinspect.faults.scenario import load_object, load_text, never_acts
 
 #: A larger request is none that a client of ours sends.
@@ -201,7 +201,7 @@ class Api:
     def inject(self, body: Body, _query: Query, id: str) -> Any:
         _known(body, "direction", "opcode", "payload", "raw")
         direction = body.get("direction")
-        if direction not in DIRECTIONS or direction == "both":
+        if direction not in ("c2s", "s2c"):
             raise RequestError(400, f"expected c2s or s2c, found {direction!r}", "direction")
         fault = frames.Inject.parse(body)
         assert isinstance(fault, frames.Inject)

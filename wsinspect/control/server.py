@@ -160,7 +160,7 @@ class _Handler(web.RequestHandler):
         media_type = request.headers.get("Content-Type", "")
         self._send(await self._api.call(str(request.method), request.path, query, request.body, media_type))
 
-    get = head = post = delete = patch = put = options = _answer
+    get = head = post = delete = patch = put = options = trace = connect = _answer
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         self._send(RequestError(status_code, "the request could not be handled").reply())

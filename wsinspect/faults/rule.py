@@ -208,9 +208,9 @@ def _kind(values: dict[str, Any]) -> tuple[type[FaultKind], dict[str, Any]]:
     if isinstance(name, str) and name in ALIASES:
         name, preset = ALIASES[name]
         if "timeout" in values and name == "blackhole":
-            values["for"] = values.pop("timeout") or None
-            if values["for"] is not None:
-                values.setdefault("then", "fin")
+            duration = values.pop("timeout")
+            if duration not in (0, "0", "0s", "0ms"):  # Toxiproxy's 0 is for ever
+                values = {"then": "fin", **values, "for": duration}
         values = {**preset, **values}
     if not isinstance(name, str) or name not in KINDS:
         close = difflib.get_close_matches(str(name), [*KINDS, *ALIASES], 1)
@@ -222,7 +222,9 @@ def _kind(values: dict[str, Any]) -> tuple[type[FaultKind], dict[str, Any]]:
 
 def _refuse_unknown(kind: type[FaultKind], values: Mapping[str, Any]) -> None:
     known = [*(spec.name for spec in kind.fields()), *RULE_KEYS]
-    for key in values:
+    for key, value in values.items():
+        if value is None:
+            raise FaultError(key, "has no value: expected one, or no key")
         if key not in known:
             close = difflib.get_close_matches(key, known, 1)
             guess = f"; did you mean {close[0]}?" if close else ""
@@ -233,9 +235,9 @@ def _direction(raw: Any) -> str:
     name = _DIRECTION_ALIASES.get(raw, raw) if isinstance(raw, str) else raw
     if name is None:
         return "both"
-    if name not in DIRECTIONS:
+    if not isinstance(name, str) or name not in DIRECTIONS:
         raise FaultError("direction", f"expected c2s, s2c or both, found {raw!r}")
-    return str(name)
+    return name
 
 
 def _text(values: Mapping[str, Any], key: str) -> str:

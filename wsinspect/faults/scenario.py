@@ -28,7 +28,7 @@ KEYS: Final = ("version", "name", "source", "seed", "start", "rules", "phases", 
 STARTS: Final = ("first-attempt", "now")
 #: Kinds whose faults a phase can do at once.
 DOABLE: Final = (connections.Abort, connections.Close, frames.Inject, connections.Blackhole)
-_MAX_SEED: Final = (1 << 63) - 1
+MAX_SEED: Final = (1 << 63) - 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -242,6 +242,8 @@ def _phase(raw: Any, names: Sequence[str]) -> Phase:
     for key in raw:
         if key not in ("for", "rules", "do"):
             raise FaultError(str(key), "unknown: expected for, rules or do")
+        if raw[key] is None:
+            raise FaultError(str(key), "has no value: expected one, or no key")
     try:
         for_ns = 0 if raw.get("for") is None else DURATION.parse(raw["for"])
     except ValueError as error:
@@ -257,7 +259,8 @@ def _phase(raw: Any, names: Sequence[str]) -> Phase:
         for_ns=for_ns,
         rules=tuple(str(name) for name in armed or ()),
         do=tuple(
-            _done(index, item) for index, item in enumerate([do] if isinstance(do, Mapping) else do or ())
+            _done(index, item)
+            for index, item in enumerate(_sequence("do", [do] if isinstance(do, Mapping) else do))
         ),
     )
 
@@ -337,7 +340,7 @@ def _text(document: Mapping[str, Any], key: str) -> str:
 
 
 def _seed(raw: Any) -> int | None:
-    if raw is not None and (not isinstance(raw, int) or isinstance(raw, bool) or not 0 <= raw <= _MAX_SEED):
+    if raw is not None and (not isinstance(raw, int) or isinstance(raw, bool) or not 0 <= raw <= MAX_SEED):
         raise FaultError("seed", f"expected a whole number from 0, found {raw!r}")
     return raw
 

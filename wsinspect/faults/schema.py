@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from wsinspect.faults.kinds import ALIASES, KINDS, FaultKind, Scope
 from wsinspect.faults.rule import DIRECTIONS, NAME
-from wsinspect.faults.scenario import DOABLE, MAX_PHASES, STARTS, VERSION
+from wsinspect.faults.scenario import DOABLE, MAX_PHASES, MAX_SEED, STARTS, VERSION
 from wsinspect.faults.values import DURATION, PROBABILITY
 from wsinspect.faults.when import WHEN_FIELDS
 
@@ -88,12 +88,13 @@ def change_schema() -> Json:
 def scenario_schema(*, with_header: bool = True) -> Json:
     """A whole file."""
     doable = [rule for rule in _rules() if rule["title"] in {kind.name for kind in DOABLE}]
+    name = {"type": "string", "pattern": NAME_PATTERN}
     phase = {
         "type": "object",
         "minProperties": 1,
         "properties": {
             "for": DURATION.schema(),
-            "rules": {"type": "array", "items": {"type": "string", "pattern": NAME_PATTERN}},
+            "rules": {"anyOf": [name, {"type": "array", "items": name}]},
             "do": {"anyOf": [*doable, {"type": "array", "items": {"anyOf": doable}}]},
         },
         "additionalProperties": False,
@@ -104,7 +105,7 @@ def scenario_schema(*, with_header: bool = True) -> Json:
             "version": {"const": VERSION},
             "name": {"type": "string"},
             "source": {"type": "string"},
-            "seed": {"type": "integer", "minimum": 0, "maximum": (1 << 53) - 1},
+            "seed": {"type": "integer", "minimum": 0, "maximum": MAX_SEED},
             "start": {"enum": list(STARTS)},
             "rules": {"type": "array", "items": rule_schema()},
             "phases": {"type": "array", "items": phase, "maxItems": MAX_PHASES},
@@ -113,6 +114,10 @@ def scenario_schema(*, with_header: bool = True) -> Json:
         "required": ["version"],
         "additionalProperties": False,
     }
+    # A key without value is one that is not given.
+    for key, kind in found["properties"].items():
+        if key != "version":
+            found["properties"][key] = {"anyOf": [kind, {"type": "null"}]}
     if with_header:
         head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "wsinspect scenario"}
         return {**head, **found}

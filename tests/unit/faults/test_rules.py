@@ -228,7 +228,7 @@ def test_the_presets_of_the_issue_are_there() -> None:
 
 
 def test_the_schema_knows_every_kind() -> None:
-    rules = scenario_schema()["properties"]["rules"]["items"]["oneOf"]
+    rules = scenario_schema()["properties"]["rules"]["anyOf"][0]["items"]["oneOf"]
     assert {*KINDS} <= {rule["title"] for rule in rules}
 
 
