@@ -37,6 +37,28 @@ _Key = tuple[int | None, str, str]
 _KNOWN: Final = 10_000
 
 
+#: Of these connections the ones that a rule could have something to say about. What is left out agreed
+#: properly, broke nothing, and is open or was closed with ordinary codes and no reason; it speaks no protocol
+#: that says in messages what failed. With many short connections this is most of the rules' cost.
+_EVENTFUL: Final = """
+SELECT id FROM connection JOIN handshake ON connection_id = id
+WHERE id IN (SELECT value FROM json_each(?)) AND NOT coalesce((
+    status = 101 AND problems = '[]' AND informational IS NULL
+    AND (state = 'open' OR state = 'closed' AND how = 'close-frame' AND js_was_clean = 1
+        AND coalesce(client_close_code, 1000) IN (1000, 1001) AND client_close_reason = ''
+        AND coalesce(server_close_code, 1000) = 1000 AND server_close_reason = '')
+    AND coalesce(client_tls, '') NOT LIKE '%"h2"%'
+    AND (server_tls IS NULL OR json_extract(server_tls, '$.verify_error') IS NULL)
+    AND path NOT LIKE '%EIO=%' AND path NOT LIKE '%vsn=%' AND path NOT LIKE '%id=%'
+    AND coalesce(subprotocol, '') NOT LIKE 'actioncable%' AND coalesce(subprotocol, '') NOT LIKE 'graphql%'
+    AND (subprotocol IS NOT NULL OR instr(lower(CAST(request_in AS TEXT)), 'sec-websocket-protocol') = 0)
+    AND NOT EXISTS (SELECT 1 FROM frame WHERE frame.connection_id = id AND violation IS NOT NULL)
+    AND NOT EXISTS (SELECT 1 FROM stored_message AS m WHERE m.connection_id = id AND m.problem IS NOT NULL)
+    AND NOT EXISTS (SELECT 1 FROM opaque WHERE opaque.connection_id = id)
+), 0)
+"""
+
+
 class LiveFindings:
     """Judges what is in an open capture and stores what it finds.
 
@@ -76,7 +98,7 @@ class LiveFindings:
         if not self._waiting and not is_due:
             return []
         try:
-            found = [one for number in sorted(self._waiting) for one in self._judge(number)]
+            found = [one for number in self._eventful() for one in self._judge(number)]
             if is_due:
                 found += diagnose_capture(self._reader.capture(_NEWEST))
                 self._last_capture, self._is_capture_due = now, False
@@ -86,6 +108,12 @@ class LiveFindings:
             return []
         self._waiting.clear()
         return [_note(one, at_ns) for one in new]
+
+    def _eventful(self) -> list[int]:
+        """The waiting connections that are worth a look."""
+        if not self._waiting:
+            return []
+        return sorted(row[0] for row in self._query(_EVENTFUL, (json.dumps(list(self._waiting)),)))
 
     def _judge(self, number: int) -> list[Finding]:
         facts = self._reader.connection(number)
@@ -98,13 +126,7 @@ class LiveFindings:
             return []
 
     def _store(self, found: Sequence[Finding]) -> list[Finding]:
-        new = []
-        for one in found:
-            key = _key(one)
-            is_stored = one.connection is not None and self._query(_IS_KNOWN, (one.connection, one.id))
-            if key not in self._known and not is_stored:
-                new.append(one)
-            self._known.add(key)
+        new = [one for one in found if not self._is_known(one)]
         if new:
             rows = [(one.id, one.severity, one.connection, one.frame, to_json(one.as_json())) for one in new]
             self._database.execute("BEGIN IMMEDIATE")
@@ -114,11 +136,18 @@ class LiveFindings:
             except BaseException:
                 if self._database.in_transaction:
                     self._database.execute("ROLLBACK")
-                self._known -= set(map(_key, new))
                 raise
         if len(self._known) > _KNOWN:
             self._known = {key for key in self._known if key[0] is None}
+        self._known.update(map(_key, found))
         return new
+
+    def _is_known(self, finding: Finding) -> bool:
+        if _key(finding) in self._known:
+            return True
+        return finding.connection is not None and bool(
+            self._query(_IS_KNOWN, (finding.connection, finding.id))
+        )
 
     def _newest(self, count: int) -> list[int]:
         return [row[0] for row in self._query("SELECT id FROM connection ORDER BY id DESC LIMIT ?", (count,))]

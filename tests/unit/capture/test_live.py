@@ -1,0 +1,122 @@
+"""Findings of an indexer's capture: stored once, the same as afterwards, and cheap where nothing happened."""
+
+import json
+import sqlite3
+import time
+
+import pytest
+
+from tests.unit.capture.journals import Script, index, text, write_journal
+from wsinspect.capture import schema
+from wsinspect.capture.diagnosis import diagnose
+from wsinspect.capture.live import LiveFindings
+
+
+@pytest.fixture
+def capture(tmp_path):
+    script = Script()
+    for number in (1, 2, 3):
+        script.open(number)
+        script.data(number, 0, text(b"hello"))
+    # 1 ends well, 2 without a CLOSE frame, 3 with a masked frame of the server and one CLOSE alone.
+    script.data(1, 0, text(b"\x03\xe8", opcode=8))
+    script.data(1, 1, text(b"\x03\xe8", opcode=8, masked=False))
+    script.end(1)
+    script.end(2, "server")
+    script.data(3, 1, text(b"\xff"))
+    script.data(3, 0, text(b"\x03\xea", opcode=8))
+    script.end(3, "server")
+    path = tmp_path / "a.db"
+    write_journal(path, script.stop())
+    index(path)
+    return path
+
+
+def look(database, live, numbers=(1, 2, 3)):
+    return live.look(numbers, at_ns=5, is_changed=False, is_over=True)
+
+
+def rows(database):
+    return database.execute("SELECT rule, connection_id FROM finding ORDER BY id").fetchall()
+
+
+def test_what_is_found_live_is_what_is_found_afterwards(capture):
+    database = schema.open_for_writing(capture)
+    notes = look(database, LiveFindings(database))
+    after = diagnose(lambda sql, parameters: database.execute(sql, parameters).fetchall())
+    assert sorted(rows(database)) == sorted((one.id, one.connection) for one in after)
+    assert {2, 3} == {connection for _, connection in rows(database)}
+    assert [note["id"] for note in notes] == [rule for rule, _ in rows(database)]
+    stored = [json.loads(detail) for (detail,) in database.execute("SELECT detail FROM finding ORDER BY id")]
+    assert [{"event": "finding", "time_ns": 5, **detail} for detail in stored] == notes
+    database.close()
+
+
+def test_a_finding_is_stored_once_whoever_looks_again(capture):
+    database = schema.open_for_writing(capture)
+    live = LiveFindings(database)
+    look(database, live)
+    before = rows(database)
+    assert look(database, live) == []
+    assert look(database, LiveFindings(database, is_restart=True), ()) == []
+    assert rows(database) == before
+    database.close()
+
+
+def test_a_restarted_recorder_finds_what_the_killed_one_had_no_time_for(capture):
+    database = schema.open_for_writing(capture)
+    assert look(database, LiveFindings(database, is_restart=True), ()) != []
+    database.close()
+
+
+def test_a_healthy_connection_is_not_even_read(capture, monkeypatch):
+    database = schema.open_for_writing(capture)
+    database.execute("UPDATE handshake SET problems = '[]'")  # the script's requests have no key
+    live = LiveFindings(database)
+    read: list[int] = []
+
+    def judge(number):
+        read.append(number)
+        return []
+
+    monkeypatch.setattr(live, "_judge", judge)
+    look(database, live)
+    assert read == [2, 3]
+    database.close()
+
+
+def test_a_database_that_cannot_be_written_is_looked_at_again(capture):
+    database = schema.open_for_writing(capture)
+    live = LiveFindings(database)
+    other = sqlite3.connect(capture, isolation_level=None)
+    database.execute("PRAGMA busy_timeout = 0")
+    other.execute("BEGIN IMMEDIATE")
+    assert look(database, live) == []
+    other.execute("ROLLBACK")
+    assert look(database, live, ()) != []
+    other.close()
+    database.close()
+
+
+@pytest.mark.slow
+def test_a_million_frames_are_diagnosed_in_time(tmp_path):
+    path = tmp_path / "large.db"
+    schema.create(path)
+    database = schema.open_for_writing(path)
+    database.execute("BEGIN")
+    database.executemany(
+        "INSERT INTO connection (id, state, attempt_ns, open_ns, closed_ns, c2s_frames, s2c_frames) "
+        "VALUES (?, 'closed', 1, 2, 9, 500, 500)",
+        ((number,) for number in range(1, 1001)),
+    )
+    database.executemany(
+        "INSERT INTO frame (id, connection_id, is_s2c, bits, time_ns, span_ns, sent_after_ns, header, wire_length, "
+        "payload, message_id) VALUES (?, ?, ?, 33088, ?, 0, 0, x'8140', 66, zeroblob(64), ?)",
+        ((number, number % 1000 + 1, number & 1, number, number) for number in range(1, 1_000_001)),
+    )
+    database.execute("COMMIT")
+    begun = time.monotonic()
+    found = diagnose(lambda sql, parameters: database.execute(sql, parameters).fetchall())
+    assert time.monotonic() - begun < 20
+    assert found == []
+    database.close()
