@@ -24,8 +24,9 @@ from wsinspect.findings.model import (
 #: One module a family; the order within a group is the order of precedence.
 _MODULES: Final = (
     *("tls", "http2", "development", "socketio", "graphql", "signalr", "frameworks", "messaging"),
-    *("credentials", "handshake", "answers"),
-    *("frames", "messages", "keepalive", "closing", "drops", "reconnects", "pages", "tool", "sandwich"),
+    *("credentials", "handshake", "switching", "redirects", "answers"),
+    *("frames", "messages", "keepalive", "closing", "drops", "reconnects", "pages", "tool"),
+    *("sandwich", "sandwich_ends"),
 )
 _RANK: Final = {severity: rank for rank, severity in enumerate(SEVERITIES)}
 _SURE: Final = {"high": 0, "medium": 1, "low": 2}

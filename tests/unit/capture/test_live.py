@@ -110,8 +110,8 @@ def test_a_million_frames_are_diagnosed_in_time(tmp_path):
         ((number,) for number in range(1, 1001)),
     )
     database.executemany(
-        "INSERT INTO frame (id, connection_id, is_s2c, bits, time_ns, span_ns, sent_after_ns, header, wire_length, "
-        "payload, message_id) VALUES (?, ?, ?, 33088, ?, 0, 0, x'8140', 66, zeroblob(64), ?)",
+        "INSERT INTO frame (id, connection_id, is_s2c, bits, time_ns, span_ns, sent_after_ns, header, "
+        "wire_length, payload, message_id) VALUES (?, ?, ?, 33088, ?, 0, 0, x'8140', 66, zeroblob(64), ?)",
         ((number, number % 1000 + 1, number & 1, number, number) for number in range(1, 1_000_001)),
     )
     database.execute("COMMIT")

@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Iterator
 from typing import Final
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
 from wsinspect.findings.evidence import (
     answer_hop,
@@ -33,13 +33,12 @@ from wsinspect.findings.software import author_of
 
 rules = Rules()
 
-_JS: Final = js_status(None).replace("None", "N")
-_LOGIN: Final = re.compile(r"log-?in|sign-?in|oauth|authorize|sso|saml|/auth\b|accounts\.", re.I)
+JS_STATUS: Final = js_status(None).replace("None", "N")
 _LARGE_HEADERS: Final = 7000
 _HTML: Final = re.compile(r"text/html|application/xhtml", re.I)
 
 
-def _answer(
+def answer(
     facts: ConnectionFacts,
     *lines: str,
     fault_of: FaultOf | None = None,
@@ -59,117 +58,6 @@ def _answer(
     )
 
 
-def _location(facts: ConnectionFacts) -> str | None:
-    value = facts.response_in.get("location") if facts.response_in else None
-    return None if value is None else value.decode("latin-1")[:400]
-
-
-def _redirect(facts: ConnectionFacts) -> tuple[str, str] | None:
-    """(kind, Location) of a redirect."""
-    if not is_refused(facts) or facts.status not in (300, 301, 302, 303, 307, 308):
-        return None
-    location = _location(facts)
-    if location is None:
-        return "other", "no Location"
-    try:
-        target = urlsplit(location)
-        here_path = (facts.path or "/").partition("?")[0]
-        host = target.hostname
-    except ValueError:
-        return "other", location
-    if _LOGIN.search(location) and target.path.rstrip("/") != here_path.rstrip("/"):
-        return "login", location
-    if host and facts.host and host != facts.host.lower() and not _is_same_site(host, facts.host.lower()):
-        return "host", location
-    if (
-        target.scheme in ("https", "wss")
-        and facts.scheme == "ws"
-        and target.path.rstrip("/") == here_path.rstrip("/")
-    ):
-        return "scheme", location
-    if target.path != here_path and target.path.rstrip("/") == here_path.rstrip("/"):
-        return "slash", location
-    return "other", location
-
-
-def _is_same_site(one: str, other: str) -> bool:
-    return one.removeprefix("www.") == other.removeprefix("www.") or "127.0.0.1" in (one, other)
-
-
-@rules(
-    "WS-HS-005",
-    "error",
-    "client",
-    "The handshake is redirected to https",
-    meaning="The server answers plain requests with a redirect to TLS. Browsers do not follow redirects of a"
-    " WebSocket, so the"
-    " URL must be wss.",
-    js=_JS,
-    topic="redirect-scheme",
-    rows="H14",
-    group="attempt",
-)
-def to_https(facts: ConnectionFacts) -> Iterator[Found]:
-    found = _redirect(facts)
-    if found and found[0] == "scheme":
-        yield _answer(facts, f"Location: {found[1]}")
-
-
-@rules(
-    "WS-HS-006",
-    "error",
-    "client",
-    "The handshake is redirected to the same path with or without its slash",
-    meaning="The server wants the path with (or without) a slash at its end and says so with a redirect."
-    " Browsers do not"
-    " follow redirects of a WebSocket.",
-    js=_JS,
-    topic="redirect-slash",
-    rows="H14 H16",
-    group="attempt",
-)
-def to_slash(facts: ConnectionFacts) -> Iterator[Found]:
-    found = _redirect(facts)
-    if found and found[0] == "slash":
-        yield _answer(facts, f"asked for {(facts.path or '')[:160]}", f"Location: {found[1]}")
-
-
-@rules(
-    "WS-HS-007",
-    "error",
-    "client",
-    "The handshake is redirected to a login",
-    meaning="The server does not know who this is and sends the browser to a login page. Browsers do not"
-    " follow redirects of"
-    " a WebSocket, so the page only sees a failure.",
-    js=_JS,
-    topic="redirect-login",
-    rows="H14 H18",
-    group="attempt",
-)
-def to_login(facts: ConnectionFacts) -> Iterator[Found]:
-    found = _redirect(facts)
-    if found and found[0] == "login":
-        yield _answer(facts, f"Location: {found[1]}", _cookie_line(facts))
-
-
-@rules(
-    "WS-HS-008",
-    "error",
-    "server",
-    "The handshake is redirected",
-    meaning="The server answers with another URL. Browsers do not follow redirects of a WebSocket.",
-    js=_JS,
-    topic="redirect",
-    rows="H14",
-    group="attempt",
-)
-def to_elsewhere(facts: ConnectionFacts) -> Iterator[Found]:
-    found = _redirect(facts)
-    if found:
-        yield _answer(facts, f"Location: {found[1]}")
-
-
 @rules(
     "WS-HS-004",
     "error",
@@ -178,7 +66,7 @@ def to_elsewhere(facts: ConnectionFacts) -> Iterator[Found]:
     meaning="The answer is a success with content, as for an ordinary GET: the request did not reach a"
     " WebSocket handler. A"
     " catch-all rule for single-page applications, or a hop that dropped the Upgrade, does this.",
-    js=_JS,
+    js=JS_STATUS,
     topic="route",
     rows="H15 H1 T10",
     group="attempt",
@@ -186,7 +74,7 @@ def to_elsewhere(facts: ConnectionFacts) -> Iterator[Found]:
 def page_instead(facts: ConnectionFacts) -> Iterator[Found]:
     if is_refused(facts) and facts.status is not None and 200 <= facts.status < 300:
         kind = facts.response_line("Content-Type")
-        yield _answer(
+        yield answer(
             facts,
             kind,
             causes=(
@@ -212,7 +100,7 @@ def page_instead(facts: ConnectionFacts) -> Iterator[Found]:
     meaning="The request carries a JSON Web Token whose time is over by its own 'exp', and the server"
     " refused it. The client"
     " reconnects with a stale token.",
-    js=_JS,
+    js=JS_STATUS,
     topic="app-auth",
     rows="H18",
     group="attempt",
@@ -224,7 +112,7 @@ def stale_token(facts: ConnectionFacts) -> Iterator[Found]:
         expires = _expiry(token)
         if expires is not None and expires < facts.attempt_ns / 1e9:
             ago = facts.attempt_ns / 1e9 - expires
-            yield _answer(facts, f"token in {place}: expired {ago:.0f} s before this attempt (not shown)")
+            yield answer(facts, f"token in {place}: expired {ago:.0f} s before this attempt (not shown)")
             return
 
 
@@ -254,7 +142,8 @@ def _expiry(token: str) -> float | None:
     return float(expires) if isinstance(expires, (int, float)) and not isinstance(expires, bool) else None
 
 
-def _cookie_line(facts: ConnectionFacts) -> str:
+def cookie_line(facts: ConnectionFacts) -> str:
+    """Whether there is a Cookie field."""
     head = facts.request_in
     return (
         "the request has a Cookie field"
@@ -271,16 +160,16 @@ def _cookie_line(facts: ConnectionFacts) -> str:
     meaning="The server wants to know who this is. Browser code cannot set Authorization on a WebSocket: the"
     " credentials have"
     " to be a cookie of the right site, part of the URL, or a subprotocol.",
-    js=_JS,
+    js=JS_STATUS,
     topic="auth",
     rows="H18",
     group="attempt",
 )
 def unauthorised(facts: ConnectionFacts) -> Iterator[Found]:
     if is_refused(facts) and facts.status == 401:
-        yield _answer(
+        yield answer(
             facts,
-            _cookie_line(facts),
+            cookie_line(facts),
             facts.response_line("WWW-Authenticate"),
             "an Authorization field came"
             if facts.request_in and facts.request_in.get("authorization")
@@ -296,7 +185,7 @@ def unauthorised(facts: ConnectionFacts) -> Iterator[Found]:
     meaning="A check said no: the Origin, a token, an address list, a firewall, or the path. Several"
     " frameworks answer 403 for"
     " all of these alike.",
-    js=_JS,
+    js=JS_STATUS,
     topic="origin",
     confidence="medium",
     rows="H17 H18 H9",
@@ -309,7 +198,7 @@ def forbidden(facts: ConnectionFacts) -> Iterator[Found]:
     author = author_of(marks)
     if author is not None or "envoy" in named(marks):
         who = author.software if author else "envoy"
-        yield _answer(
+        yield answer(
             facts,
             fault_of="hop",
             topic="upgrade" if who == "envoy" else "auth",
@@ -322,11 +211,11 @@ def forbidden(facts: ConnectionFacts) -> Iterator[Found]:
             ),
         )
         return
-    yield _answer(
+    yield answer(
         facts,
         facts.request_line("Origin"),
         facts.request_line("Host"),
-        _cookie_line(facts),
+        cookie_line(facts),
         causes=(
             (
                 "the Origin is not on the server's list, or Host is another than the page's",
@@ -349,7 +238,7 @@ def forbidden(facts: ConnectionFacts) -> Iterator[Found]:
     meaning="The server, or a hop, has nothing at this path: a prefix or slash differs, the route is"
     " missing, or its WebSocket"
     " support is not installed. Some frameworks answer 404 for a refused Origin.",
-    js=_JS,
+    js=JS_STATUS,
     topic="route",
     confidence="medium",
     rows="H16 H5",
@@ -362,7 +251,7 @@ def not_found(facts: ConnectionFacts) -> Iterator[Found]:
     cable = (
         ("Action Cable answers 404 for an Origin that is not allowed", "repeat with the server's own Origin"),
     )
-    yield _answer(
+    yield answer(
         facts,
         f"path {(facts.path or '')[:160]}",
         *((facts.request_line("Origin"),) if is_cable else ()),
@@ -388,7 +277,7 @@ def not_found(facts: ConnectionFacts) -> Iterator[Found]:
     meaning="The fields of this handshake add up to more than the refusing server or proxy takes: large"
     " cookies, or a token as"
     " subprotocol.",
-    js=_JS,
+    js=JS_STATUS,
     topic="header-size",
     rows="H22",
     group="attempt",
@@ -401,7 +290,7 @@ def too_large(facts: ConnectionFacts) -> Iterator[Found]:
     if facts.status in (431, 494) or (facts.status in (400, 413, 502) and (said or size > _LARGE_HEADERS)):
         head = facts.request_in
         cookies = sum(map(len, head.get_all("cookie"))) if head else 0
-        yield _answer(facts, f"the request head has {size} bytes, {cookies} of them cookies")
+        yield answer(facts, f"the request head has {size} bytes, {cookies} of them cookies")
 
 
 @rules(
@@ -410,7 +299,7 @@ def too_large(facts: ConnectionFacts) -> Iterator[Found]:
     "server",
     "400: the server does not accept the request as a handshake",
     meaning="Something in the request is not as this server wants it. The body mostly says what.",
-    js=_JS,
+    js=JS_STATUS,
     topic="upgrade",
     confidence="medium",
     rows="H19 H5 H12",
@@ -424,7 +313,7 @@ def bad_request(facts: ConnectionFacts) -> Iterator[Found]:
     for name in ("host", "connection", "upgrade", "origin", "sec-websocket-version", "sec-websocket-key"):
         if head is not None and len(head.get_all(name)) > 1:
             doubled.append(f"{name} comes {len(head.get_all(name))} times")
-    yield _answer(
+    yield answer(
         facts,
         facts.request_line("Connection"),
         facts.request_line("Host"),
@@ -447,14 +336,14 @@ def bad_request(facts: ConnectionFacts) -> Iterator[Found]:
     "client",
     "429: too many attempts",
     meaning="A rate limit refuses the handshake. Reconnecting at once makes it worse.",
-    js=_JS,
+    js=JS_STATUS,
     topic="rate",
     rows="H22",
     group="attempt",
 )
 def too_many(facts: ConnectionFacts) -> Iterator[Found]:
     if is_refused(facts) and facts.status == 429:
-        yield _answer(facts, facts.response_line("Retry-After"))
+        yield answer(facts, facts.response_line("Retry-After"))
 
 
 @rules(
@@ -465,14 +354,14 @@ def too_many(facts: ConnectionFacts) -> Iterator[Found]:
     meaning="The server serves this name on another connection only: browsers reuse an HTTP/2 connection for"
     " names that share"
     " a certificate.",
-    js=_JS,
+    js=JS_STATUS,
     topic="h2",
     rows="H22",
     group="attempt",
 )
 def misdirected(facts: ConnectionFacts) -> Iterator[Found]:
     if is_refused(facts) and facts.status == 421:
-        yield _answer(facts, facts.request_line("Host"))
+        yield answer(facts, facts.request_line("Host"))
 
 
 @rules(
@@ -482,14 +371,14 @@ def misdirected(facts: ConnectionFacts) -> Iterator[Found]:
     "The server takes no such request at this path (405, 411, 413)",
     meaning="The path knows other methods, or wants a body: an ordinary HTTP route answers, not a WebSocket"
     " handler.",
-    js=_JS,
+    js=JS_STATUS,
     topic="route",
     rows="H22",
     group="attempt",
 )
 def wrong_method(facts: ConnectionFacts) -> Iterator[Found]:
     if is_refused(facts) and facts.status in (405, 411, 413, 414, 415):
-        yield _answer(facts, facts.response_line("Allow"))
+        yield answer(facts, facts.response_line("Allow"))
 
 
 @rules(
@@ -500,14 +389,14 @@ def wrong_method(facts: ConnectionFacts) -> Iterator[Found]:
     meaning="The proxy behind this tap could not reach the application, or did not understand its answer."
     " Nothing listens there,"
     " it speaks TLS or HTTP/2 where plain HTTP/1.1 is meant, or its answer has too large fields.",
-    js=_JS,
+    js=JS_STATUS,
     topic="bad-gateway",
     rows="H24 H6 H22",
     group="attempt",
 )
 def bad_gateway(facts: ConnectionFacts) -> Iterator[Found]:
     if is_refused(facts) and facts.status == 502:
-        yield _answer(
+        yield answer(
             facts,
             causes=(
                 (
@@ -532,16 +421,14 @@ def bad_gateway(facts: ConnectionFacts) -> Iterator[Found]:
     "server",
     "503: nobody is there to take the connection",
     meaning="A proxy has no healthy backend, or the server is overloaded or in maintenance.",
-    js=_JS,
+    js=JS_STATUS,
     topic="bad-gateway",
     rows="H24 T10",
     group="attempt",
 )
 def unavailable(facts: ConnectionFacts) -> Iterator[Found]:
     if is_refused(facts) and facts.status == 503:
-        yield _answer(
-            facts, facts.response_line("Retry-After"), fault_of="hop" if answer_hop(facts) else None
-        )
+        yield answer(facts, facts.response_line("Retry-After"), fault_of="hop" if answer_hop(facts) else None)
 
 
 @rules(
@@ -551,7 +438,7 @@ def unavailable(facts: ConnectionFacts) -> Iterator[Found]:
     "504: the application did not answer the handshake in time",
     meaning="A proxy waited for the application's answer and gave up. The time until the status is the"
     " proxy's timeout.",
-    js=_JS,
+    js=JS_STATUS,
     topic="timeout",
     rows="H24",
     group="attempt",
@@ -563,7 +450,7 @@ def gateway_timeout(facts: ConnectionFacts) -> Iterator[Found]:
             limit for limit in LIMITS if abs(limit.seconds - took) <= 1 and limit.seconds in (30, 60, 100)
         ]
         lines = [f"known limit: {limit.who}, {limit.seconds:g} s" for limit in near[:4]]
-        yield _answer(facts, *lines)
+        yield answer(facts, *lines)
 
 
 @rules(
@@ -574,7 +461,7 @@ def gateway_timeout(facts: ConnectionFacts) -> Iterator[Found]:
     meaning="The request left here as HTTP/1.1 and the server says that its version is not supported: a hop"
     " in between speaks"
     " HTTP/1.0 to the application.",
-    js=_JS,
+    js=JS_STATUS,
     topic="http10",
     rows="H2",
     group="attempt",
@@ -582,7 +469,7 @@ def gateway_timeout(facts: ConnectionFacts) -> Iterator[Found]:
 def version_refused(facts: ConnectionFacts) -> Iterator[Found]:
     head = facts.request_out or facts.request_in
     if is_refused(facts) and facts.status == 505 and head is not None and head.http_version == b"HTTP/1.1":
-        yield _answer(facts, f"sent on as {head.start_line.decode('latin-1')[:160]}")
+        yield answer(facts, f"sent on as {head.start_line.decode('latin-1')[:160]}")
 
 
 @rules(
@@ -591,7 +478,7 @@ def version_refused(facts: ConnectionFacts) -> Iterator[Found]:
     "server",
     "The server failed while it handled the handshake (5xx)",
     meaning="The application, or what stands before it, raised an error when the client connected.",
-    js=_JS,
+    js=JS_STATUS,
     topic="server-error",
     rows="H24",
     group="attempt",
@@ -599,7 +486,7 @@ def version_refused(facts: ConnectionFacts) -> Iterator[Found]:
 def server_error(facts: ConnectionFacts) -> Iterator[Found]:
     if is_refused(facts) and facts.status is not None and facts.status >= 500:
         author = author_of(answer_marks(facts))
-        yield _answer(facts, fault_of="hop" if author and author.software != "socketio" else None)
+        yield answer(facts, fault_of="hop" if author and author.software != "socketio" else None)
 
 
 @rules(
@@ -609,7 +496,7 @@ def server_error(facts: ConnectionFacts) -> Iterator[Found]:
     "The handshake was refused",
     meaning="The answer is another status than 101, of a kind that has no usual cause. The body may say"
     " more.",
-    js=_JS,
+    js=JS_STATUS,
     topic="app",
     confidence="low",
     rows="H22",
@@ -617,4 +504,4 @@ def server_error(facts: ConnectionFacts) -> Iterator[Found]:
 )
 def other_status(facts: ConnectionFacts) -> Iterator[Found]:
     if is_refused(facts):
-        yield _answer(facts)
+        yield answer(facts)

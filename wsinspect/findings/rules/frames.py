@@ -13,7 +13,7 @@ from wsinspect.findings.evidence import answer_marks, end_line, js_told, named
 from wsinspect.findings.facts import C2S, ConnectionFacts, FrameFact
 from wsinspect.findings.model import FaultOf, Found
 from wsinspect.findings.registry import Rules
-from wsinspect.findings.rules.handshake import text_after_101
+from wsinspect.findings.rules.switching import text_after_101
 from wsinspect.handshake.negotiation import DEFLATE
 from wsinspect.wire.opcodes import opcode_name
 from wsinspect.wire.violations import (
