@@ -170,6 +170,17 @@ class ConnectionFaults:
         return actions
 
     @property
+    def is_at_rest(self) -> bool:
+        """Whether rules are armed, and none of them holds anything or waits for a moment."""
+        if self._closing is not None or self.is_aborted or not self._stages:
+            return False
+        for lane in self.lanes:
+            for stage in lane.stages:
+                if stage.due is not None or not stage.is_empty:
+                    return False
+        return True
+
+    @property
     def is_idle(self) -> bool:
         """Whether the relay can do without it from here on."""
         return self._closing is None and not self.is_aborted and all(lane.is_idle for lane in self.lanes)

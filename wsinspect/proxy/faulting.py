@@ -68,6 +68,7 @@ class LinkFaults:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_ns = 0
         self._choked = [False, False]
+        self._is_choking = False
         self._ends = 0
         self._unrecorded: tuple[Direction, bytes, int] | None = None
 
@@ -135,10 +136,13 @@ class LinkFaults:
 
     def _finish(self, reports: list[dict[str, Any]]) -> None:
         self._flush(reports)
+        if self._timer is None and not self._is_choking and self.faults.is_at_rest:
+            return
         for lane in self.faults.lanes:
             is_full = lane.is_full
             if is_full != self._choked[lane.direction]:
                 self._choked[lane.direction] = is_full
+                self._is_choking = any(self._choked)
                 self._link.set_choked(lane.direction, is_full)
         self._schedule()
         if self.faults.is_idle and not self.keeps and not self._ends and self._link.faults is self:
