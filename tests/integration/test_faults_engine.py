@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import time
 from pathlib import Path
 
@@ -297,3 +298,47 @@ phases:
             states = [connection.state for connection in capture.connections()]
             assert states[0] == "closed"
             assert "refused" in states
+
+
+async def test_tls_fails_with_the_alert_asked_for(tmp_path: Path) -> None:
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    spec = "tls_error,alert=certificate_expired,sni=*.example.org"
+    async with echo_engine(tmp_path, "--tap", "tls=127.0.0.1:0=https://127.0.0.1:9", "--fault", spec) as lab:
+        port = lab.engine.port("tls")
+        with pytest.raises(ssl.SSLError, match=r"(?i)expired"):
+            await asyncio.open_connection("127.0.0.1", port, ssl=context, server_hostname="a.example.org")
+        _, writer = await asyncio.open_connection(
+            "127.0.0.1", port, ssl=context, server_hostname="other.example"
+        )
+        writer.close()
+        assert (await lab.event("fault"))["kind"] == "tls_error"
+
+
+async def test_a_preset_behaves_like_the_hop_it_names(tmp_path: Path) -> None:
+    options = ("--like", "aws-alb", "--time-scale", "0.01")
+    async with echo_engine(tmp_path, *options) as lab, connect(lab.url()) as client:
+        await client.send("x")
+        assert await client.recv() == "x"
+        start = time.perf_counter()
+        await asyncio.wait_for(client.wait_closed(), 5)
+        assert 0.4 < time.perf_counter() - start < 2
+        assert client.close_code == 1006
+        fault = await lab.event("fault")
+        assert (fault["rule"], fault["kind"]) == ("idle_timeout", "idle_timeout")
+
+
+async def test_nginx_without_upgrade_lets_the_server_refuse(tmp_path: Path) -> None:
+    async with echo_engine(tmp_path, "--like", "nginx-no-upgrade") as lab:
+        with pytest.raises(InvalidStatus):
+            async with connect(lab.url()):
+                pass
+        with await lab.stop() as capture:
+            handshake = capture.handshake(1)
+            assert handshake is not None
+            assert handshake.request_in is not None
+            assert b"Upgrade: websocket" in handshake.request_in
+            assert handshake.request_out is not None
+            assert b"HTTP/1.0\r\n" in handshake.request_out
+            assert b"websocket\r\n" not in handshake.request_out.lower()
