@@ -1,11 +1,16 @@
 """nginx as it is configured well and badly: the exact findings through one tap, and in a sandwich."""
 
+import asyncio
 import socket
 
 import pytest
 
+from tests.support.certs import make_certificates
+from tests.support.engine import Engine
 from tests.support.hops import LOOPBACK, NGINX_GOOD, free_port, nginx
-from tests.support.sandwich_lab import play
+from tests.support.sandwich_lab import echo_server, play, talk
+from wsinspect.capture.diagnosis import diagnose
+from wsinspect.capture.reader import Capture
 
 pytestmark = pytest.mark.lab
 
@@ -122,3 +127,53 @@ def test_the_result_tells_versions_heads_and_messages(seen):
     assert good.closed_by == "client"
     assert seen["/idle"].pair is not None
     assert seen["/idle"].pair.closed_by == "hop"
+
+
+def test_an_http2_listener_is_no_reason_to_fail(tmp_path):
+    lab = make_certificates(tmp_path / "certificates")
+    seen = play(
+        lambda origin, folder: nginx(
+            folder,
+            f"location / {{ {NGINX_GOOD} proxy_pass http://{LOOPBACK}:{origin}; }}",
+            server=f"ssl_certificate {lab.chain}; ssl_certificate_key {lab.key};",
+            listen=" ssl http2",
+        ),
+        ["/good"],
+        tmp_path,
+        scheme="https",
+    )
+    assert seen["/good"].status == 101
+    # --insecure bears the lab's certificate; about HTTP/2 there is nothing to say.
+    assert seen["/good"].sandwich_ids == ["WS-TLS-020"]
+
+
+async def _reload(folder):
+    """Four connections of different ages, and a reload that lets old workers live for a second."""
+    async with echo_server() as (_, app):
+        locations = f"location / {{ {NGINX_GOOD} proxy_pass http://{LOOPBACK}:{app}; }}"
+        hop = await asyncio.to_thread(
+            lambda: nginx(folder / "hop", locations, main="worker_shutdown_timeout 1s;")
+        )
+        with hop:
+            engine = await asyncio.to_thread(
+                lambda: Engine.start(
+                    "--tap", f"edge={LOOPBACK}:0=http://{LOOPBACK}:{hop.port}", folder=folder / "e"
+                )
+            )
+            waiting = []
+            for _ in range(4):
+                url = f"ws://{LOOPBACK}:{engine.port('edge')}/chat"
+                waiting.append(asyncio.create_task(talk(url, waits=True)))
+                await asyncio.sleep(0.3)
+            hop.reload()
+            await asyncio.gather(*waiting)
+            await asyncio.to_thread(engine.stop)
+    return engine
+
+
+def test_a_reload_ends_many_at_once_and_is_one_finding(tmp_path):
+    engine = asyncio.run(_reload(tmp_path))
+    with Capture.open(engine.capture) as capture:
+        found = diagnose(capture.query)
+    assert [one.id for one in found] == ["WS-DROP-004"]
+    assert found[0].evidence[0].startswith("4 connections within")

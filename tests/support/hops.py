@@ -101,7 +101,9 @@ class Hop:
         self.stop()
 
 
-def nginx(folder: Path, locations: str, *, server: str = "", listen: str = "", http: str = "") -> Hop:
+def nginx(
+    folder: Path, locations: str, *, server: str = "", listen: str = "", http: str = "", main: str = ""
+) -> Hop:
     """An nginx with these `location` blocks in its one server."""
     port = free_port()
     folder.mkdir(parents=True, exist_ok=True)
@@ -112,6 +114,7 @@ daemon off;
 worker_processes 1;
 pid {folder}/nginx.pid;
 error_log {folder}/error.log;
+{main}
 events {{ worker_connections 256; }}
 http {{
     access_log off;
