@@ -29,6 +29,8 @@ from wsinspect.capture.journal import JournalWriter
 from wsinspect.capture.prepare import prepare_capture
 from wsinspect.proxy.clock import Clock
 
+#: What may wait to be written to the journal; above it the sockets are not read (docs/benchmarks.md, memory).
+BACKLOG_BYTES = 16 << 20
 #: After this long, an end that has much to index says so, and may be hurried.
 PATIENCE_SECONDS = 2.0
 #: How often the wall clock is compared with ours.
@@ -183,6 +185,7 @@ class Recording:
         self.journal = JournalWriter(
             self._prepared.journal,
             first_segment=self._prepared.first_segment,
+            backlog_limit=BACKLOG_BYTES,
             on_unstored=self._on_unstored,
             on_drained=self._on_drained,
             budget=None if max_capture_size is None else Budget.of(max_capture_size),
