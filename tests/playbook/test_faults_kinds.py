@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.support.faulted import C2S, KEY, MS, S2C, Faulted, text
-from wsinspect.faults.frames import Deflater
+from wsinspect.faults.deflater import Deflater
 from wsinspect.wire.deflate import DeflateParams
 from wsinspect.wire.frame import serialize_frame
 from wsinspect.wire.opcodes import Opcode

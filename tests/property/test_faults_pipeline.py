@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from tests.support.faulted import C2S, KEY, S2C, Faulted, text
 from wsinspect.faults.boundaries import Boundary, frame_length
-from wsinspect.faults.frames import Deflater
+from wsinspect.faults.deflater import Deflater
 from wsinspect.wire.deflate import DeflateParams
 from wsinspect.wire.frame import serialize_frame
 

@@ -11,8 +11,10 @@ from collections.abc import Mapping
 from typing import Any, Final, Protocol
 
 from wsinspect.faults.boundaries import Boundary, header_length
-from wsinspect.faults.frames import Deflater, End, Item, Raw, Splitter, Surroundings, WireFrame
+from wsinspect.faults.deflater import Deflater
+from wsinspect.faults.frames import End, Item, Raw, Surroundings, WireFrame
 from wsinspect.faults.rule import Rule
+from wsinspect.faults.splitter import Splitter
 from wsinspect.faults.stages.base import Sink, Stage
 from wsinspect.wire.deflate import DeflateParams
 from wsinspect.wire.frame import serialize_frame

@@ -9,53 +9,28 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
-from mitmproxy import connection as mitm_connection
 from mitmproxy import http
 
 from wsinspect.capture.windows import Known, UnknownWindowError
 from wsinspect.faults.board import Board
-from wsinspect.faults.boundaries import Boundary
 from wsinspect.faults.connection import Abort, ConnectionFaults, Context, PassEnd, Report, Send
 from wsinspect.faults.kinds import Scope
 from wsinspect.faults.lane import Lane
 from wsinspect.faults.rule import Rule
 from wsinspect.faults.seeded import Place
-from wsinspect.faults.sessions import Session, SessionKey, Sessions
+from wsinspect.faults.sessions import SessionKey, Sessions
 from wsinspect.handshake.heads import RawHead
 from wsinspect.handshake.negotiation import Negotiation, negotiate
 from wsinspect.proxy.seams.http1 import wire_head
+from wsinspect.proxy.visits import LiveFacts, Target, Visit
 from wsinspect.wire.opcodes import Direction
 
 #: The recorder is a quarter of a second behind at most while all is well.
 _WINDOW_PAUSES = (0.02, 0.03, 0.05, 0.1, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 WindowOf = Callable[[int, Direction, int], Known | None]
 _ON_OPEN = (Scope.FRAME, Scope.CONNECTION)
-
-
-class Target(Protocol):
-    """The link of an open connection (`link.SocketLink`)."""
-
-    boundaries: tuple[Boundary, Boundary]
-    faults: LinkFaults | None
-
-    @property
-    def now_ns(self) -> Callable[[], int]: ...
-
-    def write(self, direction: Direction, data: bytes) -> None: ...
-
-    def end_direction(self, direction: Direction, how: str) -> None: ...
-
-    def abort(self, to: str, how: str) -> None: ...
-
-    def record_data(self, direction: Direction, data: bytes, time_ns: int) -> None: ...
-
-    def record_event(self, event: dict[str, Any]) -> None: ...
-
-    def set_choked(self, direction: Direction, is_choked: bool) -> None: ...
-
-    def route(self) -> None: ...
 
 
 class LinkFaults:
@@ -176,56 +151,6 @@ class LinkFaults:
         # The loop's clock has microseconds: what is due within one is due.
         self.faults.wake(self._link.now_ns() + 1000)
         self._finish(self._do())
-
-
-class LiveFacts:
-    """An open connection, or an attempt at one, for filters."""
-
-    client_close_code = server_close_code = js_code = None
-    how = ended_by = js_was_clean = None
-    is_closed = False
-    faults: Sequence[str] = ()
-    findings: Sequence[tuple[str, str]] = ()
-
-    def __init__(self, number: int, tap: str | None, flow: http.HTTPFlow) -> None:
-        self.id = number
-        self.tap = tap
-        self._flow = flow
-        request = flow.request
-        self.host: str | None = request.pretty_host
-        self.port: int | None = request.port
-        self.path: str | None = request.path
-
-    @property
-    def subprotocol(self) -> str | None:
-        response = self._flow.response
-        return response.headers.get("sec-websocket-protocol") if response else None
-
-    def header_values(self, name: str) -> Sequence[str]:
-        response = self._flow.response
-        found = self._flow.request.headers.get_all(name)
-        return [*found, *(response.headers.get_all(name) if response else ())]
-
-
-class Visit:
-    """One attempt as faults see it.
-
-    Attributes:
-        facts: for filters.
-        session: of its client.
-        place: for chance.
-        link: once it is open.
-    """
-
-    def __init__(self, facts: LiveFacts, session: Session, place: Place, begun_ns: int) -> None:
-        self.facts = facts
-        self.session = session
-        self.place = place
-        self.begun_ns = begun_ns
-        self.opened_ns = 0
-        self.connection_number = session.connections + 1
-        self.negotiation: Negotiation | None = None
-        self.link: Target | None = None
 
 
 class FaultDesk:
@@ -427,8 +352,3 @@ def _negotiation(flow: http.HTTPFlow) -> Negotiation:
     return negotiate(
         RawHead.parse(request.raw) if request else None, RawHead.parse(response.raw) if response else None
     )
-
-
-def side_of(client: mitm_connection.Connection, connection: mitm_connection.Connection) -> Direction:
-    """The direction whose sender is `connection`."""
-    return Direction.CLIENT_TO_SERVER if connection == client else Direction.SERVER_TO_CLIENT

@@ -20,9 +20,10 @@ from wsinspect.faults.kinds import FaultKind, Scope, handshakes
 from wsinspect.faults.rule import Rule
 from wsinspect.faults.seeded import Chance, Place
 from wsinspect.proxy.attempts import AttemptLog, attempt_of
-from wsinspect.proxy.faulting import FaultDesk, Visit
+from wsinspect.proxy.faulting import FaultDesk
 from wsinspect.proxy.seams.http1 import attach_head
 from wsinspect.proxy.seams.transport import Wire
+from wsinspect.proxy.visits import Visit
 
 #: A TLS alert record of TLS 1.2, which every client reads: type, version, length, level "fatal".
 _ALERT = b"\x15\x03\x03\x00\x02\x02"
