@@ -23,8 +23,9 @@ from wsinspect.findings.model import (
 
 #: One module a family; the order within a group is the order of precedence.
 _MODULES: Final = (
-    *("tls", "http2", "development", "socketio", "graphql", "signalr", "frameworks", "messaging"),
-    *("credentials", "handshake", "switching", "redirects", "answers"),
+    *("tls", "tls_client", "http2", "development", "socketio", "graphql"),
+    *("signalr", "frameworks", "messaging"),
+    *("credentials", "handshake", "switching", "redirects", "answers", "gateways"),
     *("frames", "messages", "keepalive", "closing", "drops", "reconnects", "pages", "tool"),
     *("sandwich", "sandwich_ends"),
 )

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from wsinspect.findings.evidence import JS_FAILED, body_line, status_line
-from wsinspect.findings.facts import CaptureFacts, ConnectionFacts
+from wsinspect.findings.facts import ConnectionFacts
 from wsinspect.findings.model import Found
 from wsinspect.findings.registry import Rules
 
@@ -308,95 +308,3 @@ def plain_to_tls(facts: ConnectionFacts) -> Iterator[Found]:
 def other(facts: ConnectionFacts) -> Iterator[Found]:
     if _is(facts, "other"):
         yield _found(facts)
-
-
-_CLIENT_TRUST: Final = re.compile(
-    r"does not trust|unknown ca|certificate unknown|bad certificate|unknown_ca|certificate_unknown", re.I
-)
-_CLIENT_MISMATCH: Final = re.compile(
-    r"no shared cipher|unsupported protocol|protocol version|handshake failure|wrong version|no suitable"
-    r"|no ciphers",
-    re.I,
-)
-
-
-@rules(
-    "WS-TLS-001",
-    "error",
-    "tool",
-    "The client does not trust wsinspect's certificate authority",
-    meaning="The client ended the TLS handshake after it saw the certificate that this proxy made. It would"
-    " also"
-    " refuse a real certificate in the same way, so look at the server's as well.",
-    js=JS_FAILED + " Chrome's console: net::ERR_CERT_AUTHORITY_INVALID",
-    topic="tls-trust-us",
-    rows="H30",
-    scope="capture",
-)
-def untrusted_us(facts: CaptureFacts) -> Iterator[Found]:
-    yield from _client_failures(facts, _CLIENT_TRUST)
-
-
-@rules(
-    "WS-TLS-002",
-    "error",
-    "client",
-    "The client's TLS has no version or cipher in common with the proxy",
-    meaning="The client's first message offers nothing that is accepted here. Old clients offer TLS 1.0 or"
-    " 1.1 alone.",
-    js=JS_FAILED,
-    topic="tls-version",
-    rows="H30",
-    scope="capture",
-)
-def client_mismatch(facts: CaptureFacts) -> Iterator[Found]:
-    yield from _client_failures(facts, _CLIENT_MISMATCH)
-
-
-@rules(
-    "WS-TLS-003",
-    "warning",
-    "client",
-    "A client's TLS handshake was not completed",
-    meaning="The client went away, or sent what is no TLS. Browsers open connections in advance and drop"
-    " them, so"
-    " this alone need not be an error.",
-    js=JS_FAILED,
-    topic="tls-trust-us",
-    confidence="low",
-    rows="H30",
-    scope="capture",
-)
-def client_other(facts: CaptureFacts) -> Iterator[Found]:
-    for group in _grouped(facts):
-        error = str(group[0].get("error") or "")
-        if not _CLIENT_TRUST.search(error) and not _CLIENT_MISMATCH.search(error) and not _is_quiet(error):
-            yield _client_found(group)
-
-
-def _is_quiet(error: str) -> bool:
-    """A client that only went away."""
-    return "disconnected" in error.lower() or "eof" in error.lower() or not error
-
-
-def _grouped(facts: CaptureFacts) -> list[list[dict[str, Any]]]:
-    """Client-side failures that are the same, apart from the client's port."""
-    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
-    for event in facts.events:
-        if event.kind == "tls_failed":
-            detail = dict(event.detail)
-            groups.setdefault((str(detail.get("sni")), str(detail.get("error"))), []).append(detail)
-    return list(groups.values())
-
-
-def _client_failures(facts: CaptureFacts, pattern: re.Pattern[str]) -> Iterator[Found]:
-    for group in _grouped(facts):
-        if pattern.search(str(group[0].get("error") or "")):
-            yield _client_found(group)
-
-
-def _client_found(group: list[dict[str, Any]]) -> Found:
-    first = group[0]
-    lines = [f"{first.get('client')} for {first.get('sni') or 'no name'}: {first.get('error')}"]
-    lines += [f"{len(group)} times"] if len(group) > 1 else []
-    return Found(evidence=tuple(lines))

@@ -1,0 +1,220 @@
+"""Rules of application protocols, reconnects, pages and the tool: facts that trigger each, and near ones."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+from tests.unit.findings.facts_made import (
+    HELLO,
+    capture,
+    cut,
+    ended,
+    frame,
+    refused,
+    request,
+    summary,
+    switching,
+)
+from wsinspect.findings.facts import C2S, S2C
+
+HEALTHY = ended()
+
+EIO = "/socket.io/?EIO=4&transport=websocket"
+
+JSON_TEXT: dict[str, Any] = {"Content_Type": "application/json"}
+
+
+def _engine(code: int, **more: Any) -> Any:
+    body = json.dumps({"code": code, "message": "x"}).encode()
+    return refused("400 Bad Request", body, path=EIO + more.pop("extra", ""), **JSON_TEXT, **more)
+
+
+def _said(*texts: tuple[Any, float, str], **facts: Any) -> Any:
+    frames = [frame(n, d, at, 1, text.encode()) for n, (d, at, text) in enumerate(texts, 1)]
+    return frames
+
+
+def _graphql(code: int, reason: str = "", chosen: str = "graphql-transport-ws", *texts: Any) -> Any:
+    head = request(Sec_WebSocket_Protocol="graphql-transport-ws")
+    frames = _said(*texts) if texts else list(HELLO)
+    return replace(
+        ended(*frames, by="server", code=code, reason=reason),
+        raw_request_in=head,
+        raw_request_out=head,
+        raw_response_in=switching(Sec_WebSocket_Protocol=chosen),
+    )
+
+
+def _page(**facts: Any) -> Any:
+    base = {
+        "url": "https://app.test/",
+        "attempts": 0,
+        "waited_ms": 5000,
+        "ws_urls": [],
+        "csp": [],
+        "failed_scripts": [],
+    }
+    return capture(events=(("page", {**base, **facts}),))
+
+
+def _storm(count: int, gap: float, **facts: Any) -> Any:
+    return capture(*(summary(n, n * gap, 0.05, status=502, **facts) for n in range(1, count + 1)))
+
+
+CASES: dict[str, tuple[list[Any], list[Any]]] = {
+    "WS-APP-001": ([_engine(0), _engine(2)], [refused("400 Bad", b'{"code":0}')]),
+    "WS-APP-002": ([_engine(1, extra="&sid=abc")], [_engine(4)]),
+    "WS-APP-004": ([_engine(4)], [_engine(5)]),
+    "WS-APP-005": ([_engine(5)], [_engine(1)]),
+    "WS-APP-006": (
+        [
+            replace(
+                ended(*_said((C2S, 1, "2"), (C2S, 26, "2")), at=31, by="client"),
+                path="/socket.io/?EIO=3&transport=websocket",
+            )
+        ],
+        [replace(ended(*_said((S2C, 1, "2"), (C2S, 1.1, "3")), at=31), path=EIO)],
+    ),
+    "WS-APP-007": (
+        [replace(ended(*_said((S2C, 0.1, '44{"message":"unauthorized"}'))), path=EIO)],
+        [ended(*_said((S2C, 0.1, '44{"message":"unauthorized"}')))],
+    ),
+    "WS-APP-010": (
+        [
+            _graphql(4406, "Subprotocol not acceptable"),
+            _graphql(
+                4400, "Invalid message", "graphql-transport-ws", (C2S, 0.1, '{"type":"start","id":"1"}')
+            ),
+        ],
+        [_graphql(1000)],
+    ),
+    "WS-APP-011": ([_graphql(4408, "Connection initialisation timeout")], [_graphql(4321)]),
+    "WS-APP-020": (
+        [refused("404 Not Found", b"No Connection with that ID", path="/chatHub?id=abc")],
+        [refused("404 Not Found", path="/chat")],
+    ),
+    "WS-APP-021": (
+        [
+            ended(
+                *_said(
+                    (C2S, 0.1, '{"protocol":"json","version":1}\x1e'),
+                    (S2C, 0.2, '{"error":"bad protocol"}\x1e'),
+                ),
+                by="server",
+            ),
+            ended(*_said((C2S, 0.1, '{"protocol":"json","version":1}')), at=15, by="server"),
+        ],
+        [ended(*_said((C2S, 0.1, '{"protocol":"json","version":1}\x1e'), (S2C, 0.2, "{}\x1e")))],
+    ),
+    "WS-APP-030": (
+        [
+            ended(
+                *_said((S2C, 0.1, '{"type":"disconnect","reason":"unauthorized","reconnect":false}')),
+                by="server",
+            )
+        ],
+        [ended(*_said((S2C, 0.1, '{"type":"welcome"}')))],
+    ),
+    "WS-APP-031": (
+        [
+            replace(
+                ended(*_said((S2C, 0.1, '{"type":"ping"}')), at=9),
+                raw_request_out=request(Sec_WebSocket_Protocol="actioncable-v1-json"),
+                raw_response_in=switching(Sec_WebSocket_Protocol="actioncable-v1-json"),
+            )
+        ],
+        [ended(*_said((S2C, 0.1, '{"type":"ping"}')), at=9)],
+    ),
+    "WS-APP-040": (
+        [
+            ended(
+                *_said(
+                    (
+                        S2C,
+                        0.1,
+                        '["1","1","room:1","phx_reply",{"status":"error","response":{"reason":"unauthorized"}}]',
+                    )
+                )
+            )
+        ],
+        [ended(*_said((S2C, 0.1, '["1","1","room:1","phx_reply",{"status":"ok","response":{}}]')))],
+    ),
+    "WS-APP-041": (
+        [cut(*_said((C2S, 0.1, '["1","1","room:1","phx_join",{}]')), at=60.4)],
+        [cut(*_said((C2S, 0.1, '["1","1","room:1","phx_join",{}]')), at=20.4)],
+    ),
+    "WS-APP-050": (
+        [cut(*_said((C2S, 0.1, "CONNECT\naccept-version:1.2\nheart-beat:0,0\n\n\0")), at=60.3)],
+        [ended(*_said((C2S, 0.1, "CONNECT\naccept-version:1.2\nheart-beat:0,0\n\n\0")))],
+    ),
+    "WS-APP-060": (
+        [refused("400 Bad Request", path="/mqtt")],
+        [refused("400 Bad Request", path="/mqtt", head=request("/mqtt", Sec_WebSocket_Protocol="mqtt"))],
+    ),
+    "WS-APP-061": (
+        [ended(frame(1, C2S, 0.1, 2, b"\x10\x0c\x00\x04MQTT\x04\x02"), by="server", code=1002)],
+        [ended(frame(1, C2S, 0.1, 2, b"\x10\x0c\x00\x04MQTT\x04\x02"))],
+    ),
+    "WS-APP-070": (
+        [
+            ended(
+                *_said((C2S, 3, '{"type":"initial_connect","token":"abc"}')),
+                at=3.2,
+                by="server",
+                code=1008,
+                reason="unauthorized",
+            )
+        ],
+        [ended(*_said((C2S, 3, "hello")), at=3.2, by="server", code=1008, reason="unauthorized")],
+    ),
+    "WS-APP-080": (
+        [cut(frame(1, S2C, 0.0001), at=8.7, by="client")],
+        [ended(frame(1, S2C, 0.0001), at=8.7)],
+    ),
+    "WS-RC-001": (
+        [_storm(7, 0.5)],
+        [_storm(4, 0.5), _storm(7, 5), capture(*(summary(n, n, 0.5) for n in range(9)))],
+    ),
+    "WS-RC-002": (
+        [capture(summary(1, 0, None, path="/ws?token=abc"), summary(2, 1, None, path="/ws?token=abc"))],
+        [capture(summary(1, 0, None), summary(2, 1, None))],
+    ),
+    "WS-RC-003": (
+        [capture(*(summary(n, n * 10, 0.1, status=401) for n in range(1, 6)))],
+        [capture(*(summary(n, n * 10, 0.1, status=502) for n in range(1, 6)))],
+    ),
+    "WS-PAGE-001": (
+        [_page(interest="new WebSocket(")],
+        [_page(), _page(interest="new WebSocket(", attempts=1)],
+    ),
+    "WS-PAGE-002": (
+        [_page(csp=["default-src 'self'; connect-src 'self'"], ws_urls=["wss://api.other.test/ws"])],
+        [_page(csp=["connect-src 'self' wss://api.other.test"], ws_urls=["wss://api.other.test/ws"])],
+    ),
+    "WS-PAGE-003": (
+        [_page(ws_urls=["ws://app.test/ws"])],
+        [
+            _page(ws_urls=["ws://localhost:3000/ws"]),
+            _page(url="http://app.test/", ws_urls=["ws://app.test/ws"]),
+        ],
+    ),
+    "WS-PAGE-004": (
+        [_page(polling=5, polling_path="/socket.io/", polling_upgrades=[])],
+        [_page(polling=1), _page(polling=5, attempts=1)],
+    ),
+    "WS-PAGE-005": (
+        [_page(failed_scripts=["/app.js 404"])],
+        [_page(attempts=1, failed_scripts=["/app.js 404"])],
+    ),
+    "WS-TOOL-001": (
+        [replace(HEALTHY, client_tls={"alpn_offered": ["h2", "http/1.1"], "alpn": "http/1.1"})],
+        [replace(HEALTHY, client_tls={"alpn_offered": ["http/1.1"], "alpn": "http/1.1"})],
+    ),
+    "WS-TOOL-002": (
+        [replace(refused("403 Forbidden"), raw_request_out=request(Host="127.0.0.1:3000"))],
+        [refused("403 Forbidden")],
+    ),
+    "WS-TOOL-003": ([capture(events=(("unstored", {"bytes": 5, "reason": "disk full"}),))], [capture()]),
+}

@@ -1,0 +1,329 @@
+"""Rules of opening handshakes, TLS, HTTP/2 and dev servers: facts that trigger each, and near ones."""
+
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import replace
+from typing import Any
+
+from tests.unit.findings.facts_made import (
+    HELLO,
+    OPEN,
+    START,
+    capture,
+    cut,
+    ended,
+    failed,
+    frame,
+    refused,
+    request,
+    summary,
+    switching,
+)
+from wsinspect.findings.facts import S2C, OpaqueFact
+from wsinspect.wire import violations as v
+
+HEALTHY = ended()
+
+
+def _broken(code: str, direction: Any = S2C, opcode: int = 1, close: int = 1002, **more: Any) -> Any:
+    """A connection with one frame that has this violation, for which the other side closed."""
+    bad = frame(3, direction, 0.3, opcode, b"x" * 10, violation=code)
+    made = ended(
+        *HELLO, bad, by="client" if direction == S2C else "server", code=close, violations=((bad, 1),)
+    )
+    return replace(made, **more)
+
+
+def _jwt(expires: float) -> str:
+    claims = base64.urlsafe_b64encode(json.dumps({"exp": expires}).encode()).decode().rstrip("=")
+    return f"eyJhbGciOiJIUzI1NiJ9.{claims}.c2ln"
+
+
+def _tls(error: str | None, state: str = "failed", **certificate: Any) -> Any:
+    base = {
+        "subject": "CN=x",
+        "issuer": "CN=y",
+        "sans": ["x"],
+        "not_before": "2020-01-01T00:00:00+00:00",
+        "not_after": "2040-01-01T00:00:00+00:00",
+    }
+    tls = {
+        "version": None,
+        "verify_error": error,
+        "certificate": {**base, **certificate} if certificate or error else None,
+    }
+    made = failed(
+        f"TLS with the server failed: Certificate verify failed: {error}", "tls-server", server_tls=tls
+    )
+    return made if state == "failed" else replace(HEALTHY, server_tls=tls)
+
+
+def _tls_error(text: str) -> Any:
+    return failed(f"TLS with the server failed: {text}", "tls-server", server_tls={"version": None})
+
+
+EIO = "/socket.io/?EIO=4&transport=websocket"
+
+NGINX_502 = b"<html><center><h1>502 Bad Gateway</h1></center><hr><center>nginx/1.22.1</center></html>"
+
+STRIPPED = request(without=("Upgrade",), Connection="close", version="HTTP/1.0")
+
+VITE = request("/", Sec_WebSocket_Protocol="vite-hmr")
+
+NEXT = "/_next/webpack-hmr"
+
+DEFLATE: dict[str, Any] = {"Sec_WebSocket_Extensions": "permessage-deflate"}
+
+
+CASES: dict[str, tuple[list[Any], list[Any]]] = {
+    "WS-HS-001": (
+        [
+            refused("426 Upgrade Required", head=STRIPPED),
+            refused("200 OK", head=request(without=("Connection",))),
+        ],
+        [ended(*HELLO, raw_request_in=STRIPPED), refused("404 Not Found")],
+    ),
+    "WS-HS-002": (
+        [
+            refused("426 Upgrade Required", b"Upgrade Required"),
+            refused("400 Bad Request", b'{"code":3,"message":"Bad request"}', path=EIO, Server="nginx/1.22"),
+            refused("400 Bad Request", b"Connection header did not include 'upgrade'"),
+        ],
+        [
+            refused("426 Upgrade Required", Sec_WebSocket_Version="13"),
+            refused("400 Bad Request", b"no such room"),
+        ],
+    ),
+    "WS-HS-003": (
+        [refused("400 Bad Request", head=request(version="HTTP/1.0"))],
+        [ended(*HELLO, raw_request_in=request(version="HTTP/1.0")), refused("400 Bad Request")],
+    ),
+    "WS-HS-004": (
+        [refused("200 OK", b"<!doctype html>", Content_Type="text/html")],
+        [refused("404 Not Found", b"<!doctype html>"), HEALTHY],
+    ),
+    "WS-HS-005": (
+        [refused("301 Moved", Location="https://example.org/chat")],
+        [refused("301 Moved", Location="http://example.org/chat/")],
+    ),
+    "WS-HS-006": (
+        [
+            refused("308 Permanent", Location="/chat/"),
+            refused("301 Moved", Location="http://example.org/chat/"),
+        ],
+        [refused("301 Moved", Location="https://example.org/chat")],
+    ),
+    "WS-HS-007": (
+        [refused("302 Found", Location="/login?next=/chat")],
+        [refused("302 Found", Location="/chat2")],
+    ),
+    "WS-HS-008": ([refused("302 Found", Location="https://other.test/chat")], [refused("200 OK")]),
+    "WS-HS-009": ([refused("401 Unauthorized", WWW_Authenticate="Bearer")], [refused("403 Forbidden")]),
+    "WS-HS-010": (
+        [refused("403 Forbidden"), refused("403 Forbidden", b"<center>nginx/1.22.1</center>")],
+        [refused("401 Unauthorized")],
+    ),
+    "WS-HS-011": (
+        [refused("404 Not Found"), refused("404 Not Found", path="/cable")],
+        [refused("400 Bad Request")],
+    ),
+    "WS-HS-012": ([refused("400 Bad Request", b"no such room")], [refused("404 Not Found")]),
+    "WS-HS-013": ([refused("405 Method Not Allowed", Allow="POST")], [refused("404 Not Found")]),
+    "WS-HS-014": (
+        [refused("505 HTTP Version Not Supported")],
+        [refused("500 Error"), refused("505 No", head=request(version="HTTP/1.0"))],
+    ),
+    "WS-HS-015": (
+        [refused("431 Too Large"), refused("400 Bad", head=request(Cookie="a=" + "x" * 9000))],
+        [refused("400 Bad Request", head=request(Cookie="a=b"))],
+    ),
+    "WS-HS-016": ([refused("421 Misdirected Request")], [refused("400 Bad Request")]),
+    "WS-HS-017": ([refused("429 Too Many Requests", Retry_After="5")], [refused("503 Service Unavailable")]),
+    "WS-HS-018": (
+        [
+            refused(
+                "426 Upgrade Required", head=request(Sec_WebSocket_Version="8"), Sec_WebSocket_Version="13"
+            )
+        ],
+        [refused("426 Upgrade Required")],
+    ),
+    "WS-HS-019": ([refused("500 Internal Server Error", b"Traceback")], [refused("502 Bad Gateway")]),
+    "WS-HS-020": ([refused("502 Bad Gateway", NGINX_502, Server="nginx/1.22.1")], [refused("500 Error")]),
+    "WS-HS-021": ([refused("503 Service Unavailable", Server="awselb/2.0")], [refused("502 Bad Gateway")]),
+    "WS-HS-022": ([refused("504 Gateway Timeout")], [refused("502 Bad Gateway")]),
+    "WS-HS-023": ([refused("418 Teapot")], [refused("404 Not Found")]),
+    "WS-HS-024": (
+        [ended(*HELLO, raw_response_in=switching(Sec_WebSocket_Accept="AAAA"))],
+        [HEALTHY],
+    ),
+    "WS-HS-025": ([ended(*HELLO, raw_response_in=switching(without=("Connection",)))], [HEALTHY]),
+    "WS-HS-026": (
+        [ended(*HELLO, raw_request_out=request(Sec_WebSocket_Protocol="chat"))],
+        [
+            ended(
+                *HELLO,
+                raw_request_out=request(Sec_WebSocket_Protocol="chat"),
+                raw_response_in=switching(Sec_WebSocket_Protocol="chat"),
+            )
+        ],
+    ),
+    "WS-HS-027": (
+        [ended(*HELLO, raw_response_in=switching(Sec_WebSocket_Protocol="chat"))],
+        [HEALTHY],
+    ),
+    "WS-HS-028": (
+        [
+            ended(*HELLO, raw_response_in=switching(**DEFLATE)),
+            ended(
+                *HELLO,
+                raw_request_out=request(**DEFLATE),
+                raw_response_in=switching(
+                    Sec_WebSocket_Extensions="permessage-deflate; client_max_window_bits=10"
+                ),
+            ),
+        ],
+        [ended(*HELLO, raw_request_out=request(**DEFLATE), raw_response_in=switching(**DEFLATE))],
+    ),
+    "WS-HS-029": (
+        [
+            cut(
+                violations=(
+                    (frame(3, S2C, 0.1, 8, b"/1.1 400 Bad", header=b"HTTP", violation=v.RESERVED_BIT), 1),
+                )
+            ),
+            cut(opaque=(OpaqueFact(S2C, OPEN, 30, b"HTTP/1.1 200 OK", v.LENGTH_TOP_BIT, None),)),
+        ],
+        [_broken(v.RESERVED_BIT)],
+    ),
+    "WS-HS-030": (
+        [refused("400 Bad Request", head=request(Sec_WebSocket_Key="c2hvcnQ="))],
+        [refused("400 Bad Request"), refused("401 No", head=request(Sec_WebSocket_Key="c2hvcnQ="))],
+    ),
+    "WS-HS-032": (
+        [failed("cannot connect to 127.0.0.1:9: connection refused", "connect")],
+        [failed("cannot connect to the server: Name or service not known", "connect")],
+    ),
+    "WS-HS-033": (
+        [failed("cannot connect to the server: Name or service not known", "connect")],
+        [failed("cannot connect to 127.0.0.1:9: connection refused", "connect")],
+    ),
+    "WS-HS-035": (
+        [failed("server closed connection", "response")],
+        [failed("Client disconnected.", "client")],
+    ),
+    "WS-HS-036": (
+        [
+            failed("Client disconnected.", "client", waited=30.1),
+            failed("Client disconnected.", "client", waited=0.1),
+        ],
+        [failed("server closed connection", "response")],
+    ),
+    "WS-HS-037": (
+        [
+            failed("Upstream proxy 10.0.0.1:3128 refused HTTP CONNECT request: 403", "request"),
+            refused("407 Proxy Authentication Required"),
+        ],
+        [refused("401 Unauthorized")],
+    ),
+    "WS-HS-038": ([ended(*HELLO, informational=b"HTTP/1.1 103 Early Hints\r\n\r\n")], [HEALTHY]),
+    "WS-HS-040": (
+        [
+            refused("401 Unauthorized", path=f"/ws?token={_jwt(START / 1e9 - 60)}"),
+            refused("403 Forbidden", path=f"/ws?access_token={_jwt(START / 1e9 - 60)}"),
+        ],
+        [
+            refused("401 Unauthorized", path=f"/ws?token={_jwt(START / 1e9 + 60)}"),
+            refused("401 Unauthorized", path="/ws?token=a.b.c"),
+        ],
+    ),
+    "WS-TLS-001": (
+        [
+            capture(
+                events=(("tls_failed", {"error": "The client does not trust the proxy's certificate for x"}),)
+            )
+        ],
+        [capture(events=(("tls_failed", {"error": "no shared cipher"}),)), capture()],
+    ),
+    "WS-TLS-002": (
+        [capture(events=(("tls_failed", {"error": "OpenSSL Error: no shared cipher"}),))],
+        [capture()],
+    ),
+    "WS-TLS-003": (
+        [capture(events=(("tls_failed", {"error": "something else"}),))],
+        [capture(events=(("tls_failed", {"error": "The client disconnected during the handshake."}),))],
+    ),
+    "WS-TLS-010": (
+        [_tls("certificate has expired"), _tls("verify", not_after="2021-01-01T00:00:00+00:00")],
+        [_tls(None, "open")],
+    ),
+    "WS-TLS-011": ([_tls("certificate is not yet valid")], [_tls("certificate has expired")]),
+    "WS-TLS-012": (
+        [_tls("self-signed certificate")],
+        [_tls(None, "open")],
+    ),
+    "WS-TLS-013": (
+        [_tls("hostname mismatch"), _tls("IP address mismatch")],
+        [_tls("self-signed certificate")],
+    ),
+    "WS-TLS-014": ([_tls("unable to get local issuer certificate")], [_tls("self-signed certificate")]),
+    "WS-TLS-015": ([_tls_error("tlsv13 alert certificate required")], [_tls("self-signed certificate")]),
+    "WS-TLS-016": (
+        [_tls_error("OpenSSL Error: tlsv1 alert protocol version")],
+        [_tls_error("the remote server does not speak TLS.")],
+    ),
+    "WS-TLS-017": (
+        [_tls_error("The remote server does not speak TLS.")],
+        [_tls_error("alert protocol version")],
+    ),
+    "WS-TLS-018": (
+        [refused("400 Bad Request", b"<center>The plain HTTP request was sent to HTTPS port</center>")],
+        [refused("400 Bad Request", b"plain wrong")],
+    ),
+    "WS-TLS-019": ([_tls_error("unexpected end")], [HEALTHY]),
+    "WS-TLS-020": (
+        [_tls("self-signed certificate", "open")],
+        [_tls(None, "open"), _tls("self-signed certificate")],
+    ),
+    "WS-H2-001": (
+        [replace(refused("502 Bad Gateway"), http_version="HTTP/2.0")],
+        [refused("502 Bad Gateway")],
+    ),
+    "WS-H2-002": (
+        [
+            capture(
+                events=(
+                    (
+                        "h2_settings",
+                        {"server": "x", "server_enable_connect": True, "client_enable_connect": False},
+                    ),
+                )
+            )
+        ],
+        [capture(events=(("h2_settings", {"server_enable_connect": True, "client_enable_connect": True}),))],
+    ),
+    "WS-H2-003": ([capture(events=(("h2_connect_refused", {"protocol": "websocket"}),))], [capture()]),
+    "WS-DEV-001": (
+        [failed("cannot connect to 127.0.0.1:24678: connection refused", "connect", head=VITE)],
+        [failed("cannot connect to 127.0.0.1:9: connection refused", "connect")],
+    ),
+    "WS-DEV-002": (
+        [
+            refused("400 Bad Request", head=VITE),
+            refused("403 Forbidden", b"Invalid Host/Origin header", path="/ws"),
+        ],
+        [refused("403 Forbidden")],
+    ),
+    "WS-DEV-003": ([refused("404 Not Found", path=NEXT)], [refused("404 Not Found")]),
+    "WS-DEV-004": ([refused("502 Bad Gateway", head=VITE)], [refused("502 Bad Gateway")]),
+    "WS-DEV-005": (
+        [
+            capture(
+                summary(1, 0, 0.1, status=400, path="/?token=abcdefgh"),
+                summary(2, 1, None, port=5173, path="/?token=abcdefgh"),
+            )
+        ],
+        [capture(summary(1, 0, 0.1, status=400), summary(2, 1, None, port=5173))],
+    ),
+}

@@ -1,0 +1,175 @@
+"""Rules of frames, messages, keepalive, closes and drops: facts that trigger each, and near ones."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from tests.unit.findings.facts_made import (
+    HELLO,
+    OPEN,
+    SECOND,
+    capture,
+    cut,
+    dropped,
+    ended,
+    frame,
+    opened,
+    ping,
+    silent,
+)
+from wsinspect.findings.facts import C2S, S2C, EndFact, OpaqueFact, Problem
+from wsinspect.wire import violations as v
+
+HEALTHY = ended()
+
+
+def _broken(code: str, direction: Any = S2C, opcode: int = 1, close: int = 1002, **more: Any) -> Any:
+    """A connection with one frame that has this violation, for which the other side closed."""
+    bad = frame(3, direction, 0.3, opcode, b"x" * 10, violation=code)
+    made = ended(
+        *HELLO, bad, by="client" if direction == S2C else "server", code=close, violations=((bad, 1),)
+    )
+    return replace(made, **more)
+
+
+BEATS = [frame(n, C2S, n * 1.0, 1, b"ping") for n in range(1, 7)]
+
+TAB = [frame(n, C2S, at, 1, b"hb") for n, at in enumerate((25, 50, 75, 135, 195), 1)]
+
+
+CASES: dict[str, tuple[list[Any], list[Any]]] = {
+    "WS-FR-001": ([_broken(v.MASK_MISSING, C2S)], [HEALTHY]),
+    "WS-FR-002": ([_broken(v.MASK_UNEXPECTED)], [HEALTHY]),
+    "WS-FR-003": ([_broken(v.RESERVED_BIT)], [HEALTHY]),
+    "WS-FR-004": ([_broken(v.RESERVED_OPCODE, opcode=3)], [HEALTHY]),
+    "WS-FR-005": (
+        [_broken(v.CONTROL_FRAGMENTED, opcode=9), _broken(v.CONTROL_TOO_LONG, opcode=9)],
+        [HEALTHY],
+    ),
+    "WS-FR-006": ([_broken(v.CONTINUATION_UNEXPECTED, opcode=0), _broken(v.MESSAGE_INTERRUPTED)], [HEALTHY]),
+    "WS-FR-007": ([_broken(v.LENGTH_NOT_MINIMAL)], [HEALTHY]),
+    "WS-FR-008": ([_broken(v.DATA_AFTER_CLOSE)], [HEALTHY]),
+    "WS-FR-009": (
+        [cut(opaque=(OpaqueFact(S2C, OPEN, 20, b"\x82\x7f" + b"\xff" * 8, v.LENGTH_TOP_BIT, 2),))],
+        [cut(opaque=(OpaqueFact(S2C, OPEN, 20, b"\x82\x7f", "unfinished-frame", 2),))],
+    ),
+    "WS-FR-010": (
+        [cut(opaque=(OpaqueFact(S2C, OPEN, 20, b"\x82\x7e\x10\x00abc", "unfinished-frame", 2),))],
+        [HEALTHY],
+    ),
+    "WS-MS-001": ([_broken(v.INVALID_UTF8, close=1007)], [HEALTHY]),
+    "WS-MS-002": (
+        [
+            _broken(v.INFLATE_FAILED, close=1007),
+            ended(*HELLO, problems=(Problem(S2C, "inflate-failed", 2, 3),)),
+        ],
+        [ended(*HELLO, problems=(Problem(S2C, "unfinished", 2, 1),))],
+    ),
+    "WS-KA-001": (
+        [
+            ended(
+                *HELLO,
+                at=41,
+                by="server",
+                code=1011,
+                reason="keepalive ping timeout",
+                pings=(ping(9, S2C, 20),),
+            ),
+            silent(25, pings=(ping(9, S2C, 5, 10), ping(11, S2C, 20))),
+        ],
+        [
+            ended(*HELLO, at=41, by="server", code=1011, pings=(ping(9, S2C, 20, 10),)),
+            ended(*HELLO, by="client", pings=(ping(9, S2C, 0.9),)),
+        ],
+    ),
+    "WS-KA-002": (
+        [cut(*BEATS, at=7.0)],
+        [cut(*BEATS, at=6.3), ended(*BEATS, at=7.0)],
+    ),
+    "WS-KA-004": (
+        [ended(*TAB, at=215, by="server", code=1000, reason="heartbeat")],
+        [ended(*TAB[:3], at=80, by="server")],
+    ),
+    "WS-KA-005": (
+        [opened(*HELLO, pings=tuple(ping(n, S2C, n * 10) for n in range(3, 6)))],
+        [opened(*HELLO, pings=(ping(3, S2C, 10, 4),))],
+    ),
+    "WS-CL-001": ([ended(by="server", code=1001)], [ended(code=1001)]),
+    "WS-CL-002": ([ended(by="client", code=1002)], [_broken(v.MASK_UNEXPECTED), HEALTHY]),
+    "WS-CL-003": ([ended(by="server", code=1003)], [HEALTHY]),
+    "WS-CL-007": ([ended(by="server", code=1007)], [_broken(v.INVALID_UTF8, close=1007)]),
+    "WS-CL-008": ([ended(by="server", code=1008, reason="no seat")], [HEALTHY]),
+    "WS-CL-009": (
+        [
+            ended(*HELLO, by="server", code=1009),
+            silent(
+                1.37,
+                opaque=(
+                    OpaqueFact(
+                        C2S, OPEN, 300, b"\x82\xff" + (1_048_700).to_bytes(8, "big"), "unfinished-frame", None
+                    ),
+                ),
+            ),
+        ],
+        [
+            silent(
+                1.37,
+                opaque=(
+                    OpaqueFact(
+                        C2S, OPEN, 300, b"\x82\xff" + (700_000).to_bytes(8, "big"), "unfinished-frame", None
+                    ),
+                ),
+            )
+        ],
+    ),
+    "WS-CL-010": ([ended(by="client", code=1010)], [HEALTHY]),
+    "WS-CL-011": ([ended(by="server", code=1011)], [HEALTHY]),
+    "WS-CL-012": ([ended(by="server", code=1012)], [HEALTHY]),
+    "WS-CL-013": ([ended(by="server", code=1013)], [HEALTHY]),
+    "WS-CL-014": ([ended(by="server", code=1014)], [HEALTHY]),
+    "WS-CL-020": ([_broken(v.CLOSE_CODE, opcode=8)], [HEALTHY]),
+    "WS-CL-021": ([_broken(v.CLOSE_TRUNCATED, opcode=8), _broken(v.CLOSE_UTF8, opcode=8)], [HEALTHY]),
+    "WS-CL-030": ([ended(by="server", code=4321, reason="kicked")], [ended(by="client", code=4321)]),
+    "WS-CL-031": (
+        [
+            replace(
+                ended(), server_close_code=None, server_close_reason=None, js_code=1006, js_was_clean=False
+            )
+        ],
+        [
+            HEALTHY,
+            replace(
+                ended(),
+                server_close_code=None,
+                server_close_reason=None,
+                js_code=1006,
+                js_was_clean=False,
+                ends=(EndFact("client", "fin", OPEN + SECOND),),
+            ),
+        ],
+    ),
+    "WS-DROP-001": ([silent(0.2)], [cut(*HELLO, at=0.4), silent(0.2, by="client")]),
+    "WS-DROP-002": (
+        [cut(*HELLO, at=60.3), silent(60.02), cut(frame(1, S2C, 1), frame(2, C2S, 50), at=61.1)],
+        [ended(*HELLO, at=60.3), cut(*HELLO, at=37.6)],
+    ),
+    "WS-DROP-003": (
+        [cut(*(frame(n, S2C, n * 1.7) for n in range(1, 18)), at=30.05)],
+        [cut(*(frame(n, S2C, n * 1.7) for n in range(1, 18)), at=33.7)],
+    ),
+    "WS-DROP-004": (
+        [capture(*(dropped(n, n, 20 - n) for n in range(1, 5)))],
+        [
+            capture(*(dropped(n, 1 + n / 1000, 20) for n in range(1, 5))),
+            capture(*(dropped(n, n, 5) for n in range(1, 5))),
+        ],
+    ),
+    "WS-DROP-005": ([cut(*HELLO, at=0.63, how="rst")], [cut(*HELLO, at=0.63)]),
+    "WS-DROP-006": ([cut(*HELLO, at=0.63)], [cut(*HELLO, at=0.63, by="client")]),
+    "WS-DROP-007": ([cut(*HELLO, at=0.63, by="client")], [HEALTHY]),
+    "WS-DROP-008": (
+        [capture(*(dropped(n, n * 7, 30) for n in range(1, 5)))],
+        [capture(*(dropped(n, n * 7, 30 + n) for n in range(1, 5)))],
+    ),
+}
