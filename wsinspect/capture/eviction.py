@@ -5,7 +5,7 @@ the share, are not touched; of the others go, one stage after the other and olde
 
 1. payloads, inflated messages, opaque data and bodies of connections that have ended;
 2. those of connections that are still open;
-3. rows of frames, messages, pings and opaque data;
+3. rows of frames, messages, pings, what faults did to them, and opaque data;
 4. connections that have ended and have no frames left, with their handshakes and events.
 
 Should all of that not be enough, the quarter shrinks. Evicted data is NULL; the table `evicted` counts it for
@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -39,6 +40,11 @@ _VACUUM_PAGES: Final = 128
 #: How long evicting may keep the recorder from its next commit, and how long if the file is full.
 _PATIENCE_SECONDS: Final = 0.04
 _FULL_SECONDS: Final = 0.2
+#: How long beginning the WAL anew may wait for readers, whose transactions are short. For those of others that
+#: are not, the pause until the next try doubles.
+_READERS_MS: Final = 400
+_LEAST_PAUSE_SECONDS: Final = 0.1
+_MOST_PAUSE_SECONDS: Final = 5.0
 #: Streams whose last 32 KiB are remembered.
 _MAX_WINDOWS: Final = 10_000
 
@@ -58,6 +64,7 @@ class Column(NamedTuple):
 _FRAME: Final = Column("frame", "id", "payload", "frame")
 _MESSAGE: Final = Column("stored_message", "id", "data", "frame")
 _PING: Final = Column("ping", "ping_frame", "NULL", "frame")
+_FAULT: Final = Column("fault_event", "frame_id", "NULL", "frame")
 _OPAQUE: Final = Column("opaque", "id", "data", "opaque")
 _BODY: Final = Column("handshake", "connection_id", "body", "connection")
 _NEWEST: Final = (
@@ -67,7 +74,7 @@ _NEWEST: Final = (
 _COLUMNS: Final = {
     ENDED: (_FRAME, _MESSAGE, _OPAQUE, _BODY),
     OPEN: (_FRAME, _MESSAGE, _OPAQUE, _BODY),
-    ROWS: (_FRAME, _MESSAGE, _PING, _OPAQUE),
+    ROWS: (_FRAME, _MESSAGE, _PING, _FAULT, _OPAQUE),
 }
 _COUNT: Final = (
     "INSERT INTO evicted (connection_id, payloads, bytes, frames) VALUES (?, ?, ?, ?) "
@@ -136,6 +143,8 @@ class Evictor:
     def __init__(self, database: sqlite3.Connection, path: Path) -> None:
         self._database = database
         self._wal = Path(f"{path}-wal")
+        self._next_restart = 0.0
+        self._pause = _LEAST_PAUSE_SECONDS
         self._page = self._pragma("page_size")
         self._budget: Budget | None = None
         self._grown = 0
@@ -169,15 +178,22 @@ class Evictor:
         if limit is None:
             return
         if self._budget is None or self._budget.limit != limit:
-            self._budget = Budget.of(limit)
-            self._set_wal(self._budget)
+            budget = Budget.of(limit)
+            self._set_wal(budget)
+            if not self._generations:
+                self._adopt(budget)
+            self._budget = budget
         budget = self._budget
         self._note_growth(budget)
+        self._bound_wal(budget)
         most = budget.database - budget.reserve - self._wal_excess(budget)
         if self._is_evicting or self._used > most:
             self._is_evicting = self._evict(budget, most, at_ns)
         if self._is_file_large(budget):
             self._database.execute(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})").fetchall()
+            if not self._is_file_large(budget):
+                # The file itself is cut when the WAL is copied into it.
+                self._database.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
     def _evict(self, budget: Budget, most: int, at_ns: int) -> bool:
         """Free so much that there is room for a while; true if that has to go on later.
@@ -193,6 +209,7 @@ class Evictor:
                 return True
             if not self._step(budget, self._account, may_drop=self._used > most):
                 return False
+            self._bound_wal(budget)
             used, self._used = self._used, self._used_bytes()
             self._account.freed += max(0, used - self._used)
         return False
@@ -213,30 +230,60 @@ class Evictor:
 
     def _wal_excess(self, budget: Budget) -> int:
         """What a WAL that a reader keeps from being copied takes beyond its share."""
+        return max(0, self._wal_bytes() - budget.wal)
+
+    def _wal_bytes(self) -> int:
         try:
-            return max(0, self._wal.stat().st_size - budget.wal)
+            return self._wal.stat().st_size
         except FileNotFoundError:
             return 0
+
+    def _bound_wal(self, budget: Budget) -> None:
+        """Begin the WAL anew when it has used up its share.
+
+        SQLite does so by itself when nobody reads; between readers that come one after the other there is no
+        such moment, so here they are waited for, each of which is short.
+        """
+        if self._wal_bytes() <= budget.wal - budget.commit or time.monotonic() < self._next_restart:
+            return
+        (timeout,) = self._database.execute("PRAGMA busy_timeout").fetchone()
+        self._database.execute(f"PRAGMA busy_timeout = {_READERS_MS}")
+        try:
+            (is_busy, _, _) = self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        finally:
+            self._database.execute(f"PRAGMA busy_timeout = {timeout}")
+        self._next_restart = time.monotonic() + self._pause if is_busy else 0.0
+        self._pause = min(_MOST_PAUSE_SECONDS, self._pause * 2) if is_busy else _LEAST_PAUSE_SECONDS
 
     def _set_wal(self, budget: Budget) -> None:
         pages = max(1, budget.wal // 4 // self._page)
         self._database.execute(f"PRAGMA wal_autocheckpoint = {pages}")
-        self._database.execute(f"PRAGMA journal_size_limit = {budget.wal}")
+        self._database.execute(f"PRAGMA journal_size_limit = {budget.wal // 2}")
 
     def _note_growth(self, budget: Budget) -> None:
         """Begin another generation when enough was stored since the last one."""
         used = self._used_bytes()
         self._grown += max(0, used - self._used)
         self._used = used
-        if self._grown < budget.database // _GENERATION:
-            return
-        newest = self._database.execute(_NEWEST).fetchone()
-        number = self._generations[-1].id + 1 if self._generations else 1
+        if self._grown >= budget.database // _GENERATION:
+            self._begin_generation(self._database.execute(_NEWEST).fetchone(), self._grown)
+            self._grown = 0
+
+    def _begin_generation(self, newest: Sequence[int], size: int) -> None:
         frame, opaque, connection, event = newest
-        generation = Generation(number, frame, opaque, connection, event, self._grown, ENDED)
+        number = self._generations[-1].id + 1 if self._generations else 1
+        generation = Generation(number, frame, opaque, connection, event, size, ENDED)
         self._database.execute("INSERT INTO recorder_generation VALUES (?, ?, ?, ?, ?, ?, ?)", generation)
         self._generations.append(generation)
-        self._grown = 0
+
+    def _adopt(self, budget: Budget) -> None:
+        """Divide what was recorded when there was no limit, as well as one can: by its ids."""
+        newest = self._database.execute(_NEWEST).fetchone()
+        count = self._used * _GENERATION // budget.database
+        self._database.execute("BEGIN IMMEDIATE")
+        for part in range(1, count + 1):
+            self._begin_generation([each * part // count for each in newest], self._used // count)
+        self._database.execute("COMMIT")
 
     # -- one step
 

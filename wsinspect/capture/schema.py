@@ -199,6 +199,8 @@ CREATE TABLE fault_event (
     seed INTEGER,
     detail TEXT
 );
+CREATE INDEX fault_event_by_connection ON fault_event (connection_id);
+CREATE INDEX fault_event_by_frame ON fault_event (frame_id) WHERE frame_id IS NOT NULL;
 
 CREATE TABLE finding (
     id INTEGER PRIMARY KEY,
@@ -208,6 +210,8 @@ CREATE TABLE finding (
     frame_id INTEGER,
     detail TEXT NOT NULL
 );
+CREATE INDEX finding_by_connection ON finding (connection_id);
+CREATE INDEX finding_by_frame ON finding (frame_id) WHERE frame_id IS NOT NULL;
 
 CREATE TABLE evicted (
     connection_id INTEGER PRIMARY KEY,

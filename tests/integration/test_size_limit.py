@@ -1,0 +1,468 @@
+"""`--max-capture-size`: held at every moment, oldest data first, accounted for, whatever is killed."""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.test_recorder_process import Rig, wait_for
+from tests.support.engine import ROOT, Engine
+from tests.unit.capture.journals import START_NS, Script, index, is_sound, play, text
+from wsinspect.capture import schema
+from wsinspect.capture.budget import LEAST_BYTES, Budget
+from wsinspect.capture.eviction import Evictor
+from wsinspect.capture.journal import journal_directory
+from wsinspect.capture.reader import Capture
+
+MIB = 1 << 20
+LIMIT = LEAST_BYTES
+#: docs/capture-format.md: "the sum may pass the limit by a sixteenth for moments".
+MOST = LIMIT + LIMIT // 16
+
+
+def footprint(path: Path) -> int:
+    """Bytes of the file, its WAL and its journal."""
+    total = 0
+    for each in (path, Path(f"{path}-wal"), *journal_directory(path).glob("*.seg")):
+        try:
+            total += each.stat().st_size
+        except FileNotFoundError:
+            continue  # deleted meanwhile
+    return total
+
+
+class Size:
+    """Looks at the footprint all the time; `most` is the largest one seen."""
+
+    def __init__(self, path: Path) -> None:
+        self.most = 0
+        self._path = path
+        self._is_over = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def _run(self) -> None:
+        while not self._is_over.wait(0.003):
+            self.most = max(self.most, footprint(self._path))
+
+    def __enter__(self) -> Size:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._is_over.set()
+        self._thread.join()
+
+
+class Traffic:
+    """Feeds a rig, as an engine would: it waits while the journal is full.
+
+    Attributes:
+        frames, bytes: data frames by connection, and their payload.
+        last: the newest frame's payload.
+    """
+
+    def __init__(self, rig: Rig) -> None:
+        self._writer = rig.writer
+        self._script = Script(meta={"max_capture_size": LIMIT})
+        self.frames: dict[int, int] = {}
+        self.bytes: dict[int, int] = {}
+        self.last = b""
+        self._count = 0
+        self._play()
+
+    def _play(self) -> None:
+        play(self._writer, self._script.steps)
+        self._script.steps.clear()
+
+    def open(self, *numbers: int, deflate: bool = False) -> None:
+        for number in numbers:
+            self._script.open(number, deflate=deflate)
+            self.frames[number] = self.bytes[number] = 0
+        self._play()
+
+    def close(self, *numbers: int) -> None:
+        for number in numbers:
+            self._script.end(number)
+        self._play()
+
+    def refuse(self, number: int, body: bytes) -> None:
+        self._script.attempt(number)
+        self._script.head(number, 2, b"HTTP/1.1 403 Forbidden\r\nX: " + b"x" * 2000 + b"\r\n\r\n")
+        self._script.body(number, body)
+        self._script.event(number, "refused", status=403)
+        self._script.event(number, "closed")
+        self._play()
+        self.wait()
+
+    def send(self, number: int, payload: bytes, count: int = 1) -> None:
+        """Frames of one connection, as many in a chunk as a socket gives at once."""
+        for _ in range(count):
+            self._count += 1
+            self.last = self._count.to_bytes(8, "big") + payload
+            self.frames[number] += 1
+            self.bytes[number] += len(self.last)
+            self.raw(number, text(self.last, opcode=2))
+
+    def raw(self, number: int, chunk: bytes) -> None:
+        self._script.data(number, 0, chunk)
+        if len(self._script.steps) >= 200 or len(chunk) > 10_000:
+            self._play()
+            self.wait()
+
+    def wait(self) -> None:
+        wait_for(lambda: not self._writer.is_full, "room in the journal")
+
+    def stop(self) -> None:
+        self._script.stop()
+        self._play()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "x.db"
+
+
+@pytest.fixture
+def rig(path: Path) -> Iterator[Rig]:
+    rig = Rig(path, budget=Budget.of(LIMIT))
+    yield rig
+    rig.close()
+
+
+def finish(rig: Rig, traffic: Traffic) -> str:
+    """A clean end; what the recorder said on stderr."""
+    traffic.stop()
+    code, _, err = rig.stop()
+    assert code == 0, err
+    return err
+
+
+def check_accounts(path: Path, traffic: Traffic) -> None:
+    """What is there and what is said to be evicted are together what was sent."""
+    assert is_sound(path)
+    assert path.stat().st_size <= LIMIT
+    with Capture.open(path) as capture:
+        for one in capture.connections():
+            if one.id not in traffic.frames:
+                continue
+            ((frames, there, size),) = capture.query(
+                "SELECT count(*), count(payload), coalesce(sum(length(payload)), 0) FROM frame "
+                "WHERE connection_id = ?",
+                (one.id,),
+            )
+            assert one.c2s_frames == traffic.frames[one.id]
+            assert frames + one.evicted_frames == one.c2s_frames
+            assert there + one.evicted_payloads == one.c2s_frames
+            assert size + one.evicted_bytes == traffic.bytes[one.id]
+        check_events(capture)
+        newest = capture.query("SELECT id, payload FROM frame ORDER BY id DESC LIMIT 1")
+        assert newest == [(sum(traffic.frames.values()), traffic.last)]
+
+
+def check_events(capture: Capture) -> None:
+    """The events tell the same as the table, as long as neither had to be given up."""
+    details = [event.detail for event in all_events(capture) if event.kind == "evicted"]
+    assert details
+    assert {detail["limit"] for detail in details} == {LIMIT}
+    if any("connections" in detail or "events" in detail for detail in details):
+        return
+    told = tuple(sum(detail.get(name, 0) for detail in details) for name in ("payloads", "bytes", "frames"))
+    assert capture.query("SELECT sum(payloads), sum(bytes), sum(frames) FROM evicted") == [told]
+
+
+def all_events(capture: Capture) -> Iterator[Any]:
+    after = 0
+    while page := capture.events(after=after):
+        yield from page
+        after = page[-1].id
+
+
+@pytest.mark.parametrize(("payload", "total"), [(100, 30 * MIB), (1500, 120 * MIB), (60_000, 200 * MIB)])
+def test_the_limit_holds_at_every_moment(rig: Rig, path: Path, payload: int, total: int) -> None:
+    rig.start()
+    filler = random.Random(1).randbytes(payload - 8)
+    traffic = Traffic(rig)
+    traffic.open(1, 2, 3)
+    with Size(path) as size:
+        for number in range(total // payload):
+            traffic.send(1 + number % 3, filler)
+        err = finish(rig, traffic)
+    assert size.most <= MOST
+    assert err.count("\n") == err.count("is full: from now on") == 1
+    check_accounts(path, traffic)
+    with Capture.open(path) as capture:
+        # Payloads go before rows, and the newest of them are there.
+        ((rows, there, first, begin),) = capture.query(
+            "SELECT count(*), count(payload), min(id), min(iif(payload IS NULL, NULL, id)) FROM frame"
+        )
+        assert there * payload > LIMIT // 16
+        assert rows > there
+        assert begin + there == first + rows, "what still has a payload is the newest"
+
+
+def test_ended_connections_give_way_before_open_ones(rig: Rig, path: Path) -> None:
+    rig.start()
+    filler = random.Random(1).randbytes(8000)
+    traffic = Traffic(rig)
+    traffic.open(1, 2)
+    for _ in range(600):
+        traffic.send(1, filler)
+        traffic.send(2, filler)
+    traffic.close(2)
+    traffic.open(3)
+    traffic.send(3, filler, 6000)
+    finish(rig, traffic)
+    check_accounts(path, traffic)
+    with Capture.open(path) as capture:
+        evicted = {one.id: one.evicted_payloads for one in capture.connections()}
+    assert evicted[2] == 600
+    assert evicted[1] + evicted[3] > 0
+    assert evicted[1] == 600 or evicted[3] == 0
+
+
+def test_readers_see_whole_rows_while_data_gives_way(rig: Rig, path: Path) -> None:
+    rig.start()
+    filler = random.Random(1).randbytes(3000)
+    traffic = Traffic(rig)
+    traffic.open(1)
+    slowest = 0.0
+    seen = evicted = 0
+    is_over = threading.Event()
+    errors: list[Exception] = []
+
+    def read() -> None:
+        nonlocal slowest, seen, evicted
+        try:
+            with Capture.open(path, recover_journal=False) as capture:
+                while not is_over.is_set():
+                    after = 0
+                    while not is_over.is_set():
+                        begun = time.monotonic()
+                        frames = capture.frames(after=after, limit=500)
+                        slowest = max(slowest, time.monotonic() - begun)
+                        if not frames:
+                            break
+                        after = frames[-1].id
+                        for frame in frames:
+                            seen += 1
+                            evicted += frame.is_evicted
+                            assert frame.length == 3008
+                            assert len(frame.payload) == (0 if frame.is_evicted else 3008)
+        except Exception as error:
+            errors.append(error)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    try:
+        with Size(path) as size:
+            traffic.send(1, filler, 50_000)
+            finish(rig, traffic)
+    finally:
+        is_over.set()
+        reader.join()
+    assert not errors
+    assert seen > evicted > 0
+    assert slowest < 2
+    assert size.most <= MOST
+    check_accounts(path, traffic)
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_a_recorder_killed_while_it_evicts_keeps_its_accounts(rig: Rig, path: Path, seed: int) -> None:
+    rng = random.Random(seed)
+    rig.start()
+    filler = rng.randbytes(4000)
+    traffic = Traffic(rig)
+    traffic.open(1, 2)
+    traffic.send(1, filler, 10_000)
+    killed = 0
+    with Size(path) as size:
+        for _ in range(8):
+            traffic.send(2, filler, rng.randrange(500, 2500))
+            time.sleep(rng.random() * 0.2)
+            rig.kill_recorder()
+            killed += 1
+            assert is_sound(path)
+            rig.start()
+        finish(rig, traffic)
+    assert killed == 8
+    assert size.most <= MOST
+    check_accounts(path, traffic)
+
+
+def test_a_compressed_stream_survives_eviction_and_a_restart(rig: Rig, path: Path) -> None:
+    """Context takeover refers to what was inflated long ago: that much of an open stream stays."""
+    rig.start()
+    rng = random.Random(5)
+    secret = rng.randbytes(30_000)
+    deflate = zlib.compressobj(wbits=-15)
+
+    def compressed(data: bytes) -> bytes:
+        packed = deflate.compress(data) + deflate.flush(zlib.Z_SYNC_FLUSH)
+        return text(packed[:-4], opcode=2, rsv=4)
+
+    traffic = Traffic(rig)
+    traffic.open(1, deflate=True)
+    for _ in range(40):
+        traffic.raw(1, compressed(rng.randbytes(20_000)))
+    traffic.raw(1, compressed(secret))
+    traffic.open(2)
+    traffic.send(2, rng.randbytes(8000), 12_000)
+    rig.writer.flush()
+    wait_for(lambda: has_room(path), "the recorder to catch up")
+    rig.kill_recorder()
+    rig.start()
+    again = compressed(secret)
+    assert len(again) < 1000, "it says: the same once more"
+    traffic.raw(1, again)
+    finish(rig, traffic)
+    with Capture.open(path) as capture:
+        messages = capture.messages(1)
+        assert [message.problem for message in messages] == [None] * len(messages)
+        assert messages[-1].data == secret
+        assert sum(message.data is not None for message in messages) < 10
+        assert capture.is_evicted(messages[0])
+        assert not capture.is_evicted(messages[-1])
+
+
+def has_room(path: Path) -> bool:
+    return len(list(journal_directory(path).glob("*.seg"))) <= 1
+
+
+def test_days_of_short_attempts_stay_bounded(rig: Rig, path: Path) -> None:
+    """Connections without frames: in the end they are what has to go, the oldest first."""
+    rig.start()
+    traffic = Traffic(rig)
+    total = 12_000
+    with Size(path) as size:
+        for number in range(1, total + 1):
+            traffic.refuse(number, b"no" * (100 + number % 3000))
+        finish(rig, traffic)
+    assert size.most <= MOST
+    assert is_sound(path)
+    with Capture.open(path) as capture:
+        ids = [one.id for one in capture.connections()]
+        assert ids[-1] == total
+        bodies = [
+            row[0] for row in capture.query("SELECT connection_id FROM handshake WHERE body IS NOT NULL")
+        ]
+        assert bodies[-500:] == list(range(total - 499, total + 1))
+        gone = sum(e.detail.get("connections", 0) for e in all_events(capture) if e.kind == "evicted")
+        assert capture.query("SELECT count(DISTINCT connection_id) FROM event") == [(len(ids),)]
+    assert gone == total - len(ids)
+
+
+def test_a_larger_capture_that_is_appended_to_shrinks(tmp_path: Path) -> None:
+    path = tmp_path / "x.db"
+    first = Rig(path)
+    first.start()
+    script = Script()
+    script.open(1)
+    chunk = text(b"x" * 60_000, opcode=2)
+    for _ in range(2500):
+        script.data(1, 0, chunk)
+    script.end(1)
+    play(first.writer, script.stop())
+    assert first.stop()[0] == 0
+    assert path.stat().st_size > 2 * LIMIT
+
+    rig = Rig(path, append=True, budget=Budget.of(LIMIT))
+    rig.start()
+    try:
+        traffic = Traffic(rig)
+        traffic.open(2)
+        traffic.send(2, b"new")
+        wait_for(lambda: footprint(path) <= LIMIT, "the file to shrink")
+        finish(rig, traffic)
+    finally:
+        rig.close()
+    assert is_sound(path)
+    assert path.stat().st_size <= LIMIT
+    with Capture.open(path) as capture:
+        assert capture.query("SELECT count(*), count(payload) FROM frame WHERE connection_id = 2") == [(1, 1)]
+
+
+def test_a_recorder_that_is_gone_for_good_is_like_a_full_disk(path: Path, monkeypatch: Any) -> None:
+    """The engine is not held up for ever: what does not fit is counted."""
+    monkeypatch.setattr("wsinspect.capture.budget._PATIENCE_SECONDS", 0.2)
+    reasons: list[str] = []
+    rig = Rig(path, budget=Budget.of(LIMIT), on_unstored=lambda size, reason: reasons.append(reason))
+    try:
+        traffic = Traffic(rig)
+        traffic.open(1)
+        traffic.send(1, b"y" * 50_000, 600)
+        assert rig.writer.flush(30)
+        assert footprint(path) < LIMIT // 8 + MIB
+        assert reasons == ["the recorder is too far behind for --max-capture-size"]
+        rig.start()
+        wait_for(lambda: has_room(path), "the recorder to make room")
+        finish(rig, traffic)
+    finally:
+        rig.close()
+    with Capture.open(path) as capture:
+        (event,) = [each for each in all_events(capture) if each.kind == "unstored"]
+        ((stored,),) = capture.query("SELECT sum(wire_length) FROM frame")
+    assert stored + event.detail["bytes"] >= 600 * 50_000
+
+
+def test_the_engine_is_given_the_limit(tmp_path: Path) -> None:
+    target = subprocess.Popen(
+        [sys.executable, "-m", "tests.benchmarks.target"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        cwd=ROOT,
+    )
+    try:
+        assert target.stdout is not None
+        port = int(target.stdout.readline().split(b":")[1].rstrip(b"}\n"))
+        tap = f"plain=0=http://127.0.0.1:{port}"
+        with Engine.start("--max-capture-size", "64MiB", "--tap", tap, folder=tmp_path / "engine") as engine:
+            with Size(engine.capture) as size:
+                load = [sys.executable, "-m", "tests.benchmarks.load", "burst", str(engine.port("plain"))]
+                burst = ["--payload", "65536", "--frames", "2000"]
+                subprocess.run([*load, *burst], cwd=ROOT, check=True, stdout=subprocess.DEVNULL, timeout=60)
+                assert engine.stop(60) == 0
+            assert size.most <= MOST
+            assert "is full: from now on" in engine.stderr
+    finally:
+        target.communicate(timeout=10)
+    with Capture.open(engine.capture) as capture:
+        assert capture.meta["max_capture_size"] == LIMIT
+        (one,) = capture.connections()
+        assert (one.c2s_frames, one.evicted_frames) == (2001, 0)
+        ((there,),) = capture.query("SELECT count(payload) FROM frame WHERE NOT is_s2c")
+        assert one.evicted_payloads + there == 2001
+
+
+def test_eviction_that_cannot_write_now_is_made_up_for(path: Path) -> None:
+    rig = Rig(path)
+    traffic = Traffic(rig)
+    traffic.open(1)
+    traffic.send(1, b"z" * 8000, 7000)
+    traffic.stop()
+    rig.close()
+    index(path)
+    database, blocker = schema.open_for_writing(path), sqlite3.connect(path, isolation_level=None)
+    database.execute("PRAGMA busy_timeout = 0")
+    evictor = Evictor(database, path)
+    evictor.keep(None, START_NS)
+    blocker.execute("BEGIN IMMEDIATE")
+    for _ in range(2):
+        with pytest.raises(sqlite3.OperationalError):
+            evictor.keep(LIMIT, START_NS)
+    blocker.close()
+    evictor.keep(LIMIT, START_NS)
+    while evictor.has_more:
+        evictor.keep(LIMIT, START_NS)
+    database.close()
+    check_accounts(path, traffic)
