@@ -81,26 +81,97 @@ ROWS: Final = {
     "F13": "A hop that buffers or batches",
     "F14": "Lost messages, backpressure",
     "F15": "The first messages come before handlers are attached",
-    "5": "Application protocols: GraphQL, SignalR, Action Cable, Phoenix, STOMP",
-    "traps": "103 Early Hints before the 101",
+    "5": "Application protocols: GraphQL, SignalR, Action Cable, Phoenix, STOMP, MQTT",
+    "traps": "103 Early Hints before the 101; a probe with HEAD",
 }
 #: What a rule of the row cannot tell, and who could.
 LIMITS_OF_ROWS: Final = {
     "H7": "That a browser fails where HTTP/1.1 works is seen only where this proxy speaks HTTP/2; else it"
     " takes an active"
     " probe that compares both.",
+    "H3": "Nginx Proxy Manager is named where its fields are in the answer; a toggle that was lost on"
+    " restart is"
+    " in its files, which nobody on the wire can read.",
+    "H5": "Apache is named by its fields and pages; which line of its configuration is missing, nobody on the"
+    " wire can read.",
+    "H6": "What a hop speaks to its backend shows only at a second tap behind it; with one tap it is a ranked"
+    " cause of the 502.",
+    "H9": "Pomerium leaves no field of its own in a refusal: nobody on the wire can name it.",
+    "H11": "That a cache answered is evidence where it says so (X-Cache, CF-Cache-Status, Age).",
     "H12": "That ARR and permessage-deflate do not fit together looks like H27 or F2; nobody can tell IIS by"
     " it.",
     "H17": "Which check said no takes an active probe: the same request without Origin, or from another"
     " address.",
+    "H13": "One tap cannot tell a firewall's wrapper from an application that dies at once; a second tap"
+    " behind"
+    " it can.",
+    "H16": "Which path would be right takes an active probe with variants of path and Origin.",
     "H19": "Which field it is takes an active probe that leaves out one after the other.",
+    "H28": "The second handler leaves traces only where it wrote into the connection, or nobody answered.",
+    "H34": "Why code of a page is not reached, nobody on the wire can tell; what can be seen of the page"
+    " is the"
+    " evidence.",
     "H35": "That a browser throttles is seen only as gaps between attempts; nobody on the wire can tell it"
     " from backoff.",
     "T5": "A silent drop has no bytes; it is inferred from pings that stay unanswered.",
     "T10": "Nobody on the wire can tell an exhausted worker pool from another 503, page or early end.",
+    "F7": "Which rule of the application was broken is in its reason, or nowhere on the wire.",
     "F14": "Queues inside an application are invisible; that nothing was lost on the way is what two taps"
     " prove.",
+    "5": "What the messages of Yjs mean nobody can tell without the document; an update that is too large"
+    " is F6.",
 }
+#: Advice that misleads, and what is said instead.
+TRAPS: Final = (
+    (
+        "`curl https://...` as a test",
+        "It negotiates HTTP/2 by ALPN, where Upgrade means nothing: a 400 or 502 then proves nothing. The"
+        " fix of"
+        " `WS-HS-031` has the whole line, with `--http1.1`.",
+    ),
+    ("`curl -I` as a test", "It sends HEAD, which a healthy server refuses: `WS-HS-031`."),
+    ("A key or version left out of a recipe", "A healthy server refuses that too: `WS-HS-030`, `WS-HS-018`."),
+    (
+        "`ws.ping()` and an `Authorization` header in browser code",
+        "Browsers have neither. Fixes speak of pings from the server, cookies, tickets in the query and"
+        " subprotocols.",
+    ),
+    (
+        '`proxy_set_header Connection "upgrade"` for every request',
+        "It breaks ordinary requests of some backends: the fix for nginx is the `map`.",
+    ),
+    (
+        "Frames arrive out of order",
+        "Inside one connection they cannot. `WS-RC-002` says where there are two sockets; else it is the"
+        " page's"
+        " own asynchronous decoding, which is not on the wire.",
+    ),
+    (
+        "Socket exists: no",
+        "No handshake was attempted: the family PAGE says so, and what the page says of it.",
+    ),
+    (
+        "HTTP/2 strips Upgrade",
+        "Browsers open a separate HTTP/1.1 connection unless RFC 8441 is announced. The family H2 speaks"
+        " up only"
+        " on evidence; an `http2` listener that works has no finding.",
+    ),
+    ("HTTP/1.0 to the application", "Node ws answers it with 101: only what failed is a finding."),
+    (
+        "A status names one cause",
+        "403, 400 and 404 have several with the same bytes: they are ranked, with what tells them apart.",
+    ),
+    (
+        "The missing Upgrade always looks the same",
+        "It is 426, 404, 400 with Engine.IO's body, or 200 with a page, by server: `WS-HS-002`, `WS-HS-004`,"
+        " `WS-HS-011`, `WS-HS-012`.",
+    ),
+    ("Mixed content on this machine", "127.0.0.1 and localhost are exempt: `WS-PAGE-003` leaves them out."),
+    (
+        "60 s is nginx",
+        "Six products share it. A silence names nobody without a fingerprint or a second tap.",
+    ),
+)
 
 
 def rules_of(row: str) -> list[Rule]:
@@ -136,6 +207,9 @@ def _lines() -> Iterator[str]:
         ids = ", ".join(f"`{rule.id}`" for rule in rules_of(row))
         more = LIMITS_OF_ROWS.get(row, "")
         yield f"| {row} | {cause} | {'. '.join(filter(None, [ids, more]))} |"
+    yield from ("", "## Advice that misleads", "", "| advice | what is said instead |", "| --- | --- |")
+    for advice, instead in TRAPS:
+        yield f"| {advice} | {instead} |"
 
 
 def _rule(rule: Rule) -> Iterator[str]:

@@ -102,6 +102,13 @@ def body_line(facts: ConnectionFacts) -> tuple[str, ...]:
     return (f"body: {text[:_SHOWN]}",) if text else ()
 
 
+def cache_lines(facts: ConnectionFacts) -> tuple[str, ...]:
+    """What a cache says of this answer: a request for a WebSocket must not come to one."""
+    head = facts.response_in
+    names = ("X-Cache", "CF-Cache-Status", "Age") if head else ()
+    return tuple(facts.response_line(name)[:_SHOWN] for name in names if head and head.get(name) is not None)
+
+
 def marks_lines(marks: tuple[Mark, ...]) -> tuple[str, ...]:
     """The marks as evidence, those of the author first."""
     return tuple(mark.evidence for mark in marks[:4])

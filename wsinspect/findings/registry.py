@@ -25,7 +25,7 @@ from wsinspect.findings.model import (
 _MODULES: Final = (
     *("tls", "tls_client", "http2", "development", "socketio", "graphql"),
     *("signalr", "frameworks", "messaging"),
-    *("credentials", "handshake", "switching", "redirects", "answers", "gateways"),
+    *("credentials", "handshake", "requests", "switching", "redirects", "answers", "gateways"),
     *("frames", "messages", "keepalive", "closing", "drops", "reconnects", "pages", "tool"),
     *("sandwich", "sandwich_ends"),
 )

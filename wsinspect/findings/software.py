@@ -62,6 +62,7 @@ _FIELDS: Final = tuple(
         ("server", r"^kestrel", "aspnet"),
         ("x-powered-by", r"^asp\.net", "aspnet"),
         ("server", r"^uvicorn", "uvicorn"),
+        ("server", r"\bwebsockets/\d", "websockets"),
         ("server", r"^daphne", "channels"),
         ("server", r"^cowboy$", "phoenix"),
         ("x-powered-by", r"^next\.js", "next"),
@@ -87,6 +88,12 @@ _BODIES: Final = tuple(
         (rb"cloudflare ray id|cf-error-details", "cloudflare"),
         (rb"<center>microsoft-azure-application-gateway", "azure"),
         (rb"^\s*\{\"code\":\d,\"message\":\"[^\"]*\"\}", "socketio"),
+        (rb"^default backend - 404", "k8s-ingress"),
+        (rb"successfully started the nginx proxy manager", "npm"),
+        (
+            rb"^(missing or invalid sec-websocket-(key|version)|invalid (upgrade|sec-websocket-\w+)) header$",
+            "node-ws",
+        ),
         (rb"invalid host(/origin)? header", "webpack"),
         (rb"blocked request\. this host", "vite"),
         (rb"heroku \| application error|herokucdn\.com/error-pages", "heroku"),
@@ -120,6 +127,7 @@ NAMES: Final = {
     "socketio": "Socket.IO",
     "uvicorn": "uvicorn",
     "channels": "Django Channels",
+    "websockets": "Python websockets",
     "rails": "Rails",
     "phoenix": "Phoenix",
     "aspnet": "ASP.NET",
@@ -142,6 +150,8 @@ def recognise(response: RawHead | None, body: bytes = b"") -> tuple[Mark, ...]:
             text = value.decode("latin-1")
             if pattern.search(text):
                 found.setdefault(software, Mark(software, f"{name.title()}: {text[:120]}"))
+    if "heroku" in found:
+        found.pop("phoenix", None)  # its router calls itself Cowboy, as Phoenix' server does
     served_by = response.get("x-served-by")
     if served_by and any(_NPM.search(value.decode("latin-1")) for value in response.get_all("server")):
         mark = Mark("npm", f"Server: openresty with X-Served-By: {served_by.decode('latin-1')[:80]}")
@@ -157,3 +167,8 @@ def hop_of(marks: Iterable[Mark]) -> str | None:
 def author_of(marks: Iterable[Mark]) -> Mark | None:
     """The software that made the answer itself, if its page shows that."""
     return next((mark for mark in marks if mark.is_author), None)
+
+
+def hop_author(marks: Iterable[Mark]) -> Mark | None:
+    """The proxy that made the answer itself, if its page shows that."""
+    return next((mark for mark in marks if mark.is_author and mark.software in PROXIES), None)

@@ -1,12 +1,15 @@
 """docs/findings.md is what the rules say, and the catalogue of causes is whole."""
 
+import re
 from pathlib import Path
 
 import pytest
 
-from wsinspect.findings.catalogue import LIMITS_OF_ROWS, ROWS, render, rules_of
-from wsinspect.findings.fixes import FIXES
+import wsinspect.findings.rules as rule_modules
+from wsinspect.findings.catalogue import LIMITS_OF_ROWS, ROWS, TRAPS, render, rules_of
+from wsinspect.findings.fixes import FIXES, fixes_for
 from wsinspect.findings.registry import all_rules
+from wsinspect.findings.software import NAMES
 
 PAGE = Path(__file__).parents[3] / "docs" / "findings.md"
 
@@ -24,13 +27,52 @@ def test_rules_name_rows_that_exist():
     assert {row for rule in all_rules() for row in rule.rows} <= set(ROWS)
 
 
+def test_the_page_names_only_findings_that_exist():
+    named = set(re.findall(r"WS-[A-Z0-9]+-\d{3}", render()))
+    assert named <= {rule.id for rule in all_rules()}
+    assert all(instead.endswith(".") for _, instead in TRAPS)
+
+
 @pytest.mark.parametrize("topic", FIXES)
 def test_each_topic_has_a_general_fix(topic):
     assert "general" in FIXES[topic]
 
 
-def test_every_software_of_the_list_has_a_snippet():
-    named = {software for texts in FIXES.values() for software in texts}
-    wanted = "nginx npm apache caddy haproxy traefik envoy iis cloudflare aws gcp azure k8s-ingress vite"
-    wanted += " webpack next node-ws socketio uvicorn channels rails phoenix aspnet general"
-    assert set(wanted.split()) <= named
+PROXIES = (
+    *("nginx", "npm", "apache", "caddy", "haproxy", "traefik", "envoy", "iis"),
+    *("cloudflare", "aws", "gcp", "azure", "k8s-ingress"),
+)
+SERVERS = ["node-ws", "socketio", "uvicorn", "channels", "rails", "phoenix", "aspnet"]
+#: What each kind of software can be the fix for.
+APPLIES = [
+    *((name, topic) for name in PROXIES for topic in ("upgrade", "bad-gateway", "timeout", "idle")),
+    *((name, topic) for name in SERVERS for topic in ("upgrade", "auth", "origin")),
+    *((name, "keepalive") for name in SERVERS),
+    *((name, topic) for name in ("vite", "webpack", "next") for topic in ("upgrade", "hmr", "dev-host")),
+    *((name, "http10") for name in ("nginx", "npm", "apache", "k8s-ingress")),
+    *((name, "reload") for name in ("nginx", "npm", "caddy", "haproxy", "traefik", "envoy", "k8s-ingress")),
+    *((name, "lifetime") for name in ("aws", "gcp", "azure")),
+    *((name, "sticky") for name in ("nginx", "caddy", "haproxy", "traefik", "apache", "aws", "azure", "gcp")),
+    *((name, "size") for name in ("node-ws", "socketio", "uvicorn", "phoenix", "aspnet")),
+    *((name, "subprotocol") for name in ("node-ws", "uvicorn", "channels", "phoenix", "aspnet")),
+    *((name, "header-size") for name in ("nginx", "npm", "apache", "caddy", "haproxy", "envoy", "node-ws")),
+    *((name, "certificate") for name in ("nginx", "npm", "apache", "caddy", "haproxy", "traefik")),
+    *(("rails", "route"), ("aspnet", "signalr"), ("socketio", "polling")),
+]
+
+
+@pytest.mark.parametrize(("software", "topic"), APPLIES)
+def test_software_has_a_snippet_where_it_applies(software, topic):
+    assert FIXES[topic][software]
+    assert fixes_for(topic, (software,))[0].for_ == software
+
+
+def test_every_topic_is_used_by_a_rule():
+    modules = Path(rule_modules.__file__).parent.glob("*.py")
+    source = "".join(path.read_text("utf-8") for path in modules)
+    assert {topic for topic in FIXES if f'"{topic}"' not in source} == set()
+
+
+@pytest.mark.parametrize("software", {name for texts in FIXES.values() for name in texts})
+def test_software_of_snippets_has_a_name(software):
+    assert software in NAMES

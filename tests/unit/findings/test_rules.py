@@ -1,8 +1,10 @@
 """Every rule: traffic that triggers it, traffic that does not, and what its findings have to say."""
 
+import re
+
 import pytest
 
-from tests.unit.findings.facts_made import ended, opened
+from tests.unit.findings.facts_made import ended, opened, silent
 from tests.unit.findings.pairs_made import PAIRS
 from tests.unit.findings.triggers import CASES
 from wsinspect.findings.facts import CaptureFacts, ConnectionFacts
@@ -11,6 +13,11 @@ from wsinspect.findings.model import FAMILIES, Finding
 from wsinspect.findings.registry import all_rules, diagnose_capture, diagnose_connection, diagnose_pair
 
 ALL = {**CASES, **PAIRS}
+
+
+def sentences(text):
+    """How many; a point inside a name or number is none, and the last one has to have its point."""
+    return len(re.findall(r"[.?!](?=\s|$)", text)) if text.endswith((".", "?", "!")) else 0
 
 
 def judge(facts):
@@ -35,7 +42,11 @@ def test_a_rule_is_triggered(rule, facts):
         assert one.evidence
         assert all(one.evidence), one.evidence
         assert one.js
-        assert one.fixes or one.id == "WS-HS-103"
+        assert one.fixes
+        assert one.fixes[-1].for_ == "general"
+        assert one.confidence in ("high", "medium", "low")
+        assert sentences(one.meaning) == 2, one.meaning
+        assert all(cause.cause and cause.tell_apart for cause in one.causes)
         assert Finding.from_json(one.as_json()) == Finding.from_json(
             Finding.from_json(one.as_json()).as_json()
         )
@@ -50,9 +61,9 @@ def test_a_rule_is_silent(rule, facts):
 def test_a_rule_is_whole(rule):
     assert rule.id in ALL, "no traffic in the tests"
     assert rule.family in FAMILIES
-    assert rule.meaning.endswith(".")
-    assert rule.js
-    assert not rule.topic or rule.topic in FIXES
+    assert sentences(rule.meaning) == 2, rule.meaning
+    assert len(rule.js.split()) >= 4, rule.js
+    assert rule.topic in FIXES
 
 
 def test_ids_are_unique():
@@ -81,3 +92,21 @@ def test_a_fault_blames_nobody():
 
                 for one in judge(replace(facts, faults=("abort",))):
                     assert (one.fault_of, one.severity) == ("tool", "note")
+
+
+#: The same bytes, several causes: each of these findings has to rank them and say what tells them apart.
+AMBIGUOUS = ("WS-HS-002", "WS-HS-004", "WS-HS-010", "WS-HS-011", "WS-HS-012", "WS-HS-020")
+
+
+@pytest.mark.parametrize("rule", AMBIGUOUS)
+def test_causes_with_the_same_bytes_are_ranked(rule):
+    (found,) = [one for one in judge(CASES[rule][0][0]) if one.id == rule]
+    assert len(found.causes) >= 2
+
+
+def test_a_number_of_seconds_names_no_vendor():
+    (found,) = judge(silent(60.0))
+    assert found.id == "WS-DROP-002"
+    assert found.hop is None
+    assert [fix.for_ for fix in found.fixes] == ["general"]
+    assert sum(line.startswith("known limit: ") for line in found.evidence) >= 3

@@ -63,6 +63,9 @@ def _storm(count: int, gap: float, **facts: Any) -> Any:
     return capture(*(summary(n, n * gap, 0.05, status=502, **facts) for n in range(1, count + 1)))
 
 
+SIGNALR = '{"protocol":"json","version":1}\x1e'
+MQTT = b"\x10\x0d\x00\x04MQTT\x04\x02\0\x3c\0\x01a"
+
 CASES: dict[str, tuple[list[Any], list[Any]]] = {
     "WS-APP-001": ([_engine(0), _engine(2)], [refused("400 Bad", b'{"code":0}')]),
     "WS-APP-002": ([_engine(1, extra="&sid=abc")], [_engine(4)]),
@@ -107,6 +110,23 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
             ended(*_said((C2S, 0.1, '{"protocol":"json","version":1}')), at=15, by="server"),
         ],
         [ended(*_said((C2S, 0.1, '{"protocol":"json","version":1}\x1e'), (S2C, 0.2, "{}\x1e")))],
+    ),
+    "WS-APP-022": (
+        [cut(*_said((C2S, 0.1, SIGNALR), (S2C, 0.2, "{}\x1e")), at=30.4, by="client")],
+        [
+            cut(*_said((C2S, 0.1, SIGNALR), (S2C, 0.2, "{}\x1e")), at=12, by="client"),
+            cut(*_said((C2S, 0.1, SIGNALR), (S2C, 0.2, "{}\x1e")), at=30.4),
+            cut(*_said((C2S, 0.1, "hello"), (S2C, 0.2, "{}")), at=30.4, by="client"),
+        ],
+    ),
+    "WS-APP-023": (
+        [
+            ended(
+                *_said((C2S, 0.1, SIGNALR), (S2C, 0.2, '{}\x1e{"type":7,"error":"it broke"}\x1e')),
+                by="server",
+            )
+        ],
+        [ended(*_said((C2S, 0.1, SIGNALR), (S2C, 0.2, '{}\x1e{"type":7}\x1e')), by="server")],
     ),
     "WS-APP-030": (
         [
@@ -156,6 +176,14 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
     "WS-APP-061": (
         [ended(frame(1, C2S, 0.1, 2, b"\x10\x0c\x00\x04MQTT\x04\x02"), by="server", code=1002)],
         [ended(frame(1, C2S, 0.1, 2, b"\x10\x0c\x00\x04MQTT\x04\x02"))],
+    ),
+    "WS-APP-062": (
+        [cut(frame(1, C2S, 0.1, 2, MQTT), frame(2, S2C, 0.2, 2, b"\x20\x02\0\0"), at=90.3)],
+        [
+            cut(frame(1, C2S, 0.1, 2, MQTT), at=90.3, by="client"),
+            cut(frame(1, C2S, 0.1, 2, MQTT), at=61.7),
+            cut(frame(1, C2S, 0.1, 2, MQTT.replace(b"\0\x3c", b"\0\0")), at=90.3),
+        ],
     ),
     "WS-APP-070": (
         [

@@ -201,6 +201,10 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
         [refused("400 Bad Request", head=request(Sec_WebSocket_Key="c2hvcnQ="))],
         [refused("400 Bad Request"), refused("401 No", head=request(Sec_WebSocket_Key="c2hvcnQ="))],
     ),
+    "WS-HS-031": (
+        [refused("405 Method Not Allowed", head=request().replace(b"GET", b"HEAD", 1))],
+        [refused("405 Method Not Allowed"), ended(*HELLO)],
+    ),
     "WS-HS-032": (
         [failed("cannot connect to 127.0.0.1:9: connection refused", "connect")],
         [failed("cannot connect to the server: Name or service not known", "connect")],

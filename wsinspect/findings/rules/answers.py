@@ -18,6 +18,7 @@ from wsinspect.findings.evidence import (
     answer_marks,
     author_line,
     body_line,
+    cache_lines,
     js_status,
     marks_lines,
     named,
@@ -28,7 +29,7 @@ from wsinspect.findings.facts import ConnectionFacts
 from wsinspect.findings.model import FaultOf, Found
 from wsinspect.findings.registry import Rules
 from wsinspect.findings.rules.handshake import is_refused
-from wsinspect.findings.software import author_of
+from wsinspect.findings.software import hop_author
 
 rules = Rules()
 
@@ -47,7 +48,14 @@ def answer(
     """A refusal with what every one of them has as evidence."""
     marks = answer_marks(facts)
     return Found(
-        evidence=(status_line(facts), *lines, *body_line(facts), *author_line(facts), *marks_lines(marks)),
+        evidence=(
+            status_line(facts),
+            *lines,
+            *body_line(facts),
+            *cache_lines(facts),
+            *author_line(facts),
+            *marks_lines(marks),
+        ),
         hop=answer_hop(facts),
         js=js_status(facts.status),
         software=named(marks),
@@ -194,7 +202,7 @@ def forbidden(facts: ConnectionFacts) -> Iterator[Found]:
     if not is_refused(facts) or facts.status != 403:
         return
     marks = answer_marks(facts)
-    author = author_of(marks)
+    author = hop_author(marks)
     if author is not None or "envoy" in named(marks):
         who = author.software if author else "envoy"
         yield answer(
@@ -255,7 +263,7 @@ def not_found(facts: ConnectionFacts) -> Iterator[Found]:
         f"path {(facts.path or '')[:160]}",
         *((facts.request_line("Origin"),) if is_cable else ()),
         topic="origin" if is_cable else None,
-        fault_of="hop" if author_of(answer_marks(facts)) else None,
+        fault_of="hop" if hop_author(answer_marks(facts)) else None,
         causes=(
             *(cable if is_cable else ()),
             ("the path differs from the server's route", "try it with and without slash and prefix"),
@@ -273,9 +281,8 @@ def not_found(facts: ConnectionFacts) -> Iterator[Found]:
     "error",
     "client",
     "The request's head is too large for a hop",
-    meaning="The fields of this handshake add up to more than the refusing server or proxy takes: large"
-    " cookies, or a token as"
-    " subprotocol.",
+    meaning="The fields of this handshake add up to more than the refusing server or proxy takes. "
+    "Large cookies, or a token as subprotocol, are the usual reason.",
     js=JS_STATUS,
     topic="header-size",
     rows="H22",
@@ -350,9 +357,8 @@ def too_many(facts: ConnectionFacts) -> Iterator[Found]:
     "error",
     "hop",
     "421: the request came over a connection for another host",
-    meaning="The server serves this name on another connection only: browsers reuse an HTTP/2 connection for"
-    " names that share"
-    " a certificate.",
+    meaning="The server serves this name on another connection only. Browsers reuse an HTTP/2 "
+    "connection for names that share a certificate.",
     js=JS_STATUS,
     topic="h2",
     rows="H22",
@@ -368,8 +374,8 @@ def misdirected(facts: ConnectionFacts) -> Iterator[Found]:
     "error",
     "server",
     "The server takes no such request at this path (405, 411, 413)",
-    meaning="The path knows other methods, or wants a body: an ordinary HTTP route answers, not a WebSocket"
-    " handler.",
+    meaning="The path knows other methods, or wants a body. An ordinary HTTP route answers, not a "
+    "WebSocket handler.",
     js=JS_STATUS,
     topic="route",
     rows="H22",

@@ -105,8 +105,8 @@ def illegal_code(facts: ConnectionFacts) -> Iterator[Found]:
     "error",
     "server",
     "A CLOSE frame has a broken body",
-    meaning="Its body is one byte, or its reason is no UTF-8 (RFC 6455, 5.5.1), so the receiver cannot take"
-    " its code.",
+    meaning="Its body is one byte, or its reason is no UTF-8 (RFC 6455, 5.5.1). So the receiver "
+    "cannot take its code.",
     js="close with code 1006, wasClean false.",
     topic="close-code",
     rows="F9",
@@ -245,8 +245,8 @@ _code_rule(
 _code_rule(
     1007,
     "Closed for data that is not what it should be (1007)",
-    "The receiver found text that is no UTF-8, compression that does not inflate, or content that it cannot"
-    " parse.",
+    "The receiver found text that is no UTF-8, compression that does not inflate, or content "
+    "that it cannot parse. Where no broken message was seen here, it is the content.",
     "utf8",
     "F4 F5",
     "other",
@@ -265,8 +265,8 @@ _code_rule(
 _code_rule(
     1010,
     "The client wanted an extension that was not negotiated (1010)",
-    "The client cannot do without an extension that the server, or a hop that strips"
-    " Sec-WebSocket-Extensions, did not accept.",
+    "The client cannot do without an extension that was not accepted. The server does not "
+    "have it, or a hop strips Sec-WebSocket-Extensions.",
     "extension",
     "F10",
     "other",
@@ -274,7 +274,8 @@ _code_rule(
 _code_rule(
     1011,
     "The server failed (1011)",
-    "An exception in the application, or a keepalive timeout in some libraries, ended the connection.",
+    "The server's side says that it could not go on. An exception in the application does "
+    "this, or a keepalive timeout in some libraries.",
     "server-error",
     "F8 T6",
     "sender",
@@ -282,7 +283,7 @@ _code_rule(
 _code_rule(
     1012,
     "The service is restarting (1012)",
-    "The server announces a restart: clients reconnect after a random delay.",
+    "The server announces a restart. Clients reconnect after a random delay.",
     "server-restart",
     "F8 T4",
     "sender",
@@ -300,7 +301,7 @@ _code_rule(
 _code_rule(
     1014,
     "A gateway got no valid answer from the server behind it (1014)",
-    "A proxy that speaks WebSocket itself says that its upstream failed, as 502 does for HTTP.",
+    "A proxy that speaks WebSocket itself says that its upstream failed. It is what 502 is for HTTP.",
     "bad-gateway",
     "F8",
     "sender",

@@ -24,9 +24,8 @@ _AUTH_WORDS: Final = re.compile(
     "error",
     "client",
     "The token came too late or was refused, after the connection was open",
-    meaning="The client sends its credentials as a message, and the server closed for lack of them: it"
-    " wanted them in the handshake,"
-    " sooner, or does not accept them.",
+    meaning="The client sends its credentials as a message, and the server closed for lack of them. "
+    "It wanted them in the handshake, or sooner, or does not accept them.",
     js=JS_TOLD,
     topic="app-auth",
     rows="H18 F7",
@@ -66,9 +65,8 @@ def late_token(facts: ConnectionFacts) -> Iterator[Found]:
     "note",
     "client",
     "The server's first messages came together with the 101",
-    meaning="They arrived within a millisecond of the answer and the client said nothing later: code that"
-    " attaches its handlers"
-    " after opening misses them.",
+    meaning="They arrived within a millisecond of the answer, and the client said nothing later. Code"
+    " that attaches its handlers after opening misses them.",
     js="onmessage is not called for what came before it was set.",
     topic="early-data",
     confidence="low",

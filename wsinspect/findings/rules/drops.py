@@ -191,8 +191,8 @@ def _fits(interval_ns: int) -> bool:
     "error",
     "network",
     "Reset without a CLOSE frame",
-    meaning="A RST ended the connection: a crash, a kill, a firewall, or a write to a connection that the"
-    " other side had forgotten.",
+    meaning="A RST ended the connection, and no CLOSE frame came before it. A crash, a kill, a "
+    "firewall, or a write to a connection that the other side had forgotten does this.",
     js=JS,
     topic="abrupt",
     rows="T5 F11",
@@ -298,9 +298,8 @@ def _is_independent(group: list[Summary]) -> bool:
     "error",
     "hop",
     "Many connections ended at the same moment",
-    meaning="They were opened at different times and ended together, whatever they carried: a reload, a"
-    " deploy or a restart of the"
-    " server or of a hop.",
+    meaning="They were opened at different times and ended together, whatever they carried. A reload,"
+    " a deploy or a restart of the server or of a hop does this.",
     js="close with code 1006 on every page at once (1001 or 1012 where the server says so).",
     topic="reload",
     rows="T4",
@@ -342,9 +341,8 @@ def cluster(facts: CaptureFacts) -> Iterator[Found]:
     "error",
     "hop",
     "Several connections ended at the same age",
-    meaning="They ended without a CLOSE frame at the same age though they had carried data at different"
-    " times: a limit on the"
-    " lifetime, which pings do not lengthen.",
+    meaning="They ended without a CLOSE frame at the same age, though they had carried data at "
+    "different times. It is a limit on the lifetime, which pings do not lengthen.",
     js=JS,
     topic="lifetime",
     rows="T2",

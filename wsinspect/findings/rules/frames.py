@@ -260,7 +260,7 @@ def lost_boundaries(facts: ConnectionFacts) -> Iterator[Found]:
     "warning",
     "network",
     "The connection ended inside a frame",
-    meaning="TCP ended when a frame was not complete: the sender was killed in the middle, or a hop cut it.",
+    meaning="TCP ended when a frame was not complete. The sender was killed in the middle, or a hop cut it.",
     js="close with code 1006, wasClean false.",
     topic="abrupt",
     rows="F11",

@@ -20,8 +20,8 @@ rules = Rules()
     "error",
     "client",
     "Action Cable: the server disconnected the client",
-    meaning="A message of type 'disconnect' says why: 'unauthorized' means that ApplicationCable::Connection"
-    " rejected the client.",
+    meaning="The server sent a message of type 'disconnect' that says why, and closed. 'unauthorized'"
+    " means that ApplicationCable::Connection rejected the client.",
     js=JS_TOLD,
     topic="app-auth",
     rows="5",
@@ -90,8 +90,8 @@ def _phoenix_reply(message: MessageFact) -> dict[str, Any] | None:
     "error",
     "client",
     "Phoenix: joining a channel failed",
-    meaning="The reply to phx_join has status 'error': the channel's join/3 refused, or no channel matches"
-    " the topic.",
+    meaning="The reply to phx_join has status 'error'. The channel's join/3 refused, or no channel "
+    "matches the topic.",
     js="The channel's receive('error') callback; the socket stays open.",
     topic="app-auth",
     rows="5",

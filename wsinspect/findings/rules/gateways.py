@@ -14,7 +14,7 @@ from wsinspect.findings.model import Found
 from wsinspect.findings.registry import Rules
 from wsinspect.findings.rules.answers import JS_STATUS, answer
 from wsinspect.findings.rules.handshake import is_refused
-from wsinspect.findings.software import author_of
+from wsinspect.findings.software import hop_author
 
 rules = Rules()
 
@@ -58,7 +58,8 @@ def bad_gateway(facts: ConnectionFacts) -> Iterator[Found]:
     "error",
     "server",
     "503: nobody is there to take the connection",
-    meaning="A proxy has no healthy backend, or the server is overloaded or in maintenance.",
+    meaning="A proxy has no healthy backend, or the server is overloaded or in maintenance. The log "
+    "of whoever made the answer says which.",
     js=JS_STATUS,
     topic="bad-gateway",
     rows="H24 T10",
@@ -96,9 +97,8 @@ def gateway_timeout(facts: ConnectionFacts) -> Iterator[Found]:
     "error",
     "hop",
     "505: the HTTP version is not the one that was sent from here",
-    meaning="The request left here as HTTP/1.1 and the server says that its version is not supported: a hop"
-    " in between speaks"
-    " HTTP/1.0 to the application.",
+    meaning="The request left here as HTTP/1.1, and the server says that its version is not "
+    "supported. A hop in between speaks HTTP/1.0 to the application.",
     js=JS_STATUS,
     topic="http10",
     rows="H2",
@@ -115,7 +115,8 @@ def version_refused(facts: ConnectionFacts) -> Iterator[Found]:
     "error",
     "server",
     "The server failed while it handled the handshake (5xx)",
-    meaning="The application, or what stands before it, raised an error when the client connected.",
+    meaning="The application, or what stands before it, raised an error when the client connected. "
+    "The page cannot see the status or the body, the evidence has both.",
     js=JS_STATUS,
     topic="server-error",
     rows="H24",
@@ -123,8 +124,7 @@ def version_refused(facts: ConnectionFacts) -> Iterator[Found]:
 )
 def server_error(facts: ConnectionFacts) -> Iterator[Found]:
     if is_refused(facts) and facts.status is not None and facts.status >= 500:
-        author = author_of(answer_marks(facts))
-        yield answer(facts, fault_of="hop" if author and author.software != "socketio" else None)
+        yield answer(facts, fault_of="hop" if hop_author(answer_marks(facts)) else None)
 
 
 @rules(

@@ -78,9 +78,9 @@ def graphql_mismatch(facts: ConnectionFacts) -> Iterator[Found]:
     "error",
     "client",
     "GraphQL: the server ended the connection for a reason of the protocol",
-    meaning="The code is one that the GraphQL over WebSocket protocol defines; the evidence says what it"
-    " means. 4408 is a missing"
-    " connection_init, 4401 and 4403 are missing or refused credentials.",
+    meaning="The code is one that the GraphQL over WebSocket protocol defines, and the evidence says "
+    "what it means. 4408 is a missing connection_init, 4401 and 4403 are missing or refused "
+    "credentials.",
     js=JS_TOLD,
     topic="graphql",
     rows="5",

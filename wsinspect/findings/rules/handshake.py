@@ -16,6 +16,7 @@ from wsinspect.findings.evidence import (
     answer_marks,
     author_line,
     body_line,
+    cache_lines,
     marks_lines,
     named,
     request_marks,
@@ -27,7 +28,7 @@ from wsinspect.findings.facts import SECOND_NS, ConnectionFacts
 from wsinspect.findings.limits import matching, words
 from wsinspect.findings.model import Found
 from wsinspect.findings.registry import Rules
-from wsinspect.handshake.negotiation import is_valid_key, negotiate
+from wsinspect.handshake.negotiation import negotiate
 
 rules = Rules()
 
@@ -142,66 +143,6 @@ def http10(facts: ConnectionFacts) -> Iterator[Found]:
 
 
 @rules(
-    "WS-HS-018",
-    "error",
-    "client",
-    "The WebSocket version is not 13",
-    meaning="RFC 6455 is version 13; the server speaks no other. Only very old or home-made clients send"
-    " another one.",
-    js=JS_FAILED,
-    topic="version",
-    rows="H23",
-    group="attempt",
-)
-def wrong_version(facts: ConnectionFacts) -> Iterator[Found]:
-    head = facts.request_in
-    if has_failed(facts) and head is not None and head.get_all("sec-websocket-version") != [b"13"]:
-        if head.get("sec-websocket-key") is None:
-            return
-        yield Found(
-            evidence=(
-                facts.request_line("Sec-WebSocket-Version"),
-                status_line(facts),
-                facts.response_line("Sec-WebSocket-Version"),
-            )
-        )
-
-
-@rules(
-    "WS-HS-030",
-    "error",
-    "client",
-    "The Sec-WebSocket-Key is missing, doubled or not 16 bytes of base64",
-    meaning="The server needs exactly one key of 16 bytes in base64 (RFC 6455, 4.2.1). Recipes for curl"
-    " often carry one of"
-    " the wrong length, and some tools add a second field.",
-    js=JS_FAILED,
-    topic="sec-headers",
-    rows="H19 H10",
-    group="attempt",
-)
-def bad_key(facts: ConnectionFacts) -> Iterator[Found]:
-    head = facts.request_in
-    if (
-        not has_failed(facts)
-        or head is None
-        or facts.status in (None, 401, 403, 404, 407, 429, 502, 503, 504)
-    ):
-        return
-    keys = head.get_all("sec-websocket-key")
-    if [is_valid_key(key) for key in keys] == [True]:
-        return
-    fields = [key.decode("latin-1")[:60] for key in keys]
-    yield Found(
-        evidence=(
-            f"Sec-WebSocket-Key: {', '.join(fields) or 'none'} ({len(keys)} fields)",
-            status_line(facts),
-            *body_line(facts),
-        )
-    )
-
-
-@rules(
     "WS-HS-002",
     "error",
     "hop",
@@ -231,6 +172,7 @@ def answered_as_get(facts: ConnectionFacts) -> Iterator[Found]:
         "request sent on with 'Upgrade: websocket' and 'Connection: Upgrade'",
         status_line(facts),
         *body_line(facts),
+        *cache_lines(facts),
         *marks_lines(marks),
     )
     software = (*named(marks), *(("socketio",) if engine else ()), *(("uvicorn",) if uvicorn else ()))

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from wsinspect.findings.evidence import end_line, js_told, status_line
+from wsinspect.findings.evidence import end_line, js_told, seconds, status_line
 from wsinspect.findings.facts import C2S, SECOND_NS, ConnectionFacts
 from wsinspect.findings.messages_read import JS_REFUSED, JS_TOLD
 from wsinspect.findings.model import Found
@@ -64,6 +64,41 @@ def mqtt_refused(facts: ConnectionFacts) -> Iterator[Found]:
     is_path = facts.path.partition("?")[0].rstrip("/").endswith("/mqtt")
     if is_refused(facts) and is_path and facts.status == 400 and _lacks_mqtt(facts):
         yield Found(evidence=(facts.request_line("Sec-WebSocket-Protocol"), status_line(facts)))
+
+
+@rules(
+    "WS-APP-062",
+    "error",
+    "client",
+    "MQTT: the broker ended the connection after one and a half times the keep alive",
+    meaning="The client promised a packet at least every keep alive seconds and sent none. The broker waits"
+    " one and a half times as long and closes (MQTT 3.1.2.10).",
+    js=JS_TOLD,
+    topic="keepalive",
+    rows="5 T7",
+    group="end",
+)
+def mqtt_silent(facts: ConnectionFacts) -> Iterator[Found]:
+    silence = facts.silence_ns(C2S) if facts.was_open and facts.is_over else None
+    if silence is None or facts.ended_by != "server":
+        return
+    first = next((message for message in facts.first if message.direction == C2S), None)
+    keep_alive = _keep_alive(first.data) if first is not None and first.opcode == 2 else 0
+    if keep_alive and 1.4 <= silence / SECOND_NS / keep_alive <= 1.7:
+        yield Found(
+            evidence=(
+                f"keep alive of {keep_alive} s; no packet c>s for {seconds(silence)}",
+                end_line(facts),
+                js_told(facts),
+            ),
+            js=js_told(facts),
+        )
+
+
+def _keep_alive(data: bytes) -> int:
+    """Keep alive of an MQTT CONNECT, in seconds; 0 where it has none, or where it is another packet."""
+    at = data.find(b"\x00\x04MQTT", 2, 12)
+    return int.from_bytes(data[at + 8 : at + 10], "big") if data[:1] == b"\x10" and at > 0 else 0
 
 
 @rules(

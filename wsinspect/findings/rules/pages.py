@@ -73,8 +73,8 @@ def _blocked(page: Mapping[str, Any]) -> tuple[str, list[str]] | None:
     "error",
     "server",
     "The page's Content-Security-Policy forbids the WebSocket",
-    meaning="connect-src (or default-src) has no entry that allows this ws or wss URL, so the browser never"
-    " tries.",
+    meaning="connect-src (or default-src) has no entry that allows this ws or wss URL. So the browser"
+    " never tries, and nothing arrives at any server.",
     js=JS_CSP,
     topic="csp",
     rows="H33",
@@ -95,8 +95,8 @@ def csp(facts: CaptureFacts) -> Iterator[Found]:
     "error",
     "client",
     "Mixed content: a ws:// URL on an https page",
-    meaning="Browsers refuse an insecure WebSocket from a secure page (loopback is exempt), so no attempt is"
-    " made.",
+    meaning="Browsers refuse an insecure WebSocket from a secure page (loopback is exempt). So no "
+    "attempt is made, and nothing arrives at any server.",
     js=JS_MIXED,
     topic="mixed",
     rows="H32",
@@ -133,9 +133,8 @@ def scripts(facts: CaptureFacts) -> Iterator[Found]:
     "warning",
     "hop",
     "Socket.IO stays on polling",
-    meaning="Polling requests go on and no attempt to upgrade was made: the client is told to use polling"
-    " alone, or remembers that an"
-    " upgrade failed.",
+    meaning="Polling requests go on, and no attempt to upgrade was made. The client is told to use "
+    "polling alone, or remembers that an upgrade failed.",
     js="The application works, slower; engine.transport.name is 'polling'.",
     topic="polling",
     rows="H34 H20",

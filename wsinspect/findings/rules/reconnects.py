@@ -88,8 +88,9 @@ def storm(facts: CaptureFacts) -> Iterator[Found]:
     "warning",
     "client",
     "The client retries what a retry cannot cure",
-    meaning="Attempt after attempt is refused for the same lasting reason (credentials, path, protocol), and"
-    " the client goes on.",
+    meaning="Attempt after attempt is refused for the same lasting reason (credentials, path, "
+    "protocol), and the client goes on. It should stop, and say so, until something has "
+    "changed.",
     js="A series of close events, each followed by a new socket.",
     topic="backoff",
     rows="T9",
@@ -122,9 +123,8 @@ def _lasting(one: Summary) -> int | None:
     "note",
     "client",
     "The same client holds several sockets with the same token",
-    meaning="Sockets with the very same URL, token included, are open at once from one address: the page"
-    " opened a second one and did"
-    " not close the first.",
+    meaning="Sockets with the very same URL, token included, are open at once from one address. The "
+    "page opened a second one and did not close the first.",
     js="Each message arrives twice.",
     topic="duplicates",
     rows="T9",

@@ -107,8 +107,8 @@ def removes_upgrade(pair: PairFacts) -> Iterator[Found]:
     "error",
     "hop",
     "The hop speaks HTTP/1.0 to the server",
-    meaning="The upgrade fields came through, but as HTTP/1.0, which has no upgrade, and this server"
-    " refused.",
+    meaning="The upgrade fields came through, but as HTTP/1.0, which has no upgrade. This server "
+    "refused such a request.",
     js=JS_FAILED,
     topic="http10",
     rows="H2",
@@ -270,7 +270,7 @@ def changes_identity(pair: PairFacts) -> Iterator[Found]:
     meaning="No attempt arrived behind the hop for this one. The refusal is the hop's own: its configuration"
     " or its log says why.",
     js=js_status(None).replace("None", "N"),
-    topic="",
+    topic="own-answer",
     rows="H9 H14 H17",
     group="attempt",
     scope="pair",
@@ -281,5 +281,6 @@ def answers_itself(pair: PairFacts) -> Iterator[Found]:
         yield Found(
             evidence=(answer, "nothing arrived at the tap behind the hop"),
             hop=hop_of(pair),
+            software=software_of(pair),
             js=js_status(pair.edge.status),
         )

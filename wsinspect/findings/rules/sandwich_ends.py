@@ -67,8 +67,8 @@ def hop_closed(pair: PairFacts) -> Iterator[Found]:
     "error",
     "hop",
     "The hop changed the end of the connection",
-    meaning="The server's CLOSE frame and what came out of the hop are not the same: a code was replaced,"
-    " left out, or made up.",
+    meaning="The server's CLOSE frame and what came out of the hop are not the same. A code was "
+    "replaced, left out, or made up.",
     js=JS_CUT,
     topic="close-code",
     rows="F9 T4",
@@ -153,8 +153,8 @@ def _is_tail(pair: PairFacts, through: Through, arrow: str) -> bool:
     "warning",
     "hop",
     "The hop holds messages back and passes them on in bursts",
-    meaning="Messages that were sent apart came out of the hop together: it buffers the response, or"
-    " rewrites it.",
+    meaning="Messages that were sent apart came out of the hop together. It buffers the response, or "
+    "rewrites it.",
     js="onmessage is called late, for several messages at once.",
     topic="buffering",
     rows="F13",
@@ -180,9 +180,8 @@ def buffers(pair: PairFacts) -> Iterator[Found]:
     "error",
     "hop",
     "The hop changes fragments or compression, and the receiver closed for it",
-    meaning="Messages came out of the hop in other fragments or compressed in another way, and the receiver"
-    " answered with a protocol"
-    " or data error.",
+    meaning="Messages came out of the hop in other fragments, or compressed in another way. The "
+    "receiver answered with a protocol or data error.",
     js=JS_CUT,
     topic="compression",
     rows="F12 F2 F5",

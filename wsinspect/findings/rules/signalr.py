@@ -15,7 +15,7 @@ from wsinspect.findings.evidence import (
     seconds,
     status_line,
 )
-from wsinspect.findings.facts import C2S, S2C, ConnectionFacts
+from wsinspect.findings.facts import C2S, S2C, SECOND_NS, ConnectionFacts
 from wsinspect.findings.messages_read import JS_REFUSED, JS_TOLD, query, read_json, shown
 from wsinspect.findings.model import Found
 from wsinspect.findings.registry import Rules
@@ -24,6 +24,8 @@ from wsinspect.findings.rules.handshake import is_refused
 rules = Rules()
 
 _RECORD: Final = "\x1e"
+#: `serverTimeoutInMilliseconds` of its clients.
+_CLIENT_TIMEOUT_NS: Final = 30 * SECOND_NS
 
 
 def is_signalr(facts: ConnectionFacts) -> bool:
@@ -38,7 +40,8 @@ def is_signalr(facts: ConnectionFacts) -> bool:
     "error",
     "hop",
     "SignalR: the connection id is unknown to the server that was reached",
-    meaning="'negotiate' made the id at one server, and the WebSocket reached another one, or came too late.",
+    meaning="'negotiate' made the id at one server, and the WebSocket reached another one, or came "
+    "too late. With several servers behind a balancer, both requests have to go to the same.",
     js=JS_REFUSED,
     topic="signalr",
     rows="H21",
@@ -92,6 +95,58 @@ def signalr_handshake(facts: ConnectionFacts) -> Iterator[Found]:
         what = "no message of the client" if mine is None else "its first message lacks 0x1E at the end"
         yield Found(
             evidence=(what, f"closed after {seconds(facts.age_ns)}", end_line(facts)),
+            js=js_told(facts),
+            software=("aspnet",),
+        )
+
+
+@rules(
+    "WS-APP-023",
+    "error",
+    "server",
+    "SignalR: the server closed the connection with an error",
+    meaning="A close message (type 7) with an error came. A hub method or OnConnectedAsync raised, or the"
+    " server waited in vain for the client's pings.",
+    js=JS_TOLD,
+    topic="server-error",
+    rows="5",
+    group="end",
+)
+def signalr_closed(facts: ConnectionFacts) -> Iterator[Found]:
+    if not facts.is_over or not is_signalr(facts):
+        return
+    for message in reversed(facts.last):
+        for record in message.text.split(_RECORD):
+            value = read_json(message._replace(data=record.encode())) if message.direction == S2C else None
+            if isinstance(value, dict) and value.get("type") == 7 and value.get("error"):
+                yield Found(
+                    evidence=(shown(message), end_line(facts), js_told(facts)),
+                    frame=message.id,
+                    js=js_told(facts),
+                    software=("aspnet",),
+                )
+                return
+
+
+@rules(
+    "WS-APP-022",
+    "warning",
+    "server",
+    "SignalR: the server's pings stopped",
+    meaning="The server sends something every 15 s at least, and the client closes after 30 s without. A hop"
+    " that holds frames back, or a busy server, does this.",
+    js="onclose of the hub connection: Server timeout elapsed without receiving a message from the server.",
+    topic="keepalive",
+    rows="5",
+    group="end",
+)
+def signalr_silent(facts: ConnectionFacts) -> Iterator[Found]:
+    silence = facts.silence_ns(S2C) if facts.was_open and facts.is_over else None
+    if silence is None or facts.ended_by != "client" or not is_signalr(facts):
+        return
+    if _CLIENT_TIMEOUT_NS <= silence < 1.2 * _CLIENT_TIMEOUT_NS:
+        yield Found(
+            evidence=(f"nothing from the server for {seconds(silence)}", end_line(facts)),
             js=js_told(facts),
             software=("aspnet",),
         )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Final
 
 from wsinspect.findings.evidence import (
     answer_marks,
@@ -22,14 +21,6 @@ from wsinspect.findings.registry import Rules
 from wsinspect.findings.rules.handshake import is_refused
 
 rules = Rules()
-
-_ENGINE_CODES: Final = {
-    0: ("WS-APP-001", "Engine.IO does not know the transport"),
-    1: ("WS-APP-002", "Session ID unknown"),
-    2: ("WS-APP-003", "Bad handshake method"),
-    4: ("WS-APP-004", "Forbidden by allowRequest"),
-    5: ("WS-APP-005", "Unsupported protocol version"),
-}
 
 
 def _engine_code(facts: ConnectionFacts) -> int | None:
@@ -81,8 +72,8 @@ def session_unknown(facts: ConnectionFacts) -> Iterator[Found]:
     "error",
     "server",
     "Socket.IO: allowRequest or the CORS check refused the client",
-    meaning="Engine.IO answered code 4: the application's own check said no, mostly because of Origin or"
-    " credentials.",
+    meaning="Engine.IO answered code 4: the application's own check said no. Mostly it is about "
+    "Origin or credentials.",
     js=JS_REFUSED,
     topic="origin",
     rows="H20",
@@ -114,8 +105,8 @@ def engine_version(facts: ConnectionFacts) -> Iterator[Found]:
     "error",
     "server",
     "Socket.IO: the server does not allow this transport or method",
-    meaning="Engine.IO answered code 0 or 2: WebSocket is not among the server's transports, or the request"
-    " is of a wrong kind.",
+    meaning="Engine.IO answered code 0 or 2. WebSocket is not among the server's transports, or the "
+    "request is of a wrong kind.",
     js=JS_REFUSED,
     topic="polling",
     rows="H20",
@@ -166,8 +157,8 @@ def engine_heartbeat(facts: ConnectionFacts) -> Iterator[Found]:
     "error",
     "server",
     "Socket.IO: the server refused the namespace",
-    meaning="The connection stands, but a CONNECT_ERROR packet (44) came: a middleware refused, or the"
-    " namespace does not exist.",
+    meaning="The connection stands, but a CONNECT_ERROR packet (44) came. A middleware refused the "
+    "client, or the namespace does not exist.",
     js="The socket's connect_error event with the message in the evidence; no close.",
     topic="app-auth",
     rows="",

@@ -59,8 +59,8 @@ def rewrote_host(facts: ConnectionFacts) -> Iterator[Found]:
     "warning",
     "tool",
     "Part of the traffic could not be stored",
-    meaning="The disk was full or the recorder was killed; traffic went on, and what is missing is opaque in"
-    " the capture.",
+    meaning="The disk was full or the recorder was killed, and traffic went on. What is missing is "
+    "opaque in the capture.",
     js=JS_NOTHING,
     topic="tool-gap",
     rows="",
