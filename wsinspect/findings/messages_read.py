@@ -6,6 +6,7 @@ import json
 from typing import Any, Final
 from urllib.parse import parse_qs
 
+from wsinspect.decoders.engineio import is_engineio_path
 from wsinspect.findings.evidence import js_status
 from wsinspect.findings.facts import ConnectionFacts, MessageFact
 
@@ -22,7 +23,7 @@ def query(facts: ConnectionFacts) -> dict[str, str]:
 
 def is_socketio(facts: ConnectionFacts) -> bool:
     """Whether the URL is Engine.IO's: `EIO=` and `transport=`."""
-    return "EIO=" in facts.path and "transport=" in facts.path
+    return is_engineio_path(facts.path)
 
 
 def read_json(message: MessageFact) -> Any:

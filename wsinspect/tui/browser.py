@@ -141,6 +141,7 @@ class Browser:
             glyphs=glyphs,
             is_live=is_open,
             findings=tuple(findings),
+            connection=connection,
         )
 
     def round_trip_ns(self, connection: Connection) -> int | None:

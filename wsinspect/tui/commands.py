@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from textual.app import SystemCommand
 
+from wsinspect import decoders
 from wsinspect.tui.documents import HEX, JSON, TEXT
 from wsinspect.tui.keys import APP_KEYS
 
@@ -36,7 +37,7 @@ def system_commands(app: InspectApp) -> Iterable[SystemCommand]:
             continue
         area = _AREAS.get(key.id.split(".")[0], "wsinspect")
         yield SystemCommand(f"{area}: {key.words}", f"key {key.shown}", _run(app, key.action))
-    for name in (TEXT, JSON, HEX):
+    for name in (TEXT, JSON, HEX, *(decoder.name for decoder in decoders.known())):
         yield SystemCommand(f"view: {name}", "the payload as " + name, _view(app, name))
     for theme in ("textual-dark", "textual-light", "ansi-dark", "ansi-light"):
         yield SystemCommand(f"theme: {theme}", "colours", _theme(app, theme))

@@ -1,4 +1,4 @@
-"""What a payload looks like: text, JSON, hex, and whatever decoders are registered.
+"""What a payload looks like: text, JSON, hex, and by the decoders of subprotocols that fit it.
 
 Contract: a document is asked for single lines; it never makes more of them than it must. Text is shown by
 windows, JSON only up to a size that can be laid out at once; both say so. Peer bytes never raise, and are
@@ -7,12 +7,13 @@ never read as markup.
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from typing import Final, Protocol
 
+from wsinspect import decoders
+from wsinspect.decoders.json_text import NotJson, lay_out, parse_json
+from wsinspect.decoders.limits import MAX_BYTES
+from wsinspect.decoders.model import Payload
 from wsinspect.text import escape, escape_lines
 from wsinspect.tui.blobs import Blob
 from wsinspect.tui.cells import wrap
@@ -20,12 +21,7 @@ from wsinspect.tui.style import Line
 
 TEXT_WINDOW_BYTES: Final = 64 * 1024
 JSON_LIMIT_BYTES: Final = 256 * 1024
-_DECODER_LIMIT_BYTES: Final = 256 * 1024
 _HEX_ROW: Final = 16
-_TOKEN: Final = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{},:]|[^\s\[\]{},:"]+')
-_MAX_INDENT: Final = 40
-_BEGINS: Final = ("{", "[")
-_ENDS: Final = ("}", "]")
 
 
 class Document(Protocol):
@@ -93,59 +89,39 @@ def _per_line(width: int) -> int:
     return _HEX_ROW if width >= 77 else 8
 
 
-@dataclass(frozen=True)
-class PayloadView:
-    """A way to look at a payload.
-
-    Attributes:
-        name: shown as its tab, and in the command palette.
-        fits: whether it has something to say about payloads that begin like this, of this opcode, under this
-            subprotocol.
-        decode: lines of plain text for the whole payload; they are escaped here.
-    """
-
-    name: str
-    fits: Callable[[bytes, int, str | None], bool]
-    decode: Callable[[bytes], Sequence[str]]
-
-
-_decoders: list[PayloadView] = []
-
-
-def register(view: PayloadView) -> None:
-    """Offer one more view; one of the same name is replaced."""
-    _decoders[:] = [known for known in _decoders if known.name != view.name]
-    _decoders.append(view)
-
-
-def unregister(name: str) -> None:
-    """Withdraw a view."""
-    _decoders[:] = [known for known in _decoders if known.name != name]
-
-
 TEXT, JSON, HEX = "text", "json", "hex"
 
 
-def views_for(blob: Blob, opcode: int, subprotocol: str | None) -> list[str]:
+def payload_of(
+    blob: Blob, opcode: int, *, subprotocol: str | None = None, path: str = "", is_s2c: bool = False
+) -> Payload:
+    """What a decoder is told of a payload; of one that is too large to be decoded only how it begins."""
+    data = blob.read(0, MAX_BYTES)
+    return Payload(data, opcode == 1, subprotocol, path, is_s2c, is_whole=blob.length <= MAX_BYTES)
+
+
+def views_for(payload: Payload) -> list[str]:
     """The names of the views that are offered for a payload."""
-    begin = blob.read(0, 512)
-    fitting = [view.name for view in _decoders if view.fits(begin, opcode, subprotocol)]
-    return [TEXT, JSON, HEX, *fitting]
+    return [TEXT, JSON, HEX, *(decoder.name for decoder in decoders.decoders_for(payload))]
 
 
-def best_view(blob: Blob, opcode: int) -> str:
-    """The view to begin with: JSON for what looks like it, text for text, hex else."""
-    begin = blob.read(0, 64).lstrip()
-    if begin[:1] in (b"{", b"[") and blob.length <= JSON_LIMIT_BYTES:
+def best_view(payload: Payload, opcode: int) -> str:
+    """The view to begin with: a decoder that is sure, JSON for what is that, text for text, hex else."""
+    if opcode < 8:
+        for decoder in decoders.decoders_for(payload):
+            if decoder.is_sure:
+                return decoder.name
+    begin = payload.data[:64].lstrip()
+    if begin[:1] in (b"{", b"[") and payload.is_whole:
         try:
-            json.loads(blob.read(0, JSON_LIMIT_BYTES), parse_int=str, parse_float=str)
-        except (ValueError, RecursionError):
+            parse_json(payload.text)
+        except NotJson:
             return TEXT if opcode == 1 else HEX
         return JSON
     return TEXT if opcode == 1 or (opcode >= 8 and begin.isascii()) else HEX
 
 
-def make_document(name: str, blob: Blob, window: int = 0) -> Document:
+def make_document(name: str, blob: Blob, window: int = 0, payload: Payload | None = None) -> Document:
     """A payload in a view; `window` counts the windows of a long text."""
     if blob.length == 0:
         return LinesDocument([[("0 bytes", "muted")]])
@@ -153,9 +129,10 @@ def make_document(name: str, blob: Blob, window: int = 0) -> Document:
         return HexDocument(blob)
     if name == JSON:
         return LinesDocument(list(json_lines(blob)))
-    for view in _decoders:
-        if view.name == name:
-            return LinesDocument(list(_decoded(view, blob)))
+    if payload is not None:
+        for decoder in decoders.known():
+            if decoder.name == name:
+                return LinesDocument(list(_decoded(decoder, payload)))
     return LinesDocument(list(text_lines(blob, window)))
 
 
@@ -189,24 +166,21 @@ def json_lines(blob: Blob) -> Iterator[Line]:
         yield [(f"no JSON: byte {error.start} is not UTF-8 (0x{data[error.start]:02x})", "error")]
         return
     try:
-        json.loads(text, parse_int=str, parse_float=str, parse_constant=_refuse)
-    except json.JSONDecodeError as error:
-        yield from _json_error(text, error.msg, error.pos)
-    except RecursionError:
-        yield [("nested too deeply to be laid out; text and hex show it", "warn")]
-    except ValueError as error:
-        yield [(f"no JSON: {escape(str(error))}", "error")]
+        parse_json(text)
+    except NotJson as error:
+        if error.position is None:
+            yield [(f"no JSON: {escape(str(error))}", "error")]
+            yield [("text (v) and hex show it", "muted")]
+        else:
+            yield from _json_error(text, str(error), error.position)
     else:
-        yield from _laid_out(text)
-
-
-def _refuse(word: str) -> float:
-    raise ValueError(f"{word} is not in RFC 8259")
+        for line in lay_out(text):
+            yield [(escape(line), "")]
 
 
 def _json_error(text: str, message: str, at: int) -> Iterator[Line]:
     """Words, and a caret below the character."""
-    yield [(f"no JSON: {message} at character {at}", "error")]
+    yield [(f"no JSON: {message}", "error")]
     start = max(at - 40, text.rfind("\n", 0, at) + 1)
     begin = escape(text[start:at]) if at > start else ""
     end = text.find("\n", at)
@@ -215,29 +189,9 @@ def _json_error(text: str, message: str, at: int) -> Iterator[Line]:
     yield [(" " * len(begin) + "^", "error")]
 
 
-def _laid_out(text: str) -> Iterator[Line]:
-    depth, line, before = 0, "", ""
-    for match in _TOKEN.finditer(text):
-        part = match[0]
-        is_end, was_begin = part in _ENDS, before in _BEGINS
-        depth -= is_end
-        if (before == "," or was_begin) if not is_end else not was_begin:
-            yield [(line, "")]
-            line = "  " * min(depth, _MAX_INDENT)
-        line += ": " if part == ":" else escape(part)
-        depth += part in _BEGINS
-        before = part
-    yield [(line, "")]
-
-
-def _decoded(view: PayloadView, blob: Blob) -> Iterator[Line]:
-    if blob.length > _DECODER_LIMIT_BYTES:
-        yield [(f"{blob.length} bytes: more than the {_DECODER_LIMIT_BYTES} that are decoded", "warn")]
-        return
-    try:
-        lines = view.decode(blob.read(0, _DECODER_LIMIT_BYTES))
-    except (ValueError, LookupError, RecursionError, ArithmeticError) as error:
-        yield [(f"{view.name} cannot read it: {escape(str(error))}", "error")]
-        return
-    for line in lines:
+def _decoded(decoder: decoders.Decoder, payload: Payload) -> Iterator[Line]:
+    decoded = decoders.decode(decoder, payload)
+    for line in decoded.lines:
         yield [(escape(line), "")]
+    if decoded.problem is not None:
+        yield [(f"{decoder.name}: {escape(decoded.problem)}", "error")]

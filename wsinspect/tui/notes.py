@@ -6,7 +6,9 @@ import json
 from collections.abc import Iterator
 from typing import Final
 
-from wsinspect.capture.records import Message
+from wsinspect import decoders
+from wsinspect.capture.records import Connection, Message
+from wsinspect.decoders import Payload
 from wsinspect.text import escape, escape_bytes
 from wsinspect.tui.glyphs import Glyphs
 from wsinspect.tui.index import FrameIndex
@@ -25,6 +27,8 @@ _FATES: Final = {
     "inject": INJECTED,
     "duplicate": INJECTED,
 }
+#: What is said of a payload that is not in the capture any more.
+EVICTED: Final = "payload gave way to newer data"
 _Note = tuple[str, str]
 
 
@@ -38,6 +42,7 @@ def make_row(
     glyphs: Glyphs,
     is_live: bool = False,
     findings: tuple[FindingRow, ...] = (),
+    connection: Connection | None = None,
 ) -> Row:
     """The row of a frame.
 
@@ -48,8 +53,10 @@ def make_row(
         delta_ns: since the row before.
         is_live: more may come, so that a PONG that is not there is not missing yet.
         findings: those that name it.
+        connection: whose subprotocol and path say how the payload is to be read.
     """
     frame = record.frame
+    said = summary_of(record, connection)
     fate = _fate(record.faults)
     delay_ns = frame.sent_ns - frame.time_ns
     return Row(
@@ -63,7 +70,7 @@ def make_row(
         fate=fate,
         fate_note=f"+{delay_ns / 1e6:.0f} ms" if fate == ALTERED and delay_ns >= _NOTABLE_NS else "",
         is_marked=bool(frame.violation) or bool(findings),
-        note=tuple(_spaced(_notes(record, index, position, glyphs, is_live, findings))),
+        note=tuple(_spaced(_notes(record, index, position, glyphs, is_live, findings, said))),
         preview=preview(record),
     )
 
@@ -82,6 +89,7 @@ def _notes(
     glyphs: Glyphs,
     is_live: bool,
     findings: tuple[FindingRow, ...],
+    said: str | None,
 ) -> Iterator[_Note]:
     frame = record.frame
     for finding in findings:
@@ -99,8 +107,32 @@ def _notes(
     if record.message is not None:
         yield from _message(record.message, frame.id, glyphs)
     if frame.is_evicted:
-        yield "payload gave way to newer data", "warn"
+        yield EVICTED, "warn"
+    if said:
+        yield escape(said), "note"
     yield from _delays(record)
+
+
+def summary_of(record: Record, connection: Connection | None) -> str | None:
+    """The message in a few words, by a decoder that is sure of it; of fragments the first one says it."""
+    frame, message = record.frame, record.message
+    if frame.opcode not in (Opcode.TEXT, Opcode.BINARY) or frame.is_evicted or connection is None:
+        return None
+    data, is_whole = frame.payload, frame.fin and frame.length == len(frame.payload)
+    if frame.rsv1:
+        if message is None or message.data is None:
+            return None
+        data, is_whole = message.data, message.length == len(message.data)
+    return decoders.summary(
+        Payload(
+            data,
+            frame.opcode == Opcode.TEXT,
+            connection.subprotocol,
+            connection.path or "",
+            bool(frame.direction),
+            is_whole,
+        )
+    )
 
 
 def _fate(faults: tuple[FaultEvent, ...]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from tests.support.tui_captures import CaptureBuilder, masked
 from tests.unit.tui.test_index import read_all
+from wsinspect import decoders
 from wsinspect.tui.blobs import MESSAGE, UNMASKED, WIRE, JoinedBlob, blob_of
 from wsinspect.tui.cells import text_of, width_of
 from wsinspect.tui.documents import (
@@ -18,12 +20,10 @@ from wsinspect.tui.documents import (
     JSON_LIMIT_BYTES,
     TEXT,
     TEXT_WINDOW_BYTES,
-    PayloadView,
     best_view,
     make_document,
-    register,
+    payload_of,
     text_windows,
-    unregister,
     views_for,
 )
 from wsinspect.tui.source import Source
@@ -41,8 +41,9 @@ class Bytes:
         return piece
 
 
-def shown(name: str, data: bytes, width: int = 80, window: int = 0) -> list[str]:
-    document = make_document(name, Bytes(data), window)
+def shown(name: str, data: bytes, width: int = 80, window: int = 0, **facts: Any) -> list[str]:
+    blob = Bytes(data)
+    document = make_document(name, blob, window, payload_of(blob, 1, **facts))
     return [text_of(document.line(number, width)) for number in range(document.line_count(width))]
 
 
@@ -145,24 +146,36 @@ def test_no_bytes_are_legal():
     ],
 )
 def test_the_first_view_is_the_one_that_fits(data, opcode, best):
-    assert best_view(Bytes(data), opcode) == best
+    assert best_view(payload_of(Bytes(data), opcode), opcode) == best
 
 
-def test_registered_decoders_are_offered_where_they_fit():
-    register(
-        PayloadView(
-            "socket.io",
-            lambda begin, opcode, sub: begin[:1] == b"4",
-            lambda data: ["event \x1b", str(data[9])],
-        )
-    )
+def test_decoders_are_offered_where_they_fit():
+    event = Bytes(b'42["say","\x1b"]')
+    payload = payload_of(event, 1, path="/socket.io/?EIO=4&transport=websocket")
+    assert views_for(payload) == [TEXT, JSON, HEX, "socket.io"]
+    assert best_view(payload, 1) == "socket.io"
+    assert views_for(payload_of(Bytes(b"x"), 1)) == [TEXT, JSON, HEX]
+    assert views_for(payload_of(Bytes(b"\x91\x01"), 2)) == [TEXT, JSON, HEX, "msgpack"]
+    assert best_view(payload_of(Bytes(b"\x91\x01"), 2), 2) == HEX
+
+
+def test_what_a_decoder_says_is_escaped_and_so_are_its_problems():
+    lines = shown("socket.io", b'40/\x1b[2J,{"a":"\xc2\x9b"}')
+    assert lines[2] == "namespace   /␛[2J"
+    assert lines[-2].strip() == '"a": "\\x9b"'
+    assert shown("stomp", b"\x1b\n\n")[-1] == "stomp: '\\x1b' is no STOMP command"
+    too_long = shown("socket.io", b"4" * (JSON_LIMIT_BYTES + 1))
+    assert "longer than" in too_long[0]
+
+
+def test_a_registered_decoder_is_a_view_like_the_others():
+    mine = decoders.Decoder("mine", lambda one: True, lambda one: iter([one.text]), lambda one: None)
+    decoders.register(mine)
     try:
-        assert views_for(Bytes(b"42[]"), 1, None) == [TEXT, JSON, HEX, "socket.io"]
-        assert views_for(Bytes(b"x"), 1, None) == [TEXT, JSON, HEX]
-        assert shown("socket.io", b"0123456789") == ["event ␛", "57"]
-        assert shown("socket.io", b"4") == ["socket.io cannot read it: index out of range"]
+        assert views_for(payload_of(Bytes(b"x"), 1))[-1] == "mine"
+        assert shown("mine", b"a\x1bb") == ["a␛b"]
     finally:
-        unregister("socket.io")
+        decoders.unregister("mine")
 
 
 @given(st.binary(max_size=600), st.integers(20, 120), st.sampled_from([TEXT, JSON, HEX]))

@@ -17,6 +17,7 @@ from wsinspect.tui.documents import (
     LinesDocument,
     best_view,
     make_document,
+    payload_of,
     text_windows,
     views_for,
 )
@@ -107,10 +108,18 @@ class InspectorPane(LinePane):
             return HexDocument(self._blob)
         connection = self.browser.model.connections.get(record.frame.connection_id)
         opcode = record.frame.opcode if record.message is None else record.message.opcode
-        self._views = views_for(self._blob, opcode, connection.subprotocol if connection else None)
-        best = "hex" if form == WIRE else best_view(self._blob, opcode)
+        payload = payload_of(
+            self._blob,
+            opcode,
+            subprotocol=connection.subprotocol if connection else None,
+            path=(connection.path or "") if connection else "",
+            is_s2c=bool(record.frame.direction),
+        )
+        # Only a message as the application meant it can be decoded.
+        self._views = views_for(payload if form == MESSAGE and opcode < 8 else payload._replace(data=b""))
+        best = "hex" if form == WIRE else best_view(payload, opcode)
         self._shown_view = self.view if self.view in self._views else best
-        return make_document(self._shown_view, self._blob, self.window)
+        return make_document(self._shown_view, self._blob, self.window, payload)
 
     def content(self) -> tuple[Blob, str] | None:
         """The bytes that are shown and what they are, for copying; None where the tab shows no bytes."""

@@ -1,0 +1,106 @@
+"""The values that go into a decoder and come out of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from wsinspect.decoders.limits import MAX_HEX, MAX_SUMMARY, MAX_TEXT
+
+_NAME_CELLS: Final = 12
+
+
+class Malformed(ValueError):
+    """Bytes that are not what the protocol says; kept inside of this package.
+
+    Args:
+        words: what is wrong.
+    """
+
+
+class Payload(NamedTuple):
+    """A message and what is known of its connection.
+
+    Attributes:
+        data: unmasked and inflated.
+        is_text: a text message.
+        subprotocol: the agreed one.
+        path: of the handshake's request, with its query.
+        is_s2c: sent by the server.
+        is_whole: false where `data` is only how the message begins.
+    """
+
+    data: bytes
+    is_text: bool = True
+    subprotocol: str | None = None
+    path: str = ""
+    is_s2c: bool = False
+    is_whole: bool = True
+
+    @property
+    def text(self) -> str:
+        """The bytes as text, those that are not UTF-8 as `\\xff`."""
+        return self.data.decode("utf-8", "backslashreplace")
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """A message taken apart.
+
+    Attributes:
+        lines: plain text, as the peer sent it, one thing a line.
+        problem: what could not be read, in words; None where all of it was.
+    """
+
+    lines: tuple[str, ...]
+    problem: str | None = None
+
+
+@dataclass(frozen=True)
+class Decoder:
+    """One way to read payloads.
+
+    Attributes:
+        name: shown as its tab.
+        fits: whether a payload is this protocol's, by subprotocol, path or content; of `data` it may use what
+            there is.
+        lines: the payload, a piece a line, one after the other; raises `Malformed` where it cannot go on.
+        summary: the payload in a few words; None where there is nothing to say. It may be given a payload
+            that is not whole.
+        is_sure: whether `fits` leaves little doubt, so that this is the view to begin with.
+    """
+
+    name: str
+    fits: Callable[[Payload], bool]
+    lines: Callable[[Payload], Iterator[str]]
+    summary: Callable[[Payload], str | None]
+    is_sure: bool = True
+
+
+def field(name: str, value: object) -> str:
+    """A line of a name and what it is."""
+    return f"{name:<{_NAME_CELLS}}{shorten(str(value))}"
+
+
+def shorten(text: str, most: int = MAX_TEXT) -> str:
+    """A text that is not longer than that."""
+    return text if len(text) <= most else f"{text[:most]}… ({len(text)} characters)"
+
+
+def brief(text: str, most: int = MAX_SUMMARY) -> str:
+    """A text for a summary, on one line."""
+    line = " ".join(text.split())
+    return line if len(line) <= most else line[: most - 1] + "…"
+
+
+def show_bytes(data: bytes) -> str:
+    """Bytes as text where they are printable UTF-8, else as hex."""
+    try:
+        text = data.decode()
+    except UnicodeDecodeError:
+        text = ""
+    if text and text.isprintable():
+        return shorten(text)
+    more = f" … ({len(data)} bytes)" if len(data) > MAX_HEX else ""
+    return data[:MAX_HEX].hex(" ") + more

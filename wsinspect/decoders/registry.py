@@ -1,0 +1,86 @@
+"""Which decoders there are, and which of them a payload is for."""
+
+from __future__ import annotations
+
+from itertools import islice
+
+from wsinspect.decoders import (
+    actioncable,
+    engineio,
+    graphql,
+    messagepack,
+    mqtt,
+    phoenix,
+    signalr,
+    sockjs,
+    stomp,
+)
+from wsinspect.decoders.limits import MAX_BYTES, MAX_LINES, SUMMARY_BYTES
+from wsinspect.decoders.model import Decoded, Decoder, Malformed, Payload, brief
+
+#: Those that are named by a subprotocol or a path come first; MessagePack, which anything may be, last.
+_BUILT_IN = (
+    engineio.DECODER,
+    graphql.DECODER,
+    actioncable.DECODER,
+    phoenix.DECODER,
+    signalr.DECODER,
+    stomp.DECODER,
+    mqtt.DECODER,
+    sockjs.DECODER,
+    messagepack.DECODER,
+)
+_known: list[Decoder] = list(_BUILT_IN)
+
+
+def register(decoder: Decoder) -> None:
+    """Offer one more, before the others; one of the same name is replaced."""
+    _known[:] = [decoder, *(known for known in _known if known.name != decoder.name)]
+
+
+def unregister(name: str) -> None:
+    """Withdraw one; a built-in one of that name is offered again."""
+    _known[:] = [known for known in _known if known.name != name]
+    _known.extend(known for known in _BUILT_IN if known.name == name)
+
+
+def known() -> tuple[Decoder, ...]:
+    """All of them."""
+    return tuple(_known)
+
+
+def decoders_for(payload: Payload) -> list[Decoder]:
+    """Those that have something to say about a payload, the likeliest first."""
+    return [decoder for decoder in _known if decoder.fits(payload)]
+
+
+def decode(decoder: Decoder, payload: Payload) -> Decoded:
+    """A payload taken apart, as far as that goes."""
+    if len(payload.data) > MAX_BYTES or not payload.is_whole:
+        return Decoded((), f"longer than the {MAX_BYTES} bytes that are decoded; text and hex show all of it")
+    lines: list[str] = []
+    try:
+        for line in islice(decoder.lines(payload), MAX_LINES):
+            lines.append(line)  # one by one: those before an error are kept
+    except Malformed as error:
+        return Decoded(tuple(lines), str(error))
+    except RecursionError:
+        return Decoded(tuple(lines), "nested too deeply")
+    if len(lines) >= MAX_LINES:
+        return Decoded(tuple(lines), f"only the first {MAX_LINES} lines are shown")
+    return Decoded(tuple(lines))
+
+
+def summary(payload: Payload) -> str | None:
+    """A payload in a few words, by the decoder that it is surely for; None where there is none."""
+    begin = payload
+    if len(payload.data) > SUMMARY_BYTES:
+        begin = payload._replace(data=payload.data[:SUMMARY_BYTES], is_whole=False)
+    for decoder in _known:
+        if decoder.is_sure and decoder.fits(begin):
+            try:
+                words = decoder.summary(begin)
+            except (Malformed, RecursionError):
+                return None
+            return brief(words) if words else None
+    return None
