@@ -178,6 +178,7 @@ def test_pings_are_answered_now_and_not_as_then(tmp_path, replay):
     script.accept(1)
     script.server(1, b"then", opcode=9)
     script.client(1, b"then", opcode=10)
+    script.server(1, b"go on")
     script.client(1, b"x")
     script.client(1, b"\x03\xe8", opcode=8)
     script.end(1, "server")
@@ -186,6 +187,7 @@ def test_pings_are_answered_now_and_not_as_then(tmp_path, replay):
     def pinging(peer):
         peer.accept()
         peer.send(9, b"now")
+        peer.send(1, b"go on")  # what the client waits for, so that its CLOSE does not overtake our ping
         while frame := peer.read():
             got.append(frame)
             if frame[0] == 8:
