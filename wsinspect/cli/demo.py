@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from wsinspect.cli.output import Palette
 
 LAST_FRAMES = 8
-#: The last thing the demo shows is the abnormal end; on a screen all of it stays to be looked at.
+#: Long enough to look on while it happens; on a screen all of it stays to be looked at.
 SECONDS_ON_SCREEN = 9.0
 
 

@@ -32,16 +32,18 @@ class Ports:
 
 
 async def converse(ports: Ports, seconds: float, tell: Tell, *, beat: float = 0.25) -> None:
-    """Two clients for so many seconds; each says all its lines at least once.
+    """Two clients; each says all its lines, then Bob is dropped, and Ada talks on until the time is over.
+
+    The abnormal end comes as soon as there is something to end: who looks on has seen all within some beats.
 
     Args:
         ports: the proxy's listeners.
-        seconds: how long to talk; the lines take a few beats even when this is 0.
+        seconds: how long Ada talks; the lines take a few beats even when this is 0.
         tell: hears what happens, one line each.
         beat: seconds between two lines of one client.
     """
     deadline = asyncio.get_running_loop().time() + max(0.0, seconds - LAST_WORDS)
-    await asyncio.gather(_ada(ports, deadline, beat, tell), _bob(ports, deadline, beat, tell))
+    await asyncio.gather(_ada(ports, deadline, beat, tell), _bob(ports, beat, tell))
 
 
 async def _ada(ports: Ports, deadline: float, beat: float, tell: Tell) -> None:
@@ -55,7 +57,7 @@ async def _ada(ports: Ports, deadline: float, beat: float, tell: Tell) -> None:
     tell(f"ada: closed with 1000, the server answered {closed.code}")
 
 
-async def _bob(ports: Ports, deadline: float, beat: float, tell: Tell) -> None:
+async def _bob(ports: Ports, beat: float, tell: Tell) -> None:
     try:
         refused = await connect(LOOPBACK, ports.hop, PATH + "bob", name="bob")
         refused.drop()
@@ -65,7 +67,7 @@ async def _bob(ports: Ports, deadline: float, beat: float, tell: Tell) -> None:
     bob = await connect(LOOPBACK, ports.chat, PATH + "bob", name="bob")
     tell("bob: connected without the hop")
     listening = asyncio.create_task(_listen(bob))
-    await _talk(bob, BOB, deadline, beat)
+    await _talk(bob, BOB, 0, beat)
     bob.say(DROP)
     closed = await listening
     if closed.is_abnormal:
