@@ -28,6 +28,7 @@ from wsinspect.findings.facts import SECOND_NS, ConnectionFacts
 from wsinspect.findings.limits import matching, words
 from wsinspect.findings.model import Found
 from wsinspect.findings.registry import Rules
+from wsinspect.findings.software import PROXIES
 from wsinspect.handshake.negotiation import negotiate
 
 rules = Rules()
@@ -179,7 +180,8 @@ def answered_as_get(facts: ConnectionFacts) -> Iterator[Found]:
     yield Found(
         evidence=lines,
         hop=hop or "between this proxy and the application",
-        software=software,
+        # Hops lose an upgrade more often than applications do.
+        software=tuple(sorted(software, key=lambda name: name not in PROXIES)),
         confidence="high" if hop and (said or engine) else "medium",
         causes=two_causes(
             (
