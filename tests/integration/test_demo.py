@@ -41,6 +41,8 @@ def test_demo_when_it_runs_for_a_few_seconds(environment, tmp_path):
         "101 with permessage-deflate",
         "JavaScript is told 1000, wasClean true",
         "no CLOSE frame, fin; JavaScript is told 1006, wasClean false",
+        "error  WS-DROP-006  The server's side ended TCP without a CLOSE frame",
+        "2 errors; 3 connections looked at",
         "wsinspect show last",
     ):
         assert part in ended.stdout

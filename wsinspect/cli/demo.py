@@ -23,7 +23,7 @@ SECONDS_ON_SCREEN = 9.0
 @click.command(
     epilog=examples("wsinspect demo --headless", "wsinspect demo --headless --seconds 10 --capture demo.db")
 )
-@click.option("--headless", is_flag=True, help="Print what happens and a summary.")
+@click.option("--headless", is_flag=True, help="Print what happens, a summary and findings.")
 @click.option(
     "--seconds",
     type=click.FloatRange(min=1, max=3600),
@@ -45,7 +45,9 @@ def demo(headless: bool, seconds: float, capture: Path | None, color: str) -> in
     import shlex
 
     from wsinspect.capture.reader import Capture
+    from wsinspect.cli.diagnosis import diagnose_file
     from wsinspect.cli.output import Palette, echo
+    from wsinspect.cli.render.findings import finding_lines
     from wsinspect.demo.play import play
     from wsinspect.demo.report import report
     from wsinspect.launch.paths import new_capture_path
@@ -63,6 +65,9 @@ def demo(headless: bool, seconds: float, capture: Path | None, color: str) -> in
     with Capture.open(path) as seen:
         for line in ("", *report(seen), *_last_frames(seen, Palette.choose(color)), ""):
             echo(line)
+    for line in finding_lines(diagnose_file(path, None, None), Palette.choose(color)):
+        echo(line)
+    echo("")
     name = "last" if capture is None else shlex.quote(str(capture))
     echo(escape(f"recorded in {path}"))
     echo(escape(f"to look at it: wsinspect show {name}"))
