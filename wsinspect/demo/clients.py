@@ -25,7 +25,7 @@ Tell = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Ports:
-    """Where the proxy listens: in front of the chat server, and in front of the hop."""
+    """Where the proxy listens for the clients: in front of the chat server, and in front of the hop."""
 
     chat: int
     hop: int

@@ -15,11 +15,15 @@ HOP_BY_HOP = frozenset({b"connection", b"upgrade", b"keep-alive", b"te", b"trail
 
 
 class Hop(Listener):
-    """Forwards each request to `upstream`, a loopback port, and ends the connection after the response."""
+    """Forwards each request to `upstream`, a loopback port, and ends the connection after the response.
+
+    Attributes:
+        upstream: may be set anew while it runs; the next request goes there.
+    """
 
     def __init__(self, upstream: int) -> None:
         super().__init__()
-        self._upstream = upstream
+        self.upstream = upstream
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One request."""
@@ -28,7 +32,7 @@ class Hop(Listener):
             return
         kept = [(field.name, field.value) for field in head.fields if field.name.lower() not in HOP_BY_HOP]
         fields = [*kept, (b"X-Forwarded-For", LOOPBACK.encode()), (b"Connection", b"close")]
-        behind, out = await asyncio.open_connection(LOOPBACK, self._upstream)
+        behind, out = await asyncio.open_connection(LOOPBACK, self.upstream)
         try:
             out.write(head.rebuild(fields=fields).head)
             while data := await behind.read(65536):

@@ -16,7 +16,7 @@ from wsinspect.demo.server import ChatServer
 
 PING_EVERY = 0.4
 STOPPING = 0.5  # seconds that the engine takes to end and the report to be written, about
-CHAT, HOP = "chat", "hop"
+CHAT, EDGE, ORIGIN = "chat", "edge", "origin"
 
 
 async def play(capture: Path, seconds: float, tell: Tell) -> None:
@@ -35,10 +35,15 @@ async def _play(capture: Path, deadline: float, tell: Tell) -> None:
     async with (
         ChatServer(PING_EVERY) as server,
         Hop(server.port) as hop,
-        running_engine(capture, {CHAT: server.port, HOP: hop.port}) as ports,
+        running_engine(capture, {CHAT: server.port, EDGE: hop.port, ORIGIN: server.port}) as ports,
     ):
-        tell(f"proxy: port {ports[CHAT]} leads to the chat server, port {ports[HOP]} to the hop before it")
-        await converse(Ports(ports[CHAT], ports[HOP]), deadline - time.monotonic(), tell)
+        # One tap on each side of the hop: so it is the hop that is found out, not "something on the way".
+        hop.upstream = ports[ORIGIN]
+        tell(
+            f"proxy: port {ports[CHAT]} leads to the chat server; port {ports[EDGE]} to a hop, "
+            f"and the hop to port {ports[ORIGIN]} before that server"
+        )
+        await converse(Ports(ports[CHAT], ports[EDGE]), deadline - time.monotonic(), tell)
 
 
 @contextlib.contextmanager
