@@ -1,7 +1,8 @@
 """A hop between two taps of one engine: clients before it, an echo server behind it, and what was found.
 
 `play` plays cases, each a path, and then tells for each the findings of the edge's tap alone and those of the
-sandwich.
+sandwich. It holds every lab to one thing besides: what was printed while traffic passed, what is in the
+capture's table, and what `diagnose` says afterwards are the same findings.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import contextlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from websockets.asyncio.client import connect
 from websockets.asyncio.server import Server, ServerConnection, serve
@@ -76,7 +78,7 @@ async def talk(url: str, *, waits: bool = False) -> None:
 
 async def _play(
     make_hop: MakeHop, paths: Sequence[str], waiting: Sequence[str], folder: Path, scheme: str
-) -> Path:
+) -> Engine:
     async with echo_server() as (_, app):
         origin = free_port()
         hop = await asyncio.to_thread(make_hop, origin, folder / "hop")
@@ -97,7 +99,7 @@ async def _play(
                 )
             finally:
                 await asyncio.to_thread(engine.stop)
-    return engine.capture
+    return engine
 
 
 def play(
@@ -109,8 +111,33 @@ def play(
     scheme: str = "http",
 ) -> dict[str, Seen]:
     """Play all paths at once through the hop that `make_hop(port of the origin's tap, folder)` starts."""
-    capture = asyncio.run(_play(make_hop, paths, waiting, folder, scheme))
-    return look(capture)
+    engine = asyncio.run(_play(make_hop, paths, waiting, folder, scheme))
+    seen = look(engine.capture)
+    assert told(engine.events) == stored(engine.capture) == afterwards(engine.capture)
+    return seen
+
+
+def told(events: Sequence[dict[str, Any]]) -> set[tuple[str, int | None]]:
+    """The findings that `run` printed, without those that a later one replaced."""
+    said: set[tuple[str, int | None]] = set()
+    for event in events:
+        if event["event"] == "finding":
+            said -= {(one["id"], one["connection"]) for one in event.get("replaces", ())}
+            said.add((event["id"], event["connection"]))
+    return said
+
+
+def stored(path: Path) -> set[tuple[str, int | None]]:
+    """The findings in a capture's table."""
+    with Capture.open(path) as capture:
+        return set(capture.query("SELECT rule, connection_id FROM finding"))
+
+
+def afterwards(path: Path) -> set[tuple[str, int | None]]:
+    """The findings of `diagnose`."""
+    with Capture.open(path) as capture:
+        sandwich = diagnose_hop(TwoTaps(capture.query), diagnose(capture.query))
+    return {(one.id, one.connection) for one in sandwich.findings}
 
 
 def look(path: Path) -> dict[str, Seen]:

@@ -1,58 +1,73 @@
 """The sandwich, read from a capture with two taps or from the captures of two machines.
 
-Attempts are joined by their Sec-WebSocket-Key, else by path and time. Work is bounded: of each connection and
-direction at most `MAX_TRACES` messages are compared.
+Which attempts belong together says `joining`. Work is bounded: of each connection and direction at most
+`MAX_TRACES` messages are compared.
 """
 
 from __future__ import annotations
 
 import json
-import re
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from itertools import pairwise
 from typing import Any, Final, NamedTuple
 from zlib import crc32
 
 from wsinspect.capture.diagnosis import FactReader, Query
-from wsinspect.findings.facts import SECOND_NS, ConnectionFacts
+from wsinspect.capture.joining import (
+    Attempt,
+    Content,
+    Joined,
+    content_of,
+    join,
+    make_attempt,
+    rough_difference,
+)
+from wsinspect.findings.facts import ConnectionFacts
 from wsinspect.findings.model import Finding
 from wsinspect.findings.registry import diagnose_pair, ranked
-from wsinspect.findings.sandwich import SAME_CLOCK, Clocks, PairFacts, Trace, clock_difference, compare
+from wsinspect.findings.sandwich import (
+    SAME_CLOCK,
+    Clocks,
+    PairFacts,
+    Through,
+    Trace,
+    clock_difference,
+    compare,
+)
+from wsinspect.handshake.heads import RawHead
 from wsinspect.wire.opcodes import Direction
 
 MAX_TRACES: Final = 20_000
+#: First messages of each direction that attempts are joined by.
+_JOIN_BY: Final = 16
 _PAGE: Final = 2000
-_KEY: Final = re.compile(rb"^sec-websocket-key[ \t]*:[ \t]*([^\r\n]*)", re.I | re.M)
-_NEAR_NS: Final = 10 * SECOND_NS
-_ATTEMPTS: Final = (
+ATTEMPTS: Final = (
     "SELECT id, tap, path, attempt_ns, closed_ns, request_in FROM connection "
-    "LEFT JOIN handshake ON handshake.connection_id = connection.id ORDER BY id"
+    "LEFT JOIN handshake ON handshake.connection_id = connection.id"
 )
 _FRAMES: Final = (
     "SELECT frame.id, time_ns, bits, wire_length - length(header), payload, message_id, stored_message.data, "
-    "stored_message.compressed FROM frame LEFT JOIN stored_message ON stored_message.id = frame.id "
+    "stored_message.compressed, stored_message.length FROM frame "
+    "LEFT JOIN stored_message ON stored_message.id = frame.id "
     "WHERE frame.connection_id = ? AND frame.is_s2c = ? AND frame.id > ? ORDER BY frame.id LIMIT ?"
 )
 
 
-class Attempt(NamedTuple):
-    """What attempts are joined by."""
+class Traces(NamedTuple):
+    """What passed one tap in one direction.
 
-    id: int
-    tap: str | None
-    path: str
-    attempt_ns: int
-    closed_ns: int | None
-    key: bytes | None
+    Attributes:
+        frames: rows that were read.
+        controls: PINGs and PONGs among them.
+        is_part: there are more.
+    """
 
-
-class Joined(NamedTuple):
-    """The same connection at both taps; `origin` None where nothing arrived behind the hop."""
-
-    edge: Attempt
-    origin: Attempt | None
-    by: str | None
+    messages: list[Trace]
+    frames: int
+    controls: int
+    is_part: bool
 
 
 class Hop:
@@ -70,163 +85,197 @@ class Hop:
 
     def joined(self) -> list[Joined]:
         """The attempts of the edge with those of the origin; empty where there are no two taps."""
-        edge, origin = list(_attempts(self._queries[0])), list(_attempts(self._queries[1]))
+        edge = list(attempts(self._queries[0]))
         if self._is_one_file:
-            return _join_taps(edge, _tap_names(self._queries[0]))
-        return _join(edge, origin, _rough_difference(edge, origin))
+            return self._join_taps(edge)
+        origin = list(attempts(self._queries[1]))
+        content = cache(self.content)
+        return join(edge, origin, rough_difference(edge, origin, content), content)
+
+    def _join_taps(self, all_attempts: list[Attempt]) -> list[Joined]:
+        found: list[Joined] = []
+        content = cache(self.content)
+        for before, behind in order_of(all_attempts, tap_names(self._queries[0])):
+            edge = [one for one in all_attempts if one.tap == before]
+            origin = [one for one in all_attempts if one.tap == behind]
+            found += join(edge, origin, 0, content)
+        # Where one tap is before two hops, an attempt took one of them.
+        taken = {one.edge.id for one in found if one.origin is not None}
+        return [one for one in found if one.origin is not None or one.edge.id not in taken]
+
+    def content(self, attempt: Attempt, is_origin: bool) -> Content:
+        """What an attempt is recognised by where its key was replaced."""
+        sql = "SELECT request_in FROM handshake WHERE connection_id = ?"
+        head = next((row[0] for row in self._queries[is_origin](sql, (attempt.id,))), None)
+        messages = frozenset(
+            (side, one.digest or one.length)
+            for side in (0, 1)
+            for one in self._traces(is_origin, attempt.id, side, _JOIN_BY).messages
+        )
+        return content_of(RawHead.parse(head) if isinstance(head, bytes) else None, messages)
 
     def pairs(self) -> Iterator[PairFacts]:
         """The facts of each connection at both taps, with the clocks' difference."""
         joined = self.joined()
-        facts = [(one, *self._facts(one)) for one in joined]
         clocks = SAME_CLOCK
         if not self._is_one_file:
             clocks = clock_difference(
-                sample for _, edge, origin in facts if origin is not None for sample in _samples(edge, origin)
+                sample
+                for one in joined
+                if one.origin is not None
+                for sample in _samples(*self._facts(one.edge.id, one.origin.id))
             )
-        for one, edge, origin in facts:
-            yield self._pair(one, edge, origin, clocks)
+        for one in joined:
+            pair = self.pair(one, clocks)
+            if pair is not None:
+                yield pair
 
-    def _facts(self, one: Joined) -> tuple[ConnectionFacts, ConnectionFacts | None]:
-        edge = self._readers[0].connection(one.edge.id)
-        assert edge is not None
-        return edge, None if one.origin is None else self._readers[1].connection(one.origin.id)
+    def pair(
+        self, one: Joined, clocks: Clocks = SAME_CLOCK, max_traces: int = MAX_TRACES
+    ) -> PairFacts | None:
+        """One connection at both taps; None where the capture no longer has it.
 
-    def _pair(
-        self, one: Joined, edge: ConnectionFacts, origin: ConnectionFacts | None, clocks: Clocks
-    ) -> PairFacts:
+        Args:
+            max_traces: messages of each direction that are compared; 0 compares none.
+        """
+        edge, origin = self._facts(one.edge.id, one.origin.id if one.origin else None)
+        if edge is None:
+            return None
         c2s = s2c = None
-        if origin is not None and edge.was_open and origin.was_open:
-            up = [self._traces(at, number, 0) for at, number in ((0, edge.id), (1, origin.id))]
-            down = [self._traces(at, number, 1) for at, number in ((1, origin.id), (0, edge.id))]
-            c2s = compare(up[0], up[1], clocks.difference_ns)
-            s2c = compare(down[0], down[1], -clocks.difference_ns)
+        if origin is not None and edge.was_open and origin.was_open and max_traces:
+            c2s = self._through((0, edge), (1, origin), 0, clocks.difference_ns, max_traces)
+            s2c = self._through((1, origin), (0, edge), 1, -clocks.difference_ns, max_traces)
         return PairFacts(edge=edge, origin=origin, joined_by=one.by, clocks=clocks, c2s=c2s, s2c=s2c)
 
-    def _traces(self, at: int, number: int, side: int) -> list[Trace]:
-        """Messages, pings and pongs of one direction at one tap."""
-        found: dict[int, tuple[list[int], int, int, int, bool, int]] = {}
-        after = 0
-        while rows := self._queries[at](_FRAMES, (number, side, after, _PAGE)):
+    def _facts(self, edge: int, origin: int | None) -> tuple[ConnectionFacts | None, ConnectionFacts | None]:
+        return self._readers[0].connection(edge), (
+            None if origin is None else self._readers[1].connection(origin)
+        )
+
+    def _through(
+        self,
+        into: tuple[int, ConnectionFacts],
+        out: tuple[int, ConnectionFacts],
+        side: int,
+        difference_ns: int,
+        limit: int,
+    ) -> Through | None:
+        """One direction; None where one capture no longer has all of it, or could not read it."""
+        found = []
+        for at, facts in (into, out):
+            traces = self._traces(at, facts.id, side, limit)
+            if not traces.is_part and traces.frames < facts.frames[side]:
+                return None
+            if any(one.length < 0 for one in traces.messages):
+                return None
+            found.append(traces)
+        sent, arrived = found
+        through = compare(
+            sent.messages, arrived.messages, difference_ns, is_part=sent.is_part or arrived.is_part
+        )
+        return through._replace(controls=(sent.controls, arrived.controls))
+
+    def _traces(self, at: int, number: int, side: int, limit: int) -> Traces:
+        """Messages of one direction at one tap."""
+        found: dict[int, _Message] = {}
+        after = count = controls = 0
+        while rows := self._queries[at](_FRAMES, (number, side, after, min(_PAGE, limit * 2))):
             after = rows[-1][0]
+            count += len(rows)
+            controls += sum((row[2] >> 8 & 15) > 8 for row in rows)
             for row in rows:
                 _add(found, row)
-            if len(found) >= MAX_TRACES:
+            if len(found) >= limit:
                 break
-        return [
-            Trace(key, time_ns, digest, sum(layout), tuple(layout), compressed)
-            for key, (layout, time_ns, digest, _, compressed, _) in found.items()
-        ]
+        is_part = bool(rows)
+        return Traces([one.trace(key) for key, one in found.items()][:limit], count, controls, is_part)
 
 
-def _add(found: dict[int, tuple[list[int], int, int, int, bool, int]], row: tuple[Any, ...]) -> None:
-    """One frame into the traces: `{id: (layout, time, digest, opcode, compressed, length)}`."""
-    frame_id, time_ns, bits, length, payload, message_id, data, compressed = row
-    opcode = bits >> 8 & 15
-    if opcode == 8:
+class _Message:
+    """A message while its frames are read."""
+
+    __slots__ = ("compressed", "digest", "layout", "length", "time_ns")
+
+    def __init__(self, row: tuple[Any, ...]) -> None:
+        _, self.time_ns, bits, length, payload, _, data, compressed, inflated = row
+        self.layout = [length]
+        self.compressed = bool(compressed)
+        content = data if self.compressed else payload
+        self.digest: int | None = None if content is None else crc32(content, bits >> 8 & 15)
+        # What was compressed and could not be inflated cannot be compared.
+        self.length: int = length if not self.compressed else -1 if data is None else inflated
+        self._check(content, self.length)
+
+    def add(self, length: int, payload: bytes | None) -> None:
+        self.layout.append(length)
+        if self.compressed:
+            return  # its content was taken whole with its first frame
+        self.length += length
+        if self.digest is not None and payload is not None:
+            self.digest = crc32(payload, self.digest)
+        self._check(payload, length)
+
+    def _check(self, content: bytes | None, length: int) -> None:
+        """What was cut at snaplen has no digest."""
+        if length > (0 if content is None else len(content)):
+            self.digest = None
+
+    def trace(self, key: int) -> Trace:
+        return Trace(key, self.time_ns, self.digest, self.length, tuple(self.layout), self.compressed)
+
+
+def _add(found: dict[int, _Message], row: tuple[Any, ...]) -> None:
+    """One frame into the messages."""
+    frame_id, message_id = row[0], row[5]
+    if row[2] >> 8 & 15 > 7:
         return
     key = frame_id if message_id is None else message_id
     if key == frame_id:
-        content = data if data is not None else payload
-        found[key] = ([length], time_ns, crc32(content, opcode), opcode, bool(compressed), length)
+        found[key] = _Message(row)
     elif key in found:
-        layout, _, digest, first, is_compressed, total = found[key]
-        layout.append(length)
-        # A compressed message's content was taken whole with its first frame.
-        digest = digest if is_compressed else crc32(payload, digest)
-        found[key] = (layout, time_ns, digest, first, is_compressed, total + length)
+        found[key].add(row[3], row[4])
 
 
-def _attempts(query: Query) -> Iterator[Attempt]:
-    for number, tap, path, attempt_ns, closed_ns, head in query(_ATTEMPTS, ()):
-        match = _KEY.search(head) if isinstance(head, bytes) else None
-        key = match[1].strip() if match else None
-        yield Attempt(number, tap, path or "/", attempt_ns or 0, closed_ns, key)
+def attempts(query: Query, more: str = "ORDER BY id", parameters: Sequence[Any] = ()) -> Iterator[Attempt]:
+    """The attempts of a capture."""
+    yield from map(make_attempt, query(f"{ATTEMPTS} {more}", parameters))
 
 
-def _tap_names(query: Query) -> set[str]:
-    """The taps that the capture's runs had, whether or not anything came to them."""
+def tap_names(query: Query, run: int | None = None) -> set[str]:
+    """The taps that the capture's runs had, or one of them, whether or not anything came to them."""
     names: set[str] = set()
-    for (value,) in query("SELECT value FROM meta WHERE key = 'taps'", ()):
+    for (value,) in query("SELECT value FROM meta WHERE key = 'taps' AND run = coalesce(?, run)", (run,)):
         taps = json.loads(value) if isinstance(value, str) else None
         if isinstance(taps, list):
             names |= {str(tap.get("tap")) for tap in taps if isinstance(tap, dict)}
     return names
 
 
-def _join_taps(attempts: list[Attempt], names: set[str]) -> list[Joined]:
-    """Pairs within one capture: taps named edge and origin, or those that a key has joined."""
+def order_of(all_attempts: Iterable[Attempt], names: set[str]) -> list[tuple[str | None, str | None]]:
+    """Taps with a hop between: those named edge and origin, and those that a key has joined."""
     by_key: dict[bytes, list[Attempt]] = defaultdict(list)
-    for one in attempts:
+    for one in all_attempts:
         if one.key:
             by_key[one.key].append(one)
     order: set[tuple[str | None, str | None]] = {("edge", "origin")} if {"edge", "origin"} <= names else set()
     for group in by_key.values():
         group.sort(key=lambda one: (one.attempt_ns, one.id))
-        order |= {(a.tap, b.tap) for a, b in pairwise(group) if a.tap != b.tap and _is_during(a, b)}
-    found: list[Joined] = []
-    for before, behind in sorted(order, key=str):
-        edge = [one for one in attempts if one.tap == before]
-        origin = [one for one in attempts if one.tap == behind]
-        found += _join(edge, origin, 0)
-    return found
+        order |= {(a.tap, b.tap) for a, b in pairwise(group) if a.tap != b.tap and is_during(a, b)}
+    return sorted(order, key=str)
 
 
-def _is_during(edge: Attempt, origin: Attempt) -> bool:
+def is_during(edge: Attempt, origin: Attempt) -> bool:
+    """Whether the second began before the first ended."""
     return edge.closed_ns is None or origin.attempt_ns <= edge.closed_ns
 
 
-def _join(edge: list[Attempt], origin: list[Attempt], difference_ns: int) -> list[Joined]:
-    """Each attempt at the edge with the one it became behind the hop."""
-    free = dict.fromkeys(origin)
-    by_key: dict[bytes, list[Attempt]] = defaultdict(list)
-    for one in origin:
-        if one.key:
-            by_key[one.key].append(one)
-    found: dict[int, Joined] = {}
-    for one in edge:
-        match = next((other for other in by_key.get(one.key or b"", ()) if other in free), None)
-        if match is not None:
-            free.pop(match)
-            found[one.id] = Joined(one, match, "key")
-    for one in edge:
-        if one.id not in found:
-            match = min(
-                (other for other in free if _fits(one, other, difference_ns)),
-                key=lambda other: abs(other.attempt_ns - difference_ns - one.attempt_ns),
-                default=None,
-            )
-            if match is not None:
-                free.pop(match)
-            found[one.id] = Joined(one, match, None if match is None else "path and time")
-    return [found[one.id] for one in edge]
-
-
-def _fits(edge: Attempt, origin: Attempt, difference_ns: int) -> bool:
-    """The same path, or one the end of the other, and made while the edge's attempt was going on."""
-    one, other = edge.path.rstrip("/"), origin.path.rstrip("/")
-    is_path = one.endswith(other) or other.endswith(one) or _bare(one) == _bare(other)
-    at = origin.attempt_ns - difference_ns
-    end = edge.closed_ns if edge.closed_ns is not None else edge.attempt_ns + _NEAR_NS
-    return is_path and edge.attempt_ns - SECOND_NS // 20 <= at <= min(end, edge.attempt_ns + _NEAR_NS)
-
-
-def _bare(path: str) -> str:
-    return path.partition("?")[0].rstrip("/")
-
-
-def _rough_difference(edge: list[Attempt], origin: list[Attempt]) -> int:
-    """The clocks' difference as the joined keys show it, before anything finer is known."""
-    keys = {one.key: one.attempt_ns for one in edge if one.key}
-    differences = [one.attempt_ns - keys[one.key] for one in origin if one.key in keys]
-    return min(differences, default=0)
-
-
-def _samples(edge: ConnectionFacts, origin: ConnectionFacts) -> Iterator[tuple[bool, int]]:
+def _samples(edge: ConnectionFacts | None, origin: ConnectionFacts | None) -> Iterator[tuple[bool, int]]:
     """Arrival times of the same things at both taps: the handshake's heads, and the first messages.
 
     When a head was sent on is noted after it has left, so it is no bound.
     """
+    if edge is None or origin is None:
+        return
     for is_toward, at_edge, at_origin in (
         (True, "request_in_ns", "request_in_ns"),
         (False, "response_in_ns", "response_in_ns"),
@@ -252,9 +301,6 @@ class Sandwich(NamedTuple):
 def diagnose_hop(hop: Hop, edge: Sequence[Finding], origin: Sequence[Finding] | None = None) -> Sandwich:
     """Put the findings of the taps together with those of the hop.
 
-    What both taps say of the same connection is said once, at the origin's tap, which is nearer to the
-    cause; what the hop's findings explain is left out.
-
     Args:
         edge: findings of the client's side, or of a capture with both taps.
         origin: findings of the other capture where there are two.
@@ -262,12 +308,36 @@ def diagnose_hop(hop: Hop, edge: Sequence[Finding], origin: Sequence[Finding] | 
     pairs = list(hop.pairs())
     ours = [finding for pair in pairs for finding in diagnose_pair(pair)]
     partner = {pair.edge.id: pair.origin.id for pair in pairs if pair.origin is not None}
+    return Sandwich(ranked(together(ours, edge, origin, partner)), pairs)
+
+
+def together(
+    ours: Sequence[Finding],
+    edge: Sequence[Finding],
+    origin: Sequence[Finding] | None,
+    partner: Mapping[int, int],
+) -> list[Finding]:
+    """Each failure once: what the hop's findings explain is left out, and what both taps say is said once.
+
+    What both say of the same connection stays with the tap that is nearer to the cause: the edge's where the
+    client is to blame, else the origin's.
+
+    Args:
+        ours: findings of the hop.
+        edge, origin: as in `diagnose_hop`.
+        partner: the connection behind the hop by the one before it.
+    """
     covered = {key for one in ours for key in one.covers}
-    behind = {(one.connection, one.id) for one in (edge if origin is None else origin)}
-    kept = []
-    for one in edge:
-        twin = (partner.get(one.connection or 0), one.id)
-        is_double = one.connection in partner and twin in behind and twin not in covered
-        if (one.connection, one.id) not in covered and not is_double:
-            kept.append(one)
-    return Sandwich(ranked([*ours, *kept]), pairs)
+    behind = {(one.connection, one.id) for one in (edge if origin is None else origin)} - covered
+    before_hop = {(one.connection, one.id) for one in edge} - covered
+    edge_of = {number: before for before, number in partner.items()} if origin is None else {}
+
+    def is_double(one: Finding) -> bool:
+        if one.connection is None:
+            return False
+        if origin is None and one.fault_of == "client":
+            return one.connection in edge_of and (edge_of[one.connection], one.id) in before_hop
+        return one.connection in partner and (partner[one.connection], one.id) in behind
+
+    kept = [one for one in edge if (one.connection, one.id) not in covered and not is_double(one)]
+    return [*ours, *kept]

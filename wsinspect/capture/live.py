@@ -3,7 +3,9 @@
 `LiveFindings.look` reads facts through the same statements as `diagnose`, so what is found live is what is
 found afterwards. A finding is stored once (rule and connection), also when a restarted recorder looks again.
 Each connection is looked at when its handshake is over, when it first breaks the protocol, and at its end;
-the whole capture at most every `CAPTURE_SECONDS`.
+the whole capture at most every `CAPTURE_SECONDS`. Where a run has two taps around a hop, both ends of a
+connection are looked at together (`live_pairs`), and a finding about the hop takes the place of what one tap
+alone would have said, also of what it had said before.
 """
 
 from __future__ import annotations
@@ -12,14 +14,17 @@ import json
 import sqlite3
 import time
 import traceback
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Final
 
 from wsinspect.capture.diagnosis import FactReader
+from wsinspect.capture.hops import MAX_TRACES, Hop, together
+from wsinspect.capture.joining import Joined
+from wsinspect.capture.live_pairs import LivePairs
 from wsinspect.capture.narration import Note
 from wsinspect.capture.rows import to_json
 from wsinspect.findings.model import Finding
-from wsinspect.findings.registry import diagnose_capture, diagnose_connection
+from wsinspect.findings.registry import diagnose_capture, diagnose_connection, diagnose_pair
 
 CAPTURE_SECONDS: Final = 2.0
 #: Connections that rules over the whole capture look at, the newest.
@@ -32,7 +37,19 @@ _INSERT: Final = (
 _IS_KNOWN: Final = "SELECT 1 FROM finding WHERE connection_id IS ? AND rule = ? LIMIT 1"
 
 
+_WITHDRAW: Final = (
+    "DELETE FROM finding WHERE (connection_id, rule) IN "
+    "(SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]') FROM json_each(?)) "
+    "RETURNING connection_id, rule"
+)
+#: Pairs of connections that wait to be compared; of more the oldest are left to `diagnose`.
+_UNREAD: Final = 1000
+#: How long comparing may take, while there is nothing else to do and at the end.
+_IDLE_SECONDS: Final = 0.1
+_LAST_SECONDS: Final = 5.0
+
 _Key = tuple[int | None, str, str]
+_Place = tuple[int | None, str]
 #: Findings of connections that are remembered; the rest is looked up.
 _KNOWN: Final = 10_000
 
@@ -70,15 +87,31 @@ class LiveFindings:
     def __init__(self, database: sqlite3.Connection, *, is_restart: bool = False) -> None:
         self._database = database
         self._reader = FactReader(self._query)
+        self._hop = Hop(self._query)
+        self._pairs = LivePairs(self._query)
         self._waiting: set[int] = set(self._newest(_AGAIN)) if is_restart else set()
+        self._unread: dict[int, Joined] = {}
         self._known: set[_Key] = set()
+        self._covered: dict[_Place, None] = {}
+        self._gone: set[_Place] = set()
         for (detail,) in self._query("SELECT detail FROM finding WHERE connection_id IS NULL LIMIT 1000", ()):
             self._known.add(_key(Finding.from_json(json.loads(detail))))
         self._is_capture_due = False
         self._last_capture = 0.0
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether something is held back until the other tap has seen it too, or until there is time."""
+        return bool(self._waiting or self._unread)
+
     def look(
-        self, connections: Iterable[int], *, at_ns: int, is_changed: bool, is_over: bool = False
+        self,
+        connections: Iterable[int],
+        *,
+        at_ns: int,
+        is_changed: bool,
+        is_idle: bool = False,
+        is_over: bool = False,
     ) -> list[Note]:
         """Judge these connections, and from time to time all of them.
 
@@ -86,34 +119,96 @@ class LiveFindings:
             connections: those that something happened to.
             at_ns: the time of the newest record.
             is_changed: an event came that rules over the whole capture look at.
+            is_idle: there is nothing to index just now: time to compare what passed two taps.
             is_over: nothing more will come: look at everything now.
 
         Returns:
             Notes for a narrator, of findings that are stored.
         """
-        self._waiting.update(connections)
-        self._is_capture_due |= is_changed or bool(self._waiting)
+        fresh = set(connections)
+        self._waiting.update(fresh)
+        self._is_capture_due |= is_changed or bool(fresh)
         now = time.monotonic()
         is_due = self._is_capture_due and (is_over or now - self._last_capture >= CAPTURE_SECONDS)
-        if not self._waiting and not is_due:
+        if not self._waiting and not is_due and not (self._unread and (is_idle or is_over)):
             return []
         try:
-            found = [one for number in self._eventful() for one in self._judge(number)]
+            held, found = self._judge_waiting(is_over)
+            if is_idle or is_over:
+                found += self._compare(is_over)
             if is_due:
-                found += diagnose_capture(self._reader.capture(_NEWEST))
+                found += self._judge_capture()
                 self._last_capture, self._is_capture_due = now, False
-            new = self._store(found)
+            notes = self._store(found, at_ns)
         except sqlite3.Error:
             # No room, or damaged: the recorder says so at its next commit. These are looked at again then.
             return []
-        self._waiting.clear()
-        return [_note(one, at_ns) for one in new]
+        self._waiting = held
+        self._pairs.forget()
+        return notes
 
-    def _eventful(self) -> list[int]:
-        """The waiting connections that are worth a look."""
-        if not self._waiting:
+    def _judge_waiting(self, is_over: bool) -> tuple[set[int], list[Finding]]:
+        """Findings of what can be judged now, and what cannot yet."""
+        due = self._pairs.due(self._waiting, is_over=is_over)
+        eventful = self._eventful({*due.alone, *_both(due.pairs)})
+        found = [one for number in sorted(due.alone & eventful) for one in self._judge(number)]
+        self._unread.update({joined.edge.id: joined for joined in due.finished})
+        for joined in due.pairs:
+            if eventful & _both((joined,)):
+                found += self._judge_pair(joined)
+        while len(self._unread) > _UNREAD:
+            self._unread.pop(next(iter(self._unread)))
+        return due.held, found
+
+    def _compare(self, is_over: bool) -> list[Finding]:
+        """Compare what passed both taps of connections that are over: it takes reading all of it again."""
+        found: list[Finding] = []
+        until = time.monotonic() + (_LAST_SECONDS if is_over else _IDLE_SECONDS)
+        while self._unread and time.monotonic() < until:
+            found += self._judge_pair(self._unread.pop(next(iter(self._unread))), MAX_TRACES)
+        return found
+
+    def _judge_pair(self, joined: Joined, max_traces: int = 0) -> list[Finding]:
+        """Findings of a connection at both taps, each failure once."""
+        try:
+            pair = self._hop.pair(joined, max_traces=max_traces)
+            if pair is None:
+                return []
+            ours = diagnose_pair(pair)
+            own = [*diagnose_connection(pair.edge)]
+            if pair.origin is not None:
+                own += diagnose_connection(pair.origin)
+        except Exception:  # a mistake of ours must not cost the capture
+            traceback.print_exc()
             return []
-        return sorted(row[0] for row in self._query(_EVENTFUL, (json.dumps(list(self._waiting)),)))
+        partner = {pair.edge.id: pair.origin.id} if pair.origin else {}
+        kept = together(ours, own, None, partner)
+        self._withdraw(own, kept)
+        return kept
+
+    def _judge_capture(self) -> list[Finding]:
+        found = diagnose_capture(self._reader.capture(_NEWEST))
+        kept = together((), found, None, self._pairs.partner)
+        self._withdraw(found, kept)
+        return kept
+
+    def _withdraw(self, found: Sequence[Finding], kept: Sequence[Finding]) -> None:
+        """What both taps said is said once: the other one is no finding, nor was it one before."""
+        doubles = set(map(_place, found)) - set(map(_place, kept))
+        self._gone |= doubles
+        self._cover(doubles)
+
+    def _cover(self, places: Iterable[_Place]) -> None:
+        """From now on these are no findings any more."""
+        self._covered.update(dict.fromkeys(places))
+        while len(self._covered) > _KNOWN:
+            self._covered.pop(next(iter(self._covered)))
+
+    def _eventful(self, numbers: Collection[int]) -> set[int]:
+        """Those that are worth a look."""
+        if not numbers:
+            return set()
+        return {row[0] for row in self._query(_EVENTFUL, (json.dumps(list(numbers)),))}
 
     def _judge(self, number: int) -> list[Finding]:
         facts = self._reader.connection(number)
@@ -125,22 +220,32 @@ class LiveFindings:
             traceback.print_exc()
             return []
 
-    def _store(self, found: Sequence[Finding]) -> list[Finding]:
-        new = [one for one in found if not self._is_known(one)]
-        if new:
-            rows = [(one.id, one.severity, one.connection, one.frame, to_json(one.as_json())) for one in new]
-            self._database.execute("BEGIN IMMEDIATE")
-            try:
-                self._database.executemany(_INSERT, rows)
-                self._database.execute("COMMIT")
-            except BaseException:
-                if self._database.in_transaction:
-                    self._database.execute("ROLLBACK")
-                raise
+    def _store(self, found: Sequence[Finding], at_ns: int) -> list[Note]:
+        """Write what is new, take away what it explains better; the notes about that."""
+        for one in found:
+            self._cover(one.covers)
+        new = [one for one in found if _place(one) not in self._covered and not self._is_known(one)]
+        gone = self._gone.union(*(one.covers for one in found))
+        withdrawn = self._write(new, gone) if new or gone else set()
+        self._gone.clear()
         if len(self._known) > _KNOWN:
             self._known = {key for key in self._known if key[0] is None}
-        self._known.update(map(_key, found))
-        return new
+        self._known.update(map(_key, new))
+        return [_note(one, at_ns, withdrawn) for one in new]
+
+    def _write(self, new: Sequence[Finding], gone: Collection[_Place]) -> set[_Place]:
+        """In one transaction; what was taken away."""
+        rows = [(one.id, one.severity, one.connection, one.frame, to_json(one.as_json())) for one in new]
+        self._database.execute("BEGIN IMMEDIATE")
+        try:
+            taken = self._database.execute(_WITHDRAW, (json.dumps(list(gone)),)).fetchall() if gone else []
+            self._database.executemany(_INSERT, rows)
+            self._database.execute("COMMIT")
+        except BaseException:
+            if self._database.in_transaction:
+                self._database.execute("ROLLBACK")
+            raise
+        return {(connection, rule) for connection, rule in taken}
 
     def _is_known(self, finding: Finding) -> bool:
         if _key(finding) in self._known:
@@ -162,6 +267,18 @@ def _key(finding: Finding) -> _Key:
     return finding.connection, finding.id, finding.evidence[0] if is_own else ""
 
 
-def _note(finding: Finding, at_ns: int) -> Note:
-    """The `finding` line of `run --headless`."""
-    return {"event": "finding", "time_ns": at_ns, **finding.as_json()}
+def _place(finding: Finding) -> _Place:
+    return finding.connection, finding.id
+
+
+def _both(pairs: Iterable[Joined]) -> set[int]:
+    return {one.id for pair in pairs for one in (pair.edge, pair.origin) if one is not None}
+
+
+def _note(finding: Finding, at_ns: int, withdrawn: set[_Place]) -> Note:
+    """The `finding` line of `run --headless`, with those told before that it takes the place of."""
+    note = {"event": "finding", "time_ns": at_ns, **finding.as_json()}
+    replaced = sorted(withdrawn.intersection(finding.covers), key=str)
+    if replaced:
+        note["replaces"] = [{"connection": connection, "id": rule} for connection, rule in replaced]
+    return note

@@ -38,6 +38,8 @@ COMMIT_SECONDS: Final = 0.05
 #: The longest time between two commits while much happens.
 _BUSY_SECONDS: Final = 0.15
 _FALLBACK_SECONDS: Final = 1.0
+#: The longest sleep while findings are held back for a moment.
+_HELD_SECONDS: Final = 0.1
 _ORPHAN_SECONDS: Final = 0.1
 _RETRY_SECONDS: Final = 1.0
 _LAST_RETRIES: Final = 5
@@ -118,7 +120,7 @@ class Recorder:
             if time.monotonic() - self._last_commit > _BUSY_SECONDS:
                 self._commit()
         self._commit()
-        self._look()
+        self._look(is_idle=True)
         if self._evictor.has_more:
             self._keep_size()
 
@@ -148,11 +150,15 @@ class Recorder:
             self._narrator.tell(*self._notes.take())
         self._look()
 
-    def _look(self, *, is_over: bool = False) -> None:
+    def _look(self, *, is_idle: bool = False, is_over: bool = False) -> None:
         """Run the rules on what was committed, and say what they found."""
         indexer = self._indexer
         found = self._findings.look(
-            indexer.looks, at_ns=indexer.last_ns, is_changed=indexer.is_engine_changed, is_over=is_over
+            indexer.looks,
+            at_ns=indexer.last_ns,
+            is_changed=indexer.is_engine_changed,
+            is_idle=is_idle,
+            is_over=is_over,
         )
         indexer.looks, indexer.is_engine_changed = set(), False
         if found and self._narrator is not None:
@@ -185,7 +191,8 @@ class Recorder:
         if self._is_orphan:
             time.sleep(_ORPHAN_SECONDS)
             return
-        self._drain_pipe(_FALLBACK_SECONDS if not self._evictor.has_more else 0)
+        longest = _HELD_SECONDS if self._findings.is_waiting else _FALLBACK_SECONDS
+        self._drain_pipe(longest if not self._evictor.has_more else 0)
         pause = self._last_commit + COMMIT_SECONDS - time.monotonic()
         if pause > 0 and not self._is_orphan:
             time.sleep(pause)

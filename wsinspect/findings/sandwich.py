@@ -13,27 +13,43 @@ from functools import cached_property
 from statistics import median, quantiles
 from typing import Any, Final, NamedTuple
 
+from wsinspect.findings.alignment import align
 from wsinspect.findings.facts import ConnectionFacts
 from wsinspect.handshake.diff import Change, ChangeKind, changed_fields
 from wsinspect.handshake.heads import RawHead
 
-#: A lost message is looked for among this many later ones.
-_LOOK_AHEAD: Final = 256
 #: Messages that were sent apart by this much and arrived together were held.
 _HELD_NS: Final = 200_000_000
+#: A message that took this much longer than the quickest was late.
+_LATE_NS: Final = 300_000_000
 _TOGETHER_NS: Final = 20_000_000
 _SHOWN_IDS: Final = 8
+_SHOWN_TIMES: Final = 3
 
 
 class Trace(NamedTuple):
-    """A message, PING or PONG as it passed one tap; equal `digest` is equal content."""
+    """A message as it passed one tap.
+
+    Attributes:
+        digest: equal ones have equal content; None where the capture has only the beginning of it.
+        length: of the content, inflated.
+        layout: lengths of its frames on the wire.
+    """
 
     id: int
     time_ns: int
-    digest: int
+    digest: int | None
     length: int
     layout: tuple[int, ...]
     compressed: bool
+
+
+class Waited(NamedTuple):
+    """A message that the hop held: its id where it went in, when that was, and for how long."""
+
+    id: int
+    time_ns: int
+    for_ns: int
 
 
 class Through(NamedTuple):
@@ -47,6 +63,9 @@ class Through(NamedTuple):
         delays_ns: least, median, 95th percentile and longest time in the hop.
         held: how many arrived together with others though they had been sent apart.
         held_ns: the longest time one was held.
+        late: how many took much longer than the quickest one.
+        longest: those that waited longest.
+        controls: PINGs and PONGs that went in, and that came out: a hop that ends WebSockets makes its own.
     """
 
     sent: int = 0
@@ -60,11 +79,16 @@ class Through(NamedTuple):
     delays_ns: tuple[int, int, int, int] | None = None
     held: int = 0
     held_ns: int = 0
+    late: int = 0
+    longest: tuple[Waited, ...] = ()
+    controls: tuple[int, int] = (0, 0)
 
     def as_json(self) -> dict[str, Any]:
         """The object in the result."""
         facts = self._asdict()
         facts["lost"], facts["added"] = list(self.lost), list(self.added)
+        facts["longest"] = [one._asdict() for one in self.longest]
+        facts["controls"] = {"sent": self.controls[0], "arrived": self.controls[1]}
         delays = self.delays_ns
         names = ("min_ns", "median_ns", "p95_ns", "max_ns")
         facts["delays_ns"] = None if delays is None else dict(zip(names, delays, strict=True))
@@ -160,36 +184,37 @@ class PairFacts:
         }
 
 
-def compare(sent: Sequence[Trace], arrived: Sequence[Trace], difference_ns: int) -> Through:
+def compare(
+    sent: Sequence[Trace], arrived: Sequence[Trace], difference_ns: int, *, is_part: bool = False
+) -> Through:
     """One direction: what was sent into the hop against what came out.
 
     Args:
         difference_ns: to be taken off the times of `arrived` to bring them on the clock of `sent`.
+        is_part: both are only the beginning: what has no partner at their ends is no loss.
     """
-    pairs: list[tuple[Trace, Trace]] = []
-    lost: list[int] = []
-    added: list[int] = []
-    at = 0
-    for one in sent:
-        limit = min(len(arrived), at + _LOOK_AHEAD)
-        found = next((i for i in range(at, limit) if arrived[i].digest == one.digest), None)
-        if found is None:
-            lost.append(one.id)
-            continue
-        added += [extra.id for extra in arrived[at:found]]
-        pairs.append((one, arrived[found]))
-        at = found + 1
-    added += [extra.id for extra in arrived[at:]]
+    is_cut = any(one.digest is None for one in (*sent, *arrived))
+    places = align(*([_same(one, is_cut) for one in side] for side in (sent, arrived)))
+    gone = _others(len(sent), [i for i, _ in places], is_part)
+    new = _others(len(arrived), [j for _, j in places], is_part)
+    pairs = [(sent[i], arrived[j]) for i, j in places]
     delays = [late.time_ns - difference_ns - early.time_ns for early, late in pairs]
     held, held_ns = _held(pairs, delays)
+    quickest = min(delays, default=0)
+    late = [
+        (delay, early)
+        for delay, (early, _) in zip(delays, pairs, strict=True)
+        if delay - quickest >= _LATE_NS
+    ]
+    late.sort(key=lambda item: -item[0])
     return Through(
         sent=len(sent),
         arrived=len(arrived),
-        lost_count=len(lost),
-        lost=tuple(lost[:_SHOWN_IDS]),
-        added_count=len(added),
-        added=tuple(added[:_SHOWN_IDS]),
-        reframed=sum(len(a.layout) != len(b.layout) for a, b in pairs),
+        lost_count=len(gone),
+        lost=tuple(sent[i].id for i in gone[:_SHOWN_IDS]),
+        added_count=len(new),
+        added=tuple(arrived[j].id for j in new[:_SHOWN_IDS]),
+        reframed=sum(_is_reframed(a, b) for a, b in pairs),
         recompressed=sum(
             a.compressed != b.compressed or (a.compressed and sum(a.layout) != sum(b.layout))
             for a, b in pairs
@@ -197,7 +222,27 @@ def compare(sent: Sequence[Trace], arrived: Sequence[Trace], difference_ns: int)
         delays_ns=_spread(delays),
         held=held,
         held_ns=held_ns,
+        late=len(late),
+        longest=tuple(Waited(one.id, one.time_ns, delay) for delay, one in late[:_SHOWN_TIMES]),
     )
+
+
+def _same(one: Trace, is_cut: bool) -> int | None:
+    return one.length if is_cut else one.digest
+
+
+def _others(count: int, paired: Sequence[int], is_part: bool) -> list[int]:
+    """Positions in no pair."""
+    known = set(paired)
+    end = max(known, default=-1) + 1 if is_part else count
+    return [n for n in range(end) if n not in known]
+
+
+def _is_reframed(before: Trace, after: Trace) -> bool:
+    """Other fragments: their number, or, where nothing was compressed anew, their sizes."""
+    if len(before.layout) != len(after.layout):
+        return True
+    return sum(before.layout) == sum(after.layout) and before.layout != after.layout
 
 
 def _held(pairs: Sequence[tuple[Trace, Trace]], delays: Sequence[int]) -> tuple[int, int]:

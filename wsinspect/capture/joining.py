@@ -1,0 +1,220 @@
+"""Which attempt behind a hop is which one before it.
+
+By Sec-WebSocket-Key where the hop passes it on. A hop that makes a key of its own leaves path, time and
+content: of several attempts that fit by path and time, the one whose header fields and first messages are the
+same. Pure but for `content`, which is asked only where it has to decide. Bounded: of each attempt at most
+`MAX_CANDIDATES` others are looked at.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from typing import Any, Final, NamedTuple
+
+from wsinspect.findings.facts import SECOND_NS
+from wsinspect.handshake.heads import RawHead
+
+#: Attempts behind the hop that one before it is compared with, the nearest in time.
+MAX_CANDIDATES: Final = 64
+_KEY: Final = re.compile(rb"^sec-websocket-key[ \t]*:[ \t]*([^\r\n]*)", re.I | re.M)
+_NEAR_NS: Final = 10 * SECOND_NS
+_SLACK_NS: Final = SECOND_NS // 20
+#: Fields that say nothing about whose request it is.
+_COMMON: Final = frozenset(
+    (b"host", b"connection", b"upgrade", b"sec-websocket-key", b"sec-websocket-version")
+)
+#: Equal messages that join attempts whose paths differ.
+_SURE: Final = 2
+
+
+class Attempt(NamedTuple):
+    """What attempts are joined by."""
+
+    id: int
+    tap: str | None
+    path: str
+    attempt_ns: int
+    closed_ns: int | None
+    key: bytes | None
+
+
+class Joined(NamedTuple):
+    """The same connection at both taps; `origin` None where nothing arrived behind the hop."""
+
+    edge: Attempt
+    origin: Attempt | None
+    by: str | None
+
+
+class Content(NamedTuple):
+    """What an attempt and its connection said: lines of the request, and digests of its first messages."""
+
+    fields: frozenset[bytes]
+    messages: frozenset[tuple[int, int]]
+
+    def likeness(self, other: Content) -> tuple[int, int]:
+        """How many messages and how many fields are the same."""
+        return len(self.messages & other.messages), len(self.fields & other.fields)
+
+
+#: Gives the content of an attempt before the hop (False) or behind it (True).
+ContentOf = Callable[[Attempt, bool], Content]
+
+
+def make_attempt(row: Sequence[Any]) -> Attempt:
+    """Of a row: id, tap, path, attempt_ns, closed_ns, request_in."""
+    number, tap, path, attempt_ns, closed_ns, head = row
+    match = _KEY.search(head) if isinstance(head, bytes) else None
+    return Attempt(number, tap, path or "/", attempt_ns or 0, closed_ns, match[1].strip() if match else None)
+
+
+def content_of(head: RawHead | None, messages: frozenset[tuple[int, int]]) -> Content:
+    """The content of one attempt.
+
+    Args:
+        messages: (direction, digest) of the first ones.
+    """
+    if head is None:
+        return Content(frozenset(), messages)
+    lines = {
+        name + b":" + one.value.strip()
+        for one in head.fields
+        if (name := one.name.strip().lower()) not in _COMMON
+    }
+    query = head.target.partition(b"?")[2]
+    return Content(frozenset((*lines, *(b"?" + part for part in query.split(b"&") if part))), messages)
+
+
+def join(
+    edge: Sequence[Attempt], origin: Sequence[Attempt], difference_ns: int, content: ContentOf
+) -> list[Joined]:
+    """Each attempt at the edge with the one it became behind the hop.
+
+    Args:
+        difference_ns: the origin's clock minus the edge's.
+    """
+    found, free = _by_key(edge, origin)
+    rest = [one for one in edge if one.id not in found]
+    if rest and free:
+        _by_content(rest, free, found, difference_ns, content)
+    return [found.get(one.id) or Joined(one, None, None) for one in edge]
+
+
+def _by_key(
+    edge: Sequence[Attempt], origin: Sequence[Attempt]
+) -> tuple[dict[int, Joined], dict[int, Attempt]]:
+    keys: dict[bytes, list[Attempt]] = defaultdict(list)
+    for one in reversed(origin):
+        if one.key:
+            keys[one.key].append(one)
+    free = {one.id: one for one in origin}
+    found: dict[int, Joined] = {}
+    for one in edge:
+        if one.key and keys.get(one.key):
+            match = keys[one.key].pop()
+            del free[match.id]
+            found[one.id] = Joined(one, match, "key")
+    return found, free
+
+
+def _by_content(
+    edge: Sequence[Attempt],
+    free: dict[int, Attempt],
+    found: dict[int, Joined],
+    difference_ns: int,
+    content: ContentOf,
+) -> None:
+    """The rest: first where the paths fit, then where two messages at least are the same."""
+    by_time = sorted(free.values(), key=lambda one: one.attempt_ns)
+    starts = [one.attempt_ns - difference_ns for one in by_time]
+    near = {one.id: _during(one, by_time, starts, difference_ns) for one in edge}
+    for is_path_known in (True, False):
+        pairs = [
+            (one, other)
+            for one in edge
+            if one.id not in found
+            for other in near[one.id]
+            if other.id in free and _is_path(one.path, other.path) is is_path_known
+        ]
+        _settle(pairs, free, found, difference_ns, content, is_path_known)
+
+
+def _settle(
+    pairs: list[tuple[Attempt, Attempt]],
+    free: dict[int, Attempt],
+    found: dict[int, Joined],
+    difference_ns: int,
+    content: ContentOf,
+    is_path_known: bool,
+) -> None:
+    """Join the likest first; among equally like ones the nearest in time."""
+    if is_path_known and _is_plain(pairs):
+        for one, other in pairs:
+            found[one.id] = Joined(one, free.pop(other.id), "path and time")
+        return
+    ranked = []
+    for one, other in pairs:
+        alike = content(one, False).likeness(content(other, True))
+        apart = abs(other.attempt_ns - difference_ns - one.attempt_ns)
+        if is_path_known or alike[0] >= _SURE:
+            ranked.append((alike, -apart, one, other))
+    ranked.sort(key=lambda item: item[:2], reverse=True)
+    for alike, _, one, other in ranked:
+        if one.id in found or other.id not in free:
+            continue
+        rivals = [
+            rival[0]
+            for rival in ranked
+            if (rival[2] is one) is not (rival[3] is other)
+            and rival[2].id not in found
+            and rival[3].id in free
+        ]
+        is_content = alike[0] > 0 or any(alike > rival for rival in rivals)
+        by = "content" if is_content and not any(alike == rival for rival in rivals) else "path and time"
+        found[one.id] = Joined(one, free.pop(other.id), by)
+
+
+def _is_plain(pairs: list[tuple[Attempt, Attempt]]) -> bool:
+    """Whether nobody has a choice."""
+    return len({one.id for one, _ in pairs}) == len(pairs) == len({other.id for _, other in pairs})
+
+
+def _during(
+    edge: Attempt, by_time: Sequence[Attempt], starts: Sequence[int], difference_ns: int
+) -> list[Attempt]:
+    """Attempts behind the hop that began while the edge's was going on, the nearest in time."""
+    end = min(
+        edge.closed_ns if edge.closed_ns is not None else edge.attempt_ns + _NEAR_NS,
+        edge.attempt_ns + _NEAR_NS,
+    )
+    first = bisect_left(starts, edge.attempt_ns - _SLACK_NS)
+    last = bisect_left(starts, end + 1)
+    return list(by_time[first : min(last, first + MAX_CANDIDATES)])
+
+
+def _is_path(edge: str, origin: str) -> bool:
+    """The same path, or one the end of the other, as where a hop takes a prefix away."""
+    one, other = edge.rstrip("/"), origin.rstrip("/")
+    return one.endswith(other) or other.endswith(one) or _bare(one) == _bare(other)
+
+
+def _bare(path: str) -> str:
+    return path.partition("?")[0].rstrip("/")
+
+
+def rough_difference(edge: Sequence[Attempt], origin: Sequence[Attempt], content: ContentOf) -> int:
+    """The origin's clock minus the edge's before anything finer is known.
+
+    From attempts with the same key; where there are none from the ones that are most alike, else from the
+    first ones.
+    """
+    keys = {one.key: one.attempt_ns for one in edge if one.key}
+    differences = [one.attempt_ns - keys[one.key] for one in origin if one.key in keys]
+    if differences or not edge or not origin:
+        return min(differences, default=0)
+    pairs = [(one, other) for one in edge[:MAX_CANDIDATES] for other in origin[:MAX_CANDIDATES]]
+    likest = max(pairs, key=lambda pair: content(pair[0], False).likeness(content(pair[1], True)))
+    return likest[1].attempt_ns - likest[0].attempt_ns

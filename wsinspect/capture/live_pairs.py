@@ -1,0 +1,279 @@
+"""The sandwich while traffic passes: which connections the rules should look at together, and when.
+
+Where a run has two taps around a hop, what happens at one of them is held until the same has happened at the
+other, at most `HOLD_SECONDS`: so a failure is told once, by the finding that names the hop. Nothing is held
+where no second tap is. Bounded: attempts that are over are forgotten, but for the newest `KEPT`.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable
+from functools import cache
+from typing import Final, NamedTuple
+
+from wsinspect.capture.diagnosis import Query
+from wsinspect.capture.hops import ATTEMPTS, Hop, order_of, tap_names
+from wsinspect.capture.joining import Attempt, Joined, join, make_attempt
+
+#: How long one tap waits for the other.
+HOLD_SECONDS: Final = 1.0
+#: Attempts that are over and still may be joined.
+KEPT: Final = 2000
+#: Attempts without a key that are compared with each other at once.
+_RIVALS: Final = 64
+#: What has become of an attempt.
+_PENDING, _OPEN, _OVER, _REFUSED = range(4)
+
+
+class Due(NamedTuple):
+    """What to judge now.
+
+    Attributes:
+        alone: connections by themselves.
+        pairs: connections at both taps.
+        finished: those of the pairs of which all that passed can be compared.
+        held: to be asked for again.
+    """
+
+    alone: set[int]
+    pairs: list[Joined]
+    finished: list[Joined]
+    held: set[int]
+
+
+class LivePairs:
+    """Joins the attempts of the taps of one run as they come.
+
+    Args:
+        query: runs a statement on the open capture.
+
+    Attributes:
+        partner: the connection behind the hop by the one before it, of those that are remembered.
+    """
+
+    def __init__(self, query: Query) -> None:
+        self._query = query
+        self._hop = Hop(query)
+        self._run = 0
+        self._names: set[str] = set()
+        self._order: list[tuple[str | None, str | None]] = []
+        self._attempts: dict[int, Attempt] = {}
+        self._by_key: dict[bytes, list[Attempt]] = {}
+        self._joined: dict[int, Joined] = {}
+        self._edge_of: dict[int, int] = {}
+        self._since: dict[int, float] = {}
+        self._newest = 0
+        self._headless: set[int] = set()
+        self._stages: dict[int, int] = {}
+        self._now = 0.0
+
+    @property
+    def partner(self) -> dict[int, int]:
+        """The connection behind the hop by the one before it."""
+        return {number: one.origin.id for number, one in self._joined.items() if one.origin is not None}
+
+    def due(self, numbers: Iterable[int], *, is_over: bool) -> Due:
+        """Which of these connections can be judged.
+
+        Args:
+            numbers: those that something happened to.
+            is_over: nothing more will come: all of them.
+        """
+        self._learn()
+        waiting = set(numbers)
+        if not self._order:
+            return Due(waiting, [], [], set())
+        self._now = float("inf") if is_over else time.monotonic()
+        self._stages = self._read_stages(waiting)
+        due = Due(set(), [], [], set())
+        while waiting:
+            number = waiting.pop()
+            edge, origin = self._pair_of(number)
+            if edge is None:
+                self._place_alone(number, due)
+                continue
+            waiting -= {edge.id, origin.id if origin else edge.id}
+            self._place_pair(edge, origin, due)
+        self._since = {number: at for number, at in self._since.items() if number in due.held}
+        return due
+
+    def forget(self) -> None:
+        """Forget the oldest attempts that are over."""
+        if len(self._attempts) <= 2 * KEPT:
+            return
+        stages = self._read_stages(self._attempts)
+        over = [number for number in self._attempts if stages.get(number, _OVER) >= _OVER]
+        for number in over[: max(0, len(over) - KEPT)]:
+            if number in self._since:
+                continue
+            one = self._attempts.pop(number)
+            if one.key and (left := [other for other in self._by_key.get(one.key, []) if other.id != number]):
+                self._by_key[one.key] = left
+            elif one.key:
+                self._by_key.pop(one.key, None)
+            joined = self._joined.pop(number, None)
+            if joined is not None and joined.origin is not None:
+                self._edge_of.pop(joined.origin.id, None)
+
+    # -- what is known
+
+    def _learn(self) -> None:
+        """Read what is new: the taps of this run, and its attempts."""
+        (run,) = self._query("SELECT coalesce(max(run), 0) FROM meta", ())[0]
+        if run != self._run:
+            self._run = run
+            self._names = tap_names(self._query, run)
+            self._order = order_of((), self._names)
+            (newest,) = self._query("SELECT coalesce(max(id), 0) FROM connection", ())[0]
+            self._newest = max(self._newest, newest - 2 * KEPT)
+        if len(self._names) < 2:
+            return
+        # Of an attempt that was committed in two parts the key comes later.
+        again = json.dumps(list(self._headless))
+        self._headless.clear()
+        for row in self._query(_NEW, (self._newest, again)):
+            self._newest = max(row[0], self._newest)
+            if row[5] is None:
+                self._headless.add(row[0])
+            self._add(make_attempt(row))
+
+    def _add(self, one: Attempt) -> None:
+        self._attempts[one.id] = one
+        if one.key is None:
+            return
+        others = self._by_key.setdefault(one.key, [])
+        others.append(one)
+        if len(others) > 1 and (others[0].tap, one.tap) not in self._order:
+            self._order = sorted({*self._order, *order_of(others, set())}, key=str)
+
+    def _read_stages(self, numbers: Iterable[int]) -> dict[int, int]:
+        """How far each of these has come; what the capture no longer has is missing."""
+        return dict(self._query(_STAGES, (json.dumps(list(numbers)),)))
+
+    def _behind(self, number: int) -> int | None:
+        """What this attempt at the edge became behind the hop, as far as that is known."""
+        joined = self._joined.get(number)
+        if joined is not None:
+            return joined.origin.id if joined.origin else None
+        one = self._attempts.get(number)
+        if one is None or one.key is None or not self._is_before_a_hop(one):
+            return None
+        others = (other for other in self._by_key[one.key] if self._is_free(one, other))
+        match = next(others, None)
+        if match is None:
+            return None
+        self._join(Joined(one, match, "key"))
+        return match.id
+
+    def _before(self, number: int) -> int | None:
+        """The attempt at the edge that this one behind the hop came from."""
+        known = self._edge_of.get(number)
+        one = self._attempts.get(number)
+        if known is not None or one is None or one.key is None:
+            return known
+        for other in self._by_key[one.key]:
+            if other.id != number and self._behind(other.id) == number:
+                return other.id
+        return None
+
+    def _join(self, joined: Joined) -> None:
+        self._joined[joined.edge.id] = joined
+        if joined.origin is not None:
+            self._edge_of[joined.origin.id] = joined.edge.id
+
+    def _is_free(self, edge: Attempt, origin: Attempt) -> bool:
+        return (
+            (edge.tap, origin.tap) in self._order and origin.id > edge.id and origin.id not in self._edge_of
+        )
+
+    def _is_before_a_hop(self, one: Attempt) -> bool:
+        return any(before == one.tap for before, _ in self._order)
+
+    def _is_behind_a_hop(self, one: Attempt) -> bool:
+        return any(behind == one.tap for _, behind in self._order)
+
+    # -- when to judge
+
+    def _pair_of(self, number: int) -> tuple[Attempt | None, Attempt | None]:
+        """The attempt at the edge, and what it became; no edge where no hop is known that it met."""
+        one = self._attempts.get(number)
+        if one is None:
+            return None, None
+        before = self._before(number)
+        if before is not None:
+            return self._attempts.get(before), one
+        if not self._is_before_a_hop(one):
+            return None, None
+        behind = self._behind(number)
+        if behind is None and self._stage(number) >= _OVER:
+            behind = self._find(one)
+        return one, None if behind is None else self._attempts.get(behind)
+
+    def _place_alone(self, number: int, due: Due) -> None:
+        one = self._attempts.get(number)
+        is_held = one is not None and self._is_behind_a_hop(one) and self._is_patient(number)
+        (due.held if is_held else due.alone).add(number)
+
+    def _place_pair(self, edge: Attempt, origin: Attempt | None, due: Due) -> None:
+        if origin is None:
+            if self._stage(edge.id) >= _OVER:
+                # The hop has answered, so it will not ask any more.
+                due.pairs.append(Joined(edge, None, None))
+            else:
+                due.alone.add(edge.id)
+            return
+        stages = self._stage(edge.id), self._stage(origin.id)
+        is_level = min(stages[0], _OVER) == min(stages[1], _OVER) != _PENDING
+        if is_level or not self._is_patient(edge.id, origin.id):
+            joined = self._joined[edge.id]
+            due.pairs.append(joined)
+            if stages[0] == _OVER and stages[1] != _REFUSED:
+                due.finished.append(joined)
+        else:
+            due.held.update((edge.id, origin.id))
+
+    def _is_patient(self, *numbers: int) -> bool:
+        """Whether these have been held for less than `HOLD_SECONDS`."""
+        since = min(self._since.get(number, self._now) for number in numbers)
+        self._since.update(dict.fromkeys(numbers, since))
+        return self._now - since < HOLD_SECONDS
+
+    def _stage(self, number: int) -> int:
+        if number not in self._stages:
+            self._stages.update(self._read_stages((number,)))
+        return self._stages.get(number, _OVER)
+
+    def _find(self, edge: Attempt) -> int | None:
+        """The attempt behind the hop whose key the hop has replaced."""
+        free = [
+            one
+            for one in self._attempts.values()
+            if self._is_free(edge, one) and (one.key is None or len(self._by_key[one.key]) == 1)
+        ][-_RIVALS:]
+        if not free:
+            return None
+        rivals = [
+            one for one in self._attempts.values() if one.tap == edge.tap and one.id not in self._joined
+        ][-_RIVALS:]
+        closed: dict[int, int | None] = dict(
+            self._query(_CLOSED, (json.dumps([one.id for one in (edge, *rivals)]),))
+        )
+        timed = [one._replace(closed_ns=closed.get(one.id)) for one in rivals if one.id != edge.id]
+        mine = edge._replace(closed_ns=closed.get(edge.id))
+        for joined in join([mine, *timed], free, 0, cache(self._hop.content)):
+            if joined.edge.id == edge.id and joined.origin is not None:
+                self._join(joined)
+                return joined.origin.id
+        return None
+
+
+_STAGES: Final = (
+    "SELECT id, CASE WHEN open_ns IS NULL THEN "
+    "CASE WHEN closed_ns IS NOT NULL OR state IN ('refused', 'failed', 'lost') THEN 3 ELSE 0 END "
+    "WHEN closed_ns IS NOT NULL OR state IN ('closed', 'lost') THEN 2 ELSE 1 END "
+    "FROM connection WHERE id IN (SELECT value FROM json_each(?))"
+)
+_NEW: Final = f"{ATTEMPTS} WHERE id > ? OR id IN (SELECT value FROM json_each(?)) ORDER BY id"  # noqa: S608
+_CLOSED: Final = "SELECT id, closed_ns FROM connection WHERE id IN (SELECT value FROM json_each(?))"
