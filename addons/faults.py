@@ -78,7 +78,9 @@ class Faults:
         desk = FaultDesk(board, time.time_ns)
         log = AttemptLog(Ledger(), time.time_ns, Taps(()), desk=desk)
         RelayLayer.make_link = log.make_link
-        ctx.master.addons.add(log, HandshakeFaults(desk, log))
+        handshake_faults = HandshakeFaults(desk, log)
+        ctx.master.addons.add(log, handshake_faults)
+        handshake_faults.start()
         names = ", ".join(board.order) or "none"
         logger.info(
             "wsinspect: relay seams installed, WebSockets are relayed byte for byte; faults: %s", names

@@ -152,6 +152,8 @@ class ConnectionRows:
         self._is_handshake_changed = True
         for column in _ATTEMPT_COLUMNS:
             self.row[column] = _plain(event.get(column))
+        session = _plain(event.get("client_session"))
+        self.row["client_session"] = session if isinstance(session, int) else None
         self.row["attempt_ns"] = time_ns
         self.handshake["tcp_ns"] = _plain(event.get("tcp_ns"))
         self.handshake["tls_ns"] = _plain(event.get("tls_ns"))

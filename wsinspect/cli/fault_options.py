@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -79,12 +79,16 @@ def make_board(
     preset: str | None,
     seed: int | None,
     time_scale: float,
+    taps: Collection[str],
     warn: Callable[[str], None],
 ) -> Board:
     """The rules that the options ask for.
 
+    Args:
+        taps: the names of those there are.
+
     Raises:
-        FaultError: a rule, a preset or the scenario has a mistake.
+        FaultError: a rule, a preset or the scenario has a mistake, or both of them have phases.
     """
     from wsinspect.faults.board import Board
     from wsinspect.faults.presets import load_preset
@@ -98,10 +102,13 @@ def make_board(
             warn(f"{scenario}: {remark}")
         board.load(loaded)
     if preset is not None:
-        for rule in load_preset(preset).rules:
-            board.add(board.unique(rule))
+        board.extend(load_preset(preset))
     for spec in specs:
         board.add(board.unique(parse_spec(spec)))
     if seed is not None:
         board.seed = seed
+    for entry in board.entries:
+        if entry.rule.tap is not None and entry.rule.tap not in taps:
+            known = ", ".join(taps)
+            warn(f"fault {entry.rule.name} can never act: there is no tap {entry.rule.tap!r} ({known})")
     return board

@@ -157,8 +157,10 @@ def run(
         _say_old_captures()
     path = (capture or new_capture_path()).absolute()
     authority = ensure_private_dir((ca_dir or default_ca_dir()).absolute())
+    listeners = make_taps(listen, reverse, taps, host, modes)
+    names = [tap.name for tap in listeners]
     engine_options = EngineOptions(
-        taps=make_taps(listen, reverse, taps, host, modes),
+        taps=listeners,
         capture=path,
         ca_dir=authority,
         append=append,
@@ -172,7 +174,7 @@ def run(
         page_wait_seconds=None if no_page_scan else page_wait / 1e9,
         control=control_options(control, control_token_file),
         recorded=_recorded_server(recording),
-        board=make_board(scenario, specs, preset, seed, time_scale, _warn),
+        board=make_board(scenario, specs, preset, seed, time_scale, names, _warn),
         narration=Narration("json" if as_json else "human", frames),
         register=partial(register, path, ca_dir=authority),
         on_ready=lambda facts: _say_ready(facts, as_json, with_advice=not (quiet or as_json)),

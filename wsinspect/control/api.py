@@ -6,6 +6,7 @@ Contract: whatever is sent, the answer is one of the statuses of its operation, 
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from collections.abc import Callable, Mapping
@@ -17,9 +18,10 @@ from wsinspect.control.engine import ConnectionGoneError, ControlledEngine
 from wsinspect.control.metrics import metrics_text
 from wsinspect.control.openapi import OPERATIONS, Operation, document
 from wsinspect.faults.errors import FaultError
+from wsinspect.faults.idle import never_acts
 from wsinspect.faults.kinds import connections, frames
 from wsinspect.faults.rule import Rule
-from wsinspect.faults.scenario import load_object, load_text, never_acts
+from wsinspect.faults.scenario import load_object, load_text
 
 #: A larger request is none that a client of ours sends.
 MAX_BODY: Final = 2 * 1024 * 1024
@@ -172,8 +174,12 @@ class Api:
         self._engine.board.reset()
         return {"removed": names}
 
-    def put_scenario(self, body: Body, _query: Query) -> Any:
-        scenario = load_text(body, "scenario") if isinstance(body, str) else load_object(body)
+    async def put_scenario(self, body: Body, _query: Query) -> Any:
+        # A long file takes seconds to read; the event loop belongs to traffic.
+        if isinstance(body, str):
+            scenario = await asyncio.to_thread(load_text, body, "scenario")
+        else:
+            scenario = await asyncio.to_thread(load_object, body)
         self._engine.load(scenario)
         warnings = [str(remark) for remark in scenario.warnings]
         return {

@@ -7,16 +7,14 @@ rule that is armed or disarmed; `advance` moves the phases on.
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any
 
 from wsinspect.faults.errors import FaultError
 from wsinspect.faults.kinds import Scope
-from wsinspect.faults.rule import Rule
-from wsinspect.faults.scenario import Phase, Scenario
-
-#: More rules than anybody has use for; each is looked at for each frame.
-MAX_RULES: Final = 200
+from wsinspect.faults.rule import Author, Rule
+from wsinspect.faults.scenario import MAX_RULES, Phase, Scenario
 
 
 @dataclasses.dataclass
@@ -53,6 +51,8 @@ class Board:
     Attributes:
         on_change: called with a rule and whether it is armed now.
         on_do: called with a rule that a phase wants done once, to all open connections.
+        on_reset: called when all rules were taken away.
+        totals: decisions that acted, also of rules that are gone and of what was done once or by hand.
     """
 
     def __init__(self, seed: int = 0, time_scale: float = 1.0) -> None:
@@ -61,6 +61,8 @@ class Board:
         self.scenario: Scenario | None = None
         self.on_change: list[Callable[[Rule, bool], None]] = []
         self.on_do: Callable[[Rule], None] = lambda rule: None
+        self.on_reset: Callable[[], None] = lambda: None
+        self.totals: Counter[Author] = Counter()
         self._entries: dict[str, Entry] = {}
         self._phase = -1
         self._phase_end_ns: int | None = None
@@ -170,9 +172,10 @@ class Board:
             for callback in self.on_change:
                 callback(entry.scaled, is_armed)
 
-    def hit(self, name: str, now: int) -> None:
-        """A rule has acted."""
-        entry = self._entries.get(name)
+    def hit(self, author: Author, now: int) -> None:
+        """A rule has acted, or somebody by hand."""
+        self.totals[author] += 1
+        entry = self._entries.get(author.rule)
         if entry is not None:
             entry.hits += 1
             entry.last_ns = now
@@ -183,6 +186,7 @@ class Board:
         self._phase, self._phase_end_ns = -1, None
         for name in self.order:
             self.remove(name)
+        self.on_reset()
 
     # Scenario
 
@@ -194,6 +198,25 @@ class Board:
         self.scenario = scenario
         for rule in scenario.rules:
             self.add(rule)
+
+    def extend(self, scenario: Scenario) -> None:
+        """Put a preset's rules behind the others, and its phases where there are none yet.
+
+        Raises:
+            FaultError: there are phases already, or too many rules.
+        """
+        if scenario.phases and self.scenario is not None and self.scenario.phases:
+            raise FaultError("phases", f"{scenario.name} has phases, and so has the scenario: expected one")
+        names: dict[str, str] = {}
+        for rule in scenario.rules:
+            names[rule.name] = self.add(self.unique(rule)).rule.name
+        if scenario.phases:
+            phases = tuple(
+                dataclasses.replace(phase, rules=tuple(names[name] for name in phase.rules))
+                for phase in scenario.phases
+            )
+            base = self.scenario or Scenario(name=scenario.name, source=scenario.source)
+            self.scenario = dataclasses.replace(base, start=scenario.start, phases=phases)
 
     @property
     def phase(self) -> int | None:

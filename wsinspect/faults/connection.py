@@ -14,7 +14,7 @@ from typing import Any, Final, Literal, NamedTuple
 from wsinspect.faults.boundaries import Boundary
 from wsinspect.faults.frames import Surroundings, WireFrame
 from wsinspect.faults.lane import Lane
-from wsinspect.faults.rule import Rule
+from wsinspect.faults.rule import Author, Rule
 from wsinspect.faults.seeded import Chance, Place
 from wsinspect.faults.stages.base import Armed, Stage
 from wsinspect.faults.stages.messages import close_payload
@@ -124,11 +124,11 @@ class ConnectionFaults:
         )
         self._actions: list[Action] = []
         self._stages: dict[str, list[tuple[Lane, Stage[Any]]]] = {}
-        self._order: list[str] = []
+        self._once: set[str] = set()
         self._closing: _Closing | None = None
         self._closes: set[Direction] = set()
         self.is_aborted = False
-        self.on_hit: Callable[[Rule], None] = lambda rule: None
+        self.on_hit: Callable[[Author], None] = lambda author: None
 
     # What the relay tells
 
@@ -149,6 +149,8 @@ class ConnectionFaults:
         for lane in self.lanes:
             if not self.is_aborted:
                 lane.wake(now)
+        for name in [*self._once]:
+            self._finish_once(name, now)
         closing = self._closing
         if closing is not None and closing.deadline is not None and closing.deadline <= now:
             closing.deadline = None
@@ -210,6 +212,11 @@ class ConnectionFaults:
             type(rule.fault) in STAGES
             and rule.tap in (None, context.place.tap)
             and rule.when.admits_session(context.place.attempt, context.connection_number)
+            and (
+                rule.filter is None
+                or not rule.selects_connections
+                or rule.filter.connection_predicate()(context.facts)
+            )
         )
 
     def arm(self, rule: Rule, order: Sequence[str], now: int) -> None:
@@ -229,8 +236,21 @@ class ConnectionFaults:
         self._stages[rule.name] = pairs
         self._wake_due(now)
 
+    def act_once(self, rule: Rule, order: Sequence[str], now: int) -> None:
+        """Do something once, now; what lasts for a time stays armed until that is over."""
+        self.arm(rule, order, now)
+        if rule.name in self._stages and not self._finish_once(rule.name, now):
+            self._once.add(rule.name)
+
+    def _finish_once(self, name: str, now: int) -> bool:
+        is_over = all(stage.is_over for _, stage in self._stages.get(name, ()))
+        if is_over:
+            self.disarm(name, now)
+        return is_over
+
     def disarm(self, name: str, now: int) -> None:
         """Stop acting, and let go of what is held."""
+        self._once.discard(name)
         for lane, stage in self._stages.pop(name, []):
             lane.remove(stage, now)
 
@@ -239,30 +259,39 @@ class ConnectionFaults:
         """The names of the rules that are armed here."""
         return list(self._stages)
 
+    @property
+    def lasting(self) -> list[str]:
+        """The names of what was done once and lasts."""
+        return list(self._once)
+
     def _wake_due(self, now: int) -> None:
         if self.due is not None and self.due <= now:
             self.wake(now)
 
     # By hand
 
-    def inject(self, direction: Direction, data: bytes, now: int) -> None:
-        """Send a frame of ours at the next frame boundary."""
+    def inject(self, direction: Direction, data: bytes, now: int, *, is_message: bool = False) -> None:
+        """Send a frame of ours at the next frame boundary; a message not inside another one."""
         lane = self.lanes[direction]
-        self._log(
-            direction, BY_HAND, "inject", None, {"sent": data[:4096].hex(), "bytes": len(data)}, injected=True
-        )
-        lane.encoder.insert(data, now)
+        detail = {"sent": data[:4096].hex(), "bytes": len(data)}
+        self._by_hand(direction, "inject", detail, injected=True)
+        lane.encoder.insert(data, now, is_message=is_message)
         lane.outlet.flush()
 
     def close_by_hand(self, to: str, code: int, reason: str, timeout_ns: int, now: int) -> None:
         """Begin a closing handshake."""
-        self._log(S2C, BY_HAND, "close", None, {"code": code, "reason": reason, "to": to}, ends=True)
-        self.close(to, code, reason, timeout_ns, now)
+        self._by_hand(S2C, "close", {"code": code, "reason": reason, "to": to}, ends=True)
+        self.close(to, code, reason, timeout_ns, Author(BY_HAND, "close"), now)
 
     def abort_by_hand(self, to: str, how: str, now: int) -> None:
         """End without a close frame."""
-        self._log(S2C, BY_HAND, "abort", None, {"how": how, "to": to}, ends=True)
+        self._by_hand(S2C, "abort", {"how": how, "to": to}, ends=True)
         self.abort(to, how, now)
+
+    def _by_hand(self, direction: Direction, kind: str, detail: Mapping[str, Any], **more: Any) -> None:
+        author = Author(BY_HAND, kind)
+        self.on_hit(author)
+        self._log(direction, author, None, detail, **more)
 
     # lane.Owner
 
@@ -276,27 +305,30 @@ class ConnectionFaults:
     def report(
         self, direction: Direction, rule: Rule, ordinal: int | None, detail: Mapping[str, Any], **more: Any
     ) -> None:
-        self.on_hit(rule)
-        self._log(direction, rule.name, rule.kind, ordinal, detail, **more)
+        self.on_hit(rule.author)
+        self._log(direction, rule.author, ordinal, detail, **more)
 
     def skipped(self, rule: Rule, reason: str) -> None:
         self._actions.append(
             Report({"event": "fault_skipped", "rule": rule.name, "kind": rule.kind, "reason": reason})
         )
 
+    def lost(self, direction: Direction, frame: WireFrame, by: Author) -> None:
+        detail = {"bytes": len(frame.raw), "behind": by.kind}
+        self._log(direction, by, frame.ordinal, detail, dropped=True)
+
     def _log(
         self,
         direction: Direction,
-        rule: str,
-        kind: str,
+        author: Author,
         ordinal: int | None,
         detail: Mapping[str, Any],
         **more: Any,
     ) -> None:
         event = {
             "event": "fault",
-            "rule": rule,
-            "kind": kind,
+            "rule": author.rule,
+            "kind": author.kind,
             "seed": self.seed,
             "direction": direction.short,
             "frame": ordinal,
@@ -312,9 +344,10 @@ class ConnectionFaults:
             self.is_aborted = True
             self._actions.append(Abort(to, how))
 
-    def close(self, to: str, code: int, reason: str, timeout_ns: int, now: int) -> None:
+    def close(self, to: str, code: int, reason: str, timeout_ns: int, by: Author, now: int) -> None:
         """Send CLOSE frames and wait for the answers; without them in time the connection is aborted.
 
+        What is held goes out first; what comes later goes no further, and is on record.
         A side that is not told gets the answer of the one that is, and its own answer goes no further.
         """
         if self._closing is not None or self.is_aborted:
@@ -331,7 +364,8 @@ class ConnectionFaults:
         key = Chance(self.seed, "close", self.context.place, "c2s").octets(4, 1, "masking key")
         for direction in directions:
             lane = self.lanes[direction]
-            lane.encoder.close(lane.make(Opcode.CLOSE, payload, key), now)
+            lane.let_go(now)
+            lane.encoder.close(lane.make(Opcode.CLOSE, payload, key), by, now)
             lane.outlet.flush()
 
     def saw_close(self, direction: Direction, frame: WireFrame, now: int) -> bool:

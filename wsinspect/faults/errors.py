@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from wsinspect.errors import UsageError
 
+_LONGEST_FIELD = 200
+
 
 class FaultError(UsageError):
     """One mistake.
@@ -25,7 +27,7 @@ class FaultError(UsageError):
         column: int | None = None,
         source: str = "",
     ) -> None:
-        self.field = field
+        self.field = field = field[:_LONGEST_FIELD]
         self.problem = problem
         self.line = line
         self.column = column

@@ -26,10 +26,10 @@ class MessageState:
         number: of this direction, from 1.
         fragments: frames so far.
         length: payload bytes so far; inflated where that is known.
-        pieces: its content so far; None where it is too large or not known.
+        content: so far; None where it is too large or not known.
     """
 
-    __slots__ = ("compressed", "fragments", "length", "number", "opcode", "pieces")
+    __slots__ = ("compressed", "content", "fragments", "length", "number", "opcode")
 
     def __init__(self, opcode: int, compressed: bool, number: int) -> None:
         self.opcode = opcode
@@ -37,7 +37,7 @@ class MessageState:
         self.number = number
         self.fragments = 0
         self.length = 0
-        self.pieces: list[bytes] | None = []
+        self.content: bytearray | None = bytearray()
 
 
 class WireFrame:
@@ -139,7 +139,7 @@ class WireFrame:
         if message is None or self.is_control:
             return self.payload
         if self.fin and self.fragment is not None:
-            return b"".join(message.pieces) if message.pieces is not None else b""
+            return bytes(message.content) if message.content is not None else b""
         if message.compressed:
             return (self.plain or b"") if self.fin else b""
         return self.payload
@@ -198,13 +198,15 @@ class Raw:
 
     Attributes:
         ends_frame: whether the next byte begins a frame.
+        payload_length: of the data frame that begins here and is too large to hold; 0 for anything else.
     """
 
-    __slots__ = ("data", "ends_frame")
+    __slots__ = ("data", "ends_frame", "payload_length")
 
-    def __init__(self, data: bytes, ends_frame: bool) -> None:
+    def __init__(self, data: bytes, ends_frame: bool, payload_length: int = 0) -> None:
         self.data = data
         self.ends_frame = ends_frame
+        self.payload_length = payload_length
 
 
 class End:
@@ -217,3 +219,12 @@ class End:
 
 
 Item = WireFrame | Raw | End
+#: What keeping an item costs beside its bytes; without it, held frames of two bytes each would be gigabytes.
+ITEM_BYTES: Final = 512
+
+
+def cost(item: Item) -> int:
+    """Bytes of memory that holding an item takes, roughly."""
+    if isinstance(item, WireFrame):
+        return len(item.raw) + ITEM_BYTES
+    return len(item.data) + ITEM_BYTES if isinstance(item, Raw) else 0

@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol
 from wsinspect.faults.boundaries import Boundary, header_length
 from wsinspect.faults.deflater import Deflater
 from wsinspect.faults.frames import End, Item, Raw, Surroundings, WireFrame
-from wsinspect.faults.rule import Rule
+from wsinspect.faults.rule import Author, Rule
 from wsinspect.faults.splitter import Splitter
 from wsinspect.faults.stages.base import Sink, Stage
 from wsinspect.wire.deflate import DeflateParams
@@ -39,7 +39,9 @@ class Owner(Protocol):
 
     def abort(self, to: str, how: str, now: int) -> None: ...
 
-    def close(self, to: str, code: int, reason: str, timeout_ns: int, now: int) -> None: ...
+    def close(self, to: str, code: int, reason: str, timeout_ns: int, by: Author, now: int) -> None: ...
+
+    def lost(self, direction: Direction, frame: WireFrame, by: Author) -> None: ...
 
     def saw_close(self, direction: Direction, frame: WireFrame, now: int) -> bool: ...
 
@@ -48,14 +50,16 @@ class Piece(Raw):
     """Bytes behind the encoder.
 
     Attributes:
-        frame: the frame they are all of.
+        frame: the frame they are of; None for a frame of ours, and where boundaries are not known.
+        starts: whether they are its beginning: a rule decides once for a frame, however it is cut.
     """
 
-    __slots__ = ("frame",)
+    __slots__ = ("frame", "starts")
 
-    def __init__(self, data: bytes, ends_frame: bool, frame: WireFrame | None) -> None:
+    def __init__(self, data: bytes, ends_frame: bool, frame: WireFrame | None, starts: bool = True) -> None:
         super().__init__(data, ends_frame)
         self.frame = frame
+        self.starts = starts
 
 
 class Encoder:
@@ -63,7 +67,7 @@ class Encoder:
 
     Attributes:
         has_diverged: whether compressed messages have to be made anew from here on.
-        is_closed: whether a CLOSE frame of ours has left: nothing follows it.
+        closed_by: who sent a CLOSE frame of ours, or cut a frame off: nothing follows it.
     """
 
     def __init__(self, lane: Lane, deflate: DeflateParams | None, *, is_mid_frame: bool) -> None:
@@ -73,44 +77,66 @@ class Encoder:
         self._deflater: Deflater | None = None
         self._expected = 0
         self._is_mid_frame = is_mid_frame
-        self._waiting: list[Piece] = []
+        self._is_inside = False
+        self._waiting: list[tuple[Piece | WireFrame, bool]] = []
         self.next: Sink = lane.outlet
         self.has_diverged = False
-        self.is_closed = False
+        self.closed_by: Author | None = None
 
     def push(self, item: Item, now: int) -> None:
         if isinstance(item, End):
             self.next.push(item, now)
         elif isinstance(item, WireFrame):
-            if not self.is_closed:
-                data = self._encode(item) if item.sequence is not None or item.altered else item.raw
-                self.next.push(Piece(data, True, item), now)
-        elif not self.is_closed or self._is_mid_frame:
+            if self.closed_by is not None:
+                self._lane.owner.lost(self._lane.direction, item, self.closed_by)
+                return
+            self._send(item, now)
+            if not item.raw[0] & CONTROL_BIT:
+                self._is_inside = not item.fin
+            if self._waiting:
+                self._flush(now)
+        elif self.closed_by is None or self._is_mid_frame:
             self.next.push(Piece(item.data, item.ends_frame, None), now)
             self._is_mid_frame = not item.ends_frame
             if item.ends_frame and self._waiting:
                 self._flush(now)
 
-    def close(self, data: bytes, now: int) -> None:
+    def close(self, data: bytes, by: Author, now: int) -> None:
         """Send this last frame at the next frame boundary, and no other behind it."""
-        if not self.is_closed:
+        if self.closed_by is None:
             self.insert(data, now)
-            self.is_closed = True
+            self.closed_by = by
 
-    def insert(self, data: bytes, now: int) -> None:
-        """Send a frame of ours at the next frame boundary."""
-        self._waiting.append(Piece(data, True, None))
-        if not self._is_mid_frame:
-            self._flush(now)
+    def insert(self, data: bytes, now: int, *, is_message: bool = False) -> None:
+        """Send a frame of ours at the next frame boundary; a message not inside another one."""
+        self._waiting.append((Piece(data, True, None), is_message))
+        self._flush(now)
+
+    def postpone(self, frames: list[WireFrame], now: int) -> None:
+        """Send a message once no other one is under way."""
+        self._waiting += ((frame, True) for frame in frames)
+        self._flush(now)
 
     @property
     def is_idle(self) -> bool:
-        return not (self._waiting or self.has_diverged or self.is_closed)
+        return not (self._waiting or self.has_diverged or self.closed_by is not None)
+
+    def _send(self, frame: WireFrame, now: int) -> None:
+        data = self._encode(frame) if frame.sequence is not None or frame.altered else frame.raw
+        self.next.push(Piece(data, True, frame), now)
 
     def _flush(self, now: int) -> None:
+        if self._is_mid_frame:
+            return
         waiting, self._waiting = self._waiting, []
-        for piece in waiting:
-            self.next.push(piece, now)
+        is_blocked = self._is_inside and self.closed_by is None
+        for item, is_message in waiting:
+            if is_message and is_blocked:
+                self._waiting.append((item, True))
+            elif isinstance(item, WireFrame):
+                self._send(item, now)
+            else:
+                self.next.push(item, now)
 
     def _encode(self, frame: WireFrame) -> bytes:
         message = frame.message
@@ -276,43 +302,59 @@ class Lane:
         """Say that a rule cannot act here."""
         self.owner.skipped(rule, reason)
 
-    def cut_off(self, data: bytes, how: str, now: int) -> None:
-        """Send the beginning of a frame and end both sides."""
+    def cut_off(self, data: bytes, how: str, by: Author, now: int) -> None:
+        """Send the beginning of a frame, behind all that was held before it, and end both sides."""
+        self.let_go(now)
         self.encoder.next.push(Piece(data, False, None), now)
-        self.outlet.flush()
-        self.encoder.is_closed = True
+        self.let_go(now)
+        self.encoder.closed_by = by
         self.owner.abort("both", how, now)
+
+    def let_go(self, now: int) -> None:
+        """Send all that is held, as when the rules were disarmed; they stay."""
+        for stage in [*self.stages]:
+            stage.release(now)
+        self.outlet.flush()
 
     def abort(self, to: str, how: str, now: int) -> None:
         """End without a close frame."""
         self.outlet.flush()
         self.owner.abort(to, how, now)
 
-    def close(self, to: str, code: int, reason: str, timeout_ns: int, now: int) -> None:
+    def close(self, to: str, code: int, reason: str, timeout_ns: int, by: Author, now: int) -> None:
         """Begin a closing handshake."""
-        self.owner.close(to, code, reason, timeout_ns, now)
+        self.owner.close(to, code, reason, timeout_ns, by, now)
 
-    def remake(self, frame: WireFrame, content: bytes) -> WireFrame:
-        """The same frame with other content: what the receiver reads, neither masked nor compressed."""
-        raw = serialize_frame(
-            frame.opcode, content, fin=frame.fin, rsv=frame.raw[0] >> 4 & 7, key=frame.mask_key
-        )
-        made = self._adopt(raw, frame)
-        made.message = frame.message
-        made.sequence = frame.sequence
-        made.plain = content if frame.message is not None and frame.message.compressed else None
-        return made
+    def join(self, frames: list[WireFrame], content: bytes, key: bytes) -> WireFrame:
+        """One frame in the place of a message's frames (or of a control frame).
 
-    def join(self, frames: list[WireFrame], content: bytes) -> WireFrame:
-        """One frame with this content in the place of a message's frames."""
-        first = frames[0]
-        if len(frames) == 1:
-            return self.remake(first, content)
-        raw = serialize_frame(first.opcode, content, rsv=first.raw[0] >> 4 & 7, key=first.mask_key)
-        made = self._adopt(raw, frames[-1])
+        Args:
+            content: what the receiver reads, neither masked nor compressed.
+            key: masks it, where its sender masks (RFC 6455 section 5.3: a fresh one for each frame).
+        """
+        first, last = frames[0], frames[-1]
+        masking = key if first.masked else None
+        raw = serialize_frame(first.opcode, content, fin=last.fin, rsv=first.raw[0] >> 4 & 7, key=masking)
+        made = WireFrame(raw, header_length(raw[1]), self.direction, last.ordinal, last.time_ns)
+        made.lane = self.surroundings
+        made.altered = True
         made.message = first.message
         made.sequence = first.sequence
         made.plain = content if first.message is not None and first.message.compressed else None
+        return made
+
+    def copy(self, frame: WireFrame, key: bytes) -> WireFrame:
+        """The same frame once more, masked anew where it is masked."""
+        raw = frame.raw
+        if frame.masked:
+            raw = serialize_frame(frame.opcode, frame.payload, fin=frame.fin, rsv=raw[0] >> 4 & 7, key=key)
+        made = WireFrame(raw, header_length(raw[1]), self.direction, frame.ordinal, frame.time_ns)
+        made.lane = self.surroundings
+        made.altered = frame.altered
+        made.message = frame.message
+        made.fragment = frame.fragment
+        made.sequence = frame.sequence
+        made.plain = frame.plain
         return made
 
     def can_alter(self, frame: WireFrame) -> bool:
@@ -326,12 +368,6 @@ class Lane:
         """The bytes of a frame of ours: masked as the direction demands (RFC 6455 section 5.1)."""
         is_client = self.direction is Direction.CLIENT_TO_SERVER
         return serialize_frame(opcode, payload, key=key if is_client else None)
-
-    def _adopt(self, raw: bytes, like: WireFrame) -> WireFrame:
-        made = WireFrame(raw, header_length(raw[1]), self.direction, like.ordinal, like.time_ns)
-        made.lane = self.surroundings
-        made.altered = True
-        return made
 
 
 def _chain(stages: list[Stage[Any]], last: Sink) -> Sink:

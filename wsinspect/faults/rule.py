@@ -7,11 +7,12 @@ import difflib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from wsinspect.faults.errors import FaultError
 from wsinspect.faults.kinds import ALIASES, KINDS, FaultKind, Scope
-from wsinspect.faults.values import DURATION, PROBABILITY
+from wsinspect.faults.kinds.handshakes import RefuseTcp
+from wsinspect.faults.values import DURATION, PROBABILITY, shown
 from wsinspect.faults.when import When
 from wsinspect.wire.opcodes import Direction
 
@@ -29,10 +30,23 @@ _DIRECTION_ALIASES: Final = {"upstream": "c2s", "downstream": "s2c", "c>s": "c2s
 _KEY_ALIASES: Final = {"toxicity": "probability", "stream": "direction", "type": "kind"}
 #: What a rule has beside the fields of its kind.
 RULE_KEYS: Final = ("name", "kind", "direction", "match", "probability", "when", "armed", "tap")
+_LONGEST_KEY: Final = 64
 #: Keys of filters that no traffic of a handshake has yet.
 _HANDSHAKE_FILTER_KEYS: Final = frozenset(("conn", "proto", "path", "header", "host", "tap"))
 #: Facts that come after the frame: what cannot be known when it passes.
 _LATE_FILTER_KEYS: Final = frozenset(("rtt", "finding", "sev", "close", "fault"))
+
+
+class Author(NamedTuple):
+    """Who does something: a rule, or somebody by hand.
+
+    Attributes:
+        rule: its name.
+        kind: of the fault.
+    """
+
+    rule: str
+    kind: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +83,11 @@ class Rule:
         """What it acts on."""
         return self.fault.scope
 
+    @property
+    def author(self) -> Author:
+        """Its name and kind."""
+        return Author(self.name, self.kind)
+
     @classmethod
     def parse(cls, raw: Any, *, name: str = "") -> Rule:
         """Read a mapping as a file, the API or `parse_spec` has it.
@@ -80,7 +99,7 @@ class Rule:
             FaultError: naming the key and what was expected there.
         """
         if not isinstance(raw, Mapping):
-            raise FaultError("", f"expected a mapping with `kind`, found {raw!r}")
+            raise FaultError("", f"expected a mapping with `kind`, found {shown(raw)}")
         values = _canonical(raw)
         kind, values = _kind(values)
         _refuse_unknown(kind, values)
@@ -91,7 +110,7 @@ class Rule:
         )
         if not isinstance(chosen, str) or not NAME.fullmatch(chosen):
             raise FaultError(
-                "name", f"expected up to 64 letters, digits, '_', '.', ':' and '-', found {chosen!r}"
+                "name", f"expected up to 64 letters, digits, '_', '.', ':' and '-', found {shown(chosen)}"
             )
         rule = cls(
             name=chosen,
@@ -132,6 +151,11 @@ class Rule:
                     "match",
                     f"{self.kind} acts on the handshake, which has no `{min(odd)}`: expected {allowed}",
                 )
+        elif not self.fault.sees_frames and (odd := keys - _HANDSHAKE_FILTER_KEYS):
+            allowed = ", ".join(sorted(_HANDSHAKE_FILTER_KEYS))
+            raise FaultError(
+                "match", f"{self.kind} looks at no frame, it has no `{min(odd)}`: expected {allowed}"
+            )
         elif late := keys & _LATE_FILTER_KEYS:
             raise FaultError(
                 "match", f"`{min(late)}` is not known yet when a frame passes: expected other keys"
@@ -145,8 +169,23 @@ class Rule:
         every, after = self.when.every, self.when.after
         if every is not None and every[0] == "time" and self.kind != "inject":
             raise FaultError("when.every", f"a time is for inject alone: expected a number for {self.kind}")
-        if self.scope in (Scope.HANDSHAKE, Scope.ACCEPT) and after is not None and after[0] != "time":
+        if every is not None and every[0] == "time" and not self.is_timed:
+            raise FaultError(
+                "when.every", "a time goes with nothing that counts or matches frames: expected a number"
+            )
+        is_without = self.fault.is_clocked or self.scope in (Scope.HANDSHAKE, Scope.ACCEPT)
+        if is_without and after is not None and after[0] != "time":
             raise FaultError("when.after", f"{self.kind} sees no {after[0]}: expected a time such as 5s")
+        if self.fault.is_clocked and (self.when.nth or every):
+            raise FaultError(
+                "when.nth" if self.when.nth else "when.every",
+                f"{self.kind} happens at a time and counts nothing: expected after, between or attempt",
+            )
+        if isinstance(self.fault, RefuseTcp) and (self.when.nth or every or self.probability < 1):
+            raise FaultError(
+                "when" if self.probability == 1 else "probability",
+                "refuse_tcp closes the listener and sees no connection: expected after or between",
+            )
 
     @property
     def directions(self) -> tuple[Direction, ...]:
@@ -154,9 +193,15 @@ class Rule:
         return DIRECTIONS[self.direction]
 
     @property
+    def selects_connections(self) -> bool:
+        """Whether its filter asks about the connection alone: then it decides for all frames at once."""
+        return self.filter is not None and self.filter.keys <= _HANDSHAKE_FILTER_KEYS
+
+    @property
     def is_timed(self) -> bool:
         """Whether a time alone says when a trigger acts, without any frame."""
-        return self.fault.is_trigger and not self.match.strip() and not self.when.counts_frames
+        matches_frames = self.filter is not None and not self.selects_connections
+        return self.fault.is_trigger and not matches_frames and not self.when.counts_frames
 
     def settings(self) -> dict[str, Any]:
         """JSON that `parse` takes."""
@@ -190,7 +235,9 @@ def _canonical(raw: Mapping[str, Any]) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for key, value in raw.items():
         if not isinstance(key, str):
-            raise FaultError("", f"expected names as keys, found {key!r}")
+            raise FaultError("", f"expected names as keys, found {shown(key)}")
+        if len(key) > _LONGEST_KEY:
+            raise FaultError("", f"there is no such field: {shown(key)}")
         name = _KEY_ALIASES.get(key, key)
         if name in values:
             raise FaultError(key, f"given twice, also as `{name}`")
@@ -213,9 +260,9 @@ def _kind(values: dict[str, Any]) -> tuple[type[FaultKind], dict[str, Any]]:
                 values = {"then": "fin", **values, "for": duration}
         values = {**preset, **values}
     if not isinstance(name, str) or name not in KINDS:
-        close = difflib.get_close_matches(str(name), [*KINDS, *ALIASES], 1)
+        close = difflib.get_close_matches(str(name)[:64], [*KINDS, *ALIASES], 1)
         guess = f"; did you mean {close[0]}?" if close else ""
-        problem = "is missing" if name is None else f"unknown kind {name!r}"
+        problem = "is missing" if name is None else f"unknown kind {shown(name)}"
         raise FaultError("kind", f"{problem}: expected one of {', '.join(KINDS)}{guess}")
     return KINDS[name], values
 
@@ -236,7 +283,7 @@ def _direction(raw: Any) -> str:
     if name is None:
         return "both"
     if not isinstance(name, str) or name not in DIRECTIONS:
-        raise FaultError("direction", f"expected c2s, s2c or both, found {raw!r}")
+        raise FaultError("direction", f"expected c2s, s2c or both, found {shown(raw)}")
     return name
 
 
@@ -245,7 +292,7 @@ def _text(values: Mapping[str, Any], key: str) -> str:
     if value is None:
         return ""
     if not isinstance(value, str) or len(value) > 65536:
-        raise FaultError(key, f"expected a text, found {value!r}")
+        raise FaultError(key, f"expected a text, found {shown(value)}")
     return value
 
 
@@ -275,5 +322,5 @@ def _boolean(values: Mapping[str, Any], key: str) -> bool:
     if value in ("true", "false"):
         return bool(value == "true")
     if not isinstance(value, bool):
-        raise FaultError(key, f"expected true or false, found {value!r}")
+        raise FaultError(key, f"expected true or false, found {shown(value)}")
     return value

@@ -16,14 +16,21 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from wsinspect.faults.errors import FaultError
-from wsinspect.faults.kinds import Scope, connections, frames
+from wsinspect.faults.idle import never_acts
+from wsinspect.faults.kinds import connections, frames
 from wsinspect.faults.rule import Rule
-from wsinspect.faults.values import DURATION
+from wsinspect.faults.values import DURATION, shown
 
 VERSION: Final = 1
 #: A larger file is none that somebody wrote.
-MAX_BYTES: Final = 1024 * 1024
+MAX_BYTES: Final = 256 * 1024
+_TOO_LONG: Final = "expected a scenario of at most 256 KiB"
 MAX_PHASES: Final = 1000
+#: More rules than anybody has use for; each is looked at for each frame.
+MAX_RULES: Final = 200
+#: Values in a whole file, each time an anchor is used counted anew; and how deep they may lie.
+MAX_VALUES: Final = 50_000
+MAX_DEPTH: Final = 32
 KEYS: Final = ("version", "name", "source", "seed", "start", "rules", "phases", "expect")
 STARTS: Final = ("first-attempt", "now")
 #: Kinds whose faults a phase can do at once.
@@ -91,7 +98,7 @@ def load_file(path: Path) -> Scenario:
     except OSError as error:
         raise FaultError("", f"cannot read it: {error.strerror}", source=str(path)) from None
     if len(raw) > MAX_BYTES:
-        raise FaultError("", "expected a file of at most 1 MiB", source=str(path))
+        raise FaultError("", _TOO_LONG, source=str(path))
     try:
         text = raw.decode()
     except UnicodeDecodeError:
@@ -105,6 +112,8 @@ def load_text(text: str, source: str = "") -> Scenario:
     Raises:
         FaultError: with line, column and field.
     """
+    if len(text) > MAX_BYTES:
+        raise FaultError("", _TOO_LONG, source=source)
     try:
         document = YAML(typ="rt", pure=True).load(text)
     except MarkedYAMLError as error:
@@ -143,11 +152,10 @@ class _Reader:
             if line is None or error.line is not None:
                 raise
             raise error.at(line, column or 1, self._source) from None
-        except RecursionError:
-            raise FaultError("", "nested too deeply", source=self._source) from None
 
     def _scenario(self) -> Scenario:
         document = self._document
+        _refuse_bomb(document, MAX_DEPTH, [MAX_VALUES])
         if not isinstance(document, Mapping):
             raise FaultError("", f"expected a mapping with {', '.join(KEYS)}", line=1, source=self._source)
         self._check_version(document.get("version"))
@@ -175,30 +183,36 @@ class _Reader:
                 f"{version} is newer than this wsinspect knows: expected {VERSION}; update wsinspect",
             )
         if version != VERSION or isinstance(version, bool):
-            raise FaultError("version", f"expected {VERSION}, found {version!r}")
+            raise FaultError("version", f"expected {VERSION}, found {shown(version)}")
 
     def _rules(self, raw: Any) -> tuple[Rule, ...]:
         rules: list[Rule] = []
+        names: set[str] = set()
+        if len(_sequence("rules", raw)) > MAX_RULES:
+            raise FaultError("rules", f"expected at most {MAX_RULES}, found {len(raw)}")
         for index, item in enumerate(_sequence("rules", raw)):
             try:
                 rule = Rule.parse(item)
-                if any(other.name == rule.name for other in rules):
-                    raise FaultError("name", f"{rule.name!r} is taken: expected another name for this rule")
+                if rule.name in names:
+                    raise FaultError(
+                        "name", f"{shown(rule.name)} is taken: expected another name for this rule"
+                    )
             except FaultError as error:
                 raise error.inside(f"rules[{index}]") from None
+            names.add(rule.name)
             rules.append(rule)
         return tuple(rules)
 
     def _phases(self, raw: Any, rules: Sequence[Rule]) -> tuple[Phase, ...]:
         names = [rule.name for rule in rules]
         phases: list[Phase] = []
+        if len(_sequence("phases", raw)) > MAX_PHASES:
+            raise FaultError("phases", f"expected at most {MAX_PHASES}, found {len(raw)}")
         for index, item in enumerate(_sequence("phases", raw)):
             try:
                 phases.append(_phase(item, names))
             except FaultError as error:
                 raise error.inside(f"phases[{index}]") from None
-        if len(phases) > MAX_PHASES:
-            raise FaultError("phases", f"expected at most {MAX_PHASES}")
         return tuple(phases)
 
     def _warn_of_idle(self, rules: Sequence[Rule], phases: Sequence[Phase]) -> None:
@@ -231,6 +245,23 @@ class _Reader:
         return line, column
 
 
+def _refuse_bomb(value: Any, depth: int, left: list[int]) -> None:
+    """A few lines of aliases can stand for more values than there is memory, or for endless ones."""
+    left[0] -= 1
+    if left[0] < 0:
+        raise FaultError("", f"expected at most {MAX_VALUES} values, those of anchors counted each time")
+    if isinstance(value, Mapping):
+        parts = [*value.keys(), *value.values()]
+    elif isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        parts = [*value]
+    else:
+        return
+    if not depth:
+        raise FaultError("", f"expected values nested at most {MAX_DEPTH} deep")
+    for part in parts:
+        _refuse_bomb(part, depth - 1, left)
+
+
 def _keys(path: str) -> list[str | int]:
     parts = path.replace("[", ".[").strip(".").split(".") if path else []
     return [int(part[1:-1]) if part.startswith("[") else part for part in parts]
@@ -253,7 +284,9 @@ def _phase(raw: Any, names: Sequence[str]) -> Phase:
     for name in _sequence("rules", armed):
         if name not in names:
             known = ", ".join(names) or "none"
-            raise FaultError("rules", f"there is no rule {name!r}: expected names of rules above ({known})")
+            raise FaultError(
+                "rules", f"there is no rule {shown(name)}: expected names of rules above ({known})"
+            )
     do = raw.get("do")
     return Phase(
         for_ns=for_ns,
@@ -278,70 +311,24 @@ def _done(index: int, raw: Any) -> Rule:
     return rule
 
 
-def never_acts(rule: Rule) -> str:
-    """Why a rule can never act; empty where it can."""
-    when = rule.when
-    if rule.probability == 0:
-        return "its probability is 0"
-    if when.end_ns is not None and when.start_ns >= when.end_ns:
-        return "`between` is over before `after`"
-    if when.nth is not None and when.every is not None and when.every[0] == "frames":
-        last = max((high for _, high in when.nth if high is not None), default=0)
-        if all(high is not None for _, high in when.nth) and last < when.every[1]:
-            return "`nth` is over before `every` comes for the first time"
-    if rule.scope is Scope.ACCEPT:
-        return ""
-    return _contradiction(rule)
-
-
-#: Opcodes that kinds cannot do anything to.
-_NOT_FOR: Final[Mapping[str, frozenset[str]]] = {
-    "fragment": frozenset(("ping", "pong", "close", "ctl")),
-    "reorder": frozenset(("ping", "pong", "close", "ctl")),
-    "max_message_size": frozenset(("ping", "pong", "close", "ctl")),
-}
-
-
-def _contradiction(rule: Rule) -> str:
-    """A filter that no frame of this rule fits: looked for among its terms that must all hold."""
-    terms = dict.fromkeys(rule.match.split()) if not set("|()!\"'") & set(rule.match) else {}
-    exact: dict[str, set[str]] = {}
-    for term in terms:
-        key, colon, value = term.partition(":")
-        if colon and key in ("op", "dir") and value not in ("*", ""):
-            exact.setdefault(key, set()).add(value)
-    if len(exact.get("dir", ())) > 1 or (
-        rule.direction != "both" and exact.get("dir", {rule.direction}) != {rule.direction}
-    ):
-        return f"its direction and the filter exclude each other ({rule.match})"
-    opcodes = [set(value.split(",")) for value in exact.get("op", ())]
-    classes = {"ctl": {"close", "ping", "pong", "ctl"}, "data": {"text", "bin", "cont", "data"}}
-    wide = [set().union(*(classes.get(name, {name}) for name in names)) for names in opcodes]
-    if len(wide) > 1 and not set.intersection(*wide):
-        return f"no frame has all of these opcodes ({rule.match})"
-    if wide and (odd := _NOT_FOR.get(rule.kind)) and set.intersection(*wide) <= odd:
-        return f"{rule.kind} is for data frames ({rule.match})"
-    return ""
-
-
 def _sequence(name: str, raw: Any) -> Sequence[Any]:
     if raw is None:
         return ()
     if not isinstance(raw, Sequence) or isinstance(raw, str | bytes):
-        raise FaultError(name, f"expected a list, found {raw!r}")
+        raise FaultError(name, f"expected a list, found {shown(raw)}")
     return raw
 
 
 def _text(document: Mapping[str, Any], key: str) -> str:
     value = document.get(key)
     if value is not None and not isinstance(value, str):
-        raise FaultError(key, f"expected a text, found {value!r}")
+        raise FaultError(key, f"expected a text, found {shown(value)}")
     return value or ""
 
 
 def _seed(raw: Any) -> int | None:
     if raw is not None and (not isinstance(raw, int) or isinstance(raw, bool) or not 0 <= raw <= MAX_SEED):
-        raise FaultError("seed", f"expected a whole number from 0, found {raw!r}")
+        raise FaultError("seed", f"expected a whole number from 0, found {shown(raw)}")
     return raw
 
 
@@ -349,7 +336,7 @@ def _start(raw: Any) -> str:
     if raw is None:
         return STARTS[0]
     if raw not in STARTS:
-        raise FaultError("start", f"expected {' or '.join(STARTS)}, found {raw!r}")
+        raise FaultError("start", f"expected {' or '.join(STARTS)}, found {shown(raw)}")
     return str(raw)
 
 
@@ -360,3 +347,6 @@ def _expect(raw: Any) -> tuple[Mapping[str, Any], ...]:
             raise FaultError(f"expect[{index}]", "expected a mapping with one expectation")
         found.append(json.loads(json.dumps(item, default=str)))
     return tuple(found)
+
+
+__all__ = ["Phase", "Remark", "Scenario", "load_file", "load_object", "load_text", "never_acts"]

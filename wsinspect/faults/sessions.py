@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import Final, NamedTuple
 
 #: Sessions that are remembered; the one that was quiet longest is forgotten first.
-MAX_SESSIONS: Final = 256
+MAX_SESSIONS: Final = 8192
+#: Longer parts of a key are known by a hash, so that thousands of sessions stay small.
+_LONGEST_PART: Final = 200
 
 
 class SessionKey(NamedTuple):
@@ -24,18 +27,28 @@ class SessionKey(NamedTuple):
     user_agent: str
     origin: str
 
+    def short(self) -> SessionKey:
+        """The same with long parts hashed."""
+        return SessionKey(*(part if len(part) <= _LONGEST_PART else _hashed(part) for part in self))
+
+
+def _hashed(part: str) -> str:
+    return blake2b(part.encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()
+
 
 @dataclass(slots=True)
 class Session:
     """The attempts and connections of one client.
 
     Attributes:
+        number: its first attempt's, which no other session has.
         first_ns: when its first attempt was.
         attempts: so far.
         connections: attempts that opened, so far.
         matches: how often rules on handshakes matched, by rule.
     """
 
+    number: int
     first_ns: int
     attempts: int = 0
     connections: int = 0
@@ -55,9 +68,10 @@ class Sessions:
     def __init__(self) -> None:
         self._sessions: OrderedDict[SessionKey, Session] = OrderedDict()
 
-    def attempt(self, key: SessionKey, now: int) -> Session:
-        """One more attempt of a client: its session."""
-        session = self._sessions.setdefault(key, Session(now))
+    def attempt(self, key: SessionKey, number: int, now: int) -> Session:
+        """One more attempt of a client, the engine's `number`: its session."""
+        key = key.short()
+        session = self._sessions.setdefault(key, Session(number, now))
         self._sessions.move_to_end(key)
         session.attempts += 1
         if len(self._sessions) > MAX_SESSIONS:

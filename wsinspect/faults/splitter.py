@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from wsinspect.faults.boundaries import SHORT, Boundary, frame_length, header_length
-from wsinspect.faults.frames import Item, MessageState, Raw, Surroundings, WireFrame
+from wsinspect.faults.frames import Item, MessageState, Raw, Surroundings, WireFrame, cost
 from wsinspect.wire.deflate import DeflateParams, Inflater
 from wsinspect.wire.opcodes import CONTROL_BIT, Direction
 
@@ -174,7 +174,7 @@ class Splitter:
                     self._frames += 1
                     self._give_up(rest[0])
                     self._skip = length - len(rest[:length])
-                    items.append(Raw(rest[:length], not self._skip))
+                    items.append(Raw(rest[:length], not self._skip, _payload_length(rest, length)))
                     position += length
                     continue
             if position + length > size:
@@ -198,7 +198,7 @@ class Splitter:
         """Keep it until the window is known."""
         if self._backlog is not None:
             self._backlog.append(frame)
-            self._backlog_bytes += len(frame.raw)
+            self._backlog_bytes += cost(frame)
             if self._backlog_bytes > MAX_FRAME:
                 self._backlog = None
 
@@ -277,7 +277,11 @@ class Splitter:
 
 def _collect(message: MessageState, frame: WireFrame) -> None:
     content = frame.content
-    if message.pieces is None or content is None or message.length > MAX_FRAME:
-        message.pieces = None
+    if message.content is None or content is None or message.length > MAX_FRAME:
+        message.content = None
     else:
-        message.pieces.append(content)
+        message.content += content
+
+
+def _payload_length(head: bytes, length: int) -> int:
+    return 0 if head[0] & CONTROL_BIT else length - header_length(head[1])

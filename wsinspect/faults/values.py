@@ -7,10 +7,7 @@ sentence that says what was expected.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
@@ -32,7 +29,6 @@ _SIZES: Final = {
 }
 _BITS: Final = {"BIT": 1, "KBIT": 1000, "MBIT": 1000**2, "GBIT": 1000**3}
 _QUANTITY: Final = re.compile(r"(?P<sign>-?)(?P<number>[0-9]{1,18}(?:\.[0-9]{1,9})?)\s*(?P<unit>[A-Za-z]*)")
-_TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 #: Longer than any test runs, and short enough for every arithmetic with epoch nanoseconds.
 MAX_DURATION_NS: Final = 365 * 86400 * 10**9
 MAX_SIZE: Final = 1 << 40
@@ -67,10 +63,13 @@ class ValueType:
 
     def wrong(self, raw: Any) -> ValueError:
         """The error for `raw`."""
-        return ValueError(f"expected {self.expected}, found {_shown(raw)}")
+        return ValueError(f"expected {self.expected}, found {shown(raw)}")
 
 
-def _shown(raw: Any) -> str:
+def shown(raw: Any) -> str:
+    """What was found, for an error in one line."""
+    if isinstance(raw, str | bytes):
+        raw = raw[:60]
     text = repr(raw)
     return text if len(text) <= 60 else text[:57] + "..."
 
@@ -87,13 +86,13 @@ class Duration(ValueType):
         match = _QUANTITY.fullmatch(raw.strip()) if isinstance(raw, str) else None
         if match is None or match["unit"] not in NS:
             if isinstance(raw, int | float) and not isinstance(raw, bool):
-                raise ValueError(f"expected {self.expected}, found {raw} without a unit")
+                raise ValueError(f"expected {self.expected}, found {shown(raw)} without a unit")
             raise self.wrong(raw)
         if match["sign"]:
-            raise ValueError(f"a time cannot be negative: {raw}")
+            raise ValueError(f"a time cannot be negative: {shown(raw)}")
         value = int(Decimal(match["number"]) * NS[match["unit"]])
         if value > MAX_DURATION_NS:
-            raise ValueError(f"expected a duration of at most a year, found {raw}")
+            raise ValueError(f"expected a duration of at most a year, found {shown(raw)}")
         return value
 
     def render(self, value: Any) -> Any:
@@ -124,7 +123,7 @@ class Size(ValueType):
             raise self.wrong(raw)
         value = int(Decimal(match["number"]) * _SIZES[unit])
         if value > MAX_SIZE:
-            raise ValueError(f"expected a size of at most 1024GiB, found {raw}")
+            raise ValueError(f"expected a size of at most 1024GiB, found {shown(raw)}")
         return value
 
     def render(self, value: Any) -> Any:
@@ -159,7 +158,7 @@ class Rate(ValueType):
         else:
             raise self.wrong(raw)
         if not 1 <= value <= MAX_SIZE:
-            raise ValueError(f"expected a rate of at least 1B/s, found {raw}")
+            raise ValueError(f"expected a rate of at least 1B/s, found {shown(raw)}")
         return value
 
     def render(self, value: Any) -> Any:
@@ -267,116 +266,13 @@ class Text(ValueType):
         return {"type": "string", "maxLength": self.most}
 
 
-class Payload(ValueType):
-    """Bytes: a text, `{hex: ...}` or `{base64: ...}`; on a command line `hex:...`."""
-
-    name = "payload"
-    expected = "a text, {hex: ...} or {base64: ...}"
-
-    def parse(self, raw: Any) -> bytes:
-        try:
-            if isinstance(raw, bytes):
-                return raw
-            if isinstance(raw, str):
-                if raw.startswith("hex:"):
-                    return bytes.fromhex(raw[4:])
-                return raw.encode()
-            if isinstance(raw, Mapping) and len(raw) == 1:
-                if "hex" in raw:
-                    return bytes.fromhex(raw["hex"])
-                if "base64" in raw:
-                    return base64.b64decode(raw["base64"], validate=True)
-        except (ValueError, TypeError, binascii.Error):
-            pass
-        raise self.wrong(raw)
-
-    def render(self, value: Any) -> Any:
-        try:
-            text: str = value.decode()
-        except UnicodeDecodeError:
-            return {"hex": value.hex()}
-        return {"hex": value.hex()} if text.startswith("hex:") else text
-
-    def schema(self) -> JsonSchema:
-        return {
-            "anyOf": [
-                {"type": "string"},
-                _one_key("hex", {"type": "string", "pattern": "^([0-9A-Fa-f]{2})*$"}),
-                _one_key("base64", {"type": "string", "pattern": "^[A-Za-z0-9+/]*={0,2}$"}),
-            ]
-        }
-
-
-class Names(ValueType):
-    """Header field names: a list, or one text with commas."""
-
-    name = "names"
-    expected = "a list of header field names"
-
-    def parse(self, raw: Any) -> tuple[str, ...]:
-        if isinstance(raw, str):
-            raw = [part.strip() for part in raw.split(",")]
-        if not isinstance(raw, Sequence) or not raw:
-            raise self.wrong(raw)
-        if not all(isinstance(name, str) and _TOKEN.fullmatch(name) for name in raw):
-            raise self.wrong(list(raw))
-        return tuple(raw)
-
-    def render(self, value: Any) -> Any:
-        return list(value)
-
-    def schema(self) -> JsonSchema:
-        one = {"type": "string", "pattern": f"^{_TOKEN.pattern}$"}
-        return {"anyOf": [{"type": "array", "items": one, "minItems": 1}, one]}
-
-
-class Headers(ValueType):
-    """Header fields: a mapping of names to values; on a command line `Name: value`."""
-
-    name = "headers"
-    expected = "header fields as {Name: value}"
-
-    def parse(self, raw: Any) -> tuple[tuple[str, str], ...]:
-        if isinstance(raw, str) and ":" in raw:
-            name, _, value = raw.partition(":")
-            raw = {name.strip(): value.strip()}
-        if not isinstance(raw, Mapping):
-            raise self.wrong(raw)
-        pairs = tuple((name, _header_text(value)) for name, value in raw.items())
-        if not all(
-            isinstance(name, str) and _TOKEN.fullmatch(name) and is_header_value(value)
-            for name, value in pairs
-        ):
-            raise self.wrong(dict(raw))
-        return pairs
-
-    def render(self, value: Any) -> Any:
-        return dict(value)
-
-    def schema(self) -> JsonSchema:
-        values = {"type": ["string", "integer"], "pattern": r"^[ -~]*$"}
-        return {
-            "type": "object",
-            "propertyNames": {"pattern": f"^{_TOKEN.pattern}$"},
-            "additionalProperties": values,
-        }
-
-
 def is_header_value(text: str) -> bool:
     """Whether a text can stand in a header field of one line (RFC 9110 section 5.5)."""
     return all(char == "\t" or 0x20 <= ord(char) < 0x7F or 0xA0 <= ord(char) <= 0xFF for char in text)
 
 
-def _header_text(value: Any) -> str:
-    return str(value) if isinstance(value, str | int) and not isinstance(value, bool) else "\n"
-
-
 def _is_number_or_text(raw: Any) -> bool:
     return isinstance(raw, str | int) and not isinstance(raw, bool)
-
-
-def _one_key(key: str, schema: JsonSchema) -> JsonSchema:
-    return {"type": "object", "properties": {key: schema}, "required": [key], "additionalProperties": False}
 
 
 def format_duration(ns: int) -> str:
@@ -401,7 +297,4 @@ DURATION: Final = Duration()
 SIZE: Final = Size()
 RATE: Final = Rate()
 PROBABILITY: Final = Probability()
-PAYLOAD: Final = Payload()
-NAMES: Final = Names()
-HEADERS: Final = Headers()
 LINE: Final = Text(most=4096, in_header=True)

@@ -12,11 +12,21 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from wsinspect.faults.errors import FaultError
-from wsinspect.faults.values import DURATION, SIZE, JsonSchema, ValueType, format_duration, format_size
+from wsinspect.faults.values import (
+    DURATION,
+    SIZE,
+    JsonSchema,
+    ValueType,
+    format_duration,
+    format_size,
+    shown,
+)
 
 _RANGE: Final = re.compile(r"([0-9]{1,9})(?:-([0-9]{1,9})?)?")
 _FRAMES: Final = re.compile(r"([0-9]{1,9})\s*frames?")
 _MAX_PARTS: Final = 1000
+#: What happens more often would leave no time for traffic.
+MIN_PERIOD_NS: Final = 1_000_000
 
 Range = tuple[int, int | None]
 
@@ -96,7 +106,7 @@ class After(ValueType):
             if frames := _FRAMES.fullmatch(raw.strip()):
                 return "frames", int(frames[1])
             if raw.lstrip().startswith("-"):
-                raise ValueError(f"expected {self.expected}, not a negative one: {raw}")
+                raise ValueError(f"expected {self.expected}, not a negative one: {shown(raw)}")
             for unit, value_type in (("time", DURATION), ("bytes", SIZE)):
                 if raw.strip().isdigit():
                     break
@@ -121,13 +131,13 @@ class Every(ValueType):
     """`5` (matching frames) or `10s`."""
 
     name = "rhythm"
-    expected = "a number of matching frames from 1, or a duration such as 10s"
+    expected = "a number of matching frames from 1, or a duration from 1ms such as 10s"
 
     def parse(self, raw: Any) -> tuple[str, int]:
         text = str(raw).strip()
         if not isinstance(raw, bool) and text.isdecimal() and 1 <= int(text) <= 1_000_000_000:
             return "frames", int(text)
-        if isinstance(raw, str) and (ns := DURATION.parse(raw)):
+        if isinstance(raw, str) and (ns := DURATION.parse(raw)) >= MIN_PERIOD_NS:
             return "time", ns
         raise self.wrong(raw)
 
@@ -172,7 +182,7 @@ class When:
             FaultError: naming the key.
         """
         if not isinstance(raw, Mapping):
-            raise FaultError("", f"expected a mapping with {', '.join(WHEN_FIELDS)}, found {raw!r}")
+            raise FaultError("", f"expected a mapping with {', '.join(WHEN_FIELDS)}, found {shown(raw)}")
         values: dict[str, Any] = {}
         for key, value in raw.items():
             if key not in WHEN_FIELDS:
@@ -231,7 +241,7 @@ class When:
         if after is not None and after[0] == "time":
             after = ("time", int(after[1] * factor))
         if every is not None and every[0] == "time":
-            every = ("time", max(1, int(every[1] * factor)))
+            every = ("time", max(MIN_PERIOD_NS, int(every[1] * factor)))
         if between is not None:
             between = (int(between[0] * factor), int(between[1] * factor))
         return When(

@@ -17,6 +17,7 @@ from mitmproxy.net.http import http1
 from mitmproxy.proxy import server_hooks
 from mitmproxy.proxy.context import Context
 
+from wsinspect.faults.sessions import Sessions
 from wsinspect.proxy import facts
 from wsinspect.proxy.faulting import FaultDesk
 from wsinspect.proxy.link import SocketLink
@@ -183,6 +184,7 @@ class AttemptLog:
         self.open: dict[int, Attempt] = {}
         self.when_unblocked = wait_unblocked or (lambda callback: callback())
         self._next = first_number
+        self._sessions = Sessions()
         self._may_splice = may_splice
         self._failures: dict[str, tuple[str, connection.Server]] = {}
         self._verify_errors: dict[str, str] = {}
@@ -252,10 +254,13 @@ class AttemptLog:
             self._next += 1
             self.open[attempt.number] = attempt
             flow.metadata[_METADATA] = attempt
-            attempt.event(facts.attempt(flow, tap.name if tap else None))
+            name = tap.name if tap else None
+            key = facts.session_key(flow, name)
+            session = self._sessions.attempt(key, attempt.number, self.now_ns())
+            attempt.event(facts.attempt(flow, name) | {"client_session": session.number})
             attempt.watch_request(flow.request)
             if self.desk:
-                self.desk.attempt(attempt.number, tap.name if tap else None, flow)
+                self.desk.attempt(attempt.number, name, flow, session)
         elif not flow.response:
             flow.request.stream = True
         if tap and tap.rewrites_host and tap.authority:

@@ -86,7 +86,7 @@ class Controlled:
             chance = Chance(faults.seed, "by-hand", faults.context.place, direction)
             key = chance.octets(4, now, "masking key")
             data = raw if raw is not None else faults.lanes[way].make(OPCODES[opcode], payload, key)
-            faults.inject(way, data, now)
+            faults.inject(way, data, now, is_message=raw is None and opcode in ("text", "binary"))
 
         self._faults(connection).by_hand(act)
 

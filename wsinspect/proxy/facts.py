@@ -13,6 +13,7 @@ from mitmproxy import certs, connection, http
 from mitmproxy.net.http import url
 from OpenSSL import SSL
 
+from wsinspect.faults.sessions import SessionKey
 from wsinspect.proxy.clock import to_ns
 
 _ADDRESS = re.compile(r"\('([^']+)', (\d+)")
@@ -46,6 +47,20 @@ def attempt(flow: http.HTTPFlow, tap: str | None) -> dict[str, Any]:
         "tls_ns": to_ns(client.timestamp_tls_setup),
         "client_tls": tls(client),
     }
+
+
+def session_key(flow: http.HTTPFlow, tap: str | None) -> SessionKey:
+    """What stays the same when the client of an attempt reconnects."""
+    request, headers = flow.request, flow.request.headers
+    peer = flow.client_conn.peername
+    return SessionKey(
+        tap or "",
+        str(peer[0]),
+        f"{request.pretty_host}:{request.port}",
+        request.path.partition("?")[0],
+        headers.get("user-agent", ""),
+        headers.get("origin", ""),
+    )
 
 
 def _named_host(request: http.Request) -> tuple[str, int | None]:

@@ -20,7 +20,7 @@ from wsinspect.faults.kinds import Scope
 from wsinspect.faults.lane import Lane
 from wsinspect.faults.rule import Rule
 from wsinspect.faults.seeded import Place
-from wsinspect.faults.sessions import SessionKey, Sessions
+from wsinspect.faults.sessions import Session
 from wsinspect.handshake.heads import RawHead
 from wsinspect.handshake.negotiation import Negotiation, negotiate
 from wsinspect.proxy.seams.http1 import wire_head
@@ -70,6 +70,10 @@ class LinkFaults:
 
     def disarm(self, name: str) -> None:
         self.faults.disarm(name, self._link.now_ns())
+        self._finish(self._do())
+
+    def act_once(self, rule: Rule, order: Sequence[str]) -> None:
+        self.faults.act_once(rule, order, self._link.now_ns())
         self._finish(self._do())
 
     def by_hand(self, act: Callable[[ConnectionFaults, int], None]) -> None:
@@ -165,34 +169,22 @@ class FaultDesk:
     def __init__(self, board: Board, now_ns: Callable[[], int], *, window_of: WindowOf | None = None) -> None:
         self.board = board
         self.now_ns = now_ns
-        self.sessions = Sessions()
         self.visits: dict[int, Visit] = {}
         self._window_of = window_of
         self._searches: set[asyncio.Task[None]] = set()
         self._phase_timer: asyncio.TimerHandle | None = None
         board.on_change.append(self._on_change)
         board.on_do = self._do_now
+        board.on_reset = self._let_go
 
     # Attempts
 
-    def attempt(self, number: int, tap: str | None, flow: http.HTTPFlow) -> Visit:
-        """An opening handshake has begun."""
-        now = self.now_ns()
+    def attempt(self, number: int, tap: str | None, flow: http.HTTPFlow, session: Session) -> Visit:
+        """An opening handshake of a client session has begun."""
         facts = LiveFacts(number, tap, flow)
         path = flow.request.path.partition("?")[0]
-        host = f"{facts.host}:{facts.port}"
-        headers = flow.request.headers
-        peer = flow.client_conn.peername
-        key = SessionKey(
-            tap or "",
-            str(peer[0]),
-            host,
-            path,
-            headers.get("user-agent", ""),
-            headers.get("origin", ""),
-        )
-        session = self.sessions.attempt(key, now)
-        visit = Visit(facts, session, Place(tap or "", facts.host or "", path, session.attempts), now)
+        place = Place(tap or "", facts.host or "", path, session.attempts)
+        visit = Visit(facts, session, place, self.now_ns())
         self.visits[number] = visit
         if not self.board.has_started and self._starts_with_attempt:
             self.start_phases()
@@ -253,7 +245,7 @@ class FaultDesk:
             windows=windows,
         )
         connection_faults = ConnectionFaults(context, link.boundaries, self.board.seed)
-        connection_faults.on_hit = lambda rule: self.board.hit(rule.name, self.now_ns())
+        connection_faults.on_hit = lambda author: self.board.hit(author, self.now_ns())
         faults = LinkFaults(link, connection_faults, keeps=self._must_follow(visit))
         link.faults = faults
         link.route()
@@ -309,8 +301,14 @@ class FaultDesk:
         for number in list(self.visits):
             faults = self.faults_of(number)
             if faults is not None:
-                faults.arm(rule, self.board.order)
-                faults.disarm(rule.name)
+                faults.act_once(rule, self.board.order)
+
+    def _let_go(self) -> None:
+        """All rules were taken away: nothing that was done once lasts any longer."""
+        for visit in list(self.visits.values()):
+            faults = visit.link.faults if visit.link is not None else None
+            for name in faults.faults.lasting if faults is not None else ():
+                visit.link.faults.disarm(name)  # type: ignore[union-attr]
 
     # Phases
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fnmatch
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterable
 from typing import Any
 
 from mitmproxy import connection, ctx, http, tls
@@ -38,9 +38,16 @@ class HandshakeFaults:
         self.log = log
         self._accepted: dict[str, int] = {}
         self._waiting: dict[asyncio.Event, tuple[str, str]] = {}  # rule and client
+        self._armed_ns: dict[str, int] = {}
         self._listeners = asyncio.Lock()
-        self._task: asyncio.Task[None] | None = None
+        self._listener_timer: asyncio.TimerHandle | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
         desk.board.on_change.append(self._on_change)
+
+    def start(self) -> None:
+        """The listeners are up: what was armed from the start begins to act."""
+        for rule in self.desk.board.armed(Scope.ACCEPT):
+            self._on_change(rule, True)
 
     # Before the request
 
@@ -81,13 +88,22 @@ class HandshakeFaults:
                 continue
             number = self._accepted[rule.name] = self._accepted.get(rule.name, 0) + 1
             chance = Chance(self.desk.board.seed, rule.name, Place(name, "", "", 0), "")
-            if rule.when.admits_number(number) and _is_lucky(rule, chance, number):
+            if (
+                rule.when.admits_time(self._elapsed(rule))
+                and rule.when.admits_number(number)
+                and _is_lucky(rule, chance, number)
+            ):
                 return rule
         return None
 
+    def _elapsed(self, rule: Rule) -> int:
+        """Since it was armed: before the request nothing else is known to count from."""
+        now = self.desk.now_ns()
+        return now - self._armed_ns.setdefault(rule.name, now)
+
     def _log_accept(self, rule: Rule, client: connection.Client, detail: dict[str, Any]) -> None:
         now = self.desk.now_ns()
-        self.desk.board.hit(rule.name, now)
+        self.desk.board.hit(rule.author, now)
         peer = client.peername
         tap = self.log.taps.of(client)
         facts = {
@@ -100,35 +116,58 @@ class HandshakeFaults:
     # The listener
 
     def _on_change(self, rule: Rule, is_armed: bool) -> None:
+        if is_armed and rule.scope is Scope.ACCEPT:
+            self._armed_ns[rule.name] = self.desk.now_ns()
         if not is_armed:
+            self._armed_ns.pop(rule.name, None)
             self._accepted.pop(rule.name, None)
             for event, (name, _) in list(self._waiting.items()):
                 if name == rule.name:
                     event.set()
         if isinstance(rule.fault, handshakes.RefuseTcp):
-            self._task = asyncio.get_running_loop().create_task(self._set_listeners())
-            if is_armed:
-                now = self.desk.now_ns()
-                self.desk.board.hit(rule.name, now)
-                self.log.sink.event(0, _event(rule, self.desk.board.seed, {"tap": rule.tap}), now)
+            self._set_listeners_soon()
+
+    def _set_listeners_soon(self) -> None:
+        task = asyncio.get_running_loop().create_task(self._set_listeners())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _set_listeners(self) -> None:
-        """Close and open listeners as the armed rules want it."""
+        """Close and open listeners as the armed rules want it, and look again when that changes."""
         async with self._listeners:
             rules = [
                 rule
                 for rule in self.desk.board.armed(Scope.ACCEPT)
                 if isinstance(rule.fault, handshakes.RefuseTcp)
             ]
+            self._look_again(rules)
+            rules = [rule for rule in rules if rule.when.admits_time(self._elapsed(rule))]
             for instance in list(ctx.master.addons.get("proxyserver").servers):
                 tap = self.log.taps.of_spec(instance.mode.full_spec)
                 name = tap.name if tap else None
-                refuses = any(rule.tap in (None, name) for rule in rules)
-                if refuses and instance.is_running:
+                rule = next((rule for rule in rules if rule.tap in (None, name)), None)
+                if rule is not None and instance.is_running:
                     await instance.stop()
-                elif not refuses and not instance.is_running:
+                    now = self.desk.now_ns()
+                    self.desk.board.hit(rule.author, now)
+                    self.log.sink.event(0, _event(rule, self.desk.board.seed, {"tap": name}), now)
+                elif rule is None and not instance.is_running:
                     with contextlib.suppress(OSError):  # somebody took the port: mitmproxy has logged it
                         await instance.start()
+
+    def _look_again(self, rules: Iterable[Rule]) -> None:
+        if self._listener_timer is not None:
+            self._listener_timer.cancel()
+            self._listener_timer = None
+        moments = [
+            moment - self._elapsed(rule)
+            for rule in rules
+            for moment in (rule.when.start_ns, rule.when.end_ns)
+            if moment is not None and moment > self._elapsed(rule)
+        ]
+        if moments:
+            loop = asyncio.get_running_loop()
+            self._listener_timer = loop.call_later(min(moments) / 1e9 + 0.001, self._set_listeners_soon)
 
     # The handshake
 
@@ -232,13 +271,16 @@ class HandshakeFaults:
 
     def _record(self, rule: Rule, visit: Visit, detail: dict[str, Any], **more: Any) -> None:
         now = self.desk.now_ns()
-        self.desk.board.hit(rule.name, now)
+        self.desk.board.hit(rule.author, now)
         self.log.sink.event(visit.facts.id, _event(rule, self.desk.board.seed, detail) | more, now)
 
     def stop(self) -> None:
         """The engine ends: nothing waits any more."""
         for event in list(self._waiting):
             event.set()
+        if self._listener_timer is not None:
+            self._listener_timer.cancel()
+            self._listener_timer = None
 
 
 def change(fault: FaultKind, flow: http.HTTPFlow) -> None:

@@ -65,6 +65,8 @@ class FaultKind:
         directions: the directions that it can have; the first is the default ("both", "c2s", "s2c").
         alters: whether what the receiver inflates is no longer what the sender deflated.
         is_trigger: whether it happens once at a moment, which may be a time instead of a frame.
+        is_clocked: whether a clock alone says when it happens, so that no frame can be counted.
+        sees_frames: whether a filter may ask about frames.
     """
 
     name: ClassVar[str] = ""
@@ -73,6 +75,8 @@ class FaultKind:
     examples: ClassVar[tuple[str, ...]] = ()
     alters: ClassVar[bool] = False
     is_trigger: ClassVar[bool] = False
+    is_clocked: ClassVar[bool] = False
+    sees_frames: ClassVar[bool] = True
 
     @classmethod
     def fields(cls) -> Iterator[FieldSpec]:

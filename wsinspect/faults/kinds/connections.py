@@ -89,6 +89,7 @@ class IdleTimeout(_HopEnd):
     name = "idle_timeout"
     summary = "End the connection when no frame passed in this direction (or in either) for a time."
     examples = ("{kind: idle_timeout, direction: s2c, after: 60s}",)
+    is_clocked = True
     how: str = setting(
         _IDLE_END,
         "as of other hops; `silent` forgets the connection: what follows is answered by RST",
@@ -104,6 +105,8 @@ class Lifetime(_HopEnd):
     name = "lifetime"
     summary = "End the connection at an age, however busy it is."
     examples = ("{kind: lifetime, after: 30s, how: rst}",)
+    is_clocked = True
+    sees_frames = False
     after: int = setting(DURATION, "since it opened")
 
 

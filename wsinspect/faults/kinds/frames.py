@@ -7,7 +7,8 @@ from typing import ClassVar, Final
 
 from wsinspect.faults.errors import FaultError
 from wsinspect.faults.kinds.base import FaultKind, setting
-from wsinspect.faults.values import DURATION, PAYLOAD, RATE, SIZE, Choice, Number
+from wsinspect.faults.texts import PAYLOAD
+from wsinspect.faults.values import DURATION, RATE, SIZE, Choice, Number
 
 #: RFC 6455 section 5.5: a control frame's payload has at most 125 bytes.
 MAX_CONTROL: Final = 125

@@ -7,7 +7,8 @@ from typing import Final
 
 from wsinspect.faults.errors import FaultError
 from wsinspect.faults.kinds.base import FaultKind, Scope, setting
-from wsinspect.faults.values import DURATION, HEADERS, LINE, NAMES, Choice, Number, Text
+from wsinspect.faults.texts import HEADERS, NAMES
+from wsinspect.faults.values import DURATION, LINE, Choice, Number, Text
 
 _OF: Final = Choice(("request", "response"))
 #: TLS alerts (RFC 8446 section 6.2) by name; `close` is a FIN without one.

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Protocol, TypeVar
 
-from wsinspect.faults.frames import End, Item, MessageState, Raw, WireFrame
+from wsinspect.faults.frames import Item, WireFrame, cost
 from wsinspect.faults.kinds import FaultKind
 from wsinspect.faults.rule import Rule
 from wsinspect.faults.seeded import Chance
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from wsinspect.filters.facts import FrameFacts
 
 K = TypeVar("K", bound=FaultKind)
-#: How long fragments wait for the rest of their message, and how many bytes of them.
-GATHER_NS: Final = 1_000_000_000
-GATHER_BYTES: Final = 16 * 1024 * 1024
 #: Keys that a first fragment answers as well as the whole message.
 _EARLY_KEYS: Final = frozenset(
     ("op", "dir", "conn", "proto", "path", "header", "host", "tap", "masked", "rsv1", "t")
@@ -52,7 +49,7 @@ class Armed:
         self.marks: dict[str, Any] = {}
         self.predicate: Callable[[FrameFacts], bool] | None = None
         self.early_predicate: Callable[[FrameFacts], bool] | None = None
-        if rule.filter is not None:
+        if rule.filter is not None and not rule.selects_connections:
             self.predicate = rule.filter.frame_predicate()
             if rule.filter.keys <= _EARLY_KEYS:
                 self.early_predicate = self.predicate
@@ -96,7 +93,7 @@ class Stage(Generic[K]):
 
     @property
     def held_bytes(self) -> int:
-        """What it keeps back."""
+        """What it keeps back and is not bounded by itself; with much of it the sender is not read."""
         return 0
 
     @property
@@ -104,10 +101,18 @@ class Stage(Generic[K]):
         """Whether it keeps nothing back."""
         return True
 
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more will come of it: of what a phase does once."""
+        return True
+
     def admits(self, facts: FrameFacts, now: int) -> int:
         """Whether the rule acts on this frame or message: the number of the match, 0 for no."""
+        passed = (self._frames, self._bytes)
         self._frames += 1
         self._bytes += facts.wire_length
+        if self.fault.is_trigger:  # what happens once happens behind the frame that completes the number
+            passed = (self._frames, self._bytes)
         predicate = self.armed.predicate
         if predicate is not None and not predicate(facts):
             return 0
@@ -118,7 +123,7 @@ class Stage(Generic[K]):
         acts = (
             when.admits_time(now - self.armed.since_ns)
             and when.admits_number(self._matched)
-            and when.admits_amount(self._frames, self._bytes)
+            and when.admits_amount(*passed)
             and self.is_lucky(self._matched)
         )
         return self._matched if acts else 0
@@ -147,7 +152,7 @@ class QueueStage(Stage[K]):
         if self._queue:
             until = max(until, self._queue[-1][0])
         self._queue.append((until, item))
-        self._held += _size(item)
+        self._held += cost(item)
         self.due = self._queue[0][0]
 
     @property
@@ -159,16 +164,16 @@ class QueueStage(Stage[K]):
         queue = self._queue
         while queue and queue[0][0] <= now:
             item = queue.popleft()[1]
-            self._held -= _size(item)
+            self._held -= cost(item)
             self.next.push(item, now)
         self.due = queue[0][0] if queue else None
 
     def release(self, now: int) -> None:
-        queue, self._queue = self._queue, deque()
+        # What leaves may end the connection, which lets go again: each item leaves the queue before that.
         self._held = 0
         self.due = None
-        for _, item in queue:
-            self.next.push(item, now)
+        while self._queue:
+            self.next.push(self._queue.popleft()[1], now)
 
     @property
     def held_bytes(self) -> int:
@@ -177,188 +182,6 @@ class QueueStage(Stage[K]):
     @property
     def is_empty(self) -> bool:
         return not self._queue
-
-
-def _size(item: Item) -> int:
-    if isinstance(item, WireFrame):
-        return len(item.raw)
-    return len(item.data) if isinstance(item, Raw) else 0
-
-
-class MessageStage(Stage[K]):
-    """Judges whole messages: fragments are gathered until the last one, with what comes between them.
-
-    A message that is too long in coming passes unjudged. Subclasses have `act`.
-
-    Attributes:
-        acts_early: whether a first fragment may be judged alone where the filter allows it; the fragments
-            that follow then go to `act_on_fragment`.
-    """
-
-    acts_early: ClassVar[bool] = False
-
-    def __init__(self, armed: Armed, fault: K, lane: Lane, chance: Chance) -> None:
-        super().__init__(armed, fault, lane, chance)
-        self._gathered: list[Item] = []
-        self._message: MessageState | None = None
-        self._condemned: MessageState | None = None
-        self._size = 0
-
-    def act(self, frames: list[WireFrame], number: int, now: int) -> None:
-        """Do it to a whole message or control frame; what is to leave is pushed to `next`."""
-        raise NotImplementedError
-
-    def pass_message(self, frames: list[WireFrame], now: int) -> None:
-        """A message on which the rule does not act."""
-        for frame in frames:
-            self.next.push(frame, now)
-
-    def act_on_fragment(self, frame: WireFrame, now: int) -> None:
-        """A later fragment of a message that was judged by its first one."""
-
-    def push(self, item: Item, now: int) -> None:
-        if self._gathered:
-            self._gather(item, now)
-        elif not isinstance(item, WireFrame):
-            self.pass_other(item, now)
-        elif item.is_whole:
-            self._judge([item], item, now)
-        elif item.message is not None and item.message is self._condemned:
-            self.act_on_fragment(item, now)
-        elif item.opcode != 0:
-            self._begin(item, now)
-        else:
-            self.next.push(item, now)  # of a message that began before, or passes unjudged
-
-    def pass_other(self, item: Item, now: int) -> None:
-        """Bytes that are no frame, or the end."""
-        self.next.push(item, now)
-
-    def _begin(self, first: WireFrame, now: int) -> None:
-        early = self.armed.predicate is None or self.armed.early_predicate is not None
-        if self.acts_early and early:
-            self._condemned = None
-            number = self.admits(first, now)
-            if number and self.can_act([first]):
-                self._condemned = first.message
-                self.act([first], number, now)
-            else:
-                self.next.push(first, now)
-            return
-        predicate = self.armed.early_predicate
-        if predicate is not None and not predicate(first):
-            self.next.push(first, now)
-            return
-        self._gathered = [first]
-        self._message = first.message
-        self._size = len(first.raw)
-        self.due = now + GATHER_NS
-
-    def _gather(self, item: Item, now: int) -> None:
-        self._gathered.append(item)
-        self._size += _size(item)
-        is_ours = isinstance(item, WireFrame) and item.message is self._message
-        if isinstance(item, WireFrame) and is_ours and item.fin:
-            self._finish(item, now)
-        elif self._size > GATHER_BYTES or not isinstance(item, WireFrame):
-            self.give_up(now)
-
-    def _finish(self, last: WireFrame, now: int) -> None:
-        items, self._gathered = self._gathered, []
-        message, self._message = self._message, None
-        self.due = None
-        ours = [item for item in items if isinstance(item, WireFrame) and item.message is message]
-        number = self.admits(Whole(ours), now)
-        if number and not self.can_act(ours):
-            number = 0
-        for item in items:
-            if isinstance(item, WireFrame) and item.message is message:
-                if not number:
-                    self.pass_message([item], now)
-                elif item is last:
-                    self.act(ours, number, now)
-            elif isinstance(item, WireFrame):
-                self._judge([item], item, now)
-            else:
-                self.pass_other(item, now)
-
-    def _judge(self, frames: list[WireFrame], facts: WireFrame, now: int) -> None:
-        number = self.admits(facts, now)
-        if number and self.can_act(frames):
-            self.act(frames, number, now)
-        else:
-            self.pass_message(frames, now)
-
-    def can_act(self, frames: list[WireFrame]) -> bool:
-        """Whether the message can be changed; where not, that is on record once."""
-        if not self.fault.alters or all(self.lane.can_alter(frame) for frame in frames):
-            return True
-        if not self.armed.marks.setdefault("skipped", False):
-            self.armed.marks["skipped"] = True
-            self.lane.skip(self.rule, "what was compressed before is not known, or its sender broke it")
-        return False
-
-    def give_up(self, now: int) -> None:
-        """Let the gathered fragments pass unjudged."""
-        items, self._gathered = self._gathered, []
-        self._message = None
-        self.due = None
-        for item in items:
-            self.next.push(item, now)
-
-    def wake(self, now: int) -> None:
-        if self._gathered:
-            self.give_up(now)
-
-    def release(self, now: int) -> None:
-        self.give_up(now)
-
-    @property
-    def held_bytes(self) -> int:
-        return self._size if self._gathered else 0
-
-    @property
-    def is_empty(self) -> bool:
-        return not self._gathered and self._condemned is None
-
-
-class Whole:
-    """A message of several frames, for filters: its first frame's bits, its whole length and body."""
-
-    def __init__(self, frames: list[WireFrame]) -> None:
-        self._frames = frames
-        self._first = frames[0]
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._first, name)
-
-    @property
-    def opcode(self) -> int:
-        return self._first.opcode
-
-    @property
-    def fin(self) -> bool:
-        return True
-
-    @property
-    def length(self) -> int:
-        return sum(frame.length for frame in self._frames)
-
-    @property
-    def wire_length(self) -> int:
-        return sum(frame.wire_length for frame in self._frames)
-
-    @property
-    def fragment(self) -> int | None:
-        return len(self._frames)
-
-    @property
-    def payload(self) -> bytes:
-        return b"".join(frame.payload for frame in self._frames)
-
-    @property
-    def body(self) -> bytes:
-        return self._frames[-1].body
 
 
 class TriggerStage(Stage[K]):
@@ -393,4 +216,4 @@ class TriggerStage(Stage[K]):
             self.fire(None, 1, now)
 
 
-__all__ = ["Armed", "End", "MessageStage", "QueueStage", "Sink", "Stage", "TriggerStage"]
+__all__ = ["Armed", "K", "QueueStage", "Sink", "Stage", "TriggerStage"]

@@ -22,7 +22,7 @@ class CloseStage(TriggerStage[kinds.Close]):
         fault = self.fault
         detail = {"match": number, "code": fault.code, "reason": fault.reason, "to": fault.to}
         self.report(frame, detail, ends=True)
-        self.lane.close(fault.to, fault.code, fault.reason, fault.timeout, now)
+        self.lane.close(fault.to, fault.code, fault.reason, fault.timeout, self.rule.author, now)
 
 
 class AbortStage(TriggerStage[kinds.Abort]):
@@ -47,7 +47,7 @@ class _HopEndStage(Stage[K]):
         how: Any = self.fault
         self.report(frame, {**detail, "how": how.how}, ends=True)
         if how.how == "close":
-            self.lane.close("both", how.code, how.reason, HOP_TIMEOUT_NS, now)
+            self.lane.close("both", how.code, how.reason, HOP_TIMEOUT_NS, self.rule.author, now)
         else:
             self.lane.abort("both", how.how, now)
 
@@ -122,6 +122,11 @@ class MaxMessageSizeStage(_HopEndStage[kinds.MaxMessageSize]):
         self._refused: MessageState | None = None
 
     def push(self, item: Item, now: int) -> None:
+        if isinstance(item, Raw) and item.payload_length > self.fault.size and not self.armed.fired:
+            # Too large to be looked at: no filter is asked, and none of it passes.
+            size = {"size": item.payload_length, "limit": self.fault.size}
+            if self.armed.predicate is None:
+                self.end(None, size, now)
         message = item.message if isinstance(item, WireFrame) else None
         if not isinstance(item, WireFrame) or message is None or self.armed.fired:
             self.next.push(item, now)
@@ -142,15 +147,19 @@ class LimitDataStage(Stage[kinds.LimitData]):
     def __init__(self, armed: Armed, fault: kinds.LimitData, lane: Lane, chance: Chance) -> None:
         super().__init__(armed, fault, lane, chance)
         self._left = fault.bytes
+        self._counts = False  # whether the frame under way does
 
     def push(self, item: Item, now: int) -> None:
         if isinstance(item, End) or self.armed.fired:
             self.next.push(item, now)
             return
         frame = item.frame if isinstance(item, Piece) else None
-        if frame is not None and not self.admits(frame, now):
-            self.next.push(item, now)
-            return
+        if frame is not None and isinstance(item, Piece):
+            if item.starts:
+                self._counts = bool(self.admits(frame, now))
+            if not self._counts:
+                self.next.push(item, now)
+                return
         data = item.data if isinstance(item, Raw) else b""
         if len(data) <= self._left:
             self._left -= len(data)
@@ -160,5 +169,5 @@ class LimitDataStage(Stage[kinds.LimitData]):
         self.report(frame, {"bytes": self.fault.bytes, "how": self.fault.how}, ends=True)
         rest, self._left = data[: self._left], 0
         self.next.push(Piece(rest, False, None), now)
-        self.lane.encoder.is_closed = True
+        self.lane.encoder.closed_by = self.rule.author
         self.lane.abort("both", self.fault.how, now)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-from wsinspect.faults.frames import End, Item, WireFrame
+from wsinspect.faults.frames import End, Item, WireFrame, cost
 from wsinspect.faults.kinds import frames as kinds
 from wsinspect.faults.lane import Lane, Piece, is_data
 from wsinspect.faults.seeded import Chance
-from wsinspect.faults.stages.base import Armed, K, MessageStage, Stage, TriggerStage
+from wsinspect.faults.stages.base import Armed, K, Stage, TriggerStage
+from wsinspect.faults.stages.gathering import MessageStage
 from wsinspect.wire.close_codes import CloseCode
 from wsinspect.wire.frame import serialize_frame
 from wsinspect.wire.opcodes import CONTROL_BIT, Opcode
 
+#: Bytes of copies that one message is good for, whatever the rule says.
+_MOST_COPIED = 64 * 1024 * 1024
 #: How much of what we made is kept in the ledger.
 _KEPT = 4096
 OPCODES = {
@@ -49,9 +53,15 @@ class DuplicateStage(MessageStage[kinds.Duplicate]):
     """The same again."""
 
     def act(self, frames: list[WireFrame], number: int, now: int) -> None:
-        self.report(frames[-1], {"match": number, "copies": self.fault.copies})
-        for _ in range(self.fault.copies + 1):
-            self.pass_message(frames, now)
+        size = sum(len(frame.raw) for frame in frames)
+        copies = min(self.fault.copies, max(1, _MOST_COPIED // size))
+        self.report(frames[-1], {"match": number, "copies": copies})
+        self.pass_message(frames, now)
+        for turn in range(copies):
+            keys = (self.chance.octets(4, number, f"masking key {turn} {at}") for at in range(len(frames)))
+            self.pass_message(
+                [self.lane.copy(frame, key) for frame, key in zip(frames, keys, strict=True)], now
+            )
 
 
 class ContentStage(MessageStage[K]):
@@ -71,7 +81,7 @@ class ContentStage(MessageStage[K]):
         after, detail = changed
         if frames[0].is_control:
             after = after[: kinds.MAX_CONTROL]
-        made = self.lane.join(frames, after)
+        made = self.lane.join(frames, after, self.chance.octets(4, number, "masking key"))
         self.report(frames[-1], {"match": number, **detail, "payload": after[:_KEPT].hex()})
         self.next.push(made, now)
 
@@ -142,7 +152,7 @@ class TruncateStage(ContentStage[kinds.Truncate]):
             "how": self.fault.how,
         }
         self.report(last, detail, ends=True)
-        self.lane.cut_off(cut, self.fault.how, now)
+        self.lane.cut_off(cut, self.fault.how, self.rule.author, now)
 
 
 class Verbatim(WireFrame):
@@ -161,6 +171,7 @@ class ReorderStage(MessageStage[kinds.Reorder]):
     def __init__(self, armed: Armed, fault: kinds.Reorder, lane: Lane, chance: Chance) -> None:
         super().__init__(armed, fault, lane, chance)
         self._waiting: list[tuple[list[WireFrame], int, int]] = []  # frames, messages to go, deadline
+        self._is_inside = False
 
     def act(self, frames: list[WireFrame], number: int, now: int) -> None:
         if not is_data(frames[0]):
@@ -178,36 +189,59 @@ class ReorderStage(MessageStage[kinds.Reorder]):
 
     def pass_other(self, item: Item, now: int) -> None:
         if isinstance(item, End):
-            self._let_go(now)
+            self._is_inside = False
+            self._leave(now, lambda left, deadline: True)
         super().pass_other(item, now)
 
-    def _overtake(self, now: int) -> None:
-        waiting = [(frames, left - 1, deadline) for frames, left, deadline in self._waiting]
-        self._waiting = [entry for entry in waiting if entry[1] > 0]
-        for frames, left, _ in waiting:
-            if left <= 0:
-                super().pass_message(frames, now)
-        self._reckon()
+    def give_up(self, now: int) -> None:
+        if self._gathered and isinstance(self._gathered[-1], End):
+            self._leave(now, lambda left, deadline: True)  # nobody is going to overtake them
+        super().give_up(now)
 
-    def _let_go(self, now: int, until: int | None = None) -> None:
-        waiting = self._waiting
-        self._waiting = [] if until is None else [entry for entry in waiting if entry[2] > until]
-        for frames, _, deadline in waiting:
-            if until is None or deadline <= until:
-                super().pass_message(frames, now)
+    def _overtake(self, now: int) -> None:
+        if self._waiting:
+            self._waiting = [(frames, left - 1, deadline) for frames, left, deadline in self._waiting]
+            self._leave(now, lambda left, deadline: left <= 0)
+
+    def _leave(self, now: int, is_due: Callable[[int, int], bool]) -> None:
+        """Let those go whose turn it is, but none inside another message that passes in fragments."""
+        if self._is_inside:
+            return
+        waiting, self._waiting = self._waiting, []
+        for entry in waiting:
+            if is_due(entry[1], entry[2]):
+                super().pass_message(entry[0], now)
+            else:
+                self._waiting.append(entry)
         self._reckon()
 
     def _reckon(self) -> None:
         if not self._gathered:
             self.due = min((deadline for _, _, deadline in self._waiting), default=None)
 
+    def push(self, item: Item, now: int) -> None:
+        super().push(item, now)
+        if isinstance(item, WireFrame) and is_data(item):
+            # A message that passes unjudged, fragment by fragment; gathered ones pass whole.
+            self._is_inside = not item.fin and not self._gathered
+            if self._waiting and not self._is_inside:
+                self._leave(now, lambda left, deadline: left <= 0 or deadline <= now)
+
     def wake(self, now: int) -> None:
-        super().wake(now)
-        self._let_go(now, now)
+        if self._is_inside:
+            self.due = None
+        self._leave(now, lambda left, deadline: deadline <= now)
+        if self._gathered:  # they pass now, and the rest of their message will follow
+            self._is_inside = True
+            super().wake(now)
 
     def release(self, now: int) -> None:
+        if self._is_inside:
+            for frames, _, _ in self._waiting:
+                self.lane.encoder.postpone(frames, now)
+            self._waiting = []
+        self._leave(now, lambda left, deadline: True)
         super().release(now)
-        self._let_go(now)
 
     @property
     def is_empty(self) -> bool:
@@ -215,8 +249,7 @@ class ReorderStage(MessageStage[kinds.Reorder]):
 
     @property
     def held_bytes(self) -> int:
-        waiting = sum(len(frame.raw) for frames, _, _ in self._waiting for frame in frames)
-        return super().held_bytes + waiting
+        return sum(cost(frame) for frames, _, _ in self._waiting for frame in frames)
 
 
 class FragmentStage(Stage[kinds.Fragment]):
@@ -224,40 +257,48 @@ class FragmentStage(Stage[kinds.Fragment]):
 
     is_on_bytes = True
 
+    def __init__(self, armed: Armed, fault: kinds.Fragment, lane: Lane, chance: Chance) -> None:
+        super().__init__(armed, fault, lane, chance)
+        self._number = 0  # of the frame under way
+
     def push(self, item: Item, now: int) -> None:
         frame = item.frame if isinstance(item, Piece) else None
         if frame is None or not isinstance(item, Piece) or not is_data(frame) or not item.data:
             self.next.push(item, now)
             return
         made = WireFrame(item.data, _header(item.data), frame.direction, frame.ordinal, frame.time_ns)
-        number = self.admits(frame, now)
+        if item.starts:
+            self._number = self.admits(frame, now)
+        number = self._number
         if not number or made.length <= self.fault.size:
             self.next.push(item, now)
             return
-        pieces = _split(made, self.fault.size)
+        pieces = self._split(made, number)
         self.report(frame, {"match": number, "fragments": len(pieces)})
-        for piece in pieces:
-            self.next.push(Piece(piece, True, frame), now)
+        for place, piece in enumerate(pieces):
+            self.next.push(Piece(piece, True, frame, not place), now)
+
+    def _split(self, frame: WireFrame, number: int) -> list[bytes]:
+        payload, rsv = frame.payload, frame.raw[0] >> 4 & 7
+        key = frame.mask_key
+        size = max(self.fault.size, -(-len(payload) // kinds.Fragment.MAX_PIECES))
+        found: list[bytes] = []
+        for start in range(0, len(payload), size):
+            is_last = start + size >= len(payload)
+            opcode = Opcode.CONTINUATION if start else frame.opcode
+            part = payload[start : start + size]
+            if start and key is not None:
+                key = self.chance.octets(4, number, f"masking key {start}")
+            found.append(
+                serialize_frame(opcode, part, fin=frame.fin and is_last, rsv=0 if start else rsv, key=key)
+            )
+        return found
 
 
 def _header(data: bytes) -> int:
     from wsinspect.faults.boundaries import header_length
 
     return header_length(data[1])
-
-
-def _split(frame: WireFrame, size: int) -> list[bytes]:
-    payload, key, rsv = frame.payload, frame.mask_key, frame.raw[0] >> 4 & 7
-    size = max(size, -(-len(payload) // kinds.Fragment.MAX_PIECES))
-    found: list[bytes] = []
-    for start in range(0, len(payload), size):
-        is_last = start + size >= len(payload)
-        opcode = Opcode.CONTINUATION if start else frame.opcode
-        part = payload[start : start + size]
-        found.append(
-            serialize_frame(opcode, part, fin=frame.fin and is_last, rsv=0 if start else rsv, key=key)
-        )
-    return found
 
 
 class InjectStage(TriggerStage[kinds.Inject]):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import deque
 
-from wsinspect.faults.frames import End, Item, Raw, WireFrame
+from wsinspect.faults.frames import End, Item, Raw, WireFrame, cost
 from wsinspect.faults.kinds import connections, frames
-from wsinspect.faults.lane import Lane, Piece
+from wsinspect.faults.lane import FULL_BYTES, Lane, Piece
 from wsinspect.faults.seeded import Chance
 from wsinspect.faults.stages.base import Armed, K, QueueStage, Stage
 from wsinspect.faults.values import NS
@@ -58,8 +58,9 @@ class HoldStage(QueueStage[frames.Hold]):
         elif number and isinstance(item, WireFrame):
             if self.is_empty:
                 self._first_ns = now
-                self._count = 0
+                self._count = self._raw_bytes = 0
             self._count += 1
+            self._raw_bytes += len(item.raw)
             self.report(item, {"match": number, "held": self._count})
             until = now + (1 << 62) if self.fault.time is None else self._first_ns + self.fault.time
             self.hold(item, until)
@@ -75,7 +76,11 @@ class HoldStage(QueueStage[frames.Hold]):
 
     def _is_enough(self) -> bool:
         count, size = self.fault.count, self.fault.bytes
-        return (count is not None and self._count >= count) or (size is not None and self.held_bytes >= size)
+        return (
+            (count is not None and self._count >= count)
+            or (size is not None and self._raw_bytes >= size)
+            or self.held_bytes >= FULL_BYTES  # nothing would come any more
+        )
 
 
 class _PieceQueue(Stage[K]):
@@ -90,10 +95,14 @@ class _PieceQueue(Stage[K]):
         self._held = 0
         self._free_at = 0
         self._offset = 0  # into the first item of the queue
+        self._number = 0  # of the frame under way
 
     def push(self, item: Item, now: int) -> None:
-        frame = item.frame if isinstance(item, Piece) else None
-        number = self.admits(frame, now) if frame is not None else 0
+        number = 0
+        if isinstance(item, Piece) and item.frame is not None:
+            if item.starts:
+                self._number = self.admits(item.frame, now)
+            number = self._number
         if not number and not self._queue:
             self.next.push(item, now)
             return
@@ -102,7 +111,7 @@ class _PieceQueue(Stage[K]):
         if number and isinstance(item, Piece):
             self.note(item, number, now)
         self._queue.append((item, number))
-        self._held += len(item.data) if isinstance(item, Raw) else 0
+        self._held += cost(item)
         self._advance(now)
 
     @property
@@ -129,32 +138,29 @@ class _PieceQueue(Stage[K]):
             item, number = queue[0]
             if not number or not isinstance(item, Raw):
                 queue.popleft()
-                self._held -= len(item.data) if isinstance(item, Raw) else 0
+                self._held -= cost(item)
                 self.next.push(item, now)
                 continue
             start = self._offset
             size, pause = self.part(len(item.data) - start, now)
             self._offset += size
             is_last = self._offset >= len(item.data)
-            self.next.push(Piece(item.data[start : start + size], item.ends_frame and is_last, None), now)
+            self.next.push(_part(item, start, start + size), now)
             self.lane.outlet.flush()
-            self._held -= size
             self._free_at += pause
             if is_last:
                 queue.popleft()
+                self._held -= cost(item)
                 self._offset = 0
         self.due = max(now, self._free_at) if queue else None
 
     def release(self, now: int) -> None:
-        queue, self._queue = self._queue, deque()
         self._held = 0
         self.due = None
-        offset, self._offset = self._offset, 0
-        for item, _ in queue:
-            if offset and isinstance(item, Raw):
-                item = Piece(item.data[offset:], item.ends_frame, None)
-            offset = 0
-            self.next.push(item, now)
+        while self._queue:
+            item, _ = self._queue.popleft()
+            offset, self._offset = self._offset, 0
+            self.next.push(_part(item, offset, len(item.data)) if isinstance(item, Raw) else item, now)
 
     @property
     def held_bytes(self) -> int:
@@ -163,6 +169,15 @@ class _PieceQueue(Stage[K]):
     @property
     def is_empty(self) -> bool:
         return not self._queue
+
+
+def _part(item: Raw, start: int, stop: int) -> Raw:
+    """Some of the bytes of an item; which frame they are of is still known."""
+    is_last = stop >= len(item.data)
+    if not start and is_last:
+        return item
+    frame, starts = (item.frame, item.starts) if isinstance(item, Piece) else (None, False)
+    return Piece(item.data[start:stop], item.ends_frame and is_last, frame, starts and not start)
 
 
 class BandwidthStage(_PieceQueue[frames.Bandwidth]):
@@ -274,3 +289,7 @@ class BlackholeStage(QueueStage[connections.Blackhole]):
     def release(self, now: int) -> None:
         self._is_silent = False
         super().release(now)
+
+    @property
+    def is_over(self) -> bool:
+        return not self._is_silent and ("until" not in self.armed.marks or bool(self.armed.marks.get("over")))
