@@ -11,6 +11,7 @@ from typing import Any
 from textual.pilot import Pilot
 
 from wsinspect.tui.app import InspectApp
+from wsinspect.tui.control.link import SEEKING
 from wsinspect.tui.widgets.base import LinePane
 
 PATIENCE_S = 20.0
@@ -43,6 +44,8 @@ class Screen:
             if model.error is not None:
                 return True
             view = self.app.browser.view
+            if self.app.engine_view.state == SEEKING:
+                return False
             return model.has_begun and not model.is_loading and view.is_complete and not self.app.is_painting
 
         await self.until(is_settled)

@@ -24,6 +24,7 @@ from wsinspect.tui import states
 from wsinspect.tui.actions.arranging import Arranging
 from wsinspect.tui.actions.back import Back
 from wsinspect.tui.actions.copies import Copies
+from wsinspect.tui.actions.faults import Faulting
 from wsinspect.tui.actions.general import General
 from wsinspect.tui.commands import system_commands
 from wsinspect.tui.feed import Batch, Feed
@@ -35,11 +36,12 @@ from wsinspect.tui.views import View
 from wsinspect.tui.widgets.bar import Bar
 from wsinspect.tui.widgets.base import LinePane
 from wsinspect.tui.widgets.connections import ConnectionsPane
+from wsinspect.tui.widgets.faults import FaultsPane
 from wsinspect.tui.widgets.frames import FrameTable
 from wsinspect.tui.widgets.inspector import InspectorPane
 from wsinspect.tui.widgets.lines import Banner, HeaderLine, KeyLine, TabLine, TooSmall
 from wsinspect.tui.widgets.overview import OverviewPane
-from wsinspect.tui.widgets.pages import FaultsPane, FindingsPane, HandshakePane
+from wsinspect.tui.widgets.pages import FindingsPane, HandshakePane
 from wsinspect.tui.widgets.scrubber import ScrubberPane
 from wsinspect.tui.widgets.timeline import TimelinePane
 
@@ -51,7 +53,7 @@ _SELECT_SECONDS = 0.06
 _SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 
 
-class InspectApp(Back, Copies, General, Arranging):
+class InspectApp(Faulting, Back, Copies, General, Arranging):
     """`wsinspect open` and, with an engine, `wsinspect run`."""
 
     TITLE = "wsinspect"
@@ -148,8 +150,6 @@ class InspectApp(Back, Copies, General, Arranging):
         self.stop_scan()
         self.feed.stop()
         self.browser.close()
-        for number in _SIGNALS:
-            states.running_loop().remove_signal_handler(number)
 
     def _repaint_theme(self) -> None:
         self.palette = Palette(self.current_theme.dark, self.has_colour, self.palette.is_ascii)

@@ -89,8 +89,16 @@ APP_KEYS: Final = (
         f"export {_LATER}: wsinspect show --json prints a capture",
     ),
     Key("x", "x", "unavailable('x')", "inject a frame", "inject", f"injecting frames {_LATER}"),
-    Key("F", "F", "unavailable('F')", "remove all faults", "faults.reset", f"arming faults {_LATER}"),
+    Key("F", "F", "reset_faults", "remove all faults at once", "faults.reset"),
     Key("P", "P", "unavailable('P')", "probe the target", "probe", f"probing a server {_LATER}"),
+)
+#: Keys of the faults page.
+FAULT_KEYS: Final = (
+    Key("a", "a", "add_fault", "arm a rule (faults)", "faults.add"),
+    Key("enter", "enter", "edit_fault", "change the rule (faults)", "faults.edit"),
+    Key("space", "space", "arm_fault", "arm or disarm the rule (faults)", "faults.arm"),
+    Key("x,delete", "x", "remove_fault", "remove the rule (faults)", "faults.remove"),
+    Key("y", "y", "copy_fault", "copy the rule as --fault (faults)", "faults.copy"),
 )
 #: Keys that the app takes before the focused pane does: tab, which would change the focus in Textual's own
 #: way, and those that open the bar, so that what is typed right behind them goes there.
@@ -111,7 +119,6 @@ class FooterKey(NamedTuple):
 
     id: str
     label: str
-    is_available: bool = True
 
 
 FOOTER: Final[dict[str, tuple[FooterKey, ...]]] = {
@@ -130,8 +137,8 @@ FOOTER: Final[dict[str, tuple[FooterKey, ...]]] = {
         FooterKey("page.faults", "faults"),
         FooterKey("page.findings", "findings"),
         FooterKey("quit", "quit"),
-        FooterKey("export", "export", False),
-        FooterKey("inject", "inject", False),
+        FooterKey("export", "export"),
+        FooterKey("inject", "inject"),
     ),
     "handshake": (
         FooterKey("back", "back"),
@@ -140,7 +147,7 @@ FOOTER: Final[dict[str, tuple[FooterKey, ...]]] = {
         FooterKey("copy", "copy heads"),
         FooterKey("help", "help"),
         FooterKey("quit", "quit"),
-        FooterKey("probe", "probe", False),
+        FooterKey("probe", "probe"),
     ),
     "timeline": (FooterKey("back", "back"), FooterKey("help", "help"), FooterKey("quit", "quit")),
     "findings": (
@@ -151,12 +158,17 @@ FOOTER: Final[dict[str, tuple[FooterKey, ...]]] = {
     ),
     "faults": (
         FooterKey("back", "back"),
+        FooterKey("faults.add", "add"),
+        FooterKey("faults.edit", "change"),
+        FooterKey("faults.arm", "arm"),
+        FooterKey("faults.remove", "remove"),
+        FooterKey("faults.reset", "remove all"),
+        FooterKey("faults.copy", "copy"),
         FooterKey("help", "help"),
         FooterKey("quit", "quit"),
-        FooterKey("faults.reset", "remove all", False),
     ),
 }
-BY_ID: Final = {key.id: key for key in APP_KEYS}
+BY_ID: Final = {key.id: key for key in (*APP_KEYS, *FAULT_KEYS)}
 
 
 def keymap_path() -> Path:
@@ -199,7 +211,7 @@ def markdown() -> str:
     lines = ["| key | what it does | id |", "| --- | --- | --- |"]
     for keys, words in PANE_KEYS:
         lines.append(f"| {keys} | {words} | |")
-    for key in APP_KEYS:
+    for key in (*APP_KEYS, *FAULT_KEYS):
         shown = key.shown.replace("|", "\\|")
         words = f"{key.words} ({key.why_not})" if key.why_not else key.words
         lines.append(f"| `{shown}` | {words} | {key.id} |")

@@ -14,6 +14,7 @@ from textual.widgets import ContentSwitcher
 
 from wsinspect.filters import Filter
 from wsinspect.tui.browser import Browser
+from wsinspect.tui.control.link import EngineView
 from wsinspect.tui.glyphs import ASCII, UNICODE, Glyphs
 from wsinspect.tui.keys import BY_ID, FooterKey
 from wsinspect.tui.model import DISCONNECTED, LIVE, Model
@@ -23,11 +24,12 @@ from wsinspect.tui.style import Palette
 from wsinspect.tui.views import View
 from wsinspect.tui.widgets.base import LinePane
 from wsinspect.tui.widgets.connections import ConnectionsPane
+from wsinspect.tui.widgets.faults import FaultsPane
 from wsinspect.tui.widgets.frames import FrameTable
 from wsinspect.tui.widgets.inspector import InspectorPane
 from wsinspect.tui.widgets.lines import stored_words
 from wsinspect.tui.widgets.overview import OverviewPane
-from wsinspect.tui.widgets.pages import FaultsPane, FindingsPane, HandshakePane
+from wsinspect.tui.widgets.pages import FindingsPane, HandshakePane
 from wsinspect.tui.widgets.scrubber import ScrubberPane
 from wsinspect.tui.widgets.timeline import TimelinePane
 
@@ -44,6 +46,7 @@ class Shell(App[int]):
         model: the capture.
         browser: the look at it.
         engine: the process that records it, where it was started from here.
+        engine_view: what the control API of the engine said last, wherever that was started.
         is_frozen: the frame table stands still.
         playback: set while the scrubber is open.
         pane_number: the pane that had the focus last, 1 to 4.
@@ -58,6 +61,7 @@ class Shell(App[int]):
         self.model = Model(path)
         self.browser = Browser(self.model) if gap_ns is None else Browser(self.model, gap_ns)
         self.engine = engine
+        self.engine_view = EngineView()
         self.glyphs: Glyphs = ASCII if is_ascii else UNICODE
         self.palette = Palette(True, self.has_colour, is_ascii)
         self.is_frozen = False
@@ -77,6 +81,18 @@ class Shell(App[int]):
 
     def call_later_safely(self, callback: Any, *arguments: Any) -> None:
         """From another thread: do it in the event loop."""
+        raise NotImplementedError
+
+    def why_not(self, key_id: str) -> str:
+        """Why a key can do nothing now; empty where it can."""
+        return BY_ID[key_id].why_not
+
+    def fault_words(self) -> str:
+        """That faults are on, for the header line; empty while none is armed."""
+        raise NotImplementedError
+
+    def copy_text(self, text: str, what: str, suffix: str) -> None:
+        """Text to the clipboard and to a file."""
         raise NotImplementedError
 
     def connection_in_view(self) -> int | None:

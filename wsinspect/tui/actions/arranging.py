@@ -14,6 +14,7 @@ from wsinspect.tui.states import no_connections, no_frames
 from wsinspect.tui.style import Line
 from wsinspect.tui.widgets.bar import Bar
 from wsinspect.tui.widgets.base import LinePane
+from wsinspect.tui.widgets.faults import FaultsPane
 from wsinspect.tui.widgets.frames import FrameTable
 from wsinspect.tui.widgets.inspector import InspectorPane
 from wsinspect.tui.widgets.lines import Banner, TabLine, TooSmall
@@ -62,7 +63,8 @@ class Arranging(Shell):
     def use_keymap(self) -> None:
         """The user's own keys."""
         known = {key.id for key in APP_KEYS}
-        for kind in (LinePane, FrameTable, OverviewPane, InspectorPane, ScrubberPane, TimelinePane):
+        panes = (FrameTable, OverviewPane, InspectorPane, ScrubberPane, TimelinePane, FaultsPane)
+        for kind in (LinePane, *panes):
             known |= {one.id for one in kind.BINDINGS if isinstance(one, Binding) and one.id}
         try:
             self.keymap_ids = read_keymap(keymap_path(), frozenset(known))

@@ -47,7 +47,10 @@ class HeaderLine(OneLine):
         model = app.model
         mode = app.mode
         style = {LIVE: "good", DISCONNECTED: "banner", UNREADABLE: "banner"}.get(mode, "warn")
-        left: Line = [(f" {mode} ", style), (f" {escape(model.path.name)}", "title")]
+        left: Line = [(f" {mode} ", style)]
+        if faults := app.fault_words():
+            left += [(" ", ""), (f" {faults} ", "banner")]
+        left.append((f" {escape(model.path.name)}", "title"))
         counts = f"  {grouped(len(model.connections))} conn  {grouped(model.newest_id)} frames"
         parts: list[Line] = [[(counts, "")]]
         if mode == LIVE:
@@ -106,7 +109,7 @@ class TabLine(OneLine):
 
 
 class KeyLine(OneLine):
-    """The keys that matter now; those of what is not there yet in parentheses."""
+    """The keys that matter now; in parentheses those that can do nothing, which say why when pressed."""
 
     def line(self, width: int) -> Line:
         """As many as fit, or the app's last word."""
@@ -127,7 +130,7 @@ class KeyLine(OneLine):
 
     def _part(self, key: FooterKey) -> Line:
         shown = self.shell.key_shown(key)
-        if key.is_available:
+        if not self.shell.why_not(key.id):
             return [(f" {shown}", "key"), (f" {key.label} ", "")]
         return [(f" ({shown} {key.label})", "muted")]
 

@@ -1,8 +1,7 @@
-"""The pages beside the main screen: handshake, findings, faults."""
+"""The pages beside the main screen: handshake and findings."""
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from typing import ClassVar
 
@@ -16,11 +15,10 @@ from wsinspect.tui.details import finding_lines
 from wsinspect.tui.documents import LinesDocument
 from wsinspect.tui.handshakes import fact_lines, side_by_side
 from wsinspect.tui.notes import severity_sign
-from wsinspect.tui.rows import grouped
 from wsinspect.tui.source import FindingRow
 from wsinspect.tui.style import Line
 from wsinspect.tui.widgets.base import LinePane
-from wsinspect.tui.words import ago, finding_facts
+from wsinspect.tui.words import finding_facts
 
 
 class HandshakePane(LinePane):
@@ -177,57 +175,5 @@ class FindingsPane(LinePane):
             "frame or the end of a connection, on which hop, with the evidence and the line of configuration "
             "that mends it. What breaks RFC 6455 is marked ! in the frames all the same: n goes from one to "
             "the next."
-        )
-        return [[("  " + line, "muted")] for line in flow(words, min(width - 4, 100))]
-
-
-class FaultsPane(LinePane):
-    """What faults have done, by rule."""
-
-    help_title = "Faults"
-    help_text = (
-        "Every fault rule that has acted, how often and when last; its frames are marked in their lanes."
-    )
-
-    def __init__(self, browser: Browser, *, id: str | None = None) -> None:
-        super().__init__(id=id)
-        self.browser = browser
-
-    def title(self) -> tuple[Line, Line]:
-        """How many."""
-        rules = self.browser.model.fault_rules
-        hits = sum(rule.hits for rule in rules.values())
-        return [("Faults", "title"), (f"  {len(rules)} rules, {grouped(hits)} hits", "muted")], []
-
-    header_lines = 1
-
-    def header(self, width: int) -> Line:
-        """The names of the columns."""
-        return fit([("  rule                      kind            hits      last", "muted")], width)
-
-    def row_count(self) -> int:
-        """Rules."""
-        return len(self.browser.model.fault_rules)
-
-    def row(self, number: int, width: int) -> Line:
-        """One rule."""
-        rule = list(self.browser.model.fault_rules.values())[number]
-        now_ns = time.time_ns() if self.browser.model.is_live else self.shell.end_ns
-        name = pad(truncate(escape(rule.rule), 24), 24)
-        kind = pad(truncate(escape(rule.kind), 14), 14)
-        return fit(
-            [
-                (f"  {name}  ", "warn"),
-                (f"{kind} {rule.hits:>6}  ", ""),
-                (ago(max(now_ns - rule.last_ns, 0)), "muted"),
-            ],
-            width,
-        )
-
-    def empty_lines(self, width: int) -> list[Line]:
-        """What would appear here."""
-        words = (
-            "No fault has acted in this capture. Each rule that delays, drops, changes or ends something "
-            "would be listed here with its hits, and its frames would carry the sign in their lane."
         )
         return [[("  " + line, "muted")] for line in flow(words, min(width - 4, 100))]

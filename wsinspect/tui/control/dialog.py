@@ -1,0 +1,335 @@
+"""What dialogs are made of: words, picks, fields, and a sheet at the bottom of the screen.
+
+Contract: a dialog never covers the header line, so what is armed stays in sight; Escape and Ctrl+C always
+leave it; nothing in it waits for the engine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar, NamedTuple
+
+from textual import events
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical
+from textual.message import Message
+from textual.screen import ModalScreen
+from textual.strip import Strip
+from textual.widget import Widget
+from textual.widgets import Input
+
+from wsinspect.tui.cells import between, fit, flow, width_of
+from wsinspect.tui.style import Line
+
+LABEL_CELLS = 13
+
+
+class Words(Widget):
+    """Lines of our own, as many as there are."""
+
+    DEFAULT_CSS = "Words { height: 1; width: 1fr; }"
+
+    def __init__(self, lines: list[Line] | None = None, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self.lines: list[Line] = lines or []
+
+    def on_mount(self) -> None:
+        """As high as it has lines."""
+        self.styles.height = max(len(self.lines), 1)
+
+    def show(self, lines: list[Line]) -> None:
+        """Other lines."""
+        self.lines = lines
+        self.styles.height = max(len(lines), 1)
+        self.refresh()
+
+    def render_line(self, y: int) -> Strip:
+        """Drawn."""
+        app: Any = self.app
+        line = self.lines[y] if y < len(self.lines) else []
+        strip: Strip = app.palette.strip(fit(line, self.size.width), self.size.width)
+        return strip
+
+
+class Pick(Widget, can_focus=True):
+    """One of some words in a line.
+
+    Attributes:
+        value: of the one that is chosen.
+    """
+
+    DEFAULT_CSS = "Pick { height: 1; width: 1fr; }"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("left,h", "pick(-1)", "the one before", show=False, id="dialog.before"),
+        Binding("right,l,space", "pick(1)", "the next one", show=False, id="dialog.next"),
+        Binding("enter", "screen.submit", "go on", show=False, id="dialog.submit"),
+    ]
+
+    class Changed(Message):
+        """Another one was chosen."""
+
+    def __init__(self, label: str, options: Sequence[tuple[str, str]], *, id: str) -> None:
+        super().__init__(id=id)
+        self.label = label
+        self.options = list(options)
+        self.value = self.options[0][0]
+
+    def choose(self, value: str) -> None:
+        """Another one."""
+        if value != self.value:
+            self.value = value
+            self.refresh()
+            self.post_message(self.Changed())
+
+    def action_pick(self, step: int) -> None:
+        """The one beside, around at the ends."""
+        values = [value for value, _ in self.options]
+        self.choose(values[(values.index(self.value) + step) % len(values)])
+
+    def _parts(self) -> list[tuple[str, str]]:
+        """Text and value of each, in their order on the line."""
+        return [
+            (f"[{words}]" if value == self.value else f" {words} ", value) for value, words in self.options
+        ]
+
+    def render_line(self, y: int) -> Strip:
+        """The chosen one in brackets."""
+        app: Any = self.app
+        line: Line = [(f" {self.label:<{LABEL_CELLS}}", "key" if self.has_focus else "muted")]
+        for text, value in self._parts():
+            line.append((text, "focus" if value == self.value else "muted"))
+        over = "cursor" if self.has_focus else ""
+        strip: Strip = app.palette.strip(fit(line, self.size.width), self.size.width, over)
+        return strip
+
+    def on_click(self, event: events.Click) -> None:
+        """Choose what was clicked."""
+        event.stop()
+        at = LABEL_CELLS + 1
+        for text, value in self._parts():
+            if at <= event.x < at + len(text):
+                self.choose(value)
+            at += len(text)
+
+
+class Label(Words):
+    """What stands before an input."""
+
+    DEFAULT_CSS = f"Label {{ width: {LABEL_CELLS + 1}; }}"
+
+    def name_it(self, words: str) -> None:
+        """Other words."""
+        self.show([[(f" {words}", "muted")]])
+
+
+class DialogInput(Input):
+    """An input of one line without a frame."""
+
+    def __init__(self, value: str = "", *, id: str) -> None:
+        super().__init__(value, compact=True, select_on_focus=False, id=id)
+        self.cursor_blink = False
+
+
+class TextField(Horizontal):
+    """A label and an input."""
+
+    DEFAULT_CSS = "TextField { height: 1; }"
+
+    def __init__(self, label: str, value: str = "", *, id: str) -> None:
+        super().__init__()
+        self._label, self._value, self._input_id = label, value, id
+
+    def compose(self) -> ComposeResult:
+        """Both."""
+        yield Label([[(f" {self._label}", "muted")]])
+        yield DialogInput(self._value, id=self._input_id)
+
+
+class Dialog(ModalScreen[None]):
+    """A sheet at the bottom.
+
+    Attributes:
+        heading: what it is about.
+        keys: what ends it, at the right of the title.
+    """
+
+    DEFAULT_CSS = """
+    Dialog { align: center bottom; }
+    Dialog > Vertical { width: 100%; height: auto; max-height: 100%; margin-top: 1; background: $surface; }
+    Dialog Input, Dialog Input:focus { border: none; padding: 0; height: 1; width: 1fr; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "leave", "leave", show=False, id="dialog.leave"),
+        Binding("ctrl+c", "leave", "leave", show=False, priority=True, id="dialog.cancel"),
+        Binding("up", "step(-1)", "the line above", show=False, id="dialog.up"),
+        Binding("down", "step(1)", "the line below", show=False, id="dialog.down"),
+    ]
+    heading = ""
+    keys = "enter goes on, esc leaves"
+
+    def compose(self) -> ComposeResult:
+        """Title, content, verdict."""
+        with Vertical():
+            yield Words(id="dialog-title")
+            yield from self.content()
+            yield Words(id="dialog-verdict")
+
+    def content(self) -> ComposeResult:
+        """Between title and verdict."""
+        raise NotImplementedError
+
+    @property
+    def shell(self) -> Any:
+        """The app."""
+        return self.app
+
+    @property
+    def width(self) -> int:
+        """Cells of a line."""
+        return self.app.size.width
+
+    def on_mount(self) -> None:
+        """Say what it is about."""
+        self._show_title()
+
+    def on_resize(self, _event: events.Resize) -> None:
+        """Draw the title anew."""
+        self._show_title()
+        self.judge()
+
+    def _show_title(self) -> None:
+        glyphs = self.shell.glyphs
+        left: Line = [(glyphs.heavy, "focus"), (f" {self.heading} ", "title")]
+        right: Line = [(f" {self.keys} ", "muted"), (glyphs.heavy, "focus")]
+        self.words("dialog-title").show([between(left, right, self.width, glyphs.heavy, "focus")])
+
+    def words(self, name: str) -> Words:
+        """One of its texts."""
+        return self.query_one(f"#{name}", Words)
+
+    def pick(self, name: str) -> Pick:
+        """One of its picks."""
+        return self.query_one(f"#{name}", Pick)
+
+    def input(self, name: str) -> DialogInput:
+        """One of its inputs."""
+        return self.query_one(f"#{name}", DialogInput)
+
+    def verdict(self, sign: str, words: str, style: str, lines: int = 2) -> None:
+        """What is to be said of what was typed, in so many lines at most."""
+        texts = flow(words, max(self.width - 4, 20))
+        if len(texts) > lines:
+            texts = [*texts[: lines - 1], " ".join(texts[lines - 1 :])]
+        shown: list[Line] = [
+            fit([(f" {sign if n == 0 else ' '} {text}", style)], self.width) for n, text in enumerate(texts)
+        ]
+        self.words("dialog-verdict").show([*shown, *[[] for _ in range(lines - len(shown))]])
+
+    def wrong(self, words: str) -> None:
+        """An error."""
+        self.verdict(self.shell.glyphs.bad, words, "error")
+
+    def judge(self) -> None:
+        """Say what is wrong with what was typed, or what it means; called on every change."""
+        raise NotImplementedError
+
+    def submit(self) -> None:
+        """Do it."""
+        raise NotImplementedError
+
+    def action_submit(self) -> None:
+        """Enter on a pick."""
+        self.submit()
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Enter in an input."""
+        event.stop()
+        self.submit()
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        """Something was typed."""
+        event.stop()
+        self.judge()
+
+    def on_pick_changed(self, event: Pick.Changed) -> None:
+        """Something was picked."""
+        event.stop()
+        self.judge()
+
+    def action_step(self, step: int) -> None:
+        """The field above or below."""
+        if step > 0:
+            self.focus_next()
+        else:
+            self.focus_previous()
+
+    def action_leave(self) -> None:
+        """Back to where one was."""
+        self.dismiss(None)
+
+
+class Reply(NamedTuple):
+    """A way to answer a question: its keys by Textual's names, how people write them, and what it does."""
+
+    keys: tuple[str, ...]
+    shown: str
+    words: str
+    value: str
+
+
+class Question(ModalScreen[str]):
+    """A question that is answered by a key; Escape answers "", and Enter nothing.
+
+    Args:
+        heading: what it is about.
+        text: what happens.
+        replies: the keys.
+    """
+
+    DEFAULT_CSS = """
+    Question { align: center bottom; }
+    Question > Words { width: 100%; margin-top: 1; background: $surface; }
+    """
+
+    def __init__(self, heading: str, text: str, replies: Sequence[Reply]) -> None:
+        super().__init__()
+        self.heading, self.text, self.replies = heading, text, replies
+
+    def compose(self) -> ComposeResult:
+        """All of it."""
+        yield Words(id="question")
+
+    def on_mount(self) -> None:
+        """Drawn for this width."""
+        self._show()
+
+    def on_resize(self, _event: events.Resize) -> None:
+        """Drawn for another width."""
+        self._show()
+
+    def _show(self) -> None:
+        app: Any = self.app
+        width, glyphs = app.size.width, app.glyphs
+        left: Line = [(glyphs.heavy, "focus"), (f" {self.heading} ", "title")]
+        lines = [between(left, [(glyphs.heavy, "focus")], width, glyphs.heavy, "focus")]
+        lines += [[(f" {line}", "")] for line in flow(self.text, max(width - 2, 20))]
+        line: Line = []
+        for reply in [*self.replies, Reply(("escape",), "esc", "back", "")]:
+            part: Line = [(f" {reply.shown}", "key"), (f" {reply.words} ", "")]
+            if line and width_of(line) + width_of(part) > width:
+                lines.append(line)
+                line = []
+            line += part
+        self.query_one("#question", Words).show([*lines, line])
+
+    def on_key(self, event: events.Key) -> None:
+        """An answer; other keys do nothing."""
+        event.stop()
+        event.prevent_default()
+        if event.key == "escape":
+            self.dismiss("")
+        for reply in self.replies:
+            if event.key in reply.keys:
+                self.dismiss(reply.value)
+                return

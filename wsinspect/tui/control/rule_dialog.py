@@ -1,0 +1,141 @@
+"""Arming a rule, or changing one: a line in the language of `run --fault`, judged while it is typed."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from textual import events
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+
+from wsinspect.text import escape, pad
+from wsinspect.tui.cells import fit
+from wsinspect.tui.control.dialog import Dialog, TextField, Words
+from wsinspect.tui.control.link import Answer
+from wsinspect.tui.control.spec import Candidate, Judgement, complete, judge
+from wsinspect.tui.style import Line
+
+_SHOWN = 6
+
+
+class RuleDialog(Dialog):
+    """See the module docstring.
+
+    Args:
+        begin: what stands in the line at first.
+        old: the rule that is changed; None for a new one.
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("tab", "complete", "take the candidate", show=False, id="rule.complete"),
+        Binding("up", "candidate(-1)", "the candidate above", show=False, id="rule.up"),
+        Binding("down", "candidate(1)", "the candidate below", show=False, id="rule.down"),
+    ]
+    keys = "tab completes, enter arms, esc leaves"
+
+    def __init__(self, begin: str = "", old: dict[str, Any] | None = None) -> None:
+        super().__init__()
+        self._begin = begin
+        self.old = old
+        self.heading = "Arm a fault rule" if old is None else f"Change {escape(str(old.get('name')))}"
+        self.judged = Judgement()
+        self._candidates: list[Candidate] = []
+        self._at = 0
+        self._is_asking = False
+
+    def content(self) -> ComposeResult:
+        """What the kind is, candidates, and the line."""
+        yield Words(id="rule-about")
+        yield Words(id="rule-candidates")
+        yield TextField("rule", self._begin, id="rule-line")
+
+    def on_mount(self) -> None:
+        """Type into it at once."""
+        line = self.input("rule-line")
+        line.cursor_position = len(self._begin)
+        self.set_focus(line)
+        self.judge()
+
+    def judge(self) -> None:
+        """What the line means, and what could come next."""
+        line = self.input("rule-line")
+        self.judged = judge(line.value)
+        self._candidates = complete(line.value, line.cursor_position)
+        self._at = 0
+        self.words("rule-about").show([fit([(f" {escape(self.judged.about)}", "muted")], self.width)])
+        self._show_candidates()
+        glyphs = self.shell.glyphs
+        if self.judged.error and not line.value.strip():
+            self.verdict(glyphs.note, escape(self.judged.error), "muted")
+        elif self.judged.error:
+            self.wrong(escape(self.judged.error))
+        elif self.judged.warning:
+            self.verdict(glyphs.warning, escape(self.judged.warning), "warn")
+        else:
+            self.verdict(glyphs.good, "enter arms it; it acts from the next frame boundary on", "good")
+
+    @property
+    def _room(self) -> int:
+        return max(min(_SHOWN, self.app.size.height - 9), 2)
+
+    def _show_candidates(self) -> None:
+        """A window around the chosen one, always of the same height."""
+        room, at = self._room, self._at
+        first = max(min(at - room // 2, len(self._candidates) - room), 0)
+        lines: list[Line] = []
+        for number, one in enumerate(self._candidates[first : first + room], first):
+            is_chosen = number == at
+            sign = self.shell.glyphs.cursor if is_chosen else " "
+            text = pad(escape(one.text), 22)
+            lines.append(
+                fit(
+                    [
+                        (f" {sign} ", "key"),
+                        (text, "focus" if is_chosen else ""),
+                        (f" {escape(one.help)}", "muted"),
+                    ],
+                    self.width,
+                )
+            )
+        if not self._candidates:
+            lines = [[("   nothing to complete here", "muted")]]
+        self.words("rule-candidates").show([*lines, *[[] for _ in range(room - len(lines))]])
+
+    def action_candidate(self, step: int) -> None:
+        """Another candidate."""
+        if self._candidates:
+            self._at = (self._at + step) % len(self._candidates)
+            self._show_candidates()
+
+    def action_complete(self) -> None:
+        """The chosen candidate takes the place of what was typed of it."""
+        if not self._candidates:
+            return
+        line, one = self.input("rule-line"), self._candidates[self._at]
+        after = line.value[line.cursor_position :]
+        line.value = line.value[: one.start] + one.text + after
+        line.cursor_position = one.start + len(one.text)
+        self.judge()
+
+    def submit(self) -> None:
+        """Ask the engine; the line stays until it has agreed."""
+        self.judge()
+        if self.judged.error or self._is_asking:
+            return
+        self._is_asking = True
+        self.verdict(self.shell.glyphs.note, "asking the engine", "muted")
+        self.shell.wish_rule(self.judged, self.old, self._answered)
+
+    def _answered(self, answer: Answer) -> None:
+        self._is_asking = False
+        if not self.is_attached:
+            return
+        if answer.error:
+            self.wrong(escape(answer.error))
+        else:
+            self.dismiss(None)
+
+    def on_key(self, event: events.Key) -> None:
+        """Moving the cursor changes what could come next."""
+        if event.key in ("left", "right", "home", "end"):
+            self.call_after_refresh(self.judge)

@@ -1,0 +1,132 @@
+"""What the screens wish of an engine: functions for the thread of `link.ControlLink`, and their words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from typing import Any
+
+from wsinspect.control.client import ControlClient
+from wsinspect.text import escape
+from wsinspect.tui.control.link import Json, Work
+from wsinspect.tui.control.spec import Judgement
+from wsinspect.tui.rows import byte_count
+
+
+def add(judged: Judgement, taken: Sequence[str]) -> Work:
+    """Add rules behind the others, or put a preset with phases in the place of all.
+
+    Args:
+        judged: what was typed.
+        taken: names of rules that there are.
+    """
+    if judged.preset:
+        return lambda control: control.put("/v1/scenario", _scenario(judged.preset))
+
+    def work(control: ControlClient) -> list[Json]:
+        names, made = list(taken), []
+        for rule in judged.rules:
+            settings = rule.settings()
+            if judged.is_named:
+                settings["name"] = _unique(rule.name, names)
+            else:
+                del settings["name"]
+            made.append(control.post("/v1/faults", settings))
+            names.append(str(made[-1].get("name")))
+        return made
+
+    return work
+
+
+def _unique(name: str, taken: Sequence[str]) -> str:
+    """The name, with a number where it is taken; as `--like` does."""
+    number, found = 1, name
+    while found in taken:
+        number += 1
+        found = f"{name}-{number}"
+    return found
+
+
+def _scenario(name: str) -> Json:
+    from ruamel.yaml import YAML
+
+    text = files("wsinspect.faults.presets").joinpath(f"{name}.yaml").read_text("utf-8")
+    loaded: Json = YAML(typ="safe", pure=True).load(text)
+    return loaded
+
+
+def change(old: Mapping[str, Any], judged: Judgement) -> Work:
+    """Put what was typed in the place of a rule."""
+    (rule,) = judged.rules
+    settings = rule.settings()
+    if not judged.is_named:
+        settings["name"] = old["name"]
+    kept = ("scope", "hits", "last_ns")
+    gone = {key: None for key in old if key not in settings and key not in kept}
+    return lambda control: control.patch(f"/v1/faults/{old['name']}", {**gone, **settings})
+
+
+def arm(name: str, is_armed: bool) -> Work:
+    """Arm or disarm a rule."""
+    return lambda control: control.patch(f"/v1/faults/{name}", {"armed": is_armed})
+
+
+def remove(name: str) -> Work:
+    """Take a rule away."""
+    return lambda control: control.delete(f"/v1/faults/{name}")
+
+
+def reset() -> Work:
+    """Take all rules away."""
+    return lambda control: control.post("/v1/reset")
+
+
+def inject(connection: int, direction: str, raw: bytes) -> Work:
+    """Send a frame, byte for byte."""
+    body = {"direction": direction, "raw": {"hex": raw.hex()}}
+    return lambda control: control.post(f"/v1/connections/{connection}/inject", body)
+
+
+def close(connection: int, to: str, code: int, reason: str) -> Work:
+    """Begin a closing handshake."""
+    body = {"to": to, "code": code, "reason": reason}
+    return lambda control: control.post(f"/v1/connections/{connection}/close", body)
+
+
+def abort(connection: int, to: str, how: str) -> Work:
+    """End without a close frame."""
+    return lambda control: control.post(f"/v1/connections/{connection}/abort", {"to": to, "how": how})
+
+
+def status() -> Work:
+    """What runs."""
+    return lambda control: control.get("/v1/status")
+
+
+def reset_words(reply: Any, held: tuple[int, int | None]) -> str:
+    """What a reset took away and let go.
+
+    Args:
+        reply: of `POST /v1/reset`.
+        held: connections that held something before, and its bytes.
+    """
+    names = [str(name) for name in reply.get("removed", ())] if isinstance(reply, dict) else []
+    if not names:
+        return "there was no fault rule to remove"
+    words = f"removed {counted(len(names), 'rule')} ({escape(', '.join(names))})"
+    if not held[0]:
+        return f"{words}; nothing was held back"
+    size = "" if held[1] is None else f" ({byte_count(held[1])})"
+    return f"{words}; released what {counted(held[0], 'connection')} held back{size}"
+
+
+def held_words(held: tuple[int, int | None]) -> str:
+    """`2 connections hold back 1.2 KiB`."""
+    count, size = held
+    what = " frames" if size is None else f" {byte_count(size)}"
+    return f"{counted(count, 'connection')} {'holds' if count == 1 else 'hold'} back{what}"
+
+
+def counted(count: int, what: str) -> str:
+    """`1 rule`, `2 rules`."""
+    return f"{count} {what}{'' if count == 1 else 's'}"

@@ -1,0 +1,244 @@
+"""The faults page: the rules of the running engine and what they did; of a recorded file the ledger alone."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, ClassVar, NamedTuple
+
+from textual.binding import Binding, BindingType
+from textual.strip import Strip
+
+from wsinspect.faults.kinds import KINDS
+from wsinspect.text import escape, pad, truncate
+from wsinspect.tui.browser import Browser
+from wsinspect.tui.cells import fit, flow
+from wsinspect.tui.control.link import EngineView
+from wsinspect.tui.control.spec import settings_of, spec_of
+from wsinspect.tui.control.wishes import counted, held_words
+from wsinspect.tui.keys import FAULT_KEYS
+from wsinspect.tui.rows import grouped
+from wsinspect.tui.style import Line
+from wsinspect.tui.widgets.base import LinePane
+from wsinspect.tui.words import ago
+
+_WAYS = {"c2s": "c>s", "s2c": "s>c", "both": "both"}
+_DETAIL_LINES = 4
+_WIDE = 110
+
+
+class RuleRow(NamedTuple):
+    """A line of the list.
+
+    Attributes:
+        settings: as the engine has them; None for a rule that is only in the ledger.
+        hits: how often it acted, by the ledger.
+        last_ns: when last; None for never.
+    """
+
+    name: str
+    kind: str
+    settings: dict[str, Any] | None
+    hits: int
+    last_ns: int | None
+
+    @property
+    def is_armed(self) -> bool:
+        """Whether it acts."""
+        return bool(self.settings and self.settings.get("armed"))
+
+
+class FaultsPane(LinePane):
+    """Rules: armed, disarmed, and gone ones that have acted."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding(key.keys, f"app.{key.action}", key.words, show=False, id=key.id) for key in FAULT_KEYS
+    ]
+    help_title = "Faults"
+    help_text = (
+        "The fault rules of the running engine in the order of application: [x] is armed, [ ] waits, - is "
+        "gone and only in the ledger. Hits are decisions that acted, by the capture; their frames are "
+        "marked in their lanes. Rules are typed as run --fault takes them; what is armed begins at the next "
+        "frame boundary, what is disarmed or removed lets go of all it held."
+    )
+    header_lines = 1
+
+    def __init__(self, browser: Browser, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self.browser = browser
+
+    @property
+    def engine(self) -> EngineView:
+        """The engine, as it was seen last."""
+        return self.shell.engine_view
+
+    def rows(self) -> list[RuleRow]:
+        """The engine's rules, then those that are gone."""
+        ledger = self.browser.model.fault_rules
+        found = []
+        for rule in self.engine.rules:
+            name = str(rule.get("name"))
+            known = ledger.get(name)
+            hits, last_ns = (known.hits, known.last_ns) if known else (0, None)
+            found.append(RuleRow(name, str(rule.get("kind")), rule, hits, last_ns))
+        names = {row.name for row in found}
+        found += [
+            RuleRow(one.rule, one.kind, None, one.hits, one.last_ns)
+            for one in ledger.values()
+            if one.rule not in names
+        ]
+        return found
+
+    def chosen(self) -> RuleRow | None:
+        """The row under the cursor."""
+        rows = self.rows()
+        return rows[self.cursor] if 0 <= self.cursor < len(rows) else None
+
+    # -- what it says
+
+    def title(self) -> tuple[Line, Line]:
+        """How many are armed, and the seed; at the right why nothing can be armed."""
+        view = self.engine
+        hits = sum(rule.hits for rule in self.browser.model.fault_rules.values())
+        left: Line = [("Faults", "title")]
+        if not view.is_up:
+            count = counted(len(self.browser.model.fault_rules), "rule")
+            left.append((f"  {count} acted, {grouped(hits)} hits", "muted"))
+            return left, [(escape(view.words), "warn")]
+        armed = f"  {view.armed} of {counted(len(view.rules), 'rule')} armed"
+        left.append((armed, "warn" if view.armed else "muted"))
+        left.append((f", {grouped(hits)} hits{self._scenario()}", "muted"))
+        if view.held[0]:
+            left.append((f", {held_words(view.held)}", "warn"))
+        return fit(left, max(self.size.width - 20, 10)), [(f"seed {view.seed}", "muted")]
+
+    def _scenario(self) -> str:
+        scenario = self.engine.status.get("scenario")
+        if not isinstance(scenario, dict) or not scenario.get("phases"):
+            return ""
+        phase = scenario.get("phase")
+        at = "not under way" if not isinstance(phase, int) else f"{phase + 1} of {scenario['phases']}"
+        return f", phase {at}"
+
+    def _columns(self, width: int) -> list[tuple[str, int, bool]]:
+        """Names, cells, whether to the right; `attributes` take what is left."""
+        name = 16 if width < _WIDE else 24
+        columns = [("on", 3, False), ("dir", 4, False), ("name", name, False), ("attributes", 0, False)]
+        if width >= _WIDE:
+            columns += [("match", 20, False), ("prob.", 5, True)]
+        columns += [("hits", 6, True), ("last", 8, True)]
+        left = max(width - 1 - sum(cells + 1 for _, cells, _ in columns), 8)
+        return [(title, cells or left, right) for title, cells, right in columns]
+
+    def header(self, width: int) -> Line:
+        """The names of the columns."""
+        names = (
+            pad(truncate(name, cells), cells, right=right) for name, cells, right in self._columns(width)
+        )
+        return fit([(" " + " ".join(names), "muted")], width)
+
+    def row_count(self) -> int:
+        """Rules."""
+        return len(self.rows())
+
+    def row(self, number: int, width: int) -> Line:
+        """One rule."""
+        rows = self.rows()
+        if number >= len(rows):
+            return []
+        one = rows[number]
+        columns = self._columns(width)
+        texts = self._texts(one, is_wide=width >= _WIDE)
+        style = "warn" if one.is_armed else "" if one.settings is not None else "muted"
+        line: Line = [(self.glyphs.cursor if number == self.cursor else " ", "key")]
+        for name, cells, right in columns:
+            text = pad(truncate(texts[name], cells), cells, right=right)
+            line += [
+                (text, style if name in ("on", "name") else "muted" if name == "last" else ""),
+                (" ", ""),
+            ]
+        return fit(line, width)
+
+    def _texts(self, one: RuleRow, *, is_wide: bool) -> dict[str, str]:
+        now_ns = time.time_ns() if self.browser.model.is_live else self.shell.end_ns
+        texts = {
+            "on": "[x]" if one.is_armed else "[ ]" if one.settings is not None else " - ",
+            "name": escape(one.name),
+            "dir": "",
+            "attributes": escape(one.kind),
+            "match": "",
+            "prob.": "",
+            "hits": grouped(one.hits),
+            "last": "-" if one.last_ns is None else ago(max(now_ns - one.last_ns, 0)),
+        }
+        if one.settings is None:
+            gone = f"{escape(one.kind)}, not among the engine's rules any more"
+            return texts | ({"attributes": gone} if self.engine.is_up else {})
+        pairs = dict(settings_of(one.settings))
+        texts["dir"] = _WAYS.get(str(one.settings.get("direction", "both")), "?")
+        if is_wide:
+            texts["match"] = escape(str(pairs.pop("match", "-")))
+            texts["prob."] = f"{float(pairs.pop('probability', 1.0)):.2f}"
+        words = [f"{key}={_short(value)}" for key, value in pairs.items()]
+        if not words or not one.name.startswith(one.kind):
+            words.insert(0, escape(one.kind))
+        texts["attributes"] = " ".join(words)
+        return texts
+
+    # -- the chosen rule in full
+
+    @property
+    def _has_details(self) -> bool:
+        return self.size.height >= 14 and bool(self.rows())
+
+    @property
+    def visible_rows(self) -> int:
+        """The last lines show the chosen one."""
+        taken = _DETAIL_LINES if self._has_details else 0
+        return max(super().visible_rows - taken, 0)
+
+    def render_line(self, y: int) -> Strip:
+        """The rules above, the chosen one below."""
+        at = y - (self.size.height - _DETAIL_LINES)
+        if at < 0 or not self._has_details:
+            return super().render_line(y)
+        lines = self._details()
+        return self.palette.strip(fit(lines[at], self.size.width) if at < len(lines) else [], self.size.width)
+
+    def _details(self) -> list[Line]:
+        one = self.chosen()
+        lines: list[Line] = [[(self.glyphs.rule * self.size.width, "rule")]]
+        if one is None:
+            return lines
+        kind = KINDS.get(one.kind)
+        if kind is not None:
+            lines.append([(f" {kind.name}", "key"), (f"  {kind.summary}", "")])
+        if one.settings is None:
+            return [*lines, [(" It has acted in this capture; it is not among the engine's rules.", "muted")]]
+        spec = spec_of(one.settings)
+        words = "set over the control API; one line cannot say it" if spec is None else f"--fault '{spec}'"
+        return lines + [[(f" {line}", "muted")] for line in flow(escape(words), self.size.width - 2)[:2]]
+
+    def empty_lines(self, width: int) -> list[Line]:
+        """What would appear here, and what to do."""
+        words = (
+            "No fault has acted in this capture. Each rule that delays, drops, changes or ends something "
+            "would be listed here with its hits, and its frames would carry the sign in their lane."
+        )
+        if self.engine.is_up:
+            words = (
+                "No fault rules: what passes is not touched. a arms one: for example "
+                "latency:s2c,latency=300ms delays what the server sends, abort,how=rst,after=30s forces a "
+                "1006, like aws-alb imitates a load balancer; tab completes kinds, fields and presets."
+            )
+        elif self.engine.words:
+            words += f" Nothing can be armed: {self.engine.words}."
+        return [[("  " + line, "muted")] for line in flow(escape(words), min(width - 4, 100))]
+
+
+def _short(value: Any) -> str:
+    """A value of a rule in few cells."""
+    if isinstance(value, dict):
+        return escape(",".join(f"{key}:{one}" for key, one in value.items()))
+    if isinstance(value, list):
+        return escape(",".join(map(str, value)))
+    return escape(f"{value:g}" if isinstance(value, float) else str(value))
