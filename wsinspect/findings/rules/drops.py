@@ -174,6 +174,8 @@ def idle(facts: ConnectionFacts) -> Iterator[Found]:
         hop=answer_hop(facts) if facts.ended_by == "server" and is_known else None,
         confidence="high" if limits else "medium" if counted >= _SURE_NS else "low",
         fault_of=fault_of,
+        # Clients are killed, and leave, at any moment: a round number alone is no proof there.
+        severity="warning" if facts.ended_by == "client" and not limits else None,
         software=software,
         causes=(Cause("an idle timeout", "send a ping at half the time: does it live?"), lifetime)
         if same_age

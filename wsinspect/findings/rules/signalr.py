@@ -55,7 +55,7 @@ def signalr_unknown(facts: ConnectionFacts) -> Iterator[Found]:
         is_refused(facts)
         and facts.status in (404, 400)
         and "id" in query(facts)
-        and (said or "hub" in facts.path.lower())
+        and (said or (facts.status == 404 and "hub" in facts.path.lower()))
     ):
         yield Found(
             evidence=(status_line(facts), *body_line(facts), "the URL has SignalR's id parameter"),
