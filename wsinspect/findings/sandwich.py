@@ -61,6 +61,7 @@ class Through(NamedTuple):
         reframed: messages that came out in other fragments.
         recompressed: messages whose compression or compressed size changed.
         delays_ns: least, median, 95th percentile and longest time in the hop.
+        tail: how many of the lost were the last ones: of a connection that was cut, or goes on, no loss.
         held: how many arrived together with others though they had been sent apart.
         held_ns: the longest time one was held.
         late: how many took much longer than the quickest one.
@@ -82,6 +83,7 @@ class Through(NamedTuple):
     late: int = 0
     longest: tuple[Waited, ...] = ()
     controls: tuple[int, int] = (0, 0)
+    tail: int = 0
 
     def as_json(self) -> dict[str, Any]:
         """The object in the result."""
@@ -197,6 +199,7 @@ def compare(
     places = align(*([_same(one, is_cut) for one in side] for side in (sent, arrived)))
     gone = _others(len(sent), [i for i, _ in places], is_part)
     new = _others(len(arrived), [j for _, j in places], is_part)
+    last = places[-1][0] if places else -1
     pairs = [(sent[i], arrived[j]) for i, j in places]
     delays = [late.time_ns - difference_ns - early.time_ns for early, late in pairs]
     held, held_ns = _held(pairs, delays)
@@ -223,6 +226,7 @@ def compare(
         held=held,
         held_ns=held_ns,
         late=len(late),
+        tail=sum(n > last for n in gone),
         longest=tuple(Waited(one.id, one.time_ns, delay) for delay, one in late[:_SHOWN_TIMES]),
     )
 

@@ -8,10 +8,10 @@ from typing import Final
 from wsinspect.findings.evidence import js_told, seconds
 from wsinspect.findings.facts import C2S, S2C, SECOND_NS, ConnectionFacts
 from wsinspect.findings.limits import matching, words
-from wsinspect.findings.model import Found
+from wsinspect.findings.model import Found, Severity
 from wsinspect.findings.registry import Rules
 from wsinspect.findings.rules.sandwich import covered_by, hop_of, software_of
-from wsinspect.findings.sandwich import PairFacts, Through
+from wsinspect.findings.sandwich import PairFacts, Through, Waited
 
 rules = Rules()
 
@@ -67,7 +67,7 @@ def hop_closed(pair: PairFacts) -> Iterator[Found]:
     "error",
     "hop",
     "The hop changed the end of the connection",
-    meaning="The server's CLOSE frame and what came out of the hop are not the same. A code was "
+    meaning="The CLOSE frame that went into the hop and what came out of it are not the same. A code was "
     "replaced, left out, or made up.",
     js=JS_CUT,
     topic="close-code",
@@ -76,23 +76,43 @@ def hop_closed(pair: PairFacts) -> Iterator[Found]:
     scope="pair",
 )
 def changes_close(pair: PairFacts) -> Iterator[Found]:
-    if pair.origin is None or not pair.edge.was_open or not pair.edge.is_over:
+    edge, origin = pair.edge, pair.origin
+    if origin is None or not edge.was_open or not edge.is_over or not origin.is_over:
         return
-    sent = pair.origin.server_close_code, pair.origin.server_close_reason
-    came = pair.edge.server_close_code, pair.edge.server_close_reason
-    ended_first = pair.edge.ended_by == "client"
-    if sent == came or (ended_first and came == (None, None)):
+    of_edge = edge.server_close_code, edge.server_close_reason
+    of_origin = origin.client_close_code, origin.client_close_reason
+    title: str | None = None
+    severity: Severity | None = None
+    covers = covered_by(pair, "end")
+    if pair.closed_by == "hop" and (edge.has_close or origin.has_close):
+        lines = [f"towards the client: {_close(*of_edge)}", f"towards the server: {_close(*of_origin)}"]
+        title = "The hop itself closed the connection"
+        severity = "warning" if edge.js_code in (1000, 1001) else "error"
+    elif edge.ended_by == "client" and edge.has_close and origin.ended_by == "client":
+        sent = edge.client_close_code, edge.client_close_reason
+        if sent == of_origin:
+            return
+        lines = [f"the client sent {_close(*sent)}", f"out of the hop came {_close(*of_origin)}"]
+        severity = "warning"
+    elif origin.ended_by == "server" and edge.ended_by == "server":
+        sent = origin.server_close_code, origin.server_close_reason
+        if sent == of_edge:
+            return
+        lines = [f"the server sent {_close(*sent)}", f"out of the hop came {_close(*of_edge)}"]
+        if sent == (None, None):
+            # How the server went is the failure; the hop only said it in its own words.
+            severity = "warning"
+            covers = tuple(one for one in covers if one[0] == edge.id)
+    else:
         return
     yield Found(
-        evidence=(
-            f"the server sent {_close(*sent)}",
-            f"out of the hop came {_close(*came)}",
-            js_told(pair.edge),
-        ),
+        evidence=(*lines, js_told(edge)),
+        title=title,
+        severity=severity,
         hop=hop_of(pair),
         software=software_of(pair),
-        js=js_told(pair.edge),
-        covers=covered_by(pair, "end"),
+        js=js_told(edge),
+        covers=covers,
     )
 
 
@@ -125,27 +145,30 @@ def _ways(pair: PairFacts) -> Iterator[tuple[str, Through]]:
 def loses(pair: PairFacts) -> Iterator[Found]:
     for arrow, through in _ways(pair):
         # What was still on its way when the connection ended is no loss.
-        tail = through.lost_count <= max(0, through.sent - through.arrived) and _is_tail(pair, through, arrow)
-        if (through.lost_count and not tail) or through.added_count:
+        lost = through.lost_count - (0 if _is_whole(pair, arrow) else through.tail)
+        if lost or through.added_count:
+            first = ", ".join(f"frame {number}" for number in through.lost[:lost])
             yield Found(
                 evidence=(
                     f"{arrow}: {through.sent} messages went in, {through.arrived} came out",
-                    f"lost: {through.lost_count}, the first ones {list(through.lost)}",
-                    f"not sent by anybody: {through.added_count}",
+                    f"lost: {lost}, the first ones {first}" if lost else "",
+                    f"sent by nobody, the hop made them up: {through.added_count}"
+                    if through.added_count
+                    else "",
                 ),
-                frame=through.lost[0] if through.lost and arrow == "c>s" else None,
+                frame=through.lost[0] if lost and (arrow == "c>s" or pair.clocks.is_same_clock) else None,
                 hop=hop_of(pair),
                 software=software_of(pair),
             )
 
 
-def _is_tail(pair: PairFacts, through: Through, arrow: str) -> bool:
-    """Whether what did not arrive is the end of a connection that was cut, or still runs."""
-    if pair.edge.is_over and pair.edge.js_was_clean:
+def _is_whole(pair: PairFacts, arrow: str) -> bool:
+    """Whether the sender of a direction ended it properly and that came through: so must all before it."""
+    if pair.origin is None:
         return False
-    source = pair.edge if arrow == "c>s" else pair.origin
-    last = [m.id for m in source.last if m.direction == (C2S if arrow == "c>s" else S2C)] if source else []
-    return bool(through.lost) and through.lost[0] in last[-through.lost_count :]
+    if arrow == "c>s":
+        return pair.edge.ended_by == "client" and pair.origin.client_close_code is not None
+    return pair.origin.ended_by == "server" and pair.edge.server_close_code is not None
 
 
 @rules(
@@ -169,10 +192,20 @@ def buffers(pair: PairFacts) -> Iterator[Found]:
                     f"{arrow}: {through.held} of {through.arrived} messages came together with others",
                     f"in the hop for {seconds(least)} at least, {seconds(middle)} mostly, {seconds(longest)}"
                     f" at most",
+                    *(_waited(pair, arrow, one) for one in through.longest),
                 ),
+                frame=through.longest[0].id
+                if through.longest and (arrow == "c>s" or pair.clocks.is_same_clock)
+                else None,
                 hop=hop_of(pair),
                 software=software_of(pair),
             )
+
+
+def _waited(pair: PairFacts, arrow: str, one: Waited) -> str:
+    source = pair.edge if arrow == "c>s" or pair.origin is None else pair.origin
+    since = seconds(one.time_ns - (source.open_ns or one.time_ns))
+    return f"frame {one.id} went in at {since} after the 101 and came out {seconds(one.for_ns)} later"
 
 
 @rules(

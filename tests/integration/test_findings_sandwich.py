@@ -1,0 +1,236 @@
+"""What a hop between two taps does to frames, shown by hops that really do it; and all of it live.
+
+`relay_hop` ends WebSockets and makes new ones with a key of its own, so joining by content is shown with it.
+"""
+
+import asyncio
+import contextlib
+import re
+
+import pytest
+from websockets.asyncio.client import connect
+from websockets.asyncio.server import serve
+from websockets.exceptions import WebSocketException
+
+from tests.support.engine import Engine
+from tests.support.hops import LOOPBACK, free_port
+from tests.support.relay_hop import relay_hop
+from tests.support.sandwich_lab import afterwards, stored, told
+from wsinspect.capture.hops import Hop
+from wsinspect.capture.reader import Capture
+
+COUNT = 12
+
+
+async def ticker(socket):
+    """Sends `COUNT` messages 0.1 s apart, then says everything again."""
+    who = socket.request.headers.get("X-Who", "")
+    with contextlib.suppress(WebSocketException):
+        for number in range(COUNT):
+            await socket.send(f"tick {number} for {who} " + "-" * 200)
+            await asyncio.sleep(0.1)
+        await socket.send("end")
+        async for message in socket:
+            await socket.send(message)
+
+
+async def client(url, who="a", *, stays=False):
+    """Sends some messages, waits for the ticker's end, and closes well."""
+    with contextlib.suppress(WebSocketException, TimeoutError):
+        async with connect(
+            url, compression=None, ping_interval=None, proxy=None, additional_headers={"X-Who": who}
+        ) as socket:
+            for number in range(COUNT):
+                await socket.send(f"{who} says {number} " + "x" * 300)
+            while await asyncio.wait_for(socket.recv(), 5) != "end":
+                pass
+            if stays:
+                await asyncio.wait_for(socket.recv(), 5)
+            for _ in range(COUNT):
+                await asyncio.wait_for(socket.recv(), 5)
+
+
+def all_closed(engine):
+    """Wait until both taps have seen the end of every connection."""
+    count = 0
+
+    def is_last(event):
+        nonlocal count
+        count += {"open": 1, "close": -1}.get(event["event"], 0)
+        return event["event"] == "close" and count == 0
+
+    engine.wait_for(is_last)
+
+
+class Run:
+    """A finished run with two taps."""
+
+    def __init__(self, engine):
+        self.events = engine.events
+        self.capture = engine.capture
+        assert told(self.events) == stored(self.capture) == afterwards(self.capture)
+
+    @property
+    def ids(self):
+        return sorted(one["id"] for one in self.events if one["event"] == "finding")
+
+    def finding(self, rule):
+        (one,) = (one for one in self.events if one["event"] == "finding" and one["id"] == rule)
+        return one
+
+    def pairs(self):
+        with Capture.open(self.capture) as capture:
+            return list(Hop(capture.query).pairs())
+
+
+async def _run(folder, make_hop, drive, taps=("edge", "origin")):
+    origin = free_port()
+    async with serve(ticker, LOOPBACK, 0, compression=None, ping_interval=None) as server:
+        app = next(iter(server.sockets)).getsockname()[1]
+        hop = await asyncio.to_thread(make_hop, origin, folder / "hop")
+        with hop:
+            engine = await asyncio.to_thread(
+                lambda: Engine.start(
+                    *("--tap", f"{taps[0]}=127.0.0.1:0=http://{LOOPBACK}:{hop.port}"),
+                    *("--tap", f"{taps[1]}=127.0.0.1:{origin}=http://{LOOPBACK}:{app}"),
+                    folder=folder / "engine",
+                )
+            )
+            try:
+                await drive(f"ws://{LOOPBACK}:{engine.port(taps[0])}")
+                await asyncio.to_thread(all_closed, engine)
+            finally:
+                await asyncio.to_thread(engine.stop)
+    return Run(engine)
+
+
+def run(folder, *options, drive=None, taps=("edge", "origin")):
+    """One client, or what `drive` does, through a relay hop with these options."""
+
+    async def one(base):
+        await client(f"{base}/ws")
+
+    make_hop = lambda origin, place: relay_hop(place, origin, *options)  # noqa: E731
+    return asyncio.run(_run(folder, make_hop, drive or one, taps))
+
+
+def test_a_hop_that_ends_websockets_well_is_no_finding(tmp_path):
+    seen = run(tmp_path)
+    assert seen.ids == []
+    (pair,) = seen.pairs()
+    assert pair.joined_by == "path and time"
+    assert (pair.c2s.sent, pair.c2s.arrived, pair.c2s.lost_count, pair.c2s.added_count) == (
+        COUNT,
+        COUNT,
+        0,
+        0,
+    )
+    assert (pair.c2s.reframed, pair.c2s.recompressed, pair.s2c.held) == (0, 0, 0)
+    assert pair.closed_by == "client"
+
+
+def test_buffered_messages_are_told_with_times(tmp_path):
+    seen = run(tmp_path, "--buffer", "5")
+    assert seen.ids == ["WS-MS-101"]
+    (pair,) = seen.pairs()
+    assert pair.s2c.held >= 8
+    assert pair.s2c.held_ns >= 200_000_000
+    longest = pair.s2c.longest[0]
+    assert longest.for_ns >= 200_000_000
+    text = " ".join(seen.finding("WS-MS-101")["evidence"])
+    assert "s>c" in text
+    assert re.search(r"frame \d+ went in at [\d.]+ m?s after the 101 and came out [\d.]+ m?s later", text)
+
+
+def test_lost_messages_are_counted(tmp_path):
+    async def drive(base):
+        await client(f"{base}/ws")
+
+    seen = run(tmp_path, "--lose", "5", drive=drive)
+    assert "WS-MS-102" in seen.ids
+    (pair,) = seen.pairs()
+    assert pair.c2s.lost_count == COUNT // 5
+    assert pair.c2s.added_count == 0
+    assert pair.c2s.sent == COUNT
+
+
+def test_other_fragments_are_told_and_are_no_failure(tmp_path):
+    seen = run(tmp_path, "--fragment", "100")
+    assert seen.ids == []
+    (pair,) = seen.pairs()
+    assert (pair.c2s.reframed, pair.c2s.lost_count, pair.c2s.added_count) == (COUNT, 0, 0)
+    assert pair.s2c.reframed >= COUNT
+
+
+def test_compression_that_the_hop_adds_is_told(tmp_path):
+    async def drive(base):
+        await client(f"{base}/ws")
+
+    seen = asyncio.run(_run_compressing(tmp_path, drive))
+    (pair,) = seen.pairs()
+    assert (pair.c2s.recompressed, pair.c2s.lost_count) == (COUNT, 0)
+    assert pair.s2c.recompressed >= COUNT
+    assert seen.ids == []
+
+
+async def _run_compressing(folder, drive):
+    origin = free_port()
+    async with serve(ticker, LOOPBACK, 0, compression="deflate", ping_interval=None) as server:
+        app = next(iter(server.sockets)).getsockname()[1]
+        with await asyncio.to_thread(lambda: relay_hop(folder / "hop", origin, "--deflate")) as hop:
+            engine = await asyncio.to_thread(
+                lambda: Engine.start(
+                    *("--tap", f"edge=127.0.0.1:0=http://{LOOPBACK}:{hop.port}"),
+                    *("--tap", f"origin=127.0.0.1:{origin}=http://{LOOPBACK}:{app}"),
+                    folder=folder / "engine",
+                )
+            )
+            try:
+                await drive(f"ws://{LOOPBACK}:{engine.port('edge')}")
+                await asyncio.to_thread(all_closed, engine)
+            finally:
+                await asyncio.to_thread(engine.stop)
+    return Run(engine)
+
+
+def test_an_end_by_the_hop_is_told_with_the_silence(tmp_path):
+    async def drive(base):
+        await client(f"{base}/ws", stays=True)
+
+    seen = run(tmp_path, "--idle", "1.5", drive=drive)
+    assert "WS-DROP-101" in seen.ids
+    one = seen.finding("WS-DROP-101")
+    assert one["severity"] == "error"
+    assert any("silence" in line for line in one["evidence"])
+    (pair,) = seen.pairs()
+    assert pair.closed_by == "hop"
+
+
+def test_a_close_code_that_the_hop_replaced(tmp_path):
+    async def drive(base):
+        with contextlib.suppress(WebSocketException):
+            async with connect(f"{base}/ws", ping_interval=None, proxy=None) as socket:
+                while await socket.recv() != "end":
+                    pass
+                await socket.close(1000)
+
+    seen = run(tmp_path, "--code", "4000", drive=drive)
+    (pair,) = seen.pairs()
+    assert (pair.edge.client_close_code, pair.origin.client_close_code) == (1000, 4000)
+    assert "WS-CL-101" in seen.ids
+
+
+@pytest.mark.parametrize("options", [(), ("--path", "/elsewhere")])
+def test_attempts_that_look_alike_are_joined_by_content(tmp_path, options):
+    """Five at once over a hop that makes its own keys: header fields, then messages tell them apart."""
+
+    async def drive(base):
+        await asyncio.gather(*(client(f"{base}/ws", f"client-{n}") for n in range(5)))
+
+    seen = run(tmp_path, *options, drive=drive)
+    pairs = seen.pairs()
+    assert [pair.joined_by for pair in pairs] == ["content"] * 5
+    for pair in pairs:
+        assert pair.edge.request_in.get("x-who") == pair.origin.request_in.get("x-who")
+        assert pair.c2s.lost_count == pair.c2s.added_count == 0
+    assert seen.ids == []
