@@ -5,9 +5,13 @@ from __future__ import annotations
 import functools
 import http.server
 import json
+import shutil
+import sqlite3
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
@@ -16,10 +20,12 @@ import pytest
 from tests.integration.test_replay_server import serving
 from tests.support.app_capture import ALL, engine_before, node
 from tests.support.devtools import DevTools, devtools
-from tests.support.engine import Engine
+from tests.support.engine import Engine, private_environment
 from tests.support.replay_peers import Peer, Server
 from tests.support.threaded_loop import ThreadedLoop
 from wsinspect.capture.reader import Capture
+from wsinspect.replay.engineio import session_of
+from wsinspect.replay.polled import polled
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(90)]
 
@@ -76,7 +82,9 @@ def said(capture: Path) -> list[str]:
         ]
 
 
-def use_chat(browser: DevTools, page: str, url: str, proxy: int) -> list[object]:
+def use_chat(
+    browser: DevTools, page: str, url: str, proxy: int | None, transports: list[str] | None = None
+) -> list[object]:
     """What a user does, and what the page shows then."""
     browser.open(page, url, proxy=proxy)
     browser.until(page, "seen.events.length > 0")
@@ -85,6 +93,7 @@ def use_chat(browser: DevTools, page: str, url: str, proxy: int) -> list[object]
     browser.until(page, "seen.events.length > 1")
     # Two heartbeats later it is still connected.
     browser.until(page, "seen.pings >= 2")
+    browser.until(page, f"seen.transports.at(-1) === {json.dumps((transports or ['websocket'])[0])}")
     shown = browser.evaluate(page, "[socket.id, seen.events, socket.connected]")
     browser.evaluate(page, "socket.disconnect(), 0")
     browser.close(page)
@@ -114,6 +123,134 @@ def test_a_socket_io_page_runs_without_its_server(browser, tmp_path):
         replaying.stop()
     assert "played 2 connections" in replaying.stderr
     assert "0 diverged" in replaying.stderr
+
+
+#: Long-polling first, then an upgrade: what Socket.IO does when nobody says otherwise.
+DEFAULT = "?case=chat"
+
+
+def record_chat(browser: DevTools, folder: Path, query: str) -> tuple[Path, list[object]]:
+    """A recording with the real server, and what the page showed then."""
+    with (
+        node(browser.loop, "socketio_server.mjs") as (_, server),
+        engine_before(folder, app=server["port"]) as engine,
+    ):
+        url = f"http://127.0.0.1:{server['port']}/{query}"
+        shown = use_chat(browser, "record", url, engine.port("regular"))
+        engine.stop()
+    return engine.capture, shown
+
+
+@pytest.fixture(scope="module")
+def upgraded(browser, tmp_path_factory) -> tuple[Path, list[object]]:
+    """A recording of a page with Socket.IO's own transports."""
+    return record_chat(browser, tmp_path_factory.mktemp("upgraded"), DEFAULT)
+
+
+def test_the_long_polling_before_an_upgrade_is_recorded(upgraded):
+    with Capture.open(upgraded[0]) as capture:
+        (one,) = capture.connections()
+        polls = [event for event in capture.events() if event.kind == "polling"]
+        assert {poll.detail["sid"] for poll in polls} == {session_of(one.path or "")}
+        said = [packet.data[:2] for packet in polled(capture, one)]
+    assert said[0] == b"0{"
+    assert said.count(b"40") == 2
+
+
+def test_a_page_with_default_transports_runs_inside_the_proxy_without_its_server(browser, tmp_path, upgraded):
+    capture, recorded = upgraded
+    with files() as port:
+        replaying = Engine.start(
+            "--listen", "127.0.0.1:0", "--replay", str(capture), folder=tmp_path / "replay"
+        )
+        for name in ("first", "second"):
+            url = f"http://127.0.0.1:{port}/{DEFAULT}"
+            shown = use_chat(browser, f"default-{name}", url, replaying.port("regular"))
+            assert shown[0] != recorded[0]
+            assert shown[1:] == json.loads(json.dumps(recorded[1:]).replace(str(recorded[0]), str(shown[0])))
+        replaying.stop()
+    assert "played 2 connections" in replaying.stderr
+    assert "0 diverged" in replaying.stderr
+
+
+@pytest.mark.parametrize("transports", [None, ["polling"], ["websocket"]])
+def test_a_page_runs_against_the_served_recording_by_any_transport(browser, tmp_path, upgraded, transports):
+    capture, recorded = upgraded
+    options = quote(json.dumps({"transports": transports} if transports else {}))
+    with files() as port, serving(capture) as server:
+        page = (
+            f"http://127.0.0.1:{port}/?server={quote(server.url.replace('ws', 'http', 1))}&options={options}"
+        )
+        shown = use_chat(browser, "-".join(transports or ["served"]), page, None, transports)
+        code, events = server.finish()
+    assert shown[1:] == json.loads(json.dumps(recorded[1:]).replace(str(recorded[0]), str(shown[0])))
+    assert [event for event in events if event["event"] == "divergence"] == []
+    assert (code, events[-1]["played"]) == (0, 1)
+
+
+@pytest.mark.parametrize("lacks_polling", [False, True])
+def test_the_recorded_page_is_played_against_the_real_server(browser, tmp_path, upgraded, lacks_polling):
+    capture = without_polling(upgraded[0], tmp_path) if lacks_polling else upgraded[0]
+    with node(browser.loop, "socketio_server.mjs") as (_, server):
+        target = f"http://127.0.0.1:{server['port']}"
+        done = subprocess.run(
+            [sys.executable, "-m", "wsinspect", "replay", str(capture), "--json", "--to", target],
+            capture_output=True,
+            text=True,
+            env=private_environment(tmp_path),
+        )
+    (report,) = json.loads(done.stdout)["connections"]
+    assert report["problems"] == []
+    if lacks_polling:
+        # What was said before the upgrade is in no frame of the recording.
+        assert done.returncode == 1
+        assert any('"welcome"' in str(one["diff"]) for one in report["divergences"])
+    else:
+        assert report["divergences"] == []
+        assert report["messages"]["equal"] >= 4
+
+
+def without_polling(capture: Path, folder: Path) -> Path:
+    """The same recording as another tool would have made it: of WebSockets alone."""
+    path = folder / "frames-alone.db"
+    shutil.copy(capture, path)
+    with closing(sqlite3.connect(path)) as database:
+        assert database.execute("DELETE FROM event WHERE kind = 'polling'").rowcount > 0
+        database.commit()
+    return path
+
+
+def use_late_chat(browser: DevTools, page: str, url: str, proxy: int | None) -> object:
+    """The same user, who waits for the upgrade."""
+    browser.open(page, url, proxy=proxy)
+    browser.until(page, "seen.transports.at(-1) === 'websocket' && socket.connected")
+    assert browser.evaluate(page, "socket.emitWithAck('join', 'blue')") == "blue"
+    browser.evaluate(page, "socket.emit('say', 'blue', {text: 'hello'}), 0")
+    said = browser.until(page, "seen.events.find(([name]) => name === 'said')")
+    browser.evaluate(page, "socket.disconnect(), 0")
+    browser.close(page)
+    return said
+
+
+def test_a_recording_that_lacks_the_polling_is_played_from_the_upgrade_on(browser, tmp_path):
+    with (
+        node(browser.loop, "socketio_server.mjs") as (_, server),
+        engine_before(tmp_path / "record", app=server["port"]) as engine,
+    ):
+        url = f"http://127.0.0.1:{server['port']}/?case=late"
+        recorded = use_late_chat(browser, "late-record", url, engine.port("regular"))
+        engine.stop()
+    capture = without_polling(engine.capture, tmp_path)
+    with files() as port:
+        with serving(capture) as replaying:
+            url = f"http://127.0.0.1:{port}/?server={quote(replaying.url.replace('ws', 'http', 1))}"
+            assert use_late_chat(browser, "late-served", url, None) == recorded
+            assert replaying.finish()[0] == 0
+        proxy = Engine.start("--listen", "127.0.0.1:0", "--replay", str(capture), folder=tmp_path / "replay")
+        shown = use_late_chat(browser, "late-proxied", f"http://127.0.0.1:{port}/", proxy.port("regular"))
+        proxy.stop()
+    assert shown == recorded
+    assert "0 diverged" in proxy.stderr
 
 
 def orders(peer: Peer) -> None:

@@ -271,7 +271,7 @@ def test_a_server_that_ends_early_or_resets_is_reported(tmp_path, replay):
     with Server(drop) as server:
         code, result, _ = replay(store(tmp_path / "a.db", asking()), "--to", server.url)
     assert code == 1
-    assert one(result)["problems"] == ["the server ended the connection before all was sent"]
+    assert one(result)["problems"] == ["the server ended the connection before all was sent (2 left)"]
     assert one(result)["messages"]["missing"] >= 1
 
 

@@ -12,16 +12,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.formats.made import chat_capture, random_capture
+from wsinspect.capture.formats.transcript import Said
 from wsinspect.capture.reader import Capture
 from wsinspect.errors import WsinspectError
 from wsinspect.replay.client import ClientOptions, replay_client
-from wsinspect.replay.engineio import EngineIo
+from wsinspect.replay.engine_client import EngineClient
+from wsinspect.replay.engineio import EngineIo, facts_of, version_of
 from wsinspect.replay.gates import MATCHES, Gates
 from wsinspect.replay.handshake import Target
 from wsinspect.replay.incoming import Ear
 from wsinspect.replay.matching import Matcher, Message
+from wsinspect.replay.payload import decode, encode
 from wsinspect.replay.report import describe
-from wsinspect.replay.script import Style, steps
+from wsinspect.replay.script import Send, Style, steps
 from wsinspect.replay.server import ReplayServer, ServerOptions
 from wsinspect.replay.values import Place, diff, is_similar, volatile
 from wsinspect.wire.opcodes import Direction
@@ -69,10 +72,40 @@ def test_any_gates_with_any_messages(recorded, live, match):
     )
 )
 def test_any_packets_of_engine_io(packets):
-    session = EngineIo(4, lambda: "new")
-    for packet in packets:
-        session.outgoing(packet)
-        session.incoming(packet)
+    said = [Said(0, side, 1, 0, data, False, None, None, 0) for data in packets for side in Direction]
+    for path in ("/?EIO=4", "/?EIO=3&sid=abcdef"):
+        facts = facts_of(path, said)
+        session, client = EngineIo(version_of(path) or 4, lambda: "new", facts), EngineClient(4, facts)
+        session.greeting(may_upgrade=True)
+        for packet in packets:
+            session.outgoing(packet)
+            session.incoming(packet)
+            client.incoming(packet)
+            client.outgoing(Send(packet, 0, None, 1, True, packet))
+
+
+@MANY
+@given(
+    body=BYTES | st.text(alphabet="0123456789:b4=A\x1e\U0001f600").map(str.encode),
+    version=st.sampled_from([3, 4]),
+)
+def test_any_body_of_long_polling(body, version):
+    try:
+        packets = decode(body, version)
+    except ValueError:
+        return
+    assert decode(encode(packets, version), version) == packets
+
+
+POLLS = st.sampled_from(
+    [
+        b"GET /room?EIO=4&transport=polling HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"POST /room?EIO=4&transport=polling&sid=abcdef HTTP/1.1\r\nContent-Length: 3\r\n\r\n",
+        b"OPTIONS /room?EIO=4&transport=polling HTTP/1.1\r\nOrigin: http://localhost\r\n\r\n",
+        b"GET /room?EIO=4&transport=websocket&sid=abcdef HTTP/1.1\r\nUpgrade: websocket\r\n"
+        b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+    ]
+)
 
 
 @MANY
@@ -143,7 +176,7 @@ def test_any_server(head, after):
 
 
 @settings(max_examples=15, deadline=None)
-@given(head=st.binary(max_size=80), after=st.binary(max_size=200), is_handshake=st.booleans())
+@given(head=st.binary(max_size=80) | POLLS, after=st.binary(max_size=200), is_handshake=st.booleans())
 def test_any_client(head, after, is_handshake):
     request = (
         b"GET /room HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"

@@ -34,6 +34,7 @@ from wsinspect.proxy.faulting import FaultDesk
 from wsinspect.proxy.faulting_handshakes import HandshakeFaults
 from wsinspect.proxy.listening import PortTakenError, choose_ports, explain_listen_error, listener_facts
 from wsinspect.proxy.pages import PageWatch
+from wsinspect.proxy.polling import PollLog
 from wsinspect.proxy.recorded import RecordedServer
 from wsinspect.proxy.recording import Narration, Recording
 from wsinspect.proxy.relay import RelayLayer
@@ -216,6 +217,7 @@ class _Engine:
         if self.options.page_wait_seconds is not None:
             wait = self.options.page_wait_seconds
             master.addons.add(PageWatch(self.recording.journal, self.recording.clock.now_ns, wait))
+        master.addons.add(PollLog(self.recording.journal, self.recording.clock.now_ns))
         self._set_options(master.options)
         return master
 
@@ -264,6 +266,7 @@ class _Engine:
             }
         )
         self.recording.event({"event": "listening", "listeners": listeners})
+        self.handshake_faults.start()
         scenario = self.options.board.scenario
         if scenario is not None and scenario.start == "now":
             self.desk.start_phases()

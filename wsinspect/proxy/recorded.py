@@ -2,7 +2,8 @@
 
 A replay server listens on loopback for this engine alone; the addon sends matching handshakes there instead
 of to their server. So the relay, the capture and faults work as with any server. It answers only keys
-(Sec-WebSocket-Key) that this engine has just seen, so nobody else on this machine can ask it.
+(Sec-WebSocket-Key) that this engine has just seen, and requests that carry its token, so nobody else on this
+machine can ask it.
 """
 
 from __future__ import annotations
@@ -18,9 +19,10 @@ from wsinspect.proxy.attempts import is_opening_handshake
 from wsinspect.proxy.taps import LOOPBACK
 from wsinspect.replay.handshake import is_loopback
 from wsinspect.replay.matching import Divergence
+from wsinspect.replay.polling import is_polling
 from wsinspect.replay.report import ConnectionReport, describe, summary
 from wsinspect.replay.script import cut_frames
-from wsinspect.replay.server import ReplayServer, ServerOptions
+from wsinspect.replay.server import PROOF_FIELD, ReplayServer, ServerOptions
 from wsinspect.wire.opcodes import Direction
 
 #: Keys of handshakes on their way to the replay server; more are forgotten.
@@ -81,9 +83,17 @@ class RecordedServer:
             self._capture = None
 
     def requestheaders(self, flow: http.HTTPFlow) -> None:
-        """mitmproxy's hook: a recorded handshake goes to the replay server."""
+        """mitmproxy's hook: a recorded handshake, or its long-polling, goes to the replay server."""
         server, request = self._server, flow.request
-        if server is None or server.keys is None or not is_opening_handshake(request):
+        if server is None or server.keys is None:
+            return
+        if is_polling(request.method, request.path):
+            known = server.knows(request.path)
+            if known is not None and self._is_same_host(flow, known):
+                request.headers[PROOF_FIELD] = server.token
+                self._redirect(request)
+            return
+        if not is_opening_handshake(request):
             return
         one = server.find(request.path)
         key = request.headers.get("sec-websocket-key", "")
@@ -92,6 +102,9 @@ class RecordedServer:
         if len(server.keys) >= _MAX_KEYS:
             server.keys.clear()
         server.keys.add(key.encode("utf-8", "surrogateescape"))
+        self._redirect(request)
+
+    def _redirect(self, request: http.Request) -> None:
         host = request.headers.get("host")
         request.scheme, request.host, request.port = "http", LOOPBACK, self._port
         if host is not None:

@@ -13,6 +13,7 @@ from wsinspect.capture.formats.pages import select, spans
 from wsinspect.capture.formats.transcript import Said, messages
 from wsinspect.capture.reader import Capture
 from wsinspect.capture.records import Connection
+from wsinspect.replay.polled import polled
 from wsinspect.wire.close_codes import CloseCode, is_legal_on_wire, parse_close
 from wsinspect.wire.frame import serialize_frame
 from wsinspect.wire.masking import unmask
@@ -39,7 +40,7 @@ class Send(NamedTuple):
         wire: them.
         time_ns: when they were sent.
         frame: in the capture; None for bytes that are no frame.
-        opcode: of the frame; -1 without one.
+        opcode: of the frame, or of the whole message; -1 without one.
         ends_message: whether a message is complete with it.
         data: the payload in it.
     """
@@ -59,14 +60,14 @@ class Expect(NamedTuple):
         opcode: TEXT, BINARY or CLOSE.
         data: what it said.
         time_ns: when.
-        frame: its last frame.
+        frame: its last frame; None where it came by long-polling.
         is_cut: whether the recording has only the beginning.
     """
 
     opcode: int
     data: bytes
     time_ns: int
-    frame: int
+    frame: int | None
     is_cut: bool
 
 
@@ -77,11 +78,13 @@ class Style(NamedTuple):
         normalise: whole messages, a correct close, no control frames of the recording.
         may_compress: frames with compressed data may be sent as they are.
         masked: with the recorded masking keys; a server sends without.
+        whole: whole messages, all else as recorded.
     """
 
     normalise: bool = False
     may_compress: bool = False
     masked: bool = True
+    whole: bool = False
 
 
 class Cut(NamedTuple):
@@ -110,6 +113,7 @@ def steps(capture: Capture, connection: Connection, ours: Direction, style: Styl
 class _Script:
     def __init__(self, capture: Capture, connection: Connection, ours: Direction, style: Style) -> None:
         self._capture = capture
+        self._polled = polled(capture, connection)
         self._connection = connection.id
         self._ours = ours
         self._style = style
@@ -125,6 +129,11 @@ class _Script:
 
     def steps(self) -> Iterator[Send | Expect]:
         where, key = "connection_id = ?", (self._connection,)
+        for said in self._polled:
+            if said.direction is self._ours:
+                yield Send(self._whole(said), said.time_ns, None, said.opcode, True, said.data)
+            else:
+                yield Expect(said.opcode, said.data, said.time_ns, None, False)
         yield from self._loose(0)
         for span in spans(self._capture, "frame", blob="payload", where=where, key=key):
             for row in select(self._capture, "frame", _COLUMNS, span, where=where, key=key):
@@ -161,9 +170,9 @@ class _Script:
         if opcode >= Opcode.CLOSE:
             if not is_answer:
                 wire = self._control(opcode, header, payload, is_cut)
-        elif self._style.normalise or (is_compressed and not self._style.may_compress):
+        elif self._style.normalise or self._style.whole or (is_compressed and not self._style.may_compress):
             if said is not None and said.problem not in _NOT_INFLATED:
-                wire = self._whole(said)
+                wire, opcode = self._whole(said), said.opcode
         else:
             wire = self._as_recorded(opcode, header, payload, is_cut)
         if wire is not None:

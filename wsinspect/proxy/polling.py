@@ -1,0 +1,139 @@
+"""What Engine.IO (Socket.IO) says by long-polling before its WebSocket: events `polling` in the capture.
+
+Without them a recording would begin in the middle of a session: connects to namespaces, and what was said at
+once, go by polls. `PollLog` is a mitmproxy addon beside `AttemptLog`. It copies bodies while they stream
+through; nothing is held or changed. Bounded: bodies, requests of a session, sessions.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Final
+
+from mitmproxy import http
+
+from wsinspect.proxy.attempts import Sink, is_opening_handshake
+
+#: Longer bodies are cut, which their event says.
+MAX_BODY: Final = 256 * 1024
+#: A client that never upgrades is recorded to here.
+MAX_REQUESTS: Final = 100
+MAX_SESSIONS: Final = 1000
+_SID: Final = re.compile(r"[?&]sid=([^&#]{4,200})")
+_OPENED: Final = re.compile(r'"sid":"([^"\\]{4,200})"')
+_METADATA: Final = "wsinspect_poll"
+#: zlib: the header tells whether it is gzip.
+_ANY_HEADER: Final = 47
+
+
+class Poll:
+    """One request with its answer."""
+
+    def __init__(self, method: str) -> None:
+        self.method = method
+        self.request = bytearray()
+        self.response = bytearray()
+        self.is_cut = False
+        self._inflate: zlib._Decompress | None = None
+
+    def expect(self, encoding: str) -> None:
+        """How the answer is compressed."""
+        if encoding in ("gzip", "deflate"):
+            self._inflate = zlib.decompressobj(_ANY_HEADER)
+        else:
+            self.is_cut |= encoding not in ("", "identity")
+
+    def take_request(self, chunk: bytes) -> bytes:
+        self._take(self.request, chunk)
+        return chunk
+
+    def take_response(self, chunk: bytes) -> None:
+        if self._inflate is not None:
+            try:
+                chunk = self._inflate.decompress(chunk, MAX_BODY + 1)
+            except zlib.error:
+                self.is_cut, chunk = True, b""
+        self._take(self.response, chunk)
+
+    def _take(self, body: bytearray, chunk: bytes) -> None:
+        room = MAX_BODY - len(body)
+        self.is_cut |= len(chunk) > room
+        body += chunk[:room]
+
+
+class PollLog:
+    """See the module docstring.
+
+    Args:
+        sink: takes the events.
+        now_ns: the engine's clock.
+    """
+
+    def __init__(self, sink: Sink, now_ns: Callable[[], int]) -> None:
+        self._sink = sink
+        self._now_ns = now_ns
+        self._requests: OrderedDict[str, int] = OrderedDict()
+
+    def requestheaders(self, flow: http.HTTPFlow) -> None:
+        """A poll, or packets."""
+        request = flow.request
+        if not is_poll(request) or flow.response or is_opening_handshake(request):
+            return
+        poll = Poll(request.method)
+        flow.metadata[_METADATA] = poll
+        if request.stream is True and not request.headers.get("content-encoding"):
+            request.stream = poll.take_request
+
+    def responseheaders(self, flow: http.HTTPFlow) -> None:
+        """Its answer."""
+        poll, response = flow.metadata.get(_METADATA), flow.response
+        if not isinstance(poll, Poll) or response is None:
+            return
+        poll.expect(response.headers.get("content-encoding", ""))
+        before = response.stream
+
+        def look(chunk: bytes) -> bytes:
+            if callable(before):
+                before(chunk)  # a scanner, which passes on what it gets
+            poll.take_response(chunk)
+            return chunk
+
+        response.stream = look
+
+    def response(self, flow: http.HTTPFlow) -> None:
+        """All of it has passed."""
+        poll, response = flow.metadata.get(_METADATA), flow.response
+        if not isinstance(poll, Poll) or response is None:
+            return
+        answer = poll.response.decode("utf-8", "replace")
+        match = _SID.search(flow.request.path) or _OPENED.search(answer[:4096])
+        if match is None or not self._may(match[1]):
+            return
+        event = {
+            "event": "polling",
+            "sid": match[1],
+            "host": flow.request.pretty_host,
+            "path": flow.request.path.partition("?")[0][:500],
+            "method": poll.method,
+            "status": response.status_code,
+            "request": poll.request.decode("utf-8", "replace"),
+            "response": answer if response.status_code == 200 else "",
+            "is_cut": poll.is_cut,
+        }
+        self._sink.event(0, event, self._now_ns())
+
+    def _may(self, sid: str) -> bool:
+        count = self._requests.pop(sid, 0) + 1
+        self._requests[sid] = count
+        if len(self._requests) > MAX_SESSIONS:
+            self._requests.popitem(last=False)
+        return count <= MAX_REQUESTS
+
+
+def is_poll(request: http.Request) -> bool:
+    """Whether a request is one of Engine.IO's long-polling."""
+    path = request.path
+    return "EIO=" in path and "transport=polling" in path and request.method in ("GET", "POST")
