@@ -119,6 +119,12 @@ class Traffic:
             self._play()
             self.wait()
 
+    def fault(self, number: int) -> None:
+        """A fault that acted on the frame of this connection that was sent last."""
+        facts = {"rule": "slow", "kind": "latency", "direction": "c2s", "frame": self.frames[number] - 1}
+        self._play()
+        self._writer.event(number, {"event": "fault", **facts}, self._script.now)
+
     def wait(self) -> None:
         wait_for(lambda: not self._writer.is_full, "room in the journal")
 

@@ -210,9 +210,14 @@ class Capture:
         return _message(rows[0]) if rows else None
 
     def message_payload(self, message: Message, limit: int | None = None) -> bytes:
-        """What the message says: its inflated data, else the payloads of its frames as kept."""
+        """What the message says: its inflated data, else the payloads of its frames as kept.
+
+        Of a compressed message whose data was evicted nothing is left, and its frames would not say it.
+        """
         if message.data is not None:
             return message.data[:limit]
+        if message.compressed and message.problem is None and message.last_frame is not None:
+            return b""
         sql = (
             "SELECT substr(payload, 1, ?) FROM frame WHERE id BETWEEN ? AND ? AND connection_id = ? "
             "AND message_id = ? ORDER BY id"

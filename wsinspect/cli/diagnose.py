@@ -34,6 +34,8 @@ def diagnose(file: str | None, origin: Path | None, connection: int | None, as_j
     from wsinspect.launch.captures import resolve_capture
 
     result = diagnose_file(resolve_capture(file), origin, connection)
+    if result.missing is not None:
+        click.echo(f"wsinspect: {result.missing.words}; the rules do not see that", err=True)
     if as_json:
         echo_json(result.as_json())
     else:

@@ -11,6 +11,7 @@ from typing import Any
 from wsinspect.capture.diagnosis import diagnose
 from wsinspect.capture.formats.importing import import_file, sniff
 from wsinspect.capture.hops import Hop, Sandwich, diagnose_hop
+from wsinspect.capture.missing import Missing, missing
 from wsinspect.capture.reader import Capture
 from wsinspect.errors import UsageError
 from wsinspect.findings.model import Finding
@@ -26,6 +27,7 @@ class Diagnosis:
         pairs: where there are two taps around a hop, each connection at both.
         origin: the capture of the other side.
         origin_findings: what that one shows by itself.
+        missing: what the capture had given up before the rules saw it.
     """
 
     file: str
@@ -34,6 +36,7 @@ class Diagnosis:
     pairs: list[PairFacts] = field(default_factory=list)
     origin: str | None = None
     origin_findings: list[Finding] = field(default_factory=list)
+    missing: Missing | None = None
 
     @property
     def has_error(self) -> bool:
@@ -48,6 +51,8 @@ class Diagnosis:
             "findings": [one.as_json() for one in self.findings],
             "sandwich": [pair.as_json() for pair in self.pairs],
         }
+        if self.missing is not None:
+            content["evicted"] = self.missing.as_json()
         if self.origin is not None:
             content["origin"] = self.origin
             content["origin_findings"] = [one.as_json() for one in self.origin_findings]
@@ -77,6 +82,7 @@ def _diagnose(path: Path, origin: Path | None, connection: int | None, name: Pat
     with Capture.open(path) as capture:
         own = diagnose(capture.query)
         count = capture.query("SELECT count(*) FROM connection")[0][0]
+        lacks = missing(capture)
         if origin is None:
             sandwich = diagnose_hop(Hop(capture.query), own)
         else:
@@ -90,6 +96,7 @@ def _diagnose(path: Path, origin: Path | None, connection: int | None, name: Pat
         pairs=_pairs(sandwich, connection),
         origin=None if origin is None else str(origin),
         origin_findings=behind,
+        missing=lacks,
     )
 
 

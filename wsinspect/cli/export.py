@@ -51,6 +51,7 @@ def export(
     touched. docs/formats.md lists what a format cannot say.
     """
     from wsinspect.capture.formats.soundness import check_sound
+    from wsinspect.capture.missing import missing
     from wsinspect.capture.reader import Capture
     from wsinspect.errors import UsageError
     from wsinspect.launch.captures import resolve_capture
@@ -65,6 +66,8 @@ def export(
         check_sound(opened)
         with _output(output, force) as out:
             _write(opened, out, kind, connections or None, include_secrets)
+        if lacks := missing(opened):
+            _say(f"{opened.path}: {lacks.words}")
     if not include_secrets:
         _say("cookies, credentials and tokens in URLs are masked; --include-secrets leaves them in")
 
@@ -90,7 +93,8 @@ def _write(
             done = f"{result.connections} connections, {result.messages} messages"
             if result.truncated:
                 _say(
-                    f"{result.truncated} messages are cut in the capture (--snaplen); they say so in the HAR"
+                    f"{result.truncated} messages are cut or missing in the capture (--snaplen, "
+                    "--max-capture-size); they say so in the HAR"
                 )
             if result.not_inflated:
                 _say(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from wsinspect.capture.missing import missing
 from wsinspect.capture.reader import Capture
 from wsinspect.capture.records import Connection
 from wsinspect.cli.follow import looks
@@ -69,6 +70,7 @@ def print_connections_json(path: Path) -> None:
             "capture": str(path),
             "live": capture.is_live,
             "closed_cleanly": bool(capture.meta.get("closed_cleanly")),
+            "evicted": lacks.as_json() if (lacks := missing(capture)) else None,
             "connections": [connection_object(one) for one in capture.connections()],
         }
         echo_json(content)

@@ -14,12 +14,12 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
+from wsinspect.text import byte_count as byte_count
 from wsinspect.text import cell_width, pad
 
 SCHEMA = 1
 #: Columns assumed where stdout is no terminal: wide enough that nothing ordinary is cut.
 _PIPE_COLUMNS = 160
-_UNITS = ("KiB", "MiB", "GiB", "TiB")
 
 
 class Palette(NamedTuple):
@@ -106,12 +106,3 @@ def date_time(time_ns: int) -> str:
 def milliseconds(interval_ns: int) -> str:
     """An interval in ms with a precision that fits it."""
     return f"{interval_ns / 1e6:.3f}" if abs(interval_ns) < 10**9 else f"{interval_ns / 1e6:.1f}"
-
-
-def byte_count(count: int) -> str:
-    """`61 B`, `8.2 KiB`, `310 MiB`."""
-    if count < 1024:
-        return f"{count} B"
-    power = min((count.bit_length() - 1) // 10, len(_UNITS))
-    value = count / 1024**power
-    return f"{value:.{1 if value < 100 else 0}f} {_UNITS[power - 1]}"

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from wsinspect.replay.report import ConnectionReport
     from wsinspect.replay.values import Place
 
+_WHY = "(--snaplen, --max-capture-size)"
+
 
 @click.command(
     epilog=examples(
@@ -198,11 +200,11 @@ def say_cuts(capture: Capture, chosen: list[Connection], ours: Any) -> None:
 
     cuts = [cut_frames(capture, one.id, ours) for one in chosen]
     if mine := sum(cut.ours for cut in cuts):
-        _say(f"{mine} frames to send were cut in the recording (--snaplen): only their beginnings are sent")
+        _say(f"{mine} frames to send were cut in the recording {_WHY}: only what is left is sent")
     if theirs := sum(cut.theirs for cut in cuts):
-        _say(
-            f"{theirs} frames to expect were cut in the recording (--snaplen): their beginnings are compared"
-        )
+        _say(f"{theirs} frames to expect were cut in the recording {_WHY}: what is left is compared")
+    if gone := sum(one.evicted_frames for one in chosen):
+        _say(f"the first {gone} frames are gone (--max-capture-size): what is played begins in the middle")
 
 
 def _nobody(_report: ConnectionReport, _what: Divergence | str) -> None:

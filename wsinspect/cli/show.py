@@ -108,15 +108,17 @@ def _blame_capture(path: Path, error: Exception) -> None:
 
 
 def _narrate(path: Path) -> None:
+    from wsinspect.capture.missing import missing
     from wsinspect.capture.reader import Capture
     from wsinspect.text import escape
 
     with Capture.open(path) as capture:
+        lacks = missing(capture)
         if capture.is_live:
             state = "an engine is writing it"
         else:
             state = "complete" if capture.meta.get("closed_cleanly") else "its engine did not end cleanly"
-    click.echo(f"{escape(str(path))}: {state}", err=True)
+    click.echo(f"{escape(str(path))}: {state}{f'; {lacks.words}' if lacks else ''}", err=True)
 
 
 def _show_connections(path: Path, follow: bool, as_json: bool) -> None:

@@ -94,6 +94,8 @@ def blob_of(record: Record, index: FrameIndex, position: int, source: Source, fo
         return payload, f"payload of frame {frame.id}, {kind}"
     if message.compressed:
         if message.data is None:
+            if frame.is_evicted:
+                return payload, f"message {message.id}: it gave way to newer data (--max-capture-size)"
             why = message.problem or (
                 "not complete yet" if message.last_frame is None else "not kept inflated"
             )

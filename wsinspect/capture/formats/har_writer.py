@@ -164,15 +164,16 @@ class _Writer:
 
     def _control(self, connection_id: int) -> Iterator[list[str]]:
         where, key = "connection_id = ? AND bits & 2048", (connection_id,)
-        columns = "is_s2c, bits, time_ns, payload"
+        columns = "is_s2c, bits, time_ns, payload, wire_length - length(header)"
         for span in spans(self._capture, "frame", blob="payload", where=where, key=key):
-            for side, bits, time_ns, payload in select(
+            for side, bits, time_ns, payload, length in select(
                 self._capture, "frame", columns, span, where=where, key=key
             ):
                 data = base64.b64encode(payload or b"").decode("ascii")
+                cut = f',"_truncated":true,"_length":{length}' if len(payload or b"") < length else ""
                 yield [
                     f'{{"type":"{_TYPES[bool(side)]}","time":{_seconds(time_ns)},'
-                    f'"opcode":{bits >> 8 & 15},"_base64":"{data}"}}'
+                    f'"opcode":{bits >> 8 & 15},"_base64":"{data}"{cut}}}'
                 ]
 
     def _ours(self, one: Connection) -> str:
@@ -187,6 +188,8 @@ class _Writer:
             "js_was_clean": one.js_was_clean,
             "end": {"side": ends[0].get("side"), "how": ends[0].get("how")} if ends else None,
         }
+        if one.evicted_frames:
+            found["evicted_frames"] = one.evicted_frames
         return json.dumps(found, separators=(",", ":"))
 
     def _entry(self, one: Connection, handshake: Handshake | None) -> dict[str, Any]:

@@ -111,7 +111,9 @@ class _Stored:
         """With its data."""
         whole = self._capture.message(message.id) if message.compressed else message
         data = self._capture.message_payload(whole or message)
-        is_inflated = not message.compressed or (whole is not None and whole.data is not None)
+        has_data = whole is not None and whole.data is not None
+        # Without data and without a problem it was evicted; with a problem its compressed bytes stand for it.
+        is_inflated = not message.compressed or has_data or message.problem is None
         is_cut = is_inflated and message.length is not None and len(data) != message.length
         last = message.last_frame if message.last_frame is not None else message.first_frame
         return Said(

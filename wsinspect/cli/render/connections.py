@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from wsinspect.capture.missing import evicted_words
 from wsinspect.capture.records import Connection
 from wsinspect.cli.output import byte_count, date_time, milliseconds
 from wsinspect.text import cell_width, escape, pad, truncate
@@ -98,15 +99,11 @@ def closing_lines(one: Connection) -> list[str]:
 
 def evicted_lines(one: Connection, limit: object) -> list[str]:
     """What is missing of a connection because its capture was full."""
-    parts = []
-    if one.evicted_payloads:
-        parts.append(f"{one.evicted_payloads} payloads ({byte_count(one.evicted_bytes)})")
-    if one.evicted_frames:
-        parts.append(f"{one.evicted_frames} of its first frames with all that they said")
-    if not parts:
+    words = evicted_words(one)
+    if not words:
         return []
     why = f" to keep within {byte_count(limit)}" if isinstance(limit, int) else ""
-    return [f"  evicted             {', '.join(parts)}{why}"]
+    return [f"  evicted             {words}{why}"]
 
 
 def _title(one: Connection) -> str:

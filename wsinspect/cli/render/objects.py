@@ -92,7 +92,7 @@ def frame_object(frame: Frame, ping: Ping | None, with_payload: bool) -> dict[st
         "violations": frame.violation.split(",") if frame.violation else [],
         "fault_event": frame.fault_event_id,
     }
-    if frame.opcode == Opcode.CLOSE:
+    if frame.opcode == Opcode.CLOSE and not frame.is_evicted:
         code, reason = parse_close(frame.payload)
         found["close"] = {"code": code, "reason": reason}
     if ping is not None:
