@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from statistics import median
 from typing import Final
 
 from wsinspect.findings.evidence import answer_marks, end_line, js_told, named, seconds
-from wsinspect.findings.facts import C2S, S2C, SECOND_NS, ConnectionFacts
+from wsinspect.findings.facts import C2S, S2C, SECOND_NS, ConnectionFacts, PingFact
 from wsinspect.findings.limits import matching, words
 from wsinspect.findings.model import FaultOf, Found
 from wsinspect.findings.registry import Rules
@@ -95,6 +95,11 @@ def beat_ns(facts: ConnectionFacts) -> tuple[int, int] | None:
     return best
 
 
+def _lost(pings: Sequence[PingFact]) -> int:
+    """How many of the last pings of a side have no pong."""
+    return len(list(takewhile(lambda ping: ping.pong_id is None, reversed(pings))))
+
+
 def _gaps(times: Sequence[int]) -> list[int]:
     return [later - earlier for earlier, later in pairwise(times)]
 
@@ -115,6 +120,8 @@ def _gaps(times: Sequence[int]) -> list[int]:
 def race(facts: ConnectionFacts) -> Iterator[Found]:
     beat = beat_ns(facts)
     silence = facts.silence_ns()
+    if any(_lost([one for one in facts.pings if one.direction == side]) >= 2 for side in (C2S, S2C)):
+        return  # nobody is there to answer: it is no race
     if (
         beat is None
         or silence is None
@@ -192,11 +199,7 @@ def half_open(facts: ConnectionFacts) -> Iterator[Found]:
         return
     for side in (C2S, S2C):
         mine = [ping for ping in facts.pings if ping.direction == side]
-        lost = 0
-        for ping in reversed(mine):
-            if ping.pong_id is not None:
-                break
-            lost += 1
+        lost = _lost(mine)
         silence = facts.last_ns[side.other] or facts.open_ns or 0
         is_dead = lost >= 2 and mine[-1].time_ns - silence > 2 * SECOND_NS
         is_ended_so = facts.how in ("rst", "timeout") if facts.is_over else True
