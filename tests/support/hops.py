@@ -136,7 +136,9 @@ http {{
     return Hop.start(["nginx", "-p", str(folder), "-c", str(config)], port, folder)
 
 
-def haproxy(folder: Path, backend: str, *, timeouts: str = "", bind: str = "", frontend: str = "") -> Hop:
+def haproxy(
+    folder: Path, backend: str, *, timeouts: str = "", bind: str = "", frontend: str = "", main: str = ""
+) -> Hop:
     """An HAProxy with one backend."""
     port = free_port()
     folder.mkdir(parents=True, exist_ok=True)
@@ -145,6 +147,7 @@ def haproxy(folder: Path, backend: str, *, timeouts: str = "", bind: str = "", f
         f"""
 global
     maxconn 200
+    {main}
 defaults
     mode http
     timeout connect 2s

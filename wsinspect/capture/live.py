@@ -64,7 +64,6 @@ WHERE id IN (SELECT value FROM json_each(?)) AND NOT coalesce((
     AND (state = 'open' OR state = 'closed' AND how = 'close-frame' AND js_was_clean = 1
         AND coalesce(client_close_code, 1000) IN (1000, 1001) AND client_close_reason = ''
         AND coalesce(server_close_code, 1000) = 1000 AND server_close_reason = '')
-    AND coalesce(client_tls, '') NOT LIKE '%"h2"%'
     AND (server_tls IS NULL OR json_extract(server_tls, '$.verify_error') IS NULL)
     AND path NOT LIKE '%EIO=%' AND path NOT LIKE '%vsn=%' AND path NOT LIKE '%id=%'
     AND coalesce(subprotocol, '') NOT LIKE 'actioncable%' AND coalesce(subprotocol, '') NOT LIKE 'graphql%'

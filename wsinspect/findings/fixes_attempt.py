@@ -361,6 +361,14 @@ FIXES: Final[dict[str, dict[str, str]]] = {
         "general": "Announce SETTINGS_ENABLE_CONNECT_PROTOCOL only where extended CONNECT works end to "
         "end (Go proxies: GODEBUG=http2xconnect=0), else let that host speak http/1.1.",
     },
+    "h2-upgrade": {
+        "general": "curl --http1.1 ..., or offer only http/1.1 by ALPN for WebSockets.",
+    },
+    "h2-offer": {
+        "nginx": "listen 443 ssl http2;   # from 1.25.1 on: http2 on;",
+        "haproxy": "bind :443 ssl crt site.pem alpn h2,http/1.1",
+        "general": "Nothing, if pages and WebSockets work; else switch HTTP/2 on at that hop.",
+    },
     "early-hints": {
         "general": "Send no 103 Early Hints to a WebSocket handshake: Chromium refuses it.",
     },

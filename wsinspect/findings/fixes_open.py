@@ -235,6 +235,10 @@ FIXES: Final[dict[str, dict[str, str]]] = {
         "general": "Compare with a run of the browser without the proxy: over HTTP/2 it may take another"
         " way.",
     },
+    "tool-connect": {
+        "general": "Let the client use HTTP/1.1 while it goes through this proxy, or compare with a run"
+        " without it.",
+    },
     "tool-host": {
         "general": "wsinspect run --host keep ... forwards Host unchanged.",
     },

@@ -20,8 +20,10 @@ from mitmproxy.proxy.context import Context
 from wsinspect.faults.sessions import Sessions
 from wsinspect.proxy import facts
 from wsinspect.proxy.faulting import FaultDesk
+from wsinspect.proxy.http2 import Http2Watch
 from wsinspect.proxy.link import SocketLink
 from wsinspect.proxy.seams.http1 import wire_head
+from wsinspect.proxy.seams.http2 import observe
 from wsinspect.proxy.seams.transport import Wire
 from wsinspect.proxy.seams.websocket import relay_upgrade
 from wsinspect.proxy.taps import Tap, Taps
@@ -188,6 +190,8 @@ class AttemptLog:
         self._may_splice = may_splice
         self._failures: dict[str, tuple[str, connection.Server]] = {}
         self._verify_errors: dict[str, str] = {}
+        self._http2 = Http2Watch(sink, now_ns, taps)
+        observe(self._http2)
 
     def make_link(self, context: Context, flow: http.HTTPFlow) -> SocketLink:
         """The factory for `RelayLayer.make_link`."""
@@ -231,6 +235,10 @@ class AttemptLog:
             error = facts.verify_error(data.ssl_conn)
             if error:
                 self._verify_errors[data.conn.id] = error
+        self._http2.tls(data.context.client, data.conn)
+
+    def tls_established_client(self, data: tls.TlsData) -> None:
+        self._http2.tls(data.context.client, data.conn)
 
     def tls_failed_client(self, data: tls.TlsData) -> None:
         client = data.context.client

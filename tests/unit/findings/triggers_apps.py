@@ -237,8 +237,19 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
         [_page(attempts=1, failed_scripts=["/app.js 404"])],
     ),
     "WS-TOOL-001": (
-        [replace(HEALTHY, client_tls={"alpn_offered": ["h2", "http/1.1"], "alpn": "http/1.1"})],
-        [replace(HEALTHY, client_tls={"alpn_offered": ["http/1.1"], "alpn": "http/1.1"})],
+        [capture(events=(("alpn", {"side": "client", "offered": ["h2"], "answered": "http/1.1"}),))],
+        [
+            capture(
+                events=(
+                    ("alpn", {"side": "client", "offered": ["h2"], "answered": "http/1.1"}),
+                    ("alpn", {"side": "server", "offered": ["h2"], "answered": "http/1.1"}),
+                )
+            )
+        ],
+    ),
+    "WS-TOOL-004": (
+        [capture(events=(("h2_settings", {"server": "o", "server_enable_connect": True}),))],
+        [capture(events=(("h2_settings", {"server": "o", "server_enable_connect": False}),))],
     ),
     "WS-TOOL-002": (
         [replace(refused("403 Forbidden"), raw_request_out=request(Host="127.0.0.1:3000"))],

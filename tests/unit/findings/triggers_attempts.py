@@ -291,21 +291,45 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
         [_tls(None, "open"), _tls("self-signed certificate")],
     ),
     "WS-H2-001": (
-        [replace(refused("502 Bad Gateway"), http_version="HTTP/2.0")],
-        [refused("502 Bad Gateway")],
+        [replace(refused("502 Bad Gateway"), http_version="HTTP/2.0", raw_request_in=None)],
+        [refused("502 Bad Gateway"), replace(refused("502 Bad Gateway"), http_version="HTTP/2.0")],
+    ),
+    "WS-H2-005": (
+        [replace(refused("400 Bad Request"), http_version="HTTP/2.0")],
+        [refused("400 Bad Request")],
     ),
     "WS-H2-002": (
         [
             capture(
                 events=(
-                    (
-                        "h2_settings",
-                        {"server": "x", "server_enable_connect": True, "client_enable_connect": False},
-                    ),
+                    ("h2_settings", {"tap": "edge", "server": "h", "server_enable_connect": False}),
+                    ("h2_settings", {"tap": "origin", "server": "o", "server_enable_connect": True}),
                 )
+            ),
+            capture(
+                events=(
+                    ("alpn", {"tap": "edge", "side": "server", "name": "h", "answered": "http/1.1"}),
+                    ("h2_settings", {"tap": "origin", "server": "o", "server_enable_connect": True}),
+                )
+            ),
+        ],
+        [
+            capture(events=(("h2_settings", {"tap": "main", "server_enable_connect": True}),)),
+            capture(
+                events=(
+                    ("h2_settings", {"tap": "edge", "server_enable_connect": True}),
+                    ("h2_settings", {"tap": "origin", "server_enable_connect": True}),
+                )
+            ),
+        ],
+    ),
+    "WS-H2-004": (
+        [
+            capture(
+                events=(("alpn", {"side": "server", "name": "h:443", "offered": ["h2"], "answered": None}),)
             )
         ],
-        [capture(events=(("h2_settings", {"server_enable_connect": True, "client_enable_connect": True}),))],
+        [capture(events=(("alpn", {"side": "client", "offered": ["h2"], "answered": "http/1.1"}),))],
     ),
     "WS-H2-003": ([capture(events=(("h2_connect_refused", {"protocol": "websocket"}),))], [capture()]),
     "WS-DEV-001": (

@@ -1,8 +1,12 @@
-"""HTTP/2: downgrades and dead ends, as far as a tap that speaks HTTP/1.1 can see them (RFC 8441)."""
+"""HTTP/2: downgrades and dead ends (RFC 8441), by whom: a hop, a client, or this proxy itself.
+
+The engine's events `alpn`, `h2_settings` and `h2_connect_refused` say what each side offered and got.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from wsinspect.findings.evidence import JS_FAILED, JS_NOTHING, answer_hop, answer_marks, named, status_line
 from wsinspect.findings.facts import CaptureFacts, ConnectionFacts
@@ -13,21 +17,57 @@ from wsinspect.findings.rules.handshake import has_failed
 rules = Rules()
 
 
+def _is_http2(facts: ConnectionFacts) -> bool:
+    return (facts.http_version or "").startswith("HTTP/2")
+
+
+def _is_upgrade(facts: ConnectionFacts) -> bool:
+    """Whether it was sent with the method and fields of HTTP/1.1."""
+    return facts.request_in is not None and facts.request_in.method == b"GET"
+
+
+def events_of(facts: CaptureFacts, kind: str) -> Iterator[Mapping[str, Any]]:
+    """The details of the engine's events of one kind."""
+    return (event.detail for event in facts.events if event.kind == kind)
+
+
+@rules(
+    "WS-H2-005",
+    "error",
+    "client",
+    "An HTTP/1.1 upgrade was sent over HTTP/2",
+    meaning="The client agreed on HTTP/2 by ALPN and then sent Upgrade and Sec-WebSocket-Key, which mean"
+    " nothing there (RFC 9113 section 8.2.2). curl does this to an https URL; browsers never do.",
+    js=JS_NOTHING,
+    topic="h2-upgrade",
+    rows="H7 H8",
+    group="attempt",
+)
+def upgrade_in_http2(facts: ConnectionFacts) -> Iterator[Found]:
+    if has_failed(facts) and _is_http2(facts) and _is_upgrade(facts) and facts.request_in is not None:
+        yield Found(
+            evidence=(
+                facts.request_in.start_line.decode("latin-1")[:160],
+                facts.request_line("User-Agent"),
+                status_line(facts) if facts.status else f"failed: {facts.error}",
+            )
+        )
+
+
 @rules(
     "WS-H2-001",
     "error",
     "hop",
     "A WebSocket over HTTP/2 was refused",
     meaning="The request came as extended CONNECT (RFC 8441) and did not get 200. The hop announces that it"
-    " carries WebSockets over"
-    " HTTP/2 and then does not.",
+    " carries WebSockets over HTTP/2 and then does not.",
     js=JS_FAILED,
     topic="h2",
     rows="H6 H7 H8",
     group="attempt",
 )
 def extended_connect(facts: ConnectionFacts) -> Iterator[Found]:
-    if has_failed(facts) and (facts.http_version or "").startswith("HTTP/2"):
+    if has_failed(facts) and _is_http2(facts) and not _is_upgrade(facts):
         answer = status_line(facts) if facts.status else f"failed: {facts.error}"
         yield Found(
             evidence=("extended CONNECT with :protocol websocket", answer),
@@ -40,46 +80,83 @@ def extended_connect(facts: ConnectionFacts) -> Iterator[Found]:
     "WS-H2-002",
     "warning",
     "hop",
-    "The origin announces WebSockets over HTTP/2, and the way to it does not use them",
-    meaning="The origin's SETTINGS allow extended CONNECT (RFC 8441), and the client was not offered it: its"
-    " WebSockets take a"
-    " separate HTTP/1.1 connection. That works where HTTP/1.1 does.",
+    "The origin announces WebSockets over HTTP/2, and the hop before it does not",
+    meaning="The origin's SETTINGS allow extended CONNECT (RFC 8441), and what the hop says to clients does"
+    " not. Their WebSockets take a separate HTTP/1.1 connection, which works only where HTTP/1.1 does.",
     js="Nothing, unless HTTP/1.1 fails.",
     topic="h2",
     rows="H7",
     scope="capture",
 )
 def not_passed_on(facts: CaptureFacts) -> Iterator[Found]:
-    for event in facts.events:
-        if (
-            event.kind == "h2_settings"
-            and event.detail.get("server_enable_connect")
-            and not event.detail.get("client_enable_connect")
-        ):
-            yield Found(evidence=(f"{event.detail.get('server')}: SETTINGS_ENABLE_CONNECT_PROTOCOL = 1",))
-            return
+    settings = list(events_of(facts, "h2_settings"))
+    behind = [one for one in settings if one.get("tap") == "origin" and one.get("server_enable_connect")]
+    before = [one for one in settings if one.get("tap") == "edge"]
+    plain = [
+        one for one in events_of(facts, "alpn") if one.get("tap") == "edge" and one.get("side") == "server"
+    ]
+    if not behind or any(one.get("server_enable_connect") for one in before) or not (before or plain):
+        return
+    says = "no such setting" if before else f"ALPN answered {plain[0].get('answered') or 'nothing'}"
+    hop = before[0].get("server") if before else plain[0].get("name")
+    yield Found(
+        evidence=(
+            f"behind the hop, {behind[0].get('server')}: SETTINGS_ENABLE_CONNECT_PROTOCOL = 1",
+            f"the hop, {hop}: {says}",
+        ),
+        hop="the hop between edge and origin",
+    )
 
 
 @rules(
     "WS-H2-003",
     "error",
-    "hop",
-    "An extended CONNECT over HTTP/2 found no handler",
-    meaning="A client sent CONNECT with :protocol over its HTTP/2 connection, and it was refused before it"
-    " became an attempt. The"
-    " client fails, or falls back only where it knows how.",
+    "tool",
+    "A client sent a WebSocket over HTTP/2, and this proxy does not carry that",
+    meaning="The client sent extended CONNECT (RFC 8441) although this proxy did not announce it, and its"
+    " stream was refused with HTTP_1_1_REQUIRED. A client that does not fall back to HTTP/1.1 fails here and"
+    " may work without the proxy.",
     js=JS_NOTHING,
-    topic="h2",
+    topic="tool-connect",
     rows="H8",
     scope="capture",
 )
 def dead_end(facts: CaptureFacts) -> Iterator[Found]:
-    for event in facts.events:
-        if event.kind == "h2_connect_refused":
-            yield Found(
-                evidence=(
-                    f"{event.detail.get('client')}: CONNECT :protocol {event.detail.get('protocol')}"
-                    f" to {event.detail.get('authority')}",
-                )
-            )
-            return
+    refused = list(events_of(facts, "h2_connect_refused"))
+    if refused:
+        one = refused[0]
+        yield Found(
+            evidence=(
+                f"{one.get('client')}: CONNECT :protocol {one.get('protocol')} to {one.get('authority')}"
+                f"{one.get('path') or ''}",
+                f"and {len(refused) - 1} others" if len(refused) > 1 else "",
+            ),
+            hop="wsinspect",
+        )
+
+
+@rules(
+    "WS-H2-004",
+    "note",
+    "hop",
+    "HTTP/2 was offered and the hop answered HTTP/1.1",
+    meaning="The client offered h2 by ALPN, this proxy passed the offer on, and the next hop took HTTP/1.1."
+    " WebSockets work over HTTP/1.1; what was to go over HTTP/2 does not.",
+    js=JS_NOTHING,
+    topic="h2-offer",
+    rows="H6 H8",
+    scope="capture",
+)
+def downgraded(facts: CaptureFacts) -> Iterator[Found]:
+    seen: dict[Any, Mapping[str, Any]] = {}
+    for one in events_of(facts, "alpn"):
+        if one.get("side") == "server":
+            seen.setdefault(one.get("name"), one)
+    for name, one in list(seen.items())[:8]:
+        yield Found(evidence=(_offer(one),), hop=str(name) if name else None)
+
+
+def _offer(one: Mapping[str, Any]) -> str:
+    offered = ", ".join(str(protocol) for protocol in one.get("offered") or ())
+    tap = f"tap {one.get('tap')}, " if one.get("tap") else ""
+    return f"{tap}{one.get('name')}: ALPN offered {offered}; answered {one.get('answered') or 'nothing'}"

@@ -9,6 +9,7 @@ from wsinspect.findings.facts import CaptureFacts, ConnectionFacts
 from wsinspect.findings.model import Found
 from wsinspect.findings.registry import Rules
 from wsinspect.findings.rules.handshake import is_refused
+from wsinspect.findings.rules.http2 import events_of
 
 rules = Rules()
 
@@ -23,12 +24,45 @@ rules = Rules()
     js=JS_NOTHING,
     topic="tool-alpn",
     rows="H7 H8",
+    scope="capture",
 )
-def answered_h1(facts: ConnectionFacts) -> Iterator[Found]:
-    tls = facts.client_tls or {}
-    offered = [str(one) for one in tls.get("alpn_offered") or ()]
-    if "h2" in offered and tls.get("alpn") != "h2" and facts.http_version == "HTTP/1.1":
-        yield Found(evidence=(f"ALPN offered {', '.join(offered)}, answered {tls.get('alpn') or 'nothing'}",))
+def answered_h1(facts: CaptureFacts) -> Iterator[Found]:
+    answers = list(events_of(facts, "alpn"))
+    # Where the next hop had chosen HTTP/1.1 before, this proxy only passed that on.
+    by_hop = {one.get("tap") for one in answers if one.get("side") == "server"}
+    for one in answers:
+        if one.get("side") == "client" and one.get("tap") not in by_hop:
+            offered = ", ".join(str(protocol) for protocol in one.get("offered") or ())
+            yield Found(
+                evidence=(f"ALPN offered {offered}, answered {one.get('answered') or 'nothing'}",),
+                hop="wsinspect",
+            )
+            return
+
+
+@rules(
+    "WS-TOOL-004",
+    "warning",
+    "tool",
+    "The origin announces WebSockets over HTTP/2, and this proxy makes clients take HTTP/1.1",
+    meaning="The next hop's SETTINGS allow extended CONNECT (RFC 8441), and this proxy does not announce it."
+    " So a browser opens a separate HTTP/1.1 connection here, and what fails only over HTTP/2 is not seen.",
+    js=JS_NOTHING,
+    topic="tool-alpn",
+    rows="H7",
+    scope="capture",
+)
+def hides_connect(facts: CaptureFacts) -> Iterator[Found]:
+    for one in events_of(facts, "h2_settings"):
+        if one.get("server_enable_connect") and not one.get("client_enable_connect"):
+            yield Found(
+                evidence=(
+                    f"{one.get('server')}: SETTINGS_ENABLE_CONNECT_PROTOCOL = 1",
+                    f"to the client, which speaks {one.get('client_alpn') or 'HTTP/1.1'}: no such setting",
+                ),
+                hop="wsinspect",
+            )
+            return
 
 
 @rules(

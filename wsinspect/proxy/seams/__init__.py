@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from wsinspect.proxy.seams.check import verify
 from wsinspect.proxy.seams.http1 import install_http1
+from wsinspect.proxy.seams.http2 import install_http2
 from wsinspect.proxy.seams.websocket import install_websocket_layer
 
 __all__ = ["install"]
@@ -22,4 +23,5 @@ def install() -> None:
     """
     verify()
     install_http1()
+    install_http2()
     install_websocket_layer()

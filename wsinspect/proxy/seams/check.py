@@ -93,6 +93,18 @@ def _http1_shape() -> bool:
     return all(hasattr(_http1.Http1Server, name) and hasattr(_http1.Http1Client, name) for name in names)
 
 
+def _http2_lookup() -> bool:
+    from mitmproxy.proxy.layers import http
+    from mitmproxy.proxy.layers.http import _http2
+
+    return (
+        _source_has(http.HttpLayer._handle_event, "Http2Server(self.context.fork())")
+        and _source_has(http.HttpClient._handle_event, "Http2Client(self.context)")
+        and _source_has(_http2.Http2Server.handle_h2_event, "RequestReceived")
+        and _source_has(_http2.Http2Client.handle_h2_event, "RemoteSettingsChanged")
+    )
+
+
 def _handler_shape() -> bool:
     from mitmproxy.proxy import server
 
@@ -140,6 +152,7 @@ _CHECKS: tuple[tuple[str, Callable[[], bool]], ...] = (
     ("HttpStream.flow_done looks up WebsocketLayer at call time", _layer_lookup),
     ("HttpLayer looks up Http1Server and Http1Client at call time", _http1_lookup),
     ("Http1Connection's states", _http1_shape),
+    ("HttpLayer looks up Http2Server and Http2Client at call time", _http2_lookup),
     ("ConnectionHandler's close_connection, drain_writers and read loop", _handler_shape),
     ("TLSLayer.receive_close and TunnelLayer.receive_close", _tls_shape),
     ("Proxyserver.connections", _proxyserver_shape),
