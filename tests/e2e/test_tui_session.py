@@ -16,6 +16,7 @@ import pytest
 from websockets.sync.client import connect
 from websockets.sync.server import ServerConnection, serve
 
+from tests.support.terminal import Terminal
 from tests.support.tmux import Tmux, private, wsinspect
 from tests.support.tui_captures import chat_capture
 from wsinspect.capture.reader import Capture
@@ -186,6 +187,20 @@ def test_a_closed_terminal_ends_the_engine_with_a_complete_capture(tmp_path, ori
     with Capture.open(capture) as seen:
         assert seen.meta["closed_cleanly"]
         assert len(seen.frames()) == 4
+
+
+def test_sigterm_before_the_screens_are_there_leaves_no_engine_behind(tmp_path, origin, home):
+    """The engine runs before anything is drawn: its run file is the fact that is waited for."""
+    capture = tmp_path / "early.db"
+    run_files = Path(home["XDG_RUNTIME_DIR"]) / "wsinspect"
+    terminal = Terminal(run_command(origin, capture), environment=home)
+    while not (engines := list_engines(run_files)):
+        time.sleep(0.001)
+    os.kill(terminal.pid, signal.SIGTERM)
+    assert terminal.end(30) in (0, 128 + signal.SIGTERM)
+    assert not Path(f"/proc/{engines[0].pid}").exists()
+    with Capture.open(capture) as seen:
+        assert seen.meta["closed_cleanly"]
 
 
 def test_a_port_that_is_taken_is_one_line_and_no_screens(tmp_path, origin, home):

@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 from textual.app import ComposeResult, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
+from textual.driver import Driver
 from textual.message import Message
 from textual.screen import Screen
 from textual.widget import Widget
@@ -27,6 +28,7 @@ from wsinspect.tui.actions.copies import Copies
 from wsinspect.tui.actions.faults import Faulting
 from wsinspect.tui.actions.general import General
 from wsinspect.tui.commands import system_commands
+from wsinspect.tui.driver import TerminalDriver
 from wsinspect.tui.feed import Batch, Feed
 from wsinspect.tui.keys import APP_KEYS, FIRST
 from wsinspect.tui.model import LIVE
@@ -96,6 +98,13 @@ class InspectApp(Faulting, Back, Copies, General, Arranging):
         self.failure = self.failure or error
         super()._handle_exception(error)
         self._exit_renderables.clear()
+
+    def get_driver_class(self) -> type[Driver]:
+        """A driver that outlives its terminal, unless the environment names one."""
+        named = super().get_driver_class()
+        if not issubclass(TerminalDriver, named):
+            return named
+        return TerminalDriver
 
     def _deliver(self, message: Message) -> None:
         if self.is_running and not self.post_message(message):

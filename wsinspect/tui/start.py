@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import shlex
+import signal
 import sys
-from collections.abc import Sequence
+import termios
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Final
 
 from wsinspect.text import escape
 from wsinspect.tui.session import Engine, EngineProcess
+
+_SIGNALS: Final = (signal.SIGTERM, signal.SIGHUP)
 
 
 def watch(
@@ -50,17 +57,73 @@ def demo_with_screen(options: Sequence[str], capture: Path) -> int:
 
 
 def watch_engine(engine: EngineProcess, *, gap_ns: int | None = None, is_ascii: bool = False) -> int:
-    """Start an engine, show what it records, end it; a crash of the screens leaves it running."""
-    engine.start()
+    """Start an engine, show what it records, end it; a crash of the screens leaves it running.
+
+    A signal ends it all in order whenever it comes: also before the screens are there, and after.
+    """
+    try:
+        with _ended_by_signals():
+            _start(engine)
+            watch(engine.capture, engine=engine, gap_ns=gap_ns, is_ascii=is_ascii)
+    except _Ended as signalled:
+        if not engine.ready:
+            return signalled.exit_code
+    except BaseException:
+        if not engine.ready or not _is_terminal_gone():
+            if engine.ready and engine.is_alive:
+                _say(
+                    f"the proxy goes on (process {engine.pid}): wsinspect open shows it, "
+                    "wsinspect stop ends it"
+                )
+            raise
+        # Not our crash: the terminal was closed while something was drawn on it.
+    with _ended_by_signals(ignored=True):
+        return finish(engine)
+
+
+def _start(engine: EngineProcess) -> None:
+    """Start it; whatever comes before it is ready leaves nothing behind."""
+    try:
+        engine.start()
+    except BaseException:
+        engine.stop()
+        raise
     for line in engine.warnings():
         _say(line)
+
+
+def _is_terminal_gone() -> bool:
+    """Whether the terminal has hung up."""
     try:
-        watch(engine.capture, engine=engine, gap_ns=gap_ns, is_ascii=is_ascii)
-    except BaseException:
-        if engine.is_alive:
-            _say(f"the proxy goes on (process {engine.pid}): wsinspect open shows it, wsinspect stop ends it")
-        raise
-    return finish(engine)
+        termios.tcgetattr(sys.stdin)
+    except termios.error as error:
+        return bool(error.args[0] == errno.EIO)
+    except (OSError, ValueError):
+        return False
+    return False
+
+
+class _Ended(BaseException):
+    """A signal asked this program to end; not to be caught on the way."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.exit_code = 128 + number
+
+
+@contextlib.contextmanager
+def _ended_by_signals(*, ignored: bool = False) -> Iterator[None]:
+    """SIGTERM and SIGHUP raise here, as SIGINT does; `ignored` while the end is under way already."""
+
+    def end(number: int, _frame: object) -> None:
+        raise _Ended(number)
+
+    before = {number: signal.signal(number, signal.SIG_IGN if ignored else end) for number in _SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def finish(engine: EngineProcess) -> int:
@@ -74,4 +137,5 @@ def finish(engine: EngineProcess) -> int:
 
 
 def _say(line: str) -> None:
-    print(f"wsinspect: {escape(line)}", file=sys.stderr, flush=True)
+    with contextlib.suppress(OSError):  # a closed terminal: nobody is left to be told
+        print(f"wsinspect: {escape(line)}", file=sys.stderr, flush=True)

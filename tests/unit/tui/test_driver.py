@@ -1,0 +1,40 @@
+"""The driver outlives its terminal: what cannot be written goes nowhere, and nobody waits for it."""
+
+from __future__ import annotations
+
+import errno
+import io
+from typing import Any
+
+from textual.drivers._writer_thread import MAX_QUEUED_WRITES, WriterThread
+
+from wsinspect.tui.driver import Deaf
+
+
+class HungUp(io.StringIO):
+    """A terminal that is gone."""
+
+    def write(self, text: str) -> int:
+        raise OSError(errno.EIO, "Input/output error")
+
+    def flush(self) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+
+def test_what_can_be_written_is_written():
+    file = io.StringIO()
+    assert Deaf(file).write("drawn") == 5
+    Deaf(file).flush()
+    assert file.getvalue() == "drawn"
+    assert not Deaf(file).isatty()
+
+
+def test_a_terminal_that_hangs_up_never_holds_up_the_event_loop():
+    """More pieces than Textual's queue holds: with the bare file the last `write` would never return."""
+    terminal: Any = Deaf(HungUp())
+    writer = WriterThread(terminal)
+    writer.start()
+    for _ in range(3 * MAX_QUEUED_WRITES):
+        writer.write("drawn")
+    writer.stop()
+    assert not writer.is_alive()

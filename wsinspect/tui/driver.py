@@ -1,0 +1,44 @@
+"""Textual's driver, made to outlive its terminal.
+
+Textual writes from a thread. When the terminal hangs up, that thread ends with EIO, and the event loop then
+waits for ever to hand it the next piece: no signal, no key ends the program any more, and the engine below it
+goes on. Here what cannot be written goes nowhere, so that SIGHUP ends everything in order.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import IO, Any
+
+from textual.drivers.linux_driver import LinuxDriver
+
+
+class Deaf:
+    """A file whose writes may fail without a word; all else is the file's own."""
+
+    def __init__(self, file: IO[str]) -> None:
+        self._file = file
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+    def write(self, text: str) -> int:
+        """Write it, if there is still somewhere to write to."""
+        with contextlib.suppress(OSError):
+            self._file.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Likewise."""
+        with contextlib.suppress(OSError):
+            self._file.flush()
+
+
+class TerminalDriver(LinuxDriver):
+    """Draws on stderr's terminal for as long as it is there."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        terminal: Any = self._file
+        file: Any = Deaf(terminal)
+        self._file = file
