@@ -12,9 +12,10 @@ from typing import IO, TYPE_CHECKING
 import click
 
 from wsinspect.cli.completion import complete_capture
-from wsinspect.cli.options import examples
+from wsinspect.cli.options import examples, parse_filter
 
 if TYPE_CHECKING:
+    from wsinspect.capture.formats.choice import Choice
     from wsinspect.capture.reader import Capture
 
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     epilog=examples(
         "wsinspect export --format har -o chat.har             the last capture",
         "wsinspect export chat.db --format jsonl -o chat.jsonl",
+        "wsinspect export chat.db -o failed.har --filter 'close:1006'     these connections",
+        "wsinspect export chat.db -o orders.jsonl --filter 'op:text json:$.type=order'     these frames",
         "wsinspect export chat.db --format jsonl --connection 3 -o - | jq 'select(.type == \"frame\")'",
     )
 )
@@ -35,6 +38,9 @@ if TYPE_CHECKING:
     multiple=True,
     help="Only this one; repeatable.",
 )
+@click.option(
+    "--filter", "expression", metavar="EXPR", help="Connections or frames that pass (docs/filters.md)."
+)
 @click.option("--include-secrets", is_flag=True, help="Leave cookies, credentials and tokens in.")
 @click.option("--force", is_flag=True, help="Overwrite FILE.")
 def export(
@@ -42,14 +48,17 @@ def export(
     file_format: str | None,
     output: str,
     connections: tuple[int, ...],
+    expression: str | None,
     include_secrets: bool,
     force: bool,
 ) -> None:
     """Write CAPTURE as HAR (with Chrome's _webSocketMessages) or as JSONL (everything, a row a line).
 
     Cookies, credentials and tokens in URLs are masked unless --include-secrets is given; payloads are not
-    touched. docs/formats.md lists what a format cannot say.
+    touched. --filter chooses connections where all keys are about connections, else frames. docs/formats.md
+    lists what a format cannot say.
     """
+    from wsinspect.capture.formats.choice import choose
     from wsinspect.capture.formats.soundness import check_sound
     from wsinspect.capture.missing import missing
     from wsinspect.capture.reader import Capture
@@ -57,6 +66,7 @@ def export(
     from wsinspect.launch.captures import resolve_capture
 
     kind = file_format or _by_name(output)
+    flt = parse_filter(expression)
     with Capture.open(resolve_capture(capture)) as opened:
         for number in connections:
             if opened.connection(number) is None:
@@ -64,17 +74,18 @@ def export(
         if opened.is_live:
             _say("an engine is writing this capture: what has come so far is exported")
         check_sound(opened)
+        choice = choose(opened, flt, connections)
         with _output(output, force) as out:
-            _write(opened, out, kind, connections or None, include_secrets)
+            _write(opened, out, kind, choice, include_secrets)
+        if choice.left_out is not None:
+            _say(choice.left_out)
         if lacks := missing(opened):
             _say(f"{opened.path}: {lacks.words}")
     if not include_secrets:
         _say("cookies, credentials and tokens in URLs are masked; --include-secrets leaves them in")
 
 
-def _write(
-    capture: Capture, out: IO[bytes], kind: str, connections: tuple[int, ...] | None, include_secrets: bool
-) -> None:
+def _write(capture: Capture, out: IO[bytes], kind: str, choice: Choice, include_secrets: bool) -> None:
     from wsinspect.capture.formats.har_writer import write_har
     from wsinspect.capture.formats.jsonl_writer import write_jsonl
     from wsinspect.cli.progress import progress_bar
@@ -83,12 +94,12 @@ def _write(
     with progress_bar("exporting", total) as progress:
         if kind == "jsonl":
             frames = write_jsonl(
-                capture, out, connections=connections, include_secrets=include_secrets, progress=progress
+                capture, out, choice=choice, include_secrets=include_secrets, progress=progress
             )
             done = f"{frames} frames"
         else:
             result = write_har(
-                capture, out, connections=connections, include_secrets=include_secrets, progress=progress
+                capture, out, choice=choice, include_secrets=include_secrets, progress=progress
             )
             done = f"{result.connections} connections, {result.messages} messages"
             if result.truncated:

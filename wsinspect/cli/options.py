@@ -9,10 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from decimal import Decimal
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 import click
+
+if TYPE_CHECKING:
+    from wsinspect.filters import Filter
 
 LOOPBACK = "127.0.0.1"
 _SIZES = {
@@ -199,3 +202,16 @@ color_option = click.option(
 def examples(*lines: str) -> str:
     """The `epilog` of a command: example command lines, kept as they are written."""
     return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
+
+
+def parse_filter(expression: str | None) -> Filter | None:
+    """A filter; an empty one is none. A wrong one is shown with the place."""
+    if expression is None or not expression.strip():
+        return None
+    from wsinspect.filters import FilterError, parse
+
+    try:
+        return parse(expression)
+    except FilterError as error:
+        click.echo(f"{error.source}\n{error.caret()}", err=True)
+        raise

@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING
 import click
 
 from wsinspect.cli.completion import complete_capture
-from wsinspect.cli.options import color_option, examples, json_option
+from wsinspect.cli.options import color_option, examples, json_option, parse_filter
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from wsinspect.filters import Filter
 
 
 @click.command(
@@ -56,7 +54,7 @@ def show(
     """
     from wsinspect.launch.captures import resolve_capture
 
-    flt = _parse(expression)
+    flt = parse_filter(expression)
     name, number = _arguments(capture, connection)
     path = resolve_capture(name)
     if not as_json:
@@ -74,19 +72,6 @@ def show(
             _show_connection(path, number, payload, follow, as_json, color)
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         _blame_capture(path, error)
-        raise
-
-
-def _parse(expression: str | None) -> Filter | None:
-    """The filter; an empty one is none."""
-    if expression is None or not expression.strip():
-        return None
-    from wsinspect.filters import FilterError, parse
-
-    try:
-        return parse(expression)
-    except FilterError as error:
-        click.echo(f"{error.source}\n{error.caret()}", err=True)
         raise
 
 

@@ -11,6 +11,7 @@ import pytest
 from tests.unit.formats.made import chat_capture, random_capture, rows, said
 from wsinspect.capture import schema
 from wsinspect.capture.formats import jsonl_tables, jsonl_writer, pages
+from wsinspect.capture.formats.choice import Choice
 from wsinspect.capture.formats.importing import import_file
 from wsinspect.capture.formats.jsonl_writer import write_jsonl
 from wsinspect.capture.reader import Capture
@@ -80,7 +81,7 @@ def test_secrets_are_masked_unless_wanted(tmp_path):
 
 def test_only_the_wanted_connections(tmp_path):
     path = chat_capture(tmp_path / "a.db")
-    lines = [json.loads(line) for line in exported(path, connections=[2]).splitlines()]
+    lines = [json.loads(line) for line in exported(path, choice=Choice(frozenset({2}))).splitlines()]
     assert [line["id"] for line in lines if line["type"] == "connection"] == [2]
     assert not [line for line in lines if line["type"] == "frame"]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from ipaddress import ip_address
 from json.encoder import encode_basestring_ascii
@@ -17,6 +17,7 @@ from typing import IO, Any, Final, NamedTuple
 from urllib.parse import parse_qsl, quote, urlsplit
 
 from wsinspect import __version__
+from wsinspect.capture.formats.choice import EVERYTHING, Choice
 from wsinspect.capture.formats.pages import select, spans
 from wsinspect.capture.formats.progress import Progress, nobody
 from wsinspect.capture.formats.secrets import mask_head, mask_url
@@ -47,7 +48,7 @@ def write_har(
     capture: Capture,
     out: IO[bytes],
     *,
-    connections: Collection[int] | None = None,
+    choice: Choice = EVERYTHING,
     include_secrets: bool = False,
     progress: Progress = nobody,
 ) -> HarResult:
@@ -56,23 +57,23 @@ def write_har(
     Args:
         capture: what to export.
         out: where to.
-        connections: their ids; None for all.
+        choice: which connections, and which of their frames; a message goes with any of its frames.
         include_secrets: leave cookies, credentials and tokens in.
         progress: told of messages.
 
     Raises:
         CaptureError: the capture is damaged.
     """
-    writer = _Writer(capture, out, include_secrets, progress)
-    out.write(
-        b'{"log":{"version":"1.2","creator":{"name":"wsinspect","version":"%s"},"pages":[],"entries":['
-        % __version__.encode()
-    )
+    writer = _Writer(capture, out, choice, include_secrets, progress)
+    log: dict[str, Any] = {"version": "1.2", "creator": {"name": "wsinspect", "version": __version__}}
+    if choice.source is not None:
+        log["comment"] = f"{choice.left_out}: {choice.source}"
+    out.write(b'{"log":' + json.dumps(log | {"pages": []})[:-1].encode() + b',"entries":[')
     count = 0
     after = 0
     while batch := capture.connections(after=after, limit=200):
         for one in batch:
-            if connections is None or one.id in connections:
+            if choice.connections is None or one.id in choice.connections:
                 out.write(b",\n" if count else b"\n")
                 writer.write(one)
                 count += 1
@@ -82,8 +83,11 @@ def write_har(
 
 
 class _Writer:
-    def __init__(self, capture: Capture, out: IO[bytes], include_secrets: bool, progress: Progress) -> None:
+    def __init__(
+        self, capture: Capture, out: IO[bytes], choice: Choice, include_secrets: bool, progress: Progress
+    ) -> None:
         self._capture = capture
+        self._choice = choice
         self._out = out
         self._masks = not include_secrets
         self._progress = progress
@@ -116,6 +120,8 @@ class _Writer:
 
     def _messages(self, connection_id: int) -> Iterator[list[str]]:
         for said in messages(self._capture, connection_id):
+            if not self._choice.has("message", said.id):
+                continue
             self.messages += 1
             if not self.messages % 4096:
                 self._progress(self.messages)
@@ -164,11 +170,13 @@ class _Writer:
 
     def _control(self, connection_id: int) -> Iterator[list[str]]:
         where, key = "connection_id = ? AND bits & 2048", (connection_id,)
-        columns = "is_s2c, bits, time_ns, payload, wire_length - length(header)"
+        columns = "id, is_s2c, bits, time_ns, payload, wire_length - length(header)"
         for span in spans(self._capture, "frame", blob="payload", where=where, key=key):
-            for side, bits, time_ns, payload, length in select(
+            for number, side, bits, time_ns, payload, length in select(
                 self._capture, "frame", columns, span, where=where, key=key
             ):
+                if not self._choice.has("frame", number):
+                    continue
                 data = base64.b64encode(payload or b"").decode("ascii")
                 cut = f',"_truncated":true,"_length":{length}' if len(payload or b"") < length else ""
                 yield [

@@ -5,10 +5,10 @@ from __future__ import annotations
 import base64
 import json
 import sqlite3
-from collections.abc import Collection
 from typing import IO, Any, Final
 
 from wsinspect.capture import schema
+from wsinspect.capture.formats.choice import EVERYTHING, Choice
 from wsinspect.capture.formats.jsonl_tables import (
     DIRECTIONS,
     FORMAT,
@@ -27,6 +27,14 @@ from wsinspect.errors import CaptureError
 from wsinspect.wire.opcodes import opcode_name
 
 _HEADS: Final = frozenset({"request_in", "request_out", "response_in", "response_out", "informational"})
+#: The columns that say of which frame, or message, a row is.
+_OF_FRAME: Final = {
+    "frame": "id",
+    "message": "id",
+    "ping": "ping_frame",
+    "fault_event": "frame_id",
+    "finding": "frame_id",
+}
 _encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False, check_circular=False).encode
 
 
@@ -34,7 +42,7 @@ def write_jsonl(
     capture: Capture,
     out: IO[bytes],
     *,
-    connections: Collection[int] | None = None,
+    choice: Choice = EVERYTHING,
     include_secrets: bool = False,
     progress: Progress = nobody,
 ) -> int:
@@ -43,7 +51,7 @@ def write_jsonl(
     Args:
         capture: what to export.
         out: where to.
-        connections: their ids; None for all of them and what belongs to none.
+        choice: which connections, and which of their frames; with a frame goes what is said of it.
         include_secrets: leave cookies, credentials and tokens in.
         progress: told of frames.
 
@@ -53,21 +61,21 @@ def write_jsonl(
     Raises:
         CaptureError: the capture is damaged.
     """
-    writer = _Writer(capture, out, None if connections is None else sorted(connections), include_secrets)
+    writer = _Writer(capture, out, choice, include_secrets)
     return writer.write(progress)
 
 
 class _Writer:
-    def __init__(
-        self, capture: Capture, out: IO[bytes], connections: list[int] | None, include_secrets: bool
-    ) -> None:
+    def __init__(self, capture: Capture, out: IO[bytes], choice: Choice, include_secrets: bool) -> None:
         self._capture = capture
         self._out = out
-        self._connections = connections
+        self._choice = choice
         self._masks = not include_secrets
 
     def write(self, progress: Progress) -> int:
         header = {"type": "capture", "schema": 1, "format": FORMAT, "secrets": not self._masks}
+        if self._choice.source is not None:
+            header |= {"filter": self._choice.source, "left_out": self._choice.left_out}
         self._out.write(_encode(header).encode() + b"\n")
         for row in self._capture.query("SELECT run, key, value FROM meta ORDER BY run, key"):
             self._out.write(self._line(META, row).encode() + b"\n")
@@ -77,20 +85,27 @@ class _Writer:
             where = self._where(table)
             for span in spans(self._capture, table.name, row_id=table.row_id, blob=table.blob, where=where):
                 if span.size > PART_BYTES:
-                    self._write_parts(table, span, where)
-                    frames += table is FRAME
+                    frames += self._write_parts(table, span, where) and table is FRAME
                 else:
-                    rows = self._select(table, span, where)
+                    rows = self._chosen(table, self._select(table, span, where))
                     self._out.write("".join([line(table, row) + "\n" for row in rows]).encode())
                     frames += len(rows) if table is FRAME else 0
                 progress(frames)
         return frames
 
     def _where(self, table: Table) -> str:
-        if self._connections is None:
+        if self._choice.connections is None:
             return ""
         of = "id" if table.type == "connection" else "connection_id"
-        return f"{of} IN ({', '.join(map(str, self._connections))})"
+        return f"{of} IN ({', '.join(map(str, sorted(self._choice.connections)))})"
+
+    def _chosen(self, table: Table, rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+        """The rows whose frame was chosen."""
+        column = _OF_FRAME.get(table.type)
+        if column is None or self._choice.frames is None:
+            return rows
+        place = table.columns.index(column)
+        return [row for row in rows if self._choice.has(table.type, row[place])]
 
     def _select(
         self, table: Table, span: Span, where: str, columns: str | None = None
@@ -128,11 +143,13 @@ class _Writer:
             return value if is_same or not isinstance(value, str) else to_json(value)
         return value if is_same else text
 
-    def _write_parts(self, table: Table, span: Span, where: str) -> None:
-        """A row whose blob is large: its size, then the blob in parts."""
+    def _write_parts(self, table: Table, span: Span, where: str) -> bool:
+        """A row whose blob is large: its size, then the blob in parts; whether it was chosen."""
         assert table.blob is not None
         columns = [f"x'' AS {name}" if name == table.blob else name for name in table.columns]
-        (row,) = self._select(table, span, where, ", ".join(columns))
+        (row,) = rows = self._select(table, span, where, ", ".join(columns))
+        if not self._chosen(table, rows):
+            return False
         line = _frame_line(table, row) if table is FRAME else self._line(table, row)
         found = json.loads(line) | {table.blob: {"bytes": span.size}}
         self._out.write(_encode(found).encode() + b"\n")
@@ -147,6 +164,7 @@ class _Writer:
             raise CaptureError(f"cannot read {self._capture.path}: {error}") from None
         finally:
             database.close()
+        return True
 
 
 def _frame_line(table: Table, row: tuple[Any, ...]) -> str:
