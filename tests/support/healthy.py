@@ -19,7 +19,7 @@ WHERE state = 'closed' AND status = 101 AND how = 'close-frame' AND js_was_clean
     AND coalesce(client_close_code, 1000) IN (1000, 1001)
     AND coalesce(server_close_code, 1000) IN (1000, 1001)
     AND NOT (ended_by = 'server' AND server_close_code = 1001)
-    AND (informational IS NULL OR informational NOT LIKE '% 103 %')
+    AND (informational IS NULL OR CAST(informational AS TEXT) NOT LIKE '% 103 %')
     AND coalesce(json_extract(server_tls, '$.verify_error'), '') = ''
     AND NOT (coalesce(client_tls, '') LIKE '%"h2"%')
     AND NOT EXISTS (SELECT 1 FROM frame WHERE connection_id = connection.id AND violation IS NOT NULL)
@@ -27,7 +27,7 @@ WHERE state = 'closed' AND status = 101 AND how = 'close-frame' AND js_was_clean
     AND NOT EXISTS (SELECT 1 FROM opaque WHERE connection_id = connection.id)
     AND NOT EXISTS (SELECT 1 FROM ping WHERE connection_id = connection.id AND pong_frame IS NULL)
     AND NOT EXISTS (SELECT 1 FROM fault_event WHERE connection_id = connection.id)
-    AND (subprotocol IS NOT NULL OR request_in NOT LIKE '%ec-%eb%ocket-%rotocol:%')
+    AND (subprotocol IS NOT NULL OR CAST(request_in AS TEXT) NOT LIKE '%sec-websocket-protocol:%')
 """
 #: Applications say of themselves that something failed, on connections that are healthy.
 _SAID_BY_APPLICATIONS = frozenset({"WS-APP-007", "WS-APP-021", "WS-APP-023", "WS-APP-030", "WS-APP-040"})

@@ -266,6 +266,8 @@ def lost_boundaries(facts: ConnectionFacts) -> Iterator[Found]:
     rows="F11",
 )
 def cut_frame(facts: ConnectionFacts) -> Iterator[Found]:
+    if any(text_after_101(facts)):
+        return
     for one in facts.opaque:
         if one.reason == "unfinished-frame" and facts.state == "closed" and facts.ended_by != "proxy":
             line = (
