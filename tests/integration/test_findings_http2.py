@@ -1,14 +1,16 @@
 """HTTP/2 downgrades and dead ends on real connections: HAProxy with RFC 8441, nginx, and an h2 client."""
 
+import asyncio
 import json
 
 import pytest
 
+from tests.support.apps import NodeApp
 from tests.support.certs import make_certificates
 from tests.support.engine import Engine
 from tests.support.h2_client import H2Client
-from tests.support.hops import LOOPBACK, free_port, haproxy, nginx
-from tests.support.sandwich_lab import afterwards, stored, told
+from tests.support.hops import LOOPBACK, NGINX_GOOD, free_port, haproxy, nginx
+from tests.support.sandwich_lab import afterwards, echo_server, stored, told
 from wsinspect.capture.reader import Capture
 
 pytestmark = pytest.mark.lab
@@ -157,3 +159,50 @@ def silent_haproxy(folder, certificates, behind):
         bind=f" ssl crt {both} alpn h2,http/1.1",
         main="h2-workaround-bogus-websocket-clients",
     )
+
+
+async def _in_chromium(folder, certificates, make_hop):
+    """A page over HTTP/2 and its socket, in Chromium through one tap."""
+    async with echo_server() as (_, app):
+        hop = await asyncio.to_thread(make_hop, app)
+        with hop:
+            run = await asyncio.to_thread(engine, folder, hop.port)
+            try:
+                base = f"localhost:{run.port('main')}"
+                browser = await NodeApp.start("chromium.mjs", f"https://{base}/")
+                try:
+                    await browser.first_line()
+                    outcome = await browser.ask(url=f"wss://{base}/1011")
+                finally:
+                    await browser.stop()
+            finally:
+                await asyncio.to_thread(run.stop)
+    return run, outcome
+
+
+def test_a_browser_is_told_where_this_proxy_makes_it_take_http1(tmp_path, certificates):
+    def make_hop(app):
+        backend = f"server app {LOOPBACK}:{app}"
+        return h2_haproxy(tmp_path / "hop", certificates, backend=backend, extra=PAGE)
+
+    run, outcome = asyncio.run(_in_chromium(tmp_path, certificates, make_hop))
+    assert outcome["code"] == 1011
+    assert h2_findings(run) == ["WS-TOOL-004"]
+    (settings,) = events(run, "h2_settings")
+    assert (settings["server_enable_connect"], settings["client_alpn"]) == (True, "h2")
+
+
+def test_a_browser_before_nginxs_http2_listener_is_healthy(tmp_path, certificates):
+    def make_hop(app):
+        tls = f"ssl_certificate {certificates.chain}; ssl_certificate_key {certificates.key};"
+        locations = f"""
+            location = / {{ default_type text/html; return 200 "<title>a</title>"; }}
+            location / {{ proxy_pass http://{LOOPBACK}:{app}; {NGINX_GOOD} }}
+        """
+        return nginx(tmp_path / "hop", locations, server=tls, listen=" ssl http2")
+
+    run, outcome = asyncio.run(_in_chromium(tmp_path, certificates, make_hop))
+    assert outcome["code"] == 1011
+    assert h2_findings(run) == []
+    (settings,) = events(run, "h2_settings")
+    assert (settings["server_enable_connect"], settings["client_alpn"]) == (False, "h2")
