@@ -17,9 +17,17 @@ _CELLS = 30
 def progress_bar(label: str, total: int, *, is_wanted: bool = True) -> Iterator[Callable[[int], None]]:
     """Gives what to call with how much is done of `total`."""
     bar = _Bar(label, total, is_wanted and sys.stderr.isatty())
+    _drawn.append(bar)
     try:
         yield bar.update
     finally:
+        bar.clear()
+        _drawn.remove(bar)
+
+
+def clear_bar() -> None:
+    """Make room on the terminal for a line; the bar is drawn again below it."""
+    for bar in _drawn:
         bar.clear()
 
 
@@ -49,3 +57,8 @@ class _Bar:
         if self._is_drawn:
             width = len(self._label) + _CELLS + 9
             print("\r" + " " * width, end="\r", file=sys.stderr, flush=True)
+            self._is_drawn = False
+
+
+#: Bars that are at work: one at most, in fact.
+_drawn: list[_Bar] = []

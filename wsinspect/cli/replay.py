@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from wsinspect.replay.report import ConnectionReport
     from wsinspect.replay.values import Place
 
+EXIT_INTERRUPTED = 130
 _WHY = "(--snaplen, --max-capture-size)"
 
 
@@ -83,7 +84,8 @@ def replay(capture: str, url: str | None, serve: Address | None, as_json: bool, 
     much as it had then; with --speed in the recorded time. --serve answers clients as the recorded server
     did: what it said after a client's message is said after that message.
 
-    Exit code 1 when something diverged. docs/replay.md has the details.
+    Exit code 1 when something diverged, 130 when --to was interrupted, with a report of what was played.
+    docs/replay.md has the details.
     """
     from wsinspect.capture.reader import Capture
     from wsinspect.launch.captures import resolve_capture
@@ -182,14 +184,18 @@ def conclude(reports: list[ConnectionReport], as_json: bool) -> int:
             for note in report.notes:
                 _say(f"connection {report.connection}: {note}")
             echo(escape(summary(report)))
+    if any(report.is_interrupted for report in reports):
+        return EXIT_INTERRUPTED
     return 0 if is_equal else 1
 
 
 def say_divergence(report: ConnectionReport, what: Divergence | str) -> None:
     """A divergence, as soon as it is known."""
+    from wsinspect.cli.progress import clear_bar
     from wsinspect.replay.report import describe
     from wsinspect.text import escape
 
+    clear_bar()
     for line in describe(report, what):
         click.echo(escape(line), err=True)
 

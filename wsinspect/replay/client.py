@@ -8,9 +8,14 @@ as it comes. Connections that overlapped play at the same time, others one after
 from __future__ import annotations
 
 import asyncio
+import heapq
+import signal
 import ssl
+import threading
 import time
-from collections.abc import Callable, Sequence
+from bisect import bisect_right
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 
 from wsinspect.capture.formats.soundness import check_sound
 from wsinspect.capture.reader import Capture
@@ -40,6 +45,8 @@ def replay_client(
         options: how.
         tell: told of divergences as they are known.
         progress: told how many frames are done.
+
+    SIGINT ends it: what has not been played to its end says so in its report.
 
     Raises:
         CaptureError: the recording is damaged.
@@ -81,6 +88,9 @@ class _Clients:
         self._connections = connections
         self._progress = progress
         self._done = 0
+        self._turns = _Turns(connections)
+        self._tasks: list[asyncio.Task[ConnectionReport]] = []
+        self._is_interrupted = False
 
     def advance(self, frames: int) -> None:
         """So many frames more are done."""
@@ -90,34 +100,73 @@ class _Clients:
     async def run(self) -> list[ConnectionReport]:
         start_ns = min((one.attempt_ns or 0 for one in self._connections), default=0)
         begin = time.monotonic()
-        over = {one.id: asyncio.Event() for one in self._connections}
-        async with asyncio.TaskGroup() as group:
-            tasks = []
+        speed = None if self.options.gated else self.options.speed
+        async with asyncio.TaskGroup() as group, self._interruptible():
             for one in self._connections:
-                speed = None if self.options.gated else self.options.speed
                 clock = Clock(speed, start_ns, begin)
-                before = [over[other.id] for other in self._connections if _is_before(other, one)]
-                tasks.append(group.create_task(self._one(one, clock, before, over[one.id])))
-        return [task.result() for task in tasks]
+                self._tasks.append(group.create_task(self._one(one, clock)))
+            await asyncio.wait(self._tasks)
+        return [task.result() for task in self._tasks]
 
-    async def _one(
-        self, one: Connection, clock: Clock, before: list[asyncio.Event], over: asyncio.Event
-    ) -> ConnectionReport:
-        if clock.due(one.attempt_ns or 0) is None:
-            for other in before:
-                await other.wait()
-        else:
-            await sleep_until(clock.due(one.attempt_ns or 0))
-        started = time.monotonic()
-        play = ClientPlay(self.capture, one, clock, self.options, self.context, self.tell, self.advance)
+    @asynccontextmanager
+    async def _interruptible(self) -> AsyncIterator[None]:
+        """SIGINT ends what plays, and there is a report all the same."""
+        loop = asyncio.get_running_loop()
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        loop.add_signal_handler(signal.SIGINT, self._interrupt)
         try:
-            await play.run()
+            yield
         finally:
-            over.set()
-        play.report.seconds = time.monotonic() - started
+            loop.remove_signal_handler(signal.SIGINT)
+
+    def _interrupt(self) -> None:
+        self._is_interrupted = True
+        for task in self._tasks:
+            task.cancel()
+
+    async def _one(self, one: Connection, clock: Clock) -> ConnectionReport:
+        play = ClientPlay(self.capture, one, clock, self.options, self.context, self.tell, self.advance)
+        started: float | None = None
+        try:
+            due = clock.due(one.attempt_ns or 0)
+            await (sleep_until(due) if due is not None else self._turns.wait(one))
+            started = time.monotonic()
+            await play.run()
+        except asyncio.CancelledError:
+            if not self._is_interrupted:
+                raise
+            play.report.is_interrupted = True
+        finally:
+            self._turns.end(one)
+        play.report.seconds = 0.0 if started is None else time.monotonic() - started
         return play.report
 
 
-def _is_before(other: Connection, one: Connection) -> bool:
-    """Whether a connection had ended when another one began."""
-    return other.closed_ns is not None and one.attempt_ns is not None and other.closed_ns <= one.attempt_ns
+class _Turns:
+    """A connection waits for those that had ended when it began."""
+
+    def __init__(self, connections: Sequence[Connection]) -> None:
+        closed = sorted((one.closed_ns, one.id) for one in connections if one.closed_ns is not None)
+        self._times = [time_ns for time_ns, _ in closed]
+        self._order = [number for _, number in closed]
+        self._over: set[int] = set()
+        self._done = 0
+        self._waiting: list[tuple[int, int, asyncio.Event]] = []
+
+    async def wait(self, one: Connection) -> None:
+        """Until its turn has come."""
+        before = 0 if one.attempt_ns is None else bisect_right(self._times, one.attempt_ns)
+        if before > self._done:
+            event = asyncio.Event()
+            heapq.heappush(self._waiting, (before, one.id, event))
+            await event.wait()
+
+    def end(self, one: Connection) -> None:
+        """It is over."""
+        self._over.add(one.id)
+        while self._done < len(self._order) and self._order[self._done] in self._over:
+            self._done += 1
+        while self._waiting and self._waiting[0][0] <= self._done:
+            heapq.heappop(self._waiting)[2].set()

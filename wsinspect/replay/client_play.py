@@ -100,10 +100,14 @@ class ClientPlay(Listener):
                 await self._talk(agreed)
         except WsinspectError as error:
             self._problem(str(error))
+        except asyncio.CancelledError:
+            self.report.is_interrupted = True
+            raise
         finally:
             self._conduit.close()
-            self._pump(is_over=True)
-            self.report.keep(self._matcher.finish(), self._tell)
+            self._pump(is_over=not self.report.is_interrupted)
+            if not self.report.is_interrupted:
+                self.report.keep(self._matcher.finish(), self._tell)
             self.report.close(self._matcher)
 
     # The conversation
@@ -152,7 +156,8 @@ class ClientPlay(Listener):
             else:
                 if self._must_wait(step):
                     self._flush(out)
-                    size = 0
+                    self._advance(done)
+                    size = done = 0
                     await self._wait_for_turn(step)
                 out.append(step.wire)
                 size += len(step.wire)

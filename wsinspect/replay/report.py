@@ -22,7 +22,7 @@ class ConnectionReport:
         problems: what else differs: status, subprotocol, close, timeouts.
         notes: what is no divergence, but good to know.
         seconds: how long it took.
-        played: whether it was played at all.
+        is_interrupted: whether somebody ended it before it was over, or begun.
     """
 
     connection: int
@@ -33,12 +33,12 @@ class ConnectionReport:
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     seconds: float = 0.0
-    played: bool = True
+    is_interrupted: bool = False
 
     @property
     def is_equal(self) -> bool:
-        """Whether it went as recorded, but for what is ignored."""
-        return not self.problems and not self.tally.diverged
+        """Whether it went as recorded, but for what is ignored, to its end."""
+        return not self.problems and not self.tally.diverged and not self.is_interrupted
 
     def keep(self, found: list[Divergence], tell: Tell) -> None:
         """Add divergences, and tell of them now."""
@@ -62,6 +62,7 @@ class ConnectionReport:
             "connection": self.connection,
             "url": self.url,
             "equal": self.is_equal,
+            "interrupted": self.is_interrupted,
             "sent": self.sent,
             "messages": self.tally.as_json(),
             "problems": self.problems,
@@ -100,5 +101,8 @@ def summary(report: ConnectionReport) -> str:
     counts = report.tally.counts
     parts = [f"{count} {verdict}" for verdict, count in counts.items() if count]
     verdict = "as recorded" if report.is_equal else "diverged"
+    if report.is_interrupted:
+        is_fine = not report.problems and not report.tally.diverged
+        verdict = "interrupted, as recorded so far" if is_fine else "interrupted, diverged"
     messages = ", ".join(parts) or "no messages"
     return f"connection {report.connection} {report.url}: {verdict}; {report.sent} sent, {messages}"
