@@ -27,6 +27,7 @@ from wsinspect.tui.actions.back import Back
 from wsinspect.tui.actions.copies import Copies
 from wsinspect.tui.actions.faults import Faulting
 from wsinspect.tui.actions.general import General
+from wsinspect.tui.actions.jumping import Jumping
 from wsinspect.tui.commands import system_commands
 from wsinspect.tui.driver import TerminalDriver
 from wsinspect.tui.feed import Batch, Feed
@@ -55,7 +56,7 @@ _SELECT_SECONDS = 0.06
 _SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 
 
-class InspectApp(Faulting, Back, Copies, General, Arranging):
+class InspectApp(Faulting, Back, Copies, General, Jumping, Arranging):
     """`wsinspect open` and, with an engine, `wsinspect run`."""
 
     TITLE = "wsinspect"

@@ -43,6 +43,7 @@ APP_KEYS: Final = (
     Key("4", "4", "focus_pane(4)", "inspector", "pane.inspector"),
     Key("tab", "tab", "next_pane(1)", "next pane", "pane.next"),
     Key("shift+tab", "shift+tab", "next_pane(-1)", "pane before", "pane.before"),
+    Key("ctrl+o", "ctrl+o", "jump", "jump mode: a letter for each pane and row", "jump"),
     Key("backslash", "\\", "maximise", "maximise the pane, and back", "pane.maximise"),
     Key("plus,equals_sign", "+", "resize(1)", "larger inspector (in the overview: zoom in)", "pane.larger"),
     Key("minus", "-", "resize(-1)", "smaller inspector (in the overview: zoom out)", "pane.smaller"),

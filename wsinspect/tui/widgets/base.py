@@ -6,6 +6,7 @@ A pane tells what it is for (`help_text`), so that help can be of the pane that 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import events
@@ -213,6 +214,20 @@ class LinePane(Widget, can_focus=True):
         self.clamp()
         if self.has_cursor:
             self.show_cursor()
+
+    # -- jump mode
+
+    def jump_rows(self) -> list[tuple[int, Callable[[], None]]]:
+        """The rows on the screen that can be chosen: the line of each, and what chooses it."""
+        if not self.has_cursor:
+            return []
+        first, count = self.top, min(self.visible_rows, self.row_count() - self.top)
+        rows = ((at, self.jump_aim(first + at)) for at in range(max(count, 0)))
+        return [(at + 1 + self._header_height, aim) for at, aim in rows if aim is not None]
+
+    def jump_aim(self, number: int) -> Callable[[], None] | None:
+        """What chooses a row, wherever it will be then; None where it cannot be chosen."""
+        return lambda: self.move_to(number)
 
     # -- the mouse
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import ClassVar
 
 from textual.binding import Binding, BindingType
@@ -85,6 +86,11 @@ class ConnectionsPane(LinePane):
     def choose(self, connection: int | None) -> None:
         """Put the cursor on a connection."""
         self.move_to(0 if connection is None else self._row_of(connection))
+
+    def jump_aim(self, number: int) -> Callable[[], None] | None:
+        """The connection of a row: those above it may become more."""
+        connection = self.connection_at(number)
+        return lambda: self.choose(connection)
 
     def title(self) -> tuple[Line, Line]:
         """How many."""

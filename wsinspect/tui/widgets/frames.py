@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import ClassVar
 
 from textual.binding import Binding, BindingType
@@ -186,6 +187,13 @@ class FrameTable(LinePane):
     def action_last(self) -> None:
         """The newest row, and follow it."""
         self.follow(True)
+
+    def jump_aim(self, number: int) -> Callable[[], None] | None:
+        """The frame of a row; a gap is none."""
+        if self.view.is_gap(number):
+            return None
+        position = self.view.position(number)
+        return lambda: self.go_to_position(position)
 
     def selected_position(self) -> int | None:
         """The position of the frame under the cursor."""

@@ -98,6 +98,14 @@ class TabLine(OneLine):
             line.append((f"[{name}]" if shown else f" {name} ", "focus" if shown else "muted"))
         return fit(line, width)
 
+    def places(self) -> list[tuple[int, int]]:
+        """Each pane's number, and the cell at which its name begins."""
+        at, found = 0, []
+        for number, name in enumerate(self._NAMES, 1):
+            found.append((number, at))
+            at += len(name) + 4
+        return found
+
     def on_click(self, event: events.Click) -> None:
         """Show the pane that was clicked."""
         at = 0
