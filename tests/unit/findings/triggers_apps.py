@@ -8,16 +8,19 @@ from typing import Any
 
 from tests.unit.findings.facts_made import (
     HELLO,
+    OPEN,
     capture,
     cut,
     ended,
     frame,
     refused,
     request,
+    silent,
     summary,
     switching,
 )
-from wsinspect.findings.facts import C2S, S2C
+from wsinspect.findings.facts import C2S, S2C, OpaqueFact
+from wsinspect.wire import violations as v
 
 HEALTHY = ended()
 
@@ -63,13 +66,23 @@ def _storm(count: int, gap: float, **facts: Any) -> Any:
     return capture(*(summary(n, n * gap, 0.05, status=502, **facts) for n in range(1, count + 1)))
 
 
+GARBAGE = OpaqueFact(S2C, OPEN, 90, b"HTTP/1.1 400 Bad Request\r\n", v.LENGTH_TOO_LARGE, None)
 SIGNALR = '{"protocol":"json","version":1}\x1e'
 MQTT = b"\x10\x0d\x00\x04MQTT\x04\x02\0\x3c\0\x01a"
 
 CASES: dict[str, tuple[list[Any], list[Any]]] = {
     "WS-APP-001": ([_engine(0), _engine(2)], [refused("400 Bad", b'{"code":0}')]),
-    "WS-APP-002": ([_engine(1, extra="&sid=abc")], [_engine(4)]),
-    "WS-APP-004": ([_engine(4)], [_engine(5)]),
+    "WS-APP-002": (
+        [
+            _engine(1, extra="&sid=abc"),
+            refused("400 Bad Request", b"Session ID unknown", path=EIO + "&sid=a"),
+        ],
+        [_engine(4), refused("400 Bad Request", b"Session ID unknown")],
+    ),
+    "WS-APP-004": (
+        [_engine(4), refused("400 Bad Request", b"no seat for you", path=EIO)],
+        [_engine(5), refused("400 Bad Request", b"<html>no</html>", path=EIO)],
+    ),
     "WS-APP-005": ([_engine(5)], [_engine(1)]),
     "WS-APP-006": (
         [
@@ -83,6 +96,10 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
     "WS-APP-007": (
         [replace(ended(*_said((S2C, 0.1, '44{"message":"unauthorized"}'))), path=EIO)],
         [ended(*_said((S2C, 0.1, '44{"message":"unauthorized"}')))],
+    ),
+    "WS-APP-008": (
+        [silent(0.3, path="/socket.io/?EIO=3&transport=websocket", opaque=(GARBAGE,))],
+        [silent(0.3, opaque=(GARBAGE,)), ended(path=EIO)],
     ),
     "WS-APP-010": (
         [

@@ -361,7 +361,7 @@ def one_sided(facts: ConnectionFacts) -> Iterator[Found]:
         return
     if facts.client_close_reason is not None and facts.server_close_reason is None and facts.ends:
         first = facts.ends[0]
-        if first.side == "client":  # it did not wait: a page that is left, a process that exits
+        if first.side != "server":  # the client did not wait (a page that is left), or this proxy was stopped
             return
         close = next((f for f in facts.last_frames if f.opcode == 8), None)
         waited = f"{seconds(first.time_ns - close.time_ns)} after it" if close else ""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
+from typing import Final
 
 from wsinspect.findings.evidence import (
     answer_marks,
@@ -13,26 +15,56 @@ from wsinspect.findings.evidence import (
     named,
     seconds,
     status_line,
+    two_causes,
 )
 from wsinspect.findings.facts import S2C, SECOND_NS, ConnectionFacts
 from wsinspect.findings.messages_read import JS_REFUSED, JS_TOLD, is_socketio, messages, query, shown
 from wsinspect.findings.model import Found
 from wsinspect.findings.registry import Rules
 from wsinspect.findings.rules.handshake import is_refused
+from wsinspect.findings.rules.switching import text_after_101
 
 rules = Rules()
 
 
+#: Of a WebSocket Engine.IO refuses with words alone; of python-engineio's words some differ.
+_ENGINE_WORDS: Final = (
+    (0, re.compile(rb'^"?(transport unknown|invalid transport)', re.I)),
+    (1, re.compile(rb'^"?(session id unknown|invalid session|unknown session)', re.I)),
+    (2, re.compile(rb"^bad handshake method", re.I)),
+    (3, re.compile(rb"^bad request", re.I)),
+    (4, re.compile(rb'^"?(forbidden|not an accepted origin)', re.I)),
+    (5, re.compile(rb'^"?(unsupported protocol version|the client is using an unsupported version)', re.I)),
+)
+#: An application's own words for allowRequest's refusal: neither a page nor JSON, and short.
+_OWN_WORDS: Final = re.compile(rb"^[^<{\[\s][^<{]{0,200}$")
+
+
 def _engine_code(facts: ConnectionFacts) -> int | None:
-    """The code of Engine.IO's JSON error."""
+    """The code of Engine.IO's error, in JSON or in words."""
     if not is_refused(facts) or not is_socketio(facts):
         return None
     try:
         value = json.loads(facts.body[:2000])
     except (ValueError, RecursionError):
-        return None
+        value = None
     code = value.get("code") if isinstance(value, dict) else None
-    return code if isinstance(code, int) else None
+    if isinstance(code, int):
+        return code
+    return next((number for number, words in _ENGINE_WORDS if words.match(facts.body[:200])), None)
+
+
+def _is_own_refusal(facts: ConnectionFacts) -> bool:
+    """Whether it looks like allowRequest's refusal with a message of the application's."""
+    return (
+        is_refused(facts)
+        and is_socketio(facts)
+        and facts.status == 400
+        and _engine_code(facts) is None
+        and "sid" not in query(facts)
+        and _OWN_WORDS.match(facts.body[:300]) is not None
+        and not answer_marks(facts)
+    )
 
 
 def _engine(facts: ConnectionFacts, code: int) -> Iterator[Found]:
@@ -81,6 +113,16 @@ def session_unknown(facts: ConnectionFacts) -> Iterator[Found]:
 )
 def engine_forbidden(facts: ConnectionFacts) -> Iterator[Found]:
     yield from _engine(facts, 4)
+    if _is_own_refusal(facts):
+        yield Found(
+            evidence=(status_line(facts), *body_line(facts), facts.request_line("Origin")),
+            software=("socketio",),
+            confidence="medium",
+            causes=two_causes(
+                ("allowRequest refused with these words", "look for them in the server's code"),
+                ("something else answers on this path", "ask it with transport=polling: what comes back?"),
+            ),
+        )
 
 
 @rules(
@@ -115,6 +157,32 @@ def engine_version(facts: ConnectionFacts) -> Iterator[Found]:
 def engine_transport(facts: ConnectionFacts) -> Iterator[Found]:
     yield from _engine(facts, 0)
     yield from _engine(facts, 2)
+
+
+@rules(
+    "WS-APP-008",
+    "error",
+    "client",
+    "Socket.IO: the version is not the server's, and it says so after the 101",
+    meaning="Engine.IO accepts the WebSocket first and looks at EIO then: its refusal is written over the"
+    " open connection, as HTTP. Versions 1 and 2 speak EIO=3, versions 3 and 4 speak EIO=4.",
+    js="close with code 1006, wasClean false. Chrome's console: Invalid frame header.",
+    topic="eio-version",
+    rows="H20 T8",
+    group="end",
+)
+def engine_version_late(facts: ConnectionFacts) -> Iterator[Found]:
+    for found in text_after_101(facts) if is_socketio(facts) else ():
+        if "HTTP/1.1 400" in found.evidence[0]:
+            asked = query(facts).get("EIO")
+            yield Found(
+                evidence=(f"EIO={asked}", *found.evidence),
+                frame=found.frame,
+                js=js_told(facts),
+                software=("socketio",),
+                confidence="high" if asked == "3" else "medium",
+            )
+            return
 
 
 @rules(
