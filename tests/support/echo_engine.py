@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,9 +55,17 @@ class EchoEngine:
 
 @contextlib.asynccontextmanager
 async def echo_engine(
-    folder: Path, *options: str, compression: str | None = "deflate", ping_interval: float | None = None
+    folder: Path,
+    *options: str,
+    compression: str | None = "deflate",
+    ping_interval: float | None = None,
+    subprotocol: Any = None,
 ) -> AsyncIterator[EchoEngine]:
-    """An engine with the tap `reverse` before an echo server; `options` as for `wsinspect run`."""
+    """An engine with the tap `reverse` before an echo server; `options` as for `wsinspect run`.
+
+    Args:
+        subprotocol: what the server chooses where it is offered.
+    """
     found: list[EchoEngine] = []
 
     async def echo(socket: ServerConnection) -> None:
@@ -71,9 +79,11 @@ async def echo_engine(
         else:
             here.seen.append(socket.close_code)
 
-    async with serve(
-        echo, "127.0.0.1", 0, compression=compression, ping_interval=ping_interval, close_timeout=1
-    ) as server:
+    def choose(_socket: ServerConnection, offered: Sequence[Any]) -> Any:
+        return subprotocol if subprotocol in offered else None
+
+    settings: dict[str, Any] = {"compression": compression, "ping_interval": ping_interval}
+    async with serve(echo, "127.0.0.1", 0, close_timeout=1, select_subprotocol=choose, **settings) as server:
         port = next(iter(server.sockets)).getsockname()[1]
         target = ("--listen", "127.0.0.1:0", "--reverse", f"http://127.0.0.1:{port}")
         engine = await asyncio.to_thread(Engine.start, *target, *options, folder=folder / "engine")

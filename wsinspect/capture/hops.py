@@ -26,7 +26,7 @@ from wsinspect.capture.joining import (
 )
 from wsinspect.findings.facts import ConnectionFacts
 from wsinspect.findings.model import Finding
-from wsinspect.findings.registry import diagnose_pair, ranked
+from wsinspect.findings.registry import diagnose_pair, excused, ranked
 from wsinspect.findings.sandwich import (
     SAME_CLOCK,
     Clocks,
@@ -123,7 +123,9 @@ class Hop:
                 sample
                 for one in joined
                 if one.origin is not None
-                for sample in _samples(*self._facts(one.edge.id, one.origin.id))
+                for sample in _samples(
+                    *self._facts(one.edge.id, one.origin.id), is_same_handshake=one.by == "key"
+                )
             )
         for one in joined:
             pair = self.pair(one, clocks)
@@ -269,18 +271,19 @@ def is_during(edge: Attempt, origin: Attempt) -> bool:
     return edge.closed_ns is None or origin.attempt_ns <= edge.closed_ns
 
 
-def _samples(edge: ConnectionFacts | None, origin: ConnectionFacts | None) -> Iterator[tuple[bool, int]]:
+def _samples(
+    edge: ConnectionFacts | None, origin: ConnectionFacts | None, *, is_same_handshake: bool
+) -> Iterator[tuple[bool, int]]:
     """Arrival times of the same things at both taps: the handshake's heads, and the first messages.
 
-    When a head was sent on is noted after it has left, so it is no bound.
+    When a head was sent on is noted after it has left, so it is no bound. A hop that makes a handshake of its
+    own may answer before the server did.
     """
     if edge is None or origin is None:
         return
-    for is_toward, at_edge, at_origin in (
-        (True, "request_in_ns", "request_in_ns"),
-        (False, "response_in_ns", "response_in_ns"),
-    ):
-        one, other = edge.times.get(at_edge), origin.times.get(at_origin)
+    heads = [(True, "request_in_ns"), (False, "response_in_ns")]
+    for is_toward, name in heads[: 2 if is_same_handshake else 1]:
+        one, other = edge.times.get(name), origin.times.get(name)
         if one is not None and other is not None:
             yield is_toward, other - one
     for direction in Direction:
@@ -308,6 +311,10 @@ def diagnose_hop(hop: Hop, edge: Sequence[Finding], origin: Sequence[Finding] | 
     pairs = list(hop.pairs())
     ours = [finding for pair in pairs for finding in diagnose_pair(pair)]
     partner = {pair.edge.id: pair.origin.id for pair in pairs if pair.origin is not None}
+    faults = {pair.edge.id: pair.faults for pair in pairs}
+    if origin is None:
+        faults |= {pair.origin.id: pair.faults for pair in pairs if pair.origin is not None}
+    edge = [excused([one], faults.get(one.connection or 0, ()))[0] for one in edge]
     return Sandwich(ranked(together(ours, edge, origin, partner)), pairs)
 
 

@@ -24,7 +24,7 @@ from wsinspect.capture.live_pairs import LivePairs
 from wsinspect.capture.narration import Note
 from wsinspect.capture.rows import to_json
 from wsinspect.findings.model import Finding
-from wsinspect.findings.registry import diagnose_capture, diagnose_connection, diagnose_pair
+from wsinspect.findings.registry import diagnose_capture, diagnose_connection, diagnose_pair, excused
 
 CAPTURE_SECONDS: Final = 2.0
 #: Connections that rules over the whole capture look at, the newest.
@@ -177,6 +177,7 @@ class LiveFindings:
             own = [*diagnose_connection(pair.edge)]
             if pair.origin is not None:
                 own += diagnose_connection(pair.origin)
+            own = excused(own, pair.faults)
         except Exception:  # a mistake of ours must not cost the capture
             traceback.print_exc()
             return []

@@ -103,11 +103,17 @@ def ids_of_group(group: str) -> tuple[str, ...]:
 
 def diagnose_connection(facts: ConnectionFacts) -> list[Finding]:
     """What is to be said of one connection, errors first."""
-    findings = list(run(_of_scope("connection"), facts, facts.id))
-    if facts.faults:
-        acted = ", ".join(dict.fromkeys(facts.faults))
-        findings = [one if one.fault_of == "tool" else as_fault(one, acted) for one in findings]
-    return ranked(findings)
+    return ranked(excused(run(_of_scope("connection"), facts, facts.id), facts.faults))
+
+
+def excused(findings: Iterable[Finding], faults: Iterable[str]) -> list[Finding]:
+    """The findings as notes that blame nobody, where faults that the user asked for acted.
+
+    Args:
+        faults: the names of their rules.
+    """
+    acted = ", ".join(dict.fromkeys(faults))
+    return [one if not acted or one.fault_of == "tool" else as_fault(one, acted) for one in findings]
 
 
 def diagnose_capture(facts: CaptureFacts) -> list[Finding]:
@@ -117,7 +123,7 @@ def diagnose_capture(facts: CaptureFacts) -> list[Finding]:
 
 def diagnose_pair(facts: Any) -> list[Finding]:
     """What two taps around a hop show of one connection, errors first."""
-    return ranked(run(_of_scope("pair"), facts, facts.edge.id))
+    return ranked(excused(run(_of_scope("pair"), facts, facts.edge.id), facts.faults))
 
 
 def run(rules: Sequence[Rule], facts: Any, connection: int | None) -> Iterable[Finding]:

@@ -127,6 +127,11 @@ class PairFacts:
     s2c: Through | None = None
 
     @property
+    def faults(self) -> tuple[str, ...]:
+        """Rules of faults that acted at one of the taps; what they did is seen at the other one too."""
+        return self.edge.faults + (self.origin.faults if self.origin else ())
+
+    @property
     def name(self) -> str:
         """The hop, by the taps around it."""
         behind = self.origin.tap if self.origin else "origin"

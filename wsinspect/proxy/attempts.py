@@ -167,6 +167,9 @@ class AttemptLog:
         first_number: the first attempt's number.
         wait_unblocked: registers a callback for when the sink takes records again.
         desk: told of attempts and open connections, to do faults to them.
+
+    Attributes:
+        spoiled: clients whose TLS handshake a fault lets fail, by id, and its rule.
     """
 
     def __init__(
@@ -188,6 +191,7 @@ class AttemptLog:
         self._next = first_number
         self._sessions = Sessions()
         self._may_splice = may_splice
+        self.spoiled: dict[str, str] = {}
         self._failures: dict[str, tuple[str, connection.Server]] = {}
         self._verify_errors: dict[str, str] = {}
         self._http2 = Http2Watch(sink, now_ns, taps)
@@ -250,6 +254,7 @@ class AttemptLog:
             "client": facts.address(client.peername),
             "sni": client.sni,
             "error": client.error,
+            "rule": self.spoiled.pop(client.id, None),
         }
         self.sink.event(0, event, self.now_ns())
 

@@ -70,6 +70,7 @@ class HandshakeFaults:
         if rule is None or not isinstance(rule.fault, handshakes.TlsError):
             return
         self._log_accept(rule, client, {"sni": client.sni, "alert": rule.fault.alert})
+        self.log.spoiled[client.id] = rule.name
         wire = Wire.of_client(client)
         code = handshakes.ALERTS.get(rule.fault.alert)
         if wire and code is not None:

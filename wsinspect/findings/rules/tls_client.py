@@ -86,7 +86,7 @@ def _grouped(facts: CaptureFacts) -> list[list[dict[str, Any]]]:
     """Client-side failures that are the same, apart from the client's port."""
     groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for event in facts.events:
-        if event.kind == "tls_failed":
+        if event.kind == "tls_failed" and not event.detail.get("rule"):  # else a fault let it fail
             detail = dict(event.detail)
             groups.setdefault((str(detail.get("sni")), str(detail.get("error"))), []).append(detail)
     return list(groups.values())
