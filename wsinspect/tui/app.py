@@ -25,9 +25,11 @@ from wsinspect.tui import states
 from wsinspect.tui.actions.arranging import Arranging
 from wsinspect.tui.actions.back import Back
 from wsinspect.tui.actions.copies import Copies
-from wsinspect.tui.actions.faults import Faulting
+from wsinspect.tui.actions.export import Exporting
 from wsinspect.tui.actions.general import General
+from wsinspect.tui.actions.inject import Injecting
 from wsinspect.tui.actions.jumping import Jumping
+from wsinspect.tui.actions.leaving import Leaving
 from wsinspect.tui.commands import system_commands
 from wsinspect.tui.driver import TerminalDriver
 from wsinspect.tui.feed import Batch, Feed
@@ -56,7 +58,7 @@ _SELECT_SECONDS = 0.06
 _SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 
 
-class InspectApp(Faulting, Back, Copies, General, Jumping, Arranging):
+class InspectApp(Injecting, Exporting, Leaving, Back, Copies, General, Jumping, Arranging):
     """`wsinspect open` and, with an engine, `wsinspect run`."""
 
     TITLE = "wsinspect"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from textual.app import SystemCommand
 
 from wsinspect import decoders
+from wsinspect.tui.control.palette import control_commands
 from wsinspect.tui.documents import HEX, JSON, TEXT
 from wsinspect.tui.keys import APP_KEYS
 
@@ -27,6 +28,10 @@ _AREAS = {
     "engine": "engine",
     "connections": "connections",
     "handshake": "handshake",
+    "faults": "fault",
+    "inject": "connection",
+    "connection": "connection",
+    "export": "export",
 }
 
 
@@ -39,6 +44,7 @@ def system_commands(app: InspectApp) -> Iterable[SystemCommand]:
         yield SystemCommand(f"{area}: {key.words}", f"key {key.shown}", _run(app, key.action))
     for name in (TEXT, JSON, HEX, *(decoder.name for decoder in decoders.known())):
         yield SystemCommand(f"view: {name}", "the payload as " + name, _view(app, name))
+    yield from control_commands(app)
     for theme in ("textual-dark", "textual-light", "ansi-dark", "ansi-light"):
         yield SystemCommand(f"theme: {theme}", "colours", _theme(app, theme))
 

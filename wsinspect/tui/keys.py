@@ -81,15 +81,9 @@ APP_KEYS: Final = (
     Key("question_mark,f1", "?", "help", "help of the focused pane", "help"),
     Key("ctrl+p", "ctrl+p", "command_palette", "command palette", "palette"),
     Key("q,ctrl+q,ctrl+c", "q", "leave", "quit; an engine that was started here ends with it", "quit"),
-    Key(
-        "e",
-        "e",
-        "unavailable('e')",
-        "export",
-        "export",
-        f"export {_LATER}: wsinspect show --json prints a capture",
-    ),
-    Key("x", "x", "unavailable('x')", "inject a frame", "inject", f"injecting frames {_LATER}"),
+    Key("e", "e", "export", "export: the capture or a part of it as HAR or JSONL", "export"),
+    Key("x", "x", "inject", "inject a frame into the selected connection", "inject"),
+    Key("X", "X", "end_connection", "end the selected connection: CLOSE, FIN or RST", "connection.end"),
     Key("F", "F", "reset_faults", "remove all faults at once", "faults.reset"),
     Key("P", "P", "unavailable('P')", "probe the target", "probe", f"probing a server {_LATER}"),
 )

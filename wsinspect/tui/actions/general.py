@@ -52,10 +52,6 @@ class General(Shell):
         pane.only_differences = not pane.only_differences
         pane.show(pane.connection)
 
-    def action_leave(self) -> None:
-        """Quit."""
-        self.exit(0)
-
     def action_restart(self) -> None:
         """Start a dead engine again."""
         if self.engine is None:

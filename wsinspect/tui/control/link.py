@@ -135,6 +135,8 @@ class ControlLink(threading.Thread):
         try:
             while not self._stopping:
                 self._look()
+                if self._client is not None:
+                    _warm_up()
                 pause = POLL_SECONDS if self._client is not None else _IDLE_SECONDS
                 self._do_wishes(time.monotonic() + pause)
         finally:
@@ -181,6 +183,12 @@ class ControlLink(threading.Thread):
         if self._client is not None:
             self._client.close()
             self._client = None
+
+
+def _warm_up() -> None:
+    """Load what judging a typed rule needs here, not between two keys: a YAML reader takes its time."""
+    import wsinspect.faults.presets
+    import wsinspect.faults.scenario  # noqa: F401
 
 
 def _client_of(capture: Path) -> ControlClient:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from functools import cache
+from importlib.resources import files
 from typing import Any, Final, NamedTuple
 
 from wsinspect.faults.errors import FaultError
@@ -21,6 +22,7 @@ from wsinspect.filters import complete as complete_filter
 _LIKE: Final = re.compile(r"\s*(?:--)?like[ =]\s*(?P<name>.*)", re.DOTALL)
 _FAULT: Final = re.compile(r"\s*--fault[ =]\s*(?P<spec>.*)", re.DOTALL)
 _LIST: Final = re.compile(r": expected one of (?=drop, |aws-alb, )[a-z0-9_, -]*")
+_PRESET_NAME: Final = re.compile(r"^name: (?P<name>.*)$", re.MULTILINE)
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _DIRECTIONS: Final = {"s2c": "what the server sends", "c2s": "what the client sends"}
 #: Keys of any rule: what they mean.
@@ -98,10 +100,13 @@ def _preset(name: str) -> Judgement:
 
 @cache
 def _all_presets() -> dict[str, str]:
-    """Names, and what they imitate."""
-    from wsinspect.faults.presets import load_preset, preset_names
+    """Names, and what they imitate: the line that says it; reading all of the YAML would hold up the keys."""
+    from wsinspect.faults import presets
 
-    return {name: load_preset(name).name for name in preset_names()}
+    folder = files(presets.__name__)
+    texts = {name: folder.joinpath(f"{name}.yaml").read_text("utf-8") for name in presets.preset_names()}
+    named = {name: _PRESET_NAME.search(text) for name, text in texts.items()}
+    return {name: found["name"] if found else "" for name, found in named.items()}
 
 
 _KIND_HELP: Final = "A rule is KIND[:DIRECTION],key=value,... as on the command line; like NAME is a preset."

@@ -22,6 +22,8 @@ from wsinspect.tui.widgets.base import LinePane
 from wsinspect.tui.words import ago
 
 _WAYS = {"c2s": "c>s", "s2c": "s>c", "both": "both"}
+#: The rule of what was done to one connection at once (`faults.connection`).
+BY_HAND = "by-hand"
 _DETAIL_LINES = 4
 _WIDE = 110
 
@@ -106,7 +108,8 @@ class FaultsPane(LinePane):
             return left, [(escape(view.words), "warn")]
         armed = f"  {view.armed} of {counted(len(view.rules), 'rule')} armed"
         left.append((armed, "warn" if view.armed else "muted"))
-        left.append((f", {grouped(hits)} hits{self._scenario()}", "muted"))
+        acted = f", {grouped(hits)} hits" if self.size.width >= _WIDE else ""
+        left.append((f"{acted}{self._scenario()}", "muted"))
         if view.held[0]:
             left.append((f", {held_words(view.held)}", "warn"))
         return fit(left, max(self.size.width - 20, 10)), [(f"seed {view.seed}", "muted")]
@@ -171,7 +174,7 @@ class FaultsPane(LinePane):
             "last": "-" if one.last_ns is None else ago(max(now_ns - one.last_ns, 0)),
         }
         if one.settings is None:
-            gone = f"{escape(one.kind)}, not among the engine's rules any more"
+            gone = f"{escape(one.kind)}, {'by hand' if one.name == BY_HAND else 'gone from the rules'}"
             return texts | ({"attributes": gone} if self.engine.is_up else {})
         pairs = dict(settings_of(one.settings))
         texts["dir"] = _WAYS.get(str(one.settings.get("direction", "both")), "?")
@@ -213,7 +216,8 @@ class FaultsPane(LinePane):
         if kind is not None:
             lines.append([(f" {kind.name}", "key"), (f"  {kind.summary}", "")])
         if one.settings is None:
-            return [*lines, [(" It has acted in this capture; it is not among the engine's rules.", "muted")]]
+            words = "done by hand (x, X or the control API)" if one.name == BY_HAND else "gone from the rules"
+            return [*lines, [(f" It has acted in this capture; {words}.", "muted")]]
         spec = spec_of(one.settings)
         words = "set over the control API; one line cannot say it" if spec is None else f"--fault '{spec}'"
         return lines + [[(f" {line}", "muted")] for line in flow(escape(words), self.size.width - 2)[:2]]

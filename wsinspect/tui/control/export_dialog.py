@@ -1,0 +1,134 @@
+"""Export: what, in which format, where to; then how far it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from textual.app import ComposeResult
+
+from wsinspect.text import escape
+from wsinspect.tui.control.dialog import Dialog, Pick, Question, Reply, TextField
+from wsinspect.tui.control.export import FORMATS, Export, Order, default_target, target_problem
+
+_OVERWRITE = Reply(("o", "O"), "o", "overwrite it", "yes")
+
+
+class ExportDialog(Dialog):
+    """See the module docstring.
+
+    Args:
+        order: what is suggested.
+        parts: what can be chosen, and its words.
+    """
+
+    heading = "Export"
+    keys = "arrows choose, enter writes, esc leaves"
+
+    def __init__(self, order: Order, parts: list[tuple[str, str]]) -> None:
+        super().__init__()
+        self._order = order
+        self._parts = parts
+        self._export: Export | None = None
+
+    def content(self) -> ComposeResult:
+        """The choices, and the name."""
+        yield Pick("format", FORMATS, id="export-kind")
+        yield Pick("what", self._parts, id="export-part")
+        yield Pick("secrets", [("mask", "masked"), ("keep", "left in")], id="export-secrets")
+        yield TextField("file", str(self._order.target), id="export-file")
+
+    def on_mount(self) -> None:
+        """Everything as suggested."""
+        self.pick("export-kind").value = self._order.kind
+        self.pick("export-part").value = self._order.part
+        line = self.input("export-file")
+        line.cursor_position = len(line.value)
+        self.set_focus(line)
+        self.judge()
+
+    def on_pick_changed(self, event: Pick.Changed) -> None:
+        """Another format has another ending."""
+        kind, line = self.pick("export-kind").value, self.input("export-file")
+        stem, dot, ending = line.value.rpartition(".")
+        if dot and ending != kind and ending in dict(FORMATS):
+            line.value = f"{stem}.{kind}"
+
+    def judge(self) -> None:
+        """Whether it can be written there."""
+        if self._export is not None:
+            return
+        name, kind = self.input("export-file").value, self.pick("export-kind").value
+        typed = name.rpartition(".")[2]
+        if typed in dict(FORMATS) and typed != kind:
+            self.pick("export-kind").value = kind = typed
+            self.pick("export-kind").refresh()
+        if problem := self._problem():
+            self.wrong(escape(problem))
+        elif self.pick("export-secrets").value == "keep":
+            words = "cookies, credentials and tokens stay in: think before you mail it"
+            self.verdict(self.shell.glyphs.warning, words, "warn")
+        else:
+            words = "cookies, credentials and tokens in URLs are masked; payloads are written as they are"
+            self.verdict(self.shell.glyphs.good, words, "good")
+
+    def _problem(self) -> str:
+        return target_problem(self.input("export-file").value, self._order.capture)
+
+    def submit(self) -> None:
+        """Write it; a file that is there is asked about."""
+        self.judge()
+        if self._export is not None or self._problem():
+            return
+        target = Path(self.input("export-file").value).expanduser()
+        if not target.exists():
+            self._start(target)
+            return
+
+        def answered(reply: str | None) -> None:
+            if reply == "yes":
+                self._start(target)
+
+        self.app.push_screen(Question("Export", f"{escape(str(target))} exists.", [_OVERWRITE]), answered)
+
+    def _start(self, target: Path) -> None:
+        order = self._order._replace(
+            target=target,
+            kind=self.pick("export-kind").value,
+            part=self.pick("export-part").value,
+            include_secrets=self.pick("export-secrets").value == "keep",
+        )
+        self.verdict(self.shell.glyphs.note, "exporting; esc stops it", "muted")
+        self._export = Export(order, self.shell.call_later_safely, self._moved, self._done)
+        self._export.start()
+
+    def _moved(self, count: int) -> None:
+        if self.is_attached and self._export is not None:
+            share = f"{min(100 * count // self._order.total, 99)}%, " if self._order.total else ""
+            self.verdict(self.shell.glyphs.note, f"exporting: {share}{count} so far; esc stops it", "muted")
+
+    def _done(self, words: str, is_written: bool) -> None:
+        self._export = None
+        self.shell.say(escape(words))
+        if not self.is_attached:
+            return
+        if is_written:
+            self.dismiss(None)
+        else:
+            self.wrong(escape(words))
+
+    def action_leave(self) -> None:
+        """Stop what is being written, else leave."""
+        if self._export is not None:
+            self._export.stop()
+        else:
+            self.dismiss(None)
+
+    def on_unmount(self) -> None:
+        """The program ends: so does the export."""
+        if self._export is not None:
+            self._export.stop()
+
+
+def suggested(order: Order) -> Order:
+    """With a name in the folder where one works."""
+    return order._replace(target=default_target(order.capture, order.kind, Path.cwd()))

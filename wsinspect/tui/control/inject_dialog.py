@@ -1,0 +1,200 @@
+"""A frame made by hand, shown byte for byte before it is sent; and ending a connection by hand."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Final
+
+from textual.app import ComposeResult
+
+from wsinspect.text import escape
+from wsinspect.tui.cells import flow
+from wsinspect.tui.control import wishes
+from wsinspect.tui.control.dialog import Dialog, Label, Pick, Question, Reply, TextField, Words
+from wsinspect.tui.control.frames import (
+    FORMS,
+    OPCODES,
+    close_parts,
+    frame_bytes,
+    hex_words,
+    oddities,
+    typed_payload,
+)
+from wsinspect.tui.control.link import Answer, Work
+from wsinspect.tui.rows import byte_count
+
+_SHOWN_BYTES: Final = 44
+_RECEIVERS: Final = {"c2s": "the server", "s2c": "the client"}
+_YES: Final = Reply(("y", "Y"), "y", "yes, do it", "yes")
+
+
+class ByHand(Dialog):
+    """Something that is done to one connection; it is asked about first, and Enter does not answer.
+
+    Args:
+        connection: its number.
+        target: its path, for the title.
+    """
+
+    def __init__(self, connection: int, target: str) -> None:
+        super().__init__()
+        self.connection = connection
+        self.target = escape(target)
+        self._is_asking = False
+
+    def ask_first(self, question: str, work: Work, done: str) -> None:
+        """Ask the user, then the engine."""
+
+        def answered(reply: str | None) -> None:
+            if reply == "yes" and not self._is_asking:
+                self._is_asking = True
+                self.verdict(self.shell.glyphs.note, "asking the engine", "muted")
+                self.shell.ask(work, lambda answer: self._done(answer, done))
+
+        self.app.push_screen(Question(self.heading, question, [_YES]), answered)
+
+    def _done(self, answer: Answer, words: str) -> None:
+        self._is_asking = False
+        if answer.error:
+            if self.is_attached:
+                self.wrong(escape(answer.error))
+            self.shell.say(escape(answer.error))
+            return
+        self.shell.say(words)
+        if self.is_attached:
+            self.dismiss(None)
+
+
+class InjectDialog(ByHand):
+    """A frame."""
+
+    keys = "arrows choose, enter goes on, esc leaves"
+
+    def __init__(self, connection: int, target: str, direction: str = "s2c") -> None:
+        super().__init__(connection, target)
+        self.heading = f"Inject a frame, conn {connection} {self.target}"
+        self._direction = direction
+        self._key = secrets.token_bytes(4)
+        self._raw = b""
+
+    def content(self) -> ComposeResult:
+        """What it consists of, and its bytes."""
+        yield Pick(
+            "direction", [("s2c", "s>c, to the client"), ("c2s", "c>s, to the server")], id="inject-way"
+        )
+        yield Pick("opcode", [(name, name) for name in OPCODES], id="inject-opcode")
+        yield Pick("payload as", FORMS, id="inject-form")
+        yield Pick("FIN", [("yes", "1, whole"), ("no", "0, a fragment")], id="inject-fin")
+        yield TextField("payload", id="inject-payload")
+        yield Words(id="inject-bytes")
+
+    def on_mount(self) -> None:
+        """Type the payload at once."""
+        self.pick("inject-way").value = self._direction
+        self.set_focus(self.input("inject-payload"))
+        self.judge()
+
+    def judge(self) -> None:
+        """Its bytes, and what is odd about it."""
+        opcode, form = self.pick("inject-opcode").value, self.pick("inject-form").value
+        fin = self.pick("inject-fin").value == "yes"
+        is_code = opcode == "close" and form == "text"
+        self.query_one("TextField Label", Label).name_it("code, reason" if is_code else "payload")
+        glyphs = self.shell.glyphs
+        try:
+            payload = typed_payload(opcode, form, self.input("inject-payload").value)
+        except ValueError as error:
+            self._raw = b""
+            self._show_bytes("")
+            self.wrong(escape(str(error)))
+            return
+        way = self.pick("inject-way").value
+        self._raw = frame_bytes(way, opcode, payload, fin=fin, key=self._key)
+        self._show_bytes(f"{byte_count(len(self._raw))}: {hex_words(self._raw, _SHOWN_BYTES)}")
+        odd = oddities(opcode, payload, fin=fin)
+        if odd:
+            self.verdict(glyphs.warning, f"{'; '.join(odd)}. It is sent as it is.", "warn")
+        else:
+            masked = ", masked as a client's" if way == "c2s" else ""
+            words = f"a correct frame for {_RECEIVERS[way]}{masked}; enter asks once more, then sends"
+            self.verdict(glyphs.good, words, "good")
+
+    def _show_bytes(self, words: str) -> None:
+        lines = flow(words, max(self.width - 16, 20))[:3] if words else []
+        first = [(" bytes        ", "muted"), (lines[0] if lines else "", "")]
+        rest = [[(" " * 14 + line, "")] for line in lines[1:]]
+        self.words("inject-bytes").show([first, *rest, *[[] for _ in range(2 - len(rest))]])
+
+    def submit(self) -> None:
+        """Ask, then send."""
+        self.judge()
+        if not self._raw:
+            return
+        way, size = self.pick("inject-way").value, byte_count(len(self._raw))
+        receiver = _RECEIVERS[way]
+        question = (
+            f"Send these {size} to {receiver} on connection {self.connection}? They cannot be taken back: "
+            f"{hex_words(self._raw, _SHOWN_BYTES)}"
+        )
+        done = f"injected {size} to {receiver} on connection {self.connection}; it is marked in the frames"
+        self.ask_first(question, wishes.inject(self.connection, way, self._raw), done)
+
+
+class EndDialog(ByHand):
+    """The end of a connection: a closing handshake, a FIN or an RST."""
+
+    keys = "arrows choose, enter goes on, esc leaves"
+
+    def __init__(self, connection: int, target: str, how: str = "close") -> None:
+        super().__init__(connection, target)
+        self.heading = f"End conn {connection} {self.target}"
+        self._how = how
+
+    def content(self) -> ComposeResult:
+        """How, and for whom."""
+        ways = [("close", "closing handshake"), ("fin", "FIN, no CLOSE"), ("rst", "RST, no CLOSE")]
+        yield Pick("how", ways, id="end-how")
+        yield Pick("who is told", [(one, one) for one in ("both", "client", "server")], id="end-to")
+        yield TextField("code, reason", "1001", id="end-code")
+
+    def on_mount(self) -> None:
+        """Choose at once."""
+        self.pick("end-how").value = self._how
+        self.set_focus(self.pick("end-how"))
+        self.judge()
+
+    def judge(self) -> None:
+        """What it will be."""
+        how, to = self.pick("end-how").value, self.pick("end-to").value
+        whom = "both sides" if to == "both" else f"the {to}"
+        glyphs = self.shell.glyphs
+        self.input("end-code").disabled = how != "close"
+        try:
+            code, reason = close_parts(self.input("end-code").value)
+        except ValueError as error:
+            self.wrong(escape(str(error)))
+            return
+        if how != "close":
+            other = "" if to == "both" else "; the other side gets a FIN"
+            words = f"{how.upper()} to {whom} without a CLOSE frame: JavaScript is told 1006{other}"
+        elif code:
+            words = f"CLOSE {code} {escape(reason)}".rstrip() + f" to {whom}, in a closing handshake"
+        else:
+            words = f"an empty CLOSE to {whom}, in a closing handshake"
+        self.verdict(glyphs.good, words, "good")
+
+    def submit(self) -> None:
+        """Ask, then end it."""
+        how, to = self.pick("end-how").value, self.pick("end-to").value
+        try:
+            code, reason = close_parts(self.input("end-code").value)
+        except ValueError as error:
+            self.wrong(escape(str(error)))
+            return
+        if how == "close":
+            work = wishes.close(self.connection, to, code, reason)
+        else:
+            work = wishes.abort(self.connection, to, how)
+        what = "a closing handshake" if how == "close" else f"a {how.upper()} and no CLOSE frame"
+        question = f"End connection {self.connection} by {what}? It cannot be opened again from here."
+        self.ask_first(question, work, f"connection {self.connection} is ended by hand")
