@@ -11,12 +11,12 @@ import json
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from typing import Any, Final
 
 from wsinspect.capture.narration import Note
-from wsinspect.text import escape
+from wsinspect.text import escape, escape_lines
 from wsinspect.wire.opcodes import Direction, opcode_name
 
 #: Lines that may wait for a slow reader; more are dropped and counted.
@@ -24,6 +24,11 @@ MAX_LINES: Final = 2000
 SCHEMA: Final = 1
 _CLOSE_SECONDS: Final = 1.0
 _WRITE_BYTES: Final = 32768
+_SHOWN_EVIDENCE: Final = 4
+#: Different findings that are remembered as told.
+_TOLD: Final = 1000
+#: Under what happened, beside the time and the connection.
+_INDENT: Final = " " * 21
 
 
 class Narrator:
@@ -36,7 +41,7 @@ class Narrator:
 
     def __init__(self, fd: int = 1, *, as_json: bool = False) -> None:
         self._fd = fd
-        self._format: Callable[[Note, int], str] = json_line if as_json else human_line
+        self._format: Callable[[Note, int], str] = json_line if as_json else HumanLines()
         self._lines: deque[bytes] = deque()
         self._condition = threading.Condition()
         self._dropped = 0
@@ -100,6 +105,25 @@ def json_line(note: Note, dropped: int) -> str:
     if dropped:
         line["dropped"] = dropped
     return json.dumps(line, separators=(",", ":"))
+
+
+class HumanLines:
+    """Lines for a person: a finding is told in full once, later only that the same one came again."""
+
+    def __init__(self) -> None:
+        self._told: dict[tuple[str, str | None, str], int] = {}
+
+    def __call__(self, note: Note, dropped: int) -> str:
+        if note["event"] != "finding":
+            return human_line(note, dropped)
+        key = note["id"], note["hop"], note["severity"]
+        if len(self._told) > _TOLD:
+            self._told.clear()
+        times = self._told[key] = self._told.get(key, 0) + 1
+        line = human_line(note, dropped)
+        if times > 1:
+            return f"{line}  ({_ordinal(times)} time)"
+        return "\n".join([line, *_finding_details(note)])
 
 
 def human_line(note: Note, dropped: int) -> str:
@@ -170,8 +194,24 @@ def _wall_step(note: Note) -> str:
 
 def _finding(note: Note) -> str:
     hop = f" [{escape(note['hop'])}]" if note["hop"] else ""
-    fix = f"  fix: {_text(note['fixes'][0]['text'].splitlines()[0])}" if note["fixes"] else ""
-    return f"{_text(note['severity'])} {_text(note['id'])} {_text(note['title'])}{hop}{fix}"
+    replaced = ", ".join(f"{one['id']} of #{one['connection']}" for one in note.get("replaces", ()))
+    instead = f"  (instead of {_text(replaced)})" if replaced else ""
+    return f"{_text(note['severity'])} {_text(note['id'])} {_text(note['title'])}{hop}{instead}"
+
+
+def _finding_details(note: Note) -> Iterator[str]:
+    """What was seen, and the first fix: that of the software that was recognised, else the general one."""
+    for index, line in enumerate(note["evidence"][:_SHOWN_EVIDENCE]):
+        yield f"{_INDENT}{'seen' if index == 0 else '':<5} {_text(line)}"
+    for fix in note["fixes"][:1]:
+        first, *rest = escape_lines(fix["text"])
+        yield f"{_INDENT}fix   {first}"
+        yield from (f"{_INDENT}      {line}" for line in rest)
+
+
+def _ordinal(number: int) -> str:
+    ending = "th" if number % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number}{ending}"
 
 
 _DESCRIBE: Final[dict[str, Callable[[Note], str]]] = {

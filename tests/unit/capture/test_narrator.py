@@ -13,7 +13,7 @@ from tests.unit.capture.journals import Script, text, write_journal
 from wsinspect.capture import narration, narrator, schema
 from wsinspect.capture.journal import JournalReader, journal_directory
 from wsinspect.capture.narration import Note, Notes
-from wsinspect.capture.narrator import Narrator, human_line, json_line
+from wsinspect.capture.narrator import HumanLines, Narrator, human_line, json_line
 from wsinspect.capture.writer import Indexer
 
 
@@ -270,3 +270,33 @@ def test_closing_does_not_wait_for_a_reader_for_long(monkeypatch):
     os.close(read)
     teller._thread.join(30)
     os.close(write)
+
+
+def test_a_finding_is_told_in_full_once():
+    note = {
+        "event": "finding",
+        "time_ns": 0,
+        "connection": 1,
+        "id": "WS-HS-101",
+        "severity": "error",
+        "hop": "nginx",
+        "title": "The hop removes the Upgrade headers",
+        "evidence": ["removed  Upgrade: websocket", "\x1b[2J"],
+        "fixes": [{"for": "nginx", "text": "line one\n  line two"}, {"for": "general", "text": "other"}],
+        "replaces": [{"connection": 1, "id": "WS-HS-002"}],
+    }
+    lines = HumanLines()
+    first, *details = lines(note, 0).split("\n")
+    assert first.endswith(
+        "error WS-HS-101 The hop removes the Upgrade headers [nginx]  (instead of WS-HS-002 of #1)"
+    )
+    assert [line.split() for line in details] == [
+        ["seen", "removed", "Upgrade:", "websocket"],
+        ["␛[2J"],
+        ["fix", "line", "one"],
+        ["line", "two"],
+    ]
+    again = lines({**note, "connection": 3, "replaces": []}, 0)
+    assert again.endswith("[nginx]  (2nd time)")
+    assert "\n" not in again
+    assert "\n" in lines({**note, "hop": None}, 0)

@@ -57,6 +57,18 @@ def covered_by(pair: PairFacts, group: str) -> tuple[tuple[int, str], ...]:
     return tuple((number, rule) for number in both for rule in ids)
 
 
+def answered_behind(pair: PairFacts) -> str:
+    """What became of the attempt behind the hop."""
+    origin = pair.origin
+    if origin is None:
+        return "nothing arrived behind the hop"
+    if origin.response_in is not None:
+        return f"the server behind it answered {status_line(origin)}"
+    if not origin.is_over:
+        return "the server behind it has not answered so far"
+    return f"the server behind it gave no answer: {origin.error or origin.how}"
+
+
 def _request_lines(pair: PairFacts, *names: str) -> tuple[str, ...]:
     return tuple(
         change_line(one)
@@ -93,7 +105,7 @@ def removes_upgrade(pair: PairFacts) -> Iterator[Found]:
         yield Found(
             evidence=(
                 *_request_lines(pair, "upgrade", "connection"),
-                f"the server behind it answered {status_line(pair.origin)}",
+                answered_behind(pair),
                 f"joined by {pair.joined_by}",
             ),
             hop=hop_of(pair),
@@ -118,7 +130,7 @@ def removes_upgrade(pair: PairFacts) -> Iterator[Found]:
 def speaks_http10(pair: PairFacts) -> Iterator[Found]:
     if has_failed(pair.edge) and pair.versions[1] == "HTTP/1.0" and pair.origin is not None:
         yield Found(
-            evidence=(*_request_lines(pair), f"the server behind it answered {status_line(pair.origin)}"),
+            evidence=(*_request_lines(pair), answered_behind(pair)),
             hop=hop_of(pair),
             software=software_of(pair),
             covers=covered_by(pair, "attempt"),
