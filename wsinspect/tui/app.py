@@ -203,6 +203,7 @@ class InspectApp(Injecting, Exporting, Leaving, Back, Copies, General, Jumping, 
         if not self.is_whole:
             return
         self.play_tick()
+        self.settle_filter()
         self._grow()
         if self._has_grown:
             self._has_grown = False

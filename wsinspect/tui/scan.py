@@ -2,20 +2,21 @@
 
 Contract: answers come in order, and say up to which frame they hold. Where the newest frames are on the
 screen they are asked about first, as a preview that the full pass then replaces. Escape ends a pass; what
-was found stays.
+was found stays. Frames of which something becomes known later (`late`) are judged again.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from wsinspect.capture.filtering import FrameScan, matching_connections
 from wsinspect.capture.reader import Capture
 from wsinspect.errors import WsinspectError
+from wsinspect.tui.late import LateFacts
 
 if TYPE_CHECKING:
     from wsinspect.filters import Filter
@@ -34,6 +35,8 @@ class Found:
         scanned_to: every frame up to here has been judged.
         is_preview: of the newest frames, ahead of the full pass.
         connections: those that pass, where the filter can choose connections.
+        judged_again: by id, whether it passes now.
+        is_outdated: so much has become known that all frames are to be judged again.
         error: why there will be no more answers.
     """
 
@@ -42,6 +45,8 @@ class Found:
     scanned_to: int
     is_preview: bool = False
     connections: frozenset[int] | None = None
+    judged_again: dict[int, bool] = field(default_factory=dict)
+    is_outdated: bool = False
     error: str | None = None
 
 
@@ -74,12 +79,14 @@ class Scan(threading.Thread):
         self._wants_preview = wants_preview and upto > PREVIEW_FRAMES
         self._deliver = deliver
         self._is_stopped = False
+        self._has_news = False
         self._changed = threading.Condition()
 
     def more(self, upto: int) -> None:
-        """Frames have come: ask about them, too."""
+        """Frames have come, or facts about them: ask about them, too."""
         with self._changed:
             self._upto = max(self._upto, upto)
+            self._has_news = True
             self._changed.notify()
 
     def stop(self) -> None:
@@ -105,12 +112,14 @@ class Scan(threading.Thread):
             self._deliver(found)
 
     def _answer(self, capture: Capture) -> None:
+        late = LateFacts(capture, self._filter)
         scan = FrameScan(capture, self._filter, connection_id=self._connection)
         if self._wants_preview:
             self._preview(scan)
         after = 0
         while not self.is_stopped():
-            upto = self._upto
+            with self._changed:
+                upto, self._has_news = self._upto, False
             chosen = self._connections(capture)
             for batch in scan.batches(after=after, upto=upto):
                 self._say(Found(self.serial, batch.ids, batch.scanned_to, connections=chosen))
@@ -119,9 +128,17 @@ class Scan(threading.Thread):
                     return
             after = upto
             self._say(Found(self.serial, [], after, connections=chosen))
+            self._judge_again(scan, late.frames(after))
             with self._changed:
-                while self._upto <= after and not self._is_stopped:
+                while not self._has_news and not self._is_stopped:
                     self._changed.wait()
+
+    def _judge_again(self, scan: FrameScan, frames: list[int] | None) -> None:
+        if frames is None:
+            self._say(Found(self.serial, [], 0, is_outdated=True))
+        elif frames:
+            again = {frame: scan.matches(frame) for frame in frames if not self.is_stopped()}
+            self._say(Found(self.serial, [], 0, judged_again=again))
 
     def _preview(self, scan: FrameScan) -> None:
         upto = self._upto

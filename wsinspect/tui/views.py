@@ -1,8 +1,8 @@
 """Rows of the frame table: which frames, in which order, and where a silence is drawn between them.
 
-Contract: a view only grows at its end, in bounded steps (`extend`), so that a million frames never stop the
-event loop; y and row are one lookup apart. A row is a position in the index, or a position with `GAP` set:
-the silence before that frame.
+Contract: a view grows at its end, in bounded steps (`extend`), so that a million frames never stop the event
+loop; only `judge_again` changes rows before it. y and row are one lookup apart. A row is a position in the
+index, or a position with `GAP` set: the silence before that frame.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from array import array
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 from wsinspect.tui.histogram import MARK_GAP, Histogram, marks_of
@@ -19,6 +19,8 @@ from wsinspect.tui.index import FrameIndex
 GAP: Final = 1 << 31
 _MASK: Final = GAP - 1
 _STEP: Final = 2048
+#: Rows that are made anew at once: some milliseconds.
+_MOST_ANEW: Final = 20_000
 
 
 class View:
@@ -97,6 +99,36 @@ class View:
         positions = (self.index.position_of(frame_id) for frame_id in frame_ids)
         self._add([position for position in positions if position is not None])
         self.scanned_to = scanned_to
+
+    def judge_again(self, verdicts: Mapping[int, bool]) -> bool:
+        """Rows for frames that pass only now, none for those that do not any more.
+
+        Args:
+            verdicts: by position, whether it passes.
+
+        Returns:
+            False where so many rows would have to be made anew that a new view is better.
+        """
+        shown = {position: self.shows(position) for position in verdicts}
+        changed = {position: passes for position, passes in verdicts.items() if passes != shown[position]}
+        if not changed:
+            return True
+        start = bisect_left(self.rows, min(changed), key=_MASK.__and__)
+        if len(self.rows) - start > _MOST_ANEW:
+            return False
+        kept = {row for row in self.rows[start:] if row < GAP}
+        kept |= {position for position, passes in changed.items() if passes}
+        kept -= {position for position, passes in changed.items() if not passes}
+        self.gap_count -= sum(row >= GAP for row in self.rows[start:])
+        del self.rows[start:]
+        self._last_matched_ns = self.index.columns.times_ns[self.rows[-1]] if self.rows else None
+        self._add(sorted(kept))
+        return True
+
+    def shows(self, position: int) -> bool:
+        """Whether a frame has a row."""
+        y = self.y_of(position)
+        return y < len(self.rows) and self.position(y) == position
 
     def _count(self, positions: Sequence[int]) -> None:
         columns = self.index.columns

@@ -15,6 +15,8 @@ from wsinspect.tui.views import View
 from wsinspect.tui.widgets.bar import BarHints, BarInput
 
 _DELAY_SECONDS = 0.15
+#: Between two passes over all frames that nobody asked for.
+_AGAIN_SECONDS = 1.0
 
 
 class Filtering(Shell):
@@ -25,6 +27,11 @@ class Filtering(Shell):
     _serial = 0
     _next_view: View | None = None
     _timer: Any = None
+    #: By position: what was judged again and is still to be shown.
+    _verdicts: dict[int, bool] | None = None
+    _is_outdated = False
+    _is_again = False
+    _again: Any = None
 
     # -- the bar
 
@@ -158,13 +165,19 @@ class Filtering(Shell):
             self.replace_view(pending)
         self.say(f"the scan was stopped at {share}%: the filter stays, esc again clears it")
 
-    def start_scan(self) -> None:
-        """Ask about all frames; the last result stays until there is a new one."""
+    def start_scan(self, *, is_again: bool = False) -> None:
+        """Ask about all frames; the last result stays until there is a new one.
+
+        Args:
+            is_again: nobody typed anything: the result is shown when all of it is there.
+        """
         self.stop_scan()
+        self._is_again = is_again
         flt = self.filter
         if flt is None:
             return
         self._serial += 1
+        self._verdicts, self._is_outdated = None, False
         self._next_view = View(
             self.model.index, self.browser.connection, self.browser.gap_ns, is_filtered=True
         )
@@ -174,7 +187,7 @@ class Filtering(Shell):
             flt,
             self.browser.connection,
             self.model.index.last_id,
-            self.frames.is_following,
+            self.frames.is_following and not is_again,
             lambda found: self.call_later_safely(self.found, found),
         )
         self._scan.start()
@@ -194,27 +207,66 @@ class Filtering(Shell):
             view.add_matches(found.ids, 0)
             self.replace_view(view)
             return
+        if found.is_outdated or found.judged_again:
+            self._judged_again(found)
+            return
         pending = self._next_view
         view = pending if pending is not None else self.frames.view
         view.add_matches(found.ids, found.scanned_to)
         is_screenful = len(view.rows) >= self.frames.visible_rows and not self.frames.is_following
-        if pending is not None and (is_screenful or found.scanned_to >= self.model.index.last_id):
+        if pending is None or not ((is_screenful and not self._is_again) or self._is_answered(pending)):
+            self.frames.grown()
+        elif not (self._is_again and self.frames.limit is not None):
             self._next_view = None
             self.replace_view(view)
-        else:
-            self.frames.grown()
+
+    def _is_answered(self, view: View) -> bool:
+        return view.scanned_to >= self.model.index.last_id
+
+    def _judged_again(self, found: Found) -> None:
+        """Something has become known of frames that were judged before."""
+        position_of = self.model.index.position_of
+        verdicts = self._verdicts or {}
+        for frame_id, passes in found.judged_again.items():
+            position = position_of(frame_id)
+            if position is not None:
+                verdicts[position] = passes
+        self._verdicts = verdicts
+        self._is_outdated = self._is_outdated or found.is_outdated
+
+    def settle_filter(self) -> None:
+        """Show what was judged again; a view that stands still changes when it goes on."""
+        if self._scan is None or self.frames.limit is not None:
+            return
+        pending = self._next_view
+        if pending is not None and self._is_again and self._is_answered(pending):
+            self._next_view = None
+            self.replace_view(pending)
+        verdicts, self._verdicts = self._verdicts, None
+        if verdicts and self._next_view is not None:
+            self._is_outdated = not self._next_view.judge_again(verdicts) or self._is_outdated
+        elif verdicts:
+            with self.frames.rows_kept():
+                self._is_outdated = not self.frames.view.judge_again(verdicts) or self._is_outdated
+        if self._is_outdated and self._next_view is None and self._again is None:
+            self._again = self.set_timer(_AGAIN_SECONDS, self._ask_again)
+
+    def _ask_again(self) -> None:
+        self._again = None
+        if self._is_outdated and self.filter is not None and self.frames.limit is None:
+            self.start_scan(is_again=True)
 
     @property
     def scan_share(self) -> int | None:
         """How much of the capture was asked about, in percent; None when all was."""
-        if self._scan is None:
+        if self._scan is None or (self._is_again and self._next_view is not None):
             return None
         view = self._next_view if self._next_view is not None else self.frames.view
         last = self.model.index.last_id
         return None if view.scanned_to >= last else 100 * view.scanned_to // max(last, 1)
 
     def frames_added(self) -> None:
-        """Frames have come: the scan is to go on."""
+        """Frames have come, or facts about them: the scan is to go on."""
         if self._scan is not None:
             self._scan.more(self.model.index.last_id)
 

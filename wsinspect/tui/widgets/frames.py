@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import ClassVar
 
 from textual.binding import Binding, BindingType
@@ -154,6 +155,18 @@ class FrameTable(LinePane):
             if self.cursor != before:
                 self.post_message(self.Moved(self))
         self.refresh()
+
+    @contextmanager
+    def rows_kept(self) -> Iterator[None]:
+        """Rows before the cursor may come and go: the same frame stays chosen, on the same line."""
+        chosen, offset = self.selected_position(), self.cursor - self.top
+        yield
+        if chosen is not None and not self.is_following:
+            self.cursor = min(self.view.y_of(chosen), max(self.row_count() - 1, 0))
+            self.top = max(self.cursor - offset, 0)
+            self.clamp()
+        self.forget_strips()
+        self.grown()
 
     def follow(self, is_on: bool = True) -> None:
         """Keep the newest row on the screen, or stop that."""
