@@ -196,12 +196,22 @@ def _echo_p50(running: Running, sizes: Sizes) -> float:
         load.finish()
 
 
+def faults(peer: Peer, place: Place, sizes: Sizes) -> Result:
+    """What faults cost, and how exact they are."""
+    if peer.name != "wsinspect":
+        return {}
+    from tests.benchmarks import faulted
+
+    return faulted.measure(peer, place, sizes)
+
+
 MEASURES: dict[str, Callable[[Peer, Place, Sizes], Result]] = {
     "small": small,
     "bulk": bulk,
     "echo": echo,
     "memory": memory,
     "screens": screens,
+    "faults": faults,
 }
 TITLES = {
     "small": "64 B frames pipelined",
@@ -209,4 +219,5 @@ TITLES = {
     "echo": "Echo round trip, one 64 B frame",
     "memory": "Resident memory, 1 KiB frames",
     "screens": "The terminal program",
+    "faults": "Faults",
 }

@@ -86,6 +86,17 @@ _SCREENS = [
     Column("echo p50 of headless", "of_headless", _times),
 ]
 COLUMNS["screens"] = _SCREENS
+COLUMNS["faults"] = [
+    Column("armed frames/s", "armed_per_s", _count),
+    Column("echo p50 us", "unarmed_p50_us", _one),
+    Column("armed p50 us", "armed_p50_us", _one),
+    Column("of unarmed", "armed_ratio", _times),
+    Column("beside a busy one us", "beside_unarmed_us", _one),
+    Column("beside a busy armed one us", "beside_armed_us", _one),
+    Column("of that", "beside_ratio", _times),
+    Column("delay's error p50 ms", "delay_error_p50_ms", _two),
+    Column("p99 ms", "delay_error_p99_ms", _two),
+]
 COMPARED = {"small": "frames_per_s", "bulk": "mb_per_s", "echo": "p50_us"}
 
 
@@ -209,6 +220,27 @@ def goals(found: Medians) -> list[Goal]:
     for rate in (1_000, 20_000):
         add(f"screens: lost rows at {rate:,}/s", value("screens", ours, f"lost_rows_{rate}"), 0, _count)
     add("screens: echo p50 at most 1.2 times headless", value("screens", ours, "of_headless"), 1.2, _times)
+    add(
+        "faults: a rule that matches nothing leaves 100,000 frames/s of 64 B",
+        value("faults", ours, "armed_per_s"),
+        100_000,
+        _count,
+        at_least=True,
+    )
+    add("faults: with such a rule echo p50 1.3 times", value("faults", ours, "armed_ratio"), 1.3, _times)
+    add(
+        "faults: echo p50 beside an armed busy connection 1.2 times that beside an unarmed one",
+        value("faults", ours, "beside_ratio"),
+        1.2,
+        _times,
+    )
+    for part, limit_ms in ((50, 5), (99, 20)):
+        add(
+            f"faults: latency exact to ms, 200 connections, p{part}",
+            value("faults", ours, f"delay_error_p{part}_ms"),
+            limit_ms,
+            _two,
+        )
     for measure in ("small", "bulk", "echo"):
         for peer in found.get(measure, {}):
             for metric in ("lost", "lost_bytes"):

@@ -161,10 +161,13 @@ class ConnectionFaults:
         """When to call `wake`."""
         if self.is_aborted:
             return None
-        times = [lane.due for lane in self.lanes]
-        if self._closing is not None:
-            times.append(self._closing.deadline)
-        return min((time for time in times if time is not None), default=None)
+        first = self._closing.deadline if self._closing is not None else None
+        for lane in self.lanes:
+            for stage in lane.stages:
+                due = stage.due
+                if due is not None and (first is None or due < first):
+                    first = due
+        return first
 
     def take(self) -> list[Action]:
         """What is to be done now, in order."""
@@ -191,6 +194,11 @@ class ConnectionFaults:
     def holds(self) -> bool:
         """Whether bytes are kept back."""
         return any(lane.holds for lane in self.lanes)
+
+    @property
+    def held_bytes(self) -> int:
+        """How many bytes are kept back."""
+        return sum(lane.held_bytes for lane in self.lanes)
 
     def surrender(self) -> tuple[list[Send], tuple[Boundary, Boundary]]:
         """When idle: the bytes of unfinished frames, and where both streams are after them."""

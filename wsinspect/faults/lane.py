@@ -259,7 +259,12 @@ class Lane:
     @property
     def is_full(self) -> bool:
         """Whether the sender should not be read for now."""
-        return sum(stage.held_bytes for stage in self.stages) > FULL_BYTES
+        return self.held_bytes > FULL_BYTES
+
+    @property
+    def held_bytes(self) -> int:
+        """How much is kept back."""
+        return sum(stage.held_bytes for stage in self.stages)
 
     @property
     def holds(self) -> bool:
