@@ -56,13 +56,15 @@ class Controlled:
     def status(self) -> dict[str, Any]:
         visits = self._desk.visits.values()
         links = [visit.link for visit in visits if visit.link is not None]
+        faults = [link.faults.faults for link in links if link.faults is not None]
         return {
             "version": wsinspect.__version__,
             "pid": os.getpid(),
             "capture": str(self.capture),
             "listeners": self._listeners,
             "connections_open": len(links),
-            "connections_held": sum(link.faults is not None and link.faults.faults.holds for link in links),
+            "connections_held": sum(each.holds for each in faults),
+            "bytes_held": sum(each.held_bytes for each in faults),
         }
 
     def is_open(self, connection: int) -> bool:
