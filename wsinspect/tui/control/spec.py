@@ -15,6 +15,7 @@ from wsinspect.faults.errors import FaultError
 from wsinspect.faults.kinds import ALIASES, KINDS, FaultKind, Scope
 from wsinspect.faults.rule import Rule
 from wsinspect.faults.spec import parse_spec
+from wsinspect.faults.texts import Payload
 from wsinspect.faults.values import Choice
 from wsinspect.faults.when import WHEN_FIELDS
 from wsinspect.filters import complete as complete_filter
@@ -267,9 +268,13 @@ def spec_of(rule: Mapping[str, Any]) -> str | None:
     pairs = settings_of(rule)
     if rule.get("name") not in (None, _name_made_of(rule)):
         pairs = [*pairs, ("name", rule["name"])]
+    if rule.get("armed") is False:
+        pairs = [*pairs, ("armed", False)]
+    payloads = _payload_fields(KINDS.get(str(rule.get("kind"))))
     parts = [head]
     for key, value in pairs:
-        text = _value(value)
+        is_binary = key in payloads and isinstance(value, str) and _CONTROL.search(value)
+        text = f"hex:{value.encode().hex()}" if is_binary else _value(value)
         if text is None:
             return None
         parts.append(f"{key}={text}")
@@ -277,9 +282,14 @@ def spec_of(rule: Mapping[str, Any]) -> str | None:
     return line if _means(line, rule) else None
 
 
+def _payload_fields(kind: type[FaultKind] | None) -> set[str]:
+    """Fields whose bytes can be written in hexadecimal."""
+    return {spec.name for spec in kind.fields() if isinstance(spec.type, Payload)} if kind else set()
+
+
 def _means(line: str, rule: Mapping[str, Any]) -> bool:
     """Whether a line says what the rule says."""
-    wanted = {key: value for key, value in rule.items() if key not in ("armed", "scope", "hits", "last_ns")}
+    wanted = {key: value for key, value in rule.items() if key not in ("scope", "hits", "last_ns")}
     try:
         return parse_spec(line) == Rule.parse(wanted)
     except FaultError:
