@@ -51,8 +51,8 @@ class ConnectionsPane(LinePane):
     help_text = (
         "Every attempt and connection, newest first; the first row stands for all of them. The row under the "
         "cursor decides what the other panes show. Counts are frames; rtt p50 is the median round trip of "
-        "its pings; the last column says how it ended, with the close codes of both sides, and counts faults "
-        "and findings."
+        "its pings; the last column says how it ended, with the close codes of both sides, counts faults and "
+        "findings, and payloads that gave way to newer ones."
     )
     header_lines = 1
 
@@ -102,7 +102,8 @@ class ConnectionsPane(LinePane):
         left.append((f"  {shown}{grouped(count)}", "muted"))
         if live and model.is_live:
             left.append((f", {live} open", "good"))
-        return left, []
+        gone = sum(one.evicted_payloads for one in model.connections.values()) if count < 5000 else 0
+        return left, [(f"{grouped(gone)} payloads gave way to newer data", "warn")] if gone else []
 
     def row_count(self) -> int:
         """The row of all, and one for each; nothing before the first connection."""
@@ -174,7 +175,7 @@ class ConnectionsPane(LinePane):
             "s>c": (_count(one, one.s2c_frames), "s2c"),
             "rtt p50": ("-" if rtt_ns is None else duration(rtt_ns), "muted"),
             "last": (self._last(one), "muted"),
-            "close, flags": (self._flags(one) + end_words(one), _end_style(one)),
+            "close, flags": (self._flags(one) + end_words(one) + _evicted(one), _end_style(one)),
         }
 
     def _last(self, one: Connection) -> str:
@@ -195,6 +196,11 @@ class ConnectionsPane(LinePane):
         findings = len(model.findings_of_connection.get(one.id, ()))
         text = f"{self.glyphs.altered}{faults} " if faults else ""
         return text + (f"{self.glyphs.error}{findings} " if findings else "")
+
+
+def _evicted(one: Connection) -> str:
+    """How many payloads are not in the capture any more."""
+    return f", {one.evicted_payloads} payloads evicted" if one.evicted_payloads else ""
 
 
 def _count(one: Connection, frames: int) -> str:
