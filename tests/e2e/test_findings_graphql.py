@@ -1,0 +1,110 @@
+"""graphql-ws, its real server and client: each close code of its protocol; none where all is well."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from websockets.asyncio.client import connect
+from websockets.exceptions import WebSocketException
+from websockets.typing import Subprotocol
+
+from tests.support.app_capture import asked, engine_before, node, recording
+from tests.support.threaded_loop import ThreadedLoop
+from wsinspect.capture.diagnosis import FactReader
+from wsinspect.capture.reader import Capture
+from wsinspect.findings.model import Finding
+from wsinspect.findings.registry import diagnose_connection
+
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(60)]
+
+NEW, OLD = "graphql-transport-ws", "graphql-ws"
+INIT = json.dumps({"type": "connection_init"})
+ENDLESS = {"query": "subscription { count(to: 1000000) }"}
+SUBSCRIBE = json.dumps({"id": "1", "type": "subscribe", "payload": ENDLESS})
+START = json.dumps({"id": "1", "type": "start", "payload": ENDLESS})
+Play = Callable[..., list[Finding]]
+
+
+async def go_on(url: str, *, messages: list[str], protocols: list[Subprotocol]) -> None:
+    """A client that does not mind which subprotocol it got; Node and browsers would end it."""
+    with contextlib.suppress(WebSocketException):
+        async with connect(url, subprotocols=protocols, proxy=None) as socket:
+            for message in messages:
+                await socket.send(message)
+            await asyncio.wait_for(socket.recv(), 8)
+
+
+@pytest.fixture(scope="module")
+def play(tmp_path_factory) -> Iterator[Play]:
+    """What is found of one conversation."""
+    folder = tmp_path_factory.mktemp("graphql")
+    serial = itertools.count(1)
+    with (
+        ThreadedLoop() as loop,
+        node(loop, "graphql_ws.mjs", "server") as (_, said),
+        node(loop, "graphql_ws.mjs", "client") as (client, _),
+        engine_before(folder, app=said["port"]) as engine,
+    ):
+
+        def play(**command: Any) -> list[Finding]:
+            path = f"/graphql?case={next(serial)}."
+            url = f"ws://127.0.0.1:{engine.port('app')}{path}"
+            if command.pop("goes_on", False):
+                loop.run(go_on(url, **command))
+            else:
+                asked(loop, client, url=url, **command)
+            number = recording(engine, path).connection.id
+            with Capture.open(engine.capture) as capture:
+                facts = FactReader(capture.query).connection(number)
+            assert facts is not None
+            return diagnose_connection(facts)
+
+        yield play
+
+
+@pytest.mark.parametrize(
+    ("messages", "protocols", "code", "expected"),
+    [
+        ([], [NEW], 4408, ["WS-APP-011"]),
+        (["not JSON"], [NEW], 4400, ["WS-APP-011"]),
+        ([INIT, INIT], [NEW], 4429, ["WS-APP-011"]),
+        ([SUBSCRIBE], [NEW], 4401, ["WS-APP-011"]),
+        ([INIT, SUBSCRIBE, SUBSCRIBE], [NEW], 4409, ["WS-APP-011"]),
+        ([INIT, START], [NEW], 4400, ["WS-APP-010"]),
+    ],
+    ids=["4408", "4400", "4429", "4401", "4409", "messages-of-the-old-one"],
+)
+def test_each_close_code(play, messages, protocols, code, expected):
+    found = play(messages=messages, protocols=protocols)
+    assert [one.id for one in found] == expected
+    assert any(f"server closed with {code}" in line for line in found[0].evidence)
+    assert f"close with code {code}" in found[0].js
+    assert found[0].fixes
+
+
+@pytest.mark.parametrize(("token", "code"), [("wrong", 4403), ("broken", 4500)])
+def test_a_connection_that_is_not_accepted(play, token, code):
+    (found,) = play(token=token, operations=[{"query": "{ hello }"}])
+    assert found.id == "WS-APP-011"
+    assert any(f"server closed with {code}" in line for line in found.evidence)
+
+
+def test_the_older_subprotocol(play):
+    """The server chooses none, which ends a browser's attempt, and says 4406 to whoever goes on."""
+    found = play(messages=[INIT], protocols=[OLD], goes_on=True)
+    assert sorted(one.id for one in found) == ["WS-APP-010", "WS-HS-026"]
+    mismatch = next(one for one in found if one.id == "WS-APP-010")
+    assert f"offered {OLD}; chosen None" in mismatch.evidence
+
+
+def test_what_works_has_no_finding(play):
+    operations = [{"query": "subscription { count(to: 5) }"}, {"query": "{ hello }"}]
+    assert play(operations=operations) == []
+    # An operation that fails is the application's affair: the connection is well.
+    assert play(operations=[{"query": "subscription { fails }"}]) == []
