@@ -223,6 +223,13 @@ Item = WireFrame | Raw | End
 ITEM_BYTES: Final = 512
 
 
+def size(item: Item) -> int:
+    """Its bytes on the wire."""
+    if isinstance(item, WireFrame):
+        return len(item.raw)
+    return len(item.data) if isinstance(item, Raw) else 0
+
+
 def cost(item: Item) -> int:
     """Bytes of memory that holding an item takes, roughly."""
     if isinstance(item, WireFrame):

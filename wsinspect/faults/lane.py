@@ -12,7 +12,7 @@ from typing import Any, Final, Protocol
 
 from wsinspect.faults.boundaries import Boundary, header_length
 from wsinspect.faults.deflater import Deflater
-from wsinspect.faults.frames import End, Item, Raw, Surroundings, WireFrame
+from wsinspect.faults.frames import End, Item, Raw, Surroundings, WireFrame, size
 from wsinspect.faults.rule import Author, Rule
 from wsinspect.faults.splitter import Splitter
 from wsinspect.faults.stages.base import Sink, Stage
@@ -252,19 +252,17 @@ class Lane:
         self.outlet.flush()
 
     @property
-    def due(self) -> int | None:
-        """When to wake it."""
-        return min((stage.due for stage in self.stages if stage.due is not None), default=None)
-
-    @property
     def is_full(self) -> bool:
         """Whether the sender should not be read for now."""
-        return self.held_bytes > FULL_BYTES
+        held = 0
+        for stage in self.stages:
+            held += stage.held_cost
+        return held > FULL_BYTES
 
     @property
     def held_bytes(self) -> int:
         """How much is kept back."""
-        return sum(stage.held_bytes for stage in self.stages)
+        return sum(size(item) for stage in self.stages for item in stage.held)
 
     @property
     def holds(self) -> bool:

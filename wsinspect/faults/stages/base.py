@@ -7,7 +7,7 @@ stage holds it lets go in order, the end of the direction included. `release` em
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Protocol, TypeVar
 
 from wsinspect.faults.frames import Item, WireFrame, cost
@@ -92,9 +92,14 @@ class Stage(Generic[K]):
         """Let go of everything held: the stage is about to be removed."""
 
     @property
-    def held_bytes(self) -> int:
-        """What it keeps back and is not bounded by itself; with much of it the sender is not read."""
+    def held_cost(self) -> int:
+        """Memory of what it keeps back without a bound of its own; with much of it the sender is not read."""
         return 0
+
+    @property
+    def held(self) -> Iterable[Item]:
+        """What it keeps back."""
+        return ()
 
     @property
     def is_empty(self) -> bool:
@@ -176,8 +181,12 @@ class QueueStage(Stage[K]):
             self.next.push(self._queue.popleft()[1], now)
 
     @property
-    def held_bytes(self) -> int:
+    def held_cost(self) -> int:
         return self._held
+
+    @property
+    def held(self) -> Iterable[Item]:
+        return [item for _, item in self._queue]
 
     @property
     def is_empty(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from wsinspect.faults.frames import Item, MessageState, WireFrame, cost
@@ -146,6 +147,10 @@ class MessageStage(Stage[K]):
 
     def release(self, now: int) -> None:
         self.give_up(now)
+
+    @property
+    def held(self) -> Iterable[Item]:
+        return self._gathered
 
     @property
     def is_empty(self) -> bool:

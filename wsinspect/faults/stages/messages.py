@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from wsinspect.faults.frames import End, Item, WireFrame, cost
@@ -248,8 +248,12 @@ class ReorderStage(MessageStage[kinds.Reorder]):
         return super().is_empty and not self._waiting
 
     @property
-    def held_bytes(self) -> int:
+    def held_cost(self) -> int:
         return sum(cost(frame) for frames, _, _ in self._waiting for frame in frames)
+
+    @property
+    def held(self) -> Iterable[Item]:
+        return [*super().held, *(frame for frames, _, _ in self._waiting for frame in frames)]
 
 
 class FragmentStage(Stage[kinds.Fragment]):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 
 from wsinspect.faults.frames import End, Item, Raw, WireFrame, cost
 from wsinspect.faults.kinds import connections, frames
@@ -79,7 +80,7 @@ class HoldStage(QueueStage[frames.Hold]):
         return (
             (count is not None and self._count >= count)
             or (size is not None and self._raw_bytes >= size)
-            or self.held_bytes >= FULL_BYTES  # nothing would come any more
+            or self.held_cost >= FULL_BYTES  # nothing would come any more
         )
 
 
@@ -163,8 +164,15 @@ class _PieceQueue(Stage[K]):
             self.next.push(_part(item, offset, len(item.data)) if isinstance(item, Raw) else item, now)
 
     @property
-    def held_bytes(self) -> int:
+    def held_cost(self) -> int:
         return self._held
+
+    @property
+    def held(self) -> Iterable[Item]:
+        return [
+            _part(item, self._offset if not at else 0, len(item.data)) if isinstance(item, Raw) else item
+            for at, (item, _) in enumerate(self._queue)
+        ]
 
     @property
     def is_empty(self) -> bool:
