@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from itertools import pairwise
 from typing import Any, Final, NamedTuple
@@ -26,7 +26,7 @@ from wsinspect.capture.joining import (
 )
 from wsinspect.findings.facts import ConnectionFacts
 from wsinspect.findings.model import Finding
-from wsinspect.findings.registry import diagnose_pair, excused, ranked
+from wsinspect.findings.registry import diagnose_pair, excused, ids_of_group, ranked
 from wsinspect.findings.sandwich import (
     SAME_CLOCK,
     Clocks,
@@ -315,7 +315,8 @@ def diagnose_hop(hop: Hop, edge: Sequence[Finding], origin: Sequence[Finding] | 
     if origin is None:
         faults |= {pair.origin.id: pair.faults for pair in pairs if pair.origin is not None}
     edge = [excused([one], faults.get(one.connection or 0, ()))[0] for one in edge]
-    return Sandwich(ranked(together(ours, edge, origin, partner)), pairs)
+    passed_on = {pair.edge.id for pair in pairs if pair.is_passed_on}
+    return Sandwich(ranked(together(ours, edge, origin, partner, passed_on)), pairs)
 
 
 def together(
@@ -323,6 +324,7 @@ def together(
     edge: Sequence[Finding],
     origin: Sequence[Finding] | None,
     partner: Mapping[int, int],
+    passed_on: Collection[int] = (),
 ) -> list[Finding]:
     """Each failure once: what the hop's findings explain is left out, and what both taps say is said once.
 
@@ -333,10 +335,13 @@ def together(
         ours: findings of the hop.
         edge, origin: as in `diagnose_hop`.
         partner: the connection behind the hop by the one before it.
+        passed_on: connections at the edge whose failure is the one that the tap behind the hop explains.
     """
     covered = {key for one in ours for key in one.covers}
     behind = {(one.connection, one.id) for one in (edge if origin is None else origin)} - covered
     before_hop = {(one.connection, one.id) for one in edge} - covered
+    refusals = set(ids_of_group("attempt"))
+    explained = {number for number, rule in behind if rule in refusals}
     edge_of = {number: before for before, number in partner.items()} if origin is None else {}
 
     def is_double(one: Finding) -> bool:
@@ -344,7 +349,11 @@ def together(
             return False
         if origin is None and one.fault_of == "client":
             return one.connection in edge_of and (edge_of[one.connection], one.id) in before_hop
-        return one.connection in partner and (partner[one.connection], one.id) in behind
+        if one.connection not in partner:
+            return False
+        other = partner[one.connection]
+        is_same = one.connection in passed_on and one.id in refusals and other in explained
+        return is_same or (other, one.id) in behind
 
     kept = [one for one in edge if (one.connection, one.id) not in covered and not is_double(one)]
     return [*ours, *kept]

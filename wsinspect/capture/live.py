@@ -182,7 +182,7 @@ class LiveFindings:
             traceback.print_exc()
             return []
         partner = {pair.edge.id: pair.origin.id} if pair.origin else {}
-        kept = together(ours, own, None, partner)
+        kept = together(ours, own, None, partner, {pair.edge.id} if pair.is_passed_on else ())
         self._withdraw(own, kept)
         return kept
 

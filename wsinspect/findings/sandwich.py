@@ -132,6 +132,13 @@ class PairFacts:
         return self.edge.faults + (self.origin.faults if self.origin else ())
 
     @property
+    def is_passed_on(self) -> bool:
+        """Whether the attempt failed behind the hop, and the hop passed that very answer on."""
+        edge, origin = self.edge, self.origin
+        has_failed = origin is not None and not origin.was_open and not edge.was_open
+        return has_failed and origin is not None and edge.status is not None and edge.status == origin.status
+
+    @property
     def name(self) -> str:
         """The hop, by the taps around it."""
         behind = self.origin.tap if self.origin else "origin"

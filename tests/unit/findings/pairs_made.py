@@ -11,6 +11,7 @@ from tests.unit.findings.facts_made import (
     SECOND,
     cut,
     ended,
+    failed,
     refused,
     request,
     switching,
@@ -79,6 +80,14 @@ PAIRS: dict[str, tuple[list[PairFacts], list[PairFacts]]] = {
     "WS-HS-107": (
         [pair(refused("502 Bad Gateway"), behind(ended()))],
         [GOOD],
+    ),
+    "WS-HS-108": (
+        [pair(refused("504 Gateway Time-out"), behind(failed("the client gave up", "client")))],
+        [pair(refused("504 Gateway Time-out"), behind(refused("504 Gateway Time-out"))), GOOD],
+    ),
+    "WS-HS-109": (
+        [pair(failed("cannot connect to 127.0.0.1:9: connection refused", "connect"), None)],
+        [pair(refused("502 Bad Gateway"), None), pair(failed("went", "client"), None)],
     ),
     "WS-DROP-101": (
         [pair(cut(*HELLO, at=60.3), behind(cut(*HELLO, at=60.3, by="client")))],

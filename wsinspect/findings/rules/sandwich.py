@@ -26,6 +26,8 @@ rules = Rules()
 
 _BAD_101: Final = ("WS-HS-024", "WS-HS-026", "WS-HS-027", "WS-HS-028")
 _IDENTITY: Final = ("host", "origin", "cookie", "authorization", "x-forwarded-proto")
+#: Where an attempt failed that never reached the other side.
+_NO_WAY: Final = ("connect", "tls-server")
 _SEC: Final = (
     *("sec-websocket-key", "sec-websocket-version", "sec-websocket-protocol", "sec-websocket-extensions"),
 )
@@ -275,6 +277,55 @@ def changes_identity(pair: PairFacts) -> Iterator[Found]:
 
 
 @rules(
+    "WS-HS-108",
+    "error",
+    "server",
+    "The server behind the hop did not answer in time, and the hop gave up",
+    meaning="The handshake went through the hop and lies at the server, which sent no byte of an answer."
+    " The hop waited for its own limit and then answered for it.",
+    js=JS_FAILED,
+    topic="timeout",
+    rows="H24",
+    group="attempt",
+    scope="pair",
+)
+def gave_up(pair: PairFacts) -> Iterator[Found]:
+    origin = pair.origin
+    is_silent = origin is not None and origin.raw_response_in is None and origin.failed_where not in _NO_WAY
+    if origin is not None and is_silent and pair.edge.status == 504:
+        yield Found(
+            evidence=(f"before the hop: {status_line(pair.edge)}", "behind it: no byte of an answer"),
+            hop=hop_of(pair),
+            software=software_of(pair),
+            js=js_status(504),
+            covers=covered_by(pair, "attempt"),
+        )
+
+
+@rules(
+    "WS-HS-109",
+    "error",
+    "hop",
+    "The hop is down: nothing accepts connections at its address",
+    meaning="The tap before the hop could not connect to it, so nothing arrived behind it either. This proxy"
+    " answered the client with 502.",
+    js=JS_FAILED,
+    topic="connect",
+    rows="H24 H30",
+    group="attempt",
+    scope="pair",
+)
+def hop_is_down(pair: PairFacts) -> Iterator[Found]:
+    edge = pair.edge
+    if pair.origin is None and edge.state == "failed" and edge.failed_where == "connect":
+        yield Found(
+            evidence=(f"the hop at {edge.server_address}: {edge.error}",),
+            hop=pair.name,
+            covers=covered_by(pair, "attempt"),
+        )
+
+
+@rules(
     "WS-HS-103",
     "note",
     "hop",
@@ -288,7 +339,7 @@ def changes_identity(pair: PairFacts) -> Iterator[Found]:
     scope="pair",
 )
 def answers_itself(pair: PairFacts) -> Iterator[Found]:
-    if pair.origin is None and has_failed(pair.edge):
+    if pair.origin is None and has_failed(pair.edge) and pair.edge.failed_where not in _NO_WAY:
         answer = status_line(pair.edge) if pair.edge.status else str(pair.edge.error)
         yield Found(
             evidence=(answer, "nothing arrived at the tap behind the hop"),
