@@ -1,0 +1,180 @@
+"""What other programs really write opens, and plays, like a capture that was recorded here."""
+
+from __future__ import annotations
+
+import asyncio
+import http.server
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import websockets
+
+import wsinspect
+from tests.integration.test_replay_server import serving
+from tests.support.engine import private_environment
+from tests.support.har_browsers import chromes_har, firefoxs_har
+from tests.support.replay_peers import Server, echo
+from tests.support.tui_pilot import opened
+
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(120)]
+
+PAGE = """<!doctype html><title>waiting</title><link rel="icon" href="data:,"><script>
+const socket = new WebSocket("ws://127.0.0.1:%d/chat?room=7");
+const seen = [];
+socket.binaryType = "arraybuffer";
+socket.onopen = () => {
+  socket.send('{"op":"join","text":"\\u00fc"}');
+  socket.send(new Uint8Array([0, 1, 255]));
+};
+socket.onmessage = ({ data }) => { if (seen.push(data) === 2) socket.close(1000, "bye"); };
+socket.onclose = () => { document.title = "done"; };
+</script>"""
+SAID = [("c2s", 1), ("c2s", 2), ("s2c", 1), ("s2c", 2)]
+DATA = {1: '{"op":"join","text":"ü"}'.encode(), 2: b"\x00\x01\xff"}
+
+
+@contextmanager
+def page(port: int) -> Iterator[str]:
+    """The page, whose WebSocket goes to `port`."""
+
+    class Page(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = (PAGE % port).encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html; charset=utf-8")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            return
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Page)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def by_browser(har: Any, folder: Path) -> Path:
+    (folder / "profile").mkdir()
+    with Server(echo) as server, page(server.port) as url:
+        (folder / "made.har").write_text(json.dumps(har(url, folder / "profile")))
+    return folder / "made.har"
+
+
+async def talk(port: int, proxy: str) -> None:
+    async with websockets.connect(f"ws://127.0.0.1:{port}/chat?room=7", proxy=proxy) as client:
+        await client.send(DATA[1].decode())
+        await client.send(DATA[2])
+        assert [await client.recv(), await client.recv()] == [DATA[1].decode(), DATA[2]]
+        await client.close(1000, "bye")
+
+
+def by_mitmproxy(name: str, folder: Path) -> Path:
+    """What stock mitmproxy writes: a HAR, or its flow file."""
+    option = ["--set", f"hardump={folder / name}"] if name.endswith("har") else ["-w", str(folder / name)]
+    command = [str(Path(sys.executable).with_name("mitmdump")), "--listen-host", "127.0.0.1", "-p", "0"]
+    process = subprocess.Popen(
+        [*command, *option, "--set", f"confdir={folder}"], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert process.stdout is not None
+        line = next(line for line in process.stdout if "listening at" in line)
+        proxy = "http://127.0.0.1:" + line.rpartition(":")[2].strip(" .\n")
+        with Server(echo) as server:
+            asyncio.run(talk(server.port, proxy))
+    finally:
+        process.terminate()
+        process.communicate(timeout=20)
+    return folder / name
+
+
+def wsinspect_says(folder: Path, *args: str) -> tuple[int, str, str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "wsinspect", *args],
+        capture_output=True,
+        text=True,
+        env=private_environment(folder),
+        cwd=folder,
+    )
+    assert "Traceback" not in done.stderr
+    return done.returncode, done.stdout, done.stderr
+
+
+async def screen(path: Path) -> str:
+    async with opened(path) as shown:
+        await shown.press("enter")
+        return shown.text()
+
+
+SOURCES = {
+    "chromium": lambda folder: by_browser(chromes_har, folder),
+    "mitmproxy.har": lambda folder: by_mitmproxy("made.har", folder),
+    "mitmproxy.flows": lambda folder: by_mitmproxy("made.flows", folder),
+}
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_a_file_with_messages_opens_and_plays(tmp_path, source):
+    made = SOURCES[source](tmp_path)
+    code, _, err = wsinspect_says(tmp_path, "import", str(made), "-o", "a.db")
+    assert code == 0, err
+    assert "1 connection" in err
+    path = tmp_path / "a.db"
+    code, out, _ = wsinspect_says(tmp_path, "show", "a.db", "--json")
+    (one,) = json.loads(out)["connections"]
+    assert (code, one["status"]) == (0, 101)
+    assert one["url"].endswith("/chat?room=7")
+    code, out, _ = wsinspect_says(tmp_path, "show", "a.db", "1", "--payload")
+    assert code == 0
+    assert "join" in out
+    # A HAR does not say how a connection ended; nothing else is wrong with it.
+    code, out, _ = wsinspect_says(tmp_path, "diagnose", str(made), "--json")
+    assert code == 0
+    assert [found["id"] for found in json.loads(out)["findings"] if found["severity"] == "error"] == []
+    with wsinspect.open_capture(made) as capture:
+        messages = list(capture.messages())
+    assert sorted((message.direction.short, message.opcode) for message in messages) == SAID
+    assert all(message.data == DATA[message.opcode] for message in messages)
+    assert "join" in asyncio.run(screen(path))
+    with Server(echo) as server:
+        code, out, _ = wsinspect_says(tmp_path, "replay", "a.db", "--to", server.url, "--json")
+    (report,) = json.loads(out)["connections"]
+    assert (report["sent"], report["messages"]["equal"], report["divergences"]) == (2, 2, [])
+    with serving(path) as player:
+        asyncio.run(answered(f"{player.url}/chat?room=7"))
+        _, events = player.finish()
+    assert events[-2]["messages"]["equal"] == 2
+
+
+async def answered(url: str) -> None:
+    async with websockets.connect(url) as client:
+        await client.send(DATA[1].decode())
+        await client.send(DATA[2])
+        assert [await client.recv(), await client.recv()] == [DATA[1].decode(), DATA[2]]
+        await client.close(1000, "bye")
+
+
+def test_firefoxs_file_has_the_handshake_and_says_so(tmp_path):
+    made = by_browser(firefoxs_har, tmp_path)
+    code, _, err = wsinspect_says(tmp_path, "import", str(made), "-o", "a.db")
+    assert code == 0, err
+    assert "have no messages in it (Firefox exports none)" in err
+    code, out, _ = wsinspect_says(tmp_path, "show", "a.db", "1", "--json")
+    one = json.loads(out)
+    assert (code, one["connection"]["status"], one["connection"]["extensions"]) == (0, 101, None)
+    assert wsinspect_says(tmp_path, "diagnose", "a.db")[0] in (0, 1)
+    assert "/chat" in asyncio.run(screen(tmp_path / "a.db"))
+    with Server(echo) as server:
+        code, out, _ = wsinspect_says(tmp_path, "replay", "a.db", "--to", server.url, "--json")
+    assert json.loads(out)["connections"][0]["divergences"] == []
