@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +15,7 @@ import websockets
 from websockets.asyncio.server import ServerConnection
 
 from tests.support.engine import Engine, private_environment
+from tests.unit.capture.journals import Script, index, text, write_journal
 from wsinspect.capture.filtering import FrameScan, FrameView, matching_connections
 from wsinspect.capture.reader import Capture
 from wsinspect.filters import FIELDS, parse
@@ -137,3 +140,80 @@ def test_show_says_where_a_filter_is_wrong(path: Path) -> None:
     assert lines[-2] == " " * 8 + "^"
     assert "column 9" in lines[-1]
     assert "did you mean 'op'" in lines[-1]
+
+
+def fragmented(folder: Path, fragments: int) -> Path:
+    """One long message each way, its fragments between each other's."""
+    script = Script()
+    script.open(1)
+    for number in range(fragments):
+        for side in (0, 1):
+            opcode = 0 if number else 1
+            chunk = text(b"part ", opcode=opcode, fin=number == fragments - 1, masked=not side)
+            script.data(1, side, chunk)
+    script.end(1)
+    path = folder / f"{fragments}.db"
+    write_journal(path, script.stop())
+    index(path)
+    return path
+
+
+def test_places_in_a_message_cost_one_pass(tmp_path: Path) -> None:
+    """SQLite's own steps are counted: twice the fragments, twice the work."""
+    steps = {}
+    for fragments in (500, 1000):
+        with Capture.open(fragmented(tmp_path, fragments)) as capture:
+            count = 0
+
+            def note() -> int:
+                nonlocal count
+                count += 1
+                return 0
+
+            capture._database.set_progress_handler(note, 100)
+            for source, places in (("frag>0", 2 * fragments), ("frag:7", 2), (f"frag>{fragments - 3}", 6)):
+                found = [one for batch in FrameScan(capture, parse(source)).batches() for one in batch.ids]
+                assert len(found) == places
+                assert found == sorted(found)
+            steps[fragments] = count
+    assert steps[1000] < steps[500] * 2.5
+
+
+def test_a_frame_that_is_marked_with_a_fault_has_it(tmp_path: Path) -> None:
+    path = fragmented(tmp_path, 3)
+    with contextlib.closing(sqlite3.connect(path)) as database, database:
+        database.execute("INSERT INTO fault_event VALUES (1, 0, 1, NULL, 'slow', 'latency', NULL, '{}')")
+        database.execute("INSERT INTO fault_event VALUES (2, 0, 1, 5, 'lose', 'drop', NULL, '{}')")
+        database.execute("UPDATE frame SET fault_event_id = 1 WHERE id = 3")
+    with Capture.open(path) as capture:
+        found = {
+            source: [one for batch in FrameScan(capture, parse(source)).batches() for one in batch.ids]
+            for source in ("frag:* fault:latency", "frag:* fault:drop", "frag:* fault:*")
+        }
+    assert list(found.values()) == [[3], [5], [3, 5]]
+
+
+def test_a_connection_has_no_end_before_it_is_over(path: Path, tmp_path: Path) -> None:
+    """Refused, but the engine has not said yet that nothing more comes."""
+    script = Script()
+    script.attempt(1)
+    script.event(1, "refused", status=403)
+    write_journal(tmp_path / "x.db", script.steps)
+    index(tmp_path / "x.db", is_over=False)
+    with Capture.open(tmp_path / "x.db", recover_journal=False) as capture:
+        assert matching_connections(capture, parse("close:*")) == []
+        assert [one.state for one in capture.connections()] == ["refused"]
+    with Capture.open(path) as capture:
+        assert [one.id for one in matching_connections(capture, parse("close:*"))] == [1, 2]
+
+
+def test_rows_come_with_their_columns_whether_many_pass_or_few(path: Path) -> None:
+    with Capture.open(path) as capture:
+        for source in ("body:op", "body:zzz | op:close", "json:$.n>3", "op:text", "frag:*", "!body:nowhere"):
+            scan = FrameScan(capture, parse(source), columns=("bits", "wire_length"))
+            for is_dense in (False, True, False):
+                scan._is_dense = is_dense
+                for batch in scan.batches():
+                    listed = ",".join(map(str, batch.ids))
+                    sql = f"SELECT id, bits, wire_length FROM frame WHERE id IN ({listed}) ORDER BY id"
+                    assert batch.rows == capture.query(sql)

@@ -105,6 +105,8 @@ class Translator:
         table = {"fault": "fault_event", "finding": "finding", "sev": "finding"}.get(name)
         if table:
             listed = f"id IN (SELECT frame_id FROM {table} WHERE frame_id IS NOT NULL)"  # noqa: S608
+            if name == "fault":
+                listed = f"(fault_event_id IS NOT NULL OR {listed})"
             return Condition(listed, is_exact=False)
         return ALL
 

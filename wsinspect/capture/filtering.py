@@ -21,12 +21,19 @@ from wsinspect.handshake.heads import RawHead
 _FIRST_ROWS: Final = 2_000
 _MOST_ROWS: Final = 100_000
 _BATCH_SECONDS: Final = 0.03
-_COLUMNS: Final = (
-    "frame.id, frame.connection_id, frame.is_s2c, frame.bits, frame.time_ns, length(frame.header), "
-    "frame.wire_length, frame.message_id"
-)
-#: What the predicate may ask of payloads.
+_COLUMNS: Final = "id, connection_id, is_s2c, bits, time_ns, length(header), wire_length, message_id"
+#: What the predicate may ask of payloads, and what it asks of nothing else.
 _CONTENT_KEYS: Final = frozenset({"body", "json", "code", "reason"})
+_BODY_KEYS: Final = frozenset({"body", "json"})
+#: Faults that name a frame, and the one that it is marked with.
+_FAULTS: Final = (
+    "SELECT rule, kind FROM fault_event WHERE frame_id = ? "
+    "OR id = (SELECT fault_event_id FROM frame WHERE id = ?) ORDER BY id"
+)
+_BODY_COLUMNS: Final = "id, message_id, payload"
+#: Many frames pass: more than one in so many.
+_DENSE: Final = 4
+_MOST_PLACES: Final = 1000
 
 
 class Batch(NamedTuple):
@@ -57,8 +64,8 @@ class ConnectionView:
 
     @property
     def is_closed(self) -> bool:
-        """It has ended, or never opened."""
-        return self._row.closed_ns is not None or self._row.state in ("refused", "failed", "lost")
+        """Nothing more will come, so how it ended is known; `lost` is one that the engine's death cut off."""
+        return self._row.closed_ns is not None or self._row.state == "lost"
 
     def header_values(self, name: str) -> Sequence[str]:
         """The values of a field in all four heads."""
@@ -152,8 +159,7 @@ class FrameView:
         """Its place among the frames of its message."""
         if self.message_id is None or (self.fin and self.opcode != 0):
             return None
-        sql = "SELECT count(*) FROM frame WHERE message_id = ? AND connection_id = ? AND id BETWEEN ? AND ?"
-        return int(self._scan.one(sql, (self.message_id, self.number, self.message_id, self.id)))
+        return self._scan.place(self.message_id, self.number, self.id)
 
     @property
     def payload(self) -> bytes:
@@ -191,7 +197,7 @@ class FrameView:
 
     @property
     def faults(self) -> Sequence[str]:
-        rows = self._scan.capture.query("SELECT rule, kind FROM fault_event WHERE frame_id = ?", (self.id,))
+        rows = self._scan.capture.query(_FAULTS, (self.id, self.id))
         return [str(word) for row in rows for word in row]
 
     @property
@@ -236,6 +242,13 @@ class PayloadView(FrameView):
         raise AttributeError(name)
 
 
+class Body:
+    """All that a filter on content asks of most frames; one object for all of them."""
+
+    __slots__ = ("body",)
+    body: bytes
+
+
 class FrameScan:
     """One filter over one capture.
 
@@ -254,6 +267,8 @@ class FrameScan:
         self._only = connection_id
         self._columns = columns
         self._views: dict[int, ConnectionView] = {}
+        #: Of messages in fragments the frame that was asked for last, and its place.
+        self._places: dict[int, tuple[int, int]] = {}
         #: Messages with a row of their own: compressed, in fragments, or broken.
         self.stored_messages: frozenset[int] = frozenset()
         only = capture.connection(connection_id) if connection_id is not None else None
@@ -261,6 +276,7 @@ class FrameScan:
         base = "NULL" if self.base_ns is None else str(self.base_ns)
         self._translator = Translator(base, self._ids_of)
         self._predicate = flt.frame_predicate()
+        self._is_dense = False
         self._view = PayloadView if flt.keys & _CONTENT_KEYS else FrameView
 
     def batches(self, after: int = 0, upto: int | None = None) -> Iterator[Batch]:
@@ -302,6 +318,19 @@ class FrameScan:
         rows = self.capture.query(sql, parameters)
         return rows[0][0] if rows else None
 
+    def place(self, message: int, connection: int, frame: int) -> int:
+        """The place of a frame among those of its message, counted from the one that was asked for last."""
+        last, place = self._places.get(message, (0, 0))
+        if last > frame:
+            last = place = 0
+        # The index by connection has the frames by id: with "id > ?" each is passed once.
+        sql = "SELECT count(*) FROM frame WHERE connection_id = ? AND message_id = ? AND id > ? AND id <= ?"
+        place += int(self.one(sql, (connection, message, max(last, message - 1), frame)))
+        if len(self._places) >= _MOST_PLACES:
+            self._places.clear()
+        self._places[message] = frame, place
+        return place
+
     def _newest(self) -> int:
         return int(self.one("SELECT max(id) FROM frame", ()) or 0)
 
@@ -314,13 +343,49 @@ class FrameScan:
             columns = ", ".join(("id", *self._columns))
             rows = self.capture.query(f"SELECT {columns} FROM frame WHERE {where} ORDER BY id", key)  # noqa: S608
             return Batch([row[0] for row in rows], to, rows if self._columns else [])
+        return self._judged(where, key, after, to)
+
+    def _judged(self, where: str, key: tuple[Any, ...], after: int, to: int) -> Batch:
+        """Those that SQL let pass and the predicate does, too.
+
+        While many pass, the columns that are asked for are read with what the predicate needs; while few do,
+        afterwards.
+        """
+        own = self._filter.keys <= _BODY_KEYS
         if self._view is PayloadView:
             self._read_stored(after, to)
-        payload = ", frame.payload" if self._view is PayloadView else ""
-        sql = f"SELECT {_COLUMNS}{payload} FROM frame WHERE {where} ORDER BY id"  # noqa: S608
+        needed = _BODY_COLUMNS if own else _COLUMNS + (", payload" if self._view is PayloadView else "")
+        extra = self._columns if self._is_dense else ()
+        sql = f"SELECT {', '.join((needed, *extra))} FROM frame WHERE {where} ORDER BY id"  # noqa: S608
+        rows = self.capture.query(sql, key)
+        passing = self._with_body(rows) if own else self._with_view(rows)
+        ids = [row[0] for row in passing]
+        if self._is_dense:
+            first = needed.count(", ") + 1
+            found = [(row[0], *row[first:]) for row in passing]
+        else:
+            found = self._rows(ids) if self._columns and ids else []
+        self._is_dense = bool(self._columns) and len(ids) > len(rows) // _DENSE
+        return Batch(ids, to, found)
+
+    def _with_view(self, rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
         view, passes = self._view, self._predicate
-        ids = [row[0] for row in self.capture.query(sql, key) if passes(view(self, row))]
-        return Batch(ids, to, self._rows(ids) if self._columns else [])
+        return [row for row in rows if passes(view(self, row))]
+
+    def _with_body(self, rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+        passes, stored = self._predicate, self.stored_messages
+        found = []
+        alone: Any = Body()
+        for row in rows:
+            payload = row[2]
+            if row[1] in stored or not isinstance(payload, bytes):
+                facts: Any = PayloadView(self, (row[0], *(None,) * 6, row[1], payload))
+            else:
+                alone.body = payload
+                facts = alone
+            if passes(facts):
+                found.append(row)
+        return found
 
     def _rows(self, ids: list[int]) -> list[tuple[Any, ...]]:
         columns = ", ".join(("id", *self._columns))

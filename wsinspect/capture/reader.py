@@ -209,6 +209,14 @@ class Capture:
         rows = self.query(sql, {"cut": _WHOLE, "id": message_id})
         return _message(rows[0]) if rows else None
 
+    def messages_of(self, ids: Sequence[int], *, data_limit: int | None = None) -> list[Message]:
+        """The messages with these ids that have a row of their own; at most some hundreds at once."""
+        listed = ",".join(str(int(one)) for one in ids)
+        rows = self.query(
+            f"{_STORED_MESSAGE} WHERE id IN ({listed}) ORDER BY id", {"cut": _bound(data_limit)}
+        )
+        return [_message(row) for row in rows]
+
     def message_payload(self, message: Message, limit: int | None = None) -> bytes:
         """What the message says: its inflated data, else the payloads of its frames as kept.
 

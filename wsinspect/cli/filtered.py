@@ -1,30 +1,33 @@
 """`show --filter`: the connections that pass, or the frames, of one connection or of all.
 
-Frames are printed batch by batch as they are found, so the first ones are on the screen at once however large
-the capture is; memory holds one batch.
+Frames are printed in blocks as they are found, so the first ones are on the screen at once however large the
+capture is; memory holds one batch. Of ordinary frames the text is made of what SQL gives (`render.plain`).
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
-from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 from wsinspect.capture.filtering import FrameScan, matching_connections
 from wsinspect.capture.reader import Capture
-from wsinspect.capture.records import Frame, Message
+from wsinspect.capture.records import Frame
 from wsinspect.cli.follow import looks
 from wsinspect.cli.output import Palette, columns, echo, echo_json, json_line, json_text
 from wsinspect.cli.render.connections import ConnectionTable
-from wsinspect.cli.render.frames import PREVIEW_BYTES, FrameTable, Page
+from wsinspect.cli.render.frames import FrameTable, Page
 from wsinspect.cli.render.objects import connection_object, frame_object
-from wsinspect.cli.render.pages import pings_of, whole_payload
+from wsinspect.cli.render.pages import page_of
+from wsinspect.cli.render.plain import LINE_COLUMNS, OBJECT_COLUMNS, ObjectBlocks, line_block
 from wsinspect.errors import CaptureError
 from wsinspect.filters import Filter
 
+#: Frames that are read as objects at once, and rows that are written at once.
 _PAGE_FRAMES = 500
+_BLOCK_ROWS = 2000
 #: The column for the connection, where frames of several are shown.
 _CONNECTION_CELLS = 5
 
@@ -78,7 +81,7 @@ def _show_connections(path: Path, flt: Filter, *, follow: bool, as_json: bool) -
 
 
 class Frames:
-    """Frames that pass, page by page."""
+    """Frames that pass, a block of rows at a time."""
 
     def __init__(
         self, path: Path, flt: Filter, number: int | None, *, with_payload: bool, follow: bool
@@ -95,69 +98,78 @@ class Frames:
         width = columns() - (0 if self._number else _CONNECTION_CELLS + 2)
         header = FrameTable(None, width, palette).header()
         echo(header if self._number else f"{palette.bold('CONN'.rjust(_CONNECTION_CELLS))}  {header}")
-        for page in self._pages():
-            connection_id = page.frames[0].connection_id
-            table = tables.get(connection_id)
+        prefix = "" if self._number else f"%{_CONNECTION_CELLS}d  "
+
+        def table_of(number: int) -> FrameTable:
+            table = tables.get(number)
             if table is None:
-                connection = self._capture.connection(connection_id)
+                connection = self._capture.connection(number)
                 start_ns = connection.attempt_ns if connection else None
-                table = tables[connection_id] = FrameTable(start_ns, width, palette)
-            prefix = "" if self._number else f"{connection_id:>{_CONNECTION_CELLS}}  "
-            sys.stdout.write("".join(f"{prefix}{line}\n" for line in table.lines(page)))
+                table = tables[number] = FrameTable(start_ns, width, palette)
+            return table
+
+        for rows in self._blocks(LINE_COLUMNS):
+            lines = {
+                frame.id: partial(_lines, frame, page) for page in self._odd(rows) for frame in page.frames
+            }
+            sys.stdout.write(line_block(rows, table_of, lines, palette, with_connection=prefix))
             sys.stdout.flush()
 
     def print_json_lines(self) -> None:
         """One object a frame."""
-        for page in self._pages():
-            for frame in page.frames:
-                content = self._object(frame, page)
-                echo_json({"event": "frame", "connection": frame.connection_id, **content})
+        blocks = ObjectBlocks(json_line({"event": "frame"})[1:-1] + ", ")
+        for rows in self._blocks(OBJECT_COLUMNS):
+            odd = {
+                frame.id: json_line({"event": "frame", **self._object(frame, page)})
+                for page in self._odd(rows)
+                for frame in page.frames
+            }
+            sys.stdout.write("\n".join([*blocks.texts(rows, odd), ""]))
+            sys.stdout.flush()
 
     def print_json(self) -> None:
         """One object, written as it is found."""
         content = {"capture": str(self._path), "filter": str(self._filter)}
         sys.stdout.write(json_line(content).removesuffix("}") + ', "frames": [')
         separator = ""
-        for page in self._pages():
-            for frame in page.frames:
-                row = {"connection": frame.connection_id, **self._object(frame, page)}
-                sys.stdout.write(separator + json_text(row))
-                separator = ", "
+        blocks = ObjectBlocks()
+        for rows in self._blocks(OBJECT_COLUMNS):
+            odd = {
+                frame.id: json_text(self._object(frame, page))
+                for page in self._odd(rows)
+                for frame in page.frames
+            }
+            sys.stdout.write(separator + ", ".join(blocks.texts(rows, odd)))
+            separator = ", "
         sys.stdout.write("]}\n")
         sys.stdout.flush()
 
     def _object(self, frame: Frame, page: Page) -> dict[str, object]:
         if self._with_payload and len(frame.payload) < frame.length:
             frame = self._capture.frame(frame.id) or frame
-        return frame_object(frame, page.pings.get(frame.id), self._with_payload)
+        content = frame_object(frame, page.pings.get(frame.id), self._with_payload)
+        return {"connection": frame.connection_id, **content}
 
-    def _pages(self) -> Iterator[Page]:
+    def _blocks(self, wanted: Sequence[str]) -> Iterator[list[tuple[Any, ...]]]:
+        """Rows of an id and the wanted columns, of which the fifth tells whether a frame is ordinary."""
+        if self._with_payload:
+            wanted = [*wanted[:4], "0", *wanted[5:]]
         for capture, _ in looks(self._path, follow=self._follow):
             self._capture = capture
             if self._number is not None and capture.connection(self._number) is None:
                 raise CaptureError(f"{self._path} has no connection {self._number}")
-            scan = FrameScan(capture, self._filter, connection_id=self._number)
+            scan = FrameScan(capture, self._filter, connection_id=self._number, columns=wanted)
             for batch in scan.batches(self._after):
                 self._after = batch.scanned_to
-                for at in range(0, len(batch.ids), _PAGE_FRAMES):
-                    yield from self._read(batch.ids[at : at + _PAGE_FRAMES])
+                for at in range(0, len(batch.rows), _BLOCK_ROWS):
+                    yield batch.rows[at : at + _BLOCK_ROWS]
 
-    def _read(self, ids: list[int]) -> Iterator[Page]:
-        """Pages of frames in order, each of one connection."""
-        frames = self._capture.frames_of(ids, payload_limit=PREVIEW_BYTES)
-        for connection_id, run in groupby(frames, key=lambda frame: frame.connection_id):
-            some = list(run)
-            page = Page(some, self._messages(some), pings_of(self._capture, connection_id, some))
-            if self._with_payload:
-                page.whole = partial(whole_payload, self._capture, page.messages)
-            yield page
+    def _odd(self, rows: list[tuple[Any, ...]]) -> Iterator[Page]:
+        """The frames among these that need more than their row; all, with whole payloads."""
+        ids = [row[0] for row in rows if not row[5]]
+        for at in range(0, len(ids), _PAGE_FRAMES):
+            yield page_of(self._capture, ids[at : at + _PAGE_FRAMES], with_payload=self._with_payload)
 
-    def _messages(self, frames: list[Frame]) -> dict[int, Message]:
-        """Those that a frame alone does not tell: compressed, or in fragments."""
-        wanted = {
-            frame.message_id
-            for frame in frames
-            if frame.message_id is not None and (frame.rsv1 or not frame.fin or frame.opcode == 0)
-        }
-        found = (self._capture.message(one) for one in wanted)
-        return {message.id: message for message in found if message is not None}
+
+def _lines(frame: Frame, page: Page, table: FrameTable) -> list[str]:
+    return list(table.frame_lines(frame, page))

@@ -19,8 +19,8 @@ _BROKEN: Final = "op:txt len>1KiB"
 _INTRODUCTION: Final = """\
 # Filters
 
-One language wherever frames or connections are chosen: `wsinspect show --filter`, the filter line of the
-timeline, and the `match` of a fault. In a shell, put a filter into single quotes.
+One language wherever frames or connections are chosen: `--filter` of `wsinspect show` and `export`, the
+filter line of the timeline, and the `match` of a fault. In a shell, put a filter into single quotes.
 
 ```sh
 wsinspect show chat.db --filter 'close:1006'                     # connections

@@ -101,6 +101,9 @@ class _Parser:
         return self._finish(Test(BODY, BARE_OPERATOR, self._checked(word[0], word.start())))
 
     def _finish(self, node: Node) -> Node:
+        """The test is over: what follows at once is no part of another one (`foo(bar)` looks like a call)."""
+        if self._peek() in ("(", '"', "'", "!") and self._peek():
+            raise self._error("a blank, '&', '|' or the end")
         self._blanks()
         return node
 

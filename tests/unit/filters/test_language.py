@@ -9,6 +9,7 @@ import pytest
 
 from wsinspect.filters import FIELDS, FilterError, complete, help_lines, parse
 from wsinspect.filters.documentation import page
+from wsinspect.filters.regex import Pattern, _compiled
 
 
 @dataclass
@@ -221,6 +222,37 @@ def test_what_lists_connections() -> None:
     with pytest.raises(ValueError, match="frames"):
         parse("op:text").connection_predicate()
     assert parse("close:rst").connection_predicate()(AConnection())
+
+
+@pytest.mark.parametrize(
+    ("source", "column"),
+    [
+        ("foo(bar)", 4),
+        ("op:text(a)", 8),
+        ('a"b"', 2),
+        ('"a"(b)', 4),
+        ("body~/x/(y)", 9),
+        ("json:$.a(b)", 9),
+        ("len>5 header:Origin(x)", 20),
+    ],
+)
+def test_what_looks_like_a_call_is_refused_where_it_begins(source: str, column: int) -> None:
+    with pytest.raises(FilterError) as caught:
+        parse(source)
+    assert caught.value.column == column
+    assert caught.value.expected == "a blank, '&', '|' or the end"
+    spaced = parse(f"{source[: column - 1]} {source[column - 1 :]}")
+    assert len(spaced.root.operands) >= 2  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("length", [0, 1, 255, 256, 257, 5000])
+@pytest.mark.parametrize("source", ["x", "^x", "x$", "^x{3,}y?$", "(?i)X.Y", "\\bxy\\b", "a|b|", "."])
+def test_short_and_long_texts_are_searched_alike(source: str, length: int) -> None:
+    """Two ways of RE2, by length: `search` is the one that counts."""
+    holds = Pattern(source, "s").bytes_searcher()
+    search = _compiled(source, "s").search
+    for data in (b"x" * length, b" " * length + b"xy", b"xy" + b"\n" * length, b"\xff" * length, b"\0x y"):
+        assert holds(data) == (search(data) is not None)
 
 
 def test_hostile_payloads_do_not_hang_a_pattern() -> None:

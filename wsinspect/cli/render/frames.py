@@ -24,8 +24,8 @@ _NOTE_INDENT = sum(width + 2 for _, width in _COLUMNS)
 #: With the columns before it, what an 80-column terminal has left.
 _LEAST_NOTE = 21
 #: Below this a frame counts as forwarded, or as arrived, at once.
-_NOTABLE_NS = 1_000_000
-_HEX_ROW = 16
+NOTABLE_NS = 1_000_000
+HEX_ROW = 16
 #: In place of a payload that gave way to newer data.
 EVICTED = "    (evicted to keep the capture within its size)"
 
@@ -57,15 +57,17 @@ class FrameTable:
         is_live: frames may still come, so that a missing PONG is not yet missing; may change later.
 
     Attributes:
+        start_ns, note_cells: as given; the cells that are left for notes and preview.
+        before_ns: the time of the row before.
         violations: codes of all that was broken in the rows so far.
     """
 
     def __init__(self, start_ns: int | None, columns: int, palette: Palette, is_live: bool = False) -> None:
-        self._start_ns = start_ns
-        self._note_cells = max(columns - _NOTE_INDENT, _LEAST_NOTE)
+        self.start_ns = start_ns
+        self.note_cells = max(columns - _NOTE_INDENT, _LEAST_NOTE)
         self._palette = palette
         self.is_live = is_live
-        self._before_ns: int | None = None
+        self.before_ns: int | None = None
         self._open: dict[Direction, tuple[int, int]] = {}
         self.violations: set[str] = set()
 
@@ -77,11 +79,15 @@ class FrameTable:
     def lines(self, page: Page) -> Iterator[str]:
         """A line for each frame, followed by its whole payload where the page has it."""
         for frame in page.frames:
-            yield self._row(frame, page)
-            if page.whole is not None and frame.is_evicted:
-                yield EVICTED
-            elif page.whole is not None:
-                yield from payload_lines(page.whole(frame), is_text=_is_text(frame, page))
+            yield from self.frame_lines(frame, page)
+
+    def frame_lines(self, frame: Frame, page: Page) -> Iterator[str]:
+        """The lines of one frame of a page."""
+        yield self._row(frame, page)
+        if page.whole is not None and frame.is_evicted:
+            yield EVICTED
+        elif page.whole is not None:
+            yield from payload_lines(page.whole(frame), is_text=_is_text(frame, page))
 
     def legend(self) -> Iterator[str]:
         """What the violations that were shown mean."""
@@ -91,21 +97,13 @@ class FrameTable:
                 yield f"! {escape(code)}: {known.sentence} ({known.section})"
 
     def _row(self, frame: Frame, page: Page) -> str:
-        start_ns = frame.time_ns if self._start_ns is None else self._start_ns
-        delta_ns = 0 if self._before_ns is None else frame.time_ns - self._before_ns
-        self._before_ns = frame.time_ns
-        cells = (
-            str(frame.id),
-            f"{(frame.time_ns - start_ns) / 1e9:.6f}",
-            milliseconds(delta_ns),
-            frame.direction.arrow,
-            opcode_name(frame.opcode),
-            _flags(frame),
-            str(frame.length),
-        )
-        row = "  ".join(
-            pad(cell, width, right=name in _RIGHT)
-            for cell, (name, width) in zip(cells, _COLUMNS, strict=True)
+        start_ns = frame.time_ns if self.start_ns is None else self.start_ns
+        delta_ns = 0 if self.before_ns is None else frame.time_ns - self.before_ns
+        self.before_ns = frame.time_ns
+        row = (
+            f"{frame.id:>6}  {(frame.time_ns - start_ns) / 1e9:>10.6f}  {milliseconds(delta_ns):>8}  "
+            f"{frame.direction.arrow:<3}  {opcode_name(frame.opcode):<6}  {_flags(frame):<5}  "
+            f"{frame.length:>7}"
         )
         painted = self._palette.direction(row, bool(frame.direction))
         return f"{painted}  {self._note(frame, page)}".rstrip()
@@ -118,7 +116,7 @@ class FrameTable:
         if frame.fault_event_id is not None:
             words.append(f"fault {frame.fault_event_id}")
         note = "; ".join(words)
-        left = self._note_cells - cell_width(note) - (2 if note else 0)
+        left = self.note_cells - cell_width(note) - (2 if note else 0)
         preview = truncate(self._preview(frame, page), left) if left > 0 else ""
         shown = f"{note}  {preview}" if note and preview else note or preview
         return self._palette.bold(shown) if odd else shown
@@ -173,8 +171,8 @@ class FrameTable:
                 return "(compressed)"
             data = message.data[:PREVIEW_BYTES]
         if _is_text(frame, page) or (is_control(frame.opcode) and data.isascii()):
-            return _utf8_preview(data)
-        return data[:_HEX_ROW].hex(" ") + (" …" if len(data) > _HEX_ROW else "")
+            return utf8_preview(data)
+        return data[:HEX_ROW].hex(" ") + (" …" if len(data) > HEX_ROW else "")
 
 
 def _is_text(frame: Frame, page: Page) -> bool:
@@ -194,8 +192,8 @@ def payload_lines(data: bytes, *, is_text: bool) -> Iterator[str]:
 
 def hex_dump(data: bytes) -> Iterator[str]:
     """Offset, sixteen bytes, and the ASCII among them."""
-    for offset in range(0, len(data), _HEX_ROW):
-        row = data[offset : offset + _HEX_ROW]
+    for offset in range(0, len(data), HEX_ROW):
+        row = data[offset : offset + HEX_ROW]
         left, right = row[:8].hex(" "), row[8:].hex(" ")
         shown = "".join(chr(byte) if 0x20 <= byte < 0x7F else "." for byte in row)
         yield f"{offset:08x}  {left:<23}  {right:<23}  {shown}"
@@ -212,8 +210,8 @@ def opaque_lines(pieces: Iterable[Opaque], with_payload: bool) -> Iterator[str]:
         elif with_payload:
             yield from payload_lines(one.data, is_text=False)
         else:
-            more = " …" if one.length > _HEX_ROW else ""
-            yield f"    {one.data[:_HEX_ROW].hex(' ')}{more}"
+            more = " …" if one.length > HEX_ROW else ""
+            yield f"    {one.data[:HEX_ROW].hex(' ')}{more}"
 
 
 def _flags(frame: Frame) -> str:
@@ -231,9 +229,9 @@ def _inflated(message: Message | None) -> list[str]:
 
 def _delays(frame: Frame) -> list[str]:
     words = []
-    if frame.time_ns - frame.first_ns >= _NOTABLE_NS:
+    if frame.time_ns - frame.first_ns >= NOTABLE_NS:
         words.append(f"took {milliseconds(frame.time_ns - frame.first_ns)} ms to arrive")
-    if frame.sent_ns - frame.time_ns >= _NOTABLE_NS:
+    if frame.sent_ns - frame.time_ns >= NOTABLE_NS:
         words.append(f"sent on {milliseconds(frame.sent_ns - frame.time_ns)} ms later")
     return words
 
@@ -249,7 +247,7 @@ def _close(frame: Frame) -> str:
     return f"{code} {close_name(code)}" + (f' "{escape(reason)}"' if reason else "")
 
 
-def _utf8_preview(data: bytes) -> str:
+def utf8_preview(data: bytes) -> str:
     """Text whose last character may be cut by the preview's length."""
     for cut in range(min(4, len(data)) if len(data) == PREVIEW_BYTES else 1):
         try:

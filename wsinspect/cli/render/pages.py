@@ -6,12 +6,14 @@ lines are printed. Payloads are cut to a preview; whole ones are fetched one by 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 from wsinspect.capture.reader import Capture
 from wsinspect.capture.records import Frame, Message, Ping
 from wsinspect.cli.render.frames import PREVIEW_BYTES, Page
+from wsinspect.wire.opcodes import Opcode
 
 _PAGE_FRAMES = 1000
 #: Messages that were begun before a page's first frame: one a direction.
@@ -20,6 +22,10 @@ _PING_COLUMNS = ("ping_frame", "connection_id", "leg", "pong_frame", "rtt_ns")
 _PINGS = f"""
 SELECT {", ".join(_PING_COLUMNS)} FROM ping WHERE connection_id = ?1 AND ping_frame BETWEEN ?2 AND ?3
 UNION SELECT {", ".join(_PING_COLUMNS)} FROM ping WHERE connection_id = ?1 AND pong_frame BETWEEN ?2 AND ?3
+"""  # noqa: S608
+_PINGS_OF = f"""
+SELECT {", ".join(_PING_COLUMNS)} FROM ping WHERE ping_frame IN (%(ids)s)
+UNION SELECT {", ".join(_PING_COLUMNS)} FROM ping WHERE pong_frame IN (%(ids)s)
 """  # noqa: S608
 
 
@@ -72,7 +78,28 @@ def _messages(capture: Capture, connection_id: int, frames: list[Frame]) -> dict
 
 def pings_of(capture: Capture, connection_id: int, frames: list[Frame]) -> dict[int, Ping]:
     """The pairs that a page's PING and PONG frames belong to, by the id of either."""
-    rows = capture.query(_PINGS, (connection_id, frames[0].id, frames[-1].id))
+    return _by_frame(capture.query(_PINGS, (connection_id, frames[0].id, frames[-1].id)))
+
+
+def page_of(capture: Capture, ids: Sequence[int], *, with_payload: bool) -> Page:
+    """These frames, of any connections, with all that belongs to them."""
+    frames = capture.frames_of(ids, payload_limit=PREVIEW_BYTES)
+    # Those that a frame alone does not tell: compressed, or in fragments.
+    wanted = {
+        frame.message_id
+        for frame in frames
+        if frame.message_id is not None and (frame.rsv1 or not frame.fin or frame.opcode == 0)
+    }
+    found = capture.messages_of(sorted(wanted), data_limit=PREVIEW_BYTES) if wanted else []
+    pings = [frame.id for frame in frames if frame.opcode in (Opcode.PING, Opcode.PONG)]
+    pairs = _by_frame(capture.query(_PINGS_OF % {"ids": ",".join(map(str, pings))})) if pings else {}
+    page = Page(frames, {message.id: message for message in found}, pairs)
+    if with_payload:
+        page.whole = partial(whole_payload, capture, page.messages)
+    return page
+
+
+def _by_frame(rows: Iterable[tuple[Any, ...]]) -> dict[int, Ping]:
     found: dict[int, Ping] = {}
     for row in rows:
         ping = Ping(**dict(zip(_PING_COLUMNS, row, strict=True)))

@@ -1,0 +1,176 @@
+"""Ordinary frames as text, a block at a time: what `show --filter` prints of hundreds of thousands of frames.
+
+Contract: the same characters as `FrameTable` and `frame_object` give, which is what tests hold this to, from
+rows of SQL instead of from objects. A frame with anything to say besides its payload (a control frame, a
+fragment, a compressed or broken one, one that was held, altered or evicted) is not ordinary: its text is made
+there, and put in its place here. Numbers are written as numbers only (`:d`): a stranger's file may hold text
+in their columns, which no terminal and no JSON is to get unescaped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from json.encoder import encode_basestring_ascii
+from typing import Any, Final
+
+from wsinspect.cli.output import Palette, json_text
+from wsinspect.cli.render.frames import HEX_ROW, NOTABLE_NS, PREVIEW_BYTES, FrameTable, utf8_preview
+from wsinspect.text import ELLIPSIS, truncate
+from wsinspect.wire.opcodes import Direction, opcode_name
+
+#: SQL columns of `frame` for `line_block`, behind the id.
+LINE_COLUMNS: Final = (
+    "connection_id",
+    "is_s2c",
+    "bits",
+    "time_ns",
+    f"bits >> 8 IN (129, 130) AND violation IS NULL AND fault_event_id IS NULL AND payload IS NOT NULL "
+    f"AND span_ns < {NOTABLE_NS} AND sent_after_ns < {NOTABLE_NS} AND coalesce(message_id, id) = id",
+    "wire_length - length(header)",
+    f"substr(payload, 1, {PREVIEW_BYTES})",
+)
+#: The same for `object_blocks`.
+OBJECT_COLUMNS: Final = (
+    "connection_id",
+    "is_s2c",
+    "bits",
+    "time_ns",
+    "bits & 2048 = 0 AND payload IS NOT NULL",
+    "span_ns",
+    "sent_after_ns",
+    "header",
+    "wire_length",
+    "message_id",
+    "violation",
+    "fault_event_id",
+)
+_TEXT: Final = 1
+_SECOND_NS: Final = 10**9
+
+
+def line_block(
+    rows: Sequence[Sequence[Any]],
+    tables: Callable[[int], FrameTable],
+    odd: Mapping[int, Callable[[FrameTable], Sequence[str]]],
+    palette: Palette,
+    *,
+    with_connection: str = "",
+) -> str:
+    """Lines for frames in their order.
+
+    Args:
+        rows: an id and `LINE_COLUMNS` each.
+        tables: of a connection, by its number; they keep the time of the row before.
+        odd: the lines of each frame that is not ordinary, by id.
+        palette: colours.
+        with_connection: a format for the connection's number in front of each line.
+    """
+    lines: list[str] = []
+    add = lines.append
+    current = None
+    paint = palette.direction if palette.enabled else None
+    prefix, begin_ns, cells = "", 0, 0
+    table: FrameTable | None = None
+    for frame_id, number, side, bits, time_ns, is_plain, length, data in rows:
+        if number != current or table is None:
+            current, table = number, tables(number)
+            prefix = with_connection % number if with_connection else ""
+            cells = table.note_cells
+        if not is_plain:
+            lines += [f"{prefix}{line}" for line in odd[frame_id](table)]
+            continue
+        begin_ns = time_ns if table.start_ns is None else table.start_ns
+        delta_ns = 0 if table.before_ns is None else time_ns - table.before_ns
+        table.before_ns = time_ns
+        delta = f"{delta_ns / 1e6:.3f}" if -_SECOND_NS < delta_ns < _SECOND_NS else f"{delta_ns / 1e6:.1f}"
+        row = (
+            f"{frame_id:>6d}  {(time_ns - begin_ns) / 1e9:>10.6f}  {delta:>8}  {'s>c' if side else 'c>s'}  "
+            f"{'TEXT  ' if bits >> 8 & 15 == _TEXT else 'BINARY'}  F···   {length:>7d}"
+        )
+        if paint is not None:
+            row = paint(row, side)
+        if not data:  # substr() of an empty blob is NULL
+            note = ""
+        elif bits >> 8 & 15 != _TEXT:
+            note = data[:HEX_ROW].hex(" ") + (" …" if len(data) > HEX_ROW else "")
+            if len(note) > cells:
+                note = truncate(note, cells)
+        elif data.isascii() and (note := data.decode("ascii")).isprintable():
+            if len(note) > cells:
+                note = note[: cells - 1] + ELLIPSIS
+        else:
+            note = truncate(utf8_preview(data), cells)
+        add(f"{prefix}{row}  {note}".rstrip() if not note or note[-1].isspace() else f"{prefix}{row}  {note}")
+    lines.append("")
+    return "\n".join(lines)
+
+
+class ObjectBlocks:
+    """JSON objects of frames, as `json_text` writes what `frame_object` gives.
+
+    Args:
+        head: what each object begins with, before its connection: `"event": "frame", `.
+    """
+
+    def __init__(self, head: str = "") -> None:
+        self._head = head
+        self._shapes: dict[tuple[int, int], tuple[str, str]] = {}
+
+    def texts(self, rows: Sequence[Sequence[Any]], odd: Mapping[int, str]) -> list[str]:
+        """The objects in their order, without what stands between them.
+
+        Args:
+            rows: an id and `OBJECT_COLUMNS` each.
+            odd: the whole objects of frames that are not ordinary, by id.
+        """
+        found: list[str] = []
+        add = found.append
+        head, shapes = self._head, self._shapes
+        for row in rows:
+            frame_id, number, side, bits, time_ns, is_plain = row[:6]
+            if not is_plain:
+                add(odd[frame_id])
+                continue
+            span_ns, sent_after_ns, header, wire_length, message, violation, fault = row[6:]
+            shape = shapes.get((side, bits)) or self._shape(side, bits)
+            rest = (
+                '"violations": [], "fault_event": null}'
+                if violation is None and fault is None
+                else f'"violations": {_codes(violation)}, "fault_event": {_number(fault)}}}'
+            )
+            add(
+                f'{{{head}"connection": {number:d}, "id": {frame_id:d}, {shape[0]}'
+                f'"first_ns": {time_ns - span_ns:d}, '
+                f'"time_ns": {time_ns:d}, "sent_ns": {time_ns + sent_after_ns:d}, {shape[1]}'
+                f'"length": {wire_length - len(header):d}, "wire_length": {wire_length:d}, '
+                f'"header": "{header.hex()}", "message": {_number(message)}, {rest}'
+            )
+        return found
+
+    def _shape(self, side: int, bits: int) -> tuple[str, str]:
+        """What every frame of these header bytes has in common."""
+        opcode = bits >> 8 & 15
+        flags = {
+            "fin": bits >> 15 & 1,
+            "rsv1": bits >> 14 & 1,
+            "rsv2": bits >> 13 & 1,
+            "rsv3": bits >> 12 & 1,
+        }
+        flags["masked"] = bits >> 7 & 1
+        words = {
+            "opcode": opcode,
+            "op": opcode_name(opcode),
+            **{name: bool(value) for name, value in flags.items()},
+        }
+        direction = f'"direction": "{Direction(bool(side)).short}", '
+        shape = direction, json_text(words)[1:-1] + ", "
+        self._shapes[side, bits] = shape
+        return shape
+
+
+def _number(value: int | None) -> str:
+    return "null" if value is None else f"{value:d}"
+
+
+def _codes(violation: str | None) -> str:
+    return "[" + ", ".join(map(encode_basestring_ascii, violation.split(",") if violation else [])) + "]"
