@@ -33,11 +33,13 @@ class Sizes:
     echoes: int = 5_000
     memory_frames: int = 1_000_000
     screen_frames: int = 1_000_000
+    replay_messages: int = 200_000
+    replay_bytes: int = 1 << 30
 
     @classmethod
     def quick(cls) -> "Sizes":
         """A tenth or less, for a look."""
-        return cls(100_000, 3_072, 2_000, 100_000, 100_000)
+        return cls(100_000, 3_072, 2_000, 100_000, 100_000, 20_000, 1 << 27)
 
 
 @dataclass(frozen=True)
@@ -205,6 +207,15 @@ def faults(peer: Peer, place: Place, sizes: Sizes) -> Result:
     return faulted.measure(peer, place, sizes)
 
 
+def replay(peer: Peer, place: Place, sizes: Sizes) -> Result:
+    """A capture played as the client, exported and imported; no proxy takes part."""
+    if peer.name != "wsinspect":
+        return {}
+    from tests.benchmarks import replaying
+
+    return replaying.measure(place.folder, sizes.replay_messages, sizes.replay_bytes)
+
+
 MEASURES: dict[str, Callable[[Peer, Place, Sizes], Result]] = {
     "small": small,
     "bulk": bulk,
@@ -212,6 +223,7 @@ MEASURES: dict[str, Callable[[Peer, Place, Sizes], Result]] = {
     "memory": memory,
     "screens": screens,
     "faults": faults,
+    "replay": replay,
 }
 TITLES = {
     "small": "64 B frames pipelined",
@@ -220,4 +232,5 @@ TITLES = {
     "memory": "Resident memory, 1 KiB frames",
     "screens": "The terminal program",
     "faults": "Faults",
+    "replay": "Replay, export and import, 64 B messages",
 }

@@ -97,6 +97,16 @@ COLUMNS["faults"] = [
     Column("delay's error p50 ms", "delay_error_p50_ms", _two),
     Column("p99 ms", "delay_error_p99_ms", _two),
 ]
+COLUMNS["replay"] = [
+    Column("messages", "messages", _count),
+    Column("replayed/s", "sent_per_s", _count),
+    Column("JSONL out, frames/s", "jsonl_out_per_s", _count),
+    Column("JSONL in", "jsonl_in_per_s", _count),
+    Column("HAR out", "har_out_per_s", _count),
+    Column("HAR in", "har_in_per_s", _count),
+    Column("capture MB", "capture_mb", _count),
+    Column("peak MB", "peak_mb", _count),
+]
 COMPARED = {"small": "frames_per_s", "bulk": "mb_per_s", "echo": "p50_us"}
 
 
@@ -241,6 +251,18 @@ def goals(found: Medians) -> list[Goal]:
             limit_ms,
             _two,
         )
+    sent = value("replay", ours, "sent_per_s")
+    add("replay: at least 20,000 messages/s of 64 B", sent, 20_000, _count, at_least=True)
+    for kind in ("jsonl", "har"):
+        for way, word in (("out", "export"), ("in", "import")):
+            add(
+                f"{kind.upper()} {word}: at least 50,000 frames/s",
+                value("replay", ours, f"{kind}_{way}_per_s"),
+                50_000,
+                _count,
+                at_least=True,
+            )
+    add("export and import of the large capture: peak MB", value("replay", ours, "peak_mb"), 300, _count)
     for measure in ("small", "bulk", "echo"):
         for peer in found.get(measure, {}):
             for metric in ("lost", "lost_bytes"):
