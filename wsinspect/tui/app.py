@@ -188,8 +188,9 @@ class InspectApp(Injecting, Exporting, Leaving, Back, Copies, General, Jumping, 
             self.connections.refresh_order()
             if len(model.connections) <= states.FEW:
                 self.lay_out()
-        if batch.findings or batch.faults:
+        if batch.findings or batch.faults or batch.are_findings_anew:
             self.frames.forget_strips()
+            self.findings.clamp()
         self.browser.refresh_volatile()
         self._has_grown = True
         self.frames_added()

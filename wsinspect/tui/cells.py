@@ -54,6 +54,33 @@ def wrap(text: str, width: int) -> list[str]:
     return [*pieces, text[start:]]
 
 
+def fold(line: Line, width: int) -> list[Line]:
+    """A line in lines of at most `width` cells: its last piece goes on below where it begins, or nearby."""
+    if width_of(line) <= width or not line:
+        return [line]
+    *before, (text, style) = line
+    begin = width_of(before)
+    indent = begin if begin <= width // 3 else 4 if width > 20 else 0
+    room = max(width - indent, 1)
+    first, *more = _broken(text, max(width - begin, 1), room)
+    folded: list[Line] = [fit([*before, (first, style)], width)]
+    return folded + [[(" " * indent, ""), (piece, style)] for piece in more]
+
+
+def _broken(text: str, first: int, room: int) -> list[str]:
+    """Escaped text in pieces, at spaces where there are some; the first is at most `first` cells wide."""
+    pieces: list[str] = []
+    left = text
+    while left:
+        cells = room if pieces else first
+        piece = wrap(left, cells)[0]
+        if len(piece) < len(left) and (at := piece.rfind(" ")) > len(piece) // 2 and left[len(piece)] != " ":
+            piece = piece[: at + 1]
+        pieces.append(piece)
+        left = left[len(piece) :].lstrip(" ")
+    return pieces or [""]
+
+
 def flow(text: str, width: int) -> list[str]:
     """Our own sentences, broken at spaces."""
     lines, line = [], ""

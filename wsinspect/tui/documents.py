@@ -16,7 +16,7 @@ from wsinspect.decoders.limits import MAX_BYTES
 from wsinspect.decoders.model import Payload
 from wsinspect.text import escape, escape_lines
 from wsinspect.tui.blobs import Blob
-from wsinspect.tui.cells import wrap
+from wsinspect.tui.cells import fold, wrap
 from wsinspect.tui.style import Line
 
 TEXT_WINDOW_BYTES: Final = 64 * 1024
@@ -62,7 +62,7 @@ class LinesDocument:
                 text, style = line[0]
                 self._wrapped += [[(piece, style)] for piece in wrap(text, width)]
             else:
-                self._wrapped.append(line)
+                self._wrapped += fold(line, width)
 
 
 class HexDocument:

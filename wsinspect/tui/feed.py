@@ -37,6 +37,7 @@ class Batch:
         connections: new rows, and those that may have changed.
         meta: of the newest run; None when unchanged.
         events: of the engine, not of a connection.
+        are_findings_anew: `findings` are all from the first on: some that were known have gone.
         newest_id: the last frame's id in the capture, which may be further than what was read.
         is_live: an engine or a recorder is at work.
         error: why nothing more can be read.
@@ -48,6 +49,7 @@ class Batch:
     start_ns: int | None = None
     events: list[Event] = field(default_factory=list)
     findings: list[FindingRow] = field(default_factory=list)
+    are_findings_anew: bool = False
     faults: list[FaultEvent] = field(default_factory=list)
     newest_id: int = 0
     is_live: bool = False
@@ -72,6 +74,7 @@ class Feed(threading.Thread):
         self._last_connection = 0
         self._last_event = 0
         self._last_finding = 0
+        self._findings_mark = (0, 0)
         self._last_fault = 0
         self._open_connections: set[int] = set()
         self._meta: dict[str, Any] | None = None
@@ -135,13 +138,20 @@ class Feed(threading.Thread):
         if read is not None:
             self._last_frame, batch.columns = read
         batch.events = self._events(source)
-        batch.findings = source.findings(self._last_finding)
-        if batch.findings:
-            self._last_finding = batch.findings[-1].id
+        self._read_findings(source, batch)
         batch.faults = source.fault_events(self._last_fault)
         if batch.faults:
             self._last_fault = batch.faults[-1].id
         return batch
+
+    def _read_findings(self, source: Source, batch: Batch) -> None:
+        """New ones; all of them where the recorder took some back for a better one."""
+        if source.findings_mark(self._last_finding) != self._findings_mark:
+            self._last_finding, batch.are_findings_anew = 0, True
+        batch.findings = source.findings(self._last_finding)
+        if batch.findings:
+            self._last_finding = batch.findings[-1].id
+        self._findings_mark = source.findings_mark(self._last_finding)
 
     def _connections(self, source: Source) -> list[Connection]:
         """Rows not seen before, and those that were not at their end when last seen."""

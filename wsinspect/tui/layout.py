@@ -8,7 +8,8 @@ from textual.geometry import Size
 
 LEAST: Final = Size(60, 15)
 _NARROW: Final = 80
-_STACK_ROWS: Final = 20
+#: 24 lines with header, keys, a banner, and the scrubber open.
+_STACK_ROWS: Final = 18
 
 
 def is_too_small(size: Size) -> bool:

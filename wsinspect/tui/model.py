@@ -42,6 +42,7 @@ class Model:
 
     Attributes:
         connections: by id, in order.
+        finding_changes: how often `findings` have become others.
         lag_ns: how old the newest frame of a live capture was when it was read.
         unstored_bytes: what could not be recorded, by the engine's own word.
         error: why the capture cannot be read any further.
@@ -56,6 +57,7 @@ class Model:
         self.start_ns: int | None = None
         self.events: deque[Event] = deque(maxlen=_KEPT_EVENTS)
         self.findings: list[FindingRow] = []
+        self.finding_changes = 0
         self.findings_of_frame: dict[int, list[FindingRow]] = {}
         self.findings_of_connection: dict[int, list[FindingRow]] = {}
         self.faults: deque[FaultEvent] = deque(maxlen=_KEPT_FAULTS)
@@ -90,6 +92,8 @@ class Model:
         self.newest_id = max(batch.newest_id, self.index.last_id)
         self._measure_lag(batch)
         self._take_events(batch.events)
+        if batch.are_findings_anew:
+            self._forget_findings()
         self._take_findings(batch.findings)
         self._take_faults(batch.faults)
         self.is_live = batch.is_live
@@ -106,8 +110,16 @@ class Model:
                     one for one in _list(event.detail.get("listeners")) if isinstance(one, dict)
                 ]
 
+    def _forget_findings(self) -> None:
+        self.findings.clear()
+        self.findings_of_frame.clear()
+        self.findings_of_connection.clear()
+        self.index.finding_frames.clear()
+        self.finding_changes += 1
+
     def _take_findings(self, findings: list[FindingRow]) -> None:
         self.findings += findings
+        self.finding_changes += bool(findings)
         for finding in findings:
             if finding.frame_id is not None:
                 self.findings_of_frame.setdefault(finding.frame_id, []).append(finding)

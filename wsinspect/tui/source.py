@@ -186,6 +186,13 @@ class Source:
         )
         return [FindingRow(*row) for row in self.capture.query(sql, (after, limit))]
 
+    def findings_mark(self, upto: int) -> tuple[int, int]:
+        """Changes when one of the findings up to an id was replaced or taken back."""
+        rows = self.capture.query(
+            "SELECT count(*), coalesce(sum(id * length(detail)), 0) FROM finding WHERE id <= ?", (upto,)
+        )
+        return rows[0][0], rows[0][1]
+
     def fault_events(self, after: int, limit: int = PAGE) -> list[FaultEvent]:
         """What faults did, with larger ids."""
         rows = self.capture.query(f"{_FAULT} WHERE id > ? ORDER BY id LIMIT ?", (after, limit))

@@ -58,10 +58,13 @@ class HeaderLine(OneLine):
         if model.is_loading:
             share = 100 * len(model.index) // max(model.newest_id, 1)
             parts.append([(f"  reading {min(share, 99)}%", "key")])
-        hits = sum(rule.hits for rule in model.fault_rules.values())
-        parts.append([(f"  {app.glyphs.altered} {grouped(hits)} faults", "warn" if hits else "muted")])
-        count = len(model.findings)
-        parts.append([(f"  {app.glyphs.marked} {grouped(count)} findings", "error" if count else "muted")])
+        hits, count = sum(rule.hits for rule in model.fault_rules.values()), len(model.findings)
+        acted = [
+            (f"  {app.glyphs.altered} {grouped(hits)} faults", "warn" if hits else "muted"),
+            (f"  {app.glyphs.marked} {grouped(count)} findings", "error" if count else "muted"),
+        ]
+        # What there is some of goes first where not everything fits.
+        parts += [[part] for part in (reversed(acted) if count and not hits else acted)]
         if mode == LIVE and model.lag_ns is not None:
             parts.append([(f"  lag {duration(model.lag_ns)}", "muted")])
         right: Line = []

@@ -10,7 +10,7 @@ from textual.strip import Strip
 
 from wsinspect.text import escape, pad, truncate
 from wsinspect.tui.browser import Browser
-from wsinspect.tui.cells import fit, flow
+from wsinspect.tui.cells import between, fit, flow
 from wsinspect.tui.details import finding_lines
 from wsinspect.tui.documents import LinesDocument
 from wsinspect.tui.handshakes import fact_lines, side_by_side
@@ -96,11 +96,14 @@ class FindingsPane(LinePane):
     """What the capture's findings say, most severe first, the chosen one in full."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "app.go_to_finding", "go to it", show=False, id="findings.go")
+        Binding("enter", "app.go_to_finding", "go to it", show=False, id="findings.go"),
+        Binding("pagedown", "details(1)", "more of the chosen one", show=False, id="findings.more"),
+        Binding("pageup", "details(-1)", "back in it", show=False, id="findings.back"),
     ]
     help_title = "Findings"
     help_text = (
-        "Every diagnosis that the capture holds. Enter goes to the frame or connection, y copies the id."
+        "Every diagnosis that the capture holds, the chosen one in full below: page down shows more of it. "
+        "Enter goes to the frame or connection, y copies the id."
     )
 
     def __init__(self, browser: Browser, *, id: str | None = None) -> None:
@@ -108,12 +111,15 @@ class FindingsPane(LinePane):
         self.browser = browser
         self._sorted: list[FindingRow] = []
         self._known = -1
+        self._details = LinesDocument([])
+        self._detailed: FindingRow | None = None
+        self._details_top = 0
 
     def sorted(self) -> list[FindingRow]:
         """Errors, warnings, notes; each in order."""
         findings = self.browser.model.findings
-        if len(findings) != self._known:
-            self._known = len(findings)
+        if self.browser.model.finding_changes != self._known:
+            self._known = self.browser.model.finding_changes
             order = {"error": 0, "warning": 1}
             self._sorted = sorted(findings, key=lambda one: (order.get(one.severity, 2), one.rule, one.id))
         return self._sorted
@@ -131,8 +137,26 @@ class FindingsPane(LinePane):
 
     @property
     def visible_rows(self) -> int:
-        """The lower half shows the chosen one."""
-        return max((self.size.height - 1) // 2, 1)
+        """As many as there are, but most of the pane belongs to the chosen one."""
+        return max(min(self.row_count(), (self.size.height - 1) // 3), 1)
+
+    @property
+    def _details_rows(self) -> int:
+        return max(self.size.height - self.visible_rows - 2, 1)
+
+    def _chosen_details(self) -> LinesDocument:
+        chosen = self.chosen()
+        if chosen is not self._detailed:
+            self._detailed, self._details_top = chosen, 0
+            self._details = LinesDocument(list(finding_lines(chosen, self.glyphs)) if chosen else [])
+        return self._details
+
+    def action_details(self, step: int) -> None:
+        """Another screen of the chosen finding."""
+        count = self._chosen_details().line_count(max(self.size.width - 1, 10))
+        most = max(count - self._details_rows, 0)
+        self._details_top = max(min(self._details_top + step * max(self._details_rows - 1, 1), most), 0)
+        self.refresh()
 
     def row_count(self) -> int:
         """All of them."""
@@ -158,15 +182,23 @@ class FindingsPane(LinePane):
 
     def render_line(self, y: int) -> Strip:
         """The rows above, the chosen finding below."""
-        chosen = self.chosen()
-        if y <= self.visible_rows or chosen is None:
+        width = self.size.width
+        if y <= self.visible_rows or self.chosen() is None:
             return super().render_line(y)
-        lines: list[Line] = [
-            [(self.glyphs.rule * self.size.width, "rule")],
-            *finding_lines(chosen, self.glyphs),
-        ]
-        at = y - self.visible_rows - 1
-        return self.palette.strip(fit(lines[at], self.size.width) if at < len(lines) else [], self.size.width)
+        details = self._chosen_details()
+        count = details.line_count(max(width - 1, 10))
+        if y == self.visible_rows + 1:
+            return self.palette.strip(self._details_rule(count), width)
+        at = self._details_top + y - self.visible_rows - 2
+        line = details.line(at, max(width - 1, 10)) if at < count else []
+        return self.palette.strip(fit([(" ", ""), *line], width), width)
+
+    def _details_rule(self, count: int) -> Line:
+        """The line between rows and details; it says when there is more to be seen."""
+        rule, width = self.glyphs.rule, self.size.width
+        below = count - self._details_top - self._details_rows
+        right: Line = [(f" pgdn: {below} lines more ", "key")] if below > 0 else []
+        return between([(rule, "rule")], right, width, rule, "rule")
 
     def empty_lines(self, width: int) -> list[Line]:
         """What would appear here."""

@@ -1,0 +1,73 @@
+"""The findings page: the chosen one in full, and findings that are taken back while one looks on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.tui_captures import CaptureBuilder, connect, hold_engine_lock
+from tests.support.tui_pilot import opened
+
+pytestmark = pytest.mark.asyncio
+FIX = "proxy_set_header Upgrade $http_upgrade; " * 6
+
+
+@pytest.fixture(autouse=True)
+def private_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("XDG_STATE_HOME", "XDG_CONFIG_HOME"):
+        monkeypatch.setenv(name, str(tmp_path / name))
+
+
+def found(path: Path, *, clean: bool = True) -> Path:
+    builder = CaptureBuilder(path)
+    builder.connection(1)
+    builder.frame(1, 10, 1, b"x")
+    facts = {
+        "title": "a title",
+        "meaning": "what it means, at length. " * 12,
+        "evidence": [f"evidence {number}" for number in range(20)],
+        "fixes": [{"for": "nginx", "text": FIX}],
+    }
+    builder.finding("WS-HS-101", "error", 1, None, **facts)
+    builder.finding("WS-FR-003", "warning", 1, 1, title="another title")
+    builder.close(clean=clean)
+    return path
+
+
+async def test_all_of_a_long_finding_can_be_read_at_80x24(tmp_path):
+    async with opened(found(tmp_path / "found.db"), size=(80, 24)) as screen:
+        await screen.press("i")
+        seen: set[str] = set()
+        for _ in range(6):
+            seen |= {line.strip() for line in screen.pane("findings")}
+            await screen.press("pagedown")
+        text = " ".join(sorted(seen))
+        assert all(f"evidence: evidence {number}" in text for number in range(20))
+        assert sum(line.count("$http_upgrade;") for line in seen) >= 1
+        assert "pgdn" not in "".join(screen.pane("findings"))
+        await screen.press(*["pageup"] * 6)
+        assert "lines more" in "".join(screen.pane("findings"))
+        assert any("meaning: what it means" in line for line in screen.pane("findings"))
+        await screen.press("down")
+        assert "another title" in "".join(screen.pane("findings"))
+
+
+async def test_what_is_taken_back_for_something_better_goes_from_every_screen(tmp_path):
+    path = found(tmp_path / "found.db", clean=False)
+    lock = hold_engine_lock(path)
+    async with opened(path) as screen:
+        assert "2 findings" in screen.line("header")
+        database = connect(path)
+        database.execute("DELETE FROM finding WHERE rule = 'WS-FR-003'")
+        database.close()
+        await screen.until(lambda: "1 findings" in screen.line("header"))
+        assert not screen.app.model.index.finding_frames
+        await screen.press("i")
+        assert "another title" not in "".join(screen.pane("findings"))
+        database = connect(path)
+        database.execute('UPDATE finding SET detail = \'{"title": "a better one"}\'')
+        database.close()
+        await screen.until(lambda: "a better one" in "".join(screen.pane("findings")))
+        assert len(screen.app.model.findings) == 1
+    lock.release()
