@@ -1,5 +1,6 @@
-// Vite's development server for the project in the folder that is named. {"ask": data} sends a custom event to all
-// pages and waits for an answer; {"path": ...} tells what went over the WebSocket with that path.
+// Vite's development server for the project in the folder that is named, with more of its `server` options as JSON.
+// {"ask": data} sends a custom event to all pages and waits for an answer; {"path": ...} tells what went over the
+// WebSocket with that path.
 import { createServer } from "vite";
 import { answer, serve } from "./lines.mjs";
 
@@ -8,7 +9,7 @@ const vite = await createServer({
   root: process.argv[2],
   configFile: false,
   logLevel: "silent",
-  server: { host: "127.0.0.1", port: 0 },
+  server: { host: "127.0.0.1", port: 0, ...JSON.parse(process.argv[3] || "{}") },
 });
 
 // Registered after Vite's own listener, which has sent {"type":"connected"} by then.

@@ -352,6 +352,12 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
                 summary(2, 1, None, port=5173, path="/?token=abcdefgh"),
             )
         ],
-        [capture(summary(1, 0, 0.1, status=400), summary(2, 1, None, port=5173))],
+        [
+            capture(summary(1, 0, 0.1, status=400), summary(2, 1, None, port=5173)),
+            capture(
+                summary(1, 0, 0.1, status=400, path="/?token=abcdefgh"),
+                summary(2, 1, None, path="/?token=abcdefgh"),
+            ),
+        ],
     ),
 }

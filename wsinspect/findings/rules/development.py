@@ -149,7 +149,9 @@ def vite_fallback(facts: CaptureFacts) -> Iterator[Found]:
     attempts = [one for one in facts.connections if one.subprotocol == "vite-hmr" or _offers_vite(one)]
     for first, second in pairwise(attempts):
         is_near = 0 <= second.attempt_ns - first.attempt_ns <= _FALLBACK_NS
-        if first.open_ns is None and is_near and first.port != second.port and first.host == second.host:
+        is_other = (first.host, first.port) != (second.host, second.port)
+        is_same_page = first.client_host == second.client_host and first.path == second.path
+        if first.open_ns is None and is_near and is_other and is_same_page:
             line = f"#{first.id} {first.place} failed ({first.status or first.error})"
             yield Found(
                 evidence=(line, f"then #{second.id} {second.place}"), connection=second.id, software=("vite",)
