@@ -155,7 +155,7 @@ class Dialog(ModalScreen[None]):
     """
 
     DEFAULT_CSS = """
-    Dialog { align: center bottom; }
+    Dialog { align: center bottom; background: $background 0%; }
     Dialog > Vertical { width: 100%; height: auto; max-height: 100%; margin-top: 1; background: $surface; }
     Dialog Input, Dialog Input:focus { border: none; padding: 0; height: 1; width: 1fr; }
     """
@@ -288,7 +288,7 @@ class Question(ModalScreen[str]):
     """
 
     DEFAULT_CSS = """
-    Question { align: center bottom; }
+    Question { align: center bottom; background: $background 0%; }
     Question > Words { width: 100%; margin-top: 1; background: $surface; }
     """
 

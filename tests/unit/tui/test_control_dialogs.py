@@ -1,0 +1,471 @@
+"""A frame by hand, the end of a connection, quitting while frames are held, and export: driven by keys."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.control_lab import ControlLab, control_lab
+from tests.support.svg import assert_same_screen
+from tests.support.tui_captures import CaptureBuilder, chat_capture, hold_engine_lock, many_frames
+from tests.support.tui_pilot import Screen, opened
+from wsinspect.tui.actions import leaving
+from wsinspect.tui.control.dialog import Dialog, Question
+from wsinspect.tui.control.export import Export
+from wsinspect.tui.control.frames import frame_bytes, oddities, typed_payload
+from wsinspect.wire.frame import serialize_frame
+
+pytestmark = pytest.mark.asyncio
+KNOWN = Path(__file__).parent / "snapshots"
+
+
+@pytest.fixture(autouse=True)
+def private_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("XDG_STATE_HOME", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR"):
+        monkeypatch.setenv(name, str(tmp_path / name))
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def live(tmp_path: Path) -> Iterator[Path]:
+    """A capture that an engine writes: connection 1 was closed, 2 is open."""
+    path = tmp_path / "live.db"
+    builder = CaptureBuilder(path)
+    builder.connection(1, 0, state="closed", path="/old", closed_ns=builder.connection(2, 10, path="/chat"))
+    builder.frame(2, 20, 1, b"hello")
+    builder.frame(2, 21, 1, b"hello yourself", s2c=True)
+    builder.close(clean=False)
+    lock = hold_engine_lock(path)
+    yield path
+    lock.release()
+
+
+@pytest.fixture
+def lab(live: Path) -> Iterator[ControlLab]:
+    with control_lab(live) as made:
+        made.engine.open = {2}
+        yield made
+
+
+def said(screen: Screen) -> str:
+    """What the dialog or question on top says."""
+    top = screen.app.screen
+    lines = [
+        widget.render_line(y).text.rstrip()
+        for widget in top.query("Words, Pick")
+        for y in range(widget.size.height)
+    ]
+    return "\n".join(lines)
+
+
+def is_asked(screen: Screen) -> bool:
+    return isinstance(screen.app.screen, Question)
+
+
+async def choose_connection(screen: Screen, number: int) -> None:
+    await screen.press("1")
+    screen.app.connections.choose(number)
+    await screen.until(lambda: screen.app.browser.connection == number)
+    await screen.settle()
+
+
+# -- a frame by hand
+
+
+@pytest.mark.parametrize(
+    ("opcode", "form", "text", "payload"),
+    [
+        ("text", "text", "héllo", "héllo".encode()),
+        ("text", "json", '{"a": 1}', b'{"a": 1}'),
+        ("binary", "hex", "de ad BE ef", b"\xde\xad\xbe\xef"),
+        ("binary", "base64", "3q2+7w==", b"\xde\xad\xbe\xef"),
+        ("ping", "text", "", b""),
+        ("close", "text", "1001 going away", b"\x03\xe9going away"),
+        ("close", "text", "4000", b"\x0f\xa0"),
+        ("close", "text", "", b""),
+        ("close", "hex", "03", b"\x03"),
+    ],
+)
+async def test_what_was_typed_becomes_bytes(opcode, form, text, payload):
+    assert typed_payload(opcode, form, text) == payload
+
+
+@pytest.mark.parametrize(
+    ("opcode", "form", "text", "words"),
+    [
+        ("text", "json", '{"a": }', "no JSON: Expecting value: line 1 column 7"),
+        ("text", "hex", "abc", "expected pairs of hexadecimal digits"),
+        ("text", "base64", "a", "expected base64"),
+        ("close", "text", "bye", "expected a close code"),
+        ("close", "text", "70000", "expected a close code"),
+    ],
+)
+async def test_what_cannot_be_bytes_says_what_was_expected(opcode, form, text, words):
+    with pytest.raises(ValueError) as caught:
+        typed_payload(opcode, form, text)
+    assert words in str(caught.value)
+
+
+async def test_what_is_odd_is_said_and_sent_all_the_same():
+    assert oddities("text", b"ok", fin=True) == []
+    assert "at most 125 bytes" in oddities("ping", bytes(126), fin=True)[0]
+    assert oddities("pong", b"", fin=False) == ["control frames cannot be fragments"]
+    assert "two bytes" in oddities("close", b"x", fin=True)[0]
+    assert "1006 is for programs" in oddities("close", b"\x03\xee", fin=True)[0]
+    assert "UTF-8" in oddities("text", b"\xff", fin=True)[0]
+    assert "stays open" in oddities("text", b"\xff", fin=False)[0]
+    assert "continuation" in oddities("cont", b"", fin=True)[0]
+    assert frame_bytes("s2c", "cont", b"x", fin=False, key=b"abcd") == b"\x00\x01x"
+
+
+async def test_a_frame_is_shown_byte_for_byte_asked_about_and_sent(lab, live):
+    async with opened(live) as screen:
+        await choose_connection(screen, 2)
+        await screen.press("x")
+        assert "Inject a frame, conn 2 /chat" in said(screen)
+        await screen.press(*"hi")
+        await screen.press("up", "up", "up", "up")
+        assert "[s>c, to the client]" in said(screen)
+        assert "4 B: 81 02 68 69" in said(screen)
+        await screen.press("right")
+        assert "[c>s, to the server]" in said(screen)
+        shown = said(screen).split(" B: ")[1].splitlines()[0].strip()
+        await screen.press("enter")
+        assert is_asked(screen)
+        assert f"Send these 8 B to the server on connection 2? They cannot be taken back: {shown}" in said(
+            screen
+        )
+        await screen.press("enter")
+        assert is_asked(screen), "Enter is no answer"
+        await screen.press("escape")
+        assert lab.engine.done == []
+        await screen.press("enter", "y")
+        await screen.until(lambda: not isinstance(screen.app.screen, Dialog))
+        assert "injected 8 B to the server on connection 2" in screen.line("keys")
+        raw = bytes.fromhex(shown)
+        assert lab.engine.done == [(2, "inject", "c2s", raw)]
+        assert raw == serialize_frame(1, b"hi", key=raw[2:6])
+
+
+async def test_fragments_and_close_frames_can_be_made(lab, live):
+    async with opened(live) as screen:
+        await choose_connection(screen, 2)
+        await screen.press("x", "up", "right")  # FIN
+        assert "[0, a fragment]" in said(screen)
+        assert "▲ the message stays open" in said(screen)
+        await screen.press("left", "up", "up", "right", "right", "right", "right")
+        assert "[close]" in said(screen)
+        assert "code, reason" in said(screen)
+        top: Any = screen.app.screen
+        top.input("inject-payload").value = "bye"
+        await screen.pilot.pause()
+        assert "✗ expected a close code" in said(screen)
+        await screen.press("enter")
+        assert not is_asked(screen)
+        top.input("inject-payload").value = "1006 x"
+        await screen.pilot.pause()
+        assert "▲ 1006 is for programs, never for the wire. It is sent as it is." in said(screen)
+        await screen.pilot.click("#inject-form", offset=(14 + 16, 0))
+        assert "[hex]" in said(screen)
+        await screen.press("escape")
+        assert not isinstance(screen.app.screen, Dialog)
+
+
+async def test_it_is_refused_where_the_connection_is_not_open(lab, live):
+    async with opened(live, size=(200, 50)) as screen:
+        await choose_connection(screen, 1)
+        assert "(x inject)" in screen.line("keys")
+        await screen.press("x")
+        assert "x: connection 1 is closed, not open" in screen.line("keys")
+        await screen.press("X")
+        assert "X: connection 1 is closed, not open" in screen.line("keys")
+
+
+async def test_what_the_engine_refuses_is_said_and_what_was_typed_stays(lab, live):
+    lab.engine.open = set()
+    async with opened(live) as screen:
+        await choose_connection(screen, 2)
+        await screen.press("x", *"hi", "enter", "y")
+        await screen.until(lambda: "✗ connection 2 is not open" in said(screen))
+        top: Any = screen.app.screen
+        assert top.input("inject-payload").value == "hi"
+
+
+# -- the end of a connection
+
+
+async def test_a_connection_is_closed_with_a_code_or_aborted(lab, live):
+    async with opened(live) as screen:
+        await choose_connection(screen, 2)
+        await screen.press("X")
+        assert "✓ CLOSE 1001 to both sides, in a closing handshake" in said(screen)
+        top: Any = screen.app.screen
+        top.input("end-code").value = "4001 go away"
+        await screen.press("enter")
+        assert "End connection 2 by a closing handshake?" in said(screen)
+        await screen.press("y")
+        await screen.until(lambda: lab.engine.done == [(2, "close", "both", 4001, "go away")])
+        await screen.until(lambda: "connection 2 is ended by hand" in screen.line("keys"))
+        await screen.press("X", "right", "right", "down", "right")
+        assert "✓ RST to the client without a CLOSE frame: JavaScript is told 1006" in said(screen)
+        await screen.press("enter", "y")
+        await screen.until(lambda: lab.engine.done[1:] == [(2, "abort", "client", "rst")])
+
+
+async def test_the_palette_ends_a_connection_and_a_wrong_code_is_told(lab, live):
+    async with opened(live) as screen:
+        await choose_connection(screen, 2)
+        commands = {one.title: one for one in screen.app.get_system_commands(screen.app.screen)}
+        commands["connection: abort with a FIN, without CLOSE"].callback()
+        await screen.pilot.pause()
+        assert "FIN to both sides without a CLOSE frame" in said(screen)
+        top: Any = screen.app.screen
+        await screen.press("left")
+        top.input("end-code").value = "x"
+        await screen.press("enter")
+        assert "✗ expected a close code" in said(screen)
+        assert not is_asked(screen)
+
+
+# -- quitting
+
+
+async def test_quitting_with_frames_held_asks_and_escape_stays(lab, live):
+    lab.arm(kind="hold", count=10)
+    lab.engine.held = 2
+    async with opened(live, size=(80, 24)) as screen:
+        await screen.press("q")
+        await screen.until(lambda: is_asked(screen))
+        assert "Frames are held by a fault: 2 connections hold back frames." in said(screen)
+        assert "it goes on, and holds" in " ".join(said(screen).split())
+        await screen.press("escape")
+        assert not is_asked(screen)
+        assert screen.app.is_running
+        assert lab.engine.held == 2
+
+
+async def test_the_answer_releases_what_is_held(lab, live):
+    lab.arm(kind="hold", count=10)
+    lab.engine.held = 2
+    async with opened(live) as screen:
+        await screen.press("q")
+        await screen.until(lambda: is_asked(screen))
+        await screen.press("r")
+        await screen.until(lambda: screen.app._exit)
+    assert lab.rules() == []
+    assert lab.engine.held == 0
+
+
+@pytest.mark.parametrize("keys", [("q", "q"), ("q", "ctrl+c"), ("ctrl+q", "ctrl+q"), ("ctrl+c", "q")])
+async def test_a_second_q_always_quits(lab, live, keys):
+    lab.arm(kind="hold", count=10)
+    lab.engine.held = 1
+    async with opened(live) as screen:
+        await screen.press(keys[0])
+        await screen.until(lambda: is_asked(screen))
+        await screen.pilot.press(keys[1])
+        await screen.until(lambda: screen.app._exit)
+    assert lab.rules() != []
+
+
+async def test_with_an_engine_of_our_own_it_says_that_they_are_lost(lab, live):
+    class Own:
+        capture = live
+        has_failed = False
+
+    lab.engine.held = 1
+    engine: Any = Own()
+    async with opened(live, engine=engine) as screen:
+        await screen.press("q")
+        await screen.until(lambda: is_asked(screen))
+        assert "Quitting ends the engine, and what it holds is lost." in said(screen)
+
+
+async def test_nothing_held_quits_at_once(lab, live):
+    async with opened(live) as screen:
+        await screen.pilot.press("q")
+        await screen.until(lambda: screen.app._exit)
+
+
+async def test_an_engine_that_does_not_answer_is_not_waited_for(lab, live, monkeypatch):
+    monkeypatch.setattr(leaving, "_PATIENCE_SECONDS", 0.1)
+    stuck = asyncio.Event()
+    async with opened(live) as screen:
+        # Whatever is asked from now on is never answered.
+        monkeypatch.setattr(screen.app.control, "ask", lambda work, done: stuck.set())
+        await screen.pilot.press("q")
+        await screen.until(lambda: screen.app._exit)
+    assert stuck.is_set()
+
+
+# -- export
+
+
+async def exported(screen: Screen, name: str) -> None:
+    top: Any = screen.app.screen
+    top.input("export-file").value = name
+    await screen.press("enter")
+    await screen.until(lambda: not isinstance(screen.app.screen, Dialog))
+
+
+async def test_a_capture_is_exported_as_har_with_secrets_masked(tmp_path):
+    async with opened(chat_capture(tmp_path / "chat.db")) as screen:
+        await screen.press("e")
+        assert "[HAR]" in said(screen)
+        assert "✓ cookies, credentials and tokens in URLs are masked" in said(screen)
+        top: Any = screen.app.screen
+        assert top.input("export-file").value == str(tmp_path / "chat.har")
+        await screen.press("enter")
+        await screen.until(lambda: not isinstance(screen.app.screen, Dialog))
+        assert "exported 3 connections, 5 messages, secrets masked, to" in screen.line("keys")
+    log = json.loads((tmp_path / "chat.har").read_text())["log"]
+    assert len(log["entries"]) == 3
+    assert (tmp_path / "chat.har").stat().st_mode & 0o777 == 0o600
+    assert not list(tmp_path.glob("*.part"))
+
+
+async def test_the_format_and_the_name_s_ending_go_together(tmp_path):
+    async with opened(chat_capture(tmp_path / "chat.db")) as screen:
+        await screen.press("e", "up", "up", "up", "right")
+        top: Any = screen.app.screen
+        assert top.input("export-file").value.endswith("chat.jsonl")
+        top.input("export-file").value = "other.har"
+        await screen.pilot.pause()
+        assert "[HAR]" in said(screen)
+        await exported(screen, "all.jsonl")
+    lines = [json.loads(line) for line in (tmp_path / "all.jsonl").read_text().splitlines()]
+    assert lines[0]["secrets"] is False
+    assert sum(line["type"] == "frame" for line in lines) == 13
+
+
+async def test_what_passes_the_filter_is_exported(tmp_path):
+    async with opened(chat_capture(tmp_path / "chat.db")) as screen:
+        await screen.press("slash")
+        screen.app.bar_input.value = "op:text"
+        await screen.press("enter")
+        await screen.until(lambda: screen.app.filter is not None and screen.app.scan_share is None)
+        await screen.press("e")
+        assert "[what passes the filter] its connections" in said(screen)
+        await exported(screen, "texts.jsonl")
+        await screen.press("e", "up", "up", "right")
+        assert "[its connections]" in said(screen)
+        await exported(screen, "talks.jsonl")
+    counts = []
+    for name in ("texts.jsonl", "talks.jsonl"):
+        lines = [json.loads(line) for line in (tmp_path / name).read_text().splitlines()]
+        counts.append(
+            (
+                sum(line["type"] == "frame" for line in lines),
+                {line["id"] for line in lines if line["type"] == "connection"},
+            )
+        )
+    assert counts == [(3, {3}), (12, {3})]
+
+
+async def test_one_connection_is_exported_with_secrets_where_asked(tmp_path):
+    async with opened(chat_capture(tmp_path / "chat.db")) as screen:
+        await choose_connection(screen, 2)
+        await screen.press("e")
+        assert "all of it [connection 2]" in said(screen)
+        await screen.press("up", "right")
+        assert "▲ cookies, credentials and tokens stay in" in said(screen)
+        await exported(screen, "two.jsonl")
+        assert "exported 1 frame, secrets left in, to" in screen.line("keys")
+    assert json.loads((tmp_path / "two.jsonl").read_text().splitlines()[0])["secrets"] is True
+
+
+async def test_a_file_is_overwritten_only_when_asked(tmp_path):
+    (tmp_path / "chat.har").write_text("precious")
+    async with opened(chat_capture(tmp_path / "chat.db")) as screen:
+        await screen.press("e", "enter")
+        assert "chat.har exists." in said(screen)
+        await screen.press("enter", "escape")
+        assert (tmp_path / "chat.har").read_text() == "precious"
+        await screen.press("enter", "o")
+        await screen.until(lambda: not isinstance(screen.app.screen, Dialog))
+    assert json.loads((tmp_path / "chat.har").read_text())["log"]
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("", "expected a file name"),
+        ("nowhere/x.har", "there is no folder nowhere"),
+        (".", "is a folder"),
+        ("chat.db", "that is the capture itself"),
+    ],
+)
+async def test_where_nothing_can_be_written_it_says_why(tmp_path, name, words):
+    async with opened(chat_capture(tmp_path / "chat.db")) as screen:
+        await screen.press("e")
+        top: Any = screen.app.screen
+        top.input("export-file").value = name
+        await screen.press("enter")
+        assert f"✗ {words}" in said(screen) or words in said(screen)
+        assert isinstance(screen.app.screen, Dialog)
+
+
+async def test_a_folder_that_cannot_be_written_is_words_and_the_dialog_stays(tmp_path):
+    async with opened(chat_capture(tmp_path / "chat.db")) as screen:
+        await screen.press("e")
+        top: Any = screen.app.screen
+        top.input("export-file").value = "/proc/x.har"
+        await screen.press("enter")
+        await screen.until(lambda: "✗ cannot write /proc/x.har" in said(screen))
+
+
+async def test_escape_stops_an_export_and_nothing_is_left(tmp_path):
+    async with opened(many_frames(tmp_path / "many.db", 60_000)) as screen:
+        await screen.press("e")
+        top: Any = screen.app.screen
+        top.input("export-file").value = "many.jsonl"
+        top.submit()
+        top.action_leave()
+        await screen.until(lambda: "the export was stopped; nothing was written" in said(screen))
+    assert not list(tmp_path.glob("many.jsonl*"))
+
+
+async def test_how_far_an_export_is_stands_in_the_dialog(tmp_path):
+    async with opened(chat_capture(tmp_path / "chat.db")) as screen:
+        await screen.press("e")
+        top: Any = screen.app.screen
+        top._export = Export(top._order, screen.app.call_later_safely, top._moved, top._done)
+        top._export._moved(6)
+        await screen.pilot.pause()
+        assert "exporting: 46%, 6 so far; esc stops it" in said(screen)
+
+
+# -- pictures
+
+
+@pytest.mark.snapshot
+@pytest.mark.parametrize("size", [(80, 24), (120, 36)], ids=lambda size: f"{size[0]}x{size[1]}")
+@pytest.mark.parametrize("name", ["inject", "end", "export"])
+async def test_picture(lab, live, tmp_path, monkeypatch, name, size):
+    from wsinspect.tui.control import inject_dialog
+    from wsinspect.tui.widgets import connections
+
+    monkeypatch.setattr(connections, "ago", lambda _ns: "1.0 s")
+    monkeypatch.setattr(inject_dialog.secrets, "token_bytes", lambda _count: b"\x11\x22\x33\x44")
+    async with opened(live, size=size) as screen:
+        await choose_connection(screen, 2)
+        await screen.press({"inject": "x", "end": "X", "export": "e"}[name])
+        top: Any = screen.app.screen
+        if name == "inject":
+            await screen.press(*"hi", "up", "up", "up", "up", "right")
+        elif name == "export":
+            top.input("export-file").value = "live.har"
+        screen.app.model.lag_ns = None
+        screen.app.refresh_lines()
+        await screen.pilot.pause()
+        assert_same_screen(
+            screen.app.export_screenshot(title="wsinspect"),
+            KNOWN / f"dialog-{name}-{size[0]}x{size[1]}.svg",
+            tmp_path,
+        )

@@ -1,0 +1,318 @@
+"""The faults page and the dialogs over it, driven by keys against a real control API."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.control_lab import ControlLab, control_lab
+from tests.support.svg import assert_same_screen
+from tests.support.tui_captures import chat_capture, hold_engine_lock
+from tests.support.tui_pilot import Screen, opened
+from wsinspect.tui.control.dialog import Dialog, Question, Words
+from wsinspect.tui.control.rule_dialog import RuleDialog
+
+pytestmark = pytest.mark.asyncio
+KNOWN = Path(__file__).parent / "snapshots"
+
+
+@pytest.fixture(autouse=True)
+def private_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("XDG_STATE_HOME", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR"):
+        monkeypatch.setenv(name, str(tmp_path / name))
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def live(tmp_path: Path) -> Iterator[Path]:
+    """A capture that an engine writes."""
+    path = chat_capture(tmp_path / "chat.db", clean=False)
+    lock = hold_engine_lock(path)
+    yield path
+    lock.release()
+
+
+@pytest.fixture
+def lab(live: Path) -> Iterator[ControlLab]:
+    with control_lab(live) as made:
+        yield made
+
+
+def dialog(screen: Screen) -> list[str]:
+    """What the dialog or question on top says."""
+    words = screen.app.screen.query(Words)
+    return [one.render_line(y).text.rstrip() for one in words for y in range(one.size.height)]
+
+
+async def enter(screen: Screen, text: str) -> None:
+    """Type a rule and wait until the engine has agreed."""
+    top = screen.app.screen
+    assert isinstance(top, RuleDialog)
+    top.input("rule-line").value = text
+    await screen.press("enter")
+    await screen.until(lambda: not isinstance(screen.app.screen, RuleDialog))
+
+
+async def test_nothing_armed_says_what_could_be(lab, live):
+    async with opened(live) as screen:
+        await screen.press("f")
+        text = "\n".join(screen.pane("faults"))
+        assert "0 of 0 rules armed" in text
+        assert "latency_c2s" in text  # of the ledger
+        assert "latency, gone from the rules" in text
+        assert "FAULTS ON" not in screen.line("header")
+
+
+async def test_a_rule_is_typed_completed_and_armed(lab, live):
+    async with opened(live) as screen:
+        await screen.press("f", "a")
+        assert "Arm a fault rule" in dialog(screen)[0]
+        assert any("▸ drop" in line for line in dialog(screen))
+        await screen.press("l", "a", "t")
+        assert "✗ kind: unknown kind 'lat'; did you mean latency?" in "\n".join(dialog(screen))
+        await screen.press("tab", "down", "tab")
+        top = screen.app.screen
+        assert isinstance(top, RuleDialog)
+        assert top.input("rule-line").value == "latency:s2c"
+        assert "✗ latency needs `latency`" in "\n".join(dialog(screen))
+        await screen.press("enter")
+        assert screen.app.screen is top
+        await screen.press("tab", *"300ms")
+        assert "✓ enter arms it" in "\n".join(dialog(screen))
+        await screen.press("enter")
+        await screen.until(lambda: "FAULTS ON: 1 rule" in screen.line("header"))
+        assert "armed latency_s2c; F removes all" in screen.line("keys")
+        row = screen.pane("faults")[2]
+        assert "▸[x] s>c  latency_s2c" in row
+        assert "latency=300ms" in row
+        assert lab.rules()[0]["direction"] == "s2c"
+
+
+async def test_rules_are_disarmed_changed_copied_and_removed(lab, live):
+    lab.arm(name="slow", kind="latency", latency="1s", match="op:text")
+    async with opened(live) as screen:
+        await screen.press("f")
+        await screen.until(lambda: "[x]" in screen.pane("faults")[2])
+        assert "slow" in screen.pane("faults")[2]
+        await screen.press("y")
+        assert "copied the rule" in screen.line("keys")
+        assert screen.app.clipboard == "--fault 'latency,latency=1s,match=op:text,name=slow'"
+        await screen.press("space")
+        await screen.until(lambda: "[ ]" in screen.pane("faults")[2])
+        assert "slow is disarmed: what it held was let go" in screen.line("keys")
+        await screen.press("enter")
+        assert "Change slow" in dialog(screen)[0]
+        await enter(screen, "latency:c2s,latency=2s")
+        await screen.until(lambda: "c>s" in screen.pane("faults")[2])
+        assert lab.rules() == [
+            {"name": "slow", "kind": "latency", "direction": "c2s", "latency": "2s", "armed": True}
+        ]
+        await screen.press("x")
+        await screen.until(lambda: lab.rules() == [])
+        await screen.until(lambda: "removed slow" in screen.line("keys"))
+
+
+async def test_f_takes_all_away_and_says_what_was_released(lab, live):
+    lab.arm(kind="hold", direction="s2c", count=100)
+    lab.arm(kind="drop", match="op:pong", armed=False)
+    lab.engine.held = 1
+    async with opened(live) as screen:
+        await screen.until(lambda: "FAULTS ON: 1 rule" in screen.line("header"))
+        await screen.until(lambda: screen.app.engine_view.held[0] == 1)
+        await screen.press("F")
+        await screen.until(lambda: "FAULTS ON" not in screen.line("header"))
+        words = "removed 2 rules (hold_s2c, drop); released what 1 connection held back"
+        assert words in screen.line("keys")
+
+
+@pytest.mark.parametrize("size", [(60, 15), (80, 24), (200, 50)])
+@pytest.mark.parametrize("colour", [True, False])
+async def test_that_faults_are_on_is_said_on_every_page(lab, live, size, colour, monkeypatch):
+    if not colour:
+        monkeypatch.setenv("NO_COLOR", "1")
+    async with opened(live, size=size) as screen:
+        lab.arm(kind="drop")
+        lab.arm(kind="latency", latency="1s")
+        await screen.until(lambda: "FAULTS ON: 2 rules" in screen.line("header"))
+        for keys in (("f",), ("h",), ("t",), ("i",), ("question_mark",), ("escape", "a")):
+            await screen.press(*keys)
+            assert "FAULTS ON: 2 rules" in screen.line("header")
+            svg = screen.app.export_screenshot()
+            assert "FAULTS&#160;ON:&#160;2&#160;rules" in svg
+
+
+async def test_what_the_engine_refuses_is_said_and_the_line_stays(lab, live):
+    lab.arm(name="slow", kind="latency", latency="1s")
+    lab.arm(name="other", kind="drop")
+    async with opened(live) as screen:
+        await screen.press("f")
+        await screen.until(lambda: screen.app.engine_view.armed == 2)
+        await screen.press("enter")
+        top: Any = screen.app.screen
+        top.input("rule-line").value = "latency,latency=1s,name=other"
+        await screen.press("enter")
+        await screen.until(lambda: "✗ there is a rule 'other'" in "\n".join(dialog(screen)))
+        assert top.input("rule-line").value == "latency,latency=1s,name=other"
+        await screen.press("ctrl+c")
+        assert not isinstance(screen.app.screen, Dialog)
+
+
+async def test_a_preset_with_phases_is_warned_of(lab, live):
+    lab.arm(kind="drop")
+    async with opened(live) as screen:
+        await screen.press("f", "a")
+        top: Any = screen.app.screen
+        top.input("rule-line").value = "like server-deploy"
+        await screen.pilot.pause()
+        assert "▲ it takes the place of all rules" in "\n".join(dialog(screen))
+        await enter(screen, "like server-deploy")
+        await screen.until(lambda: "phase not under way" in screen.line("faults"))
+        assert [rule["name"] for rule in lab.rules()] == ["unavailable"]
+
+
+async def test_a_preset_is_no_change_of_one_rule(lab, live):
+    lab.arm(kind="drop")
+    async with opened(live) as screen:
+        await screen.press("f")
+        await screen.until(lambda: screen.app.engine_view.armed == 1)
+        await screen.press("enter")
+        top: Any = screen.app.screen
+        top.input("rule-line").value = "like satellite"
+        await screen.press("enter")
+        assert "✗ a rule is changed into one rule" in "\n".join(dialog(screen))
+
+
+async def test_an_engine_that_goes_is_words_and_keys_say_why(lab, live):
+    lab.arm(kind="drop")
+    async with opened(live, size=(200, 50)) as screen:
+        await screen.press("f")
+        await screen.until(lambda: "FAULTS ON" in screen.line("header"))
+        assert " a add " in screen.line("keys")
+        lab.stop()
+        await screen.until(lambda: "no engine writes this file" in screen.line("faults"))
+        assert "FAULTS ON" not in screen.line("header")
+        assert "(a add)" in screen.line("keys")
+        for key in ("a", "enter", "space", "x", "F"):
+            await screen.press(key)
+            assert "no engine" in screen.line("keys")
+            assert len(screen.app.screen_stack) == 1
+
+
+async def test_a_recorded_file_shows_the_ledger_and_that_no_engine_runs(tmp_path):
+    async with opened(chat_capture(tmp_path / "old.db"), size=(80, 24)) as screen:
+        await screen.press("f")
+        text = "\n".join(screen.pane("faults"))
+        assert "2 rules acted, 2 hits" in text
+        assert "no engine writes this file" in text
+        assert "latency_c2s" in text
+        await screen.press("a")
+        assert "faults: this is a recording: no engine runs on it" in screen.line("keys")
+
+
+async def test_hostile_names_are_shown_escaped(lab, live):
+    lab.arm(kind="refuse", body="\x1b[2J[bold]x", headers={"X": "\x1b]0;owned"[4:]})
+    async with opened(live) as screen:
+        await screen.press("f")
+        await screen.until(lambda: screen.app.engine_view.armed == 1)
+        text = "\n".join(screen.pane("faults"))
+        assert "\x1b" not in text
+        assert "␛[2J[bold]x" in text
+
+
+async def test_the_mouse_chooses_a_rule(lab, live):
+    lab.arm(kind="drop")
+    lab.arm(kind="latency", latency="1s")
+    async with opened(live) as screen:
+        await screen.press("f")
+        await screen.until(lambda: screen.app.engine_view.armed == 2)
+        await screen.pilot.click("#faults", offset=(5, 3))
+        chosen = screen.app.faults.chosen()
+        assert chosen is not None
+        assert chosen.name == "latency"
+
+
+async def test_the_palette_adds_faults(lab, live):
+    async with opened(live) as screen:
+        commands = {one.title: one for one in screen.app.get_system_commands(screen.app.screen)}
+        assert {"fault: add latency", "export: HAR", "fault: like a preset"} <= set(commands)
+        commands["fault: add bandwidth"].callback()
+        await screen.pilot.pause()
+        top: Any = screen.app.screen
+        assert top.input("rule-line").value == "bandwidth"
+
+
+# -- pictures
+
+
+def compare(screen: Screen, name: str, scratch: Path) -> None:
+    assert_same_screen(screen.app.export_screenshot(title="wsinspect"), KNOWN / f"{name}.svg", scratch)
+
+
+async def two_rules(lab: ControlLab, screen: Screen) -> None:
+    lab.arm(name="slow", kind="latency", direction="c2s", latency="250ms", jitter="50ms", match="op:text")
+    lab.arm(kind="close", code=1012, when={"after": "100frames"}, armed=False)
+    lab.arm(name="latency_c2s", kind="latency", direction="c2s", latency="250ms")
+    await screen.until(lambda: len(screen.app.engine_view.rules) == 3)
+
+
+@pytest.mark.snapshot
+@pytest.mark.parametrize("size", [(80, 24), (120, 36)], ids=lambda size: f"{size[0]}x{size[1]}")
+@pytest.mark.parametrize("state", ["rules", "form-error", "form", "question"])
+async def test_picture(lab, live, tmp_path, monkeypatch, state, size):
+    from wsinspect.tui.widgets import faults
+
+    monkeypatch.setattr(faults, "ago", lambda _ns: "1.0 s")
+    async with opened(live, size=size) as screen:
+        await two_rules(lab, screen)
+        await screen.press("f")
+        if state.startswith("form"):
+            await screen.press("a")
+            top: Any = screen.app.screen
+            top.input("rule-line").value = "latency:s2c,latency=300" + ("" if "error" in state else "ms")
+            await screen.pilot.pause()
+        elif state == "question":
+            lab.engine.held = 2
+            await screen.until(lambda: screen.app.engine_view.held[0] == 2)
+            await screen.press("q")
+            await screen.until(lambda: isinstance(screen.app.screen, Question))
+        screen.app.said_until = 0.0
+        screen.app.model.lag_ns = None
+        screen.app.refresh_lines()
+        await screen.pilot.pause()
+        compare(screen, f"faults-{state}-{size[0]}x{size[1]}", tmp_path)
+
+
+@pytest.mark.snapshot
+async def test_picture_without_colour(lab, live, tmp_path, monkeypatch):
+    from wsinspect.tui.widgets import faults
+
+    monkeypatch.setattr(faults, "ago", lambda _ns: "1.0 s")
+    monkeypatch.setenv("NO_COLOR", "1")
+    async with opened(live, size=(80, 24)) as screen:
+        await two_rules(lab, screen)
+        await screen.press("f")
+        screen.app.model.lag_ns = None
+        screen.app.refresh_lines()
+        await screen.pilot.pause()
+        compare(screen, "faults-no-colour", tmp_path)
+
+
+@pytest.mark.snapshot
+@pytest.mark.parametrize("size", [(80, 24), (120, 36)], ids=lambda size: f"{size[0]}x{size[1]}")
+async def test_picture_of_no_rules(tmp_path, size):
+    from tests.support.tui_captures import CaptureBuilder
+
+    path = tmp_path / "chat.db"
+    builder = CaptureBuilder(path)
+    builder.close(clean=False)
+    lock = hold_engine_lock(path)
+    with control_lab(path):
+        async with opened(path, size=size) as screen:
+            await screen.press("f")
+            assert "No fault rules: what passes is not touched." in "\n".join(screen.pane("faults"))
+            compare(screen, f"faults-none-{size[0]}x{size[1]}", tmp_path)
+    lock.release()
