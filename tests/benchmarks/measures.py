@@ -190,6 +190,15 @@ def screens(peer: Peer, place: Place, sizes: Sizes) -> Result:
     return {**result, "p50_us": alone, "watched_p50_us": watched, "of_headless": watched / alone}
 
 
+def show(peer: Peer, place: Place, sizes: Sizes) -> Result:
+    """``show --filter`` over a large capture."""
+    if peer.name != "wsinspect":
+        return {}
+    from tests.benchmarks import shows
+
+    return shows.measure(place.folder, sizes.screen_frames)
+
+
 def _echo_p50(running: Running, sizes: Sizes) -> float:
     load = Load("echo", running.port, payload=64, frames=sizes.echoes)
     try:
@@ -222,6 +231,7 @@ MEASURES: dict[str, Callable[[Peer, Place, Sizes], Result]] = {
     "echo": echo,
     "memory": memory,
     "screens": screens,
+    "show": show,
     "faults": faults,
     "replay": replay,
 }
@@ -231,6 +241,7 @@ TITLES = {
     "echo": "Echo round trip, one 64 B frame",
     "memory": "Resident memory, 1 KiB frames",
     "screens": "The terminal program",
+    "show": "show --filter, seconds from the command's start to its end",
     "faults": "Faults",
     "replay": "Replay, export and import, 64 B messages",
 }

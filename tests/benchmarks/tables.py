@@ -86,6 +86,16 @@ _SCREENS = [
     Column("echo p50 of headless", "of_headless", _times),
 ]
 COLUMNS["screens"] = _SCREENS
+COLUMNS["show"] = [
+    Column("frames", "frames", _count),
+    Column("first screen ms", "first_ms", _count),
+    Column("few pass s", "sparse_s", _two),
+    Column("regex, few pass s", "regex_s", _two),
+    Column("half pass s", "half_s", _two),
+    Column("half, --json s", "json_s", _two),
+    Column("regex, half pass s", "half_regex_s", _two),
+    Column("all pass s", "all_s", _two),
+]
 COLUMNS["faults"] = [
     Column("armed frames/s", "armed_per_s", _count),
     Column("echo p50 us", "unarmed_p50_us", _one),
@@ -263,6 +273,9 @@ def goals(found: Medians) -> list[Goal]:
                 at_least=True,
             )
     add("export and import of the large capture: peak MB", value("replay", ours, "peak_mb"), 300, _count)
+    add("show: first screen ms of any filter at most 1,000", value("show", ours, "first_ms"), 1000, _count)
+    for column in COLUMNS["show"][2:]:
+        add(f"show, {column.heading} at most 5", value("show", ours, column.metric), 5, _two)
     for measure in ("small", "bulk", "echo"):
         for peer in found.get(measure, {}):
             for metric in ("lost", "lost_bytes"):
