@@ -1,12 +1,16 @@
 """nginx as it is configured well and badly: the exact findings through one tap, and in a sandwich."""
 
 import asyncio
+import contextlib
 import socket
 
 import pytest
+from websockets.asyncio.client import connect
+from websockets.exceptions import WebSocketException
 
 from tests.support.certs import make_certificates
 from tests.support.engine import Engine
+from tests.support.finding_lab import by_path, found_in, record_port
 from tests.support.hops import LOOPBACK, NGINX_GOOD, free_port, nginx
 from tests.support.sandwich_lab import echo_server, play, talk
 from wsinspect.capture.diagnosis import diagnose
@@ -32,6 +36,8 @@ CASES = {
     "/403": (["WS-HS-010"], ["WS-HS-010", "WS-HS-103"]),
     "/404": (["WS-HS-011"], ["WS-HS-011", "WS-HS-103"]),
     "/413": (["WS-HS-013"], ["WS-HS-013", "WS-HS-103"]),
+    "/429": (["WS-HS-017"], ["WS-HS-017", "WS-HS-103"]),
+    "/500": (["WS-HS-019"], ["WS-HS-019", "WS-HS-103"]),
     "/page": (["WS-HS-004"], ["WS-HS-004", "WS-HS-103"]),
     "/502": (["WS-HS-020"], ["WS-HS-020", "WS-HS-103"]),
     "/504": (["WS-HS-022"], ["WS-HS-022", "WS-HS-103"]),
@@ -66,7 +72,7 @@ def locations(origin: int, dead: int, mute: int) -> str:
         {pass_on}
     }}
     location /not-inherited {{ proxy_set_header X-Anything 1; {pass_on} }}
-    location /idle {{ {NGINX_GOOD} proxy_read_timeout 2s; {pass_on} }}
+    location /idle {{ {NGINX_GOOD} proxy_read_timeout 3s; {pass_on} }}
     location /301 {{ return 301 https://$host$request_uri; }}
     location = /slash {{ return 301 http://$http_host/slash/; }}
     location /to-login {{ return 302 https://$host/accounts/login?next=$request_uri; }}
@@ -74,6 +80,8 @@ def locations(origin: int, dead: int, mute: int) -> str:
     location /403 {{ return 403; }}
     location /404 {{ return 404; }}
     location /413 {{ return 413; }}
+    location /429 {{ return 429; }}
+    location /500 {{ return 500; }}
     location /page {{ default_type text/html; return 200 "<!doctype html><title>app</title>"; }}
     location /502 {{ {NGINX_GOOD} proxy_pass http://{LOOPBACK}:{dead}; }}
     location /504 {{ {NGINX_GOOD} proxy_read_timeout 1s; proxy_pass http://{LOOPBACK}:{mute}; }}
@@ -145,6 +153,31 @@ def test_an_http2_listener_is_no_reason_to_fail(tmp_path):
     assert seen["/good"].status == 101
     # --insecure bears the lab's certificate; about HTTP/2 there is nothing to say.
     assert seen["/good"].sandwich_ids == ["WS-TLS-020"]
+
+
+def test_cookies_that_are_too_large(tmp_path):
+    """nginx says it in its page, with 400; a token as subprotocol does the same."""
+
+    async def requests(base):
+        for cookie in ("a=b", "session=" + "x" * 9000):
+            with contextlib.suppress(WebSocketException, OSError):
+                async with connect(
+                    f"{base}/ws{len(cookie)}", additional_headers={"Cookie": cookie}, proxy=None
+                ):
+                    pass
+
+    async def play():
+        async with echo_server() as (_, app):
+            location = f"location / {{ {NGINX_GOOD} proxy_pass http://{LOOPBACK}:{app}; }}"
+            with await asyncio.to_thread(nginx, tmp_path / "nginx", location) as hop:
+                return await record_port(tmp_path, hop.port, requests)
+
+    capture = asyncio.run(play())
+    assert by_path(capture) == {"/ws3": [], "/ws9008": ["WS-HS-015"]}
+    (found,) = found_in(capture)
+    assert found.hop == "nginx"
+    assert any("Request Header Or Cookie Too Large" in line for line in found.evidence)
+    assert "large_client_header_buffers" in found.fixes[0].text
 
 
 async def _reload(folder):
