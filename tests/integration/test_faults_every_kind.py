@@ -326,6 +326,14 @@ def test_every_kind_is_in_the_ledger_and_nobody_is_blamed(lab: Lab) -> None:
         # Connections on which no rule acted are not what this is about.
         touched = {row[0] for row in capture.query("SELECT DISTINCT connection_id FROM fault_event")}
         findings = diagnosed(capture.path)
+        told = capture.query("SELECT path, js_code, js_was_clean, ended_by FROM connection WHERE open_ns")
+        wrong = [
+            one
+            for one in ((path.split("/")[1], *verdict) for path, *verdict in told)
+            if one[0] in {**ENDING, "silent": None}
+            and one[1:] != ((code := ENDING.get(one[0], ("", 1006))[1]), code != 1006, "fault")
+        ]
+        assert wrong == []
     blaming = [
         (one["id"], one["severity"], one["fault_of"], one["connection"], one["evidence"][:2])
         for one in findings

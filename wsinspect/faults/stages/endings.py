@@ -45,7 +45,8 @@ class _HopEndStage(Stage[K]):
         if not self.is_lucky(1):
             return
         how: Any = self.fault
-        self.report(frame, {**detail, "how": how.how}, ends=True)
+        told = {"code": how.code, "reason": how.reason} if how.how == "close" else {}
+        self.report(frame, {**detail, "how": how.how, **told}, ends=True)
         if how.how == "close":
             self.lane.close("both", how.code, how.reason, HOP_TIMEOUT_NS, self.rule.author, now)
         else:
@@ -78,7 +79,9 @@ class IdleTimeoutStage(_HopEndStage[kinds.IdleTimeout]):
             return False
         if not self.armed.fired:
             self.armed.fired = True
-            self.report(item if isinstance(item, WireFrame) else None, {"forgotten": True}, ends=True)
+            self.report(
+                item if isinstance(item, WireFrame) else None, {"forgotten": True, "how": "rst"}, ends=True
+            )
             self.lane.abort("both", "rst", now)
         return True
 

@@ -291,7 +291,7 @@ class BlackholeStage(QueueStage[connections.Blackhole]):
             self.release(now)
         elif not self.armed.marks.get("ended"):
             self.armed.marks["ended"] = True
-            self.report(None, {"then": self.fault.then}, ends=True)
+            self.report(None, {"then": self.fault.then, "how": self.fault.then}, ends=True)
             self.lane.abort("both", self.fault.then, now)
 
     def release(self, now: int) -> None:
