@@ -70,7 +70,7 @@ class Browser:
     def select(self, connection: int | None) -> None:
         """Show one connection's frames, or all."""
         self.connection = connection
-        self.view = View(self.model.index, connection, self.gap_ns)
+        self.view = View(self.model.index, connection, self.gap_ns, before=self.view)
 
     @property
     def selected(self) -> Connection | None:

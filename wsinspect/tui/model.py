@@ -42,6 +42,7 @@ class Model:
 
     Attributes:
         connections: by id, in order.
+        version: changes with every batch.
         finding_changes: how often `findings` have become others.
         lag_ns: how old the newest frame of a live capture was when it was read.
         unstored_bytes: what could not be recorded, by the engine's own word.
@@ -58,6 +59,7 @@ class Model:
         self.events: deque[Event] = deque(maxlen=_KEPT_EVENTS)
         self.findings: list[FindingRow] = []
         self.finding_changes = 0
+        self.version = 0
         self.findings_of_frame: dict[int, list[FindingRow]] = {}
         self.findings_of_connection: dict[int, list[FindingRow]] = {}
         self.faults: deque[FaultEvent] = deque(maxlen=_KEPT_FAULTS)
@@ -78,6 +80,7 @@ class Model:
     def take(self, batch: Batch) -> None:
         """Add what is new."""
         self.has_begun = True
+        self.version += 1
         if batch.error is not None:
             self.error, self.is_live = batch.error, False
             return

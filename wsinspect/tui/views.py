@@ -23,6 +23,56 @@ _STEP: Final = 2048
 _MOST_ANEW: Final = 20_000
 
 
+class Activity:
+    """What happened when: all frames of one connection, or of all, counted once, whatever filter they pass.
+
+    Attributes:
+        histogram: frames and marks over time.
+        looked_at: how many frames were counted so far.
+    """
+
+    def __init__(self, index: FrameIndex, connection: int | None, gap_ns: int) -> None:
+        self.index, self.connection, self.gap_ns = index, connection, gap_ns
+        self.histogram = Histogram()
+        self.looked_at = 0
+        self._last_ns: int | None = None
+
+    @property
+    def total(self) -> int:
+        """Frames of the connection, or of all."""
+        if self.connection is None:
+            return len(self.index)
+        return len(self.index.by_connection.get(self.connection, ()))
+
+    def positions(self, start: int, end: int) -> Sequence[int]:
+        """Some of them, in order."""
+        if self.connection is None:
+            return range(start, end)
+        return self.index.by_connection[self.connection][start:end]
+
+    def step(self) -> None:
+        """Count some more."""
+        start, end = self.looked_at, min(self.looked_at + _STEP, self.total)
+        columns = self.index.columns
+        times, flags, bits, gap_ns, last = (
+            columns.times_ns,
+            columns.flags,
+            columns.bits,
+            self.gap_ns,
+            self._last_ns,
+        )
+        add = self.histogram.add
+        for position in self.positions(start, end):
+            time_ns = times[position]
+            marks = marks_of(bits[position], flags[position])
+            if last is not None and time_ns - last >= gap_ns:
+                marks |= MARK_GAP
+            last = time_ns
+            add(time_ns, flags[position] & 1, marks)
+        self._last_ns = last
+        self.looked_at = end
+
+
 class View:
     """The rows of one connection, or of all, that pass a filter.
 
@@ -31,17 +81,23 @@ class View:
         connection: its id; None shows all.
         gap_ns: a silence at least this long gets a row of its own.
         is_filtered: rows come from `add_matches` alone.
+        before: another view; where it is of the same frames, what it counted need not be counted again.
 
     Attributes:
         rows: positions, and gaps.
         gap_count: how many of them are gaps.
-        histogram: activity of all frames, matching or not.
-        looked_at: how many frames were counted so far.
+        activity: of all frames, matching or not.
         scanned_to: of a filtered view, the frame id up to which the filter has answered.
     """
 
     def __init__(
-        self, index: FrameIndex, connection: int | None, gap_ns: int, *, is_filtered: bool = False
+        self,
+        index: FrameIndex,
+        connection: int | None,
+        gap_ns: int,
+        *,
+        is_filtered: bool = False,
+        before: View | None = None,
     ) -> None:
         self.index = index
         self.connection = connection
@@ -49,11 +105,17 @@ class View:
         self.is_filtered = is_filtered
         self.rows = array("I")
         self.gap_count = 0
-        self.histogram = Histogram()
-        self.looked_at = 0
+        self.activity = Activity(index, connection, gap_ns)
+        if before is not None and before.index is index and before.connection == connection:
+            self.activity = before.activity
         self.scanned_to = 0
-        self._last_ns: int | None = None
+        self._looked_at = 0
         self._last_matched_ns: int | None = None
+
+    @property
+    def histogram(self) -> Histogram:
+        """Activity over time."""
+        return self.activity.histogram
 
     @property
     def matched(self) -> int:
@@ -63,14 +125,13 @@ class View:
     @property
     def total(self) -> int:
         """Frames of the connection, or of all."""
-        if self.connection is None:
-            return len(self.index)
-        return len(self.index.by_connection.get(self.connection, ()))
+        return self.activity.total
 
     @property
     def is_complete(self) -> bool:
         """Whether every frame was looked at."""
-        return self.looked_at >= self.total
+        total = self.total
+        return self.activity.looked_at >= total and (self.is_filtered or self._looked_at >= total)
 
     def extend(self, budget_s: float = 0.008) -> bool:
         """Look at more frames for about so long; True when rows were added."""
@@ -83,16 +144,13 @@ class View:
         return len(self.rows) > before
 
     def _step(self) -> None:
-        start, end = self.looked_at, min(self.looked_at + _STEP, self.total)
-        positions: Sequence[int]
-        if self.connection is None:
-            positions = range(start, end)
-        else:
-            positions = self.index.by_connection[self.connection][start:end]
-        self._count(positions)
-        if not self.is_filtered:
-            self._add(positions)
-        self.looked_at = end
+        activity, total = self.activity, self.total
+        if activity.looked_at < total:
+            activity.step()
+        start, end = self._looked_at, min(self._looked_at + _STEP, total)
+        if not self.is_filtered and start < end:
+            self._add(activity.positions(start, end))
+            self._looked_at = end
 
     def add_matches(self, frame_ids: Iterable[int], scanned_to: int) -> None:
         """What the filter lets through, in order; every frame up to `scanned_to` has been judged."""
@@ -129,25 +187,6 @@ class View:
         """Whether a frame has a row."""
         y = self.y_of(position)
         return y < len(self.rows) and self.position(y) == position
-
-    def _count(self, positions: Sequence[int]) -> None:
-        columns = self.index.columns
-        times, flags, bits, gap_ns, last = (
-            columns.times_ns,
-            columns.flags,
-            columns.bits,
-            self.gap_ns,
-            self._last_ns,
-        )
-        add = self.histogram.add
-        for position in positions:
-            time_ns = times[position]
-            marks = marks_of(bits[position], flags[position])
-            if last is not None and time_ns - last >= gap_ns:
-                marks |= MARK_GAP
-            last = time_ns
-            add(time_ns, flags[position] & 1, marks)
-        self._last_ns = last
 
     def _add(self, positions: Iterable[int]) -> None:
         rows, times, gap_ns, last = self.rows, self.index.columns.times_ns, self.gap_ns, self._last_matched_ns

@@ -161,6 +161,17 @@ async def test_keys_that_never_come_late_read_nothing_again(tmp_path):
     lock.release()
 
 
+@pytest.mark.asyncio
+async def test_a_pass_that_is_slow_comes_back_to_the_frame_that_was_chosen(tmp_path):
+    path = many_frames(tmp_path / "many.db", 60_000)
+    async with opened(path) as screen:
+        screen.app.go_to_frame(50_000)
+        await screen.pilot.pause()
+        await filtered(screen, "len>10")
+        await screen.until(lambda: len(shown_ids(screen)) == 60_000)
+        await screen.until(lambda: screen.app.frames.selected_position() == 49_999)
+
+
 # -- rows
 
 

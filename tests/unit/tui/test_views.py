@@ -153,3 +153,25 @@ def test_times_before_the_first_count_for_the_first_bin():
     for time_ns in itertools.chain([5 * SECOND], [SECOND]):
         histogram.add(time_ns, 0, 0)
     assert histogram.bins(5 * SECOND, 6 * SECOND, 1)[0].c2s == 2
+
+
+def test_what_was_counted_is_not_counted_again_for_the_same_frames():
+    index = index_of(0, 1, 2, 9, connections=[1, 2, 1, 1])
+    first = View(index, None, 5 * SECOND)
+    first.extend()
+    second = View(index, None, 5 * SECOND, is_filtered=True, before=first)
+    assert second.is_complete
+    assert second.histogram is first.histogram
+    index.append(columns((5, 10 * SECOND, 1, 1, 0x8101, 0)))
+    for view in (first, second):
+        view.extend()
+    assert sum(one.c2s + one.s2c for one in first.histogram.bins(0, 11 * SECOND, 4)) == 5
+    assert first.matched == 5
+    third = View(index, None, 5 * SECOND, before=second)
+    assert not third.is_complete
+    third.extend()
+    assert rows(third) == rows(first)
+    other = View(index, 1, 5 * SECOND, before=third)
+    other.extend()
+    assert other.histogram is not first.histogram
+    assert rows(other) == [0, 2, "gap", 3, 4]

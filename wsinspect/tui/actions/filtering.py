@@ -31,6 +31,7 @@ class Filtering(Shell):
     _verdicts: dict[int, bool] | None = None
     _is_outdated = False
     _is_again = False
+    _return_to: tuple[int, int | None] | None = None
     _again: Any = None
 
     # -- the bar
@@ -148,7 +149,7 @@ class Filtering(Shell):
         self.stop_scan()
         self.connections.shown = None
         self.connections.refresh_order()
-        self.replace_view(View(self.model.index, self.browser.connection, self.browser.gap_ns))
+        self.replace_view(self._make_view(is_filtered=False))
 
     def stop_scan(self) -> None:
         """No more answers are wanted."""
@@ -178,9 +179,7 @@ class Filtering(Shell):
             return
         self._serial += 1
         self._verdicts, self._is_outdated = None, False
-        self._next_view = View(
-            self.model.index, self.browser.connection, self.browser.gap_ns, is_filtered=True
-        )
+        self._next_view = self._make_view()
         self._scan = Scan(
             self._serial,
             self.model.path,
@@ -191,6 +190,17 @@ class Filtering(Shell):
             lambda found: self.call_later_safely(self.found, found),
         )
         self._scan.start()
+
+    def _make_view(self, *, is_filtered: bool = True) -> View:
+        """Rows yet to come, of the frames that are looked at now."""
+        browser = self.browser
+        return View(
+            self.model.index,
+            browser.connection,
+            browser.gap_ns,
+            is_filtered=is_filtered,
+            before=browser.view,
+        )
 
     def found(self, found: Found) -> None:
         """An answer of the scan."""
@@ -203,7 +213,7 @@ class Filtering(Shell):
             self.connections.shown = set(found.connections)
             self.connections.refresh_order()
         if found.is_preview:
-            view = View(self.model.index, self.browser.connection, self.browser.gap_ns, is_filtered=True)
+            view = self._make_view()
             view.add_matches(found.ids, 0)
             self.replace_view(view)
             return
@@ -218,7 +228,21 @@ class Filtering(Shell):
             self.frames.grown()
         elif not (self._is_again and self.frames.limit is not None):
             self._next_view = None
+            before = self.frames.selected_position()
             self.replace_view(view)
+            self._return_to = None if before is None else (before, self.frames.selected_position())
+        self._return(view)
+
+    def _return(self, view: View) -> None:
+        """Back to the frame that was chosen, once the pass has reached it; not if the cursor was moved."""
+        if self._return_to is None or self._next_view is not None:
+            return
+        wanted, meanwhile = self._return_to
+        if self.frames.is_following or self.frames.selected_position() != meanwhile:
+            self._return_to = None
+        elif view.scanned_to >= self.model.index.columns.ids[wanted]:
+            self._return_to = None
+            self.frames.go_to_position(wanted)
 
     def _is_answered(self, view: View) -> bool:
         return view.scanned_to >= self.model.index.last_id

@@ -19,6 +19,7 @@ from wsinspect.tui.histogram import (
     Bin,
     marks_of,
 )
+from wsinspect.tui.moments import moments, with_moments
 from wsinspect.tui.rows import duration, seconds
 from wsinspect.tui.style import Line
 from wsinspect.tui.widgets.base import LinePane
@@ -54,9 +55,9 @@ class OverviewPane(LinePane):
     ]
     help_title = "Overview"
     help_text = (
-        "Frames over time, a bar for each direction. Marks: x a CLOSE frame, ! a violation or finding, ~ a "
-        "fault, p a ping or pong, : a silence. + and - zoom, left and right pan, 0 shows all; a click goes "
-        "to that time."
+        "Frames over time, a bar for each direction. Marks: x a CLOSE frame or another end, ! a violation or "
+        "finding, ~ a fault, p a ping or pong, : a silence. + and - zoom, left and right pan, 0 shows all; a "
+        "click goes to that time."
     )
     has_cursor = False
 
@@ -72,6 +73,8 @@ class OverviewPane(LinePane):
         self.browser = browser
         self.span_ns: int | None = None
         self.from_ns: int | None = None
+        self._made: list[Bin] = []
+        self._made_of: tuple[object, ...] = ()
 
     # -- the window
 
@@ -181,6 +184,17 @@ class OverviewPane(LinePane):
         return line
 
     def _bins(self, count: int) -> list[Bin]:
+        """What each cell shows; made once for the three rows of a paint."""
+        model, view = self.browser.model, self.browser.view
+        from_ns, to_ns = self.window()
+        made_of = (model.version, view, view.activity.looked_at, len(view.rows), from_ns, to_ns, count)
+        if made_of != self._made_of:
+            self._made_of = made_of
+            known = list(moments(model, view.connection))
+            self._made = with_moments(self._counted(count), known, from_ns, to_ns)
+        return self._made
+
+    def _counted(self, count: int) -> list[Bin]:
         view = self.browser.view
         from_ns, to_ns = self.window()
         if (to_ns - from_ns) // count >= view.histogram.width_ns or view.is_filtered:
