@@ -67,20 +67,18 @@ def line_block(
     """
     lines: list[str] = []
     add = lines.append
-    current = None
+    seen: dict[int, tuple[FrameTable, str]] = {}
     paint = palette.direction if palette.enabled else None
-    prefix, begin_ns, cells = "", 0, 0
-    table: FrameTable | None = None
     for frame_id, number, side, bits, time_ns, is_plain, length, data in rows:
-        if number != current or table is None:
-            current, table = number, tables(number)
-            prefix = with_connection % number if with_connection else ""
-            cells = table.note_cells
+        if number not in seen:
+            seen[number] = tables(number), with_connection % number if with_connection else ""
+        table, prefix = seen[number]
         if not is_plain:
             lines += [f"{prefix}{line}" for line in odd[frame_id](table)]
             continue
-        begin_ns = time_ns if table.start_ns is None else table.start_ns
-        delta_ns = 0 if table.before_ns is None else time_ns - table.before_ns
+        cells, start_ns, before_ns = table.note_cells, table.start_ns, table.before_ns
+        begin_ns = time_ns if start_ns is None else start_ns
+        delta_ns = 0 if before_ns is None else time_ns - before_ns
         table.before_ns = time_ns
         delta = f"{delta_ns / 1e6:.3f}" if -_SECOND_NS < delta_ns < _SECOND_NS else f"{delta_ns / 1e6:.1f}"
         row = (
