@@ -35,11 +35,12 @@ class Sizes:
     screen_frames: int = 1_000_000
     replay_messages: int = 200_000
     replay_bytes: int = 1 << 30
+    finding_frames: int = 1_000_000
 
     @classmethod
     def quick(cls) -> "Sizes":
         """A tenth or less, for a look."""
-        return cls(100_000, 3_072, 2_000, 100_000, 100_000, 20_000, 1 << 27)
+        return cls(100_000, 3_072, 2_000, 100_000, 100_000, 20_000, 1 << 27, 100_000)
 
 
 @dataclass(frozen=True)
@@ -216,6 +217,15 @@ def faults(peer: Peer, place: Place, sizes: Sizes) -> Result:
     return faulted.measure(peer, place, sizes)
 
 
+def findings(peer: Peer, place: Place, sizes: Sizes) -> Result:
+    """What the rules cost the recorder, and `diagnose`; no proxy takes part."""
+    if peer.name != "wsinspect":
+        return {}
+    from tests.benchmarks import finding_speed
+
+    return finding_speed.measure(place.folder, sizes.finding_frames)
+
+
 def replay(peer: Peer, place: Place, sizes: Sizes) -> Result:
     """A capture played as the client, exported and imported; no proxy takes part."""
     if peer.name != "wsinspect":
@@ -233,6 +243,7 @@ MEASURES: dict[str, Callable[[Peer, Place, Sizes], Result]] = {
     "screens": screens,
     "show": show,
     "faults": faults,
+    "findings": findings,
     "replay": replay,
 }
 TITLES = {
@@ -243,5 +254,6 @@ TITLES = {
     "screens": "The terminal program",
     "show": "show --filter, seconds from the command's start to its end",
     "faults": "Faults",
+    "findings": "Findings: the rules' share of the recorder's CPU seconds, and diagnose",
     "replay": "Replay, export and import, 64 B messages",
 }

@@ -107,6 +107,16 @@ COLUMNS["faults"] = [
     Column("delay's error p50 ms", "delay_error_p50_ms", _two),
     Column("p99 ms", "delay_error_p99_ms", _two),
 ]
+COLUMNS["findings"] = [
+    Column("frames", "frames", _count),
+    Column("busy frames/s", "busy_per_s", _count),
+    Column("with rules", "busy_with", _times),
+    Column("short ones frames/s", "short_per_s", _count),
+    Column("with rules", "short_with", _times),
+    Column("two taps frames/s", "pairs_per_s", _count),
+    Column("with rules", "pairs_with", _times),
+    Column("diagnose s", "diagnose_s", _two),
+]
 COLUMNS["replay"] = [
     Column("messages", "messages", _count),
     Column("replayed/s", "sent_per_s", _count),
@@ -261,6 +271,18 @@ def goals(found: Medians) -> list[Goal]:
             limit_ms,
             _two,
         )
+    for shape, words in (
+        ("busy", "few busy connections"),
+        ("short", "many short ones"),
+        ("pairs", "two taps"),
+    ):
+        add(
+            f"findings: {words} cost the recorder at most 1.15 times",
+            value("findings", ours, f"{shape}_with"),
+            1.15,
+            _two,
+        )
+    add("findings: diagnose of the large capture s", value("findings", ours, "diagnose_s"), 20, _one)
     sent = value("replay", ours, "sent_per_s")
     add("replay: at least 20,000 messages/s of 64 B", sent, 20_000, _count, at_least=True)
     for kind in ("jsonl", "har"):

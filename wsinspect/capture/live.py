@@ -20,7 +20,7 @@ from typing import Any, Final
 from wsinspect.capture.diagnosis import FactReader
 from wsinspect.capture.hops import MAX_TRACES, Hop, together
 from wsinspect.capture.joining import Joined
-from wsinspect.capture.live_pairs import LivePairs
+from wsinspect.capture.live_pairs import LivePairs, worth_comparing
 from wsinspect.capture.narration import Note
 from wsinspect.capture.rows import to_json
 from wsinspect.findings.model import Finding
@@ -47,6 +47,8 @@ _UNREAD: Final = 1000
 #: How long comparing may take, while there is nothing else to do and at the end.
 _IDLE_SECONDS: Final = 0.1
 _LAST_SECONDS: Final = 5.0
+#: Pairs that are looked at in one statement.
+_AT_ONCE: Final = 32
 
 _Key = tuple[int | None, str, str]
 _Place = tuple[int | None, str]
@@ -164,7 +166,9 @@ class LiveFindings:
         found: list[Finding] = []
         until = time.monotonic() + (_LAST_SECONDS if is_over else _IDLE_SECONDS)
         while self._unread and time.monotonic() < until:
-            found += self._judge_pair(self._unread.pop(next(iter(self._unread))), MAX_TRACES)
+            some = [self._unread.pop(number) for number in list(self._unread)[:_AT_ONCE]]
+            for joined in worth_comparing(self._query, some):
+                found += self._judge_pair(joined, MAX_TRACES)
         return found
 
     def _judge_pair(self, joined: Joined, max_traces: int = 0) -> list[Finding]:

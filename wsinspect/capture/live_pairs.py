@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from typing import Final, NamedTuple
 
 from wsinspect.capture.diagnosis import Query
-from wsinspect.capture.hops import ATTEMPTS, Hop, order_of, tap_names
+from wsinspect.capture.hops import ATTEMPTS, MAX_TRACES, Hop, order_of, tap_names
 from wsinspect.capture.joining import Attempt, Joined, join, make_attempt
 
 #: How long one tap waits for the other.
@@ -269,6 +269,48 @@ class LivePairs:
         return None
 
 
+def worth_comparing(query: Query, pairs: Sequence[Joined]) -> Iterator[Joined]:
+    """The pairs of which more than a count is to be looked at.
+
+    Left out are those that ended alike, with as many frames and bytes at both taps each way: so nothing was
+    lost, cut or compressed anew. And with as many pauses between frames behind the hop as before it: so
+    nothing was held back. That is nearly all of the cost of a hop that works.
+    """
+    numbers = [(one.edge.id, one.origin.id) for one in pairs if one.origin is not None]
+    alike = {row[0] for row in query(_ALIKE, (json.dumps(numbers),))}
+    for one in pairs:
+        if one.origin is None:
+            continue
+        if one.edge.id not in alike or _is_pausing(query, one.edge.id, one.origin.id):
+            yield one
+
+
+def _is_pausing(query: Query, edge: int, origin: int) -> bool:
+    """Whether pauses between frames went missing in the hop."""
+    pauses: list[dict[int, int]] = [dict(query(_PAUSES, (number, MAX_TRACES))) for number in (edge, origin)]
+    lost = [pauses[0].get(0, 0) - pauses[1].get(0, 0), pauses[1].get(1, 0) - pauses[0].get(1, 0)]
+    return max(lost) >= _LOST_PAUSES
+
+
+#: Fewer than these are the jitter of two clocks' reading.
+_LOST_PAUSES: Final = 2
+_ALIKE: Final = """
+SELECT e.id FROM json_each(?) AS pair
+JOIN connection AS e ON e.id = json_extract(pair.value, '$[0]')
+JOIN connection AS o ON o.id = json_extract(pair.value, '$[1]')
+WHERE e.c2s_frames = o.c2s_frames AND e.s2c_frames = o.s2c_frames
+AND e.c2s_bytes = o.c2s_bytes AND e.s2c_bytes = o.s2c_bytes
+AND e.ended_by IS o.ended_by AND e.how IS o.how
+AND e.client_close_code IS o.client_close_code AND e.client_close_reason IS o.client_close_reason
+AND e.server_close_code IS o.server_close_code AND e.server_close_reason IS o.server_close_reason
+"""
+#: Pauses of 50 ms and more (sandwich.compare: messages apart by that which come together were held).
+_PAUSES: Final = """
+SELECT is_s2c, sum(pause >= 50000000) FROM (
+    SELECT is_s2c, time_ns - lag(time_ns) OVER (PARTITION BY is_s2c ORDER BY id) AS pause FROM (
+        SELECT id, is_s2c, time_ns FROM frame WHERE connection_id = ? ORDER BY id LIMIT ?))
+GROUP BY is_s2c
+"""
 _STAGES: Final = (
     "SELECT id, CASE WHEN open_ns IS NULL THEN "
     "CASE WHEN closed_ns IS NOT NULL OR state IN ('refused', 'failed', 'lost') THEN 3 ELSE 0 END "
