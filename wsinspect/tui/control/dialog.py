@@ -136,14 +136,14 @@ class TextField(Horizontal):
 
     DEFAULT_CSS = "TextField { height: 1; }"
 
-    def __init__(self, label: str, value: str = "", *, id: str) -> None:
+    def __init__(self, label: str, line: DialogInput) -> None:
         super().__init__()
-        self._label, self._value, self._input_id = label, value, id
+        self._label, self._line = label, line
 
     def compose(self) -> ComposeResult:
         """Both."""
         yield Label([[(f" {self._label}", "muted")]])
-        yield DialogInput(self._value, id=self._input_id)
+        yield self._line
 
 
 class Dialog(ModalScreen[None]):

@@ -7,7 +7,7 @@ from pathlib import Path
 from textual.app import ComposeResult
 
 from wsinspect.text import escape
-from wsinspect.tui.control.dialog import Dialog, Pick, Question, Reply, TextField
+from wsinspect.tui.control.dialog import Dialog, DialogInput, Pick, Question, Reply, TextField
 from wsinspect.tui.control.export import FORMATS, Export, Order, default_target, target_problem
 
 _OVERWRITE = Reply(("o", "O"), "o", "overwrite it", "yes")
@@ -35,7 +35,7 @@ class ExportDialog(Dialog):
         yield Pick("format", FORMATS, id="export-kind")
         yield Pick("what", self._parts, id="export-part")
         yield Pick("secrets", [("mask", "masked"), ("keep", "left in")], id="export-secrets")
-        yield TextField("file", str(self._order.target), id="export-file")
+        yield TextField("file", DialogInput(str(self._order.target), id="export-file"))
 
     def on_mount(self) -> None:
         """Everything as suggested."""

@@ -10,7 +10,7 @@ from textual.app import ComposeResult
 from wsinspect.text import escape
 from wsinspect.tui.cells import flow
 from wsinspect.tui.control import wishes
-from wsinspect.tui.control.dialog import Dialog, Label, Pick, Question, Reply, TextField, Words
+from wsinspect.tui.control.dialog import Dialog, DialogInput, Label, Pick, Question, Reply, TextField, Words
 from wsinspect.tui.control.frames import (
     FORMS,
     OPCODES,
@@ -85,7 +85,7 @@ class InjectDialog(ByHand):
         yield Pick("opcode", [(name, name) for name in OPCODES], id="inject-opcode")
         yield Pick("payload as", FORMS, id="inject-form")
         yield Pick("FIN", [("yes", "1, whole"), ("no", "0, a fragment")], id="inject-fin")
-        yield TextField("payload", id="inject-payload")
+        yield TextField("payload", DialogInput(id="inject-payload"))
         yield Words(id="inject-bytes")
 
     def on_mount(self) -> None:
@@ -155,7 +155,7 @@ class EndDialog(ByHand):
         ways = [("close", "closing handshake"), ("fin", "FIN, no CLOSE"), ("rst", "RST, no CLOSE")]
         yield Pick("how", ways, id="end-how")
         yield Pick("who is told", [(one, one) for one in ("both", "client", "server")], id="end-to")
-        yield TextField("code, reason", "1001", id="end-code")
+        yield TextField("code, reason", DialogInput("1001", id="end-code"))
 
     def on_mount(self) -> None:
         """Choose at once."""

@@ -10,12 +10,24 @@ from textual.binding import Binding, BindingType
 
 from wsinspect.text import escape, pad
 from wsinspect.tui.cells import fit
-from wsinspect.tui.control.dialog import Dialog, TextField, Words
+from wsinspect.tui.control.dialog import Dialog, DialogInput, TextField, Words
 from wsinspect.tui.control.link import Answer
 from wsinspect.tui.control.spec import Candidate, Judgement, complete, judge
 from wsinspect.tui.style import Line
 
 _SHOWN = 6
+
+
+class RuleInput(DialogInput):
+    """Takes Tab itself: a binding is looked up behind what is typed after it."""
+
+    def on_key(self, event: events.Key) -> None:
+        """Complete."""
+        screen = self.screen
+        if event.key == "tab" and isinstance(screen, RuleDialog):
+            event.stop()
+            event.prevent_default()
+            screen.complete()
 
 
 class RuleDialog(Dialog):
@@ -27,7 +39,6 @@ class RuleDialog(Dialog):
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("tab", "complete", "take the candidate", show=False, id="rule.complete"),
         Binding("up", "candidate(-1)", "the candidate above", show=False, id="rule.up"),
         Binding("down", "candidate(1)", "the candidate below", show=False, id="rule.down"),
     ]
@@ -41,13 +52,14 @@ class RuleDialog(Dialog):
         self.judged = Judgement()
         self._candidates: list[Candidate] = []
         self._at = 0
+        self._seen = ("", -1)
         self._is_asking = False
 
     def content(self) -> ComposeResult:
         """What the kind is, candidates, and the line."""
         yield Words(id="rule-about")
         yield Words(id="rule-candidates")
-        yield TextField("rule", self._begin, id="rule-line")
+        yield TextField("rule", RuleInput(self._begin, id="rule-line"))
 
     def on_mount(self) -> None:
         """Type into it at once."""
@@ -59,6 +71,7 @@ class RuleDialog(Dialog):
     def judge(self) -> None:
         """What the line means, and what could come next."""
         line = self.input("rule-line")
+        self._seen = line.value, line.cursor_position
         self.judged = judge(line.value)
         self._candidates = complete(line.value, line.cursor_position)
         self._at = 0
@@ -107,11 +120,14 @@ class RuleDialog(Dialog):
             self._at = (self._at + step) % len(self._candidates)
             self._show_candidates()
 
-    def action_complete(self) -> None:
+    def complete(self) -> None:
         """The chosen candidate takes the place of what was typed of it."""
+        line = self.input("rule-line")
+        if (line.value, line.cursor_position) != self._seen:
+            self.judge()  # typed faster than changes are told
         if not self._candidates:
             return
-        line, one = self.input("rule-line"), self._candidates[self._at]
+        one = self._candidates[self._at]
         after = line.value[line.cursor_position :]
         line.value = line.value[: one.start] + one.text + after
         line.cursor_position = one.start + len(one.text)
