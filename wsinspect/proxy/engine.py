@@ -249,6 +249,10 @@ class _Engine:
                 self.master.should_exit.set()
                 return
         listeners = listener_facts(self.taps, instances)
+        wireguard = self.options.ca_dir / "wireguard.conf"
+        if wireguard.exists():
+            # mitmproxy writes its private keys for everybody to read.
+            wireguard.chmod(0o600)
         try:
             control = self._start_control(listeners)
             self.registration = self.options.register(listeners, control)

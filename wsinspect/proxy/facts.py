@@ -11,6 +11,7 @@ from typing import Any
 
 from mitmproxy import certs, connection, http
 from mitmproxy.net.http import url
+from mitmproxy.proxy import mode_specs
 from OpenSSL import SSL
 
 from wsinspect.faults.sessions import SessionKey
@@ -33,20 +34,32 @@ def attempt(flow: http.HTTPFlow, tap: str | None) -> dict[str, Any]:
     """The `attempt` event: who asks for what, as the client put it."""
     client, request = flow.client_conn, flow.request
     host, port = _named_host(request)
+    is_secure = _is_secure(flow)
     return {
         "event": "attempt",
         "tap": tap,
         "client": address(client.peername),
         "listener": address(client.sockname),
-        "scheme": "wss" if client.tls else "ws",
+        "scheme": "wss" if is_secure else "ws",
         "host": host,
-        "port": port or (443 if client.tls else 80),
+        "port": port or (443 if is_secure else 80),
         "path": request.path,
         "http_version": request.http_version,
         "tcp_ns": to_ns(client.timestamp_start),
         "tls_ns": to_ns(client.timestamp_tls_setup),
         "client_tls": tls(client),
     }
+
+
+def _is_secure(flow: http.HTTPFlow) -> bool:
+    """Whether the client asked for `wss`.
+
+    In front of one server that is whether it speaks TLS to us. Elsewhere the TLS may be with us as an https
+    proxy, and inside it `ws` is asked for: there mitmproxy knows the request's own scheme.
+    """
+    if isinstance(flow.client_conn.proxy_mode, mode_specs.ReverseMode):
+        return flow.client_conn.tls
+    return flow.request.scheme == "https"
 
 
 def session_key(flow: http.HTTPFlow, tap: str | None) -> SessionKey:
