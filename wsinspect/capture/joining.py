@@ -162,19 +162,20 @@ def _settle(
         if is_path_known or alike[0] >= _SURE:
             ranked.append((alike, -apart, one, other))
     ranked.sort(key=lambda item: item[:2], reverse=True)
+    rivals: dict[Attempt, list[tuple[int, int]]] = defaultdict(list)
     for alike, _, one, other in ranked:
-        if one.id in found or other.id not in free:
-            continue
-        rivals = [
-            rival[0]
-            for rival in ranked
-            if (rival[2] is one) is not (rival[3] is other)
-            and rival[2].id not in found
-            and rival[3].id in free
-        ]
-        is_content = alike[0] > 0 or any(alike > rival for rival in rivals)
-        by = "content" if is_content and not any(alike == rival for rival in rivals) else "path and time"
-        found[one.id] = Joined(one, free.pop(other.id), by)
+        rivals[one].append(alike)
+        rivals[other].append(alike)
+    for alike, _, one, other in ranked:
+        if one.id not in found and other.id in free:
+            by = "content" if _is_likest(alike, rivals[one]) and _is_likest(alike, rivals[other]) else None
+            found[one.id] = Joined(one, free.pop(other.id), by or "path and time")
+
+
+def _is_likest(alike: tuple[int, int], rivals: list[tuple[int, int]]) -> bool:
+    """Whether content decided: with no other as much is the same, and there was another, or messages are."""
+    is_alone = rivals.count(alike) == 1 and alike == max(rivals)
+    return is_alone and (alike[0] > 0 or len(rivals) > 1)
 
 
 def _is_plain(pairs: list[tuple[Attempt, Attempt]]) -> bool:

@@ -1,0 +1,202 @@
+"""The sandwich while traffic passes: what is held, for how long, what takes whose place, and its bounds."""
+
+import base64
+import json
+
+import pytest
+
+from tests.unit.capture.journals import Script, index, text, write_journal
+from wsinspect.capture import live_pairs, schema
+from wsinspect.capture.live import LiveFindings
+from wsinspect.capture.live_pairs import LivePairs
+
+TAPS = {"taps": [{"tap": "edge"}, {"tap": "origin"}]}
+
+
+def request(number, *, upgrade=True):
+    key = base64.b64encode(number.to_bytes(16, "big"))
+    fields = b"Upgrade: websocket\r\nConnection: Upgrade\r\n" if upgrade else b"Connection: close\r\n"
+    return (
+        b"GET /chat HTTP/1.1\r\nHost: example.test\r\nSec-WebSocket-Version: 13\r\n"
+        + fields
+        + b"Sec-WebSocket-Key: "
+        + key
+        + b"\r\n\r\n"
+    )
+
+
+class Hop:
+    """Attempts through a hop that takes Upgrade away, as journal records of one capture."""
+
+    def __init__(self, folder, **meta):
+        self.path = folder / "a.db"
+        self.script = Script(meta=meta or TAPS)
+        self.database = None
+
+    def attempt(self, number, tap, key, *, upgrade=True):
+        facts = {"tap": tap, "client": "127.0.0.1:5", "scheme": "ws", "host": "example.test", "port": 80}
+        self.script.event(number, "attempt", path="/chat", http_version="HTTP/1.1", **facts)
+        for part in (0, 1):
+            self.script.head(number, part, request(key, upgrade=upgrade))
+
+    def refuse(self, number):
+        self.script.head(number, 2, b"HTTP/1.1 426 Upgrade Required\r\nServer: nginx\r\n\r\n")
+        self.script.event(number, "refused", status=426)
+        self.script.event(number, "closed")
+
+    def index(self):
+        """Everything so far into the capture, which stays open for the rules."""
+        if self.database is not None:
+            self.database.close()
+            self.path.unlink()
+        write_journal(self.path, list(self.script.steps))
+        index(self.path, is_over=False)
+        self.database = schema.open_for_writing(self.path)
+        return self.database
+
+    def rows(self):
+        return self.database.execute("SELECT rule, connection_id FROM finding ORDER BY id").fetchall()
+
+
+@pytest.fixture
+def hop(tmp_path):
+    made = Hop(tmp_path)
+    yield made
+    if made.database is not None:
+        made.database.close()
+
+
+def look(live, *numbers, is_over=False):
+    return live.look(numbers, at_ns=5, is_changed=False, is_idle=True, is_over=is_over)
+
+
+def test_both_taps_are_judged_together(hop):
+    hop.attempt(1, "edge", 1)
+    hop.attempt(2, "origin", 1, upgrade=False)
+    hop.refuse(2)
+    hop.refuse(1)
+    live = LiveFindings(hop.index())
+    (note,) = look(live, 2, 1)
+    assert (note["id"], note["connection"]) == ("WS-HS-101", 1)
+    assert "replaces" not in note
+    assert hop.rows() == [("WS-HS-101", 1)]
+    assert not live.is_waiting
+
+
+def test_the_tap_behind_waits_for_the_one_before(hop):
+    hop.attempt(1, "edge", 1)
+    hop.attempt(2, "origin", 1, upgrade=False)
+    hop.refuse(2)
+    live = LiveFindings(hop.index())
+    assert look(live, 2) == []
+    assert live.is_waiting
+    assert hop.rows() == []
+
+
+def test_it_waits_no_longer_than_a_moment(hop, monkeypatch):
+    hop.attempt(1, "edge", 1)
+    hop.attempt(2, "origin", 1, upgrade=False)
+    hop.refuse(2)
+    live = LiveFindings(hop.index())
+    monkeypatch.setattr(live_pairs, "HOLD_SECONDS", 0.0)
+    assert [note["connection"] for note in look(live, 2)] == [2]
+    assert not live.is_waiting
+
+
+def test_at_the_end_nothing_is_held(hop):
+    hop.attempt(1, "edge", 1)
+    hop.attempt(2, "origin", 1, upgrade=False)
+    hop.refuse(2)
+    assert [note["connection"] for note in look(LiveFindings(hop.index()), 2, is_over=True)] == [2]
+
+
+def test_what_was_said_too_early_is_replaced(hop, monkeypatch):
+    hop.attempt(1, "edge", 1)
+    hop.attempt(2, "origin", 1, upgrade=False)
+    hop.refuse(2)
+    hop.refuse(1)
+    database = hop.index()
+    # As if the edge had been pending: the origin's tap alone.
+    database.execute("UPDATE connection SET state = 'connecting', closed_ns = NULL WHERE id = 1")
+    live = LiveFindings(database)
+    with monkeypatch.context() as patched:
+        patched.setattr(live_pairs, "HOLD_SECONDS", 0.0)
+        early = look(live, 2)
+    assert [note["connection"] for note in early] == [2]
+    database.execute("UPDATE connection SET state = 'refused', closed_ns = 9 WHERE id = 1")
+    (note,) = look(live, 1)
+    assert (note["id"], note["connection"]) == ("WS-HS-101", 1)
+    assert note["replaces"] == [{"connection": 2, "id": early[0]["id"]}]
+    assert hop.rows() == [("WS-HS-101", 1)]
+
+
+def test_a_hop_that_does_not_ask_is_told_at_once(hop):
+    hop.attempt(1, "edge", 1)
+    hop.refuse(1)
+    found = look(LiveFindings(hop.index()), 1)
+    assert "WS-HS-103" in [note["id"] for note in found]
+
+
+def test_one_tap_waits_for_nobody(tmp_path):
+    hop = Hop(tmp_path, taps=[{"tap": "edge"}])
+    hop.attempt(1, "edge", 1)
+    hop.refuse(1)
+    assert look(LiveFindings(hop.index()), 1) != []
+    hop.database.close()
+
+
+def test_taps_of_any_name_are_known_by_a_key_that_both_have_seen(tmp_path):
+    hop = Hop(tmp_path, taps=[{"tap": "front"}, {"tap": "back"}])
+    hop.attempt(1, "front", 1)
+    hop.attempt(2, "back", 1, upgrade=False)
+    hop.refuse(2)
+    hop.refuse(1)
+    (note,) = look(LiveFindings(hop.index()), 2, 1)
+    assert (note["id"], note["hop"]) == ("WS-HS-101", "nginx, the hop between front and back")
+    hop.database.close()
+
+
+def test_a_storm_leaves_little_behind(hop, monkeypatch):
+    monkeypatch.setattr(live_pairs, "KEPT", 10)
+    for number in range(1, 101):
+        hop.attempt(2 * number - 1, "edge", number)
+        hop.attempt(2 * number, "origin", number, upgrade=False)
+        hop.refuse(2 * number)
+        hop.refuse(2 * number - 1)
+    database = hop.index()
+    pairs = LivePairs(lambda sql, parameters: database.execute(sql, parameters).fetchall())
+    pairs._newest = 0
+    pairs._run = database.execute("SELECT max(run) FROM meta").fetchone()[0]
+    pairs._names, pairs._order = {"edge", "origin"}, [("edge", "origin")]
+    due = pairs.due(range(1, 201), is_over=False)
+    assert len(due.pairs) == 100
+    assert (due.alone, due.held, due.finished) == (set(), set(), [])
+    pairs.forget()
+    assert len(pairs._attempts) == len(pairs._by_key) * 2 == 10
+    assert len(pairs.partner) <= 10
+
+
+def test_a_healthy_pair_is_not_read_again(hop, monkeypatch):
+    accept = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"
+    for number, tap in ((1, "edge"), (2, "origin")):
+        hop.attempt(number, tap, 1)
+        hop.script.head(number, 2, accept)
+        hop.script.event(number, "open")
+        hop.script.data(number, 0, text(b"hello"))
+        hop.script.data(number, 1, text(b"hello", masked=False))
+        hop.script.data(number, 0, text(b"\x03\xe8", opcode=8))
+        hop.script.data(number, 1, text(b"\x03\xe8", opcode=8, masked=False))
+        hop.script.end(number)
+    database = hop.index()
+    database.execute("UPDATE handshake SET problems = '[]'")
+    live = LiveFindings(database)
+    judged = []
+    monkeypatch.setattr(live, "_judge_pair", lambda joined, limit=0: judged.append(joined) or [])
+    look(live, 1, 2)
+    assert judged == []
+    assert not live.is_waiting
+    # One frame less behind the hop is worth a look.
+    database.execute("UPDATE connection SET c2s_frames = c2s_frames - 1 WHERE id = 2")
+    look(live, 1, 2)
+    assert [one.edge.id for one in judged] == [1]
+    assert json.loads(database.execute("SELECT value FROM meta WHERE key = 'taps'").fetchone()[0])
