@@ -1,4 +1,8 @@
-"""Many connections: at once, one after another, and more than there are file descriptors."""
+"""Many connections: at once, one after another, and more than there are file descriptors.
+
+A short form runs with `make test`; the full one, 1,000 connections and 10,000 in a row, is part of
+`make test-all`, and alone, with its figures: `make test-all ARGS="-k 'scale_connections and full' -s"`.
+"""
 
 from __future__ import annotations
 
@@ -44,6 +48,7 @@ def check_all_recorded(path: Path, sent: Mapping[str, int]) -> None:
         assert not capture.query("SELECT 1 FROM event WHERE kind IN ('unstored', 'recorder_error')")
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize(
     ("connections", "seconds"),
     [
@@ -58,6 +63,7 @@ def test_connections_open_at_once_lose_nothing(connections: int, seconds: int, t
         with Watch(engine) as watch:
             result = load(engine, "hold", connections=connections, rate=10, seconds=seconds)
         assert settled(engine, at_rest) <= at_rest
+        print(f"{connections} connections: engine and recorder {watch.peak_bytes / 1e6:.0f} MB at most")
         assert watch.peak_bytes < MEMORY_BYTES
         assert engine.stop() == 0
         counted = server.stop()
@@ -67,6 +73,7 @@ def test_connections_open_at_once_lose_nothing(connections: int, seconds: int, t
     check_all_recorded(engine.capture, result["sent"])
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize(
     ("warm_up", "total"),
     [pytest.param(300, 1000, id="short"), pytest.param(1000, 10_000, id="full", marks=pytest.mark.lab)],
@@ -81,6 +88,7 @@ def test_short_connections_leave_nothing_behind(warm_up: int, total: int, tmp_pa
         result = load(engine, "churn", total=total, connections=2)
         assert settled(engine, at_rest) <= at_rest
         after, growth = probe.ask(engine.pid), resident_bytes(engine.pid) - memory
+        print(f"{total} short connections: {growth / 1e6:+.1f} MB")
         assert after["tasks"] <= before["tasks"]
         assert grown(before, after) == {}
         assert growth < 8 * MIB

@@ -155,7 +155,7 @@ def swarm_and_engine(folder: Path, *options: str, **settings: Any) -> Iterator[t
         swarm.close()
 
 
-def load(engine: Engine, what: str, *, timeout: float = 120, **options: float) -> dict[str, Any]:
+def load(engine: Engine, what: str, *, timeout: float = 500, **options: float) -> dict[str, Any]:
     """Run a client of `swarm` against the tap `plain` to its end, and return what it counted."""
     arguments = [
         part for name, value in options.items() for part in (f"--{name.replace('_', '-')}", f"{value:g}")
