@@ -129,7 +129,7 @@ async def _record(folder: Path, locations: str | None, talk: Talk, *options: str
 def test_report_1_nginx_without_the_three_lines_and_then_its_idle_timeout(tmp_path):
     locations = f"""
     location /ws/ {{ proxy_pass http://ORIGIN; proxy_http_version 1.1; proxy_set_header Host $http_host; }}
-    location /fixed/ {{ {NGINX_GOOD} proxy_read_timeout 2s; proxy_pass http://ORIGIN; }}
+    location /fixed/ {{ {NGINX_GOOD} proxy_read_timeout 3s; proxy_pass http://ORIGIN; }}
     """
 
     async def talk(base):

@@ -77,6 +77,13 @@ NEXT = "/_next/webpack-hmr"
 DEFLATE: dict[str, Any] = {"Sec_WebSocket_Extensions": "permessage-deflate"}
 
 
+WENT_AWAY = {
+    "client": "10.0.0.9:4000",
+    "sni": "example.org",
+    "error": "The client disconnected during the handshake. If this happens consistently for example.org, this"
+    " may indicate that the client does not trust the proxy's certificate.",
+}
+
 CASES: dict[str, tuple[list[Any], list[Any]]] = {
     "WS-HS-001": (
         [
@@ -246,9 +253,15 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
         [
             capture(
                 events=(("tls_failed", {"error": "The client does not trust the proxy's certificate for x"}),)
-            )
+            ),
+            capture(summary(1, 0, host="example.org"), events=(("tls_failed", WENT_AWAY),)),
         ],
-        [capture(events=(("tls_failed", {"error": "no shared cipher"}),)), capture()],
+        [
+            capture(events=(("tls_failed", {"error": "no shared cipher"}),)),
+            capture(),
+            # It came through another time, so this once it only left.
+            capture(summary(1, 0, scheme="wss", host="example.org"), events=(("tls_failed", WENT_AWAY),)),
+        ],
     ),
     "WS-TLS-002": (
         [capture(events=(("tls_failed", {"error": "OpenSSL Error: no shared cipher"}),))],

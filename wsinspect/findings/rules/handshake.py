@@ -309,7 +309,9 @@ def gave_up(facts: ConnectionFacts) -> Iterator[Found]:
 def _client_left(facts: ConnectionFacts) -> bool:
     """Whether the client ended its side first; a server that then closes only follows."""
     if facts.ends:
-        return facts.ends[0].side == "client"
+        # A client that ends after the attempt had failed only follows, too.
+        is_first = facts.closed_ns is None or facts.ends[0].time_ns <= facts.closed_ns
+        return is_first and facts.ends[0].side == "client"
     return facts.failed_where in ("client", "request")
 
 

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
-from wsinspect.findings.evidence import JS_FAILED, body_line, status_line
+from wsinspect.findings.evidence import JS_FAILED, body_line, status_line, two_causes
 from wsinspect.findings.facts import ConnectionFacts
 from wsinspect.findings.model import Found
 from wsinspect.findings.registry import Rules
 
 rules = Rules()
 
+_CLOSED: Final = re.compile(r"connection closed|unexpected eof|reset by peer", re.I)
 _PLAIN_ON_TLS: Final = re.compile(
     rb"plain http request was sent to https port|client sent an http request to an https server"
     rb"|speaking plain http to an ssl-enabled server port|requires tls|http request was sent to an https",
@@ -302,9 +304,19 @@ def plain_to_tls(facts: ConnectionFacts) -> Iterator[Found]:
     js=JS_FAILED,
     topic="tls-version",
     confidence="medium",
-    rows="H30",
+    rows="H30 H31",
     group="attempt",
 )
 def other(facts: ConnectionFacts) -> Iterator[Found]:
     if _is(facts, "other"):
-        yield _found(facts)
+        found = _found(facts)
+        if _CLOSED.search(_server_error(facts) or ""):
+            causes = two_causes(
+                (
+                    "the port speaks plain HTTP, and what listens there closes for a TLS greeting",
+                    "ask the same port with ws:// or http://: does it answer?",
+                ),
+                ("a TLS server, or a hop before it, refuses this name or address", "its log at this moment"),
+            )
+            found = replace(found, causes=causes, topic="scheme")
+        yield found

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, Final
 
-from wsinspect.findings.evidence import JS_FAILED
+from wsinspect.findings.evidence import JS_FAILED, two_causes
 from wsinspect.findings.facts import CaptureFacts
 from wsinspect.findings.model import Found
 from wsinspect.findings.registry import Rules
@@ -16,6 +17,8 @@ rules = Rules()
 _CLIENT_TRUST: Final = re.compile(
     r"does not trust|unknown ca|certificate unknown|bad certificate|unknown_ca|certificate_unknown", re.I
 )
+#: What mitmproxy says where no alert came: the client may have refused, or only left.
+_WENT_AWAY: Final = re.compile(r"disconnected during the handshake", re.I)
 _CLIENT_MISMATCH: Final = re.compile(
     r"no shared cipher|unsupported protocol|protocol version|handshake failure|wrong version|no suitable"
     r"|no ciphers",
@@ -37,7 +40,29 @@ _CLIENT_MISMATCH: Final = re.compile(
     scope="capture",
 )
 def untrusted_us(facts: CaptureFacts) -> Iterator[Found]:
-    yield from _client_failures(facts, _CLIENT_TRUST)
+    for group in _grouped(facts):
+        error = str(group[0].get("error") or "")
+        if not _CLIENT_TRUST.search(error):
+            continue
+        found = _client_found(group)
+        if not _WENT_AWAY.search(error):
+            yield found
+        elif not _has_trusted(facts, group[0]):
+            causes = two_causes(
+                ("the client does not trust the certificate and says no more", "it happens each time"),
+                ("the client went away in the middle of the handshake", "the next attempt succeeds"),
+            )
+            yield replace(found, confidence="medium", causes=causes)
+
+
+def _has_trusted(facts: CaptureFacts, detail: dict[str, Any]) -> bool:
+    """Whether the same client has come through TLS to the same host: then it only went away this once."""
+    host = str(detail.get("client")).rpartition(":")[0]
+    named = f"{detail.get('sni') or ''} {detail.get('error')}"
+    return any(
+        one.scheme == "wss" and one.client_host == host and one.host and one.host in named
+        for one in facts.connections
+    )
 
 
 @rules(
