@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,6 +23,7 @@ from wsinspect.errors import LocalError, UsageError, WsinspectError
 
 _START_SECONDS: Final = 30.0
 _END_SECONDS: Final = 60.0
+_WARNED_SECONDS: Final = 60.0
 
 
 class Engine(Protocol):
@@ -35,6 +37,9 @@ class Engine(Protocol):
 
     def last_words(self) -> str:
         """Why it ended, as far as it said."""
+
+    def warning(self) -> str:
+        """What it said last while at work, for about a minute; empty where that is nothing."""
 
     def stop(self) -> bool:
         """Ask it to end and wait; True when the capture is complete."""
@@ -72,6 +77,7 @@ class EngineProcess:
         self._good_codes = (0,) if capture is None else (0, 130)
         self._process: subprocess.Popen[bytes] | None = None
         self._errors: deque[str] = deque(maxlen=20)
+        self._said_at = 0.0
         self._is_ready = threading.Event()
         self._said_at_start: list[str] = []
         self.ready: dict[str, Any] = {}
@@ -163,10 +169,18 @@ class EngineProcess:
         with process.stderr as lines:
             for line in lines:
                 self._errors.append(line.decode("utf-8", "replace").strip().removeprefix("wsinspect: "))
+                self._said_at = time.monotonic()
 
     def warnings(self) -> list[str]:
         """What it said on stderr before it was ready."""
         return list(self._said_at_start)
+
+    def warning(self) -> str:
+        """Its last line on stderr since it was ready, for about a minute."""
+        if not self.is_alive or time.monotonic() - self._said_at > _WARNED_SECONDS:
+            return ""
+        later = [line for line in self._errors if self.ready and line not in self._said_at_start]
+        return later[-1] if later else ""
 
     def last_words(self) -> str:
         """Its last line on stderr, else how its process ended."""

@@ -13,6 +13,7 @@ from textual.widget import Widget
 from textual.widgets import ContentSwitcher
 
 from wsinspect.filters import Filter
+from wsinspect.text import escape
 from wsinspect.tui.browser import Browser
 from wsinspect.tui.control.link import EngineView
 from wsinspect.tui.glyphs import ASCII, UNICODE, Glyphs
@@ -231,6 +232,8 @@ class Shell(App[int]):
             return f"The engine is gone{words}. What it recorded stays; {again}, q quits."
         if self.model.unstored_bytes:
             return stored_words(self.model.unstored_bytes)
+        if self.engine is not None and (warning := self.engine.warning()):
+            return f"The engine says: {escape(warning)}"
         return self.browser.error
 
     def say(self, words: str) -> None:
