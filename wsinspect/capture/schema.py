@@ -352,8 +352,8 @@ def check(database: sqlite3.Connection, path: Path) -> None:
     try:
         (application,) = database.execute("PRAGMA application_id").fetchone()
         (version,) = database.execute("PRAGMA user_version").fetchone()
-        tables = {row[0] for row in database.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
-        views = database.execute("SELECT sql FROM sqlite_schema WHERE type = 'view'").fetchall()
+        tables = dict(database.execute("SELECT name, sql FROM sqlite_schema WHERE type = 'table'"))
+        code = database.execute("SELECT sql FROM sqlite_schema WHERE type IN ('view', 'trigger')").fetchall()
     except sqlite3.OperationalError as error:
         raise LocalError(f"cannot read {path}: {error}") from None
     except sqlite3.DatabaseError as error:
@@ -366,8 +366,10 @@ def check(database: sqlite3.Connection, path: Path) -> None:
             hint="update wsinspect",
         )
     # Format 1 is the first one: there is nothing older to migrate from.
-    # A stranger's view would be run by every reader: only the one that we know is let in.
-    if version != SCHEMA_VERSION or not tables >= set(_TABLES) or views != [(_VIEW,)]:
+    # A stranger's view, or generated column, would be run by every reader, a trigger by a recorder: only what
+    # we know is let in.
+    is_ours = all(tables.get(name) == sql for name, sql in _TABLES.items())
+    if version != SCHEMA_VERSION or not is_ours or code != [(_VIEW,)]:
         raise CaptureError(f"{path} is damaged: its tables are not those of format {SCHEMA_VERSION}")
 
 
@@ -375,5 +377,9 @@ def _uri(path: Path, mode: str) -> str:
     return f"file:{quote(str(path.absolute()))}?mode={mode}"
 
 
-_TABLES: Final = tuple(line.split()[2] for line in TABLES.splitlines() if line.startswith("CREATE TABLE "))
+_TABLES: Final = {
+    statement.split()[2]: statement
+    for statement in map(str.strip, TABLES.split(";"))
+    if statement.startswith("CREATE TABLE ")
+}
 _VIEW: Final = TABLES[TABLES.index("CREATE VIEW ") :].partition(";")[0]

@@ -331,11 +331,21 @@ def test_newer_versions_are_refused(path):
         "DROP TABLE frame",
         "CREATE VIEW more AS SELECT 1",
         "DROP VIEW message",
+        "CREATE TRIGGER boom AFTER INSERT ON frame BEGIN DELETE FROM frame; END",
+        "ALTER TABLE frame ADD COLUMN bomb BLOB GENERATED ALWAYS AS (zeroblob(1000000000)) VIRTUAL",
+        "ALTER TABLE ping RENAME TO other",
     ],
 )
 def test_other_tables_and_views_than_ours_are_refused(path, statement):
     make(path)
     change(path, statement)
+    with pytest.raises(CaptureError, match="is damaged: its tables are not those"):
+        Capture.open(path)
+
+
+def test_a_virtual_table_in_the_place_of_one_of_ours_is_refused(path):
+    make(path)
+    change(path, "DROP TABLE ping", "CREATE VIRTUAL TABLE ping USING fts5(ping_frame)")
     with pytest.raises(CaptureError, match="is damaged: its tables are not those"):
         Capture.open(path)
 

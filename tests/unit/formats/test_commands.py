@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
 
 import pytest
 
 from tests.unit.formats.made import chat_capture, rows
+from wsinspect.capture.formats import staging
 from wsinspect.cli.main import cli, execute
 
 
@@ -78,3 +80,24 @@ def test_mistakes_are_one_line(tmp_path, run, args, code, words):
     assert words in err
     assert err.count("\n") == 1
     assert not (tmp_path / "b.db").exists()
+
+
+def test_a_pipe_is_no_file_to_import(tmp_path, run):
+    os.mkfifo(tmp_path / "pipe")
+    code, _, err = run("import", "pipe", "-o", "b.db")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "pipe is no file" in err
+
+
+def test_a_file_of_very_many_websockets_is_refused(tmp_path, run, monkeypatch):
+    monkeypatch.setattr(staging, "MAX_CONNECTIONS", 3)
+    entry = {
+        "startedDateTime": "2020-01-01T00:00:00Z",
+        "request": {"url": "ws://a/"},
+        "_webSocketMessages": [],
+    }
+    (tmp_path / "a.har").write_text(json.dumps({"log": {"entries": [entry] * 4}}))
+    code, _, err = run("import", "a.har", "-o", "b.db")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "more than 3 WebSockets" in err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.har"]

@@ -108,5 +108,5 @@ def test_a_table_that_is_not_ours_is_refused(tmp_path):
             "CREATE TABLE finding (id INTEGER PRIMARY KEY, rule, severity, connection_id, frame_id, detail)"
         )
     database.close()
-    with pytest.raises(CaptureError, match="its table finding"):
+    with pytest.raises(CaptureError, match="its tables are not those"):
         merge([Source(one)], tmp_path / "c.db")

@@ -65,6 +65,8 @@ def import_file(
     """
     if target.exists():
         raise UsageError(f"{target} exists", hint="name another file with -o")
+    if source.exists() and not source.is_file():
+        raise CaptureError(f"{source} is no file", hint="write what comes through a pipe into one first")
     kind = file_format or sniff(source)
     if kind == "capture":
         raise CaptureError(f"{source} is a capture already", hint=f"wsinspect show {source}")
@@ -89,7 +91,7 @@ def _fill(file: IO[bytes], kind: str, source: Path, target: Path, progress: Prog
     stage = Stage(target.absolute().parent)
     try:
         notes = (read_har if kind == "har" else read_flows)(file, stage, name, progress)
-        notes.connections = len(stage.connections)
+        notes.connections = stage.connections
         stage.fill(target, {"imported": {"from": source.name, "format": kind}, "argv": []})
         notes.frames = stage.frames
         return notes

@@ -40,9 +40,12 @@ CREATE TABLE item (
     seq INTEGER PRIMARY KEY, connection INTEGER, order_ns INTEGER, time_ns INTEGER, side INTEGER,
     first INTEGER, data BLOB
 );
+CREATE TABLE connection (number INTEGER PRIMARY KEY, attempt_ns INTEGER, facts TEXT);
 """
 _BATCH: Final = 2000
 _BATCH_BYTES: Final = 4 * 1024 * 1024
+#: Each costs the indexer a kilobyte for as long as an import takes.
+MAX_CONNECTIONS: Final = 200_000
 #: Times outside of this are none: a journal record holds signed 64 bits.
 _LATEST_NS: Final = 1 << 62
 
@@ -86,7 +89,7 @@ class Stage:
     """Collects connections and their frames; `fill` makes a capture of them.
 
     Attributes:
-        frames: how many there are.
+        connections, frames: how many there are.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -98,7 +101,8 @@ class Stage:
         self._latest: dict[int, int] = {}
         self._is_ordered = True
         self._last_ns = 0
-        self.connections: dict[int, Imported] = {}
+        self._facts: list[tuple[int, int, str]] = []
+        self.connections = 0
         self.frames = 0
 
     def close(self) -> None:
@@ -134,8 +138,19 @@ class Stage:
             self._flush()
 
     def describe(self, connection: int, facts: Imported) -> None:
-        """What is known of a connection beside its frames."""
-        self.connections[connection] = facts
+        """What is known of a connection beside its frames.
+
+        Raises:
+            CaptureError: there are too many.
+        """
+        if self.connections >= MAX_CONNECTIONS:
+            raise CaptureError(f"there are more than {MAX_CONNECTIONS:,} WebSockets in the file")
+        text = json.dumps([one.decode("latin-1") if isinstance(one, bytes) else one for one in facts])
+        self._facts.append((connection, facts.attempt_ns, text))
+        self._batch_bytes += len(text)
+        self.connections += 1
+        if len(self._facts) >= _BATCH or self._batch_bytes > _BATCH_BYTES:
+            self._flush()
 
     def last_ns(self, connection: int) -> int | None:
         """When its last frame came."""
@@ -158,36 +173,49 @@ class Stage:
             database.close()
 
     def _index(self, feed: _Feed, meta: dict[str, Any], progress: Progress) -> None:
-        start_ns = min((one.attempt_ns for one in self.connections.values()), default=0)
+        ((start_ns,),) = self._database.execute("SELECT coalesce(min(attempt_ns), 0) FROM connection")
         versions = {"wsinspect": __version__}
         feed.event(0, start_ns, {"event": "engine", "versions": versions, **meta, "anchor_wall_ns": start_ns})
-        order = sorted(self.connections, key=lambda number: (self.connections[number].attempt_ns, number))
-        numbers = {staged: number for number, staged in enumerate(order, 1)}
-        for staged in order:
-            feed.open(numbers[staged], self.connections[staged])
+        last_ns = start_ns
+        opened: dict[int, _Open] = {}
+        for number, (staged, facts) in enumerate(self._connections(), 1):
+            feed.open(number, facts)
+            latest = self._latest.get(staged, facts.attempt_ns)
+            closed_ns = max(latest, facts.attempt_ns if facts.closed_ns is None else facts.closed_ns)
+            last_ns = max(last_ns, closed_ns)
+            one = _Open(number, closed_ns, facts.ended)
+            if staged in self._latest:
+                opened[staged] = one
+            else:
+                # Nothing follows: the indexer need not keep it, there may be very many of them.
+                feed.close(one)
         for done, (staged, time_ns, side, first, data) in enumerate(self._items()):
-            if staged in numbers:
+            if staged in opened:
                 wire = _wire(first, data, side)
-                feed.add(Record(DATA, side, numbers[staged], time_ns, 0, wire))
+                feed.add(Record(DATA, side, opened[staged].number, time_ns, 0, wire))
             if not done % _BATCH:
                 progress(done)
-        last_ns = start_ns
-        for staged in order:
-            last_ns = max(last_ns, self._close(feed, numbers[staged], staged))
+        for one in opened.values():
+            feed.close(one)
         feed.event(0, last_ns, {"event": "engine_stop"})
         feed.indexer.commit()
         feed.indexer.mark_clean()
         feed.indexer.commit()
 
-    def _close(self, feed: _Feed, number: int, staged: int) -> int:
-        facts = self.connections[staged]
-        latest = self._latest.get(staged, facts.attempt_ns)
-        closed_ns = max(latest, facts.attempt_ns if facts.closed_ns is None else facts.closed_ns)
-        if facts.ended is not None:
-            side, how = facts.ended
-            feed.event(number, closed_ns, {"event": "end", "side": side, "how": how})
-        feed.event(number, closed_ns, {"event": "closed"})
-        return closed_ns
+    def _connections(self) -> Iterator[tuple[int, Imported]]:
+        """In the order of time."""
+        sql = "SELECT number, facts FROM connection ORDER BY attempt_ns, number"
+        for staged, text in self._database.execute(sql):
+            facts = Imported(*json.loads(text))
+            yield (
+                staged,
+                facts._replace(
+                    request=_bytes(facts.request),
+                    response=None if facts.response is None else _bytes(facts.response),
+                    body=_bytes(facts.body),
+                    ended=facts.ended and (facts.ended[0], facts.ended[1]),
+                ),
+            )
 
     def _items(self) -> Iterator[tuple[int, int, int, int, bytes]]:
         order = "seq" if self._is_ordered else "order_ns, seq"
@@ -206,11 +234,21 @@ class Stage:
         try:
             self._database.execute("BEGIN")
             self._database.executemany(sql, self._batch)
+            self._database.executemany("INSERT INTO connection VALUES (?, ?, ?)", self._facts)
             self._database.execute("COMMIT")
         except sqlite3.OperationalError as error:
             raise LocalError(f"cannot write {self._file.name}: {error}") from None
         self._batch = []
+        self._facts = []
         self._batch_bytes = 0
+
+
+class _Open(NamedTuple):
+    """A connection that is open in the indexer."""
+
+    number: int
+    closed_ns: int
+    ended: tuple[str, str] | None
 
 
 class _Feed:
@@ -229,6 +267,13 @@ class _Feed:
 
     def head(self, connection: int, part: int, time_ns: int, raw: bytes) -> None:
         self.add(Record(HEAD, part, connection, time_ns, 0, raw))
+
+    def close(self, one: _Open) -> None:
+        """Nothing more comes."""
+        if one.ended is not None:
+            side, how = one.ended
+            self.event(one.number, one.closed_ns, {"event": "end", "side": side, "how": how})
+        self.event(one.number, one.closed_ns, {"event": "closed"})
 
     def open(self, number: int, facts: Imported) -> None:
         """The opening handshake."""
@@ -251,6 +296,11 @@ class _Feed:
         self.event(number, at_ns, {"event": "refused", "status": facts.status})
         if facts.body:
             self.add(Record(BODY, 0, number, at_ns, 0, facts.body))
+
+
+def _bytes(text: str | bytes) -> bytes:
+    """As staged: JSON has no bytes."""
+    return text.encode("latin-1") if isinstance(text, str) else text
 
 
 def _wire(first: int, data: bytes, side: int) -> bytes:
