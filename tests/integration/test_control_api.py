@@ -15,6 +15,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from tests.support.echo_engine import EchoEngine, echo_engine
+from tests.support.prometheus import read_metrics
 from wsinspect.control.client import ControlClient, ControlError
 
 pytestmark = pytest.mark.asyncio
@@ -150,6 +151,7 @@ async def test_events_metrics_and_frames_tell_what_happened(tmp_path: Path) -> N
         events = await asyncio.to_thread(read)
         assert {"attempt", "open", "fault", "closed"} <= {event["event"] for event in events}
         metrics = await lab.control("GET", "/metrics")
+        assert read_metrics(metrics)["wsinspect_connections_total", frozenset()] == 1
         assert 'wsinspect_faults_total{rule="drop_s2c",kind="drop"} 1' in metrics
         assert 'wsinspect_frames_total{direction="c2s"} 3' in metrics
         frames = (await lab.control("GET", "/v1/connections/1/frames?limit=2"))["frames"]

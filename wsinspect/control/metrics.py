@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from wsinspect.faults.board import Board
+from wsinspect.faults.rule import Author
 
 
 def metrics_text(totals: Mapping[str, Any], status: Mapping[str, Any], board: Board, unwritten: int) -> str:
@@ -19,6 +20,13 @@ def metrics_text(totals: Mapping[str, Any], status: Mapping[str, Any], board: Bo
         lines,
         "connections_total",
         "counter",
+        "Attempts in the capture, refused ones included.",
+        [({}, sum(row[1] for row in rows))],
+    )
+    _add(
+        lines,
+        "connections",
+        "gauge",
         "Attempts in the capture by state.",
         [({"state": str(row[0])}, row[1]) for row in rows],
     )
@@ -29,7 +37,7 @@ def metrics_text(totals: Mapping[str, Any], status: Mapping[str, Any], board: Bo
         "faults_total",
         "counter",
         "Decisions of faults that acted.",
-        [({"rule": entry.rule.name, "kind": entry.rule.kind}, entry.hits) for entry in board.entries],
+        [({"rule": author.rule, "kind": author.kind}, count) for author, count in _acted(board).items()],
     )
     armed = sum(entry.is_armed for entry in board.entries)
     _add(lines, "faults_armed", "gauge", "Rules that are armed.", [({}, armed)])
@@ -43,6 +51,11 @@ def metrics_text(totals: Mapping[str, Any], status: Mapping[str, Any], board: Bo
     lag = totals["lag_bytes"] + unwritten
     _add(lines, "recorder_lag_bytes", "gauge", "Bytes relayed and not yet in the capture.", [({}, lag)])
     return "\n".join(lines) + "\n"
+
+
+def _acted(board: Board) -> dict[Author, int]:
+    """Decisions that acted, by author; 0 for rules that have not acted yet."""
+    return {**dict.fromkeys((entry.rule.author for entry in board.entries), 0), **board.totals}
 
 
 def _by_direction(values: list[int]) -> list[tuple[dict[str, str], int]]:
