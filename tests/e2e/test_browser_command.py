@@ -42,18 +42,18 @@ def connections(capture) -> list[tuple]:
         ]
 
 
-def test_everything_that_was_started_ends_when_chromium_is_closed(pages, home):
-    url = f"https://localhost:{pages.tls_port}/?mark=closed"
+@pytest.mark.parametrize("browser", ["chromium", "firefox"])
+def test_everything_that_was_started_ends_when_the_browser_is_closed(pages, home, browser):
+    """None runs, so a proxy is started, too."""
+    url = f"https://localhost:{pages.tls_port}/?mark={browser}-closed"
     capture = home / "page.db"
-    with BrowserRun(
-        home, "--browser", "chromium", "--insecure", f"--capture={capture}", url, *HEADLESS
-    ) as run:
-        assert run.told(pages, "closed") == FINE
-        run.close_chromium()
+    with BrowserRun(home, "--browser", browser, "--insecure", f"--capture={capture}", url, *HEADLESS) as run:
+        assert run.told(pages, f"{browser}-closed") == FINE
+        run.close_firefox() if browser == "firefox" else run.close_chromium()
         assert run.wait() == 0, run.said
         assert run.leftovers() == []
     assert f"recorded in {capture}" in run.said
-    if os.geteuid() == 0:
+    if os.geteuid() == 0 and browser == "chromium":
         assert "without its sandbox, which does not work for root" in run.said
     assert connections(capture) == [
         ("regular", f"wss://localhost:{pages.tls_port}/socket", "closed", 1000, 1000)

@@ -71,6 +71,12 @@ class BrowserRun:
         lines = wait_for(lambda: file.read_text().split() if file.exists() and file.read_text() else None)
         asyncio.run(_close(f"ws://127.0.0.1:{lines[0]}{lines[1]}"))
 
+    def close_firefox(self) -> None:
+        """Close the browser by WebDriver BiDi; it was started with --remote-debugging-port=0."""
+        file = self.profile() / "WebDriverBiDiServer.json"
+        place = wait_for(lambda: json.loads(file.read_text() or "null") if file.exists() else None)
+        asyncio.run(_close_firefox(f"ws://{place['ws_host']}:{place['ws_port']}/session"))
+
     def leftovers(self) -> list[str]:
         """Profiles, run files, and processes whose environment or command line names our home."""
         found = [str(path) for path in self.temporary.iterdir()]
@@ -101,6 +107,14 @@ async def _close(url: str) -> None:
     async with connect(url, proxy=None, max_size=None) as devtools:
         await devtools.send(json.dumps({"id": 1, "method": "Browser.close"}))
         await devtools.recv()
+
+
+async def _close_firefox(url: str) -> None:
+    async with connect(url, proxy=None, max_size=None) as driver:
+        for number, method in enumerate(("session.new", "browser.close")):
+            params = {"capabilities": {}} if method == "session.new" else {}
+            await driver.send(json.dumps({"id": number, "method": method, "params": params}))
+            await driver.recv()
 
 
 def _processes(marker: str) -> list[tuple[int, str]]:
