@@ -10,7 +10,7 @@ import pytest
 
 from tests.unit.formats.made import chat_capture, random_capture, rows, said
 from wsinspect.capture import schema
-from wsinspect.capture.formats import jsonl_tables, jsonl_writer, pages
+from wsinspect.capture.formats import jsonl_tables, jsonl_writer, pages, transcript
 from wsinspect.capture.formats.choice import Choice
 from wsinspect.capture.formats.importing import import_file
 from wsinspect.capture.formats.jsonl_writer import write_jsonl
@@ -182,3 +182,24 @@ def test_a_line_without_end_is_refused_in_bounded_memory(tmp_path, monkeypatch):
     monkeypatch.setattr("wsinspect.capture.formats.jsonl_reader.MAX_LINE_BYTES", 1000)
     with pytest.raises(CaptureError, match="line 2 is longer than"):
         imported(tmp_path, HEADER + "x" * 2000)
+
+
+def test_messages_that_claim_each_others_frames_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(transcript, "_MOST_OVERLAPS", 3)
+    lines = [
+        {"type": "capture", "schema": 1, "format": 1},
+        {"type": "connection", "id": 1, "state": "closed", "scheme": "ws", "host": "a", "path": "/"},
+    ]
+    for number in range(1, 7):
+        frame = {"id": number, "connection_id": 1, "direction": "c2s", "time_ns": number}
+        lines.append({"type": "frame", **frame, "payload": {"text": "x"}, "message_id": number})
+    for number in range(1, 7):
+        message = {"id": number, "connection_id": 1, "direction": "c2s", "opcode": 1, "compressed": 0}
+        lines.append({"type": "message", **message, "first_frame": 1, "last_frame": number, "length": 1})
+    (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    import_file(tmp_path / "a.jsonl", tmp_path / "a.db")
+    with (
+        Capture.open(tmp_path / "a.db") as capture,
+        pytest.raises(CaptureError, match="is damaged: its messages overlap"),
+    ):
+        list(transcript.messages(capture, 1))

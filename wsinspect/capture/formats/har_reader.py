@@ -46,6 +46,8 @@ _FIN: Final = 0x80
 _RSV1: Final = 0x40
 _DATE: Final = re.compile(r"(.*?:\d\d)(?:[.,](\d+))?(Z|[+-]\d\d:?\d\d)?", re.DOTALL)
 _PROGRESS_ITEMS: Final = 4096
+_FAILURE_CHARS: Final = 300
+_REFUSAL: Final = re.compile(r"Unexpected response code: ([1-9]\d\d)\b")
 
 
 def read_har(source: IO[bytes], stage: Stage, name: str, progress: Progress = nobody) -> ImportNotes:
@@ -105,7 +107,11 @@ class _Reader:
                 facts["messages"] = True
                 start_ns = _date_ns(facts.get("startedDateTime"))
                 for _ in self._stream.elements():
-                    self._message(number, self._stream.value(), start_ns)
+                    item = self._stream.value()
+                    if isinstance(item, dict) and item.get("type") == "error":
+                        facts["failure"] = str(item.get("data"))[:_FAILURE_CHARS]
+                    else:
+                        self._message(number, item, start_ns)
             elif key == "response" and self._stream.peek() == "{":
                 facts["response"] = self._response()
             elif key in _WANTED:
@@ -198,6 +204,11 @@ def _imported(
     status = status if type(status) is int and 100 <= status <= 999 else None
     version = http_version(request.get("httpVersion"))
     answer = None
+    # Chrome shows no response of a refused handshake, only what its console says of it.
+    failure = facts.get("failure")
+    refusal = _REFUSAL.search(failure) if failure and status is None else None
+    if refusal:
+        status, response = int(refusal[1]), {}
     if status is not None:
         reason = response.get("statusText")
         answer = response_head(
@@ -206,7 +217,7 @@ def _imported(
             reason if isinstance(reason, str) else "",
             fields_of(response.get("headers")),
         )
-    error = response.get("_error", facts.get("_error"))
+    error = failure or response.get("_error", facts.get("_error"))
     address = facts.get("serverIPAddress")
     return Imported(
         scheme=target.scheme,

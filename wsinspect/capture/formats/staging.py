@@ -8,6 +8,7 @@ what a capture says of an imported connection is worked out by the same code.
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 import tempfile
 from collections.abc import Iterator
@@ -48,6 +49,13 @@ _BATCH_BYTES: Final = 4 * 1024 * 1024
 MAX_CONNECTIONS: Final = 200_000
 #: Times outside of this are none: a journal record holds signed 64 bits.
 _LATEST_NS: Final = 1 << 62
+
+
+#: Where an attempt failed, by the names that browsers give to errors of the network.
+_FAILED_WHERE: Final = (
+    ("connect", re.compile(r"ERR_(CONNECTION_(REFUSED|TIMED_OUT)|NAME_|ADDRESS_|INTERNET_)")),
+    ("tls-server", re.compile(r"ERR_(CERT_|SSL_|BAD_SSL_|TLS)")),
+)
 
 
 class Imported(NamedTuple):
@@ -285,7 +293,9 @@ class _Feed:
         if facts.server is not None:
             self.event(number, at_ns, {"event": "server", "address": facts.server, "peer": facts.server})
         if facts.response is None:
-            failed = {"event": "failed", "where": "response", "error": facts.error or "no response"}
+            error = facts.error or "no response"
+            where = next((place for place, words in _FAILED_WHERE if words.search(error)), "response")
+            failed = {"event": "failed", "where": where, "error": error}
             self.event(number, at_ns, failed)
             return
         for part in (HEAD_RESPONSE_IN, HEAD_RESPONSE_OUT):

@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple
 from wsinspect.capture.formats.pages import select, spans
 from wsinspect.capture.reader import Capture
 from wsinspect.capture.records import Message
+from wsinspect.errors import CaptureError
 from wsinspect.wire.opcodes import Direction
 
 _COLUMNS: Final = (
@@ -18,6 +19,9 @@ _STORED: Final = (
     "SELECT id, connection_id, direction, opcode, first_frame, last_frame, compressed, length, NULL, "
     "valid_text, problem FROM stored_message WHERE connection_id = ? AND id > ? ORDER BY id LIMIT 1000"
 )
+#: RFC 6455 section 5.4: fragments of two messages are never mixed. Each message that claims them costs a look
+#: at all frames between its first and last one, so a file that was made to do so would take for ever.
+_MOST_OVERLAPS: Final = 1000
 #: FIN with TEXT or BINARY.
 _WHOLE: Final = frozenset({0x81, 0x82})
 
@@ -93,6 +97,8 @@ class _Stored:
         self._open: dict[int, Message] = {}
         self._read_to = 0
         self._is_over = False
+        self._ends = [0, 0]
+        self._overlaps = 0
 
     def has(self, message_id: int) -> bool:
         """Whether the message has a row."""
@@ -141,5 +147,13 @@ class _Stored:
                 direction = Direction(row[2] == "s2c")
                 self._open[row[0]] = Message(*row)._replace(direction=direction, compressed=bool(row[6]))
                 self._read_to = row[0]
+                self._check_overlap(direction, row[4], row[5])
             if len(rows) < 1000:
                 self._is_over = True
+
+    def _check_overlap(self, direction: Direction, first: Any, last: Any) -> None:
+        if isinstance(first, int) and isinstance(last, int):
+            self._overlaps += first <= self._ends[direction]
+            self._ends[direction] = max(self._ends[direction], last)
+            if self._overlaps > _MOST_OVERLAPS:
+                raise CaptureError(f"{self._capture.path} is damaged: its messages overlap")
