@@ -196,7 +196,8 @@ async def test_the_api_does_not_swallow_what_is_too_large(tmp_path: Path) -> Non
         before = resident_bytes(lab.engine.pid)
         for is_chunked in (False, True):
             status, _ = await post(lab, b" " * 100_000_000, is_chunked=is_chunked)
-            assert status in (0, 413)
+            assert status in (0, 413)  # a socket that still gets bytes when it is closed is reset
+            assert (await post(lab, b" " * 2_100_000, is_chunked=is_chunked))[0] in (0, 413)
         assert (await post(lab, b" " * 2_000_000, is_chunked=False))[0] == 400
         assert resident_bytes(lab.engine.pid) - before < 60_000_000
         rules = [{"kind": "drop", "name": f"r{number}"} for number in range(10_000)]

@@ -28,6 +28,9 @@ from wsinspect.errors import LocalError
 
 _LOOPBACK_NAMES: Final = ("127.0.0.1", "localhost", "::1")
 _TOKEN_BYTES: Final = 32
+#: tornado's own limit is answered without words; ours comes long before it (`_Handler`).
+_NEVER_READ: Final = 1 << 40
+_BODY_SECONDS: Final = 60.0
 #: How often an event stream looks for more.
 _POLL_SECONDS: Final = 0.2
 _EVENTS_AT_ONCE: Final = 500
@@ -76,7 +79,10 @@ class ControlServer:
         settings = {"api": Api(engine), "engine": engine, "server": self}
         application = web.Application([(r".*", _Handler, settings)], log_function=lambda handler: None)
         self._http = HTTPServer(
-            application, max_body_size=MAX_BODY, max_header_size=65536, no_keep_alive=False
+            application,
+            max_body_size=_NEVER_READ,
+            max_header_size=65536,
+            body_timeout=_BODY_SECONDS,
         )
         self._http.add_sockets(sockets)
         self.streams: set[asyncio.Task[Any]] = set()
@@ -130,8 +136,9 @@ def _host_port(text: str) -> tuple[str, int]:
         return "", 0
 
 
+@web.stream_request_body
 class _Handler(web.RequestHandler):
-    """Any request, to `Api`."""
+    """Any request, to `Api`; who may not ask, or asks with too much, is refused before the body is read."""
 
     SUPPORTED_METHODS = ("GET", "HEAD", "POST", "DELETE", "PATCH", "PUT", "OPTIONS", "TRACE", "CONNECT")
 
@@ -139,6 +146,28 @@ class _Handler(web.RequestHandler):
         self._api = api
         self._engine = engine
         self._server = server
+        self._body = bytearray()
+
+    def prepare(self) -> None:
+        try:
+            self._server.check(self.request.headers)
+            size = self.request.headers.get("Content-Length", "0")
+            self._check_size(int(size) if size.isdecimal() else 0)
+        except RequestError as error:
+            self._send(error.reply())
+
+    def data_received(self, chunk: bytes) -> None:
+        if self._finished:
+            return
+        self._body += chunk
+        try:
+            self._check_size(len(self._body))
+        except RequestError as error:
+            self._send(error.reply())
+
+    def _check_size(self, size: int) -> None:
+        if size > MAX_BODY:
+            raise RequestError(413, f"expected at most {MAX_BODY} bytes")
 
     def set_default_headers(self) -> None:
         self.clear_header("Server")
@@ -148,7 +177,6 @@ class _Handler(web.RequestHandler):
     async def _answer(self) -> None:
         request = self.request
         try:
-            self._server.check(request.headers)
             query = _query(request)
             operation, _ = self._api.find(str(request.method), request.path)
             if operation.id == "events":
@@ -158,7 +186,9 @@ class _Handler(web.RequestHandler):
             self._send(error.reply())
             return
         media_type = request.headers.get("Content-Type", "")
-        self._send(await self._api.call(str(request.method), request.path, query, request.body, media_type))
+        self._send(
+            await self._api.call(str(request.method), request.path, query, bytes(self._body), media_type)
+        )
 
     get = head = post = delete = patch = put = options = trace = connect = _answer
 
