@@ -111,7 +111,8 @@ class Place:
         return f"json:$.{path[1:]}" if self.anywhere else f"json:{path}"
 
     def hide(self, document: Any) -> Any:
-        """The document with the place filled by `IGNORED`; documents may be changed in place."""
+        """The document without the place, which may be there or not; elements of arrays leave `IGNORED`, so
+        that the others keep theirs. Documents may be changed in place."""
         if self.anywhere:
             document = _hide(document, self.steps)
             members = document.items() if isinstance(document, dict) else enumerate(_list(document))
@@ -132,7 +133,10 @@ def _hide(document: Any, steps: tuple[Step, ...]) -> Any:
     else:
         keys = [step] if isinstance(step, int) and step < len(_list(document)) else []
     for key in keys:
-        document[key] = _hide(document[key], rest)
+        if not rest and isinstance(document, dict):
+            del document[key]
+        else:
+            document[key] = _hide(document[key], rest)
     return document
 
 

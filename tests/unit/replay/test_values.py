@@ -13,18 +13,18 @@ from wsinspect.replay.values import Document, Place, canonical, diff, is_similar
 @pytest.mark.parametrize(
     ("place", "before", "after"),
     [
-        ("json:$.id", {"id": 1, "a": 2}, {"id": "…", "a": 2}),
-        ("json:$.a.b", {"a": {"b": [1]}}, {"a": {"b": "…"}}),
-        ("json:$.items[*].id", {"items": [{"id": 1}, {"x": 2}]}, {"items": [{"id": "…"}, {"x": 2}]}),
+        ("json:$.id", {"id": 1, "a": 2}, {"a": 2}),
+        ("json:$.a.b", {"a": {"b": [1]}}, {"a": {}}),
+        ("json:$.items[*].id", {"items": [{"id": 1}, {"x": 2}]}, {"items": [{}, {"x": 2}]}),
         ("json:$.items[1]", {"items": [1, 2]}, {"items": [1, "…"]}),
         (
             "json:$..id",
             {"id": 1, "a": [{"id": 2, "b": {"id": 3}}]},
-            {"id": "…", "a": [{"id": "…", "b": {"id": "…"}}]},
+            {"a": [{"b": {}}]},
         ),
         ("json:$.id", [1], [1]),
         ("json:$.a[0]", {"a": {"0": 1}}, {"a": {"0": 1}}),
-        ("json:id", {"id": 1}, {"id": "…"}),
+        ("json:id", {"id": 1}, {}),
     ],
 )
 def test_places_are_hidden(place, before, after):
