@@ -177,7 +177,8 @@ class FaultsPane(LinePane):
             gone = f"{escape(one.kind)}, {'by hand' if one.name == BY_HAND else 'gone from the rules'}"
             return texts | ({"attributes": gone} if self.engine.is_up else {})
         pairs = dict(settings_of(one.settings))
-        texts["dir"] = _WAYS.get(str(one.settings.get("direction", "both")), "?")
+        has_way = one.settings.get("scope") not in ("handshake", "accept")
+        texts["dir"] = _WAYS.get(str(one.settings.get("direction", "both")), "?") if has_way else "-"
         if is_wide:
             texts["match"] = escape(str(pairs.pop("match", "-")))
             texts["prob."] = f"{float(pairs.pop('probability', 1.0)):.2f}"
