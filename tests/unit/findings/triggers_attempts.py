@@ -80,8 +80,8 @@ DEFLATE: dict[str, Any] = {"Sec_WebSocket_Extensions": "permessage-deflate"}
 WENT_AWAY = {
     "client": "10.0.0.9:4000",
     "sni": "example.org",
-    "error": "The client disconnected during the handshake. If this happens consistently for example.org, this"
-    " may indicate that the client does not trust the proxy's certificate.",
+    "error": "The client disconnected during the handshake. If this happens consistently for example.org,"
+    " this may indicate that the client does not trust the proxy's certificate.",
 }
 
 CASES: dict[str, tuple[list[Any], list[Any]]] = {

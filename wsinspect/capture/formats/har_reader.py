@@ -147,6 +147,8 @@ class _Reader:
         if "messages" not in facts:
             self.notes.without_messages += 1
         imported = _imported(facts, request, target, fields, start_ns)
+        # Of an open connection the console's words have no place of their own.
+        self.notes.unreadable += "failure" in facts and imported.status == 101
         ours = _object(facts.get("_wsinspect"))
         end = _object(ours.get("end"))
         if end.get("side") in ("client", "server", "proxy") and end.get("how") in _ENDS:

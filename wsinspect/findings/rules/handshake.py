@@ -211,7 +211,7 @@ def answered_as_get(facts: ConnectionFacts) -> Iterator[Found]:
 )
 def forward_proxy(facts: ConnectionFacts) -> Iterator[Found]:
     error = facts.error or ""
-    if facts.state == "failed" and re.search(r"upstream proxy|proxy .*refused|CONNECT", error):
+    if facts.state == "failed" and re.search(r"upstream proxy|proxy .*refused|\bCONNECT\b", error):
         yield Found(evidence=(error[:200],))
     elif is_refused(facts) and facts.status == 407:
         yield Found(
@@ -258,7 +258,11 @@ def no_address(facts: ConnectionFacts) -> Iterator[Found]:
 
 def _is_dns(error: str) -> bool:
     return bool(
-        re.search(r"name or service|nodename|getaddrinfo|no address associated|name resolution", error, re.I)
+        re.search(
+            r"name or service|nodename|getaddrinfo|no address associated|name resolution|ERR_NAME_",
+            error,
+            re.I,
+        )
     )
 
 

@@ -25,26 +25,30 @@ _WANTS_CERTIFICATE: Final = re.compile(
     rb"no required ssl certificate|ssl certificate error|client certificate (is )?(required|missing)", re.I
 )
 _JS: Final = JS_FAILED + " Chrome's console names the certificate error, as net::ERR_CERT_DATE_INVALID."
+#: By OpenSSL's words, and by the names that Chrome gives to its errors.
 _OPENSSL: Final = {
-    "expired": re.compile(r"certificate has expired|certificate expired", re.I),
+    "expired": re.compile(r"certificate has expired|certificate expired|CERT_DATE_INVALID", re.I),
     "early": re.compile(r"not yet valid", re.I),
     "self": re.compile(r"self[- ]signed(?! certificate in)", re.I),
-    "name": re.compile(r"hostname mismatch|ip address mismatch|doesn't match|not valid for", re.I),
+    "name": re.compile(
+        r"hostname mismatch|ip address mismatch|doesn't match|not valid for|CERT_COMMON_NAME_INVALID", re.I
+    ),
     "chain": re.compile(
         r"self[- ]signed certificate in|unable to get (local )?issuer|unable to verify the first|unknown"
-        r" ca|invalid ca"
-        r"|unable to verify|certificate verify failed",
+        r" ca|invalid ca|unable to verify|certificate verify failed|CERT_AUTHORITY_INVALID",
         re.I,
     ),
-    "client": re.compile(r"certificate required|handshake failure.*certificate|bad certificate", re.I),
+    "client": re.compile(
+        r"certificate required|handshake failure.*certificate|bad certificate|BAD_SSL_CLIENT_AUTH", re.I
+    ),
     "version": re.compile(
         r"unsupported protocol|protocol version|no shared cipher|no protocols available|handshake failure"
-        r"|no ciphers|wrong ssl version|internal error",
+        r"|no ciphers|wrong ssl version|internal error|SSL_VERSION_OR_CIPHER",
         re.I,
     ),
     "plain": re.compile(
         r"wrong version number|http request|packet length too long|record layer failure"
-        r"|record overflow|does not speak TLS|not speak tls|not a tls",
+        r"|record overflow|does not speak TLS|not speak tls|not a tls|SSL_PROTOCOL_ERROR",
         re.I,
     ),
 }
