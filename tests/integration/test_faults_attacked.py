@@ -77,7 +77,7 @@ async def test_rules_armed_and_disarmed_under_traffic_lose_nothing(
         assert turns >= 500
 
 
-@pytest.mark.parametrize("way", ["splice", "layers"])
+@pytest.mark.parametrize("way", ["splice", "layers", "from the start"])
 @pytest.mark.parametrize(
     "rule",
     [
@@ -89,17 +89,21 @@ async def test_rules_armed_and_disarmed_under_traffic_lose_nothing(
     ids=lambda rule: rule["kind"],
 )
 async def test_a_sender_that_never_stops_does_not_fill_the_memory(
-    rule: dict[str, object], way: str, tmp_path: Path
+    rule: dict[str, str], way: str, tmp_path: Path
 ) -> None:
-    options = () if way == "splice" else ("--no-splice",)
+    spec = ",".join(
+        [rule["kind"] + ":c2s", *(f"{key}={value}" for key, value in rule.items() if key != "kind")]
+    )
+    options = {"splice": (), "layers": ("--no-splice",), "from the start": ("--fault", spec)}[way]
     async with (
         echo_engine(tmp_path, *options, compression=None) as lab,
         connect(lab.url(), compression=None, ping_interval=None, close_timeout=0) as client,
     ):
-        await client.send("x")
-        await client.recv()
+        if way != "from the start":
+            await client.send(b"0123456789" * 10)
+            await client.recv()
+            await lab.control("POST", "/v1/faults", {**rule, "direction": "c2s"})
         before = resident_bytes(lab.engine.pid)
-        await lab.control("POST", "/v1/faults", {**rule, "direction": "c2s"})
         sent = 0
 
         async def send() -> None:

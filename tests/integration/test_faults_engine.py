@@ -209,6 +209,30 @@ async def test_connections_are_refused_and_reset_before_the_request(tmp_path: Pa
                 await asyncio.sleep(0.02)
 
 
+async def test_a_client_session_is_known_again_and_its_attempts_and_connections_are_counted(
+    tmp_path: Path,
+) -> None:
+    specs = (
+        "refuse,attempt=2",
+        "replace:s2c,with=third,match=op:text,connection=3",
+        "abort,after=1s,attempt=9",
+    )
+    options = [part for spec in specs for part in ("--fault", spec)]
+    async with echo_engine(tmp_path, *options) as lab:
+        told: list[str | int] = []
+        for name in ("one", "one", "other", "one", "one"):
+            try:
+                async with connect(lab.url(f"/chat?{len(told)}"), user_agent_header=name) as client:
+                    await client.send(name)
+                    told.append(str(await client.recv()))
+            except InvalidStatus as error:
+                told.append(error.response.status_code)
+        assert told == ["one", 503, "other", "one", "third"]
+        with await lab.stop() as capture:
+            sessions = [one.client_session for one in capture.connections()]
+            assert sessions == [1, 1, 3, 1, 1]
+
+
 async def test_the_same_seed_meets_the_same_traffic_with_the_same_faults(tmp_path: Path) -> None:
     runs = []
     for number in range(2):

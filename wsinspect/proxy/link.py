@@ -86,6 +86,7 @@ class SocketLink:
         self._wants_finish = False
         self.boundaries = (Boundary(), Boundary())
         self.faults: LinkFaults | None = None
+        self._choked = [False, False]
         self.may_fault = self.client.endpoint is not None and self.server.endpoint is not None
         for side in (self.client, self.server):
             if side.endpoint:
@@ -178,12 +179,19 @@ class SocketLink:
 
     def set_choked(self, direction: Direction, is_choked: bool) -> None:
         """Stop or go on reading the sender of a direction."""
+        self._choked[direction] = is_choked
         if self.splice is not None:
             self.splice.halves[direction].set_choked(is_choked)
             return
         endpoint = (self.server if direction else self.client).endpoint
         if endpoint is not None and not endpoint.transport.is_closing():
             (endpoint.transport.pause_reading if is_choked else endpoint.transport.resume_reading)()
+
+    def _choke_again(self) -> None:
+        """Whoever reads from now on: a sender that is not to be read is not."""
+        for direction in Direction:
+            if self._choked[direction]:
+                self.set_choked(direction, True)
 
     def route(self) -> None:
         """Faults begin or are over: tell the splice which way bytes take."""
@@ -228,6 +236,7 @@ class SocketLink:
         if self.splice:
             self.splice.leave()
             self.splice = None
+            self._choke_again()
 
     def _side(self, connection: Connection) -> Side:
         return self.client if connection == self.client.connection else self.server
@@ -263,6 +272,7 @@ class SocketLink:
         )
         self.splice = Splice(halves, self.stream, self._spliced_end)
         self.route()
+        self._choke_again()
 
     def _ssl(self, side: Side) -> Any:
         return side.tls[0].tls if side.tls else None
@@ -271,6 +281,7 @@ class SocketLink:
         """The splice met an end and has put the layers back; TLS's own end has to be shown to them."""
         self.splice = None
         self._may_splice = False
+        self._choke_again()
         if half.has_tls_ended:
             self.wire.event(events.DataReceived(half.endpoint.connection, b""))
 
