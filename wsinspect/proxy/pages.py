@@ -41,6 +41,7 @@ class Page:
     polling_path: str | None = None
     poll_scanner: Scanner | None = None
     service_worker: str | None = None
+    timer: asyncio.TimerHandle | None = None
 
     def facts(self, waited_ms: int) -> dict[str, Any]:
         """The `page` event."""
@@ -77,7 +78,6 @@ class PageWatch:
         self._now_ns = now_ns
         self._wait = wait_seconds
         self._pages: list[Page] = []
-        self._timers: set[asyncio.TimerHandle] = set()
 
     def requestheaders(self, flow: http.HTTPFlow) -> None:
         """An attempt, or something that a page asks for."""
@@ -121,9 +121,8 @@ class PageWatch:
 
     def done(self) -> None:
         """Nothing is claimed of pages that had less than their time."""
-        for timer in self._timers:
-            timer.cancel()
-        self._timers.clear()
+        while self._pages:
+            self._drop(self._pages[0])
 
     def _begin(self, flow: http.HTTPFlow) -> None:
         page = Page(flow.request.pretty_url[:500], _client(flow))
@@ -131,17 +130,18 @@ class PageWatch:
         page.csp = [value[:2000] for value in flow.response.headers.get_all("content-security-policy")][:4]
         page.scanners += self._scan(flow)
         if len(self._pages) >= MAX_PAGES:
-            self._pages.pop(0)
+            self._drop(self._pages[0])
         self._pages.append(page)
-        timer: asyncio.TimerHandle
-        timer = asyncio.get_running_loop().call_later(self._wait, lambda: self._settle(page, timer))
-        self._timers.add(timer)
+        page.timer = asyncio.get_running_loop().call_later(self._wait, self._settle, page)
 
-    def _settle(self, page: Page, timer: asyncio.TimerHandle) -> None:
-        self._timers.discard(timer)
-        if page not in self._pages:
-            return
+    def _drop(self, page: Page) -> None:
+        """Watch it no more."""
         self._pages.remove(page)
+        if page.timer is not None:
+            page.timer.cancel()
+
+    def _settle(self, page: Page) -> None:
+        self._drop(page)
         facts = page.facts(round(self._wait * 1000))
         if facts["interest"] or facts["ws_urls"] or facts["polling"] > 1:
             self._sink.event(0, facts, self._now_ns())

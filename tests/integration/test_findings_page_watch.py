@@ -1,0 +1,94 @@
+"""The watch over pages is bounded: pages, scripts and bytes of each, and the timers that wait for them."""
+
+import asyncio
+import tracemalloc
+
+from mitmproxy.test import tflow
+
+from wsinspect.findings.page_scan import MAX_BYTES
+from wsinspect.proxy.pages import MAX_PAGES, MAX_SCRIPTS, PageWatch
+
+
+class Sink:
+    """Keeps the events."""
+
+    def __init__(self):
+        self.events = []
+        self.told = asyncio.Event()
+
+    def event(self, number, facts, time_ns):
+        self.events.append(facts)
+        self.told.set()
+
+
+def flow(path, kind, **headers):
+    made = tflow.tflow(resp=True)
+    made.request.host, made.request.port, made.request.path = "app.test", 80, path
+    made.request.headers.clear()
+    made.request.headers["host"] = "app.test"
+    for name, value in headers.items():
+        made.request.headers[name.replace("_", "-")] = value
+    made.response.headers["content-type"] = kind
+    made.response.headers.pop("content-encoding", None)
+    return made
+
+
+def pending(loop):
+    """Timers that the loop still holds and that are not cancelled."""
+    return [handle for handle in loop._scheduled if not handle.cancelled()]
+
+
+def test_a_thousand_pages_are_as_many_as_thirty_two():
+    async def play():
+        sink = Sink()
+        watch = PageWatch(sink, lambda: 0, wait_seconds=60)
+        for number in range(1000):
+            watch.responseheaders(flow(f"/page{number}", "text/html", accept="text/html"))
+        loop = asyncio.get_running_loop()
+        assert len(watch._pages) == MAX_PAGES
+        assert len(pending(loop)) <= MAX_PAGES
+        watch.done()
+        assert watch._pages == []
+        assert pending(loop) == []
+        assert sink.events == []
+
+    asyncio.run(play())
+
+
+def test_a_page_with_endless_scripts_keeps_little():
+    async def play():
+        watch = PageWatch(Sink(), lambda: 0, wait_seconds=60)
+        watch.responseheaders(flow("/", "text/html", accept="text/html"))
+        tracemalloc.start()
+        chunk = b"const nothing = 'x';" * 5000
+        for number in range(MAX_SCRIPTS * 2):
+            script = flow(f"/{number}.js", "text/javascript", referer="http://app.test/")
+            watch.requestheaders(script)
+            watch.responseheaders(script)
+            if callable(script.response.stream):
+                for _ in range(MAX_BYTES // len(chunk) * 2):
+                    assert script.response.stream(chunk) == chunk
+        kept, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        (page,) = watch._pages
+        assert len(page.scanners) == MAX_SCRIPTS
+        assert kept < 4 * 2**20
+        watch.done()
+
+    asyncio.run(play())
+
+
+def test_a_page_is_told_after_its_time_and_only_then():
+    async def play():
+        sink = Sink()
+        watch = PageWatch(sink, lambda: 5, wait_seconds=0.05)
+        page = flow("/", "text/html", accept="text/html")
+        watch.responseheaders(page)
+        page.response.stream(b"<script>new WebSocket('wss://app.test/')</script>")
+        assert sink.events == []
+        await asyncio.wait_for(sink.told.wait(), 10)
+        (told,) = sink.events
+        assert (told["waited_ms"], told["attempts"], told["ws_urls"]) == (50, 0, ["wss://app.test/"])
+        assert watch._pages == []
+
+    asyncio.run(play())
