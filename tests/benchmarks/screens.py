@@ -127,7 +127,7 @@ def _keys(folder: Path, environment: dict[str, str]) -> dict[str, float]:
     try:
         terminal.wait_for("FOLLOW")
         for number in range(KEYS):
-            key, word = ((b"e", "export is"), (b"x", "injecting"))[number % 2]
+            key, word = ((b"'", "no marks yet"), (b"{", "no gap before"))[number % 2]
             at = terminal.press(key)
             waits.append(terminal.wait_for(word, since=at, timeout=5) - at)
             time.sleep(WATCH_S / KEYS)

@@ -147,6 +147,7 @@ class InspectApp(Injecting, Exporting, Leaving, Back, Copies, General, Jumping, 
         if not self.has_colour:
             self.theme = "ansi-dark"
         self.theme_changed_signal.subscribe(self, lambda _theme: self._repaint_theme())
+        self._repaint_theme()
         self.use_keymap()
         self.frames.focus()
         self.lay_out()
@@ -163,8 +164,16 @@ class InspectApp(Injecting, Exporting, Leaving, Back, Copies, General, Jumping, 
         self.feed.stop()
         self.browser.close()
 
+    def _ground(self) -> tuple[str, str] | None:
+        """Foreground and background of the theme; None where they are the terminal's own."""
+        variables = self.get_css_variables()
+        ground = variables.get("foreground", ""), variables.get("background", "")
+        return ground if all(colour.startswith("#") for colour in ground) else None
+
     def _repaint_theme(self) -> None:
-        self.palette = Palette(self.current_theme.dark, self.has_colour, self.palette.is_ascii)
+        self.palette = Palette(
+            self.current_theme.dark, self.has_colour, self.palette.is_ascii, self._ground()
+        )
         for widget in self.screen_stack[0].query(Widget):
             widget.refresh()
 

@@ -56,7 +56,7 @@ _LIGHT: Final = {
     "gap": "#57606a italic",
     "focus": "bold #0550ae",
     "cursor": "on #b6d7ff",
-    "idle": "on #e1e4e8",
+    "idle": "on #c6ced8",
     "same": "#57606a",
     "changed": "bold #7d4e00",
     "disabled": "#8c959f",
@@ -90,24 +90,42 @@ class Palette:
         is_dark: whether the theme's background is dark.
         has_colour: false with NO_COLOR.
         is_ascii: nothing but ASCII may reach the terminal, whatever a peer sent.
+        ground: foreground and background of the theme, `#rrggbb`; None leaves the terminal's own, whose
+            background is then taken for what the theme says it is.
     """
 
-    def __init__(self, is_dark: bool = True, has_colour: bool = True, is_ascii: bool = False) -> None:
+    def __init__(
+        self,
+        is_dark: bool = True,
+        has_colour: bool = True,
+        is_ascii: bool = False,
+        ground: tuple[str, str] | None = None,
+    ) -> None:
         self.is_ascii = is_ascii
         table = _PLAIN if not has_colour else _DARK if is_dark else _LIGHT
-        self._styles = {name: Style.parse(definition) for name, definition in table.items()}
+        base = Style.parse(f"{ground[0]} on {ground[1]}") if ground and has_colour else Style()
+        self._own = {name: Style.parse(definition) for name, definition in table.items()}
+        self._over = {"": {name: base + style for name, style in self._own.items()}}
+        self._base = base
 
     def __getitem__(self, name: str) -> Style:
-        return self._styles[name]
+        return self._over[""][name]
+
+    def _styles(self, over: str) -> dict[str, Style]:
+        """The styles with another laid under each of them."""
+        styles = self._over.get(over)
+        if styles is None:
+            below = self._base + self._own[over]
+            styles = self._over[over] = {name: below + style for name, style in self._own.items()}
+        return styles
 
     def strip(self, line: Line, width: int, over: str = "") -> Strip:
-        """A line of exactly `width` cells; `over` is laid over all of it."""
-        styles = self._styles
+        """A line of exactly `width` cells; `over` is laid under all of it."""
+        styles = self._styles(over)
         if self.is_ascii:
             line = [(text if text.isascii() else to_ascii(text), name) for text, name in line]
         strip = Strip([Segment(text, styles[name]) for text, name in line if text])
-        strip = strip.adjust_cell_length(width, styles[""])
-        return strip.apply_style(styles[over]) if over else strip
+        return strip.adjust_cell_length(width, styles[""])
 
 
 def to_ascii(text: str) -> str:

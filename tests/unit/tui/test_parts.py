@@ -299,7 +299,7 @@ def test_all_panes_fit_on_a_screen(width, height):
 
 
 def test_one_pane_is_shown_where_it_is_narrow_low_or_wanted():
-    for size, wanted in ((Size(79, 50), False), (Size(120, 20), False), (Size(200, 50), True)):
+    for size, wanted in ((Size(79, 50), False), (Size(120, 19), False), (Size(200, 50), True)):
         assert heights(size, 4, connections=1, is_maximised=wanted, extra=0, taken=0) == {4: 0}
 
 

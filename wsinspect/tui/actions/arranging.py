@@ -43,7 +43,9 @@ class Arranging(Shell):
                 self.one(selector, Widget).display = False
             return
         self.one("#bar", Bar).display = self.bar_is_open
-        self.one("#banner", Banner).display = self.trouble() is not None
+        banner, is_told = self.one("#banner", Banner), self.trouble() is not None
+        banner.display = is_told
+        banner.styles.height = lines = banner.lines_needed(size.width)
         self.one("#scrubber", ScrubberPane).display = self.playback is not None
         shown = heights(
             size,
@@ -51,7 +53,7 @@ class Arranging(Shell):
             connections=len(self.model.connections),
             is_maximised=self.is_maximised,
             extra=self.inspector_extra,
-            taken=3 * (self.playback is not None) + (self.trouble() is not None),
+            taken=3 * (self.playback is not None) + lines * is_told,
         )
         self.one("#tabs", TabLine).display = len(shown) == 1 and not self.is_maximised
         for number in range(1, len(PANES) + 1):

@@ -6,7 +6,7 @@ from typing import Any
 
 from wsinspect.filters import Filter, FilterError, complete, parse
 from wsinspect.text import escape
-from wsinspect.tui.cells import width_of
+from wsinspect.tui.cells import flow, width_of
 from wsinspect.tui.rows import grouped
 from wsinspect.tui.scan import Found, Scan
 from wsinspect.tui.shell import Shell
@@ -23,6 +23,7 @@ class Filtering(Shell):
     """Actions of the two bars."""
 
     typed_error: str | None = None
+    _error_at = 0
     _scan: Scan | None = None
     _serial = 0
     _next_view: View | None = None
@@ -85,7 +86,7 @@ class Filtering(Shell):
         try:
             typed = parse(event.value)
         except FilterError as error:
-            self.typed_error = str(error)
+            self.typed_error, self._error_at = str(error), width_of([(event.value[: error.column - 1], "")])
             self._hint()
             return
         self.typed_error = None
@@ -118,7 +119,8 @@ class Filtering(Shell):
             return
         lines: list[Line] = []
         if self.typed_error is not None:
-            lines.append([(f" {self.glyphs.bad} {escape(self.typed_error)}", "error")])
+            words = f"{self.glyphs.bad} {escape(self.typed_error)}"
+            lines += [[(f" {line}", "error")] for line in flow(words, max(self.size.width - 2, 10))]
         completion = complete(typed.value, typed.cursor_position)
         line: Line = [(" filter: ", "key")]
         for candidate in completion.candidates[:12]:
@@ -127,6 +129,9 @@ class Filtering(Shell):
                 break
             line += part
         lines.append(line)
+        if self.typed_error is not None and self._error_at < self.size.width - 2:
+            # Right above what is typed, which begins in the second cell.
+            lines.append([(" " * (self._error_at + 1) + self.glyphs.down, "error")])
         hints.show(lines)
 
     # -- the filter

@@ -9,7 +9,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from wsinspect.text import escape
-from wsinspect.tui.cells import between, fit, width_of
+from wsinspect.tui.cells import between, fit, flow, width_of
 from wsinspect.tui.keys import FOOTER, FooterKey
 from wsinspect.tui.model import DISCONNECTED, LIVE, UNREADABLE
 from wsinspect.tui.rows import byte_count, duration, grouped
@@ -79,12 +79,23 @@ class HeaderLine(OneLine):
 
 
 class Banner(OneLine):
-    """What is wrong, and what to do; shown only then."""
+    """What is wrong, and what to do; shown only then, in two lines where one is too short."""
 
-    def line(self, width: int) -> Line:
-        """One sentence."""
-        text = self.shell.trouble() or ""
-        return [(" " + fit([(text, "")], width - 1)[0][0] if text else "", "banner"), (" " * width, "banner")]
+    def _words(self, width: int) -> list[str]:
+        return flow(self.shell.trouble() or "", max(width - 2, 10))
+
+    def lines_needed(self, width: int) -> int:
+        """How high it is to be."""
+        return min(max(len(self._words(width)), 1), 2)
+
+    def render_line(self, y: int) -> Strip:
+        """The second line ends where the room ends."""
+        width = self.size.width
+        words = self._words(width)
+        text = " ".join(words[1:]) if y == 1 else words[0] if words else ""
+        line: Line = [*fit([(f" {text}", "banner")], width), (" " * width, "banner")]
+        strip: Strip = self.shell.palette.strip(line, width)
+        return strip
 
 
 class TabLine(OneLine):
@@ -128,13 +139,20 @@ class KeyLine(OneLine):
         said = app.said()
         if said:
             return fit([(" " + said, "warn")], width)
-        line: Line = []
-        for key in self._keys():
-            part = self._part(key)
-            if width_of(line) + width_of(part) > width:
+        return [piece for key in self._shown(width) for piece in self._part(key)]
+
+    def _shown(self, width: int) -> list[FooterKey]:
+        """As many as fit, and always the way out."""
+        keys = self._keys()
+        last = [key for key in keys if key.id == "quit"]
+        left = width - sum(width_of(self._part(key)) for key in last)
+        shown: list[FooterKey] = []
+        for key in (key for key in keys if key.id != "quit"):
+            left -= width_of(self._part(key))
+            if left < 0:
                 break
-            line += part
-        return line
+            shown.append(key)
+        return [*shown, *last]
 
     def _keys(self) -> tuple[FooterKey, ...]:
         return FOOTER.get(self.shell.page, FOOTER["main"])
@@ -148,7 +166,7 @@ class KeyLine(OneLine):
     def on_click(self, event: events.Click) -> None:
         """A click is as good as the key."""
         at = 0
-        for key in self._keys():
+        for key in self._shown(self.size.width):
             at += width_of(self._part(key))
             if event.x < at:
                 self.shell.press(key)

@@ -1,0 +1,76 @@
+"""Styles: the theme's ground is painted, NO_COLOR and ansi themes leave the terminal's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from textual.strip import Strip
+
+from tests.support.tui_captures import chat_capture
+from tests.support.tui_pilot import opened
+from wsinspect.tui.style import STYLE_NAMES, Palette
+
+DARK = ("#e0e0e0", "#121212")
+
+
+@pytest.fixture(autouse=True)
+def private_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("XDG_STATE_HOME", "XDG_CONFIG_HOME"):
+        monkeypatch.setenv(name, str(tmp_path / name))
+    monkeypatch.delenv("NO_COLOR", raising=False)
+
+
+def grounds(strip: Strip) -> set[str | None]:
+    return {one.style.bgcolor.name if one.style and one.style.bgcolor else None for one in strip}
+
+
+@pytest.mark.parametrize("name", sorted(STYLE_NAMES))
+def test_every_style_stands_on_the_ground_or_on_one_of_its_own(name):
+    strip = Palette(ground=DARK).strip([("text", name)], 10)
+    assert None not in grounds(strip)
+    assert all(one.style and one.style.color for one in strip)
+
+
+def test_a_chosen_row_has_the_cursors_ground_from_end_to_end():
+    palette = Palette(ground=DARK)
+    assert grounds(palette.strip([("a", "muted"), ("b", "")], 10, "cursor")) == {"#2d3f55"}
+    assert grounds(palette.strip([("a", "muted")], 10)) == {"#121212"}
+
+
+def test_without_colour_no_ground_is_painted():
+    palette = Palette(has_colour=False, ground=DARK)
+    for name in STYLE_NAMES:
+        assert grounds(palette.strip([("text", name)], 10)) == {None}
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("theme", "ground"),
+    [("textual-light", "#e0e0e0"), ("textual-dark", "#121212"), ("ansi-dark", None), ("ansi-light", None)],
+)
+async def test_the_ground_is_the_themes(tmp_path, theme, ground):
+    async with opened(chat_capture(tmp_path / "chat.db")) as screen:
+        screen.app.theme = theme
+        await screen.press("3", "g")
+        assert grounds(screen.app.frames.render_line(0)) == {ground}
+
+
+@pytest.mark.asyncio
+async def test_the_way_out_is_in_the_footer_however_narrow(tmp_path):
+    for width in (60, 80, 120):
+        async with opened(chat_capture(tmp_path / f"chat-{width}.db"), size=(width, 24)) as screen:
+            assert screen.line("keys").endswith("q quit")
+            assert "? help" in screen.line("keys")
+
+
+@pytest.mark.asyncio
+async def test_a_long_banner_takes_two_lines(tmp_path):
+    path = chat_capture(tmp_path / "chat.db", clean=False)
+    async with opened(path, size=(80, 24)) as screen:
+        screen.app.model.was_live = True
+        await screen.until(lambda: "The engine is gone" in screen.line("banner"))
+        banner = screen.app.one("#banner", screen.app.screen_stack[0].query_one("#banner").__class__)
+        await screen.until(lambda: banner.size.height == 2)
+        text = " ".join(banner.render_line(y).text.strip() for y in range(2))
+        assert text.endswith("wsinspect run --append goes on with this file, q quits.")
