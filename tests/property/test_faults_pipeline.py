@@ -119,3 +119,57 @@ def test_what_is_left_inflates_whatever_is_taken_out(
     dropped = {event["frame"] for event in book.ledger}
     _, got = book.decoded(S2C, params)
     assert [one.data for one in got] == [one for index, one in enumerate(messages) if index not in dropped]
+
+
+@given(
+    st.lists(st.binary(max_size=80), min_size=1, max_size=14),
+    st.sampled_from(
+        [
+            {"kind": "drop", "probability": 0.5},
+            {"kind": "duplicate"},
+            {"kind": "reorder", "probability": 0.5},
+            {"kind": "fragment", "size": 7},
+            {"kind": "replace", "with": "other", "probability": 0.5},
+            {"kind": "latency", "latency": "15ms"},
+            {"kind": "hold", "count": 3},
+        ]
+    ),
+    PARAMS,
+    st.booleans(),
+    st.data(),
+)
+def test_what_is_compressed_stays_readable_when_rules_come_and_go(
+    messages: list[bytes], rule: dict, params: DeflateParams, is_client: bool, data: st.DataObject
+) -> None:
+    first = data.draw(st.integers(0, len(messages)))
+    last = data.draw(st.integers(first, len(messages)))
+    direction = C2S if is_client else S2C
+    # Another rule has looked at the stream from its opening, so what was compressed is known.
+    book = Faulted({"kind": "drop", "match": "op:0xF", "name": "idle"}, deflate=params)
+    deflater = Deflater(params, direction)
+    for number, message in enumerate(messages):
+        if number == first:
+            book.arm({**rule, "name": "one"})
+        if number == last:
+            book.disarm("one")
+        payload = deflater.piece(message, first=True, fin=True)
+        book.feed(direction, serialize_frame(2, payload, rsv=4, key=KEY if is_client else None))
+        book.at(book.now / 1e6 + 7)
+    book.disarm("one")
+    frames, got = book.decoded(direction, params)
+    assert {frame.violation for frame in frames} <= {None}
+    assert all(frame.masked == is_client for frame in frames)
+    found = [one.data for one in got]
+    assert found[:first] == messages[:first]
+    untouched = messages[last:]
+    assert found[len(found) - len(untouched) :] == untouched
+    inside = found[first : len(found) - len(untouched)]
+    if rule["kind"] in ("fragment", "latency", "hold"):
+        assert inside == messages[first:last]
+    elif rule["kind"] == "reorder":
+        assert sorted(inside) == sorted(messages[first:last])
+    elif rule["kind"] == "duplicate":
+        assert inside == [one for one in messages[first:last] for _ in range(2)]
+    elif rule["kind"] == "drop":
+        dropped = {event["frame"] for event in book.ledger}
+        assert inside == [one for at, one in enumerate(messages) if first <= at < last and at not in dropped]
