@@ -116,6 +116,9 @@ async def test_rules_are_listed_changed_and_taken_away(tmp_path: Path) -> None:
             "POST", "/v1/faults", {"kind": "latency", "latency": "1s", "direction": "s2c"}
         )
         assert made["name"] == "latency_s2c"
+        nowhere = await lab.control("POST", "/v1/faults", {"kind": "drop", "tap": "edge", "name": "nowhere"})
+        assert "no tap 'edge' (reverse)" in nowhere["warning"]
+        await lab.control("DELETE", "/v1/faults/nowhere")
         again = await lab.control(
             "POST", "/v1/faults", {"kind": "latency", "latency": "2s", "direction": "s2c"}
         )

@@ -143,8 +143,14 @@ class Api:
         if "name" in body and board.get(rule.name) is not None:
             raise RequestError(409, f"there is a rule {rule.name!r}: expected another name", "name")
         entry = board.add(board.unique(rule))
-        reason = never_acts(rule)
+        reason = never_acts(rule) or self._no_such_tap(rule)
         return {**entry.facts(), **({"warning": f"it can never act: {reason}"} if reason else {})}
+
+    def _no_such_tap(self, rule: Rule) -> str:
+        taps = [str(listener["tap"]) for listener in self._engine.status()["listeners"]]
+        if rule.tap is None or rule.tap in taps:
+            return ""
+        return f"there is no tap {rule.tap!r} ({', '.join(taps)})"
 
     def change_fault(self, body: Body, _query: Query, name: str) -> Any:
         board = self._engine.board
@@ -182,6 +188,8 @@ class Api:
             scenario = await asyncio.to_thread(load_object, body)
         self._engine.load(scenario)
         warnings = [str(remark) for remark in scenario.warnings]
+        reasons = ((rule.name, self._no_such_tap(rule)) for rule in scenario.rules)
+        warnings += [f"{name} can never act: {reason}" for name, reason in reasons if reason]
         return {
             "rules": [rule.name for rule in scenario.rules],
             "phases": len(scenario.phases),

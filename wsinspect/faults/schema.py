@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from wsinspect.faults.kinds import ALIASES, KINDS, FaultKind, Scope
 from wsinspect.faults.rule import DIRECTIONS, NAME
-from wsinspect.faults.scenario import DOABLE, MAX_PHASES, MAX_SEED, STARTS, VERSION
+from wsinspect.faults.scenario import DOABLE, MAX_PHASES, MAX_RULES, MAX_SEED, STARTS, VERSION
 from wsinspect.faults.values import DURATION, PROBABILITY
 from wsinspect.faults.when import WHEN_FIELDS
 
@@ -107,7 +107,7 @@ def scenario_schema(*, with_header: bool = True) -> Json:
             "source": {"type": "string"},
             "seed": {"type": "integer", "minimum": 0, "maximum": MAX_SEED},
             "start": {"enum": list(STARTS)},
-            "rules": {"type": "array", "items": rule_schema()},
+            "rules": {"type": "array", "items": rule_schema(), "maxItems": MAX_RULES},
             "phases": {"type": "array", "items": phase, "maxItems": MAX_PHASES},
             "expect": {"type": "array", "items": {"type": "object", "minProperties": 1}},
         },
