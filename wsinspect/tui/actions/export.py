@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from wsinspect.tui.control.export import ALL, CONNECTIONS, ONE, PASSING, Order
-from wsinspect.tui.control.export_dialog import ExportDialog, suggested
 from wsinspect.tui.shell import Shell
 
 
@@ -20,6 +18,9 @@ class Exporting(Shell):
 
     def action_export(self, kind: str = "har") -> None:
         """Ask what and where to."""
+        from wsinspect.tui.control.export import ALL, CONNECTIONS, ONE, PASSING, Order
+        from wsinspect.tui.control.export_dialog import ExportDialog, suggested
+
         if reason := self.why_not("export"):
             self.say(f"e: {reason}")
             return

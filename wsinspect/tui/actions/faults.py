@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from wsinspect.text import escape
 from wsinspect.tui.control import wishes
 from wsinspect.tui.control.link import NO_ENGINE, SILENT, Answer, ControlLink, EngineView, Work
-from wsinspect.tui.control.rule_dialog import RuleDialog
-from wsinspect.tui.control.spec import Judgement, spec_of
 from wsinspect.tui.control.wishes import counted
 from wsinspect.tui.model import DISCONNECTED, LIVE
 from wsinspect.tui.shell import Shell
 from wsinspect.tui.widgets.faults import RuleRow
+
+if TYPE_CHECKING:
+    from wsinspect.tui.control.spec import Judgement
 
 _ASKING = frozenset({"faults.reset", "faults.add", "faults.edit", "faults.arm", "faults.remove"})
 
@@ -86,11 +87,16 @@ class Faulting(Shell):
 
     def action_add_fault(self, begin: str = "") -> None:
         """Type a rule."""
+        from wsinspect.tui.control.rule_dialog import RuleDialog
+
         if self.can("faults.add", "faults"):
             self.push_screen(RuleDialog(begin))
 
     def action_edit_fault(self) -> None:
         """Change the chosen rule."""
+        from wsinspect.tui.control.rule_dialog import RuleDialog
+        from wsinspect.tui.control.spec import spec_of
+
         one = self._chosen_rule("faults.edit")
         if one is None or one.settings is None:
             return
@@ -109,6 +115,8 @@ class Faulting(Shell):
 
     def action_remove_fault(self) -> None:
         """Take the chosen rule away; its line is copied, so that it can be put back."""
+        from wsinspect.tui.control.spec import spec_of
+
         one = self._chosen_rule("faults.remove")
         if one is None or one.settings is None:
             return
@@ -130,6 +138,8 @@ class Faulting(Shell):
 
     def action_copy_fault(self) -> None:
         """The chosen rule as an option of `run`."""
+        from wsinspect.tui.control.spec import spec_of
+
         one = self.faults.chosen()
         spec = spec_of(one.settings) if one is not None and one.settings is not None else None
         if spec is None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from wsinspect.text import escape
 from wsinspect.tui.actions.faults import Faulting
-from wsinspect.tui.control.inject_dialog import EndDialog, InjectDialog
 
 _BY_HAND = frozenset({"inject", "connection.end"})
 
@@ -30,6 +29,8 @@ class Injecting(Faulting):
 
     def action_inject(self) -> None:
         """Make a frame and send it."""
+        from wsinspect.tui.control.inject_dialog import InjectDialog
+
         number = self.connection_in_view()
         if self.can("inject", "x") and number is not None:
             position = self.frames.selected_position()
@@ -38,6 +39,8 @@ class Injecting(Faulting):
 
     def action_end_connection(self, how: str = "close") -> None:
         """End it."""
+        from wsinspect.tui.control.inject_dialog import EndDialog
+
         number = self.connection_in_view()
         if self.can("connection.end", "X") and number is not None:
             self.push_screen(EndDialog(number, self._target(number), how))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from wsinspect.text import escape
 from wsinspect.tui.actions.faults import Faulting
 from wsinspect.tui.control import wishes
-from wsinspect.tui.control.dialog import Question, Reply
 from wsinspect.tui.control.link import Answer, EngineView
 from wsinspect.tui.control.wishes import held_words
 
@@ -46,6 +45,8 @@ class Leaving(Faulting):
         if not held[0]:
             self.exit(0)
             return
+        from wsinspect.tui.control.dialog import Question, Reply
+
         self._is_asked = True
         if self.engine is not None:
             what = "Quitting ends the engine, and what it holds is lost."

@@ -13,11 +13,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from wsinspect.control.client import ControlClient, ControlError
 from wsinspect.errors import LocalError
-from wsinspect.launch.engines import list_engines
+
+if TYPE_CHECKING:
+    from wsinspect.control.client import ControlClient
 
 POLL_SECONDS: Final = 0.5
 #: Where there is no engine one may be started at any time, but nobody waits for it.
@@ -35,7 +36,7 @@ SEEKING, NO_ENGINE, NO_API, SILENT, REFUSING, OLDER, UP = (
     "up",
 )
 Json = dict[str, Any]
-Work = Callable[[ControlClient], Any]
+Work = Callable[["ControlClient"], Any]
 
 
 @dataclass(frozen=True)
@@ -133,12 +134,12 @@ class ControlLink(threading.Thread):
     def run(self) -> None:
         """Look, and do what is wished, until told to stop."""
         try:
+            self._look()
             while not self._stopping:
-                self._look()
-                if self._client is not None:
-                    _warm_up()
                 pause = POLL_SECONDS if self._client is not None else _IDLE_SECONDS
                 self._do_wishes(time.monotonic() + pause)
+                _warm_up()
+                self._look()
         finally:
             self._hang_up()
 
@@ -164,6 +165,8 @@ class ControlLink(threading.Thread):
         self._tell(wish.done, self._answer(wish.work))
 
     def _answer(self, work: Work) -> Answer:
+        from wsinspect.control.client import ControlError
+
         try:
             return Answer(work(self._connected()))
         except _UnreachableError as error:
@@ -186,9 +189,12 @@ class ControlLink(threading.Thread):
 
 
 def _warm_up() -> None:
-    """Load what judging a typed rule needs here, not between two keys: a YAML reader takes its time."""
+    """Load what the dialogs need here: not before the first paint, and not between two keys."""
     import wsinspect.faults.presets
-    import wsinspect.faults.scenario  # noqa: F401
+    import wsinspect.faults.scenario
+    import wsinspect.tui.control.export_dialog
+    import wsinspect.tui.control.inject_dialog
+    import wsinspect.tui.control.rule_dialog  # noqa: F401
 
 
 def _client_of(capture: Path) -> ControlClient:
@@ -197,6 +203,9 @@ def _client_of(capture: Path) -> ControlClient:
     Raises:
         _UnreachableError: there is none.
     """
+    from wsinspect.control.client import ControlClient
+    from wsinspect.launch.engines import list_engines
+
     here = capture.resolve()
     for info in list_engines():
         if info.capture is None or Path(info.capture).resolve() != here:
@@ -218,6 +227,8 @@ def _asked(get: Callable[[str], Any], path: str) -> Json:
     Raises:
         _UnreachableError: with the state that the engine is in.
     """
+    from wsinspect.control.client import ControlError
+
     try:
         reply = get(path)
     except ControlError as error:

@@ -7,9 +7,6 @@ from typing import TYPE_CHECKING
 
 from textual.app import SystemCommand
 
-from wsinspect.faults.kinds import KINDS
-from wsinspect.tui.control.export import FORMATS
-
 if TYPE_CHECKING:
     from wsinspect.tui.app import InspectApp
 
@@ -22,6 +19,9 @@ _ENDS = {
 
 def control_commands(app: InspectApp) -> Iterable[SystemCommand]:
     """Every kind of fault, the ends of a connection, the formats."""
+    from wsinspect.faults.kinds import KINDS
+    from wsinspect.tui.control.export import FORMATS
+
     for kind in KINDS.values():
         yield SystemCommand(f"fault: add {kind.name}", kind.summary, _fault(app, kind.name))
     yield SystemCommand("fault: like a preset", "a real hop or network", _fault(app, "like "))

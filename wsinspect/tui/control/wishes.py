@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from importlib.resources import files
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from wsinspect.control.client import ControlClient
 from wsinspect.text import escape
 from wsinspect.tui.control.link import Json, Work
-from wsinspect.tui.control.spec import Judgement
 from wsinspect.tui.rows import byte_count
+
+if TYPE_CHECKING:
+    from wsinspect.control.client import ControlClient
+    from wsinspect.tui.control.spec import Judgement
 
 
 def add(judged: Judgement, taken: Sequence[str]) -> Work:
@@ -48,6 +49,8 @@ def _unique(name: str, taken: Sequence[str]) -> str:
 
 
 def _scenario(name: str) -> Json:
+    from importlib.resources import files
+
     from ruamel.yaml import YAML
 
     text = files("wsinspect.faults.presets").joinpath(f"{name}.yaml").read_text("utf-8")

@@ -8,12 +8,10 @@ from typing import Any, ClassVar, NamedTuple
 from textual.binding import Binding, BindingType
 from textual.strip import Strip
 
-from wsinspect.faults.kinds import KINDS
 from wsinspect.text import escape, pad, truncate
 from wsinspect.tui.browser import Browser
 from wsinspect.tui.cells import fit, flow
 from wsinspect.tui.control.link import EngineView
-from wsinspect.tui.control.spec import settings_of, spec_of
 from wsinspect.tui.control.wishes import counted, held_words
 from wsinspect.tui.keys import FAULT_KEYS
 from wsinspect.tui.rows import grouped
@@ -176,6 +174,8 @@ class FaultsPane(LinePane):
         if one.settings is None:
             gone = f"{escape(one.kind)}, {'by hand' if one.name == BY_HAND else 'gone from the rules'}"
             return texts | ({"attributes": gone} if self.engine.is_up else {})
+        from wsinspect.tui.control.spec import settings_of  # the first paint can do without all kinds
+
         pairs = dict(settings_of(one.settings))
         has_way = one.settings.get("scope") not in ("handshake", "accept")
         texts["dir"] = _WAYS.get(str(one.settings.get("direction", "both")), "?") if has_way else "-"
@@ -213,6 +213,9 @@ class FaultsPane(LinePane):
         lines: list[Line] = [[(self.glyphs.rule * self.size.width, "rule")]]
         if one is None:
             return lines
+        from wsinspect.faults.kinds import KINDS
+        from wsinspect.tui.control.spec import spec_of
+
         kind = KINDS.get(one.kind)
         if kind is not None:
             lines.append([(f" {kind.name}", "key"), (f"  {kind.summary}", "")])
