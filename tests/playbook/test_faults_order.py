@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.support.faulted import C2S, KEY, S2C, Faulted, text
+from wsinspect.faults.boundaries import Boundary
 from wsinspect.faults.deflater import Deflater
 from wsinspect.faults.frames import ITEM_BYTES
 from wsinspect.faults.lane import FULL_BYTES
@@ -64,6 +65,23 @@ def test_a_frame_injected_by_hand_is_never_inside_a_message_and_a_control_frame_
     book.faults.inject(S2C, text("mine"), 0, is_message=True)
     book.faults.inject(S2C, text("p", opcode=9), 0)
     assert book.s2c(text("b", opcode=0)).payloads() == [b"a", b"p", b"b", b"mine"]
+
+
+@pytest.mark.parametrize(
+    "chunks", [[b"\x01\x01a"], [b"\x81\x01x\x01\x01", b"a"], [b"\x01\x7e\x01\x00" + bytes(256)]]
+)
+def test_a_rule_armed_inside_a_message_injects_behind_it(chunks: list[bytes]) -> None:
+    boundary = Boundary()
+    for chunk in chunks:
+        boundary.feed(chunk)
+    rule = {"kind": "inject", "payload": "mine", "direction": "s2c", "when": {"after": "0s"}}
+    book = Faulted(rule, boundaries=(Boundary(), boundary))
+    book.faults.inject(S2C, text("by hand"), 0, is_message=True)
+    assert bytes(book.at(100).got[S2C]) == b""
+    book.s2c(text("p", opcode=9), text("b", opcode=0))
+    found = [frame.payload for frame in book.frames()]
+    assert found[:2] == [b"p", b"b"]
+    assert sorted(found[2:]) == [b"by hand", b"mine"]
 
 
 def test_a_close_comes_behind_what_is_held_and_what_follows_is_on_record_as_lost() -> None:

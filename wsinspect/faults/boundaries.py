@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 from wsinspect.wire.frame import LENGTH_16, LENGTH_64, MASK_BIT
+from wsinspect.wire.opcodes import CONTROL_BIT
 from wsinspect.wire.reader import MAX_LENGTH
 
 #: By second byte: bytes of the whole frame, where that byte says it all; else 0.
@@ -19,6 +20,7 @@ SHORT: Final = tuple(
 )
 #: Frames that are compared at once; two equal ones in a row make it worth trying.
 _RUN: Final = 1024
+_FIN_BIT: Final = 0x80
 
 
 class Boundary:
@@ -28,15 +30,18 @@ class Boundary:
         skip: bytes of the frame under way that are still to come.
         head: the beginning of a header that has not arrived whole.
         frames: frames whose header was seen.
+        is_inside: whether a message was begun and goes on in further fragments. It is looked at once a chunk,
+            at its last frame; where that is a control frame, what was known before it is kept.
         is_lost: a length made no sense: there are no boundaries any more.
     """
 
-    __slots__ = ("frames", "head", "is_lost", "skip")
+    __slots__ = ("frames", "head", "is_inside", "is_lost", "skip")
 
     def __init__(self) -> None:
         self.skip = 0
         self.head = b""
         self.frames = 0
+        self.is_inside = False
         self.is_lost = False
 
     @property
@@ -52,6 +57,9 @@ class Boundary:
             return
         if not self.head and not self.skip and size > 1 and SHORT[data[1]] == size:
             self.frames += 1  # the usual chunk: one short frame
+            first = data[0]
+            if not first & CONTROL_BIT:
+                self.is_inside = first < _FIN_BIT
             return
         if self.is_lost:
             return
@@ -65,6 +73,7 @@ class Boundary:
         short = SHORT
         frames = 0
         before = 0
+        last = -1
         self.head = b""
         while position + 1 < size:
             length = short[data[position + 1]]
@@ -72,6 +81,7 @@ class Boundary:
                 seconds = data[position + 1 : position + 1 + _RUN * length : length]
                 run = len(seconds) - len(seconds.lstrip(seconds[:1]))
                 frames += run
+                last = position + (run - 1) * length
                 position += run * length
                 before = 0
                 continue
@@ -79,6 +89,7 @@ class Boundary:
             if not length:
                 if position + 4 <= size and (second := data[position + 1]) & 0x7F == LENGTH_16:
                     frames += 1
+                    last = position
                     position += (8 if second >= MASK_BIT else 4) + (
                         data[position + 2] << 8 | data[position + 3]
                     )
@@ -92,8 +103,11 @@ class Boundary:
                     return
                 length = found
             frames += 1
+            last = position
             position += length
         self.frames += frames
+        if last >= 0 and not data[last] & CONTROL_BIT:
+            self.is_inside = data[last] < _FIN_BIT
         if position < size:
             self.head = data[position:]
             self.skip = 0

@@ -70,14 +70,14 @@ class Encoder:
         closed_by: who sent a CLOSE frame of ours, or cut a frame off: nothing follows it.
     """
 
-    def __init__(self, lane: Lane, deflate: DeflateParams | None, *, is_mid_frame: bool) -> None:
+    def __init__(self, lane: Lane, deflate: DeflateParams | None, boundary: Boundary) -> None:
         self._lane = lane
         self._deflate = deflate
         self._takeover = deflate is not None and deflate.takeover(lane.direction)
         self._deflater: Deflater | None = None
         self._expected = 0
-        self._is_mid_frame = is_mid_frame
-        self._is_inside = False
+        self._is_mid_frame = not boundary.is_at_frame
+        self._is_inside = boundary.is_inside
         self._waiting: list[tuple[Piece | WireFrame, bool]] = []
         self.next: Sink = lane.outlet
         self.has_diverged = False
@@ -213,7 +213,7 @@ class Lane:
             direction, boundary, deflate=deflate, window=window, surroundings=surroundings
         )
         self.outlet = Outlet(owner, direction)
-        self.encoder = Encoder(self, deflate, is_mid_frame=not boundary.is_at_frame)
+        self.encoder = Encoder(self, deflate, boundary)
         self.stages: list[Stage[Any]] = []
         self.has_ended = False
         self._first: Sink = self.encoder

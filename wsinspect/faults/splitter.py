@@ -25,6 +25,7 @@ class Splitter:
         surroundings: given to every frame.
 
     Attributes:
+        is_inside: whether the newest data frame leaves its message open.
         inflates: whether compressed messages can be read.
     """
 
@@ -43,6 +44,7 @@ class Splitter:
         self._head = boundary.head
         self._frames = boundary.frames
         self.is_lost = boundary.is_lost
+        self.is_inside = boundary.is_inside
         self._parts: list[bytes] = []
         self._have = 0
         self._need = 0
@@ -127,6 +129,7 @@ class Splitter:
         boundary = Boundary()
         boundary.skip, boundary.head, boundary.frames = self._skip, self._head, self._frames
         boundary.is_lost = self.is_lost
+        boundary.is_inside = self.is_inside
         if not self._skip and not self._head and not self.is_lost:
             boundary.feed(held)
         return held, boundary
@@ -229,6 +232,7 @@ class Splitter:
 
     def _place(self, frame: WireFrame, opcode: int) -> None:
         """Find the message of a data frame."""
+        self.is_inside = not frame.fin
         if opcode:
             self._messages += 1
             compressed = self._has_deflate and frame.rsv1

@@ -310,7 +310,7 @@ class InjectStage(TriggerStage[kinds.Inject]):
 
     def __init__(self, armed: Armed, fault: kinds.Inject, lane: Lane, chance: Chance) -> None:
         super().__init__(armed, fault, lane, chance)
-        self._is_inside = False
+        self._is_inside = lane.splitter.is_inside
         self._is_mid_frame = not lane.splitter.is_at_frame
         self._postponed: list[tuple[WireFrame | None, int]] = []
         self._turn = 0
