@@ -43,6 +43,8 @@ MAX_TRACES: Final = 20_000
 #: First messages of each direction that attempts are joined by.
 _JOIN_BY: Final = 16
 _PAGE: Final = 2000
+#: Pairs by which the clocks are compared.
+_CLOCK_PAIRS: Final = 500
 ATTEMPTS: Final = (
     "SELECT id, tap, path, attempt_ns, closed_ns, request_in FROM connection "
     "LEFT JOIN handshake ON handshake.connection_id = connection.id"
@@ -121,26 +123,43 @@ class Hop:
         if not self._is_one_file:
             clocks = clock_difference(
                 sample
-                for one in joined
+                for one in [one for one in joined if one.origin is not None][:_CLOCK_PAIRS]
                 if one.origin is not None
                 for sample in _samples(
                     *self._facts(one.edge.id, one.origin.id), is_same_handshake=one.by == "key"
                 )
             )
+        eventful = self._eventful(joined)
         for one in joined:
-            pair = self.pair(one, clocks)
+            pair = self.pair(one, clocks, is_eventful=one.edge.id in eventful)
             if pair is not None:
                 yield pair
 
+    def _eventful(self, joined: Sequence[Joined]) -> set[int]:
+        """The edge's numbers of pairs of which either end is worth a look."""
+        edges = self._readers[0].eventful([one.edge.id for one in joined])
+        origins = self._readers[1].eventful([one.origin.id for one in joined if one.origin is not None])
+        return {
+            one.edge.id
+            for one in joined
+            if one.origin is None or one.edge.id in edges or one.origin.id in origins
+        }
+
     def pair(
-        self, one: Joined, clocks: Clocks = SAME_CLOCK, max_traces: int = MAX_TRACES
+        self,
+        one: Joined,
+        clocks: Clocks = SAME_CLOCK,
+        max_traces: int = MAX_TRACES,
+        *,
+        is_eventful: bool = True,
     ) -> PairFacts | None:
         """One connection at both taps; None where the capture no longer has it.
 
         Args:
             max_traces: messages of each direction that are compared; 0 compares none.
+            is_eventful: False leaves out what only rules about failures read.
         """
-        edge, origin = self._facts(one.edge.id, one.origin.id if one.origin else None)
+        edge, origin = self._facts(one.edge.id, one.origin.id if one.origin else None, is_eventful)
         if edge is None:
             return None
         c2s = s2c = None
@@ -149,9 +168,11 @@ class Hop:
             s2c = self._through((1, origin), (0, edge), 1, -clocks.difference_ns, max_traces)
         return PairFacts(edge=edge, origin=origin, joined_by=one.by, clocks=clocks, c2s=c2s, s2c=s2c)
 
-    def _facts(self, edge: int, origin: int | None) -> tuple[ConnectionFacts | None, ConnectionFacts | None]:
-        return self._readers[0].connection(edge), (
-            None if origin is None else self._readers[1].connection(origin)
+    def _facts(
+        self, edge: int, origin: int | None, with_frames: bool = True
+    ) -> tuple[ConnectionFacts | None, ConnectionFacts | None]:
+        return self._readers[0].connection(edge, with_frames=with_frames), (
+            None if origin is None else self._readers[1].connection(origin, with_frames=with_frames)
         )
 
     def _through(

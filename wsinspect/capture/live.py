@@ -56,27 +56,6 @@ _Place = tuple[int | None, str]
 _KNOWN: Final = 10_000
 
 
-#: Of these connections the ones that a rule could have something to say about. What is left out agreed
-#: properly, broke nothing, and is open or was closed with ordinary codes and no reason; it speaks no protocol
-#: that says in messages what failed. With many short connections this is most of the rules' cost.
-_EVENTFUL: Final = """
-SELECT id FROM connection JOIN handshake ON connection_id = id
-WHERE id IN (SELECT value FROM json_each(?)) AND NOT coalesce((
-    status = 101 AND problems = '[]' AND informational IS NULL
-    AND (state = 'open' OR state = 'closed' AND how = 'close-frame' AND js_was_clean = 1
-        AND coalesce(client_close_code, 1000) IN (1000, 1001) AND client_close_reason = ''
-        AND coalesce(server_close_code, 1000) = 1000 AND server_close_reason = '')
-    AND (server_tls IS NULL OR json_extract(server_tls, '$.verify_error') IS NULL)
-    AND path NOT LIKE '%EIO=%' AND path NOT LIKE '%vsn=%' AND path NOT LIKE '%id=%'
-    AND coalesce(subprotocol, '') NOT LIKE 'actioncable%' AND coalesce(subprotocol, '') NOT LIKE 'graphql%'
-    AND (subprotocol IS NOT NULL OR instr(lower(CAST(request_in AS TEXT)), 'sec-websocket-protocol') = 0)
-    AND NOT EXISTS (SELECT 1 FROM frame WHERE frame.connection_id = id AND violation IS NOT NULL)
-    AND NOT EXISTS (SELECT 1 FROM stored_message AS m WHERE m.connection_id = id AND m.problem IS NOT NULL)
-    AND NOT EXISTS (SELECT 1 FROM opaque WHERE opaque.connection_id = id)
-), 0)
-"""
-
-
 class LiveFindings:
     """Judges what is in an open capture and stores what it finds.
 
@@ -151,7 +130,7 @@ class LiveFindings:
     def _judge_waiting(self, is_over: bool) -> tuple[set[int], list[Finding]]:
         """Findings of what can be judged now, and what cannot yet."""
         due = self._pairs.due(self._waiting, is_over=is_over)
-        eventful = self._eventful({*due.alone, *_both(due.pairs)})
+        eventful = self._reader.eventful({*due.alone, *_both(due.pairs)}, is_live=True)
         found = [one for number in sorted(due.alone & eventful) for one in self._judge(number)]
         self._unread.update({joined.edge.id: joined for joined in due.finished})
         for joined in due.pairs:
@@ -207,12 +186,6 @@ class LiveFindings:
         self._covered.update(dict.fromkeys(places))
         while len(self._covered) > _KNOWN:
             self._covered.pop(next(iter(self._covered)))
-
-    def _eventful(self, numbers: Collection[int]) -> set[int]:
-        """Those that are worth a look."""
-        if not numbers:
-            return set()
-        return {row[0] for row in self._query(_EVENTFUL, (json.dumps(list(numbers)),))}
 
     def _judge(self, number: int) -> list[Finding]:
         facts = self._reader.connection(number)

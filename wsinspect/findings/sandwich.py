@@ -65,7 +65,7 @@ class Through(NamedTuple):
         held: how many arrived together with others though they had been sent apart.
         held_ns: the longest time one was held.
         late: how many took much longer than the quickest one.
-        longest: those that waited longest.
+        longest: those that waited longest, in order of time.
         controls: PINGs and PONGs that went in, and that came out: a hop that ends WebSockets makes its own.
     """
 
@@ -239,8 +239,14 @@ def compare(
         held_ns=held_ns,
         late=len(late),
         tail=sum(n > last for n in gone),
-        longest=tuple(Waited(one.id, one.time_ns, delay) for delay, one in late[:_SHOWN_TIMES]),
+        longest=tuple(
+            sorted((Waited(one.id, one.time_ns, delay) for delay, one in late[:_SHOWN_TIMES]), key=_by_time)
+        ),
     )
+
+
+def _by_time(one: Waited) -> int:
+    return one.time_ns
 
 
 def _same(one: Trace, is_cut: bool) -> int | None:

@@ -7,9 +7,11 @@ import time
 import pytest
 
 from tests.unit.capture.journals import Script, index, text, write_journal
+from tests.unit.findings.triggers import CASES
 from wsinspect.capture import schema
 from wsinspect.capture.diagnosis import diagnose
 from wsinspect.capture.live import LiveFindings
+from wsinspect.findings.facts import ConnectionFacts
 
 
 @pytest.fixture
@@ -96,6 +98,39 @@ def test_a_database_that_cannot_be_written_is_looked_at_again(capture):
     assert look(database, live, ()) != []
     other.close()
     database.close()
+
+
+def test_what_is_not_looked_at_is_what_no_rule_has_anything_to_say_of(capture):
+    """The statement that leaves connections out against every rule's traffic (see `_is_uneventful`)."""
+    triggers = [(rule, facts) for rule, (cases, _) in CASES.items() for facts in cases]
+    connections = [(rule, facts) for rule, facts in triggers if isinstance(facts, ConnectionFacts)]
+    assert len(connections) > 100
+    # Phoenix' client always has `vsn` in its URL; the made facts do not.
+    assert {rule for rule, facts in connections if _is_uneventful(facts)} <= {"WS-APP-040"}
+
+
+def _is_uneventful(facts):
+    """`diagnosis._EVENTFUL` in other words, for facts that are in no capture."""
+    is_polite = (
+        facts.state == "closed"
+        and facts.how == "close-frame"
+        and facts.js_was_clean
+        and facts.client_close_code in (None, 1000, 1001)
+        and facts.server_close_code in (None, 1000)
+        and facts.client_close_reason == facts.server_close_reason == ""
+        and facts.ended_by == "client"
+        and all(ping.pong_id is not None for ping in facts.pings)
+    )
+    said = (facts.negotiation.subprotocol or "").lower()
+    speaks = any(word in said for word in ("actioncable", "graphql", "mqtt", "stomp"))
+    speaks |= any(word in facts.path for word in ("EIO=", "vsn=", "id="))
+    speaks |= bool(facts.negotiation.subprotocols_offered) and not said
+    is_well = facts.status == 101 and not facts.negotiation.problems and not facts.informational
+    is_well &= not (facts.violations or facts.problems or facts.opaque)
+    answer, asked = (str(facts.negotiation.extensions), facts.raw_request_in or b"")
+    is_well &= "client_max_window_bits" not in answer or b"client_max_window_bits" in asked
+    is_well &= not (facts.server_tls or {}).get("verify_error")
+    return is_polite and is_well and not speaks
 
 
 @pytest.mark.slow

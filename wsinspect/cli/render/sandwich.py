@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 
 from wsinspect.cli.output import Palette
 from wsinspect.findings.evidence import seconds
-from wsinspect.findings.sandwich import PairFacts, Through, change_line
+from wsinspect.findings.facts import C2S, S2C, ConnectionFacts
+from wsinspect.findings.sandwich import PairFacts, Through, Waited, change_line
 from wsinspect.text import escape
 
 #: Connections that are told in full; of more only the first ones.
@@ -46,8 +47,23 @@ def _pair(pair: PairFacts, palette: Palette) -> Iterator[str]:
     for arrow, through in (("c>s", pair.c2s), ("s>c", pair.s2c)):
         if through is not None and (through.sent or through.arrived):
             yield f"  {arrow}       {_through(through)}"
+            source = pair.edge if arrow == "c>s" or pair.origin is None else pair.origin
+            yield from (f"            {_waited(one, source)}" for one in through.longest)
+        if through is not None and through.controls[0] != through.controls[1]:
+            yield f"  {arrow}       {_controls(*through.controls)}"
     if pair.closed_by is not None:
-        yield f"  ended by  {pair.closed_by}"
+        quiet = [seconds(pair.edge.silence_ns(side) or 0) for side in (C2S, S2C)]
+        after = f", after a silence of {quiet[0]} c>s and {quiet[1]} s>c" if pair.closed_by == "hop" else ""
+        yield f"  ended by  {'the ' if pair.closed_by == 'hop' else ''}{pair.closed_by}{after}"
+
+
+def _waited(one: Waited, source: ConnectionFacts) -> str:
+    since = seconds(one.time_ns - (source.open_ns or one.time_ns))
+    return f"frame {one.id}, {since} after the 101, waited {seconds(one.for_ns)}"
+
+
+def _controls(sent: int, arrived: int) -> str:
+    return f"{sent} PINGs and PONGs went in, {arrived} came out: the hop answers or makes its own"
 
 
 def _through(through: Through) -> str:

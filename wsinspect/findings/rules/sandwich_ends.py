@@ -7,7 +7,7 @@ from typing import Final
 
 from wsinspect.findings.evidence import js_told, seconds
 from wsinspect.findings.facts import C2S, S2C, SECOND_NS, ConnectionFacts
-from wsinspect.findings.limits import matching, words
+from wsinspect.findings.limits import is_round, matching, words
 from wsinspect.findings.model import Found, Severity
 from wsinspect.findings.registry import Rules
 from wsinspect.findings.rules.sandwich import covered_by, hop_of, software_of
@@ -17,11 +17,25 @@ rules = Rules()
 
 JS_CUT: Final = "close with code 1006, wasClean false, empty reason."
 _BUFFERED_NS: Final = 300_000_000
+#: A shorter silence is no idle timeout's.
+_IDLE_NS: Final = SECOND_NS * 9 // 10
 
 
 def _silence(facts: ConnectionFacts) -> tuple[str, str]:
     c2s, s2c = facts.silence_ns(C2S) or 0, facts.silence_ns(S2C) or 0
     return f"silence c>s {seconds(c2s)}, s>c {seconds(s2c)}", f"age {seconds(facts.age_ns or 0)}"
+
+
+def _counted(edge: ConnectionFacts, origin: ConnectionFacts) -> tuple[int, str]:
+    """The silence that a hop may have counted, and whose: one that looks like a setting comes first."""
+    silences = [
+        (max(edge.silence_ns(side) or 0, origin.silence_ns(side) or 0), name)
+        for side, name in ((S2C, "server"), (C2S, "client"))
+    ]
+    for quiet, name in silences:
+        if quiet >= _IDLE_NS and (is_round(quiet / 1e9) or matching(quiet / 1e9, "idle")):
+            return quiet, name
+    return next((one for one in silences if one[0] >= _IDLE_NS), silences[0])
 
 
 @rules(
@@ -41,9 +55,9 @@ def _silence(facts: ConnectionFacts) -> tuple[str, str]:
 def hop_closed(pair: PairFacts) -> Iterator[Found]:
     if pair.closed_by != "hop" or pair.origin is None or pair.edge.has_close or pair.origin.has_close:
         return
-    quiet = max(pair.edge.silence_ns(S2C) or 0, pair.origin.silence_ns(S2C) or 0)
+    quiet, side = _counted(pair.edge, pair.origin)
     limits = matching(quiet / 1e9, "idle")
-    is_idle = quiet >= SECOND_NS * 9 // 10
+    is_idle = quiet >= _IDLE_NS
     yield Found(
         evidence=(
             f"before the hop: ended by its server's side, {pair.edge.how}",
@@ -54,7 +68,7 @@ def hop_closed(pair: PairFacts) -> Iterator[Found]:
         hop=hop_of(pair),
         software=software_of(pair),
         topic="idle" if is_idle else "abrupt",
-        title=f"The hop closed the connection after {seconds(quiet)} without data from the server"
+        title=f"The hop closed the connection after {seconds(quiet)} without data from the {side}"
         if is_idle
         else None,
         js=js_told(pair.edge),
