@@ -13,9 +13,7 @@ from cryptography.x509.oid import NameOID
 from tests.support.certs import make_certificates
 from tests.support.engine import Engine
 from tests.support.hops import LOOPBACK, NGINX_GOOD, free_port, nginx
-from tests.support.sandwich_lab import echo_server, talk
-from wsinspect.capture.diagnosis import diagnose
-from wsinspect.capture.reader import Capture
+from tests.support.sandwich_lab import echo_server, look, talk
 
 pytestmark = pytest.mark.lab
 NOW = datetime.datetime.now(datetime.UTC)
@@ -61,22 +59,32 @@ def made(folder, name, *, begin=-DAY, end=DAY, is_signed=True):
 
 
 async def run(folder, server, target, *options):
-    """One attempt through an engine whose tap leads to an nginx with these `ssl` lines."""
+    """One attempt through a tap that leads to an nginx with these `ssl` lines, and a second tap behind it.
+
+    Returns (id, severity) of what the first tap alone shows, which has to be all that both show together
+    beside the note that the hop did not ask the server.
+    """
     async with echo_server() as (_, app):
-        location = f"location / {{ {NGINX_GOOD} proxy_pass http://{LOOPBACK}:{app}; }}"
+        behind = free_port()
+        location = f"location / {{ {NGINX_GOOD} proxy_pass http://{LOOPBACK}:{behind}; }}"
         hop = await asyncio.to_thread(
             lambda: nginx(folder / "hop", location, server=server, listen=" ssl" if server else "")
         )
         with hop:
+            taps = (
+                f"edge=127.0.0.1:0={target % hop.port}",
+                f"origin=127.0.0.1:{behind}=http://{LOOPBACK}:{app}",
+            )
             engine = await asyncio.to_thread(
-                lambda: Engine.start(
-                    "--tap", f"edge=127.0.0.1:0={target % hop.port}", *options, folder=folder / "e"
-                )
+                lambda: Engine.start("--tap", taps[0], "--tap", taps[1], *options, folder=folder / "e")
             )
             await talk(f"ws://{LOOPBACK}:{engine.port('edge')}/ws")
             await asyncio.to_thread(engine.stop)
-    with Capture.open(engine.capture) as capture:
-        return [(one.id, one.severity) for one in diagnose(capture.query)]
+    (seen,) = look(engine.capture).values()
+    both = {one.id for one in seen.sandwich} - {"WS-HS-103"}
+    # Of a hop that is not there two taps say more.
+    assert both == ({"WS-HS-109"} if seen.edge_ids == ["WS-HS-032"] else set(seen.edge_ids))
+    return [(one.id, one.severity) for one in seen.edge]
 
 
 def ssl_lines(chain, key, more=""):
@@ -127,6 +135,21 @@ def test_the_wrong_scheme_for_the_port(tmp_path):
     lab = make_certificates(tmp_path / "ca")
     found = asyncio.run(run(tmp_path / "b", ssl_lines(lab.chain, lab.key), "http://127.0.0.1:%d"))
     assert found == [("WS-TLS-018", "error")]
+
+
+def test_no_version_or_cipher_in_common(tmp_path):
+    lab = make_certificates(tmp_path / "ca")
+    more = "ssl_protocols TLSv1.2; ssl_ciphers NULL-SHA256:@SECLEVEL=0;"
+    server = ssl_lines(lab.chain, lab.key, more)
+    found = asyncio.run(run(tmp_path, server, "https://127.0.0.1:%d", "--insecure"))
+    assert found == [("WS-TLS-016", "error")]
+
+
+def test_a_certificate_that_is_right_has_no_finding(tmp_path):
+    lab = make_certificates(tmp_path / "ca")
+    trusted = f"ssl_verify_upstream_trusted_ca={lab.ca}"
+    server = ssl_lines(lab.chain, lab.key)
+    assert asyncio.run(run(tmp_path, server, "https://127.0.0.1:%d", "--set", trusted)) == []
 
 
 def test_nothing_listens_there(tmp_path):
