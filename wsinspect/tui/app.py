@@ -181,7 +181,8 @@ class InspectApp(Injecting, Exporting, Leaving, Back, Copies, General, Jumping, 
 
     def on_inspect_app_call(self, message: Call) -> None:
         """A thread's wish."""
-        message.callback(*message.arguments)
+        if self.is_whole:
+            message.callback(*message.arguments)
 
     def on_inspect_app_grown(self, message: Grown) -> None:
         """Take everything; draw later."""
@@ -256,7 +257,9 @@ class InspectApp(Injecting, Exporting, Leaving, Back, Copies, General, Jumping, 
     # -- what is chosen
 
     def on_line_pane_moved(self, message: LinePane.Moved) -> None:
-        """A cursor has moved."""
+        """A cursor has moved; at the end of the program also after the panes have gone."""
+        if not self.is_whole:
+            return
         if message.pane is self.connections:
             if self._selecting is not None:
                 self._selecting.stop()
@@ -267,7 +270,8 @@ class InspectApp(Injecting, Exporting, Leaving, Back, Copies, General, Jumping, 
 
     def _select(self) -> None:
         self._selecting = None
-        self.select_now(self.connections.connection_at(self.connections.cursor))
+        if self.is_whole:
+            self.select_now(self.connections.connection_at(self.connections.cursor))
 
     def select_now(self, connection: int | None) -> None:
         """Show a connection's frames."""
@@ -314,7 +318,8 @@ class InspectApp(Injecting, Exporting, Leaving, Back, Copies, General, Jumping, 
 
     def on_overview_pane_time_chosen(self, message: OverviewPane.TimeChosen) -> None:
         """A click into the overview."""
-        self.go_to_time(message.time_ns)
+        if self.is_whole:
+            self.go_to_time(message.time_ns)
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         """The palette's commands."""

@@ -29,7 +29,8 @@ class Arranging(Shell):
     def on_resize(self, event: events.Resize) -> None:
         """Share the screen anew."""
         self.terminal_size = event.size
-        self.lay_out()
+        if self.is_whole:
+            self.lay_out()
 
     def lay_out(self) -> None:
         """Which panes are shown, and how high."""

@@ -282,7 +282,7 @@ class Filtering(Shell):
 
     def _ask_again(self) -> None:
         self._again = None
-        if self._is_outdated and self.filter is not None and self.frames.limit is None:
+        if self.is_whole and self._is_outdated and self.filter is not None and self.frames.limit is None:
             self.start_scan(is_again=True)
 
     @property
