@@ -90,10 +90,10 @@ def test_a_limit_turned_over_many_times_leaves_disk_and_memory_as_they_were(rig:
 
 def test_many_short_connections_stay_within_the_limit(rig: Rig, path: Path) -> None:
     rig.start()
-    filler = random.Random(1).randbytes(4000)
+    filler = random.Random(1).randbytes(10_000)
     traffic = Traffic(rig)
     with Size(path) as size:
-        for number in range(1, 5001):
+        for number in range(1, 2001):
             traffic.open(number)
             traffic.send(number, filler, 5)
             traffic.close(number)

@@ -97,9 +97,9 @@ class Traffic:
 
     def refuse(self, number: int, body: bytes) -> None:
         self._script.attempt(number)
-        self._script.head(number, 2, b"HTTP/1.1 403 Forbidden\r\nX: " + b"x" * 2000 + b"\r\n\r\n")
+        self._script.head(number, 2, b"HTTP/1.1 403 Forbidden\r\n\r\n")
         self._script.body(number, body)
-        self._script.event(number, "refused", status=403)
+        self._script.event(number, "refused", status=403, words="x" * 18_000)
         self._script.event(number, "closed")
         self._play()
         self.wait()
@@ -349,7 +349,7 @@ def test_days_of_short_attempts_stay_bounded(rig: Rig, path: Path) -> None:
     """Connections without frames: in the end they are what has to go, the oldest first."""
     rig.start()
     traffic = Traffic(rig)
-    total = 12_000
+    total = 3_500
     with Size(path) as size:
         for number in range(1, total + 1):
             traffic.refuse(number, b"no" * (100 + number % 3000))
@@ -365,7 +365,7 @@ def test_days_of_short_attempts_stay_bounded(rig: Rig, path: Path) -> None:
         assert bodies[-500:] == list(range(total - 499, total + 1))
         gone = sum(e.detail.get("connections", 0) for e in all_events(capture) if e.kind == "evicted")
         assert capture.query("SELECT count(DISTINCT connection_id) FROM event") == [(len(ids),)]
-    assert gone == total - len(ids)
+    assert gone == total - len(ids) > 0
 
 
 def test_a_larger_capture_that_is_appended_to_shrinks(tmp_path: Path) -> None:

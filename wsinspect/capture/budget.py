@@ -7,6 +7,7 @@ Only the standard library is imported: the engine loads this module.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import time
 from pathlib import Path
@@ -62,12 +63,14 @@ class JournalRoom:
     """Keeps the journal within its share, for the thread that writes it.
 
     While the recorder indexes, a journal that is full makes the writer wait, and in the end the engine read
-    its sockets more slowly. A recorder that does not move any more is like a full disk: traffic goes on, and
-    what cannot be stored is counted.
+    its sockets more slowly. A recorder that neither frees a segment nor writes the capture any more is like a
+    full disk: traffic goes on, and what cannot be stored is counted.
     """
 
     def __init__(self, directory: Path, budget: Budget) -> None:
         self._directory = directory
+        capture = directory.with_name(directory.name.removesuffix(".journal"))
+        self._written = (capture, Path(f"{capture}-wal"))
         self._most = budget.journal - budget.segment
         self._given_up_at = -1
 
@@ -78,6 +81,7 @@ class JournalRoom:
             OSError: there is none, and nothing frees any.
         """
         used = least = self._used()
+        stamps = self._stamps()
         deadline = time.monotonic() + _PATIENCE_SECONDS
         while used > self._most:
             if used >= self._given_up_at >= 0 or time.monotonic() > deadline:
@@ -85,10 +89,18 @@ class JournalRoom:
                 raise OSError(errno.EDQUOT, "the recorder is too far behind for --max-capture-size")
             time.sleep(_PAUSE_SECONDS)
             used = self._used()
-            if used < least:
-                least = used
+            if used < least or stamps != self._stamps():
+                least, stamps = used, self._stamps()
                 deadline = time.monotonic() + _PATIENCE_SECONDS
         self._given_up_at = -1
+
+    def _stamps(self) -> list[int]:
+        """When the capture was written last: so a recorder that is slow is told from one that is gone."""
+        stamps = []
+        for path in self._written:
+            with contextlib.suppress(FileNotFoundError):
+                stamps.append(path.stat().st_mtime_ns)
+        return stamps
 
     def _used(self) -> int:
         used = 0
