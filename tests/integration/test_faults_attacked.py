@@ -123,6 +123,24 @@ async def test_a_sender_that_never_stops_does_not_fill_the_memory(
         await lab.control("POST", "/v1/connections/1/abort", {"how": "rst"})
 
 
+async def test_injected_frames_do_not_pile_up_before_a_client_that_does_not_read(tmp_path: Path) -> None:
+    async with (
+        echo_engine(tmp_path, compression=None) as lab,
+        connect(lab.url(), compression=None, ping_interval=None, close_timeout=0) as client,
+    ):
+        client.transport.pause_reading()
+        before = resident_bytes(lab.engine.pid)
+        rule = {"kind": "inject", "direction": "s2c", "payload": "x" * 60_000, "when": {"every": "1ms"}}
+        await lab.control("POST", "/v1/faults", rule)
+        counts = [-1, 0]
+        while counts[-1] > counts[-2]:  # until it injects no more
+            await asyncio.sleep(1)
+            counts.append((await lab.control("GET", "/v1/faults"))["faults"][0]["hits"])
+        assert counts[-1] > 10
+        assert resident_bytes(lab.engine.pid) - before < 60_000_000
+        await lab.control("POST", "/v1/connections/1/abort", {"how": "rst"})
+
+
 BOMB = "version: 1\nexpect:\n  - {a: &a [x, x, x, x, x, x, x, x, x]}\n" + "".join(
     f"  - {{b: &{new} [*{old}, *{old}, *{old}, *{old}, *{old}, *{old}, *{old}, *{old}]}}\n"
     for old, new in zip("abcdefghijk", "bcdefghijkl", strict=True)

@@ -13,7 +13,7 @@ from typing import Any, Final, Literal, NamedTuple
 
 from wsinspect.faults.boundaries import Boundary
 from wsinspect.faults.frames import Surroundings, WireFrame
-from wsinspect.faults.lane import Lane
+from wsinspect.faults.lane import FULL_BYTES, Lane
 from wsinspect.faults.rule import Author, Rule
 from wsinspect.faults.seeded import Chance, Place
 from wsinspect.faults.stages.base import Armed, Stage
@@ -128,6 +128,7 @@ class ConnectionFaults:
         self._closing: _Closing | None = None
         self._closes: set[Direction] = set()
         self.is_aborted = False
+        self.unsent_bytes: Callable[[Direction], int] = lambda direction: 0
         self.on_hit: Callable[[Author], None] = lambda author: None
 
     # What the relay tells
@@ -320,6 +321,9 @@ class ConnectionFaults:
         self._actions.append(
             Report({"event": "fault_skipped", "rule": rule.name, "kind": rule.kind, "reason": reason})
         )
+
+    def is_stuck(self, direction: Direction) -> bool:
+        return self.unsent_bytes(direction) > FULL_BYTES
 
     def lost(self, direction: Direction, frame: WireFrame, by: Author) -> None:
         detail = {"bytes": len(frame.raw), "behind": by.kind}

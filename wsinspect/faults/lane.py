@@ -41,6 +41,8 @@ class Owner(Protocol):
 
     def close(self, to: str, code: int, reason: str, timeout_ns: int, by: Author, now: int) -> None: ...
 
+    def is_stuck(self, direction: Direction) -> bool: ...
+
     def lost(self, direction: Direction, frame: WireFrame, by: Author) -> None: ...
 
     def saw_close(self, direction: Direction, frame: WireFrame, now: int) -> bool: ...
@@ -258,6 +260,11 @@ class Lane:
         for stage in self.stages:
             held += stage.held_cost
         return held > FULL_BYTES
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether the receiver does not take what was sent: then nothing is to be added."""
+        return self.owner.is_stuck(self.direction)
 
     @property
     def held_bytes(self) -> int:

@@ -245,6 +245,7 @@ class FaultDesk:
             windows=windows,
         )
         connection_faults = ConnectionFaults(context, link.boundaries, self.board.seed)
+        connection_faults.unsent_bytes = link.unsent_bytes
         connection_faults.on_hit = lambda author: self.board.hit(author, self.now_ns())
         faults = LinkFaults(link, connection_faults, keeps=self._must_follow(visit))
         link.faults = faults

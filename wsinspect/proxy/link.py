@@ -177,6 +177,11 @@ class SocketLink:
     def record_event(self, event: dict[str, Any]) -> None:
         self.stream.event(event)
 
+    def unsent_bytes(self, direction: Direction) -> int:
+        """What the receiver of a direction has not taken yet."""
+        endpoint = (self.client if direction else self.server).endpoint
+        return endpoint.transport.get_write_buffer_size() if endpoint is not None else 0
+
     def set_choked(self, direction: Direction, is_choked: bool) -> None:
         """Stop or go on reading the sender of a direction."""
         self._choked[direction] = is_choked

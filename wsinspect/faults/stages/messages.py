@@ -348,7 +348,7 @@ class InjectStage(TriggerStage[kinds.Inject]):
         end = self.rule.when.end_ns
         if end is not None and elapsed >= end:
             self.due = None
-        elif self.rule.when.admits_time(elapsed) and self.is_lucky(self._turn):
+        elif not self.lane.is_stuck and self.rule.when.admits_time(elapsed) and self.is_lucky(self._turn):
             self._send(None, self._turn, now)
 
     def _send(self, frame: WireFrame | None, number: int, now: int) -> None:
