@@ -10,6 +10,7 @@ import zlib
 import pytest
 
 from tests.support.replay_peers import Server, echo, field
+from tests.unit.capture.journals import Step
 from tests.unit.formats.made import RESPONSE, SECRET_REQUEST, Chat, chat_capture, store
 from wsinspect.cli.main import cli, execute
 
@@ -394,3 +395,23 @@ def test_mistakes_are_one_line(tmp_path, replay, args, words):
     code, result, err = replay(chat_capture(tmp_path / "a.db"), *args)
     assert (code, result) == (2, None)
     assert words in err
+
+
+def test_what_a_fault_ended_is_ended_by_the_client_and_injected_frames_are_nobodys(tmp_path, replay):
+    script = Chat()
+    script.accept(1)
+    for number in range(2):
+        script.client(1, b'{"ask":%d}' % number)
+        script.server(1, numbered(number).encode())
+    # The engine's words for a frame of its own, and for a connection that it ended.
+    extra = {"rule": "extra", "kind": "inject", "direction": "s2c", "frame": 1, "injected": True}
+    over = {"rule": "over", "kind": "abort", "ends": {"by": "fault", "how": "rst"}}
+    for fault in (extra, over):
+        script.steps.append(Step("event", (1, {"event": "fault", **fault}, script.now)))
+    script.end(1, "proxy", "rst")
+    path = store(tmp_path / "a.db", script)
+    with Server(Answering(lambda n: [numbered(n)])) as server:
+        code, result, _ = replay(path, "--to", server.url)
+    report = one(result)
+    assert (code, report["problems"], report["messages"]["equal"]) == (0, [], 2)
+    assert "what the peers themselves sent is played" in report["notes"][0]

@@ -118,7 +118,8 @@ class Server:
                 connection.settimeout(10)
                 peer = Peer(connection)
                 self.heads.append(peer.head)
-                self._serve(peer)
+                with peer.file:
+                    self._serve(peer)
         except (OSError, ValueError, AssertionError, json.JSONDecodeError) as error:
             self.errors.append(error)
 

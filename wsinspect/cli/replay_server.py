@@ -6,6 +6,8 @@ import asyncio
 import signal
 from typing import TYPE_CHECKING, Any
 
+import click
+
 from wsinspect.cli.options import Address
 from wsinspect.cli.output import echo, echo_json
 from wsinspect.cli.replay import say_cuts, say_divergence
@@ -106,4 +108,6 @@ def _report_json(report: ConnectionReport) -> None:
 
 
 def _report_line(report: ConnectionReport) -> None:
+    for note in report.notes:
+        click.echo(f"connection {report.connection}: {escape(note)}", err=True)
     echo(escape(summary(report)))

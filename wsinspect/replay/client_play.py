@@ -20,8 +20,8 @@ from wsinspect.replay.engineio import PING, is_transports
 from wsinspect.replay.incoming import Ear
 from wsinspect.replay.matching import Divergence, Matcher, Message
 from wsinspect.replay.pace import Clock
-from wsinspect.replay.report import ConnectionReport, Tell
-from wsinspect.replay.script import Expect, Send, Style, steps
+from wsinspect.replay.report import FAULTY, ConnectionReport, Tell
+from wsinspect.replay.script import Expect, Send, Style, has_faults, recorded_end, steps
 from wsinspect.wire.close_codes import parse_close
 from wsinspect.wire.frame import serialize_frame
 from wsinspect.wire.opcodes import Direction, Opcode
@@ -90,6 +90,8 @@ class ClientPlay(Listener):
         path = options.target.path or one.path or "/"
         target = options.target
         self.report = ConnectionReport(one.id, mask_url(f"{target.scheme}://{target.authority}{path}"))
+        if has_faults(capture, one.id):
+            self.report.notes.append(FAULTY)
         self._opening = Opening(capture, one, options, context, self.report, tell)
 
     async def run(self) -> None:
@@ -245,7 +247,7 @@ class ClientPlay(Listener):
         """All is sent: wait for the rest, and end it as it was ended then."""
         if not await self._wait_heard():
             self._problem(f"the rest did not come within {self._options.timeout_s:g} s")
-        side, how = self._recorded_end()
+        side, how = recorded_end(self._capture, self._one.id)
         if side == "client" and not self._has_sent_close:
             if how == "rst":
                 await self._conduit.flushed()
@@ -259,13 +261,6 @@ class ClientPlay(Listener):
         if not (side == "client" and how == "rst") and not await self._wait_end():
             self._problem("the server did not end the connection")
         self._compare_close()
-
-    def _recorded_end(self) -> tuple[str | None, str | None]:
-        """Which transport ended first, and how."""
-        for event in self._capture.events(self._one.id):
-            if event.kind == "end":
-                return event.detail.get("side"), event.detail.get("how")
-        return None, None
 
     async def _wait_end(self) -> bool:
         """Until the server's end; a CLOSE that answers ours is enough, for not all servers hang up."""

@@ -105,6 +105,20 @@ def has_compressed(capture: Capture, connection: int, side: Direction) -> bool:
     return bool(capture.query(_COMPRESSED, (connection, int(side)))[0][0])
 
 
+def recorded_end(capture: Capture, connection: int) -> tuple[str | None, str | None]:
+    """Which peer's transport ended first, and how; None where the proxy ended it, or nobody saw the end."""
+    for event in capture.events(connection):
+        if event.kind == "end":
+            side = event.detail.get("side")
+            return (side, event.detail.get("how")) if side in ("client", "server") else (None, None)
+    return None, None
+
+
+def has_faults(capture: Capture, connection: int) -> bool:
+    """Whether something was done on purpose to a connection when it was recorded."""
+    return bool(capture.query("SELECT 1 FROM fault_event WHERE connection_id = ? LIMIT 1", (connection,)))
+
+
 def steps(capture: Capture, connection: Connection, ours: Direction, style: Style) -> Iterator[Send | Expect]:
     """What happened, in order."""
     return _Script(capture, connection, ours, style).steps()

@@ -16,8 +16,8 @@ from wsinspect.replay.engine_line import EngineLine
 from wsinspect.replay.gates import Gates, Test
 from wsinspect.replay.lines import Line
 from wsinspect.replay.matching import Divergence, Message
-from wsinspect.replay.report import ConnectionReport, Tell
-from wsinspect.replay.script import Expect, Send, Style, steps
+from wsinspect.replay.report import FAULTY, ConnectionReport, Tell
+from wsinspect.replay.script import Expect, Send, Style, has_faults, recorded_end, steps
 from wsinspect.replay.values import Place
 from wsinspect.wire.close_codes import CloseCode, parse_close
 from wsinspect.wire.opcodes import Direction, Opcode
@@ -87,6 +87,8 @@ class ServerPlay:
         self._last_ns = one.open_ns or one.attempt_ns or 0
         self._last = time.monotonic()
         self.report = ConnectionReport(one.id, mask_url(target))
+        if has_faults(capture, one.id):
+            self.report.notes.append(FAULTY)
 
     async def run(self) -> None:
         """Play it; whatever the client does ends up in the report."""
@@ -189,7 +191,7 @@ class ServerPlay:
 
     async def _finish(self) -> None:
         """All is played: end it as it was ended then, or wait for the client to do it."""
-        side, how = self._recorded_end()
+        side, how = recorded_end(self._capture, self._one.id)
         line = self._line
         if line.has_sent_close:
             await self._wait_end(_CLOSE_S)
@@ -204,12 +206,6 @@ class ServerPlay:
         if line.close is not None and not line.has_sent_close:
             line.send_close(line.close[:2])
         self._compare_close()
-
-    def _recorded_end(self) -> tuple[str | None, str | None]:
-        for event in self._capture.events(self._one.id):
-            if event.kind == "end":
-                return event.detail.get("side"), event.detail.get("how")
-        return None, None
 
     async def _wait_end(self, timeout_s: float | None) -> None:
         try:
