@@ -23,7 +23,12 @@ SCREENS = {
     "scrubber": ("3", "g", "s", "greater_than_sign", "m", "greater_than_sign", "m", "full_stop"),
     "help": ("2", "question_mark"),
     "go": ("colon",),
+    "jump": ("3", "g", "ctrl+o"),
+    "header": ("3", "g", "down", "4", "right"),
 }
+#: What is shown of a capture with nothing in it.
+EMPTY = ("main", "handshake", "timeline", "findings", "faults")
+at_every_size = pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
 
 
 @pytest.fixture(autouse=True)
@@ -42,60 +47,111 @@ def compare(screen: Screen, name: str, scratch: Path) -> None:
     assert_same_screen(screen.app.export_screenshot(title="wsinspect"), KNOWN / f"{name}.svg", scratch)
 
 
-@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+def named(name: str, size: tuple[int, int]) -> str:
+    return f"{name}-{size[0]}x{size[1]}"
+
+
+@at_every_size
 @pytest.mark.parametrize("name", SCREENS)
 async def test_screen(chat, tmp_path, name, size):
     async with opened(chat, size=size) as screen:
         await screen.press(*SCREENS[name])
-        compare(screen, f"{name}-{size[0]}x{size[1]}", tmp_path)
+        compare(screen, named(name, size), tmp_path)
 
 
-async def test_without_colour(chat, tmp_path, monkeypatch):
+@pytest.mark.parametrize("name", SCREENS)
+async def test_screen_without_colour(chat, tmp_path, monkeypatch, name):
     monkeypatch.setenv("NO_COLOR", "1")
     async with opened(chat, size=(80, 24)) as screen:
+        await screen.press(*SCREENS[name])
+        compare(screen, f"no-colour-{name}", tmp_path)
+
+
+@at_every_size
+async def test_without_colour(chat, tmp_path, monkeypatch, size):
+    monkeypatch.setenv("NO_COLOR", "1")
+    async with opened(chat, size=size) as screen:
         await screen.press("3", "g")
-        compare(screen, "no-colour", tmp_path)
+        compare(screen, named("no-colour", size), tmp_path)
 
 
-async def test_light(chat, tmp_path):
-    async with opened(chat) as screen:
+@at_every_size
+async def test_light(chat, tmp_path, size):
+    async with opened(chat, size=size) as screen:
         screen.app.theme = "textual-light"
         await screen.press("3", "g")
-        compare(screen, "light", tmp_path)
+        compare(screen, named("light", size), tmp_path)
 
 
-async def test_ascii(chat, tmp_path):
-    async with opened(chat, is_ascii=True) as screen:
+@at_every_size
+async def test_ascii(chat, tmp_path, size):
+    async with opened(chat, size=size, is_ascii=True) as screen:
         await screen.press("3", "g")
-        compare(screen, "ascii", tmp_path)
+        compare(screen, named("ascii", size), tmp_path)
 
 
-async def test_empty(tmp_path):
+@at_every_size
+@pytest.mark.parametrize("name", EMPTY)
+async def test_empty(tmp_path, name, size):
     with CaptureBuilder(tmp_path / "empty.db"):
         pass
-    async with opened(tmp_path / "empty.db") as screen:
-        compare(screen, "empty", tmp_path)
+    async with opened(tmp_path / "empty.db", size=size) as screen:
+        await screen.press(*(SCREENS[name] if name != "main" else ()))
+        compare(screen, named(f"empty-{name}", size), tmp_path)
 
 
-async def test_error(tmp_path):
+@at_every_size
+async def test_error(tmp_path, size):
     path = chat_capture(tmp_path / "chat.db", clean=False)
-    async with opened(path) as screen:
+    async with opened(path, size=size) as screen:
         screen.app.model.was_live = True
         await screen.until(lambda: "The engine is gone" in screen.line("banner"))
         await screen.press("3", "g")
-        compare(screen, "error", tmp_path)
+        compare(screen, named("error", size), tmp_path)
 
 
-async def test_frozen(chat, tmp_path):
-    async with opened(chat) as screen:
+@at_every_size
+async def test_frozen(chat, tmp_path, size):
+    async with opened(chat, size=size) as screen:
         await screen.press("3", "g", "space")
-        compare(screen, "frozen", tmp_path)
+        compare(screen, named("frozen", size), tmp_path)
 
 
-async def test_100_000_frames(tmp_path):
-    async with opened(many_frames(tmp_path / "many.db", 100_000)) as screen:
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return many_frames(tmp_path_factory.mktemp("many") / "many.db", 100_000)
+
+
+@at_every_size
+async def test_100_000_frames(many, tmp_path, size):
+    async with opened(many, size=size) as screen:
         await screen.press("3", "end")
-        compare(screen, "100k", tmp_path)
+        compare(screen, named("100k", size), tmp_path)
+
+
+@at_every_size
+async def test_a_filter_that_is_wrong(chat, tmp_path, size):
+    async with opened(chat, size=size) as screen:
+        await screen.press("3", "g", "slash")
+        screen.app.bar_input.value = "op:nonsense"
+        await screen.until(lambda: screen.app.typed_error is not None)
+        compare(screen, named("filter-error", size), tmp_path)
+
+
+@at_every_size
+async def test_decoded_payloads(tmp_path, size):
+    path = tmp_path / "socketio.db"
+    with CaptureBuilder(path) as builder:
+        builder.connection(1, path="/socket.io/?EIO=4&transport=websocket")
+        builder.frame(1, 10, 1, b'0{"sid":"lv_VI97","pingInterval":25000}', s2c=True)
+        builder.frame(1, 12, 1, b"40/chat,")
+        builder.frame(1, 20, 1, b'42/chat,12["say",{"room":"a","text":"hello"}]')
+        builder.frame(1, 30, 1, b'451-["upload",{"_placeholder":true,"num":0}]')
+        builder.frame(1, 31, 2, b"\x89PNG\r\n\x1a\n" + bytes(20))
+        builder.frame(1, 40, 1, b'43/chat,12["ok"]', s2c=True)
+    async with opened(path, size=size) as screen:
+        await screen.press("3", "g", "down", "down")
+        compare(screen, named("decoded", size), tmp_path)
 
 
 async def test_a_reconnect_storm_on_the_timeline(tmp_path):
