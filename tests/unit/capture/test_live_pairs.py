@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from tests.unit.capture.journals import Script, index, text, write_journal
+from tests.unit.capture.journals import Script, index, need, text, write_journal
 from wsinspect.capture import live_pairs, schema
 from wsinspect.capture.live import LiveFindings
 from wsinspect.capture.live_pairs import LivePairs
@@ -55,15 +55,18 @@ class Hop:
         return self.database
 
     def rows(self):
-        return self.database.execute("SELECT rule, connection_id FROM finding ORDER BY id").fetchall()
+        return need(self.database).execute("SELECT rule, connection_id FROM finding ORDER BY id").fetchall()
+
+    def close(self):
+        if self.database is not None:
+            self.database.close()
 
 
 @pytest.fixture
 def hop(tmp_path):
     made = Hop(tmp_path)
     yield made
-    if made.database is not None:
-        made.database.close()
+    made.close()
 
 
 def look(live, *numbers, is_over=False):
@@ -142,7 +145,7 @@ def test_one_tap_waits_for_nobody(tmp_path):
     hop.attempt(1, "edge", 1)
     hop.refuse(1)
     assert look(LiveFindings(hop.index()), 1) != []
-    hop.database.close()
+    hop.close()
 
 
 def test_taps_of_any_name_are_known_by_a_key_that_both_have_seen(tmp_path):
@@ -153,7 +156,7 @@ def test_taps_of_any_name_are_known_by_a_key_that_both_have_seen(tmp_path):
     hop.refuse(1)
     (note,) = look(LiveFindings(hop.index()), 2, 1)
     assert (note["id"], note["hop"]) == ("WS-HS-101", "nginx, the hop between front and back")
-    hop.database.close()
+    hop.close()
 
 
 def test_a_storm_leaves_little_behind(hop, monkeypatch):
@@ -191,7 +194,12 @@ def test_a_healthy_pair_is_not_read_again(hop, monkeypatch):
     database.execute("UPDATE handshake SET problems = '[]'")
     live = LiveFindings(database)
     judged = []
-    monkeypatch.setattr(live, "_judge_pair", lambda joined, limit=0: judged.append(joined) or [])
+
+    def judge(joined, limit=0):
+        judged.append(joined)
+        return []
+
+    monkeypatch.setattr(live, "_judge_pair", judge)
     look(live, 1, 2)
     assert judged == []
     assert not live.is_waiting
