@@ -97,7 +97,7 @@ def test_a_rule_is_armed_by_keys_felt_reset_and_quitting_asks(tmp_path, origin, 
                 lambda text: any("latency" in line and " 2 " in line for line in text.splitlines()), "2 hits"
             )
             terminal.press("F")
-            text = terminal.wait_for("removed 1 rule (latency)")
+            text = terminal.wait_for("removed 1 rule (latency); nothing was held back")
             assert "FAULTS ON" not in text
 
             terminal.press("1", "Down", "x")

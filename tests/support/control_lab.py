@@ -37,7 +37,9 @@ class LabEngine:
         self.board.on_change.append(lambda _rule, is_armed: setattr(self, "held", self.held * is_armed))
 
     def status(self) -> dict[str, Any]:
-        return {"connections_open": len(self.open), "connections_held": self.held}
+        listeners: list[dict[str, Any]] = [{"tap": "reverse", "host": "127.0.0.1", "port": 8080}]
+        counts = {"connections_open": len(self.open), "connections_held": self.held}
+        return {"listeners": listeners, **counts}
 
     def is_open(self, connection: int) -> bool:
         return connection in self.open
@@ -80,10 +82,9 @@ class ControlLab:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever)
         self._thread.start()
-        self._server: ControlServer | None = self.call(
-            lambda: ControlServer(self.engine, "127.0.0.1", 0, token_file)
-        )
-        self._run_file: RunFile | None = register(capture, [], self._server.facts() if self._server else None)
+        server = self.call(lambda: ControlServer(self.engine, "127.0.0.1", 0, token_file))
+        self._server: ControlServer | None = server
+        self._run_file: RunFile | None = register(capture, [], server.facts())
 
     def call(self, work: Callable[[], T]) -> T:
         """Do something in the engine's thread."""

@@ -448,11 +448,10 @@ async def test_how_far_an_export_is_stands_in_the_dialog(tmp_path):
 @pytest.mark.parametrize("size", [(80, 24), (120, 36)], ids=lambda size: f"{size[0]}x{size[1]}")
 @pytest.mark.parametrize("name", ["inject", "end", "export"])
 async def test_picture(lab, live, tmp_path, monkeypatch, name, size):
-    from wsinspect.tui.control import inject_dialog
     from wsinspect.tui.widgets import connections
 
     monkeypatch.setattr(connections, "ago", lambda _ns: "1.0 s")
-    monkeypatch.setattr(inject_dialog.secrets, "token_bytes", lambda _count: b"\x11\x22\x33\x44")
+    monkeypatch.setattr("secrets.token_bytes", lambda _count: b"\x11\x22\x33\x44")
     async with opened(live, size=size) as screen:
         await choose_connection(screen, 2)
         await screen.press({"inject": "x", "end": "X", "export": "e"}[name])

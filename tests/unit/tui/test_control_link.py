@@ -91,9 +91,7 @@ def test_rules_are_seen_added_changed_armed_and_taken_away(lab, watcher):
     }
     assert watch.ask(wishes.remove("drop")).value == {"removed": "drop"}
     answer = watch.ask(wishes.reset())
-    assert (
-        wishes.reset_words(answer.value, (0, None)) == "removed 1 rule (latency_s2c); nothing was held back"
-    )
+    assert wishes.reset_words(answer.value) == "removed 1 rule (latency_s2c); nothing was held back"
     assert watch.ask(wishes.remove("drop")).error == "there is no rule 'drop'"
 
 
@@ -200,6 +198,6 @@ def test_what_is_held_is_told_in_words():
     assert EngineView(status={"connections_held": "x"}).held == (0, None)
     assert wishes.held_words((2, 2048)) == "2 connections hold back 2.0 KiB"
     assert wishes.held_words((1, None)) == "1 connection holds back frames"
-    words = wishes.reset_words({"removed": ["a", "b"]}, (1, 10))
+    words = wishes.reset_words({"removed": ["a", "b"], "held": (1, 10)})
     assert words == "removed 2 rules (a, b); released what 1 connection held back (10 B)"
-    assert wishes.reset_words({"removed": []}, (0, None)) == "there was no fault rule to remove"
+    assert wishes.reset_words({"removed": []}) == "there was no fault rule to remove"

@@ -174,6 +174,14 @@ async def test_a_preset_with_phases_is_warned_of(lab, live):
         assert [rule["name"] for rule in lab.rules()] == ["unavailable"]
 
 
+async def test_a_rule_that_can_never_act_is_armed_and_that_is_said(lab, live):
+    async with opened(live, size=(120, 36)) as screen:
+        await screen.press("f", "a")
+        await enter(screen, "drop,tap=nowhere")
+        await screen.until(lambda: "armed drop, but it can never act" in screen.line("keys"))
+        assert "there is no tap 'nowhere' (reverse)" in screen.line("keys")
+
+
 async def test_a_preset_is_no_change_of_one_rule(lab, live):
     lab.arm(kind="drop")
     async with opened(live) as screen:

@@ -128,10 +128,9 @@ class Faulting(Shell):
         """Panic: take all rules away at once."""
         if not self.can("faults.reset", "F"):
             return
-        held = self.engine_view.held
 
         def done(answer: Answer) -> None:
-            words = f"F: {escape(answer.error)}" if answer.error else wishes.reset_words(answer.value, held)
+            words = f"F: {escape(answer.error)}" if answer.error else wishes.reset_words(answer.value)
             self.say(words)
 
         self.ask(wishes.reset(), done)
@@ -188,6 +187,9 @@ def _done_words(reply: Any, old: dict[str, Any] | None) -> str:
         made = [one for one in reply if isinstance(one, dict)]
         names = escape(", ".join(str(one.get("name")) for one in made))
         verb = "armed" if all(one.get("armed") for one in made) else "added"
+        warnings = [str(one["warning"]) for one in made if "warning" in one]
+        if warnings:
+            return f"{verb} {names}, but {escape('; '.join(warnings))}"
         return f"{verb} {names}; F removes all faults at once"
     if isinstance(reply, dict) and "rules" in reply:
         names = escape(", ".join(map(str, reply["rules"])))

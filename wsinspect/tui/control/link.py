@@ -162,7 +162,10 @@ class ControlLink(threading.Thread):
             return
         if wish is None or self._stopping:
             return
-        self._tell(wish.done, self._answer(wish.work))
+        answer = self._answer(wish.work)
+        if not answer.error:
+            self._look()  # what is said of it is what the screens show
+        self._tell(wish.done, answer)
 
     def _answer(self, work: Work) -> Answer:
         from wsinspect.control.client import ControlError

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from wsinspect.text import escape
-from wsinspect.tui.control.link import Json, Work
+from wsinspect.tui.control.link import EngineView, Json, Work
 from wsinspect.tui.rows import byte_count
 
 if TYPE_CHECKING:
@@ -80,8 +80,13 @@ def remove(name: str) -> Work:
 
 
 def reset() -> Work:
-    """Take all rules away."""
-    return lambda control: control.post("/v1/reset")
+    """Take all rules away; the answer has `held`, what was held back until then."""
+
+    def work(control: ControlClient) -> Json:
+        held = EngineView(status=control.get("/v1/status")).held
+        return {**control.post("/v1/reset"), "held": held}
+
+    return work
 
 
 def inject(connection: int, direction: str, raw: bytes) -> Work:
@@ -106,14 +111,10 @@ def status() -> Work:
     return lambda control: control.get("/v1/status")
 
 
-def reset_words(reply: Any, held: tuple[int, int | None]) -> str:
-    """What a reset took away and let go.
-
-    Args:
-        reply: of `POST /v1/reset`.
-        held: connections that held something before, and its bytes.
-    """
-    names = [str(name) for name in reply.get("removed", ())] if isinstance(reply, dict) else []
+def reset_words(reply: Json) -> str:
+    """What a reset took away and let go; `reply` is what `reset` answers."""
+    names = [str(name) for name in reply.get("removed", ())]
+    held = reply.get("held", (0, None))
     if not names:
         return "there was no fault rule to remove"
     words = f"removed {counted(len(names), 'rule')} ({escape(', '.join(names))})"
