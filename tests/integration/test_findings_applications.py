@@ -13,7 +13,7 @@ import time
 from websockets.asyncio.client import connect
 from websockets.exceptions import WebSocketException
 
-from tests.support.finding_lab import by_path, found_in, record, stretched
+from tests.support.finding_lab import by_path, factor_for, found_in, record, stretched
 
 END = "\x1e"
 CABLE = ["actioncable-v1-json", "actioncable-unsupported"]
@@ -255,7 +255,8 @@ async def slowly(base):
 
 def test_application_protocols_that_go_silent(tmp_path):
     capture = asyncio.run(record(tmp_path, application, slowly, select_subprotocol=choose))
-    assert by_path(stretched(capture, 40)) == {
+    factor = factor_for(capture, "/no-heartbeat/websocket", 60.7)
+    assert by_path(stretched(capture, factor)) == {
         "/chatHub/no-separator": ["WS-APP-021"],
         "/chatHub/mute": ["WS-APP-022"],
         "/chatHub/patient": [],

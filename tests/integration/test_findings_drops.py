@@ -13,7 +13,7 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import WebSocketException
 
-from tests.support.finding_lab import by_path, found_in, record, record_port, stretched
+from tests.support.finding_lab import by_path, factor_for, found_in, record, record_port, stretched
 from tests.support.hops import LOOPBACK, haproxy
 
 
@@ -47,11 +47,13 @@ async def ending(socket):
             return
         await socket.send("hello")
         if path in ("/lifetime", "/lives-on"):
+            clock = asyncio.get_running_loop()
+            end = clock.time() + 1.66  # of the age, however long each step takes
             for number in range(12):
-                await asyncio.sleep(0.12)
+                await asyncio.sleep((0.07, 0.17)[number % 2])  # no heartbeat
                 await socket.send(str(number))
             if path == "/lifetime":
-                await asyncio.sleep(0.06)
+                await asyncio.sleep(end - clock.time())
                 socket.transport.close()
                 return
         if path == "/idle":
@@ -61,7 +63,7 @@ async def ending(socket):
             await asyncio.sleep(0.91)
             socket.transport.close()
         elif path == "/reset":
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.18)
             abort(socket)
         elif path == "/proper":
             await asyncio.sleep(1.5)
@@ -76,10 +78,10 @@ async def everything(base):
 
 
 def test_ends_without_a_close_frame(tmp_path):
-    """A second is 40 here: 1.5 s of silence are a minute, and so is the age of the one that always spoke."""
+    """A second is about 40 here: 1.5 s of silence are a minute, as is the age of the talkative one."""
     capture = asyncio.run(record(tmp_path, ending, everything))
     assert by_path(capture)["/at-once"] == ["WS-DROP-001"]
-    slow = stretched(capture, 40)
+    slow = stretched(capture, factor_for(capture, "/idle", 60.7))
     found = by_path(slow)
     assert found == {
         "/idle": ["WS-DROP-002"],
@@ -108,7 +110,7 @@ def test_limits_of_a_lifetime(tmp_path):
     capture = asyncio.run(record(tmp_path, ending, three))
     with contextlib.closing(sqlite3.connect(capture)) as database:
         (age,) = database.execute("SELECT max(closed_ns - open_ns) FROM connection WHERE path = '/lifetime'")
-    found = by_path(stretched(capture, 30.4e9 / age[0]))
+    found = by_path(stretched(capture, 31.6e9 / age[0]))
     assert found == {"/lifetime": ["WS-DROP-003", "WS-DROP-003"], "/lives-on": []}
 
 

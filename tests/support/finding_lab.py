@@ -16,7 +16,7 @@ from typing import Any
 from websockets.asyncio.server import ServerConnection, serve
 
 from tests.support.engine import Engine
-from wsinspect.capture.diagnosis import diagnose
+from wsinspect.capture.diagnosis import FactReader, diagnose
 from wsinspect.capture.reader import Capture
 from wsinspect.findings.model import Finding
 
@@ -90,3 +90,17 @@ def stretched(capture: Path, times: float) -> Path:
                     )
     database.close()
     return copy
+
+
+def factor_for(capture: Path, path: str, seconds: float) -> float:
+    """What to stretch by so that the silence before the end of the connection at `path` is so long.
+
+    However late a loaded machine was, the one that matters then fits.
+    """
+    with Capture.open(capture) as opened:
+        reader = FactReader(opened.query)
+        for one in opened.connections():
+            facts = reader.connection(one.id)
+            if facts is not None and (one.path or "").partition("?")[0] == path and facts.silence_ns():
+                return seconds * 1e9 / (facts.silence_ns() or 1)
+    raise AssertionError(f"no silence at {path}")
