@@ -307,11 +307,13 @@ class InspectApp(Injecting, Exporting, Leaving, Back, Copies, General, Jumping, 
         self._has_grown = True
 
     def show_chosen(self) -> None:
-        """The inspector follows the cursor, once a paint."""
-        if not self._inspecting or not self.is_whole:
+        """The inspector follows the cursor, once a paint, or at once for a key about what it shows."""
+        if not self.is_whole:
+            return
+        position = self.frames.selected_position()
+        if not self._inspecting and position == self.inspector.position:
             return
         self._inspecting = False
-        position = self.frames.selected_position()
         record = None if position is None else self.browser.record(self.model.index.columns.ids[position])
         self.inspector.show(record, position)
         self.overview.refresh()

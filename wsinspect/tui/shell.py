@@ -202,6 +202,10 @@ class Shell(App[int]):
         """One of the four panes."""
         return self.one(f"#{PANES[number - 1]}", LinePane)
 
+    def focus_now(self, pane: Widget) -> None:
+        """Focus it at once, not a moment later as `focus` does: the next key belongs there already."""
+        self.screen_stack[0].set_focus(pane)
+
     def refresh_lines(self) -> None:
         """Draw header, banner and keys anew."""
         for selector in ("#header", "#banner", "#keys", "#tabs"):

@@ -1,4 +1,4 @@
-"""Leaving while frames arrive: nothing that is still on its way is an error."""
+"""Messages that come late: after the panes have gone, or after the key that is about what they bring."""
 
 from __future__ import annotations
 
@@ -38,3 +38,25 @@ async def test_messages_after_the_panes_have_gone_are_no_errors(tmp_path):
         await screen.until(lambda: app.model.newest_id == 150)
     assert app.failure is None
     lock.release()
+
+
+async def test_a_key_right_behind_another_is_about_the_frame_that_was_reached(tmp_path):
+    async with opened(many_frames(tmp_path / "many.db", 100)) as screen:
+        await screen.press("3", "end")
+        app = screen.app
+        # The cursor has moved, and the message that says so has not been handled yet.
+        app.frames.cursor = 0
+        app.action_next_view()
+        assert app.inspector.record is not None
+        assert app.inspector.record.frame.id == 1
+        assert app.inspector._shown_view == "json"
+
+
+async def test_a_key_right_behind_a_pane_s_is_that_pane_s(tmp_path):
+    async with opened(many_frames(tmp_path / "many.db", 100)) as screen:
+        app = screen.app
+        await screen.press("1")
+        app.action_focus_pane(3)
+        assert app.focused is app.frames
+        app.action_page("timeline")
+        assert app.focused is app.timeline

@@ -61,7 +61,7 @@ class Filtering(Shell):
         self.bar_is_open = False
         self.typed_error = None
         self.lay_out()
-        self.pane(self.pane_number).focus()
+        self.focus_now(self.pane(self.pane_number))
 
     def on_bar_input_left(self, _message: BarInput.Left) -> None:
         """Escape."""

@@ -18,7 +18,7 @@ class Moves(Shell):
         self.go_to_page(MAIN)
         self.pane_number = number
         self.lay_out()
-        self.pane(number).focus()
+        self.focus_now(self.pane(number))
 
     def action_next_pane(self, step: int) -> None:
         """The pane beside; on another page, back to the main one; in the bar, completion."""
@@ -49,7 +49,7 @@ class Moves(Shell):
         elif name == "timeline":
             self.timeline.reload()
         self.go_to_page(name)
-        self.one(f"#{name}", type(self.pane(1)).__mro__[1]).focus()
+        self.focus_now(self.one(f"#{name}", type(self.pane(1)).__mro__[1]))
 
     def go_to_page(self, name: str) -> None:
         """Show a page."""

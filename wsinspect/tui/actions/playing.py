@@ -31,7 +31,7 @@ class Playing(Shell):
         self.scrubber.playback = self.playback
         self.is_frozen = False
         self.lay_out()
-        self.scrubber.focus()
+        self.focus_now(self.scrubber)
         self.play_moved()
 
     def leave_playback(self) -> None:
@@ -39,7 +39,7 @@ class Playing(Shell):
         self.playback = self.scrubber.playback = None
         self.frames.limit = None
         self.lay_out()
-        self.pane(self.pane_number).focus()
+        self.focus_now(self.pane(self.pane_number))
         self.frames.refresh()
         self.refresh_lines()
 
