@@ -18,6 +18,7 @@ from wsinspect.tui.actions import leaving
 from wsinspect.tui.control.dialog import Dialog, Question
 from wsinspect.tui.control.export import Export
 from wsinspect.tui.control.frames import frame_bytes, oddities, typed_payload
+from wsinspect.tui.session import EngineProcess
 from wsinspect.wire.frame import serialize_frame
 
 pytestmark = pytest.mark.asyncio
@@ -275,12 +276,9 @@ async def test_a_second_q_always_quits(lab, live, keys):
 
 
 async def test_with_an_engine_of_our_own_it_says_that_they_are_lost(lab, live):
-    class Own:
-        capture = live
-        has_failed = False
-
+    engine = EngineProcess([])
+    engine.ready = {"capture": str(live)}
     lab.engine.held = 1
-    engine: Any = Own()
     async with opened(live, engine=engine) as screen:
         await screen.press("q")
         await screen.until(lambda: is_asked(screen))
