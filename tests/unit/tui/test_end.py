@@ -57,6 +57,7 @@ async def test_a_key_right_behind_a_pane_s_is_that_pane_s(tmp_path):
         app = screen.app
         await screen.press("1")
         app.action_focus_pane(3)
-        assert app.focused is app.frames
+        reached = [app.focused]
         app.action_page("timeline")
-        assert app.focused is app.timeline
+        reached.append(app.focused)
+        assert reached == [app.frames, app.timeline]
