@@ -1,4 +1,4 @@
-"""Report 4, why did the wss connection fail: TLS of each kind, both wrong schemes, a token that is too late."""
+"""Report 4, why did the wss connection fail: TLS of each kind, both wrong schemes, a token sent too late."""
 
 from __future__ import annotations
 
