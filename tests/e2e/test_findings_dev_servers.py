@@ -22,7 +22,7 @@ from tests.support.app_capture import engine_before, node
 from tests.support.devtools import DevTools, devtools
 from tests.support.engine import Engine
 from tests.support.finding_lab import LOOPBACK, by_path, found_in
-from tests.support.hops import NGINX_GOOD, free_port, nginx
+from tests.support.hops import NGINX_GOOD, Hop, free_port, nginx
 from tests.support.threaded_loop import ThreadedLoop
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(90)]
@@ -47,7 +47,7 @@ def vite(browser: DevTools, folder: Path, **server: object) -> Iterator[int]:
         yield said["port"]
 
 
-def before_nginx(port: int, folder: Path, fields: str) -> contextlib.AbstractContextManager[object]:
+def before_nginx(port: int, folder: Path, fields: str) -> Hop:
     return nginx(folder / "nginx", f"location / {{ {fields} proxy_pass http://{LOOPBACK}:{port}; }}")
 
 

@@ -7,6 +7,7 @@ import contextlib
 import json
 import ssl
 from pathlib import Path
+from typing import Any
 
 import pytest
 from websockets.asyncio.server import serve
@@ -22,7 +23,7 @@ pytestmark = pytest.mark.lab
 
 def test_report_4_tls_of_each_kind_and_the_wrong_scheme(tmp_path):
     """A server for each certificate, one engine with a tap to each of them."""
-    kinds = {
+    kinds: dict[str, tuple[str, dict[str, Any]]] = {
         "expired": ("WS-TLS-010", dict(begin=-9 * DAY, end=-DAY)),
         "self-signed": ("WS-TLS-012", dict(is_signed=False)),
         "issuer": ("WS-TLS-014", {}),

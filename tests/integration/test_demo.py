@@ -60,7 +60,7 @@ def test_demo_when_the_capture_is_read_afterwards(environment, tmp_path):
     with Capture.open(path) as capture:
         assert not capture.is_live
         connections = capture.connections()
-        assert sorted(one.tap for one in connections) == ["chat", "chat", "edge", "origin"]
+        assert sorted(one.tap or "" for one in connections) == ["chat", "chat", "edge", "origin"]
         ends = sorted((one.state, one.js_code) for one in connections)
         assert ends == [("closed", 1000), ("closed", 1006), ("refused", 1006), ("refused", 1006)]
 

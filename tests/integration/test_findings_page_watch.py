@@ -10,15 +10,26 @@ from wsinspect.proxy.pages import MAX_PAGES, MAX_SCRIPTS, PageWatch
 
 
 class Sink:
-    """Keeps the events."""
+    """Keeps the events; a watch over pages writes nothing else."""
+
+    is_full = False
 
     def __init__(self):
         self.events = []
         self.told = asyncio.Event()
 
-    def event(self, number, facts, time_ns):
-        self.events.append(facts)
+    def event(self, connection, obj, time_ns):
+        self.events.append(obj)
         self.told.set()
+
+    def data(self, connection, direction, chunk, time_ns, sent_after_ns=0):
+        raise AssertionError("no data")
+
+    def head(self, connection, part, raw, time_ns, sent_after_ns=0):
+        raise AssertionError("no head")
+
+    def body(self, connection, chunk, time_ns):
+        raise AssertionError("no body")
 
 
 def flow(path, kind, **headers):
@@ -28,6 +39,7 @@ def flow(path, kind, **headers):
     made.request.headers["host"] = "app.test"
     for name, value in headers.items():
         made.request.headers[name.replace("_", "-")] = value
+    assert made.response
     made.response.headers["content-type"] = kind
     made.response.headers.pop("content-encoding", None)
     return made

@@ -112,7 +112,7 @@ async def _close(url: str) -> None:
 async def _close_firefox(url: str) -> None:
     async with connect(url, proxy=None, max_size=None) as driver:
         for number, method in enumerate(("session.new", "browser.close")):
-            params = {"capabilities": {}} if method == "session.new" else {}
+            params: dict[str, object] = {"capabilities": {}} if method == "session.new" else {}
             await driver.send(json.dumps({"id": number, "method": method, "params": params}))
             await driver.recv()
 

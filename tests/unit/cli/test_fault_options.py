@@ -51,7 +51,7 @@ def test_a_preset_with_phases_plays_them_beside_rules_of_the_command_line(tmp_pa
     made.start(0)
     while made.due is not None:
         if made.phase == 2:
-            assert made.get("unavailable").is_armed  # type: ignore[union-attr]
+            assert made.get("unavailable").is_armed
         made.advance(made.due)
     path = tmp_path / "own.yaml"
     path.write_text(
@@ -62,7 +62,7 @@ def test_a_preset_with_phases_plays_them_beside_rules_of_the_command_line(tmp_pa
     path.write_text("version: 1\nseed: 9\nrules: [{name: unavailable, kind: drop}]\n")
     both = board(preset="server-deploy", scenario=path)
     assert (both.order, both.seed) == (["unavailable", "unavailable-2"], 9)
-    assert [phase.rules for phase in both.scenario.phases][-1] == ("unavailable-2",)  # type: ignore[union-attr]
+    assert [phase.rules for phase in both.scenario.phases][-1] == ("unavailable-2",)
 
 
 def test_a_rule_for_a_tap_that_is_not_there_is_a_warning() -> None:
