@@ -17,20 +17,27 @@ from OpenSSL import SSL
 
 #: The largest read from OpenSSL's memory BIO: four full TLS records.
 BIO_READ_BYTES = 65536
+#: Set on a layer whose TCP connection has ended.
+_UNDERNEATH = "wsinspect_has_ended_underneath"
 
 
 def report_every_end(tls: TLSLayer) -> None:
     """After a close_notify, still report the FIN or RST that follows it."""
 
     def receive_close() -> object:
+        tls.__dict__[_UNDERNEATH] = True
         return tunnel.TunnelLayer.receive_close(tls)
 
     tls.__dict__["receive_close"] = receive_close
 
 
 def has_close_notify(tls: TLSLayer) -> bool:
-    """Whether the peer has sent its close_notify."""
-    return bool(tls.tls.get_shutdown() & SSL.RECEIVED_SHUTDOWN)
+    """Whether what is being reported is the peer's close_notify, and not what ended underneath.
+
+    OpenSSL notes a fatal alert as it notes a close_notify, but stock mitmproxy reports no end for it: the
+    FIN or RST behind the alert is the first that is reported then.
+    """
+    return _UNDERNEATH not in tls.__dict__ and bool(tls.tls.get_shutdown() & SSL.RECEIVED_SHUTDOWN)
 
 
 def send_close_notify(tls: TLSLayer, send: Callable[[bytes], None]) -> None:
