@@ -29,6 +29,8 @@ _FATES: Final = {
 }
 #: What is said of a payload that is not in the capture any more.
 EVICTED: Final = "payload gave way to newer data"
+#: Facts of the ledger that a frame's row says already: its direction, its delay, and which match it was.
+_IN_THE_LANE = frozenset({"match", "direction", "delay_ns"})
 _Note = tuple[str, str]
 
 
@@ -97,7 +99,8 @@ def _notes(
     if frame.violation:
         yield f"{glyphs.error} {escape(frame.violation.replace(',', ', '))}", "error"
     for event in record.faults:
-        yield escape(f"{event.rule}: {event.kind}{_detail(event)}"), "warn"
+        kind = "" if event.kind in event.rule else f": {event.kind}"
+        yield escape(f"{event.rule}{kind}{_detail(event)}"), "warn"
     if frame.opcode == Opcode.CLOSE:
         yield _close(frame.payload), "note"
     elif frame.opcode in (Opcode.PING, Opcode.PONG):
@@ -144,14 +147,14 @@ def _fate(faults: tuple[FaultEvent, ...]) -> str:
 
 
 def _detail(event: FaultEvent) -> str:
-    """The facts of a fault's ledger entry, whatever they are."""
+    """The facts of a fault's ledger entry, but for those that the row's lane shows."""
     try:
         facts = json.loads(event.detail or "null")
     except ValueError:
         return ""
     if not isinstance(facts, dict) or not facts:
         return ""
-    return " " + " ".join(f"{name}={value}" for name, value in facts.items())
+    return "".join(f" {name}={value}" for name, value in facts.items() if name not in _IN_THE_LANE)
 
 
 def _close(payload: bytes) -> str:

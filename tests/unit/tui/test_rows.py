@@ -193,7 +193,7 @@ def chat_rows(tmp_path):
         (6, "↺ 4  rtt 5.1 ms  p1"),
         (7, "╰ fragment 3 of 3  message 90, 17 B  3]}"),
         (8, "no pong  lost"),
-        (9, "├──↯ +250 ms──▶┤ TEXT   F···       9  latency_c2s: latency latency=250ms  held back"),
+        (9, "├──↯ +250 ms──▶┤ TEXT   F···       9  latency_c2s latency=250ms  held back"),
         (10, "├──✕           ┤ BIN"),
         (11, "! ├◀─────────────┤ 0x3    F···      11  ✖ reserved-opcode"),
         (12, '├◀═════════════┤ CLOSE  F···       8  1001 going away "deploy"'),
