@@ -11,6 +11,7 @@ import json
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
+from itertools import islice
 from typing import Final, NamedTuple
 
 from wsinspect.capture.diagnosis import Query
@@ -23,6 +24,9 @@ HOLD_SECONDS: Final = 1.0
 KEPT: Final = 2000
 #: Attempts without a key that are compared with each other at once.
 _RIVALS: Final = 64
+#: Attempts with the same key that are remembered, and how many of all are looked through for rivals.
+_OF_ONE_KEY: Final = 16
+_LOOKED_THROUGH: Final = 512
 #: What has become of an attempt.
 _PENDING, _OPEN, _OVER, _REFUSED = range(4)
 
@@ -145,7 +149,9 @@ class LivePairs:
             return
         others = self._by_key.setdefault(one.key, [])
         others.append(one)
-        if len(others) > 1 and (others[0].tap, one.tap) not in self._order:
+        # A key is made anew for each attempt (RFC 6455, 4.1): of a client that does not, the newest will do.
+        del others[:-_OF_ONE_KEY]
+        if len(others) > 1:
             self._order = sorted({*self._order, *order_of(others, set())}, key=str)
 
     def _read_stages(self, numbers: Iterable[int]) -> dict[int, int]:
@@ -160,7 +166,7 @@ class LivePairs:
         one = self._attempts.get(number)
         if one is None or one.key is None or not self._is_before_a_hop(one):
             return None
-        others = (other for other in self._by_key[one.key] if self._is_free(one, other))
+        others = (other for other in self._by_key.get(one.key, ()) if self._is_free(one, other))
         match = next(others, None)
         if match is None:
             return None
@@ -173,7 +179,7 @@ class LivePairs:
         one = self._attempts.get(number)
         if known is not None or one is None or one.key is None:
             return known
-        for other in self._by_key[one.key]:
+        for other in self._by_key.get(one.key, ()):
             if other.id != number and self._behind(other.id) == number:
                 return other.id
         return None
@@ -187,6 +193,9 @@ class LivePairs:
         return (
             (edge.tap, origin.tap) in self._order and origin.id > edge.id and origin.id not in self._edge_of
         )
+
+    def _is_key_alone(self, one: Attempt) -> bool:
+        return one.key is None or len(self._by_key.get(one.key, ())) <= 1
 
     def _is_before_a_hop(self, one: Attempt) -> bool:
         return any(before == one.tap for before, _ in self._order)
@@ -247,16 +256,12 @@ class LivePairs:
 
     def _find(self, edge: Attempt) -> int | None:
         """The attempt behind the hop whose key the hop has replaced."""
-        free = [
-            one
-            for one in self._attempts.values()
-            if self._is_free(edge, one) and (one.key is None or len(self._by_key[one.key]) == 1)
-        ][-_RIVALS:]
+        newest = list(islice(reversed(self._attempts.values()), _LOOKED_THROUGH))
+        free = [one for one in newest if self._is_free(edge, one) and self._is_key_alone(one)][:_RIVALS]
         if not free:
             return None
-        rivals = [
-            one for one in self._attempts.values() if one.tap == edge.tap and one.id not in self._joined
-        ][-_RIVALS:]
+        free.reverse()
+        rivals = [one for one in newest if one.tap == edge.tap and one.id not in self._joined][:_RIVALS][::-1]
         closed: dict[int, int | None] = dict(
             self._query(_CLOSED, (json.dumps([one.id for one in (edge, *rivals)]),))
         )

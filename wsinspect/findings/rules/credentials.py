@@ -14,6 +14,9 @@ from wsinspect.findings.registry import Rules
 
 rules = Rules()
 
+#: A message that comes so soon after the 101 was sent with it or right behind it.
+EARLY_NS: Final = 5_000_000
+
 _AUTH_WORDS: Final = re.compile(
     r"unauthor|unauthen|forbidden|auth|token|jwt|login|credential|not allowed", re.I
 )
@@ -65,7 +68,7 @@ def late_token(facts: ConnectionFacts) -> Iterator[Found]:
     "note",
     "client",
     "The server's first messages came together with the 101",
-    meaning="They arrived within a millisecond of the answer, and the client said nothing later. Code"
+    meaning="They arrived within a few milliseconds of the answer, and the client said nothing later. Code"
     " that attaches its handlers after opening misses them.",
     js="onmessage is not called for what came before it was set.",
     topic="early-data",
@@ -84,7 +87,7 @@ def early_data(facts: ConnectionFacts) -> Iterator[Found]:
         return
     silence = facts.silence_ns()
     if (
-        first.time_ns - facts.open_ns < 1_000_000
+        first.time_ns - facts.open_ns < EARLY_NS
         and silence is not None
         and silence > 5 * SECOND_NS
         and not facts.has_close

@@ -17,27 +17,32 @@ from OpenSSL import SSL
 
 #: The largest read from OpenSSL's memory BIO: four full TLS records.
 BIO_READ_BYTES = 65536
-#: Set on a layer whose TCP connection has ended.
-_UNDERNEATH = "wsinspect_has_ended_underneath"
 
 
 def report_every_end(tls: TLSLayer) -> None:
     """After a close_notify, still report the FIN or RST that follows it."""
 
     def receive_close() -> object:
-        tls.__dict__[_UNDERNEATH] = True
         return tunnel.TunnelLayer.receive_close(tls)
 
     tls.__dict__["receive_close"] = receive_close
 
 
 def has_close_notify(tls: TLSLayer) -> bool:
-    """Whether what is being reported is the peer's close_notify, and not what ended underneath.
+    """Whether the peer has sent its close_notify.
 
-    OpenSSL notes a fatal alert as it notes a close_notify, but stock mitmproxy reports no end for it: the
-    FIN or RST behind the alert is the first that is reported then.
+    OpenSSL sets the same flag for a fatal alert, for which stock mitmproxy reports no end; a read tells them
+    apart, and takes nothing, because all that came before has been read.
     """
-    return _UNDERNEATH not in tls.__dict__ and bool(tls.tls.get_shutdown() & SSL.RECEIVED_SHUTDOWN)
+    if not tls.tls.get_shutdown() & SSL.RECEIVED_SHUTDOWN:
+        return False
+    try:
+        tls.tls.recv(1)
+    except SSL.ZeroReturnError:
+        return True
+    except SSL.Error:
+        return False
+    return False
 
 
 def send_close_notify(tls: TLSLayer, send: Callable[[bytes], None]) -> None:
