@@ -123,6 +123,12 @@ class LiveFindings:
         except sqlite3.Error:
             # No room, or damaged: the recorder says so at its next commit. These are looked at again then.
             return []
+        except (
+            Exception
+        ):  # a mistake of ours must not cost the capture; what it was about is left to `diagnose`
+            traceback.print_exc()
+            held, notes = set(), []
+            self._unread.clear()
         self._waiting = held
         self._pairs.forget()
         return notes

@@ -311,7 +311,7 @@ AND e.server_close_code IS o.server_close_code AND e.server_close_reason IS o.se
 """
 #: Pauses of 50 ms and more (sandwich.compare: messages apart by that which come together were held).
 _PAUSES: Final = """
-SELECT is_s2c, sum(pause >= 50000000) FROM (
+SELECT is_s2c, coalesce(sum(pause >= 50000000), 0) FROM (
     SELECT is_s2c, time_ns - lag(time_ns) OVER (PARTITION BY is_s2c ORDER BY id) AS pause FROM (
         SELECT id, is_s2c, time_ns FROM frame WHERE connection_id = ? ORDER BY id LIMIT ?))
 GROUP BY is_s2c

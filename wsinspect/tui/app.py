@@ -207,6 +207,7 @@ class InspectApp(Injecting, Exporting, Leaving, Back, Copies, General, Jumping, 
         if is_first:
             self.frames.post_message(self.frames.Moved(self.frames))
             self._paint()
+            self.connections.refresh()  # what it says where there are none
             self.lay_out()
 
     def _paint(self) -> None:

@@ -97,7 +97,7 @@ async def test_empty(tmp_path, name, size):
         pass
     async with opened(tmp_path / "empty.db", size=size) as screen:
         await screen.press(*(SCREENS[name] if name != "main" else ()))
-        if name == "main":
+        if name == "main" and size != (60, 20):  # too small for two panes
             await screen.until(lambda: "No connection was" in "".join(screen.pane("connections")))
         compare(screen, named(f"empty-{name}", size), tmp_path)
 
