@@ -8,7 +8,7 @@ import pytest
 from tests.unit.capture.journals import Script, index, need, text, write_journal
 from wsinspect.capture import live_pairs, schema
 from wsinspect.capture.live import LiveFindings
-from wsinspect.capture.live_pairs import LivePairs
+from wsinspect.capture.live_pairs import LivePairs, worth_comparing
 
 TAPS = {"taps": [{"tap": "edge"}, {"tap": "origin"}]}
 
@@ -208,3 +208,33 @@ def test_a_healthy_pair_is_not_read_again(hop, monkeypatch):
     look(live, 1, 2)
     assert [one.edge.id for one in judged] == [1]
     assert json.loads(database.execute("SELECT value FROM meta WHERE key = 'taps'").fetchone()[0])
+
+
+def test_one_frame_has_no_pauses(hop):
+    for number, tap in ((1, "edge"), (2, "origin")):
+        hop.attempt(number, tap, 1)
+        hop.script.event(number, "open")
+        hop.script.data(number, 0, text(b"alone"))
+        hop.script.end(number)
+    database = hop.index()
+
+    def query(sql, values):
+        return database.execute(sql, values).fetchall()
+
+    (joined,) = LivePairs(query).due((1, 2), is_over=True).pairs
+    assert list(worth_comparing(query, [joined])) == []
+
+
+def test_a_mistake_in_a_comparison_does_not_end_the_recorder(hop, monkeypatch, capsys):
+    def mistaken(*_):
+        raise TypeError("ours")
+
+    monkeypatch.setattr("wsinspect.capture.live.worth_comparing", mistaken)
+    for number, tap in ((1, "edge"), (2, "origin")):
+        hop.attempt(number, tap, 1)
+        hop.script.event(number, "open")
+        hop.script.end(number)
+    live = LiveFindings(hop.index())
+    assert look(live, 1, 2, is_over=True) == []
+    assert "TypeError: ours" in capsys.readouterr().err
+    assert not live.is_waiting
