@@ -31,10 +31,12 @@ def report_every_end(tls: TLSLayer) -> None:
 def has_close_notify(tls: TLSLayer) -> bool:
     """Whether the peer has sent its close_notify.
 
-    OpenSSL sets the same flag for a fatal alert, for which stock mitmproxy reports no end. After one the session
-    is in its error state, which `SSL_state_string_long` names; what a further read says differs between releases.
+    OpenSSL sets the same flag for a fatal alert, for which stock mitmproxy reports no end. After one the
+    session is in its error state, which `SSL_state_string_long` names; what a further read says differs
+    between releases.
     """
-    return bool(tls.tls.get_shutdown() & SSL.RECEIVED_SHUTDOWN) and tls.tls.get_state_string() != b"error"
+    has_ended = bool(tls.tls.get_shutdown() & SSL.RECEIVED_SHUTDOWN)
+    return has_ended and tls.tls.get_state_string() != b"error"
 
 
 def send_close_notify(tls: TLSLayer, send: Callable[[bytes], None]) -> None:
