@@ -9,7 +9,7 @@ ARGS ?=
 
 help:
 	@echo "make demo       see it work: an embedded server, two clients and a hop that breaks WebSockets"
-	@echo "make test       the tests that need nothing but Python       (ARGS='-k word' passes options to pytest)"
+	@echo "make test       the quick tests; they need only Python       (ARGS='-k word' passes options to pytest)"
 	@echo "make test-all   all tests; needs what make test-deps installs"
 	@echo "make check      format, lint, types, import contracts"
 	@echo "make bench      the benchmark of docs/benchmarks.md"
@@ -20,7 +20,7 @@ demo:
 	@venv=$$(sh .ci/env) && exec "$$venv/bin/python" -m wsinspect demo --headless --seconds 5 $(ARGS)
 
 test:
-	@venv=$$(sh .ci/env test) && exec "$$venv/bin/python" -m pytest -q -m "not lab" $(ARGS)
+	@venv=$$(sh .ci/env test) && exec "$$venv/bin/python" -m pytest -q -m "not lab and not slow" $(ARGS)
 
 test-all:
 	@venv=$$(sh .ci/env test) && exec "$$venv/bin/python" -m pytest -q $(ARGS)

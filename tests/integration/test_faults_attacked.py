@@ -77,6 +77,7 @@ async def test_rules_armed_and_disarmed_under_traffic_lose_nothing(
         assert turns >= 500
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["splice", "layers", "from the start"])
 @pytest.mark.parametrize(
     "rule",
@@ -123,6 +124,7 @@ async def test_a_sender_that_never_stops_does_not_fill_the_memory(
         await lab.control("POST", "/v1/connections/1/abort", {"how": "rst"})
 
 
+@pytest.mark.slow
 async def test_injected_frames_do_not_pile_up_before_a_client_that_does_not_read(tmp_path: Path) -> None:
     async with (
         echo_engine(tmp_path, compression=None) as lab,

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from websockets.asyncio.client import connect
+from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus, InvalidURI
 
 from tests.support.echo_engine import echo_engine
@@ -209,6 +209,7 @@ async def test_connections_are_refused_and_reset_before_the_request(tmp_path: Pa
                 await asyncio.sleep(0.02)
 
 
+@pytest.mark.slow
 async def test_a_client_session_is_known_again_and_its_attempts_and_connections_are_counted(
     tmp_path: Path,
 ) -> None:
@@ -233,6 +234,7 @@ async def test_a_client_session_is_known_again_and_its_attempts_and_connections_
             assert sessions == [1, 1, 3, 1, 1]
 
 
+@pytest.mark.slow
 async def test_the_same_seed_meets_the_same_traffic_with_the_same_faults(tmp_path: Path) -> None:
     runs = []
     for number in range(2):
@@ -261,6 +263,13 @@ async def test_a_rule_armed_on_an_open_connection_acts_there_and_lets_go(tmp_pat
         assert (status["connections_held"], status["bytes_held"] > 0) == (1, True)
         await lab.control("DELETE", f"/v1/faults/{rule['name']}")
         assert [await client.recv() for _ in range(3)] == ["0", "1", "2"]
+
+
+async def _round_trip_s(client: ClientConnection) -> float:
+    start = time.perf_counter()
+    await client.send("x")
+    await client.recv()
+    return time.perf_counter() - start
 
 
 async def test_messages_can_be_dropped_on_an_open_connection_with_context_takeover(tmp_path: Path) -> None:
@@ -304,10 +313,8 @@ phases:
         for _ in range(200):
             try:
                 async with connect(lab.url()) as client:
-                    start = time.perf_counter()
-                    await client.send("x")
-                    await client.recv()
-                    story.append("slow" if time.perf_counter() - start > 0.025 else "good")
+                    fastest = min([await _round_trip_s(client) for _ in range(3)])
+                    story.append("slow" if fastest > 0.025 else "good")
                     if story[-1] == "slow" and "503" in story:
                         break
                     await client.recv()

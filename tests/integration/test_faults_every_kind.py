@@ -356,6 +356,7 @@ def diagnosed(capture: Path) -> list[dict[str, Any]]:
     return list(json.loads(done.stdout)["findings"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "spec",
     [

@@ -10,6 +10,7 @@ import contextlib
 import json
 import time
 
+import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import WebSocketException
 
@@ -253,6 +254,7 @@ async def slowly(base):
     )
 
 
+@pytest.mark.slow
 def test_application_protocols_that_go_silent(tmp_path):
     capture = asyncio.run(record(tmp_path, application, slowly, select_subprotocol=choose))
     factor = factor_for(capture, "/no-heartbeat/websocket", 60.7)
@@ -271,6 +273,7 @@ def test_application_protocols_that_go_silent(tmp_path):
     }
 
 
+@pytest.mark.slow
 def test_messages_that_come_with_the_101_and_are_never_answered(tmp_path):
     async def eager(socket):
         await socket.send("welcome")

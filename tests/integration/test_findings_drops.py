@@ -99,6 +99,7 @@ def test_ends_without_a_close_frame(tmp_path):
     assert [cause.cause for cause in idle.causes] != []
 
 
+@pytest.mark.slow
 def test_limits_of_a_lifetime(tmp_path):
     """The same recording at 20: 30 s, a limit of a load balancer, and data until the end."""
 
@@ -114,6 +115,7 @@ def test_limits_of_a_lifetime(tmp_path):
     assert found == {"/lifetime": ["WS-DROP-003", "WS-DROP-003"], "/lives-on": []}
 
 
+@pytest.mark.slow
 def test_the_same_age_again_and_again(tmp_path):
     async def several(base):
         tasks = []
@@ -131,6 +133,7 @@ def test_the_same_age_again_and_again(tmp_path):
 # -- keepalive
 
 
+@pytest.mark.slow
 def test_a_missing_pong_is_1011_by_the_library_s_own_keepalive(tmp_path):
     """The server is `websockets` with its keepalive; one client answers, the other is blocked."""
 
@@ -210,6 +213,7 @@ async def pinging(url):
             socket.transport.abort()
 
 
+@pytest.mark.slow
 def test_a_peer_that_has_vanished(tmp_path):
     """At ten times: pings every 3 s, no pong; then a late RST, or the client gives up."""
 
@@ -226,6 +230,7 @@ def test_a_peer_that_has_vanished(tmp_path):
     assert found == {"/reset": ["WS-KA-005"], "/gives-up": ["WS-KA-001"]}
 
 
+@pytest.mark.slow
 def test_a_heartbeat_that_a_background_tab_slows_down(tmp_path):
     """At 50: every 25 s, then once a minute, and a server that waits 45 s; a steady one beside it."""
 

@@ -178,6 +178,7 @@ class Site(BaseHTTPRequestHandler):
         """Quiet."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("loads", "options", "expected"),
     [

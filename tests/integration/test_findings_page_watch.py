@@ -3,6 +3,7 @@
 import asyncio
 import tracemalloc
 
+import pytest
 from mitmproxy.test import tflow
 
 from wsinspect.findings.page_scan import MAX_BYTES
@@ -67,6 +68,7 @@ def test_a_thousand_pages_are_as_many_as_thirty_two():
     asyncio.run(play())
 
 
+@pytest.mark.slow
 def test_a_page_with_endless_scripts_keeps_little():
     async def play():
         watch = PageWatch(Sink(), lambda: 0, wait_seconds=60)

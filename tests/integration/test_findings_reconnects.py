@@ -57,6 +57,7 @@ async def everybody(base):
     )
 
 
+@pytest.mark.slow
 def test_storms_vain_retries_and_duplicates(tmp_path):
     capture = asyncio.run(record(tmp_path, application, everybody, process_request=refuse))
     found = by_path(capture)

@@ -114,6 +114,7 @@ def run(folder, *options, drive=None, taps=("edge", "origin")):
     return asyncio.run(_run(folder, make_hop, drive or one, taps))
 
 
+@pytest.mark.slow
 def test_a_hop_that_ends_websockets_well_is_no_finding(tmp_path):
     seen = run(tmp_path)
     assert seen.ids == []
@@ -142,6 +143,7 @@ def test_buffered_messages_are_told_with_times(tmp_path):
     assert re.search(r"frame \d+ went in at [\d.]+ m?s after the 101 and came out [\d.]+ m?s later", text)
 
 
+@pytest.mark.slow
 def test_lost_messages_are_counted(tmp_path):
     async def drive(base):
         await client(f"{base}/ws")
@@ -154,6 +156,7 @@ def test_lost_messages_are_counted(tmp_path):
     assert pair.c2s.sent == COUNT
 
 
+@pytest.mark.slow
 def test_other_fragments_are_told_and_are_no_failure(tmp_path):
     seen = run(tmp_path, "--fragment", "100")
     assert seen.ids == []
@@ -162,6 +165,7 @@ def test_other_fragments_are_told_and_are_no_failure(tmp_path):
     assert pair.s2c.reframed >= COUNT
 
 
+@pytest.mark.slow
 def test_compression_that_the_hop_adds_is_told(tmp_path):
     async def drive(base):
         await client(f"{base}/ws")
@@ -193,6 +197,7 @@ async def _run_compressing(folder, drive):
     return Run(engine)
 
 
+@pytest.mark.slow
 def test_an_end_by_the_hop_is_told_with_the_silence(tmp_path):
     async def drive(base):
         await client(f"{base}/ws", stays=True)
@@ -207,6 +212,7 @@ def test_an_end_by_the_hop_is_told_with_the_silence(tmp_path):
     assert pair.closed_by == "hop"
 
 
+@pytest.mark.slow
 def test_a_close_code_that_the_hop_replaced(tmp_path):
     async def drive(base):
         with contextlib.suppress(WebSocketException):
@@ -221,6 +227,7 @@ def test_a_close_code_that_the_hop_replaced(tmp_path):
     assert "WS-CL-101" in seen.ids
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [(), ("--path", "/elsewhere")])
 def test_attempts_that_look_alike_are_joined_by_content(tmp_path, options):
     """Five at once over a hop that makes its own keys: header fields, then messages tell them apart."""

@@ -16,6 +16,8 @@ from tests.support.mode_routes import HttpProxy, Socks5Route
 from tests.support.origin import Origin
 from tests.support.routes import Checker, Route
 
+pytestmark = pytest.mark.slow
+
 CASES = all_cases()
 FAMILIES = list(dict.fromkeys(case.family for case in CASES))
 #: Taps of the engine, and what goes through them; `upstream-2` is a proxy that is spoken to by TLS.

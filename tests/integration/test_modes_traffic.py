@@ -67,6 +67,7 @@ def recorded(engine: Engine) -> list[tuple]:
         ]
 
 
+@pytest.mark.slow
 def test_several_modes_and_taps_at_once(tmp_path):
     context = make_certificates(tmp_path / "certs").server_context()
 

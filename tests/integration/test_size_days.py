@@ -18,6 +18,8 @@ from wsinspect.capture.budget import Budget
 from wsinspect.capture.eviction import Evictor
 from wsinspect.capture.reader import Capture
 
+pytestmark = pytest.mark.slow
+
 #: How often the limit is turned over, and what one turn is.
 _TURNS = 6
 _LONG_FRAMES = 4_000

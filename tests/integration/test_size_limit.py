@@ -193,6 +193,7 @@ def all_events(capture: Capture) -> Iterator[Any]:
         after = page[-1].id
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("payload", "total"), [(100, 30 * MIB), (1500, 120 * MIB), (60_000, 200 * MIB)])
 def test_the_limit_holds_at_every_moment(rig: Rig, path: Path, payload: int, total: int) -> None:
     rig.start()
@@ -236,6 +237,7 @@ def test_ended_connections_give_way_before_open_ones(rig: Rig, path: Path) -> No
     assert evicted[1] == 600 or evicted[3] == 0
 
 
+@pytest.mark.slow
 def test_readers_see_whole_rows_while_data_gives_way(rig: Rig, path: Path) -> None:
     rig.start()
     filler = random.Random(1).randbytes(3000)
@@ -345,6 +347,7 @@ def has_room(path: Path) -> bool:
     return len(list(journal_directory(path).glob("*.seg"))) <= 1
 
 
+@pytest.mark.slow
 def test_days_of_short_attempts_stay_bounded(rig: Rig, path: Path) -> None:
     """Connections without frames: in the end they are what has to go, the oldest first."""
     rig.start()

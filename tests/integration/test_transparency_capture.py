@@ -19,6 +19,8 @@ from tests.support.routes import Checker, Route
 from tests.support.script import Case, Observation
 from tests.support.threaded_loop import ThreadedLoop
 
+pytestmark = pytest.mark.slow
+
 CASES = {case.name: case for case in all_cases()}
 ROUTES = ["ws-ws", "wss-wss"]
 

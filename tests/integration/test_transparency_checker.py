@@ -62,6 +62,7 @@ def test_nothing_is_found_when_a_forwarder_is_transparent(tmp_path):
     assert asyncio.run(findings(Forwarder, tmp_path, set(), 10)) == {}
 
 
+@pytest.mark.slow
 def test_nothing_is_found_over_tls_when_a_forwarder_is_transparent(tmp_path):
     async def run() -> dict[str, list[str]]:
         context = make_certificates(tmp_path).server_context()

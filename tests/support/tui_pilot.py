@@ -14,7 +14,7 @@ from wsinspect.tui.app import InspectApp
 from wsinspect.tui.control.link import SEEKING
 from wsinspect.tui.widgets.base import LinePane
 
-PATIENCE_S = 20.0
+PATIENCE_S = 40.0
 
 
 class Screen:

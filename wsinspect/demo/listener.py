@@ -42,6 +42,8 @@ class Listener:
     async def _run(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             await self.serve(reader, writer)
+        except ConnectionError:
+            pass  # a peer that went away, or could not be reached: its connection ends, the listener does not
         finally:
             writer.close()
             with contextlib.suppress(OSError):

@@ -595,6 +595,7 @@ def restart_every(path: Path, count: int) -> None:
             return
 
 
+@pytest.mark.slow
 @given(
     seed=st.integers(0, 1 << 30),
     restart=st.integers(2, 40),

@@ -68,6 +68,7 @@ def test_a_proxy_is_started_and_ends_with_the_browser(tmp_path, fake):
     )
 
 
+@pytest.mark.slow
 def test_the_newest_engine_with_a_proxy_is_used_and_left_running(tmp_path, fake):
     home = tmp_path / "home"
     with (
@@ -82,6 +83,7 @@ def test_the_newest_engine_with_a_proxy_is_used_and_left_running(tmp_path, fake)
     assert f"uses the proxy of engine {engine.pid}, which records to {engine.capture}" in run.said
 
 
+@pytest.mark.slow
 def test_a_new_proxy_can_be_asked_for(tmp_path, fake):
     with Engine.start("--listen", "0", folder=tmp_path / "home") as engine:
         with start(tmp_path, fake, "--new") as run:
@@ -90,6 +92,7 @@ def test_a_new_proxy_can_be_asked_for(tmp_path, fake):
         assert engine.process.poll() is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_both_and_what_the_browser_had_started(tmp_path, fake, number):
     with start(tmp_path, fake, "--", "--stay") as run:
@@ -98,6 +101,7 @@ def test_a_signal_ends_both_and_what_the_browser_had_started(tmp_path, fake, num
         assert run.leftovers() == []
 
 
+@pytest.mark.slow
 def test_a_browser_that_will_not_end_is_killed(tmp_path, fake):
     with start(tmp_path, fake, "--", "--deaf") as run:
         notes(tmp_path)
@@ -123,6 +127,7 @@ def test_a_proxy_that_does_not_start_ends_the_run(tmp_path, fake):
     assert not (tmp_path / "notes").exists()
 
 
+@pytest.mark.slow
 def test_a_proxy_that_ends_first_is_said(tmp_path, fake):
     with start(tmp_path, fake, "--", "--stay") as run:
         wait_for(lambda: (tmp_path / "notes.pid").exists() or None)
