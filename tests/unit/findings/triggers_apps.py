@@ -220,15 +220,27 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
     ),
     "WS-RC-001": (
         [_storm(7, 0.5)],
-        [_storm(4, 0.5), _storm(7, 5), capture(*(summary(n, n, 0.5) for n in range(9)))],
+        [
+            _storm(4, 0.5),
+            _storm(7, 5),
+            capture(*(summary(n, n, 0.5) for n in range(9))),
+            _storm(7, 0.5, ended_by="fault"),
+        ],
     ),
     "WS-RC-002": (
         [capture(summary(1, 0, None, path="/ws?token=abc"), summary(2, 1, None, path="/ws?token=abc"))],
         [capture(summary(1, 0, None), summary(2, 1, None))],
     ),
     "WS-RC-003": (
-        [capture(*(summary(n, n * 10, 0.1, status=401) for n in range(1, 6)))],
-        [capture(*(summary(n, n * 10, 0.1, status=502) for n in range(1, 6)))],
+        [
+            capture(*(summary(n, n * 10, 0.1, status=401) for n in range(1, 6))),
+            capture(*(summary(n, n * 10, 0.1, server_close_code=1008, ended_by="server") for n in range(8))),
+        ],
+        [
+            capture(*(summary(n, n * 10, 0.1, status=502) for n in range(1, 6))),
+            capture(*(summary(n, n * 10, 0.1, status=401, ended_by="fault") for n in range(1, 8))),
+            capture(*(summary(n, n * 10, 0.1, server_close_code=1008, ended_by="fault") for n in range(8))),
+        ],
     ),
     "WS-PAGE-001": (
         [_page(interest="new WebSocket(")],

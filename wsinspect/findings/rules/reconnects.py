@@ -33,7 +33,9 @@ def _series(facts: CaptureFacts) -> Iterator[list[Summary]]:
 
 
 def _is_failure(one: Summary) -> bool:
-    """Refused, failed, or ended soon and not by the client's wish."""
+    """Refused, failed, or ended soon and not by the client's wish; what a fault of ours did is none."""
+    if one.ended_by == "fault":
+        return False
     if one.open_ns is None:
         return one.state in ("refused", "failed")
     lived = (one.closed_ns or 0) - one.open_ns if one.closed_ns is not None else None
@@ -113,6 +115,9 @@ def in_vain(facts: CaptureFacts) -> Iterator[Found]:
 
 
 def _lasting(one: Summary) -> int | None:
+    """The status or code of an end that a retry cannot cure; None for others, and for what a fault did."""
+    if one.ended_by == "fault":
+        return None
     if one.open_ns is None:
         return one.status if one.status in _FATAL_STATUS else None
     return one.server_close_code if one.server_close_code in _FATAL_CODES else None
