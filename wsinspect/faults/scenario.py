@@ -350,7 +350,11 @@ def _expect(raw: Any) -> tuple[Mapping[str, Any], ...]:
     for index, item in enumerate(_sequence("expect", raw)):
         if not isinstance(item, Mapping) or not item or not all(isinstance(key, str) for key in item):
             raise FaultError(f"expect[{index}]", "expected a mapping with one expectation")
-        found.append(json.loads(json.dumps(item, default=str)))
+        try:
+            found.append(json.loads(json.dumps(item, default=str, allow_nan=False)))
+        except (TypeError, ValueError):
+            problem = "expected texts as keys, and finite numbers (no .inf, no .nan)"
+            raise FaultError(f"expect[{index}]", problem) from None
     return tuple(found)
 
 

@@ -7,6 +7,7 @@ sentence that says what was expected.
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from decimal import Decimal
@@ -250,7 +251,9 @@ class Text(ValueType):
         return f"a text of at most {self.most} bytes" + (" in one line" if self.in_header else "")
 
     def parse(self, raw: Any) -> str:
-        if isinstance(raw, int | float) and not isinstance(raw, bool):
+        # 1e999 is JSON and .nan is YAML; neither is what somebody meant to be sent as "inf" or "nan".
+        is_whole = isinstance(raw, int) and not isinstance(raw, bool)
+        if is_whole or (isinstance(raw, float) and math.isfinite(raw)):
             raw = str(raw)
         if not isinstance(raw, str):
             raise self.wrong(raw)

@@ -83,6 +83,15 @@ def test_every_kind_says_what_it_does_and_what_its_fields_mean(kind: Any) -> Non
         ({"kind": "slicer", "size": 0}, "size", "at least 1"),
         ({"kind": "inject", "opcode": "ping", "payload": "x" * 126}, "payload", "125"),
         ("drop", "", "expected a mapping"),
+        ({"kind": "refuse", "body": float("inf")}, "body", "expected a text of at most"),
+        ({"kind": "close", "reason": float("nan")}, "reason", "expected a text of at most"),
+        ({"kind": "refuse", "status": float("inf")}, "status", "a whole number"),
+        ({"kind": "drop", "probability": float("nan")}, "probability", "from 0 to 1"),
+        ({"kind": "latency", "latency": float("inf")}, "latency", "without a unit"),
+        ({"kind": "latency", "latency": "5s", "jitter": float("nan")}, "jitter", "without a unit"),
+        ({"kind": "max_message_size", "size": float("inf")}, "size", "64KiB"),
+        ({"kind": "drop", "when": {"nth": float("inf")}}, "when.nth", "a number from 1"),
+        ({"kind": "drop", "when": {"after": float("nan")}}, "when.after", "5s, 100frames or 64KiB"),
     ],
 )
 def test_a_mistake_names_the_field_and_what_was_expected(raw: Any, field: str, words: str) -> None:
@@ -90,6 +99,11 @@ def test_a_mistake_names_the_field_and_what_was_expected(raw: Any, field: str, w
         Rule.parse(raw)
     assert caught.value.field == field
     assert words in str(caught.value)
+
+
+def test_numbers_are_texts_too_however_large() -> None:
+    assert Rule.parse({"kind": "refuse", "body": 1.5}).settings()["body"] == "1.5"
+    assert Rule.parse({"kind": "refuse", "body": 10**400}).settings()["body"] == "1" + "0" * 400
 
 
 def test_toxiproxy_words_are_aliases() -> None:
@@ -138,6 +152,13 @@ def test_the_scenario_of_the_design_is_read() -> None:
         ("kind: abort, how: rst", "kind: latency, latency: 1s", 10, "phases[1].do.kind"),
         ("name: slow", "name: outage", 7, "rules[2].name"),
         ("probability: 0.5", "probability: [", 5, ""),
+        ("probability: 0.5", "probability: .nan", 5, "rules[0].probability"),
+        ("status: 503", "body: .inf", 6, "rules[1].body"),
+        ("latency: 300ms", "latency: 1e999", 7, "rules[2].latency"),
+        ("{for: 20s", "{for: .inf", 12, "phases[3].for"),
+        ("seed: 7341", "seed: .inf", 3, "seed"),
+        ("within: 10s", "within: .inf", 14, "expect[0]"),
+        ("at_least: B", "at_least: {[1]: B}", 15, "expect[1]"),
     ],
 )
 def test_a_mistake_in_a_file_names_its_line(find: str, put: str, line: int, field: str) -> None:
