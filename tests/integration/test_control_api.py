@@ -63,6 +63,34 @@ async def test_strangers_are_refused(tmp_path: Path) -> None:
         assert not token_file.exists()
 
 
+async def test_who_sends_too_much_is_told_so_at_the_end(tmp_path: Path) -> None:
+    """A client that is sending reads no answer: the body is read, and thrown away, before the 413."""
+    async with echo_engine(tmp_path) as lab:
+        control = lab.engine.ready["control"]
+        place, token = urlsplit(control["url"]), Path(control["token_file"]).read_text().strip()
+        good = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+
+        def send(pieces: int, length: int | None) -> tuple[int, str]:
+            connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=5)
+            try:
+                headers = good if length is None else {**good, "Content-Length": str(length)}
+                body = (b" " * 65536 for _ in range(pieces))
+                connection.request("POST", "/v1/faults", body, headers, encode_chunked=length is None)
+                response = connection.getresponse()
+                return response.status, json.loads(response.read())["error"]["message"]
+            finally:
+                connection.close()
+
+        limit, told = 2 << 20, (413, "expected at most 2097152 bytes")
+        for length in (limit, None):
+            assert (await asyncio.to_thread(send, limit // 65536, length))[0] == 400
+        for length in (20 << 20, None):
+            assert await asyncio.to_thread(send, (20 << 20) // 65536, length) == told
+        waits = {**good, "Content-Length": str(limit + 1), "Expect": "100-continue"}
+        assert (await raw(lab, waits, "POST", "/v1/faults"))[0] == 413
+        assert (await raw(lab, {**good, "Content-Length": str(1 << 30)}, "POST", "/v1/faults"))[0] == 413
+
+
 async def test_one_connection_is_closed_aborted_and_written_to_by_hand(tmp_path: Path) -> None:
     async with echo_engine(tmp_path) as lab:
         async with connect(lab.url()) as first, connect(lab.url()) as second:
@@ -93,6 +121,7 @@ async def test_bad_requests_say_what_was_expected(tmp_path: Path) -> None:
             ("POST", "/v1/faults", {"kind": "latenzy"}, 400),
             ("POST", "/v1/faults", {"kind": "latency", "latency": "-1s"}, 400),
             ("POST", "/v1/faults", {"kind": "refuse", "match": "op:text"}, 400),
+            ("POST", "/v1/faults", {"kind": "refuse", "body": float("inf")}, 400),
             ("PUT", "/v1/scenario", {"version": 2}, 400),
             ("PATCH", "/v1/faults/none", {"armed": True}, 404),
             ("DELETE", "/v1/faults/none", None, 404),

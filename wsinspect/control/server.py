@@ -31,6 +31,8 @@ _TOKEN_BYTES: Final = 32
 #: tornado's own limit is answered without words; ours comes long before it (`_Handler`).
 _NEVER_READ: Final = 1 << 40
 _BODY_SECONDS: Final = 60.0
+#: Whoever is answered while sending is reset and never reads the answer; so much is read for them to get it.
+_MAX_THROWN_AWAY: Final = 64 * 1024 * 1024
 #: How often an event stream looks for more.
 _POLL_SECONDS: Final = 0.2
 _EVENTS_AT_ONCE: Final = 500
@@ -138,7 +140,7 @@ def _host_port(text: str) -> tuple[str, int]:
 
 @web.stream_request_body
 class _Handler(web.RequestHandler):
-    """Any request, to `Api`; who may not ask, or asks with too much, is refused before the body is read."""
+    """Any request, to `Api`; who may not ask is refused before the body is read, and too much is not kept."""
 
     SUPPORTED_METHODS = ("GET", "HEAD", "POST", "DELETE", "PATCH", "PUT", "OPTIONS", "TRACE", "CONNECT")
 
@@ -147,27 +149,29 @@ class _Handler(web.RequestHandler):
         self._engine = engine
         self._server = server
         self._body = bytearray()
+        self._size = 0
 
     def prepare(self) -> None:
+        headers = self.request.headers
         try:
-            self._server.check(self.request.headers)
-            size = self.request.headers.get("Content-Length", "0")
-            self._check_size(int(size) if size.isdecimal() else 0)
+            self._server.check(headers)
+            text = headers.get("Content-Length", "0")
+            size = int(text) if text.isdecimal() else 0
+            if size > _MAX_THROWN_AWAY or headers.get("Expect", "").lower() == "100-continue":
+                _check_size(size)
         except RequestError as error:
             self._send(error.reply())
 
     def data_received(self, chunk: bytes) -> None:
         if self._finished:
             return
-        self._body += chunk
-        try:
-            self._check_size(len(self._body))
-        except RequestError as error:
-            self._send(error.reply())
-
-    def _check_size(self, size: int) -> None:
-        if size > MAX_BODY:
-            raise RequestError(413, f"expected at most {MAX_BODY} bytes")
+        self._size += len(chunk)
+        if self._size <= MAX_BODY:
+            self._body += chunk
+            return
+        self._body.clear()
+        if self._size > _MAX_THROWN_AWAY:
+            self._send(_too_large().reply())
 
     def set_default_headers(self) -> None:
         self.clear_header("Server")
@@ -177,6 +181,7 @@ class _Handler(web.RequestHandler):
     async def _answer(self) -> None:
         request = self.request
         try:
+            _check_size(self._size)
             query = _query(request)
             operation, _ = self._api.find(str(request.method), request.path)
             if operation.id == "events":
@@ -235,6 +240,15 @@ class _Handler(web.RequestHandler):
         finally:
             if task is not None:
                 self._server.streams.discard(task)
+
+
+def _too_large() -> RequestError:
+    return RequestError(413, f"expected at most {MAX_BODY} bytes")
+
+
+def _check_size(size: int) -> None:
+    if size > MAX_BODY:
+        raise _too_large()
 
 
 def _query(request: httputil.HTTPServerRequest) -> dict[str, str]:
