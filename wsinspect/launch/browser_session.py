@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -136,7 +137,7 @@ class OwnEngine:
         """End it as an interrupt would, let it finish its capture, and say where that is."""
         self.exit_code = _end(self.process, signal.SIGINT, ENGINE_SECONDS)
         if self.capture:
-            say(f"recorded in {self.capture}; to look at it: wsinspect show last")
+            say(f"recorded in {self.capture}; to look at it: wsinspect show {shlex.quote(self.capture)}")
 
 
 def _open_browser(visit: Visit, engine: EngineInfo, folder: Path) -> subprocess.Popen[bytes]:

@@ -50,7 +50,7 @@ def option(words: list[str], name: str) -> str:
 
 
 def test_a_proxy_is_started_and_ends_with_the_browser(tmp_path, fake):
-    capture = tmp_path / "home/x.db"
+    capture = tmp_path / "home/x y.db"
     with start(tmp_path, fake, f"--capture={capture}", "localhost:1", "--", "--mine") as run:
         assert run.wait() == 0, run.said
         assert run.leftovers() == []
@@ -64,7 +64,7 @@ def test_a_proxy_is_started_and_ends_with_the_browser(tmp_path, fake):
     assert not Path(profile).parent.exists()
     assert capture.is_file()
     assert run.said.splitlines()[-1] == (
-        f"wsinspect: recorded in {capture}; to look at it: wsinspect show last"
+        f"wsinspect: recorded in {capture}; to look at it: wsinspect show '{capture}'"
     )
 
 
