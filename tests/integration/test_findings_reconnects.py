@@ -10,8 +10,10 @@ from websockets.asyncio.client import connect
 from websockets.asyncio.server import serve
 from websockets.exceptions import WebSocketException
 
+from tests.support.engine import Engine
 from tests.support.finding_lab import LOOPBACK, by_path, found_in, record, record_port
 from tests.support.hops import Hop, free_port
+from tests.support.sandwich_lab import afterwards, look, stored, told
 
 
 async def application(socket):
@@ -99,15 +101,27 @@ class Caddy:
         )
 
 
+async def wait_to_be_ended(url):
+    with contextlib.suppress(WebSocketException):
+        async with connect(url, ping_interval=None, proxy=None) as socket:
+            await socket.send("hello")
+            async for _ in socket:
+                pass
+
+
+async def reloaded(caddy, app, urls):
+    """Sockets opened one after the other, and a reload that ends all of them."""
+    waiting = []
+    for url in urls:
+        waiting.append(asyncio.create_task(wait_to_be_ended(url)))
+        await asyncio.sleep(0.2)
+    caddy.write(app, "two")
+    await asyncio.to_thread(caddy.reload)
+    await asyncio.wait_for(asyncio.gather(*waiting), 20)
+
+
 @pytest.mark.lab
 def test_a_reload_of_caddy_ends_all_of_its_sockets(tmp_path):
-    async def wait_to_be_ended(url):
-        with contextlib.suppress(WebSocketException):
-            async with connect(url, ping_interval=None, proxy=None) as socket:
-                await socket.send("hello")
-                async for _ in socket:
-                    pass
-
     async def play():
         async with serve(application, LOOPBACK, 0, ping_interval=None) as server:
             app = next(iter(server.sockets)).getsockname()[1]
@@ -115,13 +129,7 @@ def test_a_reload_of_caddy_ends_all_of_its_sockets(tmp_path):
             with caddy.hop:
 
                 async def talk(base):
-                    waiting = []
-                    for _ in range(4):
-                        waiting.append(asyncio.create_task(wait_to_be_ended(f"{base}/room")))
-                        await asyncio.sleep(0.35)
-                    caddy.write(app, "two")
-                    await asyncio.to_thread(caddy.reload)
-                    await asyncio.wait_for(asyncio.gather(*waiting), 20)
+                    await reloaded(caddy, app, [f"{base}/room"] * 5)
                     await held(f"{base}/after", 0.1)
 
                 return await record_port(tmp_path, caddy.port, talk)
@@ -129,5 +137,41 @@ def test_a_reload_of_caddy_ends_all_of_its_sockets(tmp_path):
     capture = asyncio.run(play())
     found = found_in(capture)
     assert [one.id for one in found] == ["WS-DROP-004"]
-    assert found[0].evidence[0].startswith("4 connections within")
+    assert found[0].severity == "warning"
+    assert found[0].evidence[0].startswith("5 connections within")
     assert by_path(capture)["/after"] == []
+
+
+@pytest.mark.lab
+def test_two_taps_show_that_the_reload_was_the_hop_s_and_no_client_s(tmp_path):
+    """Caddy's own CLOSE to the application is not masked: no client did that."""
+
+    async def play():
+        async with serve(application, LOOPBACK, 0, ping_interval=None) as server:
+            app, origin = next(iter(server.sockets)).getsockname()[1], free_port()
+            caddy = await asyncio.to_thread(Caddy, tmp_path / "caddy", origin)
+            taps = (
+                f"edge={LOOPBACK}:0=http://{LOOPBACK}:{caddy.port}",
+                f"origin={LOOPBACK}:{origin}=http://{LOOPBACK}:{app}",
+            )
+            with caddy.hop:
+                engine = await asyncio.to_thread(
+                    lambda: Engine.start("--tap", taps[0], "--tap", taps[1], folder=tmp_path / "engine")
+                )
+                try:
+                    base = f"ws://{LOOPBACK}:{engine.port('edge')}"
+                    await reloaded(caddy, origin, [f"{base}/room/{n}" for n in range(5)])
+                finally:
+                    await asyncio.to_thread(engine.stop)
+                return engine
+
+    engine = asyncio.run(play())
+    assert told(engine.events) == stored(engine.capture) == afterwards(engine.capture)
+    found = [one for seen in look(engine.capture).values() for one in seen.sandwich]
+    assert sorted(one.id for one in found) == ["WS-CL-101"] * 5 + ["WS-DROP-004"]
+    assert {(one.severity, one.fault_of) for one in found} == {("warning", "hop")}
+    for one in found:
+        assert one.fixes[-1].text.startswith("Reload less often")
+        assert one.id == "WS-DROP-004" or any(
+            "own CLOSE to the server is not masked" in e for e in one.evidence
+        )

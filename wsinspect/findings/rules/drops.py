@@ -29,6 +29,12 @@ _SURE_NS: Final = 5 * SECOND_NS
 _CLUSTER_NS: Final = 500_000_000
 _CLUSTER_COUNT: Final = 3
 _SAME: Final = 0.02
+#: What an end together with others explains better.
+_EXPLAINED: Final = (
+    *("WS-DROP-001", "WS-DROP-002", "WS-DROP-003", "WS-DROP-005", "WS-DROP-006", "WS-CL-001", "WS-CL-012"),
+)
+#: Who closes with these goes away, or restarts.
+_GOING_CODES: Final = (1001, 1012)
 
 
 def is_cut(facts: ConnectionFacts) -> bool:
@@ -270,6 +276,21 @@ def _was_dropped(one: Summary) -> bool:
     )
 
 
+def _is_answer_to_hop(one: Summary, group: list[Summary]) -> bool:
+    """Whether the server's 1002 is its answer to the CLOSE with which a hop ended the others of a cluster.
+
+    Caddy 2.6 sends its own 1001 to both sides, to the server unmasked: RFC 6455, 5.1, has it answer 1002, and
+    now and then that reaches the client before Caddy's 1001 does.
+    """
+    return (
+        (one.server_close_code, one.ended_by) == (1002, "server")
+        and one.closed_ns is not None
+        and (one.tap, one.host) == (group[0].tap, group[0].host)
+        and any(other.server_close_code in _GOING_CODES for other in group)
+        and _by_end(group[0]) - _CLUSTER_NS <= one.closed_ns <= _by_end(group[-1]) + _CLUSTER_NS
+    )
+
+
 def clusters(facts: CaptureFacts) -> list[list[Summary]]:
     """Groups of connections of one tap and place of server that ended together, by the server's side."""
     by_tap: dict[tuple[str | None, str | None], list[Summary]] = {}
@@ -278,7 +299,7 @@ def clusters(facts: CaptureFacts) -> list[list[Summary]]:
             by_tap.setdefault((one.tap, one.host), []).append(one)
     found = []
     for group in by_tap.values():
-        group.sort(key=lambda one: one.closed_ns or 0)
+        group.sort(key=_by_end)
         current: list[Summary] = []
         for one in group:
             if current and (one.closed_ns or 0) - (current[-1].closed_ns or 0) > _CLUSTER_NS:
@@ -287,6 +308,10 @@ def clusters(facts: CaptureFacts) -> list[list[Summary]]:
             current.append(one)
         found.append(current)
     return [group for group in found if len(group) >= _CLUSTER_COUNT and _is_independent(group)]
+
+
+def _by_end(one: Summary) -> int:
+    return one.closed_ns or 0
 
 
 def _is_independent(group: list[Summary]) -> bool:
@@ -308,33 +333,27 @@ def _is_independent(group: list[Summary]) -> bool:
     scope="capture",
 )
 def cluster(facts: CaptureFacts) -> Iterator[Found]:
-    for group in clusters(facts):
-        first, last = group[0].closed_ns or 0, group[-1].closed_ns or 0
+    for plain in clusters(facts):
+        answered = [one for one in facts.connections if _is_answer_to_hop(one, plain)]
+        group = sorted((*plain, *answered), key=_by_end)
+        first, last = _by_end(group[0]), _by_end(group[-1])
         ages = sorted(((one.closed_ns or 0) - (one.open_ns or 0)) for one in group)
         ids = ", ".join(f"#{one.id}" for one in group[:8]) + (" ..." if len(group) > 8 else "")
         codes = sorted({str(one.server_close_code or one.how) for one in group})
-        covers = tuple(
-            (one.id, rule)
-            for one in group
-            for rule in (
-                "WS-DROP-001",
-                "WS-DROP-002",
-                "WS-DROP-003",
-                "WS-DROP-005",
-                "WS-DROP-006",
-                "WS-CL-001",
-                "WS-CL-012",
-            )
-        )
+        covers = tuple((one.id, rule) for one in plain for rule in _EXPLAINED)
+        covers += tuple((one.id, "WS-CL-002") for one in answered)
         yield Found(
             evidence=(
                 f"{len(group)} connections within {seconds(last - first)}: {ids}",
                 f"ages from {seconds(ages[0])} to {seconds(ages[-1])}",
                 f"ended with {', '.join(codes)}",
+                f"{len(answered)} of them with 1002, as a server answers a hop's own CLOSE that is not masked"
+                if answered
+                else "",
             ),
             connection=group[0].id,
             covers=covers,
-            severity="warning" if all(one.server_close_code in (1001, 1012) for one in group) else None,
+            severity="warning" if all(one.server_close_code in _GOING_CODES for one in plain) else None,
         )
 
 

@@ -12,6 +12,7 @@ from wsinspect.findings.model import Found, Severity
 from wsinspect.findings.registry import Rules
 from wsinspect.findings.rules.sandwich import covered_by, hop_of, software_of
 from wsinspect.findings.sandwich import PairFacts, Through, Waited
+from wsinspect.wire.violations import MASK_MISSING
 
 rules = Rules()
 
@@ -19,6 +20,8 @@ JS_CUT: Final = "close with code 1006, wasClean false, empty reason."
 _BUFFERED_NS: Final = 300_000_000
 #: A shorter silence is no idle timeout's.
 _IDLE_NS: Final = SECOND_NS * 9 // 10
+#: Who closes with these goes away, or restarts.
+_GOING_CODES: Final = (1001, 1012)
 
 
 def _silence(facts: ConnectionFacts) -> tuple[str, str]:
@@ -93,16 +96,14 @@ def changes_close(pair: PairFacts) -> Iterator[Found]:
     edge, origin = pair.edge, pair.origin
     if origin is None or not edge.was_open or not edge.is_over or not origin.is_over:
         return
+    if pair.closed_by == "hop" and (edge.has_close or origin.has_close):
+        yield _closed_by_hop(pair, origin)
+        return
     of_edge = edge.server_close_code, edge.server_close_reason
     of_origin = origin.client_close_code, origin.client_close_reason
-    title: str | None = None
     severity: Severity | None = None
     covers = covered_by(pair, "end")
-    if pair.closed_by == "hop" and (edge.has_close or origin.has_close):
-        lines = [f"towards the client: {_close(*of_edge)}", f"towards the server: {_close(*of_origin)}"]
-        title = "The hop itself closed the connection"
-        severity = "warning" if edge.js_code in (1000, 1001) else "error"
-    elif edge.ended_by == "client" and edge.has_close and origin.ended_by == "client":
+    if edge.ended_by == "client" and edge.has_close and origin.ended_by == "client":
         sent = edge.client_close_code, edge.client_close_reason
         if sent == of_origin:
             return
@@ -121,12 +122,43 @@ def changes_close(pair: PairFacts) -> Iterator[Found]:
         return
     yield Found(
         evidence=(*lines, js_told(edge)),
-        title=title,
         severity=severity,
         hop=hop_of(pair),
         software=software_of(pair),
         js=js_told(edge),
         covers=covers,
+    )
+
+
+def _closed_by_hop(pair: PairFacts, origin: ConnectionFacts) -> Found:
+    """The hop ended a connection that neither side had ended, with a CLOSE frame of its own."""
+    edge = pair.edge
+    is_unmasked = any(
+        frame.violation == MASK_MISSING and frame.opcode == 8 and frame.direction == C2S
+        for frame, _ in origin.violations
+    )
+    # The server has to answer 1002 to such a frame: that is the hop's doing, and so is who is told of it.
+    is_answer = is_unmasked and edge.server_close_code == origin.server_close_code == 1002
+    code = origin.client_close_code if is_answer else edge.server_close_code
+    # Of two captures the origin's own findings are not in question.
+    is_named = is_unmasked and pair.clocks.is_same_clock
+    return Found(
+        evidence=(
+            f"towards the client: {_close(edge.server_close_code, edge.server_close_reason)}",
+            f"towards the server: {_close(origin.client_close_code, origin.client_close_reason)}",
+            "the hop's own CLOSE to the server is not masked, which RFC 6455, 5.1, forbids"
+            if is_unmasked
+            else "",
+            "the 1002 is the server's answer to it, which the hop passed on" if is_answer else "",
+            js_told(edge),
+        ),
+        title="The hop itself closed the connection",
+        severity="warning" if code in (1000, *_GOING_CODES) else "error",
+        topic="reload" if code in _GOING_CODES else None,
+        hop=hop_of(pair),
+        software=software_of(pair),
+        js=js_told(edge),
+        covers=(*covered_by(pair, "end"), *(((origin.id, "WS-FR-001"),) if is_named else ())),
     )
 
 
