@@ -44,11 +44,12 @@ def browser(
     from wsinspect.launch.browser import find_browser, page_url
     from wsinspect.launch.browser_session import Visit, browse
 
-    url, extra = split_arguments(arguments)
+    word, extra = split_arguments(arguments)
+    url = page_url(word) if word else None
     options = [f"--capture={capture.absolute()}"] if capture else []
     visit = Visit(
         browser=find_browser(wanted),
-        url=page_url(url) if url else None,
+        url=url,
         arguments=extra,
         engine_options=[*options, "--insecure"] if insecure else options,
         needs_own_engine=is_new or insecure or capture is not None,

@@ -14,8 +14,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
+from urllib.parse import urlsplit
 
-from wsinspect.errors import LocalError
+from wsinspect.errors import LocalError, UsageError
 
 
 class Family(Enum):
@@ -175,12 +176,33 @@ def is_root() -> bool:
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:(//|(?!\d))")
 
 
+#: What a browser would take for words to search for, or refuse on a page of its own.
+_NO_HOST = re.compile(r"""[\s"<>\\^`{|}]""")
+
+
 def page_url(text: str) -> str:
-    """The address of a page: http is understood, and a WebSocket's URL means the site it lies on."""
+    """The address of a page: http is understood, and a WebSocket's URL means the site it lies on.
+
+    Raises:
+        UsageError: it is none that a browser could open.
+    """
+    url = text.strip()
     for scheme, page in (("ws://", "http://"), ("wss://", "https://")):
-        if text.lower().startswith(scheme):
-            return page + text[len(scheme) :]
-    return text if _SCHEME.match(text) else f"http://{text}"
+        if url.lower().startswith(scheme):
+            url = page + url[len(scheme) :]
+    url = url if _SCHEME.match(url) else f"http://{url}"
+    if url.lower().startswith(("http:", "https:")) and not _has_host(url):
+        raise UsageError(f"{text!r} is no URL of a page", hint="write one as http://localhost:3000")
+    return url
+
+
+def _has_host(url: str) -> bool:
+    """Whether a URL says where to connect to: a host, and a port only as there are some."""
+    try:
+        parts = urlsplit(url)
+        return bool(parts.hostname) and parts.port != 0 and not _NO_HOST.search(re.split(r"[/?#]", url)[2])
+    except (ValueError, IndexError):
+        return False
 
 
 __all__ = ["PROGRAMS", "Browser", "Family", "Launch", "command_line", "find_browser", "is_root", "page_url"]

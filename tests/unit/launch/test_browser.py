@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from wsinspect.cli.browser import split_arguments
-from wsinspect.errors import LocalError
+from wsinspect.errors import LocalError, UsageError
 from wsinspect.launch.browser import Browser, Family, Launch, command_line, find_browser, page_url
 from wsinspect.launch.browser_profile import prepare_profile, throw_away_folder, user_js
 
@@ -146,6 +146,30 @@ def test_firefox_is_proxied_for_loopback_too():
 )
 def test_an_address_may_be_written_short(text, url):
     assert page_url(text) == url
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "not a url",
+        "http://",
+        "https:///x",
+        "ws://",
+        "http:",
+        "http://h:99999",
+        "h:0",
+        "http://[::1",
+        "a\tb",
+        "<x>",
+    ],
+)
+def test_what_no_browser_could_open_is_refused(text):
+    with pytest.raises(UsageError, match="is no URL of a page"):
+        page_url(text)
+
+
+def test_spaces_around_an_address_and_in_its_path_are_none_of_its_host():
+    assert page_url(" localhost:1/a b ") == "http://localhost:1/a b"
 
 
 @pytest.mark.parametrize(

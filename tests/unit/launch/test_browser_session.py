@@ -127,6 +127,15 @@ def test_a_proxy_that_does_not_start_ends_the_run(tmp_path, fake):
     assert not (tmp_path / "notes").exists()
 
 
+def test_a_wrong_address_starts_nothing_and_makes_no_capture(tmp_path, fake):
+    with start(tmp_path, fake, "--capture", str(tmp_path / "x.db"), "not a url") as run:
+        assert run.wait() == 2
+        assert run.leftovers() == []
+    assert run.said == "wsinspect: 'not a url' is no URL of a page (write one as http://localhost:3000)\n"
+    assert not (tmp_path / "x.db").exists()
+    assert not (tmp_path / "notes").exists()
+
+
 @pytest.mark.slow
 def test_a_proxy_that_ends_first_is_said(tmp_path, fake):
     with start(tmp_path, fake, "--", "--stay") as run:
