@@ -72,6 +72,44 @@ def test_a_fault_removed_live_loses_nothing_and_keeps_the_order(
     assert b"".join(chunks[:armed]) + bytes(book.got[S2C]) == stream
 
 
+RULES = st.lists(
+    st.fixed_dictionaries(
+        {
+            "kind": st.sampled_from(["drop", "duplicate", "reorder", "corrupt", "latency", "hold", "inject"]),
+            "match": st.sampled_from(
+                ["op:pong", "op:ping,text", "-op:text", "rsv1:1", "len>5", "path:/x", "op:3"]
+            ),
+        },
+        optional={
+            "when": st.sampled_from([{"nth": 2}, {"every": 2}, {"after": "2frames"}, {"after": "10ms"}])
+        },
+    ).map(lambda rule: {**NEEDED.get(rule["kind"], {}), **rule}),
+    min_size=1,
+    max_size=3,
+)
+NEEDED = {"latency": {"latency": "15ms"}, "hold": {"count": 2}, "inject": {"payload": "ours"}}
+
+
+@given(FRAMES, st.lists(st.integers(1, 60)), st.booleans(), RULES)
+def test_the_short_way_past_the_rules_changes_nothing(
+    frames: list[bytes], sizes: list[int], is_cut: bool, rules: list[dict]
+) -> None:
+    chunks = cut(b"".join(frames), sizes) if is_cut else frames
+    rules = [{**rule, "name": f"rule{number}"} for number, rule in enumerate(rules)]
+    short, long = Faulted(*rules), Faulted()
+    long.takes_short_ways = False
+    for rule in rules:
+        long.arm(rule)
+    for number, chunk in enumerate(chunks):
+        for book in (short, long):
+            book.s2c(chunk).at(number * 7)
+    for book in (short, long):
+        for rule in rules:
+            book.disarm(rule["name"])
+    assert short.ledger == long.ledger
+    assert (short.got, short.sends) == (long.got, long.sends)
+
+
 @given(FRAMES, st.lists(st.integers(1, 60)))
 def test_the_scan_knows_every_frame_boundary(frames: list[bytes], sizes: list[int]) -> None:
     stream = b"".join(frames)

@@ -133,6 +133,10 @@ class ConnectionFaults:
 
     # What the relay tells
 
+    def passes(self, direction: Direction, data: bytes, now: int) -> bool:
+        """Whether bytes that arrived may leave as they came, at once; where not, they are to be fed."""
+        return not self.is_aborted and self.lanes[direction].passes(data, now)
+
     def feed(self, direction: Direction, data: bytes, now: int) -> None:
         """Bytes arrived."""
         if not self.is_aborted:

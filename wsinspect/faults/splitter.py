@@ -12,6 +12,7 @@ from wsinspect.wire.opcodes import CONTROL_BIT, Direction
 #: A larger frame passes as it comes, whatever the rules say; and so much of a message is kept to be searched.
 MAX_FRAME: Final = 16 * 1024 * 1024
 _INFLATE_INPUT: Final = 16 * 1024
+_FIRST_CONTROL: Final = 0x88
 
 
 class Splitter:
@@ -121,6 +122,19 @@ class Splitter:
         if data:
             self._cut(data, now, items)
         return items
+
+    def passes(self, first: int, now: int) -> bool:
+        """Count a whole message of one frame, or a control frame, that nobody needs to see.
+
+        Returns:
+            False where it does not begin at a frame boundary outside of any message; it is to be fed then.
+        """
+        if self._have or self._skip or self._head or self.is_lost or self.is_inside or self._message:
+            return False
+        self._frames += 1
+        self._messages += first < _FIRST_CONTROL
+        self._last_ns = now
+        return True
 
     def surrender(self) -> tuple[bytes, Boundary]:
         """Stop here: the bytes of an unfinished frame, to be sent now, and where the stream is then."""

@@ -54,6 +54,10 @@ class LinkFaults:
 
     def take(self, direction: Direction, data: bytes, time_ns: int) -> None:
         """Bytes arrived."""
+        if self.faults.passes(direction, data, time_ns):
+            self._link.write(direction, data)
+            self._link.record_data(direction, data, time_ns)
+            return
         self.faults.feed(direction, data, time_ns)
         self._unrecorded = (direction, data, time_ns)
         self._finish(self._do())

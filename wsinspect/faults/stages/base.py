@@ -24,6 +24,8 @@ K = TypeVar("K", bound=FaultKind)
 _EARLY_KEYS: Final = frozenset(
     ("op", "dir", "conn", "proto", "path", "header", "host", "tap", "masked", "rsv1", "t")
 )
+#: Keys that the first byte of a whole frame answers, on a connection that is known.
+_HEAD_KEYS: Final = frozenset(("op", "dir", "conn", "proto", "path", "header", "host", "tap", "fin", "rsv1"))
 
 
 class Sink(Protocol):
@@ -49,10 +51,13 @@ class Armed:
         self.marks: dict[str, Any] = {}
         self.predicate: Callable[[FrameFacts], bool] | None = None
         self.early_predicate: Callable[[FrameFacts], bool] | None = None
+        self.head_predicate: Callable[[FrameFacts], bool] | None = None
         if rule.filter is not None and not rule.selects_connections:
             self.predicate = rule.filter.frame_predicate()
             if rule.filter.keys <= _EARLY_KEYS:
                 self.early_predicate = self.predicate
+            if rule.filter.keys <= _HEAD_KEYS:
+                self.head_predicate = self.predicate
 
 
 class Stage(Generic[K]):
@@ -62,10 +67,13 @@ class Stage(Generic[K]):
         due: when it wants to be woken; None for never.
         is_on_bytes: whether it works behind the encoder, on pieces of bytes.
         byte_order: of the stages there; those that need whole frames come first.
+        is_indifferent: whether, while it is empty, a whole frame that its filter does not admit passes and
+            leaves no trace but in the counts of `admits`.
     """
 
     is_on_bytes: ClassVar[bool] = False
     byte_order: ClassVar[int] = 0
+    is_indifferent: ClassVar[bool] = False
 
     def __init__(self, armed: Armed, fault: K, lane: Lane, chance: Chance) -> None:
         self.armed = armed
@@ -90,6 +98,17 @@ class Stage(Generic[K]):
 
     def release(self, now: int) -> None:
         """Let go of everything held: the stage is about to be removed."""
+
+    def ignores(self, frame: WireFrame) -> bool:
+        """Whether, while it is empty, whole frames with this one's first byte pass as if it was not there."""
+        after = self.rule.when.after
+        predicate = self.armed.head_predicate
+        return (
+            self.is_indifferent
+            and predicate is not None
+            and (after is None or after[0] == "time")
+            and not predicate(frame)
+        )
 
     @property
     def held_cost(self) -> int:

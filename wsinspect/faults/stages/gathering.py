@@ -28,6 +28,7 @@ class MessageStage(Stage[K]):
     """
 
     acts_early: ClassVar[bool] = False
+    is_indifferent = True
 
     def __init__(self, armed: Armed, fault: K, lane: Lane, chance: Chance) -> None:
         super().__init__(armed, fault, lane, chance)

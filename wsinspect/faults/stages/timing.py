@@ -21,6 +21,8 @@ _PARTS_AT_ONCE = 200
 class LatencyStage(QueueStage[frames.Latency]):
     """Each matching frame leaves later."""
 
+    is_indifferent = True
+
     def push(self, item: Item, now: int) -> None:
         number = self.admits(item, now) if isinstance(item, WireFrame) else 0
         if number and isinstance(item, WireFrame):
@@ -50,6 +52,8 @@ class LatencyStage(QueueStage[frames.Latency]):
 
 class HoldStage(QueueStage[frames.Hold]):
     """All or nothing."""
+
+    is_indifferent = True
 
     def push(self, item: Item, now: int) -> None:
         number = self.admits(item, now) if isinstance(item, WireFrame) else 0
