@@ -72,6 +72,11 @@ def test_a_fault_removed_live_loses_nothing_and_keeps_the_order(
     assert b"".join(chunks[:armed]) + bytes(book.got[S2C]) == stream
 
 
+NEEDED: dict[str, dict] = {
+    "latency": {"latency": "15ms"},
+    "hold": {"count": 2},
+    "inject": {"payload": "ours"},
+}
 RULES = st.lists(
     st.fixed_dictionaries(
         {
@@ -87,7 +92,6 @@ RULES = st.lists(
     min_size=1,
     max_size=3,
 )
-NEEDED = {"latency": {"latency": "15ms"}, "hold": {"count": 2}, "inject": {"payload": "ours"}}
 
 
 @given(FRAMES, st.lists(st.integers(1, 60)), st.booleans(), RULES)
