@@ -1,4 +1,4 @@
-"""`wsinspect completion SHELL`: click's completion script; and what completes a CAPTURE."""
+"""`wsinspect completion SHELL`: click's completion script; and what completes captures, modes and filters."""
 
 from __future__ import annotations
 
@@ -15,6 +15,20 @@ if TYPE_CHECKING:
 
 #: The newest captures of the default place that are offered by name.
 _RECENT = 10
+#: What `diagnose` reads beside captures.
+_FOREIGN = (".har", ".flows", ".jsonl")
+#: mitmproxy's modes and what each is told; not asked of mitmproxy, whose import takes longer than a Tab may.
+MODES = {
+    "regular": "an HTTP proxy",
+    "reverse:": "before one server, as reverse:http://host:port",
+    "upstream:": "behind another proxy, as upstream:http://proxy:3128",
+    "socks5": "a SOCKS5 proxy",
+    "transparent": "for connections that are redirected here",
+    "local": "programs of this machine, as local:curl",
+    "wireguard": "a WireGuard server",
+    "tun": "a TUN interface",
+    "dns": "a DNS server",
+}
 
 
 @click.command(
@@ -43,16 +57,56 @@ def completion(shell: str) -> None:
 
 def complete_capture(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """`last`, the newest captures of the default place, and paths of captures."""
+    return _last(incomplete) + complete_capture_file(ctx, param, incomplete)
+
+
+def complete_diagnosed(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """As `complete_capture`, and files of other programs."""
+    return _last(incomplete) + _files(incomplete, (".db", *_FOREIGN))
+
+
+def complete_capture_file(
+    ctx: click.Context, param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """As `complete_capture`, where `last` is not understood."""
+    return _files(incomplete, (".db",))
+
+
+def _last(incomplete: str) -> list[CompletionItem]:
+    from click.shell_completion import CompletionItem
+
+    return [CompletionItem("last", help="the newest capture")] if "last".startswith(incomplete) else []
+
+
+def _files(incomplete: str, endings: tuple[str, ...]) -> list[CompletionItem]:
     from click.shell_completion import CompletionItem
 
     from wsinspect.errors import WsinspectError
 
-    items = [CompletionItem("last", help="the newest capture")] if "last".startswith(incomplete) else []
+    items = []
     try:
         items += [CompletionItem(path) for path in _recent_captures() if path.startswith(incomplete)]
     except (OSError, WsinspectError):
         pass  # no home directory, or one that may not be read: there is nothing to offer
-    return items + [CompletionItem(path) for path in _paths(incomplete)]
+    return items + [CompletionItem(path) for path in _paths(incomplete, endings)]
+
+
+def complete_mode(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The names of mitmproxy's modes."""
+    from click.shell_completion import CompletionItem
+
+    return [CompletionItem(name, help=told) for name, told in MODES.items() if name.startswith(incomplete)]
+
+
+def complete_filter(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """What could stand at the end of a filter: the whole expression with it."""
+    from click.shell_completion import CompletionItem
+
+    from wsinspect.filters import complete
+
+    found = complete(incomplete, len(incomplete))
+    before = incomplete[: found.start]
+    return [CompletionItem(before + one.text, help=one.help) for one in found.candidates]
 
 
 def complete_engine(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -71,7 +125,7 @@ def _recent_captures() -> list[str]:
     return sorted((str(path) for path in captures_dir().glob("*.db")), reverse=True)[:_RECENT]
 
 
-def _paths(incomplete: str) -> list[str]:
+def _paths(incomplete: str, endings: tuple[str, ...]) -> list[str]:
     """Captures and folders whose path begins so, as the user writes it."""
     start = str(Path(incomplete).expanduser()) if incomplete.startswith("~") else incomplete
     if incomplete.endswith(os.sep) and not start.endswith(os.sep):
@@ -84,7 +138,7 @@ def _paths(incomplete: str) -> list[str]:
         return []
     hits = [one for one in entries if one.name.startswith(name) and (name or not one.name.startswith("."))]
     folders = [f"{folder}{entry.name}{os.sep}" for entry in hits if entry.is_dir()]
-    return folders + [f"{folder}{entry.name}" for entry in hits if entry.name.endswith(".db")]
+    return folders + [f"{folder}{entry.name}" for entry in hits if entry.name.endswith(endings)]
 
 
 def complete_browser(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
@@ -96,4 +150,13 @@ def complete_browser(ctx: click.Context, param: click.Parameter, incomplete: str
     return [CompletionItem(name) for name in PROGRAMS if name.startswith(incomplete)]
 
 
-__all__ = ["complete_browser", "complete_capture", "complete_engine", "completion"]
+__all__ = [
+    "complete_browser",
+    "complete_capture",
+    "complete_capture_file",
+    "complete_diagnosed",
+    "complete_engine",
+    "complete_filter",
+    "complete_mode",
+    "completion",
+]

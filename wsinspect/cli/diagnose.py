@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from wsinspect.cli.completion import complete_capture_file, complete_diagnosed
 from wsinspect.cli.options import color_option, examples, json_option
 
 
@@ -17,8 +18,13 @@ from wsinspect.cli.options import color_option, examples, json_option
         "wsinspect diagnose edge.db --origin origin.db   captures of both sides of a hop",
     )
 )
-@click.argument("file", required=False)
-@click.option("--origin", type=click.Path(path_type=Path), help="The capture from the other side of the hop.")
+@click.argument("file", required=False, shell_complete=complete_diagnosed)
+@click.option(
+    "--origin",
+    type=click.Path(path_type=Path),
+    shell_complete=complete_capture_file,
+    help="The capture from the other side of the hop.",
+)
 @click.option("--connection", type=click.IntRange(min=1), help="Only this connection.")
 @json_option
 @color_option

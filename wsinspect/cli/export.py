@@ -11,7 +11,7 @@ from typing import IO, TYPE_CHECKING
 
 import click
 
-from wsinspect.cli.completion import complete_capture
+from wsinspect.cli.completion import complete_capture, complete_filter
 from wsinspect.cli.options import examples, parse_filter
 
 if TYPE_CHECKING:
@@ -39,7 +39,11 @@ if TYPE_CHECKING:
     help="Only this one; repeatable.",
 )
 @click.option(
-    "--filter", "expression", metavar="EXPR", help="Connections or frames that pass (docs/filters.md)."
+    "--filter",
+    "expression",
+    metavar="EXPR",
+    shell_complete=complete_filter,
+    help="Connections or frames that pass (docs/filters.md).",
 )
 @click.option("--include-secrets", is_flag=True, help="Leave cookies, credentials and tokens in.")
 @click.option("--force", is_flag=True, help="Overwrite FILE.")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from wsinspect.cli.completion import complete_capture_file
 from wsinspect.cli.options import examples, parse_duration
 
 
@@ -15,7 +16,9 @@ from wsinspect.cli.options import examples, parse_duration
         "wsinspect merge browser.db server.db --shift server.db=-250ms -o both.db",
     )
 )
-@click.argument("captures", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument(
+    "captures", nargs=-1, required=True, type=click.Path(path_type=Path), shell_complete=complete_capture_file
+)
 @click.option(
     "--output", "-o", type=click.Path(path_type=Path), required=True, metavar="CAPTURE", help="What to make."
 )

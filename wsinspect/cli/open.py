@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from wsinspect.cli.completion import complete_capture
 from wsinspect.cli.options import examples
 from wsinspect.cli.screen import screen_options
 
@@ -12,7 +13,7 @@ from wsinspect.cli.screen import screen_options
     "open",
     epilog=examples("wsinspect open", "wsinspect open last --gap 250ms", "wsinspect open session.db --ascii"),
 )
-@click.argument("capture", required=False)
+@click.argument("capture", required=False, shell_complete=complete_capture)
 @screen_options
 def open_(capture: str | None, gap: int | None, is_ascii: bool) -> int:
     """Look at a capture, live or old, in the terminal.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from wsinspect.cli.completion import complete_capture
+from wsinspect.cli.completion import complete_capture, complete_capture_file
 from wsinspect.cli.options import ADDRESS, DURATION, Address, examples, json_option
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ _WHY = "(--snaplen, --max-capture-size)"
     "--also",
     type=click.Path(path_type=Path),
     metavar="CAPTURE",
+    shell_complete=complete_capture_file,
     help="Ignore what differs in this recording.",
 )
 @click.option(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from wsinspect.cli.completion import complete_capture_file, complete_mode
 from wsinspect.cli.fault_options import control_options, fault_options, make_board
 from wsinspect.cli.options import (
     ADDRESS,
@@ -53,6 +54,7 @@ DEFAULT_LISTEN = Address("127.0.0.1", 8080)
     "modes",
     multiple=True,
     metavar="SPEC",
+    shell_complete=complete_mode,
     help="One of mitmproxy's modes, as socks5@1080 or upstream:http://proxy:3128 (docs/modes.md).",
 )
 @click.option(
@@ -81,6 +83,7 @@ DEFAULT_LISTEN = Address("127.0.0.1", 8080)
     "recording",
     type=click.Path(path_type=Path),
     metavar="CAPTURE",
+    shell_complete=complete_capture_file,
     help="Answer handshakes that this capture knows from it.",
 )
 @click.option("--headless", is_flag=True, help="Print a line an event; end with SIGINT or SIGTERM.")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from wsinspect.cli.completion import complete_capture
+from wsinspect.cli.completion import complete_capture, complete_filter
 from wsinspect.cli.options import color_option, examples, json_option, parse_filter
 
 if TYPE_CHECKING:
@@ -27,7 +27,11 @@ if TYPE_CHECKING:
 @click.argument("capture", required=False, shell_complete=complete_capture)
 @click.argument("connection", required=False, type=click.IntRange(min=1))
 @click.option(
-    "--filter", "expression", metavar="EXPR", help="Connections or frames that pass (docs/filters.md)."
+    "--filter",
+    "expression",
+    metavar="EXPR",
+    shell_complete=complete_filter,
+    help="Connections or frames that pass (docs/filters.md).",
 )
 @click.option("--payload", is_flag=True, help="Print whole payloads: text as text, the rest as a hex dump.")
 @click.option("--follow", "-f", is_flag=True, help="Go on with what a running engine adds.")

@@ -11,10 +11,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from mitmproxy.proxy.mode_specs import ProxyMode
 
 from tests.support.engine import private_environment
+from wsinspect.cli.completion import MODES
 from wsinspect.cli.hints import LAST, first_steps
 from wsinspect.launch.engines import EngineInfo, RunFile
+from wsinspect.proxy.modes import mode_tap
 
 WSINSPECT = [sys.executable, "-m", "wsinspect"]
 
@@ -132,6 +135,38 @@ def test_captures_are_completed(place, shell):
     assert complete(shell, ["show", ".h"], environment, place) == [".hidden.db"]
     assert complete(shell, ["show", f"{place}/a"], environment, place) == [f"{place}/a.db"]
     assert complete(shell, ["show", "no/such/"], environment, place) == []
+
+
+def test_each_command_offers_the_files_that_it_reads(place):
+    environment = private_environment(place / "home")
+    (place / "page.har").touch()
+    captures = ["home/", "sub dir/", "a.db", "b.db"]
+    for words, offered in {
+        ("open",): ["last", *captures],
+        ("diagnose",): ["last", *captures, "page.har"],
+        ("diagnose", "--origin"): captures,
+        ("merge", "x.db"): captures,
+        ("run", "--replay"): captures,
+        ("replay", "a.db", "--also"): captures,
+    }.items():
+        assert complete("bash", [*words, ""], environment, place) == offered, words
+
+
+def test_modes_and_filters_are_completed(tmp_path):
+    environment = private_environment(tmp_path)
+    assert complete("bash", ["run", "--mode", "re"], environment, tmp_path) == ["regular", "reverse:"]
+    assert complete("bash", ["show", "--filter", "'dir:c2s op:ping,p"], environment, tmp_path) == [
+        "dir:c2s op:ping,ping",
+        "dir:c2s op:ping,pong",
+    ]
+    assert complete("bash", ["export", "--filter", "mask"], environment, tmp_path) == ["masked:"]
+
+
+def test_the_modes_offered_are_mitmproxy_s():
+    for name in MODES:
+        spec = {"reverse:": "reverse:http://h:1", "upstream:": "upstream:http://h:1"}.get(name, name)
+        assert mode_tap(spec).name == name.rstrip(":")
+    assert {name.rstrip(":") for name in MODES} == set(vars(ProxyMode)["_ProxyMode__types"]) - {"osproxy"}
 
 
 def test_commands_options_browsers_and_engines_are_completed(tmp_path):
