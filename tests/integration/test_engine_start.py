@@ -76,13 +76,15 @@ def test_a_start_says_what_earlier_runs_left(tmp_path: Path) -> None:
 
 
 def test_files_are_private(tmp_path: Path) -> None:
-    with Engine.start("--listen", "0", folder=tmp_path) as engine:
+    with Engine.start("--mode", "regular@0", "--mode", "wireguard@0", folder=tmp_path) as engine:
         capture = engine.capture
         journal = capture.with_name(capture.name + ".journal")
         assert capture.stat().st_mode & 0o777 == 0o600
         assert journal.stat().st_mode & 0o777 == 0o700
-        keys = list((tmp_path / "data/wsinspect/ca").glob("*-ca.pem"))
-        assert keys
+        authority = tmp_path / "data/wsinspect/ca"
+        # mitmproxy alone writes WireGuard's keys for everybody to read.
+        keys = [*authority.glob("*-ca.pem"), authority / "wireguard.conf"]
+        assert len(keys) == 2
         assert all(key.stat().st_mode & 0o777 == 0o600 for key in keys)
         runs = list((tmp_path / "runtime/wsinspect").glob("*.json"))
         assert [path.stat().st_mode & 0o777 for path in runs] == [0o600]
