@@ -43,12 +43,12 @@ class Lab:
         return asked(self.browser.loop, self.server, account=what)
 
     def check(self, page: str) -> tuple[Recording, dict[str, Any]]:
-        """The page's connection: capture, server and DevTools agree."""
+        """The page's connection, which is being closed: capture, server and DevTools agree."""
         kept, account = recording(self.engine, f"case={page}&"), self.account(f"{page}/websocket")
         assert kept.faults == []
         assert kept.c2s.messages == account["received"]
         assert kept.s2c.messages == account["sent"]
-        (socket,) = [one for one in self.browser.sockets(page) if "/socket.io/" in one["url"]]
+        (socket,) = [one for one in self.browser.sockets(page, closed=True) if "/socket.io/" in one["url"]]
         assert differences(socket, kept) == []
         assert kept.connection.url == socket["url"]
         return kept, account

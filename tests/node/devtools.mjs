@@ -25,7 +25,7 @@ async function watch(page) {
   note("FrameError", ({ errorMessage }) => ["error", errorMessage]);
   note("Closed", () => ["closed"]);
   await session.send("Network.enable");
-  return sockets;
+  return { sockets, session };
 }
 
 const commands = {
@@ -34,7 +34,7 @@ const commands = {
     const page = await browser.newPage({ ignoreHTTPSErrors: true, ...options });
     const errors = [];
     page.on("pageerror", (error) => errors.push(String(error)));
-    pages.set(name, { page, errors, sockets: await watch(page) });
+    pages.set(name, { page, errors, ...(await watch(page)) });
     await page.goto(url);
     return { url: page.url() };
   },
@@ -47,8 +47,12 @@ const commands = {
   async converse({ page, url }) {
     return pages.get(page).page.evaluate(converse, { url });
   },
-  async sockets({ page }) {
-    const { sockets, errors } = pages.get(page);
+  // With `closed`, once each of them is: a page's own events do not tell that DevTools know.
+  async sockets({ page, closed }) {
+    const { sockets, session, errors } = pages.get(page);
+    const isOpen = ({ events }) => !events.some(([word]) => word === "closed");
+    while (closed && [...sockets.values()].some(isOpen))
+      await new Promise((resolve) => session.once("Network.webSocketClosed", resolve));
     return { sockets: [...sockets.values()], errors };
   },
   async close({ page }) {

@@ -34,9 +34,9 @@ class DevTools:
         """The value of an expression once it is true."""
         return asked(self.loop, self.app, do="until", page=page, code=code).get("value")
 
-    def sockets(self, page: str) -> list[dict[str, Any]]:
-        """The WebSockets of a page, in the order in which they were created."""
-        outcome = asked(self.loop, self.app, do="sockets", page=page)
+    def sockets(self, page: str, *, closed: bool = False) -> list[dict[str, Any]]:
+        """The WebSockets of a page, in the order in which they were created; `closed` waits until all are."""
+        outcome = asked(self.loop, self.app, do="sockets", page=page, closed=closed)
         assert outcome["errors"] == []
         return list(outcome["sockets"])
 
