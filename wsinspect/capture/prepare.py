@@ -82,6 +82,12 @@ def is_in_use(path: Path) -> bool:
     return is_locked(journal, ENGINE_LOCK) or is_locked(journal, RECORDER_LOCK)
 
 
+def is_draining(path: Path) -> bool:
+    """Whether the engine is gone and its recorder still indexes what it left: that ends by itself."""
+    journal = journal_directory(path)
+    return not is_locked(journal, ENGINE_LOCK) and is_locked(journal, RECORDER_LOCK)
+
+
 def recover(path: Path) -> bool:
     """Index what an engine and a recorder that both died left behind.
 

@@ -11,8 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from wsinspect.capture.journal import is_locked, journal_directory
-from wsinspect.capture.prepare import ENGINE_LOCK, is_in_use
+from wsinspect.capture.prepare import is_draining, is_in_use
 from wsinspect.capture.reader import Capture
 
 #: A frame can be read 250 ms after it was relayed; looking this often adds little to that.
@@ -33,9 +32,8 @@ class Look(NamedTuple):
 
 def looks(path: Path, *, follow: bool) -> Iterator[Look]:
     """One look, or when following one every 100 ms until no engine and no recorder works on the capture."""
-    journal = journal_directory(path)
     while True:
-        while follow and not is_locked(journal, ENGINE_LOCK) and is_in_use(path):
+        while follow and is_draining(path):
             time.sleep(_POLL_S)  # the recorder is finishing: do not come between it and the file
         # Asked first: whatever was written before the end can then be read.
         is_last = not (follow and is_in_use(path))

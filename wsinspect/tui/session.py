@@ -19,11 +19,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+from wsinspect.capture.prepare import is_draining
 from wsinspect.errors import LocalError, UsageError, WsinspectError
 
 _START_SECONDS: Final = 30.0
 _END_SECONDS: Final = 60.0
 _WARNED_SECONDS: Final = 60.0
+#: How long a recorder may take to index what a killed engine left, and how often that is looked at.
+_DRAIN_SECONDS: Final = 60.0
+_DRAIN_PAUSE_SECONDS: Final = 0.05
 
 
 class Engine(Protocol):
@@ -218,6 +222,7 @@ class EngineProcess:
             raise UsageError("this was a demo: leave with q, and start it again")
         capture = self.capture
         self.stop()
+        _wait_until_drained(capture)
         before, self._options = self._options, without_capture(self._options)
         self._options += ["--capture", str(capture), "--append"]
         try:
@@ -226,6 +231,13 @@ class EngineProcess:
             self._options = before
             self.ready = {"capture": str(capture)}
             raise
+
+
+def _wait_until_drained(capture: Path) -> None:
+    """A killed engine's recorder keeps the capture until all is indexed, and a new engine is refused."""
+    deadline = time.monotonic() + _DRAIN_SECONDS
+    while is_draining(capture) and time.monotonic() < deadline:
+        time.sleep(_DRAIN_PAUSE_SECONDS)
 
 
 def without_capture(options: Sequence[str]) -> list[str]:

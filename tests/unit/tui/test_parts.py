@@ -12,12 +12,14 @@ import pytest
 from textual.geometry import Size
 
 from tests.support.tui_captures import SECOND, CaptureBuilder, at, chat_capture
+from wsinspect.capture.journal_format import JournalLock, journal_directory
+from wsinspect.capture.prepare import RECORDER_LOCK
 from wsinspect.capture.reader import Capture
 from wsinspect.capture.records import Connection
 from wsinspect.errors import LocalError, UsageError
 from wsinspect.handshake.heads import RawHead
 from wsinspect.handshake.negotiation import is_valid_key
-from wsinspect.tui import lanes
+from wsinspect.tui import lanes, session
 from wsinspect.tui.copying import curl_command, save_copy
 from wsinspect.tui.keys import APP_KEYS, BY_ID, FAULT_KEYS, FOOTER, markdown, read_keymap
 from wsinspect.tui.layout import heights, is_too_small
@@ -363,6 +365,28 @@ def test_a_killed_engine_is_told_by_its_signal(tmp_path):
         time.sleep(0.01)
     assert not engine.stop()
     assert engine.last_words() == "killed by SIGKILL"
+
+
+def test_a_restart_waits_for_what_the_recorder_of_a_killed_engine_still_does(tmp_path, monkeypatch):
+    capture = tmp_path / "x.db"
+    journal_directory(capture).mkdir()
+    engine = child(
+        "import json, pathlib, sys",
+        "from wsinspect.capture.prepare import is_in_use",
+        "if '--append' in sys.argv and is_in_use(pathlib.Path(sys.argv[2])): sys.exit('it is in use')",
+        f"print(json.dumps({{'event': 'ready', 'capture': {str(capture)!r}}}), flush=True)",
+    )
+    engine.start()
+    engine.stop()
+    recorder = JournalLock(journal_directory(capture), RECORDER_LOCK)
+    monkeypatch.setattr(session, "_DRAIN_SECONDS", 0.0)
+    with pytest.raises(LocalError, match="it is in use"):
+        engine.restart()
+    monkeypatch.undo()
+    monkeypatch.setattr(time, "sleep", lambda seconds: recorder.release())
+    engine.restart()
+    assert engine.capture == capture
+    engine.stop()
 
 
 def test_a_command_without_a_ready_line_is_ready_when_it_prints_one(tmp_path):
