@@ -252,7 +252,11 @@ def test_abort_ends_without_a_frame(how: str) -> None:
     book.s2c(text("a"), text("b"), text("c"))
     assert book.payloads() == [b"a", b"b"]
     assert book.aborts == [(0, "both", how)]
-    assert book.acted() == [("abort", 1)]
+    book.s2c(text("late")).c2s(text("too late", C2S))
+    assert (book.payloads(), book.payloads(C2S)) == ([b"a", b"b"], [])
+    assert book.acted() == [("abort", 1), ("abort", 2), ("abort", 3), ("abort", 0)]
+    assert [event.get("dropped", False) for event in book.ledger] == [False, True, True, True]
+    assert [event.get("ends", False) for event in book.ledger] == [True, False, False, False]
 
 
 def test_blackhole_keeps_what_comes_and_its_end() -> None:

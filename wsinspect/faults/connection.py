@@ -128,6 +128,7 @@ class ConnectionFaults:
         self._closing: _Closing | None = None
         self._closes: set[Direction] = set()
         self.is_aborted = False
+        self._ended_by: Author | None = None
         self.unsent_bytes: Callable[[Direction], int] = lambda direction: 0
         self.on_hit: Callable[[Author], None] = lambda author: None
 
@@ -138,9 +139,13 @@ class ConnectionFaults:
         return not self.is_aborted and self.lanes[direction].passes(data, now)
 
     def feed(self, direction: Direction, data: bytes, now: int) -> None:
-        """Bytes arrived."""
+        """Bytes arrived; what comes after an abort goes no further, and is on record as such."""
         if not self.is_aborted:
             self.lanes[direction].feed(data, now)
+        elif self._ended_by is not None:
+            for item in self.lanes[direction].splitter.feed(data, now):
+                if isinstance(item, WireFrame):
+                    self.lost(direction, item, self._ended_by)
 
     def end(self, direction: Direction, how: str, now: int) -> None:
         """A sender ended its direction."""
@@ -341,6 +346,8 @@ class ConnectionFaults:
         detail: Mapping[str, Any],
         **more: Any,
     ) -> None:
+        if more.get("ends"):
+            self._ended_by = author
         event = {
             "event": "fault",
             "rule": author.rule,
@@ -358,6 +365,8 @@ class ConnectionFaults:
             for lane in self.lanes:
                 lane.outlet.flush()
             self.is_aborted = True
+            for lane in self.lanes:
+                lane.encoder.closed_by = lane.encoder.closed_by or self._ended_by
             self._actions.append(Abort(to, how))
 
     def close(self, to: str, code: int, reason: str, timeout_ns: int, by: Author, now: int) -> None:
