@@ -25,6 +25,9 @@ _PACKET: Final = re.compile(
 #: A Socket.IO event or acknowledgement with its JSON, or Engine.IO's open packet: nothing else looks so.
 _TELLING: Final = re.compile(r'4[2356](?:\d+-)?(?:/[^,"\[{]*,)?\d*\[|0\{"sid":')
 _MESSAGE_BYTE: Final = 4
+#: Without a look back to the "?": anybody may send a target that makes one slow.
+_VERSION: Final = re.compile(r"[?&]EIO=\d(?:[&#]|$)")
+_POLLING: Final = re.compile(r"[?&]transport=polling(?:[&#]|$)")
 
 
 class SocketPacket(NamedTuple):
@@ -48,6 +51,11 @@ class SocketPacket(NamedTuple):
 def is_engineio_path(path: str) -> bool:
     """Whether a request's target is Engine.IO's: `EIO=` and `transport=`."""
     return "EIO=" in path and "transport=" in path
+
+
+def is_polling_path(path: str) -> bool:
+    """Whether a request's target is that of Engine.IO's long-polling: `EIO=DIGIT` and `transport=polling`."""
+    return bool(_VERSION.search(path) and _POLLING.search(path))
 
 
 def parse_socket_packet(text: str) -> SocketPacket:

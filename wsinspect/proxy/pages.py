@@ -17,6 +17,7 @@ import brotli  # type: ignore[import-untyped]  # this and the next come with mit
 import zstandard
 from mitmproxy import http
 
+from wsinspect.decoders.engineio import is_polling_path
 from wsinspect.findings.page_scan import Scanner, inflater
 from wsinspect.proxy.attempts import Sink, attempt_of, is_opening_handshake
 
@@ -87,7 +88,7 @@ class PageWatch:
         request = flow.request
         if is_opening_handshake(request):
             page.attempts += 1
-        elif "transport=polling" in request.path:
+        elif is_polling_path(request.path):
             page.polling += 1
             page.polling_path = request.path.partition("?")[0][:200]
         elif request.headers.get("service-worker") == "script":
@@ -110,7 +111,7 @@ class PageWatch:
                 page.failed_scripts.append(f"{flow.request.path[:160]} answered {response.status_code}")
             elif len(page.scanners) < MAX_SCRIPTS:
                 page.scanners += self._scan(flow)
-        elif "transport=polling" in flow.request.path and page.poll_scanner is None:
+        elif is_polling_path(flow.request.path) and page.poll_scanner is None:
             page.poll_scanner = next(iter(self._scan(flow)), None)
 
     def error(self, flow: http.HTTPFlow) -> None:

@@ -15,6 +15,7 @@ from typing import Final
 
 from mitmproxy import http
 
+from wsinspect.decoders.engineio import is_polling_path
 from wsinspect.proxy.attempts import Sink, is_opening_handshake
 
 #: Longer bodies are cut, which their event says.
@@ -135,5 +136,4 @@ class PollLog:
 
 def is_poll(request: http.Request) -> bool:
     """Whether a request is one of Engine.IO's long-polling."""
-    path = request.path
-    return "EIO=" in path and "transport=polling" in path and request.method in ("GET", "POST")
+    return request.method in ("GET", "POST") and is_polling_path(request.path)

@@ -7,11 +7,11 @@ packets (POST) come with the id, and at last, mostly, a WebSocket.
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Callable
 from typing import Final
 from urllib.parse import parse_qs
 
+from wsinspect.decoders.engineio import is_polling_path
 from wsinspect.handshake.heads import RawHead
 from wsinspect.replay.conduit import Conduit, Listener
 from wsinspect.replay.engine_line import EngineLine
@@ -24,14 +24,11 @@ _UNKNOWN: Final = (400, '{"code":1,"message":"Session ID unknown"}')
 _BAD: Final = (400, '{"code":3,"message":"Bad request"}')
 _VERSION: Final = (400, '{"code":5,"message":"Unsupported protocol version"}')
 _REASONS: Final = {200: "OK", 204: "No Content", 400: "Bad Request", 413: "Payload Too Large"}
-_TARGET: Final = re.compile(r"\?(?:.*&)?EIO=\d(?:&|$)")
-_POLLING: Final = re.compile(r"[?&]transport=polling(?:&|$)")
 
 
 def is_polling(method: str, target: str) -> bool:
-    """Whether a request is one of Engine.IO's long-polling."""
-    is_ours = method in ("GET", "POST", "OPTIONS")
-    return is_ours and bool(_TARGET.search(target) and _POLLING.search(target))
+    """Whether a request is one of Engine.IO's long-polling, or a page's question whether it may send one."""
+    return method in ("GET", "POST", "OPTIONS") and is_polling_path(target)
 
 
 class Polling:

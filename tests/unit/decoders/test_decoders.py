@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from wsinspect import decoders
 from wsinspect.decoders import Decoded, Decoder, Payload
+from wsinspect.decoders.engineio import is_polling_path
 from wsinspect.decoders.limits import MAX_BYTES, MAX_LINES, MAX_SUMMARY
 from wsinspect.decoders.messagepack import Reader
 from wsinspect.decoders.model import Malformed
@@ -393,3 +394,19 @@ def test_a_decoder_can_be_registered_replaced_and_withdrawn():
     assert names(stomp(b"\n")) == []
     decoders.unregister("stomp")
     assert names(stomp(b"\n")) == ["stomp"]
+
+
+@pytest.mark.parametrize(
+    ("path", "is_polling"),
+    [
+        ("/socket.io/?EIO=4&transport=polling", True),
+        ("/socket.io/?transport=polling&sid=x&EIO=3", True),
+        ("/socket.io/?EIO=4&transport=websocket", False),
+        ("/socket.io/?EIO=4&transport=pollings", False),
+        ("/socket.io/?NEIO=4&transport=polling", False),
+        ("/talk?transport=polling", False),
+        ("/EIO=4&transport=polling", False),
+    ],
+)
+def test_engine_io_s_long_polling_is_told_by_its_query(path, is_polling):
+    assert is_polling_path(path) is is_polling
