@@ -65,15 +65,27 @@ def test_demo_when_the_capture_is_read_afterwards(environment, tmp_path):
         assert ends == [("closed", 1000), ("closed", 1006), ("refused", 1006), ("refused", 1006)]
 
 
+def ignore_interrupts():
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+@pytest.mark.parametrize("is_job", [False, True], ids=["", "job of a script"])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_demo_when_it_is_interrupted(environment, tmp_path, number):
+def test_demo_when_it_is_interrupted(environment, tmp_path, number, is_job):
+    """A shell script starts its jobs with SIGINT ignored."""
     path = tmp_path / "demo.db"
     command = [sys.executable, "-m", "wsinspect", "demo", "--seconds", "60", "--capture", str(path)]
     with subprocess.Popen(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=ignore_interrupts if is_job else None,
     ) as child:
         assert child.stdout is not None
         assert child.stdout.readline().startswith("proxy: port")
+        child.send_signal(number)
         child.send_signal(number)
         _, errors = child.communicate(timeout=30)
     assert (child.returncode, errors.strip()) == (130, "")

@@ -88,7 +88,7 @@ RULES = st.lists(
         optional={
             "when": st.sampled_from([{"nth": 2}, {"every": 2}, {"after": "2frames"}, {"after": "10ms"}])
         },
-    ).map(lambda rule: {**NEEDED.get(rule["kind"], {}), **rule}),
+    ).map(lambda rule: {**NEEDED.get(str(rule["kind"]), {}), **rule}),
     min_size=1,
     max_size=3,
 )

@@ -8,6 +8,7 @@ import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 from wsinspect.demo.clients import Ports, Tell, converse
 from wsinspect.demo.engine import running_engine
@@ -17,6 +18,7 @@ from wsinspect.demo.server import ChatServer
 PING_EVERY = 0.4
 STOPPING = 0.5  # seconds that the engine takes to end and the report to be written, about
 CHAT, EDGE, ORIGIN = "chat", "edge", "origin"
+_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 async def play(capture: Path, seconds: float, tell: Tell) -> None:
@@ -48,13 +50,22 @@ async def _play(capture: Path, deadline: float, tell: Tell) -> None:
 
 @contextlib.contextmanager
 def _ended_by_signals() -> Iterator[None]:
-    """SIGTERM and SIGHUP end the demo as SIGINT does, so that no engine is left behind."""
+    """Any of the signals ends the demo once, also where SIGINT was ignored by whoever started it.
+
+    A further one changes nothing: the engine is being ended, and none is left behind.
+    """
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     assert task
-    for each in (signal.SIGTERM, signal.SIGHUP):
-        loop.add_signal_handler(each, task.cancel)
+    waiting = [task]
+
+    def end() -> None:
+        if waiting:
+            waiting.pop().cancel()
+
+    for each in _SIGNALS:
+        loop.add_signal_handler(each, end)
     try:
         yield
     finally:
-        for each in (signal.SIGTERM, signal.SIGHUP):
+        for each in _SIGNALS:
             loop.remove_signal_handler(each)

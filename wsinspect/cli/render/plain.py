@@ -3,8 +3,8 @@
 Contract: the same characters as `FrameTable` and `frame_object` give, which is what tests hold this to, from
 rows of SQL instead of from objects. A frame with anything to say besides its payload (a control frame, a
 fragment, a compressed or broken one, one that was held, altered or evicted) is not ordinary: its text is made
-there, and put in its place here. Numbers are written as numbers only (`:d`): a stranger's file may hold text
-in their columns, which no terminal and no JSON is to get unescaped.
+there, and put in its place here. Numbers are written as numbers only (`%d`, `:d`): a stranger's file may hold
+text in their columns, which no terminal and no JSON is to get unescaped.
 """
 
 from __future__ import annotations
@@ -46,6 +46,9 @@ OBJECT_COLUMNS: Final = (
 )
 _TEXT: Final = 1
 _SECOND_NS: Final = 10**9
+#: Number, seconds, milliseconds since the one before, direction and kind, bytes.
+_ROW: Final = "%6d  %10.6f  %8.3f  %s  F···   %7d"
+_LATE_ROW: Final = "%6d  %10.6f  %8.1f  %s  F···   %7d"
 
 
 def line_block(
@@ -69,6 +72,7 @@ def line_block(
     add = lines.append
     seen: dict[int, tuple[FrameTable, str]] = {}
     paint = palette.direction if palette.enabled else None
+    row_of, late_row_of = _ROW.__mod__, _LATE_ROW.__mod__  # the fastest way to write numbers into a line
     for frame_id, number, side, bits, time_ns, is_plain, length, data in rows:
         if number not in seen:
             seen[number] = tables(number), with_connection % number if with_connection else ""
@@ -80,16 +84,23 @@ def line_block(
         begin_ns = time_ns if start_ns is None else start_ns
         delta_ns = 0 if before_ns is None else time_ns - before_ns
         table.before_ns = time_ns
-        delta = f"{delta_ns / 1e6:.3f}" if -_SECOND_NS < delta_ns < _SECOND_NS else f"{delta_ns / 1e6:.1f}"
-        row = (
-            f"{frame_id:>6d}  {(time_ns - begin_ns) / 1e9:>10.6f}  {delta:>8}  {'s>c' if side else 'c>s'}  "
-            f"{'TEXT  ' if bits >> 8 & 15 == _TEXT else 'BINARY'}  F···   {length:>7d}"
+        is_text = bits >> 8 & 15 == _TEXT
+        row = (row_of if -_SECOND_NS < delta_ns < _SECOND_NS else late_row_of)(
+            (
+                frame_id,
+                (time_ns - begin_ns) / 1e9,
+                delta_ns / 1e6,
+                ("s>c  TEXT  " if side else "c>s  TEXT  ")
+                if is_text
+                else ("s>c  BINARY" if side else "c>s  BINARY"),
+                length,
+            )
         )
         if paint is not None:
             row = paint(row, side)
         if not data:  # substr() of an empty blob is NULL
             note = ""
-        elif bits >> 8 & 15 != _TEXT:
+        elif not is_text:
             note = data[:HEX_ROW].hex(" ") + (" …" if len(data) > HEX_ROW else "")
             if len(note) > cells:
                 note = truncate(note, cells)
@@ -98,7 +109,8 @@ def line_block(
                 note = note[: cells - 1] + ELLIPSIS
         else:
             note = truncate(utf8_preview(data), cells)
-        add(f"{prefix}{row}  {note}".rstrip() if not note or note[-1].isspace() else f"{prefix}{row}  {note}")
+        line = f"{prefix}{row}  {note}"
+        add(line.rstrip() if line[-1] <= " " or note[-1].isspace() else line)
     lines.append("")
     return "\n".join(lines)
 
