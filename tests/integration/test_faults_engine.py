@@ -12,6 +12,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus, InvalidURI
 
 from tests.support.echo_engine import echo_engine
+from wsinspect.capture.diagnosis import diagnose
 
 pytestmark = pytest.mark.asyncio
 
@@ -363,12 +364,15 @@ async def test_a_preset_behaves_like_the_hop_it_names(tmp_path: Path) -> None:
         assert (fault["rule"], fault["kind"]) == ("idle_timeout", "idle_timeout")
 
 
-async def test_nginx_without_upgrade_lets_the_server_refuse(tmp_path: Path) -> None:
+async def test_nginx_without_upgrade_lets_the_server_refuse_and_nobody_is_blamed(tmp_path: Path) -> None:
     async with echo_engine(tmp_path, "--like", "nginx-no-upgrade") as lab:
-        with pytest.raises(InvalidStatus):
-            async with connect(lab.url()):
-                pass
+        for _ in range(7):
+            with pytest.raises(InvalidStatus):
+                async with connect(lab.url()):
+                    pass
         with await lab.stop() as capture:
+            blamed = [one.id for one in diagnose(capture.query) if one.severity != "note"]
+            assert blamed == []
             handshake = capture.handshake(1)
             assert handshake is not None
             assert handshake.request_in is not None

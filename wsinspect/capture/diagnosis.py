@@ -90,7 +90,9 @@ _PING: Final = (
 _SUMMARY: Final = (
     "SELECT id, tap, client, scheme, host, port, path, subprotocol, attempt_ns, open_ns, closed_ns, state,"
     " status, "
-    "error, ended_by, how, client_close_code, server_close_code, c2s_frames, s2c_frames FROM connection"
+    "error, ended_by, how, client_close_code, server_close_code, c2s_frames, s2c_frames, "
+    "ended_by IS 'fault' OR open_ns IS NULL AND EXISTS "
+    "(SELECT 1 FROM fault_event WHERE connection_id = connection.id) FROM connection"
     " ORDER BY id DESC LIMIT ?"
 )
 

@@ -240,7 +240,11 @@ class ConnectionFacts:
 
 
 class Summary(NamedTuple):
-    """A connection among all of a capture."""
+    """A connection among all of a capture.
+
+    Attributes:
+        is_faulted: whether a fault of ours ended it, or acted on its handshake where it never opened.
+    """
 
     id: int
     tap: str | None
@@ -262,6 +266,7 @@ class Summary(NamedTuple):
     server_close_code: int | None
     c2s_frames: int
     s2c_frames: int
+    is_faulted: bool
 
     @property
     def place(self) -> str:

@@ -225,6 +225,7 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
             _storm(7, 5),
             capture(*(summary(n, n, 0.5) for n in range(9))),
             _storm(7, 0.5, ended_by="fault"),
+            _storm(7, 0.5, is_faulted=True),
         ],
     ),
     "WS-RC-002": (

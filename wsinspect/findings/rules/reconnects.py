@@ -34,7 +34,7 @@ def _series(facts: CaptureFacts) -> Iterator[list[Summary]]:
 
 def _is_failure(one: Summary) -> bool:
     """Refused, failed, or ended soon and not by the client's wish; what a fault of ours did is none."""
-    if one.ended_by == "fault":
+    if one.is_faulted:
         return False
     if one.open_ns is None:
         return one.state in ("refused", "failed")
@@ -116,7 +116,7 @@ def in_vain(facts: CaptureFacts) -> Iterator[Found]:
 
 def _lasting(one: Summary) -> int | None:
     """The status or code of an end that a retry cannot cure; None for others, and for what a fault did."""
-    if one.ended_by == "fault":
+    if one.is_faulted:
         return None
     if one.open_ns is None:
         return one.status if one.status in _FATAL_STATUS else None
