@@ -16,6 +16,7 @@ from tests.support.rawpeers import Peer
 from tests.support.routes import CLIENT_TLS
 from wsinspect.capture.reader import Capture
 from wsinspect.capture.records import Connection, Handshake
+from wsinspect.proxy.seams.http1 import MAX_HEAD_BYTES
 
 KEY = b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
 ACCEPTED = (
@@ -254,6 +255,53 @@ def test_what_is_no_response_is_kept_all_the_same(run, name: str, answer: bytes)
         assert connection.state == "failed"
         assert handshake.response_in == answer
         assert got == answer or b"502 Bad Gateway" in got
+
+    run(test)
+
+
+def test_a_head_that_does_not_end_is_refused(run) -> None:
+    endless = ACCEPTED[:-2] + b"X: " + b"a" * MAX_HEAD_BYTES
+
+    async def speak(server: Peer) -> None:
+        await server.send(endless)
+        await server.has_ended(10)
+
+    async def test(bench: Bench) -> None:
+        client = await Peer.connect(bench.engine.port("plain"))
+        head = request("endless")[:-2] + b"X: "
+        await client.send(head + b"a" * (MAX_HEAD_BYTES + 1 - len(head)))
+        await client.has_ended(10)
+        client.close()
+        assert client.received.startswith(b"HTTP/1.1 431 ")
+        assert client.received.endswith(b"wsinspect: the request's head is larger than 1 MiB\n")
+
+        got = await bench.attempt("plain", "endless-answer", speak, request("endless-answer"))
+        assert got.startswith(b"HTTP/1.1 502 ")
+        assert got.endswith(b"wsinspect: server's response head is larger than 1 MiB\n")
+        connection, handshake = bench.recorded("case/endless-answer")
+        assert connection.state == "failed"
+        assert connection.error == "server's response head is larger than 1 MiB"
+        assert handshake.response_in == endless[:MAX_HEAD_BYTES]
+
+    run(test)
+
+
+def test_large_heads_in_many_pieces_and_what_comes_behind_them_pass(run) -> None:
+    field = b"X-Large: " + b"a" * (MAX_HEAD_BYTES // 2) + b"\r\n"
+    answer = ACCEPTED[:-2] + field + b"\r\n"
+    early = bytes(range(256)) * 1024  # read in several pieces before there is an answer
+
+    async def speak(server: Peer) -> None:
+        await server.send(answer + early)
+        await server.until(lambda: server.received.endswith(early), 10)
+        server.fin()
+
+    async def test(bench: Bench) -> None:
+        head = request("large", more=field)
+        assert await bench.attempt("plain", "large", speak, head + early) == answer + early
+        _, handshake = bench.recorded("case/large")
+        assert handshake.request_in == handshake.request_out == head
+        assert handshake.response_in == handshake.response_out == answer
 
     run(test)
 

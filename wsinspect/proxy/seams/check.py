@@ -93,6 +93,14 @@ def _http1_shape() -> bool:
     return all(hasattr(_http1.Http1Server, name) and hasattr(_http1.Http1Client, name) for name in names)
 
 
+def _receive_buffer() -> bool:
+    from h11._receivebuffer import ReceiveBuffer
+
+    return _source_has(
+        ReceiveBuffer.maybe_extract_lines, "search(self._data, self._multiple_lines_search)"
+    ) and _source_has(ReceiveBuffer._extract, "self._multiple_lines_search = 0")
+
+
 def _http2_lookup() -> bool:
     from mitmproxy.proxy.layers import http
     from mitmproxy.proxy.layers.http import _http2
@@ -152,6 +160,7 @@ _CHECKS: tuple[tuple[str, Callable[[], bool]], ...] = (
     ("HttpStream.flow_done looks up WebsocketLayer at call time", _layer_lookup),
     ("HttpLayer looks up Http1Server and Http1Client at call time", _http1_lookup),
     ("Http1Connection's states", _http1_shape),
+    ("h11's receive buffer", _receive_buffer),
     ("HttpLayer looks up Http2Server and Http2Client at call time", _http2_lookup),
     ("ConnectionHandler's close_connection, drain_writers and read loop", _handler_shape),
     ("TLSLayer.receive_close and TunnelLayer.receive_close", _tls_shape),

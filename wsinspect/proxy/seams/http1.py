@@ -21,6 +21,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from h11._receivebuffer import ReceiveBuffer
 from mitmproxy import http
 from mitmproxy.connection import ConnectionState
 from mitmproxy.net.http import http1, status_codes
@@ -48,8 +49,11 @@ Commands = layer.CommandGenerator[None]
 _HEAD_END = re.compile(rb"\n\r?\n")
 _STATUS = re.compile(rb"HTTP/\d\.\d +(\d{3})")
 _HEAD_ATTRIBUTE = "wsinspect_wire_head"
-#: A head larger than this is not kept byte for byte (Chromium and nginx refuse far smaller ones).
+#: A head that has not ended by here is refused (Chromium, nginx and Node refuse far smaller ones).
 MAX_HEAD_BYTES = 1 << 20
+#: What came behind a handshake before its answer goes on in pieces no larger than a read's.
+_PIECE_BYTES = 1 << 16
+_TOO_LARGE = "is larger than 1 MiB"
 
 
 @dataclass(slots=True)
@@ -104,11 +108,14 @@ def attach_head(message: http.Message, raw: bytes) -> WireHead:
     return head
 
 
-def _peek_head(buffer: Any) -> bytes | None:
-    """The complete head at the start of h11's receive buffer, left where it is."""
-    data = bytes(buffer)
-    found = _HEAD_END.search(data, 0, MAX_HEAD_BYTES)
-    return data[: found.end()] if found else None
+def _peek_head(buffer: ReceiveBuffer) -> bytes | None:
+    """The complete head at the start of h11's receive buffer, left where it is.
+
+    It is called at every read, so it looks at h11's own bytes, from where h11's search stopped: a copy, or a
+    search from the start, would make a head that comes in many pieces cost the square of its length.
+    """
+    found = _HEAD_END.search(buffer._data, buffer._multiple_lines_search, MAX_HEAD_BYTES)
+    return bytes(buffer._data[: found.end()]) if found else None
 
 
 def head_bytes(message: http.Message, assembled: bytes) -> bytes:
@@ -140,9 +147,8 @@ class _Relaying(Http1Connection):
             yield from super().make_pipe()
             return
         self.state = self.passthrough
-        if self.buf:
-            early = bytes(self.buf.maybe_extract_at_most(len(self.buf)) or b"")
-            yield from self.state(events.DataReceived(self.conn, early))
+        while early := self.buf.maybe_extract_at_most(_PIECE_BYTES):
+            yield from self.state(events.DataReceived(self.conn, bytes(early)))
 
 
 class RelayHttp1Server(_Relaying, Http1Server):
@@ -154,6 +160,11 @@ class RelayHttp1Server(_Relaying, Http1Server):
 
     def read_headers(self, event: events.ConnectionEvent) -> Commands:
         raw = _peek_head(self.buf) if isinstance(event, events.DataReceived) else None
+        if raw is None and len(self.buf) > MAX_HEAD_BYTES:
+            self.state = self.done
+            yield commands.SendData(self.conn, error_response(431, f"the request's head {_TOO_LARGE}"))
+            yield commands.CloseConnection(self.conn)
+            return
         for command in super().read_headers(event):
             if raw and isinstance(command, ReceiveHttp) and isinstance(command.event, RequestHeaders):
                 _attach(command.event.request, raw, http1.assemble_request_head)
@@ -253,6 +264,9 @@ class RelayHttp1Client(_Relaying, Http1Client):
             if not self.buf:
                 return
             raw = _peek_head(self.buf)
+            if raw is None and self.request and len(self.buf) > MAX_HEAD_BYTES:
+                yield from self._refuse_head(head)
+                return
             for command in super().read_headers(event):
                 if raw and isinstance(command, ReceiveHttp) and isinstance(command.event, ResponseHeaders):
                     _attach(command.event.response, raw, http1.assemble_response_head)
@@ -291,6 +305,16 @@ class RelayHttp1Client(_Relaying, Http1Client):
             if head and head.informational:
                 head.informational(raw)
 
+    def _refuse_head(self, head: WireHead | None) -> Commands:
+        """The server's head does not end: the client gets a 502, the record what there is of it."""
+        assert self.stream_id is not None
+        self.state = self.done
+        if head and head.unreadable:
+            head.unreadable(bytes(self.buf.maybe_extract_at_most(MAX_HEAD_BYTES) or b""))
+        yield commands.CloseConnection(self.conn)
+        code = _error_code("GENERIC_SERVER_ERROR", status_codes.BAD_GATEWAY)
+        yield ReceiveHttp(ResponseProtocolError(self.stream_id, f"server's response head {_TOO_LARGE}", code))
+
     def _pass_early_end(self, head: WireHead) -> Commands:
         """The server ended before it answered: the client gets what there is of a head, and the same end."""
         assert self.stream_id is not None
@@ -307,13 +331,18 @@ class RelayHttp1Client(_Relaying, Http1Client):
         yield ReceiveHttp(ResponseProtocolError(self.stream_id, error, _no_response_code()))
 
 
-def _no_response_code() -> Any:
-    """The error code for which mitmproxy sends no error page of its own (11: a status, 12: an ErrorCode)."""
+def _error_code(name: str, status: int) -> Any:
+    """mitmproxy 12's ErrorCode of this name; in 11 an error code is an HTTP status."""
     try:
         from mitmproxy.proxy.layers.http._events import ErrorCode
     except ImportError:
-        return status_codes.NO_RESPONSE
-    return ErrorCode.KILL
+        return status
+    return ErrorCode[name]
+
+
+def _no_response_code() -> Any:
+    """The error code for which mitmproxy sends no error page of its own."""
+    return _error_code("KILL", status_codes.NO_RESPONSE)
 
 
 def _status_of(code: Any) -> int | None:
