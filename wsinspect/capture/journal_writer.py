@@ -32,6 +32,7 @@ from wsinspect.capture.journal_format import (
     EVENT,
     HEAD,
     HEADER,
+    MAX_RECORD_BYTES,
     SEGMENT_BYTES,
     JournalLock,
     segment_numbers,
@@ -119,8 +120,8 @@ class JournalWriter:
             self._wake()
 
     def head(self, connection: int, part: int, raw: bytes, time_ns: int, sent_after_ns: int = 0) -> None:
-        """A raw head (`HEAD_REQUEST_IN` and so on)."""
-        self._append(HEAD, part, connection, time_ns, sent_after_ns, raw)
+        """A raw head (`HEAD_REQUEST_IN` and so on), cut at `MAX_RECORD_BYTES`: a longer one is damage."""
+        self._append(HEAD, part, connection, time_ns, sent_after_ns, raw[:MAX_RECORD_BYTES])
 
     def body(self, connection: int, chunk: bytes, time_ns: int) -> None:
         """More of the beginning of a refused attempt's body; the caller stops after `BODY_BYTES`."""

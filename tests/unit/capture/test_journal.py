@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.capture.journals import START_NS, read_all
-from wsinspect.capture import journal_writer
+from wsinspect.capture import journal_reader, journal_writer
 from wsinspect.capture.journal import (
     DATA,
     EVENT,
@@ -257,6 +257,16 @@ def test_a_record_larger_than_a_read_is_read_whole(directory):
     assert reader.read(100)[0].payload == b"small"
     assert reader.read(100) == []
     reader.close()
+
+
+def test_a_head_too_large_for_a_record_is_cut_and_costs_nothing_else(directory, monkeypatch):
+    monkeypatch.setattr(journal_writer, "MAX_RECORD_BYTES", 1000)
+    monkeypatch.setattr(journal_reader, "MAX_RECORD_BYTES", 1000)
+    writer = JournalWriter(directory)
+    writer.head(1, 0, b"a" * 1001, START_NS)
+    writer.data(2, 0, b"another's", START_NS)
+    writer.close()
+    assert [record.payload for record in records_of(directory)] == [b"a" * 1000, b"another's"]
 
 
 def test_reader_goes_on_at_a_position_and_deletes_what_is_done(directory):
