@@ -22,6 +22,8 @@ from wsinspect.wire.opcodes import CONTROL_BIT, Direction, is_reserved
 
 #: A length beyond this is taken for lost boundaries: nobody sends a frame of 1 TiB.
 MAX_LENGTH: Final = 1 << 40
+#: So much of a compressed payload is inflated at a time, to at most 4 MiB.
+_INFLATE_PIECE: Final = 4 * 1024
 #: In a shape: the length follows in 2 or in 8 bytes.
 IN_16_BITS: Final = -1
 IN_64_BITS: Final = -2
@@ -160,7 +162,10 @@ class OpenFrame:
 
     def _inflate(self, inflater: Inflater, raw: bytes) -> None:
         was_broken = inflater.failed
-        self.look_at(inflater.feed(raw))
+        # What comes out is up to a thousand times as much, all of a call's in memory at once; and a restart
+        # takes all that is pending as one piece.
+        for start in range(0, len(raw), _INFLATE_PIECE):
+            self.look_at(inflater.feed(raw[start : start + _INFLATE_PIECE]))
         if inflater.failed and not was_broken:
             self.mark_broken()
 

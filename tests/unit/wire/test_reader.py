@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import tracemalloc
+import zlib
+
 import pytest
 
 from tests.unit.wire.streams import C2S, KEY, S2C
 from wsinspect.wire import violations
+from wsinspect.wire.deflate import Inflater
 from wsinspect.wire.masking import unmask
 from wsinspect.wire.messages import OpenMessage, TextCheck
 from wsinspect.wire.reader import (
@@ -135,3 +139,22 @@ def test_a_frame_without_text_goes_on_too():
     frame.resume({"received": 8, "text": None, "text_was_valid": True})
     frame.take(b"ij")
     assert (frame.payload, frame.received) == (b"abcd", 10)
+
+
+def test_a_bomb_in_one_piece_is_inflated_in_many():
+    """As after a recorder's restart, which takes all that is pending at once."""
+    deflater = zlib.compressobj(9, wbits=-15)
+    zeros = bytes(1 << 20)
+    bomb = b"".join(deflater.compress(zeros) for _ in range(64)) + deflater.flush(zlib.Z_SYNC_FLUSH)
+    frame = OpenFrame(b"\xc1\x7f" + len(bomb).to_bytes(8, "big"), len(bomb), 0, keep=100)
+    inflater = Inflater(bits=15, takeover=True, cap=1000)
+    message = OpenMessage(ordinal=0, opcode=1, first_frame=0, compressed=True, text=TextCheck())
+    frame.join(message, inflater, begins=True)
+    inflater.begin()
+    tracemalloc.start()
+    frame.take(bomb)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert inflater.length == 64 << 20
+    assert not frame.codes
+    assert peak < 16 << 20
