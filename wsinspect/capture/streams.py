@@ -226,6 +226,16 @@ class StreamRows:
         self, batch: Batch, sent_after_ns: int, first_id: int, rows: Rows
     ) -> list[tuple[int, Frame]]:
         frames = batch.frames
+        if len(frames) == 1 and self._open is None:
+            header, first_ns, time_ns, payload, wire_length, violation, _ = frames[0]
+            if violation is None and header[0] in _PLAIN:
+                # What most chunks of small messages hold; the same row as below.
+                its = (first_id, self._connection, self._side, header[0] << 8 | header[1], time_ns)
+                spans = (time_ns - first_ns, sent_after_ns)
+                rows.frames.append((*its, *spans, header, wire_length, payload, first_id, None))
+                self.frames += 1
+                self.last_frame = first_id
+                return []
         special = [
             (frame_id, frame)
             for frame_id, frame in enumerate(frames, first_id)

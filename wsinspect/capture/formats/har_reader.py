@@ -161,8 +161,11 @@ class _Reader:
         self._items += 1
         if not self._items % _PROGRESS_ITEMS:
             self._tick()
-        side = _SIDES.get(str(item.get("type"))) if isinstance(item, dict) else None
-        opcode = item.get("opcode", 1) if isinstance(item, dict) else None
+        if not isinstance(item, dict):
+            self.notes.unreadable += 1
+            return
+        side = _SIDES.get(str(item.get("type")))
+        opcode = item.get("opcode", 1)
         if side is None or type(opcode) is not int or not 0 <= opcode <= 15:
             self.notes.unreadable += 1
             return

@@ -49,6 +49,8 @@ class JsonStream:
 
     def peek(self) -> str:
         """The next character that is no white space; empty at the end."""
+        if self._pos < len(self._text) and (char := self._text[self._pos]) > " ":
+            return char
         while True:
             match = _SPACE.match(self._text, self._pos)
             self._pos = match.end() if match else self._pos

@@ -31,7 +31,7 @@ from wsinspect.capture.journal_format import (
 )
 from wsinspect.capture.writer import COMMIT_BYTES, Indexer
 from wsinspect.errors import CaptureError, LocalError
-from wsinspect.wire.frame import serialize_frame
+from wsinspect.wire.frame import LENGTH_16, MASK_BIT, serialize_frame
 
 _NO_KEY: Final = b"\0\0\0\0"
 _STAGE: Final = """
@@ -133,9 +133,11 @@ class Stage:
                 goes where its time says.
         """
         order_ns = time_ns
-        if in_order:
-            order_ns = max(time_ns, self._latest.get(connection, time_ns))
-        self._latest[connection] = max(order_ns, self._latest.get(connection, order_ns))
+        latest = self._latest.get(connection)
+        if latest is None or time_ns >= latest:
+            self._latest[connection] = time_ns
+        elif in_order:
+            order_ns = latest
         if order_ns < self._last_ns:
             self._is_ordered = False
         self._last_ns = order_ns
@@ -197,10 +199,11 @@ class Stage:
             else:
                 # Nothing follows: the indexer need not keep it, there may be very many of them.
                 feed.close(one)
+        add = feed.add
         for done, (staged, time_ns, side, first, data) in enumerate(self._items()):
-            if staged in opened:
-                wire = _wire(first, data, side)
-                feed.add(Record(DATA, side, opened[staged].number, time_ns, 0, wire))
+            its = opened.get(staged)
+            if its is not None:
+                add(Record(DATA, side, its.number, time_ns, 0, _wire(first, data, side)))
             if not done % _BATCH:
                 progress(done)
         for one in opened.values():
@@ -229,11 +232,10 @@ class Stage:
         order = "seq" if self._is_ordered else "order_ns, seq"
         columns = "connection, time_ns, side, first, data"
         if self._is_ordered:
-            yield from self._database.execute(f"SELECT {columns} FROM item ORDER BY {order}")  # noqa: S608
-            return
+            return self._database.execute(f"SELECT {columns} FROM item ORDER BY {order}")  # noqa: S608
         # Sort without the data, which may be larger than memory.
         self._database.execute("CREATE INDEX by_time ON item (order_ns, seq)")
-        yield from self._database.execute(
+        return self._database.execute(
             f"SELECT {columns} FROM item INDEXED BY by_time ORDER BY {order}"  # noqa: S608
         )
 
@@ -315,6 +317,11 @@ def _bytes(text: str | bytes) -> bytes:
 
 def _wire(first: int, data: bytes, side: int) -> bytes:
     """The frame, masked with zeros where a client sent it: nobody knows the key."""
+    if len(data) < LENGTH_16:
+        # What nearly all are; the same as below.
+        if side:
+            return bytes((first, len(data))) + data
+        return bytes((first, MASK_BIT | len(data))) + _NO_KEY + data
     return serialize_frame(
         first & 15, data, fin=first >= 0x80, rsv=first >> 4 & 7, key=None if side else _NO_KEY
     )
