@@ -30,7 +30,7 @@ LINE = {
     "fault_event_id": None,
 }
 LEFT_OUT = object()
-VALUES = (
+VALUES: tuple[object, ...] = (
     *(LEFT_OUT, None, True, False, 0, 1, -1, 1.5, (1 << 63) - 1, 1 << 63, -(1 << 63), "", "s2c", "8", "8180"),
     *("81 80", "zz", "81" * 14, "81" * 15, "\ud800", "fast", [], ["c2s"], {}, {"text": "x", "bytes": 1}),
     *({"text": ""}, {"text": 1}, {"text": None}, {"text": "\ud800"}, {"base64": "AAE="}, {"base64": "A"}),
