@@ -33,6 +33,7 @@ HARMLESS = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("compression", ["deflate", None])
 @pytest.mark.parametrize("way", ["splice", "layers"])
 async def test_rules_armed_and_disarmed_under_traffic_lose_nothing(
@@ -168,6 +169,7 @@ HOSTILE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", HOSTILE)
 async def test_a_hostile_file_is_refused_in_one_line(name: str, tmp_path: Path) -> None:
     path = tmp_path / "hostile.yaml"

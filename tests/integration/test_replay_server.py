@@ -104,6 +104,30 @@ def test_what_was_said_then_is_said_after_the_same_message(tmp_path):
     assert events[0]["messages"]["equal"] == 3
 
 
+def test_a_client_that_closes_before_a_recorded_ping_was_due_gets_the_recorded_answer(tmp_path):
+    script = Chat()
+    script.accept(1, SECRET_REQUEST, "/room?id=7")
+    script.client(1, b"hello")
+    script.server(1, b"welcome")
+    script.tick(3_000)
+    script.server(1, b"late", opcode=9)
+    script.client(1, b"\x03\xe8bye", opcode=8)
+    script.server(1, b"\x03\xe8so long", opcode=8)
+    script.end(1, "server")
+
+    async def talk(url, reason):
+        async with websockets.connect(url) as client:
+            await client.send("hello")
+            assert await asyncio.wait_for(client.recv(), 10) == "welcome"
+            await client.close(1000, reason)
+            close = client.protocol.close_rcvd
+            return close and close.reason
+
+    with serving(store(tmp_path / "a.db", script), "--loop") as server:
+        assert asyncio.run(talk(server.url + "/room?id=7", "bye")) == "so long"
+        assert asyncio.run(talk(server.url + "/room?id=7", "another")) == ""
+
+
 def test_nothing_is_said_before_its_message(tmp_path):
     async def wait(url):
         async with websockets.connect(url) as client:

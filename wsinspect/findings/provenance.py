@@ -75,7 +75,8 @@ class Card(NamedTuple):
             yield "fits", words(limit)
         if self.together:
             ids = ", ".join(f"#{number}" for number in self.together[:12])
-            yield "with it", f"{len(self.together)} other connections ended within 0.5 s: {ids}"
+            noun = "connection" if len(self.together) == 1 else "connections"
+            yield "with it", f"{len(self.together)} other {noun} ended within 0.5 s: {ids}"
 
 
 def close_card(facts: ConnectionFacts, together: Sequence[int] = ()) -> Card | None:
