@@ -1,18 +1,15 @@
-"""What to write where: snippets by topic and software.
-
-Every topic has a fix for `general`; those for software that was recognised come first. The snippets are
-small on purpose: the line that is missing, in its place.
-"""
+"""What to write where: snippets by topic and software (`data/fixes.toml`)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Final
 
-from wsinspect.findings import fixes_attempt, fixes_open
+from wsinspect.findings.data import table
 from wsinspect.findings.model import Fix
 
-FIXES: Final[dict[str, dict[str, str]]] = {**fixes_attempt.FIXES, **fixes_open.FIXES}
+#: Topic, then software: the lines to write. Every topic has one for `general`, the last of its table.
+FIXES: Final[dict[str, dict[str, str]]] = table("fixes")
 
 
 def fixes_for(topic: str, software: Sequence[str] = ()) -> tuple[Fix, ...]:

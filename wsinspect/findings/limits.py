@@ -1,4 +1,5 @@
-"""Known default limits of software between a client and a server, to match silences and ages against.
+"""Known default limits of software between a client and a server (`data/limits.toml`), to match silences and
+ages against.
 
 Most numbers are shared: 60 s is nginx, Apache, an AWS load balancer and more. So a match is a list, and names
 nobody; a fingerprint or a second tap does.
@@ -7,6 +8,8 @@ nobody; a fingerprint or a second tap does.
 from __future__ import annotations
 
 from typing import Final, Literal, NamedTuple
+
+from wsinspect.findings.data import table
 
 Kind = Literal["idle", "lifetime", "keepalive", "handshake"]
 
@@ -21,39 +24,7 @@ class Limit(NamedTuple):
     kind: Kind
 
 
-LIMITS: Final = (
-    Limit("nginx", "nginx and what builds on it", "proxy_read_timeout / proxy_send_timeout", 60, "idle"),
-    Limit("npm", "Nginx Proxy Manager", "proxy_read_timeout", 60, "idle"),
-    Limit("k8s-ingress", "ingress-nginx", "proxy-read-timeout", 60, "idle"),
-    Limit("k8s-ingress", "ingress-nginx", "worker-shutdown-timeout after a reload", 240, "lifetime"),
-    Limit("apache", "Apache httpd", "ProxyTimeout", 60, "idle"),
-    Limit("haproxy", "OpenShift's HAProxy router", "timeout client", 30, "idle"),
-    Limit("traefik", "Traefik", "respondingTimeouts.readTimeout", 60, "idle"),
-    Limit("envoy", "Envoy, Istio", "stream_idle_timeout", 300, "idle"),
-    Limit("aws", "AWS ALB, Classic ELB", "idle timeout", 60, "idle"),
-    Limit("aws", "AWS NLB", "TCP idle timeout", 350, "idle"),
-    Limit("aws", "AWS API Gateway", "idle timeout", 600, "idle"),
-    Limit("aws", "AWS API Gateway", "connection duration", 7200, "lifetime"),
-    Limit("aws", "CloudFront", "origin idle timeout", 600, "idle"),
-    Limit("gcp", "Google Cloud external ALB (classic)", "backend service timeout", 30, "lifetime"),
-    Limit("azure", "Azure Load Balancer", "idle timeout (a silent drop unless TCP reset is on)", 240, "idle"),
-    Limit("azure", "Azure Front Door", "idle timeout", 300, "idle"),
-    Limit("azure", "Azure Front Door", "connection duration", 14400, "lifetime"),
-    Limit("cloudflare", "Cloudflare", "idle timeout", 100, "idle"),
-    Limit("heroku", "Heroku", "rolling timeout (H15)", 55, "idle"),
-    Limit("fly", "Fly.io", "idle timeout", 60, "idle"),
-    Limit("phoenix", "Phoenix, Cowboy", "socket timeout", 60, "idle"),
-    Limit("general", "Jetty", "idle timeout", 30, "idle"),
-    Limit("general", "mitmproxy before 12.2.1", "tcp_timeout", 600, "idle"),
-    Limit("general", "Sellia tunnel", "request timeout", 30, "handshake"),
-    Limit("general", "Sellia tunnel", "ping timeout", 60, "keepalive"),
-    Limit("uvicorn", "Python websockets, uvicorn", "ping 20 s and pong timeout 20 s", 40, "keepalive"),
-    Limit("socketio", "Socket.IO 3 and 4", "pingInterval 25 s and pingTimeout 20 s", 45, "keepalive"),
-    Limit("socketio", "Socket.IO 2", "pingInterval 25 s and pingTimeout 5 s", 30, "keepalive"),
-    Limit("aspnet", "SignalR", "client timeout", 30, "keepalive"),
-    Limit("aspnet", "SignalR", "handshake timeout", 15, "handshake"),
-    Limit("general", "Deno", "idleTimeout", 30, "keepalive"),
-)
+LIMITS: Final = tuple(Limit(**one) for one in table("limits")["limit"])
 #: A limit matches within two seconds: timers of proxies are coarse, and the last byte was seen elsewhere.
 TOLERANCE_SECONDS: Final = 2.0
 
