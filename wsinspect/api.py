@@ -14,14 +14,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
 
-from wsinspect.capture.diagnosis import diagnose
-from wsinspect.capture.formats import transcript
-from wsinspect.capture.formats.importing import import_file, sniff
 from wsinspect.capture.reader import Capture
 from wsinspect.capture.records import Connection as ConnectionRow
 from wsinspect.capture.records import Event, Frame, Handshake, Opaque, Ping
+from wsinspect.diagnosis.facts import diagnose
 from wsinspect.errors import CaptureError, UsageError, WsinspectError
 from wsinspect.findings.model import Finding
+from wsinspect.formats import transcript
+from wsinspect.formats.importing import import_file, sniff
 from wsinspect.handshake.heads import RawHead
 from wsinspect.wire.messages import INFLATE_FAILED, NOT_INFLATED, OVER_CAP
 from wsinspect.wire.opcodes import Direction, Opcode

@@ -21,7 +21,8 @@ from tests.support.engine import private_environment
 from tests.support.tui_captures import many_frames
 from tests.unit.capture.journals import Script, Step, play, text
 from wsinspect.capture import schema
-from wsinspect.capture.journal import JournalWriter, journal_directory
+from wsinspect.journal.format import journal_directory
+from wsinspect.journal.writer import JournalWriter
 
 ROUNDS = 3
 #: Frames in one chunk, as a busy connection delivers them, and the pause between chunks of one that is not.

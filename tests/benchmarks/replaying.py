@@ -14,9 +14,9 @@ from pathlib import Path
 from tests.benchmarks.processes import ROOT, BenchError
 from tests.unit.formats.made import Chat
 from wsinspect.capture import schema
-from wsinspect.capture.journal import DATA, EVENT, HEAD, Record
 from wsinspect.capture.reader import Capture
-from wsinspect.capture.writer import Indexer
+from wsinspect.journal.format import DATA, EVENT, HEAD, Record
+from wsinspect.recorder.indexer import Indexer
 from wsinspect.replay.client import ClientOptions, replay_client
 from wsinspect.replay.handshake import Target
 from wsinspect.wire.frame import serialize_frame
@@ -26,9 +26,9 @@ LARGE = bytes(range(256)) * 256
 WORK = """
 import re, sys, time
 from pathlib import Path
-from wsinspect.capture.formats.har_writer import write_har
-from wsinspect.capture.formats.importing import import_file
-from wsinspect.capture.formats.jsonl_writer import write_jsonl
+from wsinspect.formats.har_writer import write_har
+from wsinspect.formats.importing import import_file
+from wsinspect.formats.jsonl_writer import write_jsonl
 from wsinspect.capture.reader import Capture
 what, source, target = sys.argv[1:]
 began = time.monotonic()

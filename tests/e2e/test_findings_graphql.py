@@ -16,8 +16,8 @@ from websockets.typing import Subprotocol
 
 from tests.support.app_capture import asked, engine_before, node, recording
 from tests.support.threaded_loop import ThreadedLoop
-from wsinspect.capture.diagnosis import FactReader
 from wsinspect.capture.reader import Capture
+from wsinspect.diagnosis.facts import FactReader
 from wsinspect.findings.model import Finding
 from wsinspect.findings.registry import diagnose_connection
 

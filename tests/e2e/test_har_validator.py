@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.unit.formats.made import chat_capture, random_capture
-from wsinspect.capture.formats.har_writer import write_har
 from wsinspect.capture.reader import Capture
+from wsinspect.formats.har_writer import write_har
 
 pytestmark = pytest.mark.lab
 NODE = Path(__file__).parents[1] / "node"

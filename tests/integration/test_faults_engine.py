@@ -12,7 +12,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus, InvalidURI
 
 from tests.support.echo_engine import echo_engine
-from wsinspect.capture.diagnosis import diagnose
+from wsinspect.diagnosis.facts import diagnose
 
 pytestmark = pytest.mark.asyncio
 

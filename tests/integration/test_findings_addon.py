@@ -3,8 +3,8 @@
 import pytest
 
 from tests.integration.test_addons import talk, told
-from wsinspect.capture.diagnosis import diagnose
 from wsinspect.capture.reader import Capture
+from wsinspect.diagnosis.facts import diagnose
 
 pytestmark = pytest.mark.asyncio
 __all__ = ["told"]

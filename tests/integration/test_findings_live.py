@@ -13,10 +13,10 @@ import pytest
 
 from tests.support.engine import Engine, private_environment
 from tests.support.sandwich_lab import echo_server, talk
-from wsinspect.capture.diagnosis import diagnose
 from wsinspect.capture.reader import Capture
 from wsinspect.demo.hop import Hop
 from wsinspect.demo.server import ChatServer
+from wsinspect.diagnosis.facts import diagnose
 
 
 def wsinspect(folder, *arguments):

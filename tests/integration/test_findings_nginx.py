@@ -13,8 +13,8 @@ from tests.support.engine import Engine
 from tests.support.finding_lab import by_path, found_in, record_port
 from tests.support.hops import LOOPBACK, NGINX_GOOD, free_port, nginx
 from tests.support.sandwich_lab import echo_server, play, talk
-from wsinspect.capture.diagnosis import diagnose
 from wsinspect.capture.reader import Capture
+from wsinspect.diagnosis.facts import diagnose
 
 pytestmark = pytest.mark.lab
 

@@ -16,8 +16,8 @@ from tests.support.engine import Engine
 from tests.support.hops import LOOPBACK, free_port
 from tests.support.relay_hop import relay_hop
 from tests.support.sandwich_lab import afterwards, stored, told
-from wsinspect.capture.hops import Hop
 from wsinspect.capture.reader import Capture
+from wsinspect.diagnosis.hops import Hop
 
 COUNT = 12
 

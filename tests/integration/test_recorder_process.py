@@ -19,9 +19,10 @@ from typing import Any
 import pytest
 
 from tests.unit.capture.journals import Script, dump, index, is_sound, play, random_script, text
-from wsinspect.capture.journal import JournalWriter, is_locked, journal_directory
-from wsinspect.capture.prepare import PreparedCapture, prepare_capture, recover
 from wsinspect.capture.reader import Capture
+from wsinspect.journal.format import is_locked, journal_directory
+from wsinspect.journal.writer import JournalWriter
+from wsinspect.recorder.prepare import PreparedCapture, prepare_capture, recover
 
 #: Facts are waited for this long before a test fails; how fast they come is another matter.
 PATIENCE = 60.0
@@ -44,7 +45,7 @@ class Rig:
         read, self._wake = os.pipe()
         os.set_blocking(self._wake, False)
         self.recorder = subprocess.Popen(
-            [sys.executable, "-m", "wsinspect.capture.recorder", str(self.path), *arguments],
+            [sys.executable, "-m", "wsinspect.recorder.process", str(self.path), *arguments],
             stdin=read,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -193,7 +194,8 @@ import sys
 from pathlib import Path
 from typing import Any
 from tests.unit.capture.journals import play, random_script
-from wsinspect.capture.journal import JournalWriter, journal_directory
+from wsinspect.journal.writer import JournalWriter
+from wsinspect.journal.format import journal_directory
 writer = JournalWriter(journal_directory(Path(sys.argv[1])), segment_bytes=20_000, wake_fd=1)
 steps = random_script({seed}, chunks=3000)[:-1]
 for start in range(0, len(steps), 20):
@@ -207,7 +209,7 @@ sys.stdin.read()
     os.close(write)
     journal = journal_directory(path)
     wait_for(lambda: is_locked(journal, "engine.lock"), "the engine's lock")
-    recorder = subprocess.Popen([sys.executable, "-m", "wsinspect.capture.recorder", path], stdin=read)
+    recorder = subprocess.Popen([sys.executable, "-m", "wsinspect.recorder.process", path], stdin=read)
     os.close(read)
     wait_for(lambda: count_frames(path) > 0, "the first frames")
     time.sleep(rng.random() * 0.1)
@@ -454,7 +456,7 @@ def test_a_capture_that_is_no_capture_is_one_line_and_exit_code_2(tmp_path):
     path.write_bytes(b"not a database, and long enough to be looked at as one" * 100)
     journal_directory(path).mkdir()
     done = subprocess.run(
-        [sys.executable, "-m", "wsinspect.capture.recorder", path],
+        [sys.executable, "-m", "wsinspect.recorder.process", path],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

@@ -19,10 +19,10 @@ from tests.integration.test_recorder_process import Rig, wait_for
 from tests.support.engine import ROOT, Engine
 from tests.unit.capture.journals import START_NS, Script, index, is_sound, play, text
 from wsinspect.capture import schema
-from wsinspect.capture.budget import LEAST_BYTES, Budget
-from wsinspect.capture.eviction import Evictor
-from wsinspect.capture.journal import journal_directory
 from wsinspect.capture.reader import Capture
+from wsinspect.journal.budget import LEAST_BYTES, Budget
+from wsinspect.journal.format import journal_directory
+from wsinspect.recorder.eviction import Evictor
 
 MIB = 1 << 20
 LIMIT = LEAST_BYTES
@@ -403,7 +403,7 @@ def test_a_larger_capture_that_is_appended_to_shrinks(tmp_path: Path) -> None:
 
 def test_a_recorder_that_is_gone_for_good_is_like_a_full_disk(path: Path, monkeypatch: Any) -> None:
     """The engine is not held up for ever: what does not fit is counted."""
-    monkeypatch.setattr("wsinspect.capture.budget._PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr("wsinspect.journal.budget._PATIENCE_SECONDS", 0.2)
     reasons: list[str] = []
     rig = Rig(path, budget=Budget.of(LIMIT), on_unstored=lambda size, reason: reasons.append(reason))
     try:

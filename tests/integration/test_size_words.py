@@ -13,10 +13,10 @@ import pytest
 
 from tests.unit.capture.journals import Script, index, text, write_journal
 from wsinspect.capture import schema
-from wsinspect.capture.budget import LEAST_BYTES
-from wsinspect.capture.eviction import Evictor
 from wsinspect.capture.missing import evicted_words, missing
 from wsinspect.capture.reader import Capture
+from wsinspect.journal.budget import LEAST_BYTES
+from wsinspect.recorder.eviction import Evictor
 
 BIG = b"x" * 60_000
 #: 122 and 80 of the first two connections; 669 of the third, to have room for a while.

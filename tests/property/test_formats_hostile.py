@@ -15,11 +15,11 @@ from mitmproxy.addons.savehar import SaveHar
 
 from tests.unit.formats.made import chat_capture
 from tests.unit.formats.test_flows import websocket_flow, written
-from wsinspect.capture.formats.har_writer import write_har
-from wsinspect.capture.formats.importing import FORMATS, import_file
-from wsinspect.capture.formats.jsonl_writer import write_jsonl
 from wsinspect.capture.reader import Capture
 from wsinspect.errors import CaptureError
+from wsinspect.formats.har_writer import write_har
+from wsinspect.formats.importing import FORMATS, import_file
+from wsinspect.formats.jsonl_writer import write_jsonl
 
 SOME = settings(max_examples=60, deadline=None)
 VALUES = st.recursive(

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.formats.made import Chat, random_capture, rows, said, store
-from wsinspect.capture.formats.har_writer import write_har
-from wsinspect.capture.formats.importing import import_file
-from wsinspect.capture.formats.jsonl_writer import write_jsonl
 from wsinspect.capture.reader import Capture
+from wsinspect.formats.har_writer import write_har
+from wsinspect.formats.importing import import_file
+from wsinspect.formats.jsonl_writer import write_jsonl
 
 SOME = settings(max_examples=20, deadline=None)
 MESSAGES = st.lists(

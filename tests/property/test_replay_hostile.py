@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.formats.made import chat_capture, random_capture
-from wsinspect.capture.formats.transcript import Said
 from wsinspect.capture.reader import Capture
 from wsinspect.errors import WsinspectError
+from wsinspect.formats.transcript import Said
 from wsinspect.replay.client import ClientOptions, replay_client
 from wsinspect.replay.engine_client import EngineClient
 from wsinspect.replay.engineio import EngineIo, facts_of, version_of

@@ -16,8 +16,8 @@ from typing import Any
 from websockets.asyncio.server import ServerConnection, serve
 
 from tests.support.engine import Engine
-from wsinspect.capture.diagnosis import FactReader, diagnose
 from wsinspect.capture.reader import Capture
+from wsinspect.diagnosis.facts import FactReader, diagnose
 from wsinspect.findings.model import Finding
 
 LOOPBACK = "127.0.0.1"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
-from wsinspect.capture.diagnosis import FactReader
+from wsinspect.diagnosis.facts import FactReader
 from wsinspect.findings.registry import diagnose_connection
 
 _HEALTHY = """

@@ -20,10 +20,10 @@ from websockets.exceptions import WebSocketException
 
 from tests.support.engine import Engine
 from tests.support.hops import LOOPBACK, Hop, free_port
-from wsinspect.capture.diagnosis import FactReader, diagnose
-from wsinspect.capture.hops import Hop as TwoTaps
-from wsinspect.capture.hops import diagnose_hop
 from wsinspect.capture.reader import Capture
+from wsinspect.diagnosis.facts import FactReader, diagnose
+from wsinspect.diagnosis.hops import Hop as TwoTaps
+from wsinspect.diagnosis.hops import diagnose_hop
 from wsinspect.findings.model import Finding
 from wsinspect.findings.registry import diagnose_connection
 from wsinspect.findings.sandwich import PairFacts

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from wsinspect.capture import schema
-from wsinspect.capture.journal_format import JournalLock, journal_directory
-from wsinspect.capture.prepare import ENGINE_LOCK
 from wsinspect.handshake.negotiation import accept_key
+from wsinspect.journal.format import JournalLock, journal_directory
+from wsinspect.recorder.prepare import ENGINE_LOCK
 from wsinspect.wire.frame import serialize_frame
 from wsinspect.wire.masking import unmask
 

@@ -105,7 +105,7 @@ def test_a_sans_io_package_loads_no_event_loop_and_no_sockets(package):
 
 def test_mitmproxy_is_imported_where_it_may_be():
     for name, path in modules(PACKAGE):
-        if not name.startswith(("wsinspect.proxy", "wsinspect.capture.formats")):
+        if not name.startswith(("wsinspect.proxy", "wsinspect.formats")):
             assert "mitmproxy" not in imported_by(path), name
 
 

@@ -1,1 +1,1 @@
-"""The capture: journal, schema, recorder process and the read API (DESIGN: docs/capture-format.md)."""
+"""The capture: its schema, its rows, and the read API (docs/capture-format.md)."""

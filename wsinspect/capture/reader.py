@@ -16,11 +16,11 @@ from types import TracebackType
 from typing import Any, Final
 
 from wsinspect.capture import schema
-from wsinspect.capture.journal_format import journal_directory
-from wsinspect.capture.prepare import is_in_use, recover, tidy
 from wsinspect.capture.records import Connection, Event, Frame, Handshake, Message, Opaque, Ping
 from wsinspect.capture.rows import CONNECTION_COLUMNS, HANDSHAKE_COLUMNS
 from wsinspect.errors import CaptureError, LocalError
+from wsinspect.journal.format import journal_directory
+from wsinspect.recorder.prepare import is_in_use, recover, tidy
 from wsinspect.wire.opcodes import Direction
 
 _DIRECTIONS: Final = (Direction.CLIENT_TO_SERVER, Direction.SERVER_TO_CLIENT)

@@ -11,7 +11,7 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-from wsinspect.capture.journal_format import Position
+from wsinspect.journal.format import Position
 
 CONNECTION_COLUMNS: Final = (
     "id",

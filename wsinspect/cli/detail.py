@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from wsinspect.capture.diagnosis import FactReader
 from wsinspect.capture.reader import Capture
 from wsinspect.capture.records import Connection, Event, Frame, Message, Opaque
 from wsinspect.cli.follow import looks
@@ -19,6 +18,7 @@ from wsinspect.cli.render.connections import closing_lines, evicted_lines
 from wsinspect.cli.render.frames import PREVIEW_BYTES, FrameTable, Page, opaque_lines
 from wsinspect.cli.render.handshake import handshake_lines
 from wsinspect.cli.render.pages import message_payload, read_pages
+from wsinspect.diagnosis.facts import FactReader
 from wsinspect.errors import CaptureError
 from wsinspect.text import escape
 

@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from wsinspect.capture.diagnosis import diagnose
-from wsinspect.capture.formats.importing import import_file, sniff
-from wsinspect.capture.hops import Hop, Sandwich, diagnose_hop
 from wsinspect.capture.missing import Missing, missing
 from wsinspect.capture.reader import Capture
+from wsinspect.diagnosis.facts import diagnose
+from wsinspect.diagnosis.hops import Hop, Sandwich, diagnose_hop
 from wsinspect.errors import UsageError
 from wsinspect.findings.model import Finding
 from wsinspect.findings.sandwich import PairFacts
+from wsinspect.formats.importing import import_file, sniff
 
 
 @dataclass(frozen=True, kw_only=True)

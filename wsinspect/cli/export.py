@@ -15,8 +15,8 @@ from wsinspect.cli.completion import complete_capture, complete_filter
 from wsinspect.cli.options import examples, parse_filter
 
 if TYPE_CHECKING:
-    from wsinspect.capture.formats.choice import Choice
     from wsinspect.capture.reader import Capture
+    from wsinspect.formats.choice import Choice
 
 
 @click.command(
@@ -62,11 +62,11 @@ def export(
     touched. --filter chooses connections where all keys are about connections, else frames. docs/formats.md
     lists what a format cannot say.
     """
-    from wsinspect.capture.formats.choice import choose
-    from wsinspect.capture.formats.soundness import check_sound
     from wsinspect.capture.missing import missing
     from wsinspect.capture.reader import Capture
     from wsinspect.errors import UsageError
+    from wsinspect.formats.choice import choose
+    from wsinspect.formats.soundness import check_sound
     from wsinspect.launch.captures import resolve_capture
 
     kind = file_format or _by_name(output)
@@ -90,9 +90,9 @@ def export(
 
 
 def _write(capture: Capture, out: IO[bytes], kind: str, choice: Choice, include_secrets: bool) -> None:
-    from wsinspect.capture.formats.har_writer import write_har
-    from wsinspect.capture.formats.jsonl_writer import write_jsonl
     from wsinspect.cli.progress import progress_bar
+    from wsinspect.formats.har_writer import write_har
+    from wsinspect.formats.jsonl_writer import write_jsonl
 
     ((total,),) = capture.query("SELECT coalesce(max(id), 0) FROM frame")
     with progress_bar("exporting", total) as progress:

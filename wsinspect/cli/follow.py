@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from wsinspect.capture.prepare import is_draining, is_in_use
 from wsinspect.capture.reader import Capture
+from wsinspect.recorder.prepare import is_draining, is_in_use
 
 #: A frame can be read 250 ms after it was relayed; looking this often adds little to that.
 _POLL_S = 0.1

@@ -30,8 +30,8 @@ def import_(file: Path, output: Path, file_format: str | None) -> None:
     The capture opens in show, open, diagnose and replay like one that was recorded. docs/formats.md says what
     each format knows.
     """
-    from wsinspect.capture.formats.importing import import_file
     from wsinspect.cli.progress import progress_bar
+    from wsinspect.formats.importing import import_file
     from wsinspect.text import escape
 
     size = file.stat().st_size if file.is_file() else 0

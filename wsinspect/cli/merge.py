@@ -31,8 +31,8 @@ def merge(captures: tuple[Path, ...], output: Path, shifts: tuple[str, ...]) -> 
     Ids are given anew, in the order of time. Connections of an unnamed listener get the name of their file as
     tap, so that one still sees where each was seen.
     """
-    from wsinspect.capture.merge import Source
-    from wsinspect.capture.merge import merge as run
+    from wsinspect.formats.merge import Source
+    from wsinspect.formats.merge import merge as run
 
     by_name = dict(map(_shift, shifts))
     for name in by_name:

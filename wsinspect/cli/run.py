@@ -195,7 +195,7 @@ def _recorded_server(path: Path | None) -> RecordedServer | None:
 
 
 def _check_capture_size(size: int | None) -> int:
-    from wsinspect.capture.budget import DEFAULT_BYTES, LEAST_BYTES
+    from wsinspect.journal.budget import DEFAULT_BYTES, LEAST_BYTES
 
     if size is not None and size < LEAST_BYTES:
         raise click.BadParameter(f"a capture needs {LEAST_BYTES >> 20}MiB at least")

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from wsinspect.capture.journal import journal_directory, segment_numbers, segment_path
 from wsinspect.capture.reader import Capture
+from wsinspect.journal.format import journal_directory, segment_numbers, segment_path
 
 T = TypeVar("T")
 #: How much of each payload an answer has.

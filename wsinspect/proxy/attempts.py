@@ -30,14 +30,14 @@ from wsinspect.proxy.taps import Tap, Taps
 
 #: How much of a refused attempt's body is kept.
 BODY_BYTES = 64 * 1024
-#: HEAD record parts (capture/journal_format.py).
+#: HEAD record parts (journal/format.py).
 REQUEST_IN, REQUEST_OUT, RESPONSE_IN, RESPONSE_OUT, INFORMATIONAL = range(5)
 
 _METADATA = "wsinspect_attempt"
 
 
 class Sink(Protocol):
-    """What takes the records: `capture.journal.JournalWriter`, or an addon's own."""
+    """What takes the records: `journal.writer.JournalWriter`, or an addon's own."""
 
     def data(
         self, connection: int, direction: int, chunk: bytes, time_ns: int, sent_after_ns: int = 0

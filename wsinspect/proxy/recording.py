@@ -24,10 +24,10 @@ from typing import Any
 from mitmproxy import version as mitmproxy_version
 
 import wsinspect
-from wsinspect.capture.budget import Budget
-from wsinspect.capture.journal import JournalWriter
-from wsinspect.capture.prepare import prepare_capture
+from wsinspect.journal.budget import Budget
+from wsinspect.journal.writer import JournalWriter
 from wsinspect.proxy.clock import Clock
+from wsinspect.recorder.prepare import prepare_capture
 
 #: What may wait to be written to the journal; above it the sockets are not read (docs/benchmarks.md, memory).
 BACKLOG_BYTES = 16 << 20
@@ -74,7 +74,7 @@ class Recorder:
         loop = asyncio.get_running_loop()
         read_fd, write_fd = os.pipe()
         os.set_blocking(write_fd, False)
-        command = [sys.executable, "-m", "wsinspect.capture.recorder", str(self.capture)]
+        command = [sys.executable, "-m", "wsinspect.recorder.process", str(self.capture)]
         try:
             process = subprocess.Popen(
                 [*command, *self.narration.arguments()], stdin=read_fd, start_new_session=True

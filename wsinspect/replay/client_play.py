@@ -9,10 +9,10 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from wsinspect.capture.formats.secrets import mask_url
 from wsinspect.capture.reader import Capture
 from wsinspect.capture.records import Connection
 from wsinspect.errors import WsinspectError
+from wsinspect.formats.secrets import mask_url
 from wsinspect.replay.client_opening import Agreed, ClientOptions, Opening
 from wsinspect.replay.conduit import Conduit, Listener
 from wsinspect.replay.engine_client import EngineClient, upgraded_path

@@ -11,9 +11,9 @@ import re
 from itertools import islice
 from typing import Final
 
-from wsinspect.capture.formats.transcript import messages
 from wsinspect.capture.reader import Capture
 from wsinspect.capture.records import Connection
+from wsinspect.formats.transcript import messages
 from wsinspect.replay.engineio import (
     LOOKED_AT,
     PING,

@@ -17,7 +17,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
-from wsinspect.capture.formats.transcript import Said
+from wsinspect.formats.transcript import Said
 from wsinspect.wire.opcodes import Direction, Opcode
 
 _VERSION: Final = re.compile(r"[?&]EIO=(\d)")

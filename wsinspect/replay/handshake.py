@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
-from wsinspect.capture.formats.secrets import MASK, has_secret, mask_target
 from wsinspect.capture.records import Connection, Handshake
 from wsinspect.errors import UsageError
+from wsinspect.formats.secrets import MASK, has_secret, mask_target
 from wsinspect.handshake.heads import RawHead
 from wsinspect.handshake.negotiation import accept_key
 

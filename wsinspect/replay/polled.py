@@ -10,9 +10,9 @@ import json
 from collections.abc import Iterator
 from typing import Any, Final
 
-from wsinspect.capture.formats.transcript import Said
 from wsinspect.capture.reader import Capture
 from wsinspect.capture.records import Connection
+from wsinspect.formats.transcript import Said
 from wsinspect.replay.engineio import session_of, version_of
 from wsinspect.replay.payload import Packet, decode
 from wsinspect.wire.opcodes import Direction, Opcode

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from wsinspect.capture.formats.pages import select, spans
-from wsinspect.capture.formats.transcript import Said, messages
 from wsinspect.capture.reader import Capture
 from wsinspect.capture.records import Connection
+from wsinspect.formats.pages import select, spans
+from wsinspect.formats.transcript import Said, messages
 from wsinspect.replay.polled import polled
 from wsinspect.wire.close_codes import CloseCode, is_legal_on_wire, parse_close
 from wsinspect.wire.frame import serialize_frame

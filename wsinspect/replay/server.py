@@ -13,12 +13,12 @@ from collections.abc import Callable, Coroutine, Sequence
 from itertools import islice
 from typing import Final
 
-from wsinspect.capture.formats.secrets import mask_url
-from wsinspect.capture.formats.soundness import check_sound
-from wsinspect.capture.formats.transcript import Said, messages
 from wsinspect.capture.reader import Capture
 from wsinspect.capture.records import Connection
 from wsinspect.errors import LocalError
+from wsinspect.formats.secrets import mask_url
+from wsinspect.formats.soundness import check_sound
+from wsinspect.formats.transcript import Said, messages
 from wsinspect.handshake.heads import RawHead
 from wsinspect.handshake.negotiation import is_valid_key
 from wsinspect.replay import answers

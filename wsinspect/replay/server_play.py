@@ -8,10 +8,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from wsinspect.capture.formats.secrets import mask_url
 from wsinspect.capture.reader import Capture
 from wsinspect.capture.records import Connection
 from wsinspect.errors import WsinspectError
+from wsinspect.formats.secrets import mask_url
 from wsinspect.replay.engine_line import EngineLine
 from wsinspect.replay.gates import Gates, Test
 from wsinspect.replay.lines import Line

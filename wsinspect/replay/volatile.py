@@ -5,9 +5,9 @@ from __future__ import annotations
 from itertools import islice
 from typing import Final
 
-from wsinspect.capture.formats.transcript import Said, messages
 from wsinspect.capture.reader import Capture
 from wsinspect.capture.records import Connection
+from wsinspect.formats.transcript import Said, messages
 from wsinspect.replay.values import Place, is_similar, volatile
 
 #: Messages of a connection that are looked at; what changes does so early on.

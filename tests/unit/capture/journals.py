@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from wsinspect.capture import schema
-from wsinspect.capture.journal import JournalReader, JournalWriter, Record, journal_directory
-from wsinspect.capture.prepare import close_books, finish
-from wsinspect.capture.writer import Indexer
+from wsinspect.journal.format import Record, journal_directory
+from wsinspect.journal.reader import JournalReader
+from wsinspect.journal.writer import JournalWriter
+from wsinspect.recorder.indexer import Indexer
+from wsinspect.recorder.prepare import close_books, finish
 from wsinspect.wire.frame import serialize_frame
 
 START_NS = 1_700_000_000_000_000_000

@@ -10,8 +10,8 @@ import pytest
 
 from tests.unit.capture.journals import index, random_script, write_journal
 from wsinspect.capture import schema
-from wsinspect.capture.journal import HEADER
 from wsinspect.capture.reader import Capture
+from wsinspect.journal.format import HEADER
 
 PAGE = Path(__file__).parents[3] / "docs" / "capture-format.md"
 TEXT = PAGE.read_text("utf-8")

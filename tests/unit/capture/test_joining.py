@@ -1,6 +1,6 @@
 """Attempts before and behind a hop: by key, by path and time, by content."""
 
-from wsinspect.capture.joining import Attempt, Content, content_of, join, make_attempt, rough_difference
+from wsinspect.diagnosis.joining import Attempt, Content, content_of, join, make_attempt, rough_difference
 from wsinspect.handshake.heads import RawHead
 
 SECOND = 10**9

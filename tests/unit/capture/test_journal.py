@@ -15,21 +15,22 @@ from pathlib import Path
 import pytest
 
 from tests.unit.capture.journals import START_NS, read_all
-from wsinspect.capture import journal_reader, journal_writer
-from wsinspect.capture.journal import (
+from wsinspect.journal import reader as journal_reader
+from wsinspect.journal import writer as journal_writer
+from wsinspect.journal.format import (
     DATA,
     EVENT,
     HEADER,
     JournalInUseError,
     JournalLock,
-    JournalReader,
-    JournalWriter,
     Position,
     is_locked,
     journal_directory,
     segment_numbers,
     segment_path,
 )
+from wsinspect.journal.reader import JournalReader
+from wsinspect.journal.writer import JournalWriter
 
 
 @pytest.fixture
@@ -453,7 +454,7 @@ def test_a_segment_that_cannot_be_begun_is_tried_again(directory, monkeypatch):
 def test_a_real_limit_on_file_size_behaves_like_a_full_disk(directory):
     code = """
 import resource, signal, sys
-from wsinspect.capture.journal import JournalWriter
+from wsinspect.journal.writer import JournalWriter
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 writer = JournalWriter(sys.argv[1])
 resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, resource.RLIM_INFINITY))
@@ -546,7 +547,7 @@ def test_a_backlog_in_memory_only_writes_all_of_it(directory):
 def test_a_writer_killed_at_any_moment_leaves_whole_records(directory):
     code = """
 import sys
-from wsinspect.capture.journal import JournalWriter
+from wsinspect.journal.writer import JournalWriter
 writer = JournalWriter(sys.argv[1], segment_bytes=100_000)
 print("ready", flush=True)
 number = 0
@@ -580,7 +581,7 @@ def test_read_all_helper_reads_what_belongs_to_a_capture(tmp_path):
 
 def test_the_journal_needs_the_standard_library_only():
     code = (
-        "import sys; import wsinspect.capture.journal; "
+        "import sys; import wsinspect.journal.reader, wsinspect.journal.writer; "
         "print([m for m in sys.modules if m.split('.')[0] in ('mitmproxy', 'wsproto', 'h11', 'sqlite3')])"
     )
     done = subprocess.run(

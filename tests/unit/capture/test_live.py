@@ -9,8 +9,8 @@ import pytest
 from tests.unit.capture.journals import Script, index, text, write_journal
 from tests.unit.findings.triggers import CASES
 from wsinspect.capture import schema
-from wsinspect.capture.diagnosis import diagnose
-from wsinspect.capture.live import LiveFindings
+from wsinspect.diagnosis.facts import diagnose
+from wsinspect.diagnosis.live import LiveFindings
 from wsinspect.findings.facts import ConnectionFacts
 
 

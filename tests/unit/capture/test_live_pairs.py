@@ -6,9 +6,10 @@ import json
 import pytest
 
 from tests.unit.capture.journals import Script, index, need, text, write_journal
-from wsinspect.capture import live_pairs, schema
-from wsinspect.capture.live import LiveFindings
-from wsinspect.capture.live_pairs import LivePairs, worth_comparing
+from wsinspect.capture import schema
+from wsinspect.diagnosis import live_pairs
+from wsinspect.diagnosis.live import LiveFindings
+from wsinspect.diagnosis.live_pairs import LivePairs, worth_comparing
 
 TAPS = {"taps": [{"tap": "edge"}, {"tap": "origin"}]}
 
@@ -229,7 +230,7 @@ def test_a_mistake_in_a_comparison_does_not_end_the_recorder(hop, monkeypatch, c
     def mistaken(*_):
         raise TypeError("ours")
 
-    monkeypatch.setattr("wsinspect.capture.live.worth_comparing", mistaken)
+    monkeypatch.setattr("wsinspect.diagnosis.live.worth_comparing", mistaken)
     for number, tap in ((1, "edge"), (2, "origin")):
         hop.attempt(number, tap, 1)
         hop.script.event(number, "open")

@@ -10,11 +10,15 @@ from pathlib import Path
 import pytest
 
 from tests.unit.capture.journals import Script, text, write_journal
-from wsinspect.capture import narration, narrator, schema
-from wsinspect.capture.journal import JournalReader, journal_directory
-from wsinspect.capture.narration import Note, Notes
-from wsinspect.capture.narrator import HumanLines, Narrator, human_line, json_line
-from wsinspect.capture.writer import Indexer
+from wsinspect.capture import schema
+from wsinspect.capture.records import Note
+from wsinspect.journal.format import journal_directory
+from wsinspect.journal.reader import JournalReader
+from wsinspect.capture import records
+from wsinspect.recorder import narration, narrator
+from wsinspect.recorder.indexer import Indexer
+from wsinspect.recorder.narration import Notes
+from wsinspect.recorder.narrator import HumanLines, Narrator, human_line, json_line
 
 
 def notes_of(path: Path, script: Script, **options: bool) -> list[Note]:
@@ -122,7 +126,7 @@ def test_events_of_the_engine_are_told(tmp_path):
     ],
 )
 def test_urls(row, url):
-    assert narration.url_of(row) == url
+    assert records.url_of(row) == url
 
 
 def frame(**facts: object) -> Note:

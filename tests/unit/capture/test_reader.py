@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 
 from tests.unit.capture.journals import START_NS, Script, index, is_sound, need, play, text, write_journal
-from wsinspect.capture import prepare, schema
-from wsinspect.capture.journal import JournalLock, JournalWriter, journal_directory, segment_path
-from wsinspect.capture.prepare import PreparedCapture, prepare_capture, recover, tidy
+from wsinspect.capture import schema
 from wsinspect.capture.reader import Capture
 from wsinspect.errors import CaptureError, LocalError
+from wsinspect.journal.format import JournalLock, journal_directory, segment_path
+from wsinspect.journal.writer import JournalWriter
+from wsinspect.recorder import prepare
+from wsinspect.recorder.prepare import PreparedCapture, prepare_capture, recover, tidy
 
 
 @pytest.fixture

@@ -23,11 +23,14 @@ from tests.unit.capture.journals import (
     text,
     write_journal,
 )
-from wsinspect.capture import connections, schema, streams, writer
-from wsinspect.capture.journal import JournalReader, Position, journal_directory
+from wsinspect.capture import schema
 from wsinspect.capture.reader import Capture
 from wsinspect.capture.records import Connection
-from wsinspect.capture.writer import Indexer
+from wsinspect.journal.format import Position, journal_directory
+from wsinspect.journal.reader import JournalReader
+from wsinspect.recorder import connections, streams
+from wsinspect.recorder import indexer as writer
+from wsinspect.recorder.indexer import Indexer
 from wsinspect.wire.frame import serialize_frame
 from wsinspect.wire.opcodes import Direction
 

@@ -6,16 +6,16 @@ import os
 from pathlib import Path
 from typing import Any
 
-from wsinspect.capture.journal import (
+from wsinspect.handshake.negotiation import accept_key
+from wsinspect.journal.format import (
     HEAD_INFORMATIONAL,
     HEAD_REQUEST_IN,
     HEAD_REQUEST_OUT,
     HEAD_RESPONSE_IN,
     HEAD_RESPONSE_OUT,
-    JournalWriter,
 )
-from wsinspect.capture.prepare import prepare_capture
-from wsinspect.handshake.negotiation import accept_key
+from wsinspect.journal.writer import JournalWriter
+from wsinspect.recorder.prepare import prepare_capture
 from wsinspect.wire.frame import serialize_frame
 from wsinspect.wire.opcodes import Direction
 

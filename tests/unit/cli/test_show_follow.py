@@ -22,7 +22,7 @@ class Live:
         self.environment = home(tmp_path)
         self.maker = CaptureMaker(tmp_path / "live.db")
         read_end, self.wake = os.pipe()
-        command = [sys.executable, "-m", "wsinspect.capture.recorder", str(self.maker.path)]
+        command = [sys.executable, "-m", "wsinspect.recorder.process", str(self.maker.path)]
         self.recorder = subprocess.Popen(command, stdin=read_end, env=self.environment)
         os.close(read_end)
         self.maker.writer.set_wake_fd(self.wake)

@@ -9,8 +9,8 @@ import stat
 import pytest
 
 from tests.unit.formats.made import chat_capture, rows
-from wsinspect.capture.formats import staging
 from wsinspect.cli.main import cli, execute
+from wsinspect.formats import staging
 
 
 @pytest.fixture

@@ -9,10 +9,10 @@ import pytest
 
 from tests.unit.formats.made import Chat, chat_capture, random_capture, store
 from wsinspect.capture.filtering import FrameScan
-from wsinspect.capture.formats.choice import Ids
 from wsinspect.capture.reader import Capture
 from wsinspect.cli.main import cli, execute
 from wsinspect.filters import parse
+from wsinspect.formats.choice import Ids
 
 
 @pytest.fixture

@@ -13,9 +13,9 @@ from mitmproxy.test import tflow
 from wsproto.frame_protocol import Opcode
 
 from tests.unit.formats.made import said
-from wsinspect.capture.formats.importing import import_file, sniff
 from wsinspect.capture.reader import Capture
 from wsinspect.errors import CaptureError
+from wsinspect.formats.importing import import_file, sniff
 
 
 def websocket_flow(**facts):
@@ -104,7 +104,7 @@ def test_what_is_no_flow_is_one_clear_line(tmp_path, content):
 
 
 def test_a_flow_that_is_too_large_is_not_read(tmp_path, monkeypatch):
-    monkeypatch.setattr("wsinspect.capture.formats.flows.MAX_FLOW_BYTES", 100)
+    monkeypatch.setattr("wsinspect.formats.flows.MAX_FLOW_BYTES", 100)
     with pytest.raises(CaptureError, match="larger than"):
         imported(tmp_path, written(websocket_flow()))
 

@@ -11,11 +11,11 @@ import pytest
 from tests.support.har_check import problems
 from tests.unit.capture.journals import need
 from tests.unit.formats.made import Chat, chat_capture, random_capture, said, store
-from wsinspect.capture.formats import har_writer
-from wsinspect.capture.formats.har_writer import write_har
-from wsinspect.capture.formats.importing import import_file
 from wsinspect.capture.reader import Capture
 from wsinspect.errors import CaptureError
+from wsinspect.formats import har_writer
+from wsinspect.formats.har_writer import write_har
+from wsinspect.formats.importing import import_file
 
 CHROME: dict[str, Any] = {
     "log": {
@@ -255,7 +255,7 @@ def test_a_broken_file_is_one_clear_line(tmp_path, content, problem):
 
 
 def test_a_value_that_is_too_large_is_refused_in_bounded_memory(tmp_path, monkeypatch):
-    monkeypatch.setattr("wsinspect.capture.formats.jsonstream.MAX_VALUE", 1 << 20)
+    monkeypatch.setattr("wsinspect.formats.jsonstream.MAX_VALUE", 1 << 20)
     with pytest.raises(CaptureError, match="larger than 1 MiB"):
         imported(
             tmp_path, b'{"log":{"entries":[{"_webSocketMessages":[{"data":"' + b"x" * (4 << 20) + b'"}]}]}}'
@@ -263,7 +263,7 @@ def test_a_value_that_is_too_large_is_refused_in_bounded_memory(tmp_path, monkey
 
 
 def test_a_large_body_of_another_request_is_passed_over(tmp_path, monkeypatch):
-    monkeypatch.setattr("wsinspect.capture.formats.jsonstream.MAX_VALUE", 1 << 20)
+    monkeypatch.setattr("wsinspect.formats.jsonstream.MAX_VALUE", 1 << 20)
     har = json.loads(json.dumps(CHROME))
     har["log"]["entries"].insert(
         0,

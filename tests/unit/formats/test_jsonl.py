@@ -10,12 +10,12 @@ import pytest
 
 from tests.unit.formats.made import chat_capture, random_capture, rows, said
 from wsinspect.capture import schema
-from wsinspect.capture.formats import jsonl_tables, jsonl_writer, pages, transcript
-from wsinspect.capture.formats.choice import Choice
-from wsinspect.capture.formats.importing import import_file
-from wsinspect.capture.formats.jsonl_writer import write_jsonl
 from wsinspect.capture.reader import Capture
 from wsinspect.errors import CaptureError
+from wsinspect.formats import jsonl_tables, jsonl_writer, pages, transcript
+from wsinspect.formats.choice import Choice
+from wsinspect.formats.importing import import_file
+from wsinspect.formats.jsonl_writer import write_jsonl
 
 HEADER = '{"type":"capture","schema":1,"format":1}\n'
 
@@ -179,7 +179,7 @@ def test_a_newer_format_is_refused(tmp_path):
 
 
 def test_a_line_without_end_is_refused_in_bounded_memory(tmp_path, monkeypatch):
-    monkeypatch.setattr("wsinspect.capture.formats.jsonl_reader.MAX_LINE_BYTES", 1000)
+    monkeypatch.setattr("wsinspect.formats.jsonl_reader.MAX_LINE_BYTES", 1000)
     with pytest.raises(CaptureError, match="line 2 is longer than"):
         imported(tmp_path, HEADER + "x" * 2000)
 

@@ -9,9 +9,9 @@ import sqlite3
 import pytest
 
 from wsinspect.capture import schema
-from wsinspect.capture.formats import jsonl_reader
-from wsinspect.capture.formats.jsonl_tables import FRAME
 from wsinspect.errors import CaptureError
+from wsinspect.formats import jsonl_reader
+from wsinspect.formats.jsonl_tables import FRAME
 
 LINE = {
     "type": "frame",

@@ -8,9 +8,9 @@ import pytest
 
 from tests.unit.capture.journals import need
 from tests.unit.formats.made import Chat, chat_capture, random_capture, rows, said, store
-from wsinspect.capture.merge import Source, merge
 from wsinspect.capture.reader import Capture
 from wsinspect.errors import CaptureError, UsageError
+from wsinspect.formats.merge import Source, merge
 
 
 def test_everything_is_in_the_merged_capture(tmp_path):

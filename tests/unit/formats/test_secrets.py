@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from wsinspect.capture.formats.secrets import has_secret, mask_head, mask_json, mask_url, mask_value
+from wsinspect.formats.secrets import has_secret, mask_head, mask_json, mask_url, mask_value
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from wsinspect.capture.formats.transcript import Said
+from wsinspect.formats.transcript import Said
 from wsinspect.replay.engine_client import EngineClient, upgraded_path
 from wsinspect.replay.engineio import EngineIo, connects_to, facts_of, session_of
 from wsinspect.replay.payload import Packet, decode, encode

@@ -16,7 +16,7 @@ from wsinspect.tui.control.wishes import counted
 from wsinspect.tui.rows import grouped
 
 if TYPE_CHECKING:
-    from wsinspect.capture.formats.choice import Choice
+    from wsinspect.formats.choice import Choice
 
 FORMATS: Final = (("har", "HAR"), ("jsonl", "JSONL"))
 #: Parts of a capture: all of it, one connection, the connections with something that passes the filter, and
@@ -113,9 +113,9 @@ class Export(threading.Thread):
             self._tell(self._progress, count)
 
     def _write(self, capture: Capture, out: IO[bytes]) -> str:
-        from wsinspect.capture.formats.har_writer import write_har
-        from wsinspect.capture.formats.jsonl_writer import write_jsonl
-        from wsinspect.capture.formats.soundness import check_sound
+        from wsinspect.formats.har_writer import write_har
+        from wsinspect.formats.jsonl_writer import write_jsonl
+        from wsinspect.formats.soundness import check_sound
 
         order = self._order
         check_sound(capture)
@@ -137,7 +137,7 @@ class Export(threading.Thread):
 
     def _choice(self, capture: Capture) -> Choice:
         """The part as the writers take it."""
-        from wsinspect.capture.formats.choice import Choice, choose
+        from wsinspect.formats.choice import Choice, choose
 
         order = self._order
         if order.part == ALL:

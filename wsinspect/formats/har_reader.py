@@ -13,7 +13,8 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import IO, Any, Final
 
-from wsinspect.capture.formats.heads import (
+from wsinspect.errors import CaptureError
+from wsinspect.formats.heads import (
     Target,
     fields_of,
     http_version,
@@ -21,11 +22,10 @@ from wsinspect.capture.formats.heads import (
     request_head,
     response_head,
 )
-from wsinspect.capture.formats.jsonstream import JsonStream
-from wsinspect.capture.formats.notes import ImportNotes
-from wsinspect.capture.formats.progress import Progress, nobody
-from wsinspect.capture.formats.staging import Imported, Stage, to_ns
-from wsinspect.errors import CaptureError
+from wsinspect.formats.jsonstream import JsonStream
+from wsinspect.formats.notes import ImportNotes
+from wsinspect.formats.progress import Progress, nobody
+from wsinspect.formats.staging import Imported, Stage, to_ns
 
 _WANTED: Final = frozenset(
     {

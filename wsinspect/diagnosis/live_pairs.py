@@ -14,9 +14,9 @@ from functools import cache
 from itertools import islice
 from typing import Final, NamedTuple
 
-from wsinspect.capture.diagnosis import Query
-from wsinspect.capture.hops import ATTEMPTS, MAX_TRACES, Hop, order_of, tap_names
-from wsinspect.capture.joining import Attempt, Joined, join, make_attempt
+from wsinspect.diagnosis.facts import Query
+from wsinspect.diagnosis.hops import ATTEMPTS, MAX_TRACES, Hop, order_of, tap_names
+from wsinspect.diagnosis.joining import Attempt, Joined, join, make_attempt
 
 #: How long one tap waits for the other.
 HOLD_SECONDS: Final = 1.0

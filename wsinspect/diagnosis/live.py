@@ -17,12 +17,12 @@ import traceback
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Final
 
-from wsinspect.capture.diagnosis import FactReader
-from wsinspect.capture.hops import MAX_TRACES, Hop, together
-from wsinspect.capture.joining import Joined
-from wsinspect.capture.live_pairs import LivePairs, worth_comparing
-from wsinspect.capture.narration import Note
+from wsinspect.capture.records import Note
 from wsinspect.capture.rows import to_json
+from wsinspect.diagnosis.facts import FactReader
+from wsinspect.diagnosis.hops import MAX_TRACES, Hop, together
+from wsinspect.diagnosis.joining import Joined
+from wsinspect.diagnosis.live_pairs import LivePairs, worth_comparing
 from wsinspect.findings.model import Finding
 from wsinspect.findings.registry import diagnose_capture, diagnose_connection, diagnose_pair, excused
 

@@ -14,14 +14,14 @@ import traceback
 from collections.abc import Mapping
 from typing import Any, Final
 
-from wsinspect.capture.budget import Budget
-from wsinspect.capture.connections import ConnectionRows
-from wsinspect.capture.journal_format import BODY, DATA, EVENT, HEAD, HEADER, Position, Record
-from wsinspect.capture.ledger import add_fault, stream_side
-from wsinspect.capture.narration import Notes
-from wsinspect.capture.restore import load_connection, load_stream, stream_options
 from wsinspect.capture.rows import Rows, to_json
-from wsinspect.capture.streams import OpenPing, StreamRows
+from wsinspect.journal.budget import Budget
+from wsinspect.journal.format import BODY, DATA, EVENT, HEAD, HEADER, Position, Record
+from wsinspect.recorder.connections import ConnectionRows
+from wsinspect.recorder.ledger import add_fault, stream_side
+from wsinspect.recorder.narration import Notes
+from wsinspect.recorder.restore import load_connection, load_stream, stream_options
+from wsinspect.recorder.streams import OpenPing, StreamRows
 from wsinspect.wire.close_codes import parse_close
 from wsinspect.wire.frame import Frame
 from wsinspect.wire.opcodes import Direction, Opcode

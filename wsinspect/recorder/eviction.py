@@ -24,8 +24,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from wsinspect.capture.budget import Budget
 from wsinspect.capture.rows import to_json
+from wsinspect.journal.budget import Budget
 from wsinspect.wire.deflate import WINDOW
 
 #: Parts of the file's share: a generation, what is left alone, and what is freed in one go (one event).

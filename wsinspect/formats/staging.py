@@ -17,8 +17,9 @@ from typing import Any, Final, NamedTuple
 
 from wsinspect import __version__
 from wsinspect.capture import schema
-from wsinspect.capture.formats.progress import Progress, nobody
-from wsinspect.capture.journal_format import (
+from wsinspect.errors import CaptureError, LocalError
+from wsinspect.formats.progress import Progress, nobody
+from wsinspect.journal.format import (
     BODY,
     DATA,
     EVENT,
@@ -29,8 +30,7 @@ from wsinspect.capture.journal_format import (
     HEAD_RESPONSE_OUT,
     Record,
 )
-from wsinspect.capture.writer import COMMIT_BYTES, Indexer
-from wsinspect.errors import CaptureError, LocalError
+from wsinspect.recorder.indexer import COMMIT_BYTES, Indexer
 from wsinspect.wire.frame import LENGTH_16, MASK_BIT, serialize_frame
 
 _NO_KEY: Final = b"\0\0\0\0"

@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 from wsinspect.capture import schema
-from wsinspect.capture.formats.jsonl_tables import (
+from wsinspect.capture.rows import to_json
+from wsinspect.errors import CaptureError, LocalError
+from wsinspect.formats.jsonl_tables import (
     DIRECTIONS,
     FORMAT,
     FRAME,
@@ -25,9 +27,7 @@ from wsinspect.capture.formats.jsonl_tables import (
     TABLES,
     Table,
 )
-from wsinspect.capture.formats.progress import Progress, nobody
-from wsinspect.capture.rows import to_json
-from wsinspect.errors import CaptureError, LocalError
+from wsinspect.formats.progress import Progress, nobody
 from wsinspect.wire.frame import serialize_frame
 
 _BATCH_ROWS: Final = 4000

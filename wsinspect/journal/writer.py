@@ -25,8 +25,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from wsinspect.capture.budget import Budget, JournalRoom
-from wsinspect.capture.journal_format import (
+from wsinspect.journal.budget import Budget, JournalRoom
+from wsinspect.journal.format import (
     BODY,
     DATA,
     EVENT,

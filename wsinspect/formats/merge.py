@@ -16,11 +16,11 @@ from typing import Final, NamedTuple
 from urllib.parse import quote
 
 from wsinspect.capture import schema
-from wsinspect.capture.formats.importing import discard, seal
-from wsinspect.capture.prepare import is_in_use
 from wsinspect.capture.reader import Capture
 from wsinspect.capture.rows import CONNECTION_COLUMNS, HANDSHAKE_COLUMNS
 from wsinspect.errors import CaptureError, LocalError, UsageError
+from wsinspect.formats.importing import discard, seal
+from wsinspect.recorder.prepare import is_in_use
 
 _LARGEST: Final = 1 << 60
 _TIMES: Final = ("attempt_ns", "open_ns", "closed_ns")

@@ -8,8 +8,11 @@ import sqlite3
 from typing import IO, Any, Final
 
 from wsinspect.capture import schema
-from wsinspect.capture.formats.choice import EVERYTHING, Choice
-from wsinspect.capture.formats.jsonl_tables import (
+from wsinspect.capture.reader import Capture
+from wsinspect.capture.rows import to_json
+from wsinspect.errors import CaptureError
+from wsinspect.formats.choice import EVERYTHING, Choice
+from wsinspect.formats.jsonl_tables import (
     DIRECTIONS,
     FORMAT,
     FRAME,
@@ -18,12 +21,9 @@ from wsinspect.capture.formats.jsonl_tables import (
     TABLES,
     Table,
 )
-from wsinspect.capture.formats.pages import Span, select, spans
-from wsinspect.capture.formats.progress import Progress, nobody
-from wsinspect.capture.formats.secrets import mask_head, mask_json, mask_url
-from wsinspect.capture.reader import Capture
-from wsinspect.capture.rows import to_json
-from wsinspect.errors import CaptureError
+from wsinspect.formats.pages import Span, select, spans
+from wsinspect.formats.progress import Progress, nobody
+from wsinspect.formats.secrets import mask_head, mask_json, mask_url
 from wsinspect.wire.opcodes import opcode_name
 
 _HEADS: Final = frozenset({"request_in", "request_out", "response_in", "response_out", "informational"})

@@ -11,7 +11,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from wsinspect.capture.journal_format import (
+from wsinspect.capture.rows import CONNECTION_COLUMNS, HANDSHAKE_COLUMNS, Rows, to_json
+from wsinspect.handshake.heads import RawHead
+from wsinspect.handshake.negotiation import Negotiation, negotiate
+from wsinspect.journal.format import (
     BODY_BYTES,
     HEAD_INFORMATIONAL,
     HEAD_REQUEST_IN,
@@ -19,10 +22,7 @@ from wsinspect.capture.journal_format import (
     HEAD_RESPONSE_IN,
     HEAD_RESPONSE_OUT,
 )
-from wsinspect.capture.rows import CONNECTION_COLUMNS, HANDSHAKE_COLUMNS, Rows, to_json
-from wsinspect.capture.streams import StreamRows
-from wsinspect.handshake.heads import RawHead
-from wsinspect.handshake.negotiation import Negotiation, negotiate
+from wsinspect.recorder.streams import StreamRows
 from wsinspect.wire.close_codes import is_reserved_locally
 from wsinspect.wire.closing import CloseSeen, Side, TransportEnd, close_facts
 from wsinspect.wire.deflate import DeflateParams

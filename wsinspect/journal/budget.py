@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from wsinspect.capture.journal_format import SEGMENT_BYTES, segment_numbers, segment_path
+from wsinspect.journal.format import SEGMENT_BYTES, segment_numbers, segment_path
 
 _MIB: Final = 1024 * 1024
 #: Below this the parts that do not shrink (a transaction, the WAL, a segment) would leave no room for data.

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from wsinspect.capture import schema
-from wsinspect.capture.eviction import Evictor
-from wsinspect.capture.journal_format import (
+from wsinspect.errors import CaptureError, LocalError
+from wsinspect.journal.format import (
     JournalInUseError,
     JournalLock,
     Position,
@@ -20,9 +20,9 @@ from wsinspect.capture.journal_format import (
     journal_directory,
     segment_numbers,
 )
-from wsinspect.capture.journal_reader import JournalReader
-from wsinspect.capture.writer import Indexer
-from wsinspect.errors import CaptureError, LocalError
+from wsinspect.journal.reader import JournalReader
+from wsinspect.recorder.eviction import Evictor
+from wsinspect.recorder.indexer import Indexer
 
 ENGINE_LOCK: Final = "engine.lock"
 RECORDER_LOCK: Final = "recorder.lock"

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from wsinspect.capture.connections import ConnectionRows
 from wsinspect.capture.rows import Rows, to_json
-from wsinspect.capture.streams import StreamRows
+from wsinspect.recorder.connections import ConnectionRows
+from wsinspect.recorder.streams import StreamRows
 
 _DIRECTIONS = ("c2s", "s2c")
 #: Keys of the event that have columns of their own.

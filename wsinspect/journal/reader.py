@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 from typing import Final
 
-from wsinspect.capture.journal_format import (
+from wsinspect.journal.format import (
     HEADER,
     KINDS,
     MAX_RECORD_BYTES,

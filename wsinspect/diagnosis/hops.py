@@ -14,8 +14,8 @@ from itertools import pairwise
 from typing import Any, Final, NamedTuple
 from zlib import crc32
 
-from wsinspect.capture.diagnosis import FactReader, Query
-from wsinspect.capture.joining import (
+from wsinspect.diagnosis.facts import FactReader, Query
+from wsinspect.diagnosis.joining import (
     Attempt,
     Content,
     Joined,

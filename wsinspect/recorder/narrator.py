@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from wsinspect.capture.narration import Note
+from wsinspect.capture.records import Note
 from wsinspect.text import escape, escape_lines
 from wsinspect.wire.opcodes import Direction, opcode_name
 

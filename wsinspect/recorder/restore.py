@@ -7,10 +7,10 @@ import sqlite3
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
-from wsinspect.capture.budget import Budget
-from wsinspect.capture.connections import ConnectionRows
 from wsinspect.capture.rows import CONNECTION_COLUMNS, HANDSHAKE_COLUMNS
-from wsinspect.capture.streams import StreamRows
+from wsinspect.journal.budget import Budget
+from wsinspect.recorder.connections import ConnectionRows
+from wsinspect.recorder.streams import StreamRows
 from wsinspect.wire.deflate import INFLATE_CAP, WINDOW
 from wsinspect.wire.opcodes import Direction
 from wsinspect.wire.stream import StreamDecoder

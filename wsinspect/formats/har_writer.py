@@ -17,14 +17,14 @@ from typing import IO, Any, Final, NamedTuple
 from urllib.parse import parse_qsl, quote, urlsplit
 
 from wsinspect import __version__
-from wsinspect.capture.formats.choice import EVERYTHING, Choice
-from wsinspect.capture.formats.pages import select, spans
-from wsinspect.capture.formats.progress import Progress, nobody
-from wsinspect.capture.formats.secrets import mask_head, mask_url
-from wsinspect.capture.formats.transcript import Said, messages
 from wsinspect.capture.reader import Capture
 from wsinspect.capture.records import Connection, Handshake
 from wsinspect.errors import CaptureError
+from wsinspect.formats.choice import EVERYTHING, Choice
+from wsinspect.formats.pages import select, spans
+from wsinspect.formats.progress import Progress, nobody
+from wsinspect.formats.secrets import mask_head, mask_url
+from wsinspect.formats.transcript import Said, messages
 from wsinspect.handshake.heads import RawHead
 from wsinspect.wire.messages import INFLATE_FAILED, NOT_INFLATED, OVER_CAP
 

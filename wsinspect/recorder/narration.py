@@ -9,15 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from wsinspect.capture.connections import ConnectionRows
+from wsinspect.capture.records import Note, url_of
+from wsinspect.recorder.connections import ConnectionRows
 from wsinspect.wire.frame import Frame
 from wsinspect.wire.opcodes import Direction
 
-Note = dict[str, Any]
-
 #: Frame notes in one transaction; more are counted as dropped, nobody reads that fast.
 MAX_NOTES: Final = 2000
-_DEFAULT_PORTS: Final = {"ws": 80, "wss": 443}
 _ENGINE_KINDS: Final = {
     "tls_failed": ("side", "tap", "client", "sni", "error"),
     "unstored": ("bytes", "records", "reason"),
@@ -109,15 +107,6 @@ class Notes:
         keys = _ENGINE_KINDS.get(kind)
         if keys is not None:
             self._waiting.append({"event": kind, "time_ns": time_ns} | {key: event.get(key) for key in keys})
-
-
-def url_of(row: Mapping[str, Any]) -> str:
-    """The WebSocket URL of a connection's row."""
-    scheme, host, port = row["scheme"] or "ws", row["host"] or "", row["port"]
-    if ":" in host and not host.startswith("["):
-        host = f"[{host}]"
-    authority = host if port is None or _DEFAULT_PORTS.get(scheme) == port else f"{host}:{port}"
-    return f"{scheme}://{authority}{row['path'] or '/'}"
 
 
 def _attempt(row: Mapping[str, Any], time_ns: int) -> Note:

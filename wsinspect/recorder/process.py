@@ -1,4 +1,4 @@
-"""The recorder process: `python -m wsinspect.capture.recorder CAPTURE`, a child of the engine.
+"""The recorder process: `python -m wsinspect.recorder.process CAPTURE`, a child of the engine.
 
 It follows the journal, commits what it makes of it, deletes segments that are committed, and narrates. Its
 stdin is the engine's wake pipe: a byte means that there is more to read, the end of it that the engine is
@@ -22,15 +22,15 @@ from pathlib import Path
 from typing import Final
 
 from wsinspect.capture import schema
-from wsinspect.capture.eviction import Evictor
-from wsinspect.capture.journal_format import JournalInUseError, JournalLock, is_locked, journal_directory
-from wsinspect.capture.journal_reader import JournalReader
-from wsinspect.capture.live import LiveFindings
-from wsinspect.capture.narration import Notes
-from wsinspect.capture.narrator import Narrator
-from wsinspect.capture.prepare import ENGINE_LOCK, RECORDER_LOCK, close_books, finish
-from wsinspect.capture.writer import Indexer
+from wsinspect.diagnosis.live import LiveFindings
 from wsinspect.errors import LocalError, WsinspectError
+from wsinspect.journal.format import JournalInUseError, JournalLock, is_locked, journal_directory
+from wsinspect.journal.reader import JournalReader
+from wsinspect.recorder.eviction import Evictor
+from wsinspect.recorder.indexer import Indexer
+from wsinspect.recorder.narration import Notes
+from wsinspect.recorder.narrator import Narrator
+from wsinspect.recorder.prepare import ENGINE_LOCK, RECORDER_LOCK, close_books, finish
 
 #: Commits are at least this far apart while little happens, so that the WAL stays small (a commit writes
 #: whole pages).
@@ -251,7 +251,7 @@ def _say(text: str) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a recorder; returns its exit code."""
     parser = argparse.ArgumentParser(
-        prog="wsinspect.capture.recorder", description="Index the journal of a capture."
+        prog="wsinspect.recorder.process", description="Index the journal of a capture."
     )
     parser.add_argument("capture", type=Path)
     parser.add_argument("--narrate", choices=("human", "json"), help="print a line an event")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
-from wsinspect.capture.formats.pages import select, spans
 from wsinspect.capture.reader import Capture
 from wsinspect.capture.records import Message
 from wsinspect.errors import CaptureError
+from wsinspect.formats.pages import select, spans
 from wsinspect.wire.opcodes import Direction
 
 _COLUMNS: Final = (

@@ -10,11 +10,11 @@ import os
 from collections.abc import Iterator
 from typing import IO, Any, BinaryIO, Final, cast
 
-from wsinspect.capture.formats.heads import request_head, response_head
-from wsinspect.capture.formats.notes import ImportNotes
-from wsinspect.capture.formats.progress import Progress, nobody
-from wsinspect.capture.formats.staging import Imported, Stage, to_ns
 from wsinspect.errors import CaptureError
+from wsinspect.formats.heads import request_head, response_head
+from wsinspect.formats.notes import ImportNotes
+from wsinspect.formats.progress import Progress, nobody
+from wsinspect.formats.staging import Imported, Stage, to_ns
 
 #: mitmproxy reads a flow as a whole, and takes some six times its size for that.
 MAX_FLOW_BYTES: Final = 256 * 1024 * 1024

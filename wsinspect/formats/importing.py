@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import IO, Final
 
 from wsinspect.capture import schema
-from wsinspect.capture.formats.flows import is_flow_file, read_flows
-from wsinspect.capture.formats.har_reader import read_har
-from wsinspect.capture.formats.jsonl_reader import read_jsonl
-from wsinspect.capture.formats.notes import ImportNotes
-from wsinspect.capture.formats.progress import Progress, nobody
-from wsinspect.capture.formats.staging import Stage
 from wsinspect.errors import CaptureError, LocalError, UsageError
+from wsinspect.formats.flows import is_flow_file, read_flows
+from wsinspect.formats.har_reader import read_har
+from wsinspect.formats.jsonl_reader import read_jsonl
+from wsinspect.formats.notes import ImportNotes
+from wsinspect.formats.progress import Progress, nobody
+from wsinspect.formats.staging import Stage
 
 FORMATS: Final = ("har", "jsonl", "flows")
 _START: Final = 4096

@@ -1,0 +1,1 @@
+"""Facts for the rules out of a capture, joined across taps; the diagnosis of a whole capture, also live."""
