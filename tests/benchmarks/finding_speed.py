@@ -18,8 +18,8 @@ from pathlib import Path
 
 from tests.benchmarks.processes import ROOT, BenchError
 from tests.support.engine import private_environment
+from tests.support.journals import Script, Step, play, text
 from tests.support.tui_captures import many_frames
-from tests.unit.capture.journals import Script, Step, play, text
 from wsinspect.capture import schema
 from wsinspect.journal.format import journal_directory
 from wsinspect.journal.writer import JournalWriter

@@ -15,7 +15,7 @@ import websockets
 from websockets.asyncio.server import ServerConnection
 
 from tests.support.engine import Engine, private_environment
-from tests.unit.capture.journals import Script, index, text, write_journal
+from tests.support.journals import Script, index, text, write_journal
 from wsinspect.capture.filtering import FrameScan, FrameView, matching_connections
 from wsinspect.capture.reader import Capture
 from wsinspect.filters import FIELDS, parse

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.capture.journals import Script, dump, index, is_sound, play, random_script, text
+from tests.support.journals import Script, dump, index, is_sound, play, random_script, text
 from wsinspect.capture.reader import Capture
 from wsinspect.journal.format import is_locked, journal_directory
 from wsinspect.journal.writer import JournalWriter
@@ -193,7 +193,7 @@ def test_engine_and_recorder_killed_the_next_reader_indexes_the_rest(tmp_path, s
 import sys
 from pathlib import Path
 from typing import Any
-from tests.unit.capture.journals import play, random_script
+from tests.support.journals import play, random_script
 from wsinspect.journal.writer import JournalWriter
 from wsinspect.journal.format import journal_directory
 writer = JournalWriter(journal_directory(Path(sys.argv[1])), segment_bytes=20_000, wake_fd=1)

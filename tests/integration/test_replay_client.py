@@ -9,8 +9,8 @@ import zlib
 
 import pytest
 
+from tests.support.journals import Step
 from tests.support.replay_peers import Server, echo, field
-from tests.unit.capture.journals import Step
 from tests.unit.formats.made import RESPONSE, SECRET_REQUEST, Chat, chat_capture, store
 from wsinspect.cli.main import cli, execute
 

@@ -17,7 +17,7 @@ import websockets
 from websockets.typing import Subprotocol
 
 from tests.support.engine import private_environment
-from tests.unit.capture.journals import need
+from tests.support.journals import need
 from tests.unit.formats.made import RESPONSE, SECRET_REQUEST, Chat, chat_capture, store
 
 ENGINE_PATH = "/socket.io/?EIO=4&transport=websocket"

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.capture.journals import Script, index, text, write_journal
+from tests.support.journals import Script, index, text, write_journal
 from wsinspect.capture import schema
 from wsinspect.capture.missing import evicted_words, missing
 from wsinspect.capture.reader import Capture

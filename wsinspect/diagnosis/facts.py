@@ -100,7 +100,7 @@ _SUMMARY: Final = (
 #: Of these connections the ones that a rule could have something to say about. What is left out agreed
 #: properly, broke nothing, answered its pings, and was closed by the client with an ordinary code and no
 #: reason; it speaks no protocol that says in messages what failed. With many short connections this is most
-#: of the rules' cost. tests/unit/capture/test_live.py holds it against the traffic of every rule.
+#: of the rules' cost. tests/unit/diagnosis/test_live.py holds it against the traffic of every rule.
 _EVENTFUL: Final = """
 SELECT id FROM connection LEFT JOIN handshake ON connection_id = id
 WHERE id IN (SELECT value FROM json_each(?1)) AND NOT coalesce((

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.capture.journals import index, random_script, write_journal
+from tests.support.journals import index, random_script, write_journal
 from wsinspect.capture import schema
 from wsinspect.capture.reader import Capture
 from wsinspect.journal.format import HEADER

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.capture.journals import START_NS, Script, index, is_sound, need, play, text, write_journal
+from tests.support.journals import START_NS, Script, index, is_sound, need, play, text, write_journal
 from wsinspect.capture import schema
 from wsinspect.capture.reader import Capture
 from wsinspect.errors import CaptureError, LocalError

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.capture.journals import Script, index, random_script, text, write_journal
+from tests.support.journals import Script, index, random_script, text, write_journal
 from wsinspect.capture.reader import Capture
 from wsinspect.cli.filtered import _lines
 from wsinspect.cli.output import Palette, json_text

@@ -8,7 +8,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from tests.unit.capture.journals import Script, index, random_script, text, write_journal
+from tests.support.journals import Script, index, random_script, text, write_journal
 from wsinspect.capture.reader import Capture
 
 SECRET_REQUEST = (

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.support.har_check import problems
-from tests.unit.capture.journals import need
+from tests.support.journals import need
 from tests.unit.formats.made import Chat, chat_capture, random_capture, said, store
 from wsinspect.capture.reader import Capture
 from wsinspect.errors import CaptureError

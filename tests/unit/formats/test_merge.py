@@ -6,7 +6,7 @@ import sqlite3
 
 import pytest
 
-from tests.unit.capture.journals import need
+from tests.support.journals import need
 from tests.unit.formats.made import Chat, chat_capture, random_capture, rows, said, store
 from wsinspect.capture.reader import Capture
 from wsinspect.errors import CaptureError, UsageError

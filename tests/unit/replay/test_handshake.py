@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.unit.capture.journals import need
+from tests.support.journals import need
 from tests.unit.formats.made import chat_capture
 from wsinspect.capture.reader import Capture
 from wsinspect.errors import UsageError

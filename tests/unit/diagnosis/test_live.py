@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from tests.unit.capture.journals import Script, index, text, write_journal
+from tests.support.journals import Script, index, text, write_journal
 from tests.unit.findings.triggers import CASES
 from wsinspect.capture import schema
 from wsinspect.diagnosis.facts import diagnose

@@ -9,12 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.capture.journals import Script, text, write_journal
-from wsinspect.capture import schema
+from tests.support.journals import Script, text, write_journal
+from wsinspect.capture import records, schema
 from wsinspect.capture.records import Note
 from wsinspect.journal.format import journal_directory
 from wsinspect.journal.reader import JournalReader
-from wsinspect.capture import records
 from wsinspect.recorder import narration, narrator
 from wsinspect.recorder.indexer import Indexer
 from wsinspect.recorder.narration import Notes

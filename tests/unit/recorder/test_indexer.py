@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.capture.journals import (
+from tests.support.journals import (
     KEY,
     START_NS,
     Script,

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.capture.journals import START_NS, read_all
+from tests.support.journals import START_NS, read_all
 from wsinspect.journal import reader as journal_reader
 from wsinspect.journal import writer as journal_writer
 from wsinspect.journal.format import (

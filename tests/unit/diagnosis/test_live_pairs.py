@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from tests.unit.capture.journals import Script, index, need, text, write_journal
+from tests.support.journals import Script, index, need, text, write_journal
 from wsinspect.capture import schema
 from wsinspect.diagnosis import live_pairs
 from wsinspect.diagnosis.live import LiveFindings
