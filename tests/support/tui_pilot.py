@@ -11,7 +11,7 @@ from typing import Any
 from textual.pilot import Pilot
 
 from wsinspect.tui.app import InspectApp
-from wsinspect.tui.control.link import SEEKING
+from wsinspect.tui.engine.link import SEEKING
 from wsinspect.tui.widgets.base import LinePane
 
 PATIENCE_S = 40.0
@@ -43,7 +43,7 @@ class Screen:
         def is_settled() -> bool:
             if model.error is not None:
                 return True
-            view = self.app.browser.view
+            view = self.app.selection.view
             if self.app.engine_view.state == SEEKING:
                 return False
             return model.has_begun and not model.is_loading and view.is_complete and not self.app.is_painting

@@ -30,7 +30,7 @@ from wsinspect.tui.actions.general import General
 from wsinspect.tui.actions.inject import Injecting
 from wsinspect.tui.actions.jumping import Jumping
 from wsinspect.tui.actions.leaving import Leaving
-from wsinspect.tui.commands import system_commands
+from wsinspect.tui.command_palette import system_commands
 from wsinspect.tui.driver import TerminalDriver
 from wsinspect.tui.feed import Batch, Feed
 from wsinspect.tui.keys import APP_KEYS, FIRST
@@ -124,14 +124,14 @@ class InspectApp(Injecting, Exporting, Leaving, Back, Copies, General, Jumping, 
         yield TabLine(id="tabs")
         with ContentSwitcher(initial=MAIN, id="pages"):
             with Vertical(id=MAIN):
-                yield ConnectionsPane(self.browser, id="connections")
-                yield OverviewPane(self.browser, id="overview")
-                yield FrameTable(self.browser, id="frames")
-                yield InspectorPane(self.browser, id="inspector")
-            yield HandshakePane(self.browser, id="handshake")
-            yield TimelinePane(self.browser, id="timeline")
-            yield FindingsPane(self.browser, id="findings")
-            yield FaultsPane(self.browser, id="faults")
+                yield ConnectionsPane(self.selection, id="connections")
+                yield OverviewPane(self.selection, id="overview")
+                yield FrameTable(self.selection, id="frames")
+                yield InspectorPane(self.selection, id="inspector")
+            yield HandshakePane(self.selection, id="handshake")
+            yield TimelinePane(self.selection, id="timeline")
+            yield FindingsPane(self.selection, id="findings")
+            yield FaultsPane(self.selection, id="faults")
         yield ScrubberPane(id="scrubber")
         yield Bar(id="bar")
         yield KeyLine(id="keys")
@@ -162,7 +162,7 @@ class InspectApp(Injecting, Exporting, Leaving, Back, Copies, General, Jumping, 
         """End the threads."""
         self.stop_scan()
         self.feed.stop()
-        self.browser.close()
+        self.selection.close()
 
     def _ground(self) -> tuple[str, str] | None:
         """Foreground and background of the theme; None where they are the terminal's own."""
@@ -201,7 +201,7 @@ class InspectApp(Injecting, Exporting, Leaving, Back, Copies, General, Jumping, 
         if batch.findings or batch.faults or batch.are_findings_anew:
             self.frames.forget_strips()
             self.findings.clamp()
-        self.browser.refresh_volatile()
+        self.selection.refresh_volatile()
         self._has_grown = True
         self.frames_added()
         if is_first:
@@ -228,7 +228,7 @@ class InspectApp(Injecting, Exporting, Leaving, Back, Copies, General, Jumping, 
 
     def _grow(self) -> None:
         """Rows for what has come: a bounded piece, and again as soon as the event loop is free."""
-        pending = [view for view in (self.browser.view, self._next_view) if view and not view.is_complete]
+        pending = [view for view in (self.selection.view, self._next_view) if view and not view.is_complete]
         for view in pending:
             self._has_grown = view.extend() or self._has_grown
         if pending and not all(view.is_complete for view in pending) and not self._is_growing:
@@ -279,13 +279,13 @@ class InspectApp(Injecting, Exporting, Leaving, Back, Copies, General, Jumping, 
         if self._selecting is not None:
             self._selecting.stop()
             self._selecting = None
-        if connection == self.browser.connection:
+        if connection == self.selection.connection:
             return
-        self.browser.select(connection)
+        self.selection.select(connection)
         self.overview.action_zoom(0)
         if self.playback is not None:
             self.leave_playback()
-        self.replace_view(self.browser.view)
+        self.replace_view(self.selection.view)
         if self.filter is not None:
             self.start_scan()
         self.handshake.show(self.connection_in_view())
@@ -295,7 +295,7 @@ class InspectApp(Injecting, Exporting, Leaving, Back, Copies, General, Jumping, 
         frames, before = self.frames, None
         if self.frames.view.index is view.index:
             before = frames.selected_position()
-        self.browser.view = view
+        self.selection.view = view
         view.extend()
         frames.limit = None
         self.is_frozen = False
@@ -315,7 +315,7 @@ class InspectApp(Injecting, Exporting, Leaving, Back, Copies, General, Jumping, 
         if not self._inspecting and position == self.inspector.position:
             return
         self._inspecting = False
-        record = None if position is None else self.browser.record(self.model.index.columns.ids[position])
+        record = None if position is None else self.selection.record(self.model.index.columns.ids[position])
         self.inspector.show(record, position)
         self.overview.refresh()
 

@@ -11,10 +11,10 @@ from wsinspect.handshake.diff import Change, ChangeKind, diff_heads
 from wsinspect.handshake.heads import RawHead
 from wsinspect.handshake.negotiation import accept_key, is_valid_key, negotiate
 from wsinspect.text import escape, escape_bytes, escape_lines, pad, truncate
-from wsinspect.tui.browser import Browser
 from wsinspect.tui.cells import wrap
 from wsinspect.tui.glyphs import Glyphs
 from wsinspect.tui.rows import duration
+from wsinspect.tui.selection import Selection
 from wsinspect.tui.source import Record
 from wsinspect.tui.style import Line
 from wsinspect.tui.words import end_words, javascript_words
@@ -45,14 +45,14 @@ def head_of(raw: bytes | None) -> RawHead | None:
     return RawHead.parse(raw) if raw else None
 
 
-def handshake_summary(browser: Browser, record: Record | None) -> Iterator[Line]:
+def handshake_summary(selection: Selection, record: Record | None) -> Iterator[Line]:
     """The short form, of the chosen frame's connection or the selected one."""
-    number = browser.connection if record is None else record.frame.connection_id
-    connection = browser.model.connections.get(number) if number is not None else None
+    number = selection.connection if record is None else record.frame.connection_id
+    connection = selection.model.connections.get(number) if number is not None else None
     if connection is None:
         yield [("Choose a connection to see its opening handshake; h shows it in full.", "muted")]
         return
-    handshake = browser.handshake(connection.id)
+    handshake = selection.handshake(connection.id)
     yield [(f"conn {connection.id}  {escape(connection.url)}", "title")]
     yield from fact_lines(connection, handshake)
 

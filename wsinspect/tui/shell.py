@@ -14,12 +14,12 @@ from textual.widgets import ContentSwitcher
 
 from wsinspect.filters import Filter
 from wsinspect.text import escape
-from wsinspect.tui.browser import Browser
-from wsinspect.tui.control.link import EngineView
+from wsinspect.tui.engine.link import EngineView
 from wsinspect.tui.glyphs import ASCII, UNICODE, Glyphs
 from wsinspect.tui.keys import BY_ID, FooterKey
 from wsinspect.tui.model import DISCONNECTED, LIVE, Model
 from wsinspect.tui.playback import Playback
+from wsinspect.tui.selection import Selection
 from wsinspect.tui.session import Engine
 from wsinspect.tui.style import Palette
 from wsinspect.tui.views import View
@@ -45,7 +45,7 @@ class Shell(App[int]):
 
     Attributes:
         model: the capture.
-        browser: the look at it.
+        selection: what is looked at of it.
         engine: the process that records it, where it was started from here.
         engine_view: what the control API of the engine said last, wherever that was started.
         is_frozen: the frame table stands still.
@@ -60,7 +60,7 @@ class Shell(App[int]):
         self.has_colour = not os.environ.get("NO_COLOR")
         super().__init__(ansi_color=None if self.has_colour else True)
         self.model = Model(path)
-        self.browser = Browser(self.model) if gap_ns is None else Browser(self.model, gap_ns)
+        self.selection = Selection(self.model) if gap_ns is None else Selection(self.model, gap_ns)
         self.engine = engine
         self.engine_view = EngineView()
         self.glyphs: Glyphs = ASCII if is_ascii else UNICODE
@@ -238,7 +238,7 @@ class Shell(App[int]):
             return stored_words(self.model.unstored_bytes)
         if self.engine is not None and (warning := self.engine.warning()):
             return f"The engine says: {escape(warning)}"
-        return self.browser.error
+        return self.selection.error
 
     def say(self, words: str) -> None:
         """A sentence in the bottom line, for some seconds or until the next key."""

@@ -51,7 +51,7 @@ def no_connections(model: Model, width: int, glyphs: Glyphs) -> list[Line]:
 
 def no_frames(app: Shell, width: int) -> list[Line]:
     """Why there are none."""
-    model, view = app.model, app.browser.view
+    model, view = app.model, app.selection.view
     if app.filter is not None:
         if app.scan_share is not None:
             return _flowing(
@@ -64,7 +64,7 @@ def no_frames(app: Shell, width: int) -> list[Line]:
         return _flowing("No frame yet at this time: space plays.", width)
     if model.is_loading:
         return _flowing("Reading frames.", width)
-    selected = app.browser.selected
+    selected = app.selection.selected
     if selected is not None and selected.state in ("refused", "failed"):
         words = f"This attempt never opened: {end_words(selected)}. h shows both sides of its handshake."
         return _flowing(words, width)

@@ -62,16 +62,16 @@ async def test_the_panes_say_what_the_capture_holds(chat):
 async def test_a_connection_under_the_cursor_is_what_the_others_show(chat):
     async with opened(chat) as screen:
         await screen.press("1", "down")
-        await screen.until(lambda: screen.app.browser.connection == 3)
+        await screen.until(lambda: screen.app.selection.connection == 3)
         await screen.settle()
         frames = screen.pane("frames")
         assert "conn 3" in frames[0]
         assert " 2.000 " in frames[2]
         await screen.press("1", "down", "down")
-        await screen.until(lambda: screen.app.browser.connection == 1)
+        await screen.until(lambda: screen.app.selection.connection == 1)
         assert "This attempt never opened: HTTP 403. h shows both sides" in "\n".join(screen.pane("frames"))
         await screen.press("a")
-        await screen.until(lambda: screen.app.browser.connection is None)
+        await screen.until(lambda: screen.app.selection.connection is None)
         assert "all connections" in screen.pane("frames")[0]
 
 
@@ -222,7 +222,7 @@ async def test_the_go_bar_goes_to_frames_times_and_connections(chat, typed, fram
         await screen.press(":")
         await screen.type(typed)
         await screen.press("enter")
-        await screen.until(lambda: screen.app.browser.view.is_complete)
+        await screen.until(lambda: screen.app.selection.view.is_complete)
 
         def chosen() -> int | None:
             position = screen.app.frames.selected_position()
@@ -271,7 +271,7 @@ async def test_the_timeline_page_leads_to_frames(chat):
         assert "┣" in text
         await screen.press("down", "down", "enter")
         assert screen.app.page == "main"
-        await screen.until(lambda: screen.app.browser.connection == 3)
+        await screen.until(lambda: screen.app.selection.connection == 3)
 
 
 async def test_findings_and_faults_show_what_there_is(chat):

@@ -12,8 +12,8 @@ from tests.support.control_lab import ControlLab, control_lab
 from tests.support.svg import assert_same_screen
 from tests.support.tui_captures import chat_capture, hold_engine_lock
 from tests.support.tui_pilot import Screen, opened
-from wsinspect.tui.control.dialog import Dialog, Question, Words
-from wsinspect.tui.control.rule_dialog import RuleDialog
+from wsinspect.tui.dialogs.rule import RuleDialog
+from wsinspect.tui.dialogs.sheet import Dialog, Question, Words
 
 pytestmark = pytest.mark.asyncio
 KNOWN = Path(__file__).parent / "snapshots"

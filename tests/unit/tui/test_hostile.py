@@ -158,8 +158,8 @@ async def test_100_megabytes_are_looked_at_as_fast_as_100_bytes(tmp_path):
         await screen.press("v")
         assert "windows" in screen.pane("inspector")[2]
         assert time.perf_counter() - began < 5
-        assert screen.app.browser.known_record(1) is not None
-        record = screen.app.browser.record(1)
+        assert screen.app.selection.known_record(1) is not None
+        record = screen.app.selection.record(1)
         assert record is not None
         assert len(record.frame.payload) == PREVIEW_BYTES
 

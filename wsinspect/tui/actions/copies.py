@@ -46,7 +46,7 @@ class Copies(Shell):
             self.copy_text(frames.row_text(frames.cursor), "frame's row", ".txt")
 
     def _copy_heads(self) -> None:
-        handshake = self.browser.handshake(self.handshake.connection or 0)
+        handshake = self.selection.handshake(self.handshake.connection or 0)
         if handshake is not None:
             heads = (
                 handshake.request_in,
@@ -60,7 +60,7 @@ class Copies(Shell):
         """The bytes that the inspector shows, else the chosen frame's message."""
         shown = self.inspector.content()
         if shown is None:
-            position, source = self.frames.selected_position(), self.browser.source
+            position, source = self.frames.selected_position(), self.selection.source
             record = self.inspector.record
             if position is None or record is None or source is None:
                 self.say("nothing to copy: choose a frame")
@@ -79,7 +79,7 @@ class Copies(Shell):
         if one is None:
             self.say("choose a connection first")
             return
-        self.copy_text(curl_command(one, self.browser.handshake(one.id)), "curl command", ".sh")
+        self.copy_text(curl_command(one, self.selection.handshake(one.id)), "curl command", ".sh")
 
     def copy_text(self, text: str, what: str, suffix: str) -> None:
         """Text to the clipboard and to a file."""

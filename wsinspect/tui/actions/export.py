@@ -18,15 +18,15 @@ class Exporting(Shell):
 
     def action_export(self, kind: str = "har") -> None:
         """Ask what and where to."""
-        from wsinspect.tui.control.export import ALL, CONNECTIONS, ONE, PASSING, Order
-        from wsinspect.tui.control.export_dialog import ExportDialog, suggested
+        from wsinspect.tui.dialogs.export import ExportDialog, suggested
+        from wsinspect.tui.exporting import ALL, CONNECTIONS, ONE, PASSING, Order
 
         if reason := self.why_not("export"):
             self.say(f"e: {reason}")
             return
         model, flt = self.model, self.filter
         parts = [(ALL, "all of it")]
-        number = self.browser.connection
+        number = self.selection.connection
         if number is not None:
             parts.append((ONE, f"connection {number}"))
         if flt is not None:

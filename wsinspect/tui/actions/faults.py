@@ -6,15 +6,15 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from wsinspect.text import escape
-from wsinspect.tui.control import wishes
-from wsinspect.tui.control.link import NO_ENGINE, SILENT, Answer, ControlLink, EngineView, Work
-from wsinspect.tui.control.wishes import counted
+from wsinspect.tui.engine import requests
+from wsinspect.tui.engine.link import NO_ENGINE, SILENT, Answer, ControlLink, EngineView, Work
+from wsinspect.tui.engine.requests import counted
 from wsinspect.tui.model import DISCONNECTED, LIVE
 from wsinspect.tui.shell import Shell
 from wsinspect.tui.widgets.faults import RuleRow
 
 if TYPE_CHECKING:
-    from wsinspect.tui.control.spec import Judgement
+    from wsinspect.tui.engine.rule_language import Judgement
 
 _ASKING = frozenset({"faults.reset", "faults.add", "faults.edit", "faults.arm", "faults.remove"})
 
@@ -87,15 +87,15 @@ class Faulting(Shell):
 
     def action_add_fault(self, begin: str = "") -> None:
         """Type a rule."""
-        from wsinspect.tui.control.rule_dialog import RuleDialog
+        from wsinspect.tui.dialogs.rule import RuleDialog
 
         if self.can("faults.add", "faults"):
             self.push_screen(RuleDialog(begin))
 
     def action_edit_fault(self) -> None:
         """Change the chosen rule."""
-        from wsinspect.tui.control.rule_dialog import RuleDialog
-        from wsinspect.tui.control.spec import spec_of
+        from wsinspect.tui.dialogs.rule import RuleDialog
+        from wsinspect.tui.engine.rule_language import spec_of
 
         one = self._chosen_rule("faults.edit")
         if one is None or one.settings is None:
@@ -111,18 +111,18 @@ class Faulting(Shell):
         one = self._chosen_rule("faults.arm")
         if one is not None:
             words = "disarmed: what it held was let go" if one.is_armed else "armed"
-            self._wish(wishes.arm(one.name, not one.is_armed), f"{escape(one.name)} is {words}")
+            self._wish(requests.arm(one.name, not one.is_armed), f"{escape(one.name)} is {words}")
 
     def action_remove_fault(self) -> None:
         """Take the chosen rule away; its line is copied, so that it can be put back."""
-        from wsinspect.tui.control.spec import spec_of
+        from wsinspect.tui.engine.rule_language import spec_of
 
         one = self._chosen_rule("faults.remove")
         if one is None or one.settings is None:
             return
         spec = spec_of(one.settings)
         back = "" if spec is None else f"; a {escape(spec)} puts it back"
-        self._wish(wishes.remove(one.name), f"removed {escape(one.name)}, what it held was let go{back}")
+        self._wish(requests.remove(one.name), f"removed {escape(one.name)}, what it held was let go{back}")
 
     def action_reset_faults(self) -> None:
         """Panic: take all rules away at once."""
@@ -130,14 +130,14 @@ class Faulting(Shell):
             return
 
         def done(answer: Answer) -> None:
-            words = f"F: {escape(answer.error)}" if answer.error else wishes.reset_words(answer.value)
+            words = f"F: {escape(answer.error)}" if answer.error else requests.reset_words(answer.value)
             self.say(words)
 
-        self.ask(wishes.reset(), done)
+        self.ask(requests.reset(), done)
 
     def action_copy_fault(self) -> None:
         """The chosen rule as an option of `run`."""
-        from wsinspect.tui.control.spec import spec_of
+        from wsinspect.tui.engine.rule_language import spec_of
 
         one = self.faults.chosen()
         spec = spec_of(one.settings) if one is not None and one.settings is not None else None
@@ -165,7 +165,7 @@ class Faulting(Shell):
         if old is not None and (judged.preset or len(judged.rules) != 1):
             answered(Answer(error="a rule is changed into one rule: a adds a preset"))
             return
-        work = wishes.add(judged, taken) if old is None else wishes.change(old, judged)
+        work = requests.add(judged, taken) if old is None else requests.change(old, judged)
 
         def done(answer: Answer) -> None:
             answered(answer)

@@ -189,7 +189,7 @@ class Filtering(Shell):
             self._serial,
             self.model.path,
             flt,
-            self.browser.connection,
+            self.selection.connection,
             self.model.index.last_id,
             self.frames.is_following and not is_again,
             lambda found: self.call_later_safely(self.found, found),
@@ -198,13 +198,13 @@ class Filtering(Shell):
 
     def _make_view(self, *, is_filtered: bool = True) -> View:
         """Rows yet to come, of the frames that are looked at now."""
-        browser = self.browser
+        selection = self.selection
         return View(
             self.model.index,
-            browser.connection,
-            browser.gap_ns,
+            selection.connection,
+            selection.gap_ns,
             is_filtered=is_filtered,
-            before=browser.view,
+            before=selection.view,
         )
 
     def found(self, found: Found) -> None:

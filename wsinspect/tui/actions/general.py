@@ -5,7 +5,7 @@ from __future__ import annotations
 from textual import work
 
 from wsinspect.errors import WsinspectError
-from wsinspect.tui.help import HelpScreen
+from wsinspect.tui.dialogs.help import HelpScreen
 from wsinspect.tui.keys import APP_KEYS, BY_ID, FooterKey
 from wsinspect.tui.model import DISCONNECTED
 from wsinspect.tui.shell import MAIN, Shell

@@ -29,7 +29,7 @@ class Injecting(Faulting):
 
     def action_inject(self) -> None:
         """Make a frame and send it."""
-        from wsinspect.tui.control.inject_dialog import InjectDialog
+        from wsinspect.tui.dialogs.by_hand import InjectDialog
 
         number = self.connection_in_view()
         if self.can("inject", "x") and number is not None:
@@ -39,7 +39,7 @@ class Injecting(Faulting):
 
     def action_end_connection(self, how: str = "close") -> None:
         """End it."""
-        from wsinspect.tui.control.inject_dialog import EndDialog
+        from wsinspect.tui.dialogs.by_hand import EndDialog
 
         number = self.connection_in_view()
         if self.can("connection.end", "X") and number is not None:

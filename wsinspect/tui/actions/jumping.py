@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from wsinspect.tui.jump import JumpScreen, Target
+from wsinspect.tui.dialogs.jump import JumpScreen, Target
 from wsinspect.tui.shell import MAIN, PANES, Shell
 from wsinspect.tui.widgets.base import LinePane
 from wsinspect.tui.widgets.lines import KeyLine, TabLine

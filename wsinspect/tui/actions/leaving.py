@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from wsinspect.text import escape
 from wsinspect.tui.actions.faults import Faulting
-from wsinspect.tui.control import wishes
-from wsinspect.tui.control.link import Answer, EngineView
-from wsinspect.tui.control.wishes import held_words
+from wsinspect.tui.engine import requests
+from wsinspect.tui.engine.link import Answer, EngineView
+from wsinspect.tui.engine.requests import held_words
 
 #: An engine that does not answer in this time is not waited for.
 _PATIENCE_SECONDS = 1.0
@@ -27,7 +27,7 @@ class Leaving(Faulting):
             self.exit(0)
             return
         self._is_leaving = True
-        self.ask(wishes.status(), self._told)
+        self.ask(requests.status(), self._told)
         self.set_timer(_PATIENCE_SECONDS, self._waited)
 
     _is_asked = False
@@ -45,7 +45,7 @@ class Leaving(Faulting):
         if not held[0]:
             self.exit(0)
             return
-        from wsinspect.tui.control.dialog import Question, Reply
+        from wsinspect.tui.dialogs.sheet import Question, Reply
 
         self._is_asked = True
         if self.engine is not None:
@@ -65,7 +65,7 @@ class Leaving(Faulting):
         if reply == "keep":
             self.exit(0)
         elif reply == "release":
-            self.ask(wishes.reset(), self._released)
+            self.ask(requests.reset(), self._released)
         else:
             self._is_leaving = self._is_asked = False
 

@@ -100,7 +100,7 @@ class Moves(Shell):
             self.say(f"there is no frame {frame_id}; the newest is {self.model.index.last_id}")
             return
         connection = self.model.index.columns.connections[position]
-        if self.browser.connection not in (None, connection):
+        if self.selection.connection not in (None, connection):
             self.connections.choose(connection)
             self.select_now(connection)
         if self.frames.limit is not None and self.frames.view.y_of(position) >= self.frames.limit:
@@ -124,8 +124,8 @@ class Moves(Shell):
         position = self.frames.selected_position()
         if position is None:
             return
-        record = self.browser.record(self.model.index.columns.ids[position])
-        mate = self.browser.mate_of(record, position) if record is not None else None
+        record = self.selection.record(self.model.index.columns.ids[position])
+        mate = self.selection.mate_of(record, position) if record is not None else None
         if mate is None:
             self.say("this frame has no mate: pings and pongs, fragments and CLOSE frames have")
         else:
@@ -215,9 +215,9 @@ class Moves(Shell):
             elif len(words) == 2 and words[0] == "conn":
                 return f"there is no connection {int(words[1])}"
             elif len(words) == 2 and words[0] == "t":
-                time_ns = self.browser.zero_ns + int(float(words[1].removesuffix("s")) * 1e9)
+                time_ns = self.selection.zero_ns + int(float(words[1].removesuffix("s")) * 1e9)
                 self.go_to_time(time_ns)
-                self.say(f"the first frame at or after {seconds(time_ns - self.browser.zero_ns)} s")
+                self.say(f"the first frame at or after {seconds(time_ns - self.selection.zero_ns)} s")
             else:
                 return "a frame number, conn NUMBER, or t SECONDS"
         except (ValueError, OverflowError):

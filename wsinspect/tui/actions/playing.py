@@ -20,7 +20,7 @@ class Playing(Shell):
         if self.playback is not None:
             self.leave_playback()
             return
-        histogram = self.browser.view.histogram
+        histogram = self.selection.view.histogram
         if histogram.start_ns is None:
             self.say("nothing to play: there are no frames")
             return

@@ -10,9 +10,9 @@ from textual.binding import Binding, BindingType
 
 from wsinspect.capture.records import Connection
 from wsinspect.text import escape, pad, truncate
-from wsinspect.tui.browser import Browser
 from wsinspect.tui.cells import fit
 from wsinspect.tui.rows import duration, grouped, short_count
+from wsinspect.tui.selection import Selection
 from wsinspect.tui.style import Line
 from wsinspect.tui.widgets.base import LinePane
 from wsinspect.tui.words import ago, end_words, extension_words, state_word, target_words
@@ -56,16 +56,16 @@ class ConnectionsPane(LinePane):
     )
     header_lines = 1
 
-    def __init__(self, browser: Browser, *, id: str | None = None) -> None:
+    def __init__(self, selection: Selection, *, id: str | None = None) -> None:
         super().__init__(id=id)
-        self.browser = browser
+        self.selection = selection
         self.shown: set[int] | None = None
         self._order: list[int] = []
 
     def refresh_order(self) -> None:
         """Connections were added, or the filter has changed; the cursor stays on its connection."""
         selected = self.connection_at(self.cursor)
-        known = self.browser.model.connections
+        known = self.selection.model.connections
         self._order = [number for number in known if self.shown is None or number in self.shown]
         if selected is not None and selected in known:
             self.cursor = self._row_of(selected)
@@ -94,7 +94,7 @@ class ConnectionsPane(LinePane):
 
     def title(self) -> tuple[Line, Line]:
         """How many."""
-        model = self.browser.model
+        model = self.selection.model
         count = len(model.connections)
         live = sum(one.state == "open" for one in model.connections.values()) if count < 5000 else None
         left: Line = [("1 ", "key"), ("Connections", "title")]
@@ -137,7 +137,7 @@ class ConnectionsPane(LinePane):
         columns = self._columns(width)
         if connection is None:
             return self._all(columns, width)
-        one = self.browser.model.connections[connection]
+        one = self.selection.model.connections[connection]
         cells = self._cells(one)
         line: Line = [(self.glyphs.cursor if number == self.cursor else " ", "key")]
         for name, size, right in columns:
@@ -146,7 +146,7 @@ class ConnectionsPane(LinePane):
         return fit(line, width)
 
     def _all(self, columns: list[tuple[str, int, bool]], width: int) -> Line:
-        model = self.browser.model
+        model = self.selection.model
         ones = model.connections.values()
         many = f"all {grouped(len(ones))} connections"
         cells = {
@@ -163,7 +163,7 @@ class ConnectionsPane(LinePane):
         return fit(line, width)
 
     def _cells(self, one: Connection) -> dict[str, tuple[str, str]]:
-        rtt_ns = self.browser.round_trip_ns(one)
+        rtt_ns = self.selection.round_trip_ns(one)
         return {
             "#": (str(one.id), "muted"),
             "state": (state_word(one), _STATE_STYLES.get(one.state, "")),
@@ -180,7 +180,7 @@ class ConnectionsPane(LinePane):
 
     def _last(self, one: Connection) -> str:
         """Since its last frame or change: to now while live, to the end of the capture else."""
-        model = self.browser.model
+        model = self.selection.model
         times = [time_ns for time_ns in (one.closed_ns, one.open_ns, one.attempt_ns) if time_ns is not None]
         newest = model.index.last_time_ns(one.id)
         if newest is not None:
@@ -191,7 +191,7 @@ class ConnectionsPane(LinePane):
         return ago(max(now_ns - max(times), 0))
 
     def _flags(self, one: Connection) -> str:
-        model = self.browser.model
+        model = self.selection.model
         faults = model.faults_of_connection.get(one.id, 0)
         findings = len(model.findings_of_connection.get(one.id, ()))
         text = f"{self.glyphs.altered}{faults} " if faults else ""

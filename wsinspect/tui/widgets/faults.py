@@ -9,12 +9,12 @@ from textual.binding import Binding, BindingType
 from textual.strip import Strip
 
 from wsinspect.text import escape, pad, truncate
-from wsinspect.tui.browser import Browser
 from wsinspect.tui.cells import fit, flow
-from wsinspect.tui.control.link import EngineView
-from wsinspect.tui.control.wishes import counted, held_words
+from wsinspect.tui.engine.link import EngineView
+from wsinspect.tui.engine.requests import counted, held_words
 from wsinspect.tui.keys import FAULT_KEYS
 from wsinspect.tui.rows import grouped
+from wsinspect.tui.selection import Selection
 from wsinspect.tui.style import Line
 from wsinspect.tui.widgets.base import LinePane
 from wsinspect.tui.words import ago
@@ -62,9 +62,9 @@ class FaultsPane(LinePane):
     )
     header_lines = 1
 
-    def __init__(self, browser: Browser, *, id: str | None = None) -> None:
+    def __init__(self, selection: Selection, *, id: str | None = None) -> None:
         super().__init__(id=id)
-        self.browser = browser
+        self.selection = selection
 
     @property
     def engine(self) -> EngineView:
@@ -73,7 +73,7 @@ class FaultsPane(LinePane):
 
     def rows(self) -> list[RuleRow]:
         """The engine's rules, then those that are gone."""
-        ledger = self.browser.model.fault_rules
+        ledger = self.selection.model.fault_rules
         found = []
         for rule in self.engine.rules:
             name = str(rule.get("name"))
@@ -98,10 +98,10 @@ class FaultsPane(LinePane):
     def title(self) -> tuple[Line, Line]:
         """How many are armed, and the seed; at the right why nothing can be armed."""
         view = self.engine
-        hits = sum(rule.hits for rule in self.browser.model.fault_rules.values())
+        hits = sum(rule.hits for rule in self.selection.model.fault_rules.values())
         left: Line = [("Faults", "title")]
         if not view.is_up:
-            count = counted(len(self.browser.model.fault_rules), "rule")
+            count = counted(len(self.selection.model.fault_rules), "rule")
             left.append((f"  {count} acted, {grouped(hits)} hits", "muted"))
             return left, [(escape(view.words), "warn")]
         armed = f"  {view.armed} of {counted(len(view.rules), 'rule')} armed"
@@ -160,7 +160,7 @@ class FaultsPane(LinePane):
         return fit(line, width)
 
     def _texts(self, one: RuleRow, *, is_wide: bool) -> dict[str, str]:
-        now_ns = time.time_ns() if self.browser.model.is_live else self.shell.end_ns
+        now_ns = time.time_ns() if self.selection.model.is_live else self.shell.end_ns
         texts = {
             "on": "[x]" if one.is_armed else "[ ]" if one.settings is not None else " - ",
             "name": escape(one.name),
@@ -174,7 +174,7 @@ class FaultsPane(LinePane):
         if one.settings is None:
             gone = f"{escape(one.kind)}, {'by hand' if one.name == BY_HAND else 'gone from the rules'}"
             return texts | ({"attributes": gone} if self.engine.is_up else {})
-        from wsinspect.tui.control.spec import settings_of  # the first paint can do without all kinds
+        from wsinspect.tui.engine.rule_language import settings_of  # the first paint can do without all kinds
 
         pairs = dict(settings_of(one.settings))
         has_way = one.settings.get("scope") not in ("handshake", "accept")
@@ -214,7 +214,7 @@ class FaultsPane(LinePane):
         if one is None:
             return lines
         from wsinspect.faults.kinds import KINDS
-        from wsinspect.tui.control.spec import spec_of
+        from wsinspect.tui.engine.rule_language import spec_of
 
         kind = KINDS.get(one.kind)
         if kind is not None:

@@ -10,8 +10,8 @@ from textual.binding import Binding, BindingType
 from textual.cache import LRUCache
 from textual.strip import Strip
 
-from wsinspect.tui.browser import Browser
 from wsinspect.tui.rows import Caps, format_gap, format_header, format_row, grouped
+from wsinspect.tui.selection import Selection
 from wsinspect.tui.source import Record
 from wsinspect.tui.style import Line
 from wsinspect.tui.views import View
@@ -41,9 +41,9 @@ class FrameTable(LinePane):
     )
     header_lines = 1
 
-    def __init__(self, browser: Browser, *, is_following: bool = False, id: str | None = None) -> None:
+    def __init__(self, selection: Selection, *, is_following: bool = False, id: str | None = None) -> None:
         super().__init__(id=id)
-        self.browser = browser
+        self.selection = selection
         self.is_following = is_following
         self.limit: int | None = None
         self._strips: LRUCache[tuple[int, str], Strip] = LRUCache(_KEPT_STRIPS)
@@ -52,7 +52,7 @@ class FrameTable(LinePane):
     @property
     def view(self) -> View:
         """The rows."""
-        return self.browser.view
+        return self.selection.view
 
     # -- drawing
 
@@ -60,7 +60,7 @@ class FrameTable(LinePane):
         """What is listed, and whether it follows."""
         shell = self.shell
         left: Line = [("3 ", "key"), ("Frames", "title")]
-        selected = self.browser.connection
+        selected = self.selection.connection
         left.append((f"  conn {selected}" if selected is not None else "  all connections", "muted"))
         left += shell.filter_words()
         right: Line = []
@@ -80,8 +80,8 @@ class FrameTable(LinePane):
         """What fits into so many cells."""
         return Caps(
             width,
-            id_cells=max(len(str(self.browser.model.newest_id)), 5),
-            with_connection=self.browser.connection is None and len(self.browser.model.connections) > 1,
+            id_cells=max(len(str(self.selection.model.newest_id)), 5),
+            with_connection=self.selection.connection is None and len(self.selection.model.connections) > 1,
             glyphs=self.glyphs,
         )
 
@@ -105,14 +105,14 @@ class FrameTable(LinePane):
         if record is None:
             return [
                 (f" {frame_id} ", "muted"),
-                (self.browser.error or "not in the capture any more", "error"),
+                (self.selection.error or "not in the capture any more", "error"),
             ]
-        row = self.browser.make_row(record, position, view.gap_before_ns(number), self.glyphs)
+        row = self.selection.make_row(record, position, view.gap_before_ns(number), self.glyphs)
         return format_row(row, caps)
 
     def row_strip(self, number: int, width: int, over: str) -> Strip:
         """A row from the cache, else made now."""
-        drawn_with = (width, self.view, self.palette, self.glyphs, self.caps(width), self.browser.zero_ns)
+        drawn_with = (width, self.view, self.palette, self.glyphs, self.caps(width), self.selection.zero_ns)
         if drawn_with != self._drawn_with:
             self._strips.clear()
             self._drawn_with = drawn_with
@@ -120,7 +120,7 @@ class FrameTable(LinePane):
         strip = self._strips.get(key)
         if strip is None:
             strip = super().row_strip(number, width, over)
-            if not self.browser.is_changing(self.view.index.columns.ids[self.view.position(number)]):
+            if not self.selection.is_changing(self.view.index.columns.ids[self.view.position(number)]):
                 self._strips[key] = strip
         return strip
 
@@ -130,7 +130,7 @@ class FrameTable(LinePane):
 
     def _record(self, number: int, frame_id: int) -> Record | None:
         """The record of a row; those of all rows on the screen are read at once."""
-        record = self.browser.known_record(frame_id)
+        record = self.selection.known_record(frame_id)
         if record is not None:
             return record
         view = self.view
@@ -138,7 +138,7 @@ class FrameTable(LinePane):
         end = min(first + max(self.visible_rows, 1), self.row_count())
         ids = view.index.columns.ids
         wanted = [ids[view.position(y)] for y in range(first, max(end, number + 1)) if not view.is_gap(y)]
-        return self.browser.records(wanted).get(frame_id)
+        return self.selection.records(wanted).get(frame_id)
 
     def empty_lines(self, width: int) -> list[Line]:
         """Why there is nothing, and what to do."""

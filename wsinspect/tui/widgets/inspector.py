@@ -8,7 +8,6 @@ from textual.binding import Binding, BindingType
 
 from wsinspect.errors import CaptureError
 from wsinspect.tui.blobs import FORMS, MESSAGE, WIRE, Blob, blob_of
-from wsinspect.tui.browser import Browser
 from wsinspect.tui.cells import fit
 from wsinspect.tui.details import frame_findings, header_lines, summary
 from wsinspect.tui.documents import Document as PayloadDocument
@@ -22,6 +21,7 @@ from wsinspect.tui.documents import (
     views_for,
 )
 from wsinspect.tui.handshakes import handshake_summary
+from wsinspect.tui.selection import Selection
 from wsinspect.tui.source import Record
 from wsinspect.tui.style import Line
 from wsinspect.tui.widgets.base import LinePane
@@ -53,9 +53,9 @@ class InspectorPane(LinePane):
     )
     has_cursor = False
 
-    def __init__(self, browser: Browser, *, id: str | None = None) -> None:
+    def __init__(self, selection: Selection, *, id: str | None = None) -> None:
         super().__init__(id=id)
-        self.browser = browser
+        self.selection = selection
         self.tab = 0
         self.form = MESSAGE
         self.view: str | None = None
@@ -93,20 +93,20 @@ class InspectorPane(LinePane):
         record, position = self.record, self.position
         name = TABS[self.tab]
         if name == "Handshake":
-            return LinesDocument(list(handshake_summary(self.browser, record)))
-        source = self.browser.source
+            return LinesDocument(list(handshake_summary(self.selection, record)))
+        source = self.selection.source
         if record is None or position is None or source is None:
             return LinesDocument([])
         if name == "Header":
-            return LinesDocument(list(header_lines(record, self.browser.zero_ns)))
+            return LinesDocument(list(header_lines(record, self.selection.zero_ns)))
         if name == "Findings":
-            return LinesDocument(list(frame_findings(record, self.browser.model, self.glyphs)))
-        index = self.browser.model.index
+            return LinesDocument(list(frame_findings(record, self.selection.model, self.glyphs)))
+        index = self.selection.model.index
         form = WIRE if name == "Raw" else self.form
         self._blob, self._about = blob_of(record, index, position, source, form)
         if name == "Raw":
             return HexDocument(self._blob)
-        connection = self.browser.model.connections.get(record.frame.connection_id)
+        connection = self.selection.model.connections.get(record.frame.connection_id)
         opcode = record.frame.opcode if record.message is None else record.message.opcode
         payload = payload_of(
             self._blob,
@@ -208,7 +208,7 @@ class InspectorPane(LinePane):
             return []
         about = f"  {self._about}" if self._about else ""
         side = "s2c" if self.record.frame.direction else "c2s"
-        return fit([(" " + summary(self.record, self.browser.zero_ns), side), (about, "muted")], width)
+        return fit([(" " + summary(self.record, self.selection.zero_ns), side), (about, "muted")], width)
 
     def row_count(self) -> int:
         """Lines of the document."""

@@ -9,7 +9,6 @@ from textual import events
 from textual.binding import Binding, BindingType
 from textual.message import Message
 
-from wsinspect.tui.browser import Browser
 from wsinspect.tui.histogram import (
     MARK_CLOSE,
     MARK_FAULT,
@@ -21,6 +20,7 @@ from wsinspect.tui.histogram import (
 )
 from wsinspect.tui.moments import moments, with_moments
 from wsinspect.tui.rows import duration, seconds
+from wsinspect.tui.selection import Selection
 from wsinspect.tui.style import Line
 from wsinspect.tui.widgets.base import LinePane
 
@@ -68,9 +68,9 @@ class OverviewPane(LinePane):
             super().__init__()
             self.time_ns = time_ns
 
-    def __init__(self, browser: Browser, *, id: str | None = None) -> None:
+    def __init__(self, selection: Selection, *, id: str | None = None) -> None:
         super().__init__(id=id)
-        self.browser = browser
+        self.selection = selection
         self.span_ns: int | None = None
         self.from_ns: int | None = None
         self._made: list[Bin] = []
@@ -80,7 +80,7 @@ class OverviewPane(LinePane):
 
     def window(self) -> tuple[int, int]:
         """From when to when."""
-        histogram = self.browser.view.histogram
+        histogram = self.selection.view.histogram
         start_ns, end_ns = histogram.start_ns or 0, histogram.end_ns + 1
         if self.span_ns is None or self.span_ns >= end_ns - start_ns:
             return start_ns, max(end_ns, start_ns + _LEAST_SPAN_NS)
@@ -125,7 +125,7 @@ class OverviewPane(LinePane):
             event.y > 0
             and event.x >= _LABEL
             and cells > 0
-            and self.browser.view.histogram.start_ns is not None
+            and self.selection.view.histogram.start_ns is not None
         ):
             from_ns, to_ns = self.window()
             at = min(event.x - _LABEL, cells - 1)
@@ -136,9 +136,9 @@ class OverviewPane(LinePane):
     def title(self) -> tuple[Line, Line]:
         """The window, and what the marks mean."""
         from_ns, to_ns = self.window()
-        zero_ns = self.browser.zero_ns
+        zero_ns = self.selection.zero_ns
         left: Line = [("2 ", "key"), ("Overview", "title")]
-        if self.browser.view.histogram.start_ns is None:
+        if self.selection.view.histogram.start_ns is None:
             return left, []
         words = f"  {seconds(from_ns - zero_ns)} to {seconds(to_ns - zero_ns)} s"
         left.append((words, "muted"))
@@ -151,7 +151,7 @@ class OverviewPane(LinePane):
 
     def row_count(self) -> int:
         """Two bars, and marks."""
-        return 0 if self.browser.view.histogram.start_ns is None else min(self.visible_rows, 3)
+        return 0 if self.selection.view.histogram.start_ns is None else min(self.visible_rows, 3)
 
     def empty_lines(self, width: int) -> list[Line]:
         """Nothing yet."""
@@ -185,7 +185,7 @@ class OverviewPane(LinePane):
 
     def _bins(self, count: int) -> list[Bin]:
         """What each cell shows; made once for the three rows of a paint."""
-        model, view = self.browser.model, self.browser.view
+        model, view = self.selection.model, self.selection.view
         from_ns, to_ns = self.window()
         made_of = (model.version, view, view.activity.looked_at, len(view.rows), from_ns, to_ns, count)
         if made_of != self._made_of:
@@ -195,7 +195,7 @@ class OverviewPane(LinePane):
         return self._made
 
     def _counted(self, count: int) -> list[Bin]:
-        view = self.browser.view
+        view = self.selection.view
         from_ns, to_ns = self.window()
         if (to_ns - from_ns) // count >= view.histogram.width_ns or view.is_filtered:
             return view.histogram.bins(from_ns, to_ns, count)
@@ -205,7 +205,7 @@ class OverviewPane(LinePane):
         return self._exact(first, end, from_ns, to_ns, count)
 
     def _exact(self, first: int, end: int, from_ns: int, to_ns: int, count: int) -> list[Bin]:
-        view, found = self.browser.view, [[0, 0, 0] for _ in range(count)]
+        view, found = self.selection.view, [[0, 0, 0] for _ in range(count)]
         columns = view.index.columns
         for y in range(first, min(end, len(view.rows))):
             position = view.position(y)

@@ -9,12 +9,12 @@ from textual.binding import Binding, BindingType
 from textual.strip import Strip
 
 from wsinspect.text import escape, pad, truncate
-from wsinspect.tui.browser import Browser
 from wsinspect.tui.cells import between, fit, flow
 from wsinspect.tui.details import finding_lines
 from wsinspect.tui.documents import LinesDocument
 from wsinspect.tui.handshakes import fact_lines, side_by_side
 from wsinspect.tui.notes import severity_sign
+from wsinspect.tui.selection import Selection
 from wsinspect.tui.source import FindingRow
 from wsinspect.tui.style import Line
 from wsinspect.tui.widgets.base import LinePane
@@ -36,9 +36,9 @@ class HandshakePane(LinePane):
     )
     has_cursor = False
 
-    def __init__(self, browser: Browser, *, id: str | None = None) -> None:
+    def __init__(self, selection: Selection, *, id: str | None = None) -> None:
         super().__init__(id=id)
-        self.browser = browser
+        self.selection = selection
         self.only_differences = False
         self.connection: int | None = None
         self._document = LinesDocument([])
@@ -54,7 +54,7 @@ class HandshakePane(LinePane):
 
     def title(self) -> tuple[Line, Line]:
         """Whose, and how it went."""
-        one = self.browser.model.connections.get(self.connection or 0)
+        one = self.selection.model.connections.get(self.connection or 0)
         left: Line = [("Handshake", "title")]
         if one is not None:
             left.append((f"  conn {one.id}  {escape(one.url)}", ""))
@@ -63,10 +63,10 @@ class HandshakePane(LinePane):
         ] if self.only_differences else []
 
     def _lines(self, width: int) -> list[Line]:
-        one = self.browser.model.connections.get(self.connection or 0)
+        one = self.selection.model.connections.get(self.connection or 0)
         if one is None:
             return []
-        handshake = self.browser.handshake(one.id)
+        handshake = self.selection.handshake(one.id)
         lines = list(fact_lines(one, handshake))
         if handshake is None:
             return [*lines, [("The heads of this attempt were not recorded.", "muted")]]
@@ -106,9 +106,9 @@ class FindingsPane(LinePane):
         "Enter goes to the frame or connection, y copies the id."
     )
 
-    def __init__(self, browser: Browser, *, id: str | None = None) -> None:
+    def __init__(self, selection: Selection, *, id: str | None = None) -> None:
         super().__init__(id=id)
-        self.browser = browser
+        self.selection = selection
         self._sorted: list[FindingRow] = []
         self._known = -1
         self._details = LinesDocument([])
@@ -117,9 +117,9 @@ class FindingsPane(LinePane):
 
     def sorted(self) -> list[FindingRow]:
         """Errors, warnings, notes; each in order."""
-        findings = self.browser.model.findings
-        if self.browser.model.finding_changes != self._known:
-            self._known = self.browser.model.finding_changes
+        findings = self.selection.model.findings
+        if self.selection.model.finding_changes != self._known:
+            self._known = self.selection.model.finding_changes
             order = {"error": 0, "warning": 1}
             self._sorted = sorted(findings, key=lambda one: (order.get(one.severity, 2), one.rule, one.id))
         return self._sorted
@@ -131,7 +131,7 @@ class FindingsPane(LinePane):
 
     def title(self) -> tuple[Line, Line]:
         """How many of each severity."""
-        counts = Counter(finding.severity for finding in self.browser.model.findings)
+        counts = Counter(finding.severity for finding in self.selection.model.findings)
         words = ", ".join(f"{count} {escape(severity)}" for severity, count in counts.most_common())
         return [("Findings", "title"), (f"  {words}", "muted")], []
 
@@ -160,7 +160,7 @@ class FindingsPane(LinePane):
 
     def row_count(self) -> int:
         """All of them."""
-        return len(self.browser.model.findings)
+        return len(self.selection.model.findings)
 
     def row(self, number: int, width: int) -> Line:
         """One in a line."""

@@ -11,9 +11,9 @@ from textual.strip import Strip
 from wsinspect.capture.records import Connection
 from wsinspect.text import escape, pad, truncate
 from wsinspect.tui import lanes
-from wsinspect.tui.browser import Browser
 from wsinspect.tui.cells import fit
 from wsinspect.tui.rows import duration, grouped
+from wsinspect.tui.selection import Selection
 from wsinspect.tui.style import Line
 from wsinspect.tui.widgets.base import LinePane
 from wsinspect.tui.words import end_words
@@ -40,24 +40,24 @@ class TimelinePane(LinePane):
     )
     header_lines = 2
 
-    def __init__(self, browser: Browser, *, id: str | None = None) -> None:
+    def __init__(self, selection: Selection, *, id: str | None = None) -> None:
         super().__init__(id=id)
-        self.browser = browser
+        self.selection = selection
         self.lines: list[lanes.TimeLine] = []
         self.chosen = 0
         self.zoom = 0
 
     def reload(self) -> None:
         """Connections have come or changed."""
-        self.lines = lanes.time_lines(self.browser.model.connections.values())
+        self.lines = lanes.time_lines(self.selection.model.connections.values())
         self.clamp()
         self.refresh()
 
     def title(self) -> tuple[Line, Line]:
         """How many of what."""
-        count = len(self.browser.model.connections)
+        count = len(self.selection.model.connections)
         left: Line = [("Timeline", "title"), (f"  {grouped(count)} connections", "muted")]
-        refused = sum(one.state in ("refused", "failed") for one in self.browser.model.connections.values())
+        refused = sum(one.state in ("refused", "failed") for one in self.selection.model.connections.values())
         if refused:
             left.append((f", {grouped(refused)} refused or failed", "error"))
         return left, [
@@ -68,12 +68,12 @@ class TimelinePane(LinePane):
 
     def span(self) -> tuple[int, int]:
         """The whole of it, or a part around the chosen connection."""
-        ones = self.browser.model.connections.values()
+        ones = self.selection.model.connections.values()
         begins = [lanes.begin_of(one) for one in ones if lanes.begin_of(one)]
         if not begins:
             return 0, 1
         first = min(begins)
-        last = time.time_ns() if self.browser.model.is_live else max(self.shell.end_ns, max(begins))
+        last = time.time_ns() if self.selection.model.is_live else max(self.shell.end_ns, max(begins))
         last = max(last, first + 1_000_000)
         chosen = self.chosen_connection()
         if self.zoom and chosen is not None:
@@ -96,7 +96,7 @@ class TimelinePane(LinePane):
         cells = max(width - label - self._note_cells(width) - 2, 10)
         step = max(cells // max(cells // 14, 1), 8)
         text = ""
-        zero_ns = self.browser.model.zero_ns
+        zero_ns = self.selection.model.zero_ns
         for at in range(0, cells, step):
             mark = f"|{(first - zero_ns + (last - first) * at // cells) / 1e9:.1f}s"
             text += pad(truncate(mark, step), step)

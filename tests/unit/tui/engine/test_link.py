@@ -14,10 +14,10 @@ import pytest
 
 from tests.support.control_lab import ControlLab, control_lab
 from wsinspect.launch.engines import register
-from wsinspect.tui.control import link as links
-from wsinspect.tui.control import wishes
-from wsinspect.tui.control.link import Answer, ControlLink, EngineView
-from wsinspect.tui.control.spec import judge
+from wsinspect.tui.engine import link as links
+from wsinspect.tui.engine import requests
+from wsinspect.tui.engine.link import Answer, ControlLink, EngineView
+from wsinspect.tui.engine.rule_language import judge
 
 PATIENCE_S = 20
 
@@ -74,13 +74,13 @@ def test_rules_are_seen_added_changed_armed_and_taken_away(lab, watcher):
     assert watch.until(lambda view: view.is_up).seed == 7341
     lab.arm(kind="drop", match="op:pong")
     assert watch.until(lambda view: view.armed == 1).rule("drop") is not None
-    made = watch.ask(wishes.add(judge("latency:s2c,latency=1s"), ["drop"]))
+    made = watch.ask(requests.add(judge("latency:s2c,latency=1s"), ["drop"]))
     assert [rule["name"] for rule in made.value] == ["latency_s2c"]
     view = watch.until(lambda view: view.armed == 2)
     old = view.rule("latency_s2c")
     assert old is not None
-    assert watch.ask(wishes.change(old, judge("latency,latency=2s,jitter=1s"))).value["jitter"] == "1s"
-    assert watch.ask(wishes.arm("latency_s2c", False)).value["armed"] is False
+    assert watch.ask(requests.change(old, judge("latency,latency=2s,jitter=1s"))).value["jitter"] == "1s"
+    assert watch.ask(requests.arm("latency_s2c", False)).value["armed"] is False
     assert watch.until(lambda view: view.armed == 1)
     assert lab.rules()[1] == {
         "name": "latency_s2c",
@@ -89,17 +89,17 @@ def test_rules_are_seen_added_changed_armed_and_taken_away(lab, watcher):
         "jitter": "1s",
         "armed": False,
     }
-    assert watch.ask(wishes.remove("drop")).value == {"removed": "drop"}
-    answer = watch.ask(wishes.reset())
-    assert wishes.reset_words(answer.value) == "removed 1 rule (latency_s2c); nothing was held back"
-    assert watch.ask(wishes.remove("drop")).error == "there is no rule 'drop'"
+    assert watch.ask(requests.remove("drop")).value == {"removed": "drop"}
+    answer = watch.ask(requests.reset())
+    assert requests.reset_words(answer.value) == "removed 1 rule (latency_s2c); nothing was held back"
+    assert watch.ask(requests.remove("drop")).error == "there is no rule 'drop'"
 
 
 def test_presets_keep_their_names_where_these_are_free_and_phases_replace_all(lab, watcher):
     watch = watcher()
-    made = watch.ask(wishes.add(judge("like satellite"), ["line"]))
+    made = watch.ask(requests.add(judge("like satellite"), ["line"]))
     assert [rule["name"] for rule in made.value] == ["latency", "line-2"]
-    loaded = watch.ask(wishes.add(judge("like server-deploy"), []))
+    loaded = watch.ask(requests.add(judge("like server-deploy"), []))
     assert loaded.value["phases"] == 3
     assert [rule["name"] for rule in lab.rules()] == ["unavailable"]
 
@@ -108,18 +108,18 @@ def test_without_an_engine_it_says_so_and_finds_one_that_starts(capture, watcher
     watch = watcher()
     view = watch.until(lambda view: view.state == links.NO_ENGINE)
     assert (view.words, view.is_up) == ("no engine writes this file", False)
-    assert watch.ask(wishes.reset()).error == "no engine writes this file"
+    assert watch.ask(requests.reset()).error == "no engine writes this file"
     with control_lab(capture) as lab:
         watch.until(lambda view: view.is_up)
         lab.stop()
         watch.until(lambda view: not view.is_up)
-        assert watch.ask(wishes.reset()).error
+        assert watch.ask(requests.reset()).error
 
 
 def test_another_capture_s_engine_is_left_alone(tmp_path, lab, watcher, monkeypatch):
     other = ControlLink(tmp_path / "other.db", lambda call, *arguments: call(*arguments), lambda view: None)
     answers: queue.Queue[Answer] = queue.Queue()
-    other.ask(wishes.reset(), answers.put)
+    other.ask(requests.reset(), answers.put)
     other.start()
     assert answers.get(timeout=PATIENCE_S).error == "no engine writes this file"
     other.stop()
@@ -196,8 +196,8 @@ def test_odd_answers_are_states(capture, watcher, status, body, state, words):
 def test_what_is_held_is_told_in_words():
     assert EngineView(status={"connections_held": 2, "bytes_held": 2048}).held == (2, 2048)
     assert EngineView(status={"connections_held": "x"}).held == (0, None)
-    assert wishes.held_words((2, 2048)) == "2 connections hold back 2.0 KiB"
-    assert wishes.held_words((1, None)) == "1 connection holds back frames"
-    words = wishes.reset_words({"removed": ["a", "b"], "held": (1, 10)})
+    assert requests.held_words((2, 2048)) == "2 connections hold back 2.0 KiB"
+    assert requests.held_words((1, None)) == "1 connection holds back frames"
+    words = requests.reset_words({"removed": ["a", "b"], "held": (1, 10)})
     assert words == "removed 2 rules (a, b); released what 1 connection held back (10 B)"
-    assert wishes.reset_words({"removed": []}) == "there was no fault rule to remove"
+    assert requests.reset_words({"removed": []}) == "there was no fault rule to remove"

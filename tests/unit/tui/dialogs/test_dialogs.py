@@ -15,14 +15,14 @@ from tests.support.svg import assert_same_screen
 from tests.support.tui_captures import CaptureBuilder, chat_capture, hold_engine_lock, many_frames
 from tests.support.tui_pilot import Screen, opened
 from wsinspect.tui.actions import leaving
-from wsinspect.tui.control.dialog import Dialog, Question
-from wsinspect.tui.control.export import Export
-from wsinspect.tui.control.frames import frame_bytes, oddities, typed_payload
+from wsinspect.tui.dialogs.sheet import Dialog, Question
+from wsinspect.tui.dialogs.typed_frame import frame_bytes, oddities, typed_payload
+from wsinspect.tui.exporting import Export
 from wsinspect.tui.session import EngineProcess
 from wsinspect.wire.frame import serialize_frame
 
 pytestmark = pytest.mark.asyncio
-KNOWN = Path(__file__).parent / "snapshots"
+KNOWN = Path(__file__).parents[1] / "snapshots"
 
 
 @pytest.fixture(autouse=True)
@@ -72,7 +72,7 @@ def is_asked(screen: Screen) -> bool:
 async def choose_connection(screen: Screen, number: int) -> None:
     await screen.press("1")
     screen.app.connections.choose(number)
-    await screen.until(lambda: screen.app.browser.connection == number)
+    await screen.until(lambda: screen.app.selection.connection == number)
     await screen.settle()
 
 

@@ -9,7 +9,7 @@ from wsinspect.faults.kinds import KINDS
 from wsinspect.faults.presets import load_preset, preset_names
 from wsinspect.faults.rule import Rule
 from wsinspect.faults.spec import parse_spec
-from wsinspect.tui.control.spec import complete, judge, spec_of
+from wsinspect.tui.engine.rule_language import complete, judge, spec_of
 
 EXAMPLES = [
     *(YAML(typ="safe", pure=True).load(example) for kind in KINDS.values() for example in kind.examples),

@@ -195,9 +195,9 @@ def _warm_up() -> None:
     """Load what the dialogs need here: not before the first paint, and not between two keys."""
     import wsinspect.faults.presets
     import wsinspect.faults.scenario
-    import wsinspect.tui.control.export_dialog
-    import wsinspect.tui.control.inject_dialog
-    import wsinspect.tui.control.rule_dialog  # noqa: F401
+    import wsinspect.tui.dialogs.by_hand
+    import wsinspect.tui.dialogs.export
+    import wsinspect.tui.dialogs.rule  # noqa: F401
 
 
 def _client_of(capture: Path) -> ControlClient:

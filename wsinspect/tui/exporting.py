@@ -12,7 +12,7 @@ from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple
 from wsinspect.capture.reader import Capture
 from wsinspect.errors import WsinspectError
 from wsinspect.filters import Filter
-from wsinspect.tui.control.wishes import counted
+from wsinspect.tui.engine.requests import counted
 from wsinspect.tui.rows import grouped
 
 if TYPE_CHECKING:

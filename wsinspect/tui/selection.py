@@ -24,7 +24,7 @@ DEFAULT_GAP_NS: Final = 1_000_000_000
 _KEPT_RECORDS: Final = 2_000
 
 
-class Browser:
+class Selection:
     """The look at a capture.
 
     Attributes:

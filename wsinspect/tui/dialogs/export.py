@@ -7,8 +7,8 @@ from pathlib import Path
 from textual.app import ComposeResult
 
 from wsinspect.text import escape
-from wsinspect.tui.control.dialog import Dialog, DialogInput, Pick, Question, Reply, TextField
-from wsinspect.tui.control.export import FORMATS, Export, Order, default_target, target_problem
+from wsinspect.tui.dialogs.sheet import Dialog, DialogInput, Pick, Question, Reply, TextField
+from wsinspect.tui.exporting import FORMATS, Export, Order, default_target, target_problem
 
 _OVERWRITE = Reply(("o", "O"), "o", "overwrite it", "yes")
 

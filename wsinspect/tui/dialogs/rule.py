@@ -10,9 +10,9 @@ from textual.binding import Binding, BindingType
 
 from wsinspect.text import escape, pad
 from wsinspect.tui.cells import fit
-from wsinspect.tui.control.dialog import Dialog, DialogInput, TextField, Words
-from wsinspect.tui.control.link import Answer
-from wsinspect.tui.control.spec import Candidate, Judgement, complete, judge
+from wsinspect.tui.dialogs.sheet import Dialog, DialogInput, TextField, Words
+from wsinspect.tui.engine.link import Answer
+from wsinspect.tui.engine.rule_language import Candidate, Judgement, complete, judge
 from wsinspect.tui.style import Line
 
 _SHOWN = 6

@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from wsinspect.text import escape
-from wsinspect.tui.control.link import EngineView, Json, Work
+from wsinspect.tui.engine.link import EngineView, Json, Work
 from wsinspect.tui.rows import byte_count
 
 if TYPE_CHECKING:
     from wsinspect.control.client import ControlClient
-    from wsinspect.tui.control.spec import Judgement
+    from wsinspect.tui.engine.rule_language import Judgement
 
 
 def add(judged: Judgement, taken: Sequence[str]) -> Work:

@@ -20,7 +20,7 @@ _ENDS = {
 def control_commands(app: InspectApp) -> Iterable[SystemCommand]:
     """Every kind of fault, the ends of a connection, the formats."""
     from wsinspect.faults.kinds import KINDS
-    from wsinspect.tui.control.export import FORMATS
+    from wsinspect.tui.exporting import FORMATS
 
     for kind in KINDS.values():
         yield SystemCommand(f"fault: add {kind.name}", kind.summary, _fault(app, kind.name))

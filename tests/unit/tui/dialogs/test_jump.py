@@ -10,7 +10,7 @@ import pytest
 from tests.support.tui_captures import chat_capture, hold_engine_lock, many_frames
 from tests.support.tui_pilot import Screen, opened
 from tests.unit.tui.test_app import many_more
-from wsinspect.tui.jump import LETTERS, JumpScreen, labels
+from wsinspect.tui.dialogs.jump import LETTERS, JumpScreen, labels
 from wsinspect.tui.widgets.base import LinePane
 from wsinspect.tui.widgets.lines import TabLine
 
@@ -84,7 +84,7 @@ async def test_a_label_goes_to_a_row(chat):
         assert screen.app.frames.selected_position() == 10  # frame 11
         await screen.press("ctrl+o")
         await screen.press(*label_at(screen, "connections", 3))
-        await screen.until(lambda: screen.app.browser.connection == 3)
+        await screen.until(lambda: screen.app.selection.connection == 3)
         assert focused(screen) == "connections"
 
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from textual.app import SystemCommand
 
 from wsinspect import decoders
-from wsinspect.tui.control.palette import control_commands
 from wsinspect.tui.documents import HEX, JSON, TEXT
+from wsinspect.tui.engine_commands import control_commands
 from wsinspect.tui.keys import APP_KEYS
 
 if TYPE_CHECKING:

@@ -9,9 +9,8 @@ from textual.app import ComposeResult
 
 from wsinspect.text import escape
 from wsinspect.tui.cells import flow
-from wsinspect.tui.control import wishes
-from wsinspect.tui.control.dialog import Dialog, DialogInput, Label, Pick, Question, Reply, TextField, Words
-from wsinspect.tui.control.frames import (
+from wsinspect.tui.dialogs.sheet import Dialog, DialogInput, Label, Pick, Question, Reply, TextField, Words
+from wsinspect.tui.dialogs.typed_frame import (
     FORMS,
     OPCODES,
     close_parts,
@@ -20,7 +19,8 @@ from wsinspect.tui.control.frames import (
     oddities,
     typed_payload,
 )
-from wsinspect.tui.control.link import Answer, Work
+from wsinspect.tui.engine import requests
+from wsinspect.tui.engine.link import Answer, Work
 from wsinspect.tui.rows import byte_count
 
 _SHOWN_BYTES: Final = 44
@@ -137,7 +137,7 @@ class InjectDialog(ByHand):
             f"{hex_words(self._raw, _SHOWN_BYTES)}"
         )
         done = f"injected {size} to {receiver} on connection {self.connection}; it is marked in the frames"
-        self.ask_first(question, wishes.inject(self.connection, way, self._raw), done)
+        self.ask_first(question, requests.inject(self.connection, way, self._raw), done)
 
 
 class EndDialog(ByHand):
@@ -192,9 +192,9 @@ class EndDialog(ByHand):
             self.wrong(escape(str(error)))
             return
         if how == "close":
-            work = wishes.close(self.connection, to, code, reason)
+            work = requests.close(self.connection, to, code, reason)
         else:
-            work = wishes.abort(self.connection, to, how)
+            work = requests.abort(self.connection, to, how)
         what = "a closing handshake" if how == "close" else f"a {how.upper()} and no CLOSE frame"
         question = f"End connection {self.connection} by {what}? It cannot be opened again from here."
         self.ask_first(question, work, f"connection {self.connection} is ended by hand")
