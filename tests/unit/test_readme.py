@@ -5,15 +5,34 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
+
 from wsinspect.cli.main import COMMANDS
 from wsinspect.tui.keys import markdown
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text("utf-8")
+PAGES = sorted(path.name for path in (ROOT / "docs").glob("*.md"))
 
 
-def test_the_table_of_keys_is_the_timeline_s() -> None:
-    assert markdown().strip() in README, "python -m wsinspect.tui.keys prints the table"
+def test_the_table_of_keys_is_the_timelines() -> None:
+    keys = (ROOT / "docs" / "keys.md").read_text("utf-8")
+    assert markdown().strip() in keys, "python -m wsinspect.tui.keys prints the table"
+
+
+def test_it_fits_on_a_few_screens() -> None:
+    assert len(README.splitlines()) < 120
+
+
+def test_every_page_of_the_documentation_is_linked() -> None:
+    assert [page for page in PAGES if f"(docs/{page})" not in README] == []
+
+
+@pytest.mark.parametrize("page", ["CONTRIBUTING.md", "SECURITY.md", *(f"docs/{page}" for page in PAGES)])
+def test_links_between_pages_lead_to_files(page: str) -> None:
+    path = ROOT / page
+    links = re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", path.read_text("utf-8"))
+    assert [link for link in links if "://" not in link and not (path.parent / link).exists()] == []
 
 
 def test_every_link_leads_to_a_file() -> None:
