@@ -22,7 +22,7 @@ from wsinspect.faults.scenario import load_file
 from wsinspect.faults.spec import parse_spec
 from wsinspect.proxy import seams
 from wsinspect.proxy.attempts import AttemptLog
-from wsinspect.proxy.faulting import FaultDesk
+from wsinspect.proxy.faulting import FaultController
 from wsinspect.proxy.faulting_handshakes import HandshakeFaults
 from wsinspect.proxy.relay import RelayLayer
 from wsinspect.proxy.taps import Taps
@@ -75,10 +75,10 @@ class Faults:
         except WsinspectError as error:
             logger.error("wsinspect: %s", error)
             return
-        desk = FaultDesk(board, time.time_ns)
-        log = AttemptLog(Ledger(), time.time_ns, Taps(()), desk=desk)
+        controller = FaultController(board, time.time_ns)
+        log = AttemptLog(Ledger(), time.time_ns, Taps(()), controller=controller)
         RelayLayer.make_link = log.make_link
-        handshake_faults = HandshakeFaults(desk, log)
+        handshake_faults = HandshakeFaults(controller, log)
         ctx.master.addons.add(log, handshake_faults)
         handshake_faults.start()
         names = ", ".join(board.order) or "none"

@@ -48,7 +48,7 @@ def cut(data: bytes, sizes: list[int]) -> list[bytes]:
 @given(st.binary(max_size=400), st.lists(st.integers(1, 60)))
 def test_a_rule_that_matches_nothing_changes_no_byte_of_anything(data: bytes, sizes: list[int]) -> None:
     book = Faulted({"kind": "drop", "match": "op:0xF len:77"}).s2c(*cut(data, sizes)).at(5000)
-    held, _ = book.faults.lanes[S2C].splitter.surrender()
+    held, _ = book.faults.lanes[S2C].splitter.give_up()
     assert bytes(book.got[S2C]) + held == data
 
 

@@ -210,12 +210,12 @@ class ConnectionFaults:
         """How many bytes are kept back."""
         return sum(lane.held_bytes for lane in self.lanes)
 
-    def surrender(self) -> tuple[list[Send], tuple[Boundary, Boundary]]:
+    def give_up(self) -> tuple[list[Send], tuple[Boundary, Boundary]]:
         """When idle: the bytes of unfinished frames, and where both streams are after them."""
         sends: list[Send] = []
         boundaries: list[Boundary] = []
         for lane in self.lanes:
-            held, boundary = lane.splitter.surrender()
+            held, boundary = lane.splitter.give_up()
             boundaries.append(boundary)
             if held:
                 sends.append(Send(lane.direction, held))

@@ -265,7 +265,7 @@ class Lane:
         """The sender ended its direction."""
         if how != "close_notify":
             self.has_ended = True
-        held, _ = self.splitter.surrender()
+        held, _ = self.splitter.give_up()
         if held:
             self._first.push(Raw(held, False), now)
         self._first.push(End(how), now)

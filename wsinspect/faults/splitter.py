@@ -136,7 +136,7 @@ class Splitter:
         self._last_ns = now
         return True
 
-    def surrender(self) -> tuple[bytes, Boundary]:
+    def give_up(self) -> tuple[bytes, Boundary]:
         """Stop here: the bytes of an unfinished frame, to be sent now, and where the stream is then."""
         held = b"".join(self._parts)
         self._parts, self._have = [], 0

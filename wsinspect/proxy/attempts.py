@@ -19,7 +19,7 @@ from mitmproxy.proxy.context import Context
 
 from wsinspect.faults.sessions import Sessions
 from wsinspect.proxy import facts
-from wsinspect.proxy.faulting import FaultDesk
+from wsinspect.proxy.faulting import FaultController
 from wsinspect.proxy.http2 import Http2Watch
 from wsinspect.proxy.link import SocketLink
 from wsinspect.proxy.seams.http1 import wire_head
@@ -98,8 +98,8 @@ class Attempt:
             self._is_over = True
             self.event({"event": "closed"})
             self.log.open.pop(self.number, None)
-            if self.log.desk:
-                self.log.desk.closed(self.number)
+            if self.log.controller:
+                self.log.controller.closed(self.number)
 
     # What the handshake records
 
@@ -166,10 +166,10 @@ class AttemptLog:
         taps: names of the listeners and their Host policies.
         first_number: the first attempt's number.
         wait_unblocked: registers a callback for when the sink takes records again.
-        desk: told of attempts and open connections, to do faults to them.
+        controller: told of attempts and open connections, to do faults to them.
 
     Attributes:
-        spoiled: clients whose TLS handshake a fault lets fail, by id, and its rule.
+        tls_failed_by: clients whose TLS handshake a fault lets fail, by id, and its rule.
     """
 
     def __init__(
@@ -180,9 +180,9 @@ class AttemptLog:
         first_number: int = 1,
         wait_unblocked: Callable[[Callable[[], None]], None] | None = None,
         may_splice: bool = True,
-        desk: FaultDesk | None = None,
+        controller: FaultController | None = None,
     ) -> None:
-        self.desk = desk
+        self.controller = controller
         self.sink = sink
         self.now_ns = now_ns
         self.taps = taps
@@ -191,7 +191,7 @@ class AttemptLog:
         self._next = first_number
         self._sessions = Sessions()
         self._may_splice = may_splice
-        self.spoiled: dict[str, str] = {}
+        self.tls_failed_by: dict[str, str] = {}
         self._failures: dict[str, tuple[str, connection.Server]] = {}
         self._verify_errors: dict[str, str] = {}
         self._http2 = Http2Watch(sink, now_ns, taps)
@@ -201,8 +201,8 @@ class AttemptLog:
         """The factory for `RelayLayer.make_link`."""
         attempt = attempt_of(flow) or _Unrecorded(0, self, None)
         attempt.link = link = SocketLink(context, attempt, may_splice=self._may_splice)
-        if self.desk and attempt.number and link.may_fault:
-            attempt.on_open = partial(self.desk.opened, attempt.number, link, flow)
+        if self.controller and attempt.number and link.may_fault:
+            attempt.on_open = partial(self.controller.opened, attempt.number, link, flow)
         return link
 
     def shut_down(self) -> None:
@@ -254,7 +254,7 @@ class AttemptLog:
             "client": facts.address(client.peername),
             "sni": client.sni,
             "error": client.error,
-            "rule": self.spoiled.pop(client.id, None),
+            "rule": self.tls_failed_by.pop(client.id, None),
         }
         self.sink.event(0, event, self.now_ns())
 
@@ -272,8 +272,8 @@ class AttemptLog:
             session = self._sessions.attempt(key, attempt.number, self.now_ns())
             attempt.event(facts.attempt(flow, name) | {"client_session": session.number})
             attempt.watch_request(flow.request)
-            if self.desk:
-                self.desk.attempt(attempt.number, name, flow, session)
+            if self.controller:
+                self.controller.attempt(attempt.number, name, flow, session)
         elif not flow.response:
             flow.request.stream = True
         if tap and tap.rewrites_host and tap.authority:

@@ -16,7 +16,7 @@ from wsinspect.faults.kinds.connections import Close
 from wsinspect.faults.scenario import Scenario
 from wsinspect.faults.seeded import Chance
 from wsinspect.faults.stages.messages import OPCODES
-from wsinspect.proxy.faulting import FaultDesk, LinkFaults
+from wsinspect.proxy.faulting import FaultController, LinkFaults
 from wsinspect.proxy.recording import Recording
 from wsinspect.wire.opcodes import Direction
 
@@ -35,27 +35,27 @@ class Controlled:
 
     def __init__(
         self,
-        desk: FaultDesk,
+        controller: FaultController,
         recording: Recording,
         listeners: list[dict[str, Any]],
         shut_down: Callable[[], None],
     ) -> None:
-        self._desk = desk
+        self._controller = controller
         self._recording = recording
         self._listeners = listeners
         self._shut_down = shut_down
 
     @property
     def board(self) -> Board:
-        return self._desk.board
+        return self._controller.board
 
     @property
     def capture(self) -> Path:
         return self._recording.capture
 
     def status(self) -> dict[str, Any]:
-        visits = self._desk.visits.values()
-        links = [visit.link for visit in visits if visit.link is not None]
+        attempts = self._controller.attempts.values()
+        links = [attempt.link for attempt in attempts if attempt.link is not None]
         faults = [link.faults.faults for link in links if link.faults is not None]
         return {
             "version": wsinspect.__version__,
@@ -68,8 +68,8 @@ class Controlled:
         }
 
     def is_open(self, connection: int) -> bool:
-        visit = self._desk.visits.get(connection)
-        return visit is not None and visit.link is not None
+        attempt = self._controller.attempts.get(connection)
+        return attempt is not None and attempt.link is not None
 
     def close(self, connection: int, *, to: str, code: int, reason: str) -> None:
         timeout = Close().timeout
@@ -95,7 +95,7 @@ class Controlled:
     def load(self, scenario: Scenario) -> None:
         self.board.load(scenario)
         if scenario.start == "now":
-            self._desk.start_phases()
+            self._controller.start_phases()
 
     def unwritten_bytes(self) -> int:
         return self._recording.journal.backlog_bytes
@@ -104,7 +104,7 @@ class Controlled:
         self._shut_down()
 
     def _faults(self, connection: int) -> LinkFaults:
-        faults = self._desk.faults_of(connection)
+        faults = self._controller.faults_of(connection)
         if faults is None:
             raise ConnectionGoneError(f"connection {connection} is not open")
         return faults

@@ -30,7 +30,7 @@ from wsinspect.proxy import seams
 from wsinspect.proxy.attempts import AttemptLog
 from wsinspect.proxy.controlled import Controlled, ControlOptions
 from wsinspect.proxy.descriptors import DescriptorWatch, raise_limit
-from wsinspect.proxy.faulting import FaultDesk
+from wsinspect.proxy.faulting import FaultController
 from wsinspect.proxy.faulting_handshakes import HandshakeFaults
 from wsinspect.proxy.listening import PortTakenError, choose_ports, explain_listen_error, listener_facts
 from wsinspect.proxy.pages import PageWatch
@@ -201,7 +201,9 @@ class _Engine:
         descriptors = DescriptorWatch(raise_limit(), self.options.warn)
         master = EngineMaster(options.Options(), self._on_running, descriptors)
         window_of = partial(window_at, self.recording.capture)
-        self.desk = FaultDesk(self.options.board, self.recording.clock.now_ns, window_of=window_of)
+        self.controller = FaultController(
+            self.options.board, self.recording.clock.now_ns, window_of=window_of
+        )
         self.log = AttemptLog(
             self.recording.journal,
             self.recording.clock.now_ns,
@@ -209,10 +211,10 @@ class _Engine:
             self.recording.first_connection,
             self.recording.when_unblocked,
             self.options.may_splice,
-            self.desk,
+            self.controller,
         )
         RelayLayer.make_link = self.log.make_link
-        self.handshake_faults = HandshakeFaults(self.desk, self.log)
+        self.handshake_faults = HandshakeFaults(self.controller, self.log)
         master.addons.add(self.log, self.handshake_faults)
         if self.options.page_wait_seconds is not None:
             wait = self.options.page_wait_seconds
@@ -273,7 +275,7 @@ class _Engine:
         self.handshake_faults.start()
         scenario = self.options.board.scenario
         if scenario is not None and scenario.start == "now":
-            self.desk.start_phases()
+            self.controller.start_phases()
         self.options.on_ready(
             {
                 "listeners": listeners,
@@ -288,7 +290,7 @@ class _Engine:
         where = self.options.control
         if where is None:
             return None
-        controlled = Controlled(self.desk, self.recording, listeners, self.master.should_exit.set)
+        controlled = Controlled(self.controller, self.recording, listeners, self.master.should_exit.set)
         self.control = ControlServer(controlled, where.host, where.port, where.token_file)
         return self.control.facts()
 
@@ -324,7 +326,7 @@ class _Engine:
         servers = self.master.proxyserver.servers
         await servers.update([])
         self.handshake_faults.stop()
-        self.desk.close()
+        self.controller.close()
         self.log.shut_down()
         handlers = self.master.proxyserver.connections
         for handler in list(handlers.values()):

@@ -1,4 +1,4 @@
-"""Faults on the sockets: `FaultDesk` applies an engine's rules, `LinkFaults` those of one WebSocket.
+"""Faults on the sockets: `FaultController` applies an engine's rules, `LinkFaults` those of one WebSocket.
 
 A connection without a rule has no `LinkFaults`, and its bytes are not looked at before they have left. With
 one, bytes go through `faults.connection.ConnectionFaults`, whose actions are done here: write, end, record.
@@ -23,8 +23,8 @@ from wsinspect.faults.seeded import Place
 from wsinspect.faults.sessions import Session
 from wsinspect.handshake.heads import RawHead
 from wsinspect.handshake.negotiation import Negotiation, negotiate
+from wsinspect.proxy.attempt_faults import AttemptFaults, FaultedLink, LiveFacts
 from wsinspect.proxy.seams.http1 import wire_head
-from wsinspect.proxy.visits import LiveFacts, Target, Visit
 from wsinspect.wire.opcodes import Direction
 
 #: The recorder is a quarter of a second behind at most while all is well.
@@ -36,14 +36,14 @@ _ON_OPEN = (Scope.FRAME, Scope.CONNECTION)
 class LinkFaults:
     """The faults of one link; made when the first rule is armed on it, gone when nothing is left to do."""
 
-    def __init__(self, link: Target, faults: ConnectionFaults, *, keeps: bool) -> None:
+    def __init__(self, link: FaultedLink, faults: ConnectionFaults, *, keeps: bool) -> None:
         self._link = link
         self.faults = faults
         self.keeps = keeps
         self._timer: asyncio.TimerHandle | None = None
         self._timer_ns = 0
-        self._choked = [False, False]
-        self._is_choking = False
+        self._reading_paused = [False, False]
+        self._is_any_paused = False
         self._ends = 0
         self._unrecorded: tuple[Direction, bytes, int] | None = None
 
@@ -119,21 +119,21 @@ class LinkFaults:
 
     def _finish(self, reports: list[dict[str, Any]]) -> None:
         self._flush(reports)
-        if self._timer is None and not self._is_choking and self.faults.is_at_rest:
+        if self._timer is None and not self._is_any_paused and self.faults.is_at_rest:
             return
         for lane in self.faults.lanes:
             is_full = lane.is_full
-            if is_full != self._choked[lane.direction]:
-                self._choked[lane.direction] = is_full
-                self._is_choking = any(self._choked)
-                self._link.set_choked(lane.direction, is_full)
+            if is_full != self._reading_paused[lane.direction]:
+                self._reading_paused[lane.direction] = is_full
+                self._is_any_paused = any(self._reading_paused)
+                self._link.set_reading_paused(lane.direction, is_full)
         self._schedule()
         if self.faults.is_idle and not self.keeps and not self._ends and self._link.faults is self:
             self._leave()
 
     def _leave(self) -> None:
         """Nothing is left to do: bytes take the short way again."""
-        sends, self._link.boundaries = self.faults.surrender()
+        sends, self._link.boundaries = self.faults.give_up()
         for send in sends:
             self._link.write(send.direction, send.data)
         self.stop()
@@ -161,7 +161,7 @@ class LinkFaults:
         self._finish(self._do())
 
 
-class FaultDesk:
+class FaultController:
     """Applies the rules of a board to all connections of an engine.
 
     Args:
@@ -173,7 +173,7 @@ class FaultDesk:
     def __init__(self, board: Board, now_ns: Callable[[], int], *, window_of: WindowOf | None = None) -> None:
         self.board = board
         self.now_ns = now_ns
-        self.visits: dict[int, Visit] = {}
+        self.attempts: dict[int, AttemptFaults] = {}
         self._window_of = window_of
         self._searches: set[asyncio.Task[None]] = set()
         self._phase_timer: asyncio.TimerHandle | None = None
@@ -183,103 +183,103 @@ class FaultDesk:
 
     # Attempts
 
-    def attempt(self, number: int, tap: str | None, flow: http.HTTPFlow, session: Session) -> Visit:
+    def attempt(self, number: int, tap: str | None, flow: http.HTTPFlow, session: Session) -> AttemptFaults:
         """An opening handshake of a client session has begun."""
         facts = LiveFacts(number, tap, flow)
         path = flow.request.path.partition("?")[0]
         place = Place(tap or "", facts.host or "", path, session.attempts)
-        visit = Visit(facts, session, place, self.now_ns())
-        self.visits[number] = visit
+        attempt = AttemptFaults(facts, session, place, self.now_ns())
+        self.attempts[number] = attempt
         if not self.board.has_started and self._starts_with_attempt:
             self.start_phases()
-        return visit
+        return attempt
 
     @property
     def _starts_with_attempt(self) -> bool:
         scenario = self.board.scenario
         return scenario is not None and scenario.start == "first-attempt"
 
-    def opened(self, number: int, link: Target, flow: http.HTTPFlow) -> None:
+    def opened(self, number: int, link: FaultedLink, flow: http.HTTPFlow) -> None:
         """The 101 was relayed."""
-        visit = self.visits.get(number)
-        if visit is None:
+        attempt = self.attempts.get(number)
+        if attempt is None:
             return
-        visit.link = link
-        visit.opened_ns = self.now_ns()
-        visit.session.connections += 1
-        visit.connection_number = visit.session.connections
-        visit.negotiation = _negotiation(flow)
+        attempt.link = link
+        attempt.opened_ns = self.now_ns()
+        attempt.session.connections += 1
+        attempt.connection_number = attempt.session.connections
+        attempt.negotiation = _negotiation(flow)
         rules = self.board.armed(*_ON_OPEN)
-        if rules or self._must_follow(visit):
-            faults = self._begin(visit, (b"", b""))
+        if rules or self._must_follow(attempt):
+            faults = self._begin(attempt, (b"", b""))
             for rule in rules:
                 faults.arm(rule, self.board.order)
-        self._drop_if_idle(visit)
+        self._drop_if_idle(attempt)
 
     def closed(self, number: int) -> None:
         """Nothing more comes of an attempt."""
-        visit = self.visits.pop(number, None)
-        if visit is not None and visit.link is not None and visit.link.faults is not None:
-            visit.link.faults.stop()
+        attempt = self.attempts.pop(number, None)
+        if attempt is not None and attempt.link is not None and attempt.link.faults is not None:
+            attempt.link.faults.stop()
 
     def faults_of(self, number: int) -> LinkFaults | None:
         """The faults of an open connection, begun now where there were none; None where it is not open."""
-        visit = self.visits.get(number)
-        if visit is None or visit.link is None:
+        attempt = self.attempts.get(number)
+        if attempt is None or attempt.link is None:
             return None
-        return visit.link.faults or self._begin(visit, (None, None))
+        return attempt.link.faults or self._begin(attempt, (None, None))
 
-    def _must_follow(self, visit: Visit) -> bool:
+    def _must_follow(self, attempt: AttemptFaults) -> bool:
         """Whether a rule that may be armed later needs to know what was compressed before."""
-        deflate = visit.negotiation.deflate if visit.negotiation else None
+        deflate = attempt.negotiation.deflate if attempt.negotiation else None
         if deflate is None or not any(deflate.takeover(direction) for direction in Direction):
             return False
         return self._window_of is None or any(_reads_content(rule) for rule in self.board.known(*_ON_OPEN))
 
-    def _begin(self, visit: Visit, windows: tuple[bytes | None, bytes | None]) -> LinkFaults:
-        link = visit.link
+    def _begin(self, attempt: AttemptFaults, windows: tuple[bytes | None, bytes | None]) -> LinkFaults:
+        link = attempt.link
         assert link is not None
         context = Context(
-            facts=visit.facts,
-            place=visit.place,
-            connection_number=visit.connection_number,
-            attempt_ns=visit.begun_ns,
-            opened_ns=visit.opened_ns,
-            deflate=visit.negotiation.deflate if visit.negotiation else None,
+            facts=attempt.facts,
+            place=attempt.place,
+            connection_number=attempt.connection_number,
+            attempt_ns=attempt.begun_ns,
+            opened_ns=attempt.opened_ns,
+            deflate=attempt.negotiation.deflate if attempt.negotiation else None,
             windows=windows,
         )
         connection_faults = ConnectionFaults(context, link.boundaries, self.board.seed)
         connection_faults.unsent_bytes = link.unsent_bytes
         connection_faults.on_hit = lambda author: self.board.hit(author, self.now_ns())
-        faults = LinkFaults(link, connection_faults, keeps=self._must_follow(visit))
+        faults = LinkFaults(link, connection_faults, keeps=self._must_follow(attempt))
         link.faults = faults
         link.route()
         for lane in connection_faults.lanes:
             if lane.splitter.awaits_window and self._window_of is not None:
-                task = asyncio.get_running_loop().create_task(self._search(visit, faults, lane))
+                task = asyncio.get_running_loop().create_task(self._search(attempt, faults, lane))
                 self._searches.add(task)
                 task.add_done_callback(self._searches.discard)
         return faults
 
-    async def _search(self, visit: Visit, faults: LinkFaults, lane: Lane) -> None:
+    async def _search(self, attempt: AttemptFaults, faults: LinkFaults, lane: Lane) -> None:
         """Find what was compressed before the first rule was armed on an open connection."""
         assert self._window_of
-        frames = visit.link.boundaries[lane.direction].frames if visit.link else 0
+        frames = attempt.link.boundaries[lane.direction].frames if attempt.link else 0
         for pause in _WINDOW_PAUSES:
             await asyncio.sleep(pause)
-            if visit.link is None or visit.link.faults is not faults or not lane.splitter.awaits_window:
+            if attempt.link is None or attempt.link.faults is not faults or not lane.splitter.awaits_window:
                 return
             try:
-                known = await asyncio.to_thread(self._window_of, visit.facts.id, lane.direction, frames)
+                known = await asyncio.to_thread(self._window_of, attempt.facts.id, lane.direction, frames)
             except UnknownWindowError:
                 return
             if known is not None:
                 lane.splitter.give_window(known.window, known.begun)
                 return
 
-    def _drop_if_idle(self, visit: Visit) -> None:
+    def _drop_if_idle(self, attempt: AttemptFaults) -> None:
         """No rule concerned the connection after all."""
-        faults = visit.link.faults if visit.link is not None else None
+        faults = attempt.link.faults if attempt.link is not None else None
         if faults is not None:
             faults.by_hand(lambda _faults, _now: None)
 
@@ -288,32 +288,32 @@ class FaultDesk:
     def _on_change(self, rule: Rule, is_armed: bool) -> None:
         if rule.scope not in _ON_OPEN:
             return
-        for visit in list(self.visits.values()):
-            link = visit.link
+        for attempt in list(self.attempts.values()):
+            link = attempt.link
             if link is None:
                 continue
             if link.faults is None and is_armed:
-                self._begin(visit, (None, None))
+                self._begin(attempt, (None, None))
             if link.faults is not None:
                 if is_armed:
                     link.faults.arm(rule, self.board.order)
                 else:
                     link.faults.disarm(rule.name)
-            self._drop_if_idle(visit)
+            self._drop_if_idle(attempt)
 
     def _do_now(self, rule: Rule) -> None:
         """A phase does something once, to all open connections."""
-        for number in list(self.visits):
+        for number in list(self.attempts):
             faults = self.faults_of(number)
             if faults is not None:
                 faults.act_once(rule, self.board.order)
 
     def _let_go(self) -> None:
         """All rules were taken away: nothing that was done once lasts any longer."""
-        for visit in list(self.visits.values()):
-            faults = visit.link.faults if visit.link is not None else None
+        for attempt in list(self.attempts.values()):
+            faults = attempt.link.faults if attempt.link is not None else None
             for name in faults.faults.lasting if faults is not None else ():
-                visit.link.faults.disarm(name)  # type: ignore[union-attr]
+                attempt.link.faults.disarm(name)  # type: ignore[union-attr]
 
     # Phases
 

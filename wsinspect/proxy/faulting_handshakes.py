@@ -19,11 +19,11 @@ from mitmproxy.net.http import http1, status_codes
 from wsinspect.faults.kinds import FaultKind, Scope, handshakes
 from wsinspect.faults.rule import Rule
 from wsinspect.faults.seeded import Chance, Place
+from wsinspect.proxy.attempt_faults import AttemptFaults
 from wsinspect.proxy.attempts import AttemptLog, attempt_of
-from wsinspect.proxy.faulting import FaultDesk
+from wsinspect.proxy.faulting import FaultController
 from wsinspect.proxy.seams.http1 import attach_head
 from wsinspect.proxy.seams.transport import Wire
-from wsinspect.proxy.visits import Visit
 
 #: A TLS alert record of TLS 1.2, which every client reads: type, version, length, level "fatal".
 _ALERT = b"\x15\x03\x03\x00\x02\x02"
@@ -33,8 +33,8 @@ _RESPONSE_KINDS = (handshakes.BadAccept,)
 class HandshakeFaults:
     """See the module docstring."""
 
-    def __init__(self, desk: FaultDesk, log: AttemptLog) -> None:
-        self.desk = desk
+    def __init__(self, controller: FaultController, log: AttemptLog) -> None:
+        self.controller = controller
         self.log = log
         self._accepted: dict[str, int] = {}
         self._waiting: dict[asyncio.Event, tuple[str, str]] = {}  # rule and client
@@ -42,11 +42,11 @@ class HandshakeFaults:
         self._listeners = asyncio.Lock()
         self._listener_timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        desk.board.on_change.append(self._on_change)
+        controller.board.on_change.append(self._on_change)
 
     def start(self) -> None:
         """The listeners are up: what was armed from the start begins to act."""
-        for rule in self.desk.board.armed(Scope.ACCEPT):
+        for rule in self.controller.board.armed(Scope.ACCEPT):
             self._on_change(rule, True)
 
     # Before the request
@@ -70,7 +70,7 @@ class HandshakeFaults:
         if rule is None or not isinstance(rule.fault, handshakes.TlsError):
             return
         self._log_accept(rule, client, {"sni": client.sni, "alert": rule.fault.alert})
-        self.log.spoiled[client.id] = rule.name
+        self.log.tls_failed_by[client.id] = rule.name
         wire = Wire.of_client(client)
         code = handshakes.ALERTS.get(rule.fault.alert)
         if wire and code is not None:
@@ -81,30 +81,30 @@ class HandshakeFaults:
         """The rule of this kind that acts on a new TCP connection."""
         tap = self.log.taps.of(client)
         name = tap.name if tap else ""
-        for rule in self.desk.board.armed(Scope.ACCEPT):
+        for rule in self.controller.board.armed(Scope.ACCEPT):
             if not isinstance(rule.fault, kind) or rule.tap not in (None, name):
                 continue
             pattern = getattr(rule.fault, "sni", None)
             if pattern is not None and not fnmatch.fnmatchcase(sni.lower(), pattern.lower()):
                 continue
             number = self._accepted[rule.name] = self._accepted.get(rule.name, 0) + 1
-            chance = Chance(self.desk.board.seed, rule.name, Place(name, "", "", 0), "")
+            chance = Chance(self.controller.board.seed, rule.name, Place(name, "", "", 0), "")
             if (
                 rule.when.admits_time(self._elapsed(rule))
                 and rule.when.admits_number(number)
-                and _is_lucky(rule, chance, number)
+                and _is_chosen(rule, chance, number)
             ):
                 return rule
         return None
 
     def _elapsed(self, rule: Rule) -> int:
         """Since it was armed: before the request nothing else is known to count from."""
-        now = self.desk.now_ns()
+        now = self.controller.now_ns()
         return now - self._armed_ns.setdefault(rule.name, now)
 
     def _log_accept(self, rule: Rule, client: connection.Client, detail: dict[str, Any]) -> None:
-        now = self.desk.now_ns()
-        self.desk.board.hit(rule.author, now)
+        now = self.controller.now_ns()
+        self.controller.board.hit(rule.author, now)
         peer = client.peername
         tap = self.log.taps.of(client)
         facts = {
@@ -112,13 +112,13 @@ class HandshakeFaults:
             "tap": tap.name if tap else None,
             **detail,
         }
-        self.log.sink.event(0, _event(rule, self.desk.board.seed, facts), now)
+        self.log.sink.event(0, _event(rule, self.controller.board.seed, facts), now)
 
     # The listener
 
     def _on_change(self, rule: Rule, is_armed: bool) -> None:
         if is_armed and rule.scope is Scope.ACCEPT:
-            self._armed_ns[rule.name] = self.desk.now_ns()
+            self._armed_ns[rule.name] = self.controller.now_ns()
         if not is_armed:
             self._armed_ns.pop(rule.name, None)
             self._accepted.pop(rule.name, None)
@@ -138,7 +138,7 @@ class HandshakeFaults:
         async with self._listeners:
             rules = [
                 rule
-                for rule in self.desk.board.armed(Scope.ACCEPT)
+                for rule in self.controller.board.armed(Scope.ACCEPT)
                 if isinstance(rule.fault, handshakes.RefuseTcp)
             ]
             self._look_again(rules)
@@ -149,9 +149,9 @@ class HandshakeFaults:
                 rule = next((rule for rule in rules if rule.tap in (None, name)), None)
                 if rule is not None and instance.is_running:
                     await instance.stop()
-                    now = self.desk.now_ns()
-                    self.desk.board.hit(rule.author, now)
-                    self.log.sink.event(0, _event(rule, self.desk.board.seed, {"tap": name}), now)
+                    now = self.controller.now_ns()
+                    self.controller.board.hit(rule.author, now)
+                    self.log.sink.event(0, _event(rule, self.controller.board.seed, {"tap": name}), now)
                 elif rule is None and not instance.is_running:
                     with contextlib.suppress(OSError):  # somebody took the port: mitmproxy has logged it
                         await instance.start()
@@ -173,63 +173,65 @@ class HandshakeFaults:
     # The handshake
 
     def requestheaders(self, flow: http.HTTPFlow) -> Awaitable[None] | None:
-        visit = self._visit(flow)
-        if visit is None or not self.desk.board.armed(Scope.HANDSHAKE):
+        faulted = self._attempt_faults(flow)
+        if faulted is None or not self.controller.board.armed(Scope.HANDSHAKE):
             return None
-        return self._apply(flow, visit, of="request")
+        return self._apply(flow, faulted, of="request")
 
     def responseheaders(self, flow: http.HTTPFlow) -> Awaitable[None] | None:
-        visit = self._visit(flow)
-        if visit is None or not self.desk.board.armed(Scope.HANDSHAKE):
+        faulted = self._attempt_faults(flow)
+        if faulted is None or not self.controller.board.armed(Scope.HANDSHAKE):
             return None
-        return self._apply(flow, visit, of="response")
+        return self._apply(flow, faulted, of="response")
 
-    def _visit(self, flow: http.HTTPFlow) -> Visit | None:
+    def _attempt_faults(self, flow: http.HTTPFlow) -> AttemptFaults | None:
         attempt = attempt_of(flow)
-        return self.desk.visits.get(attempt.number) if attempt else None
+        return self.controller.attempts.get(attempt.number) if attempt else None
 
-    async def _apply(self, flow: http.HTTPFlow, visit: Visit, *, of: str) -> None:
-        for rule in self.desk.board.armed(Scope.HANDSHAKE):
+    async def _apply(self, flow: http.HTTPFlow, faulted: AttemptFaults, *, of: str) -> None:
+        for rule in self.controller.board.armed(Scope.HANDSHAKE):
             fault = rule.fault
             part = "response" if isinstance(fault, _RESPONSE_KINDS) else getattr(fault, "of", "request")
-            if part != of or not self._matches(rule, visit):
+            if part != of or not self._matches(rule, faulted):
                 continue
-            number = visit.session.count(rule.name)
-            elapsed = self.desk.now_ns() - visit.session.first_ns
-            chance = Chance(self.desk.board.seed, rule.name, visit.place, "")
+            number = faulted.session.count(rule.name)
+            elapsed = self.controller.now_ns() - faulted.session.first_ns
+            chance = Chance(self.controller.board.seed, rule.name, faulted.place, "")
             when = rule.when
             acts = (
-                when.admits_time(elapsed) and when.admits_number(number) and _is_lucky(rule, chance, number)
+                when.admits_time(elapsed) and when.admits_number(number) and _is_chosen(rule, chance, number)
             )
-            if acts and await self._act(rule, flow, visit, chance, number):
+            if acts and await self._act(rule, flow, faulted, chance, number):
                 return
 
-    def _matches(self, rule: Rule, visit: Visit) -> bool:
-        if rule.tap not in (None, visit.place.tap):
+    def _matches(self, rule: Rule, faulted: AttemptFaults) -> bool:
+        if rule.tap not in (None, faulted.place.tap):
             return False
-        if not rule.when.admits_session(visit.place.attempt, visit.connection_number):
+        if not rule.when.admits_session(faulted.place.attempt, faulted.connection_number):
             return False
-        return rule.filter is None or rule.filter.connection_predicate()(visit.facts)
+        return rule.filter is None or rule.filter.connection_predicate()(faulted.facts)
 
-    async def _act(self, rule: Rule, flow: http.HTTPFlow, visit: Visit, chance: Chance, number: int) -> bool:
+    async def _act(
+        self, rule: Rule, flow: http.HTTPFlow, faulted: AttemptFaults, chance: Chance, number: int
+    ) -> bool:
         """Do it; True when the attempt is answered."""
         fault = rule.fault
         detail: dict[str, Any] = {"match": number}
         if isinstance(fault, handshakes.Refuse | handshakes.Redirect):
-            self._record(rule, visit, {**detail, "status": fault.status}, ends=True)
+            self._record(rule, faulted, {**detail, "status": fault.status}, ends=True)
             self._answer(flow, fault)
             return True
         if isinstance(fault, handshakes.Hang):
-            self._record(rule, visit, detail)
+            self._record(rule, faulted, detail)
             await self._wait(rule, flow, fault.for_)
         elif isinstance(fault, handshakes.Delay):
             extra = (2 * chance.uniform(number, "jitter") - 1) * fault.jitter
             delay = max(0, int(fault.delay + extra))
-            self._record(rule, visit, {**detail, "of": fault.of, "delay_ms": delay / 1e6})
+            self._record(rule, faulted, {**detail, "of": fault.of, "delay_ms": delay / 1e6})
             await self._wait(rule, flow, delay)
         else:
             change(fault, flow)
-            self._record(rule, visit, {**detail, **fault.settings()})
+            self._record(rule, faulted, {**detail, **fault.settings()})
         return False
 
     async def _wait(self, rule: Rule, flow: http.HTTPFlow, duration_ns: int | None) -> None:
@@ -270,10 +272,10 @@ class HandshakeFaults:
             head.forwarded = attempt.answered
             attempt.is_answered_by_fault = True
 
-    def _record(self, rule: Rule, visit: Visit, detail: dict[str, Any], **more: Any) -> None:
-        now = self.desk.now_ns()
-        self.desk.board.hit(rule.author, now)
-        self.log.sink.event(visit.facts.id, _event(rule, self.desk.board.seed, detail) | more, now)
+    def _record(self, rule: Rule, faulted: AttemptFaults, detail: dict[str, Any], **more: Any) -> None:
+        now = self.controller.now_ns()
+        self.controller.board.hit(rule.author, now)
+        self.log.sink.event(faulted.facts.id, _event(rule, self.controller.board.seed, detail) | more, now)
 
     def stop(self) -> None:
         """The engine ends: nothing waits any more."""
@@ -305,7 +307,7 @@ def change(fault: FaultKind, flow: http.HTTPFlow) -> None:
         message.headers["Sec-WebSocket-Accept"] = fault.value
 
 
-def _is_lucky(rule: Rule, chance: Chance, number: int) -> bool:
+def _is_chosen(rule: Rule, chance: Chance, number: int) -> bool:
     return rule.probability >= 1 or chance.uniform(number) < rule.probability
 
 

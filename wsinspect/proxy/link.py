@@ -86,7 +86,7 @@ class SocketLink:
         self._wants_finish = False
         self.boundaries = (Boundary(), Boundary())
         self.faults: LinkFaults | None = None
-        self._choked = [False, False]
+        self._reading_paused = [False, False]
         self.may_fault = self.client.endpoint is not None and self.server.endpoint is not None
         for side in (self.client, self.server):
             if side.endpoint:
@@ -182,21 +182,21 @@ class SocketLink:
         endpoint = (self.client if direction else self.server).endpoint
         return endpoint.transport.get_write_buffer_size() if endpoint is not None else 0
 
-    def set_choked(self, direction: Direction, is_choked: bool) -> None:
+    def set_reading_paused(self, direction: Direction, is_paused: bool) -> None:
         """Stop or go on reading the sender of a direction."""
-        self._choked[direction] = is_choked
+        self._reading_paused[direction] = is_paused
         if self.splice is not None:
-            self.splice.halves[direction].set_choked(is_choked)
+            self.splice.halves[direction].set_reading_paused(is_paused)
             return
         endpoint = (self.server if direction else self.client).endpoint
         if endpoint is not None and not endpoint.transport.is_closing():
-            (endpoint.transport.pause_reading if is_choked else endpoint.transport.resume_reading)()
+            (endpoint.transport.pause_reading if is_paused else endpoint.transport.resume_reading)()
 
-    def _choke_again(self) -> None:
+    def _pause_again(self) -> None:
         """Whoever reads from now on: a sender that is not to be read is not."""
         for direction in Direction:
-            if self._choked[direction]:
-                self.set_choked(direction, True)
+            if self._reading_paused[direction]:
+                self.set_reading_paused(direction, True)
 
     def route(self) -> None:
         """Faults begin or are over: tell the splice which way bytes take."""
@@ -241,7 +241,7 @@ class SocketLink:
         if self.splice:
             self.splice.leave()
             self.splice = None
-            self._choke_again()
+            self._pause_again()
 
     def _side(self, connection: Connection) -> Side:
         return self.client if connection == self.client.connection else self.server
@@ -277,7 +277,7 @@ class SocketLink:
         )
         self.splice = Splice(halves, self.stream, self._spliced_end)
         self.route()
-        self._choke_again()
+        self._pause_again()
 
     def _ssl(self, side: Side) -> Any:
         return side.tls[0].tls if side.tls else None
@@ -286,7 +286,7 @@ class SocketLink:
         """The splice met an end and has put the layers back; TLS's own end has to be shown to them."""
         self.splice = None
         self._may_splice = False
-        self._choke_again()
+        self._pause_again()
         if half.has_tls_ended:
             self.wire.event(events.DataReceived(half.endpoint.connection, b""))
 

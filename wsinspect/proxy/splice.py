@@ -61,7 +61,7 @@ class Half(asyncio.Protocol):
         self.is_write_paused = bool(self.stock._paused)
         self._is_held = False
         self._is_peer_full = False
-        self._is_choked = False
+        self._is_reading_paused = False
         self._take: Take | None = None
 
     def connect(self, splice: Splice, peer: Half) -> None:
@@ -147,13 +147,13 @@ class Half(asyncio.Protocol):
         self._is_held = is_held
         self.update_reading()
 
-    def set_choked(self, is_choked: bool) -> None:
+    def set_reading_paused(self, is_paused: bool) -> None:
         """Faults hold too much of this half's bytes, or no longer do."""
-        self._is_choked = is_choked
+        self._is_reading_paused = is_paused
         self.update_reading()
 
     def update_reading(self) -> None:
-        if self._is_held or self._is_peer_full or self._is_choked:
+        if self._is_held or self._is_peer_full or self._is_reading_paused:
             self.transport.pause_reading()
         else:
             self.transport.resume_reading()

@@ -148,11 +148,11 @@ class Stage(Generic[K]):
             when.admits_time(now - self.armed.since_ns)
             and when.admits_number(self._matched)
             and when.admits_amount(*passed)
-            and self.is_lucky(self._matched)
+            and self.is_chosen(self._matched)
         )
         return self._matched if acts else 0
 
-    def is_lucky(self, number: int) -> bool:
+    def is_chosen(self, number: int) -> bool:
         """The draw of the rule's probability."""
         probability = self.rule.probability
         return probability >= 1 or self.chance.uniform(number) < probability
@@ -240,7 +240,7 @@ class TriggerStage(Stage[K]):
         if self.armed.fired:
             return
         self.armed.fired = True
-        if self.rule.when.admits_time(now - self.armed.since_ns) and self.is_lucky(1):
+        if self.rule.when.admits_time(now - self.armed.since_ns) and self.is_chosen(1):
             self.fire(None, 1, now)
 
 

@@ -42,7 +42,7 @@ class _HopEndStage(Stage[K]):
         if self.armed.fired:
             return
         self.armed.fired = True
-        if not self.is_lucky(1):
+        if not self.is_chosen(1):
             return
         how: Any = self.fault
         told = {"code": how.code, "reason": how.reason} if how.how == "close" else {}
@@ -94,7 +94,7 @@ class IdleTimeoutStage(_HopEndStage[kinds.IdleTimeout]):
         elapsed = now - self.armed.since_ns
         if when.admits_time(elapsed) and self.fault.how == "silent":
             self.due = None
-            self.armed.marks["forgotten"] = self.is_lucky(1)
+            self.armed.marks["forgotten"] = self.is_chosen(1)
         elif when.admits_time(elapsed):
             self.end(None, {"idle_ms": self.fault.after // NS["ms"]}, now)
         elif elapsed < when.start_ns:

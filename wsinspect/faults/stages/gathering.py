@@ -34,7 +34,7 @@ class MessageStage(Stage[K]):
         super().__init__(armed, fault, lane, chance)
         self._gathered: list[Item] = []
         self._message: MessageState | None = None
-        self._condemned: MessageState | None = None
+        self._dropped_message: MessageState | None = None
         self._size = 0
 
     def act(self, frames: list[WireFrame], number: int, now: int) -> None:
@@ -56,7 +56,7 @@ class MessageStage(Stage[K]):
             self.pass_other(item, now)
         elif item.is_whole:
             self._judge([item], item, now)
-        elif item.message is not None and item.message is self._condemned:
+        elif item.message is not None and item.message is self._dropped_message:
             self.act_on_fragment(item, now)
         elif item.opcode != 0:
             self._begin(item, now)
@@ -70,10 +70,10 @@ class MessageStage(Stage[K]):
     def _begin(self, first: WireFrame, now: int) -> None:
         early = self.armed.predicate is None or self.armed.early_predicate is not None
         if self.acts_early and early:
-            self._condemned = None
+            self._dropped_message = None
             number = self.admits(first, now)
             if number and self.can_act([first]):
-                self._condemned = first.message
+                self._dropped_message = first.message
                 self.act([first], number, now)
             else:
                 self.next.push(first, now)
@@ -155,7 +155,7 @@ class MessageStage(Stage[K]):
 
     @property
     def is_empty(self) -> bool:
-        return not self._gathered and self._condemned is None
+        return not self._gathered and self._dropped_message is None
 
 
 class Whole:

@@ -46,7 +46,7 @@ class DropStage(MessageStage[kinds.Drop]):
     def act_on_fragment(self, frame: WireFrame, now: int) -> None:
         self.report(frame, {"bytes": len(frame.raw), "fragment": frame.fragment}, dropped=True)
         if frame.fin:
-            self._condemned = None
+            self._dropped_message = None
 
 
 class DuplicateStage(MessageStage[kinds.Duplicate]):
@@ -348,7 +348,7 @@ class InjectStage(TriggerStage[kinds.Inject]):
         end = self.rule.when.end_ns
         if end is not None and elapsed >= end:
             self.due = None
-        elif not self.lane.is_stuck and self.rule.when.admits_time(elapsed) and self.is_lucky(self._turn):
+        elif not self.lane.is_stuck and self.rule.when.admits_time(elapsed) and self.is_chosen(self._turn):
             self._send(None, self._turn, now)
 
     def _send(self, frame: WireFrame | None, number: int, now: int) -> None:

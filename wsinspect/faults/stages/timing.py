@@ -283,7 +283,7 @@ class BlackholeStage(QueueStage[connections.Blackhole]):
         elif (
             not self.armed.fired
             and self.rule.when.admits_time(now - self.armed.since_ns)
-            and self.is_lucky(1)
+            and self.is_chosen(1)
         ):
             self._begin(None, 1, now)
 

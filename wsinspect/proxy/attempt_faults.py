@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from wsinspect.proxy.faulting import LinkFaults
 
 
-class Target(Protocol):
+class FaultedLink(Protocol):
     """The link of an open connection (`link.SocketLink`)."""
 
     boundaries: tuple[Boundary, Boundary]
@@ -38,7 +38,7 @@ class Target(Protocol):
 
     def unsent_bytes(self, direction: Direction) -> int: ...
 
-    def set_choked(self, direction: Direction, is_choked: bool) -> None: ...
+    def set_reading_paused(self, direction: Direction, is_paused: bool) -> None: ...
 
     def route(self) -> None: ...
 
@@ -72,7 +72,7 @@ class LiveFacts:
         return [*found, *(response.headers.get_all(name) if response else ())]
 
 
-class Visit:
+class AttemptFaults:
     """One attempt as faults see it.
 
     Attributes:
@@ -90,4 +90,4 @@ class Visit:
         self.opened_ns = 0
         self.connection_number = session.connections + 1
         self.negotiation: Negotiation | None = None
-        self.link: Target | None = None
+        self.link: FaultedLink | None = None
