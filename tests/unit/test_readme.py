@@ -48,5 +48,7 @@ def test_every_command_is_named() -> None:
 
 
 def test_every_command_that_is_shown_exists() -> None:
-    shown = set(re.findall(r"^(?:\$ )?wsinspect ([a-z]+)", README, re.MULTILINE))
+    blocks = "\n".join(re.findall(r"^```\n(.*?)^```", README, re.MULTILINE | re.DOTALL))
+    shown = set(re.findall(r"^wsinspect ([a-z]+)", blocks, re.MULTILINE))
+    assert shown
     assert shown <= set(COMMANDS)
