@@ -154,6 +154,8 @@ def test_a_capture_that_cannot_be_written(tmp_path: Path) -> None:
     ("options", "words"),
     [
         (("--set", "nonsense=1"), ("mitmproxy", "nonsense")),
+        (("--set", "emudhra=true"), ("emudhra",)),
+        (("--set", "emudhra_old=true"), ("emudhra_old",)),
         (("--append",), ("--append", "--capture")),
         (("--reverse", "ftp://x"), ("ftp://x", "http://localhost:3000")),
         (("--tap", "edge"), ("edge", "NAME=[HOST:]PORT=URL")),

@@ -1,8 +1,10 @@
 """The watch over pages is bounded: pages, scripts and bytes of each, and the timers that wait for them."""
 
 import asyncio
+import sys
 import tracemalloc
 
+import brotli
 import pytest
 from mitmproxy.test import tflow
 
@@ -106,3 +108,52 @@ def test_a_page_is_told_after_its_time_and_only_then():
         assert watch._pages == []
 
     asyncio.run(play())
+
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+PAGE = b"<script>new WebSocket('wss://app.test/live')</script>" + b" " * 100_000
+COMPRESS = {"br": lambda data: brotli.compress(data, quality=5), "zstd": zstd.compress}
+COMPRESSED = {name: compress(PAGE) for name, compress in COMPRESS.items()}
+
+
+def scanned(encoding, body, size):
+    """What the watch finds in a page that comes in pieces of this size; every piece has to pass unchanged."""
+
+    async def play():
+        watch = PageWatch(Sink(), lambda: 0, wait_seconds=60)
+        page = flow("/", "text/html", accept="text/html")
+        page.response.headers["content-encoding"] = encoding
+        watch.responseheaders(page)
+        for start in range(0, len(body), size):
+            assert page.response.stream(body[start : start + size]) == body[start : start + size]
+        (scanner,) = watch._pages[0].scanners
+        watch.done()
+        return scanner.urls
+
+    return asyncio.run(play())
+
+
+@pytest.mark.parametrize("size", [1, 7, 1 << 20])
+@pytest.mark.parametrize("encoding", sorted(COMPRESSED))
+def test_a_compressed_page_is_looked_through(encoding, size):
+    assert scanned(encoding, COMPRESSED[encoding], size) == ["wss://app.test/live"]
+
+
+@pytest.mark.parametrize("encoding", ["br", "zstd", "gzip", "deflate"])
+def test_a_page_that_is_not_what_its_encoding_says_passes_all_the_same(encoding):
+    assert scanned(encoding, b"\xff\x00this is nothing of the kind" * 100, 64) == []
+
+
+@pytest.mark.parametrize("encoding", sorted(COMPRESSED))
+def test_a_page_that_inflates_without_end_takes_little_memory(encoding):
+    bomb = COMPRESS[encoding](bytes(32 << 20))
+    tracemalloc.start()
+    try:
+        assert scanned(encoding, bomb, 1 << 20) == []
+        assert tracemalloc.get_traced_memory()[1] < 16 << 20
+    finally:
+        tracemalloc.stop()

@@ -234,6 +234,7 @@ class _Engine:
                 validate_inbound_headers=False,
             )
             opts.set(*self.options.settings)
+            _refuse_leaked_keys(opts)
             if self.options.ignore_hosts:
                 opts.update(ignore_hosts=list(self.options.ignore_hosts))
             opts.update(mode=[tap.spec for tap in self.taps])
@@ -337,6 +338,24 @@ class _Engine:
         ]
         if tasks:
             await asyncio.wait(tasks, timeout=CLOSING_SECONDS)
+
+
+def _refuse_leaked_keys(opts: options.Options) -> None:
+    """mitmproxy 12.3 can sign with an intermediate's key that was leaked (eMudhra, October 2026).
+
+    Every browser would take such certificates for real ones. Options are refused by their help as well as by
+    their name, so that the next one of the kind is, too.
+
+    Raises:
+        UsageError: one of them is set.
+    """
+    for name, option in opts.items():
+        is_leaked = "emudhra" in name or any(word in option.help for word in ("compromised", "leaked"))
+        if is_leaked and option.current():
+            raise UsageError(
+                f"--set {name}: wsinspect does not sign with a leaked key",
+                hint="trust its own CA instead: wsinspect ca",
+            )
 
 
 def _tap_facts(tap: Tap) -> dict[str, Any]:

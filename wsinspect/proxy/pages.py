@@ -8,18 +8,23 @@ with WebSockets, for the rules of the family PAGE. Bounded: pages, bytes of a bo
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-import brotli  # type: ignore[import-untyped]  # this and the next come with mitmproxy, which needs them
-import zstandard
+import brotli
 from mitmproxy import http
 
 from wsinspect.decoders.engineio import is_polling_path
-from wsinspect.findings.page_scan import Scanner, inflater
+from wsinspect.findings.page_scan import MAX_BYTES, Scanner, inflater
 from wsinspect.proxy.attempts import Sink, attempt_of, is_opening_handshake
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 MAX_PAGES: Final = 32
 MAX_SCRIPTS: Final = 64
@@ -151,12 +156,10 @@ class PageWatch:
         """Look through a response while it passes; none where its encoding is unknown."""
         response = flow.response
         assert response is not None
-        others = {
-            "br": brotli.Decompressor().process,
-            "zstd": zstandard.ZstdDecompressor().decompressobj().decompress,
-        }
         try:
-            scanner = Scanner(inflater(response.headers.get("content-encoding", ""), others))
+            scanner = Scanner(
+                inflater(response.headers.get("content-encoding", ""), {"br": _unbrotli(), "zstd": _unzstd()})
+            )
         except ValueError:
             return []
 
@@ -176,6 +179,38 @@ class PageWatch:
             if page.client == client and _authority(page.url) == place:
                 return page
         return None
+
+
+def _unbrotli() -> Callable[[bytes], bytes]:
+    """Decompress brotli piece by piece.
+
+    Its errors become ValueError, which `Scanner` takes for the end: out of a stream function they would end
+    the client's connection. A piece never grows past `MAX_BYTES`, where brotli can limit it (1.2 or newer).
+    """
+    decompressor = brotli.Decompressor()
+    limit = {"output_buffer_limit": MAX_BYTES} if hasattr(decompressor, "can_accept_more_data") else {}
+
+    def decompress(piece: bytes) -> bytes:
+        try:
+            found: bytes = decompressor.process(piece, **limit)
+        except brotli.error as error:
+            raise ValueError("not brotli") from error
+        return found
+
+    return decompress
+
+
+def _unzstd() -> Callable[[bytes], bytes]:
+    """As `_unbrotli`, for Zstandard; what follows the first frame is not looked at."""
+    decompressor = zstd.ZstdDecompressor()
+
+    def decompress(piece: bytes) -> bytes:
+        try:
+            return decompressor.decompress(piece, MAX_BYTES)
+        except (zstd.ZstdError, EOFError) as error:
+            raise ValueError("not Zstandard, or at its end") from error
+
+    return decompress
 
 
 def _client(flow: http.HTTPFlow) -> str:

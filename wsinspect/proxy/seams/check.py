@@ -17,7 +17,7 @@ from wsinspect.errors import LocalError
 #: (from, before) pairs of the versions whose sources the seams were checked against.
 KNOWN_VERSIONS: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...] = (
     ((11, 0, 2), (11, 1)),
-    ((12, 2), (12, 3)),
+    ((12, 2), (12, 4)),
 )
 
 
@@ -47,7 +47,7 @@ def verify() -> None:
     if not is_known_version(version.VERSION):
         raise LocalError(
             f"mitmproxy {version.VERSION} is not one that the relay seams know",
-            hint="install mitmproxy 12.2 (Python 3.12 or newer) or 11.0.2 (Python 3.11)",
+            hint="install mitmproxy 12.3 or 12.2 (Python 3.12 or newer) or 11.0.2 (Python 3.11)",
         )
     for what, check in _CHECKS:
         try:
