@@ -1,19 +1,27 @@
-"""What all tests share: hypothesis profiles, and the rule that CI skips nothing silently.
+"""What all tests share: hypothesis profiles, and three rules about a whole run.
 
-Contract: with `CI` set in the environment a skipped test fails the run, unless tests/allowed_skips.toml names
-    it. A test that needs what `make test-deps` installs carries the marker `lab`; `make test` deselects
-    those, so a skip means that something which should be there is missing.
+- With `CI` set in the environment a skipped test fails the run, unless tests/allowed_skips.toml names it. A
+  test that needs what `make test-deps` installs carries the marker `lab`; `make test` deselects those, so a
+  skip means that something which should be there is missing.
+- A test marked `alone` runs while no other worker of pytest-xdist runs one, after the others.
+- A process that a test leaves behind is named, ended, and fails the run.
 """
 
 from __future__ import annotations
 
+import fcntl
 import fnmatch
 import os
+import tempfile
 import tomllib
+import uuid
+from collections.abc import Generator
 from pathlib import Path
 
 import hypothesis
 import pytest
+
+from tests.support.processes import MARK, Started, left_over
 
 hypothesis.settings.register_profile(
     "fast",
@@ -71,6 +79,88 @@ def skip_reason(report: pytest.TestReport | pytest.CollectReport) -> str:
     return place[2] if isinstance(place, tuple) else str(place)
 
 
+class Turns:
+    """Keeps the other workers waiting while one runs a test marked `alone`.
+
+    Each test holds a lock, shared with others or not. The gate before it is what a test marked `alone` waits
+    behind, so that no stream of other tests can get ahead of it.
+    """
+
+    def __init__(self, run: str) -> None:
+        folder = Path(tempfile.gettempdir())
+        self.paths = [folder / f"wsinspect-tests-{run}-{name}.lock" for name in ("gate", "turn")]
+        self.gate, self.turn = (path.open("w") for path in self.paths)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)  # around pytest-timeout, which is not to count the waiting
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
+        is_alone = item.get_closest_marker("alone") is not None
+        fcntl.flock(self.gate, fcntl.LOCK_EX)
+        fcntl.flock(self.turn, fcntl.LOCK_EX if is_alone else fcntl.LOCK_SH)
+        fcntl.flock(self.gate, fcntl.LOCK_UN)
+        try:
+            return (yield)
+        finally:
+            fcntl.flock(self.turn, fcntl.LOCK_UN)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        items.sort(key=lambda item: item.get_closest_marker("alone") is not None)
+
+    def pytest_unconfigure(self, config: pytest.Config) -> None:
+        self.gate.close()
+        self.turn.close()
+        if not hasattr(config, "workerinput"):
+            for path in self.paths:
+                path.unlink(missing_ok=True)
+
+
+class Orphans:
+    """Finds what tests left running: after each test that failed, and of all tests when the run ends.
+
+    Lives in the process that starts the run, which hears of all tests and outlives workers that crash.
+    """
+
+    #: A recorder empties its journal after its engine's end; on a busy machine that takes a while.
+    PATIENCE_SECONDS = 20.0
+
+    def __init__(self, run: str) -> None:
+        self.run = run
+        self.failed: set[str] = set()
+        self.found: list[Started] = []
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed:
+            self.failed.add(report.nodeid)
+
+    def pytest_runtest_logfinish(self, nodeid: str) -> None:
+        """A test that fails may leave an engine that would use a whole core until the run ends.
+
+        What its fixtures started is theirs to end, later perhaps.
+        """
+        if nodeid in self.failed:
+            mine = f"{nodeid} (call)"
+            self.found += left_over(self.run, is_meant=lambda process: process.test == mine, patience=2.0)
+
+    @pytest.hookimpl(trylast=True)  # after pytest-xdist has ended its workers
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        self.found += left_over(self.run, patience=self.PATIENCE_SECONDS)
+        if self.found and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        if self.found:
+            terminalreporter.section("processes that tests left behind, killed now", red=True)
+            for process in self.found:
+                terminalreporter.line(str(process))
+
+
 def pytest_configure(config: pytest.Config) -> None:
+    is_worker = hasattr(config, "workerinput")
+    if not is_worker:
+        os.environ[MARK] = uuid.uuid4().hex
+    run = os.environ[MARK]
+    config.pluginmanager.register(Turns(run), "wsinspect-turns")
+    if not is_worker:
+        config.pluginmanager.register(Orphans(run), "wsinspect-orphans")
     if os.environ.get("CI"):
         config.pluginmanager.register(SkipGate(), "wsinspect-skip-gate")

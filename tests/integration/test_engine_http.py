@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.engine import Engine
-from tests.support.memory import resident_bytes
+from tests.support.processes import resident_bytes
 
 BLOCK = bytes(range(256)) * 4096  # 1 MiB
 DOWNLOAD_MIB = 200

@@ -14,8 +14,8 @@ import pytest
 
 from tests.support.certs import make_certificates
 from tests.support.engine import ROOT, Engine
-from tests.support.memory import resident_bytes
 from tests.support.origin import Origin
+from tests.support.processes import resident_bytes
 from tests.support.rawpeers import Peer
 from tests.support.routes import CLIENT_TLS
 

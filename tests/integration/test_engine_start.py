@@ -71,8 +71,8 @@ def test_a_start_says_what_earlier_runs_left(tmp_path: Path) -> None:
     with Engine.start("--listen", "0", folder=tmp_path) as engine:
         assert engine.stderr == ""
     with Engine.start("--listen", "0", folder=tmp_path) as engine:
-        assert "1 capture of earlier runs" in engine.stderr
-        assert str(engine.capture.parent) in engine.stderr
+        said = engine.wait_for_stderr("1 capture of earlier runs")
+        assert str(engine.capture.parent) in said
 
 
 def test_files_are_private(tmp_path: Path) -> None:
@@ -189,7 +189,7 @@ def test_another_mitmproxy_is_refused_by_name(tmp_path: Path) -> None:
 
 def test_listening_for_others_is_warned_of(tmp_path: Path) -> None:
     with Engine.start("--listen", "0.0.0.0:0", folder=tmp_path) as engine:
-        assert "other machines" in engine.stderr
+        engine.wait_for_stderr("other machines")
 
 
 def test_a_closed_stdout_does_not_stop_it(tmp_path: Path) -> None:

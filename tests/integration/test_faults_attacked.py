@@ -16,7 +16,7 @@ from websockets.asyncio.client import connect
 
 from tests.support.echo_engine import EchoEngine, echo_engine
 from tests.support.engine import ROOT, private_environment
-from tests.support.memory import resident_bytes
+from tests.support.processes import resident_bytes
 from wsinspect.control.client import ControlClient, ControlError
 
 pytestmark = pytest.mark.asyncio

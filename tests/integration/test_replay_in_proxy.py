@@ -57,7 +57,7 @@ def test_divergences_are_told_as_they_happen(tmp_path, recording):
     proxy = f"http://127.0.0.1:{engine.port('regular')}"
     says = [ASKS[0], '{"op":"get","n":55}', ASKS[2]]
     asyncio.run(converse("ws://chat.example/room", says, proxy=proxy))
-    assert "a message differs from the recorded one" in engine.stderr
+    engine.wait_for_stderr("a message differs from the recorded one")
     engine.stop()
 
 

@@ -19,7 +19,7 @@ import pytest
 
 from tests.support import swarm
 from tests.support.engine import Engine
-from tests.support.memory import resident_bytes
+from tests.support.processes import resident_bytes
 from tests.support.swarm_run import Probe, Swarm, Watch, descriptors, load, settled, swarm_and_engine
 from wsinspect.capture.reader import Capture
 from wsinspect.faults.sessions import MAX_SESSIONS
@@ -136,7 +136,7 @@ def test_being_out_of_descriptors_is_said_once_and_passes(tmp_path: Path) -> Non
     with swarm_and_engine(tmp_path, python=limited(120, hard=True)) as (server, engine):
         at_rest = descriptors(engine.pid)
         waiting = [socket.create_connection(("127.0.0.1", engine.port("plain"))) for _ in range(200)]
-        assert said(engine)
+        engine.wait_for_stderr("out of file descriptors")
         busy = cpu_seconds(engine.pid)
         time.sleep(2)
         assert cpu_seconds(engine.pid) - busy < 0.5
@@ -151,13 +151,6 @@ def test_being_out_of_descriptors_is_said_once_and_passes(tmp_path: Path) -> Non
         errors = capture.query("SELECT error FROM connection WHERE state = 'failed'")
     assert len(errors) == refused > 0
     assert {error for (error,) in errors} == {"cannot connect to the server: too many open files"}
-
-
-def said(engine: Engine) -> bool:
-    deadline = time.monotonic() + 10
-    while "out of file descriptors" not in engine.stderr and time.monotonic() < deadline:
-        time.sleep(0.02)
-    return "out of file descriptors" in engine.stderr
 
 
 def cpu_seconds(pid: int) -> float:

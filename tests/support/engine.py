@@ -163,6 +163,15 @@ class Engine:
             timeout,
         )
 
+    def wait_for_stderr(self, words: str, timeout: float = 10.0) -> str:
+        """All of stderr, once these words are in it."""
+        deadline = time.monotonic() + timeout
+        while words not in (text := self.stderr):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"stderr does not say {words!r}: {text[-2000:]}")
+            time.sleep(0.02)
+        return text
+
     def stop(self, timeout: float = 20.0) -> int:
         """SIGTERM and wait; returns the exit code."""
         if self.process.poll() is None:

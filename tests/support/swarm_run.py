@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.engine import ROOT, Engine
-from tests.support.memory import children, family_bytes, resident_bytes
+from tests.support.processes import children, family_bytes, resident_bytes
 
 _COMMAND = (sys.executable, "-m", "tests.support.swarm")
 _ANSWERING = """

@@ -73,6 +73,6 @@ def test_every_topic_is_used_by_a_rule():
     assert {topic for topic in FIXES if f'"{topic}"' not in source} == set()
 
 
-@pytest.mark.parametrize("software", {name for texts in FIXES.values() for name in texts})
+@pytest.mark.parametrize("software", sorted({name for texts in FIXES.values() for name in texts}))
 def test_software_of_snippets_has_a_name(software):
     assert software in NAMES

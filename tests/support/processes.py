@@ -1,0 +1,132 @@
+"""Processes that tests start: which belong to a run of the tests, by which test, and how they are ended.
+
+A run marks its environment with `MARK`, and pytest keeps the running test's name there too, so both are in
+`/proc/PID/environ` of everything that a test starts, however many processes are between them and however long
+ago the parents died. Without `/proc` (macOS) nothing is found.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+#: Names the run of the tests in the environment; set once by the process that starts the run.
+MARK = "WSINSPECT_TEST_RUN"
+
+
+@dataclass(frozen=True)
+class Started:
+    """A process that a test started, directly or not.
+
+    Attributes:
+        test: the test's id and phase as pytest writes them (`tests/x.py::test_y (call)`); empty where the
+            process was started outside any test.
+    """
+
+    pid: int
+    command: str
+    test: str
+
+    def __str__(self) -> str:
+        return f"{self.pid} {self.command} (started by {self.test or 'no test'})"
+
+
+def started_by(run: str) -> Iterator[Started]:
+    """The living processes of a run, but for the calling one."""
+    mark = f"{MARK}={run}".encode()
+    for folder in Path("/proc").glob("[0-9]*"):
+        pid = int(folder.name)
+        try:
+            variables = (folder / "environ").read_bytes().split(b"\0")
+            if mark not in variables or pid == os.getpid():
+                continue
+            command = (
+                (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace").strip()
+            )
+        except (FileNotFoundError, ProcessLookupError, PermissionError):
+            continue  # it ended meanwhile, or is another user's
+        if command:  # a zombie has none
+            current = [
+                each[len(b"PYTEST_CURRENT_TEST=") :] for each in variables if each.startswith(b"PYTEST_CUR")
+            ]
+            yield Started(pid, command[:200], current[0].decode("utf-8", "replace") if current else "")
+
+
+def left_over(
+    run: str, *, is_meant: Callable[[Started], bool] = lambda _: True, patience: float
+) -> list[Started]:
+    """What is still there after so many seconds, killed.
+
+    A process may need a moment to end by itself: a recorder empties its journal after its engine was killed.
+    """
+    deadline = time.monotonic() + patience
+    while True:
+        found = [each for each in started_by(run) if is_meant(each)]
+        if not found:
+            return []
+        if time.monotonic() > deadline:
+            for each in found:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(each.pid, signal.SIGKILL)
+            return found
+        time.sleep(0.1)
+
+
+def wait_until_gone(pid: int, timeout: float = 20.0) -> None:
+    """Wait for the end of a process that is not ours to wait for.
+
+    Raises:
+        TimeoutError: it is still there.
+    """
+    deadline = time.monotonic() + timeout
+    while is_running(pid):
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"process {pid} is still there")
+        time.sleep(0.02)
+
+
+def is_running(pid: int) -> bool:
+    """Whether the process is there and no zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][:1] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def children(pid: int) -> list[int]:
+    """The direct children of a process."""
+    try:
+        tasks = list(Path(f"/proc/{pid}/task").iterdir())
+        return [int(child) for task in tasks for child in (task / "children").read_text().split()]
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+
+
+def command_line(pid: int) -> str:
+    """Its arguments with blanks between them; empty where it is gone."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
+def resident_bytes(pid: int) -> int:
+    """Resident memory of one process, in bytes; 0 when it is gone."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    for line in status.splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) * 1024
+    return 0
+
+
+def family_bytes(pid: int) -> int:
+    """Resident memory of a process and all its descendants (pages they share are counted for each)."""
+    return resident_bytes(pid) + sum(family_bytes(child) for child in children(pid))
