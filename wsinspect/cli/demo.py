@@ -13,7 +13,7 @@ from wsinspect.cli.options import color_option, examples
 
 if TYPE_CHECKING:
     from wsinspect.capture.reader import Capture
-    from wsinspect.cli.output import Palette
+    from wsinspect.present.terminal import Palette
 
 LAST_FRAMES = 8
 #: Long enough to look on while it happens; on a screen all of it stays to be looked at.
@@ -46,11 +46,12 @@ def demo(headless: bool, seconds: float, capture: Path | None, color: str) -> in
 
     from wsinspect.capture.reader import Capture
     from wsinspect.cli.diagnosis import diagnose_file
-    from wsinspect.cli.output import Palette, echo
-    from wsinspect.cli.render.findings import finding_lines
+    from wsinspect.cli.output import echo
     from wsinspect.demo.play import play
     from wsinspect.demo.report import report
     from wsinspect.launch.paths import new_capture_path
+    from wsinspect.present.finding_text import finding_lines
+    from wsinspect.present.terminal import Palette
     from wsinspect.text import escape
     from wsinspect.tui.session import is_terminal
     from wsinspect.tui.start import demo_with_screen
@@ -83,8 +84,8 @@ def _seconds_on_screen(seconds: float) -> list[str]:
 def _last_frames(capture: Capture, palette: Palette) -> Iterator[str]:
     """How the connection that ended without a CLOSE frame looked at its end, as `show` prints it."""
     from wsinspect.cli.output import columns
-    from wsinspect.cli.render.frames import FrameTable
-    from wsinspect.cli.render.pages import read_pages
+    from wsinspect.present.frame_table import FrameTable
+    from wsinspect.present.pages import read_pages
 
     dropped = [one for one in capture.connections() if one.open_ns is not None and one.js_code == 1006]
     for connection in dropped[:1]:

@@ -12,14 +12,15 @@ from wsinspect.capture.reader import Capture
 from wsinspect.capture.records import Connection, Event, Frame, Message, Opaque
 from wsinspect.cli.follow import looks
 from wsinspect.cli.listing import is_final
-from wsinspect.cli.output import Palette, columns, echo, echo_json, json_line, json_text
-from wsinspect.cli.render import objects
-from wsinspect.cli.render.connections import closing_lines, evicted_lines
-from wsinspect.cli.render.frames import PREVIEW_BYTES, FrameTable, Page, opaque_lines
-from wsinspect.cli.render.handshake import handshake_lines
-from wsinspect.cli.render.pages import message_payload, read_pages
+from wsinspect.cli.output import columns, echo, echo_json
 from wsinspect.diagnosis.facts import FactReader
 from wsinspect.errors import CaptureError
+from wsinspect.present import objects
+from wsinspect.present.connection_table import closing_lines, evicted_lines
+from wsinspect.present.frame_table import PREVIEW_BYTES, FrameTable, Page, opaque_lines
+from wsinspect.present.handshake_text import handshake_lines
+from wsinspect.present.pages import message_payload, read_pages
+from wsinspect.present.terminal import Palette, json_line, json_text
 from wsinspect.text import escape
 
 _ROWS = 1000

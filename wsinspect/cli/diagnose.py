@@ -35,9 +35,10 @@ def diagnose(file: str | None, origin: Path | None, connection: int | None, as_j
     the last capture. The exit code is 1 when an error was found.
     """
     from wsinspect.cli.diagnosis import diagnose_file
-    from wsinspect.cli.output import Palette, echo, echo_json
-    from wsinspect.cli.render.findings import finding_lines
+    from wsinspect.cli.output import echo, echo_json
     from wsinspect.launch.captures import resolve_capture
+    from wsinspect.present.finding_text import finding_lines
+    from wsinspect.present.terminal import Palette
 
     result = diagnose_file(resolve_capture(file), origin, connection)
     if result.missing is not None:

@@ -16,14 +16,15 @@ from wsinspect.capture.filtering import FrameScan, matching_connections
 from wsinspect.capture.reader import Capture
 from wsinspect.capture.records import Frame
 from wsinspect.cli.follow import looks
-from wsinspect.cli.output import Palette, columns, echo, echo_json, json_line, json_text
-from wsinspect.cli.render.connections import ConnectionTable
-from wsinspect.cli.render.frames import FrameTable, Page
-from wsinspect.cli.render.objects import connection_object, frame_object
-from wsinspect.cli.render.pages import page_of
-from wsinspect.cli.render.plain import LINE_COLUMNS, OBJECT_COLUMNS, ObjectBlocks, line_block
+from wsinspect.cli.output import columns, echo, echo_json
 from wsinspect.errors import CaptureError
 from wsinspect.filters import Filter
+from wsinspect.present.connection_table import ConnectionTable
+from wsinspect.present.frame_table import FrameTable, Page
+from wsinspect.present.objects import connection_object, frame_object
+from wsinspect.present.pages import page_of
+from wsinspect.present.plain import LINE_COLUMNS, OBJECT_COLUMNS, ObjectBlocks, line_block
+from wsinspect.present.terminal import Palette, json_line, json_text
 
 #: Frames that are read as objects at once, and rows that are written at once.
 _PAGE_FRAMES = 500

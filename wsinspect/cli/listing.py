@@ -9,8 +9,8 @@ from wsinspect.capture.reader import Capture
 from wsinspect.capture.records import Connection
 from wsinspect.cli.follow import looks
 from wsinspect.cli.output import echo, echo_json
-from wsinspect.cli.render.connections import ConnectionTable
-from wsinspect.cli.render.objects import connection_object
+from wsinspect.present.connection_table import ConnectionTable
+from wsinspect.present.objects import connection_object
 
 
 def is_final(connection: Connection) -> bool:

@@ -1,67 +1,15 @@
-"""How commands print: tables, JSON objects, colour, times.
-
-Contract: text given to a table is escaped already (`wsinspect.text`); JSON is ASCII, so that no terminal acts
-on what it shows. Only `Palette` writes escape sequences, and only where colour is on.
-"""
+"""How commands print: lines and JSON objects on stdout, at once, for a reader that follows."""
 
 from __future__ import annotations
 
-import json
-import os
 import shutil
 import sys
-import time
-from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
-from wsinspect.text import byte_count as byte_count
-from wsinspect.text import cell_width, pad
+from wsinspect.present.terminal import json_line
 
-SCHEMA = 1
 #: Columns assumed where stdout is no terminal: wide enough that nothing ordinary is cut.
 _PIPE_COLUMNS = 160
-
-
-class Palette(NamedTuple):
-    """ANSI colours, or none; position and words carry the meaning, colour only repeats it."""
-
-    enabled: bool = False
-
-    @classmethod
-    def choose(cls, when: str) -> Palette:
-        """For `--color auto|always|never`: auto is a terminal without NO_COLOR and not TERM=dumb."""
-        if when != "auto":
-            return cls(when == "always")
-        plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
-        return cls(sys.stdout.isatty() and not plain)
-
-    def paint(self, text: str, *codes: int) -> str:
-        """`text` between the SGR sequences of `codes`."""
-        if not self.enabled or not text:
-            return text
-        return f"\x1b[{';'.join(map(str, codes))}m{text}\x1b[0m"
-
-    def bold(self, text: str) -> str:
-        """Headings, violations."""
-        return self.paint(text, 1)
-
-    def dim(self, text: str) -> str:
-        """What is there for completeness."""
-        return self.paint(text, 2)
-
-    def direction(self, text: str, server_to_client: bool) -> str:
-        """Blue from the client, orange (the terminal's yellow) from the server."""
-        return self.paint(text, 33 if server_to_client else 34)
-
-
-def json_line(content: dict[str, Any]) -> str:
-    """One object in one line, with the schema's number first."""
-    return json_text({"schema": SCHEMA, **content})
-
-
-def json_text(value: object) -> str:
-    """JSON without any character that a terminal acts on."""
-    return json.dumps(value).replace("\x7f", "\\u007f")
 
 
 def echo(line: str = "") -> None:
@@ -78,31 +26,3 @@ def echo_json(content: dict[str, Any]) -> None:
 def columns() -> int:
     """Cells of a line on stdout."""
     return shutil.get_terminal_size((_PIPE_COLUMNS, 24)).columns if sys.stdout.isatty() else _PIPE_COLUMNS
-
-
-def table(
-    header: Sequence[str], rows: Iterable[Sequence[str]], right: frozenset[str] = frozenset()
-) -> list[str]:
-    """The lines of a table; columns named in `right` are numbers."""
-    cells = [header, *rows]
-    widths = [max(map(cell_width, column)) for column in zip(*cells, strict=True)]
-    return [
-        "  ".join(
-            pad(text, width, right=name in right)
-            for text, width, name in zip(row, widths, header, strict=True)
-        ).rstrip()
-        for row in cells
-    ]
-
-
-def date_time(time_ns: int) -> str:
-    """Local date and time to the second."""
-    try:
-        return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(time_ns // 10**9))
-    except (OverflowError, OSError, ValueError):  # a time no calendar knows, from a damaged file
-        return f"{time_ns} ns"
-
-
-def milliseconds(interval_ns: int) -> str:
-    """An interval in ms with a precision that fits it."""
-    return f"{interval_ns / 1e6:.3f}" if abs(interval_ns) < 10**9 else f"{interval_ns / 1e6:.1f}"

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 @json_option
 def ps(as_json: bool) -> None:
     """List running engines: process id, listeners, capture."""
-    from wsinspect.cli.output import echo, echo_json, table
+    from wsinspect.cli.output import echo, echo_json
     from wsinspect.launch.engines import list_engines
+    from wsinspect.present.terminal import table
 
     engines = list_engines()
     if as_json:
@@ -31,7 +32,7 @@ def ps(as_json: bool) -> None:
 
 
 def _row(info: EngineInfo) -> list[str]:
-    from wsinspect.cli.output import date_time
+    from wsinspect.present.terminal import date_time
     from wsinspect.text import escape
 
     listeners = ", ".join(_listener(one) for one in info.listeners) or "-"

@@ -239,9 +239,9 @@ def make_taps(
 
 def _say_old_captures() -> None:
     """What lies in the default place: nobody else will tell the user that it grows."""
-    from wsinspect.cli.output import byte_count
     from wsinspect.launch.captures import old_captures
     from wsinspect.launch.paths import captures_dir
+    from wsinspect.text import byte_count
 
     old = old_captures()
     if old.captures:

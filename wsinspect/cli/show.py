@@ -123,7 +123,7 @@ def _show_connections(path: Path, follow: bool, as_json: bool) -> None:
 
 def _show_connection(path: Path, number: int, payload: bool, follow: bool, as_json: bool, color: str) -> None:
     from wsinspect.cli.detail import Detail, follow_json, print_connection_json, show_connection
-    from wsinspect.cli.output import Palette
+    from wsinspect.present.terminal import Palette
 
     detail = Detail(path, number, with_payload=payload, follow=follow)
     if not as_json:

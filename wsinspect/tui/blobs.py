@@ -10,8 +10,9 @@ from bisect import bisect_right
 from itertools import accumulate
 from typing import Final, Protocol
 
+from wsinspect.present.records import Record
 from wsinspect.tui.index import FrameIndex
-from wsinspect.tui.source import Record, Source
+from wsinspect.tui.source import Source
 from wsinspect.wire.masking import unmask
 
 #: The forms in the order in which `u` goes through them.

@@ -14,10 +14,9 @@ from wsinspect import decoders
 from wsinspect.decoders.json_text import NotJson, lay_out, parse_json
 from wsinspect.decoders.limits import MAX_BYTES
 from wsinspect.decoders.model import Payload
+from wsinspect.present.cells import Line, fold, wrap
 from wsinspect.text import escape, escape_lines
 from wsinspect.tui.blobs import Blob
-from wsinspect.tui.cells import fold, wrap
-from wsinspect.tui.style import Line
 
 TEXT_WINDOW_BYTES: Final = 64 * 1024
 JSON_LIMIT_BYTES: Final = 256 * 1024

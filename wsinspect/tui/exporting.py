@@ -12,8 +12,8 @@ from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple
 from wsinspect.capture.reader import Capture
 from wsinspect.errors import WsinspectError
 from wsinspect.filters import Filter
+from wsinspect.present.rows import grouped
 from wsinspect.tui.engine.requests import counted
-from wsinspect.tui.rows import grouped
 
 if TYPE_CHECKING:
     from wsinspect.formats.choice import Choice

@@ -15,8 +15,9 @@ from typing import Any, Final
 
 from wsinspect.capture.records import Connection, Event
 from wsinspect.errors import CaptureError
+from wsinspect.present.records import FaultEvent, FindingRow
 from wsinspect.tui.index import Columns
-from wsinspect.tui.source import PAGE, FaultEvent, FindingRow, Source
+from wsinspect.tui.source import PAGE, Source
 
 POLL_SECONDS: Final = 0.05
 #: How often locks are looked at: whether an engine or a recorder is at work.

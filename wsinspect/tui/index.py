@@ -11,6 +11,8 @@ from array import array
 from bisect import bisect_left, bisect_right
 from typing import Final, NamedTuple
 
+from wsinspect.capture.records import Message
+from wsinspect.present.notes import Fragment
 from wsinspect.wire.opcodes import Opcode
 
 #: `flags`: the direction, and what a row is marked for.
@@ -117,6 +119,16 @@ class FrameIndex:
             if self.is_s2c(place) == side and self.opcode(place) < 8:
                 found.append(place)
         return found
+
+    def fragment(self, position: int, message: Message | None) -> Fragment | None:
+        """A frame's place in its message; None where it is all of it."""
+        if not self.is_fragment(position):
+            return None
+        if message is None:
+            return Fragment(0, 0, 0)
+        places = self.fragments(position, message.first_frame, message.last_frame)
+        number = places.index(position) + 1 if position in places else 0
+        return Fragment(number, len(places), sum(self.columns.lengths[place] for place in places))
 
     def last_time_ns(self, connection: int) -> int | None:
         """When the connection's newest frame arrived."""

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from wsinspect.capture.records import Connection
-from wsinspect.tui.rows import duration
+from wsinspect.present.rows import duration
 
 
 @dataclass

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from wsinspect.capture.records import Connection, Event
+from wsinspect.present.records import FaultEvent, FindingRow
 from wsinspect.tui.feed import Batch
 from wsinspect.tui.index import FrameIndex
-from wsinspect.tui.source import FaultEvent, FindingRow
 
 _KEPT_FAULTS: Final = 5_000
 _KEPT_EVENTS: Final = 1_000

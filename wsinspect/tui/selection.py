@@ -13,11 +13,12 @@ from typing import Final
 
 from wsinspect.capture.records import Connection, Handshake
 from wsinspect.errors import CaptureError
-from wsinspect.tui.glyphs import Glyphs
+from wsinspect.present.glyphs import Glyphs
+from wsinspect.present.notes import make_row
+from wsinspect.present.records import Record
+from wsinspect.present.rows import Row
 from wsinspect.tui.model import Model
-from wsinspect.tui.notes import make_row
-from wsinspect.tui.rows import Row
-from wsinspect.tui.source import Record, Source
+from wsinspect.tui.source import Source
 from wsinspect.tui.views import View
 
 DEFAULT_GAP_NS: Final = 1_000_000_000
@@ -134,8 +135,7 @@ class Selection:
         findings = self.model.findings_of_frame.get(record.frame.id, ())
         return make_row(
             record,
-            self.model.index,
-            position,
+            self.model.index.fragment(position, record.message),
             zero_ns=self.zero_ns,
             delta_ns=delta_ns,
             glyphs=glyphs,

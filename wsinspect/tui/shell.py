@@ -13,9 +13,9 @@ from textual.widget import Widget
 from textual.widgets import ContentSwitcher
 
 from wsinspect.filters import Filter
+from wsinspect.present.glyphs import ASCII, UNICODE, Glyphs
 from wsinspect.text import escape
 from wsinspect.tui.engine.link import EngineView
-from wsinspect.tui.glyphs import ASCII, UNICODE, Glyphs
 from wsinspect.tui.keys import BY_ID, FooterKey
 from wsinspect.tui.model import DISCONNECTED, LIVE, Model
 from wsinspect.tui.playback import Playback

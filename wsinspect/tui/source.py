@@ -12,17 +12,16 @@ import sqlite3
 from array import array
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from wsinspect.capture import schema
 from wsinspect.capture.reader import Capture
 from wsinspect.capture.records import Event, Frame, Message, Ping
 from wsinspect.errors import CaptureError
+from wsinspect.present.records import PREVIEW_BYTES, FaultEvent, FindingRow, Record
 from wsinspect.tui.index import FLAG_FAULT, FLAG_VIOLATION, LENGTH_CAP, Columns
 from wsinspect.wire.opcodes import Direction
 
-#: Bytes of a payload that are read for a row.
-PREVIEW_BYTES: Final = 512
 #: Blobs beyond this are read by pieces; below it reading all of it is as fast.
 _PIECEWISE_BYTES: Final = 32 * 1024
 _ROUND_TRIPS: Final = 500
@@ -52,45 +51,6 @@ _MESSAGE: Final = (
     f"CASE WHEN length(data) <= {_PIECEWISE_BYTES} THEN substr(data, 1, {PREVIEW_BYTES}) END, "
     "valid_text, problem, length(data) FROM stored_message WHERE id IN "
 )
-
-
-class FaultEvent(NamedTuple):
-    """A row of `fault_event`: what a fault did, to which frame."""
-
-    id: int
-    time_ns: int
-    connection_id: int | None
-    frame_id: int | None
-    rule: str
-    kind: str
-    detail: str | None
-
-
-class FindingRow(NamedTuple):
-    """A row of `finding`; `detail` is JSON."""
-
-    id: int
-    rule: str
-    severity: str
-    connection_id: int | None
-    frame_id: int | None
-    detail: str
-
-
-class Record(NamedTuple):
-    """What is known of one frame, its payload cut for a row.
-
-    Attributes:
-        frame: `payload` has at most `PREVIEW_BYTES`.
-        message: of which it is part, `data` cut likewise; None where the frame alone is an uncompressed one.
-        ping: where it is a PING or a PONG that answers one.
-        faults: what faults did to it.
-    """
-
-    frame: Frame
-    message: Message | None
-    ping: Ping | None
-    faults: tuple[FaultEvent, ...] = ()
 
 
 class Source:

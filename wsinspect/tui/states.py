@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from wsinspect.present.cells import Line, flow
+from wsinspect.present.glyphs import Glyphs
+from wsinspect.present.rows import grouped
+from wsinspect.present.words import end_words, listening_words
 from wsinspect.text import escape
-from wsinspect.tui.cells import flow
-from wsinspect.tui.glyphs import Glyphs
 from wsinspect.tui.model import LIVE, STARTING, Model
-from wsinspect.tui.rows import grouped
-from wsinspect.tui.style import Line
-from wsinspect.tui.words import end_words, listening_words
 
 if TYPE_CHECKING:
     from wsinspect.tui.shell import Shell
@@ -36,7 +35,7 @@ def no_connections(model: Model, width: int, glyphs: Glyphs) -> list[Line]:
             "No connection was recorded in this capture. wsinspect open last shows the newest one.", width
         )
     lines = _flowing("No connections yet.", width)
-    for where, target in listening_words(model):
+    for where, target in listening_words(model.listeners, model.taps):
         words = f"Listening on {where} {glyphs.arrow} {target}. "
         if target.startswith("any"):
             words += f"Set your browser's or client's HTTP proxy to {where}."

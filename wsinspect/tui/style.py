@@ -12,10 +12,8 @@ from rich.segment import Segment
 from rich.style import Style
 from textual.strip import Strip
 
+from wsinspect.present.cells import Line
 from wsinspect.text import ELLIPSIS, cell_width
-
-#: Pieces of text and the names of their styles: a line before a theme is known.
-Line = list[tuple[str, str]]
 
 _DARK: Final = {
     "": "",

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from tests.support.tui_captures import CaptureBuilder, masked
 from tests.unit.tui.test_index import read_all
 from wsinspect import decoders
+from wsinspect.present.cells import text_of, width_of
 from wsinspect.tui.blobs import MESSAGE, UNMASKED, WIRE, JoinedBlob, blob_of
-from wsinspect.tui.cells import text_of, width_of
 from wsinspect.tui.documents import (
     HEX,
     JSON,

@@ -13,13 +13,13 @@ from rich.cells import cell_len
 
 from tests.support.tui_captures import CaptureBuilder, at, connect, many_frames
 from tests.support.tui_pilot import Screen, opened
+from tests.unit.present.test_rows import row
 from tests.unit.tui.test_documents import Bytes
-from tests.unit.tui.test_rows import row
+from wsinspect.present.cells import text_of, width_of
+from wsinspect.present.records import PREVIEW_BYTES
+from wsinspect.present.rows import Caps, format_row
 from wsinspect.text import escape_bytes
-from wsinspect.tui.cells import text_of, width_of
 from wsinspect.tui.documents import TEXT, make_document
-from wsinspect.tui.rows import Caps, format_row
-from wsinspect.tui.source import PREVIEW_BYTES
 
 ESCAPES = [
     b"\x1b]0;owned\x07",

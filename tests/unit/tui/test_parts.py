@@ -18,6 +18,7 @@ from wsinspect.errors import LocalError, UsageError
 from wsinspect.handshake.heads import RawHead
 from wsinspect.handshake.negotiation import is_valid_key
 from wsinspect.journal.format import JournalLock, journal_directory
+from wsinspect.present.words import ago, close_codes, end_words
 from wsinspect.recorder.prepare import RECORDER_LOCK
 from wsinspect.tui import lanes, session
 from wsinspect.tui.copying import curl_command, save_copy
@@ -26,7 +27,6 @@ from wsinspect.tui.layout import heights, is_too_small
 from wsinspect.tui.playback import SPEEDS, Playback
 from wsinspect.tui.session import EngineProcess, without_capture
 from wsinspect.tui.style import Palette, to_ascii
-from wsinspect.tui.words import ago, close_codes, end_words
 
 # -- playback
 

@@ -7,11 +7,11 @@ from textual.binding import Binding
 from textual.widget import Widget
 
 from wsinspect.errors import WsinspectError
+from wsinspect.present.cells import Line
 from wsinspect.tui.keys import APP_KEYS, keymap_path, read_keymap
 from wsinspect.tui.layout import heights, is_too_small
 from wsinspect.tui.shell import PANES, Shell
 from wsinspect.tui.states import no_connections, no_frames
-from wsinspect.tui.style import Line
 from wsinspect.tui.widgets.bar import Bar
 from wsinspect.tui.widgets.base import LinePane
 from wsinspect.tui.widgets.faults import FaultsPane

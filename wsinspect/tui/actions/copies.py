@@ -9,10 +9,10 @@ from typing import Any
 
 from textual.app import SuspendNotSupported
 
+from wsinspect.present.rows import byte_count
 from wsinspect.text import escape
 from wsinspect.tui.blobs import MESSAGE, blob_of
 from wsinspect.tui.copying import CLIPBOARD_BYTES, COPY_BYTES, curl_command, save_copy
-from wsinspect.tui.rows import byte_count
 from wsinspect.tui.shell import Shell
 
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from wsinspect.filters import Filter, FilterError, complete, parse
+from wsinspect.present.cells import Line, flow, width_of
+from wsinspect.present.rows import grouped
 from wsinspect.text import escape
-from wsinspect.tui.cells import flow, width_of
-from wsinspect.tui.rows import grouped
 from wsinspect.tui.scan import Found, Scan
 from wsinspect.tui.shell import Shell
-from wsinspect.tui.style import Line
 from wsinspect.tui.views import View
 from wsinspect.tui.widgets.bar import BarHints, BarInput
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from textual.widgets import ContentSwitcher
 
-from wsinspect.tui.rows import seconds
+from wsinspect.present.rows import seconds
 from wsinspect.tui.shell import MAIN, PANES, Shell
 
 

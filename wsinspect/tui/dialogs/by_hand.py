@@ -7,8 +7,9 @@ from typing import Final
 
 from textual.app import ComposeResult
 
+from wsinspect.present.cells import flow
+from wsinspect.present.rows import byte_count
 from wsinspect.text import escape
-from wsinspect.tui.cells import flow
 from wsinspect.tui.dialogs.sheet import Dialog, DialogInput, Label, Pick, Question, Reply, TextField, Words
 from wsinspect.tui.dialogs.typed_frame import (
     FORMS,
@@ -21,7 +22,6 @@ from wsinspect.tui.dialogs.typed_frame import (
 )
 from wsinspect.tui.engine import requests
 from wsinspect.tui.engine.link import Answer, Work
-from wsinspect.tui.rows import byte_count
 
 _SHOWN_BYTES: Final = 44
 _RECEIVERS: Final = {"c2s": "the server", "s2c": "the client"}

@@ -9,10 +9,9 @@ from textual.binding import Binding, BindingType
 from textual.screen import ModalScreen
 
 from wsinspect.filters import help_lines
+from wsinspect.present.cells import Line, flow
 from wsinspect.text import pad
-from wsinspect.tui.cells import flow
 from wsinspect.tui.keys import APP_KEYS
-from wsinspect.tui.style import Line
 from wsinspect.tui.widgets.base import LinePane
 
 _KEY_CELLS = 22

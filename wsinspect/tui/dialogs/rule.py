@@ -8,12 +8,11 @@ from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
+from wsinspect.present.cells import Line, fit
 from wsinspect.text import escape, pad
-from wsinspect.tui.cells import fit
 from wsinspect.tui.dialogs.sheet import Dialog, DialogInput, TextField, Words
 from wsinspect.tui.engine.link import Answer
 from wsinspect.tui.engine.rule_language import Candidate, Judgement, complete, judge
-from wsinspect.tui.style import Line
 
 _SHOWN = 6
 

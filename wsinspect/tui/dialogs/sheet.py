@@ -19,8 +19,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 from textual.widgets import Input
 
-from wsinspect.tui.cells import between, fit, flow, width_of
-from wsinspect.tui.style import Line
+from wsinspect.present.cells import Line, between, fit, flow, width_of
 
 LABEL_CELLS = 13
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from wsinspect.present.rows import byte_count
 from wsinspect.text import escape
 from wsinspect.tui.engine.link import EngineView, Json, Work
-from wsinspect.tui.rows import byte_count
 
 if TYPE_CHECKING:
     from wsinspect.control.client import ControlClient

@@ -12,8 +12,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 from textual.widgets import Input
 
-from wsinspect.tui.cells import fit
-from wsinspect.tui.style import Line
+from wsinspect.present.cells import Line, fit
 
 _HISTORY = 50
 

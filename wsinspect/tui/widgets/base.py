@@ -15,9 +15,9 @@ from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
-from wsinspect.tui.cells import between, fit, text_of
-from wsinspect.tui.glyphs import Glyphs
-from wsinspect.tui.style import Line, Palette
+from wsinspect.present.cells import Line, between, fit, text_of
+from wsinspect.present.glyphs import Glyphs
+from wsinspect.tui.style import Palette
 
 if TYPE_CHECKING:
     from wsinspect.tui.app import InspectApp

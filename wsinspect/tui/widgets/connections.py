@@ -9,13 +9,12 @@ from typing import ClassVar
 from textual.binding import Binding, BindingType
 
 from wsinspect.capture.records import Connection
+from wsinspect.present.cells import Line, fit
+from wsinspect.present.rows import duration, grouped, short_count
+from wsinspect.present.words import ago, end_words, extension_words, state_word, target_words
 from wsinspect.text import escape, pad, truncate
-from wsinspect.tui.cells import fit
-from wsinspect.tui.rows import duration, grouped, short_count
 from wsinspect.tui.selection import Selection
-from wsinspect.tui.style import Line
 from wsinspect.tui.widgets.base import LinePane
-from wsinspect.tui.words import ago, end_words, extension_words, state_word, target_words
 
 _STATE_STYLES = {
     "open": "good",

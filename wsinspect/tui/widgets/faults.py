@@ -8,16 +8,15 @@ from typing import Any, ClassVar, NamedTuple
 from textual.binding import Binding, BindingType
 from textual.strip import Strip
 
+from wsinspect.present.cells import Line, fit, flow
+from wsinspect.present.rows import grouped
+from wsinspect.present.words import ago
 from wsinspect.text import escape, pad, truncate
-from wsinspect.tui.cells import fit, flow
 from wsinspect.tui.engine.link import EngineView
 from wsinspect.tui.engine.requests import counted, held_words
 from wsinspect.tui.keys import FAULT_KEYS
-from wsinspect.tui.rows import grouped
 from wsinspect.tui.selection import Selection
-from wsinspect.tui.style import Line
 from wsinspect.tui.widgets.base import LinePane
-from wsinspect.tui.words import ago
 
 _WAYS = {"c2s": "c>s", "s2c": "s>c", "both": "both"}
 #: The rule of what was done to one connection at once (`faults.connection`).

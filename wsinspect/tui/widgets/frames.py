@@ -10,10 +10,10 @@ from textual.binding import Binding, BindingType
 from textual.cache import LRUCache
 from textual.strip import Strip
 
-from wsinspect.tui.rows import Caps, format_gap, format_header, format_row, grouped
+from wsinspect.present.cells import Line
+from wsinspect.present.records import Record
+from wsinspect.present.rows import Caps, format_gap, format_header, format_row, grouped
 from wsinspect.tui.selection import Selection
-from wsinspect.tui.source import Record
-from wsinspect.tui.style import Line
 from wsinspect.tui.views import View
 from wsinspect.tui.widgets.base import LinePane
 

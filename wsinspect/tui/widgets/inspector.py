@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import ClassVar, Final
 
 from textual.binding import Binding, BindingType
 
 from wsinspect.errors import CaptureError
+from wsinspect.present.cells import Line, fit
+from wsinspect.present.details import frame_findings, header_lines, summary
+from wsinspect.present.handshakes import fact_lines
+from wsinspect.present.records import Record
+from wsinspect.text import escape
 from wsinspect.tui.blobs import FORMS, MESSAGE, WIRE, Blob, blob_of
-from wsinspect.tui.cells import fit
-from wsinspect.tui.details import frame_findings, header_lines, summary
 from wsinspect.tui.documents import Document as PayloadDocument
 from wsinspect.tui.documents import (
     HexDocument,
@@ -20,10 +24,7 @@ from wsinspect.tui.documents import (
     text_windows,
     views_for,
 )
-from wsinspect.tui.handshakes import handshake_summary
 from wsinspect.tui.selection import Selection
-from wsinspect.tui.source import Record
-from wsinspect.tui.style import Line
 from wsinspect.tui.widgets.base import LinePane
 
 TABS: Final = ("Payload", "Header", "Handshake", "Findings", "Raw")
@@ -100,7 +101,8 @@ class InspectorPane(LinePane):
         if name == "Header":
             return LinesDocument(list(header_lines(record, self.selection.zero_ns)))
         if name == "Findings":
-            return LinesDocument(list(frame_findings(record, self.selection.model, self.glyphs)))
+            found = self.selection.model.findings_of_frame
+            return LinesDocument(list(frame_findings(record, found, self.glyphs)))
         index = self.selection.model.index
         form = WIRE if name == "Raw" else self.form
         self._blob, self._about = blob_of(record, index, position, source, form)
@@ -221,3 +223,15 @@ class InspectorPane(LinePane):
     def empty_lines(self, width: int) -> list[Line]:
         """Nothing is chosen."""
         return [[("  Choose a frame to see its payload, its header and its bytes.", "muted")]]
+
+
+def handshake_summary(selection: Selection, record: Record | None) -> Iterator[Line]:
+    """The short form, of the chosen frame's connection or the selected one."""
+    number = selection.connection if record is None else record.frame.connection_id
+    connection = selection.model.connections.get(number) if number is not None else None
+    if connection is None:
+        yield [("Choose a connection to see its opening handshake; h shows it in full.", "muted")]
+        return
+    handshake = selection.handshake(connection.id)
+    yield [(f"conn {connection.id}  {escape(connection.url)}", "title")]
+    yield from fact_lines(connection, handshake)

@@ -8,13 +8,12 @@ from textual import events
 from textual.strip import Strip
 from textual.widget import Widget
 
+from wsinspect.present.cells import Line, between, fit, flow, width_of
+from wsinspect.present.rows import byte_count, duration, grouped
+from wsinspect.present.words import listening_words
 from wsinspect.text import escape
-from wsinspect.tui.cells import between, fit, flow, width_of
 from wsinspect.tui.keys import FOOTER, FooterKey
 from wsinspect.tui.model import DISCONNECTED, LIVE, UNREADABLE
-from wsinspect.tui.rows import byte_count, duration, grouped
-from wsinspect.tui.style import Line
-from wsinspect.tui.words import listening_words
 
 
 class OneLine(Widget):
@@ -68,7 +67,7 @@ class HeaderLine(OneLine):
         if mode == LIVE and model.lag_ns is not None:
             parts.append([(f"  lag {duration(model.lag_ns)}", "muted")])
         right: Line = []
-        for where, target in listening_words(model)[:1]:
+        for where, target in listening_words(model.listeners, model.taps)[:1]:
             right = [(f"{where} {app.glyphs.arrow} {target}", "muted")]
         for part in parts:
             if width_of(left) + width_of(part) < width - 1:

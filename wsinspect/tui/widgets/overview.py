@@ -9,6 +9,8 @@ from textual import events
 from textual.binding import Binding, BindingType
 from textual.message import Message
 
+from wsinspect.present.cells import Line
+from wsinspect.present.rows import duration, seconds
 from wsinspect.tui.histogram import (
     MARK_CLOSE,
     MARK_FAULT,
@@ -19,9 +21,7 @@ from wsinspect.tui.histogram import (
     marks_of,
 )
 from wsinspect.tui.moments import moments, with_moments
-from wsinspect.tui.rows import duration, seconds
 from wsinspect.tui.selection import Selection
-from wsinspect.tui.style import Line
 from wsinspect.tui.widgets.base import LinePane
 
 _LABEL = 5

@@ -8,17 +8,16 @@ from typing import ClassVar
 from textual.binding import Binding, BindingType
 from textual.strip import Strip
 
+from wsinspect.present.cells import Line, between, fit, flow
+from wsinspect.present.details import finding_lines
+from wsinspect.present.handshakes import fact_lines, side_by_side
+from wsinspect.present.notes import severity_sign
+from wsinspect.present.records import FindingRow
+from wsinspect.present.words import finding_facts
 from wsinspect.text import escape, pad, truncate
-from wsinspect.tui.cells import between, fit, flow
-from wsinspect.tui.details import finding_lines
 from wsinspect.tui.documents import LinesDocument
-from wsinspect.tui.handshakes import fact_lines, side_by_side
-from wsinspect.tui.notes import severity_sign
 from wsinspect.tui.selection import Selection
-from wsinspect.tui.source import FindingRow
-from wsinspect.tui.style import Line
 from wsinspect.tui.widgets.base import LinePane
-from wsinspect.tui.words import finding_facts
 
 
 class HandshakePane(LinePane):

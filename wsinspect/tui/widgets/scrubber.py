@@ -7,8 +7,8 @@ from typing import ClassVar
 from textual import events
 from textual.binding import Binding, BindingType
 
+from wsinspect.present.cells import Line
 from wsinspect.tui.playback import Playback
-from wsinspect.tui.style import Line
 from wsinspect.tui.widgets.base import LinePane
 
 _LABEL = 5

@@ -9,14 +9,13 @@ from textual.binding import Binding, BindingType
 from textual.strip import Strip
 
 from wsinspect.capture.records import Connection
+from wsinspect.present.cells import Line, fit
+from wsinspect.present.rows import duration, grouped
+from wsinspect.present.words import end_words
 from wsinspect.text import escape, pad, truncate
 from wsinspect.tui import lanes
-from wsinspect.tui.cells import fit
-from wsinspect.tui.rows import duration, grouped
 from wsinspect.tui.selection import Selection
-from wsinspect.tui.style import Line
 from wsinspect.tui.widgets.base import LinePane
-from wsinspect.tui.words import end_words
 
 _ZOOM = 2
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 
 from wsinspect.capture.missing import evicted_words
 from wsinspect.capture.records import Connection
-from wsinspect.cli.output import byte_count, date_time, milliseconds
-from wsinspect.text import cell_width, escape, pad, truncate
+from wsinspect.present.terminal import date_time, milliseconds
+from wsinspect.text import byte_count, cell_width, escape, pad, truncate
 from wsinspect.wire.close_codes import close_name
 
 _NUMBERS = frozenset({"#", "STATUS", "C>S", "S>C", "BYTES", "LASTED"})

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from wsinspect.capture.records import Frame, Message, Opaque, Ping
-from wsinspect.cli.output import Palette, byte_count, milliseconds
-from wsinspect.text import cell_width, escape, escape_bytes, escape_lines, pad, truncate
+from wsinspect.present.terminal import Palette, milliseconds
+from wsinspect.text import byte_count, cell_width, escape, escape_bytes, escape_lines, pad, truncate
 from wsinspect.wire.close_codes import close_name, parse_close
 from wsinspect.wire.opcodes import Direction, Opcode, is_control, opcode_name
 from wsinspect.wire.violations import VIOLATIONS

@@ -10,14 +10,11 @@ from wsinspect.capture.records import Connection, Handshake
 from wsinspect.handshake.diff import Change, ChangeKind, diff_heads
 from wsinspect.handshake.heads import RawHead
 from wsinspect.handshake.negotiation import accept_key, is_valid_key, negotiate
+from wsinspect.present.cells import Line, wrap
+from wsinspect.present.glyphs import Glyphs
+from wsinspect.present.rows import duration
+from wsinspect.present.words import end_words, javascript_words
 from wsinspect.text import escape, escape_bytes, escape_lines, pad, truncate
-from wsinspect.tui.cells import wrap
-from wsinspect.tui.glyphs import Glyphs
-from wsinspect.tui.rows import duration
-from wsinspect.tui.selection import Selection
-from wsinspect.tui.source import Record
-from wsinspect.tui.style import Line
-from wsinspect.tui.words import end_words, javascript_words
 
 _STEPS: Final = (
     ("tcp_ns", "client connected"),
@@ -43,18 +40,6 @@ _MARKS: Final = {
 def head_of(raw: bytes | None) -> RawHead | None:
     """A parsed head."""
     return RawHead.parse(raw) if raw else None
-
-
-def handshake_summary(selection: Selection, record: Record | None) -> Iterator[Line]:
-    """The short form, of the chosen frame's connection or the selected one."""
-    number = selection.connection if record is None else record.frame.connection_id
-    connection = selection.model.connections.get(number) if number is not None else None
-    if connection is None:
-        yield [("Choose a connection to see its opening handshake; h shows it in full.", "muted")]
-        return
-    handshake = selection.handshake(connection.id)
-    yield [(f"conn {connection.id}  {escape(connection.url)}", "title")]
-    yield from fact_lines(connection, handshake)
 
 
 def fact_lines(connection: Connection, handshake: Handshake | None) -> Iterator[Line]:

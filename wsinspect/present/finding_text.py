@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from wsinspect.cli.output import Palette
-from wsinspect.cli.render.sandwich import sandwich_lines
 from wsinspect.findings.model import Finding
 from wsinspect.findings.software import NAMES
+from wsinspect.present.sandwich import sandwich_lines
+from wsinspect.present.terminal import Palette
 from wsinspect.text import escape, escape_lines
 
 _COLOURS = {"error": 31, "warning": 33, "note": 36}

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from wsinspect.text import cell_width, truncate
-from wsinspect.tui.style import Line
+
+#: Pieces of text and the names of their styles: a line before a theme is known.
+Line = list[tuple[str, str]]
 
 
 def width_of(line: Line) -> int:

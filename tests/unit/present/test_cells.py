@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wsinspect.tui.cells import fold, text_of, width_of
+from wsinspect.present.cells import fold, text_of, width_of
 
 
 @pytest.mark.parametrize(

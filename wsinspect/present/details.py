@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
+from wsinspect.present.cells import Line
+from wsinspect.present.glyphs import Glyphs
+from wsinspect.present.notes import severity_sign
+from wsinspect.present.records import FindingRow, Record
+from wsinspect.present.rows import byte_count, duration, seconds, short_opcode
+from wsinspect.present.words import finding_facts
 from wsinspect.text import escape
-from wsinspect.tui.glyphs import Glyphs
-from wsinspect.tui.model import Model
-from wsinspect.tui.notes import severity_sign
-from wsinspect.tui.rows import byte_count, duration, seconds, short_opcode
-from wsinspect.tui.source import FindingRow, Record
-from wsinspect.tui.style import Line
-from wsinspect.tui.words import finding_facts
 from wsinspect.wire.close_codes import close_name, is_legal_on_wire, parse_close
 from wsinspect.wire.violations import VIOLATIONS
 
@@ -90,10 +89,12 @@ def _message_lines(record: Record) -> Iterator[Line]:
         yield _field("problem", "", escape(message.problem))
 
 
-def frame_findings(record: Record, model: Model, glyphs: Glyphs) -> Iterator[Line]:
+def frame_findings(
+    record: Record, findings_of_frame: Mapping[int, list[FindingRow]], glyphs: Glyphs
+) -> Iterator[Line]:
     """Findings that name this frame, and its violations."""
     frame = record.frame
-    found = model.findings_of_frame.get(frame.id, [])
+    found = findings_of_frame.get(frame.id, [])
     for finding in found:
         yield from finding_lines(finding, glyphs)
     for event in record.faults:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from wsinspect.cli.output import Palette
 from wsinspect.findings.evidence import seconds
 from wsinspect.findings.facts import C2S, S2C, ConnectionFacts
 from wsinspect.findings.sandwich import PairFacts, Through, Waited, change_line
+from wsinspect.present.terminal import Palette
 from wsinspect.text import escape
 
 #: Connections that are told in full; of more only the first ones.

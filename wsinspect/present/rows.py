@@ -11,10 +11,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
+from wsinspect.present.cells import Line, fit, width_of
+from wsinspect.present.glyphs import UNICODE, Glyphs
 from wsinspect.text import cell_width, pad, truncate
-from wsinspect.tui.cells import fit, width_of
-from wsinspect.tui.glyphs import UNICODE, Glyphs
-from wsinspect.tui.style import Line
 from wsinspect.wire.opcodes import Direction, Opcode, opcode_name
 
 #: What became of a frame in the proxy.

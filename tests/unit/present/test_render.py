@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wsinspect.capture.records import Connection, Event, Frame, Message, Opaque, Ping
-from wsinspect.cli.output import Palette, byte_count, date_time, json_line, milliseconds, table
-from wsinspect.cli.render import objects
-from wsinspect.cli.render.connections import ConnectionTable, closing_lines, duration
-from wsinspect.cli.render.frames import FrameTable, Page, hex_dump, opaque_lines, payload_lines
-from wsinspect.text import cell_width
+from wsinspect.present import objects
+from wsinspect.present.connection_table import ConnectionTable, closing_lines, duration
+from wsinspect.present.frame_table import FrameTable, Page, hex_dump, opaque_lines, payload_lines
+from wsinspect.present.terminal import Palette, date_time, json_line, milliseconds, table
+from wsinspect.text import byte_count, cell_width
 from wsinspect.wire.opcodes import Direction
 
 TIMES = st.integers(0, 2**62)

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from wsinspect.capture.records import Connection, Handshake
-from wsinspect.cli.output import Palette, milliseconds
-from wsinspect.cli.render.objects import head_of
 from wsinspect.handshake.diff import Change, ChangeKind, diff_heads
 from wsinspect.handshake.heads import RawHead
 from wsinspect.handshake.negotiation import Negotiation, negotiate
+from wsinspect.present.objects import head_of
+from wsinspect.present.terminal import Palette, milliseconds
 from wsinspect.text import escape, escape_bytes, escape_lines, truncate
 
 #: How much of a refused attempt's body is shown without `--payload`.

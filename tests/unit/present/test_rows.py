@@ -10,11 +10,10 @@ from hypothesis import strategies as st
 
 from tests.support.tui_captures import chat_capture
 from tests.unit.tui.test_index import read_all
-from wsinspect.text import cell_width, escape
-from wsinspect.tui.cells import between, fit, flow, text_of, width_of, wrap
-from wsinspect.tui.glyphs import ASCII, UNICODE
-from wsinspect.tui.notes import make_row, preview, whole_characters
-from wsinspect.tui.rows import (
+from wsinspect.present.cells import between, fit, flow, text_of, width_of, wrap
+from wsinspect.present.glyphs import ASCII, UNICODE
+from wsinspect.present.notes import make_row, preview, whole_characters
+from wsinspect.present.rows import (
     ALTERED,
     INJECTED,
     STOPPED,
@@ -28,6 +27,7 @@ from wsinspect.tui.rows import (
     lane,
     short_count,
 )
+from wsinspect.text import cell_width, escape
 from wsinspect.tui.source import Source
 from wsinspect.wire.opcodes import Direction
 
@@ -167,8 +167,7 @@ def chat_rows(tmp_path):
             format_row(
                 make_row(
                     record,
-                    index,
-                    number - 1,
+                    index.fragment(number - 1, record.message),
                     zero_ns=start_ns,
                     delta_ns=0,
                     glyphs=UNICODE,
@@ -240,6 +239,8 @@ def test_a_payload_that_gave_way_to_newer_data_says_so(tmp_path):
         builder.database.execute("UPDATE frame SET payload = NULL")
     index, source = read_all(tmp_path / "e.db"), Source(tmp_path / "e.db")
     record = source.records([1])[1]
-    line = format_row(make_row(record, index, 0, zero_ns=0, delta_ns=0, glyphs=UNICODE), Caps(140))
+    line = format_row(
+        make_row(record, index.fragment(0, record.message), zero_ns=0, delta_ns=0, glyphs=UNICODE), Caps(140)
+    )
     assert "payload gave way to newer data" in text_of(line)
     source.close()

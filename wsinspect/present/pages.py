@@ -12,7 +12,7 @@ from typing import Any
 
 from wsinspect.capture.reader import Capture
 from wsinspect.capture.records import Frame, Message, Ping
-from wsinspect.cli.render.frames import PREVIEW_BYTES, Page
+from wsinspect.present.frame_table import PREVIEW_BYTES, Page
 from wsinspect.wire.opcodes import Opcode
 
 _PAGE_FRAMES = 1000

@@ -13,8 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from json.encoder import encode_basestring_ascii
 from typing import Any, Final
 
-from wsinspect.cli.output import Palette, json_text
-from wsinspect.cli.render.frames import HEX_ROW, NOTABLE_NS, PREVIEW_BYTES, FrameTable, utf8_preview
+from wsinspect.present.frame_table import HEX_ROW, NOTABLE_NS, PREVIEW_BYTES, FrameTable, utf8_preview
+from wsinspect.present.terminal import Palette, json_text
 from wsinspect.text import ELLIPSIS, truncate
 from wsinspect.wire.opcodes import Direction, opcode_name
 

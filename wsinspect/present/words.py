@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
 from wsinspect.capture.records import Connection
+from wsinspect.present.records import FindingRow
+from wsinspect.present.rows import duration
 from wsinspect.text import escape
-from wsinspect.tui.model import Model
-from wsinspect.tui.rows import duration
-from wsinspect.tui.source import FindingRow
 from wsinspect.wire.close_codes import close_name
 
 
@@ -82,12 +82,14 @@ def ago(interval_ns: int) -> str:
     return duration(interval_ns).split(".")[0] if seconds < 3600 else f"{seconds / 3600:.1f} h"
 
 
-def listening_words(model: Model) -> list[tuple[str, str]]:
+def listening_words(
+    listeners: Iterable[dict[str, Any]], taps: Iterable[dict[str, Any]]
+) -> list[tuple[str, str]]:
     """Where the proxy listens and what it stands before, a pair a listener."""
-    targets = {str(tap.get("tap")): tap.get("target") for tap in model.taps}
+    targets = {str(tap.get("tap")): tap.get("target") for tap in taps}
     return [
         (escape(address(one)), escape(str(targets.get(str(one.get("tap"))) or "any server (regular proxy)")))
-        for one in model.listeners
+        for one in listeners
     ]
 
 

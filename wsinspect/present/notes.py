@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, NamedTuple
 
 from wsinspect import decoders
 from wsinspect.capture.records import Connection, Message
 from wsinspect.decoders import Payload
+from wsinspect.present.glyphs import Glyphs
+from wsinspect.present.records import PREVIEW_BYTES, FaultEvent, FindingRow, Record
+from wsinspect.present.rows import ALTERED, INJECTED, PASSED, STOPPED, Row, byte_count, duration
 from wsinspect.text import escape, escape_bytes
-from wsinspect.tui.glyphs import Glyphs
-from wsinspect.tui.index import FrameIndex
-from wsinspect.tui.rows import ALTERED, INJECTED, PASSED, STOPPED, Row, byte_count, duration
-from wsinspect.tui.source import PREVIEW_BYTES, FaultEvent, FindingRow, Record
 from wsinspect.wire.close_codes import close_name, parse_close
 from wsinspect.wire.opcodes import Opcode
 
@@ -34,10 +33,23 @@ _IN_THE_LANE = frozenset({"match", "direction", "delay_ns"})
 _Note = tuple[str, str]
 
 
+class Fragment(NamedTuple):
+    """A frame's place among the frames of its message.
+
+    Attributes:
+        number: counted from 1; 0 where it is not known.
+        of: fragments so far, all of them once the message has ended.
+        wire_bytes: their payloads on the wire.
+    """
+
+    number: int
+    of: int
+    wire_bytes: int
+
+
 def make_row(
     record: Record,
-    index: FrameIndex,
-    position: int,
+    fragment: Fragment | None,
     *,
     zero_ns: int,
     delta_ns: int,
@@ -50,7 +62,7 @@ def make_row(
 
     Args:
         record: the frame.
-        index: where it lies, at `position`; its fragments are counted there.
+        fragment: where in its message it is; None where it is all of it.
         zero_ns: the time that counts as zero.
         delta_ns: since the row before.
         is_live: more may come, so that a PONG that is not there is not missing yet.
@@ -72,7 +84,7 @@ def make_row(
         fate=fate,
         fate_note=f"+{delay_ns / 1e6:.0f} ms" if fate == ALTERED and delay_ns >= _NOTABLE_NS else "",
         is_marked=bool(frame.violation) or bool(findings),
-        note=tuple(_spaced(_notes(record, index, position, glyphs, is_live, findings, said))),
+        note=tuple(_spaced(_notes(record, fragment, glyphs, is_live, findings, said))),
         preview=preview(record),
     )
 
@@ -86,8 +98,7 @@ def _spaced(notes: Iterator[_Note]) -> Iterator[_Note]:
 
 def _notes(
     record: Record,
-    index: FrameIndex,
-    position: int,
+    fragment: Fragment | None,
     glyphs: Glyphs,
     is_live: bool,
     findings: tuple[FindingRow, ...],
@@ -105,8 +116,8 @@ def _notes(
         yield _close(frame.payload), "note"
     elif frame.opcode in (Opcode.PING, Opcode.PONG):
         yield from _control(record, glyphs, is_live)
-    elif index.is_fragment(position):
-        yield from _fragment(record, index, position, glyphs)
+    elif fragment is not None:
+        yield from _fragment(record, fragment, glyphs)
     if record.message is not None:
         yield from _message(record.message, frame.id, glyphs)
     if frame.is_evicted:
@@ -177,19 +188,16 @@ def _control(record: Record, glyphs: Glyphs, is_live: bool) -> Iterator[_Note]:
         yield "no pong", "warn"
 
 
-def _fragment(record: Record, index: FrameIndex, position: int, glyphs: Glyphs) -> Iterator[_Note]:
-    message = record.message
+def _fragment(record: Record, fragment: Fragment, glyphs: Glyphs) -> Iterator[_Note]:
+    message, is_last = record.message, record.frame.fin
     if message is None:
         yield "fragment of no message", "warn"
         return
-    places = index.fragments(position, message.first_frame, message.last_frame)
-    number = places.index(position) + 1 if position in places else 0
-    sign = glyphs.first if number == 1 else glyphs.last if index.is_fin(position) else glyphs.middle
-    count = f" of {len(places)}" if message.last_frame is not None else ""
-    yield f"{sign} fragment {number}{count}", "note"
-    if index.is_fin(position) and message.length is not None:
-        wire = sum(index.columns.lengths[place] for place in places)
-        inflated = f"{byte_count(wire)} {glyphs.arrow} " if message.compressed else ""
+    sign = glyphs.first if fragment.number == 1 else glyphs.last if is_last else glyphs.middle
+    count = f" of {fragment.of}" if message.last_frame is not None else ""
+    yield f"{sign} fragment {fragment.number}{count}", "note"
+    if is_last and message.length is not None:
+        inflated = f"{byte_count(fragment.wire_bytes)} {glyphs.arrow} " if message.compressed else ""
         yield f"message {message.id}, {inflated}{byte_count(message.length)}", "note"
 
 
