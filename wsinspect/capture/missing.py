@@ -1,25 +1,92 @@
-"""What a capture had to give up to keep within `--max-capture-size`, for whoever reads it.
+"""What a capture lacks, for whoever reads it: what could not be stored (a full disk, a recorder too far behind),
+and what was deleted to keep within `--max-capture-size`.
 
-A payload that is gone is NULL in its row, and the table `evicted` counts it: it is not to be taken for empty.
+A payload that was deleted is NULL in its row, and the table `evicted` counts it: it is not to be taken for
+empty. Bytes that could not be stored leave a gap in their direction: no frames are known from there on, and
+neither silence nor a missing PONG or CLOSE proves anything (`Lacks.gaps`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from wsinspect.capture.reader import Capture
+from wsinspect.capture.gaps import GAP, lost_records, lost_streams
+from wsinspect.capture.reader import Capture, json_object
 from wsinspect.capture.records import Connection
 from wsinspect.text import byte_count
+from wsinspect.wire.opcodes import Direction
+
+Query = Callable[[str, Sequence[Any]], list[tuple[Any, ...]]]
 
 _SUMS = "SELECT coalesce(sum(payloads), 0), coalesce(sum(bytes), 0), coalesce(sum(frames), 0) FROM evicted"
 _DROPPED = (
     "SELECT coalesce(sum(CAST(json_extract(detail, '$.connections') AS INTEGER)), 0) FROM event "
     "WHERE kind = 'evicted' AND json_valid(detail)"
 )
+_UNSTORED = (
+    "SELECT detail FROM event WHERE connection_id IS NULL AND kind = 'unstored' ORDER BY id LIMIT 10000"
+)
+_GAPS = f"SELECT detail FROM event WHERE connection_id = ? AND kind = '{GAP}' ORDER BY id LIMIT 1000"  # noqa: S608
+_OPAQUE_GAPS = "SELECT DISTINCT is_s2c FROM opaque WHERE connection_id = ? AND reason = 'gap'"
+_DIRECTIONS = {one.short: one for one in Direction}
+
+
+class Gap(NamedTuple):
+    """Bytes of one direction that could not be stored; `bytes` is None where nobody counted them."""
+
+    direction: Direction
+    bytes: int | None
+
+
+class Lacks(NamedTuple):
+    """What one connection lacks.
+
+    Attributes:
+        gaps: directions with bytes that could not be stored; from there on their frames are not known.
+        records: whether a header block, a body or an event of it could not be stored.
+        payloads, bytes: payloads that were deleted to make room, and how many bytes these had.
+        frames: of its first frames, how many were deleted whole.
+    """
+
+    gaps: tuple[Gap, ...] = ()
+    records: bool = False
+    payloads: int = 0
+    bytes: int = 0
+    frames: int = 0
+
+    @property
+    def words(self) -> str:
+        """One line, as `412 bytes from the client could not be stored`; empty where nothing is missing."""
+        parts = []
+        for gap in self.gaps:
+            side = "server" if gap.direction else "client"
+            size = byte_count(gap.bytes) if gap.bytes is not None else "bytes"
+            parts.append(f"{size} from the {side} could not be stored")
+        if self.records:
+            parts.append("headers or events could not be stored")
+        deleted = payload_words(self.payloads, self.bytes)
+        if self.frames:
+            deleted.append(f"the first {_count(self.frames, 'frame')}")
+        if deleted:
+            parts.append(f"{' and '.join(deleted)} deleted to make room (size limit)")
+        return ", ".join(parts)
+
+    def as_json(self) -> dict[str, Any]:
+        """For `--json`: `{"c2s": {"bytes"} | null, "s2c", "records", "payloads", "bytes", "frames"}`."""
+        found: dict[str, Any] = {one.short: None for one in Direction}
+        found.update({gap.direction.short: {"bytes": gap.bytes} for gap in self.gaps})
+        return {
+            **found,
+            "records": self.records,
+            "payloads": self.payloads,
+            "bytes": self.bytes,
+            "frames": self.frames,
+        }
 
 
 class Missing(NamedTuple):
-    """What is gone.
+    """What a whole capture lacks.
 
     Attributes:
         payloads: payloads, inflated messages, opaque pieces and bodies of refusals.
@@ -27,6 +94,9 @@ class Missing(NamedTuple):
         frames: frames whose rows are gone, too.
         connections: connections of which nothing is left.
         limit: `--max-capture-size` of the newest run, in bytes; None where it had none.
+        unstored_bytes: bytes that could not be stored when they came.
+        unstored_records: in how many chunks, header blocks and events.
+        unstored_reason: why, by the system's own words.
     """
 
     payloads: int
@@ -34,16 +104,25 @@ class Missing(NamedTuple):
     frames: int
     connections: int
     limit: int | None
+    unstored_bytes: int = 0
+    unstored_records: int = 0
+    unstored_reason: str | None = None
 
     @property
     def words(self) -> str:
-        """`872 payloads (40.7 MiB) and 12 frames gave way to newer data (--max-capture-size, 64.0 MiB)`."""
+        """`872 payloads (40.7 MiB) and 12 frames deleted to make room (size limit 64.0 MiB)`."""
+        sentences = []
+        if self.unstored_records:
+            reason = f" ({self.unstored_reason})" if self.unstored_reason else ""
+            sentences.append(f"{byte_count(self.unstored_bytes)} could not be stored{reason}")
         parts = payload_words(self.payloads, self.bytes)
-        parts += [f"{self.frames} whole frames"] * bool(self.frames)
-        parts += [f"{self.connections} whole connections"] * bool(self.connections)
-        listed = parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
-        limit = f", {byte_count(self.limit)}" if self.limit is not None else ""
-        return f"{listed} gave way to newer data (--max-capture-size{limit})"
+        parts += [_count(self.frames, "whole frame")] * bool(self.frames)
+        parts += [_count(self.connections, "whole connection")] * bool(self.connections)
+        if parts:
+            listed = parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
+            limit = f" {byte_count(self.limit)}" if self.limit is not None else ""
+            sentences.append(f"{listed} deleted to make room (size limit{limit})")
+        return "; ".join(sentences)
 
     def as_json(self) -> dict[str, Any]:
         """For `--json`."""
@@ -51,22 +130,99 @@ class Missing(NamedTuple):
 
 
 def missing(capture: Capture) -> Missing | None:
-    """What a whole capture lacks; None where nothing had to go."""
+    """What a whole capture lacks; None where it has everything."""
     ((payloads, size, frames),) = capture.query(_SUMS)
     ((connections,),) = capture.query(_DROPPED)
-    if not (payloads or frames or connections):
+    events = [json_object(row[0]) or {} for row in capture.query(_UNSTORED)]
+    if not (payloads or frames or connections or events):
         return None
     limit = capture.meta.get("max_capture_size")
-    return Missing(payloads, size, frames, connections, limit if isinstance(limit, int) else None)
+    return Missing(
+        payloads,
+        size,
+        frames,
+        connections,
+        limit if isinstance(limit, int) else None,
+        sum(_number(event.get("bytes")) for event in events),
+        sum(_number(event.get("records")) for event in events),
+        next((str(event["reason"]) for event in events if event.get("reason")), None),
+    )
+
+
+class GapReader:
+    """The gaps of connections, read through `query`, which runs one statement and gives all of its rows.
+
+    The `unstored` events of engines that did not say it at each connection are read once.
+    """
+
+    def __init__(self, query: Query) -> None:
+        self._query = query
+        self._by_connection: dict[int, dict[Direction, int | None]] | None = None
+        self._records: set[int] = set()
+
+    def of(self, connection_id: int) -> tuple[tuple[Gap, ...], bool]:
+        """The gaps of a connection by direction, and whether records of it could not be stored."""
+        if self._by_connection is None:
+            self._by_connection = self._read()
+        found = dict(self._by_connection.get(connection_id, {}))
+        has_lost = connection_id in self._records
+        for (side,) in self._query(_OPAQUE_GAPS, (connection_id,)):
+            found.setdefault(Direction(bool(side)), None)
+        for (detail,) in self._query(_GAPS, (connection_id,)):
+            event = json_object(detail) or {}
+            direction = _DIRECTIONS.get(str(event.get("direction")))
+            if direction is None:
+                has_lost = True
+            elif found.get(direction) is None:
+                size = event.get("bytes")
+                found[direction] = size if isinstance(size, int) else None
+        return tuple(Gap(side, found[side]) for side in sorted(found)), has_lost
+
+    def _read(self) -> dict[int, dict[Direction, int | None]]:
+        found: dict[int, dict[Direction, int | None]] = {}
+        for (detail,) in self._query(_UNSTORED, ()):
+            event = json_object(detail) or {}
+            for connection, side, size in lost_streams(event):
+                sides = found.setdefault(connection, {})
+                known = sides.get(Direction(side))
+                sides[Direction(side)] = size if known is None else known + (size or 0)
+            self._records.update(lost_records(event))
+        return found
+
+
+def lacks(one: Connection) -> Lacks | None:
+    """What a connection lacks; None where it has everything."""
+    sizes: dict[Direction, int | None] = {}
+    has_lost = False
+    for entry in one.gaps.split(",") if one.gaps else ():
+        name, _, size = entry.partition("=")
+        direction = _DIRECTIONS.get(name)
+        if direction is None:
+            has_lost = True
+        else:
+            known = sizes.get(direction)
+            sizes[direction] = known if not size.isdecimal() else int(size) + (known or 0)
+    if not (one.gaps or one.evicted_payloads or one.evicted_frames):
+        return None
+    gaps = tuple(Gap(side, sizes[side]) for side in sorted(sizes))
+    return Lacks(gaps, has_lost, one.evicted_payloads, one.evicted_bytes, one.evicted_frames)
 
 
 def evicted_words(one: Connection) -> str:
-    """What a connection lacks; empty where that is nothing."""
+    """What was deleted of a connection; empty where that is nothing."""
     parts = payload_words(one.evicted_payloads, one.evicted_bytes)
-    parts += [f"{one.evicted_frames} of its first frames with all that they said"] * bool(one.evicted_frames)
+    parts += [f"the first {_count(one.evicted_frames, 'frame')}"] * bool(one.evicted_frames)
     return ", ".join(parts)
 
 
 def payload_words(payloads: int, size: int) -> list[str]:
     """`872 payloads (40.7 MiB)`, or nothing."""
-    return [f"{payloads} payloads ({byte_count(size)})"] if payloads else []
+    return [f"{_count(payloads, 'payload')} ({byte_count(size)})"] if payloads else []
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _number(value: Any) -> int:
+    return value if isinstance(value, int) and value > 0 else 0

@@ -28,7 +28,13 @@ _NO_LIMIT: Final = -1
 _WHOLE: Final = (1 << 31) - 1  # substr() takes a 32-bit length
 _CONNECTION: Final = (
     f"SELECT {', '.join(CONNECTION_COLUMNS)}, coalesce(payloads, 0), coalesce(bytes, 0), "  # noqa: S608
-    "coalesce(frames, 0) FROM connection LEFT JOIN evicted ON evicted.connection_id = connection.id"
+    "coalesce(frames, 0), (SELECT group_concat(gap) FROM ("
+    "SELECT coalesce(json_extract(detail, '$.direction'), '') || '=' || "
+    "coalesce(json_extract(detail, '$.bytes'), '') AS gap FROM event "
+    "WHERE event.connection_id = connection.id AND kind = 'gap' AND json_valid(detail) "
+    "UNION SELECT direction || '=' FROM opaque "
+    "WHERE opaque.connection_id = connection.id AND reason = 'gap')) "
+    "FROM connection LEFT JOIN evicted ON evicted.connection_id = connection.id"
 )
 _HANDSHAKE: Final = f"SELECT {', '.join(HANDSHAKE_COLUMNS)} FROM handshake WHERE connection_id = ?"  # noqa: S608
 _FRAME: Final = (
@@ -235,7 +241,7 @@ class Capture:
         return b"".join(_bytes(row[0]) for row in self.query(sql, key))[:limit]
 
     def is_evicted(self, message: Message) -> bool:
-        """Whether a part of what a message says gave way to newer data."""
+        """Whether a part of a message was deleted to make room."""
         if message.compressed:
             rows = self.query("SELECT data IS NULL FROM stored_message WHERE id = ?", (message.id,))
             return rows == [(1,)] and message.problem is None and message.last_frame is not None
@@ -273,7 +279,7 @@ class Capture:
         key = () if connection_id is None else (connection_id,)
         rows = self.query(f"{_EVENT} WHERE {where}id > ? ORDER BY id LIMIT ?", (*key, after, limit))
         return [
-            Event(at_id, time_ns, of, kind, _json_object(detail) or {})
+            Event(at_id, time_ns, of, kind, json_object(detail) or {})
             for at_id, time_ns, of, kind, detail in rows
         ]
 
@@ -305,7 +311,8 @@ def _json(value: Any) -> Any:
         return None
 
 
-def _json_object(value: Any) -> dict[str, Any] | None:
+def json_object(value: Any) -> dict[str, Any] | None:
+    """The JSON object in a column; None where there is none."""
     decoded = _json(value)
     return decoded if isinstance(decoded, dict) else None
 
@@ -316,7 +323,9 @@ def _bool(value: Any) -> bool | None:
 
 def _connection(row: tuple[Any, ...]) -> Connection:
     connection = Connection(*row)
-    return connection._replace(js_was_clean=_bool(connection.js_was_clean))
+    return connection._replace(
+        js_was_clean=_bool(connection.js_was_clean), gaps=str(connection.gaps or "")[:1000]
+    )
 
 
 def _handshake(row: tuple[Any, ...]) -> Handshake:
@@ -324,8 +333,8 @@ def _handshake(row: tuple[Any, ...]) -> Handshake:
     problems = _json(handshake.problems)
     return handshake._replace(
         server_reused=_bool(handshake.server_reused),
-        client_tls=_json_object(handshake.client_tls),
-        server_tls=_json_object(handshake.server_tls),
+        client_tls=json_object(handshake.client_tls),
+        server_tls=json_object(handshake.server_tls),
         problems=problems if isinstance(problems, list) else [],
     )
 

@@ -63,6 +63,8 @@ class Connection(NamedTuple):
     evicted_payloads: int = 0
     evicted_bytes: int = 0
     evicted_frames: int = 0
+    #: What could not be stored, as `c2s=412,s2c=` (direction, bytes); `missing.lacks` reads it.
+    gaps: str = ""
 
     @property
     def url(self) -> str:
@@ -112,7 +114,7 @@ class Frame(NamedTuple):
     message_id: int | None
     violation: str | None
     fault_event_id: int | None
-    #: Its payload gave way to newer data (--max-capture-size).
+    #: Its payload was deleted to make room (--max-capture-size).
     is_evicted: bool = False
 
     @property
@@ -193,7 +195,7 @@ class Opaque(NamedTuple):
     length: int
     data: bytes
     reason: str | None
-    #: Its data gave way to newer data (--max-capture-size).
+    #: Its data was deleted to make room (--max-capture-size).
     is_evicted: bool = False
 
 

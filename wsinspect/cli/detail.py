@@ -131,7 +131,7 @@ def show_connection(detail: Detail, palette: Palette) -> None:
             _print(_event_lines(detail, connection))
             _print(closing_lines(connection))
             _print(provenance_lines(detail))
-            _print(evicted_lines(connection, detail.capture.meta.get("max_capture_size")))
+            _print(missing_lines(connection))
 
 
 def _event_lines(detail: Detail, connection: Connection) -> Iterator[str]:

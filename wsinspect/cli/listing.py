@@ -71,6 +71,7 @@ def print_connections_json(path: Path) -> None:
             "live": capture.is_live,
             "closed_cleanly": bool(capture.meta.get("closed_cleanly")),
             "evicted": lacks.as_json() if (lacks := missing(capture)) else None,
+            "missing": lacks.as_json() if lacks else None,
             "connections": [connection_object(one) for one in capture.connections()],
         }
         echo_json(content)

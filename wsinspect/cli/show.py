@@ -106,7 +106,8 @@ def _narrate(path: Path) -> None:
         if capture.is_live:
             state = "an engine is writing it"
         else:
-            state = "complete" if capture.meta.get("closed_cleanly") else "its engine did not end cleanly"
+            whole = "incomplete" if lacks else "complete"
+            state = whole if capture.meta.get("closed_cleanly") else "the engine did not exit cleanly"
     click.echo(f"{escape(str(path))}: {state}{f'; {lacks.words}' if lacks else ''}", err=True)
 
 

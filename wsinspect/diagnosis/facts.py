@@ -11,6 +11,7 @@ import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any, Final
 
+from wsinspect.capture.missing import GapReader
 from wsinspect.findings.facts import (
     CaptureFacts,
     ConnectionFacts,
@@ -129,6 +130,7 @@ class FactReader:
 
     def __init__(self, query: Query) -> None:
         self._query = query
+        self._gaps = GapReader(query)
 
     def ids(self) -> list[int]:
         """All connections."""
@@ -159,7 +161,10 @@ class FactReader:
         c2s_frames, s2c_frames, c2s_bytes, s2c_bytes, *heads = rest[:8]
         informational, body, address, client_tls, server_tls, *times = rest[8:]
         events = self._events(connection_id)
+        gaps, has_lost_records = self._gaps.of(connection_id)
         facts.update(
+            gaps=frozenset(gap.direction for gap in gaps),
+            has_lost_records=has_lost_records,
             path=facts["path"] or "/",
             scheme=facts["scheme"] or "ws",
             attempt_ns=facts["attempt_ns"] or 0,

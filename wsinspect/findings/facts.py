@@ -102,7 +102,9 @@ class ConnectionFacts:
         last_frames: the last frames, in order.
         last_ns: when the last frame came, by direction.
         faults: rules of faults that acted on it.
-        opened_with: data frames that arrived within a millisecond of the 101.
+        gaps: directions with bytes that could not be stored; their frames end at the gap, though traffic went on.
+        has_lost_records: whether a header block, a body or an event could not be stored.
+        evicted_frames: how many of its first frames were deleted to make room.
     """
 
     id: int
@@ -156,6 +158,14 @@ class ConnectionFacts:
     pings: tuple[PingFact, ...] = ()
     faults: tuple[str, ...] = ()
     events: tuple[tuple[str, Mapping[str, Any]], ...] = ()
+    gaps: frozenset[Direction] = frozenset()
+    has_lost_records: bool = False
+    evicted_frames: int = 0
+
+    @property
+    def has_gap(self) -> bool:
+        """Whether anything of it could not be stored: then no absence and no silence proves anything."""
+        return bool(self.gaps) or self.has_lost_records
 
     @cached_property
     def request_in(self) -> RawHead | None:
@@ -213,8 +223,10 @@ class ConnectionFacts:
         return max(times or known, default=None)
 
     def silence_ns(self, direction: Direction | None = None) -> int | None:
-        """How long nothing had come (of one direction, or of both) when it ended."""
+        """How long nothing had come (of one direction, or of both) when it ended; None where that is not known."""
         if self.end_ns is None or self.open_ns is None:
+            return None
+        if self.has_lost_records or (direction in self.gaps if direction is not None else self.gaps):
             return None
         last = self.data_ns if direction is None else self._data_of(direction)
         return max(0, self.end_ns - (last if last is not None else self.open_ns))

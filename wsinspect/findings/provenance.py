@@ -66,7 +66,7 @@ class Card(NamedTuple):
     def lines(self) -> Iterator[tuple[str, str]]:
         """Label and words, a fact each; peers chose some of the text."""
         for one in self.last:
-            yield f"last {one.direction.arrow}", _last_words(one)
+            yield f"last {one.direction.arrow}", _last_words(one, has_gap=one.direction in self.facts.gaps)
         for end in self.legs:
             yield f"{end.side}'s leg", f"{end.how} {_after(self.facts, end.time_ns)}"
         if not self.legs:
@@ -105,21 +105,26 @@ def _last_of(facts: ConnectionFacts, direction: Direction) -> LastBytes:
     time_ns = facts.last_ns[direction]
     if opaque and opaque[-1].time_ns >= (time_ns or 0) and opaque[-1].reason != "unfinished-frame":
         time_ns, frame = opaque[-1].time_ns, None
-    silence = None if time_ns is None or facts.end_ns is None else max(0, facts.end_ns - time_ns)
+    is_known = time_ns is not None and facts.end_ns is not None and direction not in facts.gaps
+    silence = max(0, (facts.end_ns or 0) - (time_ns or 0)) if is_known else None
     return LastBytes(direction, time_ns, silence, frame, opaque[-1].length if opaque else None)
 
 
-def _last_words(one: LastBytes) -> str:
+def _last_words(one: LastBytes, *, has_gap: bool) -> str:
     if one.time_ns is None:
-        return "nothing ever came"
+        return "what came could not be stored" if has_gap else "nothing ever came"
     what = f"{one.opaque_length} bytes that are no frame"
     if one.frame is not None:
         what = f"{opcode_name(one.frame.opcode)} of {one.frame.length} B, frame {one.frame.id}"
+    if has_gap:
+        return f"{what}; what came later could not be stored"
+    if one.silence_ns is None:
+        return what
     return f"{what}, then {seconds(one.silence_ns or 0)} of silence until the end"
 
 
 def _after(facts: ConnectionFacts, time_ns: int) -> str:
-    return f"at {seconds(time_ns - facts.open_ns)}" if facts.open_ns is not None else ""
+    return f"at {seconds(time_ns - facts.attempt_ns)}"
 
 
 def _close(code: int | None, reason: str | None) -> dict[str, Any] | None:

@@ -103,7 +103,21 @@ def ids_of_group(group: str) -> tuple[str, ...]:
 
 def diagnose_connection(facts: ConnectionFacts) -> list[Finding]:
     """What is to be said of one connection, errors first."""
-    return ranked(excused(run(_of_scope("connection"), facts, facts.id), facts.faults))
+    found = run(_of_scope("connection"), facts, facts.id)
+    if facts.has_gap:
+        found = _proven_with_gap(found, has_close=facts.has_close and not facts.has_lost_records)
+    return ranked(excused(found, facts.faults))
+
+
+#: Families that judge what was seen. The others also reason from what did not come, which proves nothing
+#: where bytes are missing.
+_FROM_PRESENCE: Final = frozenset(("HS", "TLS", "H2", "DEV", "FR", "TOOL"))
+
+
+def _proven_with_gap(findings: Iterable[Finding], *, has_close: bool) -> Iterable[Finding]:
+    """Of a connection that lacks bytes: the findings that what is there proves."""
+    kept = {*_FROM_PRESENCE, "CL"} if has_close else _FROM_PRESENCE
+    return [one for one in findings if one.id.split("-")[1] in kept]
 
 
 def excused(findings: Iterable[Finding], faults: Iterable[str]) -> list[Finding]:
@@ -123,7 +137,10 @@ def diagnose_capture(facts: CaptureFacts) -> list[Finding]:
 
 def diagnose_pair(facts: Any) -> list[Finding]:
     """What two taps around a hop show of one connection, errors first."""
-    return ranked(excused(run(_of_scope("pair"), facts, facts.edge.id), facts.faults))
+    found = run(_of_scope("pair"), facts, facts.edge.id)
+    if facts.edge.has_gap or (facts.origin is not None and facts.origin.has_gap):
+        found = [one for one in found if one.id.split("-")[1] in ("HS", "TLS", "H2")]
+    return ranked(excused(found, facts.faults))
 
 
 def run(rules: Sequence[Rule], facts: Any, connection: int | None) -> Iterable[Finding]:

@@ -366,7 +366,9 @@ class _Loss:
         self._kept_bytes = 0
         self._bytes = 0
         self._records = 0
-        self._streams: set[tuple[int, int]] = set()
+        #: Bytes of each direction, and connections of which a head, a body or an event is lost.
+        self._streams: dict[tuple[int, int], int] = {}
+        self._connections: set[int] = set()
         self.is_pending = False
 
     def begin(self, buffers: Sequence[bytes], error: OSError) -> int:
@@ -390,7 +392,10 @@ class _Loss:
             self.total_bytes += len(payload)
             self._records += 1
             if kind == DATA:
-                self._streams.add((connection, part))
+                key = connection, part
+                self._streams[key] = self._streams.get(key, 0) + len(payload)
+            elif connection:
+                self._connections.add(connection)
 
     def report(self) -> list[bytes]:
         """The records to write once storing works again: `unstored`, then what was kept."""
@@ -402,6 +407,8 @@ class _Loss:
             "records": self._records,
             "reason": self.reason,
             "streams": sorted(self._streams),
+            "stream_bytes": [self._streams[key] for key in sorted(self._streams)],
+            "connections": sorted(self._connections),
         }
         raw = json.dumps(event, separators=(",", ":")).encode()
         return [HEADER.pack(len(raw), EVENT, 0, 0, 0, time.time_ns(), 0), raw, *self._kept]
@@ -412,6 +419,7 @@ class _Loss:
             stored -= 2
             self._bytes = self._records = 0
             self._streams.clear()
+            self._connections.clear()
         del self._kept[:stored]
         self._kept_bytes = sum(map(len, self._kept))
 
@@ -420,4 +428,5 @@ class _Loss:
         self.is_pending = False
         self._kept.clear()
         self._streams.clear()
+        self._connections.clear()
         self._kept_bytes = self._bytes = self._records = 0

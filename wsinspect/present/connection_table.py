@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from wsinspect.capture.missing import evicted_words
+from wsinspect.capture.missing import lacks
 from wsinspect.capture.records import Connection
 from wsinspect.present.terminal import date_time, milliseconds
 from wsinspect.text import byte_count, cell_width, escape, pad, truncate
@@ -97,18 +97,15 @@ def closing_lines(one: Connection) -> list[str]:
     return lines
 
 
-def evicted_lines(one: Connection, limit: object) -> list[str]:
-    """What is missing of a connection because its capture was full."""
-    words = evicted_words(one)
-    if not words:
-        return []
-    why = f" to keep within {byte_count(limit)}" if isinstance(limit, int) else ""
-    return [f"  evicted             {words}{why}"]
+def missing_lines(one: Connection) -> list[str]:
+    """What the capture lacks of a connection."""
+    gone = lacks(one)
+    return [f"  missing             {gone.words}"] if gone else []
 
 
 def _title(one: Connection) -> str:
     if one.state == "lost":
-        return "Lost: the engine died while it was open"
+        return "Lost: the recording stops before it ended"
     if one.ended_by is None and one.closed_ns is None:
         return f"Not ended: {escape(one.state)}"
     lasted = ""

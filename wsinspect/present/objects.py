@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 from typing import Any
 
+from wsinspect.capture.missing import lacks
 from wsinspect.capture.records import Connection, Event, Frame, Handshake, Message, Opaque, Ping
 from wsinspect.handshake.diff import Change, changed_fields
 from wsinspect.handshake.heads import RawHead
@@ -45,6 +46,7 @@ def connection_object(one: Connection) -> dict[str, Any]:
         "frames": {"c2s": one.c2s_frames, "s2c": one.s2c_frames},
         "bytes": {"c2s": one.c2s_bytes, "s2c": one.s2c_bytes},
         "evicted": _evicted(one),
+        "missing": gone.as_json() if (gone := lacks(one)) else None,
     }
 
 

@@ -74,6 +74,7 @@ class ConnectionRows:
             "round_trips": [None, None],
             "failed_where": None,
             "distrusts_server": False,
+            "lost_records": False,
         }
         self.streams: list[StreamRows | None] = [None, None]
         self.is_closed = False
@@ -209,6 +210,16 @@ class ConnectionRows:
         self._judge()
         self.is_closed = True
 
+    def stop(self) -> list[dict[str, Any]]:
+        """The events that the engine owes of a connection that lived when it stopped: it ended it itself."""
+        closed = [{"event": "closed"}]
+        if self.row["open_ns"] is not None and {end[0] for end in self.facts["ends"]} < {"client", "server"}:
+            return [{"event": "end", "side": "proxy", "how": "fin"}, *closed]
+        if self.row["state"] == "connecting":
+            error = "wsinspect stopped before the server answered"
+            return [{"event": "failed", "where": "stop", "error": error}, *closed]
+        return closed
+
     # -- frames
 
     def add_violation(self, side: int, violation: str, frame_id: int) -> bool:
@@ -274,10 +285,24 @@ class ConnectionRows:
             by_fault=by_fault,
             round_trip_ns=self._least_answer_ns(closes),
         )
+        if self._may_lack_close():
+            # A CLOSE frame may be among the bytes that could not be stored.
+            verdict = verdict._replace(ended_by="unknown", how=None, js_code=None, js_was_clean=None)
         self.row.update(verdict._asdict())
+
+    def _may_lack_close(self) -> bool:
+        if self.row["open_ns"] is None:
+            return False
+        closed = {close[0] for close in self.facts["closes"]}
+        return any(
+            stream is not None and stream.gap and side not in closed
+            for side, stream in enumerate(self.streams)
+        )
 
     def _refused_by(self) -> Side:
         where = self.facts["failed_where"]
+        if where == "stop":
+            return "proxy"
         if where == "tls-server" and self.facts["distrusts_server"]:
             return "proxy"
         return "client" if where in ("client", "request") else "server"

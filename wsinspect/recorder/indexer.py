@@ -14,6 +14,7 @@ import traceback
 from collections.abc import Mapping
 from typing import Any, Final
 
+from wsinspect.capture.gaps import GAP, lost_records, lost_streams
 from wsinspect.capture.rows import Rows, to_json
 from wsinspect.journal.budget import Budget
 from wsinspect.journal.format import BODY, DATA, EVENT, HEAD, HEADER, Position, Record
@@ -155,15 +156,23 @@ class Indexer:
         if self._notes is not None:
             self._notes.release()
 
-    def lose_open(self) -> int:
-        """The engine is dead: close the books of connections it left open. Returns how many there were."""
+    def end_open(self) -> int:
+        """Close the books of connections that the engine left open. Returns how many there were.
+
+        An engine that said it stopped ended them itself then; one that died leaves them lost.
+        """
         ids = [row[0] for row in self._database.execute("SELECT connection_id FROM recorder_connection")]
         for connection_id in ids:
             connection = self._load(connection_id)
-            connection.lose()
-            self._end_streams(connection, connection.row["attempt_ns"] or 0)
             self._touched.add(connection)
             self.weight += 1
+            # Where events of a connection could not be stored, its end may be among them.
+            if self._has_stopped and connection.row["attempt_ns"] and not connection.facts["lost_records"]:
+                for event in connection.stop():
+                    self._add_connection_event(connection_id, event, self.last_ns)
+            else:
+                self._end_streams(connection, connection.row["attempt_ns"] or 0)
+                connection.lose()
         return len(ids)
 
     def note_damage(self, size: int) -> None:
@@ -271,6 +280,10 @@ class Indexer:
         if connection_id == 0:
             self._add_engine_event(kind, event, time_ns)
             return
+        self._add_connection_event(connection_id, event, time_ns)
+
+    def _add_connection_event(self, connection_id: int, event: Mapping[str, Any], time_ns: int) -> None:
+        kind = str(event.get("event"))
         connection = self._load(connection_id)
         self._touched.add(connection)
         if kind in _LOOKED_AT:
@@ -303,7 +316,7 @@ class Indexer:
             self._has_stopped = True
             self._rows.meta.append((self._run, "stopped_ns", to_json(time_ns)))
         elif kind == "unstored":
-            self._mark_gaps(event.get("streams"), time_ns)
+            self._mark_gaps(event, time_ns)
         self.is_engine_changed = True
         self._add_own_event(None, time_ns, kind, event)
         if self._notes is not None:
@@ -328,16 +341,20 @@ class Indexer:
         limit = self._options.max_capture_size
         self._commit_bytes = COMMIT_BYTES if limit is None else Budget.of(limit).commit
 
-    def _mark_gaps(self, streams: Any, time_ns: int) -> None:
-        for entry in streams if isinstance(streams, list) else ():
-            if (
-                isinstance(entry, list)
-                and len(entry) == 2
-                and all(isinstance(number, int) for number in entry)
-            ):
-                connection = self._load(entry[0])
-                self._touched.add(connection)
-                self._stream(connection, entry[1] & 1).mark_gap(time_ns, self._rows)
+    def _mark_gaps(self, event: Mapping[str, Any], time_ns: int) -> None:
+        """Say at each connection what of it could not be stored."""
+        for connection_id, side, size in lost_streams(event):
+            connection = self._load(connection_id)
+            self._touched.add(connection)
+            self._stream(connection, side).mark_gap(time_ns, self._rows)
+            detail = {"direction": Direction(side).short, "bytes": size, "reason": event.get("reason")}
+            self._add_own_event(connection_id, time_ns, GAP, detail)
+        for connection_id in lost_records(event):
+            connection = self._load(connection_id)
+            connection.facts["lost_records"] = True
+            self._touched.add(connection)
+            detail = {"direction": None, "bytes": None, "reason": event.get("reason")}
+            self._add_own_event(connection_id, time_ns, GAP, detail)
 
     def _end_streams(self, connection: ConnectionRows, time_ns: int) -> None:
         if connection.row["open_ns"] is None and connection.streams == [None, None]:

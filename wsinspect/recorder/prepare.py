@@ -155,7 +155,7 @@ def close_books(indexer: Indexer, reader: JournalReader) -> None:
     # Beyond what is torn, so that it is not counted again should we be interrupted.
     indexer.seek(Position(segment, offset + reader.skip_rest()))
     indexer.note_damage(reader.damaged_bytes)
-    indexer.lose_open()
+    indexer.end_open()
     indexer.mark_clean()
 
 

@@ -355,6 +355,8 @@ def test_a_full_disk_costs_whole_records_and_is_said(directory, monkeypatch, roo
         "records": 5 - stored,
         "reason": os.strerror(errno.ENOSPC),
         "streams": [list(stream) for stream in lost],
+        "stream_bytes": [10 * sum(n % 2 == side for n in range(stored, 5)) for _, side in lost],
+        "connections": [],
     }
     assert records_of(directory)[-1].payload == b"again"
     assert len(said) == 1

@@ -24,8 +24,10 @@ from tests.support.journals import (
     write_journal,
 )
 from wsinspect.capture import schema
+from wsinspect.capture.missing import Gap, lacks, missing
 from wsinspect.capture.reader import Capture
 from wsinspect.capture.records import Connection
+from wsinspect.diagnosis.facts import FactReader, diagnose
 from wsinspect.journal.format import Position, journal_directory
 from wsinspect.journal.reader import JournalReader
 from wsinspect.recorder import connections, streams
@@ -280,7 +282,7 @@ def test_the_handshake_is_kept_byte_for_byte(path):
         assert "accept" not in handshake.problems
         connection = only(capture)
         assert connection.url == "ws://example.test:8080/chat"
-        assert (connection.tap, connection.state, connection.status) == ("edge", "lost", 101)
+        assert (connection.tap, connection.state, connection.status) == ("edge", "closed", 101)
         assert capture.handshake(2) is None
         assert capture.connection(2) is None
 
@@ -458,6 +460,80 @@ def test_unstored_bytes_make_the_rest_of_a_stream_opaque(path):
         ]
         (event,) = [event for event in capture.events() if event.kind == "unstored"]
         assert (event.connection_id, event.detail["bytes"], event.detail["reason"]) == (None, 10, "full")
+
+
+def test_what_could_not_be_stored_is_a_fact_of_each_connection_and_direction(path):
+    script = Script()
+    for connection in (1, 2, 3):
+        script.open(connection)
+        script.data(connection, 1, text(b"hello", masked=False))
+    loss = {"streams": [[1, 1]], "stream_bytes": [4096], "connections": [2]}
+    script.event(0, "unstored", bytes=4096, records=2, reason="No space left on device", **loss)
+    for connection in (1, 3):
+        script.now += 5 * 10**9
+        script.end(connection, "server")
+    with made_of(path, script) as capture:
+        one, two, three = capture.connections()
+        first, second = need(lacks(one)), need(lacks(two))
+        assert first.gaps == (Gap(Direction.SERVER_TO_CLIENT, 4096),)
+        assert first.words == "4.0 KiB from the server could not be stored"
+        assert (second.gaps, second.records) == ((), True)
+        assert lacks(three) is None
+        whole = need(missing(capture))
+        assert whole.words == "4.0 KiB could not be stored (No space left on device)"
+        # Whether the server closed properly nobody knows.
+        assert (one.state, one.ended_by, one.how, one.js_code) == ("closed", "unknown", None, None)
+        assert (three.ended_by, three.how, three.js_code) == ("server", "fin", 1006)
+        # Its end may be among what is missing.
+        assert (two.state, two.ended_by) == ("lost", "unknown")
+        facts = [need(FactReader(capture.query).connection(number)) for number in (1, 2, 3)]
+        assert [fact.has_gap for fact in facts] == [True, True, False]
+        assert facts[0].silence_ns() is None
+        assert facts[0].silence_ns(Direction.SERVER_TO_CLIENT) is None
+        assert facts[0].silence_ns(Direction.CLIENT_TO_SERVER) is not None
+        assert need(facts[2].silence_ns()) > 4 * 10**9
+        found = {(one.connection, one.id) for one in diagnose(capture.query)}
+        assert {number for number, name in found if name.startswith("WS-DROP")} == {3}
+        card = dict(need(FactReader(capture.query).card(1)).lines())
+        assert card["last s>c"] == "TEXT of 5 B, frame 1; what came later could not be stored"
+
+
+@pytest.mark.parametrize("has_more", [True, False])
+def test_gaps_of_older_captures_are_known(path, has_more):
+    script = Script()
+    script.open(1)
+    script.data(1, 0, text(b"before"))
+    script.event(0, "unstored", bytes=10, records=1, reason="full", streams=[[1, 0]])
+    if has_more:
+        script.data(1, 0, text(b"after"))
+    script.end(1)
+    made_of(path, script).close()
+    database = sqlite3.connect(path)
+    database.execute("DELETE FROM event WHERE kind = 'gap'")
+    database.commit()
+    database.close()
+    with Capture.open(path) as capture:
+        assert need(FactReader(capture.query).connection(1)).gaps == {Direction.CLIENT_TO_SERVER}
+
+
+@pytest.mark.parametrize("ended", ["client", "server", None])
+def test_what_is_open_when_the_engine_stops_is_ended_and_not_lost(path, ended):
+    script = Script()
+    script.open(1)
+    script.data(1, 0, text(b"hello"))
+    if ended:
+        script.event(1, "end", side=ended, how="fin")
+    script.attempt(2)
+    script.now += 10**9
+    with made_of(path, script) as capture:
+        one, two = capture.connections()
+        assert (one.state, one.ended_by, one.how) == ("closed", ended or "proxy", "fin")
+        assert need(one.closed_ns) > START_NS + 10**9
+        assert (two.state, two.ended_by, two.how) == ("failed", "proxy", "refused")
+        assert two.error == "wsinspect stopped before the server answered"
+        assert capture.meta["closed_cleanly"] is True
+        ends = [(end.side, end.how) for end in need(FactReader(capture.query).connection(1)).ends]
+        assert ends == ([(ended, "fin")] if ended else []) + [("proxy", "fin")]
 
 
 def test_records_of_a_connection_that_was_never_announced_make_a_row(path):
