@@ -1,8 +1,8 @@
 """What could not be stored, as the engine says it: `unstored` events, and the connections they name.
 
-The engine's `unstored` event names the directions that lost bytes (`streams`, with `stream_bytes` in the same
-order) and the connections that lost a header block, a body or an event (`connections`); older engines named the
-directions alone. The indexer turns it into one event `gap` at each connection.
+The engine's `unstored` event names the directions that lost bytes (`streams`, with `stream_bytes` in the
+same order) and the connections that lost a header block, a body or an event (`connections`); older engines
+named the directions alone. The indexer turns it into one event `gap` at each connection.
 """
 
 from __future__ import annotations

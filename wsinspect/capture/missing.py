@@ -1,5 +1,5 @@
-"""What a capture lacks, for whoever reads it: what could not be stored (a full disk, a recorder too far behind),
-and what was deleted to keep within `--max-capture-size`.
+"""What a capture lacks, for whoever reads it: what could not be stored (a full disk, a recorder too far
+behind), and what was deleted to keep within `--max-capture-size`.
 
 A payload that was deleted is NULL in its row, and the table `evicted` counts it: it is not to be taken for
 empty. Bytes that could not be stored leave a gap in their direction: no frames are known from there on, and

@@ -102,7 +102,7 @@ class ConnectionFacts:
         last_frames: the last frames, in order.
         last_ns: when the last frame came, by direction.
         faults: rules of faults that acted on it.
-        gaps: directions with bytes that could not be stored; their frames end at the gap, though traffic went on.
+        gaps: directions with bytes that could not be stored: their frames end there, and traffic went on.
         has_lost_records: whether a header block, a body or an event could not be stored.
         evicted_frames: how many of its first frames were deleted to make room.
     """
@@ -223,7 +223,7 @@ class ConnectionFacts:
         return max(times or known, default=None)
 
     def silence_ns(self, direction: Direction | None = None) -> int | None:
-        """How long nothing had come (of one direction, or of both) when it ended; None where that is not known."""
+        """How long nothing had come (of one direction, or of both) when it ended; None where nobody knows."""
         if self.end_ns is None or self.open_ns is None:
             return None
         if self.has_lost_records or (direction in self.gaps if direction is not None else self.gaps):

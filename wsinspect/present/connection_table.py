@@ -13,6 +13,7 @@ from wsinspect.wire.close_codes import close_name
 _NUMBERS = frozenset({"#", "STATUS", "C>S", "S>C", "BYTES", "LASTED"})
 #: A longer URL is cut in the table; the connection's own view and JSON have all of it.
 _URL_CELLS = 64
+_LOST_END = "its end could not be stored"
 _HEADER = ("#", "STATE", "TAP", "CLIENT", "URL", "STATUS", "C>S", "S>C", "BYTES", "STARTED", "LASTED", "END")
 
 
@@ -68,7 +69,7 @@ def end_words(one: Connection) -> str:
     if one.state == "failed":
         return escape(one.error or "failed")
     if one.state == "lost":
-        return "the engine died"
+        return _LOST_END if one.gaps else "the engine died"
     if one.ended_by is None:
         return ""
     words = [f"{escape(one.ended_by)} {escape(one.how or '')}".rstrip()]
@@ -105,7 +106,7 @@ def missing_lines(one: Connection) -> list[str]:
 
 def _title(one: Connection) -> str:
     if one.state == "lost":
-        return "Lost: the recording stops before it ended"
+        return f"Lost: {_LOST_END if one.gaps else 'the engine died while it was open'}"
     if one.ended_by is None and one.closed_ns is None:
         return f"Not ended: {escape(one.state)}"
     lasted = ""

@@ -76,7 +76,8 @@ class Indexer:
         self._run: int = database.execute("SELECT coalesce(max(run), 0) FROM meta").fetchone()[0]
         meta = self._meta()
         self._set_options(meta)
-        self._has_stopped = "stopped_ns" in meta
+        stopped_ns = meta.get("stopped_ns")
+        self._stopped_ns: int | None = stopped_ns if isinstance(stopped_ns, int) else None
 
     @property
     def position(self) -> Position:
@@ -162,14 +163,16 @@ class Indexer:
         An engine that said it stopped ended them itself then; one that died leaves them lost.
         """
         ids = [row[0] for row in self._database.execute("SELECT connection_id FROM recorder_connection")]
+        stopped_ns = self._stopped_ns
         for connection_id in ids:
             connection = self._load(connection_id)
             self._touched.add(connection)
             self.weight += 1
             # Where events of a connection could not be stored, its end may be among them.
-            if self._has_stopped and connection.row["attempt_ns"] and not connection.facts["lost_records"]:
+            is_whole = connection.row["attempt_ns"] is not None and not connection.facts["lost_records"]
+            if stopped_ns is not None and is_whole:
                 for event in connection.stop():
-                    self._add_connection_event(connection_id, event, self.last_ns)
+                    self._add_connection_event(connection_id, event, stopped_ns)
             else:
                 self._end_streams(connection, connection.row["attempt_ns"] or 0)
                 connection.lose()
@@ -184,7 +187,7 @@ class Indexer:
 
     def mark_clean(self) -> None:
         """Note the clean end in `meta` (only after the engine said that it stopped)."""
-        if self._has_stopped:
+        if self._stopped_ns is not None:
             self._rows.meta.append((self._run, "closed_cleanly", "true"))
             self.weight += 1
 
@@ -313,7 +316,7 @@ class Indexer:
             self._begin_run(event, time_ns)
             return
         if kind == "engine_stop":
-            self._has_stopped = True
+            self._stopped_ns = time_ns
             self._rows.meta.append((self._run, "stopped_ns", to_json(time_ns)))
         elif kind == "unstored":
             self._mark_gaps(event, time_ns)
@@ -330,7 +333,7 @@ class Indexer:
 
     def _begin_run(self, event: Mapping[str, Any], time_ns: int) -> None:
         self._run += 1
-        self._has_stopped = False
+        self._stopped_ns = None
         meta = {key: value for key, value in event.items() if key != "event"}
         meta.update(started_ns=time_ns, closed_cleanly=False)
         self._set_options(meta)

@@ -113,9 +113,10 @@ class CaptureMaker:
     def flush(self) -> None:
         assert self.writer.flush()
 
-    def finish(self) -> Path:
-        """The engine's clean end; what it wrote is indexed by the next reader."""
-        self.event(0, 1e6, event="engine_stop")
+    def finish(self, *, is_killed: bool = False) -> Path:
+        """The engine's end; what it wrote is indexed by the next reader."""
+        if not is_killed:
+            self.event(0, 1e6, event="engine_stop")
         self.writer.close()
         return self.path
 

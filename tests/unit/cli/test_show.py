@@ -55,7 +55,7 @@ def capture(tmp_path_factory):
     maker.closed(4, 302)
     maker.attempt(5, 400)
     maker.open(5, 405)
-    return maker.finish()
+    return maker.finish(is_killed=True)
 
 
 @pytest.fixture
