@@ -20,7 +20,7 @@ from wsinspect.recorder.eviction import Evictor
 
 BIG = b"x" * 60_000
 #: 122 and 80 of the first two connections; 669 of the third, to have room for a while.
-TOTAL = "871 payloads (40.6 MiB) gave way to newer data (--max-capture-size, 64.0 MiB)"
+TOTAL = "871 payloads (40.6 MiB) deleted to make room (size limit 64.0 MiB)"
 
 
 @pytest.fixture(scope="module")
@@ -94,16 +94,16 @@ def test_nothing_is_said_of_a_whole_capture(tmp_path: Path) -> None:
     done = run("show", tmp_path / "x.db", "1", "--payload")
     assert "evicted" not in done.stdout
     assert "(0 bytes)" in done.stdout
-    assert "gave way" not in done.stderr
+    assert "incomplete" not in done.stderr
     assert objects("show", tmp_path / "x.db", "--json")["evicted"] is None
 
 
 def test_show_says_what_is_missing(capture: Path) -> None:
     done = run("show", capture)
-    assert done.stderr.rstrip().endswith(f"complete; {TOTAL}")
+    assert done.stderr.rstrip().endswith(f": incomplete; {TOTAL}")
     assert objects("show", capture, "--json")["evicted"]["payloads"] == 871
     lines = run("show", capture, "1").stdout.splitlines()
-    assert "  evicted             122 payloads (2.3 MiB) to keep within 64.0 MiB" in lines
+    assert "  missing             122 payloads (2.3 MiB) deleted to make room (size limit)" in lines
     (ping,) = [line for line in lines if " PING " in line]
     assert ping.endswith("(evicted)")
     assert not [line for line in lines if " TEXT " in line and " 0" in line[-3:] and "evicted" in line]

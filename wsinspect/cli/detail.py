@@ -16,7 +16,7 @@ from wsinspect.cli.output import columns, echo, echo_json
 from wsinspect.diagnosis.facts import FactReader
 from wsinspect.errors import CaptureError
 from wsinspect.present import objects
-from wsinspect.present.connection_table import closing_lines, evicted_lines
+from wsinspect.present.connection_table import closing_lines, missing_lines
 from wsinspect.present.frame_table import PREVIEW_BYTES, FrameTable, Page, opaque_lines
 from wsinspect.present.handshake_text import handshake_lines
 from wsinspect.present.pages import message_payload, read_pages
