@@ -87,7 +87,7 @@ class Findings:
 
     def _look(self, path: Path) -> None:
         try:
-            with Capture.open(path, recover_journal=False) as capture:
+            with Capture.open(path) as capture:
                 rows = capture.query("SELECT id, detail FROM finding WHERE id > ? ORDER BY id", (self._told,))
         except WsinspectError as error:
             logger.warning("wsinspect: %s", error)

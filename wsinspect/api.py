@@ -23,6 +23,7 @@ from wsinspect.findings.model import Finding
 from wsinspect.formats import transcript
 from wsinspect.formats.importing import import_file, sniff
 from wsinspect.handshake.heads import RawHead
+from wsinspect.recorder.opening import open_capture as _open_capture
 from wsinspect.wire.messages import INFLATE_FAILED, NOT_INFLATED, OVER_CAP
 from wsinspect.wire.opcodes import Direction, Opcode
 
@@ -205,6 +206,7 @@ class CaptureFile:
             for row in page:
                 yield Connection._of(self, row)
             after = page[-1].id
+        self.reader.check_structure()
 
     def connection(self, connection_id: int) -> Connection:
         """One connection.
@@ -226,6 +228,7 @@ class CaptureFile:
             after = page[-1].id
             size = sum(len(frame.payload) for frame in page) // len(page)
             limit = _PAGE if size * _PAGE < _LARGE_BYTES else _LARGE_PAGE
+        self.reader.check_structure()
 
     def messages(self) -> Iterator[Message]:
         """The messages of all connections, one connection after the other."""
@@ -256,12 +259,12 @@ def open_capture(path: str | Path) -> CaptureFile:
     if not path.is_file():
         raise CaptureError(f"there is no capture {path}")
     if sniff(path) == "capture":
-        return CaptureFile(path, Capture.open(path), None)
+        return CaptureFile(path, _open_capture(path), None)
     folder = tempfile.TemporaryDirectory(prefix="wsinspect-")
     try:
         target = Path(folder.name) / "imported.db"
         import_file(path, target)
-        return CaptureFile(path, Capture.open(target), folder)
+        return CaptureFile(path, _open_capture(target), folder)
     except BaseException:
         folder.cleanup()
         raise

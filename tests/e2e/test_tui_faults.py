@@ -14,7 +14,7 @@ from websockets.sync.server import ServerConnection, serve
 
 from tests.e2e.test_tui_session import engine_pid, port_of, run_command
 from tests.support.tmux import Tmux, private, wsinspect
-from wsinspect.capture.reader import Capture
+from wsinspect.recorder.opening import open_capture
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(180)]
 
@@ -131,7 +131,7 @@ def test_a_rule_is_armed_by_keys_felt_reset_and_quitting_asks(tmp_path, origin, 
             terminal.press("r")
             assert peer.recv(10) == "held"
             terminal.wait_until(lambda text: "icanon" in text, "a clean terminal")
-    with Capture.open(capture) as seen:
+    with open_capture(capture) as seen:
         assert seen.meta["closed_cleanly"]
         slow = [frame for frame in seen.frames() if frame.payload == b"slow"]
         assert len(slow) == 2

@@ -19,8 +19,8 @@ from websockets.sync.server import ServerConnection, serve
 from tests.support.terminal import Terminal
 from tests.support.tmux import Tmux, private, wsinspect
 from tests.support.tui_captures import chat_capture
-from wsinspect.capture.reader import Capture
 from wsinspect.launch.engines import list_engines
+from wsinspect.recorder.opening import open_capture
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(120)]
 
@@ -113,7 +113,7 @@ def test_a_session_from_start_to_a_clean_terminal_and_a_complete_capture(tmp_pat
         assert "-echo " not in text
     assert not list(tmp_path.glob("session.db-*"))
     assert not (tmp_path / "session.db.journal").exists()
-    with Capture.open(capture) as seen:
+    with open_capture(capture) as seen:
         assert seen.meta["closed_cleanly"]
         assert [frame.payload for frame in seen.frames() if frame.opcode == 1] == [
             b'{"op":"hello"}',
@@ -145,7 +145,7 @@ def test_a_killed_engine_is_told_and_started_again_on_the_same_capture(tmp_path,
         terminal.wait_for("after")
         terminal.press("q")
         terminal.wait_for("ended with 0")
-    with Capture.open(capture) as seen:
+    with open_capture(capture) as seen:
         assert seen.meta["closed_cleanly"]
         texts = [frame.payload for frame in seen.frames() if frame.opcode == 1]
         assert texts == [b"before", b"before", b"after", b"after"]
@@ -168,7 +168,7 @@ def test_killed_screens_leave_the_proxy_at_work(tmp_path, origin, home):
             check=False,
         )
         assert stopped.returncode == 0, stopped.stderr
-    with Capture.open(capture) as seen:
+    with open_capture(capture) as seen:
         assert seen.meta["closed_cleanly"]
         assert [frame.payload for frame in seen.frames() if frame.opcode == 1] == [b"still here"] * 2
 
@@ -184,7 +184,7 @@ def test_a_closed_terminal_ends_the_engine_with_a_complete_capture(tmp_path, ori
         while Path(f"/proc/{pid}").exists() and time.monotonic() < deadline:
             time.sleep(0.05)
         assert not Path(f"/proc/{pid}").exists()
-    with Capture.open(capture) as seen:
+    with open_capture(capture) as seen:
         assert seen.meta["closed_cleanly"]
         assert len(seen.frames()) == 4
 
@@ -199,7 +199,7 @@ def test_sigterm_before_the_screens_are_there_leaves_no_engine_behind(tmp_path, 
     os.kill(terminal.pid, signal.SIGTERM)
     assert terminal.end(30) in (0, 128 + signal.SIGTERM)
     assert not Path(f"/proc/{engines[0].pid}").exists()
-    with Capture.open(capture) as seen:
+    with open_capture(capture) as seen:
         assert seen.meta["closed_cleanly"]
 
 

@@ -13,11 +13,11 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.typing import Subprotocol
 
-from wsinspect.capture.reader import Capture
 from wsinspect.demo.clients import Ports, converse
 from wsinspect.demo.hop import Hop
 from wsinspect.demo.listener import LOOPBACK
 from wsinspect.demo.server import ChatServer
+from wsinspect.recorder.opening import open_capture
 
 ADDONS = Path(__file__).parents[2] / "addons"
 MITMDUMP = Path(sys.executable).with_name("mitmdump")
@@ -132,7 +132,7 @@ async def test_capture_when_clients_connect_and_one_is_refused(tmp_path, told):
     log = await talk(tmp_path, "capture.py", told, "--set", f"wsinspect_capture={path}")
     assert "relay seams installed" in log
     assert str(path) in log
-    with Capture.open(path) as capture:
+    with open_capture(path) as capture:
         connections = capture.connections()
         assert sorted((one.state, one.status) for one in connections) == [
             ("closed", 101),

@@ -18,7 +18,7 @@ import pytest
 
 from tests.support.engine import Engine, private_environment
 from tests.support.processes import children, command_line, wait_until_gone
-from wsinspect.capture.reader import Capture
+from wsinspect.recorder.opening import open_capture
 
 HEAD = (
     b"GET /echo HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -129,7 +129,7 @@ def recorder_of(engine: Engine, not_pid: int | None = None) -> int:
 
 def assert_complete(capture: Path, talker: Talker, until: float) -> None:
     """Everything echoed before `until` is there, in order, once; the file is whole."""
-    with Capture.open(capture) as recorded:
+    with open_capture(capture) as recorded:
         numbers: dict[int, list[int]] = {0: [], 1: []}
         after = 0
         while frames := recorded.frames(1, after=after, limit=5000):
@@ -207,6 +207,6 @@ def test_frames_can_be_read_while_the_connection_is_open(server: EchoServer, tmp
         talker.wait_for(200)
         talker.close()
         relayed = time.monotonic()
-        with Capture.open(engine.capture) as recorded:
+        with open_capture(engine.capture) as recorded:
             while len(recorded.frames(1, limit=100_000)) < 2 * len(talker.echoed):
                 assert time.monotonic() - relayed < 10, "the frames never came"

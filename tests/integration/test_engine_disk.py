@@ -15,7 +15,7 @@ import pytest
 
 from tests.integration.test_engine_crash import HEAD, EchoServer, _read_head, server
 from tests.support.engine import Engine
-from wsinspect.capture.reader import Capture
+from wsinspect.recorder.opening import open_capture
 
 __all__ = ["server"]
 
@@ -84,7 +84,7 @@ def test_traffic_goes_on_and_the_capture_says_what_it_lacks(
     warnings = [line for line in engine.stderr.splitlines() if "cannot store" in line]
     assert len(warnings) == 1, engine.stderr
     assert "No space left" in warnings[0]
-    with Capture.open(disk / "x.db") as capture:
+    with open_capture(disk / "x.db") as capture:
         unstored = [event for event in capture.events(limit=100_000) if event.kind == "unstored"]
         missing = sum(event.detail["bytes"] for event in unstored)
         connections = capture.connections()

@@ -19,6 +19,7 @@ from tests.support.journals import Script, index, text, write_journal
 from wsinspect.capture.filtering import FrameScan, FrameView, matching_connections
 from wsinspect.capture.reader import Capture
 from wsinspect.filters import FIELDS, parse
+from wsinspect.recorder.opening import open_capture
 
 
 async def echo(connection: ServerConnection) -> None:
@@ -79,7 +80,7 @@ FILTERS = [
 @pytest.mark.parametrize("only", [None, 2])
 def test_sql_and_predicate_agree(path: Path, source: str, only: int | None) -> None:
     flt = parse(source)
-    with Capture.open(path) as capture:
+    with open_capture(path) as capture:
         scan = FrameScan(capture, flt, connection_id=only)
         found = [one for batch in scan.batches() for one in batch.ids]
         scan.stored_messages = frozenset(row[0] for row in capture.query("SELECT id FROM stored_message"))
@@ -91,7 +92,7 @@ def test_sql_and_predicate_agree(path: Path, source: str, only: int | None) -> N
 
 
 def test_some_of_them_find_something(path: Path) -> None:
-    with Capture.open(path) as capture:
+    with open_capture(path) as capture:
         counts = {
             source: sum(len(batch.ids) for batch in FrameScan(capture, parse(source)).batches())
             for source in FILTERS
@@ -103,7 +104,7 @@ def test_some_of_them_find_something(path: Path) -> None:
 
 
 def test_connections(path: Path) -> None:
-    with Capture.open(path) as capture:
+    with open_capture(path) as capture:
         assert [one.id for one in matching_connections(capture, parse("close:4001"))] == [1, 2]
         assert [
             one.id
@@ -162,7 +163,7 @@ def test_places_in_a_message_cost_one_pass(tmp_path: Path) -> None:
     """SQLite's own steps are counted: twice the fragments, twice the work."""
     steps = {}
     for fragments in (500, 1000):
-        with Capture.open(fragmented(tmp_path, fragments)) as capture:
+        with open_capture(fragmented(tmp_path, fragments)) as capture:
             count = 0
 
             def note() -> int:
@@ -185,7 +186,7 @@ def test_a_frame_that_is_marked_with_a_fault_has_it(tmp_path: Path) -> None:
         database.execute("INSERT INTO fault_event VALUES (1, 0, 1, NULL, 'slow', 'latency', NULL, '{}')")
         database.execute("INSERT INTO fault_event VALUES (2, 0, 1, 5, 'lose', 'drop', NULL, '{}')")
         database.execute("UPDATE frame SET fault_event_id = 1 WHERE id = 3")
-    with Capture.open(path) as capture:
+    with open_capture(path) as capture:
         found = {
             source: [one for batch in FrameScan(capture, parse(source)).batches() for one in batch.ids]
             for source in ("frag:* fault:latency", "frag:* fault:drop", "frag:* fault:*")
@@ -200,15 +201,15 @@ def test_a_connection_has_no_end_before_it_is_over(path: Path, tmp_path: Path) -
     script.event(1, "refused", status=403)
     write_journal(tmp_path / "x.db", script.steps)
     index(tmp_path / "x.db", is_over=False)
-    with Capture.open(tmp_path / "x.db", recover_journal=False) as capture:
+    with Capture.open(tmp_path / "x.db") as capture:
         assert matching_connections(capture, parse("close:*")) == []
         assert [one.state for one in capture.connections()] == ["refused"]
-    with Capture.open(path) as capture:
+    with open_capture(path) as capture:
         assert [one.id for one in matching_connections(capture, parse("close:*"))] == [1, 2]
 
 
 def test_rows_come_with_their_columns_whether_many_pass_or_few(path: Path) -> None:
-    with Capture.open(path) as capture:
+    with open_capture(path) as capture:
         for source in ("body:op", "body:zzz | op:close", "json:$.n>3", "op:text", "frag:*", "!body:nowhere"):
             scan = FrameScan(capture, parse(source), columns=("bits", "wire_length"))
             for is_dense in (False, True, False):

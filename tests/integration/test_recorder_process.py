@@ -22,6 +22,7 @@ from tests.support.journals import Script, dump, index, is_sound, play, random_s
 from wsinspect.capture.reader import Capture
 from wsinspect.journal.format import is_locked, journal_directory
 from wsinspect.journal.writer import JournalWriter
+from wsinspect.recorder.opening import open_capture
 from wsinspect.recorder.prepare import PreparedCapture, prepare_capture, recover
 
 #: Facts are waited for this long before a test fails; how fast they come is another matter.
@@ -102,7 +103,7 @@ def wait_for(fact: Callable[[], bool], what: str) -> None:
 
 
 def count_frames(path: Path) -> int:
-    with Capture.open(path, recover_journal=False) as capture:
+    with Capture.open(path) as capture:
         return capture.query("SELECT count(*) FROM frame")[0][0]
 
 
@@ -119,7 +120,7 @@ def test_a_clean_end_leaves_one_file(rig, path):
     assert sorted(path.parent.iterdir()) == [path]
     assert path.stat().st_mode & 0o777 == 0o600
     assert is_sound(path)
-    with Capture.open(path) as capture:
+    with open_capture(path) as capture:
         assert capture.meta["closed_cleanly"] is True
         assert not capture.is_live
         assert capture.query("PRAGMA journal_mode") == [("delete",)]
@@ -178,7 +179,7 @@ def test_a_recorder_killed_while_it_closes_the_file_is_made_up_for(tmp_path, see
     finally:
         rig.close()
     assert is_sound(path)
-    with Capture.open(path) as capture:
+    with open_capture(path) as capture:
         assert capture.meta["closed_cleanly"] is True
     assert dump(path) == dump(plain)
     assert not journal_directory(path).exists()
@@ -224,7 +225,7 @@ sys.stdin.read()
     for suffix in ("", "-wal", "-shm"):
         if Path(f"{path}{suffix}").exists():
             shutil.copy(f"{path}{suffix}", f"{copy}{suffix}")
-    with Capture.open(path) as capture:
+    with open_capture(path) as capture:
         assert capture.meta["closed_cleanly"] is False
         assert {connection.state for connection in capture.connections()} <= {"lost", "closed"}
     assert not journal.exists()
@@ -234,7 +235,7 @@ sys.stdin.read()
     assert dump(copy) == dump(path)
     steps = random_script(seed, chunks=3000)
     sent = [step.arguments for step in steps if step.method == "data"]
-    with Capture.open(path) as capture:
+    with open_capture(path) as capture:
         total = sum(connection.c2s_bytes + connection.s2c_bytes for connection in capture.connections())
     sizes = [0]
     for arguments in sent:
@@ -251,7 +252,7 @@ def test_an_engine_that_dies_is_noticed_and_its_journal_drained(rig, path):
     code, _, err = rig.stop()
     assert (code, err) == (0, "")
     assert recorder.poll() == 0
-    with Capture.open(path) as capture:
+    with open_capture(path) as capture:
         assert [connection.state for connection in capture.connections()] == ["lost"]
         assert capture.meta["closed_cleanly"] is False
 
@@ -359,7 +360,7 @@ def test_appending_goes_on_after_the_largest_id(tmp_path):
             assert rig.stop()[0] == 0
         finally:
             rig.close()
-    with Capture.open(path) as capture:
+    with open_capture(path) as capture:
         assert [connection.id for connection in capture.connections()] == [1, 2]
         assert [frame.id for frame in capture.frames()] == [1, 2]
         assert capture.meta["argv"] == ["run 2"]
@@ -431,7 +432,7 @@ def test_a_disk_that_stays_full_keeps_the_journal_for_the_next_reader(rig, path)
     assert code == 3
     assert "is kept for a later try" in err
     assert journal_directory(path).exists()
-    with Capture.open(path) as capture:
+    with open_capture(path) as capture:
         assert len(capture.frames(1)) == 50
         assert capture.meta["closed_cleanly"] is True
     assert not journal_directory(path).exists()

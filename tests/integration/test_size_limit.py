@@ -23,6 +23,7 @@ from wsinspect.capture.reader import Capture
 from wsinspect.journal.budget import LEAST_BYTES, Budget
 from wsinspect.journal.format import journal_directory
 from wsinspect.recorder.eviction import Evictor
+from wsinspect.recorder.opening import open_capture
 
 MIB = 1 << 20
 LIMIT = LEAST_BYTES
@@ -157,7 +158,7 @@ def check_accounts(path: Path, traffic: Traffic) -> None:
     """What is there and what is said to be evicted are together what was sent."""
     assert is_sound(path)
     assert path.stat().st_size <= LIMIT
-    with Capture.open(path) as capture:
+    with open_capture(path) as capture:
         for one in capture.connections():
             if one.id not in traffic.frames:
                 continue
@@ -207,7 +208,7 @@ def test_the_limit_holds_at_every_moment(rig: Rig, path: Path, payload: int, tot
     assert size.most <= MOST
     assert err.count("\n") == err.count("is full: from now on") == 1
     check_accounts(path, traffic)
-    with Capture.open(path) as capture:
+    with open_capture(path) as capture:
         # Payloads go before rows, and the newest of them are there.
         ((rows, there, first, begin),) = capture.query(
             "SELECT count(*), count(payload), min(id), min(iif(payload IS NULL, NULL, id)) FROM frame"
@@ -230,7 +231,7 @@ def test_ended_connections_give_way_before_open_ones(rig: Rig, path: Path) -> No
     traffic.send(3, filler, 6000)
     finish(rig, traffic)
     check_accounts(path, traffic)
-    with Capture.open(path) as capture:
+    with open_capture(path) as capture:
         evicted = {one.id: one.evicted_payloads for one in capture.connections()}
     assert evicted[2] == 600
     assert evicted[1] + evicted[3] > 0
@@ -251,7 +252,7 @@ def test_readers_see_whole_rows_while_data_gives_way(rig: Rig, path: Path) -> No
     def read() -> None:
         nonlocal slowest, seen, evicted
         try:
-            with Capture.open(path, recover_journal=False) as capture:
+            with Capture.open(path) as capture:
                 while not is_over.is_set():
                     after = 0
                     while not is_over.is_set():
@@ -334,7 +335,7 @@ def test_a_compressed_stream_survives_eviction_and_a_restart(rig: Rig, path: Pat
     assert len(again) < 1000, "it says: the same once more"
     traffic.raw(1, again)
     finish(rig, traffic)
-    with Capture.open(path) as capture:
+    with open_capture(path) as capture:
         messages = capture.messages(1)
         assert [message.problem for message in messages] == [None] * len(messages)
         assert messages[-1].data == secret
@@ -359,7 +360,7 @@ def test_days_of_short_attempts_stay_bounded(rig: Rig, path: Path) -> None:
         finish(rig, traffic)
     assert size.most <= MOST
     assert is_sound(path)
-    with Capture.open(path) as capture:
+    with open_capture(path) as capture:
         ids = [one.id for one in capture.connections()]
         assert ids[-1] == total
         bodies = [
@@ -397,7 +398,7 @@ def test_a_larger_capture_that_is_appended_to_shrinks(tmp_path: Path) -> None:
         rig.close()
     assert is_sound(path)
     assert path.stat().st_size <= LIMIT
-    with Capture.open(path) as capture:
+    with open_capture(path) as capture:
         assert capture.query("SELECT count(*), count(payload) FROM frame WHERE connection_id = 2") == [(1, 1)]
 
 
@@ -418,7 +419,7 @@ def test_a_recorder_that_is_gone_for_good_is_like_a_full_disk(path: Path, monkey
         finish(rig, traffic)
     finally:
         rig.close()
-    with Capture.open(path) as capture:
+    with open_capture(path) as capture:
         (event,) = [each for each in all_events(capture) if each.kind == "unstored"]
         ((stored,),) = capture.query("SELECT sum(wire_length) FROM frame")
     assert stored + event.detail["bytes"] >= 600 * 50_000
@@ -445,7 +446,7 @@ def test_the_engine_is_given_the_limit(tmp_path: Path) -> None:
             assert "is full: from now on" in engine.stderr
     finally:
         target.communicate(timeout=10)
-    with Capture.open(engine.capture) as capture:
+    with open_capture(engine.capture) as capture:
         assert capture.meta["max_capture_size"] == LIMIT
         (one,) = capture.connections()
         assert (one.c2s_frames, one.evicted_frames) == (2001, 0)

@@ -9,8 +9,7 @@ from typing import Any
 
 from wsinspect.capture import schema
 from wsinspect.handshake.negotiation import accept_key
-from wsinspect.journal.format import JournalLock, journal_directory
-from wsinspect.recorder.prepare import ENGINE_LOCK
+from wsinspect.journal.format import ENGINE_LOCK, JournalLock, journal_directory
 from wsinspect.wire.frame import serialize_frame
 from wsinspect.wire.masking import unmask
 

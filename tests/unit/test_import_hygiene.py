@@ -72,7 +72,12 @@ def imported_by(path: Path) -> set[str]:
 
 def loaded_after(code: str) -> set[str]:
     """The top-level modules that a fresh interpreter has loaded after running `code`."""
-    report = "import json, sys; print(json.dumps(sorted(name.partition('.')[0] for name in sys.modules)))"
+    return {name.partition(".")[0] for name in every_module_after(code)}
+
+
+def every_module_after(code: str) -> set[str]:
+    """All modules that a fresh interpreter has loaded after running `code`."""
+    report = "import json, sys; print(json.dumps(sorted(sys.modules)))"
     done = subprocess.run(
         [sys.executable, "-c", f"{code}\n{report}"],
         capture_output=True,
@@ -101,6 +106,14 @@ def test_a_sans_io_package_loads_no_event_loop_and_no_sockets(package):
     imports = "\n".join(f"import {name}" for name, _ in modules(PACKAGE / package))
     loaded = loaded_after(imports) - loaded_after("import h11, wsproto.frame_protocol, wsproto.extensions")
     assert not loaded & {"asyncio", "socket", "ssl", "selectors", "sqlite3", "mitmproxy", "click", "textual"}
+
+
+def test_reading_a_capture_loads_nothing_that_writes_one():
+    loaded = every_module_after("import wsinspect.capture.reader")
+    ours = {name for name in loaded if name.startswith("wsinspect.")}
+    assert not {name for name in ours if name.startswith(("wsinspect.recorder", "wsinspect.diagnosis"))}
+    assert "wsinspect.journal.writer" not in ours
+    assert len(ours) < 15, sorted(ours)
 
 
 def test_mitmproxy_is_imported_where_it_may_be():

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
@@ -18,13 +18,14 @@ from typing import Any, Final
 from wsinspect.capture import schema
 from wsinspect.capture.records import Connection, Event, Frame, Handshake, Message, Opaque, Ping
 from wsinspect.capture.rows import CONNECTION_COLUMNS, HANDSHAKE_COLUMNS
-from wsinspect.errors import CaptureError, LocalError
-from wsinspect.journal.format import journal_directory
-from wsinspect.recorder.prepare import is_in_use, recover, tidy
+from wsinspect.errors import CaptureError
+from wsinspect.journal.format import is_in_use
 from wsinspect.wire.opcodes import Direction
 
 _DIRECTIONS: Final = (Direction.CLIENT_TO_SERVER, Direction.SERVER_TO_CLIENT)
 _NO_LIMIT: Final = -1
+#: Captures up to this size are checked when all of them has been read: some hundredths of a second.
+_CHECKED_BYTES: Final = 64 * 1024 * 1024
 _WHOLE: Final = (1 << 31) - 1  # substr() takes a 32-bit length
 _CONNECTION: Final = (
     f"SELECT {', '.join(CONNECTION_COLUMNS)}, coalesce(payloads, 0), coalesce(bytes, 0), "  # noqa: S608
@@ -69,31 +70,24 @@ class Capture:
         path: The file.
     """
 
-    def __init__(self, path: Path, database: sqlite3.Connection, *, may_tidy: bool = False) -> None:
+    def __init__(
+        self, path: Path, database: sqlite3.Connection, *, on_close: Callable[[], None] | None = None
+    ) -> None:
         self.path = path
         self._database = database
-        self._may_tidy = may_tidy
+        self._on_close = on_close
+        self._damage: str | None = None
+        self._has_checked = False
 
     @classmethod
-    def open(cls, path: Path | str, *, recover_journal: bool = True) -> Capture:
-        """Open a capture.
-
-        Args:
-            path: The SQLite file.
-            recover_journal: Index first what an engine and a recorder that both died left in the journal, and
-                afterwards make a single file of it where its recorder could not.
+    def open(cls, path: Path | str) -> Capture:
+        """Open a capture as its file is; `recorder.opening` also indexes what a dead engine left.
 
         Raises:
             CaptureError: It is missing, not a capture, or of a version that cannot be read.
         """
         path = Path(path)
-        if recover_journal and path.is_file() and journal_directory(path).is_dir():
-            try:
-                recover(path)
-            except LocalError:
-                # A read-only copy, or a full disk: what is indexed can be read.
-                pass
-        return cls(path, schema.open_for_reading(path), may_tidy=recover_journal)
+        return cls(path, schema.open_for_reading(path))
 
     def __enter__(self) -> Capture:
         return self
@@ -106,8 +100,8 @@ class Capture:
     def close(self) -> None:
         """Close the file."""
         self._database.close()
-        if self._may_tidy:
-            tidy(self.path)
+        if self._on_close is not None:
+            self._on_close()
 
     @property
     def is_live(self) -> bool:
@@ -144,12 +138,59 @@ class Capture:
         try:
             return self._database.execute(sql, parameters).fetchall()
         except sqlite3.DatabaseError as error:
-            raise CaptureError(f"cannot read {self.path}: {error}") from None
+            raise CaptureError(f"cannot read {self.path}: {schema.words_of(error)}") from None
+
+    def page(
+        self, sql: str, parameters: Sequence[Any] | Mapping[str, Any], after: int, *, key: int = 0
+    ) -> list[tuple[Any, ...]]:
+        """The rows of a statement whose column `key` ascends from above `after`, as pages are read.
+
+        In a damaged file pages of a table may follow each other in a circle, and whoever goes on after the
+        last row would never end. So what comes before the first row out of order is the last page.
+
+        Raises:
+            CaptureError: The first row is out of order, or a row of an earlier page was.
+        """
+        if self._damage is not None:
+            raise CaptureError(self._damage)
+        rows = self.query(sql, parameters)
+        last = after
+        for index, row in enumerate(rows):
+            if row[key] <= last:
+                self._damage = f"{self.path} is damaged: its rows are out of order"
+                if not index:
+                    raise CaptureError(self._damage)
+                return rows[:index]
+            last = row[key]
+        return rows
+
+    def check_structure(self) -> None:
+        """Called when all has been read: pages in each other's place also hide rows, in silence.
+
+        It is done once, for a file that nobody writes and that is not too large.
+
+        Raises:
+            CaptureError: The file is damaged.
+        """
+        if self._has_checked:
+            return
+        self._has_checked = True
+        if self.path.stat().st_size > _CHECKED_BYTES or self.is_live:
+            return
+        if (found := self.broken_structure()) is not None:
+            self._damage = f"{self.path} is damaged: {found}"
+            raise CaptureError(self._damage)
+
+    def broken_structure(self) -> str | None:
+        """What SQLite finds wrong with the file's pages; None where nothing is."""
+        ((found,),) = self.query("PRAGMA quick_check(1)")
+        return None if found == "ok" else " ".join(str(found).rpartition("***")[2].split())
 
     def connections(self, *, after: int = 0, limit: int | None = None) -> list[Connection]:
         """Connections with larger ids than `after`."""
         sql = f"{_CONNECTION} WHERE id > ? ORDER BY id LIMIT ?"
-        return [_connection(row) for row in self.query(sql, (after, _NO_LIMIT if limit is None else limit))]
+        key = (after, _NO_LIMIT if limit is None else limit)
+        return [_connection(row) for row in self.page(sql, key, after)]
 
     def connection(self, connection_id: int) -> Connection | None:
         """One connection."""
@@ -207,7 +248,7 @@ class Capture:
             f"SELECT * FROM ({_FRAME_MESSAGE} AND {narrow} {page}) {page}"
         )
         values = {"cut": _bound(data_limit), "after": after, "connection": connection_id, "limit": limit}
-        return [_message(row) for row in self.query(sql, values)]
+        return [_message(row) for row in self.page(sql, values, after)]
 
     def message(self, message_id: int) -> Message | None:
         """One message."""
@@ -260,7 +301,7 @@ class Capture:
         where = "" if connection_id is None else "connection_id = ? AND "
         sql = f"{_PING} WHERE {where}ping_frame > ? ORDER BY ping_frame LIMIT ?"
         key = () if connection_id is None else (connection_id,)
-        return [Ping(*row) for row in self.query(sql, (*key, after, limit))]
+        return [Ping(*row) for row in self.page(sql, (*key, after, limit), after)]
 
     def opaque(
         self,
@@ -277,7 +318,7 @@ class Capture:
         """Events with larger ids than `after`, of one connection or of all."""
         where = "" if connection_id is None else "connection_id = ? AND "
         key = () if connection_id is None else (connection_id,)
-        rows = self.query(f"{_EVENT} WHERE {where}id > ? ORDER BY id LIMIT ?", (*key, after, limit))
+        rows = self.page(f"{_EVENT} WHERE {where}id > ? ORDER BY id LIMIT ?", (*key, after, limit), after)
         return [
             Event(at_id, time_ns, of, kind, json_object(detail) or {})
             for at_id, time_ns, of, kind, detail in rows
@@ -288,9 +329,8 @@ class Capture:
     ) -> list[tuple[Any, ...]]:
         where = "" if connection_id is None else "connection_id = ? AND "
         key = () if connection_id is None else (connection_id,)
-        return self.query(
-            f"{select} WHERE {where}id > ? ORDER BY id LIMIT ?", (_bound(blob_limit), *key, after, limit)
-        )
+        sql = f"{select} WHERE {where}id > ? ORDER BY id LIMIT ?"
+        return self.page(sql, (_bound(blob_limit), *key, after, limit), after)
 
 
 def _bound(limit: int | None) -> int:

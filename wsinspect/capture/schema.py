@@ -20,6 +20,7 @@ from typing import Final
 from urllib.parse import quote
 
 from wsinspect.errors import CaptureError, LocalError
+from wsinspect.journal.format import journal_directory
 
 #: "wsi1" in ASCII.
 APPLICATION_ID: Final = 0x77736931
@@ -30,6 +31,8 @@ PAGE_BYTES: Final = 16384
 #: WAL pages after which SQLite copies the WAL into the file: 8 MiB.
 CHECKPOINT_PAGES: Final = 512
 CACHE_KIB: Final = 8192
+#: A row, or a result of ours, of a file that nobody writes is no longer than the file, and this.
+_LEAST_LIMIT: Final = 16 * 1024 * 1024
 
 TABLES: Final = """
 CREATE TABLE meta (
@@ -333,6 +336,9 @@ def open_for_reading(path: Path) -> sqlite3.Connection:
         database.execute("PRAGMA trusted_schema = OFF")
         database.execute("PRAGMA cell_size_check = ON")
         database.execute("PRAGMA query_only = ON")
+        if not journal_directory(path).exists():
+            # In a damaged file the pages of a value may follow each other in a circle.
+            database.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, max(_LEAST_LIMIT, _size(path)))
     except sqlite3.Error as error:
         raise CaptureError(f"cannot open {path}: {error}") from None
     try:
@@ -341,6 +347,20 @@ def open_for_reading(path: Path) -> sqlite3.Connection:
         database.close()
         raise
     return database
+
+
+def _size(path: Path) -> int:
+    """Bytes of a capture and of its WAL."""
+    wal = path.with_name(path.name + "-wal")
+    return path.stat().st_size + (wal.stat().st_size if wal.exists() else 0)
+
+
+def words_of(error: sqlite3.Error) -> str:
+    """What SQLite says, and that it is damage where it is."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_TOOBIG):
+        return f"the file is damaged ({error})"
+    return str(error)
 
 
 def check(database: sqlite3.Connection, path: Path) -> None:
@@ -355,7 +375,10 @@ def check(database: sqlite3.Connection, path: Path) -> None:
         tables = dict(database.execute("SELECT name, sql FROM sqlite_schema WHERE type = 'table'"))
         code = database.execute("SELECT sql FROM sqlite_schema WHERE type IN ('view', 'trigger')").fetchall()
     except sqlite3.OperationalError as error:
-        raise LocalError(f"cannot read {path}: {error}") from None
+        # A header that SQLite does not understand is a plain error; all others have codes of their own.
+        if getattr(error, "sqlite_errorcode", 0) != sqlite3.SQLITE_ERROR:
+            raise LocalError(f"cannot read {path}: {error}") from None
+        raise CaptureError(f"{path} is damaged: {error}") from None
     except sqlite3.DatabaseError as error:
         raise CaptureError(f"{path} is not a capture: {error}") from None
     if application != APPLICATION_ID:

@@ -54,7 +54,7 @@ def window_at(path: Path, connection: int, direction: Direction, frames: int) ->
         UnknownWindowError: it will never be known.
     """
     try:
-        with Capture.open(path, recover_journal=False) as capture:
+        with Capture.open(path) as capture:
             capture.query("BEGIN")
             return _look(capture, connection, direction, frames)
     except (CaptureError, sqlite3.Error) as error:

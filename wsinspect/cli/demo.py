@@ -44,7 +44,6 @@ def demo(headless: bool, seconds: float, capture: Path | None, color: str) -> in
     import asyncio
     import shlex
 
-    from wsinspect.capture.reader import Capture
     from wsinspect.cli.diagnosis import diagnose_file
     from wsinspect.cli.output import echo
     from wsinspect.demo.play import play
@@ -52,6 +51,7 @@ def demo(headless: bool, seconds: float, capture: Path | None, color: str) -> in
     from wsinspect.launch.paths import new_capture_path
     from wsinspect.present.finding_text import finding_lines
     from wsinspect.present.terminal import Palette
+    from wsinspect.recorder.opening import open_capture
     from wsinspect.text import escape
     from wsinspect.tui.session import is_terminal
     from wsinspect.tui.start import demo_with_screen
@@ -63,7 +63,7 @@ def demo(headless: bool, seconds: float, capture: Path | None, color: str) -> in
         asyncio.run(play(path, seconds, echo))
     except asyncio.CancelledError:
         raise KeyboardInterrupt from None
-    with Capture.open(path) as seen:
+    with open_capture(path) as seen:
         for line in ("", *report(seen), *_last_frames(seen, Palette.choose(color)), ""):
             echo(line)
     for line in finding_lines(diagnose_file(path, None, None), Palette.choose(color)):

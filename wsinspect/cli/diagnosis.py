@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from wsinspect.capture.missing import Missing, missing
-from wsinspect.capture.reader import Capture
 from wsinspect.diagnosis.facts import diagnose
 from wsinspect.diagnosis.hops import Hop, Sandwich, diagnose_hop
 from wsinspect.errors import UsageError
 from wsinspect.findings.model import Finding
 from wsinspect.findings.sandwich import PairFacts
 from wsinspect.formats.importing import import_file, sniff
+from wsinspect.recorder.opening import open_capture
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,14 +79,14 @@ def diagnose_file(path: Path, origin: Path | None, connection: int | None) -> Di
 
 def _diagnose(path: Path, origin: Path | None, connection: int | None, name: Path) -> Diagnosis:
     behind: list[Finding] = []
-    with Capture.open(path) as capture:
+    with open_capture(path) as capture:
         own = diagnose(capture.query)
         count = capture.query("SELECT count(*) FROM connection")[0][0]
         lacks = missing(capture)
         if origin is None:
             sandwich = diagnose_hop(Hop(capture.query), own)
         else:
-            with Capture.open(origin) as other:
+            with open_capture(origin) as other:
                 behind = diagnose(other.query)
                 sandwich = diagnose_hop(Hop(capture.query, other.query), own, behind)
     return Diagnosis(

@@ -62,16 +62,16 @@ def export(
     touched. --filter chooses connections where all keys are about connections, else frames. docs/formats.md
     lists what a format cannot say.
     """
+    from wsinspect.capture.damage import check_sound
     from wsinspect.capture.missing import missing
-    from wsinspect.capture.reader import Capture
     from wsinspect.errors import UsageError
     from wsinspect.formats.choice import choose
-    from wsinspect.formats.soundness import check_sound
     from wsinspect.launch.captures import resolve_capture
+    from wsinspect.recorder.opening import open_capture
 
     kind = file_format or _by_name(output)
     flt = parse_filter(expression)
-    with Capture.open(resolve_capture(capture)) as opened:
+    with open_capture(resolve_capture(capture)) as opened:
         for number in connections:
             if opened.connection(number) is None:
                 raise UsageError(f"{opened.path} has no connection {number}")
@@ -79,7 +79,7 @@ def export(
             _say("an engine is writing this capture: what has come so far is exported")
         check_sound(opened)
         choice = choose(opened, flt, connections)
-        with _output(output, force) as out:
+        with _output(output, force, keeps_part=kind == "jsonl") as out:
             _write(opened, out, kind, choice, include_secrets)
         if choice.left_out is not None:
             _say(choice.left_out)
@@ -126,13 +126,17 @@ def _by_name(output: str) -> str:
 
 
 @contextmanager
-def _output(name: str, force: bool) -> Iterator[IO[bytes]]:
-    """The file, private like a capture; what could not be finished is not left lying around."""
+def _output(name: str, force: bool, *, keeps_part: bool) -> Iterator[IO[bytes]]:
+    """The file, private like a capture.
+
+    What could not be finished is removed, but for what was read of a damaged capture where a part of the
+    format is of use (`keeps_part`).
+    """
     if name == "-":
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
         return
-    from wsinspect.errors import LocalError, UsageError
+    from wsinspect.errors import CaptureError, LocalError, UsageError
 
     path = Path(name)
     if path.exists() and not force:
@@ -145,6 +149,13 @@ def _output(name: str, force: bool) -> Iterator[IO[bytes]]:
     except OSError as error:
         part.unlink(missing_ok=True)
         raise LocalError(f"cannot write {path}: {error.strerror or error}") from None
+    except CaptureError:
+        if keeps_part:
+            part.replace(path)
+            _say(f"what could be read is in {path}")
+        else:
+            part.unlink(missing_ok=True)
+        raise
     except BaseException:
         part.unlink(missing_ok=True)
         raise

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from wsinspect.capture.reader import Capture
-from wsinspect.recorder.prepare import is_draining, is_in_use
+from wsinspect.journal.format import is_draining, is_in_use
+from wsinspect.recorder.opening import open_capture
 
 #: A frame can be read 250 ms after it was relayed; looking this often adds little to that.
 _POLL_S = 0.1
@@ -37,7 +38,7 @@ def looks(path: Path, *, follow: bool) -> Iterator[Look]:
             time.sleep(_POLL_S)  # the recorder is finishing: do not come between it and the file
         # Asked first: whatever was written before the end can then be read.
         is_last = not (follow and is_in_use(path))
-        with Capture.open(path) as capture:
+        with open_capture(path) as capture:
             yield Look(capture, is_last)
         if is_last:
             return

@@ -146,6 +146,7 @@ def execute(command: Callable[[], Any]) -> int:
     try:
         result = command()
         sys.stdout.flush()
+        _check_captures()
     except BrokenPipeError:
         _silence_stdout()
         return 0
@@ -167,6 +168,19 @@ def execute(command: Callable[[], Any]) -> int:
     except Exception as error:
         return _crash(error)
     return result if isinstance(result, int) else 0
+
+
+def _check_captures() -> None:
+    """What was read without trouble may be damaged all the same.
+
+    Raises:
+        CaptureError: it is.
+    """
+    if "wsinspect.recorder.opening" in sys.modules:
+        from wsinspect.capture.damage import check_structures
+        from wsinspect.recorder.opening import opened
+
+        check_structures(dict.fromkeys(opened))
 
 
 def _complain(line: str) -> None:
@@ -191,7 +205,14 @@ def _silence_stdout() -> None:
 
 
 def _crash(error: Exception) -> int:
-    """One line for a bug of ours, with the file that has the traceback."""
+    """One line for a damaged capture, or for a bug of ours with the file that has the traceback."""
+    if "wsinspect.recorder.opening" in sys.modules:
+        from wsinspect.capture.damage import blame
+        from wsinspect.recorder.opening import opened
+
+        if (damaged := blame(dict.fromkeys(reversed(opened)))) is not None:
+            _complain(str(damaged))
+            return damaged.exit_code
     line = f"internal error: {type(error).__name__}: {error}"
     try:
         _complain(f"{line} (a bug; the details are in {_write_crash_log(error)})")

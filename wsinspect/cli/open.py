@@ -21,13 +21,13 @@ def open_(capture: str | None, gap: int | None, is_ascii: bool) -> int:
     CAPTURE is a file, or 'last', which is also the default: what the newest running engine records, else the
     newest capture.
     """
-    from wsinspect.capture.reader import Capture
     from wsinspect.errors import UsageError
     from wsinspect.launch.captures import resolve_capture
+    from wsinspect.recorder.opening import open_capture
     from wsinspect.tui.session import is_terminal
 
     path = resolve_capture(capture)
-    with Capture.open(path):
+    with open_capture(path):
         pass  # what an engine and a recorder that both died left behind is indexed; errors are said now
     if not is_terminal():
         raise UsageError("wsinspect open needs a terminal", hint=f"wsinspect show {path} prints a capture")

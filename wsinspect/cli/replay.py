@@ -88,13 +88,13 @@ def replay(capture: str, url: str | None, serve: Address | None, as_json: bool, 
     Exit code 1 when something diverged, 130 when --to was interrupted, with a report of what was played.
     docs/replay.md has the details.
     """
-    from wsinspect.capture.reader import Capture
     from wsinspect.launch.captures import resolve_capture
+    from wsinspect.recorder.opening import open_capture
 
     if (url is None) == (serve is None):
         raise click.UsageError("give either --to URL or --serve [HOST:]PORT")
     with ExitStack() as stack:
-        opened = stack.enter_context(Capture.open(resolve_capture(capture)))
+        opened = stack.enter_context(open_capture(resolve_capture(capture)))
         chosen = _choose(opened, options["numbers"])
         places = _places(opened, options, stack)
         if url is not None:

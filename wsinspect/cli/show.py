@@ -63,20 +63,14 @@ def show(
     path = resolve_capture(name)
     if not as_json:
         _narrate(path)
-    try:
-        if flt is not None:
-            from wsinspect.cli.filtered import show_filtered
+    if flt is not None:
+        from wsinspect.cli.filtered import show_filtered
 
-            show_filtered(
-                path, flt, number, with_payload=payload, follow=follow, as_json=as_json, color=color
-            )
-        elif number is None:
-            _show_connections(path, follow, as_json)
-        else:
-            _show_connection(path, number, payload, follow, as_json, color)
-    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-        _blame_capture(path, error)
-        raise
+        show_filtered(path, flt, number, with_payload=payload, follow=follow, as_json=as_json, color=color)
+    elif number is None:
+        _show_connections(path, follow, as_json)
+    else:
+        _show_connection(path, number, payload, follow, as_json, color)
 
 
 def _arguments(capture: str | None, connection: int | None) -> tuple[str | None, int | None]:
@@ -86,22 +80,12 @@ def _arguments(capture: str | None, connection: int | None) -> tuple[str | None,
     return capture, connection
 
 
-def _blame_capture(path: Path, error: Exception) -> None:
-    """Raises CaptureError where the file holds what does not belong there; else it is a bug of ours."""
-    from wsinspect.cli.damage import find_damage
-    from wsinspect.errors import CaptureError
-
-    damage = find_damage(path)
-    if damage is not None:
-        raise CaptureError(f"{path} is damaged: {damage}") from error
-
-
 def _narrate(path: Path) -> None:
     from wsinspect.capture.missing import missing
-    from wsinspect.capture.reader import Capture
+    from wsinspect.recorder.opening import open_capture
     from wsinspect.text import escape
 
-    with Capture.open(path) as capture:
+    with open_capture(path) as capture:
         lacks = missing(capture)
         if capture.is_live:
             state = "an engine is writing it"

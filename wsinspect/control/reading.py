@@ -26,7 +26,7 @@ _FAULTS: Final = (
 
 async def _read(path: Path, look: Callable[[Capture], T]) -> T:
     def work() -> T:
-        with Capture.open(path, recover_journal=False) as capture:
+        with Capture.open(path) as capture:
             return look(capture)
 
     return await asyncio.to_thread(work)
@@ -90,7 +90,7 @@ async def events(
 
     def look(capture: Capture) -> tuple[list[dict[str, Any]], tuple[int, int]]:
         plain = capture.events(after=after[0], limit=limit)
-        acted = capture.query(_FAULTS, (after[1], limit))
+        acted = capture.page(_FAULTS, (after[1], limit), after[1])
         found = [
             {
                 "event": one.kind,

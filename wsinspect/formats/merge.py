@@ -16,11 +16,11 @@ from typing import Final, NamedTuple
 from urllib.parse import quote
 
 from wsinspect.capture import schema
-from wsinspect.capture.reader import Capture
 from wsinspect.capture.rows import CONNECTION_COLUMNS, HANDSHAKE_COLUMNS
 from wsinspect.errors import CaptureError, LocalError, UsageError
 from wsinspect.formats.importing import discard, seal
-from wsinspect.recorder.prepare import is_in_use
+from wsinspect.journal.format import is_in_use
+from wsinspect.recorder.opening import open_capture
 
 _LARGEST: Final = 1 << 60
 _TIMES: Final = ("attempt_ns", "open_ns", "closed_ns")
@@ -72,7 +72,7 @@ def _check(path: Path) -> None:
         raise CaptureError(
             f"{path} is being written by an engine", hint="stop it first: wsinspect ps lists them"
         )
-    with Capture.open(path):
+    with open_capture(path):
         pass  # what is no capture is refused, and what was left in a journal indexed
 
 

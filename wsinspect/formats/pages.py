@@ -50,7 +50,7 @@ def spans(
         f"ORDER BY {row_id} LIMIT {PAGE_ROWS}"
     )
     after = -1 << 63
-    while sizes := capture.query(sql, (*key, after)):
+    while sizes := capture.page(sql, (*key, after), after):
         span = _fitting(after, sizes)
         yield span
         after = span.last

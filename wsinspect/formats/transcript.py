@@ -73,7 +73,8 @@ def _said(row: tuple[Any, ...], stored: _Stored) -> Said | None:
         return stored.said(message, time_ns)
     if bits >> 8 not in _WHOLE or message_id != frame_id or stored.has(frame_id):
         return None
-    payload = payload or b""
+    if not isinstance(payload, bytes):
+        payload = b""
     length = len(payload) + missing
     return Said(
         frame_id,
@@ -142,7 +143,7 @@ class _Stored:
 
     def _advance(self, message_id: int) -> None:
         while self._read_to < message_id and not self._is_over:
-            rows = self._capture.query(_STORED, (self._connection, self._read_to))
+            rows = self._capture.page(_STORED, (self._connection, self._read_to), self._read_to)
             for row in rows:
                 direction = Direction(row[2] == "s2c")
                 self._open[row[0]] = Message(*row)._replace(direction=direction, compressed=bool(row[6]))

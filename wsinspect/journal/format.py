@@ -40,6 +40,8 @@ SEGMENT_BYTES: Final = 16 * 1024 * 1024
 BODY_BYTES: Final = 64 * 1024
 #: A longer record than this was never written; a larger length means that the segment is damaged.
 MAX_RECORD_BYTES: Final = 64 * 1024 * 1024
+ENGINE_LOCK: Final = "engine.lock"
+RECORDER_LOCK: Final = "recorder.lock"
 _LOCK_TRIES: Final = 4
 _LOCK_PAUSE_SECONDS: Final = 0.01
 
@@ -122,3 +124,15 @@ def is_locked(directory: Path, name: str) -> bool:
     finally:
         os.close(fd)
     return False
+
+
+def is_in_use(path: Path) -> bool:
+    """Whether an engine or a recorder is at work on the capture."""
+    journal = journal_directory(path)
+    return is_locked(journal, ENGINE_LOCK) or is_locked(journal, RECORDER_LOCK)
+
+
+def is_draining(path: Path) -> bool:
+    """Whether the engine is gone and its recorder still indexes what it left: that ends by itself."""
+    journal = journal_directory(path)
+    return not is_locked(journal, ENGINE_LOCK) and is_locked(journal, RECORDER_LOCK)

@@ -17,6 +17,7 @@ from wsinspect.capture.reader import Capture
 from wsinspect.capture.records import Connection
 from wsinspect.proxy.attempts import is_opening_handshake
 from wsinspect.proxy.taps import LOOPBACK
+from wsinspect.recorder.opening import open_capture
 from wsinspect.replay.handshake import is_loopback
 from wsinspect.replay.matching import Divergence
 from wsinspect.replay.polling import is_polling
@@ -51,7 +52,7 @@ class RecordedServer:
             CaptureError: it cannot be read.
             LocalError: nothing can be listened on.
         """
-        self._capture = Capture.open(self.path)
+        self._capture = open_capture(self.path)
         connections = self._capture.connections()
         cut = sum(cut_frames(self._capture, one.id, Direction.SERVER_TO_CLIENT).ours for one in connections)
         if cut:

@@ -8,24 +8,23 @@ from __future__ import annotations
 
 import sqlite3
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from wsinspect.capture import schema
 from wsinspect.errors import CaptureError, LocalError
 from wsinspect.journal.format import (
+    ENGINE_LOCK,
+    RECORDER_LOCK,
     JournalInUseError,
     JournalLock,
     Position,
-    is_locked,
+    is_in_use,
     journal_directory,
     segment_numbers,
 )
 from wsinspect.journal.reader import JournalReader
 from wsinspect.recorder.eviction import Evictor
 from wsinspect.recorder.indexer import Indexer
-
-ENGINE_LOCK: Final = "engine.lock"
-RECORDER_LOCK: Final = "recorder.lock"
 
 
 class PreparedCapture(NamedTuple):
@@ -74,18 +73,6 @@ def prepare_capture(path: Path | str, *, append: bool = False) -> PreparedCaptur
     finally:
         database.close()
     return PreparedCapture(path, journal, largest + 1, segment + 1)
-
-
-def is_in_use(path: Path) -> bool:
-    """Whether an engine or a recorder is at work on the capture."""
-    journal = journal_directory(path)
-    return is_locked(journal, ENGINE_LOCK) or is_locked(journal, RECORDER_LOCK)
-
-
-def is_draining(path: Path) -> bool:
-    """Whether the engine is gone and its recorder still indexes what it left: that ends by itself."""
-    journal = journal_directory(path)
-    return not is_locked(journal, ENGINE_LOCK) and is_locked(journal, RECORDER_LOCK)
 
 
 def recover(path: Path) -> bool:

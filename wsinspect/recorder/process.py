@@ -24,13 +24,20 @@ from typing import Final
 from wsinspect.capture import schema
 from wsinspect.diagnosis.live import LiveFindings
 from wsinspect.errors import LocalError, WsinspectError
-from wsinspect.journal.format import JournalInUseError, JournalLock, is_locked, journal_directory
+from wsinspect.journal.format import (
+    ENGINE_LOCK,
+    RECORDER_LOCK,
+    JournalInUseError,
+    JournalLock,
+    is_locked,
+    journal_directory,
+)
 from wsinspect.journal.reader import JournalReader
 from wsinspect.recorder.eviction import Evictor
 from wsinspect.recorder.indexer import Indexer
 from wsinspect.recorder.narration import Notes
 from wsinspect.recorder.narrator import Narrator
-from wsinspect.recorder.prepare import ENGINE_LOCK, RECORDER_LOCK, close_books, finish
+from wsinspect.recorder.prepare import close_books, finish
 
 #: Commits are at least this far apart while little happens, so that the WAL stays small (a commit writes
 #: whole pages).

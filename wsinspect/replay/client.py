@@ -17,10 +17,10 @@ from bisect import bisect_right
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
+from wsinspect.capture.damage import check_sound
 from wsinspect.capture.reader import Capture
 from wsinspect.capture.records import Connection
 from wsinspect.errors import LocalError
-from wsinspect.formats.soundness import check_sound
 from wsinspect.replay.client_opening import ClientOptions
 from wsinspect.replay.client_play import ClientPlay, sleep_until
 from wsinspect.replay.pace import Clock

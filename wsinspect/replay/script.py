@@ -243,7 +243,7 @@ class _Script:
             "WHERE connection_id = ? AND is_s2c = ? AND id > ? ORDER BY id LIMIT 1"
         )
         after = 0
-        while rows := self._capture.query(sql, (self._connection, int(self._ours), after)):
+        while rows := self._capture.page(sql, (self._connection, int(self._ours), after), after):
             ((after, after_frame, time_ns, data),) = rows
             yield after_frame, time_ns, data or b""
 
@@ -253,7 +253,7 @@ class _Script:
             "ORDER BY id LIMIT 1000"
         )
         after = 0
-        while rows := self._capture.query(sql, (self._connection, int(self._ours), after)):
+        while rows := self._capture.page(sql, (self._connection, int(self._ours), after), after):
             for (after,) in rows:
                 yield after
 
@@ -270,7 +270,7 @@ class _Script:
             "ORDER BY pong_frame LIMIT 1000"
         )
         after = 0
-        while rows := self._capture.query(sql, (self._connection, leg, after)):
+        while rows := self._capture.page(sql, (self._connection, leg, after), after):
             for (after,) in rows:
                 yield after
 

@@ -13,11 +13,11 @@ from collections.abc import Callable, Coroutine, Sequence
 from itertools import islice
 from typing import Final
 
+from wsinspect.capture.damage import check_sound
 from wsinspect.capture.reader import Capture
 from wsinspect.capture.records import Connection
 from wsinspect.errors import LocalError
 from wsinspect.formats.secrets import mask_url
-from wsinspect.formats.soundness import check_sound
 from wsinspect.formats.transcript import Said, messages
 from wsinspect.handshake.heads import RawHead
 from wsinspect.handshake.negotiation import is_valid_key

@@ -86,7 +86,7 @@ class Export(threading.Thread):
         part = order.target.with_name(order.target.name + ".part")
         words, is_written = "the export failed", False
         try:
-            with Capture.open(order.capture, recover_journal=False) as capture:
+            with Capture.open(order.capture) as capture:
                 # Private like a capture: what a session says is in it.
                 descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
                 with os.fdopen(descriptor, "wb", _BUFFER_BYTES) as out:
@@ -113,9 +113,9 @@ class Export(threading.Thread):
             self._tell(self._progress, count)
 
     def _write(self, capture: Capture, out: IO[bytes]) -> str:
+        from wsinspect.capture.damage import check_sound
         from wsinspect.formats.har_writer import write_har
         from wsinspect.formats.jsonl_writer import write_jsonl
-        from wsinspect.formats.soundness import check_sound
 
         order = self._order
         check_sound(capture)

@@ -67,7 +67,8 @@ class LateFacts:
 
     def _named(self, table: str, after: int) -> tuple[int, set[int]]:
         """The newest row, and the frames that new rows name."""
-        rows = self._capture.query(f"SELECT id, frame_id FROM {table} WHERE id > ? ORDER BY id", (after,))  # noqa: S608
+        sql = f"SELECT id, frame_id FROM {table} WHERE id > ? ORDER BY id"  # noqa: S608
+        rows = self._capture.page(sql, (after,), after)
         return (rows[-1][0] if rows else after), {row[1] for row in rows if row[1] is not None}
 
     def _newest(self, table: str) -> int:

@@ -102,7 +102,7 @@ class Scan(threading.Thread):
     def run(self) -> None:
         """Answer until stopped."""
         try:
-            with Capture.open(self._path, recover_journal=False) as capture:
+            with Capture.open(self._path) as capture:
                 self._answer(capture)
         except WsinspectError as error:
             self._say(Found(self.serial, [], 0, error=str(error)))

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from wsinspect.errors import LocalError, UsageError, WsinspectError
-from wsinspect.recorder.prepare import is_draining
+from wsinspect.journal.format import is_draining
 
 _START_SECONDS: Final = 30.0
 _END_SECONDS: Final = 60.0

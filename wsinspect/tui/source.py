@@ -68,12 +68,16 @@ class Source:
         """The next frames as columns, and the last one's id; None when there are none."""
         ((last, packed),) = self.capture.query(_PACKED, (after, limit))
         if last is None or not packed:
+            self.capture.check_structure()
             return None
         raw = bytes.fromhex(packed)
         columns, offset = [], 0
         for width, kind in zip(_WIDTHS, _TYPES, strict=True):
             columns.append(_column(raw, offset, width, kind))
             offset += width
+        ids = columns[0].tolist()
+        if ids[0] <= after or ids[-1] != last or sorted(ids) != ids:
+            raise CaptureError(f"{self.capture.path} is damaged: its rows are out of order")
         return last, Columns(*columns)
 
     def newest_id(self) -> int:
@@ -135,7 +139,7 @@ class Source:
         )
         return [
             Event(number, time_ns, of, kind, _object(detail))
-            for number, time_ns, of, kind, detail in self.capture.query(sql, (after, limit))
+            for number, time_ns, of, kind, detail in self.capture.page(sql, (after, limit), after)
         ]
 
     def findings(self, after: int, limit: int = PAGE) -> list[FindingRow]:
@@ -144,7 +148,7 @@ class Source:
             "SELECT id, rule, severity, connection_id, frame_id, detail FROM finding "
             "WHERE id > ? ORDER BY id LIMIT ?"
         )
-        return [FindingRow(*row) for row in self.capture.query(sql, (after, limit))]
+        return [FindingRow(*row) for row in self.capture.page(sql, (after, limit), after)]
 
     def findings_mark(self, upto: int) -> tuple[int, int]:
         """Changes when one of the findings up to an id was replaced or taken back."""
@@ -155,7 +159,7 @@ class Source:
 
     def fault_events(self, after: int, limit: int = PAGE) -> list[FaultEvent]:
         """What faults did, with larger ids."""
-        rows = self.capture.query(f"{_FAULT} WHERE id > ? ORDER BY id LIMIT ?", (after, limit))
+        rows = self.capture.page(f"{_FAULT} WHERE id > ? ORDER BY id LIMIT ?", (after, limit), after)
         return [FaultEvent(*row) for row in rows]
 
     def _frame(self, row: tuple[Any, ...]) -> Frame:

@@ -15,6 +15,7 @@ from wsinspect.errors import CaptureError, LocalError
 from wsinspect.journal.format import JournalLock, journal_directory, segment_path
 from wsinspect.journal.writer import JournalWriter
 from wsinspect.recorder import prepare
+from wsinspect.recorder.opening import open_capture
 from wsinspect.recorder.prepare import PreparedCapture, prepare_capture, recover, tidy
 
 
@@ -47,7 +48,7 @@ def change(path: Path, *statements: str) -> None:
 
 def test_pages_go_on_after_the_last_id(path):
     make(path)
-    with Capture.open(path) as capture:
+    with open_capture(path) as capture:
         assert [frame.id for frame in capture.frames(limit=3)] == [1, 2, 3]
         assert [frame.id for frame in capture.frames(after=3, limit=3)] == [4, 5, 6]
         assert [frame.id for frame in capture.frames(2)] == [6, 7, 8, 9, 10]
@@ -61,7 +62,7 @@ def test_pages_go_on_after_the_last_id(path):
 
 def test_payloads_are_whole_unless_cut_on_purpose(path):
     make(path)
-    with Capture.open(path) as capture:
+    with open_capture(path) as capture:
         assert need(capture.frame(1)).payload == b"frame 0"
         assert capture.frames(limit=1)[0].payload == b"frame 0"
         assert capture.frames(limit=1, payload_limit=3)[0].payload == b"fra"
@@ -72,7 +73,7 @@ def test_payloads_are_whole_unless_cut_on_purpose(path):
 
 def test_version_changes_with_a_commit_of_others(path):
     make(path)
-    with Capture.open(path) as capture:
+    with open_capture(path) as capture:
         before = capture.version()
         assert capture.version() == before
         change(path, "INSERT INTO event (time_ns, kind, detail) VALUES (1, 'x', '[]')")
@@ -82,7 +83,7 @@ def test_version_changes_with_a_commit_of_others(path):
 
 def test_a_capture_is_live_while_its_engine_or_recorder_is(path):
     make(path)
-    with Capture.open(path) as capture:
+    with open_capture(path) as capture:
         seen = [capture.is_live]
         writer = JournalWriter(journal_directory(path))
         seen.append(capture.is_live)
@@ -96,7 +97,7 @@ def test_a_capture_is_live_while_its_engine_or_recorder_is(path):
 
 def test_messages_of_the_view_use_indexes(path):
     make(path)
-    with Capture.open(path) as capture:
+    with open_capture(path) as capture:
         for sql in (
             "SELECT * FROM message WHERE id = 3",
             "SELECT * FROM message WHERE connection_id = 2 AND id > 7 LIMIT 5",
@@ -110,14 +111,14 @@ def test_messages_of_the_view_use_indexes(path):
 
 def test_the_start_is_the_engines_or_the_first_attempts(path):
     make(path)
-    with Capture.open(path) as capture:
+    with open_capture(path) as capture:
         assert capture.start_ns == START_NS
     change(path, "DELETE FROM meta")
-    with Capture.open(path) as capture:
+    with open_capture(path) as capture:
         assert capture.start_ns == START_NS + 1000
         assert capture.meta == {}
     change(path, "DELETE FROM connection", "INSERT INTO meta VALUES (1, 'started_ns', 'never')")
-    with Capture.open(path) as capture:
+    with open_capture(path) as capture:
         assert capture.start_ns is None
         assert capture.meta == {"started_ns": None}
 
@@ -133,9 +134,9 @@ def test_a_journal_left_behind_is_indexed_by_the_next_reader(path):
     write_journal(path, script.steps, first_segment=2)
     with segment_path(journal_directory(path), 2).open("ab") as file:
         file.write(b"torn")
-    with Capture.open(path, recover_journal=False) as capture:
-        assert capture.connection(3) is None
     with Capture.open(path) as capture:
+        assert capture.connection(3) is None
+    with open_capture(path) as capture:
         assert need(capture.connection(3)).state == "lost"
         assert capture.frames(3)[0].payload == b"left"
         torn = capture.events()[-1]
@@ -151,7 +152,7 @@ def test_nobody_recovers_what_is_alive(path):
         write_journal(path, script_of().steps, first_segment=9)
         lock = JournalLock(journal_directory(path), name)
         assert not recover(path)
-        with Capture.open(path) as capture:
+        with open_capture(path) as capture:
             assert len(capture.connections()) == 2
         lock.release()
     assert recover(path)
@@ -169,7 +170,7 @@ def test_a_finish_that_was_interrupted_is_finished(path, monkeypatch):
     with pytest.raises(LocalError, match="cannot write"):
         recover(path)
     monkeypatch.setattr(prepare, "finish", real)
-    with Capture.open(path) as capture:
+    with open_capture(path) as capture:
         assert len(capture.frames()) == 10
         assert capture.meta["closed_cleanly"] is True
     assert not journal_directory(path).exists()
@@ -190,7 +191,7 @@ def test_what_a_reader_has_open_becomes_a_single_file_when_the_last_one_closes(p
     play(writer, script_of(connections=(3, 4)).stop())
     writer.flush()
     index(path, is_over=False)
-    captures = [Capture.open(path) for _ in range(readers)]
+    captures = [open_capture(path) for _ in range(readers)]
     assert [len(capture.frames()) for capture in captures] == [20] * readers
     writer.close()
     assert recover(path)
@@ -201,11 +202,11 @@ def test_what_a_reader_has_open_becomes_a_single_file_when_the_last_one_closes(p
         assert len(capture.frames()) == 20
         assert capture.meta["closed_cleanly"] is True
         capture.close()
-    with Capture.open(copy) as capture:
+    with open_capture(copy) as capture:
         assert len(capture.frames()) == 20, "everything was in the one file all the same"
     copy.unlink()
     assert [file.name for file in path.parent.iterdir()] == ["x.db"]
-    with Capture.open(path) as capture:
+    with open_capture(path) as capture:
         assert capture.query("PRAGMA journal_mode") == [("delete",)]
 
 
@@ -233,7 +234,7 @@ def test_a_capture_that_cannot_be_written_can_still_be_read(path, monkeypatch):
         raise LocalError(f"cannot write {where}")
 
     monkeypatch.setattr(schema, "open_for_writing", refuse)
-    with Capture.open(path) as capture:
+    with open_capture(path) as capture:
         assert len(capture.frames()) == 10
 
 
@@ -244,7 +245,7 @@ def test_a_new_capture_is_private_and_empty(path):
     prepared = prepare_capture(path)
     assert prepared == PreparedCapture(path, journal_directory(path), 1, 1)
     assert path.stat().st_mode & 0o777 == 0o600
-    with Capture.open(path) as capture:
+    with open_capture(path) as capture:
         assert capture.connections() == []
         assert capture.query("PRAGMA application_id") == [(schema.APPLICATION_ID,)]
         assert capture.query("PRAGMA user_version") == [(schema.SCHEMA_VERSION,)]
@@ -310,9 +311,9 @@ def test_files_that_are_no_captures_are_refused_with_one_line(path, opener):
 
 def test_missing_files_are_refused(path, tmp_path):
     with pytest.raises(CaptureError, match="there is no capture"):
-        Capture.open(path)
+        open_capture(path)
     with pytest.raises(CaptureError, match="there is no capture"):
-        Capture.open(tmp_path)
+        open_capture(tmp_path)
     with pytest.raises(LocalError, match="cannot open"):
         schema.open_for_writing(path)
 
@@ -323,7 +324,7 @@ def test_newer_versions_are_refused(path):
     with pytest.raises(
         CaptureError, match=r"has capture format 99, this wsinspect reads 1 .*update wsinspect"
     ):
-        Capture.open(path)
+        open_capture(path)
 
 
 @pytest.mark.parametrize(
@@ -342,14 +343,14 @@ def test_other_tables_and_views_than_ours_are_refused(path, statement):
     make(path)
     change(path, statement)
     with pytest.raises(CaptureError, match="is damaged: its tables are not those"):
-        Capture.open(path)
+        open_capture(path)
 
 
 def test_a_virtual_table_in_the_place_of_one_of_ours_is_refused(path):
     make(path)
     change(path, "DROP TABLE ping", "CREATE VIRTUAL TABLE ping USING fts5(ping_frame)")
     with pytest.raises(CaptureError, match="is damaged: its tables are not those"):
-        Capture.open(path)
+        open_capture(path)
 
 
 def test_hostile_values_are_read_as_what_they_can_be(path):
@@ -360,7 +361,7 @@ def test_hostile_values_are_read_as_what_they_can_be(path):
         "UPDATE handshake SET client_tls = '[1]', problems = '{', server_reused = 7 WHERE connection_id = 1",
         "INSERT INTO opaque (connection_id, is_s2c, time_ns, length, data) VALUES (1, 5, 1, 1, 'x')",
     )
-    with Capture.open(path) as capture:
+    with open_capture(path) as capture:
         frame = need(capture.frame(1))
         assert (frame.header, frame.payload) == (b"\0\0", b"text")
         handshake = need(capture.handshake(1))
@@ -378,6 +379,6 @@ def test_damage_inside_is_a_capture_error(path):
 
 
 def read_everything(path: Path) -> None:
-    with Capture.open(path) as capture:
+    with open_capture(path) as capture:
         for table in ("frame", "event", "connection"):
             capture.query(f"SELECT * FROM {table}")

@@ -33,6 +33,7 @@ from wsinspect.journal.reader import JournalReader
 from wsinspect.recorder import connections, streams
 from wsinspect.recorder import indexer as writer
 from wsinspect.recorder.indexer import Indexer
+from wsinspect.recorder.opening import open_capture
 from wsinspect.wire.frame import serialize_frame
 from wsinspect.wire.opcodes import Direction
 
@@ -48,7 +49,7 @@ def made_of(path: Path, script: Script) -> Capture:
     write_journal(path, script.stop())
     index(path)
     assert is_sound(path)
-    return Capture.open(path)
+    return open_capture(path)
 
 
 def only(capture: Capture) -> Connection:
@@ -215,7 +216,7 @@ def test_a_message_that_goes_on_can_be_read(path):
     script.data(1, 0, text(b"begun", fin=False))
     write_journal(path, script.steps)
     index(path, is_over=False)
-    with Capture.open(path, recover_journal=False) as capture:
+    with Capture.open(path) as capture:
         (message,) = capture.messages(1)
         assert (message.id, message.last_frame, message.length) == (1, None, None)
         assert capture.message_payload(message) == b"begun"
@@ -427,7 +428,7 @@ def test_a_dead_engine_leaves_lost_connections_and_no_clean_end(path):
     script.data(1, 0, text(b"x"))
     write_journal(path, script.steps)
     index(path)
-    with Capture.open(path) as capture:
+    with open_capture(path) as capture:
         connection = only(capture)
         assert (connection.state, connection.ended_by, connection.closed_ns) == ("lost", "unknown", None)
         assert capture.meta["closed_cleanly"] is False
@@ -512,7 +513,7 @@ def test_gaps_of_older_captures_are_known(path, has_more):
     database.execute("DELETE FROM event WHERE kind = 'gap'")
     database.commit()
     database.close()
-    with Capture.open(path) as capture:
+    with open_capture(path) as capture:
         assert need(FactReader(capture.query).connection(1)).gaps == {Direction.CLIENT_TO_SERVER}
 
 
@@ -553,7 +554,7 @@ def test_stragglers_after_the_end_are_opaque(path):
     script.data(1, 0, text(b"late"))
     write_journal(path, script.stop())
     index(path, commit_every=1)
-    with Capture.open(path) as capture:
+    with open_capture(path) as capture:
         assert [frame.payload for frame in capture.frames()] == [b"x"]
         assert [(part.data, part.reason) for part in capture.opaque()] == [(text(b"late"), "after-end")]
         assert only(capture).state == "closed"
@@ -566,7 +567,7 @@ def test_events_that_cannot_be_read_are_kept_out_of_the_way(path, raw, monkeypat
     write_journal(path, script.steps)
     monkeypatch.setattr(writer, "_parse_event", lambda original, parse=writer._parse_event: parse(raw))
     index(path)
-    with Capture.open(path) as capture:
+    with open_capture(path) as capture:
         assert {event.kind for event in capture.events()} <= {"unreadable", "None"}
 
 
@@ -597,7 +598,7 @@ def test_a_mistake_of_ours_in_decoding_costs_one_stream_not_the_capture(path, mo
 
     monkeypatch.setattr(streams.StreamRows, "feed", feed)
     index(path)
-    with Capture.open(path) as capture:
+    with open_capture(path) as capture:
         assert [frame.payload for frame in capture.frames()] == [b"fine"]
         assert "recorder_error" in [event.kind for event in capture.events(1)]
     assert "ZeroDivisionError" in capsys.readouterr().err
@@ -614,7 +615,7 @@ def test_a_mistake_of_ours_in_an_event_costs_that_event(path, monkeypatch, capsy
 
     monkeypatch.setattr(connections.ConnectionRows, "add_head", refuse)
     index(path)
-    with Capture.open(path) as capture:
+    with open_capture(path) as capture:
         assert len(capture.frames()) == 1
         errors = [event for event in capture.events(1) if event.kind == "recorder_error"]
         assert [error.detail["kind"] for error in errors] == [2, 2, 2, 2]

@@ -17,9 +17,8 @@ from wsinspect.capture.records import Connection
 from wsinspect.errors import LocalError, UsageError
 from wsinspect.handshake.heads import RawHead
 from wsinspect.handshake.negotiation import is_valid_key
-from wsinspect.journal.format import JournalLock, journal_directory
+from wsinspect.journal.format import RECORDER_LOCK, JournalLock, journal_directory
 from wsinspect.present.words import ago, close_codes, end_words
-from wsinspect.recorder.prepare import RECORDER_LOCK
 from wsinspect.tui import lanes, session
 from wsinspect.tui.copying import curl_command, save_copy
 from wsinspect.tui.keys import APP_KEYS, BY_ID, FAULT_KEYS, FOOTER, markdown, read_keymap
@@ -372,7 +371,7 @@ def test_a_restart_waits_for_what_the_recorder_of_a_killed_engine_still_does(tmp
     journal_directory(capture).mkdir()
     engine = child(
         "import json, pathlib, sys",
-        "from wsinspect.recorder.prepare import is_in_use",
+        "from wsinspect.journal.format import is_in_use",
         "if '--append' in sys.argv and is_in_use(pathlib.Path(sys.argv[2])): sys.exit('it is in use')",
         f"print(json.dumps({{'event': 'ready', 'capture': {str(capture)!r}}}), flush=True)",
     )

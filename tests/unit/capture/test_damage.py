@@ -1,0 +1,100 @@
+"""Captures from a stranger: pages in the wrong order, values that do not belong (tests/fuzz_captures.py)."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.fuzz_captures import PAGE, check, exchange, make_case, sound_captures
+from tests.unit.cli.maker import home
+from wsinspect import api
+from wsinspect.capture.damage import find_damage
+from wsinspect.capture.reader import Capture
+from wsinspect.errors import CaptureError
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    return sound_captures(tmp_path_factory.mktemp("sound"))
+
+
+def leaves(path: Path, table: str) -> list[int]:
+    """The leaf pages of a table, in order, counted from 0."""
+    database = sqlite3.connect(path)
+    try:
+        (root,) = database.execute("SELECT rootpage FROM sqlite_schema WHERE name = ?", (table,)).fetchone()
+    finally:
+        database.close()
+    data = path.read_bytes()
+
+    def below(page: int) -> list[int]:
+        at = page * PAGE
+        if data[at] == 13:
+            return [page]
+        assert data[at] == 5, "an interior page of a table"
+        found = []
+        for number in range(int.from_bytes(data[at + 3 : at + 5], "big")):
+            cell = at + int.from_bytes(data[at + 12 + 2 * number : at + 14 + 2 * number], "big")
+            found += below(int.from_bytes(data[cell : cell + 4], "big") - 1)
+        return found + below(int.from_bytes(data[at + 8 : at + 12], "big") - 1)
+
+    return below(root - 1)
+
+
+@pytest.fixture
+def exchanged(sound: list[Path], tmp_path: Path) -> Path:
+    """A capture whose frames stand on two pages that changed their places."""
+    data = bytearray(sound[2].read_bytes())
+    pages = leaves(sound[2], "frame")
+    assert len(pages) > 5
+    exchange(data, pages[1], pages[-2])
+    path = tmp_path / "exchanged.db"
+    path.write_bytes(data)
+    return path
+
+
+def test_reading_stops_at_the_first_row_out_of_order_and_keeps_what_was_read(exchanged: Path) -> None:
+    seen: list[int] = []
+    with (
+        api.open_capture(exchanged) as capture,
+        pytest.raises(CaptureError, match="is damaged: "),
+    ):
+        seen.extend(frame.id for frame in capture.frames())
+    assert seen
+    assert seen == sorted(set(seen))
+
+
+def test_a_command_ends_with_what_is_in_order_and_exit_code_2(exchanged: Path, tmp_path: Path) -> None:
+    target = tmp_path / "x.jsonl"
+    command = [sys.executable, "-m", "wsinspect", "export", str(exchanged), "--format", "jsonl"]
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=60, env=home(tmp_path), check=False
+    )
+    assert done.returncode == 2
+    assert f"wsinspect: {exchanged} is damaged: " in done.stderr
+    assert target.stat().st_size < 10 * exchanged.stat().st_size
+
+
+def test_the_damage_is_named(exchanged: Path, sound: list[Path]) -> None:
+    assert find_damage(exchanged) is not None
+    assert [find_damage(path) for path in sound] == [None] * len(sound)
+
+
+def test_a_value_longer_than_the_file_is_damage(sound: list[Path]) -> None:
+    with Capture.open(sound[0]) as capture, pytest.raises(CaptureError, match="the file is damaged"):
+        capture.query("SELECT zeroblob(?)", (1 << 28,))
+
+
+@pytest.mark.parametrize("number", range(1000, 1012))
+def test_every_reader_ends_whatever_the_damage(
+    number: int, sound: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_RUNTIME_DIR"):
+        monkeypatch.setenv(name, str(tmp_path))
+    path = tmp_path / "case.db"
+    print(make_case(number, sound, path), file=sys.stderr)
+    assert list(check(path, tmp_path)) == []
