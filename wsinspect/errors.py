@@ -16,9 +16,13 @@ class WsinspectError(Exception):
     Args:
         message: what failed, where, and whose doing it is; one line, no trailing full stop.
         hint: what to try next; may be empty.
+
+    Attributes:
+        excerpt: lines to show above the message: what was typed, and a caret below the place.
     """
 
     exit_code: ClassVar[int] = 1
+    excerpt: tuple[str, ...] = ()
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)

@@ -19,8 +19,6 @@ _UNSAFE_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 _COMBINING = frozenset({"Mn", "Me"})
 ELLIPSIS = "…"
 
-_UNITS = ("KiB", "MiB", "GiB", "TiB")
-
 
 class _Escapes:
     """The table for `str.translate`; it computes, so that hostile text cannot make it grow."""
@@ -81,15 +79,6 @@ def pad(text: str, cells: int, *, right: bool = False) -> str:
     """Escaped text with spaces up to `cells` cells, to the left of it when `right`."""
     spaces = " " * (cells - cell_width(text))
     return spaces + text if right else text + spaces
-
-
-def byte_count(count: int) -> str:
-    """`61 B`, `8.2 KiB`, `310 MiB`."""
-    if count < 1024:
-        return f"{count} B"
-    power = min((count.bit_length() - 1) // 10, len(_UNITS))
-    value = count / 1024**power
-    return f"{value:.{1 if value < 100 else 0}f} {_UNITS[power - 1]}"
 
 
 def _char_width(char: str) -> int:

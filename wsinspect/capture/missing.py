@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from wsinspect.capture.gaps import GAP, lost_records, lost_streams
 from wsinspect.capture.reader import Capture, json_object
 from wsinspect.capture.records import Connection
-from wsinspect.text import byte_count
+from wsinspect.units import format_size
 from wsinspect.wire.opcodes import Direction
 
 Query = Callable[[str, Sequence[Any]], list[tuple[Any, ...]]]
@@ -61,7 +61,7 @@ class Lacks(NamedTuple):
         parts = []
         for gap in self.gaps:
             side = "server" if gap.direction else "client"
-            size = byte_count(gap.bytes) if gap.bytes is not None else "bytes"
+            size = format_size(gap.bytes) if gap.bytes is not None else "bytes"
             parts.append(f"{size} from the {side} could not be stored")
         if self.records:
             parts.append("headers or events could not be stored")
@@ -114,13 +114,13 @@ class Missing(NamedTuple):
         sentences = []
         if self.unstored_records:
             reason = f" ({self.unstored_reason})" if self.unstored_reason else ""
-            sentences.append(f"{byte_count(self.unstored_bytes)} could not be stored{reason}")
+            sentences.append(f"{format_size(self.unstored_bytes)} could not be stored{reason}")
         parts = payload_words(self.payloads, self.bytes)
         parts += [_count(self.frames, "whole frame")] * bool(self.frames)
         parts += [_count(self.connections, "whole connection")] * bool(self.connections)
         if parts:
             listed = parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
-            limit = f" {byte_count(self.limit)}" if self.limit is not None else ""
+            limit = f" {format_size(self.limit)}" if self.limit is not None else ""
             sentences.append(f"{listed} deleted to make room (size limit{limit})")
         return "; ".join(sentences)
 
@@ -217,7 +217,7 @@ def evicted_words(one: Connection) -> str:
 
 def payload_words(payloads: int, size: int) -> list[str]:
     """`872 payloads (40.7 MiB)`, or nothing."""
-    return [f"{_count(payloads, 'payload')} ({byte_count(size)})"] if payloads else []
+    return [f"{_count(payloads, 'payload')} ({format_size(size)})"] if payloads else []
 
 
 def _count(number: int, noun: str) -> str:

@@ -2,24 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
+from wsinspect.net import url_of
 from wsinspect.wire.opcodes import Direction
 
 #: What `run --headless --json` prints for one event, without `schema`.
 Note = dict[str, Any]
-
-_DEFAULT_PORTS: Final = {"ws": 80, "wss": 443}
-
-
-def url_of(row: Mapping[str, Any]) -> str:
-    """The WebSocket URL of a connection's row."""
-    scheme, host, port = row["scheme"] or "ws", row["host"] or "", row["port"]
-    if ":" in host and not host.startswith("["):
-        host = f"[{host}]"
-    authority = host if port is None or _DEFAULT_PORTS.get(scheme) == port else f"{host}:{port}"
-    return f"{scheme}://{authority}{row['path'] or '/'}"
 
 
 class Connection(NamedTuple):
@@ -69,7 +58,7 @@ class Connection(NamedTuple):
     @property
     def url(self) -> str:
         """Its `ws:` or `wss:` URL."""
-        return url_of(self._asdict())
+        return url_of(self.scheme, self.host, self.port, self.path)
 
 
 class Handshake(NamedTuple):

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from wsinspect.cli.options import ADDRESS, LOOPBACK, Address
+from wsinspect.cli.options import ADDRESS
+from wsinspect.net import LOOPBACK, Address
 
 if TYPE_CHECKING:
     from wsinspect.faults.board import Board

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from wsinspect.cli.options import Address
+from wsinspect.net import Address
 
 #: What a browser or a client's settings can take; the address is the listener's own.
 _FOR_CLIENTS = {

@@ -158,6 +158,8 @@ def execute(command: Callable[[], Any]) -> int:
         _complain(_usage_line(error))
         return error.exit_code
     except WsinspectError as error:
+        for line in error.excerpt:
+            click.echo(escape(line), err=True)
         _complain(str(error))
         return error.exit_code
     except OSError as error:

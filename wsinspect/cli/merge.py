@@ -7,7 +7,8 @@ from pathlib import Path
 import click
 
 from wsinspect.cli.completion import complete_capture_file
-from wsinspect.cli.options import examples, parse_duration
+from wsinspect.cli.options import examples
+from wsinspect.units import parse_duration
 
 
 @click.command(

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from wsinspect.cli.options import Address, examples, json_option
+from wsinspect.cli.options import examples, json_option
+from wsinspect.net import Address
 
 if TYPE_CHECKING:
     from wsinspect.launch.engines import EngineInfo

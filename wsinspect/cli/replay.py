@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from wsinspect.cli.completion import complete_capture, complete_capture_file
-from wsinspect.cli.options import ADDRESS, DURATION, Address, examples, json_option
+from wsinspect.cli.options import ADDRESS, DURATION, examples, json_option
+from wsinspect.net import Address
 
 if TYPE_CHECKING:
     from wsinspect.capture.reader import Capture

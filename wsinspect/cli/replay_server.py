@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from wsinspect.cli.options import Address
 from wsinspect.cli.output import echo, echo_json
 from wsinspect.cli.replay import say_cuts, say_divergence
+from wsinspect.net import Address
 from wsinspect.replay.gates import parse_gate
 from wsinspect.replay.pace import parse_speed
 from wsinspect.replay.report import summary

@@ -12,19 +12,9 @@ import click
 
 from wsinspect.cli.completion import complete_capture_file, complete_mode
 from wsinspect.cli.fault_options import control_options, fault_options, make_board
-from wsinspect.cli.options import (
-    ADDRESS,
-    DURATION,
-    REGEX,
-    SIZE,
-    TAP,
-    TARGET,
-    Address,
-    TapSpec,
-    Target,
-    examples,
-)
+from wsinspect.cli.options import ADDRESS, DURATION, REGEX, SIZE, TAP, TARGET, TapSpec, examples
 from wsinspect.cli.screen import KeepsArguments, screen_options, typed_arguments
+from wsinspect.net import Address, Endpoint
 from wsinspect.text import escape
 
 if TYPE_CHECKING:
@@ -104,7 +94,7 @@ DEFAULT_LISTEN = Address("127.0.0.1", 8080)
 @click.option("--verbose", "-v", is_flag=True, help="mitmproxy's log on stderr.")
 def run(
     listen: Address | None,
-    reverse: Target | None,
+    reverse: Endpoint | None,
     taps: tuple[TapSpec, ...],
     modes: tuple[str, ...],
     ignore_hosts: tuple[str, ...],
@@ -204,7 +194,7 @@ def _check_capture_size(size: int | None) -> int:
 
 def make_taps(
     listen: Address | None,
-    reverse: Target | None,
+    reverse: Endpoint | None,
     specs: tuple[TapSpec, ...],
     policy: str | None,
     modes: tuple[str, ...] = (),
@@ -241,12 +231,12 @@ def _say_old_captures() -> None:
     """What lies in the default place: nobody else will tell the user that it grows."""
     from wsinspect.launch.captures import old_captures
     from wsinspect.launch.paths import captures_dir
-    from wsinspect.text import byte_count
+    from wsinspect.units import format_size
 
     old = old_captures()
     if old.captures:
         captures = "1 capture" if old.captures == 1 else f"{old.captures} captures"
-        _warn(f"{captures} of earlier runs, {byte_count(old.size_bytes)}, in {captures_dir()}")
+        _warn(f"{captures} of earlier runs, {format_size(old.size_bytes)}, in {captures_dir()}")
 
 
 def _say_ready(facts: dict[str, Any], as_json: bool, *, with_advice: bool) -> None:

@@ -25,6 +25,7 @@ from wsinspect.control import reading
 from wsinspect.control.api import MAX_BODY, Api, Reply, RequestError
 from wsinspect.control.engine import ControlledEngine
 from wsinspect.errors import LocalError
+from wsinspect.net import Address
 
 _LOOPBACK_NAMES: Final = ("127.0.0.1", "localhost", "::1")
 _TOKEN_BYTES: Final = 32
@@ -92,8 +93,7 @@ class ControlServer:
     @property
     def url(self) -> str:
         """Where it is, without a slash at the end."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"http://{host}:{self.port}"
+        return f"http://{Address(self.host, self.port)}"
 
     def facts(self) -> dict[str, str]:
         """`control` of the `ready` event and of the run file."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from wsinspect.errors import UsageError
+from wsinspect.units import QuantityError
 
 _LONGEST_FIELD = 200
 
@@ -16,6 +17,7 @@ class FaultError(UsageError):
         line: from 1; None where there are no lines.
         column: from 1.
         source: the file's name.
+        excerpt: the text that is wrong, and a line with a caret below the place; may be empty.
     """
 
     def __init__(
@@ -26,12 +28,14 @@ class FaultError(UsageError):
         line: int | None = None,
         column: int | None = None,
         source: str = "",
+        excerpt: tuple[str, ...] = (),
     ) -> None:
         self.field = field = field[:_LONGEST_FIELD]
         self.problem = problem
         self.line = line
         self.column = column
         self.source = source
+        self.excerpt = excerpt
         place = ":".join(str(part) for part in (source, line, column) if part not in ("", None))
         super().__init__(": ".join(part for part in (place, field, problem) if part))
 
@@ -43,8 +47,18 @@ class FaultError(UsageError):
             path = field + self.field
         else:
             path = f"{field}.{self.field}"
-        return FaultError(path, self.problem, line=self.line, column=self.column, source=self.source)
+        return FaultError(
+            path, self.problem, line=self.line, column=self.column, source=self.source, excerpt=self.excerpt
+        )
 
     def at(self, line: int, column: int, source: str) -> FaultError:
         """The same mistake with its place in a file."""
-        return FaultError(self.field, self.problem, line=line, column=column, source=source)
+        return FaultError(
+            self.field, self.problem, line=line, column=column, source=source, excerpt=self.excerpt
+        )
+
+    @classmethod
+    def of(cls, field: str, error: ValueError) -> FaultError:
+        """A value that could not be read, with the place in it where that is known."""
+        excerpt = (error.text, error.caret()) if isinstance(error, QuantityError) else ()
+        return cls(field, str(error), excerpt=excerpt)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from wsinspect.faults.errors import FaultError
 from wsinspect.faults.kinds import ALIASES, KINDS, FaultKind, Scope
 from wsinspect.faults.kinds.handshakes import RefuseTcp
-from wsinspect.faults.values import DURATION, PROBABILITY, shown
+from wsinspect.faults.values import MILLISECONDS, PROBABILITY, SECONDS, shown
 from wsinspect.faults.when import When
 from wsinspect.wire.opcodes import Direction
 
@@ -132,7 +132,7 @@ class Rule:
         try:
             parsed = parse(self.match)
         except FilterError as error:
-            raise FaultError("match", str(error)) from None
+            raise FaultError("match", str(error), excerpt=error.excerpt) from None
         return dataclasses.replace(self, filter=parsed)._checked()
 
     def _checked(self) -> Rule:
@@ -223,7 +223,7 @@ class Rule:
         """The same with all times multiplied by `factor`."""
         if factor == 1.0:
             return self
-        names = {spec.name for spec in self.fault.fields() if spec.type is DURATION}
+        names = {spec.name for spec in self.fault.fields() if spec.type in (SECONDS, MILLISECONDS)}
         attributes = [item.name for item in dataclasses.fields(self.fault) if item.name.rstrip("_") in names]
         times = {name: getattr(self.fault, name) for name in attributes}
         changed = {name: int(value * factor) for name, value in times.items() if value is not None}
@@ -255,8 +255,8 @@ def _kind(values: dict[str, Any]) -> tuple[type[FaultKind], dict[str, Any]]:
     if isinstance(name, str) and name in ALIASES:
         name, preset = ALIASES[name]
         if "timeout" in values and name == "blackhole":
-            duration = values.pop("timeout")
-            if duration not in (0, "0", "0s", "0ms"):  # Toxiproxy's 0 is for ever
+            duration = _toxiproxy_timeout(values.pop("timeout"))
+            if duration != "0s":  # Toxiproxy's 0 is for ever
                 values = {"then": "fin", **values, "for": duration}
         values = {**preset, **values}
     if not isinstance(name, str) or name not in KINDS:
@@ -265,6 +265,13 @@ def _kind(values: dict[str, Any]) -> tuple[type[FaultKind], dict[str, Any]]:
         problem = "is missing" if name is None else f"unknown kind {shown(name)}"
         raise FaultError("kind", f"{problem}: expected one of {', '.join(KINDS)}{guess}")
     return KINDS[name], values
+
+
+def _toxiproxy_timeout(raw: Any) -> str:
+    try:
+        return str(MILLISECONDS.render(MILLISECONDS.parse(raw)))
+    except ValueError as error:
+        raise FaultError.of("timeout", error) from None
 
 
 def _refuse_unknown(kind: type[FaultKind], values: Mapping[str, Any]) -> None:
@@ -302,7 +309,7 @@ def _probability(raw: Any) -> float:
     try:
         probability: float = PROBABILITY.parse(raw)
     except ValueError as error:
-        raise FaultError("probability", str(error)) from None
+        raise FaultError.of("probability", error) from None
     return probability
 
 

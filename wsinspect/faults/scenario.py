@@ -19,7 +19,7 @@ from wsinspect.faults.errors import FaultError
 from wsinspect.faults.idle import never_acts
 from wsinspect.faults.kinds import connections, frames
 from wsinspect.faults.rule import Rule
-from wsinspect.faults.values import DURATION, shown
+from wsinspect.faults.values import SECONDS, shown
 
 VERSION: Final = 1
 #: A larger file is none that somebody wrote.
@@ -281,9 +281,9 @@ def _phase(raw: Any, names: Sequence[str]) -> Phase:
         if raw[key] is None:
             raise FaultError(str(key), "has no value: expected one, or no key")
     try:
-        for_ns = 0 if raw.get("for") is None else DURATION.parse(raw["for"])
+        for_ns = 0 if raw.get("for") is None else SECONDS.parse(raw["for"])
     except ValueError as error:
-        raise FaultError("for", str(error)) from None
+        raise FaultError.of("for", error) from None
     armed = raw.get("rules")
     armed = [armed] if isinstance(armed, str) else armed
     for name in _sequence("rules", armed):

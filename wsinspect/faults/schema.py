@@ -8,7 +8,7 @@ from typing import Any, Final
 from wsinspect.faults.kinds import ALIASES, KINDS, FaultKind, Scope
 from wsinspect.faults.rule import DIRECTIONS, NAME
 from wsinspect.faults.scenario import DOABLE, MAX_PHASES, MAX_RULES, MAX_SEED, STARTS, VERSION
-from wsinspect.faults.values import DURATION, PROBABILITY
+from wsinspect.faults.values import MILLISECONDS, PROBABILITY, SECONDS
 from wsinspect.faults.when import WHEN_FIELDS
 
 Json = dict[str, Any]
@@ -64,7 +64,7 @@ def _rules() -> Iterator[Json]:
         }
     for alias, (name, _) in ALIASES.items():
         kind = KINDS[name]
-        own = {**_common(kind), **fault_schema(kind)["properties"], "timeout": DURATION.schema()}
+        own = {**_common(kind), **fault_schema(kind)["properties"], "timeout": MILLISECONDS.schema()}
         yield {
             "type": "object",
             "title": alias,
@@ -93,7 +93,7 @@ def scenario_schema(*, with_header: bool = True) -> Json:
         "type": "object",
         "minProperties": 1,
         "properties": {
-            "for": DURATION.schema(),
+            "for": SECONDS.schema(),
             "rules": {"anyOf": [name, {"type": "array", "items": name}]},
             "do": {"anyOf": [*doable, {"type": "array", "items": {"anyOf": doable}}]},
         },

@@ -27,7 +27,9 @@ def parse_spec(spec: str) -> Rule:
     try:
         return Rule.parse(_mapping(spec))
     except FaultError as error:
-        raise FaultError(error.field, error.problem, source=f"--fault {spec}") from None
+        raise FaultError(
+            error.field, error.problem, source=f"--fault {spec}", excerpt=error.excerpt
+        ) from None
 
 
 def _mapping(spec: str) -> dict[str, Any]:

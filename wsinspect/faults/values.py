@@ -1,8 +1,8 @@
 """Types of the fields of a fault: how a value is written, what it becomes, and its JSON Schema.
 
 A value comes from YAML, JSON or a command line, so each type takes text as well as the plain value.
-Durations become nanoseconds, sizes bytes, rates bytes per second. `parse` raises ValueError with one
-sentence that says what was expected.
+Sizes, durations and rates are those of `wsinspect.units`. `parse` raises ValueError with one sentence that
+says what was expected.
 """
 
 from __future__ import annotations
@@ -10,29 +10,11 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any, Final
 
-JsonSchema = dict[str, Any]
+from wsinspect import units
 
-NS: Final[dict[str, int]] = {
-    "ns": 1,
-    "us": 1000,
-    "ms": 10**6,
-    "s": 10**9,
-    "m": 60 * 10**9,
-    "min": 60 * 10**9,
-    "h": 3600 * 10**9,
-}
-_SIZES: Final = {
-    **{"B": 1, "KB": 1000, "MB": 1000**2, "GB": 1000**3},
-    **{"KIB": 1024, "MIB": 1024**2, "GIB": 1024**3},
-}
-_BITS: Final = {"BIT": 1, "KBIT": 1000, "MBIT": 1000**2, "GBIT": 1000**3}
-_QUANTITY: Final = re.compile(r"(?P<sign>-?)(?P<number>[0-9]{1,18}(?:\.[0-9]{1,9})?)\s*(?P<unit>[A-Za-z]*)")
-#: Longer than any test runs, and short enough for every arithmetic with epoch nanoseconds.
-MAX_DURATION_NS: Final = 365 * 86400 * 10**9
-MAX_SIZE: Final = 1 << 40
+JsonSchema = dict[str, Any]
 
 
 class ValueType:
@@ -75,101 +57,49 @@ def shown(raw: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-class Duration(ValueType):
-    """`250ms`, `5s`, `2m`."""
+@dataclass(frozen=True)
+class Quantity(ValueType):
+    """A size or a duration.
 
-    name = "duration"
-    expected = "a duration such as 250ms or 5s"
+    Attributes:
+        bare: the unit of a number without one.
+    """
 
-    def parse(self, raw: Any) -> int:
-        if raw == 0 and not isinstance(raw, bool):
-            return 0
-        match = _QUANTITY.fullmatch(raw.strip()) if isinstance(raw, str) else None
-        if match is None or match["unit"] not in NS:
-            if isinstance(raw, int | float) and not isinstance(raw, bool):
-                raise ValueError(f"expected {self.expected}, found {shown(raw)} without a unit")
-            raise self.wrong(raw)
-        if match["sign"]:
-            raise ValueError(f"a time cannot be negative: {shown(raw)}")
-        value = int(Decimal(match["number"]) * NS[match["unit"]])
-        if value > MAX_DURATION_NS:
-            raise ValueError(f"expected a duration of at most a year, found {shown(raw)}")
-        return value
+    dimension: units.Dimension
+    bare: str
 
-    def render(self, value: Any) -> Any:
-        return format_duration(value)
+    @property
+    def name(self) -> str:  # type: ignore[override]
+        return f"{self.dimension.name} (bare numbers are {self.bare})"
 
-    def schema(self) -> JsonSchema:
-        units = "|".join(NS)
-        return {
-            "anyOf": [
-                {"type": "string", "pattern": rf"^\s*[0-9]{{1,8}}(\.[0-9]{{1,9}})?\s*({units})\s*$"},
-                {"const": 0},
-            ]
-        }
-
-
-class Size(ValueType):
-    """`64KiB`, or bytes as a number."""
-
-    name = "size"
-    expected = "a size such as 64KiB or 1000"
+    @property
+    def expected(self) -> str:  # type: ignore[override]
+        return self.dimension.expected(self.bare)
 
     def parse(self, raw: Any) -> int:
-        match = _QUANTITY.fullmatch(str(raw).strip()) if _is_number_or_text(raw) else None
-        if match is None or match["sign"]:
-            raise self.wrong(raw)
-        unit = match["unit"].upper() or "B"
-        if unit not in _SIZES:
-            raise self.wrong(raw)
-        value = int(Decimal(match["number"]) * _SIZES[unit])
-        if value > MAX_SIZE:
-            raise ValueError(f"expected a size of at most 1024GiB, found {shown(raw)}")
-        return value
+        return self.dimension.parse(raw, self.bare)
 
     def render(self, value: Any) -> Any:
-        return format_size(value)
+        return self.dimension.exact(value)
 
     def schema(self) -> JsonSchema:
-        return {
-            "anyOf": [
-                {"type": "string", "pattern": r"^\s*[0-9]{1,4}(\.[0-9]{1,9})?\s*([KMG]i?)?B?\s*$"},
-                {"type": "integer", "minimum": 0, "maximum": MAX_SIZE},
-            ]
-        }
+        return self.dimension.schema(self.bare)
 
 
 class Rate(ValueType):
-    """`64KiB/s`, `1.5Mbit/s`."""
+    """`64 KiB/s`, `1.5 Mbit/s`."""
 
     name = "rate"
-    expected = "a rate such as 64KiB/s or 1Mbit/s"
+    expected = "a rate such as 64 KiB/s or 1 Mbit/s"
 
     def parse(self, raw: Any) -> int:
-        text = raw.strip() if isinstance(raw, str) else ""
-        head, slash, second = text.rpartition("/")
-        match = _QUANTITY.fullmatch(head.strip())
-        if match is None or not slash or second.strip() != "s" or match["sign"]:
-            raise self.wrong(raw)
-        unit, number = match["unit"].upper(), Decimal(match["number"])
-        if unit in _BITS:
-            value = int(number * _BITS[unit] / 8)
-        elif unit in _SIZES:
-            value = int(number * _SIZES[unit])
-        else:
-            raise self.wrong(raw)
-        if not 1 <= value <= MAX_SIZE:
-            raise ValueError(f"expected a rate of at least 1B/s, found {shown(raw)}")
-        return value
+        return units.parse_rate(raw)
 
     def render(self, value: Any) -> Any:
-        return format_size(value) + "/s"
+        return units.SIZE.exact(value) + "/s"
 
     def schema(self) -> JsonSchema:
-        return {
-            "type": "string",
-            "pattern": r"^\s*[0-9]{1,4}(\.[0-9]{1,9})?\s*([KMG]i?B|[KMGkm]?bit|B)\s*/\s*s$",
-        }
+        return units.rate_schema()
 
 
 @dataclass(frozen=True)
@@ -274,30 +204,10 @@ def is_header_value(text: str) -> bool:
     return all(char == "\t" or 0x20 <= ord(char) < 0x7F or 0xA0 <= ord(char) <= 0xFF for char in text)
 
 
-def _is_number_or_text(raw: Any) -> bool:
-    return isinstance(raw, str | int) and not isinstance(raw, bool)
-
-
-def format_duration(ns: int) -> str:
-    """`1.5s`: the largest unit that leaves no long fraction."""
-    for unit in ("h", "m", "s", "ms", "us"):
-        if ns >= NS[unit] and (ns * 1000) % NS[unit] == 0:
-            if unit in ("h", "m") and ns % NS[unit]:
-                continue
-            return f"{Decimal(ns) / NS[unit]:f}{unit}"
-    return f"{ns}ns" if ns else "0s"
-
-
-def format_size(size: int) -> str:
-    """`64KiB` where that is exact, else bytes."""
-    for unit, factor in (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)):
-        if size and size % factor == 0:
-            return f"{size // factor}{unit}"
-    return f"{size}B"
-
-
-DURATION: Final = Duration()
-SIZE: Final = Size()
+SECONDS: Final = Quantity(units.DURATION, "s")
+#: Delays of frames and handshakes: bare numbers are milliseconds there, as Toxiproxy's are.
+MILLISECONDS: Final = Quantity(units.DURATION, "ms")
+SIZE: Final = Quantity(units.SIZE, "B")
 RATE: Final = Rate()
 PROBABILITY: Final = Probability()
 LINE: Final = Text(most=4096, in_header=True)

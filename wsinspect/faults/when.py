@@ -13,17 +13,15 @@ from typing import Any, Final
 
 from wsinspect.faults.errors import FaultError
 from wsinspect.faults.values import (
-    DURATION,
-    SIZE,
+    SECONDS,
     JsonSchema,
     ValueType,
-    format_duration,
-    format_size,
     shown,
 )
+from wsinspect.units import DURATION, SIZE, QuantityError
 
 _RANGE: Final = re.compile(r"([0-9]{1,9})(?:-([0-9]{1,9})?)?")
-_FRAMES: Final = re.compile(r"([0-9]{1,9})\s*frames?")
+_FRAMES: Final = re.compile(r"([0-9]{1,9})\s*frames?", re.IGNORECASE)
 _MAX_PARTS: Final = 1000
 #: What happens more often would leave no time for traffic.
 MIN_PERIOD_NS: Final = 1_000_000
@@ -83,48 +81,47 @@ class Span(ValueType):
             raw = re.split(r"\s*(?:,|\.\.)\s*", raw.strip(" []"))
         if not isinstance(raw, Sequence) or len(raw) != 2:
             raise self.wrong(raw)
-        start, end = DURATION.parse(raw[0]), DURATION.parse(raw[1])
+        start, end = SECONDS.parse(raw[0]), SECONDS.parse(raw[1])
         if start >= end:
             raise self.wrong(list(raw))
         return start, end
 
     def render(self, value: Any) -> Any:
-        return [format_duration(part) for part in value]
+        return [DURATION.exact(part) for part in value]
 
     def schema(self) -> JsonSchema:
-        return {"type": "array", "items": DURATION.schema(), "minItems": 2, "maxItems": 2}
+        return {"type": "array", "items": SECONDS.schema(), "minItems": 2, "maxItems": 2}
 
 
 class After(ValueType):
     """`5s`, `100frames` or `64KiB`."""
 
     name = "moment"
-    expected = "a duration, a number of frames or a size, such as 5s, 100frames or 64KiB"
+    expected = "a duration, a number of frames or a size, with its unit: 5 s, 100 frames or 64 KiB"
 
     def parse(self, raw: Any) -> tuple[str, int]:
-        if isinstance(raw, str):
-            if frames := _FRAMES.fullmatch(raw.strip()):
-                return "frames", int(frames[1])
-            if raw.lstrip().startswith("-"):
-                raise ValueError(f"expected {self.expected}, not a negative one: {shown(raw)}")
-            for unit, value_type in (("time", DURATION), ("bytes", SIZE)):
-                if raw.strip().isdigit():
-                    break
-                try:
-                    return unit, value_type.parse(raw)
-                except ValueError:
-                    continue
+        text = raw.strip() if isinstance(raw, str) else ""
+        if frames := _FRAMES.fullmatch(text):
+            return "frames", int(frames[1])
+        problem: ValueError | None = None
+        for unit, dimension in (("time", DURATION), ("bytes", SIZE)):
+            try:
+                return unit, dimension.parse(raw)
+            except QuantityError as error:
+                problem = problem or error
+        if isinstance(raw, str) and not text.startswith("-"):
+            raise QuantityError(raw, getattr(problem, "offset", 0), self.expected)
         raise self.wrong(raw)
 
     def render(self, value: Any) -> Any:
         unit, amount = value
         if unit == "frames":
             return f"{amount}frames"
-        return format_duration(amount) if unit == "time" else format_size(amount)
+        return DURATION.exact(amount) if unit == "time" else SIZE.exact(amount)
 
     def schema(self) -> JsonSchema:
-        unit = "frames?|ns|us|ms|s|m|min|h|B|[KMG]i?B"
-        return {"type": "string", "pattern": rf"^\s*[0-9]{{1,4}}(\.[0-9]{{1,9}})?\s*({unit})\s*$"}
+        frames: JsonSchema = {"type": "string", "pattern": r"^\s*[0-9]{1,9}\s*[Ff][Rr][Aa][Mm][Ee][Ss]?\s*$"}
+        return {"anyOf": [frames, *DURATION.schema()["anyOf"], *SIZE.schema()["anyOf"][:1]]}
 
 
 class Every(ValueType):
@@ -143,12 +140,11 @@ class Every(ValueType):
 
     def render(self, value: Any) -> Any:
         unit, amount = value
-        return amount if unit == "frames" else format_duration(amount)
+        return amount if unit == "frames" else DURATION.exact(amount)
 
     def schema(self) -> JsonSchema:
-        pattern = r"^\s*[1-9][0-9]{0,8}\s*(ms|s|m|min|h)\s*$"
         number = {"type": "integer", "minimum": 1, "maximum": 1_000_000_000}
-        return {"anyOf": [number, {"type": "string", "pattern": pattern}]}
+        return {"anyOf": [number, DURATION.schema()["anyOf"][0]]}
 
 
 ORDINALS: Final = Ordinals()
@@ -190,7 +186,7 @@ class When:
             try:
                 values[str(key)] = WHEN_FIELDS[key][0].parse(value)
             except ValueError as error:
-                raise FaultError(str(key), str(error)) from None
+                raise FaultError.of(str(key), error) from None
         return cls(**values)
 
     def settings(self) -> dict[str, Any]:

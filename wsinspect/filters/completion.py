@@ -91,7 +91,7 @@ def help_lines() -> list[tuple[str, str]]:
         ('word, "two words"', "the payload contains it"),
         ("key:value", "contains, or is one of a list: op:ping,pong"),
         ("key=value, key!=value", "is exactly, is not"),
-        ("key<5, key>=1KiB", "numbers, sizes (B KiB MiB), durations (ns us ms s m h)"),
+        ("key<5, key>=64 KiB", "numbers, sizes (B KB KiB ... TiB), durations (ns us ms s min h d)"),
         ("key~/re/i", "regular expression (RE2); flags i, m, s"),
         ("key:*", "has one at all"),
     ]

@@ -24,7 +24,7 @@ filter line of the timeline, and the `match` of a fault. In a shell, put a filte
 
 ```sh
 wsinspect show chat.db --filter 'close:1006'                     # connections
-wsinspect show chat.db --filter 'op:close code>=4000'            # frames of all connections
+wsinspect show chat.db --filter 'op:close code>=4000'            # frames from all connections
 wsinspect show chat.db 3 --filter 'json:$.op=sub | len>64KiB'    # frames of connection 3
 ```
 
@@ -47,6 +47,11 @@ This page is made from the keys themselves: `python -m wsinspect.filters.documen
 
 `!` binds most, then juxtaposition and `&`, then `|`. Values with blanks, parentheses, `&` or `|` go into
 quotes; in double quotes `\\n \\r \\t \\0 \\xff \\u20ac \\" \\\\` are escapes, `\\xff` is that byte.
+
+Sizes have the units `B`, `KB`, `KiB` ... `TiB`, durations `ns`, `us`, `ms`, `s`, `min` (or `m`), `h` and
+`d`, in upper or lower case, with or without a blank before them: `len>64 KiB`, `gap>1.5s`. A number without a
+unit counts what the table says. Options, faults and scenario files read sizes and durations the same way. To
+look for a payload with a word such as `KiB` right behind a number, quote the word: `len>64 "KiB"`.
 
 ## Keys
 

@@ -26,6 +26,7 @@ class FilterError(UsageError):
         self.suggestion = suggestion
         message = f"filter, column {self.column}: expected {expected}, found {self.found}"
         super().__init__(message, hint=suggestion)
+        self.excerpt = (source, self.caret())
 
     def caret(self) -> str:
         """A line to be printed below the filter, with a caret below the column."""

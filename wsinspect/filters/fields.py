@@ -10,14 +10,13 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final
 
+from wsinspect import units
 from wsinspect.filters.ast import Test
 from wsinspect.filters.facts import ConnectionFacts, FrameFacts
 from wsinspect.filters.jsonvalue import JsonKind, load, path_steps, places
 from wsinspect.filters.kinds import (
     ANY,
     HAS,
-    SIZE_UNITS,
-    TIME_UNITS,
     BytesKind,
     ChoiceKind,
     FlagKind,
@@ -188,14 +187,12 @@ _ENDS: Final = {
     "fault": "a fault ended it",
     "unknown": "nobody knows",
 }
-_SIZE: Final = QuantityKind("size", SIZE_UNITS, "B", "1KiB")
+_SIZE: Final = QuantityKind(units.SIZE, "B")
+_MS: Final = QuantityKind(units.DURATION, "ms")
+_SECONDS: Final = QuantityKind(units.DURATION, "s")
 _FLAG: Final = FlagKind()
 _NUMBER: Final = NumberKind()
 _TEXT: Final = TextKind()
-
-
-def _time(bare: str, example: str) -> QuantityKind:
-    return QuantityKind("duration", TIME_UNITS, bare, example)
 
 
 def _frame(
@@ -244,7 +241,7 @@ _ALL: Final = (
     _frame("rsv2", _FLAG, lambda f: f.rsv2, "RSV2 bit", "rsv2:1"),
     _frame("rsv3", _FLAG, lambda f: f.rsv3, "RSV3 bit", "rsv3:1"),
     _frame("masked", _FLAG, lambda f: f.masked, "MASK bit", "masked:0 dir:c2s"),
-    _frame("len", _SIZE, lambda f: f.length, "payload's length on the wire", "len>1KiB", "len:0"),
+    _frame("len", _SIZE, lambda f: f.length, "payload's length on the wire", "len>64 KiB", "len:0"),
     _frame("wire", _SIZE, lambda f: f.wire_length, "length with the header", "wire>=64KiB"),
     _frame("msg", _NUMBER, lambda f: f.message_id, "number of its message", "msg:12"),
     _frame(
@@ -285,19 +282,17 @@ _ALL: Final = (
     ),
     _frame(
         "rtt",
-        _time("ms", "50ms"),
+        _MS,
         lambda f: f.rtt_ns,
         "round trip of PING and PONG",
         "rtt>50ms",
         is_late=True,
         cost=4,
     ),
-    _frame(
-        "gap", _time("s", "2s"), lambda f: f.gap_ns, "silence before it in its direction", "gap>10s", cost=6
-    ),
+    _frame("gap", _SECONDS, lambda f: f.gap_ns, "silence before it in its direction", "gap>10s", cost=6),
     _frame(
         "delta",
-        _time("ms", "5ms"),
+        _MS,
         lambda f: f.delta_ns,
         "time since the frame before it",
         "delta>100ms",
@@ -305,7 +300,7 @@ _ALL: Final = (
     ),
     _frame(
         "t",
-        _time("s", "12s"),
+        _SECONDS,
         lambda f: f.t_ns,
         "time since the attempt; since the capture's start where no connection is chosen",
         "t>12 t<20",

@@ -10,12 +10,12 @@ import operator
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from decimal import Decimal
 from difflib import get_close_matches
 from typing import Any, ClassVar, Final
 
 from wsinspect.filters.regex import Pattern
 from wsinspect.filters.values import BadValueError, Raw, text_bytes, write_text
+from wsinspect.units import Dimension, QuantityError
 
 Tester = Callable[[Any], bool]
 
@@ -27,7 +27,6 @@ COMPARISONS: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
     ">=": operator.ge,
 }
 _INTEGER: Final = re.compile(r"0[xX][0-9a-fA-F]{1,15}|[0-9]{1,18}")
-_QUANTITY: Final = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,15})?)([A-Za-z]*)")
 _MOST: Final = 10**18
 
 
@@ -117,39 +116,38 @@ class NumberKind(Kind):
 
 
 class QuantityKind(NumberKind):
-    """Numbers with a unit, in a base unit.
+    """Sizes or durations, in base units; several after `:` mean any of them.
 
     Args:
-        name: what is measured.
-        units: how many base units each has, from large to small.
+        dimension: which.
         bare: the unit of a bare number.
-        example: a value.
     """
 
-    def __init__(self, name: str, units: Mapping[str, int], bare: str, example: str) -> None:
-        self.name = name
+    def __init__(self, dimension: Dimension, bare: str) -> None:
+        self.name = dimension.name
         self.bare = bare
-        self.units = units
-        self._by_name = {unit.lower(): size for unit, size in units.items()}
-        self.expected = f"a {name} as {example} (bare numbers are {bare})"
+        self.dimension = dimension
+        self.expected = dimension.expected(bare)
+
+    def scan(self, source: str, start: int) -> int:
+        """Where the value ends that begins at `start`: its units may stand behind a blank.
+
+        Raises:
+            QuantityError: with the place in the filter.
+        """
+        _, end = self.dimension.scan(source, start, self.bare)
+        while source[end : end + 1] == ",":
+            _, end = self.dimension.scan(source, end + 1, self.bare)
+        return end
 
     def _number(self, text: str, skip: int) -> int:
-        match = _QUANTITY.fullmatch(text)
-        if match is None:
-            raise BadValueError(self.expected, skip=skip)
-        size = self._by_name.get((match[2] or self.bare).lower())
-        if size is None:
-            raise BadValueError(f"a unit out of {', '.join(self.units)}", skip=skip + len(match[1]))
-        number = Decimal(match[1]) * size
-        if number > _MOST or number != int(number):
-            raise BadValueError(f"a {self.name} that can be counted", skip=skip)
-        return int(number)
+        try:
+            return self.dimension.parse(text, self.bare)
+        except QuantityError as error:
+            raise BadValueError(error.expected, skip=skip + error.offset) from None
 
     def _write(self, number: int) -> str:
-        for unit, size in self.units.items():
-            if number and number % size == 0:
-                return f"{number // size}{unit}"
-        return "0"
+        return self.dimension.exact(number)
 
 
 class FlagKind(Kind):
@@ -351,13 +349,3 @@ class BytesKind(TextKind):
         if sign == HAS:
             return lambda fact: fact is not None and wanted in fact
         return lambda fact: bool(fact == wanted)
-
-
-SIZE_UNITS: Final = {
-    **{"GiB": 1 << 30, "MiB": 1 << 20, "KiB": 1 << 10},
-    **{"GB": 10**9, "MB": 10**6, "KB": 10**3, "B": 1},
-}
-TIME_UNITS: Final = {
-    **{"h": 3600 * 10**9, "m": 60 * 10**9, "s": 10**9},
-    **{"ms": 10**6, "us": 10**3, "ns": 1},
-}

@@ -13,9 +13,10 @@ from wsinspect.filters.ast import Everything, Node, Not, Test, all_of, any_of
 from wsinspect.filters.errors import FilterError
 from wsinspect.filters.fields import BARE_OPERATOR, BODY, FIELDS, Field
 from wsinspect.filters.jsonvalue import read_path
-from wsinspect.filters.kinds import ANY, HAS, IS, MATCHES
+from wsinspect.filters.kinds import ANY, HAS, IS, MATCHES, QuantityKind
 from wsinspect.filters.regex import FLAGS, Pattern, PatternError
 from wsinspect.filters.values import BadValueError, Raw, is_text, unescape
+from wsinspect.units import QuantityError
 
 OPERATORS: Final = (">=", "<=", "!=", ":", "=", "<", ">", "~")
 _KEY: Final = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(>=|<=|!=|:|=|<|>|~)")
@@ -173,8 +174,22 @@ class _Parser:
         value = _VALUE.match(self._source, start)
         if value is None:
             raise self._error(field.kind.expected)
+        if isinstance(field.kind, QuantityKind) and value[0] != "*":
+            return Raw(self._quantity(field.kind, start), "", start)
         self._at = value.end()
         return Raw(self._checked(value[0], start), "", start)
+
+    def _quantity(self, kind: QuantityKind, start: int) -> str:
+        """A unit belongs to its number behind a blank, too: `len>64 KiB` is no search for the word KiB."""
+        try:
+            end = kind.scan(self._source, start)
+        except QuantityError as error:
+            raise self._error(error.expected, min(error.offset, len(self._source))) from None
+        rest = _VALUE.match(self._source, end)
+        if rest is not None:
+            raise self._error("a blank, '&', '|' or the end", end)
+        self._at = end
+        return self._source[start:end]
 
     def _pattern(self) -> Pattern:
         start = self._at

@@ -6,7 +6,8 @@ from fnmatch import fnmatchcase
 from typing import Final
 from urllib.parse import urlsplit
 
-_PORTS: Final = {"ws": 80, "wss": 443, "http": 80, "https": 443}
+from wsinspect.net import DEFAULT_PORTS
+
 #: A source that names http matches its WebSocket and its secure sibling (CSP 3, scheme-part match).
 _MATCHES: Final = {
     "http": ("http", "https", "ws", "wss"),
@@ -66,9 +67,9 @@ def _allows(source: str, page: str, url: str) -> bool:
     if port not in ("", "*"):
         is_host = is_host and port == str(_port(wanted.scheme, wanted.port))
     elif not port:
-        is_host = is_host and _port(wanted.scheme, wanted.port) == _PORTS.get(wanted.scheme)
+        is_host = is_host and _port(wanted.scheme, wanted.port) == DEFAULT_PORTS.get(wanted.scheme)
     return is_host and wanted.scheme in _MATCHES.get(scheme, (scheme,))
 
 
 def _port(scheme: str, port: int | None) -> int | None:
-    return port or _PORTS.get(scheme)
+    return port or DEFAULT_PORTS.get(scheme)

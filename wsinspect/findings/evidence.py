@@ -9,6 +9,7 @@ from wsinspect.findings.facts import ConnectionFacts
 from wsinspect.findings.model import Cause
 from wsinspect.findings.software import Mark, author_of, hop_of, recognise
 from wsinspect.handshake.heads import RawHead
+from wsinspect.units import MS, format_duration
 
 JS_FAILED: Final = (
     "An error event, then close with code 1006, wasClean false and no reason; the page cannot see more."
@@ -83,17 +84,12 @@ def status_line(facts: ConnectionFacts) -> str:
     head = facts.response_in
     line = head.start_line.decode("latin-1")[:_SHOWN] if head else f"status {facts.status}"
     took = facts.answer_ms
-    return line if took is None else f"{line} after {took_words(took)}"
-
-
-def took_words(milliseconds: float) -> str:
-    """A duration as people say it."""
-    return f"{milliseconds:.0f} ms" if milliseconds < 1000 else f"{milliseconds / 1000:.2f} s"
+    return line if took is None else f"{line} after {format_duration(round(took * MS))}"
 
 
 def seconds(interval_ns: int) -> str:
     """An interval for evidence."""
-    return took_words(interval_ns / 1e6)
+    return format_duration(interval_ns)
 
 
 def body_line(facts: ConnectionFacts) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from wsinspect.handshake.heads import RawHead
 from wsinspect.handshake.negotiation import Negotiation, negotiate
+from wsinspect.net import host_of
 from wsinspect.wire.opcodes import Direction
 
 C2S, S2C = Direction.CLIENT_TO_SERVER, Direction.SERVER_TO_CLIENT
@@ -288,7 +289,7 @@ class Summary(NamedTuple):
     @property
     def client_host(self) -> str:
         """The client's address without its port."""
-        return (self.client or "").rpartition(":")[0]
+        return host_of(self.client)
 
 
 class EngineEvent(NamedTuple):

@@ -15,6 +15,7 @@ from wsinspect.formats.heads import request_head, response_head
 from wsinspect.formats.notes import ImportNotes
 from wsinspect.formats.progress import Progress, nobody
 from wsinspect.formats.staging import Imported, Stage, to_ns
+from wsinspect.net import Address
 
 #: mitmproxy reads a flow as a whole, and takes some six times its size for that.
 MAX_FLOW_BYTES: Final = 256 * 1024 * 1024
@@ -157,7 +158,9 @@ def _pairs(fields: Any) -> list[tuple[str, str]]:
 
 def _address(side: Any, key: str) -> str | None:
     value = side.get(key) if isinstance(side, dict) else None
-    return f"{value[0]}:{value[1]}" if isinstance(value, list | tuple) and len(value) >= 2 else None
+    return (
+        str(Address(str(value[0]), value[1])) if isinstance(value, list | tuple) and len(value) >= 2 else None
+    )
 
 
 def _text(value: Any) -> str:

@@ -15,7 +15,7 @@ from typing import IO, Any, Final
 
 from wsinspect.errors import CaptureError
 from wsinspect.formats.heads import (
-    Target,
+    UrlParts,
     fields_of,
     http_version,
     parse_url,
@@ -200,7 +200,7 @@ _ENDS: Final = frozenset({"fin", "rst", "close_notify", "timeout"})
 def _imported(
     facts: dict[str, Any],
     request: dict[str, Any],
-    target: Target,
+    target: UrlParts,
     fields: list[tuple[str, str]],
     start_ns: int,
 ) -> Imported:

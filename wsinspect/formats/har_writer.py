@@ -26,6 +26,7 @@ from wsinspect.formats.progress import Progress, nobody
 from wsinspect.formats.secrets import mask_head, mask_url
 from wsinspect.formats.transcript import Said, messages
 from wsinspect.handshake.heads import RawHead
+from wsinspect.net import host_of
 from wsinspect.wire.messages import INFLATE_FAILED, NOT_INFLATED, OVER_CAP
 
 _TYPES: Final = ("send", "receive")
@@ -230,7 +231,7 @@ class _Writer:
             "timings": {"send": 0, "wait": wait_ns / 1e6, "receive": (length_ns - wait_ns) / 1e6},
             "_resourceType": "websocket",
         }
-        address = (one.server or "").rpartition(":")[0].strip("[]")
+        address = host_of(one.server)
         if _is_address(address):
             entry["serverIPAddress"] = address
         return entry

@@ -7,12 +7,12 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
+from wsinspect.net import DEFAULT_PORTS, WS_SCHEMES
+
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f]+")
-_PORTS = {"ws": 80, "wss": 443}
-_SCHEMES = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}
 
 
-class Target(NamedTuple):
+class UrlParts(NamedTuple):
     """The parts of a URL; host is None where it has none."""
 
     scheme: str
@@ -21,11 +21,11 @@ class Target(NamedTuple):
     path: str
 
 
-def parse_url(url: str) -> Target | None:
+def parse_url(url: str) -> UrlParts | None:
     """The parts of a WebSocket's URL, `http:` and `https:` too; None for any other."""
     try:
         parts = urlsplit(_UNSAFE.sub("", url))
-        scheme = _SCHEMES.get(parts.scheme.lower())
+        scheme = WS_SCHEMES.get(parts.scheme.lower())
         if scheme is None:
             return None
         port = parts.port
@@ -33,7 +33,7 @@ def parse_url(url: str) -> Target | None:
     except ValueError:
         return None
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    return Target(scheme, host, port or _PORTS[scheme], path)
+    return UrlParts(scheme, host, port or DEFAULT_PORTS[scheme], path)
 
 
 def request_head(method: str, target: str, version: str, fields: Iterable[tuple[str, str]]) -> bytes:

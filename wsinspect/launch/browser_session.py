@@ -25,6 +25,7 @@ from wsinspect.launch.browser_profile import prepare_profile, throw_away_folder
 from wsinspect.launch.browser_signals import Interrupts
 from wsinspect.launch.engines import EngineInfo, list_engines
 from wsinspect.launch.paths import ca_dir, ensure_private_dir
+from wsinspect.net import Address
 from wsinspect.proxy.authority import ensure_authority
 
 START_SECONDS = 30.0
@@ -148,8 +149,7 @@ def _open_browser(visit: Visit, engine: EngineInfo, folder: Path) -> subprocess.
     authority = ensure_authority(place)
     profile = folder / "profile"
     prepare_profile(browser, profile, address, authority.certificate)
-    host = f"[{address[0]}]" if ":" in address[0] else address[0]
-    proxy = f"{host}:{address[1]}"
+    proxy = str(Address(*address))
     launch = Launch(profile, proxy, authority.spki_sha256, visit.url, visit.arguments)
     visit.say(f"opens {browser.program} with a throw-away profile, proxied by {proxy}")
     if browser.family is Family.CHROMIUM and is_root():

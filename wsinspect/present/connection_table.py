@@ -6,8 +6,9 @@ from collections.abc import Iterable, Sequence
 
 from wsinspect.capture.missing import lacks
 from wsinspect.capture.records import Connection
-from wsinspect.present.terminal import date_time, milliseconds
-from wsinspect.text import byte_count, cell_width, escape, pad, truncate
+from wsinspect.present.terminal import date_time
+from wsinspect.text import cell_width, escape, pad, truncate
+from wsinspect.units import format_duration, format_size
 from wsinspect.wire.close_codes import close_name
 
 _NUMBERS = frozenset({"#", "STATUS", "C>S", "S>C", "BYTES", "LASTED"})
@@ -45,7 +46,7 @@ class ConnectionTable:
 
 def _cells(one: Connection) -> dict[str, str]:
     end_ns = one.closed_ns
-    lasted = "" if end_ns is None or one.attempt_ns is None else duration(end_ns - one.attempt_ns)
+    lasted = "" if end_ns is None or one.attempt_ns is None else format_duration(end_ns - one.attempt_ns)
     return {
         "#": str(one.id),
         "STATE": escape(one.state),
@@ -55,7 +56,7 @@ def _cells(one: Connection) -> dict[str, str]:
         "STATUS": "-" if one.status is None else str(one.status),
         "C>S": str(one.c2s_frames),
         "S>C": str(one.s2c_frames),
-        "BYTES": byte_count(one.c2s_bytes + one.s2c_bytes),
+        "BYTES": format_size(one.c2s_bytes + one.s2c_bytes),
         "STARTED": "-" if one.attempt_ns is None else date_time(one.attempt_ns),
         "LASTED": lasted,
         "END": end_words(one),
@@ -93,7 +94,7 @@ def closing_lines(one: Connection) -> list[str]:
         )
     frames = f"{one.c2s_frames} c>s, {one.s2c_frames} s>c"
     lines.append(
-        f"  frames              {frames}; {byte_count(one.c2s_bytes)} c>s, {byte_count(one.s2c_bytes)} s>c"
+        f"  frames              {frames}; {format_size(one.c2s_bytes)} c>s, {format_size(one.s2c_bytes)} s>c"
     )
     return lines
 
@@ -111,7 +112,7 @@ def _title(one: Connection) -> str:
         return f"Not ended: {escape(one.state)}"
     lasted = ""
     if one.closed_ns is not None and one.attempt_ns is not None:
-        lasted = f" after {duration(one.closed_ns - one.attempt_ns)}"
+        lasted = f" after {format_duration(one.closed_ns - one.attempt_ns)}"
     error = f" ({escape(one.error)})" if one.error else ""
     return f"Ended{lasted}: by {escape(one.ended_by or 'unknown')}, {escape(one.how or 'unknown')}{error}"
 
@@ -122,14 +123,3 @@ def _close(code: int | None, reason: str | None) -> str:
         return "no CLOSE frame" if reason is None else "CLOSE without a code"
     quoted = f' "{escape(reason)}"' if reason else ""
     return f"{code} {close_name(code)}{quoted}"
-
-
-def duration(interval_ns: int) -> str:
-    """An interval for a table: `3.120 ms`, `12.3 s`, `2 h 05 min`."""
-    if abs(interval_ns) < 10**9:
-        return f"{milliseconds(interval_ns)} ms"
-    seconds = interval_ns / 1e9
-    if seconds < 600:
-        return f"{seconds:.1f} s"
-    minutes = int(seconds) // 60
-    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60:02} min"

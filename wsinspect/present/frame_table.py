@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 
 from wsinspect.capture.records import Frame, Message, Opaque, Ping
 from wsinspect.present.terminal import Palette, milliseconds
-from wsinspect.text import byte_count, cell_width, escape, escape_bytes, escape_lines, pad, truncate
+from wsinspect.text import cell_width, escape, escape_bytes, escape_lines, pad, truncate
+from wsinspect.units import format_duration, format_size
 from wsinspect.wire.close_codes import close_name, parse_close
 from wsinspect.wire.opcodes import Direction, Opcode, is_control, opcode_name
 from wsinspect.wire.violations import VIOLATIONS
@@ -137,7 +138,7 @@ class FrameTable:
             return _inflated(message)
         place = "╰" if frame.fin else "╭" if count == 1 else "│"
         whole = (
-            [f"whole message {byte_count(message.length)}"]
+            [f"whole message {format_size(message.length)}"]
             if frame.fin and message and message.length
             else []
         )
@@ -224,20 +225,20 @@ def _inflated(message: Message | None) -> list[str]:
         return [escape(message.problem)] if message and message.problem else []
     if message.problem:
         return [f"compressed, {escape(message.problem)}"]
-    return [] if message.length is None else [f"inflates to {byte_count(message.length)}"]
+    return [] if message.length is None else [f"inflates to {format_size(message.length)}"]
 
 
 def _delays(frame: Frame) -> list[str]:
     words = []
     if frame.time_ns - frame.first_ns >= NOTABLE_NS:
-        words.append(f"took {milliseconds(frame.time_ns - frame.first_ns)} ms to arrive")
+        words.append(f"took {format_duration(frame.time_ns - frame.first_ns)} to arrive")
     if frame.sent_ns - frame.time_ns >= NOTABLE_NS:
-        words.append(f"sent on {milliseconds(frame.sent_ns - frame.time_ns)} ms later")
+        words.append(f"sent on {format_duration(frame.sent_ns - frame.time_ns)} later")
     return words
 
 
 def _round_trip(ping: Ping) -> str:
-    return f"rtt {milliseconds(ping.rtt_ns or 0)} ms, {escape(ping.leg)} leg"
+    return f"rtt {format_duration(ping.rtt_ns or 0)}, {escape(ping.leg)} leg"
 
 
 def _close(frame: Frame) -> str:

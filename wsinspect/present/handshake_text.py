@@ -10,8 +10,9 @@ from wsinspect.handshake.diff import Change, ChangeKind, diff_heads
 from wsinspect.handshake.heads import RawHead
 from wsinspect.handshake.negotiation import Negotiation, negotiate
 from wsinspect.present.objects import head_of
-from wsinspect.present.terminal import Palette, milliseconds
+from wsinspect.present.terminal import Palette
 from wsinspect.text import escape, escape_bytes, escape_lines, truncate
+from wsinspect.units import format_duration
 
 #: How much of a refused attempt's body is shown without `--payload`.
 _BODY_LINES, _BODY_COLUMNS = 12, 120
@@ -110,7 +111,7 @@ def _agreed(
 ) -> Iterator[str]:
     took = ""
     if handshake.request_in_ns and handshake.response_out_ns:
-        took = f" in {milliseconds(handshake.response_out_ns - handshake.request_in_ns)} ms"
+        took = f" in {format_duration(handshake.response_out_ns - handshake.request_in_ns)}"
     status = "no response" if connection.status is None else f"{connection.status}{took}"
     offered = ", ".join(agreed.subprotocols_offered) or "none"
     subprotocol = f"subprotocol {agreed.subprotocol or 'none'} (offered: {offered})"

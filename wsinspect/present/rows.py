@@ -9,11 +9,13 @@ dashed control, double CLOSE, the arrow head its direction, and what was done to
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final, NamedTuple
 
 from wsinspect.present.cells import Line, fit, width_of
 from wsinspect.present.glyphs import UNICODE, Glyphs
 from wsinspect.text import cell_width, pad, truncate
+from wsinspect.units import format_duration, format_size
 from wsinspect.wire.opcodes import Direction, Opcode, opcode_name
 
 #: What became of a frame in the proxy.
@@ -216,21 +218,9 @@ def milliseconds(interval_ns: int) -> str:
     return f"{interval_ns / 1e6:.1f}" if abs(interval_ns) < 10**12 else f"{interval_ns / 1e6:.0f}"
 
 
-def duration(interval_ns: int) -> str:
-    """An interval in words: `250 us`, `2.310 s`, `3 min 20 s`, `2 h 05 min`."""
-    if interval_ns < 10**6:
-        return f"{interval_ns / 1e3:.0f} us"
-    if interval_ns < 10**9:
-        return f"{interval_ns / 1e6:.1f} ms"
-    whole = interval_ns / 1e9
-    if whole < 60:
-        return f"{whole:.3f} s"
-    minutes = int(whole) // 60
-    return (
-        f"{minutes} min {int(whole) % 60:02} s"
-        if minutes < 60
-        else f"{minutes // 60} h {minutes % 60:02} min"
-    )
+#: Steady, since most of them are in columns or change while somebody looks.
+duration = partial(format_duration, is_steady=True)
+byte_count = format_size
 
 
 def short_count(count: int) -> str:
@@ -239,18 +229,6 @@ def short_count(count: int) -> str:
         if count < limit:
             return f"{count // divisor}{unit}"
     return f"{count / 10**12:.0f}T"
-
-
-def byte_count(count: int) -> str:
-    """Bytes with a unit: `88 B`, `8.2 KiB`, `100.0 MiB`."""
-    if count < 1024:
-        return f"{count} B"
-    value = float(count)
-    for unit in ("KiB", "MiB", "GiB"):
-        value /= 1024
-        if value < 1024:
-            return f"{value:.1f} {unit}"
-    return f"{value / 1024:.1f} TiB"
 
 
 def grouped(count: int) -> str:

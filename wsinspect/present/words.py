@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from wsinspect.capture.records import Connection
+from wsinspect.net import bracketed
 from wsinspect.present.records import FindingRow
 from wsinspect.present.rows import duration
 from wsinspect.text import escape
@@ -95,8 +96,7 @@ def listening_words(
 
 def address(listener: dict[str, Any]) -> str:
     """`host:port`."""
-    host = str(listener.get("host"))
-    return f"[{host}]:{listener.get('port')}" if ":" in host else f"{host}:{listener.get('port')}"
+    return f"{bracketed(str(listener.get('host')))}:{listener.get('port')}"
 
 
 def finding_facts(finding: FindingRow) -> dict[str, Any]:

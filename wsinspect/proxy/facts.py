@@ -15,6 +15,7 @@ from mitmproxy.proxy import mode_specs
 from OpenSSL import SSL
 
 from wsinspect.faults.sessions import SessionKey
+from wsinspect.net import Address
 from wsinspect.proxy.clock import to_ns
 
 _ADDRESS = re.compile(r"\('([^']+)', (\d+)")
@@ -26,8 +27,7 @@ def address(value: Any) -> str | None:
     """('::1', 80, 0, 0) -> '[::1]:80'."""
     if not value:
         return None
-    host, port = value[0], value[1]
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return str(Address.of_socket(value))
 
 
 def attempt(flow: http.HTTPFlow, tap: str | None) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from collections.abc import Collection
 from mitmproxy.proxy.mode_specs import LocalMode, ProxyMode, ReverseMode, TunMode
 
 from wsinspect.errors import UsageError
+from wsinspect.net import Address
 from wsinspect.proxy.taps import LOOPBACK, Tap, as_http
 
 #: Reverse modes that carry no HTTP over TCP: nothing in them has a Host header that could be rewritten.
@@ -50,7 +51,7 @@ def mode_tap(
     if at is not None and parsed.custom_listen_host is None:
         host = LOOPBACK
     if isinstance(parsed, ReverseMode) and parsed.scheme not in _RAW_SCHEMES:
-        target = f"{parsed.scheme}://{_authority(*parsed.address)}"
+        target = f"{parsed.scheme}://{Address(*parsed.address)}"
         return Tap.reverse(target, name=name, host=host, port=port, policy=policy)
     return Tap(name, mode, host, port)
 
@@ -69,10 +70,6 @@ def _parse(spec: str, written: str) -> ProxyMode:
     except ValueError as error:
         reason = str(error).partition("\n")[0] or "not understood"
         raise UsageError(f"--mode {written}: {reason}", hint="docs/modes.md lists the modes") from error
-
-
-def _authority(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _free_name(name: str, taken: Collection[str]) -> str:

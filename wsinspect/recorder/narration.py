@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from wsinspect.capture.records import Note, url_of
+from wsinspect.capture.records import Note
+from wsinspect.net import url_of
 from wsinspect.recorder.connections import ConnectionRows
 from wsinspect.wire.frame import Frame
 from wsinspect.wire.opcodes import Direction
@@ -113,7 +114,7 @@ def _attempt(row: Mapping[str, Any], time_ns: int) -> Note:
     return {
         "tap": row["tap"],
         "client": row["client"],
-        "url": url_of(row),
+        "url": url_of(row["scheme"], row["host"], row["port"], row["path"]),
         "http_version": row["http_version"],
     }
 

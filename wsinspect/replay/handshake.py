@@ -16,9 +16,8 @@ from wsinspect.errors import UsageError
 from wsinspect.formats.secrets import MASK, has_secret, mask_target
 from wsinspect.handshake.heads import RawHead
 from wsinspect.handshake.negotiation import accept_key
+from wsinspect.net import DEFAULT_PORTS, WS_SCHEMES, authority_of
 
-_PORTS: Final = {"ws": 80, "wss": 443}
-_SCHEMES: Final = {"ws": "ws", "wss": "wss", "http": "ws", "https": "wss"}
 _NEEDED: Final = (
     (b"Upgrade", b"websocket"),
     (b"Connection", b"Upgrade"),
@@ -49,19 +48,18 @@ class Target(NamedTuple):
             host, port = parts.hostname, parts.port
         except ValueError as error:
             raise UsageError(f"{url!r}: {error}") from None
-        scheme = _SCHEMES.get(parts.scheme)
+        scheme = WS_SCHEMES.get(parts.scheme)
         if scheme is None or not host or port == 0:
-            raise UsageError(f"{url!r} is no URL of a server", hint="write one as ws://localhost:3000")
+            raise UsageError(f"not a server URL: {url!r}", hint="write one like ws://localhost:3000")
         path = None
         if parts.path not in ("", "/") or parts.query:
             path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        return cls(scheme, host, port or _PORTS[scheme], path)
+        return cls(scheme, host, port or DEFAULT_PORTS[scheme], path)
 
     @property
     def authority(self) -> str:
         """For `Host`."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return host if self.port == _PORTS[self.scheme] else f"{host}:{self.port}"
+        return authority_of(self.scheme, self.host, self.port)
 
 
 class Policy(NamedTuple):

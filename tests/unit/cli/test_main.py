@@ -88,7 +88,6 @@ assert not heavy, heavy
         (["nonsense"], "wsinspect: no such command 'nonsense' (see 'wsinspect --help')\n"),
         (["ps", "--x"], "wsinspect: no such option '--x' (see 'wsinspect ps --help')\n"),
         (["stop", "x"], "wsinspect: invalid value for '[PID]': 'x' is not a valid integer range (see"),
-        (["stop", "--timeout", "5"], "wsinspect: invalid value for '--timeout': '5' has no unit"),
     ],
 )
 def test_wrong_usage_is_one_line_and_two(args, line, tmp_path):
@@ -96,6 +95,16 @@ def test_wrong_usage_is_one_line_and_two(args, line, tmp_path):
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.replace("option: --x", "option '--x'").startswith(line)
     assert done.stderr.count("\n") == 1
+
+
+def test_a_wrong_quantity_has_a_caret_below_it(tmp_path):
+    done = run("stop", "--timeout", "5 sec", home=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    quoted, caret, line = done.stderr.splitlines()
+    assert (quoted, caret) == ("5 sec", "  ^")
+    assert line.startswith(
+        "wsinspect: invalid value for '--timeout': expected one of the units ns, us, ms, s"
+    )
 
 
 @pytest.mark.parametrize(

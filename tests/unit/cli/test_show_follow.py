@@ -130,7 +130,7 @@ def test_frames_appear_and_the_end_is_told(live):
     live.maker.frame(1, S2C, Opcode.PING, b"x", 20)
     assert "no pong" not in read_until(follower, "PING")[-1]
     live.maker.frame(1, C2S, Opcode.PONG, b"x", 23)
-    read_until(follower, "rtt 3.000 ms")
+    read_until(follower, "rtt 3 ms")
     live.maker.closed(1, 40, side="server", how="fin")
     read_until(follower, "by server, fin")
     assert follower.wait(30) == 0

@@ -190,8 +190,8 @@ def test_precedence(source: str, canonical: str) -> None:
     [
         ("opp:text", 1, "did you mean 'op'"),
         ("op:txt", 4, "did you mean 'text'"),
-        ("len>5q", 6, "a unit out of"),
-        ("len>", 5, "a size as 1KiB"),
+        ("len>5q", 6, "one of the units"),
+        ("len>", 5, "a size such as 64 KiB"),
         ("(op:text", 9, "')' for the '(' at column 1"),
         ("op:text)", 8, "the end"),
         ("op>3", 3, "one of : ="),

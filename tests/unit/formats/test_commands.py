@@ -69,7 +69,7 @@ def test_har_masks_and_says_so(tmp_path, run):
         (("merge", "a.db", "-o", "a.db"), 2, "a.db exists"),
         (("merge", "a.db", "--shift", "b.db=5ms", "-o", "c.db"), 2, "it is none of the captures"),
         (("merge", "a.db", "--shift", "5ms", "-o", "c.db"), 2, "write CAPTURE=DURATION"),
-        (("merge", "a.db", "--shift", "a.db=5", "-o", "c.db"), 2, "has no unit"),
+        (("merge", "a.db", "--shift", "a.db=5x", "-o", "c.db"), 2, "one of the units"),
     ],
 )
 def test_mistakes_are_one_line(tmp_path, run, args, code, words):

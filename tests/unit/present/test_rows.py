@@ -19,7 +19,6 @@ from wsinspect.present.rows import (
     STOPPED,
     Caps,
     Row,
-    byte_count,
     duration,
     format_gap,
     format_header,
@@ -125,22 +124,8 @@ def test_header_and_gap_stand_over_their_columns():
 
 
 def test_small_things_in_words():
-    assert [
-        duration(time_ns) for time_ns in (250_000, 2_300_000, 2_310_000_000, 200 * 10**9, 7500 * 10**9)
-    ] == [
-        "250 us",
-        "2.3 ms",
-        "2.310 s",
-        "3 min 20 s",
-        "2 h 05 min",
-    ]
-    assert [byte_count(size) for size in (0, 1023, 1024, 8400, 100 << 20, 5 << 40)] == [
-        "0 B",
-        "1023 B",
-        "1.0 KiB",
-        "8.2 KiB",
-        "100.0 MiB",
-        "5.0 TiB",
+    assert [duration(ns) for ns in (250_000, 2_300_000, 2_310_000_000, 60 * 10**9, 7500 * 10**9)] == [
+        *("250 us", "2.3 ms", "2.310 s", "1 min 00 s", "2 h 05 min"),
     ]
     assert [short_count(count) for count in (0, 9_999_999, 10**7, 10**10, 10**15)] == [
         "0",

@@ -7,10 +7,8 @@ import os
 import select
 from pathlib import Path
 
-import pytest
-
 from tests.support.journals import Script, text, write_journal
-from wsinspect.capture import records, schema
+from wsinspect.capture import schema
 from wsinspect.capture.records import Note
 from wsinspect.journal.format import journal_directory
 from wsinspect.journal.reader import JournalReader
@@ -113,19 +111,6 @@ def test_events_of_the_engine_are_told(tmp_path):
     assert "unknown ca" in lines[0]
     assert "5 bytes in 1 records could not be stored: No space left on device" in lines[1]
     assert "the clock was set by +2.500 s" in lines[2]
-
-
-@pytest.mark.parametrize(
-    ("row", "url"),
-    [
-        ({"scheme": "wss", "host": "a", "port": 443, "path": "/x"}, "wss://a/x"),
-        ({"scheme": "ws", "host": "::1", "port": 80, "path": None}, "ws://[::1]/"),
-        ({"scheme": "ws", "host": "a", "port": 443, "path": "/"}, "ws://a:443/"),
-        ({"scheme": None, "host": None, "port": None, "path": None}, "ws:///"),
-    ],
-)
-def test_urls(row, url):
-    assert records.url_of(row) == url
 
 
 def frame(**facts: object) -> Note:

@@ -104,7 +104,7 @@ class FaultKind:
             try:
                 values[_attribute(cls, spec.name)] = spec.type.parse(raw[spec.name])
             except ValueError as error:
-                raise FaultError(spec.name, str(error)) from None
+                raise FaultError.of(spec.name, error) from None
         fault = cls(**values)
         fault.check()
         return fault

@@ -8,7 +8,7 @@ from typing import Final
 from wsinspect.faults.errors import FaultError
 from wsinspect.faults.kinds.base import FaultKind, Scope, setting
 from wsinspect.faults.kinds.frames import MAX_CONTROL
-from wsinspect.faults.values import DURATION, SIZE, Choice, Number, Text
+from wsinspect.faults.values import SECONDS, SIZE, Choice, Number, Text
 
 _TO: Final = Choice(("both", "client", "server"))
 _END: Final = Choice(("fin", "rst"))
@@ -34,7 +34,7 @@ class Close(FaultKind):
     code: int = setting(_CODE, "the close code; 0 for an empty close frame", default=1001)
     reason: str = setting(_REASON, "the close reason", default="")
     to: str = setting(_TO, "who is told; a side that is not told gets the other one's answer", default="both")
-    timeout: int = setting(DURATION, "how long the answers are waited for", default=2_000_000_000)
+    timeout: int = setting(SECONDS, "how long the answers are waited for", default=2_000_000_000)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +59,7 @@ class Blackhole(FaultKind):
     summary = "Accept and forward nothing, not even an end, for a time or for ever: a half-open connection."
     examples = ("{kind: blackhole, for: 10s, when: {after: 5s}}", "{kind: blackhole, direction: s2c}")
     is_trigger = True
-    for_: int | None = setting(DURATION, "how long; for ever without", default=None)
+    for_: int | None = setting(SECONDS, "how long; for ever without", default=None)
     data: str = setting(
         Choice(("keep", "drop")),
         "`keep` delivers it afterwards, as TCP does; `drop` loses it",
@@ -95,7 +95,7 @@ class IdleTimeout(_HopEnd):
         "as of other hops; `silent` forgets the connection: what follows is answered by RST",
         default="fin",
     )
-    after: int = setting(DURATION, "of silence")
+    after: int = setting(SECONDS, "of silence")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,7 +107,7 @@ class Lifetime(_HopEnd):
     examples = ("{kind: lifetime, after: 30s, how: rst}",)
     is_clocked = True
     sees_frames = False
-    after: int = setting(DURATION, "since it opened")
+    after: int = setting(SECONDS, "since it opened")
 
 
 @dataclass(frozen=True, kw_only=True)

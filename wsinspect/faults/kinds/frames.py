@@ -8,7 +8,7 @@ from typing import ClassVar, Final
 from wsinspect.faults.errors import FaultError
 from wsinspect.faults.kinds.base import FaultKind, setting
 from wsinspect.faults.texts import PAYLOAD
-from wsinspect.faults.values import DURATION, RATE, SIZE, Choice, Number
+from wsinspect.faults.values import MILLISECONDS, RATE, SECONDS, SIZE, Choice, Number
 
 #: RFC 6455 section 5.5: a control frame's payload has at most 125 bytes.
 MAX_CONTROL: Final = 125
@@ -41,8 +41,8 @@ class Latency(FaultKind):
         "{kind: latency, direction: s2c, latency: 300ms, jitter: 50ms}",
         "{kind: latency, latency: 80ms, jitter: 40ms, distribution: normal}",
     )
-    latency: int = setting(DURATION, "how long")
-    jitter: int = setting(DURATION, "how much more or less", default=0)
+    latency: int = setting(MILLISECONDS, "how long")
+    jitter: int = setting(MILLISECONDS, "how much more or less", default=0)
     distribution: str = setting(
         Choice(("uniform", "normal", "exponential")),
         "of the jitter: evenly within it, around with it as deviation, or added with it as mean",
@@ -70,7 +70,7 @@ class Hold(FaultKind):
     examples = ("{kind: hold, direction: s2c, count: 10, time: 2s}",)
     count: int | None = setting(Number(1), "until so many frames are held", default=None)
     bytes: int | None = setting(SIZE, "until so many bytes are held", default=None)
-    time: int | None = setting(DURATION, "until the first one was held so long", default=None)
+    time: int | None = setting(SECONDS, "until the first one was held so long", default=None)
 
     def check(self) -> None:
         if self.count is None and self.bytes is None and self.time is None:
@@ -97,7 +97,7 @@ class Reorder(FaultKind):
     examples = ("{kind: reorder, direction: s2c, match: 'op:text', when: {every: 5}}",)
     alters = True
     by: int = setting(Number(1, 1000), "how many messages overtake", default=1)
-    wait: int = setting(DURATION, "for them, at most", default=1_000_000_000)
+    wait: int = setting(SECONDS, "for them, at most", default=1_000_000_000)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -208,7 +208,7 @@ class Slicer(FaultKind):
     examples = ("{kind: slicer, direction: s2c, size: 3, delay: 1ms}",)
     size: int = setting(SIZE, "bytes of a segment")
     variation: int = setting(SIZE, "how many more or less", default=0)
-    delay: int = setting(DURATION, "between segments", default=0)
+    delay: int = setting(MILLISECONDS, "between segments", default=0)
 
     def check(self) -> None:
         if self.size < 1:

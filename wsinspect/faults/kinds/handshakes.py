@@ -8,7 +8,7 @@ from typing import Final
 from wsinspect.faults.errors import FaultError
 from wsinspect.faults.kinds.base import FaultKind, Scope, setting
 from wsinspect.faults.texts import HEADERS, NAMES
-from wsinspect.faults.values import DURATION, LINE, Choice, Number, Text
+from wsinspect.faults.values import LINE, MILLISECONDS, SECONDS, Choice, Number, Text
 
 _OF: Final = Choice(("request", "response"))
 #: TLS alerts (RFC 8446 section 6.2) by name; `close` is a FIN without one.
@@ -47,7 +47,7 @@ class Hang(_Handshake):
     name = "hang"
     summary = "Leave the request unanswered for a time or for ever; then it goes to the server."
     examples = ("{kind: hang, for: 30s}",)
-    for_: int | None = setting(DURATION, "how long; for ever without", default=None)
+    for_: int | None = setting(SECONDS, "how long; for ever without", default=None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,8 +57,8 @@ class Delay(_Handshake):
     name = "delay"
     summary = "Delay the request on its way to the server, or the response on its way back."
     examples = ("{kind: delay, delay: 2s, jitter: 500ms, of: response}",)
-    delay: int = setting(DURATION, "how long")
-    jitter: int = setting(DURATION, "how much more or less", default=0)
+    delay: int = setting(MILLISECONDS, "how long")
+    jitter: int = setting(MILLISECONDS, "how much more or less", default=0)
     of: str = setting(_OF, "which of both", default="request")
 
 

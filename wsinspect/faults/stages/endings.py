@@ -9,10 +9,10 @@ from wsinspect.faults.kinds import connections as kinds
 from wsinspect.faults.lane import Lane, Piece
 from wsinspect.faults.seeded import Chance
 from wsinspect.faults.stages.base import Armed, K, Stage, TriggerStage
-from wsinspect.faults.values import NS
+from wsinspect.units import MS, SECOND
 
 #: How long the answers to a hop's own CLOSE frames are waited for.
-HOP_TIMEOUT_NS = 2 * NS["s"]
+HOP_TIMEOUT_NS = 2 * SECOND
 
 
 class CloseStage(TriggerStage[kinds.Close]):
@@ -96,7 +96,7 @@ class IdleTimeoutStage(_HopEndStage[kinds.IdleTimeout]):
             self.due = None
             self.armed.marks["forgotten"] = self.is_chosen(1)
         elif when.admits_time(elapsed):
-            self.end(None, {"idle_ms": self.fault.after // NS["ms"]}, now)
+            self.end(None, {"idle_ms": self.fault.after // MS}, now)
         elif elapsed < when.start_ns:
             self.due = self.armed.since_ns + when.start_ns
         else:
@@ -114,7 +114,7 @@ class LifetimeStage(_HopEndStage[kinds.Lifetime]):
     def wake(self, now: int) -> None:
         self.due = None
         if self.rule.when.admits_time(now - self.armed.since_ns):
-            self.end(None, {"age_ms": (now - self.armed.opened_ns) // NS["ms"]}, now)
+            self.end(None, {"age_ms": (now - self.armed.opened_ns) // MS}, now)
 
 
 class MaxMessageSizeStage(_HopEndStage[kinds.MaxMessageSize]):

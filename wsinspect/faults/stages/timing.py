@@ -10,10 +10,10 @@ from wsinspect.faults.kinds import connections, frames
 from wsinspect.faults.lane import FULL_BYTES, Lane, Piece
 from wsinspect.faults.seeded import Chance
 from wsinspect.faults.stages.base import Armed, K, QueueStage, Stage
-from wsinspect.faults.values import NS
+from wsinspect.units import MS, SECOND
 
 #: The longest part of a rate-limited frame that leaves at once, in time on the line.
-_SLICE_NS = 10 * NS["ms"]
+_SLICE_NS = 10 * MS
 #: Parts that leave in one turn; the rest waits for the next one, so that others get theirs.
 _PARTS_AT_ONCE = 200
 
@@ -199,17 +199,17 @@ class BandwidthStage(_PieceQueue[frames.Bandwidth]):
 
     @property
     def credit_ns(self) -> int:
-        return self.fault.burst * NS["s"] // self.fault.rate
+        return self.fault.burst * SECOND // self.fault.rate
 
     def part(self, left: int, now: int) -> tuple[int, int]:
         rate = self.fault.rate
-        size = min(left, max(1, rate * _SLICE_NS // NS["s"]))
-        return size, size * NS["s"] // rate
+        size = min(left, max(1, rate * _SLICE_NS // SECOND))
+        return size, size * SECOND // rate
 
     def note(self, piece: Piece, number: int, now: int) -> None:
-        ahead = self._held * NS["s"] // self.fault.rate + max(0, self._free_at - now)
-        if ahead or len(piece.data) * NS["s"] // self.fault.rate > _SLICE_NS:
-            own = len(piece.data) * NS["s"] // self.fault.rate
+        ahead = self._held * SECOND // self.fault.rate + max(0, self._free_at - now)
+        if ahead or len(piece.data) * SECOND // self.fault.rate > _SLICE_NS:
+            own = len(piece.data) * SECOND // self.fault.rate
             self.report(piece.frame, {"match": number}, delay_ns=ahead + own)
 
 

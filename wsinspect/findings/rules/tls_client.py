@@ -11,6 +11,7 @@ from wsinspect.findings.evidence import JS_FAILED, two_causes
 from wsinspect.findings.facts import CaptureFacts
 from wsinspect.findings.model import Found
 from wsinspect.findings.registry import Rules
+from wsinspect.net import host_of
 
 rules = Rules()
 
@@ -57,7 +58,7 @@ def untrusted_us(facts: CaptureFacts) -> Iterator[Found]:
 
 def _has_trusted(facts: CaptureFacts, detail: dict[str, Any]) -> bool:
     """Whether the same client has come through TLS to the same host: then it only went away this once."""
-    host = str(detail.get("client")).rpartition(":")[0]
+    host = host_of(str(detail.get("client")))
     named = f"{detail.get('sni') or ''} {detail.get('error')}"
     return any(
         one.scheme == "wss" and one.client_host == host and one.host and one.host in named
