@@ -213,11 +213,12 @@ async def watch(capture: Path) -> dict[str, Any]:
     late: list[float] = []
     async with app.run_test(size=(120, 36)):
         loop = asyncio.get_running_loop()
-        while app.model.is_live or not app.model.has_begun or not app.selection.view.is_complete:
+        model, selection = app.workspace.model, app.workspace.selection
+        while model.is_live or not model.has_begun or not selection.view.is_complete:
             due = loop.time() + BEAT_S
             await asyncio.sleep(BEAT_S)
             late.append(loop.time() - due)
-        rows = app.selection.view.matched
+        rows = app.workspace.selection.view.matched
     return {"stall_p99_ms": sorted(late)[int(len(late) * 0.99)] * 1e3, "rows": rows}
 
 

@@ -139,7 +139,7 @@ def test_a_killed_engine_is_told_and_started_again_on_the_same_capture(tmp_path,
         text = terminal.wait_for("DISCONNECTED", "killed by SIGKILL", "R starts it again")
         assert "before" in text
         terminal.press("R")
-        terminal.wait_for("the engine is at work again", "LIVE")
+        terminal.wait_for("the proxy is running again", "LIVE")
         (engine,) = list_engines(Path(home["XDG_RUNTIME_DIR"]) / "wsinspect")
         talk(int(engine.listeners[0]["port"]), "after")
         terminal.wait_for("after")

@@ -49,4 +49,4 @@ async def test_a_full_disk_is_told_at_once_and_what_is_missing_afterwards(
         await screen.until(lambda: "could not be stored (disk full?)" in screen.line("banner"))
         await screen.until(lambda: "MiB" in screen.line("banner"))
         await screen.until(lambda: "61 66 74 65 72" in "".join(screen.pane("frames")))
-        assert screen.app.model.unstored_bytes > SIZE_MIB << 20
+        assert screen.model.unstored_bytes > SIZE_MIB << 20

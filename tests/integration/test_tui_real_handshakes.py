@@ -74,7 +74,7 @@ async def test_certificate_alpn_and_every_step_of_a_real_handshake(engine, certi
     talk(engine, scheme)
     engine.wait_for_event("open")
     async with opened(engine.capture, size=(160, 50)) as screen:
-        await screen.until(lambda: bool(screen.app.model.connections))
+        await screen.until(lambda: bool(screen.model.connections))
         await screen.press("1", "down")
         await screen.press("h")
         text = "\n".join(screen.pane("handshake"))
@@ -104,7 +104,7 @@ async def test_the_curl_command_is_answered_with_101(engine, scheme, tmp_path):
     talk(engine, scheme)
     engine.wait_for_event("open")
     async with opened(engine.capture) as screen:
-        await screen.until(lambda: bool(screen.app.model.connections))
+        await screen.until(lambda: bool(screen.model.connections))
         await screen.press("1", "down")
         await screen.press("Y")
         assert "copied the curl command" in screen.line("keys")

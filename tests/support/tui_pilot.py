@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import builtins
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from textual.pilot import Pilot
+from textual.widget import Widget
 
 from wsinspect.tui.app import InspectApp
 from wsinspect.tui.engine.link import SEEKING
 from wsinspect.tui.widgets.base import LinePane
 
 PATIENCE_S = 40.0
+W = TypeVar("W", bound=Widget)
 
 
 class Screen:
@@ -22,12 +25,18 @@ class Screen:
 
     Attributes:
         app: the app itself.
+        main: its main page.
+        model: the capture that it shows.
+        selection: what is looked at of it.
         pilot: for keys and clicks.
     """
 
     def __init__(self, app: InspectApp, pilot: Pilot[Any]) -> None:
         self.app = app
         self.pilot = pilot
+        self.main = app.main
+        self.model = app.workspace.model
+        self.selection = app.workspace.selection
 
     async def until(self, fact: Callable[[], bool]) -> None:
         """Wait for a fact, then for what it makes the app draw."""
@@ -38,13 +47,13 @@ class Screen:
 
     async def settle(self) -> None:
         """All that the capture holds is read and shown."""
-        model = self.app.model
+        model = self.app.workspace.model
 
         def is_settled() -> bool:
             if model.error is not None:
                 return True
-            view = self.app.selection.view
-            if self.app.engine_view.state == SEEKING:
+            view = self.app.workspace.selection.view
+            if self.app.workspace.engine_view.state == SEEKING:
                 return False
             return model.has_begun and not model.is_loading and view.is_complete and not self.app.is_painting
 
@@ -61,14 +70,20 @@ class Screen:
         """Characters into the bar."""
         await self.press(*("space" if char == " " else char for char in text))
 
+    def widget(self, name: str, kind: builtins.type[W]) -> W:
+        """A widget of the page that is shown, whatever lies over it; else of the main page."""
+        found = self.app.page.query(f"#{name}").results(kind)
+        widget = next(iter(found), None)
+        return widget if widget is not None else self.app.main.query_one(f"#{name}", kind)
+
     def pane(self, name: str) -> list[str]:
         """A pane's lines."""
-        return self.app.one(f"#{name}", LinePane).text()
+        return self.widget(name, LinePane).text()
 
     def line(self, name: str) -> str:
         """A pane's or line widget's first line."""
-        widget: Any = self.app.one(f"#{name}", self.app.screen_stack[0].query_one(f"#{name}").__class__)
-        text: str = widget.render_line(0).text
+        widget = self.widget(name, Widget)
+        text = widget.render_line(0).text
         return text.rstrip()
 
     def text(self) -> str:

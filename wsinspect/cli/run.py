@@ -81,14 +81,6 @@ DEFAULT_LISTEN = Address("127.0.0.1", 8080)
 @click.option("--json", "as_json", is_flag=True, help="Print the events as JSON, one a line.")
 @click.option("--frames", is_flag=True, help="Print a line a frame, too.")
 @click.option("--insecure", is_flag=True, help="Accept any certificate of a server.")
-@click.option(
-    "--ca",
-    "trusted",
-    type=click.Path(path_type=Path),
-    multiple=True,
-    metavar="FILE",
-    help="Also trust servers whose certificates come from this CA (PEM).",
-)
 @click.option("--ca-dir", type=click.Path(path_type=Path), help="Where the certificate authority lies.")
 @click.option(
     "--set", "settings", multiple=True, metavar="OPTION=VALUE", help="One of mitmproxy's own options."
@@ -126,7 +118,6 @@ def run(
     as_json: bool,
     frames: bool,
     insecure: bool,
-    trusted: tuple[Path, ...],
     ca_dir: Path | None,
     settings: tuple[str, ...],
     no_page_scan: bool,
@@ -170,7 +161,6 @@ def run(
         max_capture_size=max_capture_size,
         inflate_cap=inflate_cap,
         insecure=insecure,
-        trusted=trusted,
         settings=settings,
         ignore_hosts=ignore_hosts,
         may_splice=not no_splice,

@@ -1,77 +1,81 @@
-"""The terminal program on one capture.
+"""The terminal program on one capture: its pages, what arrives, and the keys of every page.
 
 Contract: the capture is read by a thread (`feed`) and by short reads for what is on the screen; the engine is
 another process. Whatever arrives is taken whole and drawn at most twenty times a second: paints are dropped,
-frames never.
+frames never. The app knows the pages; they know it by messages and by `Workspace` alone.
 """
 
 from __future__ import annotations
 
+import asyncio
+import os
+import shlex
 import signal
+import subprocess
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, ClassVar
 
-from textual.app import ComposeResult, SystemCommand
+from textual import work
+from textual.app import App, SuspendNotSupported, SystemCommand
 from textual.binding import Binding, BindingType
-from textual.containers import Vertical
 from textual.driver import Driver
 from textual.message import Message
 from textual.screen import Screen
 from textual.widget import Widget
-from textual.widgets import ContentSwitcher
 
-from wsinspect.tui import states
-from wsinspect.tui.actions.arranging import Arranging
-from wsinspect.tui.actions.back import Back
-from wsinspect.tui.actions.copies import Copies
-from wsinspect.tui.actions.export import Exporting
-from wsinspect.tui.actions.general import General
-from wsinspect.tui.actions.inject import Injecting
-from wsinspect.tui.actions.jumping import Jumping
-from wsinspect.tui.actions.leaving import Leaving
+from wsinspect.errors import WsinspectError
+from wsinspect.text import escape
 from wsinspect.tui.command_palette import system_commands
+from wsinspect.tui.copying import curl_command
+from wsinspect.tui.dialogs.help import HelpScreen
+from wsinspect.tui.dialogs.jump import JumpScreen
 from wsinspect.tui.driver import TerminalDriver
+from wsinspect.tui.engine import requests
+from wsinspect.tui.engine.link import Answer
 from wsinspect.tui.feed import Batch, Feed
-from wsinspect.tui.keys import APP_KEYS, FIRST
-from wsinspect.tui.model import LIVE
-from wsinspect.tui.shell import MAIN
+from wsinspect.tui.keys import APP_KEYS, BY_ID, MAIN_KEYS, PAGE_OF, keymap_path, read_keymap
+from wsinspect.tui.leaving import Leaving
+from wsinspect.tui.model import DISCONNECTED
+from wsinspect.tui.screens.faults import FaultsScreen
+from wsinspect.tui.screens.findings import FindingsPane, FindingsScreen
+from wsinspect.tui.screens.handshake import HandshakeScreen
+from wsinspect.tui.screens.main import MainScreen
+from wsinspect.tui.screens.page import Page
+from wsinspect.tui.screens.timeline import TimelinePane, TimelineScreen
+from wsinspect.tui.session import Engine
 from wsinspect.tui.style import Palette
-from wsinspect.tui.views import View
-from wsinspect.tui.widgets.bar import Bar
 from wsinspect.tui.widgets.base import LinePane
-from wsinspect.tui.widgets.connections import ConnectionsPane
-from wsinspect.tui.widgets.faults import FaultsPane
-from wsinspect.tui.widgets.frames import FrameTable
-from wsinspect.tui.widgets.inspector import InspectorPane
-from wsinspect.tui.widgets.lines import Banner, HeaderLine, KeyLine, TabLine, TooSmall
-from wsinspect.tui.widgets.overview import OverviewPane
-from wsinspect.tui.widgets.pages import FindingsPane, HandshakePane
-from wsinspect.tui.widgets.scrubber import ScrubberPane
-from wsinspect.tui.widgets.timeline import TimelinePane
+from wsinspect.tui.widgets.lines import KeyLine
+from wsinspect.tui.widgets.playback import PlaybackPane
+from wsinspect.tui.workspace import Workspace
 
 _PAINT_SECONDS = 0.05
 _SLOW_SECONDS = 0.5
-#: Between two pieces of work on a long capture: keys and paints come first.
-_BREATH_SECONDS = 0.002
-_SELECT_SECONDS = 0.06
 _SIGNALS = (signal.SIGTERM, signal.SIGHUP)
+_PAGES: dict[str, Callable[[Workspace], Page]] = {
+    "handshake": HandshakeScreen,
+    "timeline": TimelineScreen,
+    "findings": FindingsScreen,
+    "faults": FaultsScreen,
+}
 
 
-class InspectApp(Injecting, Exporting, Leaving, Back, Copies, General, Jumping, Arranging):
+class InspectApp(App[int]):
     """`wsinspect open` and, with an engine, `wsinspect run`."""
 
     TITLE = "wsinspect"
     ENABLE_COMMAND_PALETTE = True
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding(key.keys, key.action, key.words, show=False, id=key.id, priority=key.keys in FIRST)
-        for key in APP_KEYS
+        *(Binding(key.keys, key.action, key.words, show=False, id=key.id) for key in APP_KEYS),
+        # The main page takes its own keys first: these are for the other pages.
+        *(
+            Binding(key.keys, f"key({key.id!r})", key.words, show=False, id=key.id)
+            for key in MAIN_KEYS
+            if key.is_everywhere
+        ),
+        Binding("tab,shift+tab", "back", "back", show=False),
     ]
-    CSS = """
-    Screen { layout: vertical; }
-    #pages { height: 1fr; }
-    #main { height: 1fr; }
-    """
 
     class Grown(Message):
         """The feed has something new."""
@@ -87,14 +91,20 @@ class InspectApp(Injecting, Exporting, Leaving, Back, Copies, General, Jumping, 
             super().__init__()
             self.callback, self.arguments = callback, arguments
 
-    def __init__(self, path: Path, **options: Any) -> None:
-        super().__init__(path, **options)
-        self.feed = Feed(path, lambda batch: self._deliver(self.Grown(batch)))
+    def __init__(
+        self, path: Path, *, engine: Engine | None = None, is_ascii: bool = False, gap_ns: int | None = None
+    ) -> None:
+        super().__init__(ansi_color=True if os.environ.get("NO_COLOR") else None)
+        self.workspace = Workspace(path, self, engine=engine, is_ascii=is_ascii, gap_ns=gap_ns)
+        self.main = MainScreen(self.workspace)
+        self.feed = Feed(path, lambda batch: self._post(self.Grown(batch)))
         self.failure: Exception | None = None
-        self._has_grown = False
-        self._is_growing = False
-        self._selecting: Any = None
-        self._inspecting = False
+        self._pages: dict[str, Page] = {"main": self.main}
+        self._leaving = Leaving(self.workspace, lambda: self.exit(0), self.set_timer, self.push_screen)
+
+    def get_default_screen(self) -> Screen[Any]:
+        """The page below all others."""
+        return self.main
 
     def _handle_exception(self, error: Exception) -> None:
         """A bug of ours: kept for the border of the command line, which writes it down."""
@@ -109,60 +119,101 @@ class InspectApp(Injecting, Exporting, Leaving, Back, Copies, General, Jumping, 
             return named
         return TerminalDriver
 
-    def _deliver(self, message: Message) -> None:
-        if self.is_running and not self.post_message(message):
-            self.feed.stop()
-
-    def call_later_safely(self, callback: Callable[..., None], *arguments: Any) -> None:
-        """From another thread: do it in the event loop."""
-        self._deliver(self.Call(callback, arguments))
-
-    def compose(self) -> ComposeResult:
-        """Every widget there will ever be."""
-        yield HeaderLine(id="header")
-        yield Banner(id="banner")
-        yield TabLine(id="tabs")
-        with ContentSwitcher(initial=MAIN, id="pages"):
-            with Vertical(id=MAIN):
-                yield ConnectionsPane(self.selection, id="connections")
-                yield OverviewPane(self.selection, id="overview")
-                yield FrameTable(self.selection, id="frames")
-                yield InspectorPane(self.selection, id="inspector")
-            yield HandshakePane(self.selection, id="handshake")
-            yield TimelinePane(self.selection, id="timeline")
-            yield FindingsPane(self.selection, id="findings")
-            yield FaultsPane(self.selection, id="faults")
-        yield ScrubberPane(id="scrubber")
-        yield Bar(id="bar")
-        yield KeyLine(id="keys")
-        yield TooSmall(id="too-small")
-
-    @property
-    def is_painting(self) -> bool:
-        """Whether something is still to be drawn."""
-        return self._has_grown or self._inspecting or self._selecting is not None
-
     def on_mount(self) -> None:
         """Begin to read."""
-        if not self.has_colour:
+        workspace = self.workspace
+        if not workspace.has_colour:
             self.theme = "ansi-dark"
         self.theme_changed_signal.subscribe(self, lambda _theme: self._repaint_theme())
         self._repaint_theme()
-        self.use_keymap()
-        self.frames.focus()
-        self.lay_out()
+        self._use_keymap()
+        workspace.link.start()
         self.feed.start()
         self.set_interval(_PAINT_SECONDS, self._paint)
         self.set_interval(_SLOW_SECONDS, self._slow)
-        loop = states.running_loop()
+        loop = asyncio.get_running_loop()
         for number in _SIGNALS:
             loop.add_signal_handler(number, self.exit)
 
     def on_unmount(self) -> None:
         """End the threads."""
-        self.stop_scan()
+        self.main.filtering.stop()
         self.feed.stop()
-        self.selection.close()
+        self.workspace.link.stop()
+        self.workspace.selection.close()
+
+    # -- the host of the workspace
+
+    def _post(self, message: Message) -> None:
+        if self.is_running and not self.post_message(message):
+            self.feed.stop()
+
+    def deliver(self, callback: Callable[..., None], *arguments: Any) -> None:
+        """From another thread: call it in the event loop, if the screens are still there."""
+        self._post(self.Call(callback, arguments))
+
+    def warm_up(self) -> None:
+        """From another thread: load what keys will need, neither before the first paint nor at a key."""
+        import wsinspect.faults.presets
+        import wsinspect.faults.scenario
+        import wsinspect.tui.dialogs.by_hand
+        import wsinspect.tui.dialogs.export
+        import wsinspect.tui.dialogs.rule  # noqa: F401
+
+    def said(self) -> None:
+        """There is another sentence for the bottom line."""
+        if self.is_whole:
+            self.page.key_line.refresh()
+
+    def engine_seen(self) -> None:
+        """What is known of the engine has changed."""
+        page = self.page
+        page.grown()
+        page.refresh_lines()
+
+    # -- what arrives
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the widgets are there: not yet before the start, not any more at the end."""
+        return bool(self.screen_stack) and self.main.is_attached and bool(self.main.query("#keys"))
+
+    @property
+    def is_painting(self) -> bool:
+        """Whether something is still to be drawn."""
+        return self.main.is_painting
+
+    def on_inspect_app_call(self, message: Call) -> None:
+        """A thread's request."""
+        if self.is_whole:
+            message.callback(*message.arguments)
+
+    def on_inspect_app_grown(self, message: Grown) -> None:
+        """Take everything; draw later."""
+        if not self.is_whole:
+            return
+        model = self.workspace.model
+        is_first = not model.has_begun
+        model.take(message.batch)
+        self.feed.taken()
+        self.main.taken(message.batch, is_first=is_first)
+
+    def _paint(self) -> None:
+        """Twenty times a second: rows for what has come, and whatever shows it."""
+        if self.is_whole and self.main.paint():
+            self.page.grown()
+
+    def _slow(self) -> None:
+        """Twice a second: what changes with time alone."""
+        if not self.is_whole:
+            return
+        model, engine = self.workspace.model, self.workspace.engine
+        model.count_rate()
+        if engine is not None:
+            model.is_engine_gone = engine.has_failed
+        self.page.tick()
+
+    # -- the theme and the keys
 
     def _ground(self) -> tuple[str, str] | None:
         """Foreground and background of the theme; None where they are the terminal's own."""
@@ -171,159 +222,245 @@ class InspectApp(Injecting, Exporting, Leaving, Back, Copies, General, Jumping, 
         return ground if all(colour.startswith("#") for colour in ground) else None
 
     def _repaint_theme(self) -> None:
-        self.palette = Palette(
-            self.current_theme.dark, self.has_colour, self.palette.is_ascii, self._ground()
+        workspace = self.workspace
+        workspace.palette = Palette(
+            self.current_theme.dark, workspace.has_colour, workspace.palette.is_ascii, self._ground()
         )
-        for widget in self.screen_stack[0].query(Widget):
-            widget.refresh()
+        for screen in self.screen_stack:
+            for widget in screen.query(Widget):
+                widget.refresh()
 
-    # -- what arrives
-
-    def on_inspect_app_call(self, message: Call) -> None:
-        """A thread's wish."""
-        if self.is_whole:
-            message.callback(*message.arguments)
-
-    def on_inspect_app_grown(self, message: Grown) -> None:
-        """Take everything; draw later."""
-        batch, model = message.batch, self.model
-        if not self.is_whole:
+    def _use_keymap(self) -> None:
+        """The user's own keys."""
+        known = set(BY_ID)
+        panes: list[type[LinePane]] = [LinePane, *(type(pane) for pane in self.main.panes)]
+        panes += [PlaybackPane, TimelinePane, FindingsPane]
+        for kind in panes:
+            known |= {one.id for one in kind.BINDINGS if isinstance(one, Binding) and one.id}
+        try:
+            self.workspace.keymap = read_keymap(keymap_path(), frozenset(known))
+        except WsinspectError as error:
+            self.workspace.say(str(error))
             return
-        is_first = not model.has_begun
-        model.take(batch)
-        self.feed.taken()
-        if is_first and model.state == LIVE:
-            self.frames.is_following = True
-        if batch.connections:
-            self.connections.refresh_order()
-            if len(model.connections) <= states.FEW:
-                self.lay_out()
-        if batch.findings or batch.faults or batch.are_findings_anew:
-            self.frames.forget_strips()
-            self.findings.clamp()
-        self.selection.refresh_volatile()
-        self._has_grown = True
-        self.frames_added()
-        if is_first:
-            self.frames.post_message(self.frames.Moved(self.frames))
-            self._paint()
-            self.connections.refresh()  # what it says where there are none
-            self.lay_out()
-
-    def _paint(self) -> None:
-        """Twenty times a second: rows for what has come, and whatever shows it."""
-        if not self.is_whole:
-            return
-        self.play_tick()
-        self.settle_filter()
-        self._grow()
-        if self._has_grown:
-            self._has_grown = False
-            self.frames.grown()
-            if self.page == "timeline":
-                self.timeline.reload()
-            for pane in (self.overview, self.findings, self.faults):
-                pane.refresh()
-            self.refresh_lines()
-
-    def _grow(self) -> None:
-        """Rows for what has come: a bounded piece, and again as soon as the event loop is free."""
-        pending = [view for view in (self.selection.view, self._next_view) if view and not view.is_complete]
-        for view in pending:
-            self._has_grown = view.extend() or self._has_grown
-        if pending and not all(view.is_complete for view in pending) and not self._is_growing:
-            self._is_growing = True
-            self.set_timer(_BREATH_SECONDS, self._grow_on)
-
-    def _grow_on(self) -> None:
-        self._is_growing = False
-        if self.is_whole:
-            self._grow()
-
-    def _slow(self) -> None:
-        """Twice a second: what changes with time alone."""
-        if not self.is_whole:
-            return
-        self.model.count_rate()
-        if self.engine is not None:
-            self.model.is_engine_gone = self.engine.has_failed
-        self._show_trouble()
-        self.connections.refresh()
-        self.refresh_lines()
-
-    def _show_trouble(self) -> None:
-        if self.one("#banner", Banner).display != (self.trouble() is not None):
-            self.lay_out()
-
-    # -- what is chosen
-
-    def on_line_pane_moved(self, message: LinePane.Moved) -> None:
-        """A cursor has moved; at the end of the program also after the panes have gone."""
-        if not self.is_whole:
-            return
-        if message.pane is self.connections:
-            if self._selecting is not None:
-                self._selecting.stop()
-            self._selecting = self.set_timer(_SELECT_SECONDS, self._select)
-        elif message.pane is self.frames and not self._inspecting:
-            self._inspecting = True
-            self.call_after_refresh(self.show_chosen)
-
-    def _select(self) -> None:
-        self._selecting = None
-        if self.is_whole:
-            self.select_now(self.connections.connection_at(self.connections.cursor))
-
-    def select_now(self, connection: int | None) -> None:
-        """Show a connection's frames."""
-        if self._selecting is not None:
-            self._selecting.stop()
-            self._selecting = None
-        if connection == self.selection.connection:
-            return
-        self.selection.select(connection)
-        self.overview.action_zoom(0)
-        if self.playback is not None:
-            self.leave_playback()
-        self.replace_view(self.selection.view)
-        if self.filter is not None:
-            self.start_scan()
-        self.handshake.show(self.connection_in_view())
-
-    def replace_view(self, view: View) -> None:
-        """Other rows; the chosen frame stays chosen where it is among them."""
-        frames, before = self.frames, None
-        if self.frames.view.index is view.index:
-            before = frames.selected_position()
-        self.selection.view = view
-        view.extend()
-        frames.limit = None
-        self.is_frozen = False
-        frames.cursor = frames.top = 0
-        if frames.is_following or before is None:
-            frames.grown()
-        elif frames.row_count():
-            frames.go_to_position(before)
-        frames.post_message(frames.Moved(frames))
-        self._has_grown = True
-
-    def show_chosen(self) -> None:
-        """The inspector follows the cursor, once a paint, or at once for a key about what it shows."""
-        if not self.is_whole:
-            return
-        position = self.frames.selected_position()
-        if not self._inspecting and position == self.inspector.position:
-            return
-        self._inspecting = False
-        record = None if position is None else self.selection.record(self.model.index.columns.ids[position])
-        self.inspector.show(record, position)
-        self.overview.refresh()
-
-    def on_overview_pane_time_chosen(self, message: OverviewPane.TimeChosen) -> None:
-        """A click into the overview."""
-        if self.is_whole:
-            self.go_to_time(message.time_ns)
+        self.set_keymap(self.workspace.keymap)
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         """The palette's commands."""
         yield from system_commands(self)
+
+    # -- the pages
+
+    @property
+    def page(self) -> Page:
+        """The page that is shown, whatever lies over it."""
+        shown = (screen for screen in reversed(self.screen_stack) if isinstance(screen, Page))
+        return next(shown, self.main)
+
+    async def show_page(self, name: str) -> Page:
+        """Show a page; nothing happens while something lies over the one that is shown."""
+        page = self._pages.get(name)
+        if page is None:
+            page = self._pages[name] = _PAGES[name](self.workspace)
+            self.install_screen(page, name)
+        if self.screen is self.page and page is not self.page:
+            if self.page is not self.main:
+                await self.pop_screen()
+            if page is not self.main:
+                await self.push_screen(page)
+        return page
+
+    async def action_page(self, name: str) -> None:
+        """A page, or back from it."""
+        if self.page.page == name:
+            await self.show_page("main")
+            return
+        connection = self._connection()
+        page = await self.show_page(name)
+        if isinstance(page, HandshakeScreen):
+            page.show(connection)
+
+    def _connection(self) -> int | None:
+        """The connection that the page is about, else the one that is chosen on the main page."""
+        shown = self.page.connection_in_view()
+        return shown if shown is not None else self.main.connection_in_view()
+
+    async def action_back(self) -> None:
+        """To the main page; there, one step back."""
+        if self.page is self.main:
+            self.main.step_back()
+        else:
+            await self.show_page("main")
+
+    async def action_focus_pane(self, number: int) -> None:
+        """A pane of the main page."""
+        await self.show_page("main")
+        self.main.action_focus_pane(number)
+
+    async def action_key(self, key_id: str) -> None:
+        """What a key does, on the page that it is of."""
+        key, page = BY_ID[key_id], PAGE_OF.get(key_id)
+        if page is None:
+            await self.run_action(key.action)
+        else:
+            await self.run_action(key.action, default_namespace=await self.show_page(page))
+
+    async def on_key_line_pressed(self, message: KeyLine.Pressed) -> None:
+        """A click on a key of the footer."""
+        await self.action_key(message.key_id)
+
+    async def on_timeline_pane_opened(self, message: TimelinePane.Opened) -> None:
+        """A connection of the timeline: its frames."""
+        await self.show_page("main")
+        self.main.show_connection(message.connection)
+
+    async def on_findings_pane_opened(self, message: FindingsPane.Opened) -> None:
+        """What a finding is about: its frame, or its connection."""
+        finding = message.finding
+        if finding.frame_id is not None:
+            await self.show_page("main")
+            self.main.action_focus_pane(3)
+            self.main.go_to_frame(finding.frame_id)
+        elif finding.connection_id is not None:
+            await self.show_page("main")
+            self.main.show_connection(finding.connection_id)
+
+    def choose_view(self, name: str) -> None:
+        """Show payloads so."""
+        self.main.inspector.choose_view(name)
+
+    def later(self, callback: Callable[[], object]) -> None:
+        """Call it once the palette has gone."""
+        self.call_later(callback)
+
+    # -- what lies over a page
+
+    def action_help(self) -> None:
+        """Help for the focused pane."""
+        focused = self.focused
+        pane = focused if isinstance(focused, LinePane) else self.page.pane
+        self.push_screen(HelpScreen(self.workspace, pane, self.page.page))
+
+    def action_jump(self) -> None:
+        """Label every pane, and every row that can be chosen."""
+        page = self.page
+        if self.screen is page and not page.is_small and not self.main.bar.is_open:
+            self.push_screen(JumpScreen(page.jump_targets(), self.workspace.palette))
+
+    def action_export(self, kind: str = "har") -> None:
+        """Ask what to export, and where to."""
+        from wsinspect.tui.dialogs.export import ExportDialog, suggested
+        from wsinspect.tui.exporting import ALL, CONNECTIONS, ONE, PASSING, Order
+
+        if not self.workspace.can("export", "e"):
+            return
+        model, selection = self.workspace.model, self.workspace.selection
+        flt, number = selection.filter, selection.connection
+        parts = [(ALL, "all of it")]
+        if number is not None:
+            parts.append((ONE, f"connection {number}"))
+        if flt is not None:
+            parts.append((PASSING, "what passes the filter"))
+            if not flt.lists_connections:
+                parts.append((CONNECTIONS, "its connections"))
+        part = PASSING if flt is not None else ONE if number is not None else ALL
+        order = Order(model.path, Path(), kind, part, number, flt, False, model.newest_id)
+        self.push_screen(ExportDialog(self.workspace, suggested(order), parts))
+
+    def add_fault(self, begin: str) -> None:
+        """Type a rule that begins so."""
+        from wsinspect.tui.dialogs.rule import RuleDialog
+
+        if self.workspace.can("faults.add", "faults"):
+            self.push_screen(RuleDialog(self.workspace, begin))
+
+    def action_inject(self) -> None:
+        """Make a frame and send it."""
+        from wsinspect.tui.dialogs.by_hand import InjectDialog
+
+        number = self.main.connection_in_view()
+        if self.workspace.can("inject", "x") and number is not None:
+            position = self.main.frames.selected_position()
+            flags = 0 if position is None else self.workspace.model.index.columns.flags[position]
+            way = "s2c" if flags & 1 else "c2s"
+            self.push_screen(InjectDialog(self.workspace, number, self._target(number), way))
+
+    def action_end_connection(self, how: str = "close") -> None:
+        """End it."""
+        from wsinspect.tui.dialogs.by_hand import EndDialog
+
+        number = self.main.connection_in_view()
+        if self.workspace.can("connection.end", "X") and number is not None:
+            self.push_screen(EndDialog(self.workspace, number, self._target(number), how))
+
+    def _target(self, number: int) -> str:
+        one = self.workspace.model.connections[number]
+        return escape(one.path or one.url)
+
+    # -- what can be done on every page
+
+    async def action_quit(self) -> None:
+        """Textual's own way out."""
+        self._leaving.begin()
+
+    def action_leave(self) -> None:
+        """Quit."""
+        self._leaving.begin()
+
+    def action_reset_faults(self) -> None:
+        """Panic: take all rules away at once."""
+        if not self.workspace.can("faults.reset", "F"):
+            return
+
+        def done(answer: Answer) -> None:
+            words = f"F: {escape(answer.error)}" if answer.error else requests.reset_words(answer.value)
+            self.workspace.say(words)
+
+        self.workspace.ask(requests.reset(), done)
+
+    def action_copy_curl(self) -> None:
+        """The opening handshake as curl."""
+        one = self.workspace.model.connections.get(self._connection() or 0)
+        if one is None:
+            self.workspace.say("choose a connection first")
+            return
+        handshake = self.workspace.selection.handshake(one.id)
+        self.page.copier.text(curl_command(one, handshake), "curl command", ".sh")
+
+    def action_pager(self) -> None:
+        """What the page shows, in the user's pager; escaped as on the screen."""
+        text = self.page.document_text()
+        pager = shlex.split(os.environ.get("PAGER") or "less")
+        environment: dict[str, Any] = {**os.environ, "LESSSECURE": "1"}
+        try:
+            with self.suspend():
+                subprocess.run(pager, input=text.encode("utf-8", "replace"), env=environment, check=False)
+        except SuspendNotSupported:
+            self.workspace.say("this terminal cannot be lent to a pager")
+        except OSError as error:
+            self.workspace.say(f"{pager[0]}: {error.strerror}")
+        self.refresh()
+
+    def action_restart(self) -> None:
+        """Start an engine again that has exited."""
+        if self.workspace.engine is None:
+            self.workspace.say(
+                "this proxy was not started from here: wsinspect run --append continues its recording"
+            )
+        elif self.workspace.model.state != DISCONNECTED:
+            self.workspace.say("the proxy is running")
+        else:
+            self.workspace.say("restarting the proxy")
+            self._restart(self.workspace.engine)
+
+    @work(thread=True, exclusive=True)
+    def _restart(self, engine: Engine) -> None:
+        try:
+            engine.restart()
+        except WsinspectError as error:
+            self.deliver(self.workspace.say, str(error))
+            return
+        self.deliver(self._restarted)
+
+    def _restarted(self) -> None:
+        self.workspace.model.is_engine_gone = self.workspace.model.was_live = False
+        self.workspace.say("the proxy is running again")

@@ -2,65 +2,109 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Protocol
 
 from textual.app import SystemCommand
 
 from wsinspect import decoders
 from wsinspect.tui.documents import HEX, JSON, TEXT
-from wsinspect.tui.engine_commands import control_commands
-from wsinspect.tui.keys import APP_KEYS
-
-if TYPE_CHECKING:
-    from wsinspect.tui.app import InspectApp
+from wsinspect.tui.keys import ALL_KEYS
 
 _AREAS = {
     "pane": "pane",
     "frames": "frames",
     "filter": "filter",
     "finding": "finding",
+    "findings": "finding",
     "gap": "gap",
     "mark": "mark",
     "page": "page",
     "payload": "view",
     "copy": "copy",
-    "engine": "engine",
+    "engine": "proxy",
     "connections": "connections",
+    "timeline": "connections",
     "handshake": "handshake",
     "faults": "fault",
     "inject": "connection",
     "connection": "connection",
     "export": "export",
 }
+_ENDS = {
+    "close": "close in a closing handshake",
+    "fin": "abort with a FIN, without CLOSE",
+    "rst": "abort with an RST, without CLOSE",
+}
 
 
-def system_commands(app: InspectApp) -> Iterable[SystemCommand]:
-    """Everything that has a key, the payload views, and the themes."""
-    for key in APP_KEYS:
-        if key.id == "palette" or key.why_not:
-            continue
-        area = _AREAS.get(key.id.split(".")[0], "wsinspect")
-        yield SystemCommand(f"{area}: {key.words}", f"key {key.shown}", _run(app, key.action))
+class Commands(Protocol):
+    """What the palette asks of the program."""
+
+    theme: str
+
+    def action_key(self, key_id: str) -> Awaitable[None]:
+        """What a key does."""
+
+    def choose_view(self, name: str) -> None:
+        """Show payloads so."""
+
+    def add_fault(self, begin: str) -> None:
+        """Type a rule that begins so."""
+
+    def action_end_connection(self, how: str) -> None:
+        """End the chosen connection."""
+
+    def action_export(self, kind: str) -> None:
+        """Export in a format."""
+
+    def later(self, callback: Callable[[], object]) -> None:
+        """Call it once the palette has gone."""
+
+
+def system_commands(app: Commands) -> Iterable[SystemCommand]:
+    """Everything that has a key, payload views, faults, ends of a connection, formats, and themes."""
+    for key in ALL_KEYS:
+        if key.id != "palette":
+            area = _AREAS.get(key.id.split(".")[0], "wsinspect")
+            yield SystemCommand(f"{area}: {key.words}", f"key {key.shown}", _key(app, key.id))
     for name in (TEXT, JSON, HEX, *(decoder.name for decoder in decoders.known())):
         yield SystemCommand(f"view: {name}", "the payload as " + name, _view(app, name))
-    yield from control_commands(app)
+    from wsinspect.faults.kinds import KINDS
+    from wsinspect.tui.exporting import FORMATS
+
+    for kind in KINDS.values():
+        yield SystemCommand(f"fault: add {kind.name}", kind.summary, _fault(app, kind.name))
+    yield SystemCommand("fault: like a preset", "a real hop or network", _fault(app, "like "))
+    for how, words in _ENDS.items():
+        yield SystemCommand(f"connection: {words}", "the selected one; asks first", _end(app, how))
+    for name, words in FORMATS:
+        yield SystemCommand(f"export: {words}", "asks for a file name", _export(app, name))
     for theme in ("textual-dark", "textual-light", "ansi-dark", "ansi-light"):
         yield SystemCommand(f"theme: {theme}", "colours", _theme(app, theme))
 
 
-def _run(app: InspectApp, action: str) -> Callable[[], None]:
-    def run() -> None:
-        app.call_later(app.run_action, action)
-
-    return run
+def _key(app: Commands, key_id: str) -> Callable[[], None]:
+    return lambda: app.later(lambda: app.action_key(key_id))
 
 
-def _view(app: InspectApp, name: str) -> Callable[[], None]:
-    return lambda: app.inspector.choose_view(name)
+def _view(app: Commands, name: str) -> Callable[[], None]:
+    return lambda: app.choose_view(name)
 
 
-def _theme(app: InspectApp, name: str) -> Callable[[], None]:
+def _fault(app: Commands, begin: str) -> Callable[[], None]:
+    return lambda: app.add_fault(begin)
+
+
+def _end(app: Commands, how: str) -> Callable[[], None]:
+    return lambda: app.action_end_connection(how)
+
+
+def _export(app: Commands, kind: str) -> Callable[[], None]:
+    return lambda: app.action_export(kind)
+
+
+def _theme(app: Commands, name: str) -> Callable[[], None]:
     def choose() -> None:
         app.theme = name
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shlex
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +17,9 @@ from wsinspect.capture.records import Connection, Handshake
 from wsinspect.handshake.heads import RawHead
 from wsinspect.handshake.negotiation import is_valid_key
 from wsinspect.launch.paths import ensure_private_dir, state_dir
+from wsinspect.present.rows import byte_count
+from wsinspect.text import escape
+from wsinspect.tui.blobs import Blob
 
 #: Terminals refuse longer OSC 52 sequences; xterm's own limit is of this order.
 CLIPBOARD_BYTES: Final = 64 * 1024
@@ -94,3 +98,44 @@ def save_copy(data: bytes, suffix: str) -> Path:
     path = folder / f"copied{suffix}"
     Path(name).replace(path)
     return path
+
+
+class Copier:
+    """Puts copies where they go, and says so.
+
+    Args:
+        to_clipboard: the terminal's.
+        say: shows a sentence.
+    """
+
+    def __init__(self, to_clipboard: Callable[[str], None], say: Callable[[str], None]) -> None:
+        self._to_clipboard, self._say = to_clipboard, say
+
+    def text(self, text: str, what: str, suffix: str) -> None:
+        """Text to the clipboard and to a file."""
+        self.bytes(text.encode("utf-8", "surrogateescape"), what, suffix)
+
+    def bytes(self, data: bytes, what: str, suffix: str) -> None:
+        """Bytes: as text to the clipboard where they are that and not too many; always to a file."""
+        try:
+            text = data.decode()
+        except UnicodeDecodeError:
+            text, suffix = data[: CLIPBOARD_BYTES // 2].hex(), ".bin"
+        try:
+            path = save_copy(data, suffix)
+        except OSError as error:
+            self._say(f"cannot write the copy: {error}")
+            return
+        size = byte_count(len(data))
+        if len(data) <= CLIPBOARD_BYTES and text:
+            self._to_clipboard(text)
+            self._say(f"copied the {escape(what)} ({size}); also in {path}")
+        else:
+            self._say(f"the {escape(what)} ({size}) is in {path}: too large for a clipboard")
+
+    def blob(self, blob: Blob, what: str) -> None:
+        """A payload."""
+        if blob.length > COPY_BYTES:
+            self._say(f"{byte_count(blob.length)} is more than can be copied at once")
+        else:
+            self.bytes(blob.read(0, blob.length), what, ".bin")

@@ -1,7 +1,7 @@
 """Textual's driver, made to outlive its terminal.
 
 Textual writes from a thread. When the terminal hangs up, that thread ends with EIO, and the event loop then
-waits for ever to hand it the next piece: no signal, no key ends the program any more, and the engine below it
+waits forever to hand it the next piece: no signal, no key ends the program any more, and the engine below it
 goes on. Here what cannot be written goes nowhere, so that SIGHUP ends everything in order.
 """
 
@@ -13,7 +13,7 @@ from typing import IO, Any
 from textual.drivers.linux_driver import LinuxDriver
 
 
-class Deaf:
+class HangupProofFile:
     """A file whose writes may fail without a word; all else is the file's own."""
 
     def __init__(self, file: IO[str]) -> None:
@@ -40,5 +40,5 @@ class TerminalDriver(LinuxDriver):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         terminal: Any = self._file
-        file: Any = Deaf(terminal)
+        file: Any = HangupProofFile(terminal)
         self._file = file

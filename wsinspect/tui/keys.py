@@ -1,6 +1,6 @@
 """Every key of the screens: what it does, its id in a user's key map, and what the footer and the docs say.
 
-`python -m wsinspect.tui.keys` prints the table of the README. A key map is a TOML file, by default
+`python -m wsinspect.tui.keys` prints the table of docs/keys.md. A key map is a TOML file, by default
 `~/.config/wsinspect/keys.toml`, with a table `[keys]` of ids and keys: `"frames.follow" = "end,f8"`.
 """
 
@@ -11,6 +11,8 @@ import tomllib
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from textual.binding import Binding, BindingType
+
 from wsinspect.errors import UsageError
 
 
@@ -20,9 +22,10 @@ class Key(NamedTuple):
     Attributes:
         keys: Textual's names, by comma.
         shown: how people write it.
+        action: of the app for `APP_KEYS`, of the page for those of a page.
         words: what it does.
         id: its name in a key map.
-        why_not: set where it does nothing in this version: why.
+        is_everywhere: on the other pages too, where it shows the main page first.
     """
 
     keys: str
@@ -30,81 +33,107 @@ class Key(NamedTuple):
     action: str
     words: str
     id: str
-    why_not: str = ""
+    is_everywhere: bool = False
 
 
-#: Features of later versions: their keys are kept free, shown, and say this.
-_LATER: Final = "is not in this version"
-
+#: Keys of every page.
 APP_KEYS: Final = (
     Key("1", "1", "focus_pane(1)", "connections", "pane.connections"),
     Key("2", "2", "focus_pane(2)", "overview", "pane.overview"),
     Key("3", "3", "focus_pane(3)", "frames", "pane.frames"),
     Key("4", "4", "focus_pane(4)", "inspector", "pane.inspector"),
-    Key("tab", "tab", "next_pane(1)", "next pane", "pane.next"),
-    Key("shift+tab", "shift+tab", "next_pane(-1)", "pane before", "pane.before"),
-    Key("ctrl+o", "ctrl+o", "jump", "jump mode: a letter for each pane and row", "jump"),
-    Key("backslash", "\\", "maximise", "maximise the pane, and back", "pane.maximise"),
-    Key("plus,equals_sign", "+", "resize(1)", "larger inspector (in the overview: zoom in)", "pane.larger"),
-    Key("minus", "-", "resize(-1)", "smaller inspector (in the overview: zoom out)", "pane.smaller"),
-    Key("T", "T", "follow", "follow the newest frame (as End does)", "frames.follow"),
-    Key("space", "space", "freeze", "freeze the view; capture and counters go on", "frames.freeze"),
-    Key("slash", "/", "filter", "filter", "filter.edit"),
-    Key("colon", ":", "go", "go to: :98197 (frame), :conn 2, :t 14.3", "go"),
-    Key("escape", "esc", "step_back", "back; clear the filter; stop a scan", "back"),
-    Key("a", "a", "all_connections", "frames of all connections", "connections.all"),
-    Key("n", "n", "next_finding(1)", "next finding or violation", "finding.next"),
-    Key("N", "N", "next_finding(-1)", "finding before", "finding.before"),
-    Key("right_curly_bracket", "}", "next_gap(1)", "next gap", "gap.next"),
-    Key("left_curly_bracket", "{", "next_gap(-1)", "gap before", "gap.before"),
-    Key(
-        "right_square_bracket,left_square_bracket",
-        "[ ]",
-        "mate",
-        "mate: ping and pong, fragments, CLOSE and CLOSE",
-        "mate",
-    ),
-    Key("m", "m", "mark", "mark this frame (playing: an end of the selection)", "mark.set"),
-    Key("apostrophe", "'", "next_mark", "jump to the next mark", "mark.next"),
     Key("h", "h", "page('handshake')", "handshake: what each side saw", "page.handshake"),
     Key("t", "t", "page('timeline')", "timeline: connections on one time axis", "page.timeline"),
     Key("i", "i", "page('findings')", "findings", "page.findings"),
     Key("f", "f", "page('faults')", "faults", "page.faults"),
-    Key("s", "s", "scrubber", "scrubber: play the capture", "scrubber"),
-    Key("v", "v", "next_view", "payload as text, JSON, hex, decoders", "payload.view"),
-    Key("u", "u", "next_form", "payload inflated, unmasked, as on the wire", "payload.form"),
-    Key("d", "d", "only_differences", "handshake: only differences", "handshake.differences"),
-    Key("y", "y", "copy", "copy the payload, the frame, or the handshake", "copy"),
+    Key("escape", "esc", "back", "back; clear the filter; stop a scan", "back"),
+    Key("o", "o", "pager", "open what the page shows in $PAGER", "pager"),
+    Key("ctrl+o", "ctrl+o", "jump", "jump mode: a letter for each pane and row", "jump"),
     Key("Y", "Y", "copy_curl", "copy the opening handshake as curl", "copy.curl"),
-    Key("o", "o", "pager", "open what is shown in $PAGER", "pager"),
-    Key("R", "R", "restart", "start a dead engine again", "engine.restart"),
-    Key("question_mark,f1", "?", "help", "help of the focused pane", "help"),
-    Key("ctrl+p", "ctrl+p", "command_palette", "command palette", "palette"),
-    Key("q,ctrl+q,ctrl+c", "q", "leave", "quit; an engine that was started here ends with it", "quit"),
-    Key("e", "e", "export", "export: the capture or a part of it as HAR or JSONL", "export"),
+    Key("e", "e", "export", "export all or part of the capture as HAR or JSONL", "export"),
     Key("x", "x", "inject", "inject a frame into the selected connection", "inject"),
     Key("X", "X", "end_connection", "end the selected connection: CLOSE, FIN or RST", "connection.end"),
     Key("F", "F", "reset_faults", "remove all faults at once", "faults.reset"),
-    Key("P", "P", "unavailable('P')", "probe the target", "probe", f"probing a server {_LATER}"),
+    Key("R", "R", "restart", "restart a proxy that has exited", "engine.restart"),
+    Key("question_mark,f1", "?", "help", "help for the focused pane", "help"),
+    Key("ctrl+p", "ctrl+p", "command_palette", "command palette", "palette"),
+    Key("q,ctrl+q,ctrl+c", "q", "leave", "quit, and stop the proxy if it was started here", "quit"),
 )
+#: Keys of the main page.
+MAIN_KEYS: Final = (
+    Key("tab", "tab", "next_pane(1)", "next pane", "pane.next"),
+    Key("shift+tab", "shift+tab", "next_pane(-1)", "previous pane", "pane.before"),
+    Key("backslash", "\\", "maximise", "maximise the pane, and back", "pane.maximise"),
+    Key("plus,equals_sign", "+", "resize(1)", "larger inspector (in the overview: zoom in)", "pane.larger"),
+    Key("minus", "-", "resize(-1)", "smaller inspector (in the overview: zoom out)", "pane.smaller"),
+    Key("T", "T", "follow", "follow the newest frame (End does the same)", "frames.follow", True),
+    Key("space", "space", "pause", "pause the frames pane; recording continues", "frames.pause"),
+    Key("slash", "/", "filter", "filter", "filter.edit", True),
+    Key("colon", ":", "go", "go to: :98197 (frame), :conn 2, :t 14.3", "go", True),
+    Key("a", "a", "all_connections", "frames from all connections", "connections.all", True),
+    Key("n", "n", "next_finding(1)", "next finding or violation", "finding.next", True),
+    Key("N", "N", "next_finding(-1)", "previous finding or violation", "finding.before", True),
+    Key("right_curly_bracket", "}", "next_gap(1)", "next gap", "gap.next"),
+    Key("left_curly_bracket", "{", "next_gap(-1)", "previous gap", "gap.before"),
+    Key(
+        "right_square_bracket,left_square_bracket",
+        "[ ]",
+        "mate",
+        "matching frame: PING and PONG, fragments, CLOSE and CLOSE",
+        "mate",
+    ),
+    Key("m", "m", "mark", "mark this frame (in playback: an end of the selection)", "mark.set"),
+    Key("apostrophe", "'", "next_mark", "jump to the next mark", "mark.next"),
+    Key("s", "s", "playback", "play the capture", "playback", True),
+    Key("v", "v", "next_view", "show the payload as text, JSON, hex, or decoded", "payload.view"),
+    Key("u", "u", "next_form", "show the payload inflated, unmasked, or as on the wire", "payload.form"),
+    Key("y", "y", "copy", "copy the payload, the frame's row, or the URL", "copy"),
+)
+#: Keys of the handshake page.
+HANDSHAKE_KEYS: Final = (
+    Key("d", "d", "only_differences", "show differences only (handshake)", "handshake.differences"),
+    Key("y", "y", "copy", "copy the headers (handshake)", "handshake.copy"),
+)
+#: Keys of the timeline page.
+TIMELINE_KEYS: Final = (Key("y", "y", "copy", "copy the URL (timeline)", "timeline.copy"),)
+#: Keys of the findings page.
+FINDING_KEYS: Final = (Key("y", "y", "copy", "copy the id (findings)", "findings.copy"),)
 #: Keys of the faults page.
 FAULT_KEYS: Final = (
-    Key("a", "a", "add_fault", "arm a rule (faults)", "faults.add"),
+    Key("a", "a", "add_fault", "add a rule (faults)", "faults.add"),
     Key("enter", "enter", "edit_fault", "change the rule (faults)", "faults.edit"),
     Key("space", "space", "arm_fault", "arm or disarm the rule (faults)", "faults.arm"),
     Key("x,delete", "x", "remove_fault", "remove the rule (faults)", "faults.remove"),
     Key("y", "y", "copy_fault", "copy the rule as --fault (faults)", "faults.copy"),
 )
-#: Keys that the app takes before the focused pane does: tab, which would change the focus in Textual's own
-#: way, and those that open the bar, so that what is typed right behind them goes there.
+#: By page; those of the app are none's.
+PAGE_KEYS: Final = {
+    "main": MAIN_KEYS,
+    "handshake": HANDSHAKE_KEYS,
+    "timeline": TIMELINE_KEYS,
+    "findings": FINDING_KEYS,
+    "faults": FAULT_KEYS,
+}
+#: Keys that the main page takes before the focused pane does: tab, which would change the focus in Textual's
+#: own way, and those that open the bar, so that what is typed right behind them goes there.
 FIRST: Final = frozenset({"tab", "shift+tab", "slash", "colon"})
+
+
+def bindings_of(page: str) -> list[BindingType]:
+    """The bindings of a page's own keys."""
+    return [
+        Binding(key.keys, key.action, key.words, show=False, id=key.id, priority=key.keys in FIRST)
+        for key in PAGE_KEYS[page]
+    ]
+
+
 #: Keys of single panes, for the table; the bindings are the panes' own.
 PANE_KEYS: Final = (
     ("j k arrows pgup pgdn g G", "move; G and end also follow"),
     ("enter", "into the pane below; on a finding: go to its frame"),
     ("left right (overview)", "pan; + - zoom, 0 shows all"),
     ("left right (inspector)", "tabs; < > windows of a long text"),
-    (", . (scrubber)", "step frame by frame; < > one second, + - speed, l loop, space play"),
+    (", . (playback)", "step frame by frame; < > one second, + - speed, l loop, space play"),
     ("mouse", "choose rows, tabs, times and keys; the wheel scrolls"),
 )
 
@@ -121,12 +150,12 @@ FOOTER: Final[dict[str, tuple[FooterKey, ...]]] = {
         FooterKey("help", "help"),
         FooterKey("filter.edit", "filter"),
         FooterKey("go", "go"),
-        FooterKey("frames.freeze", "freeze"),
+        FooterKey("frames.pause", "pause"),
         FooterKey("page.handshake", "handshake"),
         FooterKey("page.timeline", "timeline"),
         FooterKey("finding.next", "finding"),
         FooterKey("mate", "mate"),
-        FooterKey("scrubber", "play"),
+        FooterKey("playback", "playback"),
         FooterKey("payload.view", "view"),
         FooterKey("copy", "copy"),
         FooterKey("page.faults", "faults"),
@@ -137,17 +166,16 @@ FOOTER: Final[dict[str, tuple[FooterKey, ...]]] = {
     ),
     "handshake": (
         FooterKey("back", "back"),
-        FooterKey("handshake.differences", "only differences"),
+        FooterKey("handshake.differences", "differences"),
         FooterKey("copy.curl", "copy as curl"),
-        FooterKey("copy", "copy heads"),
+        FooterKey("handshake.copy", "copy headers"),
         FooterKey("help", "help"),
         FooterKey("quit", "quit"),
-        FooterKey("probe", "probe"),
     ),
     "timeline": (FooterKey("back", "back"), FooterKey("help", "help"), FooterKey("quit", "quit")),
     "findings": (
         FooterKey("back", "back"),
-        FooterKey("copy", "copy id"),
+        FooterKey("findings.copy", "copy id"),
         FooterKey("help", "help"),
         FooterKey("quit", "quit"),
     ),
@@ -163,11 +191,15 @@ FOOTER: Final[dict[str, tuple[FooterKey, ...]]] = {
         FooterKey("quit", "quit"),
     ),
 }
-BY_ID: Final = {key.id: key for key in (*APP_KEYS, *FAULT_KEYS)}
+ALL_KEYS: Final = (*APP_KEYS, *(key for keys in PAGE_KEYS.values() for key in keys))
+BY_ID: Final = {key.id: key for key in ALL_KEYS}
+PAGE_OF: Final = {key.id: page for page, keys in PAGE_KEYS.items() for key in keys}
+#: Names of earlier versions in key maps: by their beginning.
+_RENAMED: Final = {"scrubber": "playback", "frames.freeze": "frames.pause"}
 
 
 def keymap_path() -> Path:
-    """Where a user's key map lies."""
+    """Where a user's key map is."""
     config = os.environ.get("XDG_CONFIG_HOME") or str(Path.home() / ".config")
     return Path(config) / "wsinspect" / "keys.toml"
 
@@ -192,13 +224,16 @@ def read_keymap(path: Path, known: frozenset[str]) -> dict[str, str]:
     table = loaded.get("keys", {})
     if not isinstance(table, dict):
         raise UsageError(f"[keys] must be a table of ids and keys, in {path}")
+    found = {}
     for name, keys in table.items():
-        if name not in known or not isinstance(keys, str):
+        now = next((name.replace(old, new, 1) for old, new in _RENAMED.items() if name.startswith(old)), name)
+        if now not in known or not isinstance(keys, str):
             raise UsageError(
-                f"there is no binding {name!r}, in {path}",
+                f"unknown key binding {name!r}, in {path}",
                 hint="python -m wsinspect.tui.keys lists them",
             )
-    return table
+        found[now] = keys
+    return found
 
 
 def markdown() -> str:
@@ -206,10 +241,9 @@ def markdown() -> str:
     lines = ["| key | what it does | id |", "| --- | --- | --- |"]
     for keys, words in PANE_KEYS:
         lines.append(f"| {keys} | {words} | |")
-    for key in (*APP_KEYS, *FAULT_KEYS):
+    for key in ALL_KEYS:
         shown = key.shown.replace("|", "\\|")
-        words = f"{key.words} ({key.why_not})" if key.why_not else key.words
-        lines.append(f"| `{shown}` | {words} | {key.id} |")
+        lines.append(f"| `{shown}` | {key.words} | {key.id} |")
     return "\n".join(lines)
 
 

@@ -8,7 +8,7 @@ from textual.geometry import Size
 
 LEAST: Final = Size(60, 15)
 _NARROW: Final = 80
-#: 24 lines with header, keys, a banner, and the scrubber open.
+#: 24 lines with header, keys, a banner, and playback open.
 _STACK_ROWS: Final = 18
 
 
@@ -28,7 +28,7 @@ def heights(
         connections: how many there are to list.
         is_maximised: show that pane alone.
         extra: rows that the user gave to the inspector.
-        taken: rows that scrubber and banner take.
+        taken: rows that playback and banner take.
     """
     rows = size.height - 2 - taken
     if is_maximised or size.width < _NARROW or rows < _STACK_ROWS:

@@ -169,6 +169,20 @@ class Model:
         times = self.index.columns.times_ns
         return times[0] if times else 0
 
+    @property
+    def end_ns(self) -> int:
+        """The newest time in the capture."""
+        times = [one.closed_ns for one in self.connections.values() if one.closed_ns is not None]
+        frames = self.index.columns.times_ns
+        return max([*times, frames[-1] if frames else 0, self.zero_ns])
+
+    @property
+    def recorded_until(self) -> str:
+        """The local time of the newest frame or end, as `14:03:22`; empty where nothing is recorded."""
+        if not self.connections:
+            return ""
+        return time.strftime("%H:%M:%S", time.localtime(self.end_ns / 1e9))
+
     def count_rate(self, now: float | None = None) -> None:
         """To be called now and then: remember how many frames there are."""
         now = time.monotonic() if now is None else now

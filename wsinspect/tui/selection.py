@@ -1,7 +1,6 @@
 """What is being looked at: which connection, through which filter, and the records of rows on the screen.
 
-Contract: no widget is known here. `tick` does a bounded piece of work; the event loop calls it until nothing
-is left. Records are read when a row is shown, and few are kept.
+Contract: no widget is known here. Records are read when a row is shown, and few are kept.
 """
 
 from __future__ import annotations
@@ -13,6 +12,7 @@ from typing import Final
 
 from wsinspect.capture.records import Connection, Handshake
 from wsinspect.errors import CaptureError
+from wsinspect.filters import Filter
 from wsinspect.present.glyphs import Glyphs
 from wsinspect.present.notes import make_row
 from wsinspect.present.records import Record
@@ -32,6 +32,11 @@ class Selection:
         model: the capture.
         view: the rows of the frame table.
         connection: the selected one; None for all.
+        filter: what the rows pass; None shows all.
+        pending: rows of a newer filter, or of one that is asked again, until they take the place of `view`.
+        is_scanning: the filter is being asked, or waits for more frames.
+        is_asked_again: the scan is one that nobody typed.
+        marks: frames that the user has marked, ascending.
         error: why records cannot be read.
     """
 
@@ -40,6 +45,11 @@ class Selection:
         self.gap_ns = gap_ns
         self.connection: int | None = None
         self.view = View(model.index, None, gap_ns)
+        self.filter: Filter | None = None
+        self.pending: View | None = None
+        self.is_scanning = False
+        self.is_asked_again = False
+        self.marks: list[int] = []
         self.error: str | None = None
         self._source: Source | None = None
         self._records: OrderedDict[int, Record] = OrderedDict()
@@ -72,6 +82,19 @@ class Selection:
         """Show one connection's frames, or all."""
         self.connection = connection
         self.view = View(self.model.index, connection, self.gap_ns, before=self.view)
+
+    def new_view(self, *, is_filtered: bool) -> View:
+        """Rows yet to come, of the frames that are looked at now."""
+        return View(self.model.index, self.connection, self.gap_ns, is_filtered=is_filtered, before=self.view)
+
+    @property
+    def scan_share(self) -> int | None:
+        """How much of the capture the filter was asked about, in percent; None when all was."""
+        if not self.is_scanning or (self.is_asked_again and self.pending is not None):
+            return None
+        view = self.pending if self.pending is not None else self.view
+        last = self.model.index.last_id
+        return None if view.scanned_to >= last else 100 * view.scanned_to // max(last, 1)
 
     @property
     def selected(self) -> Connection | None:

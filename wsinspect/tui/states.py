@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
-from typing import TYPE_CHECKING
-
 from wsinspect.present.cells import Line, flow
 from wsinspect.present.glyphs import Glyphs
 from wsinspect.present.rows import grouped
 from wsinspect.present.words import end_words, listening_words
 from wsinspect.text import escape
 from wsinspect.tui.model import LIVE, STARTING, Model
-
-if TYPE_CHECKING:
-    from wsinspect.tui.shell import Shell
+from wsinspect.tui.workspace import Workspace
 
 #: So few connections may need fewer rows than they are given: the screen is shared anew.
 FEW = 20
-
-
-def running_loop() -> asyncio.AbstractEventLoop:
-    """The event loop, for signals."""
-    return asyncio.get_running_loop()
 
 
 def no_connections(model: Model, width: int, glyphs: Glyphs) -> list[Line]:
@@ -40,30 +30,29 @@ def no_connections(model: Model, width: int, glyphs: Glyphs) -> list[Line]:
         if target.startswith("any"):
             words += f"Set your browser's or client's HTTP proxy to {where}."
         else:
-            words += f"Point your client at ws://{where}/ in place of the server."
+            words += f"Point your client at ws://{where}/ instead of the server."
         lines += _flowing(words, width)
     return [
         *lines,
-        *_flowing("To see what it looks like with traffic: wsinspect demo, in another terminal.", width),
+        *_flowing("To see it with traffic: wsinspect demo, in another terminal.", width),
     ]
 
 
-def no_frames(app: Shell, width: int) -> list[Line]:
+def no_frames(workspace: Workspace, width: int) -> list[Line]:
     """Why there are none."""
-    model, view = app.model, app.selection.view
-    if app.filter is not None:
-        if app.scan_share is not None:
-            return _flowing(
-                f"Scanning, {app.scan_share} % so far: nothing passes {escape(app.filter.source)} yet.", width
-            )
-        words = f"No frame passes {escape(app.filter.source)}; {grouped(view.total)} are hidden."
-        words += " esc clears the filter."
-        return _flowing(words, width)
-    if app.playback is not None:
+    model, selection = workspace.model, workspace.selection
+    flt, share, total = selection.filter, selection.scan_share, selection.view.total
+    if flt is not None:
+        if share is not None:
+            words = f"Scanning, {share}% so far: nothing matches {escape(flt.source)} yet."
+            return _flowing(words, width)
+        hidden = "1 frame is hidden" if total == 1 else f"{grouped(total)} frames are hidden"
+        return _flowing(f"No frame matches {escape(flt.source)}; {hidden}. esc clears the filter.", width)
+    if workspace.playback is not None:
         return _flowing("No frame yet at this time: space plays.", width)
     if model.is_loading:
         return _flowing("Reading frames.", width)
-    selected = app.selection.selected
+    selected = selection.selected
     if selected is not None and selected.state in ("refused", "failed"):
         words = f"This attempt never opened: {end_words(selected)}. h shows both sides of its handshake."
         return _flowing(words, width)

@@ -39,7 +39,7 @@ def private_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_the_panes_say_what_the_capture_holds(chat):
     async with opened(chat, size=(120, 44)) as screen:
         assert screen.line("header").startswith(
-            " RECORDED  chat.db  3 conn  13 frames  ↯ 2 faults  ! 1 findings"
+            " RECORDED  chat.db  3 conn  13 frames  ↯ 2 faults  ! 1 finding"
         )
         assert screen.line("header").endswith("127.0.0.1:8080 → http://localhost:8765")
         connections = screen.pane("connections")
@@ -62,16 +62,16 @@ async def test_the_panes_say_what_the_capture_holds(chat):
 async def test_a_connection_under_the_cursor_is_what_the_others_show(chat):
     async with opened(chat) as screen:
         await screen.press("1", "down")
-        await screen.until(lambda: screen.app.selection.connection == 3)
+        await screen.until(lambda: screen.selection.connection == 3)
         await screen.settle()
         frames = screen.pane("frames")
         assert "conn 3" in frames[0]
         assert " 2.000 " in frames[2]
         await screen.press("1", "down", "down")
-        await screen.until(lambda: screen.app.selection.connection == 1)
+        await screen.until(lambda: screen.selection.connection == 1)
         assert "This attempt never opened: HTTP 403. h shows both sides" in "\n".join(screen.pane("frames"))
         await screen.press("a")
-        await screen.until(lambda: screen.app.selection.connection is None)
+        await screen.until(lambda: screen.selection.connection is None)
         assert "all connections" in screen.pane("frames")[0]
 
 
@@ -99,7 +99,7 @@ async def test_the_inspector_follows_the_cursor_through_its_tabs(chat):
 
 async def test_fragments_are_joined_in_the_inspector(chat):
     async with opened(chat) as screen:
-        screen.app.go_to_frame(5)
+        screen.main.go_to_frame(5)
         await screen.press("v", "v")
         assert "message 90, 3 fragments joined" in screen.pane("inspector")[1]
         assert '{"items":[1,2,3]}' in "\n".join(screen.pane("inspector"))
@@ -112,7 +112,7 @@ async def test_following_ends_when_one_moves_up_and_the_view_does_not_jump(tmp_p
     path = many_frames(tmp_path / "many.db", 200, clean=False)
     lock = hold_engine_lock(path)
     async with opened(path) as screen:
-        frames = screen.app.frames
+        frames = screen.main.frames
         assert screen.line("header").startswith(" LIVE ")
         assert follows(screen)
         assert "FOLLOW" in screen.pane("frames")[0]
@@ -149,7 +149,7 @@ def many_more(path: Path, start: int, count: int) -> int:
     return start + count
 
 
-async def test_a_frozen_view_stands_still_while_counters_go_on(tmp_path):
+async def test_a_paused_view_stands_still_while_counters_go_on(tmp_path):
     path = many_frames(tmp_path / "many.db", 100, clean=False)
     lock = hold_engine_lock(path)
     async with opened(path) as screen:
@@ -157,8 +157,8 @@ async def test_a_frozen_view_stands_still_while_counters_go_on(tmp_path):
         assert screen.line("header").startswith(" PAUSED ")
         before = screen.pane("frames")[1:]
         many_more(path, 100, 50)
-        await screen.until(lambda: screen.app.model.newest_id == 150)
-        await screen.until(lambda: "FROZEN  +50" in screen.pane("frames")[0])
+        await screen.until(lambda: screen.model.newest_id == 150)
+        await screen.until(lambda: "PAUSED  +50" in screen.pane("frames")[0])
         assert screen.pane("frames")[1:] == before
         assert "150 frames" in screen.line("header")
         await screen.press("space")
@@ -169,8 +169,8 @@ async def test_a_frozen_view_stands_still_while_counters_go_on(tmp_path):
 
 async def chosen_after(screen: Screen, *keys: str) -> int | None:
     await screen.press(*keys)
-    position = screen.app.frames.selected_position()
-    return None if position is None else screen.app.model.index.columns.ids[position]
+    position = screen.main.frames.selected_position()
+    return None if position is None else screen.model.index.columns.ids[position]
 
 
 async def test_jumps_go_where_they_say(chat):
@@ -186,30 +186,30 @@ async def test_jumps_go_where_they_say(chat):
         assert await chosen_after(screen, "}") == 2
         assert await chosen_after(screen, "}") == 9
         assert await chosen_after(screen, "{") == 2
-        screen.app.go_to_frame(4)
+        screen.main.go_to_frame(4)
         assert await chosen_after(screen, "]") == 6
         assert await chosen_after(screen, "[") == 4
-        screen.app.go_to_frame(3)
+        screen.main.go_to_frame(3)
         assert await chosen_after(screen, "]") == 5
         assert await chosen_after(screen, "]") == 7
         assert await chosen_after(screen, "]") == 3
-        screen.app.go_to_frame(12)
+        screen.main.go_to_frame(12)
         assert await chosen_after(screen, "]") == 13
-        screen.app.go_to_frame(2)
+        screen.main.go_to_frame(2)
         await screen.press("]")
-        assert "has no mate" in screen.line("keys")
+        assert "no matching frame" in screen.line("keys")
 
 
 async def test_marks_are_jumped_to(chat):
     async with opened(chat) as screen:
-        screen.app.go_to_frame(4)
+        screen.main.go_to_frame(4)
         await screen.press("m")
-        screen.app.go_to_frame(9)
+        screen.main.go_to_frame(9)
         await screen.press("m")
         assert await chosen_after(screen, "'") == 4
         assert await chosen_after(screen, "'") == 9
         await screen.press("m")
-        assert "not marked any more" in screen.line("keys")
+        assert "no longer marked" in screen.line("keys")
 
 
 @pytest.mark.parametrize(
@@ -222,11 +222,11 @@ async def test_the_go_bar_goes_to_frames_times_and_connections(chat, typed, fram
         await screen.press(":")
         await screen.type(typed)
         await screen.press("enter")
-        await screen.until(lambda: screen.app.selection.view.is_complete)
+        await screen.until(lambda: screen.selection.view.is_complete)
 
         def chosen() -> int | None:
-            position = screen.app.frames.selected_position()
-            return None if position is None else screen.app.model.index.columns.ids[position]
+            position = screen.main.frames.selected_position()
+            return None if position is None else screen.model.index.columns.ids[position]
 
         await screen.until(lambda: chosen() == frame)
 
@@ -236,10 +236,10 @@ async def test_the_go_bar_says_what_it_does_not_understand(chat):
         await screen.press(":")
         await screen.type("elsewhere")
         await screen.press("enter")
-        hints = screen.app.one("BarHints", Widget)
+        hints = screen.main.bar.hints
         assert "a frame number, conn NUMBER, or t SECONDS" in hints.render_line(0).text
         await screen.press("escape")
-        assert not screen.app.bar_is_open
+        assert not screen.main.bar.is_open
 
 
 # -- pages
@@ -259,7 +259,7 @@ async def test_the_handshake_page_has_both_sides(chat):
         assert "Sec-WebSocket-Version" not in text
         assert "lines, all the same" in text
         await screen.press("escape")
-        assert screen.app.page == "main"
+        assert screen.app.page.page == "main"
 
 
 async def test_the_timeline_page_leads_to_frames(chat):
@@ -270,8 +270,8 @@ async def test_the_timeline_page_leads_to_frames(chat):
         assert "✕" in text
         assert "┣" in text
         await screen.press("down", "down", "enter")
-        assert screen.app.page == "main"
-        await screen.until(lambda: screen.app.selection.connection == 3)
+        assert screen.app.page.page == "main"
+        await screen.until(lambda: screen.selection.connection == 3)
 
 
 async def test_findings_and_faults_show_what_there_is(chat):
@@ -281,8 +281,8 @@ async def test_findings_and_faults_show_what_there_is(chat):
         assert "✖ WS-FR-003    #11          reserved opcode 0x3" in text
         assert "fix for the server: send 0x1 or 0x2" in text
         await screen.press("enter")
-        assert screen.app.page == "main"
-        assert screen.app.model.index.columns.ids[screen.app.frames.selected_position() or 0] == 11
+        assert screen.app.page.page == "main"
+        assert screen.model.index.columns.ids[screen.main.frames.selected_position() or 0] == 11
         await screen.press("f")
         text = "\n".join(screen.pane("faults"))
         assert "latency_c2s" in text
@@ -317,7 +317,7 @@ async def test_before_the_first_connection_it_says_where_to_point_a_client(tmp_p
         builder.connection(1)
         chat_frames(builder, 1, 10)
         builder.commit()
-        await screen.until(lambda: len(screen.app.model.index) == 12)
+        await screen.until(lambda: len(screen.model.index) == 12)
         assert "OPEN" in screen.pane("connections")[3]
     lock.release()
     builder.close()
@@ -329,43 +329,41 @@ async def test_before_the_first_connection_it_says_where_to_point_a_client(tmp_p
 async def test_playing_ends_the_table_at_the_play_head(chat):
     async with opened(chat) as screen:
         await screen.press("3", "g", "s")
-        assert screen.line("header").startswith(" REPLAY ")
-        assert screen.app.frames.row_count() == 1
+        assert screen.line("header").startswith(" PLAYBACK ")
+        assert screen.main.frames.row_count() == 1
         await screen.press(".")
-        assert screen.app.frames.row_count() == 3
+        assert screen.main.frames.row_count() == 3
         await screen.press(",")
-        assert screen.app.frames.row_count() == 1
+        assert screen.main.frames.row_count() == 1
         for _ in range(7):
             await screen.press("greater_than_sign")
-        assert "00:07.0 / 00:09.4" in screen.pane("scrubber")[0]
+        assert "00:07.0 / 00:09.4" in screen.pane("playback")[0]
         await screen.press("m")
         for _ in range(2):
             await screen.press("greater_than_sign")
         await screen.press("m", "l", *["plus"] * 6)
-        assert "100x" in screen.pane("scrubber")[0]
-        assert "[7.0 to 9.0 s]  loop" in screen.pane("scrubber")[0]
+        assert "100x" in screen.pane("playback")[0]
+        assert "[7.0 to 9.0 s]  loop" in screen.pane("playback")[0]
         await screen.press("space")
-        play = screen.app.playback
+        play = screen.app.workspace.playback
         assert play is not None
         head = play.at_ns
         await screen.until(lambda: play.at_ns != head)
         await screen.press("space", "s")
-        assert screen.app.playback is None
-        assert len(screen.app.frames.view.rows) == screen.app.frames.row_count()
+        assert screen.app.workspace.playback is None
+        assert len(screen.main.frames.view.rows) == screen.main.frames.row_count()
 
 
 # -- keys, help, copies
 
 
-async def test_keys_of_what_is_not_there_say_so(chat):
+async def test_keys_that_need_an_engine_say_so(chat):
     async with opened(chat, size=(200, 50)) as screen:
         assert " e export " in screen.line("keys")
         assert "(x inject)" in screen.line("keys")
-        await screen.press("P")
-        assert "is not in this version" in screen.line("keys")
         for key in ("x", "X", "F"):
             await screen.press(key)
-            assert f"{key}: this is a recording: no engine runs on it" in screen.line("keys")
+            assert f"{key}: this is a recording: no proxy is running on it" in screen.line("keys")
 
 
 async def test_help_is_of_the_focused_pane(chat):
@@ -389,7 +387,6 @@ async def test_the_palette_lists_actions_and_views(chat):
         assert {"export: HAR", "fault: add latency", "connection: close in a closing handshake"} <= set(
             titles
         )
-        assert not any("probe" in title for title in titles)
         commands = {
             command.title: command.callback for command in screen.app.get_system_commands(screen.app.screen)
         }
@@ -402,7 +399,7 @@ async def test_the_palette_lists_actions_and_views(chat):
 async def test_copies_go_to_clipboard_and_file(chat, tmp_path):
     folder = tmp_path / "XDG_STATE_HOME" / "wsinspect" / "copies"
     async with opened(chat) as screen:
-        screen.app.go_to_frame(2)
+        screen.main.go_to_frame(2)
         await screen.press("4", "y")
         assert screen.app.clipboard == '{"op":"sub","ch":"x"}'
         assert (folder / "copied.bin").read_bytes() == b'{"op":"sub","ch":"x"}'
@@ -424,15 +421,15 @@ async def test_a_users_key_map_is_used_and_shown(chat, tmp_path):
     async with opened(chat) as screen:
         assert "f9 timeline" in screen.line("keys")
         await screen.press("f9")
-        assert screen.app.page == "timeline"
+        assert screen.app.page.page == "timeline"
     (folder / "keys.toml").write_text('[keys]\n"page.nowhere" = "f9"\n')
     async with opened(chat) as screen:
-        assert "there is no binding 'page.nowhere'" in screen.line("keys")
+        assert "unknown key binding 'page.nowhere'" in screen.line("keys")
 
 
 async def test_the_mouse_chooses_rows_tabs_times_and_keys(chat):
     async with opened(chat) as screen:
-        frames = screen.app.frames
+        frames = screen.main.frames
         await screen.pilot.click("#frames", offset=(10, 3))
         assert frames.cursor == 2
         await screen.pilot.click("#inspector", offset=(screen.line("inspector").index("Header"), 0))
@@ -440,7 +437,7 @@ async def test_the_mouse_chooses_rows_tabs_times_and_keys(chat):
         await screen.pilot.click("#overview", offset=(5, 1))
         await screen.until(lambda: frames.cursor == 0)
         await screen.pilot.click("#keys", offset=(screen.line("keys").index("timeline"), 0))
-        await screen.until(lambda: screen.app.page == "timeline")
+        await screen.until(lambda: screen.app.page.page == "timeline")
 
 
 def focused(screen: Screen) -> str | None:
@@ -448,20 +445,20 @@ def focused(screen: Screen) -> str | None:
 
 
 def follows(screen: Screen) -> bool:
-    return screen.app.frames.is_following
+    return screen.main.frames.is_following
 
 
 def is_shown(screen: Screen, pane: str) -> bool:
-    return bool(screen.app.one(f"#{pane}", Widget).display)
+    return bool(screen.widget(pane, Widget).display)
 
 
 async def test_panes_are_maximised_resized_and_gone_through(chat):
     async with opened(chat, size=(80, 24)) as screen:
-        assert screen.app.frames.size.height == 7
+        assert screen.main.frames.size.height == 7
         await screen.press("plus")
-        assert screen.app.inspector.size.height == 8
+        assert screen.main.inspector.size.height == 8
         await screen.press("minus", "backslash")
-        assert screen.app.frames.size.height == 22
+        assert screen.main.frames.size.height == 22
         await screen.press("backslash", "tab")
         assert focused(screen) == "inspector"
         await screen.press("tab")
@@ -497,9 +494,9 @@ async def test_narrow_screens_have_one_pane_and_tabs(chat):
 async def test_too_small_a_terminal_gets_one_line(chat):
     async with opened(chat, size=(59, 15)) as screen:
         assert screen.line("too-small") == "wsinspect needs 60x15, this terminal has 59x15"
-        assert not screen.app.one("#pages", Widget).display
+        assert not is_shown(screen, "main")
         await screen.pilot.resize_terminal(120, 36)
-        await screen.until(lambda: screen.app.frames.display and screen.app.frames.size.height > 0)
+        await screen.until(lambda: screen.main.frames.display and screen.main.frames.size.height > 0)
         assert "OPEN" not in screen.line("too-small")
 
 
@@ -535,10 +532,10 @@ async def test_without_colour_there_are_only_attributes(chat, monkeypatch):
 
 async def test_light_themes_have_darker_colours(chat):
     async with opened(chat) as screen:
-        dark = screen.app.palette["c2s"]
+        dark = screen.app.workspace.palette["c2s"]
         screen.app.theme = "textual-light"
         await screen.pilot.pause()
-        assert screen.app.palette["c2s"] != dark
+        assert screen.app.workspace.palette["c2s"] != dark
 
 
 # -- states
@@ -551,8 +548,8 @@ async def test_a_dead_engine_is_told_and_its_data_stays(tmp_path):
         assert screen.line("header").startswith(" LIVE ")
         lock.release()
         await screen.until(lambda: screen.line("header").startswith(" DISCONNECTED "))
-        await screen.until(lambda: "The engine is gone" in screen.line("banner"))
-        assert len(screen.app.model.index) == 13
+        await screen.until(lambda: "The proxy has exited" in screen.line("banner"))
+        assert len(screen.model.index) == 13
         await screen.press("R")
         assert "was not started from here" in screen.line("keys")
 
@@ -574,8 +571,8 @@ async def test_a_damaged_file_is_a_state(tmp_path):
         file.seek(size // 2)
         file.write(b"\xff" * (size // 4))
     async with opened(path) as screen:
-        await screen.until(lambda: screen.app.trouble() is not None)
-        assert "cannot read" in (screen.app.trouble() or "")
+        await screen.until(lambda: screen.app.workspace.trouble() is not None)
+        assert "cannot read" in (screen.app.workspace.trouble() or "")
 
 
 async def _crash(app: InspectApp) -> None:

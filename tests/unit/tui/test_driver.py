@@ -8,7 +8,7 @@ from typing import Any
 
 from textual.drivers._writer_thread import MAX_QUEUED_WRITES, WriterThread
 
-from wsinspect.tui.driver import Deaf
+from wsinspect.tui.driver import HangupProofFile
 
 
 class HungUp(io.StringIO):
@@ -23,15 +23,15 @@ class HungUp(io.StringIO):
 
 def test_what_can_be_written_is_written():
     file = io.StringIO()
-    assert Deaf(file).write("drawn") == 5
-    Deaf(file).flush()
+    assert HangupProofFile(file).write("drawn") == 5
+    HangupProofFile(file).flush()
     assert file.getvalue() == "drawn"
-    assert not Deaf(file).isatty()
+    assert not HangupProofFile(file).isatty()
 
 
 def test_a_terminal_that_hangs_up_never_holds_up_the_event_loop():
     """More pieces than Textual's queue holds: with the bare file the last `write` would never return."""
-    terminal: Any = Deaf(HungUp())
+    terminal: Any = HangupProofFile(HungUp())
     writer = WriterThread(terminal)
     writer.start()
     for _ in range(3 * MAX_QUEUED_WRITES):

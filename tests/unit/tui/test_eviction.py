@@ -33,8 +33,8 @@ def evicted(tmp_path: Path) -> Path:
 async def test_list_lane_inspector_and_handshake_say_it(evicted):
     async with opened(evicted, size=(160, 40)) as screen:
         connections = screen.pane("connections")
-        assert "12 payloads gave way to newer data" in connections[0]
-        assert "12 payloads evicted" in connections[3]
+        assert "12 payloads deleted (size limit)" in connections[0]
+        assert "12 payloads deleted" in connections[3]
         await screen.press("3", "g")
         frames = screen.pane("frames")
         assert "payload gave way to newer data" in frames[2]

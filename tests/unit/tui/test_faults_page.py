@@ -13,7 +13,9 @@ from tests.support.svg import assert_same_screen
 from tests.support.tui_captures import chat_capture, hold_engine_lock
 from tests.support.tui_pilot import Screen, opened
 from wsinspect.tui.dialogs.rule import RuleDialog
-from wsinspect.tui.dialogs.sheet import Dialog, Question, Words
+from wsinspect.tui.dialogs.sheet import Dialog, Question
+from wsinspect.tui.screens.faults import FaultsPane
+from wsinspect.tui.widgets.words import Words
 
 pytestmark = pytest.mark.asyncio
 KNOWN = Path(__file__).parent / "snapshots"
@@ -63,14 +65,14 @@ async def test_nothing_armed_says_what_could_be(lab, live):
         text = "\n".join(screen.pane("faults"))
         assert "0 of 0 rules armed" in text
         assert "latency_c2s" in text  # of the ledger
-        assert "latency, gone from the rules" in text
+        assert "latency, removed" in text
         assert "FAULTS ON" not in screen.line("header")
 
 
 async def test_a_rule_is_typed_completed_and_armed(lab, live):
     async with opened(live) as screen:
         await screen.press("f", "a")
-        assert "Arm a fault rule" in dialog(screen)[0]
+        assert "Add a fault rule" in dialog(screen)[0]
         assert any("▸ drop" in line for line in dialog(screen))
         await screen.press("l", "a", "t")
         assert "✗ kind: unknown kind 'lat'; did you mean latency?" in "\n".join(dialog(screen))
@@ -103,7 +105,7 @@ async def test_rules_are_disarmed_changed_copied_and_removed(lab, live):
         assert screen.app.clipboard == "--fault 'latency,latency=1s,match=op:text,name=slow'"
         await screen.press("space")
         await screen.until(lambda: "[ ]" in screen.pane("faults")[2])
-        assert "slow is disarmed: what it held was let go" in screen.line("keys")
+        assert "slow is disarmed; what it held was released" in screen.line("keys")
         await screen.press("enter")
         assert "Change slow" in dialog(screen)[0]
         await enter(screen, "latency:c2s,latency=2s")
@@ -122,7 +124,7 @@ async def test_f_takes_all_away_and_says_what_was_released(lab, live):
     lab.engine.held = 1
     async with opened(live) as screen:
         await screen.until(lambda: "FAULTS ON: 1 rule" in screen.line("header"))
-        await screen.until(lambda: screen.app.engine_view.held[0] == 1)
+        await screen.until(lambda: screen.app.workspace.engine_view.held[0] == 1)
         await screen.press("F")
         await screen.until(lambda: "FAULTS ON" not in screen.line("header"))
         words = "removed 2 rules (hold_s2c, drop); released what 1 connection held back"
@@ -150,7 +152,7 @@ async def test_what_the_engine_refuses_is_said_and_the_line_stays(lab, live):
     lab.arm(name="other", kind="drop")
     async with opened(live) as screen:
         await screen.press("f")
-        await screen.until(lambda: screen.app.engine_view.armed == 2)
+        await screen.until(lambda: screen.app.workspace.engine_view.armed == 2)
         await screen.press("enter")
         top: Any = screen.app.screen
         top.input("rule-line").value = "latency,latency=1s,name=other"
@@ -186,12 +188,12 @@ async def test_a_preset_is_no_change_of_one_rule(lab, live):
     lab.arm(kind="drop")
     async with opened(live) as screen:
         await screen.press("f")
-        await screen.until(lambda: screen.app.engine_view.armed == 1)
+        await screen.until(lambda: screen.app.workspace.engine_view.armed == 1)
         await screen.press("enter")
         top: Any = screen.app.screen
         top.input("rule-line").value = "like satellite"
         await screen.press("enter")
-        assert "✗ a rule is changed into one rule" in "\n".join(dialog(screen))
+        assert "✗ a rule can only be changed into one rule" in "\n".join(dialog(screen))
 
 
 async def test_an_engine_that_goes_is_words_and_keys_say_why(lab, live):
@@ -201,13 +203,13 @@ async def test_an_engine_that_goes_is_words_and_keys_say_why(lab, live):
         await screen.until(lambda: "FAULTS ON" in screen.line("header"))
         assert " a add " in screen.line("keys")
         lab.stop()
-        await screen.until(lambda: "no engine writes this file" in screen.line("faults"))
+        await screen.until(lambda: "no proxy is writing this file" in screen.line("faults"))
         assert "FAULTS ON" not in screen.line("header")
         assert "(a add)" in screen.line("keys")
         for key in ("a", "enter", "space", "x", "F"):
             await screen.press(key)
-            assert "no engine" in screen.line("keys")
-            assert len(screen.app.screen_stack) == 1
+            assert "no proxy" in screen.line("keys")
+            assert screen.app.screen is screen.app.page
 
 
 async def test_a_recorded_file_shows_the_ledger_and_that_no_engine_runs(tmp_path):
@@ -215,17 +217,17 @@ async def test_a_recorded_file_shows_the_ledger_and_that_no_engine_runs(tmp_path
         await screen.press("f")
         text = "\n".join(screen.pane("faults"))
         assert "2 rules acted, 2 hits" in text
-        assert "no engine writes this file" in text
+        assert "no proxy is writing this file" in text
         assert "latency_c2s" in text
         await screen.press("a")
-        assert "faults: this is a recording: no engine runs on it" in screen.line("keys")
+        assert "faults: this is a recording: no proxy is running on it" in screen.line("keys")
 
 
 async def test_hostile_names_are_shown_escaped(lab, live):
     lab.arm(kind="refuse", body="\x1b[2J[bold]x", headers={"X": "\x1b]0;owned"[4:]})
     async with opened(live) as screen:
         await screen.press("f")
-        await screen.until(lambda: screen.app.engine_view.armed == 1)
+        await screen.until(lambda: screen.app.workspace.engine_view.armed == 1)
         text = "\n".join(screen.pane("faults"))
         assert "\x1b" not in text
         assert "␛[2J[bold]x" in text
@@ -236,9 +238,9 @@ async def test_the_mouse_chooses_a_rule(lab, live):
     lab.arm(kind="latency", latency="1s")
     async with opened(live) as screen:
         await screen.press("f")
-        await screen.until(lambda: screen.app.engine_view.armed == 2)
+        await screen.until(lambda: screen.app.workspace.engine_view.armed == 2)
         await screen.pilot.click("#faults", offset=(5, 3))
-        chosen = screen.app.faults.chosen()
+        chosen = screen.widget("faults", FaultsPane).chosen()
         assert chosen is not None
         assert chosen.name == "latency"
 
@@ -264,14 +266,14 @@ async def two_rules(lab: ControlLab, screen: Screen) -> None:
     lab.arm(name="slow", kind="latency", direction="c2s", latency="250ms", jitter="50ms", match="op:text")
     lab.arm(kind="close", code=1012, when={"after": "100frames"}, armed=False)
     lab.arm(name="latency_c2s", kind="latency", direction="c2s", latency="250ms")
-    await screen.until(lambda: len(screen.app.engine_view.rules) == 3)
+    await screen.until(lambda: len(screen.app.workspace.engine_view.rules) == 3)
 
 
 @pytest.mark.snapshot
 @pytest.mark.parametrize("size", [(80, 24), (120, 36)], ids=lambda size: f"{size[0]}x{size[1]}")
 @pytest.mark.parametrize("state", ["rules", "form-error", "form", "question"])
 async def test_picture(lab, live, tmp_path, monkeypatch, state, size):
-    from wsinspect.tui.widgets import faults
+    from wsinspect.tui.screens import faults
 
     monkeypatch.setattr(faults, "ago", lambda _ns: "1.0 s")
     async with opened(live, size=size) as screen:
@@ -284,27 +286,27 @@ async def test_picture(lab, live, tmp_path, monkeypatch, state, size):
             await screen.pilot.pause()
         elif state == "question":
             lab.engine.held = 2
-            await screen.until(lambda: screen.app.engine_view.held[0] == 2)
+            await screen.until(lambda: screen.app.workspace.engine_view.held[0] == 2)
             await screen.press("q")
             await screen.until(lambda: isinstance(screen.app.screen, Question))
-        screen.app.said_until = 0.0
-        screen.app.model.lag_ns = None
-        screen.app.refresh_lines()
+        screen.app.workspace._said_until = 0.0
+        screen.model.lag_ns = None
+        screen.app.page.refresh_lines()
         await screen.pilot.pause()
         compare(screen, f"faults-{state}-{size[0]}x{size[1]}", tmp_path)
 
 
 @pytest.mark.snapshot
 async def test_picture_without_colour(lab, live, tmp_path, monkeypatch):
-    from wsinspect.tui.widgets import faults
+    from wsinspect.tui.screens import faults
 
     monkeypatch.setattr(faults, "ago", lambda _ns: "1.0 s")
     monkeypatch.setenv("NO_COLOR", "1")
     async with opened(live, size=(80, 24)) as screen:
         await two_rules(lab, screen)
         await screen.press("f")
-        screen.app.model.lag_ns = None
-        screen.app.refresh_lines()
+        screen.model.lag_ns = None
+        screen.app.page.refresh_lines()
         await screen.pilot.pause()
         compare(screen, "faults-no-colour", tmp_path)
 

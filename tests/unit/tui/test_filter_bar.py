@@ -9,7 +9,6 @@ import pytest
 from tests.support.tui_captures import CaptureBuilder, chat_capture, hold_engine_lock, many_frames
 from tests.support.tui_pilot import Screen, opened
 from tests.unit.tui.test_app import many_more
-from wsinspect.tui.widgets.bar import BarHints
 
 pytestmark = pytest.mark.asyncio
 
@@ -28,22 +27,22 @@ def private_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 async def filtered(screen: Screen, text: str) -> None:
     """Type it, Enter, and wait until every frame was asked about."""
     await screen.press("slash")
-    screen.app.bar_input.value = text
+    screen.main.bar.input.value = text
     await screen.press("enter")
-    await screen.until(lambda: screen.app.filter is not None and screen.app.scan_share is None)
+    await screen.until(lambda: screen.selection.filter is not None and screen.selection.scan_share is None)
 
 
 def is_open(screen: Screen) -> bool:
-    return screen.app.bar_is_open
+    return screen.main.bar.is_open
 
 
 def hints(screen: Screen) -> str:
-    pane = screen.app.one("BarHints", BarHints)
+    pane = screen.main.bar.hints
     return "\n".join(pane.render_line(y).text.rstrip() for y in range(pane.size.height))
 
 
 def shown_ids(screen: Screen) -> list[int]:
-    view = screen.app.frames.view
+    view = screen.main.frames.view
     return [view.index.columns.ids[view.position(y)] for y in range(len(view.rows)) if not view.is_gap(y)]
 
 
@@ -53,7 +52,7 @@ async def test_a_filter_shows_what_passes_and_says_how_many(chat):
         await screen.until(lambda: shown_ids(screen) == [4, 6, 8])
         assert "op:ping,pong  ✓ 3 of 13" in screen.line("frames")
         await screen.press("escape")
-        assert screen.app.filter is None
+        assert screen.selection.filter is None
         assert len(shown_ids(screen)) == 13
 
 
@@ -83,7 +82,7 @@ async def test_what_is_wrong_is_said_in_words_while_typing(chat):
         await filtered(screen, "op:text")
         before = shown_ids(screen)
         await screen.press("slash")
-        screen.app.bar_input.value = "op:nonsense"
+        screen.main.bar.input.value = "op:nonsense"
         await screen.pilot.pause()
         assert "✗" in hints(screen)
         assert "column" in hints(screen)
@@ -106,21 +105,21 @@ async def test_tab_completes_and_up_brings_back(chat):
         await screen.press("slash", "o")
         assert "op" in hints(screen)
         await screen.press("tab")
-        assert screen.app.bar_input.value.startswith("op")
-        screen.app.bar_input.value = "op:ping"
+        assert screen.main.bar.input.value.startswith("op")
+        screen.main.bar.input.value = "op:ping"
         await screen.press("enter", "slash")
-        screen.app.bar_input.value = ""
+        screen.main.bar.input.value = ""
         await screen.press("up")
-        assert screen.app.bar_input.value == "op:ping"
+        assert screen.main.bar.input.value == "op:ping"
         await screen.press("down")
-        assert screen.app.bar_input.value == ""
+        assert screen.main.bar.input.value == ""
         await screen.press("escape")
 
 
 async def test_nothing_that_passes_says_what_is_hidden(chat):
     async with opened(chat) as screen:
         await filtered(screen, "op:0xF")
-        await screen.until(lambda: "13 are hidden. esc clears" in "\n".join(screen.pane("frames")))
+        await screen.until(lambda: "13 frames are hidden. esc clears" in "\n".join(screen.pane("frames")))
 
 
 async def test_a_filter_stays_when_another_connection_is_chosen(chat):
@@ -157,7 +156,7 @@ async def test_the_newest_come_first_where_they_are_followed(tmp_path):
     async with opened(path) as screen:
         await filtered(screen, "op:ping")
         await screen.until(lambda: len(shown_ids(screen)) == 60)
-        assert screen.app.frames.is_following
+        assert screen.main.frames.is_following
         # The table takes the lines that the bar gives back a layout later.
         await screen.until(lambda: " 60000 " in screen.pane("frames")[-1])
     lock.release()
@@ -171,7 +170,7 @@ async def test_a_damaged_file_ends_a_scan_in_words(tmp_path):
     async with opened(path) as screen:
         path.rename(tmp_path / "moved.db")
         await screen.press("slash")
-        screen.app.bar_input.value = "op:text"
+        screen.main.bar.input.value = "op:text"
         await screen.press("enter")
         await screen.until(lambda: "there is no capture" in screen.line("keys"))
 
@@ -182,4 +181,4 @@ async def test_what_is_typed_at_once_after_the_key_is_typed_into_the_bar(chat):
         await screen.until(lambda: shown_ids(screen) == [4, 8])
         await screen.pilot.press("colon", "1", "2", "enter")
         await screen.press("escape")
-        assert not screen.app.bar_is_open
+        assert not screen.main.bar.is_open

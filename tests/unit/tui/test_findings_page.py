@@ -47,7 +47,7 @@ async def test_all_of_a_long_finding_can_be_read_at_80x24(tmp_path):
         assert sum(line.count("$http_upgrade;") for line in seen) >= 1
         assert "pgdn" not in "".join(screen.pane("findings"))
         await screen.press(*["pageup"] * 6)
-        assert "lines more" in "".join(screen.pane("findings"))
+        assert "more lines" in "".join(screen.pane("findings"))
         assert any("meaning: what it means" in line for line in screen.pane("findings"))
         await screen.press("down")
         assert "another title" in "".join(screen.pane("findings"))
@@ -61,13 +61,13 @@ async def test_what_is_taken_back_for_something_better_goes_from_every_screen(tm
         database = connect(path)
         database.execute("DELETE FROM finding WHERE rule = 'WS-FR-003'")
         database.close()
-        await screen.until(lambda: "1 findings" in screen.line("header"))
-        assert not screen.app.model.index.finding_frames
+        await screen.until(lambda: "1 finding" in screen.line("header"))
+        assert not screen.model.index.finding_frames
         await screen.press("i")
         assert "another title" not in "".join(screen.pane("findings"))
         database = connect(path)
         database.execute('UPDATE finding SET detail = \'{"title": "a better one"}\'')
         database.close()
         await screen.until(lambda: "a better one" in "".join(screen.pane("findings")))
-        assert len(screen.app.model.findings) == 1
+        assert len(screen.model.findings) == 1
     lock.release()

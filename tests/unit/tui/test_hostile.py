@@ -20,6 +20,7 @@ from wsinspect.present.records import PREVIEW_BYTES
 from wsinspect.present.rows import Caps, format_row
 from wsinspect.text import escape_bytes
 from wsinspect.tui.documents import TEXT, make_document
+from wsinspect.tui.screens.handshake import HandshakePane
 
 ESCAPES = [
     b"\x1b]0;owned\x07",
@@ -100,18 +101,18 @@ async def test_no_field_of_a_capture_reaches_the_terminal_as_it_is(tmp_path: Pat
         app = screen.app
         shown = [lines_of(screen)]
         for number in range(1, len(ESCAPES) + 1):
-            app.select_now(number)
+            app.main.select_now(number)
             await screen.settle()
             for tab in range(5):
-                app.inspector.choose_tab(tab)
+                app.main.inspector.choose_tab(tab)
                 shown.append(lines_of(screen))
-            app.inspector.choose_tab(0)
+            app.main.inspector.choose_tab(0)
             for view in ("text", "json", "hex"):
-                app.inspector.choose_view(view)
+                app.main.inspector.choose_view(view)
                 shown.append(lines_of(screen))
         await screen.press("h")
         for number in range(1, len(ESCAPES) + 1):
-            app.handshake.show(number)
+            app.page.query_one(HandshakePane).show(number)
             shown.append(lines_of(screen))
         for key in ("t", "i", "f"):
             await screen.press(key)
@@ -158,8 +159,8 @@ async def test_100_megabytes_are_looked_at_as_fast_as_100_bytes(tmp_path):
         await screen.press("v")
         assert "windows" in screen.pane("inspector")[2]
         assert time.perf_counter() - began < 5
-        assert screen.app.selection.known_record(1) is not None
-        record = screen.app.selection.record(1)
+        assert screen.selection.known_record(1) is not None
+        record = screen.selection.record(1)
         assert record is not None
         assert len(record.frame.payload) == PREVIEW_BYTES
 
@@ -197,14 +198,14 @@ async def test_odd_values_in_a_strangers_file_are_no_tracebacks(tmp_path, statem
     async with opened(path) as screen:
         app = screen.app
         shown = [lines_of(screen)]
-        app.action_next_finding(1)
-        app.action_mate()
+        app.main.action_next_finding(1)
+        app.main.action_mate()
         app.action_copy_curl()
         for tab in range(5):
-            app.inspector.choose_tab(tab)
+            app.main.inspector.choose_tab(tab)
             shown.append(lines_of(screen))
         for name in ("handshake", "timeline", "findings", "faults"):
-            app.action_page(name)
+            await app.action_page(name)
             await screen.pilot.pause()
             shown.append(lines_of(screen))
         await screen.press("3", "s", "greater_than_sign", "escape")

@@ -104,12 +104,12 @@ async def test_what_does_not_pass_any_more_goes_and_the_chosen_frame_stays_chose
     lock = hold_engine_lock(path)
     async with opened(path) as screen:
         await filtered(screen, "!sev:error")
-        screen.app.go_to_frame(12)
+        screen.main.go_to_frame(12)
         await screen.pilot.pause()
         finding(path, 5)
         await screen.until(lambda: 5 not in shown_ids(screen))
         assert len(shown_ids(screen)) == 20
-        assert screen.app.frames.selected_position() == 11
+        assert screen.main.frames.selected_position() == 11
     lock.release()
 
 
@@ -141,8 +141,8 @@ async def test_a_frozen_view_changes_when_it_goes_on(tmp_path):
         await filtered(screen, "sev:error | op:ping")
         await screen.press("space")
         finding(path, 5)
-        await screen.until(lambda: bool(screen.app.model.findings))
-        await screen.until(lambda: bool(screen.app._verdicts))
+        await screen.until(lambda: bool(screen.model.findings))
+        await screen.until(lambda: bool(screen.main.filtering._verdicts))
         assert shown_ids(screen) == [21]
         await screen.press("space")
         await shows(screen, 5, 21)
@@ -156,7 +156,7 @@ async def test_keys_that_never_come_late_read_nothing_again(tmp_path):
     async with opened(path) as screen:
         await filtered(screen, "len>10")
         finding(path, 5)
-        await screen.until(lambda: bool(screen.app.model.findings))
+        await screen.until(lambda: bool(screen.model.findings))
         assert len(shown_ids(screen)) == 100
     lock.release()
 
@@ -165,11 +165,11 @@ async def test_keys_that_never_come_late_read_nothing_again(tmp_path):
 async def test_a_pass_that_is_slow_comes_back_to_the_frame_that_was_chosen(tmp_path):
     path = many_frames(tmp_path / "many.db", 60_000)
     async with opened(path) as screen:
-        screen.app.go_to_frame(50_000)
+        screen.main.go_to_frame(50_000)
         await screen.pilot.pause()
         await filtered(screen, "len>10")
         await screen.until(lambda: len(shown_ids(screen)) == 60_000)
-        await screen.until(lambda: screen.app.frames.selected_position() == 49_999)
+        await screen.until(lambda: screen.main.frames.selected_position() == 49_999)
 
 
 # -- rows

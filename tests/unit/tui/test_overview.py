@@ -47,7 +47,7 @@ async def test_ends_findings_and_faults_that_are_no_frames_are_marked_at_their_t
         assert 49 <= shown.index("x") <= 51
         assert 74 <= shown.index("!") <= 76
         await screen.press("1", "down")
-        await screen.until(lambda: screen.app.selection.connection == 2)
+        await screen.until(lambda: screen.selection.connection == 2)
         await screen.press("3", "g")
         assert "x" not in marks(screen)
         assert {"~", "!"} <= set(marks(screen))

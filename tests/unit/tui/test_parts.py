@@ -21,7 +21,7 @@ from wsinspect.journal.format import RECORDER_LOCK, JournalLock, journal_directo
 from wsinspect.present.words import ago, close_codes, end_words
 from wsinspect.tui import lanes, session
 from wsinspect.tui.copying import curl_command, save_copy
-from wsinspect.tui.keys import APP_KEYS, BY_ID, FAULT_KEYS, FOOTER, markdown, read_keymap
+from wsinspect.tui.keys import APP_KEYS, BY_ID, FAULT_KEYS, FOOTER, markdown
 from wsinspect.tui.layout import heights, is_too_small
 from wsinspect.tui.playback import SPEEDS, Playback
 from wsinspect.tui.session import EngineProcess, without_capture
@@ -262,29 +262,6 @@ def test_every_key_has_an_id_of_its_own_and_stands_in_the_table():
 def test_no_two_bindings_share_a_key():
     keys = [name for key in APP_KEYS for name in key.keys.split(",")]
     assert len(set(keys)) == len(keys)
-
-
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("[keys]\nnothing = 'x'", "no binding 'nothing'"),
-        ("[keys", "key map"),
-        ("keys = 1", "must be a table"),
-        ("[keys]\nquit = 1", "quit"),
-    ],
-)
-def test_a_wrong_key_map_is_told_in_words(tmp_path, text, words):
-    path = tmp_path / "keys.toml"
-    path.write_text(text)
-    with pytest.raises(UsageError, match=words):
-        read_keymap(path, frozenset({"quit"}))
-
-
-def test_a_key_map_is_read(tmp_path):
-    path = tmp_path / "keys.toml"
-    assert read_keymap(path, frozenset()) == {}
-    path.write_text('[keys]\n"frames.follow" = "f8"')
-    assert read_keymap(path, frozenset({"frames.follow"})) == {"frames.follow": "f8"}
 
 
 # -- layout

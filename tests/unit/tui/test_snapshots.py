@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ SCREENS = {
     "timeline": ("t",),
     "findings": ("i",),
     "faults": ("f",),
-    "scrubber": ("3", "g", "s", "greater_than_sign", "m", "greater_than_sign", "m", "full_stop"),
+    "playback": ("3", "g", "s", "greater_than_sign", "m", "greater_than_sign", "m", "full_stop"),
     "help": ("2", "question_mark"),
     "go": ("colon",),
     "jump": ("3", "g", "ctrl+o"),
@@ -103,20 +104,22 @@ async def test_empty(tmp_path, name, size):
 
 
 @at_every_size
-async def test_error(tmp_path, size):
+async def test_error(tmp_path, monkeypatch, size):
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
     path = chat_capture(tmp_path / "chat.db", clean=False)
     async with opened(path, size=size) as screen:
-        screen.app.model.was_live = True
-        await screen.until(lambda: "The engine is gone" in screen.line("banner"))
+        screen.model.was_live = True
+        await screen.until(lambda: "The proxy has exited" in screen.line("banner"))
         await screen.press("3", "g")
         compare(screen, named("error", size), tmp_path)
 
 
 @at_every_size
-async def test_frozen(chat, tmp_path, size):
+async def test_paused(chat, tmp_path, size):
     async with opened(chat, size=size) as screen:
         await screen.press("3", "g", "space")
-        compare(screen, named("frozen", size), tmp_path)
+        compare(screen, named("paused", size), tmp_path)
 
 
 @pytest.fixture(scope="module")
@@ -135,8 +138,8 @@ async def test_100_000_frames(many, tmp_path, size):
 async def test_a_filter_that_is_wrong(chat, tmp_path, size):
     async with opened(chat, size=size) as screen:
         await screen.press("3", "g", "slash")
-        screen.app.bar_input.value = "op:nonsense"
-        await screen.until(lambda: screen.app.typed_error is not None)
+        screen.main.bar.input.value = "op:nonsense"
+        await screen.until(lambda: screen.main.bar.error is not None)
         compare(screen, named("filter-error", size), tmp_path)
 
 

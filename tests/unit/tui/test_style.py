@@ -53,7 +53,7 @@ async def test_the_ground_is_the_themes(tmp_path, theme, ground):
     async with opened(chat_capture(tmp_path / "chat.db")) as screen:
         screen.app.theme = theme
         await screen.press("3", "g")
-        assert grounds(screen.app.frames.render_line(0)) == {ground}
+        assert grounds(screen.main.frames.render_line(0)) == {ground}
 
 
 @pytest.mark.asyncio
@@ -68,9 +68,9 @@ async def test_the_way_out_is_in_the_footer_however_narrow(tmp_path):
 async def test_a_long_banner_takes_two_lines(tmp_path):
     path = chat_capture(tmp_path / "chat.db", clean=False)
     async with opened(path, size=(80, 24)) as screen:
-        screen.app.model.was_live = True
-        await screen.until(lambda: "The engine is gone" in screen.line("banner"))
-        banner = screen.app.one("#banner", screen.app.screen_stack[0].query_one("#banner").__class__)
+        screen.model.was_live = True
+        await screen.until(lambda: "The proxy has exited" in screen.line("banner"))
+        banner = screen.main.banner
         await screen.until(lambda: banner.size.height == 2)
         text = " ".join(banner.render_line(y).text.strip() for y in range(2))
-        assert text.endswith("wsinspect run --append goes on with this file, q quits.")
+        assert text.endswith("wsinspect run --append continues this recording, q quits.")

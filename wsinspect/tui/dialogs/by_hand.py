@@ -10,7 +10,7 @@ from textual.app import ComposeResult
 from wsinspect.present.cells import flow
 from wsinspect.present.rows import byte_count
 from wsinspect.text import escape
-from wsinspect.tui.dialogs.sheet import Dialog, DialogInput, Label, Pick, Question, Reply, TextField, Words
+from wsinspect.tui.dialogs.sheet import Dialog, DialogInput, Label, Pick, Question, Reply, TextField
 from wsinspect.tui.dialogs.typed_frame import (
     FORMS,
     OPCODES,
@@ -22,6 +22,8 @@ from wsinspect.tui.dialogs.typed_frame import (
 )
 from wsinspect.tui.engine import requests
 from wsinspect.tui.engine.link import Answer, Work
+from wsinspect.tui.widgets.words import Words
+from wsinspect.tui.workspace import Workspace
 
 _SHOWN_BYTES: Final = 44
 _RECEIVERS: Final = {"c2s": "the server", "s2c": "the client"}
@@ -36,31 +38,31 @@ class ByHand(Dialog):
         target: its path, for the title.
     """
 
-    def __init__(self, connection: int, target: str) -> None:
-        super().__init__()
+    def __init__(self, workspace: Workspace, connection: int, target: str) -> None:
+        super().__init__(workspace)
         self.connection = connection
         self.target = escape(target)
         self._is_asking = False
 
     def ask_first(self, question: str, work: Work, done: str) -> None:
-        """Ask the user, then the engine."""
+        """Ask the user, then the proxy."""
 
         def answered(reply: str | None) -> None:
             if reply == "yes" and not self._is_asking:
                 self._is_asking = True
-                self.verdict(self.shell.glyphs.note, "asking the engine", "muted")
-                self.shell.ask(work, lambda answer: self._done(answer, done))
+                self.verdict(self.workspace.glyphs.note, "asking the proxy", "muted")
+                self.workspace.ask(work, lambda answer: self._done(answer, done))
 
-        self.app.push_screen(Question(self.heading, question, [_YES]), answered)
+        self.app.push_screen(Question(self.workspace, self.heading, question, [_YES]), answered)
 
     def _done(self, answer: Answer, words: str) -> None:
         self._is_asking = False
         if answer.error:
             if self.is_attached:
                 self.wrong(escape(answer.error))
-            self.shell.say(escape(answer.error))
+            self.workspace.say(escape(answer.error))
             return
-        self.shell.say(words)
+        self.workspace.say(words)
         if self.is_attached:
             self.dismiss(None)
 
@@ -68,25 +70,28 @@ class ByHand(Dialog):
 class InjectDialog(ByHand):
     """A frame."""
 
-    keys = "arrows choose, enter goes on, esc leaves"
+    keys = "arrows choose, enter continues, esc leaves"
 
-    def __init__(self, connection: int, target: str, direction: str = "s2c") -> None:
-        super().__init__(connection, target)
+    def __init__(self, workspace: Workspace, connection: int, target: str, direction: str = "s2c") -> None:
+        super().__init__(workspace, connection, target)
         self.heading = f"Inject a frame, conn {connection} {self.target}"
         self._direction = direction
         self._key = secrets.token_bytes(4)
         self._raw = b""
 
     def content(self) -> ComposeResult:
-        """What it consists of, and its bytes."""
+        """Its parts, and its bytes."""
         yield Pick(
-            "direction", [("s2c", "s>c, to the client"), ("c2s", "c>s, to the server")], id="inject-way"
+            self.workspace,
+            "direction",
+            [("s2c", "s>c, to the client"), ("c2s", "c>s, to the server")],
+            id="inject-way",
         )
-        yield Pick("opcode", [(name, name) for name in OPCODES], id="inject-opcode")
-        yield Pick("payload as", FORMS, id="inject-form")
-        yield Pick("FIN", [("yes", "1, whole"), ("no", "0, a fragment")], id="inject-fin")
-        yield TextField("payload", DialogInput(id="inject-payload"))
-        yield Words(id="inject-bytes")
+        yield Pick(self.workspace, "opcode", [(name, name) for name in OPCODES], id="inject-opcode")
+        yield Pick(self.workspace, "payload as", FORMS, id="inject-form")
+        yield Pick(self.workspace, "FIN", [("yes", "1, whole"), ("no", "0, a fragment")], id="inject-fin")
+        yield TextField(self.workspace, "payload", DialogInput(id="inject-payload"))
+        yield Words(self.workspace, id="inject-bytes")
 
     def on_mount(self) -> None:
         """Type the payload at once."""
@@ -100,7 +105,7 @@ class InjectDialog(ByHand):
         fin = self.pick("inject-fin").value == "yes"
         is_code = opcode == "close" and form == "text"
         self.query_one("TextField Label", Label).name_it("code, reason" if is_code else "payload")
-        glyphs = self.shell.glyphs
+        glyphs = self.workspace.glyphs
         try:
             payload = typed_payload(opcode, form, self.input("inject-payload").value)
         except ValueError as error:
@@ -143,19 +148,21 @@ class InjectDialog(ByHand):
 class EndDialog(ByHand):
     """The end of a connection: a closing handshake, a FIN or an RST."""
 
-    keys = "arrows choose, enter goes on, esc leaves"
+    keys = "arrows choose, enter continues, esc leaves"
 
-    def __init__(self, connection: int, target: str, how: str = "close") -> None:
-        super().__init__(connection, target)
+    def __init__(self, workspace: Workspace, connection: int, target: str, how: str = "close") -> None:
+        super().__init__(workspace, connection, target)
         self.heading = f"End conn {connection} {self.target}"
         self._how = how
 
     def content(self) -> ComposeResult:
         """How, and for whom."""
         ways = [("close", "closing handshake"), ("fin", "FIN, no CLOSE"), ("rst", "RST, no CLOSE")]
-        yield Pick("how", ways, id="end-how")
-        yield Pick("who is told", [(one, one) for one in ("both", "client", "server")], id="end-to")
-        yield TextField("code, reason", DialogInput("1001", id="end-code"))
+        yield Pick(self.workspace, "how", ways, id="end-how")
+        yield Pick(
+            self.workspace, "sent to", [(one, one) for one in ("both", "client", "server")], id="end-to"
+        )
+        yield TextField(self.workspace, "code, reason", DialogInput("1001", id="end-code"))
 
     def on_mount(self) -> None:
         """Choose at once."""
@@ -167,7 +174,7 @@ class EndDialog(ByHand):
         """What it will be."""
         how, to = self.pick("end-how").value, self.pick("end-to").value
         whom = "both sides" if to == "both" else f"the {to}"
-        glyphs = self.shell.glyphs
+        glyphs = self.workspace.glyphs
         self.input("end-code").disabled = how != "close"
         try:
             code, reason = close_parts(self.input("end-code").value)
@@ -176,7 +183,7 @@ class EndDialog(ByHand):
             return
         if how != "close":
             other = "" if to == "both" else "; the other side gets a FIN"
-            words = f"{how.upper()} to {whom} without a CLOSE frame: JavaScript is told 1006{other}"
+            words = f"{how.upper()} to {whom} without a CLOSE frame: JavaScript sees 1006{other}"
         elif code:
             words = f"CLOSE {code} {escape(reason)}".rstrip() + f" to {whom}, in a closing handshake"
         else:
@@ -197,4 +204,4 @@ class EndDialog(ByHand):
             work = requests.abort(self.connection, to, how)
         what = "a closing handshake" if how == "close" else f"a {how.upper()} and no CLOSE frame"
         question = f"End connection {self.connection} by {what}? It cannot be opened again from here."
-        self.ask_first(question, work, f"connection {self.connection} is ended by hand")
+        self.ask_first(question, work, f"you closed connection {self.connection}")

@@ -9,6 +9,7 @@ from textual.app import ComposeResult
 from wsinspect.text import escape
 from wsinspect.tui.dialogs.sheet import Dialog, DialogInput, Pick, Question, Reply, TextField
 from wsinspect.tui.exporting import FORMATS, Export, Order, default_target, target_problem
+from wsinspect.tui.workspace import Workspace
 
 _OVERWRITE = Reply(("o", "O"), "o", "overwrite it", "yes")
 
@@ -24,18 +25,18 @@ class ExportDialog(Dialog):
     heading = "Export"
     keys = "arrows choose, enter writes, esc leaves"
 
-    def __init__(self, order: Order, parts: list[tuple[str, str]]) -> None:
-        super().__init__()
+    def __init__(self, workspace: Workspace, order: Order, parts: list[tuple[str, str]]) -> None:
+        super().__init__(workspace)
         self._order = order
         self._parts = parts
         self._export: Export | None = None
 
     def content(self) -> ComposeResult:
         """The choices, and the name."""
-        yield Pick("format", FORMATS, id="export-kind")
-        yield Pick("what", self._parts, id="export-part")
-        yield Pick("secrets", [("mask", "masked"), ("keep", "left in")], id="export-secrets")
-        yield TextField("file", DialogInput(str(self._order.target), id="export-file"))
+        yield Pick(self.workspace, "format", FORMATS, id="export-kind")
+        yield Pick(self.workspace, "what", self._parts, id="export-part")
+        yield Pick(self.workspace, "secrets", [("mask", "masked"), ("keep", "left in")], id="export-secrets")
+        yield TextField(self.workspace, "file", DialogInput(str(self._order.target), id="export-file"))
 
     def on_mount(self) -> None:
         """Everything as suggested."""
@@ -66,10 +67,10 @@ class ExportDialog(Dialog):
             self.wrong(escape(problem))
         elif self.pick("export-secrets").value == "keep":
             words = "cookies, credentials and tokens stay in: think before you mail it"
-            self.verdict(self.shell.glyphs.warning, words, "warn")
+            self.verdict(self.workspace.glyphs.warning, words, "warn")
         else:
             words = "cookies, credentials and tokens in URLs are masked; payloads are written as they are"
-            self.verdict(self.shell.glyphs.good, words, "good")
+            self.verdict(self.workspace.glyphs.good, words, "good")
 
     def _problem(self) -> str:
         return target_problem(self.input("export-file").value, self._order.capture)
@@ -88,7 +89,9 @@ class ExportDialog(Dialog):
             if reply == "yes":
                 self._start(target)
 
-        self.app.push_screen(Question("Export", f"{escape(str(target))} exists.", [_OVERWRITE]), answered)
+        self.app.push_screen(
+            Question(self.workspace, "Export", f"{escape(str(target))} exists.", [_OVERWRITE]), answered
+        )
 
     def _start(self, target: Path) -> None:
         order = self._order._replace(
@@ -97,18 +100,20 @@ class ExportDialog(Dialog):
             part=self.pick("export-part").value,
             include_secrets=self.pick("export-secrets").value == "keep",
         )
-        self.verdict(self.shell.glyphs.note, "exporting; esc stops it", "muted")
-        self._export = Export(order, self.shell.call_later_safely, self._moved, self._done)
+        self.verdict(self.workspace.glyphs.note, "exporting; esc stops it", "muted")
+        self._export = Export(order, self.workspace.deliver, self._moved, self._done)
         self._export.start()
 
     def _moved(self, count: int) -> None:
         if self.is_attached and self._export is not None:
             share = f"{min(100 * count // self._order.total, 99)}%, " if self._order.total else ""
-            self.verdict(self.shell.glyphs.note, f"exporting: {share}{count} so far; esc stops it", "muted")
+            self.verdict(
+                self.workspace.glyphs.note, f"exporting: {share}{count} so far; esc stops it", "muted"
+            )
 
     def _done(self, words: str, is_written: bool) -> None:
         self._export = None
-        self.shell.say(escape(words))
+        self.workspace.say(escape(words))
         if not self.is_attached:
             return
         if is_written:

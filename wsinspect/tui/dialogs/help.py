@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -11,8 +11,9 @@ from textual.screen import ModalScreen
 from wsinspect.filters import help_lines
 from wsinspect.present.cells import Line, flow
 from wsinspect.text import pad
-from wsinspect.tui.keys import APP_KEYS
+from wsinspect.tui.keys import APP_KEYS, MAIN_KEYS, PAGE_KEYS
 from wsinspect.tui.widgets.base import LinePane
+from wsinspect.tui.workspace import Workspace
 
 _KEY_CELLS = 22
 _NAMES = {
@@ -33,8 +34,15 @@ class HelpPane(LinePane):
 
     has_cursor = False
 
-    def __init__(self, heading: str, about: str, bindings: list[tuple[str, str]], with_filters: bool) -> None:
-        super().__init__(id="help")
+    def __init__(
+        self,
+        workspace: Workspace,
+        heading: str,
+        about: str,
+        bindings: list[tuple[str, str]],
+        with_filters: bool,
+    ) -> None:
+        super().__init__(workspace, id="help")
         self.heading, self.about, self.bindings_shown, self.with_filters = (
             heading,
             about,
@@ -51,10 +59,8 @@ class HelpPane(LinePane):
         lines: list[Line] = [[(line, "")] for line in flow(self.about, width)]
         lines += [[], [("Keys of this pane", "title")]]
         lines += [_key_line(keys, words) for keys, words in self.bindings_shown]
-        lines += [[], [("Keys everywhere", "title")]]
-        for key in APP_KEYS:
-            words = f"{key.words}: {key.why_not}" if key.why_not else key.words
-            lines.append(_key_line(key.shown, words, "muted" if key.why_not else ""))
+        lines += [[], [("Other keys", "title")]]
+        lines += [_key_line(key.shown, key.words) for key in (*MAIN_KEYS, *APP_KEYS)]
         if self.with_filters:
             lines += [[], [("Filters", "title")]]
             lines += [_key_line(syntax, meaning) for syntax, meaning in help_lines()]
@@ -69,8 +75,8 @@ class HelpPane(LinePane):
         return [(" ", ""), *self._lines()[number]]
 
 
-def _key_line(keys: str, words: str, style: str = "") -> Line:
-    return [(pad(keys, _KEY_CELLS), "key"), (words, style)]
+def _key_line(keys: str, words: str) -> Line:
+    return [(pad(keys, _KEY_CELLS), "key"), (words, "")]
 
 
 class HelpScreen(ModalScreen[None]):
@@ -84,24 +90,31 @@ class HelpScreen(ModalScreen[None]):
         Binding("escape,q,question_mark,f1", "app.pop_screen", "leave", show=False, id="help.leave")
     ]
 
-    def __init__(self, pane: LinePane | None) -> None:
+    def __init__(self, workspace: Workspace, pane: LinePane | None, page: str) -> None:
         super().__init__()
+        self.workspace = workspace
         self.about = pane
+        self._page = page
 
     def compose(self) -> ComposeResult:
         """The text."""
         pane = self.about
         title = pane.help_title if pane is not None else "wsinspect"
         text = pane.help_text if pane is not None else ""
-        yield HelpPane(title, text, bindings_of(pane), title in ("Frames", "Connections"))
+        shown = keys_of(pane)
+        if self._page != "main":
+            shown += [(key.shown, key.words) for key in PAGE_KEYS[self._page]]
+        yield HelpPane(self.workspace, title, text, shown, title in ("Frames", "Connections"))
 
 
-def bindings_of(pane: LinePane | None) -> list[tuple[str, str]]:
+def keys_of(pane: LinePane | None) -> list[tuple[str, str]]:
     """A pane's own keys, with those of its base class."""
     found: list[tuple[str, str]] = []
     for kind in type(pane).__mro__ if pane is not None else ():
-        own: Any = vars(kind).get("BINDINGS", ()) if issubclass(kind, LinePane) else ()
+        own = kind.BINDINGS if issubclass(kind, LinePane) and "BINDINGS" in vars(kind) else ()
         for binding in own:
+            if not isinstance(binding, Binding):
+                continue
             shown = " ".join(_NAMES.get(key, key) for key in binding.key.split(","))
             found.append((shown, binding.description))
     return found

@@ -10,9 +10,12 @@ from textual.binding import Binding, BindingType
 
 from wsinspect.present.cells import Line, fit
 from wsinspect.text import escape, pad
-from wsinspect.tui.dialogs.sheet import Dialog, DialogInput, TextField, Words
+from wsinspect.tui.dialogs.sheet import Dialog, DialogInput, TextField
+from wsinspect.tui.engine import requests
 from wsinspect.tui.engine.link import Answer
 from wsinspect.tui.engine.rule_language import Candidate, Judgement, complete, judge
+from wsinspect.tui.widgets.words import Words
+from wsinspect.tui.workspace import Workspace
 
 _SHOWN = 6
 
@@ -43,11 +46,11 @@ class RuleDialog(Dialog):
     ]
     keys = "tab completes, enter arms, esc leaves"
 
-    def __init__(self, begin: str = "", old: dict[str, Any] | None = None) -> None:
-        super().__init__()
+    def __init__(self, workspace: Workspace, begin: str = "", old: dict[str, Any] | None = None) -> None:
+        super().__init__(workspace)
         self._begin = begin
         self.old = old
-        self.heading = "Arm a fault rule" if old is None else f"Change {escape(str(old.get('name')))}"
+        self.heading = "Add a fault rule" if old is None else f"Change {escape(str(old.get('name')))}"
         self.judged = Judgement()
         self._candidates: list[Candidate] = []
         self._at = 0
@@ -56,9 +59,9 @@ class RuleDialog(Dialog):
 
     def content(self) -> ComposeResult:
         """What the kind is, candidates, and the line."""
-        yield Words(id="rule-about")
-        yield Words(id="rule-candidates")
-        yield TextField("rule", RuleInput(self._begin, id="rule-line"))
+        yield Words(self.workspace, id="rule-about")
+        yield Words(self.workspace, id="rule-candidates")
+        yield TextField(self.workspace, "rule", RuleInput(self._begin, id="rule-line"))
 
     def on_mount(self) -> None:
         """Type into it at once."""
@@ -76,7 +79,7 @@ class RuleDialog(Dialog):
         self._at = 0
         self.words("rule-about").show([fit([(f" {escape(self.judged.about)}", "muted")], self.width)])
         self._show_candidates()
-        glyphs = self.shell.glyphs
+        glyphs = self.workspace.glyphs
         if self.judged.error and not line.value.strip():
             self.verdict(glyphs.note, escape(self.judged.error), "muted")
         elif self.judged.error:
@@ -97,7 +100,7 @@ class RuleDialog(Dialog):
         lines: list[Line] = []
         for number, one in enumerate(self._candidates[first : first + room], first):
             is_chosen = number == at
-            sign = self.shell.glyphs.cursor if is_chosen else " "
+            sign = self.workspace.glyphs.cursor if is_chosen else " "
             text = pad(escape(one.text), 22)
             lines.append(
                 fit(
@@ -123,7 +126,7 @@ class RuleDialog(Dialog):
         """The chosen candidate takes the place of what was typed of it."""
         line = self.input("rule-line")
         if (line.value, line.cursor_position) != self._seen:
-            self.judge()  # typed faster than changes are told
+            self.judge()  # typed faster than changes are reported
         if not self._candidates:
             return
         one = self._candidates[self._at]
@@ -138,11 +141,20 @@ class RuleDialog(Dialog):
         if self.judged.error or self._is_asking:
             return
         self._is_asking = True
-        self.verdict(self.shell.glyphs.note, "asking the engine", "muted")
-        self.shell.wish_rule(self.judged, self.old, self._answered)
+        taken = [str(rule.get("name")) for rule in self.workspace.engine_view.rules]
+        if self.old is not None and (self.judged.preset or len(self.judged.rules) != 1):
+            self._answered(Answer(error="a rule can only be changed into one rule: a adds a preset"))
+            return
+        self.verdict(self.workspace.glyphs.note, "asking the proxy", "muted")
+        if self.old is None:
+            self.workspace.ask(requests.add(self.judged, taken), self._answered)
+        else:
+            self.workspace.ask(requests.change(self.old, self.judged), self._answered)
 
     def _answered(self, answer: Answer) -> None:
         self._is_asking = False
+        if not answer.error:
+            self.workspace.say(_done_words(answer.value, self.old))
         if not self.is_attached:
             return
         if answer.error:
@@ -153,4 +165,21 @@ class RuleDialog(Dialog):
     def on_key(self, event: events.Key) -> None:
         """Moving the cursor changes what could come next."""
         if event.key in ("left", "right", "home", "end"):
-            self.call_after_refresh(self.judge)
+            self.call_later(self.judge)
+
+
+def _done_words(reply: Any, old: dict[str, Any] | None) -> str:
+    """What the engine has now."""
+    if isinstance(reply, list):
+        made = [one for one in reply if isinstance(one, dict)]
+        names = escape(", ".join(str(one.get("name")) for one in made))
+        verb = "armed" if all(one.get("armed") for one in made) else "added"
+        warnings = [str(one["warning"]) for one in made if "warning" in one]
+        if warnings:
+            return f"{verb} {names}, but {escape('; '.join(warnings))}"
+        return f"{verb} {names}; F removes all faults at once"
+    if isinstance(reply, dict) and "rules" in reply:
+        names = escape(", ".join(map(str, reply["rules"])))
+        return f"the scenario is loaded, with {names}; F removes all faults at once"
+    name = reply.get("name") if isinstance(reply, dict) else (old or {}).get("name")
+    return f"{escape(str(name))} is changed"

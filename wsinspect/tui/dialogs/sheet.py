@@ -7,7 +7,7 @@ leave it; nothing in it waits for the engine.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 from textual import events
 from textual.app import ComposeResult
@@ -20,39 +20,16 @@ from textual.widget import Widget
 from textual.widgets import Input
 
 from wsinspect.present.cells import Line, between, fit, flow, width_of
+from wsinspect.tui.widgets.words import Words
+from wsinspect.tui.workspace import Workspace
 
 LABEL_CELLS = 13
 
 
-class Words(Widget):
-    """Lines of our own, as many as there are."""
-
-    DEFAULT_CSS = "Words { height: 1; width: 1fr; }"
-
-    def __init__(self, lines: list[Line] | None = None, *, id: str | None = None) -> None:
-        super().__init__(id=id)
-        self.lines: list[Line] = lines or []
-
-    def on_mount(self) -> None:
-        """As high as it has lines."""
-        self.styles.height = max(len(self.lines), 1)
-
-    def show(self, lines: list[Line]) -> None:
-        """Other lines."""
-        self.lines = lines
-        self.styles.height = max(len(lines), 1)
-        self.refresh()
-
-    def render_line(self, y: int) -> Strip:
-        """Drawn."""
-        app: Any = self.app
-        line = self.lines[y] if y < len(self.lines) else []
-        strip: Strip = app.palette.strip(fit(line, self.size.width), self.size.width)
-        return strip
-
-
 class Pick(Widget, can_focus=True):
     """One of some words in a line.
+
+    Not Textual's RadioSet or Select: they show what is chosen by colour alone, with signs that are not ASCII.
 
     Attributes:
         value: of the one that is chosen.
@@ -62,14 +39,17 @@ class Pick(Widget, can_focus=True):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("left,h", "pick(-1)", "the one before", show=False, id="dialog.before"),
         Binding("right,l,space", "pick(1)", "the next one", show=False, id="dialog.next"),
-        Binding("enter", "screen.submit", "go on", show=False, id="dialog.submit"),
+        Binding("enter", "screen.submit", "continue", show=False, id="dialog.submit"),
     ]
 
     class Changed(Message):
         """Another one was chosen."""
 
-    def __init__(self, label: str, options: Sequence[tuple[str, str]], *, id: str) -> None:
+    def __init__(
+        self, workspace: Workspace, label: str, options: Sequence[tuple[str, str]], *, id: str
+    ) -> None:
         super().__init__(id=id)
+        self.workspace = workspace
         self.label = label
         self.options = list(options)
         self.value = self.options[0][0]
@@ -94,13 +74,11 @@ class Pick(Widget, can_focus=True):
 
     def render_line(self, y: int) -> Strip:
         """The chosen one in brackets."""
-        app: Any = self.app
         line: Line = [(f" {self.label:<{LABEL_CELLS}}", "key" if self.has_focus else "muted")]
         for text, value in self._parts():
             line.append((text, "focus" if value == self.value else "muted"))
         over = "cursor" if self.has_focus else ""
-        strip: Strip = app.palette.strip(fit(line, self.size.width), self.size.width, over)
-        return strip
+        return self.workspace.palette.strip(fit(line, self.size.width), self.size.width, over)
 
     def on_click(self, event: events.Click) -> None:
         """Choose what was clicked."""
@@ -135,13 +113,13 @@ class TextField(Horizontal):
 
     DEFAULT_CSS = "TextField { height: 1; }"
 
-    def __init__(self, label: str, line: DialogInput) -> None:
+    def __init__(self, workspace: Workspace, label: str, line: DialogInput) -> None:
         super().__init__()
-        self._label, self._line = label, line
+        self._label, self._line = Label(workspace, [[(f" {label}", "muted")]]), line
 
     def compose(self) -> ComposeResult:
         """Both."""
-        yield Label([[(f" {self._label}", "muted")]])
+        yield self._label
         yield self._line
 
 
@@ -165,23 +143,22 @@ class Dialog(ModalScreen[None]):
         Binding("down", "step(1)", "the line below", show=False, id="dialog.down"),
     ]
     heading = ""
-    keys = "enter goes on, esc leaves"
+    keys = "enter continues, esc leaves"
+
+    def __init__(self, workspace: Workspace) -> None:
+        super().__init__()
+        self.workspace = workspace
 
     def compose(self) -> ComposeResult:
         """Title, content, verdict."""
         with Vertical():
-            yield Words(id="dialog-title")
+            yield Words(self.workspace, id="dialog-title")
             yield from self.content()
-            yield Words(id="dialog-verdict")
+            yield Words(self.workspace, id="dialog-verdict")
 
     def content(self) -> ComposeResult:
         """Between title and verdict."""
-        raise NotImplementedError
-
-    @property
-    def shell(self) -> Any:
-        """The app."""
-        return self.app
+        yield from ()
 
     @property
     def width(self) -> int:
@@ -198,7 +175,7 @@ class Dialog(ModalScreen[None]):
         self.judge()
 
     def _show_title(self) -> None:
-        glyphs = self.shell.glyphs
+        glyphs = self.workspace.glyphs
         left: Line = [(glyphs.heavy, "focus"), (f" {self.heading} ", "title")]
         right: Line = [(f" {self.keys} ", "muted"), (glyphs.heavy, "focus")]
         self.words("dialog-title").show([between(left, right, self.width, glyphs.heavy, "focus")])
@@ -227,15 +204,13 @@ class Dialog(ModalScreen[None]):
 
     def wrong(self, words: str) -> None:
         """An error."""
-        self.verdict(self.shell.glyphs.bad, words, "error")
+        self.verdict(self.workspace.glyphs.bad, words, "error")
 
     def judge(self) -> None:
         """Say what is wrong with what was typed, or what it means; called on every change."""
-        raise NotImplementedError
 
     def submit(self) -> None:
         """Do it."""
-        raise NotImplementedError
 
     def action_submit(self) -> None:
         """Enter on a pick."""
@@ -291,13 +266,14 @@ class Question(ModalScreen[str]):
     Question > Words { width: 100%; margin-top: 1; background: $surface; }
     """
 
-    def __init__(self, heading: str, text: str, replies: Sequence[Reply]) -> None:
+    def __init__(self, workspace: Workspace, heading: str, text: str, replies: Sequence[Reply]) -> None:
         super().__init__()
+        self.workspace = workspace
         self.heading, self.text, self.replies = heading, text, replies
 
     def compose(self) -> ComposeResult:
         """All of it."""
-        yield Words(id="question")
+        yield Words(self.workspace, id="question")
 
     def on_mount(self) -> None:
         """Drawn for this width."""
@@ -308,8 +284,7 @@ class Question(ModalScreen[str]):
         self._show()
 
     def _show(self) -> None:
-        app: Any = self.app
-        width, glyphs = app.size.width, app.glyphs
+        width, glyphs = self.app.size.width, self.workspace.glyphs
         left: Line = [(glyphs.heavy, "focus"), (f" {self.heading} ", "title")]
         lines = [between(left, [(glyphs.heavy, "focus")], width, glyphs.heavy, "focus")]
         lines += [[(f" {line}", "")] for line in flow(self.text, max(width - 2, 20))]

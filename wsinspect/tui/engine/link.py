@@ -1,7 +1,7 @@
 """The control API of the engine that writes the open capture, asked by a thread of its own.
 
 Contract: the event loop never waits for the engine. A thread finds it by its run file, asks for status and
-rules twice a second, and does what the screens wish, one thing after the other, each within a time limit. An
+rules twice a second, and does what is requested, one thing after the other, each within a time limit. An
 engine that is gone, silent, older or that refuses is a `state` with words, never an exception.
 """
 
@@ -52,7 +52,7 @@ class EngineView:
     """
 
     state: str = SEEKING
-    words: str = "the engine is being looked for"
+    words: str = "looking for the proxy"
     status: Json = field(default_factory=dict)
     rules: tuple[Json, ...] = ()
     seed: int | None = None
@@ -81,14 +81,14 @@ class EngineView:
 
 @dataclass(frozen=True)
 class Answer:
-    """What came of a wish: a value, or what was wrong in words."""
+    """What came of a request: a value, or what was wrong in words."""
 
     value: Any = None
     error: str = ""
 
 
 @dataclass(frozen=True)
-class _Wish:
+class _Request:
     work: Work
     done: Callable[[Answer], None]
 
@@ -108,37 +108,43 @@ class ControlLink(threading.Thread):
         capture: the file whose engine is meant.
         tell: called in this thread with a function and its arguments, to have it called in the event loop.
         changed: to be called with every new view.
+        warm_up: called in this thread when there is nothing else to do.
     """
 
     def __init__(
-        self, capture: Path, tell: Callable[..., None], changed: Callable[[EngineView], None]
+        self,
+        capture: Path,
+        tell: Callable[..., None],
+        changed: Callable[[EngineView], None],
+        warm_up: Callable[[], None] = lambda: None,
     ) -> None:
         super().__init__(name="engine-control", daemon=True)
         self._capture = capture.absolute()
         self._tell = tell
         self._changed = changed
-        self._wishes: queue.SimpleQueue[_Wish | None] = queue.SimpleQueue()
+        self._warm_up = warm_up
+        self._requests: queue.SimpleQueue[_Request | None] = queue.SimpleQueue()
         self._client: ControlClient | None = None
         self._known = EngineView()
         self._stopping = False
 
     def ask(self, work: Work, done: Callable[[Answer], None]) -> None:
         """Have something done; `done` is called in the event loop, and the view is new soon after."""
-        self._wishes.put(_Wish(work, done))
+        self._requests.put(_Request(work, done))
 
     def stop(self) -> None:
         """End soon."""
         self._stopping = True
-        self._wishes.put(None)
+        self._requests.put(None)
 
     def run(self) -> None:
-        """Look, and do what is wished, until told to stop."""
+        """Look, and do what is requested, until `stop`."""
         try:
             self._look()
             while not self._stopping:
                 pause = POLL_SECONDS if self._client is not None else _IDLE_SECONDS
-                self._do_wishes(time.monotonic() + pause)
-                _warm_up()
+                self._do_requests(time.monotonic() + pause)
+                self._warm_up()
                 self._look()
         finally:
             self._hang_up()
@@ -154,18 +160,18 @@ class ControlLink(threading.Thread):
             self._known = view
             self._tell(self._changed, view)
 
-    def _do_wishes(self, until: float) -> None:
-        """Wait for wishes; after one the view is looked at again."""
+    def _do_requests(self, until: float) -> None:
+        """Wait for requests; after one the view is looked at again."""
         try:
-            wish = self._wishes.get(timeout=max(until - time.monotonic(), 0))
+            request = self._requests.get(timeout=max(until - time.monotonic(), 0))
         except queue.Empty:
             return
-        if wish is None or self._stopping:
+        if request is None or self._stopping:
             return
-        answer = self._answer(wish.work)
+        answer = self._answer(request.work)
         if not answer.error:
             self._look()  # what is said of it is what the screens show
-        self._tell(wish.done, answer)
+        self._tell(request.done, answer)
 
     def _answer(self, work: Work) -> Answer:
         from wsinspect.control.client import ControlError
@@ -191,15 +197,6 @@ class ControlLink(threading.Thread):
             self._client = None
 
 
-def _warm_up() -> None:
-    """Load what the dialogs need here: not before the first paint, and not between two keys."""
-    import wsinspect.faults.presets
-    import wsinspect.faults.scenario
-    import wsinspect.tui.dialogs.by_hand
-    import wsinspect.tui.dialogs.export
-    import wsinspect.tui.dialogs.rule  # noqa: F401
-
-
 def _client_of(capture: Path) -> ControlClient:
     """The client of the engine that writes a capture.
 
@@ -214,14 +211,14 @@ def _client_of(capture: Path) -> ControlClient:
         if info.capture is None or Path(info.capture).resolve() != here:
             continue
         if not info.control:
-            raise _UnreachableError(EngineView(NO_API, "this engine has no control API"))
+            raise _UnreachableError(EngineView(NO_API, "this proxy has no control API"))
         try:
             return ControlClient.open(info.control, _PATIENCE_SECONDS)
         except LocalError as error:
             raise _UnreachableError(EngineView(REFUSING, str(error))) from None
         except KeyError:
-            raise _UnreachableError(EngineView(OLDER, "this engine's run file names no token")) from None
-    raise _UnreachableError(EngineView(NO_ENGINE, "no engine writes this file"))
+            raise _UnreachableError(EngineView(OLDER, "this proxy's run file names no token")) from None
+    raise _UnreachableError(EngineView(NO_ENGINE, "no proxy is writing this file"))
 
 
 def _asked(get: Callable[[str], Any], path: str) -> Json:
@@ -236,13 +233,13 @@ def _asked(get: Callable[[str], Any], path: str) -> Json:
         reply = get(path)
     except ControlError as error:
         if error.status in (404, 405):
-            words = "this engine is of an older version, which knows no faults"
+            words = "this proxy is an older version without faults"
             raise _UnreachableError(EngineView(OLDER, words)) from None
-        raise _UnreachableError(EngineView(REFUSING, f"the engine refuses: {error}")) from None
+        raise _UnreachableError(EngineView(REFUSING, f"the proxy refuses: {error}")) from None
     except LocalError as error:
         raise _UnreachableError(EngineView(SILENT, str(error))) from None
     if not isinstance(reply, dict):
-        raise _UnreachableError(EngineView(REFUSING, "the engine's answer is no JSON object"))
+        raise _UnreachableError(EngineView(REFUSING, "the proxy's answer is not a JSON object"))
     return reply
 
 

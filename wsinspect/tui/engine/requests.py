@@ -1,11 +1,11 @@
-"""What the screens wish of an engine: functions for the thread of `link.ControlLink`, and their words."""
+"""Requests to the engine: functions for the thread of `link.ControlLink`, and what is said of them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from wsinspect.present.rows import byte_count
+from wsinspect.present.rows import byte_count, grouped
 from wsinspect.text import escape
 from wsinspect.tui.engine.link import EngineView, Json, Work
 
@@ -116,7 +116,7 @@ def reset_words(reply: Json) -> str:
     names = [str(name) for name in reply.get("removed", ())]
     held = reply.get("held", (0, None))
     if not names:
-        return "there was no fault rule to remove"
+        return "there is no fault rule to remove"
     words = f"removed {counted(len(names), 'rule')} ({escape(', '.join(names))})"
     if not held[0]:
         return f"{words}; nothing was held back"
@@ -133,4 +133,4 @@ def held_words(held: tuple[int, int | None]) -> str:
 
 def counted(count: int, what: str) -> str:
     """`1 rule`, `2 rules`."""
-    return f"{count} {what}{'' if count == 1 else 's'}"
+    return f"{grouped(count)} {what}{'' if count == 1 else 's'}"

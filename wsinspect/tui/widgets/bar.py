@@ -2,42 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from textual import events
+from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.message import Message
-from textual.strip import Strip
-from textual.widget import Widget
 from textual.widgets import Input
 
-from wsinspect.present.cells import Line, fit
+from wsinspect.filters import Filter, FilterError, complete, parse
+from wsinspect.present.cells import Line, flow, width_of
+from wsinspect.text import escape
+from wsinspect.tui.widgets.words import Words
+from wsinspect.tui.workspace import Workspace
 
 _HISTORY = 50
-
-
-class BarHints(Widget):
-    """Two lines above the input: the caret below an error, and what could come next."""
-
-    DEFAULT_CSS = "BarHints { height: 1; width: 1fr; }"
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.lines: list[Line] = []
-
-    def show(self, lines: list[Line]) -> None:
-        """Other words."""
-        self.lines = lines
-        self.styles.height = max(len(lines), 1)
-        self.refresh()
-
-    def render_line(self, y: int) -> Strip:
-        """Drawn."""
-        app: Any = self.app
-        line = self.lines[y] if y < len(self.lines) else []
-        strip: Strip = app.palette.strip(fit(line, self.size.width), self.size.width)
-        return strip
+_DELAY_SECONDS = 0.15
 
 
 class BarInput(Input):
@@ -86,20 +67,150 @@ class BarInput(Input):
         self.value = known[self._at - 1] if self._at else ""
         self.cursor_position = len(self.value)
 
+    def complete(self) -> None:
+        """The first candidate takes the place of what was typed of it."""
+        if self.kind != "filter":
+            return
+        completion = complete(self.value, self.cursor_position)
+        if completion.candidates:
+            text = completion.candidates[0].text
+            self.value = self.value[: completion.start] + text + self.value[completion.end :]
+            self.cursor_position = completion.start + len(text)
+
 
 class Bar(Vertical):
-    """Hints above, prompt and input below."""
+    """Hints above, the input below; judges what is typed while it is typed.
+
+    Attributes:
+        is_open: whether something is typed.
+        error: what is wrong with the filter as it is typed.
+    """
 
     DEFAULT_CSS = """
     Bar { height: auto; display: none; }
     Bar Input, Bar Input:focus { border: none; padding: 0 1; height: 1; width: 1fr; }
     """
 
-    def compose(self):  # type: ignore[no-untyped-def]
+    class FilterTyped(Message):
+        """A filter without errors was typed; `is_final` by Enter, else a moment ago."""
+
+        def __init__(self, flt: Filter, *, is_final: bool) -> None:
+            super().__init__()
+            self.filter = flt
+            self.is_final = is_final
+
+    class GoTyped(Message):
+        """Enter: where to go."""
+
+        def __init__(self, text: str) -> None:
+            super().__init__()
+            self.text = text
+
+    class Closed(Message):
+        """It is not typed into any more."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        super().__init__(id="bar")
+        self.workspace = workspace
+        self.input = BarInput()
+        self.hints = Words(workspace, id="bar-hints")
+        self.is_open = False
+        self.error: str | None = None
+        self._error_at = 0
+        self._serial = 0
+
+    def compose(self) -> ComposeResult:
         """The two of them."""
-        yield BarHints()
-        yield BarInput()
+        yield self.hints
+        yield self.input
+
+    def open(self, kind: str, value: str) -> None:
+        """Type a "filter", or where to "go"."""
+        self.is_open = True
+        self.error = None
+        self.input.begin(kind, value)
+        self._hint()
+
+    def close(self) -> None:
+        """Back to where one was."""
+        self._serial += 1
+        self.is_open = False
+        self.error = None
+        self.post_message(self.Closed())
+
+    def accept(self) -> None:
+        """What was typed has been used."""
+        self.input.remember(self.input.value)
+        self.close()
+
+    def refuse(self, words: str) -> None:
+        """What was typed cannot be used: why."""
+        self.hints.show([[(f" {self.workspace.glyphs.bad} {escape(words)}", "error")]])
 
     def on_click(self, event: events.Click) -> None:
         """A click stays here."""
         event.stop()
+
+    def on_bar_input_left(self, message: BarInput.Left) -> None:
+        """Escape."""
+        message.stop()
+        self.close()
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        """Judge the filter at once, apply it a moment later."""
+        event.stop()
+        self._serial += 1
+        if self.input.kind != "filter":
+            self._hint()
+            return
+        try:
+            typed = parse(event.value)
+        except FilterError as error:
+            self.error, self._error_at = str(error), width_of([(event.value[: error.column - 1], "")])
+            self._hint()
+            return
+        self.error = None
+        self._hint()
+        serial = self._serial
+        self.set_timer(_DELAY_SECONDS, lambda: self._apply(typed, serial))
+
+    def _apply(self, typed: Filter, serial: int) -> None:
+        """Unless something else was typed meanwhile."""
+        if serial == self._serial and self.is_open:
+            self.post_message(self.FilterTyped(typed, is_final=False))
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Enter."""
+        event.stop()
+        if self.input.kind == "go":
+            self.post_message(self.GoTyped(event.value))
+            return
+        try:
+            typed = parse(event.value)
+        except FilterError:
+            return  # the hints say what is wrong
+        self.post_message(self.FilterTyped(typed, is_final=True))
+        self.accept()
+
+    def _hint(self) -> None:
+        """What is wrong, or what could come next."""
+        typed, width = self.input, self.app.size.width
+        if typed.kind == "go":
+            self.hints.show([[(" go to: ", "key"), ("98197 a frame, conn 2, t 14.3", "muted")]])
+            return
+        lines: list[Line] = []
+        if self.error is not None:
+            words = f"{self.workspace.glyphs.bad} {escape(self.error)}"
+            lines += [[(f" {line}", "error")] for line in flow(words, max(width - 2, 10))]
+        completion = complete(typed.value, typed.cursor_position)
+        line: Line = [(" filter: ", "key")]
+        for candidate in completion.candidates[:12]:
+            part: Line = [(f"{escape(candidate.text)} ", ""), (f"{escape(candidate.help)}  ", "muted")]
+            if width_of(line) + width_of(part) > width:
+                break
+            line += part
+        lines.append(line)
+        if self.error is not None and self._error_at < width - 2:
+            # Right above what is typed, which begins in the second cell.
+            lines.append([(" " * (self._error_at + 1) + self.workspace.glyphs.down, "error")])
+        self.hints.show(lines)

@@ -7,7 +7,7 @@ A pane tells what it is for (`help_text`), so that help can be of the pane that 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import ClassVar
 
 from textual import events
 from textual.binding import Binding, BindingType
@@ -18,9 +18,7 @@ from textual.widget import Widget
 from wsinspect.present.cells import Line, between, fit, text_of
 from wsinspect.present.glyphs import Glyphs
 from wsinspect.tui.style import Palette
-
-if TYPE_CHECKING:
-    from wsinspect.tui.app import InspectApp
+from wsinspect.tui.workspace import Workspace
 
 
 class LinePane(Widget, can_focus=True):
@@ -60,28 +58,25 @@ class LinePane(Widget, can_focus=True):
             super().__init__()
             self.pane = pane
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
+    def __init__(self, workspace: Workspace, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self.workspace = workspace
+        self.selection = workspace.selection
+        self.model = workspace.model
         self.top = 0
         self.cursor = 0 if self.has_cursor else -1
 
     # -- what a pane says
 
     @property
-    def shell(self) -> InspectApp:
-        """The app, with its own type."""
-        app: Any = self.app
-        return app  # type: ignore[no-any-return]
-
-    @property
     def palette(self) -> Palette:
         """The styles of the theme."""
-        return self.shell.palette
+        return self.workspace.palette
 
     @property
     def glyphs(self) -> Glyphs:
         """The signs."""
-        return self.shell.glyphs
+        return self.workspace.glyphs
 
     def title(self) -> tuple[Line, Line]:
         """What stands at the left and at the right of the title line."""
@@ -97,7 +92,7 @@ class LinePane(Widget, can_focus=True):
 
     def row(self, number: int, width: int) -> Line:
         """One row, at most `width` cells."""
-        raise NotImplementedError
+        return []
 
     def row_strip(self, number: int, width: int, over: str) -> Strip:
         """One row, drawn; `over` is the name of the style of a chosen one."""

@@ -13,8 +13,9 @@ from wsinspect.present.cells import Line, fit
 from wsinspect.present.rows import duration, grouped, short_count
 from wsinspect.present.words import ago, end_words, extension_words, state_word, target_words
 from wsinspect.text import escape, pad, truncate
-from wsinspect.tui.selection import Selection
+from wsinspect.tui.states import no_connections
 from wsinspect.tui.widgets.base import LinePane
+from wsinspect.tui.workspace import Workspace
 
 _STATE_STYLES = {
     "open": "good",
@@ -44,27 +45,26 @@ class ConnectionsPane(LinePane):
     """The list on top of the screen; the row under the cursor decides what the other panes show."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "app.focus_pane(3)", "its frames", show=False, id="connections.frames"),
+        Binding("enter", "screen.focus_pane(3)", "its frames", show=False, id="connections.frames"),
     ]
     help_title = "Connections"
     help_text = (
         "Every attempt and connection, newest first; the first row stands for all of them. The row under the "
         "cursor decides what the other panes show. Counts are frames; rtt p50 is the median round trip of "
         "its pings; the last column says how it ended, with the close codes of both sides, counts faults and "
-        "findings, and payloads that gave way to newer ones."
+        "findings, and payloads deleted to make room."
     )
     header_lines = 1
 
-    def __init__(self, selection: Selection, *, id: str | None = None) -> None:
-        super().__init__(id=id)
-        self.selection = selection
+    def __init__(self, workspace: Workspace, *, id: str | None = None) -> None:
+        super().__init__(workspace, id=id)
         self.shown: set[int] | None = None
         self._order: list[int] = []
 
     def refresh_order(self) -> None:
         """Connections were added, or the filter has changed; the cursor stays on its connection."""
         selected = self.connection_at(self.cursor)
-        known = self.selection.model.connections
+        known = self.model.connections
         self._order = [number for number in known if self.shown is None or number in self.shown]
         if selected is not None and selected in known:
             self.cursor = self._row_of(selected)
@@ -93,7 +93,7 @@ class ConnectionsPane(LinePane):
 
     def title(self) -> tuple[Line, Line]:
         """How many."""
-        model = self.selection.model
+        model = self.model
         count = len(model.connections)
         live = sum(one.state == "open" for one in model.connections.values()) if count < 5000 else None
         left: Line = [("1 ", "key"), ("Connections", "title")]
@@ -102,7 +102,7 @@ class ConnectionsPane(LinePane):
         if live and model.is_live:
             left.append((f", {live} open", "good"))
         gone = sum(one.evicted_payloads for one in model.connections.values()) if count < 5000 else 0
-        return left, [(f"{grouped(gone)} payloads gave way to newer data", "warn")] if gone else []
+        return left, [(f"{grouped(gone)} payloads deleted (size limit)", "warn")] if gone else []
 
     def row_count(self) -> int:
         """The row of all, and one for each; nothing before the first connection."""
@@ -110,7 +110,7 @@ class ConnectionsPane(LinePane):
 
     def empty_lines(self, width: int) -> list[Line]:
         """Where to point a client."""
-        return self.shell.empty_connections(width)
+        return no_connections(self.model, width, self.glyphs)
 
     def _columns(self, width: int) -> list[tuple[str, int, bool]]:
         """The columns that fit; how it ended gets more of a wide screen."""
@@ -136,7 +136,7 @@ class ConnectionsPane(LinePane):
         columns = self._columns(width)
         if connection is None:
             return self._all(columns, width)
-        one = self.selection.model.connections[connection]
+        one = self.model.connections[connection]
         cells = self._cells(one)
         line: Line = [(self.glyphs.cursor if number == self.cursor else " ", "key")]
         for name, size, right in columns:
@@ -145,7 +145,7 @@ class ConnectionsPane(LinePane):
         return fit(line, width)
 
     def _all(self, columns: list[tuple[str, int, bool]], width: int) -> Line:
-        model = self.selection.model
+        model = self.model
         ones = model.connections.values()
         many = f"all {grouped(len(ones))} connections"
         cells = {
@@ -179,18 +179,18 @@ class ConnectionsPane(LinePane):
 
     def _last(self, one: Connection) -> str:
         """Since its last frame or change: to now while live, to the end of the capture else."""
-        model = self.selection.model
+        model = self.model
         times = [time_ns for time_ns in (one.closed_ns, one.open_ns, one.attempt_ns) if time_ns is not None]
         newest = model.index.last_time_ns(one.id)
         if newest is not None:
             times.append(newest)
         if not times:
             return "-"
-        now_ns = time.time_ns() if model.is_live else self.shell.end_ns
+        now_ns = time.time_ns() if model.is_live else model.end_ns
         return ago(max(now_ns - max(times), 0))
 
     def _flags(self, one: Connection) -> str:
-        model = self.selection.model
+        model = self.model
         faults = model.faults_of_connection.get(one.id, 0)
         findings = len(model.findings_of_connection.get(one.id, ()))
         text = f"{self.glyphs.altered}{faults} " if faults else ""
@@ -199,7 +199,7 @@ class ConnectionsPane(LinePane):
 
 def _evicted(one: Connection) -> str:
     """How many payloads are not in the capture any more."""
-    return f", {one.evicted_payloads} payloads evicted" if one.evicted_payloads else ""
+    return f", {one.evicted_payloads} payloads deleted" if one.evicted_payloads else ""
 
 
 def _count(one: Connection, frames: int) -> str:

@@ -13,9 +13,11 @@ from textual.strip import Strip
 from wsinspect.present.cells import Line
 from wsinspect.present.records import Record
 from wsinspect.present.rows import Caps, format_gap, format_header, format_row, grouped
-from wsinspect.tui.selection import Selection
+from wsinspect.text import escape
+from wsinspect.tui.states import no_frames
 from wsinspect.tui.views import View
 from wsinspect.tui.widgets.base import LinePane
+from wsinspect.tui.workspace import Workspace
 
 _KEPT_STRIPS = 2_000
 
@@ -25,11 +27,11 @@ class FrameTable(LinePane):
 
     Attributes:
         is_following: the newest row is kept on the screen.
-        limit: rows that are shown where the view is frozen or played; None shows all.
+        limit: rows that are shown where the view is paused or in playback; None shows all.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "app.focus_pane(4)", "inspect", show=False, id="frames.inspect"),
+        Binding("enter", "screen.focus_pane(4)", "inspect", show=False, id="frames.inspect"),
     ]
     help_title = "Frames"
     help_text = (
@@ -41,9 +43,8 @@ class FrameTable(LinePane):
     )
     header_lines = 1
 
-    def __init__(self, selection: Selection, *, is_following: bool = False, id: str | None = None) -> None:
-        super().__init__(id=id)
-        self.selection = selection
+    def __init__(self, workspace: Workspace, *, is_following: bool = False, id: str | None = None) -> None:
+        super().__init__(workspace, id=id)
         self.is_following = is_following
         self.limit: int | None = None
         self._strips: LRUCache[tuple[int, str], Strip] = LRUCache(_KEPT_STRIPS)
@@ -58,16 +59,15 @@ class FrameTable(LinePane):
 
     def title(self) -> tuple[Line, Line]:
         """What is listed, and whether it follows."""
-        shell = self.shell
         left: Line = [("3 ", "key"), ("Frames", "title")]
         selected = self.selection.connection
         left.append((f"  conn {selected}" if selected is not None else "  all connections", "muted"))
-        left += shell.filter_words()
+        left += self._filter_words()
         right: Line = []
         hidden = len(self.view.rows) - self.row_count()
         below = self.row_count() - (self.top + self.visible_rows)
-        if shell.is_frozen:
-            right.append((f"FROZEN  +{grouped(hidden)}", "warn"))
+        if self.workspace.is_paused:
+            right.append((f"PAUSED  +{grouped(hidden)}", "warn"))
         elif self.limit is not None:
             right.append(("PLAYBACK", "warn"))
         elif self.is_following:
@@ -76,12 +76,24 @@ class FrameTable(LinePane):
             right.append((f"+{grouped(below)} {self.glyphs.down} end", "accent"))
         return left, right
 
+    def _filter_words(self) -> Line:
+        """The filter and its result."""
+        flt, view = self.selection.filter, self.view
+        if flt is None:
+            return []
+        line: Line = [(f"  {escape(flt.source)}", "key")]
+        line.append((f"  {self.glyphs.good} {grouped(view.matched)} of {grouped(view.total)}", "good"))
+        share = self.selection.scan_share
+        if share is not None:
+            line.append((f"  scanning {share}%", "warn"))
+        return line
+
     def caps(self, width: int) -> Caps:
         """What fits into so many cells."""
         return Caps(
             width,
-            id_cells=max(len(str(self.selection.model.newest_id)), 5),
-            with_connection=self.selection.connection is None and len(self.selection.model.connections) > 1,
+            id_cells=max(len(str(self.model.newest_id)), 5),
+            with_connection=self.selection.connection is None and len(self.model.connections) > 1,
             glyphs=self.glyphs,
         )
 
@@ -142,7 +154,7 @@ class FrameTable(LinePane):
 
     def empty_lines(self, width: int) -> list[Line]:
         """Why there is nothing, and what to do."""
-        return self.shell.empty_frames(width)
+        return no_frames(self.workspace, width)
 
     # -- following and moving
 
@@ -213,6 +225,11 @@ class FrameTable(LinePane):
         if not 0 <= self.cursor < self.row_count():
             return None
         return self.view.position(self.cursor)
+
+    def selected_time_ns(self) -> int | None:
+        """When the frame under the cursor arrived."""
+        position = self.selected_position()
+        return None if position is None else self.model.index.columns.times_ns[position]
 
     def go_to_position(self, position: int) -> None:
         """Put the cursor on a frame, in the middle of the screen where it was not on it."""

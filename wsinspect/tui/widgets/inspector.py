@@ -26,6 +26,7 @@ from wsinspect.tui.documents import (
 )
 from wsinspect.tui.selection import Selection
 from wsinspect.tui.widgets.base import LinePane
+from wsinspect.tui.workspace import Workspace
 
 TABS: Final = ("Payload", "Header", "Handshake", "Findings", "Raw")
 
@@ -54,9 +55,8 @@ class InspectorPane(LinePane):
     )
     has_cursor = False
 
-    def __init__(self, selection: Selection, *, id: str | None = None) -> None:
-        super().__init__(id=id)
-        self.selection = selection
+    def __init__(self, workspace: Workspace, *, id: str | None = None) -> None:
+        super().__init__(workspace, id=id)
         self.tab = 0
         self.form = MESSAGE
         self.view: str | None = None
@@ -101,14 +101,13 @@ class InspectorPane(LinePane):
         if name == "Header":
             return LinesDocument(list(header_lines(record, self.selection.zero_ns)))
         if name == "Findings":
-            found = self.selection.model.findings_of_frame
-            return LinesDocument(list(frame_findings(record, found, self.glyphs)))
-        index = self.selection.model.index
+            return LinesDocument(list(frame_findings(record, self.model.findings_of_frame, self.glyphs)))
+        index = self.model.index
         form = WIRE if name == "Raw" else self.form
         self._blob, self._about = blob_of(record, index, position, source, form)
         if name == "Raw":
             return HexDocument(self._blob)
-        connection = self.selection.model.connections.get(record.frame.connection_id)
+        connection = self.model.connections.get(record.frame.connection_id)
         opcode = record.frame.opcode if record.message is None else record.message.opcode
         payload = payload_of(
             self._blob,

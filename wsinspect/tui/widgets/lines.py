@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from textual import events
+from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
 from wsinspect.present.cells import Line, between, fit, flow, width_of
-from wsinspect.present.rows import byte_count, duration, grouped
+from wsinspect.present.rows import duration, grouped
 from wsinspect.present.words import listening_words
 from wsinspect.text import escape
+from wsinspect.tui.engine.requests import counted
 from wsinspect.tui.keys import FOOTER, FooterKey
 from wsinspect.tui.model import DISCONNECTED, LIVE, UNREADABLE
+from wsinspect.tui.workspace import Workspace
 
 
 class OneLine(Widget):
@@ -21,20 +24,18 @@ class OneLine(Widget):
 
     DEFAULT_CSS = "OneLine { height: 1; width: 1fr; }"
 
-    @property
-    def shell(self) -> Any:
-        """The app."""
-        return self.app
+    def __init__(self, workspace: Workspace, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self.workspace = workspace
 
     def line(self, width: int) -> Line:
         """What it says."""
-        raise NotImplementedError
+        return []
 
     def render_line(self, y: int) -> Strip:
         """Drawn."""
         width = self.size.width
-        strip: Strip = self.shell.palette.strip(self.line(width) if y == 0 else [], width)
-        return strip
+        return self.workspace.palette.strip(self.line(width) if y == 0 else [], width)
 
 
 class HeaderLine(OneLine):
@@ -42,15 +43,15 @@ class HeaderLine(OneLine):
 
     def line(self, width: int) -> Line:
         """As much as fits; the mode always."""
-        app = self.shell
-        model = app.model
-        mode = app.mode
+        workspace = self.workspace
+        model, glyphs, mode = workspace.model, workspace.glyphs, workspace.mode
         style = {LIVE: "good", DISCONNECTED: "banner", UNREADABLE: "banner"}.get(mode, "warn")
         left: Line = [(f" {mode} ", style)]
-        if faults := app.fault_words():
+        if faults := workspace.fault_words():
             left += [(" ", ""), (f" {faults} ", "banner")]
         left.append((f" {escape(model.path.name)}", "title"))
-        counts = f"  {grouped(len(model.connections))} conn  {grouped(model.newest_id)} frames"
+        frames = "frame" if model.newest_id == 1 else "frames"
+        counts = f"  {grouped(len(model.connections))} conn  {grouped(model.newest_id)} {frames}"
         parts: list[Line] = [[(counts, "")]]
         if mode == LIVE:
             parts.append([(f"  {model.frames_per_s:.0f}/s", "muted")])
@@ -59,8 +60,8 @@ class HeaderLine(OneLine):
             parts.append([(f"  reading {min(share, 99)}%", "key")])
         hits, count = sum(rule.hits for rule in model.fault_rules.values()), len(model.findings)
         acted = [
-            (f"  {app.glyphs.altered} {grouped(hits)} faults", "warn" if hits else "muted"),
-            (f"  {app.glyphs.marked} {grouped(count)} findings", "error" if count else "muted"),
+            (f"  {glyphs.altered} {counted(hits, 'fault')}", "warn" if hits else "muted"),
+            (f"  {glyphs.marked} {counted(count, 'finding')}", "error" if count else "muted"),
         ]
         # What there is some of goes first where not everything fits.
         parts += [[part] for part in (reversed(acted) if count and not hits else acted)]
@@ -68,7 +69,7 @@ class HeaderLine(OneLine):
             parts.append([(f"  lag {duration(model.lag_ns)}", "muted")])
         right: Line = []
         for where, target in listening_words(model.listeners, model.taps)[:1]:
-            right = [(f"{where} {app.glyphs.arrow} {target}", "muted")]
+            right = [(f"{where} {glyphs.arrow} {target}", "muted")]
         for part in parts:
             if width_of(left) + width_of(part) < width - 1:
                 left += part
@@ -81,7 +82,7 @@ class Banner(OneLine):
     """What is wrong, and what to do; shown only then, in two lines where one is too short."""
 
     def _words(self, width: int) -> list[str]:
-        return flow(self.shell.trouble() or "", max(width - 2, 10))
+        return flow(self.workspace.trouble() or "", max(width - 2, 10))
 
     def lines_needed(self, width: int) -> int:
         """How high it is to be."""
@@ -93,12 +94,26 @@ class Banner(OneLine):
         words = self._words(width)
         text = " ".join(words[1:]) if y == 1 else words[0] if words else ""
         line: Line = [*fit([(f" {text}", "banner")], width), (" " * width, "banner")]
-        strip: Strip = self.shell.palette.strip(line, width)
-        return strip
+        return self.workspace.palette.strip(line, width)
 
 
 class TabLine(OneLine):
-    """The panes by name, where only one of them fits."""
+    """The panes by name, where only one of them fits.
+
+    Attributes:
+        shown: the number of the pane that is shown.
+    """
+
+    class Chosen(Message):
+        """A name was clicked."""
+
+        def __init__(self, number: int) -> None:
+            super().__init__()
+            self.number = number
+
+    def __init__(self, workspace: Workspace, *, id: str | None = None) -> None:
+        super().__init__(workspace, id=id)
+        self.shown = 1
 
     _NAMES: ClassVar[tuple[str, ...]] = ("Connections", "Overview", "Frames", "Inspector")
 
@@ -106,7 +121,7 @@ class TabLine(OneLine):
         """The shown one in brackets."""
         line: Line = []
         for number, name in enumerate(self._NAMES, 1):
-            shown = number == self.shell.pane_number
+            shown = number == self.shown
             line.append((f" {number}", "key"))
             line.append((f"[{name}]" if shown else f" {name} ", "focus" if shown else "muted"))
         return fit(line, width)
@@ -125,24 +140,38 @@ class TabLine(OneLine):
         for number, name in enumerate(self._NAMES, 1):
             at += len(name) + 4
             if event.x < at:
-                self.shell.action_focus_pane(number)
+                self.post_message(self.Chosen(number))
                 return
 
 
 class KeyLine(OneLine):
-    """The keys that matter now; in parentheses those that can do nothing, which say why when pressed."""
+    """The keys that matter now; in parentheses those that can do nothing, which say why when pressed.
+
+    Args:
+        page: whose keys.
+    """
+
+    class Pressed(Message):
+        """A key was clicked."""
+
+        def __init__(self, key_id: str) -> None:
+            super().__init__()
+            self.key_id = key_id
+
+    def __init__(self, workspace: Workspace, page: str, *, id: str | None = None) -> None:
+        super().__init__(workspace, id=id)
+        self._keys = FOOTER[page]
 
     def line(self, width: int) -> Line:
         """As many as fit, or the app's last word."""
-        app = self.shell
-        said = app.said()
+        said = self.workspace.said()
         if said:
             return fit([(" " + said, "warn")], width)
         return [piece for key in self._shown(width) for piece in self._part(key)]
 
     def _shown(self, width: int) -> list[FooterKey]:
         """As many as fit, and always the way out."""
-        keys = self._keys()
+        keys = self._keys
         last = [key for key in keys if key.id == "quit"]
         left = width - sum(width_of(self._part(key)) for key in last)
         shown: list[FooterKey] = []
@@ -153,12 +182,9 @@ class KeyLine(OneLine):
             shown.append(key)
         return [*shown, *last]
 
-    def _keys(self) -> tuple[FooterKey, ...]:
-        return FOOTER.get(self.shell.page, FOOTER["main"])
-
     def _part(self, key: FooterKey) -> Line:
-        shown = self.shell.key_shown(key)
-        if not self.shell.why_not(key.id):
+        shown = self.workspace.key_shown(key)
+        if not self.workspace.why_not(key.id):
             return [(f" {shown}", "key"), (f" {key.label} ", "")]
         return [(f" ({shown} {key.label})", "muted")]
 
@@ -168,7 +194,7 @@ class KeyLine(OneLine):
         for key in self._shown(self.size.width):
             at += width_of(self._part(key))
             if event.x < at:
-                self.shell.press(key)
+                self.post_message(self.Pressed(key.id))
                 return
 
 
@@ -182,8 +208,3 @@ class TooSmall(OneLine):
         if width < len(words):
             words = "needs 60x15"
         return fit([(words, "warn")], width)
-
-
-def stored_words(size: int) -> str:
-    """How much could not be stored."""
-    return f"{byte_count(size)} could not be stored (disk full?); traffic goes on"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import ClassVar
 
 from textual import events
@@ -21,8 +22,8 @@ from wsinspect.tui.histogram import (
     marks_of,
 )
 from wsinspect.tui.moments import moments, with_moments
-from wsinspect.tui.selection import Selection
 from wsinspect.tui.widgets.base import LinePane
+from wsinspect.tui.workspace import Workspace
 
 _LABEL = 5
 #: So many frames of a window are counted exactly; more are taken from the coarser bins.
@@ -68,9 +69,11 @@ class OverviewPane(LinePane):
             super().__init__()
             self.time_ns = time_ns
 
-    def __init__(self, selection: Selection, *, id: str | None = None) -> None:
-        super().__init__(id=id)
-        self.selection = selection
+    def __init__(
+        self, workspace: Workspace, selected_time_ns: Callable[[], int | None], *, id: str | None = None
+    ) -> None:
+        super().__init__(workspace, id=id)
+        self._selected_time_ns = selected_time_ns
         self.span_ns: int | None = None
         self.from_ns: int | None = None
         self._made: list[Bin] = []
@@ -108,7 +111,7 @@ class OverviewPane(LinePane):
             self.refresh()
 
     def _selected_ns(self, from_ns: int, to_ns: int) -> int:
-        selected = self.shell.selected_time_ns()
+        selected = self._selected_time_ns()
         return selected if selected is not None and from_ns <= selected <= to_ns else (from_ns + to_ns) // 2
 
     def action_go(self) -> None:
@@ -172,7 +175,7 @@ class OverviewPane(LinePane):
     def _marks(self, bins: list[Bin]) -> Line:
         line: Line = []
         from_ns, to_ns = self.window()
-        selected = self.shell.selected_time_ns()
+        selected = self._selected_time_ns()
         at = -1
         if selected is not None and from_ns <= selected <= to_ns:
             at = min((selected - from_ns) * len(bins) // max(to_ns - from_ns, 1), len(bins) - 1)
@@ -185,7 +188,7 @@ class OverviewPane(LinePane):
 
     def _bins(self, count: int) -> list[Bin]:
         """What each cell shows; made once for the three rows of a paint."""
-        model, view = self.selection.model, self.selection.view
+        model, view = self.model, self.selection.view
         from_ns, to_ns = self.window()
         made_of = (model.version, view, view.activity.looked_at, len(view.rows), from_ns, to_ns, count)
         if made_of != self._made_of:

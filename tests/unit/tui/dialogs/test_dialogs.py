@@ -14,7 +14,7 @@ from tests.support.control_lab import ControlLab, control_lab
 from tests.support.svg import assert_same_screen
 from tests.support.tui_captures import CaptureBuilder, chat_capture, hold_engine_lock, many_frames
 from tests.support.tui_pilot import Screen, opened
-from wsinspect.tui.actions import leaving
+from wsinspect.tui import leaving
 from wsinspect.tui.dialogs.sheet import Dialog, Question
 from wsinspect.tui.dialogs.typed_frame import frame_bytes, oddities, typed_payload
 from wsinspect.tui.exporting import Export
@@ -71,8 +71,8 @@ def is_asked(screen: Screen) -> bool:
 
 async def choose_connection(screen: Screen, number: int) -> None:
     await screen.press("1")
-    screen.app.connections.choose(number)
-    await screen.until(lambda: screen.app.selection.connection == number)
+    screen.main.connections.choose(number)
+    await screen.until(lambda: screen.selection.connection == number)
     await screen.settle()
 
 
@@ -212,9 +212,9 @@ async def test_a_connection_is_closed_with_a_code_or_aborted(lab, live):
         assert "End connection 2 by a closing handshake?" in said(screen)
         await screen.press("y")
         await screen.until(lambda: lab.engine.done == [(2, "close", "both", 4001, "go away")])
-        await screen.until(lambda: "connection 2 is ended by hand" in screen.line("keys"))
+        await screen.until(lambda: "you closed connection 2" in screen.line("keys"))
         await screen.press("X", "right", "right", "down", "right")
-        assert "✓ RST to the client without a CLOSE frame: JavaScript is told 1006" in said(screen)
+        assert "✓ RST to the client without a CLOSE frame: JavaScript sees 1006" in said(screen)
         await screen.press("enter", "y")
         await screen.until(lambda: lab.engine.done[1:] == [(2, "abort", "client", "rst")])
 
@@ -244,7 +244,7 @@ async def test_quitting_with_frames_held_asks_and_escape_stays(lab, live):
         await screen.press("q")
         await screen.until(lambda: is_asked(screen))
         assert "Frames are held by a fault: 2 connections hold back frames." in said(screen)
-        assert "it goes on, and holds" in " ".join(said(screen).split())
+        assert "it keeps running, and keeps holding" in " ".join(said(screen).split())
         await screen.press("escape")
         assert not is_asked(screen)
         assert screen.app.is_running
@@ -282,7 +282,7 @@ async def test_with_an_engine_of_our_own_it_says_that_they_are_lost(lab, live):
     async with opened(live, engine=engine) as screen:
         await screen.press("q")
         await screen.until(lambda: is_asked(screen))
-        assert "Quitting ends the engine, and what it holds is lost." in said(screen)
+        assert "Quitting stops the proxy, and what it holds is lost." in said(screen)
 
 
 async def test_nothing_held_quits_at_once(lab, live):
@@ -292,11 +292,11 @@ async def test_nothing_held_quits_at_once(lab, live):
 
 
 async def test_an_engine_that_does_not_answer_is_not_waited_for(lab, live, monkeypatch):
-    monkeypatch.setattr(leaving, "_PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr(leaving, "PATIENCE_SECONDS", 0.1)
     stuck = asyncio.Event()
     async with opened(live) as screen:
         # Whatever is asked from now on is never answered.
-        monkeypatch.setattr(screen.app.control, "ask", lambda work, done: stuck.set())
+        monkeypatch.setattr(screen.app.workspace.link, "ask", lambda work, done: stuck.set())
         await screen.pilot.press("q")
         await screen.until(lambda: screen.app._exit)
     assert stuck.is_set()
@@ -345,9 +345,11 @@ async def test_the_format_and_the_name_s_ending_go_together(tmp_path):
 async def test_what_passes_the_filter_is_exported(tmp_path):
     async with opened(chat_capture(tmp_path / "chat.db")) as screen:
         await screen.press("slash")
-        screen.app.bar_input.value = "op:text"
+        screen.main.bar.input.value = "op:text"
         await screen.press("enter")
-        await screen.until(lambda: screen.app.filter is not None and screen.app.scan_share is None)
+        await screen.until(
+            lambda: screen.selection.filter is not None and screen.selection.scan_share is None
+        )
         await screen.press("e")
         assert "[what passes the filter] its connections" in said(screen)
         await exported(screen, "texts.jsonl")
@@ -433,7 +435,7 @@ async def test_how_far_an_export_is_stands_in_the_dialog(tmp_path):
     async with opened(chat_capture(tmp_path / "chat.db")) as screen:
         await screen.press("e")
         top: Any = screen.app.screen
-        top._export = Export(top._order, screen.app.call_later_safely, top._moved, top._done)
+        top._export = Export(top._order, screen.app.deliver, top._moved, top._done)
         top._export._moved(6)
         await screen.pilot.pause()
         assert "exporting: 46%, 6 so far; esc stops it" in said(screen)
@@ -458,8 +460,8 @@ async def test_picture(lab, live, tmp_path, monkeypatch, name, size):
             await screen.press(*"hi", "up", "up", "up", "up", "right")
         elif name == "export":
             top.input("export-file").value = "live.har"
-        screen.app.model.lag_ns = None
-        screen.app.refresh_lines()
+        screen.model.lag_ns = None
+        screen.app.page.refresh_lines()
         await screen.pilot.pause()
         assert_same_screen(
             screen.app.export_screenshot(title="wsinspect"),

@@ -6,13 +6,13 @@ import itertools
 from pathlib import Path
 
 import pytest
+from textual.geometry import Region
 
 from tests.support.tui_captures import chat_capture, hold_engine_lock, many_frames
 from tests.support.tui_pilot import Screen, opened
 from tests.unit.tui.test_app import many_more
 from wsinspect.tui.dialogs.jump import LETTERS, JumpScreen, labels
 from wsinspect.tui.widgets.base import LinePane
-from wsinspect.tui.widgets.lines import TabLine
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def jumping(screen: Screen) -> JumpScreen:
 
 def label_at(screen: Screen, pane: str, line: int) -> str:
     """The label that stands on a line of a pane."""
-    region = screen.app.one(f"#{pane}", LinePane).region
+    region: Region = screen.widget(pane, LinePane).region
     for text, label in jumping(screen).choices.items():
         if (label.target.x, label.target.y) == (region.x, region.y + line):
             assert label.region.offset == (label.target.x, label.target.y)
@@ -81,10 +81,10 @@ async def test_a_label_goes_to_a_row(chat):
         line = next(at for at, text in enumerate(screen.pane("frames")) if " 0x3 " in text)
         await screen.press(*label_at(screen, "frames", line))
         await is_over(screen)
-        assert screen.app.frames.selected_position() == 10  # frame 11
+        assert screen.main.frames.selected_position() == 10  # frame 11
         await screen.press("ctrl+o")
         await screen.press(*label_at(screen, "connections", 3))
-        await screen.until(lambda: screen.app.selection.connection == 3)
+        await screen.until(lambda: screen.selection.connection == 3)
         assert focused(screen) == "connections"
 
 
@@ -129,10 +129,10 @@ async def test_frames_that_arrive_move_rows_and_not_the_aim(tmp_path):
         line = next(at for at, text in enumerate(screen.pane("frames")) if " 195 " in text)
         label = label_at(screen, "frames", line)
         many_more(path, 200, 50)
-        await screen.until(lambda: len(screen.app.frames.view.rows) == 250)
+        await screen.until(lambda: len(screen.main.frames.view.rows) == 250)
         await screen.press(*label)
         await is_over(screen)
-        assert screen.app.frames.selected_position() == 194
+        assert screen.main.frames.selected_position() == 194
     lock.release()
 
 
@@ -140,12 +140,12 @@ async def test_frames_that_arrive_move_rows_and_not_the_aim(tmp_path):
 async def test_where_one_pane_fits_the_tabs_have_labels(chat):
     async with opened(chat, size=(70, 20)) as screen:
         await screen.press("3", "ctrl+o")
-        tabs = screen.app.one("#tabs", TabLine)
+        tabs = screen.main.tabs
         found = [text for text, label in jumping(screen).choices.items() if label.target.y == tabs.region.y]
         assert len(found) == 4
         await screen.press(*found[3])
         await is_over(screen)
-        await screen.until(lambda: screen.app.pane_number == 4)
+        await screen.until(lambda: screen.main.pane_number == 4)
 
 
 @pytest.mark.asyncio

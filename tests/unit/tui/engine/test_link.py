@@ -107,8 +107,8 @@ def test_presets_keep_their_names_where_these_are_free_and_phases_replace_all(la
 def test_without_an_engine_it_says_so_and_finds_one_that_starts(capture, watcher):
     watch = watcher()
     view = watch.until(lambda view: view.state == links.NO_ENGINE)
-    assert (view.words, view.is_up) == ("no engine writes this file", False)
-    assert watch.ask(requests.reset()).error == "no engine writes this file"
+    assert (view.words, view.is_up) == ("no proxy is writing this file", False)
+    assert watch.ask(requests.reset()).error == "no proxy is writing this file"
     with control_lab(capture) as lab:
         watch.until(lambda view: view.is_up)
         lab.stop()
@@ -121,7 +121,7 @@ def test_another_capture_s_engine_is_left_alone(tmp_path, lab, watcher, monkeypa
     answers: queue.Queue[Answer] = queue.Queue()
     other.ask(requests.reset(), answers.put)
     other.start()
-    assert answers.get(timeout=PATIENCE_S).error == "no engine writes this file"
+    assert answers.get(timeout=PATIENCE_S).error == "no proxy is writing this file"
     other.stop()
     other.join(PATIENCE_S)
 
@@ -129,7 +129,7 @@ def test_another_capture_s_engine_is_left_alone(tmp_path, lab, watcher, monkeypa
 def test_an_engine_without_a_control_api_is_told(capture, watcher):
     run_file = register(capture, [], None)
     view = watcher().until(lambda view: view.state == links.NO_API)
-    assert view.words == "this engine has no control API"
+    assert view.words == "this proxy has no control API"
     run_file.close()
 
 
@@ -138,7 +138,7 @@ def test_a_token_file_that_is_gone_or_wrong_is_told(capture, lab, watcher):
     right = token.read_text()
     token.write_text("wrong\n")
     view = watcher().until(lambda view: view.state == links.REFUSING)
-    assert view.words.startswith("the engine refuses: expected Authorization")
+    assert view.words.startswith("the proxy refuses: expected Authorization")
     token.unlink()
     view = watcher().until(lambda view: view.state == links.REFUSING)
     assert "cannot read the token file" in view.words
@@ -161,10 +161,10 @@ def test_an_engine_that_accepts_and_never_answers_is_silent(capture, watcher, mo
 @pytest.mark.parametrize(
     ("status", "body", "state", "words"),
     [
-        (404, b"{}", links.OLDER, "this engine is of an older version, which knows no faults"),
-        (500, b"oops", links.REFUSING, "the engine refuses: HTTP 500"),
-        (200, b"[1]", links.REFUSING, "the engine's answer is no JSON object"),
-        (200, b"no json", links.REFUSING, "the engine's answer is no JSON object"),
+        (404, b"{}", links.OLDER, "this proxy is an older version without faults"),
+        (500, b"oops", links.REFUSING, "the proxy refuses: HTTP 500"),
+        (200, b"[1]", links.REFUSING, "the proxy's answer is not a JSON object"),
+        (200, b"no json", links.REFUSING, "the proxy's answer is not a JSON object"),
         (200, b'{"faults": 3, "seed": "x"}', links.UP, ""),
     ],
 )
@@ -200,4 +200,4 @@ def test_what_is_held_is_told_in_words():
     assert requests.held_words((1, None)) == "1 connection holds back frames"
     words = requests.reset_words({"removed": ["a", "b"], "held": (1, 10)})
     assert words == "removed 2 rules (a, b); released what 1 connection held back (10 B)"
-    assert requests.reset_words({"removed": []}) == "there was no fault rule to remove"
+    assert requests.reset_words({"removed": []}) == "there is no fault rule to remove"

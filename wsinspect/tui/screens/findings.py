@@ -1,4 +1,4 @@
-"""The pages beside the main screen: handshake and findings."""
+"""The findings page: what the capture's findings say, the chosen one in full."""
 
 from __future__ import annotations
 
@@ -6,119 +6,68 @@ from collections import Counter
 from typing import ClassVar
 
 from textual.binding import Binding, BindingType
+from textual.message import Message
 from textual.strip import Strip
 
 from wsinspect.present.cells import Line, between, fit, flow
 from wsinspect.present.details import finding_lines
-from wsinspect.present.handshakes import fact_lines, side_by_side
 from wsinspect.present.notes import severity_sign
 from wsinspect.present.records import FindingRow
 from wsinspect.present.words import finding_facts
 from wsinspect.text import escape, pad, truncate
 from wsinspect.tui.documents import LinesDocument
-from wsinspect.tui.selection import Selection
+from wsinspect.tui.engine.requests import counted
+from wsinspect.tui.keys import bindings_of
+from wsinspect.tui.screens.page import Page
 from wsinspect.tui.widgets.base import LinePane
-
-
-class HandshakePane(LinePane):
-    """What each side really saw, side by side.
-
-    Attributes:
-        only_differences: lines that are the same are left out.
-    """
-
-    help_title = "Handshake"
-    help_text = (
-        "The opening handshake as it was received at the left and as it was forwarded at the right: = is the "
-        "same, ~ changed, + added, - removed, > moved. d leaves out what is the same, Y copies the request "
-        "as a curl command, y copies the heads. Facts, certificates and the time of each step stand above."
-    )
-    has_cursor = False
-
-    def __init__(self, selection: Selection, *, id: str | None = None) -> None:
-        super().__init__(id=id)
-        self.selection = selection
-        self.only_differences = False
-        self.connection: int | None = None
-        self._document = LinesDocument([])
-        self._width = 0
-
-    def show(self, connection: int | None) -> None:
-        """Another connection."""
-        if connection != self.connection:
-            self.top = 0
-        self.connection = connection
-        self._width = 0
-        self.refresh()
-
-    def title(self) -> tuple[Line, Line]:
-        """Whose, and how it went."""
-        one = self.selection.model.connections.get(self.connection or 0)
-        left: Line = [("Handshake", "title")]
-        if one is not None:
-            left.append((f"  conn {one.id}  {escape(one.url)}", ""))
-        return fit(left, max(self.size.width - 6, 0)), [
-            ("only differences", "warn")
-        ] if self.only_differences else []
-
-    def _lines(self, width: int) -> list[Line]:
-        one = self.selection.model.connections.get(self.connection or 0)
-        if one is None:
-            return []
-        handshake = self.selection.handshake(one.id)
-        lines = list(fact_lines(one, handshake))
-        if handshake is None:
-            return [*lines, [("The heads of this attempt were not recorded.", "muted")]]
-        lines.append([("", "")])
-        lines += side_by_side(
-            one, handshake, width, only_differences=self.only_differences, glyphs=self.glyphs
-        )
-        return lines
-
-    def row_count(self) -> int:
-        """Lines at this width."""
-        if self.size.width != self._width:
-            self._width = self.size.width
-            self._document = LinesDocument(self._lines(self.size.width - 3))
-        return self._document.line_count(max(self.size.width - 3, 10))
-
-    def row(self, number: int, width: int) -> Line:
-        """One of them."""
-        return [(" ", ""), *self._document.line(number, max(self.size.width - 3, 10))]
-
-    def empty_lines(self, width: int) -> list[Line]:
-        """Nothing is chosen."""
-        return [[("  Choose a connection first (1), then h shows its opening handshake.", "muted")]]
+from wsinspect.tui.workspace import Workspace
 
 
 class FindingsPane(LinePane):
     """What the capture's findings say, most severe first, the chosen one in full."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "app.go_to_finding", "go to it", show=False, id="findings.go"),
+        Binding("enter", "go", "go to it", show=False, id="findings.go"),
         Binding("pagedown", "details(1)", "more of the chosen one", show=False, id="findings.more"),
         Binding("pageup", "details(-1)", "back in it", show=False, id="findings.back"),
     ]
     help_title = "Findings"
     help_text = (
-        "Every diagnosis that the capture holds, the chosen one in full below: page down shows more of it. "
+        "Every finding in the capture, the chosen one in full below: page down shows more of it. "
         "Enter goes to the frame or connection, y copies the id."
     )
 
-    def __init__(self, selection: Selection, *, id: str | None = None) -> None:
-        super().__init__(id=id)
-        self.selection = selection
+    def __init__(self, workspace: Workspace, *, id: str | None = None) -> None:
+        super().__init__(workspace, id=id)
         self._sorted: list[FindingRow] = []
         self._known = -1
         self._details = LinesDocument([])
         self._detailed: FindingRow | None = None
         self._details_top = 0
 
+    class Opened(Message):
+        """Enter: show what the finding is about."""
+
+        def __init__(self, finding: FindingRow) -> None:
+            super().__init__()
+            self.finding = finding
+
+    def action_go(self) -> None:
+        """To its frame or connection."""
+        finding = self.chosen()
+        if finding is not None:
+            self.post_message(self.Opened(finding))
+
+    def document_text(self) -> str:
+        """The chosen one in full."""
+        document = self._chosen_details()
+        return "\n".join("".join(text for text, _ in line) for line in document.lines)
+
     def sorted(self) -> list[FindingRow]:
         """Errors, warnings, notes; each in order."""
-        findings = self.selection.model.findings
-        if self.selection.model.finding_changes != self._known:
-            self._known = self.selection.model.finding_changes
+        findings = self.model.findings
+        if self.model.finding_changes != self._known:
+            self._known = self.model.finding_changes
             order = {"error": 0, "warning": 1}
             self._sorted = sorted(findings, key=lambda one: (order.get(one.severity, 2), one.rule, one.id))
         return self._sorted
@@ -130,8 +79,8 @@ class FindingsPane(LinePane):
 
     def title(self) -> tuple[Line, Line]:
         """How many of each severity."""
-        counts = Counter(finding.severity for finding in self.selection.model.findings)
-        words = ", ".join(f"{count} {escape(severity)}" for severity, count in counts.most_common())
+        counts = Counter(finding.severity for finding in self.model.findings)
+        words = ", ".join(counted(count, escape(severity)) for severity, count in counts.most_common())
         return [("Findings", "title"), (f"  {words}", "muted")], []
 
     @property
@@ -159,7 +108,7 @@ class FindingsPane(LinePane):
 
     def row_count(self) -> int:
         """All of them."""
-        return len(self.selection.model.findings)
+        return len(self.model.findings)
 
     def row(self, number: int, width: int) -> Line:
         """One in a line."""
@@ -196,15 +145,40 @@ class FindingsPane(LinePane):
         """The line between rows and details; it says when there is more to be seen."""
         rule, width = self.glyphs.rule, self.size.width
         below = count - self._details_top - self._details_rows
-        right: Line = [(f" pgdn: {below} lines more ", "key")] if below > 0 else []
+        right: Line = [(f" pgdn: {counted(below, 'more line')} ", "key")] if below > 0 else []
         return between([(rule, "rule")], right, width, rule, "rule")
 
     def empty_lines(self, width: int) -> list[Line]:
         """What would appear here."""
         words = (
-            "The capture holds no findings. A finding would say here what was wrong with a handshake, a "
-            "frame or the end of a connection, on which hop, with the evidence and the line of configuration "
-            "that mends it. What breaks RFC 6455 is marked ! in the frames all the same: n goes from one to "
-            "the next."
+            "The capture holds no findings. A finding says what was wrong with a handshake, a frame or the "
+            "end of a connection, on which hop, with the evidence and the line of configuration that fixes "
+            "it. Frames that break RFC 6455 are marked ! in any case: n goes from one to the next."
         )
         return [[("  " + line, "muted")] for line in flow(words, min(width - 4, 100))]
+
+
+class FindingsScreen(Page):
+    """The page."""
+
+    BINDINGS: ClassVar[list[BindingType]] = bindings_of("findings")
+    page = "findings"
+
+    def __init__(self, workspace: Workspace) -> None:
+        self.findings = FindingsPane(workspace, id="findings")
+        super().__init__(workspace, self.findings)
+
+    def grown(self) -> None:
+        """Findings may have been taken back for better ones."""
+        self.findings.clamp()
+        super().grown()
+
+    def action_copy(self) -> None:
+        """The chosen finding's id."""
+        finding = self.findings.chosen()
+        if finding is not None:
+            self.copier.text(finding.rule, "finding's id", ".txt")
+
+    def document_text(self) -> str:
+        """The chosen finding."""
+        return self.findings.document_text()

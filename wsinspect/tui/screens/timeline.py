@@ -1,4 +1,4 @@
-"""All connections as bars on one time axis."""
+"""The timeline page: all connections as bars on one time axis."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import time
 from typing import ClassVar
 
 from textual.binding import Binding, BindingType
+from textual.message import Message
 from textual.strip import Strip
 
 from wsinspect.capture.records import Connection
@@ -14,8 +15,11 @@ from wsinspect.present.rows import duration, grouped
 from wsinspect.present.words import end_words
 from wsinspect.text import escape, pad, truncate
 from wsinspect.tui import lanes
-from wsinspect.tui.selection import Selection
+from wsinspect.tui.engine.requests import counted
+from wsinspect.tui.keys import bindings_of
+from wsinspect.tui.screens.page import Page
 from wsinspect.tui.widgets.base import LinePane
+from wsinspect.tui.workspace import Workspace
 
 _ZOOM = 2
 
@@ -39,24 +43,30 @@ class TimelinePane(LinePane):
     )
     header_lines = 2
 
-    def __init__(self, selection: Selection, *, id: str | None = None) -> None:
-        super().__init__(id=id)
-        self.selection = selection
+    def __init__(self, workspace: Workspace, *, id: str | None = None) -> None:
+        super().__init__(workspace, id=id)
         self.lines: list[lanes.TimeLine] = []
         self.chosen = 0
         self.zoom = 0
 
+    class Opened(Message):
+        """Enter: show the connection's frames."""
+
+        def __init__(self, connection: int) -> None:
+            super().__init__()
+            self.connection = connection
+
     def reload(self) -> None:
         """Connections have come or changed."""
-        self.lines = lanes.time_lines(self.selection.model.connections.values())
+        self.lines = lanes.time_lines(self.model.connections.values())
         self.clamp()
         self.refresh()
 
     def title(self) -> tuple[Line, Line]:
         """How many of what."""
-        count = len(self.selection.model.connections)
-        left: Line = [("Timeline", "title"), (f"  {grouped(count)} connections", "muted")]
-        refused = sum(one.state in ("refused", "failed") for one in self.selection.model.connections.values())
+        count = len(self.model.connections)
+        left: Line = [("Timeline", "title"), (f"  {counted(count, 'connection')}", "muted")]
+        refused = sum(one.state in ("refused", "failed") for one in self.model.connections.values())
         if refused:
             left.append((f", {grouped(refused)} refused or failed", "error"))
         return left, [
@@ -67,12 +77,12 @@ class TimelinePane(LinePane):
 
     def span(self) -> tuple[int, int]:
         """The whole of it, or a part around the chosen connection."""
-        ones = self.selection.model.connections.values()
+        ones = self.model.connections.values()
         begins = [lanes.begin_of(one) for one in ones if lanes.begin_of(one)]
         if not begins:
             return 0, 1
         first = min(begins)
-        last = time.time_ns() if self.selection.model.is_live else max(self.shell.end_ns, max(begins))
+        last = time.time_ns() if self.model.is_live else max(self.model.end_ns, max(begins))
         last = max(last, first + 1_000_000)
         chosen = self.chosen_connection()
         if self.zoom and chosen is not None:
@@ -95,7 +105,7 @@ class TimelinePane(LinePane):
         cells = max(width - label - self._note_cells(width) - 2, 10)
         step = max(cells // max(cells // 14, 1), 8)
         text = ""
-        zero_ns = self.selection.model.zero_ns
+        zero_ns = self.model.zero_ns
         for at in range(0, cells, step):
             mark = f"|{(first - zero_ns + (last - first) * at // cells) / 1e9:.1f}s"
             text += pad(truncate(mark, step), step)
@@ -192,4 +202,36 @@ class TimelinePane(LinePane):
         """Show its frames."""
         one = self.chosen_connection()
         if one is not None:
-            self.shell.show_connection(one.id)
+            self.post_message(self.Opened(one.id))
+
+
+class TimelineScreen(Page):
+    """The page."""
+
+    BINDINGS: ClassVar[list[BindingType]] = bindings_of("timeline")
+    page = "timeline"
+
+    def __init__(self, workspace: Workspace) -> None:
+        self.timeline = TimelinePane(workspace, id="timeline")
+        super().__init__(workspace, self.timeline)
+
+    def on_screen_resume(self) -> None:
+        """Connections may have come while it was not shown."""
+        self.timeline.reload()
+        super().on_screen_resume()
+
+    def grown(self) -> None:
+        """Connections may have come or changed."""
+        self.timeline.reload()
+        super().grown()
+
+    def connection_in_view(self) -> int | None:
+        """The one that left and right have reached."""
+        one = self.timeline.chosen_connection()
+        return None if one is None else one.id
+
+    def action_copy(self) -> None:
+        """The chosen connection's URL."""
+        one = self.timeline.chosen_connection()
+        if one is not None:
+            self.copier.text(one.url, "URL", ".txt")

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from textual import events
 from textual.binding import Binding, BindingType
+from textual.message import Message
 
 from wsinspect.present.cells import Line
 from wsinspect.tui.playback import Playback
@@ -14,25 +15,29 @@ from wsinspect.tui.widgets.base import LinePane
 _LABEL = 5
 
 
-class ScrubberPane(LinePane):
+class PlaybackPane(LinePane):
     """A strip of three lines above the keys."""
 
-    DEFAULT_CSS = "ScrubberPane { height: 3; }"
+    DEFAULT_CSS = "PlaybackPane { height: 3; }"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("space", "app.play", "play, pause", show=False, id="scrubber.play"),
-        Binding("comma", "app.step_frame(-1)", "frame back", show=False, id="scrubber.frame_back"),
-        Binding("full_stop", "app.step_frame(1)", "frame on", show=False, id="scrubber.frame_on"),
+        Binding("space", "screen.play", "play, pause", show=False, id="playback.play"),
+        Binding("comma", "screen.step_frame(-1)", "frame back", show=False, id="playback.frame_back"),
+        Binding("full_stop", "screen.step_frame(1)", "frame on", show=False, id="playback.frame_on"),
         Binding(
-            "less_than_sign,left", "app.step_seconds(-1)", "1 s back", show=False, id="scrubber.second_back"
+            "less_than_sign,left",
+            "screen.step_seconds(-1)",
+            "1 s back",
+            show=False,
+            id="playback.second_back",
         ),
         Binding(
-            "greater_than_sign,right", "app.step_seconds(1)", "1 s on", show=False, id="scrubber.second_on"
+            "greater_than_sign,right", "screen.step_seconds(1)", "1 s on", show=False, id="playback.second_on"
         ),
-        Binding("plus,equals_sign,up", "app.play_speed(1)", "faster", show=False, id="scrubber.faster"),
-        Binding("minus,down", "app.play_speed(-1)", "slower", show=False, id="scrubber.slower"),
-        Binding("l", "app.play_loop", "loop", show=False, id="scrubber.loop"),
+        Binding("plus,equals_sign,up", "screen.play_speed(1)", "faster", show=False, id="playback.faster"),
+        Binding("minus,down", "screen.play_speed(-1)", "slower", show=False, id="playback.slower"),
+        Binding("l", "screen.play_loop", "loop", show=False, id="playback.loop"),
     ]
-    help_title = "Scrubber"
+    help_title = "Playback"
     help_text = (
         "Plays what was recorded at 0.1 to 100 times its speed: the frame table ends at the play head. space "
         "plays and pauses, comma and full stop step frame by frame, < and > one second, { and } go to gaps, "
@@ -41,9 +46,17 @@ class ScrubberPane(LinePane):
     )
     has_cursor = False
 
-    def __init__(self, *, id: str | None = None) -> None:
-        super().__init__(id=id)
-        self.playback: Playback | None = None
+    class HeadMoved(Message):
+        """A click put the play head somewhere."""
+
+        def __init__(self, time_ns: int) -> None:
+            super().__init__()
+            self.time_ns = time_ns
+
+    @property
+    def playback(self) -> Playback | None:
+        """What is played."""
+        return self.workspace.playback
 
     def title(self) -> tuple[Line, Line]:
         """Speed and place."""
@@ -52,13 +65,13 @@ class ScrubberPane(LinePane):
             return [], []
         sign = self.glyphs.play if play.is_playing else self.glyphs.pause
         place = f"{clock(play.at_ns - play.start_ns)} / {clock(play.end_ns - play.start_ns)}"
-        left: Line = [("Scrubber", "title"), (f"  {sign} {play.speed:g}x", "key"), (f"  {place}", "")]
+        left: Line = [("Playback", "title"), (f"  {sign} {play.speed:g}x", "key"), (f"  {place}", "")]
         if len(play.marks) == 2:
             first, last = ((time_ns - play.start_ns) / 1e9 for time_ns in play.marks)
             left.append((f"  [{first:.1f} to {last:.1f} s]", "warn"))
         if play.is_looping:
             left.append(("  loop", "warn"))
-        keys = "space play  , . frame  < > 1 s  + - speed  m mark  l loop  s leave"
+        keys = "space plays  , . frame  < > 1 s  + - speed  m mark  l loop  s leaves"
         return left, [(keys, "muted")] if self.size.width >= 110 else []
 
     def row_count(self) -> int:
@@ -97,7 +110,8 @@ class ScrubberPane(LinePane):
         play, cells = self.playback, self.size.width - _LABEL - 1
         if play is not None and event.y > 0 and cells > 1:
             at = max(min(event.x - _LABEL, cells - 1), 0)
-            self.shell.play_from(play.start_ns + (play.end_ns - play.start_ns) * at // (cells - 1))
+            time_ns = play.start_ns + (play.end_ns - play.start_ns) * at // (cells - 1)
+            self.post_message(self.HeadMoved(time_ns))
 
 
 def clock(interval_ns: int) -> str:

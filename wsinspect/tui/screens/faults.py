@@ -5,18 +5,20 @@ from __future__ import annotations
 import time
 from typing import Any, ClassVar, NamedTuple
 
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.strip import Strip
 
 from wsinspect.present.cells import Line, fit, flow
 from wsinspect.present.rows import grouped
 from wsinspect.present.words import ago
 from wsinspect.text import escape, pad, truncate
-from wsinspect.tui.engine.link import EngineView
+from wsinspect.tui.engine import requests
+from wsinspect.tui.engine.link import Answer, EngineView, Work
 from wsinspect.tui.engine.requests import counted, held_words
-from wsinspect.tui.keys import FAULT_KEYS
-from wsinspect.tui.selection import Selection
+from wsinspect.tui.keys import bindings_of
+from wsinspect.tui.screens.page import Page
 from wsinspect.tui.widgets.base import LinePane
+from wsinspect.tui.workspace import Workspace
 
 _WAYS = {"c2s": "c>s", "s2c": "s>c", "both": "both"}
 #: The rule of what was done to one connection at once (`faults.connection`).
@@ -49,30 +51,26 @@ class RuleRow(NamedTuple):
 class FaultsPane(LinePane):
     """Rules: armed, disarmed, and gone ones that have acted."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding(key.keys, f"app.{key.action}", key.words, show=False, id=key.id) for key in FAULT_KEYS
-    ]
     help_title = "Faults"
     help_text = (
-        "The fault rules of the running engine in the order of application: [x] is armed, [ ] waits, - is "
-        "gone and only in the ledger. Hits are decisions that acted, by the capture; their frames are "
-        "marked in their lanes. Rules are typed as run --fault takes them; what is armed begins at the next "
-        "frame boundary, what is disarmed or removed lets go of all it held."
+        "The fault rules of the running proxy in the order in which they apply: [x] is armed, [ ] is not, - "
+        "was removed and is only in the ledger. Hits count what a rule did; the frames are marked in their "
+        "lanes. Type a rule as for run --fault. An armed rule starts at the next frame boundary; a rule "
+        "that is disarmed or removed releases what it held."
     )
     header_lines = 1
 
-    def __init__(self, selection: Selection, *, id: str | None = None) -> None:
-        super().__init__(id=id)
-        self.selection = selection
+    def __init__(self, workspace: Workspace, *, id: str | None = None) -> None:
+        super().__init__(workspace, id=id)
 
     @property
     def engine(self) -> EngineView:
         """The engine, as it was seen last."""
-        return self.shell.engine_view
+        return self.workspace.engine_view
 
     def rows(self) -> list[RuleRow]:
         """The engine's rules, then those that are gone."""
-        ledger = self.selection.model.fault_rules
+        ledger = self.model.fault_rules
         found = []
         for rule in self.engine.rules:
             name = str(rule.get("name"))
@@ -97,10 +95,10 @@ class FaultsPane(LinePane):
     def title(self) -> tuple[Line, Line]:
         """How many are armed, and the seed; at the right why nothing can be armed."""
         view = self.engine
-        hits = sum(rule.hits for rule in self.selection.model.fault_rules.values())
+        hits = sum(rule.hits for rule in self.model.fault_rules.values())
         left: Line = [("Faults", "title")]
         if not view.is_up:
-            count = counted(len(self.selection.model.fault_rules), "rule")
+            count = counted(len(self.model.fault_rules), "rule")
             left.append((f"  {count} acted, {grouped(hits)} hits", "muted"))
             return left, [(escape(view.words), "warn")]
         armed = f"  {view.armed} of {counted(len(view.rules), 'rule')} armed"
@@ -159,7 +157,7 @@ class FaultsPane(LinePane):
         return fit(line, width)
 
     def _texts(self, one: RuleRow, *, is_wide: bool) -> dict[str, str]:
-        now_ns = time.time_ns() if self.selection.model.is_live else self.shell.end_ns
+        now_ns = time.time_ns() if self.model.is_live else self.model.end_ns
         texts = {
             "on": "[x]" if one.is_armed else "[ ]" if one.settings is not None else " - ",
             "name": escape(one.name),
@@ -171,7 +169,7 @@ class FaultsPane(LinePane):
             "last": "-" if one.last_ns is None else ago(max(now_ns - one.last_ns, 0)),
         }
         if one.settings is None:
-            gone = f"{escape(one.kind)}, {'by hand' if one.name == BY_HAND else 'gone from the rules'}"
+            gone = f"{escape(one.kind)}, {'by hand' if one.name == BY_HAND else 'removed'}"
             return texts | ({"attributes": gone} if self.engine.is_up else {})
         from wsinspect.tui.engine.rule_language import settings_of  # the first paint can do without all kinds
 
@@ -219,7 +217,7 @@ class FaultsPane(LinePane):
         if kind is not None:
             lines.append([(f" {kind.name}", "key"), (f"  {kind.summary}", "")])
         if one.settings is None:
-            words = "done by hand (x, X or the control API)" if one.name == BY_HAND else "gone from the rules"
+            words = "done by hand (x, X or the control API)" if one.name == BY_HAND else "removed"
             return [*lines, [(f" It has acted in this capture; {words}.", "muted")]]
         spec = spec_of(one.settings)
         words = "set over the control API; one line cannot say it" if spec is None else f"--fault '{spec}'"
@@ -249,3 +247,88 @@ def _short(value: Any) -> str:
     if isinstance(value, list):
         return escape(",".join(map(str, value)))
     return escape(f"{value:g}" if isinstance(value, float) else str(value))
+
+
+class FaultsScreen(Page):
+    """The page."""
+
+    BINDINGS: ClassVar[list[BindingType]] = bindings_of("faults")
+    page = "faults"
+
+    def __init__(self, workspace: Workspace) -> None:
+        self.faults = FaultsPane(workspace, id="faults")
+        super().__init__(workspace, self.faults)
+
+    def grown(self) -> None:
+        """Rules may have gone."""
+        self.faults.clamp()
+        super().grown()
+
+    def action_add_fault(self) -> None:
+        """Type a rule."""
+        from wsinspect.tui.dialogs.rule import RuleDialog  # with all kinds; not before the first paint
+
+        if self.workspace.can("faults.add", "faults"):
+            self.app.push_screen(RuleDialog(self.workspace))
+
+    def action_edit_fault(self) -> None:
+        """Change the chosen rule."""
+        from wsinspect.tui.dialogs.rule import RuleDialog
+        from wsinspect.tui.engine.rule_language import spec_of
+
+        one = self._chosen_rule("faults.edit")
+        if one is None or one.settings is None:
+            return
+        spec = spec_of(one.settings)
+        if spec is None:
+            self.workspace.say(f"{escape(one.name)} was set over the control API; one line cannot express it")
+        else:
+            self.app.push_screen(RuleDialog(self.workspace, spec, dict(one.settings)))
+
+    def action_arm_fault(self) -> None:
+        """Arm or disarm the chosen rule."""
+        one = self._chosen_rule("faults.arm")
+        if one is not None:
+            words = "disarmed; what it held was released" if one.is_armed else "armed"
+            self._request(requests.arm(one.name, not one.is_armed), f"{escape(one.name)} is {words}")
+
+    def action_remove_fault(self) -> None:
+        """Take the chosen rule away; its line is named, so that it can be put back."""
+        from wsinspect.tui.engine.rule_language import spec_of
+
+        one = self._chosen_rule("faults.remove")
+        if one is None or one.settings is None:
+            return
+        spec = spec_of(one.settings)
+        back = "" if spec is None else f"; a {escape(spec)} puts it back"
+        self._request(
+            requests.remove(one.name), f"removed {escape(one.name)}; what it held was released{back}"
+        )
+
+    def action_copy_fault(self) -> None:
+        """The chosen rule as an option of `run`."""
+        from wsinspect.tui.engine.rule_language import spec_of
+
+        one = self.faults.chosen()
+        spec = spec_of(one.settings) if one is not None and one.settings is not None else None
+        if spec is None:
+            self.workspace.say("nothing to copy: choose a rule that is armed or can be")
+        else:
+            quoted = spec.replace("'", "'\\''")
+            self.copier.text(f"--fault '{quoted}'", "rule", ".txt")
+
+    def _chosen_rule(self, key_id: str) -> RuleRow | None:
+        """The chosen rule of the engine; where there is none, it says so."""
+        if not self.workspace.can(key_id, "faults"):
+            return None
+        one = self.faults.chosen()
+        if one is None or one.settings is None:
+            self.workspace.say("choose a rule first: a adds one")
+            return None
+        return one
+
+    def _request(self, work: Work, words: str) -> None:
+        def done(answer: Answer) -> None:
+            self.workspace.say(escape(answer.error) if answer.error else words)
+
+        self.workspace.ask(work, done)

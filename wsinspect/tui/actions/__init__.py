@@ -1,1 +1,0 @@
-"""What keys do, by what they are about; `app.InspectApp` is made of these."""

@@ -1,0 +1,119 @@
+"""The handshake page: what each side really saw, side by side."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual.binding import BindingType
+
+from wsinspect.present.cells import Line, fit
+from wsinspect.present.handshakes import fact_lines, side_by_side
+from wsinspect.text import escape
+from wsinspect.tui.documents import LinesDocument
+from wsinspect.tui.keys import bindings_of
+from wsinspect.tui.screens.page import Page
+from wsinspect.tui.widgets.base import LinePane
+from wsinspect.tui.workspace import Workspace
+
+
+class HandshakePane(LinePane):
+    """What each side really saw, side by side.
+
+    Attributes:
+        only_differences: lines that are the same are left out.
+    """
+
+    help_title = "Handshake"
+    help_text = (
+        "The opening handshake as it was received at the left and as it was forwarded at the right: = is the "
+        "same, ~ changed, + added, - removed, > moved. d leaves out what is the same, Y copies the request "
+        "as a curl command, y copies the headers. Facts, certificates and the time of each step are above."
+    )
+    has_cursor = False
+
+    def __init__(self, workspace: Workspace, *, id: str | None = None) -> None:
+        super().__init__(workspace, id=id)
+        self.only_differences = False
+        self.connection: int | None = None
+        self._document = LinesDocument([])
+        self._width = 0
+
+    def show(self, connection: int | None) -> None:
+        """Another connection."""
+        if connection != self.connection:
+            self.top = 0
+        self.connection = connection
+        self._width = 0
+        self.refresh()
+
+    def title(self) -> tuple[Line, Line]:
+        """Whose, and how it went."""
+        one = self.model.connections.get(self.connection or 0)
+        left: Line = [("Handshake", "title")]
+        if one is not None:
+            left.append((f"  conn {one.id}  {escape(one.url)}", ""))
+        return fit(left, max(self.size.width - 6, 0)), [
+            ("only differences", "warn")
+        ] if self.only_differences else []
+
+    def _lines(self, width: int) -> list[Line]:
+        one = self.model.connections.get(self.connection or 0)
+        if one is None:
+            return []
+        handshake = self.selection.handshake(one.id)
+        lines = list(fact_lines(one, handshake))
+        if handshake is None:
+            return [*lines, [("The headers of this attempt were not recorded.", "muted")]]
+        lines.append([("", "")])
+        lines += side_by_side(
+            one, handshake, width, only_differences=self.only_differences, glyphs=self.glyphs
+        )
+        return lines
+
+    def row_count(self) -> int:
+        """Lines at this width."""
+        if self.size.width != self._width:
+            self._width = self.size.width
+            self._document = LinesDocument(self._lines(self.size.width - 3))
+        return self._document.line_count(max(self.size.width - 3, 10))
+
+    def row(self, number: int, width: int) -> Line:
+        """One of them."""
+        return [(" ", ""), *self._document.line(number, max(self.size.width - 3, 10))]
+
+    def empty_lines(self, width: int) -> list[Line]:
+        """Nothing is chosen."""
+        return [[("  Choose a connection first (1), then h shows its opening handshake.", "muted")]]
+
+
+class HandshakeScreen(Page):
+    """The page."""
+
+    BINDINGS: ClassVar[list[BindingType]] = bindings_of("handshake")
+    page = "handshake"
+
+    def __init__(self, workspace: Workspace) -> None:
+        self.handshake = HandshakePane(workspace, id="handshake")
+        super().__init__(workspace, self.handshake)
+
+    def show(self, connection: int | None) -> None:
+        """A connection's."""
+        self.handshake.show(connection)
+
+    def connection_in_view(self) -> int | None:
+        """Whose handshake it is."""
+        return self.handshake.connection
+
+    def action_only_differences(self) -> None:
+        """Leave out lines that are the same."""
+        self.handshake.only_differences = not self.handshake.only_differences
+        self.handshake.show(self.handshake.connection)
+
+    def action_copy(self) -> None:
+        """All four header blocks."""
+        handshake = self.workspace.selection.handshake(self.handshake.connection or 0)
+        if handshake is None:
+            self.workspace.say("nothing to copy: choose a connection")
+            return
+        heads = (handshake.request_in, handshake.request_out, handshake.response_in, handshake.response_out)
+        self.copier.bytes(b"".join(head for head in heads if head), "headers", ".txt")

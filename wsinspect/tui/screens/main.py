@@ -1,0 +1,636 @@
+"""The main page: connections, overview, frames and inspector, the bar, and playback."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import ClassVar, Final
+
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Vertical
+
+from wsinspect.present.rows import seconds
+from wsinspect.tui.blobs import MESSAGE, blob_of
+from wsinspect.tui.dialogs.jump import Target
+from wsinspect.tui.feed import Batch
+from wsinspect.tui.filtering import Filtering
+from wsinspect.tui.keys import bindings_of
+from wsinspect.tui.layout import heights
+from wsinspect.tui.model import LIVE
+from wsinspect.tui.playback import Playback
+from wsinspect.tui.screens.page import Page
+from wsinspect.tui.views import View
+from wsinspect.tui.widgets.bar import Bar
+from wsinspect.tui.widgets.base import LinePane
+from wsinspect.tui.widgets.connections import ConnectionsPane
+from wsinspect.tui.widgets.frames import FrameTable
+from wsinspect.tui.widgets.inspector import InspectorPane
+from wsinspect.tui.widgets.lines import TabLine
+from wsinspect.tui.widgets.overview import OverviewPane
+from wsinspect.tui.widgets.playback import PlaybackPane
+from wsinspect.tui.workspace import Workspace
+
+#: So few connections may need fewer rows than they are given: the screen is shared again.
+_FEW: Final = 20
+#: Between two pieces of work on a long capture: keys and paints come first.
+_PIECE_SECONDS: Final = 0.002
+#: How long the cursor has to rest on a connection before its frames are shown.
+_SELECT_SECONDS: Final = 0.06
+_SECOND_NS: Final = 10**9
+_GO_WORDS: Final = "a frame number, conn NUMBER, or t SECONDS"
+
+
+class MainScreen(Page):
+    """See the module docstring.
+
+    Attributes:
+        pane_number: the pane that had the focus last, 1 to 4.
+        is_maximised: only that pane is shown.
+        inspector_extra: rows that the user gave to the inspector.
+    """
+
+    DEFAULT_CSS = """
+    MainScreen #main { height: 1fr; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = bindings_of("main")
+    page = "main"
+
+    def __init__(self, workspace: Workspace) -> None:
+        self.frames = FrameTable(workspace, id="frames")
+        super().__init__(workspace, self.frames)
+        self.selection, self.model = workspace.selection, workspace.model
+        self.connections = ConnectionsPane(workspace, id="connections")
+        self.overview = OverviewPane(workspace, self.frames.selected_time_ns, id="overview")
+        self.inspector = InspectorPane(workspace, id="inspector")
+        self.panes: tuple[LinePane, ...] = (self.connections, self.overview, self.frames, self.inspector)
+        self.box = Vertical(*self.panes, id="main")
+        self.tabs = TabLine(workspace, id="tabs")
+        self.playback_pane = PlaybackPane(workspace, id="playback")
+        self.bar = Bar(workspace)
+        self.filtering = Filtering(workspace, self.frames, self.connections, self.replace_view)
+        workspace.chosen_connection = self.connection_in_view
+        self.pane_number = 3
+        self.is_maximised = False
+        self.inspector_extra = 0
+        self._has_grown = False
+        self._is_growing = False
+        self._is_inspector_due = False
+        self._select_due: float | None = None
+        self._played_at = 0.0
+
+    def compose(self) -> ComposeResult:
+        """From top to bottom."""
+        yield self.header_line
+        yield self.banner
+        yield self.tabs
+        yield self.box
+        yield self.playback_pane
+        yield self.bar
+        yield self.key_line
+        yield self.too_small
+
+    # -- how the screen is shared
+
+    def lay_out(self) -> None:
+        """Which panes are shown, and how high."""
+        size, is_small, is_played = self.app.size, self.is_small, self.workspace.playback is not None
+        for widget in (self.header_line, self.box, self.key_line):
+            widget.display = not is_small
+        self.too_small.display = is_small
+        self.bar.display = self.bar.is_open and not is_small
+        self.playback_pane.display = is_played and not is_small
+        banner = self.lay_out_banner()
+        if is_small:
+            self.tabs.display = False
+            return
+        shown = heights(
+            size,
+            self.pane_number,
+            connections=len(self.model.connections),
+            is_maximised=self.is_maximised,
+            extra=self.inspector_extra,
+            taken=3 * is_played + banner,
+        )
+        self.tabs.shown = self.pane_number
+        self.tabs.display = len(shown) == 1 and not self.is_maximised
+        for number, pane in enumerate(self.panes, 1):
+            pane.display = number in shown
+            pane.styles.height = shown.get(number) or "1fr"
+        self.refresh_lines()
+
+    def refresh_lines(self) -> None:
+        """Draw the single lines again."""
+        super().refresh_lines()
+        self.tabs.refresh()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """The bar's keys are characters while it is open."""
+        if action in ("filter", "go"):
+            return not self.bar.is_open
+        return True
+
+    def focus_pane(self, pane: LinePane) -> None:
+        """Show it where only one fits, and focus it."""
+        if pane in self.panes:
+            self.pane_number = self.panes.index(pane) + 1
+            self.lay_out()
+        self.set_focus(pane)
+
+    def action_focus_pane(self, number: int) -> None:
+        """By its number."""
+        self.focus_pane(self.panes[number - 1])
+
+    def focus_last(self) -> None:
+        """Back to the pane that had the focus last."""
+        self.set_focus(self.panes[self.pane_number - 1])
+
+    def action_next_pane(self, step: int) -> None:
+        """The pane next to this one; in the bar, completion."""
+        if self.bar.is_open:
+            self.bar.input.complete()
+        else:
+            self.action_focus_pane((self.pane_number - 1 + step) % len(self.panes) + 1)
+
+    def action_maximise(self) -> None:
+        """Only this pane, or all of them again."""
+        self.is_maximised = not self.is_maximised
+        self.lay_out()
+
+    def action_resize(self, step: int) -> None:
+        """A larger or smaller inspector."""
+        self.inspector_extra += 2 * step
+        self.lay_out()
+
+    def on_tab_line_chosen(self, message: TabLine.Chosen) -> None:
+        """A click on a pane's name."""
+        self.action_focus_pane(message.number)
+
+    def more_targets(self) -> list[Target]:
+        """The names of panes, where only one fits."""
+        if not self.tabs.display:
+            return []
+        y = self.tabs.region.y
+        return [Target(x, y, self._to_pane(self.panes[number - 1])) for number, x in self.tabs.places()]
+
+    # -- what arrives
+
+    @property
+    def is_painting(self) -> bool:
+        """Whether something is still to be drawn."""
+        return self._has_grown or self._is_inspector_due or self._select_due is not None
+
+    def taken(self, batch: Batch, *, is_first: bool) -> None:
+        """The model has taken a batch."""
+        if is_first and self.model.state == LIVE:
+            self.frames.is_following = True
+        if batch.connections:
+            self.connections.refresh_order()
+            if len(self.model.connections) <= _FEW:
+                self.lay_out()
+        if batch.findings or batch.faults or batch.are_findings_anew:
+            self.frames.forget_strips()
+        self.selection.refresh_volatile()
+        self._has_grown = True
+        self.filtering.frames_added()
+        if is_first:
+            self.frames.post_message(self.frames.Moved(self.frames))
+            self.paint()
+            self.connections.refresh()  # what it says where there are none
+            self.lay_out()
+
+    def paint(self) -> bool:
+        """Twenty times a second, shown or not: whatever waits for its time; whether frames have come."""
+        self._play_tick()
+        self.filtering.settle()
+        self._grow()
+        if self._select_due is not None and time.monotonic() >= self._select_due:
+            self.select_now(self.connections.connection_at(self.connections.cursor))
+        has_grown, self._has_grown = self._has_grown, False
+        if has_grown:
+            self.frames.grown()
+        if self._is_inspector_due:
+            self.show_chosen()
+        return has_grown
+
+    def grown(self) -> None:
+        """Draw what shows how much there is."""
+        self.overview.refresh()
+        self.refresh_lines()
+
+    def tick(self) -> None:
+        """Ages of connections change too."""
+        self.connections.refresh()
+        super().tick()
+
+    def _grow(self) -> None:
+        """Rows for what has come: a bounded piece, and again as soon as the event loop is free."""
+        views = (self.selection.view, self.selection.pending)
+        pending = [view for view in views if view is not None and not view.is_complete]
+        for view in pending:
+            self._has_grown = view.extend() or self._has_grown
+        if pending and not all(view.is_complete for view in pending) and not self._is_growing:
+            self._is_growing = True
+            self.set_timer(_PIECE_SECONDS, self._grow_on)
+
+    def _grow_on(self) -> None:
+        self._is_growing = False
+        self._grow()
+
+    # -- what is chosen
+
+    def on_line_pane_moved(self, message: LinePane.Moved) -> None:
+        """A cursor has moved; what follows it does so with the next paint, a fast cursor only at its end."""
+        message.stop()
+        if message.pane is self.connections:
+            self._select_due = time.monotonic() + _SELECT_SECONDS
+        elif message.pane is self.frames and not self._is_inspector_due:
+            self._is_inspector_due = True
+            # Soon, where the screen is drawn; the next paint sees to it where that call is lost.
+            self.call_after_refresh(self.show_due)
+
+    def show_due(self) -> None:
+        """The inspector follows the cursor, unless it has done so."""
+        if self._is_inspector_due:
+            self.show_chosen()
+
+    def show_chosen(self) -> None:
+        """The inspector shows the frame under the cursor, if it does not yet."""
+        position = self.frames.selected_position()
+        if not self._is_inspector_due and position == self.inspector.position:
+            return
+        self._is_inspector_due = False
+        record = None if position is None else self.selection.record(self.model.index.columns.ids[position])
+        self.inspector.show(record, position)
+        self.overview.refresh()
+
+    def connection_in_view(self) -> int | None:
+        """The connection under the cursor, else that of the chosen frame."""
+        chosen = self.connections.connection_at(self.connections.cursor)
+        if chosen is not None:
+            return chosen
+        position = self.frames.selected_position()
+        return None if position is None else self.model.index.columns.connections[position]
+
+    def select_now(self, connection: int | None) -> None:
+        """Show the frames of a connection, or of all."""
+        self._select_due = None
+        if connection == self.selection.connection:
+            return
+        self.selection.select(connection)
+        self.overview.action_zoom(0)
+        if self.workspace.playback is not None:
+            self.leave_playback()
+        self.replace_view(self.selection.view)
+        if self.selection.filter is not None:
+            self.filtering.start()
+
+    def replace_view(self, view: View) -> None:
+        """Other rows; the chosen frame stays chosen where it is among them."""
+        frames, before = self.frames, None
+        if frames.view.index is view.index:
+            before = frames.selected_position()
+        self.selection.view = view
+        view.extend()
+        frames.limit = None
+        self.workspace.is_paused = False
+        frames.cursor = frames.top = 0
+        if frames.is_following or before is None:
+            frames.grown()
+        elif frames.row_count():
+            frames.go_to_position(before)
+        frames.post_message(frames.Moved(frames))
+        self._has_grown = True
+
+    def action_all_connections(self) -> None:
+        """Frames from all connections."""
+        self.connections.choose(None)
+
+    def show_connection(self, connection: int) -> None:
+        """Its frames."""
+        self.action_focus_pane(3)
+        self.connections.choose(connection)
+
+    # -- moving among frames
+
+    def action_follow(self) -> None:
+        """Keep the newest frame on the screen."""
+        self.workspace.is_paused = False
+        self.frames.limit = None
+        self.frames.follow(True)
+        self.refresh_lines()
+
+    def action_pause(self) -> None:
+        """The frame table stands still; everything else continues."""
+        paused = self.workspace.is_paused = not self.workspace.is_paused
+        self.frames.limit = self.frames.row_count() if paused else None
+        self.frames.grown()
+        self.refresh_lines()
+
+    def go_to_frame(self, frame_id: int) -> None:
+        """Choose a frame, in whatever connection it is."""
+        position = self.model.index.position_of(frame_id)
+        if position is None:
+            self.workspace.say(f"there is no frame {frame_id}; the newest is {self.model.index.last_id}")
+            return
+        connection = self.model.index.columns.connections[position]
+        if self.selection.connection not in (None, connection):
+            self.connections.choose(connection)
+            self.select_now(connection)
+        if self.frames.limit is not None and self.frames.view.y_of(position) >= self.frames.limit:
+            self.workspace.say(f"frame {frame_id} is after the end of this view: space or esc shows the rest")
+            return
+        self.frames.go_to_position(position)
+        if self.frames.selected_position() != position:
+            self.workspace.say(f"frame {frame_id} does not pass the filter; this is the one after it")
+
+    def go_to_time(self, time_ns: int) -> None:
+        """Choose the first frame at or after a time."""
+        view = self.frames.view
+        y = min(view.y_at_time(time_ns), self.frames.row_count() - 1)
+        if y >= 0:
+            self.frames.go_to_position(view.position(y))
+
+    def on_overview_pane_time_chosen(self, message: OverviewPane.TimeChosen) -> None:
+        """A click into the overview."""
+        self.go_to_time(message.time_ns)
+
+    def action_mate(self) -> None:
+        """The frame that belongs to the chosen one."""
+        position = self.frames.selected_position()
+        if position is None:
+            return
+        record = self.selection.record(self.model.index.columns.ids[position])
+        mate = self.selection.mate_of(record, position) if record is not None else None
+        if mate is not None:
+            self.go_to_frame(mate)
+        elif record is not None and record.frame.opcode in (9, 10):
+            self.workspace.say("no matching PING/PONG")
+        else:
+            self.workspace.say("no matching frame: PINGs and PONGs, fragments and CLOSE frames have one")
+
+    def action_next_finding(self, step: int) -> None:
+        """The next row with a violation, a fault or a finding."""
+        view, index = self.frames.view, self.model.index
+        flagged = index.columns.flags
+
+        def is_wanted(y: int) -> bool:
+            position = view.position(y)
+            return not view.is_gap(y) and (flagged[position] > 1 or index.is_marked(position))
+
+        self._go_to_next(step, is_wanted, "no finding or violation")
+
+    def action_next_gap(self, step: int) -> None:
+        """The frame after the next silence."""
+        view = self.frames.view
+        self._go_to_next(step, lambda y: y > 0 and not view.is_gap(y) and view.is_gap(y - 1), "no gap")
+
+    def _go_to_next(self, step: int, is_wanted: Callable[[int], bool], nothing: str) -> None:
+        found = self.frames.view.find(self.frames.cursor, step, is_wanted)
+        if found is None or found >= self.frames.row_count():
+            self.workspace.say(f"{nothing} {'after' if step > 0 else 'before'} this frame")
+        else:
+            self.frames.go_to_position(self.frames.view.position(found))
+
+    def action_mark(self) -> None:
+        """Mark the chosen frame, or unmark it; in playback, an end of the selection."""
+        if self.workspace.playback is not None:
+            self.workspace.playback.mark()
+            self.playback_pane.refresh()
+            return
+        position = self.frames.selected_position()
+        if position is None:
+            return
+        number, marks = self.model.index.columns.ids[position], self.selection.marks
+        if number in marks:
+            marks.remove(number)
+            self.workspace.say(f"frame {number} is no longer marked")
+        else:
+            self.selection.marks = sorted([*marks, number])
+            self.workspace.say(f"frame {number} is marked; ' goes to marks")
+
+    def action_next_mark(self) -> None:
+        """The next mark, around at the end."""
+        if self.workspace.playback is not None:
+            self.workspace.playback.next_mark()
+            self.play_moved()
+            return
+        marks = self.selection.marks
+        if not marks:
+            self.workspace.say("no marks yet: m marks a frame")
+            return
+        position = self.frames.selected_position()
+        here = 0 if position is None else self.model.index.columns.ids[position]
+        self.go_to_frame(next((number for number in marks if number > here), marks[0]))
+
+    # -- the bar
+
+    def action_filter(self) -> None:
+        """Type a filter."""
+        flt = self.selection.filter
+        self._open_bar("filter", flt.source if flt is not None else "")
+
+    def action_go(self) -> None:
+        """Type where to go."""
+        self._open_bar("go", "")
+
+    def _open_bar(self, kind: str, value: str) -> None:
+        self.bar.is_open = True
+        self.lay_out()
+        self.bar.open(kind, value)
+
+    def on_bar_closed(self, _message: Bar.Closed) -> None:
+        """Back to the panes."""
+        if not self.bar.is_open:
+            self.lay_out()
+            self.focus_last()
+
+    def on_bar_filter_typed(self, message: Bar.FilterTyped) -> None:
+        """Show what passes."""
+        self.filtering.apply(message.filter)
+
+    def on_bar_go_typed(self, message: Bar.GoTyped) -> None:
+        """Go there, or say why not."""
+        wrong = self.go_to(message.text)
+        if wrong is None:
+            self.bar.accept()
+        else:
+            self.bar.refuse(wrong)
+
+    def go_to(self, text: str) -> str | None:
+        """`98197`, `conn 2`, `t 14.3`.
+
+        Returns:
+            What is wrong with it; None when it went there.
+        """
+        words = text.split()
+        try:
+            if len(words) == 1:
+                self.go_to_frame(int(words[0].removeprefix("#")))
+            elif len(words) == 2 and words[0] == "conn" and int(words[1]) in self.model.connections:
+                self.show_connection(int(words[1]))
+            elif len(words) == 2 and words[0] == "conn":
+                return f"there is no connection {int(words[1])}"
+            elif len(words) == 2 and words[0] == "t":
+                time_ns = self.selection.zero_ns + int(float(words[1].removesuffix("s")) * 1e9)
+                self.go_to_time(time_ns)
+                after = seconds(time_ns - self.selection.zero_ns)
+                self.workspace.say(f"the first frame at or after {after} s")
+            else:
+                return _GO_WORDS
+        except (ValueError, OverflowError):
+            return _GO_WORDS
+        return None
+
+    def step_back(self) -> None:
+        """Escape: the playback, a maximised pane, a scan, the filter, the pause; one of them."""
+        if self.workspace.playback is not None:
+            self.leave_playback()
+        elif self.is_maximised:
+            self.action_maximise()
+        elif self.selection.scan_share is not None:
+            self.filtering.keep_partial_result()
+        elif self.selection.filter is not None:
+            self.filtering.clear()
+        elif self.workspace.is_paused:
+            self.action_pause()
+
+    # -- playback
+
+    def action_playback(self) -> None:
+        """Open it at the chosen frame, or leave it."""
+        if self.workspace.playback is not None:
+            self.leave_playback()
+            return
+        histogram = self.selection.view.histogram
+        if histogram.start_ns is None:
+            self.workspace.say("nothing to play: there are no frames")
+            return
+        play = self.workspace.playback = Playback(histogram.start_ns, histogram.end_ns)
+        chosen = self.frames.selected_time_ns()
+        if chosen is not None and chosen < histogram.end_ns:
+            play.go(chosen)
+        self.workspace.is_paused = False
+        self.lay_out()
+        self.set_focus(self.playback_pane)
+        self.play_moved()
+
+    def leave_playback(self) -> None:
+        """Back to the whole capture, at the frame where the play head was."""
+        self.workspace.playback = None
+        self.frames.limit = None
+        self.lay_out()
+        self.focus_last()
+        self.frames.refresh()
+
+    def play_moved(self) -> None:
+        """The frame table ends at the play head."""
+        play, frames = self.workspace.playback, self.frames
+        if play is None:
+            return
+        frames.limit = frames.view.y_at_time(play.at_ns + 1)
+        while frames.limit and frames.view.is_gap(frames.limit - 1):
+            frames.limit -= 1
+        frames.is_following = False
+        if frames.limit:
+            frames.cursor = frames.limit - 1
+            frames.top = max(frames.limit - frames.visible_rows, 0)
+            frames.post_message(frames.Moved(frames))
+        for widget in (frames, self.playback_pane, self.overview):
+            widget.refresh()
+        self.refresh_lines()
+
+    def _play_from(self, time_ns: int) -> None:
+        if self.workspace.playback is not None:
+            self.workspace.playback.go(time_ns)
+            self.play_moved()
+
+    def on_playback_pane_head_moved(self, message: PlaybackPane.HeadMoved) -> None:
+        """A click on the track."""
+        self._play_from(message.time_ns)
+
+    def _play_tick(self) -> None:
+        now = time.monotonic()
+        passed, self._played_at = now - self._played_at, now
+        play = self.workspace.playback
+        if play is not None and play.tick(int(min(passed, 1.0) * 1e9)):
+            self.play_moved()
+
+    def action_play(self) -> None:
+        """Play or pause."""
+        if self.workspace.playback is not None:
+            self._played_at = time.monotonic()
+            self.workspace.playback.toggle()
+            self.play_moved()
+
+    def action_play_speed(self, step: int) -> None:
+        """Faster or slower."""
+        if self.workspace.playback is not None:
+            self.workspace.playback.change_speed(step)
+            self.playback_pane.refresh()
+
+    def action_play_loop(self) -> None:
+        """Repeat the selection, or all of it."""
+        if self.workspace.playback is not None:
+            self.workspace.playback.is_looping = not self.workspace.playback.is_looping
+            self.playback_pane.refresh()
+
+    def action_step_seconds(self, step: int) -> None:
+        """The play head a second forward or back."""
+        if self.workspace.playback is not None:
+            self._play_from(self.workspace.playback.at_ns + step * _SECOND_NS)
+
+    def action_step_frame(self, step: int) -> None:
+        """The play head to the next frame, or the one before."""
+        play, view = self.workspace.playback, self.frames.view
+        if play is None:
+            return
+        play.is_playing = False
+        shown = self.frames.row_count()
+        y = view.find(shown - 1, 1, lambda at: not view.is_gap(at)) if step > 0 else None
+        if step < 0:
+            y = view.find(self.frames.cursor, -1, lambda at: not view.is_gap(at))
+        if y is not None:
+            self._play_from(view.index.columns.times_ns[view.position(y)])
+
+    # -- payloads and copies
+
+    def action_next_view(self) -> None:
+        """Another view of the payload."""
+        self.show_chosen()
+        self.inspector.next_view()
+
+    def action_next_form(self) -> None:
+        """Another form of the bytes."""
+        self.show_chosen()
+        self.inspector.next_form()
+
+    def action_copy(self) -> None:
+        """The URL, the row, or the payload: by the pane that has the focus."""
+        self.show_chosen()
+        if self.pane_number == 1:
+            one = self.model.connections.get(self.connection_in_view() or 0)
+            if one is not None:
+                self.copier.text(one.url, "URL", ".txt")
+        elif self.pane_number == 3:
+            if self.frames.selected_position() is not None:
+                self.copier.text(self.frames.row_text(self.frames.cursor), "frame's row", ".txt")
+        else:
+            self._copy_payload()
+
+    def _copy_payload(self) -> None:
+        """The bytes that the inspector shows, else the chosen frame's message."""
+        shown = self.inspector.content()
+        if shown is None:
+            position, source = self.frames.selected_position(), self.selection.source
+            record = self.inspector.record
+            if position is None or record is None or source is None:
+                self.workspace.say("nothing to copy: choose a frame")
+                return
+            shown = blob_of(record, self.model.index, position, source, MESSAGE)
+        self.copier.blob(*shown)
+
+    def document_text(self) -> str:
+        """What the inspector shows."""
+        self.show_chosen()
+        return self.inspector.document_text()

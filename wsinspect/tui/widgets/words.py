@@ -1,0 +1,37 @@
+"""Lines of our own, as many as there are."""
+
+from __future__ import annotations
+
+from textual.strip import Strip
+from textual.widget import Widget
+
+from wsinspect.present.cells import Line, fit
+from wsinspect.tui.workspace import Workspace
+
+
+class Words(Widget):
+    """Text that is set by `show`, drawn with the styles of the theme; never read as markup."""
+
+    DEFAULT_CSS = "Words { height: 1; width: 1fr; }"
+
+    def __init__(
+        self, workspace: Workspace, lines: list[Line] | None = None, *, id: str | None = None
+    ) -> None:
+        super().__init__(id=id)
+        self.workspace = workspace
+        self.lines: list[Line] = lines or []
+
+    def on_mount(self) -> None:
+        """As high as it has lines."""
+        self.styles.height = max(len(self.lines), 1)
+
+    def show(self, lines: list[Line]) -> None:
+        """Other lines."""
+        self.lines = lines
+        self.styles.height = max(len(lines), 1)
+        self.refresh()
+
+    def render_line(self, y: int) -> Strip:
+        """Drawn."""
+        line = self.lines[y] if y < len(self.lines) else []
+        return self.workspace.palette.strip(fit(line, self.size.width), self.size.width)
