@@ -39,8 +39,11 @@ def diagnose(file: str | None, origin: Path | None, connection: int | None, as_j
     from wsinspect.launch.captures import resolve_capture
     from wsinspect.present.finding_text import finding_lines
     from wsinspect.present.terminal import Palette
+    from wsinspect.text import escape
 
     result = diagnose_file(resolve_capture(file), origin, connection)
+    for note in result.notes:
+        click.echo(f"wsinspect: {escape(note)}", err=True)
     if result.missing is not None:
         click.echo(f"wsinspect: {result.missing.words}; the rules do not see that", err=True)
     if as_json:

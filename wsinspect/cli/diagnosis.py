@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ class Diagnosis:
         origin: the capture of the other side.
         origin_findings: what that one shows by itself.
         missing: what the capture had given up before the rules saw it.
+        notes: what the file it was imported from does not have, a line each.
     """
 
     file: str
@@ -37,6 +38,7 @@ class Diagnosis:
     origin: str | None = None
     origin_findings: list[Finding] = field(default_factory=list)
     missing: Missing | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def has_error(self) -> bool:
@@ -50,6 +52,7 @@ class Diagnosis:
             "connections": self.connections,
             "findings": [one.as_json() for one in self.findings],
             "sandwich": [pair.as_json() for pair in self.pairs],
+            "notes": list(self.notes),
         }
         if self.missing is not None:
             content["evicted"] = self.missing.as_json()
@@ -72,8 +75,8 @@ def diagnose_file(path: Path, origin: Path | None, connection: int | None) -> Di
             raise UsageError("--origin compares captures", hint=f"{path} is a {kind} file")
         with tempfile.TemporaryDirectory(prefix="wsinspect-") as folder:
             imported = Path(folder) / "imported.db"
-            import_file(path, imported, file_format=kind)
-            return _diagnose(imported, None, connection, path)
+            notes = import_file(path, imported, file_format=kind)
+            return replace(_diagnose(imported, None, connection, path), notes=tuple(notes.lines()))
     return _diagnose(path, origin, connection, path)
 
 

@@ -165,6 +165,12 @@ class FactReader:
         facts.update(
             gaps=frozenset(gap.direction for gap in gaps),
             has_lost_records=has_lost_records,
+            unrecorded=frozenset(
+                str(one)
+                for kind, detail, _ in events
+                if kind == "imported" and isinstance(detail.get("lacks"), list)
+                for one in detail["lacks"]
+            ),
             path=facts["path"] or "/",
             scheme=facts["scheme"] or "ws",
             attempt_ns=facts["attempt_ns"] or 0,

@@ -105,6 +105,7 @@ class ConnectionFacts:
         faults: rules of faults that acted on it.
         gaps: directions with bytes that could not be stored: their frames end there, and traffic went on.
         has_lost_records: whether a header block, a body or an event could not be stored.
+        unrecorded: what the format that it was imported from does not have: `pings`, `end`.
         evicted_frames: how many of its first frames were deleted to make room.
     """
 
@@ -161,6 +162,7 @@ class ConnectionFacts:
     events: tuple[tuple[str, Mapping[str, Any]], ...] = ()
     gaps: frozenset[Direction] = frozenset()
     has_lost_records: bool = False
+    unrecorded: frozenset[str] = frozenset()
     evicted_frames: int = 0
 
     @property
@@ -227,7 +229,9 @@ class ConnectionFacts:
         """How long nothing had come (of one direction, or of both) when it ended; None where nobody knows."""
         if self.end_ns is None or self.open_ns is None:
             return None
-        if self.has_lost_records or (direction in self.gaps if direction is not None else self.gaps):
+        if self.has_lost_records or "end" in self.unrecorded:
+            return None
+        if (direction in self.gaps) if direction is not None else self.gaps:
             return None
         last = self.data_ns if direction is None else self._data_of(direction)
         return max(0, self.end_ns - (last if last is not None else self.open_ns))

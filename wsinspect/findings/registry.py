@@ -106,12 +106,22 @@ def diagnose_connection(facts: ConnectionFacts) -> list[Finding]:
     found = run(_of_scope("connection"), facts, facts.id)
     if facts.has_gap:
         found = _proven_with_gap(found, has_close=facts.has_close and not facts.has_lost_records)
+    if facts.unrecorded:
+        found = [one for one in found if not _is_about_unrecorded(one, facts)]
     return ranked(excused(found, facts.faults))
 
 
 #: Families that judge what was seen. The others also reason from what did not come, which proves nothing
 #: where bytes are missing.
 _FROM_PRESENCE: Final = frozenset(("HS", "TLS", "H2", "DEV", "FR", "TOOL"))
+
+
+def _is_about_unrecorded(finding: Finding, facts: ConnectionFacts) -> bool:
+    """Whether a finding reasons from what an imported format does not have, and not from what it says."""
+    family = finding.id.split("-")[1]
+    if family == "KA":
+        return "pings" in facts.unrecorded
+    return "end" in facts.unrecorded and (family == "DROP" or (family == "CL" and not facts.has_close))
 
 
 def _proven_with_gap(findings: Iterable[Finding], *, has_close: bool) -> Iterable[Finding]:

@@ -7,6 +7,7 @@ each flow's announced length: a flow is read as a whole.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from typing import IO, Any, BinaryIO, Final, cast
 
@@ -26,6 +27,16 @@ _CLOSE: Final = 8
 _NO_CODE: Final = 1005
 _ABNORMAL: Final = frozenset({1006, 1015})
 _BODY_BYTES: Final = 64 * 1024
+#: mitmproxy reads frames with wsproto. Where a peer breaks the protocol, wsproto makes a CLOSE of its own,
+#: with one of these codes and its own words (wsproto/frame_protocol.py), and mitmproxy says the peer sent it.
+_OWN_CODES: Final = frozenset({1002, 1007})
+_OWN_WORDS: Final = re.compile(
+    r"unexpected CONTINUATION|expected CONTINUATION, got |error in extension|Invalid opcode 0x|"
+    r"Invalid attempt to fragment control frame|(client|server) received unexpected (un)?masked frame|"
+    r"Control frame with payload len > 125|Payload length used [28] bytes when |8-byte payload length with |"
+    r"Reserved bit set unexpectedly|CLOSE with (1 byte payload|invalid code|unknown reserved code)|"
+    r"remote CLOSE with local-only reason|Error decoding CLOSE reason: |'utf-?8' codec can't decode "
+)
 
 
 def is_flow_file(start: bytes) -> bool:
@@ -111,12 +122,18 @@ def _is_websocket(state: Any) -> bool:
 def _stage_close(number: int, websocket: Any, closed_ns: int | None, stage: Stage) -> None:
     """The CLOSE frame that mitmproxy tells of: of the side that it names, with code and reason."""
     code = websocket.get("close_code")
-    if not isinstance(code, int) or code in _ABNORMAL:
+    if not isinstance(code, int) or code in _ABNORMAL or _is_own_close(websocket):
         return
     reason = str(websocket.get("close_reason") or "").encode()[:123]
     body = b"" if code == _NO_CODE or not 0 <= code <= 65535 else code.to_bytes(2, "big") + reason
     at_ns = closed_ns if closed_ns is not None else stage.last_ns(number) or 0
     stage.add(number, 0 if websocket.get("closed_by_client") else 1, _FIN | _CLOSE, body, at_ns)
+
+
+def _is_own_close(websocket: Any) -> bool:
+    """Whether mitmproxy made the CLOSE frame that it tells of."""
+    reason = str(websocket.get("close_reason") or "")
+    return websocket.get("close_code") in _OWN_CODES and _OWN_WORDS.match(reason) is not None
 
 
 def _imported(state: Any, closed_ns: int | None, websocket: Any) -> Imported:
@@ -133,6 +150,11 @@ def _imported(state: Any, closed_ns: int | None, websocket: Any) -> Imported:
         )
     code = websocket.get("close_code")
     side = "client" if websocket.get("closed_by_client") else "server"
+    message = str(error["msg"]) if isinstance(error, dict) and error.get("msg") else None
+    ended = (side, "fin") if code in _ABNORMAL else None
+    if _is_own_close(websocket):
+        ended = ("proxy", "fin")
+        message = f"mitmproxy closed it with {code} ({websocket['close_reason']}) for what the {side} sent"
     return Imported(
         scheme="wss" if _text(request["scheme"]) in ("https", "wss") else "ws",
         host=_text(request["host"]) or None,
@@ -145,10 +167,11 @@ def _imported(state: Any, closed_ns: int | None, websocket: Any) -> Imported:
         request=request_head(_text(request["method"]), path, version, _pairs(request["headers"])),
         response=answer,
         body=((response or {}).get("content") or b"")[:_BODY_BYTES] if not websocket else b"",
-        error=str(error["msg"]) if isinstance(error, dict) and error.get("msg") else None,
+        error=message,
         server=_address(state.get("server_conn"), "peername"),
         client=_address(state.get("client_conn"), "peername"),
-        ended=(side, "fin") if code in _ABNORMAL else None,
+        ended=ended,
+        lacks=("pings",),
     )
 
 

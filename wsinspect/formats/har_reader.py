@@ -1,16 +1,21 @@
-"""WebSockets of a HAR (HTTP Archive 1.2 with Chrome's `_webSocketMessages`), as Chrome, mitmproxy,
-Playwright and wsinspect write it. Firefox lists the opening handshakes without messages.
+"""WebSockets of a HAR (HTTP Archive 1.2 with Chrome's `_webSocketMessages`), as Chrome, Playwright,
+mitmproxy, HTTP Toolkit and wsinspect write it. Firefox and Safari list the opening handshakes without messages.
 
-The file is read once, message by message; what is no WebSocket is passed over.
+The file is read once, message by message; what is no WebSocket is passed over, but for Engine.IO's refusals.
+What differs: Playwright has message times in milliseconds and failures in `response._failureText`; Chrome has
+failures as messages of opcode -1; HTTP Toolkit has `_webSocketClose`, a code and a reason or "aborted". None
+but wsinspect records PING, PONG and CLOSE frames or how the transport ended (`_LACKS`).
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
+import math
 import re
 from collections.abc import Callable
 from datetime import datetime
+from decimal import Decimal
 from typing import IO, Any, Final
 
 from wsinspect.errors import CaptureError
@@ -37,8 +42,16 @@ _WANTED: Final = frozenset(
         "connection",
         "_wsinspect",
         "_error",
+        "_webSocketClose",
     }
 )
+_LACKS: Final = ("pings", "end")
+#: Numbers of seconds below this are no date of a WebSocket (1980), and above the other no date at all (5138).
+_FIRST_SECOND: Final = 315_532_800
+_LAST_SECOND: Final = 100_000_000_000
+#: A message this far behind the end of its connection has a time in another unit.
+_SLACK_SECONDS: Final = 2.0
+_ENGINE_ERROR: Final = re.compile(rb'^\s*\{[^{}]{0,200}"code"\s*:\s*[0-9]')
 _BODY_LIMIT: Final = 256 * 1024
 _BODY_BYTES: Final = 64 * 1024
 _SIDES: Final = {"send": 0, "receive": 1}
@@ -77,6 +90,9 @@ class _Reader:
         self._stage = stage
         self._tick = tick
         self._items = 0
+        self._is_relative = False
+        self._farthest = 0
+        self._latest_start_ns = 0
         self.notes = ImportNotes()
 
     def read(self) -> bool:
@@ -99,6 +115,7 @@ class _Reader:
         self.notes.entries += 1
         number = self.notes.entries
         facts: dict[str, Any] = {}
+        self._is_relative, self._farthest = False, 0
         if self._stream.peek() != "{":
             self._stream.skip()
             return
@@ -126,7 +143,7 @@ class _Reader:
         for key in self._stream.members():
             if key == "content":
                 found[key] = self._stream.small_value(_BODY_LIMIT)
-            elif key in ("status", "statusText", "httpVersion", "headers", "_error"):
+            elif key in ("status", "statusText", "httpVersion", "headers", "_error", "_failureText"):
                 found[key] = self._stream.value()
             else:
                 self._stream.skip()
@@ -137,25 +154,44 @@ class _Reader:
         url = request.get("url")
         target = parse_url(url) if isinstance(url, str) else None
         fields = fields_of(request.get("headers"))
-        if not _is_websocket(facts, url, fields):
+        is_poll = not _is_websocket(facts, url, fields)
+        if is_poll and not _is_engine_refusal(url, facts):
             return
         if target is None:
             raise CaptureError(f"entry {number} of the HAR is a WebSocket without a URL")
-        start_ns = _date_ns(facts.get("startedDateTime"))
-        if start_ns is None:
-            raise CaptureError(f"entry {number} of the HAR has no startedDateTime that is a date")
-        if "messages" not in facts:
-            self.notes.without_messages += 1
+        start_ns = self._start_ns(number, facts)
+        if self._is_relative:
+            self._mend(number, start_ns, facts.get("time"))
         imported = _imported(facts, request, target, fields, start_ns)
-        # Of an open connection the console's words have no place of their own.
-        self.notes.unreadable += "failure" in facts and imported.status == 101
+        if "messages" not in facts and not is_poll and imported.status == 101:
+            self.notes.without_messages += 1
         ours = _object(facts.get("_wsinspect"))
+        if not ours:
+            imported = imported._replace(lacks=_LACKS)
         end = _object(ours.get("end"))
         if end.get("side") in ("client", "server", "proxy") and end.get("how") in _ENDS:
             imported = imported._replace(ended=(end["side"], end["how"]))
         for item in ours["control"] if isinstance(ours.get("control"), list) else ():
             self._message(number, item, start_ns, in_order=False)
         self._stage.describe(number, imported)
+
+    def _start_ns(self, number: int, facts: dict[str, Any]) -> int:
+        """When the attempt was made; without a time, when its first message or the entry before it was."""
+        start_ns = _date_ns(facts.get("startedDateTime"))
+        if start_ns is None:
+            self.notes.without_times += 1
+            first_ns = None if self._is_relative else self._stage.first_ns(number)
+            start_ns = self._latest_start_ns if first_ns is None else first_ns
+        self._latest_start_ns = start_ns
+        return start_ns
+
+    def _mend(self, number: int, start_ns: int, milliseconds: Any) -> None:
+        """Message times that count from the start of their connection: in seconds, or milliseconds."""
+        self.notes.relative_times += 1
+        length = _number(milliseconds)
+        seconds = self._farthest / 1e9
+        is_ms = length is not None and seconds > length / 1000 + _SLACK_SECONDS
+        self._stage.rebase(number, start_ns, 1000 if is_ms else 1)
 
     def _message(self, number: int, item: Any, start_ns: int | None, *, in_order: bool = True) -> None:
         self._items += 1
@@ -171,15 +207,25 @@ class _Reader:
             return
         data = self._data(item, opcode)
         time = item.get("time")
-        time_ns = (
-            self._stage.last_ns(number) or start_ns or 0 if time is None else to_ns(time, "time of a message")
-        )
+        time_ns = self._stage.last_ns(number) or start_ns or 0 if time is None else self._time_ns(time)
         problem = item.get("_problem")
         first = opcode | (0 if problem in ("unfinished", "interrupted") else _FIN)
         if problem in ("inflate-failed", "not-inflated", "over-cap"):
             first |= _RSV1
         self.notes.truncated += bool(item.get("_truncated"))
         self._stage.add(number, side, first, data, time_ns, in_order=in_order)
+
+    def _time_ns(self, time: Any) -> int:
+        """A message's time: epoch seconds, or whatever finer unit the number can only be of."""
+        value = _number(time)
+        if value is None or 0 < value < _LAST_SECOND:
+            time_ns = to_ns(time, "time of a message")
+        else:
+            time_ns = to_ns(_as_seconds(value, str(time)), "time of a message")
+        if 0 <= time_ns < _FIRST_SECOND * 10**9:
+            self._is_relative = True
+            self._farthest = max(self._farthest, time_ns)
+        return time_ns
 
     def _data(self, item: dict[str, Any], opcode: int) -> bytes:
         exact = item.get("_base64")
@@ -222,7 +268,13 @@ def _imported(
             reason if isinstance(reason, str) else "",
             fields_of(response.get("headers")),
         )
-    error = failure or response.get("_error", facts.get("_error"))
+    error = failure or response.get("_failureText") or response.get("_error", facts.get("_error"))
+    close = facts.get("_webSocketClose")
+    reported: dict[str, Any] | None = None
+    if isinstance(close, dict) and type(close.get("code")) is int:
+        reported = {"code": close["code"], "reason": str(close.get("reason") or "")[:123]}
+    elif close == "aborted":
+        reported = {"code": None, "reason": None}
     address = facts.get("serverIPAddress")
     return Imported(
         scheme=target.scheme,
@@ -238,7 +290,35 @@ def _imported(
         body=_body(response.get("content")),
         error=error if isinstance(error, str) and error else None,
         server=f"{address}:{target.port}" if isinstance(address, str) and address else None,
+        reported=reported,
     )
+
+
+def _is_engine_refusal(url: Any, facts: dict[str, Any]) -> bool:
+    """Whether Engine.IO refused a request of its long-polling with its error as JSON."""
+    response = _object(facts.get("response"))
+    status = response.get("status")
+    if not isinstance(url, str) or type(status) is not int or not 400 <= status <= 599:
+        return False
+    return "EIO=" in url and _ENGINE_ERROR.match(_body(response.get("content"))) is not None
+
+
+def _number(value: Any) -> float | None:
+    """A number, also as text; None for anything else."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _as_seconds(value: float, text: str) -> str:
+    """Milliseconds, microseconds or nanoseconds as seconds, exactly."""
+    places = 3 if value < _LAST_SECOND * 1e3 else 6 if value < _LAST_SECOND * 1e6 else 9
+    try:
+        return format(Decimal(text).scaleb(-places), "f")
+    except ArithmeticError:
+        return text
 
 
 def _is_websocket(facts: dict[str, Any], url: Any, fields: list[tuple[str, str]]) -> bool:

@@ -18,6 +18,8 @@ class ImportNotes:
         unreadable: messages that say neither direction nor opcode.
         not_base64: binary messages that are no base64; taken as text.
         truncated: messages that were cut when they were exported.
+        without_times: WebSockets without a time of their own.
+        relative_times: WebSockets whose message times count from their start.
     """
 
     entries: int = 0
@@ -27,14 +29,28 @@ class ImportNotes:
     unreadable: int = 0
     not_base64: int = 0
     truncated: int = 0
+    without_times: int = 0
+    relative_times: int = 0
 
     def lines(self) -> Iterator[str]:
         """For a person, one sentence each."""
         if self.without_messages:
-            yield f"{self.without_messages} WebSockets have no messages in it (Firefox exports none)"
+            yield f"{_sockets(self.without_messages)} without messages (Firefox and Safari export none)"
         if self.unreadable:
-            yield f"{self.unreadable} messages left out: they say neither direction nor opcode"
+            yield f"{_messages(self.unreadable)} left out: no direction or no opcode"
         if self.not_base64:
-            yield f"{self.not_base64} binary messages are no base64 and were taken as text"
+            yield f"{_messages(self.not_base64, 'binary ')} not in base64, imported as text"
         if self.truncated:
-            yield f"{self.truncated} messages were cut before they were exported"
+            yield f"{_messages(self.truncated)} cut before the export"
+        if self.without_times:
+            yield f"{_sockets(self.without_times)} without a start time: placed by the entries around"
+        if self.relative_times:
+            yield f"{_sockets(self.relative_times)} with relative message times: counted from the start time"
+
+
+def _sockets(number: int) -> str:
+    return f"{number} WebSocket" if number == 1 else f"{number} WebSockets"
+
+
+def _messages(number: int, kind: str = "") -> str:
+    return f"{number} {kind}message" if number == 1 else f"{number} {kind}messages"

@@ -11,7 +11,7 @@ import json
 import re
 import sqlite3
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -74,6 +74,10 @@ class Imported(NamedTuple):
         server: its address and port.
         client: its address and port.
         ended: how its transport ended: side and `fin`, `rst`, `close_notify` or `timeout`.
+        reported: what the client's side says of the end without saying who began it: code (None: aborted) and
+            reason.
+        lacks: what the format does not record: `pings` (PING and PONG frames), `end` (CLOSE frames and how
+            the transport ended).
     """
 
     scheme: str
@@ -91,6 +95,8 @@ class Imported(NamedTuple):
     server: str | None = None
     client: str | None = None
     ended: tuple[str, str] | None = None
+    reported: Mapping[str, Any] | None = None
+    lacks: tuple[str, ...] = ()
 
 
 class Stage:
@@ -107,6 +113,7 @@ class Stage:
         self._batch: list[tuple[Any, ...]] = []
         self._batch_bytes = 0
         self._latest: dict[int, int] = {}
+        self._first: dict[int, int] = {}
         self._is_ordered = True
         self._last_ns = 0
         self._facts: list[tuple[int, int, str]] = []
@@ -136,6 +143,8 @@ class Stage:
         latest = self._latest.get(connection)
         if latest is None or time_ns >= latest:
             self._latest[connection] = time_ns
+            if latest is None:
+                self._first[connection] = time_ns
         elif in_order:
             order_ns = latest
         if order_ns < self._last_ns:
@@ -166,6 +175,22 @@ class Stage:
         """When its last frame came."""
         return self._latest.get(connection)
 
+    def first_ns(self, connection: int) -> int | None:
+        """When its first frame came."""
+        return self._first.get(connection)
+
+    def rebase(self, connection: int, start_ns: int, divisor: int) -> None:
+        """Its times count from a start, in units that are so many times shorter than they were taken for."""
+        self._flush()
+        self._database.execute(
+            "UPDATE item SET order_ns = order_ns / ?1 + ?2, time_ns = time_ns / ?1 + ?2 "
+            "WHERE connection = ?3",
+            (divisor, start_ns, connection),
+        )
+        if connection in self._latest:
+            self._latest[connection] = self._latest[connection] // divisor + start_ns
+        self._is_ordered = False
+
     def fill(self, path: Path, meta: dict[str, Any], progress: Progress = nobody) -> None:
         """Write the new, empty capture at `path`.
 
@@ -193,7 +218,7 @@ class Stage:
             latest = self._latest.get(staged, facts.attempt_ns)
             closed_ns = max(latest, facts.attempt_ns if facts.closed_ns is None else facts.closed_ns)
             last_ns = max(last_ns, closed_ns)
-            one = _Open(number, closed_ns, facts.ended)
+            one = _Open(number, closed_ns, facts.ended, facts.reported)
             if staged in self._latest:
                 opened[staged] = one
             else:
@@ -259,6 +284,7 @@ class _Open(NamedTuple):
     number: int
     closed_ns: int
     ended: tuple[str, str] | None
+    reported: Mapping[str, Any] | None
 
 
 class _Feed:
@@ -283,13 +309,16 @@ class _Feed:
         if one.ended is not None:
             side, how = one.ended
             self.event(one.number, one.closed_ns, {"event": "end", "side": side, "how": how})
-        self.event(one.number, one.closed_ns, {"event": "closed"})
+        reported = {} if one.reported is None else {"reported": one.reported}
+        self.event(one.number, one.closed_ns, {"event": "closed", **reported})
 
     def open(self, number: int, facts: Imported) -> None:
         """The opening handshake."""
         at_ns = facts.attempt_ns
         names = ("client", "scheme", "host", "port", "path", "http_version")
         self.event(number, at_ns, {"event": "attempt", **{name: getattr(facts, name) for name in names}})
+        if facts.lacks:
+            self.event(number, at_ns, {"event": "imported", "lacks": list(facts.lacks)})
         for part in (HEAD_REQUEST_IN, HEAD_REQUEST_OUT):
             self.head(number, part, at_ns, facts.request)
         if facts.server is not None:
@@ -304,6 +333,8 @@ class _Feed:
             self.head(number, part, at_ns, facts.response)
         if facts.status == 101 or (facts.status == 200 and facts.request.startswith(b"CONNECT ")):
             self.event(number, at_ns, {"event": "open"})
+            if facts.error:
+                self.event(number, at_ns, {"event": "reported_error", "error": facts.error})
             return
         self.event(number, at_ns, {"event": "refused", "status": facts.status})
         if facts.body:

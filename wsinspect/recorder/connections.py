@@ -23,7 +23,7 @@ from wsinspect.journal.format import (
     HEAD_RESPONSE_OUT,
 )
 from wsinspect.recorder.streams import StreamRows
-from wsinspect.wire.close_codes import is_reserved_locally
+from wsinspect.wire.close_codes import CloseCode, is_reserved_locally
 from wsinspect.wire.closing import CloseSeen, Side, TransportEnd, close_facts
 from wsinspect.wire.deflate import DeflateParams
 from wsinspect.wire.frame import Frame
@@ -208,7 +208,23 @@ class ConnectionRows:
             self.row["state"] = "closed" if self.row["open_ns"] is not None else "failed"
         self.count()
         self._judge()
+        reported = event.get("reported")
+        if isinstance(reported, dict) and self.row["open_ns"] is not None and not self.facts["closes"]:
+            self._take_report(_plain(reported.get("code")))
         self.is_closed = True
+
+    def _take_report(self, code: Any) -> None:
+        """What an imported file says of the end: the code alone, not who sent it first; no code: aborted."""
+        is_code = isinstance(code, int)
+        self.row.update(
+            ended_by="unknown",
+            how="close-frame" if is_code else None,
+            js_code=code if is_code else int(CloseCode.ABNORMAL_CLOSURE),
+            js_was_clean=is_code,
+        )
+
+    def _on_reported_error(self, event: Mapping[str, Any], time_ns: int) -> None:
+        self.row["error"] = _plain(event.get("error"))
 
     def stop(self) -> list[dict[str, Any]]:
         """The events that the engine owes of a connection that lived when it stopped: it ended it itself."""
@@ -374,6 +390,7 @@ _HANDLERS: Final[dict[str, Callable[[ConnectionRows, Mapping[str, Any], int], No
     "open": ConnectionRows._on_open,
     "refused": ConnectionRows._on_refused,
     "failed": ConnectionRows._on_failed,
+    "reported_error": ConnectionRows._on_reported_error,
     "end": ConnectionRows._on_end,
     "closed": ConnectionRows._on_closed,
 }

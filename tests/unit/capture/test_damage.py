@@ -70,9 +70,14 @@ def test_reading_stops_at_the_first_row_out_of_order_and_keeps_what_was_read(exc
 
 def test_a_command_ends_with_what_is_in_order_and_exit_code_2(exchanged: Path, tmp_path: Path) -> None:
     target = tmp_path / "x.jsonl"
-    command = [sys.executable, "-m", "wsinspect", "export", str(exchanged), "--format", "jsonl"]
+    command = ["-m", "wsinspect", "export", str(exchanged), "--format", "jsonl", "-o", str(target)]
     done = subprocess.run(
-        command, capture_output=True, text=True, timeout=60, env=home(tmp_path), check=False
+        [sys.executable, *command],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=home(tmp_path),
+        check=False,
     )
     assert done.returncode == 2
     assert f"wsinspect: {exchanged} is damaged: " in done.stderr

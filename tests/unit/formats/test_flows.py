@@ -65,6 +65,29 @@ def test_an_abnormal_end_is_no_close_frame(tmp_path):
     assert (one.ended_by, one.how, one.js_code, one.js_was_clean) == ("server", "fin", 1006, False)
 
 
+@pytest.mark.parametrize(
+    ("code", "reason", "is_own"),
+    [
+        (1002, "Invalid opcode 0x3", True),
+        (1002, "server received unexpected unmasked frame", True),
+        (1007, "'utf-8' codec can't decode byte 0xff in position 0: invalid start byte", True),
+        (1002, "bad subprotocol message", False),
+        (1007, "", False),
+        (1000, "Invalid opcode 0x3", False),
+    ],
+)
+def test_a_close_that_mitmproxy_made_is_not_the_peers(tmp_path, code, reason, is_own):
+    flow = websocket_flow(close_code=code, close_reason=reason, closed_by_client=True)
+    target, _ = imported(tmp_path, written(flow))
+    with Capture.open(target) as capture:
+        (one,) = capture.connections()
+    if is_own:
+        assert (one.ended_by, one.client_close_code, one.js_code) == ("proxy", None, 1006)
+        assert one.error == f"mitmproxy closed it with {code} ({reason}) for what the client sent"
+    else:
+        assert (one.ended_by, one.client_close_code, one.error) == ("client", code, None)
+
+
 def test_mitmproxys_har_is_read(tmp_path):
     flow = websocket_flow()
     har = SaveHar().make_har([flow, tflow.tflow(resp=True)])

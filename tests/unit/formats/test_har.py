@@ -12,6 +12,7 @@ from tests.support.har_check import problems
 from tests.support.journals import need
 from tests.unit.formats.made import Chat, chat_capture, random_capture, said, store
 from wsinspect.capture.reader import Capture
+from wsinspect.diagnosis.facts import FactReader, diagnose
 from wsinspect.errors import CaptureError
 from wsinspect.formats import har_writer
 from wsinspect.formats.har_writer import write_har
@@ -174,9 +175,10 @@ def test_chromes_file_is_read(tmp_path):
         ("c2s", 1, 1_700_000_000_500_000_000, '{"a":"ü"}'.encode()),
         ("s2c", 2, 1_700_000_000_750_000_000, b"\x00\x01\x02"),
     ]
-    assert (notes.entries, notes.connections, notes.frames, notes.unreadable) == (2, 1, 2, 1)
+    assert (notes.entries, notes.connections, notes.frames, notes.unreadable) == (2, 1, 2, 0)
     with Capture.open(target) as capture:
         (one,) = capture.connections()
+        assert one.error == "Invalid frame header"
         assert (one.url, one.state, one.subprotocol) == ("wss://chat.example/room?id=7", "closed", "chat.v2")
         assert one.attempt_ns == 1_700_000_000_123_000_000
         assert one.closed_ns == 1_700_000_002_123_500_000
@@ -190,7 +192,7 @@ def test_firefoxs_file_has_handshakes_alone_and_that_is_said(tmp_path):
     entry = har["log"]["entries"][0]
     del entry["_webSocketMessages"], entry["_resourceType"]
     target, notes = imported(tmp_path, har)
-    assert list(notes.lines()) == ["1 WebSockets have no messages in it (Firefox exports none)"]
+    assert list(notes.lines()) == ["1 WebSocket without messages (Firefox and Safari export none)"]
     with Capture.open(target) as capture:
         assert capture.connections()[0].status == 101
 
@@ -218,6 +220,123 @@ def test_a_failed_attempt_keeps_its_error(tmp_path):
     assert (one.state, one.error) == ("failed", "net::ERR_CONNECTION_REFUSED")
 
 
+def changed(**facts):
+    """Chrome's file with other facts in its WebSocket; None takes one out."""
+    har = json.loads(json.dumps(CHROME))
+    entry = har["log"]["entries"][0]
+    entry.update(facts)
+    for name in [name for name, value in facts.items() if value is None]:
+        del entry[name]
+    return har
+
+
+def messages(*times):
+    return [{"type": "receive", "time": time, "opcode": 1, "data": str(n)} for n, time in enumerate(times)]
+
+
+def only(target):
+    with Capture.open(target) as capture:
+        (one,) = capture.connections()
+        return one, [frame.time_ns for frame in capture.frames()]
+
+
+@pytest.mark.parametrize(
+    "times",
+    [
+        (1700000000.5, 1700000001.25),
+        (1700000000500, 1700000001250),
+        (1700000000500.0, "1700000001250.0"),
+        (1700000000500000, 1700000001250000),
+        (1700000000500000000, 1700000001250000000),
+    ],
+    ids=["seconds", "Playwright's milliseconds", "fractions and text", "microseconds", "nanoseconds"],
+)
+def test_message_times_are_read_in_the_unit_they_are_in(tmp_path, times):
+    target, notes = imported(tmp_path, changed(_webSocketMessages=messages(*times)))
+    assert only(target)[1] == [1_700_000_000_500_000_000, 1_700_000_001_250_000_000]
+    assert list(notes.lines()) == []
+
+
+@pytest.mark.parametrize("times", [(0.5, 1.25), (500, 1250), (0, 0.5)])
+def test_relative_message_times_count_from_the_start_and_that_is_said(tmp_path, times):
+    target, notes = imported(tmp_path, changed(_webSocketMessages=messages(*times)))
+    one, found = only(target)
+    factor = 1_000_000 if times[1] > 100 else 10**9
+    assert found == [one.attempt_ns + round(time * factor) for time in times]
+    assert list(notes.lines()) == ["1 WebSocket with relative message times: counted from the start time"]
+    assert one.closed_ns == 1_700_000_002_123_500_000
+
+
+def test_playwrights_failures_are_kept(tmp_path):
+    failed = {"status": -1, "_failureText": "net::ERR_CONNECTION_REFUSED"}
+    target, _ = imported(tmp_path, changed(response=failed, _webSocketMessages=[]))
+    one, _ = only(target)
+    assert (one.state, one.error, one.status) == ("failed", "net::ERR_CONNECTION_REFUSED", None)
+
+
+@pytest.mark.parametrize(
+    ("close", "ended"),
+    [
+        ({"code": 1011, "reason": "boom"}, ("unknown", "close-frame", 1011, True)),
+        ({"code": 1005}, ("unknown", "close-frame", 1005, True)),
+        ("aborted", ("unknown", None, 1006, False)),
+        (None, ("unknown", None, None, None)),
+        ({"code": "x"}, ("unknown", None, None, None)),
+    ],
+)
+def test_http_toolkits_close_says_the_code_and_not_who_sent_it(tmp_path, close, ended):
+    har = changed(_webSocketMessages=messages(1700000000.5))
+    if close is not None:
+        har["log"]["entries"][0]["_webSocketClose"] = close
+    target, _ = imported(tmp_path, har)
+    one, _ = only(target)
+    assert (one.ended_by, one.how, one.js_code, one.js_was_clean) == ended
+    assert (one.client_close_code, one.server_close_code) == (None, None)
+
+
+def test_entries_without_times_are_taken_and_that_is_said(tmp_path):
+    har = changed(startedDateTime=None, time=None, _webSocketMessages=messages(1700000005.5))
+    target, notes = imported(tmp_path, har)
+    assert only(target)[0].attempt_ns == 1_700_000_005_500_000_000
+    assert list(notes.lines()) == ["1 WebSocket without a start time: placed by the entries around"]
+
+
+def test_nothing_is_concluded_from_what_a_har_does_not_record(tmp_path):
+    """No PING, no CLOSE and a long silence before the end: the format has none of these."""
+    har = changed(time=600_000, _webSocketMessages=messages(1700000000.5))
+    target, _ = imported(tmp_path, har)
+    with Capture.open(target) as capture:
+        facts = need(FactReader(capture.query).connection(1))
+        assert (facts.unrecorded, facts.silence_ns()) == ({"pings", "end"}, None)
+        assert [
+            one.id for one in diagnose(capture.query) if one.id.split("-")[1] in ("KA", "DROP", "CL")
+        ] == []
+
+
+def test_what_wsinspect_exported_lacks_nothing(tmp_path):
+    har, _ = exported(chat_capture(tmp_path / "a.db"))
+    target, _ = imported(tmp_path, har)
+    with Capture.open(target) as capture:
+        assert need(FactReader(capture.query).connection(1)).unrecorded == frozenset()
+
+
+def test_an_engine_io_refusal_is_diagnosed_though_no_websocket_was_tried(tmp_path):
+    poll = {
+        "startedDateTime": "2023-11-14T22:13:20Z",
+        "request": {"method": "GET", "url": "http://a.example/socket.io/?EIO=3&transport=polling"},
+        "response": {
+            "status": 400,
+            "content": {"text": '{"code":5,"message":"Unsupported protocol version"}'},
+        },
+    }
+    near = json.loads(json.dumps(poll))
+    near["response"]["content"]["text"] = "no"
+    target, notes = imported(tmp_path, {"log": {"entries": [poll, near]}})
+    assert (notes.entries, notes.connections, list(notes.lines())) == (2, 1, [])
+    with Capture.open(target) as capture:
+        assert "WS-APP-005" in [one.id for one in diagnose(capture.query)]
+
+
 def test_a_file_without_websockets_is_an_empty_capture(tmp_path):
     _, notes = imported(tmp_path, {"log": {"entries": [CHROME["log"]["entries"][1]]}})
     assert (notes.entries, notes.connections) == (1, 0)
@@ -232,7 +351,6 @@ def test_a_file_without_websockets_is_an_empty_capture(tmp_path):
         (b'{"log":{"entries":[', "cut off"),
         (b'{"log":{"entries":[{"request":{"url":"ws://a/"}', "cut off"),
         (b'{"log":{"entries":[{"_webSocketMessages":[{"type":"send"', "cut off"),
-        (b'{"log":{"entries":[{"request":{"url":"ws://a/"}}]}}', "no startedDateTime"),
         (b'{"log":{"entries":[{"_resourceType":"websocket"}]}}', "without a URL"),
         (b'{"log":{"entries":[{"time":' + b"[" * 100_000, "nested too deeply"),
         (b'{"log":{"x":' + b"[" * 200_000, "nested too deeply"),
