@@ -1,5 +1,5 @@
 """WebSockets of a HAR (HTTP Archive 1.2 with Chrome's `_webSocketMessages`), as Chrome, Playwright,
-mitmproxy, HTTP Toolkit and wsinspect write it. Firefox and Safari list the opening handshakes without messages.
+mitmproxy, HTTP Toolkit and wsinspect write it. Firefox and Safari list the handshakes without messages.
 
 The file is read once, message by message; what is no WebSocket is passed over, but for Engine.IO's refusals.
 What differs: Playwright has message times in milliseconds and failures in `response._failureText`; Chrome has
