@@ -300,9 +300,7 @@ def envoy(
                             "connect_timeout": "2s",
                             "load_assignment": {
                                 "cluster_name": name,
-                                "endpoints": [
-                                    {"lb_endpoints": [{"endpoint": {"address": address(number)}}]}
-                                ],
+                                "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address(number)}}]}],
                             },
                             **({"transport_socket": secure(tls[name])} if tls and name in tls else {}),
                         }

@@ -117,7 +117,7 @@ _HAPROXY: Mapping[str, tuple[str, str]] = {
     "host": ("", "http-request set-header Host app.internal\n    server app {origin}"),
     "origin": ("", "http-request set-header Origin http://app.internal\n    server app {origin}"),
     "rewritten": ("", "http-request replace-path /hop/rewritten/(.*) /api/\\1\n    server app {origin}"),
-    "query": ("", 'http-request set-query ""\n    server app {origin}'),
+    "query": ("", "http-request set-uri %[path]\n    server app {origin}"),
     "cookie": ("", "http-request del-header Cookie\n    server app {origin}"),
     "authorization": ("", "http-request del-header Authorization\n    server app {origin}"),
     "subprotocol": ("", "http-request del-header Sec-WebSocket-Protocol\n    server app {origin}"),
@@ -141,53 +141,53 @@ def _haproxy(folder: Path, behind: Behind, routes: Mapping[str, tuple[str, str]]
     return haproxy(folder, main, frontend="\n    ".join(front))
 
 
-_PASS = "ProxyPass http://{origin}/hop/%s/ upgrade=websocket"
-_APACHE: Mapping[str, str] = {
-    "302": "Redirect 302 /hop/302/ /login",
-    "403": "Require all denied",
-    "404": "Redirect 404 /hop/404/",
-    "429": "Redirect 429 /hop/429/",
-    "500": "Redirect 500 /hop/500/",
-    "stripped": "ProxyPass http://{origin}/hop/stripped/",
-    "host": f"{_PASS % 'host'}\nProxyPreserveHost Off",
-    "origin": f"{_PASS % 'origin'}\nRequestHeader set Origin http://app.internal",
-    "rewritten": "ProxyPass http://{origin}/api/ upgrade=websocket",
-    "cookie": f"{_PASS % 'cookie'}\nRequestHeader unset Cookie",
-    "authorization": f"{_PASS % 'authorization'}\nRequestHeader unset Authorization",
-    "subprotocol": f"{_PASS % 'subprotocol'}\nRequestHeader unset Sec-WebSocket-Protocol",
-    "version": f"{_PASS % 'version'}\nRequestHeader unset Sec-WebSocket-Version",
-    "dead": "ProxyPass http://{dead}/hop/dead/ upgrade=websocket",
-    "gone": "ProxyPass http://{gone}/hop/gone/ upgrade=websocket",
-    "tls": "ProxyPass https://{tls}/hop/tls/ upgrade=websocket",
-    "slow": f"{_PASS % 'slow'} timeout=1",
-    "idle": f"{_PASS % 'idle'} timeout=1",
+#: (ProxyPass of the path, other directives of the location, or of the server)
+_APACHE: Mapping[str, tuple[str, str]] = {
+    "302": ("!", "Redirect 302 /hop/302/ /login"),
+    "403": ("!", "Require all denied"),
+    "404": ("!", "Redirect 404 /hop/404/"),
+    "429": ("!", "Redirect 429 /hop/429/"),
+    "500": ("!", "Redirect 500 /hop/500/"),
+    "stripped": ("http://{origin}/hop/stripped/", ""),
+    "host": ("http://{origin}/hop/host/ upgrade=websocket", "RequestHeader set Host app.internal"),
+    "origin": (
+        "http://{origin}/hop/origin/ upgrade=websocket",
+        "RequestHeader set Origin http://app.internal",
+    ),
+    "rewritten": ("http://{origin}/api/ upgrade=websocket", ""),
+    "cookie": ("http://{origin}/hop/cookie/ upgrade=websocket", "RequestHeader unset Cookie"),
+    "authorization": (
+        "http://{origin}/hop/authorization/ upgrade=websocket",
+        "RequestHeader unset Authorization",
+    ),
+    "subprotocol": (
+        "http://{origin}/hop/subprotocol/ upgrade=websocket",
+        "RequestHeader unset Sec-WebSocket-Protocol",
+    ),
+    "version": (
+        "http://{origin}/hop/version/ upgrade=websocket",
+        "RequestHeader unset Sec-WebSocket-Version",
+    ),
+    "dead": ("http://{dead}/hop/dead/ upgrade=websocket", ""),
+    "gone": ("http://{gone}/hop/gone/ upgrade=websocket", ""),
+    "tls": ("https://{tls}/hop/tls/ upgrade=websocket", ""),
+    "slow": ("http://{origin}/hop/slow/ upgrade=websocket timeout=1", ""),
 }
 
 
-def _apache(folder: Path, behind: Behind, routes: Mapping[str, str] = _APACHE) -> Hop:
-    first = f"""
-ProxyPreserveHost On
-SSLProxyEngine On
-SSLProxyVerify require
-SSLProxyCheckPeerName off
-SSLProxyCACertificateFile {behind.authority}
-<Location />
-ProxyPass http://{LOOPBACK}:{behind.origin}/ upgrade=websocket
-</Location>
-"""
-    blocks = []
-    for name, text in routes.items():
-        own = text if text.startswith("Redirect") else f"<Location /hop/{name}/>\n{text}\n</Location>"
-        if "Proxy" not in text:
-            own = f"<Location /hop/{name}/>\nProxyPass !\n</Location>\n{own}"
-        blocks.append(own)
-    # ProxyPreserveHost is not taken in <Location>: a virtual host cannot be chosen by path.
-    blocks = [text.replace("ProxyPreserveHost Off", "RequestHeader set Host app.internal") for text in blocks]
-    return apache(folder, _filled(first + "\n".join(blocks), behind))
+def _apache(folder: Path, behind: Behind, routes: Mapping[str, tuple[str, str]] = _APACHE) -> Hop:
+    # The first ProxyPass that fits counts.
+    lines = [f"ProxyPass /hop/{name}/ {target}" for name, (target, _) in routes.items()]
+    lines.append("ProxyPass / http://{origin}/ upgrade=websocket")
+    for name, (_, more) in routes.items():
+        where = ("", "") if more.startswith("Redirect") else (f"<Location /hop/{name}/>\n", "\n</Location>")
+        lines.append(f"{where[0]}{more}{where[1]}" if more else "")
+    tls = "SSLProxyEngine On\nSSLProxyVerify require\nSSLProxyCACertificateFile {authority}"
+    return apache(folder, _filled("\n".join(["ProxyPreserveHost On", tls, *lines]), behind))
 
 
 _CADDY: Mapping[str, str] = {
-    "302": "redir /login 302",
+    "302": "redir * /login 302",
     "401": "respond 401",
     "403": "respond 403",
     "404": "respond 404",
@@ -199,7 +199,7 @@ _CADDY: Mapping[str, str] = {
     "host": "reverse_proxy {origin} {\nheader_up Host app.internal\n}",
     "origin": "reverse_proxy {origin} {\nheader_up Origin http://app.internal\n}",
     "rewritten": "uri replace /hop/rewritten /api\nreverse_proxy {origin}",
-    "query": "rewrite * {path}\nreverse_proxy {origin}",
+    "query": "rewrite * {path}?\nreverse_proxy {origin}",
     "cookie": "reverse_proxy {origin} {\nheader_up -Cookie\n}",
     "authorization": "reverse_proxy {origin} {\nheader_up -Authorization\n}",
     "subprotocol": "reverse_proxy {origin} {\nheader_up -Sec-Websocket-Protocol\n}",
@@ -213,9 +213,7 @@ _CADDY: Mapping[str, str] = {
 
 def _caddy(folder: Path, behind: Behind, routes: Mapping[str, str] = _CADDY) -> Hop:
     blocks = [f"handle /hop/{name}/* {{\n{_filled(text, behind)}\n}}" for name, text in routes.items()]
-    return caddy(
-        folder, "\n".join([*blocks, f"handle {{\nreverse_proxy {LOOPBACK}:{behind.origin}\n}}"])
-    )
+    return caddy(folder, "\n".join([*blocks, f"handle {{\nreverse_proxy {LOOPBACK}:{behind.origin}\n}}"]))
 
 
 def _to(cluster: str = "origin", **more: Any) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The matrix's lab: an application whose paths say how it behaves, and all causes played through one hop or two.
+"""The matrix's lab: an application whose paths say how it behaves, and causes played through one hop or two.
 
 `play` starts one engine, the hops, and one client for each cause; all of them at once.
 """
@@ -20,20 +20,23 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import WebSocketException
 from websockets.http11 import Request, Response
+from websockets.typing import Origin, Subprotocol
 
 from tests.support.certs import make_certificates
 from tests.support.engine import Engine
 from tests.support.hops import LOOPBACK, free_port
 from tests.support.matrix_hops import KINDS, Behind
 from tests.support.sandwich_lab import afterwards, stored, told
-from wsinspect.capture.diagnosis import FactReader, diagnose
-from wsinspect.capture.hops import Hop as TwoTaps
-from wsinspect.capture.hops import diagnose_hop
 from wsinspect.capture.reader import Capture
+from wsinspect.diagnosis.facts import FactReader, diagnose
+from wsinspect.diagnosis.hops import Hop as TwoTaps
+from wsinspect.diagnosis.hops import diagnose_hop
 from wsinspect.findings.model import Finding
 from wsinspect.findings.registry import diagnose_connection
 
 _REASONS = {403: "Forbidden\n", 404: "Not Found\n", 429: "Too Many Requests\n", 500: "it broke\n"}
+#: When clients that are dropped begin: those that end together, whatever they carried, are another cause.
+_DROPS = {"/app/cut": 0.0, "/app/reset": 1.3, "/app/life": 2.6, "/app/close-1001": 6.0}
 #: Longer than any limit of a hop in the matrix.
 _LONG = 6.0
 
@@ -45,20 +48,22 @@ class Cause:
     Attributes:
         name: of the cell.
         path: what the client asks for: `/hop/<route>/<behaviour>` or `/app/<behaviour>`.
-        two: (id, fault_of) of the first finding of the sandwich; None where nothing is to be found.
+        two: (id, or ids of which one fits; fault_of) of the first finding of the sandwich; None where there
+            is nothing to find.
         one: ids that one tap before the hop may say first; None where it says no error.
         does: what the client does once it is open.
-        blames: whether the hop did it.
+        is_mended: whether a hop behind this one makes it good.
     """
 
     name: str
     path: str
-    two: tuple[str, str] | None
+    two: tuple[str | Sequence[str], str] | None
     one: Sequence[str] = ()
     does: str = "echo"
     origin: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     subprotocols: Sequence[str] = ()
+    is_mended: bool = False
 
     @property
     def route(self) -> str | None:
@@ -166,13 +171,14 @@ async def application(secure: ssl.SSLContext) -> AsyncIterator[tuple[int, int]]:
         yield tuple(next(iter(one.sockets)).getsockname()[1] for one in (plain, tls))
 
 
-def _choose(_: ServerConnection, offered: Sequence[str]) -> str | None:
+def _choose(_: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol | None:
     """v1 or none."""
-    return "v1" if "v1" in offered else None
+    return Subprotocol("v1") if "v1" in offered else None
 
 
-async def _talk(port: int, cause: Cause) -> None:
-    origin = cause.origin.replace("PORT", str(port)) if cause.origin else None
+async def _talk(port: int, cause: Cause, wait: float = 0) -> None:
+    await asyncio.sleep(wait)
+    origin = Origin(cause.origin.replace("PORT", str(port))) if cause.origin else None
     with contextlib.suppress(WebSocketException, OSError, TimeoutError, EOFError):
         async with connect(
             f"ws://{LOOPBACK}:{port}{cause.path}",
@@ -182,7 +188,7 @@ async def _talk(port: int, cause: Cause) -> None:
             close_timeout=1,
             origin=origin,
             additional_headers=dict(cause.headers),
-            subprotocols=list(cause.subprotocols) or None,
+            subprotocols=[Subprotocol(one) for one in cause.subprotocols] or None,
         ) as connection:
             await connection.send("hello")
             await asyncio.wait_for(connection.recv(), 5)
@@ -208,42 +214,48 @@ async def _play(hops: Sequence[str], guilty: int, causes: Iterable[Cause], folde
     names = ["edge", *(["middle"] if len(hops) == 2 else []), "origin"]
     ports = [free_port() for _ in names[1:]]
     dead, gone = free_port(), free_port()
-    async with application(certificates.server_context()) as (app, tls):
-        async with contextlib.AsyncExitStack() as running:
-            started = []
-            for index, name in enumerate(hops):
-                behind = Behind(ports[index], dead, gone, tls, authority)
-                make = KINDS[name].start if index == guilty else KINDS[name].plain
-                hop = await asyncio.to_thread(make, folder / f"hop-{index}", behind)
-                running.callback(hop.stop)
-                started.append(hop)
-            targets = [*(hop.port for hop in started), app]
-            taps = [
-                f"{name}={LOOPBACK}:{port}=http://{LOOPBACK}:{target}"
-                for name, port, target in zip(names, [0, *ports], targets, strict=True)
+    async with (
+        application(certificates.server_context()) as (app, tls),
+        contextlib.AsyncExitStack() as running,
+    ):
+        started = []
+        for index, name in enumerate(hops):
+            behind = Behind(ports[index], dead, gone, tls, authority)
+            make = KINDS[name].start if index == guilty else KINDS[name].plain
+            hop = await asyncio.to_thread(make, folder / f"hop-{index}", behind)
+            running.callback(hop.stop)
+            started.append(hop)
+        targets = [*(hop.port for hop in started), app]
+        taps = [
+            f"{name}={LOOPBACK}:{port}=http://{LOOPBACK}:{target}"
+            for name, port, target in zip(names, [0, *ports], targets, strict=True)
+        ]
+        taps.append(f"dead={LOOPBACK}:{dead}=http://{LOOPBACK}:{gone}")
+        options = [part for tap in taps for part in ("--tap", tap)]
+        engine = await asyncio.to_thread(lambda: Engine.start(*options, folder=folder / "engine"))
+        try:
+            port = engine.port("edge")
+            causes = list(causes)
+            await asyncio.gather(
+                *(_talk(port, one, _DROPS.get(one.path, 0)) for one in causes if one.does != "kill")
+            )
+            last = [
+                asyncio.create_task(_talk(port, Cause(one.name, one.path, None, does="wait")))
+                for one in causes
+                if one.does == "kill"
             ]
-            taps.append(f"dead={LOOPBACK}:{dead}=http://{LOOPBACK}:{gone}")
-            options = [part for tap in taps for part in ("--tap", tap)]
-            engine = await asyncio.to_thread(lambda: Engine.start(*options, folder=folder / "engine"))
-            try:
-                port = engine.port("edge")
-                causes = list(causes)
-                await asyncio.gather(*(_talk(port, one) for one in causes if one.does != "kill"))
-                last = [
-                    asyncio.create_task(_talk(port, Cause(one.name, one.path, None, does="wait")))
-                    for one in causes
-                    if one.does == "kill"
-                ]
-                if last:
-                    await asyncio.sleep(0.4)
-                    started[guilty].kill()
-                    await asyncio.gather(*last)
-            finally:
-                await asyncio.to_thread(engine.stop)
+            if last:
+                await asyncio.sleep(0.4)
+                started[guilty].kill()
+                await asyncio.gather(*last)
+        finally:
+            await asyncio.to_thread(engine.stop)
     return engine
 
 
-def play(hops: Sequence[str], guilty: int, causes: Sequence[Cause], folder: Path) -> tuple[Engine, dict[str, Seen]]:
+def play(
+    hops: Sequence[str], guilty: int, causes: Sequence[Cause], folder: Path
+) -> tuple[Engine, dict[str, Seen]]:
     """Play causes through one hop or a chain of two.
 
     Args:

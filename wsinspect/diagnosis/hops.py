@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from itertools import pairwise
 from typing import Any, Final, NamedTuple
@@ -24,9 +24,10 @@ from wsinspect.diagnosis.joining import (
     make_attempt,
     rough_difference,
 )
+from wsinspect.findings.changes import Accepted, accepted_of
 from wsinspect.findings.facts import ConnectionFacts
 from wsinspect.findings.model import Finding
-from wsinspect.findings.registry import diagnose_pair, excused, ids_of_group, ranked
+from wsinspect.findings.registry import diagnose_pair, excused, ranked
 from wsinspect.findings.sandwich import (
     SAME_CLOCK,
     Clocks,
@@ -36,6 +37,7 @@ from wsinspect.findings.sandwich import (
     clock_difference,
     compare,
 )
+from wsinspect.findings.together import link_of, together
 from wsinspect.handshake.heads import RawHead
 from wsinspect.wire.opcodes import Direction
 
@@ -55,6 +57,14 @@ _FRAMES: Final = (
     "LEFT JOIN stored_message ON stored_message.id = frame.id "
     "WHERE frame.connection_id = ? AND frame.is_s2c = ? AND frame.id > ? ORDER BY frame.id LIMIT ?"
 )
+
+
+#: Attempts that a server accepted, as they arrived there.
+_ACCEPTED: Final = (
+    "SELECT request_in FROM connection JOIN handshake ON connection_id = id "
+    "WHERE tap IS ? AND status = 101 AND id <> ? ORDER BY id DESC LIMIT ?"
+)
+_MOST_ACCEPTED: Final = 64
 
 
 class Traces(NamedTuple):
@@ -84,6 +94,7 @@ class Hop:
         self._queries = edge, origin or edge
         self._is_one_file = origin is None
         self._readers = FactReader(edge), FactReader(origin or edge)
+        self._order: list[tuple[str | None, str | None]] | None = None
 
     def joined(self) -> list[Joined]:
         """The attempts of the edge with those of the origin; empty where there are no two taps."""
@@ -95,15 +106,18 @@ class Hop:
         return join(edge, origin, rough_difference(edge, origin, content), content)
 
     def _join_taps(self, all_attempts: list[Attempt]) -> list[Joined]:
-        found: list[Joined] = []
         content = cache(self.content)
-        for before, behind in order_of(all_attempts, tap_names(self._queries[0])):
+        self._order = order_of(all_attempts, tap_names(self._queries[0]))
+        # Where one tap is before two hops, an attempt took one of them.
+        best: dict[int, Joined] = {}
+        for before, behind in self._order:
             edge = [one for one in all_attempts if one.tap == before]
             origin = [one for one in all_attempts if one.tap == behind]
-            found += join(edge, origin, 0, content)
-        # Where one tap is before two hops, an attempt took one of them.
-        taken = {one.edge.id for one in found if one.origin is not None}
-        return [one for one in found if one.origin is not None or one.edge.id not in taken]
+            for one in join(edge, origin, 0, content):
+                known = best.get(one.edge.id)
+                if known is None or known.origin is None or _is_surer(one, known):
+                    best[one.edge.id] = one
+        return sorted(best.values(), key=lambda one: one.edge.id)
 
     def content(self, attempt: Attempt, is_origin: bool) -> Content:
         """What an attempt is recognised by where its key was replaced."""
@@ -166,7 +180,31 @@ class Hop:
         if origin is not None and edge.was_open and origin.was_open and max_traces:
             c2s = self._through((0, edge), (1, origin), 0, clocks.difference_ns, max_traces)
             s2c = self._through((1, origin), (0, edge), 1, -clocks.difference_ns, max_traces)
-        return PairFacts(edge=edge, origin=origin, joined_by=one.by, clocks=clocks, c2s=c2s, s2c=s2c)
+        is_refused = origin is not None and not edge.was_open and not origin.was_open
+        return PairFacts(
+            edge=edge,
+            origin=origin,
+            joined_by=one.by,
+            clocks=clocks,
+            c2s=c2s,
+            s2c=s2c,
+            behind=self._tap_behind(edge.tap) if origin is None else None,
+            accepted=self._accepted(origin) if origin is not None and is_refused else (),
+        )
+
+    def _tap_behind(self, tap: str | None) -> str | None:
+        """The tap behind the hop that is behind this one, where it is the only one."""
+        if not self._is_one_file:
+            return None
+        if self._order is None:
+            self._order = order_of((), tap_names(self._queries[0]))
+        behind = {after for before, after in self._order if before == tap}
+        return behind.pop() if len(behind) == 1 else None
+
+    def _accepted(self, origin: ConnectionFacts) -> tuple[Accepted, ...]:
+        """What else this server accepted, the newest first."""
+        rows = self._queries[1](_ACCEPTED, (origin.tap, origin.id, _MOST_ACCEPTED))
+        return tuple({accepted_of(RawHead.parse(row[0])): None for row in rows if row[0]})
 
     def _facts(
         self, edge: int, origin: int | None, with_frames: bool = True
@@ -275,16 +313,57 @@ def tap_names(query: Query, run: int | None = None) -> set[str]:
 
 
 def order_of(all_attempts: Iterable[Attempt], names: set[str]) -> list[tuple[str | None, str | None]]:
-    """Taps with a hop between: those named edge and origin, and those that a key has joined."""
+    """Taps with a hop between: those that a key has joined, else those named edge and origin."""
     by_key: dict[bytes, list[Attempt]] = defaultdict(list)
     for one in all_attempts:
         if one.key:
             by_key[one.key].append(one)
-    order: set[tuple[str | None, str | None]] = {("edge", "origin")} if {"edge", "origin"} <= names else set()
+    order: set[tuple[str | None, str | None]] = set()
     for group in by_key.values():
         group.sort(key=lambda one: (one.attempt_ns, one.id))
         order |= {(a.tap, b.tap) for a, b in pairwise(group) if a.tap != b.tap and is_during(a, b)}
-    return sorted(order, key=str)
+    return with_named(order, names)
+
+
+def with_named(
+    order: set[tuple[str | None, str | None]], names: set[str]
+) -> list[tuple[str | None, str | None]]:
+    """With the hop between the taps named edge and origin, where keys show no chain between them.
+
+    A hop that makes keys of its own may be the first of a chain of which the others pass keys on.
+    """
+    found = set(order)
+    if {"edge", "origin"} <= names and not _leads(order, "edge", "origin"):
+        first: str | None = "origin"
+        seen = {first, "edge"}
+        while before := sorted(
+            (one for one, behind in order if behind == first and one not in seen), key=str
+        ):
+            first = before[0]
+            seen.add(first)
+        found.add(("edge", first))
+    return sorted(found, key=str)
+
+
+def _leads(order: set[tuple[str | None, str | None]], start: str, end: str) -> bool:
+    """Whether a chain of hops goes from one tap to another."""
+    reached: set[str | None] = set()
+    waiting: list[str | None] = [start]
+    while waiting:
+        tap = waiting.pop()
+        for before, behind in order:
+            if before == tap and behind not in reached:
+                reached.add(behind)
+                waiting.append(behind)
+    return end in reached
+
+
+def _is_surer(one: Joined, other: Joined) -> bool:
+    """Whether an attempt at another tap is likelier what this one became: by key, and the next in time."""
+    if one.origin is None or other.origin is None:
+        return other.origin is None and one.origin is not None
+    ours, theirs = (one.by != "key", one.origin.attempt_ns), (other.by != "key", other.origin.attempt_ns)
+    return ours < theirs
 
 
 def is_during(edge: Attempt, origin: Attempt) -> bool:
@@ -331,50 +410,8 @@ def diagnose_hop(hop: Hop, edge: Sequence[Finding], origin: Sequence[Finding] | 
     """
     pairs = list(hop.pairs())
     ours = [finding for pair in pairs for finding in diagnose_pair(pair)]
-    partner = {pair.edge.id: pair.origin.id for pair in pairs if pair.origin is not None}
     faults = {pair.edge.id: pair.faults for pair in pairs}
     if origin is None:
         faults |= {pair.origin.id: pair.faults for pair in pairs if pair.origin is not None}
     edge = [excused([one], faults.get(one.connection or 0, ()))[0] for one in edge]
-    passed_on = {pair.edge.id for pair in pairs if pair.is_passed_on}
-    return Sandwich(ranked(together(ours, edge, origin, partner, passed_on)), pairs)
-
-
-def together(
-    ours: Sequence[Finding],
-    edge: Sequence[Finding],
-    origin: Sequence[Finding] | None,
-    partner: Mapping[int, int],
-    passed_on: Collection[int] = (),
-) -> list[Finding]:
-    """Each failure once: what the hop's findings explain is left out, and what both taps say is said once.
-
-    What both say of the same connection stays with the tap that is nearer to the cause: the edge's where the
-    client is to blame, else the origin's.
-
-    Args:
-        ours: findings of the hop.
-        edge, origin: as in `diagnose_hop`.
-        partner: the connection behind the hop by the one before it.
-        passed_on: connections at the edge whose failure is the one that the tap behind the hop explains.
-    """
-    covered = {key for one in ours for key in one.covers}
-    behind = {(one.connection, one.id) for one in (edge if origin is None else origin)} - covered
-    before_hop = {(one.connection, one.id) for one in edge} - covered
-    refusals = set(ids_of_group("attempt"))
-    explained = {number for number, rule in behind if rule in refusals}
-    edge_of = {number: before for before, number in partner.items()} if origin is None else {}
-
-    def is_double(one: Finding) -> bool:
-        if one.connection is None:
-            return False
-        if origin is None and one.fault_of == "client":
-            return one.connection in edge_of and (edge_of[one.connection], one.id) in before_hop
-        if one.connection not in partner:
-            return False
-        other = partner[one.connection]
-        is_same = one.connection in passed_on and one.id in refusals and other in explained
-        return is_same or (other, one.id) in behind
-
-    kept = [one for one in edge if (one.connection, one.id) not in covered and not is_double(one)]
-    return [*ours, *kept]
+    return Sandwich(ranked(together(ours, edge, map(link_of, pairs), origin)), pairs)

@@ -20,11 +20,12 @@ from typing import Any, Final
 from wsinspect.capture.records import Note
 from wsinspect.capture.rows import to_json
 from wsinspect.diagnosis.facts import FactReader
-from wsinspect.diagnosis.hops import MAX_TRACES, Hop, together
+from wsinspect.diagnosis.hops import MAX_TRACES, Hop
 from wsinspect.diagnosis.joining import Joined
 from wsinspect.diagnosis.live_pairs import LivePairs, worth_comparing
 from wsinspect.findings.model import Finding
 from wsinspect.findings.registry import diagnose_capture, diagnose_connection, diagnose_pair, excused
+from wsinspect.findings.together import link_of, once, together
 
 CAPTURE_SECONDS: Final = 2.0
 #: Connections that rules over the whole capture look at, the newest.
@@ -136,12 +137,13 @@ class LiveFindings:
     def _judge_waiting(self, is_over: bool) -> tuple[set[int], list[Finding]]:
         """Findings of what can be judged now, and what cannot yet."""
         due = self._pairs.due(self._waiting, is_over=is_over)
-        eventful = self._reader.eventful({*due.alone, *_both(due.pairs)}, is_live=True)
+        paired = {number for chain in due.chains for number in _both(chain)}
+        eventful = self._reader.eventful({*due.alone, *paired}, is_live=True)
         found = [one for number in sorted(due.alone & eventful) for one in self._judge(number)]
         self._unread.update({joined.edge.id: joined for joined in due.finished})
-        for joined in due.pairs:
-            if eventful & _both((joined,)):
-                found += self._judge_pair(joined)
+        for chain in due.chains:
+            if eventful & _both(chain):
+                found += self._judge_chain(chain)
         while len(self._unread) > _UNREAD:
             self._unread.pop(next(iter(self._unread)))
         return due.held, found
@@ -153,31 +155,28 @@ class LiveFindings:
         while self._unread and time.monotonic() < until:
             some = [self._unread.pop(number) for number in list(self._unread)[:_AT_ONCE]]
             for joined in worth_comparing(self._query, some):
-                found += self._judge_pair(joined, MAX_TRACES)
+                found += self._judge_chain(self._pairs.chain_of(joined), MAX_TRACES)
         return found
 
-    def _judge_pair(self, joined: Joined, max_traces: int = 0) -> list[Finding]:
-        """Findings of a connection at both taps, each failure once."""
+    def _judge_chain(self, chain: Sequence[Joined], max_traces: int = 0) -> list[Finding]:
+        """Findings of a connection at the taps around one hop or several, each failure once."""
         try:
-            pair = self._hop.pair(joined, max_traces=max_traces)
-            if pair is None:
-                return []
-            ours = diagnose_pair(pair)
-            own = [*diagnose_connection(pair.edge)]
-            if pair.origin is not None:
-                own += diagnose_connection(pair.origin)
-            own = excused(own, pair.faults)
+            found = [self._hop.pair(joined, max_traces=max_traces) for joined in chain]
+            pairs = [pair for pair in found if pair is not None]
+            ours = [one for pair in pairs for one in diagnose_pair(pair)]
+            facts = {one.id: one for pair in pairs for one in (pair.edge, pair.origin) if one is not None}
+            faults = [rule for pair in pairs for rule in pair.faults]
+            own = excused([one for each in facts.values() for one in diagnose_connection(each)], faults)
         except Exception:  # a mistake of ours must not cost the capture
             traceback.print_exc()
             return []
-        partner = {pair.edge.id: pair.origin.id} if pair.origin else {}
-        kept = together(ours, own, None, partner, {pair.edge.id} if pair.is_passed_on else ())
-        self._withdraw(own, kept)
+        kept = together(ours, own, map(link_of, pairs))
+        self._withdraw([*ours, *own], kept)
         return kept
 
     def _judge_capture(self) -> list[Finding]:
         found = diagnose_capture(self._reader.capture(_NEWEST))
-        kept = together((), found, None, self._pairs.partner)
+        kept = once(found, self._pairs.partner)
         self._withdraw(found, kept)
         return kept
 

@@ -15,7 +15,7 @@ from itertools import islice
 from typing import Final, NamedTuple
 
 from wsinspect.diagnosis.facts import Query
-from wsinspect.diagnosis.hops import ATTEMPTS, MAX_TRACES, Hop, order_of, tap_names
+from wsinspect.diagnosis.hops import ATTEMPTS, MAX_TRACES, Hop, order_of, tap_names, with_named
 from wsinspect.diagnosis.joining import Attempt, Joined, join, make_attempt
 
 #: How long one tap waits for the other.
@@ -36,13 +36,13 @@ class Due(NamedTuple):
 
     Attributes:
         alone: connections by themselves.
-        pairs: connections at both taps.
+        chains: connections at the taps around a hop, or around each hop of a chain, from the client on.
         finished: those of the pairs of which all that passed can be compared.
         held: to be asked for again.
     """
 
     alone: set[int]
-    pairs: list[Joined]
+    chains: list[list[Joined]]
     finished: list[Joined]
     held: set[int]
 
@@ -62,12 +62,14 @@ class LivePairs:
         self._hop = Hop(query)
         self._run = 0
         self._names: set[str] = set()
+        self._keyed: set[tuple[str | None, str | None]] = set()
         self._order: list[tuple[str | None, str | None]] = []
         self._attempts: dict[int, Attempt] = {}
         self._by_key: dict[bytes, list[Attempt]] = {}
         self._joined: dict[int, Joined] = {}
         self._edge_of: dict[int, int] = {}
-        self._since: dict[int, float] = {}
+        #: Of what is held: since when it has come no further, and how far it had come.
+        self._since: dict[int, tuple[float, int]] = {}
         self._newest = 0
         self._headless: set[int] = set()
         self._stages: dict[int, int] = {}
@@ -94,12 +96,12 @@ class LivePairs:
         due = Due(set(), [], [], set())
         while waiting:
             number = waiting.pop()
-            edge, origin = self._pair_of(number)
-            if edge is None:
+            links = self._links_of(number)
+            if not links:
                 self._place_alone(number, due)
                 continue
-            waiting -= {edge.id, origin.id if origin else edge.id}
-            self._place_pair(edge, origin, due)
+            waiting -= {one.id for link in links for one in link if one is not None}
+            self._place(links, due)
         self._since = {number: at for number, at in self._since.items() if number in due.held}
         return due
 
@@ -129,7 +131,7 @@ class LivePairs:
         if run != self._run:
             self._run = run
             self._names = tap_names(self._query, run)
-            self._order = order_of((), self._names)
+            self._order = with_named(self._keyed, self._names)
             (newest,) = self._query("SELECT coalesce(max(id), 0) FROM connection", ())[0]
             self._newest = max(self._newest, newest - 2 * KEPT)
         if len(self._names) < 2:
@@ -152,7 +154,8 @@ class LivePairs:
         # A key is made anew for each attempt (RFC 6455, 4.1): of a client that does not, the newest will do.
         del others[:-_OF_ONE_KEY]
         if len(others) > 1:
-            self._order = sorted({*self._order, *order_of(others, set())}, key=str)
+            self._keyed.update(order_of(others, set()))
+            self._order = with_named(self._keyed, self._names)
 
     def _read_stages(self, numbers: Iterable[int]) -> dict[int, int]:
         """How far each of these has come; what the capture no longer has is missing."""
@@ -205,49 +208,73 @@ class LivePairs:
 
     # -- when to judge
 
-    def _pair_of(self, number: int) -> tuple[Attempt | None, Attempt | None]:
-        """The attempt at the edge, and what it became; no edge where no hop is known that it met."""
+    def chain_of(self, joined: Joined) -> list[Joined]:
+        """All hops that this connection passed, as far as they are known, from the client on."""
+        links = self._links_of(joined.edge.id)
+        return self._as_joined(links) or [joined]
+
+    def _links_of(self, number: int) -> list[tuple[Attempt, Attempt | None]]:
+        """The attempt at each tap and what it became behind the hop; empty where it met no known hop."""
         one = self._attempts.get(number)
-        if one is None:
-            return None, None
-        before = self._before(number)
-        if before is not None:
-            return self._attempts.get(before), one
-        if not self._is_before_a_hop(one):
-            return None, None
-        behind = self._behind(number)
-        if behind is None and self._stage(number) >= _OVER:
-            behind = self._find(one)
-        return one, None if behind is None else self._attempts.get(behind)
+        seen = {number}
+        while one is not None and (before := self._before(one.id)) is not None and before not in seen:
+            seen.add(before)
+            one = self._attempts.get(before)
+        links: list[tuple[Attempt, Attempt | None]] = []
+        while one is not None and self._is_before_a_hop(one):
+            behind = self._behind(one.id)
+            if behind is None and self._stage(one.id) >= _OVER:
+                behind = self._find(one)
+            other = None if behind is None else self._attempts.get(behind)
+            links.append((one, other))
+            if other is not None and any(other is edge for edge, _ in links):
+                break
+            one = other
+        return links
+
+    def _as_joined(self, links: Sequence[tuple[Attempt, Attempt | None]]) -> list[Joined]:
+        """What can be judged; a hop that has answered will not ask any more."""
+        return [
+            self._joined[edge.id] if origin is not None else Joined(edge, None, None)
+            for edge, origin in links
+            if origin is not None or self._stage(edge.id) >= _OVER
+        ]
 
     def _place_alone(self, number: int, due: Due) -> None:
         one = self._attempts.get(number)
         is_held = one is not None and self._is_behind_a_hop(one) and self._is_patient(number)
         (due.held if is_held else due.alone).add(number)
 
-    def _place_pair(self, edge: Attempt, origin: Attempt | None, due: Due) -> None:
-        if origin is None:
-            if self._stage(edge.id) >= _OVER:
-                # The hop has answered, so it will not ask any more.
-                due.pairs.append(Joined(edge, None, None))
-            else:
-                due.alone.add(edge.id)
+    def _place(self, links: Sequence[tuple[Attempt, Attempt | None]], due: Due) -> None:
+        found = self._as_joined(links)
+        if not found:
+            due.alone.add(links[0][0].id)
             return
-        stages = self._stage(edge.id), self._stage(origin.id)
-        is_level = min(stages[0], _OVER) == min(stages[1], _OVER) != _PENDING
-        if is_level or not self._is_patient(edge.id, origin.id):
-            joined = self._joined[edge.id]
-            due.pairs.append(joined)
-            if stages[0] == _OVER and stages[1] != _REFUSED:
-                due.finished.append(joined)
+        numbers = {one.id for link in links for one in link if one is not None}
+        stages = [min(self._stage(number), _OVER) for number in numbers]
+        is_level = len(set(stages)) == 1 and stages[0] != _PENDING
+        if is_level or found[0].origin is None or not self._is_patient(*numbers):
+            due.chains.append(found)
+            due.finished.extend([one for one in found if self._is_finished(one)])
         else:
-            due.held.update((edge.id, origin.id))
+            due.held.update(numbers)
+
+    def _is_finished(self, one: Joined) -> bool:
+        """Whether all that passed the hop can be compared."""
+        return (
+            one.origin is not None
+            and self._stage(one.edge.id) == _OVER
+            and self._stage(one.origin.id) != _REFUSED
+        )
 
     def _is_patient(self, *numbers: int) -> bool:
-        """Whether these have been held for less than `HOLD_SECONDS`."""
-        since = min(self._since.get(number, self._now) for number in numbers)
-        self._since.update(dict.fromkeys(numbers, since))
-        return self._now - since < HOLD_SECONDS
+        """Whether none of these has been held for `HOLD_SECONDS` since one of them came further."""
+        waited = [
+            (self._now, stage) if known is None or known[1] != stage else known
+            for known, stage in ((self._since.get(number), self._stage(number)) for number in numbers)
+        ]
+        self._since.update(zip(numbers, waited, strict=True))
+        return self._now - max(since for since, _ in waited) < HOLD_SECONDS
 
     def _stage(self, number: int) -> int:
         if number not in self._stages:

@@ -96,9 +96,9 @@ def _of_scope(scope: Scope) -> tuple[Rule, ...]:
 
 
 @cache
-def ids_of_group(group: str) -> tuple[str, ...]:
-    """The ids of the connection rules of a group."""
-    return tuple(rule.id for rule in _of_scope("connection") if rule.group == group)
+def ids_of_group(group: str, scope: Scope = "connection") -> tuple[str, ...]:
+    """The ids of the rules of a group: those over one connection, or those over both taps around a hop."""
+    return tuple(rule.id for rule in _of_scope(scope) if rule.group == group)
 
 
 def diagnose_connection(facts: ConnectionFacts) -> list[Finding]:

@@ -14,6 +14,7 @@ from statistics import median, quantiles
 from typing import Any, Final, NamedTuple
 
 from wsinspect.findings.alignment import align
+from wsinspect.findings.changes import Accepted, FieldChange, Suspect, field_changes, suspects
 from wsinspect.findings.facts import ConnectionFacts
 from wsinspect.handshake.diff import Change, ChangeKind, changed_fields
 from wsinspect.handshake.heads import RawHead
@@ -117,6 +118,8 @@ class PairFacts:
         origin: behind it; None where the hop never asked.
         joined_by: `key`, `path and time` or `content`.
         c2s, s2c: what became of frames.
+        behind: the tap behind the hop where nothing arrived there.
+        accepted: other requests that the same server answered with 101.
     """
 
     edge: ConnectionFacts
@@ -125,6 +128,8 @@ class PairFacts:
     clocks: Clocks = SAME_CLOCK
     c2s: Through | None = None
     s2c: Through | None = None
+    behind: str | None = None
+    accepted: tuple[Accepted, ...] = ()
 
     @property
     def faults(self) -> tuple[str, ...]:
@@ -132,17 +137,45 @@ class PairFacts:
         return self.edge.faults + (self.origin.faults if self.origin else ())
 
     @property
-    def is_passed_on(self) -> bool:
-        """Whether the attempt failed behind the hop, and the hop passed that very answer on."""
-        edge, origin = self.edge, self.origin
-        has_failed = origin is not None and not origin.was_open and not edge.was_open
-        return has_failed and origin is not None and edge.status is not None and edge.status == origin.status
+    def is_answered_early(self) -> bool:
+        """Whether the hop had answered before the server did."""
+        if self.origin is None:
+            return False
+        answered, came = (one.times.get("response_in_ns") for one in (self.edge, self.origin))
+        return answered is not None and came is not None and answered < came - self.clocks.difference_ns
 
     @property
     def name(self) -> str:
         """The hop, by the taps around it."""
-        behind = self.origin.tap if self.origin else "origin"
-        return f"the hop between {self.edge.tap or 'edge'} and {behind or 'origin'}"
+        edge = self.edge.tap or "edge"
+        behind = self.origin.tap if self.origin else self.behind
+        return f"the hop between {edge} and {behind}" if behind else f"the hop behind {edge}"
+
+    @cached_property
+    def suspects(self) -> list[Suspect]:
+        """Changes that could explain why the attempt failed behind the hop, the surest first."""
+        origin = self.origin
+        failed = ("refused", "failed")
+        if origin is None or self.edge.state not in failed or origin.state not in failed:
+            return []
+        return suspects(self.edge, origin, self.accepted)
+
+    @cached_property
+    def request_fields(self) -> list[FieldChange]:
+        """The request's fields whose values the hop changed."""
+        sent, came = self.edge.request_out, self.origin.request_in if self.origin else None
+        return [] if sent is None or came is None else field_changes(sent, came)
+
+    @cached_property
+    def response_fields(self) -> list[FieldChange]:
+        """The response's fields whose values the hop changed."""
+        sent, came = self._response_sent, self.edge.response_in
+        return [] if sent is None or came is None else field_changes(sent, came)
+
+    @property
+    def _response_sent(self) -> RawHead | None:
+        sent = (self.origin.raw_response_out or self.origin.raw_response_in) if self.origin else None
+        return RawHead.parse(sent) if sent else None
 
     @cached_property
     def request_changes(self) -> list[Change]:
@@ -152,10 +185,7 @@ class PairFacts:
     @cached_property
     def response_changes(self) -> list[Change]:
         """The response, as sent into the hop (by the origin's tap) against as it came out."""
-        if self.origin is None:
-            return []
-        sent = self.origin.raw_response_out or self.origin.raw_response_in
-        return _changes(RawHead.parse(sent) if sent else None, self.edge.response_in)
+        return _changes(self._response_sent, self.edge.response_in)
 
     @property
     def versions(self) -> tuple[str | None, str | None]:
@@ -171,10 +201,6 @@ class PairFacts:
             return "hop"
         at_edge = self.edge.ended_by
         return at_edge if at_edge == self.origin.ended_by or at_edge == "client" else self.origin.ended_by
-
-    def removed(self, *names: str) -> list[Change]:
-        """Fields of the request that the hop took away or changed."""
-        return [one for one in self.request_changes if _key(one) in names and one.before is not None]
 
     def as_json(self) -> dict[str, Any]:
         """What the hop did, for `--json`."""
@@ -309,18 +335,26 @@ def clock_difference(samples: Iterable[tuple[bool, int]]) -> Clocks:
 
 
 def _changes(before: RawHead | None, after: RawHead | None) -> list[Change]:
-    """What differs; the order of fields says nothing."""
+    """What differs; the order of fields and the letter case of their names say nothing."""
     if before is None or after is None:
         return []
-    return [one for one in changed_fields(before, after) if one.kind is not ChangeKind.MOVED]
+    return [
+        one
+        for one in changed_fields(before, after)
+        if one.kind is not ChangeKind.MOVED and not _is_spelling(one)
+    ]
+
+
+def _is_spelling(change: Change) -> bool:
+    """Whether only the name's letter case, or the blanks around the value, differ."""
+    if not change.name or change.before is None or change.after is None:
+        return False
+    (name, _, value), (other, _, new) = (line.partition(b":") for line in (change.before, change.after))
+    return name.strip().lower() == other.strip().lower() and value.strip() == new.strip()
 
 
 def _version(head: RawHead | None) -> str | None:
     return head.http_version.decode("latin-1") if head else None
-
-
-def _key(change: Change) -> str:
-    return change.name.decode("latin-1").strip().lower()
 
 
 def _change(change: Change) -> dict[str, Any]:

@@ -40,8 +40,8 @@ class Hop:
         for part in (0, 1):
             self.script.head(number, part, request(key, upgrade=upgrade))
 
-    def refuse(self, number):
-        self.script.head(number, 2, b"HTTP/1.1 426 Upgrade Required\r\nServer: nginx\r\n\r\n")
+    def refuse(self, number, server=b"nginx"):
+        self.script.head(number, 2, b"HTTP/1.1 426 Upgrade Required\r\nServer: " + server + b"\r\n\r\n")
         self.script.event(number, "refused", status=426)
         self.script.event(number, "closed")
 
@@ -153,7 +153,7 @@ def test_taps_of_any_name_are_known_by_a_key_that_both_have_seen(tmp_path):
     hop = Hop(tmp_path, taps=[{"tap": "front"}, {"tap": "back"}])
     hop.attempt(1, "front", 1)
     hop.attempt(2, "back", 1, upgrade=False)
-    hop.refuse(2)
+    hop.refuse(2, b"app")
     hop.refuse(1)
     (note,) = look(LiveFindings(hop.index()), 2, 1)
     assert (note["id"], note["hop"]) == ("WS-HS-101", "nginx, the hop between front and back")
@@ -173,7 +173,7 @@ def test_a_storm_leaves_little_behind(hop, monkeypatch):
     pairs._run = database.execute("SELECT max(run) FROM meta").fetchone()[0]
     pairs._names, pairs._order = {"edge", "origin"}, [("edge", "origin")]
     due = pairs.due(range(1, 201), is_over=False)
-    assert len(due.pairs) == 100
+    assert len(due.chains) == 100
     assert (due.alone, due.held, due.finished) == (set(), set(), [])
     pairs.forget()
     assert len(pairs._attempts) == len(pairs._by_key) * 2 == 10
@@ -196,18 +196,18 @@ def test_a_healthy_pair_is_not_read_again(hop, monkeypatch):
     live = LiveFindings(database)
     judged = []
 
-    def judge(joined, limit=0):
-        judged.append(joined)
+    def judge(chain, limit=0):
+        judged.append(chain)
         return []
 
-    monkeypatch.setattr(live, "_judge_pair", judge)
+    monkeypatch.setattr(live, "_judge_chain", judge)
     look(live, 1, 2)
     assert judged == []
     assert not live.is_waiting
     # One frame less behind the hop is worth a look.
     database.execute("UPDATE connection SET c2s_frames = c2s_frames - 1 WHERE id = 2")
     look(live, 1, 2)
-    assert [one.edge.id for one in judged] == [1]
+    assert [[one.edge.id for one in chain] for chain in judged] == [[1]]
     assert json.loads(database.execute("SELECT value FROM meta WHERE key = 'taps'").fetchone()[0])
 
 
@@ -222,7 +222,7 @@ def test_one_frame_has_no_pauses(hop):
     def query(sql, values):
         return database.execute(sql, values).fetchall()
 
-    (joined,) = LivePairs(query).due((1, 2), is_over=True).pairs
+    ((joined,),) = LivePairs(query).due((1, 2), is_over=True).chains
     assert list(worth_comparing(query, [joined])) == []
 
 

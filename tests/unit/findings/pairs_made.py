@@ -16,6 +16,7 @@ from tests.unit.findings.facts_made import (
     request,
     switching,
 )
+from wsinspect.findings.changes import Accepted
 from wsinspect.findings.facts import ConnectionFacts
 from wsinspect.findings.sandwich import Clocks, PairFacts, Through, Trace, clock_difference, compare
 
@@ -44,6 +45,16 @@ def traces(
     ]
 
 
+def at_origin(
+    status: str, came: bytes, *, sent: bytes | None = None, body: bytes = b"", accepted: Any = ()
+) -> PairFacts:
+    """An attempt that the server refused; `sent` went into the hop and `came` came out of it."""
+    edge = refused(status, body=body)
+    sent = request() if sent is None else sent
+    edge = replace(edge, raw_request_in=sent, raw_request_out=sent)
+    return pair(edge, behind(edge, came), accepted=accepted)
+
+
 REFUSED = refused("426 Upgrade Required", Server="nginx/1.22.1")
 GOOD = pair(ended(), behind(ended()), c2s=Through(sent=5, arrived=5), s2c=Through(sent=5, arrived=5))
 HELD = compare(traces(0, 0.2, 0.4, 0.6, 0.8), traces(1, 1.001, 1.002, 1.003, 1.004), 0)
@@ -55,7 +66,10 @@ PAIRS: dict[str, tuple[list[PairFacts], list[PairFacts]]] = {
         [pair(REFUSED, behind(REFUSED, HTTP10))],
         [pair(ended(), behind(ended(), HTTP10)), pair(REFUSED, behind(REFUSED, NO_UPGRADE))],
     ),
-    "WS-HS-103": ([pair(refused("403 Forbidden"), None)], [pair(ended(), None), GOOD]),
+    "WS-HS-103": (
+        [pair(refused("403 Forbidden"), None)],
+        [pair(ended(), None), GOOD, pair(failed("client disconnected", "client"), None)],
+    ),
     "WS-HS-104": (
         [
             pair(REFUSED, behind(REFUSED, request(without=("Sec-WebSocket-Version",)))),
@@ -70,12 +84,71 @@ PAIRS: dict[str, tuple[list[PairFacts], list[PairFacts]]] = {
         [GOOD, pair(REFUSED, behind(REFUSED))],
     ),
     "WS-HS-105": (
-        [pair(refused("403 Forbidden"), behind(refused("403 Forbidden"), request(Host="app:3000")))],
-        [pair(ended(), behind(ended(), request(Host="app:3000")))],
+        [
+            at_origin("403 Forbidden", request(Host="app:3000"), body=b"origin not allowed"),
+            at_origin("401 Unauthorized", request(), sent=request(Cookie="sid=1")),
+            at_origin("401 Unauthorized", request(), sent=request(Authorization="Bearer a")),
+            at_origin("403 Forbidden", request(), sent=request(Cookie="sid=1"), body=b"no session"),
+            at_origin("421 Misdirected Request", request(Host="app:3000")),
+            at_origin(
+                "404 Not Found",
+                request("/ws", Host="app:3000"),
+                sent=request("/ws"),
+                accepted=(Accepted(b"/ws", b"example.org", b"http://example.org", b"HTTP/1.1"),),
+            ),
+        ],
+        [
+            pair(ended(), behind(ended(), request(Host="app:3000"))),
+            at_origin("400 Bad Request", request(Host="app:3000")),
+            at_origin("401 Unauthorized", request(Host="app:3000")),
+            at_origin("403 Forbidden", request(Host="app:3000")),
+            at_origin("404 Not Found", request(Host="app:3000")),
+            at_origin("500 Internal Server Error", request(), sent=request(Cookie="sid=1")),
+        ],
+    ),
+    "WS-HS-111": (
+        [
+            at_origin("403 Forbidden", request(Host="app:3000")),
+            at_origin("401 Unauthorized", request(Host="app:3000")),
+        ],
+        [
+            pair(ended(), behind(ended(), request(Host="app:3000"))),
+            at_origin("403 Forbidden", request(Via="1.1 proxy", X_Forwarded_For="192.0.2.1")),
+            at_origin("403 Forbidden", request(Host="app:3000"), body=b"origin not allowed"),
+        ],
     ),
     "WS-HS-106": (
-        [pair(refused("404 Not Found"), behind(refused("404 Not Found"), request("/")))],
-        [pair(ended(), behind(ended(), request("/")))],
+        [
+            at_origin("404 Not Found", request("/"), sent=request("/ws")),
+            at_origin("400 Bad Request", request("/"), sent=request("/ws")),
+            at_origin("401 Unauthorized", request("/ws"), sent=request("/ws?token=x")),
+        ],
+        [
+            pair(ended(), behind(ended(), request("/"))),
+            at_origin("401 Unauthorized", request("/"), sent=request("/ws")),
+            at_origin("404 Not Found", request("/ws"), sent=request("/ws?token=x")),
+            at_origin(
+                "404 Not Found",
+                request("/"),
+                sent=request("/ws"),
+                accepted=(Accepted(b"/", b"example.org", None, b"HTTP/1.1"),),
+            ),
+        ],
+    ),
+    "WS-HS-110": (
+        [
+            pair(
+                ended(raw_response_in=switching(without=("Upgrade",))),
+                behind(ended()),
+            )
+        ],
+        [
+            GOOD,
+            pair(
+                ended(raw_response_in=switching(without=("Upgrade",))),
+                behind(ended(raw_response_in=switching(without=("Upgrade",)))),
+            ),
+        ],
     ),
     "WS-HS-107": (
         [pair(refused("502 Bad Gateway"), behind(ended()))],

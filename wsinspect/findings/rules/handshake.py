@@ -280,7 +280,7 @@ def _is_dns(error: str) -> bool:
     group="attempt",
 )
 def gave_up(facts: ConnectionFacts) -> Iterator[Found]:
-    if facts.state != "failed" or not _client_left(facts) or facts.raw_response_in:
+    if facts.state != "failed" or not client_left(facts) or facts.raw_response_in:
         return
     sent = facts.times.get("request_out_ns")
     if sent is None or facts.closed_ns is None:
@@ -310,7 +310,7 @@ def gave_up(facts: ConnectionFacts) -> Iterator[Found]:
     )
 
 
-def _client_left(facts: ConnectionFacts) -> bool:
+def client_left(facts: ConnectionFacts) -> bool:
     """Whether the client ended its side first; a server that then closes only follows."""
     if facts.ends:
         # A client that ends after the attempt had failed only follows, too.
@@ -337,7 +337,7 @@ def _handshake_limits(waited_ns: int) -> list[str]:
     group="attempt",
 )
 def no_answer(facts: ConnectionFacts) -> Iterator[Found]:
-    if facts.state != "failed" or facts.failed_where in ("connect", "tls-server") or _client_left(facts):
+    if facts.state != "failed" or facts.failed_where in ("connect", "tls-server") or client_left(facts):
         return
     sent = facts.times.get("request_out_ns")
     after = f" after {seconds(facts.closed_ns - sent)}" if sent and facts.closed_ns else ""

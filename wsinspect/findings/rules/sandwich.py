@@ -1,6 +1,7 @@
 """What two taps around a hop prove that one cannot: which hop it was, and what it did.
 
-A change that did no harm is no finding; it stands in the sandwich's result.
+A change of the request is an error only where it explains the answer (`findings/changes.py`); what could
+explain it, and what could not, stands in a note of its own, last.
 """
 
 from __future__ import annotations
@@ -8,45 +9,72 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from wsinspect.findings.changes import LIKELY, POSSIBLE, Kind, Suspect, field_changes, notable
 from wsinspect.findings.evidence import (
     JS_FAILED,
-    answer_hop,
     answer_marks,
+    body_line,
     js_status,
     named,
     request_marks,
     status_line,
 )
+from wsinspect.findings.facts import ConnectionFacts
 from wsinspect.findings.model import Found
 from wsinspect.findings.registry import Rules, ids_of_group
-from wsinspect.findings.rules.handshake import has_failed
-from wsinspect.findings.sandwich import PairFacts, change_line
+from wsinspect.findings.rules.handshake import client_left, has_failed
+from wsinspect.findings.sandwich import PairFacts
+from wsinspect.findings.software import Mark
+from wsinspect.findings.software import hop_of as first_hop
 
 rules = Rules()
 
-_BAD_101: Final = ("WS-HS-024", "WS-HS-026", "WS-HS-027", "WS-HS-028")
-_IDENTITY: Final = ("host", "origin", "cookie", "authorization", "x-forwarded-proto")
 #: Where an attempt failed that never reached the other side.
 _NO_WAY: Final = ("connect", "tls-server")
-_SEC: Final = (
-    *("sec-websocket-key", "sec-websocket-version", "sec-websocket-protocol", "sec-websocket-extensions"),
-)
+#: What a hop answers where it waited in vain.
+_GAVE_UP: Final = (408, 500, 502, 503, 504)
+#: Problems of a 101, with the fields that cause them.
+_BAD_101: Final = {
+    "accept": ("sec-websocket-accept", "sec-websocket-key"),
+    "subprotocol-not-offered": ("sec-websocket-protocol",),
+    "extension-not-offered": ("sec-websocket-extensions",),
+    "deflate-params": ("sec-websocket-extensions",),
+}
+
+
+def own_marks(pair: PairFacts) -> tuple[Mark, ...]:
+    """The marks that this very hop left: those in the answer and the request that it added."""
+    answered = answer_marks(pair.edge)
+    if pair.origin is None:
+        return answered
+    behind = {mark.software for mark in answer_marks(pair.origin)}
+    before = {mark.evidence for mark in request_marks(pair.edge.request_out)}
+    return (
+        *(mark for mark in answered if mark.software not in behind),
+        *(mark for mark in request_marks(pair.origin.request_in) if mark.evidence not in before),
+    )
+
+
+def _is_default_nginx(pair: PairFacts) -> bool:
+    """Whether the request came out as nginx before 1.29.7 sends it by default."""
+    head, sent = pair.origin.request_in if pair.origin else None, pair.edge.request_out
+    return (
+        head is not None
+        and head.http_version == b"HTTP/1.0"
+        and head.tokens("connection") == ["close"]
+        and (sent is None or sent.http_version != b"HTTP/1.0")
+    )
 
 
 def software_of(pair: PairFacts) -> tuple[str, ...]:
-    """Software recognised on either side of the hop, and nginx' default signature."""
-    found = [*named(answer_marks(pair.edge))]
-    if pair.origin is not None:
-        found += named(request_marks(pair.origin.request_in))
-        head = pair.origin.request_in
-        if head is not None and head.http_version == b"HTTP/1.0" and head.tokens("connection") == ["close"]:
-            found.append("nginx")
-    return tuple(dict.fromkeys(found))
+    """Software recognised by the hop's own marks; where it has none, by those of the answer."""
+    found = [*named(own_marks(pair)), *(["nginx"] if _is_default_nginx(pair) else [])]
+    return tuple(dict.fromkeys(found or named(answer_marks(pair.edge))))
 
 
 def hop_of(pair: PairFacts) -> str:
     """The hop, as a finding names it."""
-    name = answer_hop(pair.edge)
+    name = first_hop(own_marks(pair)) or ("nginx" if _is_default_nginx(pair) else None)
     return f"{name}, {pair.name}" if name else pair.name
 
 
@@ -71,21 +99,22 @@ def answered_behind(pair: PairFacts) -> str:
     return f"the server behind it gave no answer: {origin.error or origin.how}"
 
 
-def _request_lines(pair: PairFacts, *names: str) -> tuple[str, ...]:
-    return tuple(
-        change_line(one)
-        for one in pair.request_changes
-        if not one.name or one.name.decode("latin-1").strip().lower() in names
+def _suspects(pair: PairFacts, kind: Kind) -> list[Suspect]:
+    """The changes of a kind, where the surest suspect of all is one of them."""
+    found = pair.suspects
+    return [one for one in found if one.kind == kind] if found and found[0].kind == kind else []
+
+
+def _blamed(pair: PairFacts, kind: Kind) -> list[Suspect]:
+    """Those that explain the failure, and not only could."""
+    return [one for one in _suspects(pair, kind) if one.weight >= LIKELY]
+
+
+def _lines(found: list[Suspect]) -> tuple[str, ...]:
+    return (
+        *(line for one in found for line in one.lines),
+        *dict.fromkeys(one.why for one in found if one.why),
     )
-
-
-def _lost_upgrade(pair: PairFacts) -> bool:
-    head = pair.origin.request_in if pair.origin else None
-    if head is None or pair.edge.request_out is None:
-        return False
-    sent = pair.edge.request_out
-    had = "websocket" in sent.tokens("upgrade") and "upgrade" in sent.tokens("connection")
-    return had and not ("websocket" in head.tokens("upgrade") and "upgrade" in head.tokens("connection"))
 
 
 @rules(
@@ -94,8 +123,7 @@ def _lost_upgrade(pair: PairFacts) -> bool:
     "hop",
     "The hop removes the Upgrade headers",
     meaning="The request went into the hop as a correct opening handshake and came out without Upgrade or"
-    " Connection. Both are"
-    " hop-by-hop, so a proxy has to set them again for the server behind it.",
+    " Connection. Both are hop-by-hop, so a proxy has to set them again for the server behind it.",
     js=JS_FAILED,
     topic="upgrade",
     rows="H1 H2 H3 H4 H11",
@@ -103,17 +131,26 @@ def _lost_upgrade(pair: PairFacts) -> bool:
     scope="pair",
 )
 def removes_upgrade(pair: PairFacts) -> Iterator[Found]:
-    if has_failed(pair.edge) and _lost_upgrade(pair) and pair.origin is not None:
-        yield Found(
-            evidence=(
-                *_request_lines(pair, "upgrade", "connection"),
-                answered_behind(pair),
-                f"joined by {pair.joined_by}",
-            ),
-            hop=hop_of(pair),
-            software=software_of(pair),
-            covers=covered_by(pair, "attempt"),
-        )
+    found = [one for one in pair.suspects if one.kind == "upgrade"]
+    if not found or pair.origin is None:
+        return
+    is_reason = found[0].weight >= LIKELY
+    # Where the answer has another reason, that comes first: this is what fails next.
+    covers = covered_by(pair, "attempt")
+    yield Found(
+        evidence=(
+            *_lines(found),
+            answered_behind(pair),
+            ""
+            if is_reason
+            else "the answer has another reason; without Upgrade it cannot become a 101 either",
+            f"joined by {pair.joined_by}",
+        ),
+        severity=None if is_reason else "warning",
+        hop=hop_of(pair),
+        software=software_of(pair),
+        covers=covers if is_reason else tuple(one for one in covers if one[1] in ("WS-HS-001", "WS-HS-002")),
+    )
 
 
 @rules(
@@ -121,8 +158,9 @@ def removes_upgrade(pair: PairFacts) -> Iterator[Found]:
     "error",
     "hop",
     "The hop speaks HTTP/1.0 to the server",
-    meaning="The upgrade fields came through, but as HTTP/1.0, which has no upgrade. This server "
-    "refused such a request.",
+    meaning="The upgrade headers came through, but as HTTP/1.0, which has no upgrade. This server"
+    " refused such a"
+    " request.",
     js=JS_FAILED,
     topic="http10",
     rows="H2",
@@ -130,9 +168,10 @@ def removes_upgrade(pair: PairFacts) -> Iterator[Found]:
     scope="pair",
 )
 def speaks_http10(pair: PairFacts) -> Iterator[Found]:
-    if has_failed(pair.edge) and pair.versions[1] == "HTTP/1.0" and pair.origin is not None:
+    found = _blamed(pair, "http10")
+    if found:
         yield Found(
-            evidence=(*_request_lines(pair), answered_behind(pair)),
+            evidence=(*_lines(found), answered_behind(pair)),
             hop=hop_of(pair),
             software=software_of(pair),
             covers=covered_by(pair, "attempt"),
@@ -145,24 +184,61 @@ def speaks_http10(pair: PairFacts) -> Iterator[Found]:
     "hop",
     "The server answered 101 and the hop did not pass it on",
     meaning="Behind the hop the handshake succeeded, and before it something else arrived. The hop does not"
-    " carry upgrades, or a rule"
-    " of it replaces responses.",
+    " carry upgrades, or a rule of it replaces responses.",
     js=JS_FAILED,
-    topic="upgrade",
+    topic="upgrade-response",
     rows="H5 H9 H12 H13",
     group="attempt",
     scope="pair",
 )
 def swallows_101(pair: PairFacts) -> Iterator[Found]:
-    if pair.origin is not None and pair.origin.status == 101 and has_failed(pair.edge):
+    origin = pair.origin
+    if origin is None or origin.status != 101 or not has_failed(pair.edge) or has_left(pair.edge):
+        return
+    # A 101 that no client may take is the server's fault; one that came too late is WS-HS-108.
+    if origin.negotiation.problems or pair.is_answered_early:
+        return
+    yield Found(
+        evidence=(
+            f"behind the hop: {status_line(origin)}",
+            f"before it: {status_line(pair.edge) if pair.edge.status else pair.edge.error}",
+        ),
+        hop=hop_of(pair),
+        software=software_of(pair),
+        covers=covered_by(pair, "attempt"),
+    )
+
+
+def has_left(facts: ConnectionFacts) -> bool:
+    """Whether the client ended an attempt before there was an answer."""
+    return facts.raw_response_in is None and facts.failed_where not in _NO_WAY and client_left(facts)
+
+
+@rules(
+    "WS-HS-110",
+    "error",
+    "hop",
+    "The hop removes Upgrade or Connection from the server's 101",
+    meaning="The server's response was a correct 101 and came out of the hop without 'Upgrade: websocket' or"
+    " 'Connection: Upgrade'. Both are hop-by-hop, so a proxy has to set them again in the response, too.",
+    js=JS_FAILED + " Chrome's console: 'Upgrade' header is missing.",
+    topic="upgrade-response",
+    rows="H25",
+    group="attempt",
+    scope="pair",
+)
+def strips_101(pair: PairFacts) -> Iterator[Found]:
+    origin = pair.origin
+    if origin is None or origin.status != 101 or pair.edge.status != 101:
+        return
+    lost = {"upgrade", "connection"} & set(pair.edge.negotiation.problems) - set(origin.negotiation.problems)
+    if lost:
+        changed = [one for one in pair.response_fields if one.name in ("upgrade", "connection")]
         yield Found(
-            evidence=(
-                f"behind the hop: {status_line(pair.origin)}",
-                f"before it: {status_line(pair.edge) if pair.edge.status else pair.edge.error}",
-            ),
+            evidence=(*(line for one in changed for line in one.lines), f"joined by {pair.joined_by}"),
             hop=hop_of(pair),
             software=software_of(pair),
-            covers=covered_by(pair, "attempt"),
+            covers=(*covered_by(pair, "attempt"), (pair.edge.id, "WS-HS-025")),
         )
 
 
@@ -170,10 +246,9 @@ def swallows_101(pair: PairFacts) -> Iterator[Found]:
     "WS-HS-104",
     "error",
     "hop",
-    "The hop changes the Sec-WebSocket fields",
+    "The hop changes the Sec-WebSocket headers",
     meaning="Key, version, subprotocol and extensions have to pass unchanged, in both directions. Here the"
-    " hop took some away or put"
-    " in its own, and the handshake failed because of it.",
+    " hop changed one of them, and the handshake failed because of it.",
     js=JS_FAILED,
     topic="sec-headers",
     rows="H10 H25 H26 H27",
@@ -183,24 +258,50 @@ def swallows_101(pair: PairFacts) -> Iterator[Found]:
 def changes_fields(pair: PairFacts) -> Iterator[Found]:
     if pair.origin is None:
         return
-    changed = pair.removed(*_SEC)
-    response = [
-        one
-        for one in pair.response_changes
-        if one.name.decode("latin-1").strip().lower().startswith("sec-websocket-")
-    ]
-    agreed = pair.edge.negotiation
-    is_missing = bool(agreed.subprotocols_offered) and agreed.status == 101 and agreed.subprotocol is None
-    if (changed or response) and (has_failed(pair.edge) or agreed.problems or is_missing):
+    lines: tuple[str, ...] = ()
+    if has_failed(pair.edge):
+        lines = _lines(_blamed(pair, "sec"))
+    elif pair.edge.status == 101:
+        lines = _broken_101(pair, pair.origin)
+    if lines:
         yield Found(
-            evidence=(*map(change_line, changed), *map(change_line, response)),
+            evidence=(*lines, *((answered_behind(pair),) if has_failed(pair.edge) else ())),
             hop=hop_of(pair),
             software=software_of(pair),
             covers=(
                 *covered_by(pair, "attempt"),
                 *((pair.edge.id, f"WS-HS-{n:03}") for n in (24, 26, 27, 28)),
+                *(((pair.origin.id, "WS-HS-026"),) if pair.clocks.is_same_clock else ()),
             ),
         )
+    case = _blamed(pair, "case") if has_failed(pair.edge) else []
+    if case:
+        yield Found(
+            title="The server does not know a header whose name the hop wrote in other letters",
+            meaning="Header names have no letter case (RFC 9110, 5.1), and many proxies write them in"
+            " lower case."
+            " This server seems to look for one spelling alone.",
+            evidence=(*_lines(case), answered_behind(pair), *body_line(pair.origin)),
+            fault_of="server",
+            confidence="low",
+            topic="header-case",
+            hop=None,
+            software=software_of(pair),
+            covers=covered_by(pair, "attempt"),
+        )
+
+
+def _broken_101(pair: PairFacts, origin: ConnectionFacts) -> tuple[str, ...]:
+    """What the hop changed that made a 101 one which clients refuse."""
+    agreed, behind = pair.edge.negotiation, origin.negotiation
+    names = {
+        name for problem in set(agreed.problems) - set(behind.problems) for name in _BAD_101.get(problem, ())
+    }
+    is_missing = bool(agreed.subprotocols_offered) and agreed.subprotocol is None
+    if is_missing and (behind.subprotocol is not None or not behind.subprotocols_offered):
+        names.add("sec-websocket-protocol")
+    changes = [one for one in (*pair.request_fields, *pair.response_fields) if one.name in names]
+    return tuple(line for one in changes for line in one.lines)
 
 
 @rules(
@@ -208,30 +309,29 @@ def changes_fields(pair: PairFacts) -> Iterator[Found]:
     "error",
     "hop",
     "The hop rewrites the path, and the server has nothing there",
-    meaning="The path that came out of the hop is another one than went in, and the server refused it. A"
-    " slash after the host in a"
-    " proxy's target rewrites paths.",
+    meaning="The path that came out of the hop is not the one that went in, and the server refused it."
+    " In nginx, a"
+    " path or a slash after the host in proxy_pass rewrites paths.",
     js=JS_FAILED,
-    topic="route",
+    topic="rewrite",
     rows="H16",
     group="attempt",
     scope="pair",
 )
 def rewrites_path(pair: PairFacts) -> Iterator[Found]:
-    if (
-        pair.origin is None
-        or pair.origin.state != "refused"
-        or pair.origin.status not in (400, 403, 404, 405)
-    ):
+    if pair.origin is None or not has_failed(pair.edge):
         return
-    sent, came = pair.edge.request_out, pair.origin.request_in
-    if sent is not None and came is not None and sent.target != came.target:
+    path, query = _blamed(pair, "path"), _blamed(pair, "query")
+    if path or query:
         yield Found(
-            evidence=(
-                f"into the hop: {sent.target.decode('latin-1')[:160]}",
-                f"out of it: {came.target.decode('latin-1')[:160]}",
-                f"the server answered {status_line(pair.origin)}",
-            ),
+            title=None if path else "The hop drops or changes the query, and the server refused",
+            meaning=None
+            if path
+            else "The query that came out of the hop is not the one that went in. What was in it, such"
+            " as a token,"
+            " did not reach the server.",
+            evidence=(*_lines(path or query), f"the server answered {status_line(pair.origin)}"),
+            topic=None if path else "query",
             hop=hop_of(pair),
             software=software_of(pair),
             covers=covered_by(pair, "attempt"),
@@ -243,9 +343,9 @@ def rewrites_path(pair: PairFacts) -> Iterator[Found]:
     "error",
     "hop",
     "The hop changes who the request claims to be, and the server refused",
-    meaning="Host, Origin, Cookie or Authorization came out of the hop other than they went in. The server's"
-    " check of origin or"
-    " credentials then fails.",
+    meaning="Host, Origin, Cookie or Authorization came out of the hop other than they went in. The"
+    " server's check"
+    " of origin or credentials fails because of it.",
     js=JS_FAILED,
     topic="origin",
     rows="H17 H18",
@@ -254,26 +354,21 @@ def rewrites_path(pair: PairFacts) -> Iterator[Found]:
     scope="pair",
 )
 def changes_identity(pair: PairFacts) -> Iterator[Found]:
-    if (
-        pair.origin is None
-        or pair.origin.state != "refused"
-        or pair.origin.status not in (400, 401, 403, 404, 421)
-    ):
+    found = _blamed(pair, "identity")
+    if not found or pair.origin is None or not has_failed(pair.edge):
         return
-    changed = pair.removed(*_IDENTITY)
-    if changed:
-        lines = [
-            change_line(one).partition(":")[0] + ": (not shown)"
-            if one.name.lower().strip() in (b"cookie", b"authorization")
-            else change_line(one)
-            for one in changed
-        ]
-        yield Found(
-            evidence=(*lines, f"the server answered {status_line(pair.origin)}"),
-            hop=hop_of(pair),
-            software=software_of(pair),
-            covers=covered_by(pair, "attempt"),
-        )
+    changed = {line.split()[1].rstrip(":").lower() for one in found for line in one.lines}
+    is_credential = bool(changed & {"cookie", "authorization"})
+    yield Found(
+        title="The hop removes or changes the credentials, and the server refused" if is_credential else None,
+        evidence=(*_lines(found), f"the server answered {status_line(pair.origin)}", *body_line(pair.origin)),
+        topic="credentials" if is_credential else "host",
+        confidence="high" if found[0].weight > LIKELY else None,
+        hop=hop_of(pair),
+        software=software_of(pair),
+        js=js_status(pair.edge.status) if pair.edge.status else None,
+        covers=covered_by(pair, "attempt"),
+    )
 
 
 @rules(
@@ -281,8 +376,9 @@ def changes_identity(pair: PairFacts) -> Iterator[Found]:
     "error",
     "server",
     "The server behind the hop did not answer in time, and the hop gave up",
-    meaning="The handshake went through the hop and lies at the server, which sent no byte of an answer."
-    " The hop waited for its own limit and then answered for it.",
+    meaning="The handshake went through the hop and reached the server, which had not answered when the"
+    " hop's own"
+    " limit was over. The hop then answered for it.",
     js=JS_FAILED,
     topic="timeout",
     rows="H24",
@@ -291,14 +387,17 @@ def changes_identity(pair: PairFacts) -> Iterator[Found]:
 )
 def gave_up(pair: PairFacts) -> Iterator[Found]:
     origin = pair.origin
-    is_silent = origin is not None and origin.raw_response_in is None and origin.failed_where not in _NO_WAY
-    if origin is not None and is_silent and pair.edge.status == 504:
+    if origin is None or not has_failed(pair.edge) or pair.edge.status not in _GAVE_UP:
+        return
+    is_silent = has_left(origin) or (not origin.is_over and origin.raw_response_in is None)
+    if (is_silent and origin.failed_where not in _NO_WAY) or pair.is_answered_early:
+        behind = f"{status_line(origin)}, too late" if origin.raw_response_in else "no byte of an answer"
         yield Found(
-            evidence=(f"before the hop: {status_line(pair.edge)}", "behind it: no byte of an answer"),
+            evidence=(f"before the hop: {status_line(pair.edge)}", f"behind it: {behind}"),
             hop=hop_of(pair),
             software=software_of(pair),
-            js=js_status(504),
-            covers=covered_by(pair, "attempt"),
+            js=js_status(pair.edge.status),
+            covers=(*covered_by(pair, "attempt"), *covered_by(pair, "end")),
         )
 
 
@@ -339,11 +438,63 @@ def hop_is_down(pair: PairFacts) -> Iterator[Found]:
     scope="pair",
 )
 def answers_itself(pair: PairFacts) -> Iterator[Found]:
-    if pair.origin is None and has_failed(pair.edge) and pair.edge.failed_where not in _NO_WAY:
-        answer = status_line(pair.edge) if pair.edge.status else str(pair.edge.error)
+    edge = pair.edge
+    if pair.origin is None and has_failed(edge) and edge.failed_where not in _NO_WAY and not has_left(edge):
+        answer = status_line(edge) if edge.status else str(edge.error)
         yield Found(
             evidence=(answer, "nothing arrived at the tap behind the hop"),
             hop=hop_of(pair),
             software=software_of(pair),
-            js=js_status(pair.edge.status),
+            js=js_status(edge.status),
+        )
+
+
+@rules(
+    "WS-HS-111",
+    "note",
+    "hop",
+    "The hop changed the request, which does not explain the answer",
+    meaning="Some of the request came out of the hop other than it went in. It is listed because the"
+    " attempt failed,"
+    " and does not explain why.",
+    js=js_status(None).replace("None", "N"),
+    topic="changed",
+    rows="H17 H18",
+    confidence="low",
+    scope="pair",
+)
+def also_changed(pair: PairFacts) -> Iterator[Found]:
+    origin = pair.origin
+    sent, came = pair.edge.request_out, origin.request_in if origin else None
+    if origin is None or sent is None or came is None or not has_failed(pair.edge) or not has_failed(origin):
+        return
+    if any(one.weight >= LIKELY for one in pair.suspects):
+        return
+    could = [one for one in pair.suspects if one.weight == POSSIBLE and one.kind != "upgrade"]
+    could_lines = tuple(line for one in could for line in one.lines)
+    rest = [
+        line for one in notable(field_changes(sent, came)) for line in one.lines if line not in could_lines
+    ]
+    if sent.target != came.target and not any(one.kind in ("path", "query") for one in could):
+        rest.append(
+            f"changed  {sent.target.decode('latin-1')[:80]}  ->  {came.target.decode('latin-1')[:80]}"
+        )
+    if could or rest:
+        yield Found(
+            title="The hop changed the request, which may explain the answer" if could else None,
+            meaning="The server may look at what the hop changed. Its answer does not say so: compare"
+            " with a request"
+            " where that is kept."
+            if could
+            else None,
+            evidence=(
+                *(f"could explain it: {line}" for line in could_lines),
+                *dict.fromkeys(one.why for one in could if one.why),
+                *(f"does not explain it: {line}" for line in rest),
+                f"the server answered {status_line(origin)}" if origin.status else "",
+            ),
+            hop=hop_of(pair),
+            software=software_of(pair),
+            topic="host" if could else None,
+            js=js_status(pair.edge.status) if pair.edge.status else JS_FAILED,
         )

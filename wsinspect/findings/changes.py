@@ -1,0 +1,369 @@
+"""What a hop changed in a request, and whether that can explain why the server refused it.
+
+Field names are compared without their letter case, list values member by member: what RFC 9110 (5.1, 5.3)
+calls the same is the same. A change is a suspect only where the answer fits it: a server that answers 401 did
+not look at Host. How sure a suspect is depends on what the server says, and on other attempts that it
+accepted.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Final, Literal, NamedTuple
+from urllib.parse import urlsplit
+
+from wsinspect.findings.facts import ConnectionFacts
+from wsinspect.handshake.heads import RawHead
+from wsinspect.handshake.negotiation import is_valid_key
+
+Kind = Literal["upgrade", "http10", "path", "query", "sec", "case", "identity"]
+
+#: How well a change explains an answer: it could, it mostly does, the server or another attempt says so.
+POSSIBLE, LIKELY, PROVEN = 1, 2, 3
+
+#: Fields whose value is a list, of which order and lines matter but spelling over several lines does not.
+_LISTS: Final = frozenset(
+    (
+        *("connection", "upgrade", "sec-websocket-protocol", "sec-websocket-extensions", "x-forwarded-for"),
+        *("forwarded", "via", "te", "accept", "accept-encoding", "accept-language", "cache-control"),
+    )
+)
+#: Fields of which every proxy makes its own; that it did is no news.
+_USUAL: Final = frozenset(
+    (
+        *("connection", "upgrade", "via", "forwarded", "te", "trailer", "keep-alive", "proxy-connection"),
+        *("x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-forwarded-server", "x-real-ip"),
+        *("x-forwarded-port", "x-request-id", "x-envoy-expected-rq-timeout-ms", "x-envoy-external-address"),
+        *("accept-encoding", "content-length", "transfer-encoding", "cache-control", "pragma"),
+    )
+)
+_SECRET: Final = frozenset(("cookie", "authorization", "proxy-authorization"))
+_CREDENTIALS: Final = ("authorization", "cookie")
+_SAYS_ORIGIN: Final = re.compile(
+    rb"\borigin\b|\bhost\b|cross[- ]site|csrf|misdirected|virtual ?host|allowed_?hosts|not allowed by cors",
+    re.I,
+)
+_SAYS_CREDENTIALS: Final = re.compile(
+    rb"token|auth|login|log in|sign[- ]?in|session|cookie|credential|csrf|jwt", re.I
+)
+_SAYS_PROTOCOL: Final = re.compile(rb"sub-?protocol|sec-websocket-protocol", re.I)
+_SAYS_MISSING: Final = re.compile(
+    rb"(?:missing|without|lacks?|no|not? (?:find|contain)|required?|invalid)\b[^.\n<]{0,60}?"
+    rb"(sec-websocket-(?:key|version|protocol)|upgrade|connection)",
+    re.I,
+)
+#: Answers that name another reason than an upgrade that did not arrive.
+_OTHER_REASONS: Final = frozenset((300, 301, 302, 303, 307, 308, 401, 407, 421, 429, 431, 502, 503, 504))
+#: Answers to a request that the server could not read as an opening handshake; None is none at all.
+_BAD_REQUEST: Final = (None, 400, 405, 426, 500, 501)
+_OLD_VERSION: Final = (None, 200, 400, 404, 405, 426, 501, 505)
+_NO_ROUTE: Final = (200, 404, 405, 410)
+
+
+class FieldChange(NamedTuple):
+    """A field of which the values going into a hop are not those that came out; names are in lower case."""
+
+    name: str
+    before: tuple[bytes, ...]
+    after: tuple[bytes, ...]
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """As evidence; credentials are not shown."""
+        before, after = (self._shown(values) for values in (self.before, self.after))
+        if not self.after:
+            return (f"removed  {before}",)
+        if not self.before:
+            return (f"added    {after}",)
+        return (f"changed  {before}  ->  {after}",)
+
+    def _shown(self, values: Sequence[bytes]) -> str:
+        title = "-".join(part.capitalize() for part in self.name.split("-")).replace("websocket", "WebSocket")
+        title = title.replace("Websocket", "WebSocket")
+        text = ", ".join(value.decode("latin-1") for value in values)[:160]
+        return f"{title}: (not shown)" if self.name in _SECRET else f"{title}: {text}"
+
+
+class Suspect(NamedTuple):
+    """A change that may be why the server refused.
+
+    Attributes:
+        weight: `POSSIBLE`, `LIKELY` or `PROVEN`.
+        why: what makes it so, as evidence; "" says nothing.
+    """
+
+    kind: Kind
+    weight: int
+    lines: tuple[str, ...]
+    why: str = ""
+
+
+class Accepted(NamedTuple):
+    """A request that the server answered with 101, as it arrived there."""
+
+    path: bytes
+    host: bytes
+    origin: bytes | None
+    http_version: bytes
+
+
+def accepted_of(head: RawHead) -> Accepted:
+    """What is remembered of a request that was accepted."""
+    return Accepted(head.target.partition(b"?")[0], _host(head), head.get("origin"), head.http_version)
+
+
+def field_changes(before: RawHead, after: RawHead) -> list[FieldChange]:
+    """The fields that differ in more than spelling, in the order of the request, added ones last."""
+    values = [_values(head) for head in (before, after)]
+    changes = []
+    for name in dict.fromkeys((*values[0], *values[1])):
+        old, new = (one.get(name, ()) for one in values)
+        if old != new and _meant(name, old) != _meant(name, new):
+            changes.append(FieldChange(name, old, new))
+    return changes
+
+
+def notable(changes: Sequence[FieldChange]) -> list[FieldChange]:
+    """Those that are more than what every proxy does."""
+    return [
+        one for one in changes if one.name not in _USUAL or (one.name.startswith("x-forw") and one.before)
+    ]
+
+
+def lost_upgrade(before: RawHead, after: RawHead) -> bool:
+    """Whether a correct upgrade went in and none came out."""
+    return _asks_upgrade(before) and not _asks_upgrade(after)
+
+
+def suspects(
+    edge: ConnectionFacts, origin: ConnectionFacts, accepted: Sequence[Accepted] = ()
+) -> list[Suspect]:
+    """The hop's changes that could explain why the attempt failed behind it, the surest first.
+
+    Args:
+        accepted: other requests that the same server answered with 101.
+    """
+    sent, came = edge.request_out, origin.request_in
+    if sent is None or came is None or origin.failed_where in ("connect", "tls-server"):
+        return []
+    changes = field_changes(sent, came)
+    found = [
+        *_upgrade(sent, came, origin),
+        *_sec_fields(changes, came, origin),
+        *_target(sent, came, origin, accepted),
+        *_version(sent, came, origin, accepted),
+        *_identity(sent, came, changes, origin, accepted),
+    ]
+    found += [] if any(one.weight >= LIKELY for one in found) else _case(sent, came, origin)
+    return sorted(found, key=lambda one: -one.weight)
+
+
+def _upgrade(sent: RawHead, came: RawHead, origin: ConnectionFacts) -> Iterator[Suspect]:
+    if lost_upgrade(sent, came):
+        changes = [one for one in field_changes(sent, came) if one.name in ("upgrade", "connection")]
+        weight = POSSIBLE if origin.status in _OTHER_REASONS else PROVEN
+        yield Suspect("upgrade", weight, tuple(line for one in changes for line in one.lines))
+
+
+def _version(
+    sent: RawHead, came: RawHead, origin: ConnectionFacts, accepted: Sequence[Accepted]
+) -> Iterator[Suspect]:
+    if came.http_version != b"HTTP/1.0" or sent.http_version == b"HTTP/1.0":
+        return
+    if origin.status not in _OLD_VERSION or any(one.http_version == b"HTTP/1.0" for one in accepted):
+        return
+    line = f"changed  {sent.http_version.decode('latin-1')}  ->  HTTP/1.0"
+    yield Suspect("http10", PROVEN if origin.status in (426, 505) else LIKELY, (line,))
+
+
+def _sec_fields(changes: Sequence[FieldChange], came: RawHead, origin: ConnectionFacts) -> Iterator[Suspect]:
+    for one in changes:
+        weight = 0
+        if one.name == "sec-websocket-key":
+            is_broken = [is_valid_key(key) for key in one.after] != [True]
+            weight = PROVEN if is_broken and origin.status in _BAD_REQUEST else 0
+        elif one.name == "sec-websocket-version":
+            weight = PROVEN if one.after != (b"13",) and origin.status in _BAD_REQUEST else 0
+        elif one.name == "sec-websocket-protocol":
+            weight = _protocol_weight(one, origin)
+        elif one.name == "sec-websocket-extensions" and one.after:
+            weight = POSSIBLE if origin.status == 400 else 0
+        if weight:
+            yield Suspect("sec", weight, one.lines)
+
+
+def _protocol_weight(one: FieldChange, origin: ConnectionFacts) -> int:
+    """Of a subprotocol, or a token in its place."""
+    if origin.status not in (None, 400, 401, 403, 426):
+        return 0
+    if _SAYS_PROTOCOL.search(origin.body[:4096]):
+        return PROVEN
+    is_broken = any(not value for value in one.after)
+    if is_broken and origin.status in (None, 400):
+        return PROVEN
+    return LIKELY if one.before and origin.status in (400, 401) else POSSIBLE
+
+
+def _target(
+    sent: RawHead, came: RawHead, origin: ConnectionFacts, accepted: Sequence[Accepted]
+) -> Iterator[Suspect]:
+    (path, _, query), (new_path, _, new_query) = (head.target.partition(b"?") for head in (sent, came))
+    said = origin.body[:4096]
+    says_other = bool(
+        _SAYS_ORIGIN.search(said) or _SAYS_CREDENTIALS.search(said) or _SAYS_PROTOCOL.search(said)
+    )
+    if path != new_path and not any(one.path == new_path for one in accepted):
+        weight = LIKELY if origin.status in _NO_ROUTE else 0
+        if origin.status in (400, 403):  # Node ws and uvicorn say so where they have no such route
+            weight = POSSIBLE if says_other else LIKELY
+        if weight:
+            lines = tuple(
+                f"{way}: {text.decode('latin-1')[:160]}"
+                for way, text in (("into the hop", path), ("out of it", new_path))
+            )
+            yield Suspect("path", weight, lines)
+    if query != new_query:
+        weight = {401: PROVEN, 400: LIKELY, 403: LIKELY}.get(origin.status or 0, 0)
+        if origin.status == 403 and _SAYS_ORIGIN.search(said):
+            weight = POSSIBLE
+        if weight:
+            yield Suspect("query", weight, (f"changed  query {_names(query)}  ->  {_names(new_query)}",))
+
+
+def _names(query: bytes) -> str:
+    """The names in a query; values may be secrets."""
+    names = [part.partition(b"=")[0].decode("latin-1")[:40] for part in query.split(b"&") if part]
+    return ", ".join(f"{name}=(not shown)" for name in names[:8]) or "(none)"
+
+
+def _identity(
+    sent: RawHead,
+    came: RawHead,
+    changes: Sequence[FieldChange],
+    origin: ConnectionFacts,
+    accepted: Sequence[Accepted],
+) -> Iterator[Suspect]:
+    by_name = {one.name: one for one in changes}
+    for name in _CREDENTIALS:
+        one = by_name.get(name)
+        if one is not None and (one.before or name == "authorization"):
+            weight = _credential_weight(origin)
+            if weight:
+                yield Suspect("identity", weight, one.lines)
+    for name in ("host", "origin"):
+        one = by_name.get(name)
+        if one is not None:
+            yield from _claimed(one, sent, came, origin, accepted)
+    forwarded = by_name.get("x-forwarded-proto")
+    location = origin.response_in.get("location") if origin.response_in else None
+    if forwarded is not None and forwarded.before and location and origin.status in (301, 302, 307, 308):
+        is_to_tls = location.lower().startswith((b"https://", b"wss://")) and b"https" in forwarded.before
+        if is_to_tls:
+            yield Suspect("identity", LIKELY, forwarded.lines)
+    doubled = by_name.get("x-forwarded-for")
+    if doubled is not None and len(doubled.after) > 1 and origin.status in (400, 403):
+        yield Suspect("identity", POSSIBLE, doubled.lines)
+
+
+def _credential_weight(origin: ConnectionFacts) -> int:
+    if origin.status in (401, 407):
+        return PROVEN
+    location = origin.response_in.get("location") if origin.response_in else None
+    if location and re.search(rb"log-?in|sign-?in|auth|sso", location, re.I):
+        return LIKELY
+    if origin.status == 403 and not _SAYS_ORIGIN.search(origin.body[:4096]):
+        return LIKELY if _SAYS_CREDENTIALS.search(origin.body[:4096]) else POSSIBLE
+    return 0
+
+
+def _claimed(
+    one: FieldChange, sent: RawHead, came: RawHead, origin: ConnectionFacts, accepted: Sequence[Accepted]
+) -> Iterator[Suspect]:
+    """Host or Origin."""
+    status = origin.status
+    says = bool(_SAYS_ORIGIN.search(origin.body[:4096]))
+    if status not in (403, 404, 421) and not (status == 400 and says):
+        return
+    arrived = accepted_of(came)
+    here = [other for other in accepted if other.path == arrived.path]
+    if any(other.host == arrived.host and other.origin == arrived.origin for other in here):
+        return  # just that was accepted another time
+    was_same, is_same = _is_same_origin(sent), _is_same_origin(came)
+    if sent.get("origin") is not None and not was_same and one.name == "host" and status != 421:
+        return  # a same-origin check had failed without the hop, too
+    before = _host(sent), sent.get("origin")
+    if any((other.host, other.origin) == before for other in here):
+        weight, why = PROVEN, "the server accepted another attempt, where this had not been changed"
+    elif status == 421 and one.name == "host":
+        weight, why = LIKELY, "421 is about the host of a request"
+    elif says:
+        weight, why = PROVEN if was_same and not is_same else LIKELY, "the server's answer says so"
+    else:
+        weight, why = POSSIBLE, ""
+    if was_same and not is_same:
+        why = "; ".join(
+            filter(None, ("Origin is the Host that the client used, and no longer what arrived", why))
+        )
+    yield Suspect("identity", weight, one.lines, why)
+
+
+def _case(sent: RawHead, came: RawHead, origin: ConnectionFacts) -> Iterator[Suspect]:
+    """A server that does not find a field which is there, under a name in other letters (RFC 9110, 5.1)."""
+    if origin.status not in (400, 426):
+        return
+    said = _SAYS_MISSING.search(origin.body[:4096])
+    if said is None:
+        return
+    name = said[1].lower()
+    old, new = ([field.name for field in head.fields if field.key == name] for head in (sent, came))
+    if old and new and old != new:
+        before, after = (b", ".join(names).decode("latin-1")[:80] for names in (old, new))
+        line = f"the field that it misses is there: {before}  ->  {after}"
+        yield Suspect("case", LIKELY, (line,))
+
+
+def _values(head: RawHead) -> dict[str, tuple[bytes, ...]]:
+    found: dict[str, tuple[bytes, ...]] = {}
+    for field in head.fields:
+        name = field.key.decode("latin-1")
+        found[name] = (*found.get(name, ()), field.value.strip())
+    found.pop("", None)
+    return found
+
+
+def _meant(name: str, values: tuple[bytes, ...]) -> object:
+    """What values mean, however they are written; an empty field is not none."""
+    if name in ("connection", "upgrade"):
+        return frozenset(part.strip().lower() for value in values for part in value.split(b","))
+    if name == "host":
+        return tuple(value.lower() for value in values)
+    if name in _LISTS and name not in ("x-forwarded-for", "sec-websocket-protocol"):
+        return tuple(part.strip() for value in values for part in value.split(b","))
+    if name == "sec-websocket-protocol" and all(values):
+        return tuple(part.strip() for value in values for part in value.split(b","))
+    return values
+
+
+def _asks_upgrade(head: RawHead) -> bool:
+    return "websocket" in head.tokens("upgrade") and "upgrade" in head.tokens("connection")
+
+
+def _host(head: RawHead) -> bytes:
+    return (head.get("host") or b"").strip().lower()
+
+
+def _is_same_origin(head: RawHead) -> bool:
+    """Whether Origin names the very Host of the request, as a browser sends it to its page's own server."""
+    origin = head.get("origin")
+    if origin is None:
+        return False
+    try:
+        url = urlsplit(origin.decode("latin-1"))
+        place = (url.hostname, url.port)
+        host = urlsplit(f"//{_host(head).decode('latin-1')}")
+        other = (host.hostname, host.port)
+    except ValueError:
+        return False
+    usual = {"http": 80, "https": 443, "ws": 80, "wss": 443}.get(url.scheme)
+    return place[0] == other[0] and (place[1] or usual) == (other[1] or usual)

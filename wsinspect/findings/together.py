@@ -1,0 +1,258 @@
+"""Findings of several taps put together: each failure once, by whoever is nearest to its cause.
+
+A `Link` is one connection at the two taps around a hop; the links of a chain share a connection. What a hop's
+finding explains is left out at every tap before it, and no finding that is kept contradicts another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Final, Literal, NamedTuple
+
+from wsinspect.findings.model import FaultOf, Finding
+from wsinspect.findings.registry import ids_of_group
+from wsinspect.findings.rules.handshake import has_failed
+from wsinspect.findings.rules.sandwich import has_left, hop_of
+from wsinspect.findings.sandwich import PairFacts
+from wsinspect.findings.software import NAMES
+
+#: Requests that were wrong before they came here: the tap nearest to the client says so.
+_FROM_CLIENT: Final = frozenset(
+    ("WS-HS-001", "WS-HS-003", "WS-HS-018", "WS-HS-030", "WS-HS-031", "WS-HS-036", "WS-HS-037")
+)
+#: A 101 that no client may take: what comes of it before the hop is its consequence.
+_BAD_101: Final = frozenset(("WS-HS-024", "WS-HS-025", "WS-HS-027", "WS-HS-028", "WS-HS-029"))
+#: What one tap blames on whatever stands behind it; behind the last tap that is the server's side.
+_SERVERS_SIDE: Final = frozenset(("WS-HS-002", "WS-HS-014", "WS-DROP-001", "WS-DROP-002", "WS-DROP-006"))
+
+
+class Link(NamedTuple):
+    """One connection at both taps around a hop.
+
+    Attributes:
+        hop: as findings name it.
+        has_failed_behind: the attempt failed at both taps, so what happened behind is the cause.
+        is_answered_here: nothing arrived behind the hop, and the client got an answer.
+        closed_by: client, hop or server, as both taps show; None where it is open.
+        has_left: the hop left before the server had answered.
+    """
+
+    edge: int
+    origin: int | None
+    hop: str
+    has_failed_behind: bool = False
+    is_answered_here: bool = False
+    closed_by: str | None = None
+    has_left: bool = False
+
+
+def link_of(pair: PairFacts) -> Link:
+    """What `together` has to know of a connection at both taps."""
+    edge, origin = pair.edge, pair.origin
+    is_failing = has_failed(edge)
+    return Link(
+        edge=edge.id,
+        origin=origin.id if origin else None,
+        hop=hop_of(pair),
+        has_failed_behind=is_failing and origin is not None and (has_failed(origin) or origin.status == 101),
+        is_answered_here=is_failing and origin is None and edge.status is not None,
+        closed_by=pair.closed_by,
+        has_left=origin is not None and has_failed(origin) and has_left(origin) and not has_left(edge),
+    )
+
+
+def together(
+    ours: Sequence[Finding],
+    own: Sequence[Finding],
+    links: Iterable[Link],
+    behind: Sequence[Finding] | None = None,
+) -> list[Finding]:
+    """Each failure once.
+
+    Args:
+        ours: findings about hops.
+        own: findings of single taps: of all of them, or of the client's side where `behind` is given.
+        links: what became of each connection behind its hop.
+        behind: findings of the capture of the server's side, whose numbers are its own.
+    """
+    sorting = _Sorting(ours, own, list(links), behind)
+    return sorting.kept()
+
+
+class _Sorting:
+    def __init__(
+        self,
+        ours: Sequence[Finding],
+        own: Sequence[Finding],
+        links: Sequence[Link],
+        behind: Sequence[Finding] | None,
+    ) -> None:
+        self._links = {link.edge: link for link in links}
+        self._is_one_file = behind is None
+        self._ours = list(ours)
+        covered = {key for one in ours for key in one.covers}
+        self._own = [one for one in own if _key(one) not in covered]
+        at_origin = self._own if behind is None else [one for one in behind if _key(one) not in covered]
+        self._behind: dict[int, list[Finding]] = {}
+        for one in at_origin:
+            if one.connection is not None:
+                self._behind.setdefault(one.connection, []).append(one)
+        self._gone: set[int] = set()
+        #: Of failures, by connection and group: whether a hop's finding or a tap's own, further back,
+        #: says why.
+        self._causes: dict[tuple[int | None, str], Literal["hop", "tap"]] = {}
+        #: Findings that are told in other words.
+        self._changed: dict[int, Finding] = {}
+
+    def kept(self) -> list[Finding]:
+        for link in sorted(self._links.values(), key=self._depth):
+            self._attempt(link)
+            self._end(link)
+            self._same(link)
+            self._place(link)
+        both = [one for one in (*self._ours, *self._own) if id(one) not in self._gone]
+        return [self._changed.get(id(one), one) for one in both]
+
+    def _depth(self, link: Link) -> int:
+        """How many hops are behind this one: the last is looked at first."""
+        seen: set[int] = set()
+        while self._is_one_file and link.origin is not None and link.origin in self._links:
+            if link.edge in seen:
+                break
+            seen.add(link.edge)
+            link = self._links[link.origin]
+        return len(seen)
+
+    def _mine(self, number: int, ids: Iterable[str]) -> list[Finding]:
+        wanted = set(ids)
+        return [
+            one
+            for one in self._own
+            if one.connection == number and one.id in wanted and id(one) not in self._gone
+        ]
+
+    def _at_origin(self, number: int, ids: Iterable[str]) -> list[Finding]:
+        wanted = set(ids)
+        return [one for one in self._behind.get(number, ()) if one.id in wanted and id(one) not in self._gone]
+
+    def _of_hop(self, link: Link, group: str) -> list[Finding]:
+        ids = set(ids_of_group(group, "pair"))
+        return [one for one in self._ours if one.connection == link.edge and one.id in ids]
+
+    def _attempt(self, link: Link) -> None:
+        ids = ids_of_group("attempt")
+        if self._pass_on(link, "attempt", ids, link.has_failed_behind):
+            return
+        if link.origin is None or not link.has_failed_behind:
+            return
+        before = self._mine(link.edge, ids)
+        after = self._at_origin(link.origin, {*ids, *_BAD_101})
+        if link.has_left:
+            self._drop(after)
+        elif before and after:
+            is_clients = after[0].id in _FROM_CLIENT or (
+                after[0].fault_of == "client" and after[0].id == before[0].id
+            )
+            dropped, kept = (after, before) if is_clients else (before, after)
+            self._drop(dropped, for_=kept)
+            self._is_behind(link, "attempt", not is_clients)
+
+    def _end(self, link: Link) -> None:
+        ids = ids_of_group("end")
+        if self._pass_on(link, "end", ids, link.closed_by == "server"):
+            return
+        if link.origin is not None and link.closed_by in ("client", "server"):
+            before, after = self._mine(link.edge, ids), self._at_origin(link.origin, ids)
+            if before and after:
+                dropped, kept = (after, before) if link.closed_by == "client" else (before, after)
+                self._drop(dropped, for_=kept)
+                self._is_behind(link, "end", link.closed_by == "server")
+
+    def _pass_on(self, link: Link, group: str, ids: Sequence[str], is_passed_on: bool) -> bool:
+        """Whether a hop is known to have done it: one behind this hop, or this one."""
+        hops = self._of_hop(link, group)
+        cause = self._causes.get((link.origin, group)) if self._is_one_file and is_passed_on else None
+        if cause == "hop":
+            self._drop(hops)
+            self._drop(self._mine(link.edge, ids))
+            self._causes[link.edge, group] = "hop"
+            return True
+        if any(one.severity == "error" for one in hops):
+            # What the taps behind it said is what came of that.
+            for number in self._chain_from(link.origin) if is_passed_on else ():
+                self._drop(self._mine(number, ids))
+            self._causes[link.edge, group] = "hop"
+            return True
+        if cause == "tap":
+            self._drop(self._mine(link.edge, ids))
+            self._causes[link.edge, group] = "tap"
+            return True
+        return False
+
+    def _is_behind(self, link: Link, group: str, is_behind: bool) -> None:
+        """Note that a tap behind this hop says why."""
+        if is_behind:
+            self._causes[link.edge, group] = "tap"
+
+    def _chain_from(self, number: int | None) -> Iterator[int]:
+        """The connection and what it became behind the hops after it."""
+        seen: set[int] = set()
+        while self._is_one_file and number is not None and number not in seen:
+            seen.add(number)
+            yield number
+            number = self._links[number].origin if number in self._links else None
+
+    def _same(self, link: Link) -> None:
+        """What both taps say alike: the client's doing at the first one, else the one nearer the server."""
+        if link.origin is None:
+            return
+        before = {
+            one.id: one for one in self._own if one.connection == link.edge and id(one) not in self._gone
+        }
+        for one in self._behind.get(link.origin, ()):
+            if one.id in before and id(one) not in self._gone:
+                twin = before[one.id]
+                is_clients = one.fault_of == "client" and self._is_one_file
+                self._drop([one if is_clients else twin], for_=[twin if is_clients else one])
+
+    def _place(self, link: Link) -> None:
+        """Whose side a failure is on, now that it is known where it happened."""
+        if link.is_answered_here:
+            for one in self._mine(link.edge, ids_of_group("attempt")):
+                if one.fault_of in ("server", "network"):
+                    line = "nothing arrived at the tap behind the hop: the hop answered"
+                    self._change(one, "hop", link.hop, line)
+        if link.origin is not None and link.origin not in self._links and self._is_one_file:
+            for one in self._mine(link.origin, _SERVERS_SIDE):
+                if one.fault_of == "hop" and not _is_named(one.hop):
+                    self._change(one, "server", None, "it came from behind the last tap")
+
+    def _change(self, one: Finding, fault_of: FaultOf, hop: str | None, line: str) -> None:
+        now = self._changed.get(id(one), one)
+        self._changed[id(one)] = replace(now, fault_of=fault_of, hop=hop, evidence=(*now.evidence, line))
+
+    def _drop(self, findings: Sequence[Finding], *, for_: Sequence[Finding] = ()) -> None:
+        """Leave these out; the first of `for_` says instead of them what they say."""
+        self._gone.update(id(one) for one in findings)
+        if for_ and self._is_one_file:
+            kept = self._changed.get(id(for_[0]), for_[0])
+            covers = (
+                *kept.covers,
+                *((one.connection, one.id) for one in findings if one.connection is not None),
+            )
+            self._changed[id(for_[0])] = replace(kept, covers=covers)
+
+
+def _key(one: Finding) -> tuple[int | None, str]:
+    return one.connection, one.id
+
+
+def _is_named(hop: str | None) -> bool:
+    """Whether a hop was recognised by marks of its own."""
+    return hop is not None and hop in NAMES.values()
+
+
+def once(findings: Sequence[Finding], partner: Mapping[int, int]) -> list[Finding]:
+    """Findings about many connections, those that both taps have said once."""
+    return together((), findings, [Link(edge, origin, "") for edge, origin in partner.items()])
