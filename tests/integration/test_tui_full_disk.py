@@ -11,7 +11,7 @@ import pytest
 from tests.integration.test_engine_crash import EchoServer, server
 from tests.integration.test_engine_disk import CHUNK, SIZE_MIB, binary, disk, echo
 from tests.support.tui_pilot import opened
-from wsinspect.tui.session import EngineProcess
+from wsinspect.launch.child import EngineProcess
 
 __all__ = ["disk", "server"]
 

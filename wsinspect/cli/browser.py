@@ -41,8 +41,8 @@ def browser(
     (see `wsinspect ps`); when none does, one is started, and ended with the browser. What follows -- is
     passed on to the browser.
     """
-    from wsinspect.launch.browser import find_browser, page_url
-    from wsinspect.launch.browser_session import Visit, browse
+    from wsinspect.launch.browser.programs import find_browser, page_url
+    from wsinspect.launch.browser.session import Visit, browse
 
     word, extra = split_arguments(arguments)
     url = page_url(word) if word else None

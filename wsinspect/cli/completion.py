@@ -145,7 +145,7 @@ def complete_browser(ctx: click.Context, param: click.Parameter, incomplete: str
     """The names of browsers; a path is completed by nothing."""
     from click.shell_completion import CompletionItem
 
-    from wsinspect.launch.browser import PROGRAMS
+    from wsinspect.launch.browser.programs import PROGRAMS
 
     return [CompletionItem(name) for name in PROGRAMS if name.startswith(incomplete)]
 

@@ -48,12 +48,12 @@ def demo(headless: bool, seconds: float, capture: Path | None, color: str) -> in
     from wsinspect.cli.output import echo
     from wsinspect.demo.play import play
     from wsinspect.demo.report import report
+    from wsinspect.launch.child import is_terminal
     from wsinspect.launch.paths import new_capture_path
     from wsinspect.present.finding_text import finding_lines
     from wsinspect.present.terminal import Palette
     from wsinspect.recorder.opening import open_capture
     from wsinspect.text import escape
-    from wsinspect.tui.session import is_terminal
     from wsinspect.tui.start import demo_with_screen
 
     path = (capture or new_capture_path()).absolute()

@@ -23,8 +23,8 @@ def open_(capture: str | None, gap: int | None, is_ascii: bool) -> int:
     """
     from wsinspect.errors import UsageError
     from wsinspect.launch.captures import resolve_capture
+    from wsinspect.launch.child import is_terminal
     from wsinspect.recorder.opening import open_capture
-    from wsinspect.tui.session import is_terminal
 
     path = resolve_capture(capture)
     with open_capture(path):

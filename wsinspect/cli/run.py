@@ -131,7 +131,7 @@ def run(
     Point a browser at it (a regular proxy on 127.0.0.1:8080; `wsinspect browser` opens one that uses it), or
     put it in front of one server with --reverse. On a terminal its traffic is shown live.
     """
-    from wsinspect.tui.session import is_terminal
+    from wsinspect.launch.child import is_terminal
 
     if not (headless or as_json or frames) and is_terminal():
         from wsinspect.tui.start import run_with_screen

@@ -25,6 +25,7 @@ from textual.screen import Screen
 from textual.widget import Widget
 
 from wsinspect.errors import WsinspectError
+from wsinspect.launch.child import Engine
 from wsinspect.text import escape
 from wsinspect.tui.command_palette import system_commands
 from wsinspect.tui.copying import curl_command
@@ -43,7 +44,6 @@ from wsinspect.tui.screens.handshake import HandshakeScreen
 from wsinspect.tui.screens.main import MainScreen
 from wsinspect.tui.screens.page import Page
 from wsinspect.tui.screens.timeline import TimelinePane, TimelineScreen
-from wsinspect.tui.session import Engine
 from wsinspect.tui.style import Palette
 from wsinspect.tui.widgets.base import LinePane
 from wsinspect.tui.widgets.lines import KeyLine

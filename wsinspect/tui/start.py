@@ -12,8 +12,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
+from wsinspect.launch.child import Engine, EngineProcess
 from wsinspect.text import escape
-from wsinspect.tui.session import Engine, EngineProcess
 
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGHUP)
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+from wsinspect.launch.child import Engine
 from wsinspect.present.glyphs import ASCII, UNICODE, Glyphs
 from wsinspect.present.rows import byte_count
 from wsinspect.text import escape
@@ -20,7 +21,6 @@ from wsinspect.tui.keys import BY_ID, FooterKey
 from wsinspect.tui.model import DISCONNECTED, LIVE, Model
 from wsinspect.tui.playback import Playback
 from wsinspect.tui.selection import DEFAULT_GAP_NS, Selection
-from wsinspect.tui.session import Engine
 from wsinspect.tui.style import Palette
 
 SAID_SECONDS: Final = 6.0

@@ -18,13 +18,14 @@ from wsinspect.errors import LocalError, UsageError
 from wsinspect.handshake.heads import RawHead
 from wsinspect.handshake.negotiation import is_valid_key
 from wsinspect.journal.format import RECORDER_LOCK, JournalLock, journal_directory
+from wsinspect.launch import child as child_module
+from wsinspect.launch.child import EngineProcess, without_capture
 from wsinspect.present.words import ago, close_codes, end_words
-from wsinspect.tui import lanes, session
+from wsinspect.tui import lanes
 from wsinspect.tui.copying import curl_command, save_copy
 from wsinspect.tui.keys import APP_KEYS, BY_ID, FAULT_KEYS, FOOTER, markdown
 from wsinspect.tui.layout import heights, is_too_small
 from wsinspect.tui.playback import SPEEDS, Playback
-from wsinspect.tui.session import EngineProcess, without_capture
 from wsinspect.tui.style import Palette, to_ascii
 
 # -- playback
@@ -355,7 +356,7 @@ def test_a_restart_waits_for_what_the_recorder_of_a_killed_engine_still_does(tmp
     engine.start()
     engine.stop()
     recorder = JournalLock(journal_directory(capture), RECORDER_LOCK)
-    monkeypatch.setattr(session, "_DRAIN_SECONDS", 0.0)
+    monkeypatch.setattr(child_module, "_DRAIN_SECONDS", 0.0)
     with pytest.raises(LocalError, match="it is in use"):
         engine.restart()
     monkeypatch.undo()

@@ -14,11 +14,11 @@ from tests.support.control_lab import ControlLab, control_lab
 from tests.support.svg import assert_same_screen
 from tests.support.tui_captures import CaptureBuilder, chat_capture, hold_engine_lock, many_frames
 from tests.support.tui_pilot import Screen, opened
+from wsinspect.launch.child import EngineProcess
 from wsinspect.tui import leaving
 from wsinspect.tui.dialogs.sheet import Dialog, Question
 from wsinspect.tui.dialogs.typed_frame import frame_bytes, oddities, typed_payload
 from wsinspect.tui.exporting import Export
-from wsinspect.tui.session import EngineProcess
 from wsinspect.wire.frame import serialize_frame
 
 pytestmark = pytest.mark.asyncio

@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.browser_run import BrowserRun, wait_for
 from tests.support.engine import Engine
-from wsinspect.launch.browser_session import proxy_address
+from wsinspect.launch.browser.session import proxy_address
 from wsinspect.launch.engines import EngineInfo
 
 #: Notes what it was started with, then does what its last-but-one word says.

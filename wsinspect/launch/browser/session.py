@@ -20,10 +20,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from wsinspect.errors import LocalError
-from wsinspect.launch.browser import Browser, Family, Launch, command_line, is_root
-from wsinspect.launch.browser_profile import prepare_profile, throw_away_folder
-from wsinspect.launch.browser_signals import Interrupts
+from wsinspect.launch.browser.profile import prepare_profile, throw_away_folder
+from wsinspect.launch.browser.programs import Browser, Family, Launch, command_line, is_root
 from wsinspect.launch.engines import EngineInfo, list_engines
+from wsinspect.launch.interrupts import Interrupts
 from wsinspect.launch.paths import ca_dir, ensure_private_dir
 from wsinspect.net import Address
 from wsinspect.proxy.authority import ensure_authority

@@ -11,8 +11,8 @@ import pytest
 
 from wsinspect.cli.browser import split_arguments
 from wsinspect.errors import LocalError, UsageError
-from wsinspect.launch.browser import Browser, Family, Launch, command_line, find_browser, page_url
-from wsinspect.launch.browser_profile import prepare_profile, throw_away_folder, user_js
+from wsinspect.launch.browser.profile import prepare_profile, throw_away_folder, user_js
+from wsinspect.launch.browser.programs import Browser, Family, Launch, command_line, find_browser, page_url
 
 CHROMIUM = Browser("chromium", Path("/usr/bin/chromium"), Family.CHROMIUM)
 FIREFOX = Browser("firefox", Path("/usr/bin/firefox"), Family.FIREFOX)

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from wsinspect.errors import LocalError
-from wsinspect.launch.browser import Browser, Family
+from wsinspect.launch.browser.programs import Browser, Family
 
 _PREFIX = "wsinspect-browser-"
 _REMOVE_SECONDS = 3.0

@@ -1,0 +1,1 @@
+"""Browsers with a throw-away profile: which there are, how they are started, one run of one."""
