@@ -1,6 +1,16 @@
-"""`python -m wsinspect`."""
+"""The program: `wsinspect`, and `python -m wsinspect`."""
 
-from wsinspect.cli.main import main
+import os
+import signal
+
+
+def main() -> None:
+    """Run the command line, which takes a moment to import: an interrupt meanwhile is no traceback."""
+    signal.signal(signal.SIGINT, lambda _number, _frame: os._exit(130))
+    from wsinspect.cli.main import main as run
+
+    run()
+
 
 if __name__ == "__main__":
     main()

@@ -11,7 +11,7 @@ import pytest
 from tests.integration.test_engine_crash import EchoServer, server
 from tests.integration.test_engine_disk import CHUNK, SIZE_MIB, binary, disk, echo
 from tests.support.tui_pilot import opened
-from wsinspect.launch.child import EngineProcess
+from wsinspect.launch.child import EngineChild
 
 __all__ = ["disk", "server"]
 
@@ -21,20 +21,20 @@ pytestmark = [pytest.mark.asyncio, pytest.mark.slow]
 @pytest.fixture
 def engine(
     disk: Path, server: EchoServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[EngineProcess]:
+) -> Iterator[EngineChild]:
     """An engine as the screens start it, its capture on the small disk."""
     for name in ("HOME", "XDG_STATE_HOME", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR", "XDG_DATA_HOME"):
         (tmp_path / name).mkdir(mode=0o700)
         monkeypatch.setenv(name, str(tmp_path / name))
     target = f"http://127.0.0.1:{server.port}"
-    child = EngineProcess(["--reverse", target, "--listen", "0", "--capture", str(disk / "x.db")])
+    child = EngineChild(["--reverse", target, "--listen", "0"], disk / "x.db")
     child.start()
     yield child
     child.stop()
 
 
 async def test_a_full_disk_is_told_at_once_and_what_is_missing_afterwards(
-    disk: Path, engine: EngineProcess
+    disk: Path, engine: EngineChild
 ) -> None:
     ballast = disk / "ballast"
     ballast.write_bytes(bytes((SIZE_MIB - 12) << 20))

@@ -46,12 +46,12 @@ def browser(
 
     word, extra = split_arguments(arguments)
     url = page_url(word) if word else None
-    options = [f"--capture={capture.absolute()}"] if capture else []
     visit = Visit(
         browser=find_browser(wanted),
         url=url,
         arguments=extra,
-        engine_options=[*options, "--insecure"] if insecure else options,
+        engine_options=["--insecure"] if insecure else [],
+        capture=capture,
         needs_own_engine=is_new or insecure or capture is not None,
         say=lambda line: click.echo(f"wsinspect: {line}", err=True),
     )

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
 
 from wsinspect.cli.options import color_option, examples
+from wsinspect.cli.screen import is_terminal, ready_option, write_ready
 
 if TYPE_CHECKING:
     from wsinspect.capture.reader import Capture
@@ -35,7 +37,8 @@ SECONDS_ON_SCREEN = 9.0
     "--capture", type=click.Path(path_type=Path), help="The file to record to; a new one by default."
 )
 @color_option
-def demo(headless: bool, seconds: float, capture: Path | None, color: str) -> int:
+@ready_option
+def demo(headless: bool, seconds: float, capture: Path | None, color: str, ready_fd: int | None) -> int:
     """See it work: a chat server, two clients and a hop that strips Upgrade, on loopback.
 
     The proxy between them is a real one. One attempt is refused, one connection ends without a CLOSE frame.
@@ -48,19 +51,23 @@ def demo(headless: bool, seconds: float, capture: Path | None, color: str) -> in
     from wsinspect.cli.output import echo
     from wsinspect.demo.play import play
     from wsinspect.demo.report import report
-    from wsinspect.launch.child import is_terminal
     from wsinspect.launch.paths import new_capture_path
     from wsinspect.present.finding_text import finding_lines
     from wsinspect.present.terminal import Palette
     from wsinspect.recorder.opening import open_capture
     from wsinspect.text import escape
-    from wsinspect.tui.start import demo_with_screen
 
     path = (capture or new_capture_path()).absolute()
     if not headless and is_terminal():
-        return demo_with_screen(_seconds_on_screen(seconds), path)
+        from wsinspect.launch.child import EngineChild
+        from wsinspect.tui.start import watch_engine
+
+        command = ("demo", "--headless")
+        return watch_engine(
+            EngineChild(_seconds_on_screen(seconds), path, command=command, can_restart=False)
+        )
     try:
-        asyncio.run(play(path, seconds, echo))
+        asyncio.run(play(path, seconds, echo, lambda event: _pass_on(event, ready_fd)))
     except asyncio.CancelledError:
         raise KeyboardInterrupt from None
     with open_capture(path) as seen:
@@ -73,6 +80,11 @@ def demo(headless: bool, seconds: float, capture: Path | None, color: str) -> in
     echo(escape(f"recorded in {path}"))
     echo(escape(f"to look at it: wsinspect show {name}"))
     return 0
+
+
+def _pass_on(ready: dict[str, Any], descriptor: int | None) -> None:
+    if descriptor is not None:
+        write_ready(descriptor, json.dumps(ready))
 
 
 def _seconds_on_screen(seconds: float) -> list[str]:

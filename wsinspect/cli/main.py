@@ -11,6 +11,7 @@ from __future__ import annotations
 import importlib
 import io
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -131,7 +132,12 @@ def cli(ctx: click.Context) -> Any:
 
 
 def main(args: Sequence[str] | None = None) -> NoReturn:
-    """The entry point: runs a command and leaves with its exit code."""
+    """Runs a command and leaves with its exit code.
+
+    SIGINT interrupts it whatever it was set to: a shell starts the background jobs of a script with SIGINT
+    ignored, and `kill -INT` is how a script ends one.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.exit(execute(lambda: cli.main(args, prog_name=PROGRAM, standalone_mode=False)))
 
 

@@ -6,7 +6,7 @@ import click
 
 from wsinspect.cli.completion import complete_capture
 from wsinspect.cli.options import examples
-from wsinspect.cli.screen import screen_options
+from wsinspect.cli.screen import is_terminal, screen_options
 
 
 @click.command(
@@ -23,7 +23,6 @@ def open_(capture: str | None, gap: int | None, is_ascii: bool) -> int:
     """
     from wsinspect.errors import UsageError
     from wsinspect.launch.captures import resolve_capture
-    from wsinspect.launch.child import is_terminal
     from wsinspect.recorder.opening import open_capture
 
     path = resolve_capture(capture)

@@ -13,7 +13,14 @@ import click
 from wsinspect.cli.completion import complete_capture_file, complete_mode
 from wsinspect.cli.fault_options import control_options, fault_options, make_board
 from wsinspect.cli.options import ADDRESS, DURATION, REGEX, SIZE, TAP, TARGET, TapSpec, examples
-from wsinspect.cli.screen import KeepsArguments, screen_options, typed_arguments
+from wsinspect.cli.screen import (
+    HandsOn,
+    is_terminal,
+    options_for_child,
+    ready_option,
+    screen_options,
+    write_ready,
+)
 from wsinspect.net import Address, Endpoint
 from wsinspect.text import escape
 
@@ -25,7 +32,7 @@ DEFAULT_LISTEN = Address("127.0.0.1", 8080)
 
 
 @click.command(
-    cls=KeepsArguments,
+    cls=HandsOn,
     epilog=examples(
         "wsinspect run --reverse http://localhost:3000",
         "wsinspect run --listen 0 --headless --json",
@@ -92,6 +99,7 @@ DEFAULT_LISTEN = Address("127.0.0.1", 8080)
 @click.option("--no-splice", is_flag=True, hidden=True, help="Keep every byte on mitmproxy's layers.")
 @click.option("--quiet", "-q", is_flag=True, help="Leave out the advice on what to do next.")
 @click.option("--verbose", "-v", is_flag=True, help="mitmproxy's log on stderr.")
+@ready_option
 def run(
     listen: Address | None,
     reverse: Endpoint | None,
@@ -125,30 +133,33 @@ def run(
     no_splice: bool,
     quiet: bool,
     verbose: bool,
+    ready_fd: int | None,
 ) -> int:
     """Start the proxy between a WebSocket client and its server.
 
     Point a browser at it (a regular proxy on 127.0.0.1:8080; `wsinspect browser` opens one that uses it), or
     put it in front of one server with --reverse. On a terminal its traffic is shown live.
     """
-    from wsinspect.launch.child import is_terminal
-
-    if not (headless or as_json or frames) and is_terminal():
-        from wsinspect.tui.start import run_with_screen
-
-        return run_with_screen(typed_arguments(), gap_ns=gap, is_ascii=is_ascii)
-    from wsinspect.launch.engines import register
-    from wsinspect.launch.paths import ca_dir as default_ca_dir
-    from wsinspect.launch.paths import ensure_private_dir, new_capture_path
-    from wsinspect.proxy.engine import EngineOptions, quiet_logging, run_engine
-    from wsinspect.proxy.recording import Narration
+    from wsinspect.launch.paths import new_capture_path
 
     if append and capture is None:
         raise click.UsageError("--append needs --capture FILE")
-    quiet_logging(verbose)
     if capture is None:
         _say_old_captures()
     path = (capture or new_capture_path()).absolute()
+    if not (headless or as_json or frames) and is_terminal():
+        from wsinspect.launch.child import EngineChild
+        from wsinspect.tui.start import watch_engine
+
+        options = options_for_child("gap", "is_ascii", "capture", "append")
+        return watch_engine(EngineChild(options, path, appends=append), gap_ns=gap, is_ascii=is_ascii)
+    from wsinspect.launch.engines import register
+    from wsinspect.launch.paths import ca_dir as default_ca_dir
+    from wsinspect.launch.paths import ensure_private_dir
+    from wsinspect.proxy.engine import EngineOptions, quiet_logging, run_engine
+    from wsinspect.proxy.recording import Narration
+
+    quiet_logging(verbose)
     authority = ensure_private_dir((ca_dir or default_ca_dir()).absolute())
     listeners = make_taps(listen, reverse, taps, host, modes)
     names = [tap.name for tap in listeners]
@@ -170,7 +181,7 @@ def run(
         board=make_board(scenario, specs, preset, seed, time_scale, names, _warn),
         narration=Narration("json" if as_json else "human", frames),
         register=partial(register, path, ca_dir=authority),
-        on_ready=lambda facts: _say_ready(facts, as_json, with_advice=not (quiet or as_json)),
+        on_ready=lambda facts: _say_ready(facts, as_json, ready_fd, with_advice=not (quiet or as_json)),
         warn=_warn,
     )
     return run_engine(engine_options)
@@ -239,11 +250,14 @@ def _say_old_captures() -> None:
         _warn(f"{captures} of earlier runs, {format_size(old.size_bytes)}, in {captures_dir()}")
 
 
-def _say_ready(facts: dict[str, Any], as_json: bool, *, with_advice: bool) -> None:
-    if as_json:
-        from wsinspect.proxy.engine import ready_line
+def _say_ready(facts: dict[str, Any], as_json: bool, ready_fd: int | None, *, with_advice: bool) -> None:
+    from wsinspect.proxy.engine import ready_line
 
-        _print(ready_line(facts, time.time_ns()))
+    line = ready_line(facts, time.time_ns())
+    if ready_fd is not None:
+        write_ready(ready_fd, line)
+    if as_json:
+        _print(line)
     else:
         for listener in facts["listeners"]:
             is_open = listener["port"] is not None

@@ -1,8 +1,10 @@
-"""Commands that open the terminal program where there is a terminal: what they share."""
+"""Commands that open the timeline where there is a terminal: what they share."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import os
+import sys
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
@@ -10,39 +12,66 @@ import click
 from wsinspect.cli.options import DURATION
 
 F = TypeVar("F", bound=Callable[..., Any])
-_ARGUMENTS = "wsinspect.arguments"
+_TEXTS = "wsinspect.texts"
 
 
-class KeepsArguments(click.Command):
-    """A command that remembers its arguments as they were typed, to give them to a child process."""
+class HandsOn(click.Command):
+    """A command that hands its options to a child process as they were given (`options_for_child`)."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse them, after having kept them."""
-        ctx.meta[_ARGUMENTS] = list(args)
-        return super().parse_args(ctx, args)
+        """Parse them, and keep the text of each value beside what it was converted to."""
+        texts, _, _ = self.make_parser(ctx).parse_args(args=list(args))
+        rest = super().parse_args(ctx, args)
+        ctx.meta[_TEXTS] = texts
+        return rest
+
+
+def options_for_child(*without: str) -> list[str]:
+    """The options of the command that runs, but for those named; one argument each."""
+    context = click.get_current_context()
+    texts = context.meta[_TEXTS]
+    found: list[str] = []
+    for parameter in context.command.params:
+        if not isinstance(parameter, click.Option) or parameter.name in without:
+            continue
+        name, value = max(parameter.opts, key=len), texts.get(parameter.name)
+        if value is None or value is False:
+            continue
+        if parameter.is_flag:
+            found.append(name)
+        else:
+            values = value if parameter.multiple else [value]
+            found += [f"{name}={one}" for one in values]
+    return found
 
 
 def screen_options(command: F) -> F:
     """`--gap` and `--ascii`."""
-    gap = click.option("--gap", type=DURATION, help="A silence that gets a row of its own; 1s by default.")
-    ascii_ = click.option("--ascii", "is_ascii", is_flag=True, help="Draw with ASCII alone.")
+    gap = click.option(
+        "--gap", type=DURATION, help="Show a silence longer than this as its own row; 1s by default."
+    )
+    ascii_ = click.option("--ascii", "is_ascii", is_flag=True, help="Draw with ASCII only.")
     return gap(ascii_(command))
 
 
-def typed_arguments() -> list[str]:
-    """The arguments of the command that runs, without those of the screen."""
-    return without_screen_options(click.get_current_context().meta.get(_ARGUMENTS, ()))
+def is_terminal() -> bool:
+    """Whether a terminal program can be shown: both ends are a terminal that can do more than print."""
+    return sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
 
 
-def without_screen_options(arguments: Sequence[str]) -> list[str]:
-    """Without `--gap` and `--ascii`."""
-    kept: list[str] = []
-    is_value = False
-    for argument in arguments:
-        if is_value:
-            is_value = False
-        elif argument == "--gap":
-            is_value = True
-        elif argument != "--ascii" and not argument.startswith("--gap="):
-            kept.append(argument)
-    return kept
+#: The `ready` event as JSON, for the process that started this one (`wsinspect.launch.child`).
+ready_option = click.option("--ready-fd", type=click.IntRange(0), hidden=True)
+
+
+def write_ready(descriptor: int, line: str) -> None:
+    """Write the event and close the pipe; a parent that is gone is not missed.
+
+    Raises:
+        OSError: it is not an open file.
+    """
+    with open(descriptor, "w", encoding="ascii") as pipe:
+        try:
+            pipe.write(line + "\n")
+            pipe.flush()
+        except BrokenPipeError:
+            return

@@ -6,12 +6,12 @@ import asyncio
 import contextlib
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from wsinspect.demo.clients import Ports, Tell, converse
-from wsinspect.demo.engine import running_engine
+from wsinspect.demo.engine import ports, running_engine
 from wsinspect.demo.hop import Hop
 from wsinspect.demo.server import ChatServer
 
@@ -21,31 +21,41 @@ CHAT, EDGE, ORIGIN = "chat", "edge", "origin"
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-async def play(capture: Path, seconds: float, tell: Tell) -> None:
+async def play(
+    capture: Path, seconds: float, tell: Tell, on_ready: Callable[[dict[str, Any]], None] = lambda event: None
+) -> None:
     """Record the demo into `capture`; takes about `seconds`, somewhat more where the machine is slow.
 
+    Args:
+        tell: hears what happens, one line each.
+        on_ready: called once with the engine's `ready` event.
+
     Raises:
-        LocalError: the engine did not start.
+        WsinspectError: the engine did not start.
         asyncio.CancelledError: a signal ended it; the engine has ended, too.
     """
     started = time.monotonic()
     with _ended_by_signals():
-        await _play(capture, started + seconds - STOPPING, tell)
+        await _play(capture, started + seconds - STOPPING, tell, on_ready)
 
 
-async def _play(capture: Path, deadline: float, tell: Tell) -> None:
+async def _play(
+    capture: Path, deadline: float, tell: Tell, on_ready: Callable[[dict[str, Any]], None]
+) -> None:
     async with (
         ChatServer(PING_EVERY) as server,
         Hop(server.port) as hop,
-        running_engine(capture, {CHAT: server.port, EDGE: hop.port, ORIGIN: server.port}) as ports,
+        running_engine(capture, {CHAT: server.port, EDGE: hop.port, ORIGIN: server.port}) as ready,
     ):
+        on_ready(ready)
+        listening = ports(ready)
         # One tap on each side of the hop: so it is the hop that is found out, not "something on the way".
-        hop.upstream = ports[ORIGIN]
+        hop.upstream = listening[ORIGIN]
         tell(
-            f"proxy: port {ports[CHAT]} leads to the chat server; port {ports[EDGE]} to a hop, "
-            f"and the hop to port {ports[ORIGIN]} before that server"
+            f"proxy: port {listening[CHAT]} leads to the chat server; port {listening[EDGE]} to a hop, "
+            f"and the hop to port {listening[ORIGIN]} before that server"
         )
-        await converse(Ports(ports[CHAT], ports[EDGE]), deadline - time.monotonic(), tell)
+        await converse(Ports(listening[CHAT], listening[EDGE]), deadline - time.monotonic(), tell)
 
 
 @contextlib.contextmanager

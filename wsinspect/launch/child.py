@@ -1,14 +1,17 @@
-"""The engine as a child of the terminal program: started, watched, asked to end, started again.
+"""An engine as a child process: started, watched, asked to end, started again.
 
-Contract: the engine gets a process group of its own, so that keys of the terminal do not reach it, and goes
-on when this program crashes; its output is read all the time and only its `ready` line is used. Ending it
-means SIGTERM and waiting until the capture is complete.
+Contract: the child has a session of its own, so that the terminal's keys and its end do not reach it, and it
+keeps running when this program crashes. It writes its `ready` event to a pipe of its own (`--ready-fd`),
+whatever it prints: a pipe that closes without the event means that it did not start. Ending it means SIGTERM
+and waiting until the capture is complete.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -21,13 +24,17 @@ from typing import Any, Final, Protocol
 
 from wsinspect.errors import LocalError, UsageError, WsinspectError
 from wsinspect.journal.format import is_draining
+from wsinspect.launch.interrupts import held_signals
 
-_START_SECONDS: Final = 30.0
-_END_SECONDS: Final = 60.0
+START_SECONDS: Final = 30.0
+#: An engine that ends may have to index what is left of its journal.
+END_SECONDS: Final = 60.0
 _WARNED_SECONDS: Final = 60.0
 #: How long a recorder may take to index what a killed engine left, and how often that is looked at.
 _DRAIN_SECONDS: Final = 60.0
 _DRAIN_PAUSE_SECONDS: Final = 0.05
+#: What a child may answer to `--ready-fd`: the event of an engine with very many listeners.
+_READY_BYTES: Final = 1 << 20
 
 
 class Engine(Protocol):
@@ -43,7 +50,7 @@ class Engine(Protocol):
         """Why it ended, as far as it said."""
 
     def warning(self) -> str:
-        """What it said last while at work, for about a minute; empty where that is nothing."""
+        """The last line it wrote to stderr while running, for about a minute; else empty."""
 
     def stop(self) -> bool:
         """Ask it to end and wait; True when the capture is complete."""
@@ -52,121 +59,149 @@ class Engine(Protocol):
         """Start it again on the same capture."""
 
 
-class EngineProcess:
-    """`wsinspect run --headless --json` with the options that were given.
+class EngineChild:
+    """A command that runs an engine: `wsinspect run --headless`, or the whole demo.
 
     Args:
-        options: of `run`, without `--headless` and `--json`.
-        command: the command before the options.
+        options: of the command, without `--headless`, `--capture` and `--append`.
+        capture: the file it records to.
+        appends: whether it adds to a capture that exists.
+        command: what stands before the options.
         program: what to start, before the command.
-        capture: where it records, for a command that prints no `ready` line: it is ready when it prints one.
+        speaks: it writes to our stdout and stderr; otherwise stdout is dropped and stderr kept here.
+        can_restart: whether `restart` makes sense.
 
     Attributes:
-        ready: the `ready` event.
+        ready: the `ready` event; empty before it.
     """
 
     def __init__(
         self,
         options: Sequence[str],
+        capture: Path,
         *,
-        command: Sequence[str] = ("run", "--headless", "--json"),
-        capture: Path | None = None,
+        appends: bool = False,
+        command: Sequence[str] = ("run", "--headless"),
         program: Sequence[str] = (sys.executable, "-m", "wsinspect"),
+        speaks: bool = False,
+        can_restart: bool = True,
     ) -> None:
-        self._program = list(program)
-        self._options = list(options)
-        self._command = list(command)
-        self._known_capture = capture
-        # A command that is no engine answers SIGTERM as an interruption, after having ended what it started.
-        self._good_codes = (0,) if capture is None else (0, 130)
-        self._process: subprocess.Popen[bytes] | None = None
-        self._errors: deque[str] = deque(maxlen=20)
-        self._said_at = 0.0
-        self._is_ready = threading.Event()
-        self._said_at_start: list[str] = []
+        self.capture = capture
         self.ready: dict[str, Any] = {}
-
-    @property
-    def capture(self) -> Path:
-        """The file it records to."""
-        return Path(self.ready["capture"])
+        self._command = [*program, *command, *options]
+        self._appends = appends
+        self._speaks = speaks
+        self._can_restart = can_restart
+        self._process: subprocess.Popen[bytes] | None = None
+        self._ready_pipe: int | None = None
+        self._errors: deque[str] = deque(maxlen=20)
+        self._errors_end: threading.Thread | None = None
+        self._said_at = 0.0
+        self._said_at_start: list[str] = []
 
     @property
     def pid(self) -> int | None:
-        """Its process."""
+        """Its process id; None before the first start."""
         return self._process.pid if self._process is not None else None
+
+    @property
+    def exit_code(self) -> int | None:
+        """As `Popen.returncode`: negative for a signal; None while it runs."""
+        return self._process.poll() if self._process is not None else None
 
     @property
     def has_failed(self) -> bool:
         """Whether its process has ended as it should not."""
-        return self.exit_code is not None and self.exit_code not in self._good_codes
-
-    @property
-    def exit_code(self) -> int | None:
-        """How its process ended; None while it runs."""
-        return self._process.poll() if self._process is not None else None
+        return self.exit_code is not None and not self._has_ended_well
 
     @property
     def is_alive(self) -> bool:
         """Whether the process runs."""
         return self._process is not None and self._process.poll() is None
 
+    @property
+    def _has_ended_well(self) -> bool:
+        # A demo answers SIGTERM as an interruption, after having ended what it started.
+        return self.exit_code == 0 or (self.exit_code == 130 and not self._can_restart)
+
     def start(self) -> None:
-        """Start it and wait until it listens.
+        """Start it and wait until it listens; what fails or is interrupted leaves no process behind.
 
         Raises:
             WsinspectError: it did not start; the message is its own.
         """
-        self._is_ready.clear()
+        try:
+            self.spawn()
+            self.wait_ready()
+        except BaseException:
+            self.stop()
+            raise
+
+    def spawn(self) -> None:
+        """Start the process, and do not wait for it. `stop` is the caller's to call from here on.
+
+        Raises:
+            LocalError: no process could be started.
+        """
         self._errors.clear()
         self._said_at_start = []
         self.ready = {}
-        process = subprocess.Popen(
-            [*self._program, *self._command, *self._options],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            process_group=0,
-        )
-        self._process = process
-        readers = [
-            threading.Thread(target=self._read_out, args=(process,), name="engine-stdout", daemon=True),
-            threading.Thread(target=self._read_errors, args=(process,), name="engine-stderr", daemon=True),
-        ]
-        for reader in readers:
-            reader.start()
-        self._is_ready.wait(_START_SECONDS)
+        append = ["--append"] * self._appends
+        reading, writing = os.pipe()
+        command = [*self._command, f"--ready-fd={writing}", f"--capture={self.capture}", *append]
+        with held_signals():
+            try:
+                self._process = subprocess.Popen(
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=None if self._speaks else subprocess.DEVNULL,
+                    stderr=None if self._speaks else subprocess.PIPE,
+                    pass_fds=(writing,),
+                    start_new_session=True,
+                )
+            except OSError as error:
+                os.close(reading)
+                raise LocalError(f"cannot start {command[0]}: {error.strerror}") from error
+            finally:
+                os.close(writing)
+            self._ready_pipe = reading
+        self._errors_end = None
+        if not self._speaks:
+            self._errors_end = threading.Thread(
+                target=self._read_errors, args=(self._process,), name="engine-stderr", daemon=True
+            )
+            self._errors_end.start()
+
+    def wait_ready(self) -> None:
+        """Wait for the `ready` event of the process that `spawn` started.
+
+        Raises:
+            WsinspectError: it did not come; the process has ended, and the message is its own.
+        """
+        assert self._process is not None
+        assert self._ready_pipe is not None
+        line = _read_line(self._ready_pipe, START_SECONDS)
+        os.close(self._ready_pipe)
+        self._ready_pipe = None
         self._said_at_start = list(self._errors)
-        if self.ready and (self._known_capture is None or self._known_capture.exists()):
-            return
-        if process.poll() is None:
-            process.kill()
-        code = process.wait()
-        readers[1].join(1.0)
-        message = self.last_words() or f"the engine ended with exit code {code} before it was ready"
-        raise _error(code)(message)
-
-    def _read_out(self, process: subprocess.Popen[bytes]) -> None:
-        assert process.stdout is not None
-        with process.stdout as lines:
-            for line in lines:
-                if self.ready:
-                    continue
-                if self._known_capture is not None:
-                    self.ready = {"capture": str(self._known_capture)}
-                    self._is_ready.set()
-                elif b'"ready"' in line:
-                    self._note_ready(line)
-        self._is_ready.set()
-
-    def _note_ready(self, line: bytes) -> None:
-        try:
+        with contextlib.suppress(ValueError):
             event = json.loads(line)
-        except ValueError:
-            return
-        if isinstance(event, dict) and event.get("event") == "ready" and "capture" in event:
-            self.ready = event
-            self._is_ready.set()
+            if isinstance(event, dict) and event.get("event") == "ready":
+                self.ready = event
+                return
+        is_silent = self._process.poll() is None and not line
+        code = self._end(0.0 if is_silent else 1.0)
+        if self._errors_end is not None:
+            self._errors_end.join(1.0)
+        raise _error(code)(self._why_not(code, is_silent))
+
+    def _why_not(self, code: int, is_silent: bool) -> str:
+        if said := self.last_words() if self._errors else "":
+            return said
+        if is_silent:
+            return f"the proxy did not start within {START_SECONDS:g} s"
+        see = ", see the line above" if self._speaks else ""
+        return f"the proxy did not start (exit code {code}{see})"
 
     def _read_errors(self, process: subprocess.Popen[bytes]) -> None:
         assert process.stderr is not None
@@ -176,7 +211,7 @@ class EngineProcess:
                 self._said_at = time.monotonic()
 
     def warnings(self) -> list[str]:
-        """What it said on stderr before it was ready."""
+        """What it wrote to stderr before it was ready."""
         return list(self._said_at_start)
 
     def warning(self) -> str:
@@ -191,26 +226,46 @@ class EngineProcess:
         later = [line for line in self._errors if not self.ready or line not in self._said_at_start]
         if later:
             return later[-1]
-        code = self._process.poll() if self._process is not None else None
+        code = self.exit_code
         if code is not None and code < 0:
             return f"killed by {signal.Signals(-code).name}"
         return f"exit code {code}" if code else ""
 
-    def stop(self) -> bool:
+    def stop(self, patience: float = END_SECONDS, *, kill: bool = False) -> bool:
         """SIGTERM, and wait until the capture is complete.
 
+        Args:
+            patience: seconds to wait.
+            kill: end it with SIGKILL after that; otherwise it continues, and `wsinspect ps` shows it.
+
         Returns:
-            Whether it ended by itself and well.
+            Whether it has ended by itself and well.
         """
-        process = self._process
-        if process is None:
+        if self._process is None:
             return True
-        if process.poll() is None:
-            process.send_signal(signal.SIGTERM)
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGTERM)
         try:
-            return process.wait(_END_SECONDS) in self._good_codes
+            self._process.wait(patience)
         except subprocess.TimeoutExpired:
-            return False  # it goes on indexing; `wsinspect ps` shows it
+            if kill:
+                self._process.kill()
+                self._process.wait()
+            return False
+        finally:
+            if self._ready_pipe is not None and not self.is_alive:
+                os.close(self._ready_pipe)
+                self._ready_pipe = None
+        return self._has_ended_well
+
+    def _end(self, patience: float) -> int:
+        """Wait for the end of a process that did not start well, and make it end; its exit code."""
+        assert self._process is not None
+        try:
+            return self._process.wait(patience)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            return self._process.wait()
 
     def restart(self) -> None:
         """Start it again, adding to the same capture.
@@ -218,19 +273,31 @@ class EngineProcess:
         Raises:
             WsinspectError: it did not start.
         """
-        if self._known_capture is not None:
+        if not self._can_restart:
             raise UsageError("this was a demo: leave with q, and start it again")
-        capture = self.capture
         self.stop()
-        _wait_until_drained(capture)
-        before, self._options = self._options, without_capture(self._options)
-        self._options += ["--capture", str(capture), "--append"]
+        _wait_until_drained(self.capture)
+        before, self._appends, ready = self._appends, True, self.ready
         try:
             self.start()
         except WsinspectError:
-            self._options = before
-            self.ready = {"capture": str(capture)}
+            self._appends, self.ready = before, ready
             raise
+
+
+def _read_line(pipe: int, patience: float) -> bytes:
+    """The first line, or what there is of it when the pipe closes or the time is over."""
+    deadline = time.monotonic() + patience
+    line = b""
+    while b"\n" not in line and len(line) < _READY_BYTES:
+        left = deadline - time.monotonic()
+        if left <= 0 or not select.select([pipe], [], [], left)[0]:
+            break
+        data = os.read(pipe, 65536)
+        if not data:
+            break
+        line += data
+    return line.partition(b"\n")[0]
 
 
 def _wait_until_drained(capture: Path) -> None:
@@ -240,23 +307,5 @@ def _wait_until_drained(capture: Path) -> None:
         time.sleep(_DRAIN_PAUSE_SECONDS)
 
 
-def without_capture(options: Sequence[str]) -> list[str]:
-    """Options of `run` without those that name the capture."""
-    kept, skip = [], False
-    for option in options:
-        if skip:
-            skip = False
-        elif option == "--capture":
-            skip = True
-        elif option != "--append" and not option.startswith("--capture="):
-            kept.append(option)
-    return kept
-
-
 def _error(code: int) -> type[WsinspectError]:
     return UsageError if code == UsageError.exit_code else LocalError
-
-
-def is_terminal() -> bool:
-    """Whether a terminal program can be shown: both ends are a terminal that can do more than print."""
-    return sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"

@@ -1,52 +1,48 @@
-"""SIGINT, SIGTERM and SIGHUP as one interrupt, never between starting a process and knowing of it."""
+"""SIGINT, SIGTERM and SIGHUP never between starting a process and knowing of it."""
 
 from __future__ import annotations
 
 import contextlib
 import signal
+import threading
 from collections.abc import Iterator
 from types import FrameType
 
 _NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-class Interrupts:
-    """While `watched`, the first signal raises KeyboardInterrupt, and later ones do not disturb the end."""
+@contextlib.contextmanager
+def held_signals() -> Iterator[None]:
+    """A signal that comes meanwhile reaches its handler at the end.
 
-    def __init__(self) -> None:
-        self._is_held = False
-        self._is_pending = False
+    Handlers are replaced and signals not blocked, because a process started meanwhile inherits a mask.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # Python runs signal handlers in the main thread alone
+        return
+    came: list[int] = []
+    before = {number: signal.signal(number, lambda sent, _frame: came.append(sent)) for number in _NUMBERS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    for sent in came:
+        signal.raise_signal(sent)
 
-    @contextlib.contextmanager
-    def watched(self) -> Iterator[None]:
-        """To be entered in the main thread."""
-        before = {number: signal.signal(number, self._on_signal) for number in _NUMBERS}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
-    @contextlib.contextmanager
-    def held(self) -> Iterator[None]:
-        """A signal that comes here interrupts afterwards."""
-        self._is_held = True
-        try:
-            yield
-        finally:
-            self._is_held = False
-        if self._is_pending:
-            self._interrupt()
+@contextlib.contextmanager
+def one_interrupt() -> Iterator[None]:
+    """The first signal raises KeyboardInterrupt, and later ones do not disturb the end."""
 
-    def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        self._is_pending = True
-        if not self._is_held:
-            self._interrupt()
-
-    def _interrupt(self) -> None:
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
         for number in _NUMBERS:
             signal.signal(number, signal.SIG_IGN)
         raise KeyboardInterrupt
 
-
-__all__ = ["Interrupts"]
+    before = {number: signal.signal(number, interrupt) for number in _NUMBERS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -8,11 +8,11 @@ import shlex
 import signal
 import sys
 import termios
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from wsinspect.launch.child import Engine, EngineProcess
+from wsinspect.launch.child import Engine, EngineChild
 from wsinspect.text import escape
 
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGHUP)
@@ -38,28 +38,16 @@ def watch(
     return result or 0
 
 
-def run_with_screen(options: Sequence[str], *, gap_ns: int | None = None, is_ascii: bool = False) -> int:
-    """`wsinspect run` on a terminal: the engine as a child, and the screens on what it records.
+def watch_engine(engine: EngineChild, *, gap_ns: int | None = None, is_ascii: bool = False) -> int:
+    """Start an engine, show what it records, end it; a crash of the screens leaves it running.
+
+    A signal ends it all in order whenever it comes: also before the screens are there, and after.
 
     Returns:
         The exit code: 0, or 3 when the capture is not complete.
 
     Raises:
         WsinspectError: the engine did not start.
-    """
-    return watch_engine(EngineProcess(options), gap_ns=gap_ns, is_ascii=is_ascii)
-
-
-def demo_with_screen(options: Sequence[str], capture: Path) -> int:
-    """`wsinspect demo` on a terminal: all of it as a child, and the screens on what it records."""
-    command = ("demo", "--headless", "--capture", str(capture))
-    return watch_engine(EngineProcess(options, command=command, capture=capture))
-
-
-def watch_engine(engine: EngineProcess, *, gap_ns: int | None = None, is_ascii: bool = False) -> int:
-    """Start an engine, show what it records, end it; a crash of the screens leaves it running.
-
-    A signal ends it all in order whenever it comes: also before the screens are there, and after.
     """
     try:
         with _ended_by_signals():
@@ -72,7 +60,7 @@ def watch_engine(engine: EngineProcess, *, gap_ns: int | None = None, is_ascii: 
         if not engine.ready or not _is_terminal_gone():
             if engine.ready and engine.is_alive:
                 _say(
-                    f"the proxy goes on (process {engine.pid}): wsinspect open shows it, "
+                    f"the proxy continues (process {engine.pid}): wsinspect open shows it, "
                     "wsinspect stop ends it"
                 )
             raise
@@ -81,13 +69,8 @@ def watch_engine(engine: EngineProcess, *, gap_ns: int | None = None, is_ascii: 
         return finish(engine)
 
 
-def _start(engine: EngineProcess) -> None:
-    """Start it; whatever comes before it is ready leaves nothing behind."""
-    try:
-        engine.start()
-    except BaseException:
-        engine.stop()
-        raise
+def _start(engine: EngineChild) -> None:
+    engine.start()
     for line in engine.warnings():
         _say(line)
 
@@ -126,7 +109,7 @@ def _ended_by_signals(*, ignored: bool = False) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def finish(engine: EngineProcess) -> int:
+def finish(engine: EngineChild) -> int:
     """End the engine and say where its capture is."""
     capture = engine.capture
     is_complete = engine.stop()

@@ -1,25 +1,19 @@
-"""Playback, time lines, curl, keys, layout, and the engine as a child: everything without a screen."""
+"""Playback, time lines, curl, keys and layout: everything without a screen."""
 
 from __future__ import annotations
 
 import shlex
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 from textual.geometry import Size
 
-from tests.support.tui_captures import SECOND, CaptureBuilder, at, chat_capture
+from tests.support.tui_captures import SECOND, CaptureBuilder, at
 from wsinspect.capture.reader import Capture
 from wsinspect.capture.records import Connection
-from wsinspect.errors import LocalError, UsageError
 from wsinspect.handshake.heads import RawHead
 from wsinspect.handshake.negotiation import is_valid_key
-from wsinspect.journal.format import RECORDER_LOCK, JournalLock, journal_directory
-from wsinspect.launch import child as child_module
-from wsinspect.launch.child import EngineProcess, without_capture
 from wsinspect.present.words import ago, close_codes, end_words
 from wsinspect.tui import lanes
 from wsinspect.tui.copying import curl_command, save_copy
@@ -299,85 +293,3 @@ def test_ascii_means_ascii():
     strip = Palette(is_ascii=True).strip([("├──▶ 世", "")], 12)
     assert strip.text.isascii()
     assert strip.cell_length == 12
-
-
-# -- the engine as a child
-
-
-def child(*code: str, capture: Path | None = None) -> EngineProcess:
-    return EngineProcess([], command=[], capture=capture, program=[sys.executable, "-c", "\n".join(code)])
-
-
-def test_a_ready_line_makes_it_ready_and_sigterm_ends_it(tmp_path):
-    engine = child(
-        "import json, signal, sys",
-        "signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))",
-        f"print(json.dumps({{'event': 'ready', 'capture': {str(tmp_path / 'x.db')!r}}}), flush=True)",
-        "signal.pause()",
-    )
-    engine.start()
-    assert engine.is_alive
-    assert engine.capture == tmp_path / "x.db"
-    assert engine.stop()
-    assert engine.exit_code == 0
-    assert not engine.is_alive
-
-
-def test_what_a_failing_engine_says_is_the_error():
-    engine = child("import sys", "print('wsinspect: port 8080 is taken', file=sys.stderr)", "sys.exit(3)")
-    with pytest.raises(LocalError, match=r"^port 8080 is taken$"):
-        engine.start()
-    with pytest.raises(UsageError, match="exit code 2"):
-        child("import sys; sys.exit(2)").start()
-
-
-def test_a_killed_engine_is_told_by_its_signal(tmp_path):
-    engine = child(
-        "import json, os, signal",
-        f"print(json.dumps({{'event': 'ready', 'capture': {str(tmp_path / 'x.db')!r}}}), flush=True)",
-        "os.kill(os.getpid(), signal.SIGKILL)",
-    )
-    engine.start()
-    while engine.is_alive:  # it kills itself; the test's own limit bounds this
-        time.sleep(0.01)
-    assert not engine.stop()
-    assert engine.last_words() == "killed by SIGKILL"
-
-
-def test_a_restart_waits_for_what_the_recorder_of_a_killed_engine_still_does(tmp_path, monkeypatch):
-    capture = tmp_path / "x.db"
-    journal_directory(capture).mkdir()
-    engine = child(
-        "import json, pathlib, sys",
-        "from wsinspect.journal.format import is_in_use",
-        "if '--append' in sys.argv and is_in_use(pathlib.Path(sys.argv[2])): sys.exit('it is in use')",
-        f"print(json.dumps({{'event': 'ready', 'capture': {str(capture)!r}}}), flush=True)",
-    )
-    engine.start()
-    engine.stop()
-    recorder = JournalLock(journal_directory(capture), RECORDER_LOCK)
-    monkeypatch.setattr(child_module, "_DRAIN_SECONDS", 0.0)
-    with pytest.raises(LocalError, match="it is in use"):
-        engine.restart()
-    monkeypatch.undo()
-    monkeypatch.setattr(time, "sleep", lambda seconds: recorder.release())
-    engine.restart()
-    assert engine.capture == capture
-    engine.stop()
-
-
-def test_a_command_without_a_ready_line_is_ready_when_it_prints_one(tmp_path):
-    capture = chat_capture(tmp_path / "demo.db")
-    engine = child("import time", "print('proxy: port 1', flush=True)", "time.sleep(0.1)", capture=capture)
-    engine.start()
-    assert engine.capture == capture
-    assert engine.stop() in (True, False)
-    with pytest.raises(UsageError, match="demo"):
-        engine.restart()
-
-
-def test_options_without_the_capture():
-    assert without_capture(["--listen", "0", "--capture", "x", "--append", "--capture=y"]) == [
-        "--listen",
-        "0",
-    ]

@@ -22,13 +22,13 @@ from pathlib import Path
 from wsinspect.errors import LocalError
 from wsinspect.launch.browser.profile import prepare_profile, throw_away_folder
 from wsinspect.launch.browser.programs import Browser, Family, Launch, command_line, is_root
+from wsinspect.launch.child import EngineChild
 from wsinspect.launch.engines import EngineInfo, list_engines
-from wsinspect.launch.interrupts import Interrupts
-from wsinspect.launch.paths import ca_dir, ensure_private_dir
+from wsinspect.launch.interrupts import held_signals, one_interrupt
+from wsinspect.launch.paths import ca_dir, ensure_private_dir, new_capture_path
 from wsinspect.net import Address
 from wsinspect.proxy.authority import ensure_authority
 
-START_SECONDS = 30.0
 #: For a browser to close its windows, and for an engine to finish its capture.
 BROWSER_SECONDS, ENGINE_SECONDS = 5.0, 30.0
 _POLL_SECONDS = 0.05
@@ -42,10 +42,11 @@ _LOG_PREFIX = re.compile(r"^\[[^\]]*\] ")
 
 @dataclass(frozen=True)
 class Visit:
-    """What `wsinspect browser` was told.
+    """What to open, and with which proxy.
 
     Attributes:
         engine_options: of `wsinspect run`, for an engine that is started here.
+        capture: the file that such an engine records to; None for a new one.
         needs_own_engine: start one even if another runs.
         say: tells the user one line.
     """
@@ -54,6 +55,7 @@ class Visit:
     url: str | None = None
     arguments: Sequence[str] = ()
     engine_options: Sequence[str] = ()
+    capture: Path | None = None
     needs_own_engine: bool = False
     say: Callable[[str], None] = field(default=lambda line: None)
 
@@ -68,25 +70,22 @@ def browse(visit: Visit) -> int:
         KeyboardInterrupt: a signal ended it.
         LocalError: something could not be started, or the browser failed.
     """
-    interrupts = Interrupts()
-    with interrupts.watched(), contextlib.ExitStack() as started:
+    with one_interrupt(), contextlib.ExitStack() as started:
         found = None if visit.needs_own_engine else find_engine()
-        own: OwnEngine | None = None
+        own: EngineChild | None = None
         if found is None:
-            with interrupts.held():
-                own = OwnEngine.start(visit.engine_options)
-                started.callback(own.stop, visit.say)
-            found = own.wait_ready()
-            own.capture = found.capture
+            own = _own_engine(visit)
+            started.callback(_end_engine, own, visit.say)
+            own.spawn()
+            own.wait_ready()
+            found = _run_file_of(own)
         else:
             visit.say(f"uses the proxy of engine {found.pid}, which records to {found.capture}")
-        with interrupts.held():
-            folder = started.enter_context(throw_away_folder(visit.browser))
-            process = _open_browser(visit, found, folder)
-            started.callback(_end_browser, process)
+        folder = started.enter_context(throw_away_folder(visit.browser))
+        process = _open_browser(visit, found, folder, started)
         _stay(process, own, visit.say)
         _judge(visit.browser, process, folder / "browser.log")
-    return own.exit_code if own else 0
+    return (own.exit_code or 0) if own else 0
 
 
 def find_engine() -> EngineInfo | None:
@@ -105,43 +104,32 @@ def proxy_address(engine: EngineInfo) -> tuple[str, int] | None:
     return None
 
 
-class OwnEngine:
-    """An engine that lives as long as the browser; it narrates on our stdout and stderr."""
-
-    def __init__(self, process: subprocess.Popen[bytes]) -> None:
-        self.process = process
-        self.exit_code = 0
-        self.capture: str | None = None
-
-    @classmethod
-    def start(cls, options: Sequence[str]) -> OwnEngine:
-        command = [sys.executable, "-m", "wsinspect", "run", "--headless", "-q", "--listen=127.0.0.1:0"]
-        return cls(subprocess.Popen([*command, *options], stdin=subprocess.DEVNULL, start_new_session=True))
-
-    def wait_ready(self) -> EngineInfo:
-        """Its run file, once it is there.
-
-        Raises:
-            LocalError: it ended (and said why on stderr) or says nothing.
-        """
-        deadline = time.monotonic() + START_SECONDS
-        while time.monotonic() < deadline:
-            for engine in list_engines():
-                if engine.pid == self.process.pid and engine.listeners:
-                    return engine
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                code = self.process.wait(_POLL_SECONDS)
-                raise LocalError(f"the proxy did not start (exit code {code}, see the line above)")
-        raise LocalError(f"the proxy did not start within {START_SECONDS:g} s")
-
-    def stop(self, say: Callable[[str], None]) -> None:
-        """End it as an interrupt would, let it finish its capture, and say where that is."""
-        self.exit_code = _end(self.process, signal.SIGINT, ENGINE_SECONDS)
-        if self.capture:
-            say(f"recorded in {self.capture}; to look at it: wsinspect show {shlex.quote(self.capture)}")
+def _own_engine(visit: Visit) -> EngineChild:
+    """An engine that lives as long as the browser; it writes to our stdout and stderr."""
+    capture = visit.capture or new_capture_path()
+    options = ["--quiet", "--listen=127.0.0.1:0", *visit.engine_options]
+    return EngineChild(options, capture.absolute(), speaks=True)
 
 
-def _open_browser(visit: Visit, engine: EngineInfo, folder: Path) -> subprocess.Popen[bytes]:
+def _run_file_of(own: EngineChild) -> EngineInfo:
+    """What its run file says, which is there before an engine is ready."""
+    found = next((engine for engine in list_engines() if engine.pid == own.pid), None)
+    if found is None:
+        raise LocalError("the proxy ended as soon as it had started")
+    return found
+
+
+def _end_engine(own: EngineChild, say: Callable[[str], None]) -> None:
+    """Let it finish its capture, and say where that is."""
+    own.stop(ENGINE_SECONDS, kill=True)
+    if own.ready:
+        place = str(own.capture)
+        say(f"recorded in {place}; to look at it: wsinspect show {shlex.quote(place)}")
+
+
+def _open_browser(
+    visit: Visit, engine: EngineInfo, folder: Path, started: contextlib.ExitStack
+) -> subprocess.Popen[bytes]:
     browser = visit.browser
     address = proxy_address(engine)
     assert address is not None
@@ -156,17 +144,17 @@ def _open_browser(visit: Visit, engine: EngineInfo, folder: Path) -> subprocess.
         visit.say(
             "runs the browser without its sandbox, which does not work for root: visit only what you trust"
         )
-    with (folder / "browser.log").open("wb") as log:
+    command = command_line(browser, launch, is_root=is_root())
+    environment = _environment(folder)
+    with (folder / "browser.log").open("wb") as log, held_signals():
         try:
-            return subprocess.Popen(
-                command_line(browser, launch, is_root=is_root()),
-                stdin=subprocess.DEVNULL,
-                stderr=log,
-                env=_environment(folder),
-                start_new_session=True,
+            process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stderr=log, env=environment, start_new_session=True
             )
         except OSError as error:
             raise LocalError(f"cannot start {browser.program}: {error.strerror}") from error
+        started.callback(_end_browser, process)
+    return process
 
 
 def _environment(folder: Path) -> dict[str, str]:
@@ -176,17 +164,17 @@ def _environment(folder: Path) -> dict[str, str]:
     return {**os.environ, "TMPDIR": str(place)}
 
 
-def _stay(process: subprocess.Popen[bytes], own: OwnEngine | None, say: Callable[[str], None]) -> None:
-    """Until the browser has ended; an engine that ends before it is told once."""
-    told = own is None
+def _stay(process: subprocess.Popen[bytes], own: EngineChild | None, say: Callable[[str], None]) -> None:
+    """Until the browser has ended; an engine that ends before it is reported once."""
+    is_said = own is None
     while True:
         try:
-            process.wait(None if told else 0.5)
+            process.wait(None if is_said else 0.5)
             return
         except subprocess.TimeoutExpired:
-            if own and own.process.poll() is not None:
-                told = True
-                say("the proxy has ended: the browser reaches nothing any more")
+            if own and not own.is_alive:
+                is_said = True
+                say("the proxy has exited: the browser cannot reach anything")
 
 
 def _judge(browser: Browser, process: subprocess.Popen[bytes], log: Path) -> None:

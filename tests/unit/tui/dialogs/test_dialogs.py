@@ -14,7 +14,7 @@ from tests.support.control_lab import ControlLab, control_lab
 from tests.support.svg import assert_same_screen
 from tests.support.tui_captures import CaptureBuilder, chat_capture, hold_engine_lock, many_frames
 from tests.support.tui_pilot import Screen, opened
-from wsinspect.launch.child import EngineProcess
+from wsinspect.launch.child import EngineChild
 from wsinspect.tui import leaving
 from wsinspect.tui.dialogs.sheet import Dialog, Question
 from wsinspect.tui.dialogs.typed_frame import frame_bytes, oddities, typed_payload
@@ -276,8 +276,7 @@ async def test_a_second_q_always_quits(lab, live, keys):
 
 
 async def test_with_an_engine_of_our_own_it_says_that_they_are_lost(lab, live):
-    engine = EngineProcess([])
-    engine.ready = {"capture": str(live)}
+    engine = EngineChild([], live)
     lab.engine.held = 1
     async with opened(live, engine=engine) as screen:
         await screen.press("q")
