@@ -1,4 +1,4 @@
-"""`wsinspect addons`: where the scripts for stock mitmproxy lie."""
+"""`wsinspect addons`: the path of the scripts for stock mitmproxy."""
 
 from __future__ import annotations
 

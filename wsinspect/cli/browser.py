@@ -25,21 +25,21 @@ from wsinspect.cli.options import examples
     shell_complete=complete_browser,
     help="chromium, chrome, edge, firefox, or a path.",
 )
-@click.option("--new", "is_new", is_flag=True, help="Start a proxy even if one runs.")
+@click.option("--new", "is_new", is_flag=True, help="Start a proxy even if one is running.")
 @click.option(
     "--capture",
     type=click.Path(path_type=Path),
-    help="The file that a proxy started here records to; implies --new.",
+    help="File to record to; implies --new.",
 )
-@click.option("--insecure", is_flag=True, help="A proxy started here accepts any certificate; implies --new.")
+@click.option("--insecure", is_flag=True, help="Accept any server certificate; implies --new.")
 def browser(
     arguments: tuple[str, ...], wanted: str | None, is_new: bool, capture: Path | None, insecure: bool
 ) -> int:
-    """Open a browser that goes through the proxy, loopback included, and trusts its certificate.
+    """Open a browser that uses the proxy, for loopback too, and trusts its certificate.
 
-    The profile is new and is thrown away when the browser is closed. The proxy is the newest one that runs
-    (see `wsinspect ps`); when none does, one is started, and ended with the browser. What follows -- is
-    passed on to the browser.
+    The profile is new, and deleted when the browser is closed. The proxy is the newest running one
+    (`wsinspect ps`); if none runs, one is started, and stopped with the browser. Arguments after -- are
+    passed to the browser.
     """
     from wsinspect.launch.browser.programs import find_browser, page_url
     from wsinspect.launch.browser.session import Visit, browse

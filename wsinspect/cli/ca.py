@@ -1,4 +1,4 @@
-"""`wsinspect ca`: where the certificate authority lies, what it is, and how to trust it by hand."""
+"""`wsinspect ca`: where the certificate authority is, and how to trust it by hand."""
 
 from __future__ import annotations
 
@@ -19,16 +19,17 @@ if TYPE_CHECKING:
         "wsinspect ca",
         "wsinspect ca --json | jq -r .certificate",
         'curl --cacert "$(wsinspect ca --path)" --proxy http://127.0.0.1:8080 https://localhost:8443/',
+        failed="the certificate is not valid now",
     )
 )
-@click.option("--path", "only_path", is_flag=True, help="Print the certificate's path and nothing else.")
-@click.option("--ca-dir", type=click.Path(path_type=Path), help="Where the certificate authority lies.")
+@click.option("--path", "only_path", is_flag=True, help="Print only the certificate's path.")
+@click.option("--ca-dir", type=click.Path(path_type=Path), help="Directory of the CA.")
 @json_option
 def ca(only_path: bool, ca_dir: Path | None, as_json: bool) -> int:
-    """Tell where the CA certificate is, its fingerprint, and how to trust it.
+    """Show where the CA certificate is, its fingerprint, and how to trust it.
 
-    It is made here when there is none yet. `wsinspect browser` needs none of this: its profile trusts the
-    certificate by itself.
+    It is created if there is none yet. `wsinspect browser` needs none of this: its profile trusts the
+    certificate already.
     """
     from wsinspect.cli.output import echo, echo_json
     from wsinspect.launch.paths import ca_dir as default_ca_dir
@@ -78,8 +79,9 @@ def _summary(authority: Authority, is_valid: bool) -> list[str]:
         f"certificate  {escape(str(authority.certificate))}",
         f"issued to    {escape(authority.subject)}",
         f"SHA-256      {fingerprint}",
-        f"valid        {period}" + ("" if is_valid else "  NOT NOW: move its folder away, a new one is made"),
+        f"valid        {period}"
+        + ("" if is_valid else "  NOT VALID NOW: move its directory away, and a new one is created"),
         "",
-        "Whoever has the key that lies beside it can read the TLS of all who trust it. Trust it where you",
-        "test, and no wider: `wsinspect browser` and the variables below leave the system as it is.",
+        "Anyone who has the key next to it can read the TLS traffic of everyone who trusts it. Trust it only",
+        "where you test: `wsinspect browser` and the variables below do not change the system.",
     ]

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 #: The newest captures of the default place that are offered by name.
 _RECENT = 10
-#: What `diagnose` reads beside captures.
+#: What `diagnose` reads, other than captures.
 _FOREIGN = (".har", ".flows", ".jsonl")
-#: mitmproxy's modes and what each is told; not asked of mitmproxy, whose import takes longer than a Tab may.
+#: mitmproxy's modes and what each does; a table, because mitmproxy's import takes longer than a Tab may.
 MODES = {
     "regular": "an HTTP proxy",
     "reverse:": "before one server, as reverse:http://host:port",
@@ -40,9 +40,9 @@ MODES = {
 )
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> None:
-    """Print a script that makes SHELL complete commands, options, captures and engines.
+    """Print a script that completes commands, options, captures and engines in SHELL.
 
-    The script asks the program itself, so it stays true when commands are added.
+    The script asks wsinspect itself, so it does not go out of date.
     """
     from click.shell_completion import get_completion_class
 
@@ -95,7 +95,7 @@ def complete_mode(ctx: click.Context, param: click.Parameter, incomplete: str) -
     """The names of mitmproxy's modes."""
     from click.shell_completion import CompletionItem
 
-    return [CompletionItem(name, help=told) for name, told in MODES.items() if name.startswith(incomplete)]
+    return [CompletionItem(name, help=words) for name, words in MODES.items() if name.startswith(incomplete)]
 
 
 def complete_filter(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:

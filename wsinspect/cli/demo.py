@@ -25,24 +25,22 @@ SECONDS_ON_SCREEN = 9.0
 @click.command(
     epilog=examples("wsinspect demo --headless", "wsinspect demo --headless --seconds 10 --capture demo.db")
 )
-@click.option("--headless", is_flag=True, help="Print what happens, a summary and findings.")
+@click.option("--headless", is_flag=True, help="No timeline: print what happens, a summary and findings.")
 @click.option(
     "--seconds",
     type=click.FloatRange(min=1, max=3600),
     default=5.0,
     show_default=True,
-    help="How long it takes, start and end of the proxy included.",
+    help="How long it takes, including start and stop of the proxy.",
 )
-@click.option(
-    "--capture", type=click.Path(path_type=Path), help="The file to record to; a new one by default."
-)
+@click.option("--capture", type=click.Path(path_type=Path), help="File to record to; a new one by default.")
 @color_option
 @ready_option
 def demo(headless: bool, seconds: float, capture: Path | None, color: str, ready_fd: int | None) -> int:
     """See it work: a chat server, two clients and a hop that strips Upgrade, on loopback.
 
-    The proxy between them is a real one. One attempt is refused, one connection ends without a CLOSE frame.
-    On a terminal it is shown live.
+    The proxy between them is a real one. One attempt is refused, and one connection ends without a CLOSE
+    frame. On a terminal, the timeline shows it live.
     """
     import asyncio
     import shlex

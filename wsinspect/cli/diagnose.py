@@ -16,6 +16,7 @@ from wsinspect.cli.options import color_option, examples, json_option
         "wsinspect diagnose chat.db --json | jq '.findings[].id'",
         "wsinspect diagnose page.har               exported by Chrome or Firefox",
         "wsinspect diagnose edge.db --origin origin.db   captures of both sides of a hop",
+        failed="at least one finding is an error",
     )
 )
 @click.argument("file", required=False, shell_complete=complete_diagnosed)
@@ -25,14 +26,14 @@ from wsinspect.cli.options import color_option, examples, json_option
     shell_complete=complete_capture_file,
     help="The capture from the other side of the hop.",
 )
-@click.option("--connection", type=click.IntRange(min=1), help="Only this connection.")
+@click.option("--connection", type=click.IntRange(min=1), help="Only findings of this connection.")
 @json_option
 @color_option
 def diagnose(file: str | None, origin: Path | None, connection: int | None, as_json: bool, color: str) -> int:
-    """Say what went wrong in FILE, on which hop, and the line that fixes it.
+    """Explain what went wrong in FILE, on which hop, and how to fix it.
 
-    FILE is a capture, a HAR file with WebSocket messages, or a file of mitmproxy flows; `last`, or none, is
-    the last capture. The exit code is 1 when an error was found.
+    FILE is a capture, a HAR file with WebSocket messages, or a mitmproxy flow file; the last capture by
+    default.
     """
     from wsinspect.cli.diagnosis import diagnose_file
     from wsinspect.cli.output import echo, echo_json
@@ -45,7 +46,7 @@ def diagnose(file: str | None, origin: Path | None, connection: int | None, as_j
     for note in result.notes:
         click.echo(f"wsinspect: {escape(note)}", err=True)
     if result.missing is not None:
-        click.echo(f"wsinspect: {result.missing.words}; the rules do not see that", err=True)
+        click.echo(f"wsinspect: {result.missing.words}; findings do not cover that", err=True)
     if as_json:
         echo_json(result.as_json())
     else:

@@ -29,23 +29,25 @@ if TYPE_CHECKING:
     )
 )
 @click.argument("capture", required=False, shell_complete=complete_capture)
-@click.option("--format", "file_format", type=click.Choice(["har", "jsonl"]), help="By default by -o's name.")
-@click.option("--output", "-o", required=True, metavar="FILE", help="Where to; - is stdout.")
+@click.option(
+    "--format", "file_format", type=click.Choice(["har", "jsonl"]), help="Taken from FILE's name by default."
+)
+@click.option("--output", "-o", required=True, metavar="FILE", help="File to write; - is stdout.")
 @click.option(
     "--connection",
     "connections",
     type=click.IntRange(min=1),
     multiple=True,
-    help="Only this one; repeatable.",
+    help="Only this connection; repeatable.",
 )
 @click.option(
     "--filter",
     "expression",
     metavar="EXPR",
     shell_complete=complete_filter,
-    help="Connections or frames that pass (docs/filters.md).",
+    help="Only matching connections or frames (docs/filters.md).",
 )
-@click.option("--include-secrets", is_flag=True, help="Leave cookies, credentials and tokens in.")
+@click.option("--include-secrets", is_flag=True, help="Don't mask cookies, credentials and tokens.")
 @click.option("--force", is_flag=True, help="Overwrite FILE.")
 def export(
     capture: str | None,
@@ -56,11 +58,11 @@ def export(
     include_secrets: bool,
     force: bool,
 ) -> None:
-    """Write CAPTURE as HAR (with Chrome's _webSocketMessages) or as JSONL (everything, a row a line).
+    """Write CAPTURE as HAR (with Chrome's _webSocketMessages) or as JSONL (everything, one row per line).
 
     Cookies, credentials and tokens in URLs are masked unless --include-secrets is given; payloads are not
-    touched. --filter chooses connections where all keys are about connections, else frames. docs/formats.md
-    lists what a format cannot say.
+    changed. --filter selects connections if all its keys are about connections, else frames. docs/formats.md
+    lists what each format leaves out.
     """
     from wsinspect.capture.damage import check_sound
     from wsinspect.capture.missing import missing
@@ -76,7 +78,7 @@ def export(
             if opened.connection(number) is None:
                 raise UsageError(f"{opened.path} has no connection {number}")
         if opened.is_live:
-            _say("an engine is writing this capture: what has come so far is exported")
+            _say("an engine is still writing this capture: exporting what is there so far")
         check_sound(opened)
         choice = choose(opened, flt, connections)
         with _output(output, force, keeps_part=kind == "jsonl") as out:
@@ -86,7 +88,7 @@ def export(
         if lacks := missing(opened):
             _say(f"{opened.path}: {lacks.words}")
     if not include_secrets:
-        _say("cookies, credentials and tokens in URLs are masked; --include-secrets leaves them in")
+        _say("cookies, credentials and tokens in URLs are masked; --include-secrets keeps them")
 
 
 def _write(capture: Capture, out: IO[bytes], kind: str, choice: Choice, include_secrets: bool) -> None:
@@ -113,7 +115,7 @@ def _write(capture: Capture, out: IO[bytes], kind: str, choice: Choice, include_
                 )
             if result.not_inflated:
                 _say(
-                    f"{result.not_inflated} messages could not be inflated: their compressed bytes are in it"
+                    f"{result.not_inflated} messages could not be inflated: the file has their compressed bytes"
                 )
     _say(f"exported {done}")
 
@@ -122,7 +124,7 @@ def _by_name(output: str) -> str:
     for ending in ("har", "jsonl"):
         if output.endswith(f".{ending}"):
             return ending
-    raise click.UsageError("which format? give --format har or --format jsonl, or a name that ends so")
+    raise click.UsageError("unknown format: use --format har or jsonl, or a file name that ends so")
 
 
 @contextmanager

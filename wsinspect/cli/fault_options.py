@@ -36,27 +36,32 @@ def fault_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 "specs",
                 multiple=True,
                 metavar="SPEC",
-                help="One rule, as 'latency:s2c,latency=300ms' (wsinspect faults list).",
+                help="A rule, such as 'latency:s2c,latency=300ms' (wsinspect faults list); repeatable.",
             ),
-            click.option("--like", "preset", metavar="PRESET", help="Behave like a real hop or network."),
+            click.option(
+                "--like",
+                "preset",
+                metavar="PRESET",
+                help="Behave like a real hop or network, such as aws-alb.",
+            ),
             click.option(
                 "--seed",
                 type=click.IntRange(0, (1 << 63) - 1),
-                help="Make the decisions of an earlier run again.",
+                help="Random seed, to repeat an earlier run.",
             ),
             click.option(
                 "--time-scale",
                 type=click.FloatRange(1e-6, 1e6),
                 default=1.0,
-                help="Factor of all times of faults: 0.1 plays a scenario ten times as fast.",
+                help="Multiply all fault times by this: 0.1 is ten times as fast.",
             ),
             click.option(
-                "--control", type=ADDRESS, help="Where the control API listens; any free port by default."
+                "--control", type=ADDRESS, help="Address of the control API; any free port by default."
             ),
             click.option(
                 "--control-token-file",
                 type=click.Path(path_type=Path),
-                help="Where the control API's token goes; beside the run file by default.",
+                help="File for the control API's token; next to the run file by default.",
             ),
         )
     ):
@@ -65,7 +70,7 @@ def fault_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def control_options(where: Address | None, token_file: Path | None) -> ControlOptions:
-    """Where the control API listens: a free port of loopback unless told otherwise."""
+    """Where the control API listens: a free port of loopback by default."""
     from wsinspect.launch.paths import ensure_private_dir, run_dir
     from wsinspect.proxy.controlled import ControlOptions
 
@@ -111,5 +116,5 @@ def make_board(
     for entry in board.entries:
         if entry.rule.tap is not None and entry.rule.tap not in taps:
             known = ", ".join(taps)
-            warn(f"fault {entry.rule.name} can never act: there is no tap {entry.rule.tap!r} ({known})")
+            warn(f"fault {entry.rule.name} can never act: unknown tap {entry.rule.tap!r} (known: {known})")
     return board

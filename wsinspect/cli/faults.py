@@ -20,14 +20,14 @@ from wsinspect.cli.options import examples, json_option
     )
 )
 def faults() -> None:
-    """List kinds of faults and presets, check scenario files."""
+    """List fault kinds and presets, check scenario files."""
 
 
 @faults.command("list", epilog=examples("wsinspect faults list", "wsinspect faults list close --json"))
 @click.argument("name", required=False)
 @json_option
 def list_(name: str | None, as_json: bool) -> None:
-    """List all kinds and presets, or tell all about the one called NAME."""
+    """List all kinds and presets, or describe the one called NAME."""
     from wsinspect.cli.output import echo, echo_json
     from wsinspect.faults.kinds import ALIASES, KINDS, Scope
     from wsinspect.faults.presets import load_preset, preset_names
@@ -47,7 +47,7 @@ def list_(name: str | None, as_json: bool) -> None:
             if kind.scope is scope:
                 echo(f"  {kind.name:18}{kind.summary}")
     aliases = ", ".join(f"{alias} = {kind}" for alias, (kind, _) in ALIASES.items())
-    echo(f"Toxiproxy's names are understood too: {aliases}")
+    echo(f"Toxiproxy's names work too: {aliases}")
     echo("presets (--like):")
     for key, one in presets.items():
         echo(f"  {key:18}{one.name}")
@@ -71,14 +71,14 @@ def _tell(name: str, as_json: bool) -> None:
             echo("  " + json.dumps(rule))
         return
     if name not in KINDS:
-        raise FaultError("", f"there is no kind and no preset {name!r} (wsinspect faults list)")
+        raise FaultError("", f"unknown kind or preset {name!r} (wsinspect faults list)")
     facts = _facts(name)
     if as_json:
         echo_json(facts)
         return
     echo(f"{name}: {facts['summary']}")
     for field in facts["fields"]:
-        default = "needed" if field["required"] else f"default {field['default']}"
+        default = "required" if field["required"] else f"default {field['default']}"
         echo(f"  {field['name']:14}{field['type']:12}{field['help']} ({default})")
     echo("examples:")
     for example in facts["examples"]:
@@ -112,7 +112,7 @@ def _facts(name: str) -> dict[str, Any]:
 @click.argument("scenario", type=click.Path(path_type=Path))
 @json_option
 def validate(scenario: Path, as_json: bool) -> None:
-    """Check a scenario file; a mistake is told with its line and field, and exit code 2."""
+    """Check a scenario file; an error names its line and field."""
     from wsinspect.cli.output import echo, echo_json
     from wsinspect.faults.scenario import load_file
 

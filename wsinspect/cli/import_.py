@@ -19,16 +19,24 @@ from wsinspect.cli.options import examples
 )
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option(
-    "--output", "-o", type=click.Path(path_type=Path), required=True, metavar="CAPTURE", help="What to make."
+    "--output",
+    "-o",
+    type=click.Path(path_type=Path),
+    required=True,
+    metavar="CAPTURE",
+    help="Capture to write.",
 )
 @click.option(
-    "--format", "file_format", type=click.Choice(["har", "jsonl", "flows"]), help="By default FILE tells."
+    "--format",
+    "file_format",
+    type=click.Choice(["har", "jsonl", "flows"]),
+    help="Detected from FILE by default.",
 )
 def import_(file: Path, output: Path, file_format: str | None) -> None:
-    """Make a capture of FILE: a HAR, a JSONL export of wsinspect, or a flow file of mitmproxy.
+    """Convert FILE to a capture: a HAR, a JSONL export of wsinspect, or a flow file of mitmproxy.
 
-    The capture opens in show, open, diagnose and replay like one that was recorded. docs/formats.md says what
-    each format knows.
+    show, open, diagnose and replay read the capture like a recorded one. docs/formats.md says what each
+    format contains.
     """
     from wsinspect.cli.progress import progress_bar
     from wsinspect.formats.importing import import_file
@@ -40,7 +48,7 @@ def import_(file: Path, output: Path, file_format: str | None) -> None:
     for line in notes.lines():
         click.echo(f"wsinspect: {line}", err=True)
     others = notes.entries - notes.connections
-    also = f"; {others} of {notes.entries} entries are no WebSockets" if others > 0 else ""
+    also = f"; {others} of {notes.entries} entries are not WebSockets" if others > 0 else ""
     click.echo(
         f"wsinspect: {escape(str(output))}: {notes.connections} connections, {notes.frames} frames{also}",
         err=True,

@@ -35,21 +35,27 @@ class _Lazy(NamedTuple):
 
 COMMANDS = {
     "run": _Lazy("wsinspect.cli.run:run", "Start the proxy and record what passes."),
-    "demo": _Lazy("wsinspect.cli.demo:demo", "See it work on an embedded server, clients and a broken hop."),
-    "open": _Lazy("wsinspect.cli.open:open_", "Look at a capture, live or old, in the terminal."),
+    "demo": _Lazy(
+        "wsinspect.cli.demo:demo", "See it work: an embedded server, two clients and a misconfigured hop."
+    ),
+    "open": _Lazy("wsinspect.cli.open:open_", "Open the timeline of a capture, live or old."),
     "show": _Lazy("wsinspect.cli.show:show", "List the connections of a capture, or the frames of one."),
-    "diagnose": _Lazy("wsinspect.cli.diagnose:diagnose", "Say what went wrong, where, and what fixes it."),
-    "replay": _Lazy("wsinspect.cli.replay:replay", "Play a capture again, as client or as server."),
+    "diagnose": _Lazy(
+        "wsinspect.cli.diagnose:diagnose", "Explain what went wrong, where, and how to fix it."
+    ),
+    "replay": _Lazy("wsinspect.cli.replay:replay", "Replay a capture, as client or as server."),
     "export": _Lazy("wsinspect.cli.export:export", "Write a capture as HAR or JSONL."),
-    "import": _Lazy("wsinspect.cli.import_:import_", "Make a capture of a HAR, JSONL or mitmproxy flows."),
-    "merge": _Lazy("wsinspect.cli.merge:merge", "Put several captures on one time axis."),
-    "faults": _Lazy("wsinspect.cli.faults:faults", "List kinds of faults and presets, check scenario files."),
+    "import": _Lazy(
+        "wsinspect.cli.import_:import_", "Convert a HAR, JSONL or mitmproxy flow file to a capture."
+    ),
+    "merge": _Lazy("wsinspect.cli.merge:merge", "Merge captures into one, on one time axis."),
+    "faults": _Lazy("wsinspect.cli.faults:faults", "List fault kinds and presets, check scenario files."),
     "ps": _Lazy("wsinspect.cli.ps:ps", "List running engines."),
-    "stop": _Lazy("wsinspect.cli.stop:stop", "End a running engine cleanly."),
+    "stop": _Lazy("wsinspect.cli.stop:stop", "Stop a running engine."),
     "browser": _Lazy("wsinspect.cli.browser:browser", "Open a browser that goes through the proxy."),
-    "ca": _Lazy("wsinspect.cli.ca:ca", "Tell where the CA certificate is, and how to trust it."),
+    "ca": _Lazy("wsinspect.cli.ca:ca", "Show where the CA certificate is, and how to trust it."),
     "completion": _Lazy("wsinspect.cli.completion:completion", "Print a completion script for a shell."),
-    "addons": _Lazy("wsinspect.cli.addons:addons", "Say where the scripts for stock mitmproxy lie."),
+    "addons": _Lazy("wsinspect.cli.addons:addons", "Print the path of the scripts for stock mitmproxy."),
 }
 
 
@@ -118,7 +124,7 @@ def _print_version(ctx: click.Context, _param: click.Parameter, wanted: bool) ->
 def cli(ctx: click.Context) -> Any:
     """See what really happens on a WebSocket: a proxy that does not change what it watches.
 
-    On a terminal, and told nothing, it does what `wsinspect run` does.
+    Without a command, same as `wsinspect run`.
     """
     if ctx.invoked_subcommand is not None:
         return None

@@ -21,16 +21,25 @@ from wsinspect.units import parse_duration
     "captures", nargs=-1, required=True, type=click.Path(path_type=Path), shell_complete=complete_capture_file
 )
 @click.option(
-    "--output", "-o", type=click.Path(path_type=Path), required=True, metavar="CAPTURE", help="What to make."
+    "--output",
+    "-o",
+    type=click.Path(path_type=Path),
+    required=True,
+    metavar="CAPTURE",
+    help="Capture to write.",
 )
 @click.option(
-    "--shift", "shifts", multiple=True, metavar="CAPTURE=DURATION", help="Correct a clock; -250ms is earlier."
+    "--shift",
+    "shifts",
+    multiple=True,
+    metavar="CAPTURE=DURATION",
+    help="Shift the times of a capture; -250ms is earlier.",
 )
 def merge(captures: tuple[Path, ...], output: Path, shifts: tuple[str, ...]) -> None:
-    """Put CAPTURES together on one time axis.
+    """Merge CAPTURES into one, on one time axis.
 
-    Ids are given anew, in the order of time. Connections of an unnamed listener get the name of their file as
-    tap, so that one still sees where each was seen.
+    Connections and frames are renumbered in time order. Connections of an unnamed listener get their file's
+    name as tap, so you can still see where each was recorded.
     """
     from wsinspect.formats.merge import Source
     from wsinspect.formats.merge import merge as run
@@ -38,7 +47,7 @@ def merge(captures: tuple[Path, ...], output: Path, shifts: tuple[str, ...]) -> 
     by_name = dict(map(_shift, shifts))
     for name in by_name:
         if name not in map(str, captures):
-            raise click.UsageError(f"--shift {name}: it is none of the captures")
+            raise click.UsageError(f"--shift {name}: not one of the captures")
     merged = run([Source(path, by_name.get(str(path), 0)) for path in captures], output)
     click.echo(f"wsinspect: {output}: {merged.connections} connections, {merged.frames} frames", err=True)
 
@@ -46,7 +55,7 @@ def merge(captures: tuple[Path, ...], output: Path, shifts: tuple[str, ...]) -> 
 def _shift(text: str) -> tuple[str, int]:
     name, equals, duration = text.rpartition("=")
     if not equals or not name:
-        raise click.UsageError(f"--shift {text!r}: write CAPTURE=DURATION, as server.db=-250ms")
+        raise click.UsageError(f"--shift {text!r}: write CAPTURE=DURATION, such as server.db=-250ms")
     sign = -1 if duration.startswith("-") else 1
     try:
         return name, sign * parse_duration(duration.lstrip("+-"))

@@ -7,7 +7,7 @@ those of `wsinspect.net`.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 import click
@@ -19,6 +19,11 @@ from wsinspect.units import QuantityError, parse_duration, parse_size
 if TYPE_CHECKING:
     from wsinspect.filters import Filter
 
+_EXIT_CODES = (
+    "2    wrong usage, or input that cannot be read",
+    "3    a local problem: port in use, disk full, program not found",
+    "130  interrupted",
+)
 _TAP_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,31}")
 
 
@@ -38,10 +43,12 @@ def parse_tap(text: str) -> TapSpec:
     """
     parts = text.split("=", 2)
     if len(parts) != 3:
-        raise ValueError(f"not a tap: {text!r}; write NAME=[HOST:]PORT=URL, as edge=8081=http://127.0.0.1:80")
+        raise ValueError(
+            f"not a tap: {text!r}; write NAME=[HOST:]PORT=URL, such as edge=8081=http://127.0.0.1:80"
+        )
     name, listen, target = parts
     if not _TAP_NAME.fullmatch(name):
-        raise ValueError(f"{name!r} is no tap name; use up to 32 letters, digits, '.', '_' and '-'")
+        raise ValueError(f"not a tap name: {name!r}; use up to 32 letters, digits, '.', '_' and '-'")
     return TapSpec(name, parse_address(listen), parse_endpoint(target))
 
 
@@ -54,7 +61,7 @@ def parse_regex(text: str) -> str:
     try:
         re.compile(text)
     except re.error as error:
-        raise ValueError(f"{text!r} is no regular expression: {error}") from None
+        raise ValueError(f"invalid regular expression {text!r}: {error}") from None
     return text
 
 
@@ -88,18 +95,29 @@ TARGET = Parsed("url", parse_endpoint)
 REGEX = Parsed("regex", parse_regex)
 TAP = Parsed("name=[host:]port=url", parse_tap)
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Print stable JSON instead of text.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON with a stable schema.")
 color_option = click.option(
     "--color",
     type=click.Choice(["auto", "always", "never"]),
     default="auto",
-    help="Colour; auto means on a terminal, unless NO_COLOR is set.",
+    help="Use colour; auto means on a terminal, unless NO_COLOR is set.",
 )
 
 
-def examples(*lines: str) -> str:
-    """The `epilog` of a command: example command lines, kept as they are written."""
-    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
+def examples(*lines: str, failed: str | None = None) -> str:
+    """The `epilog` of a command: example command lines, kept as they are written, and its exit codes.
+
+    Args:
+        lines: a command line each.
+        failed: what exit code 1 means; None for commands that never end so.
+    """
+    codes = ["0    success", f"1    {failed}", *_EXIT_CODES] if failed else ["0    success", *_EXIT_CODES]
+    return "\n\n".join(_block(title, block) for title, block in (("Examples", lines), ("Exit codes", codes)))
+
+
+def _block(title: str, lines: Iterable[str]) -> str:
+    """A paragraph that click does not wrap."""
+    return f"\b\n{title}:\n" + "\n".join(f"  {line}" for line in lines)
 
 
 def parse_filter(expression: str | None) -> Filter | None:

@@ -31,23 +31,35 @@ _WHY = "(--snaplen, --max-capture-size)"
         "wsinspect replay chat.db --to ws://localhost:3000 --speed max --json",
         "wsinspect replay chat.db --serve 3000 --loop        the server, for a front-end",
         "wsinspect replay chat.db --serve 3000 --until 120 --then rst",
+        failed="something differed from the recording",
     )
 )
 @click.argument("capture", shell_complete=complete_capture)
 @click.option("--to", "url", metavar="URL", help="Play the clients against this server.")
 @click.option("--serve", type=ADDRESS, help="Play the server here; port 0 for any.")
-@click.option("--connection", "-c", "numbers", type=click.IntRange(min=1), multiple=True, help="Repeatable.")
-@click.option("--speed", metavar="0.1..100|max", help="Play in the recorded time, scaled, or at once.")
-@click.option("--normalise", is_flag=True, help="Whole messages, a correct close, no recorded pings.")
 @click.option(
-    "--ignore", "ignored", multiple=True, metavar="json:PATH", help="Do not compare this; repeatable."
+    "--connection",
+    "-c",
+    "numbers",
+    type=click.IntRange(min=1),
+    multiple=True,
+    help="Only this connection; repeatable.",
+)
+@click.option(
+    "--speed", metavar="0.1..100|max", help="Keep the recorded times, scaled by this, or send at once."
+)
+@click.option(
+    "--normalise", is_flag=True, help="Send whole messages, a correct close, and no recorded pings."
+)
+@click.option(
+    "--ignore", "ignored", multiple=True, metavar="json:PATH", help="Don't compare this; repeatable."
 )
 @click.option(
     "--also",
     type=click.Path(path_type=Path),
     metavar="CAPTURE",
     shell_complete=complete_capture_file,
-    help="Ignore what differs in this recording.",
+    help="Ignore what differs between CAPTURE and this one.",
 )
 @click.option(
     "--header",
@@ -55,7 +67,7 @@ _WHY = "(--snaplen, --max-capture-size)"
     "headers",
     multiple=True,
     metavar="'NAME: VALUE'",
-    help="Replace a header field; 'NAME:' drops it.",
+    help="Replace a header field; 'NAME:' removes it; repeatable.",
 )
 @click.option("--send-secrets", is_flag=True, help="Send recorded cookies and tokens to any host.")
 @click.option(
@@ -67,27 +79,33 @@ _WHY = "(--snaplen, --max-capture-size)"
     "--match",
     type=click.Choice(["similar", "exact", "subset", "regex"]),
     default="similar",
-    help="--serve: when a client's message counts as the recorded one.",
+    help="--serve: when a client's message matches the recorded one.",
 )
 @click.option(
-    "--gate", "gates", multiple=True, metavar="FRAME=KIND:TEXT", help="--serve: what to wait for instead."
+    "--gate",
+    "gates",
+    multiple=True,
+    metavar="FRAME=KIND:TEXT",
+    help="--serve: wait for this message before FRAME instead.",
 )
-@click.option("--any-order", is_flag=True, help="--serve: clients may say things in any order.")
+@click.option("--any-order", is_flag=True, help="--serve: accept clients' messages in any order.")
 @click.option("--until", type=click.IntRange(min=1), metavar="FRAME", help="--serve: stop after this frame.")
 @click.option(
-    "--then", type=click.Choice(["rst", "fin", "close"]), default="rst", help="--until: and do this."
+    "--then",
+    type=click.Choice(["rst", "fin", "close"]),
+    default="rst",
+    help="--until: end the connection this way.",
 )
-@click.option("--loop", is_flag=True, help="--serve: start over when all is played; ends with SIGINT.")
+@click.option("--loop", is_flag=True, help="--serve: start again when everything was played, until SIGINT.")
 @json_option
 def replay(capture: str, url: str | None, serve: Address | None, as_json: bool, **options: Any) -> int:
-    """Play a recording again and compare what comes with what was recorded.
+    """Replay a recording, and compare what comes back with what was recorded.
 
-    --to opens the recorded connections and sends what the clients sent, each time the server has said as
-    much as it had then; with --speed in the recorded time. --serve answers clients as the recorded server
-    did: what it said after a client's message is said after that message.
+    --to opens the recorded connections and sends what the clients sent, each message once the server has
+    sent as much as it had then; with --speed, in the recorded time. --serve answers clients as the recorded
+    server did: what it sent after a client's message is sent after that message.
 
-    Exit code 1 when something diverged, 130 when --to was interrupted, with a report of what was played.
-    docs/replay.md has the details.
+    An interrupted --to still prints a report of what was played. docs/replay.md has the details.
     """
     from wsinspect.launch.captures import resolve_capture
     from wsinspect.recorder.opening import open_capture

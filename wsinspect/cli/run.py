@@ -40,11 +40,14 @@ DEFAULT_LISTEN = Address("127.0.0.1", 8080)
     ),
 )
 @click.option(
-    "--listen", "-l", type=ADDRESS, help="Where to listen; 127.0.0.1:8080 by default, port 0 for any."
+    "--listen",
+    "-l",
+    type=ADDRESS,
+    help="Address to listen on; 127.0.0.1:8080 by default, port 0 for any free port.",
 )
-@click.option("--reverse", type=TARGET, help="Stand in front of one server instead of being a regular proxy.")
+@click.option("--reverse", type=TARGET, help="Be a reverse proxy for this server instead of a regular proxy.")
 @click.option(
-    "--tap", "taps", type=TAP, multiple=True, help="NAME=[HOST:]PORT=URL: a named reverse listener."
+    "--tap", "taps", type=TAP, multiple=True, help="NAME=[HOST:]PORT=URL: a named reverse proxy; repeatable."
 )
 @click.option(
     "--mode",
@@ -52,28 +55,30 @@ DEFAULT_LISTEN = Address("127.0.0.1", 8080)
     multiple=True,
     metavar="SPEC",
     shell_complete=complete_mode,
-    help="One of mitmproxy's modes, as socks5@1080 or upstream:http://proxy:3128 (docs/modes.md).",
+    help="A mode of mitmproxy, such as socks5@1080 or upstream:http://proxy:3128 (docs/modes.md).",
 )
 @click.option(
     "--ignore-host",
     "ignore_hosts",
     type=REGEX,
     multiple=True,
-    help="Pass connections to matching HOST:PORTs through, TLS included, unread.",
+    help="Don't intercept matching HOST:PORTs.",
 )
-@click.option("--host", type=click.Choice(["keep", "rewrite"]), help="The Host header that the server sees.")
 @click.option(
-    "--capture", type=click.Path(path_type=Path), help="The file to record to; a new one by default."
+    "--host",
+    type=click.Choice(["keep", "rewrite"]),
+    help="Keep the client's Host header, or send the target's.",
 )
-@click.option("--append", is_flag=True, help="Go on writing a capture that exists.")
-@click.option("--snaplen", type=SIZE, help="Keep only the first bytes of each payload, as 4KiB.")
+@click.option("--capture", type=click.Path(path_type=Path), help="File to record to; a new one by default.")
+@click.option("--append", is_flag=True, help="Add to an existing capture.")
+@click.option("--snaplen", type=SIZE, help="Store only the first bytes of each payload, such as 4KiB.")
 @click.option(
     "--max-capture-size",
     type=SIZE,
     callback=lambda context, option, value: _check_capture_size(value),
-    help="Let the oldest data give way beyond this; 4GiB by default.",
+    help="Delete the oldest data above this size; 4GiB by default.",
 )
-@click.option("--inflate-cap", type=SIZE, help="Keep no message inflated beyond this; 64MiB by default.")
+@click.option("--inflate-cap", type=SIZE, help="Largest message to keep decompressed; 64MiB by default.")
 @fault_options
 @click.option(
     "--replay",
@@ -81,24 +86,29 @@ DEFAULT_LISTEN = Address("127.0.0.1", 8080)
     type=click.Path(path_type=Path),
     metavar="CAPTURE",
     shell_complete=complete_capture_file,
-    help="Answer handshakes that this capture knows from it.",
+    help="Answer known handshakes from this capture instead of the server.",
 )
-@click.option("--headless", is_flag=True, help="Print a line an event; end with SIGINT or SIGTERM.")
+@click.option(
+    "--headless", is_flag=True, help="No timeline: print one line per event, until SIGINT or SIGTERM."
+)
 @screen_options
-@click.option("--json", "as_json", is_flag=True, help="Print the events as JSON, one a line.")
-@click.option("--frames", is_flag=True, help="Print a line a frame, too.")
-@click.option("--insecure", is_flag=True, help="Accept any certificate of a server.")
-@click.option("--ca-dir", type=click.Path(path_type=Path), help="Where the certificate authority lies.")
+@click.option("--json", "as_json", is_flag=True, help="Print the events as JSON, one per line.")
+@click.option("--frames", is_flag=True, help="Print a line for each frame, too.")
+@click.option("--insecure", is_flag=True, help="Accept any server certificate.")
+@click.option("--ca-dir", type=click.Path(path_type=Path), help="Directory of the CA.")
 @click.option(
-    "--set", "settings", multiple=True, metavar="OPTION=VALUE", help="One of mitmproxy's own options."
+    "--set", "settings", multiple=True, metavar="OPTION=VALUE", help="An option of mitmproxy; repeatable."
 )
-@click.option("--no-page-scan", is_flag=True, help="Do not look for WebSockets that pages never try.")
+@click.option("--no-page-scan", is_flag=True, help="Don't scan pages for WebSockets they never open.")
 @click.option(
-    "--page-wait", type=DURATION, default="10s", help="How long a page may take to try one; 10s by default."
+    "--page-wait",
+    type=DURATION,
+    default="10s",
+    help="How long to wait for a page to open its WebSocket; 10s by default.",
 )
 @click.option("--no-splice", is_flag=True, hidden=True, help="Keep every byte on mitmproxy's layers.")
-@click.option("--quiet", "-q", is_flag=True, help="Leave out the advice on what to do next.")
-@click.option("--verbose", "-v", is_flag=True, help="mitmproxy's log on stderr.")
+@click.option("--quiet", "-q", is_flag=True, help="Don't print advice on what to do next.")
+@click.option("--verbose", "-v", is_flag=True, help="Print mitmproxy's log on stderr.")
 @ready_option
 def run(
     listen: Address | None,
@@ -138,7 +148,7 @@ def run(
     """Start the proxy between a WebSocket client and its server.
 
     Point a browser at it (a regular proxy on 127.0.0.1:8080; `wsinspect browser` opens one that uses it), or
-    put it in front of one server with --reverse. On a terminal its traffic is shown live.
+    put it in front of one server with --reverse. On a terminal, the timeline shows the traffic live.
     """
     from wsinspect.launch.paths import new_capture_path
 
@@ -239,7 +249,7 @@ def make_taps(
 
 
 def _say_old_captures() -> None:
-    """What lies in the default place: nobody else will tell the user that it grows."""
+    """What is in the default place: nothing else says that it grows."""
     from wsinspect.launch.captures import old_captures
     from wsinspect.launch.paths import captures_dir
     from wsinspect.units import format_size
@@ -247,7 +257,7 @@ def _say_old_captures() -> None:
     old = old_captures()
     if old.captures:
         captures = "1 capture" if old.captures == 1 else f"{old.captures} captures"
-        _warn(f"{captures} of earlier runs, {format_size(old.size_bytes)}, in {captures_dir()}")
+        _warn(f"{captures} of earlier runs ({format_size(old.size_bytes)}) in {captures_dir()}")
 
 
 def _say_ready(facts: dict[str, Any], as_json: bool, ready_fd: int | None, *, with_advice: bool) -> None:

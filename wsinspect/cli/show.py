@@ -19,7 +19,7 @@ if TYPE_CHECKING:
         "wsinspect show 3                     connection 3 of the last capture",
         "wsinspect show chat.db 3 --payload   with whole payloads",
         "wsinspect show last 3 --follow       new frames as they come",
-        "wsinspect show --filter 'close:1006'                    connections that ended so",
+        "wsinspect show --filter 'close:1006'                    connections closed with 1006",
         "wsinspect show chat.db 3 --filter 'op:ctl | len>64KiB'  some frames of connection 3",
         "wsinspect show chat.db --json | jq '.connections[].url'",
     )
@@ -31,10 +31,10 @@ if TYPE_CHECKING:
     "expression",
     metavar="EXPR",
     shell_complete=complete_filter,
-    help="Connections or frames that pass (docs/filters.md).",
+    help="Only matching connections or frames (docs/filters.md).",
 )
 @click.option("--payload", is_flag=True, help="Print whole payloads: text as text, the rest as a hex dump.")
-@click.option("--follow", "-f", is_flag=True, help="Go on with what a running engine adds.")
+@click.option("--follow", "-f", is_flag=True, help="Keep printing what a running engine adds.")
 @json_option
 @color_option
 def show(
@@ -48,13 +48,13 @@ def show(
 ) -> None:
     """List the connections of CAPTURE, or the frames of one CONNECTION of it.
 
-    CAPTURE is a file or `last`, which is also what is shown where none is given: the capture of the newest
-    running engine, else the newest one in the default place. A number alone is a connection of the last
-    capture; write ./3 for a file of that name.
+    CAPTURE is a file or `last` (the default): the capture of the newest running engine, else the newest one
+    in the default directory. A number alone is a connection of the last capture; write ./3 for a file of
+    that name.
 
-    With --filter: connections where all keys are about connections, else frames of CONNECTION or of all.
+    --filter prints connections if all its keys are about connections, else frames of CONNECTION, or of all.
 
-    With --json: one object; with --follow too, one object a line.
+    --json prints one object; with --follow, one object per line.
     """
     from wsinspect.launch.captures import resolve_capture
 

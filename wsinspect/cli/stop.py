@@ -11,14 +11,14 @@ from wsinspect.cli.options import DURATION, examples, json_option
 @click.command(epilog=examples("wsinspect stop", "wsinspect stop 4711", "wsinspect stop 4711 --timeout 30s"))
 @click.argument("pid", required=False, type=click.IntRange(min=1), shell_complete=complete_engine)
 @click.option(
-    "--timeout", default="10s", type=DURATION, show_default=True, help="How long to wait for its end."
+    "--timeout", default="10s", type=DURATION, show_default=True, help="How long to wait for it to exit."
 )
 @json_option
 def stop(pid: int | None, timeout: int, as_json: bool) -> None:
-    """End the engine with process id PID, or the only one that runs.
+    """Stop the engine with process id PID, or the only running one.
 
-    The engine stops listening, closes what is open and finishes its capture. Without PID, several running
-    engines are an error that names them.
+    The engine stops listening, closes open connections and completes its capture. If several engines run,
+    PID is needed.
     """
     from wsinspect.cli.output import echo, echo_json
     from wsinspect.launch.engines import choose_engine, stop_engine

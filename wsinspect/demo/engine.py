@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from wsinspect.demo.listener import LOOPBACK
+from wsinspect.errors import LocalError, WsinspectError
 from wsinspect.launch.child import EngineChild
 
 STOP_SECONDS = 10.0
@@ -26,13 +27,16 @@ async def running_engine(capture: Path, targets: Mapping[str, int]) -> AsyncIter
         Its `ready` event.
 
     Raises:
-        WsinspectError: it did not start.
+        LocalError: it did not start.
     """
     taps = [f"--tap={name}={LOOPBACK}:0=http://{LOOPBACK}:{port}" for name, port in targets.items()]
     engine = EngineChild(taps, capture, can_restart=False)
     try:
-        engine.spawn()
-        await asyncio.to_thread(engine.wait_ready)
+        try:
+            engine.spawn()
+            await asyncio.to_thread(engine.wait_ready)
+        except WsinspectError as error:
+            raise LocalError(f"the demo's engine did not start: {error}") from None
         yield engine.ready
     finally:
         await asyncio.to_thread(engine.stop, STOP_SECONDS, kill=True)

@@ -31,7 +31,7 @@ async def play(
         on_ready: called once with the engine's `ready` event.
 
     Raises:
-        WsinspectError: the engine did not start.
+        LocalError: the engine did not start.
         asyncio.CancelledError: a signal ended it; the engine has ended, too.
     """
     started = time.monotonic()

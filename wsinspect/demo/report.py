@@ -87,6 +87,6 @@ def _round_trips(capture: Capture, connection: Connection) -> list[str]:
 def _end(connection: Connection) -> str:
     side = "server" if connection.server_close_code is not None else "client"
     code = connection.server_close_code if side == "server" else connection.client_close_code
-    told = f"JavaScript is told {connection.js_code}, wasClean {str(bool(connection.js_was_clean)).lower()}"
+    seen = f"JavaScript sees {connection.js_code}, wasClean {str(bool(connection.js_was_clean)).lower()}"
     how = f"CLOSE {code}" if code is not None else f"no CLOSE frame, {connection.how}"
-    return f"  ended by {connection.ended_by}: {how}; {told}"
+    return f"  ended by {connection.ended_by}: {how}; {seen}"

@@ -193,7 +193,9 @@ class EngineChild:
         code = self._end(0.0 if is_silent else 1.0)
         if self._errors_end is not None:
             self._errors_end.join(1.0)
-        raise _error(code)(self._why_not(code, is_silent))
+        # Its own line has been printed where it speaks: what is left to say is that we could not go on.
+        is_usage = code == UsageError.exit_code and not self._speaks
+        raise (UsageError if is_usage else LocalError)(self._why_not(code, is_silent))
 
     def _why_not(self, code: int, is_silent: bool) -> str:
         if said := self.last_words() if self._errors else "":
@@ -305,7 +307,3 @@ def _wait_until_drained(capture: Path) -> None:
     deadline = time.monotonic() + _DRAIN_SECONDS
     while is_draining(capture) and time.monotonic() < deadline:
         time.sleep(_DRAIN_PAUSE_SECONDS)
-
-
-def _error(code: int) -> type[WsinspectError]:
-    return UsageError if code == UsageError.exit_code else LocalError

@@ -133,7 +133,7 @@ def choose_engine(pid: int | None, directory: Path | None = None) -> EngineInfo:
     if pid is not None:
         engines = [info for info in engines if info.pid == pid]
         if not engines:
-            raise UsageError(f"no engine runs with process id {pid}", hint="wsinspect ps lists them")
+            raise UsageError(f"no engine with process id {pid} is running", hint="wsinspect ps lists them")
     if not engines:
         raise UsageError("no engine is running", hint="start one with: wsinspect run")
     if len(engines) > 1:
@@ -159,7 +159,7 @@ def stop_engine(info: EngineInfo, timeout_s: float, directory: Path | None = Non
     while is_alive(info.pid, directory):
         if time.monotonic() > deadline:
             raise LocalError(
-                f"engine {info.pid} did not end within {timeout_s:g} s",
+                f"engine {info.pid} did not exit within {timeout_s:g} s",
                 hint=f"kill -9 {info.pid} ends it; the capture survives that",
             )
         time.sleep(_POLL_S)

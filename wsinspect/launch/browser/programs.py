@@ -192,7 +192,7 @@ def page_url(text: str) -> str:
             url = page + url[len(scheme) :]
     url = url if _SCHEME.match(url) else f"http://{url}"
     if url.lower().startswith(("http:", "https:")) and not _has_host(url):
-        raise UsageError(f"{text!r} is no URL of a page", hint="write one as http://localhost:3000")
+        raise UsageError(f"not a page URL: {text!r}", hint="write http://localhost:3000")
     return url
 
 

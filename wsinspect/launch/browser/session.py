@@ -2,7 +2,7 @@
 
 Contract: uses the newest live engine with a listener that a browser can take for its proxy, else starts one,
 in a process group of its own. When the browser is closed, or on SIGINT, SIGTERM and SIGHUP, everything that
-was started here has ended and the profile is gone before `browse` returns; an engine found running goes on.
+was started here has ended and the profile is gone before `browse` returns; an engine that was found stays.
 """
 
 from __future__ import annotations

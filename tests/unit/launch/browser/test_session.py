@@ -142,7 +142,7 @@ def test_a_proxy_that_ends_first_is_said(tmp_path, fake):
         wait_for(lambda: (tmp_path / "notes.pid").exists() or None)
         (run_file,) = (tmp_path / "home/runtime").rglob("*.json")
         os.kill(int(run_file.stem), signal.SIGTERM)
-        wait_for(lambda: "the proxy has ended: the browser reaches nothing any more" in run.said or None)
+        wait_for(lambda: "the proxy has exited: the browser cannot reach anything" in run.said or None)
         assert run.signal() == 130
 
 
