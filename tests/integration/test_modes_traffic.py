@@ -219,7 +219,7 @@ def test_a_bad_mode_is_one_line(modes, line):
         (["--mode", "socks5", "--tap", "socks5=0=http://h"], "two taps are called 'socks5'"),
         (
             ["--ignore-host", "("],
-            "invalid value for '--ignore-host': '(' is no regular expression: missing )",
+            "invalid value for '--ignore-host': invalid regular expression '(': missing )",
         ),
     ],
 )

@@ -380,14 +380,14 @@ def test_a_cut_recording_says_so_before_it_is_played(tmp_path, replay):
     ("args", "words"),
     [
         ((), "give either --to URL or --serve"),
-        (("--to", "nonsense"), "is no URL of a server"),
+        (("--to", "nonsense"), "not a server URL"),
         (("--to", "ws://a", "--speed", "200"), "is no speed"),
         (("--to", "ws://a", "--ignore", "id"), "is no place to ignore"),
         (("--to", "ws://a", "-H", "x"), "is no header field"),
         (("--to", "ws://a", "-c", "9"), "has no connection 9"),
         (("--to", "ws://a", "--also", "missing.db"), "there is no capture"),
         (("--serve", "0", "--gate", "x"), "is no gate"),
-        (("--serve", "0", "--gate", "1=regex:("), "is no regular expression"),
+        (("--serve", "0", "--gate", "1=regex:("), "regular expression"),
         (("--serve", "0", "--gate", "1=subset:{"), "is no JSON"),
     ],
 )

@@ -114,9 +114,7 @@ def _write(capture: Capture, out: IO[bytes], kind: str, choice: Choice, include_
                     "--max-capture-size); they say so in the HAR"
                 )
             if result.not_inflated:
-                _say(
-                    f"{result.not_inflated} messages could not be inflated: the file has their compressed bytes"
-                )
+                _say(f"{result.not_inflated} messages could not be inflated: compressed bytes kept")
     _say(f"exported {done}")
 
 

@@ -105,14 +105,14 @@ color_option = click.option(
 
 
 def examples(*lines: str, failed: str | None = None) -> str:
-    """The `epilog` of a command: example command lines, kept as they are written, and its exit codes.
+    """The `epilog` of a command: its exit codes, and example command lines, kept as they are written.
 
     Args:
         lines: a command line each.
         failed: what exit code 1 means; None for commands that never end so.
     """
     codes = ["0    success", f"1    {failed}", *_EXIT_CODES] if failed else ["0    success", *_EXIT_CODES]
-    return "\n\n".join(_block(title, block) for title, block in (("Examples", lines), ("Exit codes", codes)))
+    return "\n\n".join(_block(title, block) for title, block in (("Exit codes", codes), ("Examples", lines)))
 
 
 def _block(title: str, lines: Iterable[str]) -> str:

@@ -180,7 +180,7 @@ class EngineChild:
         """
         assert self._process is not None
         assert self._ready_pipe is not None
-        line = _read_line(self._ready_pipe, START_SECONDS)
+        line, is_silent = _read_line(self._ready_pipe, START_SECONDS)
         os.close(self._ready_pipe)
         self._ready_pipe = None
         self._said_at_start = list(self._errors)
@@ -189,7 +189,6 @@ class EngineChild:
             if isinstance(event, dict) and event.get("event") == "ready":
                 self.ready = event
                 return
-        is_silent = self._process.poll() is None and not line
         code = self._end(0.0 if is_silent else 1.0)
         if self._errors_end is not None:
             self._errors_end.join(1.0)
@@ -287,19 +286,19 @@ class EngineChild:
             raise
 
 
-def _read_line(pipe: int, patience: float) -> bytes:
-    """The first line, or what there is of it when the pipe closes or the time is over."""
+def _read_line(pipe: int, patience: float) -> tuple[bytes, bool]:
+    """The first line, or what there is of it when the pipe closes; and whether time ran out before."""
     deadline = time.monotonic() + patience
     line = b""
     while b"\n" not in line and len(line) < _READY_BYTES:
         left = deadline - time.monotonic()
         if left <= 0 or not select.select([pipe], [], [], left)[0]:
-            break
+            return line, True
         data = os.read(pipe, 65536)
         if not data:
             break
         line += data
-    return line.partition(b"\n")[0]
+    return line.partition(b"\n")[0], False
 
 
 def _wait_until_drained(capture: Path) -> None:

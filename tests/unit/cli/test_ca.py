@@ -92,7 +92,7 @@ def test_ones_own_authority_is_taken_and_an_expired_one_is_said(home, tmp_path, 
     monkeypatch.setattr("wsinspect.cli.ca.datetime.datetime", Later)
     done = CliRunner().invoke(ca, standalone_mode=False)
     assert done.return_value == 1
-    assert "NOT NOW" in done.stdout
+    assert "NOT VALID NOW" in done.stdout
 
 
 def test_what_is_no_certificate_is_one_line(home):

@@ -47,7 +47,7 @@ def test_bare_and_help_list_the_commands():
 
 
 @pytest.mark.parametrize("name", main.COMMANDS)
-def test_help_of_every_command_ends_with_examples(name):
+def test_help_of_every_command_ends_with_exit_codes_and_examples(name):
     context = click.Context(main.cli, info_name="wsinspect")
     command = main.cli.get_command(context, name)
     assert command is not None
@@ -55,6 +55,8 @@ def test_help_of_every_command_ends_with_examples(name):
     start = lines.index("  Examples:")
     assert lines[start + 1].startswith("    ")
     assert all("wsinspect" in line for line in lines[start + 1 :])
+    codes = lines[lines.index("  Exit codes:") + 1 : start - 1]
+    assert [line.split()[0] for line in codes if line.split()[0] != "1"] == ["0", "2", "3", "130"]
 
 
 @pytest.mark.parametrize("args", [["--help"], ["--version"], ["show", "--help"], ["run", "--help"], ["ps"]])

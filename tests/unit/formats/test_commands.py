@@ -46,7 +46,7 @@ def test_har_masks_and_says_so(tmp_path, run):
     code, _, err = run("export", "a.db", "--connection", "1", "-o", "a.har")
     assert code == 0
     assert "1 connections, 3 messages" in err
-    assert "are masked; --include-secrets leaves them in" in err
+    assert "are masked; --include-secrets keeps them" in err
     assert "s3cr3t" not in (tmp_path / "a.har").read_text()
     assert run("import", "a.har", "-o", "b.db")[0] == 0
     code, out, _ = run("show", "b.db", "1", "--json")
@@ -56,7 +56,7 @@ def test_har_masks_and_says_so(tmp_path, run):
 @pytest.mark.parametrize(
     ("args", "code", "words"),
     [
-        (("export", "a.db", "-o", "x"), 2, "which format?"),
+        (("export", "a.db", "-o", "x"), 2, "unknown format"),
         (("export", "a.db", "-o", "a.har", "--connection", "9"), 2, "has no connection 9"),
         (("export", "a.db", "-o", "there.har"), 2, "--force overwrites it"),
         (("export", "a.db", "-o", "no/such/a.har"), 3, "cannot write no/such/a.har"),
@@ -67,7 +67,7 @@ def test_har_masks_and_says_so(tmp_path, run):
         (("import", "there.har", "-o", "a.db"), 2, "a.db exists"),
         (("import", "there.har", "-o", "no/b.db"), 3, "cannot create no/b.db"),
         (("merge", "a.db", "-o", "a.db"), 2, "a.db exists"),
-        (("merge", "a.db", "--shift", "b.db=5ms", "-o", "c.db"), 2, "it is none of the captures"),
+        (("merge", "a.db", "--shift", "b.db=5ms", "-o", "c.db"), 2, "not one of the captures"),
         (("merge", "a.db", "--shift", "5ms", "-o", "c.db"), 2, "write CAPTURE=DURATION"),
         (("merge", "a.db", "--shift", "a.db=5x", "-o", "c.db"), 2, "one of the units"),
     ],

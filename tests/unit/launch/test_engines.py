@@ -108,7 +108,7 @@ def test_the_only_engine_is_chosen_and_several_are_named(tmp_path, start):
     with pytest.raises(UsageError, match=f"2 engines are running: {first.pid}, {second.pid}"):
         engines.choose_engine(None, tmp_path)
     assert engines.choose_engine(first.pid, tmp_path).pid == first.pid
-    with pytest.raises(UsageError, match="no engine runs with process id 1"):
+    with pytest.raises(UsageError, match="no engine with process id 1 is running"):
         engines.choose_engine(1, tmp_path)
 
 
@@ -154,6 +154,6 @@ def test_a_file_that_was_taken_for_a_dead_ones_is_made_again(tmp_path, monkeypat
 
 def test_stop_says_when_an_engine_does_not_end(tmp_path, start):
     process = start(manner="stubborn")
-    with pytest.raises(LocalError, match=r"did not end within 0\.05 s"):
+    with pytest.raises(LocalError, match=r"did not exit within 0\.05 s"):
         engines.stop_engine(engines.choose_engine(None, tmp_path), 0.05, tmp_path)
     assert process.poll() is None

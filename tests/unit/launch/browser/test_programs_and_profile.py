@@ -164,7 +164,7 @@ def test_an_address_may_be_written_short(text, url):
     ],
 )
 def test_what_no_browser_could_open_is_refused(text):
-    with pytest.raises(UsageError, match="is no URL of a page"):
+    with pytest.raises(UsageError, match="not a page URL"):
         page_url(text)
 
 

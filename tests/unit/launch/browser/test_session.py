@@ -131,7 +131,7 @@ def test_a_wrong_address_starts_nothing_and_makes_no_capture(tmp_path, fake):
     with start(tmp_path, fake, "--capture", str(tmp_path / "x.db"), "not a url") as run:
         assert run.wait() == 2
         assert run.leftovers() == []
-    assert run.said == "wsinspect: 'not a url' is no URL of a page (write one as http://localhost:3000)\n"
+    assert run.said == "wsinspect: not a page URL: 'not a url' (write http://localhost:3000)\n"
     assert not (tmp_path / "x.db").exists()
     assert not (tmp_path / "notes").exists()
 
