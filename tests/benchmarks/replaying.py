@@ -17,8 +17,8 @@ from wsinspect.capture import schema
 from wsinspect.capture.reader import Capture
 from wsinspect.journal.format import DATA, EVENT, HEAD, Record
 from wsinspect.recorder.indexer import Indexer
-from wsinspect.replay.client import ClientOptions, replay_client
-from wsinspect.replay.handshake import Target
+from wsinspect.replay.as_client.client import ClientOptions, replay_client
+from wsinspect.replay.common.handshake import Target
 from wsinspect.wire.frame import serialize_frame
 
 SMALL = b"x" * 64

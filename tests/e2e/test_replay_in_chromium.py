@@ -24,8 +24,8 @@ from tests.support.engine import Engine, private_environment
 from tests.support.replay_peers import Peer, Server
 from tests.support.threaded_loop import ThreadedLoop
 from wsinspect.capture.reader import Capture
-from wsinspect.replay.engineio import session_of
-from wsinspect.replay.polled import polled
+from wsinspect.replay.socketio.engineio import session_of
+from wsinspect.replay.socketio.polled import polled
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(90)]
 

@@ -15,18 +15,18 @@ from tests.unit.formats.made import chat_capture, random_capture
 from wsinspect.capture.reader import Capture
 from wsinspect.errors import WsinspectError
 from wsinspect.formats.transcript import Said
-from wsinspect.replay.client import ClientOptions, replay_client
-from wsinspect.replay.engine_client import EngineClient
-from wsinspect.replay.engineio import EngineIo, facts_of, version_of
-from wsinspect.replay.gates import MATCHES, Gates
-from wsinspect.replay.handshake import Target
-from wsinspect.replay.incoming import Ear
-from wsinspect.replay.matching import Matcher, Message
-from wsinspect.replay.payload import decode, encode
-from wsinspect.replay.report import describe
-from wsinspect.replay.script import Send, Style, steps
-from wsinspect.replay.server import ReplayServer, ServerOptions
-from wsinspect.replay.values import Place, diff, is_similar, volatile
+from wsinspect.replay.as_client.client import ClientOptions, replay_client
+from wsinspect.replay.as_server.gates import MATCHES, Gates
+from wsinspect.replay.as_server.server import ReplayServer, ServerOptions
+from wsinspect.replay.common.handshake import Target
+from wsinspect.replay.common.incoming import Ear
+from wsinspect.replay.common.matching import Matcher, Message
+from wsinspect.replay.common.report import describe
+from wsinspect.replay.common.script import Send, Style, steps
+from wsinspect.replay.common.values import Place, diff, is_similar, volatile
+from wsinspect.replay.socketio.engine_client import EngineClient
+from wsinspect.replay.socketio.engineio import EngineIo, facts_of, version_of
+from wsinspect.replay.socketio.payload import decode, encode
 from wsinspect.wire.opcodes import Direction
 
 SOME = settings(max_examples=25, deadline=None)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 
 from wsinspect.handshake.negotiation import accept_key
-from wsinspect.replay.conduit import Conduit, Listener
-from wsinspect.replay.incoming import Ear
+from wsinspect.replay.common.conduit import Conduit, Listener
+from wsinspect.replay.common.incoming import Ear
 from wsinspect.wire.frame import serialize_frame
 from wsinspect.wire.opcodes import Direction
 

@@ -15,9 +15,9 @@ from wsinspect.net import Address
 if TYPE_CHECKING:
     from wsinspect.capture.reader import Capture
     from wsinspect.capture.records import Connection
-    from wsinspect.replay.matching import Divergence
-    from wsinspect.replay.report import ConnectionReport
-    from wsinspect.replay.values import Place
+    from wsinspect.replay.common.matching import Divergence
+    from wsinspect.replay.common.report import ConnectionReport
+    from wsinspect.replay.common.values import Place
 
 EXIT_INTERRUPTED = 130
 _WHY = "(--snaplen, --max-capture-size)"
@@ -143,11 +143,11 @@ def _choose(capture: Capture, numbers: tuple[int, ...]) -> list[Connection]:
 
 def _places(capture: Capture, options: dict[str, Any], stack: ExitStack) -> tuple[Place, ...]:
     from wsinspect.capture.reader import Capture as Reader
-    from wsinspect.replay.values import Place
+    from wsinspect.replay.common.values import Place
 
     places = tuple(map(Place.parse, options["ignored"]))
     if options["also"] is not None:
-        from wsinspect.replay.volatile import find_volatile
+        from wsinspect.replay.common.volatile import find_volatile
 
         other = stack.enter_context(Reader.open(options["also"]))
         found = find_volatile(capture, other)
@@ -165,9 +165,9 @@ def _play_client(
     options: dict[str, Any],
 ) -> int:
     from wsinspect.cli.progress import progress_bar
-    from wsinspect.replay.client import ClientOptions, replay_client
-    from wsinspect.replay.handshake import Policy, Target, headers_of
-    from wsinspect.replay.pace import parse_speed
+    from wsinspect.replay.as_client.client import ClientOptions, replay_client
+    from wsinspect.replay.common.handshake import Policy, Target, headers_of
+    from wsinspect.replay.common.pace import parse_speed
     from wsinspect.wire.opcodes import Direction
 
     speed = options["speed"]
@@ -193,7 +193,7 @@ def _play_client(
 def conclude(reports: list[ConnectionReport], as_json: bool) -> int:
     """Say how it went; the exit code."""
     from wsinspect.cli.output import echo, echo_json
-    from wsinspect.replay.report import summary
+    from wsinspect.replay.common.report import summary
     from wsinspect.text import escape
 
     is_equal = all(report.is_equal for report in reports)
@@ -212,7 +212,7 @@ def conclude(reports: list[ConnectionReport], as_json: bool) -> int:
 def say_divergence(report: ConnectionReport, what: Divergence | str) -> None:
     """A divergence, as soon as it is known."""
     from wsinspect.cli.progress import clear_bar
-    from wsinspect.replay.report import describe
+    from wsinspect.replay.common.report import describe
     from wsinspect.text import escape
 
     clear_bar()
@@ -222,7 +222,7 @@ def say_divergence(report: ConnectionReport, what: Divergence | str) -> None:
 
 def say_cuts(capture: Capture, chosen: list[Connection], ours: Any) -> None:
     """A recording that holds only the beginnings of payloads says so before it is played."""
-    from wsinspect.replay.script import cut_frames
+    from wsinspect.replay.common.script import cut_frames
 
     cuts = [cut_frames(capture, one.id, ours) for one in chosen]
     if mine := sum(cut.ours for cut in cuts):

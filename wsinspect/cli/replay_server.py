@@ -11,19 +11,19 @@ import click
 from wsinspect.cli.output import echo, echo_json
 from wsinspect.cli.replay import say_cuts, say_divergence
 from wsinspect.net import Address
-from wsinspect.replay.gates import parse_gate
-from wsinspect.replay.pace import parse_speed
-from wsinspect.replay.report import summary
-from wsinspect.replay.server import ReplayServer, ServerOptions
+from wsinspect.replay.as_server.gates import parse_gate
+from wsinspect.replay.as_server.server import ReplayServer, ServerOptions
+from wsinspect.replay.common.pace import parse_speed
+from wsinspect.replay.common.report import summary
 from wsinspect.text import escape
 from wsinspect.wire.opcodes import Direction
 
 if TYPE_CHECKING:
     from wsinspect.capture.reader import Capture
     from wsinspect.capture.records import Connection
-    from wsinspect.replay.matching import Divergence
-    from wsinspect.replay.report import ConnectionReport
-    from wsinspect.replay.values import Place
+    from wsinspect.replay.common.matching import Divergence
+    from wsinspect.replay.common.report import ConnectionReport
+    from wsinspect.replay.common.values import Place
 
 
 def play_server(

@@ -18,12 +18,12 @@ from wsinspect.capture.records import Connection
 from wsinspect.proxy.attempts import is_opening_handshake
 from wsinspect.proxy.taps import LOOPBACK
 from wsinspect.recorder.opening import open_capture
-from wsinspect.replay.handshake import is_loopback
-from wsinspect.replay.matching import Divergence
-from wsinspect.replay.polling import is_polling
-from wsinspect.replay.report import ConnectionReport, describe, summary
-from wsinspect.replay.script import cut_frames
-from wsinspect.replay.server import PROOF_FIELD, ReplayServer, ServerOptions
+from wsinspect.replay.as_server.server import PROOF_FIELD, ReplayServer, ServerOptions
+from wsinspect.replay.common.handshake import is_loopback
+from wsinspect.replay.common.matching import Divergence
+from wsinspect.replay.common.report import ConnectionReport, describe, summary
+from wsinspect.replay.common.script import cut_frames
+from wsinspect.replay.socketio.polling import is_polling
 from wsinspect.wire.opcodes import Direction
 
 #: Keys of handshakes on their way to the replay server; more are forgotten.

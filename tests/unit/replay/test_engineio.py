@@ -7,10 +7,10 @@ import json
 import pytest
 
 from wsinspect.formats.transcript import Said
-from wsinspect.replay.engine_client import EngineClient, upgraded_path
-from wsinspect.replay.engineio import EngineIo, connects_to, facts_of, session_of
-from wsinspect.replay.payload import Packet, decode, encode
-from wsinspect.replay.script import Send
+from wsinspect.replay.common.script import Send
+from wsinspect.replay.socketio.engine_client import EngineClient, upgraded_path
+from wsinspect.replay.socketio.engineio import EngineIo, connects_to, facts_of, session_of
+from wsinspect.replay.socketio.payload import Packet, decode, encode
 from wsinspect.wire.opcodes import Direction
 
 C2S, S2C = Direction

@@ -10,7 +10,7 @@ from wsinspect.capture.reader import Capture
 from wsinspect.errors import UsageError
 from wsinspect.handshake.heads import RawHead
 from wsinspect.handshake.negotiation import negotiate
-from wsinspect.replay.handshake import Policy, Target, build_request, build_response, headers_of
+from wsinspect.replay.common.handshake import Policy, Target, build_request, build_response, headers_of
 
 KEY = b"dGhlIHNhbXBsZSBub25jZQ=="
 

@@ -7,9 +7,9 @@ import difflib
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wsinspect.replay.gates import Gates
-from wsinspect.replay.matching import WINDOW, Matcher, Message, Verdict
-from wsinspect.replay.values import Place
+from wsinspect.replay.as_server.gates import Gates
+from wsinspect.replay.common.matching import WINDOW, Matcher, Message, Verdict
+from wsinspect.replay.common.values import Place
 
 ID = (Place.parse("json:$.id"),)
 

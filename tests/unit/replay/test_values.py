@@ -7,7 +7,7 @@ import json
 import pytest
 
 from wsinspect.errors import UsageError
-from wsinspect.replay.values import Document, Place, canonical, diff, is_similar, is_subset, volatile
+from wsinspect.replay.common.values import Document, Place, canonical, diff, is_similar, is_subset, volatile
 
 
 @pytest.mark.parametrize(

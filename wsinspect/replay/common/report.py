@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from wsinspect.replay.matching import MAX_KEPT, Divergence, Matcher, Tally, Verdict
+from wsinspect.replay.common.matching import MAX_KEPT, Divergence, Matcher, Tally, Verdict
 
 FAULTY: Final = "faults were done to it when it was recorded; what the peers themselves sent is played"
 

@@ -8,7 +8,7 @@ from typing import Final
 from wsinspect.capture.reader import Capture
 from wsinspect.capture.records import Connection
 from wsinspect.formats.transcript import Said, messages
-from wsinspect.replay.values import Place, is_similar, volatile
+from wsinspect.replay.common.values import Place, is_similar, volatile
 
 #: Messages of a connection that are looked at; what changes does so early on.
 _LOOKED_AT: Final = 10_000

@@ -21,10 +21,10 @@ from wsinspect.capture.damage import check_sound
 from wsinspect.capture.reader import Capture
 from wsinspect.capture.records import Connection
 from wsinspect.errors import LocalError
-from wsinspect.replay.client_opening import ClientOptions
-from wsinspect.replay.client_play import ClientPlay, sleep_until
-from wsinspect.replay.pace import Clock
-from wsinspect.replay.report import ConnectionReport, Tell, nobody
+from wsinspect.replay.as_client.opening import ClientOptions
+from wsinspect.replay.as_client.play import ClientPlay, sleep_until
+from wsinspect.replay.common.pace import Clock
+from wsinspect.replay.common.report import ConnectionReport, Tell, nobody
 
 __all__ = ["ClientOptions", "replay_client"]
 

@@ -21,15 +21,15 @@ from wsinspect.formats.secrets import mask_url
 from wsinspect.formats.transcript import Said, messages
 from wsinspect.handshake.heads import RawHead
 from wsinspect.handshake.negotiation import is_valid_key
-from wsinspect.replay import answers
-from wsinspect.replay.conduit import Conduit
-from wsinspect.replay.engine_line import EngineLine
-from wsinspect.replay.engineio import LOOKED_AT, EngineIo, facts_of, session_of, version_of
-from wsinspect.replay.lines import Line
-from wsinspect.replay.polled import polled
-from wsinspect.replay.polling import Polling, is_polling
-from wsinspect.replay.report import ConnectionReport, Tell, nobody
-from wsinspect.replay.server_play import ServerOptions, ServerPlay
+from wsinspect.replay.as_server import answers
+from wsinspect.replay.as_server.play import ServerOptions, ServerPlay
+from wsinspect.replay.common.conduit import Conduit
+from wsinspect.replay.common.lines import Line
+from wsinspect.replay.common.report import ConnectionReport, Tell, nobody
+from wsinspect.replay.socketio.engine_line import EngineLine
+from wsinspect.replay.socketio.engineio import LOOKED_AT, EngineIo, facts_of, session_of, version_of
+from wsinspect.replay.socketio.polled import polled
+from wsinspect.replay.socketio.polling import Polling, is_polling
 
 _HEAD_S: Final = 10.0
 #: The header field by which the proxy in front tells that a request is its own.

@@ -14,7 +14,8 @@ from typing import Final
 from wsinspect.capture.reader import Capture
 from wsinspect.capture.records import Connection
 from wsinspect.formats.transcript import messages
-from wsinspect.replay.engineio import (
+from wsinspect.replay.common.script import Send
+from wsinspect.replay.socketio.engineio import (
     LOOKED_AT,
     PING,
     PONG,
@@ -27,8 +28,7 @@ from wsinspect.replay.engineio import (
     packet_object,
     version_of,
 )
-from wsinspect.replay.polled import polled
-from wsinspect.replay.script import Send
+from wsinspect.replay.socketio.polled import polled
 from wsinspect.wire.frame import serialize_frame
 from wsinspect.wire.opcodes import Opcode
 

@@ -13,8 +13,8 @@ from typing import Final
 
 from wsinspect.errors import UsageError
 from wsinspect.filters.regex import Pattern, PatternError
-from wsinspect.replay.matching import Divergence, Message, Tally, Verdict
-from wsinspect.replay.values import Document, Place, canonical, is_similar, is_subset
+from wsinspect.replay.common.matching import Divergence, Message, Tally, Verdict
+from wsinspect.replay.common.values import Document, Place, canonical, is_similar, is_subset
 
 #: What decides whether a live message is the recorded one.
 MATCHES: Final = ("similar", "exact", "subset", "regex")

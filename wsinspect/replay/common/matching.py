@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
-from wsinspect.replay.values import Place, canonical, diff
+from wsinspect.replay.common.values import Place, canonical, diff
 
 #: Recorded messages ahead of the next one that are tried.
 WINDOW: Final = 32

@@ -14,11 +14,11 @@ from wsinspect.capture.reader import Capture
 from wsinspect.capture.records import Connection
 from wsinspect.handshake.heads import RawHead
 from wsinspect.handshake.negotiation import negotiate
-from wsinspect.replay.conduit import Conduit
-from wsinspect.replay.handshake import Policy, Request, Target, build_request, was_masked
-from wsinspect.replay.report import ConnectionReport, Tell
-from wsinspect.replay.script import has_compressed
-from wsinspect.replay.values import Place
+from wsinspect.replay.common.conduit import Conduit
+from wsinspect.replay.common.handshake import Policy, Request, Target, build_request, was_masked
+from wsinspect.replay.common.report import ConnectionReport, Tell
+from wsinspect.replay.common.script import has_compressed
+from wsinspect.replay.common.values import Place
 from wsinspect.wire.deflate import DeflateParams
 from wsinspect.wire.opcodes import Direction
 

@@ -13,8 +13,8 @@ from typing import Any, Final
 from wsinspect.capture.reader import Capture
 from wsinspect.capture.records import Connection
 from wsinspect.formats.transcript import Said
-from wsinspect.replay.engineio import session_of, version_of
-from wsinspect.replay.payload import Packet, decode
+from wsinspect.replay.socketio.engineio import session_of, version_of
+from wsinspect.replay.socketio.payload import Packet, decode
 from wsinspect.wire.opcodes import Direction, Opcode
 
 _EVENTS: Final = (

@@ -10,12 +10,12 @@ import asyncio
 import time
 from typing import Final
 
-from wsinspect.replay.conduit import Conduit
-from wsinspect.replay.engineio import NOOP, PING, UPGRADE, EngineIo, is_transports
-from wsinspect.replay.incoming import Ear
-from wsinspect.replay.lines import Hearer, Line
-from wsinspect.replay.payload import Packet, encode
-from wsinspect.replay.script import Send
+from wsinspect.replay.common.conduit import Conduit
+from wsinspect.replay.common.incoming import Ear
+from wsinspect.replay.common.lines import Hearer, Line
+from wsinspect.replay.common.script import Send
+from wsinspect.replay.socketio.engineio import NOOP, PING, UPGRADE, EngineIo, is_transports
+from wsinspect.replay.socketio.payload import Packet, encode
 from wsinspect.wire.frame import serialize_frame
 from wsinspect.wire.opcodes import Direction, Opcode
 

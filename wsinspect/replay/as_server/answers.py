@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from wsinspect.capture.reader import Capture
 from wsinspect.capture.records import Connection
 from wsinspect.handshake.heads import RawHead
-from wsinspect.replay.handshake import build_response, is_loopback
+from wsinspect.replay.common.handshake import build_response, is_loopback
 
 _NOT_AGAIN = frozenset({b"content-length", b"transfer-encoding", b"connection", b"set-cookie"})
 

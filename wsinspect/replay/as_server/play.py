@@ -12,13 +12,13 @@ from wsinspect.capture.reader import Capture
 from wsinspect.capture.records import Connection
 from wsinspect.errors import WsinspectError
 from wsinspect.formats.secrets import mask_url
-from wsinspect.replay.engine_line import EngineLine
-from wsinspect.replay.gates import Gates, Test
-from wsinspect.replay.lines import Line
-from wsinspect.replay.matching import Divergence, Message
-from wsinspect.replay.report import FAULTY, ConnectionReport, Tell
-from wsinspect.replay.script import Expect, Send, Style, has_faults, recorded_end, steps
-from wsinspect.replay.values import Place
+from wsinspect.replay.as_server.gates import Gates, Test
+from wsinspect.replay.common.lines import Line
+from wsinspect.replay.common.matching import Divergence, Message
+from wsinspect.replay.common.report import FAULTY, ConnectionReport, Tell
+from wsinspect.replay.common.script import Expect, Send, Style, has_faults, recorded_end, steps
+from wsinspect.replay.common.values import Place
+from wsinspect.replay.socketio.engine_line import EngineLine
 from wsinspect.wire.close_codes import CloseCode, parse_close
 from wsinspect.wire.opcodes import Direction, Opcode
 

@@ -13,10 +13,10 @@ from urllib.parse import parse_qs
 
 from wsinspect.decoders.engineio import is_polling_path
 from wsinspect.handshake.heads import RawHead
-from wsinspect.replay.conduit import Conduit, Listener
-from wsinspect.replay.engine_line import EngineLine
-from wsinspect.replay.engineio import MAX_BODY, version_of
-from wsinspect.replay.payload import decode
+from wsinspect.replay.common.conduit import Conduit, Listener
+from wsinspect.replay.socketio.engine_line import EngineLine
+from wsinspect.replay.socketio.engineio import MAX_BODY, version_of
+from wsinspect.replay.socketio.payload import decode
 
 _SESSIONS: Final = 1000
 _BODY_S: Final = 30.0

@@ -13,15 +13,15 @@ from wsinspect.capture.reader import Capture
 from wsinspect.capture.records import Connection
 from wsinspect.errors import WsinspectError
 from wsinspect.formats.secrets import mask_url
-from wsinspect.replay.client_opening import Agreed, ClientOptions, Opening
-from wsinspect.replay.conduit import Conduit, Listener
-from wsinspect.replay.engine_client import EngineClient, upgraded_path
-from wsinspect.replay.engineio import PING, is_transports
-from wsinspect.replay.incoming import Ear
-from wsinspect.replay.matching import Divergence, Matcher, Message
-from wsinspect.replay.pace import Clock
-from wsinspect.replay.report import FAULTY, ConnectionReport, Tell
-from wsinspect.replay.script import Expect, Send, Style, has_faults, recorded_end, steps
+from wsinspect.replay.as_client.opening import Agreed, ClientOptions, Opening
+from wsinspect.replay.common.conduit import Conduit, Listener
+from wsinspect.replay.common.incoming import Ear
+from wsinspect.replay.common.matching import Divergence, Matcher, Message
+from wsinspect.replay.common.pace import Clock
+from wsinspect.replay.common.report import FAULTY, ConnectionReport, Tell
+from wsinspect.replay.common.script import Expect, Send, Style, has_faults, recorded_end, steps
+from wsinspect.replay.socketio.engine_client import EngineClient, upgraded_path
+from wsinspect.replay.socketio.engineio import PING, is_transports
 from wsinspect.wire.close_codes import parse_close
 from wsinspect.wire.frame import serialize_frame
 from wsinspect.wire.opcodes import Direction, Opcode

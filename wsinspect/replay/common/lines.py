@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from wsinspect.replay.conduit import Conduit, Listener
-from wsinspect.replay.incoming import Ear, Heard
-from wsinspect.replay.matching import Message
-from wsinspect.replay.script import Send
+from wsinspect.replay.common.conduit import Conduit, Listener
+from wsinspect.replay.common.incoming import Ear, Heard
+from wsinspect.replay.common.matching import Message
+from wsinspect.replay.common.script import Send
 from wsinspect.wire.frame import serialize_frame
 from wsinspect.wire.opcodes import Direction, Opcode
 

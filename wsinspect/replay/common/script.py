@@ -13,7 +13,7 @@ from wsinspect.capture.reader import Capture
 from wsinspect.capture.records import Connection
 from wsinspect.formats.pages import select, spans
 from wsinspect.formats.transcript import Said, messages
-from wsinspect.replay.polled import polled
+from wsinspect.replay.socketio.polled import polled
 from wsinspect.wire.close_codes import CloseCode, is_legal_on_wire, parse_close
 from wsinspect.wire.frame import serialize_frame
 from wsinspect.wire.masking import unmask

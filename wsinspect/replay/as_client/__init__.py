@@ -1,0 +1,1 @@
+"""The recorded clients, played against a server."""

@@ -1,0 +1,1 @@
+"""The recorded server, played for clients."""

@@ -1,0 +1,1 @@
+"""What both sides of a replay share: steps of a recording, comparison, report, transport."""
