@@ -27,6 +27,7 @@ from wsinspect.replay.common.values import Place, diff, is_similar, volatile
 from wsinspect.replay.socketio.engine_client import EngineClient
 from wsinspect.replay.socketio.engineio import EngineIo, facts_of, version_of
 from wsinspect.replay.socketio.payload import decode, encode
+from wsinspect.replay.socketio.polled import polled
 from wsinspect.wire.opcodes import Direction
 
 SOME = settings(max_examples=25, deadline=None)
@@ -123,7 +124,7 @@ def test_any_traffic_becomes_steps(seed, normalise, side):
         path = random_capture(Path(folder) / "a.db", seed, chunks=60)
         with Capture.open(path) as capture:
             for one in capture.connections():
-                for step in steps(capture, one, side, Style(normalise=normalise)):
+                for step in steps(capture, one, side, Style(normalise=normalise), polled(capture, one)):
                     assert isinstance(step.data, bytes)
 
 
@@ -229,6 +230,6 @@ def test_recordings_that_were_tampered_with(table, data):
                 one = capture.connection(1)
                 assert one is not None
                 for side in Direction:
-                    list(steps(capture, one, side, Style()))
+                    list(steps(capture, one, side, Style(), polled(capture, one)))
         except WsinspectError:
             return

@@ -22,6 +22,7 @@ from wsinspect.replay.common.report import FAULTY, ConnectionReport, Tell
 from wsinspect.replay.common.script import Expect, Send, Style, has_faults, recorded_end, steps
 from wsinspect.replay.socketio.engine_client import EngineClient, upgraded_path
 from wsinspect.replay.socketio.engineio import PING, is_transports
+from wsinspect.replay.socketio.polled import polled
 from wsinspect.wire.close_codes import parse_close
 from wsinspect.wire.frame import serialize_frame
 from wsinspect.wire.opcodes import Direction, Opcode
@@ -180,7 +181,7 @@ class ClientPlay(Listener):
     def _steps(self, style: Style) -> Iterator[Send | Expect]:
         """What is to be played; with Engine.IO without what is the transport's own."""
         engine = self._engine
-        for step in steps(self._capture, self._one, _C2S, style):
+        for step in steps(self._capture, self._one, _C2S, style, polled(self._capture, self._one)):
             if engine is None or step.opcode != Opcode.TEXT:
                 yield step
             elif not is_transports(step.data):

@@ -19,6 +19,7 @@ from wsinspect.replay.common.report import FAULTY, ConnectionReport, Tell
 from wsinspect.replay.common.script import Expect, Send, Style, has_faults, recorded_end, steps
 from wsinspect.replay.common.values import Place
 from wsinspect.replay.socketio.engine_line import EngineLine
+from wsinspect.replay.socketio.polled import polled
 from wsinspect.wire.close_codes import CloseCode, parse_close
 from wsinspect.wire.opcodes import Direction, Opcode
 
@@ -135,7 +136,7 @@ class ServerPlay:
         """What is to be played: with Engine.IO whole messages, without what is the transport's own."""
         is_engine = isinstance(self._line, EngineLine)
         style = Style(self._options.normalise, masked=False, whole=is_engine)
-        for step in steps(self._capture, self._one, _S2C, style):
+        for step in steps(self._capture, self._one, _S2C, style, polled(self._capture, self._one)):
             if step.opcode != Opcode.TEXT or not self._line.skips(step.data):
                 yield step
 

@@ -6,14 +6,13 @@ the side that is played, "theirs" for the other one.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 from wsinspect.capture.reader import Capture
 from wsinspect.capture.records import Connection
 from wsinspect.formats.pages import select, spans
 from wsinspect.formats.transcript import Said, messages
-from wsinspect.replay.socketio.polled import polled
 from wsinspect.wire.close_codes import CloseCode, is_legal_on_wire, parse_close
 from wsinspect.wire.frame import serialize_frame
 from wsinspect.wire.masking import unmask
@@ -119,15 +118,24 @@ def has_faults(capture: Capture, connection: int) -> bool:
     return bool(capture.query("SELECT 1 FROM fault_event WHERE connection_id = ? LIMIT 1", (connection,)))
 
 
-def steps(capture: Capture, connection: Connection, ours: Direction, style: Style) -> Iterator[Send | Expect]:
-    """What happened, in order."""
-    return _Script(capture, connection, ours, style).steps()
+def steps(
+    capture: Capture, connection: Connection, ours: Direction, style: Style, before: Sequence[Said] = ()
+) -> Iterator[Send | Expect]:
+    """What happened, in order; `before` is what the session said by long-polling, ahead of its WebSocket."""
+    return _Script(capture, connection, ours, style, before).steps()
 
 
 class _Script:
-    def __init__(self, capture: Capture, connection: Connection, ours: Direction, style: Style) -> None:
+    def __init__(
+        self,
+        capture: Capture,
+        connection: Connection,
+        ours: Direction,
+        style: Style,
+        before: Sequence[Said],
+    ) -> None:
         self._capture = capture
-        self._polled = polled(capture, connection)
+        self._before = before
         self._connection = connection.id
         self._ours = ours
         self._style = style
@@ -143,7 +151,7 @@ class _Script:
 
     def steps(self) -> Iterator[Send | Expect]:
         where, key = "connection_id = ?", (self._connection,)
-        for said in self._polled:
+        for said in self._before:
             if said.direction is self._ours:
                 yield Send(self._whole(said), said.time_ns, None, said.opcode, True, said.data)
             else:
