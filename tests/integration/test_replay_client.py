@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import threading
 import time
 import zlib
+from contextlib import closing
 
 import pytest
 
@@ -415,3 +417,177 @@ def test_what_a_fault_ended_is_ended_by_the_client_and_injected_frames_are_nobod
     report = one(result)
     assert (code, report["problems"], report["messages"]["equal"]) == (0, [], 2)
     assert "what the peers themselves sent is played" in report["notes"][0]
+
+
+# -- nothing waits forever
+
+
+def set_times(path, **times):
+    """Give connections other times: `attempt_ns`, `closed_ns` by connection, in SQL."""
+    with closing(sqlite3.connect(path)) as database, database:
+        for column, value in times.items():
+            database.execute(f"UPDATE connection SET {column} = {value}")
+    return path
+
+
+def two_echoes():
+    script = Chat()
+    for number in (1, 2):
+        script.accept(number)
+        script.client(number, b"%d" % number)
+        script.server(number, b"%d" % number)
+        script.end(number, "client")
+    return script
+
+
+@pytest.mark.parametrize(
+    "times",
+    [
+        {"closed_ns": "attempt_ns"},
+        {"attempt_ns": "1000000000", "closed_ns": "1000000000"},
+        {"closed_ns": "attempt_ns - 1000000"},
+        {"closed_ns": "1", "attempt_ns": "NULL"},
+        {"attempt_ns": "10 - id", "closed_ns": "id"},
+    ],
+    ids=[
+        "ends as it begins",
+        "all at one time",
+        "ends before it begins",
+        "no beginning",
+        "each before the other",
+    ],
+)
+def test_connections_with_odd_times_are_all_played(tmp_path, replay, times):
+    path = set_times(store(tmp_path / "a.db", two_echoes()), **times)
+    with Server(echo) as server:
+        code, result, _ = replay(path, "--to", server.url, "--timeout", "2s")
+    assert (code, [each["messages"]["equal"] for each in result["connections"]]) == (0, [1, 1])
+
+
+def test_a_server_that_stops_reading_is_given_up_after_the_timeout(tmp_path, replay):
+    script = Chat()
+    script.accept(1)
+    for _ in range(200):
+        script.client(1, b"x" * 60_000)
+    script.end(1, "client")
+    done = threading.Event()
+
+    def deaf(peer):
+        peer.accept()
+        done.wait(60)
+
+    with Server(deaf) as server:
+        code, result, _ = replay(store(tmp_path / "a.db", script), "--to", server.url, "--timeout", "300ms")
+        done.set()
+    assert code == 1
+    (problem,) = one(result)["problems"]
+    assert problem.startswith("the server reads nothing for 0.3 s (")
+
+
+def test_a_recorded_silence_ends_with_the_connection(tmp_path, replay):
+    """The recorded time is kept only as long as somebody is there."""
+    script = Chat()
+    script.accept(1)
+    script.client(1, b"1")
+    script.tick(3_600_000)
+    script.client(1, b"2")
+    script.end(1, "client")
+
+    def leaving(peer):
+        peer.accept()
+        peer.read()
+
+    with Server(leaving) as server:
+        code, result, _ = replay(store(tmp_path / "a.db", script), "--to", server.url, "--speed", "1")
+    assert code == 1
+    assert one(result)["problems"] == ["the server ended the connection before all was sent (1 left)"]
+
+
+# -- a recorded attempt that failed
+
+
+def failed_attempt():
+    script = Chat()
+    script.begin(1, SECRET_REQUEST, "/room?id=7")
+    script.event(1, "failed", where="connect", error="connection refused", status=None)
+    script.event(1, "closed")
+    return script
+
+
+@pytest.mark.parametrize("status", ["101 Switching Protocols", "403 Forbidden"])
+def test_a_failed_attempt_that_is_answered_now_is_a_divergence(tmp_path, replay, status):
+    def answering(peer):
+        if status.startswith("101"):
+            peer.accept()
+            peer.read()
+        else:
+            peer.socket.sendall(f"HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n".encode())
+
+    with Server(answering) as server:
+        code, result, _ = replay(store(tmp_path / "a.db", failed_attempt()), "--to", server.url)
+    assert code == 1
+    problem = f"the server answers {status[:3]}, the recorded attempt failed: connection refused"
+    assert one(result)["problems"] == [problem]
+
+
+def test_a_failed_attempt_that_fails_again_is_as_recorded(tmp_path, replay):
+    with Server(echo) as server:
+        url = server.url  # nobody listens there any more
+    code, result, _ = replay(store(tmp_path / "a.db", failed_attempt()), "--to", url)
+    assert (code, one(result)["problems"]) == (0, [])
+    assert "the recorded attempt failed too: connection refused" in one(result)["notes"][0]
+
+
+def test_a_recorded_refusal_that_is_a_101_now_plays_nothing(tmp_path, replay):
+    path = chat_capture(tmp_path / "a.db")
+    with Server(echo) as server:
+        code, result, _ = replay(path, "--to", server.url, "--connection", "2")
+    assert (code, one(result)["problems"]) == (1, ["the server answers 101, recorded was 403"])
+
+
+# -- at any speed
+
+
+@pytest.mark.parametrize("speed", ["max", "100"])
+def test_a_close_waits_for_the_answers_that_are_outstanding(tmp_path, replay, speed):
+    """A server of today drops what it still owes once it has read a CLOSE."""
+    read = threading.Event()
+    late = []
+
+    def owing(peer):
+        peer.accept()
+
+        def answer():
+            read.wait(10)
+            for number in range(40):
+                time.sleep(0.002)
+                peer.text(numbered(number))
+                late.append(number)
+
+        worker = threading.Thread(target=answer)
+        worker.start()
+        asked = 0
+        while frame := peer.read():
+            if frame[0] == 8:
+                assert len(late) == 40, "the CLOSE came before the answers"
+                peer.send(8, frame[2])
+                break
+            asked += 1
+            if asked == 40:
+                read.set()
+        worker.join()
+
+    with Server(owing) as server:
+        code, result, _ = replay(store(tmp_path / "a.db", asking(40)), "--to", server.url, "--speed", speed)
+    assert server.errors == []
+    assert (code, one(result)["messages"]["equal"], one(result)["messages"]["missing"]) == (0, 40, 0)
+
+
+def test_a_close_waits_no_longer_than_the_timeout(tmp_path, replay):
+    answering = Answering(lambda number: [numbered(number)] if number < 2 else [])
+    with Server(answering) as server:
+        path = store(tmp_path / "a.db", asking(3))
+        code, result, _ = replay(path, "--to", server.url, "--speed", "max", "--timeout", "300ms")
+    assert code == 1
+    assert one(result)["messages"]["missing"] == 1
+    assert answering.got[-1][0] == 8

@@ -13,7 +13,7 @@ import signal
 import ssl
 import threading
 import time
-from bisect import bisect_right
+from bisect import bisect_left
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
@@ -145,10 +145,17 @@ class _Clients:
 
 
 class _Turns:
-    """A connection waits for those that had ended when it began."""
+    """A connection waits for those that had ended when it began.
+
+    Only for those that ended strictly before: times are as coarse as their source wrote them, and a failed
+    attempt may begin and end in the same moment. An end before its own beginning counts as that beginning.
+    So whatever is waited for began earlier, and no two wait for each other.
+    """
 
     def __init__(self, connections: Sequence[Connection]) -> None:
-        closed = sorted((one.closed_ns, one.id) for one in connections if one.closed_ns is not None)
+        closed = sorted(
+            (max(one.closed_ns, _start(one)), one.id) for one in connections if one.closed_ns is not None
+        )
         self._times = [time_ns for time_ns, _ in closed]
         self._order = [number for _, number in closed]
         self._over: set[int] = set()
@@ -157,7 +164,7 @@ class _Turns:
 
     async def wait(self, one: Connection) -> None:
         """Until its turn has come."""
-        before = 0 if one.attempt_ns is None else bisect_right(self._times, one.attempt_ns)
+        before = bisect_left(self._times, _start(one))
         if before > self._done:
             event = asyncio.Event()
             heapq.heappush(self._waiting, (before, one.id, event))
@@ -170,3 +177,7 @@ class _Turns:
             self._done += 1
         while self._waiting and self._waiting[0][0] <= self._done:
             heapq.heappop(self._waiting)[2].set()
+
+
+def _start(one: Connection) -> int:
+    return one.attempt_ns or 0

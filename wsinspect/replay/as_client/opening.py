@@ -130,21 +130,40 @@ class Opening:
                 conduit.write(request.raw)
                 response = await conduit.head()
         except TimeoutError:
-            self._problem(f"no answer from {target.authority} within {self._options.timeout_s:g} s")
+            self._no_response(f"no answer from {target.authority} within {self._options.timeout_s:g} s")
             return None
         except OSError as error:
-            self._problem(f"cannot connect to {target.authority}: {error.strerror or error}")
+            self._no_response(f"cannot connect to {target.authority}: {error.strerror or error}")
             return None
         if response is None or response.status is None:
-            self._problem("the server ended the connection without a response")
+            self._no_response("the server ended the connection without a response")
             return None
         return self._judge(request, response)
 
+    def _no_response(self, text: str) -> None:
+        """A divergence, unless the recorded attempt failed without a response too."""
+        if self._has_failed:
+            self._report.notes.append(
+                f"{text}; the recorded attempt failed too: {self._one.error or 'no response'}"
+            )
+        else:
+            self._problem(text)
+
+    @property
+    def _has_failed(self) -> bool:
+        """Whether the recorded attempt ended without a response."""
+        return self._one.status is None and self._one.state == "failed"
+
     def _judge(self, request: Request, response: RawHead) -> RawHead | None:
         recorded = self._one.status
-        if recorded is not None and response.status != recorded:
+        if self._has_failed:
+            why = self._one.error or "no response"
+            self._problem(f"the server answers {response.status}, the recorded attempt failed: {why}")
+            return None
+        was_open = self._one.open_ns is not None  # with HTTP/2 it opens with another status
+        if recorded is not None and response.status != (101 if was_open else recorded):
             self._problem(f"the server answers {response.status}, recorded was {recorded}")
-        if response.status != 101:
+        if response.status != 101 or (recorded is not None and not was_open):
             return None
         agreed = negotiate(RawHead.parse(request.raw), response)
         if agreed.subprotocol != self._one.subprotocol:

@@ -127,7 +127,12 @@ class ClientPlay(Listener):
             try:
                 await self._play(script)
             except _EndedError as ended:
-                if left := self._read_rest(script) + ended.left:
+                left = self._read_rest(script) + ended.left
+                if ended.is_stalled:
+                    self._problem(f"the server reads nothing for {self._options.timeout_s:g} s ({left} left)")
+                    self._conduit.abort()
+                    return
+                if left:
                     self._problem(f"the server {self._ending()} before all was sent ({left} left)")
                     return
             await self._finish()
@@ -171,7 +176,8 @@ class ClientPlay(Listener):
                 self._flush(out)
                 self._advance(done)
                 size = done = 0
-                await self._conduit.drain()
+                if not await self._drain():
+                    raise _EndedError(0, is_stalled=True)
                 await asyncio.sleep(0)
                 if self._is_over():
                     raise _EndedError(0)
@@ -207,15 +213,22 @@ class ClientPlay(Listener):
                 self._pump()
 
     def _must_wait(self, step: Send) -> bool:
-        if self._options.gated:
-            return self._heard < self._expected
-        due = self._clock.due(step.time_ns)
+        if self._is_gated(step) and self._heard < self._expected:
+            return True
+        due = self._due(step)
         return due is not None and due > time.monotonic()
 
+    def _is_gated(self, step: Send) -> bool:
+        """Whether it waits for what the server said before it: a CLOSE does at any speed, because a server
+        may drop the answers that it owes once it has read one."""
+        return self._options.gated or step.opcode == Opcode.CLOSE
+
+    def _due(self, step: Send) -> float | None:
+        return None if self._options.gated else self._clock.due(step.time_ns)
+
     async def _wait_for_turn(self, step: Send) -> None:
-        if not self._options.gated:
-            await sleep_until(self._clock.due(step.time_ns))
-        elif not await self._wait_heard():
+        await self._wait_time(self._due(step))
+        if self._is_gated(step) and not await self._wait_heard():
             self._problem(f"waited {self._options.timeout_s:g} s for what came before frame {step.frame}")
             self._pump(is_over=True)
             self.report.keep(self._matcher.finish(), self._tell)
@@ -223,13 +236,27 @@ class ClientPlay(Listener):
         if self._is_over():
             raise _EndedError(_matters(step))
 
+    async def _wait_time(self, due: float | None) -> None:
+        """Until this time, or until sending on makes no sense."""
+        while due is not None and (rest := due - time.monotonic()) > 0 and not self._is_over():
+            await self._wait_until(self._is_over, rest)
+
+    async def _drain(self) -> bool:
+        """Whether the server takes more, within the timeout."""
+        try:
+            async with asyncio.timeout(self._options.timeout_s):
+                await self._conduit.drain()
+        except TimeoutError:
+            return False
+        return True
+
     async def _wait_heard(self) -> bool:
         return await self._wait_until(lambda: self._heard >= self._expected)
 
-    async def _wait_until(self, is_true: Callable[[], bool]) -> bool:
-        """Whether it came true, or the server went, within the timeout."""
+    async def _wait_until(self, is_true: Callable[[], bool], seconds: float | None = None) -> bool:
+        """Whether it came true, or the server went, in so many seconds (None: the options' timeout)."""
         try:
-            async with asyncio.timeout(self._options.timeout_s):
+            async with asyncio.timeout(self._options.timeout_s if seconds is None else seconds):
                 while not is_true() and not self._is_over():
                     self._changed.clear()
                     await self._changed.wait()
@@ -360,8 +387,9 @@ def _matters(step: Send) -> int:
 
 
 class _EndedError(Exception):
-    """The server is gone, and so many messages were on their way."""
+    """The server is gone, or has stopped reading, and so many messages were on their way."""
 
-    def __init__(self, left: int) -> None:
+    def __init__(self, left: int, *, is_stalled: bool = False) -> None:
         super().__init__(left)
         self.left = left
+        self.is_stalled = is_stalled
