@@ -190,3 +190,30 @@ async def test_faults_in_a_stock_mitmdump(tmp_path, told):
     assert "fault mine (replace)" in proxy.text
     assert "fault refuse (refuse)" in proxy.text
     assert "Traceback" not in proxy.text
+
+
+HIDING = """
+import sys
+class Hiding:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == "wsinspect":
+            raise ModuleNotFoundError("No module named 'wsinspect'", name="wsinspect")
+sys.meta_path.insert(0, Hiding())
+"""
+
+
+@pytest.mark.parametrize("script", sorted(path.name for path in ADDONS.glob("*.py")))
+async def test_a_mitmproxy_without_wsinspect_says_in_one_line_what_to_do(tmp_path, script):
+    (tmp_path / "sitecustomize.py").write_text(HIDING)
+    child = await asyncio.create_subprocess_exec(
+        *(MITMDUMP, "-s", ADDONS / script, "--set", f"confdir={tmp_path}", "--listen-port", "0"),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+    )
+    out, _ = await asyncio.wait_for(child.communicate(), 60)
+    log = out.decode()
+    assert child.returncode == 1
+    assert f"{script} cannot import wsinspect" in log
+    assert "pipx inject mitmproxy wsinspect" in log
+    assert "Traceback" not in log

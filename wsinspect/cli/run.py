@@ -95,6 +95,14 @@ DEFAULT_LISTEN = Address("127.0.0.1", 8080)
 @click.option("--json", "as_json", is_flag=True, help="Print the events as JSON, one per line.")
 @click.option("--frames", is_flag=True, help="Print a line for each frame, too.")
 @click.option("--insecure", is_flag=True, help="Accept any server certificate.")
+@click.option(
+    "--ca",
+    "trusted",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    metavar="FILE",
+    help="Also trust server certificates issued by this CA (PEM); repeatable.",
+)
 @click.option("--ca-dir", type=click.Path(path_type=Path), help="Directory of the CA.")
 @click.option(
     "--set", "settings", multiple=True, metavar="OPTION=VALUE", help="An option of mitmproxy; repeatable."
@@ -136,6 +144,7 @@ def run(
     as_json: bool,
     frames: bool,
     insecure: bool,
+    trusted: tuple[Path, ...],
     ca_dir: Path | None,
     settings: tuple[str, ...],
     no_page_scan: bool,
@@ -182,6 +191,7 @@ def run(
         max_capture_size=max_capture_size,
         inflate_cap=inflate_cap,
         insecure=insecure,
+        trusted=trusted,
         settings=settings,
         ignore_hosts=ignore_hosts,
         may_splice=not no_splice,

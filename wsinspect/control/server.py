@@ -150,6 +150,7 @@ class _Handler(web.RequestHandler):
         self._server = server
         self._body = bytearray()
         self._size = 0
+        self._is_answered = False
 
     def prepare(self) -> None:
         headers = self.request.headers
@@ -163,7 +164,7 @@ class _Handler(web.RequestHandler):
             self._send(error.reply())
 
     def data_received(self, chunk: bytes) -> None:
-        if self._finished:
+        if self._is_answered:
             return
         self._size += len(chunk)
         if self._size <= MAX_BODY:
@@ -201,6 +202,7 @@ class _Handler(web.RequestHandler):
         self._send(RequestError(status_code, "the request could not be handled").reply())
 
     def _send(self, reply: Reply) -> None:
+        self._is_answered = True
         self.set_status(reply.status)
         self.set_header("Content-Type", reply.media_type)
         if reply.status == 401:

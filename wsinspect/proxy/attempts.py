@@ -19,11 +19,12 @@ from mitmproxy.proxy.context import Context
 
 from wsinspect.faults.sessions import Sessions
 from wsinspect.proxy import facts
+from wsinspect.proxy.connections import ConnectionEvents
 from wsinspect.proxy.faulting import FaultController
-from wsinspect.proxy.http2 import Http2Watch
 from wsinspect.proxy.link import SocketLink
-from wsinspect.proxy.seams.http1 import wire_head
+from wsinspect.proxy.seams.http1 import observe_heads, wire_head
 from wsinspect.proxy.seams.http2 import observe
+from wsinspect.proxy.seams.tls import verify_error
 from wsinspect.proxy.seams.transport import Wire
 from wsinspect.proxy.seams.websocket import relay_upgrade
 from wsinspect.proxy.taps import Tap, Taps
@@ -194,8 +195,9 @@ class AttemptLog:
         self.tls_failed_by: dict[str, str] = {}
         self._failures: dict[str, tuple[str, connection.Server]] = {}
         self._verify_errors: dict[str, str] = {}
-        self._http2 = Http2Watch(sink, now_ns, taps)
-        observe(self._http2)
+        self.connections = ConnectionEvents(sink, now_ns, taps)
+        observe(self.connections)
+        observe_heads(self.connections)
 
     def make_link(self, context: Context, flow: http.HTTPFlow) -> SocketLink:
         """The factory for `RelayLayer.make_link`."""
@@ -218,6 +220,7 @@ class AttemptLog:
 
     def client_disconnected(self, client: connection.Client) -> None:
         self._failures.pop(client.id, None)
+        self.connections.client_left(client)
 
     def server_connected(self, data: server_hooks.ServerConnectionHookData) -> None:
         if wire := Wire.of_client(data.client):
@@ -236,27 +239,17 @@ class AttemptLog:
 
     def tls_established_server(self, data: tls.TlsData) -> None:
         if data.ssl_conn is not None:
-            error = facts.verify_error(data.ssl_conn)
+            error = verify_error(data.ssl_conn)
             if error:
                 self._verify_errors[data.conn.id] = error
-        self._http2.tls(data.context.client, data.conn)
+        self.connections.tls(data.context.client, data.conn)
 
     def tls_established_client(self, data: tls.TlsData) -> None:
-        self._http2.tls(data.context.client, data.conn)
+        self.connections.tls(data.context.client, data.conn)
 
     def tls_failed_client(self, data: tls.TlsData) -> None:
         client = data.context.client
-        tap = self.taps.of(client)
-        event = {
-            "event": "tls_failed",
-            "side": "client",
-            "tap": tap.name if tap else None,
-            "client": facts.address(client.peername),
-            "sni": client.sni,
-            "error": client.error,
-            "rule": self.tls_failed_by.pop(client.id, None),
-        }
-        self.sink.event(0, event, self.now_ns())
+        self.connections.client_tls_failed(client, self.tls_failed_by.pop(client.id, None))
 
     # Requests
 
@@ -305,9 +298,13 @@ class AttemptLog:
         where, server = self._failures.pop(flow.client_conn.id, (_where(flow, error), flow.server_conn))
         error = facts.failure(where, error)
         if head := wire_head(flow.request):
-            head.error = error
+            head.error = error + facts.advice(where, error)
         attempt = attempt_of(flow)
-        if attempt is None or attempt.number not in self.open:
+        if attempt is None:
+            if where != "client" and flow.response is None:
+                self.connections.request_failed(flow, where, error, self._server_event(server))
+            return
+        if attempt.number not in self.open:
             return
         attempt.event(self._server_event(server))
         attempt.event({"event": "failed", "where": where, "error": error, "status": _answered(where)})

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import base64
 import datetime
+import os
+import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wsinspect.errors import LocalError
+from wsinspect.errors import LocalError, UsageError
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
@@ -58,6 +61,35 @@ def ensure_authority(ca_dir: Path) -> Authority:
         raise LocalError(f"{error.filename or ca_dir}: {error.strerror}") from error
 
 
+def trust_file(files: Sequence[Path]) -> Path:
+    """A private temporary file with these authorities and the usual ones (certifi's, which mitmproxy trusts).
+
+    mitmproxy takes one file, and trusts what is in it instead of the usual ones.
+
+    Raises:
+        UsageError: a file cannot be read, or holds no certificate.
+    """
+    import certifi
+    from cryptography import x509
+
+    parts = [Path(certifi.where()).read_bytes()]
+    for path in files:
+        try:
+            data = path.read_bytes()
+            x509.load_pem_x509_certificates(data)
+        except OSError as error:
+            raise UsageError(f"--ca {path}: {error.strerror}") from error
+        except ValueError as error:
+            raise UsageError(
+                f"--ca {path}: no certificate in it", hint="give the CA's certificate as a PEM file"
+            ) from error
+        parts.append(data)
+    handle, name = tempfile.mkstemp(prefix="wsinspect-ca-", suffix=".pem")
+    with os.fdopen(handle, "wb") as file:
+        file.write(b"\n".join(parts))
+    return Path(name)
+
+
 def _make(ca_dir: Path) -> None:
     from mitmproxy.certs import CertStore
     from mitmproxy.options import Options
@@ -96,4 +128,4 @@ def _write_alone(certificate: Certificate, path: Path) -> None:
         path.write_bytes(pem)
 
 
-__all__ = ["Authority", "ensure_authority"]
+__all__ = ["Authority", "ensure_authority", "trust_file"]

@@ -20,7 +20,7 @@ from typing import Any, Protocol
 
 from mitmproxy import exceptions, options
 from mitmproxy import master as mitmproxy_master
-from mitmproxy.addons import core, next_layer, proxyauth, proxyserver, tlsconfig, upstream_auth
+from mitmproxy.addons import core, proxyauth, proxyserver, tlsconfig, upstream_auth
 
 from wsinspect.capture.windows import window_at
 from wsinspect.control.server import ControlServer
@@ -28,16 +28,24 @@ from wsinspect.errors import UsageError, WsinspectError
 from wsinspect.faults.board import Board
 from wsinspect.proxy import seams
 from wsinspect.proxy.attempts import AttemptLog
+from wsinspect.proxy.authority import trust_file
 from wsinspect.proxy.controlled import Controlled, ControlOptions
 from wsinspect.proxy.descriptors import DescriptorWatch, raise_limit
 from wsinspect.proxy.faulting import FaultController
 from wsinspect.proxy.faulting_handshakes import HandshakeFaults
-from wsinspect.proxy.listening import PortTakenError, choose_ports, explain_listen_error, listener_facts
+from wsinspect.proxy.listening import (
+    PortTakenError,
+    choose_ports,
+    explain_listen_error,
+    listener_facts,
+    refuse_own_targets,
+)
 from wsinspect.proxy.pages import PageWatch
 from wsinspect.proxy.polling import PollLog
 from wsinspect.proxy.recorded import RecordedServer
 from wsinspect.proxy.recording import Narration, Recording
 from wsinspect.proxy.relay import RelayLayer
+from wsinspect.proxy.seams.next_layer import install_next_layer
 from wsinspect.proxy.taps import Tap, Taps
 
 #: How often a free port is chosen anew when somebody else takes it first.
@@ -80,6 +88,8 @@ class EngineOptions:
         snaplen: bytes of each payload to keep; None keeps all.
         max_capture_size: bytes of the capture beyond which its oldest data is evicted; None for no limit.
         inflate_cap: bytes beyond which a message is kept compressed; None for the recorder's own limit.
+        insecure: accept any certificate of a server.
+        trusted: PEM files with authorities that servers' certificates may come from, besides the usual ones.
         settings: mitmproxy's own options as "name=value".
         ignore_hosts: regular expressions; a connection to a matching "host:port" is passed through unread.
         narration: the lines that the recorder prints on stdout.
@@ -101,6 +111,7 @@ class EngineOptions:
     inflate_cap: int | None = None
     max_capture_size: int | None = None
     insecure: bool = False
+    trusted: Sequence[Path] = ()
     settings: Sequence[str] = ()
     ignore_hosts: Sequence[str] = ()
     narration: Narration = field(default_factory=Narration)
@@ -130,7 +141,6 @@ class EngineMaster(mitmproxy_master.Master):
             core.Core(),
             proxyauth.ProxyAuth(),
             self.proxyserver,
-            next_layer.NextLayer(),
             tlsconfig.TlsConfig(),
             upstream_auth.UpstreamAuth(),
             descriptors,
@@ -138,11 +148,15 @@ class EngineMaster(mitmproxy_master.Master):
 
     async def running(self) -> None:
         await super().running()
-        self._on_running()
+        loop = asyncio.get_running_loop()
+        stock = loop.get_exception_handler() or type(loop).default_exception_handler
 
-    def _asyncio_exception_handler(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        if not self._descriptors.is_exhausted(context):
-            super()._asyncio_exception_handler(loop, context)
+        def handle(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+            if not self._descriptors.is_exhausted(context):
+                stock(loop, context)
+
+        loop.set_exception_handler(handle)
+        self._on_running()
 
 
 def run_engine(engine_options: EngineOptions) -> int:
@@ -171,6 +185,7 @@ class _Engine:
         self.failure: WsinspectError | None = None
         self.registration: Registration | None = None
         self.control: ControlServer | None = None
+        self.trust: Path | None = None
 
     async def run(self) -> int:
         self.recording = Recording(
@@ -198,6 +213,7 @@ class _Engine:
 
     def _make_master(self) -> EngineMaster:
         self.taps = choose_ports(self.taps)
+        refuse_own_targets(self.taps)
         descriptors = DescriptorWatch(raise_limit(), self.options.warn)
         master = EngineMaster(options.Options(), self._on_running, descriptors)
         window_of = partial(window_at, self.recording.capture)
@@ -214,6 +230,7 @@ class _Engine:
             self.controller,
         )
         RelayLayer.make_link = self.log.make_link
+        install_next_layer(master, self.log.connections)
         self.handshake_faults = HandshakeFaults(self.controller, self.log)
         master.addons.add(self.log, self.handshake_faults)
         if self.options.page_wait_seconds is not None:
@@ -233,6 +250,9 @@ class _Engine:
                 keep_host_header=True,
                 validate_inbound_headers=False,
             )
+            if self.options.trusted:
+                self.trust = trust_file(self.options.trusted)
+                opts.update(ssl_verify_upstream_trusted_ca=str(self.trust))
             opts.set(*self.options.settings)
             _refuse_leaked_keys(opts)
             if self.options.ignore_hosts:
@@ -321,6 +341,8 @@ class _Engine:
         is_complete = await self.recording.finish()
         if self.registration:
             self.registration.close()
+        if self.trust:
+            self.trust.unlink(missing_ok=True)
         return is_complete
 
     async def _close_connections(self) -> None:

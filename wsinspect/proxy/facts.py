@@ -12,7 +12,6 @@ from typing import Any
 from mitmproxy import certs, connection, http
 from mitmproxy.net.http import url
 from mitmproxy.proxy import mode_specs
-from OpenSSL import SSL
 
 from wsinspect.faults.sessions import SessionKey
 from wsinspect.net import Address
@@ -135,6 +134,21 @@ def failure(where: str, error: str) -> str:
     return f"cannot connect to {' or '.join(map(str, places)) or 'the server'}: {reason}"
 
 
+_UNTRUSTED = re.compile(
+    r"certificate verify failed|self[- ]signed|unable to get (local )?issuer|hostname mismatch", re.I
+)
+
+
+def advice(where: str, error: str) -> str:
+    """What to do about a failure, for the body of our 502: "" where there is nothing to say."""
+    if where == "tls-server" and _UNTRUSTED.search(error):
+        return (
+            ". This proxy refused the server's certificate: start it with --ca FILE to trust the server's own"
+            " CA, or with --insecure to accept any certificate."
+        )
+    return ""
+
+
 def certificate(cert: certs.Cert) -> dict[str, Any]:
     """The facts of a leaf certificate that explain why it is refused."""
     return {
@@ -145,16 +159,6 @@ def certificate(cert: certs.Cert) -> dict[str, Any]:
         "not_after": cert.notafter.isoformat(),
         "sha256": cert.fingerprint().hex(),
     }
-
-
-def verify_error(ssl: SSL.Connection) -> str | None:
-    """Why OpenSSL would not trust the peer's chain (also where it was told not to care)."""
-    lib, ffi = SSL._lib, SSL._ffi  # type: ignore[attr-defined]
-    result = lib.SSL_get_verify_result(ssl._ssl)
-    if result == 0:
-        return None
-    text: str = ffi.string(lib.X509_verify_cert_error_string(result)).decode()
-    return text
 
 
 def _text(value: bytes | None) -> str | None:

@@ -13,14 +13,14 @@ from functools import partial
 from typing import Any
 
 from mitmproxy.connection import Connection, ConnectionState
-from mitmproxy.proxy import events, layer
+from mitmproxy.proxy import events
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers.tls import TLSLayer
 
 from wsinspect.faults.boundaries import Boundary
 from wsinspect.proxy.faulting import LinkFaults
 from wsinspect.proxy.seams import tls as tls_seam
-from wsinspect.proxy.seams.transport import Endpoint, Wire, tls_of
+from wsinspect.proxy.seams.transport import Endpoint, Wire, are_idle, tls_of
 from wsinspect.proxy.splice import Half, Splice, Stream
 from wsinspect.wire.opcodes import Direction
 
@@ -54,18 +54,7 @@ class Side:
 
     def is_quiet(self) -> bool:
         """Nothing is under way between socket and layer: all that was read has been handled."""
-        endpoint = self.endpoint
-        if endpoint is None or endpoint.how or endpoint.transport.is_closing():
-            return False
-        reader = endpoint.reader
-        waiter = reader._waiter  # type: ignore[attr-defined]
-        return (
-            not reader._buffer  # type: ignore[attr-defined]
-            and waiter is not None
-            and not waiter.done()
-            and not reader.at_eof()
-            and reader.exception() is None
-        )
+        return self.endpoint is not None and self.endpoint.is_quiet()
 
 
 class SocketLink:
@@ -267,7 +256,7 @@ class SocketLink:
         self._is_scheduled = False
         if self._is_over or self.splice or not self._may_splice:
             return
-        if not (self.client.is_quiet() and self.server.is_quiet() and _are_idle(self.context.layers)):
+        if not (self.client.is_quiet() and self.server.is_quiet() and are_idle(self.context.layers)):
             return
         assert self.client.endpoint
         assert self.server.endpoint
@@ -289,8 +278,3 @@ class SocketLink:
         self._pause_again()
         if half.has_tls_ended:
             self.wire.event(events.DataReceived(half.endpoint.connection, b""))
-
-
-def _are_idle(layers: list[layer.Layer]) -> bool:
-    """No layer is paused in a hook or holds events back."""
-    return all(each._paused is None and not each._paused_event_queue for each in layers)

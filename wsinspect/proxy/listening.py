@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import errno
+import ipaddress
 import socket
 from collections.abc import Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 from wsinspect.errors import LocalError, UsageError
 from wsinspect.proxy.taps import Tap
@@ -46,6 +48,67 @@ def choose_ports(taps: Sequence[Tap]) -> list[Tap]:
         for sock in held:
             sock.close()
     return chosen
+
+
+def refuse_own_targets(taps: Sequence[Tap]) -> None:
+    """A tap whose target is one of this proxy's own listeners would only ever reach itself.
+
+    Args:
+        taps: with the ports they will listen on.
+
+    Raises:
+        UsageError: naming the target and the listener.
+    """
+    listeners = [tap for tap in taps if tap.listens]
+    for tap in taps:
+        host, port = _target(tap)
+        if host is None:
+            continue
+        for listener in listeners:
+            if port == listener.port and _reaches(host, listener.host):
+                where = "itself" if listener is tap else f"the listener {listener.name!r} of this same proxy"
+                raise UsageError(
+                    f"{tap.target or tap.mode} is {where} ({listener.host}:{listener.port})",
+                    hint="give the address of the server, or another port to listen on",
+                )
+
+
+def _target(tap: Tap) -> tuple[str | None, int]:
+    """Where a tap connects to, as far as it is always the same place: a server, or an upstream proxy."""
+    kind, _, rest = tap.mode.partition(":")
+    if tap.target is None and kind not in ("upstream", "reverse"):
+        return None, 0
+    parts = urlsplit(tap.target or (rest if "://" in rest else f"http://{rest}"))
+    try:
+        port = parts.port
+    except ValueError:
+        port = None
+    return parts.hostname, port or (443 if parts.scheme in ("https", "tls") else 80)
+
+
+def _reaches(host: str, listener: str) -> bool:
+    """Whether connecting to `host` arrives at what listens on the address `listener`."""
+    try:
+        found = {str(info[4][0]) for info in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)}
+        bound = {str(info[4][0]) for info in socket.getaddrinfo(listener or "0.0.0.0", None)}
+    except OSError:
+        return False
+    if found & bound:
+        return True
+    return any(ipaddress.ip_address(one.partition("%")[0]).is_unspecified for one in bound) and any(
+        _is_of_this_machine(one) for one in found
+    )
+
+
+def _is_of_this_machine(address: str) -> bool:
+    """Only a machine's own addresses can be bound to; nothing is sent for it."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as sock:
+        try:
+            sock.bind((address, 0))
+        except OSError:
+            return False
+    return True
 
 
 def _bind_any(tap: Tap) -> socket.socket:

@@ -58,7 +58,7 @@ class Half(asyncio.Protocol):
         self.ssl: SSL.Connection | None = ssl
         self.direction = int(direction)
         self.has_tls_ended = False
-        self.is_write_paused = bool(self.stock._paused)
+        self.is_write_paused = endpoint.is_write_paused
         self._is_held = False
         self._is_peer_full = False
         self._is_reading_paused = False
@@ -161,9 +161,10 @@ class Half(asyncio.Protocol):
     def restore(self) -> None:
         """Give the transport back, with the state its own protocol would be in."""
         self.transport.set_protocol(self.stock)
-        if self.is_write_paused and not self.stock._paused:
+        was_paused = self.endpoint.is_write_paused
+        if self.is_write_paused and not was_paused:
             self.stock.pause_writing()
-        elif not self.is_write_paused and self.stock._paused:
+        elif not self.is_write_paused and was_paused:
             self.stock.resume_writing()
         self.transport.resume_reading()
 

@@ -19,6 +19,9 @@ from wsinspect.wire.opcodes import Direction
 MAX_NOTES: Final = 2000
 _ENGINE_KINDS: Final = {
     "tls_failed": ("side", "tap", "client", "sni", "error"),
+    "client_left": ("tap", "client", "how", "ms"),
+    "passed_unread": ("tap", "client", "server", "sni", "reason"),
+    "request_failed": ("tap", "client", "method", "url", "where", "status", "error"),
     "unstored": ("bytes", "records", "reason"),
     "wall_step": ("step_ns",),
 }

@@ -182,6 +182,28 @@ def _tls_failed(note: Note) -> str:
     return f"{_text(note['side'])} {_text(note['client'])} {_text(note['sni'])}: {_text(note['error'])}"
 
 
+def _client_left(note: Note) -> str:
+    how = {"fin": "", "rst": " (RST)"}.get(str(note["how"]), f" ({_text(note['how'])})")
+    return f"{_text(note['client'])} connected and left without sending a byte{how}{_after(note)}"
+
+
+def _passed_unread(note: Note) -> str:
+    to = note["server"] or note["sni"]
+    return (
+        f"{_text(note['client'])} to {_text(to)} is passed on unread, not recorded: {_text(note['reason'])}"
+    )
+
+
+def _request_failed(note: Note) -> str:
+    status = f"{note['status']}, " if note["status"] is not None else ""
+    request = f"{_text(note['client'])} {_text(note['method'])} {_text(note['url'])}"
+    return f"{request}: {status}{_text(note['error'])}"
+
+
+def _after(note: Note) -> str:
+    return f" after {note['ms']:.1f} ms" if isinstance(note["ms"], int | float) else ""
+
+
 def _fault(note: Note) -> str:
     frame = f"  frame {note['frame']}" if note["frame"] is not None else ""
     return f"{_text(note['rule'])} ({_text(note['kind'])}){frame}"
@@ -224,6 +246,9 @@ _DESCRIBE: Final[dict[str, Callable[[Note], str]]] = {
     "finding": _finding,
     "unstored": _unstored,
     "tls_failed": _tls_failed,
+    "client_left": _client_left,
+    "passed_unread": _passed_unread,
+    "request_failed": _request_failed,
     "wall_step": _wall_step,
 }
 

@@ -140,12 +140,50 @@ def _proxyserver_shape() -> bool:
     return _source_has(Proxyserver.register_connection, "self.connections[connection_id] = handler")
 
 
+def _layer_shape() -> bool:
+    from mitmproxy.proxy import layer
+
+    return {"_paused", "_paused_event_queue"} <= set(vars(layer.Layer).get("__annotations__", ())) | set(
+        layer.Layer.__init__.__code__.co_names
+    ) and _source_has(layer.NextLayer._handle_event, "mevents.DataReceived", "self._ask()")
+
+
+def _next_layer_shape() -> bool:
+    from mitmproxy.addons import next_layer
+
+    stock = next_layer.NextLayer
+    return (
+        list(inspect.signature(stock._ignore_connection).parameters)
+        == ["self", "context", "data_client", "data_server"]
+        and list(inspect.signature(stock._is_destination_in_hosts).parameters) == ["context", "hosts"]
+        and issubclass(next_layer.NeedsMoreData, Exception)
+        and _source_has(stock.next_layer, "nextlayer.layer = self._next_layer(")
+        and _source_has(stock._next_layer, "starts_like_tls_record(data_client)", 'data_client.find(b"\\n")')
+    )
+
+
+def _openssl_shape() -> bool:
+    from OpenSSL import SSL
+
+    names = ("SSL_get_verify_result", "X509_verify_cert_error_string")
+    return (
+        all(hasattr(SSL._lib, name) for name in names)  # type: ignore[attr-defined]
+        and hasattr(SSL._ffi, "string")  # type: ignore[attr-defined]
+        and "_ssl" in SSL.Connection.__init__.__code__.co_names
+    )
+
+
 def _streams_shape() -> bool:
     import asyncio
+    from asyncio import selector_events, streams
 
     protocol = asyncio.StreamReaderProtocol
-    return all(hasattr(protocol, name) for name in ("_drain_helper", "pause_writing", "resume_writing")) and (
-        "_waiter" in asyncio.StreamReader(loop=_NoLoop()).__dict__  # type: ignore[arg-type]
+    reader = asyncio.StreamReader(loop=_NoLoop())  # type: ignore[arg-type]
+    return (
+        all(hasattr(protocol, name) for name in ("_drain_helper", "pause_writing", "resume_writing"))
+        and {"_waiter", "_buffer"} <= set(vars(reader))
+        and "_paused" in streams.FlowControlMixin.__init__.__code__.co_names
+        and "_sock" in selector_events._SelectorTransport.__init__.__code__.co_names  # type: ignore[attr-defined]
     )
 
 
@@ -165,5 +203,8 @@ _CHECKS: tuple[tuple[str, Callable[[], bool]], ...] = (
     ("ConnectionHandler's close_connection, drain_writers and read loop", _handler_shape),
     ("TLSLayer.receive_close and TunnelLayer.receive_close", _tls_shape),
     ("Proxyserver.connections", _proxyserver_shape),
+    ("Layer's pause, and when NextLayer asks", _layer_shape),
+    ("the addon NextLayer's decisions", _next_layer_shape),
+    ("OpenSSL's result of a verification", _openssl_shape),
     ("asyncio's StreamReaderProtocol and StreamReader", _streams_shape),
 )

@@ -7,6 +7,7 @@ FIN during the handshake for a lost interest. Here instead:
 - every head is kept byte for byte (`wire_head`), and what leaves is the same bytes wherever no field was
   changed;
 - 1xx responses other than 101 are handed to an HTTP/1 client as they came (RFC 9110 section 15.2);
+- a proxy request for `ws://` or `wss://` is one for `http://` or `https://`;
 - after a 101 nothing is stripped and nothing is framed;
 - for an opening handshake, a FIN or RST before the response is passed on instead of being answered.
 
@@ -19,7 +20,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from h11._receivebuffer import ReceiveBuffer
 from mitmproxy import http
@@ -46,6 +47,30 @@ from wsinspect.proxy.seams.transport import Wire, tls_of
 
 Commands = layer.CommandGenerator[None]
 
+
+class Observer(Protocol):
+    """Who is told of what never becomes a flow."""
+
+    def unreadable_request(self, context: Context, raw: bytes, answer: bytes) -> None:
+        """mitmproxy gave its own answer to a request's head that it cannot read."""
+
+
+class _Nobody:
+    def unreadable_request(self, context: Context, raw: bytes, answer: bytes) -> None:
+        return
+
+
+_observer: Observer = _Nobody()
+
+
+def observe_heads(observer: Observer) -> None:
+    """Tell this one from now on, instead of the one before."""
+    global _observer
+    _observer = observer
+
+
+#: A request in absolute form with the scheme of a WebSocket, as aiohttp sends it to a proxy.
+_WEBSOCKET_URL = re.compile(rb"[A-Za-z]+ (ws)s?://", re.IGNORECASE)
 _HEAD_END = re.compile(rb"\n\r?\n")
 _STATUS = re.compile(rb"HTTP/\d\.\d +(\d{3})")
 _HEAD_ATTRIBUTE = "wsinspect_wire_head"
@@ -165,9 +190,16 @@ class RelayHttp1Server(_Relaying, Http1Server):
             yield commands.SendData(self.conn, error_response(431, f"the request's head {_TOO_LARGE}"))
             yield commands.CloseConnection(self.conn)
             return
+        if raw and (found := _WEBSOCKET_URL.match(raw)):
+            # mitmproxy knows http and https alone; the bytes as received are kept in `raw`.
+            rest = bytes(self.buf.maybe_extract_at_most(len(self.buf)) or b"")
+            self.buf += rest[: found.start(1)] + b"http" + rest[found.end(1) :]
         for command in super().read_headers(event):
             if raw and isinstance(command, ReceiveHttp) and isinstance(command.event, RequestHeaders):
                 _attach(command.event.request, raw, http1.assemble_request_head)
+                raw = None
+            elif raw and isinstance(command, commands.SendData) and command.connection is self.conn:
+                _observer.unreadable_request(self.context, raw, bytes(command.data))
                 raw = None
             yield command
 
@@ -371,4 +403,4 @@ def install_http1() -> None:
     names["Http1Client"] = RelayHttp1Client
 
 
-__all__ = ["WireHead", "attach_head", "head_bytes", "install_http1", "wire_head"]
+__all__ = ["WireHead", "attach_head", "head_bytes", "install_http1", "observe_heads", "wire_head"]

@@ -89,6 +89,19 @@ def decrypt(connection: SSL.Connection, data: bytes) -> tuple[bytes, bool]:
     return plain[0] if len(plain) == 1 else b"".join(plain), ended
 
 
+def verify_error(connection: SSL.Connection) -> str | None:
+    """Why OpenSSL would not trust the peer's chain (also where it was told not to care).
+
+    pyOpenSSL has a callback for it and no function, and the callback is mitmproxy's.
+    """
+    lib, ffi = SSL._lib, SSL._ffi  # type: ignore[attr-defined]
+    result = lib.SSL_get_verify_result(connection._ssl)
+    if result == 0:
+        return None
+    text: str = ffi.string(lib.X509_verify_cert_error_string(result)).decode()
+    return text
+
+
 __all__ = [
     "decrypt",
     "encrypt",
@@ -97,4 +110,5 @@ __all__ = [
     "report_every_end",
     "send_close_notify",
     "through",
+    "verify_error",
 ]

@@ -25,6 +25,7 @@ from mitmproxy import ctx
 from mitmproxy.connection import Connection, ConnectionState
 from mitmproxy.proxy import events, tunnel
 from mitmproxy.proxy.context import Context
+from mitmproxy.proxy.layer import Layer
 from mitmproxy.proxy.layers import tls as tls_layers
 from mitmproxy.proxy.server import ConnectionHandler
 
@@ -48,6 +49,7 @@ class Endpoint:
     Attributes:
         how: "" while the peer may still send, else "fin", "rst" or "timeout".
         on_late_reset: called when the peer resets after its FIN, when no task of mitmproxy's reads any more.
+        has_received: whether the peer has sent a byte.
     """
 
     connection: Connection
@@ -57,6 +59,7 @@ class Endpoint:
     protocol: Any
     how: str = ""
     on_late_reset: Callable[[], None] | None = None
+    has_received: bool = False
     _resetting: bool = field(default=False)
 
     @classmethod
@@ -83,8 +86,18 @@ class Endpoint:
             if exc is not None and is_late and endpoint.on_late_reset:
                 endpoint.on_late_reset()
 
+        def first_received(data: bytes) -> None:
+            # Once; from the second read on the protocol's own method is called.
+            endpoint.has_received = True
+            del endpoint.protocol.data_received
+            endpoint.protocol.data_received(data)
+
         endpoint.protocol.eof_received = eof_received
         endpoint.protocol.connection_lost = connection_lost
+        if reader._buffer:  # type: ignore[attr-defined]
+            endpoint.has_received = True
+        else:
+            endpoint.protocol.data_received = first_received
         return endpoint
 
     def _salvage(self) -> None:
@@ -95,6 +108,25 @@ class Endpoint:
         with contextlib.suppress(OSError):
             while data := sock.recv(65536):
                 self.protocol.data_received(data)
+
+    @property
+    def is_write_paused(self) -> bool:
+        """Whether the peer takes nothing for now: the transport's buffer is full."""
+        return bool(self.protocol._paused)
+
+    def is_quiet(self) -> bool:
+        """Nothing is under way between socket and layer: all that was read has been handled."""
+        if self.how or self.transport.is_closing():
+            return False
+        reader = self.reader
+        waiter = reader._waiter  # type: ignore[attr-defined]
+        return (
+            not reader._buffer  # type: ignore[attr-defined]
+            and waiter is not None
+            and not waiter.done()
+            and not reader.at_eof()
+            and reader.exception() is None
+        )
 
     def leftover(self) -> bytes:
         """What was received but not read before a reset (a StreamReader raises instead of giving it)."""
@@ -348,6 +380,11 @@ def _stack(context: Context, connection: Connection) -> Iterator[Any]:
         while below is not None:
             yield below
             below = getattr(below, "child_layer", None)
+
+
+def are_idle(layers: Sequence[Layer]) -> bool:
+    """No layer is paused in a hook or holds events back."""
+    return all(each._paused is None and not each._paused_event_queue for each in layers)
 
 
 def tls_of(context: Context, connection: Connection) -> list[tls_layers.TLSLayer]:
