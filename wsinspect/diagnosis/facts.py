@@ -20,6 +20,7 @@ from wsinspect.findings.facts import (
     FrameFact,
     MessageFact,
     OpaqueFact,
+    Other,
     PingFact,
     Problem,
     Summary,
@@ -78,6 +79,20 @@ _FRAME: Final = (
     "stored_message.compressed, stored_message.problem "
     "FROM frame LEFT JOIN stored_message ON stored_message.id = frame.id "
     "WHERE frame.connection_id = ? ORDER BY frame.id"
+)
+#: Neighbours among which others to the same place are looked for, and how many of them are taken.
+_NEAR, _OTHERS = 300, 8
+_OTHER: Final = (
+    "SELECT id, path, attempt_ns, open_ns, closed_ns, "
+    "(SELECT min(time_ns) FROM event WHERE connection_id = connection.id AND kind = 'end'), ended_by, how, "
+    "client_close_reason IS NOT NULL OR server_close_reason IS NOT NULL, request_in "
+    "FROM connection LEFT JOIN handshake ON handshake.connection_id = connection.id "
+    "WHERE id BETWEEN ?1 - ?2 AND ?1 + ?2 AND id != ?1 AND tap IS ?3 AND host IS ?4 AND port IS ?5 "
+    "AND open_ns IS NOT NULL ORDER BY abs(id - ?1) LIMIT ?6"
+)
+_LAST_DATA: Final = (
+    "SELECT time_ns FROM frame WHERE connection_id = ? AND is_s2c = ? AND bits >> 8 & 15 != 8 "
+    "ORDER BY id DESC LIMIT 1"
 )
 _LAST: Final = "SELECT time_ns FROM frame WHERE connection_id = ? AND is_s2c = ? ORDER BY id DESC LIMIT 1"
 _VIOLATIONS: Final = (
@@ -183,6 +198,8 @@ class FactReader:
             and (c2s_frames or s2c_frames or c2s_bytes or s2c_bytes)
         ):
             facts.update(self._frames(connection_id, c2s_frames, s2c_frames))
+        if with_frames and (facts["state"] == "refused" or facts["how"] in ("fin", "rst", "timeout")):
+            facts["others"] = tuple(self._others(connection_id, facts))
         return ConnectionFacts(
             **facts,
             frames=(c2s_frames, s2c_frames),
@@ -230,6 +247,33 @@ class FactReader:
             "opaque": tuple(self._opaque(number)),
             "pings": tuple(self._pings(number)),
         }
+
+    def _others(self, number: int, facts: dict[str, Any]) -> Iterator[Other]:
+        """Connections that were accepted at the same host and port, the nearest first."""
+        is_refused = facts["state"] == "refused"
+        key = (number, _NEAR, facts["tap"], facts["host"], facts["port"], _OTHERS)
+        for row in self._query(_OTHER, key):
+            number_of_one, path, attempt_ns, open_ns, closed_ns, end_ns, ended_by, how, has_close, request = (
+                row
+            )
+            one = Other(
+                id=number_of_one,
+                path=path or "/",
+                attempt_ns=attempt_ns or open_ns,
+                open_ns=open_ns,
+                closed_ns=closed_ns,
+                end_ns=end_ns,
+                ended_by=ended_by,
+                how=how,
+                has_close=bool(has_close),
+                request=_blob(request) if is_refused else None,
+            )
+            if one.is_cut and not is_refused and one.end_ns is not None:
+                end_ns = one.end_ns
+                last = [self._query(_LAST_DATA, (one.id, side)) for side in (0, 1)]
+                ends = [max(0, end_ns - (rows[0][0] if rows else one.open_ns)) for rows in last]
+                one = one._replace(silences=(ends[0], ends[1]))
+            yield one
 
     def _last_ns(self, number: int, side: int, frames: list[FrameFact], count: int) -> int | None:
         """When the last frame of a direction came."""

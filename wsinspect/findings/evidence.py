@@ -7,7 +7,8 @@ from typing import Final
 
 from wsinspect.findings.facts import ConnectionFacts
 from wsinspect.findings.model import Cause
-from wsinspect.findings.software import Mark, author_of, hop_of, recognise
+from wsinspect.findings.quotes import quote
+from wsinspect.findings.software import NAMES, Mark, author_of, hop_of, recognise
 from wsinspect.handshake.heads import RawHead
 from wsinspect.units import MS, format_duration
 
@@ -15,8 +16,19 @@ JS_FAILED: Final = (
     "An error event, then close with code 1006, wasClean false and no reason; the page cannot see more."
 )
 JS_NOTHING: Final = "Nothing: no WebSocket object reports anything."
-JS_LATER: Final = "What the connection does later; this alone is not seen."
-TAP_BEHIND: Final = "a second tap between this hop and the server shows the request that arrives there"
+JS_LATER: Final = "Only what the connection does later; this alone is invisible."
+TAP_BEHIND: Final = (
+    "put a second tap between this hop and the server: it shows the request that arrives there"
+)
+#: How ends of a connection are called in evidence.
+WORDS_OF_ENDS: Final = {
+    "fin": "FIN",
+    "rst": "RST",
+    "close_notify": "close_notify",
+    "timeout": "timeout",
+    "close-frame": "CLOSE frame",
+    "refused": "refused",
+}
 _SHOWN: Final = 160
 #: Fields that proxies add to a request, with the software that a field is proof of; "" where any may.
 _REQUEST_MARKS: Final = (
@@ -71,7 +83,7 @@ def named(marks: tuple[Mark, ...]) -> tuple[str, ...]:
 
 def answer_marks(facts: ConnectionFacts) -> tuple[Mark, ...]:
     """The software that the response names."""
-    return recognise(facts.response_in, facts.body)
+    return recognise(facts.response_in, facts.content)
 
 
 def answer_hop(facts: ConnectionFacts) -> str | None:
@@ -93,9 +105,10 @@ def seconds(interval_ns: int) -> str:
 
 
 def body_line(facts: ConnectionFacts) -> tuple[str, ...]:
-    """The first words of a refusal's body."""
-    text = " ".join(facts.body[:400].decode("utf-8", "replace").split())
-    return (f"body: {text[:_SHOWN]}",) if text else ()
+    """The words of a refusal's body that say why."""
+    reason = facts.response_in.reason.decode("latin-1") if facts.response_in else ""
+    said = quote(facts.content, reason)
+    return () if said is None else (f"the answer says: {said}",)
 
 
 def cache_lines(facts: ConnectionFacts) -> tuple[str, ...]:
@@ -113,7 +126,7 @@ def marks_lines(marks: tuple[Mark, ...]) -> tuple[str, ...]:
 def author_line(facts: ConnectionFacts) -> tuple[str, ...]:
     """Who made the answer, where its page tells."""
     author = author_of(answer_marks(facts))
-    return (f"{author.software} made this answer itself ({author.evidence})",) if author else ()
+    return (f"{NAMES[author.software]} itself wrote this answer ({author.evidence})",) if author else ()
 
 
 def js_status(status: int | None) -> str:
@@ -124,7 +137,7 @@ def js_status(status: int | None) -> str:
 
 
 def js_told(facts: ConnectionFacts) -> str:
-    """What JavaScript is told at the end of a connection."""
+    """What JavaScript sees at the end of a connection."""
     if facts.js_code is None:
         return "Nothing yet: the connection is open."
     clean = "true" if facts.js_was_clean else "false"
@@ -135,8 +148,10 @@ def js_told(facts: ConnectionFacts) -> str:
 
 def end_line(facts: ConnectionFacts) -> str:
     """Who ended it and how, in one line."""
-    ends = ", ".join(f"{end.side} {end.how}" for end in facts.ends) or "no end of a transport seen"
-    return f"ended by {facts.ended_by} ({facts.how}); {ends}"
+    ends = ", then ".join(f"{end.side} {WORDS_OF_ENDS.get(end.how, end.how)}" for end in facts.ends[:3])
+    how = WORDS_OF_ENDS.get(facts.how or "", facts.how)
+    by = "both sides" if facts.ended_by == "both" else f"the {facts.ended_by}"
+    return f"ended by {by} ({how}); on the wire: {ends or 'no end of a TCP connection'}"
 
 
 def two_causes(*pairs: tuple[str, str]) -> tuple[Cause, ...]:

@@ -7,6 +7,7 @@ parsed when first asked for.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -19,6 +20,7 @@ from wsinspect.wire.opcodes import Direction
 
 C2S, S2C = Direction.CLIENT_TO_SERVER, Direction.SERVER_TO_CLIENT
 SECOND_NS = 10**9
+_CONTENT_BYTES = 64 * 1024
 
 
 class FrameFact(NamedTuple):
@@ -35,6 +37,11 @@ class FrameFact(NamedTuple):
     violation: str | None = None
     message_id: int | None = None
     span_ns: int = 0
+
+    @property
+    def is_close(self) -> bool:
+        """Whether it is a CLOSE frame; a fragmented one is none: so reads text such as `HTTP/1.1`."""
+        return self.opcode == 8 and self.fin
 
 
 class MessageFact(NamedTuple):
@@ -93,6 +100,48 @@ class Problem(NamedTuple):
     times: int
 
 
+class Other(NamedTuple):
+    """Another connection to the same host and port through the same tap, opened near to the one judged.
+
+    Attributes:
+        silences: how long nothing had come when it ended, c2s and s2c; None while it lives or where unknown.
+        request: its request header block, for attempts that are compared.
+    """
+
+    id: int
+    path: str
+    attempt_ns: int
+    open_ns: int
+    closed_ns: int | None = None
+    end_ns: int | None = None
+    ended_by: str | None = None
+    how: str | None = None
+    has_close: bool = False
+    silences: tuple[int | None, int | None] = (None, None)
+    request: bytes | None = None
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether a peer ended it without a CLOSE frame."""
+        return (
+            self.how in ("fin", "rst", "timeout")
+            and self.ended_by in ("client", "server")
+            and not self.has_close
+        )
+
+    def silence_ns(self, direction: Direction | None = None) -> int | None:
+        """How long nothing had come (of one direction, or of both) when it ended."""
+        if direction is not None:
+            return self.silences[direction]
+        known = [ns for ns in self.silences if ns is not None]
+        return min(known, default=None)
+
+    @property
+    def age_ns(self) -> int | None:
+        """From the 101 to the end."""
+        return None if self.end_ns is None else self.end_ns - self.open_ns
+
+
 @dataclass(frozen=True, kw_only=True)
 class ConnectionFacts:
     """One connection.
@@ -107,6 +156,8 @@ class ConnectionFacts:
         has_lost_records: whether a header block, a body or an event could not be stored.
         unrecorded: what the format that it was imported from does not have: `pings`, `end`.
         evicted_frames: how many of its first frames were deleted to make room.
+        others: accepted connections to the same host and port, for refused attempts and for ends without a
+            CLOSE frame.
     """
 
     id: int
@@ -164,11 +215,23 @@ class ConnectionFacts:
     has_lost_records: bool = False
     unrecorded: frozenset[str] = frozenset()
     evicted_frames: int = 0
+    others: tuple[Other, ...] = ()
 
     @property
     def has_gap(self) -> bool:
         """Whether anything of it could not be stored: then no absence and no silence proves anything."""
         return bool(self.gaps) or self.has_lost_records
+
+    @cached_property
+    def content(self) -> bytes:
+        """The beginning of a refusal's body, decompressed."""
+        encoding = (self.response_in.get("content-encoding") or b"").lower() if self.response_in else b""
+        if encoding in (b"gzip", b"x-gzip", b"deflate") and self.body:
+            try:
+                return zlib.decompressobj(47).decompress(self.body, _CONTENT_BYTES)
+            except zlib.error:
+                return self.body
+        return self.body
 
     @cached_property
     def request_in(self) -> RawHead | None:
@@ -209,7 +272,7 @@ class ConnectionFacts:
     @cached_property
     def end_ns(self) -> int | None:
         """When it ended as seen here: the first end of a transport or CLOSE frame, else the last fact."""
-        closes = [frame.time_ns for frame in self.last_frames if frame.opcode == 8]
+        closes = [frame.time_ns for frame in self.last_frames if frame.is_close]
         times = [*(end.time_ns for end in self.ends), *closes]
         return min(times) if times else self.closed_ns
 
@@ -221,7 +284,7 @@ class ConnectionFacts:
     @property
     def data_ns(self) -> int | None:
         """When the last frame of either direction came that was no CLOSE."""
-        times = [frame.time_ns for frame in self.last_frames if frame.opcode != 8]
+        times = [frame.time_ns for frame in self.last_frames if not frame.is_close]
         known = [time for time in self.last_ns if time is not None] if not self.last_frames else []
         return max(times or known, default=None)
 
@@ -239,7 +302,7 @@ class ConnectionFacts:
     def _data_of(self, direction: Direction) -> int | None:
         """When the last frame of a direction came that was no CLOSE."""
         mine = [frame for frame in self.last_frames if frame.direction == direction]
-        times = [frame.time_ns for frame in mine if frame.opcode != 8]
+        times = [frame.time_ns for frame in mine if not frame.is_close]
         return max(times) if times else None if mine else self.last_ns[direction]
 
     @property

@@ -85,7 +85,8 @@ class Negotiation:
         extensions: what the server accepted.
         deflate: permessage-deflate's parameters where it was accepted.
         problems: codes of broken rules: `method`, `request-upgrade`, `request-connection`, `key`, `version`
-            (request), `upgrade`, `connection`, `accept`, `subprotocol-not-offered`,
+            (request), `upgrade`, `connection`, `accept`, `http10`, `body` (a Content-Length or
+            Transfer-Encoding: RFC 9110 §8.6, RFC 9112 §6.1), `subprotocol-not-offered`,
             `extension-not-offered`, `deflate-params` (101 response).
     """
 
@@ -147,6 +148,8 @@ def _response_problems(request: RawHead | None, response: RawHead) -> list[str]:
         "upgrade": response.tokens("upgrade") == ["websocket"],
         "connection": "upgrade" in response.tokens("connection"),
         "accept": key is None or response.get("sec-websocket-accept") == accept_key(key),
+        "http10": response.http_version != b"HTTP/1.0",
+        "body": response.get("content-length") is None and response.get("transfer-encoding") is None,
     }
     return [code for code, is_met in checks.items() if not is_met]
 

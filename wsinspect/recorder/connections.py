@@ -8,7 +8,7 @@ until the end.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from wsinspect.capture.rows import CONNECTION_COLUMNS, HANDSHAKE_COLUMNS, Rows, to_json
@@ -24,7 +24,7 @@ from wsinspect.journal.format import (
 )
 from wsinspect.recorder.streams import StreamRows
 from wsinspect.wire.close_codes import CloseCode, is_reserved_locally
-from wsinspect.wire.closing import CloseSeen, Side, TransportEnd, close_facts
+from wsinspect.wire.closing import CloseSeen, Side, TransportEnd, close_facts, refuser
 from wsinspect.wire.deflate import DeflateParams
 from wsinspect.wire.frame import Frame
 from wsinspect.wire.opcodes import Direction
@@ -38,8 +38,6 @@ _HEAD_COLUMNS: Final = {
 }
 #: 1xx heads kept of one connection.
 _INFORMATIONAL_BYTES: Final = 64 * 1024
-#: Shorter round trips say nothing about whether two CLOSE frames crossed.
-_LEAST_ROUND_TRIP_NS: Final = 2_000_000
 _ATTEMPT_COLUMNS: Final = ("tap", "client", "listener", "scheme", "host", "port", "path", "http_version")
 _SERVER_TIMES: Final = {
     "tcp_start_ns": "server_tcp_start_ns",
@@ -71,7 +69,6 @@ class ConnectionRows:
             "closes": [],
             "ends": [],
             "violations": [],
-            "round_trips": [None, None],
             "failed_where": None,
             "distrusts_server": False,
             "lost_records": False,
@@ -196,6 +193,7 @@ class ConnectionRows:
         self.row["error"] = _plain(event.get("error")) or self.row["error"]
         self.row["status"] = _plain(event.get("status")) or self.row["status"]
         self.facts["failed_where"] = _plain(event.get("where"))
+        self.facts["failed_ns"] = time_ns
 
     def _on_end(self, event: Mapping[str, Any], time_ns: int) -> None:
         ends = self.facts["ends"]
@@ -250,22 +248,23 @@ class ConnectionRows:
         violations.append([side, violation, frame_id])
         return True
 
-    def add_close(self, side: int, code: int | None, reason: str, frame_id: int, frame: Frame) -> None:
-        """A CLOSE frame; only the first of each direction counts (RFC 6455 section 5.5.1)."""
+    def add_close(
+        self, side: int, code: int | None, reason: str, frame_id: int, frame: Frame, sent_after_ns: int = 0
+    ) -> None:
+        """A CLOSE frame; only the first of each direction counts (RFC 6455 section 5.5.1).
+
+        A fragmented one is none: text such as `HTTP/1.1` in the stream reads as one.
+        """
+        if not frame.fin:
+            return
         closes = self.facts["closes"]
         if any(known[0] == side for known in closes):
             return
         is_told = frame.violation is None or (frame.violation == CLOSE_CODE and not is_reserved_locally(code))
-        closes.append([side, code, frame.time_ns, is_told, frame_id])
+        closes.append([side, code, frame.time_ns, is_told, frame_id, frame.time_ns + sent_after_ns])
         name = "server" if side else "client"
         self.row[f"{name}_close_code"] = code
         self.row[f"{name}_close_reason"] = reason
-
-    def add_round_trip(self, side: int, rtt_ns: int) -> None:
-        """A pong: `side` is the direction it came in."""
-        known = self.facts["round_trips"][side]
-        if known is None or rtt_ns < known:
-            self.facts["round_trips"][side] = rtt_ns
 
     def end_by_fault(self, event: Mapping[str, Any], time_ns: int) -> None:
         """A fault ends the connection; what peers do from here on is its consequence."""
@@ -278,8 +277,14 @@ class ConnectionRows:
     def _judge(self) -> None:
         """Who ended it, how, and what JavaScript is told (wire.closing)."""
         closes = [
-            CloseSeen(direction=Direction(side), time_ns=time_ns, code=code, is_valid=is_valid)
-            for side, code, time_ns, is_valid, _ in self.facts["closes"]
+            CloseSeen(
+                direction=Direction(side),
+                time_ns=time_ns,
+                code=code,
+                passed_ns=next(iter(passed_ns), None),
+                is_valid=is_valid,
+            )
+            for side, code, time_ns, is_valid, _, *passed_ns in self.facts["closes"]
         ]
         fault = self.facts.get("fault")
         if fault is not None and any(close.time_ns < fault[0] for close in closes):
@@ -296,10 +301,16 @@ class ConnectionRows:
         verdict = close_facts(
             closes,
             ends,
-            refused_by=None if self.row["open_ns"] is not None else self._refused_by(),
+            refused_by=None
+            if self.row["open_ns"] is not None
+            else refuser(
+                self.facts["failed_where"],
+                ends,
+                self.facts.get("failed_ns"),
+                distrusts_server=self.facts["distrusts_server"],
+            ),
             server_broke_protocol=self._has_server_broken(),
             by_fault=by_fault,
-            round_trip_ns=self._least_answer_ns(closes),
         )
         if self._may_lack_close():
             # A CLOSE frame may be among the bytes that could not be stored.
@@ -315,14 +326,6 @@ class ConnectionRows:
             for side, stream in enumerate(self.streams)
         )
 
-    def _refused_by(self) -> Side:
-        where = self.facts["failed_where"]
-        if where == "stop":
-            return "proxy"
-        if where == "tls-server" and self.facts["distrusts_server"]:
-            return "proxy"
-        return "client" if where in ("client", "request") else "server"
-
     def _has_server_broken(self) -> bool:
         """Whether the server violated the protocol before its CLOSE frame, if it sent one."""
         close_id = next(
@@ -335,17 +338,6 @@ class ConnectionRows:
             side == Direction.SERVER_TO_CLIENT and (close_id is None or frame_id < close_id)
             for side, _, frame_id in self.facts["violations"]
         )
-
-    def _least_answer_ns(self, closes: Sequence[CloseSeen]) -> int:
-        """The time within which a second CLOSE frame cannot be the answer to the first.
-
-        Half the shortest round trip that pings showed: times on a busy machine vary by as much. Below some
-        milliseconds nothing can be said.
-        """
-        if len(closes) < 2:
-            return 0
-        shortest = self.facts["round_trips"][closes[1].direction]
-        return 0 if shortest is None or shortest < _LEAST_ROUND_TRIP_NS else shortest // 2
 
     def lose(self) -> None:
         """The engine died while this connection was alive: how it ended is not known."""

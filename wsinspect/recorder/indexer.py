@@ -267,10 +267,9 @@ class Indexer:
             if ping is not None:
                 other.is_touched = True
                 rtt_ns = max(0, frame.first_ns - ping.sent_ns)
-                connection.add_round_trip(side, rtt_ns)
                 self._rows.pongs.append((frame_id, rtt_ns, ping.id))
         elif opcode == _CLOSE:
-            connection.add_close(side, *parse_close(frame.payload), frame_id, frame)
+            connection.add_close(side, *parse_close(frame.payload), frame_id, frame, sent_after_ns)
 
     # -- events
 

@@ -72,6 +72,9 @@ _NAMES: Final = {
     1013: "try again later",
     1014: "bad gateway",
     1015: "TLS handshake",
+    3000: "unauthorized",
+    3003: "forbidden",
+    3008: "timeout",
 }
 
 _FIRST_UNASSIGNED: Final = 1016

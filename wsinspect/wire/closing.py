@@ -1,10 +1,10 @@
-"""How a connection ended: who, how, and what JavaScript in the client is told (RFC 6455 section 7.1).
+"""How a connection ended: who, how, and what JavaScript in the client sees (RFC 6455 section 7.1).
 
 Pure: from what one tap saw to `CloseFacts`. The earliest event decides who and how: a CLOSE frame, the end of
 a transport, or the refusal of the handshake. A hop in between is named by findings, which join two taps, and
 not here.
 
-What JavaScript is told is what a browser makes of the server's direction (WHATWG WebSockets, "When the
+What JavaScript sees is what a browser makes of the server's direction (WHATWG WebSockets, "When the
 WebSocket connection is closed"; RFC 6455 sections 7.1.4 to 7.1.7): the code of the server's CLOSE frame, 1005
 where that has none, and 1006 with `wasClean` false where no valid CLOSE frame came from the server in time,
 where the handshake failed, or where the server broke the protocol before. Chromium reports the server's code
@@ -24,6 +24,8 @@ Side = Literal["client", "server", "proxy"]
 EndedBy = Literal["client", "server", "both", "proxy", "fault", "unknown"]
 How = Literal["close-frame", "fin", "rst", "timeout", "refused"]
 
+#: A CLOSE frame this much later than the other one was passed on was sent by a side that had received it.
+_CROSSING_NS: Final = 1_000_000_000
 _HOW: Final[dict[str, How]] = {"fin": "fin", "close_notify": "fin", "rst": "rst", "timeout": "timeout"}
 
 
@@ -35,6 +37,7 @@ class CloseSeen:
         direction: who sent it.
         time_ns: when its last byte arrived.
         code: None for an empty body.
+        passed_ns: when its last byte was written to the other side; None where that was at once.
         is_valid: whether a browser takes the code from it: not from a broken frame, but Chromium does from
             one whose code RFC 6455 forbids on the wire (all but `close_codes.is_reserved_locally`).
     """
@@ -42,6 +45,7 @@ class CloseSeen:
     direction: Direction
     time_ns: int
     code: int | None
+    passed_ns: int | None = None
     is_valid: bool = True
 
 
@@ -63,7 +67,7 @@ class CloseFacts(NamedTuple):
     """How a connection ended; None for what cannot be said, while it is open above all.
 
     Attributes:
-        ended_by: whose event was the first; "both" where CLOSE frames crossed.
+        ended_by: whose event was the first; "both" where each side sent CLOSE before it had the other's.
         how: what that event was.
         js_code: `CloseEvent.code` in a browser.
         js_was_clean: `CloseEvent.wasClean` in a browser.
@@ -82,7 +86,6 @@ def close_facts(
     refused_by: Side | None = None,
     server_broke_protocol: bool = False,
     by_fault: bool = False,
-    round_trip_ns: int = 0,
 ) -> CloseFacts:
     """Put together how a connection ended.
 
@@ -93,40 +96,69 @@ def close_facts(
         server_broke_protocol: whether a frame of the server before its first CLOSE frame has a violation, or
             its frame boundaries were lost before one came.
         by_fault: whether the ending was a fault that the user asked for.
-        round_trip_ns: the shortest round trip seen between this tap and the side that sent the second CLOSE
-            frame; one that came sooner after the first cannot be its answer.
     """
     if refused_by is not None:
         return CloseFacts("fault" if by_fault else refused_by, "refused", CloseCode.ABNORMAL_CLOSURE, False)
-    ended_by, how = _who_and_how(closes, ends, round_trip_ns)
+    ended_by, how = _who_and_how(closes, ends)
     if by_fault:
         ended_by = "fault"
-    code, was_clean = _told(closes, ends, server_broke_protocol)
+    code, was_clean = _js(closes, ends, server_broke_protocol)
     return CloseFacts(ended_by, how, code, was_clean)
 
 
-def _who_and_how(
-    closes: Sequence[CloseSeen], ends: Sequence[TransportEnd], round_trip_ns: int
-) -> tuple[EndedBy, How | None]:
+def refuser(
+    failed_where: str | None, ends: Sequence[TransportEnd], failed_ns: int | None, *, distrusts_server: bool
+) -> Side:
+    """Who made an opening handshake fail that got no 101.
+
+    Args:
+        failed_where: the part of the way at which it failed, as the engine says; None for a refusal.
+        ends: the ends of transports, in the order in which they were seen.
+        failed_ns: when it failed without an answer; None where there was one.
+        distrusts_server: whether we refused the server's certificate.
+    """
+    if failed_where == "stop" or (failed_where == "tls-server" and distrusts_server):
+        return "proxy"
+    if failed_where in ("client", "request"):
+        return "client"
+    # A client that left while nobody had answered; what the server did then only followed.
+    if failed_ns is not None and ends and ends[0].side == "client" and ends[0].time_ns <= failed_ns:
+        return "client"
+    return "server"
+
+
+def _who_and_how(closes: Sequence[CloseSeen], ends: Sequence[TransportEnd]) -> tuple[EndedBy, How | None]:
     first_end = ends[0] if ends else None
     if closes and (first_end is None or closes[0].time_ns <= first_end.time_ns):
         first = closes[0]
-        for second in closes[1:]:
-            if second.direction is not first.direction:
-                if second.time_ns - first.time_ns <= round_trip_ns:
-                    return "both", "close-frame"
-                break
+        second = next((one for one in closes[1:] if one.direction is not first.direction), None)
+        if second is not None and _have_crossed(first, second):
+            return "both", "close-frame"
         return _side(first.direction), "close-frame"
     if first_end is None:
         return "unknown", None
     return first_end.side, _HOW.get(first_end.how)
 
 
+def _have_crossed(first: CloseSeen, second: CloseSeen) -> bool:
+    """Whether the sender of the second CLOSE frame had not received the first one.
+
+    Certain where the second came before the first was passed on. Else its code tells: an answer repeats the
+    code (RFC 6455 section 5.5.1), or is the 1000 or the empty body that libraries answer with, or 1002 for a
+    first one that was broken. Another code was its sender's own decision.
+    """
+    passed_ns = first.time_ns if first.passed_ns is None else first.passed_ns
+    if second.time_ns <= passed_ns:
+        return True
+    is_answer = second.code in (first.code, None, CloseCode.NORMAL_CLOSURE, CloseCode.PROTOCOL_ERROR)
+    return not is_answer and second.time_ns - passed_ns < _CROSSING_NS
+
+
 def _side(direction: Direction) -> Literal["client", "server"]:
     return "client" if direction is Direction.CLIENT_TO_SERVER else "server"
 
 
-def _told(
+def _js(
     closes: Sequence[CloseSeen], ends: Sequence[TransportEnd], server_broke_protocol: bool
 ) -> tuple[int | None, bool | None]:
     close = next((seen for seen in closes if seen.direction is Direction.SERVER_TO_CLIENT), None)

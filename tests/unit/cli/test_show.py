@@ -95,7 +95,7 @@ def test_connections_are_listed(show, capture):
         ["4", "failed"],
         ["5", "lost"],
     ]
-    assert lines[0].endswith("both close-frame, client 1001, server 1001, JavaScript 1001")
+    assert lines[0].endswith("server close-frame, client 1001, server 1001, JavaScript 1001")
     assert lines[1].endswith("HTTP 403")
     assert "…" in lines[1]
     assert lines[2].endswith("client rst, JavaScript 1006 unclean")
@@ -156,7 +156,7 @@ def test_frames_are_rows_with_what_they_belong_to(show, capture):
 def test_the_end_is_told(show, capture):
     output = show(capture, 1)
     assert "At 0.030000 s: end, side server, how fin" in output
-    assert "Ended after 30 ms: by both, close-frame" in output
+    assert "Ended after 30 ms: by server, close-frame" in output
     assert "JavaScript is told  code 1001 (going away), wasClean true" in output
     assert 'server sent         1001 going away "bye ␛]0;owned' in output
     assert "client sent         1001 going away\n" in output
@@ -234,7 +234,7 @@ def test_following_a_capture_that_is_over_prints_it_and_ends(show, capture):
     assert {event["schema"] for event in events} == {1}
     assert [event["event"] for event in events[:3]] == ["connection", "handshake", "frame"]
     assert [event["event"] for event in events].count("message") == 4
-    assert events[-1]["ended_by"] == "both"
+    assert events[-1]["ended_by"] == "server"
 
 
 def test_last_is_the_newest_and_a_number_is_its_connection(show, capture, tmp_path):

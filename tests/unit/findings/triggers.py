@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.unit.findings import triggers_apps, triggers_attempts, triggers_open
+from tests.unit.findings import triggers_answers, triggers_apps, triggers_attempts, triggers_open
 
 CASES: dict[str, tuple[list[Any], list[Any]]] = {
     **triggers_attempts.CASES,
+    **triggers_answers.CASES,
     **triggers_open.CASES,
     **triggers_apps.CASES,
 }

@@ -130,7 +130,10 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
     "WS-CL-014": ([ended(by="server", code=1014)], [HEALTHY]),
     "WS-CL-020": ([_broken(v.CLOSE_CODE, opcode=8)], [HEALTHY]),
     "WS-CL-021": ([_broken(v.CLOSE_TRUNCATED, opcode=8), _broken(v.CLOSE_UTF8, opcode=8)], [HEALTHY]),
-    "WS-CL-030": ([ended(by="server", code=4321, reason="kicked")], [ended(by="client", code=4321)]),
+    "WS-CL-030": (
+        [ended(by="server", code=4321, reason="kicked"), ended(by="client", code=4321), ended(code=3000)],
+        [HEALTHY],
+    ),
     "WS-CL-031": (
         [
             replace(

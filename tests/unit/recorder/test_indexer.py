@@ -397,17 +397,38 @@ def test_a_transport_end_without_close_frame(path, side, how):
         assert (connection.ended_by, connection.how, connection.js_code) == (side, how, 1006)
 
 
-def test_crossing_closes_are_told_from_answers_by_the_round_trip(path):
+@pytest.mark.parametrize(
+    ("answer", "held_ns", "expected"), [(1000, 0, "client"), (1000, 10**9, "both"), (1001, 0, "both")]
+)
+def test_closes_have_crossed_where_the_second_is_no_answer_to_the_first(path, answer, held_ns, expected):
     script = Script()
     script.open(1)
-    script.data(1, 0, text(b"", opcode=9), sent_after_ns=0)
-    script.now += 50_000_000
-    script.data(1, 1, text(b"", opcode=10, masked=False))
-    script.data(1, 0, close(1000, masked=True))
-    script.data(1, 1, close(1001, masked=False))
+    script.data(1, 0, close(1000, masked=True), sent_after_ns=held_ns)
+    script.data(1, 1, close(answer, masked=False))
     script.end(1, "server")
     with made_of(path, script) as capture:
-        assert only(capture).ended_by == "both"
+        assert only(capture).ended_by == expected
+
+
+def test_text_in_the_stream_that_reads_as_a_close_frame_is_none(path):
+    script = Script()
+    script.open(1)
+    script.data(1, 1, text(b"x", masked=False) + b"HTTP/1.1 500 Internal Server Error\r\n" + b"x" * 80)
+    script.end(1, "server", "fin")
+    with made_of(path, script) as capture:
+        connection = only(capture)
+        assert (connection.ended_by, connection.how, connection.server_close_code) == ("server", "fin", None)
+        assert (connection.js_code, connection.js_was_clean) == (1006, False)
+
+
+def test_a_client_that_leaves_before_any_answer_ended_its_attempt(path):
+    script = Script()
+    script.attempt(1)
+    script.event(1, "end", side="client", how="fin")
+    script.event(1, "failed", where="response", error="no answer", status=None)
+    script.event(1, "closed")
+    with made_of(path, script) as capture:
+        assert (only(capture).ended_by, only(capture).how) == ("client", "refused")
 
 
 def test_a_server_that_broke_the_protocol_gets_1006(path):

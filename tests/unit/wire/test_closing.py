@@ -1,10 +1,12 @@
-"""Who ended a connection, how, and what JavaScript is told (RFC 6455 section 7.1)."""
+"""Who ended a connection, how, and what JavaScript sees (RFC 6455 section 7.1)."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from wsinspect.wire.closing import CloseFacts, CloseSeen, TransportEnd, close_facts
+from wsinspect.wire.closing import CloseFacts, CloseSeen, TransportEnd, close_facts, refuser
 from wsinspect.wire.opcodes import Direction
 
 
@@ -72,9 +74,57 @@ def test_facts_follow_from_what_was_seen(closes, ends, expected):
     assert close_facts(closes, ends) == CloseFacts(*expected)
 
 
-@pytest.mark.parametrize(("gap", "expected"), [(80, "both"), (81, "client")])
-def test_closes_cross_when_the_second_came_too_soon_for_an_answer(gap, expected):
-    assert close_facts([client(10), server(10 + gap)], [], round_trip_ns=80).ended_by == expected
+MS = 1_000_000
+
+
+def sent(seen: CloseSeen, passed_ns: int) -> CloseSeen:
+    return replace(seen, passed_ns=passed_ns)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [
+        # An answer: the same code, or what libraries answer with.
+        (client(10, 4001), server(11, 4001), "client"),
+        (client(10, 4001), server(10 + MS, 1000), "client"),
+        (client(10, 4001), server(10 + MS, None), "client"),
+        (server(10, 1001), client(10 + MS, 1001), "server"),
+        (server(10, 1001), client(10 + MS, 1000), "server"),
+        (server(10, None), client(10 + MS, None), "server"),
+        (server(10, 1001), client(10 + MS, 1002), "server"),
+        # A code of its own: sent before the other one had come.
+        (client(10, 1000), server(10 + MS, 1001), "both"),
+        (client(10, 4001), server(10 + MS, 4002), "both"),
+        (server(10, 1012), client(10 + MS, 1001), "both"),
+        # The same, and the first one was there long before.
+        (client(10, 1000), server(10 + 2000 * MS, 1001), "client"),
+        # The second came while the first was still held: whatever it says, it is no answer.
+        (sent(client(10, 1000), 10 + 500 * MS), server(10 + 400 * MS, 1000), "both"),
+        (sent(client(10, 1000), 10 + 500 * MS), server(10 + 501 * MS, 1000), "client"),
+        (sent(server(10, 1000), 10 + 500 * MS), client(10 + 10 * MS, 1000), "both"),
+    ],
+)
+def test_closes_cross_where_neither_side_had_received_the_other_s(first, second, expected):
+    assert close_facts([first, second], [end("server", 10**12)]).ended_by == expected
+
+
+@pytest.mark.parametrize(
+    ("where", "ends", "failed_ns", "distrusts", "expected"),
+    [
+        ("response", [], 5, False, "server"),
+        ("response", [end("client", 4)], 5, False, "client"),
+        ("response", [end("client", 6)], 5, False, "server"),  # it only followed
+        ("response", [end("server", 3), end("client", 4)], 5, False, "server"),
+        ("client", [], 5, False, "client"),
+        ("request", [], 5, False, "client"),
+        ("tls-server", [], 5, True, "proxy"),
+        ("stop", [end("proxy", 4)], 5, False, "proxy"),
+        ("tls-server", [], 5, False, "server"),
+        (None, [end("client", 4)], None, False, "server"),  # answered: a client that half-closes still asked
+    ],
+)
+def test_who_made_a_handshake_fail(where, ends, failed_ns, distrusts, expected):
+    assert refuser(where, ends, failed_ns, distrusts_server=distrusts) == expected
 
 
 @pytest.mark.parametrize("side", ["client", "server", "proxy"])

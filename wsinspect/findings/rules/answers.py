@@ -10,9 +10,11 @@ import binascii
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Final
 from urllib.parse import parse_qsl
 
+from wsinspect.findings.comparison import compared
 from wsinspect.findings.evidence import (
     answer_hop,
     answer_marks,
@@ -29,7 +31,7 @@ from wsinspect.findings.facts import ConnectionFacts
 from wsinspect.findings.model import FaultOf, Found
 from wsinspect.findings.registry import Rules
 from wsinspect.findings.rules.handshake import is_refused
-from wsinspect.findings.software import hop_author
+from wsinspect.findings.software import NAMES, hop_author
 
 rules = Rules()
 
@@ -38,20 +40,28 @@ _LARGE_HEADERS: Final = 7000
 _HTML: Final = re.compile(r"text/html|application/xhtml", re.I)
 
 
+#: Statuses that a difference between two requests can explain.
+_DECIDED: Final = frozenset((400, 401, 403, 404, 405, 406, 410, 412, 415, 417, 422, 426, 500, 501))
+
+
 def answer(
     facts: ConnectionFacts,
     *lines: str,
     fault_of: FaultOf | None = None,
     topic: str | None = None,
+    title: str | None = None,
+    meaning: str | None = None,
     causes: tuple[tuple[str, str], ...] = (),
 ) -> Found:
-    """A refusal with what every one of them has as evidence."""
+    """A refusal with what every one of them has as evidence: its own words first."""
     marks = answer_marks(facts)
+    beside = compared(facts) if facts.status in _DECIDED else None
     return Found(
         evidence=(
             status_line(facts),
-            *lines,
             *body_line(facts),
+            *lines,
+            *(beside.lines if beside else ()),
             *cache_lines(facts),
             *author_line(facts),
             *marks_lines(marks),
@@ -61,7 +71,9 @@ def answer(
         software=named(marks),
         fault_of=fault_of,
         topic=topic,
-        causes=two_causes(*causes),
+        title=title,
+        meaning=meaning,
+        causes=two_causes(*((beside.cause,) if beside else ()), *causes),
     )
 
 
@@ -69,10 +81,10 @@ def answer(
     "WS-HS-004",
     "error",
     "server",
-    "A page came instead of the 101",
+    "The server answered with a web page instead of 101 Switching Protocols",
     meaning="The answer is a success with content, as for an ordinary GET: the request did not reach a"
-    " WebSocket handler. A"
-    " catch-all rule for single-page applications, or a hop that dropped the Upgrade, does this.",
+    " WebSocket handler. A catch-all route for a single-page application does this, and so does a hop that"
+    " drops the Upgrade.",
     js=JS_STATUS,
     topic="route",
     rows="H15 H1 T10",
@@ -81,13 +93,15 @@ def answer(
 def page_instead(facts: ConnectionFacts) -> Iterator[Found]:
     if is_refused(facts) and facts.status is not None and 200 <= facts.status < 300:
         kind = facts.response_line("Content-Type")
+        is_page = _HTML.search(kind) is not None
         yield answer(
             facts,
             kind,
+            title=None if is_page else f"The server answered {facts.status} with content instead of 101",
             causes=(
                 (
                     "the path is answered by a static page or another route"
-                    if _HTML.search(kind)
+                    if is_page
                     else "the path is answered by an ordinary HTTP route",
                     "connect to the application directly",
                 ),
@@ -104,9 +118,8 @@ def page_instead(facts: ConnectionFacts) -> Iterator[Found]:
     "error",
     "client",
     "Refused, and the token in the request has expired",
-    meaning="The request carries a JSON Web Token whose time is over by its own 'exp', and the server"
-    " refused it. The client"
-    " reconnects with a stale token.",
+    meaning="The request carries a JSON Web Token that has expired by its own 'exp', and the server refused"
+    " it. The client reconnects with a stale token.",
     js=JS_STATUS,
     topic="app-auth",
     rows="H18",
@@ -149,13 +162,79 @@ def _expiry(token: str) -> float | None:
     return float(expires) if isinstance(expires, (int, float)) and not isinstance(expires, bool) else None
 
 
+_TOKEN_NAME: Final = re.compile(
+    r"token|auth|jwt|ticket|session|sid$|api[-_]?key|^key$|secret|sig(nature)?$|passw|credential", re.I
+)
+_SESSION_COOKIE: Final = re.compile(r"sess|sid|auth|token|jwt|login|user|connect\.|csrf|xsrf", re.I)
+_ACCESS_LIST: Final = re.compile(
+    rb"administrative rules|RBAC: access denied|access (is )?denied|not allowed (from|by)"
+    rb"|ip (address )?(is )?(not|block)|client denied|you don't have permission|blocked",
+    re.I,
+)
+
+
 def cookie_line(facts: ConnectionFacts) -> str:
-    """Whether there is a Cookie field."""
+    """Which cookies were sent, without their values."""
     head = facts.request_in
+    values = head.get_all("cookie") if head else []
+    if not values:
+        return "the request has no Cookie header"
+    names = [part.partition(b"=")[0].strip().decode("latin-1") for one in values for part in one.split(b";")]
+    return f"cookies sent: {', '.join(names)[:120]} (values not shown)"
+
+
+def credentials(facts: ConnectionFacts) -> tuple[str, ...]:
+    """What of the request may be credentials: where each stands, without its value."""
+    head = facts.request_in
+    found = []
+    if head is not None:
+        for value in head.get_all("authorization")[:1]:
+            scheme = value.decode("latin-1").partition(" ")[0][:20]
+            found.append(f"an Authorization header ({scheme})")
+    for name, _ in parse_qsl((facts.path or "").partition("?")[2], keep_blank_values=True)[:50]:
+        if _TOKEN_NAME.search(name):
+            found.append(f"{name[:40]} in the query")
+    if head is not None:
+        names = [
+            part.partition(b"=")[0].strip().decode("latin-1")
+            for one in head.get_all("cookie")
+            for part in one.split(b";")
+        ]
+        if names:
+            shown = [name for name in names if _SESSION_COOKIE.search(name)] or names
+            found.append(f"the cookie {', '.join(shown)[:80]}")
+        if any(_is_token(one.decode("latin-1")) for one in head.elements("sec-websocket-protocol")):
+            found.append("a token in Sec-WebSocket-Protocol")
+    return tuple(found)
+
+
+def _is_token(text: str) -> bool:
+    return _expiry(text) is not None or len(text) >= 32 or _TOKEN_NAME.search(text) is not None
+
+
+def _lost_here(facts: ConnectionFacts) -> tuple[str, ...]:
+    """Credentials that came and did not leave here."""
+    before, after = facts.request_in, facts.request_out
+    if before is None or after is None or before is after:
+        return ()
+    return tuple(
+        f"{name} came here and was not sent on"
+        for name in ("Authorization", "Cookie", "Sec-WebSocket-Protocol")
+        if before.get_all(name) and not after.get_all(name)
+    )
+
+
+def _credential_causes() -> tuple[tuple[str, str], ...]:
     return (
-        "the request has a Cookie field"
-        if head and head.get_all("cookie")
-        else "the request has no Cookie field"
+        (
+            "the server rejects the credentials: expired, of another site or user, or not where it looks for"
+            " them",
+            "repeat with fresh credentials; the server's log says what it checked",
+        ),
+        (
+            "a hop behind this tap drops them",
+            "a second tap behind it shows whether they arrive",
+        ),
     )
 
 
@@ -163,25 +242,45 @@ def cookie_line(facts: ConnectionFacts) -> str:
     "WS-HS-009",
     "error",
     "client",
-    "401: the handshake carries no valid credentials",
-    meaning="The server wants to know who this is. Browser code cannot set Authorization on a WebSocket: the"
-    " credentials have"
-    " to be a cookie of the right site, part of the URL, or a subprotocol.",
+    "401: the handshake carries no credentials",
+    meaning="The server wants to know who this is, and nothing in the request says so. Browser code cannot"
+    " set Authorization on a WebSocket: send a cookie of the right site, a ticket in the URL, or a"
+    " subprotocol.",
     js=JS_STATUS,
     topic="auth",
     rows="H18",
     group="attempt",
 )
 def unauthorised(facts: ConnectionFacts) -> Iterator[Found]:
-    if is_refused(facts) and facts.status == 401:
+    if not is_refused(facts) or facts.status != 401:
+        return
+    sent = credentials(facts)
+    challenge = facts.response_line("WWW-Authenticate")
+    hop = hop_author(answer_marks(facts))
+    if not sent:
         yield answer(
             facts,
-            cookie_line(facts),
-            facts.response_line("WWW-Authenticate"),
-            "an Authorization field came"
-            if facts.request_in and facts.request_in.get("authorization")
-            else "no Authorization field (browsers cannot send one)",
+            challenge,
+            "sent: no Authorization header, no cookie, no token in the query or the subprotocol",
+            fault_of="hop"
+            if hop and facts.response_in and facts.response_in.get("www-authenticate")
+            else None,
         )
+        return
+    yield replace(
+        answer(
+            facts,
+            challenge,
+            f"sent: {'; '.join(sent)} (values not shown)",
+            *_lost_here(facts),
+            fault_of="client",
+            title=f"401: the server does not accept the credentials that were sent ({sent[0]})",
+            meaning="The request carries credentials, and the answer is 401 all the same. Either the server"
+            " rejects them, or a hop behind this tap drops them before they reach it.",
+            causes=_credential_causes(),
+        ),
+        confidence="medium",
+    )
 
 
 @rules(
@@ -190,8 +289,7 @@ def unauthorised(facts: ConnectionFacts) -> Iterator[Found]:
     "server",
     "403: the server refuses this client, origin or path",
     meaning="A check said no: the Origin, a token, an address list, a firewall, or the path. Several"
-    " frameworks answer 403 for"
-    " all of these alike.",
+    " frameworks answer 403 for all of these alike.",
     js=JS_STATUS,
     topic="origin",
     confidence="medium",
@@ -203,37 +301,81 @@ def forbidden(facts: ConnectionFacts) -> Iterator[Found]:
         return
     marks = answer_marks(facts)
     author = hop_author(marks)
-    if author is not None or "envoy" in named(marks):
-        who = author.software if author else "envoy"
+    said = _ACCESS_LIST.search(facts.content[:4096])
+    if author is not None:
+        name = NAMES[author.software]
         yield answer(
             facts,
             fault_of="hop",
-            topic="upgrade" if who == "envoy" else "auth",
+            topic="access-list",
+            title=f"403: {name} itself refuses this request",
+            meaning=f"{name} wrote this answer, so the application never saw the request. An access list, a"
+            " firewall rule or a missing permission of the path does this.",
             causes=(
                 (
-                    f"{who} itself refuses: access list, firewall rule, or WebSockets not allowed on the"
-                    f" route",
-                    "its access log or error log at this moment",
+                    f"an access list or firewall rule of {name} refuses this address, host or path",
+                    "its access log and error log at this moment",
+                ),
+                (
+                    f"{name} does not allow WebSockets on this route",
+                    "an ordinary GET of the same path passes",
                 ),
             ),
         )
         return
+    if "envoy" in named(marks):
+        is_list = said is not None
+        upgrade = (
+            "Envoy does not allow the upgrade on this route (no upgrade_configs)",
+            "an ordinary GET of the same path passes",
+        )
+        access = (
+            "an RBAC rule or an external authorisation refuses",
+            "the body or Envoy's access log says so",
+        )
+        yield answer(
+            facts,
+            fault_of="hop",
+            topic="access-list" if is_list else "upgrade",
+            title="403: Envoy itself refuses this request",
+            causes=(access, upgrade) if is_list else (upgrade, access),
+        )
+        return
+    sent = credentials(facts)
+    about_origin = re.search(rb"origin|cors|host", facts.content[:4096], re.I)
+    about_token = re.search(
+        rb"token|credential|authent|authori[sz]|login|session|csrf|permission|api.?key",
+        facts.content[:4096],
+        re.I,
+    )
+    origin = (
+        "the Origin is not on the server's list, or Host is not the page's",
+        "repeat the request without Origin, or with the server's own: is it 101?",
+    )
+    rejected, dropped = _credential_causes()
+    tokens = (
+        (rejected, dropped)
+        if sent
+        else (
+            (
+                "the server wants credentials, and none were sent",
+                "repeat with a cookie, a ticket in the query or a subprotocol",
+            ),
+        )
+    )
+    path = (
+        "the path is no WebSocket route (Starlette and uvicorn answer 403 for that too)",
+        "try a path that the server certainly has",
+    )
+    ordered = (*tokens, origin, path) if about_token and not about_origin else (origin, *tokens, path)
     yield answer(
         facts,
         facts.request_line("Origin"),
         facts.request_line("Host"),
-        cookie_line(facts),
-        causes=(
-            (
-                "the Origin is not on the server's list, or Host is another than the page's",
-                "repeat the request without Origin, or with the server's own: is it 101?",
-            ),
-            ("the token or the session's cookie is refused", "repeat with fresh credentials"),
-            (
-                "the path is no WebSocket route (Starlette and uvicorn answer 403 for that too)",
-                "try another path",
-            ),
-        ),
+        f"sent: {'; '.join(sent)} (values not shown)" if sent else "sent: no credentials",
+        *_lost_here(facts),
+        topic="app-auth" if about_token and not about_origin else None,
+        causes=ordered,
     )
 
 
@@ -242,9 +384,8 @@ def forbidden(facts: ConnectionFacts) -> Iterator[Found]:
     "error",
     "server",
     "404: no WebSocket at this path",
-    meaning="The server, or a hop, has nothing at this path: a prefix or slash differs, the route is"
-    " missing, or its WebSocket"
-    " support is not installed. Some frameworks answer 404 for a refused Origin.",
+    meaning="The server, or a hop, has nothing at this path: a prefix or slash differs, the route is missing,"
+    " or WebSocket support is not installed. Some frameworks answer 404 for a refused Origin.",
     js=JS_STATUS,
     topic="route",
     confidence="medium",
@@ -258,16 +399,21 @@ def not_found(facts: ConnectionFacts) -> Iterator[Found]:
     cable = (
         ("Action Cable answers 404 for an Origin that is not allowed", "repeat with the server's own Origin"),
     )
+    hop = hop_author(answer_marks(facts))
     yield answer(
         facts,
         f"path {(facts.path or '')[:160]}",
         *((facts.request_line("Origin"),) if is_cable else ()),
         topic="origin" if is_cable else None,
-        fault_of="hop" if hop_author(answer_marks(facts)) else None,
+        fault_of="hop" if hop else None,
+        title=f"404: {NAMES[hop.software]} itself has nothing at this path" if hop else None,
         causes=(
             *(cable if is_cable else ()),
             ("the path differs from the server's route", "try it with and without slash and prefix"),
-            ("a hop sends the path elsewhere, or takes Upgrade away", "a second tap behind it"),
+            (
+                "a hop sends the path elsewhere, or removes the Upgrade headers",
+                "a second tap behind it shows the request that arrives there",
+            ),
             (
                 "the server's WebSocket library is missing (uvicorn)",
                 "its log says: Unsupported upgrade request",
@@ -280,9 +426,9 @@ def not_found(facts: ConnectionFacts) -> Iterator[Found]:
     "WS-HS-015",
     "error",
     "client",
-    "The request's head is too large for a hop",
-    meaning="The fields of this handshake add up to more than the refusing server or proxy takes. "
-    "Large cookies, or a token as subprotocol, are the usual reason.",
+    "The request headers are too large",
+    meaning="The headers of this handshake add up to more than the server or proxy that refused takes. Large"
+    " cookies, or a token as subprotocol, are the usual reason.",
     js=JS_STATUS,
     topic="header-size",
     rows="H22",
@@ -292,11 +438,15 @@ def too_large(facts: ConnectionFacts) -> Iterator[Found]:
     if not is_refused(facts):
         return
     size = len(facts.raw_request_in or b"")
-    said = re.search(rb"header (fields )?too large|cookie too large|request header", facts.body[:2048], re.I)
+    said = re.search(
+        rb"headers? (fields? )?(is |are )?too large|cookie too large|request header",
+        facts.content[:2048],
+        re.I,
+    )
     if facts.status in (431, 494) or (facts.status in (400, 413, 502) and (said or size > _LARGE_HEADERS)):
         head = facts.request_in
         cookies = sum(map(len, head.get_all("cookie"))) if head else 0
-        yield answer(facts, f"the request head has {size} bytes, {cookies} of them cookies")
+        yield answer(facts, f"the request headers have {size} bytes, {cookies} of them cookies")
 
 
 @rules(
@@ -304,7 +454,8 @@ def too_large(facts: ConnectionFacts) -> Iterator[Found]:
     "error",
     "server",
     "400: the server does not accept the request as a handshake",
-    meaning="Something in the request is not as this server wants it. The body mostly says what.",
+    meaning="Something in the request is not as this server wants it. The answer's own words, where it has"
+    " any, say what.",
     js=JS_STATUS,
     topic="upgrade",
     confidence="medium",
@@ -318,20 +469,23 @@ def bad_request(facts: ConnectionFacts) -> Iterator[Found]:
     doubled = []
     for name in ("host", "connection", "upgrade", "origin", "sec-websocket-version", "sec-websocket-key"):
         if head is not None and len(head.get_all(name)) > 1:
-            doubled.append(f"{name} comes {len(head.get_all(name))} times")
+            doubled.append(f"{name} is there {len(head.get_all(name))} times")
     yield answer(
         facts,
         facts.request_line("Connection"),
         facts.request_line("Host"),
         *doubled,
         causes=(
-            ("a hop behind this tap takes Upgrade away", "a second tap behind it"),
+            (
+                "a hop behind this tap removes the Upgrade headers",
+                "a second tap behind it shows the request that arrives there",
+            ),
             ("the path is wrong (Node ws answers 400 for that)", "try another path"),
             (
                 "'Connection' is compared as a whole ('keep-alive, Upgrade' from Firefox)",
                 "compare Chrome with Firefox",
             ),
-            ("the virtual host is another one", "compare the Host field with the server's configuration"),
+            ("another virtual host answers", "compare the Host header with the server's configuration"),
         ),
     )
 
@@ -357,8 +511,8 @@ def too_many(facts: ConnectionFacts) -> Iterator[Found]:
     "error",
     "hop",
     "421: the request came over a connection for another host",
-    meaning="The server serves this name on another connection only. Browsers reuse an HTTP/2 "
-    "connection for names that share a certificate.",
+    meaning="The server serves this name only on another connection. Browsers reuse an HTTP/2 connection for"
+    " names that share a certificate.",
     js=JS_STATUS,
     topic="h2",
     rows="H22",
@@ -373,9 +527,9 @@ def misdirected(facts: ConnectionFacts) -> Iterator[Found]:
     "WS-HS-013",
     "error",
     "server",
-    "The server takes no such request at this path (405, 411, 413)",
-    meaning="The path knows other methods, or wants a body. An ordinary HTTP route answers, not a "
-    "WebSocket handler.",
+    "The path does not accept this kind of request (405, 411, 413 to 415)",
+    meaning="The path wants another method, or a body. An ordinary HTTP route answered, not a WebSocket"
+    " handler.",
     js=JS_STATUS,
     topic="route",
     rows="H22",

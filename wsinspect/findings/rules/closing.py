@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Final
 
-from wsinspect.findings.evidence import answer_marks, end_line, js_told, named, seconds
+from wsinspect.findings.close_codes import known_code
+from wsinspect.findings.evidence import WORDS_OF_ENDS, answer_marks, end_line, js_told, named, seconds
 from wsinspect.findings.facts import C2S, S2C, ConnectionFacts
 from wsinspect.findings.model import FaultOf, Found, Severity
 from wsinspect.findings.registry import Rules
@@ -17,7 +20,7 @@ from wsinspect.wire.violations import CLOSE_CODE, CLOSE_TRUNCATED, CLOSE_UTF8
 rules = Rules()
 
 JS: Final = (
-    "close with the server's code and reason, wasClean true; 1006 where no CLOSE frame of the server arrived."
+    "close with the server's code and reason, wasClean true; 1006 where no CLOSE frame came from the server."
 )
 #: Sizes at which receivers stop by default, in bytes.
 _SIZE_LIMITS: Final = (
@@ -33,7 +36,7 @@ _SIZE_LIMITS: Final = (
 
 
 _NO_FRAME: Final = (
-    "no frame of the other side breaks RFC 6455 here, so it is about the handshake or an extension"
+    "no frame from the other side breaks RFC 6455 here, so it is about the handshake or an extension"
 )
 
 
@@ -57,19 +60,22 @@ def _found(
     reason: str,
     *more: str,
     fault_of: FaultOf | None = None,
+    title: str | None = None,
+    meaning: str | None = None,
 ) -> Found:
-    name = "client" if who == C2S else "server"
-    frame = next((f.id for f in facts.last_frames if f.opcode == 8 and f.direction == who), None)
+    frame = next((f.id for f in facts.last_frames if f.is_close and f.direction == who), None)
     said = f", reason {reason[:160]!r}" if reason else ", no reason"
     return Found(
         evidence=(
-            f"the {name} closed with {code} ({close_name(code)}){said}",
+            f"the {_self(who)} closed with {code} ({close_name(code)}){said}",
             *more,
             end_line(facts),
             js_told(facts),
         ),
         frame=frame,
         fault_of=fault_of,
+        title=title,
+        meaning=meaning,
         js=js_told(facts),
         software=named(answer_marks(facts)),
     )
@@ -88,9 +94,8 @@ def _self(who: Direction) -> FaultOf:
     "error",
     "server",
     "A close code that must never be sent was on the wire",
-    meaning="1004, 1005, 1006 and 1015, and codes below 1000 or from 1016 to 2999, are not for the wire:"
-    " receivers answer 1002. Some"
-    " proxies (an old Traefik) send 1006.",
+    meaning="1004, 1005, 1006 and 1015, and codes below 1000 or from 1016 to 2999, must not be sent:"
+    " receivers answer 1002. Some proxies (an old Traefik) send 1006.",
     js="close with code 1006, wasClean false.",
     topic="close-code",
     rows="F9",
@@ -105,8 +110,8 @@ def illegal_code(facts: ConnectionFacts) -> Iterator[Found]:
     "error",
     "server",
     "A CLOSE frame has a broken body",
-    meaning="Its body is one byte, or its reason is no UTF-8 (RFC 6455, 5.5.1). So the receiver "
-    "cannot take its code.",
+    meaning="Its body is one byte, or its reason is not UTF-8 (RFC 6455, 5.5.1). So the receiver cannot read"
+    " the code.",
     js="close with code 1006, wasClean false.",
     topic="close-code",
     rows="F9",
@@ -121,9 +126,8 @@ def broken_close(facts: ConnectionFacts) -> Iterator[Found]:
     "error",
     "client",
     "A message was too big for its receiver (1009, or an end right after it)",
-    meaning="The receiver takes messages up to a limit and closed for a larger one. Some close TCP at once,"
-    " and the sender then sees"
-    " 1006 instead of 1009.",
+    meaning="The receiver takes messages up to a limit and closed for a larger one. Some receivers close TCP"
+    " at once, and the sender then sees 1006 instead of 1009.",
     js="close with code 1009, or 1006 where the receiver did not wait.",
     topic="size",
     rows="F6",
@@ -133,7 +137,15 @@ def too_big(facts: ConnectionFacts) -> Iterator[Found]:
     found = closed_with(facts, 1009)
     if found is not None:
         who, code, reason = found
-        yield _found(facts, who, code, reason, *_largest(facts, who.other), fault_of=_other(who))
+        yield _found(
+            facts,
+            who,
+            code,
+            reason,
+            *_largest(facts, who.other),
+            fault_of=_other(who),
+            title=f"The {_self(who)} closed with 1009: a message from the {_other(who)} is too big",
+        )
         return
     # The receiver cut TCP while the message was on its way.
     for one in facts.opaque:
@@ -198,7 +210,17 @@ def _code_rule(
     severity: Severity = "error",
     needs_silence: bool = False,
 ) -> None:
-    """A rule for one close code; `fault` is whose: sender, other, or a fixed word."""
+    """A rule for one close code.
+
+    Args:
+        title, meaning: with `{who}` for the side that closed and `{other}` for the other one.
+        fault: whose it is: sender or other.
+    """
+    usual = S2C
+
+    def words(text: str, who: Direction) -> str:
+        said = text.format(who=_self(who), other=_other(who))
+        return said[0].upper() + said[1:]
 
     def check(facts: ConnectionFacts) -> Iterator[Found]:
         found = closed_with(facts, code)
@@ -207,15 +229,24 @@ def _code_rule(
         who, _, reason = found
         blame: FaultOf = _self(who) if fault == "sender" else _other(who)
         more = (_NO_FRAME,) if code == 1002 else ()
-        yield _found(facts, who, code, reason, *more, fault_of=blame)
+        yield _found(
+            facts,
+            who,
+            code,
+            reason,
+            *more,
+            fault_of=blame,
+            title=words(title, who),
+            meaning=words(meaning, who),
+        )
 
     check.__name__ = f"code_{code}"
     rules(
         f"WS-CL-{code - 1000:03}",
         severity,
-        "server" if fault == "sender" else "client",
-        title,
-        meaning=meaning,
+        _self(usual) if fault == "sender" else _other(usual),
+        words(title, usual),
+        meaning=words(meaning, usual),
         js=JS,
         topic=topic,
         rows=rows,
@@ -225,10 +256,9 @@ def _code_rule(
 
 _code_rule(
     1002,
-    "Closed for a protocol error (1002)",
-    "One side says that the other broke the protocol. Where no broken frame was seen, its library and an"
-    " extension or a hop do"
-    " not fit together.",
+    "the {who} closed with 1002: it says that the {other} broke the protocol",
+    "The {who} found something from the {other} that breaks RFC 6455. Where no broken frame was seen here,"
+    " its library does not fit an extension, or a hop changed something behind this tap.",
     "frame-bug",
     "F1 F2 F3",
     "other",
@@ -236,17 +266,17 @@ _code_rule(
 )
 _code_rule(
     1003,
-    "Closed: this kind of data is not accepted (1003)",
-    "The receiver takes only text, or only binary messages. Send the other kind.",
+    "the {who} closed with 1003: it does not accept this kind of data from the {other}",
+    "The {who} takes only text messages, or only binary ones. The {other} has to send the other kind.",
     "app",
     "F7",
     "other",
 )
 _code_rule(
     1007,
-    "Closed for data that is not what it should be (1007)",
-    "The receiver found text that is no UTF-8, compression that does not inflate, or content "
-    "that it cannot parse. Where no broken message was seen here, it is the content.",
+    "the {who} closed with 1007: data from the {other} is not what it should be",
+    "The {who} found text that is not UTF-8, compression that does not inflate, or content that it cannot"
+    " parse. Where no broken message was seen here, it is the content.",
     "utf8",
     "F4 F5",
     "other",
@@ -254,36 +284,35 @@ _code_rule(
 )
 _code_rule(
     1008,
-    "Closed for a policy: credentials, permissions or a rate limit (1008)",
-    "The server has a rule that this client broke; its reason, if it gives one, says which. Missing or late"
-    " credentials are the usual"
-    " case.",
+    "the {who} closed with 1008: the {other} broke a rule of it",
+    "1008 is for credentials, permissions and rate limits; the reason, if there is one, says which rule of"
+    " the {who} was broken. Missing or late credentials are the usual case.",
     "app-auth",
     "F7",
     "other",
 )
 _code_rule(
     1010,
-    "The client wanted an extension that was not negotiated (1010)",
-    "The client cannot do without an extension that was not accepted. The server does not "
-    "have it, or a hop strips Sec-WebSocket-Extensions.",
+    "the {who} closed with 1010: it wanted an extension that was not negotiated",
+    "The {who} cannot do without an extension that was not accepted. The {other} does not have it, or a hop"
+    " strips Sec-WebSocket-Extensions.",
     "extension",
     "F10",
     "other",
 )
 _code_rule(
     1011,
-    "The server failed (1011)",
-    "The server's side says that it could not go on. An exception in the application does "
-    "this, or a keepalive timeout in some libraries.",
+    "the {who} closed with 1011: it failed",
+    "The {who} says that it could not go on. An exception in its application does this, or a keepalive"
+    " timeout in some libraries.",
     "server-error",
     "F8 T6",
     "sender",
 )
 _code_rule(
     1012,
-    "The service is restarting (1012)",
-    "The server announces a restart. Clients reconnect after a random delay.",
+    "the {who} closed with 1012: it is restarting",
+    "The {who} announces a restart. Clients reconnect after a random delay.",
     "server-restart",
     "F8 T4",
     "sender",
@@ -291,8 +320,8 @@ _code_rule(
 )
 _code_rule(
     1013,
-    "The service is overloaded: try again later (1013)",
-    "The server cannot take this client now. Reconnecting at once makes it worse.",
+    "the {who} closed with 1013: it is overloaded",
+    "The {who} cannot go on with this connection now. Reconnecting at once makes it worse.",
     "overload",
     "F8",
     "sender",
@@ -300,7 +329,7 @@ _code_rule(
 )
 _code_rule(
     1014,
-    "A gateway got no valid answer from the server behind it (1014)",
+    "the {who} closed with 1014: a gateway got no valid answer from the server behind it",
     "A proxy that speaks WebSocket itself says that its upstream failed. It is what 502 is for HTTP.",
     "bad-gateway",
     "F8",
@@ -312,9 +341,9 @@ _code_rule(
     "WS-CL-001",
     "note",
     "server",
-    "The server went away (1001)",
+    "The server closed with 1001: it is going away",
     meaning="The server says that it is shutting down, or closes idle clients with this code. Clients"
-    " reconnect.",
+    " reconnect after a random delay.",
     js="close with code 1001, wasClean true.",
     topic="server-restart",
     rows="T4",
@@ -329,49 +358,106 @@ def going_away(facts: ConnectionFacts) -> Iterator[Found]:
     "WS-CL-030",
     "warning",
     "server",
-    "The application closed with a code of its own",
-    meaning="Codes from 3000 to 4999 belong to libraries and applications; 3000, 3003, 4001, 4401 and 4403"
-    " mostly mean missing or"
-    " refused credentials. The reason, if there is one, is the application's.",
+    "Closed with a private code",
+    meaning="Codes from 3000 to 4999 belong to libraries and applications. What this one means is in the code"
+    " or documentation of the side that sent it; the reason, if there is one, is its own.",
     js=JS,
     topic="policy",
     rows="F7",
     group="end",
 )
 def private_code(facts: ConnectionFacts) -> Iterator[Found]:
-    code = facts.server_close_code
-    if code is not None and 3000 <= code < 5000 and facts.ended_by in ("server", "both"):
-        yield _found(facts, S2C, code, facts.server_close_reason or "", fault_of="server")
+    found = closed_with(facts, *range(3000, 5000))
+    if found is None:
+        return
+    who, code, reason = found
+    agreed = facts.negotiation
+    known = known_code(
+        code,
+        subprotocols=filter(None, (agreed.subprotocol, *agreed.subprotocols_offered)),
+        place=f"{facts.host}{facts.path}",
+        reason=reason,
+    )
+    quoted = f" {reason[:60]!r}" if reason else ""
+    if known is None:
+        yield _found(
+            facts,
+            who,
+            code,
+            reason,
+            fault_of=_self(who),
+            title=f"The {_self(who)} closed with its own code {code}{quoted}",
+        )
+        return
+    source = known.library if known.library == "by convention" else f"in {known.library}"
+    yield replace(
+        _found(
+            facts,
+            who,
+            code,
+            reason,
+            f"{code} {source}: {known.name} ({known.meaning})",
+            fault_of=_self(who) if who == C2S else known.who,
+            title=f"The {_self(who)} closed with {code}: {known.name}{quoted}",
+        ),
+        topic="app-auth" if re.search(r"auth|forbidden|credential|token", known.name, re.I) else None,
+    )
+
+
+#: A side that waited less than this did not wait for the answer to its CLOSE frame.
+_LEAST_WAIT_NS: Final = 500_000_000
 
 
 @rules(
     "WS-CL-031",
     "warning",
     "server",
-    "The closing handshake was not completed",
-    meaning="One side sent CLOSE and TCP ended without the answer. What the page is told is then 1006,"
-    " although the end was meant.",
+    "A CLOSE frame was not answered",
+    meaning="One side sent CLOSE, and TCP ended without the CLOSE that has to answer it (RFC 6455, 5.5.1)."
+    " Where the server did not answer, the page sees 1006 although the end was meant.",
     js="close with code 1006, wasClean false.",
     topic="close-handshake",
     rows="F11",
     group="end",
 )
 def one_sided(facts: ConnectionFacts) -> Iterator[Found]:
-    if not facts.is_over or facts.state == "lost" or facts.js_was_clean is not False or not facts.was_open:
+    if (
+        not facts.is_over
+        or facts.state == "lost"
+        or not facts.was_open
+        or facts.ended_by in ("proxy", "fault")
+    ):
         return
-    if facts.client_close_reason is not None and facts.server_close_reason is None and facts.ends:
-        first = facts.ends[0]
-        if first.side != "server":  # the client did not wait (a page that is left), or this proxy was stopped
+    has_client, has_server = facts.client_close_reason is not None, facts.server_close_reason is not None
+    if has_client == has_server or not facts.ends:
+        return
+    who = C2S if has_client else S2C
+    code = facts.client_close_code if has_client else facts.server_close_code
+    close = next((f for f in facts.last_frames if f.is_close and f.direction == who), None)
+    if close is None or any(end.side == "proxy" for end in facts.ends):
+        return
+    first = next((end for end in facts.ends if end.time_ns >= close.time_ns), None)
+    answerer = next((end for end in facts.ends if end.side == _other(who)), None)
+    if first is None:
+        return
+    waited = first.time_ns - close.time_ns
+    if first.side == _self(who) and waited < _LEAST_WAIT_NS:
+        # It went at once. The other side could have answered all the same, if it lived on for some time.
+        is_late = answerer is not None and answerer.time_ns - close.time_ns >= _LEAST_WAIT_NS
+        if who == S2C or not is_late:
             return
-        close = next((f for f in facts.last_frames if f.opcode == 8), None)
-        waited = f"{seconds(first.time_ns - close.time_ns)} after it" if close else ""
-        yield Found(
-            evidence=(
-                f"the client sent CLOSE {facts.client_close_code or 'without a code'}",
-                f"no CLOSE of the server; {first.side} {first.how} {waited}",
-                js_told(facts),
-            ),
-            frame=close.id if close else None,
-            js=js_told(facts),
-            software=named(answer_marks(facts)),
-        )
+    if who == S2C and first.side == "client" and waited < _LEAST_WAIT_NS:
+        return  # a client that has the code and leaves
+    yield Found(
+        evidence=(
+            f"the {_self(who)} sent CLOSE {code if code is not None else 'without a code'}",
+            f"no CLOSE from the {_other(who)}",
+            f"{seconds(waited)} later the {first.side} ended TCP ({WORDS_OF_ENDS.get(first.how, first.how)})",
+            js_told(facts),
+        ),
+        frame=close.id,
+        fault_of=_other(who),
+        title=f"The {_other(who)} did not answer the {_self(who)}'s CLOSE frame",
+        js=js_told(facts),
+        software=named(answer_marks(facts)),
+    )

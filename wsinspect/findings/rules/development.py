@@ -31,7 +31,7 @@ def tool_of(path: str, subprotocols: tuple[str, ...]) -> str | None:
 
 
 def _tool(facts: ConnectionFacts) -> str | None:
-    if _HOST_REFUSED.search(facts.body[:500]):
+    if _HOST_REFUSED.search(facts.content[:500]):
         return tool_of(facts.path, facts.negotiation.subprotocols_offered) or "webpack"
     return tool_of(facts.path, facts.negotiation.subprotocols_offered)
 
@@ -53,7 +53,7 @@ def refused_host(facts: ConnectionFacts) -> Iterator[Found]:
     tool = _tool(facts)
     if not is_refused(facts) or tool is None:
         return
-    if facts.status in (400, 401, 403) and (tool == "vite" or _HOST_REFUSED.search(facts.body[:500])):
+    if facts.status in (400, 401, 403) and (tool == "vite" or _HOST_REFUSED.search(facts.content[:500])):
         lines = (
             status_line(facts),
             facts.request_line("Host"),

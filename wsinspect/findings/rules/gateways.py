@@ -5,10 +5,13 @@ These come last of the group "attempt".
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from dataclasses import replace
+from typing import Final
 
 from wsinspect.findings.evidence import answer_hop, answer_marks
-from wsinspect.findings.facts import ConnectionFacts
+from wsinspect.findings.facts import ConnectionFacts, Other
 from wsinspect.findings.limits import LIMITS
 from wsinspect.findings.model import Found
 from wsinspect.findings.registry import Rules
@@ -19,47 +22,146 @@ from wsinspect.findings.software import hop_author
 rules = Rules()
 
 
+#: What a 502 or 503 says of what went wrong behind the hop, and which of `_CAUSES` it is.
+_SAYS: Final = (
+    ("tls", re.compile(rb"tls error|ssl|certificate", re.I)),
+    (
+        "refused",
+        re.compile(rb"connection failure|connection refused|remote connection failure|no route", re.I),
+    ),
+    ("dns", re.compile(rb"dns (lookup )?(failure|resolution)|could not resolve", re.I)),
+    (
+        "answer",
+        re.compile(
+            rb"invalid or incomplete response|invalid response|connection termination|protocol error"
+            rb"|error reading from remote server|prematurely closed|upstream reset",
+            re.I,
+        ),
+    ),
+    ("none", re.compile(rb"no server is available|no healthy upstream", re.I)),
+)
+_CAUSES: Final = {
+    "refused": (
+        "nothing listens at the application's address, or it refuses connections",
+        "connect to it directly from the proxy's machine",
+    ),
+    "answer": (
+        "the application closes the connection without an answer, or its answer is no valid HTTP: an invalid"
+        " 101 counts too",
+        "connect to the application directly and look at the raw answer",
+    ),
+    "scheme": (
+        "the proxy speaks plain HTTP to a TLS port, or TLS or HTTP/2 to a plain one",
+        "compare the scheme of the proxy's target with what listens there; force http/1.1",
+    ),
+    "tls": (
+        "the proxy does not trust the application's certificate",
+        "its error log names the certificate; openssl s_client shows it",
+    ),
+    "dns": (
+        "the name of the application's host does not resolve for the proxy",
+        "resolve it on that machine",
+    ),
+    "none": (
+        "the proxy's health check says that no server is up",
+        "its status page or log; connect to the application directly",
+    ),
+    "size": (
+        "the answer's headers are too large for the proxy's buffer",
+        "its error log: upstream sent too big header",
+    ),
+}
+#: Order where the answer does not say.
+_USUAL: Final = ("refused", "answer", "scheme", "tls", "size")
+_LIMIT_SAID: Final = re.compile(
+    rb"too many|limit|capacity|overload|max(imum)? (number|connections)|busy", re.I
+)
+
+
+def _gateway_causes(facts: ConnectionFacts) -> tuple[tuple[str, str], ...]:
+    """The causes of a gateway's failure, the one that its words point to first."""
+    said = next((name for name, shape in _SAYS if shape.search(facts.content[:4096])), None)
+    order = dict.fromkeys(([said] if said else []) + list(_USUAL))
+    if said == "answer":  # the connection was made
+        order = dict.fromkeys(("answer", "scheme", "tls", "size"))
+    if said in ("refused", "dns", "none", "tls"):
+        order = dict.fromkeys(
+            (said, *(("scheme",) if said == "tls" else ()), *_USUAL[: 2 if said == "none" else 1])
+        )
+    return tuple(_CAUSES[name] for name in order)
+
+
 @rules(
     "WS-HS-020",
     "error",
     "hop",
     "502: a proxy got no valid answer from the application",
-    meaning="The proxy behind this tap could not reach the application, or did not understand its answer."
-    " Nothing listens there,"
-    " it speaks TLS or HTTP/2 where plain HTTP/1.1 is meant, or its answer has too large fields.",
+    meaning="A proxy behind this tap could not reach the application, or did not understand its answer. The"
+    " proxy's error log at this moment says which.",
     js=JS_STATUS,
     topic="bad-gateway",
-    rows="H24 H6 H22",
+    rows="H24 H6 H22 H31",
     group="attempt",
 )
 def bad_gateway(facts: ConnectionFacts) -> Iterator[Found]:
     if is_refused(facts) and facts.status == 502:
-        yield answer(
-            facts,
-            causes=(
-                (
-                    "nothing listens at the application's address",
-                    "connect to it directly from the proxy's machine",
-                ),
-                (
-                    "the proxy speaks HTTP/2 or TLS to a backend that has none, or has no RFC 8441",
-                    "force http/1.1 there",
-                ),
-                (
-                    "the answer's fields are too large for the proxy's buffer",
-                    "its error log: upstream sent too big header",
-                ),
-            ),
-        )
+        yield answer(facts, causes=_gateway_causes(facts))
+
+
+@rules(
+    "WS-HS-048",
+    "error",
+    "hop",
+    "503, while a connection to the same place is open: a limit on connections",
+    meaning="Somebody serves this path at this very moment, so the server is not down. A limit on"
+    " connections, for each client or in all, refused this one.",
+    js=JS_STATUS,
+    topic="connection-limit",
+    rows="H24 T10",
+    confidence="medium",
+    group="attempt",
+)
+def connection_limit(facts: ConnectionFacts) -> Iterator[Found]:
+    if not is_refused(facts) or facts.status not in (503, 500):
+        return
+    open_then = [
+        one for one in facts.others if _was_open_at(one, facts.attempt_ns) and _is_same_path(one, facts)
+    ]
+    says = _LIMIT_SAID.search(facts.content[:4096]) is not None
+    if not open_then or (facts.status != 503 and not says):
+        return
+    ids = ", ".join(f"#{one.id}" for one in sorted(open_then)[:6])
+    noun = "connection was" if len(open_then) == 1 else "connections were"
+    found = answer(
+        facts,
+        f"{len(open_then)} {noun} open to the same path at this moment: {ids}",
+        facts.response_line("Retry-After")
+        if facts.response_in and facts.response_in.get("retry-after")
+        else "",
+        fault_of="hop" if answer_hop(facts) else "server",
+        causes=(
+            ("a limit on connections is reached", "close one of those: is the next attempt accepted?"),
+            ("one of several servers is down", "the log of whoever made this answer"),
+        ),
+    )
+    yield replace(found, confidence="high" if says else None)
+
+
+def _was_open_at(one: Other, time_ns: int) -> bool:
+    return one.open_ns <= time_ns and (one.end_ns or one.closed_ns or time_ns + 1) > time_ns
+
+
+def _is_same_path(one: Other, facts: ConnectionFacts) -> bool:
+    return one.path.partition("?")[0].rstrip("/") == (facts.path or "").partition("?")[0].rstrip("/")
 
 
 @rules(
     "WS-HS-021",
     "error",
     "server",
-    "503: nobody is there to take the connection",
-    meaning="A proxy has no healthy backend, or the server is overloaded or in maintenance. The log "
-    "of whoever made the answer says which.",
+    "503: no server takes the connection",
+    meaning="A proxy has no healthy backend, or the server is overloaded or in maintenance. The log of"
+    " whoever made the answer says which.",
     js=JS_STATUS,
     topic="bad-gateway",
     rows="H24 T10",
@@ -67,7 +169,13 @@ def bad_gateway(facts: ConnectionFacts) -> Iterator[Found]:
 )
 def unavailable(facts: ConnectionFacts) -> Iterator[Found]:
     if is_refused(facts) and facts.status == 503:
-        yield answer(facts, facts.response_line("Retry-After"), fault_of="hop" if answer_hop(facts) else None)
+        hop = answer_hop(facts)
+        yield answer(
+            facts,
+            facts.response_line("Retry-After"),
+            fault_of="hop" if hop else None,
+            causes=_gateway_causes(facts) if hop else (),
+        )
 
 
 @rules(
@@ -89,7 +197,9 @@ def gateway_timeout(facts: ConnectionFacts) -> Iterator[Found]:
             limit for limit in LIMITS if abs(limit.seconds - took) <= 1 and limit.seconds in (30, 60, 100)
         ]
         lines = [f"known limit: {limit.who}, {limit.seconds:g} s" for limit in near[:4]]
-        yield answer(facts, *lines)
+        yield answer(
+            facts, *lines, title=f"{facts.status}: the application did not answer the handshake in time"
+        )
 
 
 @rules(
@@ -97,8 +207,8 @@ def gateway_timeout(facts: ConnectionFacts) -> Iterator[Found]:
     "error",
     "hop",
     "505: the HTTP version is not the one that was sent from here",
-    meaning="The request left here as HTTP/1.1, and the server says that its version is not "
-    "supported. A hop in between speaks HTTP/1.0 to the application.",
+    meaning="The request left here as HTTP/1.1, and the server says that it does not support the version it"
+    " got. A hop in between speaks HTTP/1.0 to the application.",
     js=JS_STATUS,
     topic="http10",
     rows="H2",
@@ -115,8 +225,8 @@ def version_refused(facts: ConnectionFacts) -> Iterator[Found]:
     "error",
     "server",
     "The server failed while it handled the handshake (5xx)",
-    meaning="The application, or what stands before it, raised an error when the client connected. "
-    "The page cannot see the status or the body, the evidence has both.",
+    meaning="The application, or a hop before it, raised an error when the client connected. The page cannot"
+    " see the status or the body; the evidence has both.",
     js=JS_STATUS,
     topic="server-error",
     rows="H24",
@@ -132,8 +242,8 @@ def server_error(facts: ConnectionFacts) -> Iterator[Found]:
     "error",
     "server",
     "The handshake was refused",
-    meaning="The answer is another status than 101, of a kind that has no usual cause. The body may say"
-    " more.",
+    meaning="The answer is a status other than 101 that has no usual cause. Its own words, where it has any,"
+    " say more.",
     js=JS_STATUS,
     topic="app",
     confidence="low",

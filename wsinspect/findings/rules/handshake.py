@@ -1,4 +1,4 @@
-"""Opening handshakes that were altered before they came here, got no answer, or got a 101 that is not one.
+"""Opening handshakes that were altered before they came here, or got no answer that is HTTP.
 
 RFC 6455 sections 4.1 and 4.2. An odd request that was answered with 101 is no finding: a finding is about
 what failed.
@@ -12,11 +12,10 @@ from typing import Final
 
 from wsinspect.findings.evidence import (
     JS_FAILED,
-    answer_hop,
+    WORDS_OF_ENDS,
     answer_marks,
     author_line,
     body_line,
-    cache_lines,
     marks_lines,
     named,
     request_marks,
@@ -27,25 +26,17 @@ from wsinspect.findings.evidence import (
 from wsinspect.findings.facts import SECOND_NS, ConnectionFacts
 from wsinspect.findings.limits import matching, words
 from wsinspect.findings.model import Found
+from wsinspect.findings.quotes import protocol_of
 from wsinspect.findings.registry import Rules
-from wsinspect.findings.software import PROXIES
+from wsinspect.handshake.heads import RawHead
 from wsinspect.handshake.negotiation import negotiate
 
 rules = Rules()
 
-#: What servers say when a request reached them without the upgrade fields.
-_SAYS_NO_UPGRADE: Final = re.compile(
-    rb"can \"?upgrade\"? only to \"?websocket|not using the websocket protocol|no websocket upgrade hdr"
-    rb"|missing (or invalid )?upgrade|invalid (connection|upgrade) header|connection header did not include"
-    rb"|`?(connection|upgrade)`? header (did not|does not|not)|websocket client|not a websocket"
-    rb" (request|handshake)"
-    rb"|connection header \"[^\"]*\" does not contain|unsupported upgrade request|expected websocket"
-    rb"|websocket upgrade (required|expected)|this (is a|service requires use of the) websocket",
-    re.I,
-)
-_ENGINE_IO_BAD: Final = re.compile(rb'"code"\s*:\s*3\b')
-_AT_ONCE_NS: Final = 3 * SECOND_NS
-_LONG_WAIT_MS: Final = 4000.0
+#: A client that leaves sooner did not wait for the server.
+_SHORT_WAIT_NS: Final = 2 * SECOND_NS
+#: Statuses of a hop that did not reach the application: what the request lacked did not matter yet.
+_NOT_REACHED: Final = (407, 429, 502, 503, 504)
 
 
 def has_failed(facts: ConnectionFacts) -> bool:
@@ -64,14 +55,21 @@ def asked_correctly(facts: ConnectionFacts) -> bool:
     return out is not None and not negotiate(out, None).problems
 
 
+def has_reached_server(facts: ConnectionFacts) -> bool:
+    """Whether the request was what failed, and not the way to the server."""
+    if facts.failed_where in ("connect", "tls-server"):
+        return False
+    return facts.status not in _NOT_REACHED
+
+
 @rules(
     "WS-HS-001",
     "error",
     "hop",
     "The request arrived here without its Upgrade headers",
-    meaning="A WebSocket key came, but 'Upgrade: websocket' or 'Connection: Upgrade' did not: both are"
-    " hop-by-hop, and"
-    " a proxy before this tap did not set them again. The server sees an ordinary GET and cannot answer 101.",
+    meaning="The request has a Sec-WebSocket-Key but lacks 'Upgrade: websocket' or 'Connection: Upgrade'."
+    " Both are hop-by-hop: a proxy before this tap did not set them again, so the server sees an ordinary"
+    " GET.",
     js=JS_FAILED,
     topic="upgrade",
     rows="H1 H2 H3 H4 H5 H11 H23",
@@ -82,6 +80,8 @@ def arrived_stripped(facts: ConnectionFacts) -> Iterator[Found]:
     if not has_failed(facts) or head is None or head.get("sec-websocket-key") is None:
         return
     if "websocket" in head.tokens("upgrade") and "upgrade" in head.tokens("connection"):
+        return
+    if not has_reached_server(facts):
         return
     marks = request_marks(head)
     default = head.http_version == b"HTTP/1.0" and head.tokens("connection") == ["close"]
@@ -95,8 +95,9 @@ def arrived_stripped(facts: ConnectionFacts) -> Iterator[Found]:
             f"request: {head.start_line.decode('latin-1')[:160]}",
             facts.request_line("Upgrade"),
             facts.request_line("Connection"),
-            "Sec-WebSocket-Key is there",
-            status_line(facts),
+            "Sec-WebSocket-Key is present",
+            status_line(facts) if facts.status else _failure(facts),
+            *body_line(facts),
             *signature,
             *marks_lines(marks),
         ),
@@ -108,7 +109,7 @@ def arrived_stripped(facts: ConnectionFacts) -> Iterator[Found]:
         else two_causes(
             (
                 "a proxy before this tap removes them",
-                "connect the client to this tap directly: is it the same?",
+                "connect the client to this tap directly: does it fail in the same way?",
             ),
             ("the client does not send them", "a browser always does; look at the client's own code"),
         ),
@@ -120,9 +121,8 @@ def arrived_stripped(facts: ConnectionFacts) -> Iterator[Found]:
     "error",
     "hop",
     "The request arrived here as HTTP/1.0",
-    meaning="The upgrade fields are there, but HTTP/1.0 has no upgrade, and this server refused. A proxy"
-    " before this tap"
-    " speaks the older version.",
+    meaning="HTTP/1.0 has no upgrade, and this server refused although the Upgrade headers are there. A proxy"
+    " before this tap speaks HTTP/1.0 to its upstream.",
     js=JS_FAILED,
     topic="http10",
     rows="H2",
@@ -130,79 +130,29 @@ def arrived_stripped(facts: ConnectionFacts) -> Iterator[Found]:
 )
 def http10(facts: ConnectionFacts) -> Iterator[Found]:
     head = facts.request_in
-    if has_failed(facts) and head is not None and head.http_version == b"HTTP/1.0":
+    if not is_refused(facts) or facts.status not in (200, 400, 404, 426, 501, 505):
+        return
+    if head is not None and head.http_version == b"HTTP/1.0":
         marks = request_marks(head)
         yield Found(
             evidence=(
                 f"request: {head.start_line.decode('latin-1')[:160]}",
                 status_line(facts),
+                *body_line(facts),
                 *marks_lines(marks),
             ),
             software=(*named(marks), "nginx"),
             hop="a proxy before this tap",
+            confidence="high" if facts.status in (426, 505) else "medium",
         )
-
-
-@rules(
-    "WS-HS-002",
-    "error",
-    "hop",
-    "The server did not see the upgrade that was sent to it",
-    meaning="The request left here as a correct opening handshake, and the answer is what this server gives"
-    " to an ordinary"
-    " GET. Something between here and the application takes the Upgrade headers away.",
-    js=JS_FAILED,
-    topic="upgrade",
-    rows="H1 H2 H3 H4 H5 H11 H16 H20 H23",
-    group="attempt",
-)
-def answered_as_get(facts: ConnectionFacts) -> Iterator[Found]:
-    if not is_refused(facts) or not asked_correctly(facts):
-        return
-    said = _SAYS_NO_UPGRADE.search(facts.body[:4096])
-    engine = facts.status == 400 and _ENGINE_IO_BAD.search(facts.body[:512])
-    required = facts.status == 426 and b"13" not in (
-        facts.response_in.get_all("sec-websocket-version") if facts.response_in else []
-    )
-    if not (said or engine or required):
-        return
-    marks = answer_marks(facts)
-    hop = answer_hop(facts)
-    uvicorn = bool(said and b"unsupported" in said[0].lower())
-    lines = (
-        "request sent on with 'Upgrade: websocket' and 'Connection: Upgrade'",
-        status_line(facts),
-        *body_line(facts),
-        *cache_lines(facts),
-        *marks_lines(marks),
-    )
-    software = (*named(marks), *(("socketio",) if engine else ()), *(("uvicorn",) if uvicorn else ()))
-    yield Found(
-        evidence=lines,
-        hop=hop or "between this proxy and the application",
-        # Hops lose an upgrade more often than applications do.
-        software=tuple(sorted(software, key=lambda name: name not in PROXIES)),
-        confidence="high" if hop and (said or engine) else "medium",
-        causes=two_causes(
-            (
-                "a proxy behind this tap removes Upgrade and Connection, or speaks HTTP/1.0",
-                "a second tap between it and the application (wsinspect run --tap) shows the request there",
-            ),
-            (
-                "the application serves no WebSocket on this path",
-                "connect to the application directly: does it answer 101?",
-            ),
-        ),
-    )
 
 
 @rules(
     "WS-HS-037",
     "error",
     "hop",
-    "A forward proxy refused to make the tunnel",
-    meaning="The proxy that this one goes through answered the CONNECT, or the request itself, with a"
-    " refusal. The server"
+    "A forward proxy refused to open the tunnel",
+    meaning="The proxy that this one goes through refused the CONNECT, or the request itself. The server"
     " never saw anything.",
     js=JS_FAILED,
     topic="forward-proxy",
@@ -215,7 +165,12 @@ def forward_proxy(facts: ConnectionFacts) -> Iterator[Found]:
         yield Found(evidence=(error[:200],))
     elif is_refused(facts) and facts.status == 407:
         yield Found(
-            evidence=(status_line(facts), facts.response_line("Proxy-Authenticate"), *author_line(facts))
+            evidence=(
+                status_line(facts),
+                *body_line(facts),
+                facts.response_line("Proxy-Authenticate"),
+                *author_line(facts),
+            )
         )
 
 
@@ -226,7 +181,7 @@ def forward_proxy(facts: ConnectionFacts) -> Iterator[Found]:
     "Nothing accepts connections at the server's address",
     meaning="The TCP connection to the server was refused, or could not be made. The proxy answered the"
     " client with 502.",
-    js=JS_FAILED,
+    js=JS_FAILED + " Without the proxy Chrome's console has net::ERR_CONNECTION_REFUSED.",
     topic="connect",
     rows="H24 H30",
     group="attempt",
@@ -234,9 +189,15 @@ def forward_proxy(facts: ConnectionFacts) -> Iterator[Found]:
 def unreachable(facts: ConnectionFacts) -> Iterator[Found]:
     error = facts.error or ""
     if facts.state == "failed" and facts.failed_where == "connect" and not _is_dns(error):
+        is_unreachable = bool(re.search("unreachable|no route", error, re.I))
+        is_late = bool(re.search(r"timed? ?out", error, re.I))
+        name = "ADDRESS_UNREACHABLE" if is_unreachable else "CONNECTION_TIMED_OUT" if is_late else None
         yield Found(
             evidence=(f"server {facts.server_address or facts.host}: {error[:200]}",),
-            fault_of="network" if re.search("unreachable|timed? ?out", error, re.I) else "server",
+            fault_of="network" if is_unreachable or is_late else "server",
+            js=None
+            if name is None
+            else f"{JS_FAILED} Without the proxy Chrome's console has net::ERR_{name}.",
         )
 
 
@@ -245,8 +206,8 @@ def unreachable(facts: ConnectionFacts) -> Iterator[Found]:
     "error",
     "network",
     "The server's name has no address",
-    meaning="The name of the server could not be resolved on this machine. No connection was tried.",
-    js=JS_FAILED,
+    meaning="The server's name could not be resolved on this machine. No connection was tried.",
+    js=JS_FAILED + " Without the proxy Chrome's console has net::ERR_NAME_NOT_RESOLVED.",
     topic="dns",
     rows="H30",
     group="attempt",
@@ -266,14 +227,90 @@ def _is_dns(error: str) -> bool:
     )
 
 
+def _partial(facts: ConnectionFacts) -> bytes:
+    """What the server sent of an answer that never became one."""
+    if facts.state != "failed" or facts.was_open or not facts.raw_response_in:
+        return b""
+    return facts.raw_response_in
+
+
+def _is_http(first: bytes) -> bool:
+    return first.lstrip(b"\r\n")[:5].upper() == b"HTTP/"[: len(first.lstrip(b"\r\n")[:5])]
+
+
+def shown_bytes(data: bytes) -> str:
+    """The first bytes of a peer as evidence: as text where they are text, else in hex too."""
+    first = data[:48]
+    text = repr(first)[2:-1]
+    is_text = all(32 <= byte < 127 or byte in b"\r\n\t" for byte in first)
+    return f"'{text}'" if is_text else f"{first[:24].hex(' ')} ('{repr(first[:32])[2:-1]}')"
+
+
+@rules(
+    "WS-HS-041",
+    "error",
+    "client",
+    "The server's first bytes are not HTTP",
+    meaning="Something that speaks another protocol listens on this port. The port or the host of the URL, or"
+    " of the proxy's target, is wrong.",
+    js=JS_FAILED + " Chrome's console: net::ERR_INVALID_HTTP_RESPONSE.",
+    topic="not-http",
+    rows="H24 H31",
+    group="attempt",
+)
+def not_http(facts: ConnectionFacts) -> Iterator[Found]:
+    first = _partial(facts)
+    error = facts.error or ""
+    if not first or _is_http(first):
+        return
+    name = protocol_of(first)
+    if name == "a TLS alert":
+        return  # WS-TLS-018
+    yield Found(
+        evidence=(
+            f"the server sent {name or 'bytes that are no HTTP response'}: {shown_bytes(first)}",
+            f"server {facts.server_address or facts.server or facts.host}",
+            error[:120] if not client_left(facts) else "",
+        ),
+        title=f"The server sent {name}, not HTTP" if name else None,
+        confidence="high" if name else "medium",
+    )
+
+
+@rules(
+    "WS-HS-042",
+    "error",
+    "server",
+    "The response headers never ended",
+    meaning="The server sent a status line and headers but not the empty line that ends them (RFC 9112, 2.1)."
+    " Until that line comes the client has no answer, whatever the status says.",
+    js=JS_FAILED,
+    topic="response-head",
+    rows="H25 H24",
+    group="attempt",
+)
+def unfinished_head(facts: ConnectionFacts) -> Iterator[Found]:
+    first = _partial(facts)
+    if not first or not _is_http(first) or RawHead.parse(first).is_complete:
+        return
+    head = RawHead.parse(first)
+    last = head.fields[-1].raw if head.fields else head.start_raw
+    yield Found(
+        evidence=(
+            f"the server sent: {head.start_line.decode('latin-1')[:160]}",
+            f"{len(first)} bytes, the last of them {shown_bytes(last[-40:])}, and no empty line",
+            f"then {_failure(facts)}",
+        )
+    )
+
+
 @rules(
     "WS-HS-036",
     "error",
     "server",
     "The client gave up waiting for the answer",
-    meaning="The client closed its connection before the server had answered the handshake. Browsers wait"
-    " minutes, most"
-    " libraries and proxies 10 to 60 s.",
+    meaning="The client closed its connection before the server had answered the handshake. Browsers wait for"
+    " minutes, most libraries and proxies for 10 to 60 s.",
     js=JS_FAILED + " Chrome's console: WebSocket is closed before the connection is established.",
     topic="gave-up",
     rows="H24 H28 T10",
@@ -283,30 +320,30 @@ def gave_up(facts: ConnectionFacts) -> Iterator[Found]:
     if facts.state != "failed" or not client_left(facts) or facts.raw_response_in:
         return
     sent = facts.times.get("request_out_ns")
-    if sent is None or facts.closed_ns is None:
+    left = next((end.time_ns for end in facts.ends if end.side == "client"), facts.closed_ns)
+    if sent is None or left is None:
         return
-    waited = facts.closed_ns - sent
-    is_short = waited < SECOND_NS
+    waited = max(0, left - sent)
+    is_short = waited < _SHORT_WAIT_NS
+    page = (
+        "the page closed the socket, or was left, while it was connecting",
+        "the time it waited differs from attempt to attempt",
+    )
+    server = (
+        "the server's upgrade handler waits for something, or is never reached",
+        "the server's log has the request and no answer, or no such request",
+    )
     yield Found(
         evidence=(
-            f"request sent on, no byte of an answer for {seconds(waited)}",
-            f"then the client ended it: {facts.error}",
-            *(f"known limit: {line}" for line in _handshake_limits(waited)),
+            f"request sent on; no byte of an answer for {seconds(waited)}",
+            f"then {_failure(facts)}",
+            *(f"known limit: {words(limit)}" for limit in matching(waited / 1e9, "handshake")),
         ),
         severity="warning" if is_short else None,
         fault_of="client" if is_short else "server",
-        causes=two_causes(
-            (
-                "the page closed the socket, or was left, while it was connecting",
-                "it happens in less than a second",
-            ),
-            (
-                "the server's upgrade handler waits or is never reached",
-                "the server's log has no such request",
-            ),
-        )
-        if is_short
-        else (),
+        confidence="medium",
+        title=f"The client gave up after {seconds(waited)} without an answer",
+        causes=two_causes(*((page, server) if is_short else (server, page))),
     )
 
 
@@ -319,8 +356,12 @@ def client_left(facts: ConnectionFacts) -> bool:
     return facts.failed_where in ("client", "request")
 
 
-def _handshake_limits(waited_ns: int) -> list[str]:
-    return [words(limit) for limit in matching(waited_ns / 1e9, "handshake")]
+def _failure(facts: ConnectionFacts) -> str:
+    """What ended an attempt that has no answer."""
+    if client_left(facts):
+        how = next((end.how for end in facts.ends if end.side == "client"), "")
+        return f"the client ended the connection ({WORDS_OF_ENDS.get(how, 'it left')})"
+    return (facts.error or "the server closed the connection")[:200]
 
 
 @rules(
@@ -329,8 +370,7 @@ def _handshake_limits(waited_ns: int) -> list[str]:
     "server",
     "The server closed the connection without an answer",
     meaning="The request was sent, and the server ended TCP before a whole answer had come. A crash, a kill,"
-    " or something"
-    " that is no HTTP server does this.",
+    " or something that is not an HTTP server does this.",
     js=JS_FAILED + " Chrome's console: Connection closed before receiving a handshake response.",
     topic="empty-answer",
     rows="H24 H31",

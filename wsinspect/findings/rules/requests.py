@@ -1,26 +1,98 @@
-"""Requests that no server takes for an opening handshake: method, version, key (RFC 6455, 4.2.1)."""
+"""Requests that a server does not take for an opening handshake (RFC 6455, 4.2.1), by what the request has
+and by what the answer says of it."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from typing import Final
 
-from wsinspect.findings.evidence import JS_FAILED, JS_NOTHING, body_line, status_line
+from wsinspect.findings.comparison import compared
+from wsinspect.findings.evidence import (
+    JS_FAILED,
+    JS_NOTHING,
+    answer_hop,
+    answer_marks,
+    author_line,
+    body_line,
+    cache_lines,
+    js_status,
+    marks_lines,
+    named,
+    status_line,
+    two_causes,
+)
 from wsinspect.findings.facts import ConnectionFacts
 from wsinspect.findings.model import Found
 from wsinspect.findings.registry import Rules
-from wsinspect.findings.rules.handshake import has_failed, is_refused
+from wsinspect.findings.rules.handshake import (
+    asked_correctly,
+    has_failed,
+    has_reached_server,
+    is_refused,
+)
+from wsinspect.findings.software import PROXIES
 from wsinspect.handshake.negotiation import is_valid_key
 
 rules = Rules()
+
+#: Statuses with which servers say that a handshake itself is wrong.
+_ABOUT_REQUEST: Final = (400, 403, 404, 405, 406, 412, 417, 422, 426, 500, 501, 505)
+_READ: Final = 4096
+#: What servers say when a request reached them without the upgrade fields.
+_SAYS_NO_UPGRADE: Final = re.compile(
+    rb"can \"?upgrade\"? only to \"?websocket|not using the websocket protocol|no websocket upgrade hdr"
+    rb"|missing (or invalid )?upgrade|invalid (connection|upgrade) header|connection header did not include"
+    rb"|`?(connection|upgrade)`? header (did not|does not|not)|websocket client|not a websocket"
+    rb" (request|handshake)"
+    rb"|connection header \"[^\"]*\" does not contain|unsupported upgrade request|expected websocket"
+    rb"|websocket upgrade (required|expected)|this (is a|service requires use of the) websocket"
+    rb"|missing (connection|upgrade)( or upgrade)? header|websocket (connections?|requests?) only",
+    re.I,
+)
+_SAYS_VERSION: Final = re.compile(
+    rb"(unsupported|invalid|unknown|bad|missing)[^.<>\n]{0,20}(?<!http )version"
+    rb"|(?<!http )version[^.<>\n]{0,30}(not supported|unsupported|must be|is required|missing|invalid"
+    rb"|not found)",
+    re.I,
+)
+_SAYS_KEY: Final = re.compile(rb"sec-websocket-key|(missing|invalid|no) websocket key|challenge key", re.I)
+_SAYS_SUBPROTOCOL: Final = re.compile(rb"\bsub-?protocols?\b|sec-websocket-protocol", re.I)
+_SAYS_EXTENSION: Final = re.compile(
+    rb"sec-websocket-extensions|(invalid|unacceptable|unsupported) extension", re.I
+)
+_SAYS_DISABLED: Final = re.compile(
+    rb"web-? ?sockets?( support| connections?| upgrades?)? (is|are|has been|have been)?"
+    rb" ?(not (enabled|supported|available|allowed|permitted)|disabled|turned off|switched off|blocked)"
+    rb"|(disabled|disallow\w*|does not (support|allow)|do not (support|allow)"
+    rb"|no support for) web-? ?sockets?",
+    re.I,
+)
+_ENGINE_IO_BAD: Final = re.compile(rb'"code"\s*:\s*3\b')
+
+
+def _says(facts: ConnectionFacts, shape: re.Pattern[bytes]) -> bool:
+    """Whether a refusal's body, or the reason phrase of its status line, has these words."""
+    reason = facts.response_in.reason if facts.response_in else b""
+    return shape.search(facts.content[:_READ]) is not None or shape.search(reason) is not None
+
+
+def _compared(facts: ConnectionFacts) -> tuple[str, ...]:
+    found = compared(facts)
+    return () if found is None else found.lines
+
+
+def _answer(facts: ConnectionFacts) -> tuple[str, ...]:
+    return (status_line(facts), *body_line(facts))
 
 
 @rules(
     "WS-HS-031",
     "error",
     "client",
-    "The request is no GET, so it is no opening handshake",
-    meaning="A WebSocket opens with GET alone, and this request has another method, so a healthy server"
-    " refuses it. 'curl -I' sends HEAD: a recipe with it proves nothing.",
+    "The request is not a GET, so it is not an opening handshake",
+    meaning="A WebSocket opens with GET alone; this request has another method, and a healthy server refuses"
+    " it. 'curl -I' sends HEAD, so a recipe with it proves nothing.",
     js=JS_NOTHING,
     topic="method",
     rows="traps H22",
@@ -32,8 +104,7 @@ def other_method(facts: ConnectionFacts) -> Iterator[Found]:
         yield Found(
             evidence=(
                 f"request: {head.start_line.decode('latin-1')[:160]}",
-                status_line(facts),
-                *body_line(facts),
+                *_answer(facts),
                 facts.request_line("User-Agent")[:160],
             )
         )
@@ -43,9 +114,9 @@ def other_method(facts: ConnectionFacts) -> Iterator[Found]:
     "WS-HS-018",
     "error",
     "client",
-    "The WebSocket version is not 13",
-    meaning="RFC 6455 is version 13; the server speaks no other. Only very old or home-made clients send"
-    " another one.",
+    "The server does not support the WebSocket version that was sent",
+    meaning="RFC 6455 is version 13. Only very old or home-made clients send another one; a hop can also"
+    " change the header or drop it.",
     js=JS_FAILED,
     topic="version",
     rows="H23",
@@ -53,15 +124,45 @@ def other_method(facts: ConnectionFacts) -> Iterator[Found]:
 )
 def wrong_version(facts: ConnectionFacts) -> Iterator[Found]:
     head = facts.request_in
-    if has_failed(facts) and head is not None and head.get_all("sec-websocket-version") != [b"13"]:
-        if head.get("sec-websocket-key") is None:
-            return
+    if not has_failed(facts) or head is None or head.get("sec-websocket-key") is None:
+        return
+    sent = head.get_all("sec-websocket-version")
+    offered = facts.response_in.elements("sec-websocket-version") if facts.response_in else []
+    says = (
+        is_refused(facts)
+        and facts.status in _ABOUT_REQUEST
+        and (bool(offered) or _says(facts, _SAYS_VERSION))
+    )
+    is_wrong = sent != [b"13"]
+    is_named = says and (is_wrong or not _says(facts, _SAYS_NO_UPGRADE))
+    if not is_named and not (
+        is_wrong and has_reached_server(facts) and facts.status in (None, 400, 426, 500, 501, 505)
+    ):
+        return
+    lines = (
+        *_answer(facts),
+        f"sent: {facts.request_line('Sec-WebSocket-Version')}",
+        facts.response_line("Sec-WebSocket-Version") if offered else "",
+    )
+    if is_wrong:
+        yield Found(evidence=lines)
+    elif facts.status != 426 or b"13" not in offered or _says(facts, _SAYS_VERSION):
+        is_hop = b"13" in offered or not offered
         yield Found(
-            evidence=(
-                facts.request_line("Sec-WebSocket-Version"),
-                status_line(facts),
-                facts.response_line("Sec-WebSocket-Version"),
-            )
+            evidence=lines,
+            fault_of="hop" if is_hop else "server",
+            hop=answer_hop(facts) or "between this proxy and the application" if is_hop else None,
+            title="The server says that the WebSocket version is wrong, and 13 was sent",
+            confidence="medium",
+            topic="sec-headers" if is_hop else None,
+            software=named(answer_marks(facts)),
+            causes=two_causes(
+                (
+                    "a hop behind this tap changes or drops Sec-WebSocket-Version",
+                    "a second tap behind it shows the request that arrives there",
+                ),
+                ("the server speaks an older draft only", "connect to it directly with version 13"),
+            ),
         )
 
 
@@ -69,10 +170,9 @@ def wrong_version(facts: ConnectionFacts) -> Iterator[Found]:
     "WS-HS-030",
     "error",
     "client",
-    "The Sec-WebSocket-Key is missing, doubled or not 16 bytes of base64",
-    meaning="The server needs exactly one key of 16 bytes in base64 (RFC 6455, 4.2.1). Recipes for curl"
-    " often carry one of"
-    " the wrong length, and some tools add a second field.",
+    "The Sec-WebSocket-Key is missing, repeated or not 16 bytes of base64",
+    meaning="The server needs exactly one key of 16 bytes in base64 (RFC 6455, 4.2.1). Recipes for curl often"
+    " carry one of the wrong length, and some tools add a second header.",
     js=JS_FAILED,
     topic="sec-headers",
     rows="H19 H10",
@@ -83,17 +183,165 @@ def bad_key(facts: ConnectionFacts) -> Iterator[Found]:
     if (
         not has_failed(facts)
         or head is None
-        or facts.status in (None, 401, 403, 404, 407, 429, 502, 503, 504)
+        or facts.status in (None, 401, 403, 404, *(407, 429, 502, 503, 504))
     ):
         return
     keys = head.get_all("sec-websocket-key")
     if [is_valid_key(key) for key in keys] == [True]:
         return
     fields = [key.decode("latin-1")[:60] for key in keys]
+    noun = "header" if len(keys) == 1 else "headers"
     yield Found(
-        evidence=(
-            f"Sec-WebSocket-Key: {', '.join(fields) or 'none'} ({len(keys)} fields)",
-            status_line(facts),
-            *body_line(facts),
+        evidence=(*_answer(facts), f"Sec-WebSocket-Key: {', '.join(fields) or 'none'} ({len(keys)} {noun})")
+    )
+
+
+@rules(
+    "WS-HS-044",
+    "error",
+    "hop",
+    "The server says that Sec-WebSocket-Key is missing or invalid, and a valid one was sent",
+    meaning="The request left here with one valid key, so something behind this tap removes or changes it."
+    " Some CDNs forward only the headers on their list.",
+    js=JS_FAILED,
+    topic="sec-headers",
+    rows="H10 H19",
+    group="attempt",
+)
+def lost_key(facts: ConnectionFacts) -> Iterator[Found]:
+    if is_refused(facts) and asked_correctly(facts) and _says(facts, _SAYS_KEY):
+        marks = answer_marks(facts)
+        yield Found(
+            evidence=(*_answer(facts), "sent: one valid Sec-WebSocket-Key", *marks_lines(marks)),
+            hop=answer_hop(facts) or "between this proxy and the application",
+            software=named(marks),
+            confidence="high" if answer_hop(facts) else "medium",
         )
+
+
+@rules(
+    "WS-HS-043",
+    "error",
+    "client",
+    "The server refused the offered subprotocols",
+    meaning="The server wants a subprotocol (Sec-WebSocket-Protocol) that the client did not offer. Offer one"
+    " of those that the server knows, or make the server accept this one.",
+    js=JS_FAILED,
+    topic="subprotocol",
+    rows="H26",
+    group="attempt",
+)
+def refused_subprotocol(facts: ConnectionFacts) -> Iterator[Found]:
+    if is_refused(facts) and facts.status in _ABOUT_REQUEST and _says(facts, _SAYS_SUBPROTOCOL):
+        offered = facts.negotiation.subprotocols_offered
+        marks = answer_marks(facts)
+        was_offered = facts.request_in is not None and facts.request_in.get_all("sec-websocket-protocol")
+        is_removed = bool(was_offered) and not offered
+        yield Found(
+            evidence=(
+                *_answer(facts),
+                f"offered: {', '.join(offered)[:160]}" if offered else "the client offered no subprotocol",
+                *_compared(facts),
+                *marks_lines(marks),
+            ),
+            fault_of="hop" if is_removed else None,
+            software=named(marks),
+        )
+
+
+@rules(
+    "WS-HS-049",
+    "error",
+    "client",
+    "The server refused the offered extensions",
+    meaning="The server does not accept the client's Sec-WebSocket-Extensions. It should ignore an offer that"
+    " it does not know (RFC 6455, 9.1); until it does, offer none.",
+    js=JS_FAILED,
+    topic="extension",
+    rows="H27",
+    group="attempt",
+)
+def refused_extension(facts: ConnectionFacts) -> Iterator[Found]:
+    if is_refused(facts) and facts.status in _ABOUT_REQUEST and _says(facts, _SAYS_EXTENSION):
+        yield Found(
+            evidence=(*_answer(facts), facts.request_line("Sec-WebSocket-Extensions"), *_compared(facts)),
+            software=named(answer_marks(facts)),
+        )
+
+
+@rules(
+    "WS-HS-045",
+    "error",
+    "server",
+    "The answer says that WebSockets are switched off",
+    meaning="Whoever wrote this answer knows WebSockets and does not allow them here. Switch them on for this"
+    " host or path.",
+    js=JS_FAILED,
+    topic="upgrade",
+    rows="H9 H12",
+    group="attempt",
+)
+def disabled(facts: ConnectionFacts) -> Iterator[Found]:
+    if is_refused(facts) and _says(facts, _SAYS_DISABLED):
+        marks = answer_marks(facts)
+        hop = answer_hop(facts)
+        yield Found(
+            evidence=(*_answer(facts), *author_line(facts), *marks_lines(marks)),
+            fault_of="hop" if hop else None,
+            hop=hop,
+            software=named(marks),
+        )
+
+
+@rules(
+    "WS-HS-002",
+    "error",
+    "hop",
+    "The server did not see the upgrade that was sent to it",
+    meaning="The request left here as a correct opening handshake, and the answer is what this server gives"
+    " to an ordinary GET. Something between here and the application removes the Upgrade headers.",
+    js=JS_FAILED,
+    topic="upgrade",
+    rows="H1 H2 H3 H4 H5 H11 H16 H20 H23",
+    group="attempt",
+)
+def answered_as_get(facts: ConnectionFacts) -> Iterator[Found]:
+    if not is_refused(facts) or not asked_correctly(facts):
+        return
+    said = _SAYS_NO_UPGRADE.search(facts.content[:_READ])
+    engine = (facts.status or 0) >= 400 and _ENGINE_IO_BAD.search(facts.content[:512])
+    required = facts.status == 426 and b"13" not in (
+        facts.response_in.elements("sec-websocket-version") if facts.response_in else []
+    )
+    if not (said or engine or required):
+        return
+    marks = answer_marks(facts)
+    hop = answer_hop(facts)
+    uvicorn = bool(said and b"unsupported" in said[0].lower())
+    lines = (
+        status_line(facts),
+        *body_line(facts),
+        "sent: 'Upgrade: websocket' and 'Connection: Upgrade'",
+        *_compared(facts),
+        *cache_lines(facts),
+        *marks_lines(marks),
+    )
+    software = (*named(marks), *(("socketio",) if engine else ()), *(("uvicorn",) if uvicorn else ()))
+    yield Found(
+        evidence=lines,
+        hop=hop or "between this proxy and the application",
+        js=js_status(facts.status),
+        # Hops lose an upgrade more often than applications do.
+        software=tuple(sorted(software, key=lambda name: name not in PROXIES)),
+        confidence="high" if hop and (said or engine) else "medium",
+        causes=two_causes(
+            (
+                "a proxy behind this tap removes Upgrade and Connection, or speaks HTTP/1.0",
+                "a second tap between it and the application (wsinspect run --tap) shows the request there",
+            ),
+            (
+                "the application serves no WebSocket on this path",
+                "connect to the application directly: does it answer 101?",
+            ),
+        ),
     )

@@ -49,7 +49,7 @@ def is_signalr(facts: ConnectionFacts) -> bool:
 )
 def signalr_unknown(facts: ConnectionFacts) -> Iterator[Found]:
     said = re.search(
-        rb"no connection with that id|connection id|connection could not be found", facts.body[:500], re.I
+        rb"no connection with that id|connection id|connection could not be found", facts.content[:500], re.I
     )
     if (
         is_refused(facts)

@@ -40,18 +40,33 @@ _ENGINE_WORDS: Final = (
 _OWN_WORDS: Final = re.compile(rb"^[^<{\[\s][^<{]{0,200}$")
 
 
+#: Engine.IO's own messages, by code: they tell its errors also where the path is not its usual one.
+_ENGINE_MESSAGES: Final = {
+    0: "transport unknown",
+    1: "session id unknown",
+    2: "bad handshake method",
+    3: "bad request",
+    4: "forbidden",
+    5: "unsupported protocol version",
+}
+
+
 def _engine_code(facts: ConnectionFacts) -> int | None:
-    """The code of Engine.IO's error, in JSON or in words."""
-    if not is_refused(facts) or not is_socketio(facts):
+    """The code of Engine.IO's error, in JSON or in words, whatever the status."""
+    if not is_refused(facts):
         return None
     try:
-        value = json.loads(facts.body[:2000])
+        value = json.loads(facts.content[:2000])
     except (ValueError, RecursionError):
         value = None
     code = value.get("code") if isinstance(value, dict) else None
-    if isinstance(code, int):
-        return code
-    return next((number for number, words in _ENGINE_WORDS if words.match(facts.body[:200])), None)
+    if isinstance(code, int) and not isinstance(code, bool):
+        message = str(value.get("message")).lower() if isinstance(value, dict) else ""
+        is_known = message == _ENGINE_MESSAGES.get(code)
+        return code if is_socketio(facts) or is_known else None
+    if not is_socketio(facts):
+        return None
+    return next((number for number, words in _ENGINE_WORDS if words.match(facts.content[:200])), None)
 
 
 def _is_own_refusal(facts: ConnectionFacts) -> bool:
@@ -62,7 +77,7 @@ def _is_own_refusal(facts: ConnectionFacts) -> bool:
         and facts.status == 400
         and _engine_code(facts) is None
         and "sid" not in query(facts)
-        and _OWN_WORDS.match(facts.body[:300]) is not None
+        and _OWN_WORDS.match(facts.content[:300]) is not None
         and not answer_marks(facts)
     )
 
@@ -173,7 +188,7 @@ def engine_transport(facts: ConnectionFacts) -> Iterator[Found]:
 )
 def engine_version_late(facts: ConnectionFacts) -> Iterator[Found]:
     for found in text_after_101(facts) if is_socketio(facts) else ():
-        if "HTTP/1.1 400" in found.evidence[0]:
+        if any("HTTP/1.1 400" in line for line in found.evidence):
             asked = query(facts).get("EIO")
             yield Found(
                 evidence=(f"EIO={asked}", *found.evidence),

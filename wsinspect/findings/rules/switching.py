@@ -1,6 +1,6 @@
-"""A 101 that is none: what makes clients fail the connection although the server agreed (RFC 6455, 4.1).
+"""A 101 that clients refuse although the server agreed (RFC 6455, 4.1), and what follows it instead.
 
-Where the client bore it, frames went both ways and it is a warning: a browser would not have borne it.
+Where frames went both ways the client put up with it, and it is a warning: a browser would not have.
 """
 
 from __future__ import annotations
@@ -16,23 +16,30 @@ from wsinspect.findings.evidence import (
     end_line,
     js_told,
     named,
+    seconds,
     status_line,
 )
-from wsinspect.findings.facts import S2C, ConnectionFacts
+from wsinspect.findings.facts import C2S, S2C, ConnectionFacts, FrameFact
 from wsinspect.findings.model import Found, Severity
 from wsinspect.findings.registry import Rules
 from wsinspect.handshake.negotiation import DEFLATE, accept_key
+from wsinspect.wire.opcodes import Direction
 
 rules = Rules()
 
 
 def _if_borne(facts: ConnectionFacts) -> Severity | None:
-    """A warning where this client went on all the same: a browser would not have."""
+    """A warning where this client continued all the same: a browser would not have."""
     return "warning" if facts.frames[0] > 0 and facts.frames[1] > 0 else None
 
 
 def _problems(facts: ConnectionFacts) -> tuple[str, ...]:
-    return facts.negotiation.problems if facts.response_in and facts.response_in.status == 101 else ()
+    return facts.negotiation.problems if _is_whole_101(facts) else ()
+
+
+def _is_whole_101(facts: ConnectionFacts) -> bool:
+    head = facts.response_in
+    return head is not None and head.status == 101 and head.is_complete
 
 
 @rules(
@@ -41,8 +48,7 @@ def _problems(facts: ConnectionFacts) -> tuple[str, ...]:
     "server",
     "The 101 has a wrong or missing Sec-WebSocket-Accept",
     meaning="The value does not belong to the key of this request (RFC 6455, 4.1), so every client fails the"
-    " connection. A"
-    " box that makes a key of its own, a cache, or a made-up 101 does this.",
+    " connection. A hop that makes a key of its own, a cache, or a made-up 101 does this.",
     js=JS_FAILED + " Chrome's console: Incorrect 'Sec-WebSocket-Accept' header value.",
     topic="accept",
     rows="H25",
@@ -55,8 +61,8 @@ def wrong_accept(facts: ConnectionFacts) -> Iterator[Found]:
             severity=_if_borne(facts),
             evidence=(
                 f"Sec-WebSocket-Key: {key.decode('latin-1')[:60]}",
-                f"expected Sec-WebSocket-Accept: {accept_key(key).decode()}",
-                f"came: {facts.response_line('Sec-WebSocket-Accept')}",
+                f"expected: Sec-WebSocket-Accept: {accept_key(key).decode()}",
+                f"received: {facts.response_line('Sec-WebSocket-Accept')}",
             ),
             hop=answer_hop(facts),
         )
@@ -66,12 +72,11 @@ def wrong_accept(facts: ConnectionFacts) -> Iterator[Found]:
     "WS-HS-025",
     "error",
     "server",
-    "The 101 lacks 'Upgrade: websocket' or 'Connection: Upgrade'",
-    meaning="Clients need both in the answer and fail the connection without them (RFC 6455, 4.1). A proxy"
-    " that removes"
-    " hop-by-hop fields from the response does this.",
+    "The 101 response lacks 'Upgrade: websocket' or 'Connection: Upgrade'",
+    meaning="Clients need both in the response and fail the connection without them (RFC 6455, 4.1). A proxy"
+    " that removes hop-by-hop headers from responses does this.",
     js=JS_FAILED + " Chrome's console: 'Upgrade' header is missing.",
-    topic="upgrade",
+    topic="upgrade-response",
     rows="H25",
 )
 def bare_101(facts: ConnectionFacts) -> Iterator[Found]:
@@ -90,8 +95,7 @@ def bare_101(facts: ConnectionFacts) -> Iterator[Found]:
     "server",
     "The client asked for a subprotocol and the server chose none",
     meaning="Browsers fail the connection when they offered subprotocols and the answer names none of them."
-    " Other clients"
-    " may go on, so it works in one and not in the other.",
+    " Other clients may continue, so it works in one client and not in another.",
     js=JS_FAILED
     + " Chrome's console: Sent non-empty 'Sec-WebSocket-Protocol' header but no response was received.",
     topic="subprotocol",
@@ -99,7 +103,7 @@ def bare_101(facts: ConnectionFacts) -> Iterator[Found]:
 )
 def no_subprotocol(facts: ConnectionFacts) -> Iterator[Found]:
     agreed = facts.negotiation
-    if agreed.status != 101 or not agreed.subprotocols_offered or agreed.subprotocol is not None:
+    if not _is_whole_101(facts) or not agreed.subprotocols_offered or agreed.subprotocol is not None:
         return
     has_talked = facts.frames[0] > 0 and facts.frames[1] > 0
     lines = (
@@ -107,7 +111,7 @@ def no_subprotocol(facts: ConnectionFacts) -> Iterator[Found]:
         "the 101 has no Sec-WebSocket-Protocol",
     )
     yield Found(
-        evidence=(*lines, *(("this client went on all the same",) if has_talked else ())),
+        evidence=(*lines, *(("this client continued all the same",) if has_talked else ())),
         severity="warning" if has_talked or not facts.is_over else None,
         software=named(answer_marks(facts)),
     )
@@ -119,8 +123,7 @@ def no_subprotocol(facts: ConnectionFacts) -> Iterator[Found]:
     "server",
     "The server chose a subprotocol that was not offered",
     meaning="The answer names a subprotocol that the client did not ask for, so the client must fail the"
-    " connection"
-    " (RFC 6455, 4.1). An empty field counts too.",
+    " connection (RFC 6455, 4.1). An empty header counts too.",
     js=JS_FAILED + " Chrome's console: 'Sec-WebSocket-Protocol' header value is not one of the offered.",
     topic="subprotocol",
     rows="H26",
@@ -140,8 +143,7 @@ def foreign_subprotocol(facts: ConnectionFacts) -> Iterator[Found]:
     "server",
     "The server accepted an extension that was not offered, or with wrong parameters",
     meaning="The answer's Sec-WebSocket-Extensions is not a subset of the offer (RFC 6455, 9.1; RFC 7692,"
-    " 7.1), so clients"
-    " fail the connection. A hop that strips the field in one direction does this.",
+    " 7.1), so clients fail the connection. A hop that strips the header in one direction only does this.",
     js=JS_FAILED + " Chrome's console: Error during WebSocket handshake: Found an unsupported extension.",
     topic="extension",
     rows="H27 H12",
@@ -169,58 +171,158 @@ def _unasked_window(facts: ConnectionFacts) -> bool:
     )
 
 
-_HTTP_START: Final = re.compile(rb"^(HTTP/1\.|<!doctype|<html|GET |POST |\{\"|[A-Za-z-]{3,30}: )", re.I)
+#: How text begins that servers and hops write into an open WebSocket.
+_HTTP_START: Final = re.compile(
+    rb"(HTTP/1\.[01] |<!doctype|<html|<\?xml|(GET|POST|PUT|HEAD|OPTIONS) /|\{\"|[A-Za-z-]{3,30}: )", re.I
+)
 
 
 @rules(
     "WS-HS-029",
     "error",
     "server",
-    "What follows the 101 is no WebSocket frame but HTTP or text",
-    meaning="The first bytes after the 101 are readable text where a frame has to begin: a second handler"
-    " answered the same"
-    " request, or a proxy wrote a page into the tunnel. 'H' of 'HTTP/1.1' reads as a frame with opcode 8 and"
-    " a reserved bit.",
+    "HTTP or text came where a WebSocket frame has to begin",
+    meaning="Readable text is on the open WebSocket: a second handler answered the same request, or a server"
+    " or hop wrote an error page into the tunnel. The 'H' of 'HTTP/1.1' reads as a frame with opcode 8 and a"
+    " reserved bit; it is no CLOSE frame.",
     js="close with code 1006, wasClean false. Chrome's console: Invalid frame header.",
     topic="garbage",
     rows="H28",
     group="end",
 )
 def text_after_101(facts: ConnectionFacts) -> Iterator[Found]:
-    first = _first_server_bytes(facts)
-    if facts.was_open and first and _HTTP_START.match(first) and _server_broke(facts):
-        yield Found(
-            evidence=(f"first bytes after the 101: {first[:60].decode('latin-1')!r}", end_line(facts)),
-            frame=next((frame.id for frame, _ in facts.violations if frame.direction == S2C), None),
-            software=named(answer_marks(facts)),
-            js=js_told(facts),
-        )
-
-
-def _server_broke(facts: ConnectionFacts) -> bool:
-    return any(frame.direction == S2C for frame, _ in facts.violations) or any(
-        one.direction == S2C for one in facts.opaque
+    found = _text(facts) if facts.was_open else None
+    if found is None:
+        return
+    first, frame, time_ns, side = found
+    status = first.split(b"\r\n", 1)[0][:80].decode("latin-1")
+    before = facts.frames[side] if frame is None else sum(one.id < frame for one in _of_side(facts, side))
+    place = "right after the 101" if not before else "after the frames before it"
+    when = f" {seconds(max(0, time_ns - facts.open_ns))} after the 101" if facts.open_ns is not None else ""
+    yield Found(
+        evidence=(
+            f"{side.arrow} {place}: '{repr(first[:80])[2:-1]}'",
+            f"it came{when}" + (f", read as frame {frame}" if frame is not None else ""),
+            end_line(facts),
+        ),
+        title=f"'{status}' came where a WebSocket frame has to begin"
+        if first[:5] == b"HTTP/" and side == S2C
+        else None,
+        frame=frame,
+        fault_of="client" if side == C2S else None,
+        software=named(answer_marks(facts)),
+        js=js_told(facts),
     )
 
 
-def _first_server_bytes(facts: ConnectionFacts) -> bytes:
-    """The first bytes of the server's direction, as they were on the wire, where they are at hand."""
-    broken = [frame for frame, _ in facts.violations if frame.direction == S2C]
-    if broken:
-        return min(broken, key=lambda frame: frame.id).header + _on_wire(
-            min(broken, key=lambda frame: frame.id)
-        )
-    return next((one.data for one in facts.opaque if one.direction == S2C), b"")
+def _of_side(facts: ConnectionFacts, side: Direction) -> list[FrameFact]:
+    return [one for one in facts.last_frames if one.direction == side]
 
 
-def _on_wire(frame: object) -> bytes:
+def _text(facts: ConnectionFacts) -> tuple[bytes, int | None, int, Direction] | None:
+    """Text on the open connection: its first bytes, the frame that they were read as, when, and whose."""
+    for side in (S2C, C2S):
+        broken = [frame for frame, _ in facts.violations if frame.direction == side]
+        for frame in sorted(broken, key=lambda one: one.id)[:1]:
+            first = frame.header + _on_wire(frame)
+            if _HTTP_START.match(first):
+                return first, frame.id, frame.time_ns, side
+        for one in facts.opaque:
+            if one.direction == side and _HTTP_START.match(one.data):
+                return one.data, None, one.time_ns, side
+    return None
+
+
+def _on_wire(frame: FrameFact) -> bytes:
     """Payload as it was sent: masked again where the garbage happened to set the mask bit."""
-    header: bytes = frame.header  # type: ignore[attr-defined]
-    payload: bytes = frame.payload  # type: ignore[attr-defined]
-    if len(header) > 1 and header[1] & 0x80:
-        key = header[-4:]
-        return bytes(byte ^ key[index % 4] for index, byte in enumerate(payload[:64]))
-    return payload[:64]
+    if len(frame.header) > 1 and frame.header[1] & 0x80:
+        key = frame.header[-4:]
+        return bytes(byte ^ key[index % 4] for index, byte in enumerate(frame.payload[:128]))
+    return frame.payload[:128]
+
+
+@rules(
+    "WS-HS-047",
+    "error",
+    "server",
+    "The 101 has a Transfer-Encoding or Content-Length",
+    meaning="A 101 has no body, and these headers are not allowed in it (RFC 9110, 8.6; RFC 9112, 6.1). A hop"
+    " or client that believes them reads the first frames as a body, or fails the handshake.",
+    js=JS_FAILED,
+    topic="body-in-101",
+    rows="H25",
+)
+def body_in_101(facts: ConnectionFacts) -> Iterator[Found]:
+    head = facts.response_in
+    if head is None or head.status != 101 or not facts.was_open:
+        return
+    lengths = head.get_all("content-length")
+    chunked = head.get_all("transfer-encoding")
+    if not lengths and not chunked:
+        return
+    first = _first_bytes(facts)
+    is_chunk = re.match(rb"[0-9A-Fa-f]{1,8}(;[^\r\n]*)?\r\n", first) is not None
+    is_harmless = not chunked and {value.strip() for value in lengths} <= {b"0"}
+    has_talked = facts.frames[0] > 0 and facts.frames[1] > 0
+    yield Found(
+        evidence=(
+            *(facts.response_line(name) for name, values in _body_fields(lengths, chunked) if values),
+            f"the bytes that follow: {first[:24].hex(' ')}" + (" (a chunk's size line)" if is_chunk else "")
+            if first
+            else "no bytes follow",
+            end_line(facts) if facts.is_over else "",
+        ),
+        severity="error"
+        if is_chunk
+        else "warning"
+        if is_harmless or has_talked or not facts.is_over
+        else None,
+        hop=answer_hop(facts),
+        software=named(answer_marks(facts)),
+        js=js_told(facts) if facts.is_over else "Nothing yet: the connection is open.",
+    )
+
+
+def _body_fields(lengths: list[bytes], chunked: list[bytes]) -> tuple[tuple[str, list[bytes]], ...]:
+    return (("Transfer-Encoding", chunked), ("Content-Length", lengths))
+
+
+def _first_bytes(facts: ConnectionFacts) -> bytes:
+    """The first bytes from the server after the 101, where they are at hand."""
+    frames = [one for one in (*facts.last_frames, *(frame for frame, _ in facts.violations))]
+    mine = sorted((one for one in frames if one.direction == S2C), key=lambda one: one.id)
+    opaque = [one for one in facts.opaque if one.direction == S2C]
+    if mine and facts.frames[1] <= len({one.id for one in mine}):
+        return mine[0].header + _on_wire(mine[0])
+    return opaque[0].data if opaque and not facts.frames[1] else b""
+
+
+@rules(
+    "WS-HS-046",
+    "warning",
+    "server",
+    "The 101 came as HTTP/1.0",
+    meaning="HTTP/1.0 has no upgrade, so clients may refuse such a 101. Chromium accepts it; Firefox and"
+    " several libraries do not.",
+    js=JS_FAILED + " (not in Chromium)",
+    topic="http10-response",
+    rows="H2 H25",
+)
+def http10_101(facts: ConnectionFacts) -> Iterator[Found]:
+    head = facts.response_in
+    if head is None or head.status != 101 or head.http_version != b"HTTP/1.0" or not facts.was_open:
+        return
+    has_talked = facts.frames[0] > 0
+    yield Found(
+        evidence=(
+            status_line(facts),
+            "the client continued" if has_talked else "",
+            end_line(facts) if facts.is_over else "",
+        ),
+        severity=None if has_talked or not facts.is_over else "error",
+        hop=answer_hop(facts),
+        software=named(answer_marks(facts)),
+    )
 
 
 @rules(
@@ -228,7 +330,7 @@ def _on_wire(frame: object) -> bytes:
     "warning",
     "server",
     "103 Early Hints came before the 101",
-    meaning="Chromium refuses a handshake that is preceded by 103; other clients skip it. Send no early"
+    meaning="Chromium refuses a handshake that is preceded by a 103; other clients skip it. Send no early"
     " hints on this path.",
     js=JS_FAILED + " (Chromium)",
     topic="early-hints",

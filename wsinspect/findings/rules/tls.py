@@ -24,7 +24,13 @@ _PLAIN_ON_TLS: Final = re.compile(
 _WANTS_CERTIFICATE: Final = re.compile(
     rb"no required ssl certificate|ssl certificate error|client certificate (is )?(required|missing)", re.I
 )
-_JS: Final = JS_FAILED + " Chrome's console names the certificate error, as net::ERR_CERT_DATE_INVALID."
+
+
+def _js(name: str) -> str:
+    """What a browser that connects to this server directly says."""
+    return f"{JS_FAILED} A browser that connects directly: net::ERR_{name}."
+
+
 #: By OpenSSL's words, and by the names that Chrome gives to its errors.
 _OPENSSL: Final = {
     "expired": re.compile(r"certificate has expired|certificate expired|CERT_DATE_INVALID", re.I),
@@ -122,7 +128,7 @@ def _shown(facts: ConnectionFacts) -> tuple[str, ...]:
     "A browser would refuse the server's certificate",
     meaning="It was accepted here because of --insecure. A browser that connects to this server directly"
     " ends the TLS handshake.",
-    js=_JS,
+    js=_js("CERT_DATE_INVALID"),
     topic="certificate",
     rows="H30",
 )
@@ -139,7 +145,7 @@ def borne(facts: ConnectionFacts) -> Iterator[Found]:
     "The server's certificate has expired",
     meaning="The certificate's validity is over, so browsers end the TLS handshake. No WebSocket request is"
     " sent.",
-    js=_JS,
+    js=_js("CERT_DATE_INVALID"),
     topic="certificate",
     rows="H30",
     group="attempt",
@@ -155,7 +161,7 @@ def expired(facts: ConnectionFacts) -> Iterator[Found]:
     "server",
     "The server's certificate is not valid yet",
     meaning="Its validity begins in the future, or a clock is wrong. Browsers end the TLS handshake.",
-    js=_JS,
+    js=_js("CERT_DATE_INVALID"),
     topic="certificate",
     rows="H30",
     group="attempt",
@@ -171,7 +177,7 @@ def not_yet(facts: ConnectionFacts) -> Iterator[Found]:
     "server",
     "The server's certificate is self-signed",
     meaning="Nobody the client trusts has signed it. A browser asks on a page, but never for a WebSocket.",
-    js=_JS.replace("DATE", "AUTHORITY"),
+    js=_js("CERT_AUTHORITY_INVALID"),
     topic="certificate",
     rows="H30",
     group="attempt",
@@ -188,7 +194,7 @@ def self_signed(facts: ConnectionFacts) -> Iterator[Found]:
     "The server's certificate is for another name",
     meaning="The name that was asked for is not among those of the certificate. Browsers end the TLS"
     " handshake.",
-    js=_JS.replace("DATE", "COMMON_NAME"),
+    js=_js("CERT_COMMON_NAME_INVALID"),
     topic="certificate",
     rows="H30",
     group="attempt",
@@ -206,7 +212,7 @@ def other_name(facts: ConnectionFacts) -> Iterator[Found]:
     meaning="The chain does not lead to an authority that is trusted here: an intermediate certificate is"
     " missing,"
     " or the authority is private. Some clients have the intermediate stored and work, others fail.",
-    js=_JS.replace("DATE", "AUTHORITY"),
+    js=_js("CERT_AUTHORITY_INVALID"),
     topic="certificate",
     rows="H30",
     group="attempt",
@@ -223,7 +229,7 @@ def chain(facts: ConnectionFacts) -> Iterator[Found]:
     "The server wants a client certificate",
     meaning="The server ended the TLS handshake because no certificate of the client came. No request was"
     " sent.",
-    js=_JS.replace("CERT_DATE_INVALID", "BAD_SSL_CLIENT_AUTH_CERT"),
+    js=_js("SSL_CLIENT_AUTH_CERT_NEEDED"),
     topic="client-certificate",
     rows="H30",
     group="attempt",
@@ -234,7 +240,7 @@ def client_certificate(facts: ConnectionFacts) -> Iterator[Found]:
     elif (
         facts.state == "refused"
         and facts.server_tls is not None
-        and _WANTS_CERTIFICATE.search(facts.body[:4096])
+        and _WANTS_CERTIFICATE.search(facts.content[:4096])
     ):
         yield Found(evidence=(status_line(facts), *body_line(facts)))
 
@@ -246,7 +252,7 @@ def client_certificate(facts: ConnectionFacts) -> Iterator[Found]:
     "No TLS version or cipher in common with the server",
     meaning="The TLS handshake with the server ended before a certificate mattered. Versions or ciphers do"
     " not overlap.",
-    js=_JS.replace("CERT_DATE_INVALID", "SSL_VERSION_OR_CIPHER_MISMATCH"),
+    js=_js("SSL_VERSION_OR_CIPHER_MISMATCH"),
     topic="tls-version",
     rows="H30",
     group="attempt",
@@ -264,7 +270,7 @@ def version(facts: ConnectionFacts) -> Iterator[Found]:
     meaning="The server's first bytes are no TLS: something that speaks plain HTTP listens on this port. The"
     " scheme"
     " or the port of the URL, or of the proxy's target, is wrong.",
-    js=_JS.replace("CERT_DATE_INVALID", "SSL_PROTOCOL_ERROR"),
+    js=_js("SSL_PROTOCOL_ERROR"),
     topic="scheme",
     rows="H31",
     group="attempt",
@@ -290,11 +296,14 @@ def tls_to_plain(facts: ConnectionFacts) -> Iterator[Found]:
 def plain_to_tls(facts: ConnectionFacts) -> Iterator[Found]:
     if facts.server_tls is not None:
         return
-    if facts.state == "refused" and _PLAIN_ON_TLS.search(facts.body):
+    if facts.state == "refused" and _PLAIN_ON_TLS.search(facts.content):
         yield Found(evidence=(status_line(facts), *body_line(facts)))
         return
     error = facts.error or ""
-    if facts.state == "failed" and re.search(r"\\x15\\x03|alert record", error):
+    first = facts.raw_response_in or b""
+    if facts.state == "failed" and re.match(rb"\x15\x03[\x00-\x04]", first):
+        yield Found(evidence=(f"the server answered with a TLS alert: {first[:16].hex(' ')}",))
+    elif facts.state == "failed" and re.search(r"\\x15\\x03|alert record", error):
         yield Found(evidence=(f"the server answered with a TLS alert: {error[:120]}",))
 
 

@@ -1,0 +1,242 @@
+"""What findings say of an answer: its own words first, what was sent, and how accepted attempts differ."""
+
+from dataclasses import replace
+
+import pytest
+
+from tests.unit.findings.facts_made import HELLO, START, cut, ended, failed, refused, request
+from tests.unit.findings.triggers_answers import C2S_TEXT, NOT_HTTP, TEXT_LATER, early, other
+from wsinspect.findings.facts import EndFact
+from wsinspect.findings.quotes import protocol_of, quote
+from wsinspect.findings.registry import diagnose_connection
+
+
+def first(facts):
+    return diagnose_connection(facts)[0]
+
+
+NGINX_403 = (
+    b"<html>\r\n<head><title>403 Forbidden</title></head>\r\n<body>\r\n"
+    b"<center><h1>403 Forbidden</h1></center>\r\n"
+    b"<hr><center>nginx/1.22.1</center>\r\n</body>\r\n</html>\r\n"
+)
+APACHE_403 = (
+    b'<!DOCTYPE HTML PUBLIC "-//IETF//DTD HTML 2.0//EN">\n<html><head>\n<title>403 Forbidden</title>\n'
+    b"</head><body>\n"
+    b"<h1>Forbidden</h1>\n<p>You don't have permission to access this resource.</p>\n<hr>\n"
+    b"<address>Apache/2.4.57 (Debian) Server at 127.0.0.1 Port 80</address>\n</body></html>\n"
+)
+HAPROXY_502 = (
+    b"<html><body><h1>502 Bad Gateway</h1>\nThe server returned an invalid or incomplete response.\n"
+    b"</body></html>\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("body", "reason", "expected"),
+    [
+        (NGINX_403, "Forbidden", None),
+        (APACHE_403, "Forbidden", "You don't have permission to access this resource."),
+        (HAPROXY_502, "Bad Gateway", "The server returned an invalid or incomplete response."),
+        (b'{"code":3,"message":"Bad request"}', "Bad Request", '{"code":3,"message":"Bad request"}'),
+        (b'{"error":{"message":"bad token"},"x":"' + b"y" * 300 + b'"}', "", "bad token"),
+        (b"Forbidden", "Forbidden", None),
+        (b"<p>Hello.</p><p>The token has <b>expired</b>.</p>", "Unauthorized", "The token has expired."),
+        (
+            b"<script>var token = 1</script><p>Origin &quot;x&quot; not allowed</p>",
+            "",
+            'Origin "x" not allowed',
+        ),
+        (b"<!doctype html><title>My shop</title><div id=root></div>", "OK", "a page titled 'My shop'"),
+        (b"", "", None),
+        (b"\x00\x01\x02", "", None),
+        (b"a" * 500, "", "a" * 197 + "..."),
+        (b"[" * 5000, "", "[" * 197 + "..."),
+    ],
+    ids=range(13),
+)
+def test_a_body_is_quoted_up_to_the_sentence_that_matters(body, reason, expected):
+    assert quote(body, reason) == expected
+
+
+def test_a_compressed_body_is_read():
+    import gzip
+
+    facts = refused("403 Forbidden", gzip.compress(b"<p>The token has expired.</p>"), Content_Encoding="gzip")
+    assert "the answer says: The token has expired." in first(facts).evidence
+    broken = refused("403 Forbidden", b"\x1f\x8bno gzip", Content_Encoding="gzip")
+    assert first(broken).id == "WS-HS-010"
+
+
+def test_the_words_come_first():
+    for status in (
+        "400 Bad Request",
+        "401 Unauthorized",
+        "403 Forbidden",
+        "404 Not Found",
+        "500 Error",
+        "502 Bad",
+    ):
+        found = first(refused(status, b"<p>The room is not open</p>"))
+        assert status in found.evidence[0]
+        assert found.evidence[1] == "the answer says: The room is not open"
+
+
+@pytest.mark.parametrize(("name", "data"), NOT_HTTP.items())
+def test_bytes_that_are_no_http_are_shown_and_named(name, data):
+    found = first(early(data))
+    assert found.id == "WS-HS-041"
+    assert (protocol_of(data) is None) == (name == "unknown")
+    shown = {"ssh": "SSH-2.0-OpenSSH", "mysql": "8.0.36", "redis": "-ERR unknown command"}.get(name, "")
+    assert shown in found.evidence[0]
+
+
+def test_a_head_that_never_ended_is_no_101_that_lacks_fields():
+    found = diagnose_connection(
+        early(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n", status=101)
+    )
+    assert [one.id for one in found] == ["WS-HS-042"]
+
+
+# -- credentials
+
+
+def test_401_without_credentials_says_so():
+    found = first(refused("401 Unauthorized"))
+    assert found.title == "401: the handshake carries no credentials"
+    assert found.causes == ()
+
+
+@pytest.mark.parametrize(
+    ("where", "facts"),
+    [
+        ("Authorization", refused("401 Unauthorized", head=request(Authorization="Bearer secret-1"))),
+        ("token in the query", refused("401 Unauthorized", path="/chat?token=secret-1")),
+        ("cookie session", refused("401 Unauthorized", head=request(Cookie="theme=dark; session=secret-1"))),
+        (
+            "Sec-WebSocket-Protocol",
+            refused("401 Unauthorized", head=request(Sec_WebSocket_Protocol="v1, auth-token.secret-1")),
+        ),
+    ],
+)
+@pytest.mark.parametrize("status", ["401 Unauthorized", "403 Forbidden"])
+def test_what_was_sent_is_said_and_a_hop_that_drops_it_is_ranked(where, facts, status):
+    facts = replace(facts, status=int(status[:3]), raw_response_in=refused(status).raw_response_in)
+    found = first(facts)
+    assert found.id == f"WS-HS-0{'09' if status[:3] == '401' else '10'}"
+    line = next(line for line in found.evidence if line.startswith("sent: "))
+    assert where in line
+    assert "secret-1" not in str([line for line in found.evidence if "Protocol" not in line])
+    causes = [one.cause for one in found.causes]
+    assert any("rejects the credentials" in cause for cause in causes)
+    assert any("a hop behind this tap drops them" in cause for cause in causes)
+
+
+@pytest.mark.parametrize(("body", "hop"), [(NGINX_403, "nginx"), (APACHE_403, "Apache httpd")])
+def test_a_proxy_s_own_403_gets_a_fix_about_access_lists(body, hop):
+    found = first(refused("403 Forbidden", body))
+    assert (found.id, found.fault_of, found.hop) == ("WS-HS-010", "hop", hop)
+    assert found.title == f"403: {hop} itself refuses this request"
+    assert any(word in found.fixes[0].text for word in ("allow", "Require"))
+
+
+# -- gateways
+
+
+def causes(facts):
+    return [one.cause for one in first(facts).causes]
+
+
+def test_the_causes_of_a_502_follow_its_words():
+    usual = causes(refused("502 Bad Gateway"))
+    for words in (
+        "nothing listens",
+        "closes the connection without an answer",
+        "invalid 101",
+        "plain HTTP to a TLS",
+    ):
+        assert any(words in cause for cause in usual), words
+    assert any("does not trust the application's certificate" in cause for cause in usual)
+    assert "closes the connection without an answer" in causes(refused("502 Bad Gateway", HAPROXY_502))[0]
+    envoy = (
+        b"upstream connect error or disconnect/reset before headers. reset reason: remote connection failure,"
+    )
+    tls = envoy + b" transport failure reason: TLS_error: CERTIFICATE_VERIFY_FAILED"
+    assert "certificate" in causes(refused("503 Service Unavailable", tls))[0]
+    assert "nothing listens" in causes(refused("503 Service Unavailable", envoy))[0]
+
+
+# -- accepted and refused
+
+
+@pytest.mark.parametrize(
+    ("what", "facts", "accepted"),
+    [
+        ("Origin", {"Origin": "http://evil.test"}, {}),
+        ("Cookie", {}, {"Cookie": "session=1"}),
+        ("Authorization", {}, {"Authorization": "Bearer x"}),
+        ("Sec-WebSocket-Protocol", {"Sec_WebSocket_Protocol": "v2"}, {"Sec_WebSocket_Protocol": "v1"}),
+        ("Sec-WebSocket-Extensions", {"Sec_WebSocket_Extensions": "permessage-deflate"}, {}),
+        ("User-Agent", {"User_Agent": "curl/8"}, {"User_Agent": "Mozilla/5.0"}),
+        ("Connection", {"Connection": "keep-alive, Upgrade"}, {}),
+    ],
+)
+@pytest.mark.parametrize("status", ["400 Bad Request", "403 Forbidden", "404 Not Found"])
+def test_what_differs_from_an_accepted_attempt_is_the_first_suspect(what, facts, accepted, status):
+    found = first(refused(status, head=request(**facts), facts={"others": (other(7, **accepted),)}))
+    assert f"#7 to the same path was accepted; this one differs in {what}" in found.evidence
+    assert found.causes[0].cause.startswith(f"the {what}: ")
+    assert "session=1" not in str(found.evidence)
+
+
+def test_a_path_s_slash_and_query_are_compared():
+    slash = refused("404 Not Found", path="/chat/", facts={"others": (other(7),)})
+    assert "differs in path's trailing slash" in str(first(slash).evidence)
+    query = refused("403 Forbidden", path="/chat?room=2", facts={"others": (other(7, "/chat?room=1"),)})
+    assert "differs in query" in str(first(query).evidence)
+
+
+def test_the_most_alike_is_compared_and_other_paths_are_not():
+    far, near = other(7, Origin="http://x", User_Agent="a", Cookie="b=c"), other(8, Origin="http://x")
+    found = first(refused("403 Forbidden", facts={"others": (far, near, other(9, "/else"))}))
+    assert "#8 to the same path was accepted; this one differs in Origin" in found.evidence
+    same = first(refused("403 Forbidden", facts={"others": (other(9),)}))
+    assert "#9 sent the same request headers and was accepted" in same.evidence
+    alone = first(refused("403 Forbidden", facts={"others": (other(9, "/else"),)}))
+    assert "#9" not in str(alone.evidence)
+
+
+# -- text in the tunnel
+
+
+def test_http_text_in_an_open_tunnel_says_which_frame_and_when():
+    (found,) = [one for one in diagnose_connection(TEXT_LATER) if one.severity == "error"]
+    assert (found.id, found.frame) == ("WS-HS-029", 9)
+    assert found.title == "'HTTP/1.1 500 Internal Server Error' came where a WebSocket frame has to begin"
+    assert any("read as frame 9" in line and "500 ms" in line for line in found.evidence)
+    assert "WS-CL-020" not in [one.id for one in diagnose_connection(TEXT_LATER)]
+
+
+def test_http_text_from_the_client_is_the_client_s():
+    text = replace(C2S_TEXT, violations=(), last_frames=HELLO)
+    assert (first(text).id, first(text).fault_of) == ("WS-HS-029", "client")
+
+
+def test_an_ordinary_cut_has_no_text_in_it():
+    assert "WS-HS-029" not in [one.id for one in diagnose_connection(cut(*HELLO, at=0.4))]
+    assert "WS-HS-029" not in [one.id for one in diagnose_connection(ended(*HELLO))]
+
+
+def test_a_client_that_gives_up_ended_it_and_the_sentence_says_so():
+    facts = failed(
+        "server ended the connection before a response (fin)",
+        "response",
+        waited=12.0,
+        ended_by="client",
+        ends=(EndFact("client", "fin", START + 10 * 10**9),),
+    )
+    found = first(facts)
+    assert found.id == "WS-HS-036"
+    assert not any("server ended" in line for line in found.evidence)
+    assert any("the client ended the connection (FIN)" in line for line in found.evidence)
+    assert len(found.causes) == 2

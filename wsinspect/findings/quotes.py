@@ -1,0 +1,124 @@
+"""What an answer says in its own words: the sentence that matters, without tags; and what answers that are no
+HTTP are."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from typing import Any, Final
+
+#: Characters of a quote.
+_LONGEST: Final = 200
+_READ: Final = 32 * 1024
+_INVISIBLE: Final = re.compile(
+    r"<(script|style|svg|title)\b[^>]*>.*?(</\1\s*>|\Z)|<!--.*?(-->|\Z)", re.S | re.I
+)
+_TITLE: Final = re.compile(r"<title\b[^>]*>(.{1,300}?)</title", re.S | re.I)
+_BLOCK: Final = re.compile(
+    r"</?(p|h[1-6]|div|br|hr|li|ul|ol|tr|td|th|table|pre|body|html|center|address)\b[^>]*>", re.I
+)
+_TAG: Final = re.compile(r"<[a-z/!?][^>]*>", re.I)
+_SENTENCE: Final = re.compile(r"\n+|(?<=[.!?])\s+(?=[A-Z\"'<(])")
+#: What a sentence about a refused handshake is likely to speak of.
+_MATTERS: Final = re.compile(
+    r"web ?sockets?|upgrade|sec-|sub-?protocol|extension|\bversion|\bkey\b|origin|\bhost\b|\bhttps?\b|\btls\b"
+    r"|\bssl\b|certificate|token|credential|authent|authori[sz]|login|log in|sign in|session|cookie"
+    r"|permission|denied|forbidden by|not allowed|blocked|access list|ip address|limit|too many|too large"
+    r"|quota|connections|capacity|maintenance|upstream|backend|server|proxy|route|cannot (get|post)"
+    r"|timed? ?out|unavailable|disabled|invalid|missing|expected|required|unknown|unsupported|not (found"
+    r"|supported|enabled)|exception|error:",
+    re.I,
+)
+_SIGNATURE: Final = re.compile(r"[\w .-]+/[\d.]+( \([^)]*\))?( server at .*)?$", re.I)
+_JSON_KEYS: Final = ("message", "error_description", "detail", "error", "reason", "title", "errors", "msg")
+
+
+def quote(body: bytes, reason: str = "") -> str | None:
+    """The words of a body that say why, in at most 200 characters.
+
+    Args:
+        body: decompressed; only its first 32 KiB are looked at.
+        reason: the reason phrase of the status line: a body that only repeats it says nothing.
+    """
+    text = body[:_READ].decode("utf-8", "replace").strip()
+    if not text or "\0" in text[:64]:
+        return None
+    if text[0] in "{[":
+        said = _of_json(text)
+        if said is not None:
+            return _cut(said)
+    title = _TITLE.search(text)
+    if "<" in text:
+        text = _BLOCK.sub("\n", _INVISIBLE.sub("\n", text))
+        text = html.unescape(_TAG.sub("", text))
+    sentences = [" ".join(one.split()) for one in _SENTENCE.split(text)]
+    kept = [one for one in sentences if len(one) > 1 and not _is_empty(one, reason)]
+    best = next((one for one in kept if _MATTERS.search(one)), None) or next(iter(kept), None)
+    if best is None and title is not None:
+        named = " ".join(html.unescape(title[1]).split())
+        best = None if _is_empty(named, reason) else f"a page titled {named!r}"
+    return None if best is None else _cut(best)
+
+
+def _is_empty(sentence: str, reason: str) -> bool:
+    """Whether a sentence only repeats the status, or names the software that wrote the page."""
+    bare = re.sub(r"^\W*(error\W*)?\d{3}\W*", "", sentence, flags=re.I).strip(" .!:-").lower()
+    return bare in ("", "error", reason.strip(" .!").lower()) or _SIGNATURE.match(sentence) is not None
+
+
+def _of_json(text: str) -> str | None:
+    """The message in a JSON error; short JSON is shown whole."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return " ".join(text.split()) if len(text) <= _LONGEST else None
+    if len(text) <= _LONGEST:
+        return " ".join(text.split())
+    return _message(value, 4)
+
+
+def _message(value: Any, depth: int) -> str | None:
+    if isinstance(value, str):
+        return value.strip() or None
+    if depth and isinstance(value, list):
+        return next(filter(None, (_message(one, depth - 1) for one in value[:8])), None)
+    if depth and isinstance(value, dict):
+        known = {str(key).lower(): one for key, one in value.items()}
+        return next(filter(None, (_message(known.get(key), depth - 1) for key in _JSON_KEYS)), None)
+    return None
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 3].rstrip() + "..."
+
+
+#: How the first bytes of other protocols begin, and what they are.
+_PROTOCOLS: Final = tuple(
+    (re.compile(pattern, re.S), name)
+    for pattern, name in (
+        (rb"SSH-\d", "an SSH server's banner"),
+        (rb"\x15\x03[\x00-\x04]", "a TLS alert"),
+        (rb"\x16\x03[\x00-\x04]", "a TLS handshake message"),
+        (rb".{3}\x00\x0a[\d.]+[^\x00]{0,40}\x00", "a MySQL server's greeting"),
+        (rb".{3}\x00\xff.{2}(#\w{5})?[\x20-\x7e]", "a MySQL server's error"),
+        (rb"E\x00\x00.{2}S(FATAL|ERROR)", "a PostgreSQL server's error"),
+        (rb"-(ERR|NOAUTH|DENIED|MISCONF)\b", "a Redis server's error"),
+        (rb"AMQP\x00", "an AMQP server's protocol header"),
+        (rb"RFB \d{3}", "a VNC server's greeting"),
+        (rb"220[ -][^\r\n]*\b(e?smtp|mail)", "a mail server's greeting (SMTP)"),
+        (rb"220[ -][^\r\n]*ftp", "an FTP server's greeting"),
+        (rb"220[ -]", "a mail or FTP server's greeting"),
+        (rb"\+OK\b", "a mail server's greeting (POP3)"),
+        (rb"\* (OK|BYE)\b", "a mail server's greeting (IMAP)"),
+        (rb"\x00\x00[\x00-\xff]\x04[\x00\x01]\x00\x00\x00\x00", "an HTTP/2 SETTINGS frame"),
+        (rb"[\x20\x30\x40]\x02\x00", "an MQTT packet"),
+        (rb"[\x81\x82\x88\x89][\x00-\x7e]", "a WebSocket frame, without a handshake before it"),
+        (rb"<(!doctype|html|\?xml)", "a page without an HTTP header block before it"),
+    )
+)
+
+
+def protocol_of(first: bytes) -> str | None:
+    """What the first bytes of a server are where they are no HTTP; None where unknown."""
+    return next((name for shape, name in _PROTOCOLS if shape.match(first)), None)
