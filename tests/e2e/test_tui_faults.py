@@ -64,11 +64,11 @@ def client(port: int) -> ClientConnection:
 def arm(terminal: Tmux, rule: str) -> None:
     """Type a rule on the faults page."""
     terminal.press("a")
-    terminal.wait_for("Arm a fault rule")
+    terminal.wait_for("Add a fault rule")
     terminal.type(rule)
     terminal.wait_for(rule, "enter arms it")
     terminal.press("Enter")
-    terminal.wait_until(lambda text: "Arm a fault rule" not in text, "armed")
+    terminal.wait_until(lambda text: "Add a fault rule" not in text, "armed")
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 36)])
@@ -82,7 +82,7 @@ def test_a_rule_is_armed_by_keys_felt_reset_and_quitting_asks(tmp_path, origin, 
             terminal.press("f")
             terminal.wait_for("No fault rules: what passes is not touched")
             terminal.press("a")
-            terminal.wait_for("Arm a fault rule")
+            terminal.wait_for("Add a fault rule")
             terminal.type("lat")
             terminal.wait_for("unknown kind 'lat'; did you mean latency?")
             terminal.press("Tab", "Tab")

@@ -92,7 +92,7 @@ def test_a_session_from_start_to_a_clean_terminal_and_a_complete_capture(tmp_pat
         terminal.press("Escape")
         terminal.wait_for("3 Frames")
         terminal.press("t")
-        terminal.wait_for("Timeline  1 connections")
+        terminal.wait_for("Timeline  1 connection")
         terminal.press("Escape")
         terminal.wait_for("3 Frames")
         terminal.press("3", "g", "v")
@@ -136,7 +136,7 @@ def test_a_killed_engine_is_told_and_started_again_on_the_same_capture(tmp_path,
         talk(port, "before")
         terminal.wait_for("before", "CLOSED")
         os.kill(engine_pid(home), signal.SIGKILL)
-        text = terminal.wait_for("DISCONNECTED", "killed by SIGKILL", "R starts it again")
+        text = terminal.wait_for("DISCONNECTED", "killed by SIGKILL", "R restarts it")
         assert "before" in text
         terminal.press("R")
         terminal.wait_for("the proxy is running again", "LIVE")

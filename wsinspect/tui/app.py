@@ -74,7 +74,6 @@ class InspectApp(App[int]):
             for key in MAIN_KEYS
             if key.is_everywhere
         ),
-        Binding("tab,shift+tab", "back", "back", show=False),
     ]
 
     class Grown(Message):
@@ -202,6 +201,7 @@ class InspectApp(App[int]):
         """Twenty times a second: rows for what has come, and whatever shows it."""
         if self.is_whole and self.main.paint():
             self.page.grown()
+            self._repaint_between()
 
     def _slow(self) -> None:
         """Twice a second: what changes with time alone."""
@@ -212,6 +212,13 @@ class InspectApp(App[int]):
         if engine is not None:
             model.is_engine_gone = engine.has_failed
         self.page.tick()
+        self._repaint_between()
+
+    def _repaint_between(self) -> None:
+        """A question over a dialog: Textual keeps what the dialog showed of the page, and would go on so."""
+        stack = self.screen_stack
+        for screen in stack[stack.index(self.page) + 1 : -1]:
+            screen.refresh()
 
     # -- the theme and the keys
 

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from textual import events
 from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
 from wsinspect.tui.copying import Copier
@@ -31,6 +32,10 @@ class Page(Screen[None]):
     DEFAULT_CSS = """
     Page { layout: vertical; }
     """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        # One pane has no next one; the main page has keys of its own for these.
+        Binding("tab,shift+tab", "app.back", "back", show=False),
+    ]
     page: ClassVar[str] = ""
 
     def __init__(self, workspace: Workspace, pane: LinePane) -> None:

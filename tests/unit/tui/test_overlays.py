@@ -1,0 +1,150 @@
+"""Whatever lies over a page and goes again under traffic: the page lives on below it and after it."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+
+from tests.support.control_lab import control_lab
+from tests.support.svg import text_of
+from tests.support.tui_captures import CaptureBuilder, chat_capture, hold_engine_lock, many_frames
+from tests.support.tui_pilot import Screen, opened
+from tests.unit.tui.test_app import many_more
+
+pytestmark = pytest.mark.asyncio
+#: Keys that put something over a page, and what it is for (`X` and `x` need an engine).
+OVERLAYS = {
+    "help": ("question_mark",),
+    "palette": ("ctrl+p",),
+    "jump": ("ctrl+o",),
+    "export": ("e",),
+    "end": ("X",),
+    "end, asked": ("X", "enter"),
+    "inject": ("x",),
+    "handshake": ("h",),
+    "timeline": ("t",),
+    "findings": ("i",),
+    "faults": ("f",),
+    "help on a page": ("t", "question_mark"),
+    "filter": ("slash",),
+    "go": ("colon",),
+}
+
+
+@pytest.fixture(autouse=True)
+def private_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("XDG_STATE_HOME", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR"):
+        monkeypatch.setenv(name, str(tmp_path / name))
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+def shown(screen: Screen) -> str:
+    """What is on the terminal, by all that lies on top of one another."""
+    return "\n".join(text_of(screen.app.export_screenshot()))
+
+
+def inspected(screen: Screen) -> int | None:
+    record = screen.main.inspector.record
+    return None if record is None else record.frame.id
+
+
+async def until_inspected(screen: Screen, frame: int) -> None:
+    await screen.until(lambda: inspected(screen) == frame)
+
+
+async def until_position(screen: Screen, position: int | None) -> None:
+    await screen.until(lambda: screen.main.inspector.position == position)
+
+
+async def leave_all(screen: Screen) -> None:
+    """Escape until the main page is alone."""
+    while screen.app.screen is not screen.main or screen.main.bar.is_open:
+        await screen.pilot.press("escape")
+        await screen.pilot.pause()
+
+
+def live_chat(path: Path) -> Path:
+    """Frames of one open connection, still recorded."""
+    return many_frames(path, 50, clean=False)
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_the_inspector_follows_after_any_overlay_under_traffic(tmp_path, seed):
+    path = live_chat(tmp_path / "live.db")
+    lock = hold_engine_lock(path)
+    chosen = random.Random(seed)
+    count = 50
+    with control_lab(path) as lab:
+        lab.engine.open = {1}
+        async with opened(path) as screen:
+            await screen.press("3", "end")
+            await screen.until(lambda: inspected(screen) == 50)
+            for name in chosen.choices(list(OVERLAYS), k=8):
+                for key in OVERLAYS[name]:
+                    await screen.pilot.press(key)
+                    count = many_more(path, count, chosen.randrange(1, 4))
+                for _ in range(chosen.randrange(3)):  # left before, while, or after frames were drawn
+                    await screen.pilot.pause(0.03)
+                count = many_more(path, count, 2)
+                await leave_all(screen)
+                count = many_more(path, count, 1)
+                await until_inspected(screen, count)
+                assert f" {count} " in screen.pane("frames")[-1], name
+                assert screen.app.focused in (screen.main.frames, screen.main.inspector), name
+                await screen.press("up")
+                last = screen.main.frames.selected_position()
+                await until_position(screen, last)
+                await screen.press("end")
+    lock.release()
+
+
+@pytest.mark.parametrize("name", ["help", "palette", "export", "end", "end, asked", "inject"])
+async def test_below_an_overlay_the_page_goes_on(tmp_path, name):
+    path = live_chat(tmp_path / "live.db")
+    lock = hold_engine_lock(path)
+    with control_lab(path) as lab:
+        lab.engine.open = {1}
+        async with opened(path, size=(200, 50)) as screen:
+            for key in OVERLAYS[name]:
+                await screen.press(key)
+            await screen.pilot.pause()
+            assert screen.app.screen is not screen.main
+            many_more(path, 50, 30)
+            await screen.until(lambda: "80 frames" in shown(screen))
+    lock.release()
+
+
+@pytest.mark.parametrize("page", ["handshake", "timeline", "findings", "faults"])
+async def test_keys_of_the_main_page_work_on_the_others_and_lead_there(tmp_path, page):
+    async with opened(chat_capture(tmp_path / "chat.db")) as screen:
+        for keys in (("1",), ("slash",), ("colon",), ("n",), ("s",), ("T",), ("tab",), ("escape",)):
+            await screen.app.action_page(page)
+            assert screen.app.page.page == page
+            await screen.press(*keys)
+            assert screen.app.page is screen.main, keys
+            await leave_all(screen)
+            if screen.app.workspace.playback is not None:
+                await screen.press("escape")
+
+
+async def test_a_key_for_another_page_does_nothing_under_a_dialog(tmp_path):
+    async with opened(chat_capture(tmp_path / "chat.db")) as screen:
+        await screen.press("e")
+        dialog = screen.app.screen
+        await screen.app.action_page("timeline")
+        assert screen.app.screen is dialog
+        assert screen.app.page is screen.main
+
+
+async def test_pages_keep_where_one_was(tmp_path):
+    with CaptureBuilder(tmp_path / "two.db") as builder:
+        for number in (1, 2, 3):
+            builder.connection(number, number * 10, client=f"127.0.0.1:{number}")
+    async with opened(tmp_path / "two.db") as screen:
+        await screen.press("t", "down", "down", "t")
+        assert screen.app.page is screen.main
+        await screen.press("t")
+        assert screen.app.page.pane.cursor == 2
