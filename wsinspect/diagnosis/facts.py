@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from wsinspect.capture.missing import GapReader
+from wsinspect.findings.excuses import ActedFault
 from wsinspect.findings.facts import (
     CaptureFacts,
     ConnectionFacts,
@@ -213,7 +214,7 @@ class FactReader:
             failed_where=next((_text(e[1].get("where")) for e in events if e[0] == "failed"), None),
             ends=tuple(_end(e) for e in events if e[0] == "end"),
             events=tuple((kind, detail) for kind, detail, _ in events),
-            faults=tuple(row[0] for row in self._query(_FAULTS, (connection_id,))),
+            faults=tuple(_acted(row, connection_id) for row in self._query(_FAULTS, (connection_id,))),
         )
 
     def card(self, connection_id: int) -> Card | None:
@@ -333,7 +334,24 @@ class FactReader:
         )
 
 
-_FAULTS: Final = "SELECT DISTINCT rule FROM fault_event WHERE connection_id = ? LIMIT 8"
+_FAULTS: Final = """
+SELECT rule, kind,
+    CASE json_extract(detail, '$.direction') WHEN 'c2s' THEN 'c2s' WHEN 's2c' THEN 's2c' END AS side,
+    max(json_extract(detail, '$.delay_ns'))
+FROM (
+    SELECT * FROM (SELECT * FROM fault_event WHERE connection_id = ?1 ORDER BY id LIMIT 1000)
+    UNION
+    SELECT * FROM (SELECT * FROM fault_event WHERE connection_id = ?1 ORDER BY id DESC LIMIT 1000)
+)
+WHERE json_valid(detail) GROUP BY rule, kind, side LIMIT 64
+"""
+
+
+def _acted(row: Sequence[Any], connection_id: int) -> ActedFault:
+    rule, kind, direction, delay_ns = row
+    return ActedFault(
+        str(rule), str(kind), direction, connection_id, delay_ns if isinstance(delay_ns, int) else None
+    )
 
 
 def diagnose(query: Query) -> list[Finding]:

@@ -25,9 +25,10 @@ from wsinspect.diagnosis.joining import (
     rough_difference,
 )
 from wsinspect.findings.changes import Accepted, accepted_of
+from wsinspect.findings.excuses import excused
 from wsinspect.findings.facts import ConnectionFacts
 from wsinspect.findings.model import Finding
-from wsinspect.findings.registry import diagnose_pair, excused, ranked
+from wsinspect.findings.registry import diagnose_pair, ranked
 from wsinspect.findings.sandwich import (
     SAME_CLOCK,
     Clocks,

@@ -23,8 +23,9 @@ from wsinspect.diagnosis.facts import FactReader
 from wsinspect.diagnosis.hops import MAX_TRACES, Hop
 from wsinspect.diagnosis.joining import Joined
 from wsinspect.diagnosis.live_pairs import LivePairs, worth_comparing
+from wsinspect.findings.excuses import excused
 from wsinspect.findings.model import Finding
-from wsinspect.findings.registry import diagnose_capture, diagnose_connection, diagnose_pair, excused
+from wsinspect.findings.registry import diagnose_capture, diagnose_connection, diagnose_pair
 from wsinspect.findings.together import link_of, once, together
 
 CAPTURE_SECONDS: Final = 2.0

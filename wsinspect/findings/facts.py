@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
 
+from wsinspect.findings.excuses import ActedFault
 from wsinspect.handshake.heads import RawHead
 from wsinspect.handshake.negotiation import Negotiation, negotiate
 from wsinspect.net import host_of
@@ -209,7 +210,7 @@ class ConnectionFacts:
     problems: tuple[Problem, ...] = ()
     opaque: tuple[OpaqueFact, ...] = ()
     pings: tuple[PingFact, ...] = ()
-    faults: tuple[str, ...] = ()
+    faults: tuple[ActedFault, ...] = ()
     events: tuple[tuple[str, Mapping[str, Any]], ...] = ()
     gaps: frozenset[Direction] = frozenset()
     has_lost_records: bool = False

@@ -7,6 +7,7 @@ from functools import cache
 from importlib import import_module
 from typing import Any, Final
 
+from wsinspect.findings.excuses import excused
 from wsinspect.findings.facts import CaptureFacts, ConnectionFacts
 from wsinspect.findings.fixes import fixes_for
 from wsinspect.findings.model import (
@@ -18,7 +19,6 @@ from wsinspect.findings.model import (
     Rule,
     Scope,
     Severity,
-    as_fault,
 )
 
 #: One module a family; the order within a group is the order of precedence.
@@ -128,16 +128,6 @@ def _proven_with_gap(findings: Iterable[Finding], *, has_close: bool) -> Iterabl
     """Of a connection that lacks bytes: the findings that what is there proves."""
     kept = {*_FROM_PRESENCE, "CL"} if has_close else _FROM_PRESENCE
     return [one for one in findings if one.id.split("-")[1] in kept]
-
-
-def excused(findings: Iterable[Finding], faults: Iterable[str]) -> list[Finding]:
-    """The findings as notes that blame nobody, where faults that the user asked for acted.
-
-    Args:
-        faults: the names of their rules.
-    """
-    acted = ", ".join(dict.fromkeys(faults))
-    return [one if not acted or one.fault_of == "tool" else as_fault(one, acted) for one in findings]
 
 
 def diagnose_capture(facts: CaptureFacts) -> list[Finding]:

@@ -15,6 +15,7 @@ from typing import Any, Final, NamedTuple
 
 from wsinspect.findings.alignment import align
 from wsinspect.findings.changes import Accepted, FieldChange, Suspect, field_changes, suspects
+from wsinspect.findings.excuses import ActedFault
 from wsinspect.findings.facts import ConnectionFacts
 from wsinspect.handshake.diff import Change, ChangeKind, changed_fields
 from wsinspect.handshake.heads import RawHead
@@ -132,7 +133,7 @@ class PairFacts:
     accepted: tuple[Accepted, ...] = ()
 
     @property
-    def faults(self) -> tuple[str, ...]:
+    def faults(self) -> tuple[ActedFault, ...]:
         """Rules of faults that acted at one of the taps; what they did is seen at the other one too."""
         return self.edge.faults + (self.origin.faults if self.origin else ())
 

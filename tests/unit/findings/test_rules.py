@@ -84,16 +84,6 @@ def test_one_failed_attempt_is_one_error():
                 assert len(errors) <= 1, (rule, errors)
 
 
-def test_a_fault_blames_nobody():
-    for triggers, _ in CASES.values():
-        for facts in triggers:
-            if isinstance(facts, ConnectionFacts):
-                from dataclasses import replace
-
-                for one in judge(replace(facts, faults=("abort",))):
-                    assert (one.fault_of, one.severity) == ("tool", "note")
-
-
 #: The same bytes, several causes: each of these findings has to rank them and say what tells them apart.
 AMBIGUOUS = ("WS-HS-002", "WS-HS-004", "WS-HS-010", "WS-HS-011", "WS-HS-012", "WS-HS-020")
 

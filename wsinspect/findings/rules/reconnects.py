@@ -33,11 +33,14 @@ def _series(facts: CaptureFacts) -> Iterator[list[Summary]]:
 
 
 def _is_failure(one: Summary) -> bool:
-    """Refused, failed, or ended soon and not by the client's wish; what a fault of ours did is none."""
-    if one.is_faulted:
-        return False
+    """Refused, failed, or ended soon and not by the client's wish.
+
+    Also where a fault of ours refused it: how soon the client tries again is its own choice.
+    """
     if one.open_ns is None:
         return one.state in ("refused", "failed")
+    if one.is_faulted:
+        return False
     lived = (one.closed_ns or 0) - one.open_ns if one.closed_ns is not None else None
     return (
         lived is not None and lived < _SHORT_NS and one.ended_by == "server" and one.server_close_code != 1000
@@ -79,6 +82,7 @@ def storm(facts: CaptureFacts) -> Iterator[Found]:
                     f"{len(series)} attempts of {run[0].client_host} at {run[0].place}",
                     f"gaps {shown}",
                     f"first of them #{run[0].id}, answered {run[0].status or run[0].error or run[0].how}",
+                    *(("a fault that was asked for refused them",) if run[0].is_faulted else ()),
                 ),
                 connection=run[0].id,
             )
