@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -25,6 +26,9 @@ from wsinspect.faults.scenario import load_object, load_text
 
 #: A larger request is none that a client of ours sends.
 MAX_BODY: Final = 2 * 1024 * 1024
+#: Of a request's values.
+MAX_DEPTH: Final = 64
+_BRACKETS: Final = re.compile(rb'"(?:[^"\\]|\\.)*"?|[][{}]', re.DOTALL)
 _MAX_ID: Final = (1 << 32) - 1
 
 
@@ -245,13 +249,36 @@ def _content(operation: Operation, body: bytes, media_type: str) -> Body:
             raise RequestError(400, "expected UTF-8") from None
     if kind != "application/json":
         raise RequestError(415, f"expected Content-Type application/json, found {kind or 'none'}")
+    _check_depth(body)
     try:
-        content = json.loads(body, parse_constant=_no_constant)
+        content = json.loads(body, parse_constant=_no_constant, object_pairs_hook=_no_duplicates)
     except (ValueError, RecursionError) as error:
         raise RequestError(400, f"no JSON: {error}") from None
     if not isinstance(content, dict):
         raise RequestError(400, f"expected a JSON object, found {type(content).__name__}")
     return content
+
+
+def _check_depth(body: bytes) -> None:
+    """Refuse deep nesting before anything is built of it; no request needs more than a scenario has."""
+    depth = 0
+    for match in _BRACKETS.finditer(body):
+        if match[0] in (b"{", b"["):
+            depth += 1
+            if depth > MAX_DEPTH:
+                raise RequestError(400, f"expected values nested at most {MAX_DEPTH} deep")
+        elif match[0] in (b"}", b"]"):
+            depth -= 1
+
+
+def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """RFC 8259 section 4 leaves open which of two equal names counts: so neither does."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = Counter(names).most_common(1)[0][0]
+        raise ValueError(f"{twice[:64]!r} is given twice")
+    return found
 
 
 def _no_constant(name: str) -> Any:

@@ -143,8 +143,10 @@ def document() -> Json:
                 "Rule": schema.rule_schema(),
                 "RuleChange": schema.change_schema(),
                 "Scenario": schema.scenario_schema(with_header=False),
-                "Close": schema.fault_schema(connections.Close, only=("code", "reason", "to")),
-                "Abort": schema.fault_schema(connections.Abort),
+                "Close": schema.fault_schema(
+                    connections.Close, only=("code", "reason", "to"), takes_null=True
+                ),
+                "Abort": schema.fault_schema(connections.Abort, takes_null=True),
                 "Inject": _inject(),
             },
         },
@@ -153,7 +155,7 @@ def document() -> Json:
 
 
 def _inject() -> Json:
-    found = schema.fault_schema(frames.Inject, only=("opcode", "payload", "raw"))
+    found = schema.fault_schema(frames.Inject, only=("opcode", "payload", "raw"), takes_null=True)
     found["properties"]["direction"] = {"enum": ["c2s", "s2c"]}
     found["required"] = ["direction"]
     return found

@@ -224,6 +224,12 @@ class _Reader:
         used = {name for phase in phases for name in phase.rules}
         for index, rule in enumerate(rules):
             reason = never_acts(rule)
+            if rule.armed and rule.name in used:
+                text = (
+                    f"{rule.name} is armed from the start, so no phase changes anything: write armed: false"
+                )
+                path = f"rules[{index}]"
+                self._warnings.append(Remark(field=path, text=text, line=self._place(path)[0]))
             if not rule.armed and rule.name not in used:
                 reason = "it is not armed, and no phase arms it"
             if reason:

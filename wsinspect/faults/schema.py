@@ -12,17 +12,29 @@ from wsinspect.faults.values import MILLISECONDS, PROBABILITY, SECONDS
 from wsinspect.faults.when import WHEN_FIELDS
 
 Json = dict[str, Any]
+#: One setting under two names.
+_TWICE: Final = {"required": ["probability", "toxicity"]}
 NAME_PATTERN: Final = f"^{NAME.pattern}$"
 
 
-def fault_schema(kind: type[FaultKind], only: tuple[str, ...] | None = None) -> Json:
-    """The settings of a kind, without what every rule has."""
+def fault_schema(
+    kind: type[FaultKind], only: tuple[str, ...] | None = None, *, takes_null: bool = False
+) -> Json:
+    """The settings of a kind, without what every rule has.
+
+    Args:
+        only: these of them.
+        takes_null: a setting may be null, which is its default.
+    """
     properties: Json = {}
     required: list[str] = []
     for spec in kind.fields():
         if only is not None and spec.name not in only:
             continue
-        properties[spec.name] = {**spec.type.schema(), "description": spec.help}
+        own = spec.type.schema()
+        if takes_null and not spec.is_required:
+            own = {"anyOf": [own, {"type": "null"}]}
+        properties[spec.name] = {**own, "description": spec.help}
         if spec.is_required:
             required.append(spec.name)
     found: Json = {"type": "object", "properties": properties, "additionalProperties": False}
@@ -60,6 +72,7 @@ def _rules() -> Iterator[Json]:
             "description": kind.summary,
             "properties": {**_common(kind), **own["properties"]},
             "required": ["kind", *own.get("required", ())],
+            "not": _TWICE,
             "additionalProperties": False,
         }
     for alias, (name, _) in ALIASES.items():
@@ -71,6 +84,7 @@ def _rules() -> Iterator[Json]:
             "description": f"Toxiproxy's name of {name}.",
             "properties": {**own, "kind": {"const": alias}},
             "required": ["kind"],
+            "not": _TWICE,
             "additionalProperties": False,
         }
 

@@ -6,6 +6,7 @@ import base64
 import binascii
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from wsinspect.faults.values import JsonSchema, ValueType, is_header_value
@@ -13,13 +14,29 @@ from wsinspect.faults.values import JsonSchema, ValueType, is_header_value
 _TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
 
+@dataclass(frozen=True)
 class Payload(ValueType):
-    """Bytes: a text, `{hex: ...}` or `{base64: ...}`; on a command line `hex:...`."""
+    """Bytes: a text, `{hex: ...}` or `{base64: ...}`; on a command line `hex:...`.
+
+    Attributes:
+        least: how many there are at least, 0 or 1.
+    """
+
+    least: int = 0
 
     name = "payload"
-    expected = "a text, {hex: ...} or {base64: ...}"
+
+    @property
+    def expected(self) -> str:  # type: ignore[override]
+        return "a text, {hex: ...} or {base64: ...}" + (", one byte at least" if self.least else "")
 
     def parse(self, raw: Any) -> bytes:
+        found = self._parse(raw)
+        if len(found) < self.least:
+            raise self.wrong(raw)
+        return found
+
+    def _parse(self, raw: Any) -> bytes:
         try:
             if isinstance(raw, bytes):
                 return raw
@@ -44,11 +61,13 @@ class Payload(ValueType):
         return {"hex": value.hex()} if text.startswith("hex:") else text
 
     def schema(self) -> JsonSchema:
+        many = "+" if self.least else "*"
+        text = {"pattern": "^(?!hex:\\s*$)", "minLength": 1} if self.least else {}
         return {
             "anyOf": [
-                {"type": "string"},
-                _one_key("hex", {"type": "string", "pattern": "^([0-9A-Fa-f]{2})*$"}),
-                _one_key("base64", {"type": "string", "pattern": "^[A-Za-z0-9+/]*={0,2}$"}),
+                {"type": "string", **text},
+                _one_key("hex", {"type": "string", "pattern": f"^([0-9A-Fa-f]{{2}}){many}$"}),
+                _one_key("base64", {"type": "string", "pattern": f"^[A-Za-z0-9+/]{many}={{0,2}}$"}),
             ]
         }
 

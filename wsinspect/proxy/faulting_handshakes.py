@@ -10,16 +10,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fnmatch
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable, Iterable, Sequence
 from typing import Any
 
 from mitmproxy import connection, ctx, http, tls
 from mitmproxy.net.http import http1, status_codes
 
-from wsinspect.faults.kinds import FaultKind, Scope, handshakes
+from wsinspect.faults.kinds import FaultKind, Scope, connections, handshakes
 from wsinspect.faults.rule import Rule
 from wsinspect.faults.seeded import Chance, Place
-from wsinspect.proxy.attempt_faults import AttemptFaults
+from wsinspect.proxy.attempt_faults import AttemptFaults, LiveFacts
 from wsinspect.proxy.attempts import AttemptLog, attempt_of
 from wsinspect.proxy.faulting import FaultController
 from wsinspect.proxy.seams.http1 import attach_head
@@ -28,6 +28,7 @@ from wsinspect.proxy.seams.transport import Wire
 #: A TLS alert record of TLS 1.2, which every client reads: type, version, length, level "fatal".
 _ALERT = b"\x15\x03\x03\x00\x02\x02"
 _RESPONSE_KINDS = (handshakes.BadAccept,)
+_OUTAGES = (handshakes.Refuse, handshakes.Hang, connections.Blackhole)
 
 
 class HandshakeFaults:
@@ -76,6 +77,8 @@ class HandshakeFaults:
         if wire and code is not None:
             wire.write(client, _ALERT + bytes((code,)))
         data.ssl_conn = None
+        if wire:
+            wire.hang_up(client)
 
     def _accepts(self, kind: type[FaultKind], client: connection.Client, sni: str = "") -> Rule | None:
         """The rule of this kind that acts on a new TCP connection."""
@@ -117,7 +120,7 @@ class HandshakeFaults:
     # The listener
 
     def _on_change(self, rule: Rule, is_armed: bool) -> None:
-        if is_armed and rule.scope is Scope.ACCEPT:
+        if is_armed:
             self._armed_ns[rule.name] = self.controller.now_ns()
         if not is_armed:
             self._armed_ns.pop(rule.name, None)
@@ -173,10 +176,68 @@ class HandshakeFaults:
     # The handshake
 
     def requestheaders(self, flow: http.HTTPFlow) -> Awaitable[None] | None:
+        if attempt_of(flow) is None:
+            return self._outage(flow)
         faulted = self._attempt_faults(flow)
         if faulted is None or not self.controller.board.armed(Scope.HANDSHAKE):
             return None
         return self._apply(flow, faulted, of="request")
+
+    # Any other request: a server that is down answers no long-polling either
+
+    def _outage(self, flow: http.HTTPFlow) -> Awaitable[None] | None:
+        board = self.controller.board
+        rules = [
+            rule
+            for rule in board.armed(Scope.HANDSHAKE, Scope.CONNECTION)
+            if isinstance(rule.fault, _OUTAGES) and rule.fault.only == "all"
+        ]
+        return self._apply_outages(flow, rules) if rules and flow.response is None else None
+
+    async def _apply_outages(self, flow: http.HTTPFlow, rules: Sequence[Rule]) -> None:
+        tap = self.log.taps.of(flow.client_conn)
+        name = tap.name if tap else None
+        facts = LiveFacts(0, name, flow)
+        for rule in rules:
+            remaining = self._outage_left(rule, facts, name)
+            if remaining == 0:
+                continue
+            detail: dict[str, Any] = {"tap": name, "method": flow.request.method}
+            detail |= {"host": facts.host, "path": facts.path}
+            now = self.controller.now_ns()
+            self.controller.board.hit(rule.author, now)
+            if isinstance(rule.fault, handshakes.Refuse):
+                detail["status"] = rule.fault.status
+            self.log.sink.event(0, _event(rule, self.controller.board.seed, detail), now)
+            if isinstance(rule.fault, handshakes.Refuse):
+                flow.request.stream = False
+                self._answer(flow, rule.fault)
+                return
+            await self._wait(rule, flow, remaining)
+
+    def _outage_left(self, rule: Rule, facts: LiveFacts, tap: str | None) -> int | None:
+        """For how long the rule acts on a request that comes now, None for as long as it is armed, 0 if not.
+
+        Rules that choose attempts or count something are about WebSockets.
+        """
+        when, elapsed = rule.when, self._elapsed(rule)
+        is_counted = when.counts_frames or when.attempt or when.connection
+        if rule.tap not in (None, tap) or is_counted or not when.admits_time(elapsed):
+            return 0
+        if rule.filter is not None and not (
+            rule.selects_connections and rule.filter.connection_predicate()(facts)
+        ):
+            return 0
+        number = self._accepted[rule.name] = self._accepted.get(rule.name, 0) + 1
+        place = Place(tap or "", facts.host or "", (facts.path or "").partition("?")[0], 0)
+        if not _is_chosen(rule, Chance(self.controller.board.seed, rule.name, place, ""), number):
+            return 0
+        if isinstance(rule.fault, handshakes.Refuse):
+            return None
+        assert isinstance(rule.fault, handshakes.Hang | connections.Blackhole)
+        if isinstance(rule.fault, connections.Blackhole) and rule.fault.for_ is not None:
+            return max(0, when.start_ns + rule.fault.for_ - elapsed)
+        return rule.fault.for_
 
     def responseheaders(self, flow: http.HTTPFlow) -> Awaitable[None] | None:
         faulted = self._attempt_faults(flow)

@@ -264,3 +264,11 @@ def test_odd_files_are_refused_in_one_line(tmp_path: Path) -> None:
         load_file(tmp_path / "none.yaml")
     with pytest.raises(FaultError, match="version"):
         load_object({})
+
+
+def test_a_rule_that_phases_arm_and_that_is_armed_from_the_start_is_a_warning() -> None:
+    text = "version: 1\nrules:\n  - {name: a, kind: drop}\nphases:\n  - {for: 5s, rules: [a]}\n"
+    (remark,) = load_text(text).warnings
+    assert (remark.field, remark.line) == ("rules[0]", 3)
+    assert "armed: false" in remark.text
+    assert not load_text(text.replace("drop}", "drop, armed: false}")).warnings

@@ -9,12 +9,15 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Mapping
 from enum import Enum
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from wsinspect.faults.errors import FaultError
-from wsinspect.faults.values import ValueType
+from wsinspect.faults.values import Choice, ValueType
 
 _MISSING: Any = object()
+#: What an outage is for: every HTTP request that its rule selects, or opening handshakes alone.
+ONLY: Final = Choice(("all", "websocket"))
+ONLY_HELP: Final = "`all` requests of the host, long-polling too, or the `websocket` handshakes alone"
 _SPEC = "spec"
 
 

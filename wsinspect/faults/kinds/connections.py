@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from wsinspect.faults.errors import FaultError
-from wsinspect.faults.kinds.base import FaultKind, Scope, setting
+from wsinspect.faults.kinds.base import ONLY, ONLY_HELP, FaultKind, Scope, setting
 from wsinspect.faults.kinds.frames import MAX_CONTROL
 from wsinspect.faults.values import SECONDS, SIZE, Choice, Number, Text
 
@@ -56,16 +56,17 @@ class Blackhole(FaultKind):
 
     name = "blackhole"
     scope = Scope.CONNECTION
-    summary = "Accept and forward nothing, not even an end, for a time or for ever: a half-open connection."
+    summary = "Accept and forward nothing, not even an end, for a time or forever: a half-open connection."
     examples = ("{kind: blackhole, for: 10s, when: {after: 5s}}", "{kind: blackhole, direction: s2c}")
     is_trigger = True
-    for_: int | None = setting(SECONDS, "how long; for ever without", default=None)
+    for_: int | None = setting(SECONDS, "how long; forever without", default=None)
     data: str = setting(
         Choice(("keep", "drop")),
         "`keep` delivers it afterwards, as TCP does; `drop` loses it",
         default="keep",
     )
     then: str = setting(Choice(("resume", "fin", "rst")), "what happens afterwards", default="resume")
+    only: str = setting(ONLY, ONLY_HELP, default="all")
 
     def check(self) -> None:
         if self.for_ is None and self.then != "resume":

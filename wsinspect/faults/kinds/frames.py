@@ -7,7 +7,7 @@ from typing import ClassVar, Final
 
 from wsinspect.faults.errors import FaultError
 from wsinspect.faults.kinds.base import FaultKind, setting
-from wsinspect.faults.texts import PAYLOAD
+from wsinspect.faults.texts import PAYLOAD, Payload
 from wsinspect.faults.values import MILLISECONDS, RATE, SECONDS, SIZE, Choice, Number
 
 #: RFC 6455 section 5.5: a control frame's payload has at most 125 bytes.
@@ -168,7 +168,7 @@ class Inject(FaultKind):
     opcode: str = setting(Choice(OPCODES), "the frame's opcode", default="text")
     payload: bytes = setting(PAYLOAD, "its payload; of a close frame with the code", default=b"")
     raw: bytes | None = setting(
-        PAYLOAD,
+        Payload(least=1),
         "the whole frame as it goes on the wire, correct or not, instead of opcode and payload",
         default=None,
     )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from wsinspect.faults.errors import FaultError
-from wsinspect.faults.kinds.base import FaultKind, Scope, setting
+from wsinspect.faults.kinds.base import ONLY, ONLY_HELP, FaultKind, Scope, setting
 from wsinspect.faults.texts import HEADERS, NAMES
 from wsinspect.faults.values import LINE, MILLISECONDS, SECONDS, Choice, Number, Text
 
@@ -30,7 +30,7 @@ class Refuse(_Handshake):
     """Another status than 101."""
 
     name = "refuse"
-    summary = "Answer the handshake with an HTTP status, without asking the server."
+    summary = "Answer requests with an HTTP status, without asking the server."
     examples = (
         "{kind: refuse, status: 503, headers: {Retry-After: 5}}",
         "{kind: refuse, status: 401, body: 'token expired', when: {attempt: 2}}",
@@ -38,6 +38,7 @@ class Refuse(_Handshake):
     status: int = setting(Number(200, 599), "the HTTP status", default=503)
     headers: tuple[tuple[str, str], ...] = setting(HEADERS, "more header fields", default=())
     body: str = setting(Text(), "the body", default="")
+    only: str = setting(ONLY, ONLY_HELP, default="all")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,9 +46,10 @@ class Hang(_Handshake):
     """No answer."""
 
     name = "hang"
-    summary = "Leave the request unanswered for a time or for ever; then it goes to the server."
+    summary = "Leave requests unanswered for a time or forever; then they go to the server."
     examples = ("{kind: hang, for: 30s}",)
-    for_: int | None = setting(SECONDS, "how long; for ever without", default=None)
+    for_: int | None = setting(SECONDS, "how long; forever without", default=None)
+    only: str = setting(ONLY, ONLY_HELP, default="all")
 
 
 @dataclass(frozen=True, kw_only=True)

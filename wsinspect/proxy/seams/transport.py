@@ -286,6 +286,11 @@ class Wire:
         if (endpoint := self.endpoints.get(connection.id)) and not endpoint.transport.is_closing():
             endpoint.transport.write(data)
 
+    def hang_up(self, connection: Connection) -> None:
+        """Close the socket once what was written has left, whatever the layers still wait for."""
+        if endpoint := self.endpoints.get(connection.id):
+            endpoint.transport.close()
+
     def reset_on_close(self, connection: Connection) -> None:
         if endpoint := self.endpoints.get(connection.id):
             endpoint.reset_on_close()

@@ -1,0 +1,51 @@
+"""Bodies that the control API refuses before anything is done with them."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from wsinspect.control.api import MAX_BODY, MAX_DEPTH, RequestError, _content
+from wsinspect.control.openapi import OPERATIONS, document
+
+ADD = next(one for one in OPERATIONS if one.id == "add_fault")
+
+
+def _read(body: bytes) -> object:
+    return _content(ADD, body, "application/json")
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b'{"kind": "drop", "kind": "close"}', "'kind' is given twice"),
+        (b'{"kind": "drop", "when": {"nth": 1, "nth": 2}}', "'nth' is given twice"),
+        (b'{"a": ' + b"[" * (MAX_DEPTH + 1), "nested at most"),
+        (b"[]", "expected a JSON object"),
+        (b'{"a": NaN}', "no JSON"),
+        (b"{", "no JSON"),
+    ],
+)
+def test_a_body_is_refused(body, words):
+    with pytest.raises(RequestError, match=words):
+        _read(body)
+
+
+def test_a_body_of_brackets_is_refused_at_once():
+    begun = time.process_time()
+    with pytest.raises(RequestError, match="nested at most"):
+        _read(b"[" * MAX_BODY)
+    assert time.process_time() - begun < 1
+
+
+def test_brackets_in_texts_and_values_side_by_side_are_no_depth():
+    assert _read(b'{"a": "' + b"[{" * 500 + b'\\"", "b": [' + b"[]," * 500 + b"[]]}")
+
+
+def test_the_document_says_null_and_empty_where_they_are_taken():
+    schemas = document()["components"]["schemas"]
+    assert {"type": "null"} in schemas["Close"]["properties"]["to"]["anyOf"]
+    raw = schemas["Inject"]["properties"]["raw"]["anyOf"][0]["anyOf"]
+    assert raw[0]["minLength"] == 1
+    assert all(one["not"] == {"required": ["probability", "toxicity"]} for one in schemas["Rule"]["oneOf"])
