@@ -12,7 +12,7 @@ from __future__ import annotations
 import fcntl
 import fnmatch
 import os
-import tempfile
+import shutil
 import tomllib
 import uuid
 from collections.abc import Generator
@@ -21,7 +21,8 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-from tests.support.processes import MARK, Started, left_over
+from tests.support import warm
+from tests.support.processes import MARK, Started, left_over, run_folder
 
 hypothesis.settings.register_profile(
     "fast",
@@ -87,9 +88,7 @@ class Turns:
     """
 
     def __init__(self, run: str) -> None:
-        folder = Path(tempfile.gettempdir())
-        self.paths = [folder / f"wsinspect-tests-{run}-{name}.lock" for name in ("gate", "turn")]
-        self.gate, self.turn = (path.open("w") for path in self.paths)
+        self.gate, self.turn = ((run_folder(run) / name).open("w") for name in ("gate", "turn"))
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)  # around pytest-timeout, which is not to count the waiting
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
@@ -106,12 +105,9 @@ class Turns:
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         items.sort(key=lambda item: item.get_closest_marker("alone") is not None)
 
-    def pytest_unconfigure(self, config: pytest.Config) -> None:
+    def pytest_unconfigure(self) -> None:
         self.gate.close()
         self.turn.close()
-        if not hasattr(config, "workerinput"):
-            for path in self.paths:
-                path.unlink(missing_ok=True)
 
 
 class Orphans:
@@ -153,6 +149,9 @@ class Orphans:
             for process in self.found:
                 terminalreporter.line(str(process))
 
+    def pytest_unconfigure(self) -> None:
+        shutil.rmtree(run_folder(self.run), ignore_errors=True)
+
 
 def pytest_configure(config: pytest.Config) -> None:
     is_worker = hasattr(config, "workerinput")
@@ -164,3 +163,7 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(Orphans(run), "wsinspect-orphans")
     if os.environ.get("CI"):
         config.pluginmanager.register(SkipGate(), "wsinspect-skip-gate")
+
+
+def pytest_sessionfinish() -> None:
+    warm.stop()

@@ -20,6 +20,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from tests.support import warm
 from tests.support.healthy import healthy_with_findings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -74,7 +75,7 @@ class Engine:
         events: every event so far, in order.
     """
 
-    def __init__(self, process: subprocess.Popen[bytes], stderr: Path) -> None:
+    def __init__(self, process: subprocess.Popen[bytes] | warm.WarmProcess, stderr: Path) -> None:
         self.process = process
         self.stderr_path = stderr
         self.events: list[dict[str, Any]] = []
@@ -90,27 +91,37 @@ class Engine:
         *options: str,
         folder: Path,
         environment: dict[str, str] | None = None,
-        python: Sequence[str] = (sys.executable,),
+        python: Sequence[str] = (),
         timeout: float = 30.0,
     ) -> Engine:
         """Start an engine with `options` beside `--headless --json`; `folder` is its home.
+
+        Args:
+            environment: further variables; they may be the interpreter's, so that one is started then.
+            python: the command that starts the interpreter, where it is to be another or a fresh one. Without
+                both the engine is forked from a process that has imported it (tests.support.warm).
 
         Raises:
             EngineFailedError: it ended, or said nothing in time.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        command = [*python, "-m", "wsinspect", "run", "--headless", "--json", *options]
+        arguments = ["run", "--headless", "--json", *options]
+        variables = {**private_environment(folder), **(environment or {})}
         log = folder / "stderr.log"
+        process: subprocess.Popen[bytes] | warm.WarmProcess
         with log.open("wb") as stderr:
-            process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=stderr,
-                cwd=folder,
-                env={**private_environment(folder), **(environment or {})},
-                start_new_session=True,
-            )
+            if python or environment:
+                process = subprocess.Popen(
+                    [*(python or [sys.executable]), "-m", "wsinspect", *arguments],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=stderr,
+                    cwd=folder,
+                    env=variables,
+                    start_new_session=True,
+                )
+            else:
+                process = warm.start(arguments, folder=folder, environment=variables, stderr=stderr)
         engine = cls(process, log)
         try:
             first = engine._ready.get(timeout=timeout)

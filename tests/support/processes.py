@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -17,6 +18,20 @@ from pathlib import Path
 
 #: Names the run of the tests in the environment; set once by the process that starts the run.
 MARK = "WSINSPECT_TEST_RUN"
+
+
+def run_folder(run: str) -> Path:
+    """A folder of the run's own, made by whoever needs it first; its starter removes it."""
+    folder = Path(tempfile.gettempdir()) / f"wsinspect-tests-{run}"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+def note_starter(pid: int) -> None:
+    """Say that the running test started a process whose environment does not: one that was forked."""
+    run, test = os.environ.get(MARK), os.environ.get("PYTEST_CURRENT_TEST")
+    if run and test:
+        (run_folder(run) / str(pid)).write_text(test)
 
 
 @dataclass(frozen=True)
@@ -38,23 +53,18 @@ class Started:
 
 def started_by(run: str) -> Iterator[Started]:
     """The living processes of a run, but for the calling one."""
-    mark = f"{MARK}={run}".encode()
     for folder in Path("/proc").glob("[0-9]*"):
         pid = int(folder.name)
         try:
-            variables = (folder / "environ").read_bytes().split(b"\0")
-            if mark not in variables or pid == os.getpid():
-                continue
-            command = (
-                (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace").strip()
-            )
+            block = (folder / "environ").read_bytes().decode("utf-8", "replace")
         except (FileNotFoundError, ProcessLookupError, PermissionError):
             continue  # it ended meanwhile, or is another user's
-        if command:  # a zombie has none
-            current = [
-                each[len(b"PYTEST_CURRENT_TEST=") :] for each in variables if each.startswith(b"PYTEST_CUR")
-            ]
-            yield Started(pid, command[:200], current[0].decode("utf-8", "replace") if current else "")
+        variables = dict(each.partition("=")[::2] for each in block.split("\0"))
+        command = command_line(pid)
+        if variables.get(MARK) == run and pid != os.getpid() and command:  # a zombie has no command line
+            note = run_folder(run) / folder.name
+            test = note.read_text() if note.exists() else variables.get("PYTEST_CURRENT_TEST", "")
+            yield Started(pid, command[:200].strip(), test)
 
 
 def left_over(
