@@ -69,8 +69,17 @@ def ignore_interrupts():
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-@pytest.mark.parametrize("is_job", [False, True], ids=["", "job of a script"])
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize(
+    "is_job", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["", "job of a script"]
+)
+@pytest.mark.parametrize(
+    "number",
+    [
+        signal.SIGINT,
+        pytest.param(signal.SIGTERM, marks=pytest.mark.slow),
+        pytest.param(signal.SIGHUP, marks=pytest.mark.slow),
+    ],
+)
 def test_demo_when_it_is_interrupted(environment, tmp_path, number, is_job):
     """A shell script starts its jobs with SIGINT ignored."""
     path = tmp_path / "demo.db"

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import warm
 from tests.support.engine import Engine, private_environment
 from wsinspect.capture.reader import Capture
 
@@ -19,15 +20,7 @@ from wsinspect.capture.reader import Capture
 def run(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
     """`wsinspect run` with options that do not let it start."""
     folder.mkdir(exist_ok=True)
-    return subprocess.run(
-        [sys.executable, "-m", "wsinspect", "run", "--headless", *options],
-        env=private_environment(folder),
-        cwd=folder,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    return warm.run(["run", "--headless", *options], folder=folder, environment=private_environment(folder))
 
 
 def assert_refused(result: subprocess.CompletedProcess[str], code: int, *words: str) -> None:
@@ -60,7 +53,8 @@ def test_a_signal_ends_it_cleanly(number: int, tmp_path: Path) -> None:
     capture = engine.capture
     engine.process.send_signal(number)
     assert engine.stop() == 0
-    assert engine.stderr == ""
+    # A slow machine may be told that a second signal would end it sooner.
+    assert [line for line in engine.stderr.splitlines() if "interrupt again" not in line] == []
     assert not capture.with_name(capture.name + ".journal").exists()
     with Capture.open(capture) as recorded:
         assert recorded.meta["closed_cleanly"] is True
@@ -69,7 +63,7 @@ def test_a_signal_ends_it_cleanly(number: int, tmp_path: Path) -> None:
 
 def test_a_start_says_what_earlier_runs_left(tmp_path: Path) -> None:
     with Engine.start("--listen", "0", folder=tmp_path) as engine:
-        assert engine.stderr == ""
+        assert "earlier runs" not in engine.stderr
     with Engine.start("--listen", "0", folder=tmp_path) as engine:
         said = engine.wait_for_stderr("1 capture of earlier runs")
         assert str(engine.capture.parent) in said
@@ -159,7 +153,7 @@ def test_a_capture_that_cannot_be_written(tmp_path: Path) -> None:
         (("--append",), ("--append", "--capture")),
         (("--reverse", "ftp://x"), ("ftp://x", "http://localhost:3000")),
         (("--tap", "edge"), ("edge", "NAME=[HOST:]PORT=URL")),
-        (("--snaplen", "4"), ("unit",)),
+        (("--snaplen", "4parsec"), ("units",)),
         (("--tap", "a=0=http://x", "--tap", "a=0=http://y"), ("'a'", "name")),
         (("--tap", "a=8090=http://x", "--tap", "b=8090=http://y"), ("8090",)),
     ],

@@ -185,7 +185,7 @@ def test_a_recorder_killed_while_it_closes_the_file_is_made_up_for(tmp_path, see
     assert not journal_directory(path).exists()
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2))])
 def test_engine_and_recorder_killed_the_next_reader_indexes_the_rest(tmp_path, seed):
     path = tmp_path / "x.db"
     prepare_capture(path)

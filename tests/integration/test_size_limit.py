@@ -286,6 +286,7 @@ def test_readers_see_whole_rows_while_data_gives_way(rig: Rig, path: Path) -> No
     check_accounts(path, traffic)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(2))
 def test_a_recorder_killed_while_it_evicts_keeps_its_accounts(rig: Rig, path: Path, seed: int) -> None:
     rng = random.Random(seed)

@@ -19,6 +19,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -95,6 +96,24 @@ def start(
     return process
 
 
+def run(
+    arguments: Sequence[str], *, folder: Path, environment: Mapping[str, str], timeout: float = 60.0
+) -> subprocess.CompletedProcess[str]:
+    """`wsinspect` with these arguments to its end, as `subprocess.run` would."""
+    with tempfile.TemporaryFile() as stderr:
+        process = start(arguments, folder=folder, environment=environment, stderr=stderr)
+        guard = threading.Timer(timeout, process.kill)
+        guard.start()
+        assert process.stdout is not None
+        with process.stdout as stdout:
+            out = stdout.read()
+        code = process.wait(timeout)
+        guard.cancel()
+        stderr.seek(0)
+        errors = stderr.read()
+    return subprocess.CompletedProcess(process.args, code, out.decode(), errors.decode())
+
+
 _lock = threading.Lock()
 _running: tuple[socket.socket, subprocess.Popen[bytes]] | None = None
 
@@ -111,7 +130,7 @@ def _server() -> socket.socket:
                 [sys.executable, "-m", "tests.support.warm", str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,  # never written to; Python's own stdout in the children is then a pipe's
+                stdout=subprocess.PIPE,  # nothing is written; sys.stdout suits a pipe in the children
                 cwd=ROOT,
                 env=environment,
             )

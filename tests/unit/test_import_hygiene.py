@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import ast
 import json
+import resource
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -150,11 +150,13 @@ def test_help_loads_neither_mitmproxy_nor_textual(command):
     assert not loaded_after(code) & {"mitmproxy", "mitmproxy_rs", "textual", "rich"}
 
 
-def test_help_answers_in_under_300_ms():
+@pytest.mark.alone
+def test_help_takes_less_than_300_ms_of_the_processor():
     def seconds() -> float:
-        begun = time.perf_counter()
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         subprocess.run([sys.executable, "-m", "wsinspect", "show", "--help"], capture_output=True, check=True)
-        return time.perf_counter() - begun
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
-    # The best of some tries: a busy machine is not the program's doing.
+    # The best of some tries, and not by the clock: a busy machine is not the program's doing.
     assert min(seconds() for _ in range(5)) < 0.3

@@ -51,7 +51,14 @@ def test_a_mode_without_a_port_or_without_http_has_none():
     assert first_steps(listeners) == [f"  {LAST}"]
 
 
-@pytest.mark.parametrize(("words", "is_advised"), [([], True), (["-q"], False), (["--json"], False)])
+@pytest.mark.parametrize(
+    ("words", "is_advised"),
+    [
+        ([], True),
+        pytest.param(["-q"], False, marks=pytest.mark.slow),
+        pytest.param(["--json"], False, marks=pytest.mark.slow),
+    ],
+)
 def test_a_start_says_what_to_do_next_on_stderr(tmp_path, words, is_advised):
     command = [*WSINSPECT, "run", "--headless", "--listen", "0", *words]
     environment = private_environment(tmp_path)
@@ -74,6 +81,7 @@ def test_a_start_says_what_to_do_next_on_stderr(tmp_path, words, is_advised):
         assert advice[1] == f"  {LAST}\n"
 
 
+@pytest.mark.alone  # listens on the default port
 def test_bare_on_a_terminal_runs_the_proxy(tmp_path):
     """Whatever is shown, an engine lives and records, and SIGTERM ends it cleanly."""
     ours, theirs = pty.openpty()
