@@ -81,6 +81,16 @@ def pad(text: str, cells: int, *, right: bool = False) -> str:
     return spaces + text if right else text + spaces
 
 
+def grouped(count: int) -> str:
+    """A count with thin groups of three: `98 198`."""
+    return f"{count:,}".replace(",", " ")
+
+
+def counted(count: int, what: str) -> str:
+    """`1 rule`, `2 rules`."""
+    return f"{grouped(count)} {what}{'' if count == 1 else 's'}"
+
+
 def _char_width(char: str) -> int:
     if char.isascii():
         return 1

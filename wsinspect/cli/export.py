@@ -13,6 +13,7 @@ import click
 
 from wsinspect.cli.completion import complete_capture, complete_filter
 from wsinspect.cli.options import examples, parse_filter
+from wsinspect.formats.exporting import EXPORTERS, Exporter
 
 if TYPE_CHECKING:
     from wsinspect.capture.reader import Capture
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 )
 @click.argument("capture", required=False, shell_complete=complete_capture)
 @click.option(
-    "--format", "file_format", type=click.Choice(["har", "jsonl"]), help="Taken from FILE's name by default."
+    "--format", "file_format", type=click.Choice(list(EXPORTERS)), help="Taken from FILE's name by default."
 )
 @click.option("--output", "-o", required=True, metavar="FILE", help="File to write; - is stdout.")
 @click.option(
@@ -71,7 +72,7 @@ def export(
     from wsinspect.launch.captures import resolve_capture
     from wsinspect.recorder.opening import open_capture
 
-    kind = file_format or _by_name(output)
+    exporter = EXPORTERS[file_format] if file_format else _by_name(output)
     flt = parse_filter(expression)
     with open_capture(resolve_capture(capture)) as opened:
         for number in connections:
@@ -81,8 +82,8 @@ def export(
             _say("an engine is still writing this capture: exporting what is there so far")
         check_sound(opened)
         choice = choose(opened, flt, connections)
-        with _output(output, force, keeps_part=kind == "jsonl") as out:
-            _write(opened, out, kind, choice, include_secrets)
+        with _output(output, force, keeps_part=exporter.keeps_part) as out:
+            _write(opened, out, exporter, choice, include_secrets)
         if choice.left_out is not None:
             _say(choice.left_out)
         if lacks := missing(opened):
@@ -91,38 +92,27 @@ def export(
         _say("cookies, credentials and tokens in URLs are masked; --include-secrets keeps them")
 
 
-def _write(capture: Capture, out: IO[bytes], kind: str, choice: Choice, include_secrets: bool) -> None:
+def _write(
+    capture: Capture, out: IO[bytes], exporter: Exporter, choice: Choice, include_secrets: bool
+) -> None:
     from wsinspect.cli.progress import progress_bar
-    from wsinspect.formats.har_writer import write_har
-    from wsinspect.formats.jsonl_writer import write_jsonl
 
     ((total,),) = capture.query("SELECT coalesce(max(id), 0) FROM frame")
     with progress_bar("exporting", total) as progress:
-        if kind == "jsonl":
-            frames = write_jsonl(
-                capture, out, choice=choice, include_secrets=include_secrets, progress=progress
-            )
-            done = f"{frames} frames"
-        else:
-            result = write_har(
-                capture, out, choice=choice, include_secrets=include_secrets, progress=progress
-            )
-            done = f"{result.connections} connections, {result.messages} messages"
-            if result.truncated:
-                _say(
-                    f"{result.truncated} messages are cut or missing in the capture (--snaplen, "
-                    "--max-capture-size); they say so in the HAR"
-                )
-            if result.not_inflated:
-                _say(f"{result.not_inflated} messages could not be inflated: compressed bytes kept")
-    _say(f"exported {done}")
+        written = exporter.write(
+            capture, out, choice=choice, include_secrets=include_secrets, progress=progress
+        )
+    for note in written.notes:
+        _say(note)
+    _say(f"exported {written.summary}")
 
 
-def _by_name(output: str) -> str:
-    for ending in ("har", "jsonl"):
-        if output.endswith(f".{ending}"):
-            return ending
-    raise click.UsageError("unknown format: use --format har or jsonl, or a file name that ends so")
+def _by_name(output: str) -> Exporter:
+    for name, exporter in EXPORTERS.items():
+        if output.endswith(f".{name}"):
+            return exporter
+    names = " or ".join(EXPORTERS)
+    raise click.UsageError(f"unknown format: use --format {names}, or a file name that ends so")
 
 
 @contextmanager

@@ -229,8 +229,3 @@ def short_count(count: int) -> str:
         if count < limit:
             return f"{count // divisor}{unit}"
     return f"{count / 10**12:.0f}T"
-
-
-def grouped(count: int) -> str:
-    """A count with thin groups of three: `98 198`."""
-    return f"{count:,}".replace(",", " ")

@@ -7,18 +7,17 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple
+from typing import IO, TYPE_CHECKING, Final, NamedTuple
 
 from wsinspect.capture.reader import Capture
 from wsinspect.errors import WsinspectError
 from wsinspect.filters import Filter
-from wsinspect.present.rows import grouped
-from wsinspect.tui.engine.requests import counted
+from wsinspect.formats.exporting import EXPORTERS
 
 if TYPE_CHECKING:
     from wsinspect.formats.choice import Choice
 
-FORMATS: Final = (("har", "HAR"), ("jsonl", "JSONL"))
+FORMATS: Final = tuple((one.name, one.label) for one in EXPORTERS.values())
 #: Parts of a capture: all of it, one connection, the connections with something that passes the filter, and
 #: only what passes it.
 ALL, ONE, CONNECTIONS, PASSING = "all", "one", "connections", "passing"
@@ -32,7 +31,7 @@ class Order(NamedTuple):
     Attributes:
         capture: from where.
         target: where to.
-        kind: "har" or "jsonl".
+        kind: the format's name.
         part: one of the words above.
         connection: the one that is meant, or whose frames were filtered.
         flt: what the screens show.
@@ -114,26 +113,20 @@ class Export(threading.Thread):
 
     def _write(self, capture: Capture, out: IO[bytes]) -> str:
         from wsinspect.capture.damage import check_sound
-        from wsinspect.formats.har_writer import write_har
-        from wsinspect.formats.jsonl_writer import write_jsonl
 
         order = self._order
         check_sound(capture)
-        wanted: dict[str, Any] = {
-            "choice": self._choice(capture),
-            "include_secrets": order.include_secrets,
-            "progress": self._moved,
-        }
         self._moved(0)
+        written = EXPORTERS[order.kind].write(
+            capture,
+            out,
+            choice=self._choice(capture),
+            include_secrets=order.include_secrets,
+            progress=self._moved,
+        )
         secrets = "secrets left in" if order.include_secrets else "secrets masked"
-        if order.kind == "jsonl":
-            count = counted(write_jsonl(capture, out, **wanted), "frame")
-        else:
-            result = write_har(capture, out, **wanted)
-            count = f"{counted(result.connections, 'connection')}, {counted(result.messages, 'message')}"
-            if result.truncated:
-                count += f" ({grouped(result.truncated)} cut or missing in the capture)"
-        return f"exported {count}, {secrets}, to {order.target}"
+        notes = "".join(f" ({note})" for note in written.notes)
+        return f"exported {written.summary}{notes}, {secrets}, to {order.target}"
 
     def _choice(self, capture: Capture) -> Choice:
         """The part as the writers take it."""

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from wsinspect.present.cells import Line, flow
 from wsinspect.present.glyphs import Glyphs
-from wsinspect.present.rows import grouped
 from wsinspect.present.words import end_words, listening_words
-from wsinspect.text import escape
+from wsinspect.text import escape, grouped
 from wsinspect.tui.model import LIVE, STARTING, Model
 from wsinspect.tui.workspace import Workspace
 

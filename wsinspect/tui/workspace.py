@@ -14,9 +14,8 @@ from typing import Any, Final, Protocol
 from wsinspect.launch.child import Engine
 from wsinspect.present.glyphs import ASCII, UNICODE, Glyphs
 from wsinspect.present.rows import byte_count
-from wsinspect.text import escape
+from wsinspect.text import counted, escape
 from wsinspect.tui.engine.link import NO_ENGINE, SILENT, Answer, ControlLink, EngineView, Work
-from wsinspect.tui.engine.requests import counted
 from wsinspect.tui.keys import BY_ID, FooterKey
 from wsinspect.tui.model import DISCONNECTED, LIVE, Model
 from wsinspect.tui.playback import Playback

@@ -45,7 +45,7 @@ def test_har_masks_and_says_so(tmp_path, run):
     chat_capture(tmp_path / "a.db")
     code, _, err = run("export", "a.db", "--connection", "1", "-o", "a.har")
     assert code == 0
-    assert "1 connections, 3 messages" in err
+    assert "1 connection, 3 messages" in err
     assert "are masked; --include-secrets keeps them" in err
     assert "s3cr3t" not in (tmp_path / "a.har").read_text()
     assert run("import", "a.har", "-o", "b.db")[0] == 0

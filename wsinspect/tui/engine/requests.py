@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from wsinspect.present.rows import byte_count, grouped
-from wsinspect.text import escape
+from wsinspect.present.rows import byte_count
+from wsinspect.text import counted, escape
 from wsinspect.tui.engine.link import EngineView, Json, Work
 
 if TYPE_CHECKING:
@@ -129,8 +129,3 @@ def held_words(held: tuple[int, int | None]) -> str:
     count, size = held
     what = " frames" if size is None else f" {byte_count(size)}"
     return f"{counted(count, 'connection')} {'holds' if count == 1 else 'hold'} back{what}"
-
-
-def counted(count: int, what: str) -> str:
-    """`1 rule`, `2 rules`."""
-    return f"{grouped(count)} {what}{'' if count == 1 else 's'}"

@@ -9,12 +9,11 @@ from textual.binding import BindingType
 from textual.strip import Strip
 
 from wsinspect.present.cells import Line, fit, flow
-from wsinspect.present.rows import grouped
 from wsinspect.present.words import ago
-from wsinspect.text import escape, pad, truncate
+from wsinspect.text import counted, escape, grouped, pad, truncate
 from wsinspect.tui.engine import requests
 from wsinspect.tui.engine.link import Answer, EngineView, Work
-from wsinspect.tui.engine.requests import counted, held_words
+from wsinspect.tui.engine.requests import held_words
 from wsinspect.tui.keys import bindings_of
 from wsinspect.tui.screens.page import Page
 from wsinspect.tui.widgets.base import LinePane

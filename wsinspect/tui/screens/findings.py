@@ -14,9 +14,8 @@ from wsinspect.present.details import finding_lines
 from wsinspect.present.notes import severity_sign
 from wsinspect.present.records import FindingRow
 from wsinspect.present.words import finding_facts
-from wsinspect.text import escape, pad, truncate
+from wsinspect.text import counted, escape, pad, truncate
 from wsinspect.tui.documents import LinesDocument
-from wsinspect.tui.engine.requests import counted
 from wsinspect.tui.keys import bindings_of
 from wsinspect.tui.screens.page import Page
 from wsinspect.tui.widgets.base import LinePane

@@ -11,11 +11,10 @@ from textual.strip import Strip
 
 from wsinspect.capture.records import Connection
 from wsinspect.present.cells import Line, fit
-from wsinspect.present.rows import duration, grouped
+from wsinspect.present.rows import duration
 from wsinspect.present.words import end_words
-from wsinspect.text import escape, pad, truncate
+from wsinspect.text import counted, escape, grouped, pad, truncate
 from wsinspect.tui import lanes
-from wsinspect.tui.engine.requests import counted
 from wsinspect.tui.keys import bindings_of
 from wsinspect.tui.screens.page import Page
 from wsinspect.tui.widgets.base import LinePane

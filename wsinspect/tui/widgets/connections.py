@@ -10,9 +10,9 @@ from textual.binding import Binding, BindingType
 
 from wsinspect.capture.records import Connection
 from wsinspect.present.cells import Line, fit
-from wsinspect.present.rows import duration, grouped, short_count
+from wsinspect.present.rows import duration, short_count
 from wsinspect.present.words import ago, end_words, extension_words, state_word, target_words
-from wsinspect.text import escape, pad, truncate
+from wsinspect.text import escape, grouped, pad, truncate
 from wsinspect.tui.states import no_connections
 from wsinspect.tui.widgets.base import LinePane
 from wsinspect.tui.workspace import Workspace

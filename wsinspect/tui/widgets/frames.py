@@ -12,8 +12,8 @@ from textual.strip import Strip
 
 from wsinspect.present.cells import Line
 from wsinspect.present.records import Record
-from wsinspect.present.rows import Caps, format_gap, format_header, format_row, grouped
-from wsinspect.text import escape
+from wsinspect.present.rows import Caps, format_gap, format_header, format_row
+from wsinspect.text import escape, grouped
 from wsinspect.tui.states import no_frames
 from wsinspect.tui.views import View
 from wsinspect.tui.widgets.base import LinePane

@@ -10,10 +10,9 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from wsinspect.present.cells import Line, between, fit, flow, width_of
-from wsinspect.present.rows import duration, grouped
+from wsinspect.present.rows import duration
 from wsinspect.present.words import listening_words
-from wsinspect.text import escape
-from wsinspect.tui.engine.requests import counted
+from wsinspect.text import counted, escape, grouped
 from wsinspect.tui.keys import FOOTER, FooterKey
 from wsinspect.tui.model import DISCONNECTED, LIVE, UNREADABLE
 from wsinspect.tui.workspace import Workspace

@@ -1,0 +1,90 @@
+"""The formats a capture is written in: one table for the command line and the timeline."""
+
+from __future__ import annotations
+
+from typing import IO, Final, NamedTuple, Protocol
+
+from wsinspect.capture.reader import Capture
+from wsinspect.formats.choice import Choice
+from wsinspect.formats.progress import Progress
+from wsinspect.text import counted
+
+
+class Written(NamedTuple):
+    """What an export wrote.
+
+    Attributes:
+        summary: what and how much, as in "3 connections, 40 messages".
+        notes: what of it is not whole, a sentence each.
+    """
+
+    summary: str
+    notes: tuple[str, ...] = ()
+
+
+class Write(Protocol):
+    """Writes a capture, or the chosen part of it.
+
+    Raises:
+        CaptureError: the capture is damaged.
+        OSError: `out` cannot be written.
+    """
+
+    def __call__(
+        self, capture: Capture, out: IO[bytes], *, choice: Choice, include_secrets: bool, progress: Progress
+    ) -> Written: ...
+
+
+class Exporter(NamedTuple):
+    """One format.
+
+    Attributes:
+        name: of `--format`; the names of its files end with it.
+        label: as people write it.
+        write: the writer.
+        keeps_part: whether what was written before a capture turned out to be damaged is of use.
+    """
+
+    name: str
+    label: str
+    write: Write
+    keeps_part: bool = False
+
+
+def _har(
+    capture: Capture, out: IO[bytes], *, choice: Choice, include_secrets: bool, progress: Progress
+) -> Written:
+    from wsinspect.formats.har_writer import write_har
+
+    result = write_har(capture, out, choice=choice, include_secrets=include_secrets, progress=progress)
+    notes = []
+    if result.truncated:
+        notes.append(
+            f"{counted(result.truncated, 'message')} cut or missing in the capture (--snaplen, "
+            "--max-capture-size); the HAR marks them"
+        )
+    if result.not_inflated:
+        notes.append(
+            f"{counted(result.not_inflated, 'message')} could not be inflated: compressed bytes kept"
+        )
+    summary = f"{counted(result.connections, 'connection')}, {counted(result.messages, 'message')}"
+    return Written(summary, tuple(notes))
+
+
+def _jsonl(
+    capture: Capture, out: IO[bytes], *, choice: Choice, include_secrets: bool, progress: Progress
+) -> Written:
+    from wsinspect.formats.jsonl_writer import write_jsonl
+
+    frames = write_jsonl(capture, out, choice=choice, include_secrets=include_secrets, progress=progress)
+    return Written(counted(frames, "frame"))
+
+
+_ALL: Final = (
+    Exporter("har", "HAR", _har),
+    Exporter("jsonl", "JSONL", _jsonl, keeps_part=True),
+)
+#: By name, in the order that menus show.
+EXPORTERS: Final[dict[str, Exporter]] = {one.name: one for one in _ALL}
+
+__all__ = ["EXPORTERS", "Exporter", "Write", "Written"]
