@@ -51,6 +51,11 @@ async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
         else:
             while not start.endswith(b"\r\n\r\n"):
                 start += await reader.readexactly(1)
+            if b" /ws" not in start:
+                writer.write(b"garbage" if b" /garbage" in start else b"")
+                await reader.read()
+                writer.close()
+                return
             writer.write(SWITCH)
             assert await reader.readexactly(len(CLOSE)) == CLOSE
             writer.write(CLOSED)
@@ -271,6 +276,25 @@ def test_a_client_that_leaves_without_a_byte_is_said(tmp_path):
         assert engine.wait_for_event("client_left", client=rst)["how"] == "rst"
         assert engine.stop() == 0
         assert len([event for event in engine.events if event["event"] == "client_left"]) == 2
+
+
+@pytest.mark.parametrize(("path", "by"), [("/hang", "client"), ("/garbage", "server")])
+def test_a_client_that_gives_up_before_any_answer_ended_it(tmp_path, path, by):
+    async def run() -> None:
+        async with server() as port:
+            with Engine.start("--tap", f"edge=0=http://127.0.0.1:{port}", folder=tmp_path) as engine:
+                way = await Way.through(engine, "edge", port)
+                way.writer.write(head(path))
+                way.writer.write_eof()
+                await way.reader.read()
+                way.writer.close()
+                engine.wait_for_event("refused")
+                assert engine.stop() == 0
+                with Capture.open(engine.capture) as capture:
+                    (one,) = capture.connections()
+                    assert (one.ended_by, one.state) == (by, "failed")
+
+    asyncio.run(run())
 
 
 async def ask(port: int, raw: bytes) -> bytes:

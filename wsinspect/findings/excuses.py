@@ -74,7 +74,7 @@ def excused(findings: Iterable[Finding], faults: Iterable[ActedFault]) -> list[F
 
 
 def _excused(finding: Finding, faults: tuple[ActedFault, ...]) -> Finding:
-    if finding.fault_of == "tool":
+    if finding.fault_of == "tool" and finding.severity != "error":
         return finding
     rules = ", ".join(dict.fromkeys(fault.rule for fault in faults if may_cause(fault, finding)))
     return as_fault(finding, rules) if rules else finding

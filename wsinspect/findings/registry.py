@@ -23,10 +23,10 @@ from wsinspect.findings.model import (
 
 #: One module a family; the order within a group is the order of precedence.
 _MODULES: Final = (
-    *("tls", "tls_client", "http2", "development", "socketio", "graphql"),
+    *("tool", "tls", "tls_client", "http2", "development", "socketio", "graphql"),
     *("signalr", "frameworks", "messaging"),
     *("credentials", "handshake", "requests", "switching", "redirects", "answers", "gateways"),
-    *("frames", "messages", "keepalive", "closing", "drops", "reconnects", "pages", "tool"),
+    *("frames", "messages", "keepalive", "closing", "drops", "reconnects", "pages"),
     *("sandwich", "sandwich_ends"),
 )
 _RANK: Final = {severity: rank for rank, severity in enumerate(SEVERITIES)}

@@ -68,6 +68,7 @@ class Attempt:
         self._body = bytearray()
         self._is_body_written = False
         self._is_over = False
+        self._has_answer = False
         self._ends: set[tuple[str, str]] = set()
         self.is_answered_by_fault = False
         self.on_open: Callable[[], None] = lambda: None
@@ -92,6 +93,13 @@ class Attempt:
         if (side, how) not in self._ends:
             self._ends.add((side, how))
             self.event({"event": "end", "side": side, "how": how})
+
+    @property
+    def gave_up(self) -> str | None:
+        """How the client ended ("fin", "rst", "close_notify") before any answer came; else None."""
+        if self._has_answer:
+            return None
+        return next((how for side, how in self._ends if side == "client"), None)
 
     def closed(self) -> None:
         """Nothing more will be recorded for this attempt."""
@@ -132,9 +140,14 @@ class Attempt:
             head.watched = True
             head.forwarded = lambda raw: self.head(REQUEST_OUT, raw)
             head.informational = lambda raw: self.head(INFORMATIONAL, raw)
-            head.unreadable = lambda raw: self.head(RESPONSE_IN, raw)
+            head.unreadable = self.unreadable
             head.answered = lambda raw: self.head(RESPONSE_OUT, raw)
             head.ended = lambda how: self.ended("client", how)
+
+    def unreadable(self, raw: bytes) -> None:
+        """Something came that is no response head."""
+        self._has_answer = True
+        self.head(RESPONSE_IN, raw)
 
     def answered(self, raw: bytes) -> None:
         """A response of ours was sent."""
@@ -142,6 +155,7 @@ class Attempt:
 
     def watch_response(self, response: http.Response) -> None:
         head = wire_head(response)
+        self._has_answer = True
         if head:
             self.head(RESPONSE_IN, head.raw)
             head.forwarded = lambda raw: self.head(RESPONSE_OUT, raw)
@@ -300,6 +314,10 @@ class AttemptLog:
         if head := wire_head(flow.request):
             head.error = error + facts.advice(where, error)
         attempt = attempt_of(flow)
+        if attempt is not None and where in ("request", "response") and (how := attempt.gave_up):
+            # The server ended because its client had: whose connection it was is who gave up.
+            where = "client"
+            error = f"client ended the connection before the server answered ({how})"
         if attempt is None:
             if where != "client" and flow.response is None:
                 self.connections.request_failed(flow, where, error, self._server_event(server))

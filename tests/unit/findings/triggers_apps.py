@@ -26,6 +26,14 @@ HEALTHY = ended()
 
 EIO = "/socket.io/?EIO=4&transport=websocket"
 
+FAILED = {
+    "tap": "regular",
+    "method": "GET",
+    "host": "app.test",
+    "url": "http://app.test/",
+    "server": "app.test:80",
+}
+
 JSON_TEXT: dict[str, Any] = {"Content_Type": "application/json"}
 
 
@@ -281,8 +289,80 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
         [capture(events=(("h2_settings", {"server": "o", "server_enable_connect": False}),))],
     ),
     "WS-TOOL-002": (
-        [replace(refused("403 Forbidden"), raw_request_out=request(Host="127.0.0.1:3000"))],
-        [refused("403 Forbidden")],
+        [
+            replace(
+                refused("403 Forbidden"),
+                raw_request_in=request(Origin="http://other.example"),
+                raw_request_out=request(Origin="http://other.example", Host="127.0.0.1:3000"),
+            )
+        ],
+        # Unchanged, and changed so that Origin no longer fits: WS-TOOL-005.
+        [
+            refused("403 Forbidden"),
+            replace(refused("403 Forbidden"), raw_request_out=request(Host="127.0.0.1:3000")),
+        ],
+    ),
+    "WS-TOOL-005": (
+        [
+            replace(
+                refused("403 Forbidden"),
+                raw_request_in=request(Host="app.example", Origin="http://app.example"),
+                raw_request_out=request(Host="127.0.0.1:3000", Origin="http://app.example"),
+            ),
+            replace(
+                refused("403 Forbidden"),
+                raw_request_in=request(Host="localhost:8081", Origin="http://localhost:3000"),
+                raw_request_out=request(Host="localhost:8081", Origin="http://localhost:3000"),
+                server_address="127.0.0.1:3000",
+            ),
+        ],
+        [
+            # Origin is foreign either way: not this proxy's doing.
+            replace(
+                refused("403 Forbidden"),
+                raw_request_in=request(Host="app.example", Origin="http://evil.example"),
+                raw_request_out=request(Host="127.0.0.1:3000", Origin="http://evil.example"),
+            ),
+            # Origin and Host belong together as the server sees them.
+            replace(
+                refused("403 Forbidden"),
+                raw_request_in=request(Host="app.example:443", Origin="https://app.example"),
+                raw_request_out=request(Host="app.example", Origin="https://app.example"),
+            ),
+            # Another status has another reason.
+            replace(
+                refused("500 Internal Server Error"),
+                raw_request_in=request(Host="app.example", Origin="http://app.example"),
+                raw_request_out=request(Host="127.0.0.1:3000", Origin="http://app.example"),
+            ),
+        ],
+    ),
+    "WS-TOOL-006": (
+        [
+            capture(
+                events=(
+                    ("passed_unread", {"server": "db:5432", "reason": "it is not HTTP", "first": "\x00"}),
+                )
+            )
+        ],
+        [capture(events=(("passed_unread", {"server": "db:5432", "reason": "its host is ignored"}),))],
+    ),
+    "WS-TOOL-007": (
+        [
+            capture(
+                events=(
+                    (
+                        "request_failed",
+                        FAILED | {"where": "tls-server", "error": "certificate verify failed"},
+                    ),
+                )
+            )
+        ],
+        [capture(events=(("request_failed", FAILED | {"where": "connect", "error": "connection refused"}),))],
+    ),
+    "WS-TOOL-008": (
+        [capture(events=(("request_failed", FAILED | {"where": "connect", "error": "connection refused"}),))],
+        [capture(events=(("request_failed", FAILED | {"where": "head", "error": "Bad HTTP request line"}),))],
     ),
     "WS-TOOL-003": ([capture(events=(("unstored", {"bytes": 5, "reason": "disk full"}),))], [capture()]),
 }

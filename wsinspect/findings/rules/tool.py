@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
+from typing import Any, Final
 
 from wsinspect.findings.evidence import JS_LATER, JS_NOTHING, status_line
 from wsinspect.findings.facts import CaptureFacts, ConnectionFacts
@@ -10,6 +12,7 @@ from wsinspect.findings.model import Found
 from wsinspect.findings.registry import Rules
 from wsinspect.findings.rules.handshake import is_refused
 from wsinspect.findings.rules.http2 import events_of
+from wsinspect.handshake.heads import RawHead
 
 rules = Rules()
 
@@ -65,27 +68,93 @@ def hides_connect(facts: CaptureFacts) -> Iterator[Found]:
             return
 
 
+#: What servers answer when Origin and Host do not belong together, or when Host is none of their names.
+_NOT_FOR_THIS_HOST: Final = (400, 401, 403, 404, 421)
+
+
+@rules(
+    "WS-TOOL-005",
+    "error",
+    "tool",
+    "This proxy's Host header made the server's check of Origin fail",
+    meaning="A server that compares Origin with Host would have accepted the client's request: the two belong"
+    " together when nothing stands in between. Here they do not, because of how this proxy sets Host.",
+    js=JS_LATER,
+    topic="tool-host",
+    rows="H17",
+    group="attempt",
+)
+def broke_origin_check(facts: ConnectionFacts) -> Iterator[Found]:
+    before, after = _hosts(facts)
+    origin = _authority(_value(facts.request_in, "origin"))
+    if not before or not after or not origin or _is_same(origin, after):
+        return
+    evidence = (facts.request_line("Origin"), f"Host: {after} reached the server", status_line(facts))
+    if before != after and _is_same(origin, before):
+        yield Found(
+            evidence=(f"the client sent Host: {before}", *evidence),
+            title="This proxy rewrote Host, and the server's check of Origin against it fails",
+        )
+    elif before == after and facts.server_address and _is_same(origin, facts.server_address):
+        yield Found(
+            evidence=(*evidence, f"the server is {facts.server_address}"),
+            title="This proxy kept the client's Host, and the server's check of Origin against it fails",
+            topic="tool-host-kept",
+        )
+
+
 @rules(
     "WS-TOOL-002",
     "note",
     "tool",
     "This proxy rewrote Host, and the server refused",
-    meaning="The server saw its own name in Host and not the one that the client used. A check of Origin"
-    " against Host fails because of"
-    " that.",
+    meaning="The server saw its own name in Host, and not the one that the client used. A server that serves"
+    " several names, or compares Host with something else, may refuse because of that.",
     js=JS_LATER,
     topic="tool-host",
     rows="H17",
 )
 def rewrote_host(facts: ConnectionFacts) -> Iterator[Found]:
-    before, after = facts.request_in, facts.request_out
-    if not is_refused(facts) or facts.status not in (400, 403, 404, 421) or before is None or after is None:
-        return
-    if before.get_all("host") != after.get_all("host"):
-        was, now = ((head.get("host") or b"").decode("latin-1") for head in (before, after))
+    before, after = _hosts(facts)
+    if before and after and before != after and not any(broke_origin_check(facts)):
         yield Found(
-            evidence=(f"Host: {was} became Host: {now}", status_line(facts), facts.request_line("Origin"))
+            evidence=(
+                f"Host: {before} became Host: {after}",
+                status_line(facts),
+                facts.request_line("Origin"),
+            )
         )
+
+
+def _hosts(facts: ConnectionFacts) -> tuple[str, str]:
+    """Host as the client sent it and as the server saw it, where Host may explain a refusal."""
+    if not is_refused(facts) or facts.status not in _NOT_FOR_THIS_HOST:
+        return "", ""
+    return _value(facts.request_in, "host"), _value(facts.request_out, "host")
+
+
+def _value(head: RawHead | None, name: str) -> str:
+    return (head.get(name) or b"").decode("latin-1").strip().lower() if head else ""
+
+
+def _authority(origin: str) -> str:
+    """'https://app.example:443' -> 'app.example'; '' for what names no host ('null')."""
+    scheme, found, rest = origin.partition("://")
+    default = {"http": ":80", "https": ":443"}.get(scheme, "")
+    return rest.removesuffix(default) if found and default else rest
+
+
+def _is_same(one: str, other: str) -> bool:
+    """Whether two authorities are the same place; ports that are the scheme's own may be left out."""
+    return _normal(one) == _normal(other)
+
+
+def _normal(authority: str) -> tuple[str, str]:
+    host, colon, port = authority.lower().rpartition(":")
+    if not colon or not port.isdigit():
+        host, port = authority.lower(), ""
+    host = "localhost" if host in ("127.0.0.1", "[::1]") else host
+    return host, "" if port in ("80", "443") else port
 
 
 @rules(
@@ -105,3 +174,101 @@ def unstored(facts: CaptureFacts) -> Iterator[Found]:
     if lost:
         total = sum(size for event in lost if isinstance(size := event.detail.get("bytes"), int))
         yield Found(evidence=(f"{total} bytes: {lost[0].detail.get('reason')}",))
+
+
+#: Tunnels that the user wants to pass unread.
+_WANTED: Final = ("its host is ignored", "its host is among tcp_hosts", "its tap passes on raw TCP")
+
+
+@rules(
+    "WS-TOOL-006",
+    "note",
+    "tool",
+    "Connections were passed on unread",
+    meaning="What the client sent first is no HTTP, so this proxy passed the bytes on as they were. A"
+    " WebSocket in such a connection is not in the capture.",
+    js=JS_NOTHING,
+    topic="tool-unread",
+    scope="capture",
+)
+def passed_unread(facts: CaptureFacts) -> Iterator[Found]:
+    found: Counter[tuple[str, str]] = Counter()
+    first: dict[tuple[str, str], str] = {}
+    for one in events_of(facts, "passed_unread"):
+        reason = str(one.get("reason"))
+        if not reason.startswith(_WANTED):
+            key = str(one.get("server") or one.get("sni")), reason
+            found[key] += 1
+            first.setdefault(key, str(one.get("first") or ""))
+    if found:
+        lines = (
+            f"{server}, {_times(count)}: {reason}; it began with {first[server, reason][:24]!r}"
+            for (server, reason), count in found.most_common(4)
+        )
+        yield Found(evidence=tuple(lines), hop="wsinspect")
+
+
+@rules(
+    "WS-TOOL-007",
+    "warning",
+    "tool",
+    "This proxy refused a server's certificate, so a page or request failed",
+    meaning="The request got a 502 of this proxy's own. A page that does not load, or lacks its scripts,"
+    " opens no WebSocket.",
+    js=JS_NOTHING,
+    topic="tool-untrusted",
+    scope="capture",
+)
+def refused_certificate(facts: CaptureFacts) -> Iterator[Found]:
+    for host, group in _failed(facts).items():
+        refused = [one for one in group if one.get("where") == "tls-server" and _verify_error(one)]
+        if refused:
+            yield Found(
+                evidence=(
+                    f"{refused[0].get('method')} {refused[0].get('url')}: {refused[0].get('error')}",
+                    f"{_times(len(refused))}, server {refused[0].get('server') or host}",
+                ),
+                hop="wsinspect",
+            )
+
+
+@rules(
+    "WS-TOOL-008",
+    "note",
+    "server",
+    "A page or request failed because its server was not reached",
+    meaning="This proxy answered with a 502 of its own. If the page of a WebSocket needs this server, the"
+    " WebSocket is never tried.",
+    js=JS_NOTHING,
+    topic="connect",
+    scope="capture",
+)
+def unreachable(facts: CaptureFacts) -> Iterator[Found]:
+    for group in _failed(facts).values():
+        lost = [one for one in group if one.get("where") != "head" and not _verify_error(one)]
+        if lost:
+            yield Found(
+                evidence=(
+                    f"{lost[0].get('method')} {lost[0].get('url')}: {lost[0].get('error')}",
+                    _times(len(lost)),
+                )
+            )
+
+
+def _failed(facts: CaptureFacts) -> dict[str, list[dict[str, Any]]]:
+    """Plain requests that this proxy answered itself, by host."""
+    hosts: dict[str, list[dict[str, Any]]] = {}
+    for one in events_of(facts, "request_failed"):
+        hosts.setdefault(str(one.get("host")), []).append(dict(one))
+    return hosts
+
+
+def _verify_error(event: dict[str, Any]) -> bool:
+    tls = event.get("tls")
+    return "verify failed" in str(event.get("error")) or (
+        isinstance(tls, dict) and bool(tls.get("verify_error"))
+    )
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"

@@ -1,0 +1,134 @@
+"""The wheel and the sdist hold what a checkout holds, and work in an empty environment.
+
+`python -m build` makes both. Building and installing fetch other packages, so a package index is needed.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from tests.support.engine import private_environment
+
+ROOT = Path(__file__).resolve().parents[2]
+pytestmark = pytest.mark.lab
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the wheel and the sdist, made as a packager makes them."""
+    folder = tmp_path_factory.mktemp("dist")
+    build = [sys.executable, "-m", "build", "--outdir", str(folder), str(ROOT)]
+    subprocess.run(build, check=True, capture_output=True, stdin=subprocess.DEVNULL)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def unpacked(built: Path) -> Path:
+    """The files of the wheel."""
+    (wheel,) = built.glob("wsinspect-*.whl")
+    zipfile.ZipFile(wheel).extractall(built / "unpacked")
+    return built / "unpacked"
+
+
+def tracked(folder: str, pattern: str) -> set[str]:
+    return {path.relative_to(ROOT / folder).as_posix() for path in (ROOT / folder).rglob(pattern)}
+
+
+def test_the_wheel_has_every_module_and_the_types(unpacked):
+    modules = {
+        path.relative_to(unpacked / "wsinspect").as_posix() for path in (unpacked / "wsinspect").rglob("*.py")
+    }
+    assert {name for name in modules if not name.startswith("_addons/")} == tracked("wsinspect", "*.py")
+    assert (unpacked / "wsinspect" / "py.typed").is_file()
+
+
+def test_the_wheel_has_the_scripts_for_stock_mitmproxy(unpacked):
+    scripts = {path.name for path in (unpacked / "wsinspect" / "_addons").glob("*.py")}
+    assert scripts == tracked("addons", "*.py")
+
+
+def test_the_wheel_names_the_command_and_the_licence(unpacked):
+    (information,) = unpacked.glob("*.dist-info")
+    assert "wsinspect = wsinspect.cli.main:main" in (information / "entry_points.txt").read_text()
+    assert (information / "licenses" / "LICENSE").read_text() == (ROOT / "LICENSE").read_text()
+
+
+def test_addons_prints_the_folder_in_the_wheel(unpacked, tmp_path):
+    environment = {**private_environment(tmp_path), "PYTHONPATH": str(unpacked)}
+    done = subprocess.run(
+        [sys.executable, "-m", "wsinspect", "addons"],
+        env=environment,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert Path(done.stdout.strip()) == unpacked / "wsinspect" / "_addons"
+
+
+def test_the_sdist_has_what_it_takes_to_build_and_to_test(built):
+    (sdist,) = built.glob("wsinspect-*.tar.gz")
+    with tarfile.open(sdist) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    for folder in ("wsinspect", "addons", "tests"):
+        assert {f"{folder}/{name}" for name in tracked(folder, "*.py") if "node_modules" not in name} <= names
+    assert {
+        "README.md",
+        "LICENSE",
+        "pyproject.toml",
+        "constraints.txt",
+        "Makefile",
+        ".ci/env",
+        "docs/install.md",
+    } <= names
+
+
+def pythons() -> list[str]:
+    """The oldest Python that is supported, and the newest that is here."""
+    found = []
+    for minor in ("3.11", ""):
+        asked = subprocess.run(
+            ["sh", str(ROOT / ".ci/find-python"), *filter(None, [minor])],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        found += [asked.stdout.strip()] if asked.returncode == 0 else []
+    return list(dict.fromkeys(found))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("python", pythons())
+def test_wheel_and_sdist_run_the_demo_in_an_empty_environment(python, built, tmp_path):
+    """Without constraints: what the declared ranges bring, as a user installs it."""
+    venv = tmp_path / "venv"
+    environment = private_environment(tmp_path / "home")
+    del environment["PYTHONPATH"]
+
+    def call(*command: str) -> str:
+        done = subprocess.run(
+            command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=600
+        )
+        assert done.returncode == 0, done.stderr[-3000:] + done.stdout[-3000:]
+        return done.stdout
+
+    call(python, "-m", "venv", str(venv))
+    pip = (str(venv / "bin/python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check")
+    (wheel,) = built.glob("wsinspect-*.whl")
+    (sdist,) = built.glob("wsinspect-*.tar.gz")
+    for what, options in ((wheel, ()), (sdist, ("--force-reinstall", "--no-deps"))):
+        call(*pip, *options, str(what))
+        told = call(str(venv / "bin/wsinspect"), "demo", "--headless", "--seconds", "2")
+        assert "WS-HS-" in told
+        assert (venv / "bin/wsinspect").exists()
+    call(str(venv / "bin/python"), "-m", "wsinspect.proxy.seams")
+    installed = json.loads(call(str(venv / "bin/python"), "-m", "pip", "list", "--format", "json"))
+    assert "pytest" not in {each["name"] for each in installed}
