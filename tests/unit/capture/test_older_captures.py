@@ -1,0 +1,68 @@
+"""Captures and journals that the first release wrote: tests/support/format1 is never made again.
+
+Both files hold the same made-up traffic of five connections: `capture.db.gz` as that release's recorder indexed
+it, `journal.seg.gz` as its engine wrote it.
+"""
+
+from __future__ import annotations
+
+import gzip
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tests.support.journals import dump, is_sound, need
+from wsinspect import api
+from wsinspect.capture import schema
+from wsinspect.journal.format import journal_directory
+
+OLD = Path(__file__).parents[2] / "support" / "format1"
+ROWS = {"connection": 5, "handshake": 5, "frame": 92, "message": 52, "ping": 12, "opaque": 3}
+
+
+@pytest.fixture
+def capture(tmp_path: Path) -> Path:
+    path = tmp_path / "old.db"
+    path.write_bytes(gzip.decompress((OLD / "capture.db.gz").read_bytes()))
+    return path
+
+
+@pytest.fixture
+def killed(tmp_path: Path) -> Path:
+    """A capture whose engine and recorder died before anything was indexed."""
+    path = tmp_path / "killed.db"
+    schema.create(path)
+    folder = journal_directory(path)
+    folder.mkdir()
+    (folder / "00000001.seg").write_bytes(gzip.decompress((OLD / "journal.seg.gz").read_bytes()))
+    return path
+
+
+def test_a_capture_of_the_first_release_opens_as_it_was(capture: Path) -> None:
+    with api.open_capture(capture) as opened:
+        rows = [
+            (one.state, one.ended_by, one.how, one.js_code, one.c2s_frames, one.s2c_frames) for one in opened
+        ]
+        assert rows == [
+            ("lost", "unknown", None, None, 5, 4),
+            ("closed", "server", "rst", 1006, 13, 5),
+            ("closed", "client", "close-frame", 1000, 14, 3),
+            ("closed", "client", "rst", 1006, 9, 1),
+            ("lost", "unknown", None, None, 21, 17),
+        ]
+        assert len(list(opened.frames())) == ROWS["frame"]
+        assert len(list(opened.messages())) > 0
+        list(opened.findings())
+    assert {table: len(found) for table, found in dump(capture, tuple(ROWS)).items()} == ROWS
+
+
+def test_a_journal_of_the_first_release_is_indexed_to_the_same_rows(capture: Path, killed: Path) -> None:
+    with api.open_capture(killed) as opened:
+        assert opened.meta["closed_cleanly"] is True
+        # Its engine ended what was still open, which that release called lost.
+        assert Counter(one.state for one in opened) == {"closed": 5}
+        assert need(opened.connection(3).closed_ns) > 0
+    assert is_sound(killed)
+    for table in ("handshake", "frame", "ping", "message"):
+        assert dump(killed, (table,)) == dump(capture, (table,)), table
