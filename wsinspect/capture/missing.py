@@ -11,10 +11,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from wsinspect.capture.gaps import GAP, lost_records, lost_streams
 from wsinspect.capture.reader import Capture, json_object
 from wsinspect.capture.records import Connection
 from wsinspect.units import format_size
+from wsinspect.vocabulary import EventKind
+from wsinspect.vocabulary.events import Unstored
 from wsinspect.wire.opcodes import Direction
 
 Query = Callable[[str, Sequence[Any]], list[tuple[Any, ...]]]
@@ -27,7 +28,9 @@ _DROPPED = (
 _UNSTORED = (
     "SELECT detail FROM event WHERE connection_id IS NULL AND kind = 'unstored' ORDER BY id LIMIT 10000"
 )
-_GAPS = f"SELECT detail FROM event WHERE connection_id = ? AND kind = '{GAP}' ORDER BY id LIMIT 1000"  # noqa: S608
+_GAPS = (
+    f"SELECT detail FROM event WHERE connection_id = ? AND kind = '{EventKind.GAP}' ORDER BY id LIMIT 1000"  # noqa: S608
+)
 _OPAQUE_GAPS = "SELECT DISTINCT is_s2c FROM opaque WHERE connection_id = ? AND reason = 'gap'"
 _DIRECTIONS = {one.short: one for one in Direction}
 
@@ -181,12 +184,12 @@ class GapReader:
     def _read(self) -> dict[int, dict[Direction, int | None]]:
         found: dict[int, dict[Direction, int | None]] = {}
         for (detail,) in self._query(_UNSTORED, ()):
-            event = json_object(detail) or {}
-            for connection, side, size in lost_streams(event):
+            event = Unstored.read(json_object(detail) or {})
+            for connection, side, size in event.lost_streams():
                 sides = found.setdefault(connection, {})
                 known = sides.get(Direction(side))
                 sides[Direction(side)] = size if known is None else known + (size or 0)
-            self._records.update(lost_records(event))
+            self._records.update(event.lost_records())
         return found
 
 

@@ -31,6 +31,7 @@ from wsinspect.journal.format import (
     Record,
 )
 from wsinspect.recorder.indexer import COMMIT_BYTES, Indexer
+from wsinspect.vocabulary import events
 from wsinspect.wire.frame import LENGTH_16, MASK_BIT, serialize_frame
 
 _NO_KEY: Final = b"\0\0\0\0"
@@ -233,7 +234,7 @@ class Stage:
                 progress(done)
         for one in opened.values():
             feed.close(one)
-        feed.event(0, last_ns, {"event": "engine_stop"})
+        feed.event(0, last_ns, events.EngineStopped().as_json())
         feed.indexer.commit()
         feed.indexer.mark_clean()
         feed.indexer.commit()
@@ -308,9 +309,8 @@ class _Feed:
         """Nothing more comes."""
         if one.ended is not None:
             side, how = one.ended
-            self.event(one.number, one.closed_ns, {"event": "end", "side": side, "how": how})
-        reported = {} if one.reported is None else {"reported": one.reported}
-        self.event(one.number, one.closed_ns, {"event": "closed", **reported})
+            self.event(one.number, one.closed_ns, events.TransportEnded(side=side, how=how).as_json())
+        self.event(one.number, one.closed_ns, events.Closed(reported=one.reported).as_json())
 
     def open(self, number: int, facts: Imported) -> None:
         """The opening handshake."""
@@ -318,25 +318,24 @@ class _Feed:
         names = ("client", "scheme", "host", "port", "path", "http_version")
         self.event(number, at_ns, {"event": "attempt", **{name: getattr(facts, name) for name in names}})
         if facts.lacks:
-            self.event(number, at_ns, {"event": "imported", "lacks": list(facts.lacks)})
+            self.event(number, at_ns, events.Imported(lacks=list(facts.lacks)).as_json())
         for part in (HEAD_REQUEST_IN, HEAD_REQUEST_OUT):
             self.head(number, part, at_ns, facts.request)
         if facts.server is not None:
-            self.event(number, at_ns, {"event": "server", "address": facts.server, "peer": facts.server})
+            self.event(number, at_ns, events.Server(address=facts.server, peer=facts.server).as_json())
         if facts.response is None:
             error = facts.error or "no response"
             where = next((place for place, words in _FAILED_WHERE if words.search(error)), "response")
-            failed = {"event": "failed", "where": where, "error": error}
-            self.event(number, at_ns, failed)
+            self.event(number, at_ns, events.Failed(where=where, error=error).as_json())
             return
         for part in (HEAD_RESPONSE_IN, HEAD_RESPONSE_OUT):
             self.head(number, part, at_ns, facts.response)
         if facts.status == 101 or (facts.status == 200 and facts.request.startswith(b"CONNECT ")):
-            self.event(number, at_ns, {"event": "open"})
+            self.event(number, at_ns, events.Open().as_json())
             if facts.error:
-                self.event(number, at_ns, {"event": "reported_error", "error": facts.error})
+                self.event(number, at_ns, events.ReportedError(error=facts.error).as_json())
             return
-        self.event(number, at_ns, {"event": "refused", "status": facts.status})
+        self.event(number, at_ns, events.Refused(status=facts.status).as_json())
         if facts.body:
             self.add(Record(BODY, 0, number, at_ns, 0, facts.body))
 

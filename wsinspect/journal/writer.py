@@ -38,6 +38,7 @@ from wsinspect.journal.format import (
     segment_numbers,
     segment_path,
 )
+from wsinspect.vocabulary.events import Unstored
 
 BACKLOG_BYTES: Final = 32 * 1024 * 1024
 #: Heads and events that are kept for a later try while the disk is full.
@@ -401,16 +402,15 @@ class _Loss:
         """The records to write once storing works again: `unstored`, then what was kept."""
         if not self._records:
             return list(self._kept)
-        event = {
-            "event": "unstored",
-            "bytes": self._bytes,
-            "records": self._records,
-            "reason": self.reason,
-            "streams": sorted(self._streams),
-            "stream_bytes": [self._streams[key] for key in sorted(self._streams)],
-            "connections": sorted(self._connections),
-        }
-        raw = json.dumps(event, separators=(",", ":")).encode()
+        event = Unstored(
+            bytes=self._bytes,
+            records=self._records,
+            reason=self.reason,
+            streams=sorted(self._streams),
+            stream_bytes=[self._streams[key] for key in sorted(self._streams)],
+            connections=sorted(self._connections),
+        )
+        raw = json.dumps(event.as_json(), separators=(",", ":")).encode()
         return [HEADER.pack(len(raw), EVENT, 0, 0, 0, time.time_ns(), 0), raw, *self._kept]
 
     def forget(self, stored: int) -> None:

@@ -28,6 +28,7 @@ from wsinspect.proxy.seams.tls import verify_error
 from wsinspect.proxy.seams.transport import Wire
 from wsinspect.proxy.seams.websocket import relay_upgrade
 from wsinspect.proxy.taps import Tap, Taps
+from wsinspect.vocabulary import events
 
 #: How much of a refused attempt's body is kept.
 BODY_BYTES = 64 * 1024
@@ -85,14 +86,14 @@ class Attempt:
         self.log.when_unblocked(callback)
 
     def opened(self) -> None:
-        self.event({"event": "open"})
+        self.event(events.Open().as_json())
         self.on_open()
 
     def ended(self, side: str, how: str) -> None:
         """One side ended; told once, also where both the handshake and the relay see it."""
         if (side, how) not in self._ends:
             self._ends.add((side, how))
-            self.event({"event": "end", "side": side, "how": how})
+            self.event(events.TransportEnded(side=side, how=how).as_json())
 
     @property
     def gave_up(self) -> str | None:
@@ -105,7 +106,7 @@ class Attempt:
         """Nothing more will be recorded for this attempt."""
         if not self._is_over:
             self._is_over = True
-            self.event({"event": "closed"})
+            self.event(events.Closed().as_json())
             self.log.open.pop(self.number, None)
             if self.log.controller:
                 self.log.controller.closed(self.number)
@@ -293,12 +294,12 @@ class AttemptLog:
         if not is_upgrade:
             flow.response.stream = attempt.keep_body if attempt else True
         if attempt and attempt.is_answered_by_fault:
-            attempt.event({"event": "refused", "status": flow.response.status_code, "by": "fault"})
+            attempt.event(events.Refused(status=flow.response.status_code, by="fault").as_json())
         elif attempt:
             attempt.watch_response(flow.response)
             attempt.event(self._server_event(flow.server_conn))
             if not is_upgrade:
-                attempt.event({"event": "refused", "status": flow.response.status_code})
+                attempt.event(events.Refused(status=flow.response.status_code).as_json())
 
     def response(self, flow: http.HTTPFlow) -> None:
         relay_upgrade(flow)
@@ -325,7 +326,7 @@ class AttemptLog:
         if attempt.number not in self.open:
             return
         attempt.event(self._server_event(server))
-        attempt.event({"event": "failed", "where": where, "error": error, "status": _answered(where)})
+        attempt.event(events.Failed(where=where, error=error, status=_answered(where)).as_json())
         attempt.write_body()
         attempt.closed()
 

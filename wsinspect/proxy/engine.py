@@ -47,6 +47,7 @@ from wsinspect.proxy.recording import Narration, Recording
 from wsinspect.proxy.relay import RelayLayer
 from wsinspect.proxy.seams.next_layer import install_next_layer
 from wsinspect.proxy.taps import Tap, Taps
+from wsinspect.vocabulary import events
 
 #: How often a free port is chosen anew when somebody else takes it first.
 PORT_CHOICES = 3
@@ -292,7 +293,7 @@ class _Engine:
                 "changes": [*CHANGES, *self._own_changes()],
             }
         )
-        self.recording.event({"event": "listening", "listeners": listeners})
+        self.recording.event(events.Listening(listeners=listeners).as_json())
         self.handshake_faults.start()
         scenario = self.options.board.scenario
         if scenario is not None and scenario.start == "now":

@@ -16,6 +16,7 @@ from mitmproxy.proxy import mode_specs
 from wsinspect.faults.sessions import SessionKey
 from wsinspect.net import Address
 from wsinspect.proxy.clock import to_ns
+from wsinspect.vocabulary import events
 
 _ADDRESS = re.compile(r"\('([^']+)', (\d+)")
 #: Positive numbers are errno's; negative ones getaddrinfo's, whose words follow.
@@ -34,20 +35,19 @@ def attempt(flow: http.HTTPFlow, tap: str | None) -> dict[str, Any]:
     client, request = flow.client_conn, flow.request
     host, port = _named_host(request)
     is_secure = _is_secure(flow)
-    return {
-        "event": "attempt",
-        "tap": tap,
-        "client": address(client.peername),
-        "listener": address(client.sockname),
-        "scheme": "wss" if is_secure else "ws",
-        "host": host,
-        "port": port or (443 if is_secure else 80),
-        "path": request.path,
-        "http_version": request.http_version,
-        "tcp_ns": to_ns(client.timestamp_start),
-        "tls_ns": to_ns(client.timestamp_tls_setup),
-        "client_tls": tls(client),
-    }
+    return events.Attempt(
+        tap=tap,
+        client=address(client.peername),
+        listener=address(client.sockname),
+        scheme="wss" if is_secure else "ws",
+        host=host,
+        port=port or (443 if is_secure else 80),
+        path=request.path,
+        http_version=request.http_version,
+        tcp_ns=to_ns(client.timestamp_start),
+        tls_ns=to_ns(client.timestamp_tls_setup),
+        client_tls=tls(client),
+    ).as_json()
 
 
 def _is_secure(flow: http.HTTPFlow) -> bool:

@@ -28,6 +28,7 @@ from wsinspect.journal.budget import Budget
 from wsinspect.journal.writer import JournalWriter
 from wsinspect.proxy.clock import Clock
 from wsinspect.recorder.prepare import prepare_capture
+from wsinspect.vocabulary import events
 
 #: What may wait to be written to the journal; above it the sockets are not read (docs/benchmarks.md, memory).
 BACKLOG_BYTES = 16 << 20
@@ -231,7 +232,7 @@ class Recording:
         has_begun = self._wall_timer is not None
         if self._wall_timer:
             self._wall_timer.cancel()
-            self.event({"event": "engine_stop"})
+            self.event(events.EngineStopped().as_json())
         has_all = await asyncio.to_thread(self.journal.close)
         if not has_begun:
             return True
@@ -267,7 +268,7 @@ class Recording:
 
     def _check_wall(self) -> None:
         if step := self.clock.wall_step_ns():
-            self.event({"event": "wall_step", "step_ns": step})
+            self.event(events.WallStep(step_ns=step).as_json())
         self._wall_timer = self._loop.call_later(WALL_CHECK_SECONDS, self._check_wall)
 
     def _on_unstored(self, size: int, reason: str) -> None:

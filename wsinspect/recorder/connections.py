@@ -9,7 +9,7 @@ until the end.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from wsinspect.capture.rows import CONNECTION_COLUMNS, HANDSHAKE_COLUMNS, Rows, to_json
 from wsinspect.handshake.heads import RawHead
@@ -23,8 +23,21 @@ from wsinspect.journal.format import (
     HEAD_RESPONSE_OUT,
 )
 from wsinspect.recorder.streams import StreamRows
+from wsinspect.vocabulary import End, Side, State
+from wsinspect.vocabulary.events import (
+    Attempt,
+    Closed,
+    Event,
+    Failed,
+    Open,
+    Refused,
+    ReportedError,
+    Server,
+    TransportEnded,
+)
 from wsinspect.wire.close_codes import CloseCode, is_reserved_locally
-from wsinspect.wire.closing import CloseSeen, Side, TransportEnd, close_facts, refuser
+from wsinspect.wire.closing import CloseSeen, TransportEnd, close_facts, refuser
+from wsinspect.wire.closing import Side as EndingSide
 from wsinspect.wire.deflate import DeflateParams
 from wsinspect.wire.frame import Frame
 from wsinspect.wire.opcodes import Direction
@@ -60,9 +73,8 @@ class ConnectionRows:
     def __init__(self, connection_id: int) -> None:
         self.id = connection_id
         self.row: dict[str, Any] = dict.fromkeys(CONNECTION_COLUMNS)
-        self.row.update(
-            id=connection_id, state="connecting", c2s_frames=0, s2c_frames=0, c2s_bytes=0, s2c_bytes=0
-        )
+        self.row.update(id=connection_id, state=State.CONNECTING.value)
+        self.row.update(c2s_frames=0, s2c_frames=0, c2s_bytes=0, s2c_bytes=0)
         self.handshake: dict[str, Any] = dict.fromkeys(HANDSHAKE_COLUMNS)
         self.handshake["connection_id"] = connection_id
         self.facts: dict[str, Any] = {
@@ -142,73 +154,71 @@ class ConnectionRows:
 
     def add_event(self, event: Mapping[str, Any], time_ns: int) -> None:
         """An event of this connection; kinds that have no columns are ignored (they have an `event` row)."""
-        handler = _HANDLERS.get(str(event.get("event")))
-        if handler is not None:
-            handler(self, event, time_ns)
+        reader = _READERS.get(str(event.get("event")))
+        if reader is not None:
+            reader(self, event, time_ns)
 
-    def _on_attempt(self, event: Mapping[str, Any], time_ns: int) -> None:
+    def _on_attempt(self, event: Attempt, time_ns: int) -> None:
         self._is_handshake_changed = True
         for column in _ATTEMPT_COLUMNS:
-            self.row[column] = _plain(event.get(column))
-        session = _plain(event.get("client_session"))
-        self.row["client_session"] = session if isinstance(session, int) else None
+            self.row[column] = getattr(event, column)
+        self.row["client_session"] = event.client_session
         self.row["attempt_ns"] = time_ns
-        self.handshake["tcp_ns"] = _plain(event.get("tcp_ns"))
-        self.handshake["tls_ns"] = _plain(event.get("tls_ns"))
-        self._set_tls("client", event.get("client_tls"))
+        self.handshake["tcp_ns"] = event.tcp_ns
+        self.handshake["tls_ns"] = event.tls_ns
+        self._set_tls(Side.CLIENT, event.client_tls)
 
-    def _on_server(self, event: Mapping[str, Any], time_ns: int) -> None:
+    def _on_server(self, event: Server, time_ns: int) -> None:
         self._is_handshake_changed = True
-        self.row["server"] = _plain(event.get("peer")) or _plain(event.get("address"))
-        self.handshake["server_address"] = _plain(event.get("address"))
-        self.handshake["server_sockname"] = _plain(event.get("sockname"))
-        self.handshake["server_reused"] = bool(event.get("reused"))
+        self.row["server"] = event.peer or event.address
+        self.handshake["server_address"] = event.address
+        self.handshake["server_sockname"] = event.sockname
+        self.handshake["server_reused"] = event.reused
         for key, column in _SERVER_TIMES.items():
-            self.handshake[column] = _plain(event.get(key))
-        tls = event.get("tls")
-        self._set_tls("server", tls)
-        self.facts["distrusts_server"] = isinstance(tls, dict) and bool(tls.get("verify_error"))
-        if event.get("error"):
-            self.row["error"] = _plain(event["error"])
+            self.handshake[column] = getattr(event, key)
+        self._set_tls(Side.SERVER, event.tls)
+        self.facts["distrusts_server"] = event.tls is not None and bool(event.tls.get("verify_error"))
+        if event.error:
+            self.row["error"] = event.error
 
-    def _set_tls(self, side: str, tls: Any) -> None:
-        if isinstance(tls, dict):
+    def _set_tls(self, side: Side, tls: Mapping[str, Any] | None) -> None:
+        if tls is not None:
             self.row[f"{side}_alpn"] = _plain(tls.get("alpn"))
             self.handshake[f"{side}_tls"] = to_json(tls)
 
-    def _on_open(self, event: Mapping[str, Any], time_ns: int) -> None:
+    def _on_open(self, event: Open, time_ns: int) -> None:
         self.row["open_ns"] = time_ns
-        self.row["state"] = "open"
+        self.row["state"] = State.OPEN.value
         if self.row["status"] is None:
             self.row["status"] = 101
 
-    def _on_refused(self, event: Mapping[str, Any], time_ns: int) -> None:
-        self.row["state"] = "refused"
-        if event.get("by") == "fault":
+    def _on_refused(self, event: Refused, time_ns: int) -> None:
+        self.row["state"] = State.REFUSED.value
+        if event.by == "fault":
             self.facts["fault"] = [time_ns, None, False]
-        self.row["status"] = _plain(event.get("status")) or self.row["status"]
+        self.row["status"] = event.status or self.row["status"]
 
-    def _on_failed(self, event: Mapping[str, Any], time_ns: int) -> None:
-        self.row["state"] = "failed"
-        self.row["error"] = _plain(event.get("error")) or self.row["error"]
-        self.row["status"] = _plain(event.get("status")) or self.row["status"]
-        self.facts["failed_where"] = _plain(event.get("where"))
+    def _on_failed(self, event: Failed, time_ns: int) -> None:
+        self.row["state"] = State.FAILED.value
+        self.row["error"] = event.error or self.row["error"]
+        self.row["status"] = event.status or self.row["status"]
+        self.facts["failed_where"] = event.where
         self.facts["failed_ns"] = time_ns
 
-    def _on_end(self, event: Mapping[str, Any], time_ns: int) -> None:
+    def _on_end(self, event: TransportEnded, time_ns: int) -> None:
         ends = self.facts["ends"]
         if len(ends) < 8:
-            ends.append([_plain(event.get("side")), _plain(event.get("how")), time_ns])
+            ends.append([event.side, event.how, time_ns])
 
-    def _on_closed(self, event: Mapping[str, Any], time_ns: int) -> None:
+    def _on_closed(self, event: Closed, time_ns: int) -> None:
         self.row["closed_ns"] = time_ns
-        if self.row["state"] in ("open", "connecting"):
-            self.row["state"] = "closed" if self.row["open_ns"] is not None else "failed"
+        if self.row["state"] in (State.OPEN, State.CONNECTING):
+            is_open = self.row["open_ns"] is not None
+            self.row["state"] = State.CLOSED.value if is_open else State.FAILED.value
         self.count()
         self._judge()
-        reported = event.get("reported")
-        if isinstance(reported, dict) and self.row["open_ns"] is not None and not self.facts["closes"]:
-            self._take_report(_plain(reported.get("code")))
+        if event.reported is not None and self.row["open_ns"] is not None and not self.facts["closes"]:
+            self._take_report(_plain(event.reported.get("code")))
         self.is_closed = True
 
     def _take_report(self, code: Any) -> None:
@@ -221,18 +231,17 @@ class ConnectionRows:
             js_was_clean=is_code,
         )
 
-    def _on_reported_error(self, event: Mapping[str, Any], time_ns: int) -> None:
-        self.row["error"] = _plain(event.get("error"))
+    def _on_reported_error(self, event: ReportedError, time_ns: int) -> None:
+        self.row["error"] = event.error
 
-    def stop(self) -> list[dict[str, Any]]:
+    def stop(self) -> list[Event]:
         """The events that the engine owes of a connection that lived when it stopped: it ended it itself."""
-        closed = [{"event": "closed"}]
-        if self.row["open_ns"] is not None and {end[0] for end in self.facts["ends"]} < {"client", "server"}:
-            return [{"event": "end", "side": "proxy", "how": "fin"}, *closed]
-        if self.row["state"] == "connecting":
-            error = "wsinspect stopped before the server answered"
-            return [{"event": "failed", "where": "stop", "error": error}, *closed]
-        return closed
+        ended = {end[0] for end in self.facts["ends"]}
+        if self.row["open_ns"] is not None and ended < {Side.CLIENT, Side.SERVER}:
+            return [TransportEnded(side=Side.PROXY, how=End.FIN), Closed()]
+        if self.row["state"] == State.CONNECTING:
+            return [Failed(where="stop", error="wsinspect stopped before the server answered"), Closed()]
+        return [Closed()]
 
     # -- frames
 
@@ -293,7 +302,7 @@ class ConnectionRows:
         if fault is not None and fault[2]:
             code = fault[1] if fault[1] not in (0, 1005) else None
             closes.insert(0, CloseSeen(direction=Direction.SERVER_TO_CLIENT, time_ns=fault[0], code=code))
-        sides: dict[Any, Side] = {"client": "client", "server": "server"}
+        sides: dict[Any, EndingSide] = {"client": "client", "server": "server"}
         ends = [
             TransportEnd(side=sides.get(side, "proxy"), time_ns=time_ns, how=str(how))
             for side, how, time_ns in self.facts["ends"]
@@ -341,7 +350,7 @@ class ConnectionRows:
 
     def lose(self) -> None:
         """The engine died while this connection was alive: how it ended is not known."""
-        self.row["state"] = "lost"
+        self.row["state"] = State.LOST.value
         self.row["ended_by"] = "unknown"
         self.is_closed = True
 
@@ -376,13 +385,28 @@ def _plain(value: Any) -> Any:
     return str(value).encode("utf-8", "backslashreplace").decode()
 
 
-_HANDLERS: Final[dict[str, Callable[[ConnectionRows, Mapping[str, Any], int], None]]] = {
-    "attempt": ConnectionRows._on_attempt,
-    "server": ConnectionRows._on_server,
-    "open": ConnectionRows._on_open,
-    "refused": ConnectionRows._on_refused,
-    "failed": ConnectionRows._on_failed,
-    "reported_error": ConnectionRows._on_reported_error,
-    "end": ConnectionRows._on_end,
-    "closed": ConnectionRows._on_closed,
-}
+E = TypeVar("E", bound=Event)
+_Reader = Callable[[ConnectionRows, Mapping[str, Any], int], None]
+
+
+def _reader(record: type[E], handler: Callable[[ConnectionRows, E, int], None]) -> tuple[str, _Reader]:
+    """The kind of a record, and what reads one from its object and hands it on."""
+
+    def read(rows: ConnectionRows, event: Mapping[str, Any], time_ns: int) -> None:
+        handler(rows, record.read(event), time_ns)
+
+    return record.KIND, read
+
+
+_READERS: Final[dict[str, _Reader]] = dict(
+    (
+        _reader(Attempt, ConnectionRows._on_attempt),
+        _reader(Server, ConnectionRows._on_server),
+        _reader(Open, ConnectionRows._on_open),
+        _reader(Refused, ConnectionRows._on_refused),
+        _reader(Failed, ConnectionRows._on_failed),
+        _reader(ReportedError, ConnectionRows._on_reported_error),
+        _reader(TransportEnded, ConnectionRows._on_end),
+        _reader(Closed, ConnectionRows._on_closed),
+    )
+)

@@ -14,7 +14,6 @@ import traceback
 from collections.abc import Mapping
 from typing import Any, Final
 
-from wsinspect.capture.gaps import GAP, lost_records, lost_streams
 from wsinspect.capture.rows import Rows, to_json
 from wsinspect.journal.budget import Budget
 from wsinspect.journal.format import BODY, DATA, EVENT, HEAD, HEADER, Position, Record
@@ -23,6 +22,8 @@ from wsinspect.recorder.ledger import add_fault, stream_side
 from wsinspect.recorder.narration import Notes
 from wsinspect.recorder.restore import load_connection, load_stream, stream_options
 from wsinspect.recorder.streams import OpenPing, StreamRows
+from wsinspect.vocabulary import EventKind
+from wsinspect.vocabulary.events import Gap, Unstored
 from wsinspect.wire.close_codes import parse_close
 from wsinspect.wire.frame import Frame
 from wsinspect.wire.opcodes import Direction, Opcode
@@ -34,7 +35,7 @@ _FRAME_BYTES: Final = 600
 _RECORD_HEADER: Final = HEADER.size
 _LEGS: Final = ("server", "client")
 #: Events after which there is something to say of a connection.
-_LOOKED_AT: Final = frozenset(("open", "refused", "failed", "closed"))
+_LOOKED_AT: Final = frozenset((EventKind.OPEN, EventKind.REFUSED, EventKind.FAILED, EventKind.CLOSED))
 _CLOSE: Final = int(Opcode.CLOSE)
 _PING: Final = int(Opcode.PING)
 _PONG: Final = int(Opcode.PONG)
@@ -172,7 +173,7 @@ class Indexer:
             is_whole = connection.row["attempt_ns"] is not None and not connection.facts["lost_records"]
             if stopped_ns is not None and is_whole:
                 for event in connection.stop():
-                    self._add_connection_event(connection_id, event, stopped_ns)
+                    self._add_connection_event(connection_id, event.as_json(), stopped_ns)
             else:
                 self._end_streams(connection, connection.row["attempt_ns"] or 0)
                 connection.lose()
@@ -181,8 +182,10 @@ class Indexer:
     def note_damage(self, size: int) -> None:
         """Bytes of the journal that are no records: a writer was killed in the middle of one."""
         if size:
-            event = {"bytes": size, "records": 1, "reason": "torn journal", "streams": []}
-            self._add_own_event(None, self.last_ns, "unstored", event)
+            event = Unstored(
+                bytes=size, records=1, reason="torn journal", streams=[], stream_bytes=[], connections=[]
+            )
+            self._add_own_event(None, self.last_ns, EventKind.UNSTORED, event.as_json())
             self.weight += size
 
     def mark_clean(self) -> None:
@@ -224,7 +227,7 @@ class Indexer:
             if stream is not None:
                 stream.abandon()
         detail = {"error": repr(error), "kind": record.kind, "part": record.part}
-        self._add_own_event(record.connection or None, record.time_ns, "recorder_error", detail)
+        self._add_own_event(record.connection or None, record.time_ns, EventKind.RECORDER_ERROR, detail)
 
     # -- data
 
@@ -276,7 +279,7 @@ class Indexer:
     def _add_event(self, connection_id: int, time_ns: int, raw: bytes) -> None:
         event = _parse_event(raw)
         kind = str(event.get("event"))
-        if kind == "fault":
+        if kind == EventKind.FAULT:
             self._add_fault(connection_id, event, time_ns)
             return
         if connection_id == 0:
@@ -290,7 +293,7 @@ class Indexer:
         self._touched.add(connection)
         if kind in _LOOKED_AT:
             self.looks.add(connection_id)
-        if kind == "closed":
+        if kind == EventKind.CLOSED:
             self._end_streams(connection, time_ns)
         connection.add_event(event, time_ns)
         self._add_own_event(connection_id, time_ns, kind, event)
@@ -311,14 +314,14 @@ class Indexer:
             self._notes.add_fault(connection_id or None, event, frame_id, time_ns)
 
     def _add_engine_event(self, kind: str, event: Mapping[str, Any], time_ns: int) -> None:
-        if kind == "engine":
+        if kind == EventKind.ENGINE:
             self._begin_run(event, time_ns)
             return
-        if kind == "engine_stop":
+        if kind == EventKind.ENGINE_STOP:
             self._stopped_ns = time_ns
             self._rows.meta.append((self._run, "stopped_ns", to_json(time_ns)))
-        elif kind == "unstored":
-            self._mark_gaps(event, time_ns)
+        elif kind == EventKind.UNSTORED:
+            self._mark_gaps(Unstored.read(event), time_ns)
         self.is_engine_changed = True
         self._add_own_event(None, time_ns, kind, event)
         if self._notes is not None:
@@ -343,20 +346,20 @@ class Indexer:
         limit = self._options.max_capture_size
         self._commit_bytes = COMMIT_BYTES if limit is None else Budget.of(limit).commit
 
-    def _mark_gaps(self, event: Mapping[str, Any], time_ns: int) -> None:
+    def _mark_gaps(self, event: Unstored, time_ns: int) -> None:
         """Say at each connection what of it could not be stored."""
-        for connection_id, side, size in lost_streams(event):
+        for connection_id, side, size in event.lost_streams():
             connection = self._load(connection_id)
             self._touched.add(connection)
             self._stream(connection, side).mark_gap(time_ns, self._rows)
-            detail = {"direction": Direction(side).short, "bytes": size, "reason": event.get("reason")}
-            self._add_own_event(connection_id, time_ns, GAP, detail)
-        for connection_id in lost_records(event):
+            gap = Gap(direction=Direction(side).short, bytes=size, reason=event.reason)
+            self._add_own_event(connection_id, time_ns, EventKind.GAP, gap.as_json())
+        for connection_id in event.lost_records():
             connection = self._load(connection_id)
             connection.facts["lost_records"] = True
             self._touched.add(connection)
-            detail = {"direction": None, "bytes": None, "reason": event.get("reason")}
-            self._add_own_event(connection_id, time_ns, GAP, detail)
+            gap = Gap(reason=event.reason)
+            self._add_own_event(connection_id, time_ns, EventKind.GAP, gap.as_json())
 
     def _end_streams(self, connection: ConnectionRows, time_ns: int) -> None:
         if connection.row["open_ns"] is None and connection.streams == [None, None]:
@@ -373,5 +376,5 @@ def _parse_event(raw: bytes) -> Mapping[str, Any]:
     try:
         event = json.loads(raw)
     except ValueError:
-        return {"event": "unreadable"}
-    return event if isinstance(event, dict) else {"event": "unreadable"}
+        return {"event": EventKind.UNREADABLE}
+    return event if isinstance(event, dict) else {"event": EventKind.UNREADABLE}

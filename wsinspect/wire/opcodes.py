@@ -9,6 +9,8 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Final
 
+from wsinspect.vocabulary import Direction as Direction
+
 
 class Opcode(IntEnum):
     """The opcodes RFC 6455 section 11.8 registers."""
@@ -25,39 +27,6 @@ class Opcode(IntEnum):
     PING = 0x9
     #: "%xA denotes a pong"
     PONG = 0xA
-
-
-class Direction(IntEnum):
-    """Which way bytes travel; "sent" and "received" would be ambiguous in a proxy."""
-
-    CLIENT_TO_SERVER = 0
-    SERVER_TO_CLIENT = 1
-
-    @property
-    def short(self) -> str:
-        """`c2s` or `s2c`: options, files and filters."""
-        return "s2c" if self else "c2s"
-
-    @property
-    def arrow(self) -> str:
-        """`c>s` or `s>c`: screens."""
-        return "s>c" if self else "c>s"
-
-    @property
-    def other(self) -> Direction:
-        """The opposite direction."""
-        return Direction(1 - self)
-
-    @classmethod
-    def from_short(cls, text: str) -> Direction:
-        """The direction written `c2s` or `s2c`.
-
-        Raises:
-            ValueError: for any other text.
-        """
-        if text not in ("c2s", "s2c"):
-            raise ValueError(f"not a direction: {text!r}")
-        return cls(text == "s2c")
 
 
 #: Opcodes with this bit are control frames (RFC 6455 section 5.5).

@@ -1,7 +1,7 @@
 """Captures and journals that the first release wrote: tests/support/format1 is never made again.
 
-Both files hold the same made-up traffic of five connections: `capture.db.gz` as that release's recorder indexed
-it, `journal.seg.gz` as its engine wrote it.
+Both files hold the same made-up traffic of five connections: `capture.db.gz` as that release's recorder
+indexed it, `journal.seg.gz` as its engine wrote it.
 """
 
 from __future__ import annotations

@@ -1,0 +1,68 @@
+"""The journal's events: objects as they are stored, and records of whatever an object holds."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wsinspect.vocabulary import Direction, End, EventKind, Side, State, events
+
+RECORDS = [
+    one
+    for one in vars(events).values()
+    if isinstance(one, type) and issubclass(one, events.Event) and one is not events.Event
+]
+PROXY_FIN = events.TransportEnded(side=Side.PROXY, how=End.FIN)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda values: st.lists(values, max_size=3) | st.dictionaries(st.text(), values, max_size=3),
+    max_leaves=8,
+)
+
+
+def test_values_are_those_that_captures_hold() -> None:
+    assert [one.short for one in Direction] == ["c2s", "s2c"]
+    assert [str(one) for one in State] == ["connecting", "open", "closed", "refused", "failed", "lost"]
+    assert [str(one) for one in End] == ["fin", "rst", "close_notify", "timeout"]
+    assert json.dumps([Side.CLIENT, EventKind.OPEN]) == '["client", "open"]'
+    assert len({one.KIND for one in RECORDS}) == len(RECORDS)
+
+
+@pytest.mark.parametrize(
+    ("record", "stored"),
+    [
+        (events.Open(), {"event": "open"}),
+        (events.Refused(status=403), {"event": "refused", "status": 403}),
+        (events.Refused(status=403, by="fault"), {"event": "refused", "status": 403, "by": "fault"}),
+        (
+            events.TransportEnded(side=Side.PROXY, how=End.FIN),
+            {"event": "end", "side": "proxy", "how": "fin"},
+        ),
+        (events.Closed(), {"event": "closed"}),
+        (events.EngineStopped(), {"event": "engine_stop"}),
+    ],
+)
+def test_a_record_is_stored_as_engines_always_did(record: events.Event, stored: dict[str, object]) -> None:
+    assert json.loads(json.dumps(record.as_json())) == stored
+    assert type(record).read(stored) == record
+
+
+@pytest.mark.parametrize("record", RECORDS, ids=lambda one: one.KIND)
+@given(noise=st.lists(JSON, min_size=14, max_size=14))
+def test_any_object_is_read(record: type[events.Event], noise: list[object]) -> None:
+    names = [name for name, _, _ in events._parts(record)]
+    found = record.read(dict(zip(names, noise, strict=False)))
+    assert record.read(found.as_json()) == found
+    json.dumps(found.as_json())
+
+
+def test_what_an_unstored_event_names_is_read_with_care() -> None:
+    found = events.Unstored.read(
+        {"streams": [[1, 0], [2, 1], "junk", [1], ["a", 0]], "stream_bytes": [5, None, 1, 1, 1]}
+    )
+    assert found.lost_streams() == [(1, 0, 5), (2, 1, None)]
+    assert events.Unstored.read({"streams": [[1, 0]]}).lost_streams() == [(1, 0, None)]
+    assert events.Unstored.read({"connections": [3, -1, "x"]}).lost_records() == [3]

@@ -1,0 +1,100 @@
+"""The words that the engine, the recorder and all readers share, each with the value that is stored.
+
+`events` has what the engine writes into the journal besides bytes. Members are equal to their values, so a
+column of a capture, or a JSON object of an older engine, compares as it is.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum, StrEnum
+
+
+class Direction(IntEnum):
+    """Which way bytes travel; "sent" and "received" would be ambiguous in a proxy."""
+
+    CLIENT_TO_SERVER = 0
+    SERVER_TO_CLIENT = 1
+
+    @property
+    def short(self) -> str:
+        """`c2s` or `s2c`: options, files and filters."""
+        return "s2c" if self else "c2s"
+
+    @property
+    def arrow(self) -> str:
+        """`c>s` or `s>c`: screens."""
+        return "s>c" if self else "c>s"
+
+    @property
+    def other(self) -> Direction:
+        """The opposite direction."""
+        return Direction(1 - self)
+
+    @classmethod
+    def from_short(cls, text: str) -> Direction:
+        """The direction written `c2s` or `s2c`.
+
+        Raises:
+            ValueError: for any other text.
+        """
+        if text not in ("c2s", "s2c"):
+            raise ValueError(f"not a direction: {text!r}")
+        return cls(text == "s2c")
+
+
+class Side(StrEnum):
+    """A party of a connection, as this tap sees it."""
+
+    CLIENT = "client"
+    SERVER = "server"
+    PROXY = "proxy"
+
+
+class State(StrEnum):
+    """The state of a connection; `LOST` is one whose end was not recorded."""
+
+    CONNECTING = "connecting"
+    OPEN = "open"
+    CLOSED = "closed"
+    REFUSED = "refused"
+    FAILED = "failed"
+    LOST = "lost"
+
+
+class End(StrEnum):
+    """How a transport ended."""
+
+    FIN = "fin"
+    RST = "rst"
+    CLOSE_NOTIFY = "close_notify"
+    TIMEOUT = "timeout"
+
+
+class EventKind(StrEnum):
+    """What an event is about; see `events`."""
+
+    ALPN = "alpn"
+    ATTEMPT = "attempt"
+    CLOSED = "closed"
+    END = "end"
+    ENGINE = "engine"
+    ENGINE_STOP = "engine_stop"
+    EVICTED = "evicted"
+    FAILED = "failed"
+    FAULT = "fault"
+    GAP = "gap"
+    H2_CONNECT_REFUSED = "h2_connect_refused"
+    H2_SETTINGS = "h2_settings"
+    IMPORTED = "imported"
+    LISTENING = "listening"
+    OPEN = "open"
+    PAGE = "page"
+    POLLING = "polling"
+    RECORDER_ERROR = "recorder_error"
+    REFUSED = "refused"
+    REPORTED_ERROR = "reported_error"
+    SERVER = "server"
+    TLS_FAILED = "tls_failed"
+    UNREADABLE = "unreadable"
+    UNSTORED = "unstored"
+    WALL_STEP = "wall_step"
