@@ -83,7 +83,7 @@ class Run:
             return list(Hop(capture.query).pairs())
 
 
-async def _run(folder, make_hop, drive, taps=("edge", "origin")):
+async def _run(folder, make_hop, drive, taps=("edge", "origin"), *, waits=True):
     origin = free_port()
     async with serve(ticker, LOOPBACK, 0, compression=None, ping_interval=None) as server:
         app = next(iter(server.sockets)).getsockname()[1]
@@ -98,7 +98,8 @@ async def _run(folder, make_hop, drive, taps=("edge", "origin")):
             )
             try:
                 await drive(f"ws://{LOOPBACK}:{engine.port(taps[0])}")
-                await asyncio.to_thread(all_closed, engine)
+                if waits:
+                    await asyncio.to_thread(all_closed, engine)
             finally:
                 await asyncio.to_thread(engine.stop)
     return Run(engine)
@@ -154,6 +155,27 @@ def test_lost_messages_are_counted(tmp_path):
     assert pair.c2s.lost_count == COUNT // 5
     assert pair.c2s.added_count == 0
     assert pair.c2s.sent == COUNT
+
+
+def test_a_message_and_a_close_that_the_hop_swallows_are_lost_while_the_server_waits(tmp_path):
+    async def drive(base):
+        with contextlib.suppress(WebSocketException, TimeoutError):
+            async with connect(f"{base}/ws", compression=None, ping_interval=None, proxy=None) as socket:
+                for number in range(4):
+                    await socket.send(f"message {number}")
+        # The hop answers the CLOSE itself; the server's side stays open.
+        await asyncio.sleep(6.5)
+
+    async def play():
+        return await _run(
+            tmp_path, lambda origin, place: relay_hop(place, origin, "--swallow", "3"), drive, waits=False
+        )
+
+    seen = asyncio.run(play())
+    swallowed = seen.finding("WS-CL-101")
+    assert swallowed["title"] == "The hop swallowed a CLOSE frame"
+    assert swallowed["fault_of"] == "hop"
+    assert any("lost: 1" in line for line in seen.finding("WS-MS-102")["evidence"])
 
 
 @pytest.mark.slow

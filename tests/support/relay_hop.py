@@ -17,6 +17,7 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
 from websockets.frames import CloseCode
+from websockets.protocol import State
 from websockets.typing import Origin, Subprotocol
 
 from tests.support.hops import LOOPBACK, Hop, free_port
@@ -64,8 +65,12 @@ class Relay:
             while True:
                 message = await asyncio.wait_for(source.recv(), options.idle)
                 number += 1
+                if options.swallow and number > options.swallow and not is_s2c:
+                    continue
                 if options.lose and number % options.lose == 0:
                     continue
+                if options.swallow and is_s2c and target.state is not State.OPEN:
+                    continue  # nobody to send it to, and the server is not told
                 held.append(message)
                 if is_s2c and len(held) < options.buffer:
                     continue
@@ -73,6 +78,8 @@ class Relay:
                     await target.send(self.cut(one))
                 held.clear()
         except ConnectionClosed as closed:
+            if options.swallow and not is_s2c:
+                return  # the server hears nothing of it
             for one in held:
                 await target.send(one)
             code = closed.rcvd.code if closed.rcvd else CloseCode.BAD_GATEWAY
@@ -100,6 +107,9 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("origin", type=int)
     made.add_argument("--buffer", type=int, default=1, help="server's messages that are sent on together")
     made.add_argument("--lose", type=int, default=0, help="lose every nth message")
+    made.add_argument(
+        "--swallow", type=int, default=0, help="pass on this many of the client's messages alone"
+    )
     made.add_argument("--fragment", type=int, default=0, help="send fragments of this size")
     made.add_argument("--deflate", action="store_true", help="compress towards the server")
     made.add_argument("--idle", type=float, default=None, help="seconds of one side's silence it bears")

@@ -66,6 +66,11 @@ _ACCEPTED: Final = (
     "WHERE tap IS ? AND status = 101 AND id <> ? ORDER BY id DESC LIMIT ?"
 )
 _MOST_ACCEPTED: Final = 64
+_NEWEST: Final = (
+    "SELECT (SELECT time_ns FROM frame ORDER BY id DESC LIMIT 1) UNION ALL "
+    "SELECT (SELECT time_ns FROM event ORDER BY id DESC LIMIT 1) UNION ALL "
+    "SELECT max(closed_ns) FROM (SELECT closed_ns FROM connection ORDER BY id DESC LIMIT 100)"
+)
 
 
 class Traces(NamedTuple):
@@ -177,6 +182,11 @@ class Hop:
         edge, origin = self._facts(one.edge.id, one.origin.id if one.origin else None, is_eventful)
         if edge is None:
             return None
+        if origin is not None and not is_eventful and _closes(edge) != _closes(origin):
+            # A CLOSE that did not come through is worth a look, however well each side ended.
+            edge, origin = self._facts(edge.id, origin.id)
+            if edge is None:
+                return None
         c2s = s2c = None
         if origin is not None and edge.was_open and origin.was_open and max_traces:
             c2s = self._through((0, edge), (1, origin), 0, clocks.difference_ns, max_traces)
@@ -191,7 +201,13 @@ class Hop:
             s2c=s2c,
             behind=self._tap_behind(edge.tap) if origin is None else None,
             accepted=self._accepted(origin) if origin is not None and is_refused else (),
+            now_ns=None if origin is None or (edge.is_over and origin.is_over) else self._now(),
         )
+
+    def _now(self) -> int | None:
+        """The newest time in the captures."""
+        times = [row[0] for query in set(self._queries) for row in query(_NEWEST, ())]
+        return max((time for time in times if time is not None), default=None)
 
     def _tap_behind(self, tap: str | None) -> str | None:
         """The tap behind the hop that is behind this one, where it is the only one."""
@@ -370,6 +386,11 @@ def _is_surer(one: Joined, other: Joined) -> bool:
 def is_during(edge: Attempt, origin: Attempt) -> bool:
     """Whether the second began before the first ended."""
     return edge.closed_ns is None or origin.attempt_ns <= edge.closed_ns
+
+
+def _closes(facts: ConnectionFacts) -> tuple[bool, bool]:
+    """Whether client and server sent a CLOSE frame."""
+    return facts.client_close_reason is not None, facts.server_close_reason is not None
 
 
 def _samples(

@@ -16,15 +16,19 @@ from typing import Any, Final, NamedTuple
 from wsinspect.findings.alignment import align
 from wsinspect.findings.changes import Accepted, FieldChange, Suspect, field_changes, suspects
 from wsinspect.findings.excuses import ActedFault
-from wsinspect.findings.facts import ConnectionFacts
+from wsinspect.findings.facts import C2S, SECOND_NS, ConnectionFacts
 from wsinspect.handshake.diff import Change, ChangeKind, changed_fields
 from wsinspect.handshake.heads import RawHead
+from wsinspect.wire.opcodes import Direction
 
 #: Messages that were sent apart by this much and arrived together were held.
 _HELD_NS: Final = 200_000_000
 #: A message that took this much longer than the quickest was late.
 _LATE_NS: Final = 300_000_000
 _TOGETHER_NS: Final = 20_000_000
+#: How long something may be in a hop of which no times are known, else so many times the longest before.
+_PATIENCE_NS: Final = 5 * SECOND_NS
+_TIMES_LONGEST: Final = 5
 _SHOWN_IDS: Final = 8
 _SHOWN_TIMES: Final = 3
 
@@ -63,7 +67,9 @@ class Through(NamedTuple):
         reframed: messages that came out in other fragments.
         recompressed: messages whose compression or compressed size changed.
         delays_ns: least, median, 95th percentile and longest time in the hop.
-        tail: how many of the lost were the last ones: of a connection that was cut, or goes on, no loss.
+        tail: how many of the lost were the last ones: they may have been on their way still.
+        tail_ns: when the first of those went in.
+        tail_bytes: of all of those; a receiver that does not read makes more of them wait.
         held: how many arrived together with others though they had been sent apart.
         held_ns: the longest time one was held.
         late: how many took much longer than the quickest one.
@@ -86,10 +92,18 @@ class Through(NamedTuple):
     longest: tuple[Waited, ...] = ()
     controls: tuple[int, int] = (0, 0)
     tail: int = 0
+    tail_ns: int | None = None
+    tail_bytes: int = 0
+
+    @property
+    def patience_ns(self) -> int:
+        """How long what went in may be on its way: by what this hop took before."""
+        return _PATIENCE_NS if self.delays_ns is None else max(SECOND_NS, _TIMES_LONGEST * self.delays_ns[3])
 
     def as_json(self) -> dict[str, Any]:
         """The object in the result."""
         facts = self._asdict()
+        del facts["tail_ns"], facts["tail_bytes"]
         facts["lost"], facts["added"] = list(self.lost), list(self.added)
         facts["longest"] = [one._asdict() for one in self.longest]
         facts["controls"] = {"sent": self.controls[0], "arrived": self.controls[1]}
@@ -121,6 +135,7 @@ class PairFacts:
         c2s, s2c: what became of frames.
         behind: the tap behind the hop where nothing arrived there.
         accepted: other requests that the same server answered with 101.
+        now_ns: the newest time in the capture; what is open was open then.
     """
 
     edge: ConnectionFacts
@@ -131,6 +146,17 @@ class PairFacts:
     s2c: Through | None = None
     behind: str | None = None
     accepted: tuple[Accepted, ...] = ()
+    now_ns: int | None = None
+
+    def lived_after_ns(self, direction: Direction, sent_ns: int) -> int:
+        """How long the side that a direction comes out of was there after something had gone in."""
+        is_c2s = direction == C2S
+        out = self.origin if is_c2s else self.edge
+        if out is None:
+            return 0
+        end = out.end_ns if out.is_over else self.now_ns
+        difference = self.clocks.difference_ns if is_c2s else -self.clocks.difference_ns
+        return 0 if end is None else end - difference - sent_ns
 
     @property
     def faults(self) -> tuple[ActedFault, ...]:
@@ -239,6 +265,7 @@ def compare(
     gone = _others(len(sent), [i for i, _ in places], is_part)
     new = _others(len(arrived), [j for _, j in places], is_part)
     last = places[-1][0] if places else -1
+    tail = [sent[n] for n in gone if n > last]
     pairs = [(sent[i], arrived[j]) for i, j in places]
     delays = [late.time_ns - difference_ns - early.time_ns for early, late in pairs]
     held, held_ns = _held(pairs, delays)
@@ -265,7 +292,9 @@ def compare(
         held=held,
         held_ns=held_ns,
         late=len(late),
-        tail=sum(n > last for n in gone),
+        tail=len(tail),
+        tail_ns=min((one.time_ns for one in tail), default=None),
+        tail_bytes=sum(one.length for one in tail),
         longest=tuple(
             sorted((Waited(one.id, one.time_ns, delay) for delay, one in late[:_SHOWN_TIMES]), key=_by_time)
         ),

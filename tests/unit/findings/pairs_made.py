@@ -12,6 +12,7 @@ from tests.unit.findings.facts_made import (
     cut,
     ended,
     failed,
+    opened,
     refused,
     request,
     switching,
@@ -167,16 +168,53 @@ PAIRS: dict[str, tuple[list[PairFacts], list[PairFacts]]] = {
         [pair(cut(*HELLO, at=60.3), behind(cut(*HELLO, at=60.3))), GOOD],
     ),
     "WS-CL-101": (
-        [pair(cut(at=0.7), behind(ended(by="server", at=0.7, code=1001)))],
-        [GOOD, pair(ended(by="server", code=1011), behind(ended(by="server", code=1011)))],
+        [
+            pair(cut(at=0.7), behind(ended(by="server", at=0.7, code=1001))),
+            # A CLOSE that did not come out while the other side lived on.
+            pair(ended(at=1), behind(cut(at=20))),
+            pair(ended(at=1), behind(opened()), now_ns=OPEN + 20 * SECOND),
+            pair(cut(at=20, by="client"), behind(ended(by="server", at=1))),
+        ],
+        [
+            GOOD,
+            pair(ended(by="server", code=1011), behind(ended(by="server", code=1011))),
+            pair(ended(at=1), behind(opened()), now_ns=OPEN + 2 * SECOND),
+            pair(
+                ended(at=1),
+                behind(opened()),
+                c2s=compare(traces(0, 0.5), traces(3, 3.5), 0),
+                now_ns=OPEN + 14 * SECOND,
+            ),
+        ],
     ),
     "WS-MS-101": (
         [pair(ended(), behind(ended()), s2c=HELD)],
         [pair(ended(), behind(ended()), s2c=STEADY)],
     ),
     "WS-MS-102": (
-        [pair(ended(), behind(ended()), c2s=compare(traces(0, 1, 2), traces(0, 1, 2)[::2], 0))],
-        [GOOD],
+        [
+            pair(ended(), behind(ended()), c2s=compare(traces(0, 1, 2), traces(0, 1, 2)[::2], 0)),
+            # The last one went in long before the other side ended.
+            pair(cut(at=10), behind(cut(at=10)), c2s=compare(traces(0, 1, 2), traces(0.01, 1.01), 0)),
+            pair(
+                opened(),
+                behind(opened()),
+                c2s=compare(traces(0, 1, 2), traces(0.01, 1.01), 0),
+                now_ns=OPEN + 10 * SECOND,
+            ),
+        ],
+        [
+            GOOD,
+            pair(cut(at=2.3), behind(cut(at=2.3)), c2s=compare(traces(0, 1, 2), traces(0.01, 1.01), 0)),
+            # This hop is slow: it may still be on its way.
+            pair(cut(at=10), behind(cut(at=10)), c2s=compare(traces(0, 1, 2), traces(3, 4), 0)),
+            # A receiver that does not read.
+            pair(
+                cut(at=10),
+                behind(cut(at=10)),
+                c2s=compare(traces(0, 1, 2, layout=(10**6,)), traces(0.01, layout=(10**6,)), 0),
+            ),
+        ],
     ),
     "WS-FR-101": (
         [

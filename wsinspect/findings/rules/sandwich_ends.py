@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Final
 
 from wsinspect.findings.evidence import js_told, seconds
@@ -18,6 +19,9 @@ rules = Rules()
 
 JS_CUT: Final = "close with code 1006, wasClean false, empty reason."
 _BUFFERED_NS: Final = 300_000_000
+#: More than this may wait in the hop for a receiver that does not read.
+_BUFFERED_BYTES: Final = 65_536
+_SIDES: Final = {"c>s": C2S, "s>c": S2C}
 #: A shorter silence is no idle timeout's.
 _IDLE_NS: Final = SECOND_NS * 9 // 10
 #: Who closes with these goes away, or restarts.
@@ -27,6 +31,15 @@ _GOING_CODES: Final = (1001, 1012)
 def _silence(facts: ConnectionFacts) -> tuple[str, str]:
     c2s, s2c = facts.silence_ns(C2S) or 0, facts.silence_ns(S2C) or 0
     return f"silence c>s {seconds(c2s)}, s>c {seconds(s2c)}", f"age {seconds(facts.age_ns or 0)}"
+
+
+def _longest_pause(facts: ConnectionFacts) -> int:
+    """The longest time without any frame between two that are known, in the whole connection."""
+    seen = {one.time_ns for one in (*facts.first, *facts.last)} | {one.time_ns for one in facts.last_frames}
+    times = sorted(seen | {one.time_ns for one in facts.pings})
+    is_whole = len(facts.last_frames) >= sum(facts.frames)
+    parts = [times] if is_whole else [sorted(one.time_ns for one in facts.last_frames)]
+    return max((late - early for part in parts for early, late in pairwise(part)), default=0)
 
 
 def _counted(edge: ConnectionFacts, origin: ConnectionFacts) -> tuple[int, str]:
@@ -60,17 +73,22 @@ def hop_closed(pair: PairFacts) -> Iterator[Found]:
         return
     quiet, side = _counted(pair.edge, pair.origin)
     limits = matching(quiet / 1e9, "idle")
-    is_idle = quiet >= _IDLE_NS
+    longest = max(_longest_pause(pair.edge), _longest_pause(pair.origin))
+    # It had been as quiet before, and that ended nothing: no idleness.
+    is_idle = quiet >= _IDLE_NS and quiet > longest * 1.1
     yield Found(
         evidence=(
             f"before the hop: ended by its server's side, {pair.edge.how}",
             f"behind it: ended by its client's side, {pair.origin.how}",
             *_silence(pair.edge),
-            *(f"known limit: {words(limit)}" for limit in limits[:4]),
+            ""
+            if is_idle or quiet < _IDLE_NS
+            else f"it had been quiet for {seconds(longest)} before: not idle",
+            *(f"known limit: {words(limit)}" for limit in (limits[:4] if is_idle else ())),
         ),
         hop=hop_of(pair),
         software=software_of(pair),
-        topic="idle" if is_idle else "abrupt",
+        topic="idle" if is_idle else "lifetime" if (pair.edge.age_ns or 0) >= _IDLE_NS else "abrupt",
         title=f"The hop closed the connection after {seconds(quiet)} without data from the {side}"
         if is_idle
         else None,
@@ -94,7 +112,13 @@ def hop_closed(pair: PairFacts) -> Iterator[Found]:
 )
 def changes_close(pair: PairFacts) -> Iterator[Found]:
     edge, origin = pair.edge, pair.origin
-    if origin is None or not edge.was_open or not edge.is_over or not origin.is_over:
+    if origin is None or not edge.was_open or not origin.was_open:
+        return
+    lost = _lost_close(pair, edge, origin)
+    if lost is not None:
+        yield lost
+        return
+    if not edge.is_over or not origin.is_over:
         return
     if pair.closed_by == "hop" and (edge.has_close or origin.has_close):
         yield _closed_by_hop(pair, origin)
@@ -128,6 +152,41 @@ def changes_close(pair: PairFacts) -> Iterator[Found]:
         js=js_told(edge),
         covers=covers,
     )
+
+
+def _lost_close(pair: PairFacts, edge: ConnectionFacts, origin: ConnectionFacts) -> Found | None:
+    """A CLOSE frame that went into the hop and did not come out while its other side lived on."""
+    ways = (
+        (C2S, "client", edge, edge.client_close_code, edge.client_close_reason, origin.client_close_reason),
+        (
+            S2C,
+            "server",
+            origin,
+            origin.server_close_code,
+            origin.server_close_reason,
+            edge.server_close_reason,
+        ),
+    )
+    for side, who, facts, code, reason, arrived in ways:
+        at = [one.time_ns for one in facts.last_frames if one.opcode == 8 and one.direction == side]
+        if reason is None or arrived is not None or not at:
+            continue
+        through = (pair.c2s if side == C2S else pair.s2c) or Through()
+        lived = pair.lived_after_ns(side, at[0])
+        if lived > through.patience_ns:
+            other = "server" if side == C2S else "client"
+            return Found(
+                title="The hop swallowed a CLOSE frame",
+                evidence=(
+                    f"the {who} sent {_close(code, reason)}, and nothing came out of the hop",
+                    f"the connection on the {other}'s side was open for {seconds(lived)} after that",
+                ),
+                hop=hop_of(pair),
+                software=software_of(pair),
+                js=js_told(edge),
+                covers=covered_by(pair, "end"),
+            )
+    return None
 
 
 def _closed_by_hop(pair: PairFacts, origin: ConnectionFacts) -> Found:
@@ -180,9 +239,8 @@ def _ways(pair: PairFacts) -> Iterator[tuple[str, Through]]:
     "error",
     "hop",
     "Messages were lost in the hop, or made up by it",
-    meaning="What went into the hop did not all come out, in a connection that went on. TCP loses nothing"
-    " inside a connection, so the"
-    " hop reads and writes messages itself.",
+    meaning="What went into the hop did not all come out, though the other side was open. TCP loses nothing"
+    " inside a connection, so the hop reads and writes messages itself.",
     js="Messages are missing; nothing is reported.",
     topic="frame-bug",
     rows="F14",
@@ -191,13 +249,15 @@ def _ways(pair: PairFacts) -> Iterator[tuple[str, Through]]:
 def loses(pair: PairFacts) -> Iterator[Found]:
     for arrow, through in _ways(pair):
         # What was still on its way when the connection ended is no loss.
-        lost = through.lost_count - (0 if _is_whole(pair, arrow) else through.tail)
+        is_lost = _is_whole(pair, arrow) or _is_overdue(pair, arrow, through)
+        lost = through.lost_count - (0 if is_lost else through.tail)
         if lost or through.added_count:
             first = ", ".join(f"frame {number}" for number in through.lost[:lost])
             yield Found(
                 evidence=(
                     f"{arrow}: {through.sent} messages went in, {through.arrived} came out",
                     f"lost: {lost}, the first ones {first}" if lost else "",
+                    *(_overdue_line(pair, arrow, through) if lost and through.tail else ()),
                     f"sent by nobody, the hop made them up: {through.added_count}"
                     if through.added_count
                     else "",
@@ -206,6 +266,20 @@ def loses(pair: PairFacts) -> Iterator[Found]:
                 hop=hop_of(pair),
                 software=software_of(pair),
             )
+
+
+def _is_overdue(pair: PairFacts, arrow: str, through: Through) -> bool:
+    """Whether the last messages would have come out long ago, at the pace of this hop."""
+    if through.tail_ns is None or through.tail_bytes > _BUFFERED_BYTES:
+        return False
+    return pair.lived_after_ns(_SIDES[arrow], through.tail_ns) > through.patience_ns
+
+
+def _overdue_line(pair: PairFacts, arrow: str, through: Through) -> Iterator[str]:
+    if through.tail_ns is not None and _is_overdue(pair, arrow, through):
+        lived = pair.lived_after_ns(_SIDES[arrow], through.tail_ns)
+        before = f", {seconds(through.delays_ns[3])} at most before" if through.delays_ns else ""
+        yield f"the other side was open for {seconds(lived)} after the last of them went in{before}"
 
 
 def _is_whole(pair: PairFacts, arrow: str) -> bool:
