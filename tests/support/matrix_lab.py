@@ -97,7 +97,7 @@ async def _answer(connection: ServerConnection, request: Request) -> Response | 
     url = urlsplit(request.path)
     wanted = url.path.rpartition("/")[2]
     headers = request.headers
-    is_known = url.path.startswith(("/app/", "/hop/"))
+    is_known = url.path.startswith(("/app/", "/hop/", "/ws/"))
     if not is_known:
         return _refuse(connection, 404, "no such route\n")
     if wanted.isdigit():
