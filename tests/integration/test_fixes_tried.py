@@ -12,6 +12,7 @@ import re
 import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import WebSocketException
+from websockets.typing import Origin
 
 from tests.support.certs import make_certificates
 from tests.support.hops import LOOPBACK, apache, caddy, envoy, envoy_program, haproxy, nginx
@@ -160,7 +161,7 @@ async def _works(port, behaviour):
     with contextlib.suppress(WebSocketException, OSError, TimeoutError, EOFError):
         async with connect(
             f"ws://{LOOPBACK}:{port}/ws/{behaviour}",
-            origin=f"http://{LOOPBACK}:{port}",
+            origin=Origin(f"http://{LOOPBACK}:{port}"),
             additional_headers={"Cookie": "sid=1"},
             ping_interval=None,
             proxy=None,
@@ -183,7 +184,7 @@ def test_the_printed_lines_mend_the_configuration(topic, software, start, behavi
     async def try_both():
         secure = make_certificates(tmp_path / "certificates").server_context()
         async with application(secure) as (app, _):
-            results = []
+            results: list[bool] = []
             for fix in (None, lines(topic, software, app)):
                 hop = await asyncio.to_thread(start, tmp_path / f"hop-{len(results)}", app, fix)
                 try:

@@ -76,7 +76,7 @@ _NGINX: Mapping[str, str] = {
     "gone": "proxy_pass http://{gone}; {good}",
     "tls": "proxy_pass https://{tls}; {good} proxy_ssl_verify on; proxy_ssl_trusted_certificate {authority};",
     "slow": "proxy_pass http://{origin}; {good} proxy_read_timeout 1s;",
-    "idle": "proxy_pass http://{origin}; {good} proxy_read_timeout 1s;",
+    "idle": "proxy_pass http://{origin}; {good} proxy_read_timeout 2s;",
 }
 
 
@@ -128,7 +128,7 @@ _HAPROXY: Mapping[str, tuple[str, str]] = {
     "gone": ("", "server app {gone}"),
     "tls": ("", "server app {tls} ssl verify required ca-file {authority}"),
     "slow": ("", "timeout server 1s\n    server app {origin}"),
-    "idle": ("", "timeout tunnel 1s\n    server app {origin}"),
+    "idle": ("", "timeout tunnel 2s\n    server app {origin}"),
 }
 
 
@@ -245,8 +245,8 @@ _ENVOY: Mapping[str, dict[str, Any]] = {
     "gone": _to("gone"),
     "tls": _to("tls"),
     "slow": _to(route={"timeout": "1s"}),
-    "idle": _to(route={"timeout": "0s", "idle_timeout": "1s"}),
-    "lifetime": _to(route={"timeout": "0s", "max_stream_duration": {"max_stream_duration": "1.5s"}}),
+    "idle": _to(route={"timeout": "0s", "idle_timeout": "2s"}),
+    "lifetime": _to(route={"timeout": "0s", "max_stream_duration": {"max_stream_duration": "2.5s"}}),
 }
 
 

@@ -237,7 +237,11 @@ async def _play(hops: Sequence[str], guilty: int, causes: Iterable[Cause], folde
             port = engine.port("edge")
             causes = list(causes)
             await asyncio.gather(
-                *(_talk(port, one, _DROPS.get(one.path, 0)) for one in causes if one.does != "kill")
+                *(
+                    _talk(port, one, _DROPS.get(one.path, 0.04 * number))
+                    for number, one in enumerate(causes)
+                    if one.does != "kill"
+                )
             )
             last = [
                 asyncio.create_task(_talk(port, Cause(one.name, one.path, None, does="wait")))
