@@ -29,12 +29,12 @@ test:
 test-all:
 	@venv=$$(sh .ci/env test) && exec "$$venv/bin/python" -m pytest -q $(XDIST) $(ARGS)
 
-# In-process tests alone, for coverage.py sees no subprocess here; the slow ones among them too.
+# Only tests of these packages that run in pytest's own process: each package has to be covered by its own.
 COVERED = wire handshake filters faults findings
 coverage:
 	@venv=$$(sh .ci/env test coverage) && bin="$$venv/bin" && \
 	"$$bin/python" -m pytest -q $(XDIST) -m "not lab" $(COVERED:%=--cov=wsinspect.%) --cov-branch --cov-report= \
-	    tests/unit tests/property tests/playbook $(ARGS) && \
+	    $(COVERED:%=tests/unit/%) tests/property tests/playbook $(ARGS) && \
 	"$$bin/python" .ci/coverage_table.py $(COVERED)
 
 check:

@@ -30,6 +30,7 @@ FLAT_BYTES = 10 * MIB
 
 
 @pytest.mark.lab
+@pytest.mark.alone
 @pytest.mark.timeout(SECONDS * 1.5 + 120)
 def test_soak(tmp_path: Path) -> None:
     """Every frame accounted for, flat memory, no process, file, descriptor or task left over."""

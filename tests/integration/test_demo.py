@@ -30,6 +30,7 @@ def demo(environment, *options):
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
 
 
+@pytest.mark.alone
 def test_demo_when_it_runs_for_a_few_seconds(environment, tmp_path):
     started = time.monotonic()
     ended = demo(environment, "--seconds", str(SECONDS))

@@ -209,4 +209,4 @@ def test_frames_can_be_read_while_the_connection_is_open(server: EchoServer, tmp
         relayed = time.monotonic()
         with open_capture(engine.capture) as recorded:
             while len(recorded.frames(1, limit=100_000)) < 2 * len(talker.echoed):
-                assert time.monotonic() - relayed < 10, "the frames never came"
+                assert time.monotonic() - relayed < 60, "the frames never came"

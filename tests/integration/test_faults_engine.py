@@ -19,6 +19,7 @@ pytestmark = pytest.mark.asyncio
 LONG = "the quick brown fox jumps over the lazy dog " * 4
 
 
+@pytest.mark.alone
 async def test_latency_delays_one_direction_and_is_in_the_ledger(tmp_path: Path) -> None:
     async with echo_engine(tmp_path, "--fault", "latency:s2c,latency=200ms,match=op:text") as lab:
         async with connect(lab.url()) as client:
@@ -357,6 +358,7 @@ async def test_tls_fails_with_the_alert_asked_for(tmp_path: Path) -> None:
         assert (await lab.event("fault"))["kind"] == "tls_error"
 
 
+@pytest.mark.alone
 async def test_a_preset_behaves_like_the_hop_it_names(tmp_path: Path) -> None:
     options = ("--like", "aws-alb", "--time-scale", "0.01")
     async with echo_engine(tmp_path, *options) as lab, connect(lab.url()) as client:

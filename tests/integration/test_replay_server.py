@@ -213,6 +213,7 @@ def test_any_order(tmp_path):
         assert server.finish()[0] == 0
 
 
+@pytest.mark.alone
 def test_pauses_are_scaled(tmp_path):
     script = Chat()
     script.accept(1)

@@ -24,7 +24,7 @@ from tests.support.swarm_run import Probe, Swarm, Watch, descriptors, load, sett
 from wsinspect.capture.reader import Capture
 from wsinspect.faults.sessions import MAX_SESSIONS
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 MIB = 1 << 20
 #: The most that engine and recorder may hold with 1,000 connections open.

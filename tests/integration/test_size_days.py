@@ -18,7 +18,7 @@ from wsinspect.capture.reader import Capture
 from wsinspect.journal.budget import Budget
 from wsinspect.recorder.eviction import Evictor
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 #: How often the limit is turned over, and what one turn is.
 _TURNS = 6

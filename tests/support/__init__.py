@@ -1,0 +1,46 @@
+"""What tests share. Before writing a server, a client or a way to wait, look here.
+
+The product as processes
+    engine          `wsinspect run --headless --json`: its events, its stderr, its end
+    warm            engines, and commands that must not start, forked from a process that has imported all
+    processes       what a test run started, what it left behind; children, memory
+    browser_run     `wsinspect browser`            swarm, swarm_run    many connections, and what they cost
+    tmux, terminal  a real terminal by keys, or a pseudo-terminal with times
+    replay_echo     an echo server to measure against
+
+Peers
+    rawpeers, origin, script    ends of TCP and TLS that do exactly what a script says
+    echo_engine     an echo server of `websockets` with an engine in front
+    replay_peers    blocking raw servers and clients, in threads
+    endings, client_endings     every way in which a connection ends
+    h2_client       HTTP/2 over TLS                talk_server, page_server, named_sites   pages with WebSockets
+    relay_hop       a hop that ends WebSockets and begins new ones, as a process
+    transparent_peers           both sides of the transparent proxy, in network namespaces
+
+Real software
+    apps, app_lab, app_capture, app_uvicorn    applications, and what each of them is told
+    hops            nginx, HAProxy, Apache, Caddy and Envoy
+    matrix_lab, matrix_hops     every hop with every cause
+    devtools, har_browsers      what Chromium and Firefox say of the same connection
+
+The byte checker
+    cases, frame_cases, handshake_cases, end_cases, random_cases    what is sent
+    routes, mode_routes, forwarder                                  the ways between both sides
+
+Captures and findings
+    journals        made-up traffic as journal records, and the capture that comes of it
+    captures        a capture read with SQLite alone
+    faulted         a connection with faults, without sockets
+    finding_lab, sandwich_lab   real traffic through one tap or two, and what is found
+    healthy         sessions that must be without findings
+    control_lab     a control API over a minimal engine
+
+Screens
+    tui_pilot       the app without a terminal     tui_captures        captures row by row
+    svg, tui_picture            snapshots, and the README's picture
+
+Small things
+    bytes_of_frames frames as bytes, independent of our code
+    certs           throw-away certificates        threaded_loop       an event loop in a thread
+    har_check       HAR 1.2's demands              prometheus          its text format, strictly
+"""
