@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 from tests.benchmarks.processes import ROOT, BenchError
-from tests.unit.formats.made import Chat
+from tests.support.chats import Chat
 from wsinspect.capture import schema
 from wsinspect.capture.reader import Capture
 from wsinspect.journal.format import DATA, EVENT, HEAD, Record

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.formats.made import chat_capture, random_capture
+from tests.support.chats import chat_capture, random_capture
 from wsinspect.capture.reader import Capture
 from wsinspect.formats.har_writer import write_har
 

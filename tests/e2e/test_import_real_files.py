@@ -17,9 +17,9 @@ import pytest
 import websockets
 
 import wsinspect
-from tests.integration.test_replay_server import serving
 from tests.support.engine import private_environment
 from tests.support.har_browsers import chromes_har, firefoxs_har
+from tests.support.replay_lab import serving
 from tests.support.replay_peers import Server, echo
 from tests.support.tui_pilot import opened
 

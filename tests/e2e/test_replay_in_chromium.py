@@ -17,10 +17,10 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.integration.test_replay_server import serving
 from tests.support.app_capture import ALL, engine_before, node
 from tests.support.devtools import DevTools, devtools
 from tests.support.engine import Engine, private_environment
+from tests.support.replay_lab import serving
 from tests.support.replay_peers import Peer, Server
 from tests.support.threaded_loop import ThreadedLoop
 from wsinspect.capture.reader import Capture

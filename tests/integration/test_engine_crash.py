@@ -11,69 +11,17 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.support.engine import Engine, private_environment
 from tests.support.processes import children, command_line, wait_until_gone
+from tests.support.socket_echo import HEAD, KEY, EchoServer, read_head
 from wsinspect.recorder.opening import open_capture
 
-HEAD = (
-    b"GET /echo HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
-)
-ACCEPTED = (
-    b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-    b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"
-)
-KEY = b"\x00\x00\x00\x00"
 #: The promise of DESIGN section 3: what was relayed this long ago is in the capture, or in the journal.
 GRACE_SECONDS = 0.25
-
-
-class EchoServer:
-    """Accepts every handshake, and sends each frame back as it came (an all-zero key masks nothing)."""
-
-    def __init__(self) -> None:
-        self.sock = socket.create_server(("127.0.0.1", 0))
-        self.port = self.sock.getsockname()[1]
-        self._thread = threading.Thread(target=self._serve)
-        self._thread.start()
-
-    def _serve(self) -> None:
-        while True:
-            try:
-                peer, _ = self.sock.accept()
-            except OSError:
-                return
-            with peer:
-                _read_head(peer)
-                peer.sendall(ACCEPTED)
-                try:
-                    while data := peer.recv(65536):
-                        peer.sendall(data)
-                except OSError:
-                    continue
-
-    def close(self) -> None:
-        self.sock.shutdown(socket.SHUT_RDWR)
-        self.sock.close()
-        self._thread.join(10)
-
-
-def _read_head(peer: socket.socket) -> None:
-    head = b""
-    while not head.endswith(b"\r\n\r\n"):
-        head += peer.recv(1)
-
-
-@pytest.fixture
-def server() -> Iterator[EchoServer]:
-    echo = EchoServer()
-    yield echo
-    echo.close()
 
 
 class Talker:
@@ -82,7 +30,7 @@ class Talker:
     def __init__(self, port: int) -> None:
         self.sock = socket.create_connection(("127.0.0.1", port), 10)
         self.sock.sendall(HEAD)
-        _read_head(self.sock)
+        read_head(self.sock)
         self.echoed: list[float] = []
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._talk)

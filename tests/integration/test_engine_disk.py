@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.test_engine_crash import HEAD, EchoServer, _read_head, server
 from tests.support.engine import Engine
+from tests.support.socket_echo import HEAD, EchoServer, read_head, server
 from wsinspect.recorder.opening import open_capture
 
 __all__ = ["server"]
@@ -47,7 +47,7 @@ def echo(port: int, frame: bytes, count: int) -> str:
     digest = hashlib.sha256()
     with socket.create_connection(("127.0.0.1", port), 30) as sock:
         sock.sendall(HEAD)
-        _read_head(sock)
+        read_head(sock)
         sender = threading.Thread(target=sock.sendall, args=(frame * count,))
         sender.start()
         left = count * len(frame)

@@ -11,76 +11,18 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.support.journals import Script, dump, index, is_sound, play, random_script, text
+from tests.support.recorder_rig import PATIENCE, Rig, wait_for
 from wsinspect.capture.reader import Capture
 from wsinspect.journal.format import is_locked, journal_directory
-from wsinspect.journal.writer import JournalWriter
 from wsinspect.recorder.opening import open_capture
-from wsinspect.recorder.prepare import PreparedCapture, prepare_capture, recover
-
-#: Facts are waited for this long before a test fails; how fast they come is another matter.
-PATIENCE = 60.0
-
-
-class Rig:
-    """An engine's half: a journal writer, and recorders started on its wake pipe."""
-
-    def __init__(self, path: Path, *, append: bool = False, **options: Any) -> None:
-        self.prepared: PreparedCapture = prepare_capture(path, append=append)
-        self.path = path
-        self.writer = JournalWriter(
-            self.prepared.journal, first_segment=self.prepared.first_segment, **options
-        )
-        self.recorder: subprocess.Popen[str] | None = None
-        self._wake = -1
-
-    def start(self, *arguments: str, **options: Any) -> subprocess.Popen[str]:
-        self._close_pipe()
-        read, self._wake = os.pipe()
-        os.set_blocking(self._wake, False)
-        self.recorder = subprocess.Popen(
-            [sys.executable, "-m", "wsinspect.recorder.process", str(self.path), *arguments],
-            stdin=read,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            **options,
-        )
-        os.close(read)
-        self.writer.set_wake_fd(self._wake)
-        return self.recorder
-
-    def kill_recorder(self) -> None:
-        assert self.recorder is not None
-        self.recorder.kill()
-        self.recorder.communicate()
-
-    def stop(self) -> tuple[int, str, str]:
-        """An orderly end: returns the recorder's exit code, stdout and stderr."""
-        self.writer.close()
-        self._close_pipe()
-        assert self.recorder is not None
-        out, err = self.recorder.communicate(timeout=PATIENCE)
-        return self.recorder.returncode, out, err
-
-    def close(self) -> None:
-        self.writer.close()
-        self._close_pipe()
-        if self.recorder is not None and self.recorder.stderr is not None and not self.recorder.stderr.closed:
-            self.kill_recorder()
-
-    def _close_pipe(self) -> None:
-        self.writer.set_wake_fd(None)
-        if self._wake >= 0:
-            os.close(self._wake)
-            self._wake = -1
+from wsinspect.recorder.prepare import prepare_capture, recover
 
 
 @pytest.fixture
@@ -93,13 +35,6 @@ def rig(path: Path) -> Iterator[Rig]:
     rig = Rig(path)
     yield rig
     rig.close()
-
-
-def wait_for(fact: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not fact():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.005)
 
 
 def count_frames(path: Path) -> int:

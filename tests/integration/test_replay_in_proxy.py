@@ -10,10 +10,10 @@ from contextlib import closing
 import pytest
 import websockets
 
-from tests.integration.test_replay_server import ASKS, asking, converse
+from tests.support.chats import store
 from tests.support.engine import Engine
+from tests.support.replay_lab import ASKS, asking, converse
 from tests.support.replay_peers import Server, echo
-from tests.unit.formats.made import store
 
 
 @pytest.fixture

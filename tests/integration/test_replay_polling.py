@@ -10,7 +10,7 @@ import threading
 import pytest
 import websockets
 
-from tests.integration.test_replay_server import ENGINE_PATH, engine_io, serving
+from tests.support.replay_lab import ENGINE_PATH, engine_io, serving
 
 POLL = "/socket.io/?EIO=4&transport=polling"
 

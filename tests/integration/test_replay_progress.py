@@ -12,10 +12,10 @@ import threading
 
 import pytest
 
-from tests.integration.test_replay_client import Answering, asking, numbered
+from tests.support.chats import store
 from tests.support.engine import private_environment
 from tests.support.replay_peers import Peer, Server
-from tests.unit.formats.made import store
+from tests.support.replay_questions import Answering, asking, numbered
 
 
 class Halting(Answering):

@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
-from tests.integration.test_recorder_process import Rig, wait_for
 from tests.support.engine import ROOT, Engine
 from tests.support.journals import START_NS, Script, index, is_sound, play, text
+from tests.support.recorder_rig import Rig, wait_for
 from wsinspect.capture import schema
 from wsinspect.capture.reader import Capture
 from wsinspect.journal.budget import LEAST_BYTES, Budget

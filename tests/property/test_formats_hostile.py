@@ -13,7 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from mitmproxy.addons.savehar import SaveHar
 
-from tests.unit.formats.made import chat_capture
+from tests.support.chats import chat_capture
 from tests.unit.formats.test_flows import websocket_flow, written
 from wsinspect.capture.reader import Capture
 from wsinspect.errors import CaptureError

@@ -9,7 +9,7 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.unit.formats.made import Chat, random_capture, rows, said, store
+from tests.support.chats import Chat, random_capture, rows, said, store
 from wsinspect.capture.reader import Capture
 from wsinspect.formats.har_writer import write_har
 from wsinspect.formats.importing import import_file

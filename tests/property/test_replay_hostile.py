@@ -11,7 +11,7 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.unit.formats.made import chat_capture, random_capture
+from tests.support.chats import chat_capture, random_capture
 from wsinspect.capture.reader import Capture
 from wsinspect.errors import WsinspectError
 from wsinspect.formats.transcript import Said

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.wire.streams import C2S, Deflater, chunkings
+from tests.support.streams import C2S, Deflater, chunkings
 from wsinspect.wire.deflate import DeflateParams, Inflater
 
 data_blocks = st.builds(lambda unit, times: unit * times, st.binary(max_size=30), st.integers(1, 2000))

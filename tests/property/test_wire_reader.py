@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.wire.streams import (
+from tests.support.streams import (
     Seen,
     Storage,
     Stream,

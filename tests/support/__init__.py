@@ -6,14 +6,17 @@ The product as processes
     processes       what a test run started, what it left behind; children, memory
     browser_run     `wsinspect browser`            swarm, swarm_run    many connections, and what they cost
     tmux, terminal  a real terminal by keys, or a pseudo-terminal with times
-    replay_echo     an echo server to measure against
+    recorder_rig    the recorder alone, fed by a journal that a test writes
+    replay_lab      `wsinspect replay --serve`     replay_echo         an echo server to measure against
 
 Peers
     rawpeers, origin, script    ends of TCP and TLS that do exactly what a script says
     echo_engine     an echo server of `websockets` with an engine in front
     replay_peers    blocking raw servers and clients, in threads
     endings, client_endings     every way in which a connection ends
-    h2_client       HTTP/2 over TLS                talk_server, page_server, named_sites   pages with WebSockets
+    socket_echo     an echo server on plain sockets
+    h2_client       HTTP/2 over TLS
+    talk_server, page_server, named_sites      pages with WebSockets
     relay_hop       a hop that ends WebSockets and begins new ones, as a process
     transparent_peers           both sides of the transparent proxy, in network namespaces
 
@@ -29,6 +32,9 @@ The byte checker
 
 Captures and findings
     journals        made-up traffic as journal records, and the capture that comes of it
+    chats           WebSockets as such records; random captures; a chat
+    replay_questions            a recorded client that asks, and who answers it
+    streams         bytes for a frame reader, and what it made of them
     captures        a capture read with SQLite alone
     faulted         a connection with faults, without sockets
     finding_lab, sandwich_lab   real traffic through one tap or two, and what is found

@@ -8,7 +8,7 @@ import stat
 
 import pytest
 
-from tests.unit.formats.made import chat_capture, rows
+from tests.support.chats import chat_capture, rows
 from wsinspect.cli.main import cli, execute
 from wsinspect.formats import staging
 

@@ -7,7 +7,7 @@ from functools import partial
 
 import pytest
 
-from tests.unit.formats.made import Chat, chat_capture, random_capture, store
+from tests.support.chats import Chat, chat_capture, random_capture, store
 from wsinspect.capture.filtering import FrameScan
 from wsinspect.capture.reader import Capture
 from wsinspect.cli.main import cli, execute

@@ -12,7 +12,7 @@ from mitmproxy.addons.savehar import SaveHar
 from mitmproxy.test import tflow
 from wsproto.frame_protocol import Opcode
 
-from tests.unit.formats.made import said
+from tests.support.chats import said
 from wsinspect.capture.reader import Capture
 from wsinspect.errors import CaptureError
 from wsinspect.formats.importing import import_file, sniff

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from tests.support.chats import Chat, chat_capture, random_capture, said, store
 from tests.support.har_check import problems
 from tests.support.journals import need
-from tests.unit.formats.made import Chat, chat_capture, random_capture, said, store
 from wsinspect.capture.reader import Capture
 from wsinspect.diagnosis.facts import FactReader, diagnose
 from wsinspect.errors import CaptureError

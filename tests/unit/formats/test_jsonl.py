@@ -8,7 +8,7 @@ import sqlite3
 
 import pytest
 
-from tests.unit.formats.made import chat_capture, random_capture, rows, said
+from tests.support.chats import chat_capture, random_capture, rows, said
 from wsinspect.capture import schema
 from wsinspect.capture.reader import Capture
 from wsinspect.errors import CaptureError

@@ -6,8 +6,8 @@ import sqlite3
 
 import pytest
 
+from tests.support.chats import Chat, chat_capture, random_capture, rows, said, store
 from tests.support.journals import need
-from tests.unit.formats.made import Chat, chat_capture, random_capture, rows, said, store
 from wsinspect.capture.reader import Capture
 from wsinspect.errors import CaptureError, UsageError
 from wsinspect.formats.merge import Source, merge

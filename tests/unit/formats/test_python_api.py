@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import wsinspect
-from tests.unit.formats.made import chat_capture, random_capture, said
+from tests.support.chats import chat_capture, random_capture, said
 from tests.unit.formats.test_flows import websocket_flow, written
 from wsinspect import api
 from wsinspect.capture.reader import Capture

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from tests.support.chats import chat_capture
 from tests.support.journals import need
-from tests.unit.formats.made import chat_capture
 from wsinspect.capture.reader import Capture
 from wsinspect.errors import UsageError
 from wsinspect.handshake.heads import RawHead

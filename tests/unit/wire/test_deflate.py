@@ -7,7 +7,7 @@ import zlib
 
 import pytest
 
-from tests.unit.wire.streams import C2S, S2C, Deflater
+from tests.support.streams import C2S, S2C, Deflater
 from wsinspect.wire.deflate import WINDOW, DeflateParams, Inflater
 
 HELLO = bytes.fromhex("f248cdc9c90700")

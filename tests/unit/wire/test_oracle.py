@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.unit.wire.streams import C2S, KEY, S2C, Deflater
+from tests.support.streams import C2S, KEY, S2C, Deflater
 from wsinspect.wire.deflate import DeflateParams
 from wsinspect.wire.frame import serialize_frame
 from wsinspect.wire.oracle import Failure, Heard, Oracle

@@ -7,7 +7,7 @@ import zlib
 
 import pytest
 
-from tests.unit.wire.streams import C2S, KEY, S2C
+from tests.support.streams import C2S, KEY, S2C
 from wsinspect.wire import violations
 from wsinspect.wire.deflate import Inflater
 from wsinspect.wire.masking import unmask

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from tests.unit.wire.streams import C2S, KEY, S2C, Deflater, Seen, Storage, Stream, read
+from tests.support.streams import C2S, KEY, S2C, Deflater, Seen, Storage, Stream, read
 from wsinspect.wire import stream as stream_module
 from wsinspect.wire.deflate import DeflateParams
 from wsinspect.wire.frame import Frame, serialize_frame
