@@ -76,7 +76,7 @@ def test_an_origin_with_rfc_8441_behind_this_proxy(tmp_path, certificates):
     ("listen", "offers", "options", "expected"),
     [
         (" ssl http2", ("h2", "http/1.1"), (), []),
-        (" ssl", ("h2", "http/1.1"), (), ["WS-H2-004"]),
+        (" ssl", ("h2", "http/1.1"), (), []),
         (" ssl", ("http/1.1",), (), []),
         (" ssl http2", ("h2", "http/1.1"), ("--set", "http2=false"), ["WS-TOOL-001"]),
     ],

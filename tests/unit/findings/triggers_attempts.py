@@ -24,6 +24,8 @@ from tests.unit.findings.facts_made import (
 from wsinspect.findings.facts import S2C, OpaqueFact
 from wsinspect.wire import violations as v
 
+H1_SERVER = {"tap": "main", "side": "server", "name": "h:443", "offered": ["h2"], "answered": "http/1.1"}
+
 HEALTHY = ended()
 
 
@@ -338,11 +340,18 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
     ),
     "WS-H2-004": (
         [
-            capture(
-                events=(("alpn", {"side": "server", "name": "h:443", "offered": ["h2"], "answered": None}),)
-            )
+            capture(summary(1, 0, status=400), events=(("alpn", H1_SERVER),)),
         ],
-        [capture(events=(("alpn", {"side": "client", "offered": ["h2"], "answered": "http/1.1"}),))],
+        [
+            # Its WebSockets open, or none was tried: nothing to explain.
+            capture(summary(1, 0), events=(("alpn", H1_SERVER),)),
+            capture(events=(("alpn", H1_SERVER),)),
+            capture(summary(1, 0, status=400, tap="other"), events=(("alpn", H1_SERVER),)),
+            capture(
+                summary(1, 0, status=400),
+                events=(("alpn", {"side": "client", "offered": ["h2"], "answered": "http/1.1"}),),
+            ),
+        ],
     ),
     "WS-H2-003": ([capture(events=(("h2_connect_refused", {"protocol": "websocket"}),))], [capture()]),
     "WS-DEV-001": (

@@ -141,7 +141,7 @@ def dead_end(facts: CaptureFacts) -> Iterator[Found]:
     "hop",
     "HTTP/2 was offered and the hop answered HTTP/1.1",
     meaning="The client offered h2 by ALPN, this proxy passed the offer on, and the next hop took HTTP/1.1."
-    " WebSockets work over HTTP/1.1; what was to go over HTTP/2 does not.",
+    " WebSockets work over HTTP/1.1, so this explains a failure only where the client wanted HTTP/2.",
     js=JS_NOTHING,
     topic="h2-offer",
     rows="H6 H8",
@@ -149,8 +149,10 @@ def dead_end(facts: CaptureFacts) -> Iterator[Found]:
 )
 def downgraded(facts: CaptureFacts) -> Iterator[Found]:
     seen: dict[Any, Mapping[str, Any]] = {}
+    # Most servers answer so, and their WebSockets open: it is worth a word where one did not.
+    failing = {one.tap for one in facts.connections if one.open_ns is None and not one.is_faulted}
     for one in events_of(facts, "alpn"):
-        if one.get("side") == "server":
+        if one.get("side") == "server" and one.get("tap") in failing:
             seen.setdefault(one.get("name"), one)
     for name, one in list(seen.items())[:8]:
         yield Found(evidence=(_offer(one),), hop=str(name) if name else None)

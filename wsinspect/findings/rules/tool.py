@@ -128,7 +128,7 @@ def rewrote_host(facts: ConnectionFacts) -> Iterator[Found]:
 
 def _hosts(facts: ConnectionFacts) -> tuple[str, str]:
     """Host as the client sent it and as the server saw it, where Host may explain a refusal."""
-    if not is_refused(facts) or facts.status not in _NOT_FOR_THIS_HOST:
+    if not is_refused(facts) or facts.status not in _NOT_FOR_THIS_HOST or facts.response_in is None:
         return "", ""
     return _value(facts.request_in, "host"), _value(facts.request_out, "host")
 
