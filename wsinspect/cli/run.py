@@ -182,6 +182,8 @@ def run(
     authority = ensure_private_dir((ca_dir or default_ca_dir()).absolute())
     listeners = make_taps(listen, reverse, taps, host, modes)
     names = [tap.name for tap in listeners]
+    # Who has started it with a pipe for `ready` shows a timeline or a browser, and takes stderr for trouble.
+    with_advice = not quiet and not as_json and ready_fd is None
     engine_options = EngineOptions(
         taps=listeners,
         capture=path,
@@ -201,7 +203,7 @@ def run(
         board=make_board(scenario, specs, preset, seed, time_scale, names, _warn),
         narration=Narration("json" if as_json else "human", frames),
         register=partial(register, path, ca_dir=authority),
-        on_ready=lambda facts: _say_ready(facts, as_json, ready_fd, with_advice=not (quiet or as_json)),
+        on_ready=lambda facts: _say_ready(facts, as_json, ready_fd, with_advice=with_advice),
         warn=_warn,
     )
     return run_engine(engine_options)
