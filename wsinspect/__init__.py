@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from wsinspect.version import __version__
+
 if TYPE_CHECKING:
     from wsinspect.api import open_capture as open_capture
-
-__version__ = "0.1.0"
 
 __all__ = ["__version__", "open_capture"]
 

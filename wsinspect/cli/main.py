@@ -94,7 +94,7 @@ def _print_version(ctx: click.Context, _param: click.Parameter, wanted: bool) ->
         return
     from importlib.metadata import PackageNotFoundError, version
 
-    from wsinspect import __version__
+    from wsinspect.version import __version__
 
     try:
         mitmproxy = version("mitmproxy")

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from wsinspect.replay.common.values import Place
 
 EXIT_INTERRUPTED = 130
-_WHY = "(--snaplen, --max-capture-size)"
 
 
 @click.command(
@@ -147,11 +146,12 @@ def _places(capture: Capture, options: dict[str, Any], stack: ExitStack) -> tupl
 
     places = tuple(map(Place.parse, options["ignored"]))
     if options["also"] is not None:
+        from wsinspect.cli.replay_words import say
         from wsinspect.replay.common.volatile import find_volatile
 
         other = stack.enter_context(Reader.open(options["also"]))
         found = find_volatile(capture, other)
-        _say(f"ignored, because it differs in {options['also']}: {', '.join(map(str, found)) or 'nothing'}")
+        say(f"ignored, because it differs in {options['also']}: {', '.join(map(str, found)) or 'nothing'}")
         places += found
     return places
 
@@ -165,6 +165,7 @@ def _play_client(
     options: dict[str, Any],
 ) -> int:
     from wsinspect.cli.progress import progress_bar
+    from wsinspect.cli.replay_words import say_cuts, say_divergence
     from wsinspect.replay.as_client.client import ClientOptions, replay_client
     from wsinspect.replay.common.handshake import Policy, Target, headers_of
     from wsinspect.replay.common.pace import parse_speed
@@ -193,6 +194,7 @@ def _play_client(
 def conclude(reports: list[ConnectionReport], as_json: bool) -> int:
     """Say how it went; the exit code."""
     from wsinspect.cli.output import echo, echo_json
+    from wsinspect.cli.replay_words import say
     from wsinspect.replay.common.report import summary
     from wsinspect.text import escape
 
@@ -202,42 +204,12 @@ def conclude(reports: list[ConnectionReport], as_json: bool) -> int:
     else:
         for report in reports:
             for note in report.notes:
-                _say(f"connection {report.connection}: {note}")
+                say(f"connection {report.connection}: {note}")
             echo(escape(summary(report)))
     if any(report.is_interrupted for report in reports):
         return EXIT_INTERRUPTED
     return 0 if is_equal else 1
 
 
-def say_divergence(report: ConnectionReport, what: Divergence | str) -> None:
-    """A divergence, as soon as it is known."""
-    from wsinspect.cli.progress import clear_bar
-    from wsinspect.replay.common.report import describe
-    from wsinspect.text import escape
-
-    clear_bar()
-    for line in describe(report, what):
-        click.echo(escape(line), err=True)
-
-
-def say_cuts(capture: Capture, chosen: list[Connection], ours: Any) -> None:
-    """A recording that holds only the beginnings of payloads says so before it is played."""
-    from wsinspect.replay.common.script import cut_frames
-
-    cuts = [cut_frames(capture, one.id, ours) for one in chosen]
-    if mine := sum(cut.ours for cut in cuts):
-        _say(f"{mine} frames to send were cut in the recording {_WHY}: only what is left is sent")
-    if theirs := sum(cut.theirs for cut in cuts):
-        _say(f"{theirs} frames to expect were cut in the recording {_WHY}: what is left is compared")
-    if gone := sum(one.evicted_frames for one in chosen):
-        _say(f"the first {gone} frames are gone (--max-capture-size): what is played begins in the middle")
-
-
 def _nobody(_report: ConnectionReport, _what: Divergence | str) -> None:
     return
-
-
-def _say(line: str) -> None:
-    from wsinspect.text import escape
-
-    click.echo(f"wsinspect: {escape(line)}", err=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from wsinspect.cli.output import echo, echo_json
-from wsinspect.cli.replay import say_cuts, say_divergence
+from wsinspect.cli.replay_words import say_cuts, say_divergence
 from wsinspect.net import Address
 from wsinspect.replay.as_server.gates import parse_gate
 from wsinspect.replay.as_server.server import ReplayServer, ServerOptions

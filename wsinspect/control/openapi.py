@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Final
 
-import wsinspect
 from wsinspect.faults import schema
 from wsinspect.faults.kinds import connections, frames
+from wsinspect.version import __version__
 
 Json = dict[str, Any]
 _NUMBER: Final = {"type": "integer", "minimum": 0, "maximum": (1 << 53) - 1}
@@ -132,7 +132,7 @@ def document() -> Json:
         "openapi": "3.1.0",
         "info": {
             "title": "wsinspect control API",
-            "version": wsinspect.__version__,
+            "version": __version__,
             "license": {"name": "MIT"},
         },
         "paths": paths,

@@ -16,7 +16,7 @@ from wsinspect.faults.frames import Surroundings, WireFrame
 from wsinspect.faults.lane import FULL_BYTES, Lane
 from wsinspect.faults.rule import Author, Rule
 from wsinspect.faults.seeded import Chance, Place
-from wsinspect.faults.stages.base import Armed, Stage
+from wsinspect.faults.stage import Armed, Stage
 from wsinspect.faults.stages.messages import close_payload
 from wsinspect.faults.stages.registry import STAGES
 from wsinspect.wire.deflate import DeflateParams

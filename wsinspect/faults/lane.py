@@ -15,7 +15,7 @@ from wsinspect.faults.deflater import Deflater
 from wsinspect.faults.frames import End, Item, Raw, Surroundings, WireFrame, size
 from wsinspect.faults.rule import Author, Rule
 from wsinspect.faults.splitter import Splitter
-from wsinspect.faults.stages.base import Sink, Stage
+from wsinspect.faults.stage import Sink, Stage
 from wsinspect.wire.deflate import DeflateParams
 from wsinspect.wire.frame import serialize_frame
 from wsinspect.wire.opcodes import CONTROL_BIT, Direction, Opcode

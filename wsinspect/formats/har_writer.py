@@ -16,7 +16,6 @@ from json.encoder import encode_basestring_ascii
 from typing import IO, Any, Final, NamedTuple
 from urllib.parse import parse_qsl, quote, urlsplit
 
-from wsinspect import __version__
 from wsinspect.capture.reader import Capture
 from wsinspect.capture.records import Connection, Handshake
 from wsinspect.errors import CaptureError
@@ -27,6 +26,7 @@ from wsinspect.formats.secrets import mask_head, mask_url
 from wsinspect.formats.transcript import Said, messages
 from wsinspect.handshake.heads import RawHead
 from wsinspect.net import host_of
+from wsinspect.version import __version__
 from wsinspect.wire.messages import INFLATE_FAILED, NOT_INFLATED, OVER_CAP
 
 _TYPES: Final = ("send", "receive")

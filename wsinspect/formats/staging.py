@@ -15,7 +15,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from wsinspect import __version__
 from wsinspect.capture import schema
 from wsinspect.errors import CaptureError, LocalError
 from wsinspect.formats.progress import Progress, nobody
@@ -31,6 +30,7 @@ from wsinspect.journal.format import (
     Record,
 )
 from wsinspect.recorder.indexer import COMMIT_BYTES, Indexer
+from wsinspect.version import __version__
 from wsinspect.vocabulary import events
 from wsinspect.wire.frame import LENGTH_16, MASK_BIT, serialize_frame
 

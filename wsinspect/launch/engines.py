@@ -16,9 +16,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import wsinspect
 from wsinspect.errors import LocalError, UsageError, WsinspectError
 from wsinspect.launch.paths import ensure_private_dir, run_dir
+from wsinspect.version import __version__
 
 _POLL_S = 0.02
 _LOCK_PATIENCE_S = 2.0
@@ -100,7 +100,7 @@ def register(
     info = EngineInfo(
         os.getpid(),
         time.time_ns(),
-        wsinspect.__version__,
+        __version__,
         str(capture),
         listeners,
         control,

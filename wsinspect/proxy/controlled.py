@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import wsinspect
 from wsinspect.control.engine import ConnectionGoneError
 from wsinspect.faults.board import Board
 from wsinspect.faults.connection import ConnectionFaults
@@ -18,6 +17,7 @@ from wsinspect.faults.seeded import Chance
 from wsinspect.faults.stages.messages import OPCODES
 from wsinspect.proxy.faulting import FaultController, LinkFaults
 from wsinspect.proxy.recording import Recording
+from wsinspect.version import __version__
 from wsinspect.wire.opcodes import Direction
 
 
@@ -58,7 +58,7 @@ class Controlled:
         links = [attempt.link for attempt in attempts if attempt.link is not None]
         faults = [link.faults.faults for link in links if link.faults is not None]
         return {
-            "version": wsinspect.__version__,
+            "version": __version__,
             "pid": os.getpid(),
             "capture": str(self.capture),
             "listeners": self._listeners,

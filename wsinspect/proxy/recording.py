@@ -23,11 +23,11 @@ from typing import Any
 
 from mitmproxy import version as mitmproxy_version
 
-import wsinspect
 from wsinspect.journal.budget import Budget
 from wsinspect.journal.writer import JournalWriter
 from wsinspect.proxy.clock import Clock
 from wsinspect.recorder.prepare import prepare_capture
+from wsinspect.version import __version__
 from wsinspect.vocabulary import events
 
 #: What may wait to be written to the journal; above it the sockets are not read (docs/benchmarks.md, memory).
@@ -213,7 +213,7 @@ class Recording:
             facts: of the `engine` record beside versions and clock: run_file, snaplen, taps, changes.
         """
         versions = {
-            "wsinspect": wsinspect.__version__,
+            "wsinspect": __version__,
             "mitmproxy": mitmproxy_version.VERSION,
             "python": platform.python_version(),
         }

@@ -8,7 +8,7 @@ from wsinspect.faults.frames import End, Item, MessageState, Raw, WireFrame
 from wsinspect.faults.kinds import connections as kinds
 from wsinspect.faults.lane import Lane, Piece
 from wsinspect.faults.seeded import Chance
-from wsinspect.faults.stages.base import Armed, K, Stage, TriggerStage
+from wsinspect.faults.stage import Armed, K, Stage, TriggerStage
 from wsinspect.units import MS, SECOND
 
 #: How long the answers to a hop's own CLOSE frames are waited for.

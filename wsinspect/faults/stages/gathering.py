@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from wsinspect.faults.frames import Item, MessageState, WireFrame, cost
 from wsinspect.faults.seeded import Chance
-from wsinspect.faults.stages.base import Armed, K, Stage
+from wsinspect.faults.stage import Armed, K, Stage
 
 if TYPE_CHECKING:
     from wsinspect.faults.lane import Lane

@@ -9,7 +9,7 @@ from wsinspect.faults.frames import End, Item, WireFrame, cost
 from wsinspect.faults.kinds import frames as kinds
 from wsinspect.faults.lane import Lane, Piece, is_data
 from wsinspect.faults.seeded import Chance
-from wsinspect.faults.stages.base import Armed, K, Stage, TriggerStage
+from wsinspect.faults.stage import Armed, K, Stage, TriggerStage
 from wsinspect.faults.stages.gathering import MessageStage
 from wsinspect.wire.close_codes import CloseCode
 from wsinspect.wire.frame import serialize_frame

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from wsinspect.faults.kinds import FaultKind, connections, frames
+from wsinspect.faults.stage import Stage
 from wsinspect.faults.stages import endings, messages, timing
-from wsinspect.faults.stages.base import Stage
 
 #: Kinds on handshakes and before have none.
 STAGES: Final[Mapping[type[FaultKind], type[Stage[Any]]]] = {

@@ -9,7 +9,7 @@ from wsinspect.faults.frames import End, Item, Raw, WireFrame, cost
 from wsinspect.faults.kinds import connections, frames
 from wsinspect.faults.lane import FULL_BYTES, Lane, Piece
 from wsinspect.faults.seeded import Chance
-from wsinspect.faults.stages.base import Armed, K, QueueStage, Stage
+from wsinspect.faults.stage import Armed, K, QueueStage, Stage
 from wsinspect.units import MS, SECOND
 
 #: The longest part of a rate-limited frame that leaves at once, in time on the line.
