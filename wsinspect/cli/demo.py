@@ -50,7 +50,7 @@ def demo(headless: bool, seconds: float, capture: Path | None, color: str, ready
     from wsinspect.demo.play import play
     from wsinspect.demo.report import report
     from wsinspect.launch.paths import new_capture_path
-    from wsinspect.present.finding_text import finding_lines
+    from wsinspect.present.findings import diagnosis_lines
     from wsinspect.present.terminal import Palette
     from wsinspect.recorder.opening import open_capture
     from wsinspect.text import escape
@@ -71,7 +71,7 @@ def demo(headless: bool, seconds: float, capture: Path | None, color: str, ready
     with open_capture(path) as seen:
         for line in ("", *report(seen), *_last_frames(seen, Palette.choose(color)), ""):
             echo(line)
-    for line in finding_lines(diagnose_file(path, None, None), Palette.choose(color)):
+    for line in diagnosis_lines(diagnose_file(path, None, None), Palette.choose(color)):
         echo(line)
     echo("")
     name = "last" if capture is None else shlex.quote(str(capture))

@@ -38,7 +38,7 @@ def diagnose(file: str | None, origin: Path | None, connection: int | None, as_j
     from wsinspect.cli.diagnosis import diagnose_file
     from wsinspect.cli.output import echo, echo_json
     from wsinspect.launch.captures import resolve_capture
-    from wsinspect.present.finding_text import finding_lines
+    from wsinspect.present.findings import diagnosis_lines
     from wsinspect.present.terminal import Palette
     from wsinspect.text import escape
 
@@ -50,6 +50,6 @@ def diagnose(file: str | None, origin: Path | None, connection: int | None, as_j
     if as_json:
         echo_json(result.as_json())
     else:
-        for line in finding_lines(result, Palette.choose(color)):
+        for line in diagnosis_lines(result, Palette.choose(color)):
             echo(line)
     return 1 if result.has_error else 0

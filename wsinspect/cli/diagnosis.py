@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,22 @@ from wsinspect.findings.model import Finding
 from wsinspect.findings.sandwich import PairFacts
 from wsinspect.formats.importing import import_file, sniff
 from wsinspect.recorder.opening import open_capture
+
+#: What to do where a file has no connection.
+_ADVICE = {
+    "capture": "make sure that the client uses the proxy: wsinspect browser URL opens a browser that does",
+    "har": "open DevTools before the page loads, reproduce the failure, and export the HAR again",
+    "jsonl": "export a capture that has connections: wsinspect show lists them",
+    "flows": "start mitmdump -w before the client connects, and reproduce the failure",
+}
+
+
+@dataclass(frozen=True)
+class Nothing:
+    """Why there was nothing to look at, and what to do about it."""
+
+    reason: str
+    advice: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +45,8 @@ class Diagnosis:
         origin_findings: what that one shows by itself.
         missing: what the capture had given up before the rules saw it.
         notes: what the file it was imported from does not have, a line each.
+        is_live: an engine is still writing the capture.
+        nothing: set where there was nothing to look at, so that no findings does not mean that all is well.
     """
 
     file: str
@@ -38,6 +56,8 @@ class Diagnosis:
     origin: str | None = None
     origin_findings: list[Finding] = field(default_factory=list)
     missing: Missing | None = None
+    is_live: bool = False
+    nothing: Nothing | None = None
     notes: tuple[str, ...] = ()
 
     @property
@@ -53,6 +73,8 @@ class Diagnosis:
             "findings": [one.as_json() for one in self.findings],
             "sandwich": [pair.as_json() for pair in self.pairs],
             "notes": list(self.notes),
+            "live": self.is_live,
+            "nothing_to_look_at": None if self.nothing is None else asdict(self.nothing),
         }
         if self.missing is not None:
             content["evicted"] = self.missing.as_json()
@@ -67,7 +89,7 @@ def diagnose_file(path: Path, origin: Path | None, connection: int | None) -> Di
 
     Raises:
         CaptureError: It cannot be read.
-        UsageError: `--origin` was given with a file that has no taps.
+        UsageError: `--origin` was given with a file that has no taps, or there is no such connection.
     """
     kind = sniff(path)
     if kind != "capture":
@@ -76,7 +98,9 @@ def diagnose_file(path: Path, origin: Path | None, connection: int | None) -> Di
         with tempfile.TemporaryDirectory(prefix="wsinspect-") as folder:
             imported = Path(folder) / "imported.db"
             notes = import_file(path, imported, file_format=kind)
-            return replace(_diagnose(imported, None, connection, path), notes=tuple(notes.lines()))
+            found = _diagnose(imported, None, connection, path)
+            nothing = found.nothing and Nothing(f"{path} has no WebSocket connection", _ADVICE[kind])
+            return replace(found, notes=tuple(notes.lines()), nothing=nothing)
     return _diagnose(path, origin, connection, path)
 
 
@@ -86,6 +110,11 @@ def _diagnose(path: Path, origin: Path | None, connection: int | None, name: Pat
         own = diagnose(capture.query)
         count = capture.query("SELECT count(*) FROM connection")[0][0]
         lacks = missing(capture)
+        is_live = capture.is_live
+        if connection is not None:
+            if capture.connection(connection) is None:
+                raise UsageError(f"{name} has no connection {connection}", hint="wsinspect show lists them")
+            count = 1
         if origin is None:
             sandwich = diagnose_hop(Hop(capture.query), own)
         else:
@@ -100,7 +129,19 @@ def _diagnose(path: Path, origin: Path | None, connection: int | None, name: Pat
         origin=None if origin is None else str(origin),
         origin_findings=behind,
         missing=lacks,
+        is_live=is_live,
+        nothing=None if count or sandwich.findings or behind else _why_nothing(lacks, is_live),
     )
+
+
+def _why_nothing(lacks: Missing | None, is_live: bool) -> Nothing:
+    if lacks is not None and lacks.connections:
+        advice = "record again with a larger --max-capture-size"
+        return Nothing("all recorded connections were deleted to make room", advice)
+    if lacks is not None and lacks.unstored_records:
+        return Nothing("what was seen could not be stored", "make room on the disk, and record again")
+    reason = "no WebSocket attempt has reached the proxy" + (" yet" if is_live else "")
+    return Nothing(reason, _ADVICE["capture"])
 
 
 def _only(findings: Sequence[Finding], connection: int | None) -> list[Finding]:

@@ -90,7 +90,7 @@ def closing_lines(one: Connection) -> list[str]:
     if one.js_code is not None:
         clean = "true" if one.js_was_clean else "false"
         lines.append(
-            f"  JavaScript is told  code {one.js_code} ({close_name(one.js_code)}), wasClean {clean}"
+            f"  JavaScript sees     code {one.js_code} ({close_name(one.js_code)}), wasClean {clean}"
         )
     frames = f"{one.c2s_frames} c>s, {one.s2c_frames} s>c"
     lines.append(

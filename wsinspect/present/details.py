@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from wsinspect.present.cells import Line
+from wsinspect.present.findings import finding_lines, finding_of
 from wsinspect.present.glyphs import Glyphs
 from wsinspect.present.notes import severity_sign
 from wsinspect.present.records import FindingRow, Record
 from wsinspect.present.rows import byte_count, duration, seconds, short_opcode
-from wsinspect.present.words import finding_facts
 from wsinspect.text import escape
 from wsinspect.wire.close_codes import close_name, is_legal_on_wire, parse_close
 from wsinspect.wire.violations import VIOLATIONS
@@ -96,7 +96,7 @@ def frame_findings(
     frame = record.frame
     found = findings_of_frame.get(frame.id, [])
     for finding in found:
-        yield from finding_lines(finding, glyphs)
+        yield from finding_lines([finding_of(finding)], severity_sign(finding.severity, glyphs))
     for event in record.faults:
         yield [(f"{glyphs.altered} {escape(event.rule)}  ", "warn"), (escape(event.kind), "")]
     for code in (frame.violation or "").split(","):
@@ -106,26 +106,3 @@ def frame_findings(
             yield [(f"! {escape(code)}  ", "error"), (words, "")]
     if not found and not frame.violation and not record.faults:
         yield [("Nothing is known against this frame: no violation, no finding, no fault.", "muted")]
-
-
-def finding_lines(finding: FindingRow, glyphs: Glyphs) -> Iterator[Line]:
-    """A finding with its evidence and what to do."""
-    facts = finding_facts(finding)
-    sign = severity_sign(finding.severity, glyphs)
-    style = "error" if finding.severity == "error" else "warn"
-    yield [(f"{sign} {escape(finding.rule)}  ", style), (escape(str(facts.get("title", ""))), "title")]
-    for name in ("meaning", "fault_of", "hop", "confidence"):
-        if facts.get(name):
-            yield [(f"  {name.replace('_', ' ')}: ", "muted"), (escape(str(facts[name])), "")]
-    for evidence in _items(facts.get("evidence")):
-        yield [("  evidence: ", "muted"), (escape(str(evidence)), "")]
-    for fix in _items(facts.get("fixes")):
-        if isinstance(fix, dict):
-            yield [
-                (f"  fix for {escape(str(fix.get('for', '')))}: ", "muted"),
-                (escape(str(fix.get("text"))), ""),
-            ]
-
-
-def _items(value: object) -> list[object]:
-    return value if isinstance(value, list) else []

@@ -27,7 +27,7 @@ _LEAST_NOTE = 21
 #: Below this a frame counts as forwarded, or as arrived, at once.
 NOTABLE_NS = 1_000_000
 HEX_ROW = 16
-#: In place of a payload that gave way to newer data.
+#: In place of a payload that is not in the capture any more.
 EVICTED = "    (evicted to keep the capture within its size)"
 
 

@@ -9,7 +9,7 @@ from wsinspect.capture.records import Connection, Handshake
 from wsinspect.handshake.diff import Change, ChangeKind, diff_heads
 from wsinspect.handshake.heads import RawHead
 from wsinspect.handshake.negotiation import Negotiation, negotiate
-from wsinspect.present.objects import head_of
+from wsinspect.present.handshakes import head_of, listed, steps_of, tls_words
 from wsinspect.present.terminal import Palette
 from wsinspect.text import escape, escape_bytes, escape_lines, truncate
 from wsinspect.units import format_duration
@@ -17,17 +17,6 @@ from wsinspect.units import format_duration
 #: How much of a refused attempt's body is shown without `--payload`.
 _BODY_LINES, _BODY_COLUMNS = 12, 120
 _STEPS_A_LINE = 3
-_STEPS = (
-    ("tcp_ns", "client connected"),
-    ("tls_ns", "client TLS done"),
-    ("request_in_ns", "request received"),
-    ("server_tcp_start_ns", "server connect begun"),
-    ("server_tcp_done_ns", "server connected"),
-    ("server_tls_done_ns", "server TLS done"),
-    ("request_out_ns", "request sent on"),
-    ("response_in_ns", "response received"),
-    ("response_out_ns", "response sent on"),
-)
 _MARKS = {
     ChangeKind.SAME: "   ",
     ChangeKind.ADDED: "+  ",
@@ -82,22 +71,14 @@ def _peers(connection: Connection, handshake: Handshake | None) -> Iterator[str]
 def _tls(facts: dict[str, Any] | None) -> str:
     if not facts:
         return ""
-    offered = _listed(facts.get("alpn_offered")) or "nothing"
-    said = (
-        f", {facts.get('version')} {facts.get('cipher')}, ALPN {facts.get('alpn') or '-'} (offered {offered})"
-    )
-    return escape(said + (f", SNI {facts['sni']}" if facts.get("sni") else ""))
-
-
-def _listed(names: Any) -> str:
-    return ", ".join(map(str, names)) if isinstance(names, list) else str(names or "")
+    return escape(f", {tls_words(facts)}")
 
 
 def _certificate(facts: dict[str, Any] | None) -> Iterator[str]:
     certificate = (facts or {}).get("certificate")
     if not isinstance(certificate, dict):
         return
-    shown = _listed(certificate.get("sans"))
+    shown = listed(certificate.get("sans"))
     verified = "verified" if (facts or {}).get("verified") is True else "not verified"
     yield escape(
         f"            certificate of {certificate.get('subject')} by {certificate.get('issuer')}, {verified}"
@@ -125,18 +106,13 @@ def _agreed(
 
 
 def _steps(connection: Connection, handshake: Handshake) -> Iterator[str]:
-    times = [(getattr(handshake, name), words) for name, words in _STEPS]
-    known = [(time_ns, words) for time_ns, words in times if time_ns is not None]
+    known = steps_of(handshake)
     if not known:
         return
     zero = connection.attempt_ns if connection.attempt_ns is not None else known[0][0]
-    steps = [f"{words} {(time_ns - zero) / 1e6:+.3f} ms" for time_ns, words in sorted(known, key=_time)]
+    steps = [f"{words} {(time_ns - zero) / 1e6:+.3f} ms" for time_ns, words in known]
     for index in range(0, len(steps), _STEPS_A_LINE):
         yield f"  {'' if index else 'steps':<10}{', '.join(steps[index : index + _STEPS_A_LINE])}"
-
-
-def _time(step: tuple[int, str]) -> int:
-    return step[0]
 
 
 def _head(title: str, before: RawHead | None, after: RawHead | None, palette: Palette) -> Iterator[str]:

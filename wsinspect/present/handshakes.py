@@ -16,7 +16,8 @@ from wsinspect.present.rows import duration
 from wsinspect.present.words import end_words, javascript_words
 from wsinspect.text import escape, escape_bytes, escape_lines, pad, truncate
 
-_STEPS: Final = (
+#: The times of an attempt in the order in which they usually come, and what happened then.
+STEPS: Final = (
     ("tcp_ns", "client connected"),
     ("tls_ns", "client TLS done"),
     ("request_in_ns", "request received"),
@@ -38,8 +39,29 @@ _MARKS: Final = {
 
 
 def head_of(raw: bytes | None) -> RawHead | None:
-    """A parsed head."""
+    """A stored header block, parsed; None where there was none."""
     return RawHead.parse(raw) if raw else None
+
+
+def steps_of(handshake: Handshake) -> list[tuple[int, str]]:
+    """What happened, and when, in the order of time."""
+    return sorted(
+        (time_ns, words) for name, words in STEPS if (time_ns := getattr(handshake, name)) is not None
+    )
+
+
+def tls_words(facts: dict[str, Any]) -> str:
+    """One side's TLS: version, cipher, ALPN, SNI. Not escaped."""
+    offered = listed(facts.get("alpn_offered")) or "nothing"
+    said = (
+        f"{facts.get('version')} {facts.get('cipher')}, ALPN {facts.get('alpn') or '-'} (offered {offered})"
+    )
+    return said + (f", SNI {facts['sni']}" if facts.get("sni") else "")
+
+
+def listed(names: Any) -> str:
+    """Names of a capture that may be a stranger's, by commas."""
+    return ", ".join(map(str, names)) if isinstance(names, list) else str(names or "")
 
 
 def fact_lines(connection: Connection, handshake: Handshake | None) -> Iterator[Line]:
@@ -58,7 +80,7 @@ def fact_lines(connection: Connection, handshake: Handshake | None) -> Iterator[
     if connection.error:
         yield [("error       ", "muted"), (escape(connection.error), "error")]
     if lacks := evicted_words(connection):
-        yield [("evicted     ", "muted"), (f"{lacks}: they gave way to newer data", "warn")]
+        yield [("evicted     ", "muted"), (f"{lacks} deleted to make room (size limit)", "warn")]
     yield _fact("ended", end_words(connection), is_escaped=True)
     yield _fact("JavaScript", javascript_words(connection), is_escaped=True)
 
@@ -99,29 +121,19 @@ def accept_words(request: RawHead | None, response: RawHead | None) -> str:
 def _tls_lines(name: str, facts: dict[str, Any] | None) -> Iterator[Line]:
     if not facts:
         return
-    offered = _listed(facts.get("alpn_offered")) or "nothing"
-    words = (
-        f"{facts.get('version')} {facts.get('cipher')}, ALPN {facts.get('alpn') or '-'} (offered {offered})"
-    )
-    yield _fact(name, words + (f", SNI {facts['sni']}" if facts.get("sni") else ""))
+    yield _fact(name, tls_words(facts))
     certificate = facts.get("certificate")
     if isinstance(certificate, dict):
         verified = "verified" if facts.get("verified") is True else "NOT verified"
         yield _fact("certificate", f"{certificate.get('subject')} by {certificate.get('issuer')}, {verified}")
         validity = f"{certificate.get('not_before')} to {certificate.get('not_after')}"
-        yield _fact("", f"for {_listed(certificate.get('sans'))}; valid {validity}")
+        yield _fact("", f"for {listed(certificate.get('sans'))}; valid {validity}")
         yield _fact("", f"SHA-256 {certificate.get('sha256')}")
-
-
-def _listed(names: Any) -> str:
-    return ", ".join(map(str, names)) if isinstance(names, list) else str(names or "")
 
 
 def step_lines(connection: Connection, handshake: Handshake) -> Iterator[Line]:
     """When each step was done, and how long after the one before."""
-    known = sorted(
-        (time_ns, words) for name, words in _STEPS if (time_ns := getattr(handshake, name)) is not None
-    )
+    known = steps_of(handshake)
     zero = connection.attempt_ns if connection.attempt_ns is not None else known[0][0] if known else 0
     before = known[0][0] if known else 0
     for number, (time_ns, words) in enumerate(known):

@@ -27,7 +27,7 @@ _FATES: Final = {
     "duplicate": INJECTED,
 }
 #: What is said of a payload that is not in the capture any more.
-EVICTED: Final = "payload gave way to newer data"
+EVICTED: Final = "payload deleted to make room (size limit)"
 #: Facts of the ledger that a frame's row says already: its direction, its delay, and which match it was.
 _IN_THE_LANE = frozenset({"match", "direction", "delay_ns"})
 _Note = tuple[str, str]

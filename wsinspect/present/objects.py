@@ -15,14 +15,11 @@ from wsinspect.capture.records import Connection, Event, Frame, Handshake, Messa
 from wsinspect.handshake.diff import Change, changed_fields
 from wsinspect.handshake.heads import RawHead
 from wsinspect.handshake.negotiation import negotiate
+from wsinspect.present.handshakes import STEPS, head_of
 from wsinspect.wire.close_codes import parse_close
 from wsinspect.wire.opcodes import Opcode, opcode_name
 
 _HEADS = ("request_in", "request_out", "response_in", "response_out", "informational")
-_STEPS = (
-    *("tcp_ns", "tls_ns", "request_in_ns", "server_tcp_start_ns", "server_tcp_done_ns", "server_tls_done_ns"),
-    *("request_out_ns", "response_in_ns", "response_out_ns"),
-)
 
 
 def connection_object(one: Connection) -> dict[str, Any]:
@@ -67,7 +64,7 @@ def handshake_object(one: Handshake) -> dict[str, Any]:
         "extensions_offered": [str(extension) for extension in agreed.extensions_offered],
         "extensions": [str(extension) for extension in agreed.extensions],
         "problems": list(one.problems),
-        "steps": {name: getattr(one, name) for name in _STEPS},
+        "steps": {name: getattr(one, name) for name, _ in STEPS},
         "server_address": one.server_address,
         "server_sockname": one.server_sockname,
         "server_reused": one.server_reused,
@@ -157,11 +154,6 @@ def content(data: bytes) -> dict[str, str]:
         return {"text": data.decode()}
     except UnicodeDecodeError:
         return {"base64": base64.b64encode(data).decode("ascii")}
-
-
-def head_of(raw: bytes | None) -> RawHead | None:
-    """A stored head, or None where there was none."""
-    return RawHead.parse(raw) if raw else None
 
 
 def _changes(before: RawHead | None, after: RawHead | None) -> list[dict[str, Any]]:

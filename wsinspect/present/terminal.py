@@ -13,9 +13,12 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
+from wsinspect.present.cells import Line
 from wsinspect.text import cell_width, pad
 
 SCHEMA = 1
+#: SGR codes of styles.
+_CODES = {"title": (1,), "error": (31, 1), "warn": (33, 1), "note": (36, 1)}
 
 
 class Palette(NamedTuple):
@@ -33,9 +36,13 @@ class Palette(NamedTuple):
 
     def paint(self, text: str, *codes: int) -> str:
         """`text` between the SGR sequences of `codes`."""
-        if not self.enabled or not text:
+        if not self.enabled or not text or not codes:
             return text
         return f"\x1b[{';'.join(map(str, codes))}m{text}\x1b[0m"
+
+    def line(self, line: Line) -> str:
+        """A line of styled pieces; styles that a terminal's sixteen colours do not need are left out."""
+        return "".join(self.paint(text, *_CODES.get(style, ())) if style else text for text, style in line)
 
     def bold(self, text: str) -> str:
         """Headings, violations."""

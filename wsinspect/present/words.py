@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from typing import Any
 
 from wsinspect.capture.records import Connection
 from wsinspect.net import bracketed
-from wsinspect.present.records import FindingRow
 from wsinspect.present.rows import duration
 from wsinspect.text import escape
 from wsinspect.wire.close_codes import close_name
@@ -55,7 +53,7 @@ def _code(code: int | None, reason: str | None) -> str:
 
 
 def javascript_words(connection: Connection) -> str:
-    """What JavaScript is told."""
+    """What JavaScript sees."""
     if connection.js_code is None:
         return "nothing yet"
     clean = "true" if connection.js_was_clean else "false"
@@ -97,12 +95,3 @@ def listening_words(
 def address(listener: dict[str, Any]) -> str:
     """`host:port`."""
     return f"{bracketed(str(listener.get('host')))}:{listener.get('port')}"
-
-
-def finding_facts(finding: FindingRow) -> dict[str, Any]:
-    """The object in a finding's `detail`."""
-    try:
-        facts = json.loads(finding.detail)
-    except (TypeError, ValueError):
-        return {}
-    return facts if isinstance(facts, dict) else {}

@@ -157,7 +157,7 @@ def test_the_end_is_told(show, capture):
     output = show(capture, 1)
     assert "At 0.030000 s: end, side server, how fin" in output
     assert "Ended after 30 ms: by server, close-frame" in output
-    assert "JavaScript is told  code 1001 (going away), wasClean true" in output
+    assert "JavaScript sees     code 1001 (going away), wasClean true" in output
     assert 'server sent         1001 going away "bye ␛]0;owned' in output
     assert "client sent         1001 going away\n" in output
 

@@ -227,5 +227,5 @@ def test_a_payload_that_gave_way_to_newer_data_says_so(tmp_path):
     line = format_row(
         make_row(record, index.fragment(0, record.message), zero_ns=0, delta_ns=0, glyphs=UNICODE), Caps(140)
     )
-    assert "payload gave way to newer data" in text_of(line)
+    assert "payload deleted to make room (size limit)" in text_of(line)
     source.close()

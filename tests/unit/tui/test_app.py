@@ -279,7 +279,7 @@ async def test_findings_and_faults_show_what_there_is(chat):
         await screen.press("i")
         text = "\n".join(screen.pane("findings"))
         assert "✖ WS-FR-003    #11          reserved opcode 0x3" in text
-        assert "fix for the server: send 0x1 or 0x2" in text
+        assert "fix        the server: send 0x1 or 0x2" in text
         await screen.press("enter")
         assert screen.app.page.page == "main"
         assert screen.model.index.columns.ids[screen.main.frames.selected_position() or 0] == 11

@@ -37,14 +37,14 @@ async def test_list_lane_inspector_and_handshake_say_it(evicted):
         assert "12 payloads deleted" in connections[3]
         await screen.press("3", "g")
         frames = screen.pane("frames")
-        assert "payload gave way to newer data" in frames[2]
+        assert "payload deleted to make room (size limit)" in frames[2]
         assert "still here" in frames[3]
         assert (
             "payload of frame 1: it gave way to newer data (--max-capture-size)"
             in screen.pane("inspector")[1]
         )
         await screen.press("1", "down", "h")
-        assert "12 payloads (4.0 KiB): they gave way to newer data" in "\n".join(screen.pane("handshake"))
+        assert "12 payloads (4.0 KiB) deleted to make room" in "\n".join(screen.pane("handshake"))
 
 
 @pytest.mark.asyncio

@@ -43,12 +43,12 @@ async def test_all_of_a_long_finding_can_be_read_at_80x24(tmp_path):
             seen |= {line.strip() for line in screen.pane("findings")}
             await screen.press("pagedown")
         text = " ".join(sorted(seen))
-        assert all(f"evidence: evidence {number}" in text for number in range(20))
+        assert all(f"evidence {number}" in text for number in range(20))
         assert sum(line.count("$http_upgrade;") for line in seen) >= 1
         assert "pgdn" not in "".join(screen.pane("findings"))
         await screen.press(*["pageup"] * 6)
         assert "more lines" in "".join(screen.pane("findings"))
-        assert any("meaning: what it means" in line for line in screen.pane("findings"))
+        assert any("what it means" in line for line in screen.pane("findings"))
         await screen.press("down")
         assert "another title" in "".join(screen.pane("findings"))
 

@@ -10,10 +10,9 @@ from textual.message import Message
 from textual.strip import Strip
 
 from wsinspect.present.cells import Line, between, fit, flow
-from wsinspect.present.details import finding_lines
+from wsinspect.present.findings import finding_facts, finding_lines, finding_of
 from wsinspect.present.notes import severity_sign
 from wsinspect.present.records import FindingRow
-from wsinspect.present.words import finding_facts
 from wsinspect.text import counted, escape, pad, truncate
 from wsinspect.tui.documents import LinesDocument
 from wsinspect.tui.keys import bindings_of
@@ -95,8 +94,11 @@ class FindingsPane(LinePane):
         chosen = self.chosen()
         if chosen is not self._detailed:
             self._detailed, self._details_top = chosen, 0
-            self._details = LinesDocument(list(finding_lines(chosen, self.glyphs)) if chosen else [])
+            self._details = LinesDocument([] if chosen is None else self._lines_of(chosen))
         return self._details
+
+    def _lines_of(self, finding: FindingRow) -> list[Line]:
+        return list(finding_lines([finding_of(finding)], severity_sign(finding.severity, self.glyphs)))
 
     def action_details(self, step: int) -> None:
         """Another screen of the chosen finding."""

@@ -1,0 +1,93 @@
+"""`wsinspect diagnose`: "nothing wrong found" only of what was looked at."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.unit.cli.maker import C2S, S2C, CaptureMaker, home
+from wsinspect.wire.opcodes import Opcode
+
+
+def diagnose(folder: Path, *arguments: object, code: int = 0) -> tuple[str, str]:
+    command = [sys.executable, "-m", "wsinspect", "diagnose", *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, env=home(folder), timeout=60)
+    assert done.returncode == code, done.stderr
+    return done.stdout, done.stderr
+
+
+def healthy(path: Path) -> CaptureMaker:
+    maker = CaptureMaker(path)
+    maker.attempt(1)
+    maker.open(1)
+    maker.frame(1, C2S, Opcode.TEXT, b"hello", 10)
+    maker.frame(1, S2C, Opcode.TEXT, b"hello", 12)
+    maker.frame(1, C2S, Opcode.CLOSE, b"\x03\xe8", 20)
+    maker.frame(1, S2C, Opcode.CLOSE, b"\x03\xe8", 21)
+    maker.closed(1, 22, side="server", how="fin")
+    return maker
+
+
+def har(path: Path, *entries: dict[str, Any]) -> Path:
+    log = {"version": "1.2", "creator": {"name": "WebInspector", "version": "1"}, "entries": list(entries)}
+    path.write_text(json.dumps({"log": log}))
+    return path
+
+
+PAGE: dict[str, Any] = {
+    "startedDateTime": "2026-01-01T00:00:00.000Z",
+    "time": 5,
+    "request": {"method": "GET", "url": "http://localhost/", "httpVersion": "HTTP/1.1", "headers": []},
+    "response": {"status": 200, "statusText": "OK", "httpVersion": "HTTP/1.1", "headers": []},
+}
+
+
+def test_a_healthy_connection_is_nothing_wrong(tmp_path):
+    path = healthy(tmp_path / "a.db").finish()
+    assert diagnose(tmp_path, path)[0] == "Nothing wrong found; 1 connection looked at\n"
+    found = json.loads(diagnose(tmp_path, path, "--json")[0])
+    assert (found["findings"], found["connections"], found["nothing_to_look_at"]) == ([], 1, None)
+
+
+def test_a_capture_without_connections_is_nothing_to_look_at(tmp_path):
+    path = CaptureMaker(tmp_path / "empty.db").finish()
+    first, advice = diagnose(tmp_path, path)[0].splitlines()
+    assert first == "Nothing to look at: no WebSocket attempt has reached the proxy"
+    assert "wsinspect browser URL" in advice
+    found = json.loads(diagnose(tmp_path, path, "--json")[0])["nothing_to_look_at"]
+    assert found["reason"] == "no WebSocket attempt has reached the proxy"
+    assert found["advice"]
+
+
+@pytest.mark.parametrize("entries", [(), (PAGE,)])
+def test_a_har_without_a_websocket_is_nothing_to_look_at(tmp_path, entries):
+    path = har(tmp_path / "page.har", *entries)
+    first, advice = diagnose(tmp_path, path)[0].splitlines()
+    assert first == f"Nothing to look at: {path} has no WebSocket connection"
+    assert "DevTools" in advice
+
+
+def test_what_was_deleted_is_not_taken_for_healthy(tmp_path):
+    path = healthy(tmp_path / "a.db").finish()
+    import sqlite3
+
+    database = sqlite3.connect(path)
+    database.execute("UPDATE frame SET payload = NULL")
+    database.execute("INSERT INTO evicted (connection_id, payloads, bytes, frames) VALUES (1, 4, 14, 0)")
+    database.commit()
+    database.close()
+    out, err = diagnose(tmp_path, path)
+    assert out == "Nothing wrong found in what was stored; 1 connection looked at\n"
+    assert "4 payloads (14 B) deleted to make room" in err
+
+
+def test_a_connection_that_is_not_there_is_wrong_usage(tmp_path):
+    path = healthy(tmp_path / "a.db").finish()
+    assert "1 connection looked at" in diagnose(tmp_path, path, "--connection", 1)[0]
+    _, err = diagnose(tmp_path, path, "--connection", 2, code=2)
+    assert err == f"wsinspect: {path} has no connection 2 (wsinspect show lists them)\n"

@@ -1,0 +1,150 @@
+"""A finding as lines, once, for commands and timeline; and a whole diagnosis, errors first."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final, cast
+
+from wsinspect.findings.model import SEVERITIES, Cause, Confidence, FaultOf, Finding, Fix
+from wsinspect.findings.software import NAMES
+from wsinspect.present.cells import Line
+from wsinspect.present.records import FindingRow
+from wsinspect.present.sandwich import sandwich_lines
+from wsinspect.present.terminal import Palette
+from wsinspect.text import escape, escape_lines
+
+#: The style of each severity.
+SEVERITY_STYLES: Final[Mapping[str, str]] = {"error": "error", "warning": "warn", "note": "note"}
+_CONNECTIONS = 12
+#: Cells of the names in front of evidence, causes and fixes.
+_NAME_CELLS = 11
+
+
+def finding_lines(group: Sequence[Finding], label: str | None = None) -> Iterator[Line]:
+    """Findings that are the same but for their connection: the first one's evidence stands for all.
+
+    Args:
+        label: what stands in front; its severity by default.
+    """
+    one = group[0]
+    hop = f"  [{escape(one.hop)}]" if one.hop else ""
+    yield [
+        (label or one.severity, SEVERITY_STYLES[one.severity]),
+        (f"  {escape(one.id)}  ", ""),
+        (escape(one.title), "title"),
+        (hop, ""),
+    ]
+    where = f"{_where(group)}fault of the {escape(one.fault_of)}, confidence {escape(one.confidence)}"
+    yield [("  ", ""), (where, "")]
+    if one.meaning:
+        yield [("  ", ""), (escape(one.meaning), "")]
+    for index, line in enumerate(one.evidence):
+        yield _named("seen" if index == 0 else "", escape(line))
+    if one.js:
+        yield _named("JavaScript", escape(one.js))
+    for index, cause in enumerate(one.causes):
+        words = f"{escape(cause.cause)} (to tell: {escape(cause.tell_apart)})"
+        yield _named("either" if index == 0 else "or", words)
+    for fix in one.fixes:
+        first, *rest = escape_lines(fix.text)
+        yield _named("fix", f"{escape(NAMES.get(fix.for_, fix.for_))}: {first}", "title")
+        yield from (_named("", line) for line in rest)
+
+
+def _named(name: str, words: str, style: str = "") -> Line:
+    return [("  ", ""), (name, style), (" " * (_NAME_CELLS - len(name)), ""), (words, "")]
+
+
+def _where(group: Sequence[Finding]) -> str:
+    ids = [one.connection for one in group if one.connection is not None]
+    if not ids:
+        return ""
+    frame = f", frame {group[0].frame}" if group[0].frame is not None else ""
+    if len(ids) == 1:
+        return f"connection {ids[0]}{frame}; "
+    more = " ..." if len(ids) > _CONNECTIONS else ""
+    return f"{len(ids)} connections ({', '.join(map(str, ids[:_CONNECTIONS]))}{more}); "
+
+
+def finding_of(row: FindingRow) -> Finding:
+    """The finding in a row of a capture that may be a stranger's: what is not there is empty."""
+    facts = finding_facts(row)
+    return Finding(
+        id=row.rule,
+        severity=row.severity if row.severity in SEVERITIES else "note",
+        fault_of=cast(FaultOf, _text(facts, "fault_of") or "network"),
+        hop=_text(facts, "hop") or None,
+        title=_text(facts, "title"),
+        meaning=_text(facts, "meaning"),
+        js=_text(facts, "js"),
+        confidence=cast(Confidence, _text(facts, "confidence") or "low"),
+        evidence=tuple(map(str, _items(facts, "evidence"))),
+        fixes=tuple(Fix(_text(one, "for"), _text(one, "text")) for one in _objects(facts, "fixes")),
+        causes=tuple(
+            Cause(_text(one, "cause"), _text(one, "tell_apart")) for one in _objects(facts, "causes")
+        ),
+        connection=row.connection_id,
+        frame=row.frame_id,
+    )
+
+
+def finding_facts(finding: FindingRow) -> dict[str, Any]:
+    """The object in a finding's `detail`."""
+    try:
+        facts = json.loads(finding.detail)
+    except (TypeError, ValueError):
+        return {}
+    return facts if isinstance(facts, dict) else {}
+
+
+def _text(facts: Mapping[str, Any], name: str) -> str:
+    value = facts.get(name)
+    return "" if value is None else str(value)
+
+
+def _items(facts: Mapping[str, Any], name: str) -> list[Any]:
+    value = facts.get(name)
+    return value if isinstance(value, list) else []
+
+
+def _objects(facts: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
+    return [one for one in _items(facts, name) if isinstance(one, dict)]
+
+
+def diagnosis_lines(result: Any, palette: Palette) -> Iterator[str]:
+    """A diagnosis."""
+    yield from _groups(result.findings, palette)
+    if result.origin_findings:
+        yield palette.bold(f"Behind the hop ({escape(str(result.origin))})")
+        yield from _groups(result.origin_findings, palette)
+    sandwiches = list(sandwich_lines(result.pairs, palette))
+    yield from sandwiches
+    yield from [""] if sandwiches else []
+    if result.nothing is not None:
+        yield escape(f"Nothing to look at: {result.nothing.reason}")
+        yield f"  {palette.bold('try')}        {escape(result.nothing.advice)}"
+        return
+    counts = {name: sum(one.severity == name for one in result.findings) for name in SEVERITY_STYLES}
+    said = ", ".join(f"{count} {name}{'' if count == 1 else 's'}" for name, count in counts.items() if count)
+    looked = f"{result.connections} connection{'' if result.connections == 1 else 's'} looked at"
+    yield f"{said or _all_is_well(result)}; {looked}"
+
+
+def _all_is_well(result: Any) -> str:
+    """Nobody is to take what is not there for something that was looked at."""
+    words = "Nothing wrong found"
+    if result.missing is not None:
+        return f"{words} in what was stored"
+    if result.notes:
+        return f"{words} in what the file has"
+    return f"{words} so far" if result.is_live else words
+
+
+def _groups(findings: Sequence[Finding], palette: Palette) -> Iterator[str]:
+    groups: dict[tuple[str, str | None, str, str], list[Finding]] = {}
+    for one in findings:
+        groups.setdefault((one.id, one.hop, one.title, one.severity), []).append(one)
+    for group in groups.values():
+        yield from map(palette.line, finding_lines(group))
+        yield ""
