@@ -11,7 +11,7 @@ XDIST = -n $(WORKERS) --dist worksteal
 .PHONY: help demo test test-all coverage check format bench test-deps clean
 
 help:
-	@echo "make demo       see it work: an embedded server, two clients and a hop that breaks WebSockets"
+	@echo "make demo       see it work: an embedded server, two clients and a hop that breaks WebSockets (ARGS=--headless: no timeline)"
 	@echo "make test       the quick tests; they need only Python       (ARGS='-k word' passes options to pytest)"
 	@echo "make test-all   all tests; needs what make test-deps installs"
 	@echo "make coverage   branch coverage of the packages that must have 95 %"
@@ -21,7 +21,7 @@ help:
 	@echo "make clean      remove environments, caches and build results"
 
 demo:
-	@venv=$$(sh .ci/env) && exec "$$venv/bin/python" -m wsinspect demo --headless --seconds 5 $(ARGS)
+	@venv=$$(sh .ci/env) && exec "$$venv/bin/python" -m wsinspect demo $(ARGS)
 
 test:
 	@venv=$$(sh .ci/env test) && exec "$$venv/bin/python" -m pytest -q $(XDIST) -m "not lab and not slow" $(ARGS)

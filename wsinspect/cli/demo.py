@@ -49,7 +49,7 @@ def demo(headless: bool, seconds: float, capture: Path | None, color: str, ready
     from wsinspect.cli.output import echo
     from wsinspect.demo.play import play
     from wsinspect.demo.report import report
-    from wsinspect.launch.paths import new_capture_path
+    from wsinspect.launch.paths import new_capture_path, own_command
     from wsinspect.present.findings import diagnosis_lines
     from wsinspect.present.terminal import Palette
     from wsinspect.recorder.opening import open_capture
@@ -76,7 +76,7 @@ def demo(headless: bool, seconds: float, capture: Path | None, color: str, ready
     echo("")
     name = "last" if capture is None else shlex.quote(str(capture))
     echo(escape(f"recorded in {path}"))
-    echo(escape(f"to look at it: wsinspect show {name}"))
+    echo(escape(f"to look at it: {own_command()} show {name}"))
     return 0
 
 

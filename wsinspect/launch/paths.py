@@ -7,6 +7,9 @@ XDG Base Directory Specification asks.
 from __future__ import annotations
 
 import os
+import shlex
+import shutil
+import sys
 import time
 from pathlib import Path
 
@@ -60,6 +63,17 @@ def addons_dir() -> Path | None:
     """The scripts for stock mitmproxy: inside an installed package, beside it in a checkout."""
     package = Path(wsinspect.__file__).parent
     return next((place for place in (package / "_addons", package.parent / "addons") if place.is_dir()), None)
+
+
+def own_command() -> str:
+    """What starts this program again in a shell: its name where that is on the PATH, else its path."""
+    if shutil.which(APP):
+        return APP
+    script = Path(sys.executable).with_name(APP)
+    if not script.exists():
+        return f"{shlex.quote(sys.executable)} -m {APP}"
+    here = Path.cwd()
+    return shlex.quote(str(script.relative_to(here) if script.is_relative_to(here) else script))
 
 
 def ensure_private_dir(path: Path) -> Path:

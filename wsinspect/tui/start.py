@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from wsinspect.launch.child import Engine, EngineChild
+from wsinspect.launch.paths import own_command
 from wsinspect.text import escape
 
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGHUP)
@@ -113,7 +114,7 @@ def finish(engine: EngineChild) -> int:
     """End the engine and say where its capture is."""
     capture = engine.capture
     is_complete = engine.stop()
-    _say(f"recorded in {capture}; to look at it again: wsinspect open {shlex.quote(str(capture))}")
+    _say(f"recorded in {capture}; to look at it again: {own_command()} open {shlex.quote(str(capture))}")
     if not is_complete:
         _say(f"the engine did not end well: {engine.last_words() or 'it was killed'}")
     return 0 if is_complete else 3

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 
 import pytest
 
@@ -93,3 +94,21 @@ def test_last_is_a_live_engines_capture_first(home):
 
 def test_there_are_no_old_captures_without_a_directory(home):
     assert captures.old_captures() == (0, 0)
+
+
+def test_hints_name_a_command_that_a_shell_finds(tmp_path, monkeypatch):
+    scripts = tmp_path / "clone" / ".venv" / "bin"
+    scripts.mkdir(parents=True)
+    script = scripts / "wsinspect"
+    script.write_text("#!/bin/sh\n")
+    script.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(scripts / "python"))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.chdir(tmp_path / "clone")
+    assert paths.own_command() == ".venv/bin/wsinspect"
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", str(scripts))
+    assert paths.own_command() == "wsinspect"
+    monkeypatch.setenv("PATH", str(tmp_path))
+    script.unlink()
+    assert paths.own_command() == f"{scripts / 'python'} -m wsinspect"
