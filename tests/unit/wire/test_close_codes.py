@@ -14,12 +14,13 @@ def test_codes_are_legal_as_rfc_6455_and_iana_say():
 
 def test_every_registered_code_has_a_name_and_the_ranges_too():
     assert all(close_name(code) not in ("unassigned", "out of range") for code in CloseCode)
-    assert [close_name(code) for code in (0, 999, 1006, 1014, 2999, 3000, 3999, 4000, 4999, 5000)] == [
+    assert [close_name(code) for code in (0, 999, 1006, 1014, 2999, 3000, 3001, 3999, 4000, 4999, 5000)] == [
         "out of range",
         "out of range",
         "abnormal closure",
         "bad gateway",
         "unassigned",
+        "unauthorized",
         "registered by a library",
         "registered by a library",
         "private to the application",
