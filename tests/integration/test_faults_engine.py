@@ -35,6 +35,7 @@ async def test_latency_delays_one_direction_and_is_in_the_ledger(tmp_path: Path)
             assert frame is not None
             assert frame.direction.short == "s2c"
             assert frame.fault_event_id is not None
+            assert frame.sent_ns is not None
             assert frame.sent_ns - frame.time_ns >= 200_000_000
 
 

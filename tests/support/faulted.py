@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from wsinspect.faults.boundaries import Boundary
-from wsinspect.faults.connection import Abort, ConnectionFaults, Context, PassEnd, Report, Send
+from wsinspect.faults.connection import Abort, ConnectionFaults, Context, PassEnd, Send
 from wsinspect.faults.rule import Rule
 from wsinspect.faults.seeded import Place
 from wsinspect.wire.deflate import DeflateParams
@@ -48,6 +48,7 @@ class Faulted:
         ends: ends that were passed on, with their time.
         aborts: what was aborted, with its time.
         ledger: the fault events.
+        deliveries: when which frame was held, and when it was sent.
         takes_short_ways: whether chunks that no rule is about leave unseen, as in the relay.
     """
 
@@ -78,6 +79,7 @@ class Faulted:
         self.ends: list[tuple[int, Direction, str]] = []
         self.aborts: list[tuple[int, str, str]] = []
         self.ledger: list[dict[str, Any]] = []
+        self.deliveries: list[tuple[int, str, int]] = []
         self.rules = [Rule.parse(rule) for rule in rules]
         for rule in self.rules:
             self.arm(rule)
@@ -128,13 +130,19 @@ class Faulted:
             if isinstance(action, Send):
                 self.got[action.direction].extend(action.data)
                 self.sends.append((self.now, action.direction, action.data))
+                self._deliver(self.faults.written(action))
             elif isinstance(action, PassEnd):
                 self.ends.append((self.now, action.direction, action.how))
             elif isinstance(action, Abort):
                 self.aborts.append((self.now, action.to, action.how))
-            elif isinstance(action, Report):
+            elif action.event["event"] == "held":
+                self._deliver([action.event])
+            else:
                 self.ledger.append(action.event)
         return self
+
+    def _deliver(self, events: list[dict[str, Any]]) -> None:
+        self.deliveries += [(self.now, event["event"], event["frame"]) for event in events]
 
     def frames(self, direction: Direction = S2C, deflate: DeflateParams | None = None) -> list[Frame]:
         """What a receiver makes of its bytes; nothing may be left over and no frame may be wrong."""

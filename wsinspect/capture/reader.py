@@ -390,7 +390,7 @@ def _frame(row: tuple[Any, ...]) -> Frame:
         _DIRECTIONS[bool(side)],
         first_ns,
         time_ns,
-        sent_ns,
+        sent_ns if sent_ns >= time_ns else None,  # a fault keeps it back, or took it out
         header,
         wire_length,
         _bytes(payload),

@@ -96,7 +96,7 @@ class Frame(NamedTuple):
     direction: Direction
     first_ns: int
     time_ns: int
-    sent_ns: int
+    sent_ns: int | None
     header: bytes
     wire_length: int
     payload: bytes

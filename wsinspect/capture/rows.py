@@ -80,6 +80,8 @@ def _replace(table: str, columns: Sequence[str]) -> str:
     return f"INSERT OR REPLACE INTO {table} ({', '.join(columns)}) VALUES ({marks})"  # noqa: S608
 
 
+#: `sent_after_ns` of a frame that has not been sent on: one that a fault keeps back, or took out.
+NOT_SENT: Final = -1
 _FRAME: Final = (
     "INSERT INTO frame (id, connection_id, is_s2c, bits, time_ns, span_ns, sent_after_ns, header, "
     "wire_length, payload, message_id, violation) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
@@ -104,6 +106,12 @@ _FAULT: Final = (
     "VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _FAULT_MARK: Final = "UPDATE frame SET fault_event_id = ?, sent_after_ns = sent_after_ns + ? WHERE id = ?"
+_UNSENT: Final = f"UPDATE frame SET sent_after_ns = {NOT_SENT} WHERE id = ?"  # noqa: S608
+_SENT: Final = "UPDATE frame SET sent_after_ns = max(0, ? - time_ns) WHERE id = ?"
+_DELAY: Final = (
+    "UPDATE fault_event SET detail = json_set(detail, '$.delay_ns', "
+    "max(0, ? - (SELECT time_ns FROM frame WHERE id = ?))) WHERE id = ?"
+)
 _META: Final = "INSERT OR REPLACE INTO meta (run, key, value) VALUES (?, ?, ?)"
 _CONNECTION: Final = _replace("connection", CONNECTION_COLUMNS)
 _HANDSHAKE: Final = _replace("handshake", HANDSHAKE_COLUMNS)
@@ -133,6 +141,9 @@ class Rows:
         self.events: list[tuple[int, int | None, str, str]] = []
         self.faults: list[tuple[Any, ...]] = []
         self.fault_marks: list[tuple[int, int, int]] = []
+        self.sent: list[tuple[int, int]] = []
+        self.delays: list[tuple[int, int, int]] = []
+        self.unsent: list[tuple[int]] = []
         self.meta: list[tuple[int, str, str]] = []
         self.connections: list[tuple[Any, ...]] = []
         self.handshakes: list[tuple[Any, ...]] = []
@@ -179,6 +190,9 @@ class Rows:
         yield _EVENT, self.events
         yield _FAULT, self.faults
         yield _FAULT_MARK, self.fault_marks
+        yield _UNSENT, self.unsent
+        yield _SENT, self.sent
+        yield _DELAY, self.delays
         yield _NOTES, self.notes
         yield _STREAM, self.streams
         yield _DROP_PENDING, self.dropped_pending

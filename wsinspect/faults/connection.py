@@ -28,10 +28,15 @@ BY_HAND: Final = "by-hand"
 
 
 class Send(NamedTuple):
-    """Write bytes to the receiver of a direction."""
+    """Write bytes to the receiver of a direction.
+
+    Attributes:
+        late: numbers of frames that were held and whose last byte is among these.
+    """
 
     direction: Direction
     data: bytes
+    late: tuple[int, ...] = ()
 
 
 class PassEnd(NamedTuple):
@@ -129,6 +134,7 @@ class ConnectionFaults:
         self._closes: set[Direction] = set()
         self.is_aborted = False
         self._ended_by: Author | None = None
+        self._late_by = Author(BY_HAND, "hold")  # the newest rule that acted
         self.unsent_bytes: Callable[[Direction], int] = lambda direction: 0
         self.on_hit: Callable[[Author], None] = lambda author: None
 
@@ -153,6 +159,8 @@ class ConnectionFaults:
             self._actions.append(PassEnd(direction, how))
         else:
             self.lanes[direction].end(how, now)
+            if how == "rst":
+                self._lose_receiver(self.lanes[direction.other], now)
 
     def wake(self, now: int) -> None:
         """The time in `due` has come."""
@@ -313,9 +321,41 @@ class ConnectionFaults:
 
     # lane.Owner
 
-    def sent(self, direction: Direction, data: bytes) -> None:
+    def sent(self, direction: Direction, data: bytes, late: tuple[int, ...] = ()) -> None:
         if not self.is_aborted:
-            self._actions.append(Send(direction, data))
+            self._actions.append(Send(direction, data, late))
+
+    def held(self, direction: Direction, ordinal: int) -> None:
+        self._actions.append(Report({"event": "held", "direction": direction.short, "frame": ordinal}))
+
+    def written(self, send: Send) -> list[dict[str, Any]]:
+        """The bytes were handed to the socket: what goes on record of frames that were held."""
+        short = send.direction.short
+        return [{"event": "sent", "direction": short, "frame": ordinal} for ordinal in send.late]
+
+    def unwritten(self, send: Send) -> list[dict[str, Any]]:
+        """The socket took no more: what goes on record of frames that were held until then."""
+        lane = self.lanes[send.direction]
+        by = lane.holder or self._late_by
+        detail = {"lost": "the connection had ended"}
+        return [self._event(send.direction, by, ordinal, detail, dropped=True) for ordinal in send.late]
+
+    def lose_held(self) -> None:
+        """The connection is over: what is still held never leaves, and is on record as such."""
+        for lane in self.lanes:
+            self._lose(lane, "the connection ended first")
+
+    def _lose_receiver(self, lane: Lane, now: int) -> None:
+        """Who resets a connection reads nothing more: an end behind what is held need not wait for it."""
+        self._lose(lane, "its receiver had reset the connection")
+        lane.outlet.is_dead = True
+        lane.let_go(now)
+
+    def _lose(self, lane: Lane, why: str) -> None:
+        by = lane.holder or self._ended_by or self._late_by
+        for frame in lane.unsent.take():
+            detail = {"bytes": len(frame.raw), "lost": why}
+            self._log(lane.direction, by, frame.ordinal, detail, dropped=True)
 
     def ended(self, direction: Direction, how: str) -> None:
         self._actions.append(PassEnd(direction, how))
@@ -323,7 +363,12 @@ class ConnectionFaults:
     def report(
         self, direction: Direction, rule: Rule, ordinal: int | None, detail: Mapping[str, Any], **more: Any
     ) -> None:
-        self.on_hit(rule.author)
+        if not more.pop("is_same_hit", False):
+            self.on_hit(rule.author)
+        self._late_by = rule.author
+        is_cut = more.get("ends") and rule.kind in ("limit_data", "truncate")
+        if ordinal is not None and (more.get("dropped") or is_cut):
+            self.lanes[direction].unsent.forget(ordinal)
         self._log(direction, rule.author, ordinal, detail, **more)
 
     def skipped(self, rule: Rule, reason: str) -> None:
@@ -336,6 +381,7 @@ class ConnectionFaults:
 
     def lost(self, direction: Direction, frame: WireFrame, by: Author) -> None:
         detail = {"bytes": len(frame.raw), "behind": by.kind}
+        self.lanes[direction].unsent.forget(frame.ordinal)
         self._log(direction, by, frame.ordinal, detail, dropped=True)
 
     def _log(
@@ -348,7 +394,17 @@ class ConnectionFaults:
     ) -> None:
         if more.get("ends"):
             self._ended_by = author
-        event = {
+        self._actions.append(Report(self._event(direction, author, ordinal, detail, **more)))
+
+    def _event(
+        self,
+        direction: Direction,
+        author: Author,
+        ordinal: int | None,
+        detail: Mapping[str, Any],
+        **more: Any,
+    ) -> dict[str, Any]:
+        return {
             "event": "fault",
             "rule": author.rule,
             "kind": author.kind,
@@ -358,7 +414,6 @@ class ConnectionFaults:
             "detail": dict(detail),
             **more,
         }
-        self._actions.append(Report(event))
 
     def abort(self, to: str, how: str, now: int) -> None:
         if not self.is_aborted:
@@ -367,6 +422,7 @@ class ConnectionFaults:
             self.is_aborted = True
             for lane in self.lanes:
                 lane.encoder.closed_by = lane.encoder.closed_by or self._ended_by
+            self.lose_held()
             self._actions.append(Abort(to, how))
 
     def close(self, to: str, code: int, reason: str, timeout_ns: int, by: Author, now: int) -> None:

@@ -29,7 +29,9 @@ _PLAIN: Final = tuple(0x80 | opcode for opcode in (Opcode.TEXT, Opcode.BINARY, O
 class Owner(Protocol):
     """The connection that a lane belongs to."""
 
-    def sent(self, direction: Direction, data: bytes) -> None: ...
+    def sent(self, direction: Direction, data: bytes, late: tuple[int, ...] = ()) -> None: ...
+
+    def held(self, direction: Direction, ordinal: int) -> None: ...
 
     def ended(self, direction: Direction, how: str) -> None: ...
 
@@ -169,17 +171,71 @@ class Encoder:
         )
 
 
-class Outlet:
-    """The end of the chain."""
+class Unsent:
+    """Frames that arrived and whose last byte has not been written, by their number."""
 
-    def __init__(self, owner: Owner, direction: Direction) -> None:
+    def __init__(self) -> None:
+        self._frames: dict[int, WireFrame] = {}
+        self._late: set[int] = set()
+        self._joined: dict[int, list[int]] = {}
+
+    def arrived(self, frame: WireFrame) -> None:
+        """It is on its way through the stages."""
+        self._frames[frame.ordinal] = frame
+
+    def is_held(self, ordinal: int) -> bool:
+        """Whether a frame that has just been pushed is kept back; from now on it is late."""
+        if ordinal not in self._frames:
+            return False
+        self._late.add(ordinal)
+        return True
+
+    def left(self, ordinal: int) -> list[int]:
+        """Its last byte is written: the numbers of late frames that this was the last byte of."""
+        gone = [ordinal, *self._joined.pop(ordinal, ())] if self._joined else [ordinal]
+        late = [one for one in gone if one in self._late] if self._late else []
+        for one in gone:
+            self.forget(one)
+        return late
+
+    def joined(self, last: int, others: list[int]) -> None:
+        """One frame with the number `last` stands for these too."""
+        if others:
+            self._joined[last] = others
+
+    def forget(self, ordinal: int) -> None:
+        """It does not leave as a frame, and that is on record."""
+        self._frames.pop(ordinal, None)
+        self._late.discard(ordinal)
+
+    def take(self) -> list[WireFrame]:
+        """All that will never leave, in order."""
+        frames, self._frames = self._frames, {}
+        self._late.clear()
+        self._joined.clear()
+        return [frames[ordinal] for ordinal in sorted(frames)]
+
+
+class Outlet:
+    """The end of the chain.
+
+    Attributes:
+        is_dead: the receiver has reset the connection: nothing reaches it any more.
+    """
+
+    def __init__(self, owner: Owner, direction: Direction, unsent: Unsent) -> None:
         self._owner = owner
         self._direction = direction
+        self._unsent = unsent
         self._parts: list[bytes] = []
+        self._late: list[int] = []
+        self.is_dead = False
 
     def push(self, item: Item, now: int) -> None:
         if isinstance(item, Raw):
             self._parts.append(item.data)
+            if type(item) is Piece and item.ends_frame and item.frame is not None:
+                self._late += self._unsent.left(item.frame.ordinal)
         elif isinstance(item, End):
             self.flush()
             self._owner.ended(self._direction, item.how)
@@ -192,8 +248,10 @@ class Outlet:
     def flush(self) -> None:
         """Hand over what has come, joined."""
         parts, self._parts = self._parts, []
-        if parts:
-            self._owner.sent(self._direction, parts[0] if len(parts) == 1 else b"".join(parts))
+        late, self._late = self._late, []
+        if parts and not self.is_dead:
+            data = parts[0] if len(parts) == 1 else b"".join(parts)
+            self._owner.sent(self._direction, data, tuple(late))
 
 
 class Lane:
@@ -221,7 +279,8 @@ class Lane:
         self.splitter = Splitter(
             direction, boundary, deflate=deflate, window=window, surroundings=surroundings
         )
-        self.outlet = Outlet(owner, direction)
+        self.unsent = Unsent()
+        self.outlet = Outlet(owner, direction, self.unsent)
         self.encoder = Encoder(self, deflate, boundary)
         self.stages: list[Stage[Any]] = []
         self.has_ended = False
@@ -251,15 +310,19 @@ class Lane:
         """Take bytes of the sender."""
         owner = self.owner
         push = self._first.push
+        unsent = self.unsent
+        arrived: list[int] = []
         for item in self.splitter.feed(data, now):
-            if (
-                type(item) is WireFrame
-                and item.raw[0] & 0x0F == Opcode.CLOSE
-                and (owner.saw_close(self.direction, item, now))
-            ):
-                continue
+            if type(item) is WireFrame:
+                if item.raw[0] & 0x0F == Opcode.CLOSE and owner.saw_close(self.direction, item, now):
+                    continue
+                unsent.arrived(item)
+                arrived.append(item.ordinal)
             push(item, now)
         self.outlet.flush()
+        for ordinal in arrived:
+            if unsent.is_held(ordinal):
+                owner.held(self.direction, ordinal)
 
     def end(self, how: str, now: int) -> None:
         """The sender ended its direction."""
@@ -351,6 +414,11 @@ class Lane:
         self.encoder.closed_by = by
         self.owner.abort("both", how, now)
 
+    @property
+    def holder(self) -> Author | None:
+        """The first rule that keeps something back."""
+        return next((stage.rule.author for stage in self.stages if not stage.is_empty), None)
+
     def let_go(self, now: int) -> None:
         """Send all that is held, as when the rules were disarmed; they stay."""
         for stage in [*self.stages]:
@@ -374,6 +442,7 @@ class Lane:
             key: masks it, where its sender masks (RFC 6455 section 5.3: a fresh one for each frame).
         """
         first, last = frames[0], frames[-1]
+        self.unsent.joined(last.ordinal, [frame.ordinal for frame in frames[:-1]])
         masking = key if first.masked else None
         raw = serialize_frame(first.opcode, content, fin=last.fin, rsv=first.raw[0] >> 4 & 7, key=masking)
         made = WireFrame(raw, header_length(raw[1]), self.direction, last.ordinal, last.time_ns)

@@ -19,8 +19,9 @@ def summary(record: Record, zero_ns: int) -> str:
     """A frame in one line."""
     frame = record.frame
     rsv = f"{int(frame.rsv1)}{int(frame.rsv2)}{int(frame.rsv3)}"
-    held = frame.sent_ns - frame.time_ns
+    held = 0 if frame.sent_ns is None else frame.sent_ns - frame.time_ns
     sent = f", sent on {duration(held)} later" if held >= 1_000_000 else ""
+    sent = ", not sent on" if frame.sent_ns is None else sent
     return (
         f"{frame.id} {frame.direction.arrow} {short_opcode(frame.opcode)} FIN={int(frame.fin)} RSV={rsv} "
         f"MASK={int(frame.masked)} len={frame.length}, received {seconds(frame.time_ns - zero_ns)} s{sent}"
@@ -53,9 +54,11 @@ def header_lines(record: Record, zero_ns: int) -> Iterator[Line]:
             )
     arrival = duration(frame.time_ns - frame.first_ns)
     yield _field("arrived", f"{seconds(frame.time_ns - zero_ns)} s", f"first to last byte {arrival}")
-    yield _field(
-        "sent on", f"{seconds(frame.sent_ns - zero_ns)} s", f"{duration(frame.sent_ns - frame.time_ns)} later"
-    )
+    if frame.sent_ns is None:
+        yield _field("sent on", "not", "a fault keeps it back, or took it out")
+    else:
+        later = f"{duration(frame.sent_ns - frame.time_ns)} later"
+        yield _field("sent on", f"{seconds(frame.sent_ns - zero_ns)} s", later)
     yield from _message_lines(record)
     for code_word in (frame.violation or "").split(","):
         if code_word:

@@ -232,8 +232,10 @@ def _delays(frame: Frame) -> list[str]:
     words = []
     if frame.time_ns - frame.first_ns >= NOTABLE_NS:
         words.append(f"took {format_duration(frame.time_ns - frame.first_ns)} to arrive")
-    if frame.sent_ns - frame.time_ns >= NOTABLE_NS:
+    if frame.sent_ns is not None and frame.sent_ns - frame.time_ns >= NOTABLE_NS:
         words.append(f"sent on {format_duration(frame.sent_ns - frame.time_ns)} later")
+    if frame.sent_ns is None:
+        words.append("not sent on")
     return words
 
 

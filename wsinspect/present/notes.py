@@ -72,7 +72,7 @@ def make_row(
     frame = record.frame
     said = summary_of(record, connection)
     fate = _fate(record.faults)
-    delay_ns = frame.sent_ns - frame.time_ns
+    delay_ns = 0 if frame.sent_ns is None else frame.sent_ns - frame.time_ns
     return Row(
         id=frame.id,
         connection=frame.connection_id,
@@ -213,7 +213,7 @@ def _delays(record: Record) -> Iterator[_Note]:
     frame = record.frame
     if frame.time_ns - frame.first_ns >= _NOTABLE_NS:
         yield f"took {duration(frame.time_ns - frame.first_ns)} to arrive", "note"
-    if frame.sent_ns - frame.time_ns >= _NOTABLE_NS and not record.faults:
+    if frame.sent_ns is not None and frame.sent_ns - frame.time_ns >= _NOTABLE_NS and not record.faults:
         yield f"sent on {duration(frame.sent_ns - frame.time_ns)} later", "note"
 
 

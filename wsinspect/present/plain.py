@@ -25,7 +25,8 @@ LINE_COLUMNS: Final = (
     "bits",
     "time_ns",
     f"bits >> 8 IN (129, 130) AND violation IS NULL AND fault_event_id IS NULL AND payload IS NOT NULL "
-    f"AND span_ns < {NOTABLE_NS} AND sent_after_ns < {NOTABLE_NS} AND coalesce(message_id, id) = id",
+    f"AND span_ns < {NOTABLE_NS} AND sent_after_ns BETWEEN 0 AND {NOTABLE_NS - 1} "
+    "AND coalesce(message_id, id) = id",
     "wire_length - length(header)",
     f"substr(payload, 1, {PREVIEW_BYTES})",
 )
@@ -49,6 +50,10 @@ _SECOND_NS: Final = 10**9
 #: Number, seconds, milliseconds since the one before, direction and kind, bytes.
 _ROW: Final = "%6d  %10.6f  %8.3f  %s  F···   %7d"
 _LATE_ROW: Final = "%6d  %10.6f  %8.1f  %s  F···   %7d"
+
+
+def _sent(time_ns: int, after_ns: int) -> str:
+    return str(time_ns + after_ns) if after_ns >= 0 else "null"
 
 
 def line_block(
@@ -151,7 +156,7 @@ class ObjectBlocks:
             add(
                 f'{{{head}"connection": {number:d}, "id": {frame_id:d}, {shape[0]}'
                 f'"first_ns": {time_ns - span_ns:d}, '
-                f'"time_ns": {time_ns:d}, "sent_ns": {time_ns + sent_after_ns:d}, {shape[1]}'
+                f'"time_ns": {time_ns:d}, "sent_ns": {_sent(time_ns, sent_after_ns)}, {shape[1]}'
                 f'"length": {wire_length - len(header):d}, "wire_length": {wire_length:d}, '
                 f'"header": "{header.hex()}", "message": {_number(message)}, {rest}'
             )

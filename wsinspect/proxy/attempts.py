@@ -106,10 +106,10 @@ class Attempt:
         """Nothing more will be recorded for this attempt."""
         if not self._is_over:
             self._is_over = True
-            self.event(events.Closed().as_json())
-            self.log.open.pop(self.number, None)
             if self.log.controller:
                 self.log.controller.closed(self.number)
+            self.event(events.Closed().as_json())
+            self.log.open.pop(self.number, None)
 
     # What the handshake records
 

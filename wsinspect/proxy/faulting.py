@@ -86,17 +86,25 @@ class LinkFaults:
         self._finish(self._do())
 
     def stop(self) -> None:
-        """The link is over."""
+        """Nothing more happens here for now."""
         if self._timer:
             self._timer.cancel()
             self._timer = None
+
+    def close(self) -> None:
+        """The link is over: what is held never leaves."""
+        self.stop()
+        self.faults.lose_held()
+        self._flush([action.event for action in self.faults.take() if isinstance(action, Report)])
 
     def _do(self) -> list[dict[str, Any]]:
         """Do what is to be done on the sockets; returns what is to go on record after it."""
         reports: list[dict[str, Any]] = []
         for action in self.faults.take():
             if isinstance(action, Send):
-                self._link.write(action.direction, action.data)
+                is_written = self._link.write(action.direction, action.data)
+                if action.late:
+                    reports += (self.faults.written if is_written else self.faults.unwritten)(action)
             elif isinstance(action, Report):
                 reports.append(action.event)
             elif isinstance(action, PassEnd):
@@ -220,7 +228,7 @@ class FaultController:
         """Nothing more comes of an attempt."""
         attempt = self.attempts.pop(number, None)
         if attempt is not None and attempt.link is not None and attempt.link.faults is not None:
-            attempt.link.faults.stop()
+            attempt.link.faults.close()
 
     def faults_of(self, number: int) -> LinkFaults | None:
         """The faults of an open connection, begun now where there were none; None where it is not open."""

@@ -46,11 +46,13 @@ class Side:
         """Whether the splice can stand in for the layers of this side."""
         return self.carrier == self.connection and len(self.tls) <= 1 and self.endpoint is not None
 
-    def write(self, data: bytes) -> None:
-        """Send bytes past the layers, through the TLS of this side."""
+    def write(self, data: bytes) -> bool:
+        """Send bytes past the layers, through the TLS of this side; False where the socket takes no more."""
         endpoint = self.endpoint
-        if endpoint is not None and self.carrier.state & ConnectionState.CAN_WRITE:
-            tls_seam.through(self.tls, endpoint.transport.write)(data)
+        if endpoint is None or not self.carrier.state & ConnectionState.CAN_WRITE:
+            return False
+        tls_seam.through(self.tls, endpoint.transport.write)(data)
+        return not endpoint.transport.is_closing()
 
     def is_quiet(self) -> bool:
         """Nothing is under way between socket and layer: all that was read has been handled."""
@@ -157,8 +159,8 @@ class SocketLink:
 
     # What faults ask for (faulting.Target)
 
-    def write(self, direction: Direction, data: bytes) -> None:
-        (self.client if direction else self.server).write(data)
+    def write(self, direction: Direction, data: bytes) -> bool:
+        return (self.client if direction else self.server).write(data)
 
     def record_data(self, direction: Direction, data: bytes, time_ns: int) -> None:
         self.stream.data(direction, data, time_ns, 0)

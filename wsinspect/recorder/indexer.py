@@ -18,7 +18,7 @@ from wsinspect.capture.rows import Rows, to_json
 from wsinspect.journal.budget import Budget
 from wsinspect.journal.format import BODY, DATA, EVENT, HEAD, HEADER, Position, Record
 from wsinspect.recorder.connections import ConnectionRows
-from wsinspect.recorder.ledger import add_fault, stream_side
+from wsinspect.recorder.ledger import add_fault, add_held, add_sent, stream_side
 from wsinspect.recorder.narration import Notes
 from wsinspect.recorder.restore import load_connection, load_stream, stream_options
 from wsinspect.recorder.streams import OpenPing, StreamRows
@@ -282,6 +282,9 @@ class Indexer:
         if kind == EventKind.FAULT:
             self._add_fault(connection_id, event, time_ns)
             return
+        if kind in ("held", "sent") and connection_id:
+            self._add_delivery(connection_id, event, time_ns)
+            return
         if connection_id == 0:
             self._add_engine_event(kind, event, time_ns)
             return
@@ -312,6 +315,18 @@ class Indexer:
         self._next_fault += 1
         if self._notes is not None:
             self._notes.add_fault(connection_id or None, event, frame_id, time_ns)
+
+    def _add_delivery(self, connection_id: int, event: Mapping[str, Any], time_ns: int) -> None:
+        """A fault keeps a frame back, or its last byte is written at last."""
+        connection, side = self._load(connection_id), stream_side(event)
+        if side is None:
+            return
+        self._touched.add(connection)
+        stream = self._stream(connection, side)
+        if event.get("event") == "held":
+            add_held(event, stream, self._rows)
+        else:
+            add_sent(event, time_ns, stream, self._rows)
 
     def _add_engine_event(self, kind: str, event: Mapping[str, Any], time_ns: int) -> None:
         if kind == EventKind.ENGINE:

@@ -62,6 +62,18 @@ class OpenPing(NamedTuple):
     sent_ns: int
 
 
+class Held(NamedTuple):
+    """A frame that the engine keeps back.
+
+    Attributes:
+        frame: its row id.
+        fault: the ledger's row that planned its delay.
+    """
+
+    frame: int
+    fault: int | None
+
+
 class StreamRows:
     """Rows of one direction.
 
@@ -98,6 +110,8 @@ class StreamRows:
         self._is_open_stored = False
         self._ended = False
         self._newest = (0, 0)  # ordinal and row id of the first frame of the newest batch
+        self._held: dict[int, Held] = {}  # by ordinal
+        self._plans: dict[int, int] = {}  # the ledger's rows of the newest batch, by ordinal
 
     def feed(self, chunk: bytes, time_ns: int, sent_after_ns: int, ids: Ids, rows: Rows) -> Fed | None:
         """Index a chunk; None where the decoder is out of work."""
@@ -112,6 +126,7 @@ class StreamRows:
         special: list[tuple[int, Frame]] = []
         if batch.frames:
             self._newest = (batch.first_frame, first_id)
+            self._plans.clear()
             special = self._add_frames(batch, sent_after_ns, first_id, rows)
         if batch.opaque:
             self._add_opaque(batch.opaque, len(batch.opaque), time_ns, self.decoder.lost, rows)
@@ -171,6 +186,7 @@ class StreamRows:
             "ended": self._ended,
             "open": self._open,
             "newest": self._newest,
+            "held": [(ordinal, *held) for ordinal, held in self._held.items()],
             "pings": [(ping.id, ping.payload.hex(), ping.sent_ns) for ping in self.open_pings],
         }
         rows.streams.append((*key, to_json(state), window))
@@ -185,6 +201,7 @@ class StreamRows:
         self._newest = (state["newest"][0], state["newest"][1]) if "newest" in state else (0, 0)
         self._open = OpenMessage(*state["open"]) if state["open"] else None
         self._is_open_stored = self._open is not None
+        self._held = {ordinal: Held(frame, fault) for ordinal, frame, fault in state.get("held", ())}
         self.open_pings.extend(OpenPing(i, bytes.fromhex(p), t) for i, p, t in state["pings"])
 
     def frame_id(self, ordinal: int) -> int | None:
@@ -193,6 +210,33 @@ class StreamRows:
         found = first_id + ordinal - first
         is_newest = first <= ordinal and self.last_frame is not None and found <= self.last_frame
         return found if is_newest else None
+
+    def note_fault(self, ordinal: int, fault_id: int, *, is_plan: bool) -> None:
+        """The ledger has a row about a frame; one that plans a delay is told the real one later."""
+        if is_plan:
+            self._plans[ordinal] = fault_id
+
+    def hold(self, ordinal: int, frame_id: int) -> None:
+        """The engine keeps a frame back."""
+        self._held[ordinal] = Held(frame_id, self._plans.pop(ordinal, None))
+        self.is_touched = True
+
+    def held_id(self, ordinal: int) -> int | None:
+        """The row id of a frame that is kept back."""
+        held = self._held.get(ordinal)
+        return held.frame if held is not None else None
+
+    def forget_held(self, ordinal: int) -> Held | None:
+        """A frame is kept back no longer."""
+        self.is_touched = True
+        return self._held.pop(ordinal, None)
+
+    def sent_ping(self, frame_id: int, sent_ns: int) -> None:
+        """A ping that was kept back has left."""
+        for index, ping in enumerate(self.open_pings):
+            if ping.id == frame_id:
+                self.open_pings[index] = ping._replace(sent_ns=sent_ns)
+                return
 
     def delay_ping(self, frame_id: int, delay_ns: int | None) -> None:
         """A fault held a ping back for so long, or took it out (None): no peer answers late."""

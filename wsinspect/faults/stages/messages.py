@@ -40,11 +40,13 @@ class DropStage(MessageStage[kinds.Drop]):
             super().push(item, now)
 
     def act(self, frames: list[WireFrame], number: int, now: int) -> None:
-        for frame in frames:
-            self.report(frame, {"match": number, "bytes": len(frame.raw)}, dropped=True)
+        for at, frame in enumerate(frames):
+            detail = {"match": number, "bytes": len(frame.raw)}
+            self.report(frame, detail, dropped=True, is_same_hit=at > 0)
 
     def act_on_fragment(self, frame: WireFrame, now: int) -> None:
-        self.report(frame, {"bytes": len(frame.raw), "fragment": frame.fragment}, dropped=True)
+        detail = {"bytes": len(frame.raw), "fragment": frame.fragment}
+        self.report(frame, detail, dropped=True, is_same_hit=True)
         if frame.fin:
             self._dropped_message = None
 
@@ -172,19 +174,24 @@ class ReorderStage(MessageStage[kinds.Reorder]):
         super().__init__(armed, fault, lane, chance)
         self._waiting: list[tuple[list[WireFrame], int, int]] = []  # frames, messages to go, deadline
         self._is_inside = False
+        self._numbers: dict[int, int] = {}  # matches that nothing has overtaken yet
 
     def act(self, frames: list[WireFrame], number: int, now: int) -> None:
         if not is_data(frames[0]):
             self.pass_message(frames, now)
             return
-        self.report(frames[-1], {"match": number, "by": self.fault.by})
         self._overtake(now)
         self._waiting.append((frames, self.fault.by, now + self.fault.wait))
+        self._numbers[frames[-1].ordinal] = number
         self._reckon()
 
     def pass_message(self, frames: list[WireFrame], now: int) -> None:
         super().pass_message(frames, now)
         if is_data(frames[0]) and frames[-1].fin:
+            for waiting, _, _ in self._waiting:
+                number = self._numbers.pop(waiting[-1].ordinal, None)
+                if number is not None:  # the first one that overtakes it
+                    self.report(waiting[-1], {"match": number, "by": self.fault.by})
             self._overtake(now)
 
     def pass_other(self, item: Item, now: int) -> None:
@@ -210,6 +217,7 @@ class ReorderStage(MessageStage[kinds.Reorder]):
         waiting, self._waiting = self._waiting, []
         for entry in waiting:
             if is_due(entry[1], entry[2]):
+                self._numbers.pop(entry[0][-1].ordinal, None)
                 super().pass_message(entry[0], now)
             else:
                 self._waiting.append(entry)

@@ -29,7 +29,7 @@ class LatencyStage(QueueStage[frames.Latency]):
             delay = self._delay(number)
             until = max(now + delay, self.last_due)
             if until > now:
-                self.report(item, {"match": number}, delay_ns=until - now)
+                self.report(item, {"match": number}, planned_ns=until - now)
                 self.hold(item, until)
                 return
         if self.is_empty:
@@ -98,6 +98,7 @@ class _PieceQueue(Stage[K]):
         super().__init__(armed, fault, lane, chance)
         self._queue: deque[tuple[Item, int]] = deque()  # with the number of the match, 0 for none
         self._held = 0
+        self._queued_bytes = 0
         self._free_at = 0
         self._offset = 0  # into the first item of the queue
         self._number = 0  # of the frame under way
@@ -117,6 +118,7 @@ class _PieceQueue(Stage[K]):
             self.note(item, number, now)
         self._queue.append((item, number))
         self._held += cost(item)
+        self._queued_bytes += _length(item)
         self._advance(now)
 
     @property
@@ -144,11 +146,13 @@ class _PieceQueue(Stage[K]):
             if not number or not isinstance(item, Raw):
                 queue.popleft()
                 self._held -= cost(item)
+                self._queued_bytes -= _length(item)
                 self.next.push(item, now)
                 continue
             start = self._offset
             size, pause = self.part(len(item.data) - start, now)
             self._offset += size
+            self._queued_bytes -= size
             is_last = self._offset >= len(item.data)
             self.next.push(_part(item, start, start + size), now)
             self.lane.outlet.flush()
@@ -160,7 +164,7 @@ class _PieceQueue(Stage[K]):
         self.due = max(now, self._free_at) if queue else None
 
     def release(self, now: int) -> None:
-        self._held = 0
+        self._held = self._queued_bytes = 0
         self.due = None
         while self._queue:
             item, _ = self._queue.popleft()
@@ -181,6 +185,10 @@ class _PieceQueue(Stage[K]):
     @property
     def is_empty(self) -> bool:
         return not self._queue
+
+
+def _length(item: Item) -> int:
+    return len(item.data) if isinstance(item, Raw) else 0
 
 
 def _part(item: Raw, start: int, stop: int) -> Raw:
@@ -207,10 +215,10 @@ class BandwidthStage(_PieceQueue[frames.Bandwidth]):
         return size, size * SECOND // rate
 
     def note(self, piece: Piece, number: int, now: int) -> None:
-        ahead = self._held * SECOND // self.fault.rate + max(0, self._free_at - now)
+        ahead = self._queued_bytes * SECOND // self.fault.rate + max(0, self._free_at - now)
         if ahead or len(piece.data) * SECOND // self.fault.rate > _SLICE_NS:
             own = len(piece.data) * SECOND // self.fault.rate
-            self.report(piece.frame, {"match": number}, delay_ns=ahead + own)
+            self.report(piece.frame, {"match": number}, planned_ns=ahead + own)
 
 
 class SlicerStage(_PieceQueue[frames.Slicer]):

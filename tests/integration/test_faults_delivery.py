@@ -1,0 +1,77 @@
+"""Sending times in the capture are those of bytes that were written; what never left has none."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import struct
+from pathlib import Path
+
+import pytest
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
+
+from tests.support.echo_engine import echo_engine
+
+pytestmark = pytest.mark.asyncio
+
+
+async def test_a_frame_that_an_abort_overtakes_has_no_sending_time(tmp_path: Path) -> None:
+    async with echo_engine(tmp_path, "--fault", "latency:s2c,latency=60s,name=slow") as lab:
+        async with connect(lab.url(), ping_interval=None) as client:
+            await client.send("x")
+            await lab.event("fault", rule="slow")
+            await lab.control("POST", "/v1/connections/1/abort", {"how": "rst"})
+            with pytest.raises(ConnectionClosed):
+                await client.recv()
+        await lab.event("close")
+        with await lab.stop() as capture:
+            (frame,) = [one for one in capture.frames(1) if one.direction.short == "s2c"]
+            assert frame.sent_ns is None
+            rows = capture.query("SELECT rule, frame_id, detail FROM fault_event WHERE frame_id IS NOT NULL")
+            details = [json.loads(row[2]) for row in rows]
+            assert [row[:2] for row in rows] == [("slow", frame.id)] * 2
+            assert "delay_ns" not in details[0]
+            assert details[1]["dropped"]
+            assert "ended" in details[1]["lost"]
+
+
+async def test_a_client_that_leaves_and_a_stop_lose_what_is_held(tmp_path: Path) -> None:
+    async with echo_engine(tmp_path, "--fault", "latency:s2c,latency=60s,name=slow") as lab:
+        client = await connect(lab.url("/left"), ping_interval=None)
+        await client.send("x")
+        await lab.event("fault", rule="slow", connection=1)
+        socket_of_client = client.transport.get_extra_info("socket")
+        socket_of_client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        client.transport.abort()
+        await lab.event("close", connection=1)
+        other = await connect(lab.url("/stays"), ping_interval=None)
+        await other.send("y")
+        await lab.event("fault", rule="slow", connection=2)
+        with await lab.stop() as capture:
+            found = [
+                frame
+                for number in (1, 2)
+                for frame in capture.frames(number)
+                if frame.direction.short == "s2c"
+            ]
+            assert [frame.sent_ns for frame in found if frame.opcode == 1] == [None, None]
+        other.transport.abort()
+
+
+@pytest.mark.parametrize(
+    "spec", ["hold:s2c,time=300ms", "blackhole:s2c,for=300ms", "latency:s2c,latency=300ms"]
+)
+async def test_a_held_frame_has_the_time_at_which_it_left(spec: str, tmp_path: Path) -> None:
+    async with echo_engine(tmp_path, "--fault", f"{spec},name=late") as lab:
+        async with connect(lab.url(), ping_interval=None) as client:
+            await client.send("x")
+            assert await asyncio.wait_for(client.recv(), 10) == "x"
+        await lab.event("close")
+        with await lab.stop() as capture:
+            frame = next(one for one in capture.frames(1) if one.direction.short == "s2c")
+            assert frame.sent_ns is not None
+            assert 0 < frame.sent_ns - frame.time_ns < 5_000_000_000
+            if not spec.startswith("blackhole"):
+                assert frame.sent_ns - frame.time_ns >= 290_000_000
