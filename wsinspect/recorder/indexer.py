@@ -282,7 +282,7 @@ class Indexer:
         if kind == EventKind.FAULT:
             self._add_fault(connection_id, event, time_ns)
             return
-        if kind in ("held", "sent") and connection_id:
+        if kind in (EventKind.HELD, EventKind.SENT) and connection_id:
             self._add_delivery(connection_id, event, time_ns)
             return
         if connection_id == 0:
@@ -323,7 +323,7 @@ class Indexer:
             return
         self._touched.add(connection)
         stream = self._stream(connection, side)
-        if event.get("event") == "held":
+        if event.get("event") == EventKind.HELD:
             add_held(event, stream, self._rows)
         else:
             add_sent(event, time_ns, stream, self._rows)

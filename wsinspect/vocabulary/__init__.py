@@ -46,6 +46,7 @@ class Side(StrEnum):
     """A party of a connection, as this tap sees it."""
 
     CLIENT = "client"
+    SENT = "sent"
     SERVER = "server"
     PROXY = "proxy"
 
@@ -83,6 +84,7 @@ class EventKind(StrEnum):
     FAILED = "failed"
     FAULT = "fault"
     GAP = "gap"
+    HELD = "held"
     H2_CONNECT_REFUSED = "h2_connect_refused"
     H2_SETTINGS = "h2_settings"
     IMPORTED = "imported"
@@ -93,6 +95,7 @@ class EventKind(StrEnum):
     RECORDER_ERROR = "recorder_error"
     REFUSED = "refused"
     REPORTED_ERROR = "reported_error"
+    SENT = "sent"
     SERVER = "server"
     TLS_FAILED = "tls_failed"
     UNREADABLE = "unreadable"
