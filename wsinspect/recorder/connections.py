@@ -315,7 +315,7 @@ class ConnectionRows:
             else refuser(
                 self.facts["failed_where"],
                 ends,
-                self.facts.get("failed_ns"),
+                None if self.handshake["response_in"] else self.facts.get("failed_ns"),
                 distrusts_server=self.facts["distrusts_server"],
             ),
             server_broke_protocol=self._has_server_broken(),
