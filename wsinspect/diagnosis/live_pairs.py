@@ -1,7 +1,7 @@
 """The sandwich while traffic passes: which connections the rules should look at together, and when.
 
 Where a run has two taps around a hop, what happens at one of them is held until the same has happened at the
-other, at most `HOLD_SECONDS`: so a failure is told once, by the finding that names the hop. Nothing is held
+other, at most `HOLD_SECONDS`: a failure is reported once, by the finding that names the hop. Nothing is held
 where no second tap is. Bounded: attempts that are over are forgotten, but for the newest `KEPT`.
 """
 
@@ -151,7 +151,7 @@ class LivePairs:
             return
         others = self._by_key.setdefault(one.key, [])
         others.append(one)
-        # A key is made anew for each attempt (RFC 6455, 4.1): of a client that does not, the newest will do.
+        # Each attempt has a new key (RFC 6455, 4.1): of a client that does not, the newest will do.
         del others[:-_OF_ONE_KEY]
         if len(others) > 1:
             self._keyed.update(order_of(others, set()))
@@ -305,7 +305,7 @@ def worth_comparing(query: Query, pairs: Sequence[Joined]) -> Iterator[Joined]:
     """The pairs of which more than a count is to be looked at.
 
     Left out are those that ended alike, with as many frames and bytes at both taps each way: so nothing was
-    lost, cut or compressed anew. And with as many pauses between frames behind the hop as before it: so
+    lost, cut or compressed again. And with as many pauses between frames behind the hop as before it: so
     nothing was held back. That is nearly all of the cost of a hop that works.
     """
     numbers = [(one.edge.id, one.origin.id) for one in pairs if one.origin is not None]

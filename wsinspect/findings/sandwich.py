@@ -317,7 +317,7 @@ def _others(count: int, paired: Sequence[int], is_part: bool) -> list[int]:
 
 
 def _is_reframed(before: Trace, after: Trace) -> bool:
-    """Other fragments: their number, or, where nothing was compressed anew, their sizes."""
+    """Other fragments: their number, or, where nothing was compressed again, their sizes."""
     if len(before.layout) != len(after.layout):
         return True
     return sum(before.layout) == sum(after.layout) and before.layout != after.layout

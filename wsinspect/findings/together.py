@@ -102,7 +102,7 @@ class _Sorting:
         #: Of failures, by connection and group: whether a hop's finding or a tap's own, further back,
         #: says why.
         self._causes: dict[tuple[int | None, str], Literal["hop", "tap"]] = {}
-        #: Findings that are told in other words.
+        #: Findings with another party or more evidence than the tap alone had.
         self._changed: dict[int, Finding] = {}
 
     def kept(self) -> list[Finding]:

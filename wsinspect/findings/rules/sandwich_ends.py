@@ -78,8 +78,8 @@ def hop_closed(pair: PairFacts) -> Iterator[Found]:
     is_idle = quiet >= _IDLE_NS and quiet > longest * 1.1
     yield Found(
         evidence=(
-            f"before the hop: ended by its server's side, {pair.edge.how}",
-            f"behind it: ended by its client's side, {pair.origin.how}",
+            f"before the hop: closed from the hop's side ({pair.edge.how})",
+            f"behind it: closed from the hop's side ({pair.origin.how})",
             *_silence(pair.edge),
             ""
             if is_idle or quiet < _IDLE_NS
@@ -196,7 +196,7 @@ def _closed_by_hop(pair: PairFacts, origin: ConnectionFacts) -> Found:
         frame.violation == MASK_MISSING and frame.opcode == 8 and frame.direction == C2S
         for frame, _ in origin.violations
     )
-    # The server has to answer 1002 to such a frame: that is the hop's doing, and so is who is told of it.
+    # The server has to answer 1002 to such a frame: that is the hop's doing, and so is what comes of it.
     is_answer = is_unmasked and edge.server_close_code == origin.server_close_code == 1002
     code = origin.client_close_code if is_answer else edge.server_close_code
     # Of two captures the origin's own findings are not in question.
@@ -258,7 +258,7 @@ def loses(pair: PairFacts) -> Iterator[Found]:
                     f"{arrow}: {through.sent} messages went in, {through.arrived} came out",
                     f"lost: {lost}, the first ones {first}" if lost else "",
                     *(_overdue_line(pair, arrow, through) if lost and through.tail else ()),
-                    f"sent by nobody, the hop made them up: {through.added_count}"
+                    f"made up by the hop: {through.added_count} that nobody sent"
                     if through.added_count
                     else "",
                 ),
@@ -309,9 +309,9 @@ def buffers(pair: PairFacts) -> Iterator[Found]:
             least, middle, _, longest = through.delays_ns
             yield Found(
                 evidence=(
-                    f"{arrow}: {through.held} of {through.arrived} messages came together with others",
-                    f"in the hop for {seconds(least)} at least, {seconds(middle)} mostly, {seconds(longest)}"
-                    f" at most",
+                    f"{arrow}: {through.held} of {through.arrived} messages came out together with others",
+                    f"time in the hop: least {seconds(least)}, median {seconds(middle)},"
+                    f" longest {seconds(longest)}",
                     *(_waited(pair, arrow, one) for one in through.longest),
                 ),
                 frame=through.longest[0].id

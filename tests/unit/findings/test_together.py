@@ -1,0 +1,74 @@
+"""Findings of several taps put together: each failure once, by whoever is nearest to its cause."""
+
+from dataclasses import replace
+from itertools import pairwise
+
+from tests.unit.findings.facts_made import cut, ended, failed, refused, request
+from tests.unit.findings.pairs_made import NO_UPGRADE, pair
+from wsinspect.findings.registry import diagnose_connection, diagnose_pair, ranked
+from wsinspect.findings.together import link_of, together
+
+HOST = request(Host="app:3000")
+ORIGIN = b"origin not allowed"
+
+
+def tap(number, name, facts, head=None):
+    heads = {} if head is None else {"raw_request_in": head, "raw_request_out": head}
+    return replace(facts, id=number, tap=name, **heads)
+
+
+def found(*taps, answered=True):
+    """What is said of one connection at these taps; without an answer the last hop did not ask any more."""
+    pairs = [pair(one, other) for one, other in pairwise(taps)]
+    pairs = [replace(one, edge=edge) for one, edge in zip(pairs, taps, strict=False)]
+    if not answered:
+        pairs.append(replace(pair(taps[-1], None), edge=taps[-1]))
+    ours = [one for each in pairs for one in diagnose_pair(each)]
+    own = [one for each in taps for one in diagnose_connection(each)]
+    kept = ranked(together(ours, own, map(link_of, pairs)))
+    return [(one.id, one.fault_of, one.connection) for one in kept if one.severity != "note"]
+
+
+def chain(facts, *heads):
+    names = ("edge", "middle", "origin")
+    return [tap(n + 1, names[n], facts, head) for n, head in enumerate(heads)]
+
+
+def test_a_chain_blames_the_second_hop_where_it_did_it():
+    stripped = chain(refused("426 Upgrade Required"), request(), request(), NO_UPGRADE)
+    assert found(*stripped) == [("WS-HS-101", "hop", 2)]
+
+
+def test_a_chain_blames_the_first_hop_where_it_did_it():
+    changed = chain(refused("403 Forbidden", body=ORIGIN), request(), HOST, HOST)
+    assert found(*changed) == [("WS-HS-105", "hop", 1)]
+    stripped = chain(refused("426 Upgrade Required"), request(), NO_UPGRADE, NO_UPGRADE)
+    assert found(*stripped) == [("WS-HS-101", "hop", 1)]
+
+
+def test_a_chain_that_changes_nothing_blames_no_hop():
+    passed = chain(refused("500 Internal Server Error"), request(), request(), request())
+    assert found(*passed) == [("WS-HS-019", "server", 3)]
+    login = chain(refused("401 Unauthorized"), request(), request(), request())
+    assert [(rule, party) for rule, party, _ in found(*login)] == [("WS-HS-009", "client")]
+
+
+def test_a_hop_that_answers_itself_is_not_the_servers_fault():
+    edge = tap(1, "edge", refused("404 Not Found"))
+    assert found(edge, answered=False) == [("WS-HS-011", "hop", 1)]
+
+
+def test_a_server_that_closed_is_not_also_a_bad_gateway():
+    edge = tap(1, "edge", refused("502 Bad Gateway", Server="nginx"))
+    dead = tap(2, "origin", failed("server closed the connection", "server"))
+    assert found(edge, dead) == [("WS-HS-035", "server", 2)]
+
+
+def test_what_ended_behind_the_last_tap_is_the_servers_side():
+    edge, origin = tap(1, "edge", cut(at=0.5)), tap(2, "origin", cut(at=0.5))
+    (one,) = found(edge, origin)
+    assert one[1:] == ("server", 2)
+
+
+def test_a_healthy_chain_has_no_finding():
+    assert found(*chain(ended(), request(), request(), request())) == []
