@@ -109,7 +109,7 @@ CAUSES = (
         "lifetime",
         "/hop/lifetime/ticks",
         ("WS-DROP-101", "hop"),
-        ("WS-DROP-003", "WS-DROP-005", "WS-DROP-006"),
+        (*CUT, "WS-DROP-008"),
         does="wait",
     ),
     Cause("cut by the server", "/app/cut", (CUT, "server"), CUT, does="wait"),

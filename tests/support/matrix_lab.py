@@ -36,7 +36,7 @@ from wsinspect.findings.registry import diagnose_connection
 
 _REASONS = {403: "Forbidden\n", 404: "Not Found\n", 429: "Too Many Requests\n", 500: "it broke\n"}
 #: When clients that are dropped begin: those that end together, whatever they carried, are another cause.
-_DROPS = {"/app/cut": 0.0, "/app/reset": 1.3, "/app/life": 2.6, "/app/close-1001": 6.0}
+_DROPS = {"/app/cut": 0.0, "/app/reset": 1.3, "/app/life": 4.5, "/app/close-1001": 7.5}
 #: Longer than any limit of a hop in the matrix.
 _LONG = 6.0
 

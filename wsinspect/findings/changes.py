@@ -317,10 +317,19 @@ def _case(sent: RawHead, came: RawHead, origin: ConnectionFacts) -> Iterator[Sus
         return
     name = said[1].lower()
     old, new = ([field.name for field in head.fields if field.key == name] for head in (sent, came))
-    if old and new and old != new:
+    if old and new and old != new and _is_right(name, came):
         before, after = (b", ".join(names).decode("latin-1")[:80] for names in (old, new))
         line = f"the field that it misses is there: {before}  ->  {after}"
         yield Suspect("case", LIKELY, (line,))
+
+
+def _is_right(name: bytes, head: RawHead) -> bool:
+    """Whether a field of the handshake arrived as it has to be, but for its name's letter case."""
+    if name in (b"upgrade", b"connection"):
+        return _asks_upgrade(head)
+    if name == b"sec-websocket-key":
+        return [is_valid_key(key) for key in head.get_all(name)] == [True]
+    return name != b"sec-websocket-version" or head.get_all(name) == [b"13"]
 
 
 def _values(head: RawHead) -> dict[str, tuple[bytes, ...]]:

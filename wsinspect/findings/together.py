@@ -22,7 +22,7 @@ _FROM_CLIENT: Final = frozenset(
     ("WS-HS-001", "WS-HS-003", "WS-HS-018", "WS-HS-030", "WS-HS-031", "WS-HS-036", "WS-HS-037")
 )
 #: A 101 that no client may take: what comes of it before the hop is its consequence.
-_BAD_101: Final = frozenset(("WS-HS-024", "WS-HS-025", "WS-HS-027", "WS-HS-028", "WS-HS-029"))
+_BAD_101: Final = frozenset(("WS-HS-024", "WS-HS-025", "WS-HS-026", "WS-HS-027", "WS-HS-028"))
 #: What one tap blames on whatever stands behind it; behind the last tap that is the server's side.
 _SERVERS_SIDE: Final = frozenset(("WS-HS-002", "WS-HS-014", "WS-DROP-001", "WS-DROP-002", "WS-DROP-006"))
 
@@ -33,6 +33,7 @@ class Link(NamedTuple):
     Attributes:
         hop: as findings name it.
         has_failed_behind: the attempt failed at both taps, so what happened behind is the cause.
+        is_101_passed_on: both taps saw a 101, so what is wrong with it behind is wrong before, too.
         is_answered_here: nothing arrived behind the hop, and the client got an answer.
         closed_by: client, hop or server, as both taps show; None where it is open.
         has_left: the hop left before the server had answered.
@@ -42,6 +43,7 @@ class Link(NamedTuple):
     origin: int | None
     hop: str
     has_failed_behind: bool = False
+    is_101_passed_on: bool = False
     is_answered_here: bool = False
     closed_by: str | None = None
     has_left: bool = False
@@ -56,6 +58,7 @@ def link_of(pair: PairFacts) -> Link:
         origin=origin.id if origin else None,
         hop=hop_of(pair),
         has_failed_behind=is_failing and origin is not None and (has_failed(origin) or origin.status == 101),
+        is_101_passed_on=origin is not None and edge.status == origin.status == 101,
         is_answered_here=is_failing and origin is None and edge.status is not None,
         closed_by=pair.closed_by,
         has_left=origin is not None and has_failed(origin) and has_left(origin) and not has_left(edge),
@@ -141,13 +144,13 @@ class _Sorting:
         return [one for one in self._ours if one.connection == link.edge and one.id in ids]
 
     def _attempt(self, link: Link) -> None:
-        ids = ids_of_group("attempt")
-        if self._pass_on(link, "attempt", ids, link.has_failed_behind):
+        ids = (*ids_of_group("attempt"), *_BAD_101)
+        if self._pass_on(link, "attempt", ids, link.has_failed_behind or link.is_101_passed_on):
             return
         if link.origin is None or not link.has_failed_behind:
             return
         before = self._mine(link.edge, ids)
-        after = self._at_origin(link.origin, {*ids, *_BAD_101})
+        after = self._at_origin(link.origin, ids)
         if link.has_left:
             self._drop(after)
         elif before and after:

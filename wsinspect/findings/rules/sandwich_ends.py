@@ -76,14 +76,20 @@ def hop_closed(pair: PairFacts) -> Iterator[Found]:
     longest = max(_longest_pause(pair.edge), _longest_pause(pair.origin))
     # It had been as quiet before, and that ended nothing: no idleness.
     is_idle = quiet >= _IDLE_NS and quiet > longest * 1.1
+    if (
+        side == "client"
+        and quiet > 0.9 * (pair.edge.age_ns or 0)
+        and (pair.edge.silence_ns() or 0) < _IDLE_NS
+    ):
+        is_idle = False  # the client had said nothing from the start, and the server was not silent
     yield Found(
         evidence=(
             f"before the hop: closed from the hop's side ({pair.edge.how})",
             f"behind it: closed from the hop's side ({pair.origin.how})",
             *_silence(pair.edge),
-            ""
-            if is_idle or quiet < _IDLE_NS
-            else f"it had been quiet for {seconds(longest)} before: not idle",
+            f"it had been quiet for {seconds(longest)} before: not idle"
+            if _IDLE_NS <= quiet <= longest * 1.1
+            else "",
             *(f"known limit: {words(limit)}" for limit in (limits[:4] if is_idle else ())),
         ),
         hop=hop_of(pair),
