@@ -219,3 +219,37 @@ class OpenFrame:
         if self.message is not None and self.message.text is not None and state["text"] is not None:
             self.message.text = TextCheck(state["text"])
             self.text_was_valid = state["text_was_valid"]
+
+
+def header_length(data: bytes) -> int | None:
+    """The size of the header that `data` begins with; None where not all of it is there."""
+    if len(data) < 2:
+        return None
+    short = data[1] & 0x7F
+    size = (
+        2 + (2 if short == LENGTH_16 else 8 if short == LENGTH_64 else 0) + (4 if data[1] & MASK_BIT else 0)
+    )
+    return size if len(data) >= size else None
+
+
+def header_violations(
+    header: bytes, direction: Direction, *, deflate: bool, extensions_known: bool = True
+) -> Iterable[str]:
+    """What a whole header breaks by itself, whatever follows it.
+
+    Args:
+        deflate: whether permessage-deflate was accepted.
+        extensions_known: False where an extension that we do not know was accepted.
+    """
+    first, short = header[0], header[1] & 0x7F
+    is_masked = bool(header[1] & MASK_BIT)
+    allowed = 0x70 if not extensions_known else 0x40 if deflate and first & 0x0F in (1, 2) else 0
+    yield from head_codes(
+        first,
+        mask_is_wrong=is_masked != (direction is Direction.CLIENT_TO_SERVER),
+        direction=direction,
+        allowed_rsv=allowed,
+        any_opcode=not extensions_known,
+    )
+    length = int.from_bytes(header[2 : 4 if short == LENGTH_16 else 10], "big")
+    yield from length_codes(header, length if short in (LENGTH_16, LENGTH_64) else short)

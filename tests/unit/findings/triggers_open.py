@@ -35,6 +35,8 @@ def _broken(code: str, direction: Any = S2C, opcode: int = 1, close: int = 1002,
 
 BEATS = [frame(n, C2S, n * 1.0, 1, b"ping") for n in range(1, 7)]
 
+PING = frame(3, C2S, 1.0, 9, b"abc")
+
 TAB = [frame(n, C2S, at, 1, b"hb") for n, at in enumerate((25, 50, 75, 135, 195), 1)]
 
 
@@ -84,8 +86,8 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
         ],
     ),
     "WS-KA-002": (
-        [cut(*BEATS, at=7.0)],
-        [cut(*BEATS, at=6.3), ended(*BEATS, at=7.0)],
+        [cut(*BEATS, at=7.1)],
+        [cut(*BEATS, at=6.3), ended(*BEATS, at=7.1), cut(*BEATS, at=7.0), cut(*BEATS, at=8.0)],
     ),
     "WS-KA-004": (
         [ended(*TAB, at=215, by="server", code=1000, reason="heartbeat")],
@@ -94,6 +96,46 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
     "WS-KA-005": (
         [opened(*HELLO, pings=tuple(ping(n, S2C, n * 10) for n in range(3, 6)))],
         [opened(*HELLO, pings=(ping(3, S2C, 10, 4),))],
+    ),
+    "WS-KA-006": (
+        [
+            ended(*HELLO, frame(5, S2C, 4.0), at=5, pings=(ping(3, C2S, 1),)),
+            ended(*HELLO, at=6, pings=(ping(3, S2C, 1), ping(4, S2C, 2))),
+            opened(*HELLO, frame(5, S2C, 9.0), pings=(ping(3, C2S, 1), ping(4, C2S, 5))),
+        ],
+        [
+            ended(*HELLO, at=5, pings=(ping(3, C2S, 1, 4),)),
+            ended(*HELLO, at=1.5, pings=(ping(3, C2S, 1),)),
+            ended(*HELLO, at=5, pings=(ping(3, C2S, 1, 4), ping(6, C2S, 4.9))),
+            ended(*HELLO, frame(5, S2C, 4.0), at=5, pings=(ping(3, C2S, 1),), has_lost_records=True),
+        ],
+    ),
+    "WS-KA-007": (
+        [ended(*HELLO, PING, frame(4, S2C, 1.1, 10, b"other"), at=5, pings=(ping(3, C2S, 1),))],
+        [
+            ended(*HELLO, PING, frame(4, S2C, 1.1, 10, b"abc"), at=5, pings=(ping(3, C2S, 1, 4),)),
+            # A pong that nobody asked for is allowed (RFC 6455, 5.5.3).
+            ended(*HELLO, frame(4, S2C, 1.1, 10, b"beat"), at=5),
+            ended(
+                *HELLO,
+                frame(3, S2C, 0.5, 10, b"beat"),
+                frame(4, C2S, 0.9, 9, b"x"),
+                pings=(ping(4, C2S, 0.9),),
+            ),
+        ],
+    ),
+    "WS-MS-003": (
+        [
+            ended(*HELLO, at=5, problems=(Problem(S2C, "unfinished", 2, 1),), by="server"),
+            cut(*HELLO, at=9, by="client", problems=(Problem(S2C, "unfinished", 2, 1),)),
+            cut(*HELLO, at=0.4, by="client", problems=(Problem(C2S, "unfinished", 2, 1),)),
+        ],
+        [
+            cut(*HELLO, at=0.4, by="server", problems=(Problem(C2S, "unfinished", 1, 1),)),
+            cut(*HELLO, at=9, problems=(Problem(S2C, "unfinished", 2, 1),), gaps=frozenset({S2C})),
+            opened(*HELLO, problems=(Problem(S2C, "unfinished", 2, 1),)),
+            HEALTHY,
+        ],
     ),
     "WS-CL-001": ([ended(by="server", code=1001)], [ended(code=1001)]),
     "WS-CL-002": ([ended(by="client", code=1002)], [_broken(v.MASK_UNEXPECTED), HEALTHY]),
@@ -158,8 +200,12 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
         [ended(*HELLO, at=60.3), cut(*HELLO, at=37.6)],
     ),
     "WS-DROP-003": (
-        [cut(*(frame(n, S2C, n * 1.7) for n in range(1, 18)), at=30.05)],
-        [cut(*(frame(n, S2C, n * 1.7) for n in range(1, 18)), at=33.7)],
+        [
+            cut(*(frame(n, S2C, n * 1.7) for n in range(1, 18)), at=30.05),
+            cut(*BEATS, at=6.3),
+            cut(*BEATS, at=7.0),
+        ],
+        [cut(*(frame(n, S2C, n * 1.7, 1, b"x" * 300) for n in range(1, 18)), at=33.7), cut(*BEATS, at=9.0)],
     ),
     "WS-DROP-004": (
         [capture(*(dropped(n, n, 20 - n) for n in range(1, 5)))],

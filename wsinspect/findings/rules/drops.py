@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from wsinspect.findings.evidence import (
+    WORDS_OF_ENDS,
     answer_hop,
     answer_marks,
     end_line,
@@ -14,10 +15,12 @@ from wsinspect.findings.evidence import (
     request_marks,
     seconds,
 )
-from wsinspect.findings.facts import C2S, S2C, SECOND_NS, CaptureFacts, ConnectionFacts, Summary
+from wsinspect.findings.facts import C2S, S2C, SECOND_NS, CaptureFacts, ConnectionFacts, Other, Summary
 from wsinspect.findings.limits import Limit, is_round, matching, words
 from wsinspect.findings.model import Cause, FaultOf, Found
 from wsinspect.findings.registry import Rules
+from wsinspect.findings.rules.keepalive import beat_ns
+from wsinspect.wire.opcodes import Direction
 
 rules = Rules()
 
@@ -68,6 +71,64 @@ def _limit_lines(limits: list[Limit], software: tuple[str, ...]) -> tuple[str, .
     return tuple([*lines, *(f"known limit: {words(limit)}" for limit in rest)][:7])
 
 
+#: Silences that differ by no more than this are equal.
+_EQUAL: Final = 0.10
+#: Ends nearer to each other than this are one event, and prove no timer.
+_TOGETHER_NS: Final = 300_000_000
+
+
+def equal_silences(facts: ConnectionFacts) -> tuple[int, Direction | None, list[Other]] | None:
+    """(silence, direction that was silent or None for both, the others) where others ended after the same
+    silence at another moment."""
+    end = facts.end_ns
+    if end is None:
+        return None
+    near = [
+        one
+        for one in facts.others
+        if one.is_cut
+        and one.ended_by == facts.ended_by
+        and one.end_ns is not None
+        and abs(one.end_ns - end) > _TOGETHER_NS
+    ]
+    for side in (None, S2C, C2S):
+        mine = facts.silence_ns(side)
+        if mine is None or mine < _LEAST_SILENCE_NS:
+            continue
+        same = [
+            one
+            for one in near
+            if (theirs := one.silence_ns(side)) is not None
+            and abs(theirs - mine) <= _EQUAL * max(mine, theirs)
+        ]
+        if same:
+            return mine, side, same
+    return None
+
+
+def equal_ages(facts: ConnectionFacts) -> list[Other]:
+    """Other connections that were cut at the same age, at another moment."""
+    age, end = facts.age_ns, facts.end_ns
+    if age is None or end is None or age < SECOND_NS:
+        return []
+    return [
+        one
+        for one in facts.others
+        if one.is_cut
+        and one.ended_by == facts.ended_by
+        and one.age_ns is not None
+        and abs(one.age_ns - age) <= _EQUAL / 2 * age
+        and abs((one.end_ns or end) - end) > _TOGETHER_NS
+    ]
+
+
+def is_kept_alive(facts: ConnectionFacts) -> bool:
+    """Whether the last silence was no longer than the connection's own heartbeat: no idle timeout counts"
+    " that."""
+    beat, silence = beat_ns(facts), facts.silence_ns()
+    return beat is not None and silence is not None and silence <= 1.02 * beat[0]
+
+
 def _ender(facts: ConnectionFacts) -> tuple[FaultOf, str]:
     """Whose side ended it, and how to say where."""
     if facts.ended_by == "server":
@@ -81,8 +142,7 @@ def _ender(facts: ConnectionFacts) -> tuple[FaultOf, str]:
     "hop",
     "The connection died right after the 101, before any frame",
     meaning="The handshake succeeded, and within moments TCP ended with no byte from the server's side. A"
-    " firewall or wrapper"
-    " that cannot carry a tunnel does this, even when it only logs.",
+    " firewall or wrapper that cannot carry a tunnel does this, even when it only logs.",
     js=JS,
     topic="waf",
     rows="H13 T10",
@@ -94,7 +154,7 @@ def dead_at_once(facts: ConnectionFacts) -> Iterator[Found]:
         if age < _AT_ONCE_NS and not is_round(age / 1e9):
             yield Found(
                 evidence=(
-                    f"101, then {facts.how} after {seconds(age)}",
+                    f"101, then {WORDS_OF_ENDS.get(facts.how or '', facts.how)} after {seconds(age)}",
                     f"{facts.sizes[0]} bytes c>s, 0 bytes s>c",
                     end_line(facts),
                 ),
@@ -110,8 +170,8 @@ def dead_at_once(facts: ConnectionFacts) -> Iterator[Found]:
     "error",
     "hop",
     "Ended by a limit on its lifetime",
-    meaning="The connection ended at an age that is somebody's limit, although data was flowing. Pings do"
-    " not help against that.",
+    meaning="The connection ended at an age that is somebody's limit, although data was flowing. Pings do not"
+    " help against that: raise the limit, or reconnect before it.",
     js=JS,
     topic="lifetime",
     rows="T2",
@@ -120,22 +180,53 @@ def dead_at_once(facts: ConnectionFacts) -> Iterator[Found]:
 )
 def lifetime(facts: ConnectionFacts) -> Iterator[Found]:
     age = facts.age_ns
-    if not is_cut(facts) or age is None or (facts.silence_ns() or 0) > min(age // 2, 10 * SECOND_NS):
+    if not is_cut(facts) or age is None:
+        return
+    silence = facts.silence_ns() or 0
+    beat = beat_ns(facts)
+    kept = is_kept_alive(facts) and beat is not None and age >= 3 * beat[0]
+    if not kept and silence > min(age // 2, 10 * SECOND_NS):
         return
     limits = matching(age / 1e9, "lifetime")
-    if limits and not _fits(facts.silence_ns() or 0):
-        software = _software(facts)
-        yield Found(
-            evidence=(
-                f"age {seconds(age)}, data until {seconds(facts.silence_ns() or 0)} before",
-                end_line(facts),
-                *_limit_lines(limits, software),
+    same = equal_ages(facts)
+    if not kept and (not limits or _fits(silence)) and not (same and silence < min(ages_of(same, age)) // 4):
+        return
+    if not kept and not limits and not same:
+        return
+    software = _software(facts)
+    ids = ", ".join(f"#{one.id}" for one in same[:6])
+    yield Found(
+        evidence=(
+            f"age {seconds(age)}, data until {seconds(silence)} before the end",
+            f"heartbeats every {seconds(beat[0])}: an idle timeout did not count this silence"
+            if kept and beat
+            else "",
+            f"{ids} ended at the same age" if same else "",
+            end_line(facts),
+            *_limit_lines(limits, software),
+        ),
+        software=tuple(dict.fromkeys((*software, *(limit.software for limit in limits)))) if software else (),
+        title=f"Ended at the age of {seconds(age)} while heartbeats were flowing: a limit on its lifetime"
+        if kept
+        else None,
+        severity="warning" if facts.ended_by == "client" and not limits and not same else None,
+        confidence="high" if same else "medium" if limits else "low",
+        causes=()
+        if same
+        else (
+            Cause("a limit on the connection's lifetime", "does the next one end at the same age?"),
+            Cause(
+                "the other side ended it: a crash, a kill, a deploy",
+                "the log of that side at this moment; others end at the same moment",
             ),
-            software=tuple(dict.fromkeys((*software, *(limit.software for limit in limits))))
-            if software
-            else (),
-            js=js_told(facts),
-        )
+        ),
+        js=js_told(facts),
+    )
+
+
+def ages_of(others: list[Other], age: int) -> list[int]:
+    """The ages of connections that ended, with one more."""
+    return [age, *(one.age_ns for one in others if one.age_ns is not None)]
 
 
 @rules(
@@ -143,49 +234,87 @@ def lifetime(facts: ConnectionFacts) -> Iterator[Found]:
     "error",
     "hop",
     "Ended by an idle timeout",
-    meaning="TCP ended without a CLOSE frame after a silence that looks like somebody's setting. A hop on"
-    " the way counts the time"
-    " without data and gives up.",
+    meaning="TCP ended without a CLOSE frame after a silence that looks like somebody's setting. A hop on the"
+    " way counts the time without data and gives up: raise its limit, or ping more often than that.",
     js=JS,
     topic="idle",
     rows="T1 T5",
     group="end",
 )
 def idle(facts: ConnectionFacts) -> Iterator[Found]:
-    if not is_cut(facts):
+    if not is_cut(facts) or is_kept_alive(facts):
         return
+    equal = equal_silences(facts)
     both, server = facts.silence_ns() or 0, facts.silence_ns(S2C) or 0
-    counted = next(
-        (ns for ns in (both, server) if ns >= _LEAST_SILENCE_NS and (_fits(ns) or is_round(ns / 1e9))), None
-    )
-    if counted is None:
+    if equal is not None:
+        counted, side, same = equal
+    else:
+        counted = next(
+            (ns for ns in (both, server) if ns >= _LEAST_SILENCE_NS and (_fits(ns) or is_round(ns / 1e9))), 0
+        )
+        side, same = (None if counted == both else S2C), []
+    if not counted:
         return
     software = _software(facts)
     limits = matching(counted / 1e9, "idle")
     is_known = any(limit.software in software for limit in limits)
     age = facts.age_ns or 0
     fault_of, where = _ender(facts)
-    same_age = age - counted < SECOND_NS // 2
-    lifetime = Cause(
-        "a limit on the whole lifetime, of the same length", "let traffic flow: does it end at the same age?"
+    # Where the ages of others differ, it is no limit on the age.
+    same_age = age - counted < SECOND_NS // 2 and all(
+        abs((one.age_ns or age) - age) <= _EQUAL * age for one in same
+    )
+    ids = ", ".join(f"#{one.id}" for one in same[:6])
+    causes = (
+        Cause(
+            f"an idle timeout of {round(counted / 1e9, 1):g} s", "send a ping at half the time: does it live?"
+        ),
+        *(
+            (
+                Cause(
+                    "a limit on the whole lifetime, of the same length",
+                    "let traffic flow: does it end at the same age?",
+                ),
+            )
+            if same_age
+            else ()
+        ),
+        *(
+            ()
+            if same
+            else (
+                Cause(
+                    "the other side ended it: a crash, a kill, or code that closes TCP",
+                    "does the next one end after the same silence?",
+                ),
+            )
+        ),
     )
     yield Found(
         evidence=(
             *_silences(facts),
-            f"age {seconds(age)}; ended by {where}: {facts.how}",
+            f"{ids} ended after the same silence, within 10 %" if same else "",
+            f"age {seconds(age)}; ended by {where}: {WORDS_OF_ENDS.get(facts.how or '', facts.how)}",
             end_line(facts),
             *_limit_lines(limits, software),
-            "only s>c was silent: a limit that counts the server's bytes" if counted != both else "",
+            f"only {side.arrow} was silent: a limit that counts this direction's bytes"
+            if side is not None and counted != both
+            else "",
         ),
         hop=answer_hop(facts) if facts.ended_by == "server" and is_known else None,
-        confidence="high" if limits else "medium" if counted >= _SURE_NS else "low",
+        confidence="high"
+        if same or (limits and not same_age)
+        else "medium"
+        if limits or counted >= _SURE_NS
+        else "low",
         fault_of=fault_of,
         # Clients are killed, and leave, at any moment: a round number alone is no proof there.
-        severity="warning" if facts.ended_by == "client" and not limits else None,
+        severity="warning" if facts.ended_by == "client" and not limits and not same else None,
         software=software,
-        causes=(Cause("an idle timeout", "send a ping at half the time: does it live?"), lifetime)
-        if same_age
-        else (),
+        title=f"Ended after {seconds(counted)} of silence: an idle timeout"
+        if same
+        else f"Ended after {seconds(counted)} of silence: an idle timeout, or the other side ended it",
+        causes=causes if len(causes) > 1 else (),
         js=js_told(facts),
     )
 
@@ -199,8 +328,8 @@ def _fits(interval_ns: int) -> bool:
     "error",
     "network",
     "Reset without a CLOSE frame",
-    meaning="A RST ended the connection, and no CLOSE frame came before it. A crash, a kill, a "
-    "firewall, or a write to a connection that the other side had forgotten does this.",
+    meaning="A RST ended the connection, and no CLOSE frame came before it. A crash, a kill, a firewall, or a"
+    " write to a connection that the other side had forgotten does this.",
     js=JS,
     topic="abrupt",
     rows="T5 F11",
@@ -228,8 +357,8 @@ def reset(facts: ConnectionFacts) -> Iterator[Found]:
     "error",
     "server",
     "The server's side ended TCP without a CLOSE frame",
-    meaning="A FIN came and no CLOSE frame before it: the process ended, or a hop closed. The page is told"
-    " 1006 and no reason.",
+    meaning="A FIN came and no CLOSE frame before it: the process ended, or a hop closed the connection. The"
+    " page sees 1006 and no reason.",
     js=JS,
     topic="abrupt",
     rows="F11 T4",
@@ -237,9 +366,23 @@ def reset(facts: ConnectionFacts) -> Iterator[Found]:
 )
 def fin_by_server(facts: ConnectionFacts) -> Iterator[Found]:
     if is_cut(facts) and facts.ended_by == "server":
+        silence = facts.silence_ns() or 0
+        is_quiet = silence >= _SURE_NS and not is_kept_alive(facts)
         yield Found(
             evidence=(end_line(facts), *_silences(facts), f"age {seconds(facts.age_ns or 0)}"),
             software=_software(facts),
+            causes=(
+                Cause(
+                    "the server ended it: a crash, a kill, or code that closes TCP",
+                    "the server's log at this moment",
+                ),
+                Cause(
+                    f"an idle timeout of {round(silence / 1e9, 1):g} s, of the server or a hop",
+                    "does the next one end after the same silence?",
+                ),
+            )
+            if is_quiet
+            else (),
             js=js_told(facts),
         )
 
@@ -248,10 +391,9 @@ def fin_by_server(facts: ConnectionFacts) -> Iterator[Found]:
     "WS-DROP-007",
     "note",
     "client",
-    "The client's side went without a CLOSE frame",
+    "The client's side ended TCP without a CLOSE frame",
     meaning="A FIN came and no CLOSE frame before it: a killed process, a crashed tab, or a hop before this"
-    " tap. The server's"
-    " application sees 1006.",
+    " tap. The server's application sees 1006.",
     js="Nothing: the page is gone.",
     topic="abrupt",
     rows="F11",
@@ -325,8 +467,8 @@ def _is_independent(group: list[Summary]) -> bool:
     "error",
     "hop",
     "Many connections ended at the same moment",
-    meaning="They were opened at different times and ended together, whatever they carried. A reload,"
-    " a deploy or a restart of the server or of a hop does this.",
+    meaning="They were opened at different times and ended together, whatever they carried. A reload, a"
+    " deploy or a restart of the server or of a hop does this.",
     js="close with code 1006 on every page at once (1001 or 1012 where the server says so).",
     topic="reload",
     rows="T4",
@@ -362,8 +504,8 @@ def cluster(facts: CaptureFacts) -> Iterator[Found]:
     "error",
     "hop",
     "Several connections ended at the same age",
-    meaning="They ended without a CLOSE frame at the same age, though they had carried data at "
-    "different times. It is a limit on the lifetime, which pings do not lengthen.",
+    meaning="They ended without a CLOSE frame at the same age, though they had carried data at different"
+    " times. That is a limit on the lifetime, which pings do not lengthen.",
     js=JS,
     topic="lifetime",
     rows="T2",

@@ -1,7 +1,7 @@
 """Frames that break RFC 6455, by kind.
 
 Of each direction the first broken frame is the finding; what follows it is mostly its consequence. Where the
-other side bore it and the connection ended cleanly, it is a warning.
+other side accepted it and the connection ended cleanly, it is a warning.
 """
 
 from __future__ import annotations
@@ -10,12 +10,13 @@ from collections.abc import Iterator
 from typing import Final
 
 from wsinspect.findings.evidence import answer_marks, end_line, js_told, named
-from wsinspect.findings.facts import C2S, ConnectionFacts, FrameFact
+from wsinspect.findings.facts import C2S, ConnectionFacts, FrameFact, OpaqueFact
 from wsinspect.findings.model import FaultOf, Found
 from wsinspect.findings.registry import Rules
 from wsinspect.findings.rules.switching import text_after_101
 from wsinspect.handshake.negotiation import DEFLATE
 from wsinspect.wire.opcodes import opcode_name
+from wsinspect.wire.reader import header_length, header_violations
 from wsinspect.wire.violations import (
     CONTINUATION_UNEXPECTED,
     CONTROL_FRAGMENTED,
@@ -35,19 +36,52 @@ from wsinspect.wire.violations import (
 rules = Rules()
 
 JS: Final = (
-    "Of a broken frame of the server: close with code 1006, wasClean false; Chrome's console names the frame."
+    "For a broken frame from the server: close with code 1006, wasClean false; Chrome's console names the"
+    " frame."
 )
 _CLEAN_CODES: Final = (None, 1000, 1001, 1005)
 
 
 def leading(facts: ConnectionFacts) -> list[tuple[FrameFact, int]]:
-    """For each direction the codes of its first broken frame, with how many frames have each."""
+    """For each direction the codes of its first broken frame, with how many frames have each.
+
+    A frame that never ended counts too where its header alone breaks the protocol; its id is 0.
+    """
     if any(text_after_101(facts)):
         return []
     first: dict[int, int] = {}
     for frame, _ in facts.violations:
         first[frame.direction] = min(first.get(frame.direction, frame.id), frame.id)
-    return [(frame, count) for frame, count in facts.violations if first[frame.direction] == frame.id]
+    found = [(frame, count) for frame, count in facts.violations if first[frame.direction] == frame.id]
+    for one in facts.opaque:
+        if one.reason == "unfinished-frame" and one.direction not in first:
+            found += [(frame, 1) for frame in _unfinished(facts, one)]
+    return found
+
+
+def _unfinished(facts: ConnectionFacts, one: OpaqueFact) -> Iterator[FrameFact]:
+    """What the header of an unfinished frame breaks, each as a frame with id 0."""
+    header = one.data[: header_length(one.data) or 0]
+    if not header:
+        return
+    agreed = facts.negotiation
+    for code in header_violations(
+        header,
+        one.direction,
+        deflate=agreed.deflate is not None,
+        extensions_known=agreed.are_extensions_known,
+    ):
+        length = max(0, one.length - len(header))
+        yield FrameFact(
+            0,
+            one.direction,
+            one.time_ns,
+            header[0] & 15,
+            bool(header[0] & 0x80),
+            length,
+            header,
+            violation=code,
+        )
 
 
 def broken(facts: ConnectionFacts, *codes: str) -> Iterator[Found]:
@@ -62,7 +96,8 @@ def describe(facts: ConnectionFacts, frame: FrameFact, count: int, *more: str) -
     code = frame.violation or ""
     rule = VIOLATIONS.get(code)
     name = opcode_name(frame.opcode)
-    where = f"frame {frame.id} {frame.direction.arrow} {name}, header {frame.header.hex(' ')}"
+    number = f"frame {frame.id}" if frame.id else "the last, unfinished frame"
+    where = f"{number} {frame.direction.arrow} {name}, header {frame.header.hex(' ')}"
     said = f"{code}: {rule.sentence} ({rule.section})" if rule else code
     times = f"{count} frames of this direction have it" if count > 1 else ""
     who: FaultOf = "client" if frame.direction == C2S else "server"
@@ -73,7 +108,7 @@ def describe(facts: ConnectionFacts, frame: FrameFact, count: int, *more: str) -
     is_borne = not facts.is_over or was_borne(facts)
     return Found(
         evidence=tuple(filter(None, lines)),
-        frame=frame.id,
+        frame=frame.id or None,
         fault_of=who,
         severity="warning" if is_borne else None,
         js=js_told(facts),
@@ -97,9 +132,8 @@ def _reaction(facts: ConnectionFacts, frame: FrameFact) -> int | None:
     "error",
     "client",
     "The client sent an unmasked frame",
-    meaning="Clients have to mask every frame, and servers close for one that is not. A home-made client, or"
-    " a box that joins"
-    " two TCP streams without speaking WebSocket, does this.",
+    meaning="Clients have to mask every frame, and servers close for one that is not. A home-made client does"
+    " this, or a hop that joins two TCP streams without speaking WebSocket.",
     js=JS,
     topic="frame-bug",
     rows="F1",
@@ -128,9 +162,9 @@ def masked(facts: ConnectionFacts) -> Iterator[Found]:
     "error",
     "server",
     "A reserved bit is set that nothing negotiated",
-    meaning="RSV1 says 'compressed', but this connection has no accepted permessage-deflate, or the bit"
-    " stands where it has no"
-    " meaning. One side believes in an extension that was removed from one of the heads.",
+    meaning="RSV1 says 'compressed', but permessage-deflate was not accepted on this connection, or the bit"
+    " is set where it has no meaning. One side believes in an extension that was removed from the request or"
+    " the response.",
     js=JS,
     topic="compression",
     rows="F2 F3",
@@ -155,8 +189,7 @@ def reserved_bit(facts: ConnectionFacts) -> Iterator[Found]:
     "server",
     "A frame has a reserved opcode",
     meaning="Opcodes 3 to 7 and 11 to 15 have no meaning, so the receiver has to close. Mostly the sender's"
-    " frame boundaries are"
-    " wrong and payload is read as a header.",
+    " frame boundaries are wrong and payload is read as a header.",
     js=JS,
     topic="frame-bug",
     rows="F3",
@@ -170,8 +203,8 @@ def reserved_opcode(facts: ConnectionFacts) -> Iterator[Found]:
     "error",
     "server",
     "A control frame is fragmented or longer than 125 bytes",
-    meaning="PING, PONG and CLOSE have to be one short frame each (RFC 6455, 5.5). Long close reasons are"
-    " the usual mistake.",
+    meaning="PING, PONG and CLOSE have to be one short frame each (RFC 6455, 5.5). Long close reasons are the"
+    " usual mistake.",
     js=JS,
     topic="frame-bug",
     rows="F3",
@@ -185,9 +218,8 @@ def bad_control(facts: ConnectionFacts) -> Iterator[Found]:
     "error",
     "server",
     "The fragments of a message are out of order",
-    meaning="A continuation came with no message open, or a new message began inside an open one. Two"
-    " writers share one socket"
-    " without a lock, or a box re-fragments wrongly.",
+    meaning="A continuation came with no message open, or a new message began inside an open one. Two writers"
+    " share one socket without a lock, or a hop re-fragments wrongly.",
     js=JS,
     topic="frame-bug",
     rows="F3 F12",
@@ -201,7 +233,7 @@ def fragments(facts: ConnectionFacts) -> Iterator[Found]:
     "error",
     "server",
     "A frame's length is not written in the fewest bytes",
-    meaning="The length could have been shorter (RFC 6455, 5.2). Some receivers bear it, others close.",
+    meaning="The length could have been shorter (RFC 6455, 5.2). Some receivers accept it, others close.",
     js=JS,
     topic="frame-bug",
     rows="F3",
@@ -231,8 +263,7 @@ def after_close(facts: ConnectionFacts) -> Iterator[Found]:
     "server",
     "The boundaries of frames are lost: a length is impossible",
     meaning="A frame says that it is longer than anything believable, so what follows cannot be read as"
-    " frames. What was sent is no"
-    " WebSocket, or bytes are missing or doubled on the way.",
+    " frames. What was sent is not WebSocket, or bytes are missing or repeated on the way.",
     js=JS,
     topic="garbage",
     rows="F3 H28",
@@ -269,6 +300,8 @@ def cut_frame(facts: ConnectionFacts) -> Iterator[Found]:
     if any(text_after_101(facts)):
         return
     for one in facts.opaque:
+        if any(not frame.id for frame, _ in leading(facts)):
+            return
         if one.reason == "unfinished-frame" and facts.state == "closed" and facts.ended_by != "proxy":
             line = (
                 f"{one.length} bytes of an unfinished frame {one.direction.arrow}: {one.data[:16].hex(' ')}"

@@ -9,7 +9,7 @@ from statistics import median
 from typing import Final
 
 from wsinspect.findings.evidence import answer_marks, end_line, js_told, named, seconds
-from wsinspect.findings.facts import C2S, S2C, SECOND_NS, ConnectionFacts, PingFact
+from wsinspect.findings.facts import C2S, S2C, SECOND_NS, ConnectionFacts, FrameFact, PingFact
 from wsinspect.findings.limits import matching, words
 from wsinspect.findings.model import FaultOf, Found
 from wsinspect.findings.registry import Rules
@@ -21,6 +21,7 @@ _TIMEOUT_WORDS: Final = re.compile(r"keep-?alive|ping|heartbeat|timed? ?out|time
 #: A peer that answers at all answers within this.
 _LEAST_WAIT_NS: Final = 800_000_000
 _NEAR: Final = 0.15
+_PING, _PONG = 9, 10
 
 
 @rules(
@@ -29,8 +30,7 @@ _NEAR: Final = 0.15
     "client",
     "A ping got no pong, and its sender ended the connection",
     meaning="One side pinged, waited, and closed because no pong came. The other side's event loop was"
-    " blocked or it was gone, or"
-    " the pong was lost on a hop.",
+    " blocked, or it was gone, or the pong was lost on a hop.",
     js=JS,
     topic="keepalive",
     rows="T6 T5",
@@ -110,8 +110,7 @@ def _gaps(times: Sequence[int]) -> list[int]:
     "client",
     "The keepalive is as slow as the limit that ended the connection",
     meaning="Heartbeats came at nearly the interval after which a hop closes, so each is a race that is lost"
-    " sooner or later. The"
-    " end came just when the next one was due.",
+    " sooner or later. The end came just when the next one was due.",
     js="close with code 1006, wasClean false.",
     topic="keepalive",
     rows="T3",
@@ -131,7 +130,8 @@ def race(facts: ConnectionFacts) -> Iterator[Found]:
     ):
         return
     interval, count = beat
-    if interval < 900_000_000 or abs(silence - interval) > _NEAR * interval:
+    # A silence no longer than the heartbeat is no idle timeout: WS-DROP-003.
+    if interval < 900_000_000 or not 1.02 * interval < silence <= (1 + _NEAR) * interval:
         return
     limits = [words(limit) for limit in matching(silence / 1e9, "idle")]
     yield Found(
@@ -151,9 +151,8 @@ def race(facts: ConnectionFacts) -> Iterator[Found]:
     "error",
     "client",
     "The client's heartbeat slowed down to once a minute (a background tab), then the server closed",
-    meaning="Browsers let timers of a background tab run once a minute. The page's heartbeat, faster before,"
-    " came too late for the"
-    " server's timeout.",
+    meaning="Browsers run the timers of a background tab once a minute. The page's heartbeat, faster before,"
+    " came too late for the server's timeout.",
     js=JS,
     topic="keepalive",
     rows="T7",
@@ -184,10 +183,9 @@ def background_tab(facts: ConnectionFacts) -> Iterator[Found]:
     "WS-KA-005",
     "error",
     "network",
-    "Half-open: one side has vanished without a word",
-    meaning="Pings or messages got no answer and no FIN came: a NAT, a load balancer or a sleeping machine"
-    " forgot the connection."
-    " Browsers keep such a socket 'open' for minutes.",
+    "Half-open: one side disappeared without closing",
+    meaning="Pings got no answer and no FIN came: a NAT, a load balancer or a sleeping machine forgot the"
+    " connection. Browsers keep such a socket 'open' for minutes.",
     js="Nothing for minutes, then close with code 1006.",
     topic="half-open",
     rows="T5",
@@ -215,3 +213,107 @@ def half_open(facts: ConnectionFacts) -> Iterator[Found]:
                 js=js_told(facts),
             )
             return
+
+
+#: Pings that wait this long for their pong have none.
+_NO_PONG_NS: Final = 2 * SECOND_NS
+
+
+def _wrong_pong(facts: ConnectionFacts, ping: PingFact) -> FrameFact | None:
+    """The next pong from the other side after an unanswered ping: it answers no other one."""
+    answers = {one.pong_id for one in facts.pings}
+    return next(
+        (
+            one
+            for one in facts.last_frames
+            if one.opcode == _PONG
+            and one.direction != ping.direction
+            and one.id > ping.id
+            and one.id not in answers
+        ),
+        None,
+    )
+
+
+@rules(
+    "WS-KA-007",
+    "warning",
+    "client",
+    "A pong does not repeat the payload of its ping",
+    meaning="A pong has to carry the payload of the ping that it answers (RFC 6455, 5.5.3). A side that"
+    " checks the payload takes this ping as unanswered and closes sooner or later.",
+    js="close with code 1006 or the server's code, once the side that pings gives up.",
+    topic="pong",
+    rows="T6",
+)
+def wrong_pong(facts: ConnectionFacts) -> Iterator[Found]:
+    if facts.has_gap:
+        return
+    payloads = {frame.id: frame.payload for frame in facts.last_frames if frame.opcode == _PING}
+    for ping in facts.pings:
+        pong = _wrong_pong(facts, ping) if ping.pong_id is None and ping.id in payloads else None
+        if pong is None:
+            continue
+        other: FaultOf = "client" if ping.direction == S2C else "server"
+        yield Found(
+            evidence=(
+                f"ping {ping.id} {ping.direction.arrow}: {_payload(payloads[ping.id])}",
+                f"pong {pong.id} {pong.direction.arrow} {seconds(pong.time_ns - ping.time_ns)} later:"
+                f" {_payload(pong.payload)}",
+                end_line(facts) if facts.is_over else "",
+            ),
+            frame=pong.id,
+            fault_of=other,
+            title=f"The {other} answers a ping with another payload",
+            js=js_told(facts),
+            software=named(answer_marks(facts)),
+        )
+        return
+
+
+def _payload(data: bytes) -> str:
+    return f"payload {data[:24].hex(' ')} ('{repr(data[:24])[2:-1]}')" if data else "no payload"
+
+
+@rules(
+    "WS-KA-006",
+    "warning",
+    "client",
+    "No ping was ever answered",
+    meaning="One side pings, and the other one never sends a pong, although RFC 6455 (5.5.2) demands one. As"
+    " soon as a library or hop checks, it will close this connection.",
+    js="Nothing yet; code 1006 or 1011 where the side that pings gives up.",
+    topic="pong",
+    rows="T6",
+)
+def never_answered(facts: ConnectionFacts) -> Iterator[Found]:
+    if facts.has_gap or any(no_pong(facts)) or any(half_open(facts)) or any(wrong_pong(facts)):
+        return
+    for side in (C2S, S2C):
+        mine = [one for one in facts.pings if one.direction == side]
+        if not mine or any(one.pong_id is not None for one in mine):
+            continue
+        known = [facts.end_ns, *(frame.time_ns for frame in facts.last_frames)]
+        last = max((time for time in known if time is not None), default=mine[-1].time_ns)
+        waited = last - mine[0].time_ns
+        # The other side spoke after the ping, so it had it, and had the time.
+        spoke = facts.last_ns[side.other]
+        has_heard = spoke is not None and spoke > mine[0].time_ns
+        if waited < _NO_PONG_NS or not (has_heard or len(mine) >= 2):
+            continue
+        other: FaultOf = "client" if side == S2C else "server"
+        noun = "ping" if len(mine) == 1 else "pings"
+        yield Found(
+            evidence=(
+                f"{len(mine)} {noun} {side.arrow}, the first {seconds(waited)} before the last thing seen",
+                f"no pong {side.other.arrow}",
+                f"the {other} sent other frames meanwhile" if has_heard else "",
+                end_line(facts) if facts.is_over else "",
+            ),
+            frame=mine[0].id,
+            fault_of=other,
+            title=f"The {other} never answered a ping",
+            js=js_told(facts),
+            software=named(answer_marks(facts)),
+        )
+        return

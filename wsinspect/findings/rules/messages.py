@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
-from wsinspect.findings.evidence import answer_marks, end_line, js_told, named
-from wsinspect.findings.facts import C2S, ConnectionFacts
+from wsinspect.findings.evidence import answer_marks, end_line, js_told, named, seconds
+from wsinspect.findings.facts import C2S, SECOND_NS, ConnectionFacts
 from wsinspect.findings.model import Found
 from wsinspect.findings.registry import Rules
 from wsinspect.findings.rules.frames import JS, broken, was_borne
 from wsinspect.wire.violations import INFLATE_FAILED, INVALID_UTF8
 
 rules = Rules()
+
+#: The problem of a message whose final fragment did not come.
+UNFINISHED: Final = "unfinished"
 
 
 @rules(
@@ -20,8 +24,7 @@ rules = Rules()
     "server",
     "A text message is not valid UTF-8",
     meaning="Text has to be UTF-8, and the receiver closes with 1007 for what is not (RFC 6455, 8.1). Binary"
-    " data was sent as text,"
-    " or UTF-8 was cut between the bytes of a character.",
+    " data was sent as text, or UTF-8 was cut between the bytes of a character.",
     js=JS,
     topic="utf8",
     rows="F4",
@@ -35,9 +38,9 @@ def bad_utf8(facts: ConnectionFacts) -> Iterator[Found]:
     "error",
     "server",
     "A compressed message does not inflate",
-    meaning="The bytes are no valid DEFLATE, or refer to a context that the receiver does not have: context"
-    " takeover or the window"
-    " is another than negotiated. All later compressed messages of this direction are lost too.",
+    meaning="The bytes are not valid DEFLATE, or refer to a context that the receiver does not have: context"
+    " takeover or the window size is not the negotiated one. All later compressed messages of this direction"
+    " are lost too.",
     js=JS,
     topic="compression",
     rows="F5",
@@ -64,3 +67,54 @@ def bad_deflate(facts: ConnectionFacts) -> Iterator[Found]:
                 software=named(answer_marks(facts)),
             )
             return
+
+
+#: A sender that is silent for this long inside a message has given it up.
+_STALLED_NS: Final = SECOND_NS
+
+
+@rules(
+    "WS-MS-003",
+    "warning",
+    "server",
+    "A fragmented message never ended",
+    meaning="The first fragments of a message came and its last one, with FIN, did not. The receiver waits"
+    " for it and delivers nothing; every later message of that side waits too.",
+    js="onmessage is never called for it.",
+    topic="fragments",
+    rows="F3 F12",
+)
+def never_ended(facts: ConnectionFacts) -> Iterator[Found]:
+    if not facts.is_over or facts.state == "lost" or facts.has_gap:
+        return
+    for problem in facts.problems:
+        if problem.kind != UNFINISHED:
+            continue
+        side = problem.direction
+        sender = "client" if side == C2S else "server"
+        silence = facts.silence_ns(side) or 0
+        has_closed = (facts.client_close_reason if side == C2S else facts.server_close_reason) is not None
+        is_sender = facts.ended_by == sender
+        if not has_closed and not is_sender and silence < _STALLED_NS:
+            continue  # it was cut while the fragments were coming
+        if not has_closed and is_sender and facts.how == "rst" and silence < _STALLED_NS:
+            continue
+        parts = [
+            one for one in facts.last_frames if one.direction == side and one.message_id == problem.frame
+        ]
+        yield Found(
+            evidence=(
+                f"message {problem.frame} {side.arrow} began and has no final fragment",
+                f"{len(parts)} of its fragments are among the last frames" if parts else "",
+                f"nothing {side.arrow} for {seconds(silence)} before the end",
+                end_line(facts),
+                js_told(facts),
+            ),
+            frame=problem.frame,
+            fault_of="client" if side == C2S else "server",
+            severity="error" if facts.js_was_clean is False else None,
+            title=f"The {sender} began a fragmented message and never ended it",
+            js=js_told(facts),
+            software=named(answer_marks(facts)),
+        )
+        return
