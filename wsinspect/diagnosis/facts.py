@@ -127,7 +127,10 @@ WHERE id IN (SELECT value FROM json_each(?1)) AND NOT coalesce((
         AND coalesce(server_close_code, 1000) = 1000 AND server_close_reason = ''
         AND ended_by = 'client'
         AND NOT EXISTS (SELECT 1 FROM ping WHERE ping.connection_id = id AND pong_frame IS NULL))
-    AND (server_tls IS NULL OR json_extract(server_tls, '$.verify_error') IS NULL)
+    AND (server_tls IS NULL OR json_extract(server_tls, '$.verify_error') IS NULL
+        AND instr(server_tls, 'EM OV TLS CA - G3C') = 0)
+    AND (listener IS NULL OR listener LIKE '%:' || port
+        OR instr(lower(CAST(request_in AS TEXT)), 'origin:') = 0)
     AND path NOT LIKE '%EIO=%' AND path NOT LIKE '%vsn=%' AND path NOT LIKE '%id=%'
     AND (subprotocol IS NULL OR subprotocol NOT LIKE 'actioncable%' AND subprotocol NOT LIKE 'graphql%'
         AND subprotocol NOT LIKE '%mqtt%' AND subprotocol NOT LIKE '%stomp%')

@@ -40,18 +40,18 @@ def matching(seconds: float, *kinds: Kind) -> list[Limit]:
 
 
 def is_round(seconds: float) -> bool:
-    """Whether one silence or age alone looks like somebody's setting: a whole number of seconds.
+    """Whether one silence or age alone looks like somebody's setting: one of the usual numbers of seconds.
 
-    Timers are a little late; nginx' may be early, by 0.3 s at most, where its settings are the usual ones. Of
-    one connection that is a hint only: equal silences of several are the proof.
+    Of one connection that is a hint only; equal silences of several prove a timer at any number. Timers fire
+    late, by as much as a few per cent. nginx moves a timer only when it is 0.3 s off: it may be early by as
+    much.
     """
     nearest = round(seconds)
-    late = seconds - nearest
-    if nearest < 1:
-        return False
-    if nearest in (1, 2, 3, 5, 10, 15, 20, 25, 30, 40, 45, 50, 55, 90, 100, 120) or nearest % 60 == 0:
-        return -min(0.3, nearest * 0.1) <= late <= max(0.25, nearest * 0.02)
-    return -0.05 <= late <= 0.15
+    return (
+        nearest >= 1
+        and -min(0.3, nearest * 0.1) <= seconds - nearest <= max(0.25, nearest * 0.02)
+        and (nearest in (1, 2, 3, 5, 10, 15, 20, 25, 30, 40, 45, 50, 55, 90, 100, 120) or nearest % 60 == 0)
+    )
 
 
 def words(limit: Limit) -> str:

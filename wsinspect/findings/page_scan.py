@@ -17,6 +17,10 @@ _TAIL: Final = 300
 _PIECE: Final = 4096
 _URLS: Final = 10
 _URL: Final = re.compile(rb"""["'`](wss?://[^\s"'`<>\\${}]{3,200})(?=["'`]|\$\{)""", re.I)
+#: Since 2024 the constructor takes http and https, too.
+_CONSTRUCTED: Final = re.compile(
+    rb"""new\s+WebSocket\s*\(\s*["'`](https?://[^\s"'`<>\\${}]{3,200})(?=["'`]|\$\{)""", re.I
+)
 _CODE: Final = re.compile(
     rb"new\s+WebSocket\s*\(|\bio\s*\(|socket\.io|SockJS\s*\(|HubConnectionBuilder|createConsumer\s*\("
     rb"|new\s+Phoenix\.Socket|graphql-ws|ReconnectingWebSocket|\.connect\(\s*[\"']wss?:",
@@ -74,7 +78,7 @@ class Scanner:
     def _look(self, piece: bytes) -> None:
         self._seen += len(piece)
         text = self._tail + piece
-        for match in _URL.finditer(text):
+        for match in (*_URL.finditer(text), *_CONSTRUCTED.finditer(text)):
             url = match[1].decode("latin-1")
             if url not in self.urls and len(self.urls) < _URLS:
                 self.urls.append(url)

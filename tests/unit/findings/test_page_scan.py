@@ -58,3 +58,15 @@ def test_a_bomb_is_cut():
 @given(st.binary(max_size=2000))
 def test_any_bytes_are_borne(data):
     scan(data)
+
+
+@pytest.mark.parametrize(
+    ("code", "urls"),
+    [
+        (b'new WebSocket("http://example.org/ws")', ["http://example.org/ws"]),
+        (b"new WebSocket ( 'https://example.org/ws' )", ["https://example.org/ws"]),
+        (b'fetch("http://example.org/ws")', []),
+    ],
+)
+def test_the_constructor_takes_http_addresses_too(code, urls):
+    assert scan(code).urls == urls

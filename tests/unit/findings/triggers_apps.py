@@ -259,9 +259,15 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
         [_page(csp=["connect-src 'self' wss://api.other.test"], ws_urls=["wss://api.other.test/ws"])],
     ),
     "WS-PAGE-003": (
-        [_page(ws_urls=["ws://app.test/ws"])],
+        [
+            _page(ws_urls=["ws://app.test/ws"]),
+            _page(ws_urls=["http://app.test/ws"]),
+            _page(ws_urls=["ws://8.8.8.8/ws"]),
+        ],
         [
             _page(ws_urls=["ws://localhost:3000/ws"]),
+            _page(ws_urls=["ws://192.168.1.5/ws", "ws://printer.local/ws"]),
+            _page(ws_urls=["https://app.test/ws"]),
             _page(url="http://app.test/", ws_urls=["ws://app.test/ws"]),
         ],
     ),

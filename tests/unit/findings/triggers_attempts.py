@@ -16,6 +16,7 @@ from tests.unit.findings.facts_made import (
     ended,
     failed,
     frame,
+    opened,
     refused,
     request,
     summary,
@@ -85,6 +86,26 @@ WENT_AWAY = {
     "error": "The client disconnected during the handshake. If this happens consistently for example.org,"
     " this may indicate that the client does not trust the proxy's certificate.",
 }
+
+
+def _local(
+    origin: str = "https://app.example.org", host: str = "127.0.0.1", listener: str = "127.0.0.1:8080"
+) -> Any:
+    """A connection of a page to a server on this machine or network, through a forward proxy."""
+    head = request(Origin=origin)
+    return opened(head=head, host=host, port=3000, listener=listener)
+
+
+def _left(*others: Any, how: str = "fin", ms: float = 0.4) -> Any:
+    """A client that connected and sent nothing."""
+    event = {"tap": "main", "client": "10.0.0.9:4000", "how": how, "ms": ms}
+    return capture(*others, events=(("client_left", event),))
+
+
+def _leaked_and_refused() -> Any:
+    made = _tls(None, "open", issuer="CN=EM OV TLS CA - G3C")
+    return replace(refused("403 Forbidden"), server_tls=made.server_tls)
+
 
 CASES: dict[str, tuple[list[Any], list[Any]]] = {
     "WS-HS-001": (
@@ -381,5 +402,24 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
                 summary(2, 1, None, path="/?token=abcdefgh"),
             ),
         ],
+    ),
+    "WS-TLS-021": (
+        [_tls(None, "open", issuer="CN=EM OV TLS CA - G3C,O=eMudhra Inc"), _leaked_and_refused()],
+        [_tls(None, "open", issuer="CN=EM OV TLS CA - G4"), HEALTHY],
+    ),
+    "WS-TOOL-005": (
+        [_local(), _local(host="192.168.1.9"), _local(host="[::1]"), _local(host="printer.local")],
+        [
+            _local(listener="127.0.0.1:3000"),
+            _local(host="app.example.org"),
+            _local(origin="http://localhost:5173"),
+            _local(origin="http://10.0.0.4"),
+            _local(origin="null"),
+            _local(origin="https://app.test"),
+        ],
+    ),
+    "WS-PAGE-006": (
+        [_left(), _left(how="rst", ms=3)],
+        [_left(ms=9000), _left(how="proxy"), _left(summary(1, 0)), capture()],
     ),
 }

@@ -9,8 +9,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from wsinspect.findings.addresses import address_space, is_public_origin
 from wsinspect.findings.csp import blocks_websocket
-from wsinspect.findings.facts import CaptureFacts
+from wsinspect.findings.evidence import JS_FAILED, js_told, two_causes
+from wsinspect.findings.facts import CaptureFacts, ConnectionFacts, Summary
 from wsinspect.findings.model import Found
 from wsinspect.findings.registry import Rules
 
@@ -21,7 +23,6 @@ JS_CSP: Final = (
     " 1006; console: Refused to connect ... because it violates the directive connect-src."
 )
 JS_MIXED: Final = "new WebSocket() throws SecurityError; console: Mixed Content."
-_LOOPBACK: Final = ("localhost", "127.0.0.1", "[::1]", "::1")
 
 
 def _quiet_pages(facts: CaptureFacts) -> Iterator[Mapping[str, Any]]:
@@ -43,18 +44,22 @@ def _urls(page: Mapping[str, Any]) -> list[str]:
     return [str(url) for url in page.get("ws_urls") or ()][:20]
 
 
-def _is_loopback(url: str) -> bool:
+def _is_exempt(url: str) -> bool:
+    """Whether an https page may try it: loopback, and since Chrome 146 private addresses and `.local`.
+
+    There the permission for the local network decides.
+    """
     try:
         host = urlsplit(url).hostname or ""
     except ValueError:
         return False
-    return host in _LOOPBACK or host.endswith(".localhost")
+    return address_space(host) != "public"
 
 
 def _mixed(page: Mapping[str, Any]) -> list[str]:
     if not str(page.get("url")).startswith("https:"):
         return []
-    return [url for url in _urls(page) if url.startswith("ws://") and not _is_loopback(url)]
+    return [url for url in _urls(page) if url.startswith(("ws://", "http://")) and not _is_exempt(url)]
 
 
 def _blocked(page: Mapping[str, Any]) -> tuple[str, list[str]] | None:
@@ -94,9 +99,9 @@ def csp(facts: CaptureFacts) -> Iterator[Found]:
     "WS-PAGE-003",
     "error",
     "client",
-    "Mixed content: a ws:// URL on an https page",
-    meaning="Browsers refuse an insecure WebSocket from a secure page (loopback is exempt). So no "
-    "attempt is made, and nothing arrives at any server.",
+    "Mixed content: a ws:// or http:// URL for a WebSocket on an https page",
+    meaning="Browsers refuse an insecure WebSocket from a secure page; loopback is exempt, and since Chrome"
+    " 146 so are private addresses and .local. So no attempt is made, and nothing arrives at any server.",
     js=JS_MIXED,
     topic="mixed",
     rows="H32",
@@ -184,3 +189,95 @@ def none_at_all(facts: CaptureFacts) -> Iterator[Found]:
                 *((f"a service worker is registered: {worker}",) if worker else ()),
             )
         )
+
+
+#: A client that leaves so soon after TCP was there had not waited for anything.
+_AT_ONCE_MS: Final = 500
+_JS_LOCAL: Final = (
+    f"{JS_FAILED} Chrome's console: net::ERR_BLOCKED_BY_LOCAL_NETWORK_ACCESS_CHECKS where it was the browser."
+)
+
+
+@rules(
+    "WS-PAGE-006",
+    "warning",
+    "client",
+    "A client connected and left at once without sending a byte",
+    meaning="Since version 147 Chrome does this where a page from a public address opens a WebSocket to a"
+    " local or loopback address without the permission for it (Local Network Access). A health check of TCP"
+    " alone looks the same.",
+    js=_JS_LOCAL,
+    topic="local-network",
+    rows="H36",
+    confidence="low",
+    scope="capture",
+)
+def left_at_once(facts: CaptureFacts) -> Iterator[Found]:
+    seen = set()
+    for event in facts.events:
+        one = event.detail
+        if event.kind != "client_left" or one.get("how") not in ("fin", "rst"):
+            continue
+        took, client, tap = one.get("ms"), str(one.get("client")), one.get("tap")
+        host = client.rpartition(":")[0]
+        if not isinstance(took, (int, float)) or took > _AT_ONCE_MS or (tap, host) in seen:
+            continue
+        if any(_is_of(other, tap, host) for other in facts.connections):
+            continue  # this client does speak here: it only opened one connection too many
+        seen.add((tap, host))
+        yield Found(
+            evidence=(
+                f"client {client} connected and left after {took:g} ms, 0 bytes",
+                "no request came from this address",
+            ),
+            causes=two_causes(
+                (
+                    "the browser's Local Network Access check: the page is public, this address is not",
+                    "the browser's console names it; with the proxy as a forward proxy the block disappears",
+                ),
+                (
+                    "a health check or port scan that only connects",
+                    "it comes again and again, also without a browser",
+                ),
+            ),
+        )
+
+
+def _is_of(one: Summary, tap: Any, host: str) -> bool:
+    return one.tap == tap and one.client_host == host
+
+
+@rules(
+    "WS-TOOL-005",
+    "note",
+    "tool",
+    "This works here because of the proxy: a page from a public address reaches a local server",
+    meaning="The Origin is public and the server's address is local or loopback. Chrome since 147 and Firefox"
+    " since 154 want a permission for that (Local Network Access), and behind a forward proxy the browser"
+    " cannot know it: without this proxy the same page may be blocked.",
+    js="Without the proxy, and without the permission: close with code 1006, nothing else.",
+    topic="local-network",
+    rows="H36",
+)
+def hides_local_network(facts: ConnectionFacts) -> Iterator[Found]:
+    origin = facts.request_in.get("origin") if facts.request_in else None
+    if not facts.was_open or origin is None or facts.host is None or facts.listener is None:
+        return
+    # A reverse tap has the browser connect to its own address: there the browser checks by itself.
+    if facts.listener.rpartition(":")[2] == str(facts.port):
+        return
+    space = address_space(facts.host)
+    text = origin.decode("latin-1")
+    if space == "public" or not is_public_origin(text):
+        return
+    permission = "loopback-network" if space == "loopback" else "local-network"
+    yield Found(
+        evidence=(
+            f"Origin: {text[:160]}",
+            f"server {facts.host}:{facts.port}: {space}",
+            f"the permission that a browser asks for: {permission}",
+            f'in an iframe: allow="{permission}"',
+            js_told(facts) if facts.is_over else "",
+        ),
+        hop="wsinspect",
+    )

@@ -333,3 +333,24 @@ def other(facts: ConnectionFacts) -> Iterator[Found]:
             )
             found = replace(found, causes=causes, topic="scheme")
         yield found
+
+
+#: Intermediates whose private key is public.
+_LEAKED: Final = ("EM OV TLS CA - G3C",)
+
+
+@rules(
+    "WS-TLS-021",
+    "warning",
+    "server",
+    "The server's certificate is by an authority whose private key has leaked",
+    meaning="The private key of the intermediate 'EM OV TLS CA - G3C' (eMudhra) became public in October"
+    " 2026. Anybody can make such a certificate, so it proves nothing, and browsers stop trusting it.",
+    js="Nothing yet; net::ERR_CERT_REVOKED in a browser that no longer trusts it.",
+    topic="leaked-ca",
+    rows="H30",
+)
+def leaked_authority(facts: ConnectionFacts) -> Iterator[Found]:
+    issuer = str(_certificate(facts).get("issuer") or "")
+    if any(name in issuer for name in _LEAKED):
+        yield Found(evidence=(f"server {facts.server_address or facts.server}", *_shown(facts)))

@@ -1,0 +1,43 @@
+"""Which address space a host is in, as browsers' Local Network Access sees it: loopback, local or public.
+
+A name is judged as it is written, since only the browser knows what it resolved to.
+"""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from typing import Final, Literal
+from urllib.parse import urlsplit
+
+Space = Literal["loopback", "local", "public"]
+#: Names that no public name server knows.
+_PRIVATE_NAMES: Final = (
+    *(".local", ".internal", ".lan", ".home.arpa", ".test"),
+    *(".example", ".invalid", ".intranet", ".localhost"),
+)
+
+
+def address_space(host: str) -> Space:
+    """The space of an address, or of a name that says it itself (`localhost`, `.local`)."""
+    name = host.strip("[]").rstrip(".").lower()
+    if name == "localhost" or name.endswith(".localhost"):
+        return "loopback"
+    try:
+        address = ip_address(name.partition("%")[0])
+    except ValueError:
+        return "local" if name.endswith(".local") else "public"
+    if address.is_loopback:
+        return "loopback"
+    return "local" if address.is_private or address.is_link_local else "public"
+
+
+def is_public_origin(origin: str) -> bool:
+    """Whether an Origin is certainly a page's from a public name or address."""
+    try:
+        parts = urlsplit(origin)
+        host = (parts.hostname or "").rstrip(".")
+    except ValueError:
+        return False
+    if parts.scheme not in ("http", "https") or "." not in host.strip("[]").replace(":", "."):
+        return False
+    return address_space(host) == "public" and not host.endswith(_PRIVATE_NAMES)
