@@ -130,6 +130,9 @@ def _is_uneventful(facts):
     answer, asked = (str(facts.negotiation.extensions), facts.raw_request_in or b"")
     is_well &= "client_max_window_bits" not in answer or b"client_max_window_bits" in asked
     is_well &= not (facts.server_tls or {}).get("verify_error")
+    is_well &= "EM OV TLS CA - G3C" not in str(facts.server_tls)
+    is_forwarded = facts.listener is not None and not facts.listener.endswith(f":{facts.port}")
+    is_well &= not (is_forwarded and b"origin:" in asked.lower())
     return is_polite and is_well and not speaks
 
 

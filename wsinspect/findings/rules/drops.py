@@ -95,6 +95,8 @@ def equal_silences(facts: ConnectionFacts) -> tuple[int, Direction | None, list[
         mine = facts.silence_ns(side)
         if mine is None or mine < _LEAST_SILENCE_NS:
             continue
+        if side is not None and (facts.age_ns or 0) - mine < SECOND_NS // 10:
+            continue  # nothing ever came in this direction: that is the age
         same = [
             one
             for one in near
