@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.unit.findings.facts_made import C2S, HELLO, OPEN, S2C, SECOND, START, cut, frame, silent
-from wsinspect.findings.facts import EndFact, OpaqueFact, Other
+from tests.unit.findings.facts_made import HELLO, OPEN, SECOND, START, cut, frame, silent
+from wsinspect.findings.facts import C2S, S2C, EndFact, OpaqueFact, Other
 from wsinspect.findings.registry import diagnose_connection
 
 

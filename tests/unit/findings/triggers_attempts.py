@@ -407,7 +407,7 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
         [_tls(None, "open", issuer="CN=EM OV TLS CA - G3C,O=eMudhra Inc"), _leaked_and_refused()],
         [_tls(None, "open", issuer="CN=EM OV TLS CA - G4"), HEALTHY],
     ),
-    "WS-TOOL-005": (
+    "WS-TOOL-009": (
         [_local(), _local(host="192.168.1.9"), _local(host="[::1]"), _local(host="printer.local")],
         [
             _local(listener="127.0.0.1:3000"),

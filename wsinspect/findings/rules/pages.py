@@ -248,7 +248,7 @@ def _is_of(one: Summary, tap: Any, host: str) -> bool:
 
 
 @rules(
-    "WS-TOOL-005",
+    "WS-TOOL-009",
     "note",
     "tool",
     "This works here because of the proxy: a page from a public address reaches a local server",
