@@ -43,6 +43,7 @@ Captures and findings
 
 Screens
     tui_pilot       the app without a terminal     tui_captures        captures row by row
+    tui_parts       indexes, views and rows of the timeline, without a capture
     svg, tui_picture            snapshots, and the README's picture
 
 Small things

@@ -356,3 +356,18 @@ def hold_engine_lock(capture: Path) -> JournalLock:
     journal = journal_directory(capture)
     journal.mkdir(mode=0o700, exist_ok=True)
     return JournalLock(journal, ENGINE_LOCK)
+
+
+def many_more(path: Path, start: int, count: int) -> int:
+    """More frames into a capture that is being shown."""
+    database = connect(path)
+    database.execute("BEGIN")
+    for number in range(start + 1, start + count + 1):
+        database.execute(
+            "INSERT INTO frame (id, connection_id, is_s2c, bits, time_ns, span_ns, sent_after_ns, header, "
+            "wire_length, payload) VALUES (?, 1, 1, 33026, ?, 0, 0, x'8102', 4, x'6869')",
+            (number, at(number * 0.1)),
+        )
+    database.execute("COMMIT")
+    database.close()
+    return start + count

@@ -101,3 +101,16 @@ async def opened(path: Path, size: tuple[int, int] = (120, 36), **options: Any) 
         screen = Screen(app, pilot)
         await screen.settle()
         yield screen
+
+
+async def filtered(screen: Screen, text: str) -> None:
+    """Type it, Enter, and wait until every frame was asked about."""
+    await screen.press("slash")
+    screen.main.bar.input.value = text
+    await screen.press("enter")
+    await screen.until(lambda: screen.selection.filter is not None and screen.selection.scan_share is None)
+
+
+def shown_ids(screen: Screen) -> list[int]:
+    view = screen.main.frames.view
+    return [view.index.columns.ids[view.position(y)] for y in range(len(view.rows)) if not view.is_gap(y)]

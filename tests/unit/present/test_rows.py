@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.tui_captures import chat_capture
-from tests.unit.tui.test_index import read_all
+from tests.support.tui_parts import read_all, row
 from wsinspect.present.cells import between, fit, flow, text_of, width_of, wrap
 from wsinspect.present.glyphs import ASCII, UNICODE
 from wsinspect.present.notes import make_row, preview, whole_characters
@@ -18,7 +16,6 @@ from wsinspect.present.rows import (
     INJECTED,
     STOPPED,
     Caps,
-    Row,
     duration,
     format_gap,
     format_header,
@@ -31,10 +28,6 @@ from wsinspect.tui.source import Source
 from wsinspect.wire.opcodes import Direction
 
 C2S, S2C = Direction.CLIENT_TO_SERVER, Direction.SERVER_TO_CLIENT
-
-
-def row(opcode: int = 1, direction: Direction = C2S, **changes: Any) -> Row:
-    return Row(98190, 3, 12_001_000_000, 1_200_000, direction, 0x8000 | opcode << 8, 142)._replace(**changes)
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,11 @@ from textual.widget import Widget
 
 from tests.support.tui_captures import (
     CaptureBuilder,
-    at,
     chat_capture,
     chat_frames,
     hold_engine_lock,
     many_frames,
+    many_more,
 )
 from tests.support.tui_pilot import Screen, opened
 from wsinspect.tui.app import InspectApp
@@ -130,23 +130,6 @@ async def test_following_ends_when_one_moves_up_and_the_view_does_not_jump(tmp_p
         assert " 300 " in screen.pane("frames")[-1]
         assert more == 300
     lock.release()
-
-
-def many_more(path: Path, start: int, count: int) -> int:
-    """More frames into a capture that is being shown."""
-    from tests.support.tui_captures import connect
-
-    database = connect(path)
-    database.execute("BEGIN")
-    for number in range(start + 1, start + count + 1):
-        database.execute(
-            "INSERT INTO frame (id, connection_id, is_s2c, bits, time_ns, span_ns, sent_after_ns, header, "
-            "wire_length, payload) VALUES (?, 1, 1, 33026, ?, 0, 0, x'8102', 4, x'6869')",
-            (number, at(number * 0.1)),
-        )
-    database.execute("COMMIT")
-    database.close()
-    return start + count
 
 
 async def test_a_paused_view_stands_still_while_counters_go_on(tmp_path):

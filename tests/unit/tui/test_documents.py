@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.tui_captures import CaptureBuilder, masked
-from tests.unit.tui.test_index import read_all
+from tests.support.tui_parts import Bytes, read_all
 from wsinspect import decoders
 from wsinspect.present.cells import text_of, width_of
 from wsinspect.tui.blobs import MESSAGE, UNMASKED, WIRE, JoinedBlob, blob_of
@@ -27,18 +27,6 @@ from wsinspect.tui.documents import (
     views_for,
 )
 from wsinspect.tui.source import Source
-
-
-class Bytes:
-    def __init__(self, data: bytes) -> None:
-        self.data = data
-        self.length = len(data)
-        self.read_bytes = 0
-
-    def read(self, offset: int, size: int) -> bytes:
-        piece = self.data[offset : offset + size]
-        self.read_bytes += len(piece)
-        return piece
 
 
 def shown(name: str, data: bytes, width: int = 80, window: int = 0, **facts: Any) -> list[str]:

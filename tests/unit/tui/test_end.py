@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.tui_captures import hold_engine_lock, many_frames
+from tests.support.tui_captures import hold_engine_lock, many_frames, many_more
 from tests.support.tui_pilot import opened
-from tests.unit.tui.test_app import many_more
 
 pytestmark = pytest.mark.asyncio
 

@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from tests.support.tui_captures import CaptureBuilder, at, connect, many_frames
+from tests.support.tui_parts import Bytes, row
 from tests.support.tui_pilot import Screen, opened
-from tests.unit.present.test_rows import row
-from tests.unit.tui.test_documents import Bytes
 from wsinspect.present.cells import text_of, width_of
 from wsinspect.present.records import PREVIEW_BYTES
 from wsinspect.present.rows import Caps, format_row

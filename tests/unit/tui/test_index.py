@@ -2,28 +2,12 @@
 
 from __future__ import annotations
 
-from array import array
-from pathlib import Path
-
 import pytest
 
 from tests.support.tui_captures import START_NS, CaptureBuilder, chat_capture, many_frames
-from wsinspect.tui.index import Columns, FrameIndex
+from tests.support.tui_parts import columns, read_all
+from wsinspect.tui.index import FrameIndex
 from wsinspect.tui.source import Source
-
-
-def columns(*frames: tuple[int, int, int, int, int, int]) -> Columns:
-    parts = list(zip(*frames, strict=True)) if frames else [()] * 6
-    return Columns(*(array(kind, part) for kind, part in zip("QqIIHB", parts, strict=True)))
-
-
-def read_all(path: Path, page: int = 1000) -> FrameIndex:
-    index, source, last = FrameIndex(), Source(path), 0
-    while (read := source.columns(last, page)) is not None:
-        last = read[0]
-        index.append(read[1])
-    source.close()
-    return index
 
 
 def test_positions_are_found_by_id_and_by_time():

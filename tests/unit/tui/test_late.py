@@ -9,9 +9,8 @@ from typing import Any
 import pytest
 
 from tests.support.tui_captures import CaptureBuilder, at, connect, hold_engine_lock, many_frames
-from tests.support.tui_pilot import Screen, opened
-from tests.unit.tui.test_filter_bar import filtered, shown_ids
-from tests.unit.tui.test_views import SECOND, index_of, rows
+from tests.support.tui_parts import SECOND, index_of, rows
+from tests.support.tui_pilot import Screen, filtered, opened, shown_ids
 from wsinspect.tui.views import View
 
 

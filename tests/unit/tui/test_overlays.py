@@ -9,9 +9,8 @@ import pytest
 
 from tests.support.control_lab import control_lab
 from tests.support.svg import text_of
-from tests.support.tui_captures import CaptureBuilder, chat_capture, hold_engine_lock, many_frames
+from tests.support.tui_captures import CaptureBuilder, chat_capture, hold_engine_lock, many_frames, many_more
 from tests.support.tui_pilot import Screen, opened
-from tests.unit.tui.test_app import many_more
 
 pytestmark = pytest.mark.asyncio
 #: Keys that put something over a page, and what it is for (`X` and `x` need an engine).

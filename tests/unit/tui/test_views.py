@@ -8,30 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.tui.test_index import columns
+from tests.support.tui_parts import SECOND, columns, index_of, rows
 from wsinspect.tui.histogram import BINS, MARK_CLOSE, MARK_FINDING, MARK_GAP, MARK_PING, Histogram
 from wsinspect.tui.index import FrameIndex
 from wsinspect.tui.views import View
-
-SECOND = 10**9
-
-
-def index_of(*times_s: float, connections: list[int] | None = None) -> FrameIndex:
-    index = FrameIndex()
-    of = connections or [1] * len(times_s)
-    index.append(
-        columns(
-            *(
-                (number, int(t * SECOND), 1, of[number - 1], 0x8101, number & 1)
-                for number, t in enumerate(times_s, 1)
-            )
-        )
-    )
-    return index
-
-
-def rows(view: View) -> list[int | str]:
-    return ["gap" if view.is_gap(y) else view.position(y) for y in range(len(view.rows))]
 
 
 def test_a_silence_gets_a_row_of_its_own():

@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 from textual.geometry import Region
 
-from tests.support.tui_captures import chat_capture, hold_engine_lock, many_frames
+from tests.support.tui_captures import chat_capture, hold_engine_lock, many_frames, many_more
 from tests.support.tui_pilot import Screen, opened
-from tests.unit.tui.test_app import many_more
 from wsinspect.tui.dialogs.jump import LETTERS, JumpScreen, labels
 from wsinspect.tui.widgets.base import LinePane
 

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.tui_captures import CaptureBuilder, chat_capture, hold_engine_lock, many_frames
-from tests.support.tui_pilot import Screen, opened
-from tests.unit.tui.test_app import many_more
+from tests.support.tui_captures import CaptureBuilder, chat_capture, hold_engine_lock, many_frames, many_more
+from tests.support.tui_pilot import Screen, filtered, opened, shown_ids
 
 pytestmark = pytest.mark.asyncio
 
@@ -24,14 +23,6 @@ def private_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, str(tmp_path / name))
 
 
-async def filtered(screen: Screen, text: str) -> None:
-    """Type it, Enter, and wait until every frame was asked about."""
-    await screen.press("slash")
-    screen.main.bar.input.value = text
-    await screen.press("enter")
-    await screen.until(lambda: screen.selection.filter is not None and screen.selection.scan_share is None)
-
-
 def is_open(screen: Screen) -> bool:
     return screen.main.bar.is_open
 
@@ -39,11 +30,6 @@ def is_open(screen: Screen) -> bool:
 def hints(screen: Screen) -> str:
     pane = screen.main.bar.hints
     return "\n".join(pane.render_line(y).text.rstrip() for y in range(pane.size.height))
-
-
-def shown_ids(screen: Screen) -> list[int]:
-    view = screen.main.frames.view
-    return [view.index.columns.ids[view.position(y)] for y in range(len(view.rows)) if not view.is_gap(y)]
 
 
 async def test_a_filter_shows_what_passes_and_says_how_many(chat):

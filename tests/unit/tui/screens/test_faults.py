@@ -18,7 +18,7 @@ from wsinspect.tui.screens.faults import FaultsPane
 from wsinspect.tui.widgets.words import Words
 
 pytestmark = pytest.mark.asyncio
-KNOWN = Path(__file__).parent / "snapshots"
+KNOWN = Path(__file__).parents[1] / "snapshots"
 
 
 @pytest.fixture(autouse=True)
