@@ -14,6 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
 
+from wsinspect.capture.missing import Gap, Lacks, Missing, lacks, missing
 from wsinspect.capture.reader import Capture
 from wsinspect.capture.records import Connection as ConnectionRow
 from wsinspect.capture.records import Event, Frame, Handshake, Opaque, Ping
@@ -35,8 +36,11 @@ __all__ = [
     "Event",
     "Finding",
     "Frame",
+    "Gap",
     "Handshake",
+    "Lacks",
     "Message",
+    "Missing",
     "Opaque",
     "Opcode",
     "Ping",
@@ -152,6 +156,15 @@ class Connection(ConnectionRow):
         """What else happened to it."""
         return self._capture.events(self.id)
 
+    @property
+    def missing(self) -> Lacks | None:
+        """What the capture lacks of it; None where it has everything.
+
+        Where `missing.gaps` names a direction, bytes of it could not be stored: silence, and what did not
+        come, prove nothing there.
+        """
+        return lacks(self)
+
     def findings(self) -> Iterator[Finding]:
         """What was diagnosed of it."""
         return self._capture.findings(self.id)
@@ -193,6 +206,11 @@ class CaptureFile:
     def meta(self) -> dict[str, Any]:
         """What its newest run noted of itself."""
         return self.reader.meta
+
+    @property
+    def missing(self) -> Missing | None:
+        """What could not be stored, and what was deleted to make room; None where that is nothing."""
+        return missing(self.reader)
 
     @property
     def is_live(self) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 import resource
 import subprocess
 import sys
@@ -114,6 +115,42 @@ def test_reading_a_capture_loads_nothing_that_writes_one():
     assert not {name for name in ours if name.startswith(("wsinspect.recorder", "wsinspect.diagnosis"))}
     assert "wsinspect.journal.writer" not in ours
     assert len(ours) < 15, sorted(ours)
+
+
+#: Modules with SQL of their own outside of capture/ and recorder/: the rules' facts, whole-file copies, the
+#: importers' staging, and the timeline's packed columns.
+SQL_ELSEWHERE = {
+    *("diagnosis.facts", "diagnosis.hops", "diagnosis.joining", "diagnosis.live", "diagnosis.live_pairs"),
+    *(
+        "formats.importing",
+        "formats.jsonl_reader",
+        "formats.jsonl_writer",
+        "formats.merge",
+        "formats.staging",
+    ),
+    "tui.source",
+}
+
+
+def test_sql_stands_in_the_packages_of_the_capture():
+    for name, path in modules(PACKAGE):
+        if name.startswith(("wsinspect.capture", "wsinspect.recorder")):
+            continue
+        texts = [
+            one.value
+            for one in ast.walk(ast.parse(path.read_text()))
+            if isinstance(one, ast.Constant) and isinstance(one.value, str)
+        ]
+        found = [text for text in texts if re.match(r"\s*(SELECT|INSERT|UPDATE|DELETE) [a-zA-Z(*]", text)]
+        assert not found or name.removeprefix("wsinspect.") in SQL_ELSEWHERE, (name, found)
+
+
+def test_sqlite_is_imported_where_sql_may_be():
+    for name, path in modules(PACKAGE):
+        if not name.startswith(("wsinspect.capture", "wsinspect.recorder")):
+            assert "sqlite3" not in imported_by(path) or name.removeprefix("wsinspect.") in SQL_ELSEWHERE, (
+                name
+            )
 
 
 def test_mitmproxy_is_imported_where_it_may_be():

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from wsinspect.capture.missing import Missing, missing
+from wsinspect.capture.queries import count_connections
 from wsinspect.diagnosis.facts import diagnose
 from wsinspect.diagnosis.hops import Hop, Sandwich, diagnose_hop
 from wsinspect.errors import UsageError
@@ -108,7 +109,7 @@ def _diagnose(path: Path, origin: Path | None, connection: int | None, name: Pat
     behind: list[Finding] = []
     with open_capture(path) as capture:
         own = diagnose(capture.query)
-        count = capture.query("SELECT count(*) FROM connection")[0][0]
+        count = count_connections(capture)
         lacks = missing(capture)
         is_live = capture.is_live
         if connection is not None:

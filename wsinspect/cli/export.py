@@ -95,9 +95,10 @@ def export(
 def _write(
     capture: Capture, out: IO[bytes], exporter: Exporter, choice: Choice, include_secrets: bool
 ) -> None:
+    from wsinspect.capture.queries import newest_frame
     from wsinspect.cli.progress import progress_bar
 
-    ((total,),) = capture.query("SELECT coalesce(max(id), 0) FROM frame")
+    total = newest_frame(capture)
     with progress_bar("exporting", total) as progress:
         written = exporter.write(
             capture, out, choice=choice, include_secrets=include_secrets, progress=progress

@@ -8,20 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+from wsinspect.capture import queries
 from wsinspect.capture.reader import Capture
 from wsinspect.journal.format import journal_directory, segment_numbers, segment_path
 
 T = TypeVar("T")
 #: How much of each payload an answer has.
 PAYLOAD_LIMIT: Final = 4096
-_TOTALS: Final = (
-    "SELECT state, count(*), sum(c2s_frames), sum(s2c_frames), sum(c2s_bytes), sum(s2c_bytes) "
-    "FROM connection GROUP BY state"
-)
-_FAULTS: Final = (
-    "SELECT id, time_ns, connection_id, frame_id, rule, kind, seed, detail FROM fault_event "
-    "WHERE id > ? ORDER BY id LIMIT ?"
-)
 
 
 async def _read(path: Path, look: Callable[[Capture], T]) -> T:
@@ -73,10 +66,10 @@ async def totals(path: Path) -> dict[str, Any]:
     """Sums for the metrics."""
 
     def look(capture: Capture) -> dict[str, Any]:
-        segment, offset = capture.query("SELECT segment, offset FROM recorder_position")[0]
+        segment, offset = queries.recorder_position(capture)
         return {
-            "connections": capture.query(_TOTALS),
-            "findings": capture.query("SELECT severity, count(*) FROM finding GROUP BY severity"),
+            "connections": queries.totals_by_state(capture),
+            "findings": queries.findings_by_severity(capture),
             "lag_bytes": _lag(path, segment, offset),
         }
 
@@ -90,7 +83,7 @@ async def events(
 
     def look(capture: Capture) -> tuple[list[dict[str, Any]], tuple[int, int]]:
         plain = capture.events(after=after[0], limit=limit)
-        acted = capture.page(_FAULTS, (after[1], limit), after[1])
+        acted = queries.faults(capture, after[1], limit)
         found = [
             {
                 "event": one.kind,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from wsinspect.capture.filtering import FrameScan, matching_connections
+from wsinspect.capture.queries import count_connections, count_frames
 from wsinspect.capture.reader import Capture
 from wsinspect.filters.language import Filter
 
@@ -79,7 +80,7 @@ def choose(capture: Capture, flt: Filter | None, numbers: Collection[int] = ()) 
     asked = frozenset(numbers) or None
     if flt is None or flt.is_empty:
         return Choice(asked)
-    total = _count(capture, "connection") if asked is None else len(asked)
+    total = count_connections(capture) if asked is None else len(asked)
     if flt.lists_connections:
         found = frozenset(one.id for one in matching_connections(capture, flt))
         found = found if asked is None else found & asked
@@ -91,7 +92,7 @@ def choose(capture: Capture, flt: Filter | None, numbers: Collection[int] = ()) 
         connections.add(connection)
         if message is not None:
             messages.add(message)
-    of = _count(capture, "frame", asked)
+    of = count_frames(capture, asked)
     gone, empty = of - frames.count, total - len(connections)
     left = f"{gone} of {of} frames and {empty} of {total} connections are left out by the filter"
     return Choice(frozenset(connections), frames, messages, str(flt), left)
@@ -107,8 +108,3 @@ def _passing(
         for number, connection, message in batch.rows:
             if asked is None or connection in asked:
                 yield number, connection, message
-
-
-def _count(capture: Capture, table: str, asked: frozenset[int] | None = None) -> int:
-    where = "" if asked is None else f" WHERE connection_id IN ({', '.join(map(str, sorted(asked)))})"
-    return int(capture.query(f"SELECT count(*) FROM {table}{where}")[0][0])  # noqa: S608

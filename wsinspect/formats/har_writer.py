@@ -16,11 +16,11 @@ from json.encoder import encode_basestring_ascii
 from typing import IO, Any, Final, NamedTuple
 from urllib.parse import parse_qsl, quote, urlsplit
 
+from wsinspect.capture.pages import select, spans
 from wsinspect.capture.reader import Capture
 from wsinspect.capture.records import Connection, Handshake
 from wsinspect.errors import CaptureError
 from wsinspect.formats.choice import EVERYTHING, Choice
-from wsinspect.formats.pages import select, spans
 from wsinspect.formats.progress import Progress, nobody
 from wsinspect.formats.secrets import mask_head, mask_url
 from wsinspect.formats.transcript import Said, messages

@@ -8,6 +8,7 @@ import sqlite3
 from typing import IO, Any, Final
 
 from wsinspect.capture import schema
+from wsinspect.capture.pages import Span, select, spans
 from wsinspect.capture.reader import Capture
 from wsinspect.capture.rows import to_json
 from wsinspect.errors import CaptureError
@@ -21,7 +22,6 @@ from wsinspect.formats.jsonl_tables import (
     TABLES,
     Table,
 )
-from wsinspect.formats.pages import Span, select, spans
 from wsinspect.formats.progress import Progress, nobody
 from wsinspect.formats.secrets import mask_head, mask_json, mask_url
 from wsinspect.wire.opcodes import opcode_name

@@ -5,20 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
+from wsinspect.capture.pages import select, spans
+from wsinspect.capture.queries import stored_messages
 from wsinspect.capture.reader import Capture
 from wsinspect.capture.records import Message
 from wsinspect.errors import CaptureError
-from wsinspect.formats.pages import select, spans
 from wsinspect.wire.opcodes import Direction
 
 _COLUMNS: Final = (
     "id, is_s2c, bits, time_ns, payload, message_id, violation, "
     "wire_length - length(header) - coalesce(length(payload), 0)"
 )
-_STORED: Final = (
-    "SELECT id, connection_id, direction, opcode, first_frame, last_frame, compressed, length, NULL, "
-    "valid_text, problem FROM stored_message WHERE connection_id = ? AND id > ? ORDER BY id LIMIT 1000"
-)
+_STORED_ROWS: Final = 1000
 #: RFC 6455 section 5.4: fragments of two messages are never mixed. Each message that claims them costs a look
 #: at all frames between its first and last one, so a file that was made to do so would take for ever.
 _MOST_OVERLAPS: Final = 1000
@@ -143,13 +141,13 @@ class _Stored:
 
     def _advance(self, message_id: int) -> None:
         while self._read_to < message_id and not self._is_over:
-            rows = self._capture.page(_STORED, (self._connection, self._read_to), self._read_to)
+            rows = stored_messages(self._capture, self._connection, self._read_to, _STORED_ROWS)
             for row in rows:
                 direction = Direction(row[2] == "s2c")
                 self._open[row[0]] = Message(*row)._replace(direction=direction, compressed=bool(row[6]))
                 self._read_to = row[0]
                 self._check_overlap(direction, row[4], row[5])
-            if len(rows) < 1000:
+            if len(rows) < _STORED_ROWS:
                 self._is_over = True
 
     def _check_overlap(self, direction: Direction, first: Any, last: Any) -> None:

@@ -6,10 +6,10 @@ lines are printed. Payloads are cut to a preview; whole ones are fetched one by 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any
 
+from wsinspect.capture import queries
 from wsinspect.capture.reader import Capture
 from wsinspect.capture.records import Frame, Message, Ping
 from wsinspect.present.frame_table import PREVIEW_BYTES, Page
@@ -18,15 +18,6 @@ from wsinspect.wire.opcodes import Opcode
 _PAGE_FRAMES = 1000
 #: Messages that were begun before a page's first frame: one a direction.
 _OPEN_BEFORE = 2
-_PING_COLUMNS = ("ping_frame", "connection_id", "leg", "pong_frame", "rtt_ns")
-_PINGS = f"""
-SELECT {", ".join(_PING_COLUMNS)} FROM ping WHERE connection_id = ?1 AND ping_frame BETWEEN ?2 AND ?3
-UNION SELECT {", ".join(_PING_COLUMNS)} FROM ping WHERE connection_id = ?1 AND pong_frame BETWEEN ?2 AND ?3
-"""  # noqa: S608
-_PINGS_OF = f"""
-SELECT {", ".join(_PING_COLUMNS)} FROM ping WHERE ping_frame IN (%(ids)s)
-UNION SELECT {", ".join(_PING_COLUMNS)} FROM ping WHERE pong_frame IN (%(ids)s)
-"""  # noqa: S608
 
 
 def read_pages(
@@ -78,7 +69,7 @@ def _messages(capture: Capture, connection_id: int, frames: list[Frame]) -> dict
 
 def pings_of(capture: Capture, connection_id: int, frames: list[Frame]) -> dict[int, Ping]:
     """The pairs that a page's PING and PONG frames belong to, by the id of either."""
-    return _by_frame(capture.query(_PINGS, (connection_id, frames[0].id, frames[-1].id)))
+    return queries.pings_between(capture, connection_id, frames[0].id, frames[-1].id)
 
 
 def page_of(capture: Capture, ids: Sequence[int], *, with_payload: bool) -> Page:
@@ -92,18 +83,8 @@ def page_of(capture: Capture, ids: Sequence[int], *, with_payload: bool) -> Page
     }
     found = capture.messages_of(sorted(wanted), data_limit=PREVIEW_BYTES) if wanted else []
     pings = [frame.id for frame in frames if frame.opcode in (Opcode.PING, Opcode.PONG)]
-    pairs = _by_frame(capture.query(_PINGS_OF % {"ids": ",".join(map(str, pings))})) if pings else {}
+    pairs = queries.pings_of(capture, pings)
     page = Page(frames, {message.id: message for message in found}, pairs)
     if with_payload:
         page.whole = partial(whole_payload, capture, page.messages)
     return page
-
-
-def _by_frame(rows: Iterable[tuple[Any, ...]]) -> dict[int, Ping]:
-    found: dict[int, Ping] = {}
-    for row in rows:
-        ping = Ping(**dict(zip(_PING_COLUMNS, row, strict=True)))
-        found[ping.ping_frame] = ping
-        if ping.pong_frame is not None:
-            found[ping.pong_frame] = ping
-    return found

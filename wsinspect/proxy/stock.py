@@ -17,6 +17,7 @@ from typing import Any, Final
 from mitmproxy import ctx
 from mitmproxy.addonmanager import Loader
 
+from wsinspect.capture import queries
 from wsinspect.capture.reader import Capture
 from wsinspect.errors import WsinspectError
 from wsinspect.faults.board import Board
@@ -128,7 +129,7 @@ class StockFindings(StockRecording):
     def _look(self, path: Path) -> None:
         try:
             with Capture.open(path) as capture:
-                rows = capture.query("SELECT id, detail FROM finding WHERE id > ? ORDER BY id", (self._told,))
+                rows = queries.findings(capture, self._told)
         except WsinspectError as error:
             logger.warning("wsinspect: %s", error)
             return

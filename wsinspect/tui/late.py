@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from wsinspect.capture import queries
 from wsinspect.capture.reader import Capture
 from wsinspect.filters.language import Filter
 
@@ -61,26 +62,20 @@ class LateFacts:
 
     def _answered(self, judged_to: int) -> set[int]:
         """Pings whose pong has come."""
-        sql = "SELECT ping_frame FROM ping WHERE pong_frame > ? AND pong_frame <= ? LIMIT ?"
-        key = (self._judged_to, judged_to, MOST_FRAMES + 1)
-        return {row[0] for row in self._capture.query(sql, key)} if self._judged_to else set()
+        if not self._judged_to:
+            return set()
+        return queries.answered_between(self._capture, self._judged_to, judged_to, MOST_FRAMES + 1)
 
     def _named(self, table: str, after: int) -> tuple[int, set[int]]:
         """The newest row, and the frames that new rows name."""
-        sql = f"SELECT id, frame_id FROM {table} WHERE id > ? ORDER BY id"  # noqa: S608
-        rows = self._capture.page(sql, (after,), after)
-        return (rows[-1][0] if rows else after), {row[1] for row in rows if row[1] is not None}
+        return queries.frames_named(self._capture, table, after)
 
     def _newest(self, table: str) -> int:
-        ((newest,),) = self._capture.query(f"SELECT max(id) FROM {table}")  # noqa: S608
-        return newest or 0
+        return queries.newest_id(self._capture, table)
 
     def _unsettled(self) -> frozenset[int]:
         """Connections of which more will be known."""
-        if not self._keys & _CONNECTION_KEYS:
-            return frozenset()
-        rows = self._capture.query("SELECT id FROM connection WHERE closed_ns IS NULL")
-        return frozenset(row[0] for row in rows)
+        return queries.unsettled_connections(self._capture) if self._keys & _CONNECTION_KEYS else frozenset()
 
     def _has_settled(self) -> bool:
         before, self._open = self._open, self._unsettled()

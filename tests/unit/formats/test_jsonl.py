@@ -9,10 +9,10 @@ import sqlite3
 import pytest
 
 from tests.support.chats import chat_capture, random_capture, rows, said
-from wsinspect.capture import schema
+from wsinspect.capture import pages, schema
 from wsinspect.capture.reader import Capture
 from wsinspect.errors import CaptureError
-from wsinspect.formats import jsonl_tables, jsonl_writer, pages, transcript
+from wsinspect.formats import jsonl_tables, jsonl_writer, transcript
 from wsinspect.formats.choice import Choice
 from wsinspect.formats.importing import import_file
 from wsinspect.formats.jsonl_writer import write_jsonl

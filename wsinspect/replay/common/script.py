@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
+from wsinspect.capture import queries
+from wsinspect.capture.pages import select, spans
 from wsinspect.capture.reader import Capture
 from wsinspect.capture.records import Connection
-from wsinspect.formats.pages import select, spans
 from wsinspect.formats.transcript import Said, messages
 from wsinspect.wire.close_codes import CloseCode, is_legal_on_wire, parse_close
 from wsinspect.wire.frame import serialize_frame
@@ -22,14 +23,7 @@ from wsinspect.wire.opcodes import Direction, Opcode
 _COLUMNS: Final = "id, is_s2c, bits, time_ns, header, payload, message_id, wire_length"
 _LEAST_HEADER: Final = 2
 _NO_KEY: Final = b"\0\0\0\0"
-_COMPRESSED: Final = (
-    "SELECT count(*) FROM stored_message WHERE connection_id = ? AND is_s2c = ? AND compressed"
-)
 _NOT_INFLATED: Final = frozenset({INFLATE_FAILED, NOT_INFLATED, OVER_CAP})
-_CUT: Final = (
-    "SELECT count(*) FROM frame WHERE connection_id = ? AND is_s2c = ? "
-    "AND wire_length - length(header) > coalesce(length(payload), 0)"
-)
 
 
 class Send(NamedTuple):
@@ -95,13 +89,13 @@ class Cut(NamedTuple):
 
 def cut_frames(capture: Capture, connection: int, ours: Direction) -> Cut:
     """How many frames were cut by `--snaplen`, or evicted."""
-    counts = [int(capture.query(_CUT, (connection, side))[0][0]) for side in (ours, ours.other)]
+    counts = [queries.count_cut_frames(capture, connection, side) for side in (ours, ours.other)]
     return Cut(*counts)
 
 
 def has_compressed(capture: Capture, connection: int, side: Direction) -> bool:
     """Whether a direction has compressed messages."""
-    return bool(capture.query(_COMPRESSED, (connection, int(side)))[0][0])
+    return queries.has_compressed(capture, connection, side)
 
 
 def recorded_end(capture: Capture, connection: int) -> tuple[str | None, str | None]:
@@ -115,7 +109,7 @@ def recorded_end(capture: Capture, connection: int) -> tuple[str | None, str | N
 
 def has_faults(capture: Capture, connection: int) -> bool:
     """Whether something was done on purpose to a connection when it was recorded."""
-    return bool(capture.query("SELECT 1 FROM fault_event WHERE connection_id = ? LIMIT 1", (connection,)))
+    return queries.has_faults(capture, connection)
 
 
 def steps(
@@ -141,9 +135,9 @@ class _Script:
         self._style = style
         self._said = messages(capture, connection.id)
         self._next: Said | None = next(self._said, None)
-        self._opaque = self._opaque_bytes()
+        self._opaque = queries.opaque_pieces(self._capture, self._connection, self._ours)
         self._next_opaque = next(self._opaque, None)
-        self._compressed = self._compressed_ids()
+        self._compressed = queries.compressed_messages(self._capture, self._connection, self._ours)
         self._next_compressed = next(self._compressed, None)
         self._answers = self._answering_pongs()
         self._next_answer = next(self._answers, None)
@@ -245,26 +239,6 @@ class _Script:
             if not self._style.normalise:
                 yield Send(data, time_ns, None, -1, False, data)
 
-    def _opaque_bytes(self) -> Iterator[tuple[int, int, bytes]]:
-        sql = (
-            "SELECT id, coalesce(after_frame, 0), time_ns, data FROM opaque "
-            "WHERE connection_id = ? AND is_s2c = ? AND id > ? ORDER BY id LIMIT 1"
-        )
-        after = 0
-        while rows := self._capture.page(sql, (self._connection, int(self._ours), after), after):
-            ((after, after_frame, time_ns, data),) = rows
-            yield after_frame, time_ns, data or b""
-
-    def _compressed_ids(self) -> Iterator[int]:
-        sql = (
-            "SELECT id FROM stored_message WHERE connection_id = ? AND is_s2c = ? AND compressed AND id > ? "
-            "ORDER BY id LIMIT 1000"
-        )
-        after = 0
-        while rows := self._capture.page(sql, (self._connection, int(self._ours), after), after):
-            for (after,) in rows:
-                yield after
-
     def _is_compressed(self, message_id: int) -> bool:
         while self._next_compressed is not None and self._next_compressed < message_id:
             self._next_compressed = next(self._compressed, None)
@@ -273,14 +247,7 @@ class _Script:
     def _answering_pongs(self) -> Iterator[int]:
         """Frame ids of our pongs that answer a ping: now they answer the pings that come now."""
         leg = "client" if self._ours is Direction.CLIENT_TO_SERVER else "server"
-        sql = (
-            "SELECT pong_frame FROM ping WHERE connection_id = ? AND leg = ? AND pong_frame > ? "
-            "ORDER BY pong_frame LIMIT 1000"
-        )
-        after = 0
-        while rows := self._capture.page(sql, (self._connection, leg, after), after):
-            for (after,) in rows:
-                yield after
+        return queries.answering_pongs(self._capture, self._connection, leg)
 
     def _is_answer(self, frame_id: int) -> bool:
         while self._next_answer is not None and self._next_answer < frame_id:

@@ -8,18 +8,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any
 
+from wsinspect.capture.queries import polling_events
 from wsinspect.capture.reader import Capture
 from wsinspect.capture.records import Connection
 from wsinspect.formats.transcript import Said
 from wsinspect.replay.socketio.engineio import session_of, version_of
 from wsinspect.replay.socketio.payload import Packet, decode
 from wsinspect.wire.opcodes import Direction, Opcode
-
-_EVENTS: Final = (
-    "SELECT time_ns, detail FROM event WHERE kind = 'polling' AND detail LIKE ? ORDER BY id LIMIT 1000"
-)
 
 
 def polled(capture: Capture, one: Connection) -> list[Said]:
@@ -29,7 +26,7 @@ def polled(capture: Capture, one: Connection) -> list[Said]:
     if version is None or sid is None:
         return []
     found: list[Said] = []
-    for time_ns, detail in capture.query(_EVENTS, (f'%"{sid}"%',)):
+    for time_ns, detail in polling_events(capture, sid):
         event = _object(detail)
         if event.get("sid") != sid:
             continue
