@@ -17,8 +17,10 @@ import pytest
 
 from tests.support.engine import Engine, private_environment
 from tests.support.processes import children, command_line, wait_until_gone
-from tests.support.socket_echo import HEAD, KEY, EchoServer, read_head
+from tests.support.socket_echo import HEAD, KEY, EchoServer, read_head, server
 from wsinspect.recorder.opening import open_capture
+
+__all__ = ["server"]
 
 #: The promise of DESIGN section 3: what was relayed this long ago is in the capture, or in the journal.
 GRACE_SECONDS = 0.25
