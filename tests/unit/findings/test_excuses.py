@@ -73,5 +73,7 @@ def test_what_is_excused_names_the_rules_that_explain_it_alone():
 
 
 def test_findings_about_the_tool_stay_as_they_are():
-    found = _finding("DROP", "tool")
+    found = replace(_finding("DROP", "tool"), severity="warning")
     assert excused([found], [_acted("abort")]) == [found]
+    # An error is excused like any other.
+    assert excused([replace(found, severity="error")], [_acted("abort")])[0].severity == "note"

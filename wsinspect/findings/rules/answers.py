@@ -364,7 +364,7 @@ def forbidden(facts: ConnectionFacts) -> Iterator[Found]:
         )
     )
     path = (
-        "the path is no WebSocket route (Starlette and uvicorn answer 403 for that too)",
+        "the path is not a WebSocket route (Starlette and uvicorn answer 403 for that too)",
         "try a path that the server certainly has",
     )
     ordered = (*tokens, origin, path) if about_token and not about_origin else (origin, *tokens, path)

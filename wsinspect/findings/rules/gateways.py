@@ -46,7 +46,7 @@ _CAUSES: Final = {
         "connect to it directly from the proxy's machine",
     ),
     "answer": (
-        "the application closes the connection without an answer, or its answer is no valid HTTP: an invalid"
+        "the application closes the connection without an answer, or its answer is not valid HTTP: an invalid"
         " 101 counts too",
         "connect to the application directly and look at the raw answer",
     ),

@@ -138,7 +138,7 @@ def scripts(facts: CaptureFacts) -> Iterator[Found]:
     "warning",
     "hop",
     "Socket.IO stays on polling",
-    meaning="Polling requests go on, and no attempt to upgrade was made. The client is told to use "
+    meaning="Polling requests continue, and no attempt to upgrade was made. The client is set to use "
     "polling alone, or remembers that an upgrade failed.",
     js="The application works, slower; engine.transport.name is 'polling'.",
     topic="polling",

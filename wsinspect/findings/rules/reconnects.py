@@ -95,7 +95,7 @@ def storm(facts: CaptureFacts) -> Iterator[Found]:
     "client",
     "The client retries what a retry cannot cure",
     meaning="Attempt after attempt is refused for the same lasting reason (credentials, path, "
-    "protocol), and the client goes on. It should stop, and say so, until something has "
+    "protocol), and the client continues. It should stop, and say so, until something has "
     "changed.",
     js="A series of close events, each followed by a new socket.",
     topic="backoff",

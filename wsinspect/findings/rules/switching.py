@@ -184,7 +184,7 @@ _HTTP_START: Final = re.compile(
     "HTTP or text came where a WebSocket frame has to begin",
     meaning="Readable text is on the open WebSocket: a second handler answered the same request, or a server"
     " or hop wrote an error page into the tunnel. The 'H' of 'HTTP/1.1' reads as a frame with opcode 8 and a"
-    " reserved bit; it is no CLOSE frame.",
+    " reserved bit; it is not a CLOSE frame.",
     js="close with code 1006, wasClean false. Chrome's console: Invalid frame header.",
     topic="garbage",
     rows="H28",

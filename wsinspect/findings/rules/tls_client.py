@@ -87,8 +87,8 @@ def client_mismatch(facts: CaptureFacts) -> Iterator[Found]:
     "warning",
     "client",
     "A client's TLS handshake was not completed",
-    meaning="The client went away, or sent what is no TLS. Browsers open connections in advance and drop"
-    " them, so"
+    meaning="The client went away, or sent something that is not TLS. Browsers open connections in advance"
+    " and drop them, so"
     " this alone need not be an error.",
     js=JS_FAILED,
     topic="tls-trust-us",
