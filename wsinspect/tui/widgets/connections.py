@@ -147,7 +147,7 @@ class ConnectionsPane(LinePane):
     def _all(self, columns: list[tuple[str, int, bool]], width: int) -> Line:
         model = self.model
         ones = model.connections.values()
-        many = "the only connection" if len(ones) == 1 else f"all {grouped(len(ones))} connections"
+        many = "1 connection" if len(ones) == 1 else f"all {grouped(len(ones))} connections"
         cells = {
             "#": "*",
             "state": "ALL",
