@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from wsinspect.cli.options import ADDRESS
+from wsinspect.cli.options import ADDRESS, Parsed
+from wsinspect.faults.sessions import SessionBy
 from wsinspect.net import LOOPBACK, Address
 
 if TYPE_CHECKING:
@@ -56,6 +57,11 @@ def fault_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 help="Multiply all fault times by this: 0.1 is ten times as fast.",
             ),
             click.option(
+                "--session-by",
+                type=Parsed("part:name", SessionBy.parse),
+                help="Tell clients apart by header:NAME, cookie:NAME or query:NAME (for attempts in faults).",
+            ),
+            click.option(
                 "--control", type=ADDRESS, help="Address of the control API; any free port by default."
             ),
             click.option(
@@ -87,6 +93,7 @@ def make_board(
     time_scale: float,
     taps: Collection[str],
     warn: Callable[[str], None],
+    session_by: SessionBy | None = None,
 ) -> Board:
     """The rules that the options ask for.
 
@@ -102,6 +109,7 @@ def make_board(
     from wsinspect.faults.spec import parse_spec
 
     board = Board(secrets.randbelow(_SEEDS), time_scale)
+    board.session_by = session_by
     if scenario is not None:
         loaded = load_file(scenario)
         for remark in loaded.warnings:

@@ -25,6 +25,7 @@ from wsinspect.net import Address, Endpoint
 from wsinspect.text import escape
 
 if TYPE_CHECKING:
+    from wsinspect.faults.sessions import SessionBy
     from wsinspect.proxy.recorded import RecordedServer
     from wsinspect.proxy.taps import Tap
 
@@ -135,6 +136,7 @@ def run(
     preset: str | None,
     seed: int | None,
     time_scale: float,
+    session_by: SessionBy | None,
     control: Address | None,
     control_token_file: Path | None,
     recording: Path | None,
@@ -200,7 +202,7 @@ def run(
         page_wait_seconds=None if no_page_scan else page_wait / 1e9,
         control=control_options(control, control_token_file),
         recorded=_recorded_server(recording),
-        board=make_board(scenario, specs, preset, seed, time_scale, names, _warn),
+        board=make_board(scenario, specs, preset, seed, time_scale, names, _warn, session_by),
         narration=Narration("json" if as_json else "human", frames),
         register=partial(register, path, ca_dir=authority),
         on_ready=lambda facts: _say_ready(facts, as_json, ready_fd, with_advice=with_advice),

@@ -15,6 +15,7 @@ from wsinspect.faults.errors import FaultError
 from wsinspect.faults.kinds import Scope
 from wsinspect.faults.rule import Author, Rule
 from wsinspect.faults.scenario import MAX_RULES, Phase, Scenario
+from wsinspect.faults.sessions import SessionBy
 
 
 @dataclasses.dataclass
@@ -52,12 +53,14 @@ class Board:
         on_change: called with a rule and whether it is armed now.
         on_do: called with a rule that a phase wants done once, to all open connections.
         on_reset: called when all rules were taken away.
+        session_by: what tells client sessions apart, where the user chose it.
         totals: decisions that acted, also of rules that are gone and of what was done once or by hand.
     """
 
     def __init__(self, seed: int = 0, time_scale: float = 1.0) -> None:
         self.seed = seed
         self.time_scale = time_scale
+        self.session_by: SessionBy | None = None
         self.scenario: Scenario | None = None
         self.on_change: list[Callable[[Rule, bool], None]] = []
         self.on_do: Callable[[Rule], None] = lambda rule: None

@@ -1,11 +1,14 @@
 """Client sessions: which attempt of its client a handshake is.
 
 A client that reconnects comes from another port, so it is known again by what stays: tap, address without
-port, host, path without query, `User-Agent` and `Origin`. Two clients that agree in all of that count as one.
+port, host, path without query, `User-Agent` and `Origin`. Clients without a `User-Agent` are told apart by
+their credentials: cookie, Authorization, or the query without what a new connection changes. Two clients that
+agree in all of that count as one; `SessionBy` is the user's own choice of what tells them apart.
 """
 
 from __future__ import annotations
 
+import re
 from collections import OrderedDict
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -15,6 +18,9 @@ from typing import Final, NamedTuple
 MAX_SESSIONS: Final = 8192
 #: Longer parts of a key are known by a hash, so that thousands of sessions stay small.
 _LONGEST_PART: Final = 200
+_NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}")
+#: Parameters that differ in each connection of a client: Engine.IO's and SignalR's.
+_PER_CONNECTION: Final = frozenset(("", "sid", "t", "EIO", "transport", "id"))
 
 
 class SessionKey(NamedTuple):
@@ -26,6 +32,7 @@ class SessionKey(NamedTuple):
     path: str
     user_agent: str
     origin: str
+    credentials: str = ""
 
     def short(self) -> SessionKey:
         """The same with long parts hashed."""
@@ -34,6 +41,45 @@ class SessionKey(NamedTuple):
 
 def _hashed(part: str) -> str:
     return blake2b(part.encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()
+
+
+class SessionBy(NamedTuple):
+    """What tells clients apart in place of all else: `header:X-User`, `cookie:sid`, `query:user`.
+
+    Attributes:
+        part: "header", "cookie" or "query".
+    """
+
+    part: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.part}:{self.name}"
+
+    @classmethod
+    def parse(cls, text: str) -> SessionBy:
+        """Read it.
+
+        Raises:
+            ValueError: with one line that says what to write.
+        """
+        part, colon, name = text.partition(":")
+        if part not in ("header", "cookie", "query") or not colon or not _NAME.fullmatch(name):
+            raise ValueError(
+                f"not a part of a request: {text!r}; write header:NAME, cookie:NAME or query:NAME"
+            )
+        return cls(part, name)
+
+
+def credentials_of(cookie: str, authorization: str, query: str) -> str:
+    """What stays of a client that names no `User-Agent`.
+
+    Args:
+        query: without the question mark.
+    """
+    if cookie or authorization:
+        return f"{cookie}\n{authorization}"
+    return "&".join(part for part in query.split("&") if part.partition("=")[0] not in _PER_CONNECTION)
 
 
 @dataclass(slots=True)

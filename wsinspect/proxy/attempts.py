@@ -276,7 +276,7 @@ class AttemptLog:
             self.open[attempt.number] = attempt
             flow.metadata[_METADATA] = attempt
             name = tap.name if tap else None
-            key = facts.session_key(flow, name)
+            key = facts.session_key(flow, name, self.controller.board.session_by if self.controller else None)
             session = self._sessions.attempt(key, attempt.number, self.now_ns())
             attempt.event(facts.attempt(flow, name) | {"client_session": session.number})
             attempt.watch_request(flow.request)

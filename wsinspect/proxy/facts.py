@@ -13,7 +13,7 @@ from mitmproxy import certs, connection, http
 from mitmproxy.net.http import url
 from mitmproxy.proxy import mode_specs
 
-from wsinspect.faults.sessions import SessionKey
+from wsinspect.faults.sessions import SessionBy, SessionKey, credentials_of
 from wsinspect.net import Address
 from wsinspect.proxy.clock import to_ns
 from wsinspect.vocabulary import events
@@ -61,18 +61,40 @@ def _is_secure(flow: http.HTTPFlow) -> bool:
     return flow.request.scheme == "https"
 
 
-def session_key(flow: http.HTTPFlow, tap: str | None) -> SessionKey:
-    """What stays the same when the client of an attempt reconnects."""
+def session_key(flow: http.HTTPFlow, tap: str | None, by: SessionBy | None = None) -> SessionKey:
+    """What stays the same when the client of an attempt reconnects.
+
+    Args:
+        by: what the user chose to tell clients apart; one that lacks it is known by all else.
+    """
     request, headers = flow.request, flow.request.headers
     peer = flow.client_conn.peername
+    path, _, query = request.path.partition("?")
+    user_agent = headers.get("user-agent", "")
+    host = f"{request.pretty_host}:{request.port}"
+    chosen = _chosen(request, by) if by is not None else None
+    if chosen is not None:
+        return SessionKey(
+            tap or "", "", f"{request.pretty_host}:{request.port}", path, "", "", f"{by}\n{chosen}"
+        )
+    credentials = ""
+    if not user_agent:
+        credentials = credentials_of(headers.get("cookie", ""), headers.get("authorization", ""), query)
     return SessionKey(
         tap or "",
         str(peer[0]),
-        f"{request.pretty_host}:{request.port}",
-        request.path.partition("?")[0],
-        headers.get("user-agent", ""),
+        host,
+        path,
+        user_agent,
         headers.get("origin", ""),
+        credentials,
     )
+
+
+def _chosen(request: http.Request, by: SessionBy) -> str | None:
+    if by.part == "header":
+        return request.headers.get(by.name)
+    return (request.cookies if by.part == "cookie" else request.query).get(by.name)
 
 
 def _named_host(request: http.Request) -> tuple[str, int | None]:
