@@ -53,6 +53,7 @@ class Board:
         on_change: called with a rule and whether it is armed now.
         on_do: called with a rule that a phase wants done once, to all open connections.
         on_reset: called when all rules were taken away.
+        on_event: called with what is to go on record: a rule armed or disarmed, a phase begun or over.
         session_by: what tells client sessions apart, where the user chose it.
         totals: decisions that acted, also of rules that are gone and of what was done once or by hand.
     """
@@ -65,6 +66,7 @@ class Board:
         self.on_change: list[Callable[[Rule, bool], None]] = []
         self.on_do: Callable[[Rule], None] = lambda rule: None
         self.on_reset: Callable[[], None] = lambda: None
+        self.on_event: Callable[[dict[str, Any]], None] = lambda event: None
         self.totals: Counter[Author] = Counter()
         self._entries: dict[str, Entry] = {}
         self._phase = -1
@@ -172,8 +174,26 @@ class Board:
         entry = self._entries[name]
         if entry.is_armed != is_armed:
             entry.is_armed = is_armed
+            self.on_event(self._rule_event(entry))
             for callback in self.on_change:
                 callback(entry.scaled, is_armed)
+
+    def _rule_event(self, entry: Entry) -> dict[str, Any]:
+        return {
+            "event": "rule",
+            "rule": entry.rule.name,
+            "kind": entry.rule.kind,
+            "armed": entry.is_armed,
+            "phase": self.phase,
+            "seed": self.seed,
+            "time_scale": self.time_scale,
+            "settings": entry.rule.settings(),
+        }
+
+    def tell(self) -> None:
+        """Put all rules on record as they are: the engine has begun."""
+        for entry in self._entries.values():
+            self.on_event(self._rule_event(entry))
 
     def hit(self, author: Author, now: int) -> None:
         """A rule has acted, or somebody by hand."""
@@ -252,8 +272,13 @@ class Board:
             self._phase += 1
             if self._phase >= len(phases):
                 self._phase_end_ns = None
+                self.on_event({"event": "phase", "phase": None, "of": len(phases)})
                 return
             phase = phases[self._phase]
+            for_ms = phase.for_ns * self.time_scale / 1e6
+            done = [rule.kind for rule in phase.do]
+            event = {"event": "phase", "phase": self._phase, "of": len(phases), "for_ms": for_ms}
+            self.on_event({**event, "rules": list(phase.rules), "do": done})
             self._phase_end_ns = begun + int(phase.for_ns * self.time_scale)
             for name in phase.rules:
                 self.arm(name)

@@ -44,9 +44,11 @@ class HandshakeFaults:
         self._listener_timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         controller.board.on_change.append(self._on_change)
+        controller.board.on_event = lambda event: log.sink.event(0, event, controller.now_ns())
 
     def start(self) -> None:
         """The listeners are up: what was armed from the start begins to act."""
+        self.controller.board.tell()
         for rule in self.controller.board.armed(Scope.ACCEPT):
             self._on_change(rule, True)
 

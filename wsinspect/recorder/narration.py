@@ -22,6 +22,8 @@ _ENGINE_KINDS: Final = {
     "client_left": ("tap", "client", "how", "ms"),
     "passed_unread": ("tap", "client", "server", "sni", "reason"),
     "request_failed": ("tap", "client", "method", "url", "where", "status", "error"),
+    "rule": ("rule", "kind", "armed", "phase", "seed", "time_scale", "settings"),
+    "phase": ("phase", "of", "for_ms", "rules", "do"),
     "unstored": ("bytes", "records", "reason"),
     "wall_step": ("step_ns",),
 }

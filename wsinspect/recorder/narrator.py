@@ -209,6 +209,21 @@ def _fault(note: Note) -> str:
     return f"{_text(note['rule'])} ({_text(note['kind'])}){frame}"
 
 
+def _rule(note: Note) -> str:
+    settings = note["settings"] if isinstance(note["settings"], dict) else {}
+    hidden = ("name", "kind", "armed")
+    shown = ", ".join(f"{key}={value}" for key, value in settings.items() if key not in hidden)
+    state = "armed" if note["armed"] else "not armed"
+    return f"{_text(note['rule'])} ({_text(note['kind'])}) {state}" + (f": {_text(shown)}" if shown else "")
+
+
+def _phase(note: Note) -> str:
+    if not isinstance(note["phase"], int):
+        return "the last phase is over"
+    what = [*(note["rules"] or ()), *(note["do"] or ())]
+    return f"{note['phase'] + 1} of {note['of']}" + (f": {_text(', '.join(map(str, what)))}" if what else "")
+
+
 def _wall_step(note: Note) -> str:
     step = note["step_ns"]
     return f"the clock was set by {step / 1e9:+.3f} s" if isinstance(step, int) else ""
@@ -244,6 +259,8 @@ _DESCRIBE: Final[dict[str, Callable[[Note], str]]] = {
     "close": _close,
     "fault": _fault,
     "finding": _finding,
+    "rule": _rule,
+    "phase": _phase,
     "unstored": _unstored,
     "tls_failed": _tls_failed,
     "client_left": _client_left,

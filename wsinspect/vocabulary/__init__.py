@@ -46,6 +46,7 @@ class Side(StrEnum):
     """A party of a connection, as this tap sees it."""
 
     CLIENT = "client"
+    RULE = "rule"
     SENT = "sent"
     SERVER = "server"
     PROXY = "proxy"
@@ -93,6 +94,7 @@ class EventKind(StrEnum):
     OPEN = "open"
     PAGE = "page"
     PASSED_UNREAD = "passed_unread"
+    PHASE = "phase"
     POLLING = "polling"
     RECORDER_ERROR = "recorder_error"
     REFUSED = "refused"

@@ -1,0 +1,55 @@
+"""What was done on purpose is on record: rules as they were armed, arming and disarming, phases, the seed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from websockets.asyncio.client import connect
+
+from tests.support.echo_engine import echo_engine
+
+pytestmark = pytest.mark.asyncio
+SCENARIO = """\
+version: 1
+seed: 7341
+rules:
+  - {name: slow, kind: latency, direction: s2c, latency: 1ms, armed: false}
+phases:
+  - {for: 100ms}
+  - {for: 200ms, rules: [slow]}
+"""
+
+
+async def test_rules_and_phases_are_events_of_the_capture_and_lines_of_the_run(tmp_path: Path) -> None:
+    file = tmp_path / "scenario.yaml"
+    file.write_text(SCENARIO)
+    async with echo_engine(tmp_path, "--faults", str(file)) as lab:
+        async with connect(lab.url()) as client:
+            await lab.event("phase", phase=None)
+            await lab.control("POST", "/v1/faults", {"kind": "drop", "name": "gone", "match": "op:ping"})
+            await lab.control("DELETE", "/v1/faults/gone")
+            await client.send("x")
+            await client.recv()
+        told = await lab.event("rule", rule="gone", armed=False)
+        assert told["settings"]["match"] == "op:ping"
+        with await lab.stop() as capture:
+            found = [one for one in capture.events(limit=1000) if one.kind in ("rule", "phase")]
+            assert all(one.connection_id is None and one.time_ns > 0 for one in found)
+            story = [
+                (one.kind, one.detail.get("rule", one.detail["phase"]), one.detail.get("armed"))
+                for one in found
+            ]
+            assert story == [
+                ("rule", "slow", False),
+                ("phase", 0, None),
+                ("phase", 1, None),
+                ("rule", "slow", True),
+                ("rule", "slow", False),
+                ("phase", None, None),
+                ("rule", "gone", True),
+                ("rule", "gone", False),
+            ]
+            rules = [one.detail for one in found if one.kind == "rule"]
+            assert {rule["seed"] for rule in rules} == {7341}
+            assert rules[0]["settings"]["latency"] == "1ms"
