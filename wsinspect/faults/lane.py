@@ -172,31 +172,39 @@ class Encoder:
 
 
 class Unsent:
-    """Frames that arrived and whose last byte has not been written, by their number."""
+    """Frames that arrived and whose last byte has not been written, by their number.
+
+    What leaves in the turn in which it came costs two lists; the rest is for what is held.
+    """
 
     def __init__(self) -> None:
-        self._frames: dict[int, WireFrame] = {}
-        self._late: set[int] = set()
+        self.turn: list[int] = []  # what left since the newest bytes arrived
+        self._late: dict[int, WireFrame] = {}
         self._joined: dict[int, list[int]] = {}
+        self._gone: set[int] = set()
 
-    def arrived(self, frame: WireFrame) -> None:
-        """It is on its way through the stages."""
-        self._frames[frame.ordinal] = frame
+    def begin(self) -> None:
+        """Bytes arrive."""
+        self.turn.clear()
+        self._gone.clear()
 
-    def is_held(self, ordinal: int) -> bool:
-        """Whether a frame that has just been pushed is kept back; from now on it is late."""
-        if ordinal not in self._frames:
-            return False
-        self._late.add(ordinal)
-        return True
+    def held(self, arrived: list[WireFrame]) -> list[int]:
+        """The numbers of those that are kept back, now that all arrived ones were pushed."""
+        if self.turn == [frame.ordinal for frame in arrived]:
+            return []
+        gone = self._gone.union(self.turn)
+        found = {frame.ordinal: frame for frame in arrived if frame.ordinal not in gone}
+        self._late.update(found)
+        return list(found)
 
     def left(self, ordinal: int) -> list[int]:
         """Its last byte is written: the numbers of late frames that this was the last byte of."""
-        gone = [ordinal, *self._joined.pop(ordinal, ())] if self._joined else [ordinal]
-        late = [one for one in gone if one in self._late] if self._late else []
-        for one in gone:
-            self.forget(one)
-        return late
+        others = self._joined.pop(ordinal, ()) if self._joined else ()
+        self.turn.append(ordinal)
+        self.turn += others
+        if not self._late:
+            return []
+        return [one for one in (ordinal, *others) if self._late.pop(one, None) is not None]
 
     def joined(self, last: int, others: list[int]) -> None:
         """One frame with the number `last` stands for these too."""
@@ -205,15 +213,14 @@ class Unsent:
 
     def forget(self, ordinal: int) -> None:
         """It does not leave as a frame, and that is on record."""
-        self._frames.pop(ordinal, None)
-        self._late.discard(ordinal)
+        self._gone.add(ordinal)
+        self._late.pop(ordinal, None)
 
     def take(self) -> list[WireFrame]:
         """All that will never leave, in order."""
-        frames, self._frames = self._frames, {}
-        self._late.clear()
+        late, self._late = self._late, {}
         self._joined.clear()
-        return [frames[ordinal] for ordinal in sorted(frames)]
+        return [late[ordinal] for ordinal in sorted(late)]
 
 
 class Outlet:
@@ -311,18 +318,17 @@ class Lane:
         owner = self.owner
         push = self._first.push
         unsent = self.unsent
-        arrived: list[int] = []
+        unsent.begin()
+        arrived: list[WireFrame] = []
         for item in self.splitter.feed(data, now):
             if type(item) is WireFrame:
                 if item.raw[0] & 0x0F == Opcode.CLOSE and owner.saw_close(self.direction, item, now):
                     continue
-                unsent.arrived(item)
-                arrived.append(item.ordinal)
+                arrived.append(item)
             push(item, now)
         self.outlet.flush()
-        for ordinal in arrived:
-            if unsent.is_held(ordinal):
-                owner.held(self.direction, ordinal)
+        for ordinal in unsent.held(arrived):
+            owner.held(self.direction, ordinal)
 
     def end(self, how: str, now: int) -> None:
         """The sender ended its direction."""
