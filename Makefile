@@ -4,9 +4,9 @@ SHELL := /bin/sh
 PYTHON ?=
 export PYTHON
 ARGS ?=
-# Tests run on all cores; each worker keeps the order of the files, so that engines shared by a module are started once.
+# Tests run on all cores, each file on one of them: what a file's tests share is started once, and judged as a whole.
 WORKERS ?= auto
-XDIST = -n $(WORKERS) --dist worksteal
+XDIST = -n $(WORKERS) --dist loadfile
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-all coverage check format bench test-deps clean
 

@@ -14,7 +14,7 @@ LEAST_PERCENT = 95.0
 def main(packages: list[str]) -> int:
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "coverage.json"
-        subprocess.run([sys.executable, "-m", "coverage", "json", "-q", "-o", report], check=True)
+        subprocess.run([sys.executable, "-m", "coverage", "json", "-q", "-i", "-o", report], check=True)
         files = json.loads(report.read_text("utf-8"))["files"]
     is_enough = True
     print(f"{'package':<12} {'lines':>14} {'branches':>14} {'together':>9}")
