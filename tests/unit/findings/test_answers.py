@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from tests.unit.findings.facts_made import HELLO, START, cut, ended, failed, refused, request
-from tests.unit.findings.triggers_answers import C2S_TEXT, NOT_HTTP, TEXT_LATER, early, other
+from tests.unit.findings.triggers_answers import C2S_TEXT, CASES, NOT_HTTP, TEXT_LATER, early, other
 from wsinspect.findings.facts import EndFact
 from wsinspect.findings.quotes import protocol_of, quote
 from wsinspect.findings.registry import diagnose_connection
@@ -240,3 +240,9 @@ def test_a_client_that_gives_up_ended_it_and_the_sentence_says_so():
     assert not any("server ended" in line for line in found.evidence)
     assert any("the client ended the connection (FIN)" in line for line in found.evidence)
     assert len(found.causes) == 2
+
+
+def test_chunks_after_a_101_are_not_judged_as_frames():
+    found = [one.id for one in diagnose_connection(CASES["WS-HS-047"][0][1])]
+    assert found[0] == "WS-HS-047"
+    assert not [one for one in found if one.startswith("WS-FR-00")]

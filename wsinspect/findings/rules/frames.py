@@ -13,7 +13,7 @@ from wsinspect.findings.evidence import answer_marks, end_line, js_told, named
 from wsinspect.findings.facts import C2S, ConnectionFacts, FrameFact, OpaqueFact
 from wsinspect.findings.model import FaultOf, Found
 from wsinspect.findings.registry import Rules
-from wsinspect.findings.rules.switching import text_after_101
+from wsinspect.findings.rules.switching import body_in_101, text_after_101
 from wsinspect.handshake.negotiation import DEFLATE
 from wsinspect.wire.opcodes import opcode_name
 from wsinspect.wire.reader import header_length, header_violations
@@ -47,7 +47,7 @@ def leading(facts: ConnectionFacts) -> list[tuple[FrameFact, int]]:
 
     A frame that never ended counts too where its header alone breaks the protocol; its id is 0.
     """
-    if any(text_after_101(facts)):
+    if any(text_after_101(facts)) or any(one.severity == "error" for one in body_in_101(facts)):
         return []
     first: dict[int, int] = {}
     for frame, _ in facts.violations:
