@@ -544,7 +544,7 @@ async def test_what_could_not_be_stored_is_told(tmp_path):
             5, None, "unstored", {"bytes": 123456, "records": 3, "reason": "No space left on device"}
         )
     async with opened(path) as screen:
-        await screen.until(lambda: "120.6 KiB could not be stored" in screen.line("banner"))
+        await screen.until(lambda: "121 KiB could not be stored" in screen.line("banner"))
 
 
 async def test_a_damaged_file_is_a_state(tmp_path):
