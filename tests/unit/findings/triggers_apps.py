@@ -227,12 +227,13 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
         [ended(frame(1, S2C, 0.0001), at=8.7)],
     ),
     "WS-RC-001": (
-        [_storm(7, 0.5), _storm(7, 0.5, is_faulted=True)],
+        [_storm(7, 0.5), _storm(7, 0.5, is_faulted=True, ended_by="fault")],
         [
             _storm(4, 0.5),
             _storm(7, 5),
             capture(*(summary(n, n, 0.5) for n in range(9))),
             capture(*(summary(n, n * 0.5, 0.05, ended_by="fault") for n in range(1, 8))),
+            _storm(7, 0.5, is_faulted=True, ended_by="server"),
         ],
     ),
     "WS-RC-002": (

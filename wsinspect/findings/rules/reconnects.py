@@ -35,8 +35,11 @@ def _series(facts: CaptureFacts) -> Iterator[list[Summary]]:
 def _is_failure(one: Summary) -> bool:
     """Refused, failed, or ended soon and not by the client's wish.
 
-    Also where a fault of ours refused it: how soon the client tries again is its own choice.
+    Also where a fault of ours refused it: how soon the client tries again is its own choice. Where one only
+    changed the handshake, the failure is its consequence.
     """
+    if one.is_faulted and one.ended_by != "fault":
+        return False
     if one.open_ns is None:
         return one.state in ("refused", "failed")
     if one.is_faulted:
