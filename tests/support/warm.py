@@ -10,6 +10,7 @@ Run as `python -m tests.support.warm DESCRIPTOR` this module is the server. It e
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import json
 import os
@@ -66,7 +67,8 @@ class WarmProcess:
 
     def send_signal(self, number: int) -> None:
         if self.returncode is None:
-            os.kill(self.pid, number)
+            with contextlib.suppress(ProcessLookupError):  # it has ended, and the report is on its way
+                os.kill(self.pid, number)
 
     def terminate(self) -> None:
         self.send_signal(signal.SIGTERM)
