@@ -1,4 +1,4 @@
-"""A full disk: traffic goes on, one line says so, and the capture tells how many bytes it lacks."""
+"""A full disk: traffic continues, one line says so, and the capture tells how many bytes it lacks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What commands say of payloads that gave way to `--max-capture-size`: words, never an empty payload."""
+"""What commands say of payloads deleted for `--max-capture-size`: words, never an empty payload."""
 
 from __future__ import annotations
 

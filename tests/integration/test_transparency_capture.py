@@ -85,7 +85,7 @@ def test_every_byte_can_be_made_again(played, route):
 
 
 ENDS = {
-    # case: who ended it, how, and what JavaScript is told
+    # case: who ended it, how, and what JavaScript sees
     "ends-server-fin": ("server", "fin", 1006, False),
     "ends-client-fin": ("client", "fin", 1006, False),
     "ends-server-rst": ("server", "rst", 1006, False),

@@ -92,7 +92,9 @@ def _conclude(server: ReplayServer, as_json: bool) -> int:
         )
         return 0 if is_equal else 1
     if unplayed:
-        echo(f"nobody asked for {len(unplayed)} of the recorded connections: {', '.join(map(str, unplayed))}")
+        echo(
+            f"{len(unplayed)} of the recorded connections were not asked for: {', '.join(map(str, unplayed))}"
+        )
     total = sum(report.tally.diverged + len(report.problems) for report in server.reports)
     echo(f"played {len(server.reports)} connections, {total} divergences")
     return 0 if all(report.is_equal for report in server.reports) else 1

@@ -54,11 +54,11 @@ class ConnectionFacts(Protocol):
 
     @property
     def js_code(self) -> int | None:
-        """The code that JavaScript is told."""
+        """The code that JavaScript sees."""
 
     @property
     def js_was_clean(self) -> bool | None:
-        """What JavaScript is told in `wasClean`."""
+        """What JavaScript sees in `wasClean`."""
 
     @property
     def how(self) -> str | None:

@@ -173,8 +173,8 @@ _OPCODE_WORDS: Final = {
     "data": "any data frame",
 }
 _ENDS: Final = {
-    "clean": "JavaScript is told wasClean true",
-    "unclean": "JavaScript is told wasClean false",
+    "clean": "JavaScript sees wasClean true",
+    "unclean": "JavaScript sees wasClean false",
     "close-frame": "a CLOSE frame came first",
     "fin": "a FIN came first",
     "rst": "a RST came first",
@@ -185,7 +185,7 @@ _ENDS: Final = {
     "both": "CLOSE frames crossed",
     "proxy": "this proxy ended it",
     "fault": "a fault ended it",
-    "unknown": "nobody knows",
+    "unknown": "not known",
 }
 _SIZE: Final = QuantityKind(units.SIZE, "B")
 _MS: Final = QuantityKind(units.DURATION, "ms")

@@ -89,7 +89,7 @@ def _check_length(source: IO[bytes], size: int, name: str, number: int) -> None:
     source.seek(start)
     digits, colon, _ = head.partition(b":")
     if not colon or not digits.isdigit():
-        raise CaptureError(f"{name} is no flow file of mitmproxy")
+        raise CaptureError(f"{name} is not a mitmproxy flow file")
     length = int(digits)
     if length > size - start:
         raise CaptureError(f"{name} is cut off in flow {number}")

@@ -80,7 +80,7 @@ def read_har(source: IO[bytes], stage: Stage, name: str, progress: Progress = no
     """
     reader = _Reader(JsonStream(source, name), stage, lambda: progress(source.tell()))
     if not reader.read():
-        raise CaptureError(f"{name} is no HAR: it has no log.entries")
+        raise CaptureError(f"{name} is not a HAR: it has no log.entries")
     return reader.notes
 
 

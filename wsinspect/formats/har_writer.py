@@ -301,7 +301,7 @@ def _date(time_ns: int) -> str:
     try:
         whole = datetime.fromtimestamp(seconds, UTC)
     except (OverflowError, OSError, ValueError):
-        raise CaptureError(f"the capture is damaged: {time_ns} ns is no time") from None
+        raise CaptureError(f"the capture is damaged: {time_ns} ns is not a valid time") from None
     return f"{whole:%Y-%m-%dT%H:%M:%S}.{rest:09d}Z"
 
 

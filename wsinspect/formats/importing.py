@@ -41,7 +41,7 @@ def sniff(path: Path) -> str:
         return "jsonl" if b'"type"' in first and b'"capture"' in first and b'"format"' in first else "har"
     if not start:
         raise CaptureError(f"{path} is empty")
-    raise CaptureError(f"{path} is no HAR, no JSONL export and no flow file of mitmproxy")
+    raise CaptureError(f"{path} is not a HAR, a JSONL export or a mitmproxy flow file")
 
 
 def import_file(
@@ -66,7 +66,7 @@ def import_file(
     if target.exists():
         raise UsageError(f"{target} exists", hint="name another file with -o")
     if source.exists() and not source.is_file():
-        raise CaptureError(f"{source} is no file", hint="write what comes through a pipe into one first")
+        raise CaptureError(f"{source} is not a file", hint="write what comes through a pipe into one first")
     kind = file_format or sniff(source)
     if kind == "capture":
         raise CaptureError(f"{source} is a capture already", hint=f"wsinspect show {source}")

@@ -179,11 +179,11 @@ class _Reader:
             try:
                 found["header"] = bytes.fromhex(header)
             except ValueError:
-                raise self._error("header is no hex") from None
+                raise self._error("header is not hex") from None
         elif header is None:
             self._make_header(found)
         else:
-            raise self._error("header is no hex")
+            raise self._error("header is not hex")
         header = found["header"]
         if not 2 <= len(header) <= 14:
             raise self._error("a frame header has 2 to 14 bytes")
@@ -249,7 +249,7 @@ class _Reader:
         try:
             return content.encode() if kind == "text" else base64.b64decode(content, validate=True)
         except (UnicodeEncodeError, binascii.Error, ValueError):
-            raise self._error(f"a blob is no {kind}") from None
+            raise self._error(f"a blob is not {kind}") from None
 
     def _add_part(self, found: dict[str, Any]) -> None:
         self._flush()
@@ -347,7 +347,7 @@ def _check(column: str, kind: str, is_needed: bool) -> Check:
     wanted: type = {"INTEGER": int, "TEXT": str, "BLOB": bytes}[kind]
     if column in _TEXTS:
         wanted = str
-    what = {int: "is no integer", str: "is no text", bytes: "is no blob"}[wanted]
+    what = {int: "is not an integer", str: "is not text", bytes: "is not a blob"}[wanted]
 
     def check(value: Any) -> str:
         if value is None:

@@ -371,7 +371,7 @@ def to_ns(seconds: Any, what: str) -> int:
         else:
             value = int(whole) * 10**9 + int((fraction + "0" * 9)[:9] or 0)
     except (TypeError, ValueError, OverflowError):
-        raise CaptureError(f"{what} is no time: {str(seconds)[:40]!r}") from None
+        raise CaptureError(f"{what} is not a valid time: {str(seconds)[:40]!r}") from None
     if not -_LATEST_NS < value < _LATEST_NS:
-        raise CaptureError(f"{what} is no time: {str(seconds)[:40]!r}")
+        raise CaptureError(f"{what} is not a valid time: {str(seconds)[:40]!r}")
     return value

@@ -64,7 +64,7 @@ class JournalRoom:
 
     While the recorder indexes, a journal that is full makes the writer wait, and in the end the engine read
     its sockets more slowly. A recorder that neither frees a segment nor writes the capture any more is like a
-    full disk: traffic goes on, and what cannot be stored is counted.
+    full disk: traffic continues, and what cannot be stored is counted.
     """
 
     def __init__(self, directory: Path, budget: Budget) -> None:

@@ -138,7 +138,9 @@ def explain_listen_error(tap: Tap, error: Exception) -> LocalError:
     if code in (errno.EACCES, errno.EPERM):
         return LocalError(f"not allowed to listen on {where}", hint="use a port above 1023")
     if code == errno.EADDRNOTAVAIL or isinstance(error, socket.gaierror) or "not bind on any" in str(error):
-        return LocalError(f"{tap.host} is no address of this machine", hint="listen on 127.0.0.1 or 0.0.0.0")
+        return LocalError(
+            f"{tap.host} is not an address of this machine", hint="listen on 127.0.0.1 or 0.0.0.0"
+        )
     return LocalError(f"cannot listen on {where}: {reason}")
 
 

@@ -110,7 +110,7 @@ class Recorder:
         if loop.time() - self._started > WELL_AFTER_SECONDS:
             self._starts = 0
         pause = RESTART_SECONDS[min(self._starts, len(RESTART_SECONDS)) - 1]
-        self.warn(f"the recorder ended ({_reason(code)}); traffic goes on, starting another")
+        self.warn(f"the recorder ended ({_reason(code)}); traffic continues, starting another")
         loop.call_later(pause, self._start_again)
 
     def _start_again(self) -> None:
@@ -277,7 +277,7 @@ class Recording:
             return
         self._has_warned = True
         line = (
-            f"cannot store what is seen ({reason}); traffic goes on, the capture will say how much is missing"
+            f"cannot store what is seen ({reason}); traffic continues; the capture says how much is missing"
         )
         self._loop.call_soon_threadsafe(self.warn, line)
 

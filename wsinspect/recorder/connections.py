@@ -284,7 +284,7 @@ class ConnectionRows:
             self.facts["fault"] = [time_ns, _plain(detail.get("code")) if told else None, told]
 
     def _judge(self) -> None:
-        """Who ended it, how, and what JavaScript is told (wire.closing)."""
+        """Who ended it, how, and what JavaScript sees (wire.closing)."""
         closes = [
             CloseSeen(
                 direction=Direction(side),

@@ -180,7 +180,7 @@ class Recorder:
             # The next commit fails for the same reason, says so and tries until it succeeds.
             return
         if self._evictor.has_evicted and not had_evicted:
-            _say(f"the capture {self._path} is full: from now on its oldest data gives way to new data")
+            _say(f"the capture {self._path} is full: from now on its oldest data is deleted to make room")
 
     def _bear(self, error: sqlite3.OperationalError, failures: int) -> None:
         """A commit failed: wait before the next try, or give up once the engine is gone."""
@@ -281,7 +281,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _say(str(error))
         return error.exit_code
     except (sqlite3.Error, OSError) as error:
-        _say(f"cannot go on recording {options.capture}: {error}; the journal is kept")
+        _say(f"cannot continue recording {options.capture}: {error}; the journal is kept")
         return LocalError.exit_code
     finally:
         if narrator is not None:

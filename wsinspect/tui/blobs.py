@@ -86,7 +86,7 @@ def blob_of(record: Record, index: FrameIndex, position: int, source: Source, fo
     frame, message = record.frame, record.message
     payload = StoredBlob(source, "frame", frame.id)
     if frame.is_evicted and (message is None or not message.compressed):
-        return payload, f"payload of frame {frame.id}: it gave way to newer data (--max-capture-size)"
+        return payload, f"payload of frame {frame.id}: deleted to make room (--max-capture-size)"
     if form == WIRE:
         masked = "masked" if frame.masked else "not masked"
         return WireBlob(frame.header, frame.mask_key, payload), f"frame {frame.id} as on the wire, {masked}"
@@ -96,7 +96,7 @@ def blob_of(record: Record, index: FrameIndex, position: int, source: Source, fo
     if message.compressed:
         if message.data is None:
             if frame.is_evicted:
-                return payload, f"message {message.id}: it gave way to newer data (--max-capture-size)"
+                return payload, f"message {message.id}: deleted to make room (--max-capture-size)"
             why = message.problem or (
                 "not complete yet" if message.last_frame is None else "not kept inflated"
             )

@@ -62,7 +62,7 @@ def test_har_masks_and_says_so(tmp_path, run):
         (("export", "a.db", "-o", "no/such/a.har"), 3, "cannot write no/such/a.har"),
         (("export", "missing.db", "-o", "a.har"), 2, "there is no capture missing.db"),
         (("import", "missing.har", "-o", "b.db"), 2, "cannot read missing.har"),
-        (("import", "there.har", "-o", "b.db"), 2, "is no HAR"),
+        (("import", "there.har", "-o", "b.db"), 2, "is not a HAR"),
         (("import", "a.db", "-o", "b.db"), 2, "is a capture already"),
         (("import", "there.har", "-o", "a.db"), 2, "a.db exists"),
         (("import", "there.har", "-o", "no/b.db"), 3, "cannot create no/b.db"),
@@ -86,7 +86,7 @@ def test_a_pipe_is_no_file_to_import(tmp_path, run):
     os.mkfifo(tmp_path / "pipe")
     code, _, err = run("import", "pipe", "-o", "b.db")
     assert (code, err.count("\n")) == (2, 1)
-    assert "pipe is no file" in err
+    assert "pipe is not a file" in err
 
 
 def test_a_file_of_very_many_websockets_is_refused(tmp_path, run, monkeypatch):

@@ -361,7 +361,7 @@ def test_a_file_without_websockets_is_an_empty_capture(tmp_path):
         (
             b'{"log":{"entries":[{"startedDateTime":"2023-11-14T22:13:20Z","_webSocketMessages":'
             b'[{"type":"send","time":1e300,"data":"x"}]}]}}',
-            "is no time",
+            "is not a valid time",
         ),
     ],
 )

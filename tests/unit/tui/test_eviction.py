@@ -1,4 +1,4 @@
-"""Payloads that gave way to newer data: said in words wherever they would be looked for."""
+"""Payloads deleted to make room: said in words wherever they would be looked for."""
 
 from __future__ import annotations
 
@@ -39,10 +39,7 @@ async def test_list_lane_inspector_and_handshake_say_it(evicted):
         frames = screen.pane("frames")
         assert "payload deleted to make room (size limit)" in frames[2]
         assert "still here" in frames[3]
-        assert (
-            "payload of frame 1: it gave way to newer data (--max-capture-size)"
-            in screen.pane("inspector")[1]
-        )
+        assert "payload of frame 1: deleted to make room (--max-capture-size)" in screen.pane("inspector")[1]
         await screen.press("1", "down", "h")
         assert "12 payloads (4.0 KiB) deleted to make room" in "\n".join(screen.pane("handshake"))
 
@@ -55,5 +52,5 @@ async def test_where_nothing_had_to_go_nothing_is_said(tmp_path):
         builder.frame(1, 10, 1, b"")
     async with opened(path, size=(160, 40)) as screen:
         await screen.press("3", "g")
-        assert "gave way" not in screen.text()
+        assert "deleted to make room" not in screen.text()
         assert "0 bytes" in "\n".join(screen.pane("inspector"))

@@ -33,7 +33,7 @@ class Close(FaultKind):
     is_trigger = True
     code: int = setting(_CODE, "the close code; 0 for an empty close frame", default=1001)
     reason: str = setting(_REASON, "the close reason", default="")
-    to: str = setting(_TO, "who is told; a side that is not told gets the other one's answer", default="both")
+    to: str = setting(_TO, "who gets it; a side left out gets the other side's answer", default="both")
     timeout: int = setting(SECONDS, "how long the answers are waited for", default=2_000_000_000)
 
 
@@ -43,7 +43,7 @@ class Abort(FaultKind):
 
     name = "abort"
     scope = Scope.CONNECTION
-    summary = "End without a close frame: JavaScript is told 1006."
+    summary = "End without a close frame: JavaScript sees 1006."
     examples = ("{kind: abort, how: rst, when: {after: 30s}}", "{kind: abort, how: fin, match: 'op:ping'}")
     is_trigger = True
     how: str = setting(_END, "the TCP segment that ends it", default="rst")

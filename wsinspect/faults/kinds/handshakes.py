@@ -137,7 +137,7 @@ class RefuseTcp(_Accept):
     """Nobody listens."""
 
     name = "refuse_tcp"
-    summary = "Close the listener: connections are refused, open ones go on."
+    summary = "Close the listener: connections are refused, open ones continue."
     examples = ("{kind: refuse_tcp, tap: edge}",)
 
 

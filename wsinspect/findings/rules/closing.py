@@ -303,7 +303,7 @@ _code_rule(
 _code_rule(
     1011,
     "the {who} closed with 1011: it failed",
-    "The {who} says that it could not go on. An exception in its application does this, or a keepalive"
+    "The {who} says that it could not continue. An exception in its application does this, or a keepalive"
     " timeout in some libraries.",
     "server-error",
     "F8 T6",
@@ -321,7 +321,7 @@ _code_rule(
 _code_rule(
     1013,
     "the {who} closed with 1013: it is overloaded",
-    "The {who} cannot go on with this connection now. Reconnecting at once makes it worse.",
+    "The {who} cannot keep this connection now. Reconnecting at once makes it worse.",
     "overload",
     "F8",
     "sender",

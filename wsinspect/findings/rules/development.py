@@ -114,7 +114,7 @@ def hmr_unreachable(facts: ConnectionFacts) -> Iterator[Found]:
     "error",
     "hop",
     "The dev server's socket is not carried by the proxy on its way",
-    meaning="The hot reload client asked correctly and something that is no dev server's socket answered."
+    meaning="The hot reload client asked correctly and something other than a dev server's socket answered."
     " The proxy before the"
     " dev server has to carry the upgrade for this path.",
     js=_JS_STATUS,

@@ -142,7 +142,7 @@ def _ender(facts: ConnectionFacts) -> tuple[FaultOf, str]:
     "WS-DROP-001",
     "error",
     "hop",
-    "The connection died right after the 101, before any frame",
+    "The connection died right after the 101, before the server sent anything",
     meaning="The handshake succeeded, and within moments TCP ended with no byte from the server's side. A"
     " firewall or wrapper that cannot carry a tunnel does this, even when it only logs.",
     js=JS,

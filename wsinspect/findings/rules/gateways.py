@@ -141,7 +141,7 @@ def connection_limit(facts: ConnectionFacts) -> Iterator[Found]:
         fault_of="hop" if answer_hop(facts) else "server",
         causes=(
             ("a limit on connections is reached", "close one of those: is the next attempt accepted?"),
-            ("one of several servers is down", "the log of whoever made this answer"),
+            ("one of several servers is down", "the log of the software that answered"),
         ),
     )
     yield replace(found, confidence="high" if says else None)

@@ -33,7 +33,7 @@ def parse_gate(text: str) -> tuple[int, Test]:
     number, equals, rest = text.partition("=")
     kind, colon, wanted = rest.partition(":")
     if not equals or not colon or not number.isdigit():
-        raise UsageError(f"{text!r} is no gate", hint="write FRAME=KIND:TEXT, as 12=regex:^sub")
+        raise UsageError(f"invalid gate {text!r}", hint="write FRAME=KIND:TEXT, as 12=regex:^sub")
     if kind == "any":
         return int(number), lambda _found: Verdict.EQUAL
     if kind == "exact":
@@ -54,7 +54,7 @@ def _regex_test(source: str) -> Test:
     try:
         pattern.check()
     except PatternError as error:
-        raise UsageError(f"{source!r} is no regular expression: {error}") from None
+        raise UsageError(f"invalid regular expression {source!r}: {error}") from None
     search = pattern.searcher()
     return lambda found: Verdict.EQUAL if search(found.data.decode("utf-8", "replace")) else None
 

@@ -92,9 +92,7 @@ def parse_header(text: str) -> tuple[str, str | None]:
     """
     name, colon, value = text.partition(":")
     if not colon or not name.strip() or any(ord(char) < 32 for char in text):
-        raise UsageError(
-            f"{text!r} is no header field", hint="write 'Name: value', or 'Name:' to leave it out"
-        )
+        raise UsageError(f"invalid header {text!r}", hint="write 'Name: value', or 'Name:' to leave it out")
     return name.strip(), value.strip() or None
 
 

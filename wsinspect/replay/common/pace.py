@@ -26,7 +26,7 @@ def parse_speed(text: str) -> float | None:
     except ValueError:
         speed = 0.0
     if not LEAST <= speed <= MOST:
-        raise UsageError(f"{text!r} is no speed", hint="write a number from 0.1 to 100, or max")
+        raise UsageError(f"invalid speed {text!r}", hint="write a number from 0.1 to 100, or max")
     return speed
 
 

@@ -92,7 +92,7 @@ class Place:
         kind, colon, path = text.partition(":")
         if kind != "json" or not colon:
             raise UsageError(
-                f"{text!r} is no place to ignore", hint="write one as 'json:$.id' or 'json:$..id'"
+                f"invalid place to ignore {text!r}", hint="write one as 'json:$.id' or 'json:$..id'"
             )
         anywhere = path.startswith("$..")
         source = "$." + path[3:] if anywhere else path
@@ -102,7 +102,7 @@ class Place:
             raise UsageError(f"{text!r}: expected {error}") from None
         if end != len(source) or found == "$":
             raise UsageError(
-                f"{text!r} is no place to ignore", hint="write one as 'json:$.id' or 'json:$..id'"
+                f"invalid place to ignore {text!r}", hint="write one as 'json:$.id' or 'json:$..id'"
             )
         return cls(tuple(path_steps(found)), anywhere)
 
