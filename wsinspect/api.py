@@ -17,7 +17,8 @@ from typing import Any, NamedTuple
 from wsinspect.capture.missing import Gap, Lacks, Missing, lacks, missing
 from wsinspect.capture.reader import Capture
 from wsinspect.capture.records import Connection as ConnectionRow
-from wsinspect.capture.records import Event, Frame, Handshake, Opaque, Ping
+from wsinspect.capture.records import Event, Handshake, Opaque, Ping
+from wsinspect.capture.records import FrameRow as Frame
 from wsinspect.diagnosis.facts import diagnose
 from wsinspect.errors import CaptureError, UsageError, WsinspectError
 from wsinspect.findings.model import Finding

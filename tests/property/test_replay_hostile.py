@@ -19,7 +19,7 @@ from wsinspect.replay.as_client.client import ClientOptions, replay_client
 from wsinspect.replay.as_server.gates import MATCHES, Gates
 from wsinspect.replay.as_server.server import ReplayServer, ServerOptions
 from wsinspect.replay.common.handshake import Target
-from wsinspect.replay.common.incoming import Ear
+from wsinspect.replay.common.incoming import MessageReceiver
 from wsinspect.replay.common.matching import Matcher, Message
 from wsinspect.replay.common.report import describe
 from wsinspect.replay.common.script import Send, Style, steps
@@ -112,9 +112,9 @@ POLLS = st.sampled_from(
 @MANY
 @given(chunks=st.lists(st.binary(max_size=80), max_size=6), side=st.sampled_from(Direction))
 def test_any_bytes_of_a_peer(chunks, side):
-    ear = Ear(side)
+    receiver = MessageReceiver(side)
     for chunk in chunks:
-        ear.feed(chunk)
+        receiver.feed(chunk)
 
 
 @SOME

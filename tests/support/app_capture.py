@@ -16,7 +16,7 @@ from tests.support.apps import NodeApp, Outcome
 from tests.support.engine import Engine
 from tests.support.threaded_loop import ThreadedLoop
 from wsinspect.capture.reader import Capture
-from wsinspect.capture.records import Connection, Frame, Handshake, Message
+from wsinspect.capture.records import Connection, FrameRow, Handshake, Message
 from wsinspect.wire.opcodes import Direction, Opcode
 
 ALL = 1 << 30
@@ -125,8 +125,8 @@ def _recording(capture: Capture, connection: Connection) -> Recording:
     return Recording(connection, handshake, sides[0], sides[1], faults)
 
 
-def _side(capture: Capture, frames: list[Frame], messages: list[Message], stops: list[int]) -> Side:
-    parts: dict[int, list[Frame]] = {message.id: [] for message in messages}
+def _side(capture: Capture, frames: list[FrameRow], messages: list[Message], stops: list[int]) -> Side:
+    parts: dict[int, list[FrameRow]] = {message.id: [] for message in messages}
     for frame in frames:
         if frame.message_id is not None:
             parts[frame.message_id].append(frame)

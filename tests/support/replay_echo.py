@@ -6,7 +6,7 @@ import asyncio
 
 from wsinspect.handshake.negotiation import accept_key
 from wsinspect.replay.common.conduit import Conduit, Listener
-from wsinspect.replay.common.incoming import Ear
+from wsinspect.replay.common.incoming import MessageReceiver
 from wsinspect.wire.frame import serialize_frame
 from wsinspect.wire.opcodes import Direction
 
@@ -15,10 +15,12 @@ UPGRADE = b"HTTP/1.1 101 X\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-W
 
 class Echo(Listener):
     def __init__(self, conduit: Conduit) -> None:
-        self.conduit, self.ear = conduit, Ear(Direction.CLIENT_TO_SERVER)
+        self.conduit, self.receiver = conduit, MessageReceiver(Direction.CLIENT_TO_SERVER)
 
     def on_data(self, data: bytes) -> None:
-        self.conduit.write(b"".join(serialize_frame(one.opcode, one.data) for one in self.ear.feed(data)))
+        self.conduit.write(
+            b"".join(serialize_frame(one.opcode, one.data) for one in self.receiver.feed(data))
+        )
 
 
 async def serve(conduit: Conduit) -> None:

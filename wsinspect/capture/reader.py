@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Any, Final
 
 from wsinspect.capture import schema
-from wsinspect.capture.records import Connection, Event, Frame, Handshake, Message, Opaque, Ping
+from wsinspect.capture.records import Connection, Event, FrameRow, Handshake, Message, Opaque, Ping
 from wsinspect.capture.rows import CONNECTION_COLUMNS, HANDSHAKE_COLUMNS
 from wsinspect.errors import CaptureError
 from wsinspect.journal.format import is_in_use
@@ -209,23 +209,25 @@ class Capture:
         after: int = 0,
         limit: int = 1000,
         payload_limit: int | None = None,
-    ) -> list[Frame]:
+    ) -> list[FrameRow]:
         """Frames with larger ids than `after`, of one connection or of all."""
         rows = self._page(_FRAME, connection_id, after, limit, payload_limit)
         return [_frame(row) for row in rows]
 
-    def last_frames(self, connection_id: int, count: int, *, payload_limit: int | None = None) -> list[Frame]:
+    def last_frames(
+        self, connection_id: int, count: int, *, payload_limit: int | None = None
+    ) -> list[FrameRow]:
         """The newest frames of a connection, in order."""
         sql = f"{_FRAME} WHERE connection_id = ? ORDER BY id DESC LIMIT ?"
         rows = self.query(sql, (_bound(payload_limit), connection_id, count))
         return [_frame(row) for row in reversed(rows)]
 
-    def frame(self, frame_id: int) -> Frame | None:
+    def frame(self, frame_id: int) -> FrameRow | None:
         """One frame."""
         rows = self.query(f"{_FRAME} WHERE id = ?", (_WHOLE, frame_id))
         return _frame(rows[0]) if rows else None
 
-    def frames_of(self, ids: Sequence[int], *, payload_limit: int | None = None) -> list[Frame]:
+    def frames_of(self, ids: Sequence[int], *, payload_limit: int | None = None) -> list[FrameRow]:
         """The frames with these ids, by id; at most some hundreds at once."""
         listed = ",".join(str(int(one)) for one in ids)
         rows = self.query(f"{_FRAME} WHERE id IN ({listed}) ORDER BY id", (_bound(payload_limit),))
@@ -379,12 +381,12 @@ def _handshake(row: tuple[Any, ...]) -> Handshake:
     )
 
 
-def _frame(row: tuple[Any, ...]) -> Frame:
+def _frame(row: tuple[Any, ...]) -> FrameRow:
     frame_id, connection_id, side, first_ns, time_ns, sent_ns, header, wire_length, payload = row[:9]
     message_id, violation, fault_event_id, is_evicted = row[9:]
     # A header has two bytes at least; a stranger's file may say otherwise.
     header = _bytes(header) if len(_bytes(header)) >= 2 else b"\0\0"
-    return Frame(
+    return FrameRow(
         frame_id,
         connection_id,
         _DIRECTIONS[bool(side)],

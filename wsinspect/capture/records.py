@@ -88,7 +88,7 @@ class Handshake(NamedTuple):
     problems: list[str]
 
 
-class Frame(NamedTuple):
+class FrameRow(NamedTuple):
     """A row of `frame`."""
 
     id: int

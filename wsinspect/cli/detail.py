@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from wsinspect.capture.reader import Capture
-from wsinspect.capture.records import Connection, Event, Frame, Message, Opaque
+from wsinspect.capture.records import Connection, Event, FrameRow, Message, Opaque
 from wsinspect.cli.follow import looks
 from wsinspect.cli.listing import is_final
 from wsinspect.cli.output import columns, echo, echo_json
@@ -209,7 +209,7 @@ def print_connection_json(detail: Detail) -> None:
         sys.stdout.write("}\n")
 
 
-def _frame(detail: Detail, frame: Frame, page: Page) -> dict[str, Any]:
+def _frame(detail: Detail, frame: FrameRow, page: Page) -> dict[str, Any]:
     if detail.with_payload and len(frame.payload) < frame.length:
         frame = detail.capture.frame(frame.id) or frame
     return objects.frame_object(frame, page.pings.get(frame.id), detail.with_payload)

@@ -14,7 +14,7 @@ from typing import Any
 
 from wsinspect.capture.filtering import FrameScan, matching_connections
 from wsinspect.capture.reader import Capture
-from wsinspect.capture.records import Frame
+from wsinspect.capture.records import FrameRow
 from wsinspect.cli.follow import looks
 from wsinspect.cli.output import columns, echo, echo_json
 from wsinspect.errors import CaptureError
@@ -145,7 +145,7 @@ class Frames:
         sys.stdout.write("]}\n")
         sys.stdout.flush()
 
-    def _object(self, frame: Frame, page: Page) -> dict[str, object]:
+    def _object(self, frame: FrameRow, page: Page) -> dict[str, object]:
         if self._with_payload and len(frame.payload) < frame.length:
             frame = self._capture.frame(frame.id) or frame
         content = frame_object(frame, page.pings.get(frame.id), self._with_payload)
@@ -172,5 +172,5 @@ class Frames:
             yield page_of(self._capture, ids[at : at + _PAGE_FRAMES], with_payload=self._with_payload)
 
 
-def _lines(frame: Frame, page: Page, table: FrameTable) -> list[str]:
+def _lines(frame: FrameRow, page: Page, table: FrameTable) -> list[str]:
     return list(table.frame_lines(frame, page))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from abc import ABC, abstractmethod
 from typing import Self
 
 HEAD_LIMIT = 16 * 1024
 LOOPBACK = "127.0.0.1"
 
 
-class Listener:
+class Listener(ABC):
     """Accepts connections and hands each to `serve`; leaving the context ends all of them."""
 
     def __init__(self) -> None:
@@ -18,9 +19,9 @@ class Listener:
         self._tasks: set[asyncio.Task[None]] = set()
         self.port = 0
 
+    @abstractmethod
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection; it is closed when this returns."""
-        raise NotImplementedError
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._accept, LOOPBACK, 0, limit=HEAD_LIMIT)

@@ -15,7 +15,7 @@ from wsinspect.wire.opcodes import Direction, opcode_name
 
 if TYPE_CHECKING:
     from wsinspect.capture.reader import Capture
-    from wsinspect.capture.records import Connection, Frame
+    from wsinspect.capture.records import Connection, FrameRow
 
 PAGE = 1000
 
@@ -61,9 +61,9 @@ def _traffic(capture: Capture, connection: Connection) -> list[str]:
     return lines + _round_trips(capture, connection)
 
 
-def all_frames(capture: Capture, connection_id: int) -> list[Frame]:
+def all_frames(capture: Capture, connection_id: int) -> list[FrameRow]:
     """The frames of one connection, without their payloads."""
-    found: list[Frame] = []
+    found: list[FrameRow] = []
     while page := capture.frames(
         connection_id, after=found[-1].id if found else 0, limit=PAGE, payload_limit=0
     ):

@@ -6,6 +6,7 @@ stage holds it lets go in order, the end of the direction included. `release` em
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Protocol, TypeVar
@@ -60,7 +61,7 @@ class Armed:
                 self.head_predicate = self.predicate
 
 
-class Stage(Generic[K]):
+class Stage(ABC, Generic[K]):
     """Base: passes everything on.
 
     Attributes:
@@ -221,9 +222,9 @@ class TriggerStage(Stage[K]):
         if self.rule.is_timed and lane.direction is self.rule.directions[0]:
             self.due = armed.since_ns + self.rule.when.start_ns
 
+    @abstractmethod
     def fire(self, frame: WireFrame | None, number: int, now: int) -> None:
         """Do it."""
-        raise NotImplementedError
 
     def push(self, item: Item, now: int) -> None:
         if self.armed.fired or self.rule.is_timed or not isinstance(item, WireFrame):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import re
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -17,7 +18,7 @@ from wsinspect import units
 JsonSchema = dict[str, Any]
 
 
-class ValueType:
+class ValueType(ABC):
     """How one kind of value is written.
 
     Attributes:
@@ -28,21 +29,21 @@ class ValueType:
     name = "value"
     expected = "a value"
 
+    @abstractmethod
     def parse(self, raw: Any) -> Any:
         """The value.
 
         Raises:
             ValueError: with what was expected.
         """
-        raise NotImplementedError
 
     def render(self, value: Any) -> Any:
         """The value as JSON that `parse` takes."""
         return value
 
+    @abstractmethod
     def schema(self) -> JsonSchema:
         """JSON Schema of what `parse` takes from a file."""
-        raise NotImplementedError
 
     def wrong(self, raw: Any) -> ValueError:
         """The error for `raw`."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from wsinspect.capture.records import Frame, Message, Opaque, Ping
+from wsinspect.capture.records import FrameRow, Message, Opaque, Ping
 from wsinspect.present.terminal import Palette, milliseconds
 from wsinspect.text import cell_width, escape, escape_bytes, escape_lines, pad, truncate
 from wsinspect.units import format_duration, format_size
@@ -42,10 +42,10 @@ class Page:
         whole: gives the payload to print below a frame's row; None prints none.
     """
 
-    frames: list[Frame]
+    frames: list[FrameRow]
     messages: Mapping[int, Message] = field(default_factory=dict)
     pings: Mapping[int, Ping] = field(default_factory=dict)
-    whole: Callable[[Frame], bytes] | None = None
+    whole: Callable[[FrameRow], bytes] | None = None
 
 
 class FrameTable:
@@ -82,7 +82,7 @@ class FrameTable:
         for frame in page.frames:
             yield from self.frame_lines(frame, page)
 
-    def frame_lines(self, frame: Frame, page: Page) -> Iterator[str]:
+    def frame_lines(self, frame: FrameRow, page: Page) -> Iterator[str]:
         """The lines of one frame of a page."""
         yield self._row(frame, page)
         if page.whole is not None and frame.is_evicted:
@@ -97,7 +97,7 @@ class FrameTable:
             if known is not None:
                 yield f"! {escape(code)}: {known.sentence} ({known.section})"
 
-    def _row(self, frame: Frame, page: Page) -> str:
+    def _row(self, frame: FrameRow, page: Page) -> str:
         start_ns = frame.time_ns if self.start_ns is None else self.start_ns
         delta_ns = 0 if self.before_ns is None else frame.time_ns - self.before_ns
         self.before_ns = frame.time_ns
@@ -109,7 +109,7 @@ class FrameTable:
         painted = self._palette.direction(row, bool(frame.direction))
         return f"{painted}  {self._note(frame, page)}".rstrip()
 
-    def _note(self, frame: Frame, page: Page) -> str:
+    def _note(self, frame: FrameRow, page: Page) -> str:
         """What the frame is part of and what is odd about it, then as much of its payload as fits."""
         odd = self._violations(frame)
         words = [f"! {', '.join(odd)}"] if odd else []
@@ -122,12 +122,12 @@ class FrameTable:
         shown = f"{note}  {preview}" if note and preview else note or preview
         return self._palette.bold(shown) if odd else shown
 
-    def _violations(self, frame: Frame) -> list[str]:
+    def _violations(self, frame: FrameRow) -> list[str]:
         codes = frame.violation.split(",") if frame.violation else []
         self.violations.update(codes)
         return [escape(code) for code in codes]
 
-    def _fragment(self, frame: Frame, page: Page) -> list[str]:
+    def _fragment(self, frame: FrameRow, page: Page) -> list[str]:
         if frame.message_id is None:
             return []
         message = page.messages.get(frame.message_id)
@@ -148,7 +148,7 @@ class FrameTable:
             *(_inflated(message) * frame.fin),
         ]
 
-    def _control(self, frame: Frame, page: Page) -> list[str]:
+    def _control(self, frame: FrameRow, page: Page) -> list[str]:
         if frame.opcode == Opcode.CLOSE:
             return [_close(frame)]
         ping = page.pings.get(frame.id)
@@ -160,7 +160,7 @@ class FrameTable:
             return ["unsolicited"] if ping is None else [f"ping #{ping.ping_frame}, {_round_trip(ping)}"]
         return []
 
-    def _preview(self, frame: Frame, page: Page) -> str:
+    def _preview(self, frame: FrameRow, page: Page) -> str:
         if frame.opcode == Opcode.CLOSE or page.whole is not None:
             return ""
         if frame.is_evicted:
@@ -176,7 +176,7 @@ class FrameTable:
         return data[:HEX_ROW].hex(" ") + (" …" if len(data) > HEX_ROW else "")
 
 
-def _is_text(frame: Frame, page: Page) -> bool:
+def _is_text(frame: FrameRow, page: Page) -> bool:
     message = page.messages.get(frame.message_id) if frame.message_id is not None else None
     return (message.opcode if message else frame.opcode) == Opcode.TEXT
 
@@ -215,7 +215,7 @@ def opaque_lines(pieces: Iterable[Opaque], with_payload: bool) -> Iterator[str]:
             yield f"    {one.data[:HEX_ROW].hex(' ')}{more}"
 
 
-def _flags(frame: Frame) -> str:
+def _flags(frame: FrameRow) -> str:
     bits = ((frame.fin, "F"), (frame.rsv1, "1"), (frame.rsv2, "2"), (frame.rsv3, "3"))
     return "".join(letter if is_set else "·" for is_set, letter in bits)
 
@@ -228,7 +228,7 @@ def _inflated(message: Message | None) -> list[str]:
     return [] if message.length is None else [f"inflates to {format_size(message.length)}"]
 
 
-def _delays(frame: Frame) -> list[str]:
+def _delays(frame: FrameRow) -> list[str]:
     words = []
     if frame.time_ns - frame.first_ns >= NOTABLE_NS:
         words.append(f"took {format_duration(frame.time_ns - frame.first_ns)} to arrive")
@@ -243,7 +243,7 @@ def _round_trip(ping: Ping) -> str:
     return f"rtt {format_duration(ping.rtt_ns or 0)}, {escape(ping.leg)} leg"
 
 
-def _close(frame: Frame) -> str:
+def _close(frame: FrameRow) -> str:
     code, reason = parse_close(frame.payload)
     if code is None:
         return "no code"

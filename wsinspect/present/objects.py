@@ -11,7 +11,7 @@ import base64
 from typing import Any
 
 from wsinspect.capture.missing import lacks
-from wsinspect.capture.records import Connection, Event, Frame, Handshake, Message, Opaque, Ping
+from wsinspect.capture.records import Connection, Event, FrameRow, Handshake, Message, Opaque, Ping
 from wsinspect.handshake.diff import Change, changed_fields
 from wsinspect.handshake.heads import RawHead
 from wsinspect.handshake.negotiation import negotiate
@@ -73,7 +73,7 @@ def handshake_object(one: Handshake) -> dict[str, Any]:
     }
 
 
-def frame_object(frame: Frame, ping: Ping | None, with_payload: bool) -> dict[str, Any]:
+def frame_object(frame: FrameRow, ping: Ping | None, with_payload: bool) -> dict[str, Any]:
     """A frame; `ping` is the pair it belongs to."""
     found: dict[str, Any] = {
         "id": frame.id,

@@ -11,7 +11,7 @@ from functools import partial
 
 from wsinspect.capture import queries
 from wsinspect.capture.reader import Capture
-from wsinspect.capture.records import Frame, Message, Ping
+from wsinspect.capture.records import FrameRow, Message, Ping
 from wsinspect.present.frame_table import PREVIEW_BYTES, Page
 from wsinspect.wire.opcodes import Opcode
 
@@ -37,7 +37,7 @@ def read_pages(
         yield page
 
 
-def whole_payload(capture: Capture, messages: Mapping[int, Message], frame: Frame) -> bytes:
+def whole_payload(capture: Capture, messages: Mapping[int, Message], frame: FrameRow) -> bytes:
     """What is worth printing of a frame: its payload, inflated where it ends a compressed message."""
     message = None if frame.message_id is None else messages.get(frame.message_id)
     if (
@@ -58,7 +58,7 @@ def message_payload(capture: Capture, message: Message) -> bytes:
     return capture.message_payload(capture.message(message.id) or message)
 
 
-def _messages(capture: Capture, connection_id: int, frames: list[Frame]) -> dict[int, Message]:
+def _messages(capture: Capture, connection_id: int, frames: list[FrameRow]) -> dict[int, Message]:
     wanted = {frame.message_id for frame in frames if frame.message_id is not None}
     if not wanted:
         return {}
@@ -67,7 +67,7 @@ def _messages(capture: Capture, connection_id: int, frames: list[Frame]) -> dict
     return {message.id: message for message in found if message.id in wanted}
 
 
-def pings_of(capture: Capture, connection_id: int, frames: list[Frame]) -> dict[int, Ping]:
+def pings_of(capture: Capture, connection_id: int, frames: list[FrameRow]) -> dict[int, Ping]:
     """The pairs that a page's PING and PONG frames belong to, by the id of either."""
     return queries.pings_between(capture, connection_id, frames[0].id, frames[-1].id)
 

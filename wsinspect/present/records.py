@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from wsinspect.capture.records import Frame, Message, Ping
+from wsinspect.capture.records import FrameRow, Message, Ping
 
 #: Bytes of a payload that are read for a row.
 PREVIEW_BYTES: Final = 512
@@ -43,7 +43,7 @@ class Record(NamedTuple):
         faults: what faults did to it.
     """
 
-    frame: Frame
+    frame: FrameRow
     message: Message | None
     ping: Ping | None
     faults: tuple[FaultEvent, ...] = ()

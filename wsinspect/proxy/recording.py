@@ -1,7 +1,7 @@
 """One capture being written: its journal, and the recorder process that makes rows of it.
 
-`Recording` is what an engine (or an addon for stock mitmproxy) opens, begins and finishes; `Recorder` keeps
-the process: started, watched, started again when it dies, waited for at the end.
+`Recording` is what an engine (or an addon for stock mitmproxy) opens, begins and finishes;
+`RecorderSupervisor` keeps the process: started, watched, started again when it dies, waited for at the end.
 
 The recorder reads the journal; the pipe to its stdin only wakes it, and tells it by EOF that the engine has
 gone. So nothing is lost with a recorder: the next one goes on where the last one committed.
@@ -56,7 +56,7 @@ class Narration:
 
 
 @dataclass
-class Recorder:
+class RecorderSupervisor:
     """Supervises the recorder of one capture; all methods belong to the event loop's thread."""
 
     capture: Path
@@ -192,7 +192,7 @@ class Recording:
             budget=None if max_capture_size is None else Budget.of(max_capture_size),
         )
         self._max_capture_size = max_capture_size
-        self._recorder = Recorder(self.capture, self.journal, narration or Narration(), warn)
+        self._recorder = RecorderSupervisor(self.capture, self.journal, narration or Narration(), warn)
         self._wall_timer: asyncio.TimerHandle | None = None
         self._may_give_up = False
         self._has_warned = False

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from wsinspect.capture import schema
 from wsinspect.capture.reader import Capture
-from wsinspect.capture.records import Event, Frame, Message, Ping
+from wsinspect.capture.records import Event, FrameRow, Message, Ping
 from wsinspect.errors import CaptureError
 from wsinspect.present.records import PREVIEW_BYTES, FaultEvent, FindingRow, Record
 from wsinspect.tui.index import FLAG_FAULT, FLAG_VIOLATION, LENGTH_CAP, Columns
@@ -162,9 +162,9 @@ class Source:
         rows = self.capture.page(f"{_FAULT} WHERE id > ? ORDER BY id LIMIT ?", (after, limit), after)
         return [FaultEvent(*row) for row in rows]
 
-    def _frame(self, row: tuple[Any, ...]) -> Frame:
+    def _frame(self, row: tuple[Any, ...]) -> FrameRow:
         *columns, is_evicted = row
-        frame = Frame(*columns)
+        frame = FrameRow(*columns)
         header: Any = frame.header
         payload: Any = frame.payload
         if not isinstance(header, bytes) or len(header) < 2:

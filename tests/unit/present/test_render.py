@@ -7,7 +7,7 @@ import unicodedata
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wsinspect.capture.records import Connection, Event, Frame, Message, Opaque, Ping
+from wsinspect.capture.records import Connection, Event, FrameRow, Message, Opaque, Ping
 from wsinspect.present import objects
 from wsinspect.present.connection_table import ConnectionTable, closing_lines
 from wsinspect.present.frame_table import FrameTable, Page, hex_dump, opaque_lines, payload_lines
@@ -20,7 +20,7 @@ TEXTS = st.text(st.characters(codec="utf-8"), max_size=20) | st.sampled_from(["\
 IDS = st.integers(1, 20)
 headers = st.binary(min_size=2, max_size=14)
 frames = st.builds(
-    Frame,
+    FrameRow,
     IDS,
     st.just(1),
     st.sampled_from(Direction),
@@ -113,7 +113,7 @@ def test_json_is_printable_ascii(connection, frame, message, ping, detail):
 
 def test_a_row_fits_the_columns():
     payload = "日本".encode() * 100
-    frame = Frame(
+    frame = FrameRow(
         7, 1, Direction.SERVER_TO_CLIENT, 0, 0, 0, b"\x81\x7e\x02\x58", 604, payload[:512], 1, None, None
     )
     (line,) = FrameTable(0, 100, Palette(False), False).lines(Page([frame]))

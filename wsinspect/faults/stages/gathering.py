@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
@@ -37,9 +38,9 @@ class MessageStage(Stage[K]):
         self._dropped_message: MessageState | None = None
         self._size = 0
 
+    @abstractmethod
     def act(self, frames: list[WireFrame], number: int, now: int) -> None:
         """Do it to a whole message or control frame; what is to leave is pushed to `next`."""
-        raise NotImplementedError
 
     def pass_message(self, frames: list[WireFrame], now: int) -> None:
         """A message on which the rule does not act."""

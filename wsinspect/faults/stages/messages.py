@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -69,9 +70,9 @@ class DuplicateStage(MessageStage[kinds.Duplicate]):
 class ContentStage(MessageStage[K]):
     """Changes what a message says."""
 
+    @abstractmethod
     def change(self, content: bytes, number: int) -> tuple[bytes, dict[str, Any]] | None:
         """The new content and what to note; None to leave it alone."""
-        raise NotImplementedError
 
     def act(self, frames: list[WireFrame], number: int, now: int) -> None:
         parts = [frame.content for frame in frames]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections import deque
 from collections.abc import Iterable
 
@@ -126,13 +127,13 @@ class _PieceQueue(Stage[K]):
         """For how long a pause before may be made up."""
         return 0
 
+    @abstractmethod
     def note(self, piece: Piece, number: int, now: int) -> None:
         """Put it on record."""
-        raise NotImplementedError
 
+    @abstractmethod
     def part(self, left: int, now: int) -> tuple[int, int]:
         """How many of the bytes that are left leave next, and how long nothing leaves after them."""
-        raise NotImplementedError
 
     def wake(self, now: int) -> None:
         self._advance(now)

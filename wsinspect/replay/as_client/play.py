@@ -15,7 +15,7 @@ from wsinspect.errors import WsinspectError
 from wsinspect.formats.secrets import mask_url
 from wsinspect.replay.as_client.opening import Agreed, ClientOptions, Opening
 from wsinspect.replay.common.conduit import Conduit, Listener
-from wsinspect.replay.common.incoming import Ear
+from wsinspect.replay.common.incoming import MessageReceiver
 from wsinspect.replay.common.matching import Divergence, Matcher, Message
 from wsinspect.replay.common.pace import Clock
 from wsinspect.replay.common.report import FAULTY, ConnectionReport, Tell
@@ -79,7 +79,7 @@ class ClientPlay(Listener):
         self._conduit = Conduit()
         self._matcher = Matcher(options.places)
         self._inbox: deque[Message] = deque()
-        self._ear: Ear | None = None
+        self._receiver: MessageReceiver | None = None
         self._heard = 0
         self._expected = 0
         self._changed = asyncio.Event()
@@ -116,7 +116,7 @@ class ClientPlay(Listener):
     # The conversation
 
     async def _talk(self, agreed: Agreed) -> None:
-        self._ear = Ear(Direction.SERVER_TO_CLIENT, agreed.deflate)
+        self._receiver = MessageReceiver(Direction.SERVER_TO_CLIENT, agreed.deflate)
         self._conduit.listen(self)
         is_engine = self._engine is not None
         style = Style(self._options.normalise, may_compress=agreed.may_compress, whole=is_engine)
@@ -341,10 +341,10 @@ class ClientPlay(Listener):
 
     def on_data(self, data: bytes) -> None:
         """The server says something."""
-        if self._ear is None:
+        if self._receiver is None:
             return
         inbox = self._inbox
-        for heard in self._ear.feed(data):
+        for heard in self._receiver.feed(data):
             opcode, content = heard.opcode, heard.data
             if heard.violation:
                 self._problem(f"the server breaks the protocol: {heard.violation}")

@@ -251,7 +251,7 @@ class ServerPlay:
         if found:
             self.report.keep(found, self._tell)
 
-    # Hearer
+    # LineHandler
 
     def hear(self, message: Message) -> None:
         """The client says something."""

@@ -16,7 +16,7 @@ from wsinspect.wire.stream import StreamDecoder
 MAX_MESSAGE: Final = 64 * 1024 * 1024
 
 
-class Heard(NamedTuple):
+class Received(NamedTuple):
     """A message or a control frame.
 
     Attributes:
@@ -30,8 +30,8 @@ class Heard(NamedTuple):
     violation: str | None
 
 
-class Ear:
-    """Listens to one direction."""
+class MessageReceiver:
+    """Reads one direction of a live peer."""
 
     def __init__(self, direction: Direction, deflate: DeflateParams | None = None) -> None:
         self._decoder = StreamDecoder(
@@ -46,24 +46,24 @@ class Ear:
         """Why nothing more can be understood."""
         return self._decoder.lost
 
-    def feed(self, data: bytes, time_ns: int = 0) -> list[Heard]:
+    def feed(self, data: bytes, time_ns: int = 0) -> list[Received]:
         """Take bytes."""
         batch = self._decoder.feed(data, time_ns)
         done = {message.last_frame: message for message in batch.messages}
-        heard: list[Heard] = []
+        heard: list[Received] = []
         for number, frame in enumerate(batch.frames, batch.first_frame):
             if frame.message is None:
                 if frame.opcode >= Opcode.CLOSE:
-                    heard.append(Heard(frame.opcode, frame.payload, frame.violation))
+                    heard.append(Received(frame.opcode, frame.payload, frame.violation))
                 continue
             message = done.get(number)
             if message is not None and message.first_frame == number and message.data is None:
-                heard.append(Heard(message.opcode, frame.payload, frame.violation))
+                heard.append(Received(message.opcode, frame.payload, frame.violation))
                 continue
             self._collect(frame)
             if message is not None:
                 content = b"".join(self._parts) if message.data is None else message.data
-                heard.append(Heard(message.opcode, content, frame.violation or message.problem))
+                heard.append(Received(message.opcode, content, frame.violation or message.problem))
                 self._parts, self._size = [], 0
         return heard
 

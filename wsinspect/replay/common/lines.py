@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import Protocol
 
 from wsinspect.replay.common.conduit import Conduit, Listener
-from wsinspect.replay.common.incoming import Ear, Heard
+from wsinspect.replay.common.incoming import MessageReceiver, Received
 from wsinspect.replay.common.matching import Message
 from wsinspect.replay.common.script import Send
 from wsinspect.wire.frame import serialize_frame
 from wsinspect.wire.opcodes import Direction, Opcode
 
 
-class Hearer(Protocol):
-    """Who hears a line."""
+class LineHandler(Protocol):
+    """What a line calls for each thing that comes."""
 
     def hear(self, message: Message) -> None:
         """The client says something that is to be compared."""
@@ -40,8 +40,8 @@ class Line(Listener):
         self.close: bytes | None = None
         self.has_sent_close = False
         self._conduit = conduit
-        self._hearer: Hearer | None = None
-        self._ear = Ear(Direction.CLIENT_TO_SERVER)
+        self._handler: LineHandler | None = None
+        self._receiver = MessageReceiver(Direction.CLIENT_TO_SERVER)
 
     @property
     def ended(self) -> str | None:
@@ -57,9 +57,9 @@ class Line(Listener):
         """Whether a recorded text message is not to be played, or waited for."""
         return False
 
-    def begin(self, hearer: Hearer) -> None:
-        """Tell `hearer` what comes."""
-        self._hearer = hearer
+    def begin(self, handler: LineHandler) -> None:
+        """Tell `handler` what comes."""
+        self._handler = handler
         if self._conduit is not None:
             self._conduit.listen(self)
 
@@ -102,19 +102,19 @@ class Line(Listener):
 
     def on_data(self, data: bytes) -> None:
         """The client says something."""
-        assert self._hearer is not None
-        for heard in self._ear.feed(data):
+        assert self._handler is not None
+        for heard in self._receiver.feed(data):
             if heard.violation:
-                self._hearer.problem(f"the client breaks the protocol: {heard.violation}")
+                self._handler.problem(f"the client breaks the protocol: {heard.violation}")
             self._on_heard(heard)
-        self._hearer.change()
+        self._handler.change()
 
     def on_end(self, how: str) -> None:
         """The client is gone."""
-        if self._hearer is not None:
-            self._hearer.change()
+        if self._handler is not None:
+            self._handler.change()
 
-    def _on_heard(self, heard: Heard) -> None:
+    def _on_heard(self, heard: Received) -> None:
         if heard.opcode in (Opcode.TEXT, Opcode.BINARY):
             self.on_message(heard.opcode, heard.data)
         elif heard.opcode == Opcode.PING:
@@ -124,5 +124,5 @@ class Line(Listener):
 
     def on_message(self, opcode: int, data: bytes) -> None:
         """A message of the client."""
-        assert self._hearer is not None
-        self._hearer.hear(Message(opcode, data))
+        assert self._handler is not None
+        self._handler.hear(Message(opcode, data))

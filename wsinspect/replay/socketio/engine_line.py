@@ -11,8 +11,8 @@ import time
 from typing import Final
 
 from wsinspect.replay.common.conduit import Conduit
-from wsinspect.replay.common.incoming import Ear
-from wsinspect.replay.common.lines import Hearer, Line
+from wsinspect.replay.common.incoming import MessageReceiver
+from wsinspect.replay.common.lines import Line, LineHandler
 from wsinspect.replay.common.script import Send
 from wsinspect.replay.socketio.engineio import NOOP, PING, UPGRADE, EngineIo, is_transports
 from wsinspect.replay.socketio.payload import Packet, encode
@@ -60,12 +60,12 @@ class EngineLine(Line):
         """The transport's own packets are of today."""
         return is_transports(data)
 
-    def begin(self, hearer: Hearer) -> None:
+    def begin(self, handler: LineHandler) -> None:
         """Greet the client."""
         for packet in self.engine.greeting(may_upgrade=not self.is_upgraded):
             self._say(Packet(False, packet))
         self._heart = asyncio.get_running_loop().create_task(self._beat())
-        super().begin(hearer)
+        super().begin(handler)
 
     def send(self, step: Send) -> None:
         """Send what was recorded; its frames do not matter, its messages do."""
@@ -139,7 +139,7 @@ class EngineLine(Line):
         if self._probing is not None:
             self._probing.close()
         self._probing = self._conduit = conduit
-        self._ear = Ear(Direction.CLIENT_TO_SERVER)
+        self._receiver = MessageReceiver(Direction.CLIENT_TO_SERVER)
         conduit.listen(self)
 
     def on_message(self, opcode: int, data: bytes) -> None:
@@ -203,8 +203,8 @@ class EngineLine(Line):
             self._change()
 
     def _change(self) -> None:
-        if self._hearer is not None:
-            self._hearer.change()
+        if self._handler is not None:
+            self._handler.change()
 
     async def _beat(self) -> None:
         """Heartbeats; a client that does not poll any more is gone."""
