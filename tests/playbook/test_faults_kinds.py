@@ -310,7 +310,7 @@ def test_limit_data_ends_in_the_middle_of_a_frame() -> None:
 
 
 def test_a_rule_armed_in_the_middle_of_a_frame_begins_with_the_next_one() -> None:
-    from wsinspect.faults.boundaries import Boundary
+    from wsinspect.wire.boundaries import Boundary
 
     first, second = text("hello"), text("world")
     for cut in range(1, len(first) + 1):
@@ -322,7 +322,7 @@ def test_a_rule_armed_in_the_middle_of_a_frame_begins_with_the_next_one() -> Non
 
 
 def test_a_close_waits_for_the_frame_under_way() -> None:
-    from wsinspect.faults.boundaries import Boundary
+    from wsinspect.wire.boundaries import Boundary
 
     boundary = Boundary()
     boundary.feed(text("hello")[:4])

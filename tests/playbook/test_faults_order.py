@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from tests.support.faulted import C2S, KEY, S2C, Faulted, text
-from wsinspect.faults.boundaries import Boundary
 from wsinspect.faults.deflater import Deflater
 from wsinspect.faults.frames import ITEM_BYTES
 from wsinspect.faults.lane import FULL_BYTES
 from wsinspect.faults.rule import Rule
 from wsinspect.faults.splitter import MAX_FRAME
+from wsinspect.wire.boundaries import Boundary
 from wsinspect.wire.deflate import DeflateParams
 from wsinspect.wire.frame import serialize_frame
 

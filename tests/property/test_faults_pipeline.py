@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.faulted import C2S, KEY, S2C, Faulted, text
-from wsinspect.faults.boundaries import Boundary, frame_length
 from wsinspect.faults.deflater import Deflater
+from wsinspect.wire.boundaries import Boundary, frame_length
 from wsinspect.wire.deflate import DeflateParams
 from wsinspect.wire.frame import serialize_frame
 

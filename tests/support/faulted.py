@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from wsinspect.faults.boundaries import Boundary
 from wsinspect.faults.connection import Abort, ConnectionFaults, Context, PassEnd, Send
 from wsinspect.faults.rule import Rule
 from wsinspect.faults.seeded import Place
+from wsinspect.wire.boundaries import Boundary
 from wsinspect.wire.deflate import DeflateParams
 from wsinspect.wire.frame import Frame, serialize_frame
 from wsinspect.wire.messages import Message

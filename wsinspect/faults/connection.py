@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, NamedTuple
 
-from wsinspect.faults.boundaries import Boundary
 from wsinspect.faults.frames import Surroundings, WireFrame
 from wsinspect.faults.lane import FULL_BYTES, Lane
 from wsinspect.faults.rule import Author, Rule
@@ -19,6 +18,7 @@ from wsinspect.faults.seeded import Chance, Place
 from wsinspect.faults.stage import Armed, Stage
 from wsinspect.faults.stages.messages import close_payload
 from wsinspect.faults.stages.registry import STAGES
+from wsinspect.wire.boundaries import Boundary
 from wsinspect.wire.deflate import DeflateParams
 from wsinspect.wire.opcodes import Direction, Opcode
 

@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final, Protocol
 
-from wsinspect.faults.boundaries import SHORT, Boundary, frame_length, header_length
 from wsinspect.faults.deflater import Deflater
 from wsinspect.faults.frames import End, Item, Raw, Surroundings, WireFrame, size
 from wsinspect.faults.rule import Author, Rule
 from wsinspect.faults.splitter import Splitter
 from wsinspect.faults.stage import Sink, Stage
+from wsinspect.wire.boundaries import SHORT, Boundary, frame_length, header_length
 from wsinspect.wire.deflate import DeflateParams
 from wsinspect.wire.frame import serialize_frame
 from wsinspect.wire.opcodes import CONTROL_BIT, Direction, Opcode

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from wsinspect.faults.boundaries import SHORT, Boundary, frame_length, header_length
 from wsinspect.faults.frames import Item, MessageState, Raw, Surroundings, WireFrame, cost
+from wsinspect.wire.boundaries import SHORT, Boundary, frame_length, header_length
 from wsinspect.wire.deflate import DeflateParams, Inflater
 from wsinspect.wire.opcodes import CONTROL_BIT, Direction
 

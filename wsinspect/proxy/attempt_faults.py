@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from mitmproxy import http
 
-from wsinspect.faults.boundaries import Boundary
 from wsinspect.faults.seeded import Place
 from wsinspect.faults.sessions import Session
 from wsinspect.handshake.negotiation import Negotiation
+from wsinspect.wire.boundaries import Boundary
 from wsinspect.wire.opcodes import Direction
 
 if TYPE_CHECKING:

@@ -17,11 +17,11 @@ from mitmproxy.proxy import events
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers.tls import TLSLayer
 
-from wsinspect.faults.boundaries import Boundary
 from wsinspect.proxy.faulting import LinkFaults
 from wsinspect.proxy.seams import tls as tls_seam
 from wsinspect.proxy.seams.transport import Endpoint, Wire, are_idle, tls_of
 from wsinspect.proxy.splice import Half, Splice, Stream
+from wsinspect.wire.boundaries import Boundary
 from wsinspect.wire.opcodes import Direction
 
 #: How long peers may take to answer our FIN with theirs, when a fault ends a connection.

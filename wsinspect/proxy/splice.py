@@ -17,9 +17,9 @@ from typing import Any, Protocol
 
 from OpenSSL import SSL
 
-from wsinspect.faults.boundaries import Boundary
 from wsinspect.proxy.seams import tls as tls_seam
 from wsinspect.proxy.seams.transport import Endpoint
+from wsinspect.wire.boundaries import Boundary
 from wsinspect.wire.opcodes import Direction
 
 #: Where bytes go instead of the other side: direction, bytes, time of arrival.

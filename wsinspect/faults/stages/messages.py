@@ -309,7 +309,7 @@ class FragmentStage(Stage[kinds.Fragment]):
 
 
 def _header(data: bytes) -> int:
-    from wsinspect.faults.boundaries import header_length
+    from wsinspect.wire.boundaries import header_length
 
     return header_length(data[1])
 
