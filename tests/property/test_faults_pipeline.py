@@ -7,9 +7,10 @@ from hypothesis import strategies as st
 
 from tests.support.faulted import C2S, KEY, S2C, Faulted, text
 from wsinspect.faults.deflater import Deflater
-from wsinspect.wire.boundaries import Boundary, frame_length
+from wsinspect.wire.boundaries import Boundary
 from wsinspect.wire.deflate import DeflateParams
 from wsinspect.wire.frame import serialize_frame
+from wsinspect.wire.header import frame_length
 
 FRAMES = st.lists(
     st.builds(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from wsinspect.wire.frame import MASK_BIT
+from wsinspect.wire.header import MASK_BIT
 from wsinspect.wire.masking import unmask
 from wsinspect.wire.opcodes import CONTROL_BIT
 

@@ -15,9 +15,10 @@ from wsinspect.faults.frames import End, Item, Raw, Surroundings, WireFrame, siz
 from wsinspect.faults.rule import Author, Rule
 from wsinspect.faults.splitter import Splitter
 from wsinspect.faults.stage import Sink, Stage
-from wsinspect.wire.boundaries import SHORT, Boundary, frame_length, header_length
+from wsinspect.wire.boundaries import Boundary
 from wsinspect.wire.deflate import DeflateParams
 from wsinspect.wire.frame import serialize_frame
+from wsinspect.wire.header import SHORT, frame_length, header_length
 from wsinspect.wire.opcodes import CONTROL_BIT, Direction, Opcode
 
 #: With more than this held in one direction its sender is not read, as behind a full TCP window.

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 from wsinspect.faults.frames import Item, MessageState, Raw, Surroundings, WireFrame, cost
-from wsinspect.wire.boundaries import SHORT, Boundary, frame_length, header_length
+from wsinspect.wire.boundaries import Boundary
 from wsinspect.wire.deflate import DeflateParams, Inflater
+from wsinspect.wire.header import SHORT, frame_length, header_length
 from wsinspect.wire.opcodes import CONTROL_BIT, Direction
 
 #: A larger frame passes as it comes, whatever the rules say; and so much of a message is kept to be searched.

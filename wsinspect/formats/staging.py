@@ -32,7 +32,8 @@ from wsinspect.journal.format import (
 from wsinspect.recorder.indexer import COMMIT_BYTES, Indexer
 from wsinspect.version import __version__
 from wsinspect.vocabulary import events
-from wsinspect.wire.frame import LENGTH_16, MASK_BIT, serialize_frame
+from wsinspect.wire.frame import serialize_frame
+from wsinspect.wire.header import LENGTH_16, MASK_BIT
 
 _NO_KEY: Final = b"\0\0\0\0"
 _STAGE: Final = """

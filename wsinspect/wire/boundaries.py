@@ -9,15 +9,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from wsinspect.wire.frame import LENGTH_16, LENGTH_64, MASK_BIT
+from wsinspect.wire.header import LENGTH_16, MASK_BIT, SHORT, frame_length
 from wsinspect.wire.opcodes import CONTROL_BIT
-from wsinspect.wire.reader import MAX_LENGTH
 
-#: By second byte: bytes of the whole frame, where that byte says it all; else 0.
-SHORT: Final = tuple(
-    0 if (second & 0x7F) >= LENGTH_16 else 2 + (4 if second >= MASK_BIT else 0) + (second & 0x7F)
-    for second in range(256)
-)
 #: Frames that are compared at once; two equal ones in a row make it worth trying.
 _RUN: Final = 1024
 _FIN_BIT: Final = 0x80
@@ -113,26 +107,3 @@ class Boundary:
             self.skip = 0
         else:
             self.skip = position - size
-
-
-def frame_length(data: bytes, position: int = 0) -> int | None:
-    """Bytes of the frame that begins at `position`; None while its header is not there, -1 for nonsense."""
-    if len(data) < position + 2:
-        return None
-    second = data[position + 1]
-    short = second & 0x7F
-    header = 6 if second >= MASK_BIT else 2
-    if short < LENGTH_16:
-        return header + short
-    extended = 8 if short == LENGTH_64 else 2
-    if len(data) < position + 2 + extended:
-        return None
-    length = int.from_bytes(data[position + 2 : position + 2 + extended], "big")
-    return -1 if length > MAX_LENGTH else header + extended + length
-
-
-def header_length(second: int) -> int:
-    """Bytes of a header with this second byte."""
-    short = second & 0x7F
-    extended = 8 if short == LENGTH_64 else 2 if short == LENGTH_16 else 0
-    return 2 + extended + (4 if second >= MASK_BIT else 0)

@@ -9,16 +9,13 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+from wsinspect.wire.header import LENGTH_16, LENGTH_64, MASK_BIT
 from wsinspect.wire.masking import unmask
 
-MASK_BIT: Final = 0x80
 #: RFC 6455 section 5.5: "All control frames MUST have a payload length of 125 bytes or less".
 MAX_CONTROL_PAYLOAD: Final = 125
 #: Two bytes, a 64-bit length, a masking key.
 MAX_HEADER: Final = 14
-#: Second header byte (without the mask bit) that announces a 16-bit length, and a 64-bit one.
-LENGTH_16: Final = 126
-LENGTH_64: Final = 127
 
 
 class Frame(NamedTuple):

@@ -1,6 +1,6 @@
 """What the first bytes of a frame say, and frames whose payload comes in pieces (RFC 6455 section 5.2).
 
-`shapes` turns the second byte into lengths by table, `head_codes` names what is wrong with a header,
+`head_codes` names what is wrong with a header,
 `OpenFrame` takes the payload of every frame that is not on the fast path of `stream.StreamDecoder`: a
 fragment, a compressed or faulty frame, or one that did not arrive whole. It keeps at most `keep` bytes and
 looks at all of them once.
@@ -9,49 +9,19 @@ looks at all of them once.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import cache
 from typing import Any, Final
 
 from wsinspect.wire import violations
 from wsinspect.wire.close_codes import is_legal_on_wire
 from wsinspect.wire.deflate import Inflater
-from wsinspect.wire.frame import LENGTH_16, LENGTH_64, MASK_BIT, MAX_CONTROL_PAYLOAD
+from wsinspect.wire.frame import MAX_CONTROL_PAYLOAD
+from wsinspect.wire.header import LENGTH_16, LENGTH_64, MASK_BIT
 from wsinspect.wire.masking import rotate_key, unmask
 from wsinspect.wire.messages import OpenMessage, TextCheck
 from wsinspect.wire.opcodes import CONTROL_BIT, Direction, is_reserved
 
-#: A length beyond this is taken for lost boundaries: nobody sends a frame of 1 TiB.
-MAX_LENGTH: Final = 1 << 40
 #: So much of a compressed payload is inflated at a time, to at most 4 MiB.
 _INFLATE_PIECE: Final = 4 * 1024
-#: In a shape: the length follows in 2 or in 8 bytes.
-IN_16_BITS: Final = -1
-IN_64_BITS: Final = -2
-
-Shape = tuple[int, int, bool]
-
-
-@cache
-def shapes(direction: Direction, cut: int) -> tuple[Shape, ...]:
-    """By second byte: size of the header, payload length, and whether the fast path may take the frame.
-
-    The length is `IN_16_BITS` or `IN_64_BITS` where it follows. The fast path takes frames that are masked as
-    the direction demands and, where the length is there, not longer than `cut`. Beyond 125 `cut` makes no
-    difference: pass 125, so that connections share one table.
-    """
-    table: list[Shape] = []
-    for second in range(256):
-        masked = second >= MASK_BIT
-        short = second & 0x7F
-        right = masked == (direction is Direction.CLIENT_TO_SERVER)
-        size = 6 if masked else 2
-        if short == LENGTH_16:
-            table.append((size + 2, IN_16_BITS, right))
-        elif short == LENGTH_64:
-            table.append((size + 8, IN_64_BITS, right))
-        else:
-            table.append((size, short, right and short <= cut))
-    return tuple(table)
 
 
 def head_codes(
@@ -221,17 +191,6 @@ class OpenFrame:
             self.text_was_valid = state["text_was_valid"]
 
 
-def header_length(data: bytes) -> int | None:
-    """The size of the header that `data` begins with; None where not all of it is there."""
-    if len(data) < 2:
-        return None
-    short = data[1] & 0x7F
-    size = (
-        2 + (2 if short == LENGTH_16 else 8 if short == LENGTH_64 else 0) + (4 if data[1] & MASK_BIT else 0)
-    )
-    return size if len(data) >= size else None
-
-
 def header_violations(
     header: bytes, direction: Direction, *, deflate: bool, extensions_known: bool = True
 ) -> Iterable[str]:
@@ -242,7 +201,7 @@ def header_violations(
         extensions_known: False where an extension that we do not know was accepted.
     """
     first, short = header[0], header[1] & 0x7F
-    is_masked = bool(header[1] & MASK_BIT)
+    is_masked = header[1] >= MASK_BIT
     allowed = 0x70 if not extensions_known else 0x40 if deflate and first & 0x0F in (1, 2) else 0
     yield from head_codes(
         first,

@@ -22,11 +22,12 @@ from wsinspect.wire import violations
 from wsinspect.wire.assembly import Assembler
 from wsinspect.wire.deflate import INFLATE_CAP, DeflateParams
 from wsinspect.wire.frame import MAX_CONTROL_PAYLOAD, MAX_HEADER, Frame
+from wsinspect.wire.header import IN_16_BITS, MAX_LENGTH, shapes
 from wsinspect.wire.masking import INTEGER_LIMIT, unmask
 from wsinspect.wire.messages import UNFINISHED, Message, OpenMessage, is_utf8
 from wsinspect.wire.opcodes import Direction
 from wsinspect.wire.pending import PendingLog
-from wsinspect.wire.reader import IN_16_BITS, MAX_LENGTH, OpenFrame, shapes
+from wsinspect.wire.reader import OpenFrame
 
 #: An unfinished frame up to this size is simply read again when more of it has come.
 REREAD_LIMIT: Final = 4096

@@ -1,4 +1,4 @@
-"""Headers by table, and frames whose payload comes in pieces."""
+"""What a header breaks, and frames whose payload comes in pieces."""
 
 from __future__ import annotations
 
@@ -13,24 +13,11 @@ from wsinspect.wire.deflate import Inflater
 from wsinspect.wire.masking import unmask
 from wsinspect.wire.messages import OpenMessage, TextCheck
 from wsinspect.wire.reader import (
-    IN_16_BITS,
-    IN_64_BITS,
     OpenFrame,
     close_body_codes,
     head_codes,
     length_codes,
-    shapes,
 )
-
-
-def test_shapes_know_sizes_and_who_must_mask():
-    client, server = shapes(C2S, 100), shapes(S2C, 100)
-    assert [len(client), len(server)] == [256, 256]
-    assert (client[0x85], server[0x85]) == ((6, 5, True), (6, 5, False))
-    assert (client[5], server[5]) == ((2, 5, False), (2, 5, True))
-    assert (client[0xFE], server[0x7E]) == ((8, IN_16_BITS, True), (4, IN_16_BITS, True))
-    assert (client[0xFF], server[0x7F]) == ((14, IN_64_BITS, True), (10, IN_64_BITS, True))
-    assert (server[100], server[101]) == ((2, 100, True), (2, 101, False))
 
 
 @pytest.mark.parametrize(

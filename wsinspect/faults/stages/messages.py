@@ -10,10 +10,11 @@ from wsinspect.faults.frames import End, Item, WireFrame, cost
 from wsinspect.faults.kinds import frames as kinds
 from wsinspect.faults.lane import Lane, Piece, is_data
 from wsinspect.faults.seeded import Chance
-from wsinspect.faults.stage import Armed, K, Stage, TriggerStage
+from wsinspect.faults.stage import Armed, K, Stage
 from wsinspect.faults.stages.gathering import MessageStage
 from wsinspect.wire.close_codes import CloseCode
 from wsinspect.wire.frame import serialize_frame
+from wsinspect.wire.header import header_length
 from wsinspect.wire.opcodes import CONTROL_BIT, Opcode
 
 #: Bytes of copies that one message is good for, whatever the rule says.
@@ -279,7 +280,9 @@ class FragmentStage(Stage[kinds.Fragment]):
         if frame is None or not isinstance(item, Piece) or not is_data(frame) or not item.data:
             self.next.push(item, now)
             return
-        made = WireFrame(item.data, _header(item.data), frame.direction, frame.ordinal, frame.time_ns)
+        made = WireFrame(
+            item.data, header_length(item.data[1]), frame.direction, frame.ordinal, frame.time_ns
+        )
         if item.starts:
             self._number = self.admits(frame, now)
         number = self._number
@@ -308,13 +311,7 @@ class FragmentStage(Stage[kinds.Fragment]):
         return found
 
 
-def _header(data: bytes) -> int:
-    from wsinspect.wire.boundaries import header_length
-
-    return header_length(data[1])
-
-
-class InjectStage(TriggerStage[kinds.Inject]):
+class InjectStage(Stage[kinds.Inject]):
     """Frames of ours, at a frame boundary, and never a message inside another one."""
 
     def __init__(self, armed: Armed, fault: kinds.Inject, lane: Lane, chance: Chance) -> None:

@@ -15,8 +15,9 @@ from wsinspect.findings.model import FaultOf, Found
 from wsinspect.findings.registry import Rules
 from wsinspect.findings.rules.switching import body_in_101, text_after_101
 from wsinspect.handshake.negotiation import DEFLATE
+from wsinspect.wire.header import whole_header
 from wsinspect.wire.opcodes import opcode_name
-from wsinspect.wire.reader import header_length, header_violations
+from wsinspect.wire.reader import header_violations
 from wsinspect.wire.violations import (
     CONTINUATION_UNEXPECTED,
     CONTROL_FRAGMENTED,
@@ -61,7 +62,7 @@ def leading(facts: ConnectionFacts) -> list[tuple[FrameFact, int]]:
 
 def _unfinished(facts: ConnectionFacts, one: OpaqueFact) -> Iterator[FrameFact]:
     """What the header of an unfinished frame breaks, each as a frame with id 0."""
-    header = one.data[: header_length(one.data) or 0]
+    header = whole_header(one.data)
     if not header:
         return
     agreed = facts.negotiation
