@@ -68,6 +68,13 @@ def test_a_silence_no_longer_than_the_heartbeat_is_never_idleness(end):
     assert any("an idle timeout did not count this silence" in line for line in found.evidence)
 
 
+def test_one_early_end_or_one_reset_amid_heartbeats_is_no_limit():
+    assert first(cut(*beating(2, 0.25), at=2.1)).id == "WS-DROP-006"
+    assert first(cut(*beating(10), at=10.3, how="rst")).id == "WS-DROP-005"
+    again = ended_before(7, 0.2, age=10.2)
+    assert first(cut(*beating(10), at=10.3, how="rst", others=(again,))).id == "WS-DROP-003"
+
+
 def test_a_longer_silence_is_not_the_heartbeat_s():
     assert first(cut(*beating(10), at=15.0)).id == "WS-DROP-002"
     assert first(cut(*beating(10), at=11.1)).id == "WS-KA-002"

@@ -193,8 +193,8 @@ def lifetime(facts: ConnectionFacts) -> Iterator[Found]:
     same = equal_ages(facts)
     if not kept and (not limits or _fits(silence)) and not (same and silence < min(ages_of(same, age)) // 4):
         return
-    if not kept and not limits and not same:
-        return
+    if not limits and not same and (not kept or facts.how == "rst" or age < _SURE_NS):
+        return  # one early end, or one reset: a crash or a kill is as likely
     software = _software(facts)
     ids = ", ".join(f"#{one.id}" for one in same[:6])
     yield Found(
