@@ -79,10 +79,20 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
                 pings=(ping(9, S2C, 20),),
             ),
             silent(25, pings=(ping(9, S2C, 5, 10), ping(11, S2C, 20))),
+            # Several in a row: the wait began with the first.
+            ended(
+                *HELLO,
+                at=1.7,
+                by="server",
+                code=1011,
+                pings=tuple(ping(9 + n, S2C, 0.4 * n) for n in range(5)),
+            ),
+            ended(*HELLO, at=0.6, by="server", code=1011, reason="ping timeout", pings=(ping(9, S2C, 0.4),)),
         ],
         [
             ended(*HELLO, at=41, by="server", code=1011, pings=(ping(9, S2C, 20, 10),)),
             ended(*HELLO, by="client", pings=(ping(9, S2C, 0.9),)),
+            ended(*HELLO, at=0.6, by="server", code=1011, reason="boom", pings=(ping(9, S2C, 0.4),)),
         ],
     ),
     "WS-KA-002": (

@@ -41,21 +41,24 @@ def no_pong(facts: ConnectionFacts) -> Iterator[Found]:
         return
     side = C2S if facts.ended_by == "client" else S2C
     mine = [ping for ping in facts.pings if ping.direction == side]
-    open_pings = [ping for ping in mine if ping.pong_id is None and ping.time_ns < facts.end_ns]
-    if not open_pings or (mine and mine[-1].pong_id is not None):
+    # The wait began with the first of the pings that nobody answered, not with the newest.
+    unanswered = [ping for ping in mine if ping.time_ns < facts.end_ns][-_lost(mine) :] if _lost(mine) else []
+    if not unanswered:
         return
-    waited = facts.end_ns - open_pings[-1].time_ns
+    first = unanswered[0]
+    waited = facts.end_ns - first.time_ns
     code = facts.server_close_code if side == S2C else facts.client_close_code
     reason = (facts.server_close_reason if side == S2C else facts.client_close_reason) or ""
     says_so = bool(_TIMEOUT_WORDS.search(reason))
-    if waited < _LEAST_WAIT_NS or (code in (1000, 1001) and not says_so):
+    if not says_so and (waited < _LEAST_WAIT_NS or code in (1000, 1001)):
         return
     answered = [ping for ping in mine if ping.pong_id is not None]
     limits = [words(limit) for limit in matching(waited / 1e9, "keepalive")]
     other: FaultOf = "client" if side == S2C else "server"
     yield Found(
         evidence=(
-            f"ping {open_pings[-1].id} {side.arrow} without a pong for {seconds(waited)}",
+            f"ping {first.id} {side.arrow} without a pong for {seconds(waited)}",
+            f"{len(unanswered)} pings in a row without a pong" if len(unanswered) > 1 else "",
             f"{len(answered)} earlier pings were answered"
             if answered
             else "no ping of this side was ever answered",
@@ -65,7 +68,7 @@ def no_pong(facts: ConnectionFacts) -> Iterator[Found]:
             js_told(facts),
             *(f"known limit: {line}" for line in limits[:2]),
         ),
-        frame=open_pings[-1].id,
+        frame=first.id,
         fault_of=other,
         confidence="high" if says_so or code == 1011 else "medium",
         js=js_told(facts),
