@@ -248,11 +248,6 @@ class Outlet:
             self.flush()
             self._owner.ended(self._direction, item.how)
 
-    def write_through(self, data: bytes) -> None:
-        """A segment of its own."""
-        self.flush()
-        self._owner.sent(self._direction, data)
-
     def flush(self) -> None:
         """Hand over what has come, joined."""
         parts, self._parts = self._parts, []

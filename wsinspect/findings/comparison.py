@@ -7,7 +7,6 @@ from typing import Final, NamedTuple
 from urllib.parse import parse_qsl
 
 from wsinspect.findings.facts import ConnectionFacts, Other
-from wsinspect.findings.model import Cause
 from wsinspect.handshake.heads import RawHead
 
 #: Fields that servers decide by, the usual suspects first.
@@ -84,12 +83,6 @@ def compared(facts: ConnectionFacts) -> Comparison | None:
         if one.request and _base(one.path) == _base(facts.path)
     ]
     return min(found, key=lambda one: len(one.differences), default=None)
-
-
-def comparison_causes(facts: ConnectionFacts) -> tuple[Cause, ...]:
-    """The comparison as the first of several causes."""
-    found = compared(facts)
-    return () if found is None else (Cause(*found.cause),)
 
 
 def _base(path: str) -> str:

@@ -48,10 +48,6 @@ class Palette(NamedTuple):
         """Headings, violations."""
         return self.paint(text, 1)
 
-    def dim(self, text: str) -> str:
-        """What is there for completeness."""
-        return self.paint(text, 2)
-
     def direction(self, text: str, server_to_client: bool) -> str:
         """Blue from the client, orange (the terminal's yellow) from the server."""
         return self.paint(text, 33 if server_to_client else 34)

@@ -106,11 +106,6 @@ class Conduit(asyncio.Protocol):
         if self.ended is not None:
             listener.on_end(self.ended)
 
-    def take_early(self) -> bytes:
-        """What came after the head while nobody listened."""
-        early, self._early = self._early, b""
-        return early
-
     def write(self, data: bytes) -> None:
         """Send."""
         if self._transport is not None and not self._lost.is_set():
