@@ -56,7 +56,7 @@ def test_the_wheel_has_the_scripts_for_stock_mitmproxy(unpacked):
 
 def test_the_wheel_names_the_command_and_the_licence(unpacked):
     (information,) = unpacked.glob("*.dist-info")
-    assert "wsinspect = wsinspect.cli.main:main" in (information / "entry_points.txt").read_text()
+    assert "wsinspect = wsinspect.__main__:main" in (information / "entry_points.txt").read_text()
     assert (information / "licenses" / "LICENSE").read_text() == (ROOT / "LICENSE").read_text()
 
 

@@ -93,7 +93,9 @@ def test_a_port_that_is_taken(tmp_path: Path) -> None:
 
 
 def test_a_host_that_is_not_ours(tmp_path: Path) -> None:
-    assert_refused(run(tmp_path, "--listen", "192.0.2.1:8080"), 3, "192.0.2.1", "no address of this machine")
+    assert_refused(
+        run(tmp_path, "--listen", "192.0.2.1:8080"), 3, "192.0.2.1", "not an address of this machine"
+    )
 
 
 def test_a_capture_that_exists(tmp_path: Path) -> None:

@@ -60,7 +60,7 @@ def may_cause(fault: ActedFault, finding: Finding) -> bool:
         return False
     if fault.kind in _DELAYS and fault.delay_ns is not None and fault.delay_ns < LEAST_DELAY_NS:
         return False
-    if family in ("FR", "MS") and fault.direction is not None:
+    if family in ("FR", "MS") and fault.direction is not None and finding.fault_of != "hop":
         # A tap records frames as their sender wrote them: a changed one is seen behind the next hop alone.
         is_sender = _SENDERS.get(finding.fault_of, fault.direction) == fault.direction
         return is_sender and fault.connection is not None and fault.connection != finding.connection

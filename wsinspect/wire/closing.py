@@ -24,8 +24,6 @@ Side = Literal["client", "server", "proxy"]
 EndedBy = Literal["client", "server", "both", "proxy", "fault", "unknown"]
 How = Literal["close-frame", "fin", "rst", "timeout", "refused"]
 
-#: A CLOSE frame this much later than the other one was passed on was sent by a side that had received it.
-_CROSSING_NS: Final = 1_000_000_000
 _HOW: Final[dict[str, How]] = {"fin": "fin", "close_notify": "fin", "rst": "rst", "timeout": "timeout"}
 
 
@@ -141,17 +139,9 @@ def _who_and_how(closes: Sequence[CloseSeen], ends: Sequence[TransportEnd]) -> t
 
 
 def _have_crossed(first: CloseSeen, second: CloseSeen) -> bool:
-    """Whether the sender of the second CLOSE frame had not received the first one.
-
-    Certain where the second came before the first was passed on. Else its code tells: an answer repeats the
-    code (RFC 6455 section 5.5.1), or is the 1000 or the empty body that libraries answer with, or 1002 for a
-    first one that was broken. Another code was its sender's own decision.
-    """
-    passed_ns = first.time_ns if first.passed_ns is None else first.passed_ns
-    if second.time_ns <= passed_ns:
-        return True
-    is_answer = second.code in (first.code, None, CloseCode.NORMAL_CLOSURE, CloseCode.PROTOCOL_ERROR)
-    return not is_answer and second.time_ns - passed_ns < _CROSSING_NS
+    """Whether the sender of the second CLOSE frame had not received the first one: certain where the second
+    came before the first was passed on. A code of its own proves nothing, for an answer may have one."""
+    return second.time_ns <= (first.time_ns if first.passed_ns is None else first.passed_ns)
 
 
 def _side(direction: Direction) -> Literal["client", "server"]:

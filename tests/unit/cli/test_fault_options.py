@@ -24,7 +24,7 @@ def board(
     ("spec", "words"),
     [
         ("latenzy,latency=1s", "unknown kind 'latenzy'"),
-        ("latency,latency=-5s", "cannot be negative"),
+        ("latency,latency=-5s", "not a negative one"),
         ("drop,match=op:nothing", "match"),
         ("refuse,match=op:text", "acts on the handshake"),
         ("lifetime,after=1s,match=op:text", "looks at no frame"),

@@ -76,12 +76,8 @@ def hop_closed(pair: PairFacts) -> Iterator[Found]:
     longest = max(_longest_pause(pair.edge), _longest_pause(pair.origin))
     # It had been as quiet before, and that ended nothing: no idleness.
     is_idle = quiet >= _IDLE_NS and quiet > longest * 1.1
-    if (
-        side == "client"
-        and quiet > 0.9 * (pair.edge.age_ns or 0)
-        and (pair.edge.silence_ns() or 0) < _IDLE_NS
-    ):
-        is_idle = False  # the client had said nothing from the start, and the server was not silent
+    if side == "client" and not pair.edge.frames[C2S] and (pair.edge.silence_ns() or 0) < _IDLE_NS:
+        is_idle = False  # the client never said anything, and the server was not silent
     yield Found(
         evidence=(
             f"before the hop: closed from the hop's side ({pair.edge.how})",

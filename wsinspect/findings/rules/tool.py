@@ -87,7 +87,7 @@ _NOT_FOR_THIS_HOST: Final = (400, 401, 403, 404, 421)
 def broke_origin_check(facts: ConnectionFacts) -> Iterator[Found]:
     before, after = _hosts(facts)
     origin = _authority(_value(facts.request_in, "origin"))
-    if not before or not after or not origin or _is_same(origin, after):
+    if not before or not after or not origin or _is_same(origin, after) or _was_accepted(facts, before):
         return
     evidence = (facts.request_line("Origin"), f"Host: {after} reached the server", status_line(facts))
     if before != after and _is_same(origin, before):
@@ -124,6 +124,13 @@ def rewrote_host(facts: ConnectionFacts) -> Iterator[Found]:
                 facts.request_line("Origin"),
             )
         )
+
+
+def _was_accepted(facts: ConnectionFacts, host: str) -> bool:
+    """Whether another attempt with the same Origin and Host was accepted: then they are not why."""
+    origin = _value(facts.request_in, "origin")
+    heads = [RawHead.parse(one.request) for one in facts.others if one.request]
+    return any(_value(head, "origin") == origin and _value(head, "host") == host for head in heads)
 
 
 def _hosts(facts: ConnectionFacts) -> tuple[str, str]:

@@ -64,7 +64,7 @@ def test_what_one_line_cannot_say_is_none(settings):
         ("", "expected KIND[:DIRECTION],key=value"),
         ("lat", "kind: unknown kind 'lat'; did you mean latency?"),
         ("latency", "latency needs `latency`: expected a duration"),
-        ("latency:s2c,latency=300", "expected a duration such as 250ms or 5s"),
+        ("latency:s2c,latency=soon", "expected a duration such as 250 ms or 5 s"),
         ("latency:up,latency=3s", "direction: expected c2s, s2c or both"),
         ("drop:s2c,match=op:nonsense", "match: "),
         ("drop,nope=1", "nope: drop has no such field"),
