@@ -9,6 +9,7 @@ from typing import Any
 from tests.unit.findings.facts_made import (
     HELLO,
     OPEN,
+    START,
     capture,
     cut,
     ended,
@@ -19,7 +20,7 @@ from tests.unit.findings.facts_made import (
     summary,
     switching,
 )
-from wsinspect.findings.facts import C2S, S2C, OpaqueFact
+from wsinspect.findings.facts import C2S, S2C, OpaqueFact, Other
 from wsinspect.wire import violations as v
 
 HEALTHY = ended()
@@ -324,6 +325,22 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
             ),
         ],
         [
+            # The same Origin and Host were accepted before: something else is wrong.
+            replace(
+                refused("403 Forbidden"),
+                raw_request_in=request(Host="localhost:8081", Origin="http://localhost:3000"),
+                raw_request_out=request(Host="localhost:8081", Origin="http://localhost:3000"),
+                server_address="127.0.0.1:3000",
+                others=(
+                    Other(
+                        7,
+                        "/chat",
+                        START,
+                        START,
+                        request=request(Host="localhost:8081", Origin="http://localhost:3000"),
+                    ),
+                ),
+            ),
             # Origin is foreign either way: not this proxy's doing.
             replace(
                 refused("403 Forbidden"),

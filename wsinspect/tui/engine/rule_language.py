@@ -238,7 +238,7 @@ def _next_fields(kind: type[FaultKind], before: str, at: int) -> list[Candidate]
 def _keys(kind: type[FaultKind], before: str) -> dict[str, str]:
     """Keys that are not in the line yet, those that are needed first."""
     specs = sorted(kind.fields(), key=lambda spec: not spec.is_required)
-    known = {spec.name: f"{spec.help} ({spec.type.name})" for spec in specs}
+    known = {spec.name: f"{spec.help} [{spec.type.name}]" for spec in specs}
     known |= {name: about for name, about in _RULE_KEYS.items() if name not in known}
     if kind.scope is Scope.ACCEPT:
         del known["match"]

@@ -282,7 +282,9 @@ async def test_picture(lab, live, tmp_path, monkeypatch, state, size):
         if state.startswith("form"):
             await screen.press("a")
             top: Any = screen.app.screen
-            top.input("rule-line").value = "latency:s2c,latency=300" + ("" if "error" in state else "ms")
+            top.input("rule-line").value = "latency:s2c,latency=300" + (
+                "fortnights" if "error" in state else "ms"
+            )
             await screen.pilot.pause()
         elif state == "question":
             lab.engine.held = 2
