@@ -154,6 +154,8 @@ def test_a_page_that_inflates_without_end_takes_little_memory(encoding):
     tracemalloc.start()
     try:
         assert scanned(encoding, bomb, 1 << 20) == []
-        assert tracemalloc.get_traced_memory()[1] < 16 << 20
+        # brotli before 1.2 has no limit of its own: one of its blocks may be there as a whole, twice.
+        is_old = encoding == "br" and not hasattr(brotli.Decompressor, "can_accept_more_data")
+        assert tracemalloc.get_traced_memory()[1] < (56 if is_old else 16) << 20
     finally:
         tracemalloc.stop()

@@ -65,9 +65,21 @@ async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
 
 @asynccontextmanager
 async def server(tls: ssl.SSLContext | None = None) -> AsyncIterator[int]:
-    listening = await asyncio.start_server(answer, "127.0.0.1", 0, ssl=tls)
+    served: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        served[task] = writer
+        await answer(reader, writer)
+
+    listening = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls)
     async with listening:
         yield listening.sockets[0].getsockname()[1]
+        # Each ends by itself once its connection is gone: what is cancelled with the loop complains on 3.11.
+        for writer in served.values():
+            writer.transport.abort()
+        await asyncio.gather(*served, return_exceptions=True)
 
 
 class Way:

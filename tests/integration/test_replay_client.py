@@ -522,8 +522,8 @@ def test_a_close_waits_for_the_answers_that_are_outstanding(tmp_path, replay, sp
             read.wait(10)
             for number in range(40):
                 time.sleep(0.002)
+                late.append(number)  # before the answer leaves: the CLOSE may follow it at once
                 peer.text(numbered(number))
-                late.append(number)
 
         worker = threading.Thread(target=answer)
         worker.start()

@@ -70,6 +70,10 @@ class Page:
         }
 
 
+#: Compressed bytes that an old brotli is given at a time.
+_FEW: Final = 4
+
+
 class PageWatch:
     """See the module docstring.
 
@@ -185,19 +189,33 @@ def _unbrotli() -> Callable[[bytes], bytes]:
     """Decompress brotli piece by piece.
 
     Its errors become ValueError, which `Scanner` takes for the end: out of a stream function they would end
-    the client's connection. A piece never grows past `MAX_BYTES`, where brotli can limit it (1.2 or newer).
+    the client's connection. A piece never grows past `MAX_BYTES`: brotli 1.2 limits it; an older one is given
+    a few bytes at a time, of which each makes 16 MiB at most (RFC 7932 section 9.2), and stopped beyond that.
     """
     decompressor = brotli.Decompressor()
-    limit = {"output_buffer_limit": MAX_BYTES} if hasattr(decompressor, "can_accept_more_data") else {}
+    if hasattr(decompressor, "can_accept_more_data"):
 
-    def decompress(piece: bytes) -> bytes:
+        def decompress(piece: bytes) -> bytes:
+            try:
+                found: bytes = decompressor.process(piece, output_buffer_limit=MAX_BYTES)
+            except brotli.error as error:
+                raise ValueError("not brotli") from error
+            return found
+
+        return decompress
+
+    def decompress_slowly(piece: bytes) -> bytes:
+        found = bytearray()
         try:
-            found: bytes = decompressor.process(piece, **limit)
+            for start in range(0, len(piece), _FEW):
+                found += decompressor.process(piece[start : start + _FEW])
+                if len(found) > MAX_BYTES:
+                    break
         except brotli.error as error:
             raise ValueError("not brotli") from error
-        return found
+        return bytes(found[:MAX_BYTES])
 
-    return decompress
+    return decompress_slowly
 
 
 def _unzstd() -> Callable[[bytes], bytes]:
