@@ -297,6 +297,7 @@ def test_a_client_that_gives_up_before_any_answer_ended_it(tmp_path, path, by):
             with Engine.start("--tap", f"edge=0=http://127.0.0.1:{port}", folder=tmp_path) as engine:
                 way = await Way.through(engine, "edge", port)
                 way.writer.write(head(path))
+                engine.wait_for_event("attempt")  # the server is asked by now, on every mitmproxy
                 way.writer.write_eof()
                 await way.reader.read()
                 way.writer.close()
