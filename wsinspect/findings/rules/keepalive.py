@@ -55,7 +55,11 @@ def no_pong(facts: ConnectionFacts) -> Iterator[Found]:
     answered = [ping for ping in mine if ping.pong_id is not None]
     limits = [words(limit) for limit in matching(waited / 1e9, "keepalive")]
     other: FaultOf = "client" if side == S2C else "server"
+    is_wrong = any(_wrong_pong(facts, ping) for ping in unanswered)
     yield Found(
+        title=f"The {other} answered pings with another payload, and the {facts.ended_by} gave up"
+        if is_wrong
+        else None,
         evidence=(
             f"ping {first.id} {side.arrow} without a pong for {seconds(waited)}",
             f"{len(unanswered)} pings in a row without a pong" if len(unanswered) > 1 else "",
