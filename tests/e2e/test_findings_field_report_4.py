@@ -12,10 +12,9 @@ from typing import Any
 import pytest
 from websockets.asyncio.server import serve
 
-from tests.e2e.test_findings_field_reports import _record, application, by_path, converse, diagnose, ids
-from tests.integration.test_findings_tls import DAY, made
-from tests.support.certs import make_certificates
+from tests.support.certs import DAY, dated_certificate, make_certificates
 from tests.support.engine import Engine
+from tests.support.field_reports import application, by_path, converse, diagnose, ids, record
 from tests.support.hops import LOOPBACK, nginx
 
 pytestmark = pytest.mark.lab
@@ -35,7 +34,7 @@ def test_report_4_tls_of_each_kind_and_the_wrong_scheme(tmp_path):
             plain = await stack.enter_async_context(serve(application, LOOPBACK, 0, ping_interval=None))
             ports["plain"] = next(iter(plain.sockets)).getsockname()[1]
             for name, (_, options) in kinds.items():
-                chain, key, ca = made(tmp_path / name, name, **options)
+                chain, key, ca = dated_certificate(tmp_path / name, name, **options)
                 if name == "expired":
                     known.write_bytes(ca.read_bytes())
                 context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -84,7 +83,7 @@ def test_report_4_the_token_that_comes_too_late(tmp_path):
             f"{base}/cable", says=json.dumps({"type": "initial_connect", "token": "secret-token"}), waits=True
         )
 
-    capture = asyncio.run(_record(tmp_path, None, talk))
+    capture = asyncio.run(record(tmp_path, None, talk))
     code, told = diagnose(tmp_path, capture)
     assert code == 1
     assert ids(told) == ["WS-APP-070"]

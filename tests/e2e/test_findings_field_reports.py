@@ -8,119 +8,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
-import subprocess
-import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 from urllib.request import ProxyHandler, Request, build_opener
 
 import pytest
 from websockets.asyncio.client import connect
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import WebSocketException
-from websockets.http11 import Request as Asked
-from websockets.http11 import Response
-from websockets.typing import Subprotocol
 
-from tests.support.engine import Engine, private_environment
-from tests.support.hops import LOOPBACK, NGINX_GOOD, free_port, nginx
+from tests.support.engine import Engine
+from tests.support.field_reports import application, by_path, converse, diagnose, ids, record
+from tests.support.hops import LOOPBACK, NGINX_GOOD, free_port
 
 pytestmark = pytest.mark.lab
-
-
-def diagnose(folder: Path, *arguments: object) -> tuple[int, dict[str, Any]]:
-    """`wsinspect diagnose --json`."""
-    command = [sys.executable, "-m", "wsinspect", "diagnose", *map(str, arguments), "--json"]
-    done = subprocess.run(
-        command, env=private_environment(folder), capture_output=True, text=True, timeout=60
-    )
-    assert "Traceback" not in done.stderr
-    return done.returncode, json.loads(done.stdout)
-
-
-def ids(told: dict[str, Any], *severities: str) -> list[str]:
-    wanted = severities or ("error", "warning", "note")
-    return sorted(one["id"] for one in told["findings"] if one["severity"] in wanted)
-
-
-def by_path(told: dict[str, Any], capture: Path) -> dict[str, list[str]]:
-    """Finding ids by the path of their connection, without the query."""
-    from wsinspect.capture.reader import Capture
-
-    with Capture.open(capture) as opened:
-        paths = {one.id: (one.path or "").partition("?")[0] for one in opened.connections()}
-    found: dict[str, list[str]] = {path: [] for path in paths.values()}
-    for one in told["findings"]:
-        if one["connection"] is not None:
-            found[paths[one["connection"]]].append(one["id"])
-    return {path: sorted(set(names)) for path, names in found.items()}
-
-
-async def application(socket: ServerConnection) -> None:
-    """Echoes; `/close/1008` closes with that code, `/abort` breaks off, `/cable` wants a token at once."""
-    path = socket.request.path.partition("?")[0] if socket.request else ""
-    with contextlib.suppress(WebSocketException, TimeoutError):
-        if path.startswith("/close/"):
-            await socket.close(int(path.rpartition("/")[2]), "because")
-        elif path == "/abort":
-            socket.transport.abort()
-        elif path == "/cable":
-            await asyncio.wait_for(socket.recv(), 5)
-            await socket.close(1008, "unauthorized: the token has to come with the handshake")
-        else:
-            async for message in socket:
-                await socket.send(message)
-
-
-def answer(connection: ServerConnection, request: Asked) -> Response | None:
-    """`/500` fails while connecting."""
-    if request.path.startswith("/500"):
-        return connection.respond(500, "Traceback: KeyError")
-    return None
-
-
-async def converse(
-    url: str, *, says: str = "hello", waits: bool = False, subprotocols: list[str] | None = None
-) -> None:
-    """A client that says something, and waits to be ended where it is told to."""
-    offered = [Subprotocol(name) for name in subprotocols or ()] or None
-    with contextlib.suppress(WebSocketException, OSError, TimeoutError):
-        async with connect(
-            url, subprotocols=offered, ping_interval=None, proxy=None, open_timeout=3
-        ) as socket:
-            await socket.send(says)
-            await asyncio.wait_for(socket.recv(), 5)
-            if waits:
-                await asyncio.wait_for(socket.recv(), 10)
-
-
-Talk = Callable[[str], Any]
-
-
-async def _record(folder: Path, locations: str | None, talk: Talk, *options: str) -> Path:
-    """Talk to the application through nginx between two taps, or through one tap alone."""
-    async with serve(application, LOOPBACK, 0, ping_interval=None, process_request=answer) as server:
-        app = next(iter(server.sockets)).getsockname()[1]
-        origin = free_port()
-        with contextlib.ExitStack() as stack:
-            target, taps = app, []
-            if locations is not None:
-                hop = stack.enter_context(
-                    nginx(folder / "nginx", locations.replace("ORIGIN", f"{LOOPBACK}:{origin}"))
-                )
-                target, taps = hop.port, ["--tap", f"origin={LOOPBACK}:{origin}=http://{LOOPBACK}:{app}"]
-            engine = await asyncio.to_thread(
-                lambda: Engine.start(
-                    "--tap", f"edge={LOOPBACK}:0=http://{LOOPBACK}:{target}", *taps, *options, folder=folder
-                )
-            )
-            await talk(f"ws://{LOOPBACK}:{engine.port('edge')}")
-            await asyncio.to_thread(engine.stop)
-    return engine.capture
 
 
 # -- report 1: wss fails in production
@@ -136,7 +39,7 @@ def test_report_1_nginx_without_the_three_lines_and_then_its_idle_timeout(tmp_pa
         await converse(f"{base}/ws/board?token=x")
         await converse(f"{base}/fixed/board?token=x", waits=True)
 
-    capture = asyncio.run(_record(tmp_path, locations, talk))
+    capture = asyncio.run(record(tmp_path, locations, talk))
     code, told = diagnose(tmp_path, capture)
     assert code == 1
     assert by_path(told, capture) == {"/ws/board": ["WS-HS-101"], "/fixed/board": ["WS-DROP-101"]}
@@ -204,7 +107,7 @@ def test_report_2_a_custom_location_that_inherits_nothing(tmp_path):
             await converse(f"{base}/500")
             await converse(f"{base}/fine")
 
-        capture = asyncio.run(_record(tmp_path, locations, talk))
+        capture = asyncio.run(record(tmp_path, locations, talk))
     code, told = diagnose(tmp_path, capture)
     assert code == 1
     found = by_path(told, capture)
@@ -257,7 +160,7 @@ def test_report_3_each_close_code_and_the_1006(tmp_path):
     async def talk(base):
         await asyncio.gather(*(converse(f"{base}{path}", waits=True) for path in (*CODES, "/abort")))
 
-    capture = asyncio.run(_record(tmp_path, None, talk))
+    capture = asyncio.run(record(tmp_path, None, talk))
     code, told = diagnose(tmp_path, capture)
     assert code == 1
     found = by_path(told, capture)
@@ -286,7 +189,7 @@ def test_report_3_502_hot_reload_and_the_handshake_that_takes_too_long(tmp_path)
                 await converse(f"{base}/slow")
                 await converse(f"{base}/hmr", subprotocols=["vite-hmr"])
 
-            return await _record(tmp_path, locations, talk)
+            return await record(tmp_path, locations, talk)
 
     capture = asyncio.run(play())
     code, told = diagnose(tmp_path, capture)

@@ -12,8 +12,7 @@ import pytest
 from websockets.sync.client import ClientConnection, connect
 from websockets.sync.server import ServerConnection, serve
 
-from tests.e2e.test_tui_session import engine_pid, port_of, run_command
-from tests.support.tmux import Tmux, private, wsinspect
+from tests.support.tmux import Tmux, engine_pid, port_of, private, run_command, wsinspect
 from wsinspect.recorder.opening import open_capture
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(180)]

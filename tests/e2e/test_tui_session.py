@@ -17,7 +17,7 @@ from websockets.sync.client import connect
 from websockets.sync.server import ServerConnection, serve
 
 from tests.support.terminal import Terminal
-from tests.support.tmux import Tmux, private, wsinspect
+from tests.support.tmux import Tmux, engine_pid, port_of, private, run_command, wsinspect
 from tests.support.tui_captures import chat_capture
 from wsinspect.launch.engines import list_engines
 from wsinspect.recorder.opening import open_capture
@@ -45,30 +45,6 @@ def origin() -> Iterator[int]:
 @pytest.fixture
 def home(tmp_path: Path) -> dict[str, str]:
     return private(tmp_path)
-
-
-def run_command(origin: int, capture: Path, *more: str) -> list[str]:
-    return wsinspect(
-        "run",
-        "--listen",
-        "127.0.0.1:0",
-        "--reverse",
-        f"http://127.0.0.1:{origin}",
-        "--capture",
-        str(capture),
-        *more,
-    )
-
-
-def port_of(text: str) -> int:
-    found = re.search(r"Listening on 127\.0\.0\.1:(\d+)", text)
-    assert found, text
-    return int(found[1])
-
-
-def engine_pid(home: dict[str, str]) -> int:
-    (engine,) = list_engines(Path(home["XDG_RUNTIME_DIR"]) / "wsinspect")
-    return engine.pid
 
 
 def talk(port: int, *messages: str) -> None:

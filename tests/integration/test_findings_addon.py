@@ -2,17 +2,16 @@
 
 import pytest
 
-from tests.integration.test_addons import talk, told
+from tests.support.stock_addons import talk
 from wsinspect.capture.reader import Capture
 from wsinspect.diagnosis.facts import diagnose
 
 pytestmark = pytest.mark.asyncio
-__all__ = ["told"]
 
 
-async def test_the_log_tells_the_findings_that_diagnose_finds(tmp_path, told):
+async def test_the_log_tells_the_findings_that_diagnose_finds(tmp_path):
     path = tmp_path / "addon.db"
-    log = await talk(tmp_path, "findings.py", told, "--set", f"wsinspect_capture={path}")
+    log = await talk(tmp_path, "findings.py", [], "--set", f"wsinspect_capture={path}")
     assert "relay seams installed" in log
     with Capture.open(path) as capture:
         found = diagnose(capture.query)

@@ -2,8 +2,6 @@
 
 import asyncio
 import json
-import subprocess
-import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import ClassVar
@@ -11,21 +9,12 @@ from urllib.request import ProxyHandler, Request, build_opener
 
 import pytest
 
-from tests.support.engine import Engine, private_environment
+from tests.support.engine import Engine, wsinspect_json
 from tests.support.sandwich_lab import echo_server, talk
 from wsinspect.capture.reader import Capture
 from wsinspect.demo.hop import Hop
 from wsinspect.demo.server import ChatServer
 from wsinspect.diagnosis.facts import diagnose
-
-
-def wsinspect(folder, *arguments):
-    """The command, with its exit code and its JSON."""
-    command = [sys.executable, "-m", "wsinspect", *map(str, arguments), "--json"]
-    done = subprocess.run(
-        command, env=private_environment(folder), capture_output=True, text=True, timeout=60
-    )
-    return done.returncode, json.loads(done.stdout) if done.stdout else done.stderr
 
 
 async def _refused(folder):
@@ -68,14 +57,14 @@ def test_run_prints_a_finding_and_stores_it(refused):
 
 def test_diagnose_ends_with_1_where_there_is_an_error(refused):
     folder, _, edge, _ = refused
-    code, told = wsinspect(folder, "diagnose", edge)
+    code, told = wsinspect_json(folder, "diagnose", edge)
     assert code == 1
     assert [one["id"] for one in told["findings"]] == ["WS-HS-002"]
 
 
 def test_two_captures_are_joined_and_their_clocks_compared(refused):
     folder, _, edge, origin = refused
-    code, told = wsinspect(folder, "diagnose", edge, "--origin", origin)
+    code, told = wsinspect_json(folder, "diagnose", edge, "--origin", origin)
     assert code == 1
     assert [one["id"] for one in told["findings"]] == ["WS-HS-101"]
     (pair,) = told["sandwich"]
@@ -100,9 +89,9 @@ async def _healthy(folder):
 def test_a_healthy_session_has_none_and_ends_with_0(tmp_path):
     engine = asyncio.run(_healthy(tmp_path))
     assert [event["event"] for event in engine.events if event["event"] == "finding"] == []
-    code, told = wsinspect(tmp_path, "diagnose", engine.capture)
+    code, told = wsinspect_json(tmp_path, "diagnose", engine.capture)
     assert (code, told["findings"], told["connections"]) == (0, [], 3)
-    _, shown = wsinspect(tmp_path, "show", engine.capture, 1)
+    _, shown = wsinspect_json(tmp_path, "show", engine.capture, 1)
     card = shown["provenance"]
     assert (card["ended_by"], card["how"], card["client_close"]["code"]) == ("client", "close-frame", 1000)
     assert card["last"]["s2c"]["frame"] is not None
@@ -142,7 +131,7 @@ def test_a_har_of_a_browser_is_diagnosed(tmp_path):
     }
     path = tmp_path / "page.har"
     path.write_text(json.dumps({"log": {"version": "1.2", "entries": [entry]}}))
-    code, told = wsinspect(tmp_path, "diagnose", path)
+    code, told = wsinspect_json(tmp_path, "diagnose", path)
     assert code == 1, told
     assert [one["id"] for one in told["findings"]] == ["WS-HS-010"]
 

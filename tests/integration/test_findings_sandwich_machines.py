@@ -6,11 +6,10 @@ import os
 import pytest
 from websockets.asyncio.server import serve
 
-from tests.integration.test_findings_live import wsinspect
-from tests.integration.test_findings_sandwich import COUNT, all_closed, client, ticker
-from tests.support.engine import ROOT, Engine
+from tests.support.engine import ROOT, Engine, wsinspect_json
 from tests.support.hops import LOOPBACK, NGINX_GOOD, free_port, nginx
 from tests.support.relay_hop import relay_hop
+from tests.support.ticking import COUNT, all_closed, client, ticker
 
 pytestmark = pytest.mark.lab
 
@@ -68,7 +67,7 @@ def own_keys(origin, folder):
 @pytest.mark.parametrize(("make_hop", "by"), [(good_nginx, "key"), (own_keys, "content")])
 def test_the_difference_of_two_clocks_is_estimated_and_stated(tmp_path, make_hop, by, seconds):
     edge, origin = asyncio.run(_record(tmp_path, make_hop, seconds, 3))
-    code, told = wsinspect(tmp_path, "diagnose", edge, "--origin", origin)
+    code, told = wsinspect_json(tmp_path, "diagnose", edge, "--origin", origin)
     assert (code, told["findings"], told["origin_findings"]) == (0, [], [])
     assert [pair["joined_by"] for pair in told["sandwich"]] == [by] * 3
     for pair in told["sandwich"]:

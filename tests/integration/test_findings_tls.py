@@ -1,61 +1,15 @@
 """TLS of each kind behind the proxy, by nginx: the exact findings."""
 
 import asyncio
-import datetime
-import ipaddress
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
-from tests.support.certs import make_certificates
+from tests.support.certs import DAY, dated_certificate, make_certificates
 from tests.support.engine import Engine
 from tests.support.hops import LOOPBACK, NGINX_GOOD, free_port, nginx
 from tests.support.sandwich_lab import echo_server, look, talk
 
 pytestmark = pytest.mark.lab
-NOW = datetime.datetime.now(datetime.UTC)
-DAY = datetime.timedelta(days=1)
-
-
-def made(folder, name, *, begin=-DAY, end=DAY, is_signed=True):
-    """A certificate for 127.0.0.1, signed by a CA of its own or by itself: chain, key, and the CA."""
-    ca_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
-    issuer = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "lab CA")])
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    signer, signed_by = (ca_key, issuer) if is_signed else (key, subject)
-
-    def certificate(of, by, public, since, until, *, is_ca):
-        return (
-            x509.CertificateBuilder()
-            .subject_name(of)
-            .issuer_name(by)
-            .public_key(public)
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(NOW + since)
-            .not_valid_after(NOW + until)
-            .add_extension(x509.BasicConstraints(ca=is_ca, path_length=None), critical=True)
-            .add_extension(
-                x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]),
-                critical=False,
-            )
-            .sign(signer, hashes.SHA256())
-            .public_bytes(serialization.Encoding.PEM)
-        )
-
-    folder.mkdir(exist_ok=True, parents=True)
-    chain, private, ca = (folder / f"{name}.{part}" for part in ("pem", "key", "ca"))
-    chain.write_bytes(certificate(subject, signed_by, key.public_key(), begin, end, is_ca=False))
-    if is_signed:
-        ca.write_bytes(certificate(issuer, issuer, ca_key.public_key(), -99 * DAY, 99 * DAY, is_ca=True))
-    private.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-    )
-    return chain, private, ca
 
 
 async def run(folder, server, target, *options):
@@ -95,7 +49,7 @@ def ssl_lines(chain, key, more=""):
     ("begin", "end", "expected"), [(-9 * DAY, -DAY, "WS-TLS-010"), (DAY, 9 * DAY, "WS-TLS-011")]
 )
 def test_a_certificate_out_of_its_time(tmp_path, begin, end, expected):
-    chain, key, ca = made(tmp_path, "leaf", begin=begin, end=end)
+    chain, key, ca = dated_certificate(tmp_path, "leaf", begin=begin, end=end)
     trust = f"ssl_verify_upstream_trusted_ca={ca}"
     found = asyncio.run(run(tmp_path, ssl_lines(chain, key), "https://127.0.0.1:%d", "--set", trust))
     assert found == [(expected, "error")]
@@ -105,7 +59,7 @@ def test_a_certificate_out_of_its_time(tmp_path, begin, end, expected):
     ("options", "expected"), [((), ("WS-TLS-012", "error")), (("--insecure",), ("WS-TLS-020", "warning"))]
 )
 def test_a_self_signed_certificate(tmp_path, options, expected):
-    chain, key, _ = made(tmp_path, "alone", is_signed=False)
+    chain, key, _ = dated_certificate(tmp_path, "alone", is_signed=False)
     assert asyncio.run(run(tmp_path, ssl_lines(chain, key), "https://127.0.0.1:%d", *options)) == [expected]
 
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.test_size_limit import LIMIT, MIB, MOST, Size, Traffic, check_accounts, finish
 from tests.support.journals import START_NS, Script, index, is_sound, text, write_journal
 from tests.support.recorder_rig import Rig
+from tests.support.size_limit import LIMIT, MIB, MOST, Size, Traffic, check_accounts, finish
 from wsinspect.capture import schema
 from wsinspect.capture.reader import Capture
 from wsinspect.journal.budget import Budget

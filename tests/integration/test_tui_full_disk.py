@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.test_engine_disk import CHUNK, SIZE_MIB, binary, disk, echo
+from tests.support.full_disk import CHUNK, SIZE_MIB, binary, disk, echo
 from tests.support.socket_echo import EchoServer, server
 from tests.support.tui_pilot import opened
 from wsinspect.launch.child import EngineChild

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from mitmproxy.addons.savehar import SaveHar
 
 from tests.support.chats import chat_capture
-from tests.unit.formats.test_flows import websocket_flow, written
+from tests.support.flows import websocket_flow, written
 from wsinspect.capture.reader import Capture
 from wsinspect.errors import CaptureError
 from wsinspect.formats.har_writer import write_har

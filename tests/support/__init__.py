@@ -1,12 +1,15 @@
 """What tests share. Before writing a server, a client or a way to wait, look here.
 
 The product as processes
-    engine          `wsinspect run --headless --json`: its events, its stderr, its end
+    engine          `wsinspect run --headless --json`: its events, its stderr, its end; any command's JSON
     warm            engines, and commands that must not start, forked from a process that has imported all
     processes       what a test run started, what it left behind; children, memory
     browser_run     `wsinspect browser`            swarm, swarm_run    many connections, and what they cost
     tmux, terminal  a real terminal by keys, or a pseudo-terminal with times
     recorder_rig    the recorder alone, fed by a journal that a test writes
+    size_limit      traffic into such a recorder under --max-capture-size, and its accounts
+    full_disk       a small file system, and traffic that fills it
+    stock_addons    the scripts of addons/ in a stock mitmdump
     replay_lab      `wsinspect replay --serve`     replay_echo         an echo server to measure against
 
 Peers
@@ -17,6 +20,7 @@ Peers
     socket_echo     an echo server on plain sockets
     h2_client       HTTP/2 over TLS
     talk_server, page_server, named_sites      pages with WebSockets
+    ticking         a server that ticks, and its client
     relay_hop       a hop that ends WebSockets and begins new ones, as a process
     transparent_peers           both sides of the transparent proxy, in network namespaces
 
@@ -38,6 +42,8 @@ Captures and findings
     captures        a capture read with SQLite alone
     faulted         a connection with faults, without sockets
     finding_lab, sandwich_lab   real traffic through one tap or two, and what is found
+    field_reports   what people reported, played again
+    flows           WebSocket flows as mitmproxy makes and writes them
     healthy         sessions that must be without findings
     control_lab     a control API over a minimal engine
 

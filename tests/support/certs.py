@@ -113,3 +113,45 @@ def _builder(
         .not_valid_before(now - datetime.timedelta(days=1))
         .not_valid_after(now + datetime.timedelta(days=30))
     )
+
+
+NOW = datetime.datetime.now(datetime.UTC)
+DAY = datetime.timedelta(days=1)
+
+
+def dated_certificate(folder, name, *, begin=-DAY, end=DAY, is_signed=True):
+    """A certificate for 127.0.0.1, signed by a CA of its own or by itself: chain, key, and the CA."""
+    ca_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
+    issuer = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "lab CA")])
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    signer, signed_by = (ca_key, issuer) if is_signed else (key, subject)
+
+    def certificate(of, by, public, since, until, *, is_ca):
+        return (
+            x509.CertificateBuilder()
+            .subject_name(of)
+            .issuer_name(by)
+            .public_key(public)
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(NOW + since)
+            .not_valid_after(NOW + until)
+            .add_extension(x509.BasicConstraints(ca=is_ca, path_length=None), critical=True)
+            .add_extension(
+                x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]),
+                critical=False,
+            )
+            .sign(signer, hashes.SHA256())
+            .public_bytes(serialization.Encoding.PEM)
+        )
+
+    folder.mkdir(exist_ok=True, parents=True)
+    chain, private, ca = (folder / f"{name}.{part}" for part in ("pem", "key", "ca"))
+    chain.write_bytes(certificate(subject, signed_by, key.public_key(), begin, end, is_ca=False))
+    if is_signed:
+        ca.write_bytes(certificate(issuer, issuer, ca_key.public_key(), -99 * DAY, 99 * DAY, is_ca=True))
+    private.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+    )
+    return chain, private, ca

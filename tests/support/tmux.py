@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from tests.support.engine import ROOT
+from wsinspect.launch.engines import list_engines
 
 
 class Tmux:
@@ -107,3 +109,27 @@ def private(folder: Path) -> dict[str, str]:
         (folder / part).mkdir(parents=True, exist_ok=True, mode=0o700)
     environment = {name: str(folder / part) for name, part in names.items()}
     return {**environment, "PYTHONPATH": str(ROOT), "TERM": "screen-256color", "LC_ALL": "C.UTF-8"}
+
+
+def run_command(origin: int, capture: Path, *more: str) -> list[str]:
+    return wsinspect(
+        "run",
+        "--listen",
+        "127.0.0.1:0",
+        "--reverse",
+        f"http://127.0.0.1:{origin}",
+        "--capture",
+        str(capture),
+        *more,
+    )
+
+
+def port_of(text: str) -> int:
+    found = re.search(r"Listening on 127\.0\.0\.1:(\d+)", text)
+    assert found, text
+    return int(found[1])
+
+
+def engine_pid(home: dict[str, str]) -> int:
+    (engine,) = list_engines(Path(home["XDG_RUNTIME_DIR"]) / "wsinspect")
+    return engine.pid

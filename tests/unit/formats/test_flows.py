@@ -2,39 +2,18 @@
 
 from __future__ import annotations
 
-import io
 import json
-from typing import Any
 
 import pytest
-from mitmproxy import io as mitmproxy_io
 from mitmproxy.addons.savehar import SaveHar
 from mitmproxy.test import tflow
 from wsproto.frame_protocol import Opcode
 
 from tests.support.chats import said
+from tests.support.flows import websocket_flow, written
 from wsinspect.capture.reader import Capture
 from wsinspect.errors import CaptureError
 from wsinspect.formats.importing import import_file, sniff
-
-
-def websocket_flow(**facts):
-    flow: Any = tflow.twebsocketflow()
-    flow.request.timestamp_start = 1_700_000_000.0
-    for number, message in enumerate(flow.websocket.messages):
-        message.timestamp = 1_700_000_001.0 + number
-    flow.websocket.timestamp_end = 1_700_000_009.0
-    for name, value in facts.items():
-        setattr(flow.websocket, name, value)
-    return flow
-
-
-def written(*flows):
-    out = io.BytesIO()
-    writer = mitmproxy_io.FlowWriter(out)
-    for flow in flows:
-        writer.add(flow)
-    return out.getvalue()
 
 
 def imported(tmp_path, content):

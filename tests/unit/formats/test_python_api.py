@@ -11,7 +11,7 @@ import pytest
 
 import wsinspect
 from tests.support.chats import chat_capture, random_capture, said
-from tests.unit.formats.test_flows import websocket_flow, written
+from tests.support.flows import websocket_flow, written
 from wsinspect import api
 from wsinspect.capture.reader import Capture
 
