@@ -8,7 +8,7 @@ from typing import Final
 from wsinspect.findings.facts import ConnectionFacts
 from wsinspect.findings.model import Cause
 from wsinspect.findings.quotes import quote
-from wsinspect.findings.software import NAMES, Mark, author_of, hop_of, recognise
+from wsinspect.findings.software import NAMES, Mark, author_of, hop_of
 from wsinspect.handshake.heads import RawHead
 from wsinspect.units import MS, format_duration
 
@@ -83,7 +83,7 @@ def named(marks: tuple[Mark, ...]) -> tuple[str, ...]:
 
 def answer_marks(facts: ConnectionFacts) -> tuple[Mark, ...]:
     """The software that the response names."""
-    return recognise(facts.response_in, facts.content)
+    return facts.marks
 
 
 def answer_hop(facts: ConnectionFacts) -> str | None:

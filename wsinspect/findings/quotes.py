@@ -11,6 +11,10 @@ from typing import Any, Final
 #: Characters of a quote.
 _LONGEST: Final = 200
 _READ: Final = 32 * 1024
+#: How far a sentence is searched for words that matter, and how many sentences are: what comes later is not
+#: quoted, and a page without line breaks must not cost milliseconds.
+_SEARCHED: Final = 2 * _LONGEST
+_SENTENCES: Final = 100
 _INVISIBLE: Final = re.compile(
     r"<(script|style|svg|title)\b[^>]*>.*?(</\1\s*>|\Z)|<!--.*?(-->|\Z)", re.S | re.I
 )
@@ -20,7 +24,7 @@ _BLOCK: Final = re.compile(
 )
 _TAG: Final = re.compile(r"<[a-z/!?][^>]*>", re.I)
 _SENTENCE: Final = re.compile(r"\n+|(?<=[.!?])\s+(?=[A-Z\"'<(])")
-#: What a sentence about a refused handshake is likely to speak of.
+#: What a sentence about a refused handshake is likely to speak of, in lower case.
 _MATTERS: Final = re.compile(
     r"web ?sockets?|upgrade|sec-|sub-?protocol|extension|\bversion|\bkey\b|origin|\bhost\b|\bhttps?\b|\btls\b"
     r"|\bssl\b|certificate|token|credential|authent|authori[sz]|login|log in|sign in|session|cookie"
@@ -28,7 +32,6 @@ _MATTERS: Final = re.compile(
     r"|quota|connections|capacity|maintenance|upstream|backend|server|proxy|route|cannot (get|post)"
     r"|timed? ?out|unavailable|disabled|invalid|missing|expected|required|unknown|unsupported|not (found"
     r"|supported|enabled)|exception|error:",
-    re.I,
 )
 _SIGNATURE: Final = re.compile(r"[\w .-]+/[\d.]+( \([^)]*\))?( server at .*)?$", re.I)
 _JSON_KEYS: Final = ("message", "error_description", "detail", "error", "reason", "title", "errors", "msg")
@@ -54,7 +57,8 @@ def quote(body: bytes, reason: str = "") -> str | None:
         text = html.unescape(_TAG.sub("", text))
     sentences = [" ".join(one.split()) for one in _SENTENCE.split(text)]
     kept = [one for one in sentences if len(one) > 1 and not _is_empty(one, reason)]
-    best = next((one for one in kept if _MATTERS.search(one)), None) or next(iter(kept), None)
+    telling = (one for one in kept[:_SENTENCES] if _MATTERS.search(one[:_SEARCHED].lower()))
+    best = next(telling, None) or next(iter(kept), None)
     if best is None and title is not None:
         named = " ".join(html.unescape(title[1]).split())
         best = None if _is_empty(named, reason) else f"a page titled {named!r}"

@@ -167,9 +167,8 @@ _TOKEN_NAME: Final = re.compile(
 )
 _SESSION_COOKIE: Final = re.compile(r"sess|sid|auth|token|jwt|login|user|connect\.|csrf|xsrf", re.I)
 _ACCESS_LIST: Final = re.compile(
-    rb"administrative rules|RBAC: access denied|access (is )?denied|not allowed (from|by)"
+    rb"administrative rules|rbac: access denied|access (is )?denied|not allowed (from|by)"
     rb"|ip (address )?(is )?(not|block)|client denied|you don't have permission|blocked",
-    re.I,
 )
 
 
@@ -301,7 +300,7 @@ def forbidden(facts: ConnectionFacts) -> Iterator[Found]:
         return
     marks = answer_marks(facts)
     author = hop_author(marks)
-    said = _ACCESS_LIST.search(facts.content[:4096])
+    said = _ACCESS_LIST.search(facts.wording)
     if author is not None:
         name = NAMES[author.software]
         yield answer(
@@ -342,11 +341,10 @@ def forbidden(facts: ConnectionFacts) -> Iterator[Found]:
         )
         return
     sent = credentials(facts)
-    about_origin = re.search(rb"origin|cors|host", facts.content[:4096], re.I)
+    about_origin = re.search(rb"origin|cors|host", facts.wording)
     about_token = re.search(
         rb"token|credential|authent|authori[sz]|login|session|csrf|permission|api.?key",
-        facts.content[:4096],
-        re.I,
+        facts.wording,
     )
     origin = (
         "the Origin is not on the server's list, or Host is not the page's",

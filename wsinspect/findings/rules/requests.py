@@ -38,7 +38,6 @@ rules = Rules()
 
 #: Statuses with which servers say that a handshake itself is wrong.
 _ABOUT_REQUEST: Final = (400, 403, 404, 405, 406, 412, 417, 422, 426, 500, 501, 505)
-_READ: Final = 4096
 #: What servers say when a request reached them without the upgrade fields.
 _SAYS_NO_UPGRADE: Final = re.compile(
     rb"can \"?upgrade\"? only to \"?websocket|not using the websocket protocol|no websocket upgrade hdr"
@@ -48,25 +47,22 @@ _SAYS_NO_UPGRADE: Final = re.compile(
     rb"|connection header \"[^\"]*\" does not contain|unsupported upgrade request|expected websocket"
     rb"|websocket upgrade (required|expected)|this (is a|service requires use of the) websocket"
     rb"|missing (connection|upgrade)( or upgrade)? header|websocket (connections?|requests?) only",
-    re.I,
 )
 _SAYS_VERSION: Final = re.compile(
     rb"(unsupported|invalid|unknown|bad|missing)[^.<>\n]{0,20}(?<!http )version"
     rb"|(?<!http )version[^.<>\n]{0,30}(not supported|unsupported|must be|is required|missing|invalid"
     rb"|not found)",
-    re.I,
 )
-_SAYS_KEY: Final = re.compile(rb"sec-websocket-key|(missing|invalid|no) websocket key|challenge key", re.I)
-_SAYS_SUBPROTOCOL: Final = re.compile(rb"\bsub-?protocols?\b|sec-websocket-protocol", re.I)
+_SAYS_KEY: Final = re.compile(rb"sec-websocket-key|(missing|invalid|no) websocket key|challenge key")
+_SAYS_SUBPROTOCOL: Final = re.compile(rb"\bsub-?protocols?\b|sec-websocket-protocol")
 _SAYS_EXTENSION: Final = re.compile(
-    rb"sec-websocket-extensions|(invalid|unacceptable|unsupported) extension", re.I
+    rb"sec-websocket-extensions|(invalid|unacceptable|unsupported) extension",
 )
 _SAYS_DISABLED: Final = re.compile(
     rb"web-? ?sockets?( support| connections?| upgrades?)? (is|are|has been|have been)?"
     rb" ?(not (enabled|supported|available|allowed|permitted)|disabled|turned off|switched off|blocked)"
     rb"|(disabled|disallow\w*|does not (support|allow)|do not (support|allow)"
     rb"|no support for) web-? ?sockets?",
-    re.I,
 )
 _ENGINE_IO_BAD: Final = re.compile(rb'"code"\s*:\s*3\b')
 
@@ -74,7 +70,7 @@ _ENGINE_IO_BAD: Final = re.compile(rb'"code"\s*:\s*3\b')
 def _says(facts: ConnectionFacts, shape: re.Pattern[bytes]) -> bool:
     """Whether a refusal's body, or the reason phrase of its status line, has these words."""
     reason = facts.response_in.reason if facts.response_in else b""
-    return shape.search(facts.content[:_READ]) is not None or shape.search(reason) is not None
+    return shape.search(facts.wording) is not None or shape.search(reason.lower()) is not None
 
 
 def _compared(facts: ConnectionFacts) -> tuple[str, ...]:
@@ -308,7 +304,7 @@ def disabled(facts: ConnectionFacts) -> Iterator[Found]:
 def answered_as_get(facts: ConnectionFacts) -> Iterator[Found]:
     if not is_refused(facts) or not asked_correctly(facts):
         return
-    said = _SAYS_NO_UPGRADE.search(facts.content[:_READ])
+    said = _SAYS_NO_UPGRADE.search(facts.wording)
     engine = (facts.status or 0) >= 400 and _ENGINE_IO_BAD.search(facts.content[:512])
     required = facts.status == 426 and b"13" not in (
         facts.response_in.elements("sec-websocket-version") if facts.response_in else []
