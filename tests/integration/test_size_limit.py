@@ -205,6 +205,7 @@ def has_room(path: Path) -> bool:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_days_of_short_attempts_stay_bounded(rig: Rig, path: Path) -> None:
     """Connections without frames: in the end they are what has to go, the oldest first."""
     rig.start()
@@ -213,7 +214,7 @@ def test_days_of_short_attempts_stay_bounded(rig: Rig, path: Path) -> None:
     with Size(path) as size:
         for number in range(1, total + 1):
             traffic.refuse(number, b"no" * (100 + number % 3000))
-        finish(rig, traffic)
+        finish(rig, traffic, patience=240)  # every attempt is diagnosed
     assert size.most <= MOST
     assert is_sound(path)
     with open_capture(path) as capture:

@@ -50,12 +50,12 @@ class Rig:
         self.recorder.kill()
         self.recorder.communicate()
 
-    def stop(self) -> tuple[int, str, str]:
-        """An orderly end: returns the recorder's exit code, stdout and stderr."""
+    def stop(self, patience: float = PATIENCE) -> tuple[int, str, str]:
+        """An orderly end, at most `patience` seconds: returns the recorder's exit code, stdout and stderr."""
         self.writer.close()
         self._close_pipe()
         assert self.recorder is not None
-        out, err = self.recorder.communicate(timeout=PATIENCE)
+        out, err = self.recorder.communicate(timeout=patience)
         return self.recorder.returncode, out, err
 
     def close(self) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.journals import Script, is_sound, play, text
-from tests.support.recorder_rig import Rig, wait_for
+from tests.support.recorder_rig import PATIENCE, Rig, wait_for
 from wsinspect.capture.reader import Capture
 from wsinspect.journal.budget import LEAST_BYTES
 from wsinspect.journal.format import journal_directory
@@ -123,10 +123,10 @@ class Traffic:
         self._play()
 
 
-def finish(rig: Rig, traffic: Traffic) -> str:
+def finish(rig: Rig, traffic: Traffic, patience: float = PATIENCE) -> str:
     """A clean end; what the recorder said on stderr."""
     traffic.stop()
-    code, _, err = rig.stop()
+    code, _, err = rig.stop(patience)
     assert code == 0, err
     return err
 

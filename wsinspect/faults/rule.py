@@ -105,12 +105,12 @@ class Rule:
         _refuse_unknown(kind, values)
         fault = kind.parse(values)
         direction = _direction(values.get("direction"))
-        chosen = (
-            values.get("name") or name or (kind.name if direction == "both" else f"{kind.name}_{direction}")
-        )
+        chosen = values.get("name")
+        if chosen is None:
+            chosen = name or (kind.name if direction == "both" else f"{kind.name}_{direction}")
         if not isinstance(chosen, str) or not NAME.fullmatch(chosen):
             raise FaultError(
-                "name", f"expected up to 64 letters, digits, '_', '.', ':' and '-', found {shown(chosen)}"
+                "name", f"expected 1 to 64 letters, digits, '_', '.', ':' and '-', found {shown(chosen)}"
             )
         rule = cls(
             name=chosen,

@@ -96,7 +96,7 @@ def rule_schema() -> Json:
 
 def change_schema() -> Json:
     """Some settings of a rule; null takes one back to its default."""
-    return {"type": "object", "properties": {"armed": {"type": "boolean"}}}
+    return {"type": "object", "properties": {"armed": {"type": ["boolean", "null"]}}}
 
 
 def scenario_schema(*, with_header: bool = True) -> Json:

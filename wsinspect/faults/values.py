@@ -197,7 +197,7 @@ class Text(ValueType):
         return raw
 
     def schema(self) -> JsonSchema:
-        return {"type": "string", "maxLength": self.most}
+        return {"type": ["string", "number"], "maxLength": self.most}  # what YAML reads as a number, too
 
 
 def is_header_value(text: str) -> bool:

@@ -76,6 +76,7 @@ def test_every_kind_says_what_it_does_and_what_its_fields_mean(kind: Any) -> Non
         ({"kind": "drop", "when": {"between": ["5s", "1s"]}}, "when.between", "the second one longer"),
         ({"kind": "drop", "when": {"nht": 1}}, "when.nht", "unknown"),
         ({"kind": "drop", "name": "a b"}, "name", "letters"),
+        ({"kind": "drop", "name": ""}, "name", "1 to 64 letters"),
         ({"kind": "hold"}, "", "one at least"),
         ({"kind": "bandwidth", "rate": "5"}, "rate", "64 KiB/s"),
         ({"kind": "close", "code": 70000}, "code", "65535"),
