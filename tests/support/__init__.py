@@ -36,6 +36,7 @@ The byte checker
 
 Captures and findings
     journals        made-up traffic as journal records, and the capture that comes of it
+    filter_facts    a frame and its connection as filters ask about them
     chats           WebSockets as such records; random captures; a chat
     replay_questions            a recorded client that asks, and who answers it
     streams         bytes for a frame reader, and what it made of them

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -77,24 +77,13 @@ Node: TypeAlias = Everything | Test | Not | And | Or
 
 
 def all_of(operands: Iterable[Node]) -> Node:
-    """Operands that must all hold; nested ones are taken apart."""
-    flat: list[Node] = []
-    for operand in operands:
-        if isinstance(operand, And):
-            flat.extend(operand.operands)
-        elif not isinstance(operand, Everything):
-            flat.append(operand)
-    return _joined(flat, And)
+    """One operand or more that must all hold; nested ones are taken apart."""
+    return _joined(operands, And)
 
 
 def any_of(operands: Iterable[Node]) -> Node:
-    """Operands of which one must hold; nested ones are taken apart."""
-    flat: list[Node] = []
-    for operand in operands:
-        if isinstance(operand, Everything):
-            return operand
-        flat.extend(operand.operands if isinstance(operand, Or) else (operand,))
-    return _joined(flat, Or)
+    """One operand or more of which one must hold; nested ones are taken apart."""
+    return _joined(operands, Or)
 
 
 def tests_of(node: Node) -> Iterator[Test]:
@@ -108,10 +97,11 @@ def tests_of(node: Node) -> Iterator[Test]:
             yield from tests_of(operand)
 
 
-def _joined(operands: list[Node], kind: Callable[[tuple[Node, ...]], Node]) -> Node:
-    if not operands:
-        return Everything()
-    return operands[0] if len(operands) == 1 else kind(tuple(operands))
+def _joined(operands: Iterable[Node], kind: type[And] | type[Or]) -> Node:
+    flat: list[Node] = []
+    for operand in operands:
+        flat.extend(operand.operands if isinstance(operand, kind) else (operand,))
+    return flat[0] if len(flat) == 1 else kind(tuple(flat))
 
 
 def _in_parentheses(node: Node, *kinds: type) -> str:

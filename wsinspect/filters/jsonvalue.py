@@ -61,7 +61,7 @@ def read_path(source: str, offset: int) -> tuple[str, int]:
             raise BadValueError("a path as $.items[0].id")
         steps.append(match[0])
         at = match.end()
-    while source[at : at + 1] in ("[", ".") and source[at : at + 1]:
+    while source[at : at + 1] in ("[", "."):
         step, end = _step(source, at)
         if end == at:
             raise BadValueError('a name, [0], [*] or ["name"]', skip=at + (source[at] == ".") - offset)

@@ -103,7 +103,7 @@ class _Parser:
 
     def _finish(self, node: Node) -> Node:
         """The test is over: what follows at once is no part of another one (`foo(bar)` looks like a call)."""
-        if self._peek() in ("(", '"', "'", "!") and self._peek():
+        if self._peek() in ("(", '"', "'", "!"):
             raise self._error("a blank, '&', '|' or the end")
         self._blanks()
         return node
@@ -168,7 +168,7 @@ class _Parser:
 
     def _raw(self, field: Field) -> Raw:
         start = self._at
-        if self._peek() in ('"', "'") and self._peek():
+        if self._peek() in ('"', "'"):
             quote = self._peek()
             return Raw(self._quoted(), quote, start)
         value = _VALUE.match(self._source, start)
@@ -226,7 +226,7 @@ class _Parser:
         if char != "\\":
             return char
         if quote == "'":
-            if self._peek() in ("'", "\\") and self._peek():
+            if self._peek() in ("'", "\\"):
                 self._at += 1
                 return self._source[self._at - 1]
             return char

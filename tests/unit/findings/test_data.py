@@ -1,15 +1,27 @@
 """The tables in findings/data: whole, consistent with each other, and shipped."""
 
 import re
+from pathlib import Path
 from typing import get_args
 
 import pytest
 
+import wsinspect.findings.data as data
 from wsinspect.findings.data import table
 from wsinspect.findings.limits import Kind
 from wsinspect.findings.software import NAMES, PROXIES
 
-FIXES, LIMITS, SOFTWARE, CATALOGUE = map(table, ("fixes", "limits", "software", "catalogue"))
+NAMES_OF_FILES = ("fixes", "limits", "software", "catalogue", "close_codes")
+FIXES, LIMITS, SOFTWARE, CATALOGUE, CLOSE_CODES = map(table, NAMES_OF_FILES)
+
+
+def test_every_file_is_looked_at_here():
+    assert {path.stem for path in Path(data.__file__).parent.glob("*.toml")} == set(NAMES_OF_FILES)
+
+
+def is_pattern(text):
+    """A pattern that compiles, and that does not fit everything."""
+    return re.compile(text, re.I).search("") is None
 
 
 @pytest.mark.parametrize("topic", FIXES)
@@ -34,18 +46,58 @@ def test_no_limit_is_there_twice():
 
 
 def test_fingerprints_are_patterns_of_known_software():
-    for name, pattern, software in SOFTWARE["fields"]:
-        assert name == name.lower()
-        re.compile(pattern)
+    assert set(SOFTWARE) == {"proxies", "fields", "bodies", "names"}
+    fields = [tuple(one) for one in SOFTWARE["fields"]]
+    bodies = [tuple(one) for one in SOFTWARE["bodies"]]
+    for name, pattern, software in fields:
+        assert re.fullmatch(r"[a-z0-9-]+", name)
+        assert is_pattern(pattern)
         assert software in NAMES
-    for pattern, software in SOFTWARE["bodies"]:
-        re.compile(pattern.encode())
+    for pattern, software in bodies:
+        assert is_pattern(pattern)
         assert software in NAMES
+    assert len(fields) == len(set(fields))
+    assert len(bodies) == len(set(bodies))
+
+
+def test_software_has_a_name_and_is_named_somewhere():
+    assert len(SOFTWARE["proxies"]) == len(PROXIES)
     assert set(NAMES) >= PROXIES
     assert all(NAMES.values())
+    used = {one[-1] for one in (*SOFTWARE["fields"], *SOFTWARE["bodies"])}
+    used |= {software for texts in FIXES.values() for software in texts}
+    used |= {limit["software"] for limit in LIMITS["limit"]}
+    assert set(NAMES) <= used
 
 
 def test_the_catalogue_is_whole():
     assert set(CATALOGUE) == {"introduction", "rows", "traps"}
     assert all(set(row) <= {"cause", "beyond"} and row["cause"] for row in CATALOGUE["rows"].values())
     assert all(set(trap) == {"advice", "instead"} for trap in CATALOGUE["traps"])
+    causes = [row["cause"] for row in CATALOGUE["rows"].values()]
+    assert len(causes) == len(set(causes))
+
+
+@pytest.mark.parametrize("one", CLOSE_CODES["set"], ids=lambda one: one["name"])
+def test_a_set_of_close_codes_is_whole(one):
+    assert set(CLOSE_CODES) == {"set"}
+    assert set(one) <= {"name", "subprotocols", "places", "reasons", "codes"}
+    assert one["name"]
+    assert all(re.fullmatch(r"[!-~]+", name) for name in one.get("subprotocols", ["x"]))
+    assert all(is_pattern(one[key]) for key in ("places", "reasons") if key in one)
+    codes = [code for code, *_ in one["codes"]]
+    assert codes == sorted(set(codes))
+    for code, name, meaning, who in one["codes"]:
+        assert 3000 <= code < 5000
+        assert name
+        assert meaning
+        assert meaning[-1].isalnum(), "the sentence around it has the point"
+        assert who in ("client", "server")
+
+
+def test_sets_of_close_codes_have_different_names_and_one_alone_holds_always():
+    names = [one["name"] for one in CLOSE_CODES["set"]]
+    assert len(names) == len(set(names))
+    general = [one for one in CLOSE_CODES["set"] if not set(one) & {"subprotocols", "places", "reasons"}]
+    codes = [code for one in general for code, *_ in one["codes"]]
+    assert len(codes) == len(set(codes)), "of two only the first would be said"
