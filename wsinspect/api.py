@@ -19,6 +19,7 @@ from wsinspect.capture.reader import Capture
 from wsinspect.capture.records import Connection as ConnectionRow
 from wsinspect.capture.records import Event, Handshake, Opaque, Ping
 from wsinspect.capture.records import FrameRow as Frame
+from wsinspect.capture.story import Acted, Step, Story, story
 from wsinspect.diagnosis.facts import diagnose
 from wsinspect.errors import CaptureError, UsageError, WsinspectError
 from wsinspect.findings.model import Finding
@@ -30,6 +31,7 @@ from wsinspect.wire.messages import INFLATE_FAILED, NOT_INFLATED, OVER_CAP
 from wsinspect.wire.opcodes import Direction, Opcode
 
 __all__ = [
+    "Acted",
     "CaptureError",
     "CaptureFile",
     "Connection",
@@ -45,6 +47,8 @@ __all__ = [
     "Opaque",
     "Opcode",
     "Ping",
+    "Step",
+    "Story",
     "WsinspectError",
     "open_capture",
 ]
@@ -217,6 +221,11 @@ class CaptureFile:
     def is_live(self) -> bool:
         """Whether an engine is writing it."""
         return self.reader.is_live
+
+    @property
+    def story(self) -> Story | None:
+        """What was done on purpose: rules, phases, and how often each rule acted; None where nothing was."""
+        return story(self.reader)
 
     def connections(self) -> Iterator[Connection]:
         """All connections, in order."""

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from pathlib import Path
 
 import pytest
 from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from tests.support.echo_engine import echo_engine
+from wsinspect.capture.story import story
+from wsinspect.control.client import TIMELINE_AGENT, ControlClient
 
 pytestmark = pytest.mark.asyncio
 SCENARIO = """\
@@ -28,7 +33,8 @@ async def test_rules_and_phases_are_events_of_the_capture_and_lines_of_the_run(t
         async with connect(lab.url()) as client:
             await lab.event("phase", phase=None)
             await lab.control("POST", "/v1/faults", {"kind": "drop", "name": "gone", "match": "op:ping"})
-            await lab.control("DELETE", "/v1/faults/gone")
+            with ControlClient.open(lab.engine.ready["control"], agent=TIMELINE_AGENT) as timeline:
+                await asyncio.to_thread(timeline.delete, "/v1/faults/gone")
             await client.send("x")
             await client.recv()
         told = await lab.event("rule", rule="gone", armed=False)
@@ -53,3 +59,36 @@ async def test_rules_and_phases_are_events_of_the_capture_and_lines_of_the_run(t
             rules = [one.detail for one in found if one.kind == "rule"]
             assert {rule["seed"] for rule in rules} == {7341}
             assert rules[0]["settings"]["latency"] == "1ms"
+            assert [(rule["source"], rule["by"]) for rule in rules] == [
+                (str(file), str(file)),
+                (str(file), "phase 2"),
+                (str(file), "the end of phase 2"),
+                ("API", "API"),
+                ("API", "timeline"),
+            ]
+
+
+async def test_the_rule_that_refused_or_ended_is_in_the_lines_and_rows(tmp_path: Path) -> None:
+    rules = ("refuse,status=503,name=outage,match=path:/down", "abort,how=rst,name=cut,match=path:/cut")
+    async with echo_engine(tmp_path, "--fault", rules[0], "--fault", rules[1], "--seed", "1") as lab:
+        with pytest.raises(InvalidStatus):
+            await connect(lab.url("/down"))
+        assert (await lab.event("refused"))["rule"] == "outage"
+        with contextlib.suppress(ConnectionClosed, OSError):
+            async with connect(lab.url("/cut")) as client:
+                await client.send("x")
+                await client.recv()
+        assert (await lab.event("close"))["rule"] == "cut"
+        async with connect(lab.url()) as client:
+            await client.send("x")
+            await client.recv()
+        with await lab.stop() as capture:
+            assert [(one.ended_by, one.rule) for one in capture.connections()] == [
+                ("fault", "outage"),
+                ("fault", "cut"),
+                ("client", None),
+            ]
+            done = story(capture)
+            assert done is not None
+            assert done.seed == 1
+            assert [(one.rule, one.connections) for one in done.acted] == [("outage", 1), ("cut", 1)]

@@ -60,8 +60,8 @@ class LabEngine:
     ) -> None:
         self._note(connection, "inject", direction, raw)
 
-    def load(self, scenario: Scenario) -> None:
-        self.board.load(scenario)
+    def load(self, scenario: Scenario, source: str) -> None:
+        self.board.load(scenario, source)
 
     def unwritten_bytes(self) -> int:
         return 0

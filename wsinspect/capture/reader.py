@@ -27,9 +27,18 @@ _NO_LIMIT: Final = -1
 #: Captures up to this size are checked when all of them has been read: some hundredths of a second.
 _CHECKED_BYTES: Final = 64 * 1024 * 1024
 _WHOLE: Final = (1 << 31) - 1  # substr() takes a 32-bit length
+#: The rule that ended a connection; of one that never opened, without that, the first one that acted on it.
+#: Rules that act on many frames end nothing, so their rows are left out before their JSON is read.
+RULE: Final = (
+    "CASE WHEN ended_by IS 'fault' THEN (SELECT rule FROM fault_event "
+    "WHERE fault_event.connection_id = connection.id AND kind NOT IN ('latency', 'bandwidth', 'slicer') "
+    "AND json_valid(detail) AND json_extract(detail, '$.ends') ORDER BY fault_event.id LIMIT 1) "
+    "WHEN open_ns IS NULL THEN (SELECT rule FROM fault_event "
+    "WHERE fault_event.connection_id = connection.id ORDER BY fault_event.id LIMIT 1) END"
+)
 _CONNECTION: Final = (
     f"SELECT {', '.join(CONNECTION_COLUMNS)}, coalesce(payloads, 0), coalesce(bytes, 0), "  # noqa: S608
-    "coalesce(frames, 0), (SELECT group_concat(gap) FROM ("
+    f"coalesce(frames, 0), {RULE}, (SELECT group_concat(gap) FROM ("
     "SELECT coalesce(json_extract(detail, '$.direction'), '') || '=' || "
     "coalesce(json_extract(detail, '$.bytes'), '') AS gap FROM event "
     "WHERE event.connection_id = connection.id AND kind = 'gap' AND json_valid(detail) "
@@ -366,7 +375,9 @@ def _bool(value: Any) -> bool | None:
 def _connection(row: tuple[Any, ...]) -> Connection:
     connection = Connection(*row)
     return connection._replace(
-        js_was_clean=_bool(connection.js_was_clean), gaps=str(connection.gaps or "")[:1000]
+        js_was_clean=_bool(connection.js_was_clean),
+        gaps=str(connection.gaps or "")[:1000],
+        rule=None if connection.rule is None else str(connection.rule),
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from wsinspect.capture.missing import Missing, missing
 from wsinspect.capture.queries import count_connections
+from wsinspect.capture.story import Story, story
 from wsinspect.diagnosis.facts import diagnose
 from wsinspect.diagnosis.hops import Hop, Sandwich, diagnose_hop
 from wsinspect.errors import UsageError
@@ -47,6 +48,7 @@ class Diagnosis:
         missing: what the capture had given up before the rules saw it.
         notes: what the file it was imported from does not have, a line each.
         is_live: an engine is still writing the capture.
+        story: what was done on purpose.
         nothing: set where there was nothing to look at, so that no findings does not mean that all is well.
     """
 
@@ -58,6 +60,7 @@ class Diagnosis:
     origin_findings: list[Finding] = field(default_factory=list)
     missing: Missing | None = None
     is_live: bool = False
+    story: Story | None = None
     nothing: Nothing | None = None
     notes: tuple[str, ...] = ()
 
@@ -75,6 +78,7 @@ class Diagnosis:
             "sandwich": [pair.as_json() for pair in self.pairs],
             "notes": list(self.notes),
             "live": self.is_live,
+            "on_purpose": None if self.story is None else self.story.as_json(),
             "nothing_to_look_at": None if self.nothing is None else asdict(self.nothing),
         }
         if self.missing is not None:
@@ -112,6 +116,7 @@ def _diagnose(path: Path, origin: Path | None, connection: int | None, name: Pat
         count = count_connections(capture)
         lacks = missing(capture)
         is_live = capture.is_live
+        done = story(capture)
         if connection is not None:
             if capture.connection(connection) is None:
                 raise UsageError(f"{name} has no connection {connection}", hint="wsinspect show lists them")
@@ -131,6 +136,7 @@ def _diagnose(path: Path, origin: Path | None, connection: int | None, name: Pat
         origin_findings=behind,
         missing=lacks,
         is_live=is_live,
+        story=done,
         nothing=None if count or sandwich.findings or behind else _why_nothing(lacks, is_live),
     )
 

@@ -114,11 +114,11 @@ def make_board(
         loaded = load_file(scenario)
         for remark in loaded.warnings:
             warn(f"{scenario}: {remark}")
-        board.load(loaded)
+        board.load(loaded, str(scenario))
     if preset is not None:
-        board.extend(load_preset(preset))
+        board.extend(load_preset(preset), f"--like {preset}")
     for spec in specs:
-        board.add(board.unique(parse_spec(spec)))
+        board.add(board.unique(parse_spec(spec)), "--fault")
     if seed is not None:
         board.seed = seed
     for entry in board.entries:

@@ -7,6 +7,7 @@ from pathlib import Path
 from wsinspect.capture.missing import missing
 from wsinspect.capture.reader import Capture
 from wsinspect.capture.records import Connection
+from wsinspect.capture.story import story
 from wsinspect.cli.follow import looks
 from wsinspect.cli.output import echo, echo_json
 from wsinspect.present.connection_table import ConnectionTable
@@ -72,6 +73,7 @@ def print_connections_json(path: Path) -> None:
             "closed_cleanly": bool(capture.meta.get("closed_cleanly")),
             "evicted": lacks.as_json() if (lacks := missing(capture)) else None,
             "missing": lacks.as_json() if lacks else None,
+            "on_purpose": None if (done := story(capture)) is None else done.as_json(),
             "connections": [connection_object(one) for one in capture.connections()],
         }
         echo_json(content)

@@ -82,6 +82,8 @@ def _arguments(capture: str | None, connection: int | None) -> tuple[str | None,
 
 def _narrate(path: Path) -> None:
     from wsinspect.capture.missing import missing
+    from wsinspect.capture.story import story
+    from wsinspect.present.story import story_words
     from wsinspect.recorder.opening import open_capture
     from wsinspect.text import escape
 
@@ -92,7 +94,10 @@ def _narrate(path: Path) -> None:
         else:
             whole = "incomplete" if lacks else "complete"
             state = whole if capture.meta.get("closed_cleanly") else "the engine did not exit cleanly"
-    click.echo(f"{escape(str(path))}: {state}{f'; {lacks.words}' if lacks else ''}", err=True)
+        done = story(capture)
+    more = [lacks.words] if lacks else []
+    more += [story_words(done)] if done is not None else []
+    click.echo(escape("; ".join([f"{path}: {state}", *more])), err=True)
 
 
 def _show_connections(path: Path, follow: bool, as_json: bool) -> None:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from wsinspect.control import reading
+from wsinspect.control.client import TIMELINE_AGENT
 from wsinspect.control.engine import ConnectionGoneError, ControlledEngine
 from wsinspect.control.metrics import metrics_text
 from wsinspect.control.openapi import OPERATIONS, Operation, document
@@ -30,6 +31,8 @@ MAX_BODY: Final = 2 * 1024 * 1024
 MAX_DEPTH: Final = 64
 _BRACKETS: Final = re.compile(rb'"(?:[^"\\]|\\.)*"?|[][{}]', re.DOTALL)
 _MAX_ID: Final = (1 << 32) - 1
+#: Operations that change rules: the capture has who did it.
+_ON_RECORD: Final = frozenset(("add_fault", "change_fault", "remove_fault", "reset", "put_scenario"))
 
 
 @dataclass(frozen=True)
@@ -82,13 +85,21 @@ class Api:
             raise RequestError(405, f"expected {' or '.join(allowed)} here")
         raise RequestError(404, "there is nothing here; GET /openapi.json tells what there is")
 
-    async def call(self, method: str, path: str, query: Query, body: bytes, media_type: str) -> Reply:
-        """Do what a request asks for."""
+    async def call(
+        self, method: str, path: str, query: Query, body: bytes, media_type: str, agent: str = ""
+    ) -> Reply:
+        """Do what a request asks for.
+
+        Args:
+            agent: the `User-Agent`; the timeline's is `TIMELINE_AGENT`.
+        """
         try:
             operation, names = self.find(method, path)
             content = _content(operation, body, media_type)
             _check_query(operation, query)
             act: Callable[..., Any] = getattr(self, operation.id)
+            if operation.id in _ON_RECORD:
+                names["by"] = "timeline" if agent == TIMELINE_AGENT else "API"
             result = act(content, query, **names)
             if hasattr(result, "__await__"):
                 result = await result
@@ -141,12 +152,12 @@ class Api:
         board = self._engine.board
         return {"schema": 1, "seed": board.seed, "faults": [entry.facts() for entry in board.entries]}
 
-    def add_fault(self, body: Body, _query: Query) -> Any:
+    def add_fault(self, body: Body, _query: Query, by: str) -> Any:
         board = self._engine.board
         rule = Rule.parse(body)
         if "name" in body and board.get(rule.name) is not None:
             raise RequestError(409, f"there is a rule {rule.name!r}: expected another name", "name")
-        entry = board.add(board.unique(rule))
+        entry = board.add(board.unique(rule), by)
         reason = never_acts(rule) or self._no_such_tap(rule)
         return {**entry.facts(), **({"warning": f"it can never act: {reason}"} if reason else {})}
 
@@ -156,13 +167,13 @@ class Api:
             return ""
         return f"there is no tap {rule.tap!r} ({', '.join(taps)})"
 
-    def change_fault(self, body: Body, _query: Query, name: str) -> Any:
+    def change_fault(self, body: Body, _query: Query, name: str, by: str) -> Any:
         board = self._engine.board
         entry = board.get(name)
         if entry is None:
             raise RequestError(404, f"there is no rule {name!r}")
         if set(body) == {"armed"} and isinstance(body["armed"], bool):
-            (board.arm if body["armed"] else board.disarm)(name)
+            (board.arm if body["armed"] else board.disarm)(name, by)
             return entry.facts()
         settings = {**entry.rule.settings(), "armed": entry.is_armed}
         if "kind" in body and body["kind"] != settings["kind"]:
@@ -171,26 +182,26 @@ class Api:
         rule = Rule.parse(merged, name=name)
         if rule.name != name and board.get(rule.name) is not None:
             raise RequestError(409, f"there is a rule {rule.name!r}: expected another name", "name")
-        return board.change(name, rule).facts()
+        return board.change(name, rule, by).facts()
 
-    def remove_fault(self, _body: Body, _query: Query, name: str) -> Any:
+    def remove_fault(self, _body: Body, _query: Query, name: str, by: str) -> Any:
         if self._engine.board.get(name) is None:
             raise RequestError(404, f"there is no rule {name!r}")
-        self._engine.board.remove(name)
+        self._engine.board.remove(name, by)
         return {"removed": name}
 
-    def reset(self, _body: Body, _query: Query) -> Any:
+    def reset(self, _body: Body, _query: Query, by: str) -> Any:
         names = self._engine.board.order
-        self._engine.board.reset()
+        self._engine.board.reset(by)
         return {"removed": names}
 
-    async def put_scenario(self, body: Body, _query: Query) -> Any:
+    async def put_scenario(self, body: Body, _query: Query, by: str) -> Any:
         # A long file takes seconds to read; the event loop belongs to traffic.
         if isinstance(body, str):
             scenario = await asyncio.to_thread(load_text, body, "scenario")
         else:
             scenario = await asyncio.to_thread(load_object, body)
-        self._engine.load(scenario)
+        self._engine.load(scenario, by)
         warnings = [str(remark) for remark in scenario.warnings]
         reasons = ((rule.name, self._no_such_tap(rule)) for rule in scenario.rules)
         warnings += [f"{name} can never act: {reason}" for name, reason in reasons if reason]

@@ -12,10 +12,13 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from wsinspect.errors import LocalError, UsageError
+
+#: The `User-Agent` of the timeline, so that the capture has who changed a rule.
+TIMELINE_AGENT: Final = "wsinspect/timeline"
 
 
 class ControlError(UsageError):
@@ -38,15 +41,19 @@ class ControlClient:
     Args:
         url: as the `ready` event has it.
         token: the content of the token file.
+        agent: what the client calls itself.
     """
 
-    def __init__(self, url: str, token: str, timeout: float = 10.0) -> None:
+    def __init__(self, url: str, token: str, timeout: float = 10.0, *, agent: str = "wsinspect") -> None:
         parts = urlsplit(url)
         self._connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=timeout)
         self._token = token
+        self._agent = agent
 
     @classmethod
-    def open(cls, control: dict[str, str], timeout: float = 10.0) -> ControlClient:
+    def open(
+        cls, control: dict[str, str], timeout: float = 10.0, *, agent: str = "wsinspect"
+    ) -> ControlClient:
         """The client for `control` of a `ready` event or a run file.
 
         Raises:
@@ -58,7 +65,7 @@ class ControlClient:
             raise LocalError(
                 f"cannot read the token file {control['token_file']}: {error.strerror}"
             ) from None
-        return cls(control["url"], token, timeout)
+        return cls(control["url"], token, timeout, agent=agent)
 
     def __enter__(self) -> ControlClient:
         return self
@@ -128,7 +135,7 @@ class ControlClient:
             raise LocalError(f"the engine does not answer: {error}") from None
 
     def _send(self, method: str, path: str, body: Any) -> None:
-        headers = {"Authorization": f"Bearer {self._token}"}
+        headers = {"Authorization": f"Bearer {self._token}", "User-Agent": self._agent}
         raw = None
         if body is not None:
             raw = json.dumps(body).encode()

@@ -51,8 +51,8 @@ class ControlledEngine(Protocol):
             ConnectionGoneError: it is not open.
         """
 
-    def load(self, scenario: Scenario) -> None:
-        """Put a scenario in the place of all rules."""
+    def load(self, scenario: Scenario, source: str) -> None:
+        """Put a scenario in the place of all rules; `source` is who wants it."""
 
     def unwritten_bytes(self) -> int:
         """Bytes of the journal that are still in memory."""

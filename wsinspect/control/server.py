@@ -192,8 +192,11 @@ class _Handler(web.RequestHandler):
             self._send(error.reply())
             return
         media_type = request.headers.get("Content-Type", "")
+        agent = request.headers.get("User-Agent", "")
         self._send(
-            await self._api.call(str(request.method), request.path, query, bytes(self._body), media_type)
+            await self._api.call(
+                str(request.method), request.path, query, bytes(self._body), media_type, agent
+            )
         )
 
     get = head = post = delete = patch = put = options = trace = connect = _answer

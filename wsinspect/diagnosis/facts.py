@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from wsinspect.capture.missing import GapReader
+from wsinspect.capture.reader import RULE
 from wsinspect.findings.excuses import ActedFault
 from wsinspect.findings.facts import (
     CaptureFacts,
@@ -71,7 +72,7 @@ _TIMES: Final = (
 )
 _SELECT: Final = (
     f"SELECT {', '.join((*_CONNECTION, *_COUNTS))}, {', '.join(_HEADS)}, informational, "  # noqa: S608
-    f"substr(body, 1, 16384), server_address, client_tls, server_tls, {', '.join(_TIMES)} "
+    f"substr(body, 1, 16384), {RULE}, server_address, client_tls, server_tls, {', '.join(_TIMES)} "
     "FROM connection LEFT JOIN handshake ON handshake.connection_id = connection.id WHERE connection.id = ?"
 )
 _FRAME: Final = (
@@ -178,7 +179,7 @@ class FactReader:
         facts: dict[str, Any] = dict(zip(_CONNECTION, row, strict=False))
         rest = row[len(_CONNECTION) :]
         c2s_frames, s2c_frames, c2s_bytes, s2c_bytes, *heads = rest[:8]
-        informational, body, address, client_tls, server_tls, *times = rest[8:]
+        informational, body, rule, address, client_tls, server_tls, *times = rest[8:]
         events = self._events(connection_id)
         gaps, has_lost_records = self._gaps.of(connection_id)
         facts.update(
@@ -210,6 +211,7 @@ class FactReader:
             sizes=(c2s_bytes, s2c_bytes),
             informational=_blob(informational) or b"",
             body=_blob(body) or b"",
+            rule=_text(rule),
             server_address=address,
             client_tls=_object(client_tls),
             server_tls=_object(server_tls),

@@ -26,6 +26,7 @@ class Entry:
         rule: as it was given.
         scaled: with its times as they are applied.
         is_armed: whether it acts.
+        source: where it came from, such as `--fault`, a file's name, `API` or `timeline`.
         hits: decisions that acted.
         last_ns: when the newest of them was.
     """
@@ -33,13 +34,14 @@ class Entry:
     rule: Rule
     scaled: Rule
     is_armed: bool
+    source: str = ""
     hits: int = 0
     last_ns: int | None = None
 
     def facts(self) -> dict[str, Any]:
         """For the control API and the ledger."""
         found = {**self.rule.settings(), "armed": self.is_armed, "scope": self.rule.scope.name.lower()}
-        return {**found, "hits": self.hits, "last_ns": self.last_ns}
+        return {**found, "source": self.source, "hits": self.hits, "last_ns": self.last_ns}
 
 
 class Board:
@@ -98,8 +100,11 @@ class Board:
         """The rules of some scopes, armed or to be armed by a phase."""
         return [entry.scaled for entry in self._entries.values() if entry.rule.scope in scopes]
 
-    def add(self, rule: Rule) -> Entry:
+    def add(self, rule: Rule, source: str = "") -> Entry:
         """Put a rule behind the others.
+
+        Args:
+            source: where it came from, for the record.
 
         Raises:
             FaultError: its name is taken, or there are too many.
@@ -108,10 +113,10 @@ class Board:
             raise FaultError("name", f"{rule.name!r} is taken: expected another name")
         if len(self._entries) >= MAX_RULES:
             raise FaultError("", f"there are {MAX_RULES} rules already: expected no more")
-        entry = Entry(rule, rule.scaled(self.time_scale), False)
+        entry = Entry(rule, rule.scaled(self.time_scale), False, source)
         self._entries[rule.name] = entry
         if rule.armed:
-            self.arm(rule.name)
+            self.arm(rule.name, source)
         return entry
 
     def unique(self, rule: Rule) -> Rule:
@@ -122,8 +127,11 @@ class Board:
             name = f"{rule.name}-{number}"
         return dataclasses.replace(rule, name=name)
 
-    def change(self, name: str, rule: Rule) -> Entry:
+    def change(self, name: str, rule: Rule, by: str = "") -> Entry:
         """Put another rule in the place of one; it keeps its place and counts.
+
+        Args:
+            by: who does it, for the record.
 
         Raises:
             KeyError: there is no rule `name`.
@@ -132,23 +140,23 @@ class Board:
         old = self._entries[name]
         if rule.name != name and rule.name in self._entries:
             raise FaultError("name", f"{rule.name!r} is taken: expected another name")
-        self.disarm(name)
-        entry = Entry(rule, rule.scaled(self.time_scale), False, old.hits, old.last_ns)
+        self.disarm(name, by)
+        entry = Entry(rule, rule.scaled(self.time_scale), False, by or old.source, old.hits, old.last_ns)
         self._entries = {
             key if key != name else rule.name: value if key != name else entry
             for key, value in self._entries.items()
         }
         if rule.armed:
-            self.arm(rule.name)
+            self.arm(rule.name, by)
         return entry
 
-    def remove(self, name: str) -> None:
+    def remove(self, name: str, by: str = "") -> None:
         """Take a rule away; what it holds is let go.
 
         Raises:
             KeyError: there is no rule `name`.
         """
-        self.disarm(name)
+        self.disarm(name, by)
         del self._entries[name]
 
     def move(self, name: str, place: int) -> None:
@@ -162,28 +170,30 @@ class Board:
         for other in armed:
             self.arm(other)
 
-    def arm(self, name: str) -> None:
-        """Let a rule act."""
-        self._set(name, True)
+    def arm(self, name: str, by: str = "") -> None:
+        """Let a rule act; `by` says who wants it, for the record."""
+        self._set(name, True, by)
 
-    def disarm(self, name: str) -> None:
+    def disarm(self, name: str, by: str = "") -> None:
         """Let a rule act no longer."""
-        self._set(name, False)
+        self._set(name, False, by)
 
-    def _set(self, name: str, is_armed: bool) -> None:
+    def _set(self, name: str, is_armed: bool, by: str) -> None:
         entry = self._entries[name]
         if entry.is_armed != is_armed:
             entry.is_armed = is_armed
-            self.on_event(self._rule_event(entry))
+            self.on_event(self._rule_event(entry, by))
             for callback in self.on_change:
                 callback(entry.scaled, is_armed)
 
-    def _rule_event(self, entry: Entry) -> dict[str, Any]:
+    def _rule_event(self, entry: Entry, by: str) -> dict[str, Any]:
         return {
             "event": "rule",
             "rule": entry.rule.name,
             "kind": entry.rule.kind,
             "armed": entry.is_armed,
+            "source": entry.source,
+            "by": by,
             "phase": self.phase,
             "seed": self.seed,
             "time_scale": self.time_scale,
@@ -193,7 +203,7 @@ class Board:
     def tell(self) -> None:
         """Put all rules on record as they are: the engine has begun."""
         for entry in self._entries.values():
-            self.on_event(self._rule_event(entry))
+            self.on_event(self._rule_event(entry, entry.source))
 
     def hit(self, author: Author, now: int) -> None:
         """A rule has acted, or somebody by hand."""
@@ -203,26 +213,26 @@ class Board:
             entry.hits += 1
             entry.last_ns = now
 
-    def reset(self) -> None:
+    def reset(self, by: str = "") -> None:
         """Take all rules away and stop the scenario."""
         self.scenario = None
         self._phase, self._phase_end_ns = -1, None
         for name in self.order:
-            self.remove(name)
+            self.remove(name, by)
         self.on_reset()
 
     # Scenario
 
-    def load(self, scenario: Scenario) -> None:
+    def load(self, scenario: Scenario, source: str = "") -> None:
         """Put a scenario in the place of all rules; its phases begin with `start`."""
-        self.reset()
+        self.reset(source)
         if scenario.seed is not None:
             self.seed = scenario.seed
         self.scenario = scenario
         for rule in scenario.rules:
-            self.add(rule)
+            self.add(rule, source)
 
-    def extend(self, scenario: Scenario) -> None:
+    def extend(self, scenario: Scenario, source: str = "") -> None:
         """Put a preset's rules behind the others, and its phases where there are none yet.
 
         Raises:
@@ -232,7 +242,7 @@ class Board:
             raise FaultError("phases", f"{scenario.name} has phases, and so has the scenario: expected one")
         names: dict[str, str] = {}
         for rule in scenario.rules:
-            names[rule.name] = self.add(self.unique(rule)).rule.name
+            names[rule.name] = self.add(self.unique(rule), source).rule.name
         if scenario.phases:
             phases = tuple(
                 dataclasses.replace(phase, rules=tuple(names[name] for name in phase.rules))
@@ -281,7 +291,7 @@ class Board:
             self.on_event({**event, "rules": list(phase.rules), "do": done})
             self._phase_end_ns = begun + int(phase.for_ns * self.time_scale)
             for name in phase.rules:
-                self.arm(name)
+                self.arm(name, f"phase {self._phase + 1}")
             for rule in phase.do:
                 self.on_do(rule.scaled(self.time_scale))
 
@@ -292,4 +302,4 @@ class Board:
             for name in phase.rules:
                 entry = self._entries.get(name)
                 if entry is not None and not entry.rule.armed and name not in staying:
-                    self.disarm(name)
+                    self.disarm(name, f"the end of phase {self._phase + 1}")

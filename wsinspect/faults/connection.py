@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from wsinspect.faults.frames import Surroundings, WireFrame
 from wsinspect.faults.lane import FULL_BYTES, Lane
@@ -18,13 +18,12 @@ from wsinspect.faults.seeded import Chance, Place
 from wsinspect.faults.stage import Armed, Stage
 from wsinspect.faults.stages.messages import close_payload
 from wsinspect.faults.stages.registry import STAGES
+from wsinspect.vocabulary.rules import BY_HAND
 from wsinspect.wire.boundaries import Boundary
 from wsinspect.wire.deflate import DeflateParams
 from wsinspect.wire.opcodes import Direction, Opcode
 
 C2S, S2C = Direction.CLIENT_TO_SERVER, Direction.SERVER_TO_CLIENT
-#: Rule name of what was done by hand, through the control API.
-BY_HAND: Final = "by-hand"
 
 
 class Send(NamedTuple):

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from wsinspect.findings.model import Finding, as_fault
+from wsinspect.vocabulary.rules import rule_words
 
 #: Timeouts of applications and hops are seconds long; a shorter delay of frames makes none expire.
 LEAST_DELAY_NS: Final = 500_000_000
@@ -67,17 +68,32 @@ def may_cause(fault: ActedFault, finding: Finding) -> bool:
     return True
 
 
-def excused(findings: Iterable[Finding], faults: Iterable[ActedFault]) -> list[Finding]:
-    """The findings, as notes that blame nobody where faults that the user asked for explain them."""
+def excused(
+    findings: Iterable[Finding], faults: Iterable[ActedFault], *, is_said: bool = False
+) -> list[Finding]:
+    """The findings, as notes that blame nobody where faults that the user asked for explain them.
+
+    Args:
+        is_said: another finding says that a rule ended the connection: then these say nothing more.
+    """
     acted = tuple(faults)
-    return [_excused(one, acted) for one in findings] if acted else list(findings)
+    if not acted:
+        return list(findings)
+    found = []
+    for one in findings:
+        rules = _explaining(one, acted)
+        if not rules:
+            found.append(one)
+        elif not is_said:
+            found.append(as_fault(one, rules))
+    return found
 
 
-def _excused(finding: Finding, faults: tuple[ActedFault, ...]) -> Finding:
+def _explaining(finding: Finding, faults: tuple[ActedFault, ...]) -> str:
+    """The rules that explain a finding; empty where there is none, or nothing to excuse."""
     if finding.fault_of == "tool" and finding.severity != "error":
-        return finding
-    rules = ", ".join(dict.fromkeys(fault.rule for fault in faults if may_cause(fault, finding)))
-    return as_fault(finding, rules) if rules else finding
+        return ""
+    return ", ".join(dict.fromkeys(rule_words(fault.rule) for fault in faults if may_cause(fault, finding)))
 
 
 __all__ = ["CAUSES", "LEAST_DELAY_NS", "ActedFault", "excused", "may_cause"]

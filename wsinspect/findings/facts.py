@@ -154,6 +154,7 @@ class ConnectionFacts:
         last_frames: the last frames, in order.
         last_ns: when the last frame came, by direction.
         faults: rules of faults that acted on it.
+        rule: the one that refused or ended it (or `vocabulary.rules.BY_HAND`), or acted on its handshake.
         gaps: directions with bytes that could not be stored: their frames end there, and traffic went on.
         has_lost_records: whether a header block, a body or an event could not be stored.
         unrecorded: what the format that it was imported from does not have: `pings`, `end`.
@@ -212,6 +213,7 @@ class ConnectionFacts:
     opaque: tuple[OpaqueFact, ...] = ()
     pings: tuple[PingFact, ...] = ()
     faults: tuple[ActedFault, ...] = ()
+    rule: str | None = None
     events: tuple[tuple[str, Mapping[str, Any]], ...] = ()
     gaps: frozenset[Direction] = frozenset()
     has_lost_records: bool = False
@@ -270,6 +272,11 @@ class ConnectionFacts:
     def was_open(self) -> bool:
         """Whether a 101 was passed on."""
         return self.open_ns is not None
+
+    @property
+    def is_ended_on_purpose(self) -> bool:
+        """Whether a rule of ours, or somebody by hand, refused or ended it."""
+        return self.ended_by == "fault"
 
     @property
     def is_over(self) -> bool:

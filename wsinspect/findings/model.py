@@ -198,8 +198,14 @@ class Rule:
 
 
 def as_fault(finding: Finding, rules: str) -> Finding:
-    """The same finding where the user had asked for it: nobody is to blame (a fault of ours acted)."""
-    line = f"a fault that was asked for acted on this connection: {rules}"
+    """The same finding where the user had asked for it: nobody is to blame, and nothing is to be repaired."""
+    line = f"done on purpose on this connection: {rules}"
     return replace(
-        finding, severity="note", fault_of="tool", hop="wsinspect", evidence=(line, *finding.evidence)
+        finding,
+        severity="note",
+        fault_of="tool",
+        hop="wsinspect",
+        evidence=(line, *finding.evidence),
+        causes=(),
+        fixes=(),
     )

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from wsinspect.findings.evidence import seconds
 from wsinspect.findings.facts import C2S, S2C, ConnectionFacts, EndFact, FrameFact
 from wsinspect.findings.limits import Limit, matching, words
+from wsinspect.vocabulary.rules import rule_words
 from wsinspect.wire.close_codes import close_name
 from wsinspect.wire.opcodes import Direction, opcode_name
 
@@ -52,6 +53,8 @@ class Card(NamedTuple):
         return {
             "ended_by": facts.ended_by,
             "how": facts.how,
+            "rule": facts.rule,
+            "rules": list(dict.fromkeys(fault.rule for fault in facts.faults)),
             "end_ns": facts.end_ns,
             "age_ns": facts.age_ns,
             "last": {one.direction.short: one.as_json() for one in self.last},
@@ -73,6 +76,9 @@ class Card(NamedTuple):
             yield "legs", "no end of a transport was seen"
         for limit in self.limits[:6]:
             yield "fits", words(limit)
+        for rule in dict.fromkeys(fault.rule for fault in self.facts.faults):
+            kinds = dict.fromkeys(fault.kind for fault in self.facts.faults if fault.rule == rule)
+            yield "on purpose", f"{rule_words(rule)} acted ({', '.join(kinds)})"
         if self.together:
             ids = ", ".join(f"#{number}" for number in self.together[:12])
             noun = "connection" if len(self.together) == 1 else "connections"

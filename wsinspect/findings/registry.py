@@ -108,7 +108,7 @@ def diagnose_connection(facts: ConnectionFacts) -> list[Finding]:
         found = _proven_with_gap(found, has_close=facts.has_close and not facts.has_lost_records)
     if facts.unrecorded:
         found = [one for one in found if not _is_about_unrecorded(one, facts)]
-    return ranked(excused(found, facts.faults))
+    return ranked(excused(found, facts.faults, is_said=facts.is_ended_on_purpose and facts.rule is not None))
 
 
 #: Families that judge what was seen. The others also reason from what did not come, which proves nothing

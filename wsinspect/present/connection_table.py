@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from wsinspect.capture.missing import lacks
 from wsinspect.capture.records import Connection
 from wsinspect.present.terminal import date_time
+from wsinspect.present.words import by_rule, ender
 from wsinspect.text import cell_width, escape, pad, truncate
 from wsinspect.units import format_duration, format_size
 from wsinspect.wire.close_codes import close_name
@@ -66,14 +67,14 @@ def _cells(one: Connection) -> dict[str, str]:
 def end_words(one: Connection) -> str:
     """How a connection ended, in a few words; empty while it lives."""
     if one.state == "refused":
-        return f"HTTP {one.status}"
+        return f"HTTP {one.status}{by_rule(one)}"
     if one.state == "failed":
-        return escape(one.error or "failed")
+        return escape(one.error or "failed") + by_rule(one)
     if one.state == "lost":
         return _LOST_END if one.gaps else "the engine died"
     if one.ended_by is None:
         return ""
-    words = [f"{escape(one.ended_by)} {escape(one.how or '')}".rstrip()]
+    words = [f"{ender(one)} {escape(one.how or '')}".rstrip()]
     words += [f"client {one.client_close_code}"] * (one.client_close_code is not None)
     words += [f"server {one.server_close_code}"] * (one.server_close_code is not None)
     if one.js_code is not None:
@@ -114,7 +115,10 @@ def _title(one: Connection) -> str:
     if one.closed_ns is not None and one.attempt_ns is not None:
         lasted = f" after {format_duration(one.closed_ns - one.attempt_ns)}"
     error = f" ({escape(one.error)})" if one.error else ""
-    return f"Ended{lasted}: by {escape(one.ended_by or 'unknown')}, {escape(one.how or 'unknown')}{error}"
+    how = escape(one.how or "unknown")
+    if one.rule is not None and one.state == "refused":
+        how = f"HTTP {one.status}{'' if one.ended_by == 'fault' else by_rule(one)}"
+    return f"Ended{lasted}: by {ender(one)}, {how}{error}"
 
 
 def _close(code: int | None, reason: str | None) -> str:

@@ -11,6 +11,7 @@ from wsinspect.findings.software import NAMES
 from wsinspect.present.cells import Line
 from wsinspect.present.records import FindingRow
 from wsinspect.present.sandwich import sandwich_lines
+from wsinspect.present.story import story_lines
 from wsinspect.present.terminal import Palette
 from wsinspect.text import escape, escape_lines
 
@@ -113,7 +114,10 @@ def _objects(facts: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
 
 
 def diagnosis_lines(result: Any, palette: Palette) -> Iterator[str]:
-    """A diagnosis."""
+    """A diagnosis: what was done on purpose comes first."""
+    if result.story is not None:
+        yield from map(palette.line, story_lines(result.story))
+        yield ""
     yield from _groups(result.findings, palette)
     if result.origin_findings:
         yield palette.bold(f"Behind the hop ({escape(str(result.origin))})")

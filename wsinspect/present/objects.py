@@ -35,6 +35,7 @@ def connection_object(one: Connection) -> dict[str, Any]:
             for name in ("server_alpn", "status", "subprotocol", "extensions", "error")
         },
         **{name: getattr(one, name) for name in ("attempt_ns", "open_ns", "closed_ns", "ended_by", "how")},
+        "rule": one.rule,
         "client_code": one.client_close_code,
         "client_reason": one.client_close_reason,
         "server_code": one.server_close_code,

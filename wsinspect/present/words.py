@@ -9,6 +9,7 @@ from wsinspect.capture.records import Connection
 from wsinspect.net import bracketed
 from wsinspect.present.rows import duration
 from wsinspect.text import escape
+from wsinspect.vocabulary.rules import rule_words
 from wsinspect.wire.close_codes import close_name
 
 
@@ -21,17 +22,32 @@ def end_words(connection: Connection) -> str:
     """How a connection ended, or why it never opened; a dash while it lives."""
     if connection.state == "refused":
         status = "no status" if connection.status is None else f"HTTP {connection.status}"
-        return status + (f" {escape(connection.error)}" if connection.error else "")
+        return status + (f" {escape(connection.error)}" if connection.error else "") + by_rule(connection)
     if connection.state == "failed":
-        return escape(connection.error or "failed")
+        return escape(connection.error or "failed") + by_rule(connection)
     if connection.state == "lost":
         return "the engine died"
     if connection.closed_ns is None:
         return "-"
     codes = close_codes(connection)
-    who = f" by {escape(connection.ended_by)}" if connection.ended_by not in (None, "unknown") else ""
+    who = f" by {ender(connection)}" if connection.ended_by not in (None, "unknown") else ""
     how = "" if connection.how in (None, "close-frame") else f" {escape(connection.how)}"
     return f"{codes}{how}{who}"
+
+
+def ender(connection: Connection) -> str:
+    """Who ended it: a side, or the rule of ours that did."""
+    if connection.ended_by == "fault" and connection.rule is not None:
+        return escape(rule_words(connection.rule))
+    return escape(connection.ended_by or "unknown")
+
+
+def by_rule(connection: Connection) -> str:
+    """Behind an answer or a failure: the rule of ours that gave it, or acted on the handshake before it."""
+    if connection.rule is None or connection.open_ns is not None:
+        return ""
+    acted = "" if connection.ended_by == "fault" else " acted"
+    return f" ({escape(rule_words(connection.rule))}{acted})"
 
 
 def close_codes(connection: Connection) -> str:

@@ -92,8 +92,8 @@ class Controlled:
 
         self._faults(connection).by_hand(act)
 
-    def load(self, scenario: Scenario) -> None:
-        self.board.load(scenario)
+    def load(self, scenario: Scenario, source: str) -> None:
+        self.board.load(scenario, source)
         if scenario.start == "now":
             self._controller.start_phases()
 

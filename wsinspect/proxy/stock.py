@@ -188,9 +188,9 @@ class StockFaults:
         board = Board(ctx.options.wsinspect_seed)
         try:
             if ctx.options.wsinspect_faults:
-                board.load(load_file(Path(ctx.options.wsinspect_faults)))
+                board.load(load_file(Path(ctx.options.wsinspect_faults)), ctx.options.wsinspect_faults)
             for spec in filter(str.strip, ctx.options.wsinspect_fault.split(";")):
-                board.add(board.unique(parse_spec(spec)))
+                board.add(board.unique(parse_spec(spec)), "wsinspect_fault")
         except WsinspectError as error:
             logger.error("wsinspect: %s", error)
             return

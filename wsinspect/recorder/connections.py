@@ -195,7 +195,8 @@ class ConnectionRows:
     def _on_refused(self, event: Refused, time_ns: int) -> None:
         self.row["state"] = State.REFUSED.value
         if event.by == "fault":
-            self.facts["fault"] = [time_ns, None, False]
+            rule = (self.facts.get("fault") or [None])[3:]
+            self.facts["fault"] = [time_ns, None, False, *rule]
         self.row["status"] = event.status or self.row["status"]
 
     def _on_failed(self, event: Failed, time_ns: int) -> None:
@@ -281,7 +282,15 @@ class ConnectionRows:
             detail = event.get("detail")
             detail = detail if isinstance(detail, dict) else {}
             told = detail.get("to") != "server" and detail.get("how", "close") == "close"
-            self.facts["fault"] = [time_ns, _plain(detail.get("code")) if told else None, told]
+            code = _plain(detail.get("code")) if told else None
+            self.facts["fault"] = [time_ns, code, told, _plain(event.get("rule"))]
+
+    @property
+    def ending_rule(self) -> str | None:
+        """The rule that refused or ended the connection; by hand it is `by-hand`."""
+        is_ours = self.row["ended_by"] == "fault" or self.row["state"] == State.REFUSED
+        fault = self.facts.get("fault") if is_ours else None
+        return str(fault[3]) if fault is not None and len(fault) > 3 else None
 
     def _judge(self) -> None:
         """Who ended it, how, and what JavaScript sees (wire.closing)."""

@@ -22,7 +22,7 @@ _ENGINE_KINDS: Final = {
     "client_left": ("tap", "client", "how", "ms"),
     "passed_unread": ("tap", "client", "server", "sni", "reason"),
     "request_failed": ("tap", "client", "method", "url", "where", "status", "error"),
-    "rule": ("rule", "kind", "armed", "phase", "seed", "time_scale", "settings"),
+    "rule": ("rule", "kind", "armed", "source", "by", "phase", "seed", "time_scale", "settings"),
     "phase": ("phase", "of", "for_ms", "rules", "do"),
     "unstored": ("bytes", "records", "reason"),
     "wall_step": ("step_ns",),
@@ -96,7 +96,7 @@ class Notes:
             "time_ns": time_ns,
             "connection": connection.id,
         }
-        self._waiting.append(note | make(connection.row, time_ns))
+        self._waiting.append(note | make(connection.row, time_ns, connection.ending_rule))
 
     def add_fault(
         self, connection_id: int | None, event: Mapping[str, Any], frame_id: int | None, time_ns: int
@@ -115,7 +115,7 @@ class Notes:
             self._waiting.append({"event": kind, "time_ns": time_ns} | {key: event.get(key) for key in keys})
 
 
-def _attempt(row: Mapping[str, Any], time_ns: int) -> Note:
+def _attempt(row: Mapping[str, Any], time_ns: int, _rule: str | None) -> Note:
     return {
         "tap": row["tap"],
         "client": row["client"],
@@ -124,7 +124,7 @@ def _attempt(row: Mapping[str, Any], time_ns: int) -> Note:
     }
 
 
-def _open(row: Mapping[str, Any], time_ns: int) -> Note:
+def _open(row: Mapping[str, Any], time_ns: int, _rule: str | None) -> Note:
     return {
         "status": row["status"],
         "subprotocol": row["subprotocol"],
@@ -133,15 +133,16 @@ def _open(row: Mapping[str, Any], time_ns: int) -> Note:
     }
 
 
-def _refused(row: Mapping[str, Any], time_ns: int) -> Note:
-    return {"status": row["status"], "error": row["error"], "ms": _ms(row, time_ns)}
+def _refused(row: Mapping[str, Any], time_ns: int, rule: str | None) -> Note:
+    return {"status": row["status"], "error": row["error"], "rule": rule, "ms": _ms(row, time_ns)}
 
 
-def _close(row: Mapping[str, Any], time_ns: int) -> Note:
+def _close(row: Mapping[str, Any], time_ns: int, rule: str | None) -> Note:
     was_clean = row["js_was_clean"]
     return {
         "ended_by": row["ended_by"],
         "how": row["how"],
+        "rule": rule,
         "client_code": row["client_close_code"],
         "server_code": row["server_close_code"],
         "js": {"code": row["js_code"], "wasClean": None if was_clean is None else bool(was_clean)},

@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from wsinspect.capture.records import Note
 from wsinspect.text import escape, escape_lines
+from wsinspect.vocabulary.rules import rule_words
 from wsinspect.wire.opcodes import Direction, opcode_name
 
 #: Lines that may wait for a slow reader; more are dropped and counted.
@@ -153,7 +154,12 @@ def _open(note: Note) -> str:
 def _refused(note: Note) -> str:
     status = [f"status {note['status']}"] if note["status"] is not None else []
     error = [_text(note["error"])] if note["error"] else []
-    return "  ".join([*status, *error, *_ms(note)])
+    return "  ".join([*status, *error, *_ms(note)]) + _by_rule(note)
+
+
+def _by_rule(note: Note) -> str:
+    rule = note.get("rule")
+    return f"  ({_text(rule_words(rule))})" if rule is not None else ""
 
 
 def _frame(note: Note) -> str:
@@ -171,7 +177,8 @@ def _close(note: Note) -> str:
         f"{arrow} {note['frames'][key]} frames {note['bytes'][key]} B"
         for key, arrow in (("c2s", "c>s"), ("s2c", "s>c"))
     )
-    return f"by {_text(note['ended_by'])} ({_text(note['how'])})  {codes}  {told}  {counts}"
+    by = note["ended_by"] if note.get("rule") is None else rule_words(note["rule"])
+    return f"by {_text(by)} ({_text(note['how'])})  {codes}  {told}  {counts}"
 
 
 def _unstored(note: Note) -> str:
@@ -214,7 +221,9 @@ def _rule(note: Note) -> str:
     hidden = ("name", "kind", "armed")
     shown = ", ".join(f"{key}={value}" for key, value in settings.items() if key not in hidden)
     state = "armed" if note["armed"] else "not armed"
-    return f"{_text(note['rule'])} ({_text(note['kind'])}) {state}" + (f": {_text(shown)}" if shown else "")
+    by = f", by {_text(note['by'])}" if note.get("by") else ""
+    words = f"{_text(note['rule'])} ({_text(note['kind'])}) {state}{by}"
+    return words + (f": {_text(shown)}" if shown else "")
 
 
 def _phase(note: Note) -> str:

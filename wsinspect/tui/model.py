@@ -57,6 +57,8 @@ class Model:
         self.meta: dict[str, Any] = {}
         self.start_ns: int | None = None
         self.events: deque[Event] = deque(maxlen=_KEPT_EVENTS)
+        #: By name, each rule as it was armed or disarmed last.
+        self.rule_events: dict[str, dict[str, Any]] = {}
         self.findings: list[FindingRow] = []
         self.finding_changes = 0
         self.version = 0
@@ -108,6 +110,8 @@ class Model:
             if event.kind == "unstored":
                 size = event.detail.get("bytes")
                 self.unstored_bytes += size if isinstance(size, int) else 0
+            elif event.kind == "rule":
+                self.rule_events[str(event.detail.get("rule"))] = event.detail
             elif event.kind == "listening":
                 self.listeners = [
                     one for one in _list(event.detail.get("listeners")) if isinstance(one, dict)

@@ -69,7 +69,8 @@ def test_changed_frames_are_seen_behind_the_tap_that_changed_them_and_in_their_d
 
 def test_what_is_excused_names_the_rules_that_explain_it_alone():
     (one,) = excused([_finding("DROP")], [_acted("latency", delay_ns=1), ActedFault("cut", "abort")])
-    assert one.evidence[0].endswith("acted on this connection: cut")
+    assert one.evidence[0] == "done on purpose on this connection: your rule `cut`"
+    assert (one.fixes, one.causes) == ((), ())
 
 
 def test_findings_about_the_tool_stay_as_they_are():

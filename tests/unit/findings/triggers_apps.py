@@ -20,12 +20,15 @@ from tests.unit.findings.facts_made import (
     summary,
     switching,
 )
+from wsinspect.findings.excuses import ActedFault
 from wsinspect.findings.facts import C2S, S2C, OpaqueFact, Other
 from wsinspect.wire import violations as v
 
 HEALTHY = ended()
 
 EIO = "/socket.io/?EIO=4&transport=websocket"
+
+BY_RULE: dict[str, Any] = {"ended_by": "fault", "rule": "outage"}
 
 FAILED = {
     "tap": "regular",
@@ -387,6 +390,16 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
     "WS-TOOL-008": (
         [capture(events=(("request_failed", FAILED | {"where": "connect", "error": "connection refused"}),))],
         [capture(events=(("request_failed", FAILED | {"where": "head", "error": "Bad HTTP request line"}),))],
+    ),
+    "WS-TOOL-010": (
+        [
+            refused(
+                "503 Service Unavailable", facts={**BY_RULE, "faults": (ActedFault("outage", "refuse"),)}
+            ),
+            cut(how="rst", **{**BY_RULE, "faults": (ActedFault("outage", "abort"),)}),
+        ],
+        # A rule acted, and the server ended it all the same.
+        [refused("503 Service Unavailable", facts={"rule": "slow"}), cut(rule="slow"), HEALTHY],
     ),
     "WS-TOOL-003": ([capture(events=(("unstored", {"bytes": 5, "reason": "disk full"}),))], [capture()]),
 }

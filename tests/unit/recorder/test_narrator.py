@@ -63,6 +63,7 @@ def test_a_connection_is_told_from_attempt_to_close(tmp_path):
         "event": "close",
         "connection": 1,
         "ended_by": "client",
+        "rule": None,
         "how": "close-frame",
         "client_code": 1001,
         "server_code": 1000,

@@ -6,13 +6,14 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any, Final
 
-from wsinspect.findings.evidence import JS_LATER, JS_NOTHING, status_line
+from wsinspect.findings.evidence import JS_LATER, JS_NOTHING, end_line, js_told, status_line
 from wsinspect.findings.facts import CaptureFacts, ConnectionFacts
 from wsinspect.findings.model import Found
 from wsinspect.findings.registry import Rules
 from wsinspect.findings.rules.handshake import is_refused
 from wsinspect.findings.rules.http2 import events_of
 from wsinspect.handshake.heads import RawHead
+from wsinspect.vocabulary.rules import rule_words
 
 rules = Rules()
 
@@ -181,6 +182,35 @@ def unstored(facts: CaptureFacts) -> Iterator[Found]:
     if lost:
         total = sum(size for event in lost if isinstance(size := event.detail.get("bytes"), int))
         yield Found(evidence=(f"{total} bytes: {lost[0].detail.get('reason')}",))
+
+
+@rules(
+    "WS-TOOL-010",
+    "note",
+    "tool",
+    "A rule of yours ended it",
+    meaning="It was done on purpose: nobody is to blame, and there is nothing to repair. How the client deals"
+    " with it is what such a rule is for.",
+    js="What the rule makes of it: the code of its CLOSE frame, else 1006.",
+    topic="tool-rule",
+)
+def by_rule(facts: ConnectionFacts) -> Iterator[Found]:
+    if not facts.is_ended_on_purpose or facts.rule is None:
+        return
+    who = rule_words(facts.rule)
+    kinds = ", ".join(dict.fromkeys(one.kind for one in facts.faults if one.rule == facts.rule))
+    is_refused = facts.open_ns is None
+    what = f"HTTP {facts.status} ({who})" if is_refused else f"Ended by {who}"
+    yield Found(
+        evidence=(
+            f"{who}{f' ({kinds})' if kinds else ''}",
+            f"it answered {facts.status}; the server was not asked" if is_refused else end_line(facts),
+            js_told(facts),
+        ),
+        title=what,
+        js=js_told(facts),
+        hop="wsinspect",
+    )
 
 
 #: Tunnels that the user wants to pass unread.

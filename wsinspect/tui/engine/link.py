@@ -203,7 +203,7 @@ def _client_of(capture: Path) -> ControlClient:
     Raises:
         _UnreachableError: there is none.
     """
-    from wsinspect.control.client import ControlClient
+    from wsinspect.control.client import TIMELINE_AGENT, ControlClient
     from wsinspect.launch.engines import list_engines
 
     here = capture.resolve()
@@ -213,7 +213,7 @@ def _client_of(capture: Path) -> ControlClient:
         if not info.control:
             raise _UnreachableError(EngineView(NO_API, "this proxy has no control API"))
         try:
-            return ControlClient.open(info.control, _PATIENCE_SECONDS)
+            return ControlClient.open(info.control, _PATIENCE_SECONDS, agent=TIMELINE_AGENT)
         except LocalError as error:
             raise _UnreachableError(EngineView(REFUSING, str(error))) from None
         except KeyError:

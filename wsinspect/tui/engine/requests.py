@@ -64,7 +64,7 @@ def change(old: Mapping[str, Any], judged: Judgement) -> Work:
     settings = rule.settings()
     if not judged.is_named:
         settings["name"] = old["name"]
-    kept = ("scope", "hits", "last_ns")
+    kept = ("scope", "source", "hits", "last_ns")
     gone = {key: None for key in old if key not in settings and key not in kept}
     return lambda control: control.patch(f"/v1/faults/{old['name']}", {**gone, **settings})
 

@@ -35,7 +35,7 @@ _RULE_KEYS: Final = {
 }
 #: What an answer of the API has besides the rule.
 _NOT_SETTINGS: Final = frozenset(
-    {"kind", "direction", "armed", "scope", "hits", "last_ns", "when", "warning"}
+    {"kind", "direction", "armed", "scope", "source", "hits", "last_ns", "when", "warning"}
 )
 
 
@@ -289,7 +289,7 @@ def _payload_fields(kind: type[FaultKind] | None) -> set[str]:
 
 def _means(line: str, rule: Mapping[str, Any]) -> bool:
     """Whether a line says what the rule says."""
-    wanted = {key: value for key, value in rule.items() if key not in ("scope", "hits", "last_ns")}
+    wanted = {key: value for key, value in rule.items() if key not in ("scope", "source", "hits", "last_ns")}
     try:
         return parse_spec(line) == Rule.parse(wanted)
     except FaultError:

@@ -18,10 +18,9 @@ from wsinspect.tui.keys import bindings_of
 from wsinspect.tui.screens.page import Page
 from wsinspect.tui.widgets.base import LinePane
 from wsinspect.tui.workspace import Workspace
+from wsinspect.vocabulary.rules import BY_HAND
 
 _WAYS = {"c2s": "c>s", "s2c": "s>c", "both": "both"}
-#: The rule of what was done to one connection at once (`faults.connection`).
-BY_HAND = "by-hand"
 _DETAIL_LINES = 4
 _WIDE = 110
 
@@ -215,11 +214,14 @@ class FaultsPane(LinePane):
         kind = KINDS.get(one.kind)
         if kind is not None:
             lines.append([(f" {kind.name}", "key"), (f"  {kind.summary}", "")])
+        event = self.model.rule_events.get(one.name, {})
+        source = f"from {event['source']}" if event.get("source") else ""
         if one.settings is None:
-            words = "done by hand (x, X or the control API)" if one.name == BY_HAND else "removed"
-            return [*lines, [(f" It has acted in this capture; {words}.", "muted")]]
+            words = "done by hand (x, X or the control API)" if one.name == BY_HAND else source or "removed"
+            return [*lines, [(f" It has acted in this capture; {escape(words)}.", "muted")]]
         spec = spec_of(one.settings)
-        words = "set over the control API; one line cannot say it" if spec is None else f"--fault '{spec}'"
+        words = "one line cannot say it" if spec is None else f"--fault '{spec}'"
+        words = f"{source}: {words}" if source and source != "from --fault" else words
         return lines + [[(f" {line}", "muted")] for line in flow(escape(words), self.size.width - 2)[:2]]
 
     def empty_lines(self, width: int) -> list[Line]:
