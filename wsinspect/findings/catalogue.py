@@ -60,7 +60,7 @@ def _lines() -> Iterator[str]:
         ids = ", ".join(f"`{rule.id}`" for rule in rules_of(row))
         more = LIMITS_OF_ROWS.get(row, "")
         yield f"| {row} | {cause} | {'. '.join(filter(None, [ids, more]))} |"
-    yield from ("", "## Advice that misleads", "", "| advice | what is said instead |", "| --- | --- |")
+    yield from ("", "## Misleading advice", "", "| advice | what is said instead |", "| --- | --- |")
     for advice, instead in TRAPS:
         yield f"| {advice} | {instead} |"
 

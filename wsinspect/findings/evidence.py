@@ -13,14 +13,14 @@ from wsinspect.handshake.heads import RawHead
 from wsinspect.units import MS, format_duration
 
 JS_FAILED: Final = (
-    "An error event, then close with code 1006, wasClean false and no reason; the page cannot see more."
+    "An error event, then close with code 1006, wasClean false and no reason; the page sees nothing else."
 )
 JS_NOTHING: Final = "Nothing: no WebSocket object reports anything."
-JS_LATER: Final = "Only what the connection does later; this alone is invisible."
+JS_LATER: Final = "Nothing by itself; only what happens on the connection later."
 TAP_BEHIND: Final = (
     "put a second tap between this hop and the server: it shows the request that arrives there"
 )
-#: How ends of a connection are called in evidence.
+#: What evidence calls the ends of a connection.
 WORDS_OF_ENDS: Final = {
     "fin": "FIN",
     "rst": "RST",
@@ -105,7 +105,7 @@ def seconds(interval_ns: int) -> str:
 
 
 def body_line(facts: ConnectionFacts) -> tuple[str, ...]:
-    """The words of a refusal's body that say why."""
+    """The part of a refusal's body that says why."""
     reason = facts.response_in.reason.decode("latin-1") if facts.response_in else ""
     said = quote(facts.content, reason)
     return () if said is None else (f"the answer says: {said}",)
@@ -124,7 +124,7 @@ def marks_lines(marks: tuple[Mark, ...]) -> tuple[str, ...]:
 
 
 def author_line(facts: ConnectionFacts) -> tuple[str, ...]:
-    """Who made the answer, where its page tells."""
+    """Who made the answer, where its page shows it."""
     author = author_of(answer_marks(facts))
     return (f"{NAMES[author.software]} itself wrote this answer ({author.evidence})",) if author else ()
 
@@ -147,7 +147,7 @@ def js_told(facts: ConnectionFacts) -> str:
 
 
 def end_line(facts: ConnectionFacts) -> str:
-    """Who ended it and how, in one line."""
+    """Who ended it, and how, in one line."""
     ends = ", then ".join(f"{end.side} {WORDS_OF_ENDS.get(end.how, end.how)}" for end in facts.ends[:3])
     how = WORDS_OF_ENDS.get(facts.how or "", facts.how)
     by = "both sides" if facts.ended_by == "both" else f"the {facts.ended_by}"

@@ -47,7 +47,7 @@ class Fix:
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """One of several causes that look the same from here, most likely first, and what would tell it apart."""
+    """One of several causes that look the same from here, and what would tell it apart."""
 
     cause: str
     tell_apart: str
@@ -55,7 +55,7 @@ class Cause:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One diagnosis; the fields are DESIGN's, section 5, with `js` and `causes`."""
+    """One diagnosis, as it is printed and stored."""
 
     id: str
     severity: Severity
@@ -92,7 +92,7 @@ class Finding:
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Finding:
-        """What `as_json` gave, read from a capture that may be a stranger's."""
+        """What `as_json` returned, read from a capture that somebody else may have made."""
         return cls(
             id=str(value.get("id")),
             severity=value["severity"] if value.get("severity") in SEVERITIES else "note",
@@ -150,7 +150,7 @@ class Rule:
     """A rule and what is always true of its findings.
 
     Attributes:
-        id: `WS-<family>-<nnn>`, stable for ever.
+        id: `WS-<family>-<nnn>`, stable forever.
         meaning: two sentences.
         js: what JavaScript sees.
         topic: names the fixes (`fixes.FIXES`).
@@ -198,7 +198,7 @@ class Rule:
 
 
 def as_fault(finding: Finding, rules: str) -> Finding:
-    """The same finding where the user had asked for it: nobody is to blame, and nothing is to be repaired."""
+    """The same finding where the user had asked for it: nobody is to blame, and there is nothing to fix."""
     line = f"done on purpose on this connection: {rules}"
     return replace(
         finding,

@@ -39,7 +39,7 @@ def test_the_server_s_answer_to_the_hop_is_part_of_the_reload():
     assert one.evidence[0] == "4 connections within 100 ms: #1, #2, #3, #4"
     assert one.evidence[2:] == (
         "ended with 1001, 1002",
-        "1 of them with 1002, as a server answers a hop's own CLOSE that is not masked",
+        "1 of them with 1002, a server's answer to an unmasked CLOSE from the hop",
     )
     (before,) = judged(*going(3), with_1002(lived=15.9))
     assert before.connection == 4

@@ -82,9 +82,8 @@ def answer(
     "error",
     "server",
     "The server answered with a web page instead of 101 Switching Protocols",
-    meaning="The answer is a success with content, as for an ordinary GET: the request did not reach a"
-    " WebSocket handler. A catch-all route for a single-page application does this, and so does a hop that"
-    " drops the Upgrade.",
+    meaning="The request was answered like an ordinary GET, so it did not reach a WebSocket handler. A"
+    " catch-all route for a single-page application does this, and so does a hop that drops Upgrade.",
     js=JS_STATUS,
     topic="route",
     rows="H15 H1 T10",
@@ -117,9 +116,9 @@ def page_instead(facts: ConnectionFacts) -> Iterator[Found]:
     "WS-HS-040",
     "error",
     "client",
-    "Refused, and the token in the request has expired",
-    meaning="The request carries a JSON Web Token that has expired by its own 'exp', and the server refused"
-    " it. The client reconnects with a stale token.",
+    "Refused: the token in the request has expired",
+    meaning="The request carries a JSON Web Token whose 'exp' is in the past, and the server refused it. The"
+    " client has to get a fresh token before it reconnects.",
     js=JS_STATUS,
     topic="app-auth",
     rows="H18",
@@ -217,7 +216,7 @@ def _lost_here(facts: ConnectionFacts) -> tuple[str, ...]:
     if before is None or after is None or before is after:
         return ()
     return tuple(
-        f"{name} came here and was not sent on"
+        f"{name} arrived here and was not sent on"
         for name in ("Authorization", "Cookie", "Sec-WebSocket-Protocol")
         if before.get_all(name) and not after.get_all(name)
     )
@@ -226,7 +225,7 @@ def _lost_here(facts: ConnectionFacts) -> tuple[str, ...]:
 def _credential_causes() -> tuple[tuple[str, str], ...]:
     return (
         (
-            "the server rejects the credentials: expired, of another site or user, or not where it looks for"
+            "the server rejects the credentials: expired, for another site or user, or not where it looks for"
             " them",
             "repeat with fresh credentials; the server's log says what it checked",
         ),
@@ -242,8 +241,8 @@ def _credential_causes() -> tuple[tuple[str, str], ...]:
     "error",
     "client",
     "401: the handshake carries no credentials",
-    meaning="The server wants to know who this is, and nothing in the request says so. Browser code cannot"
-    " set Authorization on a WebSocket: send a cookie of the right site, a ticket in the URL, or a"
+    meaning="The server asks for authentication, and the request carries none. Browser code cannot set"
+    " Authorization on a WebSocket: send a cookie for the right site, a ticket in the URL, or a"
     " subprotocol.",
     js=JS_STATUS,
     topic="auth",
@@ -287,8 +286,8 @@ def unauthorised(facts: ConnectionFacts) -> Iterator[Found]:
     "error",
     "server",
     "403: the server refuses this client, origin or path",
-    meaning="A check said no: the Origin, a token, an address list, a firewall, or the path. Several"
-    " frameworks answer 403 for all of these alike.",
+    meaning="A check failed: the Origin, a token, an address list, a firewall, or the path. Several"
+    " frameworks answer 403 to all of these; the causes say how to tell them apart.",
     js=JS_STATUS,
     topic="origin",
     confidence="medium",
@@ -309,11 +308,11 @@ def forbidden(facts: ConnectionFacts) -> Iterator[Found]:
             topic="access-list",
             title=f"403: {name} itself refuses this request",
             meaning=f"{name} wrote this answer, so the application never saw the request. An access list, a"
-            " firewall rule or a missing permission of the path does this.",
+            " firewall rule or a missing permission on the path does this.",
             causes=(
                 (
                     f"an access list or firewall rule of {name} refuses this address, host or path",
-                    "its access log and error log at this moment",
+                    "its access log and error log for this moment",
                 ),
                 (
                     f"{name} does not allow WebSockets on this route",
@@ -329,7 +328,7 @@ def forbidden(facts: ConnectionFacts) -> Iterator[Found]:
             "an ordinary GET of the same path passes",
         )
         access = (
-            "an RBAC rule or an external authorisation refuses",
+            "an RBAC rule or external authorisation refuses it",
             "the body or Envoy's access log says so",
         )
         yield answer(
@@ -363,7 +362,7 @@ def forbidden(facts: ConnectionFacts) -> Iterator[Found]:
     )
     path = (
         "the path is not a WebSocket route (Starlette and uvicorn answer 403 for that too)",
-        "try a path that the server certainly has",
+        "try a path that certainly exists on the server",
     )
     ordered = (*tokens, origin, path) if about_token and not about_origin else (origin, *tokens, path)
     yield answer(
@@ -382,8 +381,9 @@ def forbidden(facts: ConnectionFacts) -> Iterator[Found]:
     "error",
     "server",
     "404: no WebSocket at this path",
-    meaning="The server, or a hop, has nothing at this path: a prefix or slash differs, the route is missing,"
-    " or WebSocket support is not installed. Some frameworks answer 404 for a refused Origin.",
+    meaning="The server, or a hop, has nothing at this path: a prefix or slash differs, the route is"
+    " missing, or WebSocket support is not installed. Some frameworks also answer 404 to an Origin"
+    " that they refuse.",
     js=JS_STATUS,
     topic="route",
     confidence="medium",
@@ -414,7 +414,7 @@ def not_found(facts: ConnectionFacts) -> Iterator[Found]:
             ),
             (
                 "the server's WebSocket library is missing (uvicorn)",
-                "its log says: Unsupported upgrade request",
+                "its log says 'Unsupported upgrade request'",
             ),
         ),
     )
@@ -425,8 +425,8 @@ def not_found(facts: ConnectionFacts) -> Iterator[Found]:
     "error",
     "client",
     "The request headers are too large",
-    meaning="The headers of this handshake add up to more than the server or proxy that refused takes. Large"
-    " cookies, or a token as subprotocol, are the usual reason.",
+    meaning="The headers of this handshake add up to more than the server or proxy accepts, usually because"
+    " of large cookies or a token sent as subprotocol. Send less, or raise the limit.",
     js=JS_STATUS,
     topic="header-size",
     rows="H22",
@@ -452,8 +452,8 @@ def too_large(facts: ConnectionFacts) -> Iterator[Found]:
     "error",
     "server",
     "400: the server does not accept the request as a handshake",
-    meaning="Something in the request is not as this server wants it. The answer's own words, where it has"
-    " any, say what.",
+    meaning="The server found something wrong with the request. Where the answer has a text of its own, it"
+    " says what.",
     js=JS_STATUS,
     topic="upgrade",
     confidence="medium",
@@ -493,7 +493,7 @@ def bad_request(facts: ConnectionFacts) -> Iterator[Found]:
     "error",
     "client",
     "429: too many attempts",
-    meaning="A rate limit refuses the handshake. Reconnecting at once makes it worse.",
+    meaning="A rate limit refused the handshake. Reconnecting at once makes it worse: back off.",
     js=JS_STATUS,
     topic="rate",
     rows="H22",
@@ -509,7 +509,7 @@ def too_many(facts: ConnectionFacts) -> Iterator[Found]:
     "error",
     "hop",
     "421: the request came over a connection for another host",
-    meaning="The server serves this name only on another connection. Browsers reuse an HTTP/2 connection for"
+    meaning="The server does not serve this name on this connection. Browsers reuse an HTTP/2 connection for"
     " names that share a certificate.",
     js=JS_STATUS,
     topic="h2",
@@ -526,8 +526,8 @@ def misdirected(facts: ConnectionFacts) -> Iterator[Found]:
     "error",
     "server",
     "The path does not accept this kind of request (405, 411, 413 to 415)",
-    meaning="The path wants another method, or a body. An ordinary HTTP route answered, not a WebSocket"
-    " handler.",
+    meaning="The path expects another method, or a body: an ordinary HTTP route answered, not a WebSocket"
+    " handler. Check the path.",
     js=JS_STATUS,
     topic="route",
     rows="H22",

@@ -109,9 +109,9 @@ def illegal_code(facts: ConnectionFacts) -> Iterator[Found]:
     "WS-CL-021",
     "error",
     "server",
-    "A CLOSE frame has a broken body",
-    meaning="Its body is one byte, or its reason is not UTF-8 (RFC 6455, 5.5.1). So the receiver cannot read"
-    " the code.",
+    "A CLOSE frame has a malformed body",
+    meaning="The body is one byte long, or the reason is not UTF-8 (RFC 6455, 5.5.1). So the receiver cannot"
+    " read the code.",
     js="close with code 1006, wasClean false.",
     topic="close-code",
     rows="F9",
@@ -125,9 +125,9 @@ def broken_close(facts: ConnectionFacts) -> Iterator[Found]:
     "WS-CL-009",
     "error",
     "client",
-    "A message was too big for its receiver (1009, or an end right after it)",
-    meaning="The receiver takes messages up to a limit and closed for a larger one. Some receivers close TCP"
-    " at once, and the sender then sees 1006 instead of 1009.",
+    "A message was too big for its receiver (1009, or cut off in the middle)",
+    meaning="The receiver has a size limit and closed because of a larger message: raise the limit, or send"
+    " smaller messages. Some receivers close TCP at once; the sender then sees 1006 instead of 1009.",
     js="close with code 1009, or 1006 where the receiver did not wait.",
     topic="size",
     rows="F6",
@@ -257,8 +257,8 @@ def _code_rule(
 _code_rule(
     1002,
     "the {who} closed with 1002: it says that the {other} broke the protocol",
-    "The {who} found something from the {other} that breaks RFC 6455. Where no broken frame was seen here,"
-    " its library does not fit an extension, or a hop changed something behind this tap.",
+    "The {who} received something from the {other} that breaks RFC 6455. If no broken frame was seen here,"
+    " the {who}'s library disagrees about an extension, or a hop behind this tap changed something.",
     "frame-bug",
     "F1 F2 F3",
     "other",
@@ -267,16 +267,16 @@ _code_rule(
 _code_rule(
     1003,
     "the {who} closed with 1003: it does not accept this kind of data from the {other}",
-    "The {who} takes only text messages, or only binary ones. The {other} has to send the other kind.",
+    "The {who} accepts only text messages, or only binary ones. The {other} has to send the other kind.",
     "app",
     "F7",
     "other",
 )
 _code_rule(
     1007,
-    "the {who} closed with 1007: data from the {other} is not what it should be",
-    "The {who} found text that is not UTF-8, compression that does not inflate, or content that it cannot"
-    " parse. Where no broken message was seen here, it is the content.",
+    "the {who} closed with 1007: invalid data from the {other}",
+    "The {who} received text that is not UTF-8, compressed data that does not inflate, or content that it"
+    " cannot parse. If no broken message was seen here, it is the content.",
     "utf8",
     "F4 F5",
     "other",
@@ -284,17 +284,17 @@ _code_rule(
 )
 _code_rule(
     1008,
-    "the {who} closed with 1008: the {other} broke a rule of it",
-    "1008 is for credentials, permissions and rate limits; the reason, if there is one, says which rule of"
-    " the {who} was broken. Missing or late credentials are the usual case.",
+    "the {who} closed with 1008: the {other} violated its policy",
+    "1008 stands for credentials, permissions and rate limits; the reason, if there is one, says which of"
+    " the {who}'s rules was broken. Missing or late credentials are the usual case.",
     "app-auth",
     "F7",
     "other",
 )
 _code_rule(
     1010,
-    "the {who} closed with 1010: it wanted an extension that was not negotiated",
-    "The {who} cannot do without an extension that was not accepted. The {other} does not have it, or a hop"
+    "the {who} closed with 1010: it requires an extension that was not negotiated",
+    "The {who} requires an extension that was not accepted. The {other} does not support it, or a hop"
     " strips Sec-WebSocket-Extensions.",
     "extension",
     "F10",
@@ -302,9 +302,9 @@ _code_rule(
 )
 _code_rule(
     1011,
-    "the {who} closed with 1011: it failed",
-    "The {who} says that it could not continue. An exception in its application does this, or a keepalive"
-    " timeout in some libraries.",
+    "the {who} closed with 1011: internal error",
+    "The {who} reports that it could not continue: an exception in its application or, in some libraries, a"
+    " keepalive timeout. Its log says which.",
     "server-error",
     "F8 T6",
     "sender",
@@ -312,7 +312,7 @@ _code_rule(
 _code_rule(
     1012,
     "the {who} closed with 1012: it is restarting",
-    "The {who} announces a restart. Clients reconnect after a random delay.",
+    "The {who} announces a restart. Clients should reconnect after a random delay.",
     "server-restart",
     "F8 T4",
     "sender",
@@ -321,7 +321,7 @@ _code_rule(
 _code_rule(
     1013,
     "the {who} closed with 1013: it is overloaded",
-    "The {who} cannot keep this connection now. Reconnecting at once makes it worse.",
+    "The {who} cannot serve this connection now. Reconnecting at once makes it worse: back off.",
     "overload",
     "F8",
     "sender",
@@ -330,7 +330,7 @@ _code_rule(
 _code_rule(
     1014,
     "the {who} closed with 1014: a gateway got no valid answer from the server behind it",
-    "A proxy that speaks WebSocket itself says that its upstream failed. It is what 502 is for HTTP.",
+    "A proxy that speaks WebSocket itself reports that its upstream failed. It is what 502 is in HTTP.",
     "bad-gateway",
     "F8",
     "sender",
@@ -342,8 +342,8 @@ _code_rule(
     "note",
     "server",
     "The server closed with 1001: it is going away",
-    meaning="The server says that it is shutting down, or closes idle clients with this code. Clients"
-    " reconnect after a random delay.",
+    meaning="The server is shutting down, or closes idle clients with this code. Clients should reconnect"
+    " after a random delay.",
     js="close with code 1001, wasClean true.",
     topic="server-restart",
     rows="T4",
@@ -359,8 +359,8 @@ def going_away(facts: ConnectionFacts) -> Iterator[Found]:
     "warning",
     "server",
     "Closed with a private code",
-    meaning="Codes from 3000 to 4999 belong to libraries and applications. What this one means is in the code"
-    " or documentation of the side that sent it; the reason, if there is one, is its own.",
+    meaning="Codes from 3000 to 4999 belong to libraries and applications. Look this one up in the code or"
+    " documentation of the side that sent it; its reason, if there is one, comes from there too.",
     js=JS,
     topic="policy",
     rows="F7",
@@ -413,8 +413,8 @@ _LEAST_WAIT_NS: Final = 500_000_000
     "warning",
     "server",
     "A CLOSE frame was not answered",
-    meaning="One side sent CLOSE, and TCP ended without the CLOSE that has to answer it (RFC 6455, 5.5.1)."
-    " Where the server did not answer, the page sees 1006 although the end was meant.",
+    meaning="One side sent CLOSE, and TCP ended without the CLOSE that must answer it (RFC 6455, 5.5.1)."
+    " Where the server did not answer, the page sees 1006 although the close was intended.",
     js="close with code 1006, wasClean false.",
     topic="close-handshake",
     rows="F11",

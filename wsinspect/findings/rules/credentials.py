@@ -26,9 +26,9 @@ _AUTH_WORDS: Final = re.compile(
     "WS-APP-070",
     "error",
     "client",
-    "The token came too late or was refused, after the connection was open",
-    meaning="The client sends its credentials as a message, and the server closed for lack of them. "
-    "It wanted them in the handshake, or sooner, or does not accept them.",
+    "The token came after the connection was open, and the server closed: too late, or refused",
+    meaning="The client sends its credentials as a message, and the server closed because of credentials. It"
+    " wants them in the handshake, or sooner, or does not accept them.",
     js=JS_TOLD,
     topic="app-auth",
     rows="H18 F7",
@@ -68,8 +68,8 @@ def late_token(facts: ConnectionFacts) -> Iterator[Found]:
     "note",
     "client",
     "The server's first messages came together with the 101",
-    meaning="They arrived within a few milliseconds of the answer, and the client said nothing later. Code"
-    " that attaches its handlers after opening misses them.",
+    meaning="They arrived within a few milliseconds of the answer, and the client then sent nothing. Code"
+    " that attaches its handlers after opening misses such messages.",
     js="onmessage is not called for what came before it was set.",
     topic="early-data",
     confidence="low",

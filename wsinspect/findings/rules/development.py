@@ -41,9 +41,9 @@ def _tool(facts: ConnectionFacts) -> str | None:
     "error",
     "server",
     "The dev server refuses this host, origin or token",
-    meaning="Vite, webpack-dev-server and Next.js answer only hosts that they know, and newer Vite wants the"
-    " token of its own"
-    " page. Through another host name or a proxy that is refused.",
+    meaning="Vite, webpack-dev-server and Next.js answer only hosts that they know, and newer Vite also"
+    " requires the token from its own page. Through another host name or a proxy the request is"
+    " refused: allow the host.",
     js=_JS_STATUS,
     topic="dev-host",
     rows="V3",
@@ -67,10 +67,9 @@ def refused_host(facts: ConnectionFacts) -> Iterator[Found]:
     "WS-DEV-003",
     "error",
     "hop",
-    "Next.js' hot reload socket is not reached",
-    meaning="The path /_next/webpack-hmr has to be carried as an upgrade, by proxies and by a custom server"
-    " alike. Without it"
-    " the page reloads by hand, or over and over.",
+    "Next.js: the hot reload socket cannot be reached",
+    meaning="Proxies and a custom server have to carry the upgrade on /_next/webpack-hmr. Without it the"
+    " page does not reload by itself, or reloads over and over.",
     js=_JS_STATUS,
     topic="hmr",
     rows="V4 H28",
@@ -90,9 +89,8 @@ def next_hmr(facts: ConnectionFacts) -> Iterator[Found]:
     "error",
     "client",
     "The hot reload client connects to the wrong place",
-    meaning="The dev server's client builds its URL of a host, port or scheme that is not reachable as"
-    " written, mostly behind a"
-    " proxy with TLS. Its socket fails while the page itself works.",
+    meaning="The dev server's client builds its URL from a host, port or scheme that cannot be reached,"
+    " mostly behind a proxy with TLS. Its socket fails while the page itself works.",
     js=JS_FAILED,
     topic="hmr",
     rows="V1",
@@ -113,10 +111,9 @@ def hmr_unreachable(facts: ConnectionFacts) -> Iterator[Found]:
     "WS-DEV-004",
     "error",
     "hop",
-    "The dev server's socket is not carried by the proxy on its way",
-    meaning="The hot reload client asked correctly and something other than a dev server's socket answered."
-    " The proxy before the"
-    " dev server has to carry the upgrade for this path.",
+    "A proxy does not carry the dev server's hot reload socket",
+    meaning="The hot reload client asked correctly, and something other than the dev server's socket"
+    " answered. The proxy in front of the dev server has to carry the upgrade on this path.",
     js=_JS_STATUS,
     topic="hmr",
     rows="V2",
@@ -137,9 +134,9 @@ def hmr_not_carried(facts: ConnectionFacts) -> Iterator[Found]:
     "warning",
     "hop",
     "Vite's client fell back to connecting directly",
-    meaning="The first attempt, through the page's host, failed, and Vite's client tried the dev server's"
-    " own port next. That"
-    " works on this machine only; through a tunnel or container the page reloads over and over.",
+    meaning="The first attempt, through the page's host, failed, so Vite's client tried the dev server's own"
+    " port. That works on this machine only; through a tunnel or container the page reloads over and"
+    " over.",
     js="Vite's console: [vite] failed to connect to websocket; then a direct connection fallback.",
     topic="hmr",
     rows="V2",

@@ -67,7 +67,7 @@ def _limit_lines(limits: list[Limit], software: tuple[str, ...]) -> tuple[str, .
     """Known limits that fit; those of recognised software say so."""
     own = [limit for limit in limits if limit.software in software]
     rest = [limit for limit in limits if limit.software not in software]
-    lines = [f"known limit, and its software was recognised: {words(limit)}" for limit in own]
+    lines = [f"known limit of recognised software: {words(limit)}" for limit in own]
     return tuple([*lines, *(f"known limit: {words(limit)}" for limit in rest)][:7])
 
 
@@ -143,8 +143,8 @@ def _ender(facts: ConnectionFacts) -> tuple[FaultOf, str]:
     "error",
     "hop",
     "The connection died right after the 101, before the server sent anything",
-    meaning="The handshake succeeded, and within moments TCP ended with no byte from the server's side. A"
-    " firewall or wrapper that cannot carry a tunnel does this, even when it only logs.",
+    meaning="The handshake succeeded, and moments later TCP ended with no byte from the server's side. A"
+    " firewall or wrapper that cannot carry a tunnel does this, even one that only logs.",
     js=JS,
     topic="waf",
     rows="H13 T10",
@@ -171,9 +171,9 @@ def dead_at_once(facts: ConnectionFacts) -> Iterator[Found]:
     "WS-DROP-003",
     "error",
     "hop",
-    "Ended by a limit on its lifetime",
-    meaning="The connection ended at an age that is somebody's limit, although data was flowing. Pings do not"
-    " help against that: raise the limit, or reconnect before it.",
+    "Ended by a lifetime limit",
+    meaning="The connection ended at an age that looks like a configured limit, although data was flowing."
+    " Pings do not help: raise the limit, or reconnect before it is reached.",
     js=JS,
     topic="lifetime",
     rows="T2",
@@ -208,7 +208,7 @@ def lifetime(facts: ConnectionFacts) -> Iterator[Found]:
             *_limit_lines(limits, software),
         ),
         software=tuple(dict.fromkeys((*software, *(limit.software for limit in limits)))) if software else (),
-        title=f"Ended at the age of {seconds(age)} while heartbeats were flowing: a limit on its lifetime"
+        title=f"Ended at the age of {seconds(age)} while heartbeats were flowing: a lifetime limit"
         if kept
         else None,
         severity="warning" if facts.ended_by == "client" and not limits and not same else None,
@@ -216,10 +216,10 @@ def lifetime(facts: ConnectionFacts) -> Iterator[Found]:
         causes=()
         if same
         else (
-            Cause("a limit on the connection's lifetime", "does the next one end at the same age?"),
+            Cause("a lifetime limit", "does the next one end at the same age?"),
             Cause(
                 "the other side ended it: a crash, a kill, a deploy",
-                "the log of that side at this moment; others end at the same moment",
+                "that side's log for this moment; other connections end with it",
             ),
         ),
         js=js_told(facts),
@@ -236,8 +236,8 @@ def ages_of(others: list[Other], age: int) -> list[int]:
     "error",
     "hop",
     "Ended by an idle timeout",
-    meaning="TCP ended without a CLOSE frame after a silence that looks like somebody's setting. A hop on the"
-    " way counts the time without data and gives up: raise its limit, or ping more often than that.",
+    meaning="TCP ended without a CLOSE frame after a silence that looks like a configured limit. A hop on"
+    " the way closes connections that are idle for that long: raise its limit, or ping more often.",
     js=JS,
     topic="idle",
     rows="T1 T5",
@@ -262,20 +262,21 @@ def idle(facts: ConnectionFacts) -> Iterator[Found]:
     is_known = any(limit.software in software for limit in limits)
     age = facts.age_ns or 0
     fault_of, where = _ender(facts)
-    # Where the ages of others differ, it is no limit on the age.
+    # Where the ages of others differ, the limit is not on the age.
     same_age = age - counted < SECOND_NS // 2 and all(
         abs((one.age_ns or age) - age) <= _EQUAL * age for one in same
     )
     ids = ", ".join(f"#{one.id}" for one in same[:6])
     causes = (
         Cause(
-            f"an idle timeout of {round(counted / 1e9, 1):g} s", "send a ping at half the time: does it live?"
+            f"an idle timeout of {round(counted / 1e9, 1):g} s",
+            "send pings at half that interval: does it survive?",
         ),
         *(
             (
                 Cause(
-                    "a limit on the whole lifetime, of the same length",
-                    "let traffic flow: does it end at the same age?",
+                    "a lifetime limit of the same length",
+                    "keep traffic flowing: does it end at the same age?",
                 ),
             )
             if same_age
@@ -295,11 +296,11 @@ def idle(facts: ConnectionFacts) -> Iterator[Found]:
     yield Found(
         evidence=(
             *_silences(facts),
-            f"{ids} ended after the same silence, within 10 %" if same else "",
+            f"{ids} ended after the same silence (within 10 %)" if same else "",
             f"age {seconds(age)}; ended by {where}: {WORDS_OF_ENDS.get(facts.how or '', facts.how)}",
             end_line(facts),
             *_limit_lines(limits, software),
-            f"only {side.arrow} was silent: a limit that counts this direction's bytes"
+            f"only {side.arrow} was silent: a limit that counts bytes in this direction"
             if side is not None and counted != both
             else "",
         ),
@@ -310,7 +311,7 @@ def idle(facts: ConnectionFacts) -> Iterator[Found]:
         if limits or counted >= _SURE_NS
         else "low",
         fault_of=fault_of,
-        # Clients are killed, and leave, at any moment: a round number alone is no proof there.
+        # Clients are killed, and leave, at any moment: a round number alone proves nothing there.
         severity="warning" if facts.ended_by == "client" and not limits and not same else None,
         software=software,
         title=f"Ended after {seconds(counted)} of silence: an idle timeout"
@@ -330,7 +331,7 @@ def _fits(interval_ns: int) -> bool:
     "error",
     "network",
     "Reset without a CLOSE frame",
-    meaning="A RST ended the connection, and no CLOSE frame came before it. A crash, a kill, a firewall, or a"
+    meaning="A RST ended the connection without a CLOSE frame before it. A crash, a kill, a firewall, or a"
     " write to a connection that the other side had forgotten does this.",
     js=JS,
     topic="abrupt",
@@ -359,8 +360,8 @@ def reset(facts: ConnectionFacts) -> Iterator[Found]:
     "error",
     "server",
     "The server's side ended TCP without a CLOSE frame",
-    meaning="A FIN came and no CLOSE frame before it: the process ended, or a hop closed the connection. The"
-    " page sees 1006 and no reason.",
+    meaning="A FIN came without a CLOSE frame before it: the process ended, or a hop closed the connection."
+    " The page sees 1006 and no reason.",
     js=JS,
     topic="abrupt",
     rows="F11 T4",
@@ -376,10 +377,10 @@ def fin_by_server(facts: ConnectionFacts) -> Iterator[Found]:
             causes=(
                 Cause(
                     "the server ended it: a crash, a kill, or code that closes TCP",
-                    "the server's log at this moment",
+                    "the server's log for this moment",
                 ),
                 Cause(
-                    f"an idle timeout of {round(silence / 1e9, 1):g} s, of the server or a hop",
+                    f"an idle timeout of {round(silence / 1e9, 1):g} s, at the server or a hop",
                     "does the next one end after the same silence?",
                 ),
             )
@@ -394,8 +395,8 @@ def fin_by_server(facts: ConnectionFacts) -> Iterator[Found]:
     "note",
     "client",
     "The client's side ended TCP without a CLOSE frame",
-    meaning="A FIN came and no CLOSE frame before it: a killed process, a crashed tab, or a hop before this"
-    " tap. The server's application sees 1006.",
+    meaning="A FIN came without a CLOSE frame before it: a killed process, a crashed tab, or a hop before"
+    " this tap. The server's application sees 1006.",
     js="Nothing: the page is gone.",
     topic="abrupt",
     rows="F11",
@@ -491,7 +492,7 @@ def cluster(facts: CaptureFacts) -> Iterator[Found]:
                 f"{len(group)} connections within {seconds(last - first)}: {ids}",
                 f"ages from {seconds(ages[0])} to {seconds(ages[-1])}",
                 f"ended with {', '.join(codes)}",
-                f"{len(answered)} of them with 1002, as a server answers a hop's own CLOSE that is not masked"
+                f"{len(answered)} of them with 1002, a server's answer to an unmasked CLOSE from the hop"
                 if answered
                 else "",
             ),
@@ -507,7 +508,7 @@ def cluster(facts: CaptureFacts) -> Iterator[Found]:
     "hop",
     "Several connections ended at the same age",
     meaning="They ended without a CLOSE frame at the same age, though they had carried data at different"
-    " times. That is a limit on the lifetime, which pings do not lengthen.",
+    " times. That is a lifetime limit, and pings do not extend it.",
     js=JS,
     topic="lifetime",
     rows="T2",

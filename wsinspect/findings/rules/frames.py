@@ -100,7 +100,7 @@ def describe(facts: ConnectionFacts, frame: FrameFact, count: int, *more: str) -
     number = f"frame {frame.id}" if frame.id else "the last, unfinished frame"
     where = f"{number} {frame.direction.arrow} {name}, header {frame.header.hex(' ')}"
     said = f"{code}: {rule.sentence} ({rule.section})" if rule else code
-    times = f"{count} frames of this direction have it" if count > 1 else ""
+    times = f"{count} frames in this direction break it" if count > 1 else ""
     who: FaultOf = "client" if frame.direction == C2S else "server"
     reaction = (
         f"then closed by the other side with {_reaction(facts, frame)}" if _reaction(facts, frame) else ""
@@ -118,7 +118,7 @@ def describe(facts: ConnectionFacts, frame: FrameFact, count: int, *more: str) -
 
 
 def was_borne(facts: ConnectionFacts) -> bool:
-    """Whether the connection went on and came to a clean end all the same."""
+    """Whether the connection continued and still ended cleanly."""
     codes = facts.client_close_code, facts.server_close_code
     return facts.how == "close-frame" and all(code in _CLEAN_CODES or code >= 3000 for code in codes if code)
 
@@ -133,7 +133,7 @@ def _reaction(facts: ConnectionFacts, frame: FrameFact) -> int | None:
     "error",
     "client",
     "The client sent an unmasked frame",
-    meaning="Clients have to mask every frame, and servers close for one that is not. A home-made client does"
+    meaning="Clients must mask every frame, and servers close when one does not. A home-made client does"
     " this, or a hop that joins two TCP streams without speaking WebSocket.",
     js=JS,
     topic="frame-bug",
@@ -148,8 +148,8 @@ def unmasked(facts: ConnectionFacts) -> Iterator[Found]:
     "error",
     "server",
     "The server sent a masked frame",
-    meaning="Servers must not mask, and browsers close for it. A server that echoes bytes as they came does"
-    " this.",
+    meaning="Servers must not mask, and browsers close when one does. A server that echoes bytes as they"
+    " came does this.",
     js=JS,
     topic="frame-bug",
     rows="F1",
@@ -163,9 +163,9 @@ def masked(facts: ConnectionFacts) -> Iterator[Found]:
     "error",
     "server",
     "A reserved bit is set that nothing negotiated",
-    meaning="RSV1 says 'compressed', but permessage-deflate was not accepted on this connection, or the bit"
-    " is set where it has no meaning. One side believes in an extension that was removed from the request or"
-    " the response.",
+    meaning="RSV1 means 'compressed', but permessage-deflate was not accepted on this connection, or the bit"
+    " is set where it has no meaning. One side assumes an extension that was removed from the"
+    " request or the response.",
     js=JS,
     topic="compression",
     rows="F2 F3",
@@ -180,7 +180,7 @@ def reserved_bit(facts: ConnectionFacts) -> Iterator[Found]:
             before, after = facts.request_in, facts.request_out
             was_offered = before and DEFLATE.encode() in b"".join(before.get_all("sec-websocket-extensions"))
             if was_offered and after and not after.get_all("sec-websocket-extensions"):
-                lines.append("the offer was removed on its way")
+                lines.append("the offer was removed on the way")
             yield describe(facts, frame, count, *lines)
 
 
@@ -189,8 +189,8 @@ def reserved_bit(facts: ConnectionFacts) -> Iterator[Found]:
     "error",
     "server",
     "A frame has a reserved opcode",
-    meaning="Opcodes 3 to 7 and 11 to 15 have no meaning, so the receiver has to close. Mostly the sender's"
-    " frame boundaries are wrong and payload is read as a header.",
+    meaning="Opcodes 3 to 7 and 11 to 15 are not defined, so the receiver has to close. Usually the sender's"
+    " frame boundaries are wrong, and payload is read as a header.",
     js=JS,
     topic="frame-bug",
     rows="F3",
@@ -204,8 +204,8 @@ def reserved_opcode(facts: ConnectionFacts) -> Iterator[Found]:
     "error",
     "server",
     "A control frame is fragmented or longer than 125 bytes",
-    meaning="PING, PONG and CLOSE have to be one short frame each (RFC 6455, 5.5). Long close reasons are the"
-    " usual mistake.",
+    meaning="PING, PONG and CLOSE must each fit in one short frame (RFC 6455, 5.5). A close reason that is"
+    " too long is the usual mistake.",
     js=JS,
     topic="frame-bug",
     rows="F3",
@@ -233,8 +233,9 @@ def fragments(facts: ConnectionFacts) -> Iterator[Found]:
     "WS-FR-007",
     "error",
     "server",
-    "A frame's length is not written in the fewest bytes",
-    meaning="The length could have been shorter (RFC 6455, 5.2). Some receivers accept it, others close.",
+    "A frame's length does not use the fewest bytes",
+    meaning="The length could have been encoded in fewer bytes (RFC 6455, 5.2). Some receivers accept it,"
+    " others close.",
     js=JS,
     topic="frame-bug",
     rows="F3",
@@ -248,7 +249,7 @@ def long_length(facts: ConnectionFacts) -> Iterator[Found]:
     "warning",
     "server",
     "Data came after the sender's own CLOSE frame",
-    meaning="After a CLOSE frame its sender must send nothing more (RFC 6455, 5.5.1). What came after it is"
+    meaning="After a CLOSE frame its sender must not send anything (RFC 6455, 5.5.1). What comes after it is"
     " lost.",
     js="The data is not delivered.",
     topic="close-handshake",
@@ -262,9 +263,9 @@ def after_close(facts: ConnectionFacts) -> Iterator[Found]:
     "WS-FR-009",
     "error",
     "server",
-    "The boundaries of frames are lost: a length is impossible",
-    meaning="A frame says that it is longer than anything believable, so what follows cannot be read as"
-    " frames. What was sent is not WebSocket, or bytes are missing or repeated on the way.",
+    "Frame boundaries are lost: a length is impossible",
+    meaning="A frame claims an impossible length, so what follows cannot be read as frames. What was sent is"
+    " not WebSocket, or bytes are missing or repeated on the way.",
     js=JS,
     topic="garbage",
     rows="F3 H28",
@@ -292,7 +293,8 @@ def lost_boundaries(facts: ConnectionFacts) -> Iterator[Found]:
     "warning",
     "network",
     "The connection ended inside a frame",
-    meaning="TCP ended when a frame was not complete. The sender was killed in the middle, or a hop cut it.",
+    meaning="TCP ended before a frame was complete. The sender was killed in the middle, or a hop cut the"
+    " connection.",
     js="close with code 1006, wasClean false.",
     topic="abrupt",
     rows="F11",

@@ -20,8 +20,8 @@ rules = Rules()
     "error",
     "client",
     "Action Cable: the server disconnected the client",
-    meaning="The server sent a message of type 'disconnect' that says why, and closed. 'unauthorized'"
-    " means that ApplicationCable::Connection rejected the client.",
+    meaning="The server sent a 'disconnect' message, which says why, and closed. 'unauthorized' means that"
+    " ApplicationCable::Connection rejected the client.",
     js=JS_TOLD,
     topic="app-auth",
     rows="5",
@@ -50,9 +50,8 @@ def cable_disconnect(facts: ConnectionFacts) -> Iterator[Found]:
     "server",
     "Action Cable: the server's pings stopped",
     meaning='Action Cable sends {"type":"ping"} every 3 s, and its client reopens the socket after 6 s'
-    " without one. A hop that"
-    " holds frames back, or a busy server, does this.",
-    js="A close by the client itself, then a new socket.",
+    " without one. A hop that holds frames back, or a busy server, does this.",
+    js="The client closes by itself, then opens a new socket.",
     topic="buffering",
     rows="5",
 )
@@ -108,10 +107,9 @@ def phoenix_join(facts: ConnectionFacts) -> Iterator[Found]:
     "WS-APP-041",
     "error",
     "client",
-    "Phoenix: no heartbeat came in time",
-    meaning="Phoenix' client sends a heartbeat every 30 s and the server closes after 60 s without a frame."
-    " A background tab sends"
-    " it once a minute, which is too late.",
+    "Phoenix: the client's heartbeat did not come in time",
+    meaning="Phoenix's client sends a heartbeat every 30 s, and the server closes after 60 s without a"
+    " frame. A background tab sends it once a minute, which is too late.",
     js=JS_TOLD,
     topic="keepalive",
     rows="5 T7",

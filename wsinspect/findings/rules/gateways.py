@@ -46,8 +46,8 @@ _CAUSES: Final = {
         "connect to it directly from the proxy's machine",
     ),
     "answer": (
-        "the application closes the connection without an answer, or its answer is not valid HTTP: an invalid"
-        " 101 counts too",
+        "the application closes the connection without an answer, or its answer is not valid HTTP (an"
+        " invalid 101 is one)",
         "connect to the application directly and look at the raw answer",
     ),
     "scheme": (
@@ -97,7 +97,7 @@ def _gateway_causes(facts: ConnectionFacts) -> tuple[tuple[str, str], ...]:
     "hop",
     "502: a proxy got no valid answer from the application",
     meaning="A proxy behind this tap could not reach the application, or did not understand its answer. The"
-    " proxy's error log at this moment says which.",
+    " proxy's error log for this moment says which.",
     js=JS_STATUS,
     topic="bad-gateway",
     rows="H24 H6 H22 H31",
@@ -112,9 +112,9 @@ def bad_gateway(facts: ConnectionFacts) -> Iterator[Found]:
     "WS-HS-048",
     "error",
     "hop",
-    "503, while a connection to the same place is open: a limit on connections",
-    meaning="Somebody serves this path at this very moment, so the server is not down. A limit on"
-    " connections, for each client or in all, refused this one.",
+    "503, while a connection to the same path is open: a limit on connections",
+    meaning="This path is being served at this very moment, so the server is not down. A limit on"
+    " connections, per client or in total, refused this one.",
     js=JS_STATUS,
     topic="connection-limit",
     rows="H24 T10",
@@ -141,7 +141,7 @@ def connection_limit(facts: ConnectionFacts) -> Iterator[Found]:
         fault_of="hop" if answer_hop(facts) else "server",
         causes=(
             ("a limit on connections is reached", "close one of those: is the next attempt accepted?"),
-            ("one of several servers is down", "the log of the software that answered"),
+            ("one of several servers is down", "the log of whichever one answered"),
         ),
     )
     yield replace(found, confidence="high" if says else None)
@@ -161,7 +161,7 @@ def _is_same_path(one: Other, facts: ConnectionFacts) -> bool:
     "server",
     "503: no server takes the connection",
     meaning="A proxy has no healthy backend, or the server is overloaded or in maintenance. The log of"
-    " whoever made the answer says which.",
+    " whichever one answered says which.",
     js=JS_STATUS,
     topic="bad-gateway",
     rows="H24 T10",
@@ -206,7 +206,7 @@ def gateway_timeout(facts: ConnectionFacts) -> Iterator[Found]:
     "WS-HS-014",
     "error",
     "hop",
-    "505: the HTTP version is not the one that was sent from here",
+    "505: the server got another HTTP version than was sent from here",
     meaning="The request left here as HTTP/1.1, and the server says that it does not support the version it"
     " got. A hop in between speaks HTTP/1.0 to the application.",
     js=JS_STATUS,
@@ -242,8 +242,7 @@ def server_error(facts: ConnectionFacts) -> Iterator[Found]:
     "error",
     "server",
     "The handshake was refused",
-    meaning="The answer is a status other than 101 that has no usual cause. Its own words, where it has any,"
-    " say more.",
+    meaning="The status is not 101 and has no usual cause. Where the answer has a text, it says more.",
     js=JS_STATUS,
     topic="app",
     confidence="low",

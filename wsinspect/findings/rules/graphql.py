@@ -15,7 +15,7 @@ rules = Rules()
 
 _GRAPHQL: Final = ("graphql-transport-ws", "graphql-ws")
 _GRAPHQL_CODES: Final = {
-    4400: "the message is not what the protocol expects",
+    4400: "a message does not follow the protocol",
     4401: "a subscription came before the connection was acknowledged",
     4403: "the server refused connection_init",
     4406: "the server does not speak the subprotocol",
@@ -38,9 +38,8 @@ def is_graphql(facts: ConnectionFacts) -> bool:
     "error",
     "client",
     "GraphQL: client and server speak different subprotocols",
-    meaning="There are two: 'graphql-transport-ws' and the older 'graphql-ws', with other message types. One"
-    " side speaks the one,"
-    " the other expects the other.",
+    meaning="There are two: 'graphql-transport-ws' and the older 'graphql-ws', with different message types."
+    " Client and server have to use the same one.",
     js=JS_TOLD,
     topic="graphql",
     rows="5",
@@ -61,7 +60,9 @@ def graphql_mismatch(facts: ConnectionFacts) -> Iterator[Found]:
     )
     is_told = facts.server_close_code in (4406, 1002)
     if is_told or (foreign and facts.server_close_code not in (None, 1000, 1001)):
-        used = [f"message type {name!r} belongs to the other one" for name in sorted(map(str, foreign))]
+        used = [
+            f"message type {name!r} belongs to the other subprotocol" for name in sorted(map(str, foreign))
+        ]
         yield Found(
             evidence=(
                 f"offered {', '.join(facts.negotiation.subprotocols_offered)}; chosen {chosen}",
@@ -77,10 +78,9 @@ def graphql_mismatch(facts: ConnectionFacts) -> Iterator[Found]:
     "WS-APP-011",
     "error",
     "client",
-    "GraphQL: the server ended the connection for a reason of the protocol",
-    meaning="The code is one that the GraphQL over WebSocket protocol defines, and the evidence says "
-    "what it means. 4408 is a missing connection_init, 4401 and 4403 are missing or refused "
-    "credentials.",
+    "GraphQL: the server closed with a code of the GraphQL protocol",
+    meaning="The GraphQL over WebSocket protocol defines this code; the evidence says what it means. 4408 is"
+    " a missing connection_init; 4401 and 4403 are missing or refused credentials.",
     js=JS_TOLD,
     topic="graphql",
     rows="5",

@@ -1,6 +1,6 @@
 """Opening handshakes that were altered before they came here, or got no answer that is HTTP.
 
-RFC 6455 sections 4.1 and 4.2. An odd request that was answered with 101 is no finding: a finding is about
+RFC 6455 sections 4.1 and 4.2. An odd request that was answered with 101 gets no finding: a finding is about
 what failed.
 """
 
@@ -109,7 +109,7 @@ def arrived_stripped(facts: ConnectionFacts) -> Iterator[Found]:
         else two_causes(
             (
                 "a proxy before this tap removes them",
-                "connect the client to this tap directly: does it fail in the same way?",
+                "connect the client to this tap directly: does it still fail?",
             ),
             ("the client does not send them", "a browser always does; look at the client's own code"),
         ),
@@ -121,8 +121,8 @@ def arrived_stripped(facts: ConnectionFacts) -> Iterator[Found]:
     "error",
     "hop",
     "The request arrived here as HTTP/1.0",
-    meaning="HTTP/1.0 has no upgrade, and this server refused although the Upgrade headers are there. A proxy"
-    " before this tap speaks HTTP/1.0 to its upstream.",
+    meaning="HTTP/1.0 has no upgrade, and this server refused although the Upgrade headers are there. A"
+    " proxy before this tap speaks HTTP/1.0 to its upstream: make it speak HTTP/1.1.",
     js=JS_FAILED,
     topic="http10",
     rows="H2",
@@ -152,8 +152,8 @@ def http10(facts: ConnectionFacts) -> Iterator[Found]:
     "error",
     "hop",
     "A forward proxy refused to open the tunnel",
-    meaning="The proxy that this one goes through refused the CONNECT, or the request itself. The server"
-    " never saw anything.",
+    meaning="The upstream proxy that this one goes through refused the CONNECT, or the request itself. The"
+    " server never saw it.",
     js=JS_FAILED,
     topic="forward-proxy",
     rows="H29",
@@ -205,8 +205,8 @@ def unreachable(facts: ConnectionFacts) -> Iterator[Found]:
     "WS-HS-033",
     "error",
     "network",
-    "The server's name has no address",
-    meaning="The server's name could not be resolved on this machine. No connection was tried.",
+    "The server's name does not resolve",
+    meaning="This machine could not resolve the server's name. No connection was tried.",
     js=JS_FAILED + " Without the proxy Chrome's console has net::ERR_NAME_NOT_RESOLVED.",
     topic="dns",
     rows="H30",
@@ -251,8 +251,8 @@ def shown_bytes(data: bytes) -> str:
     "error",
     "client",
     "The server's first bytes are not HTTP",
-    meaning="Something that speaks another protocol listens on this port. The port or the host of the URL, or"
-    " of the proxy's target, is wrong.",
+    meaning="Something that speaks another protocol listens on this port. The host or port in the URL, or in"
+    " the proxy's target, is wrong.",
     js=JS_FAILED + " Chrome's console: net::ERR_INVALID_HTTP_RESPONSE.",
     topic="not-http",
     rows="H24 H31",
@@ -268,7 +268,7 @@ def not_http(facts: ConnectionFacts) -> Iterator[Found]:
         return  # WS-TLS-018
     yield Found(
         evidence=(
-            f"the server sent {name or 'bytes that are no HTTP response'}: {shown_bytes(first)}",
+            f"the server sent {name or 'bytes that are not an HTTP response'}: {shown_bytes(first)}",
             f"server {facts.server_address or facts.server or facts.host}",
             error[:120] if not client_left(facts) else "",
         ),
@@ -298,7 +298,7 @@ def unfinished_head(facts: ConnectionFacts) -> Iterator[Found]:
     yield Found(
         evidence=(
             f"the server sent: {head.start_line.decode('latin-1')[:160]}",
-            f"{len(first)} bytes, the last of them {shown_bytes(last[-40:])}, and no empty line",
+            f"{len(first)} bytes, ending with {shown_bytes(last[-40:])}, without an empty line",
             f"then {_failure(facts)}",
         )
     )
@@ -326,16 +326,16 @@ def gave_up(facts: ConnectionFacts) -> Iterator[Found]:
     waited = max(0, left - sent)
     is_short = waited < _SHORT_WAIT_NS
     page = (
-        "the page closed the socket, or was left, while it was connecting",
-        "the time it waited differs from attempt to attempt",
+        "the page closed the socket, or the user left it, while it was connecting",
+        "how long it waited differs from attempt to attempt",
     )
     server = (
         "the server's upgrade handler waits for something, or is never reached",
-        "the server's log has the request and no answer, or no such request",
+        "the server's log has the request but no answer, or no such request",
     )
     yield Found(
         evidence=(
-            f"request sent on; no byte of an answer for {seconds(waited)}",
+            f"request sent on; no answer for {seconds(waited)}",
             f"then {_failure(facts)}",
             *(f"known limit: {words(limit)}" for limit in matching(waited / 1e9, "handshake")),
         ),
@@ -369,8 +369,8 @@ def _failure(facts: ConnectionFacts) -> str:
     "error",
     "server",
     "The server closed the connection without an answer",
-    meaning="The request was sent, and the server ended TCP before a whole answer had come. A crash, a kill,"
-    " or something that is not an HTTP server does this.",
+    meaning="The request was sent, and the server ended TCP before a complete answer arrived. A crash, a"
+    " kill, or something that is not an HTTP server does this.",
     js=JS_FAILED + " Chrome's console: Connection closed before receiving a handshake response.",
     topic="empty-answer",
     rows="H24 H31",

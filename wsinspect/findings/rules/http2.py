@@ -81,8 +81,9 @@ def extended_connect(facts: ConnectionFacts) -> Iterator[Found]:
     "warning",
     "hop",
     "The origin announces WebSockets over HTTP/2, and the hop before it does not",
-    meaning="The origin's SETTINGS allow extended CONNECT (RFC 8441), and what the hop says to clients does"
-    " not. Their WebSockets take a separate HTTP/1.1 connection, which works only where HTTP/1.1 does.",
+    meaning="The origin's SETTINGS allow extended CONNECT (RFC 8441), and the hop does not announce it to"
+    " clients. Their WebSockets take a separate HTTP/1.1 connection, which works only where HTTP/1.1"
+    " does.",
     js="Nothing, unless HTTP/1.1 fails.",
     topic="h2",
     rows="H7",
@@ -97,7 +98,7 @@ def not_passed_on(facts: CaptureFacts) -> Iterator[Found]:
     ]
     if not behind or any(one.get("server_enable_connect") for one in before) or not (before or plain):
         return
-    says = "no such setting" if before else f"ALPN answered {plain[0].get('answered') or 'nothing'}"
+    says = "not set" if before else f"ALPN answered {plain[0].get('answered') or 'nothing'}"
     hop = before[0].get("server") if before else plain[0].get("name")
     yield Found(
         evidence=(
@@ -149,7 +150,7 @@ def dead_end(facts: CaptureFacts) -> Iterator[Found]:
 )
 def downgraded(facts: CaptureFacts) -> Iterator[Found]:
     seen: dict[Any, Mapping[str, Any]] = {}
-    # Most servers answer so, and their WebSockets open: it is worth a word where one did not.
+    # Most servers answer so, and their WebSockets open: worth reporting only where one did not.
     failing = {one.tap for one in facts.connections if one.open_ns is None and not one.is_faulted}
     for one in events_of(facts, "alpn"):
         if one.get("side") == "server" and one.get("tap") in failing:

@@ -16,7 +16,7 @@ from wsinspect.findings.registry import Rules
 
 rules = Rules()
 
-JS: Final = "close with code 1006, wasClean false; with a CLOSE frame of the server its code, mostly 1011."
+JS: Final = "close with code 1006, wasClean false; if the server sent a CLOSE frame, its code, mostly 1011."
 _TIMEOUT_WORDS: Final = re.compile(r"keep-?alive|ping|heartbeat|timed? ?out|timeout|inactiv|idle", re.I)
 #: A peer that answers at all answers within this.
 _LEAST_WAIT_NS: Final = 800_000_000
@@ -30,7 +30,7 @@ _PING, _PONG = 9, 10
     "client",
     "A ping got no pong, and its sender ended the connection",
     meaning="One side pinged, waited, and closed because no pong came. The other side's event loop was"
-    " blocked, or it was gone, or the pong was lost on a hop.",
+    " blocked, the other side had disappeared, or a hop lost the pong.",
     js=JS,
     topic="keepalive",
     rows="T6 T5",
@@ -65,8 +65,8 @@ def no_pong(facts: ConnectionFacts) -> Iterator[Found]:
             f"{len(unanswered)} pings in a row without a pong" if len(unanswered) > 1 else "",
             f"{len(answered)} earlier pings were answered"
             if answered
-            else "no ping of this side was ever answered",
-            f"last frame of the other side {seconds(facts.silence_ns(side.other) or 0)} before the end",
+            else "no ping from this side was ever answered",
+            f"last frame from the other side {seconds(facts.silence_ns(side.other) or 0)} before the end",
             f"closed with {code} {reason}" if code is not None else "no CLOSE frame",
             end_line(facts),
             js_told(facts),
@@ -115,9 +115,10 @@ def _gaps(times: Sequence[int]) -> list[int]:
     "WS-KA-002",
     "error",
     "client",
-    "The keepalive is as slow as the limit that ended the connection",
-    meaning="Heartbeats came at nearly the interval after which a hop closes, so each is a race that is lost"
-    " sooner or later. The end came just when the next one was due.",
+    "The keepalive interval is as long as the limit that ended the connection",
+    meaning="Heartbeats came at about the interval after which a hop closes, so each one is a race that is"
+    " lost sooner or later. The connection ended just when the next one was due: send them at half"
+    " the interval.",
     js="close with code 1006, wasClean false.",
     topic="keepalive",
     rows="T3",
@@ -127,7 +128,7 @@ def race(facts: ConnectionFacts) -> Iterator[Found]:
     beat = beat_ns(facts)
     silence = facts.silence_ns()
     if any(_lost([one for one in facts.pings if one.direction == side]) >= 2 for side in (C2S, S2C)):
-        return  # nobody is there to answer: it is no race
+        return  # nobody is there to answer: not a race
     if (
         beat is None
         or silence is None
@@ -137,7 +138,7 @@ def race(facts: ConnectionFacts) -> Iterator[Found]:
     ):
         return
     interval, count = beat
-    # A silence no longer than the heartbeat is no idle timeout: WS-DROP-003.
+    # A silence no longer than the heartbeat is not an idle timeout: WS-DROP-003.
     if interval < 900_000_000 or not 1.02 * interval < silence <= (1 + _NEAR) * interval:
         return
     limits = [words(limit) for limit in matching(silence / 1e9, "idle")]
@@ -214,7 +215,7 @@ def half_open(facts: ConnectionFacts) -> Iterator[Found]:
                     f"the last {lost} pings {side.arrow} have no pong",
                     f"nothing {side.other.arrow} for {seconds(mine[-1].time_ns - silence)} before the last"
                     f" of them",
-                    end_line(facts) if facts.is_over else "no end of a transport was seen",
+                    end_line(facts) if facts.is_over else "no end of a TCP connection was seen",
                 ),
                 frame=mine[-1].id,
                 js=js_told(facts),
@@ -247,8 +248,8 @@ def _wrong_pong(facts: ConnectionFacts, ping: PingFact) -> FrameFact | None:
     "warning",
     "client",
     "A pong does not repeat the payload of its ping",
-    meaning="A pong has to carry the payload of the ping that it answers (RFC 6455, 5.5.3). A side that"
-    " checks the payload takes this ping as unanswered and closes sooner or later.",
+    meaning="A pong must carry the payload of the ping that it answers (RFC 6455, 5.5.3). A side that checks"
+    " the payload treats this ping as unanswered and closes sooner or later.",
     js="close with code 1006 or the server's code, once the side that pings gives up.",
     topic="pong",
     rows="T6",
@@ -287,8 +288,8 @@ def _payload(data: bytes) -> str:
     "warning",
     "client",
     "No ping was ever answered",
-    meaning="One side pings, and the other one never sends a pong, although RFC 6455 (5.5.2) demands one. As"
-    " soon as a library or hop checks, it will close this connection.",
+    meaning="One side pings, and the other never sends a pong, although RFC 6455 (5.5.2) requires one. A"
+    " library or hop that checks will close this connection.",
     js="Nothing yet; code 1006 or 1011 where the side that pings gives up.",
     topic="pong",
     rows="T6",
@@ -312,7 +313,7 @@ def never_answered(facts: ConnectionFacts) -> Iterator[Found]:
         noun = "ping" if len(mine) == 1 else "pings"
         yield Found(
             evidence=(
-                f"{len(mine)} {noun} {side.arrow}, the first {seconds(waited)} before the last thing seen",
+                f"{len(mine)} {noun} {side.arrow}, the first {seconds(waited)} before the end",
                 f"no pong {side.other.arrow}",
                 f"the {other} sent other frames meanwhile" if has_heard else "",
                 end_line(facts) if facts.is_over else "",

@@ -1,4 +1,4 @@
-"""Messages that cannot be read: text that is no UTF-8, compression that does not inflate."""
+"""Messages that cannot be read: text that is not UTF-8, compression that does not inflate."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ UNFINISHED: Final = "unfinished"
     "error",
     "server",
     "A text message is not valid UTF-8",
-    meaning="Text has to be UTF-8, and the receiver closes with 1007 for what is not (RFC 6455, 8.1). Binary"
-    " data was sent as text, or UTF-8 was cut between the bytes of a character.",
+    meaning="Text must be UTF-8, and the receiver closes with 1007 when it is not (RFC 6455, 8.1). Binary"
+    " data was sent as text, or the text was cut in the middle of a character.",
     js=JS,
     topic="utf8",
     rows="F4",
@@ -39,8 +39,8 @@ def bad_utf8(facts: ConnectionFacts) -> Iterator[Found]:
     "server",
     "A compressed message does not inflate",
     meaning="The bytes are not valid DEFLATE, or refer to a context that the receiver does not have: context"
-    " takeover or the window size is not the negotiated one. All later compressed messages of this direction"
-    " are lost too.",
+    " takeover or the window size differs from what was negotiated. All later compressed messages in"
+    " this direction are lost too.",
     js=JS,
     topic="compression",
     rows="F5",
@@ -78,8 +78,8 @@ _STALLED_NS: Final = SECOND_NS
     "warning",
     "server",
     "A fragmented message never ended",
-    meaning="The first fragments of a message came and its last one, with FIN, did not. The receiver waits"
-    " for it and delivers nothing; every later message of that side waits too.",
+    meaning="The first fragments of a message came; the last one, with FIN, did not. The receiver waits for"
+    " it and delivers nothing, and every later message from that side waits too.",
     js="onmessage is never called for it.",
     topic="fragments",
     rows="F3 F12",

@@ -21,8 +21,8 @@ rules = Rules()
     "warning",
     "client",
     "STOMP: heart-beats are off, and the connection was cut after a silence",
-    meaning="CONNECT or CONNECTED says 'heart-beat:0,0', so nothing keeps the connection alive. A hop with"
-    " an idle timeout ends it.",
+    meaning="CONNECT or CONNECTED says 'heart-beat:0,0', so nothing keeps the connection alive, and a hop"
+    " with an idle timeout ends it. Switch heart-beats on.",
     js=JS_TOLD,
     topic="keepalive",
     rows="5",
@@ -71,8 +71,8 @@ def mqtt_refused(facts: ConnectionFacts) -> Iterator[Found]:
     "error",
     "client",
     "MQTT: the broker ended the connection after one and a half times the keep alive",
-    meaning="The client promised a packet at least every keep alive seconds and sent none. The broker waits"
-    " one and a half times as long and closes (MQTT 3.1.2.10).",
+    meaning="The client promised to send a packet at least once per keep alive interval and sent none. The"
+    " broker waits one and a half times as long, then closes (MQTT 3.1.2.10).",
     js=JS_TOLD,
     topic="keepalive",
     rows="5 T7",

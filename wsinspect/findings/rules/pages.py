@@ -1,4 +1,4 @@
-"""Pages that were loaded through the proxy and never tried: why, as far as their own head and text tell.
+"""Pages that were loaded through the proxy and never tried: why, as far as their own headers and text show.
 
 The engine watches a page for a time and then writes one `page` event with what it saw; these rules read it.
 """
@@ -36,7 +36,7 @@ def _base(page: Mapping[str, Any]) -> tuple[str, ...]:
     waited = page.get("waited_ms")
     return (
         f"page {page.get('url')}",
-        f"no WebSocket attempt within {waited} ms of it" if waited else "no WebSocket attempt",
+        f"no WebSocket attempt within {waited} ms" if waited else "no WebSocket attempt",
     )
 
 
@@ -78,8 +78,8 @@ def _blocked(page: Mapping[str, Any]) -> tuple[str, list[str]] | None:
     "error",
     "server",
     "The page's Content-Security-Policy forbids the WebSocket",
-    meaning="connect-src (or default-src) has no entry that allows this ws or wss URL. So the browser"
-    " never tries, and nothing arrives at any server.",
+    meaning="connect-src (or default-src) has no entry that allows this ws or wss URL, so the browser does"
+    " not even try, and nothing arrives at any server. Add the URL to connect-src.",
     js=JS_CSP,
     topic="csp",
     rows="H33",
@@ -101,7 +101,8 @@ def csp(facts: CaptureFacts) -> Iterator[Found]:
     "client",
     "Mixed content: a ws:// or http:// URL for a WebSocket on an https page",
     meaning="Browsers refuse an insecure WebSocket from a secure page; loopback is exempt, and since Chrome"
-    " 146 so are private addresses and .local. So no attempt is made, and nothing arrives at any server.",
+    " 146 so are private addresses and .local. No attempt is made, and nothing arrives at any"
+    " server: use wss.",
     js=JS_MIXED,
     topic="mixed",
     rows="H32",
@@ -111,7 +112,7 @@ def mixed(facts: CaptureFacts) -> Iterator[Found]:
     for page in _quiet_pages(facts):
         found = _mixed(page)
         if found and _blocked(page) is None:
-            yield Found(evidence=(*_base(page), f"its text has {found[0]}"))
+            yield Found(evidence=(*_base(page), f"its text contains {found[0]}"))
 
 
 @rules(
@@ -138,9 +139,9 @@ def scripts(facts: CaptureFacts) -> Iterator[Found]:
     "warning",
     "hop",
     "Socket.IO stays on polling",
-    meaning="Polling requests continue, and no attempt to upgrade was made. The client is set to use "
-    "polling alone, or remembers that an upgrade failed.",
-    js="The application works, slower; engine.transport.name is 'polling'.",
+    meaning="Polling requests continue, and no upgrade was attempted. The client is set to polling only, or"
+    " remembers that an upgrade failed.",
+    js="The application works, only slower; engine.transport.name is 'polling'.",
     topic="polling",
     rows="H34 H20",
     scope="capture",
@@ -163,11 +164,10 @@ def polling(facts: CaptureFacts) -> Iterator[Found]:
     "warning",
     "client",
     "The page made no WebSocket attempt at all",
-    meaning="The page, or a script of it, has code for a WebSocket, and within the time that was waited none"
-    " was tried through this"
-    " proxy. The reason is in the page: code that is not reached, a state left over from rendering on the"
-    " server, a conflicting"
-    " plugin, a service worker, or another way than this proxy.",
+    meaning="The page, or one of its scripts, has code for a WebSocket, and within the time waited none was"
+    " tried through this proxy. The reason is in the page: code that is not reached, state left over"
+    " from server-side rendering, a conflicting plugin, a service worker, or a route around this"
+    " proxy.",
     js=JS_CSP.partition(":")[0] + ", or nothing: no socket was made.",
     topic="no-attempt",
     rows="H34 H32 H8",
@@ -184,8 +184,8 @@ def none_at_all(facts: CaptureFacts) -> Iterator[Found]:
         yield Found(
             evidence=(
                 *_base(page),
-                f"its code has {page.get('interest')}",
-                *(f"the address in it: {url}" for url in _urls(page)[:2]),
+                f"its code contains {page.get('interest')}",
+                *(f"URL in its code: {url}" for url in _urls(page)[:2]),
                 *((f"a service worker is registered: {worker}",) if worker else ()),
             )
         )
@@ -204,8 +204,8 @@ _JS_LOCAL: Final = (
     "client",
     "A client connected and left at once without sending a byte",
     meaning="Since version 147 Chrome does this where a page from a public address opens a WebSocket to a"
-    " local or loopback address without the permission for it (Local Network Access). A health check of TCP"
-    " alone looks the same.",
+    " local or loopback address without the permission for it (Local Network Access). A TCP health"
+    " check looks the same.",
     js=_JS_LOCAL,
     topic="local-network",
     rows="H36",
@@ -237,7 +237,7 @@ def left_at_once(facts: CaptureFacts) -> Iterator[Found]:
                 ),
                 (
                     "a health check or port scan that only connects",
-                    "it comes again and again, also without a browser",
+                    "it repeats, even without a browser",
                 ),
             ),
         )
@@ -252,9 +252,9 @@ def _is_of(one: Summary, tap: Any, host: str) -> bool:
     "note",
     "tool",
     "This works here because of the proxy: a page from a public address reaches a local server",
-    meaning="The Origin is public and the server's address is local or loopback. Chrome since 147 and Firefox"
-    " since 154 want a permission for that (Local Network Access), and behind a forward proxy the browser"
-    " cannot know it: without this proxy the same page may be blocked.",
+    meaning="The Origin is public and the server's address is local or loopback. Chrome since 147 and"
+    " Firefox since 154 require a permission for that (Local Network Access), and behind a forward"
+    " proxy the browser cannot know it: without this proxy the same page may be blocked.",
     js="Without the proxy, and without the permission: close with code 1006, nothing else.",
     topic="local-network",
     rows="H36",

@@ -1,4 +1,4 @@
-"""Attempts that follow each other too fast, too often, or in vain."""
+"""Attempts that follow each other too fast, too often, or without a chance."""
 
 from __future__ import annotations
 
@@ -63,8 +63,8 @@ def _one_after_another(run: list[Summary]) -> bool:
     "warning",
     "client",
     "A reconnect storm: attempts in quick succession without backoff",
-    meaning="The client tries again at once each time it fails. Many clients doing this keep a server down"
-    " that is coming back.",
+    meaning="The client retries at once each time it fails. Many clients doing this keep a recovering server"
+    " down: add a backoff with jitter.",
     js="A series of close events, each followed by a new socket.",
     topic="backoff",
     rows="T9 H35",
@@ -82,10 +82,10 @@ def storm(facts: CaptureFacts) -> Iterator[Found]:
             shown = ", ".join(map(seconds, gaps))
             yield Found(
                 evidence=(
-                    f"{len(series)} attempts of {run[0].client_host} at {run[0].place}",
+                    f"{len(series)} attempts from {run[0].client_host} to {run[0].place}",
                     f"gaps {shown}",
                     f"first of them #{run[0].id}, answered {run[0].status or run[0].error or run[0].how}",
-                    *(("a fault that was asked for refused them",) if run[0].is_faulted else ()),
+                    *(("a fault rule refused them",) if run[0].is_faulted else ()),
                 ),
                 connection=run[0].id,
             )
@@ -96,10 +96,9 @@ def storm(facts: CaptureFacts) -> Iterator[Found]:
     "WS-RC-003",
     "warning",
     "client",
-    "The client retries what a retry cannot cure",
-    meaning="Attempt after attempt is refused for the same lasting reason (credentials, path, "
-    "protocol), and the client continues. It should stop, and say so, until something has "
-    "changed.",
+    "The client retries what a retry cannot fix",
+    meaning="Attempt after attempt is refused for the same lasting reason (credentials, path, protocol), and"
+    " the client keeps trying. It should stop and report it until something has changed.",
     js="A series of close events, each followed by a new socket.",
     topic="backoff",
     rows="T9",
@@ -114,7 +113,7 @@ def in_vain(facts: CaptureFacts) -> Iterator[Found]:
         if len(run) >= 4 and _one_after_another(run[-4:]):
             yield Found(
                 evidence=(
-                    f"{len(run)} attempts of {run[0].client_host} at {run[0].place}, each ended with"
+                    f"{len(run)} attempts from {run[0].client_host} to {run[0].place}, each ended with"
                     f" {_lasting(run[0])}",
                 ),
                 connection=run[0].id,
@@ -135,8 +134,8 @@ def _lasting(one: Summary) -> int | None:
     "note",
     "client",
     "The same client holds several sockets with the same token",
-    meaning="Sockets with the very same URL, token included, are open at once from one address. The "
-    "page opened a second one and did not close the first.",
+    meaning="Sockets with the very same URL, token included, are open at once from one address. The page"
+    " opened a second one without closing the first.",
     js="Each message arrives twice.",
     topic="duplicates",
     rows="T9",
@@ -154,7 +153,7 @@ def duplicates(facts: CaptureFacts) -> Iterator[Found]:
                 is_overlap = before.closed_ns is None or before.closed_ns > (after.open_ns or 0) + SECOND_NS
                 if is_overlap and after.attempt_ns - before.attempt_ns < 30 * SECOND_NS:
                     yield Found(
-                        evidence=(f"#{before.id} and #{after.id} at {after.place}, open at the same time",),
+                        evidence=(f"#{before.id} and #{after.id} to {after.place}, open at the same time",),
                         connection=after.id,
                     )
                     return

@@ -1,4 +1,4 @@
-"""Redirected opening handshakes, by where to: browsers follow none (WHATWG WebSockets)."""
+"""Redirected opening handshakes, by target: browsers follow none (WHATWG WebSockets)."""
 
 from __future__ import annotations
 
@@ -61,8 +61,7 @@ def _is_same_site(one: str, other: str) -> bool:
     "client",
     "The handshake is redirected to https",
     meaning="The server answers plain requests with a redirect to TLS. Browsers do not follow redirects of a"
-    " WebSocket, so the"
-    " URL must be wss.",
+    " WebSocket, so the URL must be wss.",
     js=JS_STATUS,
     topic="redirect-scheme",
     rows="H14",
@@ -78,10 +77,9 @@ def to_https(facts: ConnectionFacts) -> Iterator[Found]:
     "WS-HS-006",
     "error",
     "client",
-    "The handshake is redirected to the same path with or without its slash",
-    meaning="The server wants the path with (or without) a slash at its end and says so with a redirect."
-    " Browsers do not"
-    " follow redirects of a WebSocket.",
+    "The handshake is redirected to the same path with or without its trailing slash",
+    meaning="The server wants the path with (or without) a trailing slash and redirects to it. Browsers do"
+    " not follow redirects of a WebSocket: use that path in the client.",
     js=JS_STATUS,
     topic="redirect-slash",
     rows="H14 H16",
@@ -98,9 +96,8 @@ def to_slash(facts: ConnectionFacts) -> Iterator[Found]:
     "error",
     "client",
     "The handshake is redirected to a login",
-    meaning="The server does not know who this is and sends the browser to a login page. Browsers do not"
-    " follow redirects of"
-    " a WebSocket, so the page only sees a failure.",
+    meaning="The server does not recognise the user and sends the browser to a login page. Browsers do not"
+    " follow redirects of a WebSocket, so the page sees only a failure.",
     js=JS_STATUS,
     topic="redirect-login",
     rows="H14 H18",
@@ -117,7 +114,8 @@ def to_login(facts: ConnectionFacts) -> Iterator[Found]:
     "error",
     "server",
     "The handshake is redirected",
-    meaning="The server answers with another URL. Browsers do not follow redirects of a WebSocket.",
+    meaning="The server answers with another URL. Browsers do not follow redirects of a WebSocket: use that"
+    " URL in the client.",
     js=JS_STATUS,
     topic="redirect",
     rows="H14",

@@ -87,8 +87,8 @@ def _answer(facts: ConnectionFacts) -> tuple[str, ...]:
     "error",
     "client",
     "The request is not a GET, so it is not an opening handshake",
-    meaning="A WebSocket opens with GET alone; this request has another method, and a healthy server refuses"
-    " it. 'curl -I' sends HEAD, so a recipe with it proves nothing.",
+    meaning="A WebSocket opens with GET only; this request uses another method, and a healthy server refuses"
+    " it. 'curl -I' sends HEAD, so a test with it proves nothing.",
     js=JS_NOTHING,
     topic="method",
     rows="traps H22",
@@ -112,7 +112,7 @@ def other_method(facts: ConnectionFacts) -> Iterator[Found]:
     "client",
     "The server does not support the WebSocket version that was sent",
     meaning="RFC 6455 is version 13. Only very old or home-made clients send another one; a hop can also"
-    " change the header or drop it.",
+    " change or drop the header.",
     js=JS_FAILED,
     topic="version",
     rows="H23",
@@ -167,8 +167,8 @@ def wrong_version(facts: ConnectionFacts) -> Iterator[Found]:
     "error",
     "client",
     "The Sec-WebSocket-Key is missing, repeated or not 16 bytes of base64",
-    meaning="The server needs exactly one key of 16 bytes in base64 (RFC 6455, 4.2.1). Recipes for curl often"
-    " carry one of the wrong length, and some tools add a second header.",
+    meaning="The server needs exactly one key of 16 bytes in base64 (RFC 6455, 4.2.1). Recipes for curl"
+    " often have one of the wrong length, and some tools add a second header.",
     js=JS_FAILED,
     topic="sec-headers",
     rows="H19 H10",
@@ -220,8 +220,8 @@ def lost_key(facts: ConnectionFacts) -> Iterator[Found]:
     "error",
     "client",
     "The server refused the offered subprotocols",
-    meaning="The server wants a subprotocol (Sec-WebSocket-Protocol) that the client did not offer. Offer one"
-    " of those that the server knows, or make the server accept this one.",
+    meaning="The server requires a subprotocol (Sec-WebSocket-Protocol) that the client did not offer. Offer"
+    " one that the server knows, or make the server accept this one.",
     js=JS_FAILED,
     topic="subprotocol",
     rows="H26",
@@ -250,8 +250,8 @@ def refused_subprotocol(facts: ConnectionFacts) -> Iterator[Found]:
     "error",
     "client",
     "The server refused the offered extensions",
-    meaning="The server does not accept the client's Sec-WebSocket-Extensions. It should ignore an offer that"
-    " it does not know (RFC 6455, 9.1); until it does, offer none.",
+    meaning="The server does not accept the client's Sec-WebSocket-Extensions. It should ignore an extension"
+    " that it does not know (RFC 6455, 9.1); until it does, offer none.",
     js=JS_FAILED,
     topic="extension",
     rows="H27",
@@ -270,7 +270,7 @@ def refused_extension(facts: ConnectionFacts) -> Iterator[Found]:
     "error",
     "server",
     "The answer says that WebSockets are switched off",
-    meaning="Whoever wrote this answer knows WebSockets and does not allow them here. Switch them on for this"
+    meaning="Whoever wrote this answer knows WebSockets and does not allow them here. Enable them for this"
     " host or path.",
     js=JS_FAILED,
     topic="upgrade",

@@ -31,7 +31,7 @@ rules = Rules()
 
 #: Where an attempt failed that never reached the other side.
 _NO_WAY: Final = ("connect", "tls-server")
-#: What a hop answers where it waited in vain.
+#: What a hop answers when its wait was over.
 _GAVE_UP: Final = (408, 500, 502, 503, 504)
 #: Problems of a 101, with the fields that cause them.
 _BAD_101: Final = {
@@ -95,8 +95,8 @@ def answered_behind(pair: PairFacts) -> str:
     if origin.response_in is not None:
         return f"the server behind it answered {status_line(origin)}"
     if not origin.is_over:
-        return "the server behind it has not answered so far"
-    return f"the server behind it gave no answer: {origin.error or origin.how}"
+        return "the server behind it has not answered yet"
+    return f"the server behind it did not answer: {origin.error or origin.how}"
 
 
 def _suspects(pair: PairFacts, kind: Kind) -> list[Suspect]:
@@ -143,7 +143,7 @@ def removes_upgrade(pair: PairFacts) -> Iterator[Found]:
             answered_behind(pair),
             ""
             if is_reason
-            else "the answer has another reason; without Upgrade it cannot become a 101 either",
+            else "the answer has another reason; without Upgrade it would not be a 101 either",
             f"joined by {pair.joined_by}",
         ),
         severity=None if is_reason else "warning",
@@ -158,9 +158,8 @@ def removes_upgrade(pair: PairFacts) -> Iterator[Found]:
     "error",
     "hop",
     "The hop speaks HTTP/1.0 to the server",
-    meaning="The upgrade headers came through, but as HTTP/1.0, which has no upgrade. This server"
-    " refused such a"
-    " request.",
+    meaning="The Upgrade headers came through, but in an HTTP/1.0 request, and HTTP/1.0 has no upgrade. This"
+    " server refused it: make the hop speak HTTP/1.1.",
     js=JS_FAILED,
     topic="http10",
     rows="H2",
@@ -183,8 +182,8 @@ def speaks_http10(pair: PairFacts) -> Iterator[Found]:
     "error",
     "hop",
     "The server answered 101 and the hop did not pass it on",
-    meaning="Behind the hop the handshake succeeded, and before it something else arrived. The hop does not"
-    " carry upgrades, or a rule of it replaces responses.",
+    meaning="Behind the hop the handshake succeeded; before it something else arrived. The hop does not"
+    " carry upgrades, or one of its rules replaces responses.",
     js=JS_FAILED,
     topic="upgrade-response",
     rows="H5 H9 H12 H13",
@@ -247,8 +246,8 @@ def strips_101(pair: PairFacts) -> Iterator[Found]:
     "error",
     "hop",
     "The hop changes the Sec-WebSocket headers",
-    meaning="Key, version, subprotocol and extensions have to pass unchanged, in both directions. Here the"
-    " hop changed one of them, and the handshake failed because of it.",
+    meaning="Key, version, subprotocol and extensions must pass unchanged in both directions. The hop"
+    " changed one of them, and the handshake failed because of it.",
     js=JS_FAILED,
     topic="sec-headers",
     rows="H10 H25 H26 H27",
@@ -277,7 +276,7 @@ def changes_fields(pair: PairFacts) -> Iterator[Found]:
     case = _blamed(pair, "case") if has_failed(pair.edge) else []
     if case:
         yield Found(
-            title="The server does not know a header whose name the hop wrote in other letters",
+            title="The server does not find a header whose letter case the hop changed",
             meaning="Header names have no letter case (RFC 9110, 5.1), and many proxies write them in"
             " lower case."
             " This server seems to look for one spelling alone.",
@@ -309,9 +308,8 @@ def _broken_101(pair: PairFacts, origin: ConnectionFacts) -> tuple[str, ...]:
     "error",
     "hop",
     "The hop rewrites the path, and the server has nothing there",
-    meaning="The path that came out of the hop is not the one that went in, and the server refused it."
-    " In nginx, a"
-    " path or a slash after the host in proxy_pass rewrites paths.",
+    meaning="The path that left the hop is not the one that arrived there, and the server refused it. In"
+    " nginx, a path or a slash after the host in proxy_pass rewrites paths.",
     js=JS_FAILED,
     topic="rewrite",
     rows="H16",
@@ -342,10 +340,9 @@ def rewrites_path(pair: PairFacts) -> Iterator[Found]:
     "WS-HS-105",
     "error",
     "hop",
-    "The hop changes who the request claims to be, and the server refused",
-    meaning="Host, Origin, Cookie or Authorization came out of the hop other than they went in. The"
-    " server's check"
-    " of origin or credentials fails because of it.",
+    "The hop changes Host, Origin or credentials, and the server refused",
+    meaning="Host, Origin, Cookie or Authorization left the hop different from how it arrived. The server's"
+    " check of origin or credentials fails because of it.",
     js=JS_FAILED,
     topic="origin",
     rows="H17 H18",
@@ -376,9 +373,8 @@ def changes_identity(pair: PairFacts) -> Iterator[Found]:
     "error",
     "server",
     "The server behind the hop did not answer in time, and the hop gave up",
-    meaning="The handshake went through the hop and reached the server, which had not answered when the"
-    " hop's own"
-    " limit was over. The hop then answered for it.",
+    meaning="The handshake went through the hop and reached the server, which did not answer within the"
+    " hop's limit. The hop then answered for it.",
     js=JS_FAILED,
     topic="timeout",
     rows="H24",
@@ -429,8 +425,8 @@ def hop_is_down(pair: PairFacts) -> Iterator[Found]:
     "note",
     "hop",
     "The hop answered by itself and did not ask the server",
-    meaning="No attempt arrived behind the hop for this one. The refusal is the hop's own: its configuration"
-    " or its log says why.",
+    meaning="No attempt arrived behind the hop for this one. The hop refused it itself: its configuration or"
+    " its log says why.",
     js=js_status(None).replace("None", "N"),
     topic="own-answer",
     rows="H9 H14 H17",
@@ -454,9 +450,8 @@ def answers_itself(pair: PairFacts) -> Iterator[Found]:
     "note",
     "hop",
     "The hop changed the request, which does not explain the answer",
-    meaning="Some of the request came out of the hop other than it went in. It is listed because the"
-    " attempt failed,"
-    " and does not explain why.",
+    meaning="Parts of the request left the hop different from how they arrived. They are listed because the"
+    " attempt failed, but they do not explain why.",
     js=js_status(None).replace("None", "N"),
     topic="changed",
     rows="H17 H18",

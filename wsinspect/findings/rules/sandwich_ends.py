@@ -22,7 +22,7 @@ _BUFFERED_NS: Final = 300_000_000
 #: More than this may wait in the hop for a receiver that does not read.
 _BUFFERED_BYTES: Final = 65_536
 _SIDES: Final = {"c>s": C2S, "s>c": S2C}
-#: A shorter silence is no idle timeout's.
+#: A shorter silence is not an idle timeout.
 _IDLE_NS: Final = SECOND_NS * 9 // 10
 #: Who closes with these goes away, or restarts.
 _GOING_CODES: Final = (1001, 1012)
@@ -60,8 +60,7 @@ def _counted(edge: ConnectionFacts, origin: ConnectionFacts) -> tuple[int, str]:
     "hop",
     "The hop closed the connection",
     meaning="Neither the client nor the server ended it: the hop closed both sides, without a CLOSE frame."
-    " After a silence that is an"
-    " idle timeout of the hop.",
+    " After a silence, that is an idle timeout of the hop.",
     js=JS_CUT,
     topic="idle",
     rows="T1 T2 T4",
@@ -74,7 +73,7 @@ def hop_closed(pair: PairFacts) -> Iterator[Found]:
     quiet, side = _counted(pair.edge, pair.origin)
     limits = matching(quiet / 1e9, "idle")
     longest = max(_longest_pause(pair.edge), _longest_pause(pair.origin))
-    # It had been as quiet before, and that ended nothing: no idleness.
+    # It had been as quiet before, and that ended nothing: not an idle timeout.
     is_idle = quiet >= _IDLE_NS and quiet > longest * 1.1
     if side == "client" and not pair.edge.frames[C2S] and (pair.edge.silence_ns() or 0) < _IDLE_NS:
         is_idle = False  # the client never said anything, and the server was not silent
@@ -83,7 +82,7 @@ def hop_closed(pair: PairFacts) -> Iterator[Found]:
             f"before the hop: closed from the hop's side ({pair.edge.how})",
             f"behind it: closed from the hop's side ({pair.origin.how})",
             *_silence(pair.edge),
-            f"it had been quiet for {seconds(longest)} before: not idle"
+            f"it had been quiet for {seconds(longest)} before and survived: not an idle timeout"
             if _IDLE_NS <= quiet <= longest * 1.1
             else "",
             *(f"known limit: {words(limit)}" for limit in (limits[:4] if is_idle else ())),
@@ -104,8 +103,8 @@ def hop_closed(pair: PairFacts) -> Iterator[Found]:
     "error",
     "hop",
     "The hop changed the end of the connection",
-    meaning="The CLOSE frame that went into the hop and what came out of it are not the same. A code was "
-    "replaced, left out, or made up.",
+    meaning="The CLOSE frame that arrived at the hop and what left it are not the same. A code was replaced,"
+    " left out, or made up.",
     js=JS_CUT,
     topic="close-code",
     rows="F9 T4",
@@ -207,9 +206,7 @@ def _closed_by_hop(pair: PairFacts, origin: ConnectionFacts) -> Found:
         evidence=(
             f"towards the client: {_close(edge.server_close_code, edge.server_close_reason)}",
             f"towards the server: {_close(origin.client_close_code, origin.client_close_reason)}",
-            "the hop's own CLOSE to the server is not masked, which RFC 6455, 5.1, forbids"
-            if is_unmasked
-            else "",
+            "the hop's own CLOSE to the server is not masked, against RFC 6455, 5.1" if is_unmasked else "",
             "the 1002 is the server's answer to it, which the hop passed on" if is_answer else "",
             js_told(edge),
         ),
@@ -241,8 +238,8 @@ def _ways(pair: PairFacts) -> Iterator[tuple[str, Through]]:
     "error",
     "hop",
     "Messages were lost in the hop, or made up by it",
-    meaning="What went into the hop did not all come out, though the other side was open. TCP loses nothing"
-    " inside a connection, so the hop reads and writes messages itself.",
+    meaning="Not everything that went into the hop came out, though the other side was open. TCP loses"
+    " nothing within a connection, so the hop reads and writes messages itself.",
     js="Messages are missing; nothing is reported.",
     topic="frame-bug",
     rows="F14",
@@ -250,7 +247,7 @@ def _ways(pair: PairFacts) -> Iterator[tuple[str, Through]]:
 )
 def loses(pair: PairFacts) -> Iterator[Found]:
     for arrow, through in _ways(pair):
-        # What was still on its way when the connection ended is no loss.
+        # What was still on its way when the connection ended was not lost.
         is_lost = _is_whole(pair, arrow) or _is_overdue(pair, arrow, through)
         lost = through.lost_count - (0 if is_lost else through.tail)
         if lost or through.added_count:
@@ -298,8 +295,8 @@ def _is_whole(pair: PairFacts, arrow: str) -> bool:
     "warning",
     "hop",
     "The hop holds messages back and passes them on in bursts",
-    meaning="Messages that were sent apart came out of the hop together. It buffers the response, or "
-    "rewrites it.",
+    meaning="Messages that were sent apart came out of the hop together. It buffers or rewrites the"
+    " response: switch buffering off for this path.",
     js="onmessage is called late, for several messages at once.",
     topic="buffering",
     rows="F13",
@@ -335,8 +332,8 @@ def _waited(pair: PairFacts, arrow: str, one: Waited) -> str:
     "error",
     "hop",
     "The hop changes fragments or compression, and the receiver closed for it",
-    meaning="Messages came out of the hop in other fragments, or compressed in another way. The "
-    "receiver answered with a protocol or data error.",
+    meaning="Messages came out of the hop in other fragments, or with other compression. The receiver"
+    " answered with a protocol or data error.",
     js=JS_CUT,
     topic="compression",
     rows="F12 F2 F5",

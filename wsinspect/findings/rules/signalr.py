@@ -40,8 +40,8 @@ def is_signalr(facts: ConnectionFacts) -> bool:
     "error",
     "hop",
     "SignalR: the connection id is unknown to the server that was reached",
-    meaning="'negotiate' made the id at one server, and the WebSocket reached another one, or came "
-    "too late. With several servers behind a balancer, both requests have to go to the same.",
+    meaning="One server issued the id in 'negotiate', and the WebSocket reached another one, or came too"
+    " late. With several servers behind a load balancer, both requests must go to the same one.",
     js=JS_REFUSED,
     topic="signalr",
     rows="H21",
@@ -67,10 +67,9 @@ def signalr_unknown(facts: ConnectionFacts) -> Iterator[Found]:
     "WS-APP-021",
     "error",
     "client",
-    "SignalR: its handshake failed",
-    meaning='The first message has to be {"protocol":...} with the record separator 0x1E at its end, within'
-    " 15 s. The server"
-    " answered with an error, or waited in vain and closed.",
+    "SignalR: the protocol handshake failed",
+    meaning='The first message must be {"protocol":...} with the record separator 0x1E at its end, within 15'
+    " s. The server answered with an error, or did not get such a message and closed.",
     js=JS_TOLD,
     topic="signalr",
     rows="5",
@@ -92,7 +91,7 @@ def signalr_handshake(facts: ConnectionFacts) -> Iterator[Found]:
         return
     is_wrong = mine is None or (mine.text.startswith('{"protocol"') and not mine.text.endswith(_RECORD))
     if is_wrong and answer is None and facts.age_ns is not None and facts.ended_by == "server":
-        what = "no message of the client" if mine is None else "its first message lacks 0x1E at the end"
+        what = "no message from the client" if mine is None else "its first message lacks 0x1E at the end"
         yield Found(
             evidence=(what, f"closed after {seconds(facts.age_ns)}", end_line(facts)),
             js=js_told(facts),
@@ -105,8 +104,8 @@ def signalr_handshake(facts: ConnectionFacts) -> Iterator[Found]:
     "error",
     "server",
     "SignalR: the server closed the connection with an error",
-    meaning="A close message (type 7) with an error came. A hub method or OnConnectedAsync raised, or the"
-    " server waited in vain for the client's pings.",
+    meaning="The server sent a close message (type 7) with an error. A hub method or OnConnectedAsync threw,"
+    " or the client's pings did not come in time.",
     js=JS_TOLD,
     topic="server-error",
     rows="5",
@@ -133,7 +132,7 @@ def signalr_closed(facts: ConnectionFacts) -> Iterator[Found]:
     "warning",
     "server",
     "SignalR: the server's pings stopped",
-    meaning="The server sends something every 15 s at least, and the client closes after 30 s without. A hop"
+    meaning="The server sends something at least every 15 s, and the client closes after 30 s without. A hop"
     " that holds frames back, or a busy server, does this.",
     js="onclose of the hub connection: Server timeout elapsed without receiving a message from the server.",
     topic="keepalive",

@@ -27,7 +27,7 @@ from wsinspect.findings.rules.switching import text_after_101
 rules = Rules()
 
 
-#: Of a WebSocket Engine.IO refuses with words alone; of python-engineio's words some differ.
+#: Engine.IO refuses a WebSocket with text only; python-engineio's text differs here and there.
 _ENGINE_WORDS: Final = (
     (0, re.compile(rb'^"?(transport unknown|invalid transport)', re.I)),
     (1, re.compile(rb'^"?(session id unknown|invalid session|unknown session)', re.I)),
@@ -36,11 +36,11 @@ _ENGINE_WORDS: Final = (
     (4, re.compile(rb'^"?(forbidden|not an accepted origin)', re.I)),
     (5, re.compile(rb'^"?(unsupported protocol version|the client is using an unsupported version)', re.I)),
 )
-#: An application's own words for allowRequest's refusal: neither a page nor JSON, and short.
+#: An application's own text for allowRequest's refusal: neither a page nor JSON, and short.
 _OWN_WORDS: Final = re.compile(rb"^[^<{\[\s][^<{]{0,200}$")
 
 
-#: Engine.IO's own messages, by code: they tell its errors also where the path is not its usual one.
+#: Engine.IO's own messages, by code: they identify its errors even where the path is not the usual one.
 _ENGINE_MESSAGES: Final = {
     0: "transport unknown",
     1: "session id unknown",
@@ -52,7 +52,7 @@ _ENGINE_MESSAGES: Final = {
 
 
 def _engine_code(facts: ConnectionFacts) -> int | None:
-    """The code of Engine.IO's error, in JSON or in words, whatever the status."""
+    """The code of Engine.IO's error, in JSON or as text, whatever the status."""
     if not is_refused(facts):
         return None
     try:
@@ -102,9 +102,9 @@ def _engine(facts: ConnectionFacts, code: int) -> Iterator[Found]:
     "error",
     "hop",
     "Socket.IO: the session is unknown to the server that was reached (no sticky sessions)",
-    meaning="The session was made by polling at one server process, and the WebSocket reached another one."
-    " With several processes"
-    " behind a balancer, all requests of a session have to go to the same.",
+    meaning="The session was created by polling at one server process, and the WebSocket reached another"
+    " one. With several processes behind a load balancer, all requests of a session must go to the"
+    " same one.",
     js=JS_REFUSED,
     topic="sticky",
     rows="H20",
@@ -119,8 +119,8 @@ def session_unknown(facts: ConnectionFacts) -> Iterator[Found]:
     "error",
     "server",
     "Socket.IO: allowRequest or the CORS check refused the client",
-    meaning="Engine.IO answered code 4: the application's own check said no. Mostly it is about "
-    "Origin or credentials.",
+    meaning="Engine.IO answered code 4: the application's own check refused. Mostly it is about Origin or"
+    " credentials.",
     js=JS_REFUSED,
     topic="origin",
     rows="H20",
@@ -134,8 +134,11 @@ def engine_forbidden(facts: ConnectionFacts) -> Iterator[Found]:
             software=("socketio",),
             confidence="medium",
             causes=two_causes(
-                ("allowRequest refused with these words", "look for them in the server's code"),
-                ("something else answers on this path", "ask it with transport=polling: what comes back?"),
+                ("allowRequest refused with this text", "look for it in the server's code"),
+                (
+                    "something else answers on this path",
+                    "request it with transport=polling: what comes back?",
+                ),
             ),
         )
 
@@ -145,9 +148,8 @@ def engine_forbidden(facts: ConnectionFacts) -> Iterator[Found]:
     "error",
     "client",
     "Socket.IO: client and server have different protocol versions",
-    meaning="Engine.IO answered code 5: the client's EIO is not the server's. Versions 1 and 2 speak EIO=3,"
-    " versions 3 and 4 speak"
-    " EIO=4.",
+    meaning="Engine.IO answered code 5: the server does not speak the client's EIO version. Socket.IO 1 and"
+    " 2 speak EIO=3, Socket.IO 3 and 4 speak EIO=4.",
     js=JS_REFUSED,
     topic="eio-version",
     rows="H20 T8",
@@ -162,8 +164,8 @@ def engine_version(facts: ConnectionFacts) -> Iterator[Found]:
     "error",
     "server",
     "Socket.IO: the server does not allow this transport or method",
-    meaning="Engine.IO answered code 0 or 2. WebSocket is not among the server's transports, or the "
-    "request is of a wrong kind.",
+    meaning="Engine.IO answered code 0 or 2. WebSocket is not among the server's transports, or the request"
+    " has the wrong method.",
     js=JS_REFUSED,
     topic="polling",
     rows="H20",
@@ -178,9 +180,9 @@ def engine_transport(facts: ConnectionFacts) -> Iterator[Found]:
     "WS-APP-008",
     "error",
     "client",
-    "Socket.IO: the version is not the server's, and it says so after the 101",
-    meaning="Engine.IO accepts the WebSocket first and looks at EIO then: its refusal is written over the"
-    " open connection, as HTTP. Versions 1 and 2 speak EIO=3, versions 3 and 4 speak EIO=4.",
+    "Socket.IO: the server refuses the client's version, after the 101",
+    meaning="Engine.IO accepts the WebSocket first and checks EIO after that: it writes its refusal into the"
+    " open connection, as HTTP. Socket.IO 1 and 2 speak EIO=3, Socket.IO 3 and 4 speak EIO=4.",
     js="close with code 1006, wasClean false. Chrome's console: Invalid frame header.",
     topic="eio-version",
     rows="H20 T8",
@@ -204,10 +206,9 @@ def engine_version_late(facts: ConnectionFacts) -> Iterator[Found]:
     "WS-APP-006",
     "error",
     "client",
-    "Socket.IO: heartbeats of different versions, so it drops every 20 to 60 s",
-    meaning="With EIO=3 the client sends pings and the server answers, with EIO=4 it is the other way round."
-    " Here one side waits"
-    " for what the other never sends, and gives up.",
+    "Socket.IO: client and server expect different heartbeats, so it drops every 20 to 60 s",
+    meaning="With EIO=3 the client sends pings and the server answers; with EIO=4 it is the other way round."
+    " Here one side waits for pings that the other never sends, and gives up.",
     js=JS_TOLD,
     topic="eio-version",
     rows="T8",
@@ -240,8 +241,8 @@ def engine_heartbeat(facts: ConnectionFacts) -> Iterator[Found]:
     "error",
     "server",
     "Socket.IO: the server refused the namespace",
-    meaning="The connection stands, but a CONNECT_ERROR packet (44) came. A middleware refused the "
-    "client, or the namespace does not exist.",
+    meaning="The connection is open, but the server sent a CONNECT_ERROR packet (44). A middleware refused"
+    " the client, or the namespace does not exist.",
     js="The socket's connect_error event with the message in the evidence; no close.",
     topic="app-auth",
     rows="",

@@ -29,7 +29,7 @@ rules = Rules()
 
 
 def _if_borne(facts: ConnectionFacts) -> Severity | None:
-    """A warning where this client continued all the same: a browser would not have."""
+    """A warning where this client continued anyway: a browser would not have."""
     return "warning" if facts.frames[0] > 0 and facts.frames[1] > 0 else None
 
 
@@ -47,8 +47,8 @@ def _is_whole_101(facts: ConnectionFacts) -> bool:
     "error",
     "server",
     "The 101 has a wrong or missing Sec-WebSocket-Accept",
-    meaning="The value does not belong to the key of this request (RFC 6455, 4.1), so every client fails the"
-    " connection. A hop that makes a key of its own, a cache, or a made-up 101 does this.",
+    meaning="The value does not match the key of this request (RFC 6455, 4.1), so every client fails the"
+    " connection. A hop that makes its own key, a cache, or a hand-made 101 does this.",
     js=JS_FAILED + " Chrome's console: Incorrect 'Sec-WebSocket-Accept' header value.",
     topic="accept",
     rows="H25",
@@ -111,7 +111,7 @@ def no_subprotocol(facts: ConnectionFacts) -> Iterator[Found]:
         "the 101 has no Sec-WebSocket-Protocol",
     )
     yield Found(
-        evidence=(*lines, *(("this client continued all the same",) if has_talked else ())),
+        evidence=(*lines, *(("this client continued anyway",) if has_talked else ())),
         severity="warning" if has_talked or not facts.is_over else None,
         software=named(answer_marks(facts)),
     )

@@ -31,7 +31,7 @@ def _js(name: str) -> str:
     return f"{JS_FAILED} A browser that connects directly: net::ERR_{name}."
 
 
-#: By OpenSSL's words, and by the names that Chrome gives to its errors.
+#: By OpenSSL's messages and Chrome's error names.
 _OPENSSL: Final = {
     "expired": re.compile(r"certificate has expired|certificate expired|CERT_DATE_INVALID", re.I),
     "early": re.compile(r"not yet valid", re.I),
@@ -114,11 +114,11 @@ def _shown(facts: ConnectionFacts) -> tuple[str, ...]:
     if certificate:
         names = ", ".join(map(str, certificate.get("sans") or ())) or "no name"
         lines += [
-            f"certificate of {certificate.get('subject')} by {certificate.get('issuer')}",
+            f"certificate of {certificate.get('subject')}, issued by {certificate.get('issuer')}",
             f"for {names}, valid {certificate.get('not_before')} to {certificate.get('not_after')}",
         ]
     sni = (facts.server_tls or {}).get("sni")
-    return (*lines, f"asked for (SNI) {sni}") if sni else tuple(lines)
+    return (*lines, f"requested name (SNI): {sni}") if sni else tuple(lines)
 
 
 @rules(
@@ -143,7 +143,7 @@ def borne(facts: ConnectionFacts) -> Iterator[Found]:
     "error",
     "server",
     "The server's certificate has expired",
-    meaning="The certificate's validity is over, so browsers end the TLS handshake. No WebSocket request is"
+    meaning="The certificate is no longer valid, so browsers end the TLS handshake. No WebSocket request is"
     " sent.",
     js=_js("CERT_DATE_INVALID"),
     topic="certificate",
@@ -176,7 +176,8 @@ def not_yet(facts: ConnectionFacts) -> Iterator[Found]:
     "error",
     "server",
     "The server's certificate is self-signed",
-    meaning="Nobody the client trusts has signed it. A browser asks on a page, but never for a WebSocket.",
+    meaning="No authority that the client trusts has signed it. A browser asks the user for a page, but"
+    " never for a WebSocket: the socket just fails.",
     js=_js("CERT_AUTHORITY_INVALID"),
     topic="certificate",
     rows="H30",
@@ -192,8 +193,7 @@ def self_signed(facts: ConnectionFacts) -> Iterator[Found]:
     "error",
     "server",
     "The server's certificate is for another name",
-    meaning="The name that was asked for is not among those of the certificate. Browsers end the TLS"
-    " handshake.",
+    meaning="The requested name is not among those in the certificate. Browsers end the TLS handshake.",
     js=_js("CERT_COMMON_NAME_INVALID"),
     topic="certificate",
     rows="H30",
@@ -210,8 +210,8 @@ def other_name(facts: ConnectionFacts) -> Iterator[Found]:
     "server",
     "The server's certificate chain is incomplete or its issuer unknown",
     meaning="The chain does not lead to an authority that is trusted here: an intermediate certificate is"
-    " missing,"
-    " or the authority is private. Some clients have the intermediate stored and work, others fail.",
+    " missing, or the authority is private. Some clients have the intermediate cached and work,"
+    " others fail.",
     js=_js("CERT_AUTHORITY_INVALID"),
     topic="certificate",
     rows="H30",
@@ -227,8 +227,7 @@ def chain(facts: ConnectionFacts) -> Iterator[Found]:
     "error",
     "client",
     "The server wants a client certificate",
-    meaning="The server ended the TLS handshake because no certificate of the client came. No request was"
-    " sent.",
+    meaning="The server ended the TLS handshake because the client sent no certificate. No request was sent.",
     js=_js("SSL_CLIENT_AUTH_CERT_NEEDED"),
     topic="client-certificate",
     rows="H30",
@@ -250,8 +249,8 @@ def client_certificate(facts: ConnectionFacts) -> Iterator[Found]:
     "error",
     "server",
     "No TLS version or cipher in common with the server",
-    meaning="The TLS handshake with the server ended before a certificate mattered. Versions or ciphers do"
-    " not overlap.",
+    meaning="The TLS handshake with the server ended before any certificate was checked. Versions or ciphers"
+    " do not overlap.",
     js=_js("SSL_VERSION_OR_CIPHER_MISMATCH"),
     topic="tls-version",
     rows="H30",
@@ -267,9 +266,8 @@ def version(facts: ConnectionFacts) -> Iterator[Found]:
     "error",
     "client",
     "TLS was spoken to a plain port (wss or https where ws or http is right)",
-    meaning="The server's first bytes are no TLS: something that speaks plain HTTP listens on this port. The"
-    " scheme"
-    " or the port of the URL, or of the proxy's target, is wrong.",
+    meaning="The server's first bytes are not TLS: something that speaks plain HTTP listens on this port."
+    " The scheme or port in the URL, or in the proxy's target, is wrong.",
     js=_js("SSL_PROTOCOL_ERROR"),
     topic="scheme",
     rows="H31",
@@ -285,9 +283,8 @@ def tls_to_plain(facts: ConnectionFacts) -> Iterator[Found]:
     "error",
     "client",
     "Plain HTTP was spoken to a TLS port (ws or http where wss or https is right)",
-    meaning="The server expects TLS on this port and got a plain request. The scheme or the port of the URL,"
-    " or of"
-    " the proxy's target, is wrong.",
+    meaning="The server expects TLS on this port and got a plain request. The scheme or port in the URL, or"
+    " in the proxy's target, is wrong.",
     js=JS_FAILED,
     topic="scheme",
     rows="H31",
@@ -312,8 +309,7 @@ def plain_to_tls(facts: ConnectionFacts) -> Iterator[Found]:
     "error",
     "server",
     "TLS with the server failed",
-    meaning="The TLS handshake on the server's leg did not succeed, for a reason of its own kind. The client"
-    " got 502.",
+    meaning="The TLS handshake with the server failed; the evidence has the error. The client got 502.",
     js=JS_FAILED,
     topic="tls-version",
     confidence="medium",
@@ -326,10 +322,10 @@ def other(facts: ConnectionFacts) -> Iterator[Found]:
         if _CLOSED.search(_server_error(facts) or ""):
             causes = two_causes(
                 (
-                    "the port speaks plain HTTP, and what listens there closes for a TLS greeting",
-                    "ask the same port with ws:// or http://: does it answer?",
+                    "the port speaks plain HTTP, and what listens there closes on a ClientHello",
+                    "try the same port with ws:// or http://: does it answer?",
                 ),
-                ("a TLS server, or a hop before it, refuses this name or address", "its log at this moment"),
+                ("a TLS server, or a hop before it, refuses this name or address", "its log for this moment"),
             )
             found = replace(found, causes=causes, topic="scheme")
         yield found
@@ -343,9 +339,9 @@ _LEAKED: Final = ("EM OV TLS CA - G3C",)
     "WS-TLS-021",
     "warning",
     "server",
-    "The server's certificate is by an authority whose private key has leaked",
+    "The server's certificate was issued by an authority whose private key has leaked",
     meaning="The private key of the intermediate 'EM OV TLS CA - G3C' (eMudhra) became public in October"
-    " 2026. Anybody can make such a certificate, so it proves nothing, and browsers stop trusting it.",
+    " 2026. Anyone can make such a certificate, so it proves nothing, and browsers stop trusting it.",
     js="Nothing yet; net::ERR_CERT_REVOKED in a browser that no longer trusts it.",
     topic="leaked-ca",
     rows="H30",

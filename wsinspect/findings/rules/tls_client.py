@@ -18,7 +18,7 @@ rules = Rules()
 _CLIENT_TRUST: Final = re.compile(
     r"does not trust|unknown ca|certificate unknown|bad certificate|unknown_ca|certificate_unknown", re.I
 )
-#: What mitmproxy says where no alert came: the client may have refused, or only left.
+#: mitmproxy's message where no alert came: the client may have refused, or just left.
 _WENT_AWAY: Final = re.compile(r"disconnected during the handshake", re.I)
 _CLIENT_MISMATCH: Final = re.compile(
     r"no shared cipher|unsupported protocol|protocol version|handshake failure|wrong version|no suitable"
@@ -32,9 +32,8 @@ _CLIENT_MISMATCH: Final = re.compile(
     "error",
     "tool",
     "The client does not trust wsinspect's certificate authority",
-    meaning="The client ended the TLS handshake after it saw the certificate that this proxy made. It would"
-    " also"
-    " refuse a real certificate in the same way, so look at the server's as well.",
+    meaning="The client ended the TLS handshake after it saw the certificate that this proxy made. Without"
+    " the proxy, a bad certificate of the server's would look the same: check that one too.",
     js=JS_FAILED + " Chrome's console: net::ERR_CERT_AUTHORITY_INVALID",
     topic="tls-trust-us",
     rows="H30",
@@ -50,7 +49,7 @@ def untrusted_us(facts: CaptureFacts) -> Iterator[Found]:
             yield found
         elif not _has_trusted(facts, group[0]):
             causes = two_causes(
-                ("the client does not trust the certificate and says no more", "it happens each time"),
+                ("the client does not trust the certificate and does not say so", "it happens every time"),
                 ("the client went away in the middle of the handshake", "the next attempt succeeds"),
             )
             yield replace(found, confidence="medium", causes=causes)
@@ -71,8 +70,8 @@ def _has_trusted(facts: CaptureFacts, detail: dict[str, Any]) -> bool:
     "error",
     "client",
     "The client's TLS has no version or cipher in common with the proxy",
-    meaning="The client's first message offers nothing that is accepted here. Old clients offer TLS 1.0 or"
-    " 1.1 alone.",
+    meaning="The ClientHello offers no version or cipher that is accepted here. Old clients offer only TLS"
+    " 1.0 or 1.1.",
     js=JS_FAILED,
     topic="tls-version",
     rows="H30",
@@ -88,8 +87,7 @@ def client_mismatch(facts: CaptureFacts) -> Iterator[Found]:
     "client",
     "A client's TLS handshake was not completed",
     meaning="The client went away, or sent something that is not TLS. Browsers open connections in advance"
-    " and drop them, so"
-    " this alone need not be an error.",
+    " and drop them, so this alone need not be an error.",
     js=JS_FAILED,
     topic="tls-trust-us",
     confidence="low",

@@ -23,8 +23,8 @@ rules = Rules()
     "note",
     "tool",
     "The client offered HTTP/2 and this proxy answered HTTP/1.1",
-    meaning="Without the proxy the client might have sent its WebSocket over HTTP/2 (RFC 8441). What fails"
-    " only there is not seen here.",
+    meaning="Without the proxy the client might have used HTTP/2 for its WebSocket (RFC 8441). A failure"
+    " that happens only there is not seen here.",
     js=JS_NOTHING,
     topic="tool-alpn",
     rows="H7 H8",
@@ -48,9 +48,10 @@ def answered_h1(facts: CaptureFacts) -> Iterator[Found]:
     "WS-TOOL-004",
     "warning",
     "tool",
-    "The origin announces WebSockets over HTTP/2, and this proxy makes clients take HTTP/1.1",
+    "The origin announces WebSockets over HTTP/2, and this proxy makes clients use HTTP/1.1",
     meaning="The next hop's SETTINGS allow extended CONNECT (RFC 8441), and this proxy does not announce it."
-    " So a browser opens a separate HTTP/1.1 connection here, and what fails only over HTTP/2 is not seen.",
+    " So a browser opens a separate HTTP/1.1 connection here, and a failure that happens only over"
+    " HTTP/2 is not seen.",
     js=JS_NOTHING,
     topic="tool-alpn",
     rows="H7",
@@ -62,14 +63,14 @@ def hides_connect(facts: CaptureFacts) -> Iterator[Found]:
             yield Found(
                 evidence=(
                     f"{one.get('server')}: SETTINGS_ENABLE_CONNECT_PROTOCOL = 1",
-                    f"to the client, which speaks {one.get('client_alpn') or 'HTTP/1.1'}: no such setting",
+                    f"to the client, which speaks {one.get('client_alpn') or 'HTTP/1.1'}: not set",
                 ),
                 hop="wsinspect",
             )
             return
 
 
-#: What servers answer when Origin and Host do not belong together, or when Host is none of their names.
+#: What servers answer when Origin and Host do not match, or when Host is not a name of theirs.
 _NOT_FOR_THIS_HOST: Final = (400, 401, 403, 404, 421)
 
 
@@ -78,8 +79,8 @@ _NOT_FOR_THIS_HOST: Final = (400, 401, 403, 404, 421)
     "error",
     "tool",
     "This proxy's Host header made the server's check of Origin fail",
-    meaning="A server that compares Origin with Host would have accepted the client's request: the two belong"
-    " together when nothing stands in between. Here they do not, because of how this proxy sets Host.",
+    meaning="A server that compares Origin with Host would have accepted the client's request, because the"
+    " two match without the proxy. Here they do not, because of how this proxy sets Host.",
     js=JS_LATER,
     topic="tool-host",
     rows="H17",
@@ -109,8 +110,8 @@ def broke_origin_check(facts: ConnectionFacts) -> Iterator[Found]:
     "note",
     "tool",
     "This proxy rewrote Host, and the server refused",
-    meaning="The server saw its own name in Host, and not the one that the client used. A server that serves"
-    " several names, or compares Host with something else, may refuse because of that.",
+    meaning="The server saw its own name in Host, not the one that the client used. A server with several"
+    " names, or one that compares Host with something else, may refuse because of that.",
     js=JS_LATER,
     topic="tool-host",
     rows="H17",
@@ -146,7 +147,7 @@ def _value(head: RawHead | None, name: str) -> str:
 
 
 def _authority(origin: str) -> str:
-    """'https://app.example:443' -> 'app.example'; '' for what names no host ('null')."""
+    """'https://app.example:443' -> 'app.example'; '' for an origin without a host ('null')."""
     scheme, found, rest = origin.partition("://")
     default = {"http": ":80", "https": ":443"}.get(scheme, "")
     return rest.removesuffix(default) if found and default else rest
@@ -170,8 +171,8 @@ def _normal(authority: str) -> tuple[str, str]:
     "warning",
     "tool",
     "Part of the traffic could not be stored",
-    meaning="The disk was full or the recorder was killed, and traffic went on. What is missing is "
-    "opaque in the capture.",
+    meaning="The disk was full or the recorder was killed while traffic continued. What is missing is opaque"
+    " in the capture.",
     js=JS_NOTHING,
     topic="tool-gap",
     rows="",
@@ -189,9 +190,9 @@ def unstored(facts: CaptureFacts) -> Iterator[Found]:
     "note",
     "tool",
     "A rule of yours ended it",
-    meaning="It was done on purpose: nobody is to blame, and there is nothing to repair. How the client deals"
-    " with it is what such a rule is for.",
-    js="What the rule makes of it: the code of its CLOSE frame, else 1006.",
+    meaning="It was done on purpose: nobody is to blame, and there is nothing to fix. What it shows is how the"
+    " client deals with it.",
+    js="The code of the rule's CLOSE frame, otherwise 1006.",
     topic="tool-rule",
 )
 def by_rule(facts: ConnectionFacts) -> Iterator[Found]:
@@ -213,7 +214,7 @@ def by_rule(facts: ConnectionFacts) -> Iterator[Found]:
     )
 
 
-#: Tunnels that the user wants to pass unread.
+#: Tunnels that the user asked to pass through.
 _WANTED: Final = ("its host is ignored", "its host is among tcp_hosts", "its tap passes on raw TCP")
 
 
@@ -221,8 +222,8 @@ _WANTED: Final = ("its host is ignored", "its host is among tcp_hosts", "its tap
     "WS-TOOL-006",
     "note",
     "tool",
-    "Connections were passed on unread",
-    meaning="What the client sent first is no HTTP, so this proxy passed the bytes on as they were. A"
+    "Connections were passed through without being inspected",
+    meaning="The client's first bytes are not HTTP, so this proxy passed all bytes through unchanged. A"
     " WebSocket in such a connection is not in the capture.",
     js=JS_NOTHING,
     topic="tool-unread",
@@ -250,7 +251,7 @@ def passed_unread(facts: CaptureFacts) -> Iterator[Found]:
     "warning",
     "tool",
     "This proxy refused a server's certificate, so a page or request failed",
-    meaning="The request got a 502 of this proxy's own. A page that does not load, or lacks its scripts,"
+    meaning="The request got a 502 from this proxy itself. A page that does not load, or lacks its scripts,"
     " opens no WebSocket.",
     js=JS_NOTHING,
     topic="tool-untrusted",
@@ -273,7 +274,7 @@ def refused_certificate(facts: CaptureFacts) -> Iterator[Found]:
     "WS-TOOL-008",
     "note",
     "server",
-    "A page or request failed because its server was not reached",
+    "A page or request failed because its server could not be reached",
     meaning="This proxy answered with a 502 of its own. If the page of a WebSocket needs this server, the"
     " WebSocket is never tried.",
     js=JS_NOTHING,
