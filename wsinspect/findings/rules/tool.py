@@ -190,8 +190,8 @@ def unstored(facts: CaptureFacts) -> Iterator[Found]:
     "note",
     "tool",
     "A rule of yours ended it",
-    meaning="It was done on purpose: nobody is to blame, and there is nothing to fix. What it shows is how the"
-    " client deals with it.",
+    meaning="It was done on purpose: nobody is to blame, and there is nothing to fix. What it shows is how"
+    " the client deals with it.",
     js="The code of the rule's CLOSE frame, otherwise 1006.",
     topic="tool-rule",
 )
