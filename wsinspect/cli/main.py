@@ -40,6 +40,7 @@ COMMANDS = {
     ),
     "open": _Lazy("wsinspect.cli.open:open_", "Open the timeline of a capture, live or old."),
     "show": _Lazy("wsinspect.cli.show:show", "List the connections of a capture, or the frames of one."),
+    "doctor": _Lazy("wsinspect.cli.doctor:doctor", "Find out why a WebSocket URL fails, by asking it."),
     "diagnose": _Lazy(
         "wsinspect.cli.diagnose:diagnose", "Explain what went wrong, where, and how to fix it."
     ),

@@ -70,6 +70,7 @@ def _rule(rule: Rule) -> Iterator[str]:
         "connection": "one tap",
         "capture": "one tap, over all connections",
         "pair": "two taps around the hop",
+        "probes": "`wsinspect doctor`",
     }
     rows = f" · causes {', '.join(rule.rows)}" if rule.rows else ""
     yield f"### {rule.id}: {rule.title}"

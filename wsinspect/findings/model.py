@@ -15,7 +15,7 @@ from typing import Any, Final, Literal
 Severity = Literal["error", "warning", "note"]
 FaultOf = Literal["client", "server", "hop", "network", "tool"]
 Confidence = Literal["high", "medium", "low"]
-Scope = Literal["connection", "capture", "pair"]
+Scope = Literal["connection", "capture", "pair", "probes"]
 
 SEVERITIES: Final[tuple[Severity, ...]] = ("error", "warning", "note")
 FAMILIES: Final = {
@@ -156,7 +156,7 @@ class Rule:
         topic: names the fixes (`fixes.FIXES`).
         rows: rows of the catalogue of causes that it recognises, such as `H1`.
         group: of the rules of one group only the first that applies to a connection is reported; "" is none.
-        scope: what `check` takes: ConnectionFacts, CaptureFacts or PairFacts.
+        scope: what `check` takes: ConnectionFacts, CaptureFacts, PairFacts or ProbeFacts.
     """
 
     id: str

@@ -27,7 +27,7 @@ _MODULES: Final = (
     *("signalr", "frameworks", "messaging"),
     *("credentials", "handshake", "requests", "switching", "redirects", "answers", "gateways"),
     *("frames", "messages", "keepalive", "closing", "drops", "reconnects", "pages"),
-    *("sandwich", "sandwich_ends"),
+    *("sandwich", "sandwich_ends", "probes"),
 )
 _RANK: Final = {severity: rank for rank, severity in enumerate(SEVERITIES)}
 _SURE: Final = {"high": 0, "medium": 1, "low": 2}
@@ -141,6 +141,11 @@ def diagnose_pair(facts: Any) -> list[Finding]:
     if facts.edge.has_gap or (facts.origin is not None and facts.origin.has_gap):
         found = [one for one in found if one.id.split("-")[1] in ("HS", "TLS", "H2")]
     return ranked(excused(found, facts.faults))
+
+
+def diagnose_probes(facts: Any) -> list[Finding]:
+    """What asking the same otherwise shows, errors first."""
+    return ranked(run(_of_scope("probes"), facts, facts.main.facts.id))
 
 
 def run(rules: Sequence[Rule], facts: Any, connection: int | None) -> Iterable[Finding]:

@@ -22,11 +22,14 @@ _CONNECTIONS = 12
 _NAME_CELLS = 11
 
 
-def finding_lines(group: Sequence[Finding], label: str | None = None) -> Iterator[Line]:
+def finding_lines(
+    group: Sequence[Finding], label: str | None = None, *, noun: str = "connection"
+) -> Iterator[Line]:
     """Findings that are the same but for their connection: the first one's evidence stands for all.
 
     Args:
         label: what stands in front; its severity by default.
+        noun: what the connection is called.
     """
     one = group[0]
     hop = f"  [{escape(one.hop)}]" if one.hop else ""
@@ -36,7 +39,7 @@ def finding_lines(group: Sequence[Finding], label: str | None = None) -> Iterato
         (escape(one.title), "title"),
         (hop, ""),
     ]
-    where = f"{_where(group)}fault of the {escape(one.fault_of)}, confidence {escape(one.confidence)}"
+    where = f"{_where(group, noun)}fault of the {escape(one.fault_of)}, confidence {escape(one.confidence)}"
     yield [("  ", ""), (where, "")]
     if one.meaning:
         yield [("  ", ""), (escape(one.meaning), "")]
@@ -57,15 +60,15 @@ def _named(name: str, words: str, style: str = "") -> Line:
     return [("  ", ""), (name, style), (" " * (_NAME_CELLS - len(name)), ""), (words, "")]
 
 
-def _where(group: Sequence[Finding]) -> str:
+def _where(group: Sequence[Finding], noun: str) -> str:
     ids = [one.connection for one in group if one.connection is not None]
     if not ids:
         return ""
     frame = f", frame {group[0].frame}" if group[0].frame is not None else ""
     if len(ids) == 1:
-        return f"connection {ids[0]}{frame}; "
+        return f"{noun} {ids[0]}{frame}; "
     more = " ..." if len(ids) > _CONNECTIONS else ""
-    return f"{len(ids)} connections ({', '.join(map(str, ids[:_CONNECTIONS]))}{more}); "
+    return f"{len(ids)} {noun}s ({', '.join(map(str, ids[:_CONNECTIONS]))}{more}); "
 
 
 def finding_of(row: FindingRow) -> Finding:

@@ -10,7 +10,14 @@ from tests.unit.findings.triggers import CASES
 from wsinspect.findings.facts import CaptureFacts, ConnectionFacts
 from wsinspect.findings.fixes import FIXES
 from wsinspect.findings.model import FAMILIES, Finding
-from wsinspect.findings.registry import all_rules, diagnose_capture, diagnose_connection, diagnose_pair
+from wsinspect.findings.probes import ProbeFacts
+from wsinspect.findings.registry import (
+    all_rules,
+    diagnose_capture,
+    diagnose_connection,
+    diagnose_pair,
+    diagnose_probes,
+)
 
 ALL = {**CASES, **PAIRS}
 
@@ -23,6 +30,8 @@ def sentences(text):
 def judge(facts):
     if isinstance(facts, CaptureFacts):
         return diagnose_capture(facts)
+    if isinstance(facts, ProbeFacts):
+        return diagnose_probes(facts)
     return diagnose_connection(facts) if isinstance(facts, ConnectionFacts) else diagnose_pair(facts)
 
 

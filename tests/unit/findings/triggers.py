@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.unit.findings import triggers_answers, triggers_apps, triggers_attempts, triggers_open
+from tests.unit.findings import (
+    triggers_answers,
+    triggers_apps,
+    triggers_attempts,
+    triggers_open,
+    triggers_probes,
+)
 
 CASES: dict[str, tuple[list[Any], list[Any]]] = {
     **triggers_attempts.CASES,
     **triggers_answers.CASES,
     **triggers_open.CASES,
     **triggers_apps.CASES,
+    **triggers_probes.CASES,
 }

@@ -1,0 +1,435 @@
+"""The doctor against servers that do one thing each: the right cause is first, and healthy ones are."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import struct
+from itertools import count
+from typing import Any
+
+import pytest
+
+from tests.support.certs import make_certificates
+from tests.support.doctor_lab import (
+    TIMEOUT_NS,
+    examine_server,
+    examined,
+    http,
+    ids,
+    is_upgrade,
+    pongs,
+    replies,
+    switching,
+)
+from tests.support.hops import free_port
+from wsinspect.doctor.target import Extras
+from wsinspect.handshake.heads import RawHead
+
+
+def echo(head: RawHead) -> bytes:
+    """A server that accepts any handshake."""
+    return switching(head) if is_upgrade(head) else http("426 Upgrade Required", b"Upgrade Required")
+
+
+def unless(is_refused, status: str, body: bytes = b"", **fields: Any):
+    """A healthy server but for requests of a kind."""
+
+    def reply(head: RawHead) -> bytes:
+        return http(status, body, **fields) if is_refused(head) else echo(head)
+
+    return replies(reply)
+
+
+def always(answer: bytes):
+    return replies(lambda head: answer)
+
+
+def has(name: str):
+    return lambda head: head.get(name) is not None
+
+
+def wants(head: RawHead) -> bytes:
+    """A GraphQL server, as its library answers without a subprotocol."""
+    names = [one for one in head.elements("sec-websocket-protocol") if one == b"graphql-transport-ws"]
+    if not names:
+        return http("400 Bad Request", b"Subprotocol required, one of: graphql-transport-ws, graphql-ws")
+    return switching(head, Sec_WebSocket_Protocol=names[0].decode())
+
+
+def sometimes():
+    turn = count()
+    return replies(lambda head: http("503 Service Unavailable") if next(turn) < 3 else echo(head))
+
+
+def accepts(*chunks: bytes, answers: str = "pc"):
+    """A 101, then these bytes, then what a server does."""
+
+    async def play(head: RawHead, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(switching(head))
+        writer.writelines(chunks)
+        if answers != "-":
+            await pongs(reader, writer, answers=answers)
+
+    return play
+
+
+def close(code: int, reason: bytes = b"") -> bytes:
+    body = struct.pack("!H", code) + reason
+    return bytes((0x88, len(body))) + body
+
+
+async def hold(head, reader, writer) -> None:
+    await reader.read()
+
+
+async def endless(head, reader, writer) -> None:
+    writer.write(b"HTTP/1.1 200 OK\r\n")
+    while not reader.at_eof() and not writer.is_closing():
+        writer.write(b"X-More: " + b"x" * 8000 + b"\r\n")
+        await writer.drain()
+
+
+async def drip(head, reader, writer) -> None:
+    writer.write(b"HTTP/1.1 101 Switching Protocols\r\n")
+    while not writer.is_closing():
+        writer.write(b"X")
+        await writer.drain()
+        await asyncio.sleep(0.05)
+
+
+async def bomb(head, reader, writer) -> None:
+    writer.write(http("200 OK", length=False, Content_Type="text/html") + b"<title>app</title>")
+    while not writer.is_closing():
+        writer.write(b"x" * 65536)
+        await writer.drain()
+
+
+async def interim(head, reader, writer) -> None:
+    while not writer.is_closing():
+        writer.write(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n")
+        await writer.drain()
+        await asyncio.sleep(0)
+
+
+async def reset(head, reader, writer) -> None:
+    writer.write(switching(head))
+    await writer.drain()
+    writer.transport.abort()
+
+
+def page(head: RawHead) -> bytes:
+    return http("200 OK", b"<!doctype html><title>my app</title>", Content_Type="text/html")
+
+
+def same_host(head: RawHead) -> bool:
+    return not (head.get("host") or b"").startswith(b"localhost")
+
+
+#: For servers that never come to an answer.
+SHORT_NS = 200_000_000
+
+#: name, server, path, what is sent along, first finding, verdict
+FAULTS = [
+    ("origin refused", unless(has("origin"), "403 Forbidden"), "/", Extras(), "WS-HS-050", "failing"),
+    (
+        "extensions",
+        unless(has("sec-websocket-extensions"), "400 Bad Request"),
+        "/",
+        Extras(),
+        "WS-HS-050",
+        "failing",
+    ),
+    ("user agent", unless(has("user-agent"), "403 Forbidden"), "/", Extras(), "WS-HS-050", "failing"),
+    (
+        "a cookie",
+        unless(has("cookie"), "400 Bad Request"),
+        "/",
+        Extras(cookies=("a=b",)),
+        "WS-HS-050",
+        "failing",
+    ),
+    (
+        "one of many headers",
+        unless(has("x-four"), "500 Internal Server Error"),
+        "/",
+        Extras(headers=tuple((f"X-{name}", "1") for name in ("One", "Two", "Three", "Four", "Five"))),
+        "WS-HS-050",
+        "failing",
+    ),
+    (
+        "two headers together",
+        unless(lambda head: has("x-one")(head) and has("x-two")(head), "400 Bad Request"),
+        "/",
+        Extras(headers=(("X-One", "1"), ("X-Two", "2"))),
+        "WS-HS-050",
+        "failing",
+    ),
+    (
+        "not on the list of origins",
+        unless(
+            lambda head: head.get("origin") != b"https://app.example", "403 Forbidden", b"origin not allowed"
+        ),
+        "/",
+        Extras(),
+        "WS-HS-010",
+        "failing",
+    ),
+    ("subprotocol wanted", replies(wants), "/graphql", Extras(), "WS-HS-052", "failing"),
+    (
+        "subprotocol not chosen",
+        replies(lambda head: switching(head)),
+        "/",
+        Extras(subprotocols=("chat",)),
+        "WS-HS-026",
+        "failing",
+    ),
+    (
+        "slash",
+        unless(lambda head: head.target != b"/chat/", "404 Not Found"),
+        "/chat",
+        Extras(),
+        "WS-HS-051",
+        "failing",
+    ),
+    (
+        "no slash",
+        unless(lambda head: head.target != b"/chat", "404 Not Found"),
+        "/chat/",
+        Extras(),
+        "WS-HS-051",
+        "failing",
+    ),
+    ("host", unless(same_host, "403 Forbidden", b"Invalid Host"), "/", Extras(), "WS-HS-053", "failing"),
+    (
+        "connection",
+        unless(lambda head: head.get("connection") != b"keep-alive, Upgrade", "400 Bad Request"),
+        "/",
+        Extras(),
+        "WS-HS-057",
+        "failing",
+    ),
+    (
+        "upgrade lost",
+        always(http("426 Upgrade Required", b"Upgrade Required")),
+        "/",
+        Extras(),
+        "WS-HS-002",
+        "failing",
+    ),
+    ("page", replies(page), "/", Extras(), "WS-HS-004", "failing"),
+    (
+        "redirect to https",
+        replies(
+            lambda head: http("301 Moved", Location=f"https://{(head.get('host') or b'').decode()}/chat")
+        ),
+        "/chat",
+        Extras(),
+        "WS-HS-005",
+        "failing",
+    ),
+    (
+        "redirect to the slash",
+        unless(lambda head: head.target == b"/chat", "308 Permanent Redirect", Location="/chat/"),
+        "/chat",
+        Extras(),
+        "WS-HS-006",
+        "failing",
+    ),
+    (
+        "redirect for ever",
+        always(http("302 Found", Location="/chat")),
+        "/chat",
+        Extras(),
+        "WS-HS-008",
+        "failing",
+    ),
+    (
+        "login",
+        always(http("302 Found", Location="/login?next=/chat")),
+        "/chat",
+        Extras(),
+        "WS-HS-007",
+        "failing",
+    ),
+    ("401", always(http("401 Unauthorized")), "/", Extras(), "WS-HS-009", "failing"),
+    ("404", always(http("404 Not Found")), "/", Extras(), "WS-HS-011", "failing"),
+    ("429", always(http("429 Too Many Requests")), "/", Extras(), "WS-HS-017", "failing"),
+    ("500", always(http("500 Internal Server Error", b"it broke")), "/", Extras(), "WS-HS-019", "failing"),
+    ("502", always(http("502 Bad Gateway")), "/", Extras(), "WS-HS-020", "failing"),
+    ("503", always(http("503 Service Unavailable")), "/", Extras(), "WS-HS-021", "failing"),
+    ("504", always(http("504 Gateway Timeout")), "/", Extras(), "WS-HS-022", "failing"),
+    ("sometimes", sometimes(), "/", Extras(), "WS-HS-056", "failing"),
+    (
+        "wrong accept",
+        replies(lambda head: switching(head, Sec_WebSocket_Accept="AAAAAAAAAAAAAAAAAAAAAAAAAAA=")),
+        "/",
+        Extras(),
+        "WS-HS-024",
+        "failing",
+    ),
+    (
+        "bare 101",
+        replies(lambda head: switching(head, Upgrade="", Connection="")),
+        "/",
+        Extras(),
+        "WS-HS-025",
+        "failing",
+    ),
+    (
+        "foreign extension",
+        replies(lambda head: switching(head, Sec_WebSocket_Extensions="x-webkit-deflate-frame")),
+        "/",
+        Extras(),
+        "WS-HS-028",
+        "failing",
+    ),
+    ("no answer", replies(lambda head: b""), "/", Extras(), "WS-HS-035", "failing"),
+    ("silent", hold, "/", Extras(), "WS-HS-036", "failing"),
+    ("not HTTP", always(b"SSH-2.0-OpenSSH_9.2\r\n"), "/", Extras(), "WS-HS-041", "failing"),
+    ("endless header block", endless, "/", Extras(), "WS-HS-042", "failing"),
+    ("slow header block", drip, "/", Extras(), "WS-HS-042", "failing"),
+    ("endless interim responses", interim, "/", Extras(), "WS-HS-035", "failing"),
+    ("endless body", bomb, "/", Extras(), "WS-HS-004", "failing"),
+    ("FIN after the 101", accepts(answers="-"), "/", Extras(), "WS-DROP-001", "failing"),
+    ("RST after the 101", reset, "/", Extras(), "WS-DROP-001", "failing"),
+    (
+        "HTTP after the 101",
+        accepts(b"HTTP/1.1 400 Bad Request\r\n\r\n", answers="-"),
+        "/",
+        Extras(),
+        "WS-HS-029",
+        "failing",
+    ),
+    ("masked frames", accepts(b"\x81\x81\0\0\0\0x"), "/", Extras(), "WS-FR-002", "degraded"),
+    ("1008", accepts(close(1008, b"token expired")), "/", Extras(), "WS-CL-008", "failing"),
+    ("1011", accepts(close(1011)), "/", Extras(), "WS-CL-011", "failing"),
+    ("no pong", accepts(answers="c"), "/", Extras(), "WS-KA-008", "degraded"),
+    ("CLOSE not answered", accepts(answers="ph"), "/", Extras(), "WS-CL-031", "degraded"),
+    (
+        "a line without a colon",
+        replies(lambda head: echo(head).replace(b"Upgrade: ", b"nonsense\r\nUpgrade: ")),
+        "/",
+        Extras(),
+        "WS-HS-059",
+        "degraded",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("play", "path", "extras", "first", "verdict"),
+    [pytest.param(*case[1:], id=case[0]) for case in FAULTS],
+)
+def test_the_first_finding_is_the_cause(play, path, extras, first, verdict) -> None:
+    timeout_ns = SHORT_NS if play in (hold, drip) else TIMEOUT_NS
+    found = examine_server(play, path, extras, timeout_ns=timeout_ns)
+    assert found.judgement.verdict == verdict, (found.judgement.headline, ids(found))
+    if first is not None:
+        assert ids(found)[:1] == [first], (ids(found), [one.facts.error for one in found.answers])
+    assert len([one for one in found.judgement.findings if one.severity == "error"]) == (verdict == "failing")
+    assert len(found.answers) <= 20
+    assert found.exit_code == (verdict == "failing")
+
+
+def subprotocol(head: RawHead) -> bytes:
+    return switching(head, Sec_WebSocket_Protocol=(head.get("sec-websocket-protocol") or b"").decode())
+
+
+def deflating(head: RawHead) -> bytes:
+    return switching(head, Sec_WebSocket_Extensions="permessage-deflate")
+
+
+def checks_origin(head: RawHead) -> bool:
+    return head.get("origin") not in (None, b"http://" + (head.get("host") or b""))
+
+
+HEALTHY = [
+    ("echo", replies(echo), Extras(), ["WS-HS-055"]),
+    ("checks Origin", unless(checks_origin, "403 Forbidden", b"origin not allowed"), Extras(), []),
+    ("subprotocol", replies(subprotocol), Extras(subprotocols=("chat",)), ["WS-HS-055"]),
+    ("compression", replies(deflating), Extras(), ["WS-HS-055"]),
+    ("speaks first", accepts(b"\x81\x05hello"), Extras(), ["WS-HS-055"]),
+    ("pings", accepts(b"\x89\x01x"), Extras(), ["WS-HS-055"]),
+    ("closes by itself", accepts(close(1000)), Extras(), ["WS-HS-055"]),
+    ("wants a token", unless(lambda head: not has("authorization")(head), "401 Unauthorized"),
+     Extras(headers=(("Authorization", "Bearer x"),)), ["WS-HS-055"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("play", "extras", "notes"), [pytest.param(*one[1:], id=one[0]) for one in HEALTHY])
+def test_a_healthy_server_is_healthy(play, extras, notes) -> None:
+    found = examine_server(play, "/chat", extras)
+    assert (found.judgement.verdict, ids(found), found.exit_code) == ("healthy", notes, 0)
+    assert found.judgement.headline.startswith("The WebSocket works: 101 in ")
+
+
+def test_the_header_that_decides_is_found_among_many() -> None:
+    names = ("X-One", "X-Two", "X-Three", "X-Four", "X-Five", "X-Six")
+    extras = Extras(headers=tuple((name, "1") for name in names))
+    found = examine_server(unless(has("x-four"), "403 Forbidden"), "/", extras)
+    first = found.judgement.findings[0]
+    assert first.title == "X-Four decides: without, the same handshake is accepted"
+    assert "X-Four: 1" in first.evidence
+    assert found.answers[-1].question.kind == "without:x-four"
+
+
+def test_an_any_origin_server_is_warned_of_where_a_cookie_is_sent() -> None:
+    found = examine_server(replies(echo), "/", Extras(cookies=("session=abc",)))
+    assert [(one.id, one.severity) for one in found.judgement.findings] == [("WS-HS-055", "warning")]
+    assert found.judgement.verdict == "degraded"
+
+
+def test_a_port_where_nothing_listens_is_unreachable() -> None:
+    found = asyncio.run(examined(f"ws://127.0.0.1:{free_port()}/"))
+    assert (found.judgement.verdict, found.exit_code) == ("unreachable", 1)
+    assert ids(found) == ["WS-HS-032"]
+    assert "502" not in found.judgement.findings[0].meaning
+
+
+def test_a_certificate_that_nobody_trusts_stops_it_before_anything_is_sent(tmp_path) -> None:
+    asked: list[RawHead] = []
+
+    async def play(head, reader, writer) -> None:
+        asked.append(head)
+
+    certificates = make_certificates(tmp_path)
+    found = examine_server(play, tls=certificates.server_context())
+    assert ids(found) == ["WS-TLS-014"]
+    assert asked == []
+    assert any("certificate of CN=localhost" in line for line in found.judgement.findings[0].evidence)
+
+
+def test_a_certificate_is_trusted_by_its_authority_or_borne(tmp_path) -> None:
+    certificates = make_certificates(tmp_path)
+    secure = unless(lambda head: (head.get("origin") or b"https").startswith(b"http:"), "403 Forbidden")
+    found = examine_server(replies(echo), tls=certificates.server_context(), trusted=(certificates.ca,))
+    assert found.judgement.verdict == "healthy"
+    assert re.search(r"TLS: TLSv1\.3, certificate trusted", "\n".join(found.judgement.ruled_out))
+    found = examine_server(secure, tls=certificates.server_context(), is_insecure=True)
+    assert ids(found)[0] == "WS-TLS-020"
+    assert found.judgement.verdict == "degraded"
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
+def test_a_certificate_for_another_name(tmp_path, host) -> None:
+    certificates = make_certificates(tmp_path, ("example.org",))
+    found = examine_server(
+        replies(echo), tls=certificates.server_context(), trusted=(certificates.ca,), host=host
+    )
+    assert ids(found)[0] == "WS-TLS-013"
+
+
+def test_tls_asked_of_a_plain_port_and_plain_of_a_tls_port(tmp_path) -> None:
+    found = examine_server(replies(echo), scheme="wss")
+    assert ids(found)[0] == "WS-HS-054"  # it waits for a request, and says nothing to a TLS greeting
+    assert found.judgement.verdict == "failing"
+    tls = make_certificates(tmp_path)
+    found = examine_server(replies(echo), tls=tls.server_context(), scheme="ws", trusted=(tls.ca,))
+    assert ids(found)[0] in ("WS-TLS-018", "WS-HS-054")
+
+
+def test_a_slow_server_is_not_asked_for_ever() -> None:
+    found = examine_server(hold, timeout_ns=100_000_000)
+    assert found.stopped is not None or len(found.answers) <= 6
+    assert ids(found) == ["WS-HS-036"]

@@ -1,0 +1,138 @@
+"""Servers that answer one thing each, in this process, and what the doctor says of them.
+
+A behaviour is a function of the request's header block: it gives the bytes of the answer, or plays itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+from wsinspect.doctor.asker import Asker
+from wsinspect.doctor.examination import Examination, examine
+from wsinspect.doctor.target import Extras, parse_target
+from wsinspect.handshake.heads import RawHead
+from wsinspect.handshake.negotiation import accept_key
+
+LOOPBACK = "127.0.0.1"
+#: A limit that no answer of a server in this process needs, and that a silent one is soon over with.
+TIMEOUT_NS = 1_000_000_000
+
+NOTHING = Extras()
+
+Play = Callable[[RawHead, asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+Reply = Callable[[RawHead], bytes]
+
+
+def http(status: str, body: bytes = b"", *, length: bool = True, **fields: str) -> bytes:
+    """A response: `Content_Type="text/html"` is a field."""
+    lines = [f"HTTP/1.1 {status}", *(f"{name.replace('_', '-')}: {value}" for name, value in fields.items())]
+    if length:
+        lines.append(f"Content-Length: {len(body)}")
+    return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+def switching(head: RawHead, **fields: str) -> bytes:
+    """A correct 101, with more fields, or others in their place; an empty one is left out."""
+    wanted = {
+        "Upgrade": "websocket",
+        "Connection": "Upgrade",
+        "Sec-WebSocket-Accept": accept_key(head.get("sec-websocket-key") or b"").decode(),
+        **{name.replace("_", "-"): value for name, value in fields.items()},
+    }
+    lines = [
+        "HTTP/1.1 101 Switching Protocols",
+        *(f"{name}: {value}" for name, value in wanted.items() if value),
+    ]
+    return "\r\n".join([*lines, "", ""]).encode()
+
+
+def is_upgrade(head: RawHead) -> bool:
+    return "websocket" in head.tokens("upgrade") and head.get("sec-websocket-key") is not None
+
+
+async def pongs(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, answers: str = "pc") -> None:
+    """The server's side of an open WebSocket: pongs (p) and the answer to CLOSE (c), then the end.
+
+    Client frames are small and masked here: two bytes, a key, the payload.
+    """
+    while True:
+        first, second = await reader.readexactly(2)
+        key = await reader.readexactly(4)
+        payload = bytes(byte ^ key[at % 4] for at, byte in enumerate(await reader.readexactly(second & 127)))
+        opcode = first & 15
+        if opcode == 9 and "p" in answers:
+            writer.write(bytes((0x8A, len(payload))) + payload)
+        if opcode == 8:
+            if "c" in answers:
+                writer.write(bytes((0x88, len(payload))) + payload)
+                return
+            if "h" in answers:
+                await reader.read()
+            return
+
+
+def replies(reply: Reply) -> Play:
+    """What only answers; after a 101 it is a well-behaved server."""
+
+    async def play(head: RawHead, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        answer = reply(head)
+        writer.write(answer)
+        if answer.startswith(b"HTTP/1.1 101"):
+            await pongs(reader, writer)
+
+    return play
+
+
+@contextlib.asynccontextmanager
+async def serving(play: Play, tls: ssl.SSLContext | None = None) -> AsyncIterator[int]:
+    """A server on a free port of 127.0.0.1."""
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+            head = RawHead.parse(await reader.readuntil(b"\r\n\r\n"))
+            await play(head, reader, writer)
+            await writer.drain()
+        with contextlib.suppress(OSError):
+            writer.close()
+
+    server = await asyncio.start_server(handle, LOOPBACK, 0, ssl=tls)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+
+
+async def examined(url: str, extras: Extras = NOTHING, **options: Any) -> Examination:
+    """What the doctor says, listening for a moment only."""
+    target, assumed = parse_target(url)
+    timeout = options.pop("timeout_ns", TIMEOUT_NS)
+    options = {"listen_seconds": 0.1, **options}
+    asker = Asker(timeout_ns=timeout, **options)
+    return await examine(target, extras, asker, timeout_ns=timeout, assumed=assumed)
+
+
+def examine_server(
+    play: Play,
+    path: str = "/chat",
+    extras: Extras = NOTHING,
+    *,
+    tls: ssl.SSLContext | None = None,
+    **options: Any,
+) -> Examination:
+    """What the doctor says of a server that plays this."""
+
+    async def run() -> Examination:
+        async with serving(play, tls) as port:
+            scheme = options.pop("scheme", "ws" if tls is None else "wss")
+            host = options.pop("host", LOOPBACK)
+            return await examined(f"{scheme}://{host}:{port}{path}", extras, **options)
+
+    return asyncio.run(run())
+
+
+def ids(found: Examination) -> list[str]:
+    return [one.id for one in found.judgement.findings]

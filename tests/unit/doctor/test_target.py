@@ -1,0 +1,106 @@
+"""What the user writes: URLs, headers, cookies, subprotocols."""
+
+from __future__ import annotations
+
+import pytest
+
+from wsinspect.doctor.target import (
+    Target,
+    parse_cookie,
+    parse_header,
+    parse_subprotocols,
+    parse_target,
+    with_query,
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "target", "is_assumed"),
+    [
+        ("ws://example.org", Target("ws", "example.org", 80, "/"), False),
+        ("wss://Example.org:8443/a?b=c", Target("wss", "example.org", 8443, "/a?b=c"), False),
+        ("ws://[::1]:3000/", Target("ws", "::1", 3000, "/"), False),
+        ("wss://bücher.example/ä", Target("wss", "xn--bcher-kva.example", 443, "/%C3%A4"), False),
+        ("example.org/socket", Target("wss", "example.org", 443, "/socket"), True),
+        ("example.org:443", Target("wss", "example.org", 443, "/"), True),
+        ("localhost", Target("ws", "localhost", 80, "/"), True),
+        ("localhost:3000/x", Target("ws", "localhost", 3000, "/x"), True),
+        ("10.0.0.1", Target("ws", "10.0.0.1", 80, "/"), True),
+        ("[::1]:3000", Target("ws", "::1", 3000, "/"), True),
+        (" ws://example.org/a%20b ", Target("ws", "example.org", 80, "/a%20b"), False),
+    ],
+)
+def test_urls(text, target, is_assumed) -> None:
+    found, assumed = parse_target(text)
+    assert found == target
+    assert (assumed is not None) == is_assumed
+    if assumed:
+        assert f"{target.scheme}://" in assumed
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("http://example.org/a", "ws://example.org/a"),
+        ("https://example.org", "wss://example.org"),
+        ("ftp://example.org", "not a WebSocket URL"),
+        ("ws://", "no host"),
+        ("", "no host"),
+        ("ws://user:pass@example.org", "--header"),
+        ("ws://example.org/#top", "fragment"),
+        ("ws://example.org:0/", "port 0"),
+        ("ws://example.org:99999/", "Port"),
+        ("example.org:port", "Port"),
+        ("ws://[::1/", "Invalid"),
+    ],
+)
+def test_what_is_no_url_of_a_websocket(text, words) -> None:
+    with pytest.raises(ValueError, match=r".") as caught:
+        parse_target(text)
+    assert words in str(caught.value)
+
+
+def test_a_target_says_what_a_page_from_its_server_sends() -> None:
+    target = Target("wss", "example.org", 443, "/a?b")
+    assert (target.authority, target.origin, target.path, target.query) == (
+        "example.org",
+        "https://example.org",
+        "/a",
+        "b",
+    )
+    assert str(target) == "wss://example.org/a?b"
+    assert Target("ws", "::1", 81, "/").origin == "http://[::1]:81"
+    assert str(target.with_path("/c")) == "wss://example.org/c?b"
+
+
+def test_parameters_are_added() -> None:
+    target = Target("ws", "example.org", 80, "/a")
+    assert with_query(target, ()) is target
+    assert with_query(target, ("token=a b&c",)).target == "/a?token=a%20b%26c"
+    assert with_query(target._replace(target="/a?x=1"), ("y=2", "z=3")).target == "/a?x=1&y=2&z=3"
+
+
+def test_headers_cookies_and_subprotocols() -> None:
+    assert parse_header("Authorization:  Bearer x:y ") == ("Authorization", "Bearer x:y")
+    assert parse_header("X-Empty:") == ("X-Empty", "")
+    assert parse_cookie("a=b; c=d") == "a=b; c=d"
+    assert parse_subprotocols(("chat, v2", "chat")) == ("chat", "v2")
+    assert parse_subprotocols(()) == ()
+
+
+@pytest.mark.parametrize("text", ["nothing", ": x", "a b: c", "a: b\r\nc: d", "a\0: b"])
+def test_what_is_no_header(text) -> None:
+    with pytest.raises(ValueError, match="not a header"):
+        parse_header(text)
+
+
+@pytest.mark.parametrize("text", ["session", "a=b\r\nX: y"])
+def test_what_is_no_cookie(text) -> None:
+    with pytest.raises(ValueError, match="not a cookie"):
+        parse_cookie(text)
+
+
+@pytest.mark.parametrize("text", ["", "a b", "a,,b", "ä"])
+def test_what_is_no_subprotocol(text) -> None:
+    with pytest.raises(ValueError, match="not a subprotocol"):
+        parse_subprotocols((text,))

@@ -1,0 +1,164 @@
+"""`wsinspect doctor`: asks a WebSocket URL what is wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import click
+
+from wsinspect.cli.options import DURATION, color_option, examples, json_option
+
+if TYPE_CHECKING:
+    from wsinspect.doctor.answers import Answer
+    from wsinspect.doctor.examination import Examination
+    from wsinspect.present.examination import ProbeLine
+
+T = TypeVar("T")
+
+
+@click.command(
+    epilog=examples(
+        "wsinspect doctor wss://chat.example.com/socket",
+        "wsinspect doctor wss://chat.example.com/socket --cookie session=abc --origin https://example.com",
+        "wsinspect doctor localhost:3000/graphql --subprotocol graphql-transport-ws",
+        "wsinspect doctor wss://chat.example.com/socket --json | jq '.verdict, .findings[].id'",
+        failed="at least one finding is an error",
+    )
+)
+@click.argument("url")
+@click.option("--origin", metavar="ORIGIN", help="Origin to send instead of the server's own; '' for none.")
+@click.option(
+    "--subprotocol",
+    "subprotocols",
+    multiple=True,
+    metavar="NAME",
+    help="Subprotocol to offer; repeatable, or several with commas in between.",
+)
+@click.option(
+    "--header", "-H", "headers", multiple=True, metavar="'NAME: VALUE'", help="Header to send; repeatable."
+)
+@click.option("--cookie", "cookies", multiple=True, metavar="NAME=VALUE", help="Cookie to send; repeatable.")
+@click.option(
+    "--query", "queries", multiple=True, metavar="NAME=VALUE", help="Parameter to add to the URL; repeatable."
+)
+@click.option(
+    "--ca",
+    "trusted",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    multiple=True,
+    metavar="FILE",
+    help="Also trust server certificates issued by this CA (PEM); repeatable.",
+)
+@click.option("--insecure", is_flag=True, help="Continue when the server's certificate is not trusted.")
+@click.option(
+    "--timeout", type=DURATION, default="10s", help="How long to wait for each answer; 10s by default."
+)
+@click.option("--include-secrets", is_flag=True, help="Don't mask cookies, credentials and tokens.")
+@click.option("--verbose", "-v", is_flag=True, help="Print the bytes of each request and response.")
+@json_option
+@color_option
+def doctor(
+    url: str,
+    origin: str | None,
+    subprotocols: tuple[str, ...],
+    headers: tuple[str, ...],
+    cookies: tuple[str, ...],
+    queries: tuple[str, ...],
+    trusted: tuple[Path, ...],
+    insecure: bool,
+    timeout: int,
+    include_secrets: bool,
+    verbose: bool,
+    as_json: bool,
+    color: str,
+) -> int:
+    """Find out why a WebSocket URL fails, and how to fix it.
+
+    Sends the opening handshake of a browser to URL (ws:// or wss://), then variations of it that each answer
+    one question: up to 20 requests, one at a time, to this server only. Nothing is changed on the server.
+    """
+    import asyncio
+
+    from wsinspect.cli.output import echo, echo_json
+    from wsinspect.doctor.asker import Asker
+    from wsinspect.doctor.examination import examine
+    from wsinspect.doctor.target import (
+        Extras,
+        parse_cookie,
+        parse_header,
+        parse_subprotocols,
+        parse_target,
+        with_query,
+    )
+    from wsinspect.present.examination import examination_lines
+    from wsinspect.present.terminal import Palette
+    from wsinspect.text import escape
+
+    if timeout <= 0:
+        raise click.UsageError("--timeout has to be longer than nothing")
+    target, assumed = _parsed(lambda: parse_target(url))
+    target = with_query(target, queries)
+    extras = Extras(
+        origin=origin,
+        subprotocols=_parsed(lambda: parse_subprotocols(subprotocols)),
+        headers=tuple(_parsed(lambda one=one: parse_header(one)) for one in headers),  # type: ignore[misc]
+        cookies=tuple(_parsed(lambda one=one: parse_cookie(one)) for one in cookies),  # type: ignore[misc]
+    )
+    if assumed:
+        click.echo(f"wsinspect: {escape(assumed)}", err=True)
+    asker = Asker(trusted=trusted, is_insecure=insecure, timeout_ns=timeout)
+    found = asyncio.run(examine(target, extras, asker, timeout_ns=timeout, assumed=assumed))
+    if found.stopped:
+        click.echo(f"wsinspect: {found.stopped}", err=True)
+    if as_json:
+        echo_json(found.as_json(include_secrets=include_secrets))
+    else:
+        lines = examination_lines(
+            _shown_url(found, include_secrets),
+            found.judgement.verdict,
+            found.judgement.headline,
+            found.judgement.findings,
+            [_line(one, include_secrets) for one in found.answers],
+            Palette.choose(color),
+            ruled_out=found.judgement.ruled_out,
+            next_steps=found.judgement.next_steps,
+            is_verbose=verbose,
+        )
+        for line in lines:
+            echo(line)
+    return found.exit_code
+
+
+def _parsed(parse: Callable[[], T]) -> T:
+    try:
+        return parse()
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+
+
+def _shown_url(found: Examination, include_secrets: bool) -> str:
+    from wsinspect.formats.secrets import mask_url
+
+    url = str(found.target)
+    return url if include_secrets else mask_url(url)
+
+
+def _line(answer: Answer, include_secrets: bool) -> ProbeLine:
+    from wsinspect.findings.probes import Probe
+    from wsinspect.formats.secrets import mask_head
+    from wsinspect.present.examination import ProbeLine
+
+    facts, question = answer.facts, answer.question
+    head = facts.raw_response_in or b""
+    is_sent = facts.times.get("request_out_ns") is not None
+    sent = question.request if include_secrets else mask_head(question.request)
+    return ProbeLine(
+        facts.id,
+        question.asks,
+        Probe(question.kind, question.asks, facts).outcome,
+        facts.answer_ms,
+        sent if is_sent else None,
+        facts.informational + (head if include_secrets else mask_head(head)) + facts.content[:4096],
+    )

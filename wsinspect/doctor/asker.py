@@ -1,0 +1,469 @@
+"""Asks one question over the network; the only module of the doctor that does I/O.
+
+Contract: each question has a connection of its own, a time limit, and limits on what is read. Whatever a
+server does ends in an `Answer`, never in an error of ours. Nothing is sent over TLS that is not trusted,
+unless the user says so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import os
+import socket
+import ssl
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from wsinspect.doctor.answers import Answer, Reached, Tried
+from wsinspect.doctor.certificates import session_facts, trusting, trusting_all
+from wsinspect.doctor.questions import Question
+from wsinspect.doctor.response import ResponseReader
+from wsinspect.doctor.talk import Talk
+from wsinspect.doctor.target import Target
+from wsinspect.findings.facts import ConnectionFacts, EndFact
+from wsinspect.handshake.heads import RawHead
+from wsinspect.handshake.negotiation import negotiate
+from wsinspect.net import Address
+from wsinspect.units import format_duration
+
+#: Protocols offered in TLS: an upgrade exists in HTTP/1.1 alone, and Chromium offers nothing else for one.
+ALPN: Final = ("http/1.1",)
+#: How long an open WebSocket is listened to.
+LISTEN_SECONDS: Final = 2.0
+#: How long a server may take to answer our CLOSE frame, and then to end TCP.
+CLOSE_SECONDS: Final = 1.0
+FIN_SECONDS: Final = 0.3
+#: A body is evidence: what has not come by then is not waited for.
+BODY_SECONDS: Final = 2.0
+#: Of what a server says on an open WebSocket.
+MAX_TALK: Final = 1024 * 1024
+#: Addresses of a name that are tried, and how long each may take to accept.
+MAX_ADDRESSES: Final = 6
+CONNECT_SECONDS: Final = 4.0
+_READ: Final = 64 * 1024
+#: This machine has no way there: no network, no IPv6.
+_NO_WAY: Final = frozenset((errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EADDRNOTAVAIL, errno.ENETDOWN))
+_SECOND_NS: Final = 10**9
+
+
+class _Broken(Exception):
+    """The attempt failed: where, and why; raised and caught here alone."""
+
+    def __init__(self, where: str, words: str) -> None:
+        super().__init__(words)
+        self.where = where
+
+
+class _Stream(NamedTuple):
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+
+
+class Asker:
+    """Asks.
+
+    Args:
+        trusted: PEM files of authorities that are trusted, too.
+        is_insecure: continue where the certificate is not trusted.
+        timeout_ns: for each question.
+    """
+
+    def __init__(
+        self,
+        *,
+        trusted: Sequence[Path] = (),
+        is_insecure: bool = False,
+        timeout_ns: int = 10 * _SECOND_NS,
+        listen_seconds: float = LISTEN_SECONDS,
+        new_key: Callable[[int], bytes] = os.urandom,
+    ) -> None:
+        self._trusted = tuple(trusted)
+        self._is_insecure = is_insecure
+        self._timeout = timeout_ns / 1e9
+        self._listen_seconds = listen_seconds
+        self._new_key = new_key
+        self._anchor = time.time_ns() - time.monotonic_ns()
+        self._context: ssl.SSLContext | None = None
+        if self._trusted:
+            self.context()  # a file that is no certificate is said before anything is asked
+
+    def now_ns(self) -> int:
+        """Epoch nanoseconds, from a clock that never steps."""
+        return self._anchor + time.monotonic_ns()
+
+    def context(self) -> ssl.SSLContext:
+        """For TLS with a server that has to be trusted; made once: reading all authorities takes time."""
+        if self._context is None:
+            self._context = trusting(self._trusted, ALPN)
+        return self._context
+
+    async def reach(self, target: Target) -> Reached:
+        """Resolve the name, and try each address."""
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(self._timeout):
+                found = await loop.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
+        except TimeoutError:
+            return Reached(error="name resolution timed out", is_local=True)
+        except socket.gaierror as error:
+            is_local = error.errno == socket.EAI_AGAIN
+            return Reached(error=f"name resolution failed: {error.strerror}", is_local=is_local)
+        except (UnicodeError, OSError) as error:
+            return Reached(error=f"name resolution failed: {error}")
+        places = list(dict.fromkeys(Address(str(one[4][0]), target.port) for one in found))[:MAX_ADDRESSES]
+        return Reached(addresses=tuple([await self._try(place) for place in places]))
+
+    async def _try(self, place: Address) -> Tried:
+        begin = self.now_ns()
+        try:
+            sock = await self._connect(place, min(CONNECT_SECONDS, self._timeout))
+        except OSError as error:
+            words, is_local = _words(error), error.errno in _NO_WAY
+            return Tried(place, words, self.now_ns() - begin, is_local)
+        sock.close()
+        return Tried(place, None, self.now_ns() - begin)
+
+    async def _connect(self, place: Address, seconds: float) -> socket.socket:
+        """A TCP connection.
+
+        Raises:
+            OSError: there is none.
+        """
+        family = socket.AF_INET6 if ":" in place.host else socket.AF_INET
+        sock = socket.socket(family, socket.SOCK_STREAM)
+        sock.setblocking(False)
+        try:
+            async with asyncio.timeout(seconds):
+                await asyncio.get_running_loop().sock_connect(sock, place)
+        except BaseException:
+            sock.close()
+            raise
+        return sock
+
+    async def ask(self, number: int, question: Question, place: Address) -> Answer:
+        """One attempt.
+
+        Args:
+            number: its id in findings.
+            place: the address to connect to.
+        """
+        attempt = _Attempt(number, question, place, self)
+        try:
+            async with asyncio.timeout(self._timeout) as limit:
+                await attempt.open(is_insecure=self._is_insecure)
+                await attempt.send()
+                await attempt.read()
+                # Talking has limits of its own; an answer that came is never lost to this one.
+                limit.reschedule(None)
+        except TimeoutError:
+            attempt.timed_out(self._timeout)
+        except _Broken as broken:
+            attempt.failed(broken.where, str(broken))
+        if attempt.talk is not None:
+            await attempt.converse(self._listen_seconds if question.is_long else 0.0)
+        await attempt.close()
+        return attempt.answer()
+
+    def key(self) -> bytes:
+        """A new masking key."""
+        return self._new_key(4)
+
+
+class _Attempt:
+    """One connection, from TCP to its end."""
+
+    def __init__(self, number: int, question: Question, place: Address, asker: Asker) -> None:
+        self.talk: Talk | None = None
+        self._number = number
+        self._question = question
+        self._place = place
+        self._asker = asker
+        self._stream: _Stream | None = None
+        self._tls: dict[str, Any] | None = None
+        self._reader = ResponseReader(is_upgrade=question.is_handshake)
+        self._times: dict[str, int | None] = {}
+        self._ends: list[EndFact] = []
+        self._where: str | None = "connect"
+        self._error: str | None = None
+        self._client: str | None = None
+        self._begin_ns = asker.now_ns()
+        self._end_ns: int | None = None
+        self._is_failed = False
+
+    # -- the way there
+
+    async def open(self, *, is_insecure: bool) -> None:
+        self._times["server_tcp_start_ns"] = self._asker.now_ns()
+        sock = await self._tcp()
+        self._times["server_tcp_done_ns"] = self._asker.now_ns()
+        self._client = str(Address.of_socket(sock.getsockname()))
+        if not self._question.target.is_tls:
+            self._where = "request"
+            self._stream = _Stream(*await asyncio.open_connection(sock=sock))
+            return
+        self._where = "tls-server"
+        try:
+            self._stream = await self._wrapped(sock, self._asker.context())
+            self._note_session(None)
+        except ssl.SSLCertVerificationError as error:
+            await self._look_at_untrusted(error.verify_message or str(error))
+            if not is_insecure:
+                await self._hang_up()
+                raise _Broken(
+                    "tls-server", _tls_words(f"certificate verify failed: {error.verify_message}")
+                ) from None
+        except (ssl.SSLError, OSError) as error:
+            self._tls = session_facts(None, sni=self._question.target.host, alpn=ALPN, verify_error=None)
+            raise _Broken("tls-server", _tls_words(_words(error))) from None
+        self._times["server_tls_done_ns"] = self._asker.now_ns()
+        self._where = "request"
+
+    async def _tcp(self) -> socket.socket:
+        try:
+            return await self._asker._connect(self._place, CONNECT_SECONDS)
+        except OSError as error:
+            raise _Broken("connect", f"cannot connect to {self._place}: {_words(error)}") from None
+
+    async def _wrapped(self, sock: socket.socket, context: ssl.SSLContext) -> _Stream:
+        host = self._question.target.host
+        return _Stream(*await asyncio.open_connection(sock=sock, ssl=context, server_hostname=host))
+
+    async def _look_at_untrusted(self, reason: str) -> None:
+        """Connect again, trusting anybody, for the certificate; nothing is sent."""
+        try:
+            self._stream = await self._wrapped(await self._tcp(), trusting_all(ALPN))
+        except (ssl.SSLError, OSError) as error:
+            raise _Broken(
+                "tls-server", _tls_words(f"certificate verify failed: {reason}; {_words(error)}")
+            ) from None
+        self._note_session(reason)
+
+    def _note_session(self, verify_error: str | None) -> None:
+        assert self._stream is not None
+        session = self._stream.writer.get_extra_info("ssl_object")
+        host = self._question.target.host
+        self._tls = session_facts(session, sni=host, alpn=ALPN, verify_error=verify_error)
+
+    # -- request and response
+
+    async def send(self) -> None:
+        assert self._stream is not None
+        self._times["request_in_ns"] = self._times["request_out_ns"] = self._asker.now_ns()
+        try:
+            self._stream.writer.write(self._question.request)
+            await self._stream.writer.drain()
+        except OSError as error:
+            self._server_ended("rst")
+            raise _Broken("response", f"the server closed the connection: {_words(error)}") from None
+
+    async def read(self) -> None:
+        """The response; a body that takes its time is cut off."""
+        while not self._reader.has_head and not self._reader.is_done and await self._more():
+            pass
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(BODY_SECONDS):
+                while not self._reader.is_done and await self._more():
+                    pass
+        head = self._reader.head
+        if head is None or head.status is None:
+            raise _Broken("response", self._without_answer())
+        if head.status == 101 and self._question.is_handshake:
+            self._switched(head)
+
+    async def _more(self) -> bool:
+        """Read on; False where the server has ended."""
+        assert self._stream is not None
+        try:
+            data = await self._stream.reader.read(_READ)
+        except OSError as error:
+            self._server_ended("rst" if isinstance(error, ConnectionError) else "fin")
+            self._error = _words(error)
+            self._reader.end()
+            return False
+        now = self._asker.now_ns()
+        if not data:
+            self._server_ended("fin")
+            self._reader.end()
+            return False
+        had_head = self._reader.has_head
+        self._reader.feed(data)
+        if self._reader.has_head and not had_head:
+            self._times["response_in_ns"] = self._times["response_out_ns"] = now
+        return True
+
+    def _without_answer(self) -> str:
+        if self._reader.is_endless:
+            return self._reader.too_much
+        if self._error:
+            return f"the server ended the connection: {self._error}"
+        return "the server closed the connection" if self._ends else "the answer is not HTTP"
+
+    def _switched(self, head: RawHead) -> None:
+        agreed = negotiate(RawHead.parse(self._question.request), head)
+        is_refused = bool(agreed.problems) or (
+            bool(agreed.subprotocols_offered) and agreed.subprotocol is None
+        )
+        now = self._asker.now_ns()
+        talk = Talk(agreed, now)
+        if self._reader.rest:
+            talk.received(self._reader.rest, now)
+        for one in self._ends:
+            talk.ended(one.side, one.how, one.time_ns)
+        self._is_failed = is_refused
+        self.talk = talk
+
+    # -- the open WebSocket
+
+    async def converse(self, seconds: float) -> None:
+        """Ping, listen and close (RFC 6455 section 7.1.2); a 101 that no browser takes is left at once."""
+        assert self.talk is not None
+        if not self._is_failed:
+            try:
+                if seconds:
+                    self._say(self.talk.ping(self._asker.key()))
+                    await self._listen(seconds, until_close=True)
+                if not self._is_over:
+                    self._say(self.talk.close(self._asker.key()))
+                    await self._listen(CLOSE_SECONDS if seconds else FIN_SECONDS, until_close=True)
+                    await self._listen(FIN_SECONDS, until_close=False)
+            except OSError as error:
+                self._server_ended("rst")
+                self._error = _words(error)
+        if not self._is_over:
+            self.talk.ended("client", "fin", self._asker.now_ns())
+
+    @property
+    def _is_over(self) -> bool:
+        return any(one.side == "server" for one in self._ends)
+
+    def _say(self, frame: bytes) -> None:
+        assert self._stream is not None
+        assert self.talk is not None
+        self._stream.writer.write(frame)
+        self.talk.sent(frame, self._asker.now_ns())
+
+    async def _listen(self, seconds: float, *, until_close: bool) -> None:
+        """Take what comes and answer pings, until the time is over or the server has ended."""
+        assert self.talk is not None
+        assert self._stream is not None
+        taken = 0
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while not self._is_over and taken < MAX_TALK:
+                    if until_close and self.talk.has_server_close:
+                        return
+                    data = await self._stream.reader.read(_READ)
+                    now = self._asker.now_ns()
+                    if not data:
+                        self._server_ended("fin")
+                        return
+                    taken += len(data)
+                    pings = self.talk.received(data, now)
+                    if pings and not self.talk.has_client_close:  # RFC 6455 5.5.3: the newest one will do
+                        self._say(self.talk.pong(pings[-1], self._asker.key()))
+
+    # -- the end
+
+    def _server_ended(self, how: str) -> None:
+        now = self._asker.now_ns()
+        if not self._is_over:
+            self._ends.append(EndFact("server", how, now))
+        if self.talk is not None:
+            self.talk.ended("server", how, now)
+
+    def failed(self, where: str, words: str) -> None:
+        self._where, self._error, self._is_failed = where, words, True
+        self._end_ns = self._asker.now_ns()
+
+    def timed_out(self, seconds: float) -> None:
+        limit = format_duration(round(seconds * _SECOND_NS))
+        if self._where == "connect":
+            self.failed("connect", f"cannot connect to {self._place}: timed out after {limit}")
+        elif self._where == "tls-server":
+            host = self._question.target.host
+            self._tls = self._tls or session_facts(None, sni=host, alpn=ALPN, verify_error=None)
+            self.failed("tls-server", _tls_words(f"timed out after {limit}"))
+        elif self._reader.head is None or self._reader.head.status is None:
+            self._ends.append(EndFact("client", "fin", self._asker.now_ns()))
+            self.failed("client", f"no answer within {limit}")
+
+    async def close(self) -> None:
+        if self._end_ns is None:
+            self._end_ns = self._asker.now_ns()
+        await self._hang_up()
+
+    async def _hang_up(self) -> None:
+        if self._stream is None:
+            return
+        writer, self._stream = self._stream.writer, None
+        writer.close()
+        try:
+            async with asyncio.timeout(FIN_SECONDS):
+                await writer.wait_closed()
+        except (TimeoutError, OSError):
+            writer.transport.abort()
+
+    def answer(self) -> Answer:
+        question, reader = self._question, self._reader
+        target = question.target
+        is_sent = self._times.get("request_out_ns") is not None
+        request = question.request if is_sent else None
+        status = reader.head.status if reader.head else None
+        values: dict[str, Any] = {
+            "id": self._number,
+            "client": self._client,
+            "scheme": target.scheme,
+            "host": target.host,
+            "port": target.port,
+            "path": target.target,
+            "http_version": question.http_version,
+            "server": str(self._place),
+            "server_address": str(self._place),
+            "server_http_version": "HTTP/1.1",
+            "server_alpn": (self._tls or {}).get("alpn"),
+            "status": status,
+            "attempt_ns": self._begin_ns,
+            "closed_ns": self._end_ns,
+            # What could not be sent is what would have been: rules look at it as at a request on its way.
+            "raw_request_in": question.request,
+            "raw_request_out": request,
+            "raw_response_in": reader.raw_head or None,
+            "raw_response_out": reader.raw_head or None,
+            "informational": reader.informational,
+            "body": reader.body,
+            "times": self._times,
+            "server_tls": self._tls,
+            "ends": tuple(self._ends),
+        }
+        if self.talk is not None:
+            values |= {"state": "closed", "open_ns": self._times.get("response_in_ns"), **self.talk.facts()}
+        elif status is not None:
+            values |= {"state": "refused", "ended_by": "server", "how": "refused"}
+        else:
+            by = "client" if self._where == "client" else "server"
+            values |= {"state": "failed", "ended_by": by, "how": "refused"}
+            values |= {"error": self._error, "failed_where": self._where}
+        if self.talk is None:
+            values |= {"js_code": 1006, "js_was_clean": False}
+        return Answer(question, ConnectionFacts(**values), reader.strict)
+
+
+def _tls_words(reason: str) -> str:
+    return f"TLS with the server failed: {reason}"
+
+
+def _words(error: BaseException) -> str:
+    """An error of the system or of OpenSSL, without its number and place in OpenSSL's source."""
+    if isinstance(error, ssl.SSLError):
+        return (error.reason or str(error)).replace("_", " ").lower() if error.reason else str(error)
+    if isinstance(error, TimeoutError):
+        return "timed out"
+    if isinstance(error, OSError) and error.errno:
+        return os.strerror(error.errno).lower()
+    if isinstance(error, ConnectionResetError):
+        return "connection reset by peer"
+    return str(error) or type(error).__name__

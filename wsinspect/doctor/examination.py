@@ -1,0 +1,204 @@
+"""One examination: reach the server, ask what the planner wants to know, judge."""
+
+from __future__ import annotations
+
+import base64
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from wsinspect.doctor.answers import Answer, Reached
+from wsinspect.doctor.asker import Asker
+from wsinspect.doctor.judge import Judgement, judge, with_accepted
+from wsinspect.doctor.planner import Plan, plan
+from wsinspect.doctor.questions import Question
+from wsinspect.doctor.target import Extras, Target
+from wsinspect.findings.facts import ConnectionFacts
+from wsinspect.findings.model import Finding
+from wsinspect.formats.secrets import mask_head, mask_url
+from wsinspect.net import Address
+
+#: However slowly a server answers each question, no more are asked after so many times the limit of one.
+_TIMES_LIMIT: Final = 6
+_SHOWN_BODY: Final = 4096
+
+Watch = Callable[[str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Examination:
+    """What was asked and what came of it.
+
+    Attributes:
+        assumed: what the URL did not say.
+        stopped: why not all was asked; None where it was.
+    """
+
+    target: Target
+    reached: Reached
+    answers: tuple[Answer, ...]
+    judgement: Judgement
+    assumed: str | None = None
+    stopped: str | None = None
+
+    @property
+    def exit_code(self) -> int:
+        """0 healthy, 1 an error was found, 3 this machine has no network there."""
+        if self.reached.is_out_of_reach:
+            return 3
+        return int(any(one.severity == "error" for one in self.judgement.findings))
+
+    def as_json(self, *, include_secrets: bool) -> dict[str, Any]:
+        """The object of `--json`.
+
+        Args:
+            include_secrets: cookies, credentials and tokens as they were sent.
+        """
+        url = str(self.target)
+        return {
+            "verdict": self.judgement.verdict,
+            "headline": self.judgement.headline,
+            "url": url if include_secrets else mask_url(url),
+            "assumed": self.assumed,
+            "stopped": self.stopped,
+            "findings": [finding_object(one) for one in self.judgement.findings],
+            "ruled_out": list(self.judgement.ruled_out),
+            "next_steps": list(self.judgement.next_steps),
+            "addresses": [
+                {"address": str(one.address), "error": one.error, "ms": one.took_ns / 1e6}
+                for one in self.reached.addresses
+            ],
+            "resolution_error": self.reached.error,
+            "tls": self.answers[0].facts.server_tls,
+            "probes": [probe_object(one, include_secrets=include_secrets) for one in self.answers],
+        }
+
+
+def finding_object(finding: Finding) -> dict[str, Any]:
+    """A finding, its connection named as what it is: a probe."""
+    content = finding.as_json()
+    content["probe"] = content.pop("connection")
+    return content
+
+
+def probe_object(answer: Answer, *, include_secrets: bool) -> dict[str, Any]:
+    """A question and its answer."""
+    question, facts = answer.question, answer.facts
+    head = facts.raw_response_in or b""
+    url = str(question.target)
+    request = question.request
+    return {
+        "number": facts.id,
+        "kind": question.kind,
+        "asks": question.asks,
+        "url": url if include_secrets else mask_url(url),
+        "address": facts.server_address,
+        "status": facts.status,
+        "error": facts.error,
+        "state": facts.state,
+        "ms": facts.answer_ms,
+        "request": _text(request if include_secrets else mask_head(request)),
+        "response": _text(head if include_secrets else mask_head(head)) if head else None,
+        "body": facts.content[:_SHOWN_BODY].decode("utf-8", "replace") if facts.body else None,
+        "h11": answer.strict,
+        "js": {"code": facts.js_code, "wasClean": facts.js_was_clean},
+    }
+
+
+def _text(data: bytes) -> str:
+    return data.decode("latin-1")
+
+
+def new_key() -> str:
+    """A Sec-WebSocket-Key."""
+    return base64.b64encode(os.urandom(16)).decode()
+
+
+async def examine(
+    target: Target,
+    extras: Extras,
+    asker: Asker,
+    *,
+    timeout_ns: int,
+    assumed: str | None = None,
+    watch: Watch = lambda words: None,
+) -> Examination:
+    """Ask all there is to ask about one URL, one attempt at a time.
+
+    Args:
+        timeout_ns: for each question; after six times that nothing more is asked.
+        watch: hears what is being asked.
+    """
+    watch(f"resolving {target.host}")
+    reached = await asker.reach(target)
+    answers, stopped = await _ask_all(plan(target, extras, new_key), reached, asker, timeout_ns, watch)
+    answers[0] = with_accepted(answers[0], answers[1:])
+    return Examination(
+        target=target,
+        reached=reached,
+        answers=tuple(answers),
+        judgement=judge(reached, answers),
+        assumed=assumed,
+        stopped=stopped,
+    )
+
+
+async def _ask_all(
+    questions: Plan, reached: Reached, asker: Asker, timeout_ns: int, watch: Watch
+) -> tuple[list[Answer], str | None]:
+    answers: list[Answer] = []
+    deadline = time.monotonic() + _TIMES_LIMIT * timeout_ns / 1e9
+    try:
+        question = next(questions)
+        while True:
+            if answers and time.monotonic() > deadline:
+                questions.close()
+                return answers, "the server takes too long for each question: the rest was not asked"
+            watch(question.asks)
+            answer = await _answer(len(answers) + 1, question, reached, asker)
+            answers.append(answer)
+            if not reached.addresses:
+                questions.close()
+                return answers, None
+            question = questions.send(answer.facts)
+    except StopIteration:
+        return answers, None
+
+
+async def _answer(number: int, question: Question, reached: Reached, asker: Asker) -> Answer:
+    """Ask, at the address that works; where none does, that is the answer."""
+    first = number == 1
+    if reached.working is None and first:
+        return Answer(question, _unreached(number, question, reached, asker.now_ns()))
+    place = reached.working or reached.addresses[0].address
+    return await asker.ask(number, question, Address(place.host, question.target.port))
+
+
+def _unreached(number: int, question: Question, reached: Reached, now_ns: int) -> ConnectionFacts:
+    """The facts of an attempt that no address took."""
+    reasons = [f"{one.address}: {one.error}" for one in reached.addresses]
+    error = reached.error or f"cannot connect to {'; '.join(reasons)}"
+    target = question.target
+    return ConnectionFacts(
+        id=number,
+        scheme=target.scheme,
+        host=target.host,
+        port=target.port,
+        path=target.target,
+        server_address=str(target.address),
+        state="failed",
+        error=error,
+        failed_where="connect",
+        attempt_ns=now_ns,
+        closed_ns=now_ns,
+        ended_by="server",
+        how="refused",
+        js_code=1006,
+        js_was_clean=False,
+        raw_request_in=question.request,
+    )
+
+
+__all__ = ["Examination", "examine"]

@@ -1,0 +1,240 @@
+"""Answers in, findings and a verdict out. Pure: the rules are those of recorded traffic, and the probes' own.
+
+The attempt that a browser would have made is judged like a recorded one, next to those that were accepted
+(`ConnectionFacts.others`), so what differs between them is named in the same words as elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Final, Literal
+
+from wsinspect.doctor.answers import Answer, Reached
+from wsinspect.findings.evidence import answer_hop
+from wsinspect.findings.facts import ConnectionFacts, Other
+from wsinspect.findings.model import MAX_EVIDENCE, Cause, Finding
+from wsinspect.findings.probes import Probe, ProbeFacts, TriedAddress, is_same_answer
+from wsinspect.findings.registry import diagnose_connection, diagnose_probes, ids_of_group, ranked
+from wsinspect.units import format_duration
+
+Verdict = Literal["healthy", "degraded", "failing", "unreachable"]
+
+#: What the doctor itself does, which a recorded client would be noted for.
+_OUR_DOING: Final = frozenset(("WS-DROP-007", "WS-TOOL-001"))
+#: Rules speak of the tap that they look through; here there is none.
+_WORDS: Final = (
+    ("a second tap behind it shows the request that arrives there", "--direct URL asks the server behind it"),
+    (
+        "a second tap between it and the application (wsinspect run --tap) shows the request there",
+        "--direct URL asks the application itself",
+    ),
+    ("a second tap behind it shows whether they arrive", "--direct URL asks the server behind it"),
+    ("connect to the application directly", "--direct URL asks the application itself"),
+    ("The proxy answered the client with 502.", "No request was sent."),
+    ("The client got 502.", "No request was sent."),
+    ("the client ended the connection", "the doctor gave up"),
+    ("behind this tap", "on the way"),
+    ("before this tap", "on the way"),
+    ("between this proxy and the application", "between here and the application"),
+    ("Without the proxy Chrome's console", "Chrome's console"),
+    ("A browser that connects directly", "A browser"),
+)
+#: Answers of a server that took the handshake for an ordinary GET, where that gets the same.
+_OF_A_GET: Final = (200, 400, 426, 501, 505)
+_BLIND: Final = "what answers does not see that a WebSocket is asked for"
+_WAS_ASKED: Final = "asked: "
+#: How rules say that a question would tell a cause apart, and the probe that asked it.
+_ASKED: Final = (
+    ("with and without slash", "slash"),
+    ("repeat the request without Origin", "bare"),
+    ("an ordinary GET of the same path", "get"),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judgement:
+    """What the doctor says.
+
+    Attributes:
+        headline: the verdict in words.
+        findings: most likely cause first.
+        ruled_out: what was looked at and is right, or does not matter.
+        next_steps: what to do where nothing is sure.
+    """
+
+    verdict: Verdict
+    headline: str
+    findings: tuple[Finding, ...]
+    ruled_out: tuple[str, ...] = ()
+    next_steps: tuple[str, ...] = ()
+
+
+def judge(reached: Reached, answers: Sequence[Answer]) -> Judgement:
+    """The findings about one URL.
+
+    Args:
+        answers: the browser's handshake first.
+    """
+    probes = [_probe(one) for one in answers]
+    facts = ProbeFacts(
+        main=probes[0],
+        others=tuple(probes[1:]),
+        addresses=tuple(TriedAddress(str(one.address), one.error, one.is_local) for one in reached.addresses),
+    )
+    own = [
+        _with_controls(one, facts)
+        for one in diagnose_connection(facts.main.facts)
+        if one.id not in _OUR_DOING
+    ]
+    own = [_of_our_limits(one, facts.main.facts) for one in own]
+    findings = tuple(in_own_words(one) for one in ranked((*diagnose_probes(facts), *own)))
+    verdict = verdict_of(facts.main.facts, findings)
+    return Judgement(
+        verdict=verdict,
+        headline=headline_of(facts.main, findings),
+        findings=findings,
+        ruled_out=tuple(_ruled_out(reached, facts)),
+        next_steps=tuple(_next_steps(findings)),
+    )
+
+
+def _probe(answer: Answer) -> Probe:
+    facts = answer.facts
+    if answer.strict is not None:
+        facts = replace(facts, events=(*facts.events, ("strict", {"error": answer.strict})))
+    return Probe(answer.question.kind, answer.question.asks, facts)
+
+
+def with_accepted(main: Answer, others: Sequence[Answer]) -> Answer:
+    """The first attempt, with the accepted ones next to it that its rules compare it with."""
+    accepted = tuple(
+        Other(
+            id=one.facts.id,
+            path=one.facts.path,
+            attempt_ns=one.facts.attempt_ns,
+            open_ns=one.facts.open_ns,
+            closed_ns=one.facts.closed_ns,
+            request=one.facts.raw_request_in,
+        )
+        for one in others
+        if one.facts.open_ns is not None and _probe(one).is_accepted and one.question.kind != "repeat"
+    )
+    return main._replace(facts=replace(main.facts, others=accepted))
+
+
+def _with_controls(finding: Finding, facts: ProbeFacts) -> Finding:
+    """A finding about a refusal, with what an ordinary GET got."""
+    if finding.id not in ids_of_group("attempt") or facts.main.facts.status is None:
+        return finding
+    get = next(facts.of_kind("get"), None)
+    if get is None:
+        return finding
+    is_same = facts.same_as_get is not None
+    is_blind = is_same and facts.main.facts.status in _OF_A_GET
+    line = f"{get.asks}: the same answer" if is_same else get.line
+    return replace(
+        finding,
+        evidence=(*finding.evidence, f"{line}: {_BLIND}" if is_blind else line)[:MAX_EVIDENCE],
+        confidence="high" if is_blind and finding.id == "WS-HS-002" else finding.confidence,
+        causes=tuple(_with_answer(one, facts) for one in finding.causes),
+    )
+
+
+def _of_our_limits(finding: Finding, main: ConnectionFacts) -> Finding:
+    """An attempt that the doctor gave up: that is not a page which was left, and the server had its time."""
+    if finding.id == "WS-HS-036":
+        waited = main.error or "no answer"
+        title = f"The server did not answer the handshake: {waited}"
+        causes = tuple(one for one in finding.causes if "page" not in one.cause)
+        return replace(finding, severity="error", fault_of="server", title=title, causes=causes)
+    if finding.id == "WS-HS-035" and not main.ends:
+        return replace(finding, title=f"The answer never came to its end: {main.error}")
+    return finding
+
+
+def _with_answer(cause: Cause, facts: ProbeFacts) -> Cause:
+    """A cause whose question was asked already, with the answer."""
+    for words, kind in _ASKED:
+        if words in cause.tell_apart:
+            asked = next(facts.of_kind(kind), None)
+            if asked is not None:
+                is_same = is_same_answer(asked.facts, facts.main.facts)
+                return replace(
+                    cause,
+                    tell_apart=f"{_WAS_ASKED}{asked.asks}: {'the same answer' if is_same else asked.outcome}",
+                )
+    return cause
+
+
+def in_own_words(finding: Finding) -> Finding:
+    """A finding that speaks of probes instead of taps."""
+    return replace(
+        finding,
+        meaning=_reworded(finding.meaning),
+        js=_reworded(finding.js),
+        hop=None if finding.hop is None else _reworded(finding.hop),
+        causes=tuple(Cause(_reworded(one.cause), _reworded(one.tell_apart)) for one in finding.causes),
+    )
+
+
+def _reworded(text: str) -> str:
+    for words, instead in _WORDS:
+        text = text.replace(words, instead)
+    return text
+
+
+def verdict_of(main: ConnectionFacts, findings: Sequence[Finding]) -> Verdict:
+    """In one word."""
+    if main.failed_where == "connect":
+        return "unreachable"
+    if any(one.severity == "error" for one in findings):
+        return "failing"
+    return "degraded" if any(one.severity == "warning" for one in findings) else "healthy"
+
+
+def headline_of(main: Probe, findings: Sequence[Finding]) -> str:
+    """The verdict in words: the first finding's, else what works."""
+    if findings and findings[0].severity != "note":
+        first = findings[0]
+        return f"{first.title} [{first.hop}]" if first.hop else first.title
+    facts = main.facts
+    took = facts.answer_ms
+    parts = [f"101 in {format_duration(round((took or 0) * 1e6))}"]
+    rtt = next((one.rtt_ns for one in facts.pings if one.rtt_ns is not None), None)
+    if rtt is not None:
+        parts.append(f"ping answered in {format_duration(rtt)}")
+    if facts.js_code is not None:
+        parts.append(f"closed with {facts.js_code}")
+    return f"The WebSocket works: {', '.join(parts)}"
+
+
+def _ruled_out(reached: Reached, facts: ProbeFacts) -> Iterator[str]:
+    main = facts.main.facts
+    works = [str(one.address) for one in reached.addresses if one.error is None]
+    if works:
+        yield f"TCP: {', '.join(works)} {'accepts' if len(works) == 1 else 'accept'} connections"
+    tls = main.server_tls
+    if tls is not None and tls.get("verified"):
+        until = str((tls.get("certificate") or {}).get("not_after"))[:10]
+        yield f"TLS: {tls.get('version')}, certificate trusted, valid until {until}"
+    if facts.main.is_accepted:
+        hop = answer_hop(main)
+        if hop:
+            yield f"{hop} on the way passes the upgrade on"
+        refused = facts.first("origin:foreign")
+        if refused is not None and not refused.is_accepted:
+            yield f"the server checks Origin: another site's is refused ({refused.outcome})"
+        return
+    for one in facts.others:
+        if one.kind != "get" and not one.kind.startswith("only:") and is_same_answer(one.facts, main):
+            yield f"{one.asks}: the same answer"
+
+
+def _next_steps(findings: Sequence[Finding]) -> Iterator[str]:
+    """What tells the causes of the first finding apart."""
+    if not findings or findings[0].severity != "error" or findings[0].confidence == "high":
+        return
+    yield from dict.fromkeys(
+        one.tell_apart for one in findings[0].causes if not one.tell_apart.startswith(_WAS_ASKED)
+    )

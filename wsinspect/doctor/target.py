@@ -1,0 +1,209 @@
+"""What the doctor is asked about: a WebSocket URL (RFC 6455 section 3), and what to send along."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from typing import Final, NamedTuple
+from urllib.parse import quote, urlsplit
+
+from wsinspect.net import DEFAULT_PORTS, HTTP_SCHEMES, Address, authority_of, url_of
+
+#: What a URL may have as it is; the rest is percent-encoded, as browsers do.
+_SAFE: Final = "%/:=&?~#+!$,;'@()*[]|"
+_TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+
+
+class Target(NamedTuple):
+    """A WebSocket URL in its parts.
+
+    Attributes:
+        scheme: `ws` or `wss`.
+        host: without brackets, in ASCII.
+        target: path and query, as the request line has it.
+    """
+
+    scheme: str
+    host: str
+    port: int
+    target: str
+
+    def __str__(self) -> str:
+        return url_of(self.scheme, self.host, self.port, self.target)
+
+    @property
+    def is_tls(self) -> bool:
+        """Whether the connection is TLS."""
+        return self.scheme == "wss"
+
+    @property
+    def path(self) -> str:
+        """Without the query."""
+        return self.target.partition("?")[0]
+
+    @property
+    def query(self) -> str:
+        """Without the path and the question mark."""
+        return self.target.partition("?")[2]
+
+    @property
+    def address(self) -> Address:
+        """Where to connect to."""
+        return Address(self.host, self.port)
+
+    @property
+    def authority(self) -> str:
+        """As `Host` has it."""
+        return authority_of(self.scheme, self.host, self.port)
+
+    @property
+    def origin(self) -> str:
+        """The `Origin` of a page from the same server (RFC 6454 section 6)."""
+        return f"{HTTP_SCHEMES[self.scheme]}://{self.authority}"
+
+    def with_path(self, path: str) -> Target:
+        """The same with another path; the query stays."""
+        return self._replace(target=path + (f"?{self.query}" if self.query else ""))
+
+
+class Extras(NamedTuple):
+    """What the user gives to send along.
+
+    Attributes:
+        origin: instead of the server's own; "" sends none.
+        headers: names and values.
+        cookies: `name=value` each.
+    """
+
+    origin: str | None = None
+    subprotocols: tuple[str, ...] = ()
+    headers: tuple[tuple[str, str], ...] = ()
+    cookies: tuple[str, ...] = ()
+
+
+def parse_target(text: str) -> tuple[Target, str | None]:
+    """A URL as the user wrote it.
+
+    Returns:
+        The target, and what was assumed: None where the URL says it all.
+
+    Raises:
+        ValueError: with one line that says what to write.
+    """
+    text = text.strip()
+    assumed = None
+    if "://" not in text:
+        text, assumed = _with_scheme(text)
+    try:
+        parts = urlsplit(text)
+        host, port = parts.hostname, parts.port
+    except ValueError as error:
+        raise ValueError(f"{text!r}: {error}") from None
+    if parts.scheme not in ("ws", "wss"):
+        instead = {"http": "ws", "https": "wss"}.get(parts.scheme)
+        hint = f"{instead}://{text.partition('://')[2]}" if instead else "wss://example.org/socket"
+        raise ValueError(f"not a WebSocket URL: {text!r}; write one like {hint}")
+    if not host:
+        raise ValueError(f"no host in {text!r}; write a URL like wss://example.org/socket")
+    if parts.username is not None:
+        raise ValueError(
+            "a user in the URL is not sent by browsers; give --header 'Authorization: ...' instead"
+        )
+    if "#" in text:
+        raise ValueError("a WebSocket URL has no fragment (RFC 6455, 3): write '#' as %23, or leave it out")
+    if port == 0:
+        raise ValueError(f"{text!r}: nothing can be reached at port 0")
+    target = quote(parts.path or "/", safe=_SAFE)
+    if parts.query:
+        target += "?" + quote(parts.query, safe=_SAFE)
+    return Target(parts.scheme, _ascii(host), port or DEFAULT_PORTS[parts.scheme], target), assumed
+
+
+def parse_direct(text: str, behind: Target) -> Target:
+    """The URL of a server behind the one before it; without a path it has the same one.
+
+    Raises:
+        ValueError: with one line that says what to write.
+    """
+    scheme, separator, rest = text.strip().partition("://")
+    if separator and scheme in HTTP_SCHEMES:
+        text = f"{'wss' if scheme in ('https', 'wss') else 'ws'}://{rest}"
+    found, _ = parse_target(text)
+    return found._replace(target=behind.target) if found.target == "/" else found
+
+
+def with_query(target: Target, pairs: tuple[str, ...]) -> Target:
+    """The same with more query parameters, `name=value` each."""
+    if not pairs:
+        return target
+    more = "&".join(quote(one, safe=_SAFE.replace("&", "").replace("#", "")) for one in pairs)
+    separator = "&" if target.query else "?"
+    return target._replace(target=f"{target.target}{separator}{more}")
+
+
+def parse_header(text: str) -> tuple[str, str]:
+    """`Name: value`.
+
+    Raises:
+        ValueError: with one line that says what to write.
+    """
+    name, colon, value = text.partition(":")
+    if not colon or not _TOKEN.fullmatch(name.strip()) or re.search(r"[\r\n\0]", value):
+        raise ValueError(f"not a header: {text!r}; write it like 'Authorization: Bearer ...'")
+    return name.strip(), value.strip()
+
+
+def parse_cookie(text: str) -> str:
+    """`name=value`, or several of them as `Cookie` has them.
+
+    Raises:
+        ValueError: with one line that says what to write.
+    """
+    if "=" not in text or re.search(r"[\r\n\0]", text):
+        raise ValueError(f"not a cookie: {text!r}; write it like session=abc")
+    return text.strip()
+
+
+def parse_subprotocols(texts: tuple[str, ...]) -> tuple[str, ...]:
+    """Names, several of them with commas in between.
+
+    Raises:
+        ValueError: with one line that says what to write.
+    """
+    names = [name.strip() for text in texts for name in text.split(",")]
+    for name in names:
+        if not _TOKEN.fullmatch(name):
+            raise ValueError(
+                f"not a subprotocol: {name!r}; a name has no blanks, such as graphql-transport-ws"
+            )
+    return tuple(dict.fromkeys(names))
+
+
+def _with_scheme(text: str) -> tuple[str, str]:
+    """TLS unless it is a port of its own, or this machine: what the server of a URL without a scheme has."""
+    try:
+        parts = urlsplit(f"//{text}")
+        host, port = parts.hostname or "", parts.port
+    except ValueError as error:
+        raise ValueError(f"{text!r}: {error}") from None
+    scheme = "ws" if (port not in (None, 443)) or _is_here(host) else "wss"
+    return f"{scheme}://{text}", f"the URL has no scheme: {scheme}://{text} is assumed"
+
+
+def _is_here(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_private
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost") or "." not in host
+
+
+def _ascii(host: str) -> str:
+    """A name as DNS and `Host` have it.
+
+    Raises:
+        ValueError: with one line that says what to write.
+    """
+    try:
+        return host if host.isascii() else host.encode("idna").decode("ascii")
+    except UnicodeError:
+        raise ValueError(f"not a host name: {host!r}") from None

@@ -1,0 +1,367 @@
+"""What only asking again shows: which one thing of a request decides, and what works all the same."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+from wsinspect.findings.evidence import (
+    JS_FAILED,
+    JS_NOTHING,
+    answer_hop,
+    answer_marks,
+    author_line,
+    body_line,
+    js_status,
+    marks_lines,
+    named,
+    status_line,
+)
+from wsinspect.findings.facts import C2S, ConnectionFacts
+from wsinspect.findings.model import FaultOf, Found
+from wsinspect.findings.probes import Probe, ProbeFacts
+from wsinspect.findings.registry import Rules, ids_of_group
+from wsinspect.findings.rules.answers import JS_STATUS
+from wsinspect.handshake.heads import RawHead
+
+rules = Rules()
+
+_REDIRECTS: Final = (300, 301, 302, 303, 307, 308)
+#: Refusals whose own finding says more than the header that has to do with it.
+_SAYS_WHY: Final = (413, 431, 494)
+
+
+#: OpenSSL on a port that does not speak TLS: a finding of its own says so.
+_SAYS_PLAIN: Final = re.compile(
+    r"wrong version number|http request|record layer failure|packet length too", re.I
+)
+
+
+class _Decides(NamedTuple):
+    """What it means that a header decides."""
+
+    title: str
+    topic: str
+    fault_of: FaultOf
+
+
+_HEADERS: Final = {
+    "origin": _Decides("The server refuses this Origin", "origin", "server"),
+    "sec-websocket-extensions": _Decides("The server refuses the offered extensions", "extension", "server"),
+    "sec-websocket-protocol": _Decides("The server refuses the offered subprotocol", "subprotocol", "client"),
+    "cookie": _Decides("The server refuses this Cookie", "app-auth", "client"),
+    "authorization": _Decides("The server refuses this Authorization", "app-auth", "client"),
+    "user-agent": _Decides("Something refuses this User-Agent", "waf", "hop"),
+}
+
+
+def _refusal(facts: ConnectionFacts) -> tuple[str, ...]:
+    first = status_line(facts) if facts.status else (facts.error or "no answer")[:200]
+    return (first, *body_line(facts))
+
+
+def _covers(facts: ProbeFacts) -> tuple[tuple[int, str], ...]:
+    return tuple((facts.main.facts.id, rule) for rule in ids_of_group("attempt"))
+
+
+def _found(facts: ProbeFacts, works: Probe, *lines: str, **more: object) -> Found:
+    main = facts.main.facts
+    marks = answer_marks(main)
+    values: dict[str, object] = {
+        "evidence": (
+            *_refusal(main),
+            *lines,
+            f"{works.line} (probe {works.facts.id})",
+            *author_line(main),
+            *marks_lines(marks),
+        ),
+        "hop": answer_hop(main),
+        "software": named(marks),
+        "js": js_status(main.status) if main.status else None,
+        "covers": _covers(facts),
+        "connection": main.id,
+    }
+    return Found(**{**values, **more})  # type: ignore[arg-type]
+
+
+def _title_of(name: str) -> str:
+    """`sec-websocket-protocol` as it is written."""
+    return (
+        "-".join(part.capitalize() for part in name.split("-"))
+        .replace("websocket", "WebSocket")
+        .replace("Websocket", "WebSocket")
+    )
+
+
+def _deciding(facts: ProbeFacts) -> Probe | None:
+    """The accepted request that lacks the fewest headers."""
+    accepted = [one for one in facts.of_kind("without") if one.is_accepted]
+    return min(accepted, key=lambda one: one.about.count(","), default=None)
+
+
+@rules(
+    "WS-HS-050",
+    "error",
+    "server",
+    "One header of the request decides: without it, the server accepts",
+    meaning="The same handshake was sent with and without this header, and only the one without it got 101."
+    " All else is right: path, host and upgrade reach the application.",
+    js=JS_STATUS,
+    topic="origin",
+    rows="H17 H26 H27 H18 H13",
+    group="probes",
+    scope="probes",
+)
+def header_decides(facts: ProbeFacts) -> Iterator[Found]:
+    main, works = facts.main.facts, _deciding(facts)
+    if works is None or facts.main.is_accepted or main.status in (101, *_SAYS_WHY):
+        return
+    names = works.about.split(",")
+    known = _HEADERS.get(names[0]) if len(names) == 1 else None
+    shown = ", ".join(map(_title_of, names))
+    verb = "decides" if len(names) == 1 else "decide together"
+    lines = [main.request_line(name)[:200] for name in map(_title_of, names)]
+    yield _found(
+        facts,
+        works,
+        *(line if not _is_secret(line) else f"{line.partition(':')[0]}: (not shown)" for line in lines),
+        title=f"{known.title}: without it, the same handshake is accepted"
+        if known
+        else f"{shown} {verb}: without, the same handshake is accepted",
+        topic=known.topic if known else "app",
+        fault_of=known.fault_of if known else None,
+    )
+
+
+def _is_secret(line: str) -> bool:
+    return line.partition(":")[0].lower() in ("cookie", "authorization", "proxy-authorization")
+
+
+@rules(
+    "WS-HS-051",
+    "error",
+    "client",
+    "The slash at the end of the path decides",
+    meaning="The server has its WebSocket at the path with the other ending, and nothing at this one. Change"
+    " the URL, or make the server accept both.",
+    js=JS_STATUS,
+    topic="route",
+    rows="H16",
+    group="probes",
+    scope="probes",
+)
+def slash_decides(facts: ProbeFacts) -> Iterator[Found]:
+    works = facts.accepted("slash")
+    if works is not None and facts.main.facts.status not in _REDIRECTS:
+        yield _found(
+            facts, works, f"asked for {facts.main.facts.path[:160]}", f"accepted at {works.facts.path[:160]}"
+        )
+
+
+@rules(
+    "WS-HS-052",
+    "error",
+    "client",
+    "The server wants a subprotocol, and none that it knows was offered",
+    meaning="The same handshake with this subprotocol was accepted. Offer it: new WebSocket(url,"
+    " [subprotocol]).",
+    js=JS_STATUS,
+    topic="subprotocol",
+    rows="H26",
+    group="probes",
+    scope="probes",
+)
+def subprotocol_decides(facts: ProbeFacts) -> Iterator[Found]:
+    works = facts.accepted("subprotocol")
+    if works is not None:
+        offered = ", ".join(facts.main.facts.negotiation.subprotocols_offered) or "none"
+        title = f"The server wants the subprotocol {works.about[:60]}"
+        yield _found(facts, works, f"offered: {offered[:160]}", title=title)
+
+
+@rules(
+    "WS-HS-053",
+    "error",
+    "server",
+    "The Host header decides: with another one, the server accepts",
+    meaning="The server, or the proxy before it, has this path for another host name only. Add this name"
+    " to its list of hosts, or ask for the one that it knows.",
+    js=JS_STATUS,
+    topic="host",
+    rows="H22 V3",
+    group="probes",
+    scope="probes",
+)
+def host_decides(facts: ProbeFacts) -> Iterator[Found]:
+    works = facts.accepted("host")
+    if works is not None:
+        yield _found(facts, works, facts.main.facts.request_line("Host"))
+
+
+@rules(
+    "WS-HS-054",
+    "error",
+    "client",
+    "The other scheme works: ws where wss was asked for, or wss where ws was",
+    meaning="The server accepts the same path under the other scheme. The URL has the wrong one, or the"
+    " server does not forward this one.",
+    js=JS_FAILED,
+    topic="scheme",
+    rows="H31 H14",
+    group="probes",
+    scope="probes",
+)
+def scheme_decides(facts: ProbeFacts) -> Iterator[Found]:
+    works, main = facts.accepted("scheme"), facts.main.facts
+    if works is not None and main.status not in _REDIRECTS and not _SAYS_PLAIN.search(main.error or ""):
+        yield _found(facts, works, title=f"{main.scheme} fails and {works.facts.scheme} works")
+
+
+@rules(
+    "WS-HS-056",
+    "error",
+    "server",
+    "Sometimes it works: the same request was refused once and accepted once",
+    meaning="Two requests with the same bytes but for the key got different answers. Behind this address are"
+    " several servers, or one that is overloaded or restarts.",
+    js=JS_FAILED,
+    topic="bad-gateway",
+    rows="H24",
+    group="probes",
+    scope="probes",
+)
+def is_intermittent(facts: ProbeFacts) -> Iterator[Found]:
+    works = facts.accepted("repeat")
+    if works is not None:
+        yield _found(facts, works)
+
+
+@rules(
+    "WS-HS-057",
+    "error",
+    "server",
+    "The Connection header decides: 'keep-alive, Upgrade' is accepted, and 'Upgrade' is not",
+    meaning="Connection is a list whose order and members do not matter (RFC 9110, 7.6.1). The server, or a"
+    " hop before it, compares it as a whole, so some clients get through and others do not.",
+    js=JS_STATUS,
+    topic="upgrade",
+    rows="H19",
+    group="probes",
+    scope="probes",
+)
+def connection_decides(facts: ProbeFacts) -> Iterator[Found]:
+    works = facts.accepted("connection")
+    if works is not None:
+        yield _found(facts, works, facts.main.facts.request_line("Connection"))
+
+
+@rules(
+    "WS-HS-055",
+    "note",
+    "server",
+    "The server accepts a handshake from any Origin",
+    meaning="Any web page may open this WebSocket in its visitor's browser, which sends the visitor's cookies"
+    " along. Where cookies say who the user is, check Origin, or demand a token (RFC 6455, 10.2).",
+    js=JS_NOTHING,
+    topic="origin",
+    rows="H17",
+    scope="probes",
+)
+def any_origin(facts: ProbeFacts) -> Iterator[Found]:
+    foreign = facts.accepted("origin")
+    if foreign is None or foreign.kind != "origin:foreign" or not facts.main.is_accepted:
+        return
+    has_cookie = facts.main.facts.request_in is not None and bool(
+        facts.main.facts.request_in.get_all("cookie")
+    )
+    yield Found(
+        evidence=(
+            f"{foreign.line} ({foreign.facts.request_line('Origin')})",
+            "the handshake carried a cookie" if has_cookie else "no cookie was sent",
+        ),
+        severity="warning" if has_cookie else None,
+        connection=facts.main.facts.id,
+        software=named(answer_marks(facts.main.facts)),
+    )
+
+
+@rules(
+    "WS-HS-058",
+    "warning",
+    "network",
+    "Some addresses of the name do not accept connections",
+    meaning="Clients that get or prefer such an address wait for it or fail, others work. Browsers try"
+    " another one after a moment, many libraries do not.",
+    js=JS_NOTHING,
+    topic="connect",
+    rows="H30",
+    scope="probes",
+)
+def some_addresses(facts: ProbeFacts) -> Iterator[Found]:
+    # A name for this machine has IPv6 and IPv4, and most servers in development listen on one of them.
+    closed = [one for one in facts.addresses if one.error is not None and not one.is_local]
+    if closed and any(one.error is None for one in facts.addresses):
+        is_loopback = all(one.address.startswith(("127.", "[::1]")) for one in facts.addresses)
+        yield Found(
+            evidence=tuple(f"{one.address}: {one.error or 'accepts connections'}" for one in facts.addresses),
+            severity="note" if is_loopback else None,
+            connection=facts.main.facts.id,
+        )
+
+
+@rules(
+    "WS-HS-059",
+    "warning",
+    "server",
+    "The response breaks the syntax of HTTP, and strict clients refuse it",
+    meaning="A tolerant reader understands it, and h11, a strict one, does not. Clients and hops that keep to"
+    " RFC 9112 end the connection here.",
+    js=JS_FAILED,
+    topic="response-head",
+    rows="H25",
+    scope="probes",
+)
+def breaks_syntax(facts: ProbeFacts) -> Iterator[Found]:
+    main = facts.main.facts
+    problem = next((detail.get("error") for kind, detail in main.events if kind == "strict"), None)
+    if problem and main.response_in is not None and _is_readable(main.response_in):
+        yield Found(
+            evidence=(status_line(main), f"h11: {str(problem)[:160]}"),
+            hop=answer_hop(main),
+            connection=main.id,
+            software=named(answer_marks(main)),
+        )
+
+
+def _is_readable(head: RawHead) -> bool:
+    return head.is_complete and head.status is not None
+
+
+@rules(
+    "WS-KA-008",
+    "warning",
+    "server",
+    "A ping of ours got no pong",
+    meaning="The connection stayed open, and nothing answered the PING that every receiver has to answer (RFC"
+    " 6455, 5.5.2). Keepalives of clients will take this connection for dead.",
+    js=JS_NOTHING,
+    topic="pong",
+    rows="T6",
+    scope="probes",
+)
+def no_pong(facts: ProbeFacts) -> Iterator[Found]:
+    main = facts.main.facts
+    ours = [one for one in main.pings if one.direction == C2S]
+    if ours and all(one.pong_id is None for one in ours) and main.ended_by == "client":
+        waited = (main.end_ns or ours[0].time_ns) - ours[0].time_ns
+        yield Found(
+            evidence=(
+                f"no pong within {waited / 1e9:.1f} s",
+                f"{main.frames[1]} frames came from the server",
+            ),
+            connection=main.id,
+            frame=None,
+            hop=answer_hop(main),
+            software=named(answer_marks(main)),
+        )

@@ -1,0 +1,85 @@
+"""What the doctor found, as text: the verdict in words first, then evidence, what was asked and ruled out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final, NamedTuple
+
+from wsinspect.findings.model import Finding
+from wsinspect.present.findings import finding_lines
+from wsinspect.present.terminal import Palette
+from wsinspect.text import cell_width, escape, escape_lines, pad
+
+#: The style of each verdict.
+_STYLES: Final = {"healthy": "title", "degraded": "warn", "failing": "error", "unreachable": "error"}
+_BODY_LINES: Final = 12
+
+
+class ProbeLine(NamedTuple):
+    """One question in a line, and its bytes for `--verbose`.
+
+    Attributes:
+        sent: the request; None where nothing could be sent.
+        received: what came of a response, header block and body.
+    """
+
+    number: int
+    asks: str
+    outcome: str
+    ms: float | None
+    sent: bytes | None = None
+    received: bytes = b""
+
+
+def examination_lines(
+    url: str,
+    verdict: str,
+    headline: str,
+    findings: Sequence[Finding],
+    probes: Sequence[ProbeLine],
+    palette: Palette,
+    *,
+    ruled_out: Sequence[str] = (),
+    next_steps: Sequence[str] = (),
+    is_verbose: bool = False,
+) -> Iterator[str]:
+    """All of it."""
+    yield palette.line([(verdict, _STYLES.get(verdict, "")), (f"  {escape(url)}", "")])
+    yield palette.line([(escape(headline), "title")])
+    yield ""
+    for one in findings:
+        yield from map(palette.line, finding_lines([one], noun="probe"))
+        yield ""
+    yield from _block("Asked", _asked(probes), palette)
+    yield from _block("Ruled out", map(escape, ruled_out), palette)
+    yield from _block("Try next", map(escape, next_steps), palette)
+    if is_verbose:
+        for probe in probes:
+            yield ""
+            yield from _bytes(probe, palette)
+
+
+def _block(title: str, lines: Iterator[str] | Sequence[str], palette: Palette) -> Iterator[str]:
+    for number, line in enumerate(lines):
+        if not number:
+            yield palette.bold(title)
+        yield f"  {line}"
+
+
+def _asked(probes: Sequence[ProbeLine]) -> Iterator[str]:
+    asks = [escape(one.asks) for one in probes]
+    width = min(60, max(map(cell_width, asks), default=0))
+    for one, words in zip(probes, asks, strict=True):
+        took = "" if one.ms is None else f", {one.ms:.1f} ms"
+        yield f"{one.number:>2}  {pad(words, width)}  {escape(one.outcome)}{took}"
+
+
+def _bytes(probe: ProbeLine, palette: Palette) -> Iterator[str]:
+    yield palette.bold(f"Probe {probe.number}: {escape(probe.asks)}")
+    for mark, data in ((">", probe.sent or b""), ("<", probe.received)):
+        lines = escape_lines(data.rstrip(b"\r\n").decode("utf-8", "backslashreplace")) if data else []
+        head = lines.index("") if "" in lines else len(lines)
+        shown = lines[: head + 1 + _BODY_LINES]
+        yield from (f"  {mark} {line}".rstrip() for line in shown)
+        if len(shown) < len(lines):
+            yield f"  {mark} … {len(lines) - len(shown)} more lines"
