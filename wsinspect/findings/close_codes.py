@@ -17,12 +17,14 @@ class KnownCode(NamedTuple):
     Attributes:
         library: whose code it is.
         who: whose mistake it says that it was.
+        is_general: not of one library: then it says only what the sender says of the other side.
     """
 
     library: str
     name: str
     meaning: str
     who: Literal["client", "server"]
+    is_general: bool = False
 
 
 class _Set(NamedTuple):
@@ -63,7 +65,7 @@ def known_code(code: int, *, subprotocols: Iterable[str], place: str, reason: st
 
     Args:
         subprotocols: offered or chosen.
-        place: host and path with its query, as `api.example.org/v1?x=1`.
+        place: host, port where it is not the usual one, and path with its query: `api.example.org/v1?x=1`.
         reason: the reason of the CLOSE frame.
     """
     offered = tuple(subprotocols)
@@ -72,7 +74,7 @@ def known_code(code: int, *, subprotocols: Iterable[str], place: str, reason: st
             return one.codes[code]
     for one in _SETS:
         if one.is_general and code in one.codes:
-            return one.codes[code]
+            return one.codes[code]._replace(is_general=True)
     return _like_http(code)
 
 
@@ -86,5 +88,5 @@ def _like_http(code: int) -> KnownCode | None:
         return None
     who: Literal["client", "server"] = "client" if status < 500 else "server"
     return KnownCode(
-        "by convention", f"HTTP's {status.value} {status.phrase}", "4000 and an HTTP status", who
+        "by convention", f"HTTP's {status.value} {status.phrase}", "4000 and an HTTP status", who, True
     )

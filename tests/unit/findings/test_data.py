@@ -81,8 +81,9 @@ def test_the_catalogue_is_whole():
 @pytest.mark.parametrize("one", CLOSE_CODES["set"], ids=lambda one: one["name"])
 def test_a_set_of_close_codes_is_whole(one):
     assert set(CLOSE_CODES) == {"set"}
-    assert set(one) <= {"name", "subprotocols", "places", "reasons", "codes"}
+    assert set(one) <= {"name", "source", "subprotocols", "places", "reasons", "codes"}
     assert one["name"]
+    assert re.search(r"\w\.\w+/|\w/\w", one["source"]), "where it is documented"
     assert all(re.fullmatch(r"[!-~]+", name) for name in one.get("subprotocols", ["x"]))
     assert all(is_pattern(one[key]) for key in ("places", "reasons") if key in one)
     codes = [code for code, *_ in one["codes"]]

@@ -375,7 +375,7 @@ def private_code(facts: ConnectionFacts) -> Iterator[Found]:
     known = known_code(
         code,
         subprotocols=filter(None, (agreed.subprotocol, *agreed.subprotocols_offered)),
-        place=f"{facts.host}{facts.path}",
+        place=f"{facts.host}{'' if facts.port in (80, 443, None) else f':{facts.port}'}{facts.path}",
         reason=reason,
     )
     quoted = f" {reason[:60]!r}" if reason else ""
@@ -397,7 +397,7 @@ def private_code(facts: ConnectionFacts) -> Iterator[Found]:
             code,
             reason,
             f"{code} {source}: {known.name} ({known.meaning})",
-            fault_of=_self(who) if who == C2S else known.who,
+            fault_of=_self(who) if who == C2S and known.is_general else known.who,
             title=f"The {_self(who)} closed with {code}: {known.name}{quoted}",
         ),
         topic="app-auth" if re.search(r"auth|forbidden|credential|token", known.name, re.I) else None,

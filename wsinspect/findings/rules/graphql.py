@@ -5,26 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from wsinspect.findings.close_codes import known_code
 from wsinspect.findings.evidence import js_told
-from wsinspect.findings.facts import ConnectionFacts
+from wsinspect.findings.facts import C2S, ConnectionFacts
 from wsinspect.findings.messages_read import JS_TOLD, messages, read_json
 from wsinspect.findings.model import Found
 from wsinspect.findings.registry import Rules
+from wsinspect.findings.rules.closing import closed_with
 
 rules = Rules()
 
 _GRAPHQL: Final = ("graphql-transport-ws", "graphql-ws")
-_GRAPHQL_CODES: Final = {
-    4400: "a message does not follow the protocol",
-    4401: "a subscription came before the connection was acknowledged",
-    4403: "the server refused connection_init",
-    4406: "the server does not speak the subprotocol",
-    4408: "connection_init did not come in time",
-    4409: "a subscription's id is already in use",
-    4429: "connection_init came twice",
-    4500: "the server failed",
-    4504: "connection_ack did not come in time",
-}
 
 
 def is_graphql(facts: ConnectionFacts) -> bool:
@@ -87,14 +78,22 @@ def graphql_mismatch(facts: ConnectionFacts) -> Iterator[Found]:
     group="end",
 )
 def graphql_code(facts: ConnectionFacts) -> Iterator[Found]:
-    code = facts.server_close_code
-    if is_graphql(facts) and code in _GRAPHQL_CODES:
-        yield Found(
-            evidence=(
-                f"server closed with {code}: {_GRAPHQL_CODES[code]}",
-                f"reason: {facts.server_close_reason or 'none'}",
-                js_told(facts),
-            ),
-            js=js_told(facts),
-            topic="app-auth" if code in (4401, 4403) else None,
-        )
+    closed = closed_with(facts, *range(4000, 5000)) if is_graphql(facts) else None
+    if closed is None:
+        return
+    who, code, reason = closed
+    known = known_code(code, subprotocols=["graphql-transport-ws"], place="", reason=reason)
+    if known is None or known.is_general:
+        return
+    sender = "client" if who == C2S else "server"
+    yield Found(
+        evidence=(
+            f"{sender} closed with {code} ({known.name}): {known.meaning}",
+            f"reason: {reason or 'none'}",
+            js_told(facts),
+        ),
+        fault_of=known.who,
+        title=f"GraphQL: the {sender} closed with {code}: {known.name}",
+        js=js_told(facts),
+        topic="app-auth" if code in (4401, 4403) else None,
+    )

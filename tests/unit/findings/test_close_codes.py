@@ -1,0 +1,91 @@
+"""Private close codes: named where a connection shows whose they are, quoted where nobody knows them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from tests.unit.findings.facts_made import ended, request
+from wsinspect.findings.close_codes import known_code
+from wsinspect.findings.registry import diagnose_connection
+
+
+@pytest.mark.parametrize(
+    ("place", "subprotocol", "reason", "code", "library", "name"),
+    [
+        ("example.org/chat", "", "", 3000, "IANA", "Unauthorized"),
+        ("example.org/chat", "", "", 3003, "IANA", "Forbidden"),
+        ("example.org/chat", "", "", 3008, "IANA", "Timeout"),
+        ("example.org/graphql", "graphql-transport-ws", "", 4400, "graphql-ws", "Bad Request"),
+        ("example.org/graphql", "graphql-transport-ws", "", 4004, "graphql-ws", "Bad Response"),
+        ("example.org/yjs", "", "Reset Connection", 4205, "Hocuspocus (Yjs)", "Reset Connection"),
+        ("ws-eu.pusher.com/app/k?protocol=7", "", "", 4001, "Pusher", "no such application"),
+        ("localhost:8080/app/k?protocol=7&client=js", "", "", 4201, "Pusher", "pong not received"),
+        ("gateway.discord.gg/?v=10", "", "", 4014, "Discord gateway", "disallowed intents"),
+        ("c-ams01.discord.media/?v=8", "", "", 4014, "Discord voice", "disconnected"),
+        ("eventsub.wss.twitch.tv/ws", "", "", 4003, "Twitch EventSub", "connection unused"),
+        ("api.openai.com/v1/realtime?model=x", "", "", 3000, "OpenAI Realtime", "invalid request"),
+        ("localhost:9/", "", "invalid_request_error.x", 4000, "OpenAI Realtime", "invalid request"),
+        ("streaming.assemblyai.com/v3/ws", "", "", 3008, "AssemblyAI streaming", "session expired"),
+        ("localhost:8000/connection/websocket", "", "", 3008, "Centrifugo", "slow"),
+        ("localhost:8000/x", "centrifuge-protobuf", "", 3500, "Centrifugo", "invalid token"),
+        ("api.liveblocks.io/v7", "", "", 4005, "Liveblocks", "room full"),
+        ("localhost:4455/", "", "", 4009, "obs-websocket", "authentication failed"),
+        ("localhost:1/", "obswebsocket.json", "", 4011, "obs-websocket", "session invalidated"),
+        # Nothing shows whose it is: by convention 4000 and an HTTP status.
+        ("example.org/chat", "", "", 4401, "by convention", "HTTP's 401 Unauthorized"),
+        ("notdiscord.gg.example/", "", "", 4404, "by convention", "HTTP's 404 Not Found"),
+    ],
+)
+def test_a_code_is_named(place, subprotocol, reason, code, library, name):
+    known = known_code(code, subprotocols=[subprotocol], place=place, reason=reason)
+    assert known is not None
+    assert (known.library, known.name) == (library, name)
+
+
+@pytest.mark.parametrize(
+    ("place", "code"),
+    [
+        ("example.org/chat", 4014),
+        ("evildiscord.gg/", 4014),
+        ("example.org/app/k", 4201),
+        ("example.org/connection/websockets", 3500),
+        ("example.org/chat", 4205),
+        ("localhost:44551/", 4009),
+    ],
+)
+def test_a_code_of_somebody_else_s_is_not(place, code):
+    assert known_code(code, subprotocols=[], place=place, reason="") is None
+
+
+@pytest.mark.parametrize("side", ["client", "server"])
+def test_an_unknown_code_of_either_side_is_a_warning_that_quotes_it(side):
+    (one,) = diagnose_connection(ended(by=side, code=4321, reason="kicked"))
+    assert (one.id, one.severity, one.fault_of) == ("WS-CL-030", "warning", side)
+    assert one.title == f"The {side} closed with its own code 4321 'kicked'"
+
+
+@pytest.mark.parametrize(
+    ("side", "code", "fault"),
+    [
+        # The library says whose mistake it was, whoever sent it.
+        ("server", 4401, "client"),
+        ("server", 4500, "server"),
+        ("client", 4004, "server"),
+        ("client", 4504, "server"),
+        ("client", 4005, "client"),
+    ],
+)
+def test_the_side_that_a_library_s_code_blames(side, code, fault):
+    head = request(Sec_WebSocket_Protocol="graphql-transport-ws")
+    facts = replace(ended(by=side, code=code), raw_request_in=head, raw_request_out=head)
+    one, *_ = diagnose_connection(facts)
+    assert one.title.startswith(f"GraphQL: the {side} closed with {code}: ")
+    assert one.fault_of == fault
+
+
+@pytest.mark.parametrize(("side", "code"), [("client", 3000), ("client", 4401), ("server", 4503)])
+def test_a_code_of_no_library_blames_its_sender_where_it_is_the_client(side, code):
+    (one,) = diagnose_connection(ended(by=side, code=code))
+    assert (one.title.split()[1], one.fault_of) == (side, side)
