@@ -44,7 +44,7 @@ async def lifetime(client: ClientConnection, *, busy: str = "", seconds: float =
 
 @pytest.mark.parametrize(
     ("preset", "idle_s", "scale"),
-    [("aws-alb", 60, 0.01), ("cloudflare", 100, 0.006), ("heroku", 55, 0.01)],
+    [("aws-alb", 60, 0.01), ("cloudflare", 100, 0.006), ("heroku", 55, 0.01), ("nginx-default", 60, 0.01)],
 )
 async def test_hops_that_end_idle_connections(
     preset: str, idle_s: float, scale: float, tmp_path: Path
@@ -55,13 +55,6 @@ async def test_hops_that_end_idle_connections(
             assert idle_s * scale * 0.8 < await lifetime(client) < 3
             assert client.close_code == 1006
         assert (await lab.event("close"))["how"] == "fin"
-
-
-async def test_nginx_waits_for_the_server_alone(tmp_path: Path) -> None:
-    async with behind("nginx-default", tmp_path, 0.01) as lab, opened(lab) as client:
-        assert await lifetime(client, busy="both", seconds=1.2) == 1.2
-        assert 0.4 < await lifetime(client, busy="client") < 3
-        assert client.close_code == 1006
 
 
 async def test_nginx_without_the_lines_for_websockets(tmp_path: Path) -> None:

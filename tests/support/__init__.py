@@ -28,6 +28,7 @@ Peers
 Real software
     apps, app_lab, app_capture, app_uvicorn    applications, and what each of them is told
     hops            nginx, HAProxy, Apache, Caddy and Envoy
+    hop_ends        what a hop does to idle and busy connections
     matrix_lab, matrix_hops     every hop with every cause
     devtools, har_browsers      what Chromium and Firefox say of the same connection
 

@@ -1,0 +1,103 @@
+"""The presets whose hop Debian has, against the real one: who closes, how, and when, on one scale of time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from tests.support import hops
+from tests.support.engine import Engine
+from tests.support.hop_ends import SAYS, Ends, asked, observe, origin
+from tests.support.hops import NGINX_GOOD, Hop
+
+# Alone: a machine that is busy with something else lets a timer run out between two frames.
+pytestmark = [pytest.mark.asyncio, pytest.mark.slow, pytest.mark.lab, pytest.mark.alone]
+#: What the limit of hop and preset is scaled to, and how long is waited for it.
+LIMIT_S, SECONDS = 1.5, 4.0
+
+
+class Real(NamedTuple):
+    """A hop as a preset imitates it.
+
+    Attributes:
+        limit_s: its limit, unscaled: what the preset has.
+        start: starts it in a folder before a port, with that limit scaled to `LIMIT_S`.
+        ends: the scenarios that it ends; all others live on.
+        reload: whether the limit counts from a reload.
+    """
+
+    limit_s: float
+    start: Callable[[Path, int], Hop]
+    ends: frozenset[str]
+    reload: bool = False
+
+
+def _nginx(more: str = "", main: str = "") -> Callable[[Path, int], Hop]:
+    def start(folder: Path, port: int) -> Hop:
+        location = f"location / {{ {NGINX_GOOD} {more} proxy_pass http://127.0.0.1:{port}; }}"
+        return hops.nginx(folder, location, main=main)
+
+    return start
+
+
+IDLE = frozenset({"nobody speaks"})
+REAL = {
+    "nginx-default": Real(60, _nginx("proxy_read_timeout 1500ms; proxy_send_timeout 1500ms;"), IDLE),
+    "ingress-reload": Real(240, _nginx(main="worker_shutdown_timeout 1500ms;"), frozenset(SAYS), reload=True),
+}
+
+
+async def _through_hop(real: Real, folder: Path) -> dict[str, Ends]:
+    async with origin() as (behind, port):
+        with real.start(folder, port) as hop:
+            if real.reload:
+                asyncio.get_running_loop().call_later(0.2, hop.reload)
+            return await observe(hop.port, behind, list(SAYS), seconds=SECONDS, pause=LIMIT_S / 4)
+
+
+async def _through_preset(preset: str, scale: float, folder: Path) -> dict[str, Ends]:
+    async with origin() as (behind, port):
+        target = ("--listen", "127.0.0.1:0", "--reverse", f"http://127.0.0.1:{port}")
+        options = ("--like", preset, "--time-scale", str(scale))
+        engine = await asyncio.to_thread(Engine.start, *target, *options, folder=folder)
+        try:
+            seen = engine.port("reverse"), behind
+            return await observe(*seen, list(SAYS), seconds=SECONDS, pause=LIMIT_S / 4)
+        finally:
+            await asyncio.to_thread(engine.stop)
+
+
+@pytest.mark.parametrize("preset", REAL)
+async def test_a_preset_ends_what_the_real_hop_ends_and_as_it_does(preset: str, tmp_path: Path) -> None:
+    real = REAL[preset]
+    hop, imitated = await asyncio.gather(
+        _through_hop(real, tmp_path / "hop"),
+        _through_preset(preset, LIMIT_S / real.limit_s, tmp_path / "engine"),
+    )
+    assert {one for one, ends in hop.items() if ends.client} == real.ends
+    for scenario in SAYS:
+        assert imitated[scenario][:2] == hop[scenario][:2], scenario
+        for ends in (hop[scenario], imitated[scenario]):
+            assert not ends.client or 0.8 * LIMIT_S < ends.after < SECONDS
+
+
+async def test_nginx_without_the_lines_asks_as_the_preset_does(tmp_path: Path) -> None:
+    def plain(port: int) -> str:
+        return f"location / {{ proxy_pass http://127.0.0.1:{port}; }}"
+
+    async with asked() as (port, heads):
+        with hops.nginx(tmp_path / "hop", plain(port)) as hop:
+            await heads.through(hop.port)
+        target = ("--listen", "127.0.0.1:0", "--reverse", f"http://127.0.0.1:{port}")
+        folder = tmp_path / "engine"
+        engine = await asyncio.to_thread(Engine.start, *target, "--like", "nginx-no-upgrade", folder=folder)
+        try:
+            await heads.through(engine.port("reverse"))
+        finally:
+            await asyncio.to_thread(engine.stop)
+    hop_asked, imitated = heads.seen
+    assert hop_asked == imitated == ("HTTP/1.0", [], [b"close"])
