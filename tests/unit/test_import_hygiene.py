@@ -117,10 +117,9 @@ def test_reading_a_capture_loads_nothing_that_writes_one():
     assert len(ours) < 15, sorted(ours)
 
 
-#: Modules with SQL of their own outside of capture/ and recorder/: the rules' facts, whole-file copies, the
+#: Modules with SQL of their own outside of capture/ and recorder/: whole-file copies, the
 #: importers' staging, and the timeline's packed columns.
 SQL_ELSEWHERE = {
-    *("diagnosis.facts", "diagnosis.hops", "diagnosis.joining", "diagnosis.live", "diagnosis.live_pairs"),
     *(
         "formats.importing",
         "formats.jsonl_reader",

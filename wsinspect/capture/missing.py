@@ -8,17 +8,14 @@ neither silence nor a missing PONG or CLOSE proves anything (`Lacks.gaps`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from wsinspect.capture.reader import Capture, json_object
-from wsinspect.capture.records import Connection
+from wsinspect.capture.records import Connection, Query
 from wsinspect.units import format_size
 from wsinspect.vocabulary import EventKind
 from wsinspect.vocabulary.events import Unstored
 from wsinspect.wire.opcodes import Direction
-
-Query = Callable[[str, Sequence[Any]], list[tuple[Any, ...]]]
 
 _SUMS = "SELECT coalesce(sum(payloads), 0), coalesce(sum(bytes), 0), coalesce(sum(frames), 0) FROM evicted"
 _DROPPED = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from wsinspect.net import url_of
@@ -9,6 +10,8 @@ from wsinspect.wire.opcodes import Direction
 
 #: What `run --headless --json` prints for one event, without `schema`.
 Note = dict[str, Any]
+#: Runs a short statement and gives all of its rows: of a file (`Capture.query`), or the recorder's database.
+Query = Callable[[str, Sequence[Any]], list[tuple[Any, ...]]]
 
 
 class Connection(NamedTuple):

@@ -22,6 +22,10 @@ from urllib.parse import quote
 from wsinspect.errors import CaptureError, LocalError
 from wsinspect.journal.format import journal_directory
 
+#: An open capture, and what may go wrong with it, for packages that run no SQL of their own.
+Database = sqlite3.Connection
+DatabaseError = sqlite3.Error
+
 #: "wsi1" in ASCII.
 APPLICATION_ID: Final = 0x77736931
 #: Raised by every change of the tables that a reader of the old ones would notice.

@@ -11,10 +11,13 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from itertools import pairwise
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 from zlib import crc32
 
-from wsinspect.diagnosis.facts import FactReader, Query
+from wsinspect.capture.queries import hops as rows
+from wsinspect.capture.queries.hops import PassedFrame
+from wsinspect.capture.records import Query
+from wsinspect.diagnosis.facts import FactReader
 from wsinspect.diagnosis.joining import (
     Attempt,
     Content,
@@ -48,29 +51,8 @@ _JOIN_BY: Final = 16
 _PAGE: Final = 2000
 #: Pairs by which the clocks are compared.
 _CLOCK_PAIRS: Final = 500
-ATTEMPTS: Final = (
-    "SELECT id, tap, path, attempt_ns, closed_ns, request_in FROM connection "
-    "LEFT JOIN handshake ON handshake.connection_id = connection.id"
-)
-_FRAMES: Final = (
-    "SELECT frame.id, time_ns, bits, wire_length - length(header), payload, message_id, stored_message.data, "
-    "stored_message.compressed, stored_message.length FROM frame "
-    "LEFT JOIN stored_message ON stored_message.id = frame.id "
-    "WHERE frame.connection_id = ? AND frame.is_s2c = ? AND frame.id > ? ORDER BY frame.id LIMIT ?"
-)
-
-
-#: Attempts that a server accepted, as they arrived there.
-_ACCEPTED: Final = (
-    "SELECT request_in FROM connection JOIN handshake ON connection_id = id "
-    "WHERE tap IS ? AND status = 101 AND id <> ? ORDER BY id DESC LIMIT ?"
-)
+#: Attempts that a server accepted, which one that it refused is compared with.
 _MOST_ACCEPTED: Final = 64
-_NEWEST: Final = (
-    "SELECT (SELECT time_ns FROM frame ORDER BY id DESC LIMIT 1) UNION ALL "
-    "SELECT (SELECT time_ns FROM event ORDER BY id DESC LIMIT 1) UNION ALL "
-    "SELECT max(closed_ns) FROM (SELECT closed_ns FROM connection ORDER BY id DESC LIMIT 100)"
-)
 
 
 class Traces(NamedTuple):
@@ -127,14 +109,13 @@ class Hop:
 
     def content(self, attempt: Attempt, is_origin: bool) -> Content:
         """What an attempt is recognised by where its key was replaced."""
-        sql = "SELECT request_in FROM handshake WHERE connection_id = ?"
-        head = next((row[0] for row in self._queries[is_origin](sql, (attempt.id,))), None)
+        head = rows.request_of(self._queries[is_origin], attempt.id)
         messages = frozenset(
             (side, one.digest or one.length)
             for side in (0, 1)
             for one in self._traces(is_origin, attempt.id, side, _JOIN_BY).messages
         )
-        return content_of(RawHead.parse(head) if isinstance(head, bytes) else None, messages)
+        return content_of(None if head is None else RawHead.parse(head), messages)
 
     def pairs(self) -> Iterator[PairFacts]:
         """The facts of each connection at both taps, with the clocks' difference."""
@@ -206,7 +187,7 @@ class Hop:
 
     def _now(self) -> int | None:
         """The newest time in the captures."""
-        times = [row[0] for query in set(self._queries) for row in query(_NEWEST, ())]
+        times = map(rows.newest_time, set(self._queries))
         return max((time for time in times if time is not None), default=None)
 
     def _tap_behind(self, tap: str | None) -> str | None:
@@ -220,8 +201,8 @@ class Hop:
 
     def _accepted(self, origin: ConnectionFacts) -> tuple[Accepted, ...]:
         """What else this server accepted, the newest first."""
-        rows = self._queries[1](_ACCEPTED, (origin.tap, origin.id, _MOST_ACCEPTED))
-        return tuple({accepted_of(RawHead.parse(row[0])): None for row in rows if row[0]})
+        requests = rows.accepted_requests(self._queries[1], origin.tap, origin.id, _MOST_ACCEPTED)
+        return tuple({accepted_of(RawHead.parse(request)): None for request in requests})
 
     def _facts(
         self, edge: int, origin: int | None, with_frames: bool = True
@@ -257,15 +238,16 @@ class Hop:
         """Messages of one direction at one tap."""
         found: dict[int, _Message] = {}
         after = count = controls = 0
-        while rows := self._queries[at](_FRAMES, (number, side, after, min(_PAGE, limit * 2))):
-            after = rows[-1][0]
-            count += len(rows)
-            controls += sum((row[2] >> 8 & 15) > 8 for row in rows)
-            for row in rows:
-                _add(found, row)
+        page = min(_PAGE, limit * 2)
+        while frames := rows.passed_frames(self._queries[at], number, side, after, page):
+            after = frames[-1][0]
+            count += len(frames)
+            controls += sum((frame[2] >> 8 & 15) > 8 for frame in frames)
+            for frame in frames:
+                _add(found, frame)
             if len(found) >= limit:
                 break
-        is_part = bool(rows)
+        is_part = bool(frames)
         return Traces([one.trace(key) for key, one in found.items()][:limit], count, controls, is_part)
 
 
@@ -274,14 +256,14 @@ class _Message:
 
     __slots__ = ("compressed", "digest", "layout", "length", "time_ns")
 
-    def __init__(self, row: tuple[Any, ...]) -> None:
-        _, self.time_ns, bits, length, payload, _, data, compressed, inflated = row
+    def __init__(self, frame: PassedFrame) -> None:
+        _, self.time_ns, bits, length, payload, _, data, compressed, inflated = frame
         self.layout = [length]
         self.compressed = bool(compressed)
         content = data if self.compressed else payload
         self.digest: int | None = None if content is None else crc32(content, bits >> 8 & 15)
         # What was compressed and could not be inflated cannot be compared.
-        self.length: int = length if not self.compressed else -1 if data is None else inflated
+        self.length = length if not self.compressed else -1 if data is None else inflated or 0
         self._check(content, self.length)
 
     def add(self, length: int, payload: bytes | None) -> None:
@@ -302,27 +284,27 @@ class _Message:
         return Trace(key, self.time_ns, self.digest, self.length, tuple(self.layout), self.compressed)
 
 
-def _add(found: dict[int, _Message], row: tuple[Any, ...]) -> None:
+def _add(found: dict[int, _Message], frame: PassedFrame) -> None:
     """One frame into the messages."""
-    frame_id, message_id = row[0], row[5]
-    if row[2] >> 8 & 15 > 7:
+    frame_id, _, bits, length, payload, message_id, *_ = frame
+    if bits >> 8 & 15 > 7:
         return
     key = frame_id if message_id is None else message_id
     if key == frame_id:
-        found[key] = _Message(row)
+        found[key] = _Message(frame)
     elif key in found:
-        found[key].add(row[3], row[4])
+        found[key].add(length, payload)
 
 
-def attempts(query: Query, more: str = "ORDER BY id", parameters: Sequence[Any] = ()) -> Iterator[Attempt]:
+def attempts(query: Query) -> Iterator[Attempt]:
     """The attempts of a capture."""
-    yield from map(make_attempt, query(f"{ATTEMPTS} {more}", parameters))
+    return map(make_attempt, rows.attempts(query))
 
 
 def tap_names(query: Query, run: int | None = None) -> set[str]:
     """The taps that the capture's runs had, or one of them, whether or not anything came to them."""
     names: set[str] = set()
-    for (value,) in query("SELECT value FROM meta WHERE key = 'taps' AND run = coalesce(?, run)", (run,)):
+    for value in rows.taps(query, run):
         taps = json.loads(value) if isinstance(value, str) else None
         if isinstance(taps, list):
             names |= {str(tap.get("tap")) for tap in taps if isinstance(tap, dict)}

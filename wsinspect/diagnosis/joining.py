@@ -12,8 +12,9 @@ import re
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
+from wsinspect.capture.queries.hops import AttemptRow
 from wsinspect.findings.facts import SECOND_NS
 from wsinspect.handshake.heads import RawHead
 
@@ -64,8 +65,8 @@ class Content(NamedTuple):
 ContentOf = Callable[[Attempt, bool], Content]
 
 
-def make_attempt(row: Sequence[Any]) -> Attempt:
-    """Of a row: id, tap, path, attempt_ns, closed_ns, request_in."""
+def make_attempt(row: AttemptRow) -> Attempt:
+    """What is known of an attempt that the capture has."""
     number, tap, path, attempt_ns, closed_ns, head = row
     match = _KEY.search(head) if isinstance(head, bytes) else None
     return Attempt(number, tap, path or "/", attempt_ns or 0, closed_ns, match[1].strip() if match else None)

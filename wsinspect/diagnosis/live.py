@@ -11,14 +11,17 @@ alone would have said, also of what it had said before.
 from __future__ import annotations
 
 import json
-import sqlite3
 import time
 import traceback
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Final
 
+from wsinspect.capture.queries import stored_findings as stored
+from wsinspect.capture.queries.facts import newest_connection_ids
+from wsinspect.capture.queries.stored_findings import NewFinding, Place
 from wsinspect.capture.records import Note
 from wsinspect.capture.rows import to_json
+from wsinspect.capture.schema import Database, DatabaseError
 from wsinspect.diagnosis.facts import FactReader
 from wsinspect.diagnosis.hops import MAX_TRACES, Hop
 from wsinspect.diagnosis.joining import Joined
@@ -33,17 +36,8 @@ CAPTURE_SECONDS: Final = 2.0
 _NEWEST: Final = 1000
 #: Connections looked at after a restart: their findings may be missing.
 _AGAIN: Final = 200
-_INSERT: Final = (
-    "INSERT INTO finding (rule, severity, connection_id, frame_id, detail) VALUES (?, ?, ?, ?, ?)"
-)
-_IS_KNOWN: Final = "SELECT 1 FROM finding WHERE connection_id IS ? AND rule = ? LIMIT 1"
-
-
-_WITHDRAW: Final = (
-    "DELETE FROM finding WHERE (connection_id, rule) IN "
-    "(SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]') FROM json_each(?)) "
-    "RETURNING connection_id, rule"
-)
+#: Findings about the whole capture that an earlier recorder stored and this one knows again.
+_KNOWN_BEFORE: Final = 1000
 #: Pairs of connections that wait to be compared; of more the oldest are left to `diagnose`.
 _UNREAD: Final = 1000
 #: How long comparing may take, while there is nothing else to do and at the end.
@@ -53,7 +47,6 @@ _LAST_SECONDS: Final = 5.0
 _AT_ONCE: Final = 32
 
 _Key = tuple[int | None, str, str]
-_Place = tuple[int | None, str]
 #: Findings of connections that are remembered; the rest is looked up.
 _KNOWN: Final = 10_000
 
@@ -66,17 +59,17 @@ class LiveFindings:
         is_restart: whether an earlier recorder had begun.
     """
 
-    def __init__(self, database: sqlite3.Connection, *, is_restart: bool = False) -> None:
+    def __init__(self, database: Database, *, is_restart: bool = False) -> None:
         self._database = database
         self._reader = FactReader(self._query)
         self._hop = Hop(self._query)
         self._pairs = LivePairs(self._query)
-        self._waiting: set[int] = set(self._newest(_AGAIN)) if is_restart else set()
+        self._waiting: set[int] = set(newest_connection_ids(self._query, _AGAIN)) if is_restart else set()
         self._unread: dict[int, Joined] = {}
         self._known: set[_Key] = set()
-        self._covered: dict[_Place, None] = {}
-        self._gone: set[_Place] = set()
-        for (detail,) in self._query("SELECT detail FROM finding WHERE connection_id IS NULL LIMIT 1000", ()):
+        self._covered: dict[Place, None] = {}
+        self._gone: set[Place] = set()
+        for detail in stored.about_the_capture(self._query, _KNOWN_BEFORE):
             self._known.add(_key(Finding.from_json(json.loads(detail))))
         self._is_capture_due = False
         self._last_capture = 0.0
@@ -122,7 +115,7 @@ class LiveFindings:
                 found += self._judge_capture()
                 self._last_capture, self._is_capture_due = now, False
             notes = self._store(found, at_ns)
-        except sqlite3.Error:
+        except DatabaseError:
             # No room, or damaged: the recorder says so at its next commit. These are looked at again then.
             return []
         except (
@@ -187,7 +180,7 @@ class LiveFindings:
         self._gone |= doubles
         self._cover(doubles)
 
-    def _cover(self, places: Iterable[_Place]) -> None:
+    def _cover(self, places: Iterable[Place]) -> None:
         """From now on these are no findings any more."""
         self._covered.update(dict.fromkeys(places))
         while len(self._covered) > _KNOWN:
@@ -216,29 +209,19 @@ class LiveFindings:
         self._known.update(map(_key, new))
         return [_note(one, at_ns, withdrawn) for one in new]
 
-    def _write(self, new: Sequence[Finding], gone: Collection[_Place]) -> set[_Place]:
+    def _write(self, new: Sequence[Finding], gone: Collection[Place]) -> set[Place]:
         """In one transaction; what was taken away."""
-        rows = [(one.id, one.severity, one.connection, one.frame, to_json(one.as_json())) for one in new]
-        self._database.execute("BEGIN IMMEDIATE")
-        try:
-            taken = self._database.execute(_WITHDRAW, (json.dumps(list(gone)),)).fetchall() if gone else []
-            self._database.executemany(_INSERT, rows)
-            self._database.execute("COMMIT")
-        except BaseException:
-            if self._database.in_transaction:
-                self._database.execute("ROLLBACK")
-            raise
-        return {(connection, rule) for connection, rule in taken}
+        rows = [
+            NewFinding(one.id, one.severity, one.connection, one.frame, to_json(one.as_json())) for one in new
+        ]
+        return stored.replace(self._database, rows, gone)
 
     def _is_known(self, finding: Finding) -> bool:
         if _key(finding) in self._known:
             return True
-        return finding.connection is not None and bool(
-            self._query(_IS_KNOWN, (finding.connection, finding.id))
+        return finding.connection is not None and stored.is_stored(
+            self._query, finding.connection, finding.id
         )
-
-    def _newest(self, count: int) -> list[int]:
-        return [row[0] for row in self._query("SELECT id FROM connection ORDER BY id DESC LIMIT ?", (count,))]
 
     def _query(self, sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
         return self._database.execute(sql, parameters).fetchall()
@@ -250,7 +233,7 @@ def _key(finding: Finding) -> _Key:
     return finding.connection, finding.id, finding.evidence[0] if is_own else ""
 
 
-def _place(finding: Finding) -> _Place:
+def _place(finding: Finding) -> Place:
     return finding.connection, finding.id
 
 
@@ -258,7 +241,7 @@ def _both(pairs: Iterable[Joined]) -> set[int]:
     return {one.id for pair in pairs for one in (pair.edge, pair.origin) if one is not None}
 
 
-def _note(finding: Finding, at_ns: int, withdrawn: set[_Place]) -> Note:
+def _note(finding: Finding, at_ns: int, withdrawn: set[Place]) -> Note:
     """The `finding` line of `run --headless`, with those told before that it takes the place of."""
     note = {"event": "finding", "time_ns": at_ns, **finding.as_json()}
     replaced = sorted(withdrawn.intersection(finding.covers), key=str)

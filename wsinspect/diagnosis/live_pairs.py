@@ -7,15 +7,16 @@ where no second tap is. Bounded: attempts that are over are forgotten, but for t
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from itertools import islice
 from typing import Final, NamedTuple
 
-from wsinspect.diagnosis.facts import Query
-from wsinspect.diagnosis.hops import ATTEMPTS, MAX_TRACES, Hop, order_of, tap_names, with_named
+from wsinspect.capture.queries import hops as rows
+from wsinspect.capture.queries.hops import OVER, PENDING, REFUSED
+from wsinspect.capture.records import Query
+from wsinspect.diagnosis.hops import MAX_TRACES, Hop, order_of, tap_names, with_named
 from wsinspect.diagnosis.joining import Attempt, Joined, join, make_attempt
 
 #: How long one tap waits for the other.
@@ -27,8 +28,6 @@ _RIVALS: Final = 64
 #: Attempts with the same key that are remembered, and how many of all are looked through for rivals.
 _OF_ONE_KEY: Final = 16
 _LOOKED_THROUGH: Final = 512
-#: What has become of an attempt.
-_PENDING, _OPEN, _OVER, _REFUSED = range(4)
 
 
 class Due(NamedTuple):
@@ -92,7 +91,7 @@ class LivePairs:
         if not self._order:
             return Due(waiting, [], [], set())
         self._now = float("inf") if is_over else time.monotonic()
-        self._stages = self._read_stages(waiting)
+        self._stages = rows.stages(self._query, waiting)
         due = Due(set(), [], [], set())
         while waiting:
             number = waiting.pop()
@@ -109,8 +108,8 @@ class LivePairs:
         """Forget the oldest attempts that are over."""
         if len(self._attempts) <= 2 * KEPT:
             return
-        stages = self._read_stages(self._attempts)
-        over = [number for number in self._attempts if stages.get(number, _OVER) >= _OVER]
+        stages = rows.stages(self._query, self._attempts)
+        over = [number for number in self._attempts if stages.get(number, OVER) >= OVER]
         for number in over[: max(0, len(over) - KEPT)]:
             if number in self._since:
                 continue
@@ -127,22 +126,20 @@ class LivePairs:
 
     def _learn(self) -> None:
         """Read what is new: the taps of this run, and its attempts."""
-        (run,) = self._query("SELECT coalesce(max(run), 0) FROM meta", ())[0]
+        run = rows.newest_run(self._query)
         if run != self._run:
             self._run = run
             self._names = tap_names(self._query, run)
             self._order = with_named(self._keyed, self._names)
-            (newest,) = self._query("SELECT coalesce(max(id), 0) FROM connection", ())[0]
-            self._newest = max(self._newest, newest - 2 * KEPT)
+            self._newest = max(self._newest, rows.newest_connection(self._query) - 2 * KEPT)
         if len(self._names) < 2:
             return
         # Of an attempt that was committed in two parts the key comes later.
-        again = json.dumps(list(self._headless))
-        self._headless.clear()
-        for row in self._query(_NEW, (self._newest, again)):
-            self._newest = max(row[0], self._newest)
-            if row[5] is None:
-                self._headless.add(row[0])
+        again, self._headless = self._headless, set()
+        for row in rows.new_attempts(self._query, self._newest, again):
+            self._newest = max(row.id, self._newest)
+            if row.request_in is None:
+                self._headless.add(row.id)
             self._add(make_attempt(row))
 
     def _add(self, one: Attempt) -> None:
@@ -156,10 +153,6 @@ class LivePairs:
         if len(others) > 1:
             self._keyed.update(order_of(others, set()))
             self._order = with_named(self._keyed, self._names)
-
-    def _read_stages(self, numbers: Iterable[int]) -> dict[int, int]:
-        """How far each of these has come; what the capture no longer has is missing."""
-        return dict(self._query(_STAGES, (json.dumps(list(numbers)),)))
 
     def _behind(self, number: int) -> int | None:
         """What this attempt at the edge became behind the hop, as far as that is known."""
@@ -223,7 +216,7 @@ class LivePairs:
         links: list[tuple[Attempt, Attempt | None]] = []
         while one is not None and self._is_before_a_hop(one):
             behind = self._behind(one.id)
-            if behind is None and self._stage(one.id) >= _OVER:
+            if behind is None and self._stage(one.id) >= OVER:
                 behind = self._find(one)
             other = None if behind is None else self._attempts.get(behind)
             links.append((one, other))
@@ -237,7 +230,7 @@ class LivePairs:
         return [
             self._joined[edge.id] if origin is not None else Joined(edge, None, None)
             for edge, origin in links
-            if origin is not None or self._stage(edge.id) >= _OVER
+            if origin is not None or self._stage(edge.id) >= OVER
         ]
 
     def _place_alone(self, number: int, due: Due) -> None:
@@ -251,8 +244,8 @@ class LivePairs:
             due.alone.add(links[0][0].id)
             return
         numbers = {one.id for link in links for one in link if one is not None}
-        stages = [min(self._stage(number), _OVER) for number in numbers]
-        is_level = len(set(stages)) == 1 and stages[0] != _PENDING
+        stages = [min(self._stage(number), OVER) for number in numbers]
+        is_level = len(set(stages)) == 1 and stages[0] != PENDING
         if is_level or found[0].origin is None or not self._is_patient(*numbers):
             due.chains.append(found)
             due.finished.extend([one for one in found if self._is_finished(one)])
@@ -263,8 +256,8 @@ class LivePairs:
         """Whether all that passed the hop can be compared."""
         return (
             one.origin is not None
-            and self._stage(one.edge.id) == _OVER
-            and self._stage(one.origin.id) != _REFUSED
+            and self._stage(one.edge.id) == OVER
+            and self._stage(one.origin.id) != REFUSED
         )
 
     def _is_patient(self, *numbers: int) -> bool:
@@ -278,8 +271,8 @@ class LivePairs:
 
     def _stage(self, number: int) -> int:
         if number not in self._stages:
-            self._stages.update(self._read_stages((number,)))
-        return self._stages.get(number, _OVER)
+            self._stages.update(rows.stages(self._query, (number,)))
+        return self._stages.get(number, OVER)
 
     def _find(self, edge: Attempt) -> int | None:
         """The attempt behind the hop whose key the hop has replaced."""
@@ -289,9 +282,7 @@ class LivePairs:
             return None
         free.reverse()
         rivals = [one for one in newest if one.tap == edge.tap and one.id not in self._joined][:_RIVALS][::-1]
-        closed: dict[int, int | None] = dict(
-            self._query(_CLOSED, (json.dumps([one.id for one in (edge, *rivals)]),))
-        )
+        closed = rows.closed_times(self._query, [one.id for one in (edge, *rivals)])
         timed = [one._replace(closed_ns=closed.get(one.id)) for one in rivals if one.id != edge.id]
         mine = edge._replace(closed_ns=closed.get(edge.id))
         for joined in join([mine, *timed], free, 0, cache(self._hop.content)):
@@ -309,7 +300,7 @@ def worth_comparing(query: Query, pairs: Sequence[Joined]) -> Iterator[Joined]:
     nothing was held back. That is nearly all of the cost of a hop that works.
     """
     numbers = [(one.edge.id, one.origin.id) for one in pairs if one.origin is not None]
-    alike = {row[0] for row in query(_ALIKE, (json.dumps(numbers),))}
+    alike = rows.ended_alike(query, numbers)
     for one in pairs:
         if one.origin is None:
             continue
@@ -319,35 +310,12 @@ def worth_comparing(query: Query, pairs: Sequence[Joined]) -> Iterator[Joined]:
 
 def _is_pausing(query: Query, edge: int, origin: int) -> bool:
     """Whether pauses between frames went missing in the hop."""
-    pauses: list[dict[int, int]] = [dict(query(_PAUSES, (number, MAX_TRACES))) for number in (edge, origin)]
+    pauses = [rows.count_pauses(query, number, _PAUSE_NS, MAX_TRACES) for number in (edge, origin)]
     lost = [pauses[0].get(0, 0) - pauses[1].get(0, 0), pauses[1].get(1, 0) - pauses[0].get(1, 0)]
     return max(lost) >= _LOST_PAUSES
 
 
 #: Fewer than these are the jitter of two clocks' reading.
 _LOST_PAUSES: Final = 2
-_ALIKE: Final = """
-SELECT e.id FROM json_each(?) AS pair
-JOIN connection AS e ON e.id = json_extract(pair.value, '$[0]')
-JOIN connection AS o ON o.id = json_extract(pair.value, '$[1]')
-WHERE e.c2s_frames = o.c2s_frames AND e.s2c_frames = o.s2c_frames
-AND e.c2s_bytes = o.c2s_bytes AND e.s2c_bytes = o.s2c_bytes
-AND e.ended_by IS o.ended_by AND e.how IS o.how
-AND e.client_close_code IS o.client_close_code AND e.client_close_reason IS o.client_close_reason
-AND e.server_close_code IS o.server_close_code AND e.server_close_reason IS o.server_close_reason
-"""
-#: Pauses of 50 ms and more (sandwich.compare: messages apart by that which come together were held).
-_PAUSES: Final = """
-SELECT is_s2c, coalesce(sum(pause >= 50000000), 0) FROM (
-    SELECT is_s2c, time_ns - lag(time_ns) OVER (PARTITION BY is_s2c ORDER BY id) AS pause FROM (
-        SELECT id, is_s2c, time_ns FROM frame WHERE connection_id = ? ORDER BY id LIMIT ?))
-GROUP BY is_s2c
-"""
-_STAGES: Final = (
-    "SELECT id, CASE WHEN open_ns IS NULL THEN "
-    "CASE WHEN closed_ns IS NOT NULL OR state IN ('refused', 'failed', 'lost') THEN 3 ELSE 0 END "
-    "WHEN closed_ns IS NOT NULL OR state IN ('closed', 'lost') THEN 2 ELSE 1 END "
-    "FROM connection WHERE id IN (SELECT value FROM json_each(?))"
-)
-_NEW: Final = f"{ATTEMPTS} WHERE id > ? OR id IN (SELECT value FROM json_each(?)) ORDER BY id"  # noqa: S608
-_CLOSED: Final = "SELECT id, closed_ns FROM connection WHERE id IN (SELECT value FROM json_each(?))"
+#: sandwich.compare: messages apart by that which come together were held.
+_PAUSE_NS: Final = 50_000_000

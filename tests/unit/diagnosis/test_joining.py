@@ -1,5 +1,6 @@
 """Attempts before and behind a hop: by key, by path and time, by content."""
 
+from wsinspect.capture.queries.hops import AttemptRow
 from wsinspect.diagnosis.joining import Attempt, Content, content_of, join, make_attempt, rough_difference
 from wsinspect.handshake.heads import RawHead
 
@@ -117,5 +118,7 @@ def test_of_a_head_what_hops_set_themselves_is_left_out():
         b"Sec-WebSocket-Key: k1\r\nCookie: me=1\r\n\r\n"
     )
     assert content_of(RawHead.parse(raw), frozenset()).fields == {b"cookie:me=1", b"?token=7", b"?room=a"}
-    assert make_attempt((1, "edge", "/ws", 5, None, raw)).key == b"k1"
-    assert make_attempt((1, "edge", None, None, None, None)) == Attempt(1, "edge", "/", 0, None, None)
+    assert make_attempt(AttemptRow(1, "edge", "/ws", 5, None, raw)).key == b"k1"
+    assert make_attempt(AttemptRow(1, "edge", None, None, None, None)) == Attempt(
+        1, "edge", "/", 0, None, None
+    )

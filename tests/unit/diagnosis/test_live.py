@@ -110,7 +110,7 @@ def test_what_is_not_looked_at_is_what_no_rule_has_anything_to_say_of(capture):
 
 
 def _is_uneventful(facts):
-    """`diagnosis._EVENTFUL` in other words, for facts that are in no capture."""
+    """`queries.facts.eventful` in other words, for facts that are in no capture."""
     is_polite = (
         facts.state == "closed"
         and facts.how == "close-frame"

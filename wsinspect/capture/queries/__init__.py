@@ -1,7 +1,7 @@
 """Questions that the parts above ask of a capture, each one or few short statements.
 
-What is paged stops at the first row out of order (`Capture.page`). The rules' facts are read in
-`diagnosis/facts.py`.
+All SQL on a capture's tables stands in `capture/`: here what is asked by several, in a module each what the
+rules, joining taps and live findings ask. What is paged stops at the first row out of order (`Capture.page`).
 """
 
 from __future__ import annotations

@@ -1,0 +1,382 @@
+"""What the rules ask of a capture (`diagnosis.facts`), bounded whatever a connection carried.
+
+The recorder asks its own open database while it writes, a reader a file: both through a `Query`. Times are
+epoch nanoseconds, directions 0 (client to server) and 1; values are as stored, so in a stranger's file of any
+type.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection
+from typing import Any, Final, NamedTuple
+
+from wsinspect.capture.records import Query
+
+#: Columns of `handshake` with the times of its steps, as `RuleConnection` ends with them.
+STEPS: Final = (
+    *("tcp_ns", "tls_ns", "server_tcp_start_ns", "server_tcp_done_ns", "server_tls_done_ns", "request_in_ns"),
+    *("request_out_ns", "response_in_ns", "response_out_ns"),
+)
+
+
+class RuleConnection(NamedTuple):
+    """A row of `connection` with that of `handshake`, which may be missing; blobs are cut to what rules read.
+
+    Attributes:
+        steps: times by the names of `STEPS`.
+    """
+
+    id: int
+    tap: str | None
+    client: str | None
+    listener: str | None
+    scheme: str | None
+    host: str | None
+    port: int | None
+    path: str | None
+    http_version: str | None
+    server: str | None
+    server_http_version: str | None
+    client_alpn: str | None
+    server_alpn: str | None
+    status: int | None
+    state: str
+    error: str | None
+    attempt_ns: int | None
+    open_ns: int | None
+    closed_ns: int | None
+    ended_by: str | None
+    how: str | None
+    js_code: int | None
+    js_was_clean: int | None
+    client_close_code: int | None
+    client_close_reason: str | None
+    server_close_code: int | None
+    server_close_reason: str | None
+    c2s_frames: int
+    s2c_frames: int
+    c2s_bytes: int
+    s2c_bytes: int
+    request_in: Any
+    request_out: Any
+    response_in: Any
+    response_out: Any
+    informational: Any
+    body: Any
+    server_address: str | None
+    client_tls: str | None
+    server_tls: str | None
+    steps: tuple[int | None, ...]
+
+
+class RuleFrame(NamedTuple):
+    """A frame whose payload is cut, and the message that begins with it where that has a row of its own.
+
+    Attributes:
+        opcode, length, data, compressed, problem: of the message; data are cut like the payload.
+    """
+
+    id: int
+    side: int
+    time_ns: int
+    bits: int
+    wire_length: int
+    header: Any
+    payload: Any
+    violation: str | None
+    message_id: int | None
+    span_ns: int
+    opcode: int | None
+    length: int | None
+    data: Any
+    compressed: int | None
+    problem: str | None
+
+
+class RuleEvent(NamedTuple):
+    """An event; `detail` is JSON."""
+
+    kind: str
+    detail: Any
+    time_ns: int
+
+
+class Broken(NamedTuple):
+    """What is wrong with frames or messages of a direction, how many have it, and the first of them."""
+
+    side: int
+    what: str
+    first: int
+    times: int
+
+
+class RuleOpaque(NamedTuple):
+    """Bytes of which no frames could be made; data are cut, `length` is of all."""
+
+    side: int
+    time_ns: int
+    length: int
+    data: Any
+    reason: str | None
+    after_frame: int | None
+
+
+class RulePing(NamedTuple):
+    """A PING frame and what answered it; `leg` is the side that it went to."""
+
+    frame: int
+    leg: str
+    time_ns: int
+    pong: int | None
+    rtt_ns: int | None
+
+
+class Acted(NamedTuple):
+    """A fault that acted on a connection in a direction, and the longest that it held something."""
+
+    rule: str
+    kind: str
+    direction: str | None
+    delay_ns: Any
+
+
+class Neighbour(NamedTuple):
+    """A connection that was accepted at the same place; `end_ns` is when the first side ended it."""
+
+    id: int
+    path: str | None
+    attempt_ns: int | None
+    open_ns: int
+    closed_ns: int | None
+    end_ns: int | None
+    ended_by: str | None
+    how: str | None
+    has_close: int
+    request: Any
+
+
+class Outline(NamedTuple):
+    """What rules over a whole capture know of each connection; `is_faulted`: a fault kept it from its end."""
+
+    id: int
+    tap: str | None
+    client: str | None
+    scheme: str | None
+    host: str | None
+    port: int | None
+    path: str | None
+    subprotocol: str | None
+    attempt_ns: int | None
+    open_ns: int | None
+    closed_ns: int | None
+    state: str
+    status: int | None
+    error: str | None
+    ended_by: str | None
+    how: str | None
+    client_close_code: int | None
+    server_close_code: int | None
+    c2s_frames: int
+    s2c_frames: int
+    is_faulted: int
+
+
+_CONNECTION: Final = (
+    f"SELECT {', '.join(RuleConnection._fields[: RuleConnection._fields.index('informational')])}, "  # noqa: S608
+    f"informational, substr(body, 1, 16384), server_address, client_tls, server_tls, {', '.join(STEPS)} "
+    "FROM connection LEFT JOIN handshake ON handshake.connection_id = connection.id WHERE connection.id = ?"
+)
+_FRAME: Final = (
+    "SELECT frame.id, frame.is_s2c, time_ns, bits, wire_length, header, substr(payload, 1, ?), violation, "
+    "message_id, span_ns, stored_message.opcode, stored_message.length, substr(stored_message.data, 1, ?), "
+    "stored_message.compressed, stored_message.problem "
+    "FROM frame LEFT JOIN stored_message ON stored_message.id = frame.id"
+)
+_FIRST_FRAMES: Final = f"{_FRAME} WHERE frame.connection_id = ? ORDER BY frame.id LIMIT ?"
+_LAST_FRAMES: Final = f"{_FRAME} WHERE frame.connection_id = ? ORDER BY frame.id DESC LIMIT ?"
+_ONE_FRAME: Final = f"{_FRAME} WHERE frame.id = ?"
+_LAST: Final = "SELECT time_ns FROM frame WHERE connection_id = ? AND is_s2c = ? ORDER BY id DESC LIMIT 1"
+_LAST_BUT_CLOSE: Final = (
+    "SELECT time_ns FROM frame WHERE connection_id = ? AND is_s2c = ? AND bits >> 8 & 15 != 8 "
+    "ORDER BY id DESC LIMIT 1"
+)
+_VIOLATIONS: Final = (
+    "SELECT is_s2c, violation, min(id), count(*) FROM frame "
+    "WHERE connection_id = ? AND violation IS NOT NULL GROUP BY is_s2c, violation"
+)
+_PROBLEMS: Final = (
+    "SELECT is_s2c, problem, min(id), count(*) FROM stored_message "
+    "WHERE connection_id = ? AND problem IS NOT NULL GROUP BY is_s2c, problem"
+)
+_OPAQUE: Final = (
+    "SELECT is_s2c, time_ns, length, substr(data, 1, ?), reason, after_frame FROM opaque "
+    "WHERE connection_id = ? ORDER BY id LIMIT ?"
+)
+_PINGS: Final = (
+    "SELECT ping_frame, leg, time_ns, pong_frame, rtt_ns FROM ping JOIN frame ON frame.id = ping_frame "
+    "WHERE ping.connection_id = ? ORDER BY ping_frame DESC LIMIT ?"
+)
+_EVENTS: Final = "SELECT kind, detail, time_ns FROM event WHERE connection_id = ? ORDER BY id LIMIT ?"
+_ENGINE_EVENTS: Final = (
+    "SELECT kind, detail, time_ns FROM event WHERE connection_id IS NULL ORDER BY id DESC LIMIT ?"
+)
+_ACTED: Final = """
+SELECT rule, kind,
+    CASE json_extract(detail, '$.direction') WHEN 'c2s' THEN 'c2s' WHEN 's2c' THEN 's2c' END AS side,
+    max(json_extract(detail, '$.delay_ns'))
+FROM (
+    SELECT * FROM (SELECT * FROM fault_event WHERE connection_id = ?1 ORDER BY id LIMIT 1000)
+    UNION
+    SELECT * FROM (SELECT * FROM fault_event WHERE connection_id = ?1 ORDER BY id DESC LIMIT 1000)
+)
+WHERE json_valid(detail) GROUP BY rule, kind, side LIMIT 64
+"""
+_NEIGHBOURS: Final = (
+    "SELECT id, path, attempt_ns, open_ns, closed_ns, "
+    "(SELECT min(time_ns) FROM event WHERE connection_id = connection.id AND kind = 'end'), ended_by, how, "
+    "client_close_reason IS NOT NULL OR server_close_reason IS NOT NULL, request_in "
+    "FROM connection LEFT JOIN handshake ON handshake.connection_id = connection.id "
+    "WHERE id BETWEEN ?1 - ?2 AND ?1 + ?2 AND id != ?1 AND tap IS ?3 AND host IS ?4 AND port IS ?5 "
+    "AND open_ns IS NOT NULL ORDER BY abs(id - ?1) LIMIT ?6"
+)
+_ENDED_BETWEEN: Final = (
+    "SELECT id FROM connection WHERE closed_ns BETWEEN ? AND ? AND id != ? AND open_ns IS NOT NULL "
+    "ORDER BY id LIMIT 100"
+)
+_OUTLINES: Final = (
+    f"SELECT {', '.join(Outline._fields[:-1])}, ended_by IS 'fault' OR open_ns IS NULL AND EXISTS "  # noqa: S608
+    "(SELECT 1 FROM fault_event WHERE connection_id = connection.id) FROM connection "
+    "ORDER BY id DESC LIMIT ?"
+)
+#: What is left out agreed properly, broke nothing, answered its pings, and was closed by the client with an
+#: ordinary code and no reason; it speaks no protocol that says in messages what failed. With many short
+#: connections this is most of the rules' cost. tests/unit/diagnosis/test_live.py holds it against the traffic
+#: of every rule.
+_EVENTFUL: Final = """
+SELECT id FROM connection LEFT JOIN handshake ON connection_id = id
+WHERE id IN (SELECT value FROM json_each(?1)) AND NOT coalesce((
+    status = 101 AND problems = '[]' AND informational IS NULL
+    AND (?2 AND state = 'open' OR state = 'closed' AND how = 'close-frame' AND js_was_clean = 1
+        AND coalesce(client_close_code, 1000) IN (1000, 1001) AND client_close_reason = ''
+        AND coalesce(server_close_code, 1000) = 1000 AND server_close_reason = ''
+        AND ended_by = 'client'
+        AND NOT EXISTS (SELECT 1 FROM ping WHERE ping.connection_id = id AND pong_frame IS NULL))
+    AND (server_tls IS NULL OR json_extract(server_tls, '$.verify_error') IS NULL
+        AND instr(server_tls, 'EM OV TLS CA - G3C') = 0)
+    AND (listener IS NULL OR listener LIKE '%:' || port
+        OR instr(lower(CAST(request_in AS TEXT)), 'origin:') = 0)
+    AND path NOT LIKE '%EIO=%' AND path NOT LIKE '%vsn=%' AND path NOT LIKE '%id=%'
+    AND (subprotocol IS NULL OR subprotocol NOT LIKE 'actioncable%' AND subprotocol NOT LIKE 'graphql%'
+        AND subprotocol NOT LIKE '%mqtt%' AND subprotocol NOT LIKE '%stomp%')
+    AND (subprotocol IS NOT NULL OR instr(lower(CAST(request_in AS TEXT)), 'sec-websocket-protocol') = 0)
+    AND (extensions IS NULL OR instr(extensions, 'client_max_window_bits') = 0
+        OR instr(lower(CAST(request_in AS TEXT)), 'client_max_window_bits') > 0)
+    AND NOT EXISTS (SELECT 1 FROM frame WHERE frame.connection_id = id AND violation IS NOT NULL)
+    AND NOT EXISTS (SELECT 1 FROM stored_message AS m WHERE m.connection_id = id AND m.problem IS NOT NULL)
+    AND NOT EXISTS (SELECT 1 FROM opaque WHERE opaque.connection_id = id)
+), 0)
+"""
+
+
+def connection_ids(query: Query) -> list[int]:
+    """All connections, ascending."""
+    return [row[0] for row in query("SELECT id FROM connection ORDER BY id", ())]
+
+
+def newest_connection_ids(query: Query, count: int) -> list[int]:
+    """The newest connections, the last one first."""
+    return [row[0] for row in query("SELECT id FROM connection ORDER BY id DESC LIMIT ?", (count,))]
+
+
+def eventful(query: Query, numbers: Collection[int], *, is_live: bool) -> set[int]:
+    """Of these connections the ones that a rule could have something to say about.
+
+    Args:
+        is_live: more will come: what is open and did nothing wrong is not looked at before its end.
+    """
+    return {row[0] for row in query(_EVENTFUL, (json.dumps(list(numbers)), is_live))}
+
+
+def connection(query: Query, connection_id: int) -> RuleConnection | None:
+    """One connection and its handshake; None where the capture does not have it."""
+    rows = query(_CONNECTION, (connection_id,))
+    if not rows:
+        return None
+    (row,) = rows
+    return RuleConnection._make((*row[: -len(STEPS)], row[-len(STEPS) :]))
+
+
+def first_frames(query: Query, connection_id: int, limit: int, cut: int) -> list[RuleFrame]:
+    """The first frames of a connection, with so many bytes of each payload."""
+    return list(map(RuleFrame._make, query(_FIRST_FRAMES, (cut, cut, connection_id, limit))))
+
+
+def last_frames(query: Query, connection_id: int, limit: int, cut: int) -> list[RuleFrame]:
+    """The last frames of a connection, in order, with so many bytes of each payload."""
+    return list(map(RuleFrame._make, query(_LAST_FRAMES, (cut, cut, connection_id, limit))[::-1]))
+
+
+def one_frame(query: Query, frame_id: int, cut: int) -> RuleFrame:
+    """A frame that is in the capture, with so many bytes of its payload."""
+    return RuleFrame(*query(_ONE_FRAME, (cut, cut, frame_id))[0])
+
+
+def last_time(query: Query, connection_id: int, side: int, *, but_close: bool = False) -> int | None:
+    """When the last frame of a direction came, CLOSE frames apart where that is asked; None without any."""
+    rows = query(_LAST_BUT_CLOSE if but_close else _LAST, (connection_id, side))
+    return rows[0][0] if rows else None
+
+
+def violations(query: Query, connection_id: int) -> list[Broken]:
+    """Frames that broke the protocol, by direction and codes (with commas between)."""
+    return list(map(Broken._make, query(_VIOLATIONS, (connection_id,))))
+
+
+def problems(query: Query, connection_id: int) -> list[Broken]:
+    """Messages that could not be read, by direction and reason."""
+    return list(map(Broken._make, query(_PROBLEMS, (connection_id,))))
+
+
+def opaque(query: Query, connection_id: int, limit: int, cut: int) -> list[RuleOpaque]:
+    """The first bytes of which no frames could be made, with so many bytes of each piece."""
+    return list(map(RuleOpaque._make, query(_OPAQUE, (cut, connection_id, limit))))
+
+
+def pings(query: Query, connection_id: int, limit: int) -> list[RulePing]:
+    """The newest pings of a connection, in order."""
+    return list(map(RulePing._make, query(_PINGS, (connection_id, limit))[::-1]))
+
+
+def events(query: Query, connection_id: int, limit: int) -> list[RuleEvent]:
+    """The first events of a connection."""
+    return list(map(RuleEvent._make, query(_EVENTS, (connection_id, limit))))
+
+
+def engine_events(query: Query, limit: int) -> list[RuleEvent]:
+    """The newest events of the engine itself, in order."""
+    return list(map(RuleEvent._make, query(_ENGINE_EVENTS, (limit,))[::-1]))
+
+
+def acted(query: Query, connection_id: int) -> list[Acted]:
+    """The faults that acted on a connection: of very many the first and the last."""
+    return list(map(Acted._make, query(_ACTED, (connection_id,))))
+
+
+def neighbours(query: Query, of: RuleConnection, reach: int, limit: int) -> list[Neighbour]:
+    """Connections that were accepted at the same tap, host and port, the nearest first.
+
+    Args:
+        reach: how far their numbers may be apart.
+    """
+    return list(map(Neighbour._make, query(_NEIGHBOURS, (of.id, reach, of.tap, of.host, of.port, limit))))
+
+
+def ended_between(query: Query, first_ns: int, last_ns: int, but: int) -> list[int]:
+    """Connections other than one that were open and ended in that time."""
+    return [row[0] for row in query(_ENDED_BETWEEN, (first_ns, last_ns, but))]
+
+
+def outlines(query: Query, newest: int) -> list[Outline]:
+    """The newest connections (-1: all), in order."""
+    return list(map(Outline._make, query(_OUTLINES, (newest,))[::-1]))

@@ -1,0 +1,151 @@
+"""What joining two taps around a hop asks of a capture (`diagnosis.hops`, `diagnosis.live_pairs`).
+
+Times are epoch nanoseconds, directions 0 (client to server) and 1.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable
+from typing import Any, Final, NamedTuple
+
+from wsinspect.capture.records import Query
+
+#: What has become of an attempt (`stages`): each may become one of the two that follow `PENDING`, and an open
+#: connection be over.
+PENDING, OPEN, OVER, REFUSED = range(4)
+
+
+class AttemptRow(NamedTuple):
+    """What attempts are joined by; `request_in` is the request as it arrived."""
+
+    id: int
+    tap: str | None
+    path: str | None
+    attempt_ns: int | None
+    closed_ns: int | None
+    request_in: Any
+
+
+#: A frame as it passed a tap: id, time, the first two header bytes, payload bytes on the wire, payload as
+#: kept, message. Then of the message that begins with it, where that has a row of its own: content, whether
+#: it was compressed, and bytes of the content. A plain tuple, for very many are read.
+PassedFrame = tuple[int, int, int, int, bytes | None, int | None, bytes | None, int | None, int | None]
+
+
+_ATTEMPTS: Final = (
+    "SELECT id, tap, path, attempt_ns, closed_ns, request_in FROM connection "
+    "LEFT JOIN handshake ON handshake.connection_id = connection.id"
+)
+_NEW_ATTEMPTS: Final = f"{_ATTEMPTS} WHERE id > ? OR id IN (SELECT value FROM json_each(?)) ORDER BY id"  # noqa: S608
+_PASSED: Final = (
+    "SELECT frame.id, time_ns, bits, wire_length - length(header), payload, message_id, stored_message.data, "
+    "stored_message.compressed, stored_message.length FROM frame "
+    "LEFT JOIN stored_message ON stored_message.id = frame.id "
+    "WHERE frame.connection_id = ? AND frame.is_s2c = ? AND frame.id > ? ORDER BY frame.id LIMIT ?"
+)
+_ACCEPTED: Final = (
+    "SELECT request_in FROM connection JOIN handshake ON connection_id = id "
+    "WHERE tap IS ? AND status = 101 AND id <> ? ORDER BY id DESC LIMIT ?"
+)
+_NEWEST_TIMES: Final = (
+    "SELECT (SELECT time_ns FROM frame ORDER BY id DESC LIMIT 1) UNION ALL "
+    "SELECT (SELECT time_ns FROM event ORDER BY id DESC LIMIT 1) UNION ALL "
+    "SELECT max(closed_ns) FROM (SELECT closed_ns FROM connection ORDER BY id DESC LIMIT 100)"
+)
+_STAGES: Final = (
+    "SELECT id, CASE WHEN open_ns IS NULL THEN "  # noqa: S608
+    "CASE WHEN closed_ns IS NOT NULL OR state IN ('refused', 'failed', 'lost') "
+    f"THEN {REFUSED} ELSE {PENDING} END "
+    f"WHEN closed_ns IS NOT NULL OR state IN ('closed', 'lost') THEN {OVER} ELSE {OPEN} END "
+    "FROM connection WHERE id IN (SELECT value FROM json_each(?))"
+)
+_CLOSED: Final = "SELECT id, closed_ns FROM connection WHERE id IN (SELECT value FROM json_each(?))"
+_ALIKE: Final = """
+SELECT e.id FROM json_each(?) AS pair
+JOIN connection AS e ON e.id = json_extract(pair.value, '$[0]')
+JOIN connection AS o ON o.id = json_extract(pair.value, '$[1]')
+WHERE e.c2s_frames = o.c2s_frames AND e.s2c_frames = o.s2c_frames
+AND e.c2s_bytes = o.c2s_bytes AND e.s2c_bytes = o.s2c_bytes
+AND e.ended_by IS o.ended_by AND e.how IS o.how
+AND e.client_close_code IS o.client_close_code AND e.client_close_reason IS o.client_close_reason
+AND e.server_close_code IS o.server_close_code AND e.server_close_reason IS o.server_close_reason
+"""
+_PAUSES: Final = """
+SELECT is_s2c, coalesce(sum(pause >= ?1), 0) FROM (
+    SELECT is_s2c, time_ns - lag(time_ns) OVER (PARTITION BY is_s2c ORDER BY id) AS pause FROM (
+        SELECT id, is_s2c, time_ns FROM frame WHERE connection_id = ?2 ORDER BY id LIMIT ?3))
+GROUP BY is_s2c
+"""
+
+
+def attempts(query: Query) -> list[AttemptRow]:
+    """All attempts, in order."""
+    return list(map(AttemptRow._make, query(f"{_ATTEMPTS} ORDER BY id", ())))
+
+
+def new_attempts(query: Query, after: int, again: Collection[int]) -> list[AttemptRow]:
+    """Attempts with larger ids, and those of `again` once more, in order."""
+    return list(map(AttemptRow._make, query(_NEW_ATTEMPTS, (after, json.dumps(list(again))))))
+
+
+def request_of(query: Query, connection_id: int) -> bytes | None:
+    """The request of an attempt as it arrived."""
+    rows = query("SELECT request_in FROM handshake WHERE connection_id = ?", (connection_id,))
+    return rows[0][0] if rows and isinstance(rows[0][0], bytes) else None
+
+
+def passed_frames(query: Query, connection_id: int, side: int, after: int, limit: int) -> list[PassedFrame]:
+    """Frames of one direction with larger ids, in order."""
+    return query(_PASSED, (connection_id, side, after, limit))
+
+
+def accepted_requests(query: Query, tap: str | None, but: int, limit: int) -> list[bytes]:
+    """The newest requests that a server accepted, as they arrived at this tap, but for one connection's."""
+    return [row[0] for row in query(_ACCEPTED, (tap, but, limit)) if row[0]]
+
+
+def newest_time(query: Query) -> int | None:
+    """When the last thing happened that the capture knows of."""
+    return max((row[0] for row in query(_NEWEST_TIMES, ()) if row[0] is not None), default=None)
+
+
+def taps(query: Query, run: int | None) -> list[Any]:
+    """What each run, or one of them, noted of its taps: JSON, a list of objects."""
+    rows = query("SELECT value FROM meta WHERE key = 'taps' AND run = coalesce(?, run)", (run,))
+    return [row[0] for row in rows]
+
+
+def newest_run(query: Query) -> int:
+    """The number of the run that began last; 0 without any."""
+    return int(query("SELECT coalesce(max(run), 0) FROM meta", ())[0][0])
+
+
+def newest_connection(query: Query) -> int:
+    """The largest id of a connection; 0 without any."""
+    return int(query("SELECT coalesce(max(id), 0) FROM connection", ())[0][0])
+
+
+def stages(query: Query, numbers: Iterable[int]) -> dict[int, int]:
+    """What has become of these attempts; what the capture no longer has is missing."""
+    return dict(query(_STAGES, (json.dumps(list(numbers)),)))
+
+
+def closed_times(query: Query, numbers: Iterable[int]) -> dict[int, int | None]:
+    """When each of these connections was closed."""
+    return dict(query(_CLOSED, (json.dumps(list(numbers)),)))
+
+
+def ended_alike(query: Query, pairs: Collection[tuple[int, int]]) -> set[int]:
+    """The first of each pair that ended as the second did, with as many frames and bytes each way."""
+    return {row[0] for row in query(_ALIKE, (json.dumps(list(pairs)),))}
+
+
+def count_pauses(query: Query, connection_id: int, least_ns: int, frames: int) -> dict[int, int]:
+    """How many pauses there are between the first frames of a connection, by direction.
+
+    Args:
+        least_ns: those at least so long.
+        frames: how many frames of both directions are looked at.
+    """
+    return dict(query(_PAUSES, (least_ns, connection_id, frames)))
