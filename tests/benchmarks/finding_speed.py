@@ -30,10 +30,10 @@ BATCH = 64
 FEW, PAUSE_NS = 2, 100_000_000
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _WITHOUT = (
-    "import sys; from wsinspect.capture import recorder as r; "
+    "import sys; from wsinspect.recorder import process as r; "
     "r.LiveFindings.look = lambda self, *a, **k: []; sys.exit(r.main(sys.argv[1:]))"
 )
-_WITH = "import sys; from wsinspect.capture import recorder as r; sys.exit(r.main(sys.argv[1:]))"
+_WITH = "import sys; from wsinspect.recorder import process as r; sys.exit(r.main(sys.argv[1:]))"
 #: (connections, frames of each, taps) for a million frames, scaled down by `--quick`.
 SHAPES = {"busy": (4, 250_000, 1), "short": (20_000, 4, 1), "pairs": (5_000, 40, 2)}
 

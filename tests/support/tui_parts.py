@@ -6,8 +6,9 @@ from array import array
 from pathlib import Path
 from typing import Any, Final
 
+from wsinspect.capture.columns import Columns
 from wsinspect.present.rows import Row
-from wsinspect.tui.index import Columns, FrameIndex
+from wsinspect.tui.index import FrameIndex
 from wsinspect.tui.source import Source
 from wsinspect.tui.views import View
 from wsinspect.wire.opcodes import Direction

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
@@ -69,6 +69,8 @@ _OPAQUE: Final = (
     "data IS NULL FROM opaque"
 )
 _PING: Final = "SELECT ping_frame, connection_id, leg, pong_frame, rtt_ns FROM ping"
+#: The columns of which a part can be read.
+_BLOBS: Final = {"frame": "payload", "stored_message": "data"}
 _EVENT: Final = "SELECT id, time_ns, connection_id, kind, detail FROM event"
 
 
@@ -306,6 +308,35 @@ class Capture:
             sql, (message.first_frame, last, message.connection_id, message.id)
         )
         return bool(frames != payloads or first != message.first_frame)
+
+    def piece(self, table: str, row_id: int, offset: int, size: int) -> bytes:
+        """A part of `frame.payload` or `stored_message.data`, the rest unread; empty if there is none."""
+        try:
+            with self._database.blobopen(table, _BLOBS[table], row_id, readonly=True) as blob:
+                blob.seek(min(offset, len(blob)))
+                return blob.read(size)
+        except sqlite3.OperationalError:
+            return b""  # NULL, a text in place of a blob, or gone
+        except sqlite3.DatabaseError as error:
+            raise CaptureError(f"cannot read {self.path}: {error}") from None
+
+    def pieces(self, table: str, column: str, row_id: int, size: int) -> Iterator[bytes]:
+        """A large blob from its beginning to its end, so many bytes at a time.
+
+        Raises:
+            CaptureError: it cannot be read.
+        """
+        try:
+            with self._database.blobopen(table, column, row_id, readonly=True) as blob:
+                for _ in range(0, len(blob), size):
+                    yield blob.read(size)
+        except sqlite3.Error as error:
+            raise CaptureError(f"cannot read {self.path}: {error}") from None
+
+    def stored_length(self, table: str, row_id: int) -> int:
+        """How many bytes of `frame.payload` or `stored_message.data` are in the capture."""
+        rows = self.query(f"SELECT length({_BLOBS[table]}) FROM {table} WHERE id = ?", (row_id,))  # noqa: S608
+        return (rows[0][0] or 0) if rows else 0
 
     def pings(self, connection_id: int | None = None, *, after: int = 0, limit: int = 1000) -> list[Ping]:
         """Pings whose frame has a larger id than `after`, with their pongs."""

@@ -201,3 +201,26 @@ class Event(NamedTuple):
     connection_id: int | None
     kind: str
     detail: dict[str, Any]
+
+
+class FaultRow(NamedTuple):
+    """A row of `fault_event`: what a fault did, to which frame."""
+
+    id: int
+    time_ns: int
+    connection_id: int | None
+    frame_id: int | None
+    rule: str
+    kind: str
+    detail: str | None
+
+
+class FindingRow(NamedTuple):
+    """A row of `finding`; `detail` is JSON."""
+
+    id: int
+    rule: str
+    severity: str
+    connection_id: int | None
+    frame_id: int | None
+    detail: str

@@ -15,10 +15,12 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from urllib.parse import quote
 
+from wsinspect.capture.records import Query
 from wsinspect.errors import CaptureError, LocalError
 from wsinspect.journal.format import journal_directory
 
@@ -37,6 +39,8 @@ CHECKPOINT_PAGES: Final = 512
 CACHE_KIB: Final = 8192
 #: A row, or a result of ours, of a file that nobody writes is no longer than the file, and this.
 _LEAST_LIMIT: Final = 16 * 1024 * 1024
+#: How long leaving WAL mode waits for readers.
+_LEAVE_WAL_MS: Final = 200
 
 TABLES: Final = """
 CREATE TABLE meta (
@@ -351,6 +355,43 @@ def open_for_reading(path: Path) -> sqlite3.Connection:
         database.close()
         raise
     return database
+
+
+def query_on(database: Database) -> Query:
+    """Runs a statement on an open database and gives all of its rows."""
+
+    def query(sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
+        return database.execute(sql, parameters).fetchall()
+
+    return query
+
+
+def set_bulk(database: Database, is_bulk: bool) -> None:
+    """Whether SQLite waits for the disk before a commit is over.
+
+    Without that a crash of the whole machine can do harm to the file, not one of any process.
+    """
+    database.execute(f"PRAGMA synchronous = {'OFF' if is_bulk else 'NORMAL'}")
+
+
+def give_back_pages(database: Database) -> None:
+    """Cut the free pages off the file."""
+    database.execute("PRAGMA incremental_vacuum").fetchall()
+
+
+def leave_wal(database: Database) -> bool:
+    """Make a single file again of a capture and its WAL.
+
+    Returns:
+        False where somebody reads it: everything committed is in the file, or in its WAL.
+    """
+    try:
+        database.execute(f"PRAGMA busy_timeout = {_LEAVE_WAL_MS}")
+        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        database.execute("PRAGMA journal_mode = DELETE")
+    except sqlite3.OperationalError:
+        return False
+    return True
 
 
 def _size(path: Path) -> int:

@@ -113,6 +113,7 @@ class FactReader:
             raw_response_out=_blob(row.response_out),
             informational=_blob(row.informational) or b"",
             body=_blob(row.body) or b"",
+            rule=_text(row.rule),
             server_address=row.server_address,
             client_tls=_object(row.client_tls),
             server_tls=_object(row.server_tls),

@@ -14,14 +14,14 @@ import json
 import time
 import traceback
 from collections.abc import Collection, Iterable, Sequence
-from typing import Any, Final
+from typing import Final
 
 from wsinspect.capture.queries import stored_findings as stored
 from wsinspect.capture.queries.facts import newest_connection_ids
 from wsinspect.capture.queries.stored_findings import NewFinding, Place
 from wsinspect.capture.records import Note
 from wsinspect.capture.rows import to_json
-from wsinspect.capture.schema import Database, DatabaseError
+from wsinspect.capture.schema import Database, DatabaseError, query_on
 from wsinspect.diagnosis.facts import FactReader
 from wsinspect.diagnosis.hops import MAX_TRACES, Hop
 from wsinspect.diagnosis.joining import Joined
@@ -61,6 +61,7 @@ class LiveFindings:
 
     def __init__(self, database: Database, *, is_restart: bool = False) -> None:
         self._database = database
+        self._query = query_on(database)
         self._reader = FactReader(self._query)
         self._hop = Hop(self._query)
         self._pairs = LivePairs(self._query)
@@ -222,9 +223,6 @@ class LiveFindings:
         return finding.connection is not None and stored.is_stored(
             self._query, finding.connection, finding.id
         )
-
-    def _query(self, sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
-        return self._database.execute(sql, parameters).fetchall()
 
 
 def _key(finding: Finding) -> _Key:

@@ -16,7 +16,7 @@ from json.encoder import encode_basestring_ascii
 from typing import IO, Any, Final, NamedTuple
 from urllib.parse import parse_qsl, quote, urlsplit
 
-from wsinspect.capture.pages import select, spans
+from wsinspect.capture.pages import frames_of
 from wsinspect.capture.reader import Capture
 from wsinspect.capture.records import Connection, Handshake
 from wsinspect.errors import CaptureError
@@ -170,20 +170,16 @@ class _Writer:
             yield f',"_problem":{encode_basestring_ascii(said.problem)}'
 
     def _control(self, connection_id: int) -> Iterator[list[str]]:
-        where, key = "connection_id = ? AND bits & 2048", (connection_id,)
-        columns = "id, is_s2c, bits, time_ns, payload, wire_length - length(header)"
-        for span in spans(self._capture, "frame", blob="payload", where=where, key=key):
-            for number, side, bits, time_ns, payload, length in select(
-                self._capture, "frame", columns, span, where=where, key=key
-            ):
-                if not self._choice.has("frame", number):
-                    continue
-                data = base64.b64encode(payload or b"").decode("ascii")
-                cut = f',"_truncated":true,"_length":{length}' if len(payload or b"") < length else ""
-                yield [
-                    f'{{"type":"{_TYPES[bool(side)]}","time":{_seconds(time_ns)},'
-                    f'"opcode":{bits >> 8 & 15},"_base64":"{data}"{cut}}}'
-                ]
+        for frame in frames_of(self._capture, connection_id, only_control=True):
+            if not self._choice.has("frame", frame.id):
+                continue
+            data = base64.b64encode(frame.payload or b"").decode("ascii")
+            length = frame.wire_length - len(frame.header)
+            cut = f',"_truncated":true,"_length":{length}' if frame.missing > 0 else ""
+            yield [
+                f'{{"type":"{_TYPES[bool(frame.side)]}","time":{_seconds(frame.time_ns)},'
+                f'"opcode":{frame.bits >> 8 & 15},"_base64":"{data}"{cut}}}'
+            ]
 
     def _ours(self, one: Connection) -> str:
         ends = [event.detail for event in self._capture.events(one.id) if event.kind == "end"]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-import sqlite3
 from pathlib import Path
 from typing import IO, Final
 
-from wsinspect.capture import schema
+from wsinspect.capture.making import new_capture
+from wsinspect.capture.queries import count_connections
+from wsinspect.capture.reader import Capture
 from wsinspect.errors import CaptureError, LocalError, UsageError
 from wsinspect.formats.flows import is_flow_file, read_flows
 from wsinspect.formats.har_reader import read_har
@@ -70,24 +71,19 @@ def import_file(
     kind = file_format or sniff(source)
     if kind == "capture":
         raise CaptureError(f"{source} is a capture already", hint=f"wsinspect show {source}")
-    schema.create(target)
     try:
-        with source.open("rb") as file:
-            notes = _fill(file, kind, source, target, progress)
-        seal(target)
-        return notes
-    except BaseException as error:
-        discard(target)
-        if isinstance(error, OSError):
-            raise LocalError(f"cannot import {source}: {error.strerror or error}") from None
-        raise
+        with new_capture(target), source.open("rb") as file:
+            return _fill(file, kind, source, target, progress)
+    except OSError as error:
+        raise LocalError(f"cannot import {source}: {error.strerror or error}") from None
 
 
 def _fill(file: IO[bytes], kind: str, source: Path, target: Path, progress: Progress) -> ImportNotes:
     name = str(source)
     if kind == "jsonl":
         frames = read_jsonl(file, os.fstat(file.fileno()).st_size, target, name, progress)
-        return ImportNotes(frames=frames, connections=_count(target))
+        with Capture.open(target) as capture:
+            return ImportNotes(frames=frames, connections=count_connections(capture))
     stage = Stage(target.absolute().parent)
     try:
         notes = (read_har if kind == "har" else read_flows)(file, stage, name, progress)
@@ -97,30 +93,3 @@ def _fill(file: IO[bytes], kind: str, source: Path, target: Path, progress: Prog
         return notes
     finally:
         stage.close()
-
-
-def _count(path: Path) -> int:
-    database = schema.open_for_reading(path)
-    try:
-        count: int = database.execute("SELECT count(*) FROM connection").fetchone()[0]
-        return count
-    finally:
-        database.close()
-
-
-def seal(path: Path) -> None:
-    """One file, as a capture is after a clean end."""
-    database = schema.open_for_writing(path)
-    try:
-        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        database.execute("PRAGMA journal_mode = DELETE")
-    except sqlite3.Error as error:
-        raise LocalError(f"cannot write {path}: {error}") from None
-    finally:
-        database.close()
-
-
-def discard(path: Path) -> None:
-    """Remove a capture that could not be finished."""
-    for suffix in ("", "-wal", "-shm"):
-        path.with_name(path.name + suffix).unlink(missing_ok=True)

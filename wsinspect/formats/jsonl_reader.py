@@ -10,14 +10,13 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any, Final
 
-from wsinspect.capture import schema
+from wsinspect.capture.making import RowLoader, RowsRefusedError, writing
 from wsinspect.capture.rows import to_json
-from wsinspect.errors import CaptureError, LocalError
+from wsinspect.errors import CaptureError
 from wsinspect.formats.jsonl_tables import (
     DIRECTIONS,
     FORMAT,
@@ -58,19 +57,14 @@ def read_jsonl(source: IO[bytes], size: int, path: Path, name: str, progress: Pr
     Raises:
         CaptureError: with the number of the line that is wrong.
     """
-    database = schema.open_for_writing(path)
-    try:
-        reader = _Reader(database, size, name)
+    with writing(path) as database:
+        reader = _Reader(RowLoader(database), size, name)
         for number, line in _lines(source, name):
             reader.add(number, line)
             if not number % _BATCH_ROWS:
                 progress(source.tell())
         reader.finish()
         return reader.frames
-    except sqlite3.OperationalError as error:
-        raise LocalError(f"cannot write {path}: {error}") from None
-    finally:
-        database.close()
 
 
 def _lines(source: IO[bytes], name: str) -> Iterator[tuple[int, bytes]]:
@@ -84,9 +78,9 @@ def _lines(source: IO[bytes], name: str) -> Iterator[tuple[int, bytes]]:
 
 
 class _Reader:
-    def __init__(self, database: sqlite3.Connection, size: int, name: str) -> None:
+    def __init__(self, loader: RowLoader, size: int, name: str) -> None:
         self.frames = 0
-        self._database = database
+        self._loader = loader
         self._room = size
         self._name = name
         self._number = 0
@@ -94,7 +88,7 @@ class _Reader:
         self._batch_bytes = 0
         self._table: Table | None = None
         self._tables = {table.type: table for table in (META, *TABLES)}
-        self._takes = {table.type: _checks(database, table) for table in (META, *TABLES)}
+        self._takes = {table.type: _checks(loader, table) for table in (META, *TABLES)}
         self._has_begun = False
         self._last_id = dict.fromkeys(self._tables, 0)
 
@@ -126,7 +120,11 @@ class _Reader:
             row = self._row(table, found)
             if any(type(value) is _Zeros for value in row):
                 self._flush()
-                self._insert_large(table, row)
+                # Its blob follows in parts.
+                sized = [
+                    name for name, value in zip(table.columns, row, strict=True) if type(value) is _Zeros
+                ]
+                self._insert(table, [row], sized)
                 return
         self._batch.append(row)
         self._batch_bytes += len(line)
@@ -135,9 +133,7 @@ class _Reader:
         if not self._has_begun:
             raise CaptureError(f"{self._name} is empty")
         self._flush()
-        self._database.execute(
-            "UPDATE recorder_position SET next_frame = (SELECT coalesce(max(id), 0) + 1 FROM frame)"
-        )
+        self._loader.finish()
 
     def _begin(self, found: dict[str, Any]) -> None:
         if found.get("type") != "capture" or not isinstance(found.get("format"), int):
@@ -258,31 +254,20 @@ class _Reader:
         if table is None or table.blob is None or not isinstance(row_id, int) or not isinstance(offset, int):
             raise self._error("a part of nothing")
         try:
-            with self._database.blobopen(table.name, table.blob, row_id) as blob:
-                blob.seek(offset)
-                blob.write(data)
-        except (sqlite3.Error, ValueError, OverflowError):
+            self._loader.write_part(table.name, table.blob, row_id, offset, data)
+        except RowsRefusedError:
             raise self._error("a part that does not fit its blob") from None
 
     def _flush(self) -> None:
         if self._batch and self._table is not None:
-            self._insert(self._table, ["?"] * len(self._table.columns), self._batch)
+            self._insert(self._table, self._batch)
         self._batch = []
         self._batch_bytes = 0
 
-    def _insert_large(self, table: Table, row: tuple[Any, ...]) -> None:
-        """A row with a blob whose parts follow."""
-        marks = ["zeroblob(?)" if type(value) is _Zeros else "?" for value in row]
-        self._insert(table, marks, [tuple(int(value) if type(value) is _Zeros else value for value in row)])
-
-    def _insert(self, table: Table, marks: list[str], rows: list[tuple[Any, ...]]) -> None:
-        sql = f"INSERT INTO {table.name} ({', '.join(table.columns)}) VALUES ({', '.join(marks)})"  # noqa: S608
-        self._database.execute("BEGIN IMMEDIATE")
+    def _insert(self, table: Table, rows: list[tuple[Any, ...]], sized: Sequence[str] = ()) -> None:
         try:
-            self._database.executemany(sql, rows)
-            self._database.execute("COMMIT")
-        except (sqlite3.IntegrityError, sqlite3.InterfaceError, sqlite3.DataError, OverflowError) as error:
-            self._database.execute("ROLLBACK")
+            self._loader.insert(table.name, table.columns, rows, sized=sized)
+        except RowsRefusedError as error:
             raise self._error(f"or one before it: {error}") from None
 
     def _error(self, problem: str) -> CaptureError:
@@ -334,12 +319,9 @@ class _Zeros(int):
 Check = Callable[[Any], str]
 
 
-def _checks(database: sqlite3.Connection, table: Table) -> list[tuple[str, Check]]:
+def _checks(loader: RowLoader, table: Table) -> list[tuple[str, Check]]:
     """For each column what it does not like about a value, or an empty string."""
-    declared = {
-        name: (kind, bool(not_null) or bool(is_key))
-        for _, name, kind, not_null, _, is_key in database.execute(f"PRAGMA table_info({table.name})")
-    }
+    declared = loader.declared(table.name)
     return [(column, _check(column, *declared[column])) for column in table.columns]
 
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import base64
 import json
-import sqlite3
 from typing import IO, Any, Final
 
-from wsinspect.capture import schema
-from wsinspect.capture.pages import Span, select, spans
+from wsinspect.capture.pages import Span, WholeTable, rows, spans
+from wsinspect.capture.queries import every_meta
 from wsinspect.capture.reader import Capture
 from wsinspect.capture.rows import to_json
 from wsinspect.errors import CaptureError
@@ -77,41 +76,33 @@ class _Writer:
         if self._choice.source is not None:
             header |= {"filter": self._choice.source, "left_out": self._choice.left_out}
         self._out.write(_encode(header).encode() + b"\n")
-        for row in self._capture.query("SELECT run, key, value FROM meta ORDER BY run, key"):
+        for row in every_meta(self._capture):
             self._out.write(self._line(META, row).encode() + b"\n")
         frames = 0
         for table in TABLES:
             line = _frame_line if table is FRAME else self._line
-            where = self._where(table)
-            for span in spans(self._capture, table.name, row_id=table.row_id, blob=table.blob, where=where):
+            stored = self._stored(table)
+            for span in spans(self._capture, stored):
                 if span.size > PART_BYTES:
-                    frames += self._write_parts(table, span, where) and table is FRAME
+                    frames += self._write_parts(table, stored, span) and table is FRAME
                 else:
-                    rows = self._chosen(table, self._select(table, span, where))
-                    self._out.write("".join([line(table, row) + "\n" for row in rows]).encode())
-                    frames += len(rows) if table is FRAME else 0
+                    found = self._chosen(table, rows(self._capture, stored, table.columns, span))
+                    self._out.write("".join([line(table, row) + "\n" for row in found]).encode())
+                    frames += len(found) if table is FRAME else 0
                 progress(frames)
         return frames
 
-    def _where(self, table: Table) -> str:
-        if self._choice.connections is None:
-            return ""
+    def _stored(self, table: Table) -> WholeTable:
         of = "id" if table.type == "connection" else "connection_id"
-        return f"{of} IN ({', '.join(map(str, sorted(self._choice.connections)))})"
+        return WholeTable(table.name, table.row_id, table.blob, self._choice.connections, of)
 
-    def _chosen(self, table: Table, rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    def _chosen(self, table: Table, found: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
         """The rows whose frame was chosen."""
         column = _OF_FRAME.get(table.type)
         if column is None or self._choice.frames is None:
-            return rows
+            return found
         place = table.columns.index(column)
-        return [row for row in rows if self._choice.has(table.type, row[place])]
-
-    def _select(
-        self, table: Table, span: Span, where: str, columns: str | None = None
-    ) -> list[tuple[Any, ...]]:
-        columns = columns or ", ".join(table.columns)
-        return select(self._capture, table.name, columns, span, row_id=table.row_id, where=where)
+        return [row for row in found if self._choice.has(table.type, row[place])]
 
     def _line(self, table: Table, row: tuple[Any, ...]) -> str:
         found: dict[str, Any] = {"type": table.type}
@@ -143,27 +134,19 @@ class _Writer:
             return value if is_same or not isinstance(value, str) else to_json(value)
         return value if is_same else text
 
-    def _write_parts(self, table: Table, span: Span, where: str) -> bool:
+    def _write_parts(self, table: Table, stored: WholeTable, span: Span) -> bool:
         """A row whose blob is large: its size, then the blob in parts; whether it was chosen."""
         assert table.blob is not None
-        columns = [f"x'' AS {name}" if name == table.blob else name for name in table.columns]
-        (row,) = rows = self._select(table, span, where, ", ".join(columns))
-        if not self._chosen(table, rows):
+        (row,) = found = rows(self._capture, stored, table.columns, span, with_blob=False)
+        if not self._chosen(table, found):
             return False
         line = _frame_line(table, row) if table is FRAME else self._line(table, row)
-        found = json.loads(line) | {table.blob: {"bytes": span.size}}
-        self._out.write(_encode(found).encode() + b"\n")
-        database = schema.open_for_reading(self._capture.path)
-        try:
-            with database.blobopen(table.name, table.blob, row[0], readonly=True) as blob:
-                for offset in range(0, span.size, PART_BYTES):
-                    data = _blob(blob.read(PART_BYTES))
-                    part = {"type": "part", "of": table.type, "id": row[0], "offset": offset, "data": data}
-                    self._out.write(_encode(part).encode() + b"\n")
-        except sqlite3.Error as error:
-            raise CaptureError(f"cannot read {self._capture.path}: {error}") from None
-        finally:
-            database.close()
+        self._out.write(_encode(json.loads(line) | {table.blob: {"bytes": span.size}}).encode() + b"\n")
+        offset = 0
+        for data in self._capture.pieces(table.name, table.blob, row[0], PART_BYTES):
+            part = {"type": "part", "of": table.type, "id": row[0], "offset": offset, "data": _blob(data)}
+            self._out.write(_encode(part).encode() + b"\n")
+            offset += PART_BYTES
         return True
 
 

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import json
 import re
-import sqlite3
-import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from wsinspect.capture import schema
-from wsinspect.errors import CaptureError, LocalError
+from wsinspect.capture.making import writing
+from wsinspect.capture.sorting import SortedConnection, SortedFrame, Sorter
+from wsinspect.errors import CaptureError
 from wsinspect.formats.progress import Progress, nobody
 from wsinspect.journal.format import (
     BODY,
@@ -36,15 +35,6 @@ from wsinspect.wire.frame import serialize_frame
 from wsinspect.wire.header import LENGTH_16, MASK_BIT
 
 _NO_KEY: Final = b"\0\0\0\0"
-_STAGE: Final = """
-PRAGMA journal_mode = OFF;
-PRAGMA synchronous = OFF;
-CREATE TABLE item (
-    seq INTEGER PRIMARY KEY, connection INTEGER, order_ns INTEGER, time_ns INTEGER, side INTEGER,
-    first INTEGER, data BLOB
-);
-CREATE TABLE connection (number INTEGER PRIMARY KEY, attempt_ns INTEGER, facts TEXT);
-"""
 _BATCH: Final = 2000
 _BATCH_BYTES: Final = 4 * 1024 * 1024
 #: Each costs the indexer a kilobyte for as long as an import takes.
@@ -109,23 +99,20 @@ class Stage:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._file = tempfile.NamedTemporaryFile(prefix=".import-", suffix=".stage", dir=folder)  # noqa: SIM115
-        self._database = sqlite3.connect(self._file.name, isolation_level=None)
-        self._database.executescript(_STAGE)
-        self._batch: list[tuple[Any, ...]] = []
+        self._sorter = Sorter(folder)
+        self._batch: list[SortedFrame] = []
         self._batch_bytes = 0
         self._latest: dict[int, int] = {}
         self._first: dict[int, int] = {}
         self._is_ordered = True
         self._last_ns = 0
-        self._facts: list[tuple[int, int, str]] = []
+        self._facts: list[SortedConnection] = []
         self.connections = 0
         self.frames = 0
 
     def close(self) -> None:
         """Forget everything."""
-        self._database.close()
-        self._file.close()
+        self._sorter.close()
 
     def add(
         self, connection: int, side: int, first: int, data: bytes, time_ns: int, *, in_order: bool = True
@@ -153,7 +140,7 @@ class Stage:
             self._is_ordered = False
         self._last_ns = order_ns
         self.frames += 1
-        self._batch.append((connection, order_ns, time_ns, side, first, data))
+        self._batch.append(SortedFrame(connection, order_ns, time_ns, side, first, data))
         self._batch_bytes += len(data)
         if len(self._batch) >= _BATCH or self._batch_bytes > _BATCH_BYTES:
             self._flush()
@@ -167,7 +154,7 @@ class Stage:
         if self.connections >= MAX_CONNECTIONS:
             raise CaptureError(f"there are more than {MAX_CONNECTIONS:,} WebSockets in the file")
         text = json.dumps([one.decode("latin-1") if isinstance(one, bytes) else one for one in facts])
-        self._facts.append((connection, facts.attempt_ns, text))
+        self._facts.append(SortedConnection(connection, facts.attempt_ns, text))
         self._batch_bytes += len(text)
         self.connections += 1
         if len(self._facts) >= _BATCH or self._batch_bytes > _BATCH_BYTES:
@@ -184,11 +171,7 @@ class Stage:
     def rebase(self, connection: int, start_ns: int, divisor: int) -> None:
         """Its times count from a start, in units that are so many times shorter than they were taken for."""
         self._flush()
-        self._database.execute(
-            "UPDATE item SET order_ns = order_ns / ?1 + ?2, time_ns = time_ns / ?1 + ?2 "
-            "WHERE connection = ?3",
-            (divisor, start_ns, connection),
-        )
+        self._sorter.rebase(connection, start_ns, divisor)
         if connection in self._latest:
             self._latest[connection] = self._latest[connection] // divisor + start_ns
         self._is_ordered = False
@@ -200,17 +183,11 @@ class Stage:
             LocalError: it cannot be written.
         """
         self._flush()
-        database = schema.open_for_writing(path)
-        try:
-            database.execute("PRAGMA synchronous = OFF")
+        with writing(path, is_bulk=True) as database:
             self._index(_Feed(Indexer(database)), meta, progress)
-        except sqlite3.Error as error:
-            raise LocalError(f"cannot write {path}: {error}") from None
-        finally:
-            database.close()
 
     def _index(self, feed: _Feed, meta: dict[str, Any], progress: Progress) -> None:
-        ((start_ns,),) = self._database.execute("SELECT coalesce(min(attempt_ns), 0) FROM connection")
+        start_ns = self._sorter.first_attempt_ns()
         versions = {"wsinspect": __version__}
         feed.event(0, start_ns, {"event": "engine", "versions": versions, **meta, "anchor_wall_ns": start_ns})
         last_ns = start_ns
@@ -227,7 +204,9 @@ class Stage:
                 # Nothing follows: the indexer need not keep it, there may be very many of them.
                 feed.close(one)
         add = feed.add
-        for done, (staged, time_ns, side, first, data) in enumerate(self._items()):
+        for done, (staged, time_ns, side, first, data) in enumerate(
+            self._sorter.frames(is_ordered=self._is_ordered)
+        ):
             its = opened.get(staged)
             if its is not None:
                 add(Record(DATA, side, its.number, time_ns, 0, _wire(first, data, side)))
@@ -242,8 +221,7 @@ class Stage:
 
     def _connections(self) -> Iterator[tuple[int, Imported]]:
         """In the order of time."""
-        sql = "SELECT number, facts FROM connection ORDER BY attempt_ns, number"
-        for staged, text in self._database.execute(sql):
+        for staged, _, text in self._sorter.connections():
             facts = Imported(*json.loads(text))
             yield (
                 staged,
@@ -255,26 +233,8 @@ class Stage:
                 ),
             )
 
-    def _items(self) -> Iterator[tuple[int, int, int, int, bytes]]:
-        order = "seq" if self._is_ordered else "order_ns, seq"
-        columns = "connection, time_ns, side, first, data"
-        if self._is_ordered:
-            return self._database.execute(f"SELECT {columns} FROM item ORDER BY {order}")  # noqa: S608
-        # Sort without the data, which may be larger than memory.
-        self._database.execute("CREATE INDEX by_time ON item (order_ns, seq)")
-        return self._database.execute(
-            f"SELECT {columns} FROM item INDEXED BY by_time ORDER BY {order}"  # noqa: S608
-        )
-
     def _flush(self) -> None:
-        sql = "INSERT INTO item (connection, order_ns, time_ns, side, first, data) VALUES (?, ?, ?, ?, ?, ?)"
-        try:
-            self._database.execute("BEGIN")
-            self._database.executemany(sql, self._batch)
-            self._database.executemany("INSERT INTO connection VALUES (?, ?, ?)", self._facts)
-            self._database.execute("COMMIT")
-        except sqlite3.OperationalError as error:
-            raise LocalError(f"cannot write {self._file.name}: {error}") from None
+        self._sorter.add(self._batch, self._facts)
         self._batch = []
         self._facts = []
         self._batch_bytes = 0

@@ -5,17 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
-from wsinspect.capture.pages import select, spans
+from wsinspect.capture.pages import WireFrame, frames_of
 from wsinspect.capture.queries import stored_messages
 from wsinspect.capture.reader import Capture
 from wsinspect.capture.records import Message
 from wsinspect.errors import CaptureError
 from wsinspect.wire.opcodes import Direction
 
-_COLUMNS: Final = (
-    "id, is_s2c, bits, time_ns, payload, message_id, violation, "
-    "wire_length - length(header) - coalesce(length(payload), 0)"
-)
 _STORED_ROWS: Final = 1000
 #: RFC 6455 section 5.4: fragments of two messages are never mixed. Each message that claims them costs a look
 #: at all frames between its first and last one, so a file that was made to do so would take for ever.
@@ -52,18 +48,16 @@ class Said(NamedTuple):
 
 def messages(capture: Capture, connection_id: int) -> Iterator[Said]:
     """The messages of a connection, in the order in which they were complete."""
-    where, key = "connection_id = ?", (connection_id,)
     stored = _Stored(capture, connection_id)
-    for span in spans(capture, "frame", blob="payload", where=where, key=key):
-        for row in select(capture, "frame", _COLUMNS, span, where=where, key=key):
-            said = _said(row, stored)
-            if said is not None:
-                yield said
+    for frame in frames_of(capture, connection_id):
+        said = _said(frame, stored)
+        if said is not None:
+            yield said
     yield from stored.rest()
 
 
-def _said(row: tuple[Any, ...], stored: _Stored) -> Said | None:
-    frame_id, side, bits, time_ns, payload, message_id, violation, missing = row
+def _said(frame: WireFrame, stored: _Stored) -> Said | None:
+    frame_id, side, bits, time_ns, _, payload, message_id, violation, _ = frame
     if message_id is None:
         return None
     message = stored.ending(message_id, frame_id)
@@ -71,6 +65,7 @@ def _said(row: tuple[Any, ...], stored: _Stored) -> Said | None:
         return stored.said(message, time_ns)
     if bits >> 8 not in _WHOLE or message_id != frame_id or stored.has(frame_id):
         return None
+    missing = frame.missing
     if not isinstance(payload, bytes):
         payload = b""
     length = len(payload) + missing

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from wsinspect.capture.records import FindingRow
 from wsinspect.present.cells import Line
 from wsinspect.present.findings import finding_lines, finding_of
 from wsinspect.present.glyphs import Glyphs
 from wsinspect.present.notes import severity_sign
-from wsinspect.present.records import FindingRow, Record
+from wsinspect.present.records import Record
 from wsinspect.present.rows import byte_count, duration, seconds, short_opcode
 from wsinspect.text import escape
 from wsinspect.wire.close_codes import close_name, is_legal_on_wire, parse_close

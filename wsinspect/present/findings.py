@@ -6,10 +6,10 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, cast
 
+from wsinspect.capture.records import FindingRow
 from wsinspect.findings.model import SEVERITIES, Cause, Confidence, FaultOf, Finding, Fix
 from wsinspect.findings.software import NAMES
 from wsinspect.present.cells import Line
-from wsinspect.present.records import FindingRow
 from wsinspect.present.sandwich import sandwich_lines
 from wsinspect.present.story import story_lines
 from wsinspect.present.terminal import Palette

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from wsinspect import decoders
-from wsinspect.capture.records import Connection, Message
+from wsinspect.capture.records import Connection, FaultRow, FindingRow, Message
 from wsinspect.decoders import Payload
 from wsinspect.present.glyphs import Glyphs
-from wsinspect.present.records import PREVIEW_BYTES, FaultEvent, FindingRow, Record
+from wsinspect.present.records import PREVIEW_BYTES, Record
 from wsinspect.present.rows import ALTERED, INJECTED, PASSED, STOPPED, Row, byte_count, duration
 from wsinspect.text import escape, escape_bytes
 from wsinspect.wire.close_codes import close_name, parse_close
@@ -149,7 +149,7 @@ def summary_of(record: Record, connection: Connection | None) -> str | None:
     )
 
 
-def _fate(faults: tuple[FaultEvent, ...]) -> str:
+def _fate(faults: tuple[FaultRow, ...]) -> str:
     fates = {_FATES.get(event.kind, ALTERED) for event in faults}
     for fate in (STOPPED, INJECTED, ALTERED):
         if fate in fates:
@@ -157,7 +157,7 @@ def _fate(faults: tuple[FaultEvent, ...]) -> str:
     return PASSED
 
 
-def _detail(event: FaultEvent) -> str:
+def _detail(event: FaultRow) -> str:
     """The facts of a fault's ledger entry, but for those that the row's lane shows."""
     try:
         facts = json.loads(event.detail or "null")

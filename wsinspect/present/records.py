@@ -1,36 +1,13 @@
-"""What is read of a capture for its rows: a frame with all that belongs to it, faults and findings."""
+"""What is read of a capture for its rows: a frame with all that belongs to it."""
 
 from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from wsinspect.capture.records import FrameRow, Message, Ping
+from wsinspect.capture.records import FaultRow, FrameRow, Message, Ping
 
 #: Bytes of a payload that are read for a row.
 PREVIEW_BYTES: Final = 512
-
-
-class FaultEvent(NamedTuple):
-    """A row of `fault_event`: what a fault did, to which frame."""
-
-    id: int
-    time_ns: int
-    connection_id: int | None
-    frame_id: int | None
-    rule: str
-    kind: str
-    detail: str | None
-
-
-class FindingRow(NamedTuple):
-    """A row of `finding`; `detail` is JSON."""
-
-    id: int
-    rule: str
-    severity: str
-    connection_id: int | None
-    frame_id: int | None
-    detail: str
 
 
 class Record(NamedTuple):
@@ -46,4 +23,4 @@ class Record(NamedTuple):
     frame: FrameRow
     message: Message | None
     ping: Ping | None
-    faults: tuple[FaultEvent, ...] = ()
+    faults: tuple[FaultRow, ...] = ()

@@ -18,13 +18,24 @@ a restarted recorder needs of an open connection (the last 32 KiB that a compres
 
 from __future__ import annotations
 
-import sqlite3
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
-from wsinspect.capture.rows import to_json
+from wsinspect.capture.evicting import (
+    BODY,
+    FAULT,
+    FRAME,
+    MESSAGE,
+    OPAQUE,
+    PING,
+    Column,
+    EvictableRows,
+    Freed,
+    Generation,
+)
+from wsinspect.capture.schema import Database
 from wsinspect.journal.budget import Budget
 from wsinspect.wire.deflate import WINDOW
 
@@ -32,15 +43,11 @@ from wsinspect.wire.deflate import WINDOW
 _GENERATION: Final = 64
 _PROTECTED: Final = 4
 _ROUND: Final = 16
-#: Rows and bytes of one step.
-_STEP_ROWS: Final = 1000
-_STEP_BYTES: Final = 4 * 1024 * 1024
-_STEP_CONNECTIONS: Final = 100
 _VACUUM_PAGES: Final = 128
 #: How long evicting may keep the recorder from its next commit, and how long if the file is full.
 _PATIENCE_SECONDS: Final = 0.04
 _FULL_SECONDS: Final = 0.2
-#: How long beginning the WAL anew may wait for readers, whose transactions are short. For those of others,
+#: How long beginning the WAL again may wait for readers, whose transactions are short. For those of others,
 #: which are not, the pause until the next try doubles.
 _READERS_MS: Final = 400
 _LEAST_PAUSE_SECONDS: Final = 0.1
@@ -50,61 +57,11 @@ _MAX_WINDOWS: Final = 10_000
 
 #: What is evicted next of a generation.
 ENDED, OPEN, ROWS = range(3)
-
-
-class Column(NamedTuple):
-    """A column that is evicted, and the number of its rows that a generation bounds."""
-
-    table: str
-    key: str
-    blob: str
-    bound: str
-
-
-_FRAME: Final = Column("frame", "id", "payload", "frame")
-_MESSAGE: Final = Column("stored_message", "id", "data", "frame")
-_PING: Final = Column("ping", "ping_frame", "NULL", "frame")
-_FAULT: Final = Column("fault_event", "frame_id", "NULL", "frame")
-_OPAQUE: Final = Column("opaque", "id", "data", "opaque")
-_BODY: Final = Column("handshake", "connection_id", "body", "connection")
-_NEWEST: Final = (
-    "SELECT (SELECT next_frame - 1 FROM recorder_position), (SELECT coalesce(max(id), 0) FROM opaque), "
-    "(SELECT coalesce(max(id), 0) FROM connection), (SELECT coalesce(max(id), 0) FROM event)"
-)
 _COLUMNS: Final = {
-    ENDED: (_FRAME, _MESSAGE, _OPAQUE, _BODY),
-    OPEN: (_FRAME, _MESSAGE, _OPAQUE, _BODY),
-    ROWS: (_FRAME, _MESSAGE, _PING, _FAULT, _OPAQUE),
+    ENDED: (FRAME, MESSAGE, OPAQUE, BODY),
+    OPEN: (FRAME, MESSAGE, OPAQUE, BODY),
+    ROWS: (FRAME, MESSAGE, PING, FAULT, OPAQUE),
 }
-_COUNT: Final = (
-    "INSERT INTO evicted (connection_id, payloads, bytes, frames) VALUES (?, ?, ?, ?) "
-    "ON CONFLICT (connection_id) DO UPDATE SET payloads = payloads + excluded.payloads, "
-    "bytes = bytes + excluded.bytes, frames = frames + excluded.frames"
-)
-_IS_OPEN: Final = "IN (SELECT connection_id FROM recorder_connection)"
-#: Tables with rows of a connection, besides its own.
-_PARTS: Final = (
-    "handshake",
-    "event",
-    "stored_message",
-    "ping",
-    "opaque",
-    "fault_event",
-    "finding",
-    "evicted",
-)
-
-
-class Generation(NamedTuple):
-    """A part of the capture: what was stored up to these ids and after those of the generation before it."""
-
-    id: int
-    frame: int
-    opaque: int
-    connection: int
-    event: int
-    size: int
-    stage: int
 
 
 class Account:
@@ -117,18 +74,18 @@ class Account:
         self.event: int | None = None
         self.payloads = self.bytes = self.frames = self.connections = self.events = 0
 
-    def store(self, database: sqlite3.Connection) -> None:
+    def add(self, freed: Freed) -> None:
+        """Count what one step has deleted."""
+        self.payloads += freed.payloads
+        self.bytes += freed.bytes
+        self.frames += freed.frames
+
+    def store(self, rows: EvictableRows) -> None:
         """Insert or update the event; part of the transaction that evicts."""
         names = ("payloads", "bytes", "frames", "connections", "events")
         detail = {"limit": self.limit, **{name: getattr(self, name) for name in names if getattr(self, name)}}
-        if len(detail) == 1:
-            return
-        if self.event is None:
-            row = (self.at_ns, to_json(detail))
-            sql = "INSERT INTO event (time_ns, kind, detail) VALUES (?, 'evicted', ?)"
-            self.event = database.execute(sql, row).lastrowid
-        else:
-            database.execute("UPDATE event SET detail = ? WHERE id = ?", (to_json(detail), self.event))
+        if len(detail) > 1:
+            self.event = rows.store_event(self.event, self.at_ns, detail)
 
 
 class Evictor:
@@ -140,19 +97,17 @@ class Evictor:
 
     """
 
-    def __init__(self, database: sqlite3.Connection, path: Path) -> None:
-        self._database = database
+    def __init__(self, database: Database, path: Path) -> None:
+        self._rows = EvictableRows(database)
         self._wal = Path(f"{path}-wal")
         self._next_restart = 0.0
         self._pause = _LEAST_PAUSE_SECONDS
-        self._page = self._pragma("page_size")
         self._budget: Budget | None = None
         self._grown = 0
-        self._used = self._used_bytes()
+        self._used = self._rows.used_bytes
         self._is_evicting = False
         self._account: Account | None = None
         self._windows: dict[tuple[int, int], int] = {}
-        self._names: dict[str, list[str]] = {}
         self._load()
 
     @property
@@ -179,7 +134,7 @@ class Evictor:
             return
         if self._budget is None or self._budget.limit != limit:
             budget = Budget.of(limit)
-            self._set_wal(budget)
+            self._rows.set_wal(copy_at=budget.wal // 4, keep=budget.wal // 2)
             if not self._generations:
                 self._adopt(budget)
             self._budget = budget
@@ -190,10 +145,10 @@ class Evictor:
         if self._is_evicting or self._used > most:
             self._is_evicting = self._evict(budget, most, at_ns)
         if self._is_file_large(budget):
-            self._database.execute(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})").fetchall()
+            self._rows.give_back(_VACUUM_PAGES)
             if not self._is_file_large(budget):
                 # The file itself is cut when the WAL is copied into it.
-                self._database.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+                self._rows.copy_wal()
 
     def _evict(self, budget: Budget, most: int, at_ns: int) -> bool:
         """Free so much that there is room for a while; true if that has to go on later.
@@ -210,23 +165,15 @@ class Evictor:
             if not self._step(budget, self._account, may_drop=self._used > most):
                 return False
             self._bound_wal(budget)
-            used, self._used = self._used, self._used_bytes()
+            used, self._used = self._used, self._rows.used_bytes
             self._account.freed += max(0, used - self._used)
         return False
 
     # -- measuring
 
-    def _pragma(self, name: str) -> int:
-        return int(self._database.execute(f"PRAGMA {name}").fetchone()[0])
-
-    def _used_bytes(self) -> int:
-        return (self._pragma("page_count") - self._pragma("freelist_count")) * self._page
-
     def _is_file_large(self, budget: Budget) -> bool:
         """Whether there are free pages at the cost of a file beyond its share (it was larger once)."""
-        return (
-            self._pragma("page_count") * self._page > budget.database and self._pragma("freelist_count") > 0
-        )
+        return self._rows.file_bytes > budget.database and self._rows.has_free_pages
 
     def _wal_excess(self, budget: Budget) -> int:
         """What a WAL that a reader keeps from being copied takes beyond its share."""
@@ -239,70 +186,55 @@ class Evictor:
             return 0
 
     def _bound_wal(self, budget: Budget) -> None:
-        """Begin the WAL anew when it has used up its share.
+        """Begin the WAL again when it has used up its share.
 
         SQLite does so by itself when nobody reads; between readers that come one after the other there is no
         such moment, so here they are waited for, each of which is short.
         """
         if self._wal_bytes() <= budget.wal - budget.commit or time.monotonic() < self._next_restart:
             return
-        (timeout,) = self._database.execute("PRAGMA busy_timeout").fetchone()
-        self._database.execute(f"PRAGMA busy_timeout = {_READERS_MS}")
-        try:
-            (is_busy, _, _) = self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-        finally:
-            self._database.execute(f"PRAGMA busy_timeout = {timeout}")
+        is_busy = not self._rows.restart_wal(_READERS_MS)
         self._next_restart = time.monotonic() + self._pause if is_busy else 0.0
         self._pause = min(_MOST_PAUSE_SECONDS, self._pause * 2) if is_busy else _LEAST_PAUSE_SECONDS
 
-    def _set_wal(self, budget: Budget) -> None:
-        pages = max(1, budget.wal // 4 // self._page)
-        self._database.execute(f"PRAGMA wal_autocheckpoint = {pages}")
-        self._database.execute(f"PRAGMA journal_size_limit = {budget.wal // 2}")
-
     def _note_growth(self, budget: Budget) -> None:
         """Begin another generation when enough was stored since the last one."""
-        used = self._used_bytes()
+        used = self._rows.used_bytes
         self._grown += max(0, used - self._used)
         self._used = used
         if self._grown >= budget.database // _GENERATION:
-            self._begin_generation(self._database.execute(_NEWEST).fetchone(), self._grown)
+            self._begin_generation(self._rows.newest(), self._grown)
             self._grown = 0
 
     def _begin_generation(self, newest: Sequence[int], size: int) -> None:
         frame, opaque, connection, event = newest
         number = self._generations[-1].id + 1 if self._generations else 1
         generation = Generation(number, frame, opaque, connection, event, size, ENDED)
-        self._database.execute("INSERT INTO recorder_generation VALUES (?, ?, ?, ?, ?, ?, ?)", generation)
+        self._rows.add_generation(generation)
         self._generations.append(generation)
 
     def _adopt(self, budget: Budget) -> None:
         """Divide what was recorded when there was no limit, as well as one can: by its ids."""
-        newest = self._database.execute(_NEWEST).fetchone()
+        newest = self._rows.newest()
         count = self._used * _GENERATION // budget.database
-        self._database.execute("BEGIN IMMEDIATE")
-        for part in range(1, count + 1):
-            self._begin_generation([each * part // count for each in newest], self._used // count)
-        self._database.execute("COMMIT")
+        with self._rows.transaction():
+            for part in range(1, count + 1):
+                self._begin_generation([each * part // count for each in newest], self._used // count)
 
     # -- one step
 
     def _load(self) -> None:
-        sql = "SELECT id, frame, opaque, connection, event, size, stage FROM recorder_generation ORDER BY id"
-        self._generations = [Generation(*row) for row in self._database.execute(sql)]
+        self._generations = self._rows.generations()
         self._cursors: dict[tuple[int, int, str], int] = {}
 
     def _step(self, budget: Budget, account: Account, *, may_drop: bool) -> bool:
         """Evict a little in one transaction; false when there is nothing that may go."""
-        self._database.execute("BEGIN IMMEDIATE")
         try:
-            has_evicted = self._do_step(budget, account, may_drop)
-            account.store(self._database)
-            self._database.execute("COMMIT")
+            with self._rows.transaction():
+                has_evicted = self._do_step(budget, account, may_drop)
+                account.store(self._rows)
         except BaseException:
-            if self._database.in_transaction:
-                self._database.execute("ROLLBACK")
-            # What was counted and passed is not in the file: begin anew from there.
+            # What was counted and passed is not in the file: begin again from there.
             self._account = None
             self._load()
             raise
@@ -343,115 +275,43 @@ class Evictor:
             begin = getattr(self._generations[index - 1], column.bound) if index else 0
             first, bound = max(begin, self._cursors.get(place, 0)), getattr(generation, column.bound)
             if first < bound:
-                last = self._reach(column, first, bound)
-                (self._delete if stage == ROWS else self._strip)(column, first, last, stage, account)
+                last = self._rows.reach(column, first, bound)
+                account.add(self._free(column, first, last, stage))
                 self._cursors[place] = last
                 return
             self._cursors.pop(place, None)
         if stage == ROWS:
-            self._database.execute("DELETE FROM recorder_generation WHERE id = ?", (generation.id,))
+            self._rows.drop_generation(generation)
             del self._generations[index]
         else:
             generation = generation._replace(stage=stage + 1)
-            row = (generation.stage, generation.id)
-            self._database.execute("UPDATE recorder_generation SET stage = ? WHERE id = ?", row)
+            self._rows.set_stage(generation)
             self._generations[index] = generation
 
-    def _reach(self, column: Column, first: int, bound: int) -> int:
-        """The last key of a step that begins behind `first`."""
-        sql = (
-            f"SELECT {column.key}, length({column.blob}) FROM {column.table} "  # noqa: S608
-            f"WHERE {column.key} > ? AND {column.key} <= ? ORDER BY {column.key} LIMIT {_STEP_ROWS}"
-        )
-        size = 0
-        rows = self._database.execute(sql, (first, bound)).fetchall()
-        for key, length in rows:
-            size += length or 0
-            if size >= _STEP_BYTES:
-                return int(key)
-        return int(rows[-1][0]) if len(rows) == _STEP_ROWS else bound
-
-    def _strip(self, column: Column, first: int, last: int, stage: int, account: Account) -> None:
-        """Forget the data of some rows, and count it."""
-        where = f"{column.key} > ? AND {column.key} <= ? AND length({column.blob}) > 0"
-        if column is _FRAME:
-            # A close code says how a connection ended, and costs next to nothing.
-            where += " AND bits >> 8 & 15 <> 8"
+    def _free(self, column: Column, first: int, last: int, stage: int) -> Freed:
+        """Forget the data of some rows, or the rows."""
         if stage == ENDED:
-            where += f" AND NOT connection_id {_IS_OPEN}"
-        elif column is _MESSAGE:
-            where += f" AND NOT id IN ({self._needed(first, last)})"
-        self._count(column, where, (first, last), account)
-        self._rewrite(column, where, (first, last))
-
-    def _rewrite(self, column: Column, where: str, key: tuple[int, int]) -> None:
-        """Put rows without their data in place of those with it.
-
-        SQLite does not join pages whose rows have become shorter, but does so when rows are deleted.
-        """
-        names = self._names.get(column.table)
-        if names is None:
-            # Generated columns are not among them.
-            info = self._database.execute(f"PRAGMA table_info({column.table})")
-            names = self._names[column.table] = [row[1] for row in info]
-        picked = ", ".join("NULL" if name == column.blob else name for name in names)
-        rows = self._database.execute(f"SELECT {picked} FROM {column.table} WHERE {where}", key)  # noqa: S608
-        kept = rows.fetchall()
-        self._database.execute(f"DELETE FROM {column.table} WHERE {where}", key)  # noqa: S608
-        marks = ", ".join("?" * len(names))
-        sql = f"INSERT INTO {column.table} ({', '.join(names)}) VALUES ({marks})"  # noqa: S608
-        self._database.executemany(sql, kept)
-
-    def _delete(self, column: Column, first: int, last: int, stage: int, account: Account) -> None:
-        """Delete some rows, and count those of frames and what data they still had."""
-        where = f"{column.key} > ? AND {column.key} <= ?"
-        if column is _MESSAGE:
-            where += f" AND last_frame IS NOT NULL AND NOT id IN ({self._needed(first, last)})"
-        self._count(column, where, (first, last), account, has_rows=column is _FRAME)
-        self._database.execute(f"DELETE FROM {column.table} WHERE {where}", (first, last))  # noqa: S608
-
-    def _count(
-        self, column: Column, where: str, key: tuple[int, int], account: Account, *, has_rows: bool = False
-    ) -> None:
-        sql = (
-            f"SELECT connection_id, coalesce(sum(length({column.blob}) > 0), 0), "  # noqa: S608
-            f"coalesce(sum(length({column.blob})), 0), count(*) FROM {column.table} WHERE {where} "
-            "GROUP BY connection_id"
-        )
-        counts = [
-            (connection, payloads, size, rows if has_rows else 0)
-            for connection, payloads, size, rows in self._database.execute(sql, key)
-            if payloads or has_rows
-        ]
-        self._database.executemany(_COUNT, counts)
-        for _, payloads, size, rows in counts:
-            account.payloads += payloads
-            account.bytes += size
-            account.frames += rows
+            return self._rows.strip(column, first, last, only_ended=True)
+        needed = self._needed(first, last) if column is MESSAGE else ()
+        if stage == OPEN:
+            return self._rows.strip(column, first, last, only_ended=False, but=needed)
+        return self._rows.delete(column, first, last, but=needed)
 
     # -- what must stay
 
-    def _needed(self, first: int, last: int) -> str:
-        """Messages among these that a restarted recorder would need, as an SQL list."""
-        sql = (
-            "SELECT id, connection_id, is_s2c FROM stored_message WHERE id > ? AND id <= ? AND compressed "  # noqa: S608
-            f"AND length(data) > 0 AND connection_id {_IS_OPEN}"
-        )
+    def _needed(self, first: int, last: int) -> list[int]:
+        """Messages among these that a restarted recorder would need."""
         needed = []
-        for message, *stream in self._database.execute(sql, (first, last)).fetchall():
+        for message, *stream in self._rows.compressed_of_open(first, last):
             key = (stream[0], stream[1])
             if message >= self._windows.get(key, 0) and message >= self._window_begin(key):
                 needed.append(message)
-        return ", ".join(map(str, needed))
+        return needed
 
     def _window_begin(self, stream: tuple[int, int]) -> int:
         """The first message of the last 32 KiB that a stream inflated to (`restore` reads them)."""
-        sql = (
-            "SELECT id, length(data) FROM stored_message WHERE connection_id = ? AND is_s2c = ? "
-            "AND compressed AND length(data) > 0 ORDER BY id DESC"
-        )
         begin = size = 0
-        for message, length in self._database.execute(sql, stream):
+        for message, length in self._rows.inflated_backwards(*stream):
             begin = message
             size += length
             if size >= WINDOW:
@@ -466,28 +326,12 @@ class Evictor:
 
     def _drop_connections(self, bound: Generation, account: Account) -> bool:
         """Delete the oldest connections that have ended and have no frames left."""
-        sql = (
-            "SELECT id FROM connection WHERE id <= ? AND id < (SELECT max(id) FROM connection) "  # noqa: S608
-            f"AND NOT id {_IS_OPEN} "
-            "AND NOT EXISTS (SELECT 1 FROM frame WHERE frame.connection_id = connection.id) "
-            f"ORDER BY id LIMIT {_STEP_CONNECTIONS}"
-        )
-        ids = [row[0] for row in self._database.execute(sql, (bound.connection,))]
-        if not ids:
-            return False
-        among = f"IN ({', '.join(map(str, ids))})"
-        for table in _PARTS:
-            self._database.execute(f"DELETE FROM {table} WHERE connection_id {among}")  # noqa: S608
-        self._database.execute(f"DELETE FROM connection WHERE id {among}")  # noqa: S608
-        account.connections += len(ids)
-        return True
+        dropped = self._rows.drop_connections(bound.connection)
+        account.connections += dropped
+        return dropped > 0
 
     def _drop_events(self, bound: Generation, account: Account) -> bool:
         """Delete the oldest events of the engine itself, earlier rounds of evictions among them."""
-        sql = (
-            "DELETE FROM event WHERE id IN (SELECT id FROM event WHERE connection_id IS NULL AND id <= ? "  # noqa: S608
-            f"AND id IS NOT ? ORDER BY id LIMIT {_STEP_ROWS})"
-        )
-        dropped = self._database.execute(sql, (bound.event, account.event)).rowcount
-        account.events += max(0, dropped)
+        dropped = self._rows.drop_events(bound.event, but=account.event)
+        account.events += dropped
         return dropped > 0

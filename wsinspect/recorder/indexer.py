@@ -9,12 +9,13 @@ a peer sent; `commit` fails when SQLite cannot write, and may then be called aga
 from __future__ import annotations
 
 import json
-import sqlite3
 import traceback
 from collections.abc import Mapping
 from typing import Any, Final
 
+from wsinspect.capture.queries import resuming
 from wsinspect.capture.rows import Rows, to_json
+from wsinspect.capture.schema import Database, DatabaseError
 from wsinspect.journal.budget import Budget
 from wsinspect.journal.format import BODY, DATA, EVENT, HEAD, HEADER, Position, Record
 from wsinspect.recorder.connections import ConnectionRows
@@ -56,25 +57,21 @@ class Indexer:
         is_engine_changed: An event of the engine came that rules look at.
     """
 
-    def __init__(self, database: sqlite3.Connection, notes: Notes | None = None) -> None:
+    def __init__(self, database: Database, notes: Notes | None = None) -> None:
         self._database = database
         self._notes = notes
         self._rows = Rows()
         self._is_built = False
         self._connections: dict[int, ConnectionRows] = {}
         self._touched: set[ConnectionRows] = set()
-        segment, offset, self.next_frame = database.execute(
-            "SELECT segment, offset, next_frame FROM recorder_position"
-        ).fetchone()
-        (newest,) = database.execute("SELECT coalesce(max(id), 0) FROM fault_event").fetchone()
-        self._next_fault: int = newest + 1
-        self._segment: int = segment
-        self._offset: int = offset
+        progress = resuming.progress(database)
+        self._segment, self._offset, self.next_frame = progress[:3]
+        self._next_fault = progress.newest_fault + 1
         self.weight = 0
         self.last_ns = 0
         self.looks: set[int] = set()
         self.is_engine_changed = False
-        self._run: int = database.execute("SELECT coalesce(max(run), 0) FROM meta").fetchone()[0]
+        self._run = progress.newest_run
         meta = self._meta()
         self._set_options(meta)
         stopped_ns = meta.get("stopped_ns")
@@ -108,11 +105,11 @@ class Indexer:
         """Index one record.
 
         Raises:
-            sqlite3.Error: What is known of its connection cannot be read.
+            DatabaseError: What is known of its connection cannot be read.
         """
         try:
             self._index(record)
-        except sqlite3.Error:
+        except DatabaseError:
             raise
         except Exception as error:  # a mistake of ours must not cost the rest of the capture
             self._note_mistake(record, error)
@@ -163,7 +160,7 @@ class Indexer:
 
         An engine that said it stopped ended them itself then; one that died leaves them lost.
         """
-        ids = [row[0] for row in self._database.execute("SELECT connection_id FROM recorder_connection")]
+        ids = resuming.unfinished_connections(self._database)
         stopped_ns = self._stopped_ns
         for connection_id in ids:
             connection = self._load(connection_id)
@@ -383,8 +380,8 @@ class Indexer:
             self._stream(connection, side).end(time_ns, self._rows)
 
     def _meta(self) -> dict[str, Any]:
-        rows = self._database.execute("SELECT key, value FROM meta WHERE run = ?", (self._run,))
-        return {key: json.loads(value) for key, value in rows}
+        found = resuming.meta_of(self._database, self._run)
+        return {key: json.loads(value) for key, value in found.items()}
 
 
 def _parse_event(raw: bytes) -> Mapping[str, Any]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from wsinspect.capture import schema
+from wsinspect.capture.queries import resuming
 from wsinspect.errors import CaptureError, LocalError
 from wsinspect.journal.format import (
     ENGINE_LOCK,
@@ -66,13 +67,12 @@ def prepare_capture(path: Path | str, *, append: bool = False) -> PreparedCaptur
     recover(path)
     database = schema.open_for_writing(path)
     try:
-        (largest,) = database.execute("SELECT coalesce(max(id), 0) FROM connection").fetchone()
-        (segment,) = database.execute("SELECT segment FROM recorder_position").fetchone()
+        progress = resuming.progress(database)
     except sqlite3.Error as error:
         raise CaptureError(f"{path} is damaged: {error}") from None
     finally:
         database.close()
-    return PreparedCapture(path, journal, largest + 1, segment + 1)
+    return PreparedCapture(path, journal, progress.newest_connection + 1, progress.segment + 1)
 
 
 def recover(path: Path) -> bool:
@@ -156,22 +156,12 @@ def tidy(path: Path) -> None:
     except (LocalError, CaptureError):
         return
     try:
-        _leave_wal(database)
+        schema.leave_wal(database)
     finally:
         database.close()
 
 
-def _leave_wal(database: sqlite3.Connection) -> None:
-    try:
-        database.execute("PRAGMA busy_timeout = 200")
-        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        database.execute("PRAGMA journal_mode = DELETE")
-    except sqlite3.OperationalError:
-        # A reader has it open, and `tidy` will do it. Everything committed is in the file, or in its WAL.
-        return
-
-
-def finish(database: sqlite3.Connection, reader: JournalReader, journal: Path) -> None:
+def finish(database: schema.Database, reader: JournalReader, journal: Path) -> None:
     """Make the capture a single file again and remove its journal.
 
     The journal goes last: until then the stored position says that its records are indexed already. While
@@ -179,8 +169,9 @@ def finish(database: sqlite3.Connection, reader: JournalReader, journal: Path) -
     same.
     """
     # What was kept of unfinished frames has left holes.
-    database.execute("PRAGMA incremental_vacuum").fetchall()
-    _leave_wal(database)
+    schema.give_back_pages(database)
+    # A reader may have it open: then `tidy` will do it.
+    schema.leave_wal(database)
     reader.delete_finished(before=reader.position.segment + 1)
     reader.close()
     if segment_numbers(journal):

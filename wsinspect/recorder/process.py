@@ -134,7 +134,7 @@ class Recorder:
     def _set_bulk(self, is_bulk: bool) -> None:
         if is_bulk is not self._is_bulk:
             self._is_bulk = is_bulk
-            self._database.execute(f"PRAGMA synchronous = {'OFF' if is_bulk else 'NORMAL'}")
+            schema.set_bulk(self._database, is_bulk)
 
     def _commit(self) -> None:
         """Commit, however long the disk makes us wait while the engine lives."""

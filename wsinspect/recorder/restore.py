@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
-from wsinspect.capture.rows import CONNECTION_COLUMNS, HANDSHAKE_COLUMNS
+from wsinspect.capture.queries import resuming
+from wsinspect.capture.schema import Database
 from wsinspect.journal.budget import Budget
 from wsinspect.recorder.connections import ConnectionRows
 from wsinspect.recorder.streams import StreamRows
 from wsinspect.wire.deflate import INFLATE_CAP, WINDOW
 from wsinspect.wire.opcodes import Direction
 from wsinspect.wire.stream import StreamDecoder
-
-_CONNECTION: Final = f"SELECT {', '.join(CONNECTION_COLUMNS)} FROM connection WHERE id = ?"  # noqa: S608
-_HANDSHAKE: Final = f"SELECT {', '.join(HANDSHAKE_COLUMNS)} FROM handshake WHERE connection_id = ?"  # noqa: S608
-_WINDOW: Final = (
-    "SELECT data FROM stored_message WHERE connection_id = ? AND is_s2c = ? AND compressed "
-    "AND length(data) > 0 ORDER BY id DESC"
-)
 
 
 class StreamOptions(NamedTuple):
@@ -47,31 +40,23 @@ def _size(meta: Mapping[str, Any], key: str) -> int | None:
     return value if isinstance(value, int) and value >= 0 else None
 
 
-def load_connection(database: sqlite3.Connection, connection_id: int) -> ConnectionRows | None:
+def load_connection(database: Database, connection_id: int) -> ConnectionRows | None:
     """The connection as an earlier transaction left it; None if there was none."""
-    row = database.execute(_CONNECTION, (connection_id,)).fetchone()
-    if row is None:
+    found = resuming.stored_connection(database, connection_id)
+    if found is None:
         return None
-    handshake = database.execute(_HANDSHAKE, (connection_id,)).fetchone()
-    facts = database.execute(
-        "SELECT state FROM recorder_connection WHERE connection_id = ?", (connection_id,)
-    ).fetchone()
     connection = ConnectionRows(connection_id)
-    connection.restore(
-        dict(zip(CONNECTION_COLUMNS, row, strict=True)),
-        dict(zip(HANDSHAKE_COLUMNS, handshake, strict=True)) if handshake else None,
-        json.loads(facts[0]) if facts else {},
-    )
+    connection.restore(found.connection, found.handshake, json.loads(found.notes) if found.notes else {})
     # No notes for a restart: the connection had ended, and this is a straggler.
-    connection.is_closed = facts is None
+    connection.is_closed = found.notes is None
     return connection
 
 
 def load_stream(
-    database: sqlite3.Connection, connection: ConnectionRows, direction: Direction, options: StreamOptions
+    database: Database, connection: ConnectionRows, direction: Direction, options: StreamOptions
 ) -> StreamRows:
     """The direction as an earlier transaction left it, else from its beginning."""
-    key = (connection.id, int(direction))
+    key = (database, connection.id, int(direction))
     negotiation = connection.negotiation()
     deflate = connection.deflate(negotiation)
     # Without a response's head (it could not be stored) nobody knows what was agreed.
@@ -82,20 +67,17 @@ def load_stream(
         "snaplen": options.snaplen,
         "inflate_cap": options.inflate_cap,
     }
-    stored = database.execute(
-        "SELECT state, window FROM recorder_stream WHERE connection_id = ? AND is_s2c = ?", key
-    ).fetchone()
+    stored = resuming.stored_stream(*key)
     state = json.loads(stored[0]) if stored else None
     if state is None or state["decoder"] is None:
         decoder = StreamDecoder(direction, **settings)
     else:
-        window = stored[1] if stored[1] is not None else _window(database, key) if deflate else b""
-        pending = b"".join(
-            row[0]
-            for row in database.execute(
-                "SELECT data FROM recorder_pending WHERE connection_id = ? AND is_s2c = ? ORDER BY id", key
-            )
-        )
+        window = b""
+        if stored is not None and stored[1] is not None:
+            window = stored[1]
+        elif deflate:
+            window = _window(*key)
+        pending = resuming.pending_bytes(*key)
         decoder = StreamDecoder.restore(direction, state["decoder"], pending, window, **settings)
     stream = StreamRows(
         connection.id, direction, decoder, has_deflate=deflate is not None, snaplen=options.snaplen
@@ -107,11 +89,11 @@ def load_stream(
     return stream
 
 
-def _window(database: sqlite3.Connection, key: tuple[int, int]) -> bytes:
+def _window(database: Database, connection_id: int, side: int) -> bytes:
     """The last 32 KiB that were inflated (RFC 7692 section 7.2.3.2: what context takeover refers back to)."""
     parts: list[bytes] = []
     size = 0
-    for (data,) in database.execute(_WINDOW, key):
+    for data in resuming.inflated_backwards(database, connection_id, side):
         parts.append(data[-WINDOW:])
         size += len(parts[-1])
         if size >= WINDOW:

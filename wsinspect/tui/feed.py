@@ -13,10 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from wsinspect.capture.records import Connection, Event
+from wsinspect.capture.columns import Columns
+from wsinspect.capture.records import Connection, Event, FaultRow, FindingRow
 from wsinspect.errors import CaptureError
-from wsinspect.present.records import FaultEvent, FindingRow
-from wsinspect.tui.index import Columns
 from wsinspect.tui.source import PAGE, Source
 
 POLL_SECONDS: Final = 0.05
@@ -51,7 +50,7 @@ class Batch:
     events: list[Event] = field(default_factory=list)
     findings: list[FindingRow] = field(default_factory=list)
     are_findings_anew: bool = False
-    faults: list[FaultEvent] = field(default_factory=list)
+    faults: list[FaultRow] = field(default_factory=list)
     newest_id: int = 0
     is_live: bool = False
     error: str | None = None

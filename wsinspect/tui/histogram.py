@@ -9,7 +9,7 @@ from __future__ import annotations
 from array import array
 from typing import Final, NamedTuple
 
-from wsinspect.tui.index import FLAG_FAULT, FLAG_VIOLATION
+from wsinspect.capture.columns import FLAG_FAULT, FLAG_VIOLATION
 from wsinspect.wire.opcodes import Opcode
 
 MARK_PING: Final = 1

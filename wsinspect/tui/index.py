@@ -9,30 +9,14 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left, bisect_right
-from typing import Final, NamedTuple
+from typing import Final
 
+from wsinspect.capture.columns import FLAG_S2C, FLAG_VIOLATION, Columns
 from wsinspect.capture.records import Message
 from wsinspect.present.notes import Fragment
 from wsinspect.wire.opcodes import Opcode
 
-#: `flags`: the direction, and what a row is marked for.
-FLAG_S2C: Final = 1
-FLAG_VIOLATION: Final = 2
-FLAG_FAULT: Final = 4
-#: `lengths` saturates here; the frame's own record has the true length.
-LENGTH_CAP: Final = 0xFFFFFFFF
 _FRAGMENT_CAP: Final = 10_000
-
-
-class Columns(NamedTuple):
-    """Some frames in a row, a column each."""
-
-    ids: array[int]
-    times_ns: array[int]
-    lengths: array[int]
-    connections: array[int]
-    bits: array[int]
-    flags: array[int]
 
 
 class FrameIndex:

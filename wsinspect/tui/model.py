@@ -11,8 +11,7 @@ from collections import deque
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from wsinspect.capture.records import Connection, Event
-from wsinspect.present.records import FaultEvent, FindingRow
+from wsinspect.capture.records import Connection, Event, FaultRow, FindingRow
 from wsinspect.tui.feed import Batch
 from wsinspect.tui.index import FrameIndex
 
@@ -64,7 +63,7 @@ class Model:
         self.version = 0
         self.findings_of_frame: dict[int, list[FindingRow]] = {}
         self.findings_of_connection: dict[int, list[FindingRow]] = {}
-        self.faults: deque[FaultEvent] = deque(maxlen=_KEPT_FAULTS)
+        self.faults: deque[FaultRow] = deque(maxlen=_KEPT_FAULTS)
         self.fault_rules: dict[str, FaultSummary] = {}
         self.faults_of_connection: dict[int, int] = {}
         self.unstored_bytes = 0
@@ -134,7 +133,7 @@ class Model:
             if finding.connection_id is not None:
                 self.findings_of_connection.setdefault(finding.connection_id, []).append(finding)
 
-    def _take_faults(self, faults: list[FaultEvent]) -> None:
+    def _take_faults(self, faults: list[FaultRow]) -> None:
         self.faults.extend(faults)
         for event in faults:
             known = self.fault_rules.get(event.rule)

@@ -9,6 +9,7 @@ import sqlite3
 import pytest
 
 from wsinspect.capture import schema
+from wsinspect.capture.making import RowLoader
 from wsinspect.errors import CaptureError
 from wsinspect.formats import jsonl_reader
 from wsinspect.formats.jsonl_tables import FRAME
@@ -42,7 +43,7 @@ VALUES: tuple[object, ...] = (
 def reader():
     database = sqlite3.connect(":memory:")
     database.executescript(schema.TABLES)
-    yield jsonl_reader._Reader(database, 100, "x")
+    yield jsonl_reader._Reader(RowLoader(database), 100, "x")
     database.close()
 
 

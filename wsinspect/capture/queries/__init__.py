@@ -62,6 +62,11 @@ def findings_by_severity(capture: Capture) -> list[tuple[Any, ...]]:
     return capture.query("SELECT severity, count(*) FROM finding GROUP BY severity")
 
 
+def every_meta(capture: Capture) -> list[tuple[Any, ...]]:
+    """Run, key and value (JSON) of all that the runs noted of themselves."""
+    return capture.query("SELECT run, key, value FROM meta ORDER BY run, key")
+
+
 def recorder_position(capture: Capture) -> tuple[int, int]:
     """Segment and offset of the journal up to which it is indexed."""
     segment, offset = capture.query("SELECT segment, offset FROM recorder_position")[0]

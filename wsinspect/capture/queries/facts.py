@@ -11,6 +11,7 @@ import json
 from collections.abc import Collection
 from typing import Any, Final, NamedTuple
 
+from wsinspect.capture.reader import RULE
 from wsinspect.capture.records import Query
 
 #: Columns of `handshake` with the times of its steps, as `RuleConnection` ends with them.
@@ -24,6 +25,7 @@ class RuleConnection(NamedTuple):
     """A row of `connection` with that of `handshake`, which may be missing; blobs are cut to what rules read.
 
     Attributes:
+        rule: the fault that ended it, or acted on a handshake that failed.
         steps: times by the names of `STEPS`.
     """
 
@@ -64,6 +66,7 @@ class RuleConnection(NamedTuple):
     response_out: Any
     informational: Any
     body: Any
+    rule: Any
     server_address: str | None
     client_tls: str | None
     server_tls: str | None
@@ -184,7 +187,8 @@ class Outline(NamedTuple):
 
 _CONNECTION: Final = (
     f"SELECT {', '.join(RuleConnection._fields[: RuleConnection._fields.index('informational')])}, "  # noqa: S608
-    f"informational, substr(body, 1, 16384), server_address, client_tls, server_tls, {', '.join(STEPS)} "
+    f"informational, substr(body, 1, 16384), {RULE}, server_address, client_tls, server_tls, "
+    f"{', '.join(STEPS)} "
     "FROM connection LEFT JOIN handshake ON handshake.connection_id = connection.id WHERE connection.id = ?"
 )
 _FRAME: Final = (

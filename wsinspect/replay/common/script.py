@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 from wsinspect.capture import queries
-from wsinspect.capture.pages import select, spans
+from wsinspect.capture.pages import WireFrame, frames_of
 from wsinspect.capture.reader import Capture
 from wsinspect.capture.records import Connection
 from wsinspect.formats.transcript import Said, messages
@@ -20,7 +20,6 @@ from wsinspect.wire.masking import unmask
 from wsinspect.wire.messages import INFLATE_FAILED, NOT_INFLATED, OVER_CAP
 from wsinspect.wire.opcodes import Direction, Opcode
 
-_COLUMNS: Final = "id, is_s2c, bits, time_ns, header, payload, message_id, wire_length"
 _LEAST_HEADER: Final = 2
 _NO_KEY: Final = b"\0\0\0\0"
 _NOT_INFLATED: Final = frozenset({INFLATE_FAILED, NOT_INFLATED, OVER_CAP})
@@ -144,28 +143,17 @@ class _Script:
         self._is_closed = False
 
     def steps(self) -> Iterator[Send | Expect]:
-        where, key = "connection_id = ?", (self._connection,)
         for said in self._before:
             if said.direction is self._ours:
                 yield Send(self._whole(said), said.time_ns, None, said.opcode, True, said.data)
             else:
                 yield Expect(said.opcode, said.data, said.time_ns, None, False)
         yield from self._loose(0)
-        for span in spans(self._capture, "frame", blob="payload", where=where, key=key):
-            for row in select(self._capture, "frame", _COLUMNS, span, where=where, key=key):
-                yield from self._frame(*row)
+        for frame in frames_of(self._capture, self._connection):
+            yield from self._frame(frame)
 
-    def _frame(
-        self,
-        frame_id: int,
-        side: int,
-        bits: int,
-        time_ns: int,
-        header: bytes,
-        payload: bytes | None,
-        message_id: int | None,
-        wire_length: int,
-    ) -> Iterator[Send | Expect]:
+    def _frame(self, frame: WireFrame) -> Iterator[Send | Expect]:
+        frame_id, side, bits, time_ns, header, payload, message_id, _, wire_length = frame
         said = self._ended_by(frame_id)
         opcode = bits >> 8 & 15
         payload = payload or b""

@@ -9,10 +9,10 @@ from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.strip import Strip
 
+from wsinspect.capture.records import FindingRow
 from wsinspect.present.cells import Line, between, fit, flow
 from wsinspect.present.findings import finding_facts, finding_lines, finding_of
 from wsinspect.present.notes import severity_sign
-from wsinspect.present.records import FindingRow
 from wsinspect.text import counted, escape, pad, truncate
 from wsinspect.tui.documents import LinesDocument
 from wsinspect.tui.keys import bindings_of

@@ -1,0 +1,125 @@
+"""What the timeline asks of a capture for the rows on its screen: few statements for many rows.
+
+A payload is never read whole for a row: large ones are read by pieces, so that 100 MB cost as much as 100
+bytes. Times are epoch nanoseconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any, Final
+
+from wsinspect.capture.reader import Capture, json_object
+from wsinspect.capture.records import Event, FaultRow, FindingRow, FrameRow, Message
+from wsinspect.wire.opcodes import Direction
+
+#: Blobs beyond this are read by pieces; below it reading all of it is as fast.
+_PIECEWISE_BYTES: Final = 32 * 1024
+_FRAMES: Final = (
+    "SELECT id, connection_id, is_s2c, first_ns, time_ns, sent_ns, header, wire_length, "  # noqa: S608
+    f"CASE WHEN length(payload) <= {_PIECEWISE_BYTES} THEN substr(payload, 1, ?) END, "
+    "message_id, violation, fault_event_id, payload IS NULL FROM frame WHERE id IN "
+)
+_MESSAGES: Final = (
+    "SELECT id, connection_id, is_s2c, opcode, first_frame, last_frame, compressed, length, "  # noqa: S608
+    f"CASE WHEN length(data) <= {_PIECEWISE_BYTES} THEN substr(data, 1, ?) END, "
+    "valid_text, problem, length(data) FROM stored_message WHERE id IN "
+)
+_FAULT: Final = "SELECT id, time_ns, connection_id, frame_id, rule, kind, detail FROM fault_event"
+_ROUND_TRIPS: Final = (
+    "SELECT rtt_ns FROM ping WHERE connection_id = ? AND rtt_ns IS NOT NULL ORDER BY ping_frame DESC LIMIT ?"
+)
+_ENGINE_EVENTS: Final = (
+    "SELECT id, time_ns, connection_id, kind, detail FROM event "
+    "WHERE connection_id IS NULL AND id > ? ORDER BY id LIMIT ?"
+)
+_FINDINGS: Final = (
+    "SELECT id, rule, severity, connection_id, frame_id, detail FROM finding WHERE id > ? ORDER BY id LIMIT ?"
+)
+_MARK: Final = "SELECT count(*), coalesce(sum(id * length(detail)), 0) FROM finding WHERE id <= ?"
+
+
+def frame_previews(capture: Capture, ids: Collection[int], cut: int) -> list[FrameRow]:
+    """Some frames, with so many bytes of each payload."""
+    return [_frame(capture, row, cut) for row in capture.query(_FRAMES + _list(ids), (cut,))]
+
+
+def message_previews(capture: Capture, ids: Collection[int], cut: int) -> dict[int, Message]:
+    """The messages with these ids that have a row of their own, with so many bytes of each one's data."""
+    found = {}
+    for *row, stored in capture.query(_MESSAGES + _list(ids), (cut,)) if ids else ():
+        message = Message(*row)
+        data = message.data
+        if data is None and stored is not None:
+            data = capture.piece("stored_message", message.id, 0, cut)
+        found[message.id] = message._replace(
+            direction=Direction(1 if message.direction else 0),
+            compressed=bool(message.compressed),
+            data=data if isinstance(data, bytes) else None,
+            valid_text=None if message.valid_text is None else bool(message.valid_text),
+        )
+    return found
+
+
+def faults_of(capture: Capture, frames: Sequence[int]) -> dict[int, list[FaultRow]]:
+    """The last fault that acted on each of some frames, by the frame that it names."""
+    found: dict[int, list[FaultRow]] = {}
+    if frames:
+        chosen = f"SELECT fault_event_id FROM frame WHERE id IN {_list(frames)}"  # noqa: S608
+        for row in capture.query(f"{_FAULT} WHERE id IN ({chosen})"):
+            fault = FaultRow(*row)
+            if fault.frame_id is not None:
+                found.setdefault(fault.frame_id, []).append(fault)
+    return found
+
+
+def fault_rows(capture: Capture, after: int, limit: int) -> list[FaultRow]:
+    """What faults did, with larger ids."""
+    rows = capture.page(f"{_FAULT} WHERE id > ? ORDER BY id LIMIT ?", (after, limit), after)
+    return [FaultRow(*row) for row in rows]
+
+
+def finding_rows(capture: Capture, after: int, limit: int) -> list[FindingRow]:
+    """Findings with larger ids."""
+    return [FindingRow(*row) for row in capture.page(_FINDINGS, (after, limit), after)]
+
+
+def findings_mark(capture: Capture, upto: int) -> tuple[int, int]:
+    """Changes when one of the findings up to an id was replaced or taken back."""
+    ((count, weight),) = capture.query(_MARK, (upto,))
+    return count, weight
+
+
+def engine_events(capture: Capture, after: int, limit: int) -> list[Event]:
+    """What the engine noted of itself, not of a connection, with larger ids."""
+    return [
+        Event(number, time_ns, of, kind, json_object(detail) or {})
+        for number, time_ns, of, kind, detail in capture.page(_ENGINE_EVENTS, (after, limit), after)
+    ]
+
+
+def round_trips(capture: Capture, connection_id: int, limit: int) -> list[int]:
+    """The newest round trips of a connection's pings, in nanoseconds, the last one first."""
+    return [row[0] for row in capture.query(_ROUND_TRIPS, (connection_id, limit))]
+
+
+def _frame(capture: Capture, row: tuple[Any, ...], cut: int) -> FrameRow:
+    *columns, is_evicted = row
+    frame = FrameRow(*columns)
+    header: Any = frame.header
+    payload: Any = frame.payload
+    if not isinstance(header, bytes) or len(header) < 2:
+        header = b"\0\0"  # a stranger's file may hold anything
+    if not isinstance(payload, bytes):
+        payload = b"" if is_evicted else capture.piece("frame", frame.id, 0, cut)
+    return frame._replace(
+        direction=Direction(1 if frame.direction else 0),
+        header=header,
+        payload=payload,
+        is_evicted=bool(is_evicted),
+    )
+
+
+def _list(ids: Collection[int]) -> str:
+    """Our own integers for an IN clause: SQLite's limit on parameters does not matter then."""
+    return f"({','.join(map(str, ids))})"
