@@ -169,8 +169,7 @@ class Splitter:
                 return self._pass_rest(data, items)
         rest = data[: self._skip]
         self._skip -= len(rest)
-        if rest:
-            items.append(Raw(rest, not self._skip))
+        items.append(Raw(rest, not self._skip))
         return data[len(rest) :]
 
     def _cut(self, data: bytes, now: int, items: list[Item]) -> None:
@@ -213,7 +212,7 @@ class Splitter:
             self._lose(self._inflater)
 
     def _remember(self, frame: WireFrame) -> None:
-        """Keep it until the window is known."""
+        """Keep it where the window is not known yet."""
         if self._backlog is not None:
             self._backlog.append(frame)
             self._backlog_bytes += cost(frame)
@@ -254,8 +253,7 @@ class Splitter:
             self._message = MessageState(opcode, compressed, self._messages)
         message = self._message
         if message is None:
-            if self._backlog is not None:
-                self._remember(frame)  # of a message that began before; the capture knows if it is compressed
+            self._remember(frame)  # of a message that began before; the capture knows if it is compressed
             return
         frame.message = message
         message.fragments += 1
@@ -274,8 +272,7 @@ class Splitter:
         frame.sequence = self._sequence
         self._sequence += 1
         inflater = self._inflater
-        if self._backlog is not None:
-            self._remember(frame)
+        self._remember(frame)
         if inflater is None or inflater.dead:
             message.length += frame.length
             return

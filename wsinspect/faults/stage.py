@@ -238,8 +238,6 @@ class TriggerStage(Stage[K]):
 
     def wake(self, now: int) -> None:
         self.due = None
-        if self.armed.fired:
-            return
         self.armed.fired = True
         if self.rule.when.admits_time(now - self.armed.since_ns) and self.is_chosen(1):
             self.fire(None, 1, now)

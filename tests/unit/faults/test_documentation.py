@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import runpy
+import sys
 from pathlib import Path
 
 from wsinspect.faults.documentation import renewed
@@ -19,3 +21,13 @@ def test_the_page_is_up_to_date() -> None:
 def test_the_scenario_on_the_page_is_one() -> None:
     found = re.findall(r"```yaml\n(version.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
     assert [load_text(each).warnings for each in found] == [()]
+
+
+def test_the_module_renews_the_page_in_its_place(tmp_path, monkeypatch) -> None:
+    page = tmp_path / "faults.md"
+    text = PAGE.read_text("utf-8")
+    page.write_text(re.sub(r"\| `drop` .*\n", "", text), "utf-8")
+    monkeypatch.setattr(sys, "argv", ["documentation", str(page)])
+    monkeypatch.delitem(sys.modules, "wsinspect.faults.documentation")
+    runpy.run_module("wsinspect.faults.documentation", run_name="__main__")
+    assert page.read_text("utf-8") == text

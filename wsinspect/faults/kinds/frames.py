@@ -179,8 +179,6 @@ class Inject(FaultKind):
     def check(self) -> None:
         if self.raw is None and self.opcode in ("ping", "pong", "close") and len(self.payload) > MAX_CONTROL:
             raise FaultError("payload", f"expected at most {MAX_CONTROL} bytes in a control frame")
-        if self.raw == b"":
-            raise FaultError("raw", "expected at least one byte")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -37,10 +37,8 @@ class _HopEndStage(Stage[K]):
     """Ends as a hop does."""
 
     def end(self, frame: WireFrame | None, detail: dict[str, Any], now: int) -> None:
-        """End it once, if the draw says so."""
+        """End it, if the draw says so; either way the rule is done."""
         self.due = None
-        if self.armed.fired:
-            return
         self.armed.fired = True
         if not self.is_chosen(1):
             return
@@ -87,8 +85,8 @@ class IdleTimeoutStage(_HopEndStage[kinds.IdleTimeout]):
 
     def wake(self, now: int) -> None:
         quiet_until = self.armed.marks["last"] + self.fault.after
-        if now < quiet_until or self.armed.fired:
-            self.due = None if self.armed.fired else quiet_until
+        if now < quiet_until:
+            self.due = quiet_until
             return
         when = self.rule.when
         elapsed = now - self.armed.since_ns

@@ -98,23 +98,21 @@ class MessageStage(Stage[K]):
             self.give_up(now)
 
     def _finish(self, last: WireFrame, now: int) -> None:
-        items, self._gathered = self._gathered, []
-        message, self._message = self._message, None
-        self.due = None
-        ours = [item for item in items if isinstance(item, WireFrame) and item.message is message]
+        # Anything else would have ended the gathering.
+        frames = [item for item in self._gathered if isinstance(item, WireFrame)]
+        message = self._message
+        self._gathered, self._message, self.due = [], None, None
+        ours = [frame for frame in frames if frame.message is message]
         number = self.admits(Whole(ours), now)
         if number and not self.can_act(ours):
             number = 0
-        for item in items:
-            if isinstance(item, WireFrame) and item.message is message:
-                if not number:
-                    self.pass_message([item], now)
-                elif item is last:
-                    self.act(ours, number, now)
-            elif isinstance(item, WireFrame):
-                self._judge([item], item, now)
-            else:
-                self.pass_other(item, now)
+        for frame in frames:
+            if frame.message is not message:
+                self._judge([frame], frame, now)
+            elif not number:
+                self.pass_message([frame], now)
+            elif frame is last:
+                self.act(ours, number, now)
 
     def _judge(self, frames: list[WireFrame], facts: WireFrame, now: int) -> None:
         number = self.admits(facts, now)
@@ -144,8 +142,7 @@ class MessageStage(Stage[K]):
                 self.pass_other(item, now)
 
     def wake(self, now: int) -> None:
-        if self._gathered:
-            self.give_up(now)
+        self.give_up(now)
 
     def release(self, now: int) -> None:
         self.give_up(now)

@@ -278,9 +278,7 @@ class BlackholeStage(QueueStage[connections.Blackhole]):
         self.armed.marks["until"] = until
         self._is_silent = True
         self.due = until
-        if not self.armed.marks.get("reported"):
-            self.armed.marks["reported"] = True
-            self.report(frame, {"match": number, "for_ms": None if until is None else (until - now) // 10**6})
+        self.report(frame, {"match": number, "for_ms": None if until is None else (until - now) // 10**6})
 
     def wake(self, now: int) -> None:
         if self._is_silent:
@@ -302,8 +300,7 @@ class BlackholeStage(QueueStage[connections.Blackhole]):
         self.armed.marks["over"] = True
         if self.fault.then == "resume":
             self.release(now)
-        elif not self.armed.marks.get("ended"):
-            self.armed.marks["ended"] = True
+        else:
             self.report(None, {"then": self.fault.then, "how": self.fault.then}, ends=True)
             self.lane.abort("both", self.fault.then, now)
 
