@@ -13,7 +13,7 @@ from typing import Any
 
 from wsinspect.doctor.asker import Asker
 from wsinspect.doctor.examination import Examination, examine
-from wsinspect.doctor.target import Extras, parse_target
+from wsinspect.doctor.target import Extras, parse_direct, parse_target
 from wsinspect.handshake.heads import RawHead
 from wsinspect.handshake.negotiation import accept_key
 
@@ -111,8 +111,9 @@ async def examined(url: str, extras: Extras = NOTHING, **options: Any) -> Examin
     target, assumed = parse_target(url)
     timeout = options.pop("timeout_ns", TIMEOUT_NS)
     options = {"listen_seconds": 0.1, **options}
+    behind = [parse_direct(one, target) for one in options.pop("behind", ())]
     asker = Asker(timeout_ns=timeout, **options)
-    return await examine(target, extras, asker, timeout_ns=timeout, assumed=assumed)
+    return await examine(target, extras, asker, timeout_ns=timeout, behind=behind, assumed=assumed)
 
 
 def examine_server(

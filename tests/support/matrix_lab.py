@@ -92,10 +92,10 @@ def _refuse(connection: ServerConnection, status: int, words: str = "", **fields
     return response
 
 
-async def _answer(connection: ServerConnection, request: Request) -> Response | None:
+async def answer_by_path(connection: ServerConnection, request: Request) -> Response | None:
     """What the application says to a handshake."""
     url = urlsplit(request.path)
-    wanted = url.path.rpartition("/")[2]
+    wanted = url.path.rstrip("/").rpartition("/")[2]
     headers = request.headers
     is_known = url.path.startswith(("/app/", "/hop/", "/ws/"))
     if not is_known:
@@ -125,10 +125,10 @@ async def _answer(connection: ServerConnection, request: Request) -> Response | 
     return None
 
 
-async def _serve(connection: ServerConnection) -> None:
+async def serve_by_path(connection: ServerConnection) -> None:
     """What the application does with an open connection."""
     assert connection.request is not None
-    wanted = urlsplit(connection.request.path).path.rpartition("/")[2]
+    wanted = urlsplit(connection.request.path).path.rstrip("/").rpartition("/")[2]
     with contextlib.suppress(WebSocketException):
         if wanted.startswith("close-"):
             await connection.recv()
@@ -160,18 +160,18 @@ async def application(secure: ssl.SSLContext) -> AsyncIterator[tuple[int, int]]:
     """The application, plain and by TLS; its ports."""
     async with (
         serve(
-            *(_serve, LOOPBACK, 0),
-            process_request=_answer,
-            select_subprotocol=_choose,
+            *(serve_by_path, LOOPBACK, 0),
+            process_request=answer_by_path,
+            select_subprotocol=choose_v1,
             ping_interval=None,
             close_timeout=1,
         ) as plain,
-        serve(_serve, LOOPBACK, 0, ssl=secure, ping_interval=None) as tls,
+        serve(serve_by_path, LOOPBACK, 0, ssl=secure, ping_interval=None) as tls,
     ):
         yield tuple(next(iter(one.sockets)).getsockname()[1] for one in (plain, tls))
 
 
-def _choose(_: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol | None:
+def choose_v1(_: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol | None:
     """v1 or none."""
     return Subprotocol("v1") if "v1" in offered else None
 

@@ -22,12 +22,20 @@ T = TypeVar("T")
     epilog=examples(
         "wsinspect doctor wss://chat.example.com/socket",
         "wsinspect doctor wss://chat.example.com/socket --cookie session=abc --origin https://example.com",
+        "wsinspect doctor wss://chat.example.com/socket --direct http://localhost:3000",
         "wsinspect doctor localhost:3000/graphql --subprotocol graphql-transport-ws",
         "wsinspect doctor wss://chat.example.com/socket --json | jq '.verdict, .findings[].id'",
         failed="at least one finding is an error",
     )
 )
 @click.argument("url")
+@click.option(
+    "--direct",
+    "directs",
+    multiple=True,
+    metavar="URL",
+    help="The server behind the proxy: ask it the same, and name the hop that differs; repeatable, in order.",
+)
 @click.option("--origin", metavar="ORIGIN", help="Origin to send instead of the server's own; '' for none.")
 @click.option(
     "--subprotocol",
@@ -61,6 +69,7 @@ T = TypeVar("T")
 @color_option
 def doctor(
     url: str,
+    directs: tuple[str, ...],
     origin: str | None,
     subprotocols: tuple[str, ...],
     headers: tuple[str, ...],
@@ -77,7 +86,8 @@ def doctor(
     """Find out why a WebSocket URL fails, and how to fix it.
 
     Sends the opening handshake of a browser to URL (ws:// or wss://), then variations of it that each answer
-    one question: up to 20 requests, one at a time, to this server only. Nothing is changed on the server.
+    one question: about 20 requests at most, one at a time, to this server and those of --direct. Nothing is
+    changed on the server.
     """
     import asyncio
 
@@ -87,6 +97,7 @@ def doctor(
     from wsinspect.doctor.target import (
         Extras,
         parse_cookie,
+        parse_direct,
         parse_header,
         parse_subprotocols,
         parse_target,
@@ -100,6 +111,7 @@ def doctor(
         raise click.UsageError("--timeout has to be longer than nothing")
     target, assumed = _parsed(lambda: parse_target(url))
     target = with_query(target, queries)
+    behind = [_parsed(lambda one=one: parse_direct(one, target)) for one in directs]  # type: ignore[misc]
     extras = Extras(
         origin=origin,
         subprotocols=_parsed(lambda: parse_subprotocols(subprotocols)),
@@ -109,7 +121,7 @@ def doctor(
     if assumed:
         click.echo(f"wsinspect: {escape(assumed)}", err=True)
     asker = Asker(trusted=trusted, is_insecure=insecure, timeout_ns=timeout)
-    found = asyncio.run(examine(target, extras, asker, timeout_ns=timeout, assumed=assumed))
+    found = asyncio.run(examine(target, extras, asker, timeout_ns=timeout, behind=behind, assumed=assumed))
     if found.stopped:
         click.echo(f"wsinspect: {found.stopped}", err=True)
     if as_json:

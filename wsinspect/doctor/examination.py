@@ -5,12 +5,14 @@ from __future__ import annotations
 import base64
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from wsinspect.doctor.answers import Answer, Reached
 from wsinspect.doctor.asker import Asker
+from wsinspect.doctor.chain import plan_chain
+from wsinspect.doctor.hops import judge_chain
 from wsinspect.doctor.judge import Judgement, judge, with_accepted
 from wsinspect.doctor.planner import Plan, plan
 from wsinspect.doctor.questions import Question
@@ -32,21 +34,27 @@ class Examination:
     """What was asked and what came of it.
 
     Attributes:
+        targets: the URL, and the servers behind it in order; `reached` in the same order.
         assumed: what the URL did not say.
         stopped: why not all was asked; None where it was.
     """
 
-    target: Target
-    reached: Reached
+    targets: tuple[Target, ...]
+    reached: tuple[Reached, ...]
     answers: tuple[Answer, ...]
     judgement: Judgement
     assumed: str | None = None
     stopped: str | None = None
 
     @property
+    def target(self) -> Target:
+        """What was asked about."""
+        return self.targets[0]
+
+    @property
     def exit_code(self) -> int:
         """0 healthy, 1 an error was found, 3 this machine has no network there."""
-        if self.reached.is_out_of_reach:
+        if self.reached[0].is_out_of_reach:
             return 3
         return int(any(one.severity == "error" for one in self.judgement.findings))
 
@@ -68,9 +76,10 @@ class Examination:
             "next_steps": list(self.judgement.next_steps),
             "addresses": [
                 {"address": str(one.address), "error": one.error, "ms": one.took_ns / 1e6}
-                for one in self.reached.addresses
+                for place in self.reached
+                for one in place.addresses
             ],
-            "resolution_error": self.reached.error,
+            "resolution_error": self.reached[0].error,
             "tls": self.answers[0].facts.server_tls,
             "probes": [probe_object(one, include_secrets=include_secrets) for one in self.answers],
         }
@@ -122,6 +131,7 @@ async def examine(
     asker: Asker,
     *,
     timeout_ns: int,
+    behind: Sequence[Target] = (),
     assumed: str | None = None,
     watch: Watch = lambda words: None,
 ) -> Examination:
@@ -129,37 +139,45 @@ async def examine(
 
     Args:
         timeout_ns: for each question; after six times that nothing more is asked.
+        behind: the servers behind it, in order.
         watch: hears what is being asked.
     """
-    watch(f"resolving {target.host}")
-    reached = await asker.reach(target)
-    answers, stopped = await _ask_all(plan(target, extras, new_key), reached, asker, timeout_ns, watch)
-    answers[0] = with_accepted(answers[0], answers[1:])
+    targets = (target, *behind)
+    reached = []
+    for place in targets:
+        watch(f"resolving {place.host}")
+        reached.append(await asker.reach(place))
+    questions = plan_chain(targets, extras, new_key) if behind else plan(target, extras, new_key)
+    answers, stopped = await _ask_all(questions, reached, asker, timeout_ns, watch)
+    if not behind:
+        answers[0] = with_accepted(answers[0], answers[1:])
     return Examination(
-        target=target,
-        reached=reached,
+        targets=targets,
+        reached=tuple(reached),
         answers=tuple(answers),
-        judgement=judge(reached, answers),
+        judgement=judge_chain(targets, reached, answers) if behind else judge(reached[0], answers),
         assumed=assumed,
         stopped=stopped,
     )
 
 
 async def _ask_all(
-    questions: Plan, reached: Reached, asker: Asker, timeout_ns: int, watch: Watch
+    questions: Plan, reached: Sequence[Reached], asker: Asker, timeout_ns: int, watch: Watch
 ) -> tuple[list[Answer], str | None]:
     answers: list[Answer] = []
     deadline = time.monotonic() + _TIMES_LIMIT * timeout_ns / 1e9
     try:
         question = next(questions)
         while True:
-            if answers and time.monotonic() > deadline:
+            if len(answers) >= len(reached) and time.monotonic() > deadline:
                 questions.close()
                 return answers, "the server takes too long for each question: the rest was not asked"
             watch(question.asks)
-            answer = await _answer(len(answers) + 1, question, reached, asker)
+            place = reached[question.place]
+            is_first = all(one.question.place != question.place for one in answers)
+            answer = await _answer(len(answers) + 1, question, place, asker, is_first=is_first)
             answers.append(answer)
-            if not reached.addresses:
+            if not place.addresses and question.place == len(reached) - 1:
                 questions.close()
                 return answers, None
             question = questions.send(answer.facts)
@@ -167,10 +185,11 @@ async def _ask_all(
         return answers, None
 
 
-async def _answer(number: int, question: Question, reached: Reached, asker: Asker) -> Answer:
+async def _answer(
+    number: int, question: Question, reached: Reached, asker: Asker, *, is_first: bool
+) -> Answer:
     """Ask, at the address that works; where none does, that is the answer."""
-    first = number == 1
-    if reached.working is None and first:
+    if reached.working is None and (is_first or not reached.addresses):
         return Answer(question, _unreached(number, question, reached, asker.now_ns()))
     place = reached.working or reached.addresses[0].address
     return await asker.ask(number, question, Address(place.host, question.target.port))

@@ -76,30 +76,32 @@ def judge(reached: Reached, answers: Sequence[Answer]) -> Judgement:
     Args:
         answers: the browser's handshake first.
     """
-    probes = [_probe(one) for one in answers]
+    probes = [probe_of(one) for one in answers]
     facts = ProbeFacts(
         main=probes[0],
         others=tuple(probes[1:]),
         addresses=tuple(TriedAddress(str(one.address), one.error, one.is_local) for one in reached.addresses),
     )
-    own = [
-        _with_controls(one, facts)
-        for one in diagnose_connection(facts.main.facts)
-        if one.id not in _OUR_DOING
-    ]
-    own = [_of_our_limits(one, facts.main.facts) for one in own]
-    findings = tuple(in_own_words(one) for one in ranked((*diagnose_probes(facts), *own)))
+    findings = tuple(in_own_words(one) for one in findings_of(facts))
     verdict = verdict_of(facts.main.facts, findings)
     return Judgement(
         verdict=verdict,
         headline=headline_of(facts.main, findings),
         findings=findings,
-        ruled_out=tuple(_ruled_out(reached, facts)),
-        next_steps=tuple(_next_steps(findings)),
+        ruled_out=tuple(ruled_out(reached, facts)),
+        next_steps=tuple(next_steps(findings)),
     )
 
 
-def _probe(answer: Answer) -> Probe:
+def findings_of(facts: ProbeFacts) -> list[Finding]:
+    """What rules say of the handshake alone, and of all probes together, most likely cause first."""
+    own = [one for one in diagnose_connection(facts.main.facts) if one.id not in _OUR_DOING]
+    own = [_of_our_limits(_with_controls(one, facts), facts.main.facts) for one in own]
+    return ranked((*diagnose_probes(facts), *own))
+
+
+def probe_of(answer: Answer) -> Probe:
+    """An answer as the rules take it."""
     facts = answer.facts
     if answer.strict is not None:
         facts = replace(facts, events=(*facts.events, ("strict", {"error": answer.strict})))
@@ -118,7 +120,7 @@ def with_accepted(main: Answer, others: Sequence[Answer]) -> Answer:
             request=one.facts.raw_request_in,
         )
         for one in others
-        if one.facts.open_ns is not None and _probe(one).is_accepted and one.question.kind != "repeat"
+        if one.facts.open_ns is not None and probe_of(one).is_accepted and one.question.kind != "repeat"
     )
     return main._replace(facts=replace(main.facts, others=accepted))
 
@@ -209,7 +211,8 @@ def headline_of(main: Probe, findings: Sequence[Finding]) -> str:
     return f"The WebSocket works: {', '.join(parts)}"
 
 
-def _ruled_out(reached: Reached, facts: ProbeFacts) -> Iterator[str]:
+def ruled_out(reached: Reached, facts: ProbeFacts) -> Iterator[str]:
+    """What was looked at and is right, or does not matter."""
     main = facts.main.facts
     works = [str(one.address) for one in reached.addresses if one.error is None]
     if works:
@@ -231,7 +234,7 @@ def _ruled_out(reached: Reached, facts: ProbeFacts) -> Iterator[str]:
             yield f"{one.asks}: the same answer"
 
 
-def _next_steps(findings: Sequence[Finding]) -> Iterator[str]:
+def next_steps(findings: Sequence[Finding]) -> Iterator[str]:
     """What tells the causes of the first finding apart."""
     if not findings or findings[0].severity != "error" or findings[0].confidence == "high":
         return

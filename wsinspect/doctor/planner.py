@@ -71,10 +71,11 @@ def plan(target: Target, extras: Extras, new_key: Callable[[], str]) -> Plan:
     Args:
         new_key: a new Sec-WebSocket-Key (RFC 6455, 4.1).
     """
-    yield from _bounded(_Planner(target, extras, new_key).questions(), MAX_QUESTIONS)
+    yield from bounded(Planner(target, extras, new_key).questions(), MAX_QUESTIONS)
 
 
-def _bounded(questions: Plan, most: int) -> Plan:
+def bounded(questions: Plan, most: int) -> Plan:
+    """At most so many of the questions."""
     try:
         question = next(questions)
         for _ in range(most):
@@ -84,18 +85,30 @@ def _bounded(questions: Plan, most: int) -> Plan:
     questions.close()
 
 
-class _Planner:
-    def __init__(self, target: Target, extras: Extras, new_key: Callable[[], str]) -> None:
+class Planner:
+    """Plans the questions about one server.
+
+    Args:
+        place: which one it is of a chain.
+    """
+
+    def __init__(self, target: Target, extras: Extras, new_key: Callable[[], str], *, place: int = 0) -> None:
+        self._place = place
         self._target = target
         self._extras = extras
         self._new_key = new_key
 
     def questions(self) -> Plan:
+        """The handshake of a browser, and what its answer calls for."""
         main = yield self._question("handshake", "the opening handshake of a browser", is_long=True)
+        yield from self.after(main)
+
+    def after(self, main: ConnectionFacts) -> Plan:
+        """What the answer to the handshake calls for."""
         if main.failed_where in ("connect", "tls-server"):
             yield from self._other_scheme(main)
         elif is_accepted(main):
-            yield from self._controls()
+            yield from self.controls()
         elif main.status == 101:
             yield from self._bad_101(main)
         else:
@@ -121,6 +134,7 @@ class _Planner:
             target=target or self._target,
             fields=self._fields(target) if fields is None else fields,
             is_long=is_long,
+            place=self._place,
         )
 
     def _without(self, names: tuple[str, ...]) -> Question:
@@ -136,11 +150,12 @@ class _Planner:
             target=self._target,
             fields=plain_fields(self._fields()),
             is_handshake=False,
+            place=self._place,
         )
 
     # -- what is asked of whom
 
-    def _controls(self) -> Plan:
+    def controls(self) -> Plan:
         """Of a server that accepts: does it look at Origin, and at what the user gave?"""
         if any(one.key == "origin" for one in self._fields()):
             foreign = with_field(self._fields(), "Origin", FOREIGN_ORIGIN)
@@ -290,6 +305,7 @@ class _Planner:
             target=target,
             fields=plain_fields(self._fields()),
             is_handshake=False,
+            place=self._place,
         )
 
     def _may_be_other_scheme(self, main: ConnectionFacts) -> bool:

@@ -44,6 +44,7 @@ class Question:
         is_handshake: whether a 101 is the good answer.
         is_long: whether to listen and ping after a 101, instead of closing at once.
         http_version: of the request line.
+        place: which server is asked: 0 is that of the URL, the others are behind it.
     """
 
     kind: str
@@ -53,6 +54,7 @@ class Question:
     is_handshake: bool = True
     is_long: bool = False
     http_version: str = "HTTP/1.1"
+    place: int = 0
 
     @property
     def request(self) -> bytes:

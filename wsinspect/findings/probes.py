@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from wsinspect.findings.facts import ConnectionFacts
 from wsinspect.findings.quotes import quote
+
+#: Servers quote the Connection that they got, and every hop writes its own.
+_SPELLED: Final = re.compile(r"\b(keep-alive|close)\b", re.I)
 
 
 class Probe(NamedTuple):
@@ -101,7 +105,7 @@ def is_same_answer(one: ConnectionFacts, other: ConnectionFacts) -> bool:
 def _said(facts: ConnectionFacts) -> object:
     head = facts.response_in
     location = head.get("location") if head else None
-    return quote(facts.content), location
+    return _SPELLED.sub("", quote(facts.content) or ""), location
 
 
 def refused_like(main: Probe, others: Iterable[Probe]) -> Iterator[Probe]:

@@ -1,0 +1,210 @@
+"""Judges a chain of servers: which hop it is, by the rules of a sandwich, or that it is the last server.
+
+What came out of a hop was not seen: it is inferred from what the server behind it answers when it is asked
+like that, and each finding of that kind says so first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Final
+
+from wsinspect.doctor.answers import Answer, Reached
+from wsinspect.doctor.chain import NOWHERE, first_that_works
+from wsinspect.doctor.judge import (
+    Judgement,
+    findings_of,
+    headline_of,
+    in_own_words,
+    judge,
+    next_steps,
+    probe_of,
+    ruled_out,
+    verdict_of,
+    with_accepted,
+)
+from wsinspect.doctor.target import Target
+from wsinspect.findings.changes import Accepted, accepted_of
+from wsinspect.findings.facts import ConnectionFacts
+from wsinspect.findings.model import MAX_EVIDENCE, Cause, Finding
+from wsinspect.findings.probes import Probe, ProbeFacts, is_same_answer
+from wsinspect.findings.registry import diagnose_pair, ids_of_group, ranked
+from wsinspect.findings.sandwich import PairFacts
+from wsinspect.findings.software import NAMES
+
+#: What a hop answers where it did not reach the server behind it.
+_GATEWAY: Final = (502, 503, 504)
+_JOINED: Final = "joined by "
+_CONFIGURATION: Final = "its configuration, or its access log with the headers it sends"
+
+
+def judge_chain(
+    targets: Sequence[Target], reached: Sequence[Reached], answers: Sequence[Answer]
+) -> Judgement:
+    """The findings about a URL and the servers behind it.
+
+    Args:
+        targets: the URL first; `reached` in the same order.
+        answers: the handshake at each place first, then all else.
+    """
+    mains, others = answers[: len(targets)], answers[len(targets) :]
+    works = first_that_works([one.facts for one in mains])
+    lines = [f"asked directly at {one.question.target}: {probe_of(one).outcome}" for one in mains[1:]]
+    if works == 0:
+        base = judge(reached[0], [mains[0], *others])
+        return replace(base, ruled_out=(*base.ruled_out, *lines))
+    if works is None:
+        return _none_works(reached, mains, others)
+    return _a_hop(targets, reached, mains, others, works)
+
+
+def _none_works(reached: Sequence[Reached], mains: Sequence[Answer], others: Sequence[Answer]) -> Judgement:
+    """The last server fails as well, so the hops before it are not why."""
+    edge, last = mains[0], with_accepted(mains[-1], others)
+    base = judge(reached[-1], [last, *others])
+    through = [f"{one.question.target}: {probe_of(one).outcome}" for one in mains[:-1]]
+    is_same = is_same_answer(edge.facts, last.facts)
+    words = "the same answer through" if is_same else "through"
+    attempt = ids_of_group("attempt")
+    findings = [
+        replace(one, evidence=(*one.evidence, *(f"{words} {line}" for line in through))[:MAX_EVIDENCE])
+        if one.severity == "error"
+        else one
+        for one in base.findings
+    ]
+    is_unreached = last.facts.failed_where == "connect"
+    if is_unreached and edge.facts.status not in _GATEWAY:
+        # The URL's server answers something else than that it cannot reach what is behind it.
+        own = findings_of(ProbeFacts(main=probe_of(edge), addresses=()))
+        findings = [*map(in_own_words, own), *findings]
+    elif not is_same and edge.facts.failed_where == "connect":
+        own = [one for one in findings_of(ProbeFacts(main=probe_of(edge))) if one.id in attempt]
+        findings = [*map(in_own_words, own), *findings]
+    return replace(
+        base,
+        verdict=verdict_of(edge.facts, findings),
+        headline=headline_of(probe_of(last), findings),
+        findings=tuple(findings),
+        next_steps=tuple(next_steps(findings)),
+    )
+
+
+def _a_hop(
+    targets: Sequence[Target],
+    reached: Sequence[Reached],
+    mains: Sequence[Answer],
+    others: Sequence[Answer],
+    works: int,
+) -> Judgement:
+    """The server at `works` accepts, and through the hop before it the same handshake fails."""
+    names = [target.authority for target in targets]
+    edge = replace(mains[works - 1].facts, tap=names[works - 1])
+    direct = replace(mains[works].facts, tap=names[works])
+    tried = [probe_of(one) for one in others if one.question.kind.startswith("hop:")]
+    same = [one for one in tried if is_same_answer(one.facts, edge)]
+    accepted = (accepted_of(direct.request_in),) if direct.request_in else ()
+    own = findings_of(ProbeFacts(main=probe_of(mains[works - 1])))
+    pairs = [pair for one in same for pair in _as_pair(edge, one, names[works], accepted)]
+    if edge.status == 101:  # what the hop did to the server's own 101 can be seen
+        pairs = [*_as_pair(edge, probe_of(mains[works]), names[works], accepted), *pairs]
+    if pairs:
+        findings = _explained(pairs, own)
+    else:
+        findings = _unexplained(own, edge, direct, same, names[works - 1 : works + 1])
+    findings = [in_own_words(one) for one in findings]
+    main = probe_of(mains[0])
+    facts = ProbeFacts(main=main, others=tuple(tried))
+    return Judgement(
+        verdict=verdict_of(mains[0].facts, findings),
+        headline=headline_of(main, findings),
+        findings=tuple(findings),
+        ruled_out=(
+            *ruled_out(reached[0], replace(facts, others=())),
+            f"the server at {names[works]}: it accepts the same handshake",
+            *(f"{one.asks}: another answer ({one.outcome})" for one in tried if one not in same),
+        ),
+        next_steps=tuple(next_steps(findings)),
+    )
+
+
+def _as_pair(
+    edge: ConnectionFacts, tried: Probe, name: str, accepted: tuple[Accepted, ...]
+) -> Iterator[tuple[Probe, Finding]]:
+    """The errors of a sandwich whose hop made this request of the one before it."""
+    origin = replace(tried.facts, tap=name)
+    pair = PairFacts(edge=edge, origin=origin, joined_by="inference", accepted=accepted)
+    for one in diagnose_pair(pair):
+        if one.severity == "error":
+            yield tried, _with_unknown_path(one) if tried.kind == "hop:path" else one
+
+
+def _with_unknown_path(finding: Finding) -> Finding:
+    """Any path that the server does not have gets this answer: which one the hop sends is not known."""
+    lines = [line for line in finding.evidence if NOWHERE not in line]
+    return replace(
+        finding, evidence=(*lines, "out of it: a path that the server does not have"), confidence="medium"
+    )
+
+
+def _explained(pairs: Sequence[tuple[Probe, Finding]], own: Sequence[Finding]) -> list[Finding]:
+    """The likeliest fault of the hop, with the others that would give the same answer."""
+    tried, first = pairs[0]
+    inferred = (
+        f"compared with {tried.asks}"
+        if tried.kind == "direct"
+        else f"inferred: the server behind it gives the same answer when it is asked {tried.asks}"
+    )
+    kept = [line for line in first.evidence if not line.startswith(_JOINED)]
+    others = [(probe, one) for probe, one in pairs[1:] if probe.kind != tried.kind]
+    causes = [
+        Cause(f"{one.title} (asked {probe.asks}, the same answer)", _CONFIGURATION) for probe, one in others
+    ]
+    if causes:
+        causes.insert(0, Cause(f"{first.title} (asked {tried.asks}, the same answer)", _CONFIGURATION))
+    found = replace(
+        first,
+        evidence=(inferred, *kept)[:MAX_EVIDENCE],
+        causes=tuple(causes) or first.causes,
+        confidence=first.confidence if not causes else "medium",
+    )
+    return list(ranked([found, *own]))
+
+
+def _unexplained(
+    own: Sequence[Finding],
+    edge: ConnectionFacts,
+    direct: ConnectionFacts,
+    same: Sequence[Probe],
+    names: Sequence[str],
+) -> list[Finding]:
+    """What the answer says by itself; it is the hop's doing, since the server behind it accepts."""
+    attempt = ids_of_group("attempt")
+    hop = f"the hop between {names[0]} and {names[1]}"
+    lines = (
+        f"asked directly, the server behind it accepts: {Probe('', '', direct).outcome}",
+        *(f"it gives the same answer {one.asks}" for one in same),
+    )
+    return [
+        replace(
+            one,
+            fault_of="hop",
+            hop=f"{one.hop}, {hop}" if one.hop and one.hop in NAMES.values() else hop,
+            evidence=(*one.evidence[: MAX_EVIDENCE - len(lines)], *lines),
+            causes=tuple(_asked(cause) for cause in one.causes if _is_of_hop(cause)),
+        )
+        if one.id in attempt
+        else one
+        for one in own
+    ]
+
+
+def _asked(cause: Cause) -> Cause:
+    """A cause that would be told apart by asking the server behind the hop, which was done."""
+    tell = cause.tell_apart
+    return replace(cause, tell_apart=_CONFIGURATION) if "tap" in tell or "directly" in tell else cause
+
+
+def _is_of_hop(cause: Cause) -> bool:
+    """Whether a cause can still be, now that the server behind the hop accepts."""
+    return any(word in cause.cause.lower() for word in ("hop", "proxy", "itself", "access list", "path"))
