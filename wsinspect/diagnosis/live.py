@@ -226,9 +226,15 @@ class LiveFindings:
 
 
 def _key(finding: Finding) -> _Key:
-    """What makes a finding the same as one before: pages and TLS clients are told apart by their evidence."""
-    is_own = finding.connection is None and finding.id.split("-")[1] in ("PAGE", "TLS") and finding.evidence
-    return finding.connection, finding.id, finding.evidence[0] if is_own else ""
+    """What makes a finding the same as one before: pages and TLS clients are told apart by their evidence.
+
+    So are series of attempts: which of them a look at a growing series names first may change.
+    """
+    family, first = finding.id.split("-")[1], finding.evidence[0] if finding.evidence else ""
+    if family == "RC":
+        return None, finding.id, first
+    is_own = finding.connection is None and family in ("PAGE", "TLS")
+    return finding.connection, finding.id, first if is_own else ""
 
 
 def _place(finding: Finding) -> Place:

@@ -108,7 +108,22 @@ def diagnose_connection(facts: ConnectionFacts) -> list[Finding]:
         found = _proven_with_gap(found, has_close=facts.has_close and not facts.has_lost_records)
     if facts.unrecorded:
         found = [one for one in found if not _is_about_unrecorded(one, facts)]
-    return ranked(excused(found, facts.faults, is_said=facts.is_ended_on_purpose and facts.rule is not None))
+    is_said = facts.is_ended_on_purpose and facts.rule is not None
+    return _without_guesses(ranked(excused(found, facts.faults, is_said=is_said)))
+
+
+#: What only the length of a silence, or an age, speaks for.
+_GUESSES: Final = frozenset(("WS-DROP-002", "WS-DROP-003"))
+
+
+def _without_guesses(findings: list[Finding]) -> list[Finding]:
+    """Nothing is guessed about an end next to an error that explains it."""
+    is_explained = any(
+        one.severity == "error" and one.confidence != "low" and one.id not in _GUESSES for one in findings
+    )
+    if not is_explained:
+        return findings
+    return [one for one in findings if one.id not in _GUESSES or one.confidence != "low"]
 
 
 #: Families that judge what was seen. The others also reason from what did not come, which proves nothing

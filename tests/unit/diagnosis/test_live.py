@@ -158,3 +158,27 @@ def test_a_million_frames_are_diagnosed_in_time(tmp_path):
     assert time.monotonic() - begun < 20
     assert found == []
     database.close()
+
+
+def test_a_storm_that_goes_on_is_one_finding_whichever_attempt_it_names(tmp_path):
+    path = tmp_path / "storm.db"
+    write_journal(path, Script().stop())
+    index(path)
+    database = schema.open_for_writing(path)
+
+    def attempt(number, state="refused"):
+        at = number * 10**8
+        row = (number, "127.0.0.1:5000", "ws", "a.test", 80, "/ws", 502, state, at, at + 1000)
+        names = "id, client, scheme, host, port, path, status, state, attempt_ns, closed_ns"
+        database.execute(f"INSERT OR REPLACE INTO connection ({names}) VALUES ({', '.join('?' * 10)})", row)
+        return number
+
+    live = LiveFindings(database)
+    attempt(1, "connecting")
+    look(database, live, [attempt(number) for number in range(2, 9)])
+    assert ("WS-RC-001", 2) in rows(database)
+    # What is known of the first comes late, and a restarted recorder looks, too.
+    look(database, live, [attempt(1)])
+    look(database, LiveFindings(database, is_restart=True), [attempt(9)])
+    assert [rule for rule, _ in rows(database)].count("WS-RC-001") == 1
+    database.close()

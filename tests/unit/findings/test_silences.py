@@ -1,10 +1,13 @@
 """Idle timeouts and limits on a lifetime are told by what several connections have in common."""
 
+from dataclasses import replace
+
 import pytest
 
 from tests.unit.findings.facts_made import HELLO, OPEN, SECOND, START, cut, frame, silent
 from wsinspect.findings.facts import C2S, S2C, EndFact, OpaqueFact, Other
 from wsinspect.findings.registry import diagnose_connection
+from wsinspect.wire.violations import MASK_UNEXPECTED
 
 
 def ended_before(number, silence, *, ago=100.0, age=None, by="server", how="fin", side=None):
@@ -78,6 +81,30 @@ def test_one_early_end_or_one_reset_amid_heartbeats_is_no_limit():
 def test_a_longer_silence_is_not_the_heartbeat_s():
     assert first(cut(*beating(10), at=15.0)).id == "WS-DROP-002"
     assert first(cut(*beating(10), at=11.1)).id == "WS-KA-002"
+
+
+def test_no_client_that_leaves_makes_an_error():
+    for at in (10.3, 10.9, 11.1, 12.0):
+        for how in ("fin", "rst"):
+            found = diagnose_connection(cut(*beating(10), at=at, by="client", how=how))
+            assert [one.id for one in found if one.severity == "error"] == []
+
+
+def test_a_heartbeat_as_slow_as_a_known_limit_is_an_error_whoever_seems_to_end_it():
+    beats = [frame(n, C2S, n * 58.0, 1, b"ping") for n in range(1, 7)]
+    assert first(cut(*beats, at=6 * 58 + 60, by="client")).id == "WS-KA-002"
+
+
+def test_nothing_is_guessed_of_a_silence_next_to_an_error_that_explains_the_end():
+    guess = cut(*HELLO, at=2.2)
+    assert (first(guess).id, first(guess).confidence) == ("WS-DROP-002", "low")
+    bad = frame(2, S2C, 0.2, 1, b"x", violation=MASK_UNEXPECTED)
+    broken = replace(guess, violations=((bad, 1),))
+    assert first(broken).id.startswith("WS-FR-")
+    assert "WS-DROP-002" not in [one.id for one in diagnose_connection(broken)]
+    # What others prove is said all the same.
+    sure = replace(broken, others=(ended_before(7, 2.0), ended_before(8, 2.02)))
+    assert [one.confidence for one in diagnose_connection(sure) if one.id == "WS-DROP-002"] == ["high"]
 
 
 def test_equal_ages_are_a_limit_on_the_lifetime():

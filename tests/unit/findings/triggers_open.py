@@ -97,7 +97,16 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
     ),
     "WS-KA-002": (
         [cut(*BEATS, at=7.1)],
-        [cut(*BEATS, at=6.3), ended(*BEATS, at=7.1), cut(*BEATS, at=7.0), cut(*BEATS, at=8.0)],
+        [
+            cut(*BEATS, at=6.3),
+            ended(*BEATS, at=7.1),
+            cut(*BEATS, at=7.0),
+            cut(*BEATS, at=8.0),
+            # A client that leaves within a second of its last message, or just when the next one was due.
+            cut(*BEATS, at=6.9, by="client"),
+            cut(*BEATS, at=7.1, by="client"),
+            cut(*BEATS, at=7.1, by="client", how="rst"),
+        ],
     ),
     "WS-KA-004": (
         [ended(*TAB, at=215, by="server", code=1000, reason="heartbeat")],

@@ -17,6 +17,9 @@ _WITHDRAW: Final = (
     "(SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]') FROM json_each(?)) "
     "RETURNING connection_id, rule"
 )
+_ABOUT_THE_CAPTURE: Final = (
+    "SELECT detail FROM finding WHERE connection_id IS NULL OR rule LIKE 'WS-RC-%' ORDER BY id DESC LIMIT ?"
+)
 _IS_STORED: Final = "SELECT 1 FROM finding WHERE connection_id IS ? AND rule = ? LIMIT 1"
 
 #: Of a finding: the connection, None where it is about all of the capture, and the rule.
@@ -34,10 +37,8 @@ class NewFinding(NamedTuple):
 
 
 def about_the_capture(query: Query, limit: int) -> list[Any]:
-    """The details (JSON) of findings that are not of one connection."""
-    return [
-        row[0] for row in query("SELECT detail FROM finding WHERE connection_id IS NULL LIMIT ?", (limit,))
-    ]
+    """The details (JSON) of the newest findings that are not of one connection, and of series of attempts."""
+    return [row[0] for row in query(_ABOUT_THE_CAPTURE, (limit,))]
 
 
 def is_stored(query: Query, connection_id: int | None, rule: str) -> bool:

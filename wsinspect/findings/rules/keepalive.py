@@ -142,6 +142,8 @@ def race(facts: ConnectionFacts) -> Iterator[Found]:
     if interval < 900_000_000 or not 1.02 * interval < silence <= (1 + _NEAR) * interval:
         return
     limits = [words(limit) for limit in matching(silence / 1e9, "idle")]
+    if facts.ended_by == "client" and not limits:
+        return  # a client that leaves just then: no hop is known to have this limit
     yield Found(
         evidence=(
             f"heartbeats every {seconds(interval)} ({count + 1} seen)",

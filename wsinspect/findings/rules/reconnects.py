@@ -32,6 +32,11 @@ def _series(facts: CaptureFacts) -> Iterator[list[Summary]]:
         yield list(group)
 
 
+def whose(one: Summary) -> str:
+    """The first line of evidence: whose attempts, and where; the same each time a series is looked at."""
+    return f"from {one.client_host} to {one.place}"
+
+
 def _is_failure(one: Summary) -> bool:
     """Refused, failed, or ended soon and not by the client's wish.
 
@@ -80,14 +85,17 @@ def storm(facts: CaptureFacts) -> Iterator[Found]:
             if gaps[-1] > 1.7 * max(gaps[0], 1) or not _one_after_another(run):
                 continue
             shown = ", ".join(map(seconds, gaps))
+            # The first in a row: two taps, and two looks at a growing storm, mean the same attempt by it.
+            while start and _is_failure(series[start - 1]):
+                start -= 1
             yield Found(
                 evidence=(
-                    f"{len(series)} attempts from {run[0].client_host} to {run[0].place}",
-                    f"gaps {shown}",
+                    whose(run[0]),
+                    f"{len(series)} attempts, with gaps of {shown}",
                     f"first of them #{run[0].id}, answered {run[0].status or run[0].error or run[0].how}",
                     *(("a fault rule refused them",) if run[0].is_faulted else ()),
                 ),
-                connection=run[0].id,
+                connection=series[start].id,
             )
             break
 
@@ -113,8 +121,8 @@ def in_vain(facts: CaptureFacts) -> Iterator[Found]:
         if len(run) >= 4 and _one_after_another(run[-4:]):
             yield Found(
                 evidence=(
-                    f"{len(run)} attempts from {run[0].client_host} to {run[0].place}, each ended with"
-                    f" {_lasting(run[0])}",
+                    whose(run[0]),
+                    f"{len(run)} attempts, each ended with {_lasting(run[0])}",
                 ),
                 connection=run[0].id,
             )
