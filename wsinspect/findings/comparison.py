@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Final, NamedTuple
 from urllib.parse import parse_qsl
 
@@ -34,10 +34,12 @@ class Difference(NamedTuple):
     Attributes:
         what: a field's name, or a part of the URL.
         line: both values, as evidence.
+        there: how the accepted one was: `with another Origin`.
     """
 
     what: str
     line: str
+    there: str
 
 
 class Comparison(NamedTuple):
@@ -56,6 +58,15 @@ class Comparison(NamedTuple):
             f"#{self.other.id} to the same path was accepted; this one differs in {names}",
             *(one.line for one in self.differences[:_MOST]),
         )
+
+    @property
+    def suffix(self) -> str:
+        """Behind a title: the first suspect; empty where nothing differs."""
+        if not self.differences:
+            return ""
+        more = len(self.differences) - 1
+        others = "" if not more else f" (and {more} more difference{'' if more == 1 else 's'})"
+        return f"; #{self.other.id} was accepted {self.differences[0].there}{others}"
 
     @property
     def cause(self) -> tuple[str, str]:
@@ -95,19 +106,27 @@ def _differences(path: str, head: RawHead, other_path: str, other: RawHead) -> I
     if plain != plain_other:
         is_slash = plain.rstrip("/") == plain_other.rstrip("/")
         what = "path's trailing slash" if is_slash else "path's letter case"
-        yield Difference(what, f"path here: {plain[:_SHOWN]}; there: {plain_other[:_SHOWN]}")
+        there = "with" if len(plain_other) > len(plain) else "without"
+        yield Difference(
+            what,
+            f"path here: {plain[:_SHOWN]}; there: {plain_other[:_SHOWN]}",
+            f"{there} the {what}" if is_slash else "with the path in other letters",
+        )
     for name in _DECIDING[:3]:
         yield from _field(name, head, other)
     names, names_other = (dict(parse_qsl(one, keep_blank_values=True)) for one in (query, query_other))
     if names != names_other:
         changed = sorted(name for name in {*names, *names_other} if names.get(name) != names_other.get(name))
-        yield Difference("query", f"query parameters that differ: {', '.join(changed)[:_SHOWN]}")
+        line = f"query parameters that differ: {', '.join(changed)[:_SHOWN]}"
+        yield Difference("query", line, f"{_there(names, names_other)} query")
     for name in _DECIDING[3:]:
         yield from _field(name, head, other)
     mine, theirs = ({field.key for field in one.fields} - _bytes_ignored() for one in (head, other))
     for key in sorted(mine ^ theirs):
         name = key.decode("latin-1").title()[:_SHOWN]
-        yield Difference(name, f"{name}: only {'here' if key in mine else 'there'}")
+        is_here = key in mine
+        there = f"{'without' if is_here else 'with'} {name}"
+        yield Difference(name, f"{name}: only {'here' if is_here else 'there'}", there)
 
 
 def _bytes_ignored() -> set[bytes]:
@@ -122,7 +141,14 @@ def _field(name: str, head: RawHead, other: RawHead) -> Iterator[Difference]:
             for one in (head, other)
         )
     if here != there:
-        yield Difference(name, f"{name} here: {_shown(name, here)}; there: {_shown(name, there)}")
+        line = f"{name} here: {_shown(name, here)}; there: {_shown(name, there)}"
+        yield Difference(name, line, f"{_there(here, there)} {name}")
+
+
+def _there(here: Collection[object], there: Collection[object]) -> str:
+    if not here:
+        return "with"
+    return "with another" if there else "without"
 
 
 def _shown(name: str, values: list[bytes]) -> str:

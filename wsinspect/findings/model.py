@@ -122,6 +122,7 @@ class Found:
         connection: for rules over a whole capture: the connection it is about.
         fixes: instead of those of the rule's topic for the recognised software.
         software: names of recognised software, best known first: their fixes come first.
+        title_more: what stands behind the title.
         covers: (connection, finding id) that this finding explains better; left out of a diagnosis.
     """
 
@@ -133,6 +134,7 @@ class Found:
     confidence: Confidence | None = None
     hop: str | None = None
     title: str | None = None
+    title_more: str = ""
     meaning: str | None = None
     js: str | None = None
     software: tuple[str, ...] = ()
@@ -184,7 +186,7 @@ class Rule:
             severity=found.severity or self.severity,
             fault_of=found.fault_of or self.fault_of,
             hop=found.hop,
-            title=found.title or self.title,
+            title=(found.title or self.title) + found.title_more,
             meaning=found.meaning or self.meaning,
             js=found.js or self.js,
             confidence=found.confidence or self.confidence,

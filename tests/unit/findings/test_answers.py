@@ -186,21 +186,32 @@ def test_what_differs_from_an_accepted_attempt_is_the_first_suspect(what, facts,
     found = first(refused(status, head=request(**facts), facts={"others": (other(7, **accepted),)}))
     assert f"#7 to the same path was accepted; this one differs in {what}" in found.evidence
     assert found.causes[0].cause.startswith(f"the {what}: ")
+    key = what.replace("-", "_")
+    there = "with another" if key in facts and key in accepted else "with" if key in accepted else "without"
+    there = {"Connection": "with another", "Origin": "with another"}.get(what, there)
+    assert found.title.endswith(f"; #7 was accepted {there} {what}")
     assert "session=1" not in str(found.evidence)
 
 
 def test_a_path_s_slash_and_query_are_compared():
     slash = refused("404 Not Found", path="/chat/", facts={"others": (other(7),)})
     assert "differs in path's trailing slash" in str(first(slash).evidence)
+    assert first(slash).title.endswith("; #7 was accepted without the path's trailing slash")
     query = refused("403 Forbidden", path="/chat?room=2", facts={"others": (other(7, "/chat?room=1"),)})
     assert "differs in query" in str(first(query).evidence)
+    assert first(query).title.endswith("; #7 was accepted with another query")
+    letters = refused("404 Not Found", path="/Chat", facts={"others": (other(7),)})
+    assert first(letters).title.endswith("; #7 was accepted with the path in other letters")
 
 
 def test_the_most_alike_is_compared_and_other_paths_are_not():
     far, near = other(7, Origin="http://x", User_Agent="a", Cookie="b=c"), other(8, Origin="http://x")
     found = first(refused("403 Forbidden", facts={"others": (far, near, other(9, "/else"))}))
     assert "#8 to the same path was accepted; this one differs in Origin" in found.evidence
+    several = first(refused("403 Forbidden", facts={"others": (far,)}))
+    assert several.title.endswith("; #7 was accepted with another Origin (and 2 more differences)")
     same = first(refused("403 Forbidden", facts={"others": (other(9),)}))
+    assert "was accepted" not in same.title
     assert "#9 sent the same request headers and was accepted" in same.evidence
     alone = first(refused("403 Forbidden", facts={"others": (other(9, "/else"),)}))
     assert "#9" not in str(alone.evidence)

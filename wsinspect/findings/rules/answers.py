@@ -72,6 +72,7 @@ def answer(
         fault_of=fault_of,
         topic=topic,
         title=title,
+        title_more=beside.suffix if beside else "",
         meaning=meaning,
         causes=two_causes(*((beside.cause,) if beside else ()), *causes),
     )

@@ -73,9 +73,10 @@ def _says(facts: ConnectionFacts, shape: re.Pattern[bytes]) -> bool:
     return shape.search(facts.wording) is not None or shape.search(reason.lower()) is not None
 
 
-def _compared(facts: ConnectionFacts) -> tuple[str, ...]:
+def _compared(facts: ConnectionFacts) -> tuple[tuple[str, ...], str]:
+    """Evidence, and what stands behind the title, of an accepted attempt to the same place."""
     found = compared(facts)
-    return () if found is None else found.lines
+    return ((), "") if found is None else (found.lines, found.suffix)
 
 
 def _answer(facts: ConnectionFacts) -> tuple[str, ...]:
@@ -233,13 +234,15 @@ def refused_subprotocol(facts: ConnectionFacts) -> Iterator[Found]:
         marks = answer_marks(facts)
         was_offered = facts.request_in is not None and facts.request_in.get_all("sec-websocket-protocol")
         is_removed = bool(was_offered) and not offered
+        lines, suffix = _compared(facts)
         yield Found(
             evidence=(
                 *_answer(facts),
                 f"offered: {', '.join(offered)[:160]}" if offered else "the client offered no subprotocol",
-                *_compared(facts),
+                *lines,
                 *marks_lines(marks),
             ),
+            title_more=suffix,
             fault_of="hop" if is_removed else None,
             software=named(marks),
         )
@@ -259,8 +262,10 @@ def refused_subprotocol(facts: ConnectionFacts) -> Iterator[Found]:
 )
 def refused_extension(facts: ConnectionFacts) -> Iterator[Found]:
     if is_refused(facts) and facts.status in _ABOUT_REQUEST and _says(facts, _SAYS_EXTENSION):
+        lines, suffix = _compared(facts)
         yield Found(
-            evidence=(*_answer(facts), facts.request_line("Sec-WebSocket-Extensions"), *_compared(facts)),
+            evidence=(*_answer(facts), facts.request_line("Sec-WebSocket-Extensions"), *lines),
+            title_more=suffix,
             software=named(answer_marks(facts)),
         )
 
@@ -314,17 +319,19 @@ def answered_as_get(facts: ConnectionFacts) -> Iterator[Found]:
     marks = answer_marks(facts)
     hop = answer_hop(facts)
     uvicorn = bool(said and b"unsupported" in said[0].lower())
+    compared_lines, suffix = _compared(facts)
     lines = (
         status_line(facts),
         *body_line(facts),
         "sent: 'Upgrade: websocket' and 'Connection: Upgrade'",
-        *_compared(facts),
+        *compared_lines,
         *cache_lines(facts),
         *marks_lines(marks),
     )
     software = (*named(marks), *(("socketio",) if engine else ()), *(("uvicorn",) if uvicorn else ()))
     yield Found(
         evidence=lines,
+        title_more=suffix,
         hop=hop or "between this proxy and the application",
         js=js_status(facts.status),
         # Hops lose an upgrade more often than applications do.
