@@ -395,14 +395,6 @@ class CaptureFacts:
     events: tuple[EngineEvent, ...] = ()
     meta: Mapping[str, Any] = field(default_factory=dict)
 
-    @cached_property
-    def by_place(self) -> dict[str, list[Summary]]:
-        """Connections by endpoint, in order."""
-        places: dict[str, list[Summary]] = {}
-        for one in self.connections:
-            places.setdefault(one.place, []).append(one)
-        return places
-
 
 def _head(raw: bytes | None) -> RawHead | None:
     return RawHead.parse(raw) if raw else None

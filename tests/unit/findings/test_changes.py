@@ -1,10 +1,12 @@
 """What a hop changed, and whether it can explain an answer: the fields' names, lists, and statuses."""
 
+from dataclasses import replace
+
 import pytest
 
-from tests.unit.findings.facts_made import failed, refused, request
+from tests.unit.findings.facts_made import failed, refused, request, response
 from tests.unit.findings.pairs_made import at_origin, behind, pair
-from wsinspect.findings.changes import LIKELY, POSSIBLE, PROVEN, field_changes
+from wsinspect.findings.changes import LIKELY, POSSIBLE, PROVEN, Accepted, field_changes
 from wsinspect.findings.registry import diagnose_pair
 from wsinspect.handshake.heads import RawHead
 
@@ -111,3 +113,119 @@ def test_cookies_are_not_shown():
     (one,) = diagnose_pair(at_origin("401 Unauthorized", request(), sent=request(Cookie="sid=secret")))
     assert one.id == "WS-HS-105"
     assert "secret" not in str(one.as_json())
+
+
+@pytest.mark.parametrize(
+    ("status", "came", "more", "what"),
+    [
+        ("400 Bad Request", request(Sec_WebSocket_Key="short"), {}, ("sec", PROVEN)),
+        ("403 Forbidden", request(Sec_WebSocket_Key="short"), {}, None),
+        ("400 Bad Request", request(Sec_WebSocket_Key="AAAAAAAAAAAAAAAAAAAAAA=="), {}, None),  # another one
+        ("400 Bad Request", request(Sec_WebSocket_Extensions="x-own"), {}, ("sec", POSSIBLE)),
+        ("403 Forbidden", request(Sec_WebSocket_Extensions="x-own"), {}, None),
+        ("400 Bad Request", request(), {"sent": request(Sec_WebSocket_Extensions="x-own")}, None),
+        ("400 Bad Request", request(), {"sent": request(Sec_WebSocket_Protocol="chat")}, ("sec", LIKELY)),
+        ("403 Forbidden", request(), {"sent": request(Sec_WebSocket_Protocol="chat")}, ("sec", POSSIBLE)),
+        (
+            "403 Forbidden",
+            request(),
+            {"sent": request(Sec_WebSocket_Protocol="chat"), "body": b"no subprotocol"},
+            ("sec", PROVEN),
+        ),
+        ("403 Forbidden", request("/chat"), {"sent": request("/chat?a=1")}, ("query", LIKELY)),
+        (
+            "403 Forbidden",
+            request("/chat"),
+            {"sent": request("/chat?a=1"), "body": b"origin not allowed"},
+            ("query", POSSIBLE),
+        ),
+        (
+            "403 Forbidden",
+            request(X_Forwarded_For="1, 2"),
+            {"sent": request(X_Forwarded_For="1")},
+            None,
+        ),
+    ],
+)
+def test_fields_of_the_handshake_and_the_query_are_suspects_where_they_fit(status, came, more, what):
+    assert suspect(status, came, **more) == what
+
+
+def redirected(location, came, **more):
+    made = at_origin("302 Found", came, **more)
+    assert made.origin is not None
+    head = response("302 Found", Location=location)
+    return [
+        (one.kind, one.weight)
+        for one in replace(
+            made,
+            edge=replace(made.edge, raw_response_in=head),
+            origin=replace(made.origin, raw_response_in=head),
+        ).suspects
+    ]
+
+
+def test_a_redirect_to_tls_is_for_a_scheme_that_the_hop_took_away():
+    plain, tls = request(X_Forwarded_Proto="http"), request(X_Forwarded_Proto="https")
+    assert redirected("https://example.org/chat", plain, sent=tls) == [("identity", LIKELY)]
+    assert redirected("http://example.org/other", plain, sent=tls) == []
+    assert redirected("https://example.org/chat", tls, sent=plain) == []
+    assert redirected("https://example.org/chat", tls, sent=request()) == []
+
+
+def test_a_redirect_to_a_login_is_for_credentials_that_the_hop_took_away():
+    with_cookie = request(Cookie="sid=1")
+    assert redirected("/login", request(), sent=with_cookie) == [("identity", LIKELY)]
+    assert redirected("/elsewhere", request(), sent=with_cookie) == []
+
+
+def test_a_client_address_given_twice_may_be_refused():
+    once = request(X_Forwarded_For="1")
+    twice = once.replace(b"X-Forwarded-For: 1", b"X-Forwarded-For: 1\r\nX-Forwarded-For: 2")
+    assert suspect("403 Forbidden", twice, sent=once) == ("identity", POSSIBLE)
+    assert suspect("404 Not Found", twice, sent=once) is None
+
+
+def test_what_was_accepted_another_time_is_no_suspect():
+    here = Accepted(b"/chat", b"app:3000", b"http://example.org", b"HTTP/1.1")
+    assert suspect("403 Forbidden", HOST, accepted=(here,)) is None
+    elsewhere = here._replace(path=b"/other")
+    assert suspect("403 Forbidden", HOST, accepted=(elsewhere,)) == ("identity", POSSIBLE)
+    before = here._replace(host=b"example.org")
+    assert suspect("403 Forbidden", HOST, accepted=(before,)) == ("identity", PROVEN)
+
+
+@pytest.mark.parametrize("origin", ["http://[broken", "http://example.org:port"])
+def test_an_origin_that_cannot_be_read_is_not_the_same_one(origin):
+    sent, came = request(Origin=origin), request(Origin=origin, Host="app:3000")
+    assert suspect("403 Forbidden", came, sent=sent, body=b"origin not allowed") is None
+
+
+def test_without_an_origin_a_changed_host_breaks_no_same_origin_check():
+    sent, came = request(without=("Origin",)), request(without=("Origin",), Host="app:3000")
+    assert suspect("403 Forbidden", came, sent=sent, body=b"host not allowed") == ("identity", LIKELY)
+
+
+@pytest.mark.parametrize(
+    ("name", "came"),
+    [
+        (b"Upgrade", request().replace(b"Upgrade: websocket", b"upgrade: websocket")),
+        (b"Sec-WebSocket-Version", request().replace(b"Sec-WebSocket-Version", b"sec-websocket-version")),
+    ],
+)
+def test_a_field_in_other_letters_is_there_where_it_says_what_it_has_to(name, came):
+    said = b"missing " + name + b" header"
+    assert suspect("400 Bad Request", came, body=said) == ("case", LIKELY)
+    assert suspect("500 Internal Server Error", came, body=said) is None
+    assert suspect("400 Bad Request", request(), body=said) is None
+
+
+def test_changes_are_shown_as_added_removed_or_changed():
+    (added,) = field_changes(head(), head("X-A: 1"))
+    (removed,) = field_changes(head("x-websocket: 1"), head())
+    (changed_one,) = field_changes(head("X-A: 1"), head("X-A: 2"))
+    assert added.lines == ("added    X-A: 1",)
+    assert removed.lines == ("removed  X-WebSocket: 1",)
+    assert changed_one.lines == ("changed  X-A: 1  ->  X-A: 2",)
+    (cookie,) = field_changes(head("Cookie: a=secret"), head())
+    assert cookie.lines == ("removed  Cookie: (not shown)",)

@@ -1,6 +1,7 @@
 """docs/findings.md is what the rules say, and the catalogue of causes is whole."""
 
 import re
+import runpy
 from pathlib import Path
 
 import pytest
@@ -76,3 +77,8 @@ def test_every_topic_is_used_by_a_rule():
 @pytest.mark.parametrize("software", sorted({name for texts in FIXES.values() for name in texts}))
 def test_software_of_snippets_has_a_name(software):
     assert software in NAMES
+
+
+def test_the_package_prints_the_page(capsys):
+    runpy.run_module("wsinspect.findings", run_name="__main__")
+    assert capsys.readouterr().out == render()

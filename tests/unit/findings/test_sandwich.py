@@ -1,11 +1,14 @@
 """Comparing what went into a hop with what came out, and two clocks."""
 
+from dataclasses import replace
+
 import pytest
 
-from tests.unit.findings.facts_made import MS_NS, cut, ended, refused
+from tests.unit.findings.facts_made import MS_NS, OPEN, SECOND, cut, ended, opened, refused, request, response
 from tests.unit.findings.pairs_made import GOOD, NO_UPGRADE, behind, pair, traces
+from wsinspect.findings.facts import C2S, S2C
 from wsinspect.findings.registry import diagnose_pair
-from wsinspect.findings.sandwich import clock_difference, compare
+from wsinspect.findings.sandwich import Clocks, Through, change_line, clock_difference, compare
 
 
 def test_nothing_is_found_in_a_healthy_sandwich():
@@ -53,3 +56,77 @@ def test_who_closed_is_seen_from_both_taps(edge, origin, who):
 
 def test_an_open_connection_was_closed_by_nobody():
     assert pair(ended(), None).closed_by is None
+
+
+def test_the_object_has_what_the_hop_changed_and_what_became_of_messages():
+    edge = refused("403 Forbidden")
+    came = request(X_Via="proxy", without=("Upgrade",)).replace(b"Host: ", b"host: ")
+    through = compare(traces(0, 1), traces(0.5, 1.5), 0)
+    made = pair(edge, behind(edge, came), c2s=through, clocks=Clocks(5, 1, False)).as_json()
+    assert made["clock"] == {"difference_ns": 5, "error_ns": 1, "same_clock": False}
+    assert made["http_version"] == {"into": "HTTP/1.1", "out": "HTTP/1.1"}
+    assert [(one["kind"], one["before"], one["after"]) for one in made["request_changes"]] == [
+        ("removed", "Upgrade: websocket", None),
+        ("added", None, "X-Via: proxy"),
+    ]  # another letter case of a name is none
+    assert (made["answered_by"], made["joined_by"], made["s2c"]) == ("origin", "key", None)
+    assert (made["c2s"]["sent"], made["c2s"]["lost"], made["c2s"]["controls"]) == (
+        *(2, []),
+        {"sent": 0, "arrived": 0},
+    )
+    assert made["c2s"]["delays_ns"]["min_ns"] == 500_000_000
+    assert "tail_ns" not in made["c2s"]
+    assert Through().as_json()["delays_ns"] is None
+
+
+def test_where_nothing_arrived_the_hop_answered():
+    made = pair(refused("502 Bad Gateway"), None).as_json()
+    assert (made["answered_by"], made["origin"], made["request_changes"]) == ("hop", None, [])
+    assert made["http_version"]["out"] is None
+    assert not pair(refused("502 Bad Gateway"), None).is_answered_early
+
+
+def test_a_response_is_compared_with_what_the_origins_tap_sent_on():
+    edge = refused("403 Forbidden", Server="nginx")
+    origin = replace(
+        behind(edge), raw_response_in=response("403 Forbidden", Server="app"), raw_response_out=None
+    )
+    (change,) = pair(edge, origin).response_changes
+    assert change_line(change) == "changed  Server: app  ->  Server: nginx"
+    added, removed = (
+        pair(edge, replace(origin, raw_response_in=head)).response_changes
+        for head in (response("403 Forbidden"), response("403 Forbidden", Server="nginx", X_A="1"))
+    )
+    assert [change_line(one) for one in (*added, *removed)] == ["added    Server: nginx", "removed  X-A: 1"]
+
+
+def test_an_answer_is_early_by_the_clock_of_the_edge():
+    edge = refused("502 Bad Gateway", facts={"times": {"response_in_ns": 1_000}})
+    late = replace(behind(edge), times={"response_in_ns": 2_000})
+    assert pair(edge, late).is_answered_early
+    assert not pair(edge, late, clocks=Clocks(1_500, 0, False)).is_answered_early
+    assert not pair(edge, replace(late, times={})).is_answered_early
+
+
+def test_how_long_the_other_side_lived_is_known_only_where_there_is_one():
+    sent = OPEN + SECOND
+    open_pair = pair(opened(), behind(opened()), now_ns=OPEN + 5 * SECOND)
+    assert open_pair.lived_after_ns(C2S, sent) == 4 * SECOND
+    assert pair(cut(at=3.0), behind(cut(at=3.0))).lived_after_ns(S2C, sent) == 2 * SECOND
+    assert pair(opened(), behind(opened())).lived_after_ns(C2S, sent) == 0
+    assert pair(opened(), None).lived_after_ns(C2S, sent) == 0
+
+
+def test_samples_of_one_way_alone_give_no_bound():
+    assert clock_difference([(True, 7), (True, 9)]) == Clocks(7, 7, False)
+    assert clock_difference([(False, -7), (False, -9)]) == Clocks(-7, 7, False)
+    assert clock_difference([]) == Clocks(0, 0, False)
+
+
+@pytest.mark.parametrize(
+    ("changed", "name"),
+    [({}, "the hop between edge and origin"), ({"origin": None}, "the hop behind edge"),
+     ({"origin": None, "behind": "app"}, "the hop between edge and app")],
+)  # fmt: skip
+def test_a_hop_is_named_by_the_taps_around_it(changed, name):
+    assert replace(GOOD, **changed).name == name

@@ -6,7 +6,7 @@ from itertools import pairwise
 from tests.unit.findings.facts_made import cut, ended, failed, refused, request
 from tests.unit.findings.pairs_made import NO_UPGRADE, pair
 from wsinspect.findings.registry import diagnose_connection, diagnose_pair, ranked
-from wsinspect.findings.together import link_of, together
+from wsinspect.findings.together import link_of, once, together
 
 HOST = request(Host="app:3000")
 ORIGIN = b"origin not allowed"
@@ -72,3 +72,41 @@ def test_what_ended_behind_the_last_tap_is_the_servers_side():
 
 def test_a_healthy_chain_has_no_finding():
     assert found(*chain(ended(), request(), request(), request())) == []
+
+
+def test_a_loop_of_hops_ends():
+    edge, origin = tap(1, "edge", ended()), tap(2, "origin", ended())
+    links = [link_of(pair(edge, origin)), link_of(pair(origin, edge))]
+    links = [links[0]._replace(edge=1, origin=2), links[1]._replace(edge=2, origin=1)]
+    assert together([], [], links) == []
+
+
+def test_what_the_server_says_to_a_hop_that_had_left_is_not_a_failure_of_its_own():
+    edge = tap(1, "edge", refused("504 Gateway Timeout", Server="nginx"))
+    left = tap(2, "origin", failed("client disconnected", "client", waited=60.0))
+    assert [connection for _, _, connection in found(edge, left)] == [1]
+
+
+def test_of_two_captures_the_own_findings_of_both_stay_what_they_were():
+    edge = tap(1, "edge", refused("500 Internal Server Error"))
+    origin = tap(1, "origin", refused("500 Internal Server Error"))
+    own, behind = diagnose_connection(edge), diagnose_connection(origin)
+    kept = together((), own, [link_of(pair(edge, origin))], behind)
+    assert [one.covers for one in kept] == [()] * len(kept)
+
+
+def test_findings_of_no_connection_pass_as_they_are():
+    (one,) = diagnose_connection(refused("500 Internal Server Error"))[:1]
+    about_all = replace(one, connection=None)
+    assert together((), [about_all], []) == [about_all]
+
+
+def test_what_both_taps_say_about_many_connections_is_said_once_nearest_to_the_server():
+    (one, *_) = diagnose_connection(refused("500 Internal Server Error"))
+    at_edge, at_origin, elsewhere = (replace(one, connection=number) for number in (1, 2, 3))
+    kept = once([at_edge, at_origin, elsewhere], {1: 2})
+    assert [found.connection for found in kept] == [2, 3]
+    assert kept[0].covers == ((1, one.id),)
+    by_client = [replace(found, fault_of="client") for found in (at_edge, at_origin)]
+    assert [found.connection for found in once(by_client, {1: 2})] == [1]
+    assert once([at_edge, elsewhere], {1: 2}) == [at_edge, elsewhere]

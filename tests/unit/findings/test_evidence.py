@@ -1,0 +1,64 @@
+"""Lines of evidence that rules share: marks of proxies in a request, ends, what a page sees."""
+
+from dataclasses import replace
+
+import pytest
+
+from tests.unit.findings.facts_made import cut, ended, opened, refused, request
+from wsinspect.findings.evidence import cache_lines, end_line, js_told, named, request_marks, status_line
+from wsinspect.handshake.heads import RawHead
+
+
+def marks(**fields):
+    return request_marks(RawHead.parse(request(**fields)))
+
+
+@pytest.mark.parametrize(
+    ("fields", "software"),
+    [
+        ({"Via": "1.1 Caddy"}, ("caddy",)),
+        ({"Via": "1.1 abc.cloudfront.net (CloudFront)"}, ("aws",)),
+        ({"Via": "1.1 google"}, ("gcp",)),
+        ({"Via": "1.1 vegur"}, ("heroku",)),
+        ({"Via": "1.1 somebody"}, ()),
+        ({"CF_Ray": "8f"}, ("cloudflare",)),
+        ({"X_Amzn_Trace_Id": "Root=1"}, ("aws",)),
+        ({"X_Forwarded_For": "10.0.0.1"}, ()),
+        ({}, ()),
+    ],
+)
+def test_a_proxy_before_the_tap_is_named_only_by_a_field_of_its_own(fields, software):
+    found = marks(**fields)
+    assert named(found) == software
+    assert len(found) == len(fields)
+
+
+def test_fields_that_name_somebody_come_first():
+    found = marks(X_Forwarded_For="10.0.0.1", CF_Ray="8f")
+    assert [mark.software for mark in found] == ["cloudflare", ""]
+    assert found[1].evidence == "request x-forwarded-for: 10.0.0.1"
+    assert request_marks(None) == ()
+
+
+def test_a_status_without_a_head_or_a_time_is_said_as_far_as_it_is_known():
+    assert status_line(refused("403 Forbidden")) == "HTTP/1.1 403 Forbidden after 3 ms"
+    bare = replace(refused("403 Forbidden"), raw_response_in=None, times={})
+    assert status_line(bare) == "status 403"
+
+
+def test_what_a_page_sees_has_the_reason_of_the_code_that_it_sees():
+    assert js_told(opened()) == "Nothing yet: the connection is open."
+    assert js_told(ended(reason="bye")) == "close with code 1000, wasClean true, reason 'bye'"
+    assert js_told(cut()) == "close with code 1006, wasClean false, empty reason"
+
+
+def test_who_ended_it_and_how_is_one_line():
+    assert end_line(cut(how="rst")) == "ended by the server (RST); on the wire: server RST"
+    nobody = replace(cut(), ended_by="both", ends=())
+    assert end_line(nobody) == "ended by both sides (FIN); on the wire: no end of a TCP connection"
+
+
+def test_what_a_cache_says_is_quoted_and_silence_is_not():
+    assert cache_lines(refused("403 Forbidden", X_Cache="HIT", Age="5")) == ("X-Cache: HIT", "Age: 5")
+    assert cache_lines(refused("403 Forbidden")) == ()
+    assert cache_lines(replace(refused("403 Forbidden"), raw_response_in=None)) == ()
