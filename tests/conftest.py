@@ -13,6 +13,7 @@ import fcntl
 import fnmatch
 import os
 import shutil
+import sys
 import tomllib
 import uuid
 from collections.abc import Generator
@@ -23,6 +24,10 @@ import pytest
 
 from tests.support import warm
 from tests.support.processes import MARK, Started, left_over, run_folder
+
+# Hundreds of interpreters start, and each would compile all of wsinspect where bytecode is not kept.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 hypothesis.settings.register_profile(
     "fast",

@@ -1,5 +1,8 @@
 """The byte checker over sockets: every case through `wsinspect run`, in each mode and with TLS on each leg.
 
+Frames take one way through the relay, however a connection was opened: `make test` sends all of them over
+one route, and over the others what depends on how a connection begins and ends; `make test-all` all over all.
+
 One engine and one origin serve all; a test is one family of cases on one route, and its failure lists every
 case that differs from the direct connection, with what differs.
 """
@@ -23,6 +26,11 @@ from tests.support.threaded_loop import ThreadedLoop
 CASES = all_cases()
 FAMILIES = list(dict.fromkeys(case.family for case in CASES))
 ROUTES = ["ws-ws", "wss-wss", "wss-ws", "ws-wss", "regular-get", "regular-connect", "regular-connect-wss"]
+BEGINNINGS_AND_ENDS = {"handshakes", "ends", "half-close", "closing", "tls-ends", "mixed"}
+QUICK = {route: BEGINNINGS_AND_ENDS for route in ROUTES}
+QUICK["ws-ws"] = set(FAMILIES) - {"random-rest"}
+QUICK["wss-wss"] = BEGINNINGS_AND_ENDS | {"extensions", "hasty", "impatient", "random"}
+QUICK["wss-wss"] |= {f"{what}-{way}" for what in ("lengths", "fragments") for way in ("c2s", "s2c")}
 
 
 @dataclass
@@ -76,7 +84,13 @@ async def _open(context: ssl.SSLContext) -> Origin:
     return await Origin(context).__aenter__()
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("route", ROUTES)
+@pytest.mark.parametrize(
+    ("route", "family"),
+    [
+        pytest.param(route, family, marks=[] if family in QUICK[route] else pytest.mark.slow)
+        for route in ROUTES
+        for family in FAMILIES
+    ],
+)
 def test_both_sides_see_what_they_see_directly(lab, route, family):
     assert lab.failures(family, route) == {}

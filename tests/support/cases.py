@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 from tests.support.end_cases import end_cases
 from tests.support.frame_cases import frame_cases
 from tests.support.handshake_cases import extension_cases, handshake_cases
@@ -9,8 +11,9 @@ from tests.support.random_cases import random_cases
 from tests.support.script import Case
 
 
-def all_cases() -> list[Case]:
-    cases = [*frame_cases(), *handshake_cases(), *extension_cases(), *end_cases(), *random_cases()]
+@functools.cache  # several modules ask when they are collected, on every worker
+def all_cases() -> tuple[Case, ...]:
+    cases = (*frame_cases(), *handshake_cases(), *extension_cases(), *end_cases(), *random_cases())
     names = [case.name for case in cases]
     if len(set(names)) != len(names):
         raise ValueError("two cases of one name")
