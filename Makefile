@@ -23,6 +23,7 @@ help:
 demo:
 	@venv=$$(sh .ci/env) && exec "$$venv/bin/python" -m wsinspect demo $(ARGS)
 
+test: export HYPOTHESIS_PROFILE ?= quick
 test:
 	@venv=$$(sh .ci/env test) && exec "$$venv/bin/python" -m pytest -q $(XDIST) -m "not lab and not slow" $(ARGS)
 

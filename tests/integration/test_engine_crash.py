@@ -7,14 +7,13 @@ import random
 import signal
 import socket
 import sqlite3
-import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
 
 import pytest
 
+from tests.support import warm
 from tests.support.engine import Engine, private_environment
 from tests.support.processes import children, command_line, wait_until_gone
 from tests.support.socket_echo import HEAD, KEY, EchoServer, read_head, server
@@ -24,6 +23,8 @@ __all__ = ["server"]
 
 #: The promise of DESIGN section 3: what was relayed this long ago is in the capture, or in the journal.
 GRACE_SECONDS = 0.25
+#: Moments at which something is killed.
+SEEDS = [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2, 3))]
 
 
 class Talker:
@@ -94,7 +95,7 @@ def assert_complete(capture: Path, talker: Talker, until: float) -> None:
     database.close()
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", SEEDS)
 def test_the_engine_is_killed(seed: int, server: EchoServer, tmp_path: Path) -> None:
     engine = Engine.start("--reverse", f"http://127.0.0.1:{server.port}", "--listen", "0", folder=tmp_path)
     recorder = recorder_of(engine)
@@ -108,7 +109,7 @@ def test_the_engine_is_killed(seed: int, server: EchoServer, tmp_path: Path) -> 
     assert not Path(f"{engine.capture}.journal").exists()
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", SEEDS)
 def test_both_are_killed(seed: int, server: EchoServer, tmp_path: Path) -> None:
     engine = Engine.start("--reverse", f"http://127.0.0.1:{server.port}", "--listen", "0", folder=tmp_path)
     recorder = recorder_of(engine)
@@ -119,17 +120,13 @@ def test_both_are_killed(seed: int, server: EchoServer, tmp_path: Path) -> None:
     engine.kill()
     talker.close()
     wait_until_gone(recorder)
-    show = subprocess.run(
-        [sys.executable, "-m", "wsinspect", "show", str(engine.capture), "--json"],
-        env=private_environment(tmp_path),
-        capture_output=True,
-        timeout=60,
-    )
+    words = ["show", str(engine.capture), "--json"]
+    show = warm.run(words, folder=tmp_path, environment=private_environment(tmp_path))
     assert show.returncode == 0, show.stderr
     assert_complete(engine.capture, talker, killed)
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", SEEDS)
 def test_the_recorder_is_killed(seed: int, server: EchoServer, tmp_path: Path) -> None:
     """Traffic goes on, another recorder is started, and nothing at all is missing."""
     engine = Engine.start("--reverse", f"http://127.0.0.1:{server.port}", "--listen", "0", folder=tmp_path)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-import subprocess
-import sys
 import time
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -14,8 +12,9 @@ from urllib.parse import urlsplit
 import pytest
 from websockets.asyncio.client import connect
 
+from tests.support import warm
 from tests.support.echo_engine import EchoEngine, echo_engine
-from tests.support.engine import ROOT, private_environment
+from tests.support.engine import private_environment
 from tests.support.processes import resident_bytes
 from wsinspect.control.client import ControlClient, ControlError
 
@@ -175,15 +174,8 @@ async def test_a_hostile_file_is_refused_in_one_line(name: str, tmp_path: Path) 
     path = tmp_path / "hostile.yaml"
     path.write_text(HOSTILE[name])
     start = time.perf_counter()
-    done = subprocess.run(
-        [sys.executable, "-m", "wsinspect", "faults", "validate", str(path)],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        env=private_environment(tmp_path),
-        timeout=60,
-        check=False,
-    )
+    words = ["faults", "validate", str(path)]
+    done = warm.run(words, folder=tmp_path, environment=private_environment(tmp_path))
     assert done.returncode == 2, done.stdout + done.stderr
     *excerpt, line = done.stderr.strip().splitlines()
     assert line.startswith("wsinspect: ")

@@ -19,14 +19,13 @@ pytestmark = pytest.mark.asyncio
 LONG = "the quick brown fox jumps over the lazy dog " * 4
 
 
-@pytest.mark.alone
 async def test_latency_delays_one_direction_and_is_in_the_ledger(tmp_path: Path) -> None:
     async with echo_engine(tmp_path, "--fault", "latency:s2c,latency=200ms,match=op:text") as lab:
         async with connect(lab.url()) as client:
             start = time.perf_counter()
             await client.send("x")
             assert await client.recv() == "x"
-            assert 0.2 <= time.perf_counter() - start < 0.5
+            assert time.perf_counter() - start >= 0.2
         await lab.event("close")
         with await lab.stop() as capture:
             (fault,) = capture.query("SELECT rule, kind, frame_id, seed FROM fault_event")
@@ -37,6 +36,8 @@ async def test_latency_delays_one_direction_and_is_in_the_ledger(tmp_path: Path)
             assert frame.fault_event_id is not None
             assert frame.sent_ns is not None
             assert frame.sent_ns - frame.time_ns >= 200_000_000
+            (asked,) = [one for one in capture.frames(1) if one.direction.short == "c2s" and one.opcode == 1]
+            assert asked.fault_event_id is None
 
 
 @pytest.mark.slow
@@ -359,15 +360,14 @@ async def test_tls_fails_with_the_alert_asked_for(tmp_path: Path) -> None:
         assert (await lab.event("fault"))["kind"] == "tls_error"
 
 
-@pytest.mark.alone
 async def test_a_preset_behaves_like_the_hop_it_names(tmp_path: Path) -> None:
     options = ("--like", "aws-alb", "--time-scale", "0.01")
     async with echo_engine(tmp_path, *options) as lab, connect(lab.url()) as client:
         await client.send("x")
         assert await client.recv() == "x"
         start = time.perf_counter()
-        await asyncio.wait_for(client.wait_closed(), 5)
-        assert 0.4 < time.perf_counter() - start < 2
+        await asyncio.wait_for(client.wait_closed(), 30)
+        assert time.perf_counter() - start > 0.4
         assert client.close_code == 1006
         fault = await lab.event("fault")
         assert (fault["rule"], fault["kind"]) == ("idle_timeout", "idle_timeout")

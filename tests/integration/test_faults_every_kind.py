@@ -9,10 +9,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import socket
 import ssl
-import subprocess
-import sys
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -24,8 +23,9 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
 
+from tests.support import warm
 from tests.support.echo_engine import EchoEngine, echo_engine
-from tests.support.engine import ROOT, Engine
+from tests.support.engine import Engine
 from tests.support.forwarder import Forwarder
 from tests.support.threaded_loop import ThreadedLoop
 from wsinspect.capture.reader import Capture
@@ -345,13 +345,8 @@ def test_every_kind_is_in_the_ledger_and_nobody_is_blamed(lab: Lab) -> None:
 
 
 def diagnosed(capture: Path) -> list[dict[str, Any]]:
-    done = subprocess.run(
-        [sys.executable, "-m", "wsinspect", "diagnose", str(capture), "--json"],
-        capture_output=True,
-        cwd=ROOT,
-        check=False,
-        timeout=60,
-    )
+    words = ["diagnose", str(capture), "--json"]
+    done = warm.run(words, folder=capture.parent, environment=os.environ)
     assert done.returncode in (0, 1), done.stderr
     return list(json.loads(done.stdout)["findings"])
 

@@ -7,13 +7,13 @@ import contextlib
 import json
 import sqlite3
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import websockets
 from websockets.asyncio.server import ServerConnection
 
+from tests.support import warm
 from tests.support.engine import Engine, private_environment
 from tests.support.journals import Script, index, text, write_journal
 from wsinspect.capture.filtering import FrameScan, FrameView, matching_connections
@@ -114,13 +114,8 @@ def test_connections(path: Path) -> None:
 
 
 def show(path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "wsinspect", "show", str(path), *arguments],
-        env=private_environment(path.parent),
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    words = ["show", str(path), *arguments]
+    return warm.run(words, folder=path.parent, environment=private_environment(path.parent))
 
 
 def test_show_lists_connections_or_frames(path: Path) -> None:

@@ -5,11 +5,11 @@ we know who did it: that party is blamed first, and a hop that did nothing is ne
 """
 
 import json
-import subprocess
-import sys
+import os
 
 import pytest
 
+from tests.support import warm
 from tests.support.hops import envoy_program
 from tests.support.matrix_hops import KINDS
 from tests.support.matrix_lab import Cause, is_agreed, play
@@ -196,11 +196,7 @@ def judged(cause, seen, setup, guilty):
 
 def cli_ids(engine):
     """Id and connection of each finding of `wsinspect diagnose`."""
-    done = subprocess.run(
-        [sys.executable, "-m", "wsinspect", "diagnose", "--json", str(engine.capture)],
-        capture_output=True,
-        timeout=60,
-        check=False,
-    )
+    words = ["diagnose", "--json", str(engine.capture)]
+    done = warm.run(words, folder=engine.capture.parent, environment=os.environ)
     assert done.returncode == 1, done.stderr
     return {(one["id"], one["connection"]) for one in json.loads(done.stdout)["findings"]}

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -15,6 +13,7 @@ from websockets.asyncio.client import connect
 from websockets.asyncio.server import serve
 from websockets.exceptions import InvalidHandshake, InvalidStatus
 
+from tests.support import warm
 from tests.support.certs import client_context, make_certificates
 from tests.support.engine import Engine, private_environment
 from tests.support.forwarder import Forwarder
@@ -224,13 +223,8 @@ def test_a_bad_mode_is_one_line(modes, line):
     ],
 )
 def test_wrong_usage_leaves_nothing(options, line, tmp_path):
-    done = subprocess.run(
-        [sys.executable, "-m", "wsinspect", "run", "--headless", *options],
-        env=private_environment(tmp_path),
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    words = ["run", "--headless", *options]
+    done = warm.run(words, folder=tmp_path, environment=private_environment(tmp_path))
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith(f"wsinspect: {line}")
     assert done.stderr.count("\n") == 1

@@ -61,7 +61,7 @@ def test_a_clean_end_leaves_one_file(rig, path):
         assert capture.query("PRAGMA journal_mode") == [("delete",)]
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2, 3))])
 def test_a_recorder_killed_at_random_moments_loses_and_doubles_nothing(tmp_path, seed):
     steps = random_script(seed, connections=5, chunks=400)
     plain = tmp_path / "plain.db"
@@ -94,7 +94,9 @@ def test_a_recorder_killed_at_random_moments_loses_and_doubles_nothing(tmp_path,
     assert dump(path) == dump(plain)
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize(
+    "seed", [0, 1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (2, 3, 4, 5))]
+)
 def test_a_recorder_killed_while_it_closes_the_file_is_made_up_for(tmp_path, seed):
     steps = random_script(seed, connections=3, chunks=200)
     plain = tmp_path / "plain.db"

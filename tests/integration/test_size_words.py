@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
-import sys
 import zlib
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.support import warm
 from tests.support.journals import Script, index, text, write_journal
 from wsinspect.capture import schema
 from wsinspect.capture.missing import evicted_words, missing
@@ -61,8 +62,7 @@ def capture(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "wsinspect", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    return warm.run([*map(str, arguments)], folder=Path.cwd(), environment=os.environ)
 
 
 def objects(*arguments: str | Path) -> dict[str, Any]:

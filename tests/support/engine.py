@@ -234,9 +234,7 @@ class Engine:
 
 def wsinspect_json(folder: Path, *arguments: object) -> tuple[int, Any]:
     """A command with `--json`: its exit code, and its JSON or else what it printed on stderr."""
-    command = [sys.executable, "-m", "wsinspect", *map(str, arguments), "--json"]
-    done = subprocess.run(
-        command, env=private_environment(folder), capture_output=True, text=True, timeout=60
-    )
+    words = [*map(str, arguments), "--json"]
+    done = warm.run(words, folder=folder, environment=private_environment(folder))
     assert "Traceback" not in done.stderr
     return done.returncode, json.loads(done.stdout) if done.stdout else done.stderr

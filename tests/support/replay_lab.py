@@ -6,13 +6,14 @@ import asyncio
 import json
 import os
 import signal
-import subprocess
-import sys
+import tempfile
+import threading
 from contextlib import contextmanager
 from pathlib import Path
 
 import websockets
 
+from tests.support import warm
 from tests.support.chats import SECRET_REQUEST, Chat, store
 from tests.support.engine import private_environment
 
@@ -23,17 +24,20 @@ class Serving:
     """`wsinspect replay --serve` as a process."""
 
     def __init__(self, path: Path, *options: str) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "wsinspect", "replay", str(path), "--serve", "0", "--json", *options],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=private_environment(path.parent),
-        )
+        handle, name = tempfile.mkstemp(".stderr", dir=path.parent)
+        self._stderr = Path(name)
+        with os.fdopen(handle, "wb") as stderr:
+            self.process = warm.start(
+                ["replay", str(path), "--serve", "0", "--json", *options],
+                folder=path.parent,
+                environment=private_environment(path.parent),
+                stderr=stderr,
+            )
         assert self.process.stdout is not None
-        line = self.process.stdout.readline()
+        self._stdout = self.process.stdout
+        line = self._stdout.readline()
         if not line:
-            raise AssertionError(self.process.communicate()[1])
+            raise AssertionError(self.end()[1])
         self.ready = json.loads(line)
 
     @property
@@ -41,11 +45,27 @@ class Serving:
         return f"ws://127.0.0.1:{self.ready['port']}"
 
     def finish(self, *, stop: bool = False) -> tuple[int, list[dict]]:
+        """Its exit code and what it printed after the first line; with `stop` it is interrupted."""
         if stop:
             self.process.send_signal(signal.SIGINT)
-        out, err = self.process.communicate(timeout=20)
+        out, err = self.end()
         assert "Traceback" not in err
-        return self.process.returncode, [json.loads(line) for line in out.splitlines()]
+        return self.process.wait(), [json.loads(line) for line in out.splitlines()]
+
+    def end(self) -> tuple[str, str]:
+        """Wait until it has ended; the rest of its stdout, and its stderr."""
+        guard = threading.Timer(20, self.process.kill)
+        guard.start()
+        out = self._stdout.read()
+        self.process.wait(20)
+        guard.cancel()
+        return out.decode(), self._stderr.read_text()
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait(20)
+        self._stdout.close()
 
 
 @contextmanager
@@ -54,9 +74,7 @@ def serving(path, *options):
     try:
         yield running
     finally:
-        if running.process.poll() is None:
-            os.kill(running.process.pid, signal.SIGKILL)
-        running.process.communicate()
+        running.close()
 
 
 def asking(count=3, *, pushes=1, connections=1, request=SECRET_REQUEST, path="/room?id=7"):

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import importlib
 import json
 import os
 import runpy
@@ -78,15 +79,29 @@ class WarmProcess:
 
 
 def start(
-    arguments: Sequence[str], *, folder: Path, environment: Mapping[str, str], stderr: IO[bytes]
+    arguments: Sequence[str],
+    *,
+    folder: Path,
+    environment: Mapping[str, str],
+    stderr: IO[bytes],
+    is_brief: bool = False,
 ) -> WarmProcess:
-    """`wsinspect` with these arguments, in a session of its own, its stdin empty and its stdout a pipe."""
+    """`wsinspect` with these arguments, in a session of its own, its stdin empty and its stdout a pipe.
+
+    Args:
+        is_brief: leave without taking the interpreter down, which costs more than most commands do.
+    """
     control = _server()
     read_out, write_out = os.pipe()
     read_report, write_report = os.pipe()
     nothing = os.open(os.devnull, os.O_RDONLY)
     try:
-        request = {"arguments": list(arguments), "folder": str(folder), "environment": dict(environment)}
+        request = {
+            "arguments": list(arguments),
+            "folder": str(folder),
+            "environment": dict(environment),
+            "is_brief": is_brief,
+        }
         socket.send_fds(
             control, [json.dumps(request).encode()], [nothing, write_out, stderr.fileno(), write_report]
         )
@@ -101,9 +116,12 @@ def start(
 def run(
     arguments: Sequence[str], *, folder: Path, environment: Mapping[str, str], timeout: float = 60.0
 ) -> subprocess.CompletedProcess[str]:
-    """`wsinspect` with these arguments to its end, as `subprocess.run` would."""
+    """`wsinspect` with these arguments to its end, as `subprocess.run` would.
+
+    What Python reads of the environment when it starts (PYTHONUTF8, the locale) is as it is in the tests.
+    """
     with tempfile.TemporaryFile() as stderr:
-        process = start(arguments, folder=folder, environment=environment, stderr=stderr)
+        process = start(arguments, folder=folder, environment=environment, stderr=stderr, is_brief=True)
         guard = threading.Timer(timeout, process.kill)
         guard.start()
         assert process.stdout is not None
@@ -160,8 +178,12 @@ def serve(control: socket.socket) -> dict[str, Any] | None:
 
     One thread only, for a process with more must not fork.
     """
-    import wsinspect.cli.run
-    import wsinspect.proxy.engine  # noqa: F401
+    import wsinspect.proxy.engine
+    import wsinspect.recorder.opening  # noqa: F401
+    from wsinspect.cli.main import COMMANDS
+
+    for lazy in COMMANDS.values():
+        importlib.import_module(lazy.place.partition(":")[0])
 
     gc.freeze()
     wake_read, wake_write = os.pipe()
@@ -229,4 +251,11 @@ if __name__ == "__main__":
     asked = serve(socket.socket(fileno=int(sys.argv[1])))
     if asked is not None:
         sys.argv = ["wsinspect", *asked["arguments"]]
-        runpy.run_module("wsinspect", run_name="__main__", alter_sys=True)
+        try:
+            runpy.run_module("wsinspect", run_name="__main__", alter_sys=True)
+        except SystemExit as ended:
+            if not asked["is_brief"] or not isinstance(ended.code, int):
+                raise
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(ended.code)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 from tests.fuzz_captures import PAGE, check, exchange, make_case, sound_captures
+from tests.support import warm
 from tests.unit.cli.maker import home
 from wsinspect import api
 from wsinspect.capture.damage import find_damage
@@ -70,15 +70,8 @@ def test_reading_stops_at_the_first_row_out_of_order_and_keeps_what_was_read(exc
 
 def test_a_command_ends_with_what_is_in_order_and_exit_code_2(exchanged: Path, tmp_path: Path) -> None:
     target = tmp_path / "x.jsonl"
-    command = ["-m", "wsinspect", "export", str(exchanged), "--format", "jsonl", "-o", str(target)]
-    done = subprocess.run(
-        [sys.executable, *command],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        env=home(tmp_path),
-        check=False,
-    )
+    words = ["export", str(exchanged), "--format", "jsonl", "-o", str(target)]
+    done = warm.run(words, folder=tmp_path, environment=home(tmp_path))
     assert done.returncode == 2
     assert f"wsinspect: {exchanged} is damaged: " in done.stderr
     assert target.stat().st_size < 10 * exchanged.stat().st_size

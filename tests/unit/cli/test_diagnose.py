@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.support import warm
 from tests.unit.cli.maker import C2S, S2C, CaptureMaker, home
 from wsinspect.wire.opcodes import Opcode
 
 
 def diagnose(folder: Path, *arguments: object, code: int = 0) -> tuple[str, str]:
-    command = [sys.executable, "-m", "wsinspect", "diagnose", *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, env=home(folder), timeout=60)
+    done = warm.run(["diagnose", *map(str, arguments)], folder=folder, environment=home(folder))
     assert done.returncode == code, done.stderr
     return done.stdout, done.stderr
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from mitmproxy.proxy.mode_specs import ProxyMode
 
+from tests.support import warm
 from tests.support.engine import private_environment
 from wsinspect.cli.completion import MODES
 from wsinspect.cli.hints import LAST, first_steps
@@ -60,30 +61,31 @@ def test_a_mode_without_a_port_or_without_http_has_none():
     ],
 )
 def test_a_start_says_what_to_do_next_on_stderr(tmp_path, words, is_advised):
-    command = [*WSINSPECT, "run", "--headless", "--listen", "0", *words]
-    environment = private_environment(tmp_path)
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
-    ) as process:
+    arguments = ["run", "--headless", "--listen", "0", *words]
+    read, write = os.pipe()
+    with os.fdopen(read) as stderr:
+        with os.fdopen(write, "wb") as other_end:
+            process = warm.start(
+                arguments, folder=tmp_path, environment=private_environment(tmp_path), stderr=other_end
+            )
         assert process.stdout is not None
-        assert process.stderr is not None
-        process.stdout.readline()
-        if "--json" not in words:
-            assert process.stdout.readline().startswith("recording to ")
-        advice = [process.stderr.readline(), process.stderr.readline()] if is_advised else []
-        process.send_signal(signal.SIGINT)
-        rest = process.stderr.read()
-        process.stdout.read()
-    assert process.returncode == 0
+        with process.stdout as stdout:
+            stdout.readline()
+            if "--json" not in words:
+                assert stdout.readline().startswith(b"recording to ")
+            advice = [stderr.readline(), stderr.readline()] if is_advised else []
+            process.send_signal(signal.SIGINT)
+            rest = stderr.read()
+            stdout.read()
+    assert process.wait(30) == 0
     assert LAST not in rest
     if is_advised:
         assert "wsinspect browser" in advice[0]
         assert advice[1] == f"  {LAST}\n"
 
 
-@pytest.mark.alone  # listens on the default port
 def test_bare_on_a_terminal_runs_the_proxy(tmp_path):
-    """Whatever is shown, an engine lives and records, and SIGTERM ends it cleanly."""
+    """It listens on the default port, or says that somebody has it, and SIGTERM ends it cleanly."""
     ours, theirs = pty.openpty()
     environment = {**private_environment(tmp_path), "TERM": "xterm"}
     with subprocess.Popen(
@@ -112,9 +114,7 @@ def complete(shell: str, words: list[str], environment: dict[str, str], folder: 
         else " ".join(["wsinspect", *words[:-1]]),
         "COMP_CWORD": str(len(words)) if shell != "fish" else words[-1],
     }
-    done = subprocess.run(
-        WSINSPECT, env={**environment, **variables}, cwd=folder, capture_output=True, text=True, timeout=60
-    )
+    done = warm.run([], folder=folder, environment={**environment, **variables})
     assert done.stderr == ""
     lines = list(filter(None, done.stdout.splitlines()))
     return lines[1::3] if shell == "zsh" else [line.split(",", 1)[1].split("\t")[0] for line in lines]
@@ -191,8 +191,8 @@ def test_commands_options_browsers_and_engines_are_completed(tmp_path):
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_the_script_names_the_program_and_its_variable(shell):
-    done = subprocess.run([*WSINSPECT, "completion", shell], capture_output=True, text=True, timeout=60)
+def test_the_script_names_the_program_and_its_variable(tmp_path, shell):
+    done = warm.run(["completion", shell], folder=tmp_path, environment=private_environment(tmp_path))
     assert (done.returncode, done.stderr) == (0, "")
     assert "_WSINSPECT_COMPLETE" in done.stdout
     assert f"{shell}_complete" in done.stdout

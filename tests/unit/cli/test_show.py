@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import re
 import sqlite3
-import subprocess
-import sys
 import unicodedata
 import zlib
 
 import pytest
 
+from tests.support import warm
 from tests.unit.cli.maker import C2S, S2C, CaptureMaker, home
 from wsinspect.wire.opcodes import Opcode
 
@@ -63,12 +62,12 @@ def show(tmp_path):
     """Runs `wsinspect show` as its user does, and holds every output to what no output may break."""
 
     def run(*args, code=0, **environment):
-        command = [sys.executable, "-m", "wsinspect", "show", *map(str, args)]
-        done = subprocess.run(command, capture_output=True, env=home(tmp_path) | environment, timeout=60)
-        assert done.returncode == code, done.stderr.decode()
-        assert_harmless(done.stdout.decode())
-        assert_harmless(done.stderr.decode())
-        return done.stdout.decode() if code == 0 else done.stderr.decode()
+        words = ["show", *map(str, args)]
+        done = warm.run(words, folder=tmp_path, environment=home(tmp_path) | environment)
+        assert done.returncode == code, done.stderr
+        assert_harmless(done.stdout)
+        assert_harmless(done.stderr)
+        return done.stdout if code == 0 else done.stderr
 
     return run
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 
 import pytest
@@ -137,7 +136,7 @@ def test_widths_are_those_of_the_terminal():
 
 
 @pytest.mark.asyncio
-async def test_100_megabytes_are_looked_at_as_fast_as_100_bytes(tmp_path):
+async def test_of_100_megabytes_no_more_is_read_than_of_others(tmp_path):
     path = tmp_path / "large.db"
     size = 100 * 1024 * 1024
     with CaptureBuilder(path) as builder:
@@ -150,49 +149,70 @@ async def test_100_megabytes_are_looked_at_as_fast_as_100_bytes(tmp_path):
                 (size, size + 10, number),
             )
     async with opened(path) as screen:
-        began = time.perf_counter()
         assert "100 MiB" not in "".join(screen.pane("frames"))
         assert "00 00 00 00" in screen.pane("frames")[2]
         await screen.press("3", "g", "4", "end")
         assert screen.pane("inspector")[-1].startswith(" 063ffff0  00 00")
         await screen.press("v")
         assert "windows" in screen.pane("inspector")[2]
-        assert time.perf_counter() - began < 5
         assert screen.selection.known_record(1) is not None
         record = screen.selection.record(1)
         assert record is not None
         assert len(record.frame.payload) == PREVIEW_BYTES
 
 
+#: What a stranger's file may hold; each on its own is for `make test-all`.
+ODD_VALUES = [
+    "UPDATE frame SET header = 'text' WHERE id % 2",
+    "UPDATE frame SET header = x'' WHERE id % 2",
+    "UPDATE frame SET payload = 'text' WHERE id % 2",
+    "UPDATE frame SET connection_id = -1",
+    "UPDATE frame SET connection_id = 1 << 40",
+    "UPDATE frame SET bits = -5",
+    "UPDATE frame SET time_ns = -9000000000000000000 WHERE id % 2",
+    "UPDATE frame SET wire_length = 9000000000000000000",
+    "UPDATE frame SET message_id = 77, bits = 1 << 8",
+    "UPDATE connection SET attempt_ns = NULL, state = 'odd', client = NULL, path = NULL, host = NULL",
+    "UPDATE connection SET attempt_ns = -1, closed_ns = 9000000000000000000",
+    "UPDATE meta SET value = '{' ",
+    "UPDATE event SET detail = '[1'",
+    "INSERT INTO finding VALUES (1, 'x', 'y', 9, 9, 'not json')",
+    "INSERT INTO fault_event VALUES (1, 5, 9, 9, 'x', 'y', 1, '[]')",
+    "DELETE FROM frame WHERE id > 10",
+    "DELETE FROM connection",
+    "INSERT INTO stored_message (id, connection_id, is_s2c, opcode, first_frame, last_frame, compressed, "
+    "length, data) VALUES (1, 1, 0, 99, 1 << 60, -5, 1, -1, 'text')",
+]
+#: Those that one file can have together, each on frames of its own.
+ODD_TOGETHER = [
+    "UPDATE frame SET header = 'text' WHERE id % 8 = 0",
+    "UPDATE frame SET header = x'' WHERE id % 8 = 1",
+    "UPDATE frame SET payload = 'text' WHERE id % 8 = 2",
+    "UPDATE frame SET bits = -5 WHERE id % 8 = 3",
+    "UPDATE frame SET time_ns = -9000000000000000000 WHERE id % 8 = 4",
+    "UPDATE frame SET wire_length = 9000000000000000000 WHERE id % 8 = 5",
+    "UPDATE frame SET message_id = 77, bits = 1 << 8 WHERE id % 8 = 6",
+    "UPDATE frame SET connection_id = 1 << 40 WHERE id > 45",
+    "UPDATE frame SET connection_id = -1 WHERE id > 48",
+    *ODD_VALUES[-9:-3],
+    ODD_VALUES[-1],
+]
+
+
 @pytest.mark.asyncio
 @pytest.mark.parametrize(
-    "statement",
+    "statements",
     [
-        "UPDATE frame SET header = 'text' WHERE id % 2",
-        "UPDATE frame SET header = x'' WHERE id % 2",
-        "UPDATE frame SET payload = 'text' WHERE id % 2",
-        "UPDATE frame SET connection_id = -1",
-        "UPDATE frame SET connection_id = 1 << 40",
-        "UPDATE frame SET bits = -5",
-        "UPDATE frame SET time_ns = -9000000000000000000 WHERE id % 2",
-        "UPDATE frame SET wire_length = 9000000000000000000",
-        "UPDATE frame SET message_id = 77, bits = 1 << 8",
-        "UPDATE connection SET attempt_ns = NULL, state = 'odd', client = NULL, path = NULL, host = NULL",
-        "UPDATE connection SET attempt_ns = -1, closed_ns = 9000000000000000000",
-        "UPDATE meta SET value = '{' ",
-        "UPDATE event SET detail = '[1'",
-        "INSERT INTO finding VALUES (1, 'x', 'y', 9, 9, 'not json')",
-        "INSERT INTO fault_event VALUES (1, 5, 9, 9, 'x', 'y', 1, '[]')",
-        "DELETE FROM frame WHERE id > 10",
-        "DELETE FROM connection",
-        "INSERT INTO stored_message (id, connection_id, is_s2c, opcode, first_frame, last_frame, compressed, "
-        "length, data) VALUES (1, 1, 0, 99, 1 << 60, -5, 1, -1, 'text')",
+        ODD_TOGETHER,
+        ["DELETE FROM connection"],
+        *(pytest.param([one], id=one[:60], marks=pytest.mark.slow) for one in ODD_VALUES),
     ],
 )
-async def test_odd_values_in_a_strangers_file_are_no_tracebacks(tmp_path, statement):
+async def test_odd_values_in_a_strangers_file_are_no_tracebacks(tmp_path, statements):
     path = many_frames(tmp_path / "odd.db", 50)
     database = connect(path)
-    database.execute(statement)
+    for statement in statements:
+        database.execute(statement)
     database.close()
     async with opened(path) as screen:
         app = screen.app

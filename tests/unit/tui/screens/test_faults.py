@@ -131,8 +131,17 @@ async def test_f_takes_all_away_and_says_what_was_released(lab, live):
         assert words in screen.line("keys")
 
 
-@pytest.mark.parametrize("size", [(60, 15), (80, 24), (200, 50)])
-@pytest.mark.parametrize("colour", [True, False])
+@pytest.mark.parametrize(
+    ("size", "colour"),
+    [
+        ((60, 15), False),
+        ((200, 50), True),
+        *(
+            pytest.param(size, colour, marks=pytest.mark.slow)
+            for size, colour in [((60, 15), True), ((80, 24), True), ((80, 24), False), ((200, 50), False)]
+        ),
+    ],
+)
 async def test_that_faults_are_on_is_said_on_every_page(lab, live, size, colour, monkeypatch):
     if not colour:
         monkeypatch.setenv("NO_COLOR", "1")
