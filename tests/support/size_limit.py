@@ -85,11 +85,11 @@ class Traffic:
             self._script.end(number)
         self._play()
 
-    def refuse(self, number: int, body: bytes) -> None:
+    def refuse(self, number: int, body: bytes, words: int = 18_000) -> None:
         self._script.attempt(number)
         self._script.head(number, 2, b"HTTP/1.1 403 Forbidden\r\n\r\n")
         self._script.body(number, body)
-        self._script.event(number, "refused", status=403, words="x" * 18_000)
+        self._script.event(number, "refused", status=403, words="x" * words)
         self._script.event(number, "closed")
         self._play()
         self.wait()
