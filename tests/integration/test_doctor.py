@@ -13,6 +13,7 @@ import pytest
 from tests.support.certs import make_certificates
 from tests.support.doctor_lab import (
     TIMEOUT_NS,
+    Http2Server,
     examine_server,
     examined,
     http,
@@ -20,9 +21,11 @@ from tests.support.doctor_lab import (
     is_upgrade,
     pongs,
     replies,
+    serving_http2,
     switching,
 )
 from tests.support.hops import free_port
+from wsinspect.doctor.examination import Examination
 from wsinspect.doctor.target import Extras
 from wsinspect.handshake.heads import RawHead
 
@@ -433,3 +436,30 @@ def test_a_slow_server_is_not_asked_for_ever() -> None:
     found = examine_server(hold, timeout_ns=100_000_000)
     assert found.stopped is not None or len(found.answers) <= 6
     assert ids(found) == ["WS-HS-036"]
+
+
+@pytest.mark.parametrize(
+    ("status", "is_announced", "expected", "words"),
+    [
+        ("200", True, [], "announces WebSockets over it (RFC 8441): HTTP/2 200"),
+        ("404", False, [], "no WebSockets over it (RFC 8441)"),
+        ("501", True, ["WS-H2-001"], "HTTP/2 501"),
+        (None, True, ["WS-H2-001"], "reset the stream"),
+    ],
+)
+def test_a_websocket_over_http2(tmp_path, status, is_announced, expected, words) -> None:
+    certificates = make_certificates(tmp_path)
+    http2 = Http2Server(status, is_announced=is_announced)
+    play = unless(lambda head: head.get("origin") == b"https://wsinspect.invalid", "403 Forbidden")
+
+    async def run() -> Examination:
+        async with serving_http2(certificates.server_context(), http2, play) as port:
+            return await examined(f"wss://localhost:{port}/chat", trusted=(certificates.ca,))
+
+    found = asyncio.run(run())
+    assert ids(found) == expected
+    (line,) = [one for one in found.judgement.ruled_out if one.startswith("HTTP/2: ")]
+    assert words in line
+    assert "curl needs --http1.1" in line
+    asked = [one[b":protocol"] for one in http2.requests]
+    assert asked == ([b"websocket"] if is_announced else [])

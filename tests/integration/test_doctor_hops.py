@@ -13,7 +13,7 @@ from websockets.asyncio.server import serve
 
 from tests.support.certs import make_certificates
 from tests.support.doctor_lab import examined
-from tests.support.hops import LOOPBACK, envoy_program, free_port
+from tests.support.hops import LOOPBACK, NGINX_GOOD, Hop, envoy_program, free_port, haproxy, nginx
 from tests.support.matrix_hops import KINDS, Behind
 from tests.support.matrix_lab import answer_by_path, choose_v1, serve_by_path
 from wsinspect.doctor.examination import Examination
@@ -114,3 +114,34 @@ def test_each_cause_at_each_hop(kind: str, tmp_path: Path) -> None:
 
     asyncio.run(run())
     assert not wrong, "\n".join(map(repr, wrong))
+
+
+@pytest.mark.parametrize(("kind", "words"), [("haproxy", "announces WebSockets"), ("nginx", "no WebSockets")])
+def test_http2_at_real_hops(kind: str, words: str, tmp_path: Path) -> None:
+    certificates = make_certificates(tmp_path / "certificates")
+    pem = tmp_path / "all.pem"
+    pem.write_bytes(certificates.chain.read_bytes() + certificates.key.read_bytes())
+
+    def start(port: int) -> Hop:
+        if kind == "haproxy":
+            bind = f" ssl crt {pem} alpn h2,http/1.1"
+            return haproxy(tmp_path / "hop", f"server app {LOOPBACK}:{port}", bind=bind)
+        tls = f"ssl_certificate {pem}; ssl_certificate_key {pem};"
+        location = f"location / {{ proxy_pass http://{LOOPBACK}:{port}; {NGINX_GOOD} }}"
+        return nginx(tmp_path / "hop", location, listen=" ssl http2", server=tls)
+
+    async def run() -> Examination:
+        async with serve(serve_by_path, LOOPBACK, 0, process_request=answer_by_path) as server:
+            hop = await asyncio.to_thread(start, next(iter(server.sockets)).getsockname()[1])
+            try:
+                return await examined(
+                    f"wss://localhost:{hop.port}/app/same-origin",
+                    trusted=(certificates.ca,),
+                    timeout_ns=5_000_000_000,
+                )
+            finally:
+                await asyncio.to_thread(hop.stop)
+
+    found = asyncio.run(run())
+    assert [one for one in short(found) if one[2] == "error"] == []
+    assert any(line.startswith("HTTP/2: ") and words in line for line in found.judgement.ruled_out)

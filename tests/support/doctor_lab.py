@@ -11,6 +11,11 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
+from h2.config import H2Configuration
+from h2.connection import H2Connection
+from h2.events import RequestReceived
+from h2.settings import SettingCodes, Settings
+
 from wsinspect.doctor.asker import Asker
 from wsinspect.doctor.examination import Examination, examine
 from wsinspect.doctor.target import Extras, parse_direct, parse_target
@@ -137,3 +142,55 @@ def examine_server(
 
 def ids(found: Examination) -> list[str]:
     return [one.id for one in found.judgement.findings]
+
+
+class Http2Server:
+    """A server's side of HTTP/2, without I/O: what it announces, and how it answers.
+
+    Args:
+        status: of its answers; None resets the stream.
+        is_announced: whether its SETTINGS allow extended CONNECT (RFC 8441).
+    """
+
+    def __init__(self, status: str | None, *, is_announced: bool = True) -> None:
+        self.requests: list[dict[bytes, bytes]] = []
+        self._status = status
+        self._h2 = H2Connection(H2Configuration(client_side=False, validate_inbound_headers=False))
+        if is_announced:
+            announced: dict[Any, int] = {SettingCodes.ENABLE_CONNECT_PROTOCOL: 1}
+            self._h2.local_settings = Settings(client=False, initial_values=announced)
+        self._h2.initiate_connection()
+
+    def feed(self, data: bytes) -> bytes:
+        """Take bytes; returns what to send."""
+        for event in self._h2.receive_data(data) if data else ():
+            if isinstance(event, RequestReceived):
+                assert event.stream_id is not None
+                self.requests.append({bytes(name): bytes(value) for name, value in event.headers or ()})
+                if self._status is None:
+                    self._h2.reset_stream(event.stream_id)
+                else:
+                    self._h2.send_headers(event.stream_id, [(":status", self._status), ("server", "lab")])
+        return self._h2.data_to_send() or b""
+
+
+@contextlib.asynccontextmanager
+async def serving_http2(tls: ssl.SSLContext, http2: Http2Server, play: Play) -> AsyncIterator[int]:
+    """A TLS server that speaks HTTP/2 where ALPN chooses it, and plays in HTTP/1.1."""
+    tls.set_alpn_protocols(["h2", "http/1.1"])
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+            if writer.get_extra_info("ssl_object").selected_alpn_protocol() == "h2":
+                writer.write(http2.feed(b""))
+                while data := await reader.read(65536):
+                    writer.write(http2.feed(data))
+            else:
+                await play(RawHead.parse(await reader.readuntil(b"\r\n\r\n")), reader, writer)
+        writer.close()
+
+    server = await asyncio.start_server(handle, LOOPBACK, 0, ssl=tls)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()

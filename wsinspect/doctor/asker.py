@@ -15,11 +15,13 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from wsinspect.doctor.answers import Answer, Reached, Tried
 from wsinspect.doctor.certificates import session_facts, trusting, trusting_all
+from wsinspect.doctor.http2 import ConnectReader
 from wsinspect.doctor.questions import Question
 from wsinspect.doctor.response import ResponseReader
 from wsinspect.doctor.talk import Talk
@@ -32,6 +34,7 @@ from wsinspect.units import format_duration
 
 #: Protocols offered in TLS: an upgrade exists in HTTP/1.1 alone, and Chromium offers nothing else for one.
 ALPN: Final = ("http/1.1",)
+BROWSERS_ALPN: Final = ("h2", "http/1.1")
 #: How long an open WebSocket is listened to.
 LISTEN_SECONDS: Final = 2.0
 #: How long a server may take to answer our CLOSE frame, and then to end TCP.
@@ -95,10 +98,11 @@ class Asker:
         """Epoch nanoseconds, from a clock that never steps."""
         return self._anchor + time.monotonic_ns()
 
-    def context(self) -> ssl.SSLContext:
+    def context(self, alpn: Sequence[str] = ALPN) -> ssl.SSLContext:
         """For TLS with a server that has to be trusted; made once: reading all authorities takes time."""
         if self._context is None:
-            self._context = trusting(self._trusted, ALPN)
+            self._context = trusting(self._trusted)
+        self._context.set_alpn_protocols(list(alpn))  # connections are made one at a time
         return self._context
 
     async def reach(self, target: Target) -> Reached:
@@ -151,6 +155,8 @@ class Asker:
             number: its id in findings.
             place: the address to connect to.
         """
+        if question.http_version == "HTTP/2":
+            return await self._ask_http2(number, question, place)
         attempt = _Attempt(number, question, place, self)
         try:
             async with asyncio.timeout(self._timeout) as limit:
@@ -167,6 +173,22 @@ class Asker:
             await attempt.converse(self._listen_seconds if question.is_long else 0.0)
         await attempt.close()
         return attempt.answer()
+
+    async def _ask_http2(self, number: int, question: Question, place: Address) -> Answer:
+        """What ALPN gives a browser, and what HTTP/2 makes of a WebSocket there."""
+        attempt = _Attempt(number, question, place, self)
+        reader = ConnectReader(question)
+        try:
+            async with asyncio.timeout(self._timeout):
+                await attempt.open(is_insecure=self._is_insecure, alpn=BROWSERS_ALPN)
+                if attempt.alpn == "h2":
+                    await attempt.exchange(reader)
+        except TimeoutError:
+            reader.error = "no answer in time"
+        except _Broken as broken:
+            reader.error = str(broken)
+        await attempt.close()
+        return attempt.answer_http2(reader)
 
     def key(self) -> bytes:
         """A new masking key."""
@@ -193,10 +215,22 @@ class _Attempt:
         self._begin_ns = asker.now_ns()
         self._end_ns: int | None = None
         self._is_failed = False
+        self._alpn: tuple[str, ...] = ALPN
 
     # -- the way there
 
-    async def open(self, *, is_insecure: bool) -> None:
+    @property
+    def alpn(self) -> str | None:
+        """The protocol that the server chose."""
+        return (self._tls or {}).get("alpn")
+
+    async def open(self, *, is_insecure: bool, alpn: Sequence[str] = ALPN) -> None:
+        """TCP and TLS.
+
+        Raises:
+            _Broken: one of them failed.
+        """
+        self._alpn = tuple(alpn)
         self._times["server_tcp_start_ns"] = self._asker.now_ns()
         sock = await self._tcp()
         self._times["server_tcp_done_ns"] = self._asker.now_ns()
@@ -207,7 +241,7 @@ class _Attempt:
             return
         self._where = "tls-server"
         try:
-            self._stream = await self._wrapped(sock, self._asker.context())
+            self._stream = await self._wrapped(sock, self._asker.context(self._alpn))
             self._note_session(None)
         except ssl.SSLCertVerificationError as error:
             await self._look_at_untrusted(error.verify_message or str(error))
@@ -217,7 +251,9 @@ class _Attempt:
                     "tls-server", _tls_words(f"certificate verify failed: {error.verify_message}")
                 ) from None
         except (ssl.SSLError, OSError) as error:
-            self._tls = session_facts(None, sni=self._question.target.host, alpn=ALPN, verify_error=None)
+            self._tls = session_facts(
+                None, sni=self._question.target.host, alpn=self._alpn, verify_error=None
+            )
             raise _Broken("tls-server", _tls_words(_words(error))) from None
         self._times["server_tls_done_ns"] = self._asker.now_ns()
         self._where = "request"
@@ -235,7 +271,7 @@ class _Attempt:
     async def _look_at_untrusted(self, reason: str) -> None:
         """Connect again, trusting anybody, for the certificate; nothing is sent."""
         try:
-            self._stream = await self._wrapped(await self._tcp(), trusting_all(ALPN))
+            self._stream = await self._wrapped(await self._tcp(), trusting_all(self._alpn))
         except (ssl.SSLError, OSError) as error:
             raise _Broken(
                 "tls-server", _tls_words(f"certificate verify failed: {reason}; {_words(error)}")
@@ -246,7 +282,7 @@ class _Attempt:
         assert self._stream is not None
         session = self._stream.writer.get_extra_info("ssl_object")
         host = self._question.target.host
-        self._tls = session_facts(session, sni=host, alpn=ALPN, verify_error=verify_error)
+        self._tls = session_facts(session, sni=host, alpn=self._alpn, verify_error=verify_error)
 
     # -- request and response
 
@@ -315,6 +351,41 @@ class _Attempt:
             talk.ended(one.side, one.how, one.time_ns)
         self._is_failed = is_refused
         self.talk = talk
+
+    async def exchange(self, reader: ConnectReader) -> None:
+        """HTTP/2 until all is known, or the server has sent more than that takes."""
+        assert self._stream is not None
+        taken = 0
+        try:
+            while not reader.is_done and taken < MAX_TALK:
+                self._stream.writer.write(reader.outgoing())
+                data = await self._stream.reader.read(_READ)
+                taken += len(data)
+                reader.feed(data)
+            self._stream.writer.write(reader.outgoing())
+        except OSError as error:
+            reader.error = _words(error)
+
+    def answer_http2(self, reader: ConnectReader) -> Answer:
+        """The facts of an extended CONNECT, or of why there was none."""
+        base = self.answer().facts
+        is_sent = reader.is_announced is True
+        is_refused = is_sent and (reader.status is None or not 200 <= reader.status < 300)
+        state = "failed" if is_refused and reader.status is None else "refused" if is_refused else "closed"
+        facts = replace(
+            base,
+            http_version="HTTP/2.0",
+            state=state,
+            status=reader.status,
+            error=reader.error,
+            failed_where="response" if state == "failed" else None,
+            raw_request_in=reader.raw_request,
+            raw_request_out=reader.raw_request if is_sent else None,
+            raw_response_in=reader.raw_response,
+            raw_response_out=reader.raw_response,
+            events=(("h2", {"alpn": self.alpn, "announced": reader.is_announced}),),
+        )
+        return Answer(self._question, facts)
 
     # -- the open WebSocket
 
@@ -385,7 +456,7 @@ class _Attempt:
             self.failed("connect", f"cannot connect to {self._place}: timed out after {limit}")
         elif self._where == "tls-server":
             host = self._question.target.host
-            self._tls = self._tls or session_facts(None, sni=host, alpn=ALPN, verify_error=None)
+            self._tls = self._tls or session_facts(None, sni=host, alpn=self._alpn, verify_error=None)
             self.failed("tls-server", _tls_words(f"timed out after {limit}"))
         elif self._reader.head is None or self._reader.head.status is None:
             self._ends.append(EndFact("client", "fin", self._asker.now_ns()))

@@ -40,7 +40,7 @@ def _names(one: x509.Certificate) -> list[str]:
     return [str(name.value) for name in names]
 
 
-def trusting(files: Sequence[Path], alpn: Sequence[str]) -> ssl.SSLContext:
+def trusting(files: Sequence[Path]) -> ssl.SSLContext:
     """A client's context that trusts the system's authorities, those of mitmproxy, and those in `files`.
 
     Raises:
@@ -53,7 +53,6 @@ def trusting(files: Sequence[Path], alpn: Sequence[str]) -> ssl.SSLContext:
             context.load_verify_locations(file)
         except ssl.SSLError:
             raise UsageError(f"{file} has no certificate that can be read", hint="give a PEM file") from None
-    context.set_alpn_protocols(list(alpn))
     return context
 
 

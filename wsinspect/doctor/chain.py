@@ -46,7 +46,7 @@ def _questions(targets: Sequence[Target], extras: Extras, new_key: Callable[[], 
         answers.append((yield question))
     works = first_that_works(answers)
     if works == 0:
-        yield from Planner(targets[0], extras, new_key).controls()
+        yield from Planner(targets[0], extras, new_key).after(answers[0])
     elif works is None:
         last = len(targets) - 1
         yield from Planner(targets[last], _as_from(targets[0], extras), new_key, place=last).after(

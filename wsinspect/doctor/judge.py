@@ -97,7 +97,15 @@ def findings_of(facts: ProbeFacts) -> list[Finding]:
     """What rules say of the handshake alone, and of all probes together, most likely cause first."""
     own = [one for one in diagnose_connection(facts.main.facts) if one.id not in _OUR_DOING]
     own = [_of_our_limits(_with_controls(one, facts), facts.main.facts) for one in own]
-    return ranked((*diagnose_probes(facts), *own))
+    over_http2 = [one for probe in facts.of_kind("h2") for one in _of_http2(probe, facts)]
+    return ranked((*diagnose_probes(facts), *own, *over_http2))
+
+
+def _of_http2(probe: Probe, facts: ProbeFacts) -> list[Finding]:
+    """What is refused over HTTP/2 alone; what is refused over HTTP/1.1 as well has that cause."""
+    if not facts.main.is_accepted or not (probe.http2 or {}).get("announced"):
+        return []
+    return [one for one in diagnose_connection(probe.facts) if one.id.startswith("WS-H2-")]
 
 
 def probe_of(answer: Answer) -> Probe:
@@ -221,6 +229,7 @@ def ruled_out(reached: Reached, facts: ProbeFacts) -> Iterator[str]:
     if tls is not None and tls.get("verified"):
         until = str((tls.get("certificate") or {}).get("not_after"))[:10]
         yield f"TLS: {tls.get('version')}, certificate trusted, valid until {until}"
+    yield from map(_http2_line, facts.of_kind("h2"))
     if facts.main.is_accepted:
         hop = answer_hop(main)
         if hop:
@@ -230,8 +239,23 @@ def ruled_out(reached: Reached, facts: ProbeFacts) -> Iterator[str]:
             yield f"the server checks Origin: another site's is refused ({refused.outcome})"
         return
     for one in facts.others:
-        if one.kind != "get" and not one.kind.startswith("only:") and is_same_answer(one.facts, main):
+        if (
+            one.kind not in ("get", "h2")
+            and not one.kind.startswith("only:")
+            and is_same_answer(one.facts, main)
+        ):
             yield f"{one.asks}: the same answer"
+
+
+def _http2_line(probe: Probe) -> str:
+    """What HTTP/2 has to do with it; curl takes it where it can, and an upgrade does not exist there."""
+    found = probe.http2 or {}
+    if found.get("alpn") != "h2":
+        return "HTTP/2: the server does not choose it, so nothing here depends on it"
+    curl = "curl needs --http1.1 here"
+    if not found.get("announced"):
+        return f"HTTP/2: no WebSockets over it (RFC 8441), so browsers open them over HTTP/1.1; {curl}"
+    return f"HTTP/2: the server announces WebSockets over it (RFC 8441): {probe.outcome}; {curl}"
 
 
 def next_steps(findings: Sequence[Finding]) -> Iterator[str]:

@@ -105,10 +105,17 @@ class Planner:
 
     def after(self, main: ConnectionFacts) -> Plan:
         """What the answer to the handshake calls for."""
+        yield from self._after(main)
+        if self._target.is_tls and main.failed_where not in ("connect", "tls-server", "client"):
+            yield self._question(
+                "h2", "what HTTP/2 makes of it", fields=self._fields(), http_version="HTTP/2"
+            )
+
+    def _after(self, main: ConnectionFacts) -> Plan:
         if main.failed_where in ("connect", "tls-server"):
             yield from self._other_scheme(main)
         elif is_accepted(main):
-            yield from self.controls()
+            yield from self._controls()
         elif main.status == 101:
             yield from self._bad_101(main)
         else:
@@ -127,6 +134,7 @@ class Planner:
         fields: tuple[Field, ...] | None = None,
         target: Target | None = None,
         is_long: bool = False,
+        http_version: str = "HTTP/1.1",
     ) -> Question:
         return Question(
             kind=kind,
@@ -134,6 +142,7 @@ class Planner:
             target=target or self._target,
             fields=self._fields(target) if fields is None else fields,
             is_long=is_long,
+            http_version=http_version,
             place=self._place,
         )
 
@@ -155,7 +164,7 @@ class Planner:
 
     # -- what is asked of whom
 
-    def controls(self) -> Plan:
+    def _controls(self) -> Plan:
         """Of a server that accepts: does it look at Origin, and at what the user gave?"""
         if any(one.key == "origin" for one in self._fields()):
             foreign = with_field(self._fields(), "Origin", FOREIGN_ORIGIN)

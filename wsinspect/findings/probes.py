@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from wsinspect.findings.facts import ConnectionFacts
 from wsinspect.findings.quotes import quote
@@ -42,8 +42,18 @@ class Probe(NamedTuple):
         return self.facts.status == 101 and not agreed.problems and has_chosen
 
     @property
+    def http2(self) -> Mapping[str, Any] | None:
+        """What ALPN chose (`alpn`), and whether extended CONNECT is announced (`announced`, RFC 8441)."""
+        return next((detail for kind, detail in self.facts.events if kind == "h2"), None)
+
+    @property
     def outcome(self) -> str:
         """The status line, or why there is none."""
+        found = self.http2
+        if found is not None and self.facts.status is None and not self.facts.error:
+            return f"ALPN chose {found['alpn'] or 'nothing'}" + (
+                "; extended CONNECT is not announced" if found["alpn"] == "h2" else ""
+            )
         head = self.facts.response_in
         if head is not None and head.status is not None:
             return head.start_line.decode("latin-1")[:160]
