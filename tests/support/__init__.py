@@ -43,6 +43,7 @@ Captures and findings
     replay_questions            a recorded client that asks, and who answers it
     streams         bytes for a frame reader, and what it made of them
     captures        a capture read with SQLite alone
+    decoding        payloads, and what is asked of every decoder
     faulted         a connection with faults, without sockets
     finding_lab, sandwich_lab   real traffic through one tap or two, and what is found
     field_reports   what people reported, played again

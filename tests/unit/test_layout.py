@@ -47,3 +47,46 @@ def test_the_index_of_the_helpers_is_whole() -> None:
     listed = set(re.findall(r"\w+", support.__doc__ or ""))
     assert there <= listed
     assert {name for name in listed if "_" in name} <= there
+
+
+#: Packages without I/O, whose modules have a test module each: `faults/stages/timing.py` is tested by
+#: `tests/unit/faults/stages/test_timing.py`.
+MIRRORED = ("wire", "handshake", "filters", "faults", "findings", "decoders", "replay", "vocabulary")
+#: Modules without one, and what looks at them instead.
+ELSEWHERE = {
+    "faults/kinds/connections": "declarations: kinds/test_base.py asks every kind",
+    "faults/kinds/frames": "declarations: kinds/test_base.py asks every kind",
+    "faults/kinds/handshakes": "declarations: kinds/test_base.py asks every kind",
+    "filters/facts": "protocols without code",
+    "findings/facts": "facts_made.py makes them for all tests of rules",
+    "findings/fixes": "a lookup in the table that test_data.py and test_catalogue.py look at",
+    "findings/model": "test_rules.py writes and reads each finding",
+    "findings/quotes": "test_answers.py, with the answers that are quoted",
+    "findings/rules/*": "each rule has traffic in triggers*.py and pairs_made.py; test_rules.py holds that",
+    "replay/as_client/*": "sockets: integration/test_replay_client.py",
+    "replay/as_server/answers": "HTTP: integration/test_replay_server.py",
+    "replay/as_server/play": "sockets: integration/test_replay_server.py",
+    "replay/as_server/server": "sockets: integration/test_replay_server.py",
+    "replay/common/conduit": "sockets: integration/test_replay_server.py",
+    "replay/common/script": "reads captures: property/test_replay_hostile.py",
+    "replay/common/volatile": "reads captures: integration/test_replay_client.py",
+    "replay/socketio/engine_client": "socketio/test_engineio.py, with the server's side",
+    "replay/socketio/engine_line": "sockets: integration/test_replay_polling.py",
+    "replay/socketio/polled": "sockets: integration/test_replay_polling.py",
+    "replay/socketio/polling": "sockets: integration/test_replay_polling.py",
+    "wire/assembly": "the slow path of wire/stream: test_stream.py",
+}
+
+
+def test_each_module_without_io_has_its_test_module() -> None:
+    package, unit = TESTS.parent / "wsinspect", TESTS / "unit"
+    untested = {
+        path.relative_to(package).with_suffix("")
+        for folder in MIRRORED
+        for path in (package / folder).rglob("*.py")
+        if not path.stem.startswith("__")
+        and not (unit / path.relative_to(package).parent / f"test_{path.stem}.py").exists()
+    }
+    reasons = {name: why for name, why in ELSEWHERE.items() if any(path.match(name) for path in untested)}
+    assert {str(path) for path in untested if not any(path.match(name) for name in ELSEWHERE)} == set()
+    assert reasons == ELSEWHERE, "a reason that is needed no longer"

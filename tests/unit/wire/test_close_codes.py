@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from wsinspect.wire.close_codes import CloseCode, close_name, is_legal_on_wire, parse_close
+from wsinspect.wire.close_codes import (
+    CloseCode,
+    close_name,
+    is_legal_on_wire,
+    is_reserved_locally,
+    parse_close,
+)
 
 
 def test_codes_are_legal_as_rfc_6455_and_iana_say():
@@ -41,3 +47,11 @@ def test_every_registered_code_has_a_name_and_the_ranges_too():
 )
 def test_a_close_body_is_read_whatever_it_holds(payload, expected):
     assert parse_close(payload) == expected
+
+
+@pytest.mark.parametrize(
+    ("code", "is_local"),
+    [(1005, True), (1006, True), (1015, True), (1004, False), (1000, False), (None, False)],
+)
+def test_codes_that_stand_for_what_was_not_on_the_wire(code, is_local):
+    assert is_reserved_locally(code) is is_local

@@ -10,7 +10,6 @@ from wsinspect.formats.transcript import Said
 from wsinspect.replay.common.script import Send
 from wsinspect.replay.socketio.engine_client import EngineClient, upgraded_path
 from wsinspect.replay.socketio.engineio import EngineIo, connects_to, facts_of, session_of
-from wsinspect.replay.socketio.payload import Packet, decode, encode
 from wsinspect.wire.opcodes import Direction
 
 C2S, S2C = Direction
@@ -28,32 +27,6 @@ def said(*packets: tuple[Direction, bytes]) -> list[Said]:
 def ids():
     numbers = iter(range(100))
     return lambda: f"new-{next(numbers)}"
-
-
-# As engine.io-protocol's examples show them.
-@pytest.mark.parametrize(
-    ("version", "packets", "body"),
-    [
-        (
-            4,
-            [Packet(False, b"4hello"), Packet(False, b"2"), Packet(False, b"4world")],
-            b"4hello\x1e2\x1e4world",
-        ),
-        (4, [Packet(False, b"4hi"), Packet(True, b"\1\2\3\4")], b"4hi\x1ebAQIDBA=="),
-        (3, [Packet(False, b"4hello"), Packet(False, b"2")], b"6:4hello1:2"),
-        (3, [Packet(False, "4€".encode()), Packet(True, b"\4\1\2\3\4")], "2:4€10:b4AQIDBA==".encode()),
-        (3, [Packet(False, "4😀".encode())], "3:4😀".encode()),
-    ],
-)
-def test_payloads(version, packets, body):
-    assert encode(packets, version) == body
-    assert decode(body, version) == packets
-
-
-@pytest.mark.parametrize(("version", "body"), [(3, b"4hello"), (3, b"9:4hi"), (4, b"b?"), (4, b"\xff")])
-def test_what_is_no_payload(version, body):
-    with pytest.raises(ValueError, match=r"."):
-        decode(body, version)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,56 @@
+"""Action Cable: what its document says, cut payloads, and payloads that were made to harm."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support.decoding import (
+    is_bounded,
+    read,
+    reads,
+    reads_cuts,
+    text,
+)
+
+#: What it is, payload, the decoder that is to fit first, its lines, its summary.
+CASES = [
+    ("cable", text('{"command":"subscribe","identifier":"{\\"channel\\":\\"Room\\"}"}'), "actioncable",
+     ["command     subscribe", "identifier", "  {", '    "channel": "Room"', "  }"], "subscribe Room"),
+    ("welcome", text('{"type":"welcome"}', subprotocol="actioncable-v1-json"), "actioncable",
+     ["type        welcome, the server lets the client in"], "welcome"),
+    ("cable's broadcast", text('{"identifier":"{\\"channel\\":\\"Room\\"}","message":"hi"}'), "actioncable",
+     ["type        a broadcast to a subscription", "identifier", "  {", '    "channel": "Room"', "  }",
+      'message     "hi"'], "broadcast Room"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("payload", "name", "expected", "words"), [case[1:] for case in CASES], ids=[case[0] for case in CASES]
+)
+def test_what_its_document_says(payload, name, expected, words):
+    reads(payload, name, expected, words)
+
+
+@pytest.mark.parametrize(("payload", "name"), [case[1:3] for case in CASES], ids=[case[0] for case in CASES])
+def test_every_cut_is_read_as_far_as_it_goes(payload, name):
+    reads_cuts(payload, name)
+
+
+@pytest.mark.parametrize(
+    ("payload", "problem"),
+    [
+        (text("[]", subprotocol="actioncable-v1-json"), "is an object"),
+    ],
+)
+def test_what_is_wrong_is_said_in_words(payload, problem):
+    assert problem in (read("actioncable", payload).problem or "")
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        text('{"identifier":"' + '\\"' * 50_000, subprotocol="actioncable-v1-json"),
+    ],
+)
+def test_what_was_made_to_harm_is_bounded(payload):
+    is_bounded(payload, "actioncable")

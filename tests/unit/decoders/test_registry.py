@@ -1,0 +1,70 @@
+"""Which decoder is asked for a payload, whatever it is; decoders of one's own."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.support.decoding import (
+    EIO,
+    binary,
+    names,
+    stomp,
+    text,
+)
+from wsinspect import decoders
+from wsinspect.decoders import Decoder, Payload
+from wsinspect.decoders.limits import MAX_LINES
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        text('{"type":"message","id":"1"}'),
+        text('{"type":1}'),
+        text("hello"),
+        text("42"),
+        text("[1,2,3,4,5]"),
+        text('{"message":"hi","identifier":"x"}'),
+        text("SENDING\nx\n"),
+        text(""),
+        binary(b""),
+        binary(b"\x00\x01\x02"),
+        binary(b"\x89PNG\r\n\x1a\n"),
+        binary(b"\x10\x05hello"),
+    ],
+)
+def test_what_is_another_protocol_is_no_decoders(payload):
+    assert names(payload) == []
+    assert decoders.summary(payload) is None
+
+
+@given(st.binary(max_size=400), st.booleans(), st.booleans())
+def test_no_bytes_raise(data, is_text, is_whole):
+    for payload in (
+        Payload(data, is_text, None, "", is_whole=is_whole),
+        Payload(data, is_text, "mqtt", EIO, is_whole=is_whole),
+        Payload(data, is_text, "v12.stomp", "/a/000/x/websocket?vsn=2&id=1", is_whole=is_whole),
+    ):
+        decoders.decoders_for(payload)
+        decoders.summary(payload)
+        for decoder in decoders.known():
+            decoded = decoders.decode(decoder, payload._replace(is_whole=True))
+            assert len(decoded.lines) <= MAX_LINES
+
+
+def test_a_decoder_can_be_registered_replaced_and_withdrawn():
+    mine = Decoder("mine", lambda one: one.data[:1] == b"!", lambda one: iter([one.text]), lambda one: "mine")
+    decoders.register(mine)
+    try:
+        assert names(text("!x")) == ["mine"]
+        assert decoders.summary(text("!x")) == "mine"
+        assert list(decoders.decode(mine, text("!x")).lines) == ["!x"]
+    finally:
+        decoders.unregister("mine")
+    assert names(text("!x")) == []
+    decoders.register(Decoder("stomp", lambda one: False, lambda one: iter(()), lambda one: None))
+    assert names(stomp(b"\n")) == []
+    decoders.unregister("stomp")
+    assert names(stomp(b"\n")) == ["stomp"]

@@ -1,0 +1,53 @@
+"""SockJS: what its document says, cut payloads, and payloads that were made to harm."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support.decoding import (
+    is_bounded,
+    read,
+    reads,
+    reads_cuts,
+    text,
+)
+
+#: What it is, payload, the decoder that is to fit first, its lines, its summary.
+CASES = [
+    ("sockjs", text('a["{\\"a\\":1}","plain"]', path="/e/000/abc/websocket"), "sockjs",
+     ["SockJS      a messages", "message 1", "  {", '    "a": 1', "  }", "message 2", "  plain"], None),
+    ("sockjs' end", text('c[3000,"Go away!"]', path="/e/000/abc/websocket"), "sockjs",
+     ["SockJS      c close", "code        3000", "reason      Go away!"], 'close [3000,"Go away!"]'),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("payload", "name", "expected", "words"), [case[1:] for case in CASES], ids=[case[0] for case in CASES]
+)
+def test_what_its_document_says(payload, name, expected, words):
+    reads(payload, name, expected, words)
+
+
+@pytest.mark.parametrize(("payload", "name"), [case[1:3] for case in CASES], ids=[case[0] for case in CASES])
+def test_every_cut_is_read_as_far_as_it_goes(payload, name):
+    reads_cuts(payload, name)
+
+
+@pytest.mark.parametrize(
+    ("payload", "problem"),
+    [
+        (text("a[1]"), "is a string"),
+    ],
+)
+def test_what_is_wrong_is_said_in_words(payload, problem):
+    assert problem in (read("sockjs", payload).problem or "")
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        text("a[" + '"",' * 50_000 + '""]'),
+    ],
+)
+def test_what_was_made_to_harm_is_bounded(payload):
+    is_bounded(payload, "sockjs")

@@ -1,0 +1,64 @@
+"""STOMP: what its document says, cut payloads, and payloads that were made to harm."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support.decoding import (
+    is_bounded,
+    read,
+    reads,
+    reads_cuts,
+    stomp,
+)
+
+#: What it is, payload, the decoder that is to fit first, its lines, its summary.
+CASES = [
+    ("send", stomp(b"SEND\ndestination:/q/a\ncontent-length:3\n\n\x00{}\x00"), "stomp",
+     ["command     SEND", "  destination: /q/a", "  content-length: 3", "body        3 bytes", "  00 7b 7d"],
+     "SEND /q/a"),
+    ("escaped header", stomp(b"MESSAGE\r\na:b\\cc\\nd\r\n\r\n{\"x\":1}\0\n"), "stomp",
+     ["command     MESSAGE", "  a: b:c\nd", "body        7 bytes", "  {", '    "x": 1', "  }"], "MESSAGE"),
+    ("connect is not escaped", stomp(b"CONNECT\npasscode:a\\cb\n\n\0"), "stomp",
+     ["command     CONNECT", "  passcode: a\\cb"], "CONNECT"),
+    ("beat", stomp(b"\n"), "stomp", ["heartbeat   1 bytes"], "heartbeat"),
+    ("two frames", stomp(b"BEGIN\nt:1\n\n\0\nCOMMIT\nt:1\n\n\0"), "stomp",
+     ["command     BEGIN", "  t: 1", "", "command     COMMIT", "  t: 1"], "BEGIN"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("payload", "name", "expected", "words"), [case[1:] for case in CASES], ids=[case[0] for case in CASES]
+)
+def test_what_its_document_says(payload, name, expected, words):
+    reads(payload, name, expected, words)
+
+
+@pytest.mark.parametrize(("payload", "name"), [case[1:3] for case in CASES], ids=[case[0] for case in CASES])
+def test_every_cut_is_read_as_far_as_it_goes(payload, name):
+    reads_cuts(payload, name)
+
+
+@pytest.mark.parametrize(
+    ("payload", "problem"),
+    [
+        (stomp(b"HELLO\n\n\0"), "'HELLO' is no STOMP command"),
+        (stomp(b"SEND\nx\n\n\0"), "has no colon"),
+        (stomp(b"SEND\ncontent-length:9\n\nhi\0"), "no NUL stands there"),
+        (stomp(b"SEND\n\nhi"), "does not end with NUL"),
+        (stomp(b"SEND\nx:y"), "has no end"),
+    ],
+)
+def test_what_is_wrong_is_said_in_words(payload, problem):
+    assert problem in (read("stomp", payload).problem or "")
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        stomp(b"SEND\n" + b"a:b\n" * 30_000),
+        stomp(b"\n" * 100_000),
+    ],
+)
+def test_what_was_made_to_harm_is_bounded(payload):
+    is_bounded(payload, "stomp")
