@@ -164,16 +164,22 @@ class JournalWriter:
     def close(self, timeout: float | None = 10.0) -> bool:
         """Write what is left, end the thread and give the lock back. May be called twice.
 
+        Args:
+            timeout: seconds in which nothing more was written. A recorder that is behind may hold the writer
+                up for longer, and nothing is lost as long as both make progress.
+
         Returns:
-            False when the disk took longer than `timeout`: the thread goes on, and the lock stays with it.
+            False when that passed: the thread continues, and gives the lock back at its end.
         """
         self._is_closing = True
         self._tokens.put(None)
-        self._thread.join(timeout)
-        if self._thread.is_alive():
-            return False
-        self._segments.close()
-        return True
+        while True:
+            settled = self._settled_bytes
+            self._thread.join(timeout)
+            if not self._thread.is_alive():
+                return True
+            if self._settled_bytes == settled:
+                return False
 
     def _append(
         self, kind: int, part: int, connection: int, time_ns: int, sent_after_ns: int, raw: bytes
@@ -206,6 +212,8 @@ class JournalWriter:
             while waiting:
                 waiting.pop().set()
             if is_last and not self._buffers:
+                # Not in `close`, which may have stopped waiting: the recorder ends when the lock is free.
+                self._segments.close()
                 return
 
     def _take_token(self, timeout: float | None, waiting: list[threading.Event]) -> None:

@@ -518,9 +518,40 @@ def test_a_disk_slower_than_close_keeps_the_lock(directory, monkeypatch):
     assert not writer.close(timeout=0.01)
     assert is_locked(directory, "engine.lock")
     gate.set()
+    writer._thread.join(30)
+    assert not is_locked(directory, "engine.lock"), "given back by the thread: nobody has to call close again"
     assert writer.close()
-    assert not is_locked(directory, "engine.lock")
     assert len(records_of(directory)) == 1
+
+
+def test_close_waits_as_long_as_something_is_written(directory, monkeypatch):
+    real, ticks = os.writev, threading.Semaphore(0)
+
+    def slow(fd, buffers):
+        assert ticks.acquire(timeout=30)
+        return real(fd, buffers)
+
+    monkeypatch.setattr(os, "writev", slow)
+    monkeypatch.setattr(journal_writer, "_BUFFERS_A_WRITE", 2)
+    writer = JournalWriter(directory)
+    monkeypatch.setattr(writer, "_thread", Joined(writer._thread, ticks.release))
+    for _ in range(5):
+        writer.data(1, 0, b"x", START_NS)
+    assert writer.close(timeout=0.05)
+    assert not is_locked(directory, "engine.lock")
+    assert len(records_of(directory)) == 5
+
+
+class Joined:
+    """A thread, each join of which lets it write once more."""
+
+    def __init__(self, thread, release):
+        self._thread, self._release = thread, release
+        self.is_alive = thread.is_alive
+
+    def join(self, timeout):
+        self._release()
+        self._thread.join(timeout)
 
 
 def test_an_event_loop_that_is_closed_already_does_no_harm(directory, monkeypatch):
