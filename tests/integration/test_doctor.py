@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import socket
 import struct
 from itertools import count
 from typing import Any
@@ -21,6 +22,7 @@ from tests.support.doctor_lab import (
     is_upgrade,
     pongs,
     replies,
+    serving,
     serving_http2,
     switching,
 )
@@ -463,3 +465,53 @@ def test_a_websocket_over_http2(tmp_path, status, is_announced, expected, words)
     assert "curl needs --http1.1" in line
     asked = [one[b":protocol"] for one in http2.requests]
     assert asked == ([b"websocket"] if is_announced else [])
+
+
+def tunnel(to_port: int, status: str = "200 OK"):
+    """A forward proxy that sends every CONNECT to one port, or refuses it."""
+
+    async def play(head: RawHead, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(f"HTTP/1.1 {status}\r\n\r\n".encode())
+        await writer.drain()
+        if not status.startswith("200"):
+            return
+        inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", to_port)
+
+        async def copy(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+            while data := await source.read(65536):
+                sink.write(data)
+            sink.close()
+
+        await asyncio.gather(copy(reader, inner_writer), copy(inner_reader, writer))
+
+    return play
+
+
+@pytest.mark.parametrize(
+    ("host", "status", "expected", "verdict"),
+    [
+        ("127.0.0.1", "200 OK", [], "healthy"),
+        ("127.0.0.1", "403 Forbidden", ["WS-HS-061"], "degraded"),
+        ("elsewhere.invalid", "200 OK", ["WS-HS-060"], "unreachable"),
+        ("elsewhere.invalid", "407 Proxy Authentication Required", ["WS-HS-033"], "unreachable"),
+    ],
+)
+def test_the_proxy_of_the_environment_is_tried_too(monkeypatch, host, status, expected, verdict) -> None:
+    checked = unless(lambda head: head.get("origin") == b"https://wsinspect.invalid", "403 Forbidden")
+    resolve = asyncio.base_events.BaseEventLoop.getaddrinfo
+
+    async def without_network(loop, name, port, **options):
+        if name == "elsewhere.invalid":
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return await resolve(loop, name, port, **options)
+
+    monkeypatch.setattr(asyncio.base_events.BaseEventLoop, "getaddrinfo", without_network)
+
+    async def run() -> Examination:
+        async with serving(checked) as port, serving(tunnel(port, status)) as proxy:
+            environment = {"http_proxy": f"http://127.0.0.1:{proxy}"}
+            return await examined(f"ws://{host}:{port}/", environment=environment)
+
+    found = asyncio.run(run())
+    assert (ids(found), found.judgement.verdict) == (expected, verdict)
+    assert [one.question.kind for one in found.answers][1] == "proxy"

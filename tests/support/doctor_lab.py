@@ -117,8 +117,11 @@ async def examined(url: str, extras: Extras = NOTHING, **options: Any) -> Examin
     timeout = options.pop("timeout_ns", TIMEOUT_NS)
     options = {"listen_seconds": 0.1, **options}
     behind = [parse_direct(one, target) for one in options.pop("behind", ())]
+    environment = options.pop("environment", None)
     asker = Asker(timeout_ns=timeout, **options)
-    return await examine(target, extras, asker, timeout_ns=timeout, behind=behind, assumed=assumed)
+    return await examine(
+        target, extras, asker, timeout_ns=timeout, behind=behind, assumed=assumed, environment=environment
+    )
 
 
 def examine_server(

@@ -90,6 +90,7 @@ def doctor(
     changed on the server.
     """
     import asyncio
+    import os
 
     from wsinspect.cli.output import echo, echo_json
     from wsinspect.doctor.asker import Asker
@@ -121,7 +122,11 @@ def doctor(
     if assumed:
         click.echo(f"wsinspect: {escape(assumed)}", err=True)
     asker = Asker(trusted=trusted, is_insecure=insecure, timeout_ns=timeout)
-    found = asyncio.run(examine(target, extras, asker, timeout_ns=timeout, behind=behind, assumed=assumed))
+    found = asyncio.run(
+        examine(
+            target, extras, asker, timeout_ns=timeout, behind=behind, assumed=assumed, environment=os.environ
+        )
+    )
     if found.stopped:
         click.echo(f"wsinspect: {found.stopped}", err=True)
     if as_json:

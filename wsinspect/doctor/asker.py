@@ -22,8 +22,9 @@ from typing import Any, Final, NamedTuple
 from wsinspect.doctor.answers import Answer, Reached, Tried
 from wsinspect.doctor.certificates import session_facts, trusting, trusting_all
 from wsinspect.doctor.http2 import ConnectReader
+from wsinspect.doctor.proxies import Proxy
 from wsinspect.doctor.questions import Question
-from wsinspect.doctor.response import ResponseReader
+from wsinspect.doctor.response import MAX_HEAD, ResponseReader
 from wsinspect.doctor.talk import Talk
 from wsinspect.doctor.target import Target
 from wsinspect.findings.facts import ConnectionFacts, EndFact
@@ -259,10 +260,36 @@ class _Attempt:
         self._where = "request"
 
     async def _tcp(self) -> socket.socket:
+        if self._question.proxy is not None:
+            return await self._tunnel(self._question.proxy)
         try:
             return await self._asker._connect(self._place, CONNECT_SECONDS)
         except OSError as error:
             raise _Broken("connect", f"cannot connect to {self._place}: {_words(error)}") from None
+
+    async def _tunnel(self, proxy: Proxy) -> socket.socket:
+        """A connection to the server through the proxy."""
+        loop = asyncio.get_running_loop()
+        place = proxy.address
+        assert place is not None
+        try:
+            found = await loop.getaddrinfo(place.host, place.port, type=socket.SOCK_STREAM)
+            sock = await self._asker._connect(Address(str(found[0][4][0]), place.port), CONNECT_SECONDS)
+        except OSError as error:
+            raise _Broken("proxy", f"cannot connect to the proxy {place}: {_words(error)}") from None
+        try:
+            head = await _head_of_tunnel(sock, proxy.connect(self._question.target))
+        except OSError as error:
+            sock.close()
+            raise _Broken("proxy", f"the proxy {place} closed the connection: {_words(error)}") from None
+        except BaseException:
+            sock.close()
+            raise
+        if head.status is None or not 200 <= head.status < 300:
+            sock.close()
+            said = head.start_line.decode("latin-1")[:120] or "no answer"
+            raise _Broken("proxy", f"the proxy {place} refused CONNECT: {said}")
+        return sock
 
     async def _wrapped(self, sock: socket.socket, context: ssl.SSLContext) -> _Stream:
         host = self._question.target.host
@@ -521,6 +548,19 @@ class _Attempt:
         if self.talk is None:
             values |= {"js_code": 1006, "js_was_clean": False}
         return Answer(question, ConnectionFacts(**values), reader.strict)
+
+
+async def _head_of_tunnel(sock: socket.socket, request: bytes) -> RawHead:
+    """Ask a proxy for a tunnel; its answer. A byte at a time, so that none of the server's is taken."""
+    loop = asyncio.get_running_loop()
+    await loop.sock_sendall(sock, request)
+    received = b""
+    while len(received) < MAX_HEAD:
+        byte = await loop.sock_recv(sock, 1)
+        received += byte
+        if not byte or (byte == b"\n" and RawHead.parse(received).is_complete):
+            break
+    return RawHead.parse(received)
 
 
 def _tls_words(reason: str) -> str:

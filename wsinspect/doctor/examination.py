@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -15,6 +15,7 @@ from wsinspect.doctor.chain import plan_chain
 from wsinspect.doctor.hops import judge_chain
 from wsinspect.doctor.judge import Judgement, judge, with_accepted
 from wsinspect.doctor.planner import Plan, plan
+from wsinspect.doctor.proxies import Proxy, proxy_for
 from wsinspect.doctor.questions import Question
 from wsinspect.doctor.target import Extras, Target
 from wsinspect.findings.facts import ConnectionFacts
@@ -133,6 +134,7 @@ async def examine(
     timeout_ns: int,
     behind: Sequence[Target] = (),
     assumed: str | None = None,
+    environment: Mapping[str, str] | None = None,
     watch: Watch = lambda words: None,
 ) -> Examination:
     """Ask all there is to ask about one URL, one attempt at a time.
@@ -140,6 +142,7 @@ async def examine(
     Args:
         timeout_ns: for each question; after six times that nothing more is asked.
         behind: the servers behind it, in order.
+        environment: names the forward proxy of clients on this machine; None asks without one alone.
         watch: hears what is being asked.
     """
     targets = (target, *behind)
@@ -147,7 +150,8 @@ async def examine(
     for place in targets:
         watch(f"resolving {place.host}")
         reached.append(await asker.reach(place))
-    questions = plan_chain(targets, extras, new_key) if behind else plan(target, extras, new_key)
+    proxy = proxy_for(target, environment or {})
+    questions = plan_chain(targets, extras, new_key) if behind else plan(target, extras, new_key, proxy=proxy)
     answers, stopped = await _ask_all(questions, reached, asker, timeout_ns, watch)
     if not behind:
         answers[0] = with_accepted(answers[0], answers[1:])
@@ -157,8 +161,15 @@ async def examine(
         answers=tuple(answers),
         judgement=judge_chain(targets, reached, answers) if behind else judge(reached[0], answers),
         assumed=assumed,
-        stopped=stopped,
+        stopped=stopped or _unasked(proxy),
     )
+
+
+def _unasked(proxy: Proxy | None) -> str | None:
+    """What to say of a proxy that the doctor cannot ask."""
+    if proxy is None or proxy.address is not None:
+        return None
+    return f"{proxy.variable} names a proxy that is not plain HTTP: it was not tried"
 
 
 async def _ask_all(
@@ -177,9 +188,6 @@ async def _ask_all(
             is_first = all(one.question.place != question.place for one in answers)
             answer = await _answer(len(answers) + 1, question, place, asker, is_first=is_first)
             answers.append(answer)
-            if not place.addresses and question.place == len(reached) - 1:
-                questions.close()
-                return answers, None
             question = questions.send(answer.facts)
     except StopIteration:
         return answers, None
@@ -189,6 +197,8 @@ async def _answer(
     number: int, question: Question, reached: Reached, asker: Asker, *, is_first: bool
 ) -> Answer:
     """Ask, at the address that works; where none does, that is the answer."""
+    if question.proxy is not None:
+        return await asker.ask(number, question, question.target.address)
     if reached.working is None and (is_first or not reached.addresses):
         return Answer(question, _unreached(number, question, reached, asker.now_ns()))
     place = reached.working or reached.addresses[0].address

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Generator, Iterator
+from dataclasses import replace
 from typing import Final
 from urllib.parse import urlsplit
 
 from wsinspect.doctor.minimise import minimise
+from wsinspect.doctor.proxies import Proxy
 from wsinspect.doctor.questions import (
     FOREIGN_ORIGIN,
     NEEDED,
@@ -65,13 +67,14 @@ def is_accepted(facts: ConnectionFacts) -> bool:
     return facts.status == 101 and not agreed.problems and has_chosen
 
 
-def plan(target: Target, extras: Extras, new_key: Callable[[], str]) -> Plan:
+def plan(target: Target, extras: Extras, new_key: Callable[[], str], *, proxy: Proxy | None = None) -> Plan:
     """The questions about one URL.
 
     Args:
         new_key: a new Sec-WebSocket-Key (RFC 6455, 4.1).
+        proxy: the forward proxy that clients on this machine use.
     """
-    yield from bounded(Planner(target, extras, new_key).questions(), MAX_QUESTIONS)
+    yield from bounded(Planner(target, extras, new_key, proxy=proxy).questions(), MAX_QUESTIONS)
 
 
 def bounded(questions: Plan, most: int) -> Plan:
@@ -90,10 +93,20 @@ class Planner:
 
     Args:
         place: which one it is of a chain.
+        proxy: the forward proxy that clients on this machine use.
     """
 
-    def __init__(self, target: Target, extras: Extras, new_key: Callable[[], str], *, place: int = 0) -> None:
+    def __init__(
+        self,
+        target: Target,
+        extras: Extras,
+        new_key: Callable[[], str],
+        *,
+        place: int = 0,
+        proxy: Proxy | None = None,
+    ) -> None:
         self._place = place
+        self._proxy = proxy
         self._target = target
         self._extras = extras
         self._new_key = new_key
@@ -105,6 +118,11 @@ class Planner:
 
     def after(self, main: ConnectionFacts) -> Plan:
         """What the answer to the handshake calls for."""
+        if self._proxy is not None and self._proxy.address is not None:
+            through = self._question(
+                "proxy", f"through the proxy {self._proxy.address} ({self._proxy.variable})"
+            )
+            yield replace(through, proxy=self._proxy)
         yield from self._after(main)
         if self._target.is_tls and main.failed_where not in ("connect", "tls-server", "client"):
             yield self._question(
@@ -113,13 +131,18 @@ class Planner:
 
     def _after(self, main: ConnectionFacts) -> Plan:
         if main.failed_where in ("connect", "tls-server"):
-            yield from self._other_scheme(main)
+            if not self._is_nameless(main):
+                yield from self._other_scheme(main)
         elif is_accepted(main):
             yield from self._controls()
         elif main.status == 101:
             yield from self._bad_101(main)
         else:
             yield from self._refused(main)
+
+    def _is_nameless(self, main: ConnectionFacts) -> bool:
+        """Whether the host's name has no address, so nothing of it can be asked."""
+        return main.failed_where == "connect" and (main.error or "").startswith("name resolution")
 
     # -- requests
 

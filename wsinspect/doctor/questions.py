@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+from wsinspect.doctor.proxies import Proxy
 from wsinspect.doctor.target import Extras, Target
 from wsinspect.version import __version__
 
@@ -45,6 +46,7 @@ class Question:
         is_long: whether to listen and ping after a 101, instead of closing at once.
         http_version: of the request line.
         place: which server is asked: 0 is that of the URL, the others are behind it.
+        proxy: what to go through to the server.
     """
 
     kind: str
@@ -55,6 +57,7 @@ class Question:
     is_long: bool = False
     http_version: str = "HTTP/1.1"
     place: int = 0
+    proxy: Proxy | None = None
 
     @property
     def request(self) -> bytes:

@@ -106,6 +106,20 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
         [strict("illegal header line")],
         [strict(None), strict("illegal status line", failed("not HTTP", where="response"))],
     ),
+    "WS-HS-060": (
+        [asked(failed("cannot connect: timed out", where="connect"), probe("proxy", OK))],
+        [
+            asked(failed("cannot connect: timed out", where="connect"), probe("proxy", FORBIDDEN)),
+            asked(OK, probe("proxy", OK)),
+        ],
+    ),
+    "WS-HS-061": (
+        [
+            asked(OK, probe("proxy", failed("the proxy refused CONNECT", where="proxy"))),
+            asked(OK, probe("proxy", FORBIDDEN)),
+        ],
+        [asked(OK, probe("proxy", OK)), asked(FORBIDDEN, probe("proxy", FORBIDDEN))],
+    ),
     "WS-KA-008": (
         [asked(replace(OK, pings=PINGED))],
         [asked(replace(OK, pings=ANSWERED)), asked(OK), asked(replace(OK, pings=PINGED, ended_by="server"))],

@@ -339,6 +339,43 @@ def _is_readable(head: RawHead) -> bool:
 
 
 @rules(
+    "WS-HS-060",
+    "error",
+    "network",
+    "The server is reachable through the forward proxy only",
+    meaning="Without the proxy of this network the handshake fails, and through it the server accepts."
+    " Clients that do not read the proxy's environment variable fail here.",
+    js=JS_FAILED,
+    topic="forward-proxy",
+    rows="H29",
+    group="probes",
+    scope="probes",
+)
+def proxy_needed(facts: ProbeFacts) -> Iterator[Found]:
+    works = facts.accepted("proxy")
+    if works is not None and not facts.main.is_accepted:
+        yield _found(facts, works)
+
+
+@rules(
+    "WS-HS-061",
+    "warning",
+    "network",
+    "The forward proxy of this machine's clients does not let the WebSocket through",
+    meaning="The server accepts the handshake without the proxy, and through it the same handshake fails."
+    " Clients that read the proxy's environment variable fail; browsers have settings of their own.",
+    js=JS_FAILED,
+    topic="forward-proxy",
+    rows="H29",
+    scope="probes",
+)
+def proxy_refuses(facts: ProbeFacts) -> Iterator[Found]:
+    fails = next(facts.of_kind("proxy"), None)
+    if fails is not None and facts.main.is_accepted and not fails.is_accepted:
+        yield Found(evidence=(fails.line, facts.main.line), connection=facts.main.facts.id)
+
+
+@rules(
     "WS-KA-008",
     "warning",
     "server",
