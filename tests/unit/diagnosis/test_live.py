@@ -2,7 +2,6 @@
 
 import json
 import sqlite3
-import time
 
 import pytest
 
@@ -136,28 +135,43 @@ def _is_uneventful(facts):
     return is_polite and is_well and not speaks
 
 
-@pytest.mark.slow
-def test_a_million_frames_are_diagnosed_in_time(tmp_path):
-    path = tmp_path / "large.db"
+def test_what_is_read_to_diagnose_grows_with_connections_and_not_with_their_frames(tmp_path):
+    """Counted in steps of SQLite's machine; a million frames take seconds because of it."""
+    short, long = (steps_of_diagnosis(tmp_path / f"{each}.db", 20, each) for each in (200, 2000))
+    assert long < 1.5 * short
+    few, many = (steps_of_diagnosis(tmp_path / f"{each} connections.db", each, 40) for each in (30, 300))
+    assert many < 15 * few
+
+
+def steps_of_diagnosis(path, connections, frames_each):
+    """How many hundred steps SQLite takes for all that `diagnose` asks of healthy connections."""
     schema.create(path)
     database = schema.open_for_writing(path)
     database.execute("BEGIN")
     database.executemany(
         "INSERT INTO connection (id, state, attempt_ns, open_ns, closed_ns, c2s_frames, s2c_frames) "
-        "VALUES (?, 'closed', 1, 2, 9, 500, 500)",
-        ((number,) for number in range(1, 1001)),
+        "VALUES (?, 'closed', 1, 2, 9, ?, ?)",
+        ((number, frames_each // 2, frames_each // 2) for number in range(1, connections + 1)),
     )
     database.executemany(
         "INSERT INTO frame (id, connection_id, is_s2c, bits, time_ns, span_ns, sent_after_ns, header, "
         "wire_length, payload, message_id) VALUES (?, ?, ?, 33088, ?, 0, 0, x'8140', 66, zeroblob(64), ?)",
-        ((number, number % 1000 + 1, number & 1, number, number) for number in range(1, 1_000_001)),
+        (
+            (number, number % connections + 1, number // connections & 1, number, number)
+            for number in range(1, connections * frames_each + 1)
+        ),
     )
     database.execute("COMMIT")
-    begun = time.monotonic()
-    found = diagnose(lambda sql, parameters: database.execute(sql, parameters).fetchall())
-    assert time.monotonic() - begun < 20
-    assert found == []
+    steps = 0
+
+    def count():
+        nonlocal steps
+        steps += 1
+
+    database.set_progress_handler(count, 100)
+    assert diagnose(lambda sql, parameters: database.execute(sql, parameters).fetchall()) == []
     database.close()
+    return steps
 
 
 def test_a_storm_that_goes_on_is_one_finding_whichever_attempt_it_names(tmp_path):
