@@ -21,7 +21,7 @@ from wsinspect.recorder.eviction import Evictor
 pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 #: How often the limit is turned over, and what one turn is.
-_TURNS = 6
+_TURNS = 4
 _LONG_FRAMES = 4_000
 _SHORT_CONNECTIONS = 300
 
@@ -53,7 +53,7 @@ class Memory:
 
 
 def test_a_limit_turned_over_many_times_leaves_disk_and_memory_as_they_were(rig: Rig, path: Path) -> None:
-    """A connection that never ends, short ones, refused ones and faults, nearly five times the limit."""
+    """A connection that never ends, short ones, refused ones and faults, three times the limit."""
     memory = Memory(rig.start().pid)
     rng = random.Random(3)
     filler = rng.randbytes(9_000)
@@ -76,7 +76,7 @@ def test_a_limit_turned_over_many_times_leaves_disk_and_memory_as_they_were(rig:
         peaks.append(memory.peak())
         sizes.append(size.most)
     finish(rig, traffic)
-    assert sum(traffic.bytes.values()) > 4 * LIMIT
+    assert sum(traffic.bytes.values()) > 3 * LIMIT
     assert max(sizes) <= MOST
     # The first turn fills the file; from then on nothing grows.
     assert max(peaks[2:]) <= max(peaks[:2]) * 1.1 + 4 * MIB

@@ -1,4 +1,4 @@
-"""A run of the tests that leaves a process behind names it, ends it and fails (tests/conftest.py), on small runs."""
+"""A run of tests that leaves a process behind names it, ends it and fails: conftest.py on small runs."""
 
 from __future__ import annotations
 
