@@ -4,9 +4,10 @@ SHELL := /bin/sh
 PYTHON ?=
 export PYTHON
 ARGS ?=
-# Tests run on all cores, each file on one of them: what a file's tests share is started once, and judged as a whole.
-WORKERS ?= auto
-XDIST = -n $(WORKERS) --dist loadfile
+# Each file's tests run on one worker: what they share is started once, and judged as a whole. Many wait for something,
+# so there is a worker more than cores. Files come in their own order, which has the long ones (e2e, integration) first.
+WORKERS ?= $$(($$(getconf _NPROCESSORS_ONLN) + 1))
+XDIST = -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-all coverage check format bench test-deps clean
 
