@@ -21,8 +21,8 @@ class Sink:
         self.events = []
         self.told = asyncio.Event()
 
-    def event(self, connection, obj, time_ns):
-        self.events.append(obj)
+    def event(self, connection, event, time_ns):
+        self.events.append(event)
         self.told.set()
 
     def data(self, connection, direction, chunk, time_ns, sent_after_ns=0):
@@ -104,7 +104,7 @@ def test_a_page_is_told_after_its_time_and_only_then():
         assert sink.events == []
         await asyncio.wait_for(sink.told.wait(), 10)
         (told,) = sink.events
-        assert (told["waited_ms"], told["attempts"], told["ws_urls"]) == (50, 0, ["wss://app.test/"])
+        assert (told.waited_ms, told.attempts, told.ws_urls) == (50, 0, ["wss://app.test/"])
         assert watch._pages == []
 
     asyncio.run(play())

@@ -12,7 +12,7 @@ from contextlib import closing
 import pytest
 
 from tests.support.chats import RESPONSE, SECRET_REQUEST, Chat, chat_capture, store
-from tests.support.journals import Step
+from tests.support.journals import Foreign, Step
 from tests.support.replay_peers import Server, echo, field
 from tests.support.replay_questions import Answering, asking, numbered
 from wsinspect.cli.main import cli, execute
@@ -370,7 +370,7 @@ def test_what_a_fault_ended_is_ended_by_the_client_and_injected_frames_are_nobod
     extra = {"rule": "extra", "kind": "inject", "direction": "s2c", "frame": 1, "injected": True}
     over = {"rule": "over", "kind": "abort", "ends": {"by": "fault", "how": "rst"}}
     for fault in (extra, over):
-        script.steps.append(Step("event", (1, {"event": "fault", **fault}, script.now)))
+        script.steps.append(Step("event", (1, Foreign({"event": "fault", **fault}), script.now)))
     script.end(1, "proxy", "rst")
     path = store(tmp_path / "a.db", script)
     with Server(Answering(lambda n: [numbered(n)])) as server:

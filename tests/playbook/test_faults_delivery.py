@@ -77,7 +77,7 @@ def test_bytes_that_the_socket_no_longer_takes_are_lost():
     book = Faulted({"name": "slow", "kind": "latency", "direction": "c2s", "latency": "5s"})
     book.c2s(text("a", C2S))
     (event,) = book.faults.unwritten(Send(C2S, b"", (0,)))
-    assert (event["rule"], event["frame"], event["dropped"]) == ("slow", 0, True)
+    assert (event.rule, event.frame, event.dropped) == ("slow", 0, True)
 
 
 def test_dropped_and_joined_frames_are_not_lost_as_well():

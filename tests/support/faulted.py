@@ -8,6 +8,7 @@ from typing import Any
 from wsinspect.faults.connection import Abort, ConnectionFaults, Context, PassEnd, Send
 from wsinspect.faults.rule import Rule
 from wsinspect.faults.seeded import Place
+from wsinspect.vocabulary.events import Event, Held, Sent
 from wsinspect.wire.boundaries import Boundary
 from wsinspect.wire.deflate import DeflateParams
 from wsinspect.wire.frame import Frame, serialize_frame
@@ -135,14 +136,17 @@ class Faulted:
                 self.ends.append((self.now, action.direction, action.how))
             elif isinstance(action, Abort):
                 self.aborts.append((self.now, action.to, action.how))
-            elif action.event["event"] == "held":
+            elif isinstance(action.event, Held):
                 self._deliver([action.event])
             else:
-                self.ledger.append(action.event)
+                self.ledger.append(action.event.as_json())
         return self
 
-    def _deliver(self, events: list[dict[str, Any]]) -> None:
-        self.deliveries += [(self.now, event["event"], event["frame"]) for event in events]
+    def _deliver(self, events: Sequence[Event]) -> None:
+        for event in events:
+            assert isinstance(event, Held | Sent)
+            assert event.frame is not None
+            self.deliveries.append((self.now, event.KIND, event.frame))
 
     def frames(self, direction: Direction = S2C, deflate: DeflateParams | None = None) -> list[Frame]:
         """What a receiver makes of its bytes; nothing may be left over and no frame may be wrong."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import random
 import sqlite3
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -15,6 +16,7 @@ from wsinspect.journal.reader import JournalReader
 from wsinspect.journal.writer import JournalWriter
 from wsinspect.recorder.indexer import Indexer
 from wsinspect.recorder.prepare import close_books, finish
+from wsinspect.vocabulary.events import Event
 from wsinspect.wire.frame import serialize_frame
 
 START_NS = 1_700_000_000_000_000_000
@@ -29,6 +31,16 @@ def need(value: T | None) -> T:
     """The value, which must be there."""
     assert value is not None
     return value
+
+
+@dataclass(frozen=True, slots=True)
+class Foreign(Event):
+    """An event as the object that it is: of an older engine, or of a stranger."""
+
+    found: Mapping[str, Any]
+
+    def as_json(self) -> dict[str, Any]:
+        return dict(self.found)
 
 
 class Step(NamedTuple):
@@ -56,7 +68,7 @@ class Script:
         self.now += 1000
 
     def event(self, connection: int, kind: str, **facts: Any) -> None:
-        self._add("event", connection, {"event": kind, **facts}, self.now)
+        self._add("event", connection, Foreign({"event": kind, **facts}), self.now)
 
     def data(self, connection: int, direction: int, chunk: bytes, sent_after_ns: int = 500) -> None:
         self._add("data", connection, direction, chunk, self.now, sent_after_ns)

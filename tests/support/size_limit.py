@@ -13,6 +13,7 @@ from wsinspect.capture.reader import Capture
 from wsinspect.journal.budget import LEAST_BYTES
 from wsinspect.journal.format import journal_directory
 from wsinspect.recorder.opening import open_capture
+from wsinspect.vocabulary.events import Fault
 
 MIB = 1 << 20
 LIMIT = LEAST_BYTES
@@ -111,9 +112,9 @@ class Traffic:
 
     def fault(self, number: int) -> None:
         """A fault that acted on the frame of this connection that was sent last."""
-        facts = {"rule": "slow", "kind": "latency", "direction": "c2s", "frame": self.frames[number] - 1}
+        fault = Fault(rule="slow", kind="latency", direction="c2s", frame=self.frames[number] - 1)
         self._play()
-        self._writer.event(number, {"event": "fault", **facts}, self._script.now)
+        self._writer.event(number, fault, self._script.now)
 
     def wait(self) -> None:
         wait_for(lambda: not self._writer.is_full, "room in the journal")

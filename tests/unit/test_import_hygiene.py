@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 
 from wsinspect.cli.main import COMMANDS
+from wsinspect.vocabulary import EventKind
 
 PACKAGE = Path(__file__).resolve().parents[2] / "wsinspect"
 SANS_IO = [
@@ -148,6 +149,25 @@ def test_sqlite_is_imported_where_captures_are_read_and_written():
     for name, path in modules(PACKAGE):
         if not name.startswith(("wsinspect.capture", "wsinspect.recorder")):
             assert "sqlite3" not in imported_by(path), name
+
+
+def test_events_of_the_journal_are_records_and_no_literals():
+    """mypy holds that a journal takes records; here, that nobody writes down the object of one elsewhere."""
+    kinds = {str(kind) for kind in EventKind}
+    writers = ("proxy", "faults", "formats", "journal", "capture", "replay", "launch")
+    for name, path in modules(PACKAGE):
+        if name.split(".")[1:2] and name.split(".")[1] not in writers:
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Dict):
+                written = {
+                    value.value
+                    for key, value in zip(node.keys, node.values, strict=True)
+                    if isinstance(key, ast.Constant)
+                    and key.value == "event"
+                    and isinstance(value, ast.Constant)
+                }
+                assert not written & kinds, (name, node.lineno)
 
 
 def test_mitmproxy_is_imported_where_it_may_be():

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from wsinspect.capture.rows import to_json
 from wsinspect.capture.schema import Database
+from wsinspect.vocabulary.events import Evicted
 
 #: Rows, bytes and connections of one step.
 _STEP_ROWS: Final = 1000
@@ -304,14 +305,14 @@ class EvictableRows:
         """Delete the oldest events of the engine itself but for one; how many."""
         return max(0, self._database.execute(_DROP_EVENTS, (upto, but)).rowcount)
 
-    def store_event(self, event_id: int | None, time_ns: int, detail: dict[str, Any]) -> int:
+    def store_event(self, event_id: int | None, time_ns: int, event: Evicted) -> int:
         """Insert the event that says what was evicted (`event_id` None), or bring it up to date; its id."""
+        detail = to_json(event.stored_detail())
         if event_id is not None:
-            sql = "UPDATE event SET detail = ? WHERE id = ?"
-            self._database.execute(sql, (to_json(detail), event_id))
+            self._database.execute("UPDATE event SET detail = ? WHERE id = ?", (detail, event_id))
             return event_id
-        sql = "INSERT INTO event (time_ns, kind, detail) VALUES (?, 'evicted', ?)"
-        return int(self._database.execute(sql, (time_ns, to_json(detail))).lastrowid or 0)
+        sql = "INSERT INTO event (time_ns, kind, detail) VALUES (?, ?, ?)"
+        return int(self._database.execute(sql, (time_ns, event.KIND, detail)).lastrowid or 0)
 
 
 def _but(column: Column, keys: Collection[int]) -> str:

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from wsinspect.findings.facts import C2S, S2C, EndFact, FrameFact, MessageFact, OpaqueFact, PingFact
 from wsinspect.handshake.negotiation import Negotiation
+from wsinspect.vocabulary import Side
 from wsinspect.wire.close_codes import is_reserved_locally, parse_close
 from wsinspect.wire.closing import CloseSeen, TransportEnd, close_facts
 from wsinspect.wire.frame import Frame, serialize_frame
@@ -107,7 +108,7 @@ class Talk:
 
     def facts(self) -> dict[str, Any]:
         """What `ConnectionFacts` has of it."""
-        seen = [TransportEnd(side=e.side, time_ns=e.time_ns, how=e.how) for e in self._ends]  # type: ignore[arg-type]
+        seen = [TransportEnd(side=Side(e.side), time_ns=e.time_ns, how=e.how) for e in self._ends]
         lost = self._decoders[S2C].lost is not None
         broke = lost or any(f.violation for f in self._frames if f.direction == S2C and not f.is_close)
         end = close_facts(self._closes, seen, server_broke_protocol=broke)

@@ -16,6 +16,7 @@ from wsinspect.faults.kinds import Scope
 from wsinspect.faults.rule import Author, Rule
 from wsinspect.faults.scenario import MAX_RULES, Phase, Scenario
 from wsinspect.faults.sessions import SessionBy
+from wsinspect.vocabulary import events
 
 
 @dataclasses.dataclass
@@ -68,7 +69,7 @@ class Board:
         self.on_change: list[Callable[[Rule, bool], None]] = []
         self.on_do: Callable[[Rule], None] = lambda rule: None
         self.on_reset: Callable[[], None] = lambda: None
-        self.on_event: Callable[[dict[str, Any]], None] = lambda event: None
+        self.on_event: Callable[[events.Event], None] = lambda event: None
         self.totals: Counter[Author] = Counter()
         self._entries: dict[str, Entry] = {}
         self._phase = -1
@@ -186,19 +187,18 @@ class Board:
             for callback in self.on_change:
                 callback(entry.scaled, is_armed)
 
-    def _rule_event(self, entry: Entry, by: str) -> dict[str, Any]:
-        return {
-            "event": "rule",
-            "rule": entry.rule.name,
-            "kind": entry.rule.kind,
-            "armed": entry.is_armed,
-            "source": entry.source,
-            "by": by,
-            "phase": self.phase,
-            "seed": self.seed,
-            "time_scale": self.time_scale,
-            "settings": entry.rule.settings(),
-        }
+    def _rule_event(self, entry: Entry, by: str) -> events.RuleChanged:
+        return events.RuleChanged(
+            rule=entry.rule.name,
+            kind=entry.rule.kind,
+            armed=entry.is_armed,
+            source=entry.source,
+            by=by,
+            phase=self.phase,
+            seed=self.seed,
+            time_scale=self.time_scale,
+            settings=entry.rule.settings(),
+        )
 
     def tell(self) -> None:
         """Put all rules on record as they are: the engine has begun."""
@@ -282,13 +282,18 @@ class Board:
             self._phase += 1
             if self._phase >= len(phases):
                 self._phase_end_ns = None
-                self.on_event({"event": "phase", "phase": None, "of": len(phases)})
+                self.on_event(events.PhaseChanged(of=len(phases)))
                 return
             phase = phases[self._phase]
-            for_ms = phase.for_ns * self.time_scale / 1e6
-            done = [rule.kind for rule in phase.do]
-            event = {"event": "phase", "phase": self._phase, "of": len(phases), "for_ms": for_ms}
-            self.on_event({**event, "rules": list(phase.rules), "do": done})
+            self.on_event(
+                events.PhaseChanged(
+                    phase=self._phase,
+                    of=len(phases),
+                    for_ms=phase.for_ns * self.time_scale / 1e6,
+                    rules=list(phase.rules),
+                    do=[rule.kind for rule in phase.do],
+                )
+            )
             self._phase_end_ns = begun + int(phase.for_ns * self.time_scale)
             for name in phase.rules:
                 self.arm(name, f"phase {self._phase + 1}")

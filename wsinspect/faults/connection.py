@@ -18,6 +18,7 @@ from wsinspect.faults.seeded import Chance, Place
 from wsinspect.faults.stage import Armed, Stage
 from wsinspect.faults.stages.messages import close_payload
 from wsinspect.faults.stages.registry import STAGES
+from wsinspect.vocabulary import events
 from wsinspect.vocabulary.rules import BY_HAND
 from wsinspect.wire.boundaries import Boundary
 from wsinspect.wire.deflate import DeflateParams
@@ -53,9 +54,9 @@ class Abort(NamedTuple):
 
 
 class Report(NamedTuple):
-    """An entry of the ledger: the `fault` event, without times and connection."""
+    """What goes on record, without time and connection."""
 
-    event: dict[str, Any]
+    event: events.Event
 
 
 Action = Send | PassEnd | Abort | Report
@@ -325,14 +326,14 @@ class ConnectionFaults:
             self._actions.append(Send(direction, data, late))
 
     def held(self, direction: Direction, ordinal: int) -> None:
-        self._actions.append(Report({"event": "held", "direction": direction.short, "frame": ordinal}))
+        self._actions.append(Report(events.Held(direction=direction.short, frame=ordinal)))
 
-    def written(self, send: Send) -> list[dict[str, Any]]:
+    def written(self, send: Send) -> list[events.Sent]:
         """The bytes were handed to the socket: what goes on record of frames that were held."""
         short = send.direction.short
-        return [{"event": "sent", "direction": short, "frame": ordinal} for ordinal in send.late]
+        return [events.Sent(direction=short, frame=ordinal) for ordinal in send.late]
 
-    def unwritten(self, send: Send) -> list[dict[str, Any]]:
+    def unwritten(self, send: Send) -> list[events.Fault]:
         """The socket took no more: what goes on record of frames that were held until then."""
         lane = self.lanes[send.direction]
         by = lane.holder or self._late_by
@@ -371,9 +372,7 @@ class ConnectionFaults:
         self._log(direction, rule.author, ordinal, detail, **more)
 
     def skipped(self, rule: Rule, reason: str) -> None:
-        self._actions.append(
-            Report({"event": "fault_skipped", "rule": rule.name, "kind": rule.kind, "reason": reason})
-        )
+        self._actions.append(Report(events.FaultSkipped(rule=rule.name, kind=rule.kind, reason=reason)))
 
     def is_stuck(self, direction: Direction) -> bool:
         return self.unsent_bytes(direction) > FULL_BYTES
@@ -402,17 +401,16 @@ class ConnectionFaults:
         ordinal: int | None,
         detail: Mapping[str, Any],
         **more: Any,
-    ) -> dict[str, Any]:
-        return {
-            "event": "fault",
-            "rule": author.rule,
-            "kind": author.kind,
-            "seed": self.seed,
-            "direction": direction.short,
-            "frame": ordinal,
-            "detail": dict(detail),
+    ) -> events.Fault:
+        return events.Fault(
+            rule=author.rule,
+            kind=author.kind,
+            seed=self.seed,
+            direction=direction.short,
+            frame=ordinal,
+            detail=dict(detail),
             **more,
-        }
+        )
 
     def abort(self, to: str, how: str, now: int) -> None:
         if not self.is_aborted:

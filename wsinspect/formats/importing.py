@@ -88,7 +88,7 @@ def _fill(file: IO[bytes], kind: str, source: Path, target: Path, progress: Prog
     try:
         notes = (read_har if kind == "har" else read_flows)(file, stage, name, progress)
         notes.connections = stage.connections
-        stage.fill(target, {"imported": {"from": source.name, "format": kind}, "argv": []})
+        stage.fill(target, {"from": source.name, "format": kind})
         notes.frames = stage.frames
         return notes
     finally:

@@ -176,20 +176,24 @@ class Stage:
             self._latest[connection] = self._latest[connection] // divisor + start_ns
         self._is_ordered = False
 
-    def fill(self, path: Path, meta: dict[str, Any], progress: Progress = nobody) -> None:
+    def fill(self, path: Path, imported: dict[str, str], progress: Progress = nobody) -> None:
         """Write the new, empty capture at `path`.
+
+        Args:
+            imported: what it is made of, for its `meta`.
 
         Raises:
             LocalError: it cannot be written.
         """
         self._flush()
         with writing(path, is_bulk=True) as database:
-            self._index(_Feed(Indexer(database)), meta, progress)
+            self._index(_Feed(Indexer(database)), imported, progress)
 
-    def _index(self, feed: _Feed, meta: dict[str, Any], progress: Progress) -> None:
+    def _index(self, feed: _Feed, imported: dict[str, str], progress: Progress) -> None:
         start_ns = self._sorter.first_attempt_ns()
         versions = {"wsinspect": __version__}
-        feed.event(0, start_ns, {"event": "engine", "versions": versions, **meta, "anchor_wall_ns": start_ns})
+        begun = events.ImportStarted(versions=versions, imported=imported, argv=[], anchor_wall_ns=start_ns)
+        feed.event(0, start_ns, begun)
         last_ns = start_ns
         opened: dict[int, _Open] = {}
         for number, (staged, facts) in enumerate(self._connections(), 1):
@@ -214,7 +218,7 @@ class Stage:
                 progress(done)
         for one in opened.values():
             feed.close(one)
-        feed.event(0, last_ns, events.EngineStopped().as_json())
+        feed.event(0, last_ns, events.EngineStopped())
         feed.indexer.commit()
         feed.indexer.mark_clean()
         feed.indexer.commit()
@@ -260,8 +264,8 @@ class _Feed:
         if self.indexer.weight > COMMIT_BYTES:
             self.indexer.commit()
 
-    def event(self, connection: int, time_ns: int, event: dict[str, Any]) -> None:
-        self.add(Record(EVENT, 0, connection, time_ns, 0, json.dumps(event).encode()))
+    def event(self, connection: int, time_ns: int, event: events.Event) -> None:
+        self.add(Record(EVENT, 0, connection, time_ns, 0, json.dumps(event.as_json()).encode()))
 
     def head(self, connection: int, part: int, time_ns: int, raw: bytes) -> None:
         self.add(Record(HEAD, part, connection, time_ns, 0, raw))
@@ -270,33 +274,40 @@ class _Feed:
         """Nothing more comes."""
         if one.ended is not None:
             side, how = one.ended
-            self.event(one.number, one.closed_ns, events.TransportEnded(side=side, how=how).as_json())
-        self.event(one.number, one.closed_ns, events.Closed(reported=one.reported).as_json())
+            self.event(one.number, one.closed_ns, events.TransportEnded(side=side, how=how))
+        self.event(one.number, one.closed_ns, events.Closed(reported=one.reported))
 
     def open(self, number: int, facts: Imported) -> None:
         """The opening handshake."""
         at_ns = facts.attempt_ns
-        names = ("client", "scheme", "host", "port", "path", "http_version")
-        self.event(number, at_ns, {"event": "attempt", **{name: getattr(facts, name) for name in names}})
+        asked = events.Attempt(
+            client=facts.client,
+            scheme=facts.scheme,
+            host=facts.host,
+            port=facts.port,
+            path=facts.path,
+            http_version=facts.http_version,
+        )
+        self.event(number, at_ns, asked)
         if facts.lacks:
-            self.event(number, at_ns, events.Imported(lacks=list(facts.lacks)).as_json())
+            self.event(number, at_ns, events.Imported(lacks=list(facts.lacks)))
         for part in (HEAD_REQUEST_IN, HEAD_REQUEST_OUT):
             self.head(number, part, at_ns, facts.request)
         if facts.server is not None:
-            self.event(number, at_ns, events.Server(address=facts.server, peer=facts.server).as_json())
+            self.event(number, at_ns, events.Server(address=facts.server, peer=facts.server, reused=False))
         if facts.response is None:
             error = facts.error or "no response"
             where = next((place for place, words in _FAILED_WHERE if words.search(error)), "response")
-            self.event(number, at_ns, events.Failed(where=where, error=error).as_json())
+            self.event(number, at_ns, events.Failed(where=where, error=error))
             return
         for part in (HEAD_RESPONSE_IN, HEAD_RESPONSE_OUT):
             self.head(number, part, at_ns, facts.response)
         if facts.status == 101 or (facts.status == 200 and facts.request.startswith(b"CONNECT ")):
-            self.event(number, at_ns, events.Open().as_json())
+            self.event(number, at_ns, events.Open())
             if facts.error:
-                self.event(number, at_ns, events.ReportedError(error=facts.error).as_json())
+                self.event(number, at_ns, events.ReportedError(error=facts.error))
             return
-        self.event(number, at_ns, events.Refused(status=facts.status).as_json())
+        self.event(number, at_ns, events.Refused(status=facts.status))
         if facts.body:
             self.add(Record(BODY, 0, number, at_ns, 0, facts.body))
 

@@ -21,9 +21,9 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from wsinspect.journal.budget import Budget, JournalRoom
 from wsinspect.journal.format import (
@@ -38,8 +38,10 @@ from wsinspect.journal.format import (
     segment_numbers,
     segment_path,
 )
-from wsinspect.vocabulary.events import Unstored
+from wsinspect.vocabulary.events import Event, Unstored
 
+#: Made once: it takes longer than most events do.
+_encode: Final = json.JSONEncoder(separators=(",", ":")).encode
 BACKLOG_BYTES: Final = 32 * 1024 * 1024
 #: Heads and events that are kept for a later try while the disk is full.
 KEPT_BYTES: Final = 1024 * 1024
@@ -128,10 +130,9 @@ class JournalWriter:
         """More of the beginning of a refused attempt's body; the caller stops after `BODY_BYTES`."""
         self._append(BODY, 0, connection, time_ns, 0, chunk)
 
-    def event(self, connection: int, event: Mapping[str, Any], time_ns: int) -> None:
-        """An event; `event["event"]` names it. Connection 0 is the engine itself."""
-        raw = json.dumps(event, separators=(",", ":")).encode()
-        self._append(EVENT, 0, connection, time_ns, 0, raw)
+    def event(self, connection: int, event: Event, time_ns: int) -> None:
+        """What happened at a connection; 0 is the engine itself."""
+        self._append(EVENT, 0, connection, time_ns, 0, _encode(event.as_json()).encode())
 
     @property
     def backlog_bytes(self) -> int:
@@ -418,7 +419,7 @@ class _Loss:
             stream_bytes=[self._streams[key] for key in sorted(self._streams)],
             connections=sorted(self._connections),
         )
-        raw = json.dumps(event.as_json(), separators=(",", ":")).encode()
+        raw = _encode(event.as_json()).encode()
         return [HEADER.pack(len(raw), EVENT, 0, 0, 0, time.time_ns(), 0), raw, *self._kept]
 
     def forget(self, stored: int) -> None:

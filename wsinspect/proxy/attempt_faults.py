@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from mitmproxy import http
 
 from wsinspect.faults.seeded import Place
 from wsinspect.faults.sessions import Session
 from wsinspect.handshake.negotiation import Negotiation
+from wsinspect.vocabulary.events import Event
 from wsinspect.wire.boundaries import Boundary
 from wsinspect.wire.opcodes import Direction
 
@@ -34,7 +35,7 @@ class FaultedLink(Protocol):
 
     def record_data(self, direction: Direction, data: bytes, time_ns: int) -> None: ...
 
-    def record_event(self, event: dict[str, Any]) -> None: ...
+    def record_event(self, event: Event) -> None: ...
 
     def unsent_bytes(self, direction: Direction) -> int: ...
 

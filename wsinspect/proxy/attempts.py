@@ -49,7 +49,7 @@ class Sink(Protocol):
 
     def body(self, connection: int, chunk: bytes, time_ns: int) -> None: ...
 
-    def event(self, connection: int, obj: dict[str, Any], time_ns: int) -> None: ...
+    def event(self, connection: int, event: events.Event, time_ns: int) -> None: ...
 
     @property
     def is_full(self) -> bool: ...
@@ -86,14 +86,14 @@ class Attempt:
         self.log.when_unblocked(callback)
 
     def opened(self) -> None:
-        self.event(events.Open().as_json())
+        self.event(events.Open())
         self.on_open()
 
     def ended(self, side: str, how: str) -> None:
         """One side ended; told once, also where both the handshake and the relay see it."""
         if (side, how) not in self._ends:
             self._ends.add((side, how))
-            self.event(events.TransportEnded(side=side, how=how).as_json())
+            self.event(events.TransportEnded(side=side, how=how))
 
     @property
     def gave_up(self) -> str | None:
@@ -108,13 +108,13 @@ class Attempt:
             self._is_over = True
             if self.log.controller:
                 self.log.controller.closed(self.number)
-            self.event(events.Closed().as_json())
+            self.event(events.Closed())
             self.log.open.pop(self.number, None)
 
     # What the handshake records
 
-    def event(self, obj: dict[str, Any]) -> None:
-        self._sink.event(self.number, obj, self.now_ns())
+    def event(self, event: events.Event) -> None:
+        self._sink.event(self.number, event, self.now_ns())
 
     def head(self, part: int, raw: bytes) -> None:
         self._sink.head(self.number, part, raw, self.now_ns())
@@ -278,7 +278,7 @@ class AttemptLog:
             name = tap.name if tap else None
             key = facts.session_key(flow, name, self.controller.board.session_by if self.controller else None)
             session = self._sessions.attempt(key, attempt.number, self.now_ns())
-            attempt.event(facts.attempt(flow, name) | {"client_session": session.number})
+            attempt.event(facts.attempt(flow, name, session.number))
             attempt.watch_request(flow.request)
             if self.controller:
                 self.controller.attempt(attempt.number, name, flow, session)
@@ -294,12 +294,12 @@ class AttemptLog:
         if not is_upgrade:
             flow.response.stream = attempt.keep_body if attempt else True
         if attempt and attempt.is_answered_by_fault:
-            attempt.event(events.Refused(status=flow.response.status_code, by="fault").as_json())
+            attempt.event(events.Refused(status=flow.response.status_code, by="fault"))
         elif attempt:
             attempt.watch_response(flow.response)
             attempt.event(self._server_event(flow.server_conn))
             if not is_upgrade:
-                attempt.event(events.Refused(status=flow.response.status_code).as_json())
+                attempt.event(events.Refused(status=flow.response.status_code))
 
     def response(self, flow: http.HTTPFlow) -> None:
         relay_upgrade(flow)
@@ -326,7 +326,7 @@ class AttemptLog:
         if attempt.number not in self.open:
             return
         attempt.event(self._server_event(server))
-        attempt.event(events.Failed(where=where, error=error, status=_answered(where)).as_json())
+        attempt.event(events.Failed(where=where, error=error, status=_answered(where)))
         attempt.write_body()
         attempt.closed()
 
@@ -334,7 +334,7 @@ class AttemptLog:
         """Raw TCP through a CONNECT is passed on, not collected."""
         flow.messages.clear()
 
-    def _server_event(self, server: connection.Server) -> dict[str, Any]:
+    def _server_event(self, server: connection.Server) -> events.Server:
         verify_error = self._verify_errors.get(server.id)
         is_verified = server.tls_established and verify_error is None and not server.error
         return facts.server(server, is_verified, verify_error)
@@ -346,7 +346,7 @@ class _Unrecorded(Attempt):
     def data(self, direction: int, chunk: bytes, time_ns: int, sent_after_ns: int) -> None:
         return
 
-    def event(self, obj: dict[str, Any]) -> None:
+    def event(self, event: events.Event) -> None:
         return
 
 

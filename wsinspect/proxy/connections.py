@@ -28,6 +28,7 @@ from wsinspect.proxy import facts
 from wsinspect.proxy.clock import to_ns
 from wsinspect.proxy.seams.transport import Wire
 from wsinspect.proxy.taps import Taps
+from wsinspect.vocabulary import Side, events
 
 #: Different facts that are told in one run; a client may invent names forever.
 MAX_TOLD: Final = 500
@@ -40,7 +41,7 @@ _FIRST_BYTES: Final = 64
 class EventSink(Protocol):
     """What takes the events (the journal)."""
 
-    def event(self, connection: int, obj: dict[str, Any], time_ns: int) -> None: ...
+    def event(self, connection: int, event: events.Event, time_ns: int) -> None: ...
 
 
 class ConnectionEvents:
@@ -66,42 +67,39 @@ class ConnectionEvents:
             return
         begun_ns = to_ns(client.timestamp_start)
         now_ns = self._now_ns()
-        event = {
-            "event": "client_left",
-            "tap": self._tap(client),
-            "client": facts.address(client.peername),
-            "how": endpoint.how or "proxy",
-            "ms": None if begun_ns is None else round(max(0, now_ns - begun_ns) / 1e6, 3),
-        }
-        self._tell(event, ("client_left", event["tap"], client.peername[0]), MAX_ALIKE)
+        event = events.ClientLeft(
+            tap=self._tap(client),
+            client=facts.address(client.peername),
+            how=endpoint.how or "proxy",
+            ms=None if begun_ns is None else round(max(0, now_ns - begun_ns) / 1e6, 3),
+        )
+        self._tell(event, (event.KIND, event.tap, client.peername[0]), MAX_ALIKE)
 
     def client_tls_failed(self, client: connection.Client, rule: str | None) -> None:
         """A client's TLS handshake failed, because of a fault's rule or by itself."""
-        event = {
-            "event": "tls_failed",
-            "side": "client",
-            "tap": self._tap(client),
-            "client": facts.address(client.peername),
-            "sni": client.sni,
-            "error": client.error,
-            "rule": rule,
-        }
+        event = events.TlsFailed(
+            side=Side.CLIENT,
+            tap=self._tap(client),
+            client=facts.address(client.peername),
+            sni=client.sni,
+            error=client.error,
+            rule=rule,
+        )
         self._sink.event(0, event, self._now_ns())
 
     def passed_unread(self, context: Context, first: bytes, reason: str) -> None:
         """A TCP connection is passed on as it is."""
-        event = {
-            "event": "passed_unread",
-            "tap": self._tap(context.client),
-            "client": facts.address(context.client.peername),
-            "server": facts.address(context.server.address),
-            "sni": context.client.sni,
-            "reason": reason,
-            "first": first[:_FIRST_BYTES].decode("latin-1"),
-        }
-        self._tell(event, ("passed_unread", event["tap"], event["server"], reason), MAX_ALIKE)
+        event = events.PassedUnread(
+            tap=self._tap(context.client),
+            client=facts.address(context.client.peername),
+            server=facts.address(context.server.address),
+            sni=context.client.sni,
+            reason=reason,
+            first=first[:_FIRST_BYTES].decode("latin-1"),
+        )
+        self._tell(event, (event.KIND, event.tap, event.server, reason), MAX_ALIKE)
 
-    def request_failed(self, flow: http.HTTPFlow, where: str, error: str, server: dict[str, Any]) -> None:
+    def request_failed(self, flow: http.HTTPFlow, where: str, error: str, server: events.Server) -> None:
         """A plain request was answered by this proxy because there was no answer of its server's.
 
         Args:
@@ -109,63 +107,56 @@ class ConnectionEvents:
             server: the leg behind the proxy as far as it came (`facts.server`).
         """
         request = flow.request
-        event = {
-            "event": "request_failed",
-            "tap": self._tap(flow.client_conn),
-            "client": facts.address(flow.client_conn.peername),
-            "method": request.method,
-            "host": request.pretty_host,
-            "url": request.pretty_url.partition("?")[0][:500],
-            "where": where,
-            "status": 502 if where in ("connect", "tls-server", "response") else None,
-            "error": error,
-            "server": server["address"],
-            "tls": server["tls"],
-        }
-        self._tell(event, ("request_failed", event["tap"], event["host"], where), MAX_ALIKE)
+        event = events.RequestFailed(
+            tap=self._tap(flow.client_conn),
+            client=facts.address(flow.client_conn.peername),
+            method=request.method,
+            host=request.pretty_host,
+            url=request.pretty_url.partition("?")[0][:500],
+            where=where,
+            status=502 if where in ("connect", "tls-server", "response") else None,
+            error=error,
+            server=server.address,
+            tls=server.tls,
+        )
+        self._tell(event, (event.KIND, event.tap, event.host, where), MAX_ALIKE)
 
     def unreadable_request(self, context: Context, raw: bytes, answer: bytes) -> None:
         """A request's head was refused by mitmproxy itself."""
         line = raw.split(b"\n", 1)[0].strip()[:500].decode("latin-1")
         status = answer.split(b" ", 2)[1].decode("ascii", "replace")
-        event = {
-            "event": "request_failed",
-            "tap": self._tap(context.client),
-            "client": facts.address(context.client.peername),
-            "method": line.partition(" ")[0],
-            "host": None,
-            "url": line.partition(" ")[2],
-            "where": "head",
-            "status": int(status) if status.isdigit() else None,
-            "error": _words_of(answer),
-            "server": None,
-            "tls": None,
-        }
-        self._tell(event, ("request_failed", event["tap"], "head", event["client"]), MAX_ALIKE)
+        event = events.RequestFailed(
+            tap=self._tap(context.client),
+            client=facts.address(context.client.peername),
+            method=line.partition(" ")[0],
+            url=line.partition(" ")[2],
+            where="head",
+            status=int(status) if status.isdigit() else None,
+            error=_words_of(answer),
+        )
+        self._tell(event, (event.KIND, event.tap, "head", event.client), MAX_ALIKE)
 
     def settings(self, context: Context, enable_connect: bool) -> None:
         client = context.client
-        event = {
-            "event": "h2_settings",
-            "tap": self._tap(client),
-            "server": facts.address(context.server.address),
-            "server_enable_connect": enable_connect,
-            "client_enable_connect": False,
-            "client_alpn": _text(client.alpn),
-        }
-        self._tell(event, tuple(event.values()))
+        event = events.H2Settings(
+            tap=self._tap(client),
+            server=facts.address(context.server.address),
+            server_enable_connect=enable_connect,
+            client_enable_connect=False,
+            client_alpn=_text(client.alpn),
+        )
+        self._tell(event, (event,))
 
     def refused_connect(self, context: Context, head: dict[str, str]) -> None:
-        event = {
-            "event": "h2_connect_refused",
-            "tap": self._tap(context.client),
-            "client": facts.address(context.client.peername),
-            "protocol": head.get(":protocol"),
-            "authority": head.get(":authority"),
-            "path": head.get(":path"),
-            "origin": head.get("origin"),
-        }
-        self._tell(event, (event["tap"], event["protocol"], event["authority"], event["path"]))
+        event = events.H2ConnectRefused(
+            tap=self._tap(context.client),
+            client=facts.address(context.client.peername),
+            protocol=head.get(":protocol"),
+            authority=head.get(":authority"),
+            path=head.get(":path"),
+            origin=head.get("origin"),
+        )
+        self._tell(event, (event.KIND, event.tap, event.protocol, event.authority, event.path))
 
     def tls(self, client: connection.Client, conn: connection.Connection) -> None:
         """TLS was agreed on one side: what of ALPN?"""
@@ -173,21 +164,20 @@ class ConnectionEvents:
         if "h2" not in offered or conn.alpn == b"h2":
             return
         is_client = conn is client
-        event = {
-            "event": "alpn",
-            "tap": self._tap(client),
-            "side": "client" if is_client else "server",
-            "name": client.sni if is_client else facts.address(getattr(conn, "address", None)),
-            "offered": offered,
-            "answered": _text(conn.alpn) or None,
-        }
-        self._tell(event, (event["tap"], event["side"], event["name"], event["answered"]))
+        event = events.Alpn(
+            tap=self._tap(client),
+            side=Side.CLIENT if is_client else Side.SERVER,
+            name=client.sni if is_client else facts.address(getattr(conn, "address", None)),
+            offered=offered,
+            answered=_text(conn.alpn) or None,
+        )
+        self._tell(event, (event.KIND, event.tap, event.side, event.name, event.answered))
 
     def _tap(self, client: connection.Client) -> str | None:
         tap = self._taps.of(client)
         return tap.name if tap else None
 
-    def _tell(self, event: dict[str, Any], key: tuple[Any, ...], times: int = 1) -> None:
+    def _tell(self, event: events.Event, key: tuple[Any, ...], times: int = 1) -> None:
         if self._told[key] < times and (key in self._told or len(self._told) < MAX_TOLD):
             self._told[key] += 1
             self._sink.event(0, event, self._now_ns())

@@ -285,15 +285,13 @@ class _Engine:
             self.master.should_exit.set()
             return
         self.recording.begin(
-            {
-                "run_file": str(self.registration.path) if self.registration.path else None,
-                "snaplen": self.options.snaplen,
-                "inflate_cap": self.options.inflate_cap,
-                "taps": [_tap_facts(tap) for tap in self.taps],
-                "changes": [*CHANGES, *self._own_changes()],
-            }
+            run_file=str(self.registration.path) if self.registration.path else None,
+            snaplen=self.options.snaplen,
+            inflate_cap=self.options.inflate_cap,
+            taps=[_tap_facts(tap) for tap in self.taps],
+            changes=[*CHANGES, *self._own_changes()],
         )
-        self.recording.event(events.Listening(listeners=listeners).as_json())
+        self.recording.event(events.Listening(listeners=listeners))
         self.handshake_faults.start()
         scenario = self.options.board.scenario
         if scenario is not None and scenario.start == "now":

@@ -1,6 +1,6 @@
 """What mitmproxy knows of a connection, as the plain values that go into the journal.
 
-Pure functions from mitmproxy's objects to JSON-able dictionaries; times are epoch nanoseconds.
+Pure functions from mitmproxy's objects to events, or to objects that JSON takes; times are epoch nanoseconds.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ def address(value: Any) -> str | None:
     return str(Address.of_socket(value))
 
 
-def attempt(flow: http.HTTPFlow, tap: str | None) -> dict[str, Any]:
-    """The `attempt` event: who asks for what, as the client put it."""
+def attempt(flow: http.HTTPFlow, tap: str | None, session: int) -> events.Attempt:
+    """Who asks for what, as the client put it; `session` is what its reconnects have in common."""
     client, request = flow.client_conn, flow.request
     host, port = _named_host(request)
     is_secure = _is_secure(flow)
@@ -47,7 +47,8 @@ def attempt(flow: http.HTTPFlow, tap: str | None) -> dict[str, Any]:
         tcp_ns=to_ns(client.timestamp_start),
         tls_ns=to_ns(client.timestamp_tls_setup),
         client_tls=tls(client),
-    ).as_json()
+        client_session=session,
+    )
 
 
 def _is_secure(flow: http.HTTPFlow) -> bool:
@@ -118,25 +119,24 @@ def tls(conn: connection.Connection) -> dict[str, Any] | None:
     }
 
 
-def server(conn: connection.Server, is_verified: bool, verify_error: str | None) -> dict[str, Any]:
-    """The `server` event: the leg behind the proxy, as far as it came."""
+def server(conn: connection.Server, is_verified: bool, verify_error: str | None) -> events.Server:
+    """The leg behind the proxy, as far as it came."""
     facts = tls(conn)
     if facts is not None:
         facts["verified"] = is_verified
         facts["verify_error"] = verify_error
         chain = conn.certificate_list
         facts["certificate"] = certificate(chain[0]) if chain else None
-    return {
-        "event": "server",
-        "address": address(conn.address),
-        "peer": address(conn.peername),
-        "sockname": address(conn.sockname),
-        "tcp_start_ns": to_ns(conn.timestamp_start),
-        "tcp_done_ns": to_ns(conn.timestamp_tcp_setup),
-        "tls_done_ns": to_ns(conn.timestamp_tls_setup),
-        "tls": facts,
-        "error": conn.error,
-    }
+    return events.Server(
+        address=address(conn.address),
+        peer=address(conn.peername),
+        sockname=address(conn.sockname),
+        tcp_start_ns=to_ns(conn.timestamp_start),
+        tcp_done_ns=to_ns(conn.timestamp_tcp_setup),
+        tls_done_ns=to_ns(conn.timestamp_tls_setup),
+        tls=facts,
+        error=conn.error,
+    )
 
 
 def failure(where: str, error: str) -> str:

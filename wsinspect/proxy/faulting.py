@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from mitmproxy import http
 
@@ -25,6 +24,7 @@ from wsinspect.handshake.heads import RawHead
 from wsinspect.handshake.negotiation import Negotiation, negotiate
 from wsinspect.proxy.attempt_faults import AttemptFaults, FaultedLink, LiveFacts
 from wsinspect.proxy.seams.http1 import wire_head
+from wsinspect.vocabulary.events import Event
 from wsinspect.wire.opcodes import Direction
 
 #: The recorder is a quarter of a second behind at most while all is well.
@@ -97,9 +97,9 @@ class LinkFaults:
         self.faults.lose_held()
         self._flush([action.event for action in self.faults.take() if isinstance(action, Report)])
 
-    def _do(self) -> list[dict[str, Any]]:
+    def _do(self) -> list[Event]:
         """Do what is to be done on the sockets; returns what is to go on record after it."""
-        reports: list[dict[str, Any]] = []
+        reports: list[Event] = []
         for action in self.faults.take():
             if isinstance(action, Send):
                 is_written = self._link.write(action.direction, action.data)
@@ -116,7 +116,7 @@ class LinkFaults:
                 self._link.abort(action.to, action.how)
         return reports
 
-    def _flush(self, reports: list[dict[str, Any]]) -> None:
+    def _flush(self, reports: list[Event]) -> None:
         """Put on record what arrived, and then what was done to it."""
         if self._unrecorded is not None:
             self._link.record_data(*self._unrecorded)
@@ -125,7 +125,7 @@ class LinkFaults:
             self._link.record_event(event)
         reports.clear()
 
-    def _finish(self, reports: list[dict[str, Any]]) -> None:
+    def _finish(self, reports: list[Event]) -> None:
         self._flush(reports)
         if self._timer is None and not self._is_any_paused and self.faults.is_at_rest:
             return

@@ -24,6 +24,7 @@ from wsinspect.proxy.attempts import AttemptLog, attempt_of
 from wsinspect.proxy.faulting import FaultController
 from wsinspect.proxy.seams.http1 import attach_head
 from wsinspect.proxy.seams.transport import Wire
+from wsinspect.vocabulary import events
 
 #: A TLS alert record of TLS 1.2, which every client reads: type, version, length, level "fatal".
 _ALERT = b"\x15\x03\x03\x00\x02\x02"
@@ -335,10 +336,13 @@ class HandshakeFaults:
             head.forwarded = attempt.answered
             attempt.is_answered_by_fault = True
 
-    def _record(self, rule: Rule, faulted: AttemptFaults, detail: dict[str, Any], **more: Any) -> None:
+    def _record(
+        self, rule: Rule, faulted: AttemptFaults, detail: dict[str, Any], *, ends: bool | None = None
+    ) -> None:
         now = self.controller.now_ns()
         self.controller.board.hit(rule.author, now)
-        self.log.sink.event(faulted.facts.id, _event(rule, self.controller.board.seed, detail) | more, now)
+        event = _event(rule, self.controller.board.seed, detail, ends=ends)
+        self.log.sink.event(faulted.facts.id, event, now)
 
     def stop(self) -> None:
         """The engine ends: nothing waits any more."""
@@ -374,16 +378,8 @@ def _is_chosen(rule: Rule, chance: Chance, number: int) -> bool:
     return rule.probability >= 1 or chance.uniform(number) < rule.probability
 
 
-def _event(rule: Rule, seed: int, detail: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "event": "fault",
-        "rule": rule.name,
-        "kind": rule.kind,
-        "seed": seed,
-        "direction": None,
-        "frame": None,
-        "detail": detail,
-    }
+def _event(rule: Rule, seed: int, detail: dict[str, Any], ends: bool | None = None) -> events.Fault:
+    return events.Fault(rule=rule.name, kind=rule.kind, seed=seed, detail=detail, ends=ends)
 
 
 __all__ = ["HandshakeFaults", "change"]

@@ -21,6 +21,7 @@ from wsinspect.proxy.faulting import LinkFaults
 from wsinspect.proxy.seams import tls as tls_seam
 from wsinspect.proxy.seams.transport import Endpoint, Wire, are_idle, tls_of
 from wsinspect.proxy.splice import Half, Splice, Stream
+from wsinspect.vocabulary.events import Event
 from wsinspect.wire.boundaries import Boundary
 from wsinspect.wire.opcodes import Direction
 
@@ -165,7 +166,7 @@ class SocketLink:
     def record_data(self, direction: Direction, data: bytes, time_ns: int) -> None:
         self.stream.data(direction, data, time_ns, 0)
 
-    def record_event(self, event: dict[str, Any]) -> None:
+    def record_event(self, event: Event) -> None:
         self.stream.event(event)
 
     def unsent_bytes(self, direction: Direction) -> int:

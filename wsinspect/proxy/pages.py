@@ -20,6 +20,7 @@ from mitmproxy import http
 from wsinspect.decoders.engineio import is_polling_path
 from wsinspect.findings.page_scan import MAX_BYTES, Scanner, inflater
 from wsinspect.proxy.attempts import Sink, attempt_of, is_opening_handshake
+from wsinspect.vocabulary import events
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -49,25 +50,24 @@ class Page:
     service_worker: str | None = None
     timer: asyncio.TimerHandle | None = None
 
-    def facts(self, waited_ms: int) -> dict[str, Any]:
-        """The `page` event."""
+    def watched(self, waited_ms: int) -> events.PageWatched:
+        """What it did in that time."""
         urls = list(dict.fromkeys(url for scanner in self.scanners for url in scanner.urls))
         workers = [self.service_worker, *(scanner.worker for scanner in self.scanners)]
-        return {
-            "event": "page",
-            "url": self.url,
-            "client": self.client,
-            "attempts": self.attempts,
-            "waited_ms": waited_ms,
-            "ws_urls": urls[:10],
-            "interest": next((scanner.code for scanner in self.scanners if scanner.code), None),
-            "csp": [*self.csp, *(policy for scanner in self.scanners for policy in scanner.policies)][:4],
-            "failed_scripts": self.failed_scripts,
-            "polling": self.polling,
-            "polling_path": self.polling_path,
-            "polling_upgrades": self.poll_scanner.upgrades if self.poll_scanner else None,
-            "service_worker": next((worker for worker in workers if worker), None),
-        }
+        return events.PageWatched(
+            url=self.url,
+            client=self.client,
+            attempts=self.attempts,
+            waited_ms=waited_ms,
+            ws_urls=urls[:10],
+            interest=next((scanner.code for scanner in self.scanners if scanner.code), None),
+            csp=[*self.csp, *(policy for scanner in self.scanners for policy in scanner.policies)][:4],
+            failed_scripts=self.failed_scripts,
+            polling=self.polling,
+            polling_path=self.polling_path,
+            polling_upgrades=self.poll_scanner.upgrades if self.poll_scanner else None,
+            service_worker=next((worker for worker in workers if worker), None),
+        )
 
 
 #: Compressed bytes that an old brotli is given at a time.
@@ -152,9 +152,9 @@ class PageWatch:
 
     def _settle(self, page: Page) -> None:
         self._drop(page)
-        facts = page.facts(round(self._wait * 1000))
-        if facts["interest"] or facts["ws_urls"] or facts["polling"] > 1:
-            self._sink.event(0, facts, self._now_ns())
+        event = page.watched(round(self._wait * 1000))
+        if event.interest or event.ws_urls or page.polling > 1:
+            self._sink.event(0, event, self._now_ns())
 
     def _scan(self, flow: http.HTTPFlow) -> list[Scanner]:
         """Look through a response while it passes; none where its encoding is unknown."""

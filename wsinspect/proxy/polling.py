@@ -17,6 +17,7 @@ from mitmproxy import http
 
 from wsinspect.decoders.engineio import is_polling_path
 from wsinspect.proxy.attempts import Sink, is_opening_handshake
+from wsinspect.vocabulary import events
 
 #: Longer bodies are cut, which their event says.
 MAX_BODY: Final = 256 * 1024
@@ -113,17 +114,16 @@ class PollLog:
         match = _SID.search(flow.request.path) or _OPENED.search(answer[:4096])
         if match is None or not self._may(match[1]):
             return
-        event = {
-            "event": "polling",
-            "sid": match[1],
-            "host": flow.request.pretty_host,
-            "path": flow.request.path.partition("?")[0][:500],
-            "method": poll.method,
-            "status": response.status_code,
-            "request": poll.request.decode("utf-8", "replace"),
-            "response": answer if response.status_code == 200 else "",
-            "is_cut": poll.is_cut,
-        }
+        event = events.Polled(
+            sid=match[1],
+            host=flow.request.pretty_host,
+            path=flow.request.path.partition("?")[0][:500],
+            method=poll.method,
+            status=response.status_code,
+            request=poll.request.decode("utf-8", "replace"),
+            response=answer if response.status_code == 200 else "",
+            is_cut=poll.is_cut,
+        )
         self._sink.event(0, event, self._now_ns())
 
     def _may(self, sid: str) -> bool:

@@ -16,7 +16,7 @@ import platform
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -202,24 +202,39 @@ class Recording:
         """Call back once the journal takes records again."""
         self._waiting.append(callback)
 
-    def event(self, obj: dict[str, Any]) -> None:
+    def event(self, event: events.Event) -> None:
         """An event of the engine itself."""
-        self.journal.event(0, obj, self.clock.now_ns())
+        self.journal.event(0, event, self.clock.now_ns())
 
-    def begin(self, facts: dict[str, Any]) -> None:
-        """Say who writes, and start the recorder.
-
-        Args:
-            facts: of the `engine` record beside versions and clock: run_file, snaplen, taps, changes.
-        """
+    def begin(
+        self,
+        *,
+        run_file: str | None = None,
+        snaplen: int | None = None,
+        inflate_cap: int | None = None,
+        taps: Sequence[dict[str, Any]] = (),
+        changes: Sequence[str],
+    ) -> None:
+        """Say who writes, and start the recorder; for the arguments see `events.EngineStarted`."""
         versions = {
             "wsinspect": __version__,
             "mitmproxy": mitmproxy_version.VERSION,
             "python": platform.python_version(),
         }
-        anchors = {"anchor_wall_ns": self.clock.anchor_wall_ns, "anchor_mono_ns": self.clock.anchor_mono_ns}
-        limit = {"max_capture_size": self._max_capture_size}
-        self.event({"event": "engine", "versions": versions, "argv": sys.argv, **anchors, **limit, **facts})
+        self.event(
+            events.EngineStarted(
+                versions=versions,
+                argv=sys.argv,
+                anchor_wall_ns=self.clock.anchor_wall_ns,
+                anchor_mono_ns=self.clock.anchor_mono_ns,
+                max_capture_size=self._max_capture_size,
+                run_file=run_file,
+                snaplen=snaplen,
+                inflate_cap=inflate_cap,
+                taps=list(taps),
+                changes=list(changes),
+            )
+        )
         self._recorder.start()
         self._check_wall()
 
@@ -232,7 +247,7 @@ class Recording:
         has_begun = self._wall_timer is not None
         if self._wall_timer:
             self._wall_timer.cancel()
-            self.event(events.EngineStopped().as_json())
+            self.event(events.EngineStopped())
         has_all = await asyncio.to_thread(self.journal.close)
         if not has_begun:
             return True
@@ -268,7 +283,7 @@ class Recording:
 
     def _check_wall(self) -> None:
         if step := self.clock.wall_step_ns():
-            self.event(events.WallStep(step_ns=step).as_json())
+            self.event(events.WallStep(step_ns=step))
         self._wall_timer = self._loop.call_later(WALL_CHECK_SECONDS, self._check_wall)
 
     def _on_unstored(self, size: int, reason: str) -> None:

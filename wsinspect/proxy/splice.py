@@ -19,6 +19,7 @@ from OpenSSL import SSL
 
 from wsinspect.proxy.seams import tls as tls_seam
 from wsinspect.proxy.seams.transport import Endpoint
+from wsinspect.vocabulary.events import Event
 from wsinspect.wire.boundaries import Boundary
 from wsinspect.wire.opcodes import Direction
 
@@ -38,7 +39,7 @@ class Stream(Protocol):
 
     def ended(self, side: str, how: str) -> None: ...
 
-    def event(self, obj: dict[str, Any]) -> None: ...
+    def event(self, event: Event) -> None: ...
 
     def closed(self) -> None: ...
 

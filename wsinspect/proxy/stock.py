@@ -35,6 +35,7 @@ from wsinspect.proxy.relay import RelayLayer
 from wsinspect.proxy.seams.next_layer import install_next_layer
 from wsinspect.proxy.taps import Taps
 from wsinspect.text import escape, escape_bytes
+from wsinspect.vocabulary import EventKind, events
 
 logger = logging.getLogger("wsinspect")
 #: How often the newest findings are looked for.
@@ -83,8 +84,7 @@ class StockRecording:
             recording.when_unblocked,
         )
         relay_through(self.log)
-        changes = ["stock mitmproxy with its own addons"]
-        recording.begin({"run_file": None, "snaplen": None, "taps": [], "changes": changes})
+        recording.begin(changes=["stock mitmproxy with its own addons"])
         self.recording = recording
         ctx.master.addons.add(self.log)
         self.begun(recording)
@@ -154,10 +154,10 @@ class FaultLedger:
 
     is_full = False
 
-    def event(self, connection: int, obj: dict[str, Any], time_ns: int) -> None:
+    def event(self, connection: int, event: events.Event, time_ns: int) -> None:
         """Faults are logged, all else is not."""
-        if obj["event"] == "fault":
-            logger.info("websocket %d: fault %s (%s) %s", connection, obj["rule"], obj["kind"], obj["detail"])
+        if isinstance(event, events.Fault):
+            logger.info("websocket %d: fault %s (%s) %s", connection, event.rule, event.kind, event.detail)
 
     def head(self, connection: int, part: int, raw: bytes, time_ns: int, sent_after_ns: int = 0) -> None:
         """Heads are not logged."""
@@ -211,7 +211,12 @@ _PARTS = (
     "response to the client",
     "informational response",
 )
-_EVENTS = {"open": "open", "refused": "refused", "failed": "failed", "end": "ended"}
+_EVENTS = {
+    EventKind.OPEN: "open",
+    EventKind.REFUSED: "refused",
+    EventKind.FAILED: "failed",
+    EventKind.END: "ended",
+}
 
 
 class HandshakeLog(AttemptLog):
@@ -235,14 +240,15 @@ class HandshakeLog(AttemptLog):
         text = "\n".join(f"    {escape_bytes(line)}" for line in lines)
         logger.info("websocket %d: %s\n%s", connection, _PARTS[part], text)
 
-    def event(self, connection: int, obj: dict[str, Any], time_ns: int) -> None:
+    def event(self, connection: int, event: events.Event, time_ns: int) -> None:
         """How the attempt went on."""
-        if obj["event"] in _EVENTS:
+        if event.KIND in _EVENTS:
+            found = event.as_json()
             facts = ", ".join(
-                f"{key} {value}" for key, value in obj.items() if key != "event" and value is not None
+                f"{key} {value}" for key, value in found.items() if key != "event" and value is not None
             )
             text = escape_bytes(facts.encode("utf-8", "surrogateescape"))
-            logger.info("websocket %d: %s %s", connection, _EVENTS[obj["event"]], text)
+            logger.info("websocket %d: %s %s", connection, _EVENTS[event.KIND], text)
 
     def body(self, connection: int, chunk: bytes, time_ns: int) -> None:
         """The beginning of the body of a refusal."""

@@ -23,12 +23,13 @@ from wsinspect.journal.format import (
     HEAD_RESPONSE_OUT,
 )
 from wsinspect.recorder.streams import StreamRows
-from wsinspect.vocabulary import End, Side, State
+from wsinspect.vocabulary import End, EndedBy, How, Side, State
 from wsinspect.vocabulary.events import (
     Attempt,
     Closed,
     Event,
     Failed,
+    Fault,
     Open,
     Refused,
     ReportedError,
@@ -36,8 +37,7 @@ from wsinspect.vocabulary.events import (
     TransportEnded,
 )
 from wsinspect.wire.close_codes import CloseCode, is_reserved_locally
-from wsinspect.wire.closing import CloseSeen, TransportEnd, close_facts, refuser
-from wsinspect.wire.closing import Side as EndingSide
+from wsinspect.wire.closing import CloseFacts, CloseSeen, TransportEnd, close_facts, refuser
 from wsinspect.wire.deflate import DeflateParams
 from wsinspect.wire.frame import Frame
 from wsinspect.wire.opcodes import Direction
@@ -173,7 +173,7 @@ class ConnectionRows:
         self.row["server"] = event.peer or event.address
         self.handshake["server_address"] = event.address
         self.handshake["server_sockname"] = event.sockname
-        self.handshake["server_reused"] = event.reused
+        self.handshake["server_reused"] = bool(event.reused)
         for key, column in _SERVER_TIMES.items():
             self.handshake[column] = getattr(event, key)
         self._set_tls(Side.SERVER, event.tls)
@@ -226,8 +226,8 @@ class ConnectionRows:
         """What an imported file says of the end: the code alone, not who sent it first; no code: aborted."""
         is_code = isinstance(code, int)
         self.row.update(
-            ended_by="unknown",
-            how="close-frame" if is_code else None,
+            ended_by=EndedBy.UNKNOWN.value,
+            how=How.CLOSE_FRAME.value if is_code else None,
             js_code=code if is_code else int(CloseCode.ABNORMAL_CLOSURE),
             js_was_clean=is_code,
         )
@@ -276,19 +276,18 @@ class ConnectionRows:
         self.row[f"{name}_close_code"] = code
         self.row[f"{name}_close_reason"] = reason
 
-    def end_by_fault(self, event: Mapping[str, Any], time_ns: int) -> None:
+    def end_by_fault(self, event: Fault, time_ns: int) -> None:
         """A fault ends the connection; what peers do from here on is its consequence."""
         if self.facts.get("fault") is None and not self.facts["ends"]:
-            detail = event.get("detail")
-            detail = detail if isinstance(detail, dict) else {}
+            detail = event.detail or {}
             told = detail.get("to") != "server" and detail.get("how", "close") == "close"
             code = _plain(detail.get("code")) if told else None
-            self.facts["fault"] = [time_ns, code, told, _plain(event.get("rule"))]
+            self.facts["fault"] = [time_ns, code, told, event.rule]
 
     @property
     def ending_rule(self) -> str | None:
         """The rule that refused or ended the connection; by hand it is `by-hand`."""
-        is_ours = self.row["ended_by"] == "fault" or self.row["state"] == State.REFUSED
+        is_ours = self.row["ended_by"] == EndedBy.FAULT or self.row["state"] == State.REFUSED
         fault = self.facts.get("fault") if is_ours else None
         return str(fault[3]) if fault is not None and len(fault) > 3 else None
 
@@ -311,9 +310,9 @@ class ConnectionRows:
         if fault is not None and fault[2]:
             code = fault[1] if fault[1] not in (0, 1005) else None
             closes.insert(0, CloseSeen(direction=Direction.SERVER_TO_CLIENT, time_ns=fault[0], code=code))
-        sides: dict[Any, EndingSide] = {"client": "client", "server": "server"}
+        sides = {Side.CLIENT: Side.CLIENT, Side.SERVER: Side.SERVER}
         ends = [
-            TransportEnd(side=sides.get(side, "proxy"), time_ns=time_ns, how=str(how))
+            TransportEnd(side=sides.get(side, Side.PROXY), time_ns=time_ns, how=str(how))
             for side, how, time_ns in self.facts["ends"]
         ]
         verdict = close_facts(
@@ -332,8 +331,13 @@ class ConnectionRows:
         )
         if self._may_lack_close():
             # A CLOSE frame may be among the bytes that could not be stored.
-            verdict = verdict._replace(ended_by="unknown", how=None, js_code=None, js_was_clean=None)
-        self.row.update(verdict._asdict())
+            verdict = CloseFacts(EndedBy.UNKNOWN, None, None, None)
+        self.row.update(
+            ended_by=verdict.ended_by.value,
+            how=None if verdict.how is None else verdict.how.value,
+            js_code=verdict.js_code,
+            js_was_clean=verdict.js_was_clean,
+        )
 
     def _may_lack_close(self) -> bool:
         if self.row["open_ns"] is None:
@@ -360,7 +364,7 @@ class ConnectionRows:
     def lose(self) -> None:
         """The engine died while this connection was alive: how it ended is not known."""
         self.row["state"] = State.LOST.value
-        self.row["ended_by"] = "unknown"
+        self.row["ended_by"] = EndedBy.UNKNOWN.value
         self.is_closed = True
 
     # -- rows

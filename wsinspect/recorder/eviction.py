@@ -37,6 +37,7 @@ from wsinspect.capture.evicting import (
 )
 from wsinspect.capture.schema import Database
 from wsinspect.journal.budget import Budget
+from wsinspect.vocabulary.events import Evicted
 from wsinspect.wire.deflate import WINDOW
 
 #: Parts of the file's share: a generation, what is left alone, and what is freed in one go (one event).
@@ -82,10 +83,17 @@ class Account:
 
     def store(self, rows: EvictableRows) -> None:
         """Insert or update the event; part of the transaction that evicts."""
-        names = ("payloads", "bytes", "frames", "connections", "events")
-        detail = {"limit": self.limit, **{name: getattr(self, name) for name in names if getattr(self, name)}}
-        if len(detail) > 1:
-            self.event = rows.store_event(self.event, self.at_ns, detail)
+        counts = (self.payloads, self.bytes, self.frames, self.connections, self.events)
+        if any(counts):
+            event = Evicted(
+                limit=self.limit,
+                payloads=self.payloads or None,
+                bytes=self.bytes or None,
+                frames=self.frames or None,
+                connections=self.connections or None,
+                events=self.events or None,
+            )
+            self.event = rows.store_event(self.event, self.at_ns, event)
 
 
 class Evictor:

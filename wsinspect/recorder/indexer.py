@@ -24,7 +24,7 @@ from wsinspect.recorder.narration import Notes
 from wsinspect.recorder.restore import load_connection, load_stream, stream_options
 from wsinspect.recorder.streams import OpenPing, StreamRows
 from wsinspect.vocabulary import EventKind
-from wsinspect.vocabulary.events import Gap, Unstored
+from wsinspect.vocabulary.events import Fault, Gap, Held, RecorderError, Sent, Unreadable, Unstored
 from wsinspect.wire.close_codes import parse_close
 from wsinspect.wire.frame import Frame
 from wsinspect.wire.opcodes import Direction, Opcode
@@ -182,7 +182,7 @@ class Indexer:
             event = Unstored(
                 bytes=size, records=1, reason="torn journal", streams=[], stream_bytes=[], connections=[]
             )
-            self._add_own_event(None, self.last_ns, EventKind.UNSTORED, event.as_json())
+            self._add_own_event(None, self.last_ns, event.as_json())
             self.weight += size
 
     def mark_clean(self) -> None:
@@ -223,8 +223,8 @@ class Indexer:
             stream = connection.streams[record.part & 1]
             if stream is not None:
                 stream.abandon()
-        detail = {"error": repr(error), "kind": record.kind, "part": record.part}
-        self._add_own_event(record.connection or None, record.time_ns, EventKind.RECORDER_ERROR, detail)
+        mistake = RecorderError(error=repr(error), kind=record.kind, part=record.part)
+        self._add_own_event(record.connection or None, record.time_ns, mistake.as_json())
 
     # -- data
 
@@ -277,10 +277,13 @@ class Indexer:
         event = _parse_event(raw)
         kind = str(event.get("event"))
         if kind == EventKind.FAULT:
-            self._add_fault(connection_id, event, time_ns)
+            self._add_fault(connection_id, Fault.read(event), event, time_ns)
             return
-        if kind in (EventKind.HELD, EventKind.SENT) and connection_id:
-            self._add_delivery(connection_id, event, time_ns)
+        if kind == EventKind.HELD and connection_id:
+            self._add_delivery(connection_id, Held.read(event), time_ns)
+            return
+        if kind == EventKind.SENT and connection_id:
+            self._add_delivery(connection_id, Sent.read(event), time_ns)
             return
         if connection_id == 0:
             self._add_engine_event(kind, event, time_ns)
@@ -296,11 +299,11 @@ class Indexer:
         if kind == EventKind.CLOSED:
             self._end_streams(connection, time_ns)
         connection.add_event(event, time_ns)
-        self._add_own_event(connection_id, time_ns, kind, event)
+        self._add_own_event(connection_id, time_ns, event)
         if self._notes is not None:
             self._notes.add_connection(kind, connection, event, time_ns)
 
-    def _add_fault(self, connection_id: int, event: Mapping[str, Any], time_ns: int) -> None:
+    def _add_fault(self, connection_id: int, event: Fault, found: Mapping[str, Any], time_ns: int) -> None:
         """A decision of a fault that acted."""
         connection = self._load(connection_id) if connection_id else None
         side = stream_side(event)
@@ -308,19 +311,19 @@ class Indexer:
         if connection is not None:
             self._touched.add(connection)
             stream = self._stream(connection, side) if side is not None else None
-        frame_id = add_fault(event, time_ns, connection, stream, self._next_fault, self._rows)
+        frame_id = add_fault(event, found, time_ns, connection, stream, self._next_fault, self._rows)
         self._next_fault += 1
         if self._notes is not None:
             self._notes.add_fault(connection_id or None, event, frame_id, time_ns)
 
-    def _add_delivery(self, connection_id: int, event: Mapping[str, Any], time_ns: int) -> None:
+    def _add_delivery(self, connection_id: int, event: Held | Sent, time_ns: int) -> None:
         """A fault keeps a frame back, or its last byte is written at last."""
         connection, side = self._load(connection_id), stream_side(event)
         if side is None:
             return
         self._touched.add(connection)
         stream = self._stream(connection, side)
-        if event.get("event") == EventKind.HELD:
+        if isinstance(event, Held):
             add_held(event, stream, self._rows)
         else:
             add_sent(event, time_ns, stream, self._rows)
@@ -335,13 +338,12 @@ class Indexer:
         elif kind == EventKind.UNSTORED:
             self._mark_gaps(Unstored.read(event), time_ns)
         self.is_engine_changed = True
-        self._add_own_event(None, time_ns, kind, event)
+        self._add_own_event(None, time_ns, event)
         if self._notes is not None:
             self._notes.add_engine(kind, event, time_ns)
 
-    def _add_own_event(
-        self, connection_id: int | None, time_ns: int, kind: str, event: Mapping[str, Any]
-    ) -> None:
+    def _add_own_event(self, connection_id: int | None, time_ns: int, event: Mapping[str, Any]) -> None:
+        kind = str(event.get("event"))
         detail = {key: value for key, value in event.items() if key != "event"}
         self._rows.events.append((time_ns, connection_id, kind, to_json(detail)))
 
@@ -365,13 +367,13 @@ class Indexer:
             self._touched.add(connection)
             self._stream(connection, side).mark_gap(time_ns, self._rows)
             gap = Gap(direction=Direction(side).short, bytes=size, reason=event.reason)
-            self._add_own_event(connection_id, time_ns, EventKind.GAP, gap.as_json())
+            self._add_own_event(connection_id, time_ns, gap.as_json())
         for connection_id in event.lost_records():
             connection = self._load(connection_id)
             connection.facts["lost_records"] = True
             self._touched.add(connection)
             gap = Gap(reason=event.reason)
-            self._add_own_event(connection_id, time_ns, EventKind.GAP, gap.as_json())
+            self._add_own_event(connection_id, time_ns, gap.as_json())
 
     def _end_streams(self, connection: ConnectionRows, time_ns: int) -> None:
         if connection.row["open_ns"] is None and connection.streams == [None, None]:
@@ -388,5 +390,5 @@ def _parse_event(raw: bytes) -> Mapping[str, Any]:
     try:
         event = json.loads(raw)
     except ValueError:
-        return {"event": EventKind.UNREADABLE}
-    return event if isinstance(event, dict) else {"event": EventKind.UNREADABLE}
+        return Unreadable().as_json()
+    return event if isinstance(event, dict) else Unreadable().as_json()

@@ -12,20 +12,21 @@ from typing import Any
 from wsinspect.capture.rows import Rows, to_json
 from wsinspect.recorder.connections import ConnectionRows
 from wsinspect.recorder.streams import StreamRows
+from wsinspect.vocabulary.events import Fault, Held, Sent
 
 _DIRECTIONS = ("c2s", "s2c")
 #: Keys of the event that have columns of their own.
 _COLUMNS = frozenset(("event", "rule", "kind", "seed", "frame", "detail"))
 
 
-def stream_side(event: Mapping[str, Any]) -> int | None:
-    """The direction a `fault` event speaks of: 0, 1, or None."""
-    direction = event.get("direction")
-    return _DIRECTIONS.index(direction) if direction in _DIRECTIONS else None
+def stream_side(event: Fault | Held | Sent) -> int | None:
+    """The direction that an event speaks of: 0, 1, or None."""
+    return _DIRECTIONS.index(event.direction) if event.direction in _DIRECTIONS else None
 
 
 def add_fault(
-    event: Mapping[str, Any],
+    event: Fault,
+    found: Mapping[str, Any],
     time_ns: int,
     connection: ConnectionRows | None,
     stream: StreamRows | None,
@@ -34,57 +35,57 @@ def add_fault(
 ) -> int | None:
     """Add the row of a decision, and mark its frame.
 
+    Args:
+        found: the object that the event was read from, of which what has no column is kept.
+
     Returns:
         The row id of the frame; None where there is none.
     """
-    ordinal = event.get("frame")
-    frame_id = stream.frame_id(ordinal) if stream is not None and isinstance(ordinal, int) else None
-    if frame_id is None and stream is not None and isinstance(ordinal, int):
-        frame_id = stream.held_id(ordinal)
-    detail = event.get("detail")
-    more = {key: value for key, value in event.items() if key not in _COLUMNS and value is not None}
-    seed = event.get("seed")
+    ordinal = event.frame
+    frame_id = None
+    if stream is not None and ordinal is not None:
+        frame_id = stream.frame_id(ordinal)
+        if frame_id is None:
+            frame_id = stream.held_id(ordinal)
+    more = {key: value for key, value in found.items() if key not in _COLUMNS and value is not None}
     rows.faults.append(
         (
             fault_id,
             time_ns,
             connection.id if connection is not None else None,
             frame_id,
-            str(event.get("rule")),
-            str(event.get("kind")),
-            seed if isinstance(seed, int) and abs(seed) < 1 << 63 else None,
-            to_json({**(detail if isinstance(detail, dict) else {}), **more}),
+            str(event.rule),
+            str(event.kind),
+            event.seed,
+            to_json({**(event.detail or {}), **more}),
         )
     )
-    delay_ns = event.get("delay_ns")
-    delay = delay_ns if isinstance(delay_ns, int) and 0 <= delay_ns < 1 << 60 else 0
-    if frame_id is not None and not event.get("injected"):
+    delay = event.delay_ns if event.delay_ns is not None and 0 <= event.delay_ns < 1 << 60 else 0
+    if frame_id is not None and not event.injected:
         rows.fault_marks.append((fault_id, delay, frame_id))
-        if stream is not None and isinstance(ordinal, int):
-            stream.note_fault(ordinal, fault_id, is_plan="planned_ns" in event)
-            if event.get("dropped"):
+        if stream is not None and ordinal is not None:
+            stream.note_fault(ordinal, fault_id, is_plan=event.planned_ns is not None)
+            if event.dropped:
                 stream.forget_held(ordinal)
                 rows.unsent.append((frame_id,))
-        if stream is not None and (delay or event.get("dropped")):
-            stream.delay_ping(frame_id, None if event.get("dropped") else delay)
-    if connection is not None and event.get("ends"):
+        if stream is not None and (delay or event.dropped):
+            stream.delay_ping(frame_id, None if event.dropped else delay)
+    if connection is not None and event.ends:
         connection.end_by_fault(event, time_ns)
     return frame_id
 
 
-def add_held(event: Mapping[str, Any], stream: StreamRows, rows: Rows) -> None:
+def add_held(event: Held, stream: StreamRows, rows: Rows) -> None:
     """A frame is kept back: it has no sending time."""
-    ordinal = event.get("frame")
-    frame_id = stream.frame_id(ordinal) if isinstance(ordinal, int) else None
-    if frame_id is not None and isinstance(ordinal, int):
-        stream.hold(ordinal, frame_id)
+    frame_id = stream.frame_id(event.frame) if event.frame is not None else None
+    if frame_id is not None and event.frame is not None:
+        stream.hold(event.frame, frame_id)
         rows.unsent.append((frame_id,))
 
 
-def add_sent(event: Mapping[str, Any], time_ns: int, stream: StreamRows, rows: Rows) -> None:
+def add_sent(event: Sent, time_ns: int, stream: StreamRows, rows: Rows) -> None:
     """The last byte of a frame that was kept back is written."""
-    ordinal = event.get("frame")
-    held = stream.forget_held(ordinal) if isinstance(ordinal, int) else None
+    held = stream.forget_held(event.frame) if event.frame is not None else None
     if held is None:
         return
     rows.sent.append((time_ns, held.frame))

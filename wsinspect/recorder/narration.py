@@ -12,21 +12,25 @@ from typing import Any, Final
 from wsinspect.capture.records import Note
 from wsinspect.net import url_of
 from wsinspect.recorder.connections import ConnectionRows
+from wsinspect.vocabulary import events
+from wsinspect.vocabulary.events import Event
 from wsinspect.wire.frame import Frame
 from wsinspect.wire.opcodes import Direction
 
 #: Frame notes in one transaction; more are counted as dropped, nobody reads that fast.
 MAX_NOTES: Final = 2000
-_ENGINE_KINDS: Final = {
-    "tls_failed": ("side", "tap", "client", "sni", "error"),
-    "client_left": ("tap", "client", "how", "ms"),
-    "passed_unread": ("tap", "client", "server", "sni", "reason"),
-    "request_failed": ("tap", "client", "method", "url", "where", "status", "error"),
-    "rule": ("rule", "kind", "armed", "source", "by", "phase", "seed", "time_scale", "settings"),
-    "phase": ("phase", "of", "for_ms", "rules", "do"),
-    "unstored": ("bytes", "records", "reason"),
-    "wall_step": ("step_ns",),
+#: Events of the engine itself that are told, and what of them.
+_TOLD: Final[dict[type[Event], tuple[str, ...]]] = {
+    events.TlsFailed: ("side", "tap", "client", "sni", "error"),
+    events.ClientLeft: ("tap", "client", "how", "ms"),
+    events.PassedUnread: ("tap", "client", "server", "sni", "reason"),
+    events.RequestFailed: ("tap", "client", "method", "url", "where", "status", "error"),
+    events.RuleChanged: ("rule", "kind", "armed", "source", "by", "phase", "seed", "time_scale", "settings"),
+    events.PhaseChanged: ("phase", "of", "for_ms", "rules", "do"),
+    events.Unstored: ("bytes", "records", "reason"),
+    events.WallStep: ("step_ns",),
 }
+_TOLD_KINDS: Final = {str(record.KIND): record for record in _TOLD}
 
 
 class Notes:
@@ -99,20 +103,23 @@ class Notes:
         self._waiting.append(note | make(connection.row, time_ns, connection.ending_rule))
 
     def add_fault(
-        self, connection_id: int | None, event: Mapping[str, Any], frame_id: int | None, time_ns: int
+        self, connection_id: int | None, event: events.Fault, frame_id: int | None, time_ns: int
     ) -> None:
         """A fault acted."""
         if len(self._waiting) >= MAX_NOTES:
             self.dropped += 1
             return
         note = {"event": "fault", "time_ns": time_ns, "connection": connection_id}
-        self._waiting.append(note | {"rule": event.get("rule"), "kind": event.get("kind"), "frame": frame_id})
+        self._waiting.append(note | {"rule": event.rule, "kind": event.kind, "frame": frame_id})
 
     def add_engine(self, kind: str, event: Mapping[str, Any], time_ns: int) -> None:
         """An event of the engine itself."""
-        keys = _ENGINE_KINDS.get(kind)
-        if keys is not None:
-            self._waiting.append({"event": kind, "time_ns": time_ns} | {key: event.get(key) for key in keys})
+        record = _TOLD_KINDS.get(kind)
+        if record is not None:
+            told = record.read(event)
+            self._waiting.append(
+                {"event": kind, "time_ns": time_ns} | {key: getattr(told, key) for key in _TOLD[record]}
+            )
 
 
 def _attempt(row: Mapping[str, Any], time_ns: int, _rule: str | None) -> Note:

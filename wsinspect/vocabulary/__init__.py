@@ -46,8 +46,6 @@ class Side(StrEnum):
     """A party of a connection, as this tap sees it."""
 
     CLIENT = "client"
-    RULE = "rule"
-    SENT = "sent"
     SERVER = "server"
     PROXY = "proxy"
 
@@ -72,6 +70,27 @@ class End(StrEnum):
     TIMEOUT = "timeout"
 
 
+class EndedBy(StrEnum):
+    """Who ended a connection; `BOTH` where each side sent CLOSE before it had the other's."""
+
+    CLIENT = "client"
+    SERVER = "server"
+    BOTH = "both"
+    PROXY = "proxy"
+    FAULT = "fault"
+    UNKNOWN = "unknown"
+
+
+class How(StrEnum):
+    """By what a connection ended first: a CLOSE frame, the end of a transport, or a refused handshake."""
+
+    CLOSE_FRAME = "close-frame"
+    FIN = "fin"
+    RST = "rst"
+    TIMEOUT = "timeout"
+    REFUSED = "refused"
+
+
 class EventKind(StrEnum):
     """What an event is about; see `events`."""
 
@@ -85,6 +104,7 @@ class EventKind(StrEnum):
     EVICTED = "evicted"
     FAILED = "failed"
     FAULT = "fault"
+    FAULT_SKIPPED = "fault_skipped"
     GAP = "gap"
     HELD = "held"
     H2_CONNECT_REFUSED = "h2_connect_refused"
@@ -100,6 +120,7 @@ class EventKind(StrEnum):
     REFUSED = "refused"
     REQUEST_FAILED = "request_failed"
     REPORTED_ERROR = "reported_error"
+    RULE = "rule"
     SENT = "sent"
     SERVER = "server"
     TLS_FAILED = "tls_failed"

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, ClassVar, Final, Self
+from operator import attrgetter
+from typing import Any, ClassVar, Final, NamedTuple, Self
 
 from wsinspect.vocabulary import EventKind
 
@@ -25,6 +26,10 @@ def _integer(value: Any) -> int | None:
     return int(value) if isinstance(value, int) and -_MOST < value < _MOST else None
 
 
+def _number(value: Any) -> float | None:
+    return value if isinstance(value, int | float) else None
+
+
 def _object(value: Any) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
@@ -37,10 +42,13 @@ def _list(value: Any) -> list[Any]:
 _READERS: Final[dict[str, Callable[[Any], Any]]] = {
     "str | None": _text,
     "int | None": _integer,
+    "float | None": _number,
     "bool": bool,
+    "bool | None": lambda value: None if value is None else bool(value),
     "Mapping[str, Any] | None": _object,
     "Mapping[str, Any]": lambda value: _object(value) or {},
     "list[Any]": _list,
+    "list[Any] | None": lambda value: value if isinstance(value, list) else None,
 }
 _IF_SET: Final = {"if_set": True}
 
@@ -50,37 +58,65 @@ def _if_set() -> Any:
     return field(default=None, metadata=_IF_SET)
 
 
-#: Of each record: name, reader and whether it is left out while it is None, of each field.
-_PARTS: Final[dict[str, tuple[tuple[str, Callable[[Any], Any], bool], ...]]] = {}
+class _Shape(NamedTuple):
+    """Of a kind of record, how it is written and read; made once, for there may be a record for each frame.
+
+    Attributes:
+        keys: `event`, and the fields that are always written; `values` gets all of these at once.
+        optional: fields that are written last, and left out while they are None.
+        readers: of each field.
+    """
+
+    keys: tuple[str, ...]
+    values: Callable[[Any], tuple[Any, ...]]
+    optional: tuple[str, ...]
+    readers: tuple[tuple[str, Callable[[Any], Any]], ...]
 
 
-def _parts(kind: type[Event]) -> tuple[tuple[str, Callable[[Any], Any], bool], ...]:
-    found = _PARTS.get(kind.KIND)
+_SHAPES: Final[dict[type[Event], _Shape]] = {}
+
+
+def _shape(kind: type[Event]) -> _Shape:
+    found = _SHAPES.get(kind)
     if found is None:
-        found = tuple((one.name, _READERS[str(one.type)], bool(one.metadata)) for one in fields(kind))
-        _PARTS[kind.KIND] = found
+        parts = fields(kind)  # type: ignore[arg-type]  # each kind is a dataclass; their base has no fields
+        names = tuple(one.name for one in parts if not one.metadata)
+        found = _Shape(
+            ("event", *names),
+            attrgetter("KIND", *names) if names else lambda record: (record.KIND,),
+            tuple(one.name for one in parts if one.metadata),
+            tuple((one.name, _READERS[str(one.type)]) for one in parts),
+        )
+        _SHAPES[kind] = found
     return found
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
     """What all have in common: the kind."""
 
+    __slots__ = ()
     KIND: ClassVar[EventKind]
 
     def as_json(self) -> dict[str, Any]:
-        """The object that is stored."""
-        found: dict[str, Any] = {"event": self.KIND.value}
-        for name, _, is_optional in _parts(type(self)):
+        """The object that goes into the journal."""
+        keys, values, optional, _ = _SHAPES.get(type(self)) or _shape(type(self))
+        found = dict(zip(keys, values(self), strict=True))
+        for name in optional:
             value = getattr(self, name)
-            if value is not None or not is_optional:
+            if value is not None:
                 found[name] = value
+        return found
+
+    def stored_detail(self) -> dict[str, Any]:
+        """The object that a capture holds next to the kind."""
+        found = self.as_json()
+        del found["event"]
         return found
 
     @classmethod
     def read(cls, found: Mapping[str, Any]) -> Self:
         """The record that an object stands for."""
-        return cls(**{name: reader(found.get(name)) for name, reader, _ in _parts(cls)})
+        return cls(**{name: reader(found.get(name)) for name, reader in _shape(cls).readers})
 
 
 # -- of a connection
@@ -116,7 +152,7 @@ class Server(Event):
     tcp_start_ns: int | None = None
     tcp_done_ns: int | None = None
     tls_done_ns: int | None = None
-    reused: bool = False
+    reused: bool | None = _if_set()
     tls: Mapping[str, Any] | None = None
     error: str | None = None
 
@@ -180,9 +216,20 @@ class ReportedError(Event):
     error: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)  # not frozen: there may be one for each frame
 class Fault(Event):
-    """A rule acted: on the frame of that number in that direction, where there is one."""
+    """A rule acted: on the frame of that number in that direction, where there is one.
+
+    Attributes:
+        rule, kind: what acted.
+        seed: of the run's decisions.
+        detail: what it did, in the rule's own words.
+        planned_ns: for how long the frame is to be held.
+        dropped: whether the frame goes no further.
+        ends: whether it ends the connection.
+        injected: whether it sent something of its own, and the frame is only where that was.
+        delay_ns: for how long the frame was held; older engines said so at once.
+    """
 
     KIND = EventKind.FAULT
     rule: str | None = None
@@ -191,9 +238,78 @@ class Fault(Event):
     direction: str | None = None
     frame: int | None = None
     detail: Mapping[str, Any] | None = None
+    planned_ns: int | None = _if_set()
+    dropped: bool | None = _if_set()
+    ends: bool | None = _if_set()
+    injected: bool | None = _if_set()
+    delay_ns: int | None = _if_set()
+
+
+@dataclass(slots=True, kw_only=True)
+class Held(Event):
+    """A fault keeps back the frame of that number in that direction."""
+
+    KIND = EventKind.HELD
+    direction: str | None = None
+    frame: int | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class Sent(Event):
+    """The last byte of a frame that was kept back is written."""
+
+    KIND = EventKind.SENT
+    direction: str | None = None
+    frame: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FaultSkipped(Event):
+    """A rule cannot act on this connection."""
+
+    KIND = EventKind.FAULT_SKIPPED
+    rule: str | None = None
+    kind: str | None = None
+    reason: str | None = None
 
 
 # -- of the engine
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineStarted(Event):
+    """A run begins; all of it becomes the run's `meta`.
+
+    Attributes:
+        anchor_wall_ns, anchor_mono_ns: the wall clock and the monotonic one at the same moment.
+        max_capture_size, snaplen, inflate_cap: the user's limits in bytes; None for none.
+        run_file: where the engine is registered.
+        taps: the listeners, as objects.
+        changes: what is different from stock mitmproxy, in sentences.
+    """
+
+    KIND = EventKind.ENGINE
+    versions: Mapping[str, Any]
+    argv: list[Any]
+    anchor_wall_ns: int | None = None
+    anchor_mono_ns: int | None = None
+    max_capture_size: int | None = None
+    run_file: str | None = None
+    snaplen: int | None = None
+    inflate_cap: int | None = _if_set()
+    taps: list[Any]
+    changes: list[Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportStarted(Event):
+    """What follows comes from a file of another format: `imported` says which, instead of an engine."""
+
+    KIND = EventKind.ENGINE
+    versions: Mapping[str, Any]
+    imported: Mapping[str, Any]
+    argv: list[Any]
+    anchor_wall_ns: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -230,6 +346,169 @@ class TlsFailed(Event):
     sni: str | None = None
     error: str | None = None
     rule: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientLeft(Event):
+    """A client connected and left without sending a byte, after so many milliseconds."""
+
+    KIND = EventKind.CLIENT_LEFT
+    tap: str | None = None
+    client: str | None = None
+    how: str | None = None
+    ms: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PassedUnread(Event):
+    """A tunnel is passed on as raw TCP; `first` are its first bytes, as Latin-1."""
+
+    KIND = EventKind.PASSED_UNREAD
+    tap: str | None = None
+    client: str | None = None
+    server: str | None = None
+    sni: str | None = None
+    reason: str | None = None
+    first: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestFailed(Event):
+    """A request other than an opening handshake was answered by this proxy; `where` is how far it came."""
+
+    KIND = EventKind.REQUEST_FAILED
+    tap: str | None = None
+    client: str | None = None
+    method: str | None = None
+    host: str | None = None
+    url: str | None = None
+    where: str | None = None
+    status: int | None = None
+    error: str | None = None
+    server: str | None = None
+    tls: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alpn(Event):
+    """A side offered HTTP/2, and the other one answered with something else."""
+
+    KIND = EventKind.ALPN
+    tap: str | None = None
+    side: str | None = None
+    name: str | None = None
+    offered: list[Any]
+    answered: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class H2Settings(Event):
+    """Whether a server's SETTINGS allow an extended CONNECT, and what the client was sent in their place."""
+
+    KIND = EventKind.H2_SETTINGS
+    tap: str | None = None
+    server: str | None = None
+    server_enable_connect: bool = False
+    client_enable_connect: bool = False
+    client_alpn: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class H2ConnectRefused(Event):
+    """An extended CONNECT of a client, by its pseudo-header fields, which this proxy does not carry."""
+
+    KIND = EventKind.H2_CONNECT_REFUSED
+    tap: str | None = None
+    client: str | None = None
+    protocol: str | None = None
+    authority: str | None = None
+    path: str | None = None
+    origin: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PageWatched(Event):
+    """What a page did in the time that it was watched.
+
+    Attributes:
+        attempts: opening handshakes.
+        ws_urls, interest: WebSocket URLs in its scripts, and code that looks like one being opened.
+        csp: its content security policies.
+        failed_scripts: scripts that did not come, in words.
+        polling, polling_path, polling_upgrades: long-polling requests, where to, and whether an upgrade was
+            offered.
+        service_worker: the path of its script.
+    """
+
+    KIND = EventKind.PAGE
+    url: str | None = None
+    client: str | None = None
+    attempts: int | None = None
+    waited_ms: int | None = None
+    ws_urls: list[Any]
+    interest: str | None = None
+    csp: list[Any]
+    failed_scripts: list[Any]
+    polling: int | None = None
+    polling_path: str | None = None
+    polling_upgrades: list[Any] | None = None
+    service_worker: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Polled(Event):
+    """A request of an Engine.IO session's long-polling, with both bodies as text; `is_cut` where too long."""
+
+    KIND = EventKind.POLLING
+    sid: str | None = None
+    host: str | None = None
+    path: str | None = None
+    method: str | None = None
+    status: int | None = None
+    request: str | None = None
+    response: str | None = None
+    is_cut: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuleChanged(Event):
+    """A rule was armed or disarmed.
+
+    Attributes:
+        source: where the rule came from.
+        by: who armed or disarmed it.
+        phase: of the scenario, from 0; None where none is under way.
+        seed, time_scale: of all decisions, and of all times of rules and phases.
+    """
+
+    KIND = EventKind.RULE
+    rule: str | None = None
+    kind: str | None = None
+    armed: bool = False
+    source: str | None = None
+    by: str | None = None
+    phase: int | None = None
+    seed: int | None = None
+    time_scale: float | None = None
+    settings: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhaseChanged(Event):
+    """A phase of a scenario began, `of` so many; None: the last one is over.
+
+    Attributes:
+        for_ms: how long it takes.
+        rules: the names of rules that it arms.
+        do: kinds of what it does once.
+    """
+
+    KIND = EventKind.PHASE
+    phase: int | None = None
+    of: int | None = None
+    for_ms: float | None = _if_set()
+    rules: list[Any] | None = field(default=None, metadata=_IF_SET)
+    do: list[Any] | None = field(default=None, metadata=_IF_SET)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -275,3 +554,36 @@ class Gap(Event):
     direction: str | None = None
     bytes: int | None = None
     reason: str | None = None
+
+
+# -- of the recorder
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evicted(Event):
+    """Data was deleted to keep the capture within `limit` bytes: payloads, their bytes, and rows."""
+
+    KIND = EventKind.EVICTED
+    limit: int | None = None
+    payloads: int | None = _if_set()
+    bytes: int | None = _if_set()
+    frames: int | None = _if_set()
+    connections: int | None = _if_set()
+    events: int | None = _if_set()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecorderError(Event):
+    """A mistake of the recorder's own, at a record of that kind and part."""
+
+    KIND = EventKind.RECORDER_ERROR
+    error: str | None = None
+    kind: int | None = None
+    part: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unreadable(Event):
+    """A record of the journal that is not an event."""
+
+    KIND = EventKind.UNREADABLE

@@ -15,16 +15,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Literal, NamedTuple
+from typing import Final, NamedTuple
 
+from wsinspect.vocabulary import End, EndedBy, How, Side
 from wsinspect.wire.close_codes import CloseCode
 from wsinspect.wire.opcodes import Direction
 
-Side = Literal["client", "server", "proxy"]
-EndedBy = Literal["client", "server", "both", "proxy", "fault", "unknown"]
-How = Literal["close-frame", "fin", "rst", "timeout", "refused"]
-
-_HOW: Final[dict[str, How]] = {"fin": "fin", "close_notify": "fin", "rst": "rst", "timeout": "timeout"}
+_HOW: Final[dict[str, How]] = {
+    End.FIN: How.FIN,
+    End.CLOSE_NOTIFY: How.FIN,
+    End.RST: How.RST,
+    End.TIMEOUT: How.TIMEOUT,
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,8 +54,8 @@ class TransportEnd:
     """The end of a transport as it was seen.
 
     Attributes:
-        side: who ended it; "proxy" where we did (shutdown, timeout of ours).
-        how: "fin", "rst", "close_notify" or "timeout".
+        side: who ended it; `PROXY` where we did (shutdown, timeout of ours).
+        how: one of `vocabulary.End`; what else a foreign journal says tells nothing.
     """
 
     side: Side
@@ -65,7 +67,7 @@ class CloseFacts(NamedTuple):
     """How a connection ended; None for what cannot be said, while it is open above all.
 
     Attributes:
-        ended_by: whose event was the first; "both" where each side sent CLOSE before it had the other's.
+        ended_by: whose event was the first.
         how: what that event was.
         js_code: `CloseEvent.code` in a browser.
         js_was_clean: `CloseEvent.wasClean` in a browser.
@@ -96,10 +98,11 @@ def close_facts(
         by_fault: whether the ending was a fault that the user asked for.
     """
     if refused_by is not None:
-        return CloseFacts("fault" if by_fault else refused_by, "refused", CloseCode.ABNORMAL_CLOSURE, False)
+        refuser_or_fault = EndedBy.FAULT if by_fault else EndedBy(refused_by)
+        return CloseFacts(refuser_or_fault, How.REFUSED, CloseCode.ABNORMAL_CLOSURE, False)
     ended_by, how = _who_and_how(closes, ends)
     if by_fault:
-        ended_by = "fault"
+        ended_by = EndedBy.FAULT
     code, was_clean = _js(closes, ends, server_broke_protocol)
     return CloseFacts(ended_by, how, code, was_clean)
 
@@ -116,13 +119,13 @@ def refuser(
         distrusts_server: whether we refused the server's certificate.
     """
     if failed_where == "stop" or (failed_where == "tls-server" and distrusts_server):
-        return "proxy"
+        return Side.PROXY
     if failed_where in ("client", "request"):
-        return "client"
+        return Side.CLIENT
     # A client that left while nobody had answered; what the server did then only followed.
-    if failed_ns is not None and ends and ends[0].side == "client" and ends[0].time_ns <= failed_ns:
-        return "client"
-    return "server"
+    if failed_ns is not None and ends and ends[0].side == Side.CLIENT and ends[0].time_ns <= failed_ns:
+        return Side.CLIENT
+    return Side.SERVER
 
 
 def _who_and_how(closes: Sequence[CloseSeen], ends: Sequence[TransportEnd]) -> tuple[EndedBy, How | None]:
@@ -131,11 +134,11 @@ def _who_and_how(closes: Sequence[CloseSeen], ends: Sequence[TransportEnd]) -> t
         first = closes[0]
         second = next((one for one in closes[1:] if one.direction is not first.direction), None)
         if second is not None and _have_crossed(first, second):
-            return "both", "close-frame"
-        return _side(first.direction), "close-frame"
+            return EndedBy.BOTH, How.CLOSE_FRAME
+        return _sender(first.direction), How.CLOSE_FRAME
     if first_end is None:
-        return "unknown", None
-    return first_end.side, _HOW.get(first_end.how)
+        return EndedBy.UNKNOWN, None
+    return EndedBy(first_end.side), _HOW.get(first_end.how)
 
 
 def _have_crossed(first: CloseSeen, second: CloseSeen) -> bool:
@@ -144,19 +147,19 @@ def _have_crossed(first: CloseSeen, second: CloseSeen) -> bool:
     return second.time_ns <= (first.time_ns if first.passed_ns is None else first.passed_ns)
 
 
-def _side(direction: Direction) -> Literal["client", "server"]:
-    return "client" if direction is Direction.CLIENT_TO_SERVER else "server"
+def _sender(direction: Direction) -> EndedBy:
+    return EndedBy.CLIENT if direction is Direction.CLIENT_TO_SERVER else EndedBy.SERVER
 
 
 def _js(
     closes: Sequence[CloseSeen], ends: Sequence[TransportEnd], server_broke_protocol: bool
 ) -> tuple[int | None, bool | None]:
     close = next((seen for seen in closes if seen.direction is Direction.SERVER_TO_CLIENT), None)
-    limit = [end.time_ns for end in ends if end.side != "server"][:1]
+    limit = [end.time_ns for end in ends if end.side != Side.SERVER][:1]
     if close is not None:
         in_time = not limit or close.time_ns <= limit[0]
         if close.is_valid and in_time and not server_broke_protocol:
-            reset = any(end.side == "server" and end.how == "rst" for end in ends[:1])
+            reset = any(end.side == Side.SERVER and end.how == End.RST for end in ends[:1])
             code = CloseCode.NO_STATUS_RECEIVED if close.code is None else close.code
             return int(code), not reset
     if close is None and not ends and not server_broke_protocol:

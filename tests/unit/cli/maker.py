@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from tests.support.journals import Foreign
 from wsinspect.handshake.negotiation import accept_key
 from wsinspect.journal.format import (
     HEAD_INFORMATIONAL,
@@ -44,7 +45,7 @@ class CaptureMaker:
         self.event(0, 0, **engine, **anchors)
 
     def event(self, connection: int, at_ms: float, **facts: Any) -> None:
-        self.writer.event(connection, facts, self.time(at_ms))
+        self.writer.event(connection, Foreign(facts), self.time(at_ms))
 
     @staticmethod
     def time(at_ms: float) -> int:

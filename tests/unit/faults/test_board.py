@@ -9,6 +9,7 @@ from wsinspect.faults.errors import FaultError
 from wsinspect.faults.kinds import Scope
 from wsinspect.faults.rule import Author, Rule
 from wsinspect.faults.scenario import MAX_RULES, load_text
+from wsinspect.vocabulary.events import Event, RuleChanged
 
 SCENARIO = """
 version: 1
@@ -118,15 +119,19 @@ def test_a_changed_rule_keeps_its_place_and_counts_and_no_other_ones_name() -> N
 
 def test_only_what_changes_goes_on_record_and_tell_puts_all_of_it_there() -> None:
     board = Board(seed=3)
-    events: list[tuple[str, bool]] = []
-    board.on_event = lambda event: events.append((event["rule"], event["armed"]))
+    told: list[Event] = []
+    board.on_event = told.append
+
+    def rules() -> list[tuple[str | None, bool]]:
+        return [(event.rule, event.armed) for event in told if isinstance(event, RuleChanged)]
+
     board.add(drop("a"))
     board.add(drop("b", armed=False))
     board.arm("a")
     board.disarm("b")
-    assert events == [("a", True)]
+    assert rules() == [("a", True)]
     board.tell()
-    assert events == [("a", True), ("a", True), ("b", False)]
+    assert rules() == [("a", True), ("a", True), ("b", False)]
 
 
 def test_a_preset_extends_what_is_there_under_names_of_its_own() -> None:

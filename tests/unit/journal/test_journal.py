@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.journals import START_NS, read_all
+from tests.support.journals import START_NS, Foreign, read_all
 from wsinspect.journal import reader as journal_reader
 from wsinspect.journal import writer as journal_writer
 from wsinspect.journal.format import (
@@ -31,6 +31,7 @@ from wsinspect.journal.format import (
 )
 from wsinspect.journal.reader import JournalReader
 from wsinspect.journal.writer import JournalWriter
+from wsinspect.vocabulary.events import Attempt, Closed
 
 
 @pytest.fixture
@@ -67,7 +68,7 @@ def test_journal_directory_lies_beside_the_capture():
 
 def test_records_come_back_in_order_with_all_their_facts(directory):
     writer = JournalWriter(directory)
-    writer.event(0, {"event": "engine", "name": "\ud800é"}, START_NS)
+    writer.event(0, Foreign({"event": "engine", "name": "\ud800é"}), START_NS)
     writer.head(7, 4, b"HTTP/1.1 103 Early Hints\r\n\r\n", START_NS + 1, 9)
     writer.data(7, 1, b"abc", START_NS + 2, 1 << 40)
     writer.data(7, 0, b"", START_NS + 3)
@@ -365,11 +366,11 @@ def test_a_full_disk_costs_whole_records_and_is_said(directory, monkeypatch, roo
 def test_heads_and_events_are_kept_for_later_while_the_disk_is_full(directory, monkeypatch):
     writer = JournalWriter(directory)
     disk = Disk(monkeypatch, 0, errno.EIO)
-    writer.event(1, {"event": "attempt"}, START_NS)
+    writer.event(1, Attempt(), START_NS)
     writer.data(1, 0, b"lost", START_NS)
     assert writer.flush()
     writer.head(1, 0, b"HEAD", START_NS)
-    writer.event(1, {"event": "closed"}, START_NS)
+    writer.event(1, Closed(), START_NS)
     writer.body(1, b"lost too", START_NS)
     assert writer.flush()
     disk.room = 1 << 30

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from wsinspect.vocabulary import Side
 from wsinspect.wire.closing import CloseFacts, CloseSeen, TransportEnd, close_facts, refuser
 from wsinspect.wire.opcodes import Direction
 
@@ -126,13 +127,13 @@ def test_who_made_a_handshake_fail(where, ends, failed_ns, distrusts, expected):
     assert refuser(where, ends, failed_ns, distrusts_server=distrusts) == expected
 
 
-@pytest.mark.parametrize("side", ["client", "server", "proxy"])
+@pytest.mark.parametrize("side", list(Side))
 def test_a_refused_handshake_is_1006(side):
     assert close_facts([], [end("server", 1)], refused_by=side) == (side, "refused", 1006, False)
 
 
 def test_a_fault_is_named_whatever_it_did():
-    assert close_facts([], [], refused_by="proxy", by_fault=True) == ("fault", "refused", 1006, False)
+    assert close_facts([], [], refused_by=Side.PROXY, by_fault=True) == ("fault", "refused", 1006, False)
     assert close_facts([], [end("proxy", 1, "rst")], by_fault=True) == ("fault", "rst", 1006, False)
 
 
