@@ -11,10 +11,13 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from wsinspect.capture import schema
+from wsinspect.capture.reader import Capture
+from wsinspect.capture.records import Connection
 from wsinspect.journal.format import Record, journal_directory
 from wsinspect.journal.reader import JournalReader
 from wsinspect.journal.writer import JournalWriter
 from wsinspect.recorder.indexer import Indexer
+from wsinspect.recorder.opening import open_capture
 from wsinspect.recorder.prepare import close_books, finish
 from wsinspect.vocabulary.events import Event
 from wsinspect.wire.frame import serialize_frame
@@ -306,3 +309,17 @@ def is_sound(capture: Path) -> bool:
         return database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
     finally:
         database.close()
+
+
+def made_of(path: Path, script: Script) -> Capture:
+    """The capture that comes of a script, complete and sound."""
+    write_journal(path, script.stop())
+    index(path)
+    assert is_sound(path)
+    return open_capture(path)
+
+
+def only(capture: Capture) -> Connection:
+    """The one connection of a capture."""
+    (connection,) = capture.connections()
+    return connection
