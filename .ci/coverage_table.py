@@ -1,4 +1,7 @@
-"""Print line and branch coverage of packages from coverage.py's data; exit 1 where one is below the limit."""
+"""Print line and branch coverage of packages from coverage.py's data; exit 1 where one is below the limit.
+
+Branches have to reach it alone, and lines and branches together, as coverage.py counts them.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ def main(packages: list[str]) -> int:
         subprocess.run([sys.executable, "-m", "coverage", "json", "-q", "-i", "-o", report], check=True)
         files = json.loads(report.read_text("utf-8"))["files"]
     is_enough = True
-    print(f"{'package':<12} {'lines':>14} {'branches':>14} {'together':>9}")
+    print(f"{'package':<12} {'lines':>14} {'branches':>21} {'together':>9}")
     for package in packages:
         mine = {name: each["summary"] for name, each in files.items() if f"wsinspect/{package}/" in name}
         total = {key: sum(each[key] for each in mine.values()) for key in _COUNTED}
@@ -25,11 +28,13 @@ def main(packages: list[str]) -> int:
             total["covered_lines"] + total["covered_branches"],
             total["num_statements"] + total["num_branches"],
         )
-        is_enough = is_enough and share >= LEAST_PERCENT
+        branches = _percent(total["covered_branches"], total["num_branches"])
+        least = min(share, branches)
+        is_enough = is_enough and least >= LEAST_PERCENT
         print(
             f"{package:<12} {total['covered_lines']:>6} of {total['num_statements']:>5}"
-            f" {total['covered_branches']:>6} of {total['num_branches']:>4} {share:>7.1f} %"
-            f"{'' if share >= LEAST_PERCENT else f'  below {LEAST_PERCENT:g} %'}"
+            f" {total['covered_branches']:>6} of {total['num_branches']:>4} {branches:>5.1f} %"
+            f" {share:>7.1f} %{'' if least >= LEAST_PERCENT else f'  below {LEAST_PERCENT:g} %'}"
         )
         for name, each in sorted(mine.items(), key=lambda item: _share(item[1])):
             if _share(each) < LEAST_PERCENT:

@@ -73,7 +73,7 @@ def test_facts_of_an_entry_are_the_rule_and_what_it_did() -> None:
     entry = board.add(drop(armed=False))
     assert entry.facts() == {
         **{"name": "drop", "kind": "drop", "armed": False, "scope": "frame"},
-        **{"hits": 0, "last_ns": None},
+        **{"hits": 0, "last_ns": None, "source": ""},
     }
     board.arm("drop")
     board.hit(Author("drop", "drop"), 7)

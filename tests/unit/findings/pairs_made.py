@@ -164,7 +164,11 @@ PAIRS: dict[str, tuple[list[PairFacts], list[PairFacts]]] = {
         [pair(refused("502 Bad Gateway"), None), pair(failed("went", "client"), None)],
     ),
     "WS-DROP-101": (
-        [pair(cut(*HELLO, at=60.3), behind(cut(*HELLO, at=60.3, by="client")))],
+        [
+            pair(cut(*HELLO, at=60.3), behind(cut(*HELLO, at=60.3, by="client"))),
+            # Quiet for no time that anybody would choose.
+            pair(cut(*HELLO, at=37.4), behind(cut(*HELLO, at=37.4, by="client"))),
+        ],
         [pair(cut(*HELLO, at=60.3), behind(cut(*HELLO, at=60.3))), GOOD],
     ),
     "WS-CL-101": (
@@ -174,6 +178,9 @@ PAIRS: dict[str, tuple[list[PairFacts], list[PairFacts]]] = {
             pair(ended(at=1), behind(cut(at=20))),
             pair(ended(at=1), behind(opened()), now_ns=OPEN + 20 * SECOND),
             pair(cut(at=20, by="client"), behind(ended(by="server", at=1))),
+            # The hop says a code of its own to the other side.
+            pair(ended(code=4001), behind(ended(code=1000))),
+            pair(ended(by="server", code=1000), behind(ended(by="server", code=4001))),
         ],
         [
             GOOD,

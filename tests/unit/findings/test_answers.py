@@ -257,3 +257,28 @@ def test_chunks_after_a_101_are_not_judged_as_frames():
     found = [one.id for one in diagnose_connection(CASES["WS-HS-047"][0][1])]
     assert found[0] == "WS-HS-047"
     assert not [one for one in found if one.startswith("WS-FR-00")]
+
+
+# -- what else an answer shows
+
+
+def test_envoys_own_403_is_ranked_by_its_words():
+    plain = first(refused("403 Forbidden", Server="envoy"))
+    denied = first(refused("403 Forbidden", b"RBAC: access denied", Server="envoy"))
+    assert plain.title == denied.title == "403: Envoy itself refuses this request"
+    assert "upgrade_configs" in plain.causes[0].cause
+    assert "RBAC" in denied.causes[0].cause
+
+
+def test_a_field_that_is_there_twice_is_said_of_a_bad_request():
+    doubled = request().replace(b"Host: example.org", b"Host: example.org\r\nHost: example.org")
+    assert "host is there 2 times" in first(refused("400 Bad Request", head=doubled)).evidence
+    assert not any("times" in line for line in first(refused("400 Bad Request")).evidence)
+
+
+@pytest.mark.parametrize("location", [None, "http://[broken/"])
+def test_a_redirect_without_a_readable_place_is_a_redirect(location):
+    fields = {} if location is None else {"Location": location}
+    found = first(refused("302 Found", **fields))
+    assert found.title.startswith("302") or "redirect" in found.title.lower()
+    assert any((location or "no Location") in line for line in found.evidence)

@@ -298,7 +298,10 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
         [_tls("certificate has expired"), _tls("verify", not_after="2021-01-01T00:00:00+00:00")],
         [_tls(None, "open")],
     ),
-    "WS-TLS-011": ([_tls("certificate is not yet valid")], [_tls("certificate has expired")]),
+    "WS-TLS-011": (
+        [_tls("certificate is not yet valid"), _tls("verify", not_before="2039-01-01T00:00:00+00:00")],
+        [_tls("certificate has expired"), _tls("verify", not_before="soon", not_after="later")],
+    ),
     "WS-TLS-012": (
         [_tls("self-signed certificate")],
         [_tls(None, "open")],
@@ -308,7 +311,20 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
         [_tls("self-signed certificate")],
     ),
     "WS-TLS-014": ([_tls("unable to get local issuer certificate")], [_tls("self-signed certificate")]),
-    "WS-TLS-015": ([_tls_error("tlsv13 alert certificate required")], [_tls("self-signed certificate")]),
+    "WS-TLS-015": (
+        [
+            _tls_error("tlsv13 alert certificate required"),
+            # nginx answers with a page, over TLS.
+            replace(
+                refused("400 Bad Request", b"<center>No required SSL certificate was sent</center>"),
+                server_tls={"version": "TLSv1.3"},
+            ),
+        ],
+        [
+            _tls("self-signed certificate"),
+            refused("400 Bad Request", b"<center>No required SSL certificate was sent</center>"),
+        ],
+    ),
     "WS-TLS-016": (
         [_tls_error("OpenSSL Error: tlsv1 alert protocol version")],
         [_tls_error("the remote server does not speak TLS.")],
@@ -318,10 +334,20 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
         [_tls_error("alert protocol version")],
     ),
     "WS-TLS-018": (
-        [refused("400 Bad Request", b"<center>The plain HTTP request was sent to HTTPS port</center>")],
-        [refused("400 Bad Request", b"plain wrong")],
+        [
+            refused("400 Bad Request", b"<center>The plain HTTP request was sent to HTTPS port</center>"),
+            failed("server sent \\x15\\x03\\x01", "response"),
+        ],
+        [
+            refused("400 Bad Request", b"plain wrong"),
+            failed("server sent \\x15\\x01\\x01", "response"),
+            failed("server sent \\x15\\x03\\x01", "response", server_tls={"version": "TLSv1.3"}),
+        ],
     ),
-    "WS-TLS-019": ([_tls_error("unexpected end")], [HEALTHY]),
+    "WS-TLS-019": (
+        [_tls_error("unexpected end"), _tls_error("unexpected eof while reading")],
+        [HEALTHY],
+    ),
     "WS-TLS-020": (
         [_tls("self-signed certificate", "open")],
         [_tls(None, "open"), _tls("self-signed certificate")],
