@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,9 @@ from tests.support.doctor_lab import examined
 from tests.support.hops import LOOPBACK, NGINX_GOOD, Hop, envoy_program, free_port, haproxy, nginx
 from tests.support.matrix_hops import KINDS, Behind
 from tests.support.matrix_lab import answer_by_path, choose_v1, serve_by_path
+from wsinspect.doctor.configuration import read_configuration, with_configuration
 from wsinspect.doctor.examination import Examination
+from wsinspect.doctor.nginx import corrected, defects, meets
 from wsinspect.doctor.target import Extras
 
 pytestmark = [pytest.mark.lab, pytest.mark.slow]
@@ -145,3 +148,35 @@ def test_http2_at_real_hops(kind: str, words: str, tmp_path: Path) -> None:
     found = asyncio.run(run())
     assert [one for one in short(found) if one[2] == "error"] == []
     assert any(line.startswith("HTTP/2: ") and words in line for line in found.judgement.ruled_out)
+
+
+def test_the_line_of_nginxs_configuration_is_named_and_the_diff_mends_it(tmp_path: Path) -> None:
+    """The most frequent story of all: a location in an included file lacks the upgrade."""
+    seen: list[Examination] = []
+
+    async def run() -> None:
+        async with serve(serve_by_path, LOOPBACK, 0, process_request=answer_by_path) as server:
+            port = next(iter(server.sockets)).getsockname()[1]
+            app = tmp_path / "app.inc"
+            app.write_text(f"location /app/ {{\n    proxy_pass http://{LOOPBACK}:{port};\n}}\n")
+            for _ in range(2):
+                include = f"location / {{ proxy_pass http://{LOOPBACK}:{port}; }}\ninclude {app};"
+                hop = await asyncio.to_thread(nginx, tmp_path / "hop", include)
+                try:
+                    found = await examined(f"ws://{LOOPBACK}:{hop.port}/app/echo", timeout_ns=5_000_000_000)
+                finally:
+                    await asyncio.to_thread(hop.stop)
+                read = read_configuration(tmp_path / "hop")
+                found = replace(found, judgement=with_configuration(found.judgement, read, found.target))
+                seen.append(found)
+                met = meets(read.root, found.target)
+                assert met is not None
+                for defect in [one for one in defects(met) if one.kind == "upgrade"]:
+                    lines = app.read_text().splitlines(keepends=True)
+                    app.write_text("".join(corrected(lines, defect, str(app))))
+
+    asyncio.run(run())
+    before, after = (one.judgement for one in seen)
+    assert before.findings[0].fixes[0].file == str(tmp_path / "app.inc")
+    assert before.findings[0].fixes[0].line == 2
+    assert (before.verdict, after.verdict) == ("failing", "healthy")

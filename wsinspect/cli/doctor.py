@@ -23,6 +23,7 @@ T = TypeVar("T")
         "wsinspect doctor wss://chat.example.com/socket",
         "wsinspect doctor wss://chat.example.com/socket --cookie session=abc --origin https://example.com",
         "wsinspect doctor wss://chat.example.com/socket --direct http://localhost:3000",
+        "wsinspect doctor wss://chat.example.com/socket --config /etc/nginx",
         "wsinspect doctor localhost:3000/graphql --subprotocol graphql-transport-ws",
         "wsinspect doctor wss://chat.example.com/socket --json | jq '.verdict, .findings[].id'",
         failed="at least one finding is an error",
@@ -35,6 +36,13 @@ T = TypeVar("T")
     multiple=True,
     metavar="URL",
     help="The server behind the proxy: ask it the same, and name the hop that differs; repeatable, in order.",
+)
+@click.option(
+    "--config",
+    "configuration",
+    type=click.Path(path_type=Path),
+    metavar="PATH",
+    help="The proxy's nginx.conf, or its folder: name the file and line, with a diff.",
 )
 @click.option("--origin", metavar="ORIGIN", help="Origin to send instead of the server's own; '' for none.")
 @click.option(
@@ -70,6 +78,7 @@ T = TypeVar("T")
 def doctor(
     url: str,
     directs: tuple[str, ...],
+    configuration: Path | None,
     origin: str | None,
     subprotocols: tuple[str, ...],
     headers: tuple[str, ...],
@@ -91,9 +100,11 @@ def doctor(
     """
     import asyncio
     import os
+    from dataclasses import replace
 
     from wsinspect.cli.output import echo, echo_json
     from wsinspect.doctor.asker import Asker
+    from wsinspect.doctor.configuration import read_configuration, with_configuration
     from wsinspect.doctor.examination import examine
     from wsinspect.doctor.target import (
         Extras,
@@ -119,6 +130,9 @@ def doctor(
         headers=tuple(_parsed(lambda one=one: parse_header(one)) for one in headers),  # type: ignore[misc]
         cookies=tuple(_parsed(lambda one=one: parse_cookie(one)) for one in cookies),  # type: ignore[misc]
     )
+    read = None if configuration is None else read_configuration(configuration)
+    for problem in read.problems if read else ():
+        click.echo(f"wsinspect: not read: {escape(problem)}", err=True)
     if assumed:
         click.echo(f"wsinspect: {escape(assumed)}", err=True)
     asker = Asker(trusted=trusted, is_insecure=insecure, timeout_ns=timeout)
@@ -127,6 +141,8 @@ def doctor(
             target, extras, asker, timeout_ns=timeout, behind=behind, assumed=assumed, environment=os.environ
         )
     )
+    if read is not None:
+        found = replace(found, judgement=with_configuration(found.judgement, read, target))
     if found.stopped:
         click.echo(f"wsinspect: {found.stopped}", err=True)
     if as_json:

@@ -39,10 +39,24 @@ MAX_EVIDENCE: Final = 12
 
 @dataclass(frozen=True, slots=True)
 class Fix:
-    """What to do, `for_` whom: a software's name, or `general`."""
+    """What to do, `for_` whom: a software's name, or `general`.
+
+    Attributes:
+        file, line: the place in the software's configuration, where that was read.
+        diff: what to change there.
+    """
 
     for_: str
     text: str
+    file: str | None = None
+    line: int | None = None
+    diff: str | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """The object in a finding; the place only where it is known."""
+        place = {"file": self.file, "line": self.line, "diff": self.diff}
+        known = {name: value for name, value in place.items() if value is not None}
+        return {"for": self.for_, "text": self.text, **known}
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +99,7 @@ class Finding:
             "confidence": self.confidence,
             "evidence": list(self.evidence),
             "causes": [{"cause": one.cause, "tell_apart": one.tell_apart} for one in self.causes],
-            "fixes": [{"for": fix.for_, "text": fix.text} for fix in self.fixes],
+            "fixes": [fix.as_json() for fix in self.fixes],
             "connection": self.connection,
             "frame": self.frame,
         }
