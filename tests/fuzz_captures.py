@@ -14,6 +14,7 @@ import argparse
 import contextlib
 import faulthandler
 import io
+import json
 import os
 import random
 import signal
@@ -221,6 +222,7 @@ class _Bounded(io.TextIOWrapper):
 class _Counting(io.RawIOBase):
     def __init__(self, most: int) -> None:
         self._left = most
+        self.data = bytearray()
 
     def writable(self) -> bool:
         return True
@@ -230,6 +232,7 @@ class _Counting(io.RawIOBase):
         self._left -= size
         if self._left < 0:
             raise EndlessError("it writes more than the file can account for")
+        self.data += data
         return size
 
 
@@ -251,6 +254,8 @@ def check(path: Path, folder: Path) -> Iterator[str]:
             said = errors.getvalue()
             if "internal error" in said or "Traceback" in said:
                 yield f"{name}: {said.strip()}"
+            if "--json" in name and not _is_json(out):
+                yield f"{name}: half an object"
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
             faulthandler.cancel_dump_traceback_later()
@@ -258,6 +263,16 @@ def check(path: Path, folder: Path) -> Iterator[str]:
                 (folder / f"merged.db{suffix}").unlink(missing_ok=True)
         if time.monotonic() - begun > LIMIT_SECONDS:
             yield f"{name}: it took {time.monotonic() - begun:.1f} s"
+
+
+def _is_json(out: _Bounded) -> bool:
+    """Whether one whole object was printed, or nothing."""
+    out.flush()
+    try:
+        json.loads(bytes(out.raw_file.data) or b"{}")
+    except ValueError:
+        return False
+    return True
 
 
 def _on_alarm(number: int, frame: FrameType | None) -> None:

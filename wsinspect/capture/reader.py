@@ -26,6 +26,7 @@ _DIRECTIONS: Final = (Direction.CLIENT_TO_SERVER, Direction.SERVER_TO_CLIENT)
 _NO_LIMIT: Final = -1
 #: Captures up to this size are checked when all of them has been read: some hundredths of a second.
 _CHECKED_BYTES: Final = 64 * 1024 * 1024
+_ROWS_AT_ONCE: Final = 10_000
 _WHOLE: Final = (1 << 31) - 1  # substr() takes a 32-bit length
 #: The rule that ended a connection; of one that never opened, without that, the first one that acted on it.
 #: Rules that act on many frames end nothing, so their rows are left out before their JSON is read.
@@ -89,6 +90,7 @@ class Capture:
         self._on_close = on_close
         self._damage: str | None = None
         self._has_checked = False
+        self._most_rows = schema.most_rows(path)
 
     @classmethod
     def open(cls, path: Path | str) -> Capture:
@@ -147,7 +149,13 @@ class Capture:
             CaptureError: The file is damaged.
         """
         try:
-            return self._database.execute(sql, parameters).fetchall()
+            rows = self._database.execute(sql, parameters)
+            found: list[tuple[Any, ...]] = []
+            while more := rows.fetchmany(_ROWS_AT_ONCE):
+                found += more
+                if len(found) > self._most_rows:
+                    raise CaptureError(f"{self.path} is damaged: it has more rows than fit into the file")
+            return found
         except sqlite3.DatabaseError as error:
             raise CaptureError(f"cannot read {self.path}: {schema.words_of(error)}") from None
 
@@ -386,6 +394,10 @@ def _bytes(value: Any) -> bytes:
     return b"" if value is None else str(value).encode("utf-8", "surrogateescape")
 
 
+def _printable(value: bytes) -> str:
+    return value.decode("utf-8", "backslashreplace")
+
+
 def _json(value: Any) -> Any:
     try:
         return json.loads(value)
@@ -404,7 +416,8 @@ def _bool(value: Any) -> bool | None:
 
 
 def _connection(row: tuple[Any, ...]) -> Connection:
-    connection = Connection(*row)
+    # No column of a connection holds bytes; a stranger's file may.
+    connection = Connection(*(_printable(value) if isinstance(value, bytes) else value for value in row))
     return connection._replace(
         js_was_clean=_bool(connection.js_was_clean),
         gaps=str(connection.gaps or "")[:1000],

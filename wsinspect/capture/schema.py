@@ -13,6 +13,7 @@ one correct, uncompressed frame has no row of its own: the view `message` makes 
 
 from __future__ import annotations
 
+import math
 import os
 import sqlite3
 from collections.abc import Sequence
@@ -39,6 +40,8 @@ CHECKPOINT_PAGES: Final = 512
 CACHE_KIB: Final = 8192
 #: A row, or a result of ours, of a file that nobody writes is no longer than the file, and this.
 _LEAST_LIMIT: Final = 16 * 1024 * 1024
+#: Bytes of the shortest row of ours, with its place in the page's list of cells.
+_LEAST_ROW: Final = 8
 #: How long leaving WAL mode waits for readers.
 _LEAVE_WAL_MS: Final = 200
 
@@ -355,6 +358,16 @@ def open_for_reading(path: Path) -> sqlite3.Connection:
         database.close()
         raise
     return database
+
+
+def most_rows(path: Path) -> float:
+    """More rows than these no statement of ours gives of a file; endless where somebody still writes it.
+
+    Pages of a table that follow each other in a circle give rows for as long as they are read.
+    """
+    if journal_directory(path).exists():
+        return math.inf
+    return max(_LEAST_LIMIT, _size(path)) / _LEAST_ROW
 
 
 def query_on(database: Database) -> Query:

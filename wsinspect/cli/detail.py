@@ -191,22 +191,52 @@ def _tell_handshake(detail: Detail) -> None:
 
 
 def print_connection_json(detail: Detail) -> None:
-    """One object, written as it is read: a connection may have more frames than fit into memory."""
+    """One object, written as it is read: a connection may have more frames than fit into memory.
+
+    Of a damaged capture it is completed with what could be read: half an object is no JSON, and whoever asked
+    could not tell it from what a killed command leaves. `damaged` says so, and then the error is raised.
+    """
     for connection in detail.looks():
         handshake = detail.capture.handshake(detail.number)
         content = {
             "capture": str(detail.capture.path),
             "connection": objects.connection_object(connection),
             "handshake": None if handshake is None else objects.handshake_object(handshake),
-            "events": list(map(objects.event_object, detail.events())),
-            "provenance": _provenance(detail),
         }
         sys.stdout.write(json_line(content).removesuffix("}"))
-        frames = (_frame(detail, frame, page) for page in detail.new_pages() for frame in page.frames)
-        _write_array("frames", frames)
-        _write_array("messages", (_message(detail, message) for message in detail.messages()))
-        _write_array("opaque", (objects.opaque_object(one, detail.with_payload) for one in detail.opaque()))
-        sys.stdout.write("}\n")
+        arrays: dict[str, Callable[[], Iterable[dict[str, Any]]]] = {
+            "events": lambda: map(objects.event_object, detail.events()),
+            "frames": lambda: (
+                _frame(detail, frame, page) for page in detail.new_pages() for frame in page.frames
+            ),
+            "messages": lambda: (_message(detail, message) for message in detail.messages()),
+            "opaque": lambda: (objects.opaque_object(one, detail.with_payload) for one in detail.opaque()),
+        }
+        failures = [_write_array(name, read) for name, read in arrays.items()]
+        failures += [_write_provenance(detail), _structural_damage(detail.capture)]
+        failure = next((one for one in failures if one is not None), None)
+        sys.stdout.write(f', "damaged": {json.dumps(failure is not None)}}}\n')
+        sys.stdout.flush()
+        if failure is not None:
+            raise failure
+
+
+def _write_provenance(detail: Detail) -> Exception | None:
+    card, failure = json_text(None), None
+    try:
+        card = json_text(_provenance(detail))
+    except Exception as error:  # as in `_write_array`
+        failure = error
+    sys.stdout.write(f', "provenance": {card}')
+    return failure
+
+
+def _structural_damage(capture: Capture) -> CaptureError | None:
+    try:
+        capture.check_structure()
+    except CaptureError as error:
+        return error
+    return None
 
 
 def _frame(detail: Detail, frame: FrameRow, page: Page) -> dict[str, Any]:
@@ -222,9 +252,26 @@ def _message(detail: Detail, message: Message) -> dict[str, Any]:
     return objects.message_object(message, payload, is_evicted=detail.capture.is_evicted(message))
 
 
-def _write_array(name: str, items: Iterable[dict[str, Any]]) -> None:
-    """One more member of the object that is being written."""
+def _write_array(name: str, read: Callable[[], Iterable[dict[str, Any]]]) -> Exception | None:
+    """One more member of the object that is being written.
+
+    Returns:
+        What kept it from being read to its end.
+    """
     sys.stdout.write(f", {json.dumps(name)}: [")
-    for index, item in enumerate(items):
-        sys.stdout.write((", " if index else "") + json_text(item))
+    separator = ""
+    failure: Exception | None = None
+    items: Iterator[dict[str, Any]] | None = None
+    while True:
+        try:
+            items = iter(read()) if items is None else items
+            text = json_text(next(items))
+        except StopIteration:
+            break
+        except Exception as error:  # a damaged file holds any value anywhere; who raises it, says whose fault
+            failure = error
+            break
+        sys.stdout.write(separator + text)
+        separator = ", "
     sys.stdout.write("]")
+    return failure

@@ -129,10 +129,30 @@ class Frames:
             sys.stdout.flush()
 
     def print_json(self) -> None:
-        """One object, written as it is found."""
+        """One object, written as it is found; of a damaged capture with what could be read, and `damaged`."""
         content = {"capture": str(self._path), "filter": str(self._filter)}
-        sys.stdout.write(json_line(content).removesuffix("}") + ', "frames": [')
-        separator = ""
+        begin = json_line(content).removesuffix("}") + ', "frames": ['
+        failure: Exception | None = None
+        texts = self._json_texts()
+        while True:
+            try:
+                text = next(texts, None)
+            except Exception as error:  # a damaged file holds any value anywhere; said below
+                if begin:
+                    raise  # nothing is written yet
+                failure = error
+                break
+            if text is None:
+                break
+            sys.stdout.write((begin or ", ") + text)
+            begin = ""
+        sys.stdout.write(f'{begin}], "damaged": {json_text(failure is not None)}}}\n')
+        sys.stdout.flush()
+        if failure is not None:
+            raise failure
+
+    def _json_texts(self) -> Iterator[str]:
+        """Frames as JSON, a block at a time."""
         blocks = ObjectBlocks()
         for rows in self._blocks(OBJECT_COLUMNS):
             odd = {
@@ -140,10 +160,7 @@ class Frames:
                 for page in self._odd(rows)
                 for frame in page.frames
             }
-            sys.stdout.write(separator + ", ".join(blocks.texts(rows, odd)))
-            separator = ", "
-        sys.stdout.write("]}\n")
-        sys.stdout.flush()
+            yield ", ".join(blocks.texts(rows, odd))
 
     def _object(self, frame: FrameRow, page: Page) -> dict[str, object]:
         if self._with_payload and len(frame.payload) < frame.length:

@@ -188,9 +188,16 @@ class FactReader:
                 request=_blob(near.request) if is_refused else None,
             )
             if one.is_cut and not is_refused and one.end_ns is not None:
-                silences = [self._silence_ns(one.id, side, one.open_ns, one.end_ns) for side in (0, 1)]
-                one = one._replace(silences=(silences[0], silences[1]))
+                c2s, s2c = (self._known_silence_ns(one.id, side, one.open_ns, one.end_ns) for side in (0, 1))
+                one = one._replace(silences=(c2s, s2c))
             yield one
+
+    def _known_silence_ns(self, number: int, side: int, open_ns: int, end_ns: int) -> int | None:
+        """`_silence_ns`; None where bytes that could not be stored may have broken the silence."""
+        gaps, has_lost_records = self._gaps.of(number)
+        if has_lost_records or any(gap.direction == side for gap in gaps):
+            return None
+        return self._silence_ns(number, side, open_ns, end_ns)
 
     def _silence_ns(self, number: int, side: int, open_ns: int, end_ns: int) -> int:
         """How long nothing but a CLOSE frame had come of a direction when it ended."""

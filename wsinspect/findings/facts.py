@@ -135,8 +135,8 @@ class Other(NamedTuple):
         """How long nothing had come (of one direction, or of both) when it ended."""
         if direction is not None:
             return self.silences[direction]
-        known = [ns for ns in self.silences if ns is not None]
-        return min(known, default=None)
+        c2s, s2c = self.silences
+        return None if c2s is None or s2c is None else min(c2s, s2c)
 
     @property
     def age_ns(self) -> int | None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from wsinspect.capture.missing import lacks
 from wsinspect.capture.records import Connection
 from wsinspect.present.terminal import date_time
-from wsinspect.present.words import by_rule, ender
+from wsinspect.present.words import LOST_END, by_rule, ender
 from wsinspect.text import cell_width, escape, pad, truncate
 from wsinspect.units import format_duration, format_size
 from wsinspect.wire.close_codes import close_name
@@ -15,7 +15,6 @@ from wsinspect.wire.close_codes import close_name
 _NUMBERS = frozenset({"#", "STATUS", "C>S", "S>C", "BYTES", "LASTED"})
 #: A longer URL is cut in the table; the connection's own view and JSON have all of it.
 _URL_CELLS = 64
-_LOST_END = "its end could not be stored"
 _HEADER = ("#", "STATE", "TAP", "CLIENT", "URL", "STATUS", "C>S", "S>C", "BYTES", "STARTED", "LASTED", "END")
 
 
@@ -71,7 +70,7 @@ def end_words(one: Connection) -> str:
     if one.state == "failed":
         return escape(one.error or "failed") + by_rule(one)
     if one.state == "lost":
-        return _LOST_END if one.gaps else "the engine died"
+        return LOST_END if one.gaps else "the engine died"
     if one.ended_by is None:
         return ""
     words = [f"{ender(one)} {escape(one.how or '')}".rstrip()]
@@ -108,7 +107,7 @@ def missing_lines(one: Connection) -> list[str]:
 
 def _title(one: Connection) -> str:
     if one.state == "lost":
-        return f"Lost: {_LOST_END if one.gaps else 'the engine died while it was open'}"
+        return f"Lost: {LOST_END if one.gaps else 'the engine died while it was open'}"
     if one.ended_by is None and one.closed_ns is None:
         return f"Not ended: {escape(one.state)}"
     lasted = ""

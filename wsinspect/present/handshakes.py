@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
-from wsinspect.capture.missing import evicted_words
+from wsinspect.capture.missing import lacks
 from wsinspect.capture.records import Connection, Handshake
 from wsinspect.handshake.diff import Change, ChangeKind, diff_heads
 from wsinspect.handshake.heads import RawHead
@@ -79,8 +79,8 @@ def fact_lines(connection: Connection, handshake: Handshake | None) -> Iterator[
         yield from step_lines(connection, handshake)
     if connection.error:
         yield [("error       ", "muted"), (escape(connection.error), "error")]
-    if lacks := evicted_words(connection):
-        yield [("evicted     ", "muted"), (f"{lacks} deleted to make room (size limit)", "warn")]
+    if (gone := lacks(connection)) is not None:
+        yield [("missing     ", "muted"), (gone.words, "warn")]
     yield _fact("ended", end_words(connection), is_escaped=True)
     yield _fact("JavaScript", javascript_words(connection), is_escaped=True)
 

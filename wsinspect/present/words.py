@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 
 from wsinspect.capture.records import Connection
 from wsinspect.net import bracketed
@@ -11,6 +11,9 @@ from wsinspect.present.rows import duration
 from wsinspect.text import escape
 from wsinspect.vocabulary.rules import rule_words
 from wsinspect.wire.close_codes import close_name
+
+#: Of a connection of which bytes are missing, and that has no end in the capture.
+LOST_END: Final = "its end could not be stored"
 
 
 def state_word(connection: Connection) -> str:
@@ -26,7 +29,7 @@ def end_words(connection: Connection) -> str:
     if connection.state == "failed":
         return escape(connection.error or "failed") + by_rule(connection)
     if connection.state == "lost":
-        return "the engine died"
+        return LOST_END if connection.gaps else "the engine died"
     if connection.closed_ns is None:
         return "-"
     codes = close_codes(connection)

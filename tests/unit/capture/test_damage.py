@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import sys
 from pathlib import Path
@@ -96,3 +97,33 @@ def test_every_reader_ends_whatever_the_damage(
     path = tmp_path / "case.db"
     print(make_case(number, sound, path), file=sys.stderr)
     assert list(check(path, tmp_path)) == []
+
+
+def test_json_of_a_damaged_connection_is_whole_and_says_so(
+    exchanged: Path, sound: list[Path], tmp_path: Path
+) -> None:
+    with Capture.open(sound[2]) as capture:
+        number = str(max(capture.connections(), key=lambda one: one.c2s_frames + one.s2c_frames).id)
+    found = {}
+    for path in (exchanged, sound[2]):
+        done = subprocess.run(
+            [sys.executable, "-m", "wsinspect", "show", str(path), number, "--json"],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            env=home(tmp_path),
+            check=False,
+        )
+        found[path] = done.returncode, json.loads(done.stdout)
+        assert ("damaged" in done.stderr) is (path == exchanged)
+    (code, damaged), (fine, whole) = found.values()
+    assert (code, damaged["damaged"]) == (2, True)
+    assert (fine, whole["damaged"]) == (0, False)
+    assert len(damaged["frames"]) < len(whole["frames"])
+    assert damaged["handshake"] == whole["handshake"]
+
+
+def test_no_statement_gives_more_rows_than_fit_into_the_file(sound: list[Path]) -> None:
+    endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n"
+    with Capture.open(sound[0]) as capture, pytest.raises(CaptureError, match="more rows than fit"):
+        capture.query(endless)

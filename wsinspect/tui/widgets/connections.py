@@ -8,9 +8,10 @@ from typing import ClassVar
 
 from textual.binding import Binding, BindingType
 
+from wsinspect.capture.missing import lacks
 from wsinspect.capture.records import Connection
 from wsinspect.present.cells import Line, fit
-from wsinspect.present.rows import duration, short_count
+from wsinspect.present.rows import byte_count, duration, short_count
 from wsinspect.present.words import ago, end_words, extension_words, state_word, target_words
 from wsinspect.text import escape, grouped, pad, truncate
 from wsinspect.tui.states import no_connections
@@ -174,7 +175,7 @@ class ConnectionsPane(LinePane):
             "s>c": (_count(one, one.s2c_frames), "s2c"),
             "rtt p50": ("-" if rtt_ns is None else duration(rtt_ns), "muted"),
             "last": (self._last(one), "muted"),
-            "close, flags": (self._flags(one) + end_words(one) + _evicted(one), _end_style(one)),
+            "close, flags": (self._flags(one) + end_words(one) + _missing(one), _end_style(one)),
         }
 
     def _last(self, one: Connection) -> str:
@@ -197,9 +198,16 @@ class ConnectionsPane(LinePane):
         return text + (f"{self.glyphs.error}{findings} " if findings else "")
 
 
-def _evicted(one: Connection) -> str:
-    """How many payloads are not in the capture any more."""
-    return f", {one.evicted_payloads} payloads deleted" if one.evicted_payloads else ""
+def _missing(one: Connection) -> str:
+    """What the capture lacks: by direction what could not be stored, and how many payloads were deleted."""
+    gone = lacks(one)
+    if gone is None:
+        return ""
+    sizes = [(gap.direction.arrow, gap.bytes) for gap in gone.gaps]
+    parts = [f"{arrow} {'bytes' if size is None else byte_count(size)} not stored" for arrow, size in sizes]
+    parts += ["headers or events not stored"] if gone.records else []
+    parts += [f"{gone.payloads} payloads deleted"] if gone.payloads else []
+    return "".join(f", {part}" for part in parts)
 
 
 def _count(one: Connection, frames: int) -> str:

@@ -1,0 +1,35 @@
+"""The connection list: what a capture lacks of a connection is said at it, by direction."""
+
+import pytest
+
+from tests.support.chats import chat_capture
+from wsinspect.capture.reader import Capture
+from wsinspect.present.words import end_words
+from wsinspect.tui.widgets.connections import _missing
+
+
+@pytest.fixture
+def connection(tmp_path):
+    with Capture.open(chat_capture(tmp_path / "chat.db")) as capture:
+        return capture.connection(1)
+
+
+@pytest.mark.parametrize(
+    ("facts", "words"),
+    [
+        ({}, ""),
+        ({"gaps": "c2s=412"}, ", c>s 412 B not stored"),
+        ({"gaps": "s2c=2048,c2s="}, ", c>s bytes not stored, s>c 2.0 KiB not stored"),
+        ({"gaps": "="}, ", headers or events not stored"),
+        ({"evicted_payloads": 3, "evicted_bytes": 9}, ", 3 payloads deleted"),
+        ({"gaps": "c2s=1", "evicted_payloads": 3}, ", c>s 1 B not stored, 3 payloads deleted"),
+    ],
+)
+def test_what_is_missing(connection, facts, words):
+    assert _missing(connection._replace(**facts)) == words
+
+
+def test_the_end_of_a_connection_that_lacks_bytes_is_not_the_engine_s_death(connection):
+    lost = connection._replace(state="lost")
+    assert end_words(lost) == "the engine died"
+    assert end_words(lost._replace(gaps="c2s=1")) == "its end could not be stored"
