@@ -106,14 +106,7 @@ def test_json_of_a_damaged_connection_is_whole_and_says_so(
         number = str(max(capture.connections(), key=lambda one: one.c2s_frames + one.s2c_frames).id)
     found = {}
     for path in (exchanged, sound[2]):
-        done = subprocess.run(
-            [sys.executable, "-m", "wsinspect", "show", str(path), number, "--json"],
-            capture_output=True,
-            text=True,
-            timeout=60,
-            env=home(tmp_path),
-            check=False,
-        )
+        done = warm.run(["show", str(path), number, "--json"], folder=tmp_path, environment=home(tmp_path))
         found[path] = done.returncode, json.loads(done.stdout)
         assert ("damaged" in done.stderr) is (path == exchanged)
     (code, damaged), (fine, whole) = found.values()
