@@ -7,13 +7,15 @@ writing, can be walked through in little memory. Times are epoch nanoseconds.
 
 from __future__ import annotations
 
+import functools
 import json
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 
+from wsinspect.capture.damage import find_damage
 from wsinspect.capture.missing import Gap, Lacks, Missing, lacks, missing
 from wsinspect.capture.reader import Capture
 from wsinspect.capture.records import Connection as ConnectionRow
@@ -57,6 +59,32 @@ _PAGE = 500
 #: Frames are read this many at a time while their payloads are large.
 _LARGE_PAGE = 16
 _LARGE_BYTES = 4 * 1024 * 1024
+
+
+P = ParamSpec("P")
+T = TypeVar("T")
+#: What values of wrong types lead to; a mistake of ours stays one.
+_MISREAD = (TypeError, ValueError, ArithmeticError, LookupError, AttributeError)
+
+
+def _blaming_damage(read: Callable[P, Iterator[T]]) -> Callable[P, Iterator[T]]:
+    """Of a reading method: where what it read cannot be right, it is the file's damage that is said."""
+
+    @functools.wraps(read)
+    def guarded(*args: P.args, **kwargs: P.kwargs) -> Iterator[T]:
+        try:
+            yield from read(*args, **kwargs)
+        except _MISREAD as error:
+            damage = _damage_of(args[0], error)
+            raise damage from (None if damage is error else error)
+
+    return guarded
+
+
+def _damage_of(reading: Any, error: Exception) -> Exception:
+    capture = reading._capture if isinstance(reading, Connection) else reading
+    damage = find_damage(capture.reader.path)
+    return error if damage is None else CaptureError(f"{capture.path} is damaged: {damage}")
 
 
 class Message(NamedTuple):
@@ -121,7 +149,10 @@ class Connection(ConnectionRow):
     @property
     def handshake(self) -> Handshake | None:
         """Its opening handshake: the heads byte for byte, and the times."""
-        return self._capture.reader.handshake(self.id)
+        found = self._capture.reader.handshake(self.id)
+        if found is not None and not all(isinstance(head, bytes | None) for head in found[1:7]):
+            raise CaptureError(f"{self._capture.path} is damaged: its header blocks are no bytes")
+        return found
 
     @property
     def request(self) -> RawHead:
@@ -135,14 +166,17 @@ class Connection(ConnectionRow):
         found = self.handshake
         return RawHead.parse((found.response_in or b"") if found else b"")
 
+    @_blaming_damage
     def frames(self) -> Iterator[Frame]:
         """Its frames of both directions, in order."""
         return self._capture.frames(self.id)
 
+    @_blaming_damage
     def messages(self) -> Iterator[Message]:
         """Its messages of both directions, in the order in which they were complete."""
         return _messages(self._capture.reader, self.id)
 
+    @_blaming_damage
     def pings(self) -> Iterator[Ping]:
         """Its pings with their pongs."""
         after = 0
@@ -150,6 +184,7 @@ class Connection(ConnectionRow):
             yield from page
             after = page[-1].ping_frame
 
+    @_blaming_damage
     def opaque(self) -> Iterator[Opaque]:
         """Its bytes of which no frames could be made."""
         after = 0
@@ -157,6 +192,7 @@ class Connection(ConnectionRow):
             yield from page
             after = page[-1].id
 
+    @_blaming_damage
     def events(self) -> Iterator[Event]:
         """What else happened to it."""
         return self._capture.events(self.id)
@@ -170,6 +206,7 @@ class Connection(ConnectionRow):
         """
         return lacks(self)
 
+    @_blaming_damage
     def findings(self) -> Iterator[Finding]:
         """What was diagnosed of it."""
         return self._capture.findings(self.id)
@@ -227,6 +264,7 @@ class CaptureFile:
         """What was done on purpose: rules, phases, and how often each rule acted; None where nothing was."""
         return story(self.reader)
 
+    @_blaming_damage
     def connections(self) -> Iterator[Connection]:
         """All connections, in order."""
         after = 0
@@ -247,6 +285,7 @@ class CaptureFile:
             raise UsageError(f"{self.path} has no connection {connection_id}")
         return Connection._of(self, row)
 
+    @_blaming_damage
     def frames(self, connection_id: int | None = None) -> Iterator[Frame]:
         """The frames of all connections, in order, or those of one."""
         after = 0
@@ -258,11 +297,13 @@ class CaptureFile:
             limit = _PAGE if size * _PAGE < _LARGE_BYTES else _LARGE_PAGE
         self.reader.check_structure()
 
+    @_blaming_damage
     def messages(self) -> Iterator[Message]:
         """The messages of all connections, one connection after the other."""
         for connection in self.connections():
             yield from connection.messages()
 
+    @_blaming_damage
     def events(self, connection_id: int | None = None) -> Iterator[Event]:
         """What else happened, to one connection or at all."""
         after = 0
@@ -270,6 +311,7 @@ class CaptureFile:
             yield from page
             after = page[-1].id
 
+    @_blaming_damage
     def findings(self, connection_id: int | None = None) -> Iterator[Finding]:
         """What `wsinspect diagnose` finds, about one connection or all; worked out now."""
         for finding in diagnose(self.reader.query):

@@ -417,7 +417,7 @@ def _bool(value: Any) -> bool | None:
 
 def _connection(row: tuple[Any, ...]) -> Connection:
     # No column of a connection holds bytes; a stranger's file may.
-    connection = Connection(*(_printable(value) if isinstance(value, bytes) else value for value in row))
+    connection = Connection._make(_printable(one) if isinstance(one, bytes) else one for one in row)
     return connection._replace(
         js_was_clean=_bool(connection.js_was_clean),
         gaps=str(connection.gaps or "")[:1000],
@@ -439,6 +439,10 @@ def _handshake(row: tuple[Any, ...]) -> Handshake:
 def _frame(row: tuple[Any, ...]) -> FrameRow:
     frame_id, connection_id, side, first_ns, time_ns, sent_ns, header, wire_length, payload = row[:9]
     message_id, violation, fault_event_id, is_evicted = row[9:]
+    try:
+        is_sent = sent_ns >= time_ns and wire_length >= 0  # else a fault keeps it back, or took it out
+    except TypeError:
+        raise CaptureError(f"the capture is damaged: frame {frame_id} has no time or length") from None
     # A header has two bytes at least; a stranger's file may say otherwise.
     header = _bytes(header) if len(_bytes(header)) >= 2 else b"\0\0"
     return FrameRow(
@@ -447,7 +451,7 @@ def _frame(row: tuple[Any, ...]) -> FrameRow:
         _DIRECTIONS[bool(side)],
         first_ns,
         time_ns,
-        sent_ns if sent_ns >= time_ns else None,  # a fault keeps it back, or took it out
+        sent_ns if is_sent else None,
         header,
         wire_length,
         _bytes(payload),

@@ -120,3 +120,24 @@ def test_no_statement_gives_more_rows_than_fit_into_the_file(sound: list[Path]) 
     endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n"
     with Capture.open(sound[0]) as capture, pytest.raises(CaptureError, match="more rows than fit"):
         capture.query(endless)
+
+
+@pytest.mark.parametrize(
+    "spoiled",
+    [
+        "UPDATE connection SET host = x'ff00'",
+        "UPDATE frame SET time_ns = 'x'",
+        "UPDATE opaque SET length = x'ff'",
+    ],
+)
+def test_values_that_do_not_belong_are_damage_and_no_mistake_of_ours(
+    spoiled: str, sound: list[Path], tmp_path: Path
+) -> None:
+    path = tmp_path / "spoiled.db"
+    path.write_bytes(sound[0].read_bytes())
+    database = sqlite3.connect(path)
+    database.execute("PRAGMA ignore_check_constraints = ON")
+    database.execute(spoiled)
+    database.commit()
+    database.close()
+    assert list(check(path, tmp_path)) == []
