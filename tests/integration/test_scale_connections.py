@@ -1,6 +1,6 @@
 """Many connections: at once, one after another, and more than there are file descriptors.
 
-A short form needs only Python; the full one, 1,000 connections and 4,000 in a row, is a `lab` test. With its
+A short form needs only Python; the full one, 1,000 connections and 2,500 in a row, is a `lab` test. With its
 figures: `make test-all ARGS="-k 'scale_connections and full' -s"`.
 """
 
@@ -24,9 +24,11 @@ from tests.support.swarm_run import Probe, Swarm, Watch, descriptors, load, sett
 from wsinspect.capture.reader import Capture
 from wsinspect.faults.sessions import MAX_SESSIONS
 
-pytestmark = [pytest.mark.slow, pytest.mark.alone]
+pytestmark = pytest.mark.slow
 
 MIB = 1 << 20
+#: The full forms need all cores.
+FULL = (pytest.mark.lab, pytest.mark.alone)
 #: The most that engine and recorder may hold with 1,000 connections open.
 MEMORY_BYTES = 400 * 10**6
 _SESSIONS = {f"wsinspect.faults.sessions.{name}" for name in ("Session", "SessionKey")}
@@ -57,7 +59,7 @@ def check_all_recorded(path: Path, sent: Mapping[str, int]) -> None:
     ("connections", "seconds"),
     [
         pytest.param(150, 3, id="short"),
-        pytest.param(1000, 10, id="full", marks=pytest.mark.lab),
+        pytest.param(1000, 10, id="full", marks=FULL),
     ],
 )
 def test_connections_open_at_once_lose_nothing(connections: int, seconds: int, tmp_path: Path) -> None:
@@ -80,7 +82,7 @@ def test_connections_open_at_once_lose_nothing(connections: int, seconds: int, t
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize(
     ("warm_up", "total"),
-    [pytest.param(300, 1000, id="short"), pytest.param(1000, 4000, id="full", marks=pytest.mark.lab)],
+    [pytest.param(300, 1000, id="short"), pytest.param(500, 2500, id="full", marks=FULL)],
 )
 def test_short_connections_leave_nothing_behind(warm_up: int, total: int, tmp_path: Path) -> None:
     """No descriptor, no task, no object, no memory, however many there were."""

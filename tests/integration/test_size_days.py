@@ -18,7 +18,10 @@ from wsinspect.capture.reader import Capture
 from wsinspect.journal.budget import Budget
 from wsinspect.recorder.eviction import Evictor
 
-pytestmark = [pytest.mark.slow, pytest.mark.alone]
+# They fill a file system and a core for as long as it takes, and bound no time.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+#: For the recorder to empty its journal at the end.
+_PATIENCE = 120.0
 
 #: How often the limit is turned over, and what one turn is.
 _TURNS = 4
@@ -75,7 +78,7 @@ def test_a_limit_turned_over_many_times_leaves_disk_and_memory_as_they_were(rig:
                 traffic.fault(1)
         peaks.append(memory.peak())
         sizes.append(size.most)
-    finish(rig, traffic)
+    finish(rig, traffic, _PATIENCE)
     assert sum(traffic.bytes.values()) > 3 * LIMIT
     assert max(sizes) <= MOST
     # The first turn fills the file; from then on nothing grows.
@@ -99,7 +102,7 @@ def test_many_short_connections_stay_within_the_limit(rig: Rig, path: Path) -> N
             traffic.open(number)
             traffic.send(number, filler, 5)
             traffic.close(number)
-        finish(rig, traffic)
+        finish(rig, traffic, _PATIENCE)
     assert size.most <= MOST
     check_accounts(path, traffic)
     with Capture.open(path) as capture:
@@ -149,6 +152,6 @@ def test_a_reader_that_never_ends_costs_room_and_no_data(rig: Rig, path: Path) -
     traffic.send(1, filler, 8_000)
     with Size(path) as size:
         traffic.send(1, filler, 4_000)
-        finish(rig, traffic)
+        finish(rig, traffic, _PATIENCE)
     assert size.most <= MOST
     check_accounts(path, traffic)
