@@ -126,7 +126,13 @@ sys.meta_path.insert(0, Hiding())
 """
 
 
-@pytest.mark.parametrize("script", sorted(path.name for path in ADDONS.glob("*.py")))
+@pytest.mark.parametrize(
+    "script",
+    [
+        pytest.param(name, marks=[] if number == 0 else pytest.mark.slow)
+        for number, name in enumerate(sorted(path.name for path in ADDONS.glob("*.py")))
+    ],
+)
 async def test_a_mitmproxy_without_wsinspect_says_in_one_line_what_to_do(tmp_path, script):
     (tmp_path / "sitecustomize.py").write_text(HIDING)
     child = await asyncio.create_subprocess_exec(

@@ -76,7 +76,10 @@ def ws_client(lab: Lab) -> Iterator[App]:
     lab.loop.run(node.stop())
 
 
-@pytest.mark.parametrize("route", ROUTES)
+@pytest.mark.parametrize(
+    "route",
+    ["ws-reverse", "wss-regular", *(pytest.param(one, marks=pytest.mark.slow) for one in ROUTES[1:3])],
+)
 def test_a_client_of_websockets_is_told_the_same(lab, route):
     async def app(url: str, proxy: int | None) -> dict[str, Any]:
         return await python_client(url, proxy=proxy)

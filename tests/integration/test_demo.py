@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import warm
 from wsinspect.capture.reader import Capture
 
 ROOT = Path(__file__).parents[2]
@@ -24,8 +25,8 @@ def environment(tmp_path):
 
 
 def demo(environment, *options):
-    command = [sys.executable, "-m", "wsinspect", "demo", "--headless", *options]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=110, check=False)
+    words = ["demo", "--headless", *options]
+    return warm.run(words, folder=ROOT, environment=environment, timeout=110)
 
 
 def test_demo_when_it_runs_for_a_few_seconds(environment, tmp_path):
