@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import tempfile
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from wsinspect.capture.missing import Missing, missing
-from wsinspect.capture.queries import count_connections
+from wsinspect.capture.queries import count_connections, engine_events
+from wsinspect.capture.reader import Capture
 from wsinspect.capture.story import Story, story
 from wsinspect.diagnosis.facts import diagnose
 from wsinspect.diagnosis.hops import Hop, Sandwich, diagnose_hop
@@ -117,6 +119,7 @@ def _diagnose(path: Path, origin: Path | None, connection: int | None, name: Pat
         lacks = missing(capture)
         is_live = capture.is_live
         done = story(capture)
+        why = None if count else _why_nothing(capture, lacks, is_live)
         if connection is not None:
             if capture.connection(connection) is None:
                 raise UsageError(f"{name} has no connection {connection}", hint="wsinspect show lists them")
@@ -127,6 +130,8 @@ def _diagnose(path: Path, origin: Path | None, connection: int | None, name: Pat
             with open_capture(origin) as other:
                 behind = diagnose(other.query)
                 sandwich = diagnose_hop(Hop(capture.query, other.query), own, behind)
+    # Notes say that something was not seen, such as a tunnel passed on unread: that is nothing to look at.
+    worse = any(one.severity != "note" for one in sandwich.findings)
     return Diagnosis(
         file=str(name),
         connections=count,
@@ -137,16 +142,49 @@ def _diagnose(path: Path, origin: Path | None, connection: int | None, name: Pat
         missing=lacks,
         is_live=is_live,
         story=done,
-        nothing=None if count or sandwich.findings or behind else _why_nothing(lacks, is_live),
+        nothing=None if count or worse or behind else why,
     )
 
 
-def _why_nothing(lacks: Missing | None, is_live: bool) -> Nothing:
+#: Events of connections in which no WebSocket attempt was seen: what happened, and what to do.
+_UNSEEN = {
+    "passed_unread": (
+        "{times} passed on unread: {reason}",
+        "let the client send its WebSocket as HTTP to this proxy, and check --ignore-host and --set tcp_hosts",
+    ),
+    "client_left": (
+        "{times} ended by the client before it sent a byte",
+        "see the page's console: a browser that may not reach this address (Local Network Access) does this",
+    ),
+    "request_failed": (
+        "{times} answered by this proxy alone: {error}",
+        "make the server reachable, and its certificate trusted (--ca FILE), and record again",
+    ),
+}
+
+
+def _unseen(capture: Capture) -> Nothing | None:
+    """Why no attempt was seen although clients came; the most frequent of what happened."""
+    found = engine_events(capture, _UNSEEN, 1000)
+    if not found:
+        return None
+    (kind, count), *_ = Counter(kind for kind, _ in found).most_common(1)
+    detail = next(detail for of, detail in found if of == kind)
+    noun = "request was" if kind == "request_failed" else "connection was"
+    times = f"1 {noun}" if count == 1 else f"{count} {noun.replace(' was', 's were')}"
+    words, advice = _UNSEEN[kind]
+    said = words.format(times=times, reason=detail.get("reason") or "-", error=detail.get("error") or "-")
+    return Nothing(f"no WebSocket attempt was seen: {said}", advice)
+
+
+def _why_nothing(capture: Capture, lacks: Missing | None, is_live: bool) -> Nothing:
     if lacks is not None and lacks.connections:
         advice = "record again with a larger --max-capture-size"
         return Nothing("all recorded connections were deleted to make room", advice)
     if lacks is not None and lacks.unstored_records:
         return Nothing("what was seen could not be stored", "make room on the disk, and record again")
+    if (unseen := _unseen(capture)) is not None:
+        return unseen
     reason = "no WebSocket attempt has reached the proxy" + (" yet" if is_live else "")
     return Nothing(reason, _ADVICE["capture"])
 

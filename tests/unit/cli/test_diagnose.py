@@ -52,6 +52,40 @@ def test_a_healthy_connection_is_nothing_wrong(tmp_path):
     assert (found["findings"], found["connections"], found["nothing_to_look_at"]) == ([], 1, None)
 
 
+@pytest.mark.parametrize(
+    ("facts", "words", "advice"),
+    [
+        (
+            {"event": "passed_unread", "server": "db:5432", "reason": "it is not HTTP"},
+            "1 connection was passed on unread: it is not HTTP",
+            "as HTTP",
+        ),
+        ({"event": "client_left", "how": "fin"}, "1 connection was ended by the client before", "console"),
+        (
+            {"event": "request_failed", "where": "connect", "error": "connection refused"},
+            "1 request was answered by this proxy alone: connection refused",
+            "reachable",
+        ),
+    ],
+    ids=lambda one: one.get("event") if isinstance(one, dict) else "",
+)
+def test_why_there_is_nothing_to_look_at_though_clients_came(tmp_path, facts, words, advice):
+    maker = CaptureMaker(tmp_path / "a.db")
+    maker.event(0, 5, **facts)
+    lines = diagnose(tmp_path, maker.finish(), code=0)[0].splitlines()
+    at = next(n for n, line in enumerate(lines) if line.startswith("Nothing to look at: "))
+    assert f"no WebSocket attempt was seen: {words}" in lines[at]
+    assert advice in lines[at + 1]
+
+
+def test_what_was_passed_unread_next_to_a_connection_is_no_reason(tmp_path):
+    maker = healthy(tmp_path / "a.db")
+    maker.event(0, 5, event="passed_unread", server="db:5432", reason="it is not HTTP")
+    said = diagnose(tmp_path, maker.finish())[0]
+    assert "Nothing to look at" not in said
+    assert "1 connection looked at" in said
+
+
 def test_a_capture_without_connections_is_nothing_to_look_at(tmp_path):
     path = CaptureMaker(tmp_path / "empty.db").finish()
     first, advice = diagnose(tmp_path, path)[0].splitlines()

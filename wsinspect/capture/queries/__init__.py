@@ -6,10 +6,11 @@ rules, joining taps and live findings ask. What is paged stops at the first row 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any, Final
 
-from wsinspect.capture.reader import Capture
+from wsinspect.capture.reader import Capture, json_object
 from wsinspect.capture.records import Ping
 from wsinspect.wire.opcodes import Direction
 
@@ -146,6 +147,18 @@ def count_cut_frames(capture: Capture, connection_id: int, direction: Direction)
 def has_faults(capture: Capture, connection_id: int) -> bool:
     """Whether a fault acted on it."""
     return bool(capture.query("SELECT 1 FROM fault_event WHERE connection_id = ? LIMIT 1", (connection_id,)))
+
+
+def engine_events(capture: Capture, kinds: Collection[str], limit: int) -> list[tuple[str, dict[str, Any]]]:
+    """Kind and detail of the engine's newest events of some kinds, the newest first."""
+    sql = (
+        "SELECT kind, detail FROM event WHERE connection_id IS NULL "
+        "AND kind IN (SELECT value FROM json_each(?)) ORDER BY id DESC LIMIT ?"
+    )
+    return [
+        (kind, json_object(detail) or {})
+        for kind, detail in capture.query(sql, (json.dumps([*kinds]), limit))
+    ]
 
 
 def polling_events(capture: Capture, session: str) -> list[tuple[Any, ...]]:
