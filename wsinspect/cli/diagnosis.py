@@ -150,7 +150,7 @@ def _diagnose(path: Path, origin: Path | None, connection: int | None, name: Pat
 _UNSEEN = {
     "passed_unread": (
         "{times} passed on unread: {reason}",
-        "let the client send its WebSocket as HTTP to this proxy, and check --ignore-host and --set tcp_hosts",
+        "let the client send its WebSocket as HTTP to this proxy; check --ignore-host and --set tcp_hosts",
     ),
     "client_left": (
         "{times} ended by the client before it sent a byte",
