@@ -11,7 +11,12 @@ from typing import IO, TYPE_CHECKING
 
 import click
 
-from wsinspect.cli.completion import complete_capture, complete_filter
+from wsinspect.cli.capture_options import (
+    capture_argument,
+    connections_option,
+    filter_option,
+    find_connections,
+)
 from wsinspect.cli.options import examples, parse_filter
 from wsinspect.formats.exporting import EXPORTERS, Exporter
 
@@ -29,32 +34,20 @@ if TYPE_CHECKING:
         "wsinspect export chat.db --format jsonl --connection 3 -o - | jq 'select(.type == \"frame\")'",
     )
 )
-@click.argument("capture", required=False, shell_complete=complete_capture)
+@capture_argument
 @click.option(
     "--format", "file_format", type=click.Choice(list(EXPORTERS)), help="Taken from FILE's name by default."
 )
 @click.option("--output", "-o", required=True, metavar="FILE", help="File to write; - is stdout.")
-@click.option(
-    "--connection",
-    "connections",
-    type=click.IntRange(min=1),
-    multiple=True,
-    help="Only this connection; repeatable.",
-)
-@click.option(
-    "--filter",
-    "expression",
-    metavar="EXPR",
-    shell_complete=complete_filter,
-    help="Only matching connections or frames (docs/filters.md).",
-)
+@connections_option
+@filter_option
 @click.option("--include-secrets", is_flag=True, help="Don't mask cookies, credentials and tokens.")
 @click.option("--force", is_flag=True, help="Overwrite FILE.")
 def export(
     capture: str | None,
     file_format: str | None,
     output: str,
-    connections: tuple[int, ...],
+    numbers: tuple[int, ...],
     expression: str | None,
     include_secrets: bool,
     force: bool,
@@ -67,7 +60,6 @@ def export(
     """
     from wsinspect.capture.damage import check_sound
     from wsinspect.capture.missing import missing
-    from wsinspect.errors import UsageError
     from wsinspect.formats.choice import choose
     from wsinspect.launch.captures import resolve_capture
     from wsinspect.recorder.opening import open_capture
@@ -75,13 +67,11 @@ def export(
     exporter = EXPORTERS[file_format] if file_format else _by_name(output)
     flt = parse_filter(expression)
     with open_capture(resolve_capture(capture)) as opened:
-        for number in connections:
-            if opened.connection(number) is None:
-                raise UsageError(f"{opened.path} has no connection {number}")
+        find_connections(opened, numbers)
         if opened.is_live:
             _say("an engine is still writing this capture: exporting what is there so far")
         check_sound(opened)
-        choice = choose(opened, flt, connections)
+        choice = choose(opened, flt, numbers)
         with _output(output, force, keeps_part=exporter.keeps_part) as out:
             _write(opened, out, exporter, choice, include_secrets)
         if choice.left_out is not None:

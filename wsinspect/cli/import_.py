@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from wsinspect.cli.capture_options import output_option
 from wsinspect.cli.options import examples
 
 
@@ -18,14 +19,7 @@ from wsinspect.cli.options import examples
     ),
 )
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option(
-    "--output",
-    "-o",
-    type=click.Path(path_type=Path),
-    required=True,
-    metavar="CAPTURE",
-    help="Capture to write.",
-)
+@output_option
 @click.option(
     "--format",
     "file_format",

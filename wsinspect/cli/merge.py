@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from wsinspect.cli.capture_options import output_option
 from wsinspect.cli.completion import complete_capture_file
 from wsinspect.cli.options import examples
 from wsinspect.units import parse_duration
@@ -20,14 +21,7 @@ from wsinspect.units import parse_duration
 @click.argument(
     "captures", nargs=-1, required=True, type=click.Path(path_type=Path), shell_complete=complete_capture_file
 )
-@click.option(
-    "--output",
-    "-o",
-    type=click.Path(path_type=Path),
-    required=True,
-    metavar="CAPTURE",
-    help="Capture to write.",
-)
+@output_option
 @click.option(
     "--shift",
     "shifts",

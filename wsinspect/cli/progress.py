@@ -1,64 +1,40 @@
-"""A progress bar on stderr, where that is a terminal and the work takes longer than a moment."""
+"""A progress bar on stderr, where that is a terminal."""
 
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-#: Nothing is drawn before.
-_PATIENCE_S = 0.5
-_REDRAW_S = 0.1
-_CELLS = 30
+import click
+
+from wsinspect.formats.progress import nobody
+
+#: The bar moves so often, however many frames or bytes there are.
+_STEPS = 200
+_CLEAR_LINE = "\r\x1b[K"
 
 
 @contextmanager
 def progress_bar(label: str, total: int, *, is_wanted: bool = True) -> Iterator[Callable[[int], None]]:
-    """Gives what to call with how much is done of `total`."""
-    bar = _Bar(label, total, is_wanted and sys.stderr.isatty())
-    _drawn.append(bar)
-    try:
-        yield bar.update
-    finally:
-        bar.clear()
-        _drawn.remove(bar)
+    """Gives what to call with how much is done of `total`; nothing is printed into a pipe."""
+    if not (is_wanted and sys.stderr.isatty()):
+        yield nobody
+        return
+    every = max(total // _STEPS, 1)
+    with click.progressbar(length=max(total, 1), label=label, file=sys.stderr, update_min_steps=every) as bar:
+        done = 0
+
+        def update(now: int) -> None:
+            nonlocal done
+            if now > done:
+                bar.update(now - done)
+                done = now
+
+        yield update
 
 
 def clear_bar() -> None:
-    """Make room on the terminal for a line; the bar is drawn again below it."""
-    for bar in _drawn:
-        bar.clear()
-
-
-class _Bar:
-    def __init__(self, label: str, total: int, is_shown: bool) -> None:
-        self._label = label
-        self._total = max(total, 1)
-        self._next = time.monotonic() + _PATIENCE_S
-        self._is_shown = is_shown
-        self._is_drawn = False
-
-    def update(self, done: int) -> None:
-        if not self._is_shown or time.monotonic() < self._next:
-            return
-        self._next = time.monotonic() + _REDRAW_S
-        part = min(done / self._total, 1.0)
-        filled = round(part * _CELLS)
-        print(
-            f"\r{self._label} [{'#' * filled}{'.' * (_CELLS - filled)}] {part:4.0%}",
-            end="",
-            file=sys.stderr,
-            flush=True,
-        )
-        self._is_drawn = True
-
-    def clear(self) -> None:
-        if self._is_drawn:
-            width = len(self._label) + _CELLS + 9
-            print("\r" + " " * width, end="\r", file=sys.stderr, flush=True)
-            self._is_drawn = False
-
-
-#: Bars that are at work: one at most, in fact.
-_drawn: list[_Bar] = []
+    """Make room on the terminal for a line; the bar is drawn again below it when it moves."""
+    if sys.stderr.isatty():
+        click.echo(_CLEAR_LINE, nl=False, err=True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from wsinspect.cli.capture_options import connections_option, find_connections
 from wsinspect.cli.completion import complete_capture, complete_capture_file
 from wsinspect.cli.options import ADDRESS, DURATION, examples, json_option
 from wsinspect.net import Address
@@ -36,14 +37,7 @@ EXIT_INTERRUPTED = 130
 @click.argument("capture", shell_complete=complete_capture)
 @click.option("--to", "url", metavar="URL", help="Play the clients against this server.")
 @click.option("--serve", type=ADDRESS, help="Play the server here; port 0 for any.")
-@click.option(
-    "--connection",
-    "-c",
-    "numbers",
-    type=click.IntRange(min=1),
-    multiple=True,
-    help="Only this connection; repeatable.",
-)
+@connections_option
 @click.option(
     "--speed", metavar="0.1..100|max", help="Keep the recorded times, scaled by this, or send at once."
 )
@@ -126,18 +120,10 @@ def replay(capture: str, url: str | None, serve: Address | None, as_json: bool, 
 def _choose(capture: Capture, numbers: tuple[int, ...]) -> list[Connection]:
     from wsinspect.errors import UsageError
 
-    if not numbers:
-        chosen = capture.connections()
-        if not chosen:
-            raise UsageError(f"{capture.path} has no connections to play")
-        return chosen
-    found = []
-    for number in numbers:
-        one = capture.connection(number)
-        if one is None:
-            raise UsageError(f"{capture.path} has no connection {number}")
-        found.append(one)
-    return found
+    chosen = find_connections(capture, numbers) if numbers else capture.connections()
+    if not chosen:
+        raise UsageError(f"{capture.path} has no connections to play")
+    return chosen
 
 
 def _places(capture: Capture, options: dict[str, Any], stack: ExitStack) -> tuple[Place, ...]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from wsinspect.cli.capture_options import record_option
 from wsinspect.cli.completion import complete_capture_file, complete_mode
 from wsinspect.cli.fault_options import control_options, fault_options, make_board
 from wsinspect.cli.options import ADDRESS, DURATION, REGEX, SIZE, TAP, TARGET, TapSpec, examples
@@ -70,7 +71,7 @@ DEFAULT_LISTEN = Address("127.0.0.1", 8080)
     type=click.Choice(["keep", "rewrite"]),
     help="Keep the client's Host header, or send the target's.",
 )
-@click.option("--capture", type=click.Path(path_type=Path), help="File to record to; a new one by default.")
+@record_option
 @click.option("--append", is_flag=True, help="Add to an existing capture.")
 @click.option("--snaplen", type=SIZE, help="Store only the first bytes of each payload, such as 4KiB.")
 @click.option(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from wsinspect.cli.completion import complete_capture, complete_filter
+from wsinspect.cli.capture_options import capture_argument, filter_option
 from wsinspect.cli.options import color_option, examples, json_option, parse_filter
 
 if TYPE_CHECKING:
@@ -24,15 +24,9 @@ if TYPE_CHECKING:
         "wsinspect show chat.db --json | jq '.connections[].url'",
     )
 )
-@click.argument("capture", required=False, shell_complete=complete_capture)
+@capture_argument
 @click.argument("connection", required=False, type=click.IntRange(min=1))
-@click.option(
-    "--filter",
-    "expression",
-    metavar="EXPR",
-    shell_complete=complete_filter,
-    help="Only matching connections or frames (docs/filters.md).",
-)
+@filter_option
 @click.option("--payload", is_flag=True, help="Print whole payloads: text as text, the rest as a hex dump.")
 @click.option("--follow", "-f", is_flag=True, help="Keep printing what a running engine adds.")
 @json_option
