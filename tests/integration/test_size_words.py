@@ -14,13 +14,14 @@ import pytest
 from tests.support import warm
 from tests.support.journals import Script, index, text, write_journal
 from wsinspect.capture import schema
-from wsinspect.capture.missing import evicted_words, missing
+from wsinspect.capture.missing import lacks, missing
 from wsinspect.capture.reader import Capture
 from wsinspect.journal.budget import LEAST_BYTES
 from wsinspect.recorder.eviction import Evictor
 
 BIG = b"x" * 60_000
 #: 122 and 80 of the first two connections; 669 of the third, to have room for a while.
+GONE = "payload deleted to make room (size limit)"
 TOTAL = "871 payloads (40.6 MiB) deleted to make room (size limit 64.0 MiB)"
 
 
@@ -72,11 +73,13 @@ def objects(*arguments: str | Path) -> dict[str, Any]:
 
 def test_the_python_api_tells(capture: Path) -> None:
     with Capture.open(capture) as opened:
-        lacks = missing(opened)
-        assert lacks is not None
-        assert lacks.words == TOTAL
+        whole = missing(opened)
+        assert whole is not None
+        assert whole.words == TOTAL
         first, second, third = opened.connections()
-        assert evicted_words(first) == "122 payloads (2.3 MiB)"
+        gone = lacks(first)
+        assert gone is not None
+        assert gone.words == "122 payloads (2.3 MiB) deleted to make room (size limit)"
         assert second.evicted_payloads == 80, "deflated payloads, and what they inflate to"
         assert 0 < third.evicted_payloads < 1300
         compressed = opened.messages(2)[0]
@@ -92,7 +95,7 @@ def test_nothing_is_said_of_a_whole_capture(tmp_path: Path) -> None:
     write_journal(tmp_path / "x.db", script.stop())
     index(tmp_path / "x.db")
     done = run("show", tmp_path / "x.db", "1", "--payload")
-    assert "evicted" not in done.stdout
+    assert GONE not in done.stdout
     assert "(0 bytes)" in done.stdout
     assert "incomplete" not in done.stderr
     assert objects("show", tmp_path / "x.db", "--json")["evicted"] is None
@@ -103,17 +106,17 @@ def test_show_says_what_is_missing(capture: Path) -> None:
     assert done.stderr.rstrip().endswith(f": incomplete; {TOTAL}")
     assert objects("show", capture, "--json")["evicted"]["payloads"] == 871
     lines = run("show", capture, "1").stdout.splitlines()
-    assert "  missing             122 payloads (2.3 MiB) deleted to make room (size limit)" in lines
+    assert "  missing       122 payloads (2.3 MiB) deleted to make room (size limit)" in lines
     (ping,) = [line for line in lines if " PING " in line]
-    assert ping.endswith("(evicted)")
-    assert not [line for line in lines if " TEXT " in line and " 0" in line[-3:] and "evicted" in line]
+    assert ping.endswith(GONE)
+    assert not [line for line in lines if " TEXT " in line and " 0" in line[-3:] and GONE in line]
     whole = run("show", capture, "1", "--payload").stdout
-    assert whole.count("    (evicted to keep the capture within its size)\n") == 122
+    assert whole.count(f"{GONE}\n") == 122
     assert whole.count("    (0 bytes)\n") == 40
 
 
 def test_show_filter_and_json_tell_evicted_from_empty(capture: Path) -> None:
-    assert run("show", capture, "--filter", "conn:1 op:bin").stdout.count("(evicted)") == 40
+    assert run("show", capture, "--filter", "conn:1 op:bin").stdout.count(GONE) == 40
     frames = objects("show", capture, "1", "--json", "--payload")["frames"]
     gone = [frame for frame in frames if frame.get("evicted")]
     assert len(gone) == 122

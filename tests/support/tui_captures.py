@@ -301,6 +301,7 @@ def chat_frames(builder: CaptureBuilder, conn: int, t_ms: float) -> None:
     builder.fault("latency_c2s", "latency", conn, held, t_ms + 2319, latency="250ms")
     dropped = builder.frame(conn, t_ms + 2330, 2, b"\xde\xad\xbe\xef" * 8)
     builder.fault("drop_c2s", "drop", conn, dropped, t_ms + 2330)
+    builder.database.execute("UPDATE frame SET sent_after_ns = -1 WHERE id = ?", (dropped,))
     odd = builder.frame(conn, t_ms + 2340, 3, b"reserved-op", s2c=True, violation="reserved-opcode")
     builder.finding(
         "WS-FR-003",

@@ -208,13 +208,6 @@ def lacks(one: Connection) -> Lacks | None:
     return Lacks(gaps, has_lost, one.evicted_payloads, one.evicted_bytes, one.evicted_frames)
 
 
-def evicted_words(one: Connection) -> str:
-    """What was deleted of a connection; empty where that is nothing."""
-    parts = payload_words(one.evicted_payloads, one.evicted_bytes)
-    parts += [f"the first {_count(one.evicted_frames, 'frame')}"] * bool(one.evicted_frames)
-    return ", ".join(parts)
-
-
 def payload_words(payloads: int, size: int) -> list[str]:
     """`872 payloads (40.7 MiB)`, or nothing."""
     return [f"{_count(payloads, 'payload')} ({format_size(size)})"] if payloads else []

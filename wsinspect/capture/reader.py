@@ -231,7 +231,7 @@ class Capture:
     ) -> list[FrameRow]:
         """Frames with larger ids than `after`, of one connection or of all."""
         rows = self._page(_FRAME, connection_id, after, limit, payload_limit)
-        return [_frame(row) for row in rows]
+        return [frame_row(row) for row in rows]
 
     def last_frames(
         self, connection_id: int, count: int, *, payload_limit: int | None = None
@@ -239,18 +239,18 @@ class Capture:
         """The newest frames of a connection, in order."""
         sql = f"{_FRAME} WHERE connection_id = ? ORDER BY id DESC LIMIT ?"
         rows = self.query(sql, (_bound(payload_limit), connection_id, count))
-        return [_frame(row) for row in reversed(rows)]
+        return [frame_row(row) for row in reversed(rows)]
 
     def frame(self, frame_id: int) -> FrameRow | None:
         """One frame."""
         rows = self.query(f"{_FRAME} WHERE id = ?", (_WHOLE, frame_id))
-        return _frame(rows[0]) if rows else None
+        return frame_row(rows[0]) if rows else None
 
     def frames_of(self, ids: Sequence[int], *, payload_limit: int | None = None) -> list[FrameRow]:
         """The frames with these ids, by id; at most some hundreds at once."""
         listed = ",".join(str(int(one)) for one in ids)
         rows = self.query(f"{_FRAME} WHERE id IN ({listed}) ORDER BY id", (_bound(payload_limit),))
-        return [_frame(row) for row in rows]
+        return [frame_row(row) for row in rows]
 
     def messages(
         self,
@@ -436,7 +436,11 @@ def _handshake(row: tuple[Any, ...]) -> Handshake:
     )
 
 
-def _frame(row: tuple[Any, ...]) -> FrameRow:
+def frame_row(row: tuple[Any, ...]) -> FrameRow:
+    """A frame of its columns, its direction as 0 or 1, and whether its payload is NULL.
+
+    What a stranger's file may hold in their place becomes empty.
+    """
     frame_id, connection_id, side, first_ns, time_ns, sent_ns, header, wire_length, payload = row[:9]
     message_id, violation, fault_event_id, is_evicted = row[9:]
     try:

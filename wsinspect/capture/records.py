@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from wsinspect.net import url_of
-from wsinspect.wire.opcodes import Direction
+from wsinspect.wire.opcodes import Direction, Opcode
 
 #: What `run --headless --json` prints for one event, without `schema`.
 Note = dict[str, Any]
@@ -145,6 +145,11 @@ class FrameRow(NamedTuple):
     def mask_key(self) -> bytes | None:
         """The masking key."""
         return self.header[-4:] if self.masked else None
+
+    @property
+    def is_fragment(self) -> bool:
+        """Whether it may be one of several frames of a message."""
+        return self.opcode < Opcode.CLOSE and (self.opcode == Opcode.CONTINUATION or not self.fin)
 
     @property
     def length(self) -> int:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from wsinspect.cli.capture_options import record_option
 from wsinspect.cli.options import color_option, examples
 from wsinspect.cli.screen import is_terminal, ready_option, write_ready
 
@@ -33,7 +34,7 @@ SECONDS_ON_SCREEN = 9.0
     show_default=True,
     help="How long it takes, including start and stop of the proxy.",
 )
-@click.option("--capture", type=click.Path(path_type=Path), help="File to record to; a new one by default.")
+@record_option
 @color_option
 @ready_option
 def demo(headless: bool, seconds: float, capture: Path | None, color: str, ready_fd: int | None) -> int:
@@ -100,7 +101,7 @@ def _last_frames(capture: Capture, palette: Palette) -> Iterator[str]:
     dropped = [one for one in capture.connections() if one.open_ns is not None and one.js_code == 1006]
     for connection in dropped[:1]:
         last = capture.last_frames(connection.id, LAST_FRAMES)
-        table = FrameTable(connection.attempt_ns, columns(), palette, is_live=False)
+        table = FrameTable(connection, columns(), palette)
         yield ""
         yield f"connection {connection.id}, its last frames:"
         yield table.header()

@@ -15,12 +15,15 @@ from wsinspect.cli.listing import is_final
 from wsinspect.cli.output import columns, echo, echo_json
 from wsinspect.diagnosis.facts import FactReader
 from wsinspect.errors import CaptureError
+from wsinspect.findings.provenance import Card
 from wsinspect.present import objects
-from wsinspect.present.connection_table import closing_lines, missing_lines
-from wsinspect.present.frame_table import PREVIEW_BYTES, FrameTable, Page, opaque_lines
-from wsinspect.present.handshake_text import handshake_lines
+from wsinspect.present.cells import Line
+from wsinspect.present.frame_table import FrameTable, Page, opaque_lines
+from wsinspect.present.handshakes import block_lines, body_lines, fact_lines
 from wsinspect.present.pages import message_payload, read_pages
+from wsinspect.present.records import PREVIEW_BYTES
 from wsinspect.present.terminal import Palette, json_line, json_text
+from wsinspect.present.words import end_lines
 from wsinspect.text import escape
 
 _ROWS = 1000
@@ -115,9 +118,8 @@ def show_connection(detail: Detail, palette: Palette) -> None:
         if table is None:
             if connection.state == "connecting" and not detail.is_last:
                 continue
-            handshake = detail.capture.handshake(detail.number)
-            _print(handshake_lines(connection, handshake, palette, detail.with_payload))
-            table = FrameTable(connection.attempt_ns, columns(), palette)
+            _print(map(palette.line, _handshake_lines(detail, connection)))
+            table = FrameTable(connection, columns(), palette)
         table.is_live = not detail.is_last
         for page in detail.new_pages():
             if not is_begun:
@@ -129,9 +131,8 @@ def show_connection(detail: Detail, palette: Palette) -> None:
             _print(table.legend())
             _print(opaque_lines(detail.opaque(), detail.with_payload))
             _print(_event_lines(detail, connection))
-            _print(closing_lines(connection))
-            _print(provenance_lines(detail))
-            _print(missing_lines(connection))
+            title, *facts = end_lines(connection, _card(detail))
+            _print([palette.line(title), *map(palette.line, _indented(facts))])
 
 
 def _event_lines(detail: Detail, connection: Connection) -> Iterator[str]:
@@ -142,15 +143,29 @@ def _event_lines(detail: Detail, connection: Connection) -> Iterator[str]:
             yield escape(f"At {at_ns / 1e9:.6f} s: {event.kind}{facts}")
 
 
-def provenance_lines(detail: Detail) -> Iterator[str]:
-    """The close provenance card: what `closing_lines` does not say."""
-    card = FactReader(detail.capture.query).card(detail.number)
-    for label, text in card.lines() if card is not None else ():
-        yield f"  {label:<19} {escape(text)}"
+def _handshake_lines(detail: Detail, connection: Connection) -> Iterator[Line]:
+    """Everything about an attempt up to its first frame."""
+    tap = f"  tap {escape(connection.tap)}" if connection.tap else ""
+    state = f"{escape(connection.url)}{tap}  {escape(connection.state)}"
+    yield [(f"Connection {connection.id}  {state}", "title")]
+    handshake = detail.capture.handshake(detail.number)
+    yield from _indented(fact_lines(connection, handshake))
+    if handshake is not None:
+        yield []
+        yield from block_lines(handshake)
+        yield from body_lines(handshake, whole=detail.with_payload, hint="; --payload shows them")
+
+
+def _indented(lines: Iterable[Line]) -> Iterator[Line]:
+    return ([("  ", ""), *line] for line in lines)
+
+
+def _card(detail: Detail) -> Card | None:
+    return FactReader(detail.capture.query).card(detail.number)
 
 
 def _provenance(detail: Detail) -> dict[str, Any] | None:
-    card = FactReader(detail.capture.query).card(detail.number)
+    card = _card(detail)
     return None if card is None else card.as_json()
 
 

@@ -105,8 +105,9 @@ class Frames:
             table = tables.get(number)
             if table is None:
                 connection = self._capture.connection(number)
-                start_ns = connection.attempt_ns if connection else None
-                table = tables[number] = FrameTable(start_ns, width, palette)
+                is_open = connection is not None and connection.closed_ns is None
+                is_live = is_open and self._capture.is_live
+                table = tables[number] = FrameTable(connection, width, palette, is_live)
             return table
 
         for rows in self._blocks(LINE_COLUMNS):

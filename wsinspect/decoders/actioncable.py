@@ -29,6 +29,8 @@ def _fits(payload: Payload) -> bool:
         return False
     if (payload.subprotocol or "").startswith("actioncable"):
         return True
+    if payload.data[:1] != b"{" or b"channel" not in payload.data:
+        return False
     begin = payload.text[:300]
     return begin.startswith("{") and '"identifier":"{\\"channel\\"' in begin.replace(" ", "")
 

@@ -83,7 +83,8 @@ def parse_socket_packet(text: str) -> SocketPacket:
 def _fits(payload: Payload) -> bool:
     if is_engineio_path(payload.path):
         return True
-    return payload.is_text and _TELLING.match(payload.text[:200]) is not None
+    is_likely = payload.is_text and payload.data[:1] in (b"4", b"0")
+    return is_likely and _TELLING.match(payload.text[:200]) is not None
 
 
 def _lines(payload: Payload) -> Iterator[str]:

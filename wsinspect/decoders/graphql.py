@@ -42,6 +42,8 @@ def _fits(payload: Payload) -> bool:
         return False
     if payload.subprotocol in (NEW, OLD):
         return True
+    if payload.data[:1] != b"{" or b"connection_" not in payload.data:
+        return False
     begin = payload.text[:200]
     return begin.startswith("{") and string_member(begin, "type") in ("connection_init", "connection_ack")
 

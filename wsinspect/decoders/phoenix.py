@@ -44,7 +44,8 @@ def is_phoenix_path(path: str) -> bool:
 def _fits(payload: Payload) -> bool:
     if is_phoenix_path(payload.path):
         return True
-    return payload.is_text and _V2.match(payload.text[:500]) is not None
+    is_likely = payload.is_text and payload.data[:1] == b"["
+    return is_likely and _V2.match(payload.text[:500]) is not None
 
 
 def _lines(payload: Payload) -> Iterator[str]:

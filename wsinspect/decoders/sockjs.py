@@ -18,7 +18,7 @@ _KINDS: Final = {"o": "open", "h": "heartbeat", "a": "messages", "m": "message",
 
 def _fits(payload: Payload) -> bool:
     """The path has a server's and a session's name; a client's messages are bare arrays."""
-    if not payload.is_text or _PATH.search(payload.path) is None:
+    if not payload.is_text or "/websocket" not in payload.path or _PATH.search(payload.path) is None:
         return False
     begin = payload.text[:2]
     return begin in ("o", "h", "a[", "c[", 'm"', '["') or begin[:1] == "["

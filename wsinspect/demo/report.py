@@ -10,6 +10,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from wsinspect.handshake.heads import RawHead
+from wsinspect.present.words import end_words, javascript_words
 from wsinspect.text import escape, escape_bytes
 from wsinspect.wire.opcodes import Direction, opcode_name
 
@@ -85,8 +86,5 @@ def _round_trips(capture: Capture, connection: Connection) -> list[str]:
 
 
 def _end(connection: Connection) -> str:
-    side = "server" if connection.server_close_code is not None else "client"
-    code = connection.server_close_code if side == "server" else connection.client_close_code
-    seen = f"JavaScript sees {connection.js_code}, wasClean {str(bool(connection.js_was_clean)).lower()}"
-    how = f"CLOSE {code}" if code is not None else f"no CLOSE frame, {connection.how}"
-    return f"  ended by {connection.ended_by}: {how}; {seen}"
+    seen = f"JavaScript sees {javascript_words(connection)}"
+    return f"  ended: {end_words(connection)}; {seen}"

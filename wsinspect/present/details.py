@@ -8,23 +8,21 @@ from wsinspect.capture.records import FindingRow
 from wsinspect.present.cells import Line
 from wsinspect.present.findings import finding_lines, finding_of
 from wsinspect.present.glyphs import Glyphs
-from wsinspect.present.notes import severity_sign
+from wsinspect.present.notes import sent_words, severity_sign, violation_lines
 from wsinspect.present.records import Record
-from wsinspect.present.rows import byte_count, duration, seconds, short_opcode
+from wsinspect.present.rows import byte_count, duration, seconds
 from wsinspect.text import escape
 from wsinspect.wire.close_codes import close_name, is_legal_on_wire, parse_close
-from wsinspect.wire.violations import VIOLATIONS
+from wsinspect.wire.opcodes import opcode_name
 
 
 def summary(record: Record, zero_ns: int) -> str:
     """A frame in one line."""
     frame = record.frame
     rsv = f"{int(frame.rsv1)}{int(frame.rsv2)}{int(frame.rsv3)}"
-    held = 0 if frame.sent_ns is None else frame.sent_ns - frame.time_ns
-    sent = f", sent on {duration(held)} later" if held >= 1_000_000 else ""
-    sent = ", not sent on" if frame.sent_ns is None else sent
+    sent = "".join(f", {words}" for words in [sent_words(frame)] if words)
     return (
-        f"{frame.id} {frame.direction.arrow} {short_opcode(frame.opcode)} FIN={int(frame.fin)} RSV={rsv} "
+        f"{frame.id} {frame.direction.arrow} {opcode_name(frame.opcode)} FIN={int(frame.fin)} RSV={rsv} "
         f"MASK={int(frame.masked)} len={frame.length}, received {seconds(frame.time_ns - zero_ns)} s{sent}"
     )
 
@@ -40,7 +38,7 @@ def header_lines(record: Record, zero_ns: int) -> Iterator[Line]:
     yield _field("RSV2", int(frame.rsv2), "reserved" if frame.rsv2 else "not set")
     yield _field("RSV3", int(frame.rsv3), "reserved" if frame.rsv3 else "not set")
     kind = "control" if frame.opcode >= 8 else "data"
-    yield _field("opcode", f"0x{frame.opcode:X}", f"{short_opcode(frame.opcode)}, {kind}")
+    yield _field("opcode", f"0x{frame.opcode:X}", f"{opcode_name(frame.opcode)}, {kind}")
     key = frame.mask_key
     yield _field("MASK", int(frame.masked), "key " + key.hex(" ") if key is not None else "no key")
     yield _field("length", frame.length, _length_words(header))
@@ -61,11 +59,7 @@ def header_lines(record: Record, zero_ns: int) -> Iterator[Line]:
         later = f"{duration(frame.sent_ns - frame.time_ns)} later"
         yield _field("sent on", f"{seconds(frame.sent_ns - zero_ns)} s", later)
     yield from _message_lines(record)
-    for code_word in (frame.violation or "").split(","):
-        if code_word:
-            known = VIOLATIONS.get(code_word)
-            words = f"{known.sentence} ({known.section})" if known else ""
-            yield [(f"! {escape(code_word)}  ", "error"), (words, "")]
+    yield from violation_lines(frame.violation)
 
 
 def _field(name: str, value: object, words: str) -> Line:
@@ -103,10 +97,6 @@ def frame_findings(
         yield from finding_lines([finding_of(finding)], severity_sign(finding.severity, glyphs))
     for event in record.faults:
         yield [(f"{glyphs.altered} {escape(event.rule)}  ", "warn"), (escape(event.kind), "")]
-    for code in (frame.violation or "").split(","):
-        if code:
-            known = VIOLATIONS.get(code)
-            words = f"{known.sentence} ({known.section})" if known else ""
-            yield [(f"! {escape(code)}  ", "error"), (words, "")]
+    yield from violation_lines(frame.violation)
     if not found and not frame.violation and not record.faults:
         yield [("Nothing is known against this frame: no violation, no finding, no fault.", "muted")]

@@ -1,20 +1,23 @@
-"""An opening handshake as lines: what each side really saw, what was agreed, how long each step took."""
+"""An opening handshake as lines, once: peers, what was agreed, the time of each step, and what each side saw.
+
+`show` prints the header blocks one below the other (`block_lines`), the timeline both sides of each next to
+each other (`side_by_side`); what they say of a block is the same (`HeaderBlock`).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-from wsinspect.capture.missing import lacks
 from wsinspect.capture.records import Connection, Handshake
 from wsinspect.handshake.diff import Change, ChangeKind, diff_heads
 from wsinspect.handshake.heads import RawHead
 from wsinspect.handshake.negotiation import accept_key, is_valid_key, negotiate
 from wsinspect.present.cells import Line, wrap
 from wsinspect.present.glyphs import Glyphs
-from wsinspect.present.rows import duration
-from wsinspect.present.words import end_words, javascript_words
+from wsinspect.present.words import fact
 from wsinspect.text import escape, escape_bytes, escape_lines, pad, truncate
+from wsinspect.units import format_duration
 
 #: The times of an attempt in the order in which they usually come, and what happened then.
 STEPS: Final = (
@@ -28,7 +31,8 @@ STEPS: Final = (
     ("response_in_ns", "response received"),
     ("response_out_ns", "response sent on"),
 )
-_BODY_LINES: Final = 40
+_BODY_LINES: Final = 12
+_BODY_CELLS: Final = 120
 _MARKS: Final = {
     ChangeKind.SAME: (" ", "same"),
     ChangeKind.CHANGED: ("~", "changed"),
@@ -66,27 +70,31 @@ def listed(names: Any) -> str:
 
 def fact_lines(connection: Connection, handshake: Handshake | None) -> Iterator[Line]:
     """Peers, agreement, certificates, steps."""
-    yield _fact(
-        "client",
-        f"{connection.client or '-'} at {connection.listener or '-'}, {connection.http_version or '-'}",
-    )
-    server = connection.server or (handshake.server_address if handshake else None) or "not reached"
-    yield _fact("server", f"{server}, {connection.server_http_version or '-'}")
+    listener, version = connection.listener or "-", connection.http_version or "-"
+    yield fact("client", escape(f"{connection.client or '-'} at {listener}, {version}"))
+    yield fact("server", escape(_server_words(connection, handshake)))
     if handshake is not None:
         yield from _agreement(connection, handshake)
         yield from _tls_lines("client TLS", handshake.client_tls)
         yield from _tls_lines("server TLS", handshake.server_tls)
         yield from step_lines(connection, handshake)
     if connection.error:
-        yield [("error       ", "muted"), (escape(connection.error), "error")]
-    if (gone := lacks(connection)) is not None:
-        yield [("missing     ", "muted"), (gone.words, "warn")]
-    yield _fact("ended", end_words(connection), is_escaped=True)
-    yield _fact("JavaScript", javascript_words(connection), is_escaped=True)
+        yield fact("error", escape(connection.error), "error")
 
 
-def _fact(name: str, words: str, *, is_escaped: bool = False) -> Line:
-    return [(f"{name:<12}", "muted"), (words if is_escaped else escape(words), "")]
+def _server_words(connection: Connection, handshake: Handshake | None) -> str:
+    """Its address, the one it was found at, and how it was reached."""
+    address = handshake.server_address if handshake is not None else None
+    if not connection.server and not address:
+        return "not reached"
+    words = address or connection.server or "-"
+    if connection.server and connection.server != words:
+        words += f" ({connection.server})"
+    if handshake is not None and handshake.server_sockname:
+        words += f" from {handshake.server_sockname}"
+    if handshake is not None and handshake.server_reused:
+        words += ", connection used before"
+    return f"{words}, {connection.server_http_version or '-'}"
 
 
 def _agreement(connection: Connection, handshake: Handshake) -> Iterator[Line]:
@@ -94,16 +102,16 @@ def _agreement(connection: Connection, handshake: Handshake) -> Iterator[Line]:
     agreed = negotiate(request, response)
     took = ""
     if handshake.request_in_ns and handshake.response_out_ns:
-        took = f" in {duration(handshake.response_out_ns - handshake.request_in_ns)}"
+        took = f" in {format_duration(handshake.response_out_ns - handshake.request_in_ns)}"
     status = "no response" if connection.status is None else f"{connection.status}{took}"
-    yield _fact("answer", f"{status}; {accept_words(request, response)}")
+    yield fact("answer", f"{status}; {accept_words(request, response)}")
     offered = ", ".join(agreed.subprotocols_offered) or "none"
-    yield _fact("subprotocol", f"{agreed.subprotocol or 'none'} (offered: {offered})")
+    yield fact("subprotocol", escape(f"{agreed.subprotocol or 'none'} (offered: {offered})"))
     extensions = ", ".join(map(str, agreed.extensions)) or "none"
     offers = ", ".join(map(str, agreed.extensions_offered)) or "none"
-    yield _fact("extensions", f"{extensions} (offered: {offers})")
+    yield fact("extensions", escape(f"{extensions} (offered: {offers})"))
     if handshake.problems:
-        yield [("broken      ", "muted"), (escape(", ".join(map(str, handshake.problems))), "error")]
+        yield fact("broken", escape(", ".join(map(str, handshake.problems))), "error")
 
 
 def accept_words(request: RawHead | None, response: RawHead | None) -> str:
@@ -121,14 +129,15 @@ def accept_words(request: RawHead | None, response: RawHead | None) -> str:
 def _tls_lines(name: str, facts: dict[str, Any] | None) -> Iterator[Line]:
     if not facts:
         return
-    yield _fact(name, tls_words(facts))
+    yield fact(name, escape(tls_words(facts)))
     certificate = facts.get("certificate")
     if isinstance(certificate, dict):
         verified = "verified" if facts.get("verified") is True else "NOT verified"
-        yield _fact("certificate", f"{certificate.get('subject')} by {certificate.get('issuer')}, {verified}")
+        names = f"{certificate.get('subject')} by {certificate.get('issuer')}"
+        yield fact("certificate", escape(f"{names}, {verified}"))
         validity = f"{certificate.get('not_before')} to {certificate.get('not_after')}"
-        yield _fact("", f"for {listed(certificate.get('sans'))}; valid {validity}")
-        yield _fact("", f"SHA-256 {certificate.get('sha256')}")
+        yield fact("", escape(f"for {listed(certificate.get('sans'))}; valid {validity}"))
+        yield fact("", escape(f"SHA-256 {certificate.get('sha256')}"))
 
 
 def step_lines(connection: Connection, handshake: Handshake) -> Iterator[Line]:
@@ -137,71 +146,140 @@ def step_lines(connection: Connection, handshake: Handshake) -> Iterator[Line]:
     zero = connection.attempt_ns if connection.attempt_ns is not None else known[0][0] if known else 0
     before = known[0][0] if known else 0
     for number, (time_ns, words) in enumerate(known):
-        name = "" if number else "steps"
         at = f"{(time_ns - zero) / 1e6:+10.3f} ms"
-        yield [
-            (f"{name:<12}", "muted"),
-            (f"{at}  {words:<22}", ""),
-            (f"+{duration(time_ns - before)}", "muted"),
-        ]
+        since = (f"+{format_duration(time_ns - before)}", "muted")
+        yield [*fact("" if number else "steps", f"{at}  {words:<22}"), since]
         before = time_ns
 
 
-def side_by_side(
-    connection: Connection, handshake: Handshake, width: int, *, only_differences: bool, glyphs: Glyphs
-) -> Iterator[Line]:
-    """Both heads of the request, then of the response: as received at the left, as forwarded at the right."""
-    half = max((width - 3) // 2, 10)
-    for title, before, after, names in (
-        ("request", handshake.request_in, handshake.request_out, ("CLIENT to PROXY", "PROXY to SERVER")),
-        ("response", handshake.response_in, handshake.response_out, ("SERVER to PROXY", "PROXY to CLIENT")),
+class HeaderBlock(NamedTuple):
+    """A header block before and behind the proxy.
+
+    Attributes:
+        name: `Request` or `Response`.
+        about: what the proxy did to it, in a few words.
+        ends: who sent it to whom, before the proxy and behind it.
+        before, after: as received and as sent on; None where it was not.
+        changes: its lines, compared; empty where there is one block alone.
+        rest: bytes that came behind it.
+    """
+
+    name: str
+    about: str
+    ends: tuple[str, str]
+    before: RawHead | None
+    after: RawHead | None
+    changes: tuple[Change, ...]
+    rest: bytes
+
+    @property
+    def title(self) -> Line:
+        """The line above it."""
+        return [(f"{self.name} ({self.about})", "title")]
+
+    def alone(self) -> list[str]:
+        """The lines of the only block there is, escaped."""
+        head = self.before or self.after
+        return _text_lines(head.head) if head is not None else []
+
+    def rest_lines(self) -> Iterator[Line]:
+        """What came behind the block, in one packet or right after it."""
+        if self.rest:
+            yield [(f"  + {len(self.rest)} bytes after the header block: {self.rest[:16].hex(' ')}", "note")]
+
+
+def header_blocks(handshake: Handshake) -> Iterator[HeaderBlock]:
+    """The request's and the response's."""
+    for name, raw_before, raw_after, ends in (
+        ("Request", handshake.request_in, handshake.request_out, ("CLIENT to PROXY", "PROXY to SERVER")),
+        ("Response", handshake.response_in, handshake.response_out, ("SERVER to PROXY", "PROXY to CLIENT")),
     ):
-        yield _pair(names[0], names[1], half, "title", " ", glyphs)
-        yield from _head_pair(title, head_of(before), head_of(after), half, only_differences, glyphs)
-        if title == "request" and handshake.informational:
-            for line in escape_lines(
-                handshake.informational.rstrip(b"\r\n").decode("utf-8", "backslashreplace")
-            ):
-                yield [(f"  1xx  {line}", "note")]
-    if handshake.body:
-        yield [("", "")]
-        yield [(f"beginning of the body ({len(handshake.body)} bytes kept)", "title")]
-        lines = escape_lines(handshake.body.decode("utf-8", "backslashreplace"))
-        for line in lines[:_BODY_LINES]:
-            yield [(f"  {line}", "")]
+        before, after = head_of(raw_before), head_of(raw_after)
+        changes: tuple[Change, ...] = ()
+        if before is None and after is None:
+            about = "not seen"
+        elif before is None:
+            about = "made by the proxy"
+        elif after is None:
+            about = "not sent on"
+        else:
+            changes = tuple(diff_heads(before, after))
+            changed = sum(change.kind is not ChangeKind.SAME for change in changes)
+            is_same = before.head == after.head
+            about = "unchanged" if is_same else f"lines changed by the proxy: {changed}"
+        yield HeaderBlock(name, about, ends, before, after, changes, before.rest if before else b"")
 
 
-def _head_pair(
-    title: str,
-    before: RawHead | None,
-    after: RawHead | None,
-    half: int,
-    only_differences: bool,
-    glyphs: Glyphs,
+def block_lines(handshake: Handshake) -> Iterator[Line]:
+    """Header blocks one below the other, each line once where the proxy left it alone."""
+    for block in header_blocks(handshake):
+        yield block.title
+        for text in block.alone() if not block.changes else ():
+            yield [(f"     {text}", "")]
+        for change in block.changes:
+            yield from _unified(change)
+        yield from block.rest_lines()
+        if block.name == "Request":
+            yield from informational_lines(handshake)
+
+
+def _unified(change: Change) -> Iterator[Line]:
+    mark, style = _MARKS[change.kind]
+    if change.kind is ChangeKind.CHANGED:
+        yield [("  -  ", style), (escape_bytes(change.before or b""), style)]
+        yield [("  +  ", style), (escape_bytes(change.after or b""), style)]
+    else:
+        text = escape_bytes((change.before if change.after is None else change.after) or b"")
+        yield [(f"  {mark}  ", style), (text, "" if change.kind is ChangeKind.SAME else style)]
+
+
+def informational_lines(handshake: Handshake) -> Iterator[Line]:
+    """Responses with a 1xx status that came first."""
+    if handshake.informational:
+        yield [("Before the response", "title")]
+        for text in _text_lines(handshake.informational):
+            yield [(f"     {text}", "")]
+
+
+def body_lines(handshake: Handshake, *, whole: bool = False, hint: str = "") -> Iterator[Line]:
+    """How a refused attempt's body begins, or all that was kept of it.
+
+    Args:
+        hint: how to see the lines that are left out.
+    """
+    if not handshake.body:
+        return
+    yield [(f"Body ({len(handshake.body)} bytes kept)", "title")]
+    lines = escape_lines(handshake.body.decode("utf-8", "backslashreplace"))
+    shown = lines if whole else [truncate(line, _BODY_CELLS) for line in lines[:_BODY_LINES]]
+    for line in shown:
+        yield [(f"     {line}", "")]
+    if len(shown) < len(lines):
+        yield [(f"     … {len(lines) - len(shown)} more lines{hint}", "muted")]
+
+
+def _text_lines(raw: bytes) -> list[str]:
+    return escape_lines(raw.rstrip(b"\r\n").decode("utf-8", "backslashreplace"))
+
+
+def side_by_side(
+    handshake: Handshake, width: int, *, only_differences: bool, glyphs: Glyphs
 ) -> Iterator[Line]:
-    if before is None and after is None:
-        yield [(f"  no {title} was seen", "warn")]
-        return
-    if before is None or after is None:
-        head = before or after
-        assert head is not None
-        yield [(f"  {title} {'made by the proxy' if before is None else 'not sent on'}", "warn")]
-        for line in escape_lines(head.head.rstrip(b"\r\n").decode("utf-8", "backslashreplace")):
-            cells = truncate(line, half - 2)
-            yield (
-                _pair("", cells, half, "", " ", glyphs)
-                if before is None
-                else _pair(cells, "", half, "", " ", glyphs)
-            )
-        return
-    changes = diff_heads(before, after)
-    shown = [one for one in changes if one.kind is not ChangeKind.SAME or not only_differences]
-    for change in shown:
-        yield from _change(change, half, glyphs)
-    if not shown:
-        yield [(f"  {len(changes)} lines, all the same", "same")]
-    if before.rest:
-        yield [(f"  + {len(before.rest)} bytes after the head: {before.rest[:16].hex(' ')}", "note")]
+    """Header blocks as received at the left and as sent on at the right."""
+    half = max((width - 3) // 2, 10)
+    for block in header_blocks(handshake):
+        yield block.title
+        yield _pair(*block.ends, half, "muted", " ", glyphs)
+        for text in block.alone() if not block.changes else ():
+            cells = truncate(text, half - 2)
+            yield _pair(*(("", cells) if block.before is None else (cells, "")), half, "", " ", glyphs)
+        for change in block.changes:
+            if change.kind is not ChangeKind.SAME or not only_differences:
+                yield from _change(change, half, glyphs)
+        yield from block.rest_lines()
+        if block.name == "Request":
+            yield from informational_lines(handshake)
+    yield from body_lines(handshake, whole=True)
 
 
 def _change(change: Change, half: int, glyphs: Glyphs) -> Iterator[Line]:

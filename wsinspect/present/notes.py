@@ -1,24 +1,32 @@
-"""From a record of the capture to a row: what a frame belongs to, what is odd about it, how it begins."""
+"""What a frame's row says, once: from all that is known of a frame to its cells, marks, notes and preview.
+
+`show`'s table (`frame_table`) and the timeline (`rows`) lay the same `Row` out.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from typing import Final, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Final
 
 from wsinspect import decoders
-from wsinspect.capture.records import Connection, FaultRow, FindingRow, Message
+from wsinspect.capture.records import Connection, FaultRow, FindingRow, FrameRow, Message
 from wsinspect.decoders import Payload
+from wsinspect.present.cells import Line
 from wsinspect.present.glyphs import Glyphs
-from wsinspect.present.records import PREVIEW_BYTES, Record
-from wsinspect.present.rows import ALTERED, INJECTED, PASSED, STOPPED, Row, byte_count, duration
+from wsinspect.present.records import PREVIEW_BYTES, Fragment, Record
+from wsinspect.present.rows import ALTERED, INJECTED, PASSED, STOPPED, Row
+from wsinspect.present.words import close_words
 from wsinspect.text import escape, escape_bytes
-from wsinspect.wire.close_codes import close_name, parse_close
-from wsinspect.wire.opcodes import Opcode
+from wsinspect.units import format_duration, format_size
+from wsinspect.wire.close_codes import parse_close
+from wsinspect.wire.opcodes import Opcode, is_control
+from wsinspect.wire.violations import VIOLATIONS
 
 #: Below this a frame counts as forwarded, or as arrived, at once.
-_NOTABLE_NS: Final = 1_000_000
-_HEX_BYTES: Final = 24
+NOTABLE_NS: Final = 1_000_000
+#: Bytes of a payload that is no text, in a preview or in a line of a dump.
+HEX_ROW: Final = 16
 _FATES: Final = {
     "drop": STOPPED,
     "blackhole": STOPPED,
@@ -33,20 +41,6 @@ _IN_THE_LANE = frozenset({"match", "direction", "delay_ns"})
 _Note = tuple[str, str]
 
 
-class Fragment(NamedTuple):
-    """A frame's place among the frames of its message.
-
-    Attributes:
-        number: counted from 1; 0 where it is not known.
-        of: fragments so far, all of them once the message has ended.
-        wire_bytes: their payloads on the wire.
-    """
-
-    number: int
-    of: int
-    wire_bytes: int
-
-
 def make_row(
     record: Record,
     fragment: Fragment | None,
@@ -55,7 +49,7 @@ def make_row(
     delta_ns: int,
     glyphs: Glyphs,
     is_live: bool = False,
-    findings: tuple[FindingRow, ...] = (),
+    findings: Sequence[FindingRow] = (),
     connection: Connection | None = None,
 ) -> Row:
     """The row of a frame.
@@ -70,9 +64,9 @@ def make_row(
         connection: whose subprotocol and path say how the payload is to be read.
     """
     frame = record.frame
-    said = summary_of(record, connection)
-    fate = _fate(record.faults)
+    fate = _fate(record, is_live)
     delay_ns = 0 if frame.sent_ns is None else frame.sent_ns - frame.time_ns
+    is_delayed = fate == ALTERED and delay_ns >= NOTABLE_NS
     return Row(
         id=frame.id,
         connection=frame.connection_id,
@@ -82,18 +76,11 @@ def make_row(
         bits=frame.header[0] << 8 | frame.header[1],
         length=frame.length,
         fate=fate,
-        fate_note=f"+{delay_ns / 1e6:.0f} ms" if fate == ALTERED and delay_ns >= _NOTABLE_NS else "",
+        fate_note=f"+{format_duration(delay_ns)}" if is_delayed else "",
         is_marked=bool(frame.violation) or bool(findings),
-        note=tuple(_spaced(_notes(record, fragment, glyphs, is_live, findings, said))),
+        notes=tuple(_notes(record, fragment, glyphs, is_live, is_delayed, findings, connection)),
         preview=preview(record),
     )
-
-
-def _spaced(notes: Iterator[_Note]) -> Iterator[_Note]:
-    for number, (text, style) in enumerate(notes):
-        if number:
-            yield "  ", ""
-        yield text, style
 
 
 def _notes(
@@ -101,8 +88,9 @@ def _notes(
     fragment: Fragment | None,
     glyphs: Glyphs,
     is_live: bool,
-    findings: tuple[FindingRow, ...],
-    said: str | None,
+    is_delayed: bool,
+    findings: Sequence[FindingRow],
+    connection: Connection | None,
 ) -> Iterator[_Note]:
     frame = record.frame
     for finding in findings:
@@ -113,18 +101,30 @@ def _notes(
         kind = "" if event.kind in event.rule else f": {event.kind}"
         yield escape(f"{event.rule}{kind}{_detail(event)}"), "warn"
     if frame.opcode == Opcode.CLOSE:
-        yield _close(frame.payload), "note"
+        yield close_words(*parse_close(frame.payload)), "note"
     elif frame.opcode in (Opcode.PING, Opcode.PONG):
-        yield from _control(record, glyphs, is_live)
+        yield from _round_trip(record, glyphs, is_live)
     elif fragment is not None:
         yield from _fragment(record, fragment, glyphs)
     if record.message is not None:
         yield from _message(record.message, frame.id, glyphs)
     if frame.is_evicted:
         yield EVICTED, "warn"
+    said = summary_of(record, connection)
     if said:
         yield escape(said), "note"
-    yield from _delays(record)
+    if frame.time_ns - frame.first_ns >= NOTABLE_NS:
+        yield f"took {format_duration(frame.time_ns - frame.first_ns)} to arrive", "note"
+    if (sent := sent_words(frame, is_live)) and not is_delayed:
+        yield sent, "note" if frame.sent_ns is not None else "warn"
+
+
+def sent_words(frame: FrameRow, is_live: bool = False) -> str:
+    """When a frame was sent on, where that was not at once; empty where it was."""
+    if frame.sent_ns is None:
+        return "not sent on yet" if is_live else "not sent on"
+    delay_ns = frame.sent_ns - frame.time_ns
+    return f"sent on {format_duration(delay_ns)} later" if delay_ns >= NOTABLE_NS else ""
 
 
 def summary_of(record: Record, connection: Connection | None) -> str | None:
@@ -137,20 +137,23 @@ def summary_of(record: Record, connection: Connection | None) -> str | None:
         if message is None or message.data is None:
             return None
         data, is_whole = message.data, message.length == len(message.data)
+    return summary_words(data, frame.opcode, bool(frame.direction), connection, is_whole=is_whole)
+
+
+def summary_words(
+    data: bytes, opcode: int, is_s2c: bool, connection: Connection, *, is_whole: bool
+) -> str | None:
+    """A payload, or its beginning, in a few words; not escaped."""
+    path = connection.path or ""
     return decoders.summary(
-        Payload(
-            data,
-            frame.opcode == Opcode.TEXT,
-            connection.subprotocol,
-            connection.path or "",
-            bool(frame.direction),
-            is_whole,
-        )
+        Payload(data, opcode == Opcode.TEXT, connection.subprotocol, path, is_s2c, is_whole)
     )
 
 
-def _fate(faults: tuple[FaultRow, ...]) -> str:
-    fates = {_FATES.get(event.kind, ALTERED) for event in faults}
+def _fate(record: Record, is_live: bool) -> str:
+    fates = {_FATES.get(event.kind, ALTERED) for event in record.faults}
+    if record.frame.sent_ns is None and not is_live:
+        return STOPPED
     for fate in (STOPPED, INJECTED, ALTERED):
         if fate in fates:
             return fate
@@ -168,22 +171,13 @@ def _detail(event: FaultRow) -> str:
     return "".join(f" {name}={value}" for name, value in facts.items() if name not in _IN_THE_LANE)
 
 
-def _close(payload: bytes) -> str:
-    code, reason = parse_close(payload)
-    if code is None:
-        return "no code"
-    return f"{code} {close_name(code)}" + (f' "{escape(reason)}"' if reason else "")
-
-
-def _control(record: Record, glyphs: Glyphs, is_live: bool) -> Iterator[_Note]:
+def _round_trip(record: Record, glyphs: Glyphs, is_live: bool) -> Iterator[_Note]:
     ping, own = record.ping, record.frame.id
-    if record.frame.opcode == Opcode.PONG:
-        if ping is None:
-            yield "unsolicited", "note"
-        else:
-            yield f"{glyphs.mate} {ping.ping_frame}  rtt {duration(ping.rtt_ns or 0)}", "note"
-    elif ping is not None and ping.pong_frame is not None and ping.ping_frame == own:
-        yield f"{glyphs.mate} {ping.pong_frame}  rtt {duration(ping.rtt_ns or 0)}", "note"
+    if ping is not None and ping.pong_frame is not None:
+        mate = ping.ping_frame if own == ping.pong_frame else ping.pong_frame
+        yield f"{glyphs.mate} {mate}, rtt {format_duration(ping.rtt_ns or 0)}, {escape(ping.leg)} leg", "note"
+    elif record.frame.opcode == Opcode.PONG:
+        yield "unsolicited", "note"
     elif not is_live:
         yield "no pong", "warn"
 
@@ -195,10 +189,10 @@ def _fragment(record: Record, fragment: Fragment, glyphs: Glyphs) -> Iterator[_N
         return
     sign = glyphs.first if fragment.number == 1 else glyphs.last if is_last else glyphs.middle
     count = f" of {fragment.of}" if message.last_frame is not None else ""
-    yield f"{sign} fragment {fragment.number}{count}", "note"
+    yield f"{sign} fragment {fragment.number or '?'}{count}", "note"
     if is_last and message.length is not None:
-        inflated = f"{byte_count(fragment.wire_bytes)} {glyphs.arrow} " if message.compressed else ""
-        yield f"message {message.id}, {inflated}{byte_count(message.length)}", "note"
+        inflated = f"{format_size(fragment.wire_bytes)} {glyphs.arrow} " if message.compressed else ""
+        yield f"message {message.id}, {inflated}{format_size(message.length)}", "note"
 
 
 def _message(message: Message, frame_id: int, glyphs: Glyphs) -> Iterator[_Note]:
@@ -206,15 +200,7 @@ def _message(message: Message, frame_id: int, glyphs: Glyphs) -> Iterator[_Note]
         yield escape(message.problem), "warn"
     is_single = message.first_frame == message.last_frame == frame_id
     if message.compressed and is_single and message.length is not None:
-        yield f"{glyphs.arrow} {byte_count(message.length)}", "note"
-
-
-def _delays(record: Record) -> Iterator[_Note]:
-    frame = record.frame
-    if frame.time_ns - frame.first_ns >= _NOTABLE_NS:
-        yield f"took {duration(frame.time_ns - frame.first_ns)} to arrive", "note"
-    if frame.sent_ns is not None and frame.sent_ns - frame.time_ns >= _NOTABLE_NS and not record.faults:
-        yield f"sent on {duration(frame.sent_ns - frame.time_ns)} later", "note"
+        yield f"{glyphs.arrow} {format_size(message.length)}", "note"
 
 
 def preview(record: Record) -> str:
@@ -223,16 +209,30 @@ def preview(record: Record) -> str:
     if frame.opcode == Opcode.CLOSE or frame.is_evicted:
         return ""
     data = frame.payload
-    opcode = frame.opcode if message is None else message.opcode
     if message is not None and message.compressed:
         if not frame.fin or message.data is None:
             return "(compressed)" if frame.length else ""
-        data = message.data
-    elif message is None and frame.rsv1 and frame.opcode < 8:
-        opcode = Opcode.BINARY
-    if opcode == Opcode.TEXT or (frame.opcode >= 8 and data.isascii()):
-        return escape_bytes(whole_characters(data))
-    return data[:_HEX_BYTES].hex(" ")
+        data = message.data[:PREVIEW_BYTES]
+    if is_text(frame, message) or (is_control(frame.opcode) and data.isascii()):
+        return text_preview(data)
+    return hex_preview(data)
+
+
+def is_text(frame: FrameRow, message: Message | None) -> bool:
+    """Whether a payload is to be shown as text; what is still compressed is not."""
+    if message is None and frame.rsv1 and not is_control(frame.opcode):
+        return False
+    return (frame.opcode if message is None else message.opcode) == Opcode.TEXT
+
+
+def text_preview(data: bytes) -> str:
+    """UTF-8, escaped; where it was cut at `PREVIEW_BYTES`, without the last if that was cut."""
+    return escape_bytes(whole_characters(data))
+
+
+def hex_preview(data: bytes) -> str:
+    """The first bytes."""
+    return data[:HEX_ROW].hex(" ") + (" …" if len(data) > HEX_ROW else "")
 
 
 def whole_characters(data: bytes) -> bytes:
@@ -252,3 +252,12 @@ def whole_characters(data: bytes) -> bytes:
 def severity_sign(severity: str, glyphs: Glyphs) -> str:
     """How severe a finding is, as a sign."""
     return {"error": glyphs.error, "warning": glyphs.warning}.get(severity, glyphs.note)
+
+
+def violation_lines(codes: str | None) -> Iterator[Line]:
+    """What a frame's violations mean, one a line."""
+    for code in (codes or "").split(","):
+        if code:
+            known = VIOLATIONS.get(code)
+            words = f": {known.sentence} ({known.section})" if known else ""
+            yield [(f"! {escape(code)}", "error"), (words, "")]

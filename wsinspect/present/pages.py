@@ -10,9 +10,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
 from wsinspect.capture import queries
+from wsinspect.capture.queries import timeline
 from wsinspect.capture.reader import Capture
 from wsinspect.capture.records import FrameRow, Message, Ping
-from wsinspect.present.frame_table import PREVIEW_BYTES, Page
+from wsinspect.present.frame_table import Page
+from wsinspect.present.records import PREVIEW_BYTES, Fragment
 from wsinspect.wire.opcodes import Opcode
 
 _PAGE_FRAMES = 1000
@@ -29,12 +31,9 @@ def read_pages(
         if not frames:
             return
         after = frames[-1].id
-        page = Page(
-            frames, _messages(capture, connection_id, frames), pings_of(capture, connection_id, frames)
-        )
-        if with_payload:
-            page.whole = partial(whole_payload, capture, page.messages)
-        yield page
+        messages = _messages(capture, connection_id, frames)
+        pings = queries.pings_between(capture, connection_id, frames[0].id, frames[-1].id)
+        yield _page(capture, frames, messages, pings, with_payload=with_payload)
 
 
 def whole_payload(capture: Capture, messages: Mapping[int, Message], frame: FrameRow) -> bytes:
@@ -67,11 +66,6 @@ def _messages(capture: Capture, connection_id: int, frames: list[FrameRow]) -> d
     return {message.id: message for message in found if message.id in wanted}
 
 
-def pings_of(capture: Capture, connection_id: int, frames: list[FrameRow]) -> dict[int, Ping]:
-    """The pairs that a page's PING and PONG frames belong to, by the id of either."""
-    return queries.pings_between(capture, connection_id, frames[0].id, frames[-1].id)
-
-
 def page_of(capture: Capture, ids: Sequence[int], *, with_payload: bool) -> Page:
     """These frames, of any connections, with all that belongs to them."""
     frames = capture.frames_of(ids, payload_limit=PREVIEW_BYTES)
@@ -79,12 +73,53 @@ def page_of(capture: Capture, ids: Sequence[int], *, with_payload: bool) -> Page
     wanted = {
         frame.message_id
         for frame in frames
-        if frame.message_id is not None and (frame.rsv1 or not frame.fin or frame.opcode == 0)
+        if frame.message_id is not None and (frame.rsv1 or frame.is_fragment)
     }
     found = capture.messages_of(sorted(wanted), data_limit=PREVIEW_BYTES) if wanted else []
-    pings = [frame.id for frame in frames if frame.opcode in (Opcode.PING, Opcode.PONG)]
-    pairs = queries.pings_of(capture, pings)
-    page = Page(frames, {message.id: message for message in found}, pairs)
-    if with_payload:
-        page.whole = partial(whole_payload, capture, page.messages)
-    return page
+    pings = queries.pings_of(
+        capture, [frame.id for frame in frames if frame.opcode in (Opcode.PING, Opcode.PONG)]
+    )
+    return _page(
+        capture, frames, {message.id: message for message in found}, pings, with_payload=with_payload
+    )
+
+
+def _page(
+    capture: Capture,
+    frames: list[FrameRow],
+    messages: Mapping[int, Message],
+    pings: Mapping[int, Ping],
+    *,
+    with_payload: bool,
+) -> Page:
+    return Page(
+        frames,
+        messages,
+        pings,
+        timeline.faults_of(capture, [frame.id for frame in frames if frame.fault_event_id is not None]),
+        timeline.findings_of(capture, [frame.id for frame in frames]),
+        _fragments(capture, frames, messages),
+        partial(whole_payload, capture, messages) if with_payload else None,
+    )
+
+
+def _fragments(
+    capture: Capture, frames: Sequence[FrameRow], messages: Mapping[int, Message]
+) -> dict[int, Fragment]:
+    """The places of the frames that are one of several of a message, by their ids."""
+    found: dict[int, Fragment] = {}
+    places: dict[int, tuple[dict[int, int], int]] = {}
+    for frame in frames:
+        if not frame.is_fragment:
+            continue
+        message = messages.get(frame.message_id) if frame.message_id is not None else None
+        if message is None:
+            found[frame.id] = Fragment(0, 0, 0)
+            continue
+        if message.id not in places:
+            whole = timeline.fragments_of(capture, message)
+            numbers = {number: at for at, (number, _) in enumerate(whole, 1)}
+            places[message.id] = numbers, sum(length for _, length in whole)
+        numbers, size = places[message.id]
+        found[frame.id] = Fragment(numbers.get(frame.id, 0), len(numbers), size)
+    return found

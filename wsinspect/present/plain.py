@@ -13,9 +13,11 @@ from collections.abc import Callable, Mapping, Sequence
 from json.encoder import encode_basestring_ascii
 from typing import Any, Final
 
-from wsinspect.present.frame_table import HEX_ROW, NOTABLE_NS, PREVIEW_BYTES, FrameTable, utf8_preview
+from wsinspect.present.frame_table import FrameTable
+from wsinspect.present.notes import NOTABLE_NS, hex_preview, summary_words, text_preview
+from wsinspect.present.records import PREVIEW_BYTES
 from wsinspect.present.terminal import Palette, json_text
-from wsinspect.text import ELLIPSIS, truncate
+from wsinspect.text import ELLIPSIS, escape, truncate
 from wsinspect.wire.opcodes import Direction, opcode_name
 
 #: SQL columns of `frame` for `line_block`, behind the id.
@@ -24,9 +26,10 @@ LINE_COLUMNS: Final = (
     "is_s2c",
     "bits",
     "time_ns",
-    f"bits >> 8 IN (129, 130) AND violation IS NULL AND fault_event_id IS NULL AND payload IS NOT NULL "
+    f"bits >> 8 IN (129, 130) AND violation IS NULL AND fault_event_id IS NULL AND payload IS NOT NULL "  # noqa: S608
     f"AND span_ns < {NOTABLE_NS} AND sent_after_ns BETWEEN 0 AND {NOTABLE_NS - 1} "
-    "AND coalesce(message_id, id) = id",
+    "AND coalesce(message_id, id) = id "
+    "AND id NOT IN (SELECT frame_id FROM finding WHERE frame_id IS NOT NULL)",
     "wire_length - length(header)",
     f"substr(payload, 1, {PREVIEW_BYTES})",
 )
@@ -48,8 +51,8 @@ OBJECT_COLUMNS: Final = (
 _TEXT: Final = 1
 _SECOND_NS: Final = 10**9
 #: Number, seconds, milliseconds since the one before, direction and kind, bytes.
-_ROW: Final = "%6d  %10.6f  %8.3f  %s  F···   %7d"
-_LATE_ROW: Final = "%6d  %10.6f  %8.1f  %s  F···   %7d"
+_ROW: Final = "%6d  %10.6f  %8.3f  %s  F···  %7d"
+_LATE_ROW: Final = "%6d  %10.6f  %8.1f  %s  F···  %7d"
 
 
 def _sent(time_ns: int, after_ns: int) -> str:
@@ -103,17 +106,22 @@ def line_block(
         )
         if paint is not None:
             row = paint(row, side)
+        connection = table.connection
         if not data:  # substr() of an empty blob is NULL
             note = ""
+        elif connection is not None and (
+            said := summary_words(data, bits >> 8 & 15, bool(side), connection, is_whole=length == len(data))
+        ):
+            note = table.tail([(escape(said), "note")], (text_preview if is_text else hex_preview)(data))
         elif not is_text:
-            note = data[:HEX_ROW].hex(" ") + (" …" if len(data) > HEX_ROW else "")
+            note = hex_preview(data)
             if len(note) > cells:
                 note = truncate(note, cells)
         elif data.isascii() and (note := data.decode("ascii")).isprintable():
             if len(note) > cells:
                 note = note[: cells - 1] + ELLIPSIS
         else:
-            note = truncate(utf8_preview(data), cells)
+            note = truncate(text_preview(data), cells)
         line = f"{prefix}{row}  {note}"
         add(line.rstrip() if line[-1] <= " " or note[-1].isspace() else line)
     lines.append("")

@@ -1,4 +1,4 @@
-"""What is read of a capture for its rows: a frame with all that belongs to it."""
+"""What is read of a capture for a frame's row: the frame, and all that belongs to it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 
 from wsinspect.capture.records import FaultRow, FrameRow, Message, Ping
 
-#: Bytes of a payload that are read for a row.
+#: Bytes of a payload that are read for a row: enough for any line.
 PREVIEW_BYTES: Final = 512
 
 
@@ -24,3 +24,17 @@ class Record(NamedTuple):
     message: Message | None
     ping: Ping | None
     faults: tuple[FaultRow, ...] = ()
+
+
+class Fragment(NamedTuple):
+    """A frame's place among the frames of its message.
+
+    Attributes:
+        number: counted from 1; 0 where it is not known.
+        of: fragments so far, all of them once the message has ended.
+        wire_bytes: their payloads on the wire.
+    """
+
+    number: int
+    of: int
+    wire_bytes: int

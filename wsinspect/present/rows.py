@@ -1,4 +1,4 @@
-"""A frame as a row: pure functions from what is known of it to styled text.
+"""A frame as a row: its cells, marks and notes, and how the timeline lays them out (`frame_table`: `show`).
 
 Contract: `format_row` returns at most `width` cells, whatever the peer sent; columns are dropped by width in
 a fixed order (time between frames, F/RSV, the lane down to one sign, the time), the frame's number,
@@ -22,6 +22,8 @@ from wsinspect.wire.opcodes import Direction, Opcode, opcode_name
 PASSED, ALTERED, STOPPED, INJECTED = "", "altered", "stopped", "injected"
 _NOTE_CELLS: Final = 28
 _OP_CELLS, _FLAG_CELLS, _DELTA_CELLS = 6, 4, 9
+#: A lane as it is drawn where there is room, and the least that says what became of a frame.
+_LANE_CELLS, _SHORT_LANE_CELLS = 16, 4
 
 
 class Row(NamedTuple):
@@ -37,7 +39,7 @@ class Row(NamedTuple):
         fate: `PASSED`, `ALTERED`, `STOPPED` or `INJECTED`.
         fate_note: what stands in the lane of an altered frame, as `+250 ms`.
         is_marked: a violation or a finding concerns it.
-        note: what it is part of and what is odd, escaped, with the names of styles.
+        notes: what it is part of and what is odd, escaped, each with the name of its style.
         preview: how its payload begins, escaped.
     """
 
@@ -51,7 +53,7 @@ class Row(NamedTuple):
     fate: str = PASSED
     fate_note: str = ""
     is_marked: bool = False
-    note: tuple[tuple[str, str], ...] = ()
+    notes: tuple[tuple[str, str], ...] = ()
     preview: str = ""
 
     @property
@@ -105,9 +107,9 @@ class Layout(NamedTuple):
 
 
 _LAYOUTS: Final = (
-    Layout(True, True, 16, 10),
-    Layout(False, True, 16, 10),
-    Layout(False, False, 16, 10),
+    Layout(True, True, _LANE_CELLS, 10),
+    Layout(False, True, _LANE_CELLS, 10),
+    Layout(False, False, _LANE_CELLS, 10),
     Layout(False, False, 9, 9),
     Layout(False, False, 1, 9),
     Layout(False, False, 1, 0),
@@ -127,20 +129,42 @@ def format_row(row: Row, caps: Caps) -> Line:
         line.append((pad(milliseconds(row.delta_ns), _DELTA_CELLS, right=True) + " ", "muted"))
     line.append(((caps.glyphs.marked if row.is_marked else " ") + " ", "error"))
     line.append((lane(row, layout.lane, caps.glyphs) + " ", side))
-    line.append((pad(short_opcode(row.opcode), _OP_CELLS) + " ", side if row.opcode < 8 else "control"))
+    line.append((pad(opcode_name(row.opcode), _OP_CELLS) + " ", side if row.opcode < 8 else "control"))
     if layout.with_flags:
         line.append((flags(row.bits, caps.glyphs) + " ", "muted"))
     line.append((pad(short_count(row.length), 7, right=True) + "  ", ""))
-    return fit([*line, *_tail(row, caps.width - width_of(line))], caps.width)
+    return fit([*line, *_tail(row, caps.width - width_of(line), layout.lane, caps.glyphs)], caps.width)
 
 
-def _tail(row: Row, cells: int) -> Line:
-    """Note and preview; the note goes first where both do not fit."""
-    note = fit(list(row.note), cells)
-    left = cells - width_of(note) - (2 if note else 0)
-    if not row.preview or left < 2:
-        return note
-    return [*note, ("  " if note else "", ""), (truncate(row.preview, left), "")]
+def marks(row: Row, glyphs: Glyphs) -> Line:
+    """`!` where a violation or a finding concerns the frame, and what became of it on the way."""
+    found: Line = [(f"{glyphs.marked} ", "error")] if row.is_marked else []
+    sign = {ALTERED: glyphs.altered, STOPPED: glyphs.stopped, INJECTED: glyphs.injected}.get(row.fate)
+    return [*found, (f"{sign} ", "warn")] if sign else found
+
+
+def notes(row: Row, *, with_delay: bool = True) -> Line:
+    """The notes in a row; the delay first where no lane says it."""
+    found: Line = [(row.fate_note, "warn")] if row.fate_note and with_delay else []
+    for note in row.notes:
+        found += [("; ", ""), note] if found else [note]
+    return found
+
+
+def with_preview(found: Line, preview: str, cells: int) -> Line:
+    """Notes, and as much of the payload as fits into the cells that they leave."""
+    left = cells - width_of(found) - (2 if found else 0)
+    if not preview or left < 2:
+        return found
+    return [*found, ("  " if found else "", ""), (truncate(preview, left), "")]
+
+
+def _tail(row: Row, cells: int, lane_cells: int, glyphs: Glyphs) -> Line:
+    """Notes and preview; the notes go first where both do not fit, and say what a narrow lane cannot."""
+    found = notes(row, with_delay=lane_cells < _LANE_CELLS)
+    if lane_cells < _SHORT_LANE_CELLS:
+        found = [*marks(row._replace(is_marked=False), glyphs), *found]
+    return with_preview(fit(found, cells), row.preview, cells)
 
 
 def format_header(caps: Caps) -> Line:
@@ -178,8 +202,8 @@ def format_gap(silence_ns: int, caps: Caps) -> Line:
 def lane(row: Row, cells: int, glyphs: Glyphs) -> str:
     """The frame's way between client and server in so many cells."""
     kind = 2 if row.opcode == Opcode.CLOSE else 1 if row.opcode >= 8 else 0
-    if cells < 4:
-        return glyphs.altered if row.fate == ALTERED else glyphs.short[2 * kind + row.direction]
+    if cells < _SHORT_LANE_CELLS:
+        return glyphs.short[2 * kind + row.direction]
     line = (glyphs.data, glyphs.control, glyphs.close)[kind]
     way = line * (cells - 3)
     if row.fate == STOPPED:
@@ -188,18 +212,12 @@ def lane(row: Row, cells: int, glyphs: Glyphs) -> str:
         return glyphs.left + way + glyphs.right
     if row.fate in (ALTERED, INJECTED):
         sign = glyphs.altered if row.fate == ALTERED else glyphs.injected
-        inside = f"{sign} {row.fate_note}" if row.fate_note else sign
+        inside = f"{sign} {row.fate_note}" if row.fate_note and cells >= _LANE_CELLS else sign
         inside = truncate(inside, cells - 5)
         way = line * 2 + inside + line * (cells - 5 - cell_width(inside))
     if row.direction:
         return glyphs.left + glyphs.to_client + way + glyphs.right
     return glyphs.left + way + glyphs.to_server + glyphs.right
-
-
-def short_opcode(opcode: int) -> str:
-    """The opcode in at most five cells."""
-    name = opcode_name(opcode)
-    return "BIN" if name == "BINARY" else name
 
 
 def flags(bits: int, glyphs: Glyphs) -> str:

@@ -18,7 +18,7 @@ from wsinspect.text import cell_width, pad
 
 SCHEMA = 1
 #: SGR codes of styles.
-_CODES = {"title": (1,), "error": (31, 1), "warn": (33, 1), "note": (36, 1)}
+_CODES = {"title": (1,), "changed": (1,), "error": (31, 1), "warn": (33, 1), "note": (36, 1)}
 
 
 class Palette(NamedTuple):

@@ -1,19 +1,30 @@
-"""Connections, listeners and findings in a few words, escaped."""
+"""Connections, their ends and listeners in words, once for commands and timeline. All of it is escaped."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
+from wsinspect.capture.missing import lacks
 from wsinspect.capture.records import Connection
+from wsinspect.findings.provenance import Card
 from wsinspect.net import bracketed
+from wsinspect.present.cells import Line
 from wsinspect.present.rows import duration
 from wsinspect.text import escape
+from wsinspect.units import format_duration, format_size
 from wsinspect.vocabulary.rules import rule_words
 from wsinspect.wire.close_codes import close_name
 
-#: Of a connection of which bytes are missing, and that has no end in the capture.
-LOST_END: Final = "its end could not be stored"
+#: Cells of the names in front of facts.
+_NAME_CELLS: Final = 14
+_LOST_END: Final = "its end could not be stored"
+_ENGINE_DIED: Final = "the engine died"
+
+
+def fact(name: str, words: str, style: str = "") -> Line:
+    """A line of a name and what is known by it, escaped already."""
+    return [(f"{name:<{_NAME_CELLS}}", "muted"), (words, style)]
 
 
 def state_word(connection: Connection) -> str:
@@ -29,7 +40,7 @@ def end_words(connection: Connection) -> str:
     if connection.state == "failed":
         return escape(connection.error or "failed") + by_rule(connection)
     if connection.state == "lost":
-        return LOST_END if connection.gaps else "the engine died"
+        return _LOST_END if connection.gaps else _ENGINE_DIED
     if connection.closed_ns is None:
         return "-"
     codes = close_codes(connection)
@@ -65,6 +76,13 @@ def close_codes(connection: Connection) -> str:
     return f"{client}/{server}"
 
 
+def close_words(code: int | None, reason: str | None) -> str:
+    """What a CLOSE frame says, escaped; one without a code has an empty reason, no frame has none."""
+    if code is None:
+        return "no CLOSE frame" if reason is None else "CLOSE without a code"
+    return f"{code} {close_name(code)}" + (f' "{escape(reason)}"' if reason else "")
+
+
 def _code(code: int | None, reason: str | None) -> str:
     if code is not None:
         return str(code)
@@ -77,6 +95,44 @@ def javascript_words(connection: Connection) -> str:
         return "nothing yet"
     clean = "true" if connection.js_was_clean else "false"
     return f"code {connection.js_code} ({close_name(connection.js_code)}), wasClean {clean}"
+
+
+def end_lines(connection: Connection, card: Card | None = None) -> Iterator[Line]:
+    """How a connection ended, a fact a line, and what the capture lacks of it.
+
+    Args:
+        card: the close provenance, of a connection that has ended after its 101.
+    """
+    yield [(_end_title(connection), "title")]
+    if connection.open_ns is not None:
+        client = close_words(connection.client_close_code, connection.client_close_reason)
+        server = close_words(connection.server_close_code, connection.server_close_reason)
+        yield fact("client sent", client)
+        yield fact("server sent", server)
+    if connection.js_code is not None:
+        yield fact("JavaScript", javascript_words(connection))
+    frames = f"{connection.c2s_frames} c>s, {connection.s2c_frames} s>c"
+    sizes = f"{format_size(connection.c2s_bytes)} c>s, {format_size(connection.s2c_bytes)} s>c"
+    yield fact("frames", f"{frames}; {sizes}")
+    for name, words in card.lines() if card is not None else ():
+        yield fact(name, escape(words))
+    if gone := lacks(connection):
+        yield fact("missing", gone.words, "warn")
+
+
+def _end_title(one: Connection) -> str:
+    if one.state == "lost":
+        return f"Lost: {_LOST_END if one.gaps else f'{_ENGINE_DIED} while it was open'}"
+    if one.ended_by is None and one.closed_ns is None:
+        return f"Not ended: {escape(one.state)}"
+    lasted = ""
+    if one.closed_ns is not None and one.attempt_ns is not None:
+        lasted = f" after {format_duration(one.closed_ns - one.attempt_ns)}"
+    error = f" ({escape(one.error)})" if one.error else ""
+    how = escape(one.how or "unknown")
+    if one.rule is not None and one.state == "refused":
+        how = f"HTTP {one.status}{'' if one.ended_by == 'fault' else by_rule(one)}"
+    return f"Ended{lasted}: by {ender(one)}, {how}{error}"
 
 
 def target_words(connection: Connection) -> str:

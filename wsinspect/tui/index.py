@@ -13,7 +13,7 @@ from typing import Final
 
 from wsinspect.capture.columns import FLAG_S2C, FLAG_VIOLATION, Columns
 from wsinspect.capture.records import Message
-from wsinspect.present.notes import Fragment
+from wsinspect.present.records import Fragment
 from wsinspect.wire.opcodes import Opcode
 
 _FRAGMENT_CAP: Final = 10_000

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Final
 
 from wsinspect.capture.records import Connection, Handshake
+from wsinspect.diagnosis.facts import FactReader
 from wsinspect.errors import CaptureError
 from wsinspect.filters import Filter
+from wsinspect.findings.provenance import Card
 from wsinspect.present.glyphs import Glyphs
 from wsinspect.present.notes import make_row
 from wsinspect.present.records import Record
@@ -193,6 +195,16 @@ class Selection:
             self.error = str(error)
             return None
 
+    def card(self, connection: int) -> Card | None:
+        """How a connection ended; None while it lives, and where it never opened."""
+        if self.source is None:
+            return None
+        try:
+            return FactReader(self.source.capture.query).card(connection)
+        except CaptureError as error:
+            self.error = str(error)
+            return None
+
     def mate_of(self, record: Record, position: int) -> int | None:
         """The frame that belongs to a frame: its pong or ping, the next fragment, the other side's CLOSE."""
         frame, index = record.frame, self.model.index
@@ -219,6 +231,8 @@ class Selection:
 
 def is_volatile(record: Record) -> bool:
     """Whether later frames may change what is known of this one."""
+    if record.frame.sent_ns is None:
+        return True
     if record.ping is not None:
         return record.ping.pong_frame is None
     if record.frame.opcode == 9:

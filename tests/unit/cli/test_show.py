@@ -94,10 +94,10 @@ def test_connections_are_listed(show, capture):
         ["4", "failed"],
         ["5", "lost"],
     ]
-    assert lines[0].endswith("server close-frame, client 1001, server 1001, JavaScript 1001")
+    assert lines[0].endswith("1001 by server")
     assert lines[1].endswith("HTTP 403")
     assert "…" in lines[1]
-    assert lines[2].endswith("client rst, JavaScript 1006 unclean")
+    assert lines[2].endswith("1006 no CLOSE rst by client")
     assert "refused ␛]0;owned" in lines[3]
     assert lines[4].endswith("the engine died")
 
@@ -116,10 +116,11 @@ def test_connections_as_json(show, capture):
 def test_a_handshake_shows_what_the_proxy_changed(show, capture):
     output = show(capture, 1)
     assert "Connection 1  ws://example.org/chat  tap main  closed" in output
-    assert "client    127.0.0.1:5000 to 127.0.0.1:8080, HTTP/1.1" in output
-    assert "server    example.org:80 (10.0.0.1:80) from 10.0.0.2:6000, HTTP/1.1" in output
-    assert "101 in 4 ms; subprotocol chat.v2 (offered: chat.v2, chat.v1)" in output
-    assert "request received +1.000 ms" in output
+    assert "client        127.0.0.1:5000 at 127.0.0.1:8080, HTTP/1.1" in output
+    assert "server        example.org:80 (10.0.0.1:80) from 10.0.0.2:6000, HTTP/1.1" in output
+    assert "answer        101 in 4 ms; key of 16 bytes, accept right" in output
+    assert "subprotocol   chat.v2 (offered: chat.v2, chat.v1)" in output
+    assert "    +1.000 ms  request received" in output
     assert "Request (lines changed by the proxy: 1)" in output
     assert "  -  Host: localhost:8080\n  +  Host: example.org\n" in output
     assert "X-Evil: ␛]0;owned␇\\x9b31m\\u202e␡" in output
@@ -139,14 +140,14 @@ def test_frames_are_rows_with_what_they_belong_to(show, capture):
         str(12 + len(EVIL.encode())),
     ]
     assert '{"op":"sub"}␛]0;owned' in found[1]
-    assert "╭ message 2, fragment 1; sent on 30 ms later  日本␊" in found[2]
-    assert "pong #5, rtt 5 ms, client leg" in found[3]
-    assert "╰ message 2, fragment 2; whole message 1007 B  tail" in found[4]
+    assert "╭ fragment 1 of 2; sent on 30 ms later  日本␊" in found[2]
+    assert "↺ 5, rtt 5 ms, client leg" in found[3]
+    assert "╰ fragment 2 of 2; message 2, 1007 B  tail" in found[4]
     assert found[4].endswith("…")
-    assert "ping #3, rtt 5 ms, client leg" in found[5]
+    assert "↺ 3, rtt 5 ms, client leg" in found[5]
     assert "unsolicited" in found[6]
     assert found[7].split()[5] == "F1··"
-    assert "inflates to 5.9 KiB  hello hello" in found[7]
+    assert "→ 5.9 KiB  hello hello" in found[7]
     assert found[8].endswith("00 01 02 03 04 05 06 07 08 09 0a 0b 0c 0d 0e 0f …")
     assert "no pong  ff fe" in found[9]
     assert '1001 going away "bye ␛]0;owned' in found[10]
@@ -156,9 +157,9 @@ def test_the_end_is_told(show, capture):
     output = show(capture, 1)
     assert "At 0.030000 s: end, side server, how fin" in output
     assert "Ended after 30 ms: by server, close-frame" in output
-    assert "JavaScript sees     code 1001 (going away), wasClean true" in output
-    assert 'server sent         1001 going away "bye ␛]0;owned' in output
-    assert "client sent         1001 going away\n" in output
+    assert "JavaScript    code 1001 (going away), wasClean true" in output
+    assert 'server sent   1001 going away "bye ␛]0;owned' in output
+    assert "client sent   1001 going away\n" in output
 
 
 def test_whole_payloads_are_text_or_hex(show, capture):
@@ -180,7 +181,7 @@ def test_a_refused_attempt_shows_head_and_body(show, capture):
 
 def test_lost_boundaries_and_violations_are_told(show, capture):
     output = show(capture, 3)
-    assert "! reserved-opcode" in rows(output)[12]
+    assert "! ✖ reserved-opcode" in rows(output)[12]
     assert "! reserved-opcode: The opcode is reserved. (RFC 6455 §5.2)" in output
     assert "Bytes that are no frame: 19 s>c after frame 12 (length-top-bit)" in output
     assert ".......... and m" in show(capture, 3, "--payload")
@@ -188,7 +189,7 @@ def test_lost_boundaries_and_violations_are_told(show, capture):
 
 def test_failed_and_lost_connections_say_why(show, capture):
     failed = show(capture, 4)
-    assert "error     refused ␛]0;owned" in failed
+    assert "error         refused ␛]0;owned" in failed
     assert "no response" in failed
     assert "Lost: the engine died" in show(capture, 5)
 

@@ -90,7 +90,7 @@ def test_lines_are_those_of_the_table(
             for odd in (False, True):
                 rows = _rows(capture, LINE_COLUMNS, odd=odd)
                 plain += sum(bool(row[5]) for row in rows)
-                tables = {one.id: FrameTable(one.attempt_ns, width, palette) for one in capture.connections()}
+                tables = {one.id: FrameTable(one, width, palette) for one in capture.connections()}
                 lines = {
                     f.id: partial(_lines, f, page) for page in _pages(capture, rows) for f in page.frames
                 }

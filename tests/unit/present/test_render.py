@@ -7,11 +7,23 @@ import unicodedata
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wsinspect.capture.records import Connection, Event, FrameRow, Message, Opaque, Ping
+from wsinspect.capture.records import (
+    Connection,
+    Event,
+    FaultRow,
+    FindingRow,
+    FrameRow,
+    Message,
+    Opaque,
+    Ping,
+)
 from wsinspect.present import objects
-from wsinspect.present.connection_table import ConnectionTable, closing_lines
+from wsinspect.present.cells import text_of
+from wsinspect.present.connection_table import ConnectionTable
 from wsinspect.present.frame_table import FrameTable, Page, hex_dump, opaque_lines, payload_lines
+from wsinspect.present.records import Fragment
 from wsinspect.present.terminal import Palette, date_time, json_line, milliseconds, table
+from wsinspect.present.words import end_lines
 from wsinspect.text import cell_width
 from wsinspect.wire.opcodes import Direction
 
@@ -40,11 +52,16 @@ messages = st.builds(
     *(st.none() | TIMES, st.none() | st.binary(max_size=40), st.none() | st.booleans(), st.none() | TEXTS),
 )
 pings = st.builds(Ping, IDS, st.just(1), TEXTS, st.none() | IDS, st.none() | TIMES)
+faults = st.builds(FaultRow, IDS, TIMES, st.just(1), IDS, TEXTS, TEXTS, st.none() | TEXTS)
+findings = st.builds(FindingRow, IDS, TEXTS, TEXTS, st.just(1), IDS, TEXTS)
 pages = st.builds(
     Page,
     st.lists(frames, max_size=8),
     st.dictionaries(IDS, messages, max_size=6),
     st.dictionaries(IDS, pings, max_size=6),
+    st.dictionaries(IDS, st.lists(faults, max_size=2), max_size=3),
+    st.dictionaries(IDS, st.lists(findings, max_size=2), max_size=3),
+    st.dictionaries(IDS, st.builds(Fragment, IDS, IDS, TIMES), max_size=6),
     st.none() | st.just(lambda frame: frame.payload),
 )
 connections = st.builds(
@@ -71,9 +88,9 @@ def is_harmless(line: str) -> bool:
     return not any(unicodedata.category(char) in ("Cc", "Cf", "Cs", "Zl", "Zp") for char in line)
 
 
-@given(st.lists(pages, max_size=3), st.integers(20, 200), st.booleans())
-def test_frames_are_harmless_lines(some, columns, is_live):
-    shown = FrameTable(None, columns, Palette(False), is_live)
+@given(st.lists(pages, max_size=3), st.none() | connections, st.integers(20, 200), st.booleans())
+def test_frames_are_harmless_lines(some, connection, columns, is_live):
+    shown = FrameTable(connection, columns, Palette(False), is_live)
     lines = [shown.header(), *(line for page in some for line in shown.lines(page)), *shown.legend()]
     assert all(map(is_harmless, lines))
 
@@ -81,7 +98,7 @@ def test_frames_are_harmless_lines(some, columns, is_live):
 @given(st.lists(connections, max_size=4))
 def test_connections_are_harmless_lines(some):
     table_of_some = ConnectionTable(some, with_tap=True)
-    lines = [*table_of_some.lines(), *(line for one in some for line in closing_lines(one))]
+    lines = [*table_of_some.lines(), *(text_of(line) for one in some for line in end_lines(one))]
     assert all(map(is_harmless, lines))
     assert all(table_of_some.line(one) in lines for one in some)
 
@@ -116,7 +133,7 @@ def test_a_row_fits_the_columns():
     frame = FrameRow(
         7, 1, Direction.SERVER_TO_CLIENT, 0, 0, 0, b"\x81\x7e\x02\x58", 604, payload[:512], 1, None, None
     )
-    (line,) = FrameTable(0, 100, Palette(False), False).lines(Page([frame]))
+    (line,) = FrameTable(None, 100, Palette(False), False).lines(Page([frame]))
     assert cell_width(line) in (99, 100)
     assert line.endswith("…")
 

@@ -57,7 +57,7 @@ def test_a_lane_of_one_cell_keeps_kind_and_direction():
 
 
 def test_a_wide_row_has_everything():
-    line = text_of(format_row(row(note=(("╭ fragment 1 of 3", "note"),), preview='{"items":['), Caps(120)))
+    line = text_of(format_row(row(notes=(("╭ fragment 1 of 3", "note"),), preview='{"items":['), Caps(120)))
     assert line == (
         ' 98190     12.001       1.2   ├─────────────▶┤ TEXT   F···     142  ╭ fragment 1 of 3  {"items":['
     )
@@ -89,7 +89,7 @@ def test_no_row_is_wider_than_it_may_be(width, peer_text, notes, with_connection
     one = row(
         opcode,
         preview=escape(peer_text) if peer_text else "",
-        note=tuple((escape(note), "note") for note in notes if note),
+        notes=tuple((escape(note), "note") for note in notes if note),
         length=length,
     )
     line = format_row(one, Caps(width, with_connection=with_connection))
@@ -165,13 +165,13 @@ def chat_rows(tmp_path):
         (1, "00 01 02 ff fe"),
         (2, '{"op":"sub","ch":"x"}'),
         (3, '╭ fragment 1 of 3  {"items":[1,'),
-        (4, "↺ 6  rtt 5.1 ms  p1"),
+        (4, "↺ 6, rtt 5.1 ms, client leg  p1"),
         (5, "│ fragment 2 of 3  2,"),
-        (6, "↺ 4  rtt 5.1 ms  p1"),
-        (7, "╰ fragment 3 of 3  message 90, 17 B  3]}"),
+        (6, "↺ 4, rtt 5.1 ms, client leg  p1"),
+        (7, "╰ fragment 3 of 3; message 90, 17 B  3]}"),
         (8, "no pong  lost"),
         (9, "├──↯ +250 ms──▶┤ TEXT   F···       9  latency_c2s latency=250ms  held back"),
-        (10, "├──✕           ┤ BIN"),
+        (10, "├──✕           ┤ BINARY F···      32  drop_c2s; not sent on  de ad be ef"),
         (11, "! ├◀─────────────┤ 0x3    F···      11  ✖ reserved-opcode"),
         (12, '├◀═════════════┤ CLOSE  F···       8  1001 going away "deploy"'),
         (13, "├═════════════▶┤ CLOSE  F···       2  1001 going away"),

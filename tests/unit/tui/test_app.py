@@ -240,7 +240,7 @@ async def test_the_handshake_page_has_both_sides(chat):
         await screen.press("d")
         text = "\n".join(screen.pane("handshake"))
         assert "Sec-WebSocket-Version" not in text
-        assert "lines, all the same" in text
+        assert "Response (unchanged)" in text
         await screen.press("escape")
         assert screen.app.page.page == "main"
 

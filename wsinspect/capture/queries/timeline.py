@@ -1,4 +1,4 @@
-"""What the timeline asks of a capture for the rows on its screen: few statements for many rows.
+"""What the timeline, and `show`, ask of a capture for the rows on a screen: few statements for many rows.
 
 A payload is never read whole for a row: large ones are read by pieces, so that 100 MB cost as much as 100
 bytes. Times are epoch nanoseconds.
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any, Final
 
-from wsinspect.capture.reader import Capture, json_object
+from wsinspect.capture.reader import Capture, frame_row, json_object
 from wsinspect.capture.records import Event, FaultRow, FindingRow, FrameRow, Message
 from wsinspect.wire.opcodes import Direction
 
@@ -26,15 +26,19 @@ _MESSAGES: Final = (
     "valid_text, problem, length(data) FROM stored_message WHERE id IN "
 )
 _FAULT: Final = "SELECT id, time_ns, connection_id, frame_id, rule, kind, detail FROM fault_event"
+_FINDING: Final = "SELECT id, rule, severity, connection_id, frame_id, detail FROM finding"
+_FRAGMENTS: Final = (
+    "SELECT id, wire_length - length(header) FROM frame WHERE id BETWEEN ? AND ? AND connection_id = ? "
+    "AND message_id = ? ORDER BY id LIMIT ?"
+)
+#: Of a message in more fragments than this the later ones have no number; nobody counts so far by eye.
+_MOST_FRAGMENTS: Final = 10_000
 _ROUND_TRIPS: Final = (
     "SELECT rtt_ns FROM ping WHERE connection_id = ? AND rtt_ns IS NOT NULL ORDER BY ping_frame DESC LIMIT ?"
 )
 _ENGINE_EVENTS: Final = (
     "SELECT id, time_ns, connection_id, kind, detail FROM event "
     "WHERE connection_id IS NULL AND id > ? ORDER BY id LIMIT ?"
-)
-_FINDINGS: Final = (
-    "SELECT id, rule, severity, connection_id, frame_id, detail FROM finding WHERE id > ? ORDER BY id LIMIT ?"
 )
 _MARK: Final = "SELECT count(*), coalesce(sum(id * length(detail)), 0) FROM finding WHERE id <= ?"
 
@@ -73,6 +77,23 @@ def faults_of(capture: Capture, frames: Sequence[int]) -> dict[int, list[FaultRo
     return found
 
 
+def findings_of(capture: Capture, frames: Sequence[int]) -> dict[int, list[FindingRow]]:
+    """The findings that name some frames, by frame."""
+    found: dict[int, list[FindingRow]] = {}
+    if frames:
+        for row in capture.query(f"{_FINDING} WHERE frame_id IN {_list(frames)} ORDER BY id"):
+            finding = FindingRow(*row)
+            found.setdefault(row[4], []).append(finding)
+    return found
+
+
+def fragments_of(capture: Capture, message: Message) -> list[tuple[int, int]]:
+    """Id and payload bytes of the frames of a message, in order; of very many only the first ones."""
+    last = message.last_frame if message.last_frame is not None else 1 << 62
+    key = (message.first_frame, last, message.connection_id, message.id, _MOST_FRAGMENTS)
+    return [(number, length) for number, length in capture.query(_FRAGMENTS, key)]
+
+
 def fault_rows(capture: Capture, after: int, limit: int) -> list[FaultRow]:
     """What faults did, with larger ids."""
     rows = capture.page(f"{_FAULT} WHERE id > ? ORDER BY id LIMIT ?", (after, limit), after)
@@ -81,7 +102,8 @@ def fault_rows(capture: Capture, after: int, limit: int) -> list[FaultRow]:
 
 def finding_rows(capture: Capture, after: int, limit: int) -> list[FindingRow]:
     """Findings with larger ids."""
-    return [FindingRow(*row) for row in capture.page(_FINDINGS, (after, limit), after)]
+    rows = capture.page(f"{_FINDING} WHERE id > ? ORDER BY id LIMIT ?", (after, limit), after)
+    return [FindingRow(*row) for row in rows]
 
 
 def findings_mark(capture: Capture, upto: int) -> tuple[int, int]:
@@ -104,20 +126,10 @@ def round_trips(capture: Capture, connection_id: int, limit: int) -> list[int]:
 
 
 def _frame(capture: Capture, row: tuple[Any, ...], cut: int) -> FrameRow:
-    *columns, is_evicted = row
-    frame = FrameRow(*columns)
-    header: Any = frame.header
-    payload: Any = frame.payload
-    if not isinstance(header, bytes) or len(header) < 2:
-        header = b"\0\0"  # a stranger's file may hold anything
-    if not isinstance(payload, bytes):
-        payload = b"" if is_evicted else capture.piece("frame", frame.id, 0, cut)
-    return frame._replace(
-        direction=Direction(1 if frame.direction else 0),
-        header=header,
-        payload=payload,
-        is_evicted=bool(is_evicted),
-    )
+    frame = frame_row(row)
+    if row[8] is None and not frame.is_evicted:
+        return frame._replace(payload=capture.piece("frame", frame.id, 0, cut))
+    return frame
 
 
 def _list(ids: Collection[int]) -> str:

@@ -8,6 +8,7 @@ from textual.binding import BindingType
 
 from wsinspect.present.cells import Line, fit
 from wsinspect.present.handshakes import fact_lines, side_by_side
+from wsinspect.present.words import end_lines
 from wsinspect.text import escape
 from wsinspect.tui.documents import LinesDocument
 from wsinspect.tui.keys import bindings_of
@@ -27,7 +28,8 @@ class HandshakePane(LinePane):
     help_text = (
         "The opening handshake as it was received at the left and as it was forwarded at the right: = is the "
         "same, ~ changed, + added, - removed, > moved. d leaves out what is the same, Y copies the request "
-        "as a curl command, y copies the headers. Facts, certificates and the time of each step are above."
+        "as a curl command, y copies the headers. Facts, certificates and the time of each step are above, "
+        "how the connection ended is below."
     )
     has_cursor = False
 
@@ -61,14 +63,12 @@ class HandshakePane(LinePane):
         if one is None:
             return []
         handshake = self.selection.handshake(one.id)
-        lines = list(fact_lines(one, handshake))
+        end = [[("", "")], *end_lines(one, self.selection.card(one.id))]
         if handshake is None:
-            return [*lines, [("The headers of this attempt were not recorded.", "muted")]]
-        lines.append([("", "")])
-        lines += side_by_side(
-            one, handshake, width, only_differences=self.only_differences, glyphs=self.glyphs
-        )
-        return lines
+            words = "The headers of this attempt were not recorded."
+            return [*fact_lines(one, handshake), [(words, "muted")], *end]
+        sides = side_by_side(handshake, width, only_differences=self.only_differences, glyphs=self.glyphs)
+        return [*fact_lines(one, handshake), [("", "")], *sides, *end]
 
     def row_count(self) -> int:
         """Lines at this width."""

@@ -12,6 +12,7 @@ from wsinspect.present.cells import Line, fit
 from wsinspect.present.details import frame_findings, header_lines, summary
 from wsinspect.present.handshakes import fact_lines
 from wsinspect.present.records import Record
+from wsinspect.present.words import end_lines
 from wsinspect.text import escape
 from wsinspect.tui.blobs import FORMS, MESSAGE, WIRE, Blob, blob_of
 from wsinspect.tui.documents import Document as PayloadDocument
@@ -234,3 +235,4 @@ def handshake_summary(selection: Selection, record: Record | None) -> Iterator[L
     handshake = selection.handshake(connection.id)
     yield [(f"conn {connection.id}  {escape(connection.url)}", "title")]
     yield from fact_lines(connection, handshake)
+    yield from end_lines(connection)
