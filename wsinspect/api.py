@@ -12,7 +12,6 @@ import json
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import TracebackType
 from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 from wsinspect.capture.damage import find_damage
@@ -22,6 +21,7 @@ from wsinspect.capture.records import Connection as ConnectionRow
 from wsinspect.capture.records import Event, Handshake, Opaque, Ping
 from wsinspect.capture.records import FrameRow as Frame
 from wsinspect.capture.story import Acted, Step, Story, story
+from wsinspect.closing import Closing
 from wsinspect.diagnosis.facts import diagnose
 from wsinspect.errors import CaptureError, UsageError, WsinspectError
 from wsinspect.findings.model import Finding
@@ -212,7 +212,7 @@ class Connection(ConnectionRow):
         return self._capture.findings(self.id)
 
 
-class CaptureFile:
+class CaptureFile(Closing):
     """An open capture; a context manager. `open_capture` makes it.
 
     Attributes:
@@ -226,14 +226,6 @@ class CaptureFile:
         self.path = path
         self.reader = reader
         self._imported = imported
-
-    def __enter__(self) -> CaptureFile:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Close the file."""

@@ -12,12 +12,12 @@ import json
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Final
 
 from wsinspect.capture import schema
 from wsinspect.capture.records import Connection, Event, FrameRow, Handshake, Message, Opaque, Ping
 from wsinspect.capture.rows import CONNECTION_COLUMNS, HANDSHAKE_COLUMNS
+from wsinspect.closing import Closing
 from wsinspect.errors import CaptureError
 from wsinspect.journal.format import is_in_use
 from wsinspect.wire.opcodes import Direction
@@ -75,7 +75,7 @@ _BLOBS: Final = {"frame": "payload", "stored_message": "data"}
 _EVENT: Final = "SELECT id, time_ns, connection_id, kind, detail FROM event"
 
 
-class Capture:
+class Capture(Closing):
     """An open capture; use it as a context manager.
 
     Attributes:
@@ -101,14 +101,6 @@ class Capture:
         """
         path = Path(path)
         return cls(path, schema.open_for_reading(path))
-
-    def __enter__(self) -> Capture:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Close the file."""

@@ -11,10 +11,10 @@ import http.client
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from wsinspect.closing import Closing
 from wsinspect.errors import LocalError, UsageError
 
 #: The `User-Agent` of the timeline, so that the capture has who changed a rule.
@@ -35,7 +35,7 @@ class ControlError(UsageError):
         self.field = field
 
 
-class ControlClient:
+class ControlClient(Closing):
     """Calls one engine; connections are kept open.
 
     Args:
@@ -66,14 +66,6 @@ class ControlClient:
                 f"cannot read the token file {control['token_file']}: {error.strerror}"
             ) from None
         return cls(control["url"], token, timeout, agent=agent)
-
-    def __enter__(self) -> ControlClient:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Close the connection."""
