@@ -226,7 +226,7 @@ class FactReader:
     def capture(self, newest: int = -1) -> CaptureFacts:
         """What is true of all connections, or of the newest ones, and the engine's events."""
         return CaptureFacts(
-            connections=tuple(map(_summary, rows.outlines(self._query, newest))),
+            connections=tuple(map(Summary._make, rows.summaries(self._query, newest))),
             events=tuple(
                 EngineEvent(at, kind, _object(detail) or {})
                 for kind, detail, at in rows.engine_events(self._query, _ENGINE_EVENTS)
@@ -291,11 +291,6 @@ def _messages(found: Iterable[RuleFrame]) -> Iterator[MessageFact]:
 def _end(event: tuple[str, dict[str, Any], int]) -> EndFact:
     _, detail, time_ns = event
     return EndFact(str(detail.get("side")), str(detail.get("how")), time_ns)
-
-
-def _summary(row: rows.Outline) -> Summary:
-    one = Summary._make(row)
-    return one._replace(path=one.path or "/", scheme=one.scheme or "ws", attempt_ns=one.attempt_ns or 0)
 
 
 def _blob(value: Any) -> bytes | None:

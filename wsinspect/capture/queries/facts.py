@@ -159,32 +159,6 @@ class Neighbour(NamedTuple):
     request: Any
 
 
-class Outline(NamedTuple):
-    """What rules over a whole capture know of each connection; `is_faulted`: a fault kept it from its end."""
-
-    id: int
-    tap: str | None
-    client: str | None
-    scheme: str | None
-    host: str | None
-    port: int | None
-    path: str | None
-    subprotocol: str | None
-    attempt_ns: int | None
-    open_ns: int | None
-    closed_ns: int | None
-    state: str
-    status: int | None
-    error: str | None
-    ended_by: str | None
-    how: str | None
-    client_close_code: int | None
-    server_close_code: int | None
-    c2s_frames: int
-    s2c_frames: int
-    is_faulted: int
-
-
 _CONNECTION: Final = (
     f"SELECT {', '.join(RuleConnection._fields[: RuleConnection._fields.index('informational')])}, "  # noqa: S608
     f"informational, substr(body, 1, 16384), {RULE}, server_address, client_tls, server_tls, "
@@ -248,8 +222,11 @@ _ENDED_BETWEEN: Final = (
     "SELECT id FROM connection WHERE closed_ns BETWEEN ? AND ? AND id != ? AND open_ns IS NOT NULL "
     "ORDER BY id LIMIT 100"
 )
-_OUTLINES: Final = (
-    f"SELECT {', '.join(Outline._fields[:-1])}, ended_by IS 'fault' OR open_ns IS NULL AND EXISTS "  # noqa: S608
+_SUMMARIES: Final = (
+    "SELECT id, tap, client, coalesce(nullif(scheme, ''), 'ws'), host, port, "
+    "coalesce(nullif(path, ''), '/'), subprotocol, coalesce(attempt_ns, 0), open_ns, closed_ns, state, "
+    "status, error, ended_by, how, client_close_code, server_close_code, c2s_frames, s2c_frames, "
+    "ended_by IS 'fault' OR open_ns IS NULL AND EXISTS "
     "(SELECT 1 FROM fault_event WHERE connection_id = connection.id) FROM connection "
     "ORDER BY id DESC LIMIT ?"
 )
@@ -381,6 +358,6 @@ def ended_between(query: Query, first_ns: int, last_ns: int, but: int) -> list[i
     return [row[0] for row in query(_ENDED_BETWEEN, (first_ns, last_ns, but))]
 
 
-def outlines(query: Query, newest: int) -> list[Outline]:
-    """The newest connections (-1: all), in order."""
-    return list(map(Outline._make, query(_OUTLINES, (newest,))[::-1]))
+def summaries(query: Query, newest: int) -> list[tuple[Any, ...]]:
+    """The newest connections (-1: all), in order, as `findings.facts.Summary` has its fields: very many."""
+    return query(_SUMMARIES, (newest,))[::-1]
