@@ -340,7 +340,7 @@ def test_every_kind_is_in_the_ledger_and_nobody_is_blamed(lab: Lab) -> None:
         if one["severity"] != "note" and one["fault_of"] != "tool" and one["connection"] in touched | {None}
     ]
     assert blaming == []
-    named = [one for one in findings if any("a fault that was asked for" in line for line in one["evidence"])]
+    named = [one for one in findings if any("your rule `" in line for line in one["evidence"])]
     assert named
 
 
