@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import re
 import socket
 import struct
@@ -20,6 +21,7 @@ from tests.support.doctor_lab import (
     http,
     ids,
     is_upgrade,
+    listening,
     pongs,
     replies,
     serving,
@@ -379,6 +381,17 @@ def test_the_header_that_decides_is_found_among_many() -> None:
     assert found.answers[-1].question.kind == "without:x-four"
 
 
+def test_where_a_redirect_leads_and_polling_are_said() -> None:
+    slash = unless(lambda head: head.target == b"/chat", "308 Permanent Redirect", Location="/chat/")
+    first = examine_server(slash, "/chat").judgement.findings[0]
+    assert any(line.startswith("where the redirect leads: ") and "101" in line for line in first.evidence)
+    play = replies(
+        lambda head: http("200 OK", b"0{}") if b"=polling" in head.target else http("400 Bad Request")
+    )
+    first = examine_server(play, "/socket.io/?EIO=4&transport=websocket").judgement.findings[0]
+    assert "Engine.IO by polling: HTTP/1.1 200 OK" in first.evidence
+
+
 def test_an_any_origin_server_is_warned_of_where_a_cookie_is_sent() -> None:
     found = examine_server(replies(echo), "/", Extras(cookies=("session=abc",)))
     assert [(one.id, one.severity) for one in found.judgement.findings] == [("WS-HS-055", "warning")]
@@ -412,7 +425,7 @@ def test_a_certificate_is_trusted_by_its_authority_or_borne(tmp_path) -> None:
     assert found.judgement.verdict == "healthy"
     assert re.search(r"TLS: TLSv1\.3, certificate trusted", "\n".join(found.judgement.ruled_out))
     found = examine_server(secure, tls=certificates.server_context(), is_insecure=True)
-    assert ids(found)[0] == "WS-TLS-020"
+    assert ids(found)[0] == "WS-TLS-020", [one.facts.error for one in found.answers]
     assert found.judgement.verdict == "degraded"
 
 
@@ -426,7 +439,7 @@ def test_a_certificate_for_another_name(tmp_path, host) -> None:
 
 
 def test_tls_asked_of_a_plain_port_and_plain_of_a_tls_port(tmp_path) -> None:
-    found = examine_server(replies(echo), scheme="wss")
+    found = examine_server(replies(echo), scheme="wss", timeout_ns=500_000_000)
     assert ids(found)[0] == "WS-HS-054"  # it waits for a request, and says nothing to a TLS greeting
     assert found.judgement.verdict == "failing"
     tls = make_certificates(tmp_path)
@@ -515,3 +528,48 @@ def test_the_proxy_of_the_environment_is_tried_too(monkeypatch, host, status, ex
     found = asyncio.run(run())
     assert (ids(found), found.judgement.verdict) == (expected, verdict)
     assert [one.question.kind for one in found.answers][1] == "proxy"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(b"\x16\x03\x03\xff\xff" + b"\x02" * 70000, id="a record that is too long"),
+        pytest.param(b"\x15\x03\x03\x00\x02\x02\x50", id="an alert"),
+        pytest.param(bytes(range(256)) * 300, id="any bytes"),
+    ],
+)
+def test_garbage_for_tls_is_one_finding(data) -> None:
+    async def run() -> Examination:
+        async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.read(1)
+            writer.write(data)
+
+        async with listening(handle) as port:
+            return await examined(f"wss://localhost:{port}/")
+
+    found = asyncio.run(run())
+    assert [one.severity for one in found.judgement.findings] == ["error"]
+    assert ids(found)[0].startswith("WS-TLS-")
+    assert found.judgement.verdict == "failing"
+
+
+def test_a_bomb_is_not_inflated() -> None:
+    bomb = gzip.compress(b"\0" * 50_000_000)
+    found = examine_server(always(http("404 Not Found", bomb, Content_Encoding="gzip")), "/")
+    assert ids(found) == ["WS-HS-011"]
+    assert all(len(one.facts.content) <= 64 * 1024 for one in found.answers)
+
+
+def test_a_server_that_never_stops_talking_is_left() -> None:
+    async def flood(head: RawHead, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(switching(head))
+        while not writer.is_closing():
+            writer.write(b"\x89\x01x" * 5000 + b"\x81\x05hello" * 5000)
+            await writer.drain()
+            await asyncio.sleep(0)
+
+    found = examine_server(flood, "/")
+    main = found.answers[0].facts
+    assert main.status == 101
+    assert len(main.last_frames) <= 64
+    assert len(main.pings) <= 256

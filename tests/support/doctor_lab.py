@@ -24,7 +24,7 @@ from wsinspect.handshake.negotiation import accept_key
 
 LOOPBACK = "127.0.0.1"
 #: A limit that no answer of a server in this process needs, and that a silent one is soon over with.
-TIMEOUT_NS = 1_000_000_000
+TIMEOUT_NS = 5_000_000_000
 
 NOTHING = Extras()
 
@@ -92,23 +92,48 @@ def replies(reply: Reply) -> Play:
     return play
 
 
-@contextlib.asynccontextmanager
-async def serving(play: Play, tls: ssl.SSLContext | None = None) -> AsyncIterator[int]:
-    """A server on a free port of 127.0.0.1."""
+Handle = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
-    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+
+@contextlib.asynccontextmanager
+async def listening(handle: Handle, tls: ssl.SSLContext | None = None) -> AsyncIterator[int]:
+    """A server on a free port of 127.0.0.1 of which no connection is left at the end."""
+    open_ones: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
+
+    async def one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        open_ones[task] = writer
         with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
-            head = RawHead.parse(await reader.readuntil(b"\r\n\r\n"))
-            await play(head, reader, writer)
+            await handle(reader, writer)
             await writer.drain()
         with contextlib.suppress(OSError):
             writer.close()
+            await writer.wait_closed()
+        del open_ones[task]
 
-    server = await asyncio.start_server(handle, LOOPBACK, 0, ssl=tls)
+    server = await asyncio.start_server(one, LOOPBACK, 0, ssl=tls)
     try:
         yield server.sockets[0].getsockname()[1]
     finally:
         server.close()
+        left = dict(open_ones)
+        for task, writer in left.items():
+            writer.transport.abort()
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+        await asyncio.sleep(0)  # what was aborted is told so by the loop
+
+
+@contextlib.asynccontextmanager
+async def serving(play: Play, tls: ssl.SSLContext | None = None) -> AsyncIterator[int]:
+    """A server that plays this on each connection."""
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await play(RawHead.parse(await reader.readuntil(b"\r\n\r\n")), reader, writer)
+
+    async with listening(handle, tls) as port:
+        yield port
 
 
 async def examined(url: str, extras: Extras = NOTHING, **options: Any) -> Examination:
@@ -183,17 +208,12 @@ async def serving_http2(tls: ssl.SSLContext, http2: Http2Server, play: Play) -> 
     tls.set_alpn_protocols(["h2", "http/1.1"])
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
-            if writer.get_extra_info("ssl_object").selected_alpn_protocol() == "h2":
-                writer.write(http2.feed(b""))
-                while data := await reader.read(65536):
-                    writer.write(http2.feed(data))
-            else:
-                await play(RawHead.parse(await reader.readuntil(b"\r\n\r\n")), reader, writer)
-        writer.close()
+        if writer.get_extra_info("ssl_object").selected_alpn_protocol() == "h2":
+            writer.write(http2.feed(b""))
+            while data := await reader.read(65536):
+                writer.write(http2.feed(data))
+        else:
+            await play(RawHead.parse(await reader.readuntil(b"\r\n\r\n")), reader, writer)
 
-    server = await asyncio.start_server(handle, LOOPBACK, 0, ssl=tls)
-    try:
-        yield server.sockets[0].getsockname()[1]
-    finally:
-        server.close()
+    async with listening(handle, tls) as port:
+        yield port

@@ -157,6 +157,7 @@ def doctor(
             Palette.choose(color),
             ruled_out=found.judgement.ruled_out,
             next_steps=found.judgement.next_steps,
+            curl=found.curl(include_secrets=include_secrets),
             is_verbose=verbose,
         )
         for line in lines:

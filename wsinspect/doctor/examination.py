@@ -21,7 +21,9 @@ from wsinspect.doctor.target import Extras, Target
 from wsinspect.findings.facts import ConnectionFacts
 from wsinspect.findings.model import Finding
 from wsinspect.formats.secrets import mask_head, mask_url
+from wsinspect.handshake.heads import RawHead
 from wsinspect.net import Address
+from wsinspect.present.curl import curl_of
 
 #: However slowly a server answers each question, no more are asked after so many times the limit of one.
 _TIMES_LIMIT: Final = 6
@@ -59,6 +61,13 @@ class Examination:
             return 3
         return int(any(one.severity == "error" for one in self.judgement.findings))
 
+    def curl(self, *, include_secrets: bool) -> str:
+        """A command that sends the first question again; what is masked in it has to be filled in."""
+        request = self.answers[0].question.request
+        head = RawHead.parse(request if include_secrets else mask_head(request))
+        path = head.target.decode("latin-1")
+        return curl_of(self.target.scheme, self.target.host, self.target.port, path, head)
+
     def as_json(self, *, include_secrets: bool) -> dict[str, Any]:
         """The object of `--json`.
 
@@ -75,6 +84,7 @@ class Examination:
             "findings": [finding_object(one) for one in self.judgement.findings],
             "ruled_out": list(self.judgement.ruled_out),
             "next_steps": list(self.judgement.next_steps),
+            "curl": self.curl(include_secrets=include_secrets),
             "addresses": [
                 {"address": str(one.address), "error": one.error, "ms": one.took_ns / 1e6}
                 for place in self.reached

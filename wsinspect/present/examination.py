@@ -41,9 +41,14 @@ def examination_lines(
     *,
     ruled_out: Sequence[str] = (),
     next_steps: Sequence[str] = (),
+    curl: str = "",
     is_verbose: bool = False,
 ) -> Iterator[str]:
-    """All of it."""
+    """All of it.
+
+    Args:
+        curl: a command that asks the first question again.
+    """
     yield palette.line([(verdict, _STYLES.get(verdict, "")), (f"  {escape(url)}", "")])
     yield palette.line([(escape(headline), "title")])
     yield ""
@@ -53,6 +58,7 @@ def examination_lines(
     yield from _block("Asked", _asked(probes), palette)
     yield from _block("Ruled out", map(escape, ruled_out), palette)
     yield from _block("Try next", map(escape, next_steps), palette)
+    yield from _block("As curl", [escape(curl)] if curl else [], palette)
     if is_verbose:
         for probe in probes:
             yield ""

@@ -7,7 +7,6 @@ it, and none takes a large one.
 from __future__ import annotations
 
 import os
-import shlex
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -15,8 +14,8 @@ from typing import Final
 
 from wsinspect.capture.records import Connection, Handshake
 from wsinspect.handshake.heads import RawHead
-from wsinspect.handshake.negotiation import is_valid_key
 from wsinspect.launch.paths import ensure_private_dir, state_dir
+from wsinspect.present.curl import curl_of
 from wsinspect.present.rows import byte_count
 from wsinspect.text import escape
 from wsinspect.tui.blobs import Blob
@@ -24,69 +23,18 @@ from wsinspect.tui.blobs import Blob
 #: Terminals refuse longer OSC 52 sequences; xterm's own limit is of this order.
 CLIPBOARD_BYTES: Final = 64 * 1024
 COPY_BYTES: Final = 256 * 1024 * 1024
-#: The key of RFC 6455 section 1.3: sixteen bytes, as a server demands.
-_KEY: Final = b"dGhlIHNhbXBsZSBub25jZQ=="
-#: curl sends these itself, or must not be told them.
-_CURLS_OWN: Final = frozenset({b"host", b"content-length", b"accept-encoding"})
-_UPGRADE: Final = (
-    (b"connection", b"Connection", b"Upgrade"),
-    (b"upgrade", b"Upgrade", b"websocket"),
-    (b"sec-websocket-version", b"Sec-WebSocket-Version", b"13"),
-    (b"sec-websocket-key", b"Sec-WebSocket-Key", _KEY),
-)
 
 
 def curl_command(connection: Connection, handshake: Handshake | None) -> str:
-    """The opening handshake as a curl command that a server answers with 101.
-
-    `--http1.1` because `Upgrade` does not exist in HTTP/2, a key of sixteen bytes, and the fields that RFC
-    6455 section 4.1 demands where the request had them wrong or not at all.
-    """
-    scheme = "https" if connection.scheme in ("wss", "https") else "http"
-    path = connection.path or "/"
+    """The opening handshake of a connection as a curl command (`present.curl`)."""
     raw = (handshake.request_in or handshake.request_out) if handshake is not None else None
-    head = RawHead.parse(raw) if raw else None
-    host = (
-        f"{connection.host or 'localhost'}:{connection.port}"
-        if connection.port
-        else connection.host or "localhost"
+    return curl_of(
+        connection.scheme,
+        connection.host,
+        connection.port,
+        connection.path,
+        RawHead.parse(raw) if raw else None,
     )
-    words = ["curl", "--http1.1", "--include", "--no-buffer"]
-    for name, value in _fields(head):
-        words += ["-H", f"{_text(name)}: {_text(value)}"]
-    sent_host = head.get("Host") if head is not None else None
-    if sent_host is not None and _text(sent_host) != host:
-        words += ["-H", f"Host: {_text(sent_host)}"]
-    return shlex.join([*words, f"{scheme}://{host}{path}"])
-
-
-def _fields(head: RawHead | None) -> list[tuple[bytes, bytes]]:
-    fields = [(field.name, field.value) for field in head.fields if field.name] if head is not None else []
-    # `-H @NAME` would make curl read a file.
-    kept = [
-        (name, value)
-        for name, value in fields
-        if name.lower() not in _CURLS_OWN and not name.startswith(b"@")
-    ]
-    for key, name, value in _UPGRADE:
-        at = next((number for number, field in enumerate(kept) if field[0].lower() == key), None)
-        if at is None:
-            kept.append((name, value))
-        elif _is_wrong(key, kept[at][1]):
-            kept[at] = (kept[at][0], value)
-    return kept
-
-
-def _is_wrong(key: bytes, value: bytes) -> bool:
-    """Whether a server would have to refuse this value."""
-    if key == b"sec-websocket-key":
-        return not is_valid_key(value)
-    return key == b"connection" and b"upgrade" not in value.lower()
-
-
-def _text(value: bytes) -> str:
-    """For a shell: printable characters only, so that pasting cannot do anything else."""
-    return "".join(char for char in value.decode("utf-8", "replace") if char.isprintable())
 
 
 def save_copy(data: bytes, suffix: str) -> Path:

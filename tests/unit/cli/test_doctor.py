@@ -55,6 +55,9 @@ def test_it_says_first_what_is_wrong(capsys, port) -> None:
     assert lines[4].startswith("  probe 1; fault of the server")
     assert f"             Origin: http://127.0.0.1:{port}" in lines
     assert "Asked" in lines
+    assert lines[lines.index("As curl") + 1].startswith(
+        "  curl --http1.1 --include --no-buffer -H 'Connection: Upgrade'"
+    )
     assert "  > GET /origin HTTP/1.1" in lines
     assert "  < HTTP/1.1 403 Forbidden" in lines
     assert "\x1b" not in out
@@ -72,6 +75,7 @@ def test_json_masks_secrets_and_has_what_was_asked(capsys, port) -> None:
     assert found["findings"][0]["id"] == "WS-HS-055"
     assert found["findings"][0]["probe"] == 1
     assert found["addresses"][0]["error"] is None
+    assert "-H 'Cookie: session=***'" in found["curl"]
     _, out, _ = doctor(capsys, url, "--json", "--include-secrets", *options)
     assert "Bearer hidden" in json.loads(out)["probes"][0]["request"]
 
