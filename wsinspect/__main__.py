@@ -5,7 +5,7 @@ import signal
 
 
 def main() -> None:
-    """Run the command line, which takes a moment to import: an interrupt meanwhile is no traceback."""
+    """Run the command line. Importing it takes a moment; an interrupt then prints no traceback."""
     signal.signal(signal.SIGINT, lambda _number, _frame: os._exit(130))
     from wsinspect.cli.main import main as run
 

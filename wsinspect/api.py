@@ -117,7 +117,7 @@ class Message(NamedTuple):
 
     @property
     def text(self) -> str:
-        """Its data as text; what is no UTF-8 is replaced."""
+        """Its data as text; what is not UTF-8 is replaced."""
         return self.data.decode("utf-8", "replace")
 
     def json(self) -> Any:

@@ -2,7 +2,7 @@
 
 What a peer does wrong is data (a violation, a finding) and never one of these. Each error is one line for a
 person that says what failed, where, and what to do next (`hint`), and knows the exit code of the command it
-ends (DESIGN's table: 1 the thing checked failed, 2 wrong usage or unreadable input, 3 a local reason).
+ends (1 the thing checked failed, 2 wrong usage or unreadable input, 3 a local reason).
 """
 
 from __future__ import annotations

@@ -93,9 +93,9 @@ def parse_endpoint(text: str) -> Endpoint:
     if parts.scheme not in HTTP_SCHEMES or not host:
         raise ValueError(f"not a server URL: {text!r}; write one like http://localhost:3000")
     if parts.path not in ("", "/") or parts.query or parts.fragment or parts.username is not None:
-        raise ValueError(f"{text!r}: only scheme, host and port count, the path comes from the client")
+        raise ValueError(f"{text!r}: give only scheme, host and port; the path comes from the client")
     if port == 0:
-        raise ValueError(f"{text!r}: nothing can be reached at port 0")
+        raise ValueError(f"{text!r}: port 0 cannot be connected to")
     scheme = HTTP_SCHEMES[parts.scheme]
     return Endpoint(scheme, host, DEFAULT_PORTS[scheme] if port is None else port)
 

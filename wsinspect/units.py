@@ -45,7 +45,7 @@ _NEARLY_UNITS: Final = frozenset(
 
 
 class QuantityError(ValueError):
-    """Text that is no quantity of the kind that was asked for.
+    """Text that is not a quantity of the kind that was asked for.
 
     Attributes:
         text: what was read.
@@ -263,7 +263,8 @@ def format_duration(interval_ns: int, *, is_steady: bool = False) -> str:
     """A duration for a reader, rounded: `250 us`, `3.12 ms`, `60 s`, `3 min 20 s`, `2 h 05 min`.
 
     Args:
-        is_steady: always so many decimals, for columns and for numbers that change while somebody looks:
+        is_steady: always the same number of decimals, for columns and for numbers that change while somebody
+        looks:
             `4.0 ms`, `2.310 s`, `1 min 00 s`.
     """
     sign, rest = ("-", -interval_ns) if interval_ns < 0 else ("", interval_ns)

@@ -101,8 +101,8 @@ COLUMNS["faults"] = [
     Column("echo p50 us", "unarmed_p50_us", _one),
     Column("armed p50 us", "armed_p50_us", _one),
     Column("of unarmed", "armed_ratio", _times),
-    Column("beside a busy one us", "beside_unarmed_us", _one),
-    Column("beside a busy armed one us", "beside_armed_us", _one),
+    Column("next to a busy one us", "beside_unarmed_us", _one),
+    Column("next to a busy armed one us", "beside_armed_us", _one),
     Column("of that", "beside_ratio", _times),
     Column("delay's error p50 ms", "delay_error_p50_ms", _two),
     Column("p99 ms", "delay_error_p99_ms", _two),
@@ -259,7 +259,7 @@ def goals(found: Medians) -> list[Goal]:
     )
     add("faults: with such a rule echo p50 1.3 times", value("faults", ours, "armed_ratio"), 1.3, _times)
     add(
-        "faults: echo p50 beside an armed busy connection 1.3 times that beside an unarmed one",
+        "faults: echo p50 next to an armed busy connection 1.3 times that next to an unarmed one",
         value("faults", ours, "beside_ratio"),
         1.3,
         _times,

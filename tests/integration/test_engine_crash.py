@@ -21,7 +21,7 @@ from wsinspect.recorder.opening import open_capture
 
 __all__ = ["server"]
 
-#: The promise of DESIGN section 3: what was relayed this long ago is in the capture, or in the journal.
+#: The promise: what was relayed this long ago is in the capture, or in the journal.
 GRACE_SECONDS = 0.25
 #: Moments at which something is killed.
 SEEDS = [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2, 3))]
@@ -142,7 +142,7 @@ def test_the_recorder_is_killed(seed: int, server: EchoServer, tmp_path: Path) -
         recorder_of(engine, not_pid=recorder)
     talker.close()
     assert engine.stop() == 0
-    assert engine.stderr.count("the recorder ended") == 2
+    assert engine.stderr.count("the recorder exited") == 2
     assert_complete(engine.capture, talker, time.monotonic() + GRACE_SECONDS)
 
 

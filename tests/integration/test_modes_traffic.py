@@ -197,10 +197,10 @@ MODES = " (docs/modes.md lists the modes)"
         (["local:!"], "--mode local:!: invalid intercept spec: !" + MODES),
         (["socks5@x"], "--mode socks5@x: invalid port: x" + MODES),
         (["upstream:socks5://h:1"], "--mode upstream:socks5://h:1: Invalid server scheme: socks5" + MODES),
-        (["local@80"], "--mode local@80: local mode listens on no port (leave out @...)"),
+        (["local@80"], "--mode local@80: local mode has no port to listen on (leave out @...)"),
         (
             ["socks5", "SOCKS5"],
-            "two taps want to listen on 127.0.0.1:1080 (give each its own port, a mode as MODE@PORT)",
+            "two taps listen on 127.0.0.1:1080 (give each its own port (for a mode: MODE@PORT))",
         ),
         (["local", "local"], "--mode local is given twice"),
     ],
@@ -214,7 +214,7 @@ def test_a_bad_mode_is_one_line(modes, line):
 @pytest.mark.parametrize(
     ("options", "line"),
     [
-        (["--mode", "socks5@9", "--mode", "regular@9"], "two taps want to listen on 127.0.0.1:9"),
+        (["--mode", "socks5@9", "--mode", "regular@9"], "two taps listen on 127.0.0.1:9"),
         (["--mode", "socks5", "--tap", "socks5=0=http://h"], "two taps are called 'socks5'"),
         (
             ["--ignore-host", "("],

@@ -367,7 +367,7 @@ def test_a_disk_that_stays_full_keeps_the_journal_for_the_next_reader(rig, path)
     play(rig.writer, script.stop())
     code, _, err = rig.stop()
     assert code == 3
-    assert "is kept for a later try" in err
+    assert "is kept, to try again later" in err
     assert journal_directory(path).exists()
     with open_capture(path) as capture:
         assert len(capture.frames(1)) == 50

@@ -351,7 +351,7 @@ def test_a_cut_recording_says_so_before_it_is_played(tmp_path, replay):
         (("--to", "ws://a", "--also", "missing.db"), "there is no capture"),
         (("--serve", "0", "--gate", "x"), "invalid gate"),
         (("--serve", "0", "--gate", "1=regex:("), "regular expression"),
-        (("--serve", "0", "--gate", "1=subset:{"), "is no JSON"),
+        (("--serve", "0", "--gate", "1=subset:{"), "is not JSON"),
     ],
 )
 def test_mistakes_are_one_line(tmp_path, replay, args, words):

@@ -87,7 +87,7 @@ def test_a_client_that_stops_polling_is_gone(recording):
         # Its open packet promised an interval and a timeout of 200 ms each.
         code, events = server.finish()
     assert code == 1
-    assert "messages of the server were left" in events[-2]["problems"][0]
+    assert "server messages were left" in events[-2]["problems"][0]
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,7 @@ def test_nothing_is_said_before_its_message(tmp_path):
         asyncio.run(wait(server.url + "/room"))
         code, events = server.finish()
     assert code == 1
-    assert "recorded messages of the server were left" in events[-2]["problems"][0]
+    assert "recorded server messages were left" in events[-2]["problems"][0]
 
 
 def test_other_values_open_the_gate_and_are_reported_live(tmp_path):

@@ -61,7 +61,7 @@ def test_the_limit_holds_at_every_moment(rig: Rig, path: Path, payload: int, tot
             traffic.send(1 + number % 3, filler)
         err = finish(rig, traffic)
     assert size.most <= MOST
-    assert err.count("\n") == err.count("is full: from now on") == 1
+    assert err.count("\n") == err.count("has reached its size limit: from now on") == 1
     check_accounts(path, traffic)
     with open_capture(path) as capture:
         # Payloads go before rows, and the newest of them are there.
@@ -300,7 +300,7 @@ def test_the_engine_is_given_the_limit(tmp_path: Path) -> None:
                 subprocess.run([*load, *burst], cwd=ROOT, check=True, stdout=subprocess.DEVNULL, timeout=60)
                 assert engine.stop(60) == 0
             assert size.most <= MOST
-            assert "is full: from now on" in engine.stderr
+            assert "has reached its size limit: from now on" in engine.stderr
     finally:
         target.communicate(timeout=10)
     with open_capture(engine.capture) as capture:

@@ -33,7 +33,7 @@ def find_damage(path: Path) -> str | None:
                 wrong = f"typeof({name}) NOT IN (?, 'null')"
                 sql = f'SELECT typeof({name}) FROM "{table}" WHERE {wrong} LIMIT 1'  # noqa: S608
                 for (found,) in capture.query(sql, (declared,)):
-                    return f"{table}.{column} holds {found} where {declared} belongs"
+                    return f"{table}.{column} holds {found}, not {declared}"
             return capture.broken_structure()
     except CaptureError as error:
         return str(error)

@@ -150,7 +150,7 @@ class EvictableRows:
         return self._pragma("freelist_count") > 0
 
     def give_back(self, pages: int) -> None:
-        """Cut so many free pages off the file; `copy_wal` makes it shorter."""
+        """Cut this many free pages off the file; `copy_wal` makes it shorter."""
         self._database.execute(f"PRAGMA incremental_vacuum({pages})").fetchall()
 
     def copy_wal(self) -> None:

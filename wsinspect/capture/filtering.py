@@ -31,7 +31,7 @@ _FAULTS: Final = (
     "OR id = (SELECT fault_event_id FROM frame WHERE id = ?) ORDER BY id"
 )
 _BODY_COLUMNS: Final = "id, message_id, payload"
-#: Many frames pass: more than one in so many.
+#: Many frames pass: more than one in this number of rows.
 _DENSE: Final = 4
 _MOST_PLACES: Final = 1000
 

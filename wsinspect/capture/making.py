@@ -112,7 +112,7 @@ class RowLoader:
             raise RowsRefusedError(str(error)) from None
 
     def finish(self) -> None:
-        """All rows are there: a recorder that appends goes on behind the last frame."""
+        """All rows are there: a recorder that appends continues behind the last frame."""
         place_after_frames(self._database)
 
 

@@ -1,6 +1,6 @@
 """Several captures copied into one, on one time axis.
 
-Ids are given again, in the order of time; each capture keeps its own order. All references follow.
+New ids are given in time order; each capture keeps its own order. All references follow.
 Connections get the ids of the first capture, then those of the second and so on; each run of each capture
 keeps its `meta`. The work is done by SQLite, in temporary files where memory does not do.
 """

@@ -1,8 +1,8 @@
 """Reading a capture, live or old: typed rows, each call one short read-only transaction.
 
 A long read transaction would keep the recorder's WAL from being emptied, so nothing here hands out open
-cursors; ask for `limit` rows and go on after the last id. A capture from a stranger is hostile input: it is
-opened read-only with `trusted_schema` off, nothing in it is run, and blobs are cut by SQLite when a limit
+cursors; ask for `limit` rows and continue after the last id. A capture from a stranger is hostile input: it
+is opened read-only with `trusted_schema` off, nothing in it is run, and blobs are cut by SQLite when a limit
 is given.
 """
 
@@ -156,7 +156,7 @@ class Capture(Closing):
     ) -> list[tuple[Any, ...]]:
         """The rows of a statement whose column `key` ascends from above `after`, as pages are read.
 
-        In a damaged file pages of a table may follow each other in a circle, and whoever goes on after the
+        In a damaged file pages of a table may follow each other in a circle, and whoever continues after the
         last row would never end. So what comes before the first row out of order is the last page.
 
         Raises:
@@ -321,7 +321,7 @@ class Capture(Closing):
             raise CaptureError(f"cannot read {self.path}: {error}") from None
 
     def pieces(self, table: str, column: str, row_id: int, size: int) -> Iterator[bytes]:
-        """A large blob from its beginning to its end, so many bytes at a time.
+        """A large blob from its beginning to its end, this many bytes at a time.
 
         Raises:
             CaptureError: it cannot be read.
@@ -436,7 +436,7 @@ def frame_row(row: tuple[Any, ...]) -> FrameRow:
     frame_id, connection_id, side, first_ns, time_ns, sent_ns, header, wire_length, payload = row[:9]
     message_id, violation, fault_event_id, is_evicted = row[9:]
     try:
-        is_sent = sent_ns >= time_ns and wire_length >= 0  # else a fault keeps it back, or took it out
+        is_sent = sent_ns >= time_ns and wire_length >= 0  # else held back or dropped by a fault
     except TypeError:
         raise CaptureError(f"the capture is damaged: frame {frame_id} has no time or length") from None
     # A header has two bytes at least; a stranger's file may say otherwise.

@@ -158,7 +158,7 @@ class FrameRow(NamedTuple):
 
 
 class Message(NamedTuple):
-    """A row of `message`; `last_frame` and `length` are None while it goes on."""
+    """A row of `message`; `last_frame` and `length` are None while it continues."""
 
     id: int
     connection_id: int

@@ -290,7 +290,7 @@ def create(path: Path) -> None:
         ) from None
     except OSError as error:
         raise LocalError(
-            f"cannot create {path}: {error.strerror}", hint="--capture names another place"
+            f"cannot create {path}: {error.strerror}", hint="--capture chooses another file"
         ) from None
     try:
         database = sqlite3.connect(path, isolation_level=None)
@@ -303,7 +303,7 @@ def create(path: Path) -> None:
             database.close()
     except sqlite3.Error as error:
         path.unlink(missing_ok=True)
-        raise LocalError(f"cannot write {path}: {error}", hint="--capture names another place") from None
+        raise LocalError(f"cannot write {path}: {error}", hint="--capture chooses another file") from None
 
 
 def open_for_writing(path: Path) -> sqlite3.Connection:

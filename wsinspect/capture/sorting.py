@@ -1,7 +1,7 @@
 """Frames and connections that come in any order, and are wanted in that of time: a temporary file sorts them.
 
-It is no capture: whoever imports another format fills one of these and plays it, in order, into a recorder.
-Times are epoch nanoseconds.
+It is not a capture: whoever imports another format fills one of these and plays it, in order, into a
+recorder. Times are epoch nanoseconds.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class Sorter:
             raise LocalError(f"cannot write {self._file.name}: {error}") from None
 
     def rebase(self, connection: int, start_ns: int, divisor: int) -> None:
-        """A connection's times count from a start, in units that are so many times shorter."""
+        """A connection's times count from a start, in units that are this many times shorter."""
         self._database.execute(_REBASE, (divisor, start_ns, connection))
 
     def first_attempt_ns(self) -> int:

@@ -32,7 +32,7 @@ SECONDS_ON_SCREEN = 9.0
     type=click.FloatRange(min=1, max=3600),
     default=5.0,
     show_default=True,
-    help="How long it takes, including start and stop of the proxy.",
+    help="How long it takes, including starting and stopping the proxy.",
 )
 @record_option
 @color_option
@@ -40,7 +40,7 @@ SECONDS_ON_SCREEN = 9.0
 def demo(headless: bool, seconds: float, capture: Path | None, color: str, ready_fd: int | None) -> int:
     """See it work: a chat server, two clients and a hop that strips Upgrade, on loopback.
 
-    The proxy between them is a real one. One attempt is refused, and one connection ends without a CLOSE
+    The proxy between them is the real one. One attempt is refused, and one connection ends without a CLOSE
     frame. On a terminal, the timeline shows it live.
     """
     import asyncio
@@ -77,7 +77,7 @@ def demo(headless: bool, seconds: float, capture: Path | None, color: str, ready
     echo("")
     name = "last" if capture is None else shlex.quote(str(capture))
     echo(escape(f"recorded in {path}"))
-    echo(escape(f"to look at it: {own_command()} show {name}"))
+    echo(escape(f"to view it: {own_command()} show {name}"))
     return 0
 
 

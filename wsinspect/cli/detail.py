@@ -90,7 +90,7 @@ class Detail:
         )
 
     def events(self) -> Iterator[Event]:
-        """What happened beside the frames."""
+        """What happened apart from the frames."""
         return _all(lambda after: self.capture.events(self.number, after=after, limit=_ROWS))
 
 
@@ -208,8 +208,9 @@ def _tell_handshake(detail: Detail) -> None:
 def print_connection_json(detail: Detail) -> None:
     """One object, written as it is read: a connection may have more frames than fit into memory.
 
-    Of a damaged capture it is completed with what could be read: half an object is no JSON, and whoever asked
-    could not tell it from what a killed command leaves. `damaged` says so, and then the error is raised.
+    Of a damaged capture it is completed with what could be read: half an object is not JSON, and whoever
+    asked could not tell it from what a killed command leaves. `damaged` says so, and then the error is
+    raised.
     """
     for connection in detail.looks():
         handshake = detail.capture.handshake(detail.number)

@@ -26,7 +26,7 @@ from wsinspect.cli.options import color_option, examples, json_option
     shell_complete=complete_capture_file,
     help="The capture from the other side of the hop.",
 )
-@click.option("--connection", type=click.IntRange(min=1), help="Only findings of this connection.")
+@click.option("--connection", type=click.IntRange(min=1), help="Only findings for this connection.")
 @json_option
 @color_option
 def diagnose(file: str | None, origin: Path | None, connection: int | None, as_json: bool, color: str) -> int:

@@ -23,7 +23,7 @@ from wsinspect.recorder.opening import open_capture
 
 #: What to do where a file has no connection.
 _ADVICE = {
-    "capture": "make sure that the client uses the proxy: wsinspect browser URL opens a browser that does",
+    "capture": "make sure the client uses the proxy: wsinspect browser URL opens a browser that does",
     "har": "open DevTools before the page loads, reproduce the failure, and export the HAR again",
     "jsonl": "export a capture that has connections: wsinspect show lists them",
     "flows": "start mitmdump -w before the client connects, and reproduce the failure",

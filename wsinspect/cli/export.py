@@ -55,8 +55,8 @@ def export(
     """Write CAPTURE as HAR (with Chrome's _webSocketMessages) or as JSONL (everything, one row per line).
 
     Cookies, credentials and tokens in URLs are masked unless --include-secrets is given; payloads are not
-    changed. --filter selects connections if all its keys are about connections, else frames. docs/formats.md
-    lists what each format leaves out.
+    changed. --filter selects connections if all its keys are about connections, otherwise frames.
+    docs/formats.md lists what each format leaves out.
     """
     from wsinspect.capture.damage import check_sound
     from wsinspect.capture.missing import missing
@@ -69,7 +69,7 @@ def export(
     with open_capture(resolve_capture(capture)) as opened:
         find_connections(opened, numbers)
         if opened.is_live:
-            _say("an engine is still writing this capture: exporting what is there so far")
+            _say("an engine is still writing this capture: exporting what it has recorded so far")
         check_sound(opened)
         choice = choose(opened, flt, numbers)
         with _output(output, force, keeps_part=exporter.keeps_part) as out:
@@ -103,7 +103,7 @@ def _by_name(output: str) -> Exporter:
         if output.endswith(f".{name}"):
             return exporter
     names = " or ".join(EXPORTERS)
-    raise click.UsageError(f"unknown format: use --format {names}, or a file name that ends so")
+    raise click.UsageError(f"unknown format: use --format {names}, or a file name that ends with it")
 
 
 @contextmanager

@@ -124,5 +124,7 @@ def make_board(
     for entry in board.entries:
         if entry.rule.tap is not None and entry.rule.tap not in taps:
             known = ", ".join(taps)
-            warn(f"fault {entry.rule.name} can never act: unknown tap {entry.rule.tap!r} (known: {known})")
+            warn(
+                f"fault rule {entry.rule.name} can never act: unknown tap {entry.rule.tap!r} (known: {known})"
+            )
     return board

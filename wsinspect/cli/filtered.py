@@ -61,11 +61,11 @@ def show_filtered(
 
 
 def _show_connections(path: Path, flt: Filter, *, follow: bool, as_json: bool) -> None:
-    told: set[int] = set()
+    printed: set[int] = set()
     table: ConnectionTable | None = None
     for capture, _ in looks(path, follow=follow):
-        found = [one for one in matching_connections(capture, flt) if one.id not in told]
-        told.update(one.id for one in found)
+        found = [one for one in matching_connections(capture, flt) if one.id not in printed]
+        printed.update(one.id for one in found)
         if as_json and not follow:
             objects = [connection_object(one) for one in found]
             echo_json({"capture": str(path), "filter": str(flt), "connections": objects})

@@ -20,7 +20,7 @@ def is_final(connection: Connection) -> bool:
 
 
 class StateChanges:
-    """Tells the connections that are new or in another state than before; counts alone are no change."""
+    """The connections that are new or in another state than before; new counts alone do not matter."""
 
     def __init__(self) -> None:
         self._states: dict[int, tuple[str, bool]] = {}

@@ -34,7 +34,7 @@ class _Lazy(NamedTuple):
 
 
 COMMANDS = {
-    "run": _Lazy("wsinspect.cli.run:run", "Start the proxy and record what passes."),
+    "run": _Lazy("wsinspect.cli.run:run", "Start the proxy and record the traffic."),
     "demo": _Lazy(
         "wsinspect.cli.demo:demo", "See it work: an embedded server, two clients and a misconfigured hop."
     ),

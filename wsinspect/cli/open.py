@@ -18,8 +18,8 @@ from wsinspect.cli.screen import is_terminal, screen_options
 def open_(capture: str | None, gap: int | None, is_ascii: bool) -> int:
     """Look at a capture, live or old, in the terminal.
 
-    CAPTURE is a file, or 'last', which is also the default: what the newest running engine records, else the
-    newest capture.
+    CAPTURE is a file, or 'last', which is also the default: what the newest running engine records, otherwise
+    the newest capture.
     """
     from wsinspect.errors import UsageError
     from wsinspect.launch.captures import resolve_capture

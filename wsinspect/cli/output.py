@@ -8,7 +8,7 @@ from typing import Any
 
 from wsinspect.present.terminal import json_line
 
-#: Columns assumed where stdout is no terminal: wide enough that nothing ordinary is cut.
+#: Columns assumed where stdout is not a terminal: wide enough that nothing ordinary is cut.
 _PIPE_COLUMNS = 160
 
 

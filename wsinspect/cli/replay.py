@@ -39,13 +39,19 @@ EXIT_INTERRUPTED = 130
 @click.option("--serve", type=ADDRESS, help="Play the server here; port 0 for any.")
 @connections_option
 @click.option(
-    "--speed", metavar="0.1..100|max", help="Keep the recorded times, scaled by this, or send at once."
+    "--speed",
+    metavar="0.1..100|max",
+    help="Keep the recorded times, scaled by this factor; max sends at once.",
 )
 @click.option(
     "--normalise", is_flag=True, help="Send whole messages, a correct close, and no recorded pings."
 )
 @click.option(
-    "--ignore", "ignored", multiple=True, metavar="json:PATH", help="Don't compare this; repeatable."
+    "--ignore",
+    "ignored",
+    multiple=True,
+    metavar="json:PATH",
+    help="Don't compare this part of JSON messages; repeatable.",
 )
 @click.option(
     "--also",
@@ -60,19 +66,24 @@ EXIT_INTERRUPTED = 130
     "headers",
     multiple=True,
     metavar="'NAME: VALUE'",
-    help="Replace a header field; 'NAME:' removes it; repeatable.",
+    help="Replace a request header; 'NAME:' removes it; repeatable.",
 )
 @click.option("--send-secrets", is_flag=True, help="Send recorded cookies and tokens to any host.")
 @click.option(
     "--timeout", type=DURATION, default="10s", help="How long to wait for an answer; 10s by default."
 )
-@click.option("--ca", "ca_file", type=click.Path(path_type=Path), help="Trust this certificate authority.")
-@click.option("--insecure", is_flag=True, help="Accept any certificate.")
+@click.option(
+    "--ca",
+    "ca_file",
+    type=click.Path(path_type=Path),
+    help="Also trust server certificates issued by this CA (PEM).",
+)
+@click.option("--insecure", is_flag=True, help="Accept any server certificate.")
 @click.option(
     "--match",
     type=click.Choice(["similar", "exact", "subset", "regex"]),
     default="similar",
-    help="--serve: when a client's message matches the recorded one.",
+    help="--serve: how a client's message has to match the recorded one.",
 )
 @click.option(
     "--gate",
@@ -87,9 +98,9 @@ EXIT_INTERRUPTED = 130
     "--then",
     type=click.Choice(["rst", "fin", "close"]),
     default="rst",
-    help="--until: end the connection this way.",
+    help="--until: how to end the connection there.",
 )
-@click.option("--loop", is_flag=True, help="--serve: start again when everything was played, until SIGINT.")
+@click.option("--loop", is_flag=True, help="--serve: start over when everything was played, until SIGINT.")
 @json_option
 def replay(capture: str, url: str | None, serve: Address | None, as_json: bool, **options: Any) -> int:
     """Replay a recording, and compare what comes back with what was recorded.

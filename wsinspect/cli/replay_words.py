@@ -39,8 +39,8 @@ def say_cuts(capture: Capture, chosen: Sequence[Connection], ours: Direction) ->
     """A recording that holds only the beginnings of payloads says so before it is played."""
     cuts = [cut_frames(capture, one.id, ours) for one in chosen]
     if mine := sum(cut.ours for cut in cuts):
-        say(f"{mine} frames to send were cut in the recording {_WHY}: only what is left is sent")
+        say(f"{mine} frames to send were cut in the recording {_WHY}: only the recorded part is sent")
     if theirs := sum(cut.theirs for cut in cuts):
-        say(f"{theirs} frames to expect were cut in the recording {_WHY}: what is left is compared")
+        say(f"{theirs} frames to expect were cut in the recording {_WHY}: only the recorded part is compared")
     if gone := sum(one.evicted_frames for one in chosen):
-        say(f"the first {gone} frames are gone (--max-capture-size): the replay begins in the middle")
+        say(f"the first {gone} frames were deleted (--max-capture-size): the replay starts in the middle")

@@ -47,17 +47,17 @@ DEFAULT_LISTEN = Address("127.0.0.1", 8080)
     type=ADDRESS,
     help="Address to listen on; 127.0.0.1:8080 by default, port 0 for any free port.",
 )
-@click.option("--reverse", type=TARGET, help="Be a reverse proxy for this server instead of a regular proxy.")
 @click.option(
-    "--tap", "taps", type=TAP, multiple=True, help="NAME=[HOST:]PORT=URL: a named reverse proxy; repeatable."
+    "--reverse", type=TARGET, help="Act as a reverse proxy for this server, not as a regular proxy."
 )
+@click.option("--tap", "taps", type=TAP, multiple=True, help="A named reverse proxy; repeatable.")
 @click.option(
     "--mode",
     "modes",
     multiple=True,
     metavar="SPEC",
     shell_complete=complete_mode,
-    help="A mode of mitmproxy, such as socks5@1080 or upstream:http://proxy:3128 (docs/modes.md).",
+    help="A mitmproxy mode, such as socks5@1080 or upstream:http://proxy:3128 (docs/modes.md).",
 )
 @click.option(
     "--ignore-host",
@@ -95,7 +95,7 @@ DEFAULT_LISTEN = Address("127.0.0.1", 8080)
 )
 @screen_options
 @click.option("--json", "as_json", is_flag=True, help="Print the events as JSON, one per line.")
-@click.option("--frames", is_flag=True, help="Print a line for each frame, too.")
+@click.option("--frames", is_flag=True, help="Also print a line for each frame.")
 @click.option("--insecure", is_flag=True, help="Accept any server certificate.")
 @click.option(
     "--ca",
@@ -107,7 +107,7 @@ DEFAULT_LISTEN = Address("127.0.0.1", 8080)
 )
 @click.option("--ca-dir", type=click.Path(path_type=Path), help="Directory of the CA.")
 @click.option(
-    "--set", "settings", multiple=True, metavar="OPTION=VALUE", help="An option of mitmproxy; repeatable."
+    "--set", "settings", multiple=True, metavar="OPTION=VALUE", help="Set a mitmproxy option; repeatable."
 )
 @click.option("--no-page-scan", is_flag=True, help="Don't scan pages for WebSockets they never open.")
 @click.option(
@@ -117,7 +117,7 @@ DEFAULT_LISTEN = Address("127.0.0.1", 8080)
     help="How long to wait for a page to open its WebSocket; 10s by default.",
 )
 @click.option("--no-splice", is_flag=True, hidden=True, help="Keep every byte on mitmproxy's layers.")
-@click.option("--quiet", "-q", is_flag=True, help="Don't print advice on what to do next.")
+@click.option("--quiet", "-q", is_flag=True, help="Don't print hints on what to do next.")
 @click.option("--verbose", "-v", is_flag=True, help="Print mitmproxy's log on stderr.")
 @ready_option
 def run(

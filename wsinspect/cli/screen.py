@@ -19,7 +19,7 @@ class HandsOn(click.Command):
     """A command that hands its options to a child process as they were given (`options_for_child`)."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse them, and keep the text of each value beside what it was converted to."""
+        """Parse them, and keep the text of each value next to what it was converted to."""
         texts, _, _ = self.make_parser(ctx).parse_args(args=list(args))
         rest = super().parse_args(ctx, args)
         ctx.meta[_TEXTS] = texts

@@ -40,13 +40,14 @@ def show(
     as_json: bool,
     color: str,
 ) -> None:
-    """List the connections of CAPTURE, or the frames of one CONNECTION of it.
+    """List the connections of CAPTURE, or the frames of one CONNECTION.
 
-    CAPTURE is a file or `last` (the default): the capture of the newest running engine, else the newest one
-    in the default directory. A number alone is a connection of the last capture; write ./3 for a file of
-    that name.
+    CAPTURE is a file or `last` (the default): the capture of the newest running engine, otherwise the
+    newest one in the default directory. A number alone is a connection of the last capture; write ./3 for a
+    file of that name.
 
-    --filter prints connections if all its keys are about connections, else frames of CONNECTION, or of all.
+    --filter selects connections if all its keys are about connections, otherwise frames of CONNECTION or of
+    all.
 
     --json prints one object; with --follow, one object per line.
     """

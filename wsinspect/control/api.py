@@ -83,7 +83,7 @@ class Api:
                 allowed.append(operation.method)
         if allowed:
             raise RequestError(405, f"expected {' or '.join(allowed)} here")
-        raise RequestError(404, "there is nothing here; GET /openapi.json tells what there is")
+        raise RequestError(404, "unknown path; GET /openapi.json lists all paths")
 
     async def call(
         self, method: str, path: str, query: Query, body: bytes, media_type: str, agent: str = ""
@@ -156,7 +156,7 @@ class Api:
         board = self._engine.board
         rule = Rule.parse(body)
         if "name" in body and board.get(rule.name) is not None:
-            raise RequestError(409, f"there is a rule {rule.name!r}: expected another name", "name")
+            raise RequestError(409, f"rule {rule.name!r} exists already: expected another name", "name")
         entry = board.add(board.unique(rule), by)
         reason = never_acts(rule) or self._no_such_tap(rule)
         return {**entry.facts(), **({"warning": f"it can never act: {reason}"} if reason else {})}
@@ -181,7 +181,7 @@ class Api:
         merged = {key: value for key, value in {**settings, **body}.items() if value is not None}
         rule = Rule.parse(merged, name=name)
         if rule.name != name and board.get(rule.name) is not None:
-            raise RequestError(409, f"there is a rule {rule.name!r}: expected another name", "name")
+            raise RequestError(409, f"rule {rule.name!r} exists already: expected another name", "name")
         return board.change(name, rule, by).facts()
 
     def remove_fault(self, _body: Body, _query: Query, name: str, by: str) -> Any:
@@ -264,7 +264,7 @@ def _content(operation: Operation, body: bytes, media_type: str) -> Body:
     try:
         content = json.loads(body, parse_constant=_no_constant, object_pairs_hook=_no_duplicates)
     except (ValueError, RecursionError) as error:
-        raise RequestError(400, f"no JSON: {error}") from None
+        raise RequestError(400, f"not JSON: {error}") from None
     if not isinstance(content, dict):
         raise RequestError(400, f"expected a JSON object, found {type(content).__name__}")
     return content
@@ -293,7 +293,7 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no JSON")
+    raise ValueError(f"{name} is not JSON")
 
 
 def _check_query(operation: Operation, query: Query) -> None:

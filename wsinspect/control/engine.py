@@ -52,7 +52,7 @@ class ControlledEngine(Protocol):
         """
 
     def load(self, scenario: Scenario, source: str) -> None:
-        """Put a scenario in the place of all rules; `source` is who wants it."""
+        """Replace all rules with a scenario; `source` is who wants it."""
 
     def unwritten_bytes(self) -> int:
         """Bytes of the journal that are still in memory."""

@@ -36,7 +36,7 @@ def metrics_text(totals: Mapping[str, Any], status: Mapping[str, Any], board: Bo
         lines,
         "faults_total",
         "counter",
-        "Decisions of faults that acted.",
+        "Times a fault acted.",
         [({"rule": author.rule, "kind": author.kind}, count) for author, count in _acted(board).items()],
     )
     armed = sum(entry.is_armed for entry in board.entries)

@@ -26,7 +26,7 @@ class Operation:
         path: with `{name}` for its parameters.
         body: the schema of the request's body; None without one.
         status: of success.
-        errors: statuses that it may answer besides those of every operation.
+        errors: statuses that it may answer, in addition to those of every operation.
         is_open: whether it needs no token.
     """
 
@@ -58,7 +58,7 @@ def _ref(name: str) -> Json:
 
 
 OPERATIONS: Final = (
-    Operation("status", "GET", "/v1/status", "What runs, and which faults are armed"),
+    Operation("status", "GET", "/v1/status", "What is running, and which faults are armed"),
     Operation("connections", "GET", "/v1/connections", "Connections, oldest first", query=_PAGE),
     Operation(
         "frames", "GET", "/v1/connections/{id}/frames", "Frames of a connection", query=_PAGE, errors=(404,)
@@ -67,11 +67,11 @@ OPERATIONS: Final = (
         "events",
         "GET",
         "/v1/events",
-        "Events as they come, one JSON object a line",
+        "Events as they happen, one JSON object per line",
         query={"follow": {"type": "boolean"}},
         media_type="application/x-ndjson",
     ),
-    Operation("faults", "GET", "/v1/faults", "All rules in the order of application"),
+    Operation("faults", "GET", "/v1/faults", "All rules, in the order in which they apply"),
     Operation("add_fault", "POST", "/v1/faults", "Add a rule", body=_ref("Rule"), status=201, errors=(409,)),
     Operation(
         "change_fault",
@@ -81,13 +81,13 @@ OPERATIONS: Final = (
         body=_ref("RuleChange"),
         errors=(404, 409),
     ),
-    Operation("remove_fault", "DELETE", "/v1/faults/{name}", "Take a rule away", errors=(404,)),
-    Operation("reset", "POST", "/v1/reset", "Take all rules away and stop the scenario"),
+    Operation("remove_fault", "DELETE", "/v1/faults/{name}", "Remove a rule", errors=(404,)),
+    Operation("reset", "POST", "/v1/reset", "Remove all rules and stop the scenario"),
     Operation(
         "put_scenario",
         "PUT",
         "/v1/scenario",
-        "Put a scenario in the place of all rules",
+        "Replace all rules with a scenario",
         body=_ref("Scenario"),
     ),
     Operation(
@@ -116,7 +116,7 @@ OPERATIONS: Final = (
         body=_ref("Inject"),
         errors=(404, 409),
     ),
-    Operation("shutdown", "POST", "/v1/shutdown", "End the engine cleanly"),
+    Operation("shutdown", "POST", "/v1/shutdown", "Stop the engine cleanly"),
     Operation("metrics", "GET", "/metrics", "Prometheus' text format", media_type="text/plain"),
     Operation("openapi", "GET", "/openapi.json", "This document"),
 )
@@ -204,11 +204,11 @@ def _operation(operation: Operation) -> Json:
 
 
 _MEANINGS: Final = {
-    400: "The request says something that cannot be",
+    400: "The request is invalid",
     401: "The token is missing or wrong",
     403: "A foreign Host or Origin",
-    404: "There is no such rule or connection",
+    404: "No such rule or connection",
     409: "The name is taken, or the connection is not open",
     413: "The body is too large",
-    415: "The body is no JSON",
+    415: "The body is not JSON",
 }

@@ -79,7 +79,7 @@ async def totals(path: Path) -> dict[str, Any]:
 async def events(
     path: Path, after: tuple[int, int], limit: int
 ) -> tuple[list[dict[str, Any]], tuple[int, int]]:
-    """Events and faults behind two ids, in order of time, and the ids to go on from."""
+    """Events and faults behind two ids, in order of time, and the ids to continue from."""
 
     def look(capture: Capture) -> tuple[list[dict[str, Any]], tuple[int, int]]:
         plain = capture.events(after=after[0], limit=limit)

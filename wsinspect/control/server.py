@@ -260,6 +260,6 @@ def _query(request: httputil.HTTPServerRequest) -> dict[str, str]:
     query: dict[str, str] = {}
     for name, values in request.query_arguments.items():
         if len(values) != 1:
-            raise RequestError(400, "expected it once", name)
+            raise RequestError(400, "expected it only once", name)
         query[name] = values[0].decode("utf-8", "replace")
     return query

@@ -62,11 +62,11 @@ def parse_socket_packet(text: str) -> SocketPacket:
     """What follows Engine.IO's digit.
 
     Raises:
-        Malformed: it is no Socket.IO packet.
+        Malformed: it is not a Socket.IO packet.
     """
     found = _PACKET.match(text)
     if found is None:
-        raise Malformed("no Socket.IO packet: it begins with a digit from 0 to 6")
+        raise Malformed("not a Socket.IO packet: those begin with a digit from 0 to 6")
     kind = int(found["type"])
     if found["attachments"] is not None and kind not in (_BINARY_EVENT, _BINARY_ACK):
         # `412-...` of a type without attachments would be an acknowledgement's number, and no JSON.
@@ -94,7 +94,7 @@ def _lines(payload: Payload) -> Iterator[str]:
     text = payload.text
     kind = text[:1]
     if kind not in set("0123456") or not kind:
-        raise Malformed("no Engine.IO packet: it begins with a digit from 0 to 6")
+        raise Malformed("not an Engine.IO packet: those begin with a digit from 0 to 6")
     yield field("Engine.IO", f"{kind} {ENGINE_TYPES[int(kind)]}")
     if kind == "4":
         yield from _socket_lines(text[1:])
@@ -108,7 +108,7 @@ def _binary(payload: Payload) -> Iterator[str]:
     data = payload.data
     is_old = "EIO=3" in payload.path
     if is_old and data[:1] != bytes([_MESSAGE_BYTE]):
-        raise Malformed("no Engine.IO 3 packet: a binary one begins with the byte 4")
+        raise Malformed("not an Engine.IO 3 packet: binary ones begin with byte 4")
     if is_old:
         data = data[1:]
     yield field("Engine.IO", "binary message")

@@ -70,7 +70,7 @@ def _lines(payload: Payload) -> Iterator[str]:
 
 def _meaning(kind: str, subprotocol: str | None) -> str:
     if kind not in ONLY_NEW | ONLY_OLD | _BOTH:
-        return "which neither GraphQL subprotocol has"
+        return "not in either GraphQL subprotocol"
     words = _MEANINGS[kind]
     foreign = ONLY_OLD if subprotocol == NEW else ONLY_NEW if subprotocol == OLD else frozenset()
     return f"{words}; {subprotocol} does not have it" if kind in foreign else words

@@ -64,7 +64,7 @@ class Reader:
         """The next value.
 
         Raises:
-            Malformed: it is cut, is no MessagePack, or goes beyond the limits.
+            Malformed: it is cut, is not MessagePack, or goes beyond the limits.
         """
         if depth > MAX_DEPTH:
             raise Malformed(f"nested deeper than {MAX_DEPTH}")
@@ -123,7 +123,7 @@ class Reader:
     def _promised(self, values: int) -> None:
         """A value takes a byte at least: more than there are cannot come."""
         if values > len(self.data) - self.at:
-            raise Malformed(f"it promises {values} values and has {len(self.data) - self.at} bytes")
+            raise Malformed(f"it announces {values} values and has {len(self.data) - self.at} bytes")
 
     def _extension(self, length: int) -> Extension:
         kind = struct.unpack(">b", self._take(1))[0]

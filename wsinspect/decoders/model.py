@@ -65,7 +65,7 @@ class Decoder:
         name: shown as its tab.
         fits: whether a payload is this protocol's, by subprotocol, path or content; of `data` it may use what
             there is.
-        lines: the payload, a piece a line, one after the other; raises `Malformed` where it cannot go on.
+        lines: the payload, one piece per line; raises `Malformed` where it cannot continue.
         summary: the payload in a few words; None where there is nothing to say. It may be given a payload
             that is not whole.
         is_sure: whether `fits` leaves little doubt, so that this is the view to begin with.

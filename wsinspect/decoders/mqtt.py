@@ -94,7 +94,7 @@ def packets(data: bytes) -> Iterator[tuple[int, bytes]]:
     """First byte and body of each packet of a message.
 
     Raises:
-        Malformed: the last one is cut; it may go on in the next message.
+        Malformed: the last one is cut; it may continue in the next message.
     """
     at = 0
     while at < len(data):

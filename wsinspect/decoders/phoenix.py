@@ -79,12 +79,12 @@ def _packed(payload: Payload) -> Iterator[str]:
     data = payload.data
     kind, names = _PACKED.get(data[0] if data else -1, ("", ()))
     if not kind:
-        raise Malformed("no packed Phoenix message: it begins with 0, 1 or 2")
+        raise Malformed("not a packed Phoenix message: those begin with 0, 1 or 2")
     if kind == "push" and payload.is_s2c:
         names = ("join ref", "topic", "event")  # a server's push has no ref
     sizes, at = data[1 : 1 + len(names)], 1 + len(names)
     if len(sizes) < len(names) or len(data) < at + sum(sizes):
-        raise Malformed("the message ends within its head")
+        raise Malformed("the message ends within its header")
     yield field("kind", kind)
     for name, size in zip(names, sizes, strict=True):
         yield field(name, show_bytes(data[at : at + size]))

@@ -57,7 +57,9 @@ def decoders_for(payload: Payload) -> list[Decoder]:
 def decode(decoder: Decoder, payload: Payload) -> Decoded:
     """A payload taken apart, as far as that goes."""
     if len(payload.data) > MAX_BYTES or not payload.is_whole:
-        return Decoded((), f"longer than the {MAX_BYTES} bytes that are decoded; text and hex show all of it")
+        return Decoded(
+            (), f"longer than {MAX_BYTES} bytes, the most that is decoded; text and hex show all of it"
+        )
     lines: list[str] = []
     try:
         for line in islice(decoder.lines(payload), MAX_LINES):

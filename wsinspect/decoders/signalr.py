@@ -100,7 +100,7 @@ def _title(value: dict[str, Any]) -> str:
     if "type" in value:
         number = str(value["type"])
         kind = TYPES.get(int(number)) if number in _NUMBERS else None
-        return f"{number} {kind}" if kind else f"type {number}, which SignalR does not have"
+        return f"{number} {kind}" if kind else f"type {number}, which is not defined in SignalR"
     if "protocol" in value:
         return "the handshake's request"
     return "the handshake's answer" + (", an error" if value.get("error") else "")

@@ -52,11 +52,11 @@ def parse_frame(data: bytes, at: int) -> tuple[StompFrame, int]:
     """
     end = re.compile(rb"\r?\n\r?\n").search(data, at)
     if end is None:
-        raise Malformed(f"the head that begins at byte {at} has no end")
+        raise Malformed(f"the headers that begin at byte {at} have no end")
     first, *lines = data[at : end.start()].decode("utf-8", "backslashreplace").split("\n")
     command = first.rstrip("\r")
     if command.encode() not in _COMMANDS:
-        raise Malformed(f"{command[:40]!r} is no STOMP command")
+        raise Malformed(f"{command[:40]!r} is not a STOMP command")
     headers = []
     for line in lines:
         name, colon, value = line.rstrip("\r").partition(":")
@@ -80,7 +80,7 @@ def _body_end(data: bytes, begin: int, length: str | None) -> int:
     if length is not None and length.isascii() and length.isdigit() and len(length) < 10:
         end = begin + int(length)
         if data[end : end + 1] != b"\0":
-            raise Malformed(f"content-length is {length}, and no NUL stands there")
+            raise Malformed(f"content-length is {length}, and there is no NUL at that position")
         return end
     end = data.find(b"\0", begin)
     if end < 0:

@@ -18,7 +18,7 @@ class Hop(Listener):
     """Forwards each request to `upstream`, a loopback port, and ends the connection after the response.
 
     Attributes:
-        upstream: may be set anew while it runs; the next request goes there.
+        upstream: may be changed while it runs; the next request goes there.
     """
 
     def __init__(self, upstream: int) -> None:

@@ -14,7 +14,7 @@ from wsinspect.demo.listener import Listener
 from wsinspect.demo.websocket import WebSocket
 from wsinspect.handshake.heads import RawHead
 
-#: What a client without `Upgrade` is told (RFC 9110 §15.5.22).
+#: The answer to a client without `Upgrade` (RFC 9110 §15.5.22).
 UPGRADE_REQUIRED = (
     b"HTTP/1.1 426 Upgrade Required\r\nUpgrade: websocket\r\nConnection: Upgrade, close\r\n"
     b"Content-Type: text/plain\r\nContent-Length: %d\r\n\r\n%s"

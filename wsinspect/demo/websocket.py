@@ -113,7 +113,7 @@ class WebSocket:
         self._send(Ping(payload=payload))
 
     def close(self, code: int, reason: str) -> None:
-        """Begin the closing handshake; `messages` goes on until the answer is here."""
+        """Begin the closing handshake; `messages` continues until the answer is here."""
         self._send(CloseConnection(code=code, reason=reason))
 
     def drop(self) -> None:

@@ -38,7 +38,7 @@ FIRST_FRAMES: Final = 16
 LAST_FRAMES: Final = 64
 #: Bytes of a frame or message that rules look at.
 PAYLOAD_BYTES: Final = 1024
-#: The same of a frame that broke the protocol, and of what is no frame.
+#: The same of a frame that broke the protocol, and of what is not a frame.
 _BROKEN_BYTES: Final = 256
 _PINGS: Final = 64
 _EVENTS: Final = 64

@@ -380,8 +380,8 @@ def _samples(
 ) -> Iterator[tuple[bool, int]]:
     """Arrival times of the same things at both taps: the handshake's heads, and the first messages.
 
-    When a head was sent on is noted after it has left, so it is no bound. A hop that makes a handshake of its
-    own may answer before the server did.
+    When a head was sent on is noted after it has left, so it is not a bound. A hop that makes a handshake of
+    its own may answer before the server did.
     """
     if edge is None or origin is None:
         return

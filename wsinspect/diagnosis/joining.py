@@ -187,7 +187,7 @@ def _is_plain(pairs: list[tuple[Attempt, Attempt]]) -> bool:
 def _during(
     edge: Attempt, by_time: Sequence[Attempt], starts: Sequence[int], difference_ns: int
 ) -> list[Attempt]:
-    """Attempts behind the hop that began while the edge's was going on, the nearest in time."""
+    """Attempts behind the hop that began during the edge's, the nearest in time."""
     end = min(
         edge.closed_ns if edge.closed_ns is not None else edge.attempt_ns + _NEAR_NS,
         edge.attempt_ns + _NEAR_NS,

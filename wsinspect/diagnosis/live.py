@@ -176,13 +176,13 @@ class LiveFindings:
         return kept
 
     def _withdraw(self, found: Sequence[Finding], kept: Sequence[Finding]) -> None:
-        """What both taps said is said once: the other one is no finding, nor was it one before."""
+        """What both taps said is said once: the other one is dropped, also from before."""
         doubles = set(map(_place, found)) - set(map(_place, kept))
         self._gone |= doubles
         self._cover(doubles)
 
     def _cover(self, places: Iterable[Place]) -> None:
-        """From now on these are no findings any more."""
+        """These are no longer findings."""
         self._covered.update(dict.fromkeys(places))
         while len(self._covered) > _KNOWN:
             self._covered.pop(next(iter(self._covered)))
@@ -246,7 +246,7 @@ def _both(pairs: Iterable[Joined]) -> set[int]:
 
 
 def _note(finding: Finding, at_ns: int, withdrawn: set[Place]) -> Note:
-    """The `finding` line of `run --headless`, with those told before that it takes the place of."""
+    """The `finding` line of `run --headless`, with those printed before that it replaces."""
     note = {"event": "finding", "time_ns": at_ns, **finding.as_json()}
     replaced = sorted(withdrawn.intersection(finding.covers), key=str)
     if replaced:

@@ -93,7 +93,7 @@ class Asker:
         self._anchor = time.time_ns() - time.monotonic_ns()
         self._context: ssl.SSLContext | None = None
         if self._trusted:
-            self.context()  # a file that is no certificate is said before anything is asked
+            self.context()  # a file that is not a certificate is said before anything is asked
 
     def now_ns(self) -> int:
         """Epoch nanoseconds, from a clock that never steps."""

@@ -44,7 +44,7 @@ def trusting(files: Sequence[Path]) -> ssl.SSLContext:
     """A client's context that trusts the system's authorities, those of mitmproxy, and those in `files`.
 
     Raises:
-        UsageError: a file is no certificate.
+        UsageError: a file is not a certificate.
     """
     context = ssl.create_default_context()
     context.load_verify_locations(certifi.where())

@@ -78,7 +78,7 @@ def plan(target: Target, extras: Extras, new_key: Callable[[], str], *, proxy: P
 
 
 def bounded(questions: Plan, most: int) -> Plan:
-    """At most so many of the questions."""
+    """At most this many of the questions."""
     try:
         question = next(questions)
         for _ in range(most):
@@ -199,7 +199,7 @@ class Planner:
         yield self._get()
 
     def _given(self) -> tuple[str, ...]:
-        """The names of what the user gave to prove who they are, and of headers besides."""
+        """The names of what the user gave to prove who they are, and of other headers."""
         return (*(("Cookie",) if self._extras.cookies else ()), *(name for name, _ in self._extras.headers))
 
     def _bad_101(self, main: ConnectionFacts) -> Plan:

@@ -112,7 +112,7 @@ def parse_target(text: str) -> tuple[Target, str | None]:
     if "#" in text:
         raise ValueError("a WebSocket URL has no fragment (RFC 6455, 3): write '#' as %23, or leave it out")
     if port == 0:
-        raise ValueError(f"{text!r}: nothing can be reached at port 0")
+        raise ValueError(f"{text!r}: port 0 cannot be connected to")
     target = quote(parts.path or "/", safe=_SAFE)
     if parts.query:
         target += "?" + quote(parts.query, safe=_SAFE)

@@ -1,7 +1,7 @@
 """All rules of an engine: which there are, which are armed, how often they acted; and a scenario's phases.
 
-It holds no connections and no clock. Whoever applies rules registers with `on_change` and is told of every
-rule that is armed or disarmed; `advance` moves the phases on.
+It holds no connections and no clock. Whoever applies rules registers with `on_change` and is notified of
+every rule that is armed or disarmed; `advance` moves the phases on.
 """
 
 from __future__ import annotations
@@ -152,7 +152,7 @@ class Board:
         return entry
 
     def remove(self, name: str, by: str = "") -> None:
-        """Take a rule away; what it holds is let go.
+        """Remove a rule; what it holds is let go.
 
         Raises:
             KeyError: there is no rule `name`.
@@ -161,7 +161,7 @@ class Board:
         del self._entries[name]
 
     def move(self, name: str, place: int) -> None:
-        """Put a rule at another place of the order; armed ones begin anew there."""
+        """Put a rule at another place of the order; armed ones begin again there."""
         names = [other for other in self._entries if other != name]
         names.insert(max(0, min(place, len(names))), name)
         armed = [other for other in names if self._entries[other].is_armed]
@@ -214,7 +214,7 @@ class Board:
             entry.last_ns = now
 
     def reset(self, by: str = "") -> None:
-        """Take all rules away and stop the scenario."""
+        """Remove all rules and stop the scenario."""
         self.scenario = None
         self._phase, self._phase_end_ns = -1, None
         for name in self.order:
@@ -224,7 +224,7 @@ class Board:
     # Scenario
 
     def load(self, scenario: Scenario, source: str = "") -> None:
-        """Put a scenario in the place of all rules; its phases begin with `start`."""
+        """Replace all rules with a scenario; its phases begin with `start`."""
         self.reset(source)
         if scenario.seed is not None:
             self.seed = scenario.seed

@@ -1,6 +1,6 @@
 """One open WebSocket with faults on it: both lanes, the rules armed on it, and how it is ended by us.
 
-Contract: `feed`, `end`, `wake`, `arm` and `disarm` are told the time and answer with actions, to be done in
+Contract: `feed`, `end`, `wake`, `arm` and `disarm` are given the time and answer with actions, to be done in
 order (`take`). With no rule armed and nothing held, what is sent is what was fed. A rule that is armed begins
 at the next frame boundary; one that is disarmed lets go of what it held.
 """
@@ -337,7 +337,7 @@ class ConnectionFaults:
         """The socket took no more: what goes on record of frames that were held until then."""
         lane = self.lanes[send.direction]
         by = lane.holder or self._late_by
-        detail = {"lost": "the connection had ended"}
+        detail = {"lost": "the connection had already ended"}
         return [self._event(send.direction, by, ordinal, detail, dropped=True) for ordinal in send.late]
 
     def lose_held(self) -> None:
@@ -426,12 +426,12 @@ class ConnectionFaults:
         """Send CLOSE frames and wait for the answers; without them in time the connection is aborted.
 
         What is held goes out first; what comes later goes no further, and is on record.
-        A side that is not told gets the answer of the one that is, and its own answer goes no further.
+        A side that gets no CLOSE of ours gets the other side's answer, and its own answer goes no further.
         """
         if self._closing is not None or self.is_aborted:
             return
-        told: dict[str, tuple[Literal[0, 1], ...]] = {"both": (0, 1), "client": (1,), "server": (0,)}
-        directions = [Direction(value) for value in told[to] if Direction(value) not in self._closes]
+        ways: dict[str, tuple[Literal[0, 1], ...]] = {"both": (0, 1), "client": (1,), "server": (0,)}
+        directions = [Direction(value) for value in ways[to] if Direction(value) not in self._closes]
         self._closing = _Closing(
             {direction.other for direction in directions} - self._closes,
             {direction.other for direction in directions} if to == "both" else set(directions),

@@ -1,6 +1,6 @@
 """The parts of docs/faults.md that are made from the code.
 
-`python -m wsinspect.faults.documentation docs/faults.md` makes them anew.
+`python -m wsinspect.faults.documentation docs/faults.md` renews them.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ _PARTS: Final = {"kinds": kinds, "when": when, "presets": presets}
 
 
 def renewed(text: str) -> str:
-    """A page with its made parts made anew."""
+    """A page with its generated parts renewed."""
     return _PART.sub(lambda match: f"{match[1]}{_PARTS[match['name']]()}{match[3]}", text)
 
 

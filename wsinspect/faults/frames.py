@@ -1,6 +1,6 @@
 """What goes through faults: frames with their exact bytes, looked at only when asked; other bytes; the end.
 
-What is no whole frame (the rest of one that began before, one too large to hold, anything after lost
+What is not a whole frame (the rest of one that began before, one too large to hold, anything after lost
 boundaries) is `Raw` and passes as it came.
 """
 
@@ -219,7 +219,8 @@ class End:
 
 
 Item = WireFrame | Raw | End
-#: What keeping an item costs beside its bytes; without it, held frames of two bytes each would be gigabytes.
+#: What keeping an item costs in addition to its bytes; without it, held frames of two bytes each would be
+#: gigabytes.
 ITEM_BYTES: Final = 512
 
 

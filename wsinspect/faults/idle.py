@@ -15,11 +15,11 @@ def never_acts(rule: Rule) -> str:
     if rule.probability == 0:
         return "its probability is 0"
     if when.end_ns is not None and when.start_ns >= when.end_ns:
-        return "`between` is over before `after`"
+        return "`between` ends before `after`"
     if when.nth is not None and when.every is not None and when.every[0] == "frames":
         last = max((high for _, high in when.nth if high is not None), default=0)
         if all(high is not None for _, high in when.nth) and last < when.every[1]:
-            return "`nth` is over before `every` comes for the first time"
+            return "`nth` ends before `every` first comes up"
     if rule.scope is Scope.ACCEPT:
         return ""
     return _contradiction(rule)
@@ -44,7 +44,7 @@ def _contradiction(rule: Rule) -> str:
     if len(exact.get("dir", ())) > 1 or (
         rule.direction != "both" and exact.get("dir", {rule.direction}) != {rule.direction}
     ):
-        return f"its direction and the filter exclude each other ({rule.match})"
+        return f"its direction contradicts the filter ({rule.match})"
     opcodes = [set(value.split(",")) for value in exact.get("op", ())]
     classes = {"ctl": {"close", "ping", "pong", "ctl"}, "data": {"text", "bin", "cont", "data"}}
     wide = [set().union(*(classes.get(name, {name}) for name in names)) for names in opcodes]

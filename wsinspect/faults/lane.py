@@ -73,7 +73,7 @@ class Encoder:
     """Frames to bytes; the only place that knows what the receiver has inflated so far.
 
     Attributes:
-        has_diverged: whether compressed messages have to be made anew from here on.
+        has_diverged: whether messages have to be compressed again from here on.
         closed_by: who sent a CLOSE frame of ours, or cut a frame off: nothing follows it.
     """
 
@@ -379,7 +379,7 @@ class Lane:
         self._link()
 
     def remove(self, stage: Stage[Any], now: int) -> None:
-        """Take a stage away; what it holds goes on at once."""
+        """Take a stage away; what it holds continues at once."""
         stage.release(now)
         self.stages.remove(stage)
         self._link()
@@ -456,7 +456,7 @@ class Lane:
         return made
 
     def copy(self, frame: WireFrame, key: bytes) -> WireFrame:
-        """The same frame once more, masked anew where it is masked."""
+        """The same frame once more, masked again where it is masked."""
         raw = frame.raw
         if frame.masked:
             raw = serialize_frame(frame.opcode, frame.payload, fin=frame.fin, rsv=raw[0] >> 4 & 7, key=key)

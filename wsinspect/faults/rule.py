@@ -28,7 +28,7 @@ DIRECTIONS: Final[Mapping[str, tuple[Direction, ...]]] = {
 #: Toxiproxy's words, and the arrows of our screens.
 _DIRECTION_ALIASES: Final = {"upstream": "c2s", "downstream": "s2c", "c>s": "c2s", "s>c": "s2c"}
 _KEY_ALIASES: Final = {"toxicity": "probability", "stream": "direction", "type": "kind"}
-#: What a rule has beside the fields of its kind.
+#: What a rule has in addition to the fields of its kind.
 RULE_KEYS: Final = ("name", "kind", "direction", "match", "probability", "when", "armed", "tap")
 _LONGEST_KEY: Final = 64
 #: Keys of filters that no traffic of a handshake has yet.
@@ -60,7 +60,7 @@ class Rule:
         match: the filter as typed; empty for everything.
         probability: of acting on a match; for faults of a whole connection drawn once for it.
         armed: whether it acts from the start.
-        tap: only connections of this tap; None for all.
+        tap: only connections at this tap; None for all.
     """
 
     name: str
@@ -256,7 +256,7 @@ def _kind(values: dict[str, Any]) -> tuple[type[FaultKind], dict[str, Any]]:
         name, preset = ALIASES[name]
         if "timeout" in values and name == "blackhole":
             duration = _toxiproxy_timeout(values.pop("timeout"))
-            if duration != "0s":  # Toxiproxy's 0 is for ever
+            if duration != "0s":  # Toxiproxy's 0 is forever
                 values = {"then": "fin", **values, "for": duration}
         values = {**preset, **values}
     if not isinstance(name, str) or name not in KINDS:

@@ -1,7 +1,7 @@
 """Scenario files: rules, phases and expectations in one YAML file.
 
-Every mistake is told with its line, the field, and what was expected there. A rule that can never act is no
-mistake but a warning. `expect` is read and kept; nothing here evaluates it.
+Every mistake is reported with its line, the field, and what was expected there. A rule that can never act is
+no mistake but a warning. `expect` is read and kept; nothing here evaluates it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _TOO_LONG: Final = "expected a scenario of at most 256 KiB"
 MAX_PHASES: Final = 1000
 #: More rules than anybody has use for; each is looked at for each frame.
 MAX_RULES: Final = 200
-#: Values in a whole file, each time an anchor is used counted anew; and how deep they may lie.
+#: Values in a whole file, with each use of an anchor counted; and how deep they may be nested.
 MAX_VALUES: Final = 50_000
 MAX_DEPTH: Final = 32
 KEYS: Final = ("version", "name", "source", "seed", "start", "rules", "phases", "expect")
@@ -37,7 +37,7 @@ STARTS: Final = ("first-attempt", "now")
 DOABLE: Final = (connections.Abort, connections.Close, frames.Inject, connections.Blackhole)
 MAX_SEED: Final = (1 << 63) - 1
 
-#: What the YAML reader raises on odd files beside its own errors; found by the property test.
+#: What the YAML reader raises on odd files in addition to its own errors; found by the property test.
 _READER_FAILS: Final = (ValueError, RecursionError, AttributeError, TypeError, LookupError, AssertionError)
 
 
@@ -46,7 +46,7 @@ class Phase:
     """A stretch of time.
 
     Attributes:
-        for_ns: how long it is; 0 goes on at once.
+        for_ns: how long it is; 0 continues at once.
         rules: armed while it lasts.
         do: done once when it begins, to all open connections.
     """

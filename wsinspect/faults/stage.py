@@ -1,7 +1,7 @@
 """One rule on one direction of one connection: items in, items out to the next stage.
 
-A stage never reads a clock: `push` and `wake` are told the time, `due` says when it wants to be woken. What a
-stage holds it lets go in order, the end of the direction included. `release` empties it for its removal.
+A stage never reads a clock: `push` and `wake` are given the time, `due` says when it wants to be woken. What
+a stage holds it lets go in order, the end of the direction included. `release` empties it for its removal.
 """
 
 from __future__ import annotations

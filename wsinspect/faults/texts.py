@@ -1,4 +1,4 @@
-"""Types of fields that are bytes or header fields, beside the quantities of `values`."""
+"""Types of fields that are bytes or headers; `values` has the quantities."""
 
 from __future__ import annotations
 

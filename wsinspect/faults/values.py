@@ -23,7 +23,7 @@ class ValueType(ABC):
 
     Attributes:
         name: for help and docs, as "duration".
-        expected: what a mistake is told to write.
+        expected: what an error message asks for.
     """
 
     name = "value"

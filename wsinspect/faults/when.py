@@ -151,8 +151,8 @@ ORDINALS: Final = Ordinals()
 #: The keys of `when`: how each is written, and what it means.
 WHEN_FIELDS: Final[Mapping[str, tuple[ValueType, str]]] = {
     "nth": (ORDINALS, "the matching frames, messages or attempts with these numbers"),
-    "every": (Every(), "every so many matching frames; for inject also a time between two"),
-    "after": (After(), "only after a time, so many frames, or so many bytes"),
+    "every": (Every(), "every Nth matching frame; for inject also a time between two"),
+    "after": (After(), "only after a time, a number of frames, or a number of bytes"),
     "between": (Span(), "only in this span of time"),
     "attempt": (ORDINALS, "only in these attempts of a client session, refused ones counted"),
     "connection": (ORDINALS, "only in these connections of a client session, those that opened"),
@@ -226,7 +226,7 @@ class When:
         return self.every is None or self.every[0] != "frames" or number % self.every[1] == 0
 
     def admits_amount(self, frames: int, passed: int) -> bool:
-        """Whether it may act after so many frames and bytes."""
+        """Whether it may act after this many frames and bytes."""
         if self.after is None or self.after[0] == "time":
             return True
         return (frames if self.after[0] == "frames" else passed) >= self.after[1]

@@ -13,7 +13,7 @@ _KEYED: Final = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(>=|<=|!=|:|=|<|>|~)(.*)$",
 _MEANINGS: Final = {
     ":": "contains, or is one of a list",
     "=": "is exactly",
-    "~": "matches a regular expression, as /ping/i",
+    "~": "matches a regular expression, such as /ping/i",
     "<": "is less",
     "<=": "is at most",
     ">": "is more",

@@ -20,7 +20,7 @@ _INTRODUCTION: Final = """\
 # Filters
 
 One language wherever frames or connections are chosen: `--filter` of `wsinspect show` and `export`, the
-filter line of the timeline, and the `match` of a fault. In a shell, put a filter into single quotes.
+timeline's filter line, and a fault's `match`. In a shell, put a filter in single quotes.
 
 ```sh
 wsinspect show chat.db --filter 'close:1006'                     # connections

@@ -1,6 +1,6 @@
 """The `json` key: a place in a JSON document, and what is compared there.
 
-A payload that is no JSON, or of more than 16 MiB, has no such place. Paths are those of JSONPath that name
+A payload that is not JSON, or of more than 16 MiB, has no such place. Paths are those of JSONPath that name
 one place, and `[*]` for any member: `$.a.b`, `$.items[0].id`, `$["a b"]`, `$.items[*].id`.
 """
 
@@ -30,7 +30,7 @@ class JsonValue:
 
     Attributes:
         text: JSON in its shortest form, or a text.
-        is_json: which of both.
+        is_json: which of the two.
     """
 
     text: str
@@ -58,7 +58,7 @@ def read_path(source: str, offset: int) -> tuple[str, int]:
     else:
         match = _NAME.match(source, at)
         if match is None:
-            raise BadValueError("a path as $.items[0].id")
+            raise BadValueError("a path such as $.items[0].id")
         steps.append(match[0])
         at = match.end()
     while source[at : at + 1] in ("[", "."):
@@ -151,7 +151,7 @@ class JsonKind(Kind):
     def parse(self, raw: Raw, sign: str) -> Any:
         """JSON where it is JSON and not in double quotes, else a text; numbers to compare with."""
         if sign == HAS and not raw.text:
-            raise BadValueError("a character at least")
+            raise BadValueError("at least one character")
         if sign == HAS or raw.quote == '"':
             value = JsonValue(raw.text, False)
         else:
@@ -233,7 +233,7 @@ def _number(value: JsonValue) -> Any:
 
 
 def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON")
+    raise ValueError(f"{name} is not JSON")
 
 
 _DECODER: Final = json.JSONDecoder(parse_constant=_no_constant)

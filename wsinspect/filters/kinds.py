@@ -309,7 +309,7 @@ class TextKind(Kind):
     def parse(self, raw: Raw, sign: str) -> Any:
         """The text; a pattern is read by the parser."""
         if not raw.text and sign == HAS:
-            raise BadValueError("a character at least")
+            raise BadValueError("at least one character")
         return raw.text
 
     def write(self, value: Any) -> str:

@@ -102,7 +102,7 @@ class _Parser:
         return self._finish(Test(BODY, BARE_OPERATOR, self._checked(word[0], word.start())))
 
     def _finish(self, node: Node) -> Node:
-        """The test is over: what follows at once is no part of another one (`foo(bar)` looks like a call)."""
+        """The test is over: what follows directly is not part of another (`foo(bar)` looks like a call)."""
         if self._peek() in ("(", '"', "'", "!"):
             raise self._error("a blank, '&', '|' or the end")
         self._blanks()
@@ -112,7 +112,7 @@ class _Parser:
         field = FIELDS.get(key[1].lower())
         if field is None:
             close = get_close_matches(key[1].lower(), FIELDS, n=1)
-            hint = f"did you mean {close[0]!r}?" if close else 'put a word with such a sign in quotes: "a:b"'
+            hint = f"did you mean {close[0]!r}?" if close else 'put such a word in quotes: "a:b"'
             raise self._error("a key: " + ", ".join(FIELDS), key.start(), hint)
         if field.argument:
             if key[2] != HAS:
@@ -131,7 +131,7 @@ class _Parser:
         else:
             name = _HEADER.match(self._source, start)
             if name is None:
-                raise self._error("the name of a header field")
+                raise self._error("the name of a header")
             argument, self._at = name[0], name.end()
         sign = next((sign for sign in OPERATORS if self._source.startswith(sign, self._at)), None)
         if sign is None:
@@ -180,7 +180,7 @@ class _Parser:
         return Raw(self._checked(value[0], start), "", start)
 
     def _quantity(self, kind: QuantityKind, start: int) -> str:
-        """A unit belongs to its number behind a blank, too: `len>64 KiB` is no search for the word KiB."""
+        """A unit belongs to its number behind a blank, too: `len>64 KiB` is not a search for the word KiB."""
         try:
             end = kind.scan(self._source, start)
         except QuantityError as error:
@@ -195,7 +195,7 @@ class _Parser:
         start = self._at
         match = _PATTERN.match(self._source, start)
         if match is None:
-            raise self._error("a regular expression between slashes, as /ping/i")
+            raise self._error("a regular expression between slashes, such as /ping/i")
         unknown = next((flag for flag in match[2] if flag not in FLAGS), None)
         if unknown:
             raise self._error(f"flags out of {FLAGS}", match.start(2))
@@ -204,7 +204,7 @@ class _Parser:
         try:
             pattern.check()
         except PatternError as error:
-            raise self._error(f"a regular expression that can be read ({error})", start) from None
+            raise self._error(f"a valid regular expression ({error})", start) from None
         self._at = match.end()
         return pattern
 
@@ -238,12 +238,12 @@ class _Parser:
 
     def _not_empty(self, text: str) -> str:
         if not text:
-            raise self._error("a character at least between the quotes", self._at - 1)
+            raise self._error("at least one character between the quotes", self._at - 1)
         return text
 
     def _checked(self, text: str, start: int) -> str:
         if not is_text(text):
-            raise self._error("characters that UTF-8 has", start)
+            raise self._error("characters that exist in UTF-8", start)
         return text
 
     def _peek(self) -> str:

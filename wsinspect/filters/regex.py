@@ -14,7 +14,7 @@ from typing import Any, Final
 
 #: How much of a text is searched.
 MAX_TEXT: Final = 1 << 20
-#: Below so many bytes a set answers faster than a search.
+#: Below this many bytes a set answers faster than a search.
 _SHORT: Final = 256
 FLAGS: Final = "ims"
 

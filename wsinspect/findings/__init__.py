@@ -1,1 +1,1 @@
-"""Diagnosis: pure rules over facts, and what they find (DESIGN: findings/; the list is docs/findings.md)."""
+"""Diagnosis: pure rules over facts, and what they find (listed in docs/findings.md)."""

@@ -29,7 +29,7 @@ _LISTS: Final = frozenset(
         *("forwarded", "via", "te", "accept", "accept-encoding", "accept-language", "cache-control"),
     )
 )
-#: Fields of which every proxy makes its own; that it did is no news.
+#: Fields of which every proxy makes its own; such a change is not news.
 _USUAL: Final = frozenset(
     (
         *("connection", "upgrade", "via", "forwarded", "te", "trailer", "keep-alive", "proxy-connection"),

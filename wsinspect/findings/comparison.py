@@ -1,4 +1,4 @@
-"""A refused attempt beside accepted ones at the same path: what differs is the first suspect."""
+"""A refused attempt compared with accepted ones at the same path: what differs is the first suspect."""
 
 from __future__ import annotations
 

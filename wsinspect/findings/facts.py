@@ -303,7 +303,7 @@ class ConnectionFacts:
 
     @property
     def data_ns(self) -> int | None:
-        """When the last frame of either direction came that was no CLOSE."""
+        """When the last frame of either direction came that was not a CLOSE."""
         times = [frame.time_ns for frame in self.last_frames if not frame.is_close]
         known = [time for time in self.last_ns if time is not None] if not self.last_frames else []
         return max(times or known, default=None)
@@ -320,7 +320,7 @@ class ConnectionFacts:
         return max(0, self.end_ns - (last if last is not None else self.open_ns))
 
     def _data_of(self, direction: Direction) -> int | None:
-        """When the last frame of a direction came that was no CLOSE."""
+        """When the last frame of a direction came that was not a CLOSE."""
         mine = [frame for frame in self.last_frames if frame.direction == direction]
         times = [frame.time_ns for frame in mine if not frame.is_close]
         return max(times) if times else None if mine else self.last_ns[direction]

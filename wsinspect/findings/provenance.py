@@ -119,7 +119,7 @@ def _last_of(facts: ConnectionFacts, direction: Direction) -> LastBytes:
 def _last_words(one: LastBytes, *, has_gap: bool) -> str:
     if one.time_ns is None:
         return "what came could not be stored" if has_gap else "nothing ever came"
-    what = f"{one.opaque_length} bytes that are no frame"
+    what = f"{one.opaque_length} bytes outside frames"
     if one.frame is not None:
         what = f"{opcode_name(one.frame.opcode)} of {one.frame.length} B, frame {one.frame.id}"
     if has_gap:

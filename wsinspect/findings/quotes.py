@@ -1,5 +1,5 @@
-"""What an answer says in its own words: the sentence that matters, without tags; and what answers that are no
-HTTP are."""
+"""What an answer says in its own words: the sentence that matters, without tags; and what answers are
+that are not HTTP."""
 
 from __future__ import annotations
 
@@ -124,5 +124,5 @@ _PROTOCOLS: Final = tuple(
 
 
 def protocol_of(first: bytes) -> str | None:
-    """What the first bytes of a server are where they are no HTTP; None where unknown."""
+    """What the first bytes of a server are where they are not HTTP; None where unknown."""
     return next((name for shape, name in _PROTOCOLS if shape.match(first)), None)

@@ -26,7 +26,7 @@ _HELD_NS: Final = 200_000_000
 #: A message that took this much longer than the quickest was late.
 _LATE_NS: Final = 300_000_000
 _TOGETHER_NS: Final = 20_000_000
-#: How long something may be in a hop of which no times are known, else so many times the longest before.
+#: How long something may be in a hop of which no times are known, else this many times the longest before.
 _PATIENCE_NS: Final = 5 * SECOND_NS
 _TIMES_LONGEST: Final = 5
 _SHOWN_IDS: Final = 8
@@ -258,7 +258,7 @@ def compare(
 
     Args:
         difference_ns: to be taken off the times of `arrived` to bring them on the clock of `sent`.
-        is_part: both are only the beginning: what has no partner at their ends is no loss.
+        is_part: both are only the beginning: what has no partner at their ends is not lost.
     """
     is_cut = any(one.digest is None for one in (*sent, *arrived))
     places = align(*([_same(one, is_cut) for one in side] for side in (sent, arrived)))

@@ -1,10 +1,10 @@
 """WebSockets of a HAR (HTTP Archive 1.2 with Chrome's `_webSocketMessages`), as Chrome, Playwright,
 mitmproxy, HTTP Toolkit and wsinspect write it. Firefox and Safari list the handshakes without messages.
 
-The file is read once, message by message; what is no WebSocket is passed over, but for Engine.IO's refusals.
-What differs: Playwright has message times in milliseconds and failures in `response._failureText`; Chrome has
-failures as messages of opcode -1; HTTP Toolkit has `_webSocketClose`, a code and a reason or "aborted". None
-but wsinspect records PING, PONG and CLOSE frames or how the transport ended (`_LACKS`).
+The file is read once, message by message; what is not a WebSocket is passed over, but for Engine.IO's
+refusals. What differs: Playwright has message times in milliseconds and failures in `response._failureText`;
+Chrome has failures as messages of opcode -1; HTTP Toolkit has `_webSocketClose`, a code and a reason or
+"aborted". None but wsinspect records PING, PONG and CLOSE frames or how the transport ended (`_LACKS`).
 """
 
 from __future__ import annotations
@@ -46,7 +46,8 @@ _WANTED: Final = frozenset(
     }
 )
 _LACKS: Final = ("pings", "end")
-#: Numbers of seconds below this are no date of a WebSocket (1980), and above the other no date at all (5138).
+#: Numbers of seconds below this are not a date of a WebSocket (1980), and above the other no date at all
+#: (5138).
 _FIRST_SECOND: Final = 315_532_800
 _LAST_SECOND: Final = 100_000_000_000
 #: A message this far behind the end of its connection has a time in another unit.
@@ -70,13 +71,13 @@ def read_har(source: IO[bytes], stage: Stage, name: str, progress: Progress = no
         source: the file.
         stage: where to.
         name: what to call the file in an error.
-        progress: told how many bytes are read.
+        progress: called with the number of bytes read.
 
     Returns:
         What else there is to say of the file.
 
     Raises:
-        CaptureError: it is no HAR, is cut off, or one of its values is too large.
+        CaptureError: it is not a HAR, is cut off, or one of its values is too large.
     """
     reader = _Reader(JsonStream(source, name), stage, lambda: progress(source.tell()))
     if not reader.read():

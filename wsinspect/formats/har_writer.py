@@ -2,7 +2,7 @@
 
 One entry a connection. What HAR has no place for is in the entry's own key `_wsinspect` (control frames, how
 it ended); what is lost all the same is listed in docs/formats.md. A message that is not whole says so itself
-(`_truncated`, `_problem`), text that is no UTF-8 has its bytes in `_base64`.
+(`_truncated`, `_problem`), text that is not UTF-8 has its bytes in `_base64`.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def write_har(
         out: where to.
         choice: which connections, and which of their frames; a message goes with any of its frames.
         include_secrets: leave cookies, credentials and tokens in.
-        progress: told of messages.
+        progress: called with the number of messages.
 
     Raises:
         CaptureError: the capture is damaged.
@@ -287,7 +287,7 @@ def _set_cookies(head: RawHead) -> list[dict[str, str]]:
 
 
 def _uri(url: str) -> str:
-    """As a URI must be written; what is no URI character is percent-encoded."""
+    """As a URI must be written; what is not a URI character is percent-encoded."""
     return quote(url, safe="%:/?#[]@!$&'()*+,;=-._~", errors="surrogateescape")
 
 

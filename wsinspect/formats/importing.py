@@ -54,7 +54,7 @@ def import_file(
         source: the file.
         target: the capture to make; must not exist.
         file_format: one of `FORMATS`; None looks into the file.
-        progress: told how many bytes of it are read.
+        progress: called with the number of bytes read.
 
     Returns:
         What there is to say of it.
@@ -67,7 +67,7 @@ def import_file(
     if target.exists():
         raise UsageError(f"{target} exists", hint="name another file with -o")
     if source.exists() and not source.is_file():
-        raise CaptureError(f"{source} is not a file", hint="write what comes through a pipe into one first")
+        raise CaptureError(f"{source} is not a file", hint="write the pipe's data to a file first")
     kind = file_format or sniff(source)
     if kind == "capture":
         raise CaptureError(f"{source} is a capture already", hint=f"wsinspect show {source}")

@@ -49,7 +49,7 @@ def read_jsonl(source: IO[bytes], size: int, path: Path, name: str, progress: Pr
         size: bytes of the file; no blob may claim more.
         path: the capture.
         name: what to call the source in an error.
-        progress: told how many bytes are read.
+        progress: called with the number of bytes read.
 
     Returns:
         How many frames there were.
@@ -138,7 +138,7 @@ class _Reader:
     def _begin(self, found: dict[str, Any]) -> None:
         if found.get("type") != "capture" or not isinstance(found.get("format"), int):
             raise CaptureError(
-                f"{self._name} is no JSONL export of wsinspect: its first line does not say so"
+                f"{self._name} is not a JSONL export of wsinspect: its first line does not say so"
             )
         if found["format"] > FORMAT:
             raise CaptureError(
@@ -162,10 +162,10 @@ class _Reader:
             found = json.loads(line)
         except (ValueError, RecursionError) as error:
             if not self._has_begun:
-                raise CaptureError(f"{self._name} is no JSONL export of wsinspect") from None
-            raise self._error(f"no JSON: {_reason(error)}") from None
+                raise CaptureError(f"{self._name} is not a JSONL export of wsinspect") from None
+            raise self._error(f"not JSON: {_reason(error)}") from None
         if not isinstance(found, dict):
-            raise self._error("no JSON object")
+            raise self._error("not a JSON object")
         return found
 
     def _complete_frame(self, found: dict[str, Any]) -> None:
@@ -189,7 +189,7 @@ class _Reader:
         op = found.get("op", "TEXT")
         opcode = _OPCODES.get(op) if isinstance(op, str) else None
         if opcode is None:
-            raise self._error(f"op {str(op)[:20]!r} is none of {', '.join(_OPCODES)}")
+            raise self._error(f"op {str(op)[:20]!r} is not one of {', '.join(_OPCODES)}")
         payload = self._blob(found.get("payload", {"text": ""}))
         if not isinstance(payload, bytes):
             raise self._error("a frame without header has its whole payload in one line")
@@ -252,7 +252,7 @@ class _Reader:
         table = self._tables.get(str(found.get("of")))
         row_id, offset, data = found.get("id"), found.get("offset"), self._blob(found.get("data"))
         if table is None or table.blob is None or not isinstance(row_id, int) or not isinstance(offset, int):
-            raise self._error("a part of nothing")
+            raise self._error("a part without its beginning")
         try:
             self._loader.write_part(table.name, table.blob, row_id, offset, data)
         except RowsRefusedError:
@@ -355,4 +355,4 @@ def _is_encodable(text: str) -> bool:
 
 
 def _reason(error: Exception) -> str:
-    return error.msg if isinstance(error, json.JSONDecodeError) else "nested too deeply or no number"
+    return error.msg if isinstance(error, json.JSONDecodeError) else "nested too deeply or not a number"

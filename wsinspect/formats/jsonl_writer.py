@@ -52,7 +52,7 @@ def write_jsonl(
         out: where to.
         choice: which connections, and which of their frames; with a frame goes what is said of it.
         include_secrets: leave cookies, credentials and tokens in.
-        progress: told of frames.
+        progress: called with the number of frames.
 
     Returns:
         How many frames were written.

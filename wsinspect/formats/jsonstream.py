@@ -1,7 +1,7 @@
 """A huge JSON file read piece by piece, with Python's own fast decoder for the pieces.
 
 `JsonStream` walks through objects and arrays by hand; `value()` decodes one whole value, `skip()` passes over
-one of any size in constant memory. The text is held in a window that grows only for one value. What is no
+one of any size in constant memory. The text is held in a window that grows only for one value. What is not
 JSON, too deep or too large is a `CaptureError` that says where.
 """
 
@@ -48,7 +48,7 @@ class JsonStream:
         self._is_over = False
 
     def peek(self) -> str:
-        """The next character that is no white space; empty at the end."""
+        """The next character that is not white space; empty at the end."""
         if self._pos < len(self._text) and (char := self._text[self._pos]) > " ":
             return char
         while True:
@@ -96,11 +96,11 @@ class JsonStream:
             except json.JSONDecodeError as error:
                 is_cut = error.msg.startswith("Unterminated") or error.pos > len(self._text) - _NEAR_END
                 if not is_cut or not self._grow():
-                    raise self._error("no JSON, or the file is cut off") from None
+                    raise self._error("not JSON, or the file is cut off") from None
                 continue
             except ValueError:
                 raise self._error("a number with too many digits") from None
-            # A number at the end of the window may go on.
+            # A number at the end of the window may continue.
             if end < len(self._text) or self._text[end - 1] in '"}]' or not self._more():
                 self._pos = end
                 return found

@@ -19,7 +19,7 @@ def merge(sources: Sequence[Source], target: Path) -> Merged:
 
     Raises:
         UsageError: `target` exists, or is one of the sources.
-        CaptureError: one of the sources is no capture, is damaged, or is being written.
+        CaptureError: one of the sources is not a capture, is damaged, or is being written.
         LocalError: `target` cannot be written.
     """
     if target.exists():
@@ -36,4 +36,4 @@ def _check(path: Path) -> None:
             f"{path} is being written by an engine", hint="stop it first: wsinspect ps lists them"
         )
     with open_capture(path):
-        pass  # what is no capture is refused, and what was left in a journal indexed
+        pass  # what is not a capture is refused, and what was left in a journal indexed

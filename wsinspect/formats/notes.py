@@ -1,4 +1,4 @@
-"""What an import has to say beside its result."""
+"""What an import reports in addition to its result."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class ImportNotes:
         frames: what was stored of them.
         without_messages: WebSockets of which the file has the opening handshake alone.
         unreadable: messages that say neither direction nor opcode.
-        not_base64: binary messages that are no base64; taken as text.
+        not_base64: binary messages that are not base64; taken as text.
         truncated: messages that were cut when they were exported.
         without_times: WebSockets without a time of their own.
         relative_times: WebSockets whose message times count from their start.
@@ -43,7 +43,7 @@ class ImportNotes:
         if self.truncated:
             yield f"{_messages(self.truncated)} cut before the export"
         if self.without_times:
-            yield f"{_sockets(self.without_times)} without a start time: placed by the entries around"
+            yield f"{_sockets(self.without_times)} without a start time: placed by the entries around them"
         if self.relative_times:
             yield f"{_sockets(self.relative_times)} with relative message times: counted from the start time"
 

@@ -146,7 +146,7 @@ class Stage:
             self._flush()
 
     def describe(self, connection: int, facts: Imported) -> None:
-        """What is known of a connection beside its frames.
+        """What is known of a connection apart from its frames.
 
         Raises:
             CaptureError: there are too many.
@@ -169,7 +169,7 @@ class Stage:
         return self._first.get(connection)
 
     def rebase(self, connection: int, start_ns: int, divisor: int) -> None:
-        """Its times count from a start, in units that are so many times shorter than they were taken for."""
+        """Its times count from a start, in units shorter by this factor than they were taken for."""
         self._flush()
         self._sorter.rebase(connection, start_ns, divisor)
         if connection in self._latest:

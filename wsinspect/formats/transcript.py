@@ -14,7 +14,7 @@ from wsinspect.wire.opcodes import Direction
 
 _STORED_ROWS: Final = 1000
 #: RFC 6455 section 5.4: fragments of two messages are never mixed. Each message that claims them costs a look
-#: at all frames between its first and last one, so a file that was made to do so would take for ever.
+#: at all frames between its first and last one, so a file that was made to do so would take forever.
 _MOST_OVERLAPS: Final = 1000
 #: FIN with TEXT or BINARY.
 _WHOLE: Final = frozenset({0x81, 0x82})

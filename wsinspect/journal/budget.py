@@ -95,7 +95,7 @@ class JournalRoom:
         self._given_up_at = -1
 
     def _stamps(self) -> list[int]:
-        """When the capture was written last: so a recorder that is slow is told from one that is gone."""
+        """When the capture was written last: this distinguishes a slow recorder from one that is gone."""
         stamps = []
         for path in self._written:
             with contextlib.suppress(FileNotFoundError):

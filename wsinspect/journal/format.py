@@ -1,4 +1,4 @@
-"""The journal's format: segment files of records, and the locks beside them.
+"""The journal's format: segment files of records, and the locks next to them.
 
 A directory (mode 0700) holds `00000001.seg`, `00000002.seg` and so on (mode 0600) and two lock files that
 their owners hold with flock, `engine.lock` and `recorder.lock`. A segment is a sequence of records; a

@@ -35,7 +35,7 @@ class JournalReader:
     Attributes:
         position: Where the record after those handed out last begins.
         start: Where the first of those handed out last began; they are of one segment, without holes.
-        damaged_bytes: Bytes skipped because they were no records (a damaged segment that is not the last).
+        damaged_bytes: Bytes skipped because they were not records (a damaged segment that is not the last).
     """
 
     def __init__(self, directory: str | os.PathLike[str], position: Position = START) -> None:
@@ -131,7 +131,7 @@ def _parse(block: bytes) -> tuple[list[Record], int, int]:
 
     Returns:
         The whole records, how many bytes they took, and how many bytes the record after them needs: 0 if not
-        even its header is there, -1 if it is no record at all.
+        even its header is there, -1 if it is not a record at all.
     """
     records: list[Record] = []
     append = records.append

@@ -262,7 +262,7 @@ class JournalWriter:
     def _give_up(self, buffers: Sequence[bytes], error: OSError) -> None:
         lost = self._loss.begin(buffers, error)
         if self.on_unstored is not None:
-            # A RuntimeError: the event loop that was to be told is closed already.
+            # A RuntimeError: the event loop that was to be notified is closed already.
             with contextlib.suppress(RuntimeError):
                 self.on_unstored(lost, self._loss.reason)
 

@@ -1,1 +1,1 @@
-"""Engines as processes: where their files lie, which run, and which capture is the last."""
+"""Engines as processes: where their files are, which are running, and which capture is the last."""

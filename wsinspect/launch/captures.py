@@ -1,6 +1,6 @@
 """The captures in the default place: which is the last, how many there are and how large.
 
-Contract: `last` is what the newest live engine writes, wherever that lies; without one the newest in the
+Contract: `last` is what the newest live engine writes, wherever that is; without one the newest in the
 default place. Nothing is opened here.
 """
 
@@ -20,7 +20,7 @@ _STAMPED = re.compile(r"(?P<stamp>[0-9]{8}-[0-9]{6})-[0-9]+\.db")
 
 
 class OldCaptures(NamedTuple):
-    """What lies in the default place: how many captures, and their bytes with journals and WAL files."""
+    """What is in the default place: how many captures, and their bytes with journals and WAL files."""
 
     captures: int
     size_bytes: int
@@ -51,7 +51,7 @@ def last_capture() -> Path | None:
 
 
 def old_captures() -> OldCaptures:
-    """Count and size of what lies in the default place, for the line that `run` says about it."""
+    """Count and size of what is in the default place, for the line that `run` says about it."""
     place = captures_dir()
     size = 0
     for path in place.rglob("*") if place.is_dir() else ():

@@ -192,7 +192,7 @@ class EngineChild:
         code = self._end(0.0 if is_silent else 1.0)
         if self._errors_end is not None:
             self._errors_end.join(1.0)
-        # Its own line has been printed where it speaks: what is left to say is that we could not go on.
+        # It has printed its own line already; what is left to say is that we could not continue.
         is_usage = code == UsageError.exit_code and not self._speaks
         raise (UsageError if is_usage else LocalError)(self._why_not(code, is_silent))
 
@@ -275,7 +275,7 @@ class EngineChild:
             WsinspectError: it did not start.
         """
         if not self._can_restart:
-            raise UsageError("this was a demo: leave with q, and start it again")
+            raise UsageError("this was a demo: press q to leave, and start it again")
         self.stop()
         _wait_until_drained(self.capture)
         before, self._appends, ready = self._appends, True, self.ready

@@ -1,4 +1,4 @@
-"""Run files: which engines live, told by a lock and not by a process id.
+"""Run files: which engines are running, by a lock and not by a process id.
 
 Contract: an engine holds an exclusive `flock` on its run file from before it is complete until it exits,
 however it exits; a file without a lock is a dead engine's and is removed by whoever finds it. The file is one
@@ -180,7 +180,7 @@ def _asked_to_end(info: EngineInfo) -> bool:
 
 
 def _open_locked(path: Path) -> int:
-    """A locked descriptor of the file that lies at `path` now.
+    """A locked descriptor of the file that is at `path` now.
 
     Raises:
         OSError: it cannot be opened, or is locked by somebody else for long.

@@ -1,4 +1,4 @@
-"""Where files lie: the XDG base directories.
+"""Where files are: the XDG base directories.
 
 Contract: directories of ours are made on demand and private (0700). A relative XDG path is ignored, as the
 XDG Base Directory Specification asks.
@@ -60,7 +60,7 @@ def crash_log_path() -> Path:
 
 
 def addons_dir() -> Path | None:
-    """The scripts for stock mitmproxy: inside an installed package, beside it in a checkout."""
+    """The scripts for stock mitmproxy: inside an installed package, next to it in a checkout."""
     package = Path(wsinspect.__file__).parent
     return next((place for place in (package / "_addons", package.parent / "addons") if place.is_dir()), None)
 

@@ -21,7 +21,7 @@ def ways_to_trust(certificate: Path) -> list[Way]:
     path = shlex.quote(str(certificate))
     nss = "sql:$HOME/.pki/nssdb"
     return [
-        Way("A browser of its own, trusting this certificate alone", ["wsinspect browser"], []),
+        Way("A separate browser that trusts only this certificate", ["wsinspect browser"], []),
         Way("curl", [f"curl --cacert {path} ..."], []),
         Way("Node.js", [f"export NODE_EXTRA_CA_CERTS={path}"], ["unset NODE_EXTRA_CA_CERTS"]),
         Way(
@@ -35,7 +35,7 @@ def ways_to_trust(certificate: Path) -> list[Way]:
             ["unset REQUESTS_CA_BUNDLE WEBSOCKET_CLIENT_CA_BUNDLE"],
         ),
         Way(
-            "Java, in a trust store of its own",
+            "Java, with a separate trust store",
             [
                 f"keytool -importcert -noprompt -alias wsinspect -file {path} -keystore wsinspect.p12"
                 " -storetype PKCS12 -storepass changeit",
@@ -50,7 +50,7 @@ def ways_to_trust(certificate: Path) -> list[Way]:
             [f'certutil -d "{nss}" -D -n wsinspect'],
         ),
         Way(
-            "Chrome, Edge, Safari on macOS and Windows", ["they trust what the system trusts, see below"], []
+            "Chrome, Edge, Safari on macOS and Windows", ["these trust what the system trusts, see below"], []
         ),
         Way(
             "Firefox",

@@ -57,7 +57,7 @@ def wrap(text: str, width: int) -> list[str]:
 
 
 def fold(line: Line, width: int) -> list[Line]:
-    """A line in lines of at most `width` cells: its last piece goes on below where it begins, or nearby."""
+    """A line in lines of at most `width` cells: its last piece continues below where it begins, or nearby."""
     if width_of(line) <= width or not line:
         return [line]
     *before, (text, style) = line

@@ -54,7 +54,7 @@ def header_lines(record: Record, zero_ns: int) -> Iterator[Line]:
     arrival = duration(frame.time_ns - frame.first_ns)
     yield _field("arrived", f"{seconds(frame.time_ns - zero_ns)} s", f"first to last byte {arrival}")
     if frame.sent_ns is None:
-        yield _field("sent on", "not", "a fault keeps it back, or took it out")
+        yield _field("sent on", "not", "held back or dropped by a fault")
     else:
         later = f"{duration(frame.sent_ns - frame.time_ns)} later"
         yield _field("sent on", f"{seconds(frame.sent_ns - zero_ns)} s", later)
@@ -99,4 +99,4 @@ def frame_findings(
         yield [(f"{glyphs.altered} {escape(event.rule)}  ", "warn"), (escape(event.kind), "")]
     yield from violation_lines(frame.violation)
     if not found and not frame.violation and not record.faults:
-        yield [("Nothing is known against this frame: no violation, no finding, no fault.", "muted")]
+        yield [("Nothing to report about this frame: no violation, no finding, no fault.", "muted")]

@@ -48,7 +48,7 @@ def finding_lines(
     if one.js:
         yield _named("JavaScript", escape(one.js))
     for index, cause in enumerate(one.causes):
-        words = f"{escape(cause.cause)} (to tell: {escape(cause.tell_apart)})"
+        words = f"{escape(cause.cause)} (to check: {escape(cause.tell_apart)})"
         yield _named("either" if index == 0 else "or", words)
     for fix in one.fixes:
         first, *rest = escape_lines(fix.text)
@@ -129,7 +129,7 @@ def diagnosis_lines(result: Any, palette: Palette) -> Iterator[str]:
     yield from sandwiches
     yield from [""] if sandwiches else []
     if result.nothing is not None:
-        yield escape(f"Nothing to look at: {result.nothing.reason}")
+        yield escape(f"Nothing to diagnose: {result.nothing.reason}")
         yield f"  {palette.bold('try')}        {escape(result.nothing.advice)}"
         return
     counts = {name: sum(one.severity == name for one in result.findings) for name in SEVERITY_STYLES}
@@ -140,11 +140,11 @@ def diagnosis_lines(result: Any, palette: Palette) -> Iterator[str]:
 
 def _all_is_well(result: Any) -> str:
     """Nobody is to take what is not there for something that was looked at."""
-    words = "Nothing wrong found"
+    words = "No problems found"
     if result.missing is not None:
         return f"{words} in what was stored"
     if result.notes:
-        return f"{words} in what the file has"
+        return f"{words} in what the file contains"
     return f"{words} so far" if result.is_live else words
 
 

@@ -174,7 +174,7 @@ def opaque_lines(pieces: Iterable[Opaque], with_payload: bool) -> Iterator[str]:
     for one in pieces:
         after = f" after frame {one.after_frame}" if one.after_frame else ""
         reason = f" ({escape(one.reason)})" if one.reason else ""
-        yield f"Bytes that are no frame: {one.length} {one.direction.arrow}{after}{reason}"
+        yield f"Bytes outside frames: {one.length} {one.direction.arrow}{after}{reason}"
         if one.is_evicted:
             yield f"    ({EVICTED})"
         elif with_payload:

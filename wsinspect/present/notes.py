@@ -34,7 +34,7 @@ _FATES: Final = {
     "inject": INJECTED,
     "duplicate": INJECTED,
 }
-#: What is said of a payload that is not in the capture any more.
+#: What is said of a payload that is no longer in the capture.
 EVICTED: Final = "payload deleted to make room (size limit)"
 #: Facts of the ledger that a frame's row says already: its direction, its delay, and which match it was.
 _IN_THE_LANE = frozenset({"match", "direction", "delay_ns"})
@@ -185,7 +185,7 @@ def _round_trip(record: Record, glyphs: Glyphs, is_live: bool) -> Iterator[_Note
 def _fragment(record: Record, fragment: Fragment, glyphs: Glyphs) -> Iterator[_Note]:
     message, is_last = record.message, record.frame.fin
     if message is None:
-        yield "fragment of no message", "warn"
+        yield "fragment without a message", "warn"
         return
     sign = glyphs.first if fragment.number == 1 else glyphs.last if is_last else glyphs.middle
     count = f" of {fragment.of}" if message.last_frame is not None else ""

@@ -145,7 +145,7 @@ def opaque_object(opaque: Opaque, with_payload: bool) -> dict[str, Any]:
 
 
 def event_object(event: Event) -> dict[str, Any]:
-    """Something that happened beside the frames."""
+    """Something that happened apart from the frames."""
     return {"time_ns": event.time_ns, "kind": event.kind, "detail": event.detail}
 
 

@@ -1,7 +1,7 @@
 """Ordinary frames as text, a block at a time: what `show --filter` prints of hundreds of thousands of frames.
 
 Contract: the same characters as `FrameTable` and `frame_object` give, which is what tests hold this to, from
-rows of SQL instead of from objects. A frame with anything to say besides its payload (a control frame, a
+rows of SQL instead of from objects. A frame with anything to say apart from its payload (a control frame, a
 fragment, a compressed or broken one, one that was held, altered or evicted) is not ordinary: its text is made
 there, and put in its place here. Numbers are written as numbers only (`%d`, `:d`): a stranger's file may hold
 text in their columns, which no terminal and no JSON is to get unescaped.

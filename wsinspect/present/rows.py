@@ -200,7 +200,7 @@ def format_gap(silence_ns: int, caps: Caps) -> Line:
 
 
 def lane(row: Row, cells: int, glyphs: Glyphs) -> str:
-    """The frame's way between client and server in so many cells."""
+    """The frame's path between client and server, in `width` cells."""
     kind = 2 if row.opcode == Opcode.CLOSE else 1 if row.opcode >= 8 else 0
     if cells < _SHORT_LANE_CELLS:
         return glyphs.short[2 * kind + row.direction]

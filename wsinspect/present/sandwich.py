@@ -10,7 +10,7 @@ from wsinspect.findings.sandwich import PairFacts, Through, Waited, change_line
 from wsinspect.present.terminal import Palette
 from wsinspect.text import escape
 
-#: Connections that are told in full; of more only the first ones.
+#: Connections that are printed in full; of more, only the first ones.
 _SHOWN = 20
 
 

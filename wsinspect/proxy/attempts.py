@@ -90,7 +90,7 @@ class Attempt:
         self.on_open()
 
     def ended(self, side: str, how: str) -> None:
-        """One side ended; told once, also where both the handshake and the relay see it."""
+        """One side ended; reported once, also where both the handshake and the relay see it."""
         if (side, how) not in self._ends:
             self._ends.add((side, how))
             self.event(events.TransportEnded(side=side, how=how))
@@ -146,7 +146,7 @@ class Attempt:
             head.ended = lambda how: self.ended("client", how)
 
     def unreadable(self, raw: bytes) -> None:
-        """Something came that is no response head."""
+        """Something came that is not a response head."""
         self._has_answer = True
         self.head(RESPONSE_IN, raw)
 
@@ -182,7 +182,7 @@ class AttemptLog:
         taps: names of the listeners and their Host policies.
         first_number: the first attempt's number.
         wait_unblocked: registers a callback for when the sink takes records again.
-        controller: told of attempts and open connections, to do faults to them.
+        controller: notified of attempts and open connections, to apply faults to them.
 
     Attributes:
         tls_failed_by: clients whose TLS handshake a fault lets fail, by id, and its rule.
@@ -341,7 +341,7 @@ class AttemptLog:
 
 
 class _Unrecorded(Attempt):
-    """An upgrade that is no WebSocket's: relayed like one, recorded nowhere."""
+    """An upgrade that is not a WebSocket's: relayed like one, recorded nowhere."""
 
     def data(self, direction: int, chunk: bytes, time_ns: int, sent_after_ns: int) -> None:
         return

@@ -1,7 +1,7 @@
 """Our certificate authority on disk: made once by mitmproxy, read here for those who are to trust it.
 
-The folder holds mitmproxy's own files, so a user's own authority can lie there as `mitmproxy-ca.pem` (key and
-certificate). mitmproxy gives every certificate that it makes for a host the public key of the authority
+The folder holds mitmproxy's own files, so a user can put their own authority there as `mitmproxy-ca.pem` (key
+and certificate). mitmproxy gives every certificate that it makes for a host the public key of the authority
 itself: whoever pins that one key (`spki_sha256`) trusts them all, and nothing else.
 """
 
@@ -105,7 +105,7 @@ def _read(both: Path, alone: Path) -> Authority:
         certificate = x509.load_pem_x509_certificates(both.read_bytes())[0]
     except ValueError as error:
         raise LocalError(
-            f"{both} holds no certificate", hint="move it away and a new authority is made"
+            f"{both} holds no certificate", hint="move it away, and a new CA is created"
         ) from error
     _write_alone(certificate, alone)
     key = certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)

@@ -1,7 +1,7 @@
 """Epoch nanoseconds that never jump: a wall-clock anchor plus the monotonic difference.
 
 Invariant: two readings taken in order never decrease, whatever NTP or the user does to the wall clock; how
-far the wall has moved away since the anchor was taken is told by `Clock.wall_step_ns`.
+far the wall has moved away since the anchor was taken is in `Clock.wall_step_ns`.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@
 - `client_left`: a client connected and left without sending a byte (a browser's check of the address space,
   or a connection that it opened in advance);
 - `passed_unread`: a tunnel is passed on as raw TCP, so that a WebSocket in it is not recorded;
-- `request_failed`: a request that is no opening handshake got a 502 of this proxy's own, with the reason;
+- `request_failed`: a request that is not an opening handshake got a 502 of this proxy's own, with the reason;
 - `alpn`: a side offered HTTP/2 and the other one answered with something else;
 - `h2_settings`: a server's SETTINGS, and what this proxy announced to the client in their place;
 - `h2_connect_refused`: an extended CONNECT of a client, which this proxy does not carry.
@@ -30,9 +30,9 @@ from wsinspect.proxy.seams.transport import Wire
 from wsinspect.proxy.taps import Taps
 from wsinspect.vocabulary import Side, events
 
-#: Different facts that are told in one run; a client may invent names forever.
+#: Different facts that are reported in one run; a client may invent names forever.
 MAX_TOLD: Final = 500
-#: How often the same failure is told.
+#: How often the same failure is reported.
 MAX_ALIKE: Final = 20
 #: What is kept of the first bytes of a tunnel that is passed on unread.
 _FIRST_BYTES: Final = 64
@@ -60,7 +60,7 @@ class ConnectionEvents:
         self._told: Counter[tuple[Any, ...]] = Counter()
 
     def client_left(self, client: connection.Client) -> None:
-        """A client disconnected; told where it never sent anything."""
+        """A client disconnected; reported where it never sent anything."""
         wire = Wire.of_client(client)
         endpoint = wire.endpoints.get(client.id) if wire else None
         if endpoint is None or endpoint.has_received:

@@ -1,7 +1,7 @@
 """File descriptors: a proxy needs two for each connection, and a shell's usual limit is 1024.
 
 `raise_limit` takes all that the system allows. `DescriptorWatch` says it, once, when that is used up. asyncio
-then stops accepting for a second at a time; connections that are open go on, those that wait are taken as
+then stops accepting for a second at a time; connections that are open continue, those that wait are taken as
 soon as others have ended, and one that was accepted but finds no descriptor for its server gets a 502.
 """
 
@@ -61,6 +61,6 @@ class DescriptorWatch:
         if not self._has_warned:
             self._has_warned = True
             self._warn(
-                f"out of file descriptors ({self._limit}): new connections wait or fail until others end; "
+                f"out of file descriptors ({self._limit}): new connections wait or fail until others close; "
                 "ulimit -n raises the limit"
             )

@@ -49,7 +49,7 @@ from wsinspect.proxy.seams.next_layer import install_next_layer
 from wsinspect.proxy.taps import Tap, Taps
 from wsinspect.vocabulary import events
 
-#: How often a free port is chosen anew when somebody else takes it first.
+#: How often a free port is chosen again when somebody else takes it first.
 PORT_CHOICES = 3
 #: How long open connections may take to end when the engine does.
 CLOSING_SECONDS = 2.0
@@ -81,7 +81,7 @@ class Unregistered:
 
 @dataclass
 class EngineOptions:
-    """What `wsinspect run` was told.
+    """The options of `wsinspect run`.
 
     Attributes:
         taps: at least one; port 0 means any free port.
@@ -90,7 +90,8 @@ class EngineOptions:
         max_capture_size: bytes of the capture beyond which its oldest data is evicted; None for no limit.
         inflate_cap: bytes beyond which a message is kept compressed; None for the recorder's own limit.
         insecure: accept any certificate of a server.
-        trusted: PEM files with authorities that servers' certificates may come from, besides the usual ones.
+        trusted: PEM files with authorities that servers' certificates may come from, in addition to the usual
+        ones.
         settings: mitmproxy's own options as "name=value".
         ignore_hosts: regular expressions; a connection to a matching "host:port" is passed through unread.
         narration: the lines that the recorder prints on stdout.
@@ -246,7 +247,7 @@ class _Engine:
             opts.update(
                 confdir=str(self.options.ca_dir),
                 ssl_insecure=self.options.insecure,
-                # A failing server is told to the client in words, and the request that met it is on record.
+                # The client gets a failing server's error as text, and the request that met it is on record.
                 connection_strategy="lazy",
                 keep_host_header=True,
                 validate_inbound_headers=False,
@@ -316,7 +317,7 @@ class _Engine:
 
     def _own_changes(self) -> list[str]:
         recorded = self.options.recorded
-        return [f"handshakes that {recorded.path} knows are answered from it"] if recorded else []
+        return [f"known handshakes are answered from {recorded.path}"] if recorded else []
 
     # Ending
 

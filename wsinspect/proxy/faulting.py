@@ -173,7 +173,8 @@ class FaultController:
     """Applies the rules of a board to all connections of an engine.
 
     Args:
-        window_of: finds out what a connection's receiver had inflated after so many frames; None while it is
+        window_of: finds out what a connection's receiver had inflated after this many frames; None while it
+        is
             not known yet, `UnknownWindowError` where it never will be. Without it every connection's
             compression is followed from its opening.
     """

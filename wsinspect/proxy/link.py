@@ -142,7 +142,7 @@ class SocketLink:
                 self.wire.half_close(other.carrier)
         elif how == "fin":
             if other.tls and not side.tls:
-                # A plain FIN is a proper end; a TLS peer is told so only by close_notify.
+                # A plain FIN is a proper end; a TLS peer learns that only from close_notify.
                 self._notify(other)
             self.wire.half_close(other.carrier)
         else:
@@ -175,7 +175,7 @@ class SocketLink:
         return endpoint.transport.get_write_buffer_size() if endpoint is not None else 0
 
     def set_reading_paused(self, direction: Direction, is_paused: bool) -> None:
-        """Stop or go on reading the sender of a direction."""
+        """Stop or continue reading the sender of a direction."""
         self._reading_paused[direction] = is_paused
         if self.splice is not None:
             self.splice.halves[direction].set_reading_paused(is_paused)
@@ -244,7 +244,7 @@ class SocketLink:
             tls_seam.send_close_notify(side.tls[-1], write)
 
     def _late_reset(self, side: Side) -> None:
-        """A side that had sent FIN was reset: nothing reads it any more, so the layer will not be told."""
+        """A side that had sent FIN was reset: nothing reads it any more, so the layer will not notice."""
         if self._is_over:
             return
         self.pass_on(side.connection, "rst")

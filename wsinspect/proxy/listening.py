@@ -40,8 +40,8 @@ def choose_ports(taps: Sequence[Tap]) -> list[Tap]:
                 tap = tap.with_port(held[-1].getsockname()[1])
             if any((tap.host, tap.port) == (other.host, other.port) for other in chosen):
                 raise UsageError(
-                    f"two taps want to listen on {tap.host}:{tap.port}",
-                    hint="give each its own port, a mode as MODE@PORT",
+                    f"two taps listen on {tap.host}:{tap.port}",
+                    hint="give each its own port (for a mode: MODE@PORT)",
                 )
             chosen.append(tap)
     finally:
@@ -69,7 +69,7 @@ def refuse_own_targets(taps: Sequence[Tap]) -> None:
                 where = "itself" if listener is tap else f"the listener {listener.name!r} of this same proxy"
                 raise UsageError(
                     f"{tap.target or tap.mode} is {where} ({listener.host}:{listener.port})",
-                    hint="give the address of the server, or another port to listen on",
+                    hint="give the server's address, or listen on another port",
                 )
 
 
@@ -126,9 +126,7 @@ def explain_listen_error(tap: Tap, error: Exception) -> LocalError:
     """One line for why a tap cannot listen, and what to do."""
     reason = str(error).partition("\n")[0]
     if not tap.listens:
-        return LocalError(
-            f"{tap.name} mode does not start: {reason}", hint="docs/modes.md says what it needs"
-        )
+        return LocalError(f"{tap.name} mode cannot start: {reason}", hint="docs/modes.md says what it needs")
     where = f"{tap.host}:{tap.port}"
     code = error.errno if isinstance(error, OSError) else None
     if code == errno.EADDRINUSE:

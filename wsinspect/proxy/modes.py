@@ -42,7 +42,7 @@ def mode_tap(
     if isinstance(parsed, LocalMode | TunMode):
         if at is not None:
             raise UsageError(
-                f"--mode {spec}: {parsed.type_name} mode listens on no port", hint="leave out @..."
+                f"--mode {spec}: {parsed.type_name} mode has no port to listen on", hint="leave out @..."
             )
         return Tap(name, mode, host="", port=0, listens=False)
     default_host, default_port = listen or (LOOPBACK, parsed.default_port or 0)

@@ -1,6 +1,6 @@
 """Pages that were loaded through the proxy: did a WebSocket attempt follow, and if not, what do they say?
 
-`PageWatch` is a mitmproxy addon beside `AttemptLog`. It looks at HTML and scripts while they stream through
+`PageWatch` is a mitmproxy addon next to `AttemptLog`. It looks at HTML and scripts while they stream through
 (nothing is held or changed). After `wait_seconds` it writes one `page` event for each page that has to do
 with WebSockets, for the rules of the family PAGE. Bounded: pages, bytes of a body, scripts of a page, time.
 """

@@ -1,7 +1,7 @@
 """What Engine.IO (Socket.IO) says by long-polling before its WebSocket: events `polling` in the capture.
 
 Without them a recording would begin in the middle of a session: connects to namespaces, and what was said at
-once, go by polls. `PollLog` is a mitmproxy addon beside `AttemptLog`. It copies bodies while they stream
+once, go by polls. `PollLog` is a mitmproxy addon next to `AttemptLog`. It copies bodies while they stream
 through; nothing is held or changed. Bounded: bodies, requests of a session, sessions.
 """
 

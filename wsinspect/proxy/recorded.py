@@ -57,9 +57,9 @@ class RecordedServer:
         cut = sum(cut_frames(self._capture, one.id, Direction.SERVER_TO_CLIENT).ours for one in connections)
         if cut:
             self._warn(
-                f"{cut} frames to send were cut in {self.path} (--snaplen): only their beginnings are sent"
+                f"{cut} frames to send were cut in {self.path} (--snaplen): only the recorded part is sent"
             )
-        # The proxy stands before it: who may ask is told by the keys.
+        # The proxy stands before it: the keys say who may ask.
         options = ServerOptions(loop=True, checks_origin=False)
         self._server = ReplayServer(
             self._capture,
@@ -70,7 +70,9 @@ class RecordedServer:
         )
         self._server.keys = set()
         self._port = await self._server.start(LOOPBACK, 0)
-        self._warn(f"{len(connections)} recorded connections of {self.path} are played to whoever opens them")
+        self._warn(
+            f"{len(connections)} recorded connections from {self.path} are played to clients that open them"
+        )
 
     async def close(self) -> None:
         """Stop, and say how it went."""

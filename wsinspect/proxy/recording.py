@@ -4,7 +4,7 @@
 `RecorderSupervisor` keeps the process: started, watched, started again when it dies, waited for at the end.
 
 The recorder reads the journal; the pipe to its stdin only wakes it, and tells it by EOF that the engine has
-gone. So nothing is lost with a recorder: the next one goes on where the last one committed.
+gone. So nothing is lost with a recorder: the next one continues where the last one committed.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ PATIENCE_SECONDS = 2.0
 WALL_CHECK_SECONDS = 5.0
 #: Pauses before the second, third ... start in a row; the last one repeats.
 RESTART_SECONDS = (0.0, 0.5, 2.0, 10.0)
-#: A recorder that lived this long was well; the pauses begin anew.
+#: A recorder that lived this long was healthy: the pauses start from the shortest again.
 WELL_AFTER_SECONDS = 30.0
 
 
@@ -97,7 +97,7 @@ class RecorderSupervisor:
 
     def _wait(self, loop: asyncio.AbstractEventLoop, process: subprocess.Popen[bytes]) -> None:
         code = process.wait()
-        with contextlib.suppress(RuntimeError):  # the loop has closed: nobody is left to be told
+        with contextlib.suppress(RuntimeError):  # the loop has closed: nobody is left to notify
             loop.call_soon_threadsafe(self._on_exit, code)
 
     def _on_exit(self, code: int) -> None:
@@ -110,7 +110,7 @@ class RecorderSupervisor:
         if loop.time() - self._started > WELL_AFTER_SECONDS:
             self._starts = 0
         pause = RESTART_SECONDS[min(self._starts, len(RESTART_SECONDS)) - 1]
-        self.warn(f"the recorder ended ({_reason(code)}); traffic continues, starting another")
+        self.warn(f"the recorder exited ({_reason(code)}); traffic continues, starting another one")
         loop.call_later(pause, self._start_again)
 
     def _start_again(self) -> None:
@@ -252,17 +252,19 @@ class Recording:
         if not has_begun:
             return True
         if not has_all:
-            self.warn("the disk is too slow: the last of what was seen could not be stored")
+            self.warn("the disk is too slow: the last traffic could not be stored")
             return False
         slow = self._loop.call_later(PATIENCE_SECONDS, self._offer_to_give_up)
         is_complete = await self._recorder.finish(self._give_up)
         slow.cancel()
         if not is_complete:
-            self.warn(f"the rest of the capture is in {self._prepared.journal}, and is read on opening")
+            self.warn(
+                f"the rest of the capture is in {self._prepared.journal}, and is indexed when it is opened"
+            )
         return is_complete
 
     def hurry(self) -> None:
-        """The user wants to go; honoured once they were told what is still going on."""
+        """The user wants to go; honoured once they have seen what is still under way."""
         if self._may_give_up:
             self._give_up.set()
 
@@ -279,7 +281,9 @@ class Recording:
 
     def _offer_to_give_up(self) -> None:
         self._may_give_up = True
-        self.warn("indexing what was recorded (interrupt again to leave that to the next reader)")
+        self.warn(
+            "indexing what was recorded (interrupt again to skip: the next command that opens it does it)"
+        )
 
     def _check_wall(self) -> None:
         if step := self.clock.wall_step_ns():
@@ -291,9 +295,7 @@ class Recording:
         if self._has_warned:
             return
         self._has_warned = True
-        line = (
-            f"cannot store what is seen ({reason}); traffic continues; the capture says how much is missing"
-        )
+        line = f"cannot store the traffic ({reason}); it continues, and the capture says how much is missing"
         self._loop.call_soon_threadsafe(self.warn, line)
 
     def _on_drained(self) -> None:

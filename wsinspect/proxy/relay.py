@@ -8,7 +8,7 @@ Invariants (tests/playbook):
 - it decodes nothing and waits for nothing: fragments, control frames, violations and garbage are all just
   bytes;
 - an end is passed on as what it was: FIN as half-close, RST as RST, close_notify as close_notify; after a
-  FIN the other direction goes on until its own end.
+  FIN the other direction continues until its own end.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Taps: the named places where traffic is observed, as mitmproxy modes.
 
 A tap is one listener. Its Host policy decides whether a reverse proxy's requests keep the client's `Host`
-(else Origin checks fail because of us) or carry the target's; see DESIGN's rule in `Tap.reverse`.
+(else Origin checks fail because of us) or carry the target's; `Tap.reverse` has the rule.
 """
 
 from __future__ import annotations

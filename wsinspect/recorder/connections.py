@@ -1,7 +1,7 @@
 """One connection on its way into its rows: handshake heads and events in, columns of `connection` and
 `handshake` out.
 
-The rows themselves are the state: a restarted recorder reads them back and goes on. What has no column (the
+The rows themselves are the state: a restarted recorder reads them back and continues. What has no column (the
 order of closes and transport ends, first violations) is in `facts`, kept as JSON in `recorder_connection`
 until the end.
 """
@@ -92,7 +92,7 @@ class ConnectionRows:
     def restore(
         self, row: Mapping[str, Any], handshake: Mapping[str, Any] | None, facts: Mapping[str, Any]
     ) -> None:
-        """Go on from the rows of an earlier transaction."""
+        """Continue from the rows of an earlier transaction."""
         self.row.update(row)
         if handshake is not None:
             self.handshake.update(handshake)
@@ -280,9 +280,9 @@ class ConnectionRows:
         """A fault ends the connection; what peers do from here on is its consequence."""
         if self.facts.get("fault") is None and not self.facts["ends"]:
             detail = event.detail or {}
-            told = detail.get("to") != "server" and detail.get("how", "close") == "close"
-            code = _plain(detail.get("code")) if told else None
-            self.facts["fault"] = [time_ns, code, told, event.rule]
+            has_code = detail.get("to") != "server" and detail.get("how", "close") == "close"
+            code = _plain(detail.get("code")) if has_code else None
+            self.facts["fault"] = [time_ns, code, has_code, event.rule]
 
     @property
     def ending_rule(self) -> str | None:

@@ -11,9 +11,10 @@ the share, are not touched; of the others go, one stage after the other and olde
 Should all of that not be enough, the quarter shrinks. Evicted data is NULL; the table `evicted` counts it for
 each connection, and an `event` of kind `evicted` for each 16th of the share, in the transaction that evicts.
 
-Contract: each step is a short transaction (some milliseconds), so that rows go on being committed meanwhile,
-readers are never kept out, and a process killed in the middle leaves a capture that says what it lacks. What
-a restarted recorder needs of an open connection (the last 32 KiB that a compressed stream inflated to) stays.
+Contract: each step is a short transaction (some milliseconds), so that rows continue to be committed
+meanwhile, readers are never kept out, and a process killed in the middle leaves a capture that says what it
+lacks. What a restarted recorder needs of an open connection (the last 32 KiB that a compressed stream
+inflated to) stays.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ _VACUUM_PAGES: Final = 128
 #: How long evicting may keep the recorder from its next commit, and how long if the file is full.
 _PATIENCE_SECONDS: Final = 0.04
 _FULL_SECONDS: Final = 0.2
-#: How long beginning the WAL again may wait for readers, whose transactions are short. For those of others,
+#: How long restarting the WAL may wait for readers, whose transactions are short. For those of others,
 #: which are not, the pause until the next try doubles.
 _READERS_MS: Final = 400
 _LEAST_PAUSE_SECONDS: Final = 0.1
@@ -159,7 +160,7 @@ class Evictor:
                 self._rows.copy_wal()
 
     def _evict(self, budget: Budget, most: int, at_ns: int) -> bool:
-        """Free so much that there is room for a while; true if that has to go on later.
+        """Free enough that there is room for a while; true if that has to continue later.
 
         Whole rows go only as far as they must: what remains of a frame without its payload is small.
         """
@@ -194,7 +195,7 @@ class Evictor:
             return 0
 
     def _bound_wal(self, budget: Budget) -> None:
-        """Begin the WAL again when it has used up its share.
+        """Restart the WAL when it has used up its share.
 
         SQLite does so by itself when nobody reads; between readers that come one after the other there is no
         such moment, so here they are waited for, each of which is short.
@@ -268,7 +269,7 @@ class Evictor:
             protected = protected // 2 if protected > budget.commit else 0
 
     def _count_old(self, protected: int) -> int:
-        """How many generations come before the newest ones, which hold so many bytes."""
+        """How many generations come before the newest ones, which hold this many bytes."""
         for index in range(len(self._generations), 0, -1):
             if protected <= 0:
                 return index

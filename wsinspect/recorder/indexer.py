@@ -2,7 +2,7 @@
 transaction.
 
 Contract: whatever kills the process at whatever moment, the capture holds each frame whose record is before
-the stored position exactly once, and a new `Indexer` goes on from there. `add` never fails because of what
+the stored position exactly once, and a new `Indexer` continues from there. `add` never fails because of what
 a peer sent; `commit` fails when SQLite cannot write, and may then be called again until it can.
 """
 
@@ -31,7 +31,7 @@ from wsinspect.wire.opcodes import Direction, Opcode
 
 #: Bytes of rows that are gathered before a commit; bounds the recorder's memory.
 COMMIT_BYTES: Final = 8 * 1024 * 1024
-#: What a frame costs in memory besides its payload (measured: tuple, integers, header).
+#: What a frame costs in memory apart from its payload (measured: tuple, integers, header).
 _FRAME_BYTES: Final = 600
 _RECORD_HEADER: Final = HEADER.size
 _LEGS: Final = ("server", "client")
@@ -47,10 +47,10 @@ class Indexer:
 
     Args:
         database: From `schema.open_for_writing`; used by this object alone while it lives.
-        notes: Collects what a narrator may print; told only of committed rows.
+        notes: Collects what a narrator may print; gets only committed rows.
 
     Attributes:
-        position: Where the journal goes on after the records added so far.
+        position: Where the journal continues after the records added so far.
         weight: About how many bytes the uncommitted rows hold; see `is_heavy`.
         last_ns: The time of the record that was added last.
         looks: Connections whose committed rows the rules should look at (`live.LiveFindings`).
@@ -177,7 +177,7 @@ class Indexer:
         return len(ids)
 
     def note_damage(self, size: int) -> None:
-        """Bytes of the journal that are no records: a writer was killed in the middle of one."""
+        """Bytes of the journal that are not records: a writer was killed in the middle of one."""
         if size:
             event = Unstored(
                 bytes=size, records=1, reason="torn journal", streams=[], stream_bytes=[], connections=[]

@@ -1,4 +1,4 @@
-"""What there is to tell about a running capture: the events of `run --headless` (DESIGN's "Events").
+"""What there is to print about a running capture: the events of `run --headless`.
 
 The indexer adds notes as it goes; they are released when their rows are committed, so that whoever reads a
 line finds the rows it speaks of. A note is the JSON object of its line, without `schema`.
@@ -19,8 +19,8 @@ from wsinspect.wire.opcodes import Direction
 
 #: Frame notes in one transaction; more are counted as dropped, nobody reads that fast.
 MAX_NOTES: Final = 2000
-#: Events of the engine itself that are told, and what of them.
-_TOLD: Final[dict[type[Event], tuple[str, ...]]] = {
+#: Events of the engine itself that are printed, and what of them.
+_PRINTED: Final[dict[type[Event], tuple[str, ...]]] = {
     events.TlsFailed: ("side", "tap", "client", "sni", "error"),
     events.ClientLeft: ("tap", "client", "how", "ms"),
     events.PassedUnread: ("tap", "client", "server", "sni", "reason"),
@@ -30,14 +30,14 @@ _TOLD: Final[dict[type[Event], tuple[str, ...]]] = {
     events.Unstored: ("bytes", "records", "reason"),
     events.WallStep: ("step_ns",),
 }
-_TOLD_KINDS: Final = {str(record.KIND): record for record in _TOLD}
+_PRINTED_KINDS: Final = {str(record.KIND): record for record in _PRINTED}
 
 
 class Notes:
     """Collects notes between commits.
 
     Args:
-        wants_frames: Whether frames are told too.
+        wants_frames: Whether frames are printed too.
 
     Attributes:
         ready: Notes whose rows are committed; the narrator takes them.
@@ -114,11 +114,12 @@ class Notes:
 
     def add_engine(self, kind: str, event: Mapping[str, Any], time_ns: int) -> None:
         """An event of the engine itself."""
-        record = _TOLD_KINDS.get(kind)
+        record = _PRINTED_KINDS.get(kind)
         if record is not None:
-            told = record.read(event)
+            event_record = record.read(event)
             self._waiting.append(
-                {"event": kind, "time_ns": time_ns} | {key: getattr(told, key) for key in _TOLD[record]}
+                {"event": kind, "time_ns": time_ns}
+                | {key: getattr(event_record, key) for key in _PRINTED[record]}
             )
 
 

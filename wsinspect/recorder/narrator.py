@@ -1,4 +1,4 @@
-"""Printing what happens: one line an event, for people or as NDJSON (DESIGN's "Events").
+"""Printing what happens: one line an event, for people or as NDJSON.
 
 Contract: a slow or closed stdout never slows anything down. Lines go through a bounded queue to a thread;
 what does not fit is dropped, and the next line says how many were. Nothing a peer chose reaches a terminal
@@ -26,9 +26,9 @@ SCHEMA: Final = 1
 _CLOSE_SECONDS: Final = 1.0
 _WRITE_BYTES: Final = 32768
 _SHOWN_EVIDENCE: Final = 4
-#: Different findings that are remembered as told.
+#: Different findings that are remembered as printed.
 _TOLD: Final = 1000
-#: Under what happened, beside the time and the connection.
+#: Under what happened, next to the time and the connection.
 _INDENT: Final = " " * 21
 
 
@@ -95,7 +95,7 @@ class Narrator:
             try:
                 view = view[os.write(self._fd, view) :]
             except OSError:
-                # Whoever read our lines has gone; traffic and capture go on.
+                # Whoever read our lines has gone; traffic and capture continue.
                 return False
         return True
 
@@ -109,7 +109,7 @@ def json_line(note: Note, dropped: int) -> str:
 
 
 class HumanLines:
-    """Lines for a person: a finding is told in full once, later only that the same one came again."""
+    """Lines for a person: a finding is printed in full once, later only that the same one came again."""
 
     def __init__(self) -> None:
         self._told: dict[tuple[str, str | None, str], int] = {}
@@ -172,13 +172,13 @@ def _close(note: Note) -> str:
     codes = f"client {_code(note['client_code'])}, server {_code(note['server_code'])}"
     script = note["js"]
     clean = "clean" if script["wasClean"] else "not clean"
-    told = f"JavaScript: {_code(script['code'])} {clean}"
+    script_line = f"JavaScript: {_code(script['code'])} {clean}"
     counts = ", ".join(
         f"{arrow} {note['frames'][key]} frames {note['bytes'][key]} B"
         for key, arrow in (("c2s", "c>s"), ("s2c", "s>c"))
     )
     by = note["ended_by"] if note.get("rule") is None else rule_words(note["rule"])
-    return f"by {_text(by)} ({_text(note['how'])})  {codes}  {told}  {counts}"
+    return f"by {_text(by)} ({_text(note['how'])})  {codes}  {script_line}  {counts}"
 
 
 def _unstored(note: Note) -> str:
@@ -196,9 +196,7 @@ def _client_left(note: Note) -> str:
 
 def _passed_unread(note: Note) -> str:
     to = note["server"] or note["sni"]
-    return (
-        f"{_text(note['client'])} to {_text(to)} is passed on unread, not recorded: {_text(note['reason'])}"
-    )
+    return f"{_text(note['client'])} to {_text(to)} is passed through, not recorded: {_text(note['reason'])}"
 
 
 def _request_failed(note: Note) -> str:

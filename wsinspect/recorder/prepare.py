@@ -60,7 +60,7 @@ def prepare_capture(path: Path | str, *, append: bool = False) -> PreparedCaptur
         raise CaptureError(f"{what} exists", hint="--append adds to a capture; else name another file")
     elif not path.exists():
         raise CaptureError(
-            f"{journal} belongs to a capture that is gone", hint="remove it, or name another file"
+            f"{journal} belongs to a capture that no longer exists", hint="remove it, or name another file"
         )
     if is_in_use(path):
         raise CaptureError(f"{path} is being written by another wsinspect", hint="wsinspect ps lists them")
@@ -104,7 +104,7 @@ def recover(path: Path) -> bool:
         return True
     except (sqlite3.OperationalError, OSError) as error:
         raise LocalError(
-            f"cannot write {path}: {error}", hint="its journal is kept for a later try"
+            f"cannot write {path}: {error}", hint="its journal is kept, to try again later"
         ) from None
     finally:
         recorder.release()
@@ -181,5 +181,5 @@ def finish(database: schema.Database, reader: JournalReader, journal: Path) -> N
     try:
         journal.rmdir()
     except OSError:
-        # Something that is not ours lies in there: leave it.
+        # Something that is not ours is in there: leave it.
         return

@@ -180,15 +180,17 @@ class Recorder:
             # The next commit fails for the same reason, says so and tries until it succeeds.
             return
         if self._evictor.has_evicted and not had_evicted:
-            _say(f"the capture {self._path} is full: from now on its oldest data is deleted to make room")
+            _say(
+                f"the capture {self._path} has reached its size limit: from now on its oldest data is deleted"
+            )
 
     def _bear(self, error: sqlite3.OperationalError, failures: int) -> None:
         """A commit failed: wait before the next try, or give up once the engine is gone."""
         if failures == 1:
-            _say(f"cannot write the capture {self._path}: {error}; the journal keeps what is seen meanwhile")
+            _say(f"cannot write the capture {self._path}: {error}; the journal keeps the traffic meanwhile")
         if self._is_engine_gone() and failures > _LAST_RETRIES:
             raise LocalError(
-                f"cannot write {self._path}: {error}", hint=f"{self._journal} is kept for a later try"
+                f"cannot write {self._path}: {error}", hint=f"{self._journal} is kept, to try again later"
             )
         time.sleep(_RETRY_SECONDS if not self._is_orphan else _ORPHAN_SECONDS)
         self._drain_pipe(0)
@@ -224,7 +226,7 @@ def _take_lock(journal: Path) -> JournalLock:
             return JournalLock(journal, RECORDER_LOCK)
         except JournalInUseError as error:
             if time.monotonic() > deadline:
-                raise LocalError(f"another recorder is at work on {journal}") from error
+                raise LocalError(f"another recorder is running on {journal}") from error
             time.sleep(COMMIT_SECONDS)
         except OSError as error:
             raise LocalError(f"cannot lock {journal}: {error.strerror}") from error
@@ -234,7 +236,7 @@ def _open(path: Path, journal: Path) -> sqlite3.Connection:
     """The capture; on a full disk even opening it has to wait for room, as long as the engine lives.
 
     Raises:
-        CaptureError: It is no capture.
+        CaptureError: It is not a capture.
         LocalError: It cannot be opened, and the engine is gone.
     """
     has_said = False
@@ -246,7 +248,7 @@ def _open(path: Path, journal: Path) -> sqlite3.Connection:
             if is_last:
                 raise
             if not has_said:
-                _say(f"{error}; the journal keeps what is seen meanwhile")
+                _say(f"{error}; the journal keeps the traffic meanwhile")
             has_said = True
         time.sleep(_RETRY_SECONDS)
 

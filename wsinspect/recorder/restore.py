@@ -47,7 +47,7 @@ def load_connection(database: Database, connection_id: int) -> ConnectionRows | 
         return None
     connection = ConnectionRows(connection_id)
     connection.restore(found.connection, found.handshake, json.loads(found.notes) if found.notes else {})
-    # No notes for a restart: the connection had ended, and this is a straggler.
+    # No notes for a restart: the connection had already ended, and this is a straggler.
     connection.is_closed = found.notes is None
     return connection
 

@@ -45,7 +45,7 @@ class Fed(NamedTuple):
 
 
 class OpenMessage(NamedTuple):
-    """A message that has begun in one batch and goes on in another; its id is its first frame's."""
+    """A message that has begun in one batch and continues in another; its id is its first frame's."""
 
     ordinal: int
     id: int
@@ -212,7 +212,7 @@ class StreamRows:
         return found if is_newest else None
 
     def note_fault(self, ordinal: int, fault_id: int, *, is_plan: bool) -> None:
-        """The ledger has a row about a frame; one that plans a delay is told the real one later."""
+        """The ledger has a row about a frame; one that plans a delay gets the real one later."""
         if is_plan:
             self._plans[ordinal] = fault_id
 
@@ -326,7 +326,7 @@ class StreamRows:
         return [ids.setdefault(frame[6], frame_id) for frame_id, frame in enumerate(frames, first_id)]
 
     def _note_open(self, frames: Sequence[Frame], first_id: int, message_ids: Sequence[int | None]) -> None:
-        """Remember the message that goes on in the next batch, and its last frame so far."""
+        """Remember the message that continues in the next batch, and its last frame so far."""
         ordinal = self.decoder.open_message
         found = [index for index, frame in enumerate(frames) if frame[6] == ordinal is not None]
         if not found:

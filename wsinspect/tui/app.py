@@ -215,7 +215,7 @@ class InspectApp(App[int]):
         self._repaint_between()
 
     def _repaint_between(self) -> None:
-        """A question over a dialog: Textual keeps what the dialog showed of the page, and would go on so."""
+        """A question over a dialog: Textual keeps drawing the page as it was under the dialog."""
         stack = self.screen_stack
         for screen in stack[stack.index(self.page) + 1 : -1]:
             screen.refresh()
@@ -259,12 +259,12 @@ class InspectApp(App[int]):
 
     @property
     def page(self) -> Page:
-        """The page that is shown, whatever lies over it."""
+        """The page that is shown, whatever covers it."""
         shown = (screen for screen in reversed(self.screen_stack) if isinstance(screen, Page))
         return next(shown, self.main)
 
     async def show_page(self, name: str) -> Page:
-        """Show a page; nothing happens while something lies over the one that is shown."""
+        """Show a page; nothing happens while something covers the one that is shown."""
         page = self._pages.get(name)
         if page is None:
             page = self._pages[name] = _PAGES[name](self.workspace)
@@ -339,7 +339,7 @@ class InspectApp(App[int]):
         """Call it once the palette has gone."""
         self.call_later(callback)
 
-    # -- what lies over a page
+    # -- dialogs over a page
 
     def action_help(self) -> None:
         """Help for the focused pane."""
@@ -442,7 +442,7 @@ class InspectApp(App[int]):
             with self.suspend():
                 subprocess.run(pager, input=text.encode("utf-8", "replace"), env=environment, check=False)
         except SuspendNotSupported:
-            self.workspace.say("this terminal cannot be lent to a pager")
+            self.workspace.say("this terminal cannot run a pager")
         except OSError as error:
             self.workspace.say(f"{pager[0]}: {error.strerror}")
         self.refresh()

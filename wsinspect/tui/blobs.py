@@ -71,7 +71,7 @@ class WireBlob:
         self.length = len(header) + payload.length
 
     def read(self, offset: int, size: int) -> bytes:
-        """The mask goes on at the right byte wherever a piece begins."""
+        """The mask continues at the right byte wherever a piece begins."""
         head = self._header[offset : offset + size]
         at = max(offset - len(self._header), 0)
         piece = self._payload.read(at, size - len(head)) if size > len(head) else b""

@@ -1,6 +1,6 @@
 """What leaves the screens: a request as a curl command, bytes as text, and where copies go.
 
-A copy goes to the terminal's clipboard (OSC 52), and to a file beside it, because not every terminal takes
+A copy goes to the terminal's clipboard (OSC 52), and to a file next to it, because not every terminal takes
 it, and none takes a large one.
 """
 
@@ -84,6 +84,6 @@ class Copier:
     def blob(self, blob: Blob, what: str) -> None:
         """A payload."""
         if blob.length > COPY_BYTES:
-            self._say(f"{byte_count(blob.length)} is more than can be copied at once")
+            self._say(f"{byte_count(blob.length)} is too much to copy at once")
         else:
             self.bytes(blob.read(0, blob.length), what, ".bin")

@@ -94,7 +94,7 @@ TEXT, JSON, HEX = "text", "json", "hex"
 def payload_of(
     blob: Blob, opcode: int, *, subprotocol: str | None = None, path: str = "", is_s2c: bool = False
 ) -> Payload:
-    """What a decoder is told of a payload; of one that is too large to be decoded only how it begins."""
+    """What a decoder gets of a payload; of one that is too large to decode, only the beginning."""
     data = blob.read(0, MAX_BYTES)
     return Payload(data, opcode == 1, subprotocol, path, is_s2c, is_whole=blob.length <= MAX_BYTES)
 
@@ -155,20 +155,20 @@ def text_lines(blob: Blob, window: int = 0) -> Iterator[Line]:
 def json_lines(blob: Blob) -> Iterator[Line]:
     """JSON, a member a line, every token as it was sent; or the place where it stops being JSON."""
     if blob.length > JSON_LIMIT_BYTES:
-        yield [(f"{blob.length} bytes: more than the {JSON_LIMIT_BYTES} that are laid out", "warn")]
+        yield [(f"{blob.length} bytes: more than the {JSON_LIMIT_BYTES} that can be formatted", "warn")]
         yield [("text (v) and hex show all of it", "muted")]
         return
     data = blob.read(0, JSON_LIMIT_BYTES)
     try:
         text = data.decode()
     except UnicodeDecodeError as error:
-        yield [(f"no JSON: byte {error.start} is not UTF-8 (0x{data[error.start]:02x})", "error")]
+        yield [(f"not JSON: byte {error.start} is not UTF-8 (0x{data[error.start]:02x})", "error")]
         return
     try:
         parse_json(text)
     except NotJson as error:
         if error.position is None:
-            yield [(f"no JSON: {escape(str(error))}", "error")]
+            yield [(f"not JSON: {escape(str(error))}", "error")]
             yield [("text (v) and hex show it", "muted")]
         else:
             yield from _json_error(text, str(error), error.position)
@@ -179,7 +179,7 @@ def json_lines(blob: Blob) -> Iterator[Line]:
 
 def _json_error(text: str, message: str, at: int) -> Iterator[Line]:
     """Words, and a caret below the character."""
-    yield [(f"no JSON: {message}", "error")]
+    yield [(f"not JSON: {message}", "error")]
     start = max(at - 40, text.rfind("\n", 0, at) + 1)
     begin = escape(text[start:at]) if at > start else ""
     end = text.find("\n", at)

@@ -2,7 +2,7 @@
 
 Textual writes from a thread. When the terminal hangs up, that thread ends with EIO, and the event loop then
 waits forever to hand it the next piece: no signal, no key ends the program any more, and the engine below it
-goes on. Here what cannot be written goes nowhere, so that SIGHUP ends everything in order.
+continues. Here what cannot be written goes nowhere, so that SIGHUP ends everything in order.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from textual.drivers.linux_driver import LinuxDriver
 
 
 class HangupProofFile:
-    """A file whose writes may fail without a word; all else is the file's own."""
+    """A file whose writes may fail silently; all else is the file's own."""
 
     def __init__(self, file: IO[str]) -> None:
         self._file = file

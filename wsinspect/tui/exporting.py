@@ -141,7 +141,7 @@ class Export(threading.Thread):
 
 
 def default_target(capture: Path, kind: str, folder: Path) -> Path:
-    """A name beside nothing: the capture's own, in the folder where one works."""
+    """A proposed name: the capture's own, in the current folder."""
     return folder / f"{capture.stem}.{kind}"
 
 

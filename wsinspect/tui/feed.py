@@ -89,7 +89,7 @@ class Feed(threading.Thread):
         self._taken.set()
 
     def run(self) -> None:
-        """Read until told to stop, or until the file is unreadable."""
+        """Read until stopped, or until the file is unreadable."""
         try:
             source = Source(self.path)
         except CaptureError as error:

@@ -108,7 +108,7 @@ class Filtering:
         self.stop()
         if pending is not None and len(pending.rows):
             self._replace_view(pending)
-        self._workspace.say(f"the scan was stopped at {share}%: the filter stays, esc again clears it")
+        self._workspace.say(f"scan stopped at {share}%: the filter stays, esc again clears it")
 
     def frames_added(self) -> None:
         """Frames have come, or facts about them: the scan is to continue."""

@@ -1,6 +1,6 @@
 """Activity over time in a fixed number of bins, whatever the span: the overview's numbers.
 
-Contract: memory does not grow; adding is constant time; when a frame lies beyond the last bin, neighbours are
+Contract: memory does not grow; adding is constant time; when a frame is beyond the last bin, neighbours are
 merged and bins become twice as wide. Times before the first one count for the first bin (a clock step).
 """
 

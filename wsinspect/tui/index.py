@@ -92,7 +92,7 @@ class FrameIndex:
         Args:
             position: one of them.
             first_id: the message's first frame.
-            last_id: its last frame; None while it goes on.
+            last_id: its last frame; None while it continues.
         """
         own = self.by_connection[self.columns.connections[position]]
         ids, side = self.columns.ids, self.is_s2c(position)

@@ -47,7 +47,7 @@ APP_KEYS: Final = (
     Key("i", "i", "page('findings')", "findings", "page.findings"),
     Key("f", "f", "page('faults')", "faults", "page.faults"),
     Key("escape", "esc", "back", "back; clear the filter; stop a scan", "back"),
-    Key("o", "o", "pager", "open what the page shows in $PAGER", "pager"),
+    Key("o", "o", "pager", "open what is shown in $PAGER", "pager"),
     Key("ctrl+o", "ctrl+o", "jump", "jump mode: a letter for each pane and row", "jump"),
     Key("Y", "Y", "copy_curl", "copy the opening handshake as curl", "copy.curl"),
     Key("e", "e", "export", "export all or part of the capture as HAR or JSONL", "export"),
@@ -66,7 +66,7 @@ MAIN_KEYS: Final = (
     Key("backslash", "\\", "maximise", "maximise the pane, and back", "pane.maximise"),
     Key("plus,equals_sign", "+", "resize(1)", "larger inspector (in the overview: zoom in)", "pane.larger"),
     Key("minus", "-", "resize(-1)", "smaller inspector (in the overview: zoom out)", "pane.smaller"),
-    Key("T", "T", "follow", "follow the newest frame (End does the same)", "frames.follow", True),
+    Key("T", "T", "follow", "follow the newest frame (same as End)", "frames.follow", True),
     Key("space", "space", "pause", "pause the frames pane; recording continues", "frames.pause"),
     Key("slash", "/", "filter", "filter", "filter.edit", True),
     Key("colon", ":", "go", "go to: :98197 (frame), :conn 2, :t 14.3", "go", True),
@@ -79,7 +79,7 @@ MAIN_KEYS: Final = (
         "right_square_bracket,left_square_bracket",
         "[ ]",
         "mate",
-        "matching frame: PING and PONG, fragments, CLOSE and CLOSE",
+        "matching frame: PING and PONG, fragments, the two CLOSEs",
         "mate",
     ),
     Key("m", "m", "mark", "mark this frame (in playback: an end of the selection)", "mark.set"),
@@ -130,11 +130,11 @@ def bindings_of(page: str) -> list[BindingType]:
 #: Keys of single panes, for the table; the bindings are the panes' own.
 PANE_KEYS: Final = (
     ("j k arrows pgup pgdn g G", "move; G and end also follow"),
-    ("enter", "into the pane below; on a finding: go to its frame"),
+    ("enter", "go to the pane below; on a finding: go to its frame"),
     ("left right (overview)", "pan; + - zoom, 0 shows all"),
     ("left right (inspector)", "tabs; < > windows of a long text"),
     (", . (playback)", "step frame by frame; < > one second, + - speed, l loop, space play"),
-    ("mouse", "choose rows, tabs, times and keys; the wheel scrolls"),
+    ("mouse", "selects rows, tabs, times and keys; the wheel scrolls"),
 )
 
 
@@ -212,7 +212,7 @@ def read_keymap(path: Path, known: frozenset[str]) -> dict[str, str]:
         known: the ids of all bindings.
 
     Raises:
-        UsageError: it is no TOML, or names an id that there is not.
+        UsageError: it is not TOML, or names an id that there is not.
     """
     try:
         with path.open("rb") as file:

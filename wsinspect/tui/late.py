@@ -1,7 +1,7 @@
 """Facts that become known of frames after these were judged by a filter: pongs, findings, faults, ends.
 
 Contract: short read transactions in the thread that opened the capture. Nothing that came after this object
-was made is missed; what is told twice is judged twice, which does no harm.
+was made is missed; what is reported twice is judged twice, which does no harm.
 """
 
 from __future__ import annotations

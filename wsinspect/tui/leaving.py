@@ -64,10 +64,10 @@ class Leaving:
 
         self._is_asked = True
         if self._workspace.engine is not None:
-            what, keep = "Quitting stops the proxy, and what it holds is lost.", "quit, it is lost"
+            what, keep = "Quitting stops the proxy, and held frames are lost.", "quit and lose them"
         else:
             what = "The proxy was not started from here: it keeps running, and keeps holding them."
-            keep = "quit, they stay held"
+            keep = "quit, and leave them held"
         replies = [
             Reply(("r", "R"), "r", "release them (removes all faults) and quit", "release"),
             Reply(("q", "Q", "ctrl+c", "ctrl+q"), "q", keep, "keep"),

@@ -1,4 +1,5 @@
-"""Times that matter and are no frame's: ends of connections, findings about them, faults that stop them.
+"""Times that matter and do not belong to a frame: ends of connections, findings about them, faults that stop
+them.
 
 Contract: pure, and bounded: of very many the newest are taken, which is what an overview of some hundred
 cells can show.

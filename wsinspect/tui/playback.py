@@ -1,6 +1,6 @@
 """Playing a capture: where the play head is, how fast it goes, and which part is repeated.
 
-Contract: no clock is read here; `tick` is told how much time has passed.
+Contract: no clock is read here; `tick` is given how much time has passed.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The filter at work: a thread that asks the capture which frames pass, and goes on as frames come.
+"""The filter at work: a thread that asks the capture which frames match, and continues as frames come.
 
 Contract: answers come in order, and say up to which frame they hold. Where the newest frames are on the
 screen they are asked about first, as a preview that the full pass then replaces. Escape ends a pass; what

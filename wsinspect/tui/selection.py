@@ -112,7 +112,7 @@ class Selection:
         return self.model.zero_ns
 
     def refresh_volatile(self) -> None:
-        """Forget records that may have changed: pings without an answer, messages that go on."""
+        """Forget records that may have changed: pings without an answer, messages that continue."""
         for number in self._volatile:
             self._records.pop(number, None)
         self._volatile.clear()

@@ -61,7 +61,7 @@ def watch_engine(engine: EngineChild, *, gap_ns: int | None = None, is_ascii: bo
         if not engine.ready or not _is_terminal_gone():
             if engine.ready and engine.is_alive:
                 _say(
-                    f"the proxy continues (process {engine.pid}): wsinspect open shows it, "
+                    f"the proxy is still running (process {engine.pid}): wsinspect open shows it, "
                     "wsinspect stop ends it"
                 )
             raise
@@ -114,12 +114,12 @@ def finish(engine: EngineChild) -> int:
     """End the engine and say where its capture is."""
     capture = engine.capture
     is_complete = engine.stop()
-    _say(f"recorded in {capture}; to look at it again: {own_command()} open {shlex.quote(str(capture))}")
+    _say(f"recorded in {capture}; to view it again: {own_command()} open {shlex.quote(str(capture))}")
     if not is_complete:
-        _say(f"the engine did not end well: {engine.last_words() or 'it was killed'}")
+        _say(f"the engine did not exit cleanly: {engine.last_words() or 'it was killed'}")
     return 0 if is_complete else 3
 
 
 def _say(line: str) -> None:
-    with contextlib.suppress(OSError):  # a closed terminal: nobody is left to be told
+    with contextlib.suppress(OSError):  # a closed terminal: nobody is left to notify
         print(f"wsinspect: {escape(line)}", file=sys.stderr, flush=True)

@@ -9,7 +9,7 @@ from wsinspect.text import escape, grouped
 from wsinspect.tui.model import LIVE, STARTING, Model
 from wsinspect.tui.workspace import Workspace
 
-#: So few connections may need fewer rows than they are given: the screen is shared anew.
+#: So few connections may need fewer rows than they are given: the screen is divided again.
 FEW = 20
 
 

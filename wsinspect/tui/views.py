@@ -19,7 +19,7 @@ from wsinspect.tui.index import FrameIndex
 GAP: Final = 1 << 31
 _MASK: Final = GAP - 1
 _STEP: Final = 2048
-#: Rows that are made anew at once: some milliseconds.
+#: Rows that are renewed at once: a few milliseconds.
 _MOST_ANEW: Final = 20_000
 
 
@@ -165,7 +165,7 @@ class View:
             verdicts: by position, whether it passes.
 
         Returns:
-            False where so many rows would have to be made anew that a new view is better.
+            False where so much would have to be renewed that a new view is cheaper.
         """
         shown = {position: self.shows(position) for position in verdicts}
         changed = {position: passes for position, passes in verdicts.items() if passes != shown[position]}

@@ -130,7 +130,7 @@ class Workspace:
             return reason
         one = self.model.connections.get(self.chosen_connection() or 0)
         if one is None:
-            return "choose a connection first (1, then up and down)"
+            return "choose a connection first (1, then up or down)"
         if one.state != "open":
             return f"connection {one.id} is {one.state}, not open"
         return ""
@@ -170,7 +170,7 @@ class Workspace:
     def trouble(self) -> str | None:
         """What is wrong with engine or capture, and what to do; None while all is well."""
         if self.model.error is not None:
-            return f"{self.model.error}; what was read before stays on the screen"
+            return f"{self.model.error}; what was read before stays visible"
         if self.model.state == DISCONNECTED:
             reason = self.engine.last_words() if self.engine is not None else ""
             words = f" ({reason})" if reason else ""
@@ -185,7 +185,7 @@ class Workspace:
         if self.model.unstored_bytes:
             return stored_words(self.model.unstored_bytes)
         if self.engine is not None and (warning := self.engine.warning()):
-            return f"The proxy says: {escape(warning)}"
+            return f"The proxy reports: {escape(warning)}"
         return self.selection.error
 
 

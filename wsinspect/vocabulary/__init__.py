@@ -1,7 +1,7 @@
 """The words that the engine, the recorder and all readers share, each with the value that is stored.
 
-`events` has what the engine writes into the journal besides bytes. Members are equal to their values, so a
-column of a capture, or a JSON object of an older engine, compares as it is.
+`events` has what the engine writes into the journal in addition to bytes. Members are equal to their values,
+so a column of a capture, or a JSON object of an older engine, compares as it is.
 """
 
 from __future__ import annotations

@@ -350,7 +350,7 @@ class TlsFailed(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientLeft(Event):
-    """A client connected and left without sending a byte, after so many milliseconds."""
+    """A client connected and left without sending a byte, after this many milliseconds."""
 
     KIND = EventKind.CLIENT_LEFT
     tap: str | None = None
@@ -495,7 +495,7 @@ class RuleChanged(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PhaseChanged(Event):
-    """A phase of a scenario began, `of` so many; None: the last one is over.
+    """A phase of a scenario began, `of` as many; None: the last one is over.
 
     Attributes:
         for_ms: how long it takes.

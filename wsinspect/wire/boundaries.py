@@ -24,7 +24,8 @@ class Boundary:
         skip: bytes of the frame under way that are still to come.
         head: the beginning of a header that has not arrived whole.
         frames: frames whose header was seen.
-        is_inside: whether a message was begun and goes on in further fragments. It is looked at once a chunk,
+        is_inside: whether a message was begun and continues in further fragments. It is looked at once a
+        chunk,
             at its last frame; where that is a control frame, what was known before it is kept.
         is_lost: a length made no sense: there are no boundaries any more.
     """

@@ -40,7 +40,7 @@ class DeflateParams:
     server_max_window_bits: int = 15
 
     def takeover(self, direction: Direction) -> bool:
-        """Whether the sender of `direction` goes on with the window of its message before."""
+        """Whether the sender of `direction` continues with the window of its message before."""
         if direction is Direction.CLIENT_TO_SERVER:
             return not self.client_no_context_takeover
         return not self.server_no_context_takeover

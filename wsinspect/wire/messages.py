@@ -81,7 +81,7 @@ class TextCheck:
             self.is_valid = False
 
     def state(self) -> str:
-        """For a check that goes on here: the bytes of an unfinished character in hex, or "invalid"."""
+        """For a check that continues here: the bytes of an unfinished character in hex, or "invalid"."""
         return self._decoder.getstate()[0].hex() if self.is_valid else "invalid"
 
 

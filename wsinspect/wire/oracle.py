@@ -1,7 +1,7 @@
 """The strict judge: what wsproto makes of the same bytes.
 
 wsproto stops at the first violation and at CLOSE, shows neither masks nor reserved bits, and inflates without
-a cap: so it is no source of facts. It is an independent opinion: on a stream that it accepts, the tolerant
+a cap: so it is not a source of facts. It is an independent opinion: on a stream that it accepts, the tolerant
 reader must see the same messages, and where it fails, the reader must name a violation.
 
 Known differences, where wsproto errs:

@@ -29,7 +29,7 @@ class PendingLog:
         self.is_used = bool(data)
 
     def add(self, data: bytes, limit: int, *, is_whole_needed: bool) -> None:
-        """Go on, keeping no more than `limit` bytes since the anchor."""
+        """Continue, keeping no more than `limit` bytes since the anchor."""
         room = limit - self._total
         if len(data) > room:
             data = data[: max(room, 0)]

@@ -182,7 +182,7 @@ class OpenFrame:
         return {"received": self.received, "text": text, "text_was_valid": self.text_was_valid}
 
     def resume(self, state: dict[str, Any]) -> None:
-        """Go on where `state` was called; what lies between that and the bytes taken again is not kept."""
+        """Continue where `state` was called; what is between that and the bytes taken again is not kept."""
         if state["received"] > self.received:
             self.keep = min(self.keep, self._kept)
             self.received = state["received"]

@@ -1,17 +1,17 @@
 """The tolerant reader of one direction: bytes in, frames and messages out (RFC 6455 section 5).
 
 `StreamDecoder.feed` takes bytes in any pieces and never raises on them. What is wrong is said on the frame
-(`violations`), and reading goes on behind it as long as its length makes sense; where it does not, the
+(`violations`), and reading continues behind it as long as its length makes sense; where it does not, the
 boundaries are gone and all later bytes are `opaque`. Any chunking of the same bytes gives the same frames,
 times apart.
 
 The loop in `feed` is the hot path of the recorder: an unfragmented, uncompressed, correct data frame that
 arrived whole costs no method call of ours. All others go through `reader.OpenFrame`.
 
-Restart: `checkpoint()` gives what `restore()` needs besides the rows that were written from earlier batches.
-A frame that is not complete, or a compressed message (its DEFLATE state cannot be saved, only made again from
-its first byte), is kept as raw bytes: `Checkpoint.pending`, append-only until `replace` says that it starts
-afresh.
+Restart: `checkpoint()` gives what `restore()` needs apart from the rows that were written from earlier
+batches. A frame that is not complete, or a compressed message (its DEFLATE state cannot be saved, only made
+again from its first byte), is kept as raw bytes: `Checkpoint.pending`, append-only until `replace` says that
+it starts afresh.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class StreamDecoder:
         direction: says who must mask.
         deflate: the accepted permessage-deflate, None without.
         extensions_known: False where an extension that we do not know was accepted: reserved bits and opcodes
-            may have a meaning then and are no violations.
+            may have a meaning then and are not violations.
         snaplen: bytes kept of a data frame's payload and of a message's inflated data; None for all.
         inflate_cap: bytes beyond which a message is not kept inflated.
 
@@ -169,7 +169,7 @@ class StreamDecoder:
     def _read(
         self, data: bytes, pos: int, first_ns: int, time_ns: int, frames: list[Frame], messages: list[Message]
     ) -> int:
-        """The hot loop: read whole frames from `pos` on; returns where the first byte not used up lies."""
+        """The hot loop: read whole frames from `pos` on; returns where the unused bytes begin."""
         end = len(data)
         table = self._shapes
         assembler = self._assembler
@@ -378,7 +378,7 @@ class StreamDecoder:
         snaplen: int | None = None,
         inflate_cap: int = INFLATE_CAP,
     ) -> StreamDecoder:
-        """A decoder that goes on where `checkpoint` was called; the arguments are those of the first one."""
+        """A decoder that continues where `checkpoint` was called; same arguments as the first one."""
         self = cls(
             direction,
             deflate=deflate,

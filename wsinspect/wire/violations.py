@@ -55,5 +55,5 @@ VIOLATIONS: Final[dict[str, Violation]] = {
     CLOSE_UTF8: Violation("A close reason is not valid UTF-8.", "RFC 6455 §5.5.1"),
     DATA_AFTER_CLOSE: Violation("A data frame follows the sender's CLOSE frame.", "RFC 6455 §5.5.1"),
     LENGTH_TOP_BIT: Violation("The most significant bit of a 64-bit length must be 0.", "RFC 6455 §5.2"),
-    LENGTH_TOO_LARGE: Violation("The length is beyond everything believable.", "RFC 6455 §10.4"),
+    LENGTH_TOO_LARGE: Violation("The length is impossibly large.", "RFC 6455 §10.4"),
 }

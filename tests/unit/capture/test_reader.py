@@ -265,7 +265,7 @@ def test_a_journal_without_its_capture_is_not_overwritten(path):
     write_journal(path, script_of().steps)
     with pytest.raises(CaptureError, match="journal exists"):
         prepare_capture(path)
-    with pytest.raises(CaptureError, match="belongs to a capture that is gone"):
+    with pytest.raises(CaptureError, match="belongs to a capture that no longer exists"):
         prepare_capture(path, append=True)
 
 

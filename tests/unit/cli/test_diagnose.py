@@ -47,7 +47,7 @@ PAGE: dict[str, Any] = {
 
 def test_a_healthy_connection_is_nothing_wrong(tmp_path):
     path = healthy(tmp_path / "a.db").finish()
-    assert diagnose(tmp_path, path)[0] == "Nothing wrong found; 1 connection looked at\n"
+    assert diagnose(tmp_path, path)[0] == "No problems found; 1 connection looked at\n"
     found = json.loads(diagnose(tmp_path, path, "--json")[0])
     assert (found["findings"], found["connections"], found["nothing_to_look_at"]) == ([], 1, None)
 
@@ -89,7 +89,7 @@ def test_what_was_passed_unread_next_to_a_connection_is_no_reason(tmp_path):
 def test_a_capture_without_connections_is_nothing_to_look_at(tmp_path):
     path = CaptureMaker(tmp_path / "empty.db").finish()
     first, advice = diagnose(tmp_path, path)[0].splitlines()
-    assert first == "Nothing to look at: no WebSocket attempt has reached the proxy"
+    assert first == "Nothing to diagnose: no WebSocket attempt has reached the proxy"
     assert "wsinspect browser URL" in advice
     found = json.loads(diagnose(tmp_path, path, "--json")[0])["nothing_to_look_at"]
     assert found["reason"] == "no WebSocket attempt has reached the proxy"
@@ -100,7 +100,7 @@ def test_a_capture_without_connections_is_nothing_to_look_at(tmp_path):
 def test_a_har_without_a_websocket_is_nothing_to_look_at(tmp_path, entries):
     path = har(tmp_path / "page.har", *entries)
     first, advice = diagnose(tmp_path, path)[0].splitlines()
-    assert first == f"Nothing to look at: {path} has no WebSocket connection"
+    assert first == f"Nothing to diagnose: {path} has no WebSocket connection"
     assert "DevTools" in advice
 
 
@@ -114,7 +114,7 @@ def test_what_was_deleted_is_not_taken_for_healthy(tmp_path):
     database.commit()
     database.close()
     out, err = diagnose(tmp_path, path)
-    assert out == "Nothing wrong found in what was stored; 1 connection looked at\n"
+    assert out == "No problems found in what was stored; 1 connection looked at\n"
     assert "4 payloads (14 B) deleted to make room" in err
 
 

@@ -68,7 +68,7 @@ def test_a_preset_with_phases_plays_them_beside_rules_of_the_command_line(tmp_pa
 def test_a_rule_for_a_tap_that_is_not_there_is_a_warning() -> None:
     said: list[str] = []
     board("drop,tap=egde", said=said)
-    assert said == ["fault drop can never act: unknown tap 'egde' (known: edge)"]
+    assert said == ["fault rule drop can never act: unknown tap 'egde' (known: edge)"]
 
 
 def test_validate_says_the_line_and_ends_with_2(tmp_path: Path) -> None:

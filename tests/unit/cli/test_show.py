@@ -183,7 +183,7 @@ def test_lost_boundaries_and_violations_are_told(show, capture):
     output = show(capture, 3)
     assert "! ✖ reserved-opcode" in rows(output)[12]
     assert "! reserved-opcode: The opcode is reserved. (RFC 6455 §5.2)" in output
-    assert "Bytes that are no frame: 19 s>c after frame 12 (length-top-bit)" in output
+    assert "Bytes outside frames: 19 s>c after frame 12 (length-top-bit)" in output
     assert ".......... and m" in show(capture, 3, "--payload")
 
 
@@ -280,9 +280,9 @@ def test_an_unknown_connection_is_one_line_and_two(show, capture):
 @pytest.mark.parametrize(
     ("sql", "words"),
     [
-        ("UPDATE frame SET time_ns = 'x'", "is damaged: frame.time_ns holds text where integer belongs"),
-        ("UPDATE connection SET attempt_ns = x'00'", "is damaged: connection.attempt_ns holds blob where"),
-        ("UPDATE handshake SET request_in = 'x'", "is damaged: handshake.request_in holds text where blob"),
+        ("UPDATE frame SET time_ns = 'x'", "is damaged: frame.time_ns holds text, not integer"),
+        ("UPDATE connection SET attempt_ns = x'00'", "is damaged: connection.attempt_ns holds blob, not"),
+        ("UPDATE handshake SET request_in = 'x'", "is damaged: handshake.request_in holds text, not blob"),
         ("UPDATE ping SET rtt_ns = 'x'", "is damaged: ping.rtt_ns holds text"),
         ("UPDATE connection SET error = cast(x'ff1b' AS text)", "Could not decode to UTF-8"),
     ],

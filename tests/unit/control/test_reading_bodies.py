@@ -23,8 +23,8 @@ def _read(body: bytes) -> object:
         (b'{"kind": "drop", "when": {"nth": 1, "nth": 2}}', "'nth' is given twice"),
         (b'{"a": ' + b"[" * (MAX_DEPTH + 1), "nested at most"),
         (b"[]", "expected a JSON object"),
-        (b'{"a": NaN}', "no JSON"),
-        (b"{", "no JSON"),
+        (b'{"a": NaN}', "not JSON"),
+        (b"{", "not JSON"),
     ],
 )
 def test_a_body_is_refused(body, words):

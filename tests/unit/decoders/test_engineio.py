@@ -63,12 +63,12 @@ def test_every_cut_is_read_as_far_as_it_goes(payload, name):
 @pytest.mark.parametrize(
     ("payload", "problem"),
     [
-        (text("x", path=EIO), "no Engine.IO packet"),
-        (text("49", path=EIO), "no Socket.IO packet"),
+        (text("x", path=EIO), "not an Engine.IO packet"),
+        (text("49", path=EIO), "not a Socket.IO packet"),
         (text("42{}", path=EIO), "an array that begins with its name"),
         (text('42["a"', path=EIO), "Expecting ',' delimiter at character 4"),
         (text('421-["a"]', path=EIO), "EVENT has no attachments"),
-        (binary(b"\x05", path="?EIO=3&transport=websocket"), "begins with the byte 4"),
+        (binary(b"\x05", path="?EIO=3&transport=websocket"), "begin with byte 4"),
     ],
 )
 def test_what_is_wrong_is_said_in_words(payload, problem):

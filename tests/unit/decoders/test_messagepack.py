@@ -22,7 +22,7 @@ from wsinspect.decoders.model import Malformed
     ("payload", "problem"),
     [
         (binary(b"\xc1"), "byte 0 is 0xc1, which MessagePack does not use"),
-        (binary(b"\xdd\xff\xff\xff\xff\x00"), "promises 4294967295 values and has 1 bytes"),
+        (binary(b"\xdd\xff\xff\xff\xff\x00"), "announces 4294967295 values and has 1 bytes"),
         (binary(b"\x91" * 200 + b"\x01"), "nested deeper than"),
         (binary(b"\xdc\x75\x30" + b"\x01" * 30_000), "more than 20000 values"),
         (binary(b"\xa5ab"), "it ends at byte 3, 3 before the value does"),

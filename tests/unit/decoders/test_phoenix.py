@@ -54,7 +54,7 @@ def test_every_cut_is_read_as_far_as_it_goes(payload, name):
     ("payload", "problem"),
     [
         (text("{}", path="/websocket?vsn=1"), "an array of five"),
-        (binary(b"\x07", path="/websocket?vsn=2"), "begins with 0, 1 or 2"),
+        (binary(b"\x07", path="/websocket?vsn=2"), "begin with 0, 1 or 2"),
         (binary(b"\x02\x09\x09", path="/websocket?vsn=2"), "ends within its head"),
     ],
 )

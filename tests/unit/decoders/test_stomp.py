@@ -42,11 +42,11 @@ def test_every_cut_is_read_as_far_as_it_goes(payload, name):
 @pytest.mark.parametrize(
     ("payload", "problem"),
     [
-        (stomp(b"HELLO\n\n\0"), "'HELLO' is no STOMP command"),
+        (stomp(b"HELLO\n\n\0"), "'HELLO' is not a STOMP command"),
         (stomp(b"SEND\nx\n\n\0"), "has no colon"),
-        (stomp(b"SEND\ncontent-length:9\n\nhi\0"), "no NUL stands there"),
+        (stomp(b"SEND\ncontent-length:9\n\nhi\0"), "no NUL at that position"),
         (stomp(b"SEND\n\nhi"), "does not end with NUL"),
-        (stomp(b"SEND\nx:y"), "has no end"),
+        (stomp(b"SEND\nx:y"), "have no end"),
     ],
 )
 def test_what_is_wrong_is_said_in_words(payload, problem):

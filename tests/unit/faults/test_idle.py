@@ -13,10 +13,10 @@ from wsinspect.faults.scenario import load_text
         ("{kind: drop, probability: 0}", "probability is 0"),
         ("{kind: drop, armed: false}", "no phase arms it"),
         ("{kind: drop, match: 'op:text op:ping'}", "no frame has all"),
-        ("{kind: drop, direction: s2c, match: 'dir:c2s'}", "exclude each other"),
+        ("{kind: drop, direction: s2c, match: 'dir:c2s'}", "contradicts the filter"),
         ("{kind: fragment, size: 4, match: 'op:ping'}", "data frames"),
-        ("{kind: drop, when: {after: 9s, between: [1s, 5s]}}", "over before"),
-        ("{kind: drop, when: {nth: 2, every: 5}}", "over before"),
+        ("{kind: drop, when: {after: 9s, between: [1s, 5s]}}", "ends before"),
+        ("{kind: drop, when: {nth: 2, every: 5}}", "ends before"),
     ],
 )
 def test_a_rule_that_can_never_act_is_a_warning(rule: str, reason: str) -> None:

@@ -82,7 +82,7 @@ def test_what_is_at_a_place_is_compared(source, fits, does_not) -> None:
     [
         ("json:$.n>x", 10, "a number to compare with"),
         ("json:$.n>true", 10, "a number to compare with"),
-        ('json:$.n:""', 11, "a character at least"),
+        ('json:$.n:""', 11, "at least one character"),
         ("json:$.a,b", 9, "an operator, a blank or the end"),
         ("json=1", 5, "':' behind json"),
     ],

@@ -20,7 +20,7 @@ from wsinspect.filters import FIELDS, FilterError, parse
         ("op:16", 4, "a number up to 15"),
         ("close>rst", 7, "a number to compare with"),
         ("sev>worse", 5, "one of"),
-        ('host:""', 7, "a character at least"),
+        ('host:""', 7, "at least one character"),
         ('rtt>"5 parsecs"', 8, "one of the units"),
     ],
 )

@@ -65,7 +65,7 @@ def test_a_direction_that_never_said_anything_says_so():
 def test_bytes_that_are_no_frame_are_the_last_where_they_came_last():
     rest = OpaqueFact(S2C, OPEN + SECOND, 17, b"HTTP/1.1 400", "not-websocket", 2)
     said = lines(replace(cut(at=1.3), opaque=(rest,), last_ns=(OPEN, OPEN + SECOND // 2)))
-    assert said[f"last {S2C.arrow}"] == "17 bytes that are no frame, then 300 ms of silence until the end"
+    assert said[f"last {S2C.arrow}"] == "17 bytes outside frames, then 300 ms of silence until the end"
     unfinished = rest._replace(reason="unfinished-frame")
     said = lines(replace(cut(at=1.3), opaque=(unfinished,)))
     assert said[f"last {S2C.arrow}"].startswith("TEXT of 5 B, frame 2")

@@ -298,7 +298,7 @@ def test_entries_without_times_are_taken_and_that_is_said(tmp_path):
     har = changed(startedDateTime=None, time=None, _webSocketMessages=messages(1700000005.5))
     target, notes = imported(tmp_path, har)
     assert only(target)[0].attempt_ns == 1_700_000_005_500_000_000
-    assert list(notes.lines()) == ["1 WebSocket without a start time: placed by the entries around"]
+    assert list(notes.lines()) == ["1 WebSocket without a start time: placed by the entries around them"]
 
 
 def test_nothing_is_concluded_from_what_a_har_does_not_record(tmp_path):

@@ -138,14 +138,14 @@ def test_lines_before_and_after_ready_are_told_apart():
         "print('wsinspect: 3 captures of earlier runs', file=sys.stderr, flush=True)",
         "time.sleep(0.3)",
         *READY,
-        "print('wsinspect: cannot store what is seen', file=sys.stderr, flush=True)",
+        "print('wsinspect: cannot store the traffic', file=sys.stderr, flush=True)",
         "time.sleep(60)",
     )
     engine.start()
     assert engine.warnings() == ["3 captures of earlier runs"]
     while not engine.warning():  # the test's own limit bounds this
         time.sleep(0.01)
-    assert engine.warning() == "cannot store what is seen"
+    assert engine.warning() == "cannot store the traffic"
     engine.stop()
 
 

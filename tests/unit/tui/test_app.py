@@ -91,7 +91,7 @@ async def test_the_inspector_follows_the_cursor_through_its_tabs(chat):
         await screen.press("right")
         assert "ws://localhost:8080/chat?room=1" in "\n".join(screen.pane("inspector"))
         await screen.press("right")
-        assert "Nothing is known against this frame" in "\n".join(screen.pane("inspector"))
+        assert "Nothing to report about this frame" in "\n".join(screen.pane("inspector"))
         await screen.press("right")
         assert "[Raw]" in screen.pane("inspector")[0]
         assert screen.pane("inspector")[2].startswith(" 00000000  81 95 37 fa")
@@ -278,7 +278,7 @@ async def test_empty_panes_say_what_would_be_there(tmp_path):
     async with opened(tmp_path / "empty.db") as screen:
         assert "No connection was recorded in this capture" in "\n".join(screen.pane("connections"))
         await screen.press("i")
-        assert "The capture holds no findings" in "\n".join(screen.pane("findings"))
+        assert "No findings in this capture" in "\n".join(screen.pane("findings"))
         await screen.press("f")
         assert "No fault has acted in this capture" in "\n".join(screen.pane("faults"))
         await screen.press("t")

@@ -84,7 +84,7 @@ def test_laid_out_json_is_the_same_json(value):
 
 def test_an_error_in_json_has_a_place():
     lines = shown(JSON, b'{"a": 1, "b": }')
-    assert lines[0] == "no JSON: Expecting value at character 14"
+    assert lines[0] == "not JSON: Expecting value at character 14"
     assert lines[1][lines[2].index("^")] == "}"
 
 
@@ -151,7 +151,7 @@ def test_what_a_decoder_says_is_escaped_and_so_are_its_problems():
     lines = shown("socket.io", b'40/\x1b[2J,{"a":"\xc2\x9b"}')
     assert lines[2] == "namespace   /␛[2J"
     assert lines[-2].strip() == '"a": "\\x9b"'
-    assert shown("stomp", b"\x1b\n\n")[-1] == "stomp: '\\x1b' is no STOMP command"
+    assert shown("stomp", b"\x1b\n\n")[-1] == "stomp: '\\x1b' is not a STOMP command"
     too_long = shown("socket.io", b"4" * (JSON_LIMIT_BYTES + 1))
     assert "longer than" in too_long[0]
 

@@ -95,7 +95,7 @@ def stored_messages(capture: Capture, connection_id: int, after: int, limit: int
 def opaque_pieces(
     capture: Capture, connection_id: int, direction: Direction
 ) -> Iterator[tuple[int, int, bytes]]:
-    """The frame before, the time and the data of bytes that are no frames, one read at a time."""
+    """The frame before, the time and the data of bytes that are not frames, one read at a time."""
     sql = (
         "SELECT id, coalesce(after_frame, 0), time_ns, data FROM opaque "
         "WHERE connection_id = ? AND is_s2c = ? AND id > ? ORDER BY id LIMIT 1"

@@ -289,17 +289,17 @@ def connection(query: Query, connection_id: int) -> RuleConnection | None:
 
 
 def first_frames(query: Query, connection_id: int, limit: int, cut: int) -> list[RuleFrame]:
-    """The first frames of a connection, with so many bytes of each payload."""
+    """The first frames of a connection, with this many bytes of each payload."""
     return list(map(RuleFrame._make, query(_FIRST_FRAMES, (cut, cut, connection_id, limit))))
 
 
 def last_frames(query: Query, connection_id: int, limit: int, cut: int) -> list[RuleFrame]:
-    """The last frames of a connection, in order, with so many bytes of each payload."""
+    """The last frames of a connection, in order, with this many bytes of each payload."""
     return list(map(RuleFrame._make, query(_LAST_FRAMES, (cut, cut, connection_id, limit))[::-1]))
 
 
 def one_frame(query: Query, frame_id: int, cut: int) -> RuleFrame:
-    """A frame that is in the capture, with so many bytes of its payload."""
+    """A frame that is in the capture, with this many bytes of its payload."""
     return RuleFrame(*query(_ONE_FRAME, (cut, cut, frame_id))[0])
 
 
@@ -320,7 +320,7 @@ def problems(query: Query, connection_id: int) -> list[Broken]:
 
 
 def opaque(query: Query, connection_id: int, limit: int, cut: int) -> list[RuleOpaque]:
-    """The first bytes of which no frames could be made, with so many bytes of each piece."""
+    """The first bytes of which no frames could be made, with this many bytes of each piece."""
     return list(map(RuleOpaque._make, query(_OPAQUE, (cut, connection_id, limit))))
 
 

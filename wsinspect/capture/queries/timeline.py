@@ -44,12 +44,12 @@ _MARK: Final = "SELECT count(*), coalesce(sum(id * length(detail)), 0) FROM find
 
 
 def frame_previews(capture: Capture, ids: Collection[int], cut: int) -> list[FrameRow]:
-    """Some frames, with so many bytes of each payload."""
+    """Some frames, with this many bytes of each payload."""
     return [_frame(capture, row, cut) for row in capture.query(_FRAMES + _list(ids), (cut,))]
 
 
 def message_previews(capture: Capture, ids: Collection[int], cut: int) -> dict[int, Message]:
-    """The messages with these ids that have a row of their own, with so many bytes of each one's data."""
+    """The messages with these ids that have a row of their own, with this many bytes of each one's data."""
     found = {}
     for *row, stored in capture.query(_MESSAGES + _list(ids), (cut,)) if ids else ():
         message = Message(*row)

@@ -17,7 +17,7 @@ from wsinspect.faults.values import Choice, ValueType
 _MISSING: Any = object()
 #: What an outage is for: every HTTP request that its rule selects, or opening handshakes alone.
 ONLY: Final = Choice(("all", "websocket"))
-ONLY_HELP: Final = "`all` requests of the host, long-polling too, or the `websocket` handshakes alone"
+ONLY_HELP: Final = "`all` requests to the host, long-polling too, or only `websocket` handshakes"
 _SPEC = "spec"
 
 

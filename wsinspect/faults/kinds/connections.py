@@ -33,8 +33,8 @@ class Close(FaultKind):
     is_trigger = True
     code: int = setting(_CODE, "the close code; 0 for an empty close frame", default=1001)
     reason: str = setting(_REASON, "the close reason", default="")
-    to: str = setting(_TO, "who gets it; a side left out gets the other side's answer", default="both")
-    timeout: int = setting(SECONDS, "how long the answers are waited for", default=2_000_000_000)
+    to: str = setting(_TO, "who gets it; the other side then gets the answer to it", default="both")
+    timeout: int = setting(SECONDS, "how long to wait for the answers", default=2_000_000_000)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +59,7 @@ class Blackhole(FaultKind):
     summary = "Accept and forward nothing, not even an end, for a time or forever: a half-open connection."
     examples = ("{kind: blackhole, for: 10s, when: {after: 5s}}", "{kind: blackhole, direction: s2c}")
     is_trigger = True
-    for_: int | None = setting(SECONDS, "how long; forever without", default=None)
+    for_: int | None = setting(SECONDS, "how long; forever by default", default=None)
     data: str = setting(
         Choice(("keep", "drop")),
         "`keep` delivers it afterwards, as TCP does; `drop` loses it",
@@ -70,7 +70,7 @@ class Blackhole(FaultKind):
 
     def check(self) -> None:
         if self.for_ is None and self.then != "resume":
-            raise FaultError("then", "expected `for` beside it: without, there is no afterwards")
+            raise FaultError("then", "expected `for` too: without it there is no afterwards")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,12 +88,12 @@ class IdleTimeout(_HopEnd):
     """What most proxies do."""
 
     name = "idle_timeout"
-    summary = "End the connection when no frame passed in this direction (or in either) for a time."
+    summary = "End the connection when no frame has passed in this direction (or in either) for a time."
     examples = ("{kind: idle_timeout, direction: s2c, after: 60s}",)
     is_clocked = True
     how: str = setting(
         _IDLE_END,
-        "as of other hops; `silent` forgets the connection: what follows is answered by RST",
+        "as other hops end it; `silent` forgets the connection and answers later data with RST",
         default="fin",
     )
     after: int = setting(SECONDS, "of silence")
@@ -129,7 +129,7 @@ class LimitData(FaultKind):
 
     name = "limit_data"
     scope = Scope.CONNECTION
-    summary = "End the connection after so many bytes, in the middle of a frame if need be."
+    summary = "End the connection after this many bytes, in the middle of a frame if need be."
     examples = ("{kind: limit_data, direction: s2c, bytes: 64KiB}",)
     bytes: int = setting(SIZE, "that pass in this direction")
     how: str = setting(_END, "the TCP segment that ends it", default="fin")

@@ -22,13 +22,13 @@ class Drop(FaultKind):
     """Take frames out."""
 
     name = "drop"
-    summary = "Take out whole messages; control frames one by one, so that pongs can be swallowed."
+    summary = "Drop whole messages; control frames one by one, so that pongs can be swallowed."
     examples = (
         "{kind: drop, direction: s2c, match: 'op:pong'}",
         "{kind: drop, direction: c2s, match: 'op:text', probability: 0.1}",
     )
     alters = True
-    unit: str = setting(_UNIT, "`frame` also takes single fragments out of a message", default="message")
+    unit: str = setting(_UNIT, "`frame` also drops single fragments of a message", default="message")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +45,7 @@ class Latency(FaultKind):
     jitter: int = setting(MILLISECONDS, "how much more or less", default=0)
     distribution: str = setting(
         Choice(("uniform", "normal", "exponential")),
-        "of the jitter: evenly within it, around with it as deviation, or added with it as mean",
+        "of the jitter: evenly within it, normal with it as deviation, or added with it as mean",
         default="uniform",
     )
 
@@ -55,9 +55,9 @@ class Bandwidth(FaultKind):
     """Limit the rate."""
 
     name = "bandwidth"
-    summary = "Limit how many bytes a second pass, as a slow line does."
+    summary = "Limit the bytes per second, as a slow line does."
     examples = ("{kind: bandwidth, direction: s2c, rate: 100KiB/s}",)
-    rate: int = setting(RATE, "bytes or bits a second")
+    rate: int = setting(RATE, "bytes or bits per second")
     burst: int = setting(SIZE, "bytes that pass at once after a pause", default=0)
 
 
@@ -66,11 +66,11 @@ class Hold(FaultKind):
     """Buffer as some hops do."""
 
     name = "hold"
-    summary = "Hold frames back and let them go all at once, as a buffering hop does."
+    summary = "Hold frames back and release them all at once, as a buffering hop does."
     examples = ("{kind: hold, direction: s2c, count: 10, time: 2s}",)
-    count: int | None = setting(Number(1), "until so many frames are held", default=None)
-    bytes: int | None = setting(SIZE, "until so many bytes are held", default=None)
-    time: int | None = setting(SECONDS, "until the first one was held so long", default=None)
+    count: int | None = setting(Number(1), "until this many frames are held", default=None)
+    bytes: int | None = setting(SIZE, "until this many bytes are held", default=None)
+    time: int | None = setting(SECONDS, "until the first one has been held this long", default=None)
 
     def check(self) -> None:
         if self.count is None and self.bytes is None and self.time is None:
@@ -82,10 +82,10 @@ class Duplicate(FaultKind):
     """Repeat messages."""
 
     name = "duplicate"
-    summary = "Send messages again, right behind themselves."
+    summary = "Send messages again, right after the original."
     examples = ("{kind: duplicate, direction: c2s, match: 'op:text', when: {every: 10}}",)
     alters = True
-    copies: int = setting(Number(1, 1000), "how many more", default=1)
+    copies: int = setting(Number(1, 1000), "how many copies", default=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,7 +141,7 @@ class Replace(FaultKind):
     """Put something else in."""
 
     name = "replace"
-    summary = "Put other bytes in the place of a message's payload, or of a part of it."
+    summary = "Replace a message's payload, or a part of it, with other bytes."
     examples = (
         "{kind: replace, direction: s2c, match: 'json:$.price', find: '\"price\":', with: '\"cost\":'}",
         "{kind: replace, direction: s2c, match: 'op:text', with: 'not JSON', when: {nth: 1}}",
@@ -166,7 +166,7 @@ class Inject(FaultKind):
     )
     is_trigger = True
     opcode: str = setting(Choice(OPCODES), "the frame's opcode", default="text")
-    payload: bytes = setting(PAYLOAD, "its payload; of a close frame with the code", default=b"")
+    payload: bytes = setting(PAYLOAD, "its payload; for a close frame including the code", default=b"")
     raw: bytes | None = setting(
         Payload(least=1),
         "the whole frame as it goes on the wire, correct or not, instead of opcode and payload",
@@ -189,7 +189,7 @@ class Fragment(FaultKind):
     summary = "Split data frames into fragments."
     examples = ("{kind: fragment, direction: s2c, size: 16}",)
     size: int = setting(SIZE, "payload bytes of a fragment")
-    #: Peers count frames too: a message is split into so many at most.
+    #: Peers count frames too: a message is split into at most this many.
     MAX_PIECES: ClassVar[int] = 10_000
 
     def check(self) -> None:
@@ -204,8 +204,8 @@ class Slicer(FaultKind):
     name = "slicer"
     summary = "Write the bytes in small TCP segments, without regard to frames."
     examples = ("{kind: slicer, direction: s2c, size: 3, delay: 1ms}",)
-    size: int = setting(SIZE, "bytes of a segment")
-    variation: int = setting(SIZE, "how many more or less", default=0)
+    size: int = setting(SIZE, "bytes per segment")
+    variation: int = setting(SIZE, "by how much it varies, up or down", default=0)
     delay: int = setting(MILLISECONDS, "between segments", default=0)
 
     def check(self) -> None:

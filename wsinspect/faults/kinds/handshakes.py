@@ -36,7 +36,7 @@ class Refuse(_Handshake):
         "{kind: refuse, status: 401, body: 'token expired', when: {attempt: 2}}",
     )
     status: int = setting(Number(200, 599), "the HTTP status", default=503)
-    headers: tuple[tuple[str, str], ...] = setting(HEADERS, "more header fields", default=())
+    headers: tuple[tuple[str, str], ...] = setting(HEADERS, "more headers", default=())
     body: str = setting(Text(), "the body", default="")
     only: str = setting(ONLY, ONLY_HELP, default="all")
 
@@ -46,9 +46,9 @@ class Hang(_Handshake):
     """No answer."""
 
     name = "hang"
-    summary = "Leave requests unanswered for a time or forever; then they go to the server."
+    summary = "Leave requests unanswered for a time or forever; after that they go to the server."
     examples = ("{kind: hang, for: 30s}",)
-    for_: int | None = setting(SECONDS, "how long; forever without", default=None)
+    for_: int | None = setting(SECONDS, "how long; forever by default", default=None)
     only: str = setting(ONLY, ONLY_HELP, default="all")
 
 
@@ -61,7 +61,7 @@ class Delay(_Handshake):
     examples = ("{kind: delay, delay: 2s, jitter: 500ms, of: response}",)
     delay: int = setting(MILLISECONDS, "how long")
     jitter: int = setting(MILLISECONDS, "how much more or less", default=0)
-    of: str = setting(_OF, "which of both", default="request")
+    of: str = setting(_OF, "which of the two", default="request")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,9 +69,9 @@ class Redirect(_Handshake):
     """A redirection, which browsers do not follow for WebSockets."""
 
     name = "redirect"
-    summary = "Answer the handshake with a redirection."
+    summary = "Answer the handshake with a redirect."
     examples = ("{kind: redirect, location: 'https://example.org/login'}",)
-    location: str = setting(LINE, "the Location field")
+    location: str = setting(LINE, "the Location header")
     status: int = setting(Number(300, 399), "the HTTP status", default=302)
 
 
@@ -80,7 +80,7 @@ class StripHeaders(_Handshake):
     """What misconfigured hops do."""
 
     name = "strip_headers"
-    summary = "Take header fields out."
+    summary = "Remove headers."
     examples = ("{kind: strip_headers, names: [Upgrade, Sec-WebSocket-Extensions]}",)
     names: tuple[str, ...] = setting(NAMES, "of the fields")
     of: str = setting(_OF, "request or response", default="request")
@@ -91,7 +91,7 @@ class SetHeaders(_Handshake):
     """Other values."""
 
     name = "set_headers"
-    summary = "Set header fields to other values."
+    summary = "Set headers to other values."
     examples = ("{kind: set_headers, headers: {Connection: close}}",)
     headers: tuple[tuple[str, str], ...] = setting(HEADERS, "the fields")
     of: str = setting(_OF, "request or response", default="request")

@@ -43,8 +43,8 @@ class _HopEndStage(Stage[K]):
         if not self.is_chosen(1):
             return
         how: Any = self.fault
-        told = {"code": how.code, "reason": how.reason} if how.how == "close" else {}
-        self.report(frame, {**detail, "how": how.how, **told}, ends=True)
+        close = {"code": how.code, "reason": how.reason} if how.how == "close" else {}
+        self.report(frame, {**detail, "how": how.how, **close}, ends=True)
         if how.how == "close":
             self.lane.close("both", how.code, how.reason, HOP_TIMEOUT_NS, self.rule.author, now)
         else:

@@ -65,7 +65,7 @@ class MessageStage(Stage[K]):
             self.next.push(item, now)  # of a message that began before, or passes unjudged
 
     def pass_other(self, item: Item, now: int) -> None:
-        """Bytes that are no frame, or the end."""
+        """Bytes that are not a frame, or the end."""
         self.next.push(item, now)
 
     def _begin(self, first: WireFrame, now: int) -> None:

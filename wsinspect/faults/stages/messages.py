@@ -31,7 +31,7 @@ OPCODES = {
 
 
 class DropStage(MessageStage[kinds.Drop]):
-    """Nothing goes on."""
+    """Nothing continues."""
 
     acts_early = True
 

@@ -55,13 +55,13 @@ def answer(
 ) -> Found:
     """A refusal with what every one of them has as evidence: its own words first."""
     marks = answer_marks(facts)
-    beside = compared(facts) if facts.status in _DECIDED else None
+    other = compared(facts) if facts.status in _DECIDED else None
     return Found(
         evidence=(
             status_line(facts),
             *body_line(facts),
             *lines,
-            *(beside.lines if beside else ()),
+            *(other.lines if other else ()),
             *cache_lines(facts),
             *author_line(facts),
             *marks_lines(marks),
@@ -72,9 +72,9 @@ def answer(
         fault_of=fault_of,
         topic=topic,
         title=title,
-        title_more=beside.suffix if beside else "",
+        title_more=other.suffix if other else "",
         meaning=meaning,
-        causes=two_causes(*((beside.cause,) if beside else ()), *causes),
+        causes=two_causes(*((other.cause,) if other else ()), *causes),
     )
 
 

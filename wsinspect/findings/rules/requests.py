@@ -38,7 +38,7 @@ rules = Rules()
 
 #: Statuses with which servers say that a handshake itself is wrong.
 _ABOUT_REQUEST: Final = (400, 403, 404, 405, 406, 412, 417, 422, 426, 500, 501, 505)
-#: What servers say when a request reached them without the upgrade fields.
+#: What servers say when a request reached them without the Upgrade headers.
 _SAYS_NO_UPGRADE: Final = re.compile(
     rb"can \"?upgrade\"? only to \"?websocket|not using the websocket protocol|no websocket upgrade hdr"
     rb"|missing (or invalid )?upgrade|invalid (connection|upgrade) header|connection header did not include"

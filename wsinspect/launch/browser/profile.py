@@ -2,7 +2,7 @@
 
 Firefox takes its proxy from `user.js` and its trust from the NSS database of the profile, which only NSS's
 own `certutil` can write without root (policies belong into the installation's folder, and a certificate
-exception holds for one host). Chromium is told everything on its command line.
+exception holds for one host). Chromium gets everything on its command line.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def _parent(browser: Browser) -> Path:
         place = Path.home() / "snap" / browser.snap / "common"
         place.mkdir(parents=True, exist_ok=True)
         return place
-    usual, short = Path(tempfile.gettempdir()), Path("/tmp")  # noqa: S108 - mkdtemp makes what lies there
+    usual, short = Path(tempfile.gettempdir()), Path("/tmp")  # noqa: S108 - mkdtemp creates what goes there
     return short if len(os.fsencode(usual)) > _PARENT_BYTES and short.is_dir() else usual
 
 

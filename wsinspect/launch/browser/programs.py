@@ -1,6 +1,6 @@
 """Which browser there is, and the command that starts it: proxied, loopback too, in a profile of its own.
 
-Contract: nothing is started or written here. A browser is Chromium's kin or Firefox's, told by its name. The
+Contract: nothing is started or written here. A browser is of Chromium's or Firefox's kind, by its name. The
 profile's own files are `browser_profile`'s, the processes `browser_session`'s.
 """
 
@@ -101,7 +101,7 @@ def find_browser(wanted: str | None) -> Browser:
                 return _describe(name, program)
         raise LocalError(
             "no Chromium, Chrome, Edge or Firefox was found",
-            hint="install one, as with: apt-get install chromium, or name one with --browser PATH",
+            hint="install one, for example with apt-get install chromium, or name one with --browser PATH",
         )
     name = wanted.lower()
     program = _find(name) if name in PROGRAMS else _which(wanted)
@@ -181,7 +181,7 @@ _NO_HOST = re.compile(r"""[\s"<>\\^`{|}]""")
 
 
 def page_url(text: str) -> str:
-    """The address of a page: http is understood, and a WebSocket's URL means the site it lies on.
+    """The address of a page: http is understood, and a WebSocket's URL means the site it is on.
 
     Raises:
         UsageError: it is none that a browser could open.

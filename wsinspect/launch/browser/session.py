@@ -115,7 +115,7 @@ def _run_file_of(own: EngineChild) -> EngineInfo:
     """What its run file says, which is there before an engine is ready."""
     found = next((engine for engine in list_engines() if engine.pid == own.pid), None)
     if found is None:
-        raise LocalError("the proxy ended as soon as it had started")
+        raise LocalError("the proxy exited right after it had started")
     return found
 
 
@@ -124,7 +124,7 @@ def _end_engine(own: EngineChild, say: Callable[[str], None]) -> None:
     own.stop(ENGINE_SECONDS, kill=True)
     if own.ready:
         place = str(own.capture)
-        say(f"recorded in {place}; to look at it: wsinspect show {shlex.quote(place)}")
+        say(f"recorded in {place}; to view it: wsinspect show {shlex.quote(place)}")
 
 
 def _open_browser(
@@ -139,10 +139,10 @@ def _open_browser(
     prepare_profile(browser, profile, address, authority.certificate)
     proxy = str(Address(*address))
     launch = Launch(profile, proxy, authority.spki_sha256, visit.url, visit.arguments)
-    visit.say(f"opens {browser.program} with a throw-away profile, proxied by {proxy}")
+    visit.say(f"opens {browser.program} with a temporary profile, proxied by {proxy}")
     if browser.family is Family.CHROMIUM and is_root():
         visit.say(
-            "runs the browser without its sandbox, which does not work for root: visit only what you trust"
+            "runs the browser without its sandbox, which does not work for root: visit only sites you trust"
         )
     command = command_line(browser, launch, is_root=is_root())
     environment = _environment(folder)

@@ -22,7 +22,7 @@ KNOWN_VERSIONS: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...] = (
 
 
 def parse_version(text: str) -> tuple[int, ...]:
-    """'12.2.3' -> (12, 2, 3); stops at the first part that is no number."""
+    """'12.2.3' -> (12, 2, 3); stops at the first part that is not a number."""
     parts: list[int] = []
     for part in text.split("."):
         if not part.isdigit():
@@ -46,7 +46,7 @@ def verify() -> None:
 
     if not is_known_version(version.VERSION):
         raise LocalError(
-            f"mitmproxy {version.VERSION} is not one that the relay seams know",
+            f"mitmproxy {version.VERSION} is not supported by the relay",
             hint="install mitmproxy 12.3 or 12.2 (Python 3.12 or newer) or 11.0.2 (Python 3.11)",
         )
     for what, check in _CHECKS:
@@ -61,7 +61,7 @@ def verify() -> None:
 def _unknown(what: str) -> LocalError:
     return LocalError(
         f"mitmproxy has changed where the relay is attached: {what}",
-        hint="install a mitmproxy version that pyproject.toml names",
+        hint="install a mitmproxy version that pyproject.toml allows",
     )
 
 

@@ -49,7 +49,7 @@ Commands = layer.CommandGenerator[None]
 
 
 class Observer(Protocol):
-    """Who is told of what never becomes a flow."""
+    """Who is notified of what never becomes a flow."""
 
     def unreadable_request(self, context: Context, raw: bytes, answer: bytes) -> None:
         """mitmproxy gave its own answer to a request's head that it cannot read."""
@@ -76,7 +76,7 @@ _STATUS = re.compile(rb"HTTP/\d\.\d +(\d{3})")
 _HEAD_ATTRIBUTE = "wsinspect_wire_head"
 #: A head that has not ended by here is refused (Chromium, nginx and Node refuse far smaller ones).
 MAX_HEAD_BYTES = 1 << 20
-#: What came behind a handshake before its answer goes on in pieces no larger than a read's.
+#: What came behind a handshake before its answer continues in pieces no larger than a read's.
 _PIECE_BYTES = 1 << 16
 _TOO_LARGE = "is larger than 1 MiB"
 
@@ -126,7 +126,7 @@ def _attach(message: http.Message, raw: bytes, assemble: Callable[[Any], bytes])
 
 
 def attach_head(message: http.Message, raw: bytes) -> WireHead:
-    """Let a message of our own leave as `raw`, and be told of like any other."""
+    """Let a message of our own leave as `raw`, and be reported like any other."""
     start = raw.split(b"\r\n", 1)[0]
     head = WireHead(raw, message.headers.fields, start)
     message.__dict__[_HEAD_ATTRIBUTE] = head
@@ -187,7 +187,7 @@ class RelayHttp1Server(_Relaying, Http1Server):
         raw = _peek_head(self.buf) if isinstance(event, events.DataReceived) else None
         if raw is None and len(self.buf) > MAX_HEAD_BYTES:
             self.state = self.done
-            yield commands.SendData(self.conn, error_response(431, f"the request's head {_TOO_LARGE}"))
+            yield commands.SendData(self.conn, error_response(431, f"the request header block {_TOO_LARGE}"))
             yield commands.CloseConnection(self.conn)
             return
         if raw and (found := _WEBSOCKET_URL.match(raw)):
@@ -225,7 +225,7 @@ class RelayHttp1Server(_Relaying, Http1Server):
                 wire.end_server(self.context, how)
 
     def _how_ended(self, wire: Wire) -> str:
-        """close_notify and the FIN after it come as two events, once the TLS layer is told to report both."""
+        """close_notify and the FIN after it come as two events, once the TLS layer reports both."""
         for tls in tls_of(self.context, self.conn)[-1:]:
             if not self._early_ends and has_close_notify(tls):
                 report_every_end(tls)
@@ -345,7 +345,9 @@ class RelayHttp1Client(_Relaying, Http1Client):
             head.unreadable(bytes(self.buf.maybe_extract_at_most(MAX_HEAD_BYTES) or b""))
         yield commands.CloseConnection(self.conn)
         code = _error_code("GENERIC_SERVER_ERROR", status_codes.BAD_GATEWAY)
-        yield ReceiveHttp(ResponseProtocolError(self.stream_id, f"server's response head {_TOO_LARGE}", code))
+        yield ReceiveHttp(
+            ResponseProtocolError(self.stream_id, f"server's response header block {_TOO_LARGE}", code)
+        )
 
     def _pass_early_end(self, head: WireHead) -> Commands:
         """The server ended before it answered: the client gets what there is of a head, and the same end."""

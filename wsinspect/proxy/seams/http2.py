@@ -1,9 +1,9 @@
 """Seam: mitmproxy's HTTP/2 layers (`layers.http.Http2Server`, `Http2Client`), as subclasses that tell.
 
 Stock mitmproxy reads a server's SETTINGS and forgets them, and takes an extended CONNECT (RFC 8441) for a
-protocol error that ends the client's whole connection. Here the settings are told, and of an extended CONNECT
-only its stream is refused, with HTTP_1_1_REQUIRED, which sends a client that knows how to HTTP/1.1. Carrying
-WebSockets over HTTP/2 is not done here.
+protocol error that ends the client's whole connection. Here the settings are reported, and of an extended
+CONNECT only its stream is refused, with HTTP_1_1_REQUIRED, which sends a client that knows how to HTTP/1.1.
+Carrying WebSockets over HTTP/2 is not done here.
 
 The names are looked up by mitmproxy as globals of `mitmproxy.proxy.layers.http` at call time.
 """
@@ -23,7 +23,7 @@ from mitmproxy.proxy.layers.http._http2 import Http2Client, Http2Server
 
 
 class Observer(Protocol):
-    """Who is told."""
+    """Who is notified."""
 
     def settings(self, context: Context, enable_connect: bool) -> None:
         """A server's first SETTINGS, and whether they allow extended CONNECT."""

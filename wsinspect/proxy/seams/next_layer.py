@@ -5,7 +5,7 @@ in pieces, a token in the URL longer than a segment), it takes a tunnel through 
 and a WebSocket in it passes unread. The same happens to a TLS greeting of which only a byte or two have come.
 Here both are waited for: a request line that has begun, and the first three bytes of a TLS record.
 
-What then still is raw TCP is reported, so that nothing passes unread without a word.
+What then still is raw TCP is reported, so that nothing passes through unreported.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _METHODS: Final = (
     b"CONNECT",
     b"PRI",
 )
-#: Behind the method: a target without blanks, then the version. Other bytes are no HTTP.
+#: Behind the method: a target without blanks, then the version. Other bytes are not HTTP.
 _REST: Final = re.compile(rb"[A-Z]+ [^\x00-\x20\x7f]*(?: [HTP/.0-9]{0,8}\r?)?")
 #: Modes whose first layer does not depend on what the client sends.
 _DECIDED_BY_MODE: Final = (modes.ReverseProxy, modes.HttpProxy, modes.HttpUpstreamProxy)
@@ -51,7 +51,7 @@ _TLS_BEGUN: Final = (b"\x16", b"\x16\x03")
 
 
 class Observer(Protocol):
-    """Who is told."""
+    """Who is notified."""
 
     def passed_unread(self, context: Context, first: bytes, reason: str) -> None:
         """A TCP connection is passed on as it is; `first` is what the client has sent so far."""

@@ -66,7 +66,7 @@ def encrypt(connection: SSL.Connection, send: Callable[[bytes], None], plain: by
 
 
 def through(outer: list[TLSLayer], send: Callable[[bytes], None]) -> Callable[[bytes], None]:
-    """`send` for what lies within these TLS sessions, outermost first (an https proxy's)."""
+    """`send` for what is within these TLS sessions, outermost first (an https proxy's)."""
     for layer in outer:
         send = partial(encrypt, layer.tls, send)
     return send
@@ -90,7 +90,7 @@ def decrypt(connection: SSL.Connection, data: bytes) -> tuple[bytes, bool]:
 
 
 def verify_error(connection: SSL.Connection) -> str | None:
-    """Why OpenSSL would not trust the peer's chain (also where it was told not to care).
+    """Why OpenSSL would not trust the peer's chain (also where verification is off).
 
     pyOpenSSL has a callback for it and no function, and the callback is mitmproxy's.
     """

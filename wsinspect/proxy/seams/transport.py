@@ -272,7 +272,7 @@ class Wire:
         return [each for each in self.handler.transports if each != self.handler.client and each.connected]
 
     def half_close(self, connection: Connection) -> None:
-        """Send FIN and go on reading. All that was written before has left or is queued before it."""
+        """Send FIN and continue reading. All that was written before has left or is queued before it."""
         if connection in self.handler.transports:
             self.handler.close_connection(connection, half_close=True)
 

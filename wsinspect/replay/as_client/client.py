@@ -43,8 +43,8 @@ def replay_client(
         capture: the recording.
         connections: of it.
         options: how.
-        tell: told of divergences as they are known.
-        progress: told how many frames are done.
+        tell: called with each divergence as it happens.
+        progress: called with the number of frames done.
 
     SIGINT ends it: what has not been played to its end says so in its report.
 

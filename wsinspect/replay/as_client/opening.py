@@ -72,7 +72,7 @@ class Opening:
         options: how to play.
         context: of TLS; None without.
         report: takes what differs.
-        tell: told of it at once.
+        tell: called with it at once.
     """
 
     def __init__(
@@ -106,10 +106,10 @@ class Opening:
         key = base64.b64encode(secrets.token_bytes(16))
         request = build_request(self._one, handshake, self._options.target, policy, key)
         if was_masked(request.raw):
-            self._report.notes.append("the recording has no secrets, only *** (--header gives them)")
+            self._report.notes.append("the recording has *** in place of secrets (set them with --header)")
         if request.withheld:
             self._report.notes.append(
-                f"not sent, because {self._options.target.host} is not where they were recorded: "
+                f"not sent, because they were not recorded for {self._options.target.host}: "
                 f"{', '.join(request.withheld)} (--send-secrets sends them)"
             )
         return request
@@ -158,7 +158,7 @@ class Opening:
         recorded = self._one.status
         if self._has_failed:
             why = self._one.error or "no response"
-            self._problem(f"the server answers {response.status}, the recorded attempt failed: {why}")
+            self._problem(f"the server answers {response.status}; the recorded attempt failed: {why}")
             return None
         was_open = self._one.open_ns is not None  # with HTTP/2 it opens with another status
         if recorded is not None and response.status != (101 if was_open else recorded):
@@ -183,7 +183,7 @@ class Opening:
             then = RawHead.parse(request), RawHead.parse(response)
             is_same = negotiate(*then).deflate == deflate
         if not is_same and has_compressed(self._capture, self._one.id, _C2S):
-            self._report.notes.append("compression differs: compressed messages are sent inflated")
+            self._report.notes.append("compression differs: compressed messages are sent uncompressed")
         return is_same
 
     def _problem(self, text: str) -> None:

@@ -50,8 +50,8 @@ class ClientPlay(Listener):
         clock: its times as times of today.
         options: how.
         context: of TLS; None without.
-        tell: told of divergences as they are known.
-        advance: told how many frames more are done.
+        tell: called with each divergence as it happens.
+        advance: called with the number of frames done.
 
     Attributes:
         report: what is known so far.
@@ -229,7 +229,7 @@ class ClientPlay(Listener):
     async def _wait_for_turn(self, step: Send) -> None:
         await self._wait_time(self._due(step))
         if self._is_gated(step) and not await self._wait_heard():
-            self._problem(f"waited {self._options.timeout_s:g} s for what came before frame {step.frame}")
+            self._problem(f"waited {self._options.timeout_s:g} s for what preceded frame {step.frame}")
             self._pump(is_over=True)
             self.report.keep(self._matcher.finish(), self._tell)
             self._expected = self._heard
@@ -254,7 +254,7 @@ class ClientPlay(Listener):
         return await self._wait_until(lambda: self._heard >= self._expected)
 
     async def _wait_until(self, is_true: Callable[[], bool], seconds: float | None = None) -> bool:
-        """Whether it came true, or the server went, in so many seconds (None: the options' timeout)."""
+        """Whether it came true, or the server went, in this many seconds (None: the options' timeout)."""
         try:
             async with asyncio.timeout(self._options.timeout_s if seconds is None else seconds):
                 while not is_true() and not self._is_over():
@@ -387,7 +387,7 @@ def _matters(step: Send) -> int:
 
 
 class _EndedError(Exception):
-    """The server is gone, or has stopped reading, and so many messages were on their way."""
+    """The server is gone, or has stopped reading, and this many messages were on their way."""
 
     def __init__(self, left: int, *, is_stalled: bool = False) -> None:
         super().__init__(left)

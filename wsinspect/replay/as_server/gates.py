@@ -1,7 +1,7 @@
 """What a played server waits for: the recorded client's messages, in order or not, exactly or nearly.
 
 Sans-I/O. Where a live message is of the recorded one's kind but not equal (`similar`), the gate opens and the
-difference is reported: a front-end of today goes on with the recording of last week.
+difference is reported: today's front-end still works with last week's recording.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def parse_gate(text: str) -> tuple[int, Test]:
     number, equals, rest = text.partition("=")
     kind, colon, wanted = rest.partition(":")
     if not equals or not colon or not number.isdigit():
-        raise UsageError(f"invalid gate {text!r}", hint="write FRAME=KIND:TEXT, as 12=regex:^sub")
+        raise UsageError(f"invalid gate {text!r}", hint="write FRAME=KIND:TEXT, such as 12=regex:^sub")
     if kind == "any":
         return int(number), lambda _found: Verdict.EQUAL
     if kind == "exact":
@@ -44,9 +44,9 @@ def parse_gate(text: str) -> tuple[int, Test]:
         try:
             document = json.loads(wanted)
         except ValueError:
-            raise UsageError(f"{text!r}: {wanted!r} is no JSON") from None
+            raise UsageError(f"{text!r}: {wanted!r} is not JSON") from None
         return int(number), lambda found: _subset(document, found.data)
-    raise UsageError(f"{text!r}: {kind!r} is none of exact, subset, regex, any")
+    raise UsageError(f"{text!r}: {kind!r} is not one of exact, subset, regex, any")
 
 
 def _regex_test(source: str) -> Test:

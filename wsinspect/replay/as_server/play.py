@@ -68,7 +68,7 @@ class ServerPlay:
         line: to the client.
         target: what the client asked for.
         options: how.
-        tell: told of divergences as they happen.
+        tell: called with each divergence as it happens.
 
     Attributes:
         report: what is known so far.
@@ -124,7 +124,7 @@ class ServerPlay:
             else:
                 await self._send(step)
         if left:
-            self.problem(f"the client {self._ending()} when {left} recorded messages of the server were left")
+            self.problem(f"the client {self._ending()} when {left} recorded server messages were left")
         elif not self._is_ended():
             await self._wait_gates()
         if self._options.until is not None:

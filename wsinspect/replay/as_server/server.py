@@ -45,7 +45,7 @@ class ReplayServer:
         capture: the recording.
         connections: of it.
         options: how.
-        tell: told of divergences as they happen.
+        tell: called with each divergence as it happens.
         on_report: called with the report of each connection that is over.
 
     Attributes:
@@ -246,13 +246,13 @@ class ReplayServer:
             return self._polling_refusal(request, target)
         key = request.get("sec-websocket-key") or b""
         if "websocket" not in request.tokens("upgrade") or not is_valid_key(key):
-            text = "a recording is played here, for WebSockets alone"
+            text = "this is a replayed recording; it only answers WebSockets"
             return answers.plain(426, "Upgrade Required", text)
         if self.keys is not None and key not in self.keys:
             return answers.plain(403, "Forbidden", "not by the proxy")
         if version_of(target) is not None and session_of(target) is not None:
             if self._session(target) is None:
-                return answers.plain(400, "Bad Request", "this session is unknown here")
+                return answers.plain(400, "Bad Request", "unknown session")
             one = self._one_of(target)
         else:
             found = self.find(target)
@@ -269,7 +269,7 @@ class ReplayServer:
             return answers.plain(403, "Forbidden", "not by the proxy")
         one = self.knows(target)
         if one is None:
-            return answers.plain(404, "Not Found", "the recording has no Engine.IO session of this path")
+            return answers.plain(404, "Not Found", "the recording has no Engine.IO session for this path")
         if session_of(target) is None and request.method != b"OPTIONS" and self.find(target) is None:
             text = "the recording has no more connections for this path (--loop repeats)"
             return answers.plain(404, "Not Found", text)

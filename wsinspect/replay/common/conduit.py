@@ -34,7 +34,7 @@ class Conduit(asyncio.Protocol):
     """A connection to a peer.
 
     Attributes:
-        listener: told of what comes after the head; what came before there was one is given to it at once.
+        listener: called with what comes after the head; what came before it was set is given to it at once.
         ended: `fin` or `rst` once the peer has ended it.
     """
 

@@ -31,7 +31,7 @@ class Line(Listener):
     Attributes:
         close: the payload of the client's CLOSE frame.
         has_sent_close: whether ours was sent.
-        is_ready: whether the recording may go on.
+        is_ready: whether the recording may continue.
     """
 
     is_ready = True

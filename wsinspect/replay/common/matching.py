@@ -120,7 +120,7 @@ class Matcher:
         return len(self._expected)
 
     def expect(self, message: Message) -> None:
-        """The recording goes on with this message."""
+        """The recording continues with this message."""
         self._expected.append(message)
 
     def take(self, message: Message) -> list[Divergence]:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from wsinspect.replay.common.matching import MAX_KEPT, Divergence, Matcher, Tally, Verdict
 
-FAULTY: Final = "faults were done to it when it was recorded; what the peers themselves sent is played"
+FAULTY: Final = "faults changed it when it was recorded; what the peers themselves sent is played"
 
 
 @dataclass(slots=True)
@@ -22,7 +22,7 @@ class ConnectionReport:
         tally: verdicts of the messages that came.
         divergences: the first of them, with their diff.
         problems: what else differs: status, subprotocol, close, timeouts.
-        notes: what is no divergence, but good to know.
+        notes: what is not a divergence, but good to know.
         seconds: how long it took.
         is_interrupted: whether somebody ended it before it was over, or begun.
     """

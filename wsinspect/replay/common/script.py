@@ -31,7 +31,7 @@ class Send(NamedTuple):
     Attributes:
         wire: them.
         time_ns: when they were sent.
-        frame: in the capture; None for bytes that are no frame.
+        frame: in the capture; None for bytes that are not a frame.
         opcode: of the frame, or of the whole message; -1 without one.
         ends_message: whether a message is complete with it.
         data: the payload in it.
@@ -220,7 +220,7 @@ class _Script:
         return said
 
     def _loose(self, after_frame: int) -> Iterator[Send]:
-        """Bytes that are no frames, which came after this frame of ours."""
+        """Bytes that are not frames, which came after this frame of ours."""
         while self._next_opaque is not None and self._next_opaque[0] <= after_frame:
             _, time_ns, data = self._next_opaque
             self._next_opaque = next(self._opaque, None)

@@ -1,6 +1,6 @@
 """Messages as documents: JSON where they are JSON, also behind a Socket.IO packet type; places to ignore.
 
-Sans-I/O. A message is peer bytes: whatever it is, it is compared as bytes where it is no JSON.
+Sans-I/O. A message is peer bytes: whatever it is, it is compared as bytes where it is not JSON.
 """
 
 from __future__ import annotations

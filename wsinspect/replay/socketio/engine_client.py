@@ -62,7 +62,7 @@ class EngineClient:
 
     @classmethod
     def of(cls, capture: Capture, one: Connection) -> EngineClient | None:
-        """The session of a recorded connection; None where it is no Engine.IO."""
+        """The session of a recorded connection; None where it is not Engine.IO."""
         version = version_of(one.path or "")
         if version is None:
             return None

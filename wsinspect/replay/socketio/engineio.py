@@ -3,7 +3,7 @@
 Sans-I/O. A packet whose type is not 4 (message) belongs to the transport: the open packet, heartbeats (in
 Engine.IO 4 the server pings with `2`, the client answers `3`; in version 3 the other way round), the
 upgrade from long-polling (`2probe`, `3probe`, `5`, `6`). Recorded ones would come at the wrong times, so they
-are left out on both sides and made anew. Session ids in the open packet (`0{...}`) and in Socket.IO's answer
+are left out on both sides and made again. Session ids in the open packet (`0{...}`) and in Socket.IO's answer
 to a connect (`40{...}`) are new ones for each connection, wherever they stand.
 
 A connection that began with long-polling has its open packet and its connects in no frame. Where the capture
@@ -64,7 +64,7 @@ class Facts(NamedTuple):
         sid: the session id of Engine.IO.
         namespaces: those that the recorded client connected to; empty bytes are the default one.
         sids: the session ids that the server gave them, by namespace.
-        is_begun: the recording goes on from a connect that is not in it.
+        is_begun: the recording continues from a connect that is not in it.
         interval_ms: between two pings.
     """
 

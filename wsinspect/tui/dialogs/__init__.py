@@ -1,1 +1,1 @@
-"""What lies over a screen until it is answered or left."""
+"""Dialogs: what covers a screen until it is answered or left."""

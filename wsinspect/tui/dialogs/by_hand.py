@@ -70,7 +70,7 @@ class ByHand(Dialog):
 class InjectDialog(ByHand):
     """A frame."""
 
-    keys = "arrows choose, enter continues, esc leaves"
+    keys = "arrows select, enter continues, esc cancels"
 
     def __init__(self, workspace: Workspace, connection: int, target: str, direction: str = "s2c") -> None:
         super().__init__(workspace, connection, target)
@@ -121,7 +121,7 @@ class InjectDialog(ByHand):
             self.verdict(glyphs.warning, f"{'; '.join(odd)}. It is sent as it is.", "warn")
         else:
             masked = ", masked as a client's" if way == "c2s" else ""
-            words = f"a correct frame for {_RECEIVERS[way]}{masked}; enter asks once more, then sends"
+            words = f"a correct frame for {_RECEIVERS[way]}{masked}; enter asks for confirmation, then sends"
             self.verdict(glyphs.good, words, "good")
 
     def _show_bytes(self, words: str) -> None:
@@ -148,7 +148,7 @@ class InjectDialog(ByHand):
 class EndDialog(ByHand):
     """The end of a connection: a closing handshake, a FIN or an RST."""
 
-    keys = "arrows choose, enter continues, esc leaves"
+    keys = "arrows select, enter continues, esc cancels"
 
     def __init__(self, workspace: Workspace, connection: int, target: str, how: str = "close") -> None:
         super().__init__(workspace, connection, target)

@@ -23,7 +23,7 @@ class ExportDialog(Dialog):
     """
 
     heading = "Export"
-    keys = "arrows choose, enter writes, esc leaves"
+    keys = "arrows select, enter writes, esc cancels"
 
     def __init__(self, workspace: Workspace, order: Order, parts: list[tuple[str, str]]) -> None:
         super().__init__(workspace)
@@ -66,10 +66,10 @@ class ExportDialog(Dialog):
         if problem := self._problem():
             self.wrong(escape(problem))
         elif self.pick("export-secrets").value == "keep":
-            words = "cookies, credentials and tokens stay in: think before you mail it"
+            words = "cookies, credentials and tokens are included: think before you share it"
             self.verdict(self.workspace.glyphs.warning, words, "warn")
         else:
-            words = "cookies, credentials and tokens in URLs are masked; payloads are written as they are"
+            words = "cookies, credentials and tokens in URLs are masked; payloads are not changed"
             self.verdict(self.workspace.glyphs.good, words, "good")
 
     def _problem(self) -> str:

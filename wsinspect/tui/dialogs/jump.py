@@ -81,7 +81,7 @@ class JumpScreen(ModalScreen[None]):
         yield from self.choices.values()
 
     def on_key(self, event: events.Key) -> None:
-        """A letter narrows the choice; what is no label's letter leaves."""
+        """A letter narrows the choice; any other key leaves."""
         event.stop()
         event.prevent_default()
         self._typed += event.character or "\0"

@@ -44,7 +44,7 @@ class RuleDialog(Dialog):
         Binding("up", "candidate(-1)", "the candidate above", show=False, id="rule.up"),
         Binding("down", "candidate(1)", "the candidate below", show=False, id="rule.down"),
     ]
-    keys = "tab completes, enter arms, esc leaves"
+    keys = "tab completes, enter arms, esc cancels"
 
     def __init__(self, workspace: Workspace, begin: str = "", old: dict[str, Any] | None = None) -> None:
         super().__init__(workspace)
@@ -87,7 +87,7 @@ class RuleDialog(Dialog):
         elif self.judged.warning:
             self.verdict(glyphs.warning, escape(self.judged.warning), "warn")
         else:
-            self.verdict(glyphs.good, "enter arms it; it acts from the next frame boundary on", "good")
+            self.verdict(glyphs.good, "enter arms it, from the next frame boundary", "good")
 
     @property
     def _room(self) -> int:
@@ -143,7 +143,7 @@ class RuleDialog(Dialog):
         self._is_asking = True
         taken = [str(rule.get("name")) for rule in self.workspace.engine_view.rules]
         if self.old is not None and (self.judged.preset or len(self.judged.rules) != 1):
-            self._answered(Answer(error="a rule can only be changed into one rule: a adds a preset"))
+            self._answered(Answer(error="one rule can only be replaced by one rule: press a to add a preset"))
             return
         self.verdict(self.workspace.glyphs.note, "asking the proxy", "muted")
         if self.old is None:
@@ -182,4 +182,4 @@ def _done_words(reply: Any, old: dict[str, Any] | None) -> str:
         names = escape(", ".join(map(str, reply["rules"])))
         return f"the scenario is loaded, with {names}; F removes all faults at once"
     name = reply.get("name") if isinstance(reply, dict) else (old or {}).get("name")
-    return f"{escape(str(name))} is changed"
+    return f"{escape(str(name))} changed"

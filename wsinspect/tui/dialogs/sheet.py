@@ -62,7 +62,7 @@ class Pick(Widget, can_focus=True):
             self.post_message(self.Changed())
 
     def action_pick(self, step: int) -> None:
-        """The one beside, around at the ends."""
+        """The next or previous one, around at the ends."""
         values = [value for value, _ in self.options]
         self.choose(values[(values.index(self.value) + step) % len(values)])
 
@@ -143,7 +143,7 @@ class Dialog(ModalScreen[None]):
         Binding("down", "step(1)", "the line below", show=False, id="dialog.down"),
     ]
     heading = ""
-    keys = "enter continues, esc leaves"
+    keys = "enter continues, esc cancels"
 
     def __init__(self, workspace: Workspace) -> None:
         super().__init__()
@@ -170,7 +170,7 @@ class Dialog(ModalScreen[None]):
         self._show_title()
 
     def on_resize(self, _event: events.Resize) -> None:
-        """Draw the title anew."""
+        """Redraw the title."""
         self._show_title()
         self.judge()
 
@@ -193,7 +193,7 @@ class Dialog(ModalScreen[None]):
         return self.query_one(f"#{name}", DialogInput)
 
     def verdict(self, sign: str, words: str, style: str, lines: int = 2) -> None:
-        """What is to be said of what was typed, in so many lines at most."""
+        """What there is to say about what was typed, in at most `lines` lines."""
         texts = flow(words, max(self.width - 4, 20))
         if len(texts) > lines:
             texts = [*texts[: lines - 1], " ".join(texts[lines - 1 :])]

@@ -37,7 +37,7 @@ def typed_payload(opcode: str, form: str, text: str) -> bytes:
         try:
             json.loads(text)
         except (ValueError, RecursionError) as error:
-            raise ValueError(f"no JSON: {error}") from None
+            raise ValueError(f"not JSON: {error}") from None
     elif opcode == "close":
         return _close(text)
     return text.encode("utf-8", "surrogateescape")
@@ -53,7 +53,7 @@ def close_parts(text: str) -> tuple[int, str]:
         return 0, ""
     match = _CLOSE.fullmatch(text)
     if match is None or int(match["code"]) > 0xFFFF:
-        raise ValueError("expected a close code and, behind it, a reason, such as 1001 going away")
+        raise ValueError("expected a close code and optionally a reason, such as 1001 going away")
     return int(match["code"]), match["reason"] or ""
 
 
@@ -87,11 +87,11 @@ def oddities(opcode: str, payload: bytes, *, fin: bool) -> list[str]:
         and len(payload) > 1
         and (code := int.from_bytes(payload[:2], "big")) in NEVER_ON_WIRE
     ):
-        found.append(f"{code} is for programs, never for the wire")
+        found.append(f"{code} must not be sent")
     if opcode == "text" and fin and not _is_text(payload):
         found.append("a text message has to be UTF-8")
     if opcode == "cont":
-        found.append("a continuation is right only while a message of fragments is open")
+        found.append("a continuation needs an open fragmented message")
     elif not fin and opcode in ("text", "binary"):
         found.append("the message stays open until a continuation with FIN follows")
     return found

@@ -217,8 +217,8 @@ def _client_of(capture: Path) -> ControlClient:
         except LocalError as error:
             raise _UnreachableError(EngineView(REFUSING, str(error))) from None
         except KeyError:
-            raise _UnreachableError(EngineView(OLDER, "this proxy's run file names no token")) from None
-    raise _UnreachableError(EngineView(NO_ENGINE, "no proxy is writing this file"))
+            raise _UnreachableError(EngineView(OLDER, "this proxy's run file has no token")) from None
+    raise _UnreachableError(EngineView(NO_ENGINE, "no proxy is recording to this file"))
 
 
 def _asked(get: Callable[[str], Any], path: str) -> Json:
@@ -233,7 +233,7 @@ def _asked(get: Callable[[str], Any], path: str) -> Json:
         reply = get(path)
     except ControlError as error:
         if error.status in (404, 405):
-            words = "this proxy is an older version without faults"
+            words = "this proxy is too old for faults"
             raise _UnreachableError(EngineView(OLDER, words)) from None
         raise _UnreachableError(EngineView(REFUSING, f"the proxy refuses: {error}")) from None
     except LocalError as error:

@@ -75,7 +75,7 @@ def arm(name: str, is_armed: bool) -> Work:
 
 
 def remove(name: str) -> Work:
-    """Take a rule away."""
+    """Remove a rule."""
     return lambda control: control.delete(f"/v1/faults/{name}")
 
 

@@ -29,11 +29,11 @@ _DIRECTIONS: Final = {"s2c": "what the server sends", "c2s": "what the client se
 #: Keys of any rule: what they mean.
 _RULE_KEYS: Final = {
     "match": "a filter: only what passes it",
-    "probability": "of acting on a match, from 0 to 1",
-    "name": "unique; made of kind and direction otherwise",
-    "tap": "only connections of this tap",
+    "probability": "probability of acting on a match, from 0 to 1",
+    "name": "unique; by default made of kind and direction",
+    "tap": "only connections at this tap",
 }
-#: What an answer of the API has besides the rule.
+#: What an answer of the API has apart from the rule.
 _NOT_SETTINGS: Final = frozenset(
     {"kind", "direction", "armed", "scope", "source", "hits", "last_ns", "when", "warning"}
 )
@@ -47,7 +47,7 @@ class Judgement(NamedTuple):
         error: what is wrong with it, and what was expected.
         warning: why it can never act.
         about: what it is, in a sentence.
-        preset: the name of one that has phases: it takes the place of all rules.
+        preset: the name of one that has phases: it replaces all rules.
         is_named: whether the line has a name for its rule.
     """
 
@@ -96,7 +96,7 @@ def _preset(name: str) -> Judgement:
     if not preset.phases:
         return Judgement(preset.rules, about=f"{preset.name}: {count}", is_named=True)
     about = f"{preset.name}: {count}, {len(preset.phases)} phases"
-    return Judgement(preset.rules, "", "it takes the place of all rules", about, name, True)
+    return Judgement(preset.rules, "", "it replaces all rules", about, name, True)
 
 
 @cache
@@ -258,7 +258,7 @@ def _filters(value: str, at: int) -> list[Candidate]:
 
 
 def spec_of(rule: Mapping[str, Any]) -> str | None:
-    """The line that stands for a rule of the API; None where one line cannot say it.
+    """The line that stands for a rule of the API; None where cannot be written in one line.
 
     Args:
         rule: as `GET /v1/faults` has it.

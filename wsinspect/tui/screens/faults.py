@@ -51,10 +51,10 @@ class FaultsPane(LinePane):
 
     help_title = "Faults"
     help_text = (
-        "The fault rules of the running proxy in the order in which they apply: [x] is armed, [ ] is not, - "
-        "was removed and is only in the ledger. Hits count what a rule did; the frames are marked in their "
-        "lanes. Type a rule as for run --fault. An armed rule starts at the next frame boundary; a rule "
-        "that is disarmed or removed releases what it held."
+        "The fault rules of the running proxy, in the order in which they apply: [x] is armed, [ ] is not, "
+        "- was removed and is only in the ledger. Hits count what a rule did; the frames are marked in "
+        "their lanes. Type a rule as for run --fault. An armed rule starts at the next frame boundary; a "
+        "rule that is disarmed or removed releases what it held."
     )
     header_lines = 1
 
@@ -220,7 +220,7 @@ class FaultsPane(LinePane):
             words = "done by hand (x, X or the control API)" if one.name == BY_HAND else source or "removed"
             return [*lines, [(f" It has acted in this capture; {escape(words)}.", "muted")]]
         spec = spec_of(one.settings)
-        words = "one line cannot say it" if spec is None else f"--fault '{spec}'"
+        words = "cannot be written in one line" if spec is None else f"--fault '{spec}'"
         words = f"{source}: {words}" if source and source != "from --fault" else words
         return lines + [[(f" {line}", "muted")] for line in flow(escape(words), self.size.width - 2)[:2]]
 
@@ -232,7 +232,7 @@ class FaultsPane(LinePane):
         )
         if self.engine.is_up:
             words = (
-                "No fault rules: what passes is not touched. a arms one: for example "
+                "No fault rules: traffic passes untouched. Press a to arm one: for example "
                 "latency:s2c,latency=300ms delays what the server sends, abort,how=rst,after=30s forces a "
                 "1006, like aws-alb imitates a load balancer; tab completes kinds, fields and presets."
             )
@@ -282,7 +282,9 @@ class FaultsScreen(Page):
             return
         spec = spec_of(one.settings)
         if spec is None:
-            self.workspace.say(f"{escape(one.name)} was set over the control API; one line cannot express it")
+            self.workspace.say(
+                f"{escape(one.name)} was set over the control API; it cannot be written in one line"
+            )
         else:
             self.app.push_screen(RuleDialog(self.workspace, spec, dict(one.settings)))
 
@@ -324,7 +326,7 @@ class FaultsScreen(Page):
             return None
         one = self.faults.chosen()
         if one is None or one.settings is None:
-            self.workspace.say("choose a rule first: a adds one")
+            self.workspace.say("choose a rule first, or press a to add one")
             return None
         return one
 

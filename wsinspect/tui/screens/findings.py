@@ -26,12 +26,12 @@ class FindingsPane(LinePane):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "go", "go to it", show=False, id="findings.go"),
-        Binding("pagedown", "details(1)", "more of the chosen one", show=False, id="findings.more"),
+        Binding("pagedown", "details(1)", "scroll the details", show=False, id="findings.more"),
         Binding("pageup", "details(-1)", "back in it", show=False, id="findings.back"),
     ]
     help_title = "Findings"
     help_text = (
-        "Every finding in the capture, the chosen one in full below: page down shows more of it. "
+        "Every finding in the capture, with the chosen one in full below: page down scrolls it. "
         "Enter goes to the frame or connection, y copies the id."
     )
 
@@ -152,9 +152,9 @@ class FindingsPane(LinePane):
     def empty_lines(self, width: int) -> list[Line]:
         """What would appear here."""
         words = (
-            "The capture holds no findings. A finding says what was wrong with a handshake, a frame or the "
-            "end of a connection, on which hop, with the evidence and the line of configuration that fixes "
-            "it. Frames that break RFC 6455 are marked ! in any case: n goes from one to the next."
+            "No findings in this capture. A finding says what was wrong with a handshake, a frame or the end "
+            "of a connection, and on which hop, with the evidence and the line of configuration that fixes "
+            "it. Frames that break RFC 6455 are marked !: n goes to the next one."
         )
         return [[("  " + line, "muted")] for line in flow(words, min(width - 4, 100))]
 

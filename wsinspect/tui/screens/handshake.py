@@ -83,7 +83,7 @@ class HandshakePane(LinePane):
 
     def empty_lines(self, width: int) -> list[Line]:
         """Nothing is chosen."""
-        return [[("  Choose a connection first (1), then h shows its opening handshake.", "muted")]]
+        return [[("  Choose a connection first (1); then h shows its opening handshake.", "muted")]]
 
 
 class HandshakeScreen(Page):

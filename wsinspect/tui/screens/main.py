@@ -31,7 +31,7 @@ from wsinspect.tui.widgets.overview import OverviewPane
 from wsinspect.tui.widgets.playback import PlaybackPane
 from wsinspect.tui.workspace import Workspace
 
-#: So few connections may need fewer rows than they are given: the screen is shared again.
+#: So few connections may need fewer rows than they are given: the screen is divided again.
 _FEW: Final = 20
 #: Between two pieces of work on a long capture: keys and paints come first.
 _PIECE_SECONDS: Final = 0.002
@@ -338,11 +338,11 @@ class MainScreen(Page):
             self.connections.choose(connection)
             self.select_now(connection)
         if self.frames.limit is not None and self.frames.view.y_of(position) >= self.frames.limit:
-            self.workspace.say(f"frame {frame_id} is after the end of this view: space or esc shows the rest")
+            self.workspace.say(f"frame {frame_id} is newer than this view: space or esc shows it")
             return
         self.frames.go_to_position(position)
         if self.frames.selected_position() != position:
-            self.workspace.say(f"frame {frame_id} does not pass the filter; this is the one after it")
+            self.workspace.say(f"frame {frame_id} does not match the filter; this is the next one that does")
 
     def go_to_time(self, time_ns: int) -> None:
         """Choose the first frame at or after a time."""

@@ -35,10 +35,10 @@ class TimelinePane(LinePane):
     ]
     help_title = "Connection timeline"
     help_text = (
-        "All connections on one time axis, the attempts of one client to one target on one line. A bar is an "
-        "open connection: it begins with |, waits dotted until it is open, ends with | when it was closed "
-        "cleanly and with x when not; X is an attempt that was refused or failed. Left and right go from one "
-        "to the next, + and - zoom around it, Enter shows its frames."
+        "All connections on one time axis, with a line for each client and target. A bar is an open "
+        "connection: it begins with |, is dotted until the connection is open, and ends with | for a clean "
+        "close or x for any other end; X is an attempt that was refused or failed. Left and right go to the "
+        "next one, + and - zoom around it, Enter shows its frames."
     )
     header_lines = 2
 
@@ -130,7 +130,7 @@ class TimelinePane(LinePane):
 
     def empty_lines(self, width: int) -> list[Line]:
         """Nothing yet."""
-        return [[("  No connections yet: each attempt will be a bar here.", "muted")]]
+        return [[("  No connections yet. Each attempt will be a bar here.", "muted")]]
 
     def row(self, number: int, width: int) -> Line:
         """Label, bar, pattern."""
@@ -187,7 +187,7 @@ class TimelinePane(LinePane):
         super().move_to(number)
 
     def action_one(self, step: int) -> None:
-        """The connection beside."""
+        """The next or previous connection."""
         if 0 <= self.cursor < len(self.lines):
             self.chosen = max(0, min(self.chosen + step, len(self.lines[self.cursor].ones) - 1))
             self.refresh()

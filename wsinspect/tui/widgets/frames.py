@@ -35,8 +35,8 @@ class FrameTable(LinePane):
     ]
     help_title = "Frames"
     help_text = (
-        "Every frame in the order in which its last byte arrived at the proxy. The lane shows its way: a "
-        "full line is data, a dashed one control, a double one CLOSE; the arrow head is the direction. ! "
+        "Every frame, in the order in which its last byte arrived at the proxy. The lane shows its path: a "
+        "solid line is data, a dashed one control, a double one CLOSE; the arrowhead is the direction. ! "
         "marks a frame that breaks a rule or that a finding names. F and 1 2 3 are FIN and the reserved "
         "bits. A gap row stands for a silence. The view follows the newest frame until you move up; End "
         "follows again."
@@ -89,7 +89,7 @@ class FrameTable(LinePane):
         return line
 
     def caps(self, width: int) -> Caps:
-        """What fits into so many cells."""
+        """What fits into `width` cells."""
         return Caps(
             width,
             id_cells=max(len(str(self.model.newest_id)), 5),
@@ -117,7 +117,7 @@ class FrameTable(LinePane):
         if record is None:
             return [
                 (f" {frame_id} ", "muted"),
-                (self.selection.error or "not in the capture any more", "error"),
+                (self.selection.error or "no longer in the capture", "error"),
             ]
         row = self.selection.make_row(record, position, view.gap_before_ns(number), self.glyphs)
         return format_row(row, caps)
@@ -137,7 +137,7 @@ class FrameTable(LinePane):
         return strip
 
     def forget_strips(self) -> None:
-        """Findings or faults of known frames have come: draw anew."""
+        """Findings or faults of known frames have come: redraw."""
         self._strips.clear()
 
     def _record(self, number: int, frame_id: int) -> Record | None:
@@ -198,7 +198,7 @@ class FrameTable(LinePane):
         super().move_to(self.cursor)
 
     def _skip_gap(self, step: int) -> None:
-        """A gap cannot be chosen: go on to the frame beside it."""
+        """A gap cannot be chosen: continue to the frame next to it."""
         if 0 <= self.cursor < self.row_count() and self.view.is_gap(self.cursor):
             at = self.cursor + step
             self.cursor = at if 0 <= at < self.row_count() else self.cursor - step

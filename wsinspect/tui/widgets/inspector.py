@@ -49,9 +49,9 @@ class InspectorPane(LinePane):
     ]
     help_title = "Inspector"
     help_text = (
-        "The chosen frame. Left and right change the tab. In the payload tab v goes through text, JSON, hex "
-        "and the decoders that know the payload, u through the message (joined and inflated), the frame's "
-        "payload, and the bytes on the wire; < and > go through the windows of a long text. y copies what is "
+        "The chosen frame. Left and right change the tab. In the payload tab v switches between text, JSON, "
+        "hex and the decoders that know the payload, u between the message (joined and inflated), the "
+        "frame's payload, and the bytes on the wire; < and > move through a long text. y copies what is "
         "shown."
     )
     has_cursor = False
@@ -82,7 +82,7 @@ class InspectorPane(LinePane):
         self.rebuild()
 
     def rebuild(self) -> None:
-        """Make the document anew."""
+        """Renew the document."""
         self._about, self._views, self._blob = "", [], None
         try:
             self._document = self._make()
@@ -222,7 +222,7 @@ class InspectorPane(LinePane):
 
     def empty_lines(self, width: int) -> list[Line]:
         """Nothing is chosen."""
-        return [[("  Choose a frame to see its payload, its header and its bytes.", "muted")]]
+        return [[("  Choose a frame to see its payload, header and bytes.", "muted")]]
 
 
 def handshake_summary(selection: Selection, record: Record | None) -> Iterator[Line]:

@@ -56,7 +56,7 @@ class OverviewPane(LinePane):
     ]
     help_title = "Overview"
     help_text = (
-        "Frames over time, a bar for each direction. Marks: x a CLOSE frame or another end, ! a violation or "
+        "Frames over time, one bar per direction. Marks: x a CLOSE frame or another end, ! a violation or "
         "finding, ~ a fault, p a ping or pong, : a silence. + and - zoom, left and right pan, 0 shows all; a "
         "click goes to that time."
     )
@@ -158,7 +158,7 @@ class OverviewPane(LinePane):
 
     def empty_lines(self, width: int) -> list[Line]:
         """Nothing yet."""
-        return [[("  Activity of each direction over time will be drawn here.", "muted")]]
+        return [[("  The activity in each direction will be drawn here.", "muted")]]
 
     def row(self, number: int, width: int) -> Line:
         """A bar of one direction, or the marks."""
@@ -223,5 +223,5 @@ class OverviewPane(LinePane):
 
 
 def _level(count: int, most: int, levels: int) -> int:
-    """The height of a bar: the square root, so that few frames beside many are still seen."""
+    """The height of a bar: the square root, so that few frames next to many are still seen."""
     return max(1, round(math.sqrt(count / most) * (levels - 1)))

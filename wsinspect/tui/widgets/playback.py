@@ -39,7 +39,7 @@ class PlaybackPane(LinePane):
     ]
     help_title = "Playback"
     help_text = (
-        "Plays what was recorded at 0.1 to 100 times its speed: the frame table ends at the play head. space "
+        "Plays the capture at 0.1 to 100 times its speed; the frame table ends at the current time. space "
         "plays and pauses, comma and full stop step frame by frame, < and > one second, { and } go to gaps, "
         "+ and - change the speed. m marks an end of a selection, ' goes to marks, l loops the selection. s "
         "or esc leaves."

@@ -35,7 +35,7 @@ def test_every_kind_says_what_it_does_and_what_its_fields_mean(kind: Any) -> Non
 @pytest.mark.parametrize(
     ("raw", "field", "words"),
     [
-        ({"kind": "blackhole", "then": "rst"}, "then", "expected `for` beside it"),
+        ({"kind": "blackhole", "then": "rst"}, "then", "expected `for` too"),
         ({"kind": "fragment", "size": 0}, "size", "at least 1 byte"),
         ({"kind": "slicer", "size": 3, "variation": 3}, "variation", "less than `size`, which is 3"),
         ({"kind": "tls_error", "sni": ""}, "sni", "expected a host name"),

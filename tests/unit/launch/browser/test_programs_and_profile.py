@@ -40,7 +40,7 @@ def test_without_a_browser_one_line_says_what_to_install(path):
         find_browser(None)
     assert str(caught.value) == (
         "no Chromium, Chrome, Edge or Firefox was found"
-        " (install one, as with: apt-get install chromium, or name one with --browser PATH)"
+        " (install one, for example with apt-get install chromium, or name one with --browser PATH)"
     )
     assert caught.value.exit_code == 3
 

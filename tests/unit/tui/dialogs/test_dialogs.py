@@ -100,7 +100,7 @@ async def test_what_was_typed_becomes_bytes(opcode, form, text, payload):
 @pytest.mark.parametrize(
     ("opcode", "form", "text", "words"),
     [
-        ("text", "json", '{"a": }', "no JSON: Expecting value: line 1 column 7"),
+        ("text", "json", '{"a": }', "not JSON: Expecting value: line 1 column 7"),
         ("text", "hex", "abc", "expected pairs of hexadecimal digits"),
         ("text", "base64", "a", "expected base64"),
         ("close", "text", "bye", "expected a close code"),
@@ -118,7 +118,7 @@ async def test_what_is_odd_is_said_and_sent_all_the_same():
     assert "at most 125 bytes" in oddities("ping", bytes(126), fin=True)[0]
     assert oddities("pong", b"", fin=False) == ["control frames cannot be fragments"]
     assert "two bytes" in oddities("close", b"x", fin=True)[0]
-    assert "1006 is for programs" in oddities("close", b"\x03\xee", fin=True)[0]
+    assert "1006 must not be sent" in oddities("close", b"\x03\xee", fin=True)[0]
     assert "UTF-8" in oddities("text", b"\xff", fin=True)[0]
     assert "stays open" in oddities("text", b"\xff", fin=False)[0]
     assert "continuation" in oddities("cont", b"", fin=True)[0]
@@ -171,7 +171,7 @@ async def test_fragments_and_close_frames_can_be_made(lab, live):
         assert not is_asked(screen)
         top.input("inject-payload").value = "1006 x"
         await screen.pilot.pause()
-        assert "▲ 1006 is for programs, never for the wire. It is sent as it is." in said(screen)
+        assert "▲ 1006 must not be sent. It is sent as it is." in said(screen)
         await screen.pilot.click("#inject-form", offset=(14 + 16, 0))
         assert "[hex]" in said(screen)
         await screen.press("escape")
@@ -281,7 +281,7 @@ async def test_with_an_engine_of_our_own_it_says_that_they_are_lost(lab, live):
     async with opened(live, engine=engine) as screen:
         await screen.press("q")
         await screen.until(lambda: is_asked(screen))
-        assert "Quitting stops the proxy, and what it holds is lost." in said(screen)
+        assert "Quitting stops the proxy, and held frames are lost." in said(screen)
 
 
 async def test_nothing_held_quits_at_once(lab, live):
@@ -373,7 +373,7 @@ async def test_one_connection_is_exported_with_secrets_where_asked(tmp_path):
         await screen.press("e")
         assert "all of it [connection 2]" in said(screen)
         await screen.press("up", "right")
-        assert "▲ cookies, credentials and tokens stay in" in said(screen)
+        assert "▲ cookies, credentials and tokens are included" in said(screen)
         await exported(screen, "two.jsonl")
         assert "exported 1 frame, secrets left in, to" in screen.line("keys")
     assert json.loads((tmp_path / "two.jsonl").read_text().splitlines()[0])["secrets"] is True

@@ -107,8 +107,8 @@ def test_presets_keep_their_names_where_these_are_free_and_phases_replace_all(la
 def test_without_an_engine_it_says_so_and_finds_one_that_starts(capture, watcher):
     watch = watcher()
     view = watch.until(lambda view: view.state == links.NO_ENGINE)
-    assert (view.words, view.is_up) == ("no proxy is writing this file", False)
-    assert watch.ask(requests.reset()).error == "no proxy is writing this file"
+    assert (view.words, view.is_up) == ("no proxy is recording to this file", False)
+    assert watch.ask(requests.reset()).error == "no proxy is recording to this file"
     with control_lab(capture) as lab:
         watch.until(lambda view: view.is_up)
         lab.stop()
@@ -121,7 +121,7 @@ def test_another_capture_s_engine_is_left_alone(tmp_path, lab, watcher, monkeypa
     answers: queue.Queue[Answer] = queue.Queue()
     other.ask(requests.reset(), answers.put)
     other.start()
-    assert answers.get(timeout=PATIENCE_S).error == "no proxy is writing this file"
+    assert answers.get(timeout=PATIENCE_S).error == "no proxy is recording to this file"
     other.stop()
     other.join(PATIENCE_S)
 
@@ -161,7 +161,7 @@ def test_an_engine_that_accepts_and_never_answers_is_silent(capture, watcher, mo
 @pytest.mark.parametrize(
     ("status", "body", "state", "words"),
     [
-        (404, b"{}", links.OLDER, "this proxy is an older version without faults"),
+        (404, b"{}", links.OLDER, "this proxy is too old for faults"),
         (500, b"oops", links.REFUSING, "the proxy refuses: HTTP 500"),
         (200, b"[1]", links.REFUSING, "the proxy's answer is not a JSON object"),
         (200, b"no json", links.REFUSING, "the proxy's answer is not a JSON object"),

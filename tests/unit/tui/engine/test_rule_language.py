@@ -87,7 +87,7 @@ def test_presets_are_their_rules_or_a_scenario_where_they_have_phases():
     assert judge("--like aws-alb").preset == ""
     judged = judge("like server-deploy")
     assert judged.preset == "server-deploy"
-    assert "takes the place of all rules" in judged.warning
+    assert "replaces all rules" in judged.warning
 
 
 def test_a_pasted_option_is_understood():

@@ -166,7 +166,7 @@ async def test_what_the_engine_refuses_is_said_and_the_line_stays(lab, live):
         top: Any = screen.app.screen
         top.input("rule-line").value = "latency,latency=1s,name=other"
         await screen.press("enter")
-        await screen.until(lambda: "✗ there is a rule 'other'" in "\n".join(dialog(screen)))
+        await screen.until(lambda: "✗ rule 'other' exists already" in "\n".join(dialog(screen)))
         assert top.input("rule-line").value == "latency,latency=1s,name=other"
         await screen.press("ctrl+c")
         assert not isinstance(screen.app.screen, Dialog)
@@ -179,7 +179,7 @@ async def test_a_preset_with_phases_is_warned_of(lab, live):
         top: Any = screen.app.screen
         top.input("rule-line").value = "like server-deploy"
         await screen.pilot.pause()
-        assert "▲ it takes the place of all rules" in "\n".join(dialog(screen))
+        assert "▲ it replaces all rules" in "\n".join(dialog(screen))
         await enter(screen, "like server-deploy")
         await screen.until(lambda: "phase not under way" in screen.line("faults"))
         assert [rule["name"] for rule in lab.rules()] == ["unavailable"]
@@ -212,7 +212,7 @@ async def test_an_engine_that_goes_is_words_and_keys_say_why(lab, live):
         await screen.until(lambda: "FAULTS ON" in screen.line("header"))
         assert " a add " in screen.line("keys")
         lab.stop()
-        await screen.until(lambda: "no proxy is writing this file" in screen.line("faults"))
+        await screen.until(lambda: "no proxy is recording to this file" in screen.line("faults"))
         assert "FAULTS ON" not in screen.line("header")
         assert "(a add)" in screen.line("keys")
         for key in ("a", "enter", "space", "x", "F"):
@@ -226,7 +226,7 @@ async def test_a_recorded_file_shows_the_ledger_and_that_no_engine_runs(tmp_path
         await screen.press("f")
         text = "\n".join(screen.pane("faults"))
         assert "2 rules acted, 2 hits" in text
-        assert "no proxy is writing this file" in text
+        assert "no proxy is recording to this file" in text
         assert "latency_c2s" in text
         await screen.press("a")
         assert "faults: this is a recording: no proxy is running on it" in screen.line("keys")
@@ -334,6 +334,6 @@ async def test_picture_of_no_rules(tmp_path, size):
     with control_lab(path):
         async with opened(path, size=size) as screen:
             await screen.press("f")
-            assert "No fault rules: what passes is not touched." in "\n".join(screen.pane("faults"))
+            assert "No fault rules: traffic passes untouched." in "\n".join(screen.pane("faults"))
             compare(screen, f"faults-none-{size[0]}x{size[1]}", tmp_path)
     lock.release()

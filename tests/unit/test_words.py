@@ -1,0 +1,112 @@
+"""How the program speaks: habits of a translated text that were dropped must not come back.
+
+Read are the sources (strings, comments, docstrings), the pages of docs, and the help of every command.
+"""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from wsinspect.cli.main import cli
+from wsinspect.findings.data import table
+
+ROOT = Path(__file__).parents[2]
+_NOT_A = r" (?:HTTP|UTF-8|JSON|TLS|WebSocket|[a-z]*(?:finding|frame|capture|file|URL|tap|message)s?)\b"
+#: What was written, and what to write. Patterns begin with plain letters: that makes the search fast.
+HABITS = {
+    r"for ever\b": "forever",
+    r"anew\b(?<!\wanew)": "again",
+    r"besides?\b": "also, apart from, next to",
+    r"go(?:es|ing)? on (?=with|after|from|until|as|when|and|below|reading|at)": "continue",
+    r"go(?:es|ing)? on[.;:,]": "continue",
+    r"told\b(?<!\wtold)(?! apart)": "sees, gets, reports, is given",
+    r" lies?\b": "is, are",
+    r"give way\b": "is deleted to make room",
+    r"gives way\b": "is deleted to make room",
+    r"gave way\b": "was deleted to make room",
+    **{rf"{verb} no\b{_NOT_A}": f"{verb} not" for verb in ("is", "are", "was", "were")},
+    r"upgrade fields\b": "Upgrade headers",
+    r"no mate\b": "no matching PING/PONG",
+    r"of a hop's\b": "the hop's",
+    r"whence\b": "from where",
+}
+#: Where users look, "heads" are request and response headers; in the code a head is the raw bytes.
+FOR_USERS = HABITS | {r"(?:1xx|both|the|four|handshake's|their) heads\b": "header blocks, headers"}
+#: Adjacent literals and comment lines read as one text.
+_LITERALS = re.compile(r"""["']\s*\n\s*[frb]{0,2}["']""")
+_COMMENTS = re.compile(r"\n\s*#:?")
+
+
+def found(text: str, habits: dict[str, str]) -> Iterator[str]:
+    """Each habit in the text, with what comes around it."""
+    joined = " ".join(_COMMENTS.sub(" ", _LITERALS.sub("", text)).split())
+    for pattern, instead in habits.items():
+        for match in re.finditer(pattern, joined):
+            if not joined[: match.start()].endswith("there "):
+                around = joined[max(0, match.start() - 40) : match.end() + 40]
+                yield f"...{around}... (instead of {match[0]!r}: {instead})"
+
+
+def pages() -> list[Path]:
+    """The pages that users read."""
+    return [*sorted((ROOT / "docs").glob("*.md")), *sorted(ROOT.glob("*.md"))]
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda page: page.name)
+def test_pages(page):
+    assert list(found(page.read_text("utf-8"), FOR_USERS)) == []
+
+
+def test_sources():
+    paths = [*(ROOT / "wsinspect").rglob("*.py"), *(ROOT / "wsinspect").rglob("*.toml")]
+    paths += (ROOT / "addons").glob("*.py")
+    assert len(paths) > 300
+    bad = [f"{path}: {one}" for path in sorted(paths) for one in found(path.read_text("utf-8"), HABITS)]
+    assert bad == []
+
+
+def commands(command: click.Command, context: click.Context) -> Iterator[tuple[str, str]]:
+    """The help of a command and of all below it."""
+    yield context.command_path, command.get_help(context)
+    if isinstance(command, click.Group):
+        for name in command.list_commands(context):
+            below = command.get_command(context, name)
+            assert below is not None
+            yield from commands(below, click.Context(below, info_name=name, parent=context))
+
+
+def test_help():
+    texts = dict(commands(cli, click.Context(cli, info_name="wsinspect")))
+    assert {"wsinspect run", "wsinspect replay", "wsinspect faults list"} <= set(texts)
+    assert [f"{name}: {one}" for name, text in texts.items() for one in found(text, FOR_USERS)] == []
+
+
+def test_fixes_do_not_speak_of_themselves():
+    """A default is a default: "by itself" was said of software that does a thing without being asked."""
+    fixes = table("fixes")
+    assert [topic for topic, texts in fixes.items() for text in texts.values() if "by itself:" in text] == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "it is kept for ever",
+        "reading goes on with the next",
+        '"a line that"\n    " lies in pieces: what lies there"',
+        "# it goes on\n    # after the last one",
+        "that is no frame",
+        "What JavaScript is told",
+    ],
+)
+def test_a_habit_is_found(text):
+    assert list(found(text, HABITS))
+
+
+@pytest.mark.parametrize(
+    "text", ["there is no frame", "clients are told apart by cookie", "it is no longer held", "on record"]
+)
+def test_plain_words_are_not(text):
+    assert not list(found(text, HABITS))
