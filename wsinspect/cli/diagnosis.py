@@ -182,7 +182,7 @@ def _why_nothing(capture: Capture, lacks: Missing | None, is_live: bool) -> Noth
         advice = "record again with a larger --max-capture-size"
         return Nothing("all recorded connections were deleted to make room", advice)
     if lacks is not None and lacks.unstored_records:
-        return Nothing("what was seen could not be stored", "make room on the disk, and record again")
+        return Nothing("what was seen could not be stored", "free some disk space, and record again")
     if (unseen := _unseen(capture)) is not None:
         return unseen
     reason = "no WebSocket attempt has reached the proxy" + (" yet" if is_live else "")

@@ -93,7 +93,7 @@ def _server_words(connection: Connection, handshake: Handshake | None) -> str:
     if handshake is not None and handshake.server_sockname:
         words += f" from {handshake.server_sockname}"
     if handshake is not None and handshake.server_reused:
-        words += ", connection used before"
+        words += ", reused connection"
     return f"{words}, {connection.server_http_version or '-'}"
 
 

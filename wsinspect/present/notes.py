@@ -25,7 +25,7 @@ from wsinspect.wire.violations import VIOLATIONS
 
 #: Below this a frame counts as forwarded, or as arrived, at once.
 NOTABLE_NS: Final = 1_000_000
-#: Bytes of a payload that is no text, in a preview or in a line of a dump.
+#: Bytes of a payload that is not text, in a preview or in a line of a dump.
 HEX_ROW: Final = 16
 _FATES: Final = {
     "drop": STOPPED,

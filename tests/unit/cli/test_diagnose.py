@@ -73,7 +73,7 @@ def test_why_there_is_nothing_to_look_at_though_clients_came(tmp_path, facts, wo
     maker = CaptureMaker(tmp_path / "a.db")
     maker.event(0, 5, **facts)
     lines = diagnose(tmp_path, maker.finish(), code=0)[0].splitlines()
-    at = next(n for n, line in enumerate(lines) if line.startswith("Nothing to look at: "))
+    at = next(n for n, line in enumerate(lines) if line.startswith("Nothing to diagnose: "))
     assert f"no WebSocket attempt was seen: {words}" in lines[at]
     assert advice in lines[at + 1]
 

@@ -45,7 +45,7 @@ SAID = {
     19: "took 30 ms to arrive; sent on 40 ms later  slow",
     20: "not sent on  lost with its connection",
     21: "twice: duplicate  again",
-    22: "fragment of no message  3f",
+    22: "fragment without a message  3f",
     23: "·␛[31m日本",
     24: 'phx_join room:1 ref 1  ["1","1","room:1","phx_join",{}]',
     25: "▲ WS-KA-001  named by a finding",

@@ -26,7 +26,7 @@ class HandshakePane(LinePane):
 
     help_title = "Handshake"
     help_text = (
-        "The opening handshake as it was received at the left and as it was forwarded at the right: = is the "
+        "The opening handshake: as received on the left, as forwarded on the right: = is the "
         "same, ~ changed, + added, - removed, > moved. d leaves out what is the same, Y copies the request "
         "as a curl command, y copies the headers. Facts, certificates and the time of each step are above, "
         "how the connection ended is below."
