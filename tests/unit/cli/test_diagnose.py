@@ -82,7 +82,7 @@ def test_what_was_passed_unread_next_to_a_connection_is_no_reason(tmp_path):
     maker = healthy(tmp_path / "a.db")
     maker.event(0, 5, event="passed_unread", server="db:5432", reason="it is not HTTP")
     said = diagnose(tmp_path, maker.finish())[0]
-    assert "Nothing to look at" not in said
+    assert "Nothing to diagnose" not in said
     assert "1 connection looked at" in said
 
 
