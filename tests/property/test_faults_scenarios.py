@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
+from tests.support.examples import examples
 from wsinspect.faults.errors import FaultError
 from wsinspect.faults.kinds import KINDS
 from wsinspect.faults.rule import Rule
@@ -71,7 +72,7 @@ def is_one_line(said: str) -> bool:
     return "\n" not in said and len(said) < 3000
 
 
-@settings(max_examples=400)
+@examples(400)
 @given(st.lists(st.sampled_from(WORDS), max_size=25).map("".join))
 @example("version: 1\nrules:\n  - &x {<<: *x, kind: drop}\n")
 def test_any_text_is_a_scenario_or_a_mistake(text: str) -> None:

@@ -9,11 +9,12 @@ import json
 import tempfile
 from pathlib import Path
 
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from mitmproxy.addons.savehar import SaveHar
 
 from tests.support.chats import chat_capture
+from tests.support.examples import examples
 from tests.support.flows import websocket_flow, written
 from wsinspect.capture.reader import Capture
 from wsinspect.errors import CaptureError
@@ -21,7 +22,7 @@ from wsinspect.formats.har_writer import write_har
 from wsinspect.formats.importing import FORMATS, import_file
 from wsinspect.formats.jsonl_writer import write_jsonl
 
-SOME = settings(max_examples=60, deadline=None)
+SOME = examples(60)
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),

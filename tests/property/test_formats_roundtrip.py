@@ -6,16 +6,17 @@ import io
 import tempfile
 from pathlib import Path
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.chats import Chat, random_capture, rows, said, store
+from tests.support.examples import examples
 from wsinspect.capture.reader import Capture
 from wsinspect.formats.har_writer import write_har
 from wsinspect.formats.importing import import_file
 from wsinspect.formats.jsonl_writer import write_jsonl
 
-SOME = settings(max_examples=20, deadline=None)
+SOME = examples(20)
 MESSAGES = st.lists(
     st.tuples(st.booleans(), st.text(max_size=30) | st.binary(max_size=30), st.integers(0, 5_000_000_000)),
     max_size=12,

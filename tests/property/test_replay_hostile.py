@@ -8,10 +8,11 @@ import tempfile
 from contextlib import closing
 from pathlib import Path
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.chats import chat_capture, random_capture
+from tests.support.examples import examples
 from wsinspect.capture.reader import Capture
 from wsinspect.errors import WsinspectError
 from wsinspect.formats.transcript import Said
@@ -30,8 +31,8 @@ from wsinspect.replay.socketio.payload import decode, encode
 from wsinspect.replay.socketio.polled import polled
 from wsinspect.wire.opcodes import Direction
 
-SOME = settings(max_examples=25, deadline=None)
-MANY = settings(max_examples=150, deadline=None)
+SOME = examples(25)
+MANY = examples(150)
 JSON_LIKE = st.text(alphabet='{}[]":,0123456789.eE-truefalsn \\"aid', max_size=40).map(str.encode)
 BYTES = st.binary(max_size=60) | JSON_LIKE
 CONNECTS = JSON_LIKE.map(lambda body: b"40" + body)
@@ -167,7 +168,7 @@ HEADS = st.sampled_from(
 )
 
 
-@settings(max_examples=15, deadline=None)
+@examples(15)
 @given(head=HEADS | st.binary(max_size=80), after=st.binary(max_size=200))
 def test_any_server(head, after):
     with tempfile.TemporaryDirectory() as folder:
@@ -176,7 +177,7 @@ def test_any_server(head, after):
             asyncio.run(_hostile_server(head, after, capture, 1))
 
 
-@settings(max_examples=15, deadline=None)
+@examples(15)
 @given(head=st.binary(max_size=80) | POLLS, after=st.binary(max_size=200), is_handshake=st.booleans())
 def test_any_client(head, after, is_handshake):
     request = (

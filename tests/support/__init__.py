@@ -59,5 +59,6 @@ Screens
 Small things
     bytes_of_frames frames as bytes, independent of our code
     certs           throw-away certificates        threaded_loop       an event loop in a thread
+    examples        how many hypothesis tries
     har_check       HAR 1.2's demands              prometheus          its text format, strictly
 """

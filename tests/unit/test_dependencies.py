@@ -6,6 +6,7 @@ mitmproxy 12.3 replaced one of its dependencies, and a program that leaned on th
 from __future__ import annotations
 
 import ast
+import functools
 import importlib.metadata
 import re
 import sys
@@ -29,8 +30,10 @@ RUNTIME = PROJECT["dependencies"]
 TEST = RUNTIME + PROJECT["optional-dependencies"]["test"]
 
 
+@functools.cache
 def imports_of(folder: str) -> dict[str, list[str]]:
     """The top-level modules that files below a folder import from elsewhere, each with the files."""
+    elsewhere = sys.stdlib_module_names | {"wsinspect", "tests", "addons", "compression"}
     found: dict[str, list[str]] = {}
     for path in sorted((ROOT / folder).rglob("*.py")):
         if "node_modules" in path.parts:
@@ -43,7 +46,7 @@ def imports_of(folder: str) -> dict[str, list[str]]:
                 names = [node.module]
             for name in names:
                 top = name.partition(".")[0]
-                if top not in sys.stdlib_module_names | {"wsinspect", "tests", "addons", "compression"}:
+                if top not in elsewhere:
                     found.setdefault(top, []).append(str(path.relative_to(ROOT)))
     return found
 

@@ -46,15 +46,15 @@ def sources() -> Iterator[tuple[str, Path]]:
 
 
 @cache
-def tree_of(path: Path) -> ast.Module:
-    return ast.parse(path.read_bytes())
+def nodes_of(path: Path) -> list[ast.AST]:
+    return list(ast.walk(ast.parse(path.read_bytes())))
 
 
 @cache
 def defined_in(path: Path) -> frozenset[str]:
     """The private names that a file gives to things of its own."""
     names: set[str] = set()
-    for node in ast.walk(tree_of(path)):
+    for node in nodes_of(path):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             names.add(node.name)
         elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
@@ -73,7 +73,7 @@ def known_to(path: Path) -> frozenset[str]:
     names = set(defined_in(path))
     for near in path.parent.glob("*.py"):
         names |= defined_in(near)  # parts of one class in several files of a package
-    for node in ast.walk(tree_of(path)):
+    for node in nodes_of(path):
         modules = []
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("wsinspect"):
             modules = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
@@ -89,9 +89,10 @@ def known_to(path: Path) -> frozenset[str]:
 
 def foreign_reads(path: Path) -> Iterator[str]:
     """`other._name` that no code of ours defines, and private parts of what is imported."""
-    for node in ast.walk(tree_of(path)):
+    known = known_to(path) | DOCUMENTED | TYPES
+    for node in nodes_of(path):
         if isinstance(node, ast.Attribute) and is_private(node.attr):
-            if node.attr not in known_to(path) | DOCUMENTED | TYPES:
+            if node.attr not in known:
                 yield f"{node.lineno}: {ast.unparse(node)}"
         elif isinstance(node, ast.ImportFrom) and not (node.module or "").startswith("wsinspect"):
             parts = [*(node.module or "").split("."), *(alias.name for alias in node.names)]
