@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import fcntl
 import fnmatch
+import gc
 import os
 import shutil
 import sys
@@ -169,6 +170,11 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(Orphans(run), "wsinspect-orphans")
     if os.environ.get("CI"):
         config.pluginmanager.register(SkipGate(), "wsinspect-skip-gate")
+
+
+def pytest_collection_finish() -> None:
+    """Thousands of tests stay in memory to the end: each full collection would go through all of them."""
+    gc.freeze()
 
 
 def pytest_sessionfinish() -> None:
