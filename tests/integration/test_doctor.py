@@ -439,12 +439,26 @@ def test_a_certificate_for_another_name(tmp_path, host) -> None:
 
 
 def test_tls_asked_of_a_plain_port_and_plain_of_a_tls_port(tmp_path) -> None:
-    found = examine_server(replies(echo), scheme="wss", timeout_ns=500_000_000)
-    assert ids(found)[0] == "WS-HS-054"  # it waits for a request, and says nothing to a TLS greeting
+    found = examine_server(replies(echo), scheme="wss")
+    assert ids(found)[0] == "WS-TLS-017"
     assert found.judgement.verdict == "failing"
     tls = make_certificates(tmp_path)
     found = examine_server(replies(echo), tls=tls.server_context(), scheme="ws", trusted=(tls.ca,))
     assert ids(found)[0] in ("WS-TLS-018", "WS-HS-054")
+
+
+def test_tls_asked_of_a_plain_server_that_says_nothing_to_it() -> None:
+    async def patient(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = RawHead.parse(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(echo(head))
+        if is_upgrade(head):
+            await pongs(reader, writer)
+
+    async def run() -> Examination:
+        async with listening(patient) as port:
+            return await examined(f"wss://127.0.0.1:{port}/", timeout_ns=SHORT_NS)
+
+    assert ids(asyncio.run(run()))[:1] == ["WS-HS-054"]
 
 
 def test_a_slow_server_is_not_asked_for_ever() -> None:

@@ -130,7 +130,11 @@ async def serving(play: Play, tls: ssl.SSLContext | None = None) -> AsyncIterato
     """A server that plays this on each connection."""
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await play(RawHead.parse(await reader.readuntil(b"\r\n\r\n")), reader, writer)
+        first = await reader.readexactly(1)
+        if first == b"\x16":  # a TLS greeting: servers of plain HTTP say that they do not understand
+            writer.write(http("400 Bad Request"))
+            return
+        await play(RawHead.parse(first + await reader.readuntil(b"\r\n\r\n")), reader, writer)
 
     async with listening(handle, tls) as port:
         yield port

@@ -38,6 +38,8 @@ ALPN: Final = ("http/1.1",)
 BROWSERS_ALPN: Final = ("h2", "http/1.1")
 #: How long an open WebSocket is listened to.
 LISTEN_SECONDS: Final = 2.0
+#: How long a port that hardly speaks the other scheme may take.
+GUESS_SECONDS: Final = 2.0
 #: How long a server may take to answer our CLOSE frame, and then to end TCP.
 CLOSE_SECONDS: Final = 1.0
 FIN_SECONDS: Final = 0.3
@@ -159,15 +161,16 @@ class Asker:
         if question.http_version == "HTTP/2":
             return await self._ask_http2(number, question, place)
         attempt = _Attempt(number, question, place, self)
+        seconds = min(self._timeout, GUESS_SECONDS) if question.is_guess else self._timeout
         try:
-            async with asyncio.timeout(self._timeout) as limit:
+            async with asyncio.timeout(seconds) as limit:
                 await attempt.open(is_insecure=self._is_insecure)
                 await attempt.send()
                 await attempt.read()
                 # Talking has limits of its own; an answer that came is never lost to this one.
                 limit.reschedule(None)
         except TimeoutError:
-            attempt.timed_out(self._timeout)
+            attempt.timed_out(seconds)
         except _Broken as broken:
             attempt.failed(broken.where, str(broken))
         if attempt.talk is not None:

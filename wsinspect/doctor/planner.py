@@ -359,7 +359,8 @@ class Planner:
             fields = handshake_fields(other, Extras(subprotocols=self._extras.subprotocols), self._new_key())
         else:
             fields = self._fields(other)
-        yield self._question("scheme", f"as {scheme}: {other}", fields=fields, target=other)
+        question = self._question("scheme", f"as {scheme}: {other}", fields=fields, target=other)
+        yield replace(question, is_guess=True)
 
 
 def redirect_target(target: Target, location: str) -> Target | None:
