@@ -428,6 +428,10 @@ def _handshake(row: tuple[Any, ...]) -> Handshake:
     )
 
 
+#: What SQLite calls the types of values that are not integers; the same words as in `damage`.
+_SQLITE_TYPES: Final = {str: "text", bytes: "blob", float: "real"}
+
+
 def frame_row(row: tuple[Any, ...]) -> FrameRow:
     """A frame of its columns, its direction as 0 or 1, and whether its payload is NULL.
 
@@ -438,7 +442,12 @@ def frame_row(row: tuple[Any, ...]) -> FrameRow:
     try:
         is_sent = sent_ns >= time_ns and wire_length >= 0  # else held back or dropped by a fault
     except TypeError:
-        raise CaptureError(f"the capture is damaged: frame {frame_id} has no time or length") from None
+        whole = {"time_ns": time_ns, "sent_ns": sent_ns, "wire_length": wire_length}
+        column, value = next((name, value) for name, value in whole.items() if not isinstance(value, int))
+        found = _SQLITE_TYPES.get(type(value), "null")
+        raise CaptureError(
+            f"the capture is damaged: frame.{column} holds {found} where integer belongs"
+        ) from None
     # A header has two bytes at least; a stranger's file may say otherwise.
     header = _bytes(header) if len(_bytes(header)) >= 2 else b"\0\0"
     return FrameRow(
