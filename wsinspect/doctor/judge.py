@@ -140,12 +140,12 @@ def _with_controls(finding: Finding, facts: ProbeFacts) -> Finding:
     get = next(facts.of_kind("get"), None)
     if get is None:
         return finding
-    told = [
+    answers = [
         one.line
         for one in facts.of_kind("redirect", "polling")
         if not is_same_answer(one.facts, facts.main.facts)
     ]
-    finding = replace(finding, evidence=(*finding.evidence, *told)[:MAX_EVIDENCE])
+    finding = replace(finding, evidence=(*finding.evidence, *answers)[:MAX_EVIDENCE])
     is_same = facts.same_as_get is not None
     is_blind = is_same and facts.main.facts.status in _OF_A_GET
     line = f"{get.asks}: the same answer" if is_same else get.line

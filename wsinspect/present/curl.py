@@ -11,7 +11,7 @@ from wsinspect.net import bracketed
 
 #: The key of RFC 6455 section 1.3: sixteen bytes, as a server demands.
 _KEY: Final = b"dGhlIHNhbXBsZSBub25jZQ=="
-#: curl sends these itself, or must not be told them.
+#: curl sends these itself, or must not get them.
 _CURLS_OWN: Final = frozenset({b"host", b"content-length", b"accept-encoding"})
 _UPGRADE: Final = (
     (b"connection", b"Connection", b"Upgrade"),
