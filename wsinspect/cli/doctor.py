@@ -103,6 +103,7 @@ def doctor(
     from dataclasses import replace
 
     from wsinspect.cli.output import echo, echo_json
+    from wsinspect.cli.progress import asking
     from wsinspect.doctor.asker import Asker
     from wsinspect.doctor.configuration import read_configuration, with_configuration
     from wsinspect.doctor.examination import examine
@@ -136,11 +137,19 @@ def doctor(
     if assumed:
         click.echo(f"wsinspect: {escape(assumed)}", err=True)
     asker = Asker(trusted=trusted, is_insecure=insecure, timeout_ns=timeout)
-    found = asyncio.run(
-        examine(
-            target, extras, asker, timeout_ns=timeout, behind=behind, assumed=assumed, environment=os.environ
+    with asking(is_wanted=not as_json) as watch:
+        found = asyncio.run(
+            examine(
+                target,
+                extras,
+                asker,
+                timeout_ns=timeout,
+                behind=behind,
+                assumed=assumed,
+                environment=os.environ,
+                watch=watch,
+            )
         )
-    )
     if read is not None:
         found = replace(found, judgement=with_configuration(found.judgement, read, target))
     if found.stopped:

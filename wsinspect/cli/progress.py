@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import click
 
 from wsinspect.formats.progress import nobody
+from wsinspect.text import escape
 
 #: The bar moves so often, however many frames or bytes there are.
 _STEPS = 200
@@ -32,6 +33,18 @@ def progress_bar(label: str, total: int, *, is_wanted: bool = True) -> Iterator[
                 done = now
 
         yield update
+
+
+@contextmanager
+def asking(*, is_wanted: bool = True) -> Iterator[Callable[[str], None]]:
+    """Gives what to call with what is being waited for; it is shown on a terminal, and gone at the end."""
+    if not (is_wanted and sys.stderr.isatty()):
+        yield lambda words: None
+        return
+    try:
+        yield lambda words: click.echo(f"{_CLEAR_LINE}{escape(words)} ...", nl=False, err=True)
+    finally:
+        clear_bar()
 
 
 def clear_bar() -> None:

@@ -17,11 +17,10 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from wsinspect.doctor.answers import Answer, Reached, Tried
 from wsinspect.doctor.certificates import session_facts, trusting, trusting_all
-from wsinspect.doctor.http2 import ConnectReader
 from wsinspect.doctor.proxies import Proxy
 from wsinspect.doctor.questions import Question
 from wsinspect.doctor.response import MAX_HEAD, ResponseReader
@@ -32,6 +31,9 @@ from wsinspect.handshake.heads import RawHead
 from wsinspect.handshake.negotiation import negotiate
 from wsinspect.net import Address
 from wsinspect.units import format_duration
+
+if TYPE_CHECKING:  # h2 is of use for `wss` alone
+    from wsinspect.doctor.http2 import ConnectReader
 
 #: Protocols offered in TLS: an upgrade exists in HTTP/1.1 alone, and Chromium offers nothing else for one.
 ALPN: Final = ("http/1.1",)
@@ -180,6 +182,8 @@ class Asker:
 
     async def _ask_http2(self, number: int, question: Question, place: Address) -> Answer:
         """What ALPN gives a browser, and what HTTP/2 makes of a WebSocket there."""
+        from wsinspect.doctor.http2 import ConnectReader
+
         attempt = _Attempt(number, question, place, self)
         reader = ConnectReader(question)
         try:

@@ -5,19 +5,21 @@ from __future__ import annotations
 import ssl
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
-
-import certifi
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
+from typing import TYPE_CHECKING, Any
 
 from wsinspect.errors import UsageError
+
+if TYPE_CHECKING:  # a tenth of a second that a `ws` URL does not need
+    from cryptography import x509
 
 
 def certificate_facts(der: bytes | None) -> dict[str, Any] | None:
     """Subject, issuer, names and dates of a certificate; None where none can be read."""
     if not der:
         return None
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes
+
     try:
         one = x509.load_der_x509_certificate(der)
         return {
@@ -33,6 +35,8 @@ def certificate_facts(der: bytes | None) -> dict[str, Any] | None:
 
 
 def _names(one: x509.Certificate) -> list[str]:
+    from cryptography import x509
+
     try:
         names = one.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except (x509.ExtensionNotFound, x509.DuplicateExtension):
@@ -46,6 +50,8 @@ def trusting(files: Sequence[Path]) -> ssl.SSLContext:
     Raises:
         UsageError: a file is not a certificate.
     """
+    import certifi
+
     context = ssl.create_default_context()
     context.load_verify_locations(certifi.where())
     for file in files:

@@ -133,3 +133,13 @@ def test_a_file_that_is_no_certificate(capsys, tmp_path) -> None:
     code, _, err = doctor(capsys, "ws://example.org", "--ca", str(file))
     assert code == 2
     assert "no certificate" in err
+
+
+def test_what_is_being_asked_is_shown_on_a_terminal_alone(capsys, monkeypatch, port) -> None:
+    url = f"ws://127.0.0.1:{port}/nowhere"
+    assert doctor(capsys, url)[2] == ""
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    _, _, err = doctor(capsys, url)
+    assert "an ordinary GET of the same path ..." in err
+    assert err.endswith("\r\x1b[K")
+    assert doctor(capsys, url, "--json")[2] == ""
