@@ -244,7 +244,7 @@ FAULTS = [
         "failing",
     ),
     (
-        "redirect for ever",
+        "redirect to itself",
         always(http("302 Found", Location="/chat")),
         "/chat",
         Extras(),

@@ -122,7 +122,7 @@ async def listening(handle: Handle, tls: ssl.SSLContext | None = None) -> AsyncI
             writer.transport.abort()
             task.cancel()
         await asyncio.gather(*left, return_exceptions=True)
-        await asyncio.sleep(0)  # what was aborted is told so by the loop
+        await asyncio.sleep(0)  # the loop calls connection_lost of what was aborted
 
 
 @contextlib.asynccontextmanager

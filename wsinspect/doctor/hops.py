@@ -200,7 +200,7 @@ def _unexplained(
 
 
 def _asked(cause: Cause) -> Cause:
-    """A cause that would be told apart by asking the server behind the hop, which was done."""
+    """A cause that asking the server behind the hop would settle; that was done."""
     tell = cause.tell_apart
     return replace(cause, tell_apart=_CONFIGURATION) if "tap" in tell or "directly" in tell else cause
 
