@@ -56,6 +56,7 @@ PAGES = {
     "/plain": Served(ICON + "<script>document.title = 'loaded'</script>"),
     "/never": Served(ICON + LATER),
     "/mixed": Served(ICON + opens("ws://mixed.test/ws")),
+    "/http": Served(ICON + opens("http://mixed.test/ws")),
     "/csp": Served(ICON + opens("wss://api.other.test/ws"), policy=SELF),
     "/meta": Served(
         ICON
@@ -73,6 +74,7 @@ CASES = {
     "plain": ("loaded", []),
     "never": ("loaded", ["WS-PAGE-001"]),
     "mixed": ("SecurityError", ["WS-PAGE-003"]),
+    "http": ("SecurityError", ["WS-PAGE-003"]),
     "csp": ("error", ["WS-PAGE-002"]),
     "meta": ("error", ["WS-PAGE-002"]),
     "broken": ("loaded", ["WS-PAGE-005"]),
@@ -132,6 +134,7 @@ def test_the_reason_is_in_the_evidence(found):
     assert any("a service worker is registered: /sw.js" in line for line in worker.evidence)
     assert any("forbids wss://api.other.test/ws" in line for line in csp.evidence)
     assert any("ws://mixed.test/ws" in line for line in mixed.evidence)
+    assert any("http://mixed.test/ws" in line for line in seen["http"][0].evidence)
     assert any("/missing.js answered 404" in line for line in broken.evidence)
     # What is said beside is about the lab's certificate, which --insecure bears, and its HTTP/1.1.
     assert {one.id for one in seen[""]} <= {"WS-TLS-020", "WS-H2-004"}

@@ -1,10 +1,12 @@
 // Headless Chromium and what its DevTools protocol says of the WebSockets of its pages.
+// Usage: devtools.mjs [ARGUMENT...]; with arguments of its own Chromium is as strict as a user's.
 // Each page has its own profile; with `proxy` that is the port of its regular proxy, for loopback too.
 import { converse } from "./converse.mjs";
 import { launch } from "./browser.mjs";
 import { answer, serve } from "./lines.mjs";
 
-const browser = await launch();
+const own = process.argv.slice(2);
+const browser = await launch(undefined, own);
 const pages = new Map();
 
 // Of every WebSocket of a page: its URL and what happened to it, in order.
@@ -31,10 +33,12 @@ async function watch(page) {
 const commands = {
   async open({ page: name, url, proxy }) {
     const options = proxy ? { proxy: { server: `http://127.0.0.1:${proxy}`, bypass: "<-loopback>" } } : {};
-    const page = await browser.newPage({ ignoreHTTPSErrors: true, ...options });
+    const page = await browser.newPage({ ignoreHTTPSErrors: own.length === 0, ...options });
     const errors = [];
+    const lines = [];
+    page.on("console", (message) => lines.push(message.text()));
     page.on("pageerror", (error) => errors.push(String(error)));
-    pages.set(name, { page, errors, ...(await watch(page)) });
+    pages.set(name, { page, errors, lines, ...(await watch(page)) });
     await page.goto(url);
     return { url: page.url() };
   },
@@ -43,6 +47,17 @@ const commands = {
   },
   async until({ page, code }) {
     return { value: await (await pages.get(page).page.waitForFunction(code, null, { timeout: 15_000 })).jsonValue() };
+  },
+  // In the page's frame with this number, 0 is the page itself.
+  async frame({ page, number, code }) {
+    return { value: await pages.get(page).page.frames()[number].evaluate(code) };
+  },
+  async console({ page }) {
+    return { value: pages.get(page).lines };
+  },
+  async grant({ page, permission }) {
+    await pages.get(page).page.context().grantPermissions([permission]);
+    return { granted: permission };
   },
   async converse({ page, url }) {
     return pages.get(page).page.evaluate(converse, { url });

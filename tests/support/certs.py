@@ -122,7 +122,7 @@ DAY = datetime.timedelta(days=1)
 def dated_certificate(folder, name, *, begin=-DAY, end=DAY, is_signed=True):
     """A certificate for 127.0.0.1, signed by a CA of its own or by itself: chain, key, and the CA."""
     ca_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
-    issuer = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "lab CA")])
+    issuer = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"lab CA of {name}")])
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     signer, signed_by = (ca_key, issuer) if is_signed else (key, subject)
 

@@ -30,6 +30,17 @@ class DevTools:
     def evaluate(self, page: str, code: str) -> Any:
         return asked(self.loop, self.app, do="evaluate", page=page, code=code).get("value")
 
+    def frame(self, page: str, number: int, code: str) -> Any:
+        """An expression's value in a frame of the page; 0 is the page itself."""
+        return asked(self.loop, self.app, do="frame", page=page, number=number, code=code).get("value")
+
+    def console(self, page: str) -> list[str]:
+        return list(asked(self.loop, self.app, do="console", page=page)["value"])
+
+    def grant(self, page: str, permission: str) -> None:
+        """Grant a permission to what this page's profile opens."""
+        asked(self.loop, self.app, do="grant", page=page, permission=permission)
+
     def until(self, page: str, code: str) -> Any:
         """The value of an expression once it is true."""
         return asked(self.loop, self.app, do="until", page=page, code=code).get("value")
@@ -45,9 +56,9 @@ class DevTools:
 
 
 @contextmanager
-def devtools(loop: ThreadedLoop) -> Iterator[DevTools]:
-    """A Chromium."""
-    with node(loop, "devtools.mjs") as (app, _):
+def devtools(loop: ThreadedLoop, *arguments: str) -> Iterator[DevTools]:
+    """A Chromium; with arguments of its own it checks certificates and Local Network Access, as users' do."""
+    with node(loop, "devtools.mjs", *arguments) as (app, _):
         yield DevTools(loop, app)
 
 

@@ -1,5 +1,5 @@
-"""Known default limits of software between a client and a server (`data/limits.toml`), to match silences and
-ages against.
+"""Known default limits of software between a client and a server (`data/limits.toml`), to match silences,
+ages and sizes against.
 
 Most numbers are shared: 60 s is nginx, Apache, an AWS load balancer and more. So a match is a list, and names
 nobody; a fingerprint or a second tap does.
@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Final, Literal, NamedTuple
 
 from wsinspect.findings.data import table
+from wsinspect.units import format_size
 
 Kind = Literal["idle", "lifetime", "keepalive", "handshake"]
 
@@ -24,7 +25,20 @@ class Limit(NamedTuple):
     kind: Kind
 
 
+class Size(NamedTuple):
+    """A default limit on what a receiver takes: whose, the setting, bytes, and of what."""
+
+    software: str
+    who: str
+    setting: str
+    bytes: int
+    of: Literal["frame", "message"]
+
+
 LIMITS: Final = tuple(Limit(**one) for one in table("limits")["limit"])
+SIZES: Final = tuple(Size(**one) for one in table("limits")["size"])
+#: A message is compared with limits that it exceeds by no more than this factor.
+_NEAR: Final = 1.5
 #: A limit matches within two seconds: timers of proxies are coarse, and the last byte was seen elsewhere.
 TOLERANCE_SECONDS: Final = 2.0
 
@@ -37,6 +51,17 @@ def matching(seconds: float, *kinds: Kind) -> list[Limit]:
         if limit.kind in kinds and -0.5 <= seconds - limit.seconds <= TOLERANCE_SECONDS
     ]
     return sorted(fits, key=lambda limit: abs(seconds - limit.seconds))
+
+
+def sizes_below(size: int) -> list[Size]:
+    """Limits that a message or frame of so many bytes is just above, the nearest first."""
+    below = [limit for limit in SIZES if limit.bytes < size <= limit.bytes * _NEAR]
+    return sorted(below, key=lambda limit: size - limit.bytes)
+
+
+def size_words(limit: Size) -> str:
+    """Whose limit, and how much, for a line of evidence."""
+    return f"{limit.who}: {limit.setting}, {format_size(limit.bytes)} a {limit.of}"
 
 
 def is_round(seconds: float) -> bool:

@@ -40,8 +40,18 @@ def test_a_limit_is_whole(limit):
     assert limit["kind"] in get_args(Kind)
 
 
+@pytest.mark.parametrize("size", LIMITS["size"], ids=lambda one: f"{one['who']}: {one['setting']}")
+def test_a_size_is_whole(size):
+    assert set(size) == {"software", "who", "setting", "bytes", "of"}
+    assert size["software"] in NAMES
+    assert size["bytes"] > 1000
+    assert size["of"] in ("frame", "message")
+
+
 def test_no_limit_is_there_twice():
+    assert set(LIMITS) == {"limit", "size"}
     seen = [(one["who"], one["setting"], one["kind"]) for one in LIMITS["limit"]]
+    seen += [(one["who"], one["setting"], one["of"]) for one in LIMITS["size"]]
     assert len(seen) == len(set(seen))
 
 

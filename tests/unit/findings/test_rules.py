@@ -4,10 +4,10 @@ import re
 
 import pytest
 
-from tests.unit.findings.facts_made import ended, opened, silent
+from tests.unit.findings.facts_made import cut, ended, frame, opened, silent
 from tests.unit.findings.pairs_made import PAIRS
 from tests.unit.findings.triggers import CASES
-from wsinspect.findings.facts import CaptureFacts, ConnectionFacts
+from wsinspect.findings.facts import C2S, CaptureFacts, ConnectionFacts
 from wsinspect.findings.fixes import FIXES
 from wsinspect.findings.model import FAMILIES, Finding
 from wsinspect.findings.probes import ProbeFacts
@@ -109,3 +109,12 @@ def test_a_number_of_seconds_names_no_vendor():
     assert found.hop is None
     assert [fix.for_ for fix in found.fixes] == ["general"]
     assert sum(line.startswith("known limit: ") for line in found.evidence) >= 3
+
+
+def test_an_end_right_after_the_101_names_the_server_first_where_the_client_had_spoken():
+    """One tap cannot tell a crash from a firewall: both are said, and the likelier is first."""
+    spoken, unspoken = cut(frame(1, C2S, 0.01), at=0.2, how="rst"), silent(0.2)
+    for facts, fault, first in ((spoken, "server", "application crashed"), (unspoken, "hop", "a firewall")):
+        [found] = [one for one in diagnose_connection(facts) if one.id == "WS-DROP-001"]
+        assert (found.fault_of, found.confidence, len(found.causes)) == (fault, "medium", 2)
+        assert first in found.causes[0].cause

@@ -10,6 +10,7 @@ from typing import Final
 from wsinspect.findings.close_codes import known_code
 from wsinspect.findings.evidence import WORDS_OF_ENDS, answer_marks, end_line, js_told, named, seconds
 from wsinspect.findings.facts import C2S, S2C, ConnectionFacts
+from wsinspect.findings.limits import size_words, sizes_below
 from wsinspect.findings.model import FaultOf, Found, Severity
 from wsinspect.findings.registry import Rules
 from wsinspect.findings.rules.frames import broken
@@ -22,19 +23,6 @@ rules = Rules()
 JS: Final = (
     "close with the server's code and reason, wasClean true; 1006 where no CLOSE frame came from the server."
 )
-#: Sizes at which receivers stop by default, in bytes.
-_SIZE_LIMITS: Final = (
-    (8 * 1024, "Tomcat, 8 KiB"),
-    (32 * 1024, "AWS API Gateway frames and SignalR, 32 KB"),
-    (64 * 1024, "Netty, 64 KiB"),
-    (128 * 1024, "AWS API Gateway messages, 128 KB"),
-    (1_000_000, "Socket.IO maxHttpBufferSize, 1 MB"),
-    (1024 * 1024, "Python websockets max_size, 1 MiB"),
-    (16 * 1024 * 1024, "uvicorn, 16 MiB"),
-    (100 * 1024 * 1024, "Node ws maxPayload, 100 MiB"),
-)
-
-
 _NO_FRAME: Final = (
     "no frame from the other side breaks RFC 6455 here, so it is about the handshake or an extension"
 )
@@ -196,8 +184,7 @@ def _largest(facts: ConnectionFacts, sender: Direction) -> tuple[str, ...]:
 
 
 def _size_lines(size: int) -> tuple[str, ...]:
-    below = [name for limit, name in _SIZE_LIMITS if limit < size <= limit * 1.5]
-    return tuple(f"just above a known limit: {name}" for name in below[:2])
+    return tuple(f"just above a known limit: {size_words(limit)}" for limit in sizes_below(size)[:2])
 
 
 def _code_rule(

@@ -14,6 +14,7 @@ from wsinspect.findings.evidence import (
     named,
     request_marks,
     seconds,
+    two_causes,
 )
 from wsinspect.findings.facts import C2S, S2C, SECOND_NS, CaptureFacts, ConnectionFacts, Other, Summary
 from wsinspect.findings.limits import Limit, is_round, matching, words
@@ -144,7 +145,8 @@ def _ender(facts: ConnectionFacts) -> tuple[FaultOf, str]:
     "hop",
     "The connection died right after the 101, before the server sent anything",
     meaning="The handshake succeeded, and moments later TCP ended with no byte from the server's side. A"
-    " firewall or wrapper that cannot carry a tunnel does this, even one that only logs.",
+    " firewall or wrapper that cannot carry a tunnel does this, even one that only logs; so does a server"
+    " that crashes, or whose handler returns, at the beginning or on the client's first message.",
     js=JS,
     topic="waf",
     rows="H13 T10",
@@ -154,16 +156,32 @@ def dead_at_once(facts: ConnectionFacts) -> Iterator[Found]:
     if is_cut(facts) and facts.ended_by == "server" and facts.sizes[1] == 0:
         age = facts.age_ns or 0
         if age < _AT_ONCE_NS and not is_round(age / 1e9):
+            # Who has read the client's first bytes spoke WebSocket: its server is as likely, and more so.
+            has_spoken = facts.sizes[0] > 0
+            when = "on the client's first message" if has_spoken else "as soon as the connection was open"
+            causes = two_causes(
+                (
+                    f"the server's application crashed, or its handler returned, {when}",
+                    "its log for this moment; a tap right before the server shows the same end",
+                ),
+                (
+                    "a firewall or wrapper between this tap and the server that cannot carry a tunnel",
+                    "it works without that hop; a tap right before the server shows no such end",
+                ),
+            )
             yield Found(
                 evidence=(
                     f"101, then {WORDS_OF_ENDS.get(facts.how or '', facts.how)} after {seconds(age)}",
                     f"{facts.sizes[0]} bytes c>s, 0 bytes s>c",
                     end_line(facts),
                 ),
-                hop=answer_hop(facts),
+                hop=None if has_spoken else answer_hop(facts),
                 software=_software(facts),
                 js=js_told(facts),
-                confidence="high" if facts.sizes[0] == 0 else "medium",
+                causes=causes if has_spoken else causes[::-1],
+                fault_of="server" if has_spoken else None,
+                topic="abrupt" if has_spoken else None,
+                confidence="medium",
             )
 
 

@@ -228,7 +228,7 @@ def chain(facts: ConnectionFacts) -> Iterator[Found]:
     "client",
     "The server wants a client certificate",
     meaning="The server ended the TLS handshake because the client sent no certificate. No request was sent.",
-    js=_js("SSL_CLIENT_AUTH_CERT_NEEDED"),
+    js=f"{JS_FAILED} A browser that connects directly: WebSocket opening handshake was canceled.",
     topic="client-certificate",
     rows="H30",
     group="attempt",
