@@ -14,7 +14,7 @@ from tests.support.tui_pilot import Screen, opened
 pytestmark = [pytest.mark.asyncio, pytest.mark.snapshot]
 
 KNOWN = Path(__file__).parent / "snapshots"
-SIZES = [(60, 20), (80, 24), (120, 36), (200, 50)]
+SIZES = [(60, 20), (80, 24), (120, 36), pytest.param((200, 50), marks=pytest.mark.slow)]
 SCREENS = {
     "main": ("3", "g"),
     "handshake": ("1", "down", "h"),
