@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 import click
+from click.exceptions import NoArgsIsHelpError
 
 from wsinspect.cli.options import examples
 from wsinspect.errors import WsinspectError
@@ -169,6 +170,9 @@ def execute(command: Callable[[], Any]) -> int:
         return EXIT_INTERRUPTED
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
+    except NoArgsIsHelpError as error:  # a group without its command
+        click.echo(error.format_message(), err=True)
+        return error.exit_code
     except click.ClickException as error:
         _complain(_usage_line(error))
         return error.exit_code

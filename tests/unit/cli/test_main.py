@@ -46,6 +46,14 @@ def test_bare_and_help_list_the_commands():
     assert all(f"  {name} " in done.stdout for name in main.COMMANDS)
 
 
+def test_a_group_without_its_command_prints_its_help_as_it_is(capsys):
+    code = main.execute(lambda: main.cli.main(["faults"], prog_name="wsinspect", standalone_mode=False))
+    said = capsys.readouterr()
+    assert (code, said.out) == (2, "")
+    assert said.err.startswith("Usage: wsinspect faults ")
+    assert "\n  validate " in said.err
+
+
 @pytest.mark.parametrize("name", main.COMMANDS)
 def test_help_of_every_command_ends_with_exit_codes_and_examples(name):
     context = click.Context(main.cli, info_name="wsinspect")
