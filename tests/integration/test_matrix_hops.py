@@ -52,6 +52,7 @@ CAUSES = (
     ),
     Cause("silent", "/hop/slow/silent", ("WS-HS-108", "server"), ("WS-HS-022", *GATEWAY)),
     Cause("late", "/hop/slow/late", ("WS-HS-108", "server"), ("WS-HS-022", *GATEWAY)),
+    Cause("426", "/app/426", ("WS-HS-023", "server"), ("WS-HS-023",)),
     Cause("closing", "/app/closing", ("WS-HS-035", "server"), GATEWAY),
     Cause("dead behind the tap", "/hop/dead/echo", ("WS-HS-032", "server"), GATEWAY),
     Cause("gone", "/hop/gone/echo", (GATEWAY, "hop"), GATEWAY),
@@ -67,6 +68,13 @@ CAUSES = (
     Cause(
         "Host for a same-origin check",
         "/hop/host/same-origin",
+        ("WS-HS-105", "hop"),
+        ("WS-HS-010",),
+        origin=SAME,
+    ),
+    Cause(
+        "Host for a same-origin check without a word",
+        "/hop/host/same-origin-mute",
         ("WS-HS-105", "hop"),
         ("WS-HS-010",),
         origin=SAME,

@@ -301,6 +301,10 @@ def _claimed(
         weight, why = PROVEN if was_same and not is_same else LIKELY, "the server's answer says so"
     else:
         weight, why = POSSIBLE, ""
+        # Phoenix, Rails and others refuse a foreign Origin without a word.
+        is_taken = any((other.host, other.origin) == (arrived.host, arrived.origin) for other in accepted)
+        if status == 403 and was_same and not is_same and not origin.body.strip() and not is_taken:
+            weight = LIKELY
     if was_same and not is_same:
         why = "; ".join(
             filter(None, ("Origin is the Host that the client used, and no longer what arrived", why))

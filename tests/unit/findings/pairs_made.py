@@ -91,6 +91,7 @@ PAIRS: dict[str, tuple[list[PairFacts], list[PairFacts]]] = {
             at_origin("401 Unauthorized", request(), sent=request(Authorization="Bearer a")),
             at_origin("403 Forbidden", request(), sent=request(Cookie="sid=1"), body=b"no session"),
             at_origin("421 Misdirected Request", request(Host="app:3000")),
+            at_origin("403 Forbidden", request(Host="app:3000")),  # without a word, as Phoenix and Rails do
             at_origin(
                 "404 Not Found",
                 request("/ws", Host="app:3000"),
@@ -102,14 +103,14 @@ PAIRS: dict[str, tuple[list[PairFacts], list[PairFacts]]] = {
             pair(ended(), behind(ended(), request(Host="app:3000"))),
             at_origin("400 Bad Request", request(Host="app:3000")),
             at_origin("401 Unauthorized", request(Host="app:3000")),
-            at_origin("403 Forbidden", request(Host="app:3000")),
+            at_origin("403 Forbidden", request(Host="app:3000"), body=b"banned"),
             at_origin("404 Not Found", request(Host="app:3000")),
             at_origin("500 Internal Server Error", request(), sent=request(Cookie="sid=1")),
         ],
     ),
     "WS-HS-111": (
         [
-            at_origin("403 Forbidden", request(Host="app:3000")),
+            at_origin("403 Forbidden", request(Host="app:3000"), body=b"banned"),
             at_origin("401 Unauthorized", request(Host="app:3000")),
         ],
         [

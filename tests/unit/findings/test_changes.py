@@ -74,7 +74,8 @@ HOST = request(Host="app:3000")
         ("401 Unauthorized", request(without=("Sec-WebSocket-Version",)), {}, None),
         ("403 Forbidden", HOST, {"body": b"origin not allowed"}, ("identity", PROVEN)),
         ("404 Not Found", HOST, {"body": b"no such host"}, ("identity", PROVEN)),
-        ("403 Forbidden", HOST, {}, ("identity", POSSIBLE)),
+        ("403 Forbidden", HOST, {}, ("identity", LIKELY)),  # Phoenix and Rails refuse without a word
+        ("403 Forbidden", HOST, {"body": b"banned"}, ("identity", POSSIBLE)),
         ("421 Misdirected Request", HOST, {}, ("identity", LIKELY)),
         ("500 Internal Server Error", HOST, {"body": b"origin"}, None),
         # Origin was another one before the hop: a same-origin check fails without the hop, too.

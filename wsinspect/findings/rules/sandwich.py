@@ -18,6 +18,7 @@ from wsinspect.findings.evidence import (
     named,
     request_marks,
     status_line,
+    two_causes,
 )
 from wsinspect.findings.facts import ConnectionFacts
 from wsinspect.findings.model import Found
@@ -356,7 +357,16 @@ def changes_identity(pair: PairFacts) -> Iterator[Found]:
         return
     changed = {line.split()[1].rstrip(":").lower() for one in found for line in one.lines}
     is_credential = bool(changed & {"cookie", "authorization"})
+    says_nothing = pair.origin.status == 403 and not pair.origin.body.strip() and found[0].weight == LIKELY
+    causes = two_causes(
+        (
+            "the server compares Origin with Host, and what arrives there is no longer the same",
+            "with Host and Origin unchanged the server accepts the attempt",
+        ),
+        ("the server refuses for a reason of its own", "it refuses an attempt without the hop, too"),
+    )
     yield Found(
+        causes=() if is_credential or not says_nothing else causes,
         title="The hop removes or changes the credentials, and the server refused" if is_credential else None,
         evidence=(*_lines(found), f"the server answered {status_line(pair.origin)}", *body_line(pair.origin)),
         topic="credentials" if is_credential else "host",
