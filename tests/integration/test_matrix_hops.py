@@ -123,6 +123,18 @@ CAUSES = (
     Cause("cut by the server", "/app/cut", (CUT, "server"), CUT, does="wait"),
     Cause("reset by the server", "/app/reset", (CUT, "server"), CUT, does="wait"),
     Cause("life of the server", "/app/life", (CUT, "server"), CUT, does="wait"),
+    Cause("forwarded twice", "/hop/forwarded-twice/echo", None),
+    Cause(
+        "an empty Sec-WebSocket-Protocol", "/hop/empty-protocol/echo", ("WS-HS-104", "hop"), ("WS-HS-043",)
+    ),
+    Cause("1000", "/app/close-1000", None, does="wait"),
+    Cause("1002", "/app/close-1002", ("WS-CL-002", "client"), ("WS-CL-002",), does="wait"),
+    Cause("1003", "/app/close-1003", ("WS-CL-003", "client"), ("WS-CL-003",), does="wait"),
+    Cause("1007", "/app/close-1007", ("WS-CL-007", "client"), ("WS-CL-007",), does="wait"),
+    Cause("1009", "/app/close-1009", ("WS-CL-009", "client"), ("WS-CL-009",), does="wait"),
+    Cause("1012", "/app/close-1012", ("WS-CL-012", "server"), ("WS-CL-012",), does="wait"),
+    Cause("1013", "/app/close-1013", ("WS-CL-013", "server"), ("WS-CL-013",), does="wait"),
+    Cause("3000", "/app/close-3000", ("WS-CL-030", "client"), ("WS-CL-030",), does="wait"),
     Cause("1001", "/app/close-1001", ("WS-CL-001", "server"), ("WS-CL-001",), does="wait"),
     Cause("1008", "/app/close-1008", ("WS-CL-008", "client"), ("WS-CL-008",), does="wait"),
     Cause("1011", "/app/close-1011", ("WS-CL-011", "server"), ("WS-CL-011",), does="wait"),

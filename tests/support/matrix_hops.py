@@ -122,6 +122,15 @@ _HAPROXY: Mapping[str, tuple[str, str]] = {
     "authorization": ("", "http-request del-header Authorization\n    server app {origin}"),
     "subprotocol": ("", "http-request del-header Sec-WebSocket-Protocol\n    server app {origin}"),
     "version": ("", "http-request del-header Sec-WebSocket-Version\n    server app {origin}"),
+    "empty-protocol": (
+        "",
+        "http-request set-header Sec-WebSocket-Protocol %[req.hdr(x-none)]\n    server app {origin}",
+    ),
+    "forwarded-twice": (
+        "",
+        "http-request add-header X-Forwarded-For 192.0.2.1\n"
+        "    http-request add-header X-Forwarded-For 192.0.2.2\n    server app {origin}",
+    ),
     "bare-101": ("", "http-response del-header Upgrade\n    server app {origin}"),
     "accept": ("", "http-response set-header Sec-WebSocket-Accept nothing\n    server app {origin}"),
     "dead": ("", "server app {dead}"),
