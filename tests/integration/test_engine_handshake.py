@@ -289,14 +289,14 @@ def test_a_head_that_does_not_end_is_refused(run) -> None:
         await client.has_ended(10)
         client.close()
         assert client.received.startswith(b"HTTP/1.1 431 ")
-        assert client.received.endswith(b"wsinspect: the request's head is larger than 1 MiB\n")
+        assert client.received.endswith(b"wsinspect: the request header block is larger than 1 MiB\n")
 
         got = await bench.attempt("plain", "endless-answer", speak, request("endless-answer"))
         assert got.startswith(b"HTTP/1.1 502 ")
-        assert got.endswith(b"wsinspect: server's response head is larger than 1 MiB\n")
+        assert got.endswith(b"wsinspect: server's response header block is larger than 1 MiB\n")
         connection, handshake = bench.recorded("case/endless-answer")
         assert connection.state == "failed"
-        assert connection.error == "server's response head is larger than 1 MiB"
+        assert connection.error == "server's response header block is larger than 1 MiB"
         assert handshake.response_in == endless[:MAX_HEAD_BYTES]
 
     run(test)

@@ -205,7 +205,7 @@ def test_compressed_messages_go_as_they_are_where_that_is_agreed_else_inflated(t
         assert [inflater.decompress(data + b"\0\0\xff\xff") for data in got] == wanted
     else:
         assert got == wanted
-        assert "sent inflated" in one(result)["notes"][0]
+        assert "sent uncompressed" in one(result)["notes"][0]
     assert code == 0
 
 
@@ -487,7 +487,7 @@ def test_a_failed_attempt_that_is_answered_now_is_a_divergence(tmp_path, replay,
     with Server(answering) as server:
         code, result, _ = replay(store(tmp_path / "a.db", failed_attempt()), "--to", server.url)
     assert code == 1
-    problem = f"the server answers {status[:3]}, the recorded attempt failed: connection refused"
+    problem = f"the server answers {status[:3]}; the recorded attempt failed: connection refused"
     assert one(result)["problems"] == [problem]
 
 

@@ -445,9 +445,7 @@ def frame_row(row: tuple[Any, ...]) -> FrameRow:
         whole = {"time_ns": time_ns, "sent_ns": sent_ns, "wire_length": wire_length}
         column, value = next((name, value) for name, value in whole.items() if not isinstance(value, int))
         found = _SQLITE_TYPES.get(type(value), "null")
-        raise CaptureError(
-            f"the capture is damaged: frame.{column} holds {found} where integer belongs"
-        ) from None
+        raise CaptureError(f"the capture is damaged: frame.{column} holds {found}, not integer") from None
     # A header has two bytes at least; a stranger's file may say otherwise.
     header = _bytes(header) if len(_bytes(header)) >= 2 else b"\0\0"
     return FrameRow(

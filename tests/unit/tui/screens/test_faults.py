@@ -202,7 +202,7 @@ async def test_a_preset_is_no_change_of_one_rule(lab, live):
         top: Any = screen.app.screen
         top.input("rule-line").value = "like satellite"
         await screen.press("enter")
-        assert "✗ a rule can only be changed into one rule" in "\n".join(dialog(screen))
+        assert "✗ one rule can only be replaced by one rule" in "\n".join(dialog(screen))
 
 
 async def test_an_engine_that_goes_is_words_and_keys_say_why(lab, live):
