@@ -39,7 +39,7 @@ def test_a_reverse_proxy_answers_recorded_paths_and_passes_the_others(tmp_path, 
     with closing(sqlite3.connect(engine.capture)) as database:
         assert database.execute("SELECT count(*) FROM connection WHERE state = 'closed'").fetchone() == (4,)
         (changes,) = database.execute("SELECT value FROM meta WHERE key = 'changes'").fetchone()
-    assert any("answered from it" in change for change in json.loads(changes))
+    assert any("handshakes are answered from " in change for change in json.loads(changes))
 
 
 def test_a_regular_proxy_answers_the_recorded_host_without_any_server(tmp_path, recording):

@@ -121,12 +121,16 @@ def test_a_long_replay_draws_a_bar_and_lines_stand_alone(tmp_path):
     with Server(Answering(other)) as server:
         # 6 s of recording at 3 times the speed: the bar comes after half a second.
         terminal = Terminal(path, "--to", server.url, "--speed", "3")
-        terminal.until("replaying [")
+        terminal.until("replaying  [")
         terminal.until("a message differs from the recorded one")
         code, out = terminal.finish()
     assert code == 1
     assert "149 equal, 1 different" in out
-    shown = [line.rpartition("\r")[2] for line in terminal.seen.splitlines() if "differs" in line]
+    shown = [
+        line.rpartition("\r")[2].removeprefix("\x1b[K")
+        for line in terminal.seen.splitlines()
+        if "differs" in line
+    ]
     assert shown[0].startswith("connection 1: a message differs")
     # Nothing of the bar stays behind.
     assert not terminal.seen.rstrip(" ").rstrip("\r").endswith("%")

@@ -9,6 +9,7 @@ from wsinspect.faults.deflater import Deflater
 from wsinspect.faults.frames import WireFrame
 from wsinspect.faults.stages import gathering
 from wsinspect.faults.stages.gathering import Whole
+from wsinspect.vocabulary.events import FaultSkipped
 from wsinspect.wire.deflate import DeflateParams
 from wsinspect.wire.frame import serialize_frame
 
@@ -76,9 +77,9 @@ def test_a_compressed_message_that_cannot_be_read_is_skipped_and_that_is_said_on
     book.faults.feed(S2C, broken, 0)
     book.faults.feed(S2C, broken, 0)
     for action in book.faults.take():
-        event = getattr(action, "event", {})
-        if event.get("event") == "fault_skipped":
-            skipped.append(event["reason"])
+        event = getattr(action, "event", None)
+        if isinstance(event, FaultSkipped):
+            skipped.append(event.reason)
     assert skipped == ["what was compressed before is not known, or its sender broke it"]
     assert len(deflater.piece(b"x", first=True, fin=True)) > 0
 

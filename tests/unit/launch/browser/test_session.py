@@ -64,7 +64,7 @@ def test_a_proxy_is_started_and_ends_with_the_browser(tmp_path, fake):
     assert not Path(profile).parent.exists()
     assert capture.is_file()
     assert run.said.splitlines()[-1] == (
-        f"wsinspect: recorded in {capture}; to look at it: wsinspect show '{capture}'"
+        f"wsinspect: recorded in {capture}; to view it: wsinspect show '{capture}'"
     )
 
 
