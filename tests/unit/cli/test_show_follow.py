@@ -77,7 +77,7 @@ def test_connections_appear_and_change(live):
     live.maker.refuse(2, b"no")
     read_until(follower, "HTTP 403")
     live.maker.closed(1, 40, side="client", how="fin")
-    read_until(follower, "client fin")
+    read_until(follower, "fin by client")
     live.end()
     assert follower.wait(30) == 0
     assert "an engine is writing it" in follower.stderr.read()
