@@ -72,7 +72,7 @@ def test_a_compressed_message_that_cannot_be_read_is_skipped_and_that_is_said_on
     deflater = Deflater(params, S2C)
     broken = serialize_frame(1, b"\xff\xff\xff", rsv=4)
     book = Faulted({**NEW}, deflate=params)
-    skipped: list[str] = []
+    skipped: list[str | None] = []
     book.ledger = []
     book.faults.feed(S2C, broken, 0)
     book.faults.feed(S2C, broken, 0)
