@@ -228,7 +228,7 @@ class CaptureFile(Closing):
         self._imported = imported
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the capture and delete the temporary copy of an imported file."""
         self.reader.close()
         if self._imported is not None:
             self._imported.cleanup()

@@ -73,7 +73,7 @@ BODY: Final = Column("handshake", "connection_id", "body", "connection")
 
 
 class Newest(NamedTuple):
-    """The largest ids."""
+    """The largest id of each table at one moment, 0 where it is empty: where a generation ends."""
 
     frame: int
     opaque: int
@@ -182,11 +182,10 @@ class EvictableRows:
         return Newest(*self._database.execute(_NEWEST).fetchone())
 
     def generations(self) -> list[Generation]:
-        """The oldest first."""
+        """All generations, the oldest (of the lowest id) first."""
         return [Generation(*row) for row in self._database.execute(_GENERATIONS)]
 
     def add_generation(self, one: Generation) -> None:
-        """Remember another one."""
         self._database.execute("INSERT INTO recorder_generation VALUES (?, ?, ?, ?, ?, ?, ?)", one)
 
     def set_stage(self, one: Generation) -> None:

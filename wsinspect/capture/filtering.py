@@ -163,7 +163,6 @@ class FrameView:
 
     @property
     def payload(self) -> bytes:
-        """Its own."""
         payload = self._scan.one("SELECT payload FROM frame WHERE id = ?", (self.id,))
         return payload if isinstance(payload, bytes) else b""
 
@@ -298,7 +297,7 @@ class FrameScan:
         return any(batch.ids for batch in self.batches(frame_id - 1, frame_id))
 
     def connection(self, number: int) -> ConnectionView:
-        """A connection's facts."""
+        """The facts of a connection, made once; one without a row, as in a damaged file, counts as lost."""
         view = self._views.get(number)
         if view is None:
             row = self.capture.connection(number)

@@ -125,7 +125,7 @@ class Missing(NamedTuple):
         return "; ".join(sentences)
 
     def as_json(self) -> dict[str, Any]:
-        """For `--json`."""
+        """All fields, as they stand in the output of `--json`."""
         return self._asdict()
 
 

@@ -103,7 +103,7 @@ class Capture(Closing):
         return cls(path, schema.open_for_reading(path))
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the database, then call the `on_close` that it was made with."""
         self._database.close()
         if self._on_close is not None:
             self._on_close()
@@ -204,7 +204,7 @@ class Capture(Closing):
         return [_connection(row) for row in self.page(sql, key, after)]
 
     def connection(self, connection_id: int) -> Connection | None:
-        """One connection."""
+        """The connection with this id; None where the capture has none."""
         rows = self.query(f"{_CONNECTION} WHERE id = ?", (connection_id,))
         return _connection(rows[0]) if rows else None
 
@@ -234,7 +234,7 @@ class Capture(Closing):
         return [frame_row(row) for row in reversed(rows)]
 
     def frame(self, frame_id: int) -> FrameRow | None:
-        """One frame."""
+        """The frame with this id and its whole stored payload; None where the capture has none."""
         rows = self.query(f"{_FRAME} WHERE id = ?", (_WHOLE, frame_id))
         return frame_row(rows[0]) if rows else None
 
@@ -264,7 +264,7 @@ class Capture(Closing):
         return [_message(row) for row in self.page(sql, values, after)]
 
     def message(self, message_id: int) -> Message | None:
-        """One message."""
+        """The message with this id and all its stored data; None where the capture has none."""
         sql = f"{_STORED_MESSAGE} WHERE id = :id UNION ALL {_FRAME_MESSAGE} AND id = :id"
         rows = self.query(sql, {"cut": _WHOLE, "id": message_id})
         return _message(rows[0]) if rows else None

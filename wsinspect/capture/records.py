@@ -133,7 +133,7 @@ class FrameRow(NamedTuple):
 
     @property
     def opcode(self) -> int:
-        """0 to 15."""
+        """The low four bits of the first byte, 0 to 15 (RFC 6455 section 5.2)."""
         return self.header[0] & 0x0F
 
     @property
@@ -143,7 +143,7 @@ class FrameRow(NamedTuple):
 
     @property
     def mask_key(self) -> bytes | None:
-        """The masking key."""
+        """The four bytes of the masking key; None where the frame was not masked."""
         return self.header[-4:] if self.masked else None
 
     @property

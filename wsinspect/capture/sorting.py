@@ -64,7 +64,7 @@ class Sorter:
         self._database.executescript(_TABLES)
 
     def close(self) -> None:
-        """Forget everything."""
+        """Close the database and delete its temporary file."""
         self._database.close()
         self._file.close()
 

@@ -35,7 +35,7 @@ class Step(NamedTuple):
     detail: dict[str, Any]
 
     def as_json(self) -> dict[str, Any]:
-        """For `--json`."""
+        """`time_ns`, the kind as `event`, and the keys of `detail`, for `--json`."""
         return {"time_ns": self.time_ns, "event": self.kind, **self.detail}
 
 
@@ -62,7 +62,7 @@ class Story(NamedTuple):
     acted: tuple[Acted, ...]
 
     def as_json(self) -> dict[str, Any]:
-        """For `--json`."""
+        """`seed`, `time_scale`, `steps` and `acted` (how often each rule acted), for `--json`."""
         return {
             "seed": self.seed,
             "time_scale": self.time_scale,

@@ -68,7 +68,7 @@ class Diagnosis:
 
     @property
     def has_error(self) -> bool:
-        """Whether anything failed."""
+        """Whether any finding is an error, those of the origin's capture included."""
         return any(one.severity == "error" for one in (*self.findings, *self.origin_findings))
 
     def as_json(self) -> dict[str, Any]:

@@ -65,7 +65,7 @@ def follow_connections_json(path: Path) -> None:
 
 
 def print_connections_json(path: Path) -> None:
-    """One object."""
+    """Print one JSON object: the state of the capture and all its connections."""
     for capture, _ in looks(path, follow=False):
         content = {
             "capture": str(path),

@@ -24,7 +24,7 @@ _WHY = "(--snaplen, --max-capture-size)"
 
 
 def say(line: str) -> None:
-    """One line."""
+    """Print one line on stderr with the program's name; text of peers in it is escaped."""
     click.echo(f"wsinspect: {escape(line)}", err=True)
 
 

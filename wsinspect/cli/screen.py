@@ -46,7 +46,7 @@ def options_for_child(*without: str) -> list[str]:
 
 
 def screen_options(command: F) -> F:
-    """`--gap` and `--ascii`."""
+    """Add `--gap` and `--ascii`, which all commands share that open the timeline."""
     gap = click.option(
         "--gap", type=DURATION, help="Show a silence longer than this as its own row; 1s by default."
     )

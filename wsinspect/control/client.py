@@ -68,7 +68,6 @@ class ControlClient(Closing):
         return cls(control["url"], token, timeout, agent=agent)
 
     def close(self) -> None:
-        """Close the connection."""
         self._connection.close()
 
     def request(self, method: str, path: str, body: Any = None) -> Any:
@@ -91,23 +90,20 @@ class ControlClient(Closing):
         return reply
 
     def get(self, path: str) -> Any:
-        """GET."""
+        """Ask with GET; returns and raises as `request` does, like the four below."""
         return self.request("GET", path)
 
     def post(self, path: str, body: Any = None) -> Any:
-        """POST."""
+        """Ask with POST; without a body it is `{}`."""
         return self.request("POST", path, {} if body is None else body)
 
     def patch(self, path: str, body: Any) -> Any:
-        """PATCH."""
         return self.request("PATCH", path, body)
 
     def put(self, path: str, body: Any) -> Any:
-        """PUT."""
         return self.request("PUT", path, body)
 
     def delete(self, path: str) -> Any:
-        """DELETE."""
         return self.request("DELETE", path)
 
     def events(self) -> Iterator[dict[str, Any]]:

@@ -58,4 +58,4 @@ class ControlledEngine(Protocol):
         """Bytes of the journal that are still in memory."""
 
     def shut_down(self) -> None:
-        """Begin to end."""
+        """Begin to end the engine; returns before it has ended."""

@@ -57,7 +57,7 @@ class Reader:
 
     @property
     def is_done(self) -> bool:
-        """Whether nothing follows."""
+        """Whether all of the data has been read."""
         return self.at >= len(self.data)
 
     def value(self, depth: int = 0) -> Any:

@@ -47,7 +47,7 @@ class Body:
         return piece
 
     def number(self, size: int = 2) -> int:
-        """A big-endian number."""
+        """The next `size` bytes as one big-endian number; raises as `take` does."""
         return int.from_bytes(self.take(size))
 
     def binary(self) -> bytes:
@@ -59,7 +59,7 @@ class Body:
         return self.binary().decode("utf-8", "backslashreplace")
 
     def properties(self) -> bytes:
-        """Version 5's properties."""
+        """The undecoded properties of an MQTT 5 packet, without their length (MQTT 5 section 2.2.2)."""
         length, self.at = variable_length(self.data, self.at)
         return self.take(length)
 

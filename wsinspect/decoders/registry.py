@@ -45,7 +45,7 @@ def unregister(name: str) -> None:
 
 
 def known() -> tuple[Decoder, ...]:
-    """All of them."""
+    """All decoders in the order in which they are asked: registered ones first, then the built-in ones."""
     return tuple(_known)
 
 

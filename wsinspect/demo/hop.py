@@ -26,7 +26,6 @@ class Hop(Listener):
         self.upstream = upstream
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One request."""
         head = await websocket.read_head(reader)
         if head is None:
             return

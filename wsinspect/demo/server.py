@@ -36,7 +36,6 @@ class ChatServer(Listener):
         self._room: dict[WebSocket, str] = {}
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One connection."""
         head = await websocket.read_head(reader)
         if head is None:
             return

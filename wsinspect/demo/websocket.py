@@ -48,7 +48,7 @@ class Refusal(Exception):
 
 
 class WebSocket:
-    """An open WebSocket."""
+    """One side of an open WebSocket that exchanges texts."""
 
     def __init__(
         self,
@@ -109,7 +109,6 @@ class WebSocket:
             self._send(TextMessage(data=text, message_finished=number == len(fragments)))
 
     def ping(self, payload: bytes) -> None:
-        """Send a PING."""
         self._send(Ping(payload=payload))
 
     def close(self, code: int, reason: str) -> None:

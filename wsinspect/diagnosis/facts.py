@@ -61,7 +61,7 @@ class FactReader:
         self._gaps = GapReader(query)
 
     def ids(self) -> list[int]:
-        """All connections."""
+        """The ids of all connections, ascending."""
         return rows.connection_ids(self._query)
 
     def eventful(self, numbers: Collection[int], *, is_live: bool = False) -> set[int]:

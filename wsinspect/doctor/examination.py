@@ -132,7 +132,7 @@ def _text(data: bytes) -> str:
 
 
 def new_key() -> str:
-    """A Sec-WebSocket-Key."""
+    """A new Sec-WebSocket-Key: 16 random bytes in Base64 (RFC 6455 section 4.1)."""
     return base64.b64encode(os.urandom(16)).decode()
 
 

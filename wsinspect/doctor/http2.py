@@ -87,7 +87,7 @@ class ConnectReader:
             self._h2.acknowledge_received_data(event.flow_controlled_length or 0, event.stream_id or _STREAM)
 
     def request_fields(self) -> list[tuple[str, str]]:
-        """The extended CONNECT."""
+        """The fields of the extended CONNECT (RFC 8441 section 5), pseudo-header fields first."""
         target = self._question.target
         own = [(one.key, one.value) for one in self._question.fields if one.key not in _OF_HTTP1]
         return [

@@ -201,7 +201,7 @@ def _reworded(text: str) -> str:
 
 
 def verdict_of(main: ConnectionFacts, findings: Sequence[Finding]) -> Verdict:
-    """In one word."""
+    """The verdict on a URL: unreachable, or by the severest finding failing, degraded or healthy."""
     if main.failed_where == "connect":
         return "unreachable"
     if any(one.severity == "error" for one in findings):

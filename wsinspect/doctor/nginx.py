@@ -43,7 +43,7 @@ class Directive:
 
     @property
     def where(self) -> str:
-        """File and line."""
+        """Where it stands, as `nginx.conf:12`."""
         return f"{self.file}:{self.line}"
 
     def all(self, name: str) -> Iterator[Directive]:

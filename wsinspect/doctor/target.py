@@ -38,7 +38,7 @@ class Target(NamedTuple):
 
     @property
     def path(self) -> str:
-        """Without the query."""
+        """The path, without the question mark and the query."""
         return self.target.partition("?")[0]
 
     @property

@@ -185,7 +185,7 @@ class Unsent:
         self._gone: set[int] = set()
 
     def begin(self) -> None:
-        """Bytes arrive."""
+        """Start a turn: new bytes arrive, and what left in the turn before is forgotten."""
         self.turn.clear()
         self._gone.clear()
 

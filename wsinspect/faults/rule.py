@@ -75,7 +75,7 @@ class Rule:
 
     @property
     def kind(self) -> str:
-        """The kind's name."""
+        """The name of the fault's kind, as `latency`."""
         return self.fault.name
 
     @property

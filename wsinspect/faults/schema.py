@@ -42,7 +42,7 @@ def fault_schema(
 
 
 def when_schema() -> Json:
-    """`when`."""
+    """The schema of a rule's `when`, which every kind takes."""
     properties = {name: {**kind.schema(), "description": text} for name, (kind, text) in WHEN_FIELDS.items()}
     return {"type": "object", "properties": properties, "additionalProperties": False}
 
@@ -90,7 +90,7 @@ def _rules() -> Iterator[Json]:
 
 
 def rule_schema() -> Json:
-    """One rule."""
+    """The schema of one rule: any of the kinds."""
     return {"oneOf": list(_rules())}
 
 
@@ -100,7 +100,7 @@ def change_schema() -> Json:
 
 
 def scenario_schema(*, with_header: bool = True) -> Json:
-    """A whole file."""
+    """The schema of a whole scenario file; `with_header` adds `$schema` and a title."""
     doable = [rule for rule in _rules() if rule["title"] in {kind.name for kind in DOABLE}]
     name = {"type": "string", "pattern": NAME_PATTERN}
     phase = {

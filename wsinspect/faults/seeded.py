@@ -75,7 +75,7 @@ class Chance:
         return self._digest(number, purpose, count)
 
     def normal(self, number: int, purpose: str) -> float:
-        """Standard normal distribution."""
+        """About a standard normal distribution: the sum of 12 uniform numbers minus 6, so never beyond 6."""
         total = sum(self.uniform(number, f"{purpose} {index}") for index in range(_NORMAL_TERMS))
         return total - _NORMAL_TERMS / 2
 

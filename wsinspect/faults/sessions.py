@@ -109,7 +109,7 @@ class Session:
 
 
 class Sessions:
-    """All of them."""
+    """The sessions of all clients; beyond MAX_SESSIONS the least recently used is forgotten."""
 
     def __init__(self) -> None:
         self._sessions: OrderedDict[SessionKey, Session] = OrderedDict()

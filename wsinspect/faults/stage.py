@@ -91,11 +91,11 @@ class Stage(ABC, Generic[K]):
         self._is_always = not when.settings() and self.rule.probability >= 1
 
     def push(self, item: Item, now: int) -> None:
-        """Take an item."""
+        """Take an item from the stage before; what is to leave is pushed into `next`."""
         self.next.push(item, now)
 
     def wake(self, now: int) -> None:
-        """`due` has come."""
+        """Called once `due` has come; an override sets `due` for the next time."""
 
     def release(self, now: int) -> None:
         """Let go of everything held: the stage is about to be removed."""
@@ -224,7 +224,7 @@ class TriggerStage(Stage[K]):
 
     @abstractmethod
     def fire(self, frame: WireFrame | None, number: int, now: int) -> None:
-        """Do it."""
+        """Act, once for the connection; `frame` is what it acts at, None at a moment of `when`."""
 
     def push(self, item: Item, now: int) -> None:
         if self.armed.fired or self.rule.is_timed or not isinstance(item, WireFrame):

@@ -202,7 +202,7 @@ class When:
 
     @property
     def start_ns(self) -> int:
-        """Nothing happens before."""
+        """The earliest time at which it acts, in ns since the rule was armed; 0 without a bound."""
         times = [self.after[1]] if self.after is not None and self.after[0] == "time" else []
         return max([*times, *([self.between[0]] if self.between is not None else [])], default=0)
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Everything:
-    """The empty filter."""
+    """The empty filter, which everything passes."""
 
     def __str__(self) -> str:
         return ""
@@ -45,7 +45,7 @@ class Test:
 
 @dataclass(frozen=True)
 class Not:
-    """The opposite."""
+    """`!operand`: passes what the operand does not."""
 
     operand: Node
 
@@ -55,7 +55,7 @@ class Not:
 
 @dataclass(frozen=True)
 class And:
-    """All of them."""
+    """`a b`: passes what all operands pass."""
 
     operands: tuple[Node, ...]
 
@@ -65,7 +65,7 @@ class And:
 
 @dataclass(frozen=True)
 class Or:
-    """Any of them."""
+    """`a | b`: passes what any operand passes."""
 
     operands: tuple[Node, ...]
 

@@ -72,7 +72,7 @@ look for a payload with a word such as `KiB` right behind a number, quote the wo
 
 
 def page() -> str:
-    """The whole page."""
+    """docs/filters.md as Markdown; its error message is a real one of the parser."""
     try:
         parse(_BROKEN)
     except FilterError as error:

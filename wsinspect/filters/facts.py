@@ -90,11 +90,11 @@ class FrameFacts(Protocol):
 
     @property
     def opcode(self) -> int:
-        """0 to 15."""
+        """The low four bits of the first byte, 0 to 15 (RFC 6455 section 5.2)."""
 
     @property
     def fin(self) -> bool:
-        """The FIN bit."""
+        """The FIN bit: whether this frame ends its message."""
 
     @property
     def rsv1(self) -> bool:
@@ -110,7 +110,7 @@ class FrameFacts(Protocol):
 
     @property
     def masked(self) -> bool:
-        """The MASK bit."""
+        """The MASK bit: set in all frames from a client, as RFC 6455 section 5.1 demands."""
 
     @property
     def length(self) -> int:

@@ -77,7 +77,7 @@ class NumberKind(Kind):
     most: ClassVar[int] = _MOST
 
     def normal(self, sign: str) -> str:
-        """`=` is `:`."""
+        """`=` and `:` mean the same for numbers."""
         return HAS if sign == IS else sign
 
     def parse(self, raw: Raw, sign: str) -> Any:
@@ -92,11 +92,11 @@ class NumberKind(Kind):
         return tuple(dict.fromkeys(numbers))
 
     def write(self, value: Any) -> str:
-        """With its unit."""
+        """Several numbers are joined by commas."""
         return ",".join(map(self._write, value)) if isinstance(value, tuple) else self._write(value)
 
     def tester(self, sign: str, value: Any) -> Tester:
-        """None fits nothing."""
+        """A test that a fact of None never passes."""
         if sign in COMPARISONS:
             compare = COMPARISONS[sign]
             return lambda fact: fact is not None and compare(fact, value)
@@ -151,7 +151,7 @@ class QuantityKind(NumberKind):
 
 
 class FlagKind(Kind):
-    """Bits."""
+    """One bit of a frame's header; `yes`, `no`, `true` and `false` are read, too."""
 
     name = "bit"
     operators = (HAS, IS)
@@ -159,18 +159,16 @@ class FlagKind(Kind):
     _VALUES: ClassVar = {"1": True, "0": False, "yes": True, "no": False, "true": True, "false": False}
 
     def normal(self, sign: str) -> str:
-        """`=` is `:`."""
+        """Any operator is written as `:`."""
         return HAS
 
     def parse(self, raw: Raw, sign: str) -> Any:
-        """A bool."""
         value = self._VALUES.get(raw.text.lower())
         if value is None:
             raise BadValueError(self.expected)
         return value
 
     def write(self, value: Any) -> str:
-        """A digit."""
         return "1" if value else "0"
 
     def tester(self, sign: str, value: Any) -> Tester:
@@ -178,7 +176,6 @@ class FlagKind(Kind):
         return lambda fact: bool(fact) is value
 
     def words(self) -> Sequence[tuple[str, str]]:
-        """Both."""
         return ("1", "set"), ("0", "not set")
 
 
@@ -221,7 +218,7 @@ class ChoiceKind(Kind):
         self.expected = f"one of {', '.join(words)}{number}"
 
     def normal(self, sign: str) -> str:
-        """`=` is `:`."""
+        """`=` and `:` mean the same for words."""
         return HAS if sign == IS else sign
 
     def parse(self, raw: Raw, sign: str) -> Any:
@@ -260,7 +257,6 @@ class ChoiceKind(Kind):
         )
 
     def words(self) -> Sequence[tuple[str, str]]:
-        """All words."""
         return tuple(self._words.items())
 
     def _comparer(self, compare: Callable[[Any, Any], bool], value: Any) -> Tester:

@@ -32,7 +32,7 @@ class Filter:
 
     @property
     def is_empty(self) -> bool:
-        """Everything passes."""
+        """Whether every frame passes, because nothing was asked."""
         return isinstance(self.root, Everything)
 
     @cached_property

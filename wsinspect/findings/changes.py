@@ -280,7 +280,6 @@ def _credential_weight(origin: ConnectionFacts) -> int:
 def _claimed(
     one: FieldChange, sent: RawHead, came: RawHead, origin: ConnectionFacts, accepted: Sequence[Accepted]
 ) -> Iterator[Suspect]:
-    """Host or Origin."""
     status = origin.status
     says = bool(_SAYS_ORIGIN.search(origin.body[:4096]))
     if status not in (403, 404, 421) and not (status == 400 and says):

@@ -50,7 +50,7 @@ class Comparison(NamedTuple):
 
     @property
     def lines(self) -> tuple[str, ...]:
-        """Evidence."""
+        """Lines of evidence: the names of what differs, then each difference, at most _MOST of them."""
         if not self.differences:
             return (f"#{self.other.id} sent the same request headers and was accepted",)
         names = ", ".join(one.what for one in self.differences[:_MOST])

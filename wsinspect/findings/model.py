@@ -190,7 +190,7 @@ class Rule:
 
     @property
     def family(self) -> str:
-        """`HS` of `WS-HS-001`."""
+        """The middle part of the id: `HS` of `WS-HS-001`."""
         return self.id.split("-")[1]
 
     def finding(self, found: Found, fixes: tuple[Fix, ...], connection: int | None) -> Finding:

@@ -61,7 +61,7 @@ class Probe(NamedTuple):
 
     @property
     def line(self) -> str:
-        """As evidence."""
+        """What was asked and what came of it, as a line of evidence."""
         return f"{self.asks}: {self.outcome}"
 
 

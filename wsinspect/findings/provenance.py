@@ -27,7 +27,7 @@ class LastBytes(NamedTuple):
     opaque_length: int | None
 
     def as_json(self) -> dict[str, Any]:
-        """Without the payload."""
+        """Times in ns, the frame by its id; without the payload."""
         return {
             "time_ns": self.time_ns,
             "silence_ns": self.silence_ns,

@@ -22,7 +22,6 @@ class Ids:
         self.count = 0
 
     def add(self, number: int) -> None:
-        """Put one in."""
         chunk = self._chunks.get(number >> _CHUNK_BITS)
         if chunk is None:
             chunk = self._chunks[number >> _CHUNK_BITS] = bytearray(1 << _CHUNK_BITS - 3)

@@ -95,7 +95,7 @@ class _Writer:
         self.messages = self.truncated = self.not_inflated = 0
 
     def write(self, one: Connection) -> None:
-        """One entry."""
+        """Write a connection as one HAR entry, its messages page by page, so that memory is bounded."""
         handshake = self._capture.handshake(one.id)
         entry = json.dumps(self._entry(one, handshake), separators=(",", ":"))
         self._out.write(entry[:-1].encode() + b',"_wsinspect":' + self._ours(one)[:-1].encode())

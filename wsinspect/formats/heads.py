@@ -37,12 +37,12 @@ def parse_url(url: str) -> UrlParts | None:
 
 
 def request_head(method: str, target: str, version: str, fields: Iterable[tuple[str, str]]) -> bytes:
-    """A request head."""
+    """A request head ending in an empty line; an empty method becomes GET, spaces in the target `%20`."""
     return _head(f"{_line(method) or 'GET'} {_line(target).replace(' ', '%20')} {version}", fields)
 
 
 def response_head(version: str, status: int, reason: str, fields: Iterable[tuple[str, str]]) -> bytes:
-    """A response head."""
+    """A response head ending in an empty line; the status is padded to three digits."""
     return _head(f"{version} {status:03d} {_line(reason)}".rstrip(), fields)
 
 

@@ -111,7 +111,7 @@ class Stage:
         self.frames = 0
 
     def close(self) -> None:
-        """Forget everything."""
+        """Close the sorter, which deletes its temporary file."""
         self._sorter.close()
 
     def add(
@@ -271,14 +271,14 @@ class _Feed:
         self.add(Record(HEAD, part, connection, time_ns, 0, raw))
 
     def close(self, one: _Open) -> None:
-        """Nothing more comes."""
+        """Record how a connection ended, and that it is closed."""
         if one.ended is not None:
             side, how = one.ended
             self.event(one.number, one.closed_ns, events.TransportEnded(side=side, how=how))
         self.event(one.number, one.closed_ns, events.Closed(reported=one.reported))
 
     def open(self, number: int, facts: Imported) -> None:
-        """The opening handshake."""
+        """Record the opening handshake: the attempt, the heads, and how it ended."""
         at_ns = facts.attempt_ns
         asked = events.Attempt(
             client=facts.client,

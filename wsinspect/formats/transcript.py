@@ -108,7 +108,6 @@ class _Stored:
         return self._open.pop(message_id)
 
     def said(self, message: Message, time_ns: int) -> Said:
-        """With its data."""
         whole = self._capture.message(message.id) if message.compressed else message
         data = self._capture.message_payload(whole or message)
         has_data = whole is not None and whole.data is not None

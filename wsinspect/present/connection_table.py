@@ -26,11 +26,11 @@ class ConnectionTable:
         self._widths = [max(map(cell_width, column)) for column in columns]
 
     def lines(self) -> list[str]:
-        """Header and rows."""
+        """The heading and a line for each connection."""
         return [self._line(self._names), *map(self._line, self._rows)]
 
     def line(self, connection: Connection) -> str:
-        """One more row."""
+        """The line of a connection that came later, in the columns as they are."""
         return self._line(self._row(connection))
 
     def _row(self, one: Connection) -> list[str]:

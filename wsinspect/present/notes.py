@@ -231,7 +231,7 @@ def text_preview(data: bytes) -> str:
 
 
 def hex_preview(data: bytes) -> str:
-    """The first bytes."""
+    """The first 16 bytes in hex, with an ellipsis where there are more."""
     return data[:HEX_ROW].hex(" ") + (" …" if len(data) > HEX_ROW else "")
 
 

@@ -58,7 +58,7 @@ class Row(NamedTuple):
 
     @property
     def opcode(self) -> int:
-        """0 to 15."""
+        """Four bits of the header as recorded, 0 to 15 (RFC 6455 section 5.2)."""
         return self.bits >> 8 & 15
 
 
@@ -117,7 +117,7 @@ _LAYOUTS: Final = (
 
 
 def format_row(row: Row, caps: Caps) -> Line:
-    """One frame."""
+    """A frame as one line of the timeline, in the columns that `caps` has room for."""
     layout = caps.layout()
     side = "s2c" if row.direction else "c2s"
     line: Line = [(" " + pad(str(row.id), caps.id_cells, right=True) + " ", "muted")]

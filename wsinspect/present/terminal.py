@@ -45,7 +45,6 @@ class Palette(NamedTuple):
         return "".join(self.paint(text, *_CODES.get(style, ())) if style else text for text, style in line)
 
     def bold(self, text: str) -> str:
-        """Headings, violations."""
         return self.paint(text, 1)
 
     def direction(self, text: str, server_to_client: bool) -> str:

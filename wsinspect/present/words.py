@@ -90,7 +90,7 @@ def _code(code: int | None, reason: str | None) -> str:
 
 
 def javascript_words(connection: Connection) -> str:
-    """What JavaScript sees."""
+    """Code and `wasClean` of the CloseEvent in a browser, or that there is none yet."""
     if connection.js_code is None:
         return "nothing yet"
     clean = "true" if connection.js_was_clean else "false"
@@ -168,5 +168,5 @@ def listening_words(
 
 
 def address(listener: dict[str, Any]) -> str:
-    """`host:port`."""
+    """A listener as `host:port`, IPv6 hosts in brackets."""
     return f"{bracketed(str(listener.get('host')))}:{listener.get('port')}"

@@ -53,7 +53,7 @@ class LinkFaults:
         return self._ends > 0
 
     def take(self, direction: Direction, data: bytes, time_ns: int) -> None:
-        """Bytes arrived."""
+        """Handle bytes that arrived: at once if no rule wants them, else through the lanes."""
         if self.faults.passes(direction, data, time_ns):
             self._link.write(direction, data)
             self._link.record_data(direction, data, time_ns)
@@ -63,7 +63,7 @@ class LinkFaults:
         self._finish(self._do())
 
     def end(self, direction: Direction, how: str) -> None:
-        """A side ended."""
+        """Queue the end of a side behind what is held in its direction."""
         self._ends += 1
         self.faults.end(direction, how, self._link.now_ns())
         self._finish(self._do())

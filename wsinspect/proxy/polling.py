@@ -90,7 +90,6 @@ class PollLog:
             request.stream = poll.take_request
 
     def responseheaders(self, flow: http.HTTPFlow) -> None:
-        """Its answer."""
         poll, response = flow.metadata.get(_METADATA), flow.response
         if not isinstance(poll, Poll) or response is None:
             return

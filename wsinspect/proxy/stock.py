@@ -163,12 +163,12 @@ class FaultLedger:
         """Heads are not logged."""
 
     def body(self, connection: int, chunk: bytes, time_ns: int) -> None:
-        """Nor are bodies."""
+        """Bodies are not logged."""
 
     def data(
         self, connection: int, direction: int, chunk: bytes, time_ns: int, sent_after_ns: int = 0
     ) -> None:
-        """Nor frames."""
+        """Frames are not logged."""
 
 
 class StockFaults:

@@ -105,7 +105,7 @@ class Notes:
     def add_fault(
         self, connection_id: int | None, event: events.Fault, frame_id: int | None, time_ns: int
     ) -> None:
-        """A fault acted."""
+        """Note that a fault acted; beyond MAX_NOTES it is only counted as dropped."""
         if len(self._waiting) >= MAX_NOTES:
             self.dropped += 1
             return

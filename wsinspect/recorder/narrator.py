@@ -101,7 +101,7 @@ class Narrator:
 
 
 def json_line(note: Note, dropped: int) -> str:
-    """One NDJSON line."""
+    """One line of NDJSON without its newline; `dropped` is there where notes were dropped before it."""
     line: dict[str, Any] = {"schema": SCHEMA, **note}
     if dropped:
         line["dropped"] = dropped

@@ -27,7 +27,6 @@ class Direction(IntEnum):
 
     @property
     def other(self) -> Direction:
-        """The opposite direction."""
         return Direction(1 - self)
 
     @classmethod

@@ -124,7 +124,7 @@ class Inflater:
         return self._takeover and not self.dead and self.stored_run < WINDOW
 
     def begin(self) -> None:
-        """Start a message."""
+        """Start a message; without context takeover the window is empty again (RFC 7692 section 7.1.1)."""
         self.before = Before(self.stored_run, self.window() if self.has_gap else None)
         self._parts = []
         self._kept = self.length = self._final_blocks = 0

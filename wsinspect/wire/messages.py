@@ -109,7 +109,7 @@ class OpenMessage:
         self.was_closed = False
 
     def to_message(self, data: bytes | None, problem: str | None) -> Message:
-        """The finished fact."""
+        """The message as a record; `valid_text` is None where there was nothing to judge."""
         text = self.text
         if text is None or (text.is_valid and problem not in (None, OVER_CAP)):
             valid = None

@@ -102,7 +102,7 @@ class OpenFrame:
 
     @property
     def opcode(self) -> int:
-        """0 to 15."""
+        """The low four bits of the first byte, 0 to 15 (RFC 6455 section 5.2)."""
         return self.header[0] & 0x0F
 
     def join(self, message: OpenMessage, inflater: Inflater | None, *, begins: bool) -> None:
@@ -146,7 +146,7 @@ class OpenFrame:
             self.message.text = None
 
     def look_at(self, pieces: Iterable[bytes], *, final: bool = False) -> None:
-        """Check inflated text."""
+        """Check the UTF-8 of inflated pieces, where the message is text; `final` says there are no more."""
         text = None if self.message is None else self.message.text
         if text is None:
             return

@@ -261,7 +261,7 @@ WHERE id IN (SELECT value FROM json_each(?1)) AND NOT coalesce((
 
 
 def connection_ids(query: Query) -> list[int]:
-    """All connections, ascending."""
+    """The ids of all connections, ascending."""
     return [row[0] for row in query("SELECT id FROM connection ORDER BY id", ())]
 
 

@@ -39,8 +39,6 @@ class Close(FaultKind):
 
 @dataclass(frozen=True, kw_only=True)
 class Abort(FaultKind):
-    """A forced 1006."""
-
     name = "abort"
     scope = Scope.CONNECTION
     summary = "End without a close frame: JavaScript sees 1006."
@@ -52,8 +50,6 @@ class Abort(FaultKind):
 
 @dataclass(frozen=True, kw_only=True)
 class Blackhole(FaultKind):
-    """Half-open."""
-
     name = "blackhole"
     scope = Scope.CONNECTION
     summary = "Accept and forward nothing, not even an end, for a time or forever: a half-open connection."
@@ -113,8 +109,6 @@ class Lifetime(_HopEnd):
 
 @dataclass(frozen=True, kw_only=True)
 class MaxMessageSize(_HopEnd):
-    """What gateways do."""
-
     name = "max_message_size"
     summary = "Close when a message is larger than a size."
     examples = ("{kind: max_message_size, direction: c2s, size: 128KiB}",)

@@ -19,8 +19,6 @@ _UNIT: Final = Choice(("message", "frame"))
 
 @dataclass(frozen=True, kw_only=True)
 class Drop(FaultKind):
-    """Take frames out."""
-
     name = "drop"
     summary = "Drop whole messages; control frames one by one, so that pongs can be swallowed."
     examples = (
@@ -33,8 +31,6 @@ class Drop(FaultKind):
 
 @dataclass(frozen=True, kw_only=True)
 class Latency(FaultKind):
-    """Delay frames."""
-
     name = "latency"
     summary = "Delay frames; what follows in the same direction waits behind them."
     examples = (
@@ -52,8 +48,6 @@ class Latency(FaultKind):
 
 @dataclass(frozen=True, kw_only=True)
 class Bandwidth(FaultKind):
-    """Limit the rate."""
-
     name = "bandwidth"
     summary = "Limit the bytes per second, as a slow line does."
     examples = ("{kind: bandwidth, direction: s2c, rate: 100KiB/s}",)
@@ -79,8 +73,6 @@ class Hold(FaultKind):
 
 @dataclass(frozen=True, kw_only=True)
 class Duplicate(FaultKind):
-    """Repeat messages."""
-
     name = "duplicate"
     summary = "Send messages again, right after the original."
     examples = ("{kind: duplicate, direction: c2s, match: 'op:text', when: {every: 10}}",)
@@ -90,8 +82,6 @@ class Duplicate(FaultKind):
 
 @dataclass(frozen=True, kw_only=True)
 class Reorder(FaultKind):
-    """Change the order."""
-
     name = "reorder"
     summary = "Let messages be overtaken by those that follow."
     examples = ("{kind: reorder, direction: s2c, match: 'op:text', when: {every: 5}}",)
@@ -102,8 +92,6 @@ class Reorder(FaultKind):
 
 @dataclass(frozen=True, kw_only=True)
 class Corrupt(FaultKind):
-    """Change bytes."""
-
     name = "corrupt"
     summary = "Change bytes at random places of the payload."
     examples = ("{kind: corrupt, direction: s2c, match: 'op:binary', count: 3, probability: 0.01}",)
@@ -118,8 +106,6 @@ class Corrupt(FaultKind):
 
 @dataclass(frozen=True, kw_only=True)
 class Truncate(FaultKind):
-    """Cut messages."""
-
     name = "truncate"
     summary = "Cut messages short."
     examples = (
@@ -155,8 +141,6 @@ class Replace(FaultKind):
 
 @dataclass(frozen=True, kw_only=True)
 class Inject(FaultKind):
-    """Add frames."""
-
     name = "inject"
     summary = "Add a frame that no peer sent."
     examples = (
@@ -183,8 +167,6 @@ class Inject(FaultKind):
 
 @dataclass(frozen=True, kw_only=True)
 class Fragment(FaultKind):
-    """Split messages."""
-
     name = "fragment"
     summary = "Split data frames into fragments."
     examples = ("{kind: fragment, direction: s2c, size: 16}",)
@@ -199,8 +181,6 @@ class Fragment(FaultKind):
 
 @dataclass(frozen=True, kw_only=True)
 class Slicer(FaultKind):
-    """Small TCP segments."""
-
     name = "slicer"
     summary = "Write the bytes in small TCP segments, without regard to frames."
     examples = ("{kind: slicer, direction: s2c, size: 3, delay: 1ms}",)

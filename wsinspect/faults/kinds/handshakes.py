@@ -43,8 +43,6 @@ class Refuse(_Handshake):
 
 @dataclass(frozen=True, kw_only=True)
 class Hang(_Handshake):
-    """No answer."""
-
     name = "hang"
     summary = "Leave requests unanswered for a time or forever; after that they go to the server."
     examples = ("{kind: hang, for: 30s}",)
@@ -54,8 +52,6 @@ class Hang(_Handshake):
 
 @dataclass(frozen=True, kw_only=True)
 class Delay(_Handshake):
-    """A late answer."""
-
     name = "delay"
     summary = "Delay the request on its way to the server, or the response on its way back."
     examples = ("{kind: delay, delay: 2s, jitter: 500ms, of: response}",)
@@ -88,8 +84,6 @@ class StripHeaders(_Handshake):
 
 @dataclass(frozen=True, kw_only=True)
 class SetHeaders(_Handshake):
-    """Other values."""
-
     name = "set_headers"
     summary = "Set headers to other values."
     examples = ("{kind: set_headers, headers: {Connection: close}}",)
@@ -99,8 +93,6 @@ class SetHeaders(_Handshake):
 
 @dataclass(frozen=True, kw_only=True)
 class BadAccept(_Handshake):
-    """A wrong Sec-WebSocket-Accept."""
-
     name = "bad_accept"
     summary = "Answer with a Sec-WebSocket-Accept that does not fit the key."
     examples = ("{kind: bad_accept, probability: 0.5}",)
@@ -109,8 +101,6 @@ class BadAccept(_Handshake):
 
 @dataclass(frozen=True, kw_only=True)
 class DropSubprotocol(_Handshake):
-    """No subprotocol."""
-
     name = "drop_subprotocol"
     summary = "Take the subprotocol out of the response, or the offer out of the request."
     examples = ("{kind: drop_subprotocol}",)
@@ -134,8 +124,6 @@ class _Accept(FaultKind):
 
 @dataclass(frozen=True, kw_only=True)
 class RefuseTcp(_Accept):
-    """Nobody listens."""
-
     name = "refuse_tcp"
     summary = "Close the listener: connections are refused, open ones continue."
     examples = ("{kind: refuse_tcp, tap: edge}",)
@@ -152,8 +140,6 @@ class ResetOnAccept(_Accept):
 
 @dataclass(frozen=True, kw_only=True)
 class TlsError(_Accept):
-    """TLS fails."""
-
     name = "tls_error"
     summary = "Let the TLS handshake with the client fail."
     examples = ("{kind: tls_error, sni: '*.example.org', alert: certificate_expired}",)

@@ -12,7 +12,7 @@ _SUFFIX = ".yaml"
 
 
 def preset_names() -> list[str]:
-    """All presets, sorted."""
+    """The names of all presets without their suffix, sorted."""
     found = (entry.name for entry in files(__name__).iterdir())
     return sorted(name.removesuffix(_SUFFIX) for name in found if name.endswith(_SUFFIX))
 

@@ -16,8 +16,6 @@ HOP_TIMEOUT_NS = 2 * SECOND
 
 
 class CloseStage(TriggerStage[kinds.Close]):
-    """A closing handshake."""
-
     def fire(self, frame: WireFrame | None, number: int, now: int) -> None:
         fault = self.fault
         detail = {"match": number, "code": fault.code, "reason": fault.reason, "to": fault.to}
@@ -26,8 +24,6 @@ class CloseStage(TriggerStage[kinds.Close]):
 
 
 class AbortStage(TriggerStage[kinds.Abort]):
-    """A forced 1006."""
-
     def fire(self, frame: WireFrame | None, number: int, now: int) -> None:
         self.report(frame, {"match": number, "how": self.fault.how, "to": self.fault.to}, ends=True)
         self.lane.abort(self.fault.to, self.fault.how, now)
@@ -102,8 +98,6 @@ class IdleTimeoutStage(_HopEndStage[kinds.IdleTimeout]):
 
 
 class LifetimeStage(_HopEndStage[kinds.Lifetime]):
-    """Too old."""
-
     def __init__(self, armed: Armed, fault: kinds.Lifetime, lane: Lane, chance: Chance) -> None:
         super().__init__(armed, fault, lane, chance)
         if lane.direction is self.rule.directions[0]:
@@ -116,8 +110,6 @@ class LifetimeStage(_HopEndStage[kinds.Lifetime]):
 
 
 class MaxMessageSizeStage(_HopEndStage[kinds.MaxMessageSize]):
-    """Too large."""
-
     def __init__(self, armed: Armed, fault: kinds.MaxMessageSize, lane: Lane, chance: Chance) -> None:
         super().__init__(armed, fault, lane, chance)
         self._refused: MessageState | None = None
@@ -140,8 +132,6 @@ class MaxMessageSizeStage(_HopEndStage[kinds.MaxMessageSize]):
 
 
 class LimitDataStage(Stage[kinds.LimitData]):
-    """Enough."""
-
     is_on_bytes = True
     byte_order = 4
 

@@ -31,8 +31,6 @@ OPCODES = {
 
 
 class DropStage(MessageStage[kinds.Drop]):
-    """Nothing continues."""
-
     acts_early = True
 
     def push(self, item: Item, now: int) -> None:
@@ -54,8 +52,6 @@ class DropStage(MessageStage[kinds.Drop]):
 
 
 class DuplicateStage(MessageStage[kinds.Duplicate]):
-    """The same again."""
-
     def act(self, frames: list[WireFrame], number: int, now: int) -> None:
         size = sum(len(frame.raw) for frame in frames)
         copies = min(self.fault.copies, max(1, _MOST_COPIED // size))
@@ -91,8 +87,6 @@ class ContentStage(MessageStage[K]):
 
 
 class ReplaceStage(ContentStage[kinds.Replace]):
-    """Other bytes."""
-
     def change(self, content: bytes, number: int) -> tuple[bytes, dict[str, Any]] | None:
         find, new = self.fault.find, self.fault.with_
         if find is None:
@@ -133,8 +127,6 @@ class CorruptStage(ContentStage[kinds.Corrupt]):
 
 
 class TruncateStage(ContentStage[kinds.Truncate]):
-    """Less of it."""
-
     def change(self, content: bytes, number: int) -> tuple[bytes, dict[str, Any]] | None:
         if len(content) <= self.fault.to:
             return None

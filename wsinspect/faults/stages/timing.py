@@ -52,7 +52,7 @@ class LatencyStage(QueueStage[frames.Latency]):
 
 
 class HoldStage(QueueStage[frames.Hold]):
-    """All or nothing."""
+    """Keeps messages back until the rule's time, count or size is reached, then releases all at once."""
 
     is_indifferent = True
 
@@ -223,8 +223,6 @@ class BandwidthStage(_PieceQueue[frames.Bandwidth]):
 
 
 class SlicerStage(_PieceQueue[frames.Slicer]):
-    """Small segments."""
-
     byte_order = 3
 
     def __init__(self, armed: Armed, fault: frames.Slicer, lane: Lane, chance: Chance) -> None:

@@ -1,4 +1,4 @@
-"""STOMP and MQTT."""
+"""Rules about STOMP and MQTT: what the messages say where the connection shows nothing."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ from mitmproxy.proxy.layers.http._http2 import Http2Client, Http2Server
 
 
 class Observer(Protocol):
-    """Who is notified."""
+    """Who is notified of extended CONNECT: what a server allows, and what was refused."""
 
     def settings(self, context: Context, enable_connect: bool) -> None:
         """A server's first SETTINGS, and whether they allow extended CONNECT."""

@@ -51,7 +51,7 @@ _TLS_BEGUN: Final = (b"\x16", b"\x16\x03")
 
 
 class Observer(Protocol):
-    """Who is notified."""
+    """Who is notified of connections that are passed on unread."""
 
     def passed_unread(self, context: Context, first: bytes, reason: str) -> None:
         """A TCP connection is passed on as it is; `first` is what the client has sent so far."""
@@ -75,7 +75,7 @@ class PatientNextLayer(next_layer.NextLayer):
         self._waiting: WeakSet[layer.NextLayer] = WeakSet()
 
     def next_layer(self, nextlayer: layer.NextLayer) -> None:
-        """mitmproxy's hook."""
+        """mitmproxy's hook: wait where too little has come to tell by, else decide as it does."""
         context = nextlayer.context
         if nextlayer.layer or context.client.transport_protocol != "tcp":
             super().next_layer(nextlayer)

@@ -171,7 +171,7 @@ class _Turns:
             await event.wait()
 
     def end(self, one: Connection) -> None:
-        """It is over."""
+        """Wake those whose turn came because this connection is over."""
         self._over.add(one.id)
         while self._done < len(self._order) and self._order[self._done] in self._over:
             self._done += 1

@@ -29,7 +29,7 @@ def is_refused(one: Connection) -> bool:
 
 
 def refusal(capture: Capture, one: Connection) -> bytes:
-    """The recorded refusal."""
+    """The recorded refusal as bytes, with a Content-Length for its body; 502 where no status is known."""
     handshake = capture.handshake(one.id)
     body = (handshake.body or b"") if handshake else b""
     head = RawHead.parse((handshake.response_in or b"") if handshake else b"")

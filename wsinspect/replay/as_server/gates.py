@@ -104,7 +104,7 @@ class Gates:
         return self._pump()
 
     def finish(self) -> list[Divergence]:
-        """Nothing more comes."""
+        """What was waited for and never came is missing, what came and never fitted is extra."""
         found = [Divergence(Verdict.MISSING, one, None) for one in self._waiting]
         found += [Divergence(Verdict.EXTRA, None, one) for one in self._early]
         self._waiting.clear()

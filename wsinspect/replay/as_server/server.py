@@ -161,7 +161,6 @@ class ReplayServer:
             await self._open(conduit, request, target)
 
     async def _open(self, conduit: Conduit, request: RawHead, target: str) -> None:
-        """A new WebSocket."""
         one = self._take(target)
         if answers.is_refused(one):
             conduit.write(answers.refusal(self.capture, one))

@@ -107,7 +107,7 @@ class Conduit(asyncio.Protocol):
             listener.on_end(self.ended)
 
     def write(self, data: bytes) -> None:
-        """Send."""
+        """Write at once or into the transport's buffer; after the connection is lost, nothing."""
         if self._transport is not None and not self._lost.is_set():
             self._transport.write(data)
 
@@ -145,7 +145,7 @@ class Conduit(asyncio.Protocol):
             self._transport.close()
 
     def abort(self) -> None:
-        """Send a RST."""
+        """Send an RST; what is not yet written is lost."""
         if self._transport is None:
             return
         raw = self._transport.get_extra_info("socket")

@@ -58,7 +58,7 @@ class Target(NamedTuple):
 
     @property
     def authority(self) -> str:
-        """For `Host`."""
+        """Host and port as `Host` has them, the port only where it is not the scheme's."""
         return authority_of(self.scheme, self.host, self.port)
 
 

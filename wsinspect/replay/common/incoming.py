@@ -47,7 +47,7 @@ class MessageReceiver:
         return self._decoder.lost
 
     def feed(self, data: bytes, time_ns: int = 0) -> list[Received]:
-        """Take bytes."""
+        """What these bytes complete: whole messages, and control frames in their place."""
         batch = self._decoder.feed(data, time_ns)
         done = {message.last_frame: message for message in batch.messages}
         heard: list[Received] = []

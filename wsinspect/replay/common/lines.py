@@ -69,7 +69,7 @@ class Line(Listener):
         self.write(step.wire)
 
     def write(self, wire: bytes) -> None:
-        """Send bytes."""
+        """Send bytes as they are, in no frame of ours."""
         if self._conduit is not None:
             self._conduit.write(wire)
 
@@ -89,12 +89,12 @@ class Line(Listener):
             await self._conduit.flushed()
 
     def abort(self) -> None:
-        """Reset the connection."""
+        """Reset the connection, with an RST."""
         if self._conduit is not None:
             self._conduit.abort()
 
     def hang_up(self) -> None:
-        """End it."""
+        """End the connection after what is written, with a FIN and without a CLOSE frame."""
         if self._conduit is not None:
             self._conduit.close()
 

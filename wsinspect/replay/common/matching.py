@@ -68,7 +68,7 @@ class Divergence(NamedTuple):
         return diff(self.recorded.data, b"") if self.recorded is not None else []
 
     def as_json(self) -> dict[str, Any]:
-        """For `--json`."""
+        """`verdict`, `frame` (the recorded one's id, or None) and the lines of `diff`."""
         return {
             "verdict": str(self.verdict),
             "frame": self.recorded.frame if self.recorded else None,
@@ -83,7 +83,6 @@ class Tally:
     counts: dict[Verdict, int] = field(default_factory=lambda: dict.fromkeys(Verdict, 0))
 
     def add(self, verdict: Verdict, count: int = 1) -> None:
-        """Count."""
         self.counts[verdict] += count
 
     @property
@@ -92,7 +91,7 @@ class Tally:
         return sum(self.counts[verdict] for verdict in (Verdict.DIFFERENT, Verdict.MISSING, Verdict.EXTRA))
 
     def as_json(self) -> dict[str, int]:
-        """For `--json`."""
+        """How many messages had each verdict, by its name."""
         return {str(verdict): count for verdict, count in self.counts.items()}
 
 
@@ -152,7 +151,7 @@ class Matcher:
         return self._settle(min(len(self._held), len(self._expected)))
 
     def finish(self) -> list[Divergence]:
-        """Nothing more comes."""
+        """Settle the rest: what was recorded and has not come is missing."""
         return self._settle(len(self._expected))
 
     def _compare(self, recorded: Message, found: Message) -> Verdict | None:

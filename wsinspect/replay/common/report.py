@@ -59,7 +59,7 @@ class ConnectionReport:
         self.tally = matcher.tally
 
     def as_json(self) -> dict[str, Any]:
-        """One object."""
+        """The report of one connection as `replay --json` prints it; `seconds` is how long it took."""
         return {
             "connection": self.connection,
             "url": self.url,
@@ -99,7 +99,7 @@ def describe(report: ConnectionReport, what: Divergence | str) -> Iterator[str]:
 
 
 def summary(report: ConnectionReport) -> str:
-    """One line."""
+    """The report of one connection in one line, without its divergences."""
     counts = report.tally.counts
     parts = [f"{count} {verdict}" for verdict, count in counts.items() if count]
     verdict = "as recorded" if report.is_equal else "diverged"

@@ -61,7 +61,7 @@ class EngineLine(Line):
         return is_transports(data)
 
     def begin(self, handler: LineHandler) -> None:
-        """Greet the client."""
+        """Send the packets that open Engine.IO, then listen; its pings start here."""
         for packet in self.engine.greeting(may_upgrade=not self.is_upgraded):
             self._say(Packet(False, packet))
         self._heart = asyncio.get_running_loop().create_task(self._beat())
@@ -98,7 +98,6 @@ class EngineLine(Line):
         super().abort()
 
     def hang_up(self) -> None:
-        """End it."""
         self._leave("fin")
         if self._probing is not None:
             self._probing.close()

@@ -103,13 +103,11 @@ class _Body(Listener):
         self._length = length
 
     def on_data(self, data: bytes) -> None:
-        """More of it."""
         self.data += data
         if len(self.data) >= self._length:
             self.is_done.set()
 
     def on_end(self, how: str) -> None:
-        """Nothing more comes."""
         self.is_done.set()
 
 
