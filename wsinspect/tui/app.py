@@ -119,7 +119,6 @@ class InspectApp(App[int]):
         return TerminalDriver
 
     def on_mount(self) -> None:
-        """Begin to read."""
         workspace = self.workspace
         if not workspace.has_colour:
             self.theme = "ansi-dark"
@@ -135,7 +134,6 @@ class InspectApp(App[int]):
             loop.add_signal_handler(number, self.exit)
 
     def on_unmount(self) -> None:
-        """End the threads."""
         self.main.filtering.stop()
         self.feed.stop()
         self.workspace.link.stop()
@@ -183,7 +181,6 @@ class InspectApp(App[int]):
         return self.main.is_painting
 
     def on_inspect_app_call(self, message: Call) -> None:
-        """A thread's request."""
         if self.is_whole:
             message.callback(*message.arguments)
 
@@ -252,7 +249,6 @@ class InspectApp(App[int]):
         self.set_keymap(self.workspace.keymap)
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
-        """The palette's commands."""
         yield from system_commands(self)
 
     # -- the pages
@@ -332,7 +328,7 @@ class InspectApp(App[int]):
             self.main.show_connection(finding.connection_id)
 
     def choose_view(self, name: str) -> None:
-        """Show payloads so."""
+        """Show payloads in this view, one of those that the command palette lists."""
         self.main.inspector.choose_view(name)
 
     def later(self, callback: Callable[[], object]) -> None:
@@ -392,7 +388,6 @@ class InspectApp(App[int]):
             self.push_screen(InjectDialog(self.workspace, number, self._target(number), way))
 
     def action_end_connection(self, how: str = "close") -> None:
-        """End it."""
         from wsinspect.tui.dialogs.by_hand import EndDialog
 
         number = self.main.connection_in_view()
@@ -410,7 +405,6 @@ class InspectApp(App[int]):
         self._leaving.begin()
 
     def action_leave(self) -> None:
-        """Quit."""
         self._leaving.begin()
 
     def action_reset_faults(self) -> None:

@@ -21,7 +21,7 @@ FORMS: Final = (MESSAGE, UNMASKED, WIRE)
 
 
 class Blob(Protocol):
-    """Bytes somewhere."""
+    """The bytes of a frame or message, read by pieces wherever they are."""
 
     @property
     def length(self) -> int: ...

@@ -47,7 +47,7 @@ class Commands(Protocol):
         """What a key does."""
 
     def choose_view(self, name: str) -> None:
-        """Show payloads so."""
+        """Show payloads in this view, one of those that the palette listed."""
 
     def add_fault(self, begin: str) -> None:
         """Type a rule that begins so."""

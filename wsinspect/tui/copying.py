@@ -82,7 +82,7 @@ class Copier:
             self._say(f"the {escape(what)} ({size}) is in {path}: too large for a clipboard")
 
     def blob(self, blob: Blob, what: str) -> None:
-        """A payload."""
+        """Copy a payload whole, as `bytes` does; one larger than COPY_BYTES is refused."""
         if blob.length > COPY_BYTES:
             self._say(f"{byte_count(blob.length)} is too much to copy at once")
         else:

@@ -30,7 +30,7 @@ class Document(Protocol):
         """How many there are at this width."""
 
     def line(self, number: int, width: int) -> Line:
-        """One of them."""
+        """One line, from 0, of those that `line_count` counts at the same width."""
 
 
 class LinesDocument:
@@ -47,7 +47,6 @@ class LinesDocument:
         return len(self._wrapped)
 
     def line(self, number: int, width: int) -> Line:
-        """One of them."""
         self._wrap(width)
         return self._wrapped[number]
 
@@ -75,7 +74,6 @@ class HexDocument:
         return -(-self._blob.length // _per_line(width))
 
     def line(self, number: int, width: int) -> Line:
-        """One of them."""
         size = _per_line(width)
         row = self._blob.read(number * size, size)
         halves = (row[:8].hex(" "), row[8:].hex(" "))

@@ -29,7 +29,6 @@ class HangupProofFile:
         return len(text)
 
     def flush(self) -> None:
-        """Likewise."""
         with contextlib.suppress(OSError):
             self._file.flush()
 

@@ -80,7 +80,6 @@ class Export(threading.Thread):
         self._is_unwanted = True
 
     def run(self) -> None:
-        """Write it."""
         order = self._order
         part = order.target.with_name(order.target.name + ".part")
         words, is_written = "the export failed", False

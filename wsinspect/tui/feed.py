@@ -84,7 +84,7 @@ class Feed(threading.Thread):
         self._taken.set()
 
     def stop(self) -> None:
-        """End soon."""
+        """Ask the thread to end, without waiting for it."""
         self._stopping.set()
         self._taken.set()
 

@@ -58,7 +58,6 @@ class Filtering:
             self.start()
 
     def clear(self) -> None:
-        """Show everything again."""
         if self._selection.filter is None:
             return
         self._selection.filter = None

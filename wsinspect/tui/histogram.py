@@ -59,7 +59,7 @@ class Histogram:
         self._marks = bytearray(BINS)
 
     def add(self, time_ns: int, side: int, marks: int) -> None:
-        """Count a frame."""
+        """Count a frame in its bin; where the time is beyond the last, all bins become wider."""
         start_ns = self.start_ns
         if start_ns is None:
             self.start_ns = start_ns = time_ns

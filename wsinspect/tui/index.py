@@ -64,7 +64,7 @@ class FrameIndex:
         return bisect_left(self.columns.times_ns, time_ns)
 
     def opcode(self, position: int) -> int:
-        """The frame's opcode."""
+        """The opcode of the frame at a position, 0 to 15."""
         return self.columns.bits[position] >> 8 & 15
 
     def is_s2c(self, position: int) -> bool:

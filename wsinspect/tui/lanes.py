@@ -29,7 +29,7 @@ class TimeLine:
 
 
 def begin_of(one: Connection) -> int:
-    """When it began."""
+    """When its first attempt was seen, else when it opened or closed, in ns; 0 where nothing is known."""
     return one.attempt_ns or one.open_ns or one.closed_ns or 0
 
 
@@ -87,7 +87,7 @@ NOTHING, WAITING, OPEN, ATTEMPT, CLOSED, UNCLEAN, REFUSED = range(7)
 
 
 def bar(line: TimeLine, from_ns: int, to_ns: int, cells: int) -> list[int]:
-    """The line's cells."""
+    """For each cell the most important of NOTHING to REFUSED that happened in its part of the time."""
     shown = [NOTHING] * cells
     span = max(to_ns - from_ns, 1)
 

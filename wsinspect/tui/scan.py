@@ -100,7 +100,6 @@ class Scan(threading.Thread):
         return self._is_stopped
 
     def run(self) -> None:
-        """Answer until stopped."""
         try:
             with Capture.open(self._path) as capture:
                 self._answer(capture)

@@ -60,7 +60,7 @@ class Selection:
 
     @property
     def path(self) -> Path:
-        """The capture's file."""
+        """The path of the capture, as it was opened."""
         return self.model.path
 
     @property
@@ -75,7 +75,7 @@ class Selection:
         return self._source
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the capture, if records were read from it."""
         if self._source is not None:
             self._source.close()
             self._source = None
@@ -100,7 +100,7 @@ class Selection:
 
     @property
     def selected(self) -> Connection | None:
-        """The selected connection."""
+        """The connection that is selected; None for all."""
         return None if self.connection is None else self.model.connections.get(self.connection)
 
     @property
@@ -142,7 +142,7 @@ class Selection:
         return frame_id in self._volatile or frame_id not in self._records
 
     def record(self, frame_id: int) -> Record | None:
-        """One frame's record."""
+        """The record of one frame, read where it must be; None where it cannot be read."""
         return self.records([frame_id]).get(frame_id)
 
     def _keep(self, records: dict[int, Record]) -> None:

@@ -30,7 +30,6 @@ class Source:
         self.capture = Capture.open(path)
 
     def close(self) -> None:
-        """Close the file."""
         self.capture.close()
 
     def columns(self, after: int, limit: int) -> tuple[int, Columns] | None:

@@ -51,7 +51,7 @@ class Activity:
         return self.index.by_connection[self.connection][start:end]
 
     def step(self) -> None:
-        """Count some more."""
+        """Count at most the next _STEP frames, so that the event loop is not held up."""
         start, end = self.looked_at, min(self.looked_at + _STEP, self.total)
         columns = self.index.columns
         times, flags, bits, gap_ns, last = (
@@ -114,7 +114,6 @@ class View:
 
     @property
     def histogram(self) -> Histogram:
-        """Activity over time."""
         return self.activity.histogram
 
     @property

@@ -28,7 +28,7 @@ _BY_HAND: Final = frozenset({"inject", "connection.end"})
 
 
 class Host(Protocol):
-    """The running program."""
+    """What the pages ask of the running program."""
 
     def deliver(self, callback: Callable[..., None], *arguments: Any) -> None:
         """From another thread: call it in the event loop, if the screens are still there."""
@@ -40,7 +40,7 @@ class Host(Protocol):
         """There is another sentence for the bottom line."""
 
     def engine_seen(self) -> None:
-        """`Workspace.engine_view` is new."""
+        """The engine answered: `Workspace.engine_view` is new."""
 
 
 class Workspace:

@@ -68,7 +68,7 @@ class ByHand(Dialog):
 
 
 class InjectDialog(ByHand):
-    """A frame."""
+    """A frame typed field by field, which is sent to one side."""
 
     keys = "arrows select, enter continues, esc cancels"
 
@@ -131,7 +131,6 @@ class InjectDialog(ByHand):
         self.words("inject-bytes").show([first, *rest, *[[] for _ in range(2 - len(rest))]])
 
     def submit(self) -> None:
-        """Ask, then send."""
         self.judge()
         if not self._raw:
             return
@@ -165,7 +164,6 @@ class EndDialog(ByHand):
         yield TextField(self.workspace, "code, reason", DialogInput("1001", id="end-code"))
 
     def on_mount(self) -> None:
-        """Choose at once."""
         self.pick("end-how").value = self._how
         self.set_focus(self.pick("end-how"))
         self.judge()

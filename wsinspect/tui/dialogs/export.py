@@ -39,7 +39,6 @@ class ExportDialog(Dialog):
         yield TextField(self.workspace, "file", DialogInput(str(self._order.target), id="export-file"))
 
     def on_mount(self) -> None:
-        """Everything as suggested."""
         self.pick("export-kind").value = self._order.kind
         self.pick("export-part").value = self._order.part
         line = self.input("export-file")

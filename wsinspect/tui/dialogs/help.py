@@ -30,7 +30,7 @@ _NAMES = {
 
 
 class HelpPane(LinePane):
-    """The text."""
+    """What a pane is for and its keys, in lines that scroll."""
 
     has_cursor = False
 
@@ -51,7 +51,6 @@ class HelpPane(LinePane):
         )
 
     def title(self) -> tuple[Line, Line]:
-        """Of what."""
         return [("Help: ", "muted"), (self.heading, "title")], [("esc leaves", "muted")]
 
     def _lines(self) -> list[Line]:
@@ -67,11 +66,9 @@ class HelpPane(LinePane):
         return lines
 
     def row_count(self) -> int:
-        """Lines."""
         return len(self._lines())
 
     def row(self, number: int, width: int) -> Line:
-        """One of them."""
         return [(" ", ""), *self._lines()[number]]
 
 
@@ -97,7 +94,6 @@ class HelpScreen(ModalScreen[None]):
         self._page = page
 
     def compose(self) -> ComposeResult:
-        """The text."""
         pane = self.about
         title = pane.help_title if pane is not None else "wsinspect"
         text = pane.help_text if pane is not None else ""

@@ -57,7 +57,6 @@ class JumpLabel(Widget):
         self.styles.width = len(text)
 
     def render_line(self, y: int) -> Strip:
-        """Its letters."""
         return self._palette.strip([(self.text, "accent")], len(self.text))
 
 
@@ -96,7 +95,6 @@ class JumpScreen(ModalScreen[None]):
                 other.display = text.startswith(self._typed)
 
     def on_click(self, event: events.Click) -> None:
-        """A click leaves."""
         event.stop()
         self.dismiss()
 

@@ -24,7 +24,6 @@ class RuleInput(DialogInput):
     """Takes Tab itself: a binding is looked up behind what is typed after it."""
 
     def on_key(self, event: events.Key) -> None:
-        """Complete."""
         screen = self.screen
         if event.key == "tab" and isinstance(screen, RuleDialog):
             event.stop()
@@ -117,7 +116,6 @@ class RuleDialog(Dialog):
         self.words("rule-candidates").show([*lines, *[[] for _ in range(room - len(lines))]])
 
     def action_candidate(self, step: int) -> None:
-        """Another candidate."""
         if self._candidates:
             self._at = (self._at + step) % len(self._candidates)
             self._show_candidates()

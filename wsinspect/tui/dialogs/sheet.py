@@ -55,7 +55,7 @@ class Pick(Widget, can_focus=True):
         self.value = self.options[0][0]
 
     def choose(self, value: str) -> None:
-        """Another one."""
+        """Choose a value, and report it where it is another than before."""
         if value != self.value:
             self.value = value
             self.refresh()
@@ -96,7 +96,6 @@ class Label(Words):
     DEFAULT_CSS = f"Label {{ width: {LABEL_CELLS + 1}; }}"
 
     def name_it(self, words: str) -> None:
-        """Other words."""
         self.show([[(f" {words}", "muted")]])
 
 
@@ -118,7 +117,6 @@ class TextField(Horizontal):
         self._label, self._line = Label(workspace, [[(f" {label}", "muted")]]), line
 
     def compose(self) -> ComposeResult:
-        """Both."""
         yield self._label
         yield self._line
 
@@ -150,7 +148,6 @@ class Dialog(ModalScreen[None]):
         self.workspace = workspace
 
     def compose(self) -> ComposeResult:
-        """Title, content, verdict."""
         with Vertical():
             yield Words(self.workspace, id="dialog-title")
             yield from self.content()
@@ -170,7 +167,6 @@ class Dialog(ModalScreen[None]):
         self._show_title()
 
     def on_resize(self, _event: events.Resize) -> None:
-        """Redraw the title."""
         self._show_title()
         self.judge()
 
@@ -203,14 +199,14 @@ class Dialog(ModalScreen[None]):
         self.words("dialog-verdict").show([*shown, *[[] for _ in range(lines - len(shown))]])
 
     def wrong(self, words: str) -> None:
-        """An error."""
+        """Show what is wrong with what was typed, below the fields."""
         self.verdict(self.workspace.glyphs.bad, words, "error")
 
     def judge(self) -> None:
         """Say what is wrong with what was typed, or what it means; called on every change."""
 
     def submit(self) -> None:
-        """Do it."""
+        """Do what was typed, if it is right; called on Enter."""
 
     def action_submit(self) -> None:
         """Enter on a pick."""
@@ -222,12 +218,10 @@ class Dialog(ModalScreen[None]):
         self.submit()
 
     def on_input_changed(self, event: Input.Changed) -> None:
-        """Something was typed."""
         event.stop()
         self.judge()
 
     def on_pick_changed(self, event: Pick.Changed) -> None:
-        """Something was picked."""
         event.stop()
         self.judge()
 
@@ -272,7 +266,6 @@ class Question(ModalScreen[str]):
         self.heading, self.text, self.replies = heading, text, replies
 
     def compose(self) -> ComposeResult:
-        """All of it."""
         yield Words(self.workspace, id="question")
 
     def on_mount(self) -> None:

@@ -133,7 +133,7 @@ class ControlLink(threading.Thread):
         self._requests.put(_Request(work, done))
 
     def stop(self) -> None:
-        """End soon."""
+        """Ask the thread to end, without waiting for it."""
         self._stopping = True
         self._requests.put(None)
 

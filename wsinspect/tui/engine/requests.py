@@ -75,7 +75,7 @@ def arm(name: str, is_armed: bool) -> Work:
 
 
 def remove(name: str) -> Work:
-    """Remove a rule."""
+    """The request that removes the rule with this name."""
     return lambda control: control.delete(f"/v1/faults/{name}")
 
 
@@ -107,7 +107,7 @@ def abort(connection: int, to: str, how: str) -> Work:
 
 
 def status() -> Work:
-    """What runs."""
+    """The request for what is running (`GET /v1/status`)."""
     return lambda control: control.get("/v1/status")
 
 

@@ -212,7 +212,6 @@ def _heads(head: str, begin: int) -> list[Candidate]:
 
 
 def _pairs(text: str, start: int, kind: type[FaultKind]) -> list[Candidate]:
-    """Keys, then values."""
     segment = text[start:]
     start += len(segment) - len(segment.lstrip())
     key, equals, value = text[start:].partition("=")

@@ -42,7 +42,7 @@ class RuleRow(NamedTuple):
 
     @property
     def is_armed(self) -> bool:
-        """Whether it acts."""
+        """Whether the running engine applies it now."""
         return bool(self.settings and self.settings.get("armed"))
 
 
@@ -133,11 +133,9 @@ class FaultsPane(LinePane):
         return fit([(" " + " ".join(names), "muted")], width)
 
     def row_count(self) -> int:
-        """Rules."""
         return len(self.rows())
 
     def row(self, number: int, width: int) -> Line:
-        """One rule."""
         rows = self.rows()
         if number >= len(rows):
             return []
@@ -251,8 +249,6 @@ def _short(value: Any) -> str:
 
 
 class FaultsScreen(Page):
-    """The page."""
-
     BINDINGS: ClassVar[list[BindingType]] = bindings_of("faults")
     page = "faults"
 
@@ -266,7 +262,6 @@ class FaultsScreen(Page):
         super().grown()
 
     def action_add_fault(self) -> None:
-        """Type a rule."""
         from wsinspect.tui.dialogs.rule import RuleDialog  # with all kinds; not before the first paint
 
         if self.workspace.can("faults.add", "faults"):

@@ -108,7 +108,6 @@ class FindingsPane(LinePane):
         self.refresh()
 
     def row_count(self) -> int:
-        """All of them."""
         return len(self.model.findings)
 
     def row(self, number: int, width: int) -> Line:
@@ -160,8 +159,6 @@ class FindingsPane(LinePane):
 
 
 class FindingsScreen(Page):
-    """The page."""
-
     BINDINGS: ClassVar[list[BindingType]] = bindings_of("findings")
     page = "findings"
 
@@ -181,5 +178,4 @@ class FindingsScreen(Page):
             self.copier.text(finding.rule, "finding's id", ".txt")
 
     def document_text(self) -> str:
-        """The chosen finding."""
         return self.findings.document_text()

@@ -41,7 +41,7 @@ class HandshakePane(LinePane):
         self._width = 0
 
     def show(self, connection: int | None) -> None:
-        """Another connection."""
+        """Show the handshake of a connection, from its top where it is another; None for none."""
         if connection != self.connection:
             self.top = 0
         self.connection = connection
@@ -78,17 +78,13 @@ class HandshakePane(LinePane):
         return self._document.line_count(max(self.size.width - 3, 10))
 
     def row(self, number: int, width: int) -> Line:
-        """One of them."""
         return [(" ", ""), *self._document.line(number, max(self.size.width - 3, 10))]
 
     def empty_lines(self, width: int) -> list[Line]:
-        """Nothing is chosen."""
         return [[("  Choose a connection first (1); then h shows its opening handshake.", "muted")]]
 
 
 class HandshakeScreen(Page):
-    """The page."""
-
     BINDINGS: ClassVar[list[BindingType]] = bindings_of("handshake")
     page = "handshake"
 
@@ -97,7 +93,6 @@ class HandshakeScreen(Page):
         super().__init__(workspace, self.handshake)
 
     def show(self, connection: int | None) -> None:
-        """A connection's."""
         self.handshake.show(connection)
 
     def connection_in_view(self) -> int | None:

@@ -138,7 +138,6 @@ class MainScreen(Page):
         self.set_focus(pane)
 
     def action_focus_pane(self, number: int) -> None:
-        """By its number."""
         self.focus_pane(self.panes[number - 1])
 
     def focus_last(self) -> None:
@@ -307,7 +306,7 @@ class MainScreen(Page):
         self.connections.choose(None)
 
     def show_connection(self, connection: int) -> None:
-        """Its frames."""
+        """Select a connection and go to the frames pane."""
         self.action_focus_pane(3)
         self.connections.choose(connection)
 
@@ -426,7 +425,6 @@ class MainScreen(Page):
     # -- the bar
 
     def action_filter(self) -> None:
-        """Type a filter."""
         flt = self.selection.filter
         self._open_bar("filter", flt.source if flt is not None else "")
 
@@ -446,7 +444,6 @@ class MainScreen(Page):
             self.focus_last()
 
     def on_bar_filter_typed(self, message: Bar.FilterTyped) -> None:
-        """Show what passes."""
         self.filtering.apply(message.filter)
 
     def on_bar_go_typed(self, message: Bar.GoTyped) -> None:
@@ -557,14 +554,12 @@ class MainScreen(Page):
             self.play_moved()
 
     def action_play(self) -> None:
-        """Play or pause."""
         if self.workspace.playback is not None:
             self._played_at = time.monotonic()
             self.workspace.playback.toggle()
             self.play_moved()
 
     def action_play_speed(self, step: int) -> None:
-        """Faster or slower."""
         if self.workspace.playback is not None:
             self.workspace.playback.change_speed(step)
             self.playback_pane.refresh()

@@ -58,7 +58,7 @@ class Page(Screen[None]):
 
     @property
     def is_small(self) -> bool:
-        """Whether nothing fits."""
+        """Whether the terminal has too few cells for anything but a line that says so."""
         return is_too_small(self.app.size)
 
     def on_mount(self) -> None:

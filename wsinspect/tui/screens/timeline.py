@@ -125,15 +125,12 @@ class TimelinePane(LinePane):
         return [(f" conn {one.id} ", "key"), (f"{escape(one.state)}  {lasted}  {end_words(one)}", "")]
 
     def row_count(self) -> int:
-        """Lines."""
         return len(self.lines)
 
     def empty_lines(self, width: int) -> list[Line]:
-        """Nothing yet."""
         return [[("  No connections yet. Each attempt will be a bar here.", "muted")]]
 
     def row(self, number: int, width: int) -> Line:
-        """Label, bar, pattern."""
         line = self.lines[number]
         first, last = self.span()
         label, note = self._label_cells(width), self._note_cells(width)
@@ -198,15 +195,12 @@ class TimelinePane(LinePane):
         self.refresh()
 
     def action_go(self) -> None:
-        """Show its frames."""
         one = self.chosen_connection()
         if one is not None:
             self.post_message(self.Opened(one.id))
 
 
 class TimelineScreen(Page):
-    """The page."""
-
     BINDINGS: ClassVar[list[BindingType]] = bindings_of("timeline")
     page = "timeline"
 

@@ -31,7 +31,7 @@ class BarInput(Input):
     ]
 
     class Left(Message):
-        """Escape was pressed."""
+        """Escape was pressed: the bar is to be closed without effect."""
 
     def __init__(self) -> None:
         super().__init__(compact=True, select_on_focus=False, id="bar-input")
@@ -41,11 +41,10 @@ class BarInput(Input):
         self._at = 0
 
     def action_leave(self) -> None:
-        """Close the bar."""
         self.post_message(self.Left())
 
     def begin(self, kind: str, value: str) -> None:
-        """Type into it."""
+        """Type a `kind` of input, from `value` on; takes the focus at once."""
         self.kind = kind
         self._at = 0
         self.value = value
@@ -152,7 +151,6 @@ class Bar(Vertical):
         event.stop()
 
     def on_bar_input_left(self, message: BarInput.Left) -> None:
-        """Escape."""
         message.stop()
         self.close()
 
@@ -180,7 +178,6 @@ class Bar(Vertical):
             self.post_message(self.FilterTyped(typed, is_final=False))
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Enter."""
         event.stop()
         if self.input.kind == "go":
             self.post_message(self.GoTyped(event.value))

@@ -75,7 +75,7 @@ class LinePane(Widget, can_focus=True):
 
     @property
     def glyphs(self) -> Glyphs:
-        """The signs."""
+        """The signs to draw with: Unicode, or ASCII with `--ascii`."""
         return self.workspace.glyphs
 
     def title(self) -> tuple[Line, Line]:
@@ -87,7 +87,7 @@ class LinePane(Widget, can_focus=True):
         return []
 
     def row_count(self) -> int:
-        """Rows in all."""
+        """How many rows there are, those off the screen included."""
         return 0
 
     def row(self, number: int, width: int) -> Line:
@@ -189,7 +189,6 @@ class LinePane(Widget, can_focus=True):
         self.refresh()
 
     def action_move(self, step: int) -> None:
-        """One row."""
         self.move_to((self.cursor if self.has_cursor else self.top) + step)
 
     def action_page(self, step: int) -> None:
@@ -197,11 +196,9 @@ class LinePane(Widget, can_focus=True):
         self.action_move(step * max(self.visible_rows - 1, 1))
 
     def action_first(self) -> None:
-        """The first row."""
         self.move_to(0)
 
     def action_last(self) -> None:
-        """The last row."""
         self.move_to(self.row_count() - 1)
 
     def on_resize(self, _event: events.Resize) -> None:
@@ -227,12 +224,10 @@ class LinePane(Widget, can_focus=True):
     # -- the mouse
 
     def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
-        """Three rows down."""
         event.stop()
         self.scroll_by(3)
 
     def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
-        """Three rows up."""
         event.stop()
         self.scroll_by(-3)
 

@@ -93,7 +93,6 @@ class ConnectionsPane(LinePane):
         return lambda: self.choose(connection)
 
     def title(self) -> tuple[Line, Line]:
-        """How many."""
         model = self.model
         count = len(model.connections)
         live = sum(one.state == "open" for one in model.connections.values()) if count < 5000 else None

@@ -52,7 +52,7 @@ class FrameTable(LinePane):
 
     @property
     def view(self) -> View:
-        """The rows."""
+        """The rows that are shown, filtered or not."""
         return self.selection.view
 
     # -- drawing

@@ -73,7 +73,7 @@ class InspectorPane(LinePane):
     # -- what is shown
 
     def show(self, record: Record | None, position: int | None) -> None:
-        """Another frame."""
+        """Show a frame, from its top where it is another; None for none."""
         is_other = record is None or self.record is None or record.frame.id != self.record.frame.id
         self.record, self.position = record, position
         if is_other:
@@ -82,7 +82,7 @@ class InspectorPane(LinePane):
         self.rebuild()
 
     def rebuild(self) -> None:
-        """Renew the document."""
+        """Make the document again, of the record, tab, view and window as they are now."""
         self._about, self._views, self._blob = "", [], None
         try:
             self._document = self._make()
@@ -136,11 +136,9 @@ class InspectorPane(LinePane):
     # -- keys
 
     def action_tab(self, step: int) -> None:
-        """Another tab."""
         self.choose_tab((self.tab + step) % len(TABS))
 
     def choose_tab(self, number: int) -> None:
-        """This tab."""
         self.tab = number
         self.top = 0
         self.rebuild()
@@ -217,11 +215,9 @@ class InspectorPane(LinePane):
         return self._document.line_count(max(self.size.width - 2, 10))
 
     def row(self, number: int, width: int) -> Line:
-        """One of them."""
         return [(" ", ""), *self._document.line(number, max(self.size.width - 2, 10))]
 
     def empty_lines(self, width: int) -> list[Line]:
-        """Nothing is chosen."""
         return [[("  Choose a frame to see its payload, header and bytes.", "muted")]]
 
 

@@ -28,11 +28,10 @@ class OneLine(Widget):
         self.workspace = workspace
 
     def line(self, width: int) -> Line:
-        """What it says."""
+        """What it says, at most `width` cells wide."""
         return []
 
     def render_line(self, y: int) -> Strip:
-        """Drawn."""
         width = self.size.width
         return self.workspace.palette.strip(self.line(width) if y == 0 else [], width)
 
@@ -201,7 +200,6 @@ class TooSmall(OneLine):
     """All that is shown where nothing fits."""
 
     def line(self, width: int) -> Line:
-        """What is needed."""
         size = self.app.size
         words = f"wsinspect needs 60x15, this terminal has {size.width}x{size.height}"
         if width < len(words):

@@ -157,7 +157,6 @@ class OverviewPane(LinePane):
         return 0 if self.selection.view.histogram.start_ns is None else min(self.visible_rows, 3)
 
     def empty_lines(self, width: int) -> list[Line]:
-        """Nothing yet."""
         return [[("  The activity in each direction will be drawn here.", "muted")]]
 
     def row(self, number: int, width: int) -> Line:

@@ -55,11 +55,10 @@ class PlaybackPane(LinePane):
 
     @property
     def playback(self) -> Playback | None:
-        """What is played."""
+        """What is played; None when playback is off."""
         return self.workspace.playback
 
     def title(self) -> tuple[Line, Line]:
-        """Speed and place."""
         play = self.playback
         if play is None:
             return [], []
@@ -115,6 +114,6 @@ class PlaybackPane(LinePane):
 
 
 def clock(interval_ns: int) -> str:
-    """`03:20.0`."""
+    """A time in minutes and seconds, as `03:20.0`."""
     seconds = interval_ns / 1e9
     return f"{int(seconds) // 60:02}:{seconds % 60:04.1f}"

@@ -26,12 +26,11 @@ class Words(Widget):
         self.styles.height = max(len(self.lines), 1)
 
     def show(self, lines: list[Line]) -> None:
-        """Other lines."""
+        """Put these lines in the place of the others; the height follows."""
         self.lines = lines
         self.styles.height = max(len(lines), 1)
         self.refresh()
 
     def render_line(self, y: int) -> Strip:
-        """Drawn."""
         line = self.lines[y] if y < len(self.lines) else []
         return self.workspace.palette.strip(fit(line, self.size.width), self.size.width)
