@@ -3,6 +3,7 @@
 Read are the sources (strings, comments, docstrings), the pages of docs, and the help of every command.
 """
 
+import ast
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -110,3 +111,38 @@ def test_a_habit_is_found(text):
 )
 def test_plain_words_are_not(text):
     assert not list(found(text, HABITS))
+
+
+#: What may be one; only such files are parsed, because parsing all takes seconds.
+_SHORT = re.compile(r'"""\s*\S+(?:\s+\S+){0,2}\s*"""')
+
+
+def short_docstrings(source: str) -> Iterator[int]:
+    """The line of each docstring of three words or fewer: it says no more than the name does."""
+    for node in ast.walk(ast.parse(source)) if _SHORT.search(source) else ():
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            text = ast.get_docstring(node, clean=False)
+            if text is not None and len(text.split()) <= 3:
+                yield node.body[0].lineno
+
+
+def test_docstrings_say_something():
+    """A name that needs no more words needs no docstring."""
+    sources = sorted((ROOT / "wsinspect").rglob("*.py"))
+    assert sources
+    assert [
+        f"{path.relative_to(ROOT)}:{line}"
+        for path in sources
+        for line in short_docstrings(path.read_text("utf-8"))
+    ] == []
+
+
+def test_a_short_docstring_is_found():
+    lines = [
+        '"""One."""',
+        "class A:",
+        '    """Of its own."""',
+        "    def b():",
+        '        """Four words are enough."""',
+    ]
+    assert list(short_docstrings("\n".join(lines))) == [1, 3]
