@@ -143,7 +143,7 @@ class FrameFacts(Protocol):
 
     @property
     def rtt_ns(self) -> int | None:
-        """Round trip of the PING or PONG and its mate."""
+        """Round trip of the PING and the PONG that matches it."""
 
     @property
     def gap_ns(self) -> int | None:

@@ -20,7 +20,7 @@ GAP: Final = 1 << 31
 _MASK: Final = GAP - 1
 _STEP: Final = 2048
 #: Rows that are renewed at once: a few milliseconds.
-_MOST_ANEW: Final = 20_000
+_MOST_REBUILT: Final = 20_000
 
 
 class Activity:
@@ -171,7 +171,7 @@ class View:
         if not changed:
             return True
         start = bisect_left(self.rows, min(changed), key=_MASK.__and__)
-        if len(self.rows) - start > _MOST_ANEW:
+        if len(self.rows) - start > _MOST_REBUILT:
             return False
         kept = {row for row in self.rows[start:] if row < GAP}
         kept |= {position for position, passes in changed.items() if passes}

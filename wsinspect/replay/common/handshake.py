@@ -41,7 +41,7 @@ class Target(NamedTuple):
         """`ws://localhost:3000`, `wss://host/other/path?query`.
 
         Raises:
-            UsageError: it is no such URL.
+            UsageError: it is not such a URL.
         """
         try:
             parts = urlsplit(url)
