@@ -42,7 +42,7 @@ async def test_a_full_disk_is_told_at_once_and_what_is_missing_afterwards(
     async with opened(engine.capture, engine=engine) as screen:
         traffic = asyncio.create_task(asyncio.to_thread(echo, port, binary(CHUNK), 1_500))
         # The engine cannot store, its recorder cannot write: whichever said so last is shown.
-        await screen.until(lambda: "The proxy says: cannot" in screen.line("banner"))
+        await screen.until(lambda: "The proxy reports: cannot" in screen.line("banner"))
         await traffic
         assert screen.line("header").startswith(" LIVE ")
         ballast.unlink()

@@ -87,8 +87,8 @@ async def test_certificate_alpn_and_every_step_of_a_real_handshake(engine, certi
     leaf = ssl.PEM_cert_to_DER_cert(certificates.chain.read_text().split("-----END CERTIFICATE-----")[0]
                                     + "-----END CERTIFICATE-----\n")  # fmt: skip
     fingerprint = hashlib.sha256(leaf).hexdigest()
-    assert "client TLS  TLSv1.3" in text
-    assert "server TLS  TLSv1.3" in text
+    assert "client TLS    TLSv1.3" in text
+    assert "server TLS    TLSv1.3" in text
     assert "ALPN http/1.1 (offered http/1.1)" in text
     assert "SNI localhost" in text
     assert "NOT verified" in text
