@@ -274,9 +274,19 @@ def play(
     return engine, {one.name: by_path[one.path] for one in causes if one.path in by_path}
 
 
-def is_agreed(engine: Engine) -> bool:
-    """Whether what was printed, what is stored and what `diagnose` says are the same."""
-    return told(engine.events) == stored(engine.capture) == afterwards(engine.capture)
+def disagreements(engine: Engine) -> list[str]:
+    """A line for each finding that is not at once printed, stored and said by `diagnose`."""
+    found = {
+        "printed": told(engine.events),
+        "stored": stored(engine.capture),
+        "diagnose": afterwards(engine.capture),
+    }
+    lines = []
+    for finding in sorted(set.union(*found.values()), key=str):
+        where = [name for name, all_of_it in found.items() if finding in all_of_it]
+        if len(where) < len(found):
+            lines.append(f"{finding[0]} of connection {finding[1]}: only {' and '.join(where)}")
+    return lines
 
 
 def _look(path: Path) -> dict[str, Seen]:
