@@ -132,17 +132,20 @@ def test_what_does_not_end_is_killed_only_where_that_is_asked():
     assert has_ended(engine.pid)
 
 
-def test_lines_before_and_after_ready_are_told_apart():
+def test_lines_before_and_after_ready_are_told_apart(tmp_path):
+    started = tmp_path / "started"
     engine = child(
-        "import sys, time",
+        "import pathlib, sys, time",
         "print('wsinspect: 3 captures of earlier runs', file=sys.stderr, flush=True)",
         "time.sleep(0.3)",
         *READY,
+        f"while not pathlib.Path({str(started)!r}).exists(): time.sleep(0.01)",
         "print('wsinspect: cannot store the traffic', file=sys.stderr, flush=True)",
         "time.sleep(60)",
     )
     engine.start()
     assert engine.warnings() == ["3 captures of earlier runs"]
+    started.touch()
     while not engine.warning():  # the test's own limit bounds this
         time.sleep(0.01)
     assert engine.warning() == "cannot store the traffic"
