@@ -127,7 +127,7 @@ def directives(parsed: Iterable[Mapping[str, Any]], depth: int = 0) -> tuple[Dir
 
 
 def meets(root: Sequence[Directive], target: Target) -> Met | None:
-    """What this URL meets; None where there is no server.
+    """The server and location that nginx picks for this URL; None if the file has no server.
 
     Args:
         root: of nginx.conf, or of a file with servers alone.

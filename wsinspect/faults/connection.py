@@ -54,7 +54,7 @@ class Abort(NamedTuple):
 
 
 class Report(NamedTuple):
-    """What goes on record, without time and connection."""
+    """An event for the journal: a fault acted, was skipped, or holds a frame."""
 
     event: events.Event
 

@@ -66,7 +66,7 @@ class Blackhole(FaultKind):
 
     def check(self) -> None:
         if self.for_ is None and self.then != "resume":
-            raise FaultError("then", "expected `for` too: without it there is no afterwards")
+            raise FaultError("then", "expected `for` too, which says when `then` happens")
 
 
 @dataclass(frozen=True, kw_only=True)
