@@ -21,7 +21,8 @@ _NO_UPGRADE: Final = re.compile(r"(?i)^(close|keep-alive|)$|^\$http_host$")
 _UPGRADE_LINES: Final = (
     "proxy_http_version 1.1;",
     "proxy_set_header Upgrade $http_upgrade;",
-    'proxy_set_header Connection "upgrade";',
+    # The client's own value: a fixed "upgrade" would also go out with ordinary requests, which some servers then fail.
+    "proxy_set_header Connection $http_connection;",
 )
 _MAX_DEPTH: Final = 16
 
