@@ -21,7 +21,7 @@ _NO_UPGRADE: Final = re.compile(r"(?i)^(close|keep-alive|)$|^\$http_host$")
 _UPGRADE_LINES: Final = (
     "proxy_http_version 1.1;",
     "proxy_set_header Upgrade $http_upgrade;",
-    # The client's own value: a fixed "upgrade" would also go out with ordinary requests, which some servers then fail.
+    # The client's own value: a fixed "upgrade" goes out with ordinary requests too; some servers fail those.
     "proxy_set_header Connection $http_connection;",
 )
 _MAX_DEPTH: Final = 16

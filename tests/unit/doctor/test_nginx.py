@@ -172,6 +172,8 @@ def test_a_finding_gets_file_line_and_diff_and_no_secret(tmp_path) -> None:
     fix = finding.fixes[0].as_json()
     assert (fix["file"], fix["line"]) == (str(app), 4)
     assert "+        proxy_set_header Upgrade $http_upgrade;" in fix["diff"]
+    # A fixed "upgrade" for every request is advice that docs/findings.md warns of.
+    assert "+        proxy_set_header Connection $http_connection;" in fix["diff"]
     assert "secret" not in fix["diff"]
     assert "Authorization ***" in fix["diff"]
     assert f"location /ws in {app}:3: HTTP/1.0 to the server" in better.headline
