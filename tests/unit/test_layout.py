@@ -73,7 +73,6 @@ ELSEWHERE = {
     "replay/socketio/engine_client": "socketio/test_engineio.py, with the server's side",
     "replay/socketio/engine_line": "sockets: integration/test_replay_polling.py",
     "replay/socketio/polled": "sockets: integration/test_replay_polling.py",
-    "replay/socketio/polling": "sockets: integration/test_replay_polling.py",
     "wire/assembly": "the slow path of wire/stream: test_stream.py",
 }
 

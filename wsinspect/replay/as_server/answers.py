@@ -8,19 +8,18 @@ from urllib.parse import urlsplit
 from wsinspect.capture.reader import Capture
 from wsinspect.capture.records import Connection
 from wsinspect.handshake.heads import RawHead
+from wsinspect.replay.common.exchange import Exchange
 from wsinspect.replay.common.handshake import build_response, is_loopback
 
 _NOT_AGAIN = frozenset({b"content-length", b"transfer-encoding", b"connection", b"set-cookie"})
 
 
-def plain(status: int, reason: str, text: str) -> bytes:
-    """A response of one line of text."""
-    body = text.encode() + b"\n"
-    upgrade = "Upgrade: websocket\r\n" if status == 426 else ""
-    return (
-        f"HTTP/1.1 {status} {reason}\r\n{upgrade}Content-Type: text/plain\r\nContent-Length: {len(body)}\r\n"
-        "Connection: close\r\n\r\n"
-    ).encode() + body
+def plain(request: RawHead, status: int, text: str) -> bytes:
+    """A response of one line of text; a 426 names what to upgrade to, as RFC 9110 section 15.5.22 demands."""
+    fields = [(b"Content-Type", b"text/plain")]
+    if status == 426:
+        fields += [(b"Upgrade", b"websocket"), (b"Connection", b"Upgrade")]
+    return Exchange(request).respond(status, text.encode() + b"\n", fields)
 
 
 def is_refused(one: Connection) -> bool:

@@ -246,34 +246,34 @@ class ReplayServer:
         key = request.get("sec-websocket-key") or b""
         if "websocket" not in request.tokens("upgrade") or not is_valid_key(key):
             text = "this is a replayed recording; it only answers WebSockets"
-            return answers.plain(426, "Upgrade Required", text)
+            return answers.plain(request, 426, text)
         if self.keys is not None and key not in self.keys:
-            return answers.plain(403, "Forbidden", "not by the proxy")
+            return answers.plain(request, 403, "not by the proxy")
         if version_of(target) is not None and session_of(target) is not None:
             if self._session(target) is None:
-                return answers.plain(400, "Bad Request", "unknown session")
+                return answers.plain(request, 400, "unknown session")
             one = self._one_of(target)
         else:
             found = self.find(target)
             if found is None:
                 text = "the recording has no more connections for this path (--loop repeats)"
-                return answers.plain(404, "Not Found", text)
+                return answers.plain(request, 404, text)
             one = found
         if self.options.checks_origin and not answers.is_origin_fine(self.capture, request, one):
-            return answers.plain(403, "Forbidden", "this origin is not the recorded one")
+            return answers.plain(request, 403, "this origin is not the recorded one")
         return None
 
     def _polling_refusal(self, request: RawHead, target: str) -> bytes | None:
         if self.keys is not None and request.get(PROOF_FIELD) != self.token.encode():
-            return answers.plain(403, "Forbidden", "not by the proxy")
+            return answers.plain(request, 403, "not by the proxy")
         one = self.knows(target)
         if one is None:
-            return answers.plain(404, "Not Found", "the recording has no Engine.IO session for this path")
+            return answers.plain(request, 404, "the recording has no Engine.IO session for this path")
         if session_of(target) is None and request.method != b"OPTIONS" and self.find(target) is None:
             text = "the recording has no more connections for this path (--loop repeats)"
-            return answers.plain(404, "Not Found", text)
+            return answers.plain(request, 404, text)
         if self.options.checks_origin and not answers.is_request_fine(self.capture, request, one):
-            return answers.plain(403, "Forbidden", "this origin is not the recorded one")
+            return answers.plain(request, 403, "this origin is not the recorded one")
         return None
 
 

@@ -6,14 +6,14 @@ packets (POST) come with the id, and at last, mostly, a WebSocket.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from typing import Final
 from urllib.parse import parse_qs
 
 from wsinspect.decoders.engineio import is_polling_path
 from wsinspect.handshake.heads import RawHead
-from wsinspect.replay.common.conduit import Conduit, Listener
+from wsinspect.replay.common.conduit import Conduit
+from wsinspect.replay.common.exchange import Exchange
 from wsinspect.replay.socketio.engine_line import EngineLine
 from wsinspect.replay.socketio.engineio import MAX_BODY, version_of
 from wsinspect.replay.socketio.payload import decode
@@ -23,7 +23,6 @@ _BODY_S: Final = 30.0
 _UNKNOWN: Final = (400, '{"code":1,"message":"Session ID unknown"}')
 _BAD: Final = (400, '{"code":3,"message":"Bad request"}')
 _VERSION: Final = (400, '{"code":5,"message":"Unsupported protocol version"}')
-_REASONS: Final = {200: "OK", 204: "No Content", 400: "Bad Request", 413: "Payload Too Large"}
 
 
 def is_polling(method: str, target: str) -> bool:
@@ -52,11 +51,16 @@ class Polling:
 
     async def answer(self, conduit: Conduit, request: RawHead) -> None:
         """Answer one request; the connection ends with it."""
-        status, body = await self._judge(conduit, request)
-        conduit.write(_response(request, status, body))
+        exchange = Exchange(request, max_body=MAX_BODY)
+        # From here on what the client sends is read, not kept: a poll may wait for long.
+        conduit.listen(exchange)
+        status, body = await self._judge(conduit, request, exchange)
+        conduit.write(_response(exchange, request, status, body))
         conduit.close()
 
-    async def _judge(self, conduit: Conduit, request: RawHead) -> tuple[int, str | bytes]:
+    async def _judge(self, conduit: Conduit, request: RawHead, exchange: Exchange) -> tuple[int, str | bytes]:
+        if exchange.problem is not None:
+            return _BAD
         target = request.target.decode("latin-1")
         if request.method == b"OPTIONS":
             return 204, b""
@@ -71,7 +75,7 @@ class Polling:
         if request.method == b"GET":
             found = await line.poll()
             return _UNKNOWN if found is None else (200, found)
-        return await self._take(conduit, request, line)
+        return await self._take(conduit, exchange, line)
 
     async def _open(self, request: RawHead) -> tuple[int, str | bytes]:
         self._sessions = {sid: line for sid, line in self._sessions.items() if line.ended is None}
@@ -81,67 +85,33 @@ class Polling:
         self._sessions[line.engine.sid] = line
         return 200, await line.poll() or b""
 
-    async def _take(self, conduit: Conduit, request: RawHead, line: EngineLine) -> tuple[int, str | bytes]:
-        length = request.get("content-length") or b""
-        if not length.isdigit() or len(length) > 12:
-            return _BAD
-        if int(length) > MAX_BODY:
+    async def _take(self, conduit: Conduit, exchange: Exchange, line: EngineLine) -> tuple[int, str | bytes]:
+        body = await exchange.read(conduit, _BODY_S)
+        if exchange.is_too_large:
             return 413, b""
-        body = await _body(conduit, int(length))
+        if body is None:
+            return _BAD
         try:
-            packets = decode(body or b"", line.engine.version)
+            packets = decode(body, line.engine.version)
         except ValueError:
             return _BAD
         line.post(packets)
         return 200, "ok"
 
 
-class _Body(Listener):
-    def __init__(self, length: int) -> None:
-        self.data = bytearray()
-        self.is_done = asyncio.Event()
-        self._length = length
-
-    def on_data(self, data: bytes) -> None:
-        self.data += data
-        if len(self.data) >= self._length:
-            self.is_done.set()
-
-    def on_end(self, how: str) -> None:
-        self.is_done.set()
-
-
-async def _body(conduit: Conduit, length: int) -> bytes | None:
-    """The body of a request; None when it does not come."""
-    body = _Body(length)
-    if not length:
-        return b""
-    conduit.listen(body)
-    try:
-        async with asyncio.timeout(_BODY_S):
-            await body.is_done.wait()
-    except TimeoutError:
-        return None
-    return bytes(body.data[:length])
-
-
-def _response(request: RawHead, status: int, body: str | bytes) -> bytes:
+def _response(exchange: Exchange, request: RawHead, status: int, body: str | bytes) -> bytes:
     raw = body.encode() if isinstance(body, str) else body
-    kind = "application/json" if isinstance(body, str) and body.startswith("{") else "text/plain"
-    lines = [
-        f"HTTP/1.1 {status} {_REASONS[status]}",
-        f"Content-Type: {kind}; charset=UTF-8",
-        f"Content-Length: {len(raw)}",
-        "Cache-Control: no-store",
-        "Connection: close",
+    is_error = isinstance(body, str) and body.startswith("{")
+    fields = [
+        (b"Content-Type", b"application/json" if is_error else b"text/plain; charset=UTF-8"),
+        (b"Cache-Control", b"no-store"),
     ]
-    origin = (request.get("origin") or b"").decode("latin-1")
-    if origin:
+    if origin := exchange.field(b"origin"):
         # It was let in: a page may read what it asked for.
-        lines += [f"Access-Control-Allow-Origin: {origin}", "Access-Control-Allow-Credentials: true"]
-        lines.append("Vary: Origin")
-    wanted = (request.get("access-control-request-headers") or b"").decode("latin-1")
+        fields.append((b"Access-Control-Allow-Origin", origin))
+        fields += [(b"Access-Control-Allow-Credentials", b"true"), (b"Vary", b"Origin")]
     if request.method == b"OPTIONS":
-        lines.append("Access-Control-Allow-Methods: GET, POST")
-        lines += [f"Access-Control-Allow-Headers: {wanted}"] if wanted else []
-    return "\r\n".join([*lines, "", ""]).encode("latin-1") + raw
+        fields.append((b"Access-Control-Allow-Methods", b"GET, POST"))
+        if wanted := exchange.field(b"access-control-request-headers"):
+            fields.append((b"Access-Control-Allow-Headers", wanted))
+    return exchange.respond(status, raw, fields)
