@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from wsinspect.net import url_of
+from wsinspect.wire.header import HeaderFields
 from wsinspect.wire.opcodes import Direction, Opcode
 
 #: What `run --headless --json` prints for one event, without `schema`.
@@ -93,9 +94,7 @@ class Handshake(NamedTuple):
     problems: list[str]
 
 
-class FrameRow(NamedTuple):
-    """A row of `frame`."""
-
+class _FrameRow(NamedTuple):
     id: int
     connection_id: int
     direction: Direction
@@ -111,50 +110,16 @@ class FrameRow(NamedTuple):
     #: Its payload was deleted to make room (--max-capture-size).
     is_evicted: bool = False
 
-    @property
-    def fin(self) -> bool:
-        """Whether it is the final fragment."""
-        return self.header[0] >= 0x80
 
-    @property
-    def rsv1(self) -> bool:
-        """The first reserved bit."""
-        return bool(self.header[0] & 0x40)
+class FrameRow(_FrameRow, HeaderFields):
+    """A row of `frame`."""
 
-    @property
-    def rsv2(self) -> bool:
-        """The second reserved bit."""
-        return bool(self.header[0] & 0x20)
-
-    @property
-    def rsv3(self) -> bool:
-        """The third reserved bit."""
-        return bool(self.header[0] & 0x10)
-
-    @property
-    def opcode(self) -> int:
-        """The low four bits of the first byte, 0 to 15 (RFC 6455 section 5.2)."""
-        return self.header[0] & 0x0F
-
-    @property
-    def masked(self) -> bool:
-        """Whether it was masked."""
-        return self.header[1] >= 0x80
-
-    @property
-    def mask_key(self) -> bytes | None:
-        """The four bytes of the masking key; None where the frame was not masked."""
-        return self.header[-4:] if self.masked else None
+    __slots__ = ()
 
     @property
     def is_fragment(self) -> bool:
         """Whether it may be one of several frames of a message."""
         return self.opcode < Opcode.CLOSE and (self.opcode == Opcode.CONTINUATION or not self.fin)
-
-    @property
-    def length(self) -> int:
-        """Payload bytes on the wire; `payload` may hold fewer."""
-        return self.wire_length - len(self.header)
 
 
 class Message(NamedTuple):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from wsinspect.wire.header import LENGTH_16, LENGTH_64, MASK_BIT
+from wsinspect.wire.header import LENGTH_16, LENGTH_64, MASK_BIT, HeaderFields
 from wsinspect.wire.masking import unmask
 
 #: RFC 6455 section 5.5: "All control frames MUST have a payload length of 125 bytes or less".
@@ -18,7 +18,17 @@ MAX_CONTROL_PAYLOAD: Final = 125
 MAX_HEADER: Final = 14
 
 
-class Frame(NamedTuple):
+class _Frame(NamedTuple):
+    header: bytes
+    first_ns: int
+    time_ns: int
+    payload: bytes
+    wire_length: int
+    violation: str | None = None
+    message: int | None = None
+
+
+class Frame(_Frame, HeaderFields):
     """A frame and when it came.
 
     Attributes:
@@ -32,53 +42,7 @@ class Frame(NamedTuple):
             continuation of nothing.
     """
 
-    header: bytes
-    first_ns: int
-    time_ns: int
-    payload: bytes
-    wire_length: int
-    violation: str | None = None
-    message: int | None = None
-
-    @property
-    def fin(self) -> bool:
-        """Whether this is the final fragment of its message."""
-        return self.header[0] >= 0x80
-
-    @property
-    def rsv1(self) -> bool:
-        """The first reserved bit; "Per-Message Compressed" under permessage-deflate (RFC 7692 section 6)."""
-        return bool(self.header[0] & 0x40)
-
-    @property
-    def rsv2(self) -> bool:
-        """The second reserved bit."""
-        return bool(self.header[0] & 0x20)
-
-    @property
-    def rsv3(self) -> bool:
-        """The third reserved bit."""
-        return bool(self.header[0] & 0x10)
-
-    @property
-    def opcode(self) -> int:
-        """0 to 15, reserved values included."""
-        return self.header[0] & 0x0F
-
-    @property
-    def masked(self) -> bool:
-        """Whether a masking key was sent."""
-        return self.header[1] >= MASK_BIT
-
-    @property
-    def mask_key(self) -> bytes | None:
-        """The four bytes of the masking key."""
-        return self.header[-4:] if self.header[1] >= MASK_BIT else None
-
-    @property
-    def length(self) -> int:
-        """The payload's length on the wire."""
-        return self.wire_length - len(self.header)
+    __slots__ = ()
 
     @property
     def is_cut(self) -> bool:

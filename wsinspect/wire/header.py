@@ -7,7 +7,7 @@ read the two or eight bytes of a long length in their own loops, where a call wo
 from __future__ import annotations
 
 from functools import cache
-from typing import Final
+from typing import Final, Protocol
 
 from wsinspect.wire.opcodes import Direction
 
@@ -76,3 +76,60 @@ def frame_length(data: bytes, position: int = 0) -> int | None:
         return None
     length = int.from_bytes(data[position + 2 : position + 2 + extended], "big")
     return -1 if length > MAX_LENGTH else header_length(second) + length
+
+
+class _HasHeader(Protocol):
+    @property
+    def header(self) -> bytes: ...
+
+    @property
+    def wire_length(self) -> int: ...
+
+
+class HeaderFields:
+    """What a frame's header says, worked out when asked for; a base for tuples with both fields below.
+
+    `header` is the whole header as it was on the wire, 2 to 14 bytes; `wire_length` counts the payload too.
+    """
+
+    __slots__ = ()
+
+    @property
+    def fin(self: _HasHeader) -> bool:
+        """Whether it is the final fragment of its message."""
+        return self.header[0] >= 0x80
+
+    @property
+    def rsv1(self: _HasHeader) -> bool:
+        """The first reserved bit; "Per-Message Compressed" under permessage-deflate (RFC 7692 section 6)."""
+        return bool(self.header[0] & 0x40)
+
+    @property
+    def rsv2(self: _HasHeader) -> bool:
+        """The second reserved bit."""
+        return bool(self.header[0] & 0x20)
+
+    @property
+    def rsv3(self: _HasHeader) -> bool:
+        """The third reserved bit."""
+        return bool(self.header[0] & 0x10)
+
+    @property
+    def opcode(self: _HasHeader) -> int:
+        """The low four bits of the first byte, 0 to 15, reserved values included."""
+        return self.header[0] & 0x0F
+
+    @property
+    def masked(self: _HasHeader) -> bool:
+        """Whether a masking key was sent."""
+        return self.header[1] >= MASK_BIT
+
+    @property
+    def mask_key(self: _HasHeader) -> bytes | None:
+        """The four bytes of the masking key; None where the frame is not masked."""
+        return self.header[-4:] if self.header[1] >= MASK_BIT else None
+
+    @property
+    def length(self: _HasHeader) -> int:
+        """The payload's length on the wire; what is stored of it may be less."""
+        return self.wire_length - len(self.header)
