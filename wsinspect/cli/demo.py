@@ -47,7 +47,7 @@ def demo(headless: bool, seconds: float, capture: Path | None, color: str, ready
     import shlex
 
     from wsinspect.cli.diagnosis import diagnose_file
-    from wsinspect.cli.output import echo
+    from wsinspect.cli.output import echo, prose_columns
     from wsinspect.demo.play import play
     from wsinspect.demo.report import report
     from wsinspect.launch.paths import new_capture_path, own_command
@@ -72,7 +72,8 @@ def demo(headless: bool, seconds: float, capture: Path | None, color: str, ready
     with open_capture(path) as seen:
         for line in ("", *report(seen), *_last_frames(seen, Palette.choose(color)), ""):
             echo(line)
-    for line in diagnosis_lines(diagnose_file(path, None, None), Palette.choose(color)):
+    found = diagnosis_lines(diagnose_file(path, None, None))
+    for line in Palette.choose(color).folded(found, prose_columns()):
         echo(line)
     echo("")
     name = "last" if capture is None else shlex.quote(str(capture))

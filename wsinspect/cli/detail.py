@@ -28,7 +28,7 @@ from wsinspect.text import escape
 
 _ROWS = 1000
 #: Events whose facts are columns of the connection and its handshake.
-_SHOWN_ELSEWHERE = frozenset({"attempt", "server", "open", "refused", "failed", "closed"})
+_SHOWN_ELSEWHERE = frozenset({"attempt", "server", "open", "refused", "failed", "closed", "end"})
 
 
 class Detail:

@@ -36,7 +36,7 @@ def diagnose(file: str | None, origin: Path | None, connection: int | None, as_j
     default.
     """
     from wsinspect.cli.diagnosis import diagnose_file
-    from wsinspect.cli.output import echo, echo_json
+    from wsinspect.cli.output import echo, echo_json, prose_columns
     from wsinspect.launch.captures import resolve_capture
     from wsinspect.present.findings import diagnosis_lines
     from wsinspect.present.terminal import Palette
@@ -50,6 +50,6 @@ def diagnose(file: str | None, origin: Path | None, connection: int | None, as_j
     if as_json:
         echo_json(result.as_json())
     else:
-        for line in diagnosis_lines(result, Palette.choose(color)):
+        for line in Palette.choose(color).folded(diagnosis_lines(result), prose_columns()):
             echo(line)
     return 1 if result.has_error else 0

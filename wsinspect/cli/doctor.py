@@ -102,7 +102,7 @@ def doctor(
     import os
     from dataclasses import replace
 
-    from wsinspect.cli.output import echo, echo_json
+    from wsinspect.cli.output import echo, echo_json, prose_columns
     from wsinspect.cli.progress import asking
     from wsinspect.doctor.asker import Asker
     from wsinspect.doctor.configuration import read_configuration, with_configuration
@@ -168,6 +168,7 @@ def doctor(
             next_steps=found.judgement.next_steps,
             curl=found.curl(include_secrets=include_secrets),
             is_verbose=verbose,
+            columns=prose_columns(),
         )
         for line in lines:
             echo(line)

@@ -16,7 +16,7 @@ from wsinspect.capture.filtering import FrameScan, matching_connections
 from wsinspect.capture.reader import Capture
 from wsinspect.capture.records import FrameRow
 from wsinspect.cli.follow import looks
-from wsinspect.cli.output import columns, echo, echo_json
+from wsinspect.cli.output import columns, echo, echo_json, prose_columns
 from wsinspect.errors import CaptureError
 from wsinspect.filters import Filter
 from wsinspect.present.connection_table import ConnectionTable
@@ -73,7 +73,8 @@ def _show_connections(path: Path, flt: Filter, *, follow: bool, as_json: bool) -
             for one in found:
                 echo_json({"event": "connection", "connection": one.id, **connection_object(one)})
         elif table is None:
-            table = ConnectionTable(found, with_tap=len({one.tap for one in found}) > 1)
+            with_tap = len({one.tap for one in found}) > 1
+            table = ConnectionTable(found, with_tap, prose_columns())
             for line in table.lines():
                 echo(line)
         else:

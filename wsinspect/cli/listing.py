@@ -9,7 +9,7 @@ from wsinspect.capture.reader import Capture
 from wsinspect.capture.records import Connection
 from wsinspect.capture.story import story
 from wsinspect.cli.follow import looks
-from wsinspect.cli.output import echo, echo_json
+from wsinspect.cli.output import echo, echo_json, prose_columns
 from wsinspect.present.connection_table import ConnectionTable
 from wsinspect.present.objects import connection_object
 
@@ -80,7 +80,8 @@ def print_connections_json(path: Path) -> None:
 
 
 def _print_table(connections: list[Connection]) -> ConnectionTable:
-    table = ConnectionTable(connections, with_tap=len({one.tap for one in connections}) > 1)
+    with_tap = len({one.tap for one in connections}) > 1
+    table = ConnectionTable(connections, with_tap, prose_columns())
     for line in table.lines():
         echo(line)
     return table

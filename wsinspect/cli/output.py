@@ -23,6 +23,11 @@ def echo_json(content: dict[str, Any]) -> None:
     echo(json_line(content))
 
 
+def prose_columns() -> int | None:
+    """Cells at which sentences are broken: a terminal's; none in a pipe, where lines are searched."""
+    return columns() if sys.stdout.isatty() else None
+
+
 def columns() -> int:
     """Cells of a line on stdout."""
     return shutil.get_terminal_size((_PIPE_COLUMNS, 24)).columns if sys.stdout.isatty() else _PIPE_COLUMNS

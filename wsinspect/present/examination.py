@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 from wsinspect.findings.model import Finding
+from wsinspect.present.cells import flow
 from wsinspect.present.findings import finding_lines
 from wsinspect.present.terminal import Palette
 from wsinspect.text import cell_width, escape, escape_lines, pad
@@ -43,21 +44,23 @@ def examination_lines(
     next_steps: Sequence[str] = (),
     curl: str = "",
     is_verbose: bool = False,
+    columns: int | None = None,
 ) -> Iterator[str]:
     """All of it.
 
     Args:
         curl: a command that asks the first question again.
+        columns: where sentences are broken; None leaves them whole.
     """
     yield palette.line([(verdict, _STYLES.get(verdict, "")), (f"  {escape(url)}", "")])
-    yield palette.line([(escape(headline), "title")])
+    yield from palette.folded([[(escape(headline), "title")]], columns)
     yield ""
     for one in findings:
-        yield from map(palette.line, finding_lines([one], noun="probe"))
+        yield from palette.folded(finding_lines([one], noun="probe"), columns)
         yield ""
     yield from _block("Asked", _asked(probes), palette)
-    yield from _block("Ruled out", map(escape, ruled_out), palette)
-    yield from _block("Try next", map(escape, next_steps), palette)
+    yield from _block("Ruled out", _broken(ruled_out, columns), palette)
+    yield from _block("Try next", _broken(next_steps, columns), palette)
     yield from _block("As curl", [escape(curl)] if curl else [], palette)
     if is_verbose:
         for probe in probes:
@@ -70,6 +73,11 @@ def _block(title: str, lines: Iterator[str] | Sequence[str], palette: Palette) -
         if not number:
             yield palette.bold(title)
         yield f"  {line}"
+
+
+def _broken(sentences: Sequence[str], columns: int | None) -> Iterator[str]:
+    for one in sentences:
+        yield from [escape(one)] if columns is None else flow(escape(one), columns - 2)
 
 
 def _asked(probes: Sequence[ProbeLine]) -> Iterator[str]:

@@ -12,7 +12,6 @@ from wsinspect.findings.software import NAMES
 from wsinspect.present.cells import Line
 from wsinspect.present.sandwich import sandwich_lines
 from wsinspect.present.story import story_lines
-from wsinspect.present.terminal import Palette
 from wsinspect.text import escape, escape_lines
 
 #: The style of each severity.
@@ -116,26 +115,26 @@ def _objects(facts: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
     return [one for one in _items(facts, name) if isinstance(one, dict)]
 
 
-def diagnosis_lines(result: Any, palette: Palette) -> Iterator[str]:
+def diagnosis_lines(result: Any) -> Iterator[Line]:
     """A diagnosis: what was done on purpose comes first."""
     if result.story is not None:
-        yield from map(palette.line, story_lines(result.story))
-        yield ""
-    yield from _groups(result.findings, palette)
+        yield from story_lines(result.story)
+        yield []
+    yield from _groups(result.findings)
     if result.origin_findings:
-        yield palette.bold(f"Behind the hop ({escape(str(result.origin))})")
-        yield from _groups(result.origin_findings, palette)
-    sandwiches = list(sandwich_lines(result.pairs, palette))
+        yield [(f"Behind the hop ({escape(str(result.origin))})", "title")]
+        yield from _groups(result.origin_findings)
+    sandwiches = list(sandwich_lines(result.pairs))
     yield from sandwiches
-    yield from [""] if sandwiches else []
+    yield from [[]] if sandwiches else []
     if result.nothing is not None:
-        yield escape(f"Nothing to diagnose: {result.nothing.reason}")
-        yield f"  {palette.bold('try')}        {escape(result.nothing.advice)}"
+        yield [(escape(f"Nothing to diagnose: {result.nothing.reason}"), "")]
+        yield _named("try", escape(result.nothing.advice), "title")
         return
     counts = {name: sum(one.severity == name for one in result.findings) for name in SEVERITY_STYLES}
     said = ", ".join(f"{count} {name}{'' if count == 1 else 's'}" for name, count in counts.items() if count)
     looked = f"{result.connections} connection{'' if result.connections == 1 else 's'} looked at"
-    yield f"{said or _all_is_well(result)}; {looked}"
+    yield [(f"{said or _all_is_well(result)}; {looked}", "")]
 
 
 def _all_is_well(result: Any) -> str:
@@ -148,10 +147,10 @@ def _all_is_well(result: Any) -> str:
     return f"{words} so far" if result.is_live else words
 
 
-def _groups(findings: Sequence[Finding], palette: Palette) -> Iterator[str]:
+def _groups(findings: Sequence[Finding]) -> Iterator[Line]:
     groups: dict[tuple[str, str | None, str, str], list[Finding]] = {}
     for one in findings:
         groups.setdefault((one.id, one.hop, one.title, one.severity), []).append(one)
     for group in groups.values():
-        yield from map(palette.line, finding_lines(group))
-        yield ""
+        yield from finding_lines(group)
+        yield []

@@ -18,7 +18,7 @@ from wsinspect.capture.records import (
     Opaque,
     Ping,
 )
-from wsinspect.present.cells import Line
+from wsinspect.present.cells import Line, fit
 from wsinspect.present.glyphs import UNICODE
 from wsinspect.present.notes import (
     EVICTED,
@@ -37,7 +37,9 @@ from wsinspect.wire.opcodes import opcode_name
 _COLUMNS = (("#", 6), ("TIME S", 10), ("DELTA MS", 8), ("DIR", 3), ("OP", 6), ("FRSV", 4), ("BYTES", 7))
 _RIGHT = frozenset({"#", "TIME S", "DELTA MS", "BYTES"})
 _NOTE_INDENT = sum(width + 2 for _, width in _COLUMNS)
-#: With the columns before it, what an 80-column terminal has left.
+#: Where the notes would have fewer cells than this, the time since the frame before makes room for them.
+_ROOMY_NOTE = 40
+_DELTA_INDENT = 10
 _LEAST_NOTE = 22
 
 
@@ -79,7 +81,9 @@ class FrameTable:
         is_live: frames may still come, so that a missing PONG is not yet missing; may change later.
 
     Attributes:
-        connection, note_cells: as given; the cells that are left for notes and preview.
+        connection: as given.
+        with_delta: whether there is room for the time since the frame before.
+        note_cells: cells that are left for notes and preview.
         start_ns: what times count from; None for the first frame.
         before_ns: the time of the row before.
         violations: codes of all that was broken in the rows so far.
@@ -90,7 +94,9 @@ class FrameTable:
     ) -> None:
         self.connection = connection
         self.start_ns = connection.attempt_ns if connection else None
-        self.note_cells = max(columns - _NOTE_INDENT, _LEAST_NOTE)
+        self.with_delta = columns - _NOTE_INDENT >= _ROOMY_NOTE
+        indent = _NOTE_INDENT if self.with_delta else _NOTE_INDENT - _DELTA_INDENT
+        self.note_cells = max(columns - indent, _LEAST_NOTE)
         self._palette = palette
         self.is_live = is_live
         self.before_ns: int | None = None
@@ -98,7 +104,8 @@ class FrameTable:
 
     def header(self) -> str:
         """The names of the columns."""
-        names = [pad(name, width, right=name in _RIGHT) for name, width in _COLUMNS]
+        columns = [one for one in _COLUMNS if self.with_delta or one[0] != "DELTA MS"]
+        names = [pad(name, width, right=name in _RIGHT) for name, width in columns]
         return self._palette.bold("  ".join([*names, "NOTE, PREVIEW"]))
 
     def lines(self, page: Page) -> Iterator[str]:
@@ -120,7 +127,7 @@ class FrameTable:
 
     def tail(self, found: Line, preview: str) -> str:
         """What stands behind the columns; of a payload as much as fits."""
-        return self._palette.line(with_preview(found, preview, self.note_cells))
+        return self._palette.line(fit(with_preview(found, preview, self.note_cells), self.note_cells))
 
     def _row(self, record: Record, page: Page) -> Row:
         frame = record.frame
@@ -141,8 +148,9 @@ class FrameTable:
         )
 
     def _line(self, row: Row, *, has_preview: bool) -> str:
+        delta = f"{milliseconds(row.delta_ns):>8}  " if self.with_delta else ""
         columns = (
-            f"{row.id:>6}  {row.t_ns / 1e9:>10.6f}  {milliseconds(row.delta_ns):>8}  "
+            f"{row.id:>6}  {row.t_ns / 1e9:>10.6f}  {delta}"
             f"{row.direction.arrow:<3}  {opcode_name(row.opcode):<6}  {flags(row.bits, UNICODE)}  "
             f"{row.length:>7}"
         )

@@ -53,6 +53,8 @@ _SECOND_NS: Final = 10**9
 #: Number, seconds, milliseconds since the one before, direction and kind, bytes.
 _ROW: Final = "%6d  %10.6f  %8.3f  %s  F···  %7d"
 _LATE_ROW: Final = "%6d  %10.6f  %8.1f  %s  F···  %7d"
+#: The milliseconds are not shown where the notes need the room.
+_NARROW_ROW: Final = "%6d  %10.6f  %.0s%s  F···  %7d"
 
 
 def _sent(time_ns: int, after_ns: int) -> str:
@@ -80,7 +82,8 @@ def line_block(
     add = lines.append
     seen: dict[int, tuple[FrameTable, str]] = {}
     paint = palette.direction if palette.enabled else None
-    row_of, late_row_of = _ROW.__mod__, _LATE_ROW.__mod__  # the fastest way to write numbers into a line
+    # the fastest way to write numbers into a line
+    row_of, late_row_of, narrow_row_of = _ROW.__mod__, _LATE_ROW.__mod__, _NARROW_ROW.__mod__
     for frame_id, number, side, bits, time_ns, is_plain, length, data in rows:
         if number not in seen:
             seen[number] = tables(number), with_connection % number if with_connection else ""
@@ -93,7 +96,8 @@ def line_block(
         delta_ns = 0 if before_ns is None else time_ns - before_ns
         table.before_ns = time_ns
         is_text = bits >> 8 & 15 == _TEXT
-        row = (row_of if -_SECOND_NS < delta_ns < _SECOND_NS else late_row_of)(
+        write = row_of if -_SECOND_NS < delta_ns < _SECOND_NS else late_row_of
+        row = (write if table.with_delta else narrow_row_of)(
             (
                 frame_id,
                 (time_ns - begin_ns) / 1e9,

@@ -7,54 +7,61 @@ from collections.abc import Iterator, Sequence
 from wsinspect.findings.evidence import seconds
 from wsinspect.findings.facts import C2S, S2C, ConnectionFacts
 from wsinspect.findings.sandwich import PairFacts, Through, Waited, change_line
-from wsinspect.present.terminal import Palette
+from wsinspect.present.cells import Line
 from wsinspect.text import escape
 
 #: Connections that are printed in full; of more, only the first ones.
 _SHOWN = 20
+#: Cells of the names in front of facts.
+_NAME_CELLS = 10
 
 
-def sandwich_lines(pairs: Sequence[PairFacts], palette: Palette) -> Iterator[str]:
+def sandwich_lines(pairs: Sequence[PairFacts]) -> Iterator[Line]:
     """One paragraph a connection."""
     if not pairs:
         return
     clocks = pairs[0].clocks
     if not clocks.is_same_clock:
         difference, error = clocks.difference_ns / 1e6, clocks.error_ns / 1e6
-        yield f"The origin's clock is {difference:+.3f} ms from the edge's (within {error:.3f} ms)"
+        words = f"The origin's clock is {difference:+.3f} ms from the edge's (within {error:.3f} ms)"
+        yield [(words, "")]
     for pair in pairs[:_SHOWN]:
-        yield from _pair(pair, palette)
+        yield from _pair(pair)
     if len(pairs) > _SHOWN:
-        yield f"... and {len(pairs) - _SHOWN} more connections; --connection shows one, --json all"
+        yield [(f"... and {len(pairs) - _SHOWN} more connections; --connection shows one, --json all", "")]
 
 
-def _pair(pair: PairFacts, palette: Palette) -> Iterator[str]:
+def _pair(pair: PairFacts) -> Iterator[Line]:
     behind = (
         f"#{pair.origin.id} (joined by {pair.joined_by})" if pair.origin else "nothing arrived behind the hop"
     )
-    yield palette.bold(f"Sandwich  #{pair.edge.id} {escape(pair.edge.tap or 'edge')} -> {behind}")
+    yield [(f"Sandwich  #{pair.edge.id} {escape(pair.edge.tap or 'edge')} -> {behind}", "title")]
     if pair.origin is None:
         answer = (
             pair.edge.response_in.start_line.decode("latin-1") if pair.edge.response_in else pair.edge.error
         )
-        yield f"  the hop answered itself: {escape(str(answer))}"
+        yield _line("", f"the hop answered itself: {escape(str(answer))}", 0)
         return
     into, out = pair.versions
-    yield escape(f"  HTTP      {into} into the hop, {out} out of it")
+    yield _line("HTTP", escape(f"{into} into the hop, {out} out of it"))
     for name, changes in (("request", pair.request_changes), ("response", pair.response_changes)):
         for index, change in enumerate(changes):
-            yield f"  {name if index == 0 else '':<9} {escape(change_line(change))}"
+            yield _line(name if index == 0 else "", escape(change_line(change)))
     for arrow, through in (("c>s", pair.c2s), ("s>c", pair.s2c)):
         if through is not None and (through.sent or through.arrived):
-            yield f"  {arrow}       {_through(through)}"
+            yield _line(arrow, _through(through))
             source = pair.edge if arrow == "c>s" or pair.origin is None else pair.origin
-            yield from (f"            {_waited(one, source)}" for one in through.longest)
+            yield from (_line("", _waited(one, source)) for one in through.longest)
         if through is not None and through.controls[0] != through.controls[1]:
-            yield f"  {arrow}       {_controls(*through.controls)}"
+            yield _line(arrow, _controls(*through.controls))
     if pair.closed_by is not None:
         quiet = [seconds(pair.edge.silence_ns(side) or 0) for side in (C2S, S2C)]
         after = f", after a silence of {quiet[0]} c>s and {quiet[1]} s>c" if pair.closed_by == "hop" else ""
-        yield f"  ended by  {'the ' if pair.closed_by == 'hop' else ''}{pair.closed_by}{after}"
+        yield _line("ended by", f"{'the ' if pair.closed_by == 'hop' else ''}{pair.closed_by}{after}")
+
+
+def _line(name: str, words: str, cells: int = _NAME_CELLS) -> Line:
+    return [("  ", ""), (f"{name:<{cells}}", ""), (words, "")]
 
 
 def _waited(one: Waited, source: ConnectionFacts) -> str:

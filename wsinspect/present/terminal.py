@@ -10,10 +10,10 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from wsinspect.present.cells import Line
+from wsinspect.present.cells import Line, fold
 from wsinspect.text import cell_width, pad
 
 SCHEMA = 1
@@ -43,6 +43,16 @@ class Palette(NamedTuple):
     def line(self, line: Line) -> str:
         """A line of styled pieces; styles that a terminal's sixteen colours do not need are left out."""
         return "".join(self.paint(text, *_CODES.get(style, ())) if style else text for text, style in line)
+
+    def folded(self, lines: Iterable[Line], columns: int | None) -> Iterator[str]:
+        """Lines, those longer than `columns` continued below, between words where there are some.
+
+        Args:
+            columns: cells of a terminal; None leaves lines as long as they are, for a pipe that is searched.
+        """
+        for line in lines:
+            pieces = [line] if columns is None else fold(line, columns)
+            yield from (self.line(piece).rstrip() for piece in pieces)
 
     def bold(self, text: str) -> str:
         return self.paint(text, 1)

@@ -168,3 +168,52 @@ def test_colour_follows_the_terminal_and_no_color(monkeypatch):
     monkeypatch.setenv("TERM", "dumb")
     assert not Palette.choose("auto").enabled
     assert not Palette.choose("never").enabled
+
+
+@given(
+    st.lists(connections, min_size=1, max_size=4),
+    st.integers(20, 200),
+    st.booleans(),
+    st.lists(connections, max_size=2),
+)
+def test_no_connection_exceeds_the_terminal(some, columns, with_tap, later):
+    table_of_some = ConnectionTable(some, with_tap, columns)
+    lines = [*table_of_some.lines(), *map(table_of_some.line, later)]
+    assert all(cell_width(line) <= columns for line in lines)
+
+
+CLOSED = Connection(
+    *(4, "chat", "127.0.0.1:50558", "127.0.0.1:8080", "ws", "127.0.0.1", 48457, "/chat?name=bob"),
+    *("1.1", "127.0.0.1:3000", "1.1", None, None, 101, "chat.v1", None, None),  # type: ignore[arg-type]
+    *(10**18, 10**18, 10**18 + 10**9, "closed", None, None, None, None, None),  # type: ignore[arg-type]
+    *("server", "fin", 1006, False, 9, 13, 160, 290),
+)
+
+
+def test_columns_make_room_by_rank():
+    names = [ConnectionTable([CLOSED], True, columns).lines()[0].split() for columns in (200, 120, 80, 50)]
+    assert {"CLIENT", "STARTED"} <= set(names[0])
+    assert {"#", "URL", "STATUS", "C>S", "S>C", "END"} <= set(names[2])
+    assert set(names[3]) < set(names[2]) < set(names[0])
+    assert (names[3][0], names[3][-1]) == ("#", "END")
+
+
+@given(st.lists(pages, max_size=2), st.integers(80, 200), st.booleans())
+def test_no_frame_exceeds_the_terminal(some, columns, is_live):
+    shown = FrameTable(None, columns, Palette(False), is_live)
+    for page in some:
+        page.whole = None
+        for frame in page.frames:
+            (line,) = shown.frame_lines(frame, page)
+            has_large_numbers = frame.length >= 10**7 or abs(frame.time_ns - (shown.start_ns or 0)) >= 10**12
+            assert cell_width(line) <= columns or has_large_numbers
+    assert cell_width(shown.header()) <= columns
+
+
+def test_sentences_are_broken_between_words():
+    line = [("  fix        ", ""), ("one two three four five six seven eight nine ten", "")]
+    pieces = list(Palette(False).folded([line], 40))
+    assert pieces == ["  fix        one two three four five six", "             seven eight nine ten"]
+    assert list(Palette(False).folded([line], None)) == [
+        "  fix        one two three four five six seven eight nine ten"
+    ]
