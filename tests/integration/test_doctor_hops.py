@@ -17,9 +17,10 @@ from tests.support.doctor_lab import examined
 from tests.support.hops import LOOPBACK, NGINX_GOOD, Hop, envoy_program, free_port, haproxy, nginx
 from tests.support.matrix_hops import KINDS, Behind
 from tests.support.matrix_lab import answer_by_path, choose_v1, serve_by_path
-from wsinspect.doctor.configuration import read_configuration, with_configuration
+from wsinspect.doctor.configuration.judging import with_configuration
+from wsinspect.doctor.configuration.model import edited
+from wsinspect.doctor.configuration.reading import read_configurations
 from wsinspect.doctor.examination import Examination
-from wsinspect.doctor.nginx import corrected, defects, meets
 from wsinspect.doctor.target import Extras
 
 pytestmark = [pytest.mark.lab, pytest.mark.slow]
@@ -166,14 +167,11 @@ def test_the_line_of_nginxs_configuration_is_named_and_the_diff_mends_it(tmp_pat
                     found = await examined(f"ws://{LOOPBACK}:{hop.port}/app/echo", timeout_ns=5_000_000_000)
                 finally:
                     await asyncio.to_thread(hop.stop)
-                read = read_configuration(tmp_path / "hop")
-                found = replace(found, judgement=with_configuration(found.judgement, read, found.target))
-                seen.append(found)
-                met = meets(read.root, found.target)
-                assert met is not None
-                for defect in [one for one in defects(met) if one.kind == "upgrade"]:
-                    lines = app.read_text().splitlines(keepends=True)
-                    app.write_text("".join(corrected(lines, defect, str(app))))
+                read = read_configurations([str(tmp_path / "hop")])
+                judgement, explained = with_configuration(found.judgement, read, found.target)
+                seen.append(replace(found, judgement=judgement))
+                if explained is not None:
+                    app.write_text(edited(app.read_text(), str(app), explained.defect.edits))
 
     asyncio.run(run())
     before, after = (one.judgement for one in seen)

@@ -21,6 +21,7 @@ Peers
     h2_client       HTTP/2 over TLS
     talk_server, page_server, named_sites      pages with WebSockets
     ticking         a server that ticks, and its client
+    configurations  configurations of hops, read as --config reads them, mended, and read again
     doctor_lab      servers that answer one thing each, and what the doctor says of them
     relay_hop       a hop that ends WebSockets and begins new ones, as a process
     transparent_peers           both sides of the transparent proxy, in network namespaces

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
+from wsinspect.cli.configurations import DEFAULT_PATCH, config_option
 from wsinspect.cli.options import DURATION, color_option, examples, json_option
 
 if TYPE_CHECKING:
@@ -23,7 +24,8 @@ T = TypeVar("T")
         "wsinspect doctor wss://chat.example.com/socket",
         "wsinspect doctor wss://chat.example.com/socket --cookie session=abc --origin https://example.com",
         "wsinspect doctor wss://chat.example.com/socket --direct http://localhost:3000",
-        "wsinspect doctor wss://chat.example.com/socket --config /etc/nginx",
+        "wsinspect doctor wss://chat.example.com/socket --config /etc/nginx --write fix.patch",
+        "nginx -T | wsinspect doctor wss://chat.example.com/socket --config -",
         "wsinspect doctor localhost:3000/graphql --subprotocol graphql-transport-ws",
         "wsinspect doctor wss://chat.example.com/socket --json | jq '.verdict, .findings[].id'",
         failed="at least one finding is an error",
@@ -37,12 +39,15 @@ T = TypeVar("T")
     metavar="URL",
     help="The server behind the proxy: ask it the same, and name the hop that differs; repeatable, in order.",
 )
+@config_option
 @click.option(
-    "--config",
-    "configuration",
-    type=click.Path(path_type=Path),
-    metavar="PATH",
-    help="The proxy's nginx.conf, or its folder: name the file and line, with a diff.",
+    "--write",
+    "patch",
+    type=click.Path(path_type=Path, dir_okay=False),
+    is_flag=False,
+    flag_value=DEFAULT_PATCH,
+    metavar="[FILE]",
+    help=f"Save the diff of --config as a patch; {DEFAULT_PATCH} by default.",
 )
 @click.option("--origin", metavar="ORIGIN", help="Origin to send instead of the server's own; '' for none.")
 @click.option(
@@ -78,7 +83,8 @@ T = TypeVar("T")
 def doctor(
     url: str,
     directs: tuple[str, ...],
-    configuration: Path | None,
+    configurations: tuple[str, ...],
+    patch: Path | None,
     origin: str | None,
     subprotocols: tuple[str, ...],
     headers: tuple[str, ...],
@@ -102,10 +108,11 @@ def doctor(
     import os
     from dataclasses import replace
 
+    from wsinspect.cli.configurations import check_patch, read, save_patch
     from wsinspect.cli.output import echo, echo_json, prose_columns
     from wsinspect.cli.progress import asking
     from wsinspect.doctor.asker import Asker
-    from wsinspect.doctor.configuration import read_configuration, with_configuration
+    from wsinspect.doctor.configuration.judging import versions_of, with_configuration
     from wsinspect.doctor.examination import examine
     from wsinspect.doctor.target import (
         Extras,
@@ -131,9 +138,9 @@ def doctor(
         headers=tuple(_parsed(lambda one=one: parse_header(one)) for one in headers),  # type: ignore[misc]
         cookies=tuple(_parsed(lambda one=one: parse_cookie(one)) for one in cookies),  # type: ignore[misc]
     )
-    read = None if configuration is None else read_configuration(configuration)
-    for problem in read.problems if read else ():
-        click.echo(f"wsinspect: not read: {escape(problem)}", err=True)
+    if patch is not None:
+        check_patch(patch, configurations)
+    places = read(configurations)
     if assumed:
         click.echo(f"wsinspect: {escape(assumed)}", err=True)
     asker = Asker(trusted=trusted, is_insecure=insecure, timeout_ns=timeout)
@@ -150,8 +157,11 @@ def doctor(
                 watch=watch,
             )
         )
-    if read is not None:
-        found = replace(found, judgement=with_configuration(found.judgement, read, target))
+    explained = None
+    if places:
+        versions = versions_of(one.facts.raw_response_in for one in found.answers)
+        judgement, explained = with_configuration(found.judgement, places, target, versions)
+        found = replace(found, judgement=judgement)
     if found.stopped:
         click.echo(f"wsinspect: {found.stopped}", err=True)
     if as_json:
@@ -172,6 +182,8 @@ def doctor(
         )
         for line in lines:
             echo(line)
+    if patch is not None:
+        save_patch(patch, explained)
     return found.exit_code
 
 

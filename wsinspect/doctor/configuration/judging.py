@@ -1,0 +1,253 @@
+"""A finding with the line of the hop's configuration that it comes from, and the diff that mends it.
+
+A defect that does not explain what was seen is not mentioned: a wrong blame is worse than silence.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from wsinspect.doctor.configuration.diffs import Diff, diffs
+from wsinspect.doctor.configuration.model import Defect, Edit, Kind, Met, edited
+from wsinspect.doctor.configuration.reading import Configuration
+from wsinspect.doctor.judge import Judgement
+from wsinspect.doctor.target import Target
+from wsinspect.findings.model import MAX_EVIDENCE, Cause, Finding, Fix
+from wsinspect.findings.software import NAMES
+from wsinspect.formats.secrets import mask_json
+from wsinspect.handshake.heads import RawHead
+
+_REFUSED: Final = ("WS-HS-004", "WS-HS-011", "WS-HS-012", "WS-HS-019")
+#: Findings that a defect explains.
+_EXPLAINS: Final[Mapping[Kind, frozenset[str]]] = {
+    "upgrade": frozenset(
+        (
+            *("WS-HS-001", "WS-HS-002", "WS-HS-003", "WS-HS-004", "WS-HS-011", "WS-HS-012", "WS-HS-014"),
+            *("WS-HS-101", "WS-HS-102", "WS-HS-103", "WS-DEV-003", "WS-DEV-004", "WS-DEV-005", "WS-PAGE-004"),
+        )
+    ),
+    "h2": frozenset(
+        ("WS-HS-002", "WS-HS-019", "WS-HS-020", "WS-HS-101", "WS-HS-103", "WS-H2-001", "WS-H2-005")
+    ),
+    "websocket": frozenset(
+        (
+            *("WS-HS-012", "WS-HS-018", "WS-HS-026", "WS-HS-030", "WS-HS-044", "WS-HS-052", "WS-HS-104"),
+            *("WS-HS-002", "WS-HS-043"),
+        )
+    ),
+    "host": frozenset(("WS-HS-105", "WS-HS-010", "WS-HS-053", "WS-DEV-002")),
+    "credentials": frozenset(("WS-HS-105", "WS-HS-009", "WS-HS-010", "WS-HS-050")),
+    "path": frozenset(("WS-HS-106", "WS-HS-011", "WS-HS-004")),
+    "route": frozenset(("WS-HS-004", "WS-HS-011", "WS-HS-103", "WS-HS-013", "WS-HS-002")),
+    "response": frozenset(("WS-HS-025", "WS-HS-107", "WS-HS-110", "WS-HS-024", "WS-HS-020")),
+    "answer": frozenset(
+        (
+            *("WS-HS-002", "WS-HS-004", "WS-HS-005", "WS-HS-007", "WS-HS-008", "WS-HS-009", "WS-HS-010"),
+            *("WS-HS-011", "WS-HS-019", "WS-HS-020", "WS-HS-021", "WS-HS-023", "WS-HS-103", "WS-HS-017"),
+        )
+    ),
+    "slash": frozenset(("WS-HS-006", "WS-HS-008", "WS-HS-103")),
+    "idle": frozenset(("WS-DROP-002", "WS-DROP-006", "WS-DROP-101", "WS-KA-002")),
+    "lifetime": frozenset(("WS-DROP-003", "WS-DROP-008", "WS-DROP-101", "WS-DROP-006", "WS-DROP-002")),
+    "handshake": frozenset(("WS-HS-022", "WS-HS-108")),
+    "reload": frozenset(("WS-DROP-004",)),
+}
+#: Answers of the server itself, too: a defect is one more reason, and maybe not the first.
+_OTHER_CAUSES: Final = frozenset(
+    (*_REFUSED, "WS-HS-010", "WS-HS-009", "WS-DROP-006", "WS-HS-022", "WS-DROP-004")
+)
+#: Kinds that are the hop's fault even where the server may have a reason of its own.
+_OF_THE_HOP: Final = ("upgrade", "h2", "websocket", "answer", "slash", "idle", "lifetime")
+#: Kinds that are only as good as the number in them.
+_MEASURED: Final = ("idle", "lifetime", "handshake")
+_SECONDS: Final = re.compile(r"(\d+(?:\.\d+)?) ?(ms|s|min|h)\b")
+_UNITS: Final = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0}
+#: How far a measured time may be from the limit that ended it: timers are late, and rarely early.
+_EARLY: Final = 0.03
+_LATE_SECONDS: Final = 2.5
+
+
+@dataclass(frozen=True)
+class Explained:
+    """A finding and the defect that it comes from.
+
+    Attributes:
+        configuration: the one that has it.
+        index: which of the findings it is.
+        diffs: what mends it, a file each.
+    """
+
+    configuration: Configuration
+    met: Met
+    defect: Defect
+    index: int
+    diffs: tuple[Diff, ...]
+
+
+def with_configuration(
+    judgement: Judgement,
+    read: Sequence[Configuration],
+    target: Target,
+    versions: Mapping[str, tuple[int, ...]] | None = None,
+) -> tuple[Judgement, Explained | None]:
+    """The judgement with the place in a configuration that its first error comes from, and what that is.
+
+    Args:
+        versions: of the software on the way, as far as its answers say so.
+    """
+    places = [(one, one.meets(target, (versions or {}).get(one.software))) for one in read]
+    errors = [one for one in judgement.findings if one.severity == "error"]
+    lines = [line for one, met in places for line in _remarks(one, met)]
+    if errors:
+        explained = _explain(judgement.findings.index(errors[0]), errors[0], places)
+        if explained is not None:
+            better = with_place(errors[0], explained)
+            findings = tuple(better if one is errors[0] else one for one in judgement.findings)
+            words = masked(f"{errors[0].title}: {explained.met.where}: {explained.defect.words}")
+            return replace(judgement, findings=findings, headline=words), explained
+        lines = [
+            f"{line}, which does not explain it" if line.startswith("this URL meets") else line
+            for line in lines
+        ]
+    return replace(judgement, ruled_out=(*judgement.ruled_out, *lines)), None
+
+
+def explain_finding(
+    finding: Finding, read: Sequence[Configuration], target: Target
+) -> tuple[Finding, Explained | None]:
+    """A recorded finding with its place in a configuration; the same where none explains it."""
+    explained = _explain(0, finding, [(one, one.meets(target)) for one in read])
+    return (finding, None) if explained is None else (with_place(finding, explained), explained)
+
+
+def masked(words: str) -> str:
+    """Words that quote a configuration, without secrets in URLs."""
+    return str(mask_json(words))
+
+
+def _remarks(read: Configuration, met: Met | None) -> Iterator[str]:
+    if met is None:
+        yield f"the configuration of {NAMES[read.software]} has no server for this URL"
+        return
+    yield f"this URL meets {masked(met.where)}"
+    yield from (f"not decided: {masked(one)}" for one in met.unsure)
+
+
+def _explain(
+    index: int, finding: Finding, places: Sequence[tuple[Configuration, Met | None]]
+) -> Explained | None:
+    for read, met in places:
+        if met is None or not _may_be_of(finding, read.software):
+            continue
+        for defect in (*met.defects, *met.limits):
+            if finding.id in _EXPLAINS[defect.kind] and _fits(defect, finding):
+                return Explained(read, met, defect, index, _diffs(read, defect))
+    return None
+
+
+def _may_be_of(finding: Finding, software: str) -> bool:
+    """Not what another product's own page or header says it did."""
+    hop = (finding.hop or "").lower()
+    others = [
+        name.lower() for key, name in NAMES.items() if key not in (software, "general", "npm", "k8s-ingress")
+    ]
+    named = [one for one in others if hop == one or hop.startswith(f"{one} ")]
+    return not named
+
+
+def _fits(defect: Defect, finding: Finding) -> bool:
+    """Whether a defect fits what was seen: the status that it answers with, the seconds that it waits."""
+    said = " ".join((finding.title, *finding.evidence))
+    if defect.status is not None:
+        codes = {int(one) for one in re.findall(r"\b[1-5]\d\d\b", said)}
+        return defect.status in codes or (
+            defect.status in (301, 302, 303, 307, 308) and finding.id in _REDIRECTS
+        )
+    if defect.kind in _MEASURED:
+        if defect.seconds is None:
+            return False
+        times = [float(count) * _UNITS[unit] for count, unit in _SECONDS.findall(said)]
+        low, high = defect.seconds * (1 - _EARLY), defect.seconds + _LATE_SECONDS
+        return any(low <= one <= high for one in times)
+    return True
+
+
+_REDIRECTS: Final = frozenset(("WS-HS-005", "WS-HS-006", "WS-HS-007", "WS-HS-008"))
+
+
+def _diffs(read: Configuration, defect: Defect) -> tuple[Diff, ...]:
+    """What mends it, if the text that comes of it can still be read."""
+    if not defect.edits:
+        return ()
+    files = list(dict.fromkeys(one.file for one in defect.edits))
+    if any(file not in read.sources.texts for file in files):
+        return ()
+    return tuple(diffs(defect.edits, read.sources, read.base(files)))
+
+
+def mended(read: Configuration, edits: Sequence[Edit]) -> Configuration | None:
+    """The configuration with these edits; None if it cannot be read any more."""
+    files = dict.fromkeys(one.file for one in edits)
+    texts = {file: edited(read.sources.texts[file], file, edits) for file in files}
+    after = read.with_texts(texts)
+    if after is None or len(after.problems) > len(read.problems):
+        return None
+    return after
+
+
+def with_place(finding: Finding, explained: Explained) -> Finding:
+    """A finding with the place, and the fix that mends it in front of the others."""
+    defect, software = explained.defect, explained.configuration.software
+    line = masked(f"{explained.met.where}: {defect.words}")
+    fixes = [
+        Fix(software, _fix_text(one, defect), file=one.file, line=one.line, diff=one.shown.rstrip("\n"))
+        for one in explained.diffs
+    ]
+    if not fixes:
+        advice = defect.advice or defect.words
+        fixes = [Fix(software, masked(f"{defect.at}: {advice}"), file=defect.at.file, line=defect.at.line)]
+    rest = [one for one in finding.fixes if one.for_ != software] if explained.diffs else list(finding.fixes)
+    unsure = tuple(f"not decided: {masked(one)}" for one in explained.met.unsure)
+    is_sure = finding.id not in _OTHER_CAUSES and not unsure
+    rival = Cause(
+        line, "apply the diff, or add --prove" if explained.diffs else "change that line, and ask again"
+    )
+    return replace(
+        finding,
+        fault_of="hop" if is_sure or defect.kind in _OF_THE_HOP else finding.fault_of,
+        hop=finding.hop or NAMES[software],
+        confidence="high" if is_sure else finding.confidence,
+        evidence=(line, *unsure, *finding.evidence)[:MAX_EVIDENCE],
+        causes=() if is_sure or not finding.causes else (rival, *finding.causes),
+        fixes=(*fixes, *rest),
+    )
+
+
+def _fix_text(diff: Diff, defect: Defect) -> str:
+    parts = [f"{diff.file}:{diff.line}", *([defect.advice] if defect.advice else []), diff.shown.rstrip("\n")]
+    if not diff.applies:
+        parts.insert(1, "values of secrets are masked here: --write saves a patch that applies")
+    return "\n".join(parts)
+
+
+def versions_of(heads: Iterable[bytes | None]) -> dict[str, tuple[int, ...]]:
+    """Versions that answers name in `Server`, by software.
+
+    Args:
+        heads: response header blocks.
+    """
+    found: dict[str, tuple[int, ...]] = {}
+    for raw in heads:
+        server = RawHead.parse(raw).get("server") if raw else None
+        match = _SERVER.match((server or b"").decode("latin-1"))
+        if match and match[1].lower() in _CALLED:
+            found[_CALLED[match[1].lower()]] = tuple(map(int, match[2].split(".")))
+    return found
+
+
+#: `Server: nginx/1.22.1`; what builds on nginx has its version's numbers.
+_SERVER: Final = re.compile(r"([A-Za-z]+)/(\d{1,4}(?:\.\d{1,4}){1,3})")
+_CALLED: Final = {"nginx": "nginx", "openresty": "nginx", "apache": "apache", "envoy": "envoy"}

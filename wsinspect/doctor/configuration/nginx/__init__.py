@@ -1,0 +1,1 @@
+"""nginx, Nginx Proxy Manager and OpenResty: crossplane reads, these modules decide by nginx's rules."""

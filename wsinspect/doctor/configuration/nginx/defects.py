@@ -1,0 +1,372 @@
+"""What the place that a URL meets lacks for a WebSocket. One `proxy_set_header` in a block cancels all
+inherited ones.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from wsinspect.doctor.configuration.model import RAISED_SECONDS, Defect, Edit, Lines
+from wsinspect.doctor.configuration.nginx.choice import Met, normalised
+from wsinspect.doctor.configuration.nginx.tree import Directive, Tree, spans
+from wsinspect.doctor.configuration.patterns import UndecidedError
+
+#: The first release whose default is HTTP/1.1 to the server (nginx's CHANGES).
+_HTTP11_DEFAULT: Final = (1, 29, 7)
+_UPGRADE_LINES: Final = (
+    "proxy_http_version 1.1;",
+    "proxy_set_header Upgrade $http_upgrade;",
+    # The client's own value: a fixed "upgrade" goes out with ordinary requests too; some servers fail those.
+    "proxy_set_header Connection $http_connection;",
+)
+_HOST_LINE: Final = "proxy_set_header Host $http_host;"
+#: What passes a request on, and what makes the answer itself.
+_PASSES: Final = ("proxy_pass", "uwsgi_pass", "scgi_pass", "fastcgi_pass", "grpc_pass")
+_CREDENTIALS: Final = ("cookie", "authorization", "origin")
+_UNITS: Final = {
+    "ms": 0.001,
+    "s": 1,
+    "": 1,
+    "m": 60,
+    "h": 3600,
+    "d": 86400,
+    "w": 604800,
+    "M": 2592000,
+    "y": 31536000,
+}
+_DEFAULT_TIMEOUT: Final = 60.0
+
+
+def defects(met: Met, tree: Tree, version: tuple[int, ...] | None, path: str) -> Iterator[Defect]:
+    """What is wrong here, the surest first.
+
+    Args:
+        version: of the nginx that runs; None if it is not known.
+        path: of the URL, without its query.
+    """
+    yield from _answers(met)
+    if met.answer is not None:
+        return
+    slash = _slash(met, normalised(path))
+    if slash is not None:
+        yield slash
+        return
+    proxied = passing(met)
+    if proxied is None:
+        if met.unread is None:
+            yield _route(met)
+        return
+    if proxied.name in ("fastcgi_pass", "grpc_pass"):
+        yield Defect("upgrade", f"'{proxied.name}' cannot carry an upgrade; 'proxy_pass' can", proxied.at)
+        return
+    if proxied.name != "proxy_pass" or met.unread is not None:
+        return
+    edits = Edits(met, tree, proxied)
+    yield from _upgrade(met, proxied, edits, version)
+    yield from _headers(met, edits)
+    yield from _host(met, proxied, edits)
+    yield from _path(met, proxied, edits, path)
+
+
+def passing(met: Met) -> Directive | None:
+    """What passes the request on. It is not inherited, except by an `if` of the same location."""
+    for block in reversed(met.chain):
+        if (found := next((one for one in block.block or () if one.name in _PASSES), None)) is not None:
+            return found
+        if block.name != "if":
+            return None
+    return None
+
+
+def limits(met: Met, tree: Tree) -> Iterator[Defect]:
+    """How long nginx waits for the server: before the answer, and while a WebSocket is silent."""
+    proxied = passing(met)
+    if proxied is None or proxied.name != "proxy_pass" or met.unread is not None:
+        return
+    edits = Edits(met, tree, proxied)
+    read = met.effective("proxy_read_timeout")
+    seconds = _DEFAULT_TIMEOUT if read is None else seconds_of(read.args[0] if read.args else "")
+    line = f"proxy_read_timeout {RAISED_SECONDS}s;"
+    if seconds is not None:
+        words = f"'{read.words}'" if read else "no 'proxy_read_timeout': its default is 60 s"
+        mended = edits.replacing(read, line) if read else edits.adding((line,))
+        at = (read or proxied).at
+        yield Defect("idle", f"{words}: silence of the server for that long ends it", at, mended, seconds)
+        yield Defect("handshake", f"{words}: how long the server has to answer", at, mended, seconds)
+    connect = met.effective("proxy_connect_timeout")
+    if connect is not None and (seconds := seconds_of(connect.args[0] if connect.args else "")) is not None:
+        words = f"'{connect.words}': how long connecting to the server may take"
+        yield Defect(
+            "handshake", words, connect.at, edits.replacing(connect, "proxy_connect_timeout 60s;"), seconds
+        )
+    reload = next((one for one in tree.root if one.name == "worker_shutdown_timeout" and one.args), None)
+    if reload is not None:
+        words = f"'{reload.words}': open connections end that long after each reload"
+        yield Defect("reload", words, reload.at, (), seconds_of(reload.args[0]))
+
+
+def seconds_of(text: str) -> float | None:
+    """A time as nginx writes it: `60`, `60s`, `1h30m`; None if it is none."""
+    parts = re.fullmatch(r"(?:\d+(?:ms|[smhdwMy])?\s*)+", text)
+    if not parts:
+        return None
+    return sum(int(count) * _UNITS[unit] for count, unit in re.findall(r"(\d+)(ms|[smhdwMy]?)", text))
+
+
+# -- each defect
+
+
+def _answers(met: Met) -> Iterator[Defect]:
+    answer = met.answer
+    if answer is not None:
+        status = int(answer.args[0]) if answer.args and answer.args[0].isdigit() else None
+        if answer.name == "rewrite":
+            status = 301 if "permanent" in answer.args[2:] else 302
+        elif status is None:
+            status = 302
+        yield Defect(
+            "answer", f"'{_short(answer)}' answers before any server is asked", answer.at, status=status
+        )
+        return
+    rules = _access(met)
+    for number, one in enumerate(rules):
+        if one.name == "deny" and one.args[:1] == ("all",):
+            words = f"'{one.words}' answers" + (
+                " all that no 'allow' lists" if number else " before any server is asked"
+            )
+            yield Defect("answer", words, one.at, status=403)
+            break
+    auth = met.effective("auth_basic")
+    if auth is not None and auth.args[:1] != ("off",):
+        yield Defect(
+            "answer", "'auth_basic' asks for a password before any server is asked", auth.at, status=401
+        )
+    request = met.effective("auth_request")
+    if request is not None and request.args[:1] != ("off",):
+        words = f"'{request.words}' asks another server first, and its 401 or 403 is the answer"
+        yield Defect("answer", words, request.at, status=401)
+        yield Defect("answer", words, request.at, status=403)
+
+
+def _short(one: Directive) -> str:
+    return one.words if len(one.words) <= 80 else f"{one.words[:79]}…"
+
+
+def _access(met: Met) -> list[Directive]:
+    """The innermost block's `allow` and `deny`, in their order; they cancel inherited ones."""
+    for block in reversed(met.chain):
+        if own := [one for one in block.block or () if one.name in ("allow", "deny")]:
+            return own
+    return []
+
+
+def _slash(met: Met, path: str) -> Defect | None:
+    """nginx's own redirect: `location /ws/` with a proxy_pass, and a request for `/ws`."""
+    server = next((one for one in met.chain if one.name == "server"), None)
+    if server is None or path.endswith("/") or met.innermost.args[:1] == ("=",):
+        return None
+    for one in server.all("location"):
+        is_prefix = len(one.args) == 1 or one.args[:1] == ("^~",)
+        is_it = is_prefix and one.args[-1:] == (f"{path}/",) and any(one.get(name) for name in _PASSES)
+        if is_it and _is_behind(met, one.args[-1]):
+            words = f"'{one.words}' ends in a slash, so nginx redirects {path} to {path}/"
+            return Defect("slash", words, one.at, status=301)
+    return None
+
+
+def _is_behind(met: Met, prefix: str) -> bool:
+    """Whether the path found no place of its own: only the server, or a shorter prefix."""
+    inner = met.innermost
+    return inner.name == "server" or (len(inner.args) == 1 and prefix.startswith(inner.args[-1]))
+
+
+def _route(met: Met) -> Defect:
+    inner = met.innermost
+    words = " ".join(one for one in (inner.name, *inner.args))
+    return Defect("route", f"{words} passes nothing on: no 'proxy_pass' for this path", inner.at)
+
+
+def _upgrade(met: Met, proxied: Directive, edits: Edits, known: tuple[int, ...] | None) -> Iterator[Defect]:
+    headers = met.headers
+    missing: list[str] = []
+    replaced: list[Edit] = []
+    words: list[str] = []
+    version = met.effective("proxy_http_version")
+    if version is None and not (known and known >= _HTTP11_DEFAULT):
+        told = f"the default of {'.'.join(map(str, known))}" if known else "the default before nginx 1.29.7"
+        words.append(f"HTTP/1.0 to the server, {told}")
+        missing.append(_UPGRADE_LINES[0])
+    elif version is not None and version.args[:1] != ("1.1",):
+        words.append(f"HTTP/{version.args[0] if version.args else '?'} to the server")
+        replaced += edits.replacing(version, _UPGRADE_LINES[0])
+    for name, line, wanted in (
+        ("upgrade", _UPGRADE_LINES[1], "websocket"),
+        ("connection", _UPGRADE_LINES[2], "upgrade"),
+    ):
+        one = headers.get(name)
+        if one is None:
+            outer = met.lost.get(name)
+            words.append(f"no 'proxy_set_header {name.title()}'")
+            if outer is not None:
+                words[-1] += f" (the proxy_set_header in this block cancels that of {outer.where})"
+            missing.append(line)
+            continue
+        try:
+            value = met.value(one.args[1])
+        except UndecidedError as error:
+            met.unsure.append(f"'{one.words}' in {one.where}: {error} is not known here")
+            continue
+        tokens = [token.strip().lower() for token in value.split(",")]
+        if wanted not in tokens:
+            made = (
+                ""
+                if value == one.args[1]
+                else f", which makes it '{value}'"
+                if value
+                else ", which removes it"
+            )
+            words.append(
+                f"'{one.words}'{made or (' removes Upgrade' if name == 'upgrade' and not value else '')}"
+            )
+            replaced += edits.replacing(one, line)
+    if words:
+        mended = (*edits.adding(tuple(missing)), *replaced) if missing else tuple(replaced)
+        yield Defect("upgrade", "; ".join(words), proxied.at, mended)
+
+
+def _headers(met: Met, edits: Edits) -> Iterator[Defect]:
+    passes = met.effective("proxy_pass_request_headers")
+    if passes is not None and passes.args[:1] == ("off",):
+        line = "proxy_pass_request_headers on;"
+        yield Defect(
+            "websocket", f"'{passes.words}' removes all headers", passes.at, edits.replacing(passes, line)
+        )
+    for name, one in met.headers.items():
+        own = f"$http_{name.replace('-', '_')}"
+        if one.args[1] == own or not (name.startswith("sec-websocket-") or name in _CREDENTIALS):
+            continue
+        shown = f"'proxy_set_header {one.args[0]}'"
+        words = f"{shown} removes it" if not one.args[1] else f"{shown} changes it"
+        kind = "websocket" if name.startswith("sec-") else "credentials"
+        line = f"proxy_set_header {one.args[0]} {own};"
+        yield Defect(kind, words, one.at, edits.replacing(one, line))  # type: ignore[arg-type]
+
+
+def _host(met: Met, proxied: Directive, edits: Edits) -> Iterator[Defect]:
+    host = met.headers.get("host")
+    if host is None:
+        words = "no 'proxy_set_header Host': the server gets the name in proxy_pass"
+        yield Defect("host", words, proxied.at, edits.adding((_HOST_LINE,)))
+        return
+    try:
+        # `$host` is the Host without its port: the same where the URL has none.
+        if met.value(host.args[1]) == met.variables["http_host"]:
+            return
+    except UndecidedError:
+        pass
+    words = f"'{host.words}' is not the Host that the client sent"
+    yield Defect("host", words, host.at, edits.replacing(host, _HOST_LINE))
+
+
+def _path(met: Met, proxied: Directive, edits: Edits, path: str) -> Iterator[Defect]:
+    """A URI in proxy_pass takes the place of the location's prefix; a `rewrite ... break` changes the
+    path.
+    """
+    target = proxied.args[0] if proxied.args else ""
+    changed = met.variables["uri"]
+    inner = met.innermost
+    if changed != normalised(path):
+        one = next((one for block in met.chain for one in block.block or () if one.name == "rewrite"), None)
+        at = (one or proxied).at
+        yield Defect("path", f"'{one.words if one else 'rewrite'}' makes {path} into {changed}", at)
+        return
+    match = re.match(r"(https?://[^/$]+)(/[^$]*)$", target)
+    if match is None or inner.name != "location" or not path.startswith(inner.args[-1]):
+        return
+    becomes = match[2] + path[len(inner.args[-1]) :]
+    if becomes != path:
+        words = f"'{proxied.words}' makes {path} into {becomes}"
+        yield Defect("path", words, proxied.at, edits.replacing(proxied, f"proxy_pass {match[1]};"))
+
+
+# -- edits
+
+
+class Edits:
+    """How lines come into the place that a URL meets, and others out of it."""
+
+    def __init__(self, met: Met, tree: Tree, proxied: Directive) -> None:
+        self._met = met
+        self._texts = tree.sources.texts
+        # `proxy_set_header` may not stand in an `if`: it stands in front of it then, and is inherited.
+        inside = met.inside
+        self._anchor = proxied if inside is met.innermost else inside
+        self._block = met.innermost
+
+    def adding(self, lines: tuple[str, ...]) -> tuple[Edit, ...]:
+        """Lines to add, with what the block inherits so far where they would cancel that."""
+        lines = self._with_inherited(lines)
+        anchor = self._anchor
+        if anchor.file != self._block.file:
+            return self._at_beginning(lines)
+        text = self._texts.get(anchor.file, "")
+        span = _span(text, anchor)
+        if span is None:
+            return ()
+        shown = Lines(anchor.file, text)
+        line = shown.line_of(span[0])
+        if text[shown.start(line) : span[0]].strip():  # the block is on one line
+            return (Edit(anchor.file, span[0], span[0], "".join(f"{one} " for one in lines)),)
+        return (shown.insert(line, *(shown.indent(line) + one for one in lines)),)
+
+    def _at_beginning(self, lines: tuple[str, ...]) -> tuple[Edit, ...]:
+        block = self._block
+        text = self._texts.get(block.file, "")
+        span = _span(text, block)
+        if span is None:
+            return ()
+        shown = Lines(block.file, text)
+        indent = shown.indent(shown.line_of(span[0])) + "    "
+        if text[span[1] :].split("\n", 1)[0].strip():
+            return (Edit(block.file, span[1], span[1], "".join(f" {one}" for one in lines)),)
+        return (shown.insert(shown.line_of(span[1] - 1) + 1, *(indent + one for one in lines)),)
+
+    def replacing(self, one: Directive, line: str) -> tuple[Edit, ...]:
+        """Another directive in the place of one."""
+        span = _span(self._texts.get(one.file, ""), one)
+        return () if span is None else (Edit(one.file, span[0], span[1], line),)
+
+    def _with_inherited(self, added: tuple[str, ...]) -> tuple[str, ...]:
+        place = self._block
+        if place.get("proxy_set_header") is not None or not any("proxy_set_header" in one for one in added):
+            return added
+        names = {one.split()[1].lower() for one in added if one.startswith("proxy_set_header ")}
+        kept = [one for name, one in self._met.headers.items() if name not in names]
+        return (*added, *(f"proxy_set_header {one.args[0]} {quoted(one.args[1])};" for one in kept))
+
+
+def _span(text: str, one: Directive) -> tuple[int, int] | None:
+    """Where a directive stands; None where the text is read in another way than crossplane does."""
+    found = spans(text)
+    if one.number >= len(found):
+        return None
+    start, end = found[one.number]
+    return (
+        (start, end)
+        if text.startswith(one.name, start) and text.count("\n", 0, start) + 1 == one.line
+        else None
+    )
+
+
+def quoted(value: str) -> str:
+    """A value as a directive's argument."""
+    if re.fullmatch(r"[^\s;{}\"'\\]+", value):
+        return value
+    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def as_args(args: Sequence[str]) -> str:
+    """Arguments as they are written."""
+    return " ".join(map(quoted, args))
