@@ -104,7 +104,7 @@ class Met:
 
 
 class Reader(Protocol):
-    """A software's configuration."""
+    """Reads the configuration of one software, and finds what a URL meets in it."""
 
     @property
     def software(self) -> str:

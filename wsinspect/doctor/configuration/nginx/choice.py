@@ -55,7 +55,7 @@ class Met:
 
     @property
     def inside(self) -> Directive:
-        """The innermost block."""
+        """The innermost block, which may be an `if`."""
         return self.chain[-1]
 
     def effective(self, name: str) -> Directive | None:

@@ -195,8 +195,8 @@ def _upgrade(met: Met, proxied: Directive, edits: Edits, known: tuple[int, ...] 
     words: list[str] = []
     version = met.effective("proxy_http_version")
     if version is None and not (known and known >= _HTTP11_DEFAULT):
-        told = f"the default of {'.'.join(map(str, known))}" if known else "the default before nginx 1.29.7"
-        words.append(f"HTTP/1.0 to the server, {told}")
+        whose = f"the default of {'.'.join(map(str, known))}" if known else "the default before nginx 1.29.7"
+        words.append(f"HTTP/1.0 to the server, {whose}")
         missing.append(_UPGRADE_LINES[0])
     elif version is not None and version.args[:1] != ("1.1",):
         words.append(f"HTTP/{version.args[0] if version.args else '?'} to the server")

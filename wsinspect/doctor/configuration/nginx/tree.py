@@ -46,12 +46,12 @@ class Directive:
 
     @property
     def at(self) -> Place:
-        """Where it stands."""
+        """File and line of its first word."""
         return Place(self.file, self.line)
 
     @property
     def where(self) -> str:
-        """Where it stands, as `nginx.conf:12`."""
+        """The same in one text, as `nginx.conf:12`."""
         return str(self.at)
 
     def all(self, name: str) -> Iterator[Directive]:
