@@ -13,6 +13,8 @@ import click
 if TYPE_CHECKING:
     from wsinspect.doctor.configuration.judging import Explained
     from wsinspect.doctor.configuration.reading import Configuration
+    from wsinspect.doctor.judge import Judgement
+    from wsinspect.doctor.target import Target
 
 DEFAULT_PATCH: Final = "wsinspect.patch"
 
@@ -57,6 +59,42 @@ def check_patch(file: Path, paths: Sequence[str]) -> None:
         raise click.UsageError("--write needs --config: without it there is no diff to save")
     if os.path.lexists(file):
         raise click.UsageError(f"{file} is there already; give --write another name")
+
+
+def check_prove(paths: Sequence[str]) -> None:
+    """Before anything is asked: whether `--prove` can do its work at all.
+
+    Raises:
+        click.UsageError: there is no --config.
+    """
+    if not paths:
+        raise click.UsageError("--prove needs --config: without it there is nothing to run")
+
+
+def prove_fix(
+    judgement: Judgement, explained: Explained | None, places: Sequence[Configuration], target: Target
+) -> Judgement:
+    """The judgement with what running the hop's own program showed; what was left out is said on stderr.
+
+    Where no line explains the finding, each configuration is run as it is: that tells whether it is the
+    hop's.
+    """
+    import asyncio
+    from dataclasses import replace
+
+    from wsinspect.doctor.proof.proving import prove_all, with_proof
+    from wsinspect.text import escape
+
+    proofs = asyncio.run(prove_all(explained, places, target))
+    for note in (one for proof in proofs for one in proof.notes):
+        click.echo(f"wsinspect: proof: {escape(note)}", err=True)
+    if explained is None:
+        return replace(judgement, ruled_out=(*judgement.ruled_out, *(proof.words for proof in proofs)))
+    (proof,) = proofs
+    findings = list(judgement.findings)
+    findings[explained.index] = with_proof(findings[explained.index], proof)
+    words = f"proven: {proof.words}" if proof.proven else proof.words
+    return replace(judgement, findings=tuple(findings), headline=f"{judgement.headline} ({words})")
 
 
 def save_patch(file: Path, explained: Explained | None) -> None:

@@ -24,7 +24,7 @@ T = TypeVar("T")
         "wsinspect doctor wss://chat.example.com/socket",
         "wsinspect doctor wss://chat.example.com/socket --cookie session=abc --origin https://example.com",
         "wsinspect doctor wss://chat.example.com/socket --direct http://localhost:3000",
-        "wsinspect doctor wss://chat.example.com/socket --config /etc/nginx --write fix.patch",
+        "wsinspect doctor wss://chat.example.com/socket --config /etc/nginx --prove --write fix.patch",
         "nginx -T | wsinspect doctor wss://chat.example.com/socket --config -",
         "wsinspect doctor localhost:3000/graphql --subprotocol graphql-transport-ws",
         "wsinspect doctor wss://chat.example.com/socket --json | jq '.verdict, .findings[].id'",
@@ -48,6 +48,11 @@ T = TypeVar("T")
     flag_value=DEFAULT_PATCH,
     metavar="[FILE]",
     help=f"Save the diff of --config as a patch; {DEFAULT_PATCH} by default.",
+)
+@click.option(
+    "--prove",
+    is_flag=True,
+    help="Run the proxy's own program on loopback, once with its configuration and once with the diff.",
 )
 @click.option("--origin", metavar="ORIGIN", help="Origin to send instead of the server's own; '' for none.")
 @click.option(
@@ -85,6 +90,7 @@ def doctor(
     directs: tuple[str, ...],
     configurations: tuple[str, ...],
     patch: Path | None,
+    prove: bool,
     origin: str | None,
     subprotocols: tuple[str, ...],
     headers: tuple[str, ...],
@@ -108,7 +114,7 @@ def doctor(
     import os
     from dataclasses import replace
 
-    from wsinspect.cli.configurations import check_patch, read, save_patch
+    from wsinspect.cli.configurations import check_patch, check_prove, prove_fix, read, save_patch
     from wsinspect.cli.output import echo, echo_json, prose_columns
     from wsinspect.cli.progress import asking
     from wsinspect.doctor.asker import Asker
@@ -140,6 +146,8 @@ def doctor(
     )
     if patch is not None:
         check_patch(patch, configurations)
+    if prove:
+        check_prove(configurations)
     places = read(configurations)
     if assumed:
         click.echo(f"wsinspect: {escape(assumed)}", err=True)
@@ -161,6 +169,8 @@ def doctor(
     if places:
         versions = versions_of(one.facts.raw_response_in for one in found.answers)
         judgement, explained = with_configuration(found.judgement, places, target, versions)
+        if prove:
+            judgement = prove_fix(judgement, explained, places, target)
         found = replace(found, judgement=judgement)
     if found.stopped:
         click.echo(f"wsinspect: {found.stopped}", err=True)

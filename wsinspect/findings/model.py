@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 Severity = Literal["error", "warning", "note"]
 FaultOf = Literal["client", "server", "hop", "network", "tool"]
@@ -37,6 +37,28 @@ FAMILIES: Final = {
 MAX_EVIDENCE: Final = 12
 
 
+class Proven(NamedTuple):
+    """A fix that was tried with the hop's own program.
+
+    Attributes:
+        before, after: what a handshake got, with the configuration as it is and with the diff.
+        held: how long the connection was held idle, where that is what was wrong.
+    """
+
+    program: str
+    version: str
+    before: str
+    after: str
+    held: str | None = None
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Proven:
+        """The object in a fix, whoever wrote it."""
+        program, version, before, after = (str(value.get(name)) for name in cls._fields[:4])
+        held = value.get("held")
+        return cls(program, version, before, after, None if held is None else str(held))
+
+
 @dataclass(frozen=True, slots=True)
 class Fix:
     """What to do, `for_` whom: a software's name, or `general`.
@@ -44,6 +66,7 @@ class Fix:
     Attributes:
         file, line: the place in the software's configuration, where that was read.
         diff: what to change there.
+        proven: what came of it, where it was tried.
     """
 
     for_: str
@@ -51,12 +74,27 @@ class Fix:
     file: str | None = None
     line: int | None = None
     diff: str | None = None
+    proven: Proven | None = None
 
     def as_json(self) -> dict[str, Any]:
         """The object in a finding; the place only where it is known."""
-        place = {"file": self.file, "line": self.line, "diff": self.diff}
+        proven = None if self.proven is None else self.proven._asdict()
+        place = {"file": self.file, "line": self.line, "diff": self.diff, "proven": proven}
         known = {name: value for name, value in place.items() if value is not None}
         return {"for": self.for_, "text": self.text, **known}
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Fix:
+        """What `as_json` returned, read from a capture that somebody else may have made."""
+        file, line, diff, proven = (value.get(name) for name in ("file", "line", "diff", "proven"))
+        return cls(
+            str(value.get("for")),
+            str(value.get("text")),
+            str(file) if file is not None else None,
+            line if isinstance(line, int) else None,
+            str(diff) if diff is not None else None,
+            Proven.from_json(proven) if isinstance(proven, dict) else None,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +155,7 @@ class Finding:
             js=str(value.get("js")),
             confidence=value.get("confidence") or "low",
             evidence=tuple(map(str, value.get("evidence") or ())),
-            fixes=tuple(Fix(str(f.get("for")), str(f.get("text"))) for f in value.get("fixes") or ()),
+            fixes=tuple(map(Fix.from_json, value.get("fixes") or ())),
             causes=tuple(
                 Cause(str(c.get("cause")), str(c.get("tell_apart"))) for c in value.get("causes") or ()
             ),

@@ -83,7 +83,7 @@ def finding_of(row: FindingRow) -> Finding:
         js=_text(facts, "js"),
         confidence=cast(Confidence, _text(facts, "confidence") or "low"),
         evidence=tuple(map(str, _items(facts, "evidence"))),
-        fixes=tuple(Fix(_text(one, "for"), _text(one, "text")) for one in _objects(facts, "fixes")),
+        fixes=tuple(map(Fix.from_json, _objects(facts, "fixes"))),
         causes=tuple(
             Cause(_text(one, "cause"), _text(one, "tell_apart")) for one in _objects(facts, "causes")
         ),

@@ -1,0 +1,289 @@
+"""`--prove`: the hop's own program, before and after the diff; nothing else is touched, and nothing is
+left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.support.configurations import judgement, read_in
+from tests.support.hops import LOOPBACK, free_port, nginx
+from wsinspect.doctor.configuration.judging import Explained, with_configuration
+from wsinspect.doctor.configuration.reading import read_configurations
+from wsinspect.doctor.proof.proving import Proof, prove, prove_all
+from wsinspect.doctor.target import parse_target
+
+pytestmark = pytest.mark.lab
+
+ROOT = Path(__file__).resolve().parents[2]
+REMOVED = ("WS-HS-101", "the upgrade does not arrive")
+IDLE = ("WS-DROP-002", "silence s>c before the end: 60.1 s")
+LATE = ("WS-HS-108", "504 after 60.01 s")
+
+
+def explained_in(
+    folder: Path, files: dict[str, str], url: str, finding: tuple[str, str], *paths: str
+) -> Explained:
+    read = read_in(folder, files, *paths)
+    rule, evidence = finding
+    _, explained = with_configuration(judgement(rule, evidence), (read,), parse_target(url)[0])
+    assert explained is not None, [read.meets(parse_target(url)[0])]
+    return explained
+
+
+def proof_in(folder: Path, files: dict[str, str], url: str, finding: tuple[str, str], *paths: str) -> Proof:
+    return asyncio.run(prove(explained_in(folder, files, url, finding, *paths), parse_target(url)[0]))
+
+
+def leftovers() -> list[str]:
+    """Programs whose command line has a folder of a proof in it."""
+    found = []
+    for each in Path("/proc").iterdir():
+        if each.name.isdigit():
+            try:
+                line = (each / "cmdline").read_bytes()
+            except OSError:
+                continue
+            if b"wsinspect-proof-" in line:
+                found.append(line.decode("utf-8", "replace"))
+    return found
+
+
+def nginx_site(inside: str, *, server: str = "", listen: str = "8080") -> dict[str, str]:
+    return {
+        "nginx.conf": """user nobody;
+worker_processes 8;
+pid /run/wsinspect-never.pid;
+error_log /var/log/wsinspect-never.log;
+load_module /nowhere/evil.so;
+events { worker_connections 10; }
+http {
+    access_log /var/log/wsinspect-never.log;
+    perl_set $evil 'sub { system("touch /tmp/wsinspect-never"); }';
+    lua_package_path /nowhere;
+    upstream app { server 192.0.2.1:3000; keepalive 8; }
+    map $http_upgrade $connection_upgrade { default upgrade; '' close; }
+    include conf.d/*.conf;
+}
+""",
+        "conf.d/app.conf": f"""server {{
+    listen {listen};
+    server_name localhost;
+    {server}
+    location /ws {{
+        {inside}
+        proxy_pass http://app;
+    }}
+}}
+""",
+    }
+
+
+UPGRADED = """proxy_http_version 1.1;
+        proxy_set_header Upgrade $http_upgrade;
+        proxy_set_header Connection $connection_upgrade;
+        proxy_set_header Host $http_host;"""
+
+
+@pytest.mark.parametrize(
+    ("inside", "url", "finding", "before", "after", "held"),
+    [
+        ("", "ws://localhost:8080/ws", REMOVED, "426", "101", None),
+        ("", "wss://localhost:8080/ws", REMOVED, "426", "101", None),
+        ("proxy_set_header X-A $evil;", "ws://localhost:8080/ws", REMOVED, "426", "101", None),
+        (UPGRADED.replace("1.1", "1.0"), "ws://localhost:8080/ws", REMOVED, "426", "101", None),
+        (
+            UPGRADED.replace("$http_host", "other"),
+            "ws://localhost:8080/ws",
+            ("WS-HS-105", "Host: other"),
+            "403",
+            "101",
+            None,
+        ),
+        (
+            f"{UPGRADED} proxy_set_header Cookie '';",
+            "ws://localhost:8080/ws",
+            ("WS-HS-105", "Cookie removed"),
+            "403",
+            "101",
+            None,
+        ),
+        (UPGRADED, "ws://localhost:8080/ws", IDLE, "101, cut after 60 s idle", "101, held idle 75 s", "75 s"),
+        (UPGRADED, "ws://localhost:8080/ws", LATE, "504 after 60 s", "still waiting after 75 s", "75 s"),
+    ],
+)
+def test_nginx_before_and_after(tmp_path, inside, url, finding, before, after, held) -> None:
+    proof = proof_in(tmp_path, nginx_site(inside), url, finding)
+    assert proof.proven is not None, proof
+    # A timer that is scaled down to 2 s may be late by what this machine makes of it.
+    is_timed = "cut after" in before or "after 60" in before
+    assert is_timed or proof.proven.before == before
+    assert (proof.proven.after, proof.proven.held, proof.proven.program) == (after, held, "nginx")
+    assert proof.words.startswith(f"nginx {proof.proven.version}, {tmp_path}/conf.d/app.conf:")
+    assert ("times divided by 30" in proof.words) == is_timed
+    for never in ("/run/wsinspect-never.pid", "/var/log/wsinspect-never.log", "/tmp/wsinspect-never"):
+        assert not Path(never).exists()
+    assert not leftovers()
+
+
+def test_what_is_left_out_is_said(tmp_path) -> None:
+    proof = proof_in(
+        tmp_path, nginx_site("content_by_lua_file /evil.lua;"), "ws://localhost:8080/ws", REMOVED
+    )
+    assert "left out: content_by_lua_file /evil.lua" in proof.notes
+    assert any("perl_set" in one for one in proof.notes)
+
+
+def test_what_nginx_refuses_is_said_in_its_words_with_file_and_line(tmp_path) -> None:
+    for inside, words in (
+        ("proxy_read_timeout 1 2 3;", 'invalid number of arguments in "proxy_read_timeout" directive'),
+        ("proxy_set_header X-B $nothing;", 'unknown "nothing" variable'),
+    ):
+        proof = proof_in(tmp_path, nginx_site(inside), "ws://localhost:8080/ws", REMOVED)
+        assert proof.proven is None
+        assert proof.words.startswith("not proven: nginx refuses the configuration: ")
+        assert words in proof.words
+        assert f"in {tmp_path}/conf.d/app.conf:6" in proof.words
+        assert "wsinspect-proof-" not in proof.words
+
+
+def test_nginx_as_it_is_where_nothing_explains_the_finding(tmp_path) -> None:
+    read = read_in(tmp_path, nginx_site(UPGRADED))
+    target = parse_target("ws://localhost:8080/ws")[0]
+    (proof,) = asyncio.run(prove_all(None, (read,), target))
+    assert proof.words.endswith("as it is: 101")
+    answered = read_in(tmp_path, nginx_site(UPGRADED, server="return 403;"))
+    (proof,) = asyncio.run(prove_all(None, (answered,), target))
+    assert proof.words.endswith("as it is: 403")
+
+
+CHILD = """
+import asyncio, sys
+from tests.support.configurations import judgement
+from wsinspect.doctor.configuration.judging import with_configuration
+from wsinspect.doctor.configuration.reading import read_configurations
+from wsinspect.doctor.proof.proving import prove
+from wsinspect.doctor.target import parse_target
+
+target = parse_target("ws://localhost:8080/ws")[0]
+finding = judgement("WS-DROP-002", "silence s>c before the end: 60.1 s")
+_, explained = with_configuration(finding, read_configurations(sys.argv[1:]), target)
+print(asyncio.run(prove(explained, target)), flush=True)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+def test_the_program_ends_with_us(tmp_path, number) -> None:
+    read_in(tmp_path, nginx_site(UPGRADED))
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    process = subprocess.Popen(
+        [sys.executable, "-c", CHILD, str(tmp_path / "nginx.conf")],
+        cwd=ROOT,
+        env={**os.environ, "TMPDIR": str(temporary)},
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        assert wait_for(lambda: any(str(temporary) in one and "\0-t\0" not in one for one in leftovers()))
+        process.send_signal(number)
+        process.wait(10)
+        assert wait_for(lambda: not any(str(temporary) in one for one in leftovers()))
+    finally:
+        process.kill()
+        process.wait(10)
+
+
+def wait_for(fact) -> bool:
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        if fact():
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def test_the_command_says_it_all_and_the_patch_applies(tmp_path) -> None:
+    """A real nginx that lacks two lines, the doctor, its proof, the patch, and then it works."""
+    port = free_port()
+    application = subprocess.Popen(
+        [sys.executable, "-c", APPLICATION, str(port)], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    )
+    assert application.stdout is not None
+    application.stdout.readline()
+    app = tmp_path / "site" / "app.inc"
+    app.parent.mkdir()
+    app.write_text(f"location /ws {{\n    proxy_pass http://{LOOPBACK}:{port};\n}}\n")
+    try:
+        with nginx(tmp_path / "site", f"include {app};") as hop:
+            url = f"ws://{LOOPBACK}:{hop.port}/ws"
+            patch = tmp_path / "fix.patch"
+            command = [
+                "doctor",
+                url,
+                "--config",
+                str(tmp_path / "site"),
+                "--prove",
+                "--write",
+                str(patch),
+                "--json",
+            ]
+            code, out, err = wsinspect(*command)
+            found = json.loads(out)
+            fix = found["findings"][0]["fixes"][0]
+            assert code == 1
+            assert fix["proven"]["before"] == "426"
+            assert fix["proven"]["after"] == "101"
+            assert (fix["file"], fix["line"]) == (str(app), 2)
+            assert (
+                f"proven: nginx {fix['proven']['version']}, {app}:2, before: 426, after: 101"
+                in found["headline"]
+            )
+            assert "patch -p1 -d" in err
+            code, _, err = wsinspect(*command)
+            assert (code, "is there already" in err) == (2, True)
+            assert patch.stat().st_mode & 0o777 == 0o600
+            subprocess.run(["git", "apply", str(patch)], cwd=tmp_path / "site", check=True)
+        (read,) = read_configurations([str(tmp_path / "site")])
+        met = read.meets(parse_target(url)[0])
+        assert met is not None
+        assert "upgrade" not in [one.kind for one in met.defects]
+    finally:
+        application.terminate()
+        application.communicate(timeout=10)
+
+
+def test_options_that_need_config_say_so() -> None:
+    for option in ("--prove", "--write"):
+        code, _, err = wsinspect("doctor", "ws://127.0.0.1:9/", option)
+        assert code == 2
+        assert f"{option} needs --config" in err
+
+
+def wsinspect(*arguments: str) -> tuple[int, str, str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "wsinspect", *arguments], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+APPLICATION = """
+import asyncio, sys
+from websockets.asyncio.server import serve
+
+async def main():
+    async with serve(lambda socket: socket.wait_closed(), "127.0.0.1", int(sys.argv[1])):
+        print("ready", flush=True)
+        await asyncio.Event().wait()
+
+asyncio.run(main())
+"""
