@@ -105,7 +105,7 @@ class _Writer:
         self._upstreams: set[str] = set()
 
     def setup(self) -> Setup:
-        """All of it."""
+        """The text of nginx.conf, and where each of its lines comes from."""
         stage = self._stage
         server = next(one for one in self._met.chain if one.name == "server")
         http = next((one for one in self._met.chain if one.name == "http"), None)
