@@ -49,7 +49,7 @@ def test_ready_tells_every_listener_with_its_real_port(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_it_cleanly(number: int, tmp_path: Path) -> None:
-    engine = Engine.start("--listen", "0", folder=tmp_path)
+    engine = Engine.start("--listen", "0", "--capture", str(tmp_path / "run.db"), folder=tmp_path)
     capture = engine.capture
     engine.process.send_signal(number)
     assert engine.stop() == 0
@@ -64,9 +64,30 @@ def test_a_signal_ends_it_cleanly(number: int, tmp_path: Path) -> None:
 def test_a_start_says_what_earlier_runs_left(tmp_path: Path) -> None:
     with Engine.start("--listen", "0", folder=tmp_path) as engine:
         assert "earlier runs" not in engine.stderr
+        socket.create_connection(("127.0.0.1", engine.port("regular")), 5).close()
+        engine.wait_for_event("client_left")
     with Engine.start("--listen", "0", folder=tmp_path) as engine:
         said = engine.wait_for_stderr("1 capture of earlier runs")
         assert str(engine.capture.parent) in said
+
+
+def test_a_run_that_no_client_used_leaves_nothing(tmp_path: Path) -> None:
+    engine = Engine.start("--listen", "0", "--name", "quiet", folder=tmp_path)
+    capture = engine.capture
+    assert capture.name == "quiet.db"
+    assert engine.stop() == 0
+    assert "no client came" in engine.stderr
+    assert list(capture.parent.iterdir()) == []
+
+
+def test_a_name_is_free_and_without_a_path(tmp_path: Path) -> None:
+    assert_refused(run(tmp_path, "--name", "../x"), 2, "invalid name", "letters")
+    refused = run(tmp_path, "--name", "x", "--capture", "y.db")
+    assert_refused(refused, 2, "--name", "--capture")
+    with Engine.start("--listen", "0", "--name", "busy", folder=tmp_path):
+        again = run(tmp_path, "--name", "busy")
+        assert again.returncode == 2
+        assert "exists" in again.stderr
 
 
 def test_files_are_private(tmp_path: Path) -> None:

@@ -72,6 +72,7 @@ DEFAULT_LISTEN = Address("127.0.0.1", 8080)
     help="Keep the client's Host header, or send the target's.",
 )
 @record_option
+@click.option("--name", help="Name of the new capture, for show, open and the others: wsinspect show NAME.")
 @click.option("--append", is_flag=True, help="Add to an existing capture.")
 @click.option("--snaplen", type=SIZE, help="Store only the first bytes of each payload, such as 4KiB.")
 @click.option(
@@ -128,6 +129,7 @@ def run(
     ignore_hosts: tuple[str, ...],
     host: str | None,
     capture: Path | None,
+    name: str | None,
     append: bool,
     snaplen: int | None,
     max_capture_size: int,
@@ -162,19 +164,18 @@ def run(
     Point a browser at it (a regular proxy on 127.0.0.1:8080; `wsinspect browser` opens one that uses it), or
     put it in front of one server with --reverse. On a terminal, the timeline shows the traffic live.
     """
-    from wsinspect.launch.paths import new_capture_path
-
     if append and capture is None:
         raise click.UsageError("--append needs --capture FILE")
-    if capture is None:
-        _say_old_captures()
-    path = (capture or new_capture_path()).absolute()
+    if name is not None and capture is not None:
+        raise click.UsageError("--name is for a new capture in the default place; --capture names its file")
+    path = _capture_path(capture, name)
     if not (headless or as_json or frames) and is_terminal():
         from wsinspect.launch.child import EngineChild
         from wsinspect.tui.start import watch_engine
 
-        options = options_for_child("gap", "is_ascii", "capture", "append")
-        return watch_engine(EngineChild(options, path, appends=append), gap_ns=gap, is_ascii=is_ascii)
+        options = options_for_child("gap", "is_ascii", "capture", "name", "append")
+        engine = EngineChild(options, path, appends=append)
+        return watch_engine(engine, gap_ns=gap, is_ascii=is_ascii, keeps_empty=capture is not None)
     from wsinspect.launch.engines import register
     from wsinspect.launch.paths import ca_dir as default_ca_dir
     from wsinspect.launch.paths import ensure_private_dir
@@ -209,7 +210,27 @@ def run(
         on_ready=lambda facts: _say_ready(facts, as_json, ready_fd, with_advice=with_advice),
         warn=_warn,
     )
-    return run_engine(engine_options)
+    code = run_engine(engine_options)
+    if code == 0 and capture is None:
+        _discard_if_empty(path)
+    return code
+
+
+def _capture_path(capture: Path | None, name: str | None) -> Path:
+    from wsinspect.launch.captures import path_for
+    from wsinspect.launch.paths import new_capture_path
+
+    if capture is not None:
+        return capture.absolute()
+    _say_old_captures()
+    return (new_capture_path() if name is None else path_for(name)).absolute()
+
+
+def _discard_if_empty(path: Path) -> None:
+    from wsinspect.launch.captures import NOTHING_KEPT, discard_if_empty
+
+    if discard_if_empty(path):
+        _warn(NOTHING_KEPT)
 
 
 def _recorded_server(path: Path | None) -> RecordedServer | None:
@@ -272,7 +293,8 @@ def _say_old_captures() -> None:
     old = old_captures()
     if old.captures:
         captures = "1 capture" if old.captures == 1 else f"{old.captures} captures"
-        _warn(f"{captures} of earlier runs ({format_size(old.size_bytes)}) in {captures_dir()}")
+        kept = f"{captures} of earlier runs ({format_size(old.size_bytes)}) in {captures_dir()}"
+        _warn(f"{kept}; wsinspect ls lists them")
 
 
 def _say_ready(facts: dict[str, Any], as_json: bool, ready_fd: int | None, *, with_advice: bool) -> None:

@@ -1,21 +1,30 @@
-"""The captures in the default place: which is the last, how many there are and how large.
+"""The captures in the default place: their names, which is the last, how large they are, and removing them.
 
 Contract: `last` is what the newest live engine writes, wherever that is; without one the newest in the
-default place. Nothing is opened here.
+default place in which something happened. A name without a folder is a file of the working directory, else a
+capture of the default place.
 """
 
 from __future__ import annotations
 
 import re
+import shutil
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from wsinspect.errors import CaptureError
+from wsinspect.capture.queries import has_content
+from wsinspect.capture.reader import Capture
+from wsinspect.errors import CaptureError, UsageError
+from wsinspect.journal.format import is_in_use, journal_directory
 from wsinspect.launch.engines import list_engines
-from wsinspect.launch.paths import STAMP_FORMAT, captures_dir
+from wsinspect.launch.paths import STAMP_FORMAT, captures_dir, ensure_private_dir
 
 LAST = "last"
+#: What is said of a run that nobody used.
+NOTHING_KEPT = "no client came: nothing was recorded, so the capture was not kept"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _STAMPED = re.compile(r"(?P<stamp>[0-9]{8}-[0-9]{6})-[0-9]+\.db")
 
 
@@ -27,13 +36,13 @@ class OldCaptures(NamedTuple):
 
 
 def resolve_capture(name: str | None) -> Path:
-    """The path that a CAPTURE argument means; None and `last` are the last one.
+    """The path that a CAPTURE argument means: None and `last` are the last one, see also `named`.
 
     Raises:
         CaptureError: there is no last one.
     """
     if name is not None and name != LAST:
-        return Path(name)
+        return Path(name) if Path(name).exists() or (stored := named(name)) is None else stored
     path = last_capture()
     if path is None:
         raise CaptureError(
@@ -47,19 +56,99 @@ def last_capture() -> Path | None:
     live = [info.capture for info in list_engines() if info.capture]
     if live:
         return Path(live[-1])
-    return max(_stored(), key=_age_key, default=None)
+    return next(filter(is_worth_keeping, newest_first()), None)
+
+
+def newest_first() -> list[Path]:
+    """The captures of the default place."""
+    return sorted(_stored(), key=_age_key, reverse=True)
+
+
+def named(name: str) -> Path | None:
+    """The capture of the default place with that name, with or without `.db`; None where there is none."""
+    if not _NAME.fullmatch(name):
+        return None
+    found = captures_dir() / f"{name.removesuffix('.db')}.db"
+    return found if found.is_file() else None
+
+
+def path_for(name: str) -> Path:
+    """Where a run called `name` records to; its directory exists.
+
+    Raises:
+        UsageError: it is no name, or there is such a capture.
+    """
+    if not _NAME.fullmatch(name) or name == LAST or name.isdigit():
+        raise UsageError(
+            f"invalid name {name!r}", hint="letters, digits, - and _, such as checkout-bug; not a number"
+        )
+    if (there := named(name)) is not None:
+        raise UsageError(f"{there} exists", hint=f"choose another name, or remove it: wsinspect rm {name}")
+    return ensure_private_dir(captures_dir()) / f"{name.removesuffix('.db')}.db"
+
+
+def is_worth_keeping(path: Path) -> bool:
+    """Whether something happened in a capture; what cannot be read now is not judged."""
+    if journal_directory(path).exists():
+        return True
+    try:
+        with Capture.open(path) as capture:
+            return has_content(capture)
+    except CaptureError:
+        return True
+
+
+def discard_if_empty(path: Path) -> bool:
+    """Remove a capture that ended without anything in it; whether it was removed."""
+    if not path.is_file() or is_in_use(path) or is_worth_keeping(path):
+        return False
+    remove(path)
+    return True
+
+
+def remove(path: Path) -> int:
+    """Delete a capture with its journal and what SQLite keeps next to it.
+
+    Returns:
+        Bytes that were in use.
+
+    Raises:
+        CaptureError: an engine is writing it; or it is outside the default place and not a capture.
+        OSError: it may not be deleted.
+    """
+    if path.absolute().parent != captures_dir():  # there, a damaged one may go as well
+        Capture.open(path).close()
+    if is_in_use(path):
+        raise CaptureError(f"an engine is writing {path}", hint="wsinspect stop ends it")
+    size = size_of(path)
+    if (journal := journal_directory(path)).is_dir():
+        shutil.rmtree(journal)
+    for ending in ("-wal", "-shm", ""):
+        path.with_name(path.name + ending).unlink(missing_ok=True)
+    return size
+
+
+def size_of(path: Path) -> int:
+    """Bytes of a capture, with its journal and what SQLite keeps next to it."""
+    journal = journal_directory(path)
+    files = [path.with_name(path.name + ending) for ending in ("", "-wal", "-shm")]
+    return _bytes_of([*files, *(journal.iterdir() if journal.is_dir() else ())])
 
 
 def old_captures() -> OldCaptures:
     """Count and size of what is in the default place, for the line that `run` says about it."""
     place = captures_dir()
+    return OldCaptures(len(_stored()), _bytes_of(place.rglob("*") if place.is_dir() else ()))
+
+
+def _bytes_of(paths: Iterable[Path]) -> int:
     size = 0
-    for path in place.rglob("*") if place.is_dir() else ():
+    for path in paths:
         try:
             size += path.lstat().st_size if path.is_file() else 0
         except FileNotFoundError:
             continue  # an indexed journal segment, deleted meanwhile
-    return OldCaptures(len(_stored()), size)
+    return size
 
 
 def _stored() -> list[Path]:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from wsinspect.launch.captures import NOTHING_KEPT, discard_if_empty
 from wsinspect.launch.child import Engine, EngineChild
 from wsinspect.launch.paths import own_command
 from wsinspect.text import escape
@@ -39,10 +40,15 @@ def watch(
     return result or 0
 
 
-def watch_engine(engine: EngineChild, *, gap_ns: int | None = None, is_ascii: bool = False) -> int:
+def watch_engine(
+    engine: EngineChild, *, gap_ns: int | None = None, is_ascii: bool = False, keeps_empty: bool = True
+) -> int:
     """Start an engine, show what it records, end it; a crash of the screens leaves it running.
 
     A signal ends it all in order whenever it comes: also before the screens are there, and after.
+
+    Args:
+        keeps_empty: whether a capture is kept in which nothing happened.
 
     Returns:
         The exit code: 0, or 3 when the capture is not complete.
@@ -67,7 +73,7 @@ def watch_engine(engine: EngineChild, *, gap_ns: int | None = None, is_ascii: bo
             raise
         # Not our crash: the terminal was closed while something was drawn on it.
     with _ended_by_signals(ignored=True):
-        return finish(engine)
+        return finish(engine, keeps_empty=keeps_empty)
 
 
 def _start(engine: EngineChild) -> None:
@@ -110,10 +116,13 @@ def _ended_by_signals(*, ignored: bool = False) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def finish(engine: EngineChild) -> int:
+def finish(engine: EngineChild, *, keeps_empty: bool = True) -> int:
     """End the engine and say where its capture is."""
     capture = engine.capture
     is_complete = engine.stop()
+    if not keeps_empty and is_complete and discard_if_empty(capture):
+        _say(NOTHING_KEPT)
+        return 0
     _say(f"recorded in {capture}; to view it again: {own_command()} open {shlex.quote(str(capture))}")
     if not is_complete:
         _say(f"the engine did not exit cleanly: {engine.last_words() or 'it was killed'}")

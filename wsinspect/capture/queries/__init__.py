@@ -12,9 +12,19 @@ from typing import Any, Final
 
 from wsinspect.capture.reader import Capture, json_object
 from wsinspect.capture.records import Ping
+from wsinspect.vocabulary import EventKind
 from wsinspect.wire.opcodes import Direction
 
 _PAGE: Final = 1000
+#: Events of an engine that nobody has used.
+_OWN_STORY: Final = (
+    EventKind.ENGINE,
+    EventKind.ENGINE_STOP,
+    EventKind.LISTENING,
+    EventKind.WALL_STEP,
+    EventKind.RULE,
+    EventKind.PHASE,
+)
 _PING: Final = "SELECT ping_frame, connection_id, leg, pong_frame, rtt_ns FROM ping"
 _FAULTS: Final = (
     "SELECT id, time_ns, connection_id, frame_id, rule, kind, seed, detail FROM fault_event "
@@ -46,6 +56,15 @@ def count_frames(capture: Capture, connections: Collection[int] | None = None) -
     """How many frames there are, of all connections or of some."""
     listed = "" if connections is None else f" WHERE connection_id IN ({_list(sorted(connections))})"
     return int(capture.query(f"SELECT count(*) FROM frame{listed}")[0][0])  # noqa: S608
+
+
+def has_content(capture: Capture) -> bool:
+    """Whether anything happened in it: a client that came, traffic, a finding; not the engine's own story."""
+    sql = (
+        "SELECT EXISTS (SELECT 1 FROM connection) OR EXISTS (SELECT 1 FROM finding) OR EXISTS "
+        "(SELECT 1 FROM event WHERE kind NOT IN (SELECT value FROM json_each(?)))"
+    )
+    return bool(capture.query(sql, (json.dumps([*_OWN_STORY]),))[0][0])
 
 
 def newest_frame(capture: Capture) -> int:

@@ -22,6 +22,7 @@ from pathlib import Path
 from wsinspect.errors import LocalError
 from wsinspect.launch.browser.profile import prepare_profile, throw_away_folder
 from wsinspect.launch.browser.programs import Browser, Family, Launch, command_line, is_root
+from wsinspect.launch.captures import NOTHING_KEPT, discard_if_empty
 from wsinspect.launch.child import EngineChild
 from wsinspect.launch.engines import EngineInfo, list_engines
 from wsinspect.launch.interrupts import held_signals, one_interrupt
@@ -75,7 +76,7 @@ def browse(visit: Visit) -> int:
         own: EngineChild | None = None
         if found is None:
             own = _own_engine(visit)
-            started.callback(_end_engine, own, visit.say)
+            started.callback(_end_engine, own, visit)
             own.spawn()
             own.wait_ready()
             found = _run_file_of(own)
@@ -119,10 +120,12 @@ def _run_file_of(own: EngineChild) -> EngineInfo:
     return found
 
 
-def _end_engine(own: EngineChild, say: Callable[[str], None]) -> None:
+def _end_engine(own: EngineChild, visit: Visit) -> None:
     """Let it finish its capture, and say where that is."""
-    own.stop(ENGINE_SECONDS, kill=True)
-    if own.ready:
+    is_complete, say = own.stop(ENGINE_SECONDS, kill=True), visit.say
+    if own.ready and is_complete and visit.capture is None and discard_if_empty(own.capture):
+        say(NOTHING_KEPT)
+    elif own.ready:
         place = str(own.capture)
         say(f"recorded in {place}; to view it: wsinspect show {shlex.quote(place)}")
 
