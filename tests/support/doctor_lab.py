@@ -147,9 +147,17 @@ async def examined(url: str, extras: Extras = NOTHING, **options: Any) -> Examin
     options = {"listen_seconds": 0.1, **options}
     behind = [parse_direct(one, target) for one in options.pop("behind", ())]
     environment = options.pop("environment", None)
+    idle = options.pop("idle", None)
     asker = Asker(timeout_ns=timeout, **options)
     return await examine(
-        target, extras, asker, timeout_ns=timeout, behind=behind, assumed=assumed, environment=environment
+        target,
+        extras,
+        asker,
+        timeout_ns=timeout,
+        behind=behind,
+        assumed=assumed,
+        environment=environment,
+        idle=idle,
     )
 
 

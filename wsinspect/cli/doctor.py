@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
@@ -14,9 +14,13 @@ from wsinspect.cli.options import DURATION, color_option, examples, json_option
 if TYPE_CHECKING:
     from wsinspect.doctor.answers import Answer
     from wsinspect.doctor.examination import Examination
+    from wsinspect.doctor.holder import Watched
     from wsinspect.present.examination import ProbeLine
 
 T = TypeVar("T")
+_SECOND_NS: Final = 10**9
+_LEAST_IDLE_NS: Final = _SECOND_NS
+_INTERRUPTED: Final = 130
 
 
 @click.command(
@@ -26,6 +30,7 @@ T = TypeVar("T")
         "wsinspect doctor wss://chat.example.com/socket --direct http://localhost:3000",
         "wsinspect doctor wss://chat.example.com/socket --config /etc/nginx --prove --write fix.patch",
         "nginx -T | wsinspect doctor wss://chat.example.com/socket --config -",
+        "wsinspect doctor wss://chat.example.com/socket --idle 5m",
         "wsinspect doctor localhost:3000/graphql --subprotocol graphql-transport-ws",
         "wsinspect doctor wss://chat.example.com/socket --json | jq '.verdict, .findings[].id'",
         failed="at least one finding is an error",
@@ -81,6 +86,17 @@ T = TypeVar("T")
 @click.option(
     "--timeout", type=DURATION, default="10s", help="How long to wait for each answer; 10s by default."
 )
+@click.option(
+    "--idle",
+    type=DURATION,
+    help="Also hold a few connections open for up to this long, to find idle and lifetime limits;"
+    " Ctrl-C ends that early.",
+)
+@click.option(
+    "--message",
+    metavar="TEXT",
+    help="With --idle: a text message that one of them sends regularly, such as your heartbeat.",
+)
 @click.option("--include-secrets", is_flag=True, help="Don't mask cookies, credentials and tokens.")
 @click.option("--verbose", "-v", is_flag=True, help="Print the bytes of each request and response.")
 @json_option
@@ -99,6 +115,8 @@ def doctor(
     trusted: tuple[Path, ...],
     insecure: bool,
     timeout: int,
+    idle: int | None,
+    message: str | None,
     include_secrets: bool,
     verbose: bool,
     as_json: bool,
@@ -110,7 +128,6 @@ def doctor(
     one question: about 20 requests at most, one at a time, to this server and those of --direct. Nothing is
     changed on the server.
     """
-    import asyncio
     import os
     from dataclasses import replace
 
@@ -129,10 +146,15 @@ def doctor(
         parse_target,
         with_query,
     )
+    from wsinspect.findings.rules.held import LIMIT_IDS, held_line
     from wsinspect.present.examination import examination_lines
     from wsinspect.present.terminal import Palette
     from wsinspect.text import escape
 
+    if idle is not None and idle < _LEAST_IDLE_NS:
+        raise click.UsageError("--idle has to be 1s or longer")
+    if message is not None and idle is None:
+        raise click.UsageError("--message goes with --idle")
     if timeout <= 0:
         raise click.UsageError("--timeout has to be longer than nothing")
     target, assumed = _parsed(lambda: parse_target(url))
@@ -153,8 +175,10 @@ def doctor(
         click.echo(f"wsinspect: {escape(assumed)}", err=True)
     asker = Asker(trusted=trusted, is_insecure=insecure, timeout_ns=timeout)
     with asking(is_wanted=not as_json) as watch:
-        found = asyncio.run(
-            examine(
+        found, is_stopped = _until_stopped(
+            idle,
+            message,
+            lambda watched: examine(
                 target,
                 extras,
                 asker,
@@ -163,7 +187,9 @@ def doctor(
                 assumed=assumed,
                 environment=os.environ,
                 watch=watch,
-            )
+                idle=watched,
+            ),
+            is_wanted=not as_json,
         )
     explained = None
     if places:
@@ -174,6 +200,7 @@ def doctor(
         found = replace(found, judgement=judgement)
     if found.stopped:
         click.echo(f"wsinspect: {found.stopped}", err=True)
+    has_limit = any(one.id in LIMIT_IDS for one in found.judgement.findings)  # its evidence has them all
     if as_json:
         echo_json(found.as_json(include_secrets=include_secrets))
     else:
@@ -187,6 +214,7 @@ def doctor(
             ruled_out=found.judgement.ruled_out,
             next_steps=found.judgement.next_steps,
             curl=found.curl(include_secrets=include_secrets),
+            held=[] if has_limit else [held_line(one) for one in found.held],
             is_verbose=verbose,
             columns=prose_columns(),
         )
@@ -194,7 +222,48 @@ def doctor(
             echo(line)
     if patch is not None:
         save_patch(patch, explained)
-    return found.exit_code
+    return _INTERRUPTED if is_stopped else found.exit_code
+
+
+def _until_stopped(
+    idle: int | None,
+    message: str | None,
+    examined: Callable[[Watched | None], Coroutine[Any, Any, Examination]],
+    *,
+    is_wanted: bool,
+) -> tuple[Examination, bool]:
+    """The examination, and whether Ctrl-C ended its trial of limits early.
+
+    Args:
+        idle: nanoseconds; None without such a trial.
+    """
+    import asyncio
+    import signal
+
+    from wsinspect.cli.progress import filling
+    from wsinspect.doctor.hold import Trial
+    from wsinspect.doctor.holder import Watched
+
+    async def run() -> tuple[Examination, bool]:
+        if idle is None:
+            return await examined(None), False
+        loop, stop = asyncio.get_running_loop(), asyncio.Event()
+
+        def on_signal() -> None:
+            loop.remove_signal_handler(signal.SIGINT)  # the next one ends the program
+            stop.set()
+
+        with filling("holding connections", idle, is_wanted=is_wanted) as ticks:
+            trial = Trial(duration_ns=idle, message=(message or "").encode("utf-8", "surrogateescape"))
+            watched = Watched(
+                trial=trial,
+                begins=lambda: loop.add_signal_handler(signal.SIGINT, on_signal),
+                ticks=ticks,
+                stop=stop,
+            )
+            return await examined(watched), stop.is_set()
+
+    return asyncio.run(run())
 
 
 def _parsed(parse: Callable[[], T]) -> T:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import click
 
@@ -33,6 +33,21 @@ def progress_bar(label: str, total: int, *, is_wanted: bool = True) -> Iterator[
                 done = now
 
         yield update
+
+
+@contextmanager
+def filling(label: str, total: int, *, is_wanted: bool = True) -> Iterator[Callable[[int], None]]:
+    """A `progress_bar` that is drawn when it first moves."""
+    with ExitStack() as stack:
+        update: Callable[[int], None] | None = None
+
+        def move(now: int) -> None:
+            nonlocal update
+            if update is None:
+                update = stack.enter_context(progress_bar(label, total, is_wanted=is_wanted))
+            update(min(now, total))
+
+        yield move
 
 
 @contextmanager

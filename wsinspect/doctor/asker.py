@@ -1,4 +1,4 @@
-"""Asks one question over the network; the only module of the doctor that does I/O.
+"""Asks one question over the network; this module and `holder` are the ones of the doctor that do I/O.
 
 Contract: each question has a connection of its own, a time limit, and limits on what is read. Whatever a
 server does ends in an `Answer`, never in an error of ours. Nothing is sent over TLS that is not trusted,
@@ -28,7 +28,7 @@ from wsinspect.doctor.talk import Talk
 from wsinspect.doctor.target import Target
 from wsinspect.findings.facts import ConnectionFacts, EndFact
 from wsinspect.handshake.heads import RawHead
-from wsinspect.handshake.negotiation import negotiate
+from wsinspect.handshake.negotiation import Negotiation, negotiate
 from wsinspect.net import Address
 from wsinspect.units import format_duration
 
@@ -66,7 +66,9 @@ class _Broken(Exception):
         self.where = where
 
 
-class _Stream(NamedTuple):
+class Stream(NamedTuple):
+    """Both directions of an open connection."""
+
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
 
@@ -162,8 +164,16 @@ class Asker:
         """
         if question.http_version == "HTTP/2":
             return await self._ask_http2(number, question, place)
-        attempt = _Attempt(number, question, place, self)
-        seconds = min(self._timeout, GUESS_SECONDS) if question.is_guess else self._timeout
+        attempt = Attempt(number, question, place, self)
+        await self.open(attempt)
+        if attempt.talk is not None:
+            await attempt.converse(self._listen_seconds if question.is_long else 0.0)
+        await attempt.close()
+        return attempt.answer()
+
+    async def open(self, attempt: Attempt) -> None:
+        """Connect, send the request and read the response; the attempt knows what failed."""
+        seconds = min(self._timeout, GUESS_SECONDS) if attempt.question.is_guess else self._timeout
         try:
             async with asyncio.timeout(seconds) as limit:
                 await attempt.open(is_insecure=self._is_insecure)
@@ -175,16 +185,12 @@ class Asker:
             attempt.timed_out(seconds)
         except _Broken as broken:
             attempt.failed(broken.where, str(broken))
-        if attempt.talk is not None:
-            await attempt.converse(self._listen_seconds if question.is_long else 0.0)
-        await attempt.close()
-        return attempt.answer()
 
     async def _ask_http2(self, number: int, question: Question, place: Address) -> Answer:
         """What ALPN gives a browser, and what HTTP/2 makes of a WebSocket there."""
         from wsinspect.doctor.http2 import ConnectReader
 
-        attempt = _Attempt(number, question, place, self)
+        attempt = Attempt(number, question, place, self)
         reader = ConnectReader(question)
         try:
             async with asyncio.timeout(self._timeout):
@@ -203,16 +209,22 @@ class Asker:
         return self._new_key(4)
 
 
-class _Attempt:
-    """One connection, from TCP to its end."""
+class Attempt:
+    """One connection, from TCP to its end.
+
+    Attributes:
+        talk: what is said on the WebSocket, once a 101 came.
+        agreed: what the handshake agreed; None where a browser does not take it.
+    """
 
     def __init__(self, number: int, question: Question, place: Address, asker: Asker) -> None:
         self.talk: Talk | None = None
+        self.agreed: Negotiation | None = None
         self._number = number
-        self._question = question
+        self.question = question
         self._place = place
         self._asker = asker
-        self._stream: _Stream | None = None
+        self._stream: Stream | None = None
         self._tls: dict[str, Any] | None = None
         self._reader = ResponseReader(is_upgrade=question.is_handshake)
         self._times: dict[str, int | None] = {}
@@ -226,6 +238,16 @@ class _Attempt:
         self._alpn: tuple[str, ...] = ALPN
 
     # -- the way there
+
+    @property
+    def stream(self) -> Stream | None:
+        """The connection; None where there is none."""
+        return self._stream
+
+    @property
+    def rest(self) -> bytes:
+        """What came behind the response."""
+        return self._reader.rest
 
     @property
     def alpn(self) -> str | None:
@@ -243,9 +265,9 @@ class _Attempt:
         sock = await self._tcp()
         self._times["server_tcp_done_ns"] = self._asker.now_ns()
         self._client = str(Address.of_socket(sock.getsockname()))
-        if not self._question.target.is_tls:
+        if not self.question.target.is_tls:
             self._where = "request"
-            self._stream = _Stream(*await asyncio.open_connection(sock=sock))
+            self._stream = Stream(*await asyncio.open_connection(sock=sock))
             return
         self._where = "tls-server"
         try:
@@ -259,16 +281,14 @@ class _Attempt:
                     "tls-server", _tls_words(f"certificate verify failed: {error.verify_message}")
                 ) from None
         except (ssl.SSLError, OSError) as error:
-            self._tls = session_facts(
-                None, sni=self._question.target.host, alpn=self._alpn, verify_error=None
-            )
+            self._tls = session_facts(None, sni=self.question.target.host, alpn=self._alpn, verify_error=None)
             raise _Broken("tls-server", _tls_words(_words(error))) from None
         self._times["server_tls_done_ns"] = self._asker.now_ns()
         self._where = "request"
 
     async def _tcp(self) -> socket.socket:
-        if self._question.proxy is not None:
-            return await self._tunnel(self._question.proxy)
+        if self.question.proxy is not None:
+            return await self._tunnel(self.question.proxy)
         try:
             return await self._asker._connect(self._place, CONNECT_SECONDS)
         except OSError as error:
@@ -285,7 +305,7 @@ class _Attempt:
         except OSError as error:
             raise _Broken("proxy", f"cannot connect to the proxy {place}: {_words(error)}") from None
         try:
-            head = await _head_of_tunnel(sock, proxy.connect(self._question.target))
+            head = await _head_of_tunnel(sock, proxy.connect(self.question.target))
         except OSError as error:
             sock.close()
             raise _Broken("proxy", f"the proxy {place} closed the connection: {_words(error)}") from None
@@ -298,9 +318,9 @@ class _Attempt:
             raise _Broken("proxy", f"the proxy {place} refused CONNECT: {said}")
         return sock
 
-    async def _wrapped(self, sock: socket.socket, context: ssl.SSLContext) -> _Stream:
-        host = self._question.target.host
-        return _Stream(*await asyncio.open_connection(sock=sock, ssl=context, server_hostname=host))
+    async def _wrapped(self, sock: socket.socket, context: ssl.SSLContext) -> Stream:
+        host = self.question.target.host
+        return Stream(*await asyncio.open_connection(sock=sock, ssl=context, server_hostname=host))
 
     async def _look_at_untrusted(self, reason: str) -> None:
         """Connect again, trusting anybody, for the certificate; nothing is sent."""
@@ -315,7 +335,7 @@ class _Attempt:
     def _note_session(self, verify_error: str | None) -> None:
         assert self._stream is not None
         session = self._stream.writer.get_extra_info("ssl_object")
-        host = self._question.target.host
+        host = self.question.target.host
         self._tls = session_facts(session, sni=host, alpn=self._alpn, verify_error=verify_error)
 
     # -- request and response
@@ -324,7 +344,7 @@ class _Attempt:
         assert self._stream is not None
         self._times["request_in_ns"] = self._times["request_out_ns"] = self._asker.now_ns()
         try:
-            self._stream.writer.write(self._question.request)
+            self._stream.writer.write(self.question.request)
             await self._stream.writer.drain()
         except OSError as error:
             self._server_ended("rst")
@@ -341,7 +361,7 @@ class _Attempt:
         head = self._reader.head
         if head is None or head.status is None:
             raise _Broken("response", self._without_answer())
-        if head.status == 101 and self._question.is_handshake:
+        if head.status == 101 and self.question.is_handshake:
             self._switched(head)
 
     async def _more(self) -> bool:
@@ -373,7 +393,7 @@ class _Attempt:
         return "the server closed the connection" if self._ends else "the answer is not HTTP"
 
     def _switched(self, head: RawHead) -> None:
-        agreed = negotiate(RawHead.parse(self._question.request), head)
+        agreed = negotiate(RawHead.parse(self.question.request), head)
         is_refused = bool(agreed.problems) or (
             bool(agreed.subprotocols_offered) and agreed.subprotocol is None
         )
@@ -385,6 +405,7 @@ class _Attempt:
             talk.ended(one.side, one.how, one.time_ns)
         self._is_failed = is_refused
         self.talk = talk
+        self.agreed = None if is_refused else agreed
 
     async def exchange(self, reader: ConnectReader) -> None:
         """HTTP/2 until all is known, or the server has sent more than that takes."""
@@ -419,7 +440,7 @@ class _Attempt:
             raw_response_out=reader.raw_response,
             events=(("h2", {"alpn": self.alpn, "announced": reader.is_announced}),),
         )
-        return Answer(self._question, facts)
+        return Answer(self.question, facts)
 
     # -- the open WebSocket
 
@@ -489,7 +510,7 @@ class _Attempt:
         if self._where == "connect":
             self.failed("connect", f"cannot connect to {self._place}: timed out after {limit}")
         elif self._where == "tls-server":
-            host = self._question.target.host
+            host = self.question.target.host
             self._tls = self._tls or session_facts(None, sni=host, alpn=self._alpn, verify_error=None)
             self.failed("tls-server", _tls_words(f"timed out after {limit}"))
         elif self._reader.head is None or self._reader.head.status is None:
@@ -513,7 +534,7 @@ class _Attempt:
             writer.transport.abort()
 
     def answer(self) -> Answer:
-        question, reader = self._question, self._reader
+        question, reader = self.question, self._reader
         target = question.target
         is_sent = self._times.get("request_out_ns") is not None
         request = question.request if is_sent else None

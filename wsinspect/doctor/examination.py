@@ -12,13 +12,15 @@ from typing import Any, Final
 from wsinspect.doctor.answers import Answer, Reached
 from wsinspect.doctor.asker import Asker
 from wsinspect.doctor.chain import plan_chain
+from wsinspect.doctor.holder import Holder, Watched
 from wsinspect.doctor.hops import judge_chain
 from wsinspect.doctor.judge import Judgement, judge, with_accepted
-from wsinspect.doctor.planner import Plan, plan
+from wsinspect.doctor.planner import Plan, is_accepted, plan
 from wsinspect.doctor.proxies import Proxy, proxy_for
 from wsinspect.doctor.questions import Question
 from wsinspect.doctor.target import Extras, Target
 from wsinspect.findings.facts import ConnectionFacts
+from wsinspect.findings.held import Held
 from wsinspect.findings.model import Finding
 from wsinspect.formats.secrets import mask_head, mask_url
 from wsinspect.handshake.heads import RawHead
@@ -40,6 +42,7 @@ class Examination:
         targets: the URL, and the servers behind it in order; `reached` in the same order.
         assumed: what the URL did not say.
         stopped: why not all was asked; None where it was.
+        held: connections that were held open, to find limits.
     """
 
     targets: tuple[Target, ...]
@@ -48,6 +51,7 @@ class Examination:
     judgement: Judgement
     assumed: str | None = None
     stopped: str | None = None
+    held: tuple[Held, ...] = ()
 
     @property
     def target(self) -> Target:
@@ -93,6 +97,7 @@ class Examination:
             "resolution_error": self.reached[0].error,
             "tls": self.answers[0].facts.server_tls,
             "probes": [probe_object(one, include_secrets=include_secrets) for one in self.answers],
+            "held": [held_object(one) for one in self.held],
         }
 
 
@@ -127,6 +132,22 @@ def probe_object(answer: Answer, *, include_secrets: bool) -> dict[str, Any]:
     }
 
 
+def held_object(one: Held) -> dict[str, Any]:
+    """A connection that was held open; silences in milliseconds."""
+    return {
+        "number": one.number,
+        "way": one.way,
+        "place": one.place,
+        "error": one.error,
+        "age_ms": one.age_ns / 1e6 if one.error is None else None,
+        "how": one.how,
+        "code": one.code,
+        "reason": one.reason,
+        "silence_ms": {"c2s": one.last.client / 1e6, "s2c": one.last.server / 1e6},
+        "server_pings": one.server_pings,
+    }
+
+
 def _text(data: bytes) -> str:
     return data.decode("latin-1")
 
@@ -146,6 +167,7 @@ async def examine(
     assumed: str | None = None,
     environment: Mapping[str, str] | None = None,
     watch: Watch = lambda words: None,
+    idle: Watched | None = None,
 ) -> Examination:
     """Ask all there is to ask about one URL, one attempt at a time.
 
@@ -154,6 +176,7 @@ async def examine(
         behind: the servers behind it, in order.
         environment: names the forward proxy of clients on this machine; None asks without one alone.
         watch: hears what is being asked.
+        idle: hold connections open, to find limits.
     """
     targets = (target, *behind)
     reached = []
@@ -165,13 +188,30 @@ async def examine(
     answers, stopped = await _ask_all(questions, reached, asker, timeout_ns, watch)
     if not behind:
         answers[0] = with_accepted(answers[0], answers[1:])
+    held: tuple[Held, ...] = ()
+    if idle is not None and is_accepted(answers[0].facts):
+        watch("")
+        holder = Holder(
+            asker,
+            targets,
+            reached,
+            extras,
+            new_key,
+            idle,
+            can_ping=any(one.pong_id is not None for one in answers[0].facts.pings),
+            first=len(answers) + 1,
+        )
+        held = await holder.run()
     return Examination(
         targets=targets,
         reached=tuple(reached),
         answers=tuple(answers),
-        judgement=judge_chain(targets, reached, answers) if behind else judge(reached[0], answers),
+        judgement=judge_chain(targets, reached, answers, held)
+        if behind
+        else judge(reached[0], answers, held),
         assumed=assumed,
         stopped=stopped or _unasked(proxy),
+        held=held,
     )
 
 

@@ -27,6 +27,7 @@ from wsinspect.doctor.judge import (
 from wsinspect.doctor.target import Target
 from wsinspect.findings.changes import Accepted, accepted_of
 from wsinspect.findings.facts import ConnectionFacts
+from wsinspect.findings.held import Held
 from wsinspect.findings.model import MAX_EVIDENCE, Cause, Finding
 from wsinspect.findings.probes import Probe, ProbeFacts, is_same_answer
 from wsinspect.findings.registry import diagnose_pair, ids_of_group, ranked
@@ -40,19 +41,23 @@ _CONFIGURATION: Final = "its configuration, or its access log with the headers i
 
 
 def judge_chain(
-    targets: Sequence[Target], reached: Sequence[Reached], answers: Sequence[Answer]
+    targets: Sequence[Target],
+    reached: Sequence[Reached],
+    answers: Sequence[Answer],
+    held: Sequence[Held] = (),
 ) -> Judgement:
     """The findings about a URL and the servers behind it.
 
     Args:
         targets: the URL first; `reached` in the same order.
         answers: the handshake at each place first, then all else.
+        held: connections that were held open, to find limits.
     """
     mains, others = answers[: len(targets)], answers[len(targets) :]
     works = first_that_works([one.facts for one in mains])
     lines = [f"asked directly at {one.question.target}: {probe_of(one).outcome}" for one in mains[1:]]
     if works == 0:
-        base = judge(reached[0], [mains[0], *others])
+        base = judge(reached[0], [mains[0], *others], held)
         return replace(base, ruled_out=(*base.ruled_out, *lines))
     if works is None:
         return _none_works(reached, mains, others)

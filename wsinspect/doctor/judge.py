@@ -13,6 +13,7 @@ from typing import Final, Literal
 from wsinspect.doctor.answers import Answer, Reached
 from wsinspect.findings.evidence import answer_hop
 from wsinspect.findings.facts import ConnectionFacts, Other
+from wsinspect.findings.held import Held, opened, own_interval_ns, without_heartbeat
 from wsinspect.findings.model import MAX_EVIDENCE, Cause, Finding
 from wsinspect.findings.probes import Probe, ProbeFacts, TriedAddress, is_same_answer
 from wsinspect.findings.registry import diagnose_connection, diagnose_probes, ids_of_group, ranked
@@ -70,17 +71,19 @@ class Judgement:
     next_steps: tuple[str, ...] = ()
 
 
-def judge(reached: Reached, answers: Sequence[Answer]) -> Judgement:
+def judge(reached: Reached, answers: Sequence[Answer], held: Sequence[Held] = ()) -> Judgement:
     """The findings about one URL.
 
     Args:
         answers: the browser's handshake first.
+        held: connections that were held open, to find limits.
     """
     probes = [probe_of(one) for one in answers]
     facts = ProbeFacts(
         main=probes[0],
         others=tuple(probes[1:]),
         addresses=tuple(TriedAddress(str(one.address), one.error, one.is_local) for one in reached.addresses),
+        held=tuple(held),
     )
     findings = tuple(in_own_words(one) for one in findings_of(facts))
     verdict = verdict_of(facts.main.facts, findings)
@@ -88,7 +91,7 @@ def judge(reached: Reached, answers: Sequence[Answer]) -> Judgement:
         verdict=verdict,
         headline=headline_of(facts.main, findings),
         findings=findings,
-        ruled_out=tuple(ruled_out(reached, facts)),
+        ruled_out=(*ruled_out(reached, facts), *ruled_out_by_holding(held)),
         next_steps=tuple(next_steps(findings)),
     )
 
@@ -251,6 +254,20 @@ def ruled_out(reached: Reached, facts: ProbeFacts) -> Iterator[str]:
             and is_same_answer(one.facts, main)
         ):
             yield f"{one.asks}: the same answer"
+
+
+def ruled_out_by_holding(held: Sequence[Held]) -> Iterator[str]:
+    """The limits that are not there, or longer than the trial: a lower bound."""
+    tried = opened(held)
+    open_ones = [one for one in tried if one.how is None]
+    if not open_ones or any(one.has_ended or one.how for one in without_heartbeat(tried)[0]):
+        return
+    least = format_duration(min(one.age_ns for one in open_ones))
+    silence = format_duration(max(one.most("any") for one in open_ones))
+    yield f"limits: {len(open_ones)} connections stayed open for {least}, the most silent one for {silence}"
+    interval = own_interval_ns(tried)
+    if interval is not None:
+        yield f"limits: the server speaks by itself every {format_duration(interval)}, which may keep it open"
 
 
 def _http2_line(probe: Probe) -> str:

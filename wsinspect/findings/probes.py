@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any, Final, NamedTuple
 
 from wsinspect.findings.facts import ConnectionFacts
+from wsinspect.findings.held import Held
 from wsinspect.findings.quotes import quote
 
 #: Servers quote the Connection that they got, and every hop writes its own.
@@ -81,11 +82,13 @@ class ProbeFacts:
         main: the handshake that a browser would have sent.
         others: the same asked otherwise, in order.
         addresses: of the server's name.
+        held: connections that were held open, to find limits.
     """
 
     main: Probe
     others: tuple[Probe, ...] = ()
     addresses: tuple[TriedAddress, ...] = ()
+    held: tuple[Held, ...] = ()
 
     def of_kind(self, *kinds: str) -> Iterator[Probe]:
         """The probes of these kinds, what stands behind a colon aside."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 from wsinspect.findings.model import Finding
@@ -43,6 +43,7 @@ def examination_lines(
     ruled_out: Sequence[str] = (),
     next_steps: Sequence[str] = (),
     curl: str = "",
+    held: Sequence[str] = (),
     is_verbose: bool = False,
     columns: int | None = None,
 ) -> Iterator[str]:
@@ -51,6 +52,7 @@ def examination_lines(
     Args:
         curl: a command that asks the first question again.
         columns: where sentences are broken; None leaves them whole.
+        held: what became of connections that were held open.
     """
     yield palette.line([(verdict, _STYLES.get(verdict, "")), (f"  {escape(url)}", "")])
     yield from palette.folded([[(escape(headline), "title")]], columns)
@@ -59,6 +61,7 @@ def examination_lines(
         yield from palette.folded(finding_lines([one], noun="probe"), columns)
         yield ""
     yield from _block("Asked", _asked(probes), palette)
+    yield from _block("Held open", _broken(held, columns), palette)
     yield from _block("Ruled out", _broken(ruled_out, columns), palette)
     yield from _block("Try next", _broken(next_steps, columns), palette)
     yield from _block("As curl", [escape(curl)] if curl else [], palette)
@@ -68,7 +71,7 @@ def examination_lines(
             yield from _bytes(probe, palette)
 
 
-def _block(title: str, lines: Iterator[str] | Sequence[str], palette: Palette) -> Iterator[str]:
+def _block(title: str, lines: Iterable[str], palette: Palette) -> Iterator[str]:
     for number, line in enumerate(lines):
         if not number:
             yield palette.bold(title)

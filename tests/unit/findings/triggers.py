@@ -8,6 +8,7 @@ from tests.unit.findings import (
     triggers_answers,
     triggers_apps,
     triggers_attempts,
+    triggers_held,
     triggers_open,
     triggers_probes,
 )
@@ -18,4 +19,5 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
     **triggers_open.CASES,
     **triggers_apps.CASES,
     **triggers_probes.CASES,
+    **triggers_held.CASES,
 }

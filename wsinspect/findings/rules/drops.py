@@ -64,7 +64,7 @@ def _silences(facts: ConnectionFacts) -> tuple[str, str]:
     return last("c>s", facts.silence_ns(C2S)), last("s>c", facts.silence_ns(S2C))
 
 
-def _limit_lines(limits: list[Limit], software: tuple[str, ...]) -> tuple[str, ...]:
+def limit_lines(limits: list[Limit], software: tuple[str, ...]) -> tuple[str, ...]:
     """Known limits that fit; those of recognised software say so."""
     own = [limit for limit in limits if limit.software in software]
     rest = [limit for limit in limits if limit.software not in software]
@@ -223,7 +223,7 @@ def lifetime(facts: ConnectionFacts) -> Iterator[Found]:
             else "",
             f"{ids} ended at the same age" if same else "",
             end_line(facts),
-            *_limit_lines(limits, software),
+            *limit_lines(limits, software),
         ),
         software=tuple(dict.fromkeys((*software, *(limit.software for limit in limits)))) if software else (),
         title=f"Ended at the age of {seconds(age)} while heartbeats were flowing: a lifetime limit"
@@ -317,7 +317,7 @@ def idle(facts: ConnectionFacts) -> Iterator[Found]:
             f"{ids} ended after the same silence (within 10 %)" if same else "",
             f"age {seconds(age)}; ended by {where}: {WORDS_OF_ENDS.get(facts.how or '', facts.how)}",
             end_line(facts),
-            *_limit_lines(limits, software),
+            *limit_lines(limits, software),
             f"only {side.arrow} was silent: a limit that counts bytes in this direction"
             if side is not None and counted != both
             else "",
