@@ -135,6 +135,57 @@ def test_nginx_before_and_after(tmp_path, inside, url, finding, before, after, h
     assert not leftovers()
 
 
+HAPROXY = """global
+    log /dev/log local0
+    chroot /var/lib/haproxy
+    stats socket /run/wsinspect-never.sock level admin
+    user nobody
+    daemon
+    lua-load /nowhere/evil.lua
+defaults
+    mode http
+    timeout connect 5s
+    timeout client 60s
+    timeout server 60s
+    errorfile 503 /etc/haproxy/never.http
+frontend web
+    bind *:8080 ssl crt /etc/ssl/never.pem alpn h2,http/1.1
+    acl is_socket hdr(Upgrade) -i websocket
+    http-request lua.evil
+    use_backend sockets if is_socket
+backend sockets
+    RULE
+    server s1 192.0.2.1:3000 check SERVER
+"""
+
+
+def haproxy_site(rule: str = "", server: str = "") -> dict[str, str]:
+    return {"haproxy.cfg": HAPROXY.replace("RULE", rule).replace("SERVER", server)}
+
+
+PLAIN, SECURE = "ws://localhost:8080/ws", "wss://localhost:8080/ws"
+HOST = ("WS-HS-105", "Host: other")
+CASES = [
+    ("haproxy", haproxy_site("http-request del-header Upgrade"), PLAIN, REMOVED, "426", "101"),
+    ("haproxy", haproxy_site("http-request set-header Host other"), SECURE, HOST, "403", "101"),
+    ("haproxy", haproxy_site("http-request set-path /other"), PLAIN, ("WS-HS-106", "/other"), "404", "101"),
+    ("haproxy", haproxy_site("", "proto h2"), PLAIN, ("WS-HS-020", "502"), "503", "101"),
+    ("haproxy", haproxy_site(), PLAIN, IDLE, "101, cut", "101, held idle 75 s"),
+]
+
+
+@pytest.mark.parametrize(
+    ("software", "files", "url", "finding", "before", "after"),
+    [pytest.param(*one, id=f"{one[0]}-{one[3][0]}-{number}") for number, one in enumerate(CASES)],
+)
+def test_before_and_after(tmp_path, software, files, url, finding, before, after) -> None:
+    proof = proof_in(tmp_path, files, url, finding)
+    assert proof.proven is not None, proof
+    assert proof.proven.before.startswith(before)
+    assert proof.proven.after == after
+    assert not leftovers()
+
+
 def test_what_is_left_out_is_said(tmp_path) -> None:
     proof = proof_in(
         tmp_path, nginx_site("content_by_lua_file /evil.lua;"), "ws://localhost:8080/ws", REMOVED

@@ -183,3 +183,31 @@ def edited(text: str, file: str, edits: Sequence[Edit]) -> str:
     for one in own:
         text = text[: one.start] + one.text + text[one.end :]
     return text
+
+
+_KINDS: Final[dict[str, Kind]] = {
+    "upgrade": "upgrade",
+    "connection": "upgrade",
+    "host": "host",
+    "cookie": "credentials",
+    "authorization": "credentials",
+    "origin": "credentials",
+}
+
+
+def kind_of_header(name: str) -> Kind | None:
+    """What breaks when a hop removes or changes this header of a handshake; None if nothing does."""
+    key = name.strip().lower()
+    return "websocket" if key.startswith("sec-websocket-") else _KINDS.get(key)
+
+
+def handshake_headers(target: Target) -> dict[str, str]:
+    """The headers of a browser's handshake that a configuration may ask for, by name in lower case."""
+    return {
+        "host": target.authority,
+        "upgrade": "websocket",
+        "connection": "Upgrade",
+        "origin": target.origin,
+        "sec-websocket-version": "13",
+        "sec-websocket-key": "AAAAAAAAAAAAAAAAAAAAAA==",
+    }

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from wsinspect.doctor.configuration.diffs import base_of
+from wsinspect.doctor.configuration.haproxy import HAProxy
 from wsinspect.doctor.configuration.model import Met, Reader
 from wsinspect.doctor.configuration.nginx.reader import Nginx
 from wsinspect.doctor.configuration.nginx.tree import pasted
@@ -19,8 +20,9 @@ from wsinspect.doctor.target import Target
 from wsinspect.errors import UsageError
 
 #: In the order in which they are asked whether a file is theirs.
-READERS: Final[tuple[Reader, ...]] = (Nginx(),)
+READERS: Final[tuple[Reader, ...]] = (HAProxy(), Nginx())
 STDIN: Final = "-"
+_NGINX: Final = next(index for index, one in enumerate(READERS) if one.software == "nginx")
 #: Of a file, to recognise it by.
 _BEGINNING: Final = 64 * 1024
 #: Files that belong to each other by one that includes the rest.
@@ -139,7 +141,7 @@ def _pasted(text: str) -> list[Configuration]:
         names, reader = ["stdin"], READERS[index]
     else:
         sources = Sources(files)
-        names, reader = [next(iter(files))], READERS[0]
+        names, reader = [next(iter(files))], READERS[_NGINX]
         tree = reader.read(sources, names)
     if tree is None:
         raise UsageError(f"stdin: {next(iter(sources.problems), 'no directive that is known')}")

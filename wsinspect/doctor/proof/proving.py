@@ -22,6 +22,7 @@ from wsinspect.doctor.configuration.model import Defect, Met, Place
 from wsinspect.doctor.configuration.reading import Configuration
 from wsinspect.doctor.proof.application import CREDENTIALS, answer, application
 from wsinspect.doctor.proof.certificate import write_certificate
+from wsinspect.doctor.proof.haproxy import HAProxyProver
 from wsinspect.doctor.proof.model import Prover, Setup, Stage
 from wsinspect.doctor.proof.nginx import NginxProver
 from wsinspect.doctor.proof.programs import RefusedError, find_program, output_of, running
@@ -32,7 +33,7 @@ from wsinspect.handshake.heads import RawHead
 from wsinspect.net import LOOPBACK, Address
 from wsinspect.units import format_duration
 
-PROVERS: Final[Mapping[str, Prover]] = {"nginx": NginxProver()}
+PROVERS: Final[Mapping[str, Prover]] = {"nginx": NginxProver(), "haproxy": HAProxyProver()}
 _ANSWER_SECONDS: Final = 8.0
 #: A limit is scaled down to this, and a connection that outlives it by half is held.
 _SCALED_SECONDS: Final = 2.0
@@ -298,6 +299,14 @@ class _Run:
         status = _status(raw)
         if is_mute:
             return Outcome(f"{status} after {_seconds((loop.time() - begun) * self.scale)}")
+        head = RawHead.parse(raw)
+        lacking = [
+            name
+            for name, token in (("Upgrade", "websocket"), ("Connection", "upgrade"))
+            if token not in head.tokens(name.lower())
+        ]
+        if status == 101 and lacking:
+            return Outcome(f"101 without {' and '.join(lacking)}")
         if status != 101 or self._hold is None:
             return Outcome(str(status), status == 101)
         return await self._held(reader)

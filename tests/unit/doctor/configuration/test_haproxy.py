@@ -1,0 +1,179 @@
+"""HAProxy's configuration: which frontend and backend a URL meets, and what they do to a handshake."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support.configurations import git_applies, judgement, kinds, mend, met_in, read_in
+from wsinspect.doctor.configuration.haproxy import words_of
+from wsinspect.doctor.configuration.judging import with_configuration
+from wsinspect.doctor.configuration.reading import read_configurations
+from wsinspect.doctor.target import parse_target
+from wsinspect.errors import UsageError
+
+CONFIG = """# the edge
+global
+    log /dev/log local0
+defaults
+    mode http
+    timeout connect 5s
+    timeout client 50s
+    timeout server 40s
+frontend web
+    bind *:80
+    bind *:443 ssl crt /etc/ssl/site.pem
+    acl is_socket hdr(Upgrade) -i WebSocket
+    acl is_socket hdr_beg(Host) -i ws
+    acl is_api path_beg /api /v2
+    acl blocked src 10.0.0.0/8
+    redirect scheme https code 301 if !{ ssl_fc } { path /secure }
+    http-request deny deny_status 429 if { path -m end .php }
+    http-request deny if blocked { path_beg /inside }
+    http-request set-path /moved if { path /here }
+    use_backend by_map if { path_beg /map } { hdr(X-Kind),map(/etc/kinds) -m found }
+    use_backend api if is_api !is_socket or { path_reg ^/v[3-9]/ }
+    use_backend stripped if { path_dir stripped }
+    use_backend second if { path_beg /h2 }
+    use_backend gone if { path_beg /gone }
+    default_backend sockets
+backend api
+    server a1 10.0.0.1:3000
+backend sockets
+    server s1 10.0.0.1:3000 check
+backend stripped
+    http-request del-header Upgrade
+    http-request set-header Host inside.example
+    http-request set-header Cookie "secret"
+    http-request set-header X-Forwarded-Proto https
+    server s1 10.0.0.1:3000
+backend second
+    server s1 10.0.0.1:3000 ssl verify none alpn h2,http/1.1  # the cluster
+listen direct
+    bind 127.0.0.1:9000-9010
+    timeout tunnel 10m
+    server s1 10.0.0.1:3000
+frontend raw
+    mode tcp
+    bind *:7000
+    default_backend sockets
+"""
+
+
+@pytest.mark.parametrize(
+    ("url", "place", "expected"),
+    [
+        ("ws://h/", "backend sockets", []),
+        ("ws://h/api/x", "backend sockets", []),
+        ("ws://h/v3/x", "backend api", []),
+        ("ws://h/a/stripped/b", "backend stripped", ["upgrade", "host", "credentials"]),
+        ("wss://h/h2", "backend second", ["h2"]),
+        ("ws://h/secure", "frontend web", ["answer"]),
+        ("wss://h/secure", "backend sockets", []),
+        ("ws://h/x.php", "frontend web", ["answer"]),
+        ("ws://h/gone", "frontend web", ["answer"]),
+        ("ws://h/inside", "backend sockets", []),
+        ("ws://h/map", "backend sockets", []),
+        ("ws://h/here", "backend sockets", ["path"]),
+        ("ws://h:9003/", "listen direct", []),
+        ("ws://h:7000/a/stripped/b", "backend sockets", []),
+        ("wss://h:8443/", "backend sockets", []),
+    ],
+)
+def test_what_a_url_meets(tmp_path, url, place, expected) -> None:
+    found = met_in(tmp_path, {"haproxy.cfg": CONFIG}, url)
+    assert (found.words, kinds(found)) == (place, expected)
+
+
+def test_what_is_not_known_is_said(tmp_path) -> None:
+    for url, words in (("ws://h/inside", "src"), ("ws://h/map", "map"), ("ws://h:1234/", "port 1234")):
+        assert any(words in one for one in met_in(tmp_path, {"haproxy.cfg": CONFIG}, url).unsure), url
+
+
+@pytest.mark.parametrize(
+    ("url", "kind"), [("ws://h/a/stripped/b", "upgrade"), ("wss://h/h2", "h2"), ("ws://h/here", "path")]
+)
+def test_the_diff_mends_it_and_applies(tmp_path, url, kind) -> None:
+    read = read_in(tmp_path, {"haproxy.cfg": CONFIG})
+    found = read.meets(parse_target(url)[0])
+    assert found is not None
+    assert kind not in kinds(mend(read, found.defects[0], url))
+    git_applies(read, found.defects[0])
+
+
+@pytest.mark.parametrize(
+    ("url", "seen", "line", "added"),
+    [
+        ("ws://h/", "50.1 s", "'timeout client 50s'", "+    timeout tunnel 1h"),
+        ("ws://h/", "40.2 s", "'timeout server 40s'", "+    timeout tunnel 1h"),
+        ("ws://h:9000/", "600.3 s", "'timeout tunnel 10m'", "+    timeout tunnel 1h"),
+        ("ws://h/", "60.0 s", None, ""),
+        ("ws://h:9000/", "50.1 s", None, ""),
+    ],
+)
+def test_the_timeout_that_ended_it(tmp_path, url, seen, line, added) -> None:
+    read = read_in(tmp_path, {"haproxy.cfg": CONFIG})
+    better, explained = with_configuration(
+        judgement("WS-DROP-002", f"silence {seen}"), (read,), parse_target(url)[0]
+    )
+    if line is None:
+        assert explained is None
+        return
+    assert explained is not None
+    assert line in better.headline
+    assert added in str(better.findings[0].fixes[0].diff)
+    git_applies(read, explained.defect)
+
+
+def test_secrets_stay_out_of_what_is_printed(tmp_path) -> None:
+    text = CONFIG.replace(
+        "http-request del-header Upgrade\n",
+        "http-request set-header Authorization hidden\n    http-request del-header Upgrade\n",
+    )
+    read = read_in(tmp_path, {"haproxy.cfg": text})
+    better, _ = with_configuration(judgement("WS-HS-101"), (read,), parse_target("ws://h/stripped/")[0])
+    assert "hidden" not in str(better.findings[0].fixes)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a  b\tc", ("a", "b", "c")),
+        ("a 'b c' # d", ("a", "b c")),
+        (r'a "b \" c" d\ e', ("a", 'b " c', "d e")),
+        ("''", ("",)),
+        ("  # nothing", ()),
+        (r"a\#b", ("a#b",)),
+        ("'unclosed", ("unclosed",)),
+    ],
+)
+def test_words(text, expected) -> None:
+    assert words_of(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "frontend\n" * 1000,
+        "frontend a\n bind :80\n use_backend b if { { { {\nbackend b\n server x y alpn\n",
+        (
+            "frontend a\n bind :80\n use_backend b if !\n http-request\n http-request "
+            "set-path\n redirect\nbackend b\n"
+        ),
+        "frontend a\n bind\n timeout\n timeout client\n acl x\n use_backend\n server\n",
+        (
+            "listen a\n bind :1-99999999\n bind :80\n http-request replace-path (a+)+$ "
+            "\\9\\1 if { path_reg ((a*)*)*$ }\n server\n"
+        ),
+        "defaults a from b\ndefaults b from a\nfrontend x from a\n bind :80\n",
+        "frontend a\n bind :80\n " + "x " * 100000,
+    ],
+)
+def test_odd_files_end_in_an_answer(tmp_path, text) -> None:
+    (tmp_path / "haproxy.cfg").write_text(text)
+    try:
+        (read,) = read_configurations([str(tmp_path)])
+    except UsageError:
+        return
+    found = read.meets(parse_target("ws://h/" + "a" * 40)[0])
+    assert found is None or found.words
