@@ -182,7 +182,7 @@ def seconds_of(text: str) -> float | None:
 
 @dataclass(frozen=True)
 class HAProxy:
-    """HAProxy's haproxy.cfg."""
+    """Reads haproxy.cfg, or several files that are given to HAProxy together."""
 
     software: str = "haproxy"
 
