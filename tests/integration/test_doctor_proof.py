@@ -163,9 +163,59 @@ def haproxy_site(rule: str = "", server: str = "") -> dict[str, str]:
     return {"haproxy.cfg": HAPROXY.replace("RULE", rule).replace("SERVER", server)}
 
 
+APACHE = """ServerRoot /etc/never
+User nobody
+ErrorLog "|/bin/sh -c 'touch /tmp/wsinspect-never'"
+PidFile /run/wsinspect-never.pid
+LoadModule evil_module /nowhere/evil.so
+LoadModule proxy_module modules/mod_proxy.so
+LoadModule proxy_http_module modules/mod_proxy_http.so
+LoadModule proxy_wstunnel_module modules/mod_proxy_wstunnel.so
+LoadModule rewrite_module modules/mod_rewrite.so
+LuaHookLog /nowhere/evil.lua evil
+<VirtualHost *:8080>
+    ServerName localhost
+    SSLCertificateFile /etc/ssl/never.pem
+    CustomLog "|/bin/sh -c 'touch /tmp/wsinspect-never'" combined
+    RewriteEngine On
+    RewriteMap evil "prg:/nowhere/evil"
+    RULE
+</VirtualHost>
+"""
+
+
+def apache_site(rule: str) -> dict[str, str]:
+    return {"httpd.conf": APACHE.replace("RULE", rule)}
+
+
+APACHE_GOOD = "ProxyPass /ws http://192.0.2.1:3000/ws upgrade=websocket"
+APACHE_WS = """RewriteCond %{HTTP:Upgrade} websocket [NC]
+    RewriteRule ^/(.*)$ http://192.0.2.1:3000/$1 [P,L]"""
 PLAIN, SECURE = "ws://localhost:8080/ws", "wss://localhost:8080/ws"
 HOST = ("WS-HS-105", "Host: other")
 CASES = [
+    ("apache", apache_site("ProxyPass /ws http://192.0.2.1:3000/ws"), PLAIN, REMOVED, "426", "101"),
+    ("apache", apache_site("ProxyPass /ws http://192.0.2.1:3000/ws"), SECURE, REMOVED, "426", "101"),
+    ("apache", apache_site(APACHE_WS), PLAIN, REMOVED, "426", "101"),
+    ("apache", apache_site(f"{APACHE_GOOD}\n    RequestHeader unset Upgrade"), PLAIN, REMOVED, "426", "101"),
+    (
+        "apache",
+        apache_site(f"{APACHE_GOOD}\n    SetEnv force-proxy-request-1.0 1"),
+        PLAIN,
+        REMOVED,
+        "426",
+        "101",
+    ),
+    ("apache", apache_site(APACHE_GOOD), PLAIN, HOST, "403", "101"),
+    ("apache", apache_site(APACHE_GOOD), PLAIN, IDLE, "101, cut", "101, held idle 75 s"),
+    (
+        "apache",
+        apache_site(APACHE_GOOD.replace("/ws upgrade", "/x upgrade")),
+        PLAIN,
+        ("WS-HS-106", "x"),
+        "404",
+        "101",
+    ),
     ("haproxy", haproxy_site("http-request del-header Upgrade"), PLAIN, REMOVED, "426", "101"),
     ("haproxy", haproxy_site("http-request set-header Host other"), SECURE, HOST, "403", "101"),
     ("haproxy", haproxy_site("http-request set-path /other"), PLAIN, ("WS-HS-106", "/other"), "404", "101"),

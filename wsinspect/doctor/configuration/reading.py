@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from wsinspect.doctor.configuration.apache import Apache
 from wsinspect.doctor.configuration.diffs import base_of
 from wsinspect.doctor.configuration.haproxy import HAProxy
 from wsinspect.doctor.configuration.model import Met, Reader
@@ -20,7 +21,7 @@ from wsinspect.doctor.target import Target
 from wsinspect.errors import UsageError
 
 #: In the order in which they are asked whether a file is theirs.
-READERS: Final[tuple[Reader, ...]] = (HAProxy(), Nginx())
+READERS: Final[tuple[Reader, ...]] = (HAProxy(), Apache(), Nginx())
 STDIN: Final = "-"
 _NGINX: Final = next(index for index, one in enumerate(READERS) if one.software == "nginx")
 #: Of a file, to recognise it by.

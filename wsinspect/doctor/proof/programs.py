@@ -89,7 +89,7 @@ async def running(
     """The program, from when it accepts connections.
 
     Raises:
-        RefusedError: it ended, or accepts none in time.
+        RefusedError: it accepts none in time, or has ended at the end of the block.
     """
     log = folder / "said.log"
     with log.open("wb") as out:
@@ -103,11 +103,13 @@ async def running(
             start_new_session=True,
         )
     try:
-        if not await _is_listening(process, address):
+        is_ready = await _is_listening(process, address)
+        if is_ready:
+            yield
+        if not is_ready or process.returncode is not None:
             with log.open("rb") as stream:
                 words = stream.read(_MAX_SAID).decode("utf-8", "replace")
             raise RefusedError(words or "it did not start")
-        yield
     finally:
         await _end(process)
 

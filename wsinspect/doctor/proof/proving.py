@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import contextlib
 import os
 import re
 import socket
@@ -20,6 +19,7 @@ from typing import Final, NamedTuple
 from wsinspect.doctor.configuration.judging import Explained, mended
 from wsinspect.doctor.configuration.model import Defect, Met, Place
 from wsinspect.doctor.configuration.reading import Configuration
+from wsinspect.doctor.proof.apache import ApacheProver
 from wsinspect.doctor.proof.application import CREDENTIALS, answer, application
 from wsinspect.doctor.proof.certificate import write_certificate
 from wsinspect.doctor.proof.haproxy import HAProxyProver
@@ -33,7 +33,11 @@ from wsinspect.handshake.heads import RawHead
 from wsinspect.net import LOOPBACK, Address
 from wsinspect.units import format_duration
 
-PROVERS: Final[Mapping[str, Prover]] = {"nginx": NginxProver(), "haproxy": HAProxyProver()}
+PROVERS: Final[Mapping[str, Prover]] = {
+    "nginx": NginxProver(),
+    "haproxy": HAProxyProver(),
+    "apache": ApacheProver(),
+}
 _ANSWER_SECONDS: Final = 8.0
 #: A limit is scaled down to this, and a connection that outlives it by half is held.
 _SCALED_SECONDS: Final = 2.0
@@ -215,7 +219,8 @@ class _Run:
                         if code:
                             raise RefusedError(said)
                     async with running(self._program, arguments, folder, Address(LOOPBACK, stage.port)):
-                        return await self._ask(stage)
+                        outcome = await self._ask(stage)
+                    return outcome
                 except RefusedError as error:
                     if not self._may_retry(str(error), setup, attempt):
                         raise CannotProveError(self._in_its_words(str(error), setup, folder)) from None
@@ -250,10 +255,12 @@ class _Run:
             one for one in lines if re.search(r"(?i)emerg|error|alert|syntax|invalid|unknown|fail", one)
         ]
         words = next(iter(telling or lines), "it did not start")
+        if words.endswith(":") and words in lines[:-1]:
+            words += f" {lines[lines.index(words) + 1]}"
         for file, origins in setup.origins.items():
             match = re.search(
                 rf"(?:in )?\S*{re.escape(file)}\S*?(?::| line |, line )(\d+)", words
-            ) or re.search(rf"line (\d+) of \S*{re.escape(file)}", words)
+            ) or re.search(rf"(?:on )?line (\d+) of \S*{re.escape(file)}", words)
             place = origins[int(match[1])] if match and int(match[1]) < len(origins) else None
             if match and place is not None:
                 words = f"{words[: match.start()].rstrip()} in {place}{words[match.end() :]}"
@@ -279,9 +286,8 @@ class _Run:
             writer.write(self._request())
             return await self._answer(reader)
         finally:
-            writer.close()
-            with contextlib.suppress(OSError, ssl.SSLError):
-                await writer.wait_closed()
+            # Without waiting for a close_notify that may never come.
+            writer.transport.abort()
 
     async def _answer(self, reader: asyncio.StreamReader) -> Outcome:
         is_mute = self._defect.kind == "handshake"
