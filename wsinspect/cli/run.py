@@ -28,6 +28,7 @@ from wsinspect.text import escape
 if TYPE_CHECKING:
     from wsinspect.faults.sessions import SessionBy
     from wsinspect.proxy.recorded import RecordedServer
+    from wsinspect.proxy.seams.http2 import Mode
     from wsinspect.proxy.taps import Tap
 
 DEFAULT_LISTEN = Address("127.0.0.1", 8080)
@@ -106,6 +107,12 @@ DEFAULT_LISTEN = Address("127.0.0.1", 8080)
     metavar="FILE",
     help="Also trust server certificates issued by this CA (PEM); repeatable.",
 )
+@click.option(
+    "--http2-websocket",
+    type=click.Choice(["mirror", "off"]),
+    default="off",
+    help="WebSockets over HTTP/2: as the server offers them, or never.",
+)
 @click.option("--ca-dir", type=click.Path(path_type=Path), help="Directory of the CA.")
 @click.option(
     "--set", "settings", multiple=True, metavar="OPTION=VALUE", help="Set a mitmproxy option; repeatable."
@@ -150,6 +157,7 @@ def run(
     frames: bool,
     insecure: bool,
     trusted: tuple[Path, ...],
+    http2_websocket: Mode,
     ca_dir: Path | None,
     settings: tuple[str, ...],
     no_page_scan: bool,
@@ -204,6 +212,7 @@ def run(
         page_wait_seconds=None if no_page_scan else page_wait / 1e9,
         control=control_options(control, control_token_file),
         recorded=_recorded_server(recording),
+        http2_websocket=http2_websocket,
         board=make_board(scenario, specs, preset, seed, time_scale, names, _warn, session_by),
         narration=Narration("json" if as_json else "human", frames),
         register=partial(register, path, ca_dir=authority),

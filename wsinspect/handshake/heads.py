@@ -1,4 +1,4 @@
-"""HTTP/1.1 heads kept byte for byte; h11, the strict judge, keeps neither white space nor line ends.
+"""Heads kept byte for byte; h11, the strict judge, keeps neither white space nor line ends.
 
 Contract: `RawHead.parse(raw).raw == raw` for any bytes, and parsing never raises. Facts that are absent or
 unreadable are empty (`b""`) or `None`. A head is forwarded as it came unless a field really changed:
@@ -18,6 +18,8 @@ from typing import NamedTuple
 _LINE = re.compile(rb"[^\n]*\n|[^\n]+")
 _FOLD = re.compile(rb"[ \t]*\r?\n[ \t]+")
 _BARE_FOLD = re.compile(rb"[ \t]*\r?\n[ \t]*")
+#: How a header block of HTTP/2 begins, written one field a line (RFC 9113 section 8.3, RFC 8441 section 4).
+_PSEUDO_FIELDS = (b":method:", b":scheme:", b":authority:", b":path:", b":protocol:", b":status:")
 
 
 class Field(NamedTuple):
@@ -64,7 +66,8 @@ class RawHead:
         preamble: list[bytes] = []
         while lines and _is_empty(lines[0]):
             preamble.append(lines.popleft())
-        start_raw = lines.popleft() if lines else b""
+        is_http2 = bool(lines) and lines[0].startswith(_PSEUDO_FIELDS)
+        start_raw = lines.popleft() if lines and not is_http2 else b""
         groups: list[bytes] = []
         end = b""
         while lines:
@@ -94,9 +97,25 @@ class RawHead:
         return bool(self.end)
 
     @property
+    def is_http2(self) -> bool:
+        """Whether it is one of HTTP/2: pseudo-header fields in the place of a start line."""
+        return not self.start_raw and bool(self.fields) and self.fields[0].name[:1] == b":"
+
+    @property
+    def is_extended_connect(self) -> bool:
+        """Whether it asks for a protocol over HTTP/2 (RFC 8441 section 4)."""
+        return self.is_http2 and self.get(":method") == b"CONNECT" and self.get(":protocol") is not None
+
+    @property
     def start_line(self) -> bytes:
-        """The start line without its line end."""
-        return _without_line_end(self.start_raw)
+        """The start line without its line end; of HTTP/2, what it would be."""
+        if not self.is_http2:
+            return _without_line_end(self.start_raw)
+        status = self.get(":status")
+        if status is not None:
+            return b"HTTP/2.0 " + status
+        path = self.get(":path") or self.get(":authority") or b""
+        return b" ".join((self.get(":method") or b"-", path or b"-", b"HTTP/2.0"))
 
     @property
     def is_response(self) -> bool:
@@ -201,7 +220,11 @@ def _without_line_end(line: bytes) -> bytes:
 
 
 def _field(raw: bytes) -> Field:
-    name, colon, value = _without_line_end(raw).partition(b":")
+    line = _without_line_end(raw)
+    is_pseudo = line.startswith(_PSEUDO_FIELDS)
+    name, colon, value = line[is_pseudo:].partition(b":")
+    if is_pseudo:
+        name = b":" + name
     if not colon:
         name, value = b"", name
     return Field(name, _FOLD.sub(b" ", value).strip(), raw)

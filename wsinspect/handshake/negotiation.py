@@ -111,7 +111,7 @@ def negotiate(request: RawHead | None, response: RawHead | None) -> Negotiation:
     problems = _request_problems(request) if request else []
     accepted: tuple[Extension, ...] = ()
     subprotocol: str | None = None
-    if response and response.status == 101:
+    if response and opens(request, response):
         accepted = tuple(parse_extensions(response.get_all("sec-websocket-extensions")))
         chosen = response.get("sec-websocket-protocol")
         subprotocol = None if chosen is None else chosen.decode("latin-1")
@@ -129,8 +129,18 @@ def negotiate(request: RawHead | None, response: RawHead | None) -> Negotiation:
     )
 
 
+def opens(request: RawHead | None, response: RawHead) -> bool:
+    """Whether a response opens the WebSocket: 101, or over HTTP/2 any 2xx (RFC 8441 section 5)."""
+    if not response.is_http2:
+        return response.status == 101
+    is_asked = request is None or request.is_extended_connect or not request.is_http2
+    return is_asked and response.status is not None and 200 <= response.status < 300
+
+
 def _request_problems(request: RawHead) -> list[str]:
-    """RFC 6455 §4.2.1: what a server needs to find in the request."""
+    """RFC 6455 §4.2.1, or RFC 8441 section 5: what a server needs to find in the request."""
+    if request.is_extended_connect:
+        return [] if request.get_all("sec-websocket-version") == [b"13"] else ["version"]
     checks = {
         "method": request.method == b"GET",
         "request-upgrade": "websocket" in request.tokens("upgrade"),
@@ -143,6 +153,8 @@ def _request_problems(request: RawHead) -> list[str]:
 
 def _response_problems(request: RawHead | None, response: RawHead) -> list[str]:
     """RFC 6455 §4.1: what makes a client fail the connection after a 101."""
+    if response.is_http2:
+        return []
     key = request.get("sec-websocket-key") if request else None
     checks = {
         "upgrade": response.tokens("upgrade") == ["websocket"],

@@ -8,14 +8,16 @@ relay writes to.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Protocol
 
-from mitmproxy import connection, http, tls
+from mitmproxy import connection, ctx, http, tls
 from mitmproxy.net.http import http1
 from mitmproxy.proxy import server_hooks
 from mitmproxy.proxy.context import Context
+from mitmproxy.proxy.layers.websocket import WebsocketEndHook
 
 from wsinspect.faults.sessions import Sessions
 from wsinspect.proxy import facts
@@ -23,10 +25,12 @@ from wsinspect.proxy.connections import ConnectionEvents
 from wsinspect.proxy.faulting import FaultController
 from wsinspect.proxy.link import SocketLink
 from wsinspect.proxy.seams.http1 import observe_heads, wire_head
-from wsinspect.proxy.seams.http2 import observe
+from wsinspect.proxy.seams.http2 import drop_stream, observe
+from wsinspect.proxy.seams.http2_tunnels import Tunnel
 from wsinspect.proxy.seams.tls import verify_error
 from wsinspect.proxy.seams.transport import Wire
 from wsinspect.proxy.seams.websocket import relay_upgrade
+from wsinspect.proxy.stream_link import StreamLink
 from wsinspect.proxy.taps import Tap, Taps
 from wsinspect.vocabulary import events
 
@@ -63,7 +67,7 @@ class Attempt:
         self.tap = tap
         self.log = log
         self.now_ns = log.now_ns
-        self.link: SocketLink | None = None
+        self.link: SocketLink | StreamLink | None = None
         self._sink = log.sink
         self._sink_data = log.sink.data
         self._body = bytearray()
@@ -89,11 +93,11 @@ class Attempt:
         self.event(events.Open())
         self.on_open()
 
-    def ended(self, side: str, how: str) -> None:
+    def ended(self, side: str, how: str, detail: str | None = None) -> None:
         """One side ended; reported once, also where both the handshake and the relay see it."""
         if (side, how) not in self._ends:
             self._ends.add((side, how))
-            self.event(events.TransportEnded(side=side, how=how))
+            self.event(events.TransportEnded(side=side, how=how, http2=detail))
 
     @property
     def gave_up(self) -> str | None:
@@ -143,7 +147,7 @@ class Attempt:
             head.informational = lambda raw: self.head(INFORMATIONAL, raw)
             head.unreadable = self.unreadable
             head.answered = lambda raw: self.head(RESPONSE_OUT, raw)
-            head.ended = lambda how: self.ended("client", how)
+            head.ended = lambda how, detail=None: self.ended("client", how, detail)
 
     def unreadable(self, raw: bytes) -> None:
         """Something came that is not a response head."""
@@ -162,6 +166,24 @@ class Attempt:
             head.forwarded = lambda raw: self.head(RESPONSE_OUT, raw)
 
 
+def _tunnels(flow: http.HTTPFlow) -> tuple[Tunnel, Tunnel] | None:
+    """The streams of both sides, of a WebSocket over HTTP/2."""
+    request = wire_head(flow.request)
+    response = wire_head(flow.response) if flow.response else None
+    if request is None or response is None or request.tunnel is None or response.tunnel is None:
+        return None
+    return request.tunnel, response.tunnel
+
+
+def _end_stream(context: Context, flow: http.HTTPFlow, stream_id: int) -> None:
+    """What the relay layer does at the end of a WebSocket over HTTP/1.1."""
+    if flow.websocket is not None:
+        flow.websocket.timestamp_end = time.time()
+    flow.live = False
+    drop_stream(context, stream_id)
+    Wire.of(context).spawn(ctx.master.addons.trigger_event(WebsocketEndHook(flow)))
+
+
 def attempt_of(flow: http.HTTPFlow) -> Attempt | None:
     attempt: Attempt | None = flow.metadata.get(_METADATA)
     return attempt
@@ -169,6 +191,9 @@ def attempt_of(flow: http.HTTPFlow) -> Attempt | None:
 
 def is_opening_handshake(request: http.Request) -> bool:
     """Whether a request asks for a WebSocket (RFC 6455 section 4.1), or did until somebody took a header."""
+    head = wire_head(request)
+    if head is not None and head.protocol is not None:
+        return head.protocol == b"websocket"
     headers = request.headers
     return "websocket" in headers.get("upgrade", "").lower() or "sec-websocket-key" in headers
 
@@ -214,10 +239,16 @@ class AttemptLog:
         observe(self.connections)
         observe_heads(self.connections)
 
-    def make_link(self, context: Context, flow: http.HTTPFlow) -> SocketLink:
+    def make_link(self, context: Context, flow: http.HTTPFlow) -> SocketLink | StreamLink:
         """The factory for `RelayLayer.make_link`."""
         attempt = attempt_of(flow) or _Unrecorded(0, self, None)
-        attempt.link = link = SocketLink(context, attempt, may_splice=self._may_splice)
+        tunnels = _tunnels(flow)
+        link: SocketLink | StreamLink
+        if tunnels is None:
+            link = SocketLink(context, attempt, may_splice=self._may_splice)
+        else:
+            link = StreamLink(attempt, tunnels, partial(_end_stream, context, flow, tunnels[0].id))
+        attempt.link = link
         if self.controller and attempt.number and link.may_fault:
             attempt.on_open = partial(self.controller.opened, attempt.number, link, flow)
         return link
@@ -298,6 +329,9 @@ class AttemptLog:
         elif attempt:
             attempt.watch_response(flow.response)
             attempt.event(self._server_event(flow.server_conn))
+            if (tunnels := _tunnels(flow)) is not None:
+                client, server = tunnels
+                attempt.event(events.H2Streams(client=client.id, server=server.id))
             if not is_upgrade:
                 attempt.event(events.Refused(status=flow.response.status_code))
 

@@ -136,13 +136,13 @@ class ConnectionEvents:
         )
         self._tell(event, (event.KIND, event.tap, "head", event.client), MAX_ALIKE)
 
-    def settings(self, context: Context, enable_connect: bool) -> None:
+    def settings(self, context: Context, enable_connect: bool, is_passed_on: bool) -> None:
         client = context.client
         event = events.H2Settings(
             tap=self._tap(client),
             server=facts.address(context.server.address),
             server_enable_connect=enable_connect,
-            client_enable_connect=False,
+            client_enable_connect=is_passed_on,
             client_alpn=_text(client.alpn),
         )
         self._tell(event, (event,))

@@ -40,11 +40,13 @@ from wsinspect.proxy.listening import (
     listener_facts,
     refuse_own_targets,
 )
+from wsinspect.proxy.mirroring import AlpnMirror
 from wsinspect.proxy.pages import PageWatch
 from wsinspect.proxy.polling import PollLog
 from wsinspect.proxy.recorded import RecordedServer
 from wsinspect.proxy.recording import Narration, Recording
 from wsinspect.proxy.relay import RelayLayer
+from wsinspect.proxy.seams.http2 import Mode, set_mode
 from wsinspect.proxy.seams.next_layer import install_next_layer
 from wsinspect.proxy.taps import Tap, Taps
 from wsinspect.vocabulary import events
@@ -99,6 +101,7 @@ class EngineOptions:
         control: where the control API listens; None for no such API.
         page_wait_seconds: how long a page may take to try a WebSocket; None looks at no pages.
         recorded: answers matching handshakes from a recording; None for none.
+        http2_websocket: `mirror` gives WebSockets over HTTP/2 to clients whose server has it, `off` to none.
         register: makes this engine known (the run file), given its listeners and its control API; undone by
             `close`.
         on_ready: called once with the `ready` event's facts.
@@ -122,6 +125,7 @@ class EngineOptions:
     board: Board = field(default_factory=Board)
     control: ControlOptions | None = None
     recorded: RecordedServer | None = None
+    http2_websocket: Mode = "off"
     register: Callable[[list[dict[str, Any]], dict[str, str] | None], Registration] = (
         lambda listeners, control: Unregistered()
     )
@@ -235,6 +239,9 @@ class _Engine:
         install_next_layer(master, self.log.connections)
         self.handshake_faults = HandshakeFaults(self.controller, self.log)
         master.addons.add(self.log, self.handshake_faults)
+        set_mode(self.options.http2_websocket)
+        if self.options.http2_websocket != "off":
+            master.addons.add(AlpnMirror())
         if self.options.page_wait_seconds is not None:
             wait = self.options.page_wait_seconds
             master.addons.add(PageWatch(self.recording.journal, self.recording.clock.now_ns, wait))

@@ -23,6 +23,7 @@ from mitmproxy.proxy import commands, events, layer
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers.websocket import WebsocketEndHook, WebSocketMessageInjected, WebsocketStartHook
 
+from wsinspect.proxy.stream_link import StreamLink
 from wsinspect.wire.opcodes import Direction
 
 Commands = layer.CommandGenerator[None]
@@ -59,7 +60,8 @@ class Link(Protocol):
 class RelayLayer(layer.Layer):
     """Takes the place of mitmproxy's WebsocketLayer (see seams/websocket.py)."""
 
-    make_link: ClassVar[Callable[[Context, http.HTTPFlow], Link]]
+    make_link: ClassVar[Callable[[Context, http.HTTPFlow], Link | StreamLink]]
+    link: Link
 
     def __init__(self, context: Context, flow: http.HTTPFlow) -> None:
         super().__init__(context)
@@ -67,10 +69,15 @@ class RelayLayer(layer.Layer):
         self._ended: set[str] = set()
 
     def _handle_event(self, event: events.Event) -> Commands:
-        self.link = type(self).make_link(self.context, self.flow)
+        link = type(self).make_link(self.context, self.flow)
         yield WebsocketStartHook(self.flow)
-        self._handle_event = self.relay  # type: ignore[method-assign]
-        self.link.opened()
+        if isinstance(link, StreamLink):
+            # Its DATA frames do not come this way.
+            self._handle_event = self.over  # type: ignore[method-assign]
+        else:
+            self.link = link
+            self._handle_event = self.relay  # type: ignore[method-assign]
+        link.opened()
 
     def relay(self, event: events.Event) -> Commands:
         if isinstance(event, events.DataReceived):

@@ -108,6 +108,7 @@ class EventKind(StrEnum):
     HELD = "held"
     H2_CONNECT_REFUSED = "h2_connect_refused"
     H2_SETTINGS = "h2_settings"
+    H2_STREAMS = "h2_streams"
     IMPORTED = "imported"
     LISTENING = "listening"
     OPEN = "open"

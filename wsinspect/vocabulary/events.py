@@ -185,11 +185,26 @@ class Failed(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransportEnded(Event):
-    """A side (`vocabulary.Side`) ended its transport (`vocabulary.End`)."""
+    """A side (`vocabulary.Side`) ended its transport (`vocabulary.End`).
+
+    Attributes:
+        http2: the frame that did it, of a stream: END_STREAM is like a FIN, RST_STREAM with its code like a RST
+            (RFC 8441 section 5).
+    """
 
     KIND = EventKind.END
     side: str | None = None
     how: str | None = None
+    http2: str | None = _if_set()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class H2Streams(Event):
+    """The connection is a stream on each side (RFC 8441): their numbers."""
+
+    KIND = EventKind.H2_STREAMS
+    client: int | None = None
+    server: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

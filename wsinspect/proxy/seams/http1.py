@@ -18,10 +18,11 @@ The names are looked up by mitmproxy as globals of `mitmproxy.proxy.layers.http`
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
+from h2.errors import ErrorCodes
 from h11._receivebuffer import ReceiveBuffer
 from mitmproxy import http
 from mitmproxy.connection import ConnectionState
@@ -44,6 +45,9 @@ from mitmproxy.proxy.layers.http._http1 import Http1Client, Http1Connection, Htt
 from wsinspect.handshake.heads import RawHead
 from wsinspect.proxy.seams.tls import has_close_notify, report_every_end
 from wsinspect.proxy.seams.transport import Wire, tls_of
+
+if TYPE_CHECKING:
+    from wsinspect.proxy.seams.http2_tunnels import Tunnel
 
 Commands = layer.CommandGenerator[None]
 
@@ -98,6 +102,9 @@ class WireHead:
         early_ends: how the client ended right behind the request ("close_notify", "fin").
         watched: this is an opening handshake, whose early ends are passed on.
         ended: called with "fin" or "rst" when the client ends before the response.
+        fields2: of HTTP/2, all fields in order, pseudo-header fields included; `raw` is these as text.
+        tunnel: the HTTP/2 stream of this side, where the message opens one (`seams.http2_tunnels`).
+        protocol: what an extended CONNECT asks for (RFC 8441 section 4), as `:protocol` names it.
     """
 
     raw: bytes
@@ -112,6 +119,9 @@ class WireHead:
     is_forwarded: bool = False
     early_ends: list[str] = field(default_factory=list)
     ended: Callable[[str], None] | None = None
+    fields2: Sequence[tuple[bytes, bytes]] | None = None
+    tunnel: Tunnel | None = None
+    protocol: bytes | None = None
 
 
 def wire_head(message: http.Message) -> WireHead | None:
@@ -128,7 +138,11 @@ def _attach(message: http.Message, raw: bytes, assemble: Callable[[Any], bytes])
 def attach_head(message: http.Message, raw: bytes) -> WireHead:
     """Let a message of our own leave as `raw`, and be reported like any other."""
     start = raw.split(b"\r\n", 1)[0]
-    head = WireHead(raw, message.headers.fields, start)
+    return carry_head(message, WireHead(raw, message.headers.fields, start))
+
+
+def carry_head(message: http.Message, head: WireHead) -> WireHead:
+    """Have the head travel with the message."""
     message.__dict__[_HEAD_ATTRIBUTE] = head
     return head
 
@@ -261,7 +275,7 @@ class RelayHttp1Server(_Relaying, Http1Server):
 
     def _send_error(self, event: ResponseProtocolError) -> Commands:
         """Our own answer where there is none of the server's, in words for whoever reads it."""
-        status = _status_of(event.code)
+        status = status_of(event.code)
         if status is not None and self.conn.state & ConnectionState.CAN_WRITE:
             head = wire_head(self.request) if self.request else None
             raw = error_response(status, (head.error if head else "") or event.message)
@@ -279,7 +293,11 @@ class RelayHttp1Client(_Relaying, Http1Client):
             yield commands.SendData(self.conn, event.data)
             return
         if not isinstance(event, RequestHeaders) or event.request.is_http2 or event.request.is_http3:
-            yield from super().send(event)
+            head = wire_head(event.request) if isinstance(event, RequestHeaders) else None
+            if head is not None and head.tunnel is not None:
+                yield from self._refuse_tunnel(event.stream_id)
+            else:
+                yield from super().send(event)
             return
         for command in super().send(event):
             if isinstance(command, commands.SendData):
@@ -311,6 +329,14 @@ class RelayHttp1Client(_Relaying, Http1Client):
             yield from self._pass_early_end(head)
         else:
             yield from super().read_headers(event)
+
+    def _refuse_tunnel(self, stream_id: int) -> Commands:
+        """An extended CONNECT for a server that turns out to speak HTTP/1.1: its client has to, as well."""
+        code = error_code_of("HTTP_1_1_REQUIRED", status_codes.BAD_GATEWAY)
+        error = ResponseProtocolError(stream_id, "server speaks HTTP/1.1", code)
+        error.__dict__["h2_code"] = int(ErrorCodes.HTTP_1_1_REQUIRED)
+        yield commands.CloseConnection(self.conn)
+        yield ReceiveHttp(error)
 
     def _note_forwarded(self, head: WireHead | None, raw: bytes) -> None:
         if head is None:
@@ -344,7 +370,7 @@ class RelayHttp1Client(_Relaying, Http1Client):
         if head and head.unreadable:
             head.unreadable(bytes(self.buf.maybe_extract_at_most(MAX_HEAD_BYTES) or b""))
         yield commands.CloseConnection(self.conn)
-        code = _error_code("GENERIC_SERVER_ERROR", status_codes.BAD_GATEWAY)
+        code = error_code_of("GENERIC_SERVER_ERROR", status_codes.BAD_GATEWAY)
         yield ReceiveHttp(
             ResponseProtocolError(self.stream_id, f"server's response header block {_TOO_LARGE}", code)
         )
@@ -365,7 +391,7 @@ class RelayHttp1Client(_Relaying, Http1Client):
         yield ReceiveHttp(ResponseProtocolError(self.stream_id, error, _no_response_code()))
 
 
-def _error_code(name: str, status: int) -> Any:
+def error_code_of(name: str, status: int) -> Any:
     """mitmproxy 12's ErrorCode of this name; in 11 an error code is an HTTP status."""
     try:
         from mitmproxy.proxy.layers.http._events import ErrorCode
@@ -376,10 +402,10 @@ def _error_code(name: str, status: int) -> Any:
 
 def _no_response_code() -> Any:
     """The error code for which mitmproxy sends no error page of its own."""
-    return _error_code("KILL", status_codes.NO_RESPONSE)
+    return error_code_of("KILL", status_codes.NO_RESPONSE)
 
 
-def _status_of(code: Any) -> int | None:
+def status_of(code: Any) -> int | None:
     """The HTTP status for an error code; None where no response is to be sent."""
     if hasattr(code, "http_status_code"):
         status: int | None = code.http_status_code()
@@ -405,4 +431,12 @@ def install_http1() -> None:
     names["Http1Client"] = RelayHttp1Client
 
 
-__all__ = ["WireHead", "attach_head", "head_bytes", "install_http1", "observe_heads", "wire_head"]
+__all__ = [
+    "WireHead",
+    "attach_head",
+    "carry_head",
+    "head_bytes",
+    "install_http1",
+    "observe_heads",
+    "wire_head",
+]

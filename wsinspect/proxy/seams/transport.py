@@ -29,6 +29,7 @@ from mitmproxy.proxy.layer import Layer
 from mitmproxy.proxy.layers import tls as tls_layers
 from mitmproxy.proxy.server import ConnectionHandler
 
+from wsinspect.proxy.seams.http2_tunnels import Outbox
 from wsinspect.proxy.seams.tls import send_close_notify, through
 
 #: Half a century: `asyncio.sleep` takes it, and no WebSocket is ended for being silent.
@@ -183,6 +184,7 @@ class Wire:
     def __init__(self, handler: ConnectionHandler) -> None:
         self.handler = handler
         self.endpoints: dict[str, Endpoint] = {}
+        self.outbox = Outbox()
         self._tasks: set[asyncio.Task[None]] = set()
 
     @classmethod
@@ -285,6 +287,20 @@ class Wire:
         """Write past the layers."""
         if (endpoint := self.endpoints.get(connection.id)) and not endpoint.transport.is_closing():
             endpoint.transport.write(data)
+
+    def writer(self, context: Context, connection: Connection) -> Callable[[bytes], None]:
+        """What writes to a connection past the layers, through its TLS."""
+        carrier = self.carrier(context, connection)
+        endpoint = self.watch(carrier)
+        if endpoint is None:
+            return lambda data: None
+
+        def write(data: bytes) -> None:
+            if carrier.state & ConnectionState.CAN_WRITE and not endpoint.transport.is_closing():
+                send(data)
+
+        send = through(tls_of(context, connection), endpoint.transport.write)
+        return write
 
     def hang_up(self, connection: Connection) -> None:
         """Close the socket once what was written has left, whatever the layers still wait for."""

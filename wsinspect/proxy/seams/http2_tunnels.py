@@ -1,0 +1,331 @@
+"""Seam: HTTP/2 streams that carry a WebSocket (RFC 8441), below mitmproxy's HTTP layers.
+
+Stock mitmproxy gives each stream a receive window of 2 GiB and acknowledges at once, so that nothing stops a
+fast sender; it buffers what the other side does not take, and loses END_STREAM of a DATA frame that it has to
+split. A `Tunnel` is one side of a stream: what comes is handed to its `Receiver`, what is written waits here
+for the peer's window, and received bytes are acknowledged when the receiver says so.
+
+What is written leaves at the end of what is being handled (`Outbox`): DATA frames that came in one read leave
+in one write, and END_STREAM goes with the last of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple, Protocol
+
+from h2.config import H2Configuration
+from h2.connection import H2Connection
+from h2.errors import ErrorCodes
+from h2.events import Event
+from hyperframe.frame import GoAwayFrame
+from mitmproxy.proxy.layers.http._http_h2 import BufferedH2Connection
+
+#: What a sender may have under way on one stream before the other side has taken it.
+WINDOW_BYTES: Final = 1 << 20
+_LARGEST_WINDOW: Final = (1 << 31) - 1
+
+
+class GoAway(NamedTuple):
+    """A GOAWAY frame (RFC 9113 section 6.8)."""
+
+    code: int
+    last_stream: int
+    data: bytes
+
+    def __str__(self) -> str:
+        return f"GOAWAY {code_name(self.code)}"
+
+
+class GoAwayReceived(Event):
+    """Takes the place of h2's ConnectionTerminated: a GOAWAY ends no stream that is open (section 6.8)."""
+
+    def __init__(self, frame: GoAway) -> None:
+        self.frame = frame
+
+
+def code_name(code: int) -> str:
+    """`CANCEL` for 8 (RFC 9113 section 7); unknown codes in hexadecimal."""
+    try:
+        return ErrorCodes(code).name
+    except ValueError:
+        return f"{code:#x}"
+
+
+class Receiver(Protocol):
+    """Who handles what comes on a tunnel."""
+
+    def data(self, data: bytes, flow_bytes: int, is_end: bool) -> None:
+        """A DATA frame; `flow_bytes` are to be acknowledged, `is_end` is its END_STREAM."""
+
+    def reset(self, code: int) -> None:
+        """The peer sent RST_STREAM."""
+
+    def lost(self, how: str, detail: str) -> None:
+        """The connection under the stream ended ("fin", "rst", "timeout")."""
+
+    def drained(self) -> None:
+        """All that was written has left."""
+
+
+class Owner(Protocol):
+    """The HTTP/2 connection of a tunnel (`seams.http2`)."""
+
+    h2_conn: Any
+
+    def is_open_for_us(self, stream_id: int) -> bool: ...
+
+    def is_closed(self, stream_id: int) -> bool: ...
+
+    def flush(self) -> None:
+        """Write what is ready to be sent."""
+
+    def forget(self, stream_id: int) -> None:
+        """A tunnel is over on both sides."""
+
+
+class Outbox:
+    """What one client's connections have to write, written together."""
+
+    def __init__(self) -> None:
+        self._depth = 0
+        self._tunnels: dict[Tunnel, None] = {}
+        self._owners: dict[Owner, None] = {}
+        self._is_scheduled = False
+
+    def begin(self) -> None:
+        """Bytes are being handled: `end` will write."""
+        self._depth += 1
+
+    def end(self) -> None:
+        self._depth -= 1
+        if not self._depth:
+            self.flush()
+
+    def add(self, tunnel: Tunnel) -> None:
+        """A tunnel has something to send."""
+        self._tunnels[tunnel] = None
+        self._schedule()
+
+    def add_owner(self, owner: Owner) -> None:
+        """A connection has frames to send."""
+        self._owners[owner] = None
+        self._schedule()
+
+    def _schedule(self) -> None:
+        if not self._depth and not self._is_scheduled:
+            self._is_scheduled = True
+            asyncio.get_running_loop().call_soon(self._scheduled)
+
+    def _scheduled(self) -> None:
+        self._is_scheduled = False
+        self.flush()
+
+    def flush(self) -> None:
+        """Write all there is."""
+        while self._tunnels:
+            tunnel = next(iter(self._tunnels))
+            del self._tunnels[tunnel]
+            tunnel.pump()
+            self._owners[tunnel.owner] = None
+        while self._owners:
+            owner = next(iter(self._owners))
+            del self._owners[owner]
+            owner.flush()
+
+
+class Tunnel:
+    """One side of a WebSocket's stream.
+
+    Attributes:
+        owner: the connection.
+        id: the stream's number on it.
+        peer: the same WebSocket's stream on the other side, once there is one.
+        is_open: a 2xx has answered the CONNECT; what comes is the WebSocket's.
+        unsent: bytes that wait for the peer's window.
+    """
+
+    def __init__(self, owner: Owner, stream_id: int, outbox: Outbox) -> None:
+        self.owner = owner
+        self.id = stream_id
+        self.peer: Tunnel | None = None
+        self.is_open = False
+        self.unsent = 0
+        self._outbox = outbox
+        self._receiver: Receiver | None = None
+        self._early: list[Callable[[Receiver], None]] = []
+        self._waiting: deque[bytes] = deque()
+        self._ends = False
+        self._is_over = False
+        self._is_released = False
+
+    # What comes
+
+    def attach(self, receiver: Receiver) -> None:
+        """From now on `receiver` gets what comes, first what has come already."""
+        self._receiver = receiver
+        early, self._early = self._early, []
+        for tell in early:
+            tell(receiver)
+
+    def on_data(self, data: bytes, flow_bytes: int, is_end: bool) -> None:
+        """A DATA frame came."""
+        self._tell(lambda receiver: receiver.data(data, flow_bytes, is_end))
+
+    def on_reset(self, code: int) -> None:
+        """RST_STREAM came."""
+        self._drop()
+        self._tell(lambda receiver: receiver.reset(code))
+
+    def on_lost(self, how: str, detail: str) -> None:
+        """The connection ended."""
+        self._drop()
+        self._tell(lambda receiver: receiver.lost(how, detail))
+
+    def _tell(self, tell: Callable[[Receiver], None]) -> None:
+        if self._receiver is None:
+            self._early.append(tell)
+        else:
+            tell(self._receiver)
+
+    # What goes
+
+    def write(self, data: bytes) -> bool:
+        """Send bytes; False where the stream takes no more."""
+        if self._is_over or self._ends:
+            return False
+        self._waiting.append(data)
+        self.unsent += len(data)
+        self._outbox.add(self)
+        return True
+
+    def finish(self) -> None:
+        """END_STREAM behind what was written."""
+        self._ends = True
+        self._outbox.add(self)
+
+    def touch(self) -> None:
+        """Have the receiver hear of `drained`, though nothing was written."""
+        self._outbox.add(self)
+
+    def reset(self, code: int) -> None:
+        """RST_STREAM behind what the peer's window takes."""
+        if self._is_over:
+            return
+        self.pump()
+        self._drop()
+        if not self.owner.is_closed(self.id):
+            self.owner.h2_conn.reset_stream(self.id, code)
+        self._outbox.add_owner(self.owner)
+
+    def acknowledge(self, flow_bytes: int) -> None:
+        """The other side has taken so much of what came."""
+        if flow_bytes and not self.is_connection_closed:
+            self.owner.h2_conn.acknowledge_received_data(flow_bytes, self.id)
+            self._outbox.add_owner(self.owner)
+
+    @property
+    def is_connection_closed(self) -> bool:
+        connection: RelayedConnection = self.owner.h2_conn
+        return connection.is_closed
+
+    def pump(self) -> None:
+        """Send as much as the peer's windows take."""
+        if not self._is_over and not self.owner.is_open_for_us(self.id):
+            self._drop()
+        connection = self.owner.h2_conn
+        waiting = self._waiting
+        while waiting:
+            data = waiting[0]
+            room = min(connection.local_flow_control_window(self.id), connection.max_outbound_frame_size)
+            if room <= 0:
+                return
+            if len(data) > room:
+                waiting[0] = data[room:]
+                data = data[:room]
+            else:
+                waiting.popleft()
+            is_last = self._ends and not waiting
+            H2Connection.send_data(connection, self.id, data, end_stream=is_last)
+            self.unsent -= len(data)
+            if is_last:
+                self._is_over = True
+        if self._ends and not self._is_over:
+            self._is_over = True
+            H2Connection.send_data(connection, self.id, b"", end_stream=True)
+        if self._receiver is not None:
+            self._receiver.drained()
+        if self._is_released and self._is_over:
+            self.owner.forget(self.id)
+
+    def release(self) -> None:
+        """Nothing more comes; the connection forgets the stream once all has left."""
+        self._is_released = True
+        self._outbox.add(self)
+
+    def _drop(self) -> None:
+        self._is_over = True
+        self._waiting.clear()
+        self.unsent = 0
+
+
+class RelayedConnection(BufferedH2Connection):
+    """mitmproxy's h2 connection, with tunnels, and with a life after GOAWAY."""
+
+    def __init__(self, config: H2Configuration) -> None:
+        super().__init__(config)
+        self.local_settings.initial_window_size = WINDOW_BYTES
+        self.local_settings.acknowledge()
+        self.tunnels: dict[int, Tunnel] = {}
+        self._tunnels_first = True
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether nothing can be sent any more."""
+        return self.state_machine.state.name == "CLOSED"
+
+    def widen(self, stream_id: int) -> None:
+        """Give an ordinary stream the window that stock mitmproxy gives to all."""
+        self.increment_flow_control_window(_LARGEST_WINDOW - WINDOW_BYTES, stream_id)
+
+    def send_goaway(self, frame: GoAway) -> None:
+        """A GOAWAY behind which open streams continue."""
+        goaway = GoAwayFrame(0, frame.last_stream, frame.code, frame.data)
+        self._prepare_for_sending([goaway])
+
+    def _receive_goaway_frame(self, frame: GoAwayFrame) -> tuple[list[Any], list[Event]]:
+        # h2 takes the connection for closed, and what open streams still send for a protocol error.
+        received = GoAway(frame.error_code, frame.last_stream_id, frame.additional_data)
+        return [], [GoAwayReceived(received)]
+
+    def stream_window_updated(self, stream_id: int) -> bool:
+        tunnel = self.tunnels.get(stream_id)
+        if tunnel is None:
+            return super().stream_window_updated(stream_id)
+        before = tunnel.unsent
+        if before:
+            tunnel.pump()
+        return tunnel.unsent < before
+
+    def connection_window_updated(self) -> None:
+        # Who is served first takes turns, so that neither starves the other.
+        self._tunnels_first = not self._tunnels_first
+        if self._tunnels_first:
+            self._pump_tunnels()
+        super().connection_window_updated()
+        if not self._tunnels_first:
+            self._pump_tunnels()
+
+    def _pump_tunnels(self) -> None:
+        waiting = [tunnel for tunnel in self.tunnels.values() if tunnel.unsent]
+        if waiting:
+            # The next time another one begins.
+            first = waiting[0]
+            self.tunnels[first.id] = self.tunnels.pop(first.id)
+        for tunnel in waiting:
+            tunnel.pump()
+
+
+__all__ = ["GoAway", "GoAwayReceived", "Outbox", "Receiver", "RelayedConnection", "Tunnel", "code_name"]

@@ -1,0 +1,223 @@
+"""One open WebSocket between two HTTP/2 streams (RFC 8441): what `link.SocketLink` is between two sockets.
+
+END_STREAM is its FIN and RST_STREAM its RST (RFC 8441 section 5); both are passed on as what they were, the
+latter with its code. DATA is acknowledged once the other side has taken it, so that a slow reader slows down
+the sender of its own stream and no other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from h2.errors import ErrorCodes
+
+from wsinspect.proxy.faulting import LinkFaults
+from wsinspect.proxy.link import ABORT_SECONDS
+from wsinspect.proxy.seams.http2_tunnels import Tunnel, code_name
+from wsinspect.proxy.splice import Stream
+from wsinspect.vocabulary.events import Event
+from wsinspect.wire.boundaries import Boundary
+from wsinspect.wire.opcodes import Direction
+
+_SIDES = ("client", "server")
+
+
+class _Source:
+    """What comes from one side (`http2_tunnels.Receiver`)."""
+
+    def __init__(self, link: StreamLink, direction: Direction) -> None:
+        self._link = link
+        self._direction = direction
+
+    def data(self, data: bytes, flow_bytes: int, is_end: bool) -> None:
+        self._link.received(self._direction, data, flow_bytes, is_end)
+
+    def reset(self, code: int) -> None:
+        self._link.was_reset(self._direction, code)
+
+    def lost(self, how: str, detail: str) -> None:
+        self._link.lost(self._direction, how, detail)
+
+    def drained(self) -> None:
+        # What this side was sent came from the other one.
+        self._link.settle(self._direction.other)
+
+
+class StreamLink:
+    """See the module docstring; it is also what faults act on (`attempt_faults.FaultedLink`).
+
+    Args:
+        stream: takes the records.
+        tunnels: the client's stream and the server's.
+        forget: called once when it is over.
+    """
+
+    def __init__(self, stream: Stream, tunnels: tuple[Tunnel, Tunnel], forget: Callable[[], None]) -> None:
+        self.stream = stream
+        self.now_ns = stream.now_ns
+        self.boundaries = (Boundary(), Boundary())
+        self.faults: LinkFaults | None = None
+        self.may_fault = True
+        self._tunnels = tunnels
+        self._forget = forget
+        self._owed = [0, 0]
+        self._codes = [int(ErrorCodes.CANCEL)] * 2
+        self._has_ended = [False, False]
+        self._reading_paused = [False, False]
+        self._is_waiting = False
+        self._is_over = False
+        self._is_aborted = False
+        self._wants_finish = False
+
+    def opened(self) -> None:
+        """The answer has been passed on: from here on bytes are."""
+        self.stream.opened()
+        for direction, tunnel in zip(Direction, self._tunnels, strict=True):
+            tunnel.attach(_Source(self, direction))
+
+    # What comes
+
+    def received(self, direction: Direction, data: bytes, flow_bytes: int, is_end: bool) -> None:
+        """A DATA frame of a direction's sender."""
+        arrived_ns = self.now_ns()
+        target = self._target(direction)
+        self._owed[direction] += flow_bytes
+        if self._is_over:
+            pass
+        elif data and self.faults is not None:
+            self.faults.take(direction, data, arrived_ns)
+        elif data:
+            target.write(data)
+            self.stream.data(direction, data, arrived_ns, 0)
+            self.boundaries[direction].feed(data)
+        target.touch()
+        if is_end:
+            self._end(direction, "fin", "END_STREAM")
+
+    def was_reset(self, direction: Direction, code: int) -> None:
+        """RST_STREAM of a direction's sender."""
+        self._codes[direction] = code
+        self._end(direction, "rst", f"RST_STREAM {code_name(code)}")
+        self._finish()
+
+    def lost(self, direction: Direction, how: str, detail: str) -> None:
+        """The connection of a direction's sender ended, and the seam ends the other one in the same way."""
+        if not self._is_over and not self._is_aborted:
+            self.stream.ended(_SIDES[direction], how, detail or None)
+        self._wants_finish = True
+        self._close()
+
+    def settle(self, direction: Direction) -> None:
+        """Acknowledge what has been taken, unless its sender is not to be read."""
+        owed = self._owed[direction]
+        if not owed or self._reading_paused[direction] or self._target(direction).unsent:
+            return
+        if self.stream.is_blocked():
+            if not self._is_waiting:
+                self._is_waiting = True
+                self.stream.when_unblocked(self._unblocked)
+            return
+        self._owed[direction] = 0
+        self._tunnels[direction].acknowledge(owed)
+
+    def _unblocked(self) -> None:
+        self._is_waiting = False
+        for direction in Direction:
+            self.settle(direction)
+
+    def _target(self, direction: Direction) -> Tunnel:
+        return self._tunnels[1 - direction]
+
+    # Ends
+
+    def _end(self, direction: Direction, how: str, detail: str) -> None:
+        if self._is_over:
+            return
+        self._has_ended[direction] = True
+        self.stream.ended(_SIDES[direction], how, detail)
+        if self._is_aborted:
+            return
+        if self.faults is None:
+            self.end_direction(direction, how)
+        else:
+            self.faults.end(direction, how)
+        if all(self._has_ended):
+            self._finish()
+
+    def end_direction(self, direction: Direction, how: str) -> None:
+        """Tell the receiver of a direction how its sender ended it."""
+        target = self._target(direction)
+        if how in ("fin", "close_notify"):
+            target.finish()
+        else:
+            target.reset(self._codes[direction])
+        if self._wants_finish:
+            self._finish()
+
+    def _finish(self) -> None:
+        self._wants_finish = True
+        if not (self.faults is not None and self.faults.holds_end):
+            self._close()
+
+    def _close(self) -> None:
+        if self._is_over:
+            return
+        self._is_over = True
+        if self.faults is not None:
+            self.faults.stop()
+        self.stream.closed()
+        for direction, tunnel in zip(Direction, self._tunnels, strict=True):
+            tunnel.acknowledge(self._owed[direction])
+            self._owed[direction] = 0
+            tunnel.release()
+        self._forget()
+
+    def shut_down(self) -> None:
+        """The proxy itself ends: both streams do, recorded as the proxy's doing."""
+        if not self._is_over:
+            self.stream.ended("proxy", "fin")
+            for tunnel in self._tunnels:
+                tunnel.finish()
+            self._close()
+
+    # What faults ask for (attempt_faults.FaultedLink)
+
+    def write(self, direction: Direction, data: bytes) -> bool:
+        return self._target(direction).write(data)
+
+    def record_data(self, direction: Direction, data: bytes, time_ns: int) -> None:
+        self.stream.data(direction, data, time_ns, 0)
+
+    def record_event(self, event: Event) -> None:
+        self.stream.event(event)
+
+    def unsent_bytes(self, direction: Direction) -> int:
+        return self._target(direction).unsent
+
+    def set_reading_paused(self, direction: Direction, is_paused: bool) -> None:
+        """Stop or continue giving the sender of a direction room to send."""
+        self._reading_paused[direction] = is_paused
+        self.settle(direction)
+
+    def route(self) -> None:
+        """Bytes take the same way with faults and without."""
+
+    def abort(self, to: str, how: str) -> None:
+        """End both streams on behalf of a fault: `to` gets `how`, another side END_STREAM."""
+        if self._is_over or self._is_aborted:
+            return
+        self._is_aborted = True
+        self.stream.ended("proxy", how)
+        chosen = {"client": (True, False), "server": (False, True)}.get(to, (True, True))
+        for tunnel, is_chosen in zip(self._tunnels, chosen, strict=True):
+            if how == "rst" and is_chosen:
+                tunnel.reset(ErrorCodes.CANCEL)
+            else:
+                tunnel.finish()
+        asyncio.get_running_loop().call_later(ABORT_SECONDS, self._end_abort)
+
+    def _end_abort(self) -> None:
+        for tunnel in self._tunnels:
+            tunnel.reset(ErrorCodes.CANCEL)
+        self._close()
