@@ -1,4 +1,4 @@
-"""WebSockets over HTTP/2 (RFC 8441) through the engine, with both ends by hand: what each does is passed on."""
+"""WebSockets over HTTP/2 (RFC 8441) through the engine, both ends by hand: what each does is passed on."""
 
 import asyncio
 import json
@@ -9,7 +9,7 @@ from hyperframe.frame import GoAwayFrame
 
 from tests.support.certs import client_context, make_certificates
 from tests.support.engine import Engine
-from tests.support.h2_peers import ENABLE_CONNECT, H2Origin, h2_client
+from tests.support.h2_peers import ENABLE_CONNECT, H2Origin, H2Peer, h2_client
 from wsinspect.capture.reader import Capture
 
 OFFERS = {ENABLE_CONNECT: 1}
@@ -26,14 +26,13 @@ class Lab:
     def __init__(self, origin, run):
         self.origin = origin
         self.run = run
+        self.clients: list[H2Peer] = []
 
     async def connect(self, **options):
         client = await h2_client(self.run.port("main"), **options)
         self.clients.append(client)
         server = await self.origin.accepted()
         return client, server
-
-    clients = ()
 
 
 @asynccontextmanager
@@ -43,7 +42,6 @@ async def lab(folder, certificates, *options, settings=OFFERS):
         arguments = ("--insecure", "--tap", tap, "--http2-websocket", "mirror", *options)
         run = await asyncio.to_thread(lambda: Engine.start(*arguments, folder=folder))
         place = Lab(origin, run)
-        place.clients = []
         try:
             yield place
         finally:
@@ -220,32 +218,28 @@ def test_a_goaway_is_passed_on_and_ends_no_open_stream(tmp_path, certificates, b
     async def play():
         async with lab(tmp_path, certificates) as place:
             client, server = await place.connect()
-            await client.opened("/before", server)
             mine, theirs = await client.opened("/chat", server)
-            first, second = (client, server) if by == "client" else (server, client)
+            sender, receiver = (client, server) if by == "client" else (server, client)
             last = theirs if by == "server" else 0
-            first.send_frame(GoAwayFrame(0, last, 11, b"too many"))
-            await second.wait(lambda: second.goaways)
-            return (
-                first,
-                second,
-                place,
-                mine,
-                theirs,
-                client,
-                server,
-                await talk(client, mine, server, theirs),
-            )
+            sender.send_frame(GoAwayFrame(0, last, 11, b"too many"))
+            await receiver.wait(lambda: receiver.goaways)
+            client.send(mine, HELLO)
+            await server.has(theirs, HELLO)
+            server.send(theirs, WORLD)
+            await client.has(mine, WORLD)
+            late = client.connect("/late")
+            if by == "server":
+                await client.wait(lambda: client.streams[late].reset is not None)
+            sender.writer.close()
+            await receiver.wait(lambda: receiver.ended)
+            place.run.wait_for_event("close")
+        return receiver.goaways, mine, client.streams[late].reset, place.run
 
-    async def talk(client, mine, server, theirs):
-        # h2 itself takes a connection for closed after GOAWAY, so that frames are written by hand.
-        client.send_raw(mine, HELLO)
-        if by == "client":
-            await server.wait(lambda: server.goaways)
-        return None
-
-    first, second, place, mine, theirs, client, server, _ = asyncio.run(play())
-    assert second.goaways == [(11, mine if by == "server" else 0, b"too many")]
+    goaways, mine, reset, run = asyncio.run(play())
+    assert goaways == [(11, mine if by == "server" else 0, b"too many")]
+    assert ends(run)[0] == (by, "fin", "GOAWAY ENHANCE_YOUR_CALM")
+    if by == "server":
+        assert reset == 7
 
 
 @pytest.mark.parametrize("how", ["fin", "rst"])
@@ -471,7 +465,7 @@ def test_the_client_gets_the_alpn_that_its_origin_chooses(tmp_path, certificates
             return client, await h2_client_alpn(place.run.port("main"))
 
     async def h2_client_alpn(port):
-        reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=alpn_context())
+        _, writer = await asyncio.open_connection("127.0.0.1", port, ssl=alpn_context())
         chosen = writer.get_extra_info("ssl_object").selected_alpn_protocol()
         writer.close()
         return chosen

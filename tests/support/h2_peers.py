@@ -1,7 +1,7 @@
 """Both ends of HTTP/2 over TLS that do what a test says: streams, settings and ends one by one.
 
-A `H2Peer` reads all the time and keeps what came; a test sends, and waits for what it expects. Windows are given
-back at once unless a test says that a peer does not read.
+A `H2Peer` reads all the time and keeps what came; a test sends, and waits for what it expects. Windows are
+given back at once unless a test says that a peer does not read.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from h2.events import (
     TrailersReceived,
 )
 from h2.settings import SettingCodes
-from hyperframe.frame import DataFrame, Frame
+from hyperframe.frame import DataFrame, Frame, GoAwayFrame
 
 SECONDS = 10.0
 ENABLE_CONNECT = SettingCodes.ENABLE_CONNECT_PROTOCOL
@@ -60,6 +60,20 @@ class Stream:
         return dict(self.fields or ()).get(":status")
 
 
+def _texts(fields: Any) -> list[tuple[str, str]]:
+    return [(name, value) for name, value in fields or ()]
+
+
+class _Lasting(H2Connection):
+    """Streams outlive GOAWAY (RFC 9113 section 6.8), which h2 takes for the end of the connection."""
+
+    def _receive_goaway_frame(self, frame: GoAwayFrame) -> tuple[list[Any], list[Event]]:
+        event = ConnectionTerminated()
+        event.error_code, event.last_stream_id = frame.error_code, frame.last_stream_id
+        event.additional_data = frame.additional_data
+        return [], [event]
+
+
 class H2Peer:
     """One end of a connection.
 
@@ -72,7 +86,7 @@ class H2Peer:
 
     def __init__(self, reader: Any, writer: Any, *, is_client: bool, settings: dict[int, int] | None) -> None:
         self.writer = writer
-        self.h2 = H2Connection(
+        self.h2 = _Lasting(
             H2Configuration(
                 client_side=is_client,
                 header_encoding="utf-8",
@@ -128,11 +142,11 @@ class H2Peer:
             return
         stream = self.streams.setdefault(stream_id, Stream())
         if isinstance(event, RequestReceived | ResponseReceived):
-            stream.fields = list(event.headers or ())
+            stream.fields = _texts(event.headers)
         elif isinstance(event, InformationalResponseReceived):
-            stream.informational.append(list(event.headers or ()))
+            stream.informational.append(_texts(event.headers))
         elif isinstance(event, TrailersReceived):
-            stream.trailers = list(event.headers or ())
+            stream.trailers = _texts(event.headers)
         elif isinstance(event, DataReceived):
             if event.data or event.stream_ended:
                 stream.chunks.append((event.data or b"", bool(event.stream_ended)))
@@ -201,7 +215,7 @@ class H2Peer:
         self.flush()
 
     def change_settings(self, settings: dict[int, int]) -> None:
-        self.h2.update_settings(settings)  # type: ignore[arg-type]
+        self.h2.update_settings(settings)
         self.flush()
 
     async def requested(self, path: str) -> int:

@@ -1,8 +1,8 @@
 """What a client is offered by ALPN: what its server would choose. A mitmproxy addon.
 
 Stock mitmproxy's lazy strategy answers a client's TLS before there is a server, so it takes h2 for a server
-that speaks HTTP/1.1 alone, and what a WebSocket may use (RFC 8441) is not known when its client asks. A client
-that offers h2 is made to wait until the server has answered the same offer.
+that speaks HTTP/1.1 alone, and what a WebSocket may use (RFC 8441) is not known when its client asks. Here a
+client that offers h2 waits until the server has answered the same offer.
 """
 
 from __future__ import annotations

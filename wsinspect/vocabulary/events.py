@@ -188,8 +188,8 @@ class TransportEnded(Event):
     """A side (`vocabulary.Side`) ended its transport (`vocabulary.End`).
 
     Attributes:
-        http2: the frame that did it, of a stream: END_STREAM is like a FIN, RST_STREAM with its code like a RST
-            (RFC 8441 section 5).
+        http2: the frame that did it, of a stream: END_STREAM is like a FIN, RST_STREAM with its code like a
+            RST (RFC 8441 section 5).
     """
 
     KIND = EventKind.END

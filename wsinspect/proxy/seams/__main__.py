@@ -31,6 +31,7 @@ LEANS_ON: Final[dict[str, tuple[str, ...]]] = {
     "mitmproxy/proxy/layers/http/__init__.py": ("HttpLayer", "HttpStream", "HttpClient", "validate_request"),
     "mitmproxy/proxy/layers/http/_http1.py": ("Http1Connection", "Http1Server", "Http1Client"),
     "mitmproxy/proxy/layers/http/_http2.py": ("Http2Connection", "Http2Server", "Http2Client"),
+    "mitmproxy/proxy/layers/http/_http_h2.py": ("BufferedH2Connection",),
     "mitmproxy/proxy/layers/modes.py": ("HttpProxy", "HttpUpstreamProxy", "ReverseProxy", "Socks5Proxy"),
     "mitmproxy/proxy/layers/tcp.py": ("TCPLayer",),
     "mitmproxy/proxy/layers/tls.py": ("TLSLayer", "ServerTLSLayer", "ClientTLSLayer"),

@@ -113,6 +113,21 @@ def _http2_lookup() -> bool:
     )
 
 
+def _http2_shape() -> bool:
+    from h2.connection import H2Connection
+    from mitmproxy.proxy.layers import http
+    from mitmproxy.proxy.layers.http import _http2, _http_h2
+
+    return (
+        _source_has(H2Connection.__init__, "GoAwayFrame: self._receive_goaway_frame")
+        and callable(H2Connection._prepare_for_sending)
+        and _source_has(_http_h2.BufferedH2Connection.receive_data, "self.connection_window_updated()")
+        and _source_has(_http2.Http2Client._handle_event, "self._handle_event2(event)")
+        and _source_has(http.HttpLayer.event_to_child, "self.connections[command.connection]")
+        and _source_has(http.HttpStream.passthrough, "yield command")
+    )
+
+
 def _handler_shape() -> bool:
     from mitmproxy.proxy import server
 
@@ -200,6 +215,7 @@ _CHECKS: tuple[tuple[str, Callable[[], bool]], ...] = (
     ("Http1Connection's states", _http1_shape),
     ("h11's receive buffer", _receive_buffer),
     ("HttpLayer looks up Http2Server and Http2Client at call time", _http2_lookup),
+    ("h2's frames, and where Http2Client and HttpLayer take events", _http2_shape),
     ("ConnectionHandler's close_connection, drain_writers and read loop", _handler_shape),
     ("TLSLayer.receive_close and TunnelLayer.receive_close", _tls_shape),
     ("Proxyserver.connections", _proxyserver_shape),

@@ -101,7 +101,7 @@ class WireHead:
         is_forwarded: the request has been written to the server.
         early_ends: how the client ended right behind the request ("close_notify", "fin").
         watched: this is an opening handshake, whose early ends are passed on.
-        ended: called with "fin" or "rst" when the client ends before the response.
+        ended: called with "fin" or "rst", and of HTTP/2 the frame, when the client ends before the response.
         fields2: of HTTP/2, all fields in order, pseudo-header fields included; `raw` is these as text.
         tunnel: the HTTP/2 stream of this side, where the message opens one (`seams.http2_tunnels`).
         protocol: what an extended CONNECT asks for (RFC 8441 section 4), as `:protocol` names it.
@@ -118,7 +118,7 @@ class WireHead:
     watched: bool = False
     is_forwarded: bool = False
     early_ends: list[str] = field(default_factory=list)
-    ended: Callable[[str], None] | None = None
+    ended: Callable[..., None] | None = None
     fields2: Sequence[tuple[bytes, bytes]] | None = None
     tunnel: Tunnel | None = None
     protocol: bytes | None = None

@@ -1,8 +1,8 @@
 """Seam: mitmproxy's HTTP/2 layers (`layers.http.Http2Server`, `Http2Client`), as subclasses that mirror.
 
-Stock mitmproxy announces its own SETTINGS, takes an extended CONNECT (RFC 8441) for a protocol error that ends
-the client's whole connection, and a GOAWAY for the end of all streams; it swallows 1xx responses, orders
-pseudo-header fields anew, and answers a stream that the server reset with a page of its own. Here:
+Stock mitmproxy announces its own SETTINGS, takes an extended CONNECT (RFC 8441) for a protocol error that
+ends the client's whole connection, and a GOAWAY for the end of all streams; it swallows 1xx responses, reorders
+pseudo-header fields, and answers a stream that the server reset with a page of its own. Here:
 
 - a client is offered extended CONNECT when, and as soon as, its server offers it;
 - a CONNECT that has `:protocol` travels through mitmproxy as a GET whose 2xx is a 101, so that hooks, faults
@@ -88,7 +88,7 @@ class Observer(Protocol):
     """Who is notified of extended CONNECT: what a server allows, and what was refused."""
 
     def settings(self, context: Context, enable_connect: bool, is_passed_on: bool) -> None:
-        """A server's first SETTINGS: whether they allow extended CONNECT, and whether its client is told."""
+        """A server's first SETTINGS: whether they allow extended CONNECT, and whether its client gets the offer."""
 
     def refused_connect(self, context: Context, head: dict[str, str]) -> None:
         """An extended CONNECT of a client was refused; `head` has its pseudo-header fields and `origin`."""
@@ -168,7 +168,7 @@ def carry_fields(message: http.Message, fields: Fields, start: bytes = b"") -> W
 
 
 def _start_of(request: http.Request) -> bytes:
-    """What a hook may change of a request besides its fields."""
+    """What a hook may change of a request, apart from its fields."""
     data = request.data
     return b"\n".join((data.method, data.scheme, data.authority, data.path))
 
@@ -230,7 +230,6 @@ class _Relaying(Http2Connection):
         return next(one for one in reversed(self.context.layers) if isinstance(one, HttpLayer))
 
     def flush(self) -> None:
-        """See `http2_tunnels.Owner`."""
         data = self.h2_conn.data_to_send()
         if data:
             if self._write is None:
@@ -257,7 +256,6 @@ class _Relaying(Http2Connection):
             yield commands.SendData(self.conn, self.h2_conn.data_to_send())
 
     def forget(self, stream_id: int) -> None:
-        """See `http2_tunnels.Owner`."""
         self.tunnels.pop(stream_id, None)
 
     def handle_h2_event(self, event: Event) -> layer.CommandGenerator[bool]:
@@ -311,6 +309,7 @@ class MirroringServer(_Relaying, Http2Server):
         super().__init__(context)
         self._early: list[events.Event] | None = None
         self._early_bytes = 0
+        self._unanswered: dict[int, WireHead] = {}
 
     # SETTINGS
 
@@ -399,7 +398,8 @@ class MirroringServer(_Relaying, Http2Server):
 
         def look(received: HttpEvent) -> None:
             if isinstance(received, RequestHeaders):
-                carry_fields(received.request, fields, _start_of(received.request))
+                head = carry_fields(received.request, fields, _start_of(received.request))
+                self._unanswered[received.stream_id] = head
                 if not received.end_stream:
                     self.h2_conn.widen(received.stream_id)
 
@@ -437,6 +437,7 @@ class MirroringServer(_Relaying, Http2Server):
         head.protocol = pseudo.get(b":protocol", b"")
         head.tunnel = tunnel = Tunnel(self, stream_id, self.wire.outbox)
         self.tunnels[stream_id] = tunnel
+        self._unanswered[stream_id] = head
         if has_ended:
             tunnel.on_data(b"", 0, True)
         self.streams[stream_id] = StreamState.HEADERS_RECEIVED
@@ -444,8 +445,12 @@ class MirroringServer(_Relaying, Http2Server):
         yield ReceiveHttp(RequestEndOfMessage(stream_id))
 
     def _stream_reset(self, event: StreamReset, tunnel: Tunnel | None) -> Commands:
+        code = int(event.error_code or 0)
+        head = self._unanswered.pop(event.stream_id or 0, None)
+        if head is not None and head.ended:
+            head.ended("rst", f"RST_STREAM {code_name(code)}")
         if tunnel is not None and not tunnel.is_open and tunnel.peer is not None:
-            tunnel.peer.reset(int(event.error_code or 0))
+            tunnel.peer.reset(code)
         yield from super()._stream_reset(event, tunnel)
 
     # Responses
@@ -459,6 +464,8 @@ class MirroringServer(_Relaying, Http2Server):
         if not self.is_open_for_us(stream_id):
             return
         head = wire_head(response)
+        if response.status_code == 101 or response.status_code >= 200:
+            self._unanswered.pop(stream_id, None)
         is_switch = response.status_code == 101 and self._is_opening(stream_id)
         if head is None or head.fields2 is None:
             fields: Fields = yield from format_h2_response_headers(self.context, event)
@@ -473,7 +480,8 @@ class MirroringServer(_Relaying, Http2Server):
             head.forwarded(head_text(fields))
 
     def _send_error(self, event: ResponseProtocolError) -> Commands:
-        """Our own answer where there is none of the server's, in words for whoever reads it."""
+        """Our own answer where the server gives none, in words for whoever reads it."""
+        head = self._unanswered.pop(event.stream_id, None)
         if (code := _code_of(event)) is not None:
             yield from self._send_reset(event.stream_id, code)
             return
@@ -487,7 +495,7 @@ class MirroringServer(_Relaying, Http2Server):
         ):
             yield from super()._handle_event(event)
             return
-        raw = error_response(status, event.message)
+        raw = error_response(status, (head.error if head else "") or event.message)
         body = raw.partition(b"\r\n\r\n")[2]
         fields = [
             (b":status", b"%d" % status),
@@ -498,6 +506,8 @@ class MirroringServer(_Relaying, Http2Server):
         self.h2_conn.send_headers(event.stream_id, fields)
         self.h2_conn.send_data(event.stream_id, body, end_stream=True)
         yield commands.SendData(self.conn, self.h2_conn.data_to_send())
+        if head and head.answered:
+            head.answered(head_text(fields))
 
     # Ends
 

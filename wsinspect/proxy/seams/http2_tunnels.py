@@ -61,7 +61,7 @@ class Receiver(Protocol):
         """A DATA frame; `flow_bytes` are to be acknowledged, `is_end` is its END_STREAM."""
 
     def reset(self, code: int) -> None:
-        """The peer sent RST_STREAM."""
+        """The peer sent RST_STREAM with this code (RFC 9113 section 6.4)."""
 
     def lost(self, how: str, detail: str) -> None:
         """The connection under the stream ended ("fin", "rst", "timeout")."""
@@ -124,7 +124,6 @@ class Outbox:
         self.flush()
 
     def flush(self) -> None:
-        """Write all there is."""
         while self._tunnels:
             tunnel = next(iter(self._tunnels))
             del self._tunnels[tunnel]
@@ -171,16 +170,13 @@ class Tunnel:
             tell(receiver)
 
     def on_data(self, data: bytes, flow_bytes: int, is_end: bool) -> None:
-        """A DATA frame came."""
         self._tell(lambda receiver: receiver.data(data, flow_bytes, is_end))
 
     def on_reset(self, code: int) -> None:
-        """RST_STREAM came."""
         self._drop()
         self._tell(lambda receiver: receiver.reset(code))
 
     def on_lost(self, how: str, detail: str) -> None:
-        """The connection ended."""
         self._drop()
         self._tell(lambda receiver: receiver.lost(how, detail))
 
@@ -288,6 +284,9 @@ class RelayedConnection(BufferedH2Connection):
 
     def widen(self, stream_id: int) -> None:
         """Give an ordinary stream the window that stock mitmproxy gives to all."""
+        stream = self.streams.get(stream_id)
+        if stream is None or not stream.open:
+            return  # its end came in the same read
         self.increment_flow_control_window(_LARGEST_WINDOW - WINDOW_BYTES, stream_id)
 
     def send_goaway(self, frame: GoAway) -> None:
