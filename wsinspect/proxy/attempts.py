@@ -344,7 +344,10 @@ class AttemptLog:
 
     def error(self, flow: http.HTTPFlow) -> None:
         error = flow.error.msg if flow.error else ""
-        where, server = self._failures.pop(flow.client_conn.id, (_where(flow, error), flow.server_conn))
+        where, server = self._failures.pop(flow.client_conn.id, None) or (
+            _where(flow, error),
+            flow.server_conn,
+        )
         error = facts.failure(where, error)
         if head := wire_head(flow.request):
             head.error = error + facts.advice(where, error)
@@ -388,6 +391,10 @@ def _where(flow: http.HTTPFlow, error: str) -> str:
     """On which part of the way an attempt died, when no connection error was seen."""
     if error.startswith("Client disconnected"):
         return "client"
+    server = flow.server_conn
+    if server.error and not server.connected and error == server.error:
+        # It failed before, for the client's TLS or for another stream of its connection.
+        return "tls-server" if server.timestamp_tcp_setup else "connect"
     return "response" if flow.response or error.startswith("server") else "request"
 
 

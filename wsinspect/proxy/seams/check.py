@@ -120,7 +120,7 @@ def _http2_shape() -> bool:
 
     return (
         _source_has(H2Connection.__init__, "GoAwayFrame: self._receive_goaway_frame")
-        and callable(H2Connection._prepare_for_sending)
+        and hasattr(H2Connection, "_prepare_for_sending")
         and _source_has(_http_h2.BufferedH2Connection.receive_data, "self.connection_window_updated()")
         and _source_has(_http2.Http2Client._handle_event, "self._handle_event2(event)")
         and _source_has(http.HttpLayer.event_to_child, "self.connections[command.connection]")

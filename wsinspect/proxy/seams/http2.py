@@ -1,8 +1,8 @@
 """Seam: mitmproxy's HTTP/2 layers (`layers.http.Http2Server`, `Http2Client`), as subclasses that mirror.
 
 Stock mitmproxy announces its own SETTINGS, takes an extended CONNECT (RFC 8441) for a protocol error that
-ends the client's whole connection, and a GOAWAY for the end of all streams; it swallows 1xx responses, reorders
-pseudo-header fields, and answers a stream that the server reset with a page of its own. Here:
+ends the client's whole connection, and a GOAWAY for the end of all streams; it swallows 1xx responses,
+reorders pseudo-header fields, and answers a stream that the server reset with a page of its own. Here:
 
 - a client is offered extended CONNECT when, and as soon as, its server offers it;
 - a CONNECT that has `:protocol` travels through mitmproxy as a GET whose 2xx is a 101, so that hooks, faults
@@ -88,7 +88,7 @@ class Observer(Protocol):
     """Who is notified of extended CONNECT: what a server allows, and what was refused."""
 
     def settings(self, context: Context, enable_connect: bool, is_passed_on: bool) -> None:
-        """A server's first SETTINGS: whether they allow extended CONNECT, and whether its client gets the offer."""
+        """A server's first SETTINGS: do they allow extended CONNECT, and does its client get the offer?"""
 
     def refused_connect(self, context: Context, head: dict[str, str]) -> None:
         """An extended CONNECT of a client was refused; `head` has its pseudo-header fields and `origin`."""
