@@ -344,10 +344,7 @@ class AttemptLog:
 
     def error(self, flow: http.HTTPFlow) -> None:
         error = flow.error.msg if flow.error else ""
-        where, server = self._failures.pop(flow.client_conn.id, None) or (
-            _where(flow, error),
-            flow.server_conn,
-        )
+        where, server = self._failures.pop(flow.client_conn.id, (_where(flow, error), flow.server_conn))
         error = facts.failure(where, error)
         if head := wire_head(flow.request):
             head.error = error + facts.advice(where, error)

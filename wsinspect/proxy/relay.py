@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, runtime_checkable
 
 from mitmproxy import http
 from mitmproxy.connection import Connection
@@ -23,12 +23,18 @@ from mitmproxy.proxy import commands, events, layer
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers.websocket import WebsocketEndHook, WebSocketMessageInjected, WebsocketStartHook
 
-from wsinspect.proxy.stream_link import StreamLink
 from wsinspect.wire.opcodes import Direction
 
 Commands = layer.CommandGenerator[None]
 
 
+class Carrier(Protocol):
+    """A link whose bytes do not come through this layer (`stream_link.StreamLink`)."""
+
+    def opened(self) -> None: ...
+
+
+@runtime_checkable
 class Link(Protocol):
     """What the layer needs from outside: the clock, the journal, and the ends of the two sockets."""
 
@@ -60,7 +66,7 @@ class Link(Protocol):
 class RelayLayer(layer.Layer):
     """Takes the place of mitmproxy's WebsocketLayer (see seams/websocket.py)."""
 
-    make_link: ClassVar[Callable[[Context, http.HTTPFlow], Link | StreamLink]]
+    make_link: ClassVar[Callable[[Context, http.HTTPFlow], Link | Carrier]]
     link: Link
 
     def __init__(self, context: Context, flow: http.HTTPFlow) -> None:
@@ -71,12 +77,11 @@ class RelayLayer(layer.Layer):
     def _handle_event(self, event: events.Event) -> Commands:
         link = type(self).make_link(self.context, self.flow)
         yield WebsocketStartHook(self.flow)
-        if isinstance(link, StreamLink):
-            # Its DATA frames do not come this way.
-            self._handle_event = self.over  # type: ignore[method-assign]
-        else:
+        if isinstance(link, Link):
             self.link = link
             self._handle_event = self.relay  # type: ignore[method-assign]
+        else:
+            self._handle_event = self.over  # type: ignore[method-assign]
         link.opened()
 
     def relay(self, event: events.Event) -> Commands:

@@ -13,13 +13,14 @@ from collections.abc import Callable
 from h2.errors import ErrorCodes
 
 from wsinspect.proxy.faulting import LinkFaults
-from wsinspect.proxy.link import ABORT_SECONDS
 from wsinspect.proxy.seams.http2_tunnels import Tunnel, code_name
 from wsinspect.proxy.splice import Stream
 from wsinspect.vocabulary.events import Event
 from wsinspect.wire.boundaries import Boundary
 from wsinspect.wire.opcodes import Direction
 
+#: How long peers may take to end their side, when a fault ends a connection.
+ABORT_SECONDS = 2.0
 _SIDES = ("client", "server")
 
 
