@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from wsinspect.capture.records import FindingRow
 from wsinspect.present.cells import Line
@@ -87,16 +87,30 @@ def _message_lines(record: Record) -> Iterator[Line]:
         yield _field("problem", "", escape(message.problem))
 
 
+def connection_findings(findings: Sequence[FindingRow], glyphs: Glyphs) -> Iterator[Line]:
+    """Findings in full, one below the other."""
+    for number, finding in enumerate(findings):
+        if number:
+            yield []
+        yield from finding_lines([finding_of(finding)], severity_sign(finding.severity, glyphs))
+
+
 def frame_findings(
-    record: Record, findings_of_frame: Mapping[int, list[FindingRow]], glyphs: Glyphs
+    record: Record,
+    findings_of_frame: Mapping[int, list[FindingRow]],
+    glyphs: Glyphs,
+    of_connection: Sequence[FindingRow] = (),
 ) -> Iterator[Line]:
-    """Findings that name this frame, and its violations."""
+    """Findings that name this frame, its violations, and findings of its connection that name no frame."""
     frame = record.frame
     found = findings_of_frame.get(frame.id, [])
-    for finding in found:
-        yield from finding_lines([finding_of(finding)], severity_sign(finding.severity, glyphs))
+    yield from connection_findings(found, glyphs)
     for event in record.faults:
         yield [(f"{glyphs.altered} {escape(event.rule)}  ", "warn"), (escape(event.kind), "")]
     yield from violation_lines(frame.violation)
     if not found and not frame.violation and not record.faults:
         yield [("Nothing to report about this frame: no violation, no finding, no fault.", "muted")]
+    if of_connection:
+        yield []
+        yield [("About its connection", "muted")]
+        yield from connection_findings(of_connection, glyphs)

@@ -182,6 +182,15 @@ class HeaderBlock(NamedTuple):
         head = self.before or self.after
         return _text_lines(head.head) if head is not None else []
 
+    def lines(self) -> Iterator[Line]:
+        """Title and block, each line once where the proxy left it alone, and what came behind it."""
+        yield self.title
+        for text in self.alone() if not self.changes else ():
+            yield [(f"     {text}", "")]
+        for change in self.changes:
+            yield from _unified(change)
+        yield from self.rest_lines()
+
     def rest_lines(self) -> Iterator[Line]:
         """What came behind the block, in one packet or right after it."""
         if self.rest:
@@ -213,12 +222,7 @@ def header_blocks(handshake: Handshake) -> Iterator[HeaderBlock]:
 def block_lines(handshake: Handshake) -> Iterator[Line]:
     """Header blocks one below the other, each line once where the proxy left it alone."""
     for block in header_blocks(handshake):
-        yield block.title
-        for text in block.alone() if not block.changes else ():
-            yield [(f"     {text}", "")]
-        for change in block.changes:
-            yield from _unified(change)
-        yield from block.rest_lines()
+        yield from block.lines()
         if block.name == "Request":
             yield from informational_lines(handshake)
 

@@ -319,13 +319,9 @@ class InspectApp(App[int]):
     async def on_findings_pane_opened(self, message: FindingsPane.Opened) -> None:
         """What a finding is about: its frame, or its connection."""
         finding = message.finding
-        if finding.frame_id is not None:
+        if finding.frame_id is not None or finding.connection_id is not None:
             await self.show_page("main")
-            self.main.action_focus_pane(3)
-            self.main.go_to_frame(finding.frame_id)
-        elif finding.connection_id is not None:
-            await self.show_page("main")
-            self.main.show_connection(finding.connection_id)
+            self.main.show_finding(finding)
 
     def choose_view(self, name: str) -> None:
         """Show payloads in this view, one of those that the command palette lists."""

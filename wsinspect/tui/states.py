@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from wsinspect.capture.records import Connection
 from wsinspect.present.cells import Line, flow
 from wsinspect.present.glyphs import Glyphs
+from wsinspect.present.handshakes import body_lines, header_blocks
 from wsinspect.present.words import end_words, listening_words
 from wsinspect.text import escape, grouped
 from wsinspect.tui.model import LIVE, STARTING, Model
@@ -53,8 +55,7 @@ def no_frames(workspace: Workspace, width: int) -> list[Line]:
         return _flowing("Reading frames.", width)
     selected = selection.selected
     if selected is not None and selected.state in ("refused", "failed"):
-        words = f"This attempt never opened: {end_words(selected)}. h shows both sides of its handshake."
-        return _flowing(words, width)
+        return _attempt(workspace, selected, width)
     if selected is not None:
         return _flowing(
             "No frame on this connection yet." if model.is_live else "No frame passed on this connection.",
@@ -63,6 +64,19 @@ def no_frames(workspace: Workspace, width: int) -> list[Line]:
     if model.connections:
         return _flowing("No frames yet: the connections above have not sent any.", width)
     return _flowing("Frames will be listed here, one a row, as lanes between client and server.", width)
+
+
+def _attempt(workspace: Workspace, one: Connection, width: int) -> list[Line]:
+    """An attempt that never opened: the answer first, then what was asked."""
+    lines = _flowing(
+        f"This attempt never opened: {end_words(one)}. h shows both sides of its handshake.", width
+    )
+    handshake = workspace.selection.handshake(one.id)
+    if handshake is None:
+        return lines
+    request, response = header_blocks(handshake)
+    blocks = [*response.lines(), *body_lines(handshake), *request.lines()]
+    return [*lines, *([("  ", ""), *line] for line in blocks)]
 
 
 def _flowing(words: str, width: int) -> list[Line]:

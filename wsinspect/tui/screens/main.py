@@ -10,6 +10,7 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Vertical
 
+from wsinspect.capture.records import FindingRow
 from wsinspect.present.rows import seconds
 from wsinspect.tui.blobs import MESSAGE, blob_of
 from wsinspect.tui.dialogs.jump import Target
@@ -25,7 +26,7 @@ from wsinspect.tui.widgets.bar import Bar
 from wsinspect.tui.widgets.base import LinePane
 from wsinspect.tui.widgets.connections import ConnectionsPane
 from wsinspect.tui.widgets.frames import FrameTable
-from wsinspect.tui.widgets.inspector import InspectorPane
+from wsinspect.tui.widgets.inspector import TABS, InspectorPane
 from wsinspect.tui.widgets.lines import TabLine
 from wsinspect.tui.widgets.overview import OverviewPane
 from wsinspect.tui.widgets.playback import PlaybackPane
@@ -78,6 +79,7 @@ class MainScreen(Page):
         self._is_inspector_due = False
         self._select_due: float | None = None
         self._played_at = 0.0
+        self._finding: FindingRow | None = None
 
     def compose(self) -> ComposeResult:
         """From top to bottom."""
@@ -369,7 +371,11 @@ class MainScreen(Page):
             self.workspace.say("no matching frame: PINGs and PONGs, fragments and CLOSE frames have one")
 
     def action_next_finding(self, step: int) -> None:
-        """The next row with a violation, a fault or a finding."""
+        """The next frame with a violation, a fault or a finding, or the next finding about a connection.
+
+        Of a selected connection its own come first, in the order of time; then those of the connections
+        after it, refused and ended ones too.
+        """
         view, index = self.frames.view, self.model.index
         flagged = index.columns.flags
 
@@ -377,7 +383,65 @@ class MainScreen(Page):
             position = view.position(y)
             return not view.is_gap(y) and (flagged[position] > 1 or index.is_marked(position))
 
-        self._go_to_next(step, is_wanted, "no finding or violation")
+        y = view.find(self.frames.cursor, step, is_wanted)
+        y = None if y is None or y >= self.frames.row_count() else y
+        finding = self._next_finding(step)
+        if y is not None and finding is not None:
+            is_own = self.selection.connection in (None, finding.connection_id)
+            frame_ns = index.columns.times_ns[view.position(y)]
+            if not is_own or (frame_ns - self._time_of(finding)) * step <= 0:
+                finding = None
+        if finding is not None:
+            self.show_finding(finding)
+        elif y is not None:
+            self._finding = None
+            self.frames.go_to_position(view.position(y))
+        else:
+            what = "connection" if self.frames.selected_position() is None else "frame"
+            self.workspace.say(f"no finding or violation {'after' if step > 0 else 'before'} this {what}")
+
+    def _next_finding(self, step: int) -> FindingRow | None:
+        """The next finding that is not on a row of this view: from the one shown last, else the cursor."""
+        selected = self.selection.connection
+        found = sorted(
+            (self._time_of(one), one.id, one)
+            for one in self.model.findings
+            if one.connection_id in self.model.connections
+            and (one.frame_id is None or selected not in (None, one.connection_id))
+        )
+        here = self._finding
+        if here is not None and here.connection_id == self.selection.connection:
+            at = self._time_of(here), here.id
+        else:
+            begin_ns = self.selection.zero_ns - 1 if selected is not None else -1
+            at = (self.frames.selected_time_ns() or begin_ns), 0
+        if step > 0:
+            return next((one for time_ns, number, one in found if (time_ns, number) > at), None)
+        return next((one for time_ns, number, one in reversed(found) if (time_ns, number) < at), None)
+
+    def _time_of(self, finding: FindingRow) -> int:
+        """When its frame came, or its connection ended, else when that began."""
+        position = None if finding.frame_id is None else self.model.index.position_of(finding.frame_id)
+        if position is not None:
+            return self.model.index.columns.times_ns[position]
+        one = self.model.connections.get(finding.connection_id or 0)
+        if one is None:
+            return 0
+        return one.closed_ns or one.open_ns or one.attempt_ns or 0
+
+    def show_finding(self, finding: FindingRow) -> None:
+        """Go to its frame, else to the end of its connection; the inspector says what it is."""
+        self._finding = finding
+        if finding.frame_id is not None:
+            self.action_focus_pane(3)
+            self.go_to_frame(finding.frame_id)
+        elif finding.connection_id is not None:
+            self.show_connection(finding.connection_id)
+            self.select_now(finding.connection_id)
+            self.frames.is_following = False
+            self.frames.move_to(self.frames.row_count() - 1)
+        self.inspector.choose_tab(TABS.index("Findings"))
+        self.show_chosen()
 
     def action_next_gap(self, step: int) -> None:
         """The frame after the next silence."""

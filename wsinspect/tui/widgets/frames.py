@@ -49,6 +49,8 @@ class FrameTable(LinePane):
         self.limit: int | None = None
         self._strips: LRUCache[tuple[int, str], Strip] = LRUCache(_KEPT_STRIPS)
         self._drawn_with: tuple[object, ...] = ()
+        self._empty_made_with: tuple[object, ...] = ()
+        self._empty_lines: list[Line] = []
 
     @property
     def view(self) -> View:
@@ -154,7 +156,14 @@ class FrameTable(LinePane):
 
     def empty_lines(self, width: int) -> list[Line]:
         """Why there is nothing, and what to do."""
-        return no_frames(self.workspace, width)
+        selected = self.selection.selected
+        if selected is None or selected.state not in ("refused", "failed"):
+            return no_frames(self.workspace, width)
+        made_with = (width, self.model.version, selected, self.selection.filter)
+        if made_with != self._empty_made_with:  # each line on the screen asks for all of them
+            self._empty_made_with = made_with
+            self._empty_lines = no_frames(self.workspace, width)
+        return self._empty_lines
 
     # -- following and moving
 

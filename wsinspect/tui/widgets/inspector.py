@@ -7,9 +7,10 @@ from typing import ClassVar, Final
 
 from textual.binding import Binding, BindingType
 
+from wsinspect.capture.records import FindingRow
 from wsinspect.errors import CaptureError
 from wsinspect.present.cells import Line, fit
-from wsinspect.present.details import frame_findings, header_lines, summary
+from wsinspect.present.details import connection_findings, frame_findings, header_lines, summary
 from wsinspect.present.handshakes import fact_lines
 from wsinspect.present.records import Record
 from wsinspect.present.words import end_lines
@@ -93,16 +94,19 @@ class InspectorPane(LinePane):
 
     def _make(self) -> PayloadDocument:
         record, position = self.record, self.position
-        name = TABS[self.tab]
+        name = TABS[self.tab] if record is not None else self._tab_without_frame()
         if name == "Handshake":
             return LinesDocument(list(handshake_summary(self.selection, record)))
         source = self.selection.source
-        if record is None or position is None or source is None:
+        if record is None or position is None:
+            return LinesDocument(list(connection_findings(self._of_connection(None), self.glyphs)))
+        if source is None:
             return LinesDocument([])
         if name == "Header":
             return LinesDocument(list(header_lines(record, self.selection.zero_ns)))
         if name == "Findings":
-            return LinesDocument(list(frame_findings(record, self.model.findings_of_frame, self.glyphs)))
+            known, more = self.model.findings_of_frame, self._of_connection(record.frame.connection_id)
+            return LinesDocument(list(frame_findings(record, known, self.glyphs, more)))
         index = self.model.index
         form = WIRE if name == "Raw" else self.form
         self._blob, self._about = blob_of(record, index, position, source, form)
@@ -122,6 +126,17 @@ class InspectorPane(LinePane):
         best = "hex" if form == WIRE else best_view(payload, opcode)
         self._shown_view = self.view if self.view in self._views else best
         return make_document(self._shown_view, self._blob, self.window, payload)
+
+    def _tab_without_frame(self) -> str:
+        """Of a connection without a chosen frame: its handshake where that is asked for, else findings."""
+        name = TABS[self.tab]
+        return name if name == "Handshake" or self.selection.selected is None else "Findings"
+
+    def _of_connection(self, connection: int | None) -> list[FindingRow]:
+        """Findings of a connection that name no frame; where no frame is chosen, all of the selected one."""
+        number = self.selection.connection if connection is None else connection
+        found = self.model.findings_of_connection.get(number or 0, [])
+        return [one for one in found if connection is None or one.frame_id is None]
 
     def content(self) -> tuple[Blob, str] | None:
         """The bytes that are shown and what they are, for copying; None where the tab shows no bytes."""
@@ -187,7 +202,7 @@ class InspectorPane(LinePane):
         """The tabs, and the payload's views."""
         left: Line = [("4 ", "key"), ("Inspector", "title"), ("  ", "")]
         for number, name in enumerate(TABS):
-            shown = number == self.tab
+            shown = number == (self.tab if self.record is not None else TABS.index(self._tab_without_frame()))
             left.append((f"[{name}]" if shown else f" {name} ", "focus" if shown else "muted"))
         right: Line = []
         if self.tab == 0 and self._views and self.size.width >= 76:
@@ -218,7 +233,10 @@ class InspectorPane(LinePane):
         return [(" ", ""), *self._document.line(number, max(self.size.width - 2, 10))]
 
     def empty_lines(self, width: int) -> list[Line]:
-        return [[("  Choose a frame to see its payload, header and bytes.", "muted")]]
+        selected = self.selection.selected
+        if selected is None:
+            return [[("  Choose a frame to see its payload, header and bytes.", "muted")]]
+        return [[(f"  No finding about connection {selected.id}.", "muted")]]
 
 
 def handshake_summary(selection: Selection, record: Record | None) -> Iterator[Line]:

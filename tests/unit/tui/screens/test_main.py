@@ -1,0 +1,114 @@
+"""The main page in front of attempts that never opened, and of findings about them and about ends."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.tui_captures import CaptureBuilder, at
+from tests.support.tui_pilot import Screen, opened
+from wsinspect.tui.screens.findings import FindingsPane
+
+pytestmark = pytest.mark.asyncio
+
+
+@pytest.fixture(autouse=True)
+def private_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("XDG_STATE_HOME", "XDG_CONFIG_HOME"):
+        monkeypatch.setenv(name, str(tmp_path / name))
+
+
+@pytest.fixture
+def failures(tmp_path: Path) -> Path:
+    """Two refused attempts around a connection that has a finding on a frame and one about its end."""
+    path = tmp_path / "failures.db"
+    builder = CaptureBuilder(path)
+    builder.refused(1, 0, path="/first")
+    builder.connection(
+        2, 1_000, state="closed", closed_ns=at(3_000), ended_by="server", how="fin", js_code=1006
+    )
+    builder.handshake(2, 1_000)
+    bad = builder.frame(2, 1_100, 1, b"x")
+    builder.frame(2, 1_200, 1, b"y")
+    builder.refused(3, 5_000, status=404, path="/last")
+    fix = [{"for": "nginx", "text": "proxy_set_header Upgrade $http_upgrade;"}]
+    builder.finding("WS-HS-004", "error", 1, None, title="it refuses", fixes=fix)
+    builder.finding("WS-FR-003", "warning", 2, bad, title="a bad frame")
+    builder.finding("WS-DROP-006", "error", 2, None, title="no CLOSE at the end")
+    builder.finding("WS-HS-005", "error", 3, None, title="not found")
+    builder.close()
+    return path
+
+
+def place(screen: Screen) -> tuple[int | None, str]:
+    """The selected connection, and the finding in the inspector."""
+    titles = ("it refuses", "a bad frame", "no CLOSE at the end", "not found")
+    shown = "\n".join(screen.pane("inspector"))
+    return screen.main.selection.connection, " ".join(title for title in titles if title in shown)
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 44)])
+async def test_a_refused_attempt_shows_its_answer_its_finding_and_the_fix(failures, size):
+    async with opened(failures, size=size) as screen:
+        screen.main.show_connection(1)
+        await screen.until(lambda: screen.selection.connection == 1)
+        await screen.settle()
+        frames = "\n".join(screen.pane("frames"))
+        assert "HTTP/1.1 403 Forbidden" in frames
+        if size[0] > 80:
+            await screen.press("4")
+            inspector = "\n".join(screen.pane("inspector"))
+            assert "it refuses" in inspector
+            assert "proxy_set_header Upgrade $http_upgrade;" in inspector
+            assert "Origin: http://localhost:3000" in frames
+
+
+async def test_keys_reach_every_finding_in_the_order_of_time(failures):
+    async with opened(failures, size=(120, 44)) as screen:
+        await screen.press("g", "N")
+        await screen.settle()
+        seen = [place(screen)]
+        for _ in range(4):
+            await screen.press("n")
+            await screen.settle()
+            seen.append(place(screen))
+        assert seen == [
+            (1, "it refuses"),
+            (2, "a bad frame no CLOSE at the end"),
+            (2, "no CLOSE at the end"),
+            (3, "not found"),
+            (3, "not found"),
+        ]
+        assert "no finding or violation after this connection" in screen.line("keys")
+        back = []
+        for _ in range(3):
+            await screen.press("N")
+            await screen.settle()
+            back.append(place(screen))
+        assert back[0] == (2, "no CLOSE at the end")
+        assert back[-1] == (1, "it refuses")
+
+
+async def test_enter_on_a_finding_about_an_end_goes_to_the_end(failures):
+    async with opened(failures, size=(120, 44)) as screen:
+        await screen.press("i")
+        titles = [str(one.rule) for one in screen.widget("findings", FindingsPane).sorted()]
+        await screen.press(*["down"] * titles.index("WS-DROP-006"), "enter")
+        await screen.settle()
+        assert place(screen) == (2, "no CLOSE at the end")
+        position = screen.main.frames.selected_position()
+        assert position is not None
+        assert screen.model.index.columns.ids[position] == 2
+
+
+async def test_a_connection_without_a_finding_says_so(failures, tmp_path):
+    path = tmp_path / "healthy.db"
+    builder = CaptureBuilder(path)
+    builder.refused(1, 0)
+    builder.close()
+    async with opened(path, size=(120, 44)) as screen:
+        screen.main.show_connection(1)
+        await screen.until(lambda: screen.selection.connection == 1)
+        await screen.settle()
+        assert "No finding about connection 1" in "\n".join(screen.pane("inspector"))
