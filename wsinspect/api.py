@@ -21,9 +21,13 @@ from wsinspect.capture.records import Connection as ConnectionRow
 from wsinspect.capture.records import Event, Handshake, Opaque, Ping
 from wsinspect.capture.records import FrameRow as Frame
 from wsinspect.capture.story import Acted, Step, Story, story
+from wsinspect.clients.facts import Attempt
+from wsinspect.clients.grading import Client, Grade, Reason
 from wsinspect.closing import Closing
+from wsinspect.diagnosis.clients import judged_clients
 from wsinspect.diagnosis.facts import diagnose
 from wsinspect.errors import CaptureError, UsageError, WsinspectError
+from wsinspect.faults.sessions import SessionBy
 from wsinspect.findings.model import Finding
 from wsinspect.formats import transcript
 from wsinspect.formats.importing import import_file, sniff
@@ -34,14 +38,17 @@ from wsinspect.wire.opcodes import Direction, Opcode
 
 __all__ = [
     "Acted",
+    "Attempt",
     "CaptureError",
     "CaptureFile",
+    "Client",
     "Connection",
     "Direction",
     "Event",
     "Finding",
     "Frame",
     "Gap",
+    "Grade",
     "Handshake",
     "Lacks",
     "Message",
@@ -49,6 +56,7 @@ __all__ = [
     "Opaque",
     "Opcode",
     "Ping",
+    "Reason",
     "Step",
     "Story",
     "WsinspectError",
@@ -309,6 +317,19 @@ class CaptureFile(Closing):
         for finding in diagnose(self.reader.query):
             if connection_id is None or finding.connection == connection_id:
                 yield finding
+
+    @_blaming_damage
+    def sessions(self, session_by: str | None = None) -> Iterator[Client]:
+        """The clients across their reconnects: `client.session`, `client.measures`, `client.grade`.
+
+        Args:
+            session_by: what tells clients apart, such as `header:X-User`, `cookie:sid` or `query:user`.
+
+        Raises:
+            ValueError: `session_by` is none of these.
+        """
+        by = None if session_by is None else SessionBy.parse(session_by)
+        yield from judged_clients(self.reader, by)
 
 
 def open_capture(path: str | Path) -> CaptureFile:

@@ -51,9 +51,12 @@ def test_the_index_of_the_helpers_is_whole() -> None:
 
 #: Packages without I/O, whose modules have a test module each: `faults/stages/timing.py` is tested by
 #: `tests/unit/faults/stages/test_timing.py`.
-MIRRORED = ("wire", "handshake", "filters", "faults", "findings", "decoders", "replay", "vocabulary")
+MIRRORED = (
+    *("wire", "handshake", "filters", "faults", "findings", "clients", "decoders", "replay", "vocabulary"),
+)
 #: Modules without one, and what looks at them instead.
 ELSEWHERE = {
+    "clients/outages": "test_measures.py: what is measured of them",
     "faults/kinds/connections": "declarations: kinds/test_base.py asks every kind",
     "faults/kinds/frames": "declarations: kinds/test_base.py asks every kind",
     "faults/kinds/handshakes": "declarations: kinds/test_base.py asks every kind",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from wsinspect.net import url_of
 from wsinspect.wire.header import HeaderFields
@@ -13,6 +13,12 @@ from wsinspect.wire.opcodes import Direction, Opcode
 Note = dict[str, Any]
 #: Runs a short statement and gives all of its rows: of a file (`Capture.query`), or the recorder's database.
 Query = Callable[[str, Sequence[Any]], list[tuple[Any, ...]]]
+
+
+class Queried(Protocol):
+    """Whatever runs short statements: a capture, or the database of the recorder that writes it."""
+
+    def query(self, sql: str, parameters: Sequence[Any] = ..., /) -> list[tuple[Any, ...]]: ...
 
 
 class Connection(NamedTuple):

@@ -6,7 +6,8 @@ from __future__ import annotations
 
 from typing import Any, Final, NamedTuple
 
-from wsinspect.capture.reader import Capture, json_object
+from wsinspect.capture.reader import json_object
+from wsinspect.capture.records import Queried
 
 #: Steps that are read; a scenario of hours has fewer.
 MAX_STEPS: Final = 1000
@@ -71,7 +72,7 @@ class Story(NamedTuple):
         }
 
 
-def story(capture: Capture) -> Story | None:
+def story(capture: Queried) -> Story | None:
     """What was done on purpose; None where no rule was known and nothing was done by hand."""
     steps = tuple(
         Step(time_ns, kind, json_object(detail) or {})

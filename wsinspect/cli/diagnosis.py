@@ -13,12 +13,15 @@ from wsinspect.capture.missing import Missing, missing
 from wsinspect.capture.queries import count_connections, engine_events
 from wsinspect.capture.reader import Capture
 from wsinspect.capture.story import Story, story
+from wsinspect.clients.grading import Client
+from wsinspect.diagnosis.clients import judged_clients
 from wsinspect.diagnosis.facts import diagnose
 from wsinspect.diagnosis.hops import Hop, Sandwich, diagnose_hop
 from wsinspect.errors import UsageError
 from wsinspect.findings.model import Finding
 from wsinspect.findings.sandwich import PairFacts
 from wsinspect.formats.importing import import_file, sniff
+from wsinspect.present.clients import client_object
 from wsinspect.recorder.opening import open_capture
 
 #: What to do where a file has no connection.
@@ -51,6 +54,7 @@ class Diagnosis:
         notes: what the file it was imported from does not have, a line each.
         is_live: an engine is still writing the capture.
         story: what was done on purpose.
+        clients: those that have a grade; of a hop, its clients and not the hop itself.
         nothing: set where there was nothing to look at, so that no findings does not mean that all is well.
     """
 
@@ -63,6 +67,7 @@ class Diagnosis:
     missing: Missing | None = None
     is_live: bool = False
     story: Story | None = None
+    clients: tuple[Client, ...] = ()
     nothing: Nothing | None = None
     notes: tuple[str, ...] = ()
 
@@ -79,6 +84,7 @@ class Diagnosis:
             "findings": [one.as_json() for one in self.findings],
             "sandwich": [pair.as_json() for pair in self.pairs],
             "notes": list(self.notes),
+            "sessions": [client_object(one) for one in self.clients],
             "live": self.is_live,
             "on_purpose": None if self.story is None else self.story.as_json(),
             "nothing_to_look_at": None if self.nothing is None else asdict(self.nothing),
@@ -119,6 +125,7 @@ def _diagnose(path: Path, origin: Path | None, connection: int | None, name: Pat
         lacks = missing(capture)
         is_live = capture.is_live
         done = story(capture)
+        clients = judged_clients(capture)
         why = None if count else _why_nothing(capture, lacks, is_live)
         if connection is not None:
             if capture.connection(connection) is None:
@@ -130,6 +137,14 @@ def _diagnose(path: Path, origin: Path | None, connection: int | None, name: Pat
             with open_capture(origin) as other:
                 behind = diagnose(other.query)
                 sandwich = diagnose_hop(Hop(capture.query, other.query), own, behind)
+    behind_hop = {pair.origin.id for pair in sandwich.pairs if pair.origin is not None and origin is None}
+    graded = [
+        one
+        for one in clients
+        if one.grade.letter is not None
+        and not behind_hop.intersection(attempt.id for attempt in one.session.attempts)
+        and (connection is None or any(attempt.id == connection for attempt in one.session.attempts))
+    ]
     # Notes say that something was not seen, such as a tunnel passed on unread: that is nothing to look at.
     worse = any(one.severity != "note" for one in sandwich.findings)
     return Diagnosis(
@@ -142,6 +157,7 @@ def _diagnose(path: Path, origin: Path | None, connection: int | None, name: Pat
         missing=lacks,
         is_live=is_live,
         story=done,
+        clients=tuple(graded),
         nothing=None if count or worse or behind else why,
     )
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 import click
 
+from wsinspect.faults.sessions import SessionBy
 from wsinspect.net import Address, Endpoint, parse_address, parse_endpoint
 from wsinspect.text import escape
 from wsinspect.units import QuantityError, parse_duration, parse_size
@@ -96,6 +97,11 @@ REGEX = Parsed("regex", parse_regex)
 TAP = Parsed("name=[host:]port=url", parse_tap)
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON with a stable schema.")
+session_by_option = click.option(
+    "--session-by",
+    type=Parsed("part:name", SessionBy.parse),
+    help="Tell clients apart by header:NAME, cookie:NAME or query:NAME.",
+)
 color_option = click.option(
     "--color",
     type=click.Choice(["auto", "always", "never"]),

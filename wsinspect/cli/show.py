@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 import click
 
 from wsinspect.cli.capture_options import capture_argument, filter_option
-from wsinspect.cli.options import color_option, examples, json_option, parse_filter
+from wsinspect.cli.options import color_option, examples, json_option, parse_filter, session_by_option
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from wsinspect.faults.sessions import SessionBy
 
 
 @click.command(
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
         "wsinspect show last 3 --follow       new frames as they come",
         "wsinspect show --filter 'close:1006'                    connections closed with 1006",
         "wsinspect show chat.db 3 --filter 'op:ctl | len>64KiB'  some frames of connection 3",
+        "wsinspect show chat.db --sessions    how each client coped with its outages, and its grade",
         "wsinspect show chat.db --json | jq '.connections[].url'",
     )
 )
@@ -29,6 +32,8 @@ if TYPE_CHECKING:
 @filter_option
 @click.option("--payload", is_flag=True, help="Print whole payloads: text as text, the rest as a hex dump.")
 @click.option("--follow", "-f", is_flag=True, help="Keep printing what a running engine adds.")
+@click.option("--sessions", is_flag=True, help="Show clients across their reconnects, each with its grade.")
+@session_by_option
 @json_option
 @color_option
 def show(
@@ -37,6 +42,8 @@ def show(
     expression: str | None,
     payload: bool,
     follow: bool,
+    sessions: bool,
+    session_by: SessionBy | None,
     as_json: bool,
     color: str,
 ) -> None:
@@ -49,16 +56,27 @@ def show(
     --filter selects connections if all its keys are about connections, otherwise frames of CONNECTION or of
     all.
 
+    --sessions joins the attempts of each client: how it lost its connection, when it noticed, how it tried
+    again, and a grade with reasons (docs/grades.md). With CONNECTION, only the client of that one.
+
     --json prints one object; with --follow, one object per line.
     """
     from wsinspect.launch.captures import resolve_capture
 
+    if session_by is not None and not sessions:
+        raise click.UsageError("--session-by needs --sessions")
+    if sessions and (expression or payload or follow):
+        raise click.UsageError("--sessions cannot be combined with --filter, --payload or --follow")
     flt = parse_filter(expression)
     name, number = _arguments(capture, connection)
     path = resolve_capture(name)
     if not as_json:
         _narrate(path)
-    if flt is not None:
+    if sessions:
+        from wsinspect.cli.sessions import show_sessions
+
+        show_sessions(path, number, session_by, as_json=as_json, color=color)
+    elif flt is not None:
         from wsinspect.cli.filtered import show_filtered
 
         show_filtered(path, flt, number, with_payload=payload, follow=follow, as_json=as_json, color=color)

@@ -20,7 +20,7 @@ MAX_SESSIONS: Final = 8192
 _LONGEST_PART: Final = 200
 _NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}")
 #: Parameters that differ in each connection of a client: Engine.IO's and SignalR's.
-_PER_CONNECTION: Final = frozenset(("", "sid", "t", "EIO", "transport", "id"))
+PER_CONNECTION: Final = frozenset(("", "sid", "t", "EIO", "transport", "id"))
 
 
 class SessionKey(NamedTuple):
@@ -79,7 +79,7 @@ def credentials_of(cookie: str, authorization: str, query: str) -> str:
     """
     if cookie or authorization:
         return f"{cookie}\n{authorization}"
-    return "&".join(part for part in query.split("&") if part.partition("=")[0] not in _PER_CONNECTION)
+    return "&".join(part for part in query.split("&") if part.partition("=")[0] not in PER_CONNECTION)
 
 
 @dataclass(slots=True)
@@ -113,6 +113,10 @@ class Sessions:
 
     def __init__(self) -> None:
         self._sessions: OrderedDict[SessionKey, Session] = OrderedDict()
+
+    def known(self, key: SessionKey) -> Session | None:
+        """The session of a client that has made an attempt before."""
+        return self._sessions.get(key.short())
 
     def attempt(self, key: SessionKey, number: int, now: int) -> Session:
         """One more attempt of a client, the engine's `number`: its session."""

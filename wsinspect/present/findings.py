@@ -10,13 +10,16 @@ from wsinspect.capture.records import FindingRow
 from wsinspect.findings.model import SEVERITIES, Cause, Confidence, FaultOf, Finding, Fix
 from wsinspect.findings.software import NAMES
 from wsinspect.present.cells import Line
+from wsinspect.present.clients import clients_lines
 from wsinspect.present.sandwich import sandwich_lines
 from wsinspect.present.story import story_lines
-from wsinspect.text import escape, escape_lines
+from wsinspect.text import counted, escape, escape_lines
 
 #: The style of each severity.
 SEVERITY_STYLES: Final[Mapping[str, str]] = {"error": "error", "warning": "warn", "note": "note"}
 _CONNECTIONS = 12
+#: Clients that are printed, each with its grade.
+_CLIENTS = 4
 #: Cells of the names in front of evidence, causes and fixes.
 _NAME_CELLS = 11
 
@@ -127,6 +130,9 @@ def diagnosis_lines(result: Any) -> Iterator[Line]:
     sandwiches = list(sandwich_lines(result.pairs))
     yield from sandwiches
     yield from [[]] if sandwiches else []
+    yield from clients_lines(result.clients[:_CLIENTS])
+    if (left := len(result.clients) - _CLIENTS) > 0:
+        yield [(f"and {counted(left, 'more client')} with a grade (wsinspect show --sessions)", "muted")]
     if result.nothing is not None:
         yield [(escape(f"Nothing to diagnose: {result.nothing.reason}"), "")]
         yield _named("try", escape(result.nothing.advice), "title")

@@ -318,6 +318,18 @@ class AttemptLog:
         if tap and tap.rewrites_host and tap.authority:
             flow.request.host_header = tap.authority
 
+    def client_of(self, flow: http.HTTPFlow) -> tuple[str | None, str | None, int | None]:
+        """Tap, address and client session of a request that is not an opening handshake.
+
+        The session is None where its client has made no attempt yet.
+        """
+        tap = self.taps.of(flow.client_conn)
+        name = tap.name if tap else None
+        key = facts.session_key(flow, name, self.controller.board.session_by if self.controller else None)
+        session = self._sessions.known(key)
+        address = facts.address(flow.client_conn.peername)
+        return name, address, session.number if session is not None else None
+
     def responseheaders(self, flow: http.HTTPFlow) -> None:
         attempt = attempt_of(flow)
         assert flow.response

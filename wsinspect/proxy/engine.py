@@ -245,7 +245,7 @@ class _Engine:
         if self.options.page_wait_seconds is not None:
             wait = self.options.page_wait_seconds
             master.addons.add(PageWatch(self.recording.journal, self.recording.clock.now_ns, wait))
-        master.addons.add(PollLog(self.recording.journal, self.recording.clock.now_ns))
+        master.addons.add(PollLog(self.recording.journal, self.recording.clock.now_ns, self.log.client_of))
         self._set_options(master.options)
         return master
 
@@ -296,6 +296,7 @@ class _Engine:
             run_file=str(self.registration.path) if self.registration.path else None,
             snaplen=self.options.snaplen,
             inflate_cap=self.options.inflate_cap,
+            session_by=str(self.options.board.session_by) if self.options.board.session_by else None,
             taps=[_tap_facts(tap) for tap in self.taps],
             changes=[*CHANGES, *self._own_changes()],
         )

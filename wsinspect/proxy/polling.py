@@ -1,4 +1,4 @@
-"""What Engine.IO (Socket.IO) says by long-polling before its WebSocket: events `polling` in the capture.
+"""What Engine.IO (Socket.IO) and SignalR say by long-polling: events `polling` in the capture.
 
 Without them a recording would begin in the middle of a session: connects to namespaces, and what was said at
 once, go by polls. `PollLog` is a mitmproxy addon next to `AttemptLog`. It copies bodies while they stream
@@ -12,6 +12,7 @@ import zlib
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final
+from urllib.parse import unquote
 
 from mitmproxy import http
 
@@ -26,6 +27,12 @@ MAX_REQUESTS: Final = 100
 MAX_SESSIONS: Final = 1000
 _SID: Final = re.compile(r"[?&]sid=([^&#]{4,200})")
 _OPENED: Final = re.compile(r'"sid":"([^"\\]{4,200})"')
+#: SignalR's: `POST .../negotiate` gives a token, and requests with it as `id` are the connection.
+_NEGOTIATED: Final = re.compile(r'"connection(?:Token|Id)":"([^"\\]{4,200})"')
+_ID: Final = re.compile(r"[?&]id=([^&#]{4,200})")
+_NEGOTIATE: Final = "/negotiate"
+SIGNALR: Final = "signalr"
+Who = Callable[[http.HTTPFlow], tuple[str | None, str | None, int | None]]
 _METADATA: Final = "wsinspect_poll"
 #: zlib: the header tells whether it is gzip.
 _ANY_HEADER: Final = 47
@@ -72,17 +79,23 @@ class PollLog:
     Args:
         sink: takes the events.
         now_ns: the engine's clock.
+        who: tap, address and client session of a request.
     """
 
-    def __init__(self, sink: Sink, now_ns: Callable[[], int]) -> None:
+    def __init__(self, sink: Sink, now_ns: Callable[[], int], who: Who) -> None:
         self._sink = sink
         self._now_ns = now_ns
+        self._who = who
+        #: Tokens of SignalR connections.
+        self._negotiated: OrderedDict[str, None] = OrderedDict()
         self._requests: OrderedDict[str, int] = OrderedDict()
 
     def requestheaders(self, flow: http.HTTPFlow) -> None:
         """A poll, or packets."""
         request = flow.request
-        if not is_poll(request) or flow.response or is_opening_handshake(request):
+        if flow.response or is_opening_handshake(request):
+            return
+        if not (is_poll(request) or is_negotiation(request) or self._signalr(request)):
             return
         poll = Poll(request.method)
         flow.metadata[_METADATA] = poll
@@ -110,11 +123,21 @@ class PollLog:
         if not isinstance(poll, Poll) or response is None:
             return
         answer = poll.response.decode("utf-8", "replace")
-        match = _SID.search(flow.request.path) or _OPENED.search(answer[:4096])
-        if match is None or not self._may(match[1]):
+        if is_negotiation(flow.request):
+            self._negotiate(answer)
             return
+        signalr = self._signalr(flow.request)
+        match = _SID.search(flow.request.path) or _OPENED.search(answer[:4096])
+        sid = signalr or (match[1] if match is not None else None)
+        if sid is None or not self._may(sid):
+            return
+        tap, client, session = self._who(flow)
         event = events.Polled(
-            sid=match[1],
+            tap=tap,
+            client=client,
+            client_session=session,
+            protocol=SIGNALR if signalr else None,
+            sid=sid,
             host=flow.request.pretty_host,
             path=flow.request.path.partition("?")[0][:500],
             method=poll.method,
@@ -124,6 +147,19 @@ class PollLog:
             is_cut=poll.is_cut,
         )
         self._sink.event(0, event, self._now_ns())
+
+    def _negotiate(self, answer: str) -> None:
+        for token in _NEGOTIATED.findall(answer[:8192]):
+            self._negotiated[token] = None
+            if len(self._negotiated) > MAX_SESSIONS:
+                self._negotiated.popitem(last=False)
+
+    def _signalr(self, request: http.Request) -> str | None:
+        """The token of a request that belongs to a negotiated SignalR connection."""
+        if request.method not in ("GET", "POST", "DELETE"):
+            return None
+        found = _ID.search(request.path)
+        return found[1] if found is not None and unquote(found[1]) in self._negotiated else None
 
     def _may(self, sid: str) -> bool:
         count = self._requests.pop(sid, 0) + 1
@@ -136,3 +172,8 @@ class PollLog:
 def is_poll(request: http.Request) -> bool:
     """Whether a request is one of Engine.IO's long-polling."""
     return request.method in ("GET", "POST") and is_polling_path(request.path)
+
+
+def is_negotiation(request: http.Request) -> bool:
+    """Whether a request is SignalR's negotiation."""
+    return request.method == "POST" and request.path.partition("?")[0].endswith(_NEGOTIATE)

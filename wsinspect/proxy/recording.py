@@ -212,6 +212,7 @@ class Recording:
         run_file: str | None = None,
         snaplen: int | None = None,
         inflate_cap: int | None = None,
+        session_by: str | None = None,
         taps: Sequence[dict[str, Any]] = (),
         changes: Sequence[str],
     ) -> None:
@@ -231,6 +232,7 @@ class Recording:
                 run_file=run_file,
                 snaplen=snaplen,
                 inflate_cap=inflate_cap,
+                session_by=session_by,
                 taps=list(taps),
                 changes=list(changes),
             )

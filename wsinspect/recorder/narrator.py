@@ -214,6 +214,13 @@ def _fault(note: Note) -> str:
     return f"{_text(note['rule'])} ({_text(note['kind'])}){frame}"
 
 
+def _session(note: Note) -> str:
+    """A client's grade, and what cost it points."""
+    lost = [f"{one['title']}: {one['seen']}" for one in note["reasons"] if one["change"]]
+    words = f"grade {_text(note['grade'])} ({note['points']:g} of {note['tested']} points)"
+    return words + (f"  {_text('; '.join(lost))}" if lost else "")
+
+
 def _rule(note: Note) -> str:
     settings = note["settings"] if isinstance(note["settings"], dict) else {}
     hidden = ("name", "kind", "armed")
@@ -268,6 +275,7 @@ _DESCRIBE: Final[dict[str, Callable[[Note], str]]] = {
     "finding": _finding,
     "rule": _rule,
     "phase": _phase,
+    "session": _session,
     "unstored": _unstored,
     "tls_failed": _tls_failed,
     "client_left": _client_left,

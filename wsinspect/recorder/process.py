@@ -101,6 +101,7 @@ class Recorder:
         close_books(self._indexer, self._reader)
         self._commit()
         self._look(is_over=True)
+        self._tell_sessions()
         finish(self._database, self._reader, self._journal)
 
     def close(self) -> None:
@@ -170,6 +171,14 @@ class Recorder:
         indexer.looks, indexer.is_engine_changed = set(), False
         if found and self._narrator is not None:
             self._narrator.tell(found)
+
+    def _tell_sessions(self) -> None:
+        """Say how each client coped, where anything tested it."""
+        if self._narrator is None:
+            return
+        from wsinspect.recorder.sessions import session_notes
+
+        self._narrator.tell(session_notes(self._database))
 
     def _keep_size(self) -> None:
         """Evict what is too old; said once, recorded always."""

@@ -299,6 +299,7 @@ class EngineStarted(Event):
         anchor_wall_ns, anchor_mono_ns: the wall clock and the monotonic one at the same moment.
         max_capture_size, snaplen, inflate_cap: the user's limits in bytes; None for none.
         run_file: where the engine is registered.
+        session_by: the user's choice of what tells clients apart.
         taps: the listeners, as objects.
         changes: what is different from stock mitmproxy, in sentences.
     """
@@ -312,6 +313,7 @@ class EngineStarted(Event):
     run_file: str | None = None
     snaplen: int | None = None
     inflate_cap: int | None = _if_set()
+    session_by: str | None = _if_set()
     taps: list[Any]
     changes: list[Any]
 
@@ -472,9 +474,19 @@ class PageWatched(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Polled(Event):
-    """A request of an Engine.IO session's long-polling, with both bodies as text; `is_cut` where too long."""
+    """A request of a session's long-polling, with both bodies as text; `is_cut` where they were too long.
+
+    Attributes:
+        client_session: as of an `Attempt`, where the client has made one before.
+        protocol: `signalr`; None for Engine.IO.
+        sid: Engine.IO's session, or SignalR's connection.
+    """
 
     KIND = EventKind.POLLING
+    tap: str | None = _if_set()
+    client: str | None = _if_set()
+    client_session: int | None = _if_set()
+    protocol: str | None = _if_set()
     sid: str | None = None
     host: str | None = None
     path: str | None = None

@@ -1,0 +1,116 @@
+"""The shape of a backoff: named where the delays show it, never against what was generated."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wsinspect.clients.backoff import Shape, classify
+
+Made = Callable[[int], float]
+SHAPES: dict[Shape, Callable[[float, int], float]] = {
+    Shape.IMMEDIATE: lambda base, nth: 0.0,
+    Shape.FIXED: lambda base, nth: base,
+    Shape.LINEAR: lambda base, nth: base * (nth + 1),
+    Shape.EXPONENTIAL: lambda base, nth: base * 2**nth,
+}
+
+
+def delays(
+    shape: Shape, count: int, base: float, *, cap: float = 1e9, jitter: float = 0.0, chance: random.Random
+) -> list[int]:
+    """In nanoseconds, each up to 20 ms late."""
+    made = (
+        min(SHAPES[shape](base, nth), cap) * chance.uniform(1 - jitter, 1 + jitter) for nth in range(count)
+    )
+    return [int(one * 1e9) + chance.randint(0, 20_000_000) for one in made]
+
+
+def seconds(*values: float) -> list[int]:
+    return [int(value * 1e9) for value in values]
+
+
+@given(
+    shape=st.sampled_from(list(SHAPES)),
+    count=st.integers(3, 10),
+    base=st.floats(0.4, 5),
+    cap=st.sampled_from([1e9, 30.0, 8.0]),
+    seed=st.integers(0, 10_000),
+)
+def test_without_jitter_the_shape_is_never_contradicted(shape, count, base, cap, seed):
+    found = classify(delays(shape, count, base, cap=max(cap, base), chance=random.Random(seed)))
+    assert shape in found.plausible
+    assert found.shape in (shape, Shape.GROWING, Shape.UNCLEAR, Shape.FIXED if cap <= 2 * base else shape)
+    if count >= 5 and cap == 1e9 and shape != Shape.LINEAR:
+        assert found.shape == shape
+    assert found.has_jitter is not True
+
+
+@given(
+    shape=st.sampled_from([Shape.FIXED, Shape.LINEAR, Shape.EXPONENTIAL]),
+    count=st.integers(3, 10),
+    values=st.lists(st.integers(0, 10**12), min_size=2, max_size=12),
+    noise=st.integers(0, 10**9),
+)
+def test_any_delays_have_a_shape(shape, count, values, noise):
+    found = classify(values, noise)
+    assert found.shape in found.plausible or found.shape in (Shape.NONE, Shape.GROWING, Shape.IRREGULAR)
+    assert found.words
+
+
+@pytest.mark.parametrize("jitter", [0.2, 0.5])
+@pytest.mark.parametrize("shape", [Shape.FIXED, Shape.LINEAR, Shape.EXPONENTIAL])
+def test_with_jitter_hardly_any_is_taken_for_what_it_is_not(shape, jitter):
+    chance = random.Random(11)
+    wrong, jittered, count = 0, Counter[bool | None](), 0
+    for _ in range(40):
+        for tries in range(3, 11):
+            cap = chance.choice([1e9, 8.0, 4.0])
+            found = classify(
+                delays(shape, tries, chance.choice([0.5, 1, 2]), cap=cap, jitter=jitter, chance=chance)
+            )
+            wrong += shape not in found.plausible
+            jittered[found.has_jitter] += 1
+            count += 1
+    assert wrong <= count * 0.04
+    assert jittered[False] <= count * 0.05
+
+
+@pytest.mark.parametrize(
+    ("values", "shape"),
+    [
+        (seconds(0.001, 0.002), Shape.IMMEDIATE),
+        (seconds(1, 1.01, 0.995), Shape.FIXED),
+        (seconds(1, 2, 4, 8), Shape.EXPONENTIAL),
+        (seconds(1, 2, 3, 4, 5), Shape.LINEAR),
+        (seconds(2, 10, 30), Shape.EXPONENTIAL),
+        (seconds(1), Shape.NONE),
+        (seconds(), Shape.NONE),
+        (seconds(1, 1.6, 2.1, 2.6), Shape.GROWING),
+    ],
+)
+def test_examples(values: Sequence[int], shape: Shape):
+    found = classify(values)
+    assert found.shape == shape or shape in found.plausible
+
+
+def test_a_first_try_at_once_is_said_and_does_not_hide_the_shape():
+    found = classify(seconds(0, 1, 2, 4, 8, 16))
+    assert found.shape == Shape.EXPONENTIAL
+    assert found.first_at_once
+    assert found.words == "exponential without jitter, the first try at once"
+
+
+def test_a_cap_is_found():
+    found = classify(seconds(1, 2, 4, 5, 5, 5))
+    assert found.cap_ns == 5_000_000_000
+
+
+def test_more_noise_tells_less():
+    assert classify(seconds(0.2, 0.21, 0.2), 5_000_000).has_jitter is not True
+    assert classify(seconds(0.2, 0.29, 0.22), 200_000_000).shape in (Shape.FIXED, Shape.IMMEDIATE)

@@ -1,0 +1,144 @@
+"""Which attempts are one client's, and their neighbours that are not."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import pytest
+
+from tests.unit.clients.made import digest, lost, refused, stalled, tried
+from wsinspect.clients.facts import Attempt, Transport
+from wsinspect.clients.joining import Confidence, Session, join
+
+
+def sessions(*attempts: Attempt) -> list[list[int]]:
+    return [[one.id for one in session.attempts] for session in join(attempts)]
+
+
+def only(*attempts: Attempt) -> Session:
+    [session] = join(attempts)
+    return session
+
+
+def user(name: str) -> dict[str, Any]:
+    return {"parts": {"cookie sid": digest(name)}}
+
+
+def test_a_client_that_comes_back_is_the_same():
+    session = only(lost(0, 5, id=1), refused(6, id=2), tried(7, id=3))
+    assert session.number == 1
+    assert session.confidence == Confidence.MEDIUM
+    assert session.known_by == ("address", "path", "User-Agent")
+
+
+def test_credentials_make_it_sure_and_are_named():
+    session = only(lost(0, 5, **user("ann")), tried(7, **user("ann")))
+    assert session.confidence == Confidence.HIGH
+    assert "cookie sid" in session.known_by
+
+
+@pytest.mark.parametrize("field", ["tap", "address", "place", "path", "user_agent", "origin"])
+def test_what_differs_in_what_stays_is_another_client(field: str):
+    assert len(sessions(lost(0, 5), tried(7, **{field: "/other"}))) == 2
+
+
+def test_two_clients_with_different_cookies_are_two_even_one_after_the_other():
+    first, second = lost(0, 5, **user("ann"), id=1), tried(1, **user("bob"), id=2)
+    assert sessions(first, second, tried(6, **user("ann"), id=3)) == [[1, 3], [2]]
+
+
+def test_a_new_token_is_the_same_client_where_only_one_is_missing_but_a_guess():
+    session = only(lost(0, 5, **user("old")), tried(7, **user("new")))
+    assert session.confidence == Confidence.LOW
+    assert session.doubts == ("its cookie sid changed",)
+
+
+def test_a_new_token_while_two_are_missing_is_a_third_client():
+    first, second = lost(0, 5, **user("ann"), id=1), lost(1, 5, **user("bob"), id=2)
+    assert sessions(first, second, tried(7, **user("eve"), id=3)) == [[1], [2], [3]]
+
+
+def test_two_tabs_alike_are_two_clients_and_each_comes_back():
+    first, second = lost(0, 5, id=1), lost(0.1, 5.5, id=2)
+    found = join((first, second, tried(6, id=3), tried(7, id=4)))
+    assert [[one.id for one in session.attempts] for session in found] == [[1, 3], [2, 4]]
+    assert all(session.confidence == Confidence.LOW for session in found)
+
+
+def test_a_second_socket_right_after_a_reconnect_is_the_same_clients():
+    session = only(lost(0, 5, id=1), tried(6, id=2), tried(6.2, id=3))
+    assert session.confidence <= Confidence.MEDIUM
+    assert session.doubts == ("a second socket may be another client's",)
+
+
+def test_a_second_socket_without_an_outage_is_another_client():
+    assert sessions(tried(0, id=1), tried(6, id=2)) == [[1], [2]]
+
+
+def test_a_try_while_the_one_before_has_no_answer_is_the_same_clients():
+    hung: dict[str, Any] = {"open_ns": None, "state": "connecting"}
+    assert sessions(tried(0, id=1, **hung), tried(3, id=2, **hung), tried(6, id=3, **hung)) == [[1, 2, 3]]
+
+
+def test_two_that_connect_at_the_same_moment_are_two():
+    assert sessions(tried(0, id=1), tried(0.001, id=2)) == [[1], [2]]
+
+
+def test_a_client_behind_a_half_open_connection_comes_back_with_another_one():
+    assert sessions(stalled(0, 5, noticed=None, id=1), tried(9, id=2)) == [[1, 2]]
+
+
+def test_a_stall_that_is_over_leaves_the_client_connected():
+    assert sessions(stalled(0, 5, noticed=None, until=6, id=1), tried(60, id=2)) == [[1], [2]]
+
+
+def test_a_restart_of_the_proxy_is_no_end_but_a_doubt():
+    session = only(lost(0, 5, "proxy", run=1, **user("ann")), tried(7, run=2, **user("ann")))
+    assert session.confidence == Confidence.MEDIUM
+    assert session.doubts == ("the proxy was restarted in between",)
+
+
+def test_the_users_choice_joins_sockets_of_different_ports_tokens_and_times():
+    ann: dict[str, Any] = {"chosen": digest("ann")}
+    bob: dict[str, Any] = {"chosen": digest("bob")}
+    made = (
+        tried(0, id=1, **ann),
+        tried(0, id=2, **bob),
+        tried(1, id=3, **ann, **user("x"), address="10.9.9.9"),
+    )
+    assert sessions(*made) == [[1, 3], [2]]
+    assert join(made)[0].confidence == Confidence.HIGH
+
+
+def test_polling_before_an_upgrade_is_the_websocket_and_polling_alone_is_an_attempt():
+    polled = tried(0, id=-5, transport=Transport.POLLING, sid=digest("s1"))
+    upgraded = lost(0.1, 5, id=1, sid=digest("s1"))
+    stays = tried(6, id=-9, transport=Transport.POLLING, sid=digest("s2"))
+    assert sessions(polled, upgraded, stays) == [[1, -9]]
+
+
+def test_five_hundred_with_names_are_not_mixed_up():
+    chance = random.Random(7)
+    made = []
+    for number in range(500):
+        begin = chance.uniform(0, 2)
+        made.append(lost(begin, 5 + chance.uniform(0, 0.1), **user(f"user {number}")))
+        at = 5.2
+        for _ in range(chance.randint(0, 4)):
+            at += chance.uniform(0.1, 2)
+            made.append(refused(at, **user(f"user {number}")))
+        made.append(tried(at + chance.uniform(0.1, 2), **user(f"user {number}")))
+    found = join(made)
+    assert len(found) == 500
+    assert all(len({tuple(one.parts.values()) for one in session.attempts}) == 1 for session in found)
+    assert all(session.confidence == Confidence.HIGH for session in found)
+
+
+def test_the_order_in_which_attempts_are_given_does_not_matter():
+    made = [lost(0, 5), refused(6), tried(7)]
+    assert [one.id for one in only(*reversed(made)).attempts] == [one.id for one in made]
+
+
+def test_nothing_gives_no_session():
+    assert join([]) == []

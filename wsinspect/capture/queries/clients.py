@@ -1,0 +1,176 @@
+"""What judging clients asks of a capture (`diagnosis.clients`): attempts, and what was said.
+
+Times are epoch nanoseconds, directions 0 (client to server) and 1; values are as stored, so in a stranger's
+file of any type.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple
+
+from wsinspect.capture.reader import RULE
+from wsinspect.capture.records import Query
+
+#: CLOSE frames are among the last of a connection.
+_LAST: Final = 64
+#: Bytes of heads that are read.
+_HEAD: Final = 65536
+
+
+class ClientAttempt(NamedTuple):
+    """A row of `connection` with what tells its client apart.
+
+    Attributes:
+        request: header block as the client sent it.
+        response: as the client got it.
+        rule: the fault that refused or ended it.
+        closes: when the client and when the server first sent CLOSE.
+        client_end_ns: when the client ended its transport; `first_end_ns` when anybody did.
+    """
+
+    id: int
+    tap: str | None
+    client: str | None
+    scheme: str | None
+    host: str | None
+    port: int | None
+    path: str | None
+    subprotocol: str | None
+    client_session: int | None
+    attempt_ns: int | None
+    open_ns: int | None
+    closed_ns: int | None
+    state: str
+    status: int | None
+    error: str | None
+    ended_by: str | None
+    how: str | None
+    client_close_code: int | None
+    server_close_code: int | None
+    has_client_close: int
+    has_server_close: int
+    c2s_frames: int
+    s2c_frames: int
+    c2s_bytes: int
+    s2c_bytes: int
+    request: Any
+    response: Any
+    rule: Any
+    client_end_ns: int | None
+    first_end_ns: int | None
+
+
+class ClientMessage(NamedTuple):
+    """The first frame of a message, with the content of the whole where that has a row of its own."""
+
+    id: int
+    side: int
+    time_ns: int
+    sent_after_ns: Any
+    data: Any
+    length: int | None
+
+
+_ATTEMPTS: Final = (
+    "SELECT id, tap, client, scheme, host, port, path, subprotocol, client_session, attempt_ns, open_ns, "  # noqa: S608
+    "closed_ns, state, status, error, ended_by, how, client_close_code, server_close_code, "
+    "client_close_reason IS NOT NULL, server_close_reason IS NOT NULL, c2s_frames, s2c_frames, c2s_bytes, "
+    f"s2c_bytes, substr(request_in, 1, {_HEAD}), substr(coalesce(response_out, response_in), 1, {_HEAD}), "
+    f"{RULE}, (SELECT min(time_ns) FROM event WHERE connection_id = connection.id AND kind = 'end' "
+    "AND json_valid(detail) AND json_extract(detail, '$.side') = 'client'), "
+    "(SELECT min(time_ns) FROM event WHERE connection_id = connection.id AND kind = 'end') "
+    "FROM connection LEFT JOIN handshake ON handshake.connection_id = connection.id "
+    "WHERE id > ? ORDER BY id LIMIT ?"
+)
+_CLOSES: Final = (
+    "SELECT is_s2c, min(time_ns) FROM (SELECT is_s2c, time_ns, bits FROM frame WHERE connection_id = ? "
+    "ORDER BY id DESC LIMIT ?) WHERE bits >> 8 = 136 GROUP BY is_s2c"
+)
+_MESSAGES: Final = (
+    "SELECT frame.id, frame.is_s2c, time_ns, sent_after_ns, "
+    "substr(coalesce(stored_message.data, payload), 1, ?), "
+    "coalesce(stored_message.length, wire_length - length(header)) "
+    "FROM frame LEFT JOIN stored_message ON stored_message.id = frame.id "
+    "WHERE frame.connection_id = ? AND (bits >> 8 & 15) IN (1, 2) ORDER BY frame.id"
+)
+_PINGS: Final = (
+    "SELECT time_ns FROM ping JOIN frame ON frame.id = ping_frame "
+    "WHERE ping.connection_id = ? AND leg = 'server' ORDER BY ping_frame DESC LIMIT ?"
+)
+_FAULTS: Final = (
+    "SELECT connection_id, time_ns, rule, kind, detail FROM fault_event "
+    "WHERE connection_id IS NOT NULL AND kind IN ('blackhole', 'idle_timeout') ORDER BY id LIMIT ?"
+)
+_KINDS: Final = "SELECT rule, min(kind) FROM fault_event GROUP BY rule LIMIT ?"
+_POLLS: Final = (
+    "SELECT id, time_ns, detail FROM event WHERE connection_id IS NULL AND kind = 'polling' AND id > ? "
+    "ORDER BY id LIMIT ?"
+)
+_RUNS: Final = "SELECT value FROM meta WHERE key = 'started_ns' ORDER BY run"
+_SESSION_BY: Final = "SELECT value FROM meta WHERE key = 'session_by' ORDER BY run DESC LIMIT 1"
+_LAST_TIMES: Final = (
+    "SELECT max(time_ns) FROM (SELECT time_ns FROM event ORDER BY id DESC LIMIT 100)",
+    "SELECT max(time_ns) FROM (SELECT time_ns FROM frame ORDER BY id DESC LIMIT 100)",
+)
+
+
+def attempts(query: Query, after: int, limit: int) -> list[ClientAttempt]:
+    """Attempts with larger ids than `after`, in order."""
+    return list(map(ClientAttempt._make, query(_ATTEMPTS, (after, limit))))
+
+
+def count_attempts(query: Query) -> int:
+    """How many there are."""
+    return int(query("SELECT count(*) FROM connection", ())[0][0])
+
+
+def closes(query: Query, connection_id: int) -> tuple[int | None, int | None]:
+    """When the client and when the server sent CLOSE."""
+    found: dict[int, int] = dict(query(_CLOSES, (connection_id, _LAST)))
+    return found.get(0), found.get(1)
+
+
+def messages(query: Query, connection_id: int, first: int, last: int, cut: int) -> list[ClientMessage]:
+    """The first and the last messages of a connection, with this many bytes of each."""
+    rows = query(f"{_MESSAGES} LIMIT ?", (cut, connection_id, first))
+    if len(rows) == first:
+        newest = query(f"{_MESSAGES} DESC LIMIT ?", (cut, connection_id, last))[::-1]
+        rows += [row for row in newest if row[0] > rows[-1][0]]
+    return list(map(ClientMessage._make, rows))
+
+
+def client_pings(query: Query, connection_id: int, newest: int) -> list[int]:
+    """When the client's newest PING frames came, in order."""
+    return [row[0] for row in query(_PINGS, (connection_id, newest))[::-1]]
+
+
+def silencing_faults(query: Query, most: int) -> list[tuple[Any, ...]]:
+    """Connection, time, rule, kind and detail of faults that may make a connection half-open."""
+    return query(_FAULTS, (most,))
+
+
+def fault_kinds(query: Query, most: int) -> dict[str, str]:
+    """The kind of each rule that acted."""
+    return {str(rule): str(kind) for rule, kind in query(_KINDS, (most,))}
+
+
+def polls(query: Query, after: int, limit: int) -> list[tuple[int, int, Any]]:
+    """Id, time and detail (JSON) of requests of long-polling."""
+    return [(row[0], row[1], row[2]) for row in query(_POLLS, (after, limit))]
+
+
+def run_starts(query: Query) -> list[Any]:
+    """When each run began, as JSON."""
+    return [row[0] for row in query(_RUNS, ())]
+
+
+def session_by(query: Query) -> Any:
+    """What the newest run that says so tells clients apart by, as JSON."""
+    rows = query(_SESSION_BY, ())
+    return rows[0][0] if rows else None
+
+
+def last_ns(query: Query) -> int:
+    """When the last thing happened that is in the capture."""
+    times = [query(sql, ())[0][0] for sql in _LAST_TIMES]
+    return max((one for one in times if isinstance(one, int)), default=0)

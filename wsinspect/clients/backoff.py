@@ -1,0 +1,238 @@
+"""The shape of a client's backoff, seen in the delays before its tries.
+
+Few delays fit many shapes, and jitter hides one behind another. So `plausible` has every shape that the
+delays do not contradict, and `shape` names one only where the others are contradicted. Shapes are compared by
+the jitter that each would need to explain all delays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import pairwise
+from statistics import median
+from typing import Final
+
+#: Delays up to this are none.
+IMMEDIATE_NS: Final = 100_000_000
+#: A shape that needs no more jitter than this needs none.
+_EXACT: Final = 0.04
+#: More jitter than this no model can tell from chance.
+_MOST_JITTER: Final = 0.9
+_FACTORS: Final = tuple(1.25 + 0.05 * step for step in range(76))
+_SLOPES: Final = (*(0.25 * step for step in range(1, 13)), 4.0, 5.0, 7.0, 10.0)
+
+
+class Shape(StrEnum):
+    """How delays grow from try to try."""
+
+    NONE = "none"  # too few delays
+    IMMEDIATE = "immediate"
+    FIXED = "fixed"
+    LINEAR = "linear"
+    EXPONENTIAL = "exponential"
+    GROWING = "growing"
+    IRREGULAR = "irregular"
+    UNCLEAR = "unclear"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Backoff:
+    """What the delays say.
+
+    Attributes:
+        plausible: every shape that is not contradicted.
+        has_jitter: None where nobody can say.
+        cap_ns: what the delays do not exceed; None where none was reached.
+        first_at_once: the first try came at once, the shape is that of the others.
+        longest_ns: of the delays.
+    """
+
+    shape: Shape
+    plausible: frozenset[Shape]
+    has_jitter: bool | None = None
+    cap_ns: int | None = None
+    factor: float | None = None
+    first_at_once: bool = False
+    longest_ns: int = 0
+    delays: int = 0
+
+    @property
+    def words(self) -> str:
+        """For people: `exponential with jitter, at most 5 s`."""
+        words = str(self.shape)
+        if self.shape == Shape.NONE:
+            return "too few delays to say"
+        if self.has_jitter:
+            words += " with jitter"
+        elif self.has_jitter is False and self.shape != Shape.IMMEDIATE:
+            words += " without jitter"
+        return words + (", the first try at once" if self.first_at_once else "")
+
+
+def classify(delays: Sequence[int], noise_ns: int = 20_000_000) -> Backoff:
+    """The shape of delays in nanoseconds.
+
+    Args:
+        noise_ns: how late a timer may be.
+    """
+    at_once = IMMEDIATE_NS + noise_ns
+    longest = max(delays, default=0)
+    if len(delays) < 2:
+        return Backoff(shape=Shape.NONE, plausible=frozenset(Shape), longest_ns=longest, delays=len(delays))
+    # On a busy machine some of very many tries come late.
+    is_hasty = len(delays) >= 5 and median(delays) <= at_once and _trend(delays) < 2
+    if longest <= at_once or is_hasty:
+        return Backoff(
+            shape=Shape.IMMEDIATE,
+            plausible=frozenset({Shape.IMMEDIATE}),
+            longest_ns=longest,
+            delays=len(delays),
+        )
+    first_at_once = delays[0] <= at_once and longest > 3 * max(delays[0], noise_ns)
+    rest = list(delays[1:] if first_at_once else delays)
+    if len(rest) < 2:
+        return Backoff(
+            shape=Shape.NONE,
+            plausible=frozenset(Shape) - {Shape.IMMEDIATE},
+            first_at_once=True,
+            longest_ns=longest,
+            delays=len(delays),
+        )
+    found = _shape(rest, noise_ns)
+    has_jitter, cap = _jitter(rest, found, noise_ns), _cap(rest, found, noise_ns)
+    return Backoff(
+        shape=found.shape,
+        plausible=found.plausible,
+        has_jitter=has_jitter,
+        cap_ns=cap,
+        factor=found.factor,
+        first_at_once=first_at_once,
+        longest_ns=longest,
+        delays=len(delays),
+    )
+
+
+@dataclass(frozen=True)
+class _Fit:
+    shape: Shape
+    plausible: frozenset[Shape]
+    jitter: float
+    factor: float | None = None
+    is_exact: bool = False
+
+
+def _shape(delays: Sequence[int], noise_ns: int) -> _Fit:
+    slack = noise_ns / max(1.0, median(delays))
+    exact = _EXACT + slack
+    fixed = _needed([1.0] * len(delays), delays)
+    linear, _ = min(_grown(delays, "linear"), key=lambda one: one[0])
+    exponential, factor = min(_grown(delays, "exponential"), key=lambda one: one[0])
+    growths = {Shape.LINEAR: linear, Shape.EXPONENTIAL: exponential}
+    best = min(growths.values())
+    count = len(delays)
+    if fixed <= exact:
+        return _Fit(Shape.FIXED, frozenset({Shape.FIXED}), fixed, is_exact=True)
+    spread = max(delays) / max(1, min(delays))
+    is_rising = all(b >= a * (1 - exact) - noise_ns for a, b in pairwise(delays))
+    # Three times the least is as far as an even jitter of half up and down goes.
+    rises_too_far = is_rising and spread > 2.5 if best <= exact else _trend(delays) > 3.5
+    plausible = set()
+    if (
+        not rises_too_far
+        and fixed <= _MOST_JITTER
+        and not (best <= exact and count >= 5 and is_rising and spread > 1.6)
+    ):
+        plausible.add(Shape.FIXED)
+    for shape, jitter in growths.items():
+        other = max(one for name, one in growths.items() if name != shape)
+        is_contradicted = jitter > max(exact, 2.5 * other) + 0.06 and (other <= exact or count >= 7)
+        if jitter <= _MOST_JITTER and not is_contradicted and _can_grow(delays, exact):
+            plausible.add(shape)
+    is_exact = best <= exact
+    if not is_exact and (count < 5 or (plausible == {Shape.FIXED} and spread > 3)):
+        # Jitter of the whole delay (0 ... d) hides every shape from a few delays.
+        plausible |= {Shape.LINEAR, Shape.EXPONENTIAL}
+    if plausible == {Shape.EXPONENTIAL} and count >= 3:
+        return _Fit(Shape.EXPONENTIAL, frozenset(plausible), exponential, factor, is_exact)
+    if plausible == {Shape.LINEAR} and count >= 3:
+        return _Fit(Shape.LINEAR, frozenset(plausible), linear, None, is_exact)
+    if plausible == {Shape.FIXED}:
+        return _Fit(Shape.FIXED, frozenset(plausible), fixed)
+    if plausible and Shape.FIXED not in plausible:
+        return _Fit(Shape.GROWING, frozenset(plausible | {Shape.GROWING}), best, None, is_exact)
+    if plausible:
+        return _Fit(Shape.UNCLEAR, frozenset(plausible | {Shape.UNCLEAR}), best, None, is_exact)
+    if is_rising and spread > 2.5:
+        return _Fit(Shape.GROWING, frozenset({Shape.GROWING}), best)
+    return _Fit(Shape.IRREGULAR, frozenset(Shape) - {Shape.IMMEDIATE, Shape.NONE}, best)
+
+
+def _needed(model: Sequence[float], delays: Sequence[int]) -> float:
+    """The least j for which some base has every delay within base * model * (1 - j ... 1 + j)."""
+    ratios = [delay / one for delay, one in zip(delays, model, strict=True)]
+    low, high = min(ratios), max(ratios)
+    return (high - low) / (high + low) if high else 0.0
+
+
+def _grown(delays: Sequence[int], kind: str) -> list[tuple[float, float]]:
+    """For each factor or slope, and each place where a cap may begin: the jitter needed, and the factor."""
+    count = len(delays)
+    found = []
+    for rate in _FACTORS if kind == "exponential" else _SLOPES:
+        steps = [rate**i if kind == "exponential" else 1 + rate * i for i in range(count)]
+        for capped in range(1, count):
+            # The cap is reached at this delay; its value is between the value there and the one before.
+            model = steps[: capped + 1]
+            if capped == count - 1:
+                found.append((_needed(steps, delays), rate))
+            flat = delays[capped:]
+            level = (max(flat) + min(flat)) / 2
+            base = _base(model[:-1], delays[:capped])
+            if base and model[-2] * base <= level <= model[-1] * base * (1 + _EXACT):
+                values = [one * base for one in model[:-1]] + [level] * len(flat)
+                found.append((_needed(values, delays), rate))
+    return found
+
+
+def _base(model: Sequence[float], delays: Sequence[int]) -> float:
+    ratios = [delay / one for delay, one in zip(delays, model, strict=True)]
+    return (min(ratios) + max(ratios)) / 2
+
+
+def _trend(delays: Sequence[int]) -> float:
+    """The later half over the earlier half."""
+    half = max(1, len(delays) // 2)
+    early, late = delays[:half], delays[-half:]
+    return (sum(late) / half) / max(1.0, sum(early) / half)
+
+
+def _can_grow(delays: Sequence[int], exact: float) -> bool:
+    """Whether the delays are not those of a fall."""
+    return _trend(delays) > 1 - exact and delays[-1] > delays[0] * 0.5
+
+
+def _jitter(delays: Sequence[int], found: _Fit, noise_ns: int) -> bool | None:
+    if found.shape == Shape.FIXED and not found.is_exact:
+        return True
+    if found.is_exact:
+        # A few delays with jitter may happen to be on a curve, hardly ever this well.
+        is_close = found.jitter <= 0.01 + noise_ns / max(delays) / 2
+        if found.shape == Shape.FIXED and is_close:
+            return False
+        return False if len(delays) >= 6 or (len(delays) >= 4 and is_close) else None
+    if found.shape in (Shape.LINEAR, Shape.EXPONENTIAL, Shape.IRREGULAR, Shape.UNCLEAR) and len(delays) >= 3:
+        return True
+    if found.shape == Shape.GROWING and any(b < a - noise_ns - 0.05 * a for a, b in pairwise(delays)):
+        return True
+    return None
+
+
+def _cap(delays: Sequence[int], found: _Fit, noise_ns: int) -> int | None:
+    if found.shape in (Shape.FIXED, Shape.IRREGULAR, Shape.UNCLEAR) or len(delays) < 3:
+        return None
+    last = delays[-2:]
+    if found.is_exact and abs(last[0] - last[1]) <= noise_ns + _EXACT * last[1]:
+        return max(last)
+    return None

@@ -1,0 +1,108 @@
+"""What a payload says apart from its values: its kind, its id, and the texts in it.
+
+Read tolerantly: JSON as it is, and JSON after Engine.IO's digits or before SignalR's record separator. What
+is not JSON is known by its whole content, STOMP by its command and destination.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any, Final
+
+_DIGITS: Final = re.compile(rb"^\d{1,3}(?:/[^,]{1,100},)?\d*(?=[\[{\"])")
+_STOMP: Final = re.compile(rb"^([A-Z]{3,12})\n")
+_DESTINATION: Final = re.compile(rb"^(?:destination|id):(.*)$", re.M)
+#: Keys whose values say what a message is for.
+_NAMING: Final = (
+    "type",
+    "event",
+    "op",
+    "action",
+    "cmd",
+    "command",
+    "method",
+    "target",
+    "channel",
+    "topic",
+    "stream",
+)
+#: Keys whose values tell one message from all others.
+_IDS: Final = (
+    *("id", "messageId", "message_id", "msgId", "msg_id", "uuid", "_id", "clientId", "client_id", "nonce"),
+    *("requestId", "request_id", "seq", "invocationId"),
+)
+_MOST_TEXTS: Final = 200
+_LEAST_TEXT: Final = 8
+
+
+def value_of(data: bytes) -> Any:
+    """The JSON in a payload; None where there is none."""
+    text = data.removesuffix(b"\x1e")
+    if (digits := _DIGITS.match(text)) is not None:
+        text = text[digits.end() :]
+    if text[:1] not in (b"{", b"["):
+        return None
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def kind_of(data: bytes) -> str:
+    """What a message is, equal for two that differ in values only."""
+    value = value_of(data)
+    prefix = (digits[0].decode() if (digits := _DIGITS.match(data)) is not None else "")[:2]
+    if isinstance(value, dict):
+        named = [f"{key}={value[key]}" for key in _NAMING if isinstance(value.get(key), str | int)]
+        return f"{prefix}{{{','.join(sorted(map(str, value)))}}} {' '.join(named)}"
+    if isinstance(value, list):
+        # Phoenix has references first, Socket.IO and WAMP the name of an event.
+        words = [one for one in value if isinstance(one, str) and not one.isdigit()]
+        return f"{prefix}[{len(value)}] {' '.join(words[:2])}"
+    if (command := _STOMP.match(data)) is not None:
+        where = _DESTINATION.search(data)
+        return f"{command[1].decode()} {where[1].decode('utf-8', 'replace') if where else ''}"
+    return data[:500].decode("utf-8", "replace")
+
+
+def id_of(data: bytes) -> str | None:
+    """What tells the message from all others, as text; None where it says nothing of the kind."""
+    value = value_of(data)
+    if isinstance(value, list):
+        value = next((one for one in value if isinstance(one, dict)), None)
+    if not isinstance(value, dict):
+        return None
+    for key in _IDS:
+        found = value.get(key)
+        if isinstance(found, str | int) and not isinstance(found, bool) and found != "":
+            return f"{key}={found}"
+    return None
+
+
+def texts_of(data: bytes) -> Iterator[str]:
+    """The longer texts in a JSON payload: one of them may be a token to resume with."""
+    left = _MOST_TEXTS
+    stack = [value_of(data)]
+    while stack and left:
+        one = stack.pop()
+        left -= 1
+        if isinstance(one, dict):
+            stack += list(one.values())[:_MOST_TEXTS]
+        elif isinstance(one, list):
+            stack += one[:_MOST_TEXTS]
+        elif isinstance(one, str) and len(one) >= _LEAST_TEXT:
+            yield one
+
+
+def is_heartbeat(data: bytes) -> bool:
+    """Whether it is a heartbeat of Engine.IO, SignalR, Phoenix, graphql-ws, and alike."""
+    if data in (b"2", b"3", b"ping", b"pong", b"\n", b"h"):
+        return True
+    value = value_of(data) if len(data) < 300 else None
+    if isinstance(value, dict):
+        kind = value.get("type", value.get("op", value.get("event")))
+        is_named = isinstance(kind, str) and kind.lower() in ("ping", "pong", "heartbeat", "ka", "keepalive")
+        return is_named or (kind == 6 and data.endswith(b"\x1e"))
+    return isinstance(value, list) and "heartbeat" in value

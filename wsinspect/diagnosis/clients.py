@@ -1,0 +1,319 @@
+"""The clients of a capture, judged: facts for `wsinspect.clients` out of its tables.
+
+Cookies and tokens become digests here, by a key that is made for one reading and forgotten after it.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from itertools import pairwise
+from typing import Any, Final
+
+from wsinspect.capture.queries import clients as rows
+from wsinspect.capture.reader import json_object
+from wsinspect.capture.records import Queried, Query
+from wsinspect.capture.story import Story, story
+from wsinspect.clients.facts import (
+    Attempt,
+    Block,
+    ClientFacts,
+    Digest,
+    Known,
+    Said,
+    Stall,
+    Transport,
+    address_of,
+    keyed_digest,
+    known_by,
+    retry_after,
+)
+from wsinspect.clients.grading import Client, judge
+from wsinspect.clients.joining import join
+from wsinspect.faults.sessions import SessionBy
+from wsinspect.handshake.heads import RawHead
+from wsinspect.vocabulary import Direction, State
+
+#: Messages of a connection that are read, and bytes of each.
+_FIRST, _LAST, _CUT = 64, 256, 4096
+_PAGE: Final = 2000
+_MOST_FAULTS: Final = 100_000
+_MOST_POLLS: Final = 50_000
+_PINGS: Final = 64
+#: Kinds of rules that keep all clients out while they are armed, unless their settings narrow them.
+_BLOCKING: Final = frozenset(
+    {"refuse", "hang", "blackhole", "refuse_tcp", "reset_on_accept", "tls_error", "redirect"}
+)
+_NARROWING: Final = frozenset({"match", "when", "probability", "tap"})
+#: A poll is asked again at the latest after this; a session without one for longer is over.
+_POLL_NS: Final = 60 * 10**9
+#: A timer is this late at most where nothing was measured, and more than this is no lateness of a timer's.
+_NOISE_NS, _MOST_NOISE_NS = 20_000_000, 500_000_000
+_KEPT: Final = 4096
+
+
+def judged_clients(
+    capture: Queried, by: SessionBy | None = None, *, until_ns: int | None = None, noise_ns: int = 0
+) -> list[Client]:
+    """All client sessions of a capture, each with its measures and its grade.
+
+    Args:
+        by: what tells clients apart; by default what the recording run was given.
+        until_ns: the present, for a capture that is still being written.
+        noise_ns: how late timers were on this machine, where somebody has measured it.
+    """
+    facts = read_facts(capture, by, until_ns=until_ns, noise_ns=noise_ns)
+    return [judge(session, facts) for session in join(facts.attempts)]
+
+
+def read_facts(
+    capture: Queried, by: SessionBy | None = None, *, until_ns: int | None = None, noise_ns: int = 0
+) -> ClientFacts:
+    """What `judge` needs; see `judged_clients`."""
+    query = capture.query
+    done = story(capture)
+    digest = keyed_digest(secrets.token_bytes(16))
+    by = by or _recorded_choice(query)
+    horizon = max(rows.last_ns(query), until_ns or 0)
+    attempts = list(_attempts(query, digest, by, done, horizon))
+    attempts += _polled(query, digest, attempts, horizon)
+
+    @lru_cache(maxsize=_KEPT)
+    def said(connection_id: int) -> tuple[Said, ...]:
+        return tuple(map(_said, rows.messages(query, connection_id, _FIRST, _LAST, _CUT)))
+
+    return ClientFacts(
+        attempts=attempts,
+        blocks=tuple(_blocks(done)),
+        phases=tuple(
+            (step.time_ns, number)
+            for step in (done.steps if done else ())
+            if step.kind == "phase" and isinstance(number := step.detail.get("phase"), int)
+        ),
+        horizon_ns=horizon,
+        noise_ns=max(noise_ns, _lateness(done)),
+        said=lambda one: said(one.id) if one.id > 0 and one.is_open else (),
+        pings=lambda one: rows.client_pings(query, one.id, _PINGS) if one.id > 0 else (),
+        digest=digest,
+    )
+
+
+def _recorded_choice(query: Query) -> SessionBy | None:
+    stored = rows.session_by(query)
+    try:
+        return SessionBy.parse(str(json.loads(stored))) if stored is not None else None
+    except ValueError:
+        return None
+
+
+def _attempts(
+    query: Query, digest: Digest, by: SessionBy | None, done: Story | None, horizon: int
+) -> Iterator[Attempt]:
+    runs = sorted(at for raw in rows.run_starts(query) if isinstance(at := _json(raw), int))
+    kinds = rows.fault_kinds(query, _MOST_FAULTS)
+    stalls = _stalls(query, done)
+    after = 0
+    while page := rows.attempts(query, after, _PAGE):
+        for row in page:
+            yield _attempt(row, query, digest, by, runs, kinds, stalls.get(row.id, ()), horizon)
+        after = page[-1].id
+
+
+def _attempt(
+    row: rows.ClientAttempt,
+    query: Query,
+    digest: Digest,
+    by: SessionBy | None,
+    runs: Sequence[int],
+    kinds: dict[str, str],
+    stalls: Sequence[Stall],
+    horizon: int,
+) -> Attempt:
+    path = str(row.path or "/")
+    known = known_by(_head(row.request), path, digest, by)
+    closes: tuple[int | None, int | None] = (None, None)
+    if row.has_client_close or row.has_server_close:
+        closes = rows.closes(query, row.id)
+    began = _time(row.attempt_ns) or _time(row.open_ns) or 0
+    ends = [*closes, row.first_end_ns, row.closed_ns]
+    end = min((at for one in ends if (at := _time(one)) is not None), default=None)
+    if end is None and row.state == State.LOST:
+        end = next((at for at in runs if at > began), horizon)  # the engine was killed
+    own = [closes[0], row.client_end_ns]
+    response = _head(row.response)
+    values = response.get_all("retry-after") if response is not None else []
+    rule = None if row.rule is None else str(row.rule)
+    return Attempt(
+        id=row.id,
+        run=bisect_right(runs, began) or 1,
+        tap=row.tap,
+        address=address_of(row.client),
+        place=f"{row.scheme or 'ws'}://{row.host}:{row.port}",
+        path=path.partition("?")[0],
+        user_agent=known.user_agent,
+        origin=known.origin,
+        parts=known.parts,
+        chosen=known.chosen,
+        tokens=known.tokens,
+        sid=known.sid,
+        subprotocol=row.subprotocol,
+        attempt_ns=began,
+        open_ns=_time(row.open_ns),
+        end_ns=end,
+        closed_ns=_time(row.closed_ns),
+        state=str(row.state),
+        status=row.status if isinstance(row.status, int) else None,
+        error=None if row.error is None else str(row.error),
+        retry_after_ns=retry_after(values[0]) if values and row.open_ns is None else None,
+        ended_by=row.ended_by,
+        how=row.how,
+        client_code=row.client_close_code,
+        server_code=row.server_close_code,
+        rule=rule,
+        fault=kinds.get(rule or ""),
+        close_ns=min((at for one in own if (at := _time(one)) is not None), default=None),
+        stalls=tuple(stalls),
+        frames=(row.c2s_frames, row.s2c_frames),
+        sizes=(row.c2s_bytes, row.s2c_bytes),
+    )
+
+
+def _stalls(query: Query, done: Story | None) -> dict[int, list[Stall]]:
+    """When which connection passed nothing on, by faults."""
+    found: dict[int, list[Stall]] = {}
+    for connection_id, time_ns, rule, kind, detail in rows.silencing_faults(query, _MOST_FAULTS):
+        facts = json_object(detail) or {}
+        if kind == "idle_timeout" and facts.get("how") != "silent":
+            continue
+        for_ms = facts.get("for_ms")
+        until = time_ns + int(for_ms * 1e6) if isinstance(for_ms, int | float) else None
+        disarmed = _disarmed(done, str(rule), time_ns)
+        ends = [at for at in (until, disarmed) if at is not None]
+        stall = Stall(time_ns, min(ends) if ends else None, str(rule))
+        found.setdefault(connection_id, []).append(stall)
+    return found
+
+
+def _disarmed(done: Story | None, rule: str, after_ns: int) -> int | None:
+    for step in done.steps if done else ():
+        if step.kind == "rule" and step.time_ns >= after_ns and step.detail.get("rule") == rule:
+            return None if step.detail.get("armed") else step.time_ns
+    return None
+
+
+def _blocks(done: Story | None) -> Iterator[Block]:
+    """When rules kept every client out."""
+    armed: dict[str, int] = {}
+    for step in done.steps if done else ():
+        name = str(step.detail.get("rule"))
+        settings = step.detail.get("settings")
+        if step.kind != "rule" or step.detail.get("kind") not in _BLOCKING:
+            continue
+        if isinstance(settings, dict) and _NARROWING & settings.keys():
+            continue
+        if step.detail.get("armed"):
+            armed.setdefault(name, step.time_ns)
+        elif name in armed:
+            yield Block(armed.pop(name), step.time_ns, name)
+    yield from (Block(from_ns, None, name) for name, from_ns in armed.items())
+
+
+def _lateness(done: Story | None) -> int:
+    """How late the engine's own timers were: phases take as long as they were to take, and this."""
+    worst = _NOISE_NS
+    phases = [step for step in (done.steps if done else ()) if step.kind == "phase"]
+    for before, after in pairwise(phases):
+        for_ms = before.detail.get("for_ms")
+        if isinstance(for_ms, int | float) and for_ms > 0:
+            late = after.time_ns - before.time_ns - int(for_ms * 1e6)
+            if late <= _MOST_NOISE_NS:
+                worst = max(worst, late)
+    return worst
+
+
+def _polled(query: Query, digest: Digest, attempts: Sequence[Attempt], horizon: int) -> list[Attempt]:
+    """Sessions of long-polling, as attempts with negative ids."""
+    known = {one.id: one for one in attempts}
+    found: dict[str, list[tuple[int, int, dict[str, Any]]]] = {}
+    after, count = 0, 0
+    while count < _MOST_POLLS and (page := rows.polls(query, after, _PAGE)):
+        for event_id, time_ns, raw in page:
+            detail = json_object(raw) or {}
+            found.setdefault(str(detail.get("sid")), []).append((event_id, time_ns, detail))
+        after, count = page[-1][0], count + len(page)
+    return [_polling(sid, requests, known, digest, horizon) for sid, requests in found.items()]
+
+
+def _polling(
+    sid: str,
+    requests: Sequence[tuple[int, int, dict[str, Any]]],
+    known: dict[int, Attempt],
+    digest: Digest,
+    horizon: int,
+) -> Attempt:
+    event_id, begun, first = requests[0]
+    good: list[int] = [at for _, at, detail in requests if detail.get("status") == 200]
+    last = requests[-1][1]
+    numbers = (detail.get("client_session") for _, _, detail in requests)
+    like = next((known[one] for one in numbers if isinstance(one, int) and one in known), None)
+    who = Known("", "", {}, None, frozenset(), None)
+    if like is not None:
+        who = Known(like.user_agent, like.origin, dict(like.parts), like.chosen, frozenset(), None)
+    is_over = not good or last + _POLL_NS < horizon
+    return Attempt(
+        id=-event_id,
+        run=like.run if like is not None else 1,
+        transport=Transport.POLLING,
+        tap=like.tap if like is not None else _text(first.get("tap")),
+        address=like.address if like is not None else address_of(_text(first.get("client"))),
+        place=like.place if like is not None else str(first.get("host") or ""),
+        path=like.path if like is not None else str(first.get("path") or "/"),
+        user_agent=who.user_agent,
+        origin=who.origin,
+        parts=who.parts,
+        chosen=who.chosen,
+        sid=digest(sid),
+        attempt_ns=begun,
+        open_ns=good[0] if good else None,
+        end_ns=last if is_over else None,
+        state=State.CLOSED if is_over else State.OPEN,
+        status=None if good else first.get("status"),
+        ended_by="client" if is_over else None,
+    )
+
+
+def _said(row: rows.ClientMessage) -> Said:
+    data = row.data if isinstance(row.data, bytes) else str(row.data or "").encode("utf-8", "replace")
+    sent = row.sent_after_ns
+    return Said(
+        row.id,
+        Direction(bool(row.side)),
+        row.time_ns,
+        data,
+        row.length if isinstance(row.length, int) else len(data),
+        row.time_ns + sent if isinstance(sent, int) and sent >= 0 else None,
+    )
+
+
+def _head(raw: Any) -> RawHead | None:
+    if raw is None:
+        return None
+    return RawHead.parse(raw if isinstance(raw, bytes) else str(raw).encode("utf-8", "surrogateescape"))
+
+
+def _time(value: Any) -> int | None:
+    return value if isinstance(value, int) else None
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else str(value)
+
+
+def _json(value: Any) -> Any:
+    try:
+        return json.loads(value)
+    except (TypeError, ValueError):
+        return None
