@@ -50,8 +50,10 @@ _EXPLAINS: Final[Mapping[Kind, frozenset[str]]] = {
         )
     ),
     "slash": frozenset(("WS-HS-006", "WS-HS-008", "WS-HS-103")),
-    "idle": frozenset(("WS-DROP-002", "WS-DROP-006", "WS-DROP-101", "WS-KA-002")),
-    "lifetime": frozenset(("WS-DROP-003", "WS-DROP-008", "WS-DROP-101", "WS-DROP-006", "WS-DROP-002")),
+    "idle": frozenset(("WS-DROP-002", "WS-DROP-006", "WS-DROP-101", "WS-KA-002", "WS-DROP-009")),
+    "lifetime": frozenset(
+        ("WS-DROP-003", "WS-DROP-008", "WS-DROP-101", "WS-DROP-006", "WS-DROP-002", "WS-DROP-010")
+    ),
     "handshake": frozenset(("WS-HS-022", "WS-HS-108")),
     "reload": frozenset(("WS-DROP-004",)),
 }
@@ -63,6 +65,8 @@ _OTHER_CAUSES: Final = frozenset(
 _OF_THE_HOP: Final = ("upgrade", "h2", "websocket", "answer", "slash", "idle", "lifetime")
 #: Kinds that are only as good as the number in them.
 _MEASURED: Final = ("idle", "lifetime", "handshake")
+#: Limits that `--idle` measured: no errors, and the title has their length.
+_LIMITS_MEASURED: Final = ("WS-DROP-009", "WS-DROP-010")
 _SECONDS: Final = re.compile(r"(\d+(?:\.\d+)?) ?(ms|s|min|h)\b")
 _UNITS: Final = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0}
 #: How far a measured time may be from the limit that ended it: timers are late, and rarely early.
@@ -99,7 +103,7 @@ def with_configuration(
         versions: of the software on the way, as far as its answers say so.
     """
     places = [(one, one.meets(target, (versions or {}).get(one.software))) for one in read]
-    errors = [one for one in judgement.findings if one.severity == "error"]
+    errors = [one for one in judgement.findings if one.severity == "error" or one.id in _LIMITS_MEASURED]
     lines = [line for one, met in places for line in _remarks(one, met)]
     if errors:
         explained = _explain(judgement.findings.index(errors[0]), errors[0], places)
@@ -160,7 +164,8 @@ def _may_be_of(finding: Finding, software: str) -> bool:
 
 def _fits(defect: Defect, finding: Finding) -> bool:
     """Whether a defect fits what was seen: the status that it answers with, the seconds that it waits."""
-    said = " ".join((finding.title, *finding.evidence))
+    is_measured = finding.id in _LIMITS_MEASURED  # its evidence has the ages of all that was held open
+    said = " ".join((finding.title, *(() if is_measured else finding.evidence)))
     if defect.status is not None:
         codes = {int(one) for one in re.findall(r"\b[1-5]\d\d\b", said)}
         return defect.status in codes or (
