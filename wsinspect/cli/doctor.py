@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -12,10 +12,8 @@ from wsinspect.cli.configurations import DEFAULT_PATCH, config_option
 from wsinspect.cli.options import DURATION, color_option, examples, json_option
 
 if TYPE_CHECKING:
-    from wsinspect.doctor.answers import Answer
     from wsinspect.doctor.examination import Examination
     from wsinspect.doctor.holder import Watched
-    from wsinspect.present.examination import ProbeLine
 
 T = TypeVar("T")
 _SECOND_NS: Final = 10**9
@@ -31,6 +29,7 @@ _INTERRUPTED: Final = 130
         "wsinspect doctor wss://chat.example.com/socket --config /etc/nginx --prove --write fix.patch",
         "nginx -T | wsinspect doctor wss://chat.example.com/socket --config -",
         "wsinspect doctor wss://chat.example.com/socket --idle 5m",
+        "wsinspect doctor https://chat.example.com/        a page, and each WebSocket that it tries",
         "wsinspect doctor localhost:3000/graphql --subprotocol graphql-transport-ws",
         "wsinspect doctor wss://chat.example.com/socket --json | jq '.verdict, .findings[].id'",
         failed="at least one finding is an error",
@@ -97,6 +96,12 @@ _INTERRUPTED: Final = 130
     metavar="TEXT",
     help="With --idle: a text message that one of them sends regularly, such as your heartbeat.",
 )
+@click.option(
+    "--wait",
+    type=DURATION,
+    default="10s",
+    help="How long a page may take to open its first WebSocket; 10s by default.",
+)
 @click.option("--include-secrets", is_flag=True, help="Don't mask cookies, credentials and tokens.")
 @click.option("--verbose", "-v", is_flag=True, help="Print the bytes of each request and response.")
 @json_option
@@ -117,6 +122,7 @@ def doctor(
     timeout: int,
     idle: int | None,
     message: str | None,
+    wait: int,
     include_secrets: bool,
     verbose: bool,
     as_json: bool,
@@ -127,18 +133,25 @@ def doctor(
     Sends the opening handshake of a browser to URL (ws:// or wss://), then variations of it that each answer
     one question: about 20 requests at most, one at a time, to this server and those of --direct. Nothing is
     changed on the server.
+
+    With a page's URL (http:// or https://), a Chromium opens the page in a temporary profile, and each
+    WebSocket that it tries is asked. Without a Chromium the page and its scripts are read.
     """
     import os
     from dataclasses import replace
 
     from wsinspect.cli.configurations import check_patch, check_prove, prove_fix, read, save_patch
+    from wsinspect.cli.doctor_page import Examined, PageAsked, doctor_page
     from wsinspect.cli.output import echo, echo_json, prose_columns
     from wsinspect.cli.progress import asking
     from wsinspect.doctor.asker import Asker
     from wsinspect.doctor.configuration.judging import versions_of, with_configuration
-    from wsinspect.doctor.examination import examine
+    from wsinspect.doctor.examination import Watch, examine
+    from wsinspect.doctor.report import report_lines
     from wsinspect.doctor.target import (
         Extras,
+        Target,
+        page_target,
         parse_cookie,
         parse_direct,
         parse_header,
@@ -146,8 +159,6 @@ def doctor(
         parse_target,
         with_query,
     )
-    from wsinspect.findings.rules.held import LIMIT_IDS, held_line
-    from wsinspect.present.examination import examination_lines
     from wsinspect.present.terminal import Palette
     from wsinspect.text import escape
 
@@ -157,8 +168,12 @@ def doctor(
         raise click.UsageError("--message goes with --idle")
     if timeout <= 0:
         raise click.UsageError("--timeout has to be longer than nothing")
-    target, assumed = _parsed(lambda: parse_target(url))
+    page = _parsed(lambda: page_target(url))
+    if page is not None and directs:
+        raise click.UsageError("--direct goes with a WebSocket URL, not with a page")
+    target, assumed = (page, None) if page is not None else _parsed(lambda: parse_target(url))
     target = with_query(target, queries)
+    page = None if page is None else target
     behind = [_parsed(lambda one=one: parse_direct(one, target)) for one in directs]  # type: ignore[misc]
     extras = Extras(
         origin=origin,
@@ -174,7 +189,8 @@ def doctor(
     if assumed:
         click.echo(f"wsinspect: {escape(assumed)}", err=True)
     asker = Asker(trusted=trusted, is_insecure=insecure, timeout_ns=timeout)
-    with asking(is_wanted=not as_json) as watch:
+
+    def examined(target: Target, extras: Extras, watch: Watch) -> Examined:
         found, is_stopped = _until_stopped(
             idle,
             message,
@@ -191,38 +207,54 @@ def doctor(
             ),
             is_wanted=not as_json,
         )
-    explained = None
-    if places:
-        versions = versions_of(one.facts.raw_response_in for one in found.answers)
-        judgement, explained = with_configuration(found.judgement, places, target, versions)
-        if prove:
-            judgement = prove_fix(judgement, explained, places, target)
-        found = replace(found, judgement=judgement)
-    if found.stopped:
-        click.echo(f"wsinspect: {found.stopped}", err=True)
-    has_limit = any(one.id in LIMIT_IDS for one in found.judgement.findings)  # its evidence has them all
-    if as_json:
-        echo_json(found.as_json(include_secrets=include_secrets))
-    else:
-        lines = examination_lines(
-            _shown_url(found, include_secrets),
-            found.judgement.verdict,
-            found.judgement.headline,
-            found.judgement.findings,
-            [_line(one, include_secrets) for one in found.answers],
-            Palette.choose(color),
-            ruled_out=found.judgement.ruled_out,
-            next_steps=found.judgement.next_steps,
-            curl=found.curl(include_secrets=include_secrets),
-            held=[] if has_limit else [held_line(one) for one in found.held],
-            is_verbose=verbose,
-            columns=prose_columns(),
-        )
-        for line in lines:
+        explained = None
+        if places:
+            versions = versions_of(one.facts.raw_response_in for one in found.answers)
+            judgement, explained = with_configuration(found.judgement, places, target, versions)
+            if prove:
+                judgement = prove_fix(judgement, explained, places, target)
+            found = replace(found, judgement=judgement)
+        if found.stopped:
+            click.echo(f"wsinspect: {found.stopped}", err=True)
+        return Examined(found, explained, is_stopped)
+
+    def show(
+        content: Callable[[], dict[str, Any]], lines: Callable[[Palette, int | None], Iterator[str]]
+    ) -> None:
+        if as_json:
+            echo_json(content())
+            return
+        for line in lines(Palette.choose(color), prose_columns()):
             echo(line)
+
+    if page is not None:
+        asked = PageAsked(
+            target=page,
+            extras=extras,
+            asker=asker,
+            wait_ns=wait,
+            engine_options=[
+                *(["--insecure"] if insecure else []),
+                *(f"--ca={file.absolute()}" for file in trusted),
+            ],
+            is_wanted=not as_json,
+        )
+        code, explained = doctor_page(
+            asked, examined, show, include_secrets=include_secrets, is_verbose=verbose
+        )
+    else:
+        with asking(is_wanted=not as_json) as watch:
+            one = examined(target, extras, watch)
+        show(
+            lambda: one.found.as_json(include_secrets=include_secrets),
+            lambda palette, columns: report_lines(
+                one.found, palette, include_secrets=include_secrets, is_verbose=verbose, columns=columns
+            ),
+        )
+        code, explained = _INTERRUPTED if one.is_stopped else one.found.exit_code, one.explained
     if patch is not None:
         save_patch(patch, explained)
-    return _INTERRUPTED if is_stopped else found.exit_code
+    return code
 
 
 def _until_stopped(
@@ -271,29 +303,3 @@ def _parsed(parse: Callable[[], T]) -> T:
         return parse()
     except ValueError as error:
         raise click.UsageError(str(error)) from None
-
-
-def _shown_url(found: Examination, include_secrets: bool) -> str:
-    from wsinspect.formats.secrets import mask_url
-
-    url = str(found.target)
-    return url if include_secrets else mask_url(url)
-
-
-def _line(answer: Answer, include_secrets: bool) -> ProbeLine:
-    from wsinspect.findings.probes import Probe
-    from wsinspect.formats.secrets import mask_head
-    from wsinspect.present.examination import ProbeLine
-
-    facts, question = answer.facts, answer.question
-    head = facts.raw_response_in or b""
-    is_sent = facts.times.get("request_out_ns") is not None
-    sent = question.request if include_secrets else mask_head(question.request)
-    return ProbeLine(
-        facts.id,
-        question.asks,
-        Probe(question.kind, question.asks, facts).outcome,
-        facts.answer_ms,
-        sent if is_sent else None,
-        facts.informational + (head if include_secrets else mask_head(head)) + facts.content[:4096],
-    )

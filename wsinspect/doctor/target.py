@@ -7,10 +7,12 @@ import re
 from typing import Final, NamedTuple
 from urllib.parse import quote, urlsplit
 
-from wsinspect.net import DEFAULT_PORTS, HTTP_SCHEMES, Address, authority_of, url_of
+from wsinspect.net import DEFAULT_PORTS, HTTP_SCHEMES, WS_SCHEMES, Address, authority_of, url_of
 
 #: What a URL may have as it is; the rest is percent-encoded, as browsers do.
 _SAFE: Final = "%/:=&?~#+!$,;'@()*[]|"
+#: Characters that no host has (WHATWG URL, forbidden host code points).
+_NO_HOST: Final = re.compile(r"[\x00-\x20\x7f\"#%/<>?@\\^|`{}]")
 _TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
 
@@ -141,6 +143,18 @@ def with_query(target: Target, pairs: tuple[str, ...]) -> Target:
     return target._replace(target=f"{target.target}{separator}{more}")
 
 
+def page_target(text: str) -> Target | None:
+    """A page's URL as the target of its site; None where the text is no `http` or `https` URL.
+
+    Raises:
+        ValueError: with one line that says what is wrong with it.
+    """
+    scheme, there, rest = text.strip().partition("://")
+    if not there or scheme.lower() not in ("http", "https"):
+        return None
+    return parse_target(f"{WS_SCHEMES[scheme.lower()]}://{rest}")[0]
+
+
 def parse_header(text: str) -> tuple[str, str]:
     """`Name: value`.
 
@@ -203,6 +217,8 @@ def _ascii(host: str) -> str:
     Raises:
         ValueError: with one line that says what to write.
     """
+    if _NO_HOST.search(host):
+        raise ValueError(f"not a host name: {host!r}")
     try:
         return host if host.isascii() else host.encode("idna").decode("ascii")
     except UnicodeError:

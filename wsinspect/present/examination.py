@@ -12,7 +12,7 @@ from wsinspect.present.terminal import Palette
 from wsinspect.text import cell_width, escape, escape_lines, pad
 
 #: The style of each verdict.
-_STYLES: Final = {"healthy": "title", "degraded": "warn", "failing": "error", "unreachable": "error"}
+STYLES: Final = {"healthy": "title", "degraded": "warn", "failing": "error", "unreachable": "error"}
 _BODY_LINES: Final = 12
 
 
@@ -54,7 +54,7 @@ def examination_lines(
         columns: where sentences are broken; None leaves them whole.
         held: what became of connections that were held open.
     """
-    yield palette.line([(verdict, _STYLES.get(verdict, "")), (f"  {escape(url)}", "")])
+    yield palette.line([(verdict, STYLES.get(verdict, "")), (f"  {escape(url)}", "")])
     yield from palette.folded([[(escape(headline), "title")]], columns)
     yield ""
     for one in findings:

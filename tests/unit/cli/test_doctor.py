@@ -111,7 +111,9 @@ def test_a_name_that_does_not_exist_and_no_network(capsys, monkeypatch) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("https://example.org/a",), "write one like wss://example.org/a"),
+        (("ftp://example.org/a",), "write one like wss://example.org/socket"),
+        (("https://",), "no host"),
+        (("https://example.org/a", "--direct", "http://localhost:1"), "not with a page"),
         (("ws://example.org", "-H", "nothing"), "not a header"),
         (("ws://example.org", "--cookie", "x"), "not a cookie"),
         (("ws://example.org", "--subprotocol", "a b"), "not a subprotocol"),

@@ -44,6 +44,8 @@ def test_urls(text, target, is_assumed) -> None:
         ("http://example.org/a", "ws://example.org/a"),
         ("https://example.org", "wss://example.org"),
         ("ftp://example.org", "not a WebSocket URL"),
+        ("ws://exa\0mple.org", "not a host name"),
+        ("ws://<b>/", "not a host name"),
         ("ws://", "no host"),
         ("", "no host"),
         ("ws://user:pass@example.org", "--header"),

@@ -82,6 +82,21 @@ GARBAGE = OpaqueFact(S2C, OPEN, 90, b"HTTP/1.1 400 Bad Request\r\n", v.LENGTH_TO
 SIGNALR = '{"protocol":"json","version":1}\x1e'
 MQTT = b"\x10\x0d\x00\x04MQTT\x04\x02\0\x3c\0\x01a"
 
+#: What Chromium 156 says in its console.
+THROWN = "exception: TypeError: x is null (https://app.test/a.js:4)"
+REFUSED_CSP = (
+    "security: Connecting to 'wss://api.other.test/ws' violates the following Content Security Policy"
+    " directive: \"connect-src 'self'\". The action has been blocked."
+)
+MIXED = (
+    "security: Mixed Content: The page at 'https://app.test/' was loaded over HTTPS, but attempted to connect"
+    " to the insecure WebSocket endpoint 'ws://app.test/ws'."
+)
+LOCAL = (
+    "network: WebSocket connection to 'ws://127.0.0.1:1/' failed:"
+    " net::ERR_BLOCKED_BY_LOCAL_NETWORK_ACCESS_CHECKS"
+)
+
 CASES: dict[str, tuple[list[Any], list[Any]]] = {
     "WS-APP-001": ([_engine(0), _engine(2)], [refused("400 Bad", b'{"code":0}')]),
     "WS-APP-002": (
@@ -257,17 +272,31 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
     ),
     "WS-PAGE-001": (
         [_page(interest="new WebSocket(")],
-        [_page(), _page(interest="new WebSocket(", attempts=1)],
+        [
+            _page(),
+            _page(interest="new WebSocket(", attempts=1),
+            _page(interest="new WebSocket(", console=[THROWN]),
+            _page(interest="new WebSocket(", console=[REFUSED_CSP]),
+            _page(interest="new WebSocket(", is_read=True),
+        ],
     ),
     "WS-PAGE-002": (
-        [_page(csp=["default-src 'self'; connect-src 'self'"], ws_urls=["wss://api.other.test/ws"])],
-        [_page(csp=["connect-src 'self' wss://api.other.test"], ws_urls=["wss://api.other.test/ws"])],
+        [
+            _page(csp=["default-src 'self'; connect-src 'self'"], ws_urls=["wss://api.other.test/ws"]),
+            _page(interest="new WebSocket(", console=[REFUSED_CSP]),
+        ],
+        [
+            _page(console=[REFUSED_CSP], attempts=1),
+            _page(console=[THROWN]),
+            _page(csp=["connect-src 'self' wss://api.other.test"], ws_urls=["wss://api.other.test/ws"]),
+        ],
     ),
     "WS-PAGE-003": (
         [
             _page(ws_urls=["ws://app.test/ws"]),
             _page(ws_urls=["http://app.test/ws"]),
             _page(ws_urls=["ws://8.8.8.8/ws"]),
+            _page(interest="new WebSocket(", console=[MIXED]),
         ],
         [
             _page(ws_urls=["ws://localhost:3000/ws"]),
@@ -283,6 +312,19 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
     "WS-PAGE-005": (
         [_page(failed_scripts=["/app.js 404"])],
         [_page(attempts=1, failed_scripts=["/app.js 404"])],
+    ),
+    "WS-PAGE-007": (
+        [_page(interest="new WebSocket(", console=[THROWN])],
+        [
+            _page(console=[THROWN]),  # nothing says that this script has to do with a WebSocket
+            _page(interest="new WebSocket(", console=[THROWN], attempts=1),
+            _page(interest="new WebSocket(", console=[THROWN, REFUSED_CSP]),
+            _page(interest="new WebSocket(", console=["console: Error: caught and printed"]),
+        ],
+    ),
+    "WS-PAGE-008": (
+        [_page(console=[LOCAL])],
+        [_page(console=[LOCAL], attempts=1), _page(console=[THROWN])],
     ),
     "WS-TOOL-001": (
         [capture(events=(("alpn", {"side": "client", "offered": ["h2"], "answered": "http/1.1"}),))],

@@ -5,6 +5,7 @@ The engine watches a page for a time and then writes one `page` event with what 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -34,6 +35,8 @@ def _quiet_pages(facts: CaptureFacts) -> Iterator[Mapping[str, Any]]:
 
 def _base(page: Mapping[str, Any]) -> tuple[str, ...]:
     waited = page.get("waited_ms")
+    if page.get("is_read"):
+        return (f"page {page.get('url')}", "read, not opened in a browser")
     return (
         f"page {page.get('url')}",
         f"no WebSocket attempt within {waited} ms" if waited else "no WebSocket attempt",
@@ -60,6 +63,27 @@ def _mixed(page: Mapping[str, Any]) -> list[str]:
     if not str(page.get("url")).startswith("https:"):
         return []
     return [url for url in _urls(page) if url.startswith(("ws://", "http://")) and not _is_exempt(url)]
+
+
+#: What Chromium's console says where it refuses to connect.
+_SAYS_CSP: Final = re.compile(r"wss?:.*Content Security Policy|Content Security Policy.*wss?:", re.I)
+_SAYS_MIXED: Final = re.compile(r"Mixed Content.*wss?:|insecure WebSocket", re.I)
+_SAYS_LOCAL: Final = re.compile(r"LOCAL_NETWORK_ACCESS|local network access|more-private address space", re.I)
+
+
+def _said(page: Mapping[str, Any], pattern: re.Pattern[str]) -> str | None:
+    """A line of the browser's console that says so; the doctor alone has one."""
+    return next((str(line)[:300] for line in page.get("console") or () if pattern.search(str(line))), None)
+
+
+def _exceptions(page: Mapping[str, Any]) -> list[str]:
+    """Exceptions of the page's scripts that nobody caught."""
+    lines = [str(line) for line in page.get("console") or ()]
+    return [line[:300] for line in lines if line.startswith("exception: ")]
+
+
+def _is_refused_by_browser(page: Mapping[str, Any]) -> bool:
+    return any(_said(page, pattern) for pattern in (_SAYS_CSP, _SAYS_MIXED, _SAYS_LOCAL))
 
 
 def _blocked(page: Mapping[str, Any]) -> tuple[str, list[str]] | None:
@@ -91,8 +115,21 @@ def csp(facts: CaptureFacts) -> Iterator[Found]:
         if blocked is not None:
             policy, refused = blocked
             yield Found(
-                evidence=(*_base(page), f"Content-Security-Policy: {policy[:300]}", f"forbids {refused[0]}")
+                evidence=(
+                    *_base(page),
+                    f"Content-Security-Policy: {policy[:300]}",
+                    f"forbids {refused[0]}",
+                    _console_line(page, _SAYS_CSP),
+                )
             )
+        elif (line := _said(page, _SAYS_CSP)) is not None:
+            policies = [f"Content-Security-Policy: {str(one)[:300]}" for one in page.get("csp") or ()]
+            yield Found(evidence=(*_base(page), f"console: {line}", *policies[:2]))
+
+
+def _console_line(page: Mapping[str, Any], pattern: re.Pattern[str]) -> str:
+    line = _said(page, pattern)
+    return "" if line is None else f"console: {line}"
 
 
 @rules(
@@ -110,9 +147,54 @@ def csp(facts: CaptureFacts) -> Iterator[Found]:
 )
 def mixed(facts: CaptureFacts) -> Iterator[Found]:
     for page in _quiet_pages(facts):
-        found = _mixed(page)
-        if found and _blocked(page) is None:
-            yield Found(evidence=(*_base(page), f"its text contains {found[0]}"))
+        found, line = _mixed(page), _said(page, _SAYS_MIXED)
+        if (found or line) and _blocked(page) is None and _said(page, _SAYS_CSP) is None:
+            text = (f"its text contains {found[0]}",) if found else ()
+            yield Found(evidence=(*_base(page), *text, _console_line(page, _SAYS_MIXED)))
+
+
+@rules(
+    "WS-PAGE-008",
+    "error",
+    "client",
+    "The browser's Local Network Access check blocked the WebSocket",
+    meaning="The page is from a public address and the WebSocket's server is not: since version 147 Chrome"
+    " asks for a permission first. Nothing arrives at the server: serve both from one side, or ask for the"
+    " permission.",
+    js=f"{JS_FAILED} Chrome's console: net::ERR_BLOCKED_BY_LOCAL_NETWORK_ACCESS_CHECKS.",
+    topic="local-network",
+    rows="H36",
+    scope="capture",
+)
+def local_network(facts: CaptureFacts) -> Iterator[Found]:
+    for page in _quiet_pages(facts):
+        line = _said(page, _SAYS_LOCAL)
+        if line is not None:
+            yield Found(evidence=(*_base(page), f"console: {line}"))
+
+
+@rules(
+    "WS-PAGE-007",
+    "error",
+    "client",
+    "A script of the page failed, and no WebSocket attempt followed",
+    meaning="An exception that nobody catches ends the script, and code behind it does not run. The console"
+    " names it, and the file and line.",
+    js="An exception in the console, and no socket.",
+    topic="script-error",
+    rows="H34",
+    scope="capture",
+    confidence="medium",
+)
+def script_error(facts: CaptureFacts) -> Iterator[Found]:
+    for page in _quiet_pages(facts):
+        thrown = _exceptions(page)
+        is_other = _mixed(page) or _blocked(page) is not None or _is_refused_by_browser(page)
+        if thrown and page.get("interest") and not is_other:
+            yield Found(
+                evidence=(*_base(page), f"its code contains {page.get('interest')}", *thrown[:5]),
+                title=f"A script of the page failed, and no WebSocket attempt followed: {thrown[0][11:150]}",
+            )
 
 
 @rules(
@@ -130,7 +212,7 @@ def mixed(facts: CaptureFacts) -> Iterator[Found]:
 def scripts(facts: CaptureFacts) -> Iterator[Found]:
     for page in _quiet_pages(facts):
         failed = [str(one) for one in page.get("failed_scripts") or ()]
-        if failed and not _mixed(page) and _blocked(page) is None:
+        if failed and not _is_refused_by_browser(page) and not _mixed(page) and _blocked(page) is None:
             yield Found(evidence=(*_base(page), *failed[:5]))
 
 
@@ -149,7 +231,13 @@ def scripts(facts: CaptureFacts) -> Iterator[Found]:
 def polling(facts: CaptureFacts) -> Iterator[Found]:
     for page in _quiet_pages(facts):
         count = page.get("polling")
-        if isinstance(count, int) and count >= 2 and not _mixed(page) and _blocked(page) is None:
+        if (
+            isinstance(count, int)
+            and count >= 2
+            and not _is_refused_by_browser(page)
+            and not _mixed(page)
+            and _blocked(page) is None
+        ):
             upgrades = page.get("polling_upgrades")
             says = ('the server\'s handshake offers no upgrade ("upgrades":[])',) if upgrades == [] else ()
             yield Found(
@@ -176,7 +264,13 @@ def polling(facts: CaptureFacts) -> Iterator[Found]:
 def none_at_all(facts: CaptureFacts) -> Iterator[Found]:
     for page in _quiet_pages(facts):
         has_reason = (
-            _mixed(page) or _blocked(page) or page.get("failed_scripts") or (page.get("polling") or 0) >= 2
+            _mixed(page)
+            or _blocked(page)
+            or page.get("failed_scripts")
+            or (page.get("polling") or 0) >= 2
+            or _exceptions(page)
+            or _is_refused_by_browser(page)
+            or page.get("is_read")
         )
         if has_reason or not page.get("interest"):
             continue

@@ -148,7 +148,7 @@ def _open_browser(
             "runs the browser without its sandbox, which does not work for root: visit only sites you trust"
         )
     command = command_line(browser, launch, is_root=is_root())
-    environment = _environment(folder)
+    environment = environment_of(folder)
     with (folder / "browser.log").open("wb") as log, held_signals():
         try:
             process = subprocess.Popen(
@@ -156,11 +156,11 @@ def _open_browser(
             )
         except OSError as error:
             raise LocalError(f"cannot start {browser.program}: {error.strerror}") from error
-        started.callback(_end_browser, process)
+        started.callback(end_browser, process)
     return process
 
 
-def _environment(folder: Path) -> dict[str, str]:
+def environment_of(folder: Path) -> dict[str, str]:
     """Ours, with temporary files in the folder that is thrown away."""
     place = folder / "t"
     place.mkdir(mode=0o700)
@@ -200,7 +200,7 @@ def _last_words(log: str) -> str:
     return reason[:_REASON_CHARACTERS] or "it said nothing"
 
 
-def _end_browser(process: subprocess.Popen[bytes]) -> None:
+def end_browser(process: subprocess.Popen[bytes]) -> None:
     """End a browser and the processes that it left in its group.
 
     Its first process is asked alone: it ends the others itself and tidies up. A script that only waits for

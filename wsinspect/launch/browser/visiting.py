@@ -1,0 +1,153 @@
+"""A page opened once in a headless Chromium behind our proxy: what it said and which WebSockets it made.
+
+Contract: the profile is new and thrown away; browser and proxy have ended when `visit_page` returns, also by
+an interrupt.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from wsinspect.launch.browser.devtools import ConsoleLine, PageLog, Pipe, Socket
+from wsinspect.launch.browser.profile import prepare_profile, throw_away_folder
+from wsinspect.launch.browser.programs import Browser, Launch, command_line, is_root
+from wsinspect.launch.browser.session import end_browser, environment_of
+from wsinspect.launch.child import EngineChild
+from wsinspect.launch.interrupts import held_signals
+from wsinspect.launch.paths import ca_dir, ensure_private_dir
+from wsinspect.net import Address
+from wsinspect.proxy.authority import ensure_authority
+from wsinspect.units import format_duration
+
+#: After a WebSocket was made, what else happens is watched so long.
+_AFTER_SECONDS: Final = 2.0
+#: The proxy's own look at the page ends that much before ours.
+_LATE_SECONDS: Final = 0.5
+_STEP_SECONDS: Final = 0.2
+_START_SECONDS: Final = 20.0
+_ENGINE_SECONDS: Final = 30.0
+#: Headless, and without the switches that keep a page in the background from running its timers.
+_HEADLESS: Final = ("--headless", "--disable-gpu", "--mute-audio", "--disable-extensions")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PageVisit:
+    """What to open.
+
+    Attributes:
+        wait_ns: how long a page may take to make its first WebSocket.
+        capture: the file to record to.
+        engine_options: of `wsinspect run`.
+        headers: to send with each request of the page; `cookies` for its site.
+    """
+
+    url: str
+    browser: Browser
+    wait_ns: int
+    capture: Path
+    engine_options: Sequence[str] = ()
+    headers: tuple[tuple[str, str], ...] = ()
+    cookies: tuple[str, ...] = ()
+    watch: Callable[[str], None] = field(default=lambda words: None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Visited:
+    """What a page did.
+
+    Attributes:
+        error: why the page could not be opened, in Chromium's words.
+    """
+
+    lines: tuple[ConsoleLine, ...] = ()
+    sockets: tuple[Socket, ...] = ()
+    is_loaded: bool = False
+    error: str | None = None
+
+
+def visit_page(visit: PageVisit) -> Visited:
+    """Open the page and watch it.
+
+    Raises:
+        LocalError: the browser or the proxy could not be started.
+    """
+    wait = format_duration(visit.wait_ns)
+    options = ["--quiet", "--listen=127.0.0.1:0", f"--page-wait={visit.wait_ns // 10**6}ms"]
+    own = EngineChild([*options, *visit.engine_options], visit.capture)
+    with contextlib.ExitStack() as started:
+        started.callback(lambda: own.stop(_ENGINE_SECONDS, kill=True))
+        visit.watch("starting the proxy")
+        own.spawn()
+        own.wait_ready()
+        listener = next(iter(own.ready["listeners"]))
+        folder = started.enter_context(throw_away_folder(visit.browser))
+        pipe = Pipe()
+        started.callback(pipe.close)
+        visit.watch(f"opening {visit.url} in {visit.browser.name}, for up to {wait}")
+        _start(visit, Address(listener["host"], listener["port"]), folder, pipe, started)
+        return _watch(visit, pipe)
+
+
+def _start(visit: PageVisit, proxy: Address, folder: Path, pipe: Pipe, started: contextlib.ExitStack) -> None:
+    authority = ensure_authority(ensure_private_dir(ca_dir()))
+    profile = folder / "profile"
+    prepare_profile(visit.browser, profile, proxy, authority.certificate)
+    launch = Launch(profile, str(proxy), authority.spki_sha256, None, _HEADLESS)
+    command = pipe.command(command_line(visit.browser, launch, is_root=is_root()))
+    with (folder / "browser.log").open("wb") as log, held_signals():
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=log,
+            env=environment_of(folder),
+            start_new_session=True,
+            pass_fds=pipe.inherited,
+        )
+        started.callback(end_browser, process)
+    pipe.close_inherited()
+
+
+def _watch(visit: PageVisit, pipe: Pipe) -> Visited:
+    log = PageLog()
+    target = pipe.ask("Target.createTarget", seconds=_START_SECONDS, url="about:blank").get("targetId")
+    session = str(pipe.ask("Target.attachToTarget", targetId=target, flatten=True).get("sessionId"))
+    for domain in ("Runtime", "Log", "Network", "Page"):
+        pipe.ask(f"{domain}.enable", session, take=log.take)
+    # Frames of other sites and workers are sessions of their own; they are let run at once.
+    nested: dict[str, Any] = {"autoAttach": True, "waitForDebuggerOnStart": False, "flatten": True}
+    pipe.ask("Target.setAutoAttach", session, take=log.take, **nested)
+    if visit.headers:
+        pipe.ask("Network.setExtraHTTPHeaders", session, headers=dict(visit.headers))
+    for name, _, value in (one.strip().partition("=") for c in visit.cookies for one in c.split(";")):
+        pipe.ask("Network.setCookie", session, name=name, value=value, url=visit.url)
+    wait = visit.wait_ns / 1e9
+    found = pipe.ask("Page.navigate", session, take=log.take, seconds=wait + _START_SECONDS, url=visit.url)
+    if found.get("errorText"):
+        return Visited(lines=log.lines, sockets=log.sockets, error=str(found["errorText"])[:200])
+    begin = time.monotonic()
+    last_made: float | None = None
+    while True:
+        made = len(log.sockets)
+        for event in pipe.messages(time.monotonic() + _STEP_SECONDS):
+            if event.get("method") == "Target.attachedToTarget":
+                inner = str(event.get("params", {}).get("sessionId"))
+                for domain in ("Runtime", "Log", "Network"):
+                    pipe.send(f"{domain}.enable", inner)
+            log.take(event)
+        now = time.monotonic()
+        if len(log.sockets) > made:
+            last_made = now
+        passed = now - begin
+        is_enough = last_made is not None and now - last_made >= _AFTER_SECONDS
+        if is_enough or passed >= wait + _LATE_SECONDS:
+            return Visited(lines=log.lines, sockets=log.sockets, is_loaded=log.is_loaded)
+
+
+__all__ = ["PageVisit", "Visited", "visit_page"]

@@ -1,0 +1,365 @@
+"""A page instead of a WebSocket URL: opened in a browser, each WebSocket that it tries is examined.
+
+Where there is no browser, the page and its scripts are read: that shows addresses and what forbids them, and
+not whether they are tried.
+"""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit
+
+from wsinspect.diagnosis.facts import FactReader
+from wsinspect.doctor.answers import Answer
+from wsinspect.doctor.asker import Asker
+from wsinspect.doctor.examination import Examination, finding_object
+from wsinspect.doctor.judge import Verdict
+from wsinspect.doctor.questions import Question, handshake_fields, plain_fields
+from wsinspect.doctor.target import Extras, Target, page_target, parse_target
+from wsinspect.errors import LocalError
+from wsinspect.findings.facts import CaptureFacts, ConnectionFacts, EngineEvent
+from wsinspect.findings.model import Finding
+from wsinspect.findings.page_scan import Scanner
+from wsinspect.findings.registry import diagnose_capture, diagnose_connection, ranked
+from wsinspect.formats.secrets import mask_url
+from wsinspect.launch.browser.programs import Browser, Family, find_browser
+from wsinspect.launch.browser.visiting import PageVisit, Visited, visit_page
+from wsinspect.net import HTTP_SCHEMES
+from wsinspect.recorder.opening import open_capture
+from wsinspect.units import format_duration
+
+WAIT_NS: Final = 10 * 10**9
+#: WebSockets of one page that are examined, and scripts that are read without a browser.
+MAX_EXAMINED: Final = 3
+_MAX_SCRIPTS: Final = 8
+_SCRIPT: Final = re.compile(rb"""<script[^>]{0,200}\bsrc\s*=\s*["']?([^"'\s>]{1,300})""", re.I)
+#: What belongs to a session of Engine.IO that is over.
+_OF_SESSION: Final = ("sid", "t")
+_WORST: Final[tuple[Verdict, ...]] = ("failing", "unreachable", "degraded", "healthy")
+#: Findings about the end of a connection say that we closed the browser, unless the server ended it.
+_BY_SERVER: Final = "server"
+_SHOWN: Final = 20
+
+Watch = Callable[[str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tried:
+    """A WebSocket that the page tried, or that its code names.
+
+    Attributes:
+        was_open: whether the page's own attempt got a 101; None where it was not tried.
+    """
+
+    target: Target
+    extras: Extras = field(default_factory=Extras)
+    was_open: bool | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PageExamination:
+    """What a page does, and what became of each of its WebSockets.
+
+    Attributes:
+        browser: its name; None where the page was read.
+        examined: each with what the page itself got.
+        why_read: why no browser opened it.
+    """
+
+    url: str
+    browser: str | None
+    visited: Visited
+    findings: tuple[Finding, ...]
+    examined: tuple[tuple[Tried, Examination], ...] = ()
+    why_read: str | None = None
+    waited_ns: int = 0
+
+    @property
+    def verdict(self) -> Verdict:
+        """The worst of the page's and of each WebSocket's."""
+        own: list[Verdict] = [_judged(tried, one) for tried, one in self.examined]
+        if any(one.severity == "error" for one in self.findings):
+            own.append("failing")
+        elif any(one.severity == "warning" for one in self.findings) or not own:
+            own.append("degraded")
+        return next(one for one in _WORST if one in own)
+
+    @property
+    def headline(self) -> str:
+        """The verdict in words."""
+        worst = next((one for tried, one in self.examined if _judged(tried, one) == self.verdict), None)
+        serious = [one for one in self.findings if one.severity != "note"]
+        if serious and (worst is None or serious[0].severity == "error" or self.verdict == "degraded"):
+            return serious[0].title
+        if worst is not None:
+            return f"{worst.target}: {worst.judgement.headline}"
+        if self.browser is None:
+            return (
+                "Neither the page nor its scripts name a WebSocket; only a browser shows whether it opens one"
+            )
+        waited = format_duration(self.waited_ns)
+        return f"The page tried no WebSocket within {waited}, and its code shows none"
+
+    @property
+    def exit_code(self) -> int:
+        """0 fine, 1 an error was found, 3 this machine has no network there."""
+        codes = [one.exit_code for tried, one in self.examined if _judged(tried, one) != "healthy"]
+        if any(one.severity == "error" for one in self.findings):
+            codes.append(1)
+        return 1 if 1 in codes else max(codes, default=0)
+
+    def notes(self) -> Iterator[str]:
+        """What is to be said next to the findings."""
+        if self.why_read:
+            yield f"{self.why_read}: the page was read, not opened"
+        for tried, one in self.examined:
+            if tried.was_open and one.judgement.verdict == "failing":
+                yield (
+                    f"{one.target}: the page's own attempt was accepted, the same asked again is refused:"
+                    " a ticket that is good for one time?"
+                )
+
+    def as_json(self, *, include_secrets: bool) -> dict[str, Any]:
+        """The object of `--json`; each WebSocket in `attempts` is the object of a URL's examination."""
+        return {
+            "verdict": self.verdict,
+            "headline": self.headline,
+            "page": self.url if include_secrets else mask_url(self.url),
+            "browser": self.browser,
+            "findings": [finding_object(one) for one in self.findings],
+            "notes": list(self.notes()),
+            "console": [one._asdict() for one in self.visited.lines],
+            "sockets": [
+                {**one._asdict(), "url": one.url if include_secrets else mask_url(one.url)}
+                for one in self.visited.sockets
+            ],
+            "attempts": [
+                {"opened_by_page": tried.was_open, **one.as_json(include_secrets=include_secrets)}
+                for tried, one in self.examined
+            ],
+        }
+
+
+def _judged(tried: Tried, found: Examination) -> Verdict:
+    """The verdict on one WebSocket: what the page's own attempt got counts more than ours."""
+    verdict = found.judgement.verdict
+    return "healthy" if tried.was_open and verdict == "failing" else verdict
+
+
+def page_url_of(target: Target) -> str:
+    """The URL of a page at a target."""
+    return f"{HTTP_SCHEMES[target.scheme]}://{target.authority}{target.target}"
+
+
+async def look(target: Target, extras: Extras, asker: Asker) -> Answer | None:
+    """An ordinary GET of the page; None where its server cannot be reached, or is not trusted."""
+    reached = await asker.reach(target)
+    if reached.working is None:
+        return None
+    fields = plain_fields(handshake_fields(target, replace_origin(extras), "page"))
+    question = Question(kind="page", asks="the page", target=target, fields=fields, is_handshake=False)
+    answer = await asker.ask(1, question, reached.working)
+    return None if answer.facts.status is None else answer
+
+
+def replace_origin(extras: Extras) -> Extras:
+    """A page is asked for without Origin."""
+    return extras._replace(origin="")
+
+
+def usable_browser(wanted: str | None = None) -> Browser | str:
+    """A Chromium on this machine, or why there is none."""
+    try:
+        browser = find_browser(wanted)
+    except LocalError as error:
+        return str(error)
+    if browser.family is not Family.CHROMIUM:
+        return f"no Chromium was found, only {browser.name}"
+    return browser
+
+
+def open_page(
+    target: Target,
+    browser: Browser,
+    *,
+    extras: Extras,
+    wait_ns: int = WAIT_NS,
+    engine_options: Sequence[str] = (),
+    watch: Watch = lambda words: None,
+) -> tuple[PageExamination, list[Tried]]:
+    """Open the page; what it did, and what is to be examined.
+
+    Raises:
+        LocalError: the browser or the proxy could not be started.
+    """
+    url = page_url_of(target)
+    with tempfile.TemporaryDirectory(prefix="wsinspect-") as folder:
+        visit = PageVisit(
+            url=url,
+            browser=browser,
+            wait_ns=wait_ns,
+            capture=Path(folder) / "page.db",
+            engine_options=engine_options,
+            headers=extras.headers,
+            cookies=extras.cookies,
+            watch=watch,
+        )
+        visited = visit_page(visit)
+        with open_capture(visit.capture) as capture:
+            reader = FactReader(capture.query)
+            connections = [one for number in reader.ids() if (one := reader.connection(number))]
+            facts = with_console(reader.capture(), url, visited, len(connections), wait_ns)
+    found = PageExamination(
+        url=url,
+        browser=browser.name,
+        visited=visited,
+        findings=tuple(page_findings(facts, connections)),
+        waited_ns=wait_ns,
+    )
+    return found, list(tried_of(connections, facts))
+
+
+def with_console(
+    facts: CaptureFacts, url: str, visited: Visited, attempts: int, wait_ns: int
+) -> CaptureFacts:
+    """The facts with what the browser's console said of the page; an event of its own where it has none."""
+    lines = [f"{one.source}: {one.text}" for one in visited.lines if one.level in ("error", "warning")][
+        :_SHOWN
+    ]
+    events = [
+        replace_detail(one, console=lines, attempts=attempts) if one.kind == "page" else one
+        for one in facts.events
+    ]
+    if not attempts and not any(one.kind == "page" for one in events):
+        detail = {"url": url, "attempts": 0, "waited_ms": wait_ns // 10**6, "console": lines}
+        events.append(EngineEvent(0, "page", detail))
+    return replace(facts, events=tuple(events))
+
+
+def replace_detail(event: EngineEvent, **more: Any) -> EngineEvent:
+    """The event with more in its detail."""
+    return event._replace(detail={**event.detail, **more})
+
+
+def page_findings(facts: CaptureFacts, connections: Sequence[ConnectionFacts]) -> list[Finding]:
+    """What the page and the whole of its traffic show; each attempt is examined on its own."""
+    own = [
+        finding
+        for one in connections
+        if one.was_open and one.ended_by == _BY_SERVER
+        for finding in diagnose_connection(one)
+    ]
+    return ranked(
+        [*own, *(one for one in diagnose_capture(facts) if one.id.startswith(("WS-PAGE", "WS-RC")))]
+    )
+
+
+def tried_of(connections: Sequence[ConnectionFacts], facts: CaptureFacts) -> Iterator[Tried]:
+    """The WebSockets to examine: those that were tried, else those that the page's code names."""
+    seen: set[str] = set()
+    for one in connections:
+        target = without_session(Target(one.scheme, one.host or "", one.port or 0, one.path))
+        if str(target) in seen or len(seen) >= MAX_EXAMINED or not one.host:
+            continue
+        seen.add(str(target))
+        was_open = any(
+            other.was_open
+            for other in connections
+            if (other.host, other.port) == (one.host, one.port)
+            and other.path.partition("?")[0] == one.path.partition("?")[0]
+        )
+        yield Tried(target=target, extras=_extras_of(one), was_open=was_open)
+    if connections:
+        return
+    for event in facts.events:
+        if event.kind == "page":
+            yield from named_in(event.detail.get("ws_urls") or (), str(event.detail.get("url")))
+
+
+def named_in(urls: Sequence[Any], page: str) -> Iterator[Tried]:
+    """WebSocket URLs of a page's code."""
+    origin = "{0.scheme}://{0.netloc}".format(urlsplit(page))
+    for url in urls[:MAX_EXAMINED]:
+        text = str(url)
+        for scheme, instead in (("http://", "ws://"), ("https://", "wss://")):
+            text = text.replace(scheme, instead, 1) if text.startswith(scheme) else text
+        try:
+            yield Tried(target=parse_target(text)[0], extras=Extras(origin=origin))
+        except ValueError:
+            continue
+
+
+def _extras_of(one: ConnectionFacts) -> Extras:
+    """What the page's handshake had that matters to a server."""
+    head = one.request_in
+    if head is None:
+        return Extras()
+    origin = head.get("origin")
+    cookies = tuple(value.decode("latin-1") for value in head.get_all("cookie"))
+    offered = tuple(name.decode("latin-1") for name in head.elements("sec-websocket-protocol"))
+    return Extras(
+        origin=None if origin is None else origin.decode("latin-1"), subprotocols=offered, cookies=cookies
+    )
+
+
+def without_session(target: Target) -> Target:
+    """The same without the parameters of an Engine.IO session, which nobody can use again."""
+    if "EIO=" not in target.query:
+        return target
+    kept = [pair for pair in parse_qsl(target.query, keep_blank_values=True) if pair[0] not in _OF_SESSION]
+    return target._replace(target=f"{target.path}?{urlencode(kept)}")
+
+
+async def read_page(
+    target: Target, answer: Answer, extras: Extras, asker: Asker, why: str
+) -> tuple[PageExamination, list[Tried]]:
+    """Read the page and its scripts, because no browser can open it."""
+    url = page_url_of(target)
+    scanners = [_scanned(answer.facts)]
+    for script in _scripts(target, answer.facts.content):
+        one = await look(script, extras, asker)
+        if one is not None and one.facts.status == 200:
+            scanners.append(_scanned(one.facts))
+    head = answer.facts.response_in
+    policies = [value.decode("latin-1") for value in head.get_all("content-security-policy")] if head else []
+    urls = list(dict.fromkeys(url for scanner in scanners for url in scanner.urls))
+    detail = {
+        "url": url,
+        "attempts": 0,
+        "is_read": True,
+        "ws_urls": urls,
+        "csp": [*policies, *(policy for scanner in scanners for policy in scanner.policies)],
+    }
+    facts = CaptureFacts(events=(EngineEvent(0, "page", detail),))
+    found = PageExamination(
+        url=url, browser=None, visited=Visited(), findings=tuple(page_findings(facts, ())), why_read=why
+    )
+    return found, list(named_in(urls, url))
+
+
+def _scanned(facts: ConnectionFacts) -> Scanner:
+    scanner = Scanner()
+    scanner.feed(facts.content)
+    return scanner
+
+
+def _scripts(target: Target, content: bytes) -> Iterator[Target]:
+    """The page's scripts that its own server has."""
+    for source in list(dict.fromkeys(_SCRIPT.findall(content)))[:_MAX_SCRIPTS]:
+        try:
+            script = page_target(urljoin(page_url_of(target), source.decode("latin-1")))
+        except ValueError:
+            continue
+        if script is not None and script.address == target.address:
+            yield script
+
+
+def unopened(target: Target, extras: Extras) -> tuple[PageExamination, list[Tried]]:
+    """The page's server cannot be reached, or is not trusted: that is asked as of a WebSocket there."""
+    page = PageExamination(url=page_url_of(target), browser=None, visited=Visited(), findings=())
+    return page, [Tried(target=target, extras=extras)]
