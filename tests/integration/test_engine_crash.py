@@ -15,7 +15,7 @@ import pytest
 
 from tests.support import warm
 from tests.support.engine import Engine, private_environment
-from tests.support.processes import children, command_line, wait_until_gone
+from tests.support.processes import children, wait_until_gone
 from tests.support.socket_echo import HEAD, KEY, EchoServer, read_head, server
 from wsinspect.recorder.opening import open_capture
 
@@ -66,12 +66,10 @@ class Talker:
 
 
 def recorder_of(engine: Engine, not_pid: int | None = None) -> int:
-    """The recorder's process, once it is there; another one than `not_pid`."""
+    """The recorder's process, once it is there; another one than `not_pid`. An engine starts nothing else."""
     deadline = time.monotonic() + 20
     while True:
-        found = [
-            pid for pid in children(engine.process.pid) if pid != not_pid and "recorder" in command_line(pid)
-        ]
+        found = [pid for pid in children(engine.process.pid) if pid != not_pid]
         if len(found) == 1:
             return found[0]
         assert time.monotonic() < deadline, f"recorders: {found}; {engine.stderr}"

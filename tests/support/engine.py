@@ -8,12 +8,15 @@ user's is touched.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import queue
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -22,6 +25,7 @@ from typing import Any, Protocol
 
 from tests.support import warm
 from tests.support.healthy import healthy_with_findings
+from tests.support.processes import MARK, run_folder
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -52,6 +56,29 @@ def private_environment(folder: Path) -> dict[str, str]:
         environment[name] = str(place)
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), environment.get("PYTHONPATH", "")]))
     return environment
+
+
+class _Authority:
+    """The first engine of a run of the tests makes its certificate authority; the others find a copy of it.
+
+    To make one costs as much as all the rest of a start.
+    """
+
+    def __init__(self, place: Path) -> None:
+        self.place = place
+        run = os.environ.get(MARK)
+        self.kept = run_folder(run) / "ca" if run else None
+
+    def lend(self) -> None:
+        if self.kept and self.kept.exists() and not self.place.exists():
+            shutil.copytree(self.kept, self.place)
+
+    def keep(self) -> None:
+        if self.kept and self.place.exists() and not self.kept.exists():
+            whole = Path(tempfile.mkdtemp(dir=self.kept.parent))
+            shutil.copytree(self.place, whole, dirs_exist_ok=True)
+            with contextlib.suppress(OSError):  # another worker was first
+                whole.rename(self.kept)
 
 
 def start_engine(origin: HasPorts, folder: Path, *options: str) -> Engine:
@@ -107,6 +134,8 @@ class Engine:
         folder.mkdir(parents=True, exist_ok=True)
         arguments = ["run", "--headless", "--json", *options]
         variables = {**private_environment(folder), **(environment or {})}
+        authority = _Authority(Path(variables["XDG_DATA_HOME"], "wsinspect", "ca"))
+        authority.lend()
         log = folder / "stderr.log"
         process: subprocess.Popen[bytes] | warm.WarmProcess
         with log.open("wb") as stderr:
@@ -131,6 +160,7 @@ class Engine:
             engine.kill()
             raise EngineFailedError(f"exit code {process.returncode}: {engine.stderr.strip()}")
         engine.ready = first
+        authority.keep()
         return engine
 
     @property

@@ -2,15 +2,21 @@
 
 Most of an engine's start is the import of mitmproxy, and hundreds of tests start one. `start` asks a server
 process, one for each worker of the tests, to fork; the child takes over the given arguments, environment,
-folder and descriptors, and runs `wsinspect` as `python -m wsinspect` would. The recorder and all else that an
-engine starts are ordinary processes.
+folder and descriptors, and runs `wsinspect` as `python -m wsinspect` would.
+
+What such a process starts itself, an engine its recorder and a demo its engine, is forked too: while it has
+one thread it forks a process that stands by (to fork later, with threads, would not be safe), and the first
+`python -m wsinspect` or `python -m wsinspect.recorder.process` that it starts is that one. The second, as
+after a crash, is an ordinary process.
 
 Run as `python -m tests.support.warm DESCRIPTOR` this module is the server. It ends when its client does.
 """
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import fcntl
 import gc
 import importlib
 import json
@@ -23,6 +29,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
@@ -31,31 +38,37 @@ from tests.support.processes import note_starter
 
 ROOT = Path(__file__).resolve().parents[2]
 _REQUEST_BYTES = 256 * 1024
+#: What the process that stands by can become, and the options of `subprocess.Popen` that it knows.
+_MODULES = ("wsinspect", "wsinspect.recorder.process")
+_OPTIONS = {"stdin", "stdout", "stderr", "pass_fds", "start_new_session"}
+#: No descriptor of a process that begins is above this.
+_BEYOND = 200
 
 
-class WarmProcess:
-    """A forked engine, with what tests use of `subprocess.Popen`.
+class _Forked(ABC):
+    """What the product and the tests use of `subprocess.Popen`.
 
     Attributes:
-        stdout: the read end of its stdout.
+        stdout: the read end of its stdout, where that is a pipe.
+        stderr: the same of its stderr.
         returncode: None while it runs; negative for a signal.
     """
 
-    def __init__(self, report: IO[bytes], stdout: IO[bytes]) -> None:
-        first = report.readline()
-        assert first, "the server of warm engines has ended; its stderr says why"
-        self.pid = int(first)
-        self.args = ["python", "-m", "wsinspect"]
-        self.stdout: IO[bytes] | None = stdout
+    def __init__(self, pid: int, args: list[str]) -> None:
+        self.pid = pid
+        self.args = args
+        self.stdout: IO[bytes] | None = None
+        self.stderr: IO[bytes] | None = None
         self.returncode: int | None = None
         self._ended = threading.Event()
-        self._watcher = threading.Thread(target=self._watch, args=(report,), daemon=True)
-        self._watcher.start()
+        threading.Thread(target=self._watch, daemon=True).start()
 
-    def _watch(self, report: IO[bytes]) -> None:
-        with report:
-            line = report.readline()
-        self.returncode = int(line) if line else -signal.SIGKILL
+    @abstractmethod
+    def _exit_code(self) -> int:
+        """Wait for its end."""
+
+    def _watch(self) -> None:
+        self.returncode = self._exit_code()
         self._ended.set()
 
     def poll(self) -> int | None:
@@ -78,29 +91,42 @@ class WarmProcess:
         self.send_signal(signal.SIGKILL)
 
 
+class WarmProcess(_Forked):
+    """A process that the server forked; the server waits for it and tells how it ended."""
+
+    def __init__(self, report: IO[bytes], stdout: IO[bytes]) -> None:
+        first = report.readline()
+        assert first, "the server of warm engines has ended; its stderr says why"
+        self._report = report
+        super().__init__(int(first), ["python", "-m", "wsinspect"])
+        self.stdout = stdout
+
+    def _exit_code(self) -> int:
+        with self._report as report:
+            line = report.readline()
+        return int(line) if line else -signal.SIGKILL
+
+
 def start(
     arguments: Sequence[str],
     *,
     folder: Path,
     environment: Mapping[str, str],
     stderr: IO[bytes],
-    is_brief: bool = False,
 ) -> WarmProcess:
-    """`wsinspect` with these arguments, in a session of its own, its stdin empty and its stdout a pipe.
-
-    Args:
-        is_brief: leave without taking the interpreter down, which costs more than most commands do.
-    """
+    """`wsinspect` with these arguments, in a session of its own, its stdin empty and its stdout a pipe."""
     control = _server()
     read_out, write_out = os.pipe()
     read_report, write_report = os.pipe()
     nothing = os.open(os.devnull, os.O_RDONLY)
     try:
         request = {
+            "module": "wsinspect",
             "arguments": list(arguments),
             "folder": str(folder),
             "environment": dict(environment),
-            "is_brief": is_brief,
+            "has_session": True,
+            "descriptors": [0, 1, 2],
         }
         socket.send_fds(
             control, [json.dumps(request).encode()], [nothing, write_out, stderr.fileno(), write_report]
@@ -121,7 +147,7 @@ def run(
     What Python reads of the environment when it starts (PYTHONUTF8, the locale) is as it is in the tests.
     """
     with tempfile.TemporaryFile() as stderr:
-        process = start(arguments, folder=folder, environment=environment, stderr=stderr, is_brief=True)
+        process = start(arguments, folder=folder, environment=environment, stderr=stderr)
         guard = threading.Timer(timeout, process.kill)
         guard.start()
         assert process.stdout is not None
@@ -179,7 +205,8 @@ def serve(control: socket.socket) -> dict[str, Any] | None:
     One thread only, for a process with more must not fork.
     """
     import wsinspect.proxy.engine
-    import wsinspect.recorder.opening  # noqa: F401
+    import wsinspect.recorder.opening
+    import wsinspect.recorder.process  # noqa: F401
     from wsinspect.cli.main import COMMANDS
 
     for lazy in COMMANDS.values():
@@ -204,15 +231,16 @@ def serve(control: socket.socket) -> dict[str, Any] | None:
                 data, descriptors, _, _ = socket.recv_fds(control, _REQUEST_BYTES, 4)
                 if not data:
                     return None
+                request = json.loads(data)
                 pid = os.fork()
                 if pid == 0:
                     selector.close()
                     control.close()
                     signal.set_wakeup_fd(-1)
                     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-                    for each in (wake_read, wake_write, *reports.values()):
+                    for each in (wake_read, wake_write, *reports.values(), descriptors.pop()):
                         os.close(each)
-                    return _become(json.loads(data), descriptors)
+                    return _become(request, descriptors)
                 reports[pid] = descriptors.pop()
                 os.write(reports[pid], f"{pid}\n".encode())
                 for each in descriptors:
@@ -235,27 +263,118 @@ def _reap(reports: dict[int, int]) -> None:
 
 
 def _become(request: dict[str, Any], descriptors: list[int]) -> dict[str, Any]:
-    """In the child: its own session, folder, environment and standard streams."""
-    os.setsid()
+    """In the child: its own session, folder, environment and descriptors; then the request is to be run.
+
+    The process that stands by returns too, when it is needed, and with the request that it is needed for.
+    """
+    if request["has_session"]:
+        os.setsid()
     os.chdir(request["folder"])
     os.environ.clear()
     os.environ.update(request["environment"])
-    for number, each in enumerate(descriptors[:3]):
-        os.dup2(each, number)
+    # Those that came may have the numbers that others are to have.
+    apart = [fcntl.fcntl(each, fcntl.F_DUPFD_CLOEXEC, _BEYOND) for each in descriptors]
     for each in descriptors:
         os.close(each)
+    for each, number in zip(apart, request["descriptors"], strict=True):
+        os.dup2(each, number)
+        os.close(each)
+    return _with_standby(request) if _starts_others(request) else request
+
+
+# -- in a process that the server forked
+
+
+def _starts_others(request: dict[str, Any]) -> bool:
+    command = (request["arguments"] or ["run"])[0]
+    return request["module"] == "wsinspect" and command in ("run", "demo", "browser")
+
+
+class _Standby(_Forked):
+    """The process that stands by, once it is needed."""
+
+    def _exit_code(self) -> int:
+        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+
+
+def _with_standby(request: dict[str, Any]) -> dict[str, Any]:
+    """Fork a process that stands by, and let `subprocess.Popen` use it for the first that it can be."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    pid = os.fork()
+    if pid == 0:
+        ours.close()
+        data, descriptors, _, _ = socket.recv_fds(theirs, _REQUEST_BYTES, 16)
+        theirs.close()
+        if not data:
+            os._exit(0)  # whoever would need it has ended
+        note_starter(os.getpid())
+        return _become(json.loads(data), descriptors)
+    theirs.close()
+    ordinary = subprocess.Popen
+    waiting = [pid]
+
+    def popen(command: Any, **options: Any) -> Any:
+        is_ours = command[:2] == [sys.executable, "-m"] and command[2] in _MODULES
+        if not is_ours or not options.keys() <= _OPTIONS or not waiting:
+            return ordinary(command, **options)
+        return _use(ours, waiting.pop(), command, **options)
+
+    subprocess.Popen = popen  # type: ignore[assignment,misc]
     return request
+
+
+def _use(
+    control: socket.socket,
+    pid: int,
+    command: list[str],
+    *,
+    stdin: int | None = None,
+    stdout: int | None = None,
+    stderr: int | None = None,
+    pass_fds: Sequence[int] = (),
+    start_new_session: bool = False,
+) -> _Standby:
+    """Let the process that stands by become this command, as `subprocess.Popen` would start it."""
+    request = {
+        "module": command[2],
+        "arguments": command[3:],
+        "folder": str(Path.cwd()),
+        "environment": dict(os.environ),
+        "has_session": start_new_session,
+        "descriptors": [0, 1, 2, *pass_fds],
+    }
+    pipes: dict[int, IO[bytes]] = {}
+    with contextlib.ExitStack() as sent, control:
+        descriptors = []
+        for number, given in enumerate((stdin, stdout, stderr)):
+            if given == subprocess.PIPE:
+                reading, given = os.pipe()
+                pipes[number] = os.fdopen(reading, "rb")
+                sent.callback(os.close, given)
+            elif given == subprocess.DEVNULL:
+                given = os.open(os.devnull, os.O_RDWR)
+                sent.callback(os.close, given)
+            descriptors.append(number if given is None else given)
+        socket.send_fds(control, [json.dumps(request).encode()], [*descriptors, *pass_fds])
+    process = _Standby(pid, command)
+    process.stdout, process.stderr = pipes.get(1), pipes.get(2)
+    return process
 
 
 if __name__ == "__main__":
     asked = serve(socket.socket(fileno=int(sys.argv[1])))
     if asked is not None:
-        sys.argv = ["wsinspect", *asked["arguments"]]
+        sys.argv = [asked["module"], *asked["arguments"]]
+        sys.modules.pop(asked["module"] if asked["module"] != "wsinspect" else "", None)  # or runpy warns
         try:
-            runpy.run_module("wsinspect", run_name="__main__", alter_sys=True)
+            runpy.run_module(asked["module"], run_name="__main__", alter_sys=True)
         except SystemExit as ended:
-            if not asked["is_brief"] or not isinstance(ended.code, int):
+            if not isinstance(ended.code, int):
                 raise
+            # As the interpreter ends, but for taking down thousands of objects, which costs more than most
+            # commands do.
+            threading._shutdown()  # type: ignore[attr-defined]
+            atexit._run_exitfuncs()
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(ended.code)
