@@ -9,6 +9,7 @@ from wsinspect.filters.errors import FilterError
 from wsinspect.filters.fields import FIELDS, Field, Scope
 from wsinspect.filters.kinds import QuantityKind
 from wsinspect.filters.language import parse
+from wsinspect.filters.regex import MAX_PROGRAM
 
 _SCOPES: Final = {
     Scope.CONNECTION: "connections",
@@ -66,7 +67,9 @@ look for a payload with a word such as `KiB` right behind a number, quote the wo
   cut a payload or `--max-capture-size` removed it. The frame that ends a message stands for all of it,
   inflated.
 - Regular expressions are [RE2's](https://github.com/google/re2/wiki/Syntax): no lookaround and no
-  backreferences, so that no payload, however hostile, makes a filter hang. They see the first MiB.
+  backreferences, so that no payload, however hostile, makes a filter hang. One may have {program}
+  instructions (`[ab]{{500}}` has about 500), and sees the first MiB of a payload; above 64 instructions less
+  of it, down to 32 KiB for the largest.
 - `json` looks at payloads of at most 16 MiB that are JSON as a whole.
 """
 
@@ -78,6 +81,7 @@ def page() -> str:
     except FilterError as error:
         answer = f"{error.source}\n{error.caret()}\n{error}"
     return _INTRODUCTION.format(
+        program=f"{MAX_PROGRAM:,}",
         error=answer,
         syntax="\n".join(
             f"| {_cell(syntax)} | {meaning} |" for syntax, meaning in help_lines()[: -len(FIELDS)]

@@ -64,18 +64,23 @@ def size_words(limit: Size) -> str:
     return f"{limit.who}: {limit.setting}, {format_size(limit.bytes)} a {limit.of}"
 
 
+#: Numbers of seconds that people configure; whole minutes are others.
+_USUAL: Final = (1, 2, 3, 5, 10, 15, 20, 25, 30, 40, 45, 50, 55, 60, 90, 100)
+_MINUTE: Final = 60
+
+
 def is_round(seconds: float) -> bool:
     """Whether one silence or age alone looks like somebody's setting: one of the usual numbers of seconds.
 
     Of one connection that is a hint only; equal silences of several prove a timer at any number. Timers fire
-    late, by as much as a few per cent. nginx moves a timer only when it is 0.3 s off: it may be early by as
-    much.
+    late: by 2 % of the setting is near enough, at least by 0.25 s and at most by `TOLERANCE_SECONDS`. nginx
+    moves a timer only when it is 0.3 s off, so it may be early by as much, of short settings by a tenth.
     """
-    nearest = round(seconds)
-    return (
-        nearest >= 1
-        and -min(0.3, nearest * 0.1) <= seconds - nearest <= max(0.25, nearest * 0.02)
-        and (nearest in (1, 2, 3, 5, 10, 15, 20, 25, 30, 40, 45, 50, 55, 90, 100, 120) or nearest % 60 == 0)
+    minutes = int(seconds // _MINUTE)
+    settings = (*_USUAL, *(_MINUTE * whole for whole in (minutes, minutes + 1) if whole))
+    return any(
+        -min(0.3, 0.1 * one) <= seconds - one <= min(TOLERANCE_SECONDS, max(0.25, 0.02 * one))
+        for one in settings
     )
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tests.support.filter_facts import AFrame
-from wsinspect.filters import parse
-from wsinspect.filters.regex import MAX_TEXT, Pattern, PatternError, _compiled, _short
+from wsinspect.filters import FilterError, parse
+from wsinspect.filters.regex import MAX_PROGRAM, MAX_TEXT, Pattern, PatternError, _compiled
 
 
 @pytest.mark.parametrize("length", [0, 1, 255, 256, 257, 5000])
@@ -24,13 +24,36 @@ def test_hostile_payloads_do_not_hang_a_pattern() -> None:
     assert not passes(AFrame(body=b"a" * 100_000 + b"b"))
 
 
-def test_a_pattern_too_large_for_the_short_way_is_searched_all_the_same() -> None:
-    source = "z|" + "x{1000}" * 130
-    assert _short(source, "") is None
+def test_what_is_searched_is_bounded_by_the_pattern_s_size_too() -> None:
+    small, large = Pattern("x"), Pattern("x[ab]{900}|x")
+    assert small.most_bytes == MAX_TEXT
+    assert 32 * 1024 < large.most_bytes < MAX_TEXT // 8
+    for data, expected in ((large.most_bytes - 1, True), (large.most_bytes, False)):
+        assert large.bytes_searcher()(b" " * data + b"x") is expected
+        assert large.searcher()(" " * data + "x") is expected
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["x{1000}" * 5, "[ab]{1000}" * 5, r"\pL{20}", "a?" * 4500],
+    ids=("literals", "classes", "letters", "alternatives"),
+)
+def test_a_pattern_that_compiles_to_too_much_is_an_error(source: str) -> None:
+    with pytest.raises(PatternError, match=f"too large: \\d+ instructions, at most {MAX_PROGRAM}"):
+        Pattern(source).check()
+    with pytest.raises(FilterError, match="too large"):
+        parse(f"body~/{source}/")
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["x{1000}", "[ab]{990}" * 4, r"\pL{3}", "|".join(f"word{n}" for n in range(400))],
+    ids=("literals", "classes", "letters", "alternatives"),
+)
+def test_the_largest_pattern_that_is_taken_can_be_searched_either_way(source: str) -> None:
     holds = Pattern(source).bytes_searcher()
-    assert holds(b"xyz")
-    assert not holds(b"xy")
-    assert not holds(b"")
+    assert not holds(b"-")
+    assert not holds(b"-" * 1000)
 
 
 def test_a_pattern_that_utf_8_cannot_have_is_an_error() -> None:

@@ -31,14 +31,20 @@ def test_timers_of_proxies_are_coarse_within_bounds(seconds, fits):
 
 
 @pytest.mark.parametrize(
-    ("seconds", "expected"),
-    [
-        *((60.1, True), (59.8, True), (59.6, False), (60.4, True), (60.9, False), (7.0, False)),
-        *((1.0, True), (0.4, False), (10.2, True), (3600.0, True), (3700.0, False)),
-    ],
+    ("setting", "early", "late"),
+    [(1, 0.1, 0.25), (2, 0.2, 0.25), (10, 0.3, 0.25), (15, 0.3, 0.3), (55, 0.3, 1.1), (60, 0.3, 1.2)]
+    + [(90, 0.3, 1.8), (100, 0.3, 2.0), (120, 0.3, 2.0), (3600, 0.3, 2.0), (3660, 0.3, 2.0)],
 )
-def test_usual_numbers_of_seconds_look_like_a_setting(seconds, expected):
-    assert is_round(seconds) is expected
+def test_usual_numbers_of_seconds_look_like_a_setting_within_one_tolerance(setting, early, late):
+    for off in (-early + 0.01, 0, late / 2, late - 0.01):
+        assert is_round(setting + off), off
+    for off in (-early - 0.01, late + 0.01):
+        assert not is_round(setting + off), off
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.4, 7.0, 37.6, 59.5, 75.0, 425.0, 3700.0, 86_370.0])
+def test_other_numbers_look_like_nobody_s_setting(seconds):
+    assert not is_round(seconds)
 
 
 def test_a_limit_is_one_line():
