@@ -29,9 +29,11 @@ from wsinspect.findings.facts import (
     Problem,
     Summary,
 )
+from wsinspect.findings.lag import Lag, merged, within
 from wsinspect.findings.model import Finding
 from wsinspect.findings.provenance import Card, close_card
 from wsinspect.findings.registry import diagnose_capture, diagnose_connection, ranked
+from wsinspect.vocabulary import events
 from wsinspect.wire.opcodes import Direction
 
 FIRST_FRAMES: Final = 16
@@ -44,6 +46,9 @@ _PINGS: Final = 64
 _EVENTS: Final = 64
 _ENGINE_EVENTS: Final = 2000
 _OPAQUE: Final = 4
+#: Stretches of lag that are remembered.
+_LAGS: Final = 10_000
+_FOREVER_NS: Final = 1 << 63
 #: Connections that ended this near to another one ended with it.
 _TOGETHER_NS: Final = 500_000_000
 #: Neighbours among which others to the same place are looked for, and how many of them are taken.
@@ -59,6 +64,8 @@ class FactReader:
     def __init__(self, query: Query) -> None:
         self._query = query
         self._gaps = GapReader(query)
+        self._lags: tuple[Lag, ...] = ()
+        self._last_lag = 0
 
     def ids(self) -> list[int]:
         """The ids of all connections, ascending."""
@@ -98,6 +105,8 @@ class FactReader:
             attempt_ns=row.attempt_ns or 0,
             js_was_clean=None if row.js_was_clean is None else bool(row.js_was_clean),
         )
+        begin_ns, end_ns = facts["attempt_ns"], row.closed_ns
+        facts["lags"] = within(self.lags(), begin_ns, end_ns if end_ns is not None else _FOREVER_NS)
         is_used = row.c2s_frames or row.s2c_frames or row.c2s_bytes or row.s2c_bytes
         if with_frames and row.open_ns is not None and is_used:
             facts.update(self._frames(row))
@@ -123,6 +132,22 @@ class FactReader:
             events=tuple((kind, detail) for kind, detail, _ in events),
             faults=tuple(_acted(one, connection_id) for one in rows.acted(self._query, connection_id)),
         )
+
+    def lags(self) -> tuple[Lag, ...]:
+        """When the taps were blind; what came since the last time is read, and the newest are kept."""
+        fresh = rows.lags(self._query, self._last_lag)
+        if fresh:
+            self._last_lag = fresh[-1][0]
+            lasted = [
+                (end_ns, events.Lag.read(_object(detail) or {}).for_ns or 0) for _, end_ns, detail in fresh
+            ]
+            spans = [
+                Lag(end_ns - for_ns, end_ns)
+                for end_ns, for_ns in lasted
+                if isinstance(end_ns, int) and for_ns > 0
+            ]
+            self._lags = merged((*self._lags, *spans))[-_LAGS:]
+        return self._lags
 
     def card(self, connection_id: int) -> Card | None:
         """How a connection ended; None while it lives, or where it never opened."""
@@ -231,6 +256,7 @@ class FactReader:
                 EngineEvent(at, kind, _object(detail) or {})
                 for kind, detail, at in rows.engine_events(self._query, _ENGINE_EVENTS)
             ),
+            lags=self.lags(),
         )
 
 

@@ -56,7 +56,8 @@ class Pattern:
         Raises:
             PatternError: it cannot be read.
         """
-        return min(MAX_TEXT, _MAX_WORK // max(1, _compiled(self.source, self.flags).programsize))
+        size: int = _compiled(self.source, self.flags).programsize
+        return min(MAX_TEXT, _MAX_WORK // max(1, size))
 
     def bytes_searcher(self) -> Callable[[bytes], bool]:
         """The same for bytes, which ought to be UTF-8."""

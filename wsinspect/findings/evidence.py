@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from wsinspect.findings import lag
 from wsinspect.findings.facts import ConnectionFacts
 from wsinspect.findings.model import Cause
 from wsinspect.findings.quotes import quote
@@ -157,6 +158,32 @@ def end_line(facts: ConnectionFacts) -> str:
 def two_causes(*pairs: tuple[str, str]) -> tuple[Cause, ...]:
     """Causes with the same bytes, most likely first."""
     return tuple(Cause(*pair) for pair in pairs)
+
+
+def lag_line(facts: ConnectionFacts) -> str:
+    """That this tap was blind at the end, so what is said of times and order is said with less; "" else."""
+    end_ns = facts.end_ns
+    if end_ns is None or facts.is_certain(end_ns, end_ns, 0):
+        return ""
+    unread = end_ns - lag.earliest_ns(facts.lags, end_ns)
+    return f"this proxy got no CPU for up to {seconds(unread)} just before: the end may have come earlier"
+
+
+#: Who ended a connection of which both ends were read at once.
+EITHER_SIDE: Final = (
+    Cause("the server's side ended it first", "the server's log for this moment"),
+    Cause("the client's side ended it first", "the client's log for this moment"),
+)
+
+
+def unknown_order(facts: ConnectionFacts) -> str | None:
+    """That client and server ended the connection while this tap was blind, so who was first is not known;
+    None where it is."""
+    firsts = [next((end for end in facts.ends if end.side == side), None) for side in ("client", "server")]
+    client, server = firsts
+    if client is None or server is None or facts.is_order_known(client.time_ns, server.time_ns):
+        return None
+    return "both sides had ended when this proxy, which had got no CPU, read it: who was first is not known"
 
 
 def _value(head: RawHead, name: str) -> str:

@@ -13,7 +13,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
 
+from wsinspect.findings import lag
 from wsinspect.findings.excuses import ActedFault
+from wsinspect.findings.lag import Lag
 from wsinspect.findings.software import Mark, recognise
 from wsinspect.handshake.heads import RawHead
 from wsinspect.handshake.negotiation import Negotiation, negotiate
@@ -161,6 +163,7 @@ class ConnectionFacts:
         evicted_frames: how many of its first frames were deleted to make room.
         others: accepted connections to the same host and port, for refused attempts and for ends without a
             CLOSE frame.
+        lags: when this tap may have been blind meanwhile.
     """
 
     id: int
@@ -220,6 +223,7 @@ class ConnectionFacts:
     unrecorded: frozenset[str] = frozenset()
     evicted_frames: int = 0
     others: tuple[Other, ...] = ()
+    lags: tuple[Lag, ...] = ()
 
     @property
     def has_gap(self) -> bool:
@@ -319,6 +323,31 @@ class ConnectionFacts:
         last = self.data_ns if direction is None else self._data_of(direction)
         return max(0, self.end_ns - (last if last is not None else self.open_ns))
 
+    def certain_ns(self, first_ns: int, last_ns: int) -> int:
+        """What is certain of the time between two things that were read: all but where this tap was blind."""
+        return lag.certain_ns(self.lags, first_ns, last_ns)
+
+    def has_waited(self, first_ns: int, last_ns: int, least_ns: int) -> bool:
+        """Whether the other side had so much time to answer, as far as this tap can tell."""
+        return lag.has_waited(self.lags, first_ns, last_ns, least_ns)
+
+    def is_certain(self, first_ns: int | None, last_ns: int | None, most_ns: float = lag.COARSE_NS) -> bool:
+        """Whether the time between two things that were read is right but for `most_ns`."""
+        known = first_ns is not None and last_ns is not None
+        return not known or lag.blur_ns(self.lags, first_ns or 0, last_ns or 0) <= most_ns
+
+    def is_order_known(self, one_ns: int, other_ns: int) -> bool:
+        """Whether what was read first of two sockets came first."""
+        return lag.is_order_known(self.lags, one_ns, other_ns)
+
+    def is_silence_certain(self, most_ns: float = lag.COARSE_NS) -> bool:
+        """Whether the length of the last silence is right but for `most_ns`."""
+        return self.is_certain(self.data_ns or self.open_ns, self.end_ns, most_ns)
+
+    def is_age_certain(self, most_ns: float = lag.COARSE_NS) -> bool:
+        """Whether the time from the 101 to the end is right but for `most_ns`."""
+        return self.is_certain(self.open_ns, self.end_ns, most_ns)
+
     def _data_of(self, direction: Direction) -> int | None:
         """When the last frame of a direction came that was not a CLOSE."""
         mine = [frame for frame in self.last_frames if frame.direction == direction]
@@ -389,11 +418,12 @@ class EngineEvent(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class CaptureFacts:
-    """All of a capture: its connections in short, and the events of no connection."""
+    """All of a capture: its connections in short, the events of no connection, when its taps were blind."""
 
     connections: tuple[Summary, ...] = ()
     events: tuple[EngineEvent, ...] = ()
     meta: Mapping[str, Any] = field(default_factory=dict)
+    lags: tuple[Lag, ...] = ()
 
 
 def _head(raw: bytes | None) -> RawHead | None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from functools import cache
 from importlib import import_module
 from typing import Any, Final
 
+from wsinspect.findings.evidence import EITHER_SIDE, unknown_order
 from wsinspect.findings.excuses import excused
 from wsinspect.findings.facts import CaptureFacts, ConnectionFacts
 from wsinspect.findings.fixes import fixes_for
@@ -108,10 +110,27 @@ def diagnose_connection(facts: ConnectionFacts) -> list[Finding]:
         found = _proven_with_gap(found, has_close=facts.has_close and not facts.has_lost_records)
     if facts.unrecorded:
         found = [one for one in found if not _is_about_unrecorded(one, facts)]
+    if (line := unknown_order(facts)) is not None:
+        found = [_in_doubt(one, line) for one in found]
     is_said = facts.is_ended_on_purpose and facts.rule is not None
     return _without_guesses(ranked(excused(found, facts.faults, is_said=is_said)))
 
 
+def _in_doubt(finding: Finding, line: str) -> Finding:
+    """A finding that says who ended the connection, where that was seen by order alone."""
+    if finding.id not in _BY_ORDER or finding.fault_of == "tool":
+        return finding
+    return replace(
+        finding,
+        severity="warning" if finding.severity == "error" else finding.severity,
+        confidence="low",
+        evidence=(*finding.evidence, line),
+        causes=(*finding.causes, *EITHER_SIDE),
+    )
+
+
+#: Whose end came first is all that these have to go by.
+_BY_ORDER: Final = frozenset(f"WS-DROP-{number:03}" for number in (1, 2, 3, 5, 6, 7))
 #: What only the length of a silence, or an age, speaks for.
 _GUESSES: Final = frozenset(("WS-DROP-002", "WS-DROP-003"))
 

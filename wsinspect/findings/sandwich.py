@@ -17,6 +17,7 @@ from wsinspect.findings.alignment import align
 from wsinspect.findings.changes import Accepted, FieldChange, Suspect, field_changes, suspects
 from wsinspect.findings.excuses import ActedFault
 from wsinspect.findings.facts import C2S, SECOND_NS, ConnectionFacts
+from wsinspect.findings.lag import certain_ns, has_waited, merged
 from wsinspect.handshake.diff import Change, ChangeKind, changed_fields
 from wsinspect.handshake.heads import RawHead
 from wsinspect.wire.opcodes import Direction
@@ -157,6 +158,20 @@ class PairFacts:
         end = out.end_ns if out.is_over else self.now_ns
         difference = self.clocks.difference_ns if is_c2s else -self.clocks.difference_ns
         return 0 if end is None else end - difference - sent_ns
+
+    def is_overdue(self, direction: Direction, sent_ns: int, patience_ns: int) -> bool:
+        """Whether what went into the hop then should have come out by the end, unless it was lost."""
+        lived_ns = self.lived_after_ns(direction, sent_ns)
+        # Within one engine one loop serves both taps: blind, it passed nothing on at either.
+        lags = self.edge.lags if direction == C2S or self.origin is None else self.origin.lags
+        if lived_ns <= 0:
+            return False
+        return has_waited(lags, sent_ns, sent_ns + lived_ns, patience_ns + 1)
+
+    def held_ns(self, waited: Waited) -> int:
+        """For how long the hop kept a message; not counted is when a tap was blind."""
+        lags = merged((*self.edge.lags, *(self.origin.lags if self.origin else ())))
+        return certain_ns(lags, waited.time_ns, waited.time_ns + waited.for_ns)
 
     @property
     def faults(self) -> tuple[ActedFault, ...]:

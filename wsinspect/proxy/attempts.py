@@ -23,6 +23,7 @@ from wsinspect.faults.sessions import Sessions
 from wsinspect.proxy import facts
 from wsinspect.proxy.connections import ConnectionEvents
 from wsinspect.proxy.faulting import FaultController
+from wsinspect.proxy.lag import LagWatch
 from wsinspect.proxy.link import SocketLink
 from wsinspect.proxy.seams.http1 import observe_heads, wire_head
 from wsinspect.proxy.seams.http2 import drop_stream, observe
@@ -236,6 +237,7 @@ class AttemptLog:
         self._failures: dict[str, tuple[str, connection.Server]] = {}
         self._verify_errors: dict[str, str] = {}
         self.connections = ConnectionEvents(sink, now_ns, taps)
+        self.lag = LagWatch(partial(sink.event, 0), now_ns, lambda: bool(self.open))
         observe(self.connections)
         observe_heads(self.connections)
 
@@ -258,6 +260,7 @@ class AttemptLog:
         for attempt in list(self.open.values()):
             if attempt.link:
                 attempt.link.shut_down()
+        self.lag.stop()
 
     # Connections
 
@@ -305,6 +308,7 @@ class AttemptLog:
             attempt = Attempt(self._next, self, tap)
             self._next += 1
             self.open[attempt.number] = attempt
+            self.lag.start()
             flow.metadata[_METADATA] = attempt
             name = tap.name if tap else None
             key = facts.session_key(flow, name, self.controller.board.session_by if self.controller else None)

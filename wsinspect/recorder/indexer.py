@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import traceback
+from collections import deque
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -24,7 +25,7 @@ from wsinspect.recorder.narration import Notes
 from wsinspect.recorder.restore import load_connection, load_stream, stream_options
 from wsinspect.recorder.streams import OpenPing, StreamRows
 from wsinspect.vocabulary import EventKind
-from wsinspect.vocabulary.events import Fault, Gap, Held, RecorderError, Sent, Unreadable, Unstored
+from wsinspect.vocabulary.events import Fault, Gap, Held, Lag, RecorderError, Sent, Unreadable, Unstored
 from wsinspect.wire.close_codes import parse_close
 from wsinspect.wire.frame import Frame
 from wsinspect.wire.opcodes import Direction, Opcode
@@ -37,6 +38,8 @@ _RECORD_HEADER: Final = HEADER.size
 _LEGS: Final = ("server", "client")
 #: Events after which there is something to say of a connection.
 _LOOKED_AT: Final = frozenset((EventKind.OPEN, EventKind.REFUSED, EventKind.FAILED, EventKind.CLOSED))
+#: Connections that ended last: an engine that was late says so after them.
+_ENDED: Final = 500
 _CLOSE: Final = int(Opcode.CLOSE)
 _PING: Final = int(Opcode.PING)
 _PONG: Final = int(Opcode.PONG)
@@ -71,6 +74,7 @@ class Indexer:
         self.last_ns = 0
         self.looks: set[int] = set()
         self.is_engine_changed = False
+        self._ended: deque[tuple[int, int]] = deque(maxlen=_ENDED)
         self._run = progress.newest_run
         meta = self._meta()
         self._set_options(meta)
@@ -297,6 +301,7 @@ class Indexer:
         if kind in _LOOKED_AT:
             self.looks.add(connection_id)
         if kind == EventKind.CLOSED:
+            self._ended.append((time_ns, connection_id))
             self._end_streams(connection, time_ns)
         connection.add_event(event, time_ns)
         self._add_own_event(connection_id, time_ns, event)
@@ -337,6 +342,9 @@ class Indexer:
             self._rows.meta.append((self._run, "stopped_ns", to_json(time_ns)))
         elif kind == EventKind.UNSTORED:
             self._mark_gaps(Unstored.read(event), time_ns)
+        elif kind == EventKind.LAG:
+            since_ns = time_ns - (Lag.read(event).for_ns or 0)
+            self.looks.update(number for at_ns, number in self._ended if at_ns >= since_ns)
         self.is_engine_changed = True
         self._add_own_event(None, time_ns, event)
         if self._notes is not None:

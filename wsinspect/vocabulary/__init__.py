@@ -110,6 +110,7 @@ class EventKind(StrEnum):
     H2_SETTINGS = "h2_settings"
     H2_STREAMS = "h2_streams"
     IMPORTED = "imported"
+    LAG = "lag"
     LISTENING = "listening"
     OPEN = "open"
     PAGE = "page"

@@ -353,6 +353,15 @@ class WallStep(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Lag(Event):
+    """The engine's event loop did not run in time: what it read at the end of these nanoseconds, or soon
+    after, may have come at any moment since they began."""
+
+    KIND = EventKind.LAG
+    for_ns: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TlsFailed(Event):
     """TLS with a client failed before any request; `rule` names the fault that made it fail."""
 

@@ -32,8 +32,10 @@ def test_timers_of_proxies_are_coarse_within_bounds(seconds, fits):
 
 @pytest.mark.parametrize(
     ("setting", "early", "late"),
-    [(1, 0.1, 0.25), (2, 0.2, 0.25), (10, 0.3, 0.25), (15, 0.3, 0.3), (55, 0.3, 1.1), (60, 0.3, 1.2)]
-    + [(90, 0.3, 1.8), (100, 0.3, 2.0), (120, 0.3, 2.0), (3600, 0.3, 2.0), (3660, 0.3, 2.0)],
+    [
+        *((1, 0.1, 0.25), (2, 0.2, 0.25), (10, 0.3, 0.25), (15, 0.3, 0.3), (55, 0.3, 1.1), (60, 0.3, 1.2)),
+        *((90, 0.3, 1.8), (100, 0.3, 2.0), (120, 0.3, 2.0), (3600, 0.3, 2.0), (3660, 0.3, 2.0)),
+    ],
 )
 def test_usual_numbers_of_seconds_look_like_a_setting_within_one_tolerance(setting, early, late):
     for off in (-early + 0.01, 0, late / 2, late - 0.01):

@@ -197,7 +197,12 @@ _PINGS: Final = (
 )
 _EVENTS: Final = "SELECT kind, detail, time_ns FROM event WHERE connection_id = ? ORDER BY id LIMIT ?"
 _ENGINE_EVENTS: Final = (
-    "SELECT kind, detail, time_ns FROM event WHERE connection_id IS NULL ORDER BY id DESC LIMIT ?"
+    "SELECT kind, detail, time_ns FROM event WHERE connection_id IS NULL AND kind != 'lag' "
+    "ORDER BY id DESC LIMIT ?"
+)
+_LAGS: Final = (
+    "SELECT id, time_ns, detail FROM event WHERE connection_id IS NULL AND kind = 'lag' AND id > ? "
+    "ORDER BY id"
 )
 _ACTED: Final = """
 SELECT rule, kind,
@@ -335,8 +340,13 @@ def events(query: Query, connection_id: int, limit: int) -> list[RuleEvent]:
 
 
 def engine_events(query: Query, limit: int) -> list[RuleEvent]:
-    """The newest events of the engine itself, in order."""
+    """The newest events of the engine itself but for stretches of lag, in order."""
     return list(map(RuleEvent._make, query(_ENGINE_EVENTS, (limit,))[::-1]))
+
+
+def lags(query: Query, after: int) -> list[tuple[int, Any, Any]]:
+    """Stretches of lag with larger ids: id, end, and detail (JSON)."""
+    return query(_LAGS, (after,))
 
 
 def acted(query: Query, connection_id: int) -> list[Acted]:

@@ -428,13 +428,17 @@ def one_sided(facts: ConnectionFacts) -> Iterator[Found]:
     if first is None:
         return
     waited = first.time_ns - close.time_ns
-    if first.side == _self(who) and waited < _LEAST_WAIT_NS:
+    # While this tap was blind it passed on neither the CLOSE nor an answer.
+    has_waited = facts.has_waited(close.time_ns, first.time_ns, _LEAST_WAIT_NS)
+    if first.side == _self(who) and not has_waited:
         # It went at once. The other side could have answered all the same, if it lived on for some time.
-        is_late = answerer is not None and answerer.time_ns - close.time_ns >= _LEAST_WAIT_NS
+        is_late = answerer is not None and facts.has_waited(close.time_ns, answerer.time_ns, _LEAST_WAIT_NS)
         if who == S2C or not is_late:
             return
-    if who == S2C and first.side == "client" and waited < _LEAST_WAIT_NS:
+    if who == S2C and first.side == "client" and not has_waited:
         return  # a client that has the code and leaves
+    if not facts.is_order_known(close.time_ns, first.time_ns):
+        return  # the end may have come before the CLOSE that it could have answered
     yield Found(
         evidence=(
             f"the {_self(who)} sent CLOSE {code if code is not None else 'without a code'}",

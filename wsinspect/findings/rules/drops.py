@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from wsinspect.findings.evidence import (
@@ -11,12 +11,14 @@ from wsinspect.findings.evidence import (
     answer_marks,
     end_line,
     js_told,
+    lag_line,
     named,
     request_marks,
     seconds,
     two_causes,
 )
 from wsinspect.findings.facts import C2S, S2C, SECOND_NS, CaptureFacts, ConnectionFacts, Other, Summary
+from wsinspect.findings.lag import Lag, blur_ns, earliest_ns
 from wsinspect.findings.limits import Limit, is_round, matching, words
 from wsinspect.findings.model import Cause, FaultOf, Found
 from wsinspect.findings.registry import Rules
@@ -94,7 +96,7 @@ def equal_silences(facts: ConnectionFacts) -> tuple[int, Direction | None, list[
     ]
     for side in (None, S2C, C2S):
         mine = facts.silence_ns(side)
-        if mine is None or mine < _LEAST_SILENCE_NS:
+        if mine is None or mine < _LEAST_SILENCE_NS or not facts.is_silence_certain(_EQUAL / 2 * mine):
             continue
         if side is not None and (facts.age_ns or 0) - mine < SECOND_NS // 10:
             continue  # nothing ever came in this direction: that is the age
@@ -112,7 +114,7 @@ def equal_silences(facts: ConnectionFacts) -> tuple[int, Direction | None, list[
 def equal_ages(facts: ConnectionFacts) -> list[Other]:
     """Other connections that were cut at the same age, at another moment."""
     age, end = facts.age_ns, facts.end_ns
-    if age is None or end is None or age < SECOND_NS:
+    if age is None or end is None or age < SECOND_NS or not facts.is_age_certain(_EQUAL / 4 * age):
         return []
     return [
         one
@@ -155,7 +157,7 @@ def _ender(facts: ConnectionFacts) -> tuple[FaultOf, str]:
 def dead_at_once(facts: ConnectionFacts) -> Iterator[Found]:
     if is_cut(facts) and facts.ended_by == "server" and facts.sizes[1] == 0:
         age = facts.age_ns or 0
-        if age < _AT_ONCE_NS and not is_round(age / 1e9):
+        if age < _AT_ONCE_NS and not (facts.is_age_certain() and is_round(age / 1e9)):
             # Who has read the client's first bytes spoke WebSocket: its server is as likely, and more so.
             has_spoken = facts.sizes[0] > 0
             when = "on the client's first message" if has_spoken else "as soon as the connection was open"
@@ -207,7 +209,7 @@ def lifetime(facts: ConnectionFacts) -> Iterator[Found]:
     kept = is_kept_alive(facts) and beat is not None and age >= 3 * beat[0]
     if not kept and silence > min(age // 2, 10 * SECOND_NS):
         return
-    limits = matching(age / 1e9, "lifetime")
+    limits = matching(age / 1e9, "lifetime") if facts.is_age_certain() else []
     same = equal_ages(facts)
     if not kept and (not limits or _fits(silence)) and not (same and silence < min(ages_of(same, age)) // 4):
         return
@@ -223,6 +225,7 @@ def lifetime(facts: ConnectionFacts) -> Iterator[Found]:
             else "",
             f"{ids} ended at the same age" if same else "",
             end_line(facts),
+            lag_line(facts),
             *limit_lines(limits, software),
         ),
         software=tuple(dict.fromkeys((*software, *(limit.software for limit in limits)))) if software else (),
@@ -268,6 +271,8 @@ def idle(facts: ConnectionFacts) -> Iterator[Found]:
     both, server = facts.silence_ns() or 0, facts.silence_ns(S2C) or 0
     if equal is not None:
         counted, side, same = equal
+    elif not facts.is_silence_certain():
+        return  # nobody knows how long it was: the rules below rank an idle timeout among the causes
     else:
         counted = next(
             (ns for ns in (both, server) if ns >= _LEAST_SILENCE_NS and (_fits(ns) or is_round(ns / 1e9))), 0
@@ -317,6 +322,7 @@ def idle(facts: ConnectionFacts) -> Iterator[Found]:
             f"{ids} ended after the same silence (within 10 %)" if same else "",
             f"age {seconds(age)}; ended by {where}: {WORDS_OF_ENDS.get(facts.how or '', facts.how)}",
             end_line(facts),
+            lag_line(facts),
             *limit_lines(limits, software),
             f"only {side.arrow} was silent: a limit that counts bytes in this direction"
             if side is not None and counted != both
@@ -364,6 +370,7 @@ def reset(facts: ConnectionFacts) -> Iterator[Found]:
                 end_line(facts),
                 *_silences(facts),
                 f"age {seconds(facts.age_ns or 0)}",
+                lag_line(facts),
                 js_told(facts),
             ),
             fault_of="client" if is_client else "server",
@@ -388,9 +395,15 @@ def reset(facts: ConnectionFacts) -> Iterator[Found]:
 def fin_by_server(facts: ConnectionFacts) -> Iterator[Found]:
     if is_cut(facts) and facts.ended_by == "server":
         silence = facts.silence_ns() or 0
-        is_quiet = silence >= _SURE_NS and not is_kept_alive(facts)
+        least = _SURE_NS if facts.is_silence_certain() else _LEAST_SILENCE_NS
+        is_quiet = silence >= least and not is_kept_alive(facts)
         yield Found(
-            evidence=(end_line(facts), *_silences(facts), f"age {seconds(facts.age_ns or 0)}"),
+            evidence=(
+                end_line(facts),
+                *_silences(facts),
+                f"age {seconds(facts.age_ns or 0)}",
+                lag_line(facts),
+            ),
             software=_software(facts),
             causes=(
                 Cause(
@@ -422,7 +435,14 @@ def fin_by_server(facts: ConnectionFacts) -> Iterator[Found]:
 )
 def fin_by_client(facts: ConnectionFacts) -> Iterator[Found]:
     if is_cut(facts):
-        yield Found(evidence=(end_line(facts), *_silences(facts), f"age {seconds(facts.age_ns or 0)}"))
+        yield Found(
+            evidence=(
+                end_line(facts),
+                *_silences(facts),
+                f"age {seconds(facts.age_ns or 0)}",
+                lag_line(facts),
+            )
+        )
 
 
 # -- over all connections
@@ -455,7 +475,10 @@ def _is_answer_to_hop(one: Summary, group: list[Summary]) -> bool:
 
 
 def clusters(facts: CaptureFacts) -> list[list[Summary]]:
-    """Groups of connections of one tap and place of server that ended together, by the server's side."""
+    """Groups of connections of one tap and place of server that ended together, by the server's side.
+
+    Those whose ends were read after a tap had been blind may have ended one after the other.
+    """
     by_tap: dict[tuple[str | None, str | None], list[Summary]] = {}
     for one in facts.connections:
         if _was_dropped(one):
@@ -470,7 +493,16 @@ def clusters(facts: CaptureFacts) -> list[list[Summary]]:
                 current = []
             current.append(one)
         found.append(current)
-    return [group for group in found if len(group) >= _CLUSTER_COUNT and _is_independent(group)]
+    return [
+        group
+        for group in found
+        if len(group) >= _CLUSTER_COUNT and _is_independent(group) and _is_moment(group, facts.lags)
+    ]
+
+
+def _is_moment(group: list[Summary], lags: Sequence[Lag]) -> bool:
+    """Whether their ends were read as they came: nothing else gathered them."""
+    return all(earliest_ns(lags, _by_end(one)) == _by_end(one) for one in group)
 
 
 def _by_end(one: Summary) -> int:
@@ -543,6 +575,9 @@ def same_age(facts: CaptureFacts) -> Iterator[Found]:
         starts = [one.open_ns or 0 for one in group]
         if len(group) < 3 or min(ages) < SECOND_NS or max(ages) - min(ages) > max(ages) * _SAME:
             continue
+        blurs = [blur_ns(facts.lags, one.open_ns or 0, one.closed_ns or 0) for one in group]
+        if max(blurs) > max(ages) * _SAME:
+            continue  # this proxy read some of their ends late, so their ages are not known that well
         if max(starts) - min(starts) <= max(ages) * 2 * _SAME:
             continue  # opened together: a cluster, or an idle timeout, looks the same
         limits = matching(max(ages) / 1e9, "lifetime")

@@ -8,7 +8,7 @@ from itertools import pairwise, takewhile
 from statistics import median
 from typing import Final
 
-from wsinspect.findings.evidence import answer_marks, end_line, js_told, named, seconds
+from wsinspect.findings.evidence import answer_marks, end_line, js_told, lag_line, named, seconds
 from wsinspect.findings.facts import C2S, S2C, SECOND_NS, ConnectionFacts, FrameFact, PingFact
 from wsinspect.findings.limits import matching, words
 from wsinspect.findings.model import FaultOf, Found
@@ -50,7 +50,8 @@ def no_pong(facts: ConnectionFacts) -> Iterator[Found]:
     code = facts.server_close_code if side == S2C else facts.client_close_code
     reason = (facts.server_close_reason if side == S2C else facts.client_close_reason) or ""
     says_so = bool(_TIMEOUT_WORDS.search(reason))
-    if not says_so and (waited < _LEAST_WAIT_NS or code in (1000, 1001)):
+    has_waited = facts.has_waited(first.time_ns, facts.end_ns, _LEAST_WAIT_NS)
+    if not says_so and (not has_waited or code in (1000, 1001)):
         return
     answered = [ping for ping in mine if ping.pong_id is not None]
     limits = [words(limit) for limit in matching(waited / 1e9, "keepalive")]
@@ -71,10 +72,11 @@ def no_pong(facts: ConnectionFacts) -> Iterator[Found]:
             end_line(facts),
             js_told(facts),
             *(f"known limit: {line}" for line in limits[:2]),
+            lag_line(facts),
         ),
         frame=first.id,
         fault_of=other,
-        confidence="high" if says_so or code == 1011 else "medium",
+        confidence="high" if has_waited and (says_so or code == 1011) else "medium",
         js=js_told(facts),
         software=named(answer_marks(facts)),
     )
@@ -138,6 +140,8 @@ def race(facts: ConnectionFacts) -> Iterator[Found]:
     ):
         return
     interval, count = beat
+    if not facts.is_silence_certain(_NEAR / 5 * interval):
+        return  # this proxy read the end late: how long after the last heartbeat it came is not known
     # A silence no longer than the heartbeat is not an idle timeout: WS-DROP-003.
     if interval < 900_000_000 or not 1.02 * interval < silence <= (1 + _NEAR) * interval:
         return
@@ -209,7 +213,7 @@ def half_open(facts: ConnectionFacts) -> Iterator[Found]:
         mine = [ping for ping in facts.pings if ping.direction == side]
         lost = _lost(mine)
         silence = facts.last_ns[side.other] or facts.open_ns or 0
-        is_dead = lost >= 2 and mine[-1].time_ns - silence > 2 * SECOND_NS
+        is_dead = lost >= 2 and facts.has_waited(silence, mine[-1].time_ns, 2 * SECOND_NS + 1)
         is_ended_so = facts.how in ("rst", "timeout") if facts.is_over else True
         if is_dead and is_ended_so:
             yield Found(
@@ -309,7 +313,8 @@ def never_answered(facts: ConnectionFacts) -> Iterator[Found]:
         # The other side spoke after the ping, so it had it, and had the time.
         spoke = facts.last_ns[side.other]
         has_heard = spoke is not None and spoke > mine[0].time_ns
-        if waited < _NO_PONG_NS or not (has_heard or len(mine) >= 2):
+        has_waited = facts.has_waited(mine[0].time_ns, last, _NO_PONG_NS)
+        if not has_waited or not (has_heard or len(mine) >= 2):
             continue
         other: FaultOf = "client" if side == S2C else "server"
         noun = "ping" if len(mine) == 1 else "pings"

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import Final
 
-from wsinspect.findings.evidence import js_told, seconds
+from wsinspect.findings.evidence import EITHER_SIDE, js_told, seconds, unknown_order
 from wsinspect.findings.facts import C2S, S2C, SECOND_NS, ConnectionFacts
 from wsinspect.findings.limits import is_round, matching, words
-from wsinspect.findings.model import Found, Severity
+from wsinspect.findings.model import Cause, Found, Severity
 from wsinspect.findings.registry import Rules
 from wsinspect.findings.rules.sandwich import covered_by, hop_of, software_of
 from wsinspect.findings.sandwich import PairFacts, Through, Waited
@@ -71,10 +71,12 @@ def hop_closed(pair: PairFacts) -> Iterator[Found]:
     if pair.closed_by != "hop" or pair.origin is None or pair.edge.has_close or pair.origin.has_close:
         return
     quiet, side = _counted(pair.edge, pair.origin)
+    doubts = [line for one in (pair.edge, pair.origin) if (line := unknown_order(one)) is not None]
     limits = matching(quiet / 1e9, "idle")
     longest = max(_longest_pause(pair.edge), _longest_pause(pair.origin))
     # It had been as quiet before, and that ended nothing: not an idle timeout.
     is_idle = quiet >= _IDLE_NS and quiet > longest * 1.1
+    is_idle &= pair.edge.is_silence_certain() and pair.origin.is_silence_certain()
     if side == "client" and not pair.edge.frames[C2S] and (pair.edge.silence_ns() or 0) < _IDLE_NS:
         is_idle = False  # the client never said anything, and the server was not silent
     yield Found(
@@ -86,7 +88,16 @@ def hop_closed(pair: PairFacts) -> Iterator[Found]:
             if _IDLE_NS <= quiet <= longest * 1.1
             else "",
             *(f"known limit: {words(limit)}" for limit in (limits[:4] if is_idle else ())),
+            *doubts[:1],
         ),
+        severity="warning" if doubts else None,
+        confidence="low" if doubts else None,
+        causes=(
+            Cause("the hop closed both sides", "the hop's log for this moment"),
+            *EITHER_SIDE,
+        )
+        if doubts
+        else (),
         hop=hop_of(pair),
         software=software_of(pair),
         topic="idle" if is_idle else "lifetime" if (pair.edge.age_ns or 0) >= _IDLE_NS else "abrupt",
@@ -174,7 +185,7 @@ def _lost_close(pair: PairFacts, edge: ConnectionFacts, origin: ConnectionFacts)
             continue
         through = (pair.c2s if side == C2S else pair.s2c) or Through()
         lived = pair.lived_after_ns(side, at[0])
-        if lived > through.patience_ns:
+        if pair.is_overdue(side, at[0], through.patience_ns):
             other = "server" if side == C2S else "client"
             return Found(
                 title="The hop swallowed a CLOSE frame",
@@ -271,7 +282,7 @@ def _is_overdue(pair: PairFacts, arrow: str, through: Through) -> bool:
     """Whether the last messages would have come out long ago, at the pace of this hop."""
     if through.tail_ns is None or through.tail_bytes > _BUFFERED_BYTES:
         return False
-    return pair.lived_after_ns(_SIDES[arrow], through.tail_ns) > through.patience_ns
+    return pair.is_overdue(_SIDES[arrow], through.tail_ns, through.patience_ns)
 
 
 def _overdue_line(pair: PairFacts, arrow: str, through: Through) -> Iterator[str]:
@@ -304,7 +315,9 @@ def _is_whole(pair: PairFacts, arrow: str) -> bool:
 )
 def buffers(pair: PairFacts) -> Iterator[Found]:
     for arrow, through in _ways(pair):
-        if through.held >= 3 and through.held_ns >= _BUFFERED_NS and through.delays_ns is not None:
+        waits = through.longest
+        is_held = through.held >= 3 and (not waits or any(pair.held_ns(one) >= _BUFFERED_NS for one in waits))
+        if is_held and through.held_ns >= _BUFFERED_NS and through.delays_ns is not None:
             least, middle, _, longest = through.delays_ns
             yield Found(
                 evidence=(
