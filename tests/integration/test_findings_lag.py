@@ -11,6 +11,7 @@ from websockets.exceptions import WebSocketException
 
 from tests.support.engine import Engine
 from tests.support.hops import LOOPBACK
+from tests.support.journals import need
 from tests.support.sandwich_lab import afterwards, stored, told
 from wsinspect.capture.reader import Capture
 from wsinspect.diagnosis.facts import FactReader
@@ -71,9 +72,9 @@ def test_ends_that_a_stopped_engine_read_at_once_are_no_cluster(tmp_path):
     engine = asyncio.run(_cut_one_after_the_other(tmp_path, is_stopped=True))
     with Capture.open(engine.capture) as capture:
         reader = FactReader(capture.query)
-        facts = [reader.connection(number) for number in (1, 2, 3)]
+        facts = [need(reader.connection(number)) for number in (1, 2, 3)]
         (longest,) = [one for one in reader.lags() if one.until_ns - one.from_ns > 1_000_000_000]
-    ends = [one.end_ns for one in facts]
+    ends = [need(one.end_ns) for one in facts]
     # They were stamped together, and each of them says since when it may have come.
     assert max(ends) - min(ends) < 500_000_000
     assert longest.until_ns - longest.from_ns >= 3 * APART * 1e9
@@ -90,6 +91,6 @@ def test_ends_that_were_read_as_they_came_have_their_times(tmp_path):
     engine = asyncio.run(_cut_one_after_the_other(tmp_path, is_stopped=False))
     with Capture.open(engine.capture) as capture:
         reader = FactReader(capture.query)
-        ends = [reader.connection(number).end_ns for number in (1, 2, 3)]
+        ends = [need(need(reader.connection(number)).end_ns) for number in (1, 2, 3)]
     assert max(ends) - min(ends) > APART * 1e9
     assert "WS-DROP-004" not in {rule for rule, _ in afterwards(engine.capture)}
