@@ -193,7 +193,42 @@ APACHE_WS = """RewriteCond %{HTTP:Upgrade} websocket [NC]
     RewriteRule ^/(.*)$ http://192.0.2.1:3000/$1 [P,L]"""
 PLAIN, SECURE = "ws://localhost:8080/ws", "wss://localhost:8080/ws"
 HOST = ("WS-HS-105", "Host: other")
+CADDY = """{
+	log {
+		output file /tmp/wsinspect-never
+	}
+	storage file_system /tmp/wsinspect-never
+}
+localhost:8080 {
+	tls /etc/ssl/never.pem /etc/ssl/never.key
+	log {
+		output file /tmp/wsinspect-never
+	}
+	SITE
+}
+"""
+
+
+def caddy_site(inside: str = "", upstream: str = "app:3000") -> dict[str, str]:
+    return {
+        "Caddyfile": CADDY.replace(
+            "SITE", f"reverse_proxy {upstream} {{\n\t\tlb_policy first\n\t\t{inside}\n\t}}"
+        )
+    }
+
+
 CASES = [
+    ("caddy", caddy_site("header_up -Upgrade"), SECURE, REMOVED, "426", "101"),
+    ("caddy", caddy_site("header_up Host other"), PLAIN, HOST, "403", "101"),
+    ("caddy", caddy_site("", "h2c://app:3000"), PLAIN, ("WS-HS-020", "502"), "502", "101"),
+    (
+        "caddy",
+        caddy_site("transport http {\n\t\t\tread_timeout 60s\n\t\t}"),
+        SECURE,
+        IDLE,
+        "101, cut",
+        "101, held idle 75 s",
+    ),
     ("apache", apache_site("ProxyPass /ws http://192.0.2.1:3000/ws"), PLAIN, REMOVED, "426", "101"),
     ("apache", apache_site("ProxyPass /ws http://192.0.2.1:3000/ws"), SECURE, REMOVED, "426", "101"),
     ("apache", apache_site(APACHE_WS), PLAIN, REMOVED, "426", "101"),

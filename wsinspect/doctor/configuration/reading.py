@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from wsinspect.doctor.configuration.apache import Apache
+from wsinspect.doctor.configuration.caddy.reader import Caddy
 from wsinspect.doctor.configuration.diffs import base_of
 from wsinspect.doctor.configuration.haproxy import HAProxy
 from wsinspect.doctor.configuration.model import Met, Reader
@@ -21,7 +22,7 @@ from wsinspect.doctor.target import Target
 from wsinspect.errors import UsageError
 
 #: In the order in which they are asked whether a file is theirs.
-READERS: Final[tuple[Reader, ...]] = (HAProxy(), Apache(), Nginx())
+READERS: Final[tuple[Reader, ...]] = (HAProxy(), Apache(), Caddy(), Nginx())
 STDIN: Final = "-"
 _NGINX: Final = next(index for index, one in enumerate(READERS) if one.software == "nginx")
 #: Of a file, to recognise it by.

@@ -21,6 +21,7 @@ from wsinspect.doctor.configuration.model import Defect, Met, Place
 from wsinspect.doctor.configuration.reading import Configuration
 from wsinspect.doctor.proof.apache import ApacheProver
 from wsinspect.doctor.proof.application import CREDENTIALS, answer, application
+from wsinspect.doctor.proof.caddy import CaddyProver
 from wsinspect.doctor.proof.certificate import write_certificate
 from wsinspect.doctor.proof.haproxy import HAProxyProver
 from wsinspect.doctor.proof.model import Prover, Setup, Stage
@@ -37,6 +38,7 @@ PROVERS: Final[Mapping[str, Prover]] = {
     "nginx": NginxProver(),
     "haproxy": HAProxyProver(),
     "apache": ApacheProver(),
+    "caddy": CaddyProver(),
 }
 _ANSWER_SECONDS: Final = 8.0
 #: A limit is scaled down to this, and a connection that outlives it by half is held.
@@ -272,14 +274,17 @@ class _Run:
 
     async def _ask(self, stage: Stage) -> Outcome:
         """A browser's handshake, and then silence."""
-        context = None
+        context, name = None, None
         if stage.certificate is not None:
             context = ssl.create_default_context()
             context.load_verify_locations(stage.certificate)
             context.check_hostname = False
+            name = self._target.host
         try:
             async with asyncio.timeout(_ANSWER_SECONDS):
-                reader, writer = await asyncio.open_connection(LOOPBACK, stage.port, ssl=context)
+                reader, writer = await asyncio.open_connection(
+                    LOOPBACK, stage.port, ssl=context, server_hostname=name
+                )
         except (OSError, TimeoutError) as error:
             return Outcome(f"no connection ({error})")
         try:

@@ -1,0 +1,1 @@
+"""Caddy: the Caddyfile, read with its lines; `caddy adapt` keeps none."""

@@ -1,0 +1,202 @@
+"""Caddy: the site of the URL again, as far as its directives are harmless, around our own listener and
+servers.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from wsinspect.doctor.configuration.caddy.reader import Found, seconds_of
+from wsinspect.doctor.configuration.caddy.tree import Directive, Tree
+from wsinspect.doctor.configuration.model import Met, Place
+from wsinspect.doctor.proof.model import Setup, Stage
+from wsinspect.doctor.target import Target
+
+#: Directives and what may stand in them. None of these opens a file, connects elsewhere or runs anything.
+_HARMLESS: Final = frozenset(
+    (
+        *(
+            "handle",
+            "handle_path",
+            "route",
+            "respond",
+            "redir",
+            "rewrite",
+            "uri",
+            "method",
+            "header",
+            "vars",
+            "map",
+        ),
+        *("request_header", "error", "abort", "try_files", "handle_errors", "reverse_proxy", "header_up"),
+        *("header_down", "transport", "versions", "stream_timeout", "stream_close_delay", "flush_interval"),
+        *(
+            "read_timeout",
+            "write_timeout",
+            "response_header_timeout",
+            "dial_timeout",
+            "keepalive",
+            "compression",
+        ),
+        *(
+            "max_conns_per_host",
+            "expect_continue_timeout",
+            "buffer_requests",
+            "buffer_responses",
+            "body",
+            "close",
+        ),
+    )
+)
+_MATCHERS: Final = frozenset(
+    (
+        "path",
+        "path_regexp",
+        "host",
+        "method",
+        "protocol",
+        "header",
+        "header_regexp",
+        "query",
+        "not",
+        "remote_ip",
+        "client_ip",
+    )
+)
+_TIMES: Final = (
+    "read_timeout",
+    "write_timeout",
+    "response_header_timeout",
+    "dial_timeout",
+    "stream_timeout",
+    "stream_close_delay",
+)
+_UNSAID: Final = frozenset(
+    (
+        "tls",
+        "log",
+        "encode",
+        "root",
+        "import",
+        "lb_policy",
+        "lb_retries",
+        "lb_try_duration",
+        "health_uri",
+        "health_interval",
+        "to",
+        "file_server",
+        "tls_insecure_skip_verify",
+        "tls_server_name",
+    )
+)
+#: Placeholders that read files or the environment.
+_DANGEROUS: Final = re.compile(r"\{(?:file|env)\.|\{\$")
+
+
+@dataclass(frozen=True)
+class CaddyProver:
+    """Caddy without its administration, certificates and saved configuration."""
+
+    programs: tuple[str, ...] = ("caddy",)
+    version_arguments: tuple[str, ...] = ("version",)
+
+    def refuses(self, version: str) -> str | None:
+        """1.x has another language."""
+        return None if version.split(".")[0] not in ("0", "1") else f"Caddy {version}: 2 is needed"
+
+    def setup(self, tree: Tree, met: Met, target: Target, stage: Stage) -> Setup:
+        """A Caddyfile with the one site that the URL meets."""
+        writer = _Writer(stage)
+        found: Found = met.found
+        for text in (
+            "{",
+            "admin off",
+            "auto_https off",
+            f"storage file_system {stage.folder}",
+            "}",
+        ):
+            writer.line(text)
+        scheme = "https" if stage.certificate else "http"
+        host = f"[{target.host}]" if ":" in target.host else target.host
+        writer.line(f"{scheme}://{host}:{stage.port} {{", found.site.at)
+        writer.line("bind 127.0.0.1")
+        if stage.certificate:
+            writer.line(f"tls {stage.certificate} {stage.certificate}")
+        writer.line(f"root * {stage.folder}/empty")
+        for one in found.site.block or ():
+            writer.directive(one, is_matcher=False)
+        writer.line("}")
+        return Setup(
+            {"Caddyfile": "\n".join(writer.lines) + "\n", "empty/.keep": ""},
+            ["run", "--config", "Caddyfile", "--adapter", "caddyfile"],
+            ["adapt", "--config", "Caddyfile", "--adapter", "caddyfile"],
+            list(dict.fromkeys(writer.left_out)),
+            {"Caddyfile": writer.origins},
+        )
+
+    def missing_variable(self, words: str, setup: Setup) -> str | None:
+        """Placeholders that nobody defines are empty."""
+        return None
+
+
+class _Writer:
+    def __init__(self, stage: Stage) -> None:
+        self.lines: list[str] = []
+        self.origins: list[Place | None] = [None]
+        self.left_out: list[str] = []
+        self._stage = stage
+
+    def line(self, text: str, at: Place | None = None) -> None:
+        self.lines.append(text)
+        self.origins.append(at)
+
+    def directive(self, one: Directive, *, is_matcher: bool) -> None:
+        """It and what is inside, as far as they are harmless."""
+        named = one.name.startswith("@")
+        if named and one.args and one.args[0] not in _MATCHERS:
+            self.left_out.append(one.words)
+            return
+        known = named or (one.name in _MATCHERS if is_matcher else one.name in _HARMLESS)
+        text = " ".join((one.name, *self._arguments(one)))
+        if one.name == "file_server" and not is_matcher:
+            self.line("file_server", one.at)
+        elif not known or _DANGEROUS.search(text):
+            if one.name not in _UNSAID:
+                self.left_out.append(one.words)
+        elif one.name == "transport" and one.args[:1] != ("http",):
+            self.left_out.append(one.words)
+        elif one.block is None:
+            self.line(text, one.at)
+        else:
+            self.line(f"{text} {{", one.at)
+            for inner in one.block:
+                self.directive(inner, is_matcher=named or is_matcher)
+            self.line("}", one.at)
+
+    def _arguments(self, one: Directive) -> Iterator[str]:
+        if one.name in _TIMES and one.args:
+            seconds = seconds_of(one.args[0])
+            yield one.args[0] if seconds is None else f"{max(1, round(seconds * 1000 / self._stage.scale))}ms"
+            return
+        for index, arg in enumerate(one.args):
+            is_matcher = index == 0 and arg.startswith(("/", "@", "*"))
+            if one.name == "reverse_proxy" and not is_matcher:
+                scheme = "h2c://" if arg.startswith("h2c://") else ""
+                yield f"{scheme}127.0.0.1:{self._stage.application}"
+                break
+            yield _quoted(arg)
+        if (
+            one.name == "reverse_proxy"
+            and one.block is not None
+            and not any(not arg.startswith(("/", "@", "*")) for arg in one.args)
+        ):
+            yield f"127.0.0.1:{self._stage.application}"
+
+
+def _quoted(word: str) -> str:
+    if re.fullmatch(r"[^\s\"`#{}]+|\{[\w.>-]+\}", word):
+        return word
+    return f"`{word}`" if "`" not in word else '"' + word.replace('"', '\\"') + '"'
