@@ -22,6 +22,7 @@ from tests.support.devtools import DevTools, devtools
 from tests.support.engine import Engine
 from tests.support.finding_lab import LOOPBACK, found_in
 from tests.support.named_sites import NamedSites, Served
+from tests.support.small_servers import free_port
 from tests.support.threaded_loop import ThreadedLoop
 from tests.unit.findings.facts_made import capture
 from wsinspect.findings.registry import all_rules, diagnose_capture
@@ -41,12 +42,6 @@ TALK = """new Promise((resolve) => {
 })"""
 STATES = """Promise.all(["loopback-network", "local-network"].map(
   async (name) => (await navigator.permissions.query({ name })).state))"""
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind((LOOPBACK, 0))
-        return int(one.getsockname()[1])
 
 
 async def _page(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, other: int) -> None:

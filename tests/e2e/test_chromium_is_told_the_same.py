@@ -7,7 +7,6 @@ engine as its proxy, loopback included.
 
 from __future__ import annotations
 
-import asyncio
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +21,7 @@ from tests.support.certs import make_certificates
 from tests.support.endings import server_endings
 from tests.support.engine import Engine, start_engine
 from tests.support.origin import Origin
+from tests.support.small_servers import Page, pages
 from tests.support.threaded_loop import ThreadedLoop
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(240)]
@@ -38,9 +38,8 @@ class Browsers:
         self.loop, self.origin, self.engine = loop, origin, engine
         self.lab = AppLab(origin)
 
-    async def start(self) -> None:
-        self.server = await asyncio.start_server(_serve_page, "127.0.0.1", 0)
-        url = f"http://127.0.0.1:{self.server.sockets[0].getsockname()[1]}/"
+    async def start(self, page_port: int) -> None:
+        url = f"http://127.0.0.1:{page_port}/"
         self.plain = await NodeApp.start("chromium.mjs", url)
         self.proxied = await NodeApp.start("chromium.mjs", url, str(self.engine.port("regular")))
         for browser in (self.plain, self.proxied):
@@ -49,8 +48,6 @@ class Browsers:
     async def stop(self) -> None:
         await self.plain.stop()
         await self.proxied.stop()
-        self.server.close()
-        await self.server.wait_closed()
 
     async def converse(self, url: str, proxy: int | None) -> dict[str, Any]:
         return await (self.proxied if proxy else self.plain).ask(url=url)
@@ -66,15 +63,6 @@ class Browsers:
         return self.loop.run(self.lab.failures(ENDINGS, self.converse, direct, through), 200)
 
 
-async def _serve_page(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    await reader.readuntil(b"\r\n\r\n")
-    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: %d\r\nConnection: close\r\n\r\n"
-    writer.write(head % len(PAGE) + PAGE)
-    await writer.drain()
-    writer.close()
-    await writer.wait_closed()
-
-
 @pytest.fixture(scope="module")
 def browsers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browsers]:
     folder: Path = tmp_path_factory.mktemp("chromium")
@@ -82,9 +70,9 @@ def browsers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browsers]:
     with ThreadedLoop() as loop:
         origin = loop.run(_open(context))
         try:
-            with start_engine(origin, folder) as engine:
+            with pages(lambda _path: Page(PAGE)) as port, start_engine(origin, folder) as engine:
                 browsers = Browsers(loop, origin, engine)
-                loop.run(browsers.start())
+                loop.run(browsers.start(port))
                 yield browsers
                 loop.run(browsers.stop())
                 assert engine.stderr == ""

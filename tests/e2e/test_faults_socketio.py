@@ -7,30 +7,20 @@ from pathlib import Path
 import pytest
 
 from tests.support.apps import NodeApp
+from tests.support.echo_engine import OUTAGE
 from tests.support.engine import Engine
 from tests.support.threaded_loop import ThreadedLoop
 from wsinspect.capture.reader import Capture
 
 pytestmark = pytest.mark.lab
 
-#: "5 s good; abort all; 503 for 8 s; then 300 ms latency", five times as fast.
-SCENARIO = """
-version: 1
-rules:
-  - {name: outage, kind: refuse, status: 503, armed: false}
-  - {name: slow, kind: latency, direction: s2c, latency: 300ms, armed: false}
-phases:
-  - {for: 5s}
-  - {do: {kind: abort, how: rst}}
-  - {for: 8s, rules: [outage]}
-  - {for: 60s, rules: [slow]}
-"""
+#: `OUTAGE` five times as fast.
 SCALE = 0.2
 
 
 def test_a_reconnecting_client_goes_through_an_outage(tmp_path: Path) -> None:
     scenario = tmp_path / "outage.yaml"
-    scenario.write_text(SCENARIO)
+    scenario.write_text(OUTAGE)
     with ThreadedLoop() as loop:
         node = loop.run(NodeApp.start("socketio_reconnect.mjs"))
         try:

@@ -22,7 +22,8 @@ from tests.support.app_capture import engine_before, node
 from tests.support.devtools import DevTools, devtools
 from tests.support.engine import Engine
 from tests.support.finding_lab import LOOPBACK, by_path, found_in
-from tests.support.hops import NGINX_GOOD, Hop, free_port, nginx
+from tests.support.hops import NGINX_GOOD, Hop, nginx
+from tests.support.small_servers import free_port
 from tests.support.threaded_loop import ThreadedLoop
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(90)]

@@ -8,9 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.request import ProxyHandler, Request, build_opener
 
@@ -21,7 +18,8 @@ from websockets.exceptions import WebSocketException
 
 from tests.support.engine import Engine
 from tests.support.field_reports import application, by_path, converse, diagnose, ids, record
-from tests.support.hops import LOOPBACK, NGINX_GOOD, free_port
+from tests.support.hops import LOOPBACK, NGINX_GOOD
+from tests.support.small_servers import Page, free_port, mute, pages
 
 pytestmark = pytest.mark.lab
 
@@ -57,42 +55,15 @@ def test_report_1_nginx_without_the_three_lines_and_then_its_idle_timeout(tmp_pa
 # -- report 2: intermittent failures behind Nginx Proxy Manager
 
 
-class EngineIo(BaseHTTPRequestHandler):
+def engine_io(path: str) -> Page:
     """What Engine.IO says to a WebSocket request that lost its Upgrade; and a page that never tries."""
-
-    protocol_version = "HTTP/1.1"
-
-    def do_GET(self) -> None:
-        if self.path.startswith("/socket.io/"):
-            self.say(400, "application/json", b'{"code":3,"message":"Bad request"}')
-        else:
-            self.say(
-                200, "text/html", b"<html><script>/* hydrated wrongly */ const s = () => io()</script></html>"
-            )
-
-    def say(self, status: int, kind: str, body: bytes) -> None:
-        self.send_response(status)
-        self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        return
-
-
-@contextlib.contextmanager
-def site() -> Iterator[int]:
-    with ThreadingHTTPServer((LOOPBACK, 0), EngineIo) as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        yield server.server_port
-        server.shutdown()
-        thread.join()
+    if path.startswith("/socket.io/"):
+        return Page(b'{"code":3,"message":"Bad request"}', "application/json", 400)
+    return Page(b"<html><script>/* hydrated wrongly */ const s = () => io()</script></html>")
 
 
 def test_report_2_a_custom_location_that_inherits_nothing(tmp_path):
-    with site() as port:
+    with pages(engine_io) as port:
         locations = f"""
         {NGINX_GOOD}
         location /socket.io/ {{
@@ -121,7 +92,7 @@ def test_report_2_a_custom_location_that_inherits_nothing(tmp_path):
 
 def test_report_2_the_page_that_never_tries(tmp_path):
     with (
-        site() as port,
+        pages(engine_io) as port,
         Engine.start(
             "--tap", f"edge={LOOPBACK}:0=http://{LOOPBACK}:{port}", "--page-wait", "500ms", folder=tmp_path
         ) as engine,
@@ -169,11 +140,6 @@ def test_report_3_each_close_code_and_the_1006(tmp_path):
 
 
 def test_report_3_502_hot_reload_and_the_handshake_that_takes_too_long(tmp_path):
-    async def mute(reader, writer):
-        with contextlib.suppress(OSError):
-            await reader.read()
-        writer.close()
-
     async def play():
         silent = await asyncio.start_server(mute, LOOPBACK, 0)
         async with silent:
@@ -203,11 +169,6 @@ def test_report_3_502_hot_reload_and_the_handshake_that_takes_too_long(tmp_path)
 
 
 def test_report_3_the_client_that_gives_up(tmp_path):
-    async def mute(reader, writer):
-        with contextlib.suppress(OSError):
-            await reader.read()
-        writer.close()
-
     async def play():
         async with await asyncio.start_server(mute, LOOPBACK, 0) as silent:
             port = silent.sockets[0].getsockname()[1]

@@ -20,7 +20,8 @@ from websockets.http11 import Request, Response
 
 from tests.support.devtools import DevTools, devtools
 from tests.support.engine import private_environment
-from tests.support.hops import LOOPBACK, Hop, free_port
+from tests.support.hops import LOOPBACK, Hop
+from tests.support.small_servers import free_port
 from tests.support.threaded_loop import ThreadedLoop
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(90)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import ssl
 from pathlib import Path
 from typing import Any
@@ -17,16 +16,11 @@ from tests.support.app_capture import asked, node
 from tests.support.certs import client_context, make_certificates
 from tests.support.engine import Engine
 from tests.support.finding_lab import LOOPBACK, found_in
+from tests.support.small_servers import echo
 from tests.support.threaded_loop import ThreadedLoop
 from wsinspect.findings.model import Finding
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(90)]
-
-
-async def echo(socket: Any) -> None:
-    with contextlib.suppress(WebSocketException):
-        async for message in socket:
-            await socket.send(message)
 
 
 class Lab:

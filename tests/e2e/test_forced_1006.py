@@ -6,7 +6,6 @@ regular one, ended by FIN and by RST.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -19,6 +18,7 @@ from websockets.exceptions import ConnectionClosed
 from tests.support.apps import NodeApp, python_client
 from tests.support.certs import make_certificates
 from tests.support.engine import Engine, start_engine
+from tests.support.small_servers import Page, pages
 from tests.support.threaded_loop import ThreadedLoop
 
 PAGE = b"<!doctype html><title>lab</title>"
@@ -127,33 +127,22 @@ def node(lab: Lab) -> Iterator[NodeApp]:
 
 @pytest.fixture(scope="module")
 def browsers(lab: Lab) -> Iterator[tuple[NodeApp, NodeApp]]:
-    async def start() -> tuple[asyncio.Server, NodeApp, NodeApp]:
-        server = await asyncio.start_server(_serve_page, "127.0.0.1", 0)
-        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+    async def start(page_port: int) -> tuple[NodeApp, NodeApp]:
+        url = f"http://127.0.0.1:{page_port}/"
         plain = await NodeApp.start("chromium.mjs", url)
         proxied = await NodeApp.start("chromium.mjs", url, str(lab.engine.port("regular")))
         for browser in (plain, proxied):
             await browser.first_line()
-        return server, plain, proxied
+        return plain, proxied
 
-    async def stop(server: asyncio.Server, *apps: NodeApp) -> None:
+    async def stop(*apps: NodeApp) -> None:
         for app in apps:
             await app.stop()
-        server.close()
-        await server.wait_closed()
 
-    server, plain, proxied = lab.loop.run(start(), 120)
-    yield plain, proxied
-    lab.loop.run(stop(server, plain, proxied), 60)
-
-
-async def _serve_page(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    await reader.readuntil(b"\r\n\r\n")
-    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: %d\r\nConnection: close\r\n\r\n"
-    writer.write(head % len(PAGE) + PAGE)
-    await writer.drain()
-    writer.close()
-    await writer.wait_closed()
+    with pages(lambda _path: Page(PAGE)) as port:
+        both = lab.loop.run(start(port), 120)
+        yield both
+        lab.loop.run(stop(*both), 60)
 
 
 def test_the_capture_says_who_did_it(lab):

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import http.server
 import json
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +17,7 @@ from tests.support.engine import private_environment
 from tests.support.har_browsers import chromes_har, firefoxs_har
 from tests.support.replay_lab import serving
 from tests.support.replay_peers import Server, echo
+from tests.support.small_servers import Page, pages
 from tests.support.tui_pilot import opened
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(120)]
@@ -40,34 +37,10 @@ SAID = [("c2s", 1), ("c2s", 2), ("s2c", 1), ("s2c", 2)]
 DATA = {1: '{"op":"join","text":"ü"}'.encode(), 2: b"\x00\x01\xff"}
 
 
-@contextmanager
-def page(port: int) -> Iterator[str]:
-    """The page, whose WebSocket goes to `port`."""
-
-    class Page(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            body = (PAGE % port).encode()
-            self.send_response(200)
-            self.send_header("Content-Type", "text/html; charset=utf-8")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, format: str, *args: object) -> None:
-            return
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Page)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/"
-    finally:
-        server.shutdown()
-        server.server_close()
-
-
 def by_browser(har: Any, folder: Path) -> Path:
     (folder / "profile").mkdir()
-    with Server(echo) as server, page(server.port) as url:
+    with Server(echo) as server, pages(lambda _path: Page((PAGE % server.port).encode())) as port:
+        url = f"http://127.0.0.1:{port}/"
         (folder / "made.har").write_text(json.dumps(har(url, folder / "profile")))
     return folder / "made.har"
 

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import functools
-import http.server
 import json
 import shutil
 import sqlite3
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
 
@@ -22,6 +19,7 @@ from tests.support.devtools import DevTools, devtools
 from tests.support.engine import Engine, private_environment
 from tests.support.replay_lab import serving
 from tests.support.replay_peers import Peer, Server
+from tests.support.small_servers import Page, pages
 from tests.support.threaded_loop import ThreadedLoop
 from wsinspect.capture.reader import Capture
 from wsinspect.replay.socketio.engineio import session_of
@@ -38,33 +36,12 @@ PAGES = {
 }
 
 
-class Files(http.server.BaseHTTPRequestHandler):
+def files(path: str) -> Page | None:
     """Pages and scripts, and nothing that answers a WebSocket."""
-
-    def do_GET(self) -> None:
-        path = PAGES.get(self.path.partition("?")[0])
-        body = path.read_bytes() if path else b"no"
-        self.send_response(200 if path else 404)
-        kind = "text/javascript" if self.path.endswith(".js") else "text/html; charset=utf-8"
-        self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *args: object) -> None:
-        return
-
-
-@contextmanager
-def files() -> Iterator[int]:
-    """The port of a server of the pages."""
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Files))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield server.server_port
-    finally:
-        server.shutdown()
-        server.server_close()
+    if path not in PAGES:
+        return None
+    kind = "text/javascript" if path.endswith(".js") else "text/html; charset=utf-8"
+    return Page(PAGES[path].read_bytes(), kind)
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +87,7 @@ def test_a_socket_io_page_runs_without_its_server(browser, tmp_path):
             browser, "record", f"http://127.0.0.1:{server['port']}/?options={options}", engine.port("regular")
         )
         engine.stop()
-    with files() as port:
+    with pages(files) as port:
         replaying = Engine.start(
             "--listen", "127.0.0.1:0", "--replay", str(engine.capture), folder=tmp_path / "replay"
         )
@@ -159,7 +136,7 @@ def test_the_long_polling_before_an_upgrade_is_recorded(upgraded):
 
 def test_a_page_with_default_transports_runs_inside_the_proxy_without_its_server(browser, tmp_path, upgraded):
     capture, recorded = upgraded
-    with files() as port:
+    with pages(files) as port:
         replaying = Engine.start(
             "--listen", "127.0.0.1:0", "--replay", str(capture), folder=tmp_path / "replay"
         )
@@ -177,7 +154,7 @@ def test_a_page_with_default_transports_runs_inside_the_proxy_without_its_server
 def test_a_page_runs_against_the_served_recording_by_any_transport(browser, tmp_path, upgraded, transports):
     capture, recorded = upgraded
     options = quote(json.dumps({"transports": transports} if transports else {}))
-    with files() as port, serving(capture) as server:
+    with pages(files) as port, serving(capture) as server:
         page = (
             f"http://127.0.0.1:{port}/?server={quote(server.url.replace('ws', 'http', 1))}&options={options}"
         )
@@ -241,7 +218,7 @@ def test_a_recording_that_lacks_the_polling_is_played_from_the_upgrade_on(browse
         recorded = use_late_chat(browser, "late-record", url, engine.port("regular"))
         engine.stop()
     capture = without_polling(engine.capture, tmp_path)
-    with files() as port:
+    with pages(files) as port:
         with serving(capture) as replaying:
             url = f"http://127.0.0.1:{port}/?server={quote(replaying.url.replace('ws', 'http', 1))}"
             assert use_late_chat(browser, "late-served", url, None) == recorded
@@ -276,7 +253,7 @@ def use_orders(browser: DevTools, page: str, port: int, url: str, proxy: int | N
 
 
 def test_a_plain_json_application_runs_without_its_server(browser, tmp_path):
-    with files() as port:
+    with pages(files) as port:
         with Server(orders) as server:
             engine = Engine.start("--listen", "127.0.0.1:0", folder=tmp_path / "record")
             recorded = use_orders(

@@ -7,15 +7,14 @@ import re
 import signal
 import socket
 import subprocess
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from websockets.sync.client import connect
-from websockets.sync.server import ServerConnection, serve
 
+from tests.support.small_servers import echo_server
 from tests.support.terminal import Terminal
 from tests.support.tmux import Tmux, engine_pid, port_of, private, run_command, wsinspect
 from tests.support.tui_captures import chat_capture
@@ -31,15 +30,8 @@ HOSTILE = "\x1b]0;owned\x07\x1b[2J[bold]x[/bold]\x9b31m\u202eevil 世界"
 def origin() -> Iterator[int]:
     """An echo server; its port."""
 
-    def echo(connection: ServerConnection) -> None:
-        for message in connection:
-            connection.send(message)
-
-    with serve(echo, "127.0.0.1", 0) as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        yield server.socket.getsockname()[1]
-        server.shutdown()
+    with echo_server() as port:
+        yield port
 
 
 @pytest.fixture

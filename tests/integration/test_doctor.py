@@ -28,7 +28,7 @@ from tests.support.doctor_lab import (
     serving_http2,
     switching,
 )
-from tests.support.hops import free_port
+from tests.support.small_servers import free_port
 from wsinspect.doctor.examination import Examination
 from wsinspect.doctor.target import Extras
 from wsinspect.handshake.heads import RawHead

@@ -18,7 +18,7 @@ from tests.support.doctor_lab import (
     serving,
     switching,
 )
-from tests.support.hops import free_port
+from tests.support.small_servers import free_port
 from wsinspect.doctor.examination import Examination
 from wsinspect.doctor.target import Extras
 from wsinspect.handshake.heads import RawHead

@@ -14,9 +14,10 @@ from websockets.asyncio.server import serve
 
 from tests.support.certs import make_certificates
 from tests.support.doctor_lab import examined
-from tests.support.hops import LOOPBACK, NGINX_GOOD, Hop, envoy_program, free_port, haproxy, nginx
+from tests.support.hops import LOOPBACK, NGINX_GOOD, Hop, envoy_program, haproxy, nginx
 from tests.support.matrix_hops import KINDS, Behind
 from tests.support.matrix_lab import answer_by_path, choose_v1, serve_by_path
+from tests.support.small_servers import free_port
 from wsinspect.doctor.configuration.judging import with_configuration
 from wsinspect.doctor.configuration.model import edited
 from wsinspect.doctor.configuration.reading import read_configurations

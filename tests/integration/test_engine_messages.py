@@ -9,19 +9,14 @@ from pathlib import Path
 
 import websockets
 from websockets.asyncio.client import ClientConnection
-from websockets.asyncio.server import ServerConnection
 
 from tests.support.engine import Engine
+from tests.support.small_servers import echo
 from wsinspect.capture.reader import Capture
 from wsinspect.capture.records import Connection
 from wsinspect.wire.opcodes import Direction
 
 PAYLOADS = [b"hello " * 50, os.urandom(3000), b"x" * 100_000, b"", b"tail"]
-
-
-async def echo(connection: ServerConnection) -> None:
-    async for message in connection:
-        await connection.send(message)
 
 
 def converse(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import threading
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
@@ -12,17 +11,12 @@ import pytest
 from mitmproxy.proxy.layers.tls import TLSLayer
 from OpenSSL import SSL
 from websockets.sync.client import connect
-from websockets.sync.server import ServerConnection, serve
 
 from tests.support.certs import client_context, make_certificates
 from tests.support.engine import Engine
+from tests.support.small_servers import echo_server
 from wsinspect.capture.reader import Capture
 from wsinspect.proxy.seams.tls import has_close_notify
-
-
-def _echo(connection: ServerConnection) -> None:
-    for message in connection:
-        connection.send(message)
 
 
 @pytest.mark.parametrize("options", [(), ("--no-splice",)], ids=["splice", "layers"])
@@ -31,9 +25,8 @@ def test_a_fatal_alert_in_answer_to_a_truncated_stream_is_no_close_notify(
 ) -> None:
     """OpenSSL's client answers a FIN without close_notify with an alert; the FIN behind it is the end."""
     certificates = make_certificates(tmp_path / "certificates")
-    with serve(_echo, "127.0.0.1", 0, ssl=certificates.server_context()) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        target = f"https://127.0.0.1:{server.socket.getsockname()[1]}"
+    with echo_server(certificates.server_context()) as port:
+        target = f"https://127.0.0.1:{port}"
         tap = f"--tap=app=127.0.0.1:0={target}"
         with Engine.start("--insecure", tap, *options, folder=tmp_path / "engine") as engine:
             url = f"wss://127.0.0.1:{engine.port('app')}/x"
@@ -45,7 +38,6 @@ def test_a_fatal_alert_in_answer_to_a_truncated_stream_is_no_close_notify(
             assert engine.stop() == 0
             with Capture.open(engine.capture) as capture:
                 ends = capture.query("SELECT detail FROM event WHERE kind = 'end' ORDER BY id")
-        server.shutdown()
     assert len(ends) == 2
     assert all("fin" in detail for (detail,) in ends)
 

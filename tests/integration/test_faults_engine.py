@@ -11,7 +11,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus, InvalidURI
 
-from tests.support.echo_engine import echo_engine
+from tests.support.echo_engine import OUTAGE, echo_engine
 from wsinspect.diagnosis.facts import diagnose
 
 pytestmark = pytest.mark.asyncio
@@ -305,19 +305,7 @@ async def test_messages_can_be_dropped_on_an_open_connection_with_context_takeov
 
 async def test_a_scenario_is_a_story_in_the_capture(tmp_path: Path) -> None:
     scenario = tmp_path / "outage.yaml"
-    scenario.write_text(
-        """
-version: 1
-rules:
-  - {name: outage, kind: refuse, status: 503, armed: false}
-  - {name: slow, kind: latency, direction: s2c, latency: 300ms, armed: false}
-phases:
-  - {for: 5s}
-  - {do: {kind: abort, how: rst}}
-  - {for: 8s, rules: [outage]}
-  - {for: 60s, rules: [slow]}
-"""
-    )
+    scenario.write_text(OUTAGE)
     story: list[str] = []
     async with echo_engine(tmp_path, "--faults", str(scenario), "--time-scale", "0.1") as lab:
         for _ in range(200):

@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import json
 import os
-import socket
 import ssl
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -20,13 +19,14 @@ from typing import Any
 
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.asyncio.server import ServerConnection, serve
+from websockets.asyncio.server import serve
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
 
 from tests.support import warm
 from tests.support.echo_engine import EchoEngine, echo_engine
 from tests.support.engine import Engine
 from tests.support.forwarder import Forwarder
+from tests.support.small_servers import echo, free_port
 from tests.support.threaded_loop import ThreadedLoop
 from wsinspect.capture.reader import Capture
 from wsinspect.faults.kinds import KINDS
@@ -373,11 +373,6 @@ def test_a_fault_at_one_tap_is_nobodys_doing_at_the_other_one(spec: str, tmp_pat
                 while True:
                     await asyncio.wait_for(client.recv(), 0.7)
 
-    async def echo(peer: ServerConnection) -> None:
-        with contextlib.suppress(ConnectionClosed):
-            async for message in peer:
-                await peer.send(message)
-
     async def sandwich() -> Path:
         origin = free_port()
         async with serve(echo, "127.0.0.1", 0, close_timeout=1) as server, Forwarder(origin) as hop:
@@ -394,9 +389,3 @@ def test_a_fault_at_one_tap_is_nobodys_doing_at_the_other_one(spec: str, tmp_pat
 
     findings = diagnosed(asyncio.run(sandwich()))
     assert [one for one in findings if one["severity"] != "note" and one["fault_of"] != "tool"] == []
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])

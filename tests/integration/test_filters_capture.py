@@ -11,20 +11,15 @@ from pathlib import Path
 
 import pytest
 import websockets
-from websockets.asyncio.server import ServerConnection
 
 from tests.support import warm
 from tests.support.engine import Engine, private_environment
 from tests.support.journals import Script, index, text, write_journal
+from tests.support.small_servers import echo
 from wsinspect.capture.filtering import FrameScan, FrameView, matching_connections
 from wsinspect.capture.reader import Capture
 from wsinspect.filters import FIELDS, parse
 from wsinspect.recorder.opening import open_capture
-
-
-async def echo(connection: ServerConnection) -> None:
-    async for message in connection:
-        await connection.send(message)
 
 
 @pytest.fixture(scope="module")

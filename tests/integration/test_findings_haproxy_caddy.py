@@ -3,8 +3,9 @@
 import pytest
 
 from tests.support.certs import make_certificates
-from tests.support.hops import LOOPBACK, caddy, free_port, haproxy
+from tests.support.hops import LOOPBACK, caddy, haproxy
 from tests.support.sandwich_lab import play
+from tests.support.small_servers import free_port
 
 pytestmark = pytest.mark.lab
 

@@ -9,8 +9,9 @@ from tests.support.apps import NodeApp
 from tests.support.certs import make_certificates
 from tests.support.engine import Engine
 from tests.support.h2_client import H2Client
-from tests.support.hops import LOOPBACK, NGINX_GOOD, free_port, haproxy, nginx
+from tests.support.hops import LOOPBACK, NGINX_GOOD, haproxy, nginx
 from tests.support.sandwich_lab import afterwards, echo_server, stored, told
+from tests.support.small_servers import free_port
 from wsinspect.capture.reader import Capture
 
 pytestmark = pytest.mark.lab

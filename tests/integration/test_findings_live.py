@@ -2,15 +2,13 @@
 
 import asyncio
 import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import ClassVar
 from urllib.request import ProxyHandler, Request, build_opener
 
 import pytest
 
 from tests.support.engine import Engine, wsinspect_json
 from tests.support.sandwich_lab import echo_server, talk
+from tests.support.small_servers import Page, pages
 from wsinspect.capture.reader import Capture
 from wsinspect.demo.hop import Hop
 from wsinspect.demo.server import ChatServer
@@ -136,35 +134,18 @@ def test_a_har_of_a_browser_is_diagnosed(tmp_path):
     assert [one["id"] for one in told["findings"]] == ["WS-HS-010"]
 
 
-class Site(BaseHTTPRequestHandler):
-    """Pages that do not open the socket that they speak of."""
-
-    pages: ClassVar = {
-        "/plain": ("text/html", b"<html>nothing</html>", None),
-        "/csp": (
-            "text/html",
-            b"<script>new WebSocket('wss://api.other.test/')</script>",
-            "default-src 'self'",
-        ),
-        "/none": ("text/html", b"<script src=/app.js></script>", None),
-        "/app.js": ("text/javascript", b"const s = new WebSocket(`wss://${location.host}/ws`)", None),
-        "/gone": ("text/html", b"io() <script src=/missing.js></script>", None),
-        "/socket.io/": ("text/plain", b'0{"sid":"a","upgrades":[],"pingInterval":25000}', None),
-    }
-
-    def do_GET(self):
-        """Any page, or 404."""
-        kind, body, policy = self.pages.get(self.path.partition("?")[0], ("text/plain", b"", None))
-        self.send_response(200 if body else 404)
-        self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(body)))
-        if policy:
-            self.send_header("Content-Security-Policy", policy)
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_):
-        """Quiet."""
+#: Pages that do not open the socket that they speak of.
+SITE = {
+    "/plain": Page(b"<html>nothing</html>"),
+    "/csp": Page(
+        b"<script>new WebSocket('wss://api.other.test/')</script>",
+        fields={"Content-Security-Policy": "default-src 'self'"},
+    ),
+    "/none": Page(b"<script src=/app.js></script>"),
+    "/app.js": Page(b"const s = new WebSocket(`wss://${location.host}/ws`)", "text/javascript"),
+    "/gone": Page(b"io() <script src=/missing.js></script>"),
+    "/socket.io/": Page(b'0{"sid":"a","upgrades":[],"pingInterval":25000}', "text/plain"),
+}
 
 
 @pytest.mark.slow
@@ -180,28 +161,26 @@ class Site(BaseHTTPRequestHandler):
     ],
 )
 def test_a_page_that_never_tries_is_noted(tmp_path, loads, options, expected):
-    with ThreadingHTTPServer(("127.0.0.1", 0), Site) as site:
-        threading.Thread(target=site.serve_forever, daemon=True).start()
-        with Engine.start(
-            *("--tap", f"main=127.0.0.1:0=http://127.0.0.1:{site.server_port}", "--page-wait", "600ms"),
+    with (
+        pages(SITE.get) as port,
+        Engine.start(
+            *("--tap", f"main=127.0.0.1:0=http://127.0.0.1:{port}", "--page-wait", "600ms"),
             *options,
             folder=tmp_path,
-        ) as engine:
-            base = f"http://127.0.0.1:{engine.port('main')}"
-            opener = build_opener(ProxyHandler({}))
-            for index, path in enumerate(loads):
-                accept = (
-                    {"Accept": "text/html"} if index == 0 else {"Accept": "*/*", "Referer": base + loads[0]}
-                )
-                try:
-                    opener.open(Request(base + path, headers=accept), timeout=10).read()
-                except OSError:  # a 404 is one of the cases
-                    continue
-            if expected:
-                engine.wait_for_event("finding")
-            else:
-                with pytest.raises(TimeoutError):
-                    engine.wait_for_event("finding", timeout=1.5)
-            engine.stop()
-        site.shutdown()
+        ) as engine,
+    ):
+        base = f"http://127.0.0.1:{engine.port('main')}"
+        opener = build_opener(ProxyHandler({}))
+        for index, path in enumerate(loads):
+            accept = {"Accept": "text/html"} if index == 0 else {"Accept": "*/*", "Referer": base + loads[0]}
+            try:
+                opener.open(Request(base + path, headers=accept), timeout=10).read()
+            except OSError:  # a 404 is one of the cases
+                continue
+        if expected:
+            engine.wait_for_event("finding")
+        else:
+            with pytest.raises(TimeoutError):
+                engine.wait_for_event("finding", timeout=1.5)
+        engine.stop()
     assert [event["id"] for event in engine.events if event["event"] == "finding"] == expected

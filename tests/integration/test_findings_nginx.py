@@ -11,8 +11,9 @@ from websockets.exceptions import WebSocketException
 from tests.support.certs import make_certificates
 from tests.support.engine import Engine
 from tests.support.finding_lab import by_path, found_in, record_port
-from tests.support.hops import LOOPBACK, NGINX_GOOD, free_port, nginx
+from tests.support.hops import LOOPBACK, NGINX_GOOD, nginx
 from tests.support.sandwich_lab import echo_server, play, talk
+from tests.support.small_servers import free_port
 from wsinspect.capture.reader import Capture
 from wsinspect.diagnosis.facts import diagnose
 

@@ -12,8 +12,9 @@ from websockets.exceptions import WebSocketException
 
 from tests.support.engine import Engine
 from tests.support.finding_lab import LOOPBACK, by_path, found_in, record, record_port
-from tests.support.hops import Hop, free_port
+from tests.support.hops import Hop
 from tests.support.sandwich_lab import afterwards, look, stored, told
+from tests.support.small_servers import free_port
 
 
 async def application(socket):

@@ -13,9 +13,10 @@ from websockets.asyncio.server import serve
 from websockets.exceptions import WebSocketException
 
 from tests.support.engine import Engine
-from tests.support.hops import LOOPBACK, free_port
+from tests.support.hops import LOOPBACK
 from tests.support.relay_hop import relay_hop
 from tests.support.sandwich_lab import afterwards, stored, told
+from tests.support.small_servers import free_port
 from tests.support.ticking import COUNT, all_closed, client, ticker
 from wsinspect.capture.reader import Capture
 from wsinspect.diagnosis.hops import Hop

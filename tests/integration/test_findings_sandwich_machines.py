@@ -7,8 +7,9 @@ import pytest
 from websockets.asyncio.server import serve
 
 from tests.support.engine import ROOT, Engine, wsinspect_json
-from tests.support.hops import LOOPBACK, NGINX_GOOD, free_port, nginx
+from tests.support.hops import LOOPBACK, NGINX_GOOD, nginx
 from tests.support.relay_hop import relay_hop
+from tests.support.small_servers import free_port
 from tests.support.ticking import COUNT, all_closed, client, ticker
 
 pytestmark = pytest.mark.lab

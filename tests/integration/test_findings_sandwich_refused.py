@@ -5,19 +5,14 @@ import asyncio
 import pytest
 
 from tests.support.engine import Engine
-from tests.support.hops import LOOPBACK, NGINX_GOOD, free_port, nginx
+from tests.support.hops import LOOPBACK, NGINX_GOOD, nginx
 from tests.support.sandwich_lab import afterwards, echo_server, stored, talk, told
+from tests.support.small_servers import free_port, mute
 
 pytestmark = pytest.mark.lab
 
 DEFAULT = "location / {{ proxy_pass http://{origin}; }}"
 GOOD = "location / {{ proxy_pass http://{origin}; proxy_read_timeout 1s; {good} }}"
-
-
-async def _silent(reader, writer):
-    """A server that takes connections and never answers."""
-    await reader.read(-1)
-    writer.close()
 
 
 async def _run(folder, config, app, attempts):
@@ -89,7 +84,7 @@ def test_a_hop_that_is_down_is_named(tmp_path):
 
 def test_a_server_that_never_answers_is_told_from_a_hop_that_does_not(tmp_path):
     async def play():
-        server = await asyncio.start_server(_silent, LOOPBACK, 0)
+        server = await asyncio.start_server(mute, LOOPBACK, 0)
         try:
             return await _run(tmp_path, GOOD, server.sockets[0].getsockname()[1], 1)
         finally:

@@ -6,8 +6,9 @@ import pytest
 
 from tests.support.certs import DAY, dated_certificate, make_certificates
 from tests.support.engine import Engine
-from tests.support.hops import LOOPBACK, NGINX_GOOD, free_port, nginx
+from tests.support.hops import LOOPBACK, NGINX_GOOD, nginx
 from tests.support.sandwich_lab import echo_server, look, talk
+from tests.support.small_servers import free_port
 
 pytestmark = pytest.mark.lab
 

@@ -17,6 +17,7 @@ from tests.support import warm
 from tests.support.certs import client_context, make_certificates
 from tests.support.engine import Engine, private_environment
 from tests.support.forwarder import Forwarder
+from tests.support.small_servers import echo
 from wsinspect.capture.reader import Capture
 from wsinspect.cli.run import make_taps
 from wsinspect.errors import UsageError
@@ -27,11 +28,6 @@ from wsinspect.proxy.taps import Tap
 #: Larger than any one read, and not a multiple of anything.
 PAYLOAD = bytes(range(256)) * 700
 REVERSE = "reverse:https://h.example:443", "127.0.0.1", 8080
-
-
-async def echo(connection) -> None:
-    async for message in connection:
-        await connection.send(message)
 
 
 def open_socks5(port: int, target: int) -> socket.socket:

@@ -22,6 +22,7 @@ from tests.support.certs import make_certificates
 from tests.support.engine import private_environment, start_engine
 from tests.support.origin import Origin
 from tests.support.routes import Checker, Route
+from tests.support.small_servers import free_port
 from tests.support.threaded_loop import ThreadedLoop
 
 CASES = {case.name: case for case in all_cases()}
@@ -87,12 +88,6 @@ def sides(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sides]:
 
 async def _open(context: ssl.SSLContext) -> Origin:
     return await Origin(context).__aenter__()
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 def start_mitmdump(folder: Path, mode: str, port: int) -> subprocess.Popen[bytes]:

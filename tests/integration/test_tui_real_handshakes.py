@@ -6,16 +6,15 @@ import hashlib
 import os
 import ssl
 import subprocess
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from websockets.sync.client import connect
-from websockets.sync.server import ServerConnection, serve
 
 from tests.support.certs import Certificates, client_context, make_certificates
 from tests.support.engine import Engine
+from tests.support.small_servers import echo_server
 from tests.support.tui_pilot import opened
 
 pytestmark = pytest.mark.lab
@@ -41,21 +40,14 @@ def scheme(request: pytest.FixtureRequest) -> str:
 def engine(tmp_path: Path, certificates: Certificates, scheme: str) -> Iterator[Engine]:
     """A proxy before an echo server, both legs encrypted or neither."""
 
-    def echo(connection: ServerConnection) -> None:
-        for message in connection:
-            connection.send(message)
-
     context = certificates.server_context() if scheme == "wss" else None
     if context is not None:
         context.set_alpn_protocols(["http/1.1"])
-    with serve(echo, "127.0.0.1", 0, ssl=context) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        port = server.socket.getsockname()[1]
+    with echo_server(context) as port:
         http = "https" if scheme == "wss" else "http"
         options = ("--reverse", f"{http}://localhost:{port}", "--listen", "0", "--insecure")
         with Engine.start(*options, folder=tmp_path / "engine") as running:
             yield running
-        server.shutdown()
 
 
 def talk(engine: Engine, scheme: str) -> None:

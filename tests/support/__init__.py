@@ -18,6 +18,7 @@ Peers
     replay_peers    blocking raw servers and clients, in threads
     endings, client_endings     every way in which a connection ends
     socket_echo     an echo server on plain sockets
+    small_servers   an echo of `websockets`, a server that never answers, pages over HTTP, a free port
     h2_client       HTTP/2 over TLS                h2_peers            both ends of it, by hand
     talk_server, page_server, named_sites      pages with WebSockets
     ticking         a server that ticks, and its client

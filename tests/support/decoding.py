@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Any
+
+import pytest
 
 from wsinspect import decoders
 from wsinspect.decoders import Decoded, Payload
@@ -39,8 +42,18 @@ def lines(name: str, payload: Payload) -> list[str]:
     return list(decoded.lines)
 
 
-def reads(payload: Payload, name: str, expected: list[str] | None, words: str | None) -> None:
+#: What it is, payload, the decoder that is to fit first, its lines, its summary.
+Case = tuple[str, Payload, str, list[str] | None, str | None]
+
+
+def for_each(cases: Sequence[Case]) -> pytest.MarkDecorator:
+    """Parametrizes a test over cases, as `case`."""
+    return pytest.mark.parametrize("case", cases, ids=[case[0] for case in cases])
+
+
+def reads(case: Case) -> None:
     """The decoder fits first, and gives these lines and this summary."""
+    _, payload, name, expected, words = case
     assert names(payload)[0] == name
     decoded = lines(name, payload)
     assert decoded
@@ -49,8 +62,9 @@ def reads(payload: Payload, name: str, expected: list[str] | None, words: str | 
     assert decoders.summary(payload) == words
 
 
-def reads_cuts(payload: Payload, name: str) -> None:
+def reads_cuts(case: Case) -> None:
     """Every beginning of the payload is read as far as it goes."""
+    _, payload, name, *_ = case
     whole = len(lines(name, payload))
     for size in range(len(payload.data)):
         cut = payload._replace(data=payload.data[:size])

@@ -15,6 +15,19 @@ from tests.support.engine import Engine
 from wsinspect.capture.reader import Capture
 from wsinspect.control.client import ControlClient
 
+#: "5 s good; abort all; 503 for 8 s; then 300 ms latency": a scenario file.
+OUTAGE = """
+version: 1
+rules:
+  - {name: outage, kind: refuse, status: 503, armed: false}
+  - {name: slow, kind: latency, direction: s2c, latency: 300ms, armed: false}
+phases:
+  - {for: 5s}
+  - {do: {kind: abort, how: rst}}
+  - {for: 8s, rules: [outage]}
+  - {for: 60s, rules: [slow]}
+"""
+
 
 class EchoEngine:
     """What a test holds in its hands.

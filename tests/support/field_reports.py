@@ -16,7 +16,8 @@ from websockets.http11 import Response
 from websockets.typing import Subprotocol
 
 from tests.support.engine import Engine, wsinspect_json
-from tests.support.hops import LOOPBACK, free_port, nginx
+from tests.support.hops import LOOPBACK, nginx
+from tests.support.small_servers import free_port
 from wsinspect.capture.reader import Capture
 
 

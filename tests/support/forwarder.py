@@ -59,16 +59,19 @@ class Forwarder:
                 sock.setblocking(False)
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             await asyncio.get_running_loop().sock_connect(server, ("127.0.0.1", self.target))
-            ways = [
-                asyncio.create_task(self._pump(C2S, client, server)),
-                asyncio.create_task(self._pump(S2C, server, client)),
-            ]
-            try:
-                await asyncio.wait(ways, return_when=asyncio.FIRST_EXCEPTION)
-            finally:
-                for task in ways:
-                    task.cancel()
-                await asyncio.gather(*ways, return_exceptions=True)
+            await self._both_ways(client, server)
+
+    async def _both_ways(self, client: socket.socket, server: socket.socket) -> None:
+        ways = [
+            asyncio.create_task(self._pump(C2S, client, server)),
+            asyncio.create_task(self._pump(S2C, server, client)),
+        ]
+        try:
+            await asyncio.wait(ways, return_when=asyncio.FIRST_EXCEPTION)
+        finally:
+            for task in ways:
+                task.cancel()
+            await asyncio.gather(*ways, return_exceptions=True)
 
     async def _pump(self, way: str, source: socket.socket, sink: socket.socket) -> None:
         loop = asyncio.get_running_loop()

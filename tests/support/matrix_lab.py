@@ -24,9 +24,10 @@ from websockets.typing import Origin, Subprotocol
 
 from tests.support.certs import make_certificates
 from tests.support.engine import Engine
-from tests.support.hops import LOOPBACK, free_port
+from tests.support.hops import LOOPBACK
 from tests.support.matrix_hops import KINDS, Behind
 from tests.support.sandwich_lab import afterwards, stored, told
+from tests.support.small_servers import free_port
 from wsinspect.capture.reader import Capture
 from wsinspect.diagnosis.facts import FactReader, diagnose
 from wsinspect.diagnosis.hops import Hop as TwoTaps

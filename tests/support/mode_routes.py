@@ -12,7 +12,7 @@ import socket
 import struct
 from dataclasses import dataclass
 
-from tests.support.forwarder import C2S, S2C, Forwarder
+from tests.support.forwarder import Forwarder
 from tests.support.rawpeers import Peer, PeerTimeoutError
 from tests.support.routes import CLIENT_TLS, Route
 
@@ -79,15 +79,3 @@ class HttpProxy(Forwarder):
             if early:
                 await loop.sock_sendall(server, early)
             await self._both_ways(client, server)
-
-    async def _both_ways(self, client: socket.socket, server: socket.socket) -> None:
-        ways = [
-            asyncio.create_task(self._pump(C2S, client, server)),
-            asyncio.create_task(self._pump(S2C, server, client)),
-        ]
-        try:
-            await asyncio.wait(ways, return_when=asyncio.FIRST_EXCEPTION)
-        finally:
-            for task in ways:
-                task.cancel()
-            await asyncio.gather(*ways, return_exceptions=True)

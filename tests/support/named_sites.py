@@ -11,8 +11,9 @@ from typing import NamedTuple
 
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.datastructures import Headers
-from websockets.exceptions import WebSocketException
 from websockets.http11 import Request, Response
+
+from tests.support.small_servers import echo
 
 LOOPBACK = "127.0.0.1"
 
@@ -39,7 +40,7 @@ class NamedSites:
 
     async def start(self, context: ssl.SSLContext) -> None:
         self._site: Server = await serve(
-            _echo, LOOPBACK, 0, ssl=context, process_request=self._answer, ping_interval=None
+            echo, LOOPBACK, 0, ssl=context, process_request=self._answer, ping_interval=None
         )
         self._port = next(iter(self._site.sockets)).getsockname()[1]
         self._proxy = await asyncio.start_server(self._forward, LOOPBACK, 0)
@@ -77,12 +78,6 @@ class NamedSites:
             writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
             await asyncio.gather(_pump(reader, outer), _pump(inner, writer))
         writer.close()
-
-
-async def _echo(connection: ServerConnection) -> None:
-    with contextlib.suppress(WebSocketException):
-        async for message in connection:
-            await connection.send(message)
 
 
 async def _pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:

@@ -16,6 +16,8 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
+from tests.support.small_servers import echo
+
 PAGE = """<!doctype html><title>waiting</title><link rel="icon" href="data:,"><script>
 const to = new URLSearchParams(location.search).get("to") || location.origin.replace("http", "ws");
 const socket = new WebSocket(to + "/socket" + location.search);
@@ -60,7 +62,7 @@ class PageServer:
     async def _start(self) -> list[Any]:
         return [
             await serve(
-                _echo,
+                echo,
                 "localhost",
                 port,
                 ssl=tls,
@@ -84,11 +86,6 @@ class PageServer:
             self.told.append(dict(parse_qsl(parts.query)))
             return _response("")
         return _response(PAGE)
-
-
-async def _echo(connection: ServerConnection) -> None:
-    async for message in connection:
-        await connection.send(message)
 
 
 def _response(text: str) -> Response:

@@ -20,7 +20,8 @@ from websockets.frames import CloseCode
 from websockets.protocol import State
 from websockets.typing import Origin, Subprotocol
 
-from tests.support.hops import LOOPBACK, Hop, free_port
+from tests.support.hops import LOOPBACK, Hop
+from tests.support.small_servers import free_port
 
 Message = str | bytes
 Peer = ServerConnection | ClientConnection

@@ -19,7 +19,8 @@ from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import WebSocketException
 
 from tests.support.engine import Engine
-from tests.support.hops import LOOPBACK, Hop, free_port
+from tests.support.hops import LOOPBACK, Hop
+from tests.support.small_servers import free_port
 from wsinspect.capture.reader import Capture
 from wsinspect.diagnosis.facts import FactReader, diagnose
 from wsinspect.diagnosis.hops import Hop as TwoTaps

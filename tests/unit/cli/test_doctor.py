@@ -8,7 +8,7 @@ import json
 import pytest
 
 from tests.support.doctor_lab import http, is_upgrade, replies, serving, switching
-from tests.support.hops import free_port
+from tests.support.small_servers import free_port
 from tests.support.threaded_loop import ThreadedLoop
 from wsinspect.cli.main import cli, execute
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.support.decoding import (
+    for_each,
     is_bounded,
     read,
     reads,
@@ -12,7 +13,6 @@ from tests.support.decoding import (
     text,
 )
 
-#: What it is, payload, the decoder that is to fit first, its lines, its summary.
 CASES = [
     ("cable", text('{"command":"subscribe","identifier":"{\\"channel\\":\\"Room\\"}"}'), "actioncable",
      ["command     subscribe", "identifier", "  {", '    "channel": "Room"', "  }"], "subscribe Room"),
@@ -24,16 +24,14 @@ CASES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("payload", "name", "expected", "words"), [case[1:] for case in CASES], ids=[case[0] for case in CASES]
-)
-def test_what_its_document_says(payload, name, expected, words):
-    reads(payload, name, expected, words)
+@for_each(CASES)
+def test_what_its_document_says(case):
+    reads(case)
 
 
-@pytest.mark.parametrize(("payload", "name"), [case[1:3] for case in CASES], ids=[case[0] for case in CASES])
-def test_every_cut_is_read_as_far_as_it_goes(payload, name):
-    reads_cuts(payload, name)
+@for_each(CASES)
+def test_every_cut_is_read_as_far_as_it_goes(case):
+    reads_cuts(case)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from tests.support.decoding import (
     EIO,
     binary,
+    for_each,
     is_bounded,
     lines,
     read,
@@ -20,7 +21,6 @@ from tests.support.decoding import (
 )
 from wsinspect.decoders.engineio import is_polling_path
 
-#: What it is, payload, the decoder that is to fit first, its lines, its summary.
 CASES = [
     ("open", text('0{"sid":"x","pingInterval":25000}'), "socket.io",
      ["Engine.IO   0 open", "{", '  "sid": "x",', '  "pingInterval": 25000', "}"], "open"),
@@ -48,16 +48,14 @@ CASES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("payload", "name", "expected", "words"), [case[1:] for case in CASES], ids=[case[0] for case in CASES]
-)
-def test_what_its_document_says(payload, name, expected, words):
-    reads(payload, name, expected, words)
+@for_each(CASES)
+def test_what_its_document_says(case):
+    reads(case)
 
 
-@pytest.mark.parametrize(("payload", "name"), [case[1:3] for case in CASES], ids=[case[0] for case in CASES])
-def test_every_cut_is_read_as_far_as_it_goes(payload, name):
-    reads_cuts(payload, name)
+@for_each(CASES)
+def test_every_cut_is_read_as_far_as_it_goes(case):
+    reads_cuts(case)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.support.decoding import (
+    for_each,
     is_bounded,
     read,
     reads,
@@ -19,7 +20,6 @@ GRAPHQL = (
 )
 
 
-#: What it is, payload, the decoder that is to fit first, its lines, its summary.
 CASES = [
     ("subscribe", text(GRAPHQL, subprotocol="graphql-transport-ws"), "graphql",
      ["type        subscribe, run this operation", "id          1", "operation   Watch", "query",
@@ -37,16 +37,14 @@ CASES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("payload", "name", "expected", "words"), [case[1:] for case in CASES], ids=[case[0] for case in CASES]
-)
-def test_what_its_document_says(payload, name, expected, words):
-    reads(payload, name, expected, words)
+@for_each(CASES)
+def test_what_its_document_says(case):
+    reads(case)
 
 
-@pytest.mark.parametrize(("payload", "name"), [case[1:3] for case in CASES], ids=[case[0] for case in CASES])
-def test_every_cut_is_read_as_far_as_it_goes(payload, name):
-    reads_cuts(payload, name)
+@for_each(CASES)
+def test_every_cut_is_read_as_far_as_it_goes(case):
+    reads_cuts(case)
 
 
 @pytest.mark.parametrize(

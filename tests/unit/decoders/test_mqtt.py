@@ -8,6 +8,7 @@ import pytest
 
 from tests.support.decoding import (
     binary,
+    for_each,
     is_bounded,
     read,
     reads,
@@ -38,7 +39,6 @@ CONNECT = mqtt_packet(
 PUBLISH = mqtt_packet(0x32, mqtt_text("a/b") + b"\x00\x07" + b"hello")
 
 
-#: What it is, payload, the decoder that is to fit first, its lines, its summary.
 CASES = [
     ("mqtt", binary(CONNECT + PUBLISH), "mqtt",
      ["packet      CONNECT, 39 bytes", "protocol    MQTT 3.1.1", "keep alive  60 s", "clean start yes",
@@ -59,16 +59,14 @@ CASES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("payload", "name", "expected", "words"), [case[1:] for case in CASES], ids=[case[0] for case in CASES]
-)
-def test_what_its_document_says(payload, name, expected, words):
-    reads(payload, name, expected, words)
+@for_each(CASES)
+def test_what_its_document_says(case):
+    reads(case)
 
 
-@pytest.mark.parametrize(("payload", "name"), [case[1:3] for case in CASES], ids=[case[0] for case in CASES])
-def test_every_cut_is_read_as_far_as_it_goes(payload, name):
-    reads_cuts(payload, name)
+@for_each(CASES)
+def test_every_cut_is_read_as_far_as_it_goes(case):
+    reads_cuts(case)
 
 
 @pytest.mark.parametrize(

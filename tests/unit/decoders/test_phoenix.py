@@ -6,6 +6,7 @@ import pytest
 
 from tests.support.decoding import (
     binary,
+    for_each,
     is_bounded,
     read,
     reads,
@@ -18,7 +19,6 @@ def phoenix_push() -> bytes:
     return b"\x00\x01\x01\x04\x0411roompush\x01\x02\x03"
 
 
-#: What it is, payload, the decoder that is to fit first, its lines, its summary.
 CASES = [
     ("join", text('["1","2","room:1","phx_join",{"t":1}]'), "phoenix",
      ["event       phx_join, join the topic", "topic       room:1", "ref         2", "join ref    1",
@@ -38,16 +38,14 @@ CASES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("payload", "name", "expected", "words"), [case[1:] for case in CASES], ids=[case[0] for case in CASES]
-)
-def test_what_its_document_says(payload, name, expected, words):
-    reads(payload, name, expected, words)
+@for_each(CASES)
+def test_what_its_document_says(case):
+    reads(case)
 
 
-@pytest.mark.parametrize(("payload", "name"), [case[1:3] for case in CASES], ids=[case[0] for case in CASES])
-def test_every_cut_is_read_as_far_as_it_goes(payload, name):
-    reads_cuts(payload, name)
+@for_each(CASES)
+def test_every_cut_is_read_as_far_as_it_goes(case):
+    reads_cuts(case)
 
 
 @pytest.mark.parametrize(

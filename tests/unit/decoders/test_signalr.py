@@ -6,6 +6,7 @@ import pytest
 
 from tests.support.decoding import (
     binary,
+    for_each,
     is_bounded,
     read,
     reads,
@@ -16,7 +17,6 @@ from tests.support.decoding import (
 SIGNALR = '{"type":1,"invocationId":"7","target":"Send","arguments":["hi",{"n":1.50}]}\x1e'
 
 
-#: What it is, payload, the decoder that is to fit first, its lines, its summary.
 CASES = [
     ("call", text(SIGNALR), "signalr",
      ["record      1 Invocation", 'invocationId"7"', 'target      "Send"', "arguments", "  [", '    "hi",',
@@ -33,16 +33,14 @@ CASES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("payload", "name", "expected", "words"), [case[1:] for case in CASES], ids=[case[0] for case in CASES]
-)
-def test_what_its_document_says(payload, name, expected, words):
-    reads(payload, name, expected, words)
+@for_each(CASES)
+def test_what_its_document_says(case):
+    reads(case)
 
 
-@pytest.mark.parametrize(("payload", "name"), [case[1:3] for case in CASES], ids=[case[0] for case in CASES])
-def test_every_cut_is_read_as_far_as_it_goes(payload, name):
-    reads_cuts(payload, name)
+@for_each(CASES)
+def test_every_cut_is_read_as_far_as_it_goes(case):
+    reads_cuts(case)
 
 
 @pytest.mark.parametrize(

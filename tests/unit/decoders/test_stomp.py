@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.support.decoding import (
+    for_each,
     is_bounded,
     read,
     reads,
@@ -12,7 +13,6 @@ from tests.support.decoding import (
     stomp,
 )
 
-#: What it is, payload, the decoder that is to fit first, its lines, its summary.
 CASES = [
     ("send", stomp(b"SEND\ndestination:/q/a\ncontent-length:3\n\n\x00{}\x00"), "stomp",
      ["command     SEND", "  destination: /q/a", "  content-length: 3", "body        3 bytes", "  00 7b 7d"],
@@ -27,16 +27,14 @@ CASES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("payload", "name", "expected", "words"), [case[1:] for case in CASES], ids=[case[0] for case in CASES]
-)
-def test_what_its_document_says(payload, name, expected, words):
-    reads(payload, name, expected, words)
+@for_each(CASES)
+def test_what_its_document_says(case):
+    reads(case)
 
 
-@pytest.mark.parametrize(("payload", "name"), [case[1:3] for case in CASES], ids=[case[0] for case in CASES])
-def test_every_cut_is_read_as_far_as_it_goes(payload, name):
-    reads_cuts(payload, name)
+@for_each(CASES)
+def test_every_cut_is_read_as_far_as_it_goes(case):
+    reads_cuts(case)
 
 
 @pytest.mark.parametrize(

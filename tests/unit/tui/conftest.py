@@ -1,12 +1,25 @@
-"""SVG snapshots have one baseline Python: elsewhere they are deselected, not skipped."""
+"""Each test of the screens has folders of its own.
+
+SVG snapshots have one baseline Python: elsewhere they are deselected, not skipped.
+"""
 
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import pytest
 
 BASELINE = (3, 13)
+
+
+@pytest.fixture(autouse=True)
+def private_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Settings, exports and engines of the one who runs the tests stay out of them."""
+    for name in ("XDG_STATE_HOME", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR"):
+        monkeypatch.setenv(name, str(tmp_path / name))
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.chdir(tmp_path)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -26,13 +26,6 @@ def chat(tmp_path: Path) -> Path:
     return chat_capture(tmp_path / "chat.db")
 
 
-@pytest.fixture(autouse=True)
-def private_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("XDG_STATE_HOME", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR"):
-        monkeypatch.setenv(name, str(tmp_path / name))
-    monkeypatch.delenv("NO_COLOR", raising=False)
-
-
 # -- the main screen
 
 

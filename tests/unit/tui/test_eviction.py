@@ -10,12 +10,6 @@ from tests.support.tui_captures import CaptureBuilder
 from tests.support.tui_pilot import opened
 
 
-@pytest.fixture(autouse=True)
-def private_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("XDG_STATE_HOME", "XDG_CONFIG_HOME"):
-        monkeypatch.setenv(name, str(tmp_path / name))
-
-
 @pytest.fixture
 def evicted(tmp_path: Path) -> Path:
     path = tmp_path / "evicted.db"

@@ -17,12 +17,6 @@ def chat(tmp_path: Path) -> Path:
     return chat_capture(tmp_path / "chat.db")
 
 
-@pytest.fixture(autouse=True)
-def private_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("XDG_STATE_HOME", "XDG_CONFIG_HOME"):
-        monkeypatch.setenv(name, str(tmp_path / name))
-
-
 def is_open(screen: Screen) -> bool:
     return screen.main.bar.is_open
 

@@ -14,12 +14,6 @@ from tests.support.tui_pilot import Screen, filtered, opened, shown_ids
 from wsinspect.tui.views import View
 
 
-@pytest.fixture(autouse=True)
-def private_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("XDG_STATE_HOME", "XDG_CONFIG_HOME"):
-        monkeypatch.setenv(name, str(tmp_path / name))
-
-
 def live(path: Path) -> Path:
     """An open connection, a ping without a pong, a text; an engine is at work."""
     builder = CaptureBuilder(path)

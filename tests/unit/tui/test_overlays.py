@@ -32,14 +32,6 @@ OVERLAYS = {
 }
 
 
-@pytest.fixture(autouse=True)
-def private_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("XDG_STATE_HOME", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR"):
-        monkeypatch.setenv(name, str(tmp_path / name))
-    monkeypatch.delenv("NO_COLOR", raising=False)
-    monkeypatch.chdir(tmp_path)
-
-
 def shown(screen: Screen) -> str:
     """What is on the terminal, by all that lies on top of one another."""
     return "\n".join(text_of(screen.app.export_screenshot()))

@@ -32,13 +32,6 @@ EMPTY = ("main", "handshake", "timeline", "findings", "faults")
 at_every_size = pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
 
 
-@pytest.fixture(autouse=True)
-def private_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("XDG_STATE_HOME", "XDG_CONFIG_HOME"):
-        monkeypatch.setenv(name, str(tmp_path / name))
-    monkeypatch.delenv("NO_COLOR", raising=False)
-
-
 @pytest.fixture
 def chat(tmp_path: Path) -> Path:
     return chat_capture(tmp_path / "chat.db")

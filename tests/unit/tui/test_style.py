@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from textual.strip import Strip
 
@@ -12,13 +10,6 @@ from tests.support.tui_pilot import opened
 from wsinspect.tui.style import STYLE_NAMES, Palette
 
 DARK = ("#e0e0e0", "#121212")
-
-
-@pytest.fixture(autouse=True)
-def private_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("XDG_STATE_HOME", "XDG_CONFIG_HOME"):
-        monkeypatch.setenv(name, str(tmp_path / name))
-    monkeypatch.delenv("NO_COLOR", raising=False)
 
 
 def grounds(strip: Strip) -> set[str | None]:

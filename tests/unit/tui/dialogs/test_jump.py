@@ -19,12 +19,6 @@ def chat(tmp_path: Path) -> Path:
     return chat_capture(tmp_path / "chat.db")
 
 
-@pytest.fixture(autouse=True)
-def private_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("XDG_STATE_HOME", "XDG_CONFIG_HOME"):
-        monkeypatch.setenv(name, str(tmp_path / name))
-
-
 @pytest.mark.parametrize("count", [0, 1, 25, 26, 27, 51, 52, 100, 676])
 def test_no_label_begins_another_and_the_first_are_the_shortest(count):
     made = labels(count)

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import queue
 import socket
-import threading
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.support.control_lab import ControlLab, control_lab
+from tests.support.small_servers import Page, pages
 from wsinspect.launch.engines import register
 from wsinspect.tui.engine import link as links
 from wsinspect.tui.engine import requests
@@ -169,28 +167,14 @@ def test_an_engine_that_accepts_and_never_answers_is_silent(capture, watcher, mo
     ],
 )
 def test_odd_answers_are_states(capture, watcher, status, body, state, words):
-    class Odd(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: Any) -> None:
-            pass
-
     token = capture.with_name("token")
     token.write_text("t")
-    with HTTPServer(("127.0.0.1", 0), Odd) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        facts = {"url": f"http://127.0.0.1:{server.server_port}", "token_file": str(token)}
+    with pages(lambda _path: Page(body, status=status)) as port:
+        facts = {"url": f"http://127.0.0.1:{port}", "token_file": str(token)}
         run_file = register(capture, [], facts)
         view = watcher().until(lambda view: view.state != links.SEEKING)
         assert (view.state, view.words) == (state, words)
         run_file.close()
-        server.shutdown()
-        thread.join(PATIENCE_S)
 
 
 def test_what_is_held_is_told_in_words():

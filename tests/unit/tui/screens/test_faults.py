@@ -21,14 +21,6 @@ pytestmark = pytest.mark.asyncio
 KNOWN = Path(__file__).parents[1] / "snapshots"
 
 
-@pytest.fixture(autouse=True)
-def private_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("XDG_STATE_HOME", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR"):
-        monkeypatch.setenv(name, str(tmp_path / name))
-    monkeypatch.delenv("NO_COLOR", raising=False)
-    monkeypatch.chdir(tmp_path)
-
-
 @pytest.fixture
 def live(tmp_path: Path) -> Iterator[Path]:
     """A capture that an engine writes."""

@@ -13,12 +13,6 @@ pytestmark = pytest.mark.asyncio
 FIX = "proxy_set_header Upgrade $http_upgrade; " * 6
 
 
-@pytest.fixture(autouse=True)
-def private_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("XDG_STATE_HOME", "XDG_CONFIG_HOME"):
-        monkeypatch.setenv(name, str(tmp_path / name))
-
-
 def found(path: Path, *, clean: bool = True) -> Path:
     builder = CaptureBuilder(path)
     builder.connection(1)

@@ -12,12 +12,6 @@ from tests.support.tui_pilot import Screen, opened
 pytestmark = pytest.mark.asyncio
 
 
-@pytest.fixture(autouse=True)
-def private_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("XDG_STATE_HOME", "XDG_CONFIG_HOME"):
-        monkeypatch.setenv(name, str(tmp_path / name))
-
-
 def marks(screen: Screen) -> str:
     return screen.pane("overview")[3]
 
