@@ -179,30 +179,30 @@ def _print(lines: Iterable[str]) -> None:
 
 def follow_json(detail: Detail) -> None:
     """One object a line: connection, handshake, frames and messages as they come, the connection again."""
-    is_told = False
+    is_printed = False
     for connection in detail.looks():
-        if not is_told and (connection.state != "connecting" or detail.is_last):
-            _tell(detail, "connection", objects.connection_object(connection))
-            _tell_handshake(detail)
-            is_told = True
+        if not is_printed and (connection.state != "connecting" or detail.is_last):
+            _print_object(detail, "connection", objects.connection_object(connection))
+            _print_handshake(detail)
+            is_printed = True
         for page in detail.new_pages():
             for frame in page.frames:
-                _tell(detail, "frame", _frame(detail, frame, page))
+                _print_object(detail, "frame", _frame(detail, frame, page))
                 message = page.messages.get(frame.message_id or 0)
                 if message is not None and message.last_frame == frame.id:
-                    _tell(detail, "message", _message(detail, message))
+                    _print_object(detail, "message", _message(detail, message))
         if detail.is_last:
-            _tell(detail, "connection", objects.connection_object(connection))
+            _print_object(detail, "connection", objects.connection_object(connection))
 
 
-def _tell(detail: Detail, event: str, content: dict[str, Any]) -> None:
+def _print_object(detail: Detail, event: str, content: dict[str, Any]) -> None:
     echo_json({"event": event, "connection": detail.number, **content})
 
 
-def _tell_handshake(detail: Detail) -> None:
+def _print_handshake(detail: Detail) -> None:
     handshake = detail.capture.handshake(detail.number)
     if handshake is not None:
-        _tell(detail, "handshake", objects.handshake_object(handshake))
+        _print_object(detail, "handshake", objects.handshake_object(handshake))
 
 
 def print_connection_json(detail: Detail) -> None:

@@ -33,7 +33,7 @@ def list_(name: str | None, as_json: bool) -> None:
     from wsinspect.faults.presets import load_preset, preset_names
 
     if name is not None:
-        _tell(name, as_json)
+        _print(name, as_json)
         return
     presets = {each: load_preset(each) for each in preset_names()}
     if as_json:
@@ -53,7 +53,7 @@ def list_(name: str | None, as_json: bool) -> None:
         echo(f"  {key:18}{one.name}")
 
 
-def _tell(name: str, as_json: bool) -> None:
+def _print(name: str, as_json: bool) -> None:
     from wsinspect.cli.output import echo, echo_json
     from wsinspect.faults.errors import FaultError
     from wsinspect.faults.kinds import ALIASES, KINDS

@@ -183,8 +183,8 @@ def _play_client(
     say_cuts(capture, chosen, Direction.CLIENT_TO_SERVER)
     total = sum(one.c2s_frames + one.s2c_frames for one in chosen)
     with progress_bar("replaying", total, is_wanted=not as_json) as progress:
-        tell = _nobody if as_json else say_divergence
-        reports = replay_client(capture, chosen, client, tell=tell, progress=progress)
+        on_divergence = _nobody if as_json else say_divergence
+        reports = replay_client(capture, chosen, client, on_divergence=on_divergence, progress=progress)
     return conclude(reports, as_json)
 
 

@@ -54,9 +54,13 @@ def play_server(
 async def _serve(
     capture: Capture, chosen: list[Connection], options: ServerOptions, address: Address, as_json: bool
 ) -> int:
-    tell = _tell_json if as_json else say_divergence
+    on_divergence = _print_divergence if as_json else say_divergence
     server = ReplayServer(
-        capture, chosen, options, tell=tell, on_report=_report_json if as_json else _report_line
+        capture,
+        chosen,
+        options,
+        on_divergence=on_divergence,
+        on_report=_report_json if as_json else _report_line,
     )
     port = await server.start(*address)
     paths = sorted({(one.path or "/").partition("?")[0] for one in chosen})
@@ -100,7 +104,7 @@ def _conclude(server: ReplayServer, as_json: bool) -> int:
     return 0 if all(report.is_equal for report in server.reports) else 1
 
 
-def _tell_json(report: ConnectionReport, what: Divergence | str) -> None:
+def _print_divergence(report: ConnectionReport, what: Divergence | str) -> None:
     found = {"problem": what} if isinstance(what, str) else what.as_json()
     echo_json({"event": "divergence", "connection": report.connection, **found})
 

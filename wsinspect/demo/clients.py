@@ -20,7 +20,7 @@ ADA = (
 )
 BOB = ("hi Ada", "yes: 426, and no WebSocket", "direct works", "who drops it?")
 LAST_WORDS = 0.4  # seconds before the end at which the conversation is brought to one
-Tell = Callable[[str], None]
+Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Ports:
     hop: int
 
 
-async def converse(ports: Ports, seconds: float, tell: Tell, *, beat: float = 0.25) -> None:
+async def converse(ports: Ports, seconds: float, say: Say, *, beat: float = 0.25) -> None:
     """Two clients; each says all its lines, then Bob is dropped, and Ada talks on until the time is over.
 
     The abnormal end comes as soon as there is something to end: who looks on has seen all within some beats.
@@ -39,41 +39,41 @@ async def converse(ports: Ports, seconds: float, tell: Tell, *, beat: float = 0.
     Args:
         ports: the proxy's listeners.
         seconds: how long Ada talks; the lines take a few beats even when this is 0.
-        tell: hears what happens, one line each.
+        say: hears what happens, one line each.
         beat: seconds between two lines of one client.
     """
     deadline = asyncio.get_running_loop().time() + max(0.0, seconds - LAST_WORDS)
-    await asyncio.gather(_ada(ports, deadline, beat, tell), _bob(ports, beat, tell))
+    await asyncio.gather(_ada(ports, deadline, beat, say), _bob(ports, beat, say))
 
 
-async def _ada(ports: Ports, deadline: float, beat: float, tell: Tell) -> None:
+async def _ada(ports: Ports, deadline: float, beat: float, say: Say) -> None:
     ada = await connect(LOOPBACK, ports.chat, PATH + "ada", name="ada", compress=True)
-    tell("ada: connected, with permessage-deflate")
+    say("ada: connected, with permessage-deflate")
     listening = asyncio.create_task(_listen(ada))
     ada.say("I speak ", "in three ", "fragments")
     await _talk(ada, ADA, deadline + beat, beat)
     ada.close(1000, "bye")
     closed = await listening
-    tell(f"ada: closed with 1000, the server answered {closed.code}")
+    say(f"ada: closed with 1000, the server answered {closed.code}")
 
 
-async def _bob(ports: Ports, beat: float, tell: Tell) -> None:
+async def _bob(ports: Ports, beat: float, say: Say) -> None:
     try:
         refused = await connect(LOOPBACK, ports.hop, PATH + "bob", name="bob")
         refused.drop()
-        tell("bob: the hop let a WebSocket through, which it should not")
+        say("bob: the hop let a WebSocket through, which it should not")
     except Refusal as refusal:
-        tell(f"bob: refused behind the hop, {refusal.status} {refusal.reason}")
+        say(f"bob: refused behind the hop, {refusal.status} {refusal.reason}")
     bob = await connect(LOOPBACK, ports.chat, PATH + "bob", name="bob")
-    tell("bob: connected without the hop")
+    say("bob: connected without the hop")
     listening = asyncio.create_task(_listen(bob))
     await _talk(bob, BOB, 0, beat)
     bob.say(DROP)
     closed = await listening
     if closed.is_abnormal:
-        tell("bob: the connection ended without a CLOSE frame, 1006")
+        say("bob: the connection ended without a CLOSE frame, 1006")
     else:
-        tell(f"bob: closed with {closed.code}")
+        say(f"bob: closed with {closed.code}")
 
 
 async def _talk(client: WebSocket, lines: tuple[str, ...], deadline: float, beat: float) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from wsinspect.demo.clients import Ports, Tell, converse
+from wsinspect.demo.clients import Ports, Say, converse
 from wsinspect.demo.engine import ports, running_engine
 from wsinspect.demo.hop import Hop
 from wsinspect.demo.server import ChatServer
@@ -22,12 +22,12 @@ _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 async def play(
-    capture: Path, seconds: float, tell: Tell, on_ready: Callable[[dict[str, Any]], None] = lambda event: None
+    capture: Path, seconds: float, say: Say, on_ready: Callable[[dict[str, Any]], None] = lambda event: None
 ) -> None:
     """Record the demo into `capture`; takes about `seconds`, somewhat more where the machine is slow.
 
     Args:
-        tell: hears what happens, one line each.
+        say: hears what happens, one line each.
         on_ready: called once with the engine's `ready` event.
 
     Raises:
@@ -36,12 +36,10 @@ async def play(
     """
     started = time.monotonic()
     with _ended_by_signals():
-        await _play(capture, started + seconds - STOPPING, tell, on_ready)
+        await _play(capture, started + seconds - STOPPING, say, on_ready)
 
 
-async def _play(
-    capture: Path, deadline: float, tell: Tell, on_ready: Callable[[dict[str, Any]], None]
-) -> None:
+async def _play(capture: Path, deadline: float, say: Say, on_ready: Callable[[dict[str, Any]], None]) -> None:
     async with (
         ChatServer(PING_EVERY) as server,
         Hop(server.port) as hop,
@@ -51,11 +49,11 @@ async def _play(
         listening = ports(ready)
         # One tap on each side of the hop: so it is the hop that is found out, not "something on the way".
         hop.upstream = listening[ORIGIN]
-        tell(
+        say(
             f"proxy: port {listening[CHAT]} leads to the chat server; port {listening[EDGE]} to a hop, "
             f"and the hop to port {listening[ORIGIN]} before that server"
         )
-        await converse(Ports(listening[CHAT], listening[EDGE]), deadline - time.monotonic(), tell)
+        await converse(Ports(listening[CHAT], listening[EDGE]), deadline - time.monotonic(), say)
 
 
 @contextlib.contextmanager

@@ -200,7 +200,7 @@ class Board:
             settings=entry.rule.settings(),
         )
 
-    def tell(self) -> None:
+    def record(self) -> None:
         """Put all rules on record as they are: the engine has begun."""
         for entry in self._entries.values():
             self.on_event(self._rule_event(entry, entry.source))

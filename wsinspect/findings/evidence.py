@@ -137,7 +137,7 @@ def js_status(status: int | None) -> str:
     )
 
 
-def js_told(facts: ConnectionFacts) -> str:
+def js_sees(facts: ConnectionFacts) -> str:
     """What JavaScript sees at the end of a connection."""
     if facts.js_code is None:
         return "Nothing yet: the connection is open."

@@ -11,7 +11,9 @@ from wsinspect.findings.evidence import js_status
 from wsinspect.findings.facts import ConnectionFacts, MessageFact
 
 JS_REFUSED: Final = js_status(None).replace("None", "N")
-JS_TOLD: Final = "See the last line of the evidence: the code of the server's CLOSE frame, otherwise 1006."
+JS_SEE_EVIDENCE: Final = (
+    "See the last line of the evidence: the code of the server's CLOSE frame, otherwise 1006."
+)
 _SHOWN: Final = 160
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-#: Told how many frames, or bytes of a file, are done.
+#: Called with how many frames, or bytes of a file, are done.
 Progress = Callable[[int], None]
 
 

@@ -31,7 +31,7 @@ from wsinspect.proxy.taps import Taps
 from wsinspect.vocabulary import Side, events
 
 #: Different facts that are reported in one run; a client may invent names forever.
-MAX_TOLD: Final = 500
+MAX_REPORTED: Final = 500
 #: How often the same failure is reported.
 MAX_ALIKE: Final = 20
 #: What is kept of the first bytes of a tunnel that is passed on unread.
@@ -57,7 +57,7 @@ class ConnectionEvents:
         self._sink = sink
         self._now_ns = now_ns
         self._taps = taps
-        self._told: Counter[tuple[Any, ...]] = Counter()
+        self._reported: Counter[tuple[Any, ...]] = Counter()
 
     def client_left(self, client: connection.Client) -> None:
         """A client disconnected; reported where it never sent anything."""
@@ -73,7 +73,7 @@ class ConnectionEvents:
             how=endpoint.how or "proxy",
             ms=None if begun_ns is None else round(max(0, now_ns - begun_ns) / 1e6, 3),
         )
-        self._tell(event, (event.KIND, event.tap, client.peername[0]), MAX_ALIKE)
+        self._report(event, (event.KIND, event.tap, client.peername[0]), MAX_ALIKE)
 
     def client_tls_failed(self, client: connection.Client, rule: str | None) -> None:
         """A client's TLS handshake failed, because of a fault's rule or by itself."""
@@ -97,7 +97,7 @@ class ConnectionEvents:
             reason=reason,
             first=first[:_FIRST_BYTES].decode("latin-1"),
         )
-        self._tell(event, (event.KIND, event.tap, event.server, reason), MAX_ALIKE)
+        self._report(event, (event.KIND, event.tap, event.server, reason), MAX_ALIKE)
 
     def request_failed(self, flow: http.HTTPFlow, where: str, error: str, server: events.Server) -> None:
         """A plain request was answered by this proxy because there was no answer of its server's.
@@ -119,7 +119,7 @@ class ConnectionEvents:
             server=server.address,
             tls=server.tls,
         )
-        self._tell(event, (event.KIND, event.tap, event.host, where), MAX_ALIKE)
+        self._report(event, (event.KIND, event.tap, event.host, where), MAX_ALIKE)
 
     def unreadable_request(self, context: Context, raw: bytes, answer: bytes) -> None:
         """A request's head was refused by mitmproxy itself."""
@@ -134,7 +134,7 @@ class ConnectionEvents:
             status=int(status) if status.isdigit() else None,
             error=_words_of(answer),
         )
-        self._tell(event, (event.KIND, event.tap, "head", event.client), MAX_ALIKE)
+        self._report(event, (event.KIND, event.tap, "head", event.client), MAX_ALIKE)
 
     def settings(self, context: Context, enable_connect: bool, is_passed_on: bool) -> None:
         client = context.client
@@ -145,7 +145,7 @@ class ConnectionEvents:
             client_enable_connect=is_passed_on,
             client_alpn=_text(client.alpn),
         )
-        self._tell(event, (event,))
+        self._report(event, (event,))
 
     def refused_connect(self, context: Context, head: dict[str, str]) -> None:
         event = events.H2ConnectRefused(
@@ -156,7 +156,7 @@ class ConnectionEvents:
             path=head.get(":path"),
             origin=head.get("origin"),
         )
-        self._tell(event, (event.KIND, event.tap, event.protocol, event.authority, event.path))
+        self._report(event, (event.KIND, event.tap, event.protocol, event.authority, event.path))
 
     def tls(self, client: connection.Client, conn: connection.Connection) -> None:
         """TLS was agreed on one side: what of ALPN?"""
@@ -171,15 +171,15 @@ class ConnectionEvents:
             offered=offered,
             answered=_text(conn.alpn) or None,
         )
-        self._tell(event, (event.KIND, event.tap, event.side, event.name, event.answered))
+        self._report(event, (event.KIND, event.tap, event.side, event.name, event.answered))
 
     def _tap(self, client: connection.Client) -> str | None:
         tap = self._taps.of(client)
         return tap.name if tap else None
 
-    def _tell(self, event: events.Event, key: tuple[Any, ...], times: int = 1) -> None:
-        if self._told[key] < times and (key in self._told or len(self._told) < MAX_TOLD):
-            self._told[key] += 1
+    def _report(self, event: events.Event, key: tuple[Any, ...], times: int = 1) -> None:
+        if self._reported[key] < times and (key in self._reported or len(self._reported) < MAX_REPORTED):
+            self._reported[key] += 1
             self._sink.event(0, event, self._now_ns())
 
 

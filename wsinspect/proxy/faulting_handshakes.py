@@ -49,7 +49,7 @@ class HandshakeFaults:
 
     def start(self) -> None:
         """The listeners are up: what was armed from the start begins to act."""
-        self.controller.board.tell()
+        self.controller.board.record()
         for rule in self.controller.board.armed(Scope.ACCEPT):
             self._on_change(rule, True)
 

@@ -65,7 +65,7 @@ class RecordedServer:
             self._capture,
             connections,
             options,
-            tell=self._tell,
+            on_divergence=self._on_divergence,
             on_report=self._report,
         )
         self._server.keys = set()
@@ -123,6 +123,6 @@ class RecordedServer:
     def _report(self, report: ConnectionReport) -> None:
         self._warn(summary(report))
 
-    def _tell(self, report: ConnectionReport, what: Divergence | str) -> None:
+    def _on_divergence(self, report: ConnectionReport, what: Divergence | str) -> None:
         for line in describe(report, what):
             self._warn(line)

@@ -105,7 +105,7 @@ class StockFindings(StockRecording):
 
     def __init__(self, new_path: Callable[[], Path]) -> None:
         super().__init__(new_path)
-        self._told = 0
+        self._printed = 0
         self._task: asyncio.Task[None] | None = None
 
     def begun(self, recording: Recording) -> None:
@@ -129,16 +129,16 @@ class StockFindings(StockRecording):
     def _look(self, path: Path) -> None:
         try:
             with Capture.open(path) as capture:
-                rows = queries.findings(capture, self._told)
+                rows = queries.findings(capture, self._printed)
         except WsinspectError as error:
             logger.warning("wsinspect: %s", error)
             return
         for number, detail in rows:
-            self._told = number
-            _tell(json.loads(detail))
+            self._printed = number
+            _print(json.loads(detail))
 
 
-def _tell(detail: dict[str, Any]) -> None:
+def _print(detail: dict[str, Any]) -> None:
     """One finding, with its evidence and the first fix."""
     finding = Finding.from_json(detail)
     where = f"websocket {finding.connection}: " if finding.connection is not None else ""
@@ -150,7 +150,7 @@ def _tell(detail: dict[str, Any]) -> None:
 
 
 class FaultLedger:
-    """Tells mitmproxy's log of every fault that acted; nothing else is kept."""
+    """Reports every fault to mitmproxy's log that acted; nothing else is kept."""
 
     is_full = False
 

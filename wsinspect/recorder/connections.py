@@ -270,8 +270,10 @@ class ConnectionRows:
         closes = self.facts["closes"]
         if any(known[0] == side for known in closes):
             return
-        is_told = frame.violation is None or (frame.violation == CLOSE_CODE and not is_reserved_locally(code))
-        closes.append([side, code, frame.time_ns, is_told, frame_id, frame.time_ns + sent_after_ns])
+        is_reported = frame.violation is None or (
+            frame.violation == CLOSE_CODE and not is_reserved_locally(code)
+        )
+        closes.append([side, code, frame.time_ns, is_reported, frame_id, frame.time_ns + sent_after_ns])
         name = "server" if side else "client"
         self.row[f"{name}_close_code"] = code
         self.row[f"{name}_close_reason"] = reason

@@ -27,7 +27,7 @@ _CLOSE_SECONDS: Final = 1.0
 _WRITE_BYTES: Final = 32768
 _SHOWN_EVIDENCE: Final = 4
 #: Different findings that are remembered as printed.
-_TOLD: Final = 1000
+_MAX_KNOWN: Final = 1000
 #: Under what happened, next to the time and the connection.
 _INDENT: Final = " " * 21
 
@@ -51,7 +51,7 @@ class Narrator:
         self._thread = threading.Thread(target=self._run, name="wsinspect-narrator", daemon=True)
         self._thread.start()
 
-    def tell(self, notes: Sequence[Note], dropped: int = 0) -> None:
+    def narrate(self, notes: Sequence[Note], dropped: int = 0) -> None:
         """Queue a line for each note; `dropped` notes were left out before."""
         self._dropped += dropped
         if not notes or self._is_broken:
@@ -112,15 +112,15 @@ class HumanLines:
     """Lines for a person: a finding is printed in full once, later only that the same one came again."""
 
     def __init__(self) -> None:
-        self._told: dict[tuple[str, str | None, str], int] = {}
+        self._known: dict[tuple[str, str | None, str], int] = {}
 
     def __call__(self, note: Note, dropped: int) -> str:
         if note["event"] != "finding":
             return human_line(note, dropped)
         key = note["id"], note["hop"], note["severity"]
-        if len(self._told) > _TOLD:
-            self._told.clear()
-        times = self._told[key] = self._told.get(key, 0) + 1
+        if len(self._known) > _MAX_KNOWN:
+            self._known.clear()
+        times = self._known[key] = self._known.get(key, 0) + 1
         line = human_line(note, dropped)
         if times > 1:
             return f"{line}  ({_ordinal(times)} time)"

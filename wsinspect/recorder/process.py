@@ -58,7 +58,7 @@ class Recorder:
 
     Args:
         path: The capture.
-        narrator: Told what happened, if there is one.
+        narrator: reports what happened; None where nobody reads it.
         wants_frames: Whether each frame is narrated.
         wake_fd: The wake pipe's read end.
     """
@@ -155,7 +155,7 @@ class Recorder:
         self._reader.delete_finished(before=self._indexer.position.segment)
         self._keep_size()
         if self._narrator is not None and self._notes is not None:
-            self._narrator.tell(*self._notes.take())
+            self._narrator.narrate(*self._notes.take())
         self._look()
 
     def _look(self, *, is_idle: bool = False, is_over: bool = False) -> None:
@@ -170,7 +170,7 @@ class Recorder:
         )
         indexer.looks, indexer.is_engine_changed = set(), False
         if found and self._narrator is not None:
-            self._narrator.tell(found)
+            self._narrator.narrate(found)
 
     def _tell_sessions(self) -> None:
         """Say how each client coped, where anything tested it."""

@@ -57,7 +57,7 @@ class Export(threading.Thread):
     """One order.
 
     Args:
-        tell: called in this thread with a function and its arguments, to have it called in the event loop.
+        call_in_loop: takes a function and its arguments, in this thread, and has it called in the event loop.
         progress: gets how many frames or messages are written.
         done: gets what was written in words, and whether it was.
     """
@@ -65,15 +65,15 @@ class Export(threading.Thread):
     def __init__(
         self,
         order: Order,
-        tell: Callable[..., None],
+        call_in_loop: Callable[..., None],
         progress: Callable[[int], None],
         done: Callable[[str, bool], None],
     ) -> None:
         super().__init__(name="export", daemon=True)
         self._order = order
-        self._tell, self._progress, self._done = tell, progress, done
+        self._call_in_loop, self._progress, self._done = call_in_loop, progress, done
         self._is_unwanted = False
-        self._told_at = 0.0
+        self._reported_at = 0.0
 
     def stop(self) -> None:
         """Leave off; nothing is left of the file."""
@@ -100,15 +100,15 @@ class Export(threading.Thread):
             is_written = True
         finally:
             part.unlink(missing_ok=True)
-            self._tell(self._done, words, is_written)
+            self._call_in_loop(self._done, words, is_written)
 
     def _moved(self, count: int) -> None:
         if self._is_unwanted:
             raise _StoppedError
         now = time.monotonic()
-        if now - self._told_at > _PROGRESS_SECONDS:
-            self._told_at = now
-            self._tell(self._progress, count)
+        if now - self._reported_at > _PROGRESS_SECONDS:
+            self._reported_at = now
+            self._call_in_loop(self._progress, count)
 
     def _write(self, capture: Capture, out: IO[bytes]) -> str:
         from wsinspect.capture.damage import check_sound

@@ -130,7 +130,7 @@ def test_only_what_changes_goes_on_record_and_tell_puts_all_of_it_there() -> Non
     board.arm("a")
     board.disarm("b")
     assert rules() == [("a", True)]
-    board.tell()
+    board.record()
     assert rules() == [("a", True), ("a", True), ("b", False)]
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from tests.unit.findings.facts_made import cut, ended, opened, refused, request
-from wsinspect.findings.evidence import cache_lines, end_line, js_told, named, request_marks, status_line
+from wsinspect.findings.evidence import cache_lines, end_line, js_sees, named, request_marks, status_line
 from wsinspect.handshake.heads import RawHead
 
 
@@ -47,9 +47,9 @@ def test_a_status_without_a_head_or_a_time_is_said_as_far_as_it_is_known():
 
 
 def test_what_a_page_sees_has_the_reason_of_the_code_that_it_sees():
-    assert js_told(opened()) == "Nothing yet: the connection is open."
-    assert js_told(ended(reason="bye")) == "close with code 1000, wasClean true, reason 'bye'"
-    assert js_told(cut()) == "close with code 1006, wasClean false, empty reason"
+    assert js_sees(opened()) == "Nothing yet: the connection is open."
+    assert js_sees(ended(reason="bye")) == "close with code 1000, wasClean true, reason 'bye'"
+    assert js_sees(cut()) == "close with code 1006, wasClean false, empty reason"
 
 
 def test_who_ended_it_and_how_is_one_line():

@@ -192,8 +192,8 @@ def read_lines(fd: int, count: int) -> list[dict]:
 def test_lines_are_written_in_order(tmp_path):
     read, write = os.pipe()
     teller = Narrator(write, as_json=True)
-    teller.tell([frame(id=1), frame(id=2)])
-    teller.tell([frame(id=3)], dropped=4)
+    teller.narrate([frame(id=1), frame(id=2)])
+    teller.narrate([frame(id=3)], dropped=4)
     assert [(line["id"], line.get("dropped")) for line in read_lines(read, 3)] == [
         (1, None),
         (2, None),
@@ -219,14 +219,14 @@ def test_a_slow_reader_costs_lines_and_is_told_how_many(monkeypatch):
     fill(write, b"x" * 4096)
     os.set_blocking(write, True)
     teller = Narrator(write, as_json=True)
-    teller.tell([frame(id=number) for number in range(1000)])
+    teller.narrate([frame(id=number) for number in range(1000)])
     while b"x" in (data := os.read(read, 1 << 20)):
         if not data.replace(b"x", b""):
             continue
         break
     lines = [json.loads(line) for line in data.replace(b"x", b"").splitlines() if line.startswith(b"{")]
     told = {line["id"] for line in lines}
-    teller.tell([frame(id=1000)])
+    teller.narrate([frame(id=1000)])
     while 1000 not in told:
         lines = read_lines(read, 1)
         told |= {line["id"] for line in lines}
@@ -241,10 +241,10 @@ def test_a_reader_that_has_gone_is_forgotten():
     read, write = os.pipe()
     os.close(read)
     teller = Narrator(write)
-    teller.tell([frame()])
+    teller.narrate([frame()])
     teller._thread.join(30)
     assert not teller._thread.is_alive()
-    teller.tell([frame()])
+    teller.narrate([frame()])
     teller.close()
     os.close(write)
 
@@ -254,7 +254,7 @@ def test_closing_does_not_wait_for_a_reader_for_long(monkeypatch):
     read, write = os.pipe()
     teller = Narrator(write, as_json=True)
     for _ in range(3):
-        teller.tell([frame() for _ in range(2000)])
+        teller.narrate([frame() for _ in range(2000)])
     teller.close()
     os.close(read)
     teller._thread.join(30)

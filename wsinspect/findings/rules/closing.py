@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Final
 
 from wsinspect.findings.close_codes import known_code
-from wsinspect.findings.evidence import WORDS_OF_ENDS, answer_marks, end_line, js_told, named, seconds
+from wsinspect.findings.evidence import WORDS_OF_ENDS, answer_marks, end_line, js_sees, named, seconds
 from wsinspect.findings.facts import C2S, S2C, ConnectionFacts
 from wsinspect.findings.limits import size_words, sizes_below
 from wsinspect.findings.model import FaultOf, Found, Severity
@@ -58,13 +58,13 @@ def _found(
             f"the {_self(who)} closed with {code} ({close_name(code)}){said}",
             *more,
             end_line(facts),
-            js_told(facts),
+            js_sees(facts),
         ),
         frame=frame,
         fault_of=fault_of,
         title=title,
         meaning=meaning,
-        js=js_told(facts),
+        js=js_sees(facts),
         software=named(answer_marks(facts)),
     )
 
@@ -143,10 +143,10 @@ def too_big(facts: ConnectionFacts) -> Iterator[Found]:
         if is_cut and facts.ended_by not in (sender, "proxy") and limit is not None and _size_lines(limit):
             line = f"a frame of {limit} bytes {one.direction.arrow} was cut after {one.length} bytes"
             yield Found(
-                evidence=(line, *_size_lines(limit), end_line(facts), js_told(facts)),
+                evidence=(line, *_size_lines(limit), end_line(facts), js_sees(facts)),
                 confidence="medium",
                 fault_of=_self(one.direction),
-                js=js_told(facts),
+                js=js_sees(facts),
                 software=named(answer_marks(facts)),
             )
             return
@@ -444,11 +444,11 @@ def one_sided(facts: ConnectionFacts) -> Iterator[Found]:
             f"the {_self(who)} sent CLOSE {code if code is not None else 'without a code'}",
             f"no CLOSE from the {_other(who)}",
             f"{seconds(waited)} later the {first.side} ended TCP ({WORDS_OF_ENDS.get(first.how, first.how)})",
-            js_told(facts),
+            js_sees(facts),
         ),
         frame=close.id,
         fault_of=_other(who),
         title=f"The {_other(who)} did not answer the {_self(who)}'s CLOSE frame",
-        js=js_told(facts),
+        js=js_sees(facts),
         software=named(answer_marks(facts)),
     )

@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from wsinspect.findings.evidence import js_told, seconds
+from wsinspect.findings.evidence import js_sees, seconds
 from wsinspect.findings.facts import C2S, S2C, SECOND_NS, ConnectionFacts
-from wsinspect.findings.messages_read import JS_TOLD, shown
+from wsinspect.findings.messages_read import JS_SEE_EVIDENCE, shown
 from wsinspect.findings.model import Found
 from wsinspect.findings.registry import Rules
 
@@ -29,7 +29,7 @@ _AUTH_WORDS: Final = re.compile(
     "The token came after the connection was open, and the server closed: too late, or refused",
     meaning="The client sends its credentials as a message, and the server closed because of credentials. It"
     " wants them in the handshake, or sooner, or does not accept them.",
-    js=JS_TOLD,
+    js=JS_SEE_EVIDENCE,
     topic="app-auth",
     rows="H18 F7",
     group="end",
@@ -56,10 +56,10 @@ def late_token(facts: ConnectionFacts) -> Iterator[Found]:
             f"message {token.id} with a token (not shown) came {after} after the 101",
             facts.request_line("Authorization").partition(":")[0],
             f"server closed with {code} {facts.server_close_reason or ''}",
-            js_told(facts),
+            js_sees(facts),
         ),
         frame=token.id,
-        js=js_told(facts),
+        js=js_sees(facts),
     )
 
 

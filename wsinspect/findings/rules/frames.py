@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from wsinspect.findings.evidence import answer_marks, end_line, js_told, named
+from wsinspect.findings.evidence import answer_marks, end_line, js_sees, named
 from wsinspect.findings.facts import C2S, ConnectionFacts, FrameFact, OpaqueFact
 from wsinspect.findings.model import FaultOf, Found
 from wsinspect.findings.registry import Rules
@@ -112,7 +112,7 @@ def describe(facts: ConnectionFacts, frame: FrameFact, count: int, *more: str) -
         frame=frame.id or None,
         fault_of=who,
         severity="warning" if is_borne else None,
-        js=js_told(facts),
+        js=js_sees(facts),
         software=named(answer_marks(facts)),
     )
 
@@ -283,7 +283,7 @@ def lost_boundaries(facts: ConnectionFacts) -> Iterator[Found]:
                     end_line(facts) if facts.is_over else "",
                 ),
                 fault_of="client" if one.direction == C2S else "server",
-                js=js_told(facts),
+                js=js_sees(facts),
             )
             return
 
@@ -309,5 +309,5 @@ def cut_frame(facts: ConnectionFacts) -> Iterator[Found]:
             line = (
                 f"{one.length} bytes of an unfinished frame {one.direction.arrow}: {one.data[:16].hex(' ')}"
             )
-            yield Found(evidence=(line, end_line(facts)), js=js_told(facts))
+            yield Found(evidence=(line, end_line(facts)), js=js_sees(facts))
             return

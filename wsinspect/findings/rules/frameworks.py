@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from wsinspect.findings.evidence import end_line, js_told, seconds
+from wsinspect.findings.evidence import end_line, js_sees, seconds
 from wsinspect.findings.facts import C2S, S2C, SECOND_NS, ConnectionFacts, MessageFact
 from wsinspect.findings.limits import matching
-from wsinspect.findings.messages_read import JS_TOLD, messages, read_json, shown
+from wsinspect.findings.messages_read import JS_SEE_EVIDENCE, messages, read_json, shown
 from wsinspect.findings.model import Found
 from wsinspect.findings.registry import Rules
 
@@ -22,7 +22,7 @@ rules = Rules()
     "Action Cable: the server disconnected the client",
     meaning="The server sent a 'disconnect' message, which says why, and closed. 'unauthorized' means that"
     " ApplicationCable::Connection rejected the client.",
-    js=JS_TOLD,
+    js=JS_SEE_EVIDENCE,
     topic="app-auth",
     rows="5",
     group="end",
@@ -36,9 +36,9 @@ def cable_disconnect(facts: ConnectionFacts) -> Iterator[Found]:
             and value.get("reason") != "server_restart"
         ):
             yield Found(
-                evidence=(shown(message), js_told(facts)),
+                evidence=(shown(message), js_sees(facts)),
                 frame=message.id,
-                js=js_told(facts),
+                js=js_sees(facts),
                 software=("rails",),
             )
             return
@@ -68,7 +68,7 @@ def cable_stale(facts: ConnectionFacts) -> Iterator[Found]:
             evidence=(
                 f"{subprotocol}: nothing from the server for {seconds(silence)} before the client closed",
             ),
-            js=js_told(facts),
+            js=js_sees(facts),
             software=("rails",),
         )
 
@@ -110,7 +110,7 @@ def phoenix_join(facts: ConnectionFacts) -> Iterator[Found]:
     "Phoenix: the client's heartbeat did not come in time",
     meaning="Phoenix's client sends a heartbeat every 30 s, and the server closes after 60 s without a"
     " frame. A background tab sends it once a minute, which is too late.",
-    js=JS_TOLD,
+    js=JS_SEE_EVIDENCE,
     topic="keepalive",
     rows="5 T7",
     group="end",
@@ -126,6 +126,6 @@ def phoenix_heartbeat(facts: ConnectionFacts) -> Iterator[Found]:
     if silence is not None and any(limit.software == "phoenix" for limit in matching(silence / 1e9, "idle")):
         yield Found(
             evidence=(f"nothing from the client for {seconds(silence)}", end_line(facts)),
-            js=js_told(facts),
+            js=js_sees(facts),
             software=("phoenix",),
         )

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from typing import Final
 
 from wsinspect.findings.close_codes import known_code
-from wsinspect.findings.evidence import js_told
+from wsinspect.findings.evidence import js_sees
 from wsinspect.findings.facts import C2S, ConnectionFacts
-from wsinspect.findings.messages_read import JS_TOLD, messages, read_json
+from wsinspect.findings.messages_read import JS_SEE_EVIDENCE, messages, read_json
 from wsinspect.findings.model import Found
 from wsinspect.findings.registry import Rules
 from wsinspect.findings.rules.closing import closed_with
@@ -31,7 +31,7 @@ def is_graphql(facts: ConnectionFacts) -> bool:
     "GraphQL: client and server speak different subprotocols",
     meaning="There are two: 'graphql-transport-ws' and the older 'graphql-ws', with different message types."
     " Client and server have to use the same one.",
-    js=JS_TOLD,
+    js=JS_SEE_EVIDENCE,
     topic="graphql",
     rows="5",
     group="end",
@@ -49,8 +49,8 @@ def graphql_mismatch(facts: ConnectionFacts) -> Iterator[Found]:
     foreign = (old if chosen == "graphql-transport-ws" else new if chosen == "graphql-ws" else set()) & set(
         types
     )
-    is_told = facts.server_close_code in (4406, 1002)
-    if is_told or (foreign and facts.server_close_code not in (None, 1000, 1001)):
+    is_named = facts.server_close_code in (4406, 1002)
+    if is_named or (foreign and facts.server_close_code not in (None, 1000, 1001)):
         used = [
             f"message type {name!r} belongs to the other subprotocol" for name in sorted(map(str, foreign))
         ]
@@ -59,9 +59,9 @@ def graphql_mismatch(facts: ConnectionFacts) -> Iterator[Found]:
                 f"offered {', '.join(facts.negotiation.subprotocols_offered)}; chosen {chosen}",
                 *used,
                 f"server closed with {facts.server_close_code} {facts.server_close_reason or ''}",
-                js_told(facts),
+                js_sees(facts),
             ),
-            js=js_told(facts),
+            js=js_sees(facts),
         )
 
 
@@ -72,7 +72,7 @@ def graphql_mismatch(facts: ConnectionFacts) -> Iterator[Found]:
     "GraphQL: the server closed with a code of the GraphQL protocol",
     meaning="The GraphQL over WebSocket protocol defines this code; the evidence says what it means. 4408 is"
     " a missing connection_init; 4401 and 4403 are missing or refused credentials.",
-    js=JS_TOLD,
+    js=JS_SEE_EVIDENCE,
     topic="graphql",
     rows="5",
     group="end",
@@ -90,10 +90,10 @@ def graphql_code(facts: ConnectionFacts) -> Iterator[Found]:
         evidence=(
             f"{sender} closed with {code} ({known.name}): {known.meaning}",
             f"reason: {reason or 'none'}",
-            js_told(facts),
+            js_sees(facts),
         ),
         fault_of=known.who,
         title=f"GraphQL: the {sender} closed with {code}: {known.name}",
-        js=js_told(facts),
+        js=js_sees(facts),
         topic="app-auth" if code in (4401, 4403) else None,
     )

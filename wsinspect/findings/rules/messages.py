@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from wsinspect.findings.evidence import answer_marks, end_line, js_told, named, seconds
+from wsinspect.findings.evidence import answer_marks, end_line, js_sees, named, seconds
 from wsinspect.findings.facts import C2S, SECOND_NS, ConnectionFacts
 from wsinspect.findings.model import Found
 from wsinspect.findings.registry import Rules
@@ -63,7 +63,7 @@ def bad_deflate(facts: ConnectionFacts) -> Iterator[Found]:
                 frame=problem.frame,
                 fault_of="client" if problem.direction == C2S else "server",
                 severity="warning" if facts.is_over and was_borne(facts) else None,
-                js=js_told(facts),
+                js=js_sees(facts),
                 software=named(answer_marks(facts)),
             )
             return
@@ -108,13 +108,13 @@ def never_ended(facts: ConnectionFacts) -> Iterator[Found]:
                 f"{len(parts)} of its fragments are among the last frames" if parts else "",
                 f"nothing {side.arrow} for {seconds(silence)} before the end",
                 end_line(facts),
-                js_told(facts),
+                js_sees(facts),
             ),
             frame=problem.frame,
             fault_of="client" if side == C2S else "server",
             severity="error" if facts.js_was_clean is False else None,
             title=f"The {sender} began a fragmented message and never ended it",
-            js=js_told(facts),
+            js=js_sees(facts),
             software=named(answer_marks(facts)),
         )
         return

@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from wsinspect.findings.evidence import end_line, js_told, seconds, status_line
+from wsinspect.findings.evidence import end_line, js_sees, seconds, status_line
 from wsinspect.findings.facts import C2S, SECOND_NS, ConnectionFacts
-from wsinspect.findings.messages_read import JS_REFUSED, JS_TOLD
+from wsinspect.findings.messages_read import JS_REFUSED, JS_SEE_EVIDENCE
 from wsinspect.findings.model import Found
 from wsinspect.findings.registry import Rules
 from wsinspect.findings.rules.handshake import is_refused
@@ -23,7 +23,7 @@ rules = Rules()
     "STOMP: heart-beats are off, and the connection was cut after a silence",
     meaning="CONNECT or CONNECTED says 'heart-beat:0,0', so nothing keeps the connection alive, and a hop"
     " with an idle timeout ends it. Switch heart-beats on.",
-    js=JS_TOLD,
+    js=JS_SEE_EVIDENCE,
     topic="keepalive",
     rows="5",
 )
@@ -73,7 +73,7 @@ def mqtt_refused(facts: ConnectionFacts) -> Iterator[Found]:
     "MQTT: the broker ended the connection after one and a half times the keep alive",
     meaning="The client promised to send a packet at least once per keep alive interval and sent none. The"
     " broker waits one and a half times as long, then closes (MQTT 3.1.2.10).",
-    js=JS_TOLD,
+    js=JS_SEE_EVIDENCE,
     topic="keepalive",
     rows="5 T7",
     group="end",
@@ -89,9 +89,9 @@ def mqtt_silent(facts: ConnectionFacts) -> Iterator[Found]:
             evidence=(
                 f"keep alive of {keep_alive} s; no packet c>s for {seconds(silence)}",
                 end_line(facts),
-                js_told(facts),
+                js_sees(facts),
             ),
-            js=js_told(facts),
+            js=js_sees(facts),
         )
 
 
@@ -107,7 +107,7 @@ def _keep_alive(data: bytes) -> int:
     "client",
     "MQTT: closed, and the subprotocol 'mqtt' is missing",
     meaning=_MQTT,
-    js=JS_TOLD,
+    js=JS_SEE_EVIDENCE,
     topic="subprotocol",
     rows="H21",
     group="end",
@@ -120,5 +120,5 @@ def mqtt_closed(facts: ConnectionFacts) -> Iterator[Found]:
         yield Found(
             evidence=(facts.request_line("Sec-WebSocket-Protocol"), "MQTT CONNECT c>s", end_line(facts)),
             frame=first.id,
-            js=js_told(facts),
+            js=js_sees(facts),
         )

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from wsinspect.findings.addresses import address_space, is_public_origin
 from wsinspect.findings.csp import blocks_websocket
-from wsinspect.findings.evidence import JS_FAILED, js_told, two_causes
+from wsinspect.findings.evidence import JS_FAILED, js_sees, two_causes
 from wsinspect.findings.facts import CaptureFacts, ConnectionFacts, Summary
 from wsinspect.findings.model import Found
 from wsinspect.findings.registry import Rules
@@ -371,7 +371,7 @@ def hides_local_network(facts: ConnectionFacts) -> Iterator[Found]:
             f"server {facts.host}:{facts.port}: {space}",
             f"the permission that a browser asks for: {permission}",
             f'in an iframe: allow="{permission}"',
-            js_told(facts) if facts.is_over else "",
+            js_sees(facts) if facts.is_over else "",
         ),
         hop="wsinspect",
     )

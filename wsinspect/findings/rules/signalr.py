@@ -10,13 +10,13 @@ from wsinspect.findings.evidence import (
     answer_marks,
     body_line,
     end_line,
-    js_told,
+    js_sees,
     named,
     seconds,
     status_line,
 )
 from wsinspect.findings.facts import C2S, S2C, SECOND_NS, ConnectionFacts
-from wsinspect.findings.messages_read import JS_REFUSED, JS_TOLD, query, read_json, shown
+from wsinspect.findings.messages_read import JS_REFUSED, JS_SEE_EVIDENCE, query, read_json, shown
 from wsinspect.findings.model import Found
 from wsinspect.findings.registry import Rules
 from wsinspect.findings.rules.handshake import is_refused
@@ -70,7 +70,7 @@ def signalr_unknown(facts: ConnectionFacts) -> Iterator[Found]:
     "SignalR: the protocol handshake failed",
     meaning='The first message must be {"protocol":...} with the record separator 0x1E at its end, within 15'
     " s. The server answered with an error, or did not get such a message and closed.",
-    js=JS_TOLD,
+    js=JS_SEE_EVIDENCE,
     topic="signalr",
     rows="5",
     group="end",
@@ -85,7 +85,7 @@ def signalr_handshake(facts: ConnectionFacts) -> Iterator[Found]:
         yield Found(
             evidence=(shown(answer) if answer else "",),
             frame=answer.id if answer else None,
-            js=js_told(facts),
+            js=js_sees(facts),
             software=("aspnet",),
         )
         return
@@ -94,7 +94,7 @@ def signalr_handshake(facts: ConnectionFacts) -> Iterator[Found]:
         what = "no message from the client" if mine is None else "its first message lacks 0x1E at the end"
         yield Found(
             evidence=(what, f"closed after {seconds(facts.age_ns)}", end_line(facts)),
-            js=js_told(facts),
+            js=js_sees(facts),
             software=("aspnet",),
         )
 
@@ -106,7 +106,7 @@ def signalr_handshake(facts: ConnectionFacts) -> Iterator[Found]:
     "SignalR: the server closed the connection with an error",
     meaning="The server sent a close message (type 7) with an error. A hub method or OnConnectedAsync threw,"
     " or the client's pings did not come in time.",
-    js=JS_TOLD,
+    js=JS_SEE_EVIDENCE,
     topic="server-error",
     rows="5",
     group="end",
@@ -119,9 +119,9 @@ def signalr_closed(facts: ConnectionFacts) -> Iterator[Found]:
             value = read_json(message._replace(data=record.encode())) if message.direction == S2C else None
             if isinstance(value, dict) and value.get("type") == 7 and value.get("error"):
                 yield Found(
-                    evidence=(shown(message), end_line(facts), js_told(facts)),
+                    evidence=(shown(message), end_line(facts), js_sees(facts)),
                     frame=message.id,
-                    js=js_told(facts),
+                    js=js_sees(facts),
                     software=("aspnet",),
                 )
                 return
@@ -146,6 +146,6 @@ def signalr_silent(facts: ConnectionFacts) -> Iterator[Found]:
     if _CLIENT_TIMEOUT_NS <= silence < 1.2 * _CLIENT_TIMEOUT_NS:
         yield Found(
             evidence=(f"nothing from the server for {seconds(silence)}", end_line(facts)),
-            js=js_told(facts),
+            js=js_sees(facts),
             software=("aspnet",),
         )

@@ -11,14 +11,14 @@ from wsinspect.findings.evidence import (
     answer_marks,
     body_line,
     end_line,
-    js_told,
+    js_sees,
     named,
     seconds,
     status_line,
     two_causes,
 )
 from wsinspect.findings.facts import S2C, SECOND_NS, ConnectionFacts
-from wsinspect.findings.messages_read import JS_REFUSED, JS_TOLD, is_socketio, messages, query, shown
+from wsinspect.findings.messages_read import JS_REFUSED, JS_SEE_EVIDENCE, is_socketio, messages, query, shown
 from wsinspect.findings.model import Found
 from wsinspect.findings.registry import Rules
 from wsinspect.findings.rules.handshake import is_refused
@@ -195,7 +195,7 @@ def engine_version_late(facts: ConnectionFacts) -> Iterator[Found]:
             yield Found(
                 evidence=(f"EIO={asked}", *found.evidence),
                 frame=found.frame,
-                js=js_told(facts),
+                js=js_sees(facts),
                 software=("socketio",),
                 confidence="high" if asked == "3" else "medium",
             )
@@ -209,7 +209,7 @@ def engine_version_late(facts: ConnectionFacts) -> Iterator[Found]:
     "Socket.IO: client and server expect different heartbeats, so it drops every 20 to 60 s",
     meaning="With EIO=3 the client sends pings and the server answers; with EIO=4 it is the other way round."
     " Here one side waits for pings that the other never sends, and gives up.",
-    js=JS_TOLD,
+    js=JS_SEE_EVIDENCE,
     topic="eio-version",
     rows="T8",
     group="end",
@@ -229,9 +229,9 @@ def engine_heartbeat(facts: ConnectionFacts) -> Iterator[Found]:
             f" direction",
             f"lived {seconds(facts.age_ns)}",
             end_line(facts),
-            js_told(facts),
+            js_sees(facts),
         ),
-        js=js_told(facts),
+        js=js_sees(facts),
         software=("socketio",),
     )
 

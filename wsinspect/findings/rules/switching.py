@@ -14,7 +14,7 @@ from wsinspect.findings.evidence import (
     answer_hop,
     answer_marks,
     end_line,
-    js_told,
+    js_sees,
     named,
     seconds,
     status_line,
@@ -211,7 +211,7 @@ def text_after_101(facts: ConnectionFacts) -> Iterator[Found]:
         frame=frame,
         fault_of="client" if side == C2S else None,
         software=named(answer_marks(facts)),
-        js=js_told(facts),
+        js=js_sees(facts),
     )
 
 
@@ -279,7 +279,7 @@ def body_in_101(facts: ConnectionFacts) -> Iterator[Found]:
         else None,
         hop=answer_hop(facts),
         software=named(answer_marks(facts)),
-        js=js_told(facts) if facts.is_over else "Nothing yet: the connection is open.",
+        js=js_sees(facts) if facts.is_over else "Nothing yet: the connection is open.",
     )
 
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any, Final
 
-from wsinspect.findings.evidence import JS_LATER, JS_NOTHING, end_line, js_told, status_line
+from wsinspect.findings.evidence import JS_LATER, JS_NOTHING, end_line, js_sees, status_line
 from wsinspect.findings.facts import CaptureFacts, ConnectionFacts
 from wsinspect.findings.model import Found
 from wsinspect.findings.registry import Rules
@@ -206,10 +206,10 @@ def by_rule(facts: ConnectionFacts) -> Iterator[Found]:
         evidence=(
             f"{who}{f' ({kinds})' if kinds else ''}",
             f"it answered {facts.status}; the server was not asked" if is_refused else end_line(facts),
-            js_told(facts),
+            js_sees(facts),
         ),
         title=what,
-        js=js_told(facts),
+        js=js_sees(facts),
         hop="wsinspect",
     )
 

@@ -68,7 +68,7 @@ _observer: Observer = _Nobody()
 
 
 def observe_heads(observer: Observer) -> None:
-    """Tell this one from now on, instead of the one before."""
+    """Report to this one from now on, instead of the one before."""
     global _observer
     _observer = observer
 

@@ -534,7 +534,7 @@ class MirroringClient(_Relaying, Http2Client):
         # As stock mitmproxy does, which has done it to the connection that was replaced.
         self.h2_conn.local_settings.enable_push = 0
         self.h2_conn.local_settings.acknowledge()
-        self._has_told = False
+        self._has_reported = False
         self._forgotten: tuple[int, int] = (0, 0)
 
     def forget(self, stream_id: int) -> None:
@@ -618,8 +618,8 @@ class MirroringClient(_Relaying, Http2Client):
         remote = self.h2_conn.remote_settings
         enabled = remote.get(_ENABLE_CONNECT, 0)
         is_passed_on = _mode == "mirror" and self._has_h2_client
-        if not self._has_told:
-            self._has_told = True
+        if not self._has_reported:
+            self._has_reported = True
             _observer.settings(self.context, bool(enabled), bool(enabled) and is_passed_on)
         if is_passed_on:
             limit = remote.get(SettingCodes.MAX_CONCURRENT_STREAMS)

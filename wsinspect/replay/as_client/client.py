@@ -24,7 +24,7 @@ from wsinspect.errors import LocalError
 from wsinspect.replay.as_client.opening import ClientOptions
 from wsinspect.replay.as_client.play import ClientPlay, sleep_until
 from wsinspect.replay.common.pace import Clock
-from wsinspect.replay.common.report import ConnectionReport, Tell, nobody
+from wsinspect.replay.common.report import ConnectionReport, OnDivergence, nobody
 
 __all__ = ["ClientOptions", "replay_client"]
 
@@ -34,7 +34,7 @@ def replay_client(
     connections: Sequence[Connection],
     options: ClientOptions,
     *,
-    tell: Tell = nobody,
+    on_divergence: OnDivergence = nobody,
     progress: Callable[[int], None] = lambda _done: None,
 ) -> list[ConnectionReport]:
     """Play the clients of some connections.
@@ -43,7 +43,7 @@ def replay_client(
         capture: the recording.
         connections: of it.
         options: how.
-        tell: called with each divergence as it happens.
+        on_divergence: called with each divergence as it happens.
         progress: called with the number of frames done.
 
     SIGINT ends it: what has not been played to its end says so in its report.
@@ -54,7 +54,7 @@ def replay_client(
     """
     check_sound(capture)
     context = _tls(options) if options.target.scheme == "wss" else None
-    return asyncio.run(_Clients(capture, connections, options, context, tell, progress).run())
+    return asyncio.run(_Clients(capture, connections, options, context, on_divergence, progress).run())
 
 
 def _tls(options: ClientOptions) -> ssl.SSLContext:
@@ -78,13 +78,13 @@ class _Clients:
         connections: Sequence[Connection],
         options: ClientOptions,
         context: ssl.SSLContext | None,
-        tell: Tell,
+        on_divergence: OnDivergence,
         progress: Callable[[int], None],
     ) -> None:
         self.capture = capture
         self.options = options
         self.context = context
-        self.tell = tell
+        self.on_divergence = on_divergence
         self._connections = connections
         self._progress = progress
         self._done = 0
@@ -127,7 +127,9 @@ class _Clients:
             task.cancel()
 
     async def _one(self, one: Connection, clock: Clock) -> ConnectionReport:
-        play = ClientPlay(self.capture, one, clock, self.options, self.context, self.tell, self.advance)
+        play = ClientPlay(
+            self.capture, one, clock, self.options, self.context, self.on_divergence, self.advance
+        )
         started: float | None = None
         try:
             due = clock.due(one.attempt_ns or 0)

@@ -16,7 +16,7 @@ from wsinspect.handshake.heads import RawHead
 from wsinspect.handshake.negotiation import negotiate
 from wsinspect.replay.common.conduit import Conduit
 from wsinspect.replay.common.handshake import Policy, Request, Target, build_request, was_masked
-from wsinspect.replay.common.report import ConnectionReport, Tell
+from wsinspect.replay.common.report import ConnectionReport, OnDivergence
 from wsinspect.replay.common.script import has_compressed
 from wsinspect.replay.common.values import Place
 from wsinspect.wire.deflate import DeflateParams
@@ -72,7 +72,7 @@ class Opening:
         options: how to play.
         context: of TLS; None without.
         report: takes what differs.
-        tell: called with it at once.
+        on_divergence: called with it at once.
     """
 
     def __init__(
@@ -82,14 +82,14 @@ class Opening:
         options: ClientOptions,
         context: ssl.SSLContext | None,
         report: ConnectionReport,
-        tell: Tell,
+        on_divergence: OnDivergence,
     ) -> None:
         self._capture = capture
         self._one = one
         self._options = options
         self._context = context
         self._report = report
-        self._tell = tell
+        self._on_divergence = on_divergence
 
     async def open(self, conduit: Conduit) -> Agreed | None:
         """Connect; None where no WebSocket is open afterwards."""
@@ -187,4 +187,4 @@ class Opening:
         return is_same
 
     def _problem(self, text: str) -> None:
-        self._report.problem(text, self._tell)
+        self._report.problem(text, self._on_divergence)

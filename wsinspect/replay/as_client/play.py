@@ -18,7 +18,7 @@ from wsinspect.replay.common.conduit import Conduit, Listener
 from wsinspect.replay.common.incoming import MessageReceiver
 from wsinspect.replay.common.matching import Divergence, Matcher, Message
 from wsinspect.replay.common.pace import Clock
-from wsinspect.replay.common.report import FAULTY, ConnectionReport, Tell
+from wsinspect.replay.common.report import FAULTY, ConnectionReport, OnDivergence
 from wsinspect.replay.common.script import Expect, Send, Style, has_faults, recorded_end, steps
 from wsinspect.replay.socketio.engine_client import EngineClient, upgraded_path
 from wsinspect.replay.socketio.engineio import PING, is_transports
@@ -50,7 +50,7 @@ class ClientPlay(Listener):
         clock: its times as times of today.
         options: how.
         context: of TLS; None without.
-        tell: called with each divergence as it happens.
+        on_divergence: called with each divergence as it happens.
         advance: called with the number of frames done.
 
     Attributes:
@@ -64,13 +64,13 @@ class ClientPlay(Listener):
         clock: Clock,
         options: ClientOptions,
         context: ssl.SSLContext | None,
-        tell: Tell,
+        on_divergence: OnDivergence,
         advance: Callable[[int], None],
     ) -> None:
         self._capture = capture
         self._options = options
         self._context = context
-        self._tell = tell
+        self._on_divergence = on_divergence
         self._advance = advance
         self._engine = EngineClient.of(capture, one)
         self._heart: asyncio.Task[None] | None = None
@@ -93,7 +93,7 @@ class ClientPlay(Listener):
         self.report = ConnectionReport(one.id, mask_url(f"{target.scheme}://{target.authority}{path}"))
         if has_faults(capture, one.id):
             self.report.notes.append(FAULTY)
-        self._opening = Opening(capture, one, options, context, self.report, tell)
+        self._opening = Opening(capture, one, options, context, self.report, on_divergence)
 
     async def run(self) -> None:
         """Play it; whatever the server does ends up in the report."""
@@ -110,7 +110,7 @@ class ClientPlay(Listener):
             self._conduit.close()
             self._pump(is_over=not self.report.is_interrupted)
             if not self.report.is_interrupted:
-                self.report.keep(self._matcher.finish(), self._tell)
+                self.report.keep(self._matcher.finish(), self._on_divergence)
             self.report.close(self._matcher)
 
     # The conversation
@@ -231,7 +231,7 @@ class ClientPlay(Listener):
         if self._is_gated(step) and not await self._wait_heard():
             self._problem(f"waited {self._options.timeout_s:g} s for what preceded frame {step.frame}")
             self._pump(is_over=True)
-            self.report.keep(self._matcher.finish(), self._tell)
+            self.report.keep(self._matcher.finish(), self._on_divergence)
             self._expected = self._heard
         if self._is_over():
             raise _EndedError(_matters(step))
@@ -335,7 +335,7 @@ class ClientPlay(Listener):
         )
 
     def _problem(self, text: str) -> None:
-        self.report.problem(text, self._tell)
+        self.report.problem(text, self._on_divergence)
 
     # Listener
 
@@ -378,7 +378,7 @@ class ClientPlay(Listener):
         while inbox and (matcher.waiting or is_over or len(inbox) > _INBOX):
             found += matcher.take(inbox.popleft())
         if found:
-            self.report.keep(found, self._tell)
+            self.report.keep(found, self._on_divergence)
 
 
 def _matters(step: Send) -> int:

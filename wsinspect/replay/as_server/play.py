@@ -15,7 +15,7 @@ from wsinspect.formats.secrets import mask_url
 from wsinspect.replay.as_server.gates import Gates, Test
 from wsinspect.replay.common.lines import Line
 from wsinspect.replay.common.matching import Divergence, Message
-from wsinspect.replay.common.report import FAULTY, ConnectionReport, Tell
+from wsinspect.replay.common.report import FAULTY, ConnectionReport, OnDivergence
 from wsinspect.replay.common.script import Expect, Send, Style, has_faults, recorded_end, steps
 from wsinspect.replay.common.values import Place
 from wsinspect.replay.socketio.engine_line import EngineLine
@@ -68,20 +68,26 @@ class ServerPlay:
         line: to the client.
         target: what the client asked for.
         options: how.
-        tell: called with each divergence as it happens.
+        on_divergence: called with each divergence as it happens.
 
     Attributes:
         report: what is known so far.
     """
 
     def __init__(
-        self, capture: Capture, one: Connection, line: Line, target: str, options: ServerOptions, tell: Tell
+        self,
+        capture: Capture,
+        one: Connection,
+        line: Line,
+        target: str,
+        options: ServerOptions,
+        on_divergence: OnDivergence,
     ) -> None:
         self._capture = capture
         self._one = one
         self._line = line
         self._options = options
-        self._tell = tell
+        self._on_divergence = on_divergence
         self._gates = Gates(options.places, options.match, options.tests, any_order=options.any_order)
         self._changed = asyncio.Event()
         self._recorded_close: Expect | None = None
@@ -103,7 +109,7 @@ class ServerPlay:
             self.problem(str(error))
         finally:
             self._line.hang_up()
-            self.report.keep(self._gates.finish(), self._tell)
+            self.report.keep(self._gates.finish(), self._on_divergence)
             self.report.tally = self._gates.tally
             self.report.seconds = time.monotonic() - started
 
@@ -249,7 +255,7 @@ class ServerPlay:
 
     def _keep(self, found: list[Divergence]) -> None:
         if found:
-            self.report.keep(found, self._tell)
+            self.report.keep(found, self._on_divergence)
 
     # LineHandler
 
@@ -259,7 +265,7 @@ class ServerPlay:
 
     def problem(self, text: str) -> None:
         """Something else that differs."""
-        self.report.problem(text, self._tell)
+        self.report.problem(text, self._on_divergence)
 
     def change(self) -> None:
         """Something came, or the client is gone."""

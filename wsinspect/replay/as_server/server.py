@@ -25,7 +25,7 @@ from wsinspect.replay.as_server import answers
 from wsinspect.replay.as_server.play import ServerOptions, ServerPlay
 from wsinspect.replay.common.conduit import Conduit
 from wsinspect.replay.common.lines import Line
-from wsinspect.replay.common.report import ConnectionReport, Tell, nobody
+from wsinspect.replay.common.report import ConnectionReport, OnDivergence, nobody
 from wsinspect.replay.socketio.engine_line import EngineLine
 from wsinspect.replay.socketio.engineio import LOOKED_AT, EngineIo, facts_of, session_of, version_of
 from wsinspect.replay.socketio.polled import polled
@@ -45,7 +45,7 @@ class ReplayServer:
         capture: the recording.
         connections: of it.
         options: how.
-        tell: called with each divergence as it happens.
+        on_divergence: called with each divergence as it happens.
         on_report: called with the report of each connection that is over.
 
     Attributes:
@@ -61,12 +61,12 @@ class ReplayServer:
         connections: Sequence[Connection],
         options: ServerOptions,
         *,
-        tell: Tell = nobody,
+        on_divergence: OnDivergence = nobody,
         on_report: Callable[[ConnectionReport], None] = lambda _report: None,
     ) -> None:
         self.capture = capture
         self.options = options
-        self.tell = tell
+        self.on_divergence = on_divergence
         self.reports: list[ConnectionReport] = []
         self.keys: set[bytes] | None = None
         self.token = secrets.token_urlsafe(24)
@@ -169,7 +169,7 @@ class ReplayServer:
             return
         engine = self._engine(one)
         line = Line(conduit) if engine is None else EngineLine(engine, conduit)
-        play = ServerPlay(self.capture, one, line, target, self.options, self.tell)
+        play = ServerPlay(self.capture, one, line, target, self.options, self.on_divergence)
         conduit.write(self._acceptance(one, request))
         offered = [name.decode("latin-1") for name in request.elements("sec-websocket-protocol")]
         if one.subprotocol is not None and one.subprotocol not in offered:
@@ -224,7 +224,7 @@ class ReplayServer:
             self._left.append(one)
             return None
         line = EngineLine(engine, None)
-        play = ServerPlay(self.capture, one, line, target, self.options, self.tell)
+        play = ServerPlay(self.capture, one, line, target, self.options, self.on_divergence)
         self._task(self._run(play))
         return line
 

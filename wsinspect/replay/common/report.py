@@ -42,17 +42,17 @@ class ConnectionReport:
         """Whether it went as recorded, but for what is ignored, to its end."""
         return not self.problems and not self.tally.diverged and not self.is_interrupted
 
-    def keep(self, found: list[Divergence], tell: Tell) -> None:
+    def keep(self, found: list[Divergence], on_divergence: OnDivergence) -> None:
         """Add divergences, and tell of them now."""
         for one in found:
             if len(self.divergences) < MAX_KEPT:
                 self.divergences.append(one)
-            tell(self, one)
+            on_divergence(self, one)
 
-    def problem(self, text: str, tell: Tell) -> None:
+    def problem(self, text: str, on_divergence: OnDivergence) -> None:
         """Something else that differs."""
         self.problems.append(text)
-        tell(self, text)
+        on_divergence(self, text)
 
     def close(self, matcher: Matcher) -> None:
         """Take over the counts."""
@@ -75,7 +75,7 @@ class ConnectionReport:
 
 
 #: Called with each divergence, or problem, when it is known.
-Tell = Callable[[ConnectionReport, "Divergence | str"], None]
+OnDivergence = Callable[[ConnectionReport, "Divergence | str"], None]
 
 
 def nobody(_report: ConnectionReport, _what: Divergence | str) -> None:

@@ -106,7 +106,7 @@ class ControlLink(threading.Thread):
 
     Args:
         capture: the file whose engine is meant.
-        tell: called in this thread with a function and its arguments, to have it called in the event loop.
+        call_in_loop: takes a function and its arguments, in this thread, and has it called in the event loop.
         changed: to be called with every new view.
         warm_up: called in this thread when there is nothing else to do.
     """
@@ -114,13 +114,13 @@ class ControlLink(threading.Thread):
     def __init__(
         self,
         capture: Path,
-        tell: Callable[..., None],
+        call_in_loop: Callable[..., None],
         changed: Callable[[EngineView], None],
         warm_up: Callable[[], None] = lambda: None,
     ) -> None:
         super().__init__(name="engine-control", daemon=True)
         self._capture = capture.absolute()
-        self._tell = tell
+        self._call_in_loop = call_in_loop
         self._changed = changed
         self._warm_up = warm_up
         self._requests: queue.SimpleQueue[_Request | None] = queue.SimpleQueue()
@@ -158,7 +158,7 @@ class ControlLink(threading.Thread):
             view = error.view
         if view != self._known and not self._stopping:
             self._known = view
-            self._tell(self._changed, view)
+            self._call_in_loop(self._changed, view)
 
     def _do_requests(self, until: float) -> None:
         """Wait for requests; after one the view is looked at again."""
@@ -171,7 +171,7 @@ class ControlLink(threading.Thread):
         answer = self._answer(request.work)
         if not answer.error:
             self._look()  # what is said of it is what the screens show
-        self._tell(request.done, answer)
+        self._call_in_loop(request.done, answer)
 
     def _answer(self, work: Work) -> Answer:
         from wsinspect.control.client import ControlError
