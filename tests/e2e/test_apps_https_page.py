@@ -1,7 +1,7 @@
 """A page over https with a WebSocket over wss, in Chromium with the engine as its proxy.
 
 The capture is compared frame by frame with Chromium's DevTools, and for every way in which a connection can
-end onclose's code, reason and wasClean are those that the page is told without the proxy.
+end onclose's code, reason and wasClean are those that the page sees without the proxy.
 """
 
 from __future__ import annotations
@@ -151,7 +151,7 @@ async def _open(context: ssl.SSLContext) -> Origin:
 
 
 def test_every_ending(lab):
-    """What the page is told is the same; DevTools and the capture agree on each of them."""
+    """What the page sees is the same; DevTools and the capture agree on each of them."""
     origin = lab.loop.run(_open(lab.context))
     try:
         with talking(lab.loop, lab.context, None) as server:

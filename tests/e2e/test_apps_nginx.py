@@ -1,7 +1,7 @@
 """nginx, configured as it should be, with wsinspect before it, behind it, and on both sides at once.
 
 The recordings of a connection are compared with what its client and its server say, and with each other; and
-for every way a connection can end both are told what they are told with nginx alone.
+for every way a connection can end both see what they see with nginx alone.
 """
 
 from __future__ import annotations
@@ -150,7 +150,7 @@ def test_a_conversation(lab, way):
 
 
 @pytest.mark.parametrize("way", ["before", "behind", "both"])
-def test_every_ending_is_told_as_nginx_alone_tells_it(lab, way):
+def test_every_ending_is_what_nginx_alone_makes_of_it(lab, way):
     # nginx ends both sides as soon as one has; whether the answer to a CLOSE frame is quicker than the FIN
     # right behind that frame is chance, with nginx alone as well.
     endings = [one for one in client_endings() if not one.name.endswith("-with-close-frame")]

@@ -170,7 +170,7 @@ def test_close_codes(server, code):
 
 
 def test_a_mistake_in_the_application(server):
-    """uvicorn logs it and ends the connection; what the client is told does not depend on the proxy."""
+    """uvicorn logs it and ends the connection; what the client sees does not depend on the proxy."""
     direct, _ = server("direct").play("/fail", [])
     for way in ("tap", "regular"):
         client, query = server(way).play("/fail", [])

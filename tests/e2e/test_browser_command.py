@@ -72,7 +72,7 @@ def test_a_signal_ends_the_browser_and_what_was_started(pages, home, number):
 
 
 @pytest.mark.parametrize("browser", ["chromium", "firefox"])
-def test_a_running_engine_is_used_with_its_own_certificate_and_goes_on(pages, home, browser):
+def test_a_running_engine_is_used_with_its_own_certificate_and_keeps_running(pages, home, browser):
     """Pages over http and https, their sockets on the page's host and on loopback's other name."""
     if browser == "firefox":
         assert shutil.which("certutil"), "make test-deps installs libnss3-tools"

@@ -40,7 +40,7 @@ def servers(browser: DevTools) -> Iterator[tuple[NodeApp, dict[str, int]]]:
 
 
 async def attempt(url: str) -> None:
-    """A WebSocket as a client of any version makes it; it answers nothing and leaves when it is told to."""
+    """A WebSocket as a client of any version makes it; it answers nothing and leaves when it is asked to."""
     with contextlib.suppress(WebSocketException, OSError, TimeoutError):
         async with connect(url, ping_interval=None, proxy=None) as socket:
             await asyncio.wait_for(socket.wait_closed(), 8)
@@ -63,23 +63,23 @@ def one(tmp_path: Path, port: int, url: str) -> Any:
     return found
 
 
-def test_another_version_is_code_5(tmp_path, servers):
+def test_another_version_of_engine_io_is_found(tmp_path, servers):
     found = one(tmp_path, servers[1]["plain"], f"{PATH}?EIO=3&transport=websocket")
     # To a WebSocket the server says it after the 101, in HTTP.
     assert (found.id, found.evidence[0], found.confidence) == ("WS-APP-008", "EIO=3", "high")
     assert "HTTP/1.1 400 Bad Request" in found.evidence[1]
 
 
-def test_a_transport_that_is_not_allowed_is_code_0(tmp_path, servers):
+def test_a_transport_that_is_not_allowed_is_found(tmp_path, servers):
     assert one(tmp_path, servers[1]["polls"], f"{PATH}?EIO=4&transport=websocket").id == "WS-APP-001"
 
 
-def test_allow_request_is_code_4(tmp_path, servers):
+def test_allow_request_that_refuses_is_found(tmp_path, servers):
     found = one(tmp_path, servers[1]["forbids"], f"{PATH}?EIO=4&transport=websocket")
     assert (found.id, found.fixes[0].for_) == ("WS-APP-004", "socketio")
 
 
-def test_a_session_of_another_process_is_code_1(tmp_path, servers):
+def test_a_session_of_another_process_needs_sticky_sessions(tmp_path, servers):
     """Polling reached one server, the WebSocket another: what a balancer without sticky sessions does."""
     address = f"http://{LOOPBACK}:{servers[1]['other']}{PATH}?EIO=4&transport=polling"
     opened = build_opener(ProxyHandler({})).open(address, timeout=10).read()
@@ -89,7 +89,7 @@ def test_a_session_of_another_process_is_code_1(tmp_path, servers):
     assert "sticky" in found.fixes[-1].text
 
 
-def test_a_hop_that_takes_the_upgrade_away_is_code_3(tmp_path, servers):
+def test_a_hop_that_takes_the_upgrade_away_is_named_with_code_3(tmp_path, servers):
     """nginx whose location for Socket.IO sets one field, and so inherits none of the others."""
     pass_on = f"proxy_pass http://{LOOPBACK}:{servers[1]['plain']};"
     locations = f"""

@@ -1,4 +1,4 @@
-"""A forced 1006: what applications are told when the fault `abort` ends their connection.
+"""A forced 1006: what applications see when the fault `abort` ends their connection.
 
 Chromium, Node `ws` and Python `websockets`, over ws and wss, with the proxy in front of the server and as a
 regular one, ended by FIN and by RST.
@@ -31,7 +31,7 @@ ROUTES = ["ws-reverse", "wss-reverse", "ws-regular", "wss-regular"]
 
 
 class Servers:
-    """The same server on a plain port and on a TLS one; `ends` are the close codes that it was told."""
+    """The same server on a plain port and on a TLS one; `ends` are the close codes that it saw."""
 
     port = 0
     tls_port = 0
@@ -89,7 +89,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
 
 @pytest.mark.parametrize("how", ["fin", "rst"])
 @pytest.mark.parametrize("route", ROUTES)
-def test_websockets_is_told_1006(lab, route, how):
+def test_websockets_sees_1006(lab, route, how):
     url, proxy = lab.way(route, how)
     told = lab.loop.run(python_client(url, proxy=proxy))
     assert told["opened"]
@@ -101,7 +101,7 @@ def test_websockets_is_told_1006(lab, route, how):
 @pytest.mark.lab
 @pytest.mark.parametrize("how", ["fin", "rst"])
 @pytest.mark.parametrize("route", ROUTES)
-def test_node_ws_is_told_1006(lab, node, route, how):
+def test_node_ws_sees_1006(lab, node, route, how):
     url, proxy = lab.way(route, how)
     told = lab.loop.run(node.ask(url=url, proxy=proxy))
     assert told["opened"]
@@ -111,7 +111,7 @@ def test_node_ws_is_told_1006(lab, node, route, how):
 @pytest.mark.lab
 @pytest.mark.parametrize("how", ["fin", "rst"])
 @pytest.mark.parametrize("route", ROUTES)
-def test_chromium_is_told_1006(lab, browsers, route, how):
+def test_chromium_sees_1006(lab, browsers, route, how):
     url, proxy = lab.way(route, how)
     plain, proxied = browsers
     told = lab.loop.run((proxied if proxy else plain).ask(url=url))

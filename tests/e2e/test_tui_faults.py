@@ -141,7 +141,7 @@ def test_a_rule_is_armed_by_keys_felt_reset_and_quitting_asks(tmp_path, origin, 
         assert rules == ["latency", "latency", "by-hand", "hold_s2c"]
 
 
-def test_another_terminal_arms_and_leaves_and_the_engine_goes_on(tmp_path, origin, home):
+def test_another_terminal_arms_a_rule_and_leaves_and_the_engine_keeps_running(tmp_path, origin, home):
     capture = tmp_path / "session.db"
     with Tmux(run_command(origin.port, capture), home) as running:
         port_of(running.wait_for("LIVE", "No connections yet."))
@@ -160,7 +160,7 @@ def test_another_terminal_arms_and_leaves_and_the_engine_goes_on(tmp_path, origi
         running.wait_for("ended with 0")
 
 
-def test_an_engine_that_hangs_is_words_and_the_screens_go_on(tmp_path, origin, home):
+def test_an_engine_that_hangs_is_reported_and_the_screens_keep_working(tmp_path, origin, home):
     capture = tmp_path / "session.db"
     with Tmux(run_command(origin.port, capture, "--fault", "drop:s2c,match=op:pong"), home) as terminal:
         terminal.wait_for("No connections yet.", "LIVE", "FAULTS ON: 1 rule")

@@ -97,7 +97,7 @@ def test_a_session_from_start_to_a_clean_terminal_and_a_complete_capture(tmp_pat
         terminal.wait_for("ended with 0")
 
 
-def test_a_killed_engine_is_told_and_started_again_on_the_same_capture(tmp_path, origin, home):
+def test_a_killed_engine_is_reported_and_started_again_on_the_same_capture(tmp_path, origin, home):
     capture = tmp_path / "killed.db"
     with Tmux(run_command(origin, capture), home) as terminal:
         port = port_of(terminal.wait_for("No connections yet."))

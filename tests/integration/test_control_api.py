@@ -63,7 +63,7 @@ async def test_strangers_are_refused(tmp_path: Path) -> None:
         assert not token_file.exists()
 
 
-async def test_who_sends_too_much_is_told_so_at_the_end(tmp_path: Path) -> None:
+async def test_a_client_that_sends_too_much_sees_why_at_the_end(tmp_path: Path) -> None:
     """A client that is sending reads no answer: the body is read, and thrown away, before the 413."""
     async with echo_engine(tmp_path) as lab:
         control = lab.engine.ready["control"]
@@ -162,7 +162,7 @@ async def test_rules_are_listed_changed_and_taken_away(tmp_path: Path) -> None:
         assert (await lab.control("POST", "/v1/reset"))["removed"] == ["drop"]
 
 
-async def test_events_metrics_and_frames_tell_what_happened(tmp_path: Path) -> None:
+async def test_events_metrics_and_frames_show_what_happened(tmp_path: Path) -> None:
     async with echo_engine(tmp_path, "--fault", "drop:s2c,match=op:text,nth=1") as lab:
         async with connect(lab.url()) as client:
             await client.send("a")

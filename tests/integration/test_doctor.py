@@ -392,7 +392,7 @@ def test_where_a_redirect_leads_and_polling_are_said() -> None:
     assert "Engine.IO by polling: HTTP/1.1 200 OK" in first.evidence
 
 
-def test_an_any_origin_server_is_warned_of_where_a_cookie_is_sent() -> None:
+def test_a_server_that_takes_any_origin_is_a_warning_where_a_cookie_is_sent() -> None:
     found = examine_server(replies(echo), "/", Extras(cookies=("session=abc",)))
     assert [(one.id, one.severity) for one in found.judgement.findings] == [("WS-HS-055", "warning")]
     assert found.judgement.verdict == "degraded"
@@ -418,7 +418,7 @@ def test_a_certificate_that_nobody_trusts_stops_it_before_anything_is_sent(tmp_p
     assert any("certificate of CN=localhost" in line for line in found.judgement.findings[0].evidence)
 
 
-def test_a_certificate_is_trusted_by_its_authority_or_borne(tmp_path) -> None:
+def test_a_certificate_is_trusted_by_its_authority_or_with_insecure(tmp_path) -> None:
     certificates = make_certificates(tmp_path)
     secure = unless(lambda head: (head.get("origin") or b"https").startswith(b"http:"), "403 Forbidden")
     found = examine_server(replies(echo), tls=certificates.server_context(), trusted=(certificates.ca,))
@@ -461,7 +461,7 @@ def test_tls_asked_of_a_plain_server_that_says_nothing_to_it() -> None:
     assert ids(asyncio.run(run()))[:1] == ["WS-HS-054"]
 
 
-def test_a_slow_server_is_not_asked_for_ever() -> None:
+def test_a_slow_server_is_asked_six_questions_at_most() -> None:
     found = examine_server(hold, timeout_ns=100_000_000)
     assert found.stopped is not None or len(found.answers) <= 6
     assert ids(found) == ["WS-HS-036"]

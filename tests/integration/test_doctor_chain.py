@@ -130,7 +130,7 @@ def test_a_hop_is_named_with_the_fault_that_fits(edge, extras, first, kind) -> N
     assert not any("directly" in cause.tell_apart for cause in one.causes)
 
 
-def test_a_server_that_fails_by_itself_is_no_fault_of_a_hop() -> None:
+def test_a_server_that_fails_by_itself_blames_no_hop() -> None:
     broken = replies(lambda head: http("500 Internal Server Error", b"it broke"))
     found = examine_chain(broken, broken)
     assert [(one.id, one.fault_of) for one in found.judgement.findings] == [("WS-HS-019", "server")]
@@ -172,7 +172,7 @@ def test_what_works_is_healthy_whatever_is_behind_it() -> None:
         assert any(line.startswith("asked directly at ") for line in found.judgement.ruled_out)
 
 
-def test_a_101_that_the_hop_spoils_is_compared_with_the_servers() -> None:
+def test_a_101_that_the_hop_changes_is_compared_with_the_servers() -> None:
     spoiled = replies(
         lambda head: switching(head, Upgrade="") if is_upgrade(head) else http("400 Bad Request")
     )

@@ -17,7 +17,7 @@ __all__ = ["disk", "server"]
 CHUNKS = 2000
 
 
-def test_traffic_goes_on_and_the_capture_says_what_it_lacks(
+def test_traffic_continues_and_the_capture_says_what_it_lacks(
     disk: Path, server: EchoServer, tmp_path: Path
 ) -> None:
     ballast = disk / "ballast"

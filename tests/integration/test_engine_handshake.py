@@ -119,7 +119,7 @@ async def accept_and_end(server: Peer) -> None:
     server.rst()
 
 
-def test_heads_are_kept_byte_for_byte_on_both_sides(run) -> None:
+def test_header_blocks_are_kept_byte_for_byte_on_both_sides(run) -> None:
     async def test(bench: Bench) -> None:
         head = request("same", more=b"X-Twice: a\r\nX-Twice:  b\t\r\nCookie: k=v; j=w\r\n")
         got = await bench.attempt("plain", "same", accept_and_end, head)
@@ -260,7 +260,7 @@ def test_a_server_that_ends_without_a_response(run, how: str, words: str) -> Non
     ("name", "answer"),
     [("garbage", b"\x15\x03\x01\x00\x02\x02\x46"), ("nohttp", b"SSH-2.0-OpenSSH_9.2\r\n\r\n")],
 )
-def test_what_is_no_response_is_kept_all_the_same(run, name: str, answer: bytes) -> None:
+def test_an_answer_that_is_not_http_is_kept_all_the_same(run, name: str, answer: bytes) -> None:
     async def speak(server: Peer) -> None:
         await server.send(answer)
         server.fin()
@@ -275,7 +275,7 @@ def test_what_is_no_response_is_kept_all_the_same(run, name: str, answer: bytes)
     run(test)
 
 
-def test_a_head_that_does_not_end_is_refused(run) -> None:
+def test_a_header_block_that_does_not_end_is_refused(run) -> None:
     endless = ACCEPTED[:-2] + b"X: " + b"a" * MAX_HEAD_BYTES
 
     async def speak(server: Peer) -> None:
@@ -302,7 +302,7 @@ def test_a_head_that_does_not_end_is_refused(run) -> None:
     run(test)
 
 
-def test_large_heads_in_many_pieces_and_what_comes_behind_them_pass(run) -> None:
+def test_large_header_blocks_in_many_pieces_pass_with_what_follows_them(run) -> None:
     field = b"X-Large: " + b"a" * (MAX_HEAD_BYTES // 2) + b"\r\n"
     answer = ACCEPTED[:-2] + field + b"\r\n"
     early = bytes(range(256)) * 1024  # read in several pieces before there is an answer

@@ -32,7 +32,7 @@ def assert_refused(result: subprocess.CompletedProcess[str], code: int, *words: 
     assert result.stdout == ""
 
 
-def test_ready_tells_every_listener_with_its_real_port(tmp_path: Path) -> None:
+def test_ready_names_every_listener_with_its_real_port(tmp_path: Path) -> None:
     taps = ("--tap", "edge=0=http://127.0.0.1:9", "--tap", "origin=0=https://127.0.0.1:9")
     with Engine.start("--listen", "0", *taps, folder=tmp_path) as engine:
         listeners = engine.ready["listeners"]
@@ -128,7 +128,7 @@ def test_a_capture_that_exists(tmp_path: Path) -> None:
     assert capture.read_bytes() == before
 
 
-def test_append_goes_on_in_the_same_file(tmp_path: Path) -> None:
+def test_append_continues_in_the_same_file(tmp_path: Path) -> None:
     capture = tmp_path / "one.db"
     for extra in ((), ("--append",)):
         home = tmp_path / "home"
@@ -143,7 +143,7 @@ def test_append_goes_on_in_the_same_file(tmp_path: Path) -> None:
         assert [connection.id for connection in recorded.connections()] == [1, 2]
 
 
-def test_append_to_what_is_no_capture(tmp_path: Path) -> None:
+def test_append_to_a_file_that_is_not_a_capture(tmp_path: Path) -> None:
     text = tmp_path / "notes.db"
     text.write_text("dear diary")
     assert_refused(run(tmp_path, "--listen", "0", "--append", "--capture", str(text)), 2, "notes.db")

@@ -68,7 +68,7 @@ def _session(folder: Path, version: int) -> tuple[SSL.Connection, SSL.Connection
 
 @pytest.mark.parametrize("version", [SSL.TLS1_2_VERSION, SSL.TLS1_3_VERSION], ids=["1.2", "1.3"])
 @pytest.mark.parametrize("is_alert", [False, True], ids=["close_notify", "alert"])
-def test_an_alert_is_told_from_close_notify(tmp_path: Path, version: int, is_alert: bool) -> None:
+def test_an_alert_is_not_a_close_notify(tmp_path: Path, version: int, is_alert: bool) -> None:
     client, server = _session(tmp_path, version)
     tls = SimpleNamespace(tls=server)
     assert not has_close_notify(cast(TLSLayer, tls))

@@ -171,7 +171,7 @@ async def test_handshakes_are_delayed_changed_and_counted(tmp_path: Path) -> Non
             pass
 
 
-async def test_a_hanging_handshake_goes_on_when_its_rule_is_removed(tmp_path: Path) -> None:
+async def test_a_hanging_handshake_continues_when_its_rule_is_removed(tmp_path: Path) -> None:
     async with echo_engine(tmp_path, "--fault", "hang") as lab:
         opening = asyncio.create_task(connect(lab.url()).__aenter__())
         await lab.event("fault", kind="hang")

@@ -77,7 +77,7 @@ ENDING: dict[str, tuple[str, int]] = {
     "cut": ("truncate:s2c,to=5,where=wire,nth=2", 1006),
     "cut-rst": ("truncate:s2c,to=5,where=wire,how=rst,nth=2", 1006),
 }
-#: By path: what answers the handshake, and the status that the client is told.
+#: By path: what answers the handshake, and the status that the client sees.
 REFUSED: dict[str, tuple[str, int]] = {
     "refuse": ("refuse,status=429,body=slow down", 429),
     "redirect": ("redirect,location=https://example.org/", 302),
@@ -159,7 +159,7 @@ def test_a_client_reads_what_the_fault_leaves(lab: Lab, path: str, compression: 
 
 @DEFLATE
 @pytest.mark.parametrize("path", ENDING)
-def test_a_client_is_told_the_end(lab: Lab, path: str, compression: Any) -> None:
+def test_a_client_sees_the_end(lab: Lab, path: str, compression: Any) -> None:
     async def talk() -> tuple[int | None, bool]:
         async with lab.opened(path, compression=compression) as client:
             try:
@@ -175,7 +175,7 @@ def test_a_client_is_told_the_end(lab: Lab, path: str, compression: Any) -> None
 
 
 @pytest.mark.parametrize("path", REFUSED)
-def test_a_client_is_told_the_status(lab: Lab, path: str) -> None:
+def test_a_client_sees_the_status(lab: Lab, path: str) -> None:
     async def talk() -> int:
         try:
             async with lab.opened(path, process_exception=lambda error: error):
@@ -363,7 +363,7 @@ def diagnosed(capture: Path) -> list[dict[str, Any]]:
         "hang,tap=origin,for=1s",
     ],
 )
-def test_a_fault_at_one_tap_is_nobodys_doing_at_the_other_one(spec: str, tmp_path: Path) -> None:
+def test_a_fault_at_one_tap_blames_nobody_at_the_other_one(spec: str, tmp_path: Path) -> None:
     async def talk(url: str) -> None:
         async with connect(url, close_timeout=1) as client:
             with contextlib.suppress(ConnectionClosed, TimeoutError):

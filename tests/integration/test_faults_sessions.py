@@ -20,7 +20,7 @@ pytestmark = pytest.mark.asyncio
         (("--session-by", "header:X-User"), [{"X-User": "a"}, {"X-User": "b"}, {"X-User": "a"}], [1, 2, 1]),
     ],
 )
-async def test_sessions_are_told_apart(
+async def test_sessions_are_distinguished(
     options: tuple[str, ...], requests: list[dict[str, str]], sessions: list[int], tmp_path: Path
 ) -> None:
     async with echo_engine(tmp_path, *options) as lab:

@@ -9,7 +9,7 @@ from wsinspect.diagnosis.facts import diagnose
 pytestmark = pytest.mark.asyncio
 
 
-async def test_the_log_tells_the_findings_that_diagnose_finds(tmp_path):
+async def test_the_log_has_the_findings_that_diagnose_finds(tmp_path):
     path = tmp_path / "addon.db"
     log = await talk(tmp_path, "findings.py", [], "--set", f"wsinspect_capture={path}")
     assert "relay seams installed" in log

@@ -97,7 +97,7 @@ def test_who_made_a_client_take_http1(tmp_path, certificates, listen, offers, op
     assert h2_findings(run) == expected
 
 
-def test_an_extended_connect_is_refused_by_itself_and_told(tmp_path, certificates):
+def test_an_extended_connect_is_refused_and_reported(tmp_path, certificates):
     with (
         h2_haproxy(tmp_path / "hop", certificates, extra=PAGE) as origin,
         engine(tmp_path, origin.port) as run,
@@ -128,7 +128,7 @@ def test_an_upgrade_over_http2_is_the_clients_mistake(tmp_path, certificates):
 
 
 def test_a_hop_that_does_not_pass_the_announcement_on(tmp_path, certificates):
-    """Chain: edge tap, an HAProxy that is told not to announce RFC 8441, origin tap, an HAProxy that does."""
+    """Chain: edge tap, an HAProxy that is configured not to announce RFC 8441, origin tap, an HAProxy that does."""
     behind = free_port()
     with (
         h2_haproxy(tmp_path / "origin", certificates, extra=PAGE) as origin,
@@ -181,7 +181,7 @@ async def _in_chromium(folder, certificates, make_hop):
     return run, outcome
 
 
-def test_a_browser_is_told_where_this_proxy_makes_it_take_http1(tmp_path, certificates):
+def test_a_finding_says_where_this_proxy_makes_a_browser_take_http1(tmp_path, certificates):
     def make_hop(app):
         backend = f"server app {LOOPBACK}:{app}"
         return h2_haproxy(tmp_path / "hop", certificates, backend=backend, extra=PAGE)

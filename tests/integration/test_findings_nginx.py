@@ -124,7 +124,7 @@ def test_nginx_is_named_with_the_lines_that_fix_it(seen):
     assert any(line.startswith("removed  Upgrade: websocket") for line in found.evidence)
 
 
-def test_the_result_tells_versions_heads_and_messages(seen):
+def test_the_result_has_versions_header_blocks_and_messages(seen):
     pair = seen["/default"].pair
     assert pair is not None
     assert pair.versions == ("HTTP/1.1", "HTTP/1.0")
@@ -138,7 +138,7 @@ def test_the_result_tells_versions_heads_and_messages(seen):
     assert seen["/idle"].pair.closed_by == "hop"
 
 
-def test_an_http2_listener_is_no_reason_to_fail(tmp_path):
+def test_an_http2_listener_is_not_a_reason_to_fail(tmp_path):
     lab = make_certificates(tmp_path / "certificates")
     seen = play(
         lambda origin, folder: nginx(

@@ -53,7 +53,7 @@ def pending(loop):
     return [handle for handle in loop._scheduled if not handle.cancelled()]
 
 
-def test_a_thousand_pages_are_as_many_as_thirty_two():
+def test_of_a_thousand_pages_only_the_limit_is_watched():
     async def play():
         sink = Sink()
         watch = PageWatch(sink, lambda: 0, wait_seconds=60)
@@ -94,7 +94,7 @@ def test_a_page_with_endless_scripts_keeps_little():
     asyncio.run(play())
 
 
-def test_a_page_is_told_after_its_time_and_only_then():
+def test_a_page_is_reported_after_its_time_and_only_then():
     async def play():
         sink = Sink()
         watch = PageWatch(sink, lambda: 5, wait_seconds=0.05)

@@ -76,7 +76,7 @@ def run(folder, *options, drive=None, taps=("edge", "origin")):
 
 
 @pytest.mark.slow
-def test_a_hop_that_ends_websockets_well_is_no_finding(tmp_path):
+def test_a_hop_that_ends_websockets_properly_has_no_finding(tmp_path):
     seen = run(tmp_path)
     assert seen.ids == []
     (pair,) = seen.pairs()
@@ -91,7 +91,7 @@ def test_a_hop_that_ends_websockets_well_is_no_finding(tmp_path):
     assert pair.closed_by == "client"
 
 
-def test_buffered_messages_are_told_with_times(tmp_path):
+def test_buffered_messages_are_reported_with_times(tmp_path):
     seen = run(tmp_path, "--buffer", "5")
     assert seen.ids == ["WS-MS-101"]
     (pair,) = seen.pairs()
@@ -139,7 +139,7 @@ def test_a_message_and_a_close_that_the_hop_swallows_are_lost_while_the_server_w
 
 
 @pytest.mark.slow
-def test_other_fragments_are_told_and_are_no_failure(tmp_path):
+def test_other_fragments_are_reported_and_are_not_a_failure(tmp_path):
     seen = run(tmp_path, "--fragment", "100")
     assert seen.ids == []
     (pair,) = seen.pairs()
@@ -148,7 +148,7 @@ def test_other_fragments_are_told_and_are_no_failure(tmp_path):
 
 
 @pytest.mark.slow
-def test_compression_that_the_hop_adds_is_told(tmp_path):
+def test_compression_that_the_hop_adds_is_reported(tmp_path):
     async def drive(base):
         await client(f"{base}/ws")
 
@@ -180,7 +180,7 @@ async def _run_compressing(folder, drive):
 
 
 @pytest.mark.slow
-def test_an_end_by_the_hop_is_told_with_the_silence(tmp_path):
+def test_an_end_by_the_hop_is_reported_with_the_silence(tmp_path):
     async def drive(base):
         await client(f"{base}/ws", stays=True)
 

@@ -67,12 +67,12 @@ def test_the_default_nginx_is_one_error_for_each_attempt_with_the_line(tmp_path)
         assert "nginx" in one["hop"]
         assert any("Upgrade" in line and line.startswith("removed") for line in one["evidence"])
         assert "proxy_set_header Upgrade $http_upgrade;" in one["fixes"][0]["text"]
-    # The storm is told, once, of the tap that the client is at.
+    # The storm is reported once, at the tap that the client is at.
     (storm,) = (event for event in engine.events if event.get("id") == "WS-RC-001")
     assert storm["connection"] in {one["connection"] for one in found}
 
 
-def test_a_dead_server_behind_the_hop_is_told_where_it_is(tmp_path):
+def test_a_dead_server_behind_the_hop_is_blamed_and_not_the_hop(tmp_path):
     (one,) = errors(asyncio.run(_run(tmp_path, GOOD, free_port(), 1)))
     assert (one["id"], one["fault_of"]) == ("WS-HS-032", "server")
 
@@ -82,7 +82,7 @@ def test_a_hop_that_is_down_is_named(tmp_path):
     assert (one["id"], one["hop"]) == ("WS-HS-109", "the hop between edge and origin")
 
 
-def test_a_server_that_never_answers_is_told_from_a_hop_that_does_not(tmp_path):
+def test_a_server_that_never_answers_is_blamed_and_not_the_hop(tmp_path):
     async def play():
         server = await asyncio.start_server(mute, LOOPBACK, 0)
         try:

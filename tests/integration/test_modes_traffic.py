@@ -130,7 +130,7 @@ class Refusing(Forwarder):
             )
 
 
-def test_a_second_proxy_that_refuses_or_is_not_there_is_told_in_words(tmp_path):
+def test_a_second_proxy_that_refuses_or_is_missing_is_named_in_the_error(tmp_path):
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))  # bound and not listening: a connection to it is refused
 

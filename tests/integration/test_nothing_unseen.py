@@ -232,7 +232,7 @@ def test_a_tls_greeting_in_pieces_is_taken_for_tls(tmp_path, tap):
     asyncio.run(run())
 
 
-def test_a_tunnel_that_is_no_http_is_passed_on_at_once_and_said(tmp_path):
+def test_a_tunnel_without_http_is_passed_on_at_once_and_reported(tmp_path):
     async def run() -> None:
         async with server() as port:
             with Engine.start(
@@ -274,7 +274,7 @@ def test_a_request_line_that_never_ends_is_passed_on_after_a_while(tmp_path):
     asyncio.run(run())
 
 
-def test_a_client_that_leaves_without_a_byte_is_said(tmp_path):
+def test_a_client_that_leaves_without_a_byte_is_reported(tmp_path):
     with Engine.start("--listen", "0", folder=tmp_path) as engine:
         address = "127.0.0.1", engine.port("regular")
         with socket.create_connection(address) as sock:

@@ -194,7 +194,7 @@ def test_an_engine_that_dies_is_noticed_and_its_journal_drained(rig, path):
         assert capture.meta["closed_cleanly"] is False
 
 
-def test_a_frame_is_readable_soon_after_it_was_journalled(rig, path):
+def test_a_frame_is_mostly_readable_a_quarter_second_after_it_was_journalled(rig, path):
     rig.start()
     script = Script()
     script.open(1)
@@ -282,7 +282,7 @@ def test_a_stdout_that_nobody_reads_stops_nothing(rig, path):
     wait_for(lambda: count_frames(path) == 20_001, "one more")
 
 
-def test_appending_goes_on_after_the_largest_id(tmp_path):
+def test_appending_continues_after_the_largest_id(tmp_path):
     path = tmp_path / "x.db"
     for run in (1, 2):
         rig = Rig(path, append=run > 1)
@@ -388,7 +388,7 @@ def resource_unlimited(pid: int) -> None:
     resource.prlimit(pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 
 
-def test_a_capture_that_is_no_capture_is_one_line_and_exit_code_2(tmp_path):
+def test_a_file_that_is_not_a_capture_is_one_line_and_exit_code_2(tmp_path):
     path = tmp_path / "x.db"
     sqlite3.connect(path).close()
     path.write_bytes(b"not a database, and long enough to be looked at as one" * 100)

@@ -95,7 +95,7 @@ def test_divergences_have_exit_code_1_and_a_diff(tmp_path, replay, answer, verdi
     assert divergence["diff"]
 
 
-def test_a_message_that_does_not_come_is_missing_and_the_rest_goes_on(tmp_path, replay):
+def test_a_message_that_does_not_come_is_missing_and_the_rest_is_played(tmp_path, replay):
     answering = Answering(lambda n: [numbered(n)] if n != 1 else [])
     with Server(answering) as server:
         code, result, _ = replay(store(tmp_path / "a.db", asking()), "--to", server.url, "--timeout", "200ms")
@@ -137,7 +137,7 @@ def test_frames_go_out_as_recorded(tmp_path, replay):
         assert answering.got == wanted
 
 
-def test_pings_are_answered_now_and_not_as_then(tmp_path, replay):
+def test_pings_are_answered_live_and_not_as_recorded(tmp_path, replay):
     script = Chat()
     script.accept(1)
     script.server(1, b"then", opcode=9)

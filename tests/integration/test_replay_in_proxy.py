@@ -52,7 +52,7 @@ def test_a_regular_proxy_answers_the_recorded_host_without_any_server(tmp_path, 
     engine.stop()
 
 
-def test_divergences_are_told_as_they_happen(tmp_path, recording):
+def test_divergences_are_printed_as_they_happen(tmp_path, recording):
     engine = Engine.start("--listen", "127.0.0.1:0", "--replay", str(recording), folder=tmp_path / "engine")
     proxy = f"http://127.0.0.1:{engine.port('regular')}"
     says = [ASKS[0], '{"op":"get","n":55}', ASKS[2]]

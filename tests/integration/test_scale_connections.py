@@ -175,7 +175,7 @@ def refusals(engine: Engine, server: Swarm) -> int:
     return 1
 
 
-def test_a_load_that_fails_is_told(tmp_path: Path) -> None:
+def test_a_load_that_fails_is_reported(tmp_path: Path) -> None:
     """The load itself: a server that is not there is no success."""
     with swarm_and_engine(tmp_path) as (server, engine):
         server.close()

@@ -73,7 +73,7 @@ def test_the_limit_holds_at_every_moment(rig: Rig, path: Path, payload: int, tot
         assert begin + there == first + rows, "what still has a payload is the newest"
 
 
-def test_ended_connections_give_way_before_open_ones(rig: Rig, path: Path) -> None:
+def test_ended_connections_are_deleted_before_open_ones(rig: Rig, path: Path) -> None:
     rig.start()
     filler = random.Random(1).randbytes(8000)
     traffic = Traffic(rig)
@@ -94,7 +94,7 @@ def test_ended_connections_give_way_before_open_ones(rig: Rig, path: Path) -> No
 
 
 @pytest.mark.slow
-def test_readers_see_whole_rows_while_data_gives_way(rig: Rig, path: Path) -> None:
+def test_readers_see_whole_rows_while_data_is_deleted(rig: Rig, path: Path) -> None:
     rig.start()
     filler = random.Random(1).randbytes(3000)
     traffic = Traffic(rig)
@@ -206,7 +206,7 @@ def has_room(path: Path) -> bool:
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_days_of_short_attempts_stay_bounded(rig: Rig, path: Path) -> None:
+def test_many_short_attempts_stay_within_the_limit(rig: Rig, path: Path) -> None:
     """Connections without frames: in the end they are what has to go, the oldest first."""
     rig.start()
     traffic = Traffic(rig)

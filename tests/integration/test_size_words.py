@@ -71,7 +71,7 @@ def objects(*arguments: str | Path) -> dict[str, Any]:
     return found
 
 
-def test_the_python_api_tells(capture: Path) -> None:
+def test_the_python_api_says_what_is_missing(capture: Path) -> None:
     with Capture.open(capture) as opened:
         whole = missing(opened)
         assert whole is not None
@@ -115,7 +115,7 @@ def test_show_says_what_is_missing(capture: Path) -> None:
     assert whole.count("    (0 bytes)\n") == 40
 
 
-def test_show_filter_and_json_tell_evicted_from_empty(capture: Path) -> None:
+def test_show_filter_and_json_distinguish_evicted_from_empty(capture: Path) -> None:
     assert run("show", capture, "--filter", "conn:1 op:bin").stdout.count(GONE) == 40
     frames = objects("show", capture, "1", "--json", "--payload")["frames"]
     gone = [frame for frame in frames if frame.get("evicted")]

@@ -33,7 +33,7 @@ def engine(
     child.stop()
 
 
-async def test_a_full_disk_is_told_at_once_and_what_is_missing_afterwards(
+async def test_a_full_disk_is_reported_at_once_and_what_is_missing_afterwards(
     disk: Path, engine: EngineChild
 ) -> None:
     ballast = disk / "ballast"

@@ -268,7 +268,7 @@ def test_blackhole_keeps_what_comes_and_its_end() -> None:
     assert book.ends == [(11_000 * MS, S2C, "fin")]
 
 
-def test_blackhole_drops_or_ends_where_it_is_told_to() -> None:
+def test_blackhole_drops_or_ends_as_its_then_says() -> None:
     lossy = Faulted({"kind": "blackhole", "for": "1s", "data": "drop"})
     assert lossy.s2c(text("a")).at(1000).s2c(text("b")).payloads() == [b"b"]
     ending = Faulted({"kind": "blackhole", "for": "1s", "then": "rst"})

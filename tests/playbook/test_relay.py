@@ -52,7 +52,7 @@ def test_any_bytes_in_any_chunks_are_sent_on_at_once_as_the_same_object(
         book.done()
 
 
-def test_the_other_direction_goes_on_after_a_fin() -> None:
+def test_the_other_direction_continues_after_a_fin() -> None:
     book = started()
     book.ends(book.client, "fin").ends(book.server, "fin")
     late = b"\x81\x04late"
@@ -84,7 +84,7 @@ def test_close_notify_is_an_end_of_its_own_before_the_fin() -> None:
     book.done()
 
 
-def test_the_flow_tells_when_it_ended_and_collects_no_messages() -> None:
+def test_the_flow_has_its_end_and_collects_no_messages() -> None:
     book = started()
     book.ends(book.client, "rst")
     book >> data(book.client, b"\x81\x00") >> closed(book.client)

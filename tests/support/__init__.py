@@ -28,7 +28,7 @@ Peers
     transparent_peers           both sides of the transparent proxy, in network namespaces
 
 Real software
-    apps, app_lab, app_capture, app_uvicorn    applications, and what each of them is told
+    apps, app_lab, app_capture, app_uvicorn    applications, and what each of them sees
     hops            nginx, HAProxy, Apache, Caddy and Envoy
     hop_ends        what a hop does to idle and busy connections
     matrix_lab, matrix_hops     every hop with every cause

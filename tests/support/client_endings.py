@@ -23,7 +23,7 @@ def _closes(body: bytes) -> Script:
     return script
 
 
-def _told_to_close(answer: bytes | None, *, code: int = 1000, end: str = "bye") -> Script:
+def _asked_to_close(answer: bytes | None, *, code: int = 1000, end: str = "bye") -> Script:
     """The server application closes; the client answers with `answer` (None: not at all) and ends as `end`
     says."""
 
@@ -119,13 +119,13 @@ def client_endings() -> list[Ending]:
     ]
     endings += [
         Ending("client-closes-empty", _closes(b"")),
-        Ending("server-closes-answered", _told_to_close(b"\x03\xe8bye")),
-        Ending("server-closes-4000-answered", _told_to_close(b"\x0f\xa0", code=4000)),
-        Ending("server-closes-answered-otherwise", _told_to_close(b"\x0f\xa1other")),
-        Ending("server-closes-answered-empty", _told_to_close(b"")),
-        Ending("server-closes-answered-by-fin", _told_to_close(None)),
-        Ending("server-closes-answered-by-rst", _told_to_close(None, end="rst")),
-        Ending("server-closes-answered-then-rst", _told_to_close(b"\x03\xe8", end="rst")),
+        Ending("server-closes-answered", _asked_to_close(b"\x03\xe8bye")),
+        Ending("server-closes-4000-answered", _asked_to_close(b"\x0f\xa0", code=4000)),
+        Ending("server-closes-answered-otherwise", _asked_to_close(b"\x0f\xa1other")),
+        Ending("server-closes-answered-empty", _asked_to_close(b"")),
+        Ending("server-closes-answered-by-fin", _asked_to_close(None)),
+        Ending("server-closes-answered-by-rst", _asked_to_close(None, end="rst")),
+        Ending("server-closes-answered-then-rst", _asked_to_close(b"\x03\xe8", end="rst")),
         Ending("conversation", _conversation),
         Ending("server-terminates", _terminated),
         Ending("half-close", _half_close),

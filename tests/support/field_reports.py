@@ -68,7 +68,7 @@ def answer(connection: ServerConnection, request: Asked) -> Response | None:
 async def converse(
     url: str, *, says: str = "hello", waits: bool = False, subprotocols: list[str] | None = None
 ) -> None:
-    """A client that says something, and waits to be ended where it is told to."""
+    """A client that says something, and waits to be ended where the path says so."""
     offered = [Subprotocol(name) for name in subprotocols or ()] or None
     with contextlib.suppress(WebSocketException, OSError, TimeoutError):
         async with connect(

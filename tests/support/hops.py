@@ -1,6 +1,6 @@
 """Real hops for the lab: nginx, HAProxy, Apache httpd and Caddy from Debian's packages, Envoy from its wheel.
 
-Each listens on a free port, has a configuration of its own, and stands in front of whatever port it is told.
+Each listens on a free port, has a configuration of its own, and stands in front of whatever port it is given.
 `Hop.start` returns when the hop accepts connections; `stop` ends the process that was started and no other.
 """
 

@@ -1,6 +1,6 @@
 """A hop that ends WebSockets and begins new ones, as a process: `python -m tests.support.relay_hop`.
 
-It makes a key of its own, answers pings itself, and does to messages what it is told: buffer, lose, cut into
+It makes a key of its own, answers pings itself, and does to messages what its options say: buffer, lose, cut into
 other fragments, compress or not, close.
 """
 

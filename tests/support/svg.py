@@ -1,6 +1,6 @@
 """Screens as SVG files in the repository, compared with what is drawn now.
 
-`UPDATE_SNAPSHOTS=1` writes them anew. A difference is told as text, line by line; the new picture is written
+`UPDATE_SNAPSHOTS=1` writes them again. A difference is printed as text, line by line; the new picture is written
 beside the test's other files.
 """
 

@@ -151,7 +151,7 @@ def test_sqlite_is_imported_where_captures_are_read_and_written():
             assert "sqlite3" not in imported_by(path), name
 
 
-def test_events_of_the_journal_are_records_and_no_literals():
+def test_events_of_the_journal_are_records_and_not_literals():
     """mypy holds that a journal takes records; here, that nobody writes down the object of one elsewhere."""
     kinds = {str(kind) for kind in EventKind}
     writers = ("proxy", "faults", "formats", "journal", "capture", "replay", "launch")

@@ -26,7 +26,7 @@ def test_text_is_made_safe(raw, shown):
     assert text.escape(raw) == shown
 
 
-def test_bytes_that_are_no_utf8_are_shown():
+def test_bytes_that_are_not_utf8_are_shown():
     assert text.escape_bytes(b"a\xff\xc3\xa9\x1b") == "a\\xffé␛"
 
 

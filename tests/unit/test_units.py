@@ -151,7 +151,7 @@ def refusals(places, texts):
 
 
 @pytest.mark.parametrize(("place", "text"), refusals(SIZE_PLACES, NOT_SIZES))
-def test_what_is_no_size_is_refused_everywhere(place, text):
+def test_an_invalid_size_is_refused_everywhere(place, text):
     with pytest.raises(REFUSALS, match=r"column|expected"):
         SIZE_PLACES[place](text)
 
@@ -169,7 +169,7 @@ def test_keys_in_milliseconds_differ_in_bare_numbers_alone(place, text, value):
 
 
 @pytest.mark.parametrize(("place", "text"), refusals(ALL_DURATION_PLACES, NOT_DURATIONS))
-def test_what_is_no_duration_is_refused_everywhere(place, text):
+def test_an_invalid_duration_is_refused_everywhere(place, text):
     with pytest.raises(REFUSALS, match=r"column|expected"):
         ALL_DURATION_PLACES[place](text)
 
@@ -182,7 +182,7 @@ def test_numbers_of_yaml_and_json_are_bare_numbers(raw):
 
 
 @pytest.mark.parametrize("raw", [True, None, [], float("inf"), float("nan"), 1e300, -1])
-def test_other_values_are_no_quantities(raw):
+def test_other_values_are_not_quantities(raw):
     with pytest.raises(QuantityError):
         parse_size(raw)
     with pytest.raises(QuantityError):

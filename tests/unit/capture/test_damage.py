@@ -130,7 +130,7 @@ def test_no_statement_gives_more_rows_than_fit_into_the_file(sound: list[Path]) 
         "UPDATE opaque SET length = x'ff'",
     ],
 )
-def test_values_that_do_not_belong_are_damage_and_no_mistake_of_ours(
+def test_values_that_do_not_belong_are_damage_and_not_our_bug(
     spoiled: str, sound: list[Path], tmp_path: Path
 ) -> None:
     path = tmp_path / "spoiled.db"

@@ -46,7 +46,7 @@ def change(path: Path, *statements: str) -> None:
     database.close()
 
 
-def test_pages_go_on_after_the_last_id(path):
+def test_pages_continue_after_the_last_id(path):
     make(path)
     with open_capture(path) as capture:
         assert [frame.id for frame in capture.frames(limit=3)] == [1, 2, 3]
@@ -299,7 +299,7 @@ def test_create_refuses_an_existing_file(path):
 
 
 @pytest.mark.parametrize("opener", [Capture.open, schema.open_for_writing])
-def test_files_that_are_no_captures_are_refused_with_one_line(path, opener):
+def test_files_that_are_not_captures_are_refused_with_one_line(path, opener):
     path.write_bytes(b"This is a text and not a database at all." * 50)
     with pytest.raises(CaptureError, match="is not a capture: file is not a database"):
         opener(path)

@@ -95,7 +95,7 @@ def test_ones_own_authority_is_taken_and_an_expired_one_is_said(home, tmp_path, 
     assert "NOT VALID NOW" in done.stdout
 
 
-def test_what_is_no_certificate_is_one_line(home):
+def test_a_file_that_is_not_a_certificate_is_one_line(home):
     home.mkdir(parents=True)
     (home / "mitmproxy-ca.pem").write_text("nothing")
     done = CliRunner().invoke(ca)
@@ -150,7 +150,7 @@ def proxied_page(tmp_path_factory):
     "client",
     ["python", pytest.param("curl", marks=pytest.mark.lab), pytest.param("node", marks=pytest.mark.lab)],
 )
-def test_a_client_that_was_told_so_trusts_it_and_no_other_does(client, proxied_page):
+def test_only_a_client_that_is_given_the_authority_trusts_it(client, proxied_page):
     environment, values = proxied_page
     trusting = {"NODE_EXTRA_CA_CERTS": values["ca"], "SSL_CERT_FILE": values["ca"]}
     for name in ("SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS", "no_proxy", "NO_PROXY"):

@@ -78,7 +78,7 @@ def test_why_there_is_nothing_to_look_at_though_clients_came(tmp_path, facts, wo
     assert advice in lines[at + 1]
 
 
-def test_what_was_passed_unread_next_to_a_connection_is_no_reason(tmp_path):
+def test_what_was_passed_unread_next_to_a_connection_is_not_the_reason(tmp_path):
     maker = healthy(tmp_path / "a.db")
     maker.event(0, 5, event="passed_unread", server="db:5432", reason="it is not HTTP")
     said = diagnose(tmp_path, maker.finish())[0]

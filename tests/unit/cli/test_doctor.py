@@ -129,7 +129,7 @@ def test_wrong_usage_is_one_line(capsys, arguments, words) -> None:
     assert len(err.splitlines()) == 1
 
 
-def test_a_file_that_is_no_certificate(capsys, tmp_path) -> None:
+def test_a_file_that_is_not_a_certificate(capsys, tmp_path) -> None:
     file = tmp_path / "ca.pem"
     file.write_text("nothing")
     code, _, err = doctor(capsys, "ws://example.org", "--ca", str(file))

@@ -44,7 +44,7 @@ def test_a_wrong_spec_is_one_line(spec: str, words: str) -> None:
     assert str(caught.value).startswith(f"--fault {spec}")
 
 
-def test_a_preset_with_phases_plays_them_beside_rules_of_the_command_line(tmp_path: Path) -> None:
+def test_a_preset_with_phases_plays_them_next_to_rules_of_the_command_line(tmp_path: Path) -> None:
     made = board("drop", "refuse,name=unavailable", preset="server-deploy")
     assert made.order == ["unavailable", "drop", "unavailable-2"]
     assert made.scenario is not None
@@ -71,7 +71,7 @@ def test_a_rule_for_a_tap_that_is_not_there_is_a_warning() -> None:
     assert said == ["fault rule drop can never act: unknown tap 'egde' (known: edge)"]
 
 
-def test_validate_says_the_line_and_ends_with_2(tmp_path: Path) -> None:
+def test_validate_names_the_line_refuses_a_newer_version_and_warns_of_idle_rules(tmp_path: Path) -> None:
     path = tmp_path / "s.yaml"
     path.write_text("version: 1\nrules:\n  - {kind: drop}\n  - {kind: latency, latency: -5s}\n")
     done = CliRunner().invoke(faults, ["validate", str(path)])

@@ -100,7 +100,7 @@ assert not heavy, heavy
         (["stop", "x"], "wsinspect: invalid value for '[PID]': 'x' is not a valid integer range (see"),
     ],
 )
-def test_wrong_usage_is_one_line_and_two(args, line, tmp_path):
+def test_wrong_usage_is_one_line_and_exit_code_2(args, line, tmp_path):
     done = run(*args, home=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.replace("option: --x", "option '--x'").startswith(line)

@@ -81,7 +81,7 @@ def test_no_advice_about_an_application_that_a_rule_refused(tmp_path):
     ]
 
 
-def test_the_server_s_own_refusal_is_no_rule_s(tmp_path):
+def test_the_server_s_own_refusal_names_no_rule(tmp_path):
     maker = CaptureMaker(tmp_path / "a.db")
     rule(maker, 0, "outage", kind="refuse", armed=False, source="--fault", by="--fault")
     maker.attempt(1)
@@ -149,7 +149,7 @@ def test_phases_and_who_armed_a_rule_are_the_story(tmp_path):
         assert (capture.story.seed, len(capture.story.steps)) == (7341, 7)
 
 
-def test_nothing_on_purpose_is_no_story(tmp_path):
+def test_without_faults_there_is_no_story(tmp_path):
     maker = CaptureMaker(tmp_path / "a.db")
     maker.attempt(1)
     path = maker.finish()

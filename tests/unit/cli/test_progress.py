@@ -29,7 +29,7 @@ def stderr(monkeypatch: pytest.MonkeyPatch) -> Put:
 
 
 @pytest.mark.parametrize("total", [0, 1, 150, 100_000])
-def test_it_goes_to_the_end_and_is_drawn_some_hundred_times_at_most(stderr: Put, total: int) -> None:
+def test_it_reaches_the_end_and_is_drawn_300_times_at_most(stderr: Put, total: int) -> None:
     terminal = stderr(Terminal())
     with progress_bar("exporting", total) as progress:
         for done in range(1, total + 1):

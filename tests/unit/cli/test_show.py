@@ -153,7 +153,7 @@ def test_frames_are_rows_with_what_they_belong_to(show, capture):
     assert '1001 going away "bye ␛]0;owned' in found[10]
 
 
-def test_the_end_is_told(show, capture):
+def test_the_end_is_shown(show, capture):
     output = show(capture, 1)
     assert "At 0.030000 s" not in output  # the line about the server's leg says it
     assert "Ended after 30 ms: by server, close-frame" in output
@@ -170,7 +170,7 @@ def test_whole_payloads_are_text_or_hex(show, capture):
     assert "    00000030  30 31 32 33 34 35 36 37  38 39 3a 3b 3c 3d 3e 3f  0123456789:;<=>?\n" in output
 
 
-def test_a_refused_attempt_shows_head_and_body(show, capture):
+def test_a_refused_attempt_shows_headers_and_body(show, capture):
     output = show(capture, 2)
     assert "Before the response\n     HTTP/1.1 103 Early Hints" in output
     assert "X-Why: ␛[31mno" in output
@@ -179,7 +179,7 @@ def test_a_refused_attempt_shows_head_and_body(show, capture):
     assert show(capture, 2, "--payload").count("<html>␛]0;owned") == 20
 
 
-def test_lost_boundaries_and_violations_are_told(show, capture):
+def test_lost_boundaries_and_violations_are_shown(show, capture):
     output = show(capture, 3)
     assert "! ✖ reserved-opcode" in rows(output)[12]
     assert "! reserved-opcode: The opcode is reserved. (RFC 6455 §5.2)" in output
@@ -257,7 +257,7 @@ def test_last_is_the_newest_and_a_number_is_its_connection(show, capture, tmp_pa
         ("cut.db", ""),
     ],
 )
-def test_what_is_no_capture_is_one_line_and_two(show, capture, tmp_path, name, words):
+def test_a_file_that_is_not_a_capture_is_one_line_and_exit_code_2(show, capture, tmp_path, name, words):
     (tmp_path / "text.db").write_text("hello " * 1000)
     sqlite3.connect(tmp_path / "other.db").executescript("CREATE TABLE x (y)").connection.close()
     (tmp_path / "newer.db").write_bytes(capture.read_bytes())
@@ -271,7 +271,7 @@ def test_what_is_no_capture_is_one_line_and_two(show, capture, tmp_path, name, w
     assert error.count("\n") == 1
 
 
-def test_an_unknown_connection_is_one_line_and_two(show, capture):
+def test_an_unknown_connection_is_one_line_and_exit_code_2(show, capture):
     error = show(capture, 9, code=2)
     assert error.endswith("has no connection 9 (it has 1 to 5)\n")
     assert "--payloads" in show(capture, "--payloads", code=2)

@@ -119,7 +119,7 @@ def test_a_reader_that_closes_its_pipe_ends_a_follower(live):
     assert "Broken" not in follower.stderr.read()
 
 
-def test_frames_appear_and_the_end_is_told(live):
+def test_frames_appear_and_the_end_is_shown(live):
     live.maker.attempt(1)
     live.maker.open(1)
     live.maker.frame(1, C2S, Opcode.TEXT, b"first", 10)

@@ -39,7 +39,7 @@ def test_a_body_of_brackets_is_refused_at_once():
     assert time.process_time() - begun < 1
 
 
-def test_brackets_in_texts_and_values_side_by_side_are_no_depth():
+def test_brackets_in_texts_and_values_side_by_side_add_no_depth():
     assert _read(b'{"a": "' + b"[{" * 500 + b'\\"", "b": [' + b"[]," * 500 + b"[]]}")
 
 

@@ -40,7 +40,7 @@ def test_every_cut_is_read_as_far_as_it_goes(case):
         (text("[]", subprotocol="actioncable-v1-json"), "is an object"),
     ],
 )
-def test_what_is_wrong_is_said_in_words(payload, problem):
+def test_a_problem_says_what_is_wrong(payload, problem):
     assert problem in (read("actioncable", payload).problem or "")
 
 
@@ -50,5 +50,5 @@ def test_what_is_wrong_is_said_in_words(payload, problem):
         text('{"identifier":"' + '\\"' * 50_000, subprotocol="actioncable-v1-json"),
     ],
 )
-def test_what_was_made_to_harm_is_bounded(payload):
+def test_hostile_payloads_are_bounded(payload):
     is_bounded(payload, "actioncable")

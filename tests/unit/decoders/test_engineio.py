@@ -69,7 +69,7 @@ def test_every_cut_is_read_as_far_as_it_goes(case):
         (binary(b"\x05", path="?EIO=3&transport=websocket"), "begin with byte 4"),
     ],
 )
-def test_what_is_wrong_is_said_in_words(payload, problem):
+def test_a_problem_says_what_is_wrong(payload, problem):
     assert problem in (read("socket.io", payload).problem or "")
 
 
@@ -82,7 +82,7 @@ def test_what_is_wrong_is_said_in_words(payload, problem):
         text('42["a",' + "9" * 100_000 + "]", path=EIO),
     ],
 )
-def test_what_was_made_to_harm_is_bounded(payload):
+def test_hostile_payloads_are_bounded(payload):
     is_bounded(payload, "socket.io")
 
 
@@ -114,5 +114,5 @@ def test_any_event_is_read_back(value):
         ("/EIO=4&transport=polling", False),
     ],
 )
-def test_engine_io_s_long_polling_is_told_by_its_query(path, is_polling):
+def test_engine_io_s_long_polling_is_recognised_by_its_query(path, is_polling):
     assert is_polling_path(path) is is_polling

@@ -42,7 +42,7 @@ def test_json_is_laid_out_a_member_a_line(text, lines):
     ("text", "words"),
     [("{", "at character 1"), ("[NaN]", "NaN is not in RFC 8259"), ("[" * 100_000, "nested too deeply")],
 )
-def test_what_is_no_json_says_why(text, words):
+def test_text_that_is_not_json_says_why(text, words):
     with pytest.raises(NotJson, match=words):
         list(json_lines(text))
 

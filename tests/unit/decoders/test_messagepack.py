@@ -28,7 +28,7 @@ from wsinspect.decoders.model import Malformed
         (binary(b"\xa5ab"), "it ends at byte 3, 3 before the value does"),
     ],
 )
-def test_what_is_wrong_is_said_in_words(payload, problem):
+def test_a_problem_says_what_is_wrong(payload, problem):
     assert problem in (read("msgpack", payload).problem or "")
 
 
@@ -38,7 +38,7 @@ def test_what_is_wrong_is_said_in_words(payload, problem):
         binary(b"\xdf\x7f\xff\xff\xff" + b"\x80" * 100_000),
     ],
 )
-def test_what_was_made_to_harm_is_bounded(payload):
+def test_hostile_payloads_are_bounded(payload):
     is_bounded(payload, "msgpack")
 
 

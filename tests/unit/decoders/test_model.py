@@ -33,5 +33,5 @@ def test_bytes_are_text_where_they_can_be_read(data, shown):
     assert show_bytes(data) == shown
 
 
-def test_text_of_a_payload_shows_bytes_that_are_none():
+def test_text_of_a_payload_shows_bytes_that_are_not_text():
     assert Payload(b"a\xff").text == "a\\xff"

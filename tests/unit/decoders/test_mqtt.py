@@ -80,7 +80,7 @@ def test_every_cut_is_read_as_far_as_it_goes(case):
         (binary(b"\x82\x02\x00\x01"), "within a length"),
     ],
 )
-def test_what_is_wrong_is_said_in_words(payload, problem):
+def test_a_problem_says_what_is_wrong(payload, problem):
     assert problem in (read("mqtt", payload).problem or "")
 
 
@@ -90,5 +90,5 @@ def test_what_is_wrong_is_said_in_words(payload, problem):
         binary(b"\xc0\x00" * 100_000),
     ],
 )
-def test_what_was_made_to_harm_is_bounded(payload):
+def test_hostile_payloads_are_bounded(payload):
     is_bounded(payload, "mqtt")

@@ -56,7 +56,7 @@ def test_every_cut_is_read_as_far_as_it_goes(case):
         (binary(b"\x02\x09\x09", path="/websocket?vsn=2"), "ends within its head"),
     ],
 )
-def test_what_is_wrong_is_said_in_words(payload, problem):
+def test_a_problem_says_what_is_wrong(payload, problem):
     assert problem in (read("phoenix", payload).problem or "")
 
 
@@ -66,5 +66,5 @@ def test_what_is_wrong_is_said_in_words(payload, problem):
         text('["' + "\\\\" * 50_000, path="/websocket?vsn=2"),
     ],
 )
-def test_what_was_made_to_harm_is_bounded(payload):
+def test_hostile_payloads_are_bounded(payload):
     is_bounded(payload, "phoenix")

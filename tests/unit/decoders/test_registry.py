@@ -35,7 +35,7 @@ from wsinspect.decoders.limits import MAX_LINES
         binary(b"\x10\x05hello"),
     ],
 )
-def test_what_is_another_protocol_is_no_decoders(payload):
+def test_another_protocol_has_no_decoder(payload):
     assert names(payload) == []
     assert decoders.summary(payload) is None
 

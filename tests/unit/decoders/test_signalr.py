@@ -53,7 +53,7 @@ def test_every_cut_is_read_as_far_as_it_goes(case):
         (binary(b"\x02\x91\x63"), "an array that begins with its type"),
     ],
 )
-def test_what_is_wrong_is_said_in_words(payload, problem):
+def test_a_problem_says_what_is_wrong(payload, problem):
     assert problem in (read("signalr", payload).problem or "")
 
 
@@ -63,5 +63,5 @@ def test_what_is_wrong_is_said_in_words(payload, problem):
         text("\x1e" * 100_000),
     ],
 )
-def test_what_was_made_to_harm_is_bounded(payload):
+def test_hostile_payloads_are_bounded(payload):
     is_bounded(payload, "signalr")

@@ -37,7 +37,7 @@ def test_every_cut_is_read_as_far_as_it_goes(case):
         (text("a[1]"), "is a string"),
     ],
 )
-def test_what_is_wrong_is_said_in_words(payload, problem):
+def test_a_problem_says_what_is_wrong(payload, problem):
     assert problem in (read("sockjs", payload).problem or "")
 
 
@@ -47,5 +47,5 @@ def test_what_is_wrong_is_said_in_words(payload, problem):
         text("a[" + '"",' * 50_000 + '""]'),
     ],
 )
-def test_what_was_made_to_harm_is_bounded(payload):
+def test_hostile_payloads_are_bounded(payload):
     is_bounded(payload, "sockjs")

@@ -47,7 +47,7 @@ def test_every_cut_is_read_as_far_as_it_goes(case):
         (stomp(b"SEND\nx:y"), "have no end"),
     ],
 )
-def test_what_is_wrong_is_said_in_words(payload, problem):
+def test_a_problem_says_what_is_wrong(payload, problem):
     assert problem in (read("stomp", payload).problem or "")
 
 
@@ -58,5 +58,5 @@ def test_what_is_wrong_is_said_in_words(payload, problem):
         stomp(b"\n" * 100_000),
     ],
 )
-def test_what_was_made_to_harm_is_bounded(payload):
+def test_hostile_payloads_are_bounded(payload):
     is_bounded(payload, "stomp")

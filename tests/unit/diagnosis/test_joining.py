@@ -112,7 +112,7 @@ def test_a_rough_difference_comes_from_keys_else_from_what_is_most_alike():
     assert rough_difference([], [origin(3, 12)], content) == 0
 
 
-def test_of_a_head_what_hops_set_themselves_is_left_out():
+def test_headers_that_hops_set_themselves_are_left_out():
     raw = (
         b"GET /ws?token=7&room=a HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         b"Sec-WebSocket-Key: k1\r\nCookie: me=1\r\n\r\n"

@@ -99,7 +99,7 @@ def test_a_database_that_cannot_be_written_is_looked_at_again(capture):
     database.close()
 
 
-def test_what_is_not_looked_at_is_what_no_rule_has_anything_to_say_of(capture):
+def test_connections_that_are_skipped_are_those_without_findings(capture):
     """The statement that leaves connections out against every rule's traffic (see `_is_uneventful`)."""
     triggers = [(rule, facts) for rule, (cases, _) in CASES.items() for facts in cases]
     connections = [(rule, facts) for rule, facts in triggers if isinstance(facts, ConnectionFacts)]
@@ -174,7 +174,7 @@ def steps_of_diagnosis(path, connections, frames_each):
     return steps
 
 
-def test_a_storm_that_goes_on_is_one_finding_whichever_attempt_it_names(tmp_path):
+def test_a_storm_that_continues_is_one_finding_whichever_attempt_it_names(tmp_path):
     path = tmp_path / "storm.db"
     write_journal(path, Script().stop())
     index(path)

@@ -97,7 +97,7 @@ def test_the_tap_behind_waits_for_the_one_before(hop):
     assert hop.rows() == []
 
 
-def test_it_waits_no_longer_than_a_moment(hop, monkeypatch):
+def test_it_waits_no_longer_than_the_hold(hop, monkeypatch):
     hop.attempt(1, "edge", 1)
     hop.attempt(2, "origin", 1, upgrade=False)
     hop.refuse(2)
@@ -114,7 +114,7 @@ def test_at_the_end_nothing_is_held(hop):
     assert [note["connection"] for note in look(LiveFindings(hop.index()), 2, is_over=True)] == [2]
 
 
-def test_what_was_said_too_early_is_replaced(hop, monkeypatch):
+def test_a_finding_that_came_too_early_is_replaced(hop, monkeypatch):
     hop.attempt(1, "edge", 1)
     hop.attempt(2, "origin", 1, upgrade=False)
     hop.refuse(2)
@@ -134,7 +134,7 @@ def test_what_was_said_too_early_is_replaced(hop, monkeypatch):
     assert hop.rows() == [("WS-HS-101", 1)]
 
 
-def test_a_hop_that_does_not_ask_is_told_at_once(hop):
+def test_a_hop_that_does_not_ask_is_reported_at_once(hop):
     hop.attempt(1, "edge", 1)
     hop.refuse(1)
     found = look(LiveFindings(hop.index()), 1)

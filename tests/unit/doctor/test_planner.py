@@ -172,7 +172,7 @@ def test_no_secret_goes_over_a_plain_connection() -> None:
     assert b"secret" not in question.request
 
 
-def test_a_wrong_certificate_is_no_reason_to_ask_anything() -> None:
+def test_after_a_wrong_certificate_nothing_is_asked() -> None:
     target = TARGET._replace(scheme="wss", port=443)
     tls = {"certificate": {"subject": "CN=x"}}
     assert asked(lambda q: answered(q, None, where="tls-server", tls=tls), target) == ["handshake"]

@@ -56,7 +56,7 @@ def test_urls(text, target, is_assumed) -> None:
         ("ws://[::1/", "Invalid"),
     ],
 )
-def test_what_is_no_url_of_a_websocket(text, words) -> None:
+def test_invalid_urls_are_refused(text, words) -> None:
     with pytest.raises(ValueError, match=r".") as caught:
         parse_target(text)
     assert words in str(caught.value)
@@ -91,18 +91,18 @@ def test_headers_cookies_and_subprotocols() -> None:
 
 
 @pytest.mark.parametrize("text", ["nothing", ": x", "a b: c", "a: b\r\nc: d", "a\0: b"])
-def test_what_is_no_header(text) -> None:
+def test_invalid_headers_are_refused(text) -> None:
     with pytest.raises(ValueError, match="not a header"):
         parse_header(text)
 
 
 @pytest.mark.parametrize("text", ["session", "a=b\r\nX: y"])
-def test_what_is_no_cookie(text) -> None:
+def test_invalid_cookies_are_refused(text) -> None:
     with pytest.raises(ValueError, match="not a cookie"):
         parse_cookie(text)
 
 
 @pytest.mark.parametrize("text", ["", "a b", "a,,b", "ä"])
-def test_what_is_no_subprotocol(text) -> None:
+def test_invalid_subprotocols_are_refused(text) -> None:
     with pytest.raises(ValueError, match="not a subprotocol"):
         parse_subprotocols((text,))

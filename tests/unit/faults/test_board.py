@@ -117,7 +117,7 @@ def test_a_changed_rule_keeps_its_place_and_counts_and_no_other_ones_name() -> N
     assert board.order == ["a", "b"]
 
 
-def test_only_what_changes_goes_on_record_and_tell_puts_all_of_it_there() -> None:
+def test_only_changes_are_recorded_and_record_puts_all_rules_there() -> None:
     board = Board(seed=3)
     told: list[Event] = []
     board.on_event = told.append

@@ -29,7 +29,7 @@ def test_a_close_by_hand_is_answered_by_both_and_is_on_record() -> None:
     assert not book.aborts
 
 
-def test_whoever_has_closed_already_is_told_nothing_and_awaited_no_more() -> None:
+def test_a_side_that_has_closed_already_is_sent_nothing_and_not_awaited() -> None:
     book = Faulted()
     book.s2c(text(CLOSED, opcode=8))  # passes: nobody else is closing
     by_hand(book)

@@ -38,5 +38,5 @@ def test_a_rule_that_can_never_act_is_a_warning(rule: str, reason: str) -> None:
         "{kind: drop, when: {after: 4s, between: [1s, 5s]}}",
     ],
 )
-def test_a_rule_that_can_act_is_no_warning(rule: str) -> None:
+def test_a_rule_that_can_act_has_no_warning(rule: str) -> None:
     assert load_text(f"version: 1\nrules:\n  - {rule}\n").warnings == ()

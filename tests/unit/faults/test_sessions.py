@@ -17,7 +17,7 @@ def test_attempts_of_one_key_are_one_session_and_others_are_not():
     assert sessions.attempt(KEY._replace(credentials="token"), 3, 300) is not first
 
 
-def test_long_parts_are_hashed_and_still_tell_sessions_apart():
+def test_long_parts_are_hashed_and_still_distinguish_sessions():
     sessions = Sessions()
     first = sessions.attempt(KEY._replace(user_agent="x" * 1000), 1, 0)
     assert sessions.attempt(KEY._replace(user_agent="x" * 1000), 2, 0) is first
@@ -37,7 +37,7 @@ def test_matches_are_counted_by_rule():
     assert [session.count("a"), session.count("a"), session.count("b")] == [1, 2, 1]
 
 
-def test_credentials_tell_clients_apart_and_stay_when_one_reconnects():
+def test_credentials_distinguish_clients_and_stay_when_one_reconnects():
     assert credentials_of("sid=1", "", "x=1") == credentials_of("sid=1", "", "x=2")
     assert credentials_of("sid=1", "", "") != credentials_of("sid=2", "", "")
     assert credentials_of("", "Bearer a", "") != credentials_of("", "Bearer b", "")
@@ -47,11 +47,11 @@ def test_credentials_tell_clients_apart_and_stay_when_one_reconnects():
 
 
 @pytest.mark.parametrize("text", ["header:X-User", "cookie:sid", "query:user"])
-def test_what_tells_clients_apart_is_read_and_written(text):
+def test_a_session_key_is_read_and_written(text):
     assert str(SessionBy.parse(text)) == text
 
 
 @pytest.mark.parametrize("text", ["", "header", "header:", "path:x", "header:a b", "X-User"])
-def test_what_tells_no_clients_apart_is_refused(text):
+def test_an_invalid_session_key_is_refused(text):
     with pytest.raises(ValueError, match="header:NAME"):
         SessionBy.parse(text)

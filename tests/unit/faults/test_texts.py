@@ -35,7 +35,7 @@ def test_a_payload_is_read_and_written_so_that_it_is_read_again(raw: Any, value:
         *({"hex": "00", "base64": "AA=="}, {"octal": "7"}, 5, None, True, ["a"]),
     ],
 )
-def test_what_is_no_payload_is_refused(raw: Any) -> None:
+def test_an_invalid_payload_is_refused(raw: Any) -> None:
     with pytest.raises(ValueError, match=r"expected a text, \{hex: \.\.\.\} or"):
         PAYLOAD.parse(raw)
 
@@ -61,7 +61,7 @@ def test_names_are_a_list_or_a_text_with_commas(raw: Any, value: tuple[str, ...]
 
 
 @pytest.mark.parametrize("raw", [[], "", ",", "a b", ["a:"], [1], [""], 5, None, {"a": "b"}])
-def test_what_is_no_name_of_a_header_field_is_refused(raw: Any) -> None:
+def test_an_invalid_header_name_is_refused(raw: Any) -> None:
     with pytest.raises(ValueError, match="expected a list of header field names"):
         NAMES.parse(raw)
 
@@ -84,6 +84,6 @@ def test_header_fields_are_a_mapping_or_a_line(raw: Any, value: tuple[tuple[str,
     "raw",
     ["X-A", {"X A": "1"}, {"X-A": "1\r\nX-B: 2"}, {"X-A": None}, {"X-A": True}, {5: "a"}, 5, ["X: 1"], ": 1"],
 )
-def test_what_is_no_header_field_is_refused(raw: Any) -> None:
+def test_an_invalid_header_field_is_refused(raw: Any) -> None:
     with pytest.raises(ValueError, match="expected header fields as"):
         HEADERS.parse(raw)

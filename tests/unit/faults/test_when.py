@@ -91,7 +91,7 @@ def test_numbers_are_admitted_by_all_that_is_said_of_them() -> None:
     assert When.parse({"every": "1s"}).admits_number(1)
 
 
-def test_sessions_are_told_apart_by_attempt_and_connection() -> None:
+def test_sessions_are_distinguished_by_attempt_and_connection() -> None:
     when = When.parse({"attempt": "2-", "connection": 1})
     assert [when.admits_session(*one) for one in ((1, 1), (2, 1), (3, 1), (3, 2))] == [
         False,

@@ -66,7 +66,7 @@ def test_errors_say_where_and_what(source: str, column: int, words: str) -> None
         ("len>5 header:Origin(x)", 20),
     ],
 )
-def test_what_looks_like_a_call_is_refused_where_it_begins(source: str, column: int) -> None:
+def test_a_call_is_refused_where_it_begins(source: str, column: int) -> None:
     with pytest.raises(FilterError) as caught:
         parse(source)
     assert caught.value.column == column
@@ -93,7 +93,7 @@ def test_what_looks_like_a_call_is_refused_where_it_begins(source: str, column: 
         ("x" * 10_001, 10_001, "at most 10000 characters"),
     ],
 )
-def test_what_cannot_be_read_is_refused_at_its_place(source: str, column: int, words: str) -> None:
+def test_a_syntax_error_is_refused_at_its_place(source: str, column: int, words: str) -> None:
     with pytest.raises(FilterError) as caught:
         parse(source)
     assert words in str(caught.value)

@@ -83,7 +83,7 @@ def test_the_words_come_first():
 
 
 @pytest.mark.parametrize(("name", "data"), NOT_HTTP.items())
-def test_bytes_that_are_no_http_are_shown_and_named(name, data):
+def test_bytes_that_are_not_http_are_shown_and_named(name, data):
     found = first(early(data))
     assert found.id == "WS-HS-041"
     assert (protocol_of(data) is None) == (name == "unknown")
@@ -91,7 +91,7 @@ def test_bytes_that_are_no_http_are_shown_and_named(name, data):
     assert shown in found.evidence[0]
 
 
-def test_a_head_that_never_ended_is_no_101_that_lacks_fields():
+def test_a_header_block_that_never_ended_is_not_a_101_that_lacks_fields():
     found = diagnose_connection(
         early(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n", status=101)
     )
@@ -270,7 +270,7 @@ def test_envoys_own_403_is_ranked_by_its_words():
     assert "RBAC" in denied.causes[0].cause
 
 
-def test_a_field_that_is_there_twice_is_said_of_a_bad_request():
+def test_a_repeated_header_is_evidence_of_a_bad_request():
     doubled = request().replace(b"Host: example.org", b"Host: example.org\r\nHost: example.org")
     assert "host is there 2 times" in first(refused("400 Bad Request", head=doubled)).evidence
     assert not any("times" in line for line in first(refused("400 Bad Request")).evidence)

@@ -34,7 +34,7 @@ def changed(before, after):
         (["A: 1", "B: 2"], ["B: 2", "A: 1"]),
     ],
 )
-def test_spelling_is_no_change(before, after):
+def test_spelling_is_not_a_change(before, after):
     assert changed(before, after) == []
 
 
@@ -187,7 +187,7 @@ def test_a_client_address_given_twice_may_be_refused():
     assert suspect("404 Not Found", twice, sent=once) is None
 
 
-def test_what_was_accepted_another_time_is_no_suspect():
+def test_what_was_accepted_another_time_is_not_a_suspect():
     here = Accepted(b"/chat", b"app:3000", b"http://example.org", b"HTTP/1.1")
     assert suspect("403 Forbidden", HOST, accepted=(here,)) is None
     elsewhere = here._replace(path=b"/other")

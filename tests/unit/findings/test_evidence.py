@@ -40,7 +40,7 @@ def test_fields_that_name_somebody_come_first():
     assert request_marks(None) == ()
 
 
-def test_a_status_without_a_head_or_a_time_is_said_as_far_as_it_is_known():
+def test_a_status_without_headers_or_a_time_is_shown_as_far_as_it_is_known():
     assert status_line(refused("403 Forbidden")) == "HTTP/1.1 403 Forbidden after 3 ms"
     bare = replace(refused("403 Forbidden"), raw_response_in=None, times={})
     assert status_line(bare) == "status 403"

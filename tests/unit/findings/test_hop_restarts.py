@@ -68,7 +68,7 @@ def behind_hop(first=UNMASKED):
     return behind(made, server_close_code=1002, server_close_reason="incorrect masking")
 
 
-def test_the_hop_s_own_close_that_is_not_masked_is_no_client_s():
+def test_the_hop_s_own_unmasked_close_does_not_blame_the_client():
     (one,) = diagnose_pair(pair(ended(by="server", code=1001, at=2), behind_hop()))
     assert (one.id, one.severity, one.fault_of) == ("WS-CL-101", "warning", "hop")
     assert any("not masked" in line for line in one.evidence)
@@ -77,7 +77,7 @@ def test_the_hop_s_own_close_that_is_not_masked_is_no_client_s():
     assert (1, "WS-FR-001") not in one.covers
 
 
-def test_the_server_s_answer_is_told_apart_from_the_hop_s_own_code():
+def test_the_server_s_answer_is_distinguished_from_the_hop_s_own_code():
     (one,) = diagnose_pair(pair(ANSWERED, behind_hop()))
     assert (one.id, one.severity) == ("WS-CL-101", "warning")
     assert any(line.startswith("the 1002 is the server's answer") for line in one.evidence)
@@ -86,7 +86,7 @@ def test_the_server_s_answer_is_told_apart_from_the_hop_s_own_code():
     assert (own.severity, own.fixes[-1].text[:9]) == ("error", "Send 1000")
 
 
-def test_a_client_s_own_unmasked_frame_stays_its_own():
+def test_a_client_s_own_unmasked_frame_still_blames_the_client():
     message = frame(3, C2S, 1.9, violation=MASK_MISSING)
     (one,) = diagnose_pair(pair(ended(by="server", code=1001, at=2), behind_hop(message)))
     assert not any(rule == "WS-FR-001" for _, rule in one.covers)

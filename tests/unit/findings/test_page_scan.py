@@ -56,7 +56,7 @@ def test_a_bomb_is_cut():
 
 
 @given(st.binary(max_size=2000))
-def test_any_bytes_are_borne(data):
+def test_no_bytes_raise(data):
     scan(data)
 
 

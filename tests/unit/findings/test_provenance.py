@@ -62,7 +62,7 @@ def test_a_direction_that_never_said_anything_says_so():
     assert lines(replace(silent(5.0), ends=()))["legs"] == "no end of a transport was seen"
 
 
-def test_bytes_that_are_no_frame_are_the_last_where_they_came_last():
+def test_bytes_outside_frames_are_the_last_where_they_came_last():
     rest = OpaqueFact(S2C, OPEN + SECOND, 17, b"HTTP/1.1 400", "not-websocket", 2)
     said = lines(replace(cut(at=1.3), opaque=(rest,), last_ns=(OPEN, OPEN + SECOND // 2)))
     assert said[f"last {S2C.arrow}"] == "17 bytes outside frames, then 300 ms of silence until the end"

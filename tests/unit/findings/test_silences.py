@@ -1,4 +1,4 @@
-"""Idle timeouts and limits on a lifetime are told by what several connections have in common."""
+"""Idle timeouts and limits on a lifetime are recognised by what several connections have in common."""
 
 from dataclasses import replace
 
@@ -51,7 +51,7 @@ def test_other_ends_prove_nothing(one):
 
 
 @pytest.mark.parametrize("seconds", [7.0, 17.0, 37.6])
-def test_one_silence_ranks_an_idle_timeout_beside_the_other_side(seconds):
+def test_one_silence_ranks_an_idle_timeout_next_to_the_other_side(seconds):
     found = first(cut(*HELLO, at=0.2 + seconds))
     assert found.id in ("WS-DROP-002", "WS-DROP-006")
     causes = [one.cause for one in found.causes]
@@ -71,7 +71,7 @@ def test_a_silence_no_longer_than_the_heartbeat_is_never_idleness(end):
     assert any("an idle timeout did not count this silence" in line for line in found.evidence)
 
 
-def test_one_early_end_or_one_reset_amid_heartbeats_is_no_limit():
+def test_one_early_end_or_one_reset_amid_heartbeats_is_not_a_limit():
     assert first(cut(*beating(2, 0.25), at=2.1)).id == "WS-DROP-006"
     assert first(cut(*beating(10), at=10.3, how="rst")).id == "WS-DROP-005"
     again = ended_before(7, 0.2, age=10.2)

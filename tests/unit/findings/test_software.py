@@ -39,7 +39,7 @@ def test_who_wrote_the_page_comes_first():
     assert author_of(seen(CF_Ray="8f")) is None
 
 
-def test_a_server_is_no_hop():
+def test_a_server_is_not_a_hop():
     found = seen(Server="uvicorn")
     assert (hop_of(found), hop_author(found)) == (None, None)
     assert recognise(None) == ()

@@ -82,7 +82,7 @@ def test_mistakes_are_one_line(tmp_path, run, args, code, words):
     assert not (tmp_path / "b.db").exists()
 
 
-def test_a_pipe_is_no_file_to_import(tmp_path, run):
+def test_a_pipe_cannot_be_imported(tmp_path, run):
     os.mkfifo(tmp_path / "pipe")
     code, _, err = run("import", "pipe", "-o", "b.db")
     assert (code, err.count("\n")) == (2, 1)

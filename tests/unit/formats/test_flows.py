@@ -37,7 +37,7 @@ def test_messages_and_close_of_a_flow_file(tmp_path):
         assert (one.state, one.status, one.js_code, one.js_was_clean) == ("closed", 101, 4001, True)
 
 
-def test_an_abnormal_end_is_no_close_frame(tmp_path):
+def test_an_abnormal_end_makes_no_close_frame(tmp_path):
     target, _ = imported(tmp_path, written(websocket_flow(close_code=1006, closed_by_client=False)))
     with Capture.open(target) as capture:
         (one,) = capture.connections()
@@ -100,7 +100,7 @@ def test_a_truncated_flow_file_is_one_clear_line(tmp_path, cut):
         b"8:3:abc,0:~}",
     ],
 )
-def test_what_is_no_flow_is_one_clear_line(tmp_path, content):
+def test_a_file_that_is_not_a_flow_is_one_clear_line(tmp_path, content):
     with pytest.raises(CaptureError):
         imported(tmp_path, content)
 
@@ -111,7 +111,7 @@ def test_a_flow_that_is_too_large_is_not_read(tmp_path, monkeypatch):
         imported(tmp_path, written(websocket_flow()))
 
 
-def test_formats_are_told_apart(tmp_path):
+def test_formats_are_recognised(tmp_path):
     for content, kind in [
         (b"SQLite format 3\0rest", "capture"),
         (b"12:abc", "flows"),

@@ -168,7 +168,7 @@ def test_a_part_beyond_its_blob_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("content", ["", "\n\n", "{}\n", '{"type":"frame"}\n', "not json\n"])
-def test_what_is_no_export_is_refused(tmp_path, content):
+def test_a_file_that_is_not_an_export_is_refused(tmp_path, content):
     with pytest.raises(CaptureError):
         imported(tmp_path, content)
 

@@ -64,7 +64,7 @@ def test_references_follow(tmp_path):
     database.close()
 
 
-def test_a_clock_can_be_corrected_and_taps_are_told_apart(tmp_path):
+def test_a_clock_can_be_corrected_and_taps_keep_different_names(tmp_path):
     first, second = chat_capture(tmp_path / "edge.db"), chat_capture(tmp_path / "origin.db")
     merge([Source(first), Source(second, 5_000_000)], tmp_path / "c.db")
     with Capture.open(tmp_path / "c.db") as capture:

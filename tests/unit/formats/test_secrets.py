@@ -58,12 +58,12 @@ def test_urls(url, masked):
     assert mask_url(url) == masked
 
 
-def test_a_head_without_secrets_is_the_same_bytes():
+def test_a_header_block_without_secrets_is_the_same_bytes():
     raw = b"GET /a HTTP/1.1\r\nhOST:  a\r\nX: 1\n  folded\r\nno colon\r\n\r\n"
     assert mask_head(raw) == raw
 
 
-def test_the_rest_of_a_head_with_secrets_stays():
+def test_the_rest_of_a_header_block_with_secrets_stays():
     raw = b"GET /a?token=x HTTP/1.1\r\nhOST:  a\r\nCookie: a=b\r\nX-Y:z\r\n\r\n"
     assert mask_head(raw) == b"GET /a?token=*** HTTP/1.1\r\nhOST:  a\r\nCookie: a=***\r\nX-Y:z\r\n\r\n"
 

@@ -62,7 +62,7 @@ def fill(fd: int) -> None:
             return
 
 
-def test_journal_directory_lies_beside_the_capture():
+def test_journal_directory_is_next_to_the_capture():
     assert journal_directory("a/x.db") == Path("a/x.db.journal")
 
 
@@ -141,7 +141,7 @@ def test_a_second_run_continues_after_the_segments_there_are(directory):
     assert [record.payload for record in records_of(directory)] == [b"one", b"two", b"three"]
 
 
-def test_only_one_engine_writes_and_its_lock_tells_that_it_lives(directory):
+def test_only_one_engine_writes_and_its_lock_shows_that_it_runs(directory):
     writer = JournalWriter(directory)
     assert is_locked(directory, "engine.lock")
     with pytest.raises(JournalInUseError, match="held by another process"):
@@ -232,7 +232,7 @@ def test_a_record_completed_just_before_the_next_segment_is_not_lost(directory, 
 
 
 @pytest.mark.parametrize("garbage", [b"\0" * 100, b"\xff" * 100, HEADER.pack(1 << 31, DATA, 0, 0, 1, 0, 0)])
-def test_what_is_no_record_ends_a_segment(directory, garbage):
+def test_bytes_that_are_not_a_record_end_a_segment(directory, garbage):
     writer = JournalWriter(directory)
     writer.data(1, 0, b"good", START_NS)
     writer.close()
@@ -261,7 +261,7 @@ def test_a_record_larger_than_a_read_is_read_whole(directory):
     reader.close()
 
 
-def test_a_head_too_large_for_a_record_is_cut_and_costs_nothing_else(directory, monkeypatch):
+def test_a_header_block_too_large_for_a_record_is_cut_and_costs_nothing_else(directory, monkeypatch):
     monkeypatch.setattr(journal_writer, "MAX_RECORD_BYTES", 1000)
     monkeypatch.setattr(journal_reader, "MAX_RECORD_BYTES", 1000)
     writer = JournalWriter(directory)
@@ -271,7 +271,7 @@ def test_a_head_too_large_for_a_record_is_cut_and_costs_nothing_else(directory, 
     assert [record.payload for record in records_of(directory)] == [b"a" * 1000, b"another's"]
 
 
-def test_reader_goes_on_at_a_position_and_deletes_what_is_done(directory):
+def test_reader_continues_at_a_position_and_deletes_what_is_done(directory):
     writer = JournalWriter(directory, segment_bytes=1)
     for number in range(4):
         writer.data(1, 0, b"%d" % number, START_NS)
@@ -363,7 +363,7 @@ def test_a_full_disk_costs_whole_records_and_is_said(directory, monkeypatch, roo
     assert len(said) == 1
 
 
-def test_heads_and_events_are_kept_for_later_while_the_disk_is_full(directory, monkeypatch):
+def test_header_blocks_and_events_are_kept_for_later_while_the_disk_is_full(directory, monkeypatch):
     writer = JournalWriter(directory)
     disk = Disk(monkeypatch, 0, errno.EIO)
     writer.event(1, Attempt(), START_NS)

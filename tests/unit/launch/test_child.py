@@ -132,7 +132,7 @@ def test_what_does_not_end_is_killed_only_where_that_is_asked():
     assert has_ended(engine.pid)
 
 
-def test_lines_before_and_after_ready_are_told_apart(tmp_path):
+def test_lines_before_and_after_ready_are_separated(tmp_path):
     started = tmp_path / "started"
     engine = child(
         "import pathlib, sys, time",

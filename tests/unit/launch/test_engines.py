@@ -76,7 +76,7 @@ def test_a_killed_engine_is_dead_and_its_file_goes(tmp_path, start):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_file_that_is_being_written_is_no_engine_yet(tmp_path):
+def test_a_file_that_is_being_written_is_not_an_engine_yet(tmp_path):
     run_file = RunFile.create(EngineInfo(7, 1, "0"), tmp_path)
     run_file.path.write_bytes(b"")
     assert engines.list_engines(tmp_path) == []

@@ -40,7 +40,7 @@ def test_a_runtime_directory_that_does_not_exist_is_not_used(home, monkeypatch):
     assert paths.run_dir() == home / ".local/state/wsinspect/run"
 
 
-def test_a_new_capture_lies_in_a_private_directory(home):
+def test_a_new_capture_is_in_a_private_directory(home):
     path = paths.new_capture_path()
     assert path.name.endswith(f"-{os.getpid()}.db")
     assert path.parent.stat().st_mode & 0o777 == 0o700

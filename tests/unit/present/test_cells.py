@@ -25,7 +25,7 @@ from wsinspect.present.cells import fold, text_of, width_of
         ([], 10, [""]),
     ],
 )
-def test_a_line_that_is_too_long_goes_on_below_its_words(line, width, folded):
+def test_a_line_that_is_too_long_continues_below_its_words(line, width, folded):
     pieces = fold(line, width)
     assert [text_of(piece) for piece in pieces] == folded
     assert all(width_of(piece) <= width for piece in pieces)

@@ -208,7 +208,7 @@ def test_compressed_frames_show_the_inflated_message(tmp_path):
     source.close()
 
 
-def test_a_payload_that_gave_way_to_newer_data_says_so(tmp_path):
+def test_a_payload_that_was_deleted_to_make_room_says_so(tmp_path):
     from tests.support.tui_captures import CaptureBuilder
 
     with CaptureBuilder(tmp_path / "e.db") as builder:

@@ -164,7 +164,7 @@ def test_closes_have_crossed_where_the_second_came_before_the_first_left(path, a
         assert only(capture).ended_by == expected
 
 
-def test_text_in_the_stream_that_reads_as_a_close_frame_is_none(path):
+def test_text_in_the_stream_that_reads_as_a_close_frame_is_not_one(path):
     script = Script()
     script.open(1)
     script.data(1, 1, text(b"x", masked=False) + b"HTTP/1.1 500 Internal Server Error\r\n" + b"x" * 80)

@@ -27,7 +27,7 @@ def notes_of(path: Path, script: Script, **options: bool) -> list[Note]:
     reader = JournalReader(journal_directory(path))
     for record in reader.read():
         indexer.add(record)
-    assert notes.take()[0] == [], "nothing is told before it is committed"
+    assert notes.take()[0] == [], "nothing is narrated before it is committed"
     indexer.commit()
     ready, _ = notes.take()
     reader.close()
@@ -35,7 +35,7 @@ def notes_of(path: Path, script: Script, **options: bool) -> list[Note]:
     return ready
 
 
-def test_a_connection_is_told_from_attempt_to_close(tmp_path):
+def test_a_connection_is_narrated_from_attempt_to_close(tmp_path):
     script = Script()
     script.open(1, deflate=True)
     script.data(1, 0, text(b"hello"))
@@ -90,7 +90,7 @@ def test_a_refused_attempt_has_no_close(tmp_path):
     ]
 
 
-def test_frames_are_told_only_when_asked_and_not_without_bound(tmp_path, monkeypatch):
+def test_frames_are_narrated_only_when_asked_and_bounded(tmp_path, monkeypatch):
     monkeypatch.setattr(narration, "MAX_NOTES", 4)
     script = Script()
     script.open(1)
@@ -100,7 +100,7 @@ def test_frames_are_told_only_when_asked_and_not_without_bound(tmp_path, monkeyp
     assert notes[-1]["direction"] == "s2c"
 
 
-def test_events_of_the_engine_are_told(tmp_path):
+def test_events_of_the_engine_are_narrated(tmp_path):
     script = Script()
     script.event(0, "tls_failed", side="client", tap="edge", client="1.2.3.4:5", sni="a", error="unknown ca")
     script.event(0, "unstored", bytes=5, records=1, reason="No space left on device", streams=[])
@@ -212,7 +212,7 @@ def fill(fd: int, data: bytes) -> None:
             return
 
 
-def test_a_slow_reader_costs_lines_and_is_told_how_many(monkeypatch):
+def test_a_slow_reader_costs_lines_and_sees_how_many(monkeypatch):
     monkeypatch.setattr(narrator, "MAX_LINES", 10)
     read, write = os.pipe()
     os.set_blocking(write, False)
@@ -261,7 +261,7 @@ def test_closing_does_not_wait_for_a_reader_for_long(monkeypatch):
     os.close(write)
 
 
-def test_a_finding_is_told_in_full_once():
+def test_a_finding_is_printed_in_full_once():
     note = {
         "event": "finding",
         "time_ns": 0,

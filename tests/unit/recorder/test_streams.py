@@ -132,7 +132,7 @@ def test_snaplen_cuts_payloads_and_data_but_not_facts(path):
         assert (len(opaque.data), opaque.length) == (4, 14)
 
 
-def test_violations_are_facts_and_reading_goes_on(path):
+def test_violations_are_facts_and_reading_continues(path):
     script = Script()
     script.open(1)
     script.data(1, 0, text(b"no mask", masked=False) + text(b"r", opcode=3) + text(b"\xff") + text(b"fine"))
@@ -180,7 +180,7 @@ def test_an_unfinished_frame_is_opaque_when_the_connection_ends(path):
         assert (message.problem, message.last_frame) == ("unfinished", 1)
 
 
-def test_a_message_that_goes_on_can_be_read(path):
+def test_a_message_that_is_unfinished_can_be_read(path):
     script = Script()
     script.open(1)
     script.data(1, 0, text(b"begun", fin=False))

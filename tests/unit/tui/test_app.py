@@ -125,7 +125,7 @@ async def test_following_ends_when_one_moves_up_and_the_view_does_not_jump(tmp_p
     lock.release()
 
 
-async def test_a_paused_view_stands_still_while_counters_go_on(tmp_path):
+async def test_a_paused_view_stands_still_while_counters_continue(tmp_path):
     path = many_frames(tmp_path / "many.db", 100, clean=False)
     lock = hold_engine_lock(path)
     async with opened(path) as screen:
@@ -517,7 +517,7 @@ async def test_light_themes_have_darker_colours(chat):
 # -- states
 
 
-async def test_a_dead_engine_is_told_and_its_data_stays(tmp_path):
+async def test_a_dead_engine_is_reported_and_its_data_stays(tmp_path):
     path = chat_capture(tmp_path / "chat.db", clean=False)
     lock = hold_engine_lock(path)
     async with opened(path) as screen:
@@ -530,7 +530,7 @@ async def test_a_dead_engine_is_told_and_its_data_stays(tmp_path):
         assert "was not started from here" in screen.line("keys")
 
 
-async def test_what_could_not_be_stored_is_told(tmp_path):
+async def test_what_could_not_be_stored_is_shown(tmp_path):
     path = tmp_path / "full.db"
     with CaptureBuilder(path) as builder:
         builder.event(

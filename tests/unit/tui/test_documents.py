@@ -97,7 +97,7 @@ def test_an_error_in_json_has_a_place():
         (b"[" + b"1," * JSON_LIMIT_BYTES + b"1]", "more than the"),
     ],
 )
-def test_what_is_no_json_says_why(data, words):
+def test_text_that_is_not_json_says_why(data, words):
     assert words in shown(JSON, data)[0]
 
 

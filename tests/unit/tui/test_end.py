@@ -10,7 +10,7 @@ from tests.support.tui_pilot import opened
 pytestmark = pytest.mark.asyncio
 
 
-async def test_messages_after_the_panes_have_gone_are_no_errors(tmp_path):
+async def test_messages_after_the_panes_have_gone_are_not_errors(tmp_path):
     path = many_frames(tmp_path / "many.db", 100, clean=False)
     lock = hold_engine_lock(path)
     async with opened(path) as screen:

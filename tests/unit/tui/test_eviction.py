@@ -39,7 +39,7 @@ async def test_list_lane_inspector_and_handshake_say_it(evicted):
 
 
 @pytest.mark.asyncio
-async def test_where_nothing_had_to_go_nothing_is_said(tmp_path):
+async def test_where_nothing_was_deleted_nothing_is_said(tmp_path):
     path = tmp_path / "whole.db"
     with CaptureBuilder(path) as builder:
         builder.connection(1)

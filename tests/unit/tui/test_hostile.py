@@ -136,7 +136,7 @@ def test_widths_are_those_of_the_terminal():
 
 
 @pytest.mark.asyncio
-async def test_of_100_megabytes_no_more_is_read_than_of_others(tmp_path):
+async def test_of_100_mib_only_a_preview_is_read(tmp_path):
     path = tmp_path / "large.db"
     size = 100 * 1024 * 1024
     with CaptureBuilder(path) as builder:
@@ -208,7 +208,7 @@ ODD_TOGETHER = [
         *(pytest.param([one], id=one[:60], marks=pytest.mark.slow) for one in ODD_VALUES),
     ],
 )
-async def test_odd_values_in_a_strangers_file_are_no_tracebacks(tmp_path, statements):
+async def test_odd_values_in_a_strangers_file_make_no_tracebacks(tmp_path, statements):
     path = many_frames(tmp_path / "odd.db", 50)
     database = connect(path)
     for statement in statements:

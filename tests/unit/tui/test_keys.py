@@ -40,7 +40,7 @@ PANES = (
         ("[keys]\nquit = 1", "quit"),
     ],
 )
-def test_a_wrong_key_map_is_told_in_words(tmp_path, text, words):
+def test_a_wrong_key_map_says_what_is_wrong(tmp_path, text, words):
     path = tmp_path / "keys.toml"
     path.write_text(text)
     with pytest.raises(UsageError, match=words):

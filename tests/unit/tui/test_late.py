@@ -127,7 +127,7 @@ async def test_all_frames_are_judged_again_when_a_connection_ends(tmp_path):
 
 
 @pytest.mark.asyncio
-async def test_a_frozen_view_changes_when_it_goes_on(tmp_path):
+async def test_a_paused_view_changes_when_it_continues(tmp_path):
     path = live(tmp_path / "live.db")
     lock = hold_engine_lock(path)
     async with opened(path) as screen:
@@ -185,7 +185,7 @@ def test_rows_judged_again_are_those_of_a_view_that_knew_it_at_once(before):
         assert rows(view) == rows(wanted)
 
 
-def test_too_many_rows_are_not_made_anew_in_the_event_loop():
+def test_too_many_rows_are_not_made_again_in_the_event_loop():
     view = View(index_of(*range(30_000)), None, 5 * SECOND, is_filtered=True)
     view.add_matches(range(2, 30_001), 30_000)
     assert not view.judge_again({0: True})

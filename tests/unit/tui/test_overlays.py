@@ -93,7 +93,7 @@ async def test_the_inspector_follows_after_any_overlay_under_traffic(tmp_path, s
 
 
 @pytest.mark.parametrize("name", ["help", "palette", "export", "end", "end, asked", "inject"])
-async def test_below_an_overlay_the_page_goes_on(tmp_path, name):
+async def test_below_an_overlay_the_page_continues(tmp_path, name):
     path = live_chat(tmp_path / "live.db")
     lock = hold_engine_lock(path)
     with control_lab(path) as lab:

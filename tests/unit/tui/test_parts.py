@@ -25,7 +25,7 @@ from wsinspect.tui.style import Palette, to_ascii
 # -- playback
 
 
-def test_the_play_head_goes_as_fast_as_told():
+def test_the_play_head_moves_at_the_chosen_speed():
     play = Playback(0, 10 * SECOND)
     assert not play.tick(SECOND)
     play.toggle()
@@ -63,7 +63,7 @@ def test_a_selection_is_looped():
     assert play.marks == [20 * SECOND]
 
 
-def test_playing_at_the_end_begins_anew():
+def test_playing_at_the_end_starts_again():
     play = Playback(5, 10)
     play.go(99)
     assert play.at_ns == 10
@@ -167,7 +167,7 @@ def test_how_a_connection_ended_in_words(tmp_path, columns, words):
     assert end_words(one) == words
 
 
-def test_a_close_without_a_code_is_not_no_close(tmp_path):
+def test_a_close_without_a_code_is_still_a_close(tmp_path):
     (one,) = connections(tmp_path, {"client_close_reason": b"", "js_code": 1005})
     assert close_codes(one) == "CLOSE"
     assert [ago(time_ns) for time_ns in (400_000_000, 200 * SECOND, 7200 * SECOND)] == [
@@ -221,7 +221,7 @@ def test_curl_is_a_correct_handshake_whatever_the_client_sent(tmp_path, request_
     assert sent["sec-websocket-version"] == "13"
 
 
-def test_nothing_in_a_head_can_leave_its_quotes_or_make_curl_read_a_file(tmp_path):
+def test_nothing_in_a_request_can_leave_its_quotes_or_make_curl_read_a_file(tmp_path):
     words = curl_words(
         tmp_path, b"GET / HTTP/1.1\r\nX: '; rm -rf ~ #\x1b[2J\r\n@/etc/passwd: x\r\nY: $(id)\r\n\r\n"
     )

@@ -53,7 +53,7 @@ def test_a_view_grows_at_its_end_and_nothing_moves():
     assert not view.extend()
 
 
-def test_a_filtered_view_shows_what_it_is_told():
+def test_a_filtered_view_shows_the_rows_it_is_given():
     view = View(index_of(0, 1, 2, 9), None, 5 * SECOND, is_filtered=True)
     view.extend()
     assert len(view.rows) == 0

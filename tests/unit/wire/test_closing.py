@@ -137,7 +137,7 @@ def test_a_fault_is_named_whatever_it_did():
     assert close_facts([], [end("proxy", 1, "rst")], by_fault=True) == ("fault", "rst", 1006, False)
 
 
-def test_the_page_is_told_1006_when_the_server_broke_the_protocol_before():
+def test_the_page_sees_1006_when_the_server_broke_the_protocol_before():
     facts = close_facts([client(3, 1002), server(4, 1002)], [], server_broke_protocol=True)
     assert facts == ("client", "close-frame", 1006, False)
     assert close_facts([], [], server_broke_protocol=True) == ("unknown", None, 1006, False)

@@ -67,7 +67,7 @@ def test_an_empty_message_of_rfc_7692_section_7_2_3_6():
     assert inflate(Inflater(bits=15, takeover=True), b"\x00") == b""
 
 
-def test_output_beyond_the_cap_is_thrown_away_and_the_stream_goes_on():
+def test_output_beyond_the_cap_is_thrown_away_and_the_stream_continues():
     deflater, inflater = Deflater(C2S, DeflateParams()), Inflater(bits=15, takeover=True, cap=5000)
     large = noise(9000)
     assert inflate(inflater, deflater.message(large)) is None
@@ -131,7 +131,7 @@ def test_many_final_blocks_are_refused():
     assert inflater.failed
 
 
-def test_a_window_taken_out_and_put_back_goes_on():
+def test_a_window_taken_out_and_put_back_continues():
     for size in (10, WINDOW - 1, 3 * WINDOW, 9 * WINDOW):
         deflater, first = Deflater(C2S, DeflateParams()), Inflater(bits=15, takeover=True)
         data = noise(size, size)

@@ -9,7 +9,7 @@ from wsinspect.wire.frame import Frame, serialize_frame
 KEY = b"\x37\xfa\x21\x3d"
 
 
-def test_a_frame_tells_its_header_when_asked():
+def test_a_frame_has_what_its_header_says():
     frame = Frame(bytes([0x0F | 0x50, 0x83]) + KEY, 1, 2, b"abc", 9)
     assert (frame.fin, frame.rsv1, frame.rsv2, frame.rsv3) == (False, True, False, True)
     assert (frame.opcode, frame.masked, frame.mask_key, frame.length) == (15, True, KEY, 3)

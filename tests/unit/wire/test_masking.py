@@ -17,7 +17,7 @@ def by_the_book(payload: bytes, key: bytes) -> bytes:
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("key", [KEY, b"\0\0\0\0", b"\xff\0\xff\0"])
-def test_unmask_does_what_the_book_says(size, key):
+def test_unmask_is_the_xor_of_rfc_6455(size, key):
     payload = bytes(index * 7 & 0xFF for index in range(size))
     masked = unmask(payload, key)
     assert masked == by_the_book(payload, key)
@@ -30,6 +30,6 @@ def test_the_example_of_rfc_6455_section_5_7():
 
 
 @pytest.mark.parametrize("offset", range(9))
-def test_a_rotated_key_goes_on_at_its_offset(offset):
+def test_a_rotated_key_continues_at_its_offset(offset):
     payload = bytes(range(40))
     assert unmask(payload[offset:], rotate_key(KEY, offset)) == unmask(payload, KEY)[offset:]

@@ -28,7 +28,7 @@ def test_utf8_is_what_rfc_3629_says(data, expected):
     assert check.is_valid is expected
 
 
-def test_a_text_check_goes_on_in_the_middle_of_a_character():
+def test_a_text_check_continues_in_the_middle_of_a_character():
     check = TextCheck()
     check.feed("€".encode()[:2])
     again = TextCheck(check.state())

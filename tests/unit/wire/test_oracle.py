@@ -10,7 +10,7 @@ from wsinspect.wire.frame import serialize_frame
 from wsinspect.wire.oracle import Failure, Heard, Oracle
 
 
-def test_it_hears_messages_and_control_frames():
+def test_it_reads_messages_and_control_frames():
     oracle = Oracle(C2S)
     oracle.feed(serialize_frame(1, b"caf", fin=False, key=KEY) + serialize_frame(9, b"?", key=KEY))
     oracle.feed(serialize_frame(0, "é".encode(), key=KEY) + serialize_frame(2, b"\xff", key=KEY))
@@ -26,7 +26,7 @@ def test_it_hears_messages_and_control_frames():
     assert oracle.failure is None
 
 
-def test_an_empty_close_is_heard_as_it_is():
+def test_an_empty_close_is_read_as_it_is():
     oracle = Oracle(S2C)
     oracle.feed(b"\x88\x00")
     assert oracle.heard == [Heard(8, b"")]

@@ -102,7 +102,7 @@ def test_text_is_checked_beyond_what_is_kept():
     assert frame.payload == b"a"
 
 
-def test_a_frame_goes_on_where_its_state_was_taken():
+def test_a_frame_continues_where_its_state_was_taken():
     first = text_frame(keep=2)
     first.take(b"ab")
     first.take(b"c\xe2\x82")
@@ -117,7 +117,7 @@ def test_a_frame_goes_on_where_its_state_was_taken():
     assert again.message.text.state() == ""
 
 
-def test_a_frame_without_text_goes_on_too():
+def test_a_frame_without_text_continues_too():
     frame = OpenFrame(b"\x82\x0a", 10, 5, 100)
     frame.take(b"ab")
     frame.resume({"received": 2, "text": None, "text_was_valid": True})

@@ -42,7 +42,7 @@ def test_only_frames_that_match_break_the_silence() -> None:
     assert book.at(900).s2c(text("x")).at(1899).aborts == []
 
 
-def test_bytes_that_are_no_whole_frame_break_the_silence_and_an_end_does_not() -> None:
+def test_bytes_of_an_unfinished_frame_break_the_silence_and_an_end_does_not() -> None:
     boundary = Boundary()
     boundary.feed(text("hello")[:4])
     rule = {"kind": "idle_timeout", "direction": "s2c", "after": "1s"}

@@ -78,7 +78,7 @@ def test_chromium_comes_first_and_firefox_last(path):
     ]
 
 
-def test_a_path_tells_its_family_by_its_name_or_what_it_links_to(path, tmp_path):
+def test_a_family_is_known_by_the_name_of_a_path_or_what_it_links_to(path, tmp_path):
     real = program(tmp_path, "firefox-140")
     (path / "mine").symlink_to(real)
     assert find_browser("mine").family is Family.FIREFOX
@@ -96,7 +96,7 @@ def test_a_snap_is_known_by_its_link_or_its_script(path, tmp_path):
     assert find_browser("firefox").snap == "firefox"
 
 
-def test_chromium_is_told_everything_on_its_command_line():
+def test_chromium_gets_everything_on_its_command_line():
     launch = Launch(Path("/p"), "127.0.0.1:8080", "KEY=", "http://x/", ("--headless", "--lang=de"))
     words = command_line(CHROMIUM, launch, is_root=False)
     assert words[0] == "/usr/bin/chromium"
@@ -112,7 +112,7 @@ def test_chromium_is_told_everything_on_its_command_line():
     assert "--no-sandbox" in command_line(CHROMIUM, launch, is_root=True)
 
 
-def test_firefox_is_told_its_profile():
+def test_firefox_gets_its_profile():
     words = command_line(FIREFOX, Launch(Path("/p"), "127.0.0.1:8080", "KEY="), is_root=True)
     assert words == ["/usr/bin/firefox", "--no-remote", "--new-instance", "--profile", "/p", "about:blank"]
 
@@ -181,7 +181,7 @@ def test_spaces_around_an_address_and_in_its_path_are_none_of_its_host():
         (("x.org", "--headless", "y.org"), "x.org", ("--headless", "y.org")),
     ],
 )
-def test_what_follows_the_dashes_is_the_browsers(arguments, url, rest):
+def test_arguments_after_the_dashes_go_to_the_browser(arguments, url, rest):
     assert split_arguments(arguments) == (url, rest)
 
 
@@ -195,7 +195,7 @@ def test_the_profile_is_private_and_is_gone_afterwards(tmp_path):
     assert not folder.exists()
 
 
-def test_the_profile_of_a_snap_lies_where_it_can_see_it(tmp_path, monkeypatch):
+def test_the_profile_of_a_snap_is_where_it_can_see_it(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     with throw_away_folder(Browser("firefox", Path("/f"), Family.FIREFOX, "firefox")) as folder:
         assert folder.parent == tmp_path / "snap/firefox/common"

@@ -64,7 +64,7 @@ def test_secrets_of_tls_do_not_go_in_the_clear(recorded):
     assert b"s3cr3t" in request(recorded, "wss://chat.example", one=one).raw
 
 
-def test_secrets_go_anywhere_when_told_to(recorded):
+def test_secrets_go_anywhere_with_send_secrets(recorded):
     made = request(recorded, "ws://other.example", send_secrets=True)
     assert (b"s3cr3t" in made.raw, made.withheld) == (True, ())
 
@@ -86,13 +86,13 @@ def test_what_an_import_lacks_is_added(recorded):
 
 
 @pytest.mark.parametrize("url", ["localhost:1", "ftp://a", "ws://", "ws://a:99999", "ws://a:0", "ws://[a"])
-def test_what_is_no_url(url):
+def test_invalid_urls_are_refused(url):
     with pytest.raises(UsageError):
         Target.parse(url)
 
 
 @pytest.mark.parametrize("text", ["x", ": x", "a\r\nb: c"])
-def test_what_is_no_header(text):
+def test_invalid_headers_are_refused(text):
     with pytest.raises(UsageError):
         headers_of([text])
 

@@ -66,7 +66,7 @@ def test_the_first_close_counts_and_ends_what_is_live():
     assert handler.changes == 2
 
 
-def test_a_client_that_breaks_the_protocol_is_heard_and_told_on():
+def test_a_client_that_breaks_the_protocol_is_read_and_reported():
     one, handler = line()
     one.on_data(serialize_frame(1, b"unmasked"))
     assert [message.data for message in handler.messages] == [b"unmasked"]

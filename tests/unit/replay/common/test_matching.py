@@ -68,7 +68,7 @@ def test_a_cut_recording_is_compared_as_far_as_it_goes():
     assert matcher.tally.counts[Verdict.IGNORED] == 1
 
 
-def test_nothing_is_held_back_for_ever():
+def test_nothing_is_held_back_forever():
     matcher = Matcher()
     matcher.expect(text("a"))
     found = []

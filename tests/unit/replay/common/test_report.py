@@ -63,7 +63,7 @@ def test_what_was_interrupted_is_not_equal_and_says_how_far_it_was(live, words):
     assert words in summary(report)
 
 
-def test_only_the_first_divergences_are_kept_and_all_are_told():
+def test_only_the_first_divergences_are_kept_and_all_are_reported():
     report, said = ConnectionReport(3, "/b"), []
     matcher = Matcher(())
     found = [one for n in range(MAX_KEPT + 5) for one in matcher.take(Message(1, b"%d" % n))]

@@ -35,7 +35,7 @@ def test_places_are_hidden(place, before, after):
 @pytest.mark.parametrize(
     "text", ["$.id", "json:", "json:$", "json:$.", "json:$.a b", "text:x", "json:$[", "json:$..", "id"]
 )
-def test_what_is_no_place(text):
+def test_invalid_places_are_refused(text):
     with pytest.raises(UsageError):
         Place.parse(text)
 
@@ -62,7 +62,7 @@ def test_json_behind_a_packet_type(data, prefix):
 
 
 @pytest.mark.parametrize("data", [b"", b"hello", b"2probe", b"{", b"[" * 100_000, b"42", b"\xff[]", b"1 [1]"])
-def test_what_is_no_json_is_compared_as_bytes(data):
+def test_messages_that_are_not_json_are_compared_as_bytes(data):
     assert not Document(data).is_json
     assert canonical(data, (Place.parse("json:$.id"),)) == data
 

@@ -28,6 +28,6 @@ def test_payloads(version, packets, body):
 
 
 @pytest.mark.parametrize(("version", "body"), [(3, b"4hello"), (3, b"9:4hi"), (4, b"b?"), (4, b"\xff")])
-def test_what_is_no_payload(version, body):
+def test_invalid_payloads_are_refused(version, body):
     with pytest.raises(ValueError, match=r"."):
         decode(body, version)

@@ -211,7 +211,7 @@ async def test_a_connection_is_closed_with_a_code_or_aborted(lab, live):
         await screen.until(lambda: lab.engine.done[1:] == [(2, "abort", "client", "rst")])
 
 
-async def test_the_palette_ends_a_connection_and_a_wrong_code_is_told(lab, live):
+async def test_the_palette_ends_a_connection_and_a_wrong_code_is_refused(lab, live):
     async with opened(live) as screen:
         await choose_connection(screen, 2)
         commands = {one.title: one for one in screen.app.get_system_commands(screen.app.screen)}
@@ -402,7 +402,7 @@ async def test_where_nothing_can_be_written_it_says_why(tmp_path, name, words):
         assert isinstance(screen.app.screen, Dialog)
 
 
-async def test_a_folder_that_cannot_be_written_is_words_and_the_dialog_stays(tmp_path):
+async def test_a_folder_that_cannot_be_written_is_named_and_the_dialog_stays(tmp_path):
     async with opened(chat_capture(tmp_path / "chat.db")) as screen:
         await screen.press("e")
         top: Any = screen.app.screen

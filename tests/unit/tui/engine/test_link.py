@@ -124,14 +124,14 @@ def test_another_capture_s_engine_is_left_alone(tmp_path, lab, watcher, monkeypa
     other.join(PATIENCE_S)
 
 
-def test_an_engine_without_a_control_api_is_told(capture, watcher):
+def test_an_engine_without_a_control_api_is_reported(capture, watcher):
     run_file = register(capture, [], None)
     view = watcher().until(lambda view: view.state == links.NO_API)
     assert view.words == "this proxy has no control API"
     run_file.close()
 
 
-def test_a_token_file_that_is_gone_or_wrong_is_told(capture, lab, watcher):
+def test_a_token_file_that_is_gone_or_wrong_is_reported(capture, lab, watcher):
     token = capture.with_name("lab.token")
     right = token.read_text()
     token.write_text("wrong\n")
@@ -177,7 +177,7 @@ def test_odd_answers_are_states(capture, watcher, status, body, state, words):
         run_file.close()
 
 
-def test_what_is_held_is_told_in_words():
+def test_what_is_held_is_put_into_words():
     assert EngineView(status={"connections_held": 2, "bytes_held": 2048}).held == (2, 2048)
     assert EngineView(status={"connections_held": "x"}).held == (0, None)
     assert requests.held_words((2, 2048)) == "2 connections hold back 2.0 KiB"

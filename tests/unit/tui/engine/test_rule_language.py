@@ -54,7 +54,7 @@ def test_what_needs_quotes_gets_them(settings):
     "settings",
     [{"kind": "refuse", "headers": {"A": "1", "B": "2"}}, {"kind": "refuse", "body": "two\nlines"}],
 )
-def test_what_one_line_cannot_say_is_none(settings):
+def test_a_rule_that_needs_more_than_a_line_has_none(settings):
     assert spec_of(facts(Rule.parse(settings))) is None
 
 
@@ -72,7 +72,7 @@ def test_what_one_line_cannot_say_is_none(settings):
         ("like nothing", "there is no preset 'nothing'"),
     ],
 )
-def test_mistakes_are_told_in_words(line, words):
+def test_mistakes_are_put_into_words(line, words):
     assert words in judge(line).error
     assert len(judge(line).error) < 250
 

@@ -185,7 +185,7 @@ async def test_a_rule_that_can_never_act_is_armed_and_that_is_said(lab, live):
         assert "there is no tap 'nowhere' (reverse)" in screen.line("keys")
 
 
-async def test_a_preset_is_no_change_of_one_rule(lab, live):
+async def test_a_preset_cannot_replace_one_rule(lab, live):
     lab.arm(kind="drop")
     async with opened(live) as screen:
         await screen.press("f")
@@ -197,7 +197,7 @@ async def test_a_preset_is_no_change_of_one_rule(lab, live):
         assert "✗ one rule can only be replaced by one rule" in "\n".join(dialog(screen))
 
 
-async def test_an_engine_that_goes_is_words_and_keys_say_why(lab, live):
+async def test_an_engine_that_exits_is_reported_and_keys_say_why(lab, live):
     lab.arm(kind="drop")
     async with opened(live, size=(200, 50)) as screen:
         await screen.press("f")

@@ -33,7 +33,7 @@ def ended(tmp_path: Path) -> Path:
     return path
 
 
-async def test_ends_findings_and_faults_that_are_no_frames_are_marked_at_their_time(ended):
+async def test_ends_findings_and_faults_without_frames_are_marked_at_their_time(ended):
     async with opened(ended, size=(106, 36)) as screen:
         await screen.press("3", "g")
         shown = marks(screen)[5:]

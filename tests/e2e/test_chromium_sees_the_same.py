@@ -1,4 +1,4 @@
-"""What JavaScript in Chromium is told (messages, close code, reason, wasClean, errors) with and without the
+"""What JavaScript in Chromium sees (messages, close code, reason, wasClean, errors) with and without the
 proxy.
 
 The page is served by the lab; the raw server plays every ending. In regular mode a second Chromium uses the
@@ -88,11 +88,11 @@ ROUTES = ["ws-reverse", "wss-reverse", "ws-regular", "wss-regular"]
 
 
 @pytest.mark.parametrize("route", ROUTES)
-def test_a_page_is_told_the_same(browsers, route):
+def test_a_page_sees_the_same(browsers, route):
     assert browsers.differences(route) == {}
 
 
-def test_the_capture_says_what_the_page_was_told(browsers):
+def test_the_capture_says_what_the_page_saw(browsers):
     """Of every conversation above; the capture works out from the wire what it cannot see."""
     told = {tag: outcome for route in ROUTES for tag, outcome in browsers.lab.told.get(route, {}).items()}
     assert len(told) == len(ROUTES) * len(ENDINGS)

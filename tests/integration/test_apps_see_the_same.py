@@ -1,7 +1,7 @@
-"""What applications are told is the same with and without the proxy, for every way a connection can end.
+"""What applications see is the same with and without the proxy, for every way a connection can end.
 
 Python `websockets` and Node `ws`, as clients before a raw server and as servers behind a raw client; Chromium
-is in tests/e2e. A test is one application on one route; its failure lists every ending that is told
+is in tests/e2e. A test is one application on one route; its failure lists every ending that is seen
 otherwise.
 """
 
@@ -80,7 +80,7 @@ def ws_client(lab: Lab) -> Iterator[App]:
     "route",
     ["ws-reverse", "wss-regular", *(pytest.param(one, marks=pytest.mark.slow) for one in ROUTES[1:3])],
 )
-def test_a_client_of_websockets_is_told_the_same(lab, route):
+def test_a_client_of_websockets_sees_the_same(lab, route):
     async def app(url: str, proxy: int | None) -> dict[str, Any]:
         return await python_client(url, proxy=proxy)
 
@@ -89,11 +89,11 @@ def test_a_client_of_websockets_is_told_the_same(lab, route):
 
 @pytest.mark.lab
 @pytest.mark.parametrize("route", ROUTES)
-def test_a_client_of_ws_is_told_the_same(lab, ws_client, route):
+def test_a_client_of_ws_sees_the_same(lab, ws_client, route):
     assert lab.differences(ws_client, route) == {}
 
 
-def test_a_server_of_websockets_is_told_the_same(tmp_path):
+def test_a_server_of_websockets_sees_the_same(tmp_path):
     async def differences() -> dict[str, list[str]]:
         async with PythonServer() as server:
             with Engine.start(
@@ -107,7 +107,7 @@ def test_a_server_of_websockets_is_told_the_same(tmp_path):
 
 
 @pytest.mark.lab
-def test_a_server_of_ws_is_told_the_same(tmp_path):
+def test_a_server_of_ws_sees_the_same(tmp_path):
     async def differences() -> dict[str, list[str]]:
         node = await NodeApp.start("ws_server.mjs")
         try:
@@ -122,7 +122,7 @@ def test_a_server_of_ws_is_told_the_same(tmp_path):
         assert loop.run(differences()) == {}
 
 
-def test_an_application_is_told_no_more_than_that_the_attempt_failed_when_the_server_is_down(lab):
+def test_an_application_sees_only_a_failed_attempt_when_the_server_is_down(lab):
     """Directly the connection is refused; through the proxy a 502 says so: neither ever opens."""
     with Engine.start(
         "--tap", "gone=127.0.0.1:0=http://127.0.0.1:9", folder=lab.engine.stderr_path.parent / "gone"
