@@ -128,7 +128,7 @@ def test_an_upgrade_over_http2_is_the_clients_mistake(tmp_path, certificates):
 
 
 def test_a_hop_that_does_not_pass_the_announcement_on(tmp_path, certificates):
-    """Chain: edge tap, an HAProxy that is configured not to announce RFC 8441, origin tap, an HAProxy that does."""
+    """Chain: edge tap, an HAProxy that does not announce RFC 8441, origin tap, an HAProxy that does."""
     behind = free_port()
     with (
         h2_haproxy(tmp_path / "origin", certificates, extra=PAGE) as origin,

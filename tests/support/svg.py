@@ -1,7 +1,7 @@
 """Screens as SVG files in the repository, compared with what is drawn now.
 
-`UPDATE_SNAPSHOTS=1` writes them again. A difference is printed as text, line by line; the new picture is written
-beside the test's other files.
+`UPDATE_SNAPSHOTS=1` writes them again. A difference is printed as text, line by line; the new picture is put
+next to the test's other files.
 """
 
 from __future__ import annotations
