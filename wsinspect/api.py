@@ -64,14 +64,14 @@ __all__ = [
 ]
 
 _PAGE = 500
-#: Frames are read this many at a time while their payloads are large.
+#: Frames read at a time where payloads are large.
 _LARGE_PAGE = 16
 _LARGE_BYTES = 4 * 1024 * 1024
 
 
 P = ParamSpec("P")
 T = TypeVar("T")
-#: What values of wrong types lead to; a mistake of ours stays one.
+#: What values of wrong types raise; our own bugs pass through.
 _MISREAD = (TypeError, ValueError, ArithmeticError, LookupError, AttributeError)
 
 

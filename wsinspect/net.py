@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 LOOPBACK: Final = "127.0.0.1"
 DEFAULT_PORTS: Final = {"http": 80, "https": 443, "ws": 80, "wss": 443}
-#: The schemes of a server's URL, and that of the request which opens a WebSocket (RFC 6455 section 3).
+#: By the scheme of a server's URL: its HTTP scheme, and its WebSocket scheme (RFC 6455 section 3).
 HTTP_SCHEMES: Final = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
 WS_SCHEMES: Final = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}
 

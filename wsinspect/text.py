@@ -41,7 +41,7 @@ def escape(text: str) -> str:
     if text.isascii() and text.isprintable():
         return text
     safe = text if text.isprintable() else text.translate(_ESCAPES)
-    if unicodedata.category(safe[0]) in _COMBINING:  # would join what stands before it on the screen
+    if unicodedata.category(safe[0]) in _COMBINING:  # would join the character before it
         safe = _code_point(ord(safe[0])) + safe[1:]
     return safe
 

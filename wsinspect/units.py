@@ -27,7 +27,7 @@ _PATTERN: Final = r"[0-9]{1,18}(\.[0-9]{1,18})?|\.[0-9]{1,18}"
 _QUANTITY: Final = re.compile(rf"(?P<number>{_NUMBER})(?P<blank>\s*)(?P<unit>[A-Za-z]*)")
 #: A unit that stands apart from its number ends where a word of a filter does.
 _UNIT_BEHIND: Final = re.compile(r"\s+(?P<unit>[A-Za-z]+)(?=[\s()&|,]|$)")
-#: Words that somebody writes as units, so that `gap>5 sec` is a mistake and no search for the text "sec".
+#: Words that people write as units, so that `gap>5 sec` is an error and not a search for the text "sec".
 _NEARLY_UNITS: Final = frozenset(
     {
         *(prefix + unit for prefix in ("", "k", "m", "g", "t", "p", "ki", "mi", "gi", "ti") for unit in "b"),

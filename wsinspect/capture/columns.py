@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 from wsinspect.capture.reader import Capture
 from wsinspect.errors import CaptureError
 
-#: `flags`: the direction, and what a row is marked for.
+#: `flags`: the direction, and the marks of a row.
 FLAG_S2C: Final = 1
 FLAG_VIOLATION: Final = 2
 FLAG_FAULT: Final = 4

@@ -13,14 +13,14 @@ from typing import Final
 from wsinspect.capture.reader import Capture
 from wsinspect.errors import CaptureError
 
-#: Columns that are declared otherwise, but hold text.
+#: Columns declared with another type that hold text.
 _TEXTS: Final = frozenset({"client_close_reason", "server_close_reason"})
 #: The tables that an export reads whole.
 _READ: Final = ("connection", "handshake", "frame", "stored_message", "ping", "opaque", "event")
 _TABLES: Final = (
     "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name"
 )
-#: Columns that are stored; hidden = 2 are computed from others.
+#: Stored columns only: those with hidden = 2 are generated.
 _COLUMNS: Final = "SELECT name, lower(type) FROM pragma_table_xinfo(?) WHERE hidden = 0"
 
 

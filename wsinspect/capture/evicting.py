@@ -224,7 +224,7 @@ class EvictableRows:
         """
         where = f"{column.key} > ? AND {column.key} <= ? AND length({column.blob}) > 0"
         if column is FRAME:
-            # A close code says how a connection ended, and costs next to nothing.
+            # CLOSE payloads stay: they say how a connection ended, and are tiny.
             where += " AND bits >> 8 & 15 <> 8"
         if only_ended:
             where += f" AND NOT connection_id {_IS_OPEN}"
@@ -253,7 +253,7 @@ class EvictableRows:
         """
         names = self._names.get(column.table)
         if names is None:
-            # Generated columns are not among them.
+            # Generated columns cannot be inserted.
             info = self._database.execute(f"PRAGMA table_info({column.table})")
             names = self._names[column.table] = [row[1] for row in info]
         picked = ", ".join("NULL" if name == column.blob else name for name in names)

@@ -16,7 +16,7 @@ from wsinspect.filters.kinds import ANY, COMPARISONS, HAS, ChoiceKind
 from wsinspect.filters.regex import Pattern
 from wsinspect.filters.values import text_bytes
 
-#: More ids than this are looked at one by one instead of being listed.
+#: With more ids than this, rows are checked one by one instead of listed in the statement.
 MAX_LISTED: Final = 500
 _PREVIOUS: Final = (
     "(time_ns - (SELECT p.time_ns FROM frame AS p WHERE p.connection_id = frame.connection_id{same} "

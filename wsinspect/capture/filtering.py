@@ -22,16 +22,16 @@ _FIRST_ROWS: Final = 2_000
 _MOST_ROWS: Final = 100_000
 _BATCH_SECONDS: Final = 0.03
 _COLUMNS: Final = "id, connection_id, is_s2c, bits, time_ns, length(header), wire_length, message_id"
-#: What the predicate may ask of payloads, and what it asks of nothing else.
+#: What the predicate reads of payloads, and what it reads of them alone.
 _CONTENT_KEYS: Final = frozenset({"body", "json", "code", "reason"})
 _BODY_KEYS: Final = frozenset({"body", "json"})
-#: Faults that name a frame, and the one that it is marked with.
+#: Faults that name a frame, and the one it is marked with.
 _FAULTS: Final = (
     "SELECT rule, kind FROM fault_event WHERE frame_id = ? "
     "OR id = (SELECT fault_event_id FROM frame WHERE id = ?) ORDER BY id"
 )
 _BODY_COLUMNS: Final = "id, message_id, payload"
-#: Many frames pass: more than one in this number of rows.
+#: "Many frames pass" means more than one in this many rows.
 _DENSE: Final = 4
 _MOST_PLACES: Final = 1000
 
@@ -266,9 +266,9 @@ class FrameScan:
         self._only = connection_id
         self._columns = columns
         self._views: dict[int, ConnectionView] = {}
-        #: Of messages in fragments the frame that was asked for last, and its place.
+        #: The fragment asked for last, and its number in its message.
         self._places: dict[int, tuple[int, int]] = {}
-        #: Messages with a row of their own: compressed, in fragments, or broken.
+        #: Messages that have a row: compressed, fragmented, or broken.
         self.stored_messages: frozenset[int] = frozenset()
         only = capture.connection(connection_id) if connection_id is not None else None
         self.base_ns = only.attempt_ns if only else capture.start_ns
@@ -322,7 +322,7 @@ class FrameScan:
         last, place = self._places.get(message, (0, 0))
         if last > frame:
             last = place = 0
-        # The index by connection has the frames by id: with "id > ?" each is passed once.
+        # The index by connection is in order of id: with "id > ?" each row is visited once.
         sql = "SELECT count(*) FROM frame WHERE connection_id = ? AND message_id = ? AND id > ? AND id <= ?"
         place += int(self.one(sql, (connection, message, max(last, message - 1), frame)))
         if len(self._places) >= _MOST_PLACES:

@@ -110,7 +110,7 @@ class _Merge:
 
     def _copy(self, number: int, source: Source) -> None:
         execute = self._database.execute
-        # The name tells connections of unnamed taps apart.
+        # The capture's name keeps connections of unnamed taps apart.
         values = {
             "source": number,
             "shift": source.shift_ns,

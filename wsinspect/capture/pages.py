@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 
 from wsinspect.capture.reader import Capture
 
-#: Bytes of payload, and rows, that one page holds; a larger row is a page of its own.
+#: Most bytes of payload, and rows, in one page; a larger row gets a page of its own.
 PAGE_BYTES: Final = 1024 * 1024
 PAGE_ROWS: Final = 2000
 

@@ -24,7 +24,7 @@ from wsinspect.wire.opcodes import Direction
 
 _DIRECTIONS: Final = (Direction.CLIENT_TO_SERVER, Direction.SERVER_TO_CLIENT)
 _NO_LIMIT: Final = -1
-#: Captures up to this size are checked when all of them has been read: some hundredths of a second.
+#: Captures up to this size are checked after reading them all, in some hundredths of a second.
 _CHECKED_BYTES: Final = 64 * 1024 * 1024
 _ROWS_AT_ONCE: Final = 10_000
 _WHOLE: Final = (1 << 31) - 1  # substr() takes a 32-bit length
@@ -52,7 +52,7 @@ _FRAME: Final = (
     "SELECT id, connection_id, is_s2c, first_ns, time_ns, sent_ns, header, wire_length, "
     "substr(payload, 1, ?), message_id, violation, fault_event_id, payload IS NULL FROM frame"
 )
-#: substr() of an empty blob is NULL, which here would mean that nothing was kept.
+#: substr() of an empty blob is NULL, which would mean here that nothing was kept.
 _STORED_MESSAGE: Final = (
     "SELECT id, connection_id, direction, opcode, first_frame, last_frame, compressed, length, "
     "CASE length(data) WHEN 0 THEN data ELSE substr(data, 1, :cut) END, valid_text, problem "
@@ -253,7 +253,7 @@ class Capture(Closing):
         data_limit: int | None = None,
     ) -> list[Message]:
         """Messages with larger ids than `after`, of one connection or of all."""
-        # Not through the view: SQLite would sort all of its rows for each page.
+        # Not through the view: SQLite would sort all its rows for each page.
         narrow = "id > :after" + ("" if connection_id is None else " AND connection_id = :connection")
         page = "ORDER BY id LIMIT :limit"
         sql = (
@@ -408,7 +408,7 @@ def _bool(value: Any) -> bool | None:
 
 
 def _connection(row: tuple[Any, ...]) -> Connection:
-    # No column of a connection holds bytes; a stranger's file may.
+    # Columns of a connection hold no bytes, except in a hostile file.
     connection = Connection._make(_printable(one) if isinstance(one, bytes) else one for one in row)
     return connection._replace(
         js_was_clean=_bool(connection.js_was_clean),
@@ -440,13 +440,13 @@ def frame_row(row: tuple[Any, ...]) -> FrameRow:
     frame_id, connection_id, side, first_ns, time_ns, sent_ns, header, wire_length, payload = row[:9]
     message_id, violation, fault_event_id, is_evicted = row[9:]
     try:
-        is_sent = sent_ns >= time_ns and wire_length >= 0  # else held back or dropped by a fault
+        is_sent = sent_ns >= time_ns and wire_length >= 0  # otherwise a fault held it back or dropped it
     except TypeError:
         whole = {"time_ns": time_ns, "sent_ns": sent_ns, "wire_length": wire_length}
         column, value = next((name, value) for name, value in whole.items() if not isinstance(value, int))
         found = _SQLITE_TYPES.get(type(value), "null")
         raise CaptureError(f"the capture is damaged: frame.{column} holds {found}, not integer") from None
-    # A header has two bytes at least; a stranger's file may say otherwise.
+    # A header has at least two bytes, except in a hostile file.
     header = _bytes(header) if len(_bytes(header)) >= 2 else b"\0\0"
     return FrameRow(
         frame_id,

@@ -31,18 +31,19 @@ DatabaseError = sqlite3.Error
 
 #: "wsi1" in ASCII.
 APPLICATION_ID: Final = 0x77736931
-#: Raised by every change of the tables that a reader of the old ones would notice.
+#: Increased by every change that a reader of the old tables would notice.
 SCHEMA_VERSION: Final = 1
-#: Measured: 64 KiB payloads go in three times faster than with 4 KiB pages, small frames a tenth faster.
+#: Measured: with these pages 64 KiB payloads are written three times as fast as with 4 KiB ones, small frames
+#: a tenth faster.
 PAGE_BYTES: Final = 16384
 #: WAL pages after which SQLite copies the WAL into the file: 8 MiB.
 CHECKPOINT_PAGES: Final = 512
 CACHE_KIB: Final = 8192
-#: A row, or a result of ours, of a file that nobody writes is no longer than the file, and this.
+#: While nobody writes to a file, no row or result is longer than the file plus this.
 _LEAST_LIMIT: Final = 16 * 1024 * 1024
-#: Bytes of the shortest row of ours, with its place in the page's list of cells.
+#: Bytes of our shortest row, including its entry in the page's cell list.
 _LEAST_ROW: Final = 8
-#: How long leaving WAL mode waits for readers.
+#: Leaving WAL mode waits this long for readers.
 _LEAVE_WAL_MS: Final = 200
 
 TABLES: Final = """
@@ -348,7 +349,7 @@ def open_for_reading(path: Path) -> sqlite3.Connection:
         database.execute("PRAGMA cell_size_check = ON")
         database.execute("PRAGMA query_only = ON")
         if not journal_directory(path).exists():
-            # In a damaged file the pages of a value may follow each other in a circle.
+            # In a damaged file a value's overflow pages may form a circle.
             database.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, max(_LEAST_LIMIT, _size(path)))
     except sqlite3.Error as error:
         raise CaptureError(f"cannot open {path}: {error}") from None
@@ -433,7 +434,7 @@ def check(database: sqlite3.Connection, path: Path) -> None:
         tables = dict(database.execute("SELECT name, sql FROM sqlite_schema WHERE type = 'table'"))
         code = database.execute("SELECT sql FROM sqlite_schema WHERE type IN ('view', 'trigger')").fetchall()
     except sqlite3.OperationalError as error:
-        # A header that SQLite does not understand is a plain error; all others have codes of their own.
+        # An unreadable header is a plain SQLITE_ERROR; all other failures have their own codes.
         if getattr(error, "sqlite_errorcode", 0) != sqlite3.SQLITE_ERROR:
             raise LocalError(f"cannot read {path}: {error}") from None
         raise CaptureError(f"{path} is damaged: {error}") from None
@@ -446,7 +447,7 @@ def check(database: sqlite3.Connection, path: Path) -> None:
             f"{path} has capture format {version}, this wsinspect reads {SCHEMA_VERSION}",
             hint="update wsinspect",
         )
-    # Format 1 is the first one: there is nothing older to migrate from.
+    # Format 1 is the first: there is nothing older to migrate.
     # A stranger's view, or generated column, would be run by every reader, a trigger by a recorder: only what
     # we know is let in.
     is_ours = all(tables.get(name) == sql for name, sql in _TABLES.items())

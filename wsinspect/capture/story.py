@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 from wsinspect.capture.reader import json_object
 from wsinspect.capture.records import Queried
 
-#: Steps that are read; a scenario of hours has fewer.
+#: Most steps that are read; hours of a scenario have fewer.
 MAX_STEPS: Final = 1000
 _STEPS: Final = (
     "SELECT time_ns, kind, detail FROM event WHERE connection_id IS NULL AND kind IN ('rule', 'phase') "

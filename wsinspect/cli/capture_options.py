@@ -31,7 +31,7 @@ connections_option = click.option(
     multiple=True,
     help="Only this connection; repeatable.",
 )
-#: As `output`: the capture that a command makes of other files.
+#: As `output`: the capture that a command makes from other files.
 output_option = click.option(
     "--output",
     "-o",

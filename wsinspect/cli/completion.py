@@ -13,11 +13,11 @@ from wsinspect.cli.options import examples
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
-#: The newest captures of the default place that are offered by name.
+#: How many of the newest captures in the default directory are offered by name.
 _RECENT = 10
 #: What `diagnose` reads, other than captures.
 _FOREIGN = (".har", ".flows", ".jsonl")
-#: mitmproxy's modes and what each does; a table, because mitmproxy's import takes longer than a Tab may.
+#: mitmproxy's modes and what each does; a table, because importing mitmproxy takes too long for a Tab.
 MODES = {
     "regular": "an HTTP proxy",
     "reverse:": "before one server, as reverse:http://host:port",
@@ -51,7 +51,7 @@ def completion(shell: str) -> None:
     kind = get_completion_class(shell)
     assert kind is not None
     script = kind(cli, {}, PROGRAM, f"_{PROGRAM.upper()}_COMPLETE")
-    # Not `source()`: click's runs the user's bash to see how old it is, and ends us if it is too old.
+    # Not click's `source()`: it runs the user's bash to see its version, and exits if that is too old.
     click.echo(script.source_template % script.source_vars())
 
 
@@ -87,7 +87,7 @@ def _files(incomplete: str, endings: tuple[str, ...]) -> list[CompletionItem]:
     try:
         items += [CompletionItem(path) for path in _recent_captures() if path.startswith(incomplete)]
     except (OSError, WsinspectError):
-        pass  # no home directory, or one that may not be read: there is nothing to offer
+        pass  # no home directory, or an unreadable one: nothing to offer
     return items + [CompletionItem(path) for path in _paths(incomplete, endings)]
 
 

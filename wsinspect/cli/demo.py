@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from wsinspect.present.terminal import Palette
 
 LAST_FRAMES = 8
-#: Long enough to look on while it happens; on a screen all of it stays to be looked at.
+#: Long enough to watch it happen; in the timeline all of it stays.
 SECONDS_ON_SCREEN = 9.0
 
 

@@ -284,7 +284,7 @@ def _write_array(name: str, read: Callable[[], Iterable[dict[str, Any]]]) -> Exc
             text = json_text(next(items))
         except StopIteration:
             break
-        except Exception as error:  # a damaged file holds any value anywhere; who raises it, says whose fault
+        except Exception as error:  # a damaged file holds any value; the caller says whose fault it is
             failure = error
             break
         sys.stdout.write(separator + text)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from wsinspect.faults.board import Board
     from wsinspect.proxy.controlled import ControlOptions
 
-#: Seeds that nobody chose are short enough to be typed again.
+#: Seeds that we choose are short, so that they can be typed again.
 _SEEDS = 1_000_000
 
 

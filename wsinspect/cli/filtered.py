@@ -26,10 +26,10 @@ from wsinspect.present.pages import page_of
 from wsinspect.present.plain import LINE_COLUMNS, OBJECT_COLUMNS, ObjectBlocks, line_block
 from wsinspect.present.terminal import Palette, json_line, json_text
 
-#: Frames that are read as objects at once, and rows that are written at once.
+#: Frames read as objects at a time, and rows written at a time.
 _PAGE_FRAMES = 500
 _BLOCK_ROWS = 2000
-#: The column for the connection, where frames of several are shown.
+#: The connection's column, when frames of several are shown.
 _CONNECTION_CELLS = 5
 
 
@@ -139,7 +139,7 @@ class Frames:
         while True:
             try:
                 text = next(texts, None)
-            except Exception as error:  # a damaged file holds any value anywhere; said below
+            except Exception as error:  # a damaged file holds any value anywhere; reported below
                 if begin:
                     raise  # nothing is written yet
                 failure = error

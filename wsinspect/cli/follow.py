@@ -15,7 +15,7 @@ from wsinspect.capture.reader import Capture
 from wsinspect.journal.format import is_draining, is_in_use
 from wsinspect.recorder.opening import open_capture
 
-#: A frame can be read 250 ms after it was relayed; looking this often adds little to that.
+#: A frame can be read 250 ms after it was relayed; polling this often adds little to that.
 _POLL_S = 0.1
 
 
@@ -35,8 +35,8 @@ def looks(path: Path, *, follow: bool) -> Iterator[Look]:
     """One look, or when following one every 100 ms until no engine and no recorder works on the capture."""
     while True:
         while follow and is_draining(path):
-            time.sleep(_POLL_S)  # the recorder is finishing: do not come between it and the file
-        # Asked first: whatever was written before the end can then be read.
+            time.sleep(_POLL_S)  # the recorder is finishing: do not interfere
+        # Asked first, so that whatever was written before the end is read below.
         is_last = not (follow and is_in_use(path))
         with open_capture(path) as capture:
             yield Look(capture, is_last)

@@ -7,7 +7,7 @@ from typing import Any
 
 from wsinspect.net import Address
 
-#: What a browser or a client's settings can take; the address is the listener's own.
+#: What a browser's or client's settings take; the address is the listener's own.
 _FOR_CLIENTS = {
     "regular": "HTTP proxy {0} for any client; a browser that uses it: wsinspect browser URL",
     "upstream": "HTTP proxy {0} for any client; a browser that uses it: wsinspect browser URL",

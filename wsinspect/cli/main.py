@@ -160,7 +160,7 @@ def execute(command: Callable[[], Any]) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a terminal without UTF-8 still shows the rest
     if (opening := sys.modules.get("wsinspect.recorder.opening")) is not None:
-        opening.opened.clear()  # of an earlier command in this process
+        opening.opened.clear()  # left by an earlier command in this process
     try:
         result = command()
         sys.stdout.flush()

@@ -27,7 +27,7 @@ def open_(capture: str | None, gap: int | None, is_ascii: bool) -> int:
 
     path = resolve_capture(capture)
     with open_capture(path):
-        pass  # what an engine and a recorder that both died left behind is indexed; errors are said now
+        pass  # index what a dead engine and recorder left behind, and report errors now
     if not is_terminal():
         raise UsageError("wsinspect open needs a terminal", hint=f"wsinspect show {path} prints a capture")
     from wsinspect.tui.start import watch

@@ -11,7 +11,7 @@ import click
 from wsinspect.formats.progress import nobody
 from wsinspect.text import escape
 
-#: The bar moves so often, however many frames or bytes there are.
+#: How often the bar moves, however many frames or bytes there are.
 _STEPS = 200
 _CLEAR_LINE = "\r\x1b[K"
 

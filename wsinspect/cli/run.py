@@ -194,7 +194,7 @@ def run(
     authority = ensure_private_dir((ca_dir or default_ca_dir()).absolute())
     listeners = make_taps(listen, reverse, taps, host, modes)
     names = [tap.name for tap in listeners]
-    # Who has started it with a pipe for `ready` shows a timeline or a browser, and takes stderr for trouble.
+    # A caller with a pipe for `ready` shows a timeline or a browser, and treats stderr as trouble.
     with_advice = not quiet and not as_json and ready_fd is None
     engine_options = EngineOptions(
         taps=listeners,

@@ -25,13 +25,13 @@ from wsinspect.faults.kinds import connections, frames
 from wsinspect.faults.rule import Rule
 from wsinspect.faults.scenario import load_object, load_text
 
-#: A larger request is none that a client of ours sends.
+#: Our clients send no larger request.
 MAX_BODY: Final = 2 * 1024 * 1024
-#: Of a request's values.
+#: Nesting of a request's values.
 MAX_DEPTH: Final = 64
 _BRACKETS: Final = re.compile(rb'"(?:[^"\\]|\\.)*"?|[][{}]', re.DOTALL)
 _MAX_ID: Final = (1 << 32) - 1
-#: Operations that change rules: the capture has who did it.
+#: Operations that change rules: the capture records who did it.
 _ON_RECORD: Final = frozenset(("add_fault", "change_fault", "remove_fault", "reset", "put_scenario"))
 
 

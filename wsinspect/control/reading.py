@@ -13,7 +13,7 @@ from wsinspect.capture.reader import Capture
 from wsinspect.journal.format import journal_directory, segment_numbers, segment_path
 
 T = TypeVar("T")
-#: How much of each payload an answer has.
+#: How much of each payload an answer contains.
 PAYLOAD_LIMIT: Final = 4096
 
 

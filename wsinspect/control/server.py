@@ -29,12 +29,13 @@ from wsinspect.net import Address
 
 _LOOPBACK_NAMES: Final = ("127.0.0.1", "localhost", "::1")
 _TOKEN_BYTES: Final = 32
-#: tornado's own limit is answered without words; ours comes long before it (`_Handler`).
+#: tornado's own limit is answered without a message; ours comes long before it (`_Handler`).
 _NEVER_READ: Final = 1 << 40
 _BODY_SECONDS: Final = 60.0
-#: Whoever is answered while sending is reset and never reads the answer; so much is read for them to get it.
+#: A client answered while it is still sending would be reset and never read the answer, so this much is read
+#: first.
 _MAX_THROWN_AWAY: Final = 64 * 1024 * 1024
-#: How often an event stream looks for more.
+#: How often an event stream polls for more.
 _POLL_SECONDS: Final = 0.2
 _EVENTS_AT_ONCE: Final = 500
 

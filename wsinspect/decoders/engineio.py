@@ -22,10 +22,11 @@ _EVENT, _ACK, _BINARY_EVENT, _BINARY_ACK = 2, 3, 5, 6
 _PACKET: Final = re.compile(
     r"(?P<type>[0-6])(?:(?P<attachments>\d{1,9})-)?(?:(?P<namespace>/[^,]*),?)?(?P<ack>\d{1,20})?"
 )
-#: A Socket.IO event or acknowledgement with its JSON, or Engine.IO's open packet: nothing else looks so.
+#: A Socket.IO event or acknowledgement with its JSON, or Engine.IO's open packet: nothing else looks like
+#: that.
 _TELLING: Final = re.compile(r'4[2356](?:\d+-)?(?:/[^,"\[{]*,)?\d*\[|0\{"sid":')
 _MESSAGE_BYTE: Final = 4
-#: Without a look back to the "?": anybody may send a target that makes one slow.
+#: Without looking back to the "?": a hostile target would make that slow.
 _VERSION: Final = re.compile(r"[?&]EIO=\d(?:[&#]|$)")
 _POLLING: Final = re.compile(r"[?&]transport=polling(?:[&#]|$)")
 
@@ -69,7 +70,7 @@ def parse_socket_packet(text: str) -> SocketPacket:
         raise Malformed("not a Socket.IO packet: those begin with a digit from 0 to 6")
     kind = int(found["type"])
     if found["attachments"] is not None and kind not in (_BINARY_EVENT, _BINARY_ACK):
-        # `412-...` of a type without attachments would be an acknowledgement's number, and no JSON.
+        # In a type without attachments, `412-...` would be an acknowledgement's number without JSON.
         raise Malformed(f"{SOCKET_TYPES[kind]} has no attachments")
     return SocketPacket(
         kind,

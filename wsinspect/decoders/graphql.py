@@ -15,7 +15,7 @@ from wsinspect.decoders.json_text import json_lines, json_text, parse_json, stri
 from wsinspect.decoders.model import Decoder, Malformed, Payload, field
 
 NEW, OLD = "graphql-transport-ws", "graphql-ws"
-#: Message types that only one of the two knows.
+#: Message types that only one of the two protocols knows.
 ONLY_NEW: Final = frozenset({"subscribe", "next", "ping", "pong"})
 ONLY_OLD: Final = frozenset({"start", "stop", "data", "ka", "connection_error", "connection_terminate"})
 _BOTH: Final = frozenset({"connection_init", "connection_ack", "error", "complete"})

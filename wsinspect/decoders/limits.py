@@ -2,7 +2,7 @@
 
 from typing import Final
 
-#: Larger payloads are not decoded; text and hex show them by pieces.
+#: Larger payloads are not decoded; text and hex show them in pieces.
 MAX_BYTES: Final = 256 * 1024
 #: Lines of one payload.
 MAX_LINES: Final = 4_000
@@ -14,7 +14,7 @@ MAX_VALUES: Final = 20_000
 MAX_TEXT: Final = 4_000
 #: Bytes of a binary value that are shown.
 MAX_HEX: Final = 64
-#: Cells of a summary, about: it is for a row between other things.
+#: About how many cells a summary has: it shares a row with other things.
 MAX_SUMMARY: Final = 60
-#: What a summary is made from.
+#: Characters a summary is made from.
 SUMMARY_BYTES: Final = 512

@@ -13,13 +13,13 @@ from typing import Any, Final, NamedTuple
 from wsinspect.decoders.limits import MAX_DEPTH, MAX_VALUES
 from wsinspect.decoders.model import Decoder, Malformed, Payload, brief, shorten, show_bytes
 
-#: First byte to struct format, of scalars with a fixed size.
+#: First byte to struct format, for scalars of a fixed size.
 _NUMBERS: Final = {
     0xCA: ">f", 0xCB: ">d", 0xCC: ">B", 0xCD: ">H", 0xCE: ">I", 0xCF: ">Q",
     0xD0: ">b", 0xD1: ">h", 0xD2: ">i", 0xD3: ">q",
 }  # fmt: skip
 _CONSTANTS: Final = {0xC0: None, 0xC2: False, 0xC3: True}
-#: First byte to what follows: kind, and how many bytes its length takes.
+#: First byte to what follows: the kind, and how many bytes its length takes.
 _SIZED: Final = {
     0xC4: ("bytes", 1), 0xC5: ("bytes", 2), 0xC6: ("bytes", 4),
     0xD9: ("text", 1), 0xDA: ("text", 2), 0xDB: ("text", 4),
@@ -212,5 +212,5 @@ def _summary(payload: Payload) -> str | None:
     return scalar(value)
 
 
-#: Other bytes may look like it: hex is what is shown first.
+#: Other bytes may look like MessagePack, so hex is shown first.
 DECODER: Final = Decoder("msgpack", _fits, _lines, _summary, is_sure=False)

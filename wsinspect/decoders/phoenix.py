@@ -27,7 +27,7 @@ _V2: Final = re.compile(
     r'"(?P<topic>(?:[^"\\]|\\.){0,200})"\s*,\s*"(?P<event>(?:[^"\\]|\\.){0,100})"\s*,'
 )
 _PUSH, _REPLY, _BROADCAST = 0, 1, 2
-#: The names of the sizes that a packed message begins with, by its kind.
+#: The names of the sizes at the start of a packed message, by its kind.
 _PACKED: Final = {
     _PUSH: ("push", ("join ref", "ref", "topic", "event")),
     _REPLY: ("reply", ("join ref", "ref", "topic", "status")),

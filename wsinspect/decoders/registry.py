@@ -18,7 +18,7 @@ from wsinspect.decoders import (
 from wsinspect.decoders.limits import MAX_BYTES, MAX_LINES, SUMMARY_BYTES
 from wsinspect.decoders.model import Decoded, Decoder, Malformed, Payload, brief
 
-#: Those that are named by a subprotocol or a path come first; MessagePack, which anything may be, last.
+#: Those named by a subprotocol or a path come first; MessagePack, which anything may be, comes last.
 _BUILT_IN = (
     engineio.DECODER,
     graphql.DECODER,

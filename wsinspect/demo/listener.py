@@ -44,7 +44,7 @@ class Listener(ABC):
         try:
             await self.serve(reader, writer)
         except ConnectionError:
-            pass  # a peer that went away, or could not be reached: its connection ends, the listener does not
+            pass  # a peer that has gone or cannot be reached ends its connection, not the listener
         finally:
             writer.close()
             with contextlib.suppress(OSError):

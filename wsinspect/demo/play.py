@@ -47,7 +47,7 @@ async def _play(capture: Path, deadline: float, say: Say, on_ready: Callable[[di
     ):
         on_ready(ready)
         listening = ports(ready)
-        # One tap on each side of the hop: so it is the hop that is found out, not "something on the way".
+        # With a tap on each side the finding names the hop, not "something on the way".
         hop.upstream = listening[ORIGIN]
         say(
             f"proxy: port {listening[CHAT]} leads to the chat server; port {listening[EDGE]} to a hop, "

@@ -46,12 +46,12 @@ from wsinspect.handshake.heads import RawHead
 from wsinspect.wire.opcodes import Direction
 
 MAX_TRACES: Final = 20_000
-#: First messages of each direction that attempts are joined by.
+#: How many first messages of each direction attempts are joined by.
 _JOIN_BY: Final = 16
 _PAGE: Final = 2000
-#: Pairs by which the clocks are compared.
+#: How many pairs the clocks are compared by.
 _CLOCK_PAIRS: Final = 500
-#: Attempts that a server accepted, which one that it refused is compared with.
+#: How many accepted attempts a refused one is compared with.
 _MOST_ACCEPTED: Final = 64
 
 
@@ -96,7 +96,7 @@ class Hop:
     def _join_taps(self, all_attempts: list[Attempt]) -> list[Joined]:
         content = cache(self.content)
         self._order = order_of(all_attempts, tap_names(self._queries[0]))
-        # Where one tap is before two hops, an attempt took one of them.
+        # Where one tap is before two hops, an attempt took only one of them.
         best: dict[int, Joined] = {}
         for before, behind in self._order:
             edge = [one for one in all_attempts if one.tap == before]
@@ -164,7 +164,7 @@ class Hop:
         if edge is None:
             return None
         if origin is not None and not is_eventful and _closes(edge) != _closes(origin):
-            # A CLOSE that did not come through is worth a look, however well each side ended.
+            # A CLOSE that did not come through is looked at, however properly each side ended.
             edge, origin = self._facts(edge.id, origin.id)
             if edge is None:
                 return None
@@ -262,14 +262,14 @@ class _Message:
         self.compressed = bool(compressed)
         content = data if self.compressed else payload
         self.digest: int | None = None if content is None else crc32(content, bits >> 8 & 15)
-        # What was compressed and could not be inflated cannot be compared.
+        # Compressed messages that could not be inflated cannot be compared.
         self.length = length if not self.compressed else -1 if data is None else inflated or 0
         self._check(content, self.length)
 
     def add(self, length: int, payload: bytes | None) -> None:
         self.layout.append(length)
         if self.compressed:
-            return  # its content was taken whole with its first frame
+            return  # its content was taken with its first frame
         self.length += length
         if self.digest is not None and payload is not None:
             self.digest = crc32(payload, self.digest)

@@ -18,16 +18,16 @@ from wsinspect.capture.queries.hops import AttemptRow
 from wsinspect.findings.facts import SECOND_NS
 from wsinspect.handshake.heads import RawHead
 
-#: Attempts behind the hop that one before it is compared with, the nearest in time.
+#: How many attempts behind the hop one before it is compared with: those nearest in time.
 MAX_CANDIDATES: Final = 64
 _KEY: Final = re.compile(rb"^sec-websocket-key[ \t]*:[ \t]*([^\r\n]*)", re.I | re.M)
 _NEAR_NS: Final = 10 * SECOND_NS
 _SLACK_NS: Final = SECOND_NS // 20
-#: Fields that say nothing about whose request it is.
+#: Fields that do not identify the client.
 _COMMON: Final = frozenset(
     (b"host", b"connection", b"upgrade", b"sec-websocket-key", b"sec-websocket-version")
 )
-#: Equal messages that join attempts whose paths differ.
+#: How many equal messages join attempts with different paths.
 _SURE: Final = 2
 
 

@@ -32,22 +32,22 @@ from wsinspect.findings.registry import diagnose_capture, diagnose_connection, d
 from wsinspect.findings.together import link_of, once, together
 
 CAPTURE_SECONDS: Final = 2.0
-#: Connections that rules over the whole capture look at, the newest.
+#: How many connections the rules over the whole capture look at: the newest.
 _NEWEST: Final = 1000
-#: Connections looked at after a restart: their findings may be missing.
+#: How many connections are looked at again after a restart, because their findings may be missing.
 _AGAIN: Final = 200
-#: Findings about the whole capture that an earlier recorder stored and this one knows again.
+#: How many findings about the whole capture, stored by an earlier recorder, are recognised.
 _KNOWN_BEFORE: Final = 1000
-#: Pairs of connections that wait to be compared; of more the oldest are left to `diagnose`.
+#: How many pairs of connections may wait to be compared; the oldest of more are left to `diagnose`.
 _UNREAD: Final = 1000
-#: How long comparing may take, while there is nothing else to do and at the end.
+#: How long comparing may take: while idle, and at the end.
 _IDLE_SECONDS: Final = 0.1
 _LAST_SECONDS: Final = 5.0
-#: Pairs that are looked at in one statement.
+#: Pairs in one statement.
 _AT_ONCE: Final = 32
 
 _Key = tuple[int | None, str, str]
-#: Findings of connections that are remembered; the rest is looked up.
+#: Connections whose findings are remembered; the others are looked up.
 _KNOWN: Final = 10_000
 
 
@@ -117,11 +117,9 @@ class LiveFindings:
                 self._last_capture, self._is_capture_due = now, False
             notes = self._store(found, at_ns)
         except DatabaseError:
-            # No room, or damaged: the recorder says so at its next commit. These are looked at again then.
+            # Disk full, or damage: the recorder reports it at its next commit, and these are looked at again.
             return []
-        except (
-            Exception
-        ):  # a mistake of ours must not cost the capture; what it was about is left to `diagnose`
+        except Exception:  # our bug must not cost the capture; these connections are left to `diagnose`
             traceback.print_exc()
             held, notes = set(), []
             self._unread.clear()
@@ -162,7 +160,7 @@ class LiveFindings:
             facts = {one.id: one for pair in pairs for one in (pair.edge, pair.origin) if one is not None}
             faults = [rule for pair in pairs for rule in pair.faults]
             own = excused([one for each in facts.values() for one in diagnose_connection(each)], faults)
-        except Exception:  # a mistake of ours must not cost the capture
+        except Exception:  # our bug must not cost the capture
             traceback.print_exc()
             return []
         kept = together(ours, own, map(link_of, pairs))
@@ -193,7 +191,7 @@ class LiveFindings:
             return []
         try:
             return diagnose_connection(facts)
-        except Exception:  # a mistake of ours must not cost the capture
+        except Exception:  # our bug must not cost the capture
             traceback.print_exc()
             return []
 

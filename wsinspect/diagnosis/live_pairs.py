@@ -21,11 +21,11 @@ from wsinspect.diagnosis.joining import Attempt, Joined, join, make_attempt
 
 #: How long one tap waits for the other.
 HOLD_SECONDS: Final = 1.0
-#: Attempts that are over and still may be joined.
+#: Attempts that are over and may still be joined.
 KEPT: Final = 2000
-#: Attempts without a key that are compared with each other at once.
+#: Attempts without a key compared with each other at a time.
 _RIVALS: Final = 64
-#: Attempts with the same key that are remembered, and how many of all are looked through for rivals.
+#: How many attempts with the same key are remembered, and how many of all are searched for rivals.
 _OF_ONE_KEY: Final = 16
 _LOOKED_THROUGH: Final = 512
 
@@ -67,7 +67,7 @@ class LivePairs:
         self._by_key: dict[bytes, list[Attempt]] = {}
         self._joined: dict[int, Joined] = {}
         self._edge_of: dict[int, int] = {}
-        #: Of what is held: since when it has come no further, and how far it had come.
+        #: For each held attempt: since when it has made no progress, and how far it was.
         self._since: dict[int, tuple[float, int]] = {}
         self._newest = 0
         self._headless: set[int] = set()
@@ -134,7 +134,7 @@ class LivePairs:
             self._newest = max(self._newest, rows.newest_connection(self._query) - 2 * KEPT)
         if len(self._names) < 2:
             return
-        # Of an attempt that was committed in two parts the key comes later.
+        # An attempt committed in two parts gets its key later.
         again, self._headless = self._headless, set()
         for row in rows.new_attempts(self._query, self._newest, again):
             self._newest = max(row.id, self._newest)
@@ -148,7 +148,8 @@ class LivePairs:
             return
         others = self._by_key.setdefault(one.key, [])
         others.append(one)
-        # Each attempt has a new key (RFC 6455, 4.1): of a client that does not, the newest will do.
+        # Each attempt should have a new key (RFC 6455 section 4.1); of a client that reuses one, the newest
+        # counts.
         del others[:-_OF_ONE_KEY]
         if len(others) > 1:
             self._keyed.update(order_of(others, set()))
@@ -315,7 +316,7 @@ def _is_pausing(query: Query, edge: int, origin: int) -> bool:
     return max(lost) >= _LOST_PAUSES
 
 
-#: Fewer than these are the jitter of two clocks' reading.
+#: Fewer than these are jitter between the two clocks.
 _LOST_PAUSES: Final = 2
-#: sandwich.compare: messages apart by that which come together were held.
+#: sandwich.compare: messages sent this far apart that arrive together were held.
 _PAUSE_NS: Final = 50_000_000

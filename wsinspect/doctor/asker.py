@@ -35,25 +35,25 @@ from wsinspect.units import format_duration
 if TYPE_CHECKING:  # h2 is of use for `wss` alone
     from wsinspect.doctor.http2 import ConnectReader
 
-#: Protocols offered in TLS: an upgrade exists in HTTP/1.1 alone, and Chromium offers nothing else for one.
+#: Offered in TLS: only HTTP/1.1 has an upgrade, and Chromium offers nothing else for one.
 ALPN: Final = ("http/1.1",)
 BROWSERS_ALPN: Final = ("h2", "http/1.1")
 #: How long an open WebSocket is listened to.
 LISTEN_SECONDS: Final = 2.0
-#: How long a port that hardly speaks the other scheme may take.
+#: How long a port may take to answer the other scheme, which it hardly speaks.
 GUESS_SECONDS: Final = 2.0
 #: How long a server may take to answer our CLOSE frame, and then to end TCP.
 CLOSE_SECONDS: Final = 1.0
 FIN_SECONDS: Final = 0.3
-#: A body is evidence: what has not come by then is not waited for.
+#: A body is only evidence: what has not come by then is not waited for.
 BODY_SECONDS: Final = 2.0
-#: Of what a server says on an open WebSocket.
+#: Bytes kept of what a server says on an open WebSocket.
 MAX_TALK: Final = 1024 * 1024
-#: Addresses of a name that are tried, and how long each may take to accept.
+#: How many addresses of a name are tried, and how long each may take to accept.
 MAX_ADDRESSES: Final = 6
 CONNECT_SECONDS: Final = 4.0
 _READ: Final = 64 * 1024
-#: This machine has no way there: no network, no IPv6.
+#: This machine has no route: no network, or no IPv6.
 _NO_WAY: Final = frozenset((errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EADDRNOTAVAIL, errno.ENETDOWN))
 _SECOND_NS: Final = 10**9
 
@@ -99,7 +99,7 @@ class Asker:
         self._anchor = time.time_ns() - time.monotonic_ns()
         self._context: ssl.SSLContext | None = None
         if self._trusted:
-            self.context()  # a file that is not a certificate is said before anything is asked
+            self.context()  # report a file that is not a certificate before asking anything
 
     def now_ns(self) -> int:
         """Epoch nanoseconds, from a clock that never steps."""
@@ -179,7 +179,7 @@ class Asker:
                 await attempt.open(is_insecure=self._is_insecure)
                 await attempt.send()
                 await attempt.read()
-                # Talking has limits of its own; an answer that came is never lost to this one.
+                # Talking has its own limits; this one must not lose an answer that has come.
                 limit.reschedule(None)
         except TimeoutError:
             attempt.timed_out(seconds)
@@ -554,7 +554,7 @@ class Attempt:
             "status": status,
             "attempt_ns": self._begin_ns,
             "closed_ns": self._end_ns,
-            # What could not be sent is what would have been: rules look at it as at a request on its way.
+            # The request that could not be sent: rules look at it as if it were on its way.
             "raw_request_in": question.request,
             "raw_request_out": request,
             "raw_response_in": reader.raw_head or None,

@@ -79,7 +79,7 @@ def hop_questions(
         edge: the answer that came through the hop.
     """
     if hop_author(answer_marks(edge)) is not None or edge.failed_where in ("connect", "tls-server"):
-        return  # the hop says itself what it does, or was not reached
+        return  # the hop names its problem itself, or was not reached
     status = edge.status
     base = Question(kind="", asks="", target=target, fields=fields, place=place)
     if status not in (401, 403):

@@ -27,7 +27,7 @@ from wsinspect.handshake.heads import RawHead
 from wsinspect.net import Address
 from wsinspect.present.curl import curl_of
 
-#: However slowly a server answers each question, no more are asked after this many times the limit of one.
+#: No more questions are asked once all have taken this many times the limit of one.
 _TIMES_LIMIT: Final = 6
 _SHOWN_BODY: Final = 4096
 

@@ -34,7 +34,7 @@ from wsinspect.findings.registry import diagnose_pair, ids_of_group, ranked
 from wsinspect.findings.sandwich import PairFacts
 from wsinspect.findings.software import NAMES
 
-#: What a hop answers where it did not reach the server behind it.
+#: What a hop answers when it did not reach the server behind it.
 _GATEWAY: Final = (502, 503, 504)
 _JOINED: Final = "joined by "
 _CONFIGURATION: Final = "its configuration, or its access log with the headers it sends"
@@ -80,7 +80,7 @@ def _none_works(reached: Sequence[Reached], mains: Sequence[Answer], others: Seq
     ]
     is_unreached = last.facts.failed_where == "connect"
     if is_unreached and edge.facts.status not in _GATEWAY:
-        # The URL's server answers something else than that it cannot reach what is behind it.
+        # The URL's server does not say that it cannot reach what is behind it.
         own = findings_of(ProbeFacts(main=probe_of(edge), addresses=()))
         findings = [*map(in_own_words, own), *findings]
     elif not is_same and edge.facts.failed_where == "connect":

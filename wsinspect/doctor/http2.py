@@ -44,7 +44,7 @@ class ConnectReader:
         self.fields: list[tuple[bytes, bytes]] = []
         self.error: str | None = None
         self._question = question
-        # The pseudo-header fields of extended CONNECT are not among those that h2 lets a client send.
+        # h2 does not let a client send the pseudo-header fields of extended CONNECT.
         self._h2 = H2Connection(H2Configuration(client_side=True, validate_outbound_headers=False))
         self._h2.initiate_connection()
 

@@ -21,9 +21,9 @@ from wsinspect.units import format_duration
 
 Verdict = Literal["healthy", "degraded", "failing", "unreachable"]
 
-#: What the doctor itself does, which a recorded client would be noted for.
+#: Findings about what the doctor itself does on purpose.
 _OUR_DOING: Final = frozenset(("WS-DROP-007", "WS-TOOL-001"))
-#: Rules speak of the tap that they look through; here there is none.
+#: Rules speak of a tap; here there is none.
 _WORDS: Final = (
     ("a second tap behind it shows the request that arrives there", "--direct URL asks the server behind it"),
     (
@@ -41,11 +41,11 @@ _WORDS: Final = (
     ("Without the proxy Chrome's console", "Chrome's console"),
     ("A browser that connects directly", "A browser"),
 )
-#: Answers of a server that took the handshake for an ordinary GET, where that gets the same.
+#: What a server that takes the handshake for an ordinary GET answers to both.
 _OF_A_GET: Final = (200, 400, 426, 501, 505)
 _BLIND: Final = "what answers does not see that a WebSocket is asked for"
 _WAS_ASKED: Final = "asked: "
-#: How rules say that a question would tell a cause apart, and the probe that asked it.
+#: What rules suggest to check for a cause, and the probe that did check it.
 _ASKED: Final = (
     ("with and without slash", "slash"),
     ("repeat the request without Origin", "bare"),

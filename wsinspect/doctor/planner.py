@@ -29,9 +29,9 @@ from wsinspect.doctor.target import Extras, Target
 from wsinspect.findings.facts import ConnectionFacts
 from wsinspect.net import DEFAULT_PORTS, HTTP_SCHEMES, WS_SCHEMES
 
-#: Attempts in all, for one URL.
+#: Most attempts for one URL.
 MAX_QUESTIONS: Final = 20
-#: Questions of delta debugging.
+#: Most attempts to find the header that decides (delta debugging).
 _DELTA: Final = 8
 _SUBPROTOCOLS: Final = 3
 #: Statuses of a server that looks at the host it is asked for.
@@ -41,13 +41,13 @@ _REDIRECTS: Final = (301, 302, 303, 307, 308)
 #: names another reason.
 _NO_ROUTE: Final = (200, 400, 403, 404, 405, 410, 426, 501)
 _SAYS_WHY: Final = re.compile(rb"origin|cors|token|credential|auth|log-?in|session|denied|host header", re.I)
-#: What a server that names subprotocols in a refusal writes around them.
+#: What a server writes around the subprotocols that it names in a refusal.
 _NAMES: Final = re.compile(
     rb"sub-?protocols?[^:\[\]\n<>]{0,40}[:\[][\s\[]*([\w.\-\"', /+]{2,200})"
     rb"|sec-websocket-protocol:\s*([\w.\-, ]{2,200})",
     re.I,
 )
-#: Subprotocols by the path that they are usual for.
+#: Usual subprotocols, by path.
 _USUAL: Final = (
     ("graphql", ("graphql-transport-ws", "graphql-ws")),
     ("cable", ("actioncable-v1-json",)),
@@ -215,7 +215,7 @@ class Planner:
         """Of a server that refuses, or gives no answer."""
         get = yield self._get()
         if main.failed_where == "client" and get.status is None:
-            return  # it takes all its time for each question, and has nothing to say
+            return  # it uses up all its time for each question and does not answer
         optional = [one.name for one in self._fields() if one.key not in NEEDED]
         bare = yield self._question(
             "bare",
@@ -242,7 +242,7 @@ class Planner:
             names = next(search)
             while True:
                 left_out = tuple(one for one in optional if one not in names)
-                # All but these: the handshake with these headers alone is what is refused.
+                # All but these: the handshake with just these headers is refused.
                 facts = yield self._only(names, left_out)
                 names = search.send(not is_accepted(facts))
         except StopIteration as end:
@@ -349,12 +349,12 @@ class Planner:
     def _other_scheme(self, main: ConnectionFacts) -> Plan:
         """TLS where plain was asked for, and the other way round."""
         if main.failed_where == "tls-server" and (main.server_tls or {}).get("certificate"):
-            return  # it is TLS, and something is wrong with it
+            return  # the port speaks TLS, but something is wrong with it
         target = self._target
         scheme = "ws" if target.is_tls else "wss"
         is_usual = target.port == DEFAULT_PORTS[target.scheme] and main.failed_where != "tls-server"
         other = target._replace(scheme=scheme, port=DEFAULT_PORTS[scheme] if is_usual else target.port)
-        if target.is_tls:  # nothing that may be a secret goes over a plain connection
+        if target.is_tls:  # no possible secret goes over a plain connection
             other = other._replace(target=target.path)
             fields = handshake_fields(other, Extras(subprotocols=self._extras.subprotocols), self._new_key())
         else:

@@ -17,7 +17,7 @@ from wsinspect.version import __version__
 USER_AGENT: Final = f"wsinspect-doctor/{__version__}"
 OFFER: Final = "permessage-deflate; client_max_window_bits"
 FOREIGN_ORIGIN: Final = "https://wsinspect.invalid"
-#: What RFC 6455 (4.1) demands of a request, in lower case; all else may be left out.
+#: What RFC 6455 section 4.1 demands of a request, in lower case; all else may be left out.
 NEEDED: Final = frozenset(("host", "upgrade", "connection", "sec-websocket-key", "sec-websocket-version"))
 
 

@@ -14,7 +14,7 @@ import h11
 
 from wsinspect.handshake.heads import RawHead
 
-#: A header block beyond this is never going to end.
+#: A larger header block will never end.
 MAX_HEAD: Final = 64 * 1024
 #: Bytes of a body that are kept; what comes after them is not waited for.
 MAX_BODY: Final = 64 * 1024

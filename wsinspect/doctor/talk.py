@@ -17,7 +17,7 @@ from wsinspect.wire.opcodes import Direction, Opcode
 from wsinspect.wire.stream import StreamDecoder
 
 PING_PAYLOAD: Final = b"wsinspect-doctor"
-#: Of what a server says, so much is looked at.
+#: Bytes of what a server says that are looked at.
 MAX_FRAMES: Final = 256
 _PAYLOAD: Final = 1024
 

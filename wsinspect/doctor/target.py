@@ -9,7 +9,7 @@ from urllib.parse import quote, urlsplit
 
 from wsinspect.net import DEFAULT_PORTS, HTTP_SCHEMES, WS_SCHEMES, Address, authority_of, url_of
 
-#: What a URL may have as it is; the rest is percent-encoded, as browsers do.
+#: Characters kept as they are in a URL; the rest is percent-encoded, as browsers do.
 _SAFE: Final = "%/:=&?~#+!$,;'@()*[]|"
 #: Characters that no host has (WHATWG URL, forbidden host code points).
 _NO_HOST: Final = re.compile(r"[\x00-\x20\x7f\"#%/<>?@\\^|`{}]")

@@ -8,7 +8,7 @@ from typing import Final
 from wsinspect.wire.deflate import DeflateParams
 from wsinspect.wire.opcodes import Direction
 
-#: An empty stored block, what remains of an empty message (RFC 7692 section 7.2.3.6).
+#: An empty stored block: what remains of an empty message (RFC 7692 section 7.2.3.6).
 EMPTY_BLOCK: Final = b"\x00"
 _TAIL: Final = b"\x00\x00\xff\xff"
 

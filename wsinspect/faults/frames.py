@@ -219,7 +219,7 @@ class End:
 
 
 Item = WireFrame | Raw | End
-#: What keeping an item costs in addition to its bytes; without it, held frames of two bytes each would be
+#: Memory per held item in addition to its bytes; without it, held frames of two bytes each would take
 #: gigabytes.
 ITEM_BYTES: Final = 512
 

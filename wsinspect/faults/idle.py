@@ -25,7 +25,7 @@ def never_acts(rule: Rule) -> str:
     return _contradiction(rule)
 
 
-#: Opcodes that kinds cannot do anything to.
+#: Opcodes that these kinds never act on.
 _NOT_FOR: Final[Mapping[str, frozenset[str]]] = {
     "fragment": frozenset(("ping", "pong", "close", "ctl")),
     "reorder": frozenset(("ping", "pong", "close", "ctl")),

@@ -21,9 +21,9 @@ from wsinspect.wire.frame import serialize_frame
 from wsinspect.wire.header import SHORT, frame_length, header_length
 from wsinspect.wire.opcodes import CONTROL_BIT, Direction, Opcode
 
-#: With more than this held in one direction its sender is not read, as behind a full TCP window.
+#: With more than this held, the sender is not read, as behind a full TCP window.
 FULL_BYTES: Final = 4 * 1024 * 1024
-#: First bytes of frames that are a message or a control frame of their own, uncompressed; but CLOSE.
+#: First bytes of frames that are a whole uncompressed message, or a control frame other than CLOSE.
 _PLAIN: Final = tuple(0x80 | opcode for opcode in (Opcode.TEXT, Opcode.BINARY, Opcode.PING, Opcode.PONG))
 
 

@@ -28,12 +28,12 @@ DIRECTIONS: Final[Mapping[str, tuple[Direction, ...]]] = {
 #: Toxiproxy's words, and the arrows of our screens.
 _DIRECTION_ALIASES: Final = {"upstream": "c2s", "downstream": "s2c", "c>s": "c2s", "s>c": "s2c"}
 _KEY_ALIASES: Final = {"toxicity": "probability", "stream": "direction", "type": "kind"}
-#: What a rule has in addition to the fields of its kind.
+#: Fields of every rule, in addition to those of its kind.
 RULE_KEYS: Final = ("name", "kind", "direction", "match", "probability", "when", "armed", "tap")
 _LONGEST_KEY: Final = 64
-#: Keys of filters that no traffic of a handshake has yet.
+#: Filter keys that mean nothing during a handshake.
 _HANDSHAKE_FILTER_KEYS: Final = frozenset(("conn", "proto", "path", "header", "host", "tap"))
-#: Facts that come after the frame: what cannot be known when it passes.
+#: Filter keys about what comes after a frame: unknown when it passes.
 _LATE_FILTER_KEYS: Final = frozenset(("rtt", "finding", "sev", "close", "fault"))
 
 
@@ -242,7 +242,7 @@ def _canonical(raw: Mapping[str, Any]) -> dict[str, Any]:
         if name in values:
             raise FaultError(key, f"given twice, also as `{name}`")
         values[name] = value
-    attributes = values.pop("attributes", None)  # where Toxiproxy has the settings of a toxic
+    attributes = values.pop("attributes", None)  # Toxiproxy puts the settings of a toxic there
     if isinstance(attributes, Mapping):
         values = {**attributes, **values}
     elif attributes is not None:

@@ -22,11 +22,11 @@ from wsinspect.faults.rule import Rule
 from wsinspect.faults.values import SECONDS, shown
 
 VERSION: Final = 1
-#: A larger file is none that somebody wrote.
+#: Nobody writes a larger file.
 MAX_BYTES: Final = 256 * 1024
 _TOO_LONG: Final = "expected a scenario of at most 256 KiB"
 MAX_PHASES: Final = 1000
-#: More rules than anybody has use for; each is looked at for each frame.
+#: More rules than anybody needs; each is checked for each frame.
 MAX_RULES: Final = 200
 #: Values in a whole file, with each use of an anchor counted; and how deep they may be nested.
 MAX_VALUES: Final = 50_000
@@ -37,7 +37,7 @@ STARTS: Final = ("first-attempt", "now")
 DOABLE: Final = (connections.Abort, connections.Close, frames.Inject, connections.Blackhole)
 MAX_SEED: Final = (1 << 63) - 1
 
-#: What the YAML reader raises on odd files in addition to its own errors; found by the property test.
+#: What the YAML reader also raises on odd files; found by the property test.
 _READER_FAILS: Final = (ValueError, RecursionError, AttributeError, TypeError, LookupError, AssertionError)
 
 
@@ -119,7 +119,7 @@ def load_text(text: str, source: str = "") -> Scenario:
         raise FaultError("", _TOO_LONG, source=source)
     try:
         yaml = YAML(typ="rt", pure=True)
-        yaml.composer.warn_double_anchors = False  # YAML 1.2 allows it: the newest one counts
+        yaml.composer.warn_double_anchors = False  # YAML 1.2 allows a repeated anchor: the newest one counts
         document = yaml.load(text)
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark

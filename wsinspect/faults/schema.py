@@ -12,7 +12,7 @@ from wsinspect.faults.values import MILLISECONDS, PROBABILITY, SECONDS
 from wsinspect.faults.when import WHEN_FIELDS
 
 Json = dict[str, Any]
-#: One setting under two names.
+#: The same setting under two names.
 _TWICE: Final = {"required": ["probability", "toxicity"]}
 NAME_PATTERN: Final = f"^{NAME.pattern}$"
 
@@ -128,7 +128,7 @@ def scenario_schema(*, with_header: bool = True) -> Json:
         "required": ["version"],
         "additionalProperties": False,
     }
-    # A key without value is one that is not given.
+    # A key without a value is a key that is not there.
     for key, kind in found["properties"].items():
         if key != "version":
             found["properties"][key] = {"anyOf": [kind, {"type": "null"}]}

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Final, NamedTuple
 
-#: Sessions that are remembered; the one that was quiet longest is forgotten first.
+#: How many sessions are remembered; the one that was quiet longest is forgotten first.
 MAX_SESSIONS: Final = 8192
-#: Longer parts of a key are known by a hash, so that thousands of sessions stay small.
+#: Longer parts of a key are hashed, so that thousands of sessions stay small.
 _LONGEST_PART: Final = 200
 _NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}")
 #: Parameters that differ in each connection of a client: Engine.IO's and SignalR's.

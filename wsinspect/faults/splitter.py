@@ -10,7 +10,7 @@ from wsinspect.wire.deflate import DeflateParams, Inflater
 from wsinspect.wire.header import SHORT, frame_length, header_length
 from wsinspect.wire.opcodes import CONTROL_BIT, Direction
 
-#: A larger frame passes as it comes, whatever the rules say; and so much of a message is kept to be searched.
+#: A larger frame passes as it comes, whatever the rules say; this much of a message is kept for filters.
 MAX_FRAME: Final = 16 * 1024 * 1024
 _INFLATE_INPUT: Final = 16 * 1024
 _FIRST_CONTROL: Final = 0x88
@@ -253,7 +253,7 @@ class Splitter:
             self._message = MessageState(opcode, compressed, self._messages)
         message = self._message
         if message is None:
-            self._remember(frame)  # of a message that began before; the capture knows if it is compressed
+            self._remember(frame)  # began earlier; the capture knows whether it is compressed
             return
         frame.message = message
         message.fragments += 1

@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from wsinspect.filters.facts import FrameFacts
 
 K = TypeVar("K", bound=FaultKind)
-#: Keys that a first fragment answers as well as the whole message.
+#: Filter keys that a first fragment answers as well as the whole message does.
 _EARLY_KEYS: Final = frozenset(
     ("op", "dir", "conn", "proto", "path", "header", "host", "tap", "masked", "rsv1", "t")
 )
-#: Keys that the first byte of a whole frame answers, on a connection that is known.
+#: Filter keys that the first byte of a whole frame answers on a known connection.
 _HEAD_KEYS: Final = frozenset(("op", "dir", "conn", "proto", "path", "header", "host", "tap", "fin", "rsv1"))
 
 
@@ -136,7 +136,7 @@ class Stage(ABC, Generic[K]):
         passed = (self._frames, self._bytes)
         self._frames += 1
         self._bytes += facts.wire_length
-        if self.fault.is_trigger:  # what happens once happens behind the frame that completes the number
+        if self.fault.is_trigger:  # a single action happens after the frame that completes the number
             passed = (self._frames, self._bytes)
         predicate = self.armed.predicate
         if predicate is not None and not predicate(facts):
@@ -218,7 +218,7 @@ class TriggerStage(Stage[K]):
 
     def __init__(self, armed: Armed, fault: K, lane: Lane, chance: Chance) -> None:
         super().__init__(armed, fault, lane, chance)
-        # Of two directions one keeps the time.
+        # Only one of the two directions keeps the time.
         if self.rule.is_timed and lane.direction is self.rule.directions[0]:
             self.due = armed.since_ns + self.rule.when.start_ns
 

@@ -23,7 +23,7 @@ from wsinspect.units import DURATION, SIZE, QuantityError
 _RANGE: Final = re.compile(r"([0-9]{1,9})(?:-([0-9]{1,9})?)?")
 _FRAMES: Final = re.compile(r"([0-9]{1,9})\s*frames?", re.IGNORECASE)
 _MAX_PARTS: Final = 1000
-#: What happens more often would leave no time for traffic.
+#: Anything more frequent would leave no time for traffic.
 MIN_PERIOD_NS: Final = 1_000_000
 
 Range = tuple[int, int | None]

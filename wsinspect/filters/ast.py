@@ -32,7 +32,7 @@ class Test:
         argument: the path of `json`, the name of `header`, else empty.
     """
 
-    __test__ = False  # no test class, whatever pytest thinks of the name
+    __test__ = False  # not a test class, whatever pytest thinks of the name
 
     field: Field
     operator: str

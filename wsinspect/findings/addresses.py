@@ -10,7 +10,7 @@ from typing import Final, Literal
 from urllib.parse import urlsplit
 
 Space = Literal["loopback", "local", "public"]
-#: Names that no public name server knows.
+#: Names that public DNS does not have.
 _PRIVATE_NAMES: Final = (
     *(".local", ".internal", ".lan", ".home.arpa", ".test"),
     *(".example", ".invalid", ".intranet", ".localhost"),

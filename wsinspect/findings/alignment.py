@@ -86,7 +86,7 @@ def _in_order(a: Sequence[Hashable], b: Sequence[Hashable]) -> Pairs:
     for index, one in enumerate(a):
         where = places.get(one, [])
         next_one = bisect_left(where, at)
-        # A jump far ahead would cost everything in between.
+        # A jump far ahead would skip everything in between.
         if next_one < len(where) and where[next_one] - at <= MAX_EDITS:
             pairs.append((index, where[next_one]))
             at = where[next_one] + 1

@@ -19,7 +19,7 @@ from wsinspect.findings.software import NAMES
 _DATA: Final = table("catalogue")
 #: Row and cause.
 ROWS: Final[dict[str, str]] = {row: one["cause"] for row, one in _DATA["rows"].items()}
-#: What a rule of the row cannot tell, and who could.
+#: What the row's rules cannot know, and who could.
 LIMITS_OF_ROWS: Final[dict[str, str]] = {
     row: one["beyond"] for row, one in _DATA["rows"].items() if "beyond" in one
 }

@@ -22,14 +22,14 @@ Kind = Literal["upgrade", "http10", "path", "query", "sec", "case", "identity"]
 #: How well a change explains an answer: it could, it mostly does, the server or another attempt says so.
 POSSIBLE, LIKELY, PROVEN = 1, 2, 3
 
-#: Fields whose value is a list, of which order and lines matter but spelling over several lines does not.
+#: List fields: order matters, but not how the list is spread over several lines.
 _LISTS: Final = frozenset(
     (
         *("connection", "upgrade", "sec-websocket-protocol", "sec-websocket-extensions", "x-forwarded-for"),
         *("forwarded", "via", "te", "accept", "accept-encoding", "accept-language", "cache-control"),
     )
 )
-#: Fields of which every proxy makes its own; such a change is not news.
+#: Fields that every proxy replaces; such a change is not news.
 _USUAL: Final = frozenset(
     (
         *("connection", "upgrade", "via", "forwarded", "te", "trailer", "keep-alive", "proxy-connection"),
@@ -53,9 +53,9 @@ _SAYS_MISSING: Final = re.compile(
     rb"(sec-websocket-(?:key|version|protocol)|upgrade|connection)",
     re.I,
 )
-#: Answers that name another reason than an upgrade that did not arrive.
+#: Answers that name another reason than a missing upgrade.
 _OTHER_REASONS: Final = frozenset((300, 301, 302, 303, 307, 308, 401, 407, 421, 429, 431, 502, 503, 504))
-#: Answers to a request that the server could not read as an opening handshake; None is none at all.
+#: Answers to a request that the server could not read as an opening handshake; None is no answer.
 _BAD_REQUEST: Final = (None, 400, 405, 426, 500, 501)
 _OLD_VERSION: Final = (None, 200, 400, 404, 405, 426, 501, 505)
 _NO_ROUTE: Final = (200, 404, 405, 410)
@@ -287,10 +287,10 @@ def _claimed(
     arrived = accepted_of(came)
     here = [other for other in accepted if other.path == arrived.path]
     if any(other.host == arrived.host and other.origin == arrived.origin for other in here):
-        return  # just that was accepted another time
+        return  # exactly that was accepted another time
     was_same, is_same = _is_same_origin(sent), _is_same_origin(came)
     if sent.get("origin") is not None and not was_same and one.name == "host" and status != 421:
-        return  # a same-origin check had failed without the hop, too
+        return  # a same-origin check would have failed without the hop, too
     before = _host(sent), sent.get("origin")
     if any((other.host, other.origin) == before for other in here):
         weight, why = PROVEN, "the server accepted another attempt, where this had not been changed"
@@ -300,7 +300,7 @@ def _claimed(
         weight, why = PROVEN if was_same and not is_same else LIKELY, "the server's answer says so"
     else:
         weight, why = POSSIBLE, ""
-        # Phoenix, Rails and others refuse a foreign Origin without a word.
+        # Phoenix, Rails and others refuse a foreign Origin with an empty 403.
         is_taken = any((other.host, other.origin) == (arrived.host, arrived.origin) for other in accepted)
         if status == 403 and was_same and not is_same and not origin.body.strip() and not is_taken:
             weight = LIKELY

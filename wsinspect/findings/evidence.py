@@ -31,7 +31,7 @@ WORDS_OF_ENDS: Final = {
     "refused": "refused",
 }
 _SHOWN: Final = 160
-#: Fields that proxies add to a request, with the software that a field is proof of; "" where any may.
+#: Fields that proxies add to a request, and the software each one proves; "" where any software adds it.
 _REQUEST_MARKS: Final = (
     ("cf-ray", "cloudflare"),
     ("cf-connecting-ip", "cloudflare"),

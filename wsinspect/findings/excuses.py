@@ -20,9 +20,9 @@ _LATE: Final = frozenset(("KA", "DROP", "CL"))
 _CHANGED: Final = frozenset(("KA", "DROP", "CL", "APP", "MS", "FR"))
 _ENDED: Final = frozenset(("KA", "DROP", "CL", "APP"))
 _HANDSHAKE: Final = frozenset(("HS", "H2", "DEV", "APP", "CL", "DROP"))
-#: What is left out of a handshake may be what both sides need to read each other's frames.
+#: A field left out of a handshake may be one that both sides need to read each other's frames.
 _NEGOTIATED: Final = _HANDSHAKE | {"FR", "MS"}
-#: Families of findings by the kind of the fault.
+#: Families of findings, by kind of fault.
 CAUSES: Final = {
     **dict.fromkeys(("latency", "bandwidth", "hold", "slicer"), _LATE),
     **dict.fromkeys(("drop", "duplicate", "reorder", "corrupt", "truncate", "replace", "inject"), _CHANGED),

@@ -8,7 +8,7 @@ from typing import Final
 from wsinspect.findings.data import table
 from wsinspect.findings.model import Fix
 
-#: Topic, then software: the lines to write. Every topic has one for `general`, the last of its table.
+#: Topic, then software: the lines to write. Every topic ends with one for `general`.
 FIXES: Final[dict[str, dict[str, str]]] = table("fixes")
 
 

@@ -37,7 +37,7 @@ class Size(NamedTuple):
 
 LIMITS: Final = tuple(Limit(**one) for one in table("limits")["limit"])
 SIZES: Final = tuple(Size(**one) for one in table("limits")["size"])
-#: A message is compared with limits that it exceeds by no more than this factor.
+#: A message is compared with limits that it exceeds by at most this factor.
 _NEAR: Final = 1.5
 #: A limit matches within two seconds: timers of proxies are coarse, and the last byte was seen elsewhere.
 TOLERANCE_SECONDS: Final = 2.0

@@ -33,7 +33,7 @@ FAMILIES: Final = {
     "PAGE": "Pages that never try",
     "TOOL": "What wsinspect itself does",
 }
-#: Lines of evidence in one finding; more say nothing new.
+#: Most lines of evidence in one finding; more say nothing new.
 MAX_EVIDENCE: Final = 12
 
 

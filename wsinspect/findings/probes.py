@@ -12,7 +12,7 @@ from wsinspect.findings.facts import ConnectionFacts
 from wsinspect.findings.held import Held
 from wsinspect.findings.quotes import quote
 
-#: Servers quote the Connection that they got, and every hop writes its own.
+#: Servers quote the Connection header that they got, and every hop writes its own.
 _SPELLED: Final = re.compile(r"\b(keep-alive|close)\b", re.I)
 
 

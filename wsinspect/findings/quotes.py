@@ -8,7 +8,7 @@ import json
 import re
 from typing import Any, Final
 
-#: Characters of a quote.
+#: Most characters of a quote.
 _LONGEST: Final = 200
 _READ: Final = 32 * 1024
 #: How far a sentence is searched for words that matter, and how many sentences are: what comes later is not

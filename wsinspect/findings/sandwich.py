@@ -22,12 +22,12 @@ from wsinspect.handshake.diff import Change, ChangeKind, changed_fields
 from wsinspect.handshake.heads import RawHead
 from wsinspect.wire.opcodes import Direction
 
-#: Messages that were sent apart by this much and arrived together were held.
+#: Messages sent this far apart that arrived together were held.
 _HELD_NS: Final = 200_000_000
-#: A message that took this much longer than the quickest was late.
+#: A message that took this much longer than the fastest one was late.
 _LATE_NS: Final = 300_000_000
 _TOGETHER_NS: Final = 20_000_000
-#: How long something may be in a hop of which no times are known, else this many times the longest before.
+#: How long something may take in a hop without known times; otherwise this many times the longest so far.
 _PATIENCE_NS: Final = 5 * SECOND_NS
 _TIMES_LONGEST: Final = 5
 _SHOWN_IDS: Final = 8

@@ -36,7 +36,7 @@ _FIELDS: Final = tuple(
 )
 #: Proxy Manager answers as openresty and names itself in X-Served-By.
 _NPM: Final = re.compile(r"^openresty", re.I)
-#: Bodies that only this software writes.
+#: Bodies that only one software writes.
 _BODIES: Final = tuple(
     (re.compile(pattern.encode(), re.I), software) for pattern, software in _DATA["bodies"]
 )

@@ -17,13 +17,13 @@ from wsinspect.findings.rules.sandwich import has_left, hop_of
 from wsinspect.findings.sandwich import PairFacts
 from wsinspect.findings.software import NAMES
 
-#: Requests that were wrong before they came here: the tap nearest to the client says so.
+#: Requests that were wrong before they came here: the tap nearest to the client reports them.
 _FROM_CLIENT: Final = frozenset(
     ("WS-HS-001", "WS-HS-003", "WS-HS-018", "WS-HS-030", "WS-HS-031", "WS-HS-036", "WS-HS-037")
 )
-#: A 101 that no client may take: what comes of it before the hop is its consequence.
+#: A 101 that no client may accept: what it causes in front of the hop is its consequence.
 _BAD_101: Final = frozenset(("WS-HS-024", "WS-HS-025", "WS-HS-026", "WS-HS-027", "WS-HS-028"))
-#: What one tap blames on whatever stands behind it; behind the last tap that is the server's side.
+#: What one tap blames on whatever is behind it; behind the last tap that is the server's side.
 _SERVERS_SIDE: Final = frozenset(("WS-HS-002", "WS-HS-014", "WS-DROP-001", "WS-DROP-002", "WS-DROP-006"))
 
 
@@ -182,7 +182,7 @@ class _Sorting:
             self._causes[link.edge, group] = "hop"
             return True
         if any(one.severity == "error" for one in hops):
-            # What the taps behind it said is what came of that.
+            # What the taps behind it reported is the consequence.
             for number in self._chain_from(link.origin) if is_passed_on else ():
                 self._drop(self._mine(number, ids))
             self._causes[link.edge, group] = "hop"

@@ -18,7 +18,7 @@ from wsinspect.formats.progress import Progress, nobody
 from wsinspect.formats.staging import Imported, Stage, to_ns
 from wsinspect.net import Address
 
-#: mitmproxy reads a flow as a whole, and takes some six times its size for that.
+#: mitmproxy reads a flow whole, which takes about six times its size in memory.
 MAX_FLOW_BYTES: Final = 256 * 1024 * 1024
 _LENGTH_DIGITS: Final = 12
 _FIN: Final = 0x80

@@ -50,7 +50,7 @@ _LACKS: Final = ("pings", "end")
 #: (5138).
 _FIRST_SECOND: Final = 315_532_800
 _LAST_SECOND: Final = 100_000_000_000
-#: A message this far behind the end of its connection has a time in another unit.
+#: A message this long after the end of its connection has its time in another unit.
 _SLACK_SECONDS: Final = 2.0
 _ENGINE_ERROR: Final = re.compile(rb'^\s*\{[^{}]{0,200}"code"\s*:\s*[0-9]')
 _BODY_LIMIT: Final = 256 * 1024
@@ -256,7 +256,7 @@ def _imported(
     status = status if type(status) is int and 100 <= status <= 999 else None
     version = http_version(request.get("httpVersion"))
     answer = None
-    # Chrome shows no response of a refused handshake, only what its console says of it.
+    # Chrome exports no response for a refused handshake, only what its console says about it.
     failure = facts.get("failure")
     refusal = _REFUSAL.search(failure) if failure and status is None else None
     if refusal:

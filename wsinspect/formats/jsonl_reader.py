@@ -35,7 +35,7 @@ _LARGEST_INTEGER: Final = (1 << 63) - 1
 _NO_KEY: Final = b"\0\0\0\0"
 _OPCODES: Final = {"CONT": 0, "TEXT": 1, "BINARY": 2, "CLOSE": 8, "PING": 9, "PONG": 10}
 _COUNTS: Final = frozenset({"c2s_frames", "s2c_frames", "c2s_bytes", "s2c_bytes", "span_ns", "sent_after_ns"})
-#: Declared otherwise, but text.
+#: Declared with another type, but text.
 _TEXTS: Final = frozenset({"client_close_reason", "server_close_reason"})
 _SIDES: Final = {direction: side for side, direction in enumerate(DIRECTIONS)}
 _decode: Final = json.JSONDecoder().raw_decode
@@ -149,7 +149,7 @@ class _Reader:
 
     def _parse(self, line: bytes) -> dict[str, Any]:
         if line[:2] == b'{"' and line[-2:] == b"}\n":
-            # As we write it: what `json.loads` does, without its search for the encoding.
+            # As we write it: what `json.loads` does, without guessing the encoding.
             try:
                 text = line.decode("utf-8", "surrogatepass")
                 one: dict[str, Any]

@@ -14,7 +14,7 @@ from wsinspect.capture.rows import CONNECTION_COLUMNS, HANDSHAKE_COLUMNS
 
 #: Larger blobs are written in parts of this size.
 PART_BYTES: Final = 1024 * 1024
-#: No line of ours is longer: a part in base64 or as escaped text, and the other columns.
+#: We write no longer line: a part in base64 or as escaped text, and the other columns.
 MAX_LINE_BYTES: Final = 32 * 1024 * 1024
 FORMAT: Final = 1
 DIRECTIONS: Final = ("c2s", "s2c")

@@ -26,7 +26,7 @@ from wsinspect.formats.secrets import mask_head, mask_json, mask_url
 from wsinspect.wire.opcodes import opcode_name
 
 _HEADS: Final = frozenset({"request_in", "request_out", "response_in", "response_out", "informational"})
-#: The columns that say of which frame, or message, a row is.
+#: The columns that name a row's frame or message.
 _OF_FRAME: Final = {
     "frame": "id",
     "message": "id",

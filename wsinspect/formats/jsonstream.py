@@ -19,7 +19,7 @@ _READ_BYTES: Final = 256 * 1024
 #: Memory that a single value's text may take; a larger one can only be skipped. A 64 MiB message in base64
 #: fits.
 MAX_VALUE: Final = 128 * 1024 * 1024
-#: An error this close to the end of the window may come of the window.
+#: An error this close to the end of the window may come from the window.
 _NEAR_END: Final = 16
 _SPACE: Final = re.compile(r"[ \t\r\n]*")
 _STRUCTURE: Final = re.compile(r'["{}\[\]]')

@@ -36,4 +36,4 @@ def _check(path: Path) -> None:
             f"{path} is being written by an engine", hint="stop it first: wsinspect ps lists them"
         )
     with open_capture(path):
-        pass  # what is not a capture is refused, and what was left in a journal indexed
+        pass  # refuse what is not a capture, and index what is left in a journal

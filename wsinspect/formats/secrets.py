@@ -22,7 +22,7 @@ _HINT: Final = (
 )
 _SECRET_FIELD: Final = re.compile(rf"(?i)auth|csrf|xsrf|{_HINT}".encode())
 _SECRET_NAME: Final = re.compile(rf"(?i)^(?:key|sig|sid|code|auth|pwd|pass)$|authorization|{_HINT}")
-#: Fields of the handshake whose names would otherwise look like one.
+#: Handshake fields whose names look like secrets but are not.
 _PLAIN: Final = frozenset({b"sec-websocket-key", b"www-authenticate", b"proxy-authenticate"})
 _SUBPROTOCOL: Final = b"sec-websocket-protocol"
 #: A JSON Web Token, or anything long enough after a word that announces one.

@@ -39,11 +39,11 @@ _BATCH: Final = 2000
 _BATCH_BYTES: Final = 4 * 1024 * 1024
 #: Each costs the indexer a kilobyte for as long as an import takes.
 MAX_CONNECTIONS: Final = 200_000
-#: Times outside of this are none: a journal record holds signed 64 bits.
+#: Times outside of this are invalid: a journal record holds signed 64 bits.
 _LATEST_NS: Final = 1 << 62
 
 
-#: Where an attempt failed, by the names that browsers give to errors of the network.
+#: Where an attempt failed, by the names of browsers' network errors.
 _FAILED_WHERE: Final = (
     ("connect", re.compile(r"ERR_(CONNECTION_(REFUSED|TIMED_OUT)|NAME_|ADDRESS_|INTERNET_)")),
     ("tls-server", re.compile(r"ERR_(CERT_|SSL_|BAD_SSL_|TLS)")),
@@ -205,7 +205,7 @@ class Stage:
             if staged in self._latest:
                 opened[staged] = one
             else:
-                # Nothing follows: the indexer need not keep it, there may be very many of them.
+                # Nothing follows, so the indexer need not keep it; there may be very many.
                 feed.close(one)
         add = feed.add
         for done, (staged, time_ns, side, first, data) in enumerate(
@@ -320,7 +320,7 @@ def _bytes(text: str | bytes) -> bytes:
 def _wire(first: int, data: bytes, side: int) -> bytes:
     """The frame, masked with zeros where a client sent it: nobody knows the key."""
     if len(data) < LENGTH_16:
-        # What nearly all are; the same as below.
+        # The common case; the same as below.
         if side:
             return bytes((first, len(data))) + data
         return bytes((first, MASK_BIT | len(data))) + _NO_KEY + data

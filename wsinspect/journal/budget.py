@@ -16,12 +16,12 @@ from typing import Final, NamedTuple
 from wsinspect.journal.format import SEGMENT_BYTES, segment_numbers, segment_path
 
 _MIB: Final = 1024 * 1024
-#: Below this the parts that do not shrink (a transaction, the WAL, a segment) would leave no room for data.
+#: Below this, what does not shrink (a transaction, the WAL, a segment) would leave no room for data.
 LEAST_BYTES: Final = 64 * _MIB
 DEFAULT_BYTES: Final = 4096 * _MIB
 _COMMIT_BYTES: Final = 8 * _MIB
 _WAL_BYTES: Final = 32 * _MIB
-#: A journal that is full and does not shrink for so long has no recorder that works.
+#: A journal that is full and does not shrink for this long has no working recorder.
 _PATIENCE_SECONDS: Final = 5.0
 _PAUSE_SECONDS: Final = 0.01
 

@@ -101,7 +101,7 @@ class JournalLock:
                 if not tries_left:
                     os.close(self._fd)
                     raise JournalInUseError(f"{directory / name} is held by another process") from error
-            # Somebody may only be looking whether it is held (`is_locked`).
+            # Somebody may only be checking whether it is held (`is_locked`).
             time.sleep(_LOCK_PAUSE_SECONDS)
 
     def release(self) -> None:

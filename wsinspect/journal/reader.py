@@ -103,7 +103,7 @@ class JournalReader:
         records, consumed, needed = _parse(block)
         if not records and len(block) == limit_bytes and 0 < needed <= MAX_RECORD_BYTES + HEADER.size:
             records, consumed, needed = _parse(os.pread(self._fd, needed, offset))
-        # Nothing of a torn tail is kept: the writer may cut it off and write something else in its place.
+        # A torn tail is not kept: the writer may cut it off and write something else there.
         self._is_damaged = needed < 0
         self.position = Position(segment, offset + consumed)
         return records
@@ -118,7 +118,7 @@ class JournalReader:
         if not self._is_damaged and size > offset:
             block = os.pread(self._fd, HEADER.size, offset)
             if len(block) == HEADER.size and HEADER.size + HEADER.unpack(block)[0] <= size - offset:
-                # Written between our last look and the beginning of the next segment.
+                # Written between our last read and the start of the next segment.
                 return True
         self.damaged_bytes += max(0, size - offset)
         self.close()

@@ -40,10 +40,10 @@ from wsinspect.journal.format import (
 )
 from wsinspect.vocabulary.events import Event, Unstored
 
-#: Made once: it takes longer than most events do.
+#: Made once: making it takes longer than encoding most events.
 _encode: Final = json.JSONEncoder(separators=(",", ":")).encode
 BACKLOG_BYTES: Final = 32 * 1024 * 1024
-#: Heads and events that are kept for a later try while the disk is full.
+#: How many header blocks and events are kept for a later try while the disk is full.
 KEPT_BYTES: Final = 1024 * 1024
 #: Linux takes 1024 buffers in one writev (IOV_MAX); two are one record.
 _BUFFERS_A_WRITE: Final = 1024
@@ -276,7 +276,8 @@ class JournalWriter:
     def _write_wake_byte(self) -> None:
         fd = self._wake_fd
         if fd is not None:
-            # A full pipe wakes the recorder just as well; a broken one is the engine's to notice and replace.
+            # A full pipe wakes the recorder just as well; noticing and replacing a broken one is up to the
+            # engine.
             with contextlib.suppress(OSError):
                 os.write(fd, b"\0")
 
@@ -319,8 +320,7 @@ class _SegmentFile:
         try:
             written = os.writev(self._fd, buffers)
             if written < total:
-                # A short write is the disk's way to say that the next one fails: let that one name the
-                # reason.
+                # A short write means that the next one will fail: let that one name the reason.
                 rest = memoryview(b"".join(buffers))
                 while written < total:
                     written += os.write(self._fd, rest[written:])
@@ -376,7 +376,7 @@ class _Loss:
         self._kept_bytes = 0
         self._bytes = 0
         self._records = 0
-        #: Bytes of each direction, and connections of which a head, a body or an event is lost.
+        #: Lost bytes of each direction, and connections that lost a header block, a body or an event.
         self._streams: dict[tuple[int, int], int] = {}
         self._connections: set[int] = set()
         self.is_pending = False

@@ -33,7 +33,7 @@ _WARNED_SECONDS: Final = 60.0
 #: How long a recorder may take to index what a killed engine left, and how often that is looked at.
 _DRAIN_SECONDS: Final = 60.0
 _DRAIN_PAUSE_SECONDS: Final = 0.05
-#: What a child may answer to `--ready-fd`: the event of an engine with very many listeners.
+#: Most bytes from a child's `--ready-fd`: the event of an engine with very many listeners.
 _READY_BYTES: Final = 1 << 20
 
 
@@ -121,7 +121,7 @@ class EngineChild:
 
     @property
     def _has_ended_well(self) -> bool:
-        # A demo answers SIGTERM as an interruption, after having ended what it started.
+        # On SIGTERM a demo ends what it started, then exits as if interrupted.
         return self.exit_code == 0 or (self.exit_code == 130 and not self._can_restart)
 
     def start(self) -> None:
@@ -192,7 +192,7 @@ class EngineChild:
         code = self._end(0.0 if is_silent else 1.0)
         if self._errors_end is not None:
             self._errors_end.join(1.0)
-        # It has printed its own line already; what is left to say is that we could not continue.
+        # It has printed its own error; all that is left to say is that we could not continue.
         is_usage = code == UsageError.exit_code and not self._speaks
         raise (UsageError if is_usage else LocalError)(self._why_not(code, is_silent))
 

@@ -175,7 +175,7 @@ def _asked_to_end(info: EngineInfo) -> bool:
         with ControlClient.open(info.control, timeout=_API_PATIENCE_S) as control:
             control.post("/v1/shutdown")
     except (WsinspectError, KeyError):
-        return False  # a stuck or dying engine: the signal is the surer way
+        return False  # a stuck or dying engine: a signal is more reliable
     return True
 
 
@@ -195,7 +195,7 @@ def _open_locked(path: Path) -> int:
         except OSError:
             os.close(descriptor)
             raise
-        os.close(descriptor)  # somebody took it for a dead engine's and removed it before it was locked
+        os.close(descriptor)  # somebody took it for a dead engine's file and removed it before it was locked
 
 
 def _lock(descriptor: int, deadline: float) -> None:
@@ -222,11 +222,11 @@ def _read_alive(path: Path) -> EngineInfo | None:
         return None
     try:
         content = path.read_text("utf-8")
-        # A rewrite may be under way: what follows the object is what is left of a longer one.
+        # A rewrite may be under way: anything after the object is left over from a longer one.
         loaded = json.JSONDecoder().raw_decode(content)[0]
         return EngineInfo(**{name: loaded[name] for name in EngineInfo.__dataclass_fields__})
     except (OSError, ValueError, KeyError, TypeError):
-        return None  # not complete yet, gone again, or not a file of this version
+        return None  # incomplete, gone again, or not a file of this version
 
 
 def _is_locked(path: Path) -> bool:

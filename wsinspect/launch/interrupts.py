@@ -18,7 +18,7 @@ def held_signals() -> Iterator[None]:
     Handlers are replaced and signals not blocked, because a process started meanwhile inherits a mask.
     """
     if threading.current_thread() is not threading.main_thread():
-        yield  # Python runs signal handlers in the main thread alone
+        yield  # Python runs signal handlers only in the main thread
         return
     came: list[int] = []
     before = {number: signal.signal(number, lambda sent, _frame: came.append(sent)) for number in _NUMBERS}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from wsinspect.text import cell_width, truncate
 
-#: Pieces of text and the names of their styles: a line before a theme is known.
+#: Pieces of text with the names of their styles: a line before a theme is applied.
 Line = list[tuple[str, str]]
 
 

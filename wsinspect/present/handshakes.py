@@ -19,7 +19,7 @@ from wsinspect.present.words import fact
 from wsinspect.text import escape, escape_bytes, escape_lines, pad, truncate
 from wsinspect.units import format_duration
 
-#: The times of an attempt in the order in which they usually come, and what happened then.
+#: The times of an attempt in their usual order, and what happened at each.
 STEPS: Final = (
     ("tcp_ns", "client connected"),
     ("tls_ns", "client TLS done"),

@@ -34,9 +34,9 @@ _FATES: Final = {
     "inject": INJECTED,
     "duplicate": INJECTED,
 }
-#: What is said of a payload that is no longer in the capture.
+#: What stands for a payload that is no longer in the capture.
 EVICTED: Final = "payload deleted to make room (size limit)"
-#: Facts of the ledger that a frame's row says already: its direction, its delay, and which match it was.
+#: Ledger facts that a frame's row already shows: direction, delay, and the number of the match.
 _IN_THE_LANE = frozenset({"match", "direction", "delay_ns"})
 _Note = tuple[str, str]
 

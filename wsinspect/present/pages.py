@@ -18,7 +18,7 @@ from wsinspect.present.records import PREVIEW_BYTES, Fragment
 from wsinspect.wire.opcodes import Opcode
 
 _PAGE_FRAMES = 1000
-#: Messages that were begun before a page's first frame: one a direction.
+#: Messages that began before a page's first frame: one for each direction.
 _OPEN_BEFORE = 2
 
 
@@ -69,7 +69,7 @@ def _messages(capture: Capture, connection_id: int, frames: list[FrameRow]) -> d
 def page_of(capture: Capture, ids: Sequence[int], *, with_payload: bool) -> Page:
     """These frames, of any connections, with all that belongs to them."""
     frames = capture.frames_of(ids, payload_limit=PREVIEW_BYTES)
-    # Those that a frame alone does not tell: compressed, or in fragments.
+    # Messages that a single frame does not show: compressed, or fragmented.
     wanted = {
         frame.message_id
         for frame in frames

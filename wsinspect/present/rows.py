@@ -22,7 +22,7 @@ from wsinspect.wire.opcodes import Direction, Opcode, opcode_name
 PASSED, ALTERED, STOPPED, INJECTED = "", "altered", "stopped", "injected"
 _NOTE_CELLS: Final = 28
 _OP_CELLS, _FLAG_CELLS, _DELTA_CELLS = 6, 4, 9
-#: A lane as it is drawn where there is room, and the least that says what became of a frame.
+#: A lane drawn with enough room, and the shortest one that still shows what became of a frame.
 _LANE_CELLS, _SHORT_LANE_CELLS = 16, 4
 
 
@@ -236,7 +236,7 @@ def milliseconds(interval_ns: int) -> str:
     return f"{interval_ns / 1e6:.1f}" if abs(interval_ns) < 10**12 else f"{interval_ns / 1e6:.0f}"
 
 
-#: Steady, since most of them are in columns or change while somebody looks.
+#: Of steady width: most are in columns, or change while somebody looks.
 duration = partial(format_duration, is_steady=True)
 byte_count = format_size
 

@@ -10,7 +10,7 @@ from wsinspect.findings.sandwich import PairFacts, Through, Waited, change_line
 from wsinspect.present.cells import Line
 from wsinspect.text import escape
 
-#: Connections that are printed in full; of more, only the first ones.
+#: Most connections printed in full; of more, only the first ones.
 _SHOWN = 20
 #: Cells of the names in front of facts.
 _NAME_CELLS = 10

@@ -11,9 +11,9 @@ from wsinspect.present.cells import Line
 from wsinspect.text import counted, escape
 from wsinspect.vocabulary.rules import BY_HAND
 
-#: Steps that are printed; JSON has all of them.
+#: Most steps printed; JSON has all of them.
 _SHOWN: Final = 24
-#: What the line says elsewhere.
+#: What the line already says elsewhere.
 _NOT_SETTINGS: Final = ("name", "kind", "armed")
 
 
@@ -87,5 +87,5 @@ def _phase(detail: Mapping[str, Any]) -> str:
 def _clock(step: Step) -> str:
     try:
         return datetime.fromtimestamp(step.time_ns / 1e9).strftime("%H:%M:%S.%f")[:-3]
-    except (OverflowError, OSError, ValueError):  # a time no calendar knows, from a damaged file
+    except (OverflowError, OSError, ValueError):  # a time outside the calendar, from a damaged file
         return f"{step.time_ns} ns"

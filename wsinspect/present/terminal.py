@@ -91,7 +91,7 @@ def date_time(time_ns: int) -> str:
     """Local date and time to the second."""
     try:
         return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(time_ns // 10**9))
-    except (OverflowError, OSError, ValueError):  # a time no calendar knows, from a damaged file
+    except (OverflowError, OSError, ValueError):  # a time outside the calendar, from a damaged file
         return f"{time_ns} ns"
 
 

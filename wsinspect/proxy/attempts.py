@@ -366,7 +366,7 @@ class AttemptLog:
             head.error = error + facts.advice(where, error)
         attempt = attempt_of(flow)
         if attempt is not None and where in ("request", "response") and (how := attempt.gave_up):
-            # The server ended because its client had: whose connection it was is who gave up.
+            # The server ended because its client did: the client gave up.
             where = "client"
             error = f"client ended the connection before the server answered ({how})"
         if attempt is None:

@@ -30,9 +30,9 @@ from wsinspect.proxy.seams.transport import Wire
 from wsinspect.proxy.taps import Taps
 from wsinspect.vocabulary import Side, events
 
-#: Different facts that are reported in one run; a client may invent names forever.
+#: Most different facts reported in one run; a client could invent names forever.
 MAX_REPORTED: Final = 500
-#: How often the same failure is reported.
+#: How many times the same failure is reported.
 MAX_ALIKE: Final = 20
 #: What is kept of the first bytes of a tunnel that is passed on unread.
 _FIRST_BYTES: Final = 64

@@ -15,7 +15,7 @@ from typing import Any
 
 from mitmproxy.proxy import server_hooks
 
-#: What `accept` and `connect` fail with when the process or the system has no descriptors left.
+#: Errors of `accept` and `connect` when the process or the system is out of descriptors.
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE})
 _TEXTS = tuple(os.strerror(code) for code in _EXHAUSTED)
 
@@ -27,7 +27,7 @@ def raise_limit() -> int:
         try:
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
         except (OSError, ValueError):
-            # macOS names no limit as the hard one and refuses it.
+            # macOS reports "no limit" as its hard limit, and refuses it.
             return soft
     return hard
 

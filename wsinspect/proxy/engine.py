@@ -56,7 +56,7 @@ PORT_CHOICES = 3
 #: How long open connections may take to end when the engine does.
 CLOSING_SECONDS = 2.0
 
-#: What the engine changes on the path of every connection, whatever it relays (goes into `meta`).
+#: What the engine changes for every connection, whatever it relays (goes into `meta`).
 CHANGES = (
     "TLS is terminated: each side sees this proxy's TLS stack, and the client this proxy's certificate",
     "regular mode: the request target is sent in origin form (RFC 9112 section 3.2.1)",
@@ -264,7 +264,7 @@ class _Engine:
             opts.update(
                 confdir=str(self.options.ca_dir),
                 ssl_insecure=self.options.insecure,
-                # The client gets a failing server's error as text, and the request that met it is on record.
+                # The client gets a failing server's error as text, and its request is recorded.
                 connection_strategy="lazy",
                 keep_host_header=True,
                 validate_inbound_headers=False,
@@ -293,7 +293,7 @@ class _Engine:
         listeners = listener_facts(self.taps, instances)
         wireguard = self.options.ca_dir / "wireguard.conf"
         if wireguard.exists():
-            # mitmproxy writes its private keys for everybody to read.
+            # mitmproxy would write its private keys readable for everybody.
             wireguard.chmod(0o600)
         try:
             control = self._start_control(listeners)
@@ -417,7 +417,7 @@ def quiet_logging(is_verbose: bool) -> None:
     root = logging.getLogger()
     root.addHandler(handler)
     root.setLevel(logging.INFO if is_verbose else logging.ERROR)
-    # "socket.send() raised exception": a peer that has gone, which the capture tells better.
+    # "socket.send() raised exception": a peer has gone, which the capture describes better.
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
 
 

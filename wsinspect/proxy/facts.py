@@ -19,7 +19,7 @@ from wsinspect.proxy.clock import to_ns
 from wsinspect.vocabulary import events
 
 _ADDRESS = re.compile(r"\('([^']+)', (\d+)")
-#: Positive numbers are errno's; negative ones getaddrinfo's, whose words follow.
+#: Positive numbers are errno's; negative ones are getaddrinfo's, with its message after them.
 _ERRNO = re.compile(r"\[Errno (\d+)\]")
 
 

@@ -27,7 +27,7 @@ from wsinspect.proxy.seams.http1 import wire_head
 from wsinspect.vocabulary.events import Event
 from wsinspect.wire.opcodes import Direction
 
-#: The recorder is a quarter of a second behind at most while all is well.
+#: A healthy recorder is at most a quarter of a second behind.
 _WINDOW_PAUSES = (0.02, 0.03, 0.05, 0.1, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 WindowOf = Callable[[int, Direction, int], Known | None]
 _ON_OPEN = (Scope.FRAME, Scope.CONNECTION)
@@ -164,7 +164,7 @@ class LinkFaults:
 
     def _on_timer(self) -> None:
         self._timer = None
-        # The loop's clock has microseconds: what is due within one is due.
+        # The loop's clock has microseconds: anything due within one is due now.
         self.faults.wake(self._link.now_ns() + 1000)
         self._finish(self._do())
 

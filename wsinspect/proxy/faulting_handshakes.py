@@ -186,7 +186,7 @@ class HandshakeFaults:
             return None
         return self._apply(flow, faulted, of="request")
 
-    # Any other request: a server that is down answers no long-polling either
+    # other requests, too: a server that is down does not answer long-polling either
 
     def _outage(self, flow: http.HTTPFlow) -> Awaitable[None] | None:
         board = self.controller.board
@@ -304,7 +304,7 @@ class HandshakeFaults:
         try:
             await asyncio.wait_for(event.wait(), None if duration_ns is None else duration_ns / 1e9)
         except TimeoutError:
-            pass  # it has waited for as long as it was to
+            pass  # it has waited as long as it should
         finally:
             self._waiting.pop(event, None)
 

@@ -14,7 +14,7 @@ from wsinspect.errors import UsageError
 from wsinspect.net import Address
 from wsinspect.proxy.taps import LOOPBACK, Tap, as_http
 
-#: Reverse modes that carry no HTTP over TCP: nothing in them has a Host header that could be rewritten.
+#: Reverse modes without HTTP over TCP: there is no Host header to rewrite.
 _RAW_SCHEMES = ("tcp", "tls", "udp", "dtls", "dns", "quic", "http3")
 
 

@@ -70,7 +70,7 @@ class Page:
         )
 
 
-#: Compressed bytes that an old brotli is given at a time.
+#: Compressed bytes given to an old brotli at a time.
 _FEW: Final = 4
 
 

@@ -20,9 +20,9 @@ from wsinspect.decoders.engineio import is_polling_path
 from wsinspect.proxy.attempts import Sink, is_opening_handshake
 from wsinspect.vocabulary import events
 
-#: Longer bodies are cut, which their event says.
+#: Longer bodies are cut, and their event says so.
 MAX_BODY: Final = 256 * 1024
-#: A client that never upgrades is recorded to here.
+#: How many requests are recorded of a client that never upgrades.
 MAX_REQUESTS: Final = 100
 MAX_SESSIONS: Final = 1000
 _SID: Final = re.compile(r"[?&]sid=([^&#]{4,200})")

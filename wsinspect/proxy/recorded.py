@@ -59,7 +59,7 @@ class RecordedServer:
             self._warn(
                 f"{cut} frames to send were cut in {self.path} (--snaplen): only the recorded part is sent"
             )
-        # The proxy stands before it: the keys say who may ask.
+        # The proxy is in front: the keys say who may ask.
         options = ServerOptions(loop=True, checks_origin=False)
         self._server = ReplayServer(
             self._capture,

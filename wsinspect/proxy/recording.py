@@ -30,13 +30,13 @@ from wsinspect.recorder.prepare import prepare_capture
 from wsinspect.version import __version__
 from wsinspect.vocabulary import events
 
-#: What may wait to be written to the journal; above it the sockets are not read (docs/benchmarks.md, memory).
+#: Bytes that may wait for the journal; above this the sockets are not read (docs/benchmarks.md, memory).
 BACKLOG_BYTES = 16 << 20
-#: After this long, an end that has much to index says so, and may be hurried.
+#: After this long a shutdown that has much to index says so, and can be hurried.
 PATIENCE_SECONDS = 2.0
-#: How often the wall clock is compared with ours.
+#: How often our clock is compared with the wall clock.
 WALL_CHECK_SECONDS = 5.0
-#: Pauses before the second, third ... start in a row; the last one repeats.
+#: Pauses before the second, third, ... start in a row; the last one repeats.
 RESTART_SECONDS = (0.0, 0.5, 2.0, 10.0)
 #: A recorder that lived this long was healthy: the pauses start from the shortest again.
 WELL_AFTER_SECONDS = 30.0
@@ -119,7 +119,7 @@ class RecorderSupervisor:
         try:
             self.start()
         except OSError as error:
-            # Out of descriptors or processes: others will end.
+            # Out of descriptors or processes: others will end and free some.
             self.warn(f"the recorder cannot be started ({error.strerror}); trying again")
             asyncio.get_running_loop().call_later(RESTART_SECONDS[-1], self._start_again)
 

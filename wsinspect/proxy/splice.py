@@ -23,7 +23,7 @@ from wsinspect.vocabulary.events import Event
 from wsinspect.wire.boundaries import Boundary
 from wsinspect.wire.opcodes import Direction
 
-#: Where bytes go instead of the other side: direction, bytes, time of arrival.
+#: Where bytes go instead of to the other side: direction, bytes, time of arrival.
 Take = Callable[[Direction, bytes, int], None]
 
 
@@ -88,7 +88,7 @@ class Half(asyncio.Protocol):
     def _plain_received(self, data: bytes) -> None:
         arrived_ns = self.now_ns()
         self.write(data)
-        # Sent at once; a time taken after the write would be after the peer's answer at times.
+        # Sent at once; a time taken after the write would sometimes be later than the peer's answer.
         self.record(self.direction, data, arrived_ns, 0)
         self.scan(data)
         if self.is_blocked():

@@ -49,7 +49,7 @@ _HEAD_COLUMNS: Final = {
     HEAD_RESPONSE_IN: "response_in",
     HEAD_RESPONSE_OUT: "response_out",
 }
-#: 1xx heads kept of one connection.
+#: Most interim (1xx) responses kept for one connection.
 _INFORMATIONAL_BYTES: Final = 64 * 1024
 _ATTEMPT_COLUMNS: Final = ("tap", "client", "listener", "scheme", "host", "port", "path", "http_version")
 _SERVER_TIMES: Final = {

@@ -46,7 +46,7 @@ _GENERATION: Final = 64
 _PROTECTED: Final = 4
 _ROUND: Final = 16
 _VACUUM_PAGES: Final = 128
-#: How long evicting may keep the recorder from its next commit, and how long if the file is full.
+#: How long evicting may delay the recorder's next commit, and how long if the file is full.
 _PATIENCE_SECONDS: Final = 0.04
 _FULL_SECONDS: Final = 0.2
 #: How long restarting the WAL may wait for readers, whose transactions are short. For those of others,
@@ -57,7 +57,7 @@ _MOST_PAUSE_SECONDS: Final = 5.0
 #: Streams whose last 32 KiB are remembered.
 _MAX_WINDOWS: Final = 10_000
 
-#: What is evicted next of a generation.
+#: What of a generation is evicted next.
 ENDED, OPEN, ROWS = range(3)
 _COLUMNS: Final = {
     ENDED: (FRAME, MESSAGE, OPAQUE, BODY),
@@ -243,7 +243,7 @@ class Evictor:
                 has_evicted = self._do_step(budget, account, may_drop)
                 account.store(self._rows)
         except BaseException:
-            # What was counted and passed is not in the file: begin again from there.
+            # What was counted and skipped is not in the file: start again from there.
             self._account = None
             self._load()
             raise
@@ -327,7 +327,7 @@ class Evictor:
                 break
         if len(self._windows) >= _MAX_WINDOWS:
             self._windows.clear()
-        # It only ever moves on, so what is before it may go without another look.
+        # It only moves forward, so what is before it can go without another look.
         self._windows[stream] = begin
         return begin
 

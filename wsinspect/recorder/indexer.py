@@ -30,13 +30,13 @@ from wsinspect.wire.close_codes import parse_close
 from wsinspect.wire.frame import Frame
 from wsinspect.wire.opcodes import Direction, Opcode
 
-#: Bytes of rows that are gathered before a commit; bounds the recorder's memory.
+#: Bytes of rows gathered before a commit; bounds the recorder's memory.
 COMMIT_BYTES: Final = 8 * 1024 * 1024
 #: What a frame costs in memory apart from its payload (measured: tuple, integers, header).
 _FRAME_BYTES: Final = 600
 _RECORD_HEADER: Final = HEADER.size
 _LEGS: Final = ("server", "client")
-#: Events after which there is something to say of a connection.
+#: Events after which a connection has something to report.
 _LOOKED_AT: Final = frozenset((EventKind.OPEN, EventKind.REFUSED, EventKind.FAILED, EventKind.CLOSED))
 #: Connections that ended last: an engine that was late says so after them.
 _ENDED: Final = 500
@@ -115,7 +115,7 @@ class Indexer:
             self._index(record)
         except DatabaseError:
             raise
-        except Exception as error:  # a mistake of ours must not cost the rest of the capture
+        except Exception as error:  # our bug must not cost the rest of the capture
             self._note_mistake(record, error)
 
     def _index(self, record: Record) -> None:
@@ -170,7 +170,7 @@ class Indexer:
             connection = self._load(connection_id)
             self._touched.add(connection)
             self.weight += 1
-            # Where events of a connection could not be stored, its end may be among them.
+            # If events of a connection could not be stored, its end may be among them.
             is_whole = connection.row["attempt_ns"] is not None and not connection.facts["lost_records"]
             if stopped_ns is not None and is_whole:
                 for event in connection.stop():

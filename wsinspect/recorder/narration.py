@@ -17,9 +17,9 @@ from wsinspect.vocabulary.events import Event
 from wsinspect.wire.frame import Frame
 from wsinspect.wire.opcodes import Direction
 
-#: Frame notes in one transaction; more are counted as dropped, nobody reads that fast.
+#: Frame notes in one transaction; more are counted as dropped, because nobody reads that fast.
 MAX_NOTES: Final = 2000
-#: Events of the engine itself that are printed, and what of them.
+#: Events of the engine itself that are printed, and which of their fields.
 _PRINTED: Final[dict[type[Event], tuple[str, ...]]] = {
     events.TlsFailed: ("side", "tap", "client", "sni", "error"),
     events.ClientLeft: ("tap", "client", "how", "ms"),
@@ -92,7 +92,7 @@ class Notes:
             "failed": _refused,
             "closed": _close,
         }.get(kind)
-        # Attempts that never opened have had their last word with "refused".
+        # For attempts that never opened, "refused" was the last line.
         if make is None or (kind == "closed" and connection.row["open_ns"] is None):
             return
         note = {

@@ -28,7 +28,7 @@ _WRITE_BYTES: Final = 32768
 _SHOWN_EVIDENCE: Final = 4
 #: Different findings that are remembered as printed.
 _MAX_KNOWN: Final = 1000
-#: Under what happened, next to the time and the connection.
+#: Below what happened, to the right of the time and the connection.
 _INDENT: Final = " " * 21
 
 

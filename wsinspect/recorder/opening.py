@@ -18,7 +18,7 @@ from wsinspect.capture.reader import Capture
 from wsinspect.errors import LocalError
 from wsinspect.journal.format import is_in_use, journal_directory
 
-#: What was opened last, for whoever has to tell a damaged capture from a mistake of ours.
+#: What was opened last, to tell a damaged capture from our own bug.
 opened: Final[deque[Path]] = deque(maxlen=8)
 
 

@@ -139,7 +139,7 @@ def _index_rest(path: Path, journal: Path) -> None:
 def close_books(indexer: Indexer, reader: JournalReader) -> None:
     """The engine is gone and all its records are committed: add what its end means. The caller commits."""
     segment, offset = reader.position
-    # Beyond what is torn, so that it is not counted again should we be interrupted.
+    # After the torn part, so that it is not counted again if we are interrupted.
     indexer.seek(Position(segment, offset + reader.skip_rest()))
     indexer.note_damage(reader.damaged_bytes)
     indexer.end_open()
@@ -168,7 +168,7 @@ def finish(database: schema.Database, reader: JournalReader, journal: Path) -> N
     another program has the capture open, SQLite keeps the WAL mode; everything is in the one file all the
     same.
     """
-    # What was kept of unfinished frames has left holes.
+    # Deleting what was kept of unfinished frames has left holes.
     schema.give_back_pages(database)
     # A reader may have it open: then `tidy` will do it.
     schema.leave_wal(database)
@@ -181,5 +181,5 @@ def finish(database: schema.Database, reader: JournalReader, journal: Path) -> N
     try:
         journal.rmdir()
     except OSError:
-        # Something that is not ours is in there: leave it.
+        # It contains something that is not ours: leave it.
         return

@@ -92,7 +92,7 @@ class Recorder:
             LocalError: The capture cannot be written; the journal was kept.
         """
         while True:
-            # Looked at before reading: what the engine wrote before its end is read after we knew of the end.
+            # Checked before reading, so that everything the engine wrote before its end is read.
             is_over = self._is_engine_gone()
             self._pump()
             if is_over:
@@ -186,7 +186,7 @@ class Recorder:
         try:
             self._evictor.keep(self._indexer.max_capture_size, self._indexer.last_ns)
         except sqlite3.OperationalError:
-            # The next commit fails for the same reason, says so and tries until it succeeds.
+            # The next commit fails for the same reason, reports it, and retries until it succeeds.
             return
         if self._evictor.has_evicted and not had_evicted:
             _say(
@@ -275,11 +275,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--narrate", choices=("human", "json"), help="print a line an event")
     parser.add_argument("--frames", action="store_true", help="a line a frame too")
     options = parser.parse_args(arguments)
-    # The engine decides when it is over; what ends a whole process group must not end us before the journal
-    # is read.
+    # The engine decides when it is over: a signal to the whole process group must not end us before the
+    # journal is read.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    # Rows are tuples without cycles: looking through them for garbage every 700 is a tenth of the time.
+    # Rows are tuples without cycles: collecting garbage every 700 of them costs a tenth of the time.
     gc.set_threshold(100_000, 20, 20)
     narrator = Narrator(as_json=options.narrate == "json") if options.narrate else None
     try:

@@ -30,7 +30,7 @@ def stream_options(meta: Mapping[str, Any]) -> StreamOptions:
     cap = INFLATE_CAP if cap is None else cap
     if size is None:
         return StreamOptions(snaplen, cap)
-    # One payload must not push out all others.
+    # One payload must not crowd out all others.
     longest = Budget.of(size).longest
     return StreamOptions(longest if snaplen is None else min(snaplen, longest), min(cap, longest), size)
 
@@ -47,7 +47,7 @@ def load_connection(database: Database, connection_id: int) -> ConnectionRows | 
         return None
     connection = ConnectionRows(connection_id)
     connection.restore(found.connection, found.handshake, json.loads(found.notes) if found.notes else {})
-    # No notes for a restart: the connection had already ended, and this is a straggler.
+    # No notes: the connection had already ended before the restart, and this is a straggler.
     connection.is_closed = found.notes is None
     return connection
 
@@ -59,7 +59,7 @@ def load_stream(
     key = (database, connection.id, int(direction))
     negotiation = connection.negotiation()
     deflate = connection.deflate(negotiation)
-    # Without a response's head (it could not be stored) nobody knows what was agreed.
+    # Without the response headers (they could not be stored) nobody knows what was agreed.
     has_response = bool(connection.handshake["response_in"] or connection.handshake["response_out"])
     settings: dict[str, Any] = {
         "deflate": deflate,

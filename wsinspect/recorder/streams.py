@@ -18,7 +18,7 @@ from wsinspect.wire.messages import Message
 from wsinspect.wire.opcodes import Direction
 from wsinspect.wire.stream import Batch, StreamDecoder
 
-#: Pings without a pong that are remembered for each direction; a peer can send any number.
+#: Pings without a pong remembered for each direction; a peer can send any number.
 MAX_OPEN_PINGS: Final = 256
 #: First header bytes of frames that are whole messages: FIN, no reserved bit, TEXT or BINARY.
 _PLAIN: Final = frozenset((0x81, 0x82))
@@ -273,7 +273,7 @@ class StreamRows:
         if len(frames) == 1 and self._open is None:
             header, first_ns, time_ns, payload, wire_length, violation, _ = frames[0]
             if violation is None and header[0] in _PLAIN:
-                # What most chunks of small messages hold; the same row as below.
+                # What most chunks of small messages contain; the same row as below.
                 its = (first_id, self._connection, self._side, header[0] << 8 | header[1], time_ns)
                 spans = (time_ns - first_ns, sent_after_ns)
                 rows.frames.append((*its, *spans, header, wire_length, payload, first_id, None))

@@ -68,7 +68,7 @@ class InspectApp(App[int]):
     ENABLE_COMMAND_PALETTE = True
     BINDINGS: ClassVar[list[BindingType]] = [
         *(Binding(key.keys, key.action, key.words, show=False, id=key.id) for key in APP_KEYS),
-        # The main page takes its own keys first: these are for the other pages.
+        # The main page handles its own keys first: these are for the other pages.
         *(
             Binding(key.keys, f"key({key.id!r})", key.words, show=False, id=key.id)
             for key in MAIN_KEYS

@@ -19,7 +19,7 @@ from wsinspect.errors import CaptureError
 from wsinspect.tui.source import PAGE, Source
 
 POLL_SECONDS: Final = 0.05
-#: How often locks are looked at: whether an engine or a recorder is at work.
+#: How often locks are checked: whether an engine or a recorder is running.
 _LIVE_ROUNDS: Final = 10
 #: The first batches are small, so that the first screen comes at once.
 FIRST_FRAMES: Final = 4_000

@@ -16,7 +16,7 @@ from wsinspect.tui.widgets.connections import ConnectionsPane
 from wsinspect.tui.widgets.frames import FrameTable
 from wsinspect.tui.workspace import Workspace
 
-#: How long facts that come late are collected before all frames are judged again.
+#: How long late facts are collected before all frames are judged again.
 _AGAIN_SECONDS = 1.0
 
 
@@ -40,7 +40,7 @@ class Filtering:
         self._frames, self._connections, self._replace_view = frames, connections, replace_view
         self._scan: Scan | None = None
         self._serial = 0
-        #: By position: what was judged again and is still to be shown.
+        #: Positions that were judged again and are still to be shown.
         self._verdicts: dict[int, bool] | None = None
         self._is_outdated = False
         self._return_to: tuple[int, int | None] | None = None

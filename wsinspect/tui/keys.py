@@ -106,7 +106,7 @@ FAULT_KEYS: Final = (
     Key("x,delete", "x", "remove_fault", "remove the rule (faults)", "faults.remove"),
     Key("y", "y", "copy_fault", "copy the rule as --fault (faults)", "faults.copy"),
 )
-#: By page; those of the app are none's.
+#: By page; those of the app belong to none.
 PAGE_KEYS: Final = {
     "main": MAIN_KEYS,
     "handshake": HANDSHAKE_KEYS,
@@ -194,7 +194,7 @@ FOOTER: Final[dict[str, tuple[FooterKey, ...]]] = {
 ALL_KEYS: Final = (*APP_KEYS, *(key for keys in PAGE_KEYS.values() for key in keys))
 BY_ID: Final = {key.id: key for key in ALL_KEYS}
 PAGE_OF: Final = {key.id: page for page, keys in PAGE_KEYS.items() for key in keys}
-#: Names of earlier versions in key maps: by their beginning.
+#: Names in key maps of earlier versions, by prefix.
 _RENAMED: Final = {"scrubber": "playback", "frames.freeze": "frames.pause"}
 
 

@@ -12,7 +12,7 @@ from wsinspect.capture import queries
 from wsinspect.capture.reader import Capture
 from wsinspect.filters.language import Filter
 
-#: More frames than these at once, and asking about all of them again is as fast.
+#: With more frames than this, asking about all of them again is as fast.
 MOST_FRAMES: Final = 2_000
 _FINDING_KEYS: Final = frozenset({"finding", "sev"})
 _CONNECTION_KEYS: Final = frozenset({"close", "header"})

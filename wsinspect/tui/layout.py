@@ -8,7 +8,7 @@ from textual.geometry import Size
 
 LEAST: Final = Size(60, 15)
 _NARROW: Final = 80
-#: 24 lines with header, keys, a banner, and playback open.
+#: Fits 24 lines with header, keys, a banner, and playback open.
 _STACK_ROWS: Final = 18
 
 

@@ -21,7 +21,7 @@ from wsinspect.tui.late import LateFacts
 if TYPE_CHECKING:
     from wsinspect.filters import Filter
 
-#: How many of the newest frames the preview asks about.
+#: How many of the newest frames the preview judges.
 PREVIEW_FRAMES: Final = 20_000
 
 

@@ -19,7 +19,7 @@ from wsinspect.present.records import PREVIEW_BYTES, Record
 from wsinspect.wire.opcodes import Opcode
 
 _ROUND_TRIPS: Final = 500
-#: Rows of the smaller tables that are read at once.
+#: Rows of the smaller tables read at a time.
 PAGE: Final = 1_000
 
 

@@ -71,7 +71,7 @@ def watch_engine(
                     "wsinspect stop ends it"
                 )
             raise
-        # Not our crash: the terminal was closed while something was drawn on it.
+        # Not our bug: the terminal was closed while something was drawn on it.
     with _ended_by_signals(ignored=True):
         return finish(engine, keeps_empty=keeps_empty)
 

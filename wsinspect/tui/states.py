@@ -11,9 +11,6 @@ from wsinspect.text import escape, grouped
 from wsinspect.tui.model import LIVE, STARTING, Model
 from wsinspect.tui.workspace import Workspace
 
-#: So few connections may need fewer rows than they are given: the screen is divided again.
-FEW = 20
-
 
 def no_connections(model: Model, width: int, glyphs: Glyphs) -> list[Line]:
     """Where to point a client."""

@@ -19,7 +19,7 @@ from wsinspect.tui.index import FrameIndex
 GAP: Final = 1 << 31
 _MASK: Final = GAP - 1
 _STEP: Final = 2048
-#: Rows that are renewed at once: a few milliseconds.
+#: Rows renewed at a time: a few milliseconds.
 _MOST_REBUILT: Final = 20_000
 
 

@@ -38,7 +38,7 @@ def _list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-#: By the annotation of a field, how its value is read.
+#: How a field's value is read, by its annotation.
 _READERS: Final[dict[str, Callable[[Any], Any]]] = {
     "str | None": _text,
     "int | None": _integer,

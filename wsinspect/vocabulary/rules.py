@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-#: Stands where a rule's name does for what somebody did to one connection by hand.
+#: In place of a rule's name: what somebody did to one connection by hand.
 BY_HAND: Final = "by-hand"
 
 

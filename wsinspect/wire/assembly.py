@@ -24,7 +24,7 @@ from wsinspect.wire.messages import (
 from wsinspect.wire.opcodes import CONTROL_BIT, Direction, Opcode, is_reserved
 from wsinspect.wire.reader import OpenFrame, close_body_codes, head_codes, length_codes
 
-#: No more than this is kept of one payload; SQLite refuses blobs of 1 GB, and memory is bounded.
+#: At most this is kept of one payload; SQLite refuses blobs of 1 GB, and memory is bounded.
 MAX_PAYLOAD: Final = 64 * 1024 * 1024
 
 
@@ -98,7 +98,7 @@ class Assembler:
             frame.codes.append(violations.CONTINUATION_UNEXPECTED)
             return
         if frame.header[0] & 0x70:
-            message.text = None  # an unknown extension, or a wrong bit: what the payload is cannot be said
+            message.text = None  # an unknown extension or a wrong bit: the payload's meaning is unknown
         frame.join(message, self.inflater if message.inflates else None, begins=False)
 
     def _join_new(self, frame: OpenFrame) -> None:

@@ -12,7 +12,7 @@ from typing import Final
 from wsinspect.wire.header import LENGTH_16, MASK_BIT, SHORT, frame_length
 from wsinspect.wire.opcodes import CONTROL_BIT
 
-#: Frames that are compared at once; two equal ones in a row make it worth trying.
+#: Frames compared at a time; two equal ones in a row make it worth trying.
 _RUN: Final = 1024
 _FIN_BIT: Final = 0x80
 

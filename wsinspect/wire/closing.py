@@ -122,7 +122,7 @@ def refuser(
         return Side.PROXY
     if failed_where in ("client", "request"):
         return Side.CLIENT
-    # A client that left while nobody had answered; what the server did then only followed.
+    # The client left before anybody had answered; what the server did then only followed.
     if failed_ns is not None and ends and ends[0].side == Side.CLIENT and ends[0].time_ns <= failed_ns:
         return Side.CLIENT
     return Side.SERVER

@@ -16,7 +16,7 @@ from wsinspect.wire.opcodes import Direction
 
 #: Beyond 64 MiB a message is not kept inflated; ws and websockets refuse 100 MiB and 1 MiB by default.
 INFLATE_CAP: Final = 64 * 1024 * 1024
-#: DEFLATE looks back this far at most (RFC 1951 section 2).
+#: DEFLATE looks back at most this far (RFC 1951 section 2).
 WINDOW: Final = 32 * 1024
 
 #: "Append 4 octets of 0x00 0x00 0xff 0xff to the tail end of the payload of the message" (RFC 7692 section
@@ -191,7 +191,7 @@ class Inflater:
             What came out at last, and the message's data (cut at `keep`); None beyond the cap or where data
             are broken.
         """
-        # Senders that forget the empty block behind one with BFINAL exist; their data need no tail.
+        # Some senders forget the empty block after one with BFINAL; their data need no tail.
         last = [] if self._is_fresh else self.feed(_TAIL)
         if self.failed or self.dead:
             self.stored_run = 0

@@ -12,10 +12,10 @@ from typing import Final, Protocol
 from wsinspect.wire.opcodes import Direction
 
 MASK_BIT: Final = 0x80
-#: In the second byte: the length follows in 2 bytes, or in 8.
+#: In the second byte: the length follows in 2 or in 8 bytes.
 LENGTH_16: Final = 126
 LENGTH_64: Final = 127
-#: A length beyond this is taken for lost boundaries: nobody sends a frame of 1 TiB.
+#: A larger length means that frame boundaries were lost: nobody sends a frame of 1 TiB.
 MAX_LENGTH: Final = 1 << 40
 #: In a shape: the length follows in 2 or in 8 bytes.
 IN_16_BITS: Final = -1
@@ -37,7 +37,7 @@ def whole_header(data: bytes) -> bytes:
     return data[:size] if len(data) >= size else b""
 
 
-#: By second byte: bytes of the whole frame, where that byte says it all; else 0.
+#: Bytes of the whole frame by its second byte, where that says it all; otherwise 0.
 SHORT: Final = tuple(
     0 if (second & 0x7F) >= LENGTH_16 else header_length(second) + (second & 0x7F) for second in range(256)
 )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-#: Below this many bytes the integer XOR is the faster way.
+#: Below this many bytes the integer XOR is faster.
 INTEGER_LIMIT: Final = 3072
 
 _TABLES: Final = tuple(bytes(value ^ key for value in range(256)) for key in range(256))

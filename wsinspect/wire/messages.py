@@ -101,11 +101,11 @@ class OpenMessage:
         self.first_frame = first_frame
         self.last_frame = first_frame
         self.compressed = compressed
-        #: Whether its data go through the inflater: not after that has lost the context.
+        #: Whether its data go through the inflater: not after the context was lost.
         self.inflates = compressed
         self.text = text
         self.length = 0
-        #: Whether a CLOSE frame had been seen when it began; a resumed reader starts there.
+        #: Whether a CLOSE frame had been seen when it began, because a resumed reader starts there.
         self.was_closed = False
 
     def to_message(self, data: bytes | None, problem: str | None) -> Message:

@@ -20,7 +20,7 @@ from wsinspect.wire.masking import rotate_key, unmask
 from wsinspect.wire.messages import OpenMessage, TextCheck
 from wsinspect.wire.opcodes import CONTROL_BIT, Direction, is_reserved
 
-#: So much of a compressed payload is inflated at a time, to at most 4 MiB.
+#: Bytes of a compressed payload inflated at a time, to at most 4 MiB.
 _INFLATE_PIECE: Final = 4 * 1024
 
 
@@ -62,7 +62,7 @@ def close_body_codes(payload: bytes, length: int) -> Iterable[str]:
         return
     if not is_legal_on_wire(int.from_bytes(payload[:2], "big")):
         yield violations.CLOSE_CODE
-    if length <= MAX_CONTROL_PAYLOAD:  # all of it is there then
+    if length <= MAX_CONTROL_PAYLOAD:  # then all of it is there
         try:
             payload[2:].decode()
         except UnicodeDecodeError:

@@ -29,7 +29,7 @@ from wsinspect.wire.opcodes import Direction
 from wsinspect.wire.pending import PendingLog
 from wsinspect.wire.reader import OpenFrame
 
-#: An unfinished frame up to this size is simply read again when more of it has come.
+#: An unfinished frame up to this size is read again when more of it has come.
 REREAD_LIMIT: Final = 4096
 #: Raw bytes of an unfinished compressed message that are kept for a restart; beyond, it would not be inflated
 #: then.

@@ -32,7 +32,7 @@ CLOSE_CODE: Final = "close-code"
 CLOSE_UTF8: Final = "close-invalid-utf8"
 DATA_AFTER_CLOSE: Final = "data-after-close"
 
-#: Not on a frame: `StreamDecoder.lost` when the boundaries of frames are gone.
+#: Not on a frame: `StreamDecoder.lost` when frame boundaries are lost.
 LENGTH_TOP_BIT: Final = "length-top-bit"
 LENGTH_TOO_LARGE: Final = "length-too-large"
 

@@ -13,7 +13,7 @@ from wsinspect.capture.reader import Capture, frame_row, json_object
 from wsinspect.capture.records import Event, FaultRow, FindingRow, FrameRow, Message
 from wsinspect.wire.opcodes import Direction
 
-#: Blobs beyond this are read by pieces; below it reading all of it is as fast.
+#: Larger blobs are read in pieces; smaller ones are as fast to read whole.
 _PIECEWISE_BYTES: Final = 32 * 1024
 _FRAMES: Final = (
     "SELECT id, connection_id, is_s2c, first_ns, time_ns, sent_ns, header, wire_length, "  # noqa: S608
@@ -31,7 +31,7 @@ _FRAGMENTS: Final = (
     "SELECT id, wire_length - length(header) FROM frame WHERE id BETWEEN ? AND ? AND connection_id = ? "
     "AND message_id = ? ORDER BY id LIMIT ?"
 )
-#: Of a message in more fragments than this the later ones have no number; nobody counts so far by eye.
+#: In a message with more fragments than this, the later ones are not numbered.
 _MOST_FRAGMENTS: Final = 10_000
 _ROUND_TRIPS: Final = (
     "SELECT rtt_ns FROM ping WHERE connection_id = ? AND rtt_ns IS NOT NULL ORDER BY ping_frame DESC LIMIT ?"

@@ -15,7 +15,7 @@ from wsinspect.faults.errors import FaultError
 from wsinspect.faults.values import Choice, ValueType
 
 _MISSING: Any = object()
-#: What an outage is for: every HTTP request that its rule selects, or opening handshakes alone.
+#: What an outage applies to: every HTTP request that its rule selects, or only opening handshakes.
 ONLY: Final = Choice(("all", "websocket"))
 ONLY_HELP: Final = "`all` requests to the host, long-polling too, or only `websocket` handshakes"
 _SPEC = "spec"

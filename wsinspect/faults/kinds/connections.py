@@ -14,7 +14,7 @@ _TO: Final = Choice(("both", "client", "server"))
 _END: Final = Choice(("fin", "rst"))
 _HOP_END: Final = Choice(("fin", "rst", "close"))
 _IDLE_END: Final = Choice(("fin", "rst", "close", "silent"))
-#: RFC 6455 section 7.4 forbids most of these in a frame, which is a fault like any other.
+#: RFC 6455 section 7.4 forbids most of these in a frame; sending one is a fault like any other.
 _CODE: Final = Number(0, 65535)
 _REASON: Final = Text(most=MAX_CONTROL - 2)
 

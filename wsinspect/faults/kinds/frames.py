@@ -171,7 +171,7 @@ class Fragment(FaultKind):
     summary = "Split data frames into fragments."
     examples = ("{kind: fragment, direction: s2c, size: 16}",)
     size: int = setting(SIZE, "payload bytes of a fragment")
-    #: Peers count frames too: a message is split into at most this many.
+    #: A message is split into at most this many frames: peers have limits on frames, too.
     MAX_PIECES: ClassVar[int] = 10_000
 
     def check(self) -> None:

@@ -138,7 +138,7 @@ class LimitDataStage(Stage[kinds.LimitData]):
     def __init__(self, armed: Armed, fault: kinds.LimitData, lane: Lane, chance: Chance) -> None:
         super().__init__(armed, fault, lane, chance)
         self._left = fault.bytes
-        self._counts = False  # whether the frame under way does
+        self._counts = False  # whether the frame under way matches
 
     def push(self, item: Item, now: int) -> None:
         if isinstance(item, End) or self.armed.fired:

@@ -13,7 +13,7 @@ from wsinspect.faults.stage import Armed, K, Stage
 if TYPE_CHECKING:
     from wsinspect.faults.lane import Lane
 
-#: How long fragments wait for the rest of their message, and how many bytes of them.
+#: How long fragments wait for the rest of their message, and how many bytes may wait.
 GATHER_NS: Final = 1_000_000_000
 GATHER_BYTES: Final = 16 * 1024 * 1024
 
@@ -98,7 +98,7 @@ class MessageStage(Stage[K]):
             self.give_up(now)
 
     def _finish(self, last: WireFrame, now: int) -> None:
-        # Anything else would have ended the gathering.
+        # Anything else has ended the gathering.
         frames = [item for item in self._gathered if isinstance(item, WireFrame)]
         message = self._message
         self._gathered, self._message, self.due = [], None, None

@@ -17,9 +17,9 @@ from wsinspect.wire.frame import serialize_frame
 from wsinspect.wire.header import header_length
 from wsinspect.wire.opcodes import CONTROL_BIT, Opcode
 
-#: Bytes of copies that one message is good for, whatever the rule says.
+#: Most bytes of copies of one message, whatever the rule says.
 _MOST_COPIED = 64 * 1024 * 1024
-#: How much of what we made is kept in the ledger.
+#: How much of an injected payload is kept in the ledger.
 _KEPT = 4096
 OPCODES = {
     "text": Opcode.TEXT,
@@ -196,7 +196,7 @@ class ReorderStage(MessageStage[kinds.Reorder]):
 
     def give_up(self, now: int) -> None:
         if self._gathered and isinstance(self._gathered[-1], End):
-            self._leave(now, lambda left, deadline: True)  # nobody is going to overtake them
+            self._leave(now, lambda left, deadline: True)  # nothing will overtake them
         super().give_up(now)
 
     def _overtake(self, now: int) -> None:
@@ -224,7 +224,7 @@ class ReorderStage(MessageStage[kinds.Reorder]):
     def push(self, item: Item, now: int) -> None:
         super().push(item, now)
         if isinstance(item, WireFrame) and is_data(item):
-            # A message that passes unjudged, fragment by fragment; gathered ones pass whole.
+            # A message that passes unjudged passes fragment by fragment; gathered ones pass whole.
             self._is_inside = not item.fin and not self._gathered
             if self._waiting and not self._is_inside:
                 self._leave(now, lambda left, deadline: left <= 0 or deadline <= now)

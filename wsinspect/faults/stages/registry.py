@@ -9,7 +9,7 @@ from wsinspect.faults.kinds import FaultKind, connections, frames
 from wsinspect.faults.stage import Stage
 from wsinspect.faults.stages import endings, messages, timing
 
-#: Kinds on handshakes and before have none.
+#: Kinds that act on handshakes, or earlier, have none.
 STAGES: Final[Mapping[type[FaultKind], type[Stage[Any]]]] = {
     frames.Drop: messages.DropStage,
     frames.Latency: timing.LatencyStage,

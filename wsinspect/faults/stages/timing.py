@@ -15,7 +15,7 @@ from wsinspect.units import MS, SECOND
 
 #: The longest part of a rate-limited frame that leaves at once, in time on the line.
 _SLICE_NS = 10 * MS
-#: Parts that leave in one turn; the rest waits for the next one, so that others get theirs.
+#: Parts sent in one turn of the event loop; the rest waits, so that other connections get their turn.
 _PARTS_AT_ONCE = 200
 
 
@@ -85,7 +85,7 @@ class HoldStage(QueueStage[frames.Hold]):
         return (
             (count is not None and self._count >= count)
             or (size is not None and self._raw_bytes >= size)
-            or self.held_cost >= FULL_BYTES  # nothing would come any more
+            or self.held_cost >= FULL_BYTES  # nothing more would come
         )
 
 

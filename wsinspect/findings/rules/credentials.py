@@ -14,7 +14,7 @@ from wsinspect.findings.registry import Rules
 
 rules = Rules()
 
-#: A message that comes so soon after the 101 was sent with it or right behind it.
+#: A message this soon after the 101 was sent with it, or right after it.
 EARLY_NS: Final = 5_000_000
 
 _AUTH_WORDS: Final = re.compile(

@@ -22,7 +22,7 @@ from wsinspect.findings.software import hop_author
 rules = Rules()
 
 
-#: What a 502 or 503 says of what went wrong behind the hop, and which of `_CAUSES` it is.
+#: What a 502 or 503 says about the failure behind the hop, and which of `_CAUSES` that is.
 _SAYS: Final = (
     ("tls", re.compile(rb"tls error|ssl|certificate", re.I)),
     (
@@ -71,7 +71,7 @@ _CAUSES: Final = {
         "its error log: upstream sent too big header",
     ),
 }
-#: Order where the answer does not say.
+#: The order where the answer does not say.
 _USUAL: Final = ("refused", "answer", "scheme", "tls", "size")
 _LIMIT_SAID: Final = re.compile(
     rb"too many|limit|capacity|overload|max(imum)? (number|connections)|busy", re.I

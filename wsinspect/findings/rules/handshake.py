@@ -350,7 +350,7 @@ def gave_up(facts: ConnectionFacts) -> Iterator[Found]:
 def client_left(facts: ConnectionFacts) -> bool:
     """Whether the client ended its side first; a server that then closes only follows."""
     if facts.ends:
-        # A client that ends after the attempt had failed only follows, too.
+        # A client that ends after the attempt has failed only reacts, too.
         is_first = facts.closed_ns is None or facts.ends[0].time_ns <= facts.closed_ns
         return is_first and facts.ends[0].side == "client"
     return facts.failed_where in ("client", "request")

@@ -150,7 +150,7 @@ def dead_end(facts: CaptureFacts) -> Iterator[Found]:
 )
 def downgraded(facts: CaptureFacts) -> Iterator[Found]:
     seen: dict[Any, Mapping[str, Any]] = {}
-    # Most servers answer so, and their WebSockets open: worth reporting only where one did not.
+    # Most servers answer that way and their WebSockets open: reported only where one did not.
     failing = {one.tap for one in facts.connections if one.open_ns is None and not one.is_faulted}
     for one in events_of(facts, "alpn"):
         if one.get("side") == "server" and one.get("tap") in failing:

@@ -18,7 +18,7 @@ rules = Rules()
 
 JS: Final = "close with code 1006, wasClean false; if the server sent a CLOSE frame, its code, mostly 1011."
 _TIMEOUT_WORDS: Final = re.compile(r"keep-?alive|ping|heartbeat|timed? ?out|timeout|inactiv|idle", re.I)
-#: A peer that answers at all answers within this.
+#: A peer that answers pings at all answers within this.
 _LEAST_WAIT_NS: Final = 800_000_000
 _NEAR: Final = 0.15
 _PING, _PONG = 9, 10
@@ -310,7 +310,7 @@ def never_answered(facts: ConnectionFacts) -> Iterator[Found]:
         known = [facts.end_ns, *(frame.time_ns for frame in facts.last_frames)]
         last = max((time for time in known if time is not None), default=mine[-1].time_ns)
         waited = last - mine[0].time_ns
-        # The other side spoke after the ping, so it had it, and had the time.
+        # The other side spoke after the ping, so it had received it and had time to answer.
         spoke = facts.last_ns[side.other]
         has_heard = spoke is not None and spoke > mine[0].time_ns
         has_waited = facts.has_waited(mine[0].time_ns, last, _NO_PONG_NS)

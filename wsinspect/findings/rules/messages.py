@@ -69,7 +69,7 @@ def bad_deflate(facts: ConnectionFacts) -> Iterator[Found]:
             return
 
 
-#: A sender that is silent for this long inside a message has given it up.
+#: A sender that is silent this long inside a message has given it up.
 _STALLED_NS: Final = SECOND_NS
 
 

@@ -285,7 +285,7 @@ def none_at_all(facts: CaptureFacts) -> Iterator[Found]:
         )
 
 
-#: A client that leaves so soon after TCP was there had not waited for anything.
+#: A client that leaves this soon after connecting did not wait for anything.
 _AT_ONCE_MS: Final = 500
 _JS_LOCAL: Final = (
     f"{JS_FAILED} Chrome's console: net::ERR_BLOCKED_BY_LOCAL_NETWORK_ACCESS_CHECKS where it was the browser."
@@ -317,7 +317,7 @@ def left_at_once(facts: CaptureFacts) -> Iterator[Found]:
         if not isinstance(took, (int, float)) or took > _AT_ONCE_MS or (tap, host) in seen:
             continue
         if any(_is_of(other, tap, host) for other in facts.connections):
-            continue  # this client does speak here: it only opened one connection too many
+            continue  # this client does speak on other connections: it only opened one too many
         seen.add((tap, host))
         yield Found(
             evidence=(
@@ -357,7 +357,7 @@ def hides_local_network(facts: ConnectionFacts) -> Iterator[Found]:
     origin = facts.request_in.get("origin") if facts.request_in else None
     if not facts.was_open or origin is None or facts.host is None or facts.listener is None:
         return
-    # A reverse tap has the browser connect to its own address: there the browser checks by itself.
+    # Behind a reverse tap the browser connects to the tap's own address, and checks that one itself.
     if facts.listener.rpartition(":")[2] == str(facts.port):
         return
     space = address_space(facts.host)

@@ -28,11 +28,11 @@ from wsinspect.handshake.heads import RawHead
 rules = Rules()
 
 _REDIRECTS: Final = (300, 301, 302, 303, 307, 308)
-#: Refusals whose own finding says more than the header that has to do with it.
+#: Refusals whose own finding says more than the header that causes them.
 _SAYS_WHY: Final = (413, 431, 494)
 
 
-#: OpenSSL on a port that does not speak TLS: a finding of its own says so.
+#: OpenSSL's error on a port that does not speak TLS, which has its own finding.
 _SAYS_PLAIN: Final = re.compile(
     r"wrong version number|http request|record layer failure|packet length too", re.I
 )
@@ -299,7 +299,7 @@ def any_origin(facts: ProbeFacts) -> Iterator[Found]:
     scope="probes",
 )
 def some_addresses(facts: ProbeFacts) -> Iterator[Found]:
-    # A name for this machine has IPv6 and IPv4, and most servers in development listen on one of them.
+    # This machine's names have IPv6 and IPv4 addresses, and most development servers listen on one of them.
     closed = [one for one in facts.addresses if one.error is not None and not one.is_local]
     if closed and any(one.error is None for one in facts.addresses):
         is_loopback = all(one.address.startswith(("127.", "[::1]")) for one in facts.addresses)

@@ -85,7 +85,7 @@ def storm(facts: CaptureFacts) -> Iterator[Found]:
             if gaps[-1] > 1.7 * max(gaps[0], 1) or not _one_after_another(run):
                 continue
             shown = ", ".join(map(seconds, gaps))
-            # The first in a row: two taps, and two looks at a growing storm, mean the same attempt by it.
+            # The first in a row: so two taps, and two looks at a growing storm, name the same attempt.
             while start and _is_failure(series[start - 1]):
                 start -= 1
             yield Found(

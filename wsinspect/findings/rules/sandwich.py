@@ -30,11 +30,11 @@ from wsinspect.findings.software import hop_of as first_hop
 
 rules = Rules()
 
-#: Where an attempt failed that never reached the other side.
+#: Where an attempt that never reached the other side failed.
 _NO_WAY: Final = ("connect", "tls-server")
-#: What a hop answers when its wait was over.
+#: What a hop answers after its timeout.
 _GAVE_UP: Final = (408, 500, 502, 503, 504)
-#: Problems of a 101, with the fields that cause them.
+#: Problems of a 101, and the fields that cause them.
 _BAD_101: Final = {
     "accept": ("sec-websocket-accept", "sec-websocket-key"),
     "subprotocol-not-offered": ("sec-websocket-protocol",),
@@ -82,7 +82,7 @@ def hop_of(pair: PairFacts) -> str:
 def covered_by(pair: PairFacts, group: str) -> tuple[tuple[int, str], ...]:
     """What one tap alone said of this connection: explained better by this finding."""
     ids = ids_of_group(group)
-    # Of two captures the origin's own findings are not in question.
+    # With two captures, the origin's own findings are not judged here.
     origin = [pair.origin.id] if pair.origin and pair.clocks.is_same_clock else []
     both = [pair.edge.id, *origin]
     return tuple((number, rule) for number in both for rule in ids)
@@ -136,7 +136,7 @@ def removes_upgrade(pair: PairFacts) -> Iterator[Found]:
     if not found or pair.origin is None:
         return
     is_reason = found[0].weight >= LIKELY
-    # Where the answer has another reason, that comes first: this is what fails next.
+    # An answer with another reason comes first: this is what fails next.
     covers = covered_by(pair, "attempt")
     yield Found(
         evidence=(

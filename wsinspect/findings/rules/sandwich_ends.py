@@ -19,12 +19,12 @@ rules = Rules()
 
 JS_CUT: Final = "close with code 1006, wasClean false, empty reason."
 _BUFFERED_NS: Final = 300_000_000
-#: More than this may wait in the hop for a receiver that does not read.
+#: Bytes that may wait in the hop for a receiver that does not read.
 _BUFFERED_BYTES: Final = 65_536
 _SIDES: Final = {"c>s": C2S, "s>c": S2C}
 #: A shorter silence is not an idle timeout.
 _IDLE_NS: Final = SECOND_NS * 9 // 10
-#: Who closes with these goes away, or restarts.
+#: A peer that closes with one of these is going away or restarting.
 _GOING_CODES: Final = (1001, 1012)
 
 
@@ -74,7 +74,7 @@ def hop_closed(pair: PairFacts) -> Iterator[Found]:
     doubts = [line for one in (pair.edge, pair.origin) if (line := unknown_order(one)) is not None]
     limits = matching(quiet / 1e9, "idle")
     longest = max(_longest_pause(pair.edge), _longest_pause(pair.origin))
-    # It had been as quiet before, and that ended nothing: not an idle timeout.
+    # It had been as quiet before without ending: not an idle timeout.
     is_idle = quiet >= _IDLE_NS and quiet > longest * 1.1
     is_idle &= pair.edge.is_silence_certain() and pair.origin.is_silence_certain()
     if side == "client" and not pair.edge.frames[C2S] and (pair.edge.silence_ns() or 0) < _IDLE_NS:
@@ -151,7 +151,7 @@ def changes_close(pair: PairFacts) -> Iterator[Found]:
             return
         lines = [f"the server sent {_close(*sent)}", f"out of the hop came {_close(*of_edge)}"]
         if sent == (None, None):
-            # How the server went is the failure; the hop only said it in its own words.
+            # How the server ended is the failure; the hop only passed it on in its own words.
             severity = "warning"
             covers = tuple(one for one in covers if one[0] == edge.id)
     else:
@@ -208,10 +208,10 @@ def _closed_by_hop(pair: PairFacts, origin: ConnectionFacts) -> Found:
         frame.violation == MASK_MISSING and frame.opcode == 8 and frame.direction == C2S
         for frame, _ in origin.violations
     )
-    # The server has to answer 1002 to such a frame: that is the hop's doing, and so is what comes of it.
+    # The server has to answer 1002 to such a frame: the hop causes that, and what follows from it.
     is_answer = is_unmasked and edge.server_close_code == origin.server_close_code == 1002
     code = origin.client_close_code if is_answer else edge.server_close_code
-    # Of two captures the origin's own findings are not in question.
+    # With two captures, the origin's own findings are not judged here.
     is_named = is_unmasked and pair.clocks.is_same_clock
     return Found(
         evidence=(
@@ -258,7 +258,7 @@ def _ways(pair: PairFacts) -> Iterator[tuple[str, Through]]:
 )
 def loses(pair: PairFacts) -> Iterator[Found]:
     for arrow, through in _ways(pair):
-        # What was still on its way when the connection ended was not lost.
+        # Messages still on their way when the connection ended were not lost.
         is_lost = _is_whole(pair, arrow) or _is_overdue(pair, arrow, through)
         lost = through.lost_count - (0 if is_lost else through.tail)
         if lost or through.added_count:

@@ -171,7 +171,7 @@ def _unasked_window(facts: ConnectionFacts) -> bool:
     )
 
 
-#: How text begins that servers and hops write into an open WebSocket.
+#: How plain text that servers and hops write into an open WebSocket begins.
 _HTTP_START: Final = re.compile(
     rb"(HTTP/1\.[01] |<!doctype|<html|<\?xml|(GET|POST|PUT|HEAD|OPTIONS) /|\{\"|[A-Za-z-]{3,30}: )", re.I
 )

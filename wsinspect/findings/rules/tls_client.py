@@ -18,7 +18,7 @@ rules = Rules()
 _CLIENT_TRUST: Final = re.compile(
     r"does not trust|unknown ca|certificate unknown|bad certificate|unknown_ca|certificate_unknown", re.I
 )
-#: mitmproxy's message where no alert came: the client may have refused, or just left.
+#: mitmproxy's message when no alert came: the client may have refused, or just left.
 _WENT_AWAY: Final = re.compile(r"disconnected during the handshake", re.I)
 _CLIENT_MISMATCH: Final = re.compile(
     r"no shared cipher|unsupported protocol|protocol version|handshake failure|wrong version|no suitable"
@@ -110,7 +110,7 @@ def _grouped(facts: CaptureFacts) -> list[list[dict[str, Any]]]:
     """Client-side failures that are the same, apart from the client's port."""
     groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for event in facts.events:
-        if event.kind == "tls_failed" and not event.detail.get("rule"):  # else a fault let it fail
+        if event.kind == "tls_failed" and not event.detail.get("rule"):  # otherwise a fault made it fail
             detail = dict(event.detail)
             groups.setdefault((str(detail.get("sni")), str(detail.get("error"))), []).append(detail)
     return list(groups.values())

@@ -32,7 +32,7 @@ rules = Rules()
 )
 def answered_h1(facts: CaptureFacts) -> Iterator[Found]:
     answers = list(events_of(facts, "alpn"))
-    # Where the next hop had chosen HTTP/1.1 before, this proxy only passed that on.
+    # Where the next hop had already chosen HTTP/1.1, this proxy only passed that on.
     by_hop = {one.get("tap") for one in answers if one.get("side") == "server"}
     for one in answers:
         if one.get("side") == "client" and one.get("tap") not in by_hop:
@@ -70,7 +70,7 @@ def hides_connect(facts: CaptureFacts) -> Iterator[Found]:
             return
 
 
-#: What servers answer when Origin and Host do not match, or when Host is not a name of theirs.
+#: What servers answer when Origin and Host do not match, or when they do not know the Host.
 _NOT_FOR_THIS_HOST: Final = (400, 401, 403, 404, 421)
 
 

@@ -26,7 +26,7 @@ _REMOVE_SECONDS = 3.0
 #: "/wsinspect-browser-XXXXXXXX/t/org.chromium.Chromium.XXXXXX/SingletonSocket".
 _PARENT_BYTES = 103 - 75
 
-#: Firefox's own traffic and first-run pages, switched off as far as preferences go.
+#: Switches off Firefox's own traffic and first-run pages, as far as preferences can.
 _QUIET_FIREFOX: dict[str, bool | int | str] = {
     "app.normandy.enabled": False,
     "app.update.enabled": False,
@@ -38,7 +38,7 @@ _QUIET_FIREFOX: dict[str, bool | int | str] = {
     "browser.shell.checkDefaultBrowser": False,
     "browser.startup.homepage_override.mstone": "ignore",
     "browser.startup.page": 0,
-    # Firefox's own WebSocket, to its push service: in a capture it would be taken for the page's.
+    # Firefox's own WebSocket to its push service would look like the page's in a capture.
     "dom.push.connection.enabled": False,
     "datareporting.healthreport.uploadEnabled": False,
     "datareporting.policy.dataSubmissionEnabled": False,

@@ -42,7 +42,7 @@ _MAC_PROGRAMS = {
 _FIREFOX_KIN = ("firefox", "librewolf", "waterfox", "iceweasel")
 _SNAP = re.compile(rb"/snap/bin/([a-z0-9-]+)")
 
-#: No first-run pages, and as few requests of the browser's own as it can be talked into.
+#: No first-run pages, and as few requests of the browser's own as possible.
 _CHROMIUM_FLAGS = (
     "--no-first-run",
     "--no-default-browser-check",
@@ -176,7 +176,7 @@ def is_root() -> bool:
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:(//|(?!\d))")
 
 
-#: What a browser would take for words to search for, or refuse on a page of its own.
+#: What a browser would search for, or refuse with an error page.
 _NO_HOST = re.compile(r"""[\s"<>\\^`{|}]""")
 
 

@@ -30,10 +30,10 @@ from wsinspect.launch.paths import ca_dir, ensure_private_dir, new_capture_path
 from wsinspect.net import Address
 from wsinspect.proxy.authority import ensure_authority
 
-#: For a browser to close its windows, and for an engine to finish its capture.
+#: Time for a browser to close its windows, and for an engine to finish its capture.
 BROWSER_SECONDS, ENGINE_SECONDS = 5.0, 30.0
 _POLL_SECONDS = 0.05
-#: What of a failing browser's last words fits into a line.
+#: Characters of a failing browser's last message that fit into a line.
 _REASON_CHARACTERS = 300
 _CLOSED = (0, -signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP, -signal.SIGKILL)
 _ERROR = re.compile("error|fatal", re.IGNORECASE)

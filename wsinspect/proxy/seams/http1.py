@@ -78,9 +78,9 @@ _WEBSOCKET_URL = re.compile(rb"[A-Za-z]+ (ws)s?://", re.IGNORECASE)
 _HEAD_END = re.compile(rb"\n\r?\n")
 _STATUS = re.compile(rb"HTTP/\d\.\d +(\d{3})")
 _HEAD_ATTRIBUTE = "wsinspect_wire_head"
-#: A head that has not ended by here is refused (Chromium, nginx and Node refuse far smaller ones).
+#: A larger header block is refused (Chromium, nginx and Node refuse far smaller ones).
 MAX_HEAD_BYTES = 1 << 20
-#: What came behind a handshake before its answer continues in pieces no larger than a read's.
+#: What came after a handshake before its answer is sent on in pieces no larger than a read.
 _PIECE_BYTES = 1 << 16
 _TOO_LARGE = "is larger than 1 MiB"
 
@@ -205,7 +205,7 @@ class RelayHttp1Server(_Relaying, Http1Server):
             yield commands.CloseConnection(self.conn)
             return
         if raw and (found := _WEBSOCKET_URL.match(raw)):
-            # mitmproxy knows http and https alone; the bytes as received are kept in `raw`.
+            # mitmproxy knows only http and https; the bytes as received are kept in `raw`.
             rest = bytes(self.buf.maybe_extract_at_most(len(self.buf)) or b"")
             self.buf += rest[: found.start(1)] + b"http" + rest[found.end(1) :]
         for command in super().read_headers(event):
@@ -233,7 +233,7 @@ class RelayHttp1Server(_Relaying, Http1Server):
             return
         self._early_ends.append(event)
         if not self.buf:
-            # What came behind the request goes to the server with the 101, and the end after it.
+            # What came after the request goes to the server with the 101, and the end after that.
             head.early_ends.append(how)
             if head.is_forwarded:
                 wire.end_server(self.context, how)

@@ -26,9 +26,9 @@ from mitmproxy.proxy.mode_specs import ReverseMode
 
 from wsinspect.proxy.seams.transport import Wire
 
-#: How long the rest of a request line is waited for; then the tunnel is raw TCP, as for stock mitmproxy.
+#: How long to wait for the rest of a request line; then the tunnel is raw TCP, as for stock mitmproxy.
 WAIT_SECONDS: Final = 10.0
-#: A longer request line is one without its end in sight: it is HTTP, and the HTTP layer refuses it.
+#: A longer request line counts as HTTP, and the HTTP layer refuses it.
 MAX_LINE_BYTES: Final = 64 * 1024
 
 _METHODS: Final = (
@@ -43,7 +43,7 @@ _METHODS: Final = (
     b"CONNECT",
     b"PRI",
 )
-#: Behind the method: a target without blanks, then the version. Other bytes are not HTTP.
+#: After the method: a target without blanks, then the version. Other bytes are not HTTP.
 _REST: Final = re.compile(rb"[A-Z]+ [^\x00-\x20\x7f]*(?: [HTP/.0-9]{0,8}\r?)?")
 #: Modes whose first layer does not depend on what the client sends.
 _DECIDED_BY_MODE: Final = (modes.ReverseProxy, modes.HttpProxy, modes.HttpUpstreamProxy)
@@ -120,7 +120,7 @@ class PatientNextLayer(next_layer.NextLayer):
         return not is_ignored and not self._is_destination_in_hosts(context, self.tcp_hosts)
 
     def _wait(self, nextlayer: layer.NextLayer) -> None:
-        # Inside TLS no event without data reaches the layer: there the end of the line is waited for.
+        # Inside TLS no event without data reaches the layer, so there we wait for the end of the line.
         if nextlayer not in self._waiting and not nextlayer.context.client.tls:
             self._waiting.add(nextlayer)
             asyncio.get_running_loop().call_later(WAIT_SECONDS, self._give_up, nextlayer)

@@ -32,9 +32,9 @@ from mitmproxy.proxy.server import ConnectionHandler
 from wsinspect.proxy.seams.http2_tunnels import Outbox
 from wsinspect.proxy.seams.tls import send_close_notify, through
 
-#: Half a century: `asyncio.sleep` takes it, and no WebSocket is ended for being silent.
+#: Half a century: `asyncio.sleep` accepts it, and no WebSocket is ended for being silent.
 NEVER_SECONDS = 50 * 365 * 86400
-#: How long a reset waits until what was relayed before it has been taken by the peer's kernel.
+#: How long a reset waits for the peer's kernel to take what was relayed before it.
 RESET_GRACE_SECONDS = 1.0
 
 #: Bytes per read: asyncio's own 256 KiB doubles the resident memory and is no faster (docs/benchmarks.md).

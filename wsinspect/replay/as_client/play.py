@@ -30,7 +30,7 @@ from wsinspect.wire.opcodes import Direction, Opcode
 _C2S: Final = Direction.CLIENT_TO_SERVER
 _NO_KEY: Final = b"\0\0\0\0"
 _CHUNK: Final = 64 * 1024
-#: Messages that came before the recording says so; more are compared at once.
+#: Messages that may come before the recording expects them; more are compared at once.
 _INBOX: Final = 10_000
 _BATCH_STEPS: Final = 512
 

@@ -18,7 +18,7 @@ from wsinspect.replay.common.values import Document, Place, canonical, is_simila
 
 #: What decides whether a live message is the recorded one.
 MATCHES: Final = ("similar", "exact", "subset", "regex")
-#: Messages that came before the recording waits for them.
+#: Messages that may come before the recording waits for them.
 MAX_EARLY: Final = 1000
 
 Test = Callable[[Message], Verdict | None]

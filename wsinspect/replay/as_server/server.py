@@ -32,7 +32,7 @@ from wsinspect.replay.socketio.polled import polled
 from wsinspect.replay.socketio.polling import Polling, is_polling
 
 _HEAD_S: Final = 10.0
-#: The header field by which the proxy in front tells that a request is its own.
+#: The header field by which the proxy in front identifies its own requests.
 PROOF_FIELD: Final = "x-wsinspect-replay"
 
 __all__ = ["PROOF_FIELD", "ReplayServer", "ServerOptions"]

@@ -23,7 +23,7 @@ _NEEDED: Final = (
     (b"Connection", b"Upgrade"),
     (b"Sec-WebSocket-Version", b"13"),
 )
-#: Between the recorded client and a proxy, or of a body that is not there.
+#: Fields between the recorded client and a proxy, or about a body that is not there.
 _HOP: Final = (b"proxy-", b"content-length", b"transfer-encoding", b"te", b"trailer")
 _OFFER: Final = b"sec-websocket-extensions"
 

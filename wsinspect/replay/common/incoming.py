@@ -12,7 +12,7 @@ from wsinspect.wire.frame import Frame
 from wsinspect.wire.opcodes import Direction, Opcode
 from wsinspect.wire.stream import StreamDecoder
 
-#: Bytes of a message that are kept; a peer can send any number.
+#: Bytes kept of a message; a peer can send any number.
 MAX_MESSAGE: Final = 64 * 1024 * 1024
 
 

@@ -14,9 +14,9 @@ from typing import Any, Final, NamedTuple
 
 from wsinspect.replay.common.values import Place, canonical, diff
 
-#: Recorded messages ahead of the next one that are tried.
+#: How many recorded messages after the next one are tried.
 WINDOW: Final = 32
-#: Divergences kept with their diff; more are counted.
+#: Divergences kept with their diff; more are only counted.
 MAX_KEPT: Final = 200
 
 

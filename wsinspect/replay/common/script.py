@@ -157,7 +157,7 @@ class _Script:
         said = self._ended_by(frame_id)
         opcode = bits >> 8 & 15
         payload = payload or b""
-        if len(header) < _LEAST_HEADER:  # a stranger's file may say so
+        if len(header) < _LEAST_HEADER:  # a hostile file may claim it
             header = bytes((bits >> 8 & 255, bits & 127))
         is_cut = wire_length != len(header) + len(payload)
         if bool(side) != bool(self._ours):

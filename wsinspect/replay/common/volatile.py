@@ -10,7 +10,7 @@ from wsinspect.capture.records import Connection
 from wsinspect.formats.transcript import Said, messages
 from wsinspect.replay.common.values import Place, is_similar, volatile
 
-#: Messages of a connection that are looked at; what changes does so early on.
+#: How many messages of a connection are looked at; what varies does so early.
 _LOOKED_AT: Final = 10_000
 _AHEAD: Final = 8
 

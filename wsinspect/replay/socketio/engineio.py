@@ -33,9 +33,9 @@ _INTERVAL_MS: Final = 25_000
 _TIMEOUT_MS: Final = 20_000
 _LEAST_MS: Final = 100
 _MOST_MS: Final = 3_600_000
-#: Messages of a recording that are looked at for what its session was.
+#: How many messages of a recording are searched for the facts of its session.
 LOOKED_AT: Final = 1000
-#: What the open packet of a server says of the largest body it takes.
+#: The largest body a server accepts, by its open packet.
 MAX_BODY: Final = 1_000_000
 
 

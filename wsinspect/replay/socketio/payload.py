@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 _SEPARATOR: Final = "\x1e"
 _MOST_PACKETS: Final = 10_000
-#: In version 3 a binary packet says its type, message, first.
+#: In version 3 a binary packet begins with its type, message.
 _BINARY_TYPE: Final = b"\x04"
 
 

@@ -52,7 +52,7 @@ class Polling:
     async def answer(self, conduit: Conduit, request: RawHead) -> None:
         """Answer one request; the connection ends with it."""
         exchange = Exchange(request, max_body=MAX_BODY)
-        # From here on what the client sends is read, not kept: a poll may wait for long.
+        # From here on what the client sends is not kept: a poll may wait for a long time.
         conduit.listen(exchange)
         status, body = await self._judge(conduit, request, exchange)
         conduit.write(_response(exchange, request, status, body))
@@ -107,7 +107,7 @@ def _response(exchange: Exchange, request: RawHead, status: int, body: str | byt
         (b"Cache-Control", b"no-store"),
     ]
     if origin := exchange.field(b"origin"):
-        # It was let in: a page may read what it asked for.
+        # The origin was accepted: its page may read the answer.
         fields.append((b"Access-Control-Allow-Origin", origin))
         fields += [(b"Access-Control-Allow-Credentials", b"true"), (b"Vary", b"Origin")]
     if request.method == b"OPTIONS":

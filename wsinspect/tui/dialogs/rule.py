@@ -124,7 +124,7 @@ class RuleDialog(Dialog):
         """The chosen candidate takes the place of what was typed of it."""
         line = self.input("rule-line")
         if (line.value, line.cursor_position) != self._seen:
-            self.judge()  # typed faster than changes are reported
+            self.judge()  # the user types faster than changes are reported
         if not self._candidates:
             return
         one = self._candidates[self._at]

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from wsinspect.control.client import ControlClient
 
 POLL_SECONDS: Final = 0.5
-#: Where there is no engine one may be started at any time, but nobody waits for it.
+#: Without an engine, one may start at any time, but nobody waits for it.
 _IDLE_SECONDS: Final = 1.0
 #: An engine on this machine answers in milliseconds; one that is stopped (SIGSTOP) never does.
 _PATIENCE_SECONDS: Final = 2.0
@@ -170,7 +170,7 @@ class ControlLink(threading.Thread):
             return
         answer = self._answer(request.work)
         if not answer.error:
-            self._look()  # what is said of it is what the screens show
+            self._look()  # the screens show the answer
         self._call_in_loop(request.done, answer)
 
     def _answer(self, work: Work) -> Answer:

@@ -33,7 +33,7 @@ _RULE_KEYS: Final = {
     "name": "unique; by default made of kind and direction",
     "tap": "only connections at this tap",
 }
-#: What an answer of the API has apart from the rule.
+#: Fields of an API answer that are not part of the rule.
 _NOT_SETTINGS: Final = frozenset(
     {"kind", "direction", "armed", "scope", "source", "hits", "last_ns", "when", "warning"}
 )
@@ -77,7 +77,7 @@ def judge(line: str) -> Judgement:
     except FaultError as error:
         about = _KIND_HELP if not spec.strip() else _summary(spec)
         return Judgement(error=_words(error), about=about)
-    from wsinspect.faults.scenario import never_acts  # brings a YAML reader
+    from wsinspect.faults.scenario import never_acts  # imports a YAML reader
 
     reason = never_acts(rule)
     return Judgement(

@@ -167,7 +167,7 @@ class FaultsPane(LinePane):
         if one.settings is None:
             gone = f"{escape(one.kind)}, {'by hand' if one.name == BY_HAND else 'removed'}"
             return texts | ({"attributes": gone} if self.engine.is_up else {})
-        from wsinspect.tui.engine.rule_language import settings_of  # the first paint can do without all kinds
+        from wsinspect.tui.engine.rule_language import settings_of  # not before the first paint
 
         pairs = dict(settings_of(one.settings))
         has_way = one.settings.get("scope") not in ("handshake", "accept")
@@ -262,7 +262,7 @@ class FaultsScreen(Page):
         super().grown()
 
     def action_add_fault(self) -> None:
-        from wsinspect.tui.dialogs.rule import RuleDialog  # with all kinds; not before the first paint
+        from wsinspect.tui.dialogs.rule import RuleDialog  # imports all kinds: not before the first paint
 
         if self.workspace.can("faults.add", "faults"):
             self.app.push_screen(RuleDialog(self.workspace))

@@ -32,9 +32,9 @@ from wsinspect.tui.widgets.overview import OverviewPane
 from wsinspect.tui.widgets.playback import PlaybackPane
 from wsinspect.tui.workspace import Workspace
 
-#: So few connections may need fewer rows than they are given: the screen is divided again.
+#: With this few connections the list may need fewer rows: the screen is divided again.
 _FEW: Final = 20
-#: Between two pieces of work on a long capture: keys and paints come first.
+#: A pause between two pieces of work on a long capture, so that keys and paints come first.
 _PIECE_SECONDS: Final = 0.002
 #: How long the cursor has to rest on a connection before its frames are shown.
 _SELECT_SECONDS: Final = 0.06
@@ -197,7 +197,7 @@ class MainScreen(Page):
         if is_first:
             self.frames.post_message(self.frames.Moved(self.frames))
             self.paint()
-            self.connections.refresh()  # what it says where there are none
+            self.connections.refresh()  # what it says when there are none
             self.lay_out()
 
     def paint(self) -> bool:
@@ -247,7 +247,7 @@ class MainScreen(Page):
             self._select_due = time.monotonic() + _SELECT_SECONDS
         elif message.pane is self.frames and not self._is_inspector_due:
             self._is_inspector_due = True
-            # Soon, where the screen is drawn; the next paint sees to it where that call is lost.
+            # Soon, if the screen is drawn; if that call is lost, the next paint does it.
             self.call_after_refresh(self.show_due)
 
     def show_due(self) -> None:

@@ -33,7 +33,7 @@ class Page(Screen[None]):
     Page { layout: vertical; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        # One pane has no next one; the main page has keys of its own for these.
+        # A single pane has no next one; the main page has its own keys for these.
         Binding("tab,shift+tab", "app.back", "back", show=False),
     ]
     page: ClassVar[str] = ""

@@ -49,7 +49,7 @@ class BarInput(Input):
         self._at = 0
         self.value = value
         self.cursor_position = len(value)
-        # At once, not a moment later as `focus` does: what is typed behind the key belongs here already.
+        # At once, not a moment later as `focus` does: what is typed next belongs here.
         self.screen.set_focus(self)
 
     def remember(self, value: str) -> None:

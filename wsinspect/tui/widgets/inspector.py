@@ -121,7 +121,7 @@ class InspectorPane(LinePane):
             path=(connection.path or "") if connection else "",
             is_s2c=bool(record.frame.direction),
         )
-        # Only a message as the application meant it can be decoded.
+        # Only a whole, inflated message can be decoded.
         self._views = views_for(payload if form == MESSAGE and opcode < 8 else payload._replace(data=b""))
         best = "hex" if form == WIRE else best_view(payload, opcode)
         self._shown_view = self.view if self.view in self._views else best

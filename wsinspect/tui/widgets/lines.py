@@ -61,7 +61,7 @@ class HeaderLine(OneLine):
             (f"  {glyphs.altered} {counted(hits, 'fault')}", "warn" if hits else "muted"),
             (f"  {glyphs.marked} {counted(count, 'finding')}", "error" if count else "muted"),
         ]
-        # What there is some of goes first where not everything fits.
+        # What has data comes first where not everything fits.
         parts += [[part] for part in (reversed(acted) if count and not hits else acted)]
         if mode == LIVE and model.lag_ns is not None:
             parts.append([(f"  lag {duration(model.lag_ns)}", "muted")])

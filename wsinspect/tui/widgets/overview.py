@@ -26,7 +26,7 @@ from wsinspect.tui.widgets.base import LinePane
 from wsinspect.tui.workspace import Workspace
 
 _LABEL = 5
-#: So many frames of a window are counted exactly; more are taken from the coarser bins.
+#: Up to this many frames of a window are counted exactly; more come from the coarser bins.
 _EXACT_FRAMES = 5_000
 _LEAST_SPAN_NS = 10_000_000
 _MARKS = (
