@@ -1,7 +1,7 @@
 """A hop that ends WebSockets and begins new ones, as a process: `python -m tests.support.relay_hop`.
 
-It makes a key of its own, answers pings itself, and treats messages as its options say: it buffers, loses, cuts
-into other fragments, compresses or not, closes.
+It makes a key of its own, answers pings itself, and treats messages as its options say: it buffers, loses,
+cuts into other fragments, compresses or not, closes.
 """
 
 from __future__ import annotations
