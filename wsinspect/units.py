@@ -25,8 +25,8 @@ _NUMBER: Final = r"[0-9]{1,18}(?:\.[0-9]{1,18})?|\.[0-9]{1,18}"
 #: The same for JSON Schema, whose regular expressions are ECMAScript's.
 _PATTERN: Final = r"[0-9]{1,18}(\.[0-9]{1,18})?|\.[0-9]{1,18}"
 _QUANTITY: Final = re.compile(rf"(?P<number>{_NUMBER})(?P<blank>\s*)(?P<unit>[A-Za-z]*)")
-#: A unit that stands apart from its number ends where a word of a filter does.
-_UNIT_BEHIND: Final = re.compile(r"\s+(?P<unit>[A-Za-z]+)(?=[\s()&|,]|$)")
+#: A unit that stands apart from its number ends where a word of a filter does; so does that of a rate.
+_UNIT_BEHIND: Final = re.compile(r"\s+(?P<unit>[A-Za-z]+)(?=(?:/[A-Za-z]+)?(?:[\s()&|,]|$))")
 #: Words that people write as units, so that `gap>5 sec` is an error and not a search for the text "sec".
 _NEARLY_UNITS: Final = frozenset(
     {
@@ -283,6 +283,11 @@ def format_duration(interval_ns: int, *, is_steady: bool = False) -> str:
         smalls, size, unit, small_unit = _rounded(rest, HOUR), 24, "d", "h"
     whole, left = divmod(smalls, size)
     return f"{sign}{whole} {unit}" + (f" {left:02} {small_unit}" if left or is_steady else "")
+
+
+def format_milliseconds(value: float) -> str:
+    """Milliseconds for a reader, as `format_duration`; `nan` or `inf` of a damaged file as they are."""
+    return format_duration(round(value * MS)) if math.isfinite(value) else f"{value} ms"
 
 
 def format_rate(bytes_per_second: int) -> str:

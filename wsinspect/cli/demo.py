@@ -11,8 +11,9 @@ import click
 from click.core import ParameterSource
 
 from wsinspect.cli.capture_options import record_option
-from wsinspect.cli.options import color_option, examples
+from wsinspect.cli.options import Parsed, color_option, examples
 from wsinspect.cli.screen import is_terminal, ready_option, write_ready
+from wsinspect.units import DURATION, HOUR, SECOND, parse_duration
 
 if TYPE_CHECKING:
     from wsinspect.capture.reader import Capture
@@ -20,7 +21,19 @@ if TYPE_CHECKING:
 
 LAST_FRAMES = 8
 #: Long enough to watch it happen; in the timeline all of it stays.
-SECONDS_ON_SCREEN = 9.0
+DURATION_ON_SCREEN = "9s"
+
+
+def parse_length(text: str) -> int:
+    """How long a demo may take, in nanoseconds.
+
+    Raises:
+        ValueError: not a duration, or one that is too short or too long.
+    """
+    duration = parse_duration(text)
+    if not SECOND <= duration <= HOUR:
+        raise ValueError(f"expected a duration from 1 s to 1 h, found {text!r}")
+    return duration
 
 
 @click.command(
@@ -29,15 +42,16 @@ SECONDS_ON_SCREEN = 9.0
 @click.option("--headless", is_flag=True, help="No timeline: print what happens, a summary and findings.")
 @click.option(
     "--seconds",
-    type=click.FloatRange(min=1, max=3600),
-    default=5.0,
+    "duration",
+    type=Parsed("duration", parse_length),
+    default="5s",
     show_default=True,
-    help="How long it takes, including starting and stopping the proxy.",
+    help="How long it takes, from 1s to 1h, including starting and stopping the proxy.",
 )
 @record_option
 @color_option
 @ready_option
-def demo(headless: bool, seconds: float, capture: Path | None, color: str, ready_fd: int | None) -> int:
+def demo(headless: bool, duration: int, capture: Path | None, color: str, ready_fd: int | None) -> int:
     """See it work: a chat server, two clients and a hop that strips Upgrade, on loopback.
 
     The proxy between them is the real one. One attempt is refused, and one connection ends without a CLOSE
@@ -63,10 +77,10 @@ def demo(headless: bool, seconds: float, capture: Path | None, color: str, ready
 
         command = ("demo", "--headless")
         return watch_engine(
-            EngineChild(_seconds_on_screen(seconds), path, command=command, can_restart=False)
+            EngineChild(_duration_on_screen(duration), path, command=command, can_restart=False)
         )
     try:
-        asyncio.run(play(path, seconds, echo, lambda event: _pass_on(event, ready_fd)))
+        asyncio.run(play(path, duration / SECOND, echo, lambda event: _pass_on(event, ready_fd)))
     except asyncio.CancelledError:
         raise KeyboardInterrupt from None
     with open_capture(path) as seen:
@@ -87,10 +101,10 @@ def _pass_on(ready: dict[str, Any], descriptor: int | None) -> None:
         write_ready(descriptor, json.dumps(ready))
 
 
-def _seconds_on_screen(seconds: float) -> list[str]:
-    """Somebody who looks on gets a little longer, unless they said for how long."""
-    source = click.get_current_context().get_parameter_source("seconds")
-    return ["--seconds", f"{SECONDS_ON_SCREEN if source is ParameterSource.DEFAULT else seconds:g}"]
+def _duration_on_screen(duration: int) -> list[str]:
+    """In the timeline it takes a little longer, unless the user said how long."""
+    is_default = click.get_current_context().get_parameter_source("duration") is ParameterSource.DEFAULT
+    return ["--seconds", DURATION_ON_SCREEN if is_default else DURATION.exact(duration)]
 
 
 def _last_frames(capture: Capture, palette: Palette) -> Iterator[str]:

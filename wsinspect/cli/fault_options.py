@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from wsinspect.cli.options import ADDRESS, Parsed
+from wsinspect.cli.options import ADDRESS, Factor, Parsed
 from wsinspect.faults.sessions import SessionBy
 from wsinspect.net import LOOPBACK, Address
 
@@ -52,7 +52,7 @@ def fault_options(command: Callable[..., Any]) -> Callable[..., Any]:
             ),
             click.option(
                 "--time-scale",
-                type=click.FloatRange(1e-6, 1e6),
+                type=Factor(1e-6, 1e6),
                 default=1.0,
                 help="Multiply all fault times by this: 0.1 is ten times as fast.",
             ),

@@ -8,8 +8,8 @@ import click
 
 from wsinspect.cli.capture_options import output_option
 from wsinspect.cli.completion import complete_capture_file
-from wsinspect.cli.options import examples
-from wsinspect.units import parse_duration
+from wsinspect.cli.options import examples, show_place
+from wsinspect.units import QuantityError, parse_duration
 
 
 @click.command(
@@ -52,6 +52,7 @@ def _shift(text: str) -> tuple[str, int]:
         raise click.UsageError(f"--shift {text!r}: write CAPTURE=DURATION, such as server.db=-250ms")
     sign = -1 if duration.startswith("-") else 1
     try:
-        return name, sign * parse_duration(duration.lstrip("+-"))
-    except ValueError as error:
+        return name, sign * parse_duration(duration[1:] if duration[:1] in ("+", "-") else duration)
+    except QuantityError as error:
+        show_place(error)
         raise click.UsageError(f"--shift: {error}") from None

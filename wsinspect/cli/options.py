@@ -6,6 +6,7 @@ those of `wsinspect.net`.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
@@ -83,10 +84,25 @@ class Parsed(click.ParamType, Generic[T]):  # type: ignore[type-arg]  # generic 
         try:
             return self._parse(value)
         except QuantityError as error:
-            click.echo(f"{escape(error.text)}\n{error.caret()}", err=True)
+            show_place(error)
             self.fail(str(error), param, ctx)
         except ValueError as error:
             self.fail(str(error), param, ctx)
+
+
+class Factor(click.FloatRange):
+    """A number between two others; not NaN, which no comparison refuses."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number: float = super().convert(value, param, ctx)
+        if math.isnan(number):
+            self.fail(f"{value} is not a number from {self.min:g} to {self.max:g}", param, ctx)
+        return number
+
+
+def show_place(error: QuantityError) -> None:
+    """Print what was written, and a caret below the mistake; the error's own line comes after it."""
+    click.echo(f"{escape(error.text)}\n{error.caret()}", err=True)
 
 
 SIZE = Parsed("size", parse_size)

@@ -252,9 +252,10 @@ def _recorded_server(path: Path | None) -> RecordedServer | None:
 
 def _check_capture_size(size: int | None) -> int:
     from wsinspect.journal.budget import DEFAULT_BYTES, LEAST_BYTES
+    from wsinspect.units import format_size
 
     if size is not None and size < LEAST_BYTES:
-        raise click.BadParameter(f"a capture needs {LEAST_BYTES >> 20}MiB at least")
+        raise click.BadParameter(f"a capture needs at least {format_size(LEAST_BYTES)}")
     return DEFAULT_BYTES if size is None else size
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from wsinspect.handshake.heads import RawHead
 from wsinspect.present.words import end_words, javascript_words
 from wsinspect.text import escape, escape_bytes
+from wsinspect.units import format_duration
 from wsinspect.wire.opcodes import Direction, opcode_name
 
 if TYPE_CHECKING:
@@ -76,12 +77,10 @@ def _round_trips(capture: Capture, connection: Connection) -> list[str]:
     pings = capture.pings(connection.id)
     lines = []
     for leg in ("client", "server"):
-        times = [ping.rtt_ns / 1e6 for ping in pings if ping.leg == leg and ping.rtt_ns is not None]
+        times = [ping.rtt_ns for ping in pings if ping.leg == leg and ping.rtt_ns is not None]
         if times:
-            middle, most = statistics.median(times), max(times)
-            lines.append(
-                f"  {len(times)} pings to the {leg} and back: p50 {middle:.2f} ms, at most {most:.2f} ms"
-            )
+            middle, most = map(format_duration, (round(statistics.median(times)), max(times)))
+            lines.append(f"  {len(times)} pings to the {leg} and back: p50 {middle}, at most {most}")
     return lines
 
 

@@ -13,6 +13,7 @@ from typing import Final
 import h11
 
 from wsinspect.handshake.heads import RawHead
+from wsinspect.units import format_size
 
 #: A larger header block will never end.
 MAX_HEAD: Final = 64 * 1024
@@ -70,7 +71,7 @@ class ResponseReader:
         """What there is too much of, where the answer is endless."""
         if self._interim > MAX_INTERIM:
             return f"{self._interim} interim responses (1xx) came and no final one"
-        return f"more than {MAX_HEAD // 1024} KiB of response headers came, and no end of them"
+        return f"more than {format_size(MAX_HEAD)} of response headers came, and no end of them"
 
     @property
     def is_switching(self) -> bool:

@@ -17,6 +17,7 @@ from wsinspect.formats.notes import ImportNotes
 from wsinspect.formats.progress import Progress, nobody
 from wsinspect.formats.staging import Imported, Stage, to_ns
 from wsinspect.net import Address
+from wsinspect.units import format_size
 
 #: mitmproxy reads a flow whole, which takes about six times its size in memory.
 MAX_FLOW_BYTES: Final = 256 * 1024 * 1024
@@ -94,7 +95,7 @@ def _check_length(source: IO[bytes], size: int, name: str, number: int) -> None:
     if length > size - start:
         raise CaptureError(f"{name} is cut off in flow {number}")
     if length > MAX_FLOW_BYTES:
-        raise CaptureError(f"{name}: flow {number} is larger than {MAX_FLOW_BYTES >> 20} MiB")
+        raise CaptureError(f"{name}: flow {number} is larger than {format_size(MAX_FLOW_BYTES)}")
 
 
 def _stage_flow(number: int, state: Any, stage: Stage, notes: ImportNotes) -> None:

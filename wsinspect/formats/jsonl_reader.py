@@ -27,6 +27,7 @@ from wsinspect.formats.jsonl_tables import (
     Table,
 )
 from wsinspect.formats.progress import Progress, nobody
+from wsinspect.units import format_size
 from wsinspect.wire.frame import serialize_frame
 
 _BATCH_ROWS: Final = 4000
@@ -72,7 +73,7 @@ def _lines(source: IO[bytes], name: str) -> Iterator[tuple[int, bytes]]:
     while line := source.readline(MAX_LINE_BYTES + 1):
         number += 1
         if len(line) > MAX_LINE_BYTES:
-            raise CaptureError(f"{name}: line {number} is longer than {MAX_LINE_BYTES >> 20} MiB")
+            raise CaptureError(f"{name}: line {number} is longer than {format_size(MAX_LINE_BYTES)}")
         if not line.isspace():
             yield number, line
 

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from typing import IO, Any, Final
 
 from wsinspect.errors import CaptureError
+from wsinspect.units import format_size
 
 _READ_BYTES: Final = 256 * 1024
 #: Memory that a single value's text may take; a larger one can only be skipped. A 64 MiB message in base64
@@ -185,7 +186,7 @@ class JsonStream:
         """More of the file, at least as much again as is there, so that a long value costs no n squared."""
         have = len(self._text) - self._pos
         if have * (1 if self._text.isascii() else 4) > MAX_VALUE:
-            raise self._error(f"one value is larger than {MAX_VALUE >> 20} MiB")
+            raise self._error(f"one value is larger than {format_size(MAX_VALUE)}")
         return self._more(max(have, _READ_BYTES))
 
     def _more(self, size: int = _READ_BYTES) -> bool:

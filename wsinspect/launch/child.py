@@ -25,6 +25,7 @@ from typing import Any, Final, Protocol
 from wsinspect.errors import LocalError, UsageError, WsinspectError
 from wsinspect.journal.format import is_draining
 from wsinspect.launch.interrupts import held_signals
+from wsinspect.units import SECOND, format_duration
 
 START_SECONDS: Final = 30.0
 #: An engine that ends may have to index what is left of its journal.
@@ -200,7 +201,7 @@ class EngineChild:
         if said := self.last_words() if self._errors else "":
             return said
         if is_silent:
-            return f"the proxy did not start within {START_SECONDS:g} s"
+            return f"the proxy did not start within {format_duration(round(START_SECONDS * SECOND))}"
         see = ", see the line above" if self._speaks else ""
         return f"the proxy did not start (exit code {code}{see})"
 

@@ -18,6 +18,7 @@ from typing import Any
 
 from wsinspect.errors import LocalError, UsageError, WsinspectError
 from wsinspect.launch.paths import ensure_private_dir, run_dir
+from wsinspect.units import SECOND, format_duration
 from wsinspect.version import __version__
 
 _POLL_S = 0.02
@@ -159,7 +160,7 @@ def stop_engine(info: EngineInfo, timeout_s: float, directory: Path | None = Non
     while is_alive(info.pid, directory):
         if time.monotonic() > deadline:
             raise LocalError(
-                f"engine {info.pid} did not exit within {timeout_s:g} s",
+                f"engine {info.pid} did not exit within {format_duration(round(timeout_s * SECOND))}",
                 hint=f"kill -9 {info.pid} ends it; the capture survives that",
             )
         time.sleep(_POLL_S)

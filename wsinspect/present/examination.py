@@ -10,6 +10,7 @@ from wsinspect.present.cells import flow
 from wsinspect.present.findings import finding_lines
 from wsinspect.present.terminal import Palette
 from wsinspect.text import cell_width, escape, escape_lines, pad
+from wsinspect.units import format_milliseconds
 
 #: The style of each verdict.
 STYLES: Final = {"healthy": "title", "degraded": "warn", "failing": "error", "unreachable": "error"}
@@ -87,7 +88,7 @@ def _asked(probes: Sequence[ProbeLine]) -> Iterator[str]:
     asks = [escape(one.asks) for one in probes]
     width = min(60, max(map(cell_width, asks), default=0))
     for one, words in zip(probes, asks, strict=True):
-        took = "" if one.ms is None else f", {one.ms:.1f} ms"
+        took = "" if one.ms is None else f", {format_milliseconds(one.ms)}"
         yield f"{one.number:>2}  {pad(words, width)}  {escape(one.outcome)}{took}"
 
 

@@ -9,6 +9,7 @@ from typing import Any, Final
 from wsinspect.capture.story import Step, Story
 from wsinspect.present.cells import Line
 from wsinspect.text import counted, escape
+from wsinspect.units import format_milliseconds
 from wsinspect.vocabulary.rules import BY_HAND
 
 #: Most steps printed; JSON has all of them.
@@ -77,7 +78,7 @@ def _phase(detail: Mapping[str, Any]) -> str:
     if not isinstance(number, int):
         return "the last phase is over"
     for_ms = detail.get("for_ms")
-    lasting = f", {for_ms / 1000:g} s" if isinstance(for_ms, int | float) else ""
+    lasting = f", {format_milliseconds(for_ms)}" if isinstance(for_ms, int | float) else ""
     rules, done = detail.get("rules"), detail.get("do")
     what = [f"`{name}`" for name in rules] if isinstance(rules, list) else []
     what += [str(kind) for kind in done] if isinstance(done, list) else []

@@ -10,12 +10,13 @@ from wsinspect.capture.records import Connection
 from wsinspect.findings.provenance import Card
 from wsinspect.net import bracketed
 from wsinspect.present.cells import Line
-from wsinspect.present.rows import duration
 from wsinspect.text import escape
 from wsinspect.units import format_duration, format_size
 from wsinspect.vocabulary.rules import rule_words
 from wsinspect.wire.close_codes import close_name
 
+#: "How long ago" changes while somebody looks, so it has no more digits.
+_TENTH: Final = 10**8
 #: Cells of the names in front of facts.
 _NAME_CELLS: Final = 14
 _LOST_END: Final = "its end could not be stored"
@@ -150,10 +151,7 @@ def extension_words(connection: Connection) -> str:
 
 def ago(interval_ns: int) -> str:
     """How long ago, short."""
-    seconds = interval_ns / 1e9
-    if seconds < 100:
-        return f"{seconds:.1f} s"
-    return duration(interval_ns).split(".")[0] if seconds < 3600 else f"{seconds / 3600:.1f} h"
+    return format_duration(interval_ns // _TENTH * _TENTH)
 
 
 def listening_words(

@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from wsinspect.capture.records import Note
 from wsinspect.text import escape, escape_lines
+from wsinspect.units import format_milliseconds
 from wsinspect.vocabulary.rules import rule_words
 from wsinspect.wire.opcodes import Direction, opcode_name
 
@@ -206,7 +207,7 @@ def _request_failed(note: Note) -> str:
 
 
 def _after(note: Note) -> str:
-    return f" after {note['ms']:.1f} ms" if isinstance(note["ms"], int | float) else ""
+    return f" after {format_milliseconds(note['ms'])}" if isinstance(note["ms"], int | float) else ""
 
 
 def _fault(note: Note) -> str:
@@ -294,4 +295,4 @@ def _code(value: int | None) -> str:
 
 
 def _ms(note: Note) -> list[str]:
-    return [] if note["ms"] is None else [f"{note['ms']:.1f} ms"]
+    return [] if note["ms"] is None else [format_milliseconds(note["ms"])]

@@ -24,10 +24,11 @@ from wsinspect.findings.evidence import (
     js_status,
     marks_lines,
     named,
+    seconds,
     status_line,
     two_causes,
 )
-from wsinspect.findings.facts import ConnectionFacts
+from wsinspect.findings.facts import SECOND_NS, ConnectionFacts
 from wsinspect.findings.model import FaultOf, Found
 from wsinspect.findings.registry import Rules
 from wsinspect.findings.rules.handshake import is_refused
@@ -131,8 +132,8 @@ def stale_token(facts: ConnectionFacts) -> Iterator[Found]:
     for place, token in _tokens(facts):
         expires = _expiry(token)
         if expires is not None and expires < facts.attempt_ns / 1e9:
-            ago = facts.attempt_ns / 1e9 - expires
-            yield answer(facts, f"token in {place}: expired {ago:.0f} s before this attempt (not shown)")
+            ago = seconds(facts.attempt_ns - round(expires * SECOND_NS))
+            yield answer(facts, f"token in {place}: expired {ago} before this attempt (not shown)")
             return
 
 
@@ -159,9 +160,13 @@ def _expiry(token: str) -> float | None:
     except (ValueError, binascii.Error, RecursionError):
         return None
     expires = claims.get("exp") if isinstance(claims, dict) else None
-    return float(expires) if isinstance(expires, (int, float)) and not isinstance(expires, bool) else None
+    if isinstance(expires, bool) or not isinstance(expires, int | float) or not abs(expires) < _LATEST_EXPIRY:
+        return None
+    return float(expires)
 
 
+#: Anybody may send a token: a time beyond this (the year 5138) is nobody's, and may be no float.
+_LATEST_EXPIRY: Final = 10**11
 _TOKEN_NAME: Final = re.compile(
     r"token|auth|jwt|ticket|session|sid$|api[-_]?key|^key$|secret|sig(nature)?$|passw|credential", re.I
 )

@@ -292,7 +292,7 @@ def idle(facts: ConnectionFacts) -> Iterator[Found]:
     ids = ", ".join(f"#{one.id}" for one in same[:6])
     causes = (
         Cause(
-            f"an idle timeout of {round(counted / 1e9, 1):g} s",
+            f"an idle timeout of {seconds(counted)}",
             "send pings at half that interval: does it survive?",
         ),
         *(
@@ -411,7 +411,7 @@ def fin_by_server(facts: ConnectionFacts) -> Iterator[Found]:
                     "the server's log for this moment",
                 ),
                 Cause(
-                    f"an idle timeout of {round(silence / 1e9, 1):g} s, at the server or a hop",
+                    f"an idle timeout of {seconds(silence)}, at the server or a hop",
                     "does the next one end after the same silence?",
                 ),
             )

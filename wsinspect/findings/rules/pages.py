@@ -16,6 +16,7 @@ from wsinspect.findings.evidence import JS_FAILED, js_sees, two_causes
 from wsinspect.findings.facts import CaptureFacts, ConnectionFacts, Summary
 from wsinspect.findings.model import Found
 from wsinspect.findings.registry import Rules
+from wsinspect.units import format_milliseconds
 
 rules = Rules()
 
@@ -37,9 +38,10 @@ def _base(page: Mapping[str, Any]) -> tuple[str, ...]:
     waited = page.get("waited_ms")
     if page.get("is_read"):
         return (f"page {page.get('url')}", "read, not opened in a browser")
+    within = f" within {format_milliseconds(waited)}" if isinstance(waited, int | float) else ""
     return (
         f"page {page.get('url')}",
-        f"no WebSocket attempt within {waited} ms" if waited else "no WebSocket attempt",
+        f"no WebSocket attempt{within}",
     )
 
 
@@ -321,7 +323,7 @@ def left_at_once(facts: CaptureFacts) -> Iterator[Found]:
         seen.add((tap, host))
         yield Found(
             evidence=(
-                f"client {client} connected and left after {took:g} ms, 0 bytes",
+                f"client {client} connected and left after {format_milliseconds(took)}, 0 bytes",
                 "no request came from this address",
             ),
             causes=two_causes(

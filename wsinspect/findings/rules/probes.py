@@ -16,6 +16,7 @@ from wsinspect.findings.evidence import (
     js_status,
     marks_lines,
     named,
+    seconds,
     status_line,
 )
 from wsinspect.findings.facts import C2S, ConnectionFacts
@@ -394,7 +395,7 @@ def no_pong(facts: ProbeFacts) -> Iterator[Found]:
         waited = (main.end_ns or ours[0].time_ns) - ours[0].time_ns
         yield Found(
             evidence=(
-                f"no pong within {waited / 1e9:.1f} s",
+                f"no pong within {seconds(waited)}",
                 f"{main.frames[1]} frames came from the server",
             ),
             connection=main.id,

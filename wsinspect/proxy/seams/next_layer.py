@@ -25,6 +25,7 @@ from mitmproxy.proxy.layers.tls import HTTP_ALPNS
 from mitmproxy.proxy.mode_specs import ReverseMode
 
 from wsinspect.proxy.seams.transport import Wire
+from wsinspect.units import SECOND, format_duration
 
 #: How long to wait for the rest of a request line; then the tunnel is raw TCP, as for stock mitmproxy.
 WAIT_SECONDS: Final = 10.0
@@ -83,7 +84,7 @@ class PatientNextLayer(next_layer.NextLayer):
         sent = nextlayer.data_client()
         reason = "it is not HTTP"
         if nextlayer in self._overdue:
-            reason = f"no complete request line came within {WAIT_SECONDS:g} s"
+            reason = f"no complete request line came within {format_duration(round(WAIT_SECONDS * SECOND))}"
         elif sent in _TLS_BEGUN:
             self._wait(nextlayer)
             return

@@ -19,6 +19,7 @@ from wsinspect.replay.common.handshake import Policy, Request, Target, build_req
 from wsinspect.replay.common.report import ConnectionReport, OnDivergence
 from wsinspect.replay.common.script import has_compressed
 from wsinspect.replay.common.values import Place
+from wsinspect.units import SECOND, format_duration
 from wsinspect.wire.deflate import DeflateParams
 from wsinspect.wire.opcodes import Direction
 
@@ -49,6 +50,11 @@ class ClientOptions:
     timeout_s: float = 10.0
     ca_file: Path | None = None
     insecure: bool = False
+
+    @property
+    def patience(self) -> str:
+        """`timeout_s` for a reader."""
+        return format_duration(round(self.timeout_s * SECOND))
 
 
 class Agreed(NamedTuple):
@@ -130,7 +136,7 @@ class Opening:
                 conduit.write(request.raw)
                 response = await conduit.head()
         except TimeoutError:
-            self._no_response(f"no answer from {target.authority} within {self._options.timeout_s:g} s")
+            self._no_response(f"no answer from {target.authority} within {self._options.patience}")
             return None
         except OSError as error:
             self._no_response(f"cannot connect to {target.authority}: {error.strerror or error}")

@@ -129,7 +129,7 @@ class ClientPlay(Listener):
             except _EndedError as ended:
                 left = self._read_rest(script) + ended.left
                 if ended.is_stalled:
-                    self._problem(f"the server reads nothing for {self._options.timeout_s:g} s ({left} left)")
+                    self._problem(f"the server reads nothing for {self._options.patience} ({left} left)")
                     self._conduit.abort()
                     return
                 if left:
@@ -145,7 +145,7 @@ class ClientPlay(Listener):
         if engine.interval_s is not None:
             self._heart = asyncio.get_running_loop().create_task(self._beat(engine.interval_s))
         if not await self._wait_until(lambda: engine.is_ready):
-            self._problem(f"the server opens no Engine.IO session within {self._options.timeout_s:g} s")
+            self._problem(f"the server opens no Engine.IO session within {self._options.patience}")
 
     async def _beat(self, interval_s: float) -> None:
         while not self._is_over():
@@ -229,7 +229,7 @@ class ClientPlay(Listener):
     async def _wait_for_turn(self, step: Send) -> None:
         await self._wait_time(self._due(step))
         if self._is_gated(step) and not await self._wait_heard():
-            self._problem(f"waited {self._options.timeout_s:g} s for what preceded frame {step.frame}")
+            self._problem(f"waited {self._options.patience} for what preceded frame {step.frame}")
             self._pump(is_over=True)
             self.report.keep(self._matcher.finish(), self._on_divergence)
             self._expected = self._heard
@@ -274,7 +274,7 @@ class ClientPlay(Listener):
     async def _finish(self) -> None:
         """All is sent: wait for the rest, and end it as it was ended then."""
         if not await self._wait_heard():
-            self._problem(f"the rest did not come within {self._options.timeout_s:g} s")
+            self._problem(f"the rest did not come within {self._options.patience}")
         side, how = recorded_end(self._capture, self._one.id)
         if side == "client" and not self._has_sent_close:
             if how == "rst":

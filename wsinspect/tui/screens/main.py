@@ -31,6 +31,7 @@ from wsinspect.tui.widgets.lines import TabLine
 from wsinspect.tui.widgets.overview import OverviewPane
 from wsinspect.tui.widgets.playback import PlaybackPane
 from wsinspect.tui.workspace import Workspace
+from wsinspect.units import QuantityError, parse_duration
 
 #: With this few connections the list may need fewer rows: the screen is divided again.
 _FEW: Final = 20
@@ -39,7 +40,7 @@ _PIECE_SECONDS: Final = 0.002
 #: How long the cursor has to rest on a connection before its frames are shown.
 _SELECT_SECONDS: Final = 0.06
 _SECOND_NS: Final = 10**9
-_GO_WORDS: Final = "a frame number, conn NUMBER, or t SECONDS"
+_GO_WORDS: Final = "a frame number, conn NUMBER, or t DURATION"
 
 
 class MainScreen(Page):
@@ -512,19 +513,33 @@ class MainScreen(Page):
 
     def on_bar_go_typed(self, message: Bar.GoTyped) -> None:
         """Go there, or say why not."""
-        wrong = self.go_to(message.text)
+        text = message.text
+        try:
+            wrong = self.go_to(text)
+        except QuantityError as error:
+            # The duration is the end of what was typed.
+            self.bar.refuse(f"expected {error.expected}", len(text) - len(error.text) + error.offset)
+            return
         if wrong is None:
             self.bar.accept()
         else:
             self.bar.refuse(wrong)
 
     def go_to(self, text: str) -> str | None:
-        """`98197`, `conn 2`, `t 14.3`.
+        """`98197`, `conn 2`, `t 14.3`, `t 2 min`.
 
         Returns:
             What is wrong with it; None when it went there.
+
+        Raises:
+            QuantityError: the time behind `t` is not a duration.
         """
         words = text.split()
+        if len(words) > 1 and words[0] == "t":
+            passed = parse_duration(text[text.index("t") + 1 :])
+            self.go_to_time(self.selection.zero_ns + passed)
+            self.workspace.say(f"the first frame at or after {seconds(passed)} s")
+            return None
         try:
             if len(words) == 1:
                 self.go_to_frame(int(words[0].removeprefix("#")))
@@ -532,14 +547,9 @@ class MainScreen(Page):
                 self.show_connection(int(words[1]))
             elif len(words) == 2 and words[0] == "conn":
                 return f"there is no connection {int(words[1])}"
-            elif len(words) == 2 and words[0] == "t":
-                time_ns = self.selection.zero_ns + int(float(words[1].removesuffix("s")) * 1e9)
-                self.go_to_time(time_ns)
-                after = seconds(time_ns - self.selection.zero_ns)
-                self.workspace.say(f"the first frame at or after {after} s")
             else:
                 return _GO_WORDS
-        except (ValueError, OverflowError):
+        except ValueError:
             return _GO_WORDS
         return None
 

@@ -142,9 +142,12 @@ class Bar(Vertical):
         self.input.remember(self.input.value)
         self.close()
 
-    def refuse(self, words: str) -> None:
-        """What was typed cannot be used: why."""
-        self.hints.show([[(f" {self.workspace.glyphs.bad} {escape(words)}", "error")]])
+    def refuse(self, words: str, column: int | None = None) -> None:
+        """What was typed cannot be used: why, and at which character, from 0."""
+        lines: list[Line] = [[(f" {self.workspace.glyphs.bad} {escape(words)}", "error")]]
+        if column is not None:
+            self._point(lines, width_of([(self.input.value[:column], "")]))
+        self.hints.show(lines)
 
     def on_click(self, event: events.Click) -> None:
         """A click stays here."""
@@ -207,7 +210,11 @@ class Bar(Vertical):
                 break
             line += part
         lines.append(line)
-        if self.error is not None and self._error_at < width - 2:
-            # Right above what is typed, which begins in the second cell.
-            lines.append([(" " * (self._error_at + 1) + self.workspace.glyphs.down, "error")])
+        if self.error is not None:
+            self._point(lines, self._error_at)
         self.hints.show(lines)
+
+    def _point(self, lines: list[Line], at: int) -> None:
+        """Add a line that points at a cell of what is typed, which begins in the second cell."""
+        if at < self.app.size.width - 2:
+            lines.append([(" " * (at + 1) + self.workspace.glyphs.down, "error")])
