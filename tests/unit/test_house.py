@@ -1,0 +1,198 @@
+"""How the house is built: rules that no linter has.
+
+Import directions and circles are contracts in pyproject.toml; test_import_hygiene.py looks at what is loaded,
+test_private_names.py at other libraries' private names, test_layout.py at the tests, test_words.py at the
+language, test_quantities.py at sizes and durations.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = ROOT / "wsinspect"
+SOURCES = sorted(PACKAGE.rglob("*.py"))
+#: What had names that said nothing; each with what it is called today.
+OLD_NAMES = {
+    **{"wishes": "requests", "Deaf": "what it does with the socket", "Hearer": "the same", "Ear": "the same"},
+    **{"FaultDesk": "FaultController", "visits": "attempt_faults"},
+    **{"surrender": "give_up", "spoiled": "the state", "condemned": "the state", "choked": "the state"},
+    **{"is_lucky": "is_chosen", "BREATH_SECONDS": "what it waits for", "is_told": "is_reported"},
+    **{"js_told": "js_sees", "JS_TOLD": "JS_SEE_EVIDENCE", "BarHints": "Words", "OwnEngine": "EngineChild"},
+    **{"EngineProcess": "EngineChild", "Mixin": "a part that is held, not inherited"},
+}
+UNFINISHED = ("NotImplementedError",)
+#: Names under which the parts of the program are passed on: each has a type.
+PARTS = re.compile(
+    r"(app|screen|page|pane|workspace|selection|model|engine|relay|link|board|controller|capture)s?"
+)
+
+
+@cache
+def nodes(path: Path) -> list[ast.AST]:
+    return list(ast.walk(ast.parse(path.read_bytes())))
+
+
+def place(path: Path, node: ast.AST) -> str:
+    return f"{path.relative_to(ROOT)}:{getattr(node, 'lineno', 0)}"
+
+
+def name_of(node: ast.AST | None) -> str:
+    return node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else ""
+
+
+def is_stub(function: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    """Whether a body is only `...`, or only raises NotImplementedError."""
+    body = [one for one in function.body if not (isinstance(one, ast.Expr) and is_text(one.value))]
+    if len(body) != 1:
+        return False
+    (only,) = body
+    if isinstance(only, ast.Raise):
+        raised = only.exc.func if isinstance(only.exc, ast.Call) else only.exc
+        return name_of(raised) == "NotImplementedError"
+    return isinstance(only, ast.Expr) and isinstance(only.value, ast.Constant) and only.value.value is ...
+
+
+def is_text(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and isinstance(node.value, str)
+
+
+def stubs(path: Path) -> Iterator[str]:
+    """Stubs outside of protocols and overloads, where `...` is how they are written."""
+    for node in nodes(path):
+        if isinstance(node, ast.ClassDef) and any(name_of(base) == "Protocol" for base in node.bases):
+            continue
+        for one in getattr(node, "body", []) if isinstance(node, ast.ClassDef | ast.Module) else []:
+            if not isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef) or not is_stub(one):
+                continue
+            if not {name_of(mark) for mark in one.decorator_list} & {"overload", "abstractmethod"}:
+                yield place(path, one)
+
+
+def test_nothing_is_a_stub() -> None:
+    assert [found for path in SOURCES for found in stubs(path)] == []
+    assert [
+        place(path, n) for path in SOURCES for n in nodes(path) if name_of(n) == "NotImplementedError"
+    ] == []
+
+
+def test_type_checking_imports_and_defines_nothing() -> None:
+    """A base class, an attribute or a function that only mypy sees is a mixin to please it."""
+    found = []
+    for path in SOURCES:
+        for node in nodes(path):
+            if isinstance(node, ast.If) and name_of(node.test) == "TYPE_CHECKING":
+                # `if sys.version_info` around imports is one, too.
+                inner = [one for one in node.body if not isinstance(one, ast.Import | ast.ImportFrom)]
+                found += [place(path, one) for one in inner] + [place(path, one) for one in node.orelse]
+    assert found == []
+
+
+def test_nobody_reaches_for_a_class_by_its_place_in_the_mro() -> None:
+    found = [
+        place(path, node)
+        for path in SOURCES
+        for node in nodes(path)
+        if isinstance(node, ast.Subscript) and name_of(node.value) == "__mro__"
+    ]
+    assert found == []
+
+
+def annotated(path: Path) -> Iterator[tuple[ast.AST, str, ast.expr]]:
+    """Each name with its annotation."""
+    for node in nodes(path):
+        if isinstance(node, ast.arg) and node.annotation is not None:
+            yield node, node.arg, node.annotation
+        elif isinstance(node, ast.AnnAssign):
+            yield node, name_of(node.target), node.annotation
+
+
+def test_no_part_of_the_program_is_any() -> None:
+    found = [
+        f"{place(path, node)} {name}"
+        for path in SOURCES
+        for node, name, annotation in annotated(path)
+        if name_of(annotation) == "Any" and PARTS.fullmatch(name.strip("_"))
+    ]
+    assert found == []
+
+
+def test_names_that_said_nothing_stay_away() -> None:
+    words = re.compile(rf"\b({'|'.join(OLD_NAMES)})\b")
+    found = [
+        f"{path.relative_to(ROOT)}: {name} (today {OLD_NAMES[name]})"
+        for path in SOURCES
+        for name in words.findall(path.read_text("utf-8"))
+    ]
+    assert found == []
+    assert not [path for path in SOURCES if path.stem in OLD_NAMES]
+
+
+def test_a_document_that_is_named_is_there() -> None:
+    """In comments, docstrings and messages: `docs/replay.md`, `test_live.py`, `capture-format.md`."""
+    known = {path.name for path in ROOT.glob("*.md")} | {path.name for path in (ROOT / "docs").glob("*")}
+    missing = [
+        f"{path.relative_to(ROOT)}: {name}"
+        for path in [*SOURCES, *(ROOT / "addons").glob("*.py"), *(ROOT / "docs").glob("*.md")]
+        for name in re.findall(r"(?<![\w/])(?:docs/)?[\w-]+\.md\b", path.read_text("utf-8"))
+        if name.removeprefix("docs/") not in known
+    ]
+    assert missing == []
+
+
+@pytest.mark.parametrize(
+    "name", ["CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "LICENSE", "Makefile", ".ci/run"]
+)
+def test_those_who_carry_on_find(name: str) -> None:
+    assert (ROOT / name).read_text("utf-8").strip()
+
+
+def test_the_workflow_runs_the_same_check_on_every_python() -> None:
+    workflow = (ROOT / ".github" / "workflows" / "ci.yml").read_text("utf-8")
+    assert all(f"3.{minor}" in workflow for minor in range(11, 15))
+    assert ".ci/run" in workflow
+
+
+# docs/architecture.md
+
+
+def table() -> dict[str, str]:
+    """Its packages and modules, with what each does."""
+    page = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+    rows: dict[str, str] = {}
+    for names, what in re.findall(r"^\| (`[^|]+`) \| ([^|]+) \|$", page, re.M):
+        rows |= dict.fromkeys(re.findall(r"`([\w/]+)`", names), what)
+    return rows
+
+
+def test_the_architecture_has_a_row_for_every_package_and_no_other() -> None:
+    packages = {f"{path.parent.name}/" for path in PACKAGE.glob("*/__init__.py")}
+    modules = {path.stem for path in PACKAGE.glob("*.py")} - {"__init__", "__main__", "api"}
+    rows = {name for name in table() if not name.startswith("tests/")}
+    assert rows == packages | modules
+
+
+def test_the_architecture_names_files_that_are_there() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+    paths = set(re.findall(r"`((?:\w+/)+\w+\.\w+|(?:tests|docs)/[\w/]+\.?\w*|\w+\.py)`", page))
+    assert len(paths) > 10
+    everywhere = {path.name for path in [*SOURCES, *(ROOT / "tests").glob("**/[!.]*.py")]}
+    missing = {
+        name
+        for name in paths
+        if not (ROOT / name).exists() and not (PACKAGE / name).exists() and name not in everywhere
+    }
+    assert missing == set()
+
+
+def test_the_architecture_is_read_in_five_minutes() -> None:
+    """At 300 words a minute, tables and diagrams looked over."""
+    page = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+    prose = [line for line in page.splitlines() if line and not line.startswith(("|", "#", "```", " "))]
+    assert sum(len(line.split()) for line in prose) < 1500
