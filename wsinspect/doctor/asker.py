@@ -31,6 +31,8 @@ from wsinspect.handshake.heads import RawHead
 from wsinspect.handshake.negotiation import Negotiation, negotiate
 from wsinspect.net import Address
 from wsinspect.units import format_duration
+from wsinspect.vocabulary import Side
+from wsinspect.wire.closing import close_facts
 
 if TYPE_CHECKING:  # h2 is of use for `wss` alone
     from wsinspect.doctor.http2 import ConnectReader
@@ -567,14 +569,12 @@ class Attempt:
         }
         if self.talk is not None:
             values |= {"state": "closed", "open_ns": self._times.get("response_in_ns"), **self.talk.facts()}
-        elif status is not None:
-            values |= {"state": "refused", "ended_by": "server", "how": "refused"}
         else:
-            by = "client" if self._where == "client" else "server"
-            values |= {"state": "failed", "ended_by": by, "how": "refused"}
+            by = Side.CLIENT if status is None and self._where == "client" else Side.SERVER
+            values |= close_facts((), (), refused_by=by)._asdict()
+            values["state"] = "failed" if status is None else "refused"
+        if self.talk is None and status is None:
             values |= {"error": self._error, "failed_where": self._where}
-        if self.talk is None:
-            values |= {"js_code": 1006, "js_was_clean": False}
         return Answer(question, ConnectionFacts(**values), reader.strict)
 
 

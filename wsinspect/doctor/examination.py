@@ -26,6 +26,8 @@ from wsinspect.formats.secrets import mask_head, mask_url
 from wsinspect.handshake.heads import RawHead
 from wsinspect.net import Address
 from wsinspect.present.curl import curl_of
+from wsinspect.vocabulary import Side
+from wsinspect.wire.closing import close_facts
 
 #: No more questions are asked once all have taken this many times the limit of one.
 _TIMES_LIMIT: Final = 6
@@ -272,11 +274,8 @@ def _unreached(number: int, question: Question, reached: Reached, now_ns: int) -
         failed_where="connect",
         attempt_ns=now_ns,
         closed_ns=now_ns,
-        ended_by="server",
-        how="refused",
-        js_code=1006,
-        js_was_clean=False,
         raw_request_in=question.request,
+        **close_facts((), (), refused_by=Side.SERVER)._asdict(),
     )
 
 

@@ -117,10 +117,7 @@ class Talk:
             max((f.time_ns for f in self._frames if f.direction == side), default=None) for side in (C2S, S2C)
         ]
         return {
-            "ended_by": end.ended_by,
-            "how": end.how,
-            "js_code": end.js_code,
-            "js_was_clean": end.js_was_clean,
+            **end._asdict(),
             "client_close_code": client[0] if client else None,
             "client_close_reason": client[1] if client else None,
             "server_close_code": server[0] if server else None,
