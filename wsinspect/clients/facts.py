@@ -153,8 +153,8 @@ class Attempt:
         is_short = self.end_ns - self.open_ns < SHORT_NS
         if self.ended_by == "fault":
             return is_short and self.server_code in FATAL_CODES
-        is_told = self.server_code in FATAL_CODES
-        return is_short and self.ended_by == "server" and (is_told or not self.frames[1])
+        is_reported = self.server_code in FATAL_CODES
+        return is_short and self.ended_by == "server" and (is_reported or not self.frames[1])
 
     @property
     def is_stillborn(self) -> bool:
