@@ -132,8 +132,8 @@ def test_phases_and_who_armed_a_rule_are_the_story(tmp_path):
     said = [line[16:] for line in say("diagnose", path)[0].splitlines()[1:8]]
     assert said == [
         "`slow` (latency, direction=s2c, latency=1ms) from b.yaml: not armed yet",
-        "phase 1 of 2, 0.1 s",
-        "phase 2 of 2, 0.2 s: `slow`, abort",
+        "phase 1 of 2, 100 ms",
+        "phase 2 of 2, 200 ms: `slow`, abort",
         "`slow` armed by phase 2",
         "`slow` disarmed by the timeline",
         "`gone` (drop) from the API: armed",

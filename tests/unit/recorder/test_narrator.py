@@ -154,7 +154,7 @@ def test_lines_for_people():
         "extensions": "permessage-deflate",
         "ms": 1.25,
     }
-    assert human_line(opened, 0).endswith("101  subprotocol chat  permessage-deflate  1.2 ms")
+    assert human_line(opened, 0).endswith("101  subprotocol chat  permessage-deflate  1.25 ms")
     refused = {"event": "refused", "time_ns": 0, "connection": 1, "status": 502, "error": "no", "ms": None}
     assert human_line(refused, 0).endswith("status 502  no")
     closed = {
