@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.configurations import judgement, read_in
-from tests.support.hops import LOOPBACK, free_port, nginx
+from tests.support.hops import LOOPBACK, nginx
+from tests.support.small_servers import free_port
 from wsinspect.doctor.configuration.judging import Explained, with_configuration
 from wsinspect.doctor.configuration.reading import read_configurations
 from wsinspect.doctor.proof.proving import Proof, prove, prove_all

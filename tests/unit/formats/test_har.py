@@ -375,7 +375,7 @@ def test_a_broken_file_is_one_clear_line(tmp_path, content, problem):
 
 def test_a_value_that_is_too_large_is_refused_in_bounded_memory(tmp_path, monkeypatch):
     monkeypatch.setattr("wsinspect.formats.jsonstream.MAX_VALUE", 1 << 20)
-    with pytest.raises(CaptureError, match="larger than 1.0 MiB"):
+    with pytest.raises(CaptureError, match=r"larger than 1\.0 MiB"):
         imported(
             tmp_path, b'{"log":{"entries":[{"_webSocketMessages":[{"data":"' + b"x" * (4 << 20) + b'"}]}]}}'
         )

@@ -57,7 +57,7 @@ _EXPLAINS: Final[Mapping[Kind, frozenset[str]]] = {
     "handshake": frozenset(("WS-HS-022", "WS-HS-108")),
     "reload": frozenset(("WS-DROP-004",)),
 }
-#: Answers of the server itself, too: a defect is one more reason, and maybe not the first.
+#: Servers answer these themselves, too: a defect is one more reason, maybe not the first.
 _OTHER_CAUSES: Final = frozenset(
     (*_REFUSED, "WS-HS-010", "WS-HS-009", "WS-DROP-006", "WS-HS-022", "WS-DROP-004")
 )

@@ -129,7 +129,7 @@ class _Reading:
 
         self.scratch.write_text(text, "utf-8", "surrogateescape")
         try:
-            # A file that nginx.conf includes has directives that crossplane takes for misplaced.
+            # In an included file crossplane takes valid directives for misplaced ones.
             read = crossplane.parse(
                 str(self.scratch), single=True, check_ctx=False, check_args=False, catch_errors=True
             )
