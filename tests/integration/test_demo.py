@@ -46,8 +46,8 @@ def test_demo_when_it_runs_for_a_few_seconds(environment, tmp_path):
         "wsinspect show last",
     ):
         assert part in ended.stdout
-    assert len(re.findall(r"pings to the client and back: p50 [\d.]+ ms", ended.stdout)) == 2
-    assert len(re.findall(r"pings to the server and back: p50 [\d.]+ ms", ended.stdout)) == 2
+    assert len(re.findall(r"pings to the client and back: p50 [\d.]+ [mu]s", ended.stdout)) == 2
+    assert len(re.findall(r"pings to the server and back: p50 [\d.]+ [mu]s", ended.stdout)) == 2
     (capture,) = (tmp_path / "xdg_data_home" / "wsinspect" / "captures").iterdir()
     assert f"recorded in {capture}" in ended.stdout
     assert list((tmp_path / "xdg_state_home" / "wsinspect" / "run").glob("*")) == []

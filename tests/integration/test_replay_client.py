@@ -442,7 +442,7 @@ def test_a_server_that_stops_reading_is_given_up_after_the_timeout(tmp_path, rep
         done.set()
     assert code == 1
     (problem,) = one(result)["problems"]
-    assert problem.startswith("the server reads nothing for 0.3 s (")
+    assert problem.startswith("the server reads nothing for 300 ms (")
 
 
 def test_a_recorded_silence_ends_with_the_connection(tmp_path, replay):
