@@ -24,7 +24,7 @@ from wsinspect.formats.importing import import_file, sniff
 from wsinspect.present.clients import client_object
 from wsinspect.recorder.opening import open_capture
 
-#: What to do where a file has no connection.
+#: What to do when a file has no connection.
 _ADVICE = {
     "capture": "make sure the client uses the proxy: wsinspect browser URL opens a browser that does",
     "har": "open DevTools before the page loads, reproduce the failure, and export the HAR again",
@@ -145,7 +145,7 @@ def _diagnose(path: Path, origin: Path | None, connection: int | None, name: Pat
         and not behind_hop.intersection(attempt.id for attempt in one.session.attempts)
         and (connection is None or any(attempt.id == connection for attempt in one.session.attempts))
     ]
-    # Notes say that something was not seen, such as a tunnel passed on unread: that is nothing to look at.
+    # Notes report what could not be seen, such as a tunnel passed on unread: nothing to look at.
     worse = any(one.severity != "note" for one in sandwich.findings)
     return Diagnosis(
         file=str(name),

@@ -188,7 +188,7 @@ def _named(name: str, words: str, style: str = "") -> Line:
 def _at(time_ns: int, words: str) -> Line:
     try:
         clock = datetime.fromtimestamp(time_ns / 1e9).strftime("%H:%M:%S.%f")[:-3]
-    except (OverflowError, OSError, ValueError):  # a time no calendar knows, from a damaged file
+    except (OverflowError, OSError, ValueError):  # a time outside the calendar, from a damaged file
         clock = f"{time_ns} ns"
     return [("  ", ""), (clock, "muted"), ("  ", ""), (words, "")]
 

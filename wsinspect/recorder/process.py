@@ -178,7 +178,7 @@ class Recorder:
             return
         from wsinspect.recorder.sessions import session_notes
 
-        self._narrator.tell(session_notes(self._database))
+        self._narrator.narrate(session_notes(self._database))
 
     def _keep_size(self) -> None:
         """Evict what is too old; said once, recorded always."""

@@ -18,6 +18,7 @@ HTTP/1.1. The names are looked up by mitmproxy as globals of `mitmproxy.proxy.la
 from __future__ import annotations
 
 import time
+from abc import abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, Protocol
@@ -275,8 +276,9 @@ class _Relaying(Http2Connection):
             return (yield from super().handle_h2_event(event))
         return False
 
+    @abstractmethod
     def pass_goaway(self, frame: GoAway) -> Commands:
-        raise NotImplementedError
+        """Send a GOAWAY of this side on to the other one."""
 
     def _stream_reset(self, event: StreamReset, tunnel: Tunnel | None) -> Commands:
         assert event.stream_id is not None
