@@ -38,9 +38,9 @@ from wsinspect.wire.opcodes import Direction
 
 FIRST_FRAMES: Final = 16
 LAST_FRAMES: Final = 64
-#: Bytes of a frame or message that rules look at.
+#: Bytes of a frame or message that rules read.
 PAYLOAD_BYTES: Final = 1024
-#: The same of a frame that broke the protocol, and of what is not a frame.
+#: The same for a frame that broke the protocol, and for bytes outside frames.
 _BROKEN_BYTES: Final = 256
 _PINGS: Final = 64
 _EVENTS: Final = 64
@@ -49,12 +49,12 @@ _OPAQUE: Final = 4
 #: Stretches of lag that are remembered.
 _LAGS: Final = 10_000
 _FOREVER_NS: Final = 1 << 63
-#: Connections that ended this near to another one ended with it.
+#: Connections that ended this close to another one ended with it.
 _TOGETHER_NS: Final = 500_000_000
-#: Neighbours among which others to the same place are looked for, and how many of them are taken.
+#: How many neighbours are searched for others to the same place, and how many of those are used.
 _NEAR, _OTHERS = 300, 8
 _DIRECTIONS: Final = (Direction.CLIENT_TO_SERVER, Direction.SERVER_TO_CLIENT)
-#: Columns that are facts as they are: those before the counts.
+#: Columns used as facts unchanged: those before the counts.
 _SAME: Final = RuleConnection._fields[: RuleConnection._fields.index("c2s_frames")]
 
 

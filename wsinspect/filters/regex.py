@@ -20,7 +20,7 @@ MAX_PROGRAM: Final = 4_000
 #: cores at 2 GHz: `a[ab]{n}c`, of which RE2 cannot keep the states, takes 15 to 30 ns for each, so one search
 #: at most 2 s whatever the payload; by `MAX_TEXT` alone it took 30 s for 400 instructions, 200 s for 40,000.
 _MAX_WORK: Final = 1 << 26
-#: Below this many bytes a set answers faster than a search.
+#: For shorter texts a set is faster than a search.
 _SHORT: Final = 256
 FLAGS: Final = "ims"
 

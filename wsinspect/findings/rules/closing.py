@@ -391,7 +391,7 @@ def private_code(facts: ConnectionFacts) -> Iterator[Found]:
     )
 
 
-#: A side that waited less than this did not wait for the answer to its CLOSE frame.
+#: A side that waited less than this did not wait for an answer to its CLOSE frame.
 _LEAST_WAIT_NS: Final = 500_000_000
 
 
@@ -431,12 +431,12 @@ def one_sided(facts: ConnectionFacts) -> Iterator[Found]:
     # While this tap was blind it passed on neither the CLOSE nor an answer.
     has_waited = facts.has_waited(close.time_ns, first.time_ns, _LEAST_WAIT_NS)
     if first.side == _self(who) and not has_waited:
-        # It went at once. The other side could have answered all the same, if it lived on for some time.
+        # It left at once. The other side could still have answered, if it was there for some time.
         is_late = answerer is not None and facts.has_waited(close.time_ns, answerer.time_ns, _LEAST_WAIT_NS)
         if who == S2C or not is_late:
             return
     if who == S2C and first.side == "client" and not has_waited:
-        return  # a client that has the code and leaves
+        return  # a client that has received the code and leaves
     if not facts.is_order_known(close.time_ns, first.time_ns):
         return  # the end may have come before the CLOSE that it could have answered
     yield Found(

@@ -10,7 +10,7 @@ from wsinspect.findings.evidence import (
     answer_hop,
     answer_marks,
     end_line,
-    js_told,
+    js_sees,
     lag_line,
     named,
     request_marks,
@@ -30,16 +30,16 @@ rules = Rules()
 JS: Final = "close with code 1006, wasClean false, empty reason."
 _AT_ONCE_NS: Final = 3 * SECOND_NS
 _LEAST_SILENCE_NS: Final = 900_000_000
-#: Shorter silences are seldom anybody's setting.
+#: Shorter silences are rarely a configured timeout.
 _SURE_NS: Final = 5 * SECOND_NS
 _CLUSTER_NS: Final = 500_000_000
 _CLUSTER_COUNT: Final = 3
 _SAME: Final = 0.02
-#: What an end together with others explains better.
+#: Findings that several ends at once explain better.
 _EXPLAINED: Final = (
     *("WS-DROP-001", "WS-DROP-002", "WS-DROP-003", "WS-DROP-005", "WS-DROP-006", "WS-CL-001", "WS-CL-012"),
 )
-#: Who closes with these goes away, or restarts.
+#: A peer that closes with one of these is going away or restarting.
 _GOING_CODES: Final = (1001, 1012)
 
 
@@ -74,9 +74,9 @@ def limit_lines(limits: list[Limit], software: tuple[str, ...]) -> tuple[str, ..
     return tuple([*lines, *(f"known limit: {words(limit)}" for limit in rest)][:7])
 
 
-#: Silences that differ by no more than this are equal.
+#: Silences that differ by at most this are equal.
 _EQUAL: Final = 0.10
-#: Ends nearer to each other than this are one event, and prove no timer.
+#: Ends closer together than this are one event, and prove no timer.
 _TOGETHER_NS: Final = 300_000_000
 
 
@@ -99,7 +99,7 @@ def equal_silences(facts: ConnectionFacts) -> tuple[int, Direction | None, list[
         if mine is None or mine < _LEAST_SILENCE_NS or not facts.is_silence_certain(_EQUAL / 2 * mine):
             continue
         if side is not None and (facts.age_ns or 0) - mine < SECOND_NS // 10:
-            continue  # nothing ever came in this direction: that is the age
+            continue  # nothing ever came in this direction: its silence is the connection's age
         same = [
             one
             for one in near
@@ -158,7 +158,7 @@ def dead_at_once(facts: ConnectionFacts) -> Iterator[Found]:
     if is_cut(facts) and facts.ended_by == "server" and facts.sizes[1] == 0:
         age = facts.age_ns or 0
         if age < _AT_ONCE_NS and not (facts.is_age_certain() and is_round(age / 1e9)):
-            # Who has read the client's first bytes spoke WebSocket: its server is as likely, and more so.
+            # Whoever read the client's first bytes spoke WebSocket: the server is at least as likely.
             has_spoken = facts.sizes[0] > 0
             when = "on the client's first message" if has_spoken else "as soon as the connection was open"
             causes = two_causes(
@@ -179,7 +179,7 @@ def dead_at_once(facts: ConnectionFacts) -> Iterator[Found]:
                 ),
                 hop=None if has_spoken else answer_hop(facts),
                 software=_software(facts),
-                js=js_told(facts),
+                js=js_sees(facts),
                 causes=causes if has_spoken else causes[::-1],
                 fault_of="server" if has_spoken else None,
                 topic="abrupt" if has_spoken else None,
@@ -243,7 +243,7 @@ def lifetime(facts: ConnectionFacts) -> Iterator[Found]:
                 "that side's log for this moment; other connections end with it",
             ),
         ),
-        js=js_told(facts),
+        js=js_sees(facts),
     )
 
 
@@ -285,7 +285,7 @@ def idle(facts: ConnectionFacts) -> Iterator[Found]:
     is_known = any(limit.software in software for limit in limits)
     age = facts.age_ns or 0
     fault_of, where = _ender(facts)
-    # Where the ages of others differ, the limit is not on the age.
+    # Where other connections ended at other ages, the limit is not on the age.
     same_age = age - counted < SECOND_NS // 2 and all(
         abs((one.age_ns or age) - age) <= _EQUAL * age for one in same
     )
@@ -335,14 +335,14 @@ def idle(facts: ConnectionFacts) -> Iterator[Found]:
         if limits or counted >= _SURE_NS
         else "low",
         fault_of=fault_of,
-        # Clients are killed, and leave, at any moment: a round number alone proves nothing there.
+        # Clients leave, or are killed, at any moment: a round number alone proves nothing there.
         severity="warning" if facts.ended_by == "client" and not limits and not same else None,
         software=software,
         title=f"Ended after {seconds(counted)} of silence: an idle timeout"
         if same
         else f"Ended after {seconds(counted)} of silence: an idle timeout, or the other side ended it",
         causes=causes if len(causes) > 1 else (),
-        js=js_told(facts),
+        js=js_sees(facts),
     )
 
 
@@ -371,12 +371,12 @@ def reset(facts: ConnectionFacts) -> Iterator[Found]:
                 *_silences(facts),
                 f"age {seconds(facts.age_ns or 0)}",
                 lag_line(facts),
-                js_told(facts),
+                js_sees(facts),
             ),
             fault_of="client" if is_client else "server",
             severity="warning" if is_client else None,
             software=_software(facts),
-            js=js_told(facts),
+            js=js_sees(facts),
         )
 
 
@@ -417,7 +417,7 @@ def fin_by_server(facts: ConnectionFacts) -> Iterator[Found]:
             )
             if is_quiet
             else (),
-            js=js_told(facts),
+            js=js_sees(facts),
         )
 
 

@@ -8,7 +8,7 @@ from itertools import pairwise, takewhile
 from statistics import median
 from typing import Final
 
-from wsinspect.findings.evidence import answer_marks, end_line, js_told, lag_line, named, seconds
+from wsinspect.findings.evidence import answer_marks, end_line, js_sees, lag_line, named, seconds
 from wsinspect.findings.facts import C2S, S2C, SECOND_NS, ConnectionFacts, FrameFact, PingFact
 from wsinspect.findings.limits import matching, words
 from wsinspect.findings.model import FaultOf, Found
@@ -70,14 +70,14 @@ def no_pong(facts: ConnectionFacts) -> Iterator[Found]:
             f"last frame from the other side {seconds(facts.silence_ns(side.other) or 0)} before the end",
             f"closed with {code} {reason}" if code is not None else "no CLOSE frame",
             end_line(facts),
-            js_told(facts),
+            js_sees(facts),
             *(f"known limit: {line}" for line in limits[:2]),
             lag_line(facts),
         ),
         frame=first.id,
         fault_of=other,
         confidence="high" if has_waited and (says_so or code == 1011) else "medium",
-        js=js_told(facts),
+        js=js_sees(facts),
         software=named(answer_marks(facts)),
     )
 
@@ -155,7 +155,7 @@ def race(facts: ConnectionFacts) -> Iterator[Found]:
             end_line(facts),
             *(f"known limit: {line}" for line in limits),
         ),
-        js=js_told(facts),
+        js=js_sees(facts),
         software=named(answer_marks(facts)),
     )
 
@@ -186,9 +186,9 @@ def background_tab(facts: ConnectionFacts) -> Iterator[Found]:
             evidence=(
                 f"messages c>s every {seconds(int(median(fast)))}, later {', '.join(map(seconds, slow[:3]))}",
                 end_line(facts),
-                js_told(facts),
+                js_sees(facts),
             ),
-            js=js_told(facts),
+            js=js_sees(facts),
             confidence="medium",
         )
 
@@ -224,7 +224,7 @@ def half_open(facts: ConnectionFacts) -> Iterator[Found]:
                     end_line(facts) if facts.is_over else "no end of a TCP connection was seen",
                 ),
                 frame=mine[-1].id,
-                js=js_told(facts),
+                js=js_sees(facts),
             )
             return
 
@@ -279,7 +279,7 @@ def wrong_pong(facts: ConnectionFacts) -> Iterator[Found]:
             frame=pong.id,
             fault_of=other,
             title=f"The {other} answers a ping with another payload",
-            js=js_told(facts),
+            js=js_sees(facts),
             software=named(answer_marks(facts)),
         )
         return
@@ -328,7 +328,7 @@ def never_answered(facts: ConnectionFacts) -> Iterator[Found]:
             frame=mine[0].id,
             fault_of=other,
             title=f"The {other} never answered a ping",
-            js=js_told(facts),
+            js=js_sees(facts),
             software=named(answer_marks(facts)),
         )
         return

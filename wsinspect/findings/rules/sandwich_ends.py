@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import Final
 
-from wsinspect.findings.evidence import EITHER_SIDE, js_told, seconds, unknown_order
+from wsinspect.findings.evidence import EITHER_SIDE, js_sees, seconds, unknown_order
 from wsinspect.findings.facts import C2S, S2C, SECOND_NS, ConnectionFacts
 from wsinspect.findings.limits import is_round, matching, words
 from wsinspect.findings.model import Cause, Found, Severity
@@ -104,7 +104,7 @@ def hop_closed(pair: PairFacts) -> Iterator[Found]:
         title=f"The hop closed the connection after {seconds(quiet)} without data from the {side}"
         if is_idle
         else None,
-        js=js_told(pair.edge),
+        js=js_sees(pair.edge),
         covers=(*covered_by(pair, "end"), (pair.edge.id, "WS-FR-010"), (pair.origin.id, "WS-FR-010")),
     )
 
@@ -157,11 +157,11 @@ def changes_close(pair: PairFacts) -> Iterator[Found]:
     else:
         return
     yield Found(
-        evidence=(*lines, js_told(edge)),
+        evidence=(*lines, js_sees(edge)),
         severity=severity,
         hop=hop_of(pair),
         software=software_of(pair),
-        js=js_told(edge),
+        js=js_sees(edge),
         covers=covers,
     )
 
@@ -195,7 +195,7 @@ def _lost_close(pair: PairFacts, edge: ConnectionFacts, origin: ConnectionFacts)
                 ),
                 hop=hop_of(pair),
                 software=software_of(pair),
-                js=js_told(edge),
+                js=js_sees(edge),
                 covers=covered_by(pair, "end"),
             )
     return None
@@ -219,14 +219,14 @@ def _closed_by_hop(pair: PairFacts, origin: ConnectionFacts) -> Found:
             f"towards the server: {_close(origin.client_close_code, origin.client_close_reason)}",
             "the hop's own CLOSE to the server is not masked, against RFC 6455, 5.1" if is_unmasked else "",
             "the 1002 is the server's answer to it, which the hop passed on" if is_answer else "",
-            js_told(edge),
+            js_sees(edge),
         ),
         title="The hop itself closed the connection",
         severity="warning" if code in (1000, *_GOING_CODES) else "error",
         topic="reload" if code in _GOING_CODES else None,
         hop=hop_of(pair),
         software=software_of(pair),
-        js=js_told(edge),
+        js=js_sees(edge),
         covers=(*covered_by(pair, "end"), *(((origin.id, "WS-FR-001"),) if is_named else ())),
     )
 
