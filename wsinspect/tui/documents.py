@@ -15,11 +15,14 @@ from wsinspect.decoders.json_text import NotJson, lay_out, parse_json
 from wsinspect.decoders.limits import MAX_BYTES
 from wsinspect.decoders.model import Payload
 from wsinspect.present.cells import Line, fold, wrap
+from wsinspect.present.frame_table import hex_dump
 from wsinspect.text import escape, escape_lines
 from wsinspect.tui.blobs import Blob
 
 TEXT_WINDOW_BYTES: Final = 64 * 1024
 JSON_LIMIT_BYTES: Final = 256 * 1024
+#: Of a payload, what a pager gets.
+WHOLE_BYTES: Final = 16 * 1024 * 1024
 _HEX_ROW: Final = 16
 
 
@@ -148,6 +151,25 @@ def text_lines(blob: Blob, window: int = 0) -> Iterator[Line]:
         yield [(words, "muted")]
     for line in escape_lines(data.decode("utf-8", "backslashreplace")):
         yield [(line, "")]
+
+
+def whole_text(name: str, blob: Blob) -> str | None:
+    """All of a payload for a pager, where the view on the screen shows a part of it; else None.
+
+    Args:
+        name: of the view. JSON that is too large to be laid out is given as text.
+    """
+    if name == HEX:
+        data = blob.read(0, WHOLE_BYTES)
+        lines = list(hex_dump(data))
+    elif name == TEXT or (name == JSON and blob.length > JSON_LIMIT_BYTES):
+        data = blob.read(0, WHOLE_BYTES)
+        lines = escape_lines(data.decode("utf-8", "backslashreplace"))
+    else:
+        return None
+    if len(data) < blob.length:
+        lines.append(f"({blob.length - len(data)} more bytes: y copies all of them to a file)")
+    return "\n".join(lines)
 
 
 def json_lines(blob: Blob) -> Iterator[Line]:

@@ -87,7 +87,7 @@ MAIN_KEYS: Final = (
     Key("s", "s", "playback", "play the capture", "playback", True),
     Key("v", "v", "next_view", "show the payload as text, JSON, hex, or decoded", "payload.view"),
     Key("u", "u", "next_form", "show the payload inflated, unmasked, or as on the wire", "payload.form"),
-    Key("y", "y", "copy", "copy the payload, the frame's row, or the URL", "copy"),
+    Key("y", "y", "copy", "copy what is meant: the payload, the finding, or the URL", "copy"),
 )
 #: Keys of the handshake page.
 HANDSHAKE_KEYS: Final = (
@@ -97,7 +97,7 @@ HANDSHAKE_KEYS: Final = (
 #: Keys of the timeline page.
 TIMELINE_KEYS: Final = (Key("y", "y", "copy", "copy the URL (timeline)", "timeline.copy"),)
 #: Keys of the findings page.
-FINDING_KEYS: Final = (Key("y", "y", "copy", "copy the id (findings)", "findings.copy"),)
+FINDING_KEYS: Final = (Key("y", "y", "copy", "copy the finding with its fix (findings)", "findings.copy"),)
 #: Keys of the faults page.
 FAULT_KEYS: Final = (
     Key("a", "a", "add_fault", "add a rule (faults)", "faults.add"),
@@ -175,7 +175,7 @@ FOOTER: Final[dict[str, tuple[FooterKey, ...]]] = {
     "timeline": (FooterKey("back", "back"), FooterKey("help", "help"), FooterKey("quit", "quit")),
     "findings": (
         FooterKey("back", "back"),
-        FooterKey("findings.copy", "copy id"),
+        FooterKey("findings.copy", "copy"),
         FooterKey("help", "help"),
         FooterKey("quit", "quit"),
     ),

@@ -380,14 +380,55 @@ async def test_copies_go_to_clipboard_and_file(chat, tmp_path):
         assert screen.app.clipboard == '{"op":"sub","ch":"x"}'
         assert (folder / "copied.bin").read_bytes() == b'{"op":"sub","ch":"x"}'
         assert "copied the payload of frame 2" in screen.line("keys")
+        await screen.press("right", "y")
+        assert "opcode" in screen.app.clipboard
+        screen.main.go_to_frame(4)
         await screen.press("3", "y")
-        assert "├─────────────▶┤ TEXT" in screen.app.clipboard
+        assert "copied the " in screen.line("keys")
+        assert screen.app.clipboard == "p1"
         await screen.press("Y")
         assert screen.app.clipboard.startswith("curl --http1.1 ")
         await screen.press("i", "y")
-        assert screen.app.clipboard == "WS-FR-003"
+        assert screen.app.clipboard.startswith("✖  WS-FR-003  ")
+        assert "confidence" in screen.app.clipboard
         await screen.press("i", "1", "h", "y")
         assert (folder / "copied.txt").read_bytes().startswith(b"GET /chat?room=1 HTTP/1.1\r\n")
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 44)])
+async def test_a_pager_gets_all_of_what_is_shown_unwrapped(tmp_path, size):
+    path = tmp_path / "long.db"
+    builder = CaptureBuilder(path)
+    builder.connection(1)
+    builder.handshake(1)
+    builder.frame(1, 10, 1, b"word " * 40_000)
+    builder.frame(1, 20, 2, bytes(range(256)) * 4)
+    builder.refused(2, 100)
+    builder.close()
+    async with opened(path, size=size) as screen:
+        screen.main.go_to_frame(1)
+        await screen.press("1")
+        table = screen.app.page.document_text().splitlines()
+        assert "/chat?room=1" in table[-1]
+        assert len(table) == 4
+        await screen.press("3")
+        rows = screen.app.page.document_text().splitlines()
+        assert len(rows) == 3
+        assert rows[1].count("word") > 50
+        await screen.press("4")
+        assert screen.app.page.document_text() == "word " * 40_000
+        screen.main.go_to_frame(2)
+        await screen.press("4")
+        dump = screen.app.page.document_text().splitlines()
+        assert len(dump) == 64
+        assert dump[-1].startswith("000003f0  f0 f1")
+        screen.main.show_connection(2)
+        await screen.until(lambda: screen.selection.connection == 2)
+        await screen.press("3")
+        assert "HTTP/1.1 403 Forbidden" in screen.app.page.document_text()
+        assert "Sec-WebSocket-Version: 13" in screen.app.page.document_text()
+        await screen.press("h")
+        assert "Sec-WebSocket-Version: 13" in screen.app.page.document_text()
 
 
 async def test_a_users_key_map_is_used_and_shown(chat, tmp_path):

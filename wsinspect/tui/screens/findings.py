@@ -32,7 +32,7 @@ class FindingsPane(LinePane):
     help_title = "Findings"
     help_text = (
         "Every finding in the capture, with the chosen one in full below: page down scrolls it. "
-        "Enter goes to the frame or connection, y copies the id."
+        "Enter goes to the frame or connection, y copies it with its fix."
     )
 
     def __init__(self, workspace: Workspace, *, id: str | None = None) -> None:
@@ -172,10 +172,10 @@ class FindingsScreen(Page):
         super().grown()
 
     def action_copy(self) -> None:
-        """The chosen finding's id."""
+        """The chosen finding with its fix."""
         finding = self.findings.chosen()
         if finding is not None:
-            self.copier.text(finding.rule, "finding's id", ".txt")
+            self.copier.text(self.findings.document_text() + "\n", "finding", ".txt")
 
     def document_text(self) -> str:
         return self.findings.document_text()

@@ -675,15 +675,16 @@ class MainScreen(Page):
         self.inspector.next_form()
 
     def action_copy(self) -> None:
-        """The URL, the row, or the payload: by the pane that has the focus."""
+        """What is meant where the focus is: the URL, the payload, what was found, or the handshake."""
         self.show_chosen()
         if self.pane_number == 1:
             one = self.model.connections.get(self.connection_in_view() or 0)
             if one is not None:
                 self.copier.text(one.url, "URL", ".txt")
-        elif self.pane_number == 3:
-            if self.frames.selected_position() is not None:
-                self.copier.text(self.frames.row_text(self.frames.cursor), "frame's row", ".txt")
+        elif self.pane_number == 4 and self.inspector.content() is None and self.inspector.row_count():
+            self.copier.text(self.inspector.document_text() + "\n", self.inspector.shown, ".txt")
+        elif self.selection.selected is not None and self.frames.selected_position() is None:
+            self.copier.text(self.frames.document_text() + "\n", "answer", ".txt")
         else:
             self._copy_payload()
 
@@ -700,6 +701,8 @@ class MainScreen(Page):
         self.copier.blob(*shown)
 
     def document_text(self) -> str:
-        """What the inspector shows."""
+        """What the pane with the focus shows; of the overview, the frames that it is of."""
         self.show_chosen()
-        return self.inspector.document_text()
+        if self.pane_number == 4:
+            return self.inspector.document_text()
+        return self.connections.document_text() if self.pane_number == 1 else self.frames.document_text()

@@ -114,7 +114,7 @@ class Page(Screen[None]):
 
     def document_text(self) -> str:
         """What it shows, as text for a pager."""
-        return "\n".join(self.pane.row_text(number) for number in range(self.pane.row_count()))
+        return self.pane.document_text()
 
     def connection_in_view(self) -> int | None:
         """The connection that is shown or chosen; None leaves it to the main page."""

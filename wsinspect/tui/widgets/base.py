@@ -7,7 +7,7 @@ A pane tells what it is for (`help_text`), so that help can be of the pane that 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from textual import events
 from textual.binding import Binding, BindingType
@@ -17,8 +17,13 @@ from textual.widget import Widget
 
 from wsinspect.present.cells import Line, between, fit, text_of
 from wsinspect.present.glyphs import Glyphs
+from wsinspect.text import grouped
 from wsinspect.tui.style import Palette
 from wsinspect.tui.workspace import Workspace
+
+#: What a pager gets of a pane: rows, and cells of each.
+_PAGER_ROWS: Final = 10_000
+_PAGER_CELLS: Final = 400
 
 
 class LinePane(Widget, can_focus=True):
@@ -258,6 +263,17 @@ class LinePane(Widget, can_focus=True):
     def text(self) -> list[str]:
         """The pane as plain text, as it is on the screen."""
         return [self.render_line(y).text.rstrip() for y in range(self.size.height)]
+
+    def document_text(self) -> str:
+        """Rows from the first one on the screen, as wide as they want to be, for a pager."""
+        end = min(self.row_count(), self.top + _PAGER_ROWS)
+        lines = [self.header(_PAGER_CELLS)] if self.header_lines else []
+        lines += [self.row(number, _PAGER_CELLS) for number in range(self.top, end)]
+        if not self.row_count():
+            lines = self.empty_lines(_PAGER_CELLS)
+        if end < self.row_count():
+            lines.append([(f"({grouped(self.row_count() - end)} more rows)", "")])
+        return "\n".join(text_of(line).rstrip() for line in lines)
 
     def row_text(self, number: int) -> str:
         """One row as plain text."""

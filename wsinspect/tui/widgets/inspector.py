@@ -16,8 +16,8 @@ from wsinspect.present.records import Record
 from wsinspect.present.words import end_lines
 from wsinspect.text import escape
 from wsinspect.tui.blobs import FORMS, MESSAGE, WIRE, Blob, blob_of
-from wsinspect.tui.documents import Document as PayloadDocument
 from wsinspect.tui.documents import (
+    HEX,
     HexDocument,
     LinesDocument,
     best_view,
@@ -25,11 +25,15 @@ from wsinspect.tui.documents import (
     payload_of,
     text_windows,
     views_for,
+    whole_text,
 )
+from wsinspect.tui.documents import Document as PayloadDocument
 from wsinspect.tui.selection import Selection
 from wsinspect.tui.widgets.base import LinePane
 from wsinspect.tui.workspace import Workspace
 
+#: Cells that no line needs.
+_UNWRAPPED: Final = 1 << 30
 TABS: Final = ("Payload", "Header", "Handshake", "Findings", "Raw")
 
 
@@ -111,6 +115,7 @@ class InspectorPane(LinePane):
         form = WIRE if name == "Raw" else self.form
         self._blob, self._about = blob_of(record, index, position, source, form)
         if name == "Raw":
+            self._shown_view = HEX
             return HexDocument(self._blob)
         connection = self.model.connections.get(record.frame.connection_id)
         opcode = record.frame.opcode if record.message is None else record.message.opcode
@@ -142,11 +147,18 @@ class InspectorPane(LinePane):
         """The bytes that are shown and what they are, for copying; None where the tab shows no bytes."""
         return None if self._blob is None else (self._blob, self._about)
 
-    def document_text(self, limit: int = 20_000) -> str:
-        """What is shown, as text."""
-        width = max(self.size.width - 1, 20)
-        count = min(self._document.line_count(width), limit)
-        return "\n".join("".join(part for part, _ in self._document.line(at, width)) for at in range(count))
+    @property
+    def shown(self) -> str:
+        """The name of the tab, in lower case."""
+        return (TABS[self.tab] if self.record is not None else self._tab_without_frame()).lower()
+
+    def document_text(self) -> str:
+        """All of what is shown, unwrapped: a payload whole, not the window of it that is on the screen."""
+        if self._blob is not None and (text := whole_text(self._shown_view, self._blob)) is not None:
+            return text
+        count = self._document.line_count(_UNWRAPPED)
+        lines = (self._document.line(at, _UNWRAPPED) for at in range(count))
+        return "\n".join("".join(part for part, _ in line) for line in lines)
 
     # -- keys
 
