@@ -52,7 +52,8 @@ def test_the_index_of_the_helpers_is_whole() -> None:
 #: Packages without I/O, whose modules have a test module each: `faults/stages/timing.py` is tested by
 #: `tests/unit/faults/stages/test_timing.py`.
 MIRRORED = (
-    *("wire", "handshake", "filters", "faults", "findings", "clients", "decoders", "replay", "vocabulary"),
+    *("wire", "handshake", "filters", "faults", "findings", "clients", "decoders", "explain", "replay"),
+    "vocabulary",
 )
 #: Modules without one, and what looks at them instead.
 ELSEWHERE = {

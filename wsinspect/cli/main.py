@@ -45,6 +45,9 @@ COMMANDS = {
     "diagnose": _Lazy(
         "wsinspect.cli.diagnose:diagnose", "Explain what went wrong, where, and how to fix it."
     ),
+    "explain": _Lazy(
+        "wsinspect.cli.explain:explain", "Say what a console line, error, close code or log line means."
+    ),
     "replay": _Lazy("wsinspect.cli.replay:replay", "Replay a capture, as client or as server."),
     "export": _Lazy("wsinspect.cli.export:export", "Write a capture as HAR or JSONL."),
     "import": _Lazy(

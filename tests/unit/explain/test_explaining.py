@@ -1,0 +1,170 @@
+"""What the lines of an input say together, and which commands are offered."""
+
+import shlex
+
+import pytest
+
+from wsinspect.explain.explaining import explain
+from wsinspect.explain.reading import read_lines
+
+
+def account(text):
+    return explain(read_lines(text.encode()))
+
+
+def first(text):
+    return account(text).explanations[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "situation"),
+    [
+        ("1006", "abnormal"),
+        ("code=1006", "abnormal"),
+        ("CloseEvent {code: 1008, reason: 'no'}", "close-1008"),
+        ("1016", "close-reserved"),
+        ("4000", "close-private"),
+        ("502 Bad Gateway", "status-502"),
+        ("Unexpected server response: 418", "status-4xx"),
+        ("Unexpected server response: 521", "status-5xx"),
+        ("Unexpected server response: 204", "status-2xx"),
+        ("Unexpected server response: 303", "status-3xx"),
+        ("Unexpected server response: 101", "status-101"),
+    ],
+)
+def test_statuses_and_codes_find_their_situation(text, situation):
+    if text == "1016":
+        assert not account(text).is_recognised  # neither a code that is defined nor a private one
+        assert first("websocket: close 1016").situation.name == situation
+        return
+    assert first(text).situation.name == situation
+
+
+def test_a_private_code_that_is_known_is_named():
+    assert "Unauthorized" in first("websocket: close 4401").meaning
+    assert "TLS only" in first("wss://ws.pusher.com/app/x?protocol=7 closed, code: 4000").meaning
+
+
+def test_two_private_codes_are_two_failures():
+    assert len(account("websocket: close 4401\nwebsocket: close 4000").explanations) == 2
+
+
+def test_the_precise_line_wins_over_the_vague_one():
+    text = "'ws://a/' failed: Error during WebSocket handshake: Unexpected response code: 404\n"
+    found = account(text + "CloseEvent {wasClean: false, code: 1006, reason: ''}")
+    assert [one.situation.name for one in found.explanations] == ["status-404"]
+
+
+def test_what_is_fine_does_not_hide_what_is_vague():
+    found = account('INFO: 127.0.0.1:5 - "WebSocket /ws" [accepted]\nclosed, code: 1006')
+    assert [one.situation.name for one in found.explanations] == ["abnormal"]
+    assert first('INFO: 127.0.0.1:5 - "WebSocket /ws" [accepted]').situation.name == "ok"
+
+
+def test_lines_of_the_same_failure_are_counted_and_their_places_joined():
+    text = "Error: connect ECONNREFUSED 127.0.0.1:3000\n" * 3 + "while connecting to ws://localhost:3000/ws"
+    [one] = account(text).explanations
+    assert one.count == 3
+    assert one.places.url == "ws://localhost:3000/ws"
+    assert account(text).unknown[0].number == 4
+
+
+def test_s_client_is_one_case_and_its_last_word_decides():
+    text = (
+        "depth=0 CN = localhost\nverify error:num=20:unable to get local issuer certificate\n"
+        "verify return:1\nverify error:num=10:certificate has expired\n"
+        "Verification error: certificate has expired\n"
+        "    Verify return code: 10 (certificate has expired)\n"
+    )
+    [one] = account(text).explanations
+    assert one.situation.name == "certificate-expired"
+
+
+def test_the_doctor_is_offered_with_the_url_of_the_line():
+    one = first(
+        "WebSocket connection to 'wss://a.example/ws?t=$(x)&b=c' failed: Unexpected response code: 502"
+    )
+    assert shlex.split(one.next[0]) == ["wsinspect", "doctor", "wss://a.example/ws?t=$(x)&b=c"]
+    assert shlex.split(one.next[1]) == ["wsinspect", "run", "--tap", "app=8081=https://a.example"]
+
+
+def test_a_proxys_line_gives_both_sides_to_the_doctor():
+    one = first(
+        "connect() failed (111: Connection refused) while connecting to upstream, request: "
+        '"GET /ws HTTP/1.1", upstream: "http://127.0.0.1:9999/ws", host: "app.example"'
+    )
+    assert one.next[0] == "wsinspect doctor app.example/ws --direct http://127.0.0.1:9999/ws"
+
+
+def test_a_host_and_port_are_used():
+    assert first("Error: connect ECONNREFUSED 127.0.0.1:3000").next[0] == "wsinspect doctor 127.0.0.1:3000"
+    assert first("connect ECONNREFUSED ::1:3000").next[0] == "wsinspect doctor '[::1]:3000'"
+
+
+def test_what_happens_after_the_101_is_asked_by_a_tap_first():
+    assert first("websocket: close 1011 (internal error)").next[0].startswith("wsinspect run --tap ")
+    assert first("Invalid WebSocket frame: RSV1 must be clear").next[0].startswith("wsinspect run --tap ")
+
+
+def test_wrong_code_and_pages_are_not_sent_to_the_doctor():
+    assert first("Failed to execute 'send' on 'WebSocket': Still in CONNECTING state").next == ()
+    assert first("net::ERR_BLOCKED_BY_LOCAL_NETWORK_ACCESS_CHECKS").next[0].startswith("wsinspect browser ")
+
+
+def test_commands_have_no_control_characters():
+    one = first(
+        "WebSocket connection to 'wss://a.example/\x07x\u202ey' failed: Unexpected response code: 404"
+    )
+    assert all(char.isprintable() for command in one.next for char in command)
+
+
+def test_a_program_puts_its_likely_cause_first():
+    one = first('user "x" was not found in "/etc/nginx/.htpasswd", client: 10.0.0.1')
+    assert one.causes[0].cause.words.startswith("The proxy itself asks")
+    assert len(one.causes) == 4
+
+
+def test_fixes_are_those_of_the_findings_for_the_software_of_the_line():
+    one = first('x f app/s1 0/0/0/0/1001 101 132 - - sD-- 1/1/0/0/0 0/0 "GET /x HTTP/1.1"')
+    assert next((fix.for_, fix.text) for fix in one.causes[0].fixes) == ("haproxy", "timeout tunnel 1h")
+
+
+def test_json_has_all_of_it():
+    content = account(
+        "WebSocket connection to 'wss://a.example/ws' failed: Unexpected response code: 502"
+    ).as_json()
+    [one] = content["explanations"]
+    assert content["recognised"] is True
+    assert (one["status"], one["url"]) == (502, "wss://a.example/ws")
+    assert one["causes"][0]["findings"] == ["WS-HS-020"]
+    assert one["causes"][0]["fixes"]
+    assert account("blah").as_json() == {
+        "recognised": False,
+        "explanations": [],
+        "unknown_lines": 1,
+        "notes": [],
+    }
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Server listening on port 3000",
+        "websocket server listening on ws://localhost:3000",
+        "Connected to ws://127.0.0.1:4000/ws",
+        "[vite] connected.",
+        "closed port 3000",
+        "disconnected from localhost:3001",
+        "error code=3001",
+        "GET /style.css 200 in 1006ms",
+        "Loaded 404 items",
+        "2026-11-29 10:06:10 INFO started",
+        '10.0.0.1 - - [29/Nov/2026:15:00:00 +0000] "GET /style.css HTTP/1.1" 200 1006 "-" "Mozilla/5.0"',
+        "Reconnecting in 1000 ms",
+        "process exited with code 1",
+        "took 1001 ms",
+        "user 4401 logged in",
+    ],
+)
+def test_ordinary_lines_are_not_blamed(text):
+    assert not account(text).is_recognised

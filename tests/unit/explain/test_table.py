@@ -1,0 +1,119 @@
+"""The table of patterns and situations: whole, each entry reachable, each with a source."""
+
+import re
+
+import pytest
+
+from wsinspect.explain.matching import match_all
+from wsinspect.explain.reading import read_lines
+from wsinspect.explain.table import patterns, situations
+from wsinspect.findings.close_codes import known_code
+from wsinspect.findings.fixes import FIXES
+from wsinspect.findings.registry import all_rules
+from wsinspect.findings.software import NAMES
+
+#: Lines that come around the one that matters, and what is put before and behind it.
+NOISE = (
+    "{}",
+    "\x1b[31m{}\x1b[0m",
+    "2026-11-29T14:31:41.123Z  {}",
+    "web-1  | {}",
+    "Nov 29 14:31:41 host app[1234]: {}",
+    "[14:31:41] [ERROR] {}   ",
+    "app.js:12  {}\r",
+)
+#: These are what stands alone in a line, so a prefix makes them something else.
+ALONE = {"status-alone", "close-alone", "curl-status", "curl-head", "curl-no-upgrade"}
+
+
+def test_there_are_many_and_each_has_an_example_and_a_source():
+    assert len(patterns()) > 400
+    for one in patterns():
+        assert one.examples, one.name
+        assert len(one.source) > 10, one.name
+        assert one.program, one.name
+
+
+@pytest.mark.parametrize("one", patterns(), ids=lambda one: one.name)
+def test_each_example_meets_its_own_entry_first(one):
+    """So nothing is unreachable, and no entry hides another."""
+    for example in one.examples:
+        first = match_all(read_lines(example.encode()).lines)[0]
+        assert first.pattern.name == one.name, example
+
+
+@pytest.mark.parametrize("noise", NOISE)
+def test_noise_around_an_example_changes_nothing(noise):
+    for one in patterns():
+        if one.name in ALONE or one.is_whole:
+            continue
+        for example in one.examples:
+            found = [
+                seen.pattern.name for seen in match_all(read_lines(noise.format(example).encode()).lines)
+            ]
+            expected = [seen.pattern.name for seen in match_all(read_lines(example.encode()).lines)]
+            # A pattern that begins or ends with its line keeps to a more general one at worst.
+            anchored = one.match.startswith("^") or one.match.endswith("$") or "^" in one.match
+            assert found[:1] == expected[:1] or (anchored and found), (one.name, example)
+
+
+def test_lines_around_it_change_nothing():
+    for one in patterns():
+        text = "\n".join(
+            ["Starting up", "", one.examples[0], "    at Object.<anonymous> (/app/x.js:1:1)", "done"]
+        )
+        names = [seen.pattern.name for seen in match_all(read_lines(text.encode()).lines)]
+        assert one.name in names or one.is_whole, one.name
+
+
+def test_names_of_situations_software_and_findings_exist():
+    ids = {rule.id for rule in all_rules()}
+    for one in patterns():
+        assert one.situation in {*situations(), "status", "close"}, one.name
+        assert set(one.software) <= set(NAMES), one.name
+        assert set(one.hides) <= {each.name for each in patterns()}, one.name
+        if one.first:
+            causes = situations()[one.situation].causes
+            assert any(one.first in (*cause.findings, cause.words) for cause in causes), one.name
+    for situation in situations().values():
+        for cause in situation.causes:
+            assert set(cause.findings) <= ids, situation.name
+            assert cause.words, situation.name
+            assert cause.tell_apart, situation.name
+            assert not cause.topic or cause.topic in FIXES, situation.name
+
+
+def test_no_situation_is_unreachable():
+    used = {one.situation for one in patterns()}
+    for name in situations():
+        by_number = re.fullmatch(r"(status|close)-(\d+|\dxx|other|private|reserved)", name)
+        assert name in used or by_number, name
+
+
+def test_several_causes_come_with_a_probe_that_decides():
+    for situation in situations().values():
+        if len(situation.causes) > 1 and situation.ask in ("doctor", "tap"):
+            assert situation.probe, situation.name
+
+
+def test_each_cause_says_how_to_recognise_it_by_itself():
+    for situation in situations().values():
+        told = [cause.tell_apart for cause in situation.causes]
+        assert len(set(told)) == len(told), situation.name
+        words = [cause.words for cause in situation.causes]
+        assert len(set(words)) == len(words), situation.name
+
+
+def test_causes_have_fixes():
+    """A cause without a topic of its own takes that of its finding; each situation's first one has a fix."""
+    for situation in situations().values():
+        if situation.causes:
+            assert situation.causes[0].topic, situation.name
+
+
+def test_every_status_and_close_code_has_a_situation():
+    for status in (101, 200, 204, 301, 302, 307, 400, 401, 403, 404, 405, 407, 408, 418, 421, 426, 429, 431):
+        assert match_all(read_lines(f"HTTP {status}".encode()).lines) or status in (101, 200, 204)
+    for code in (1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014, 1015):
+        assert f"close-{code}" in situations()
+    assert known_code(4401, subprotocols=(), place="", reason="") is not None
