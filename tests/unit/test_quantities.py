@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -20,6 +21,7 @@ from click.testing import CliRunner
 
 from tests.support.chats import chat_capture
 from tests.support.tui_pilot import opened
+from wsinspect import units
 from wsinspect.cli import main
 from wsinspect.cli.demo import parse_length
 from wsinspect.cli.options import DURATION, SIZE
@@ -243,6 +245,34 @@ def test_a_factor_is_a_number_of_its_range(text):
     done = CliRunner().invoke(main.cli, ["run", f"--time-scale={text}"])
     assert done.exit_code == 2
     assert "--time-scale" in done.stderr
+
+
+#: What prints a number with its unit by hand, and why; all else uses `format_size` and `format_duration`.
+BY_HAND = {
+    "cli/detail.py": "a time on the capture's axis, to the microsecond",
+    "findings/limits.py": "a setting as its documentation writes it",
+    "findings/rules/gateways.py": "the same",
+    "findings/rules/held.py": "a guess at a setting, as people set it",
+    "present/sandwich.py": "a difference with its sign and its error",
+    "present/handshakes.py": "a column with its sign",
+    "recorder/narrator.py": "a step of the clock, with its sign",
+    "tui/screens/timeline.py": "ticks of an axis",
+    "tui/widgets/playback.py": "places on the axis",
+}
+#: `{x >> 20} MiB`, `{x / 1024:.1f} KiB`, `{x:g} s`, `{x:.1f} ms`.
+PRINTED = re.compile(r"(?:>> ?[0-9]0|/ ?1024[^}]*|:[+ 0-9.]*[gf])\} ?(?:[KMGT]i?B|s|ms|us)\b")
+
+
+def test_sizes_and_durations_are_printed_by_the_one_formatter() -> None:
+    package = Path(units.__file__).parent
+    found = {
+        path.relative_to(package).as_posix()
+        for path in package.rglob("*.py")
+        if path.name != "units.py" and PRINTED.search(path.read_text("utf-8"))
+    }
+    assert found == set(BY_HAND)
+    assert PRINTED.search('f"{x >> 20} MiB"')
+    assert PRINTED.search('f"{x:.1f} ms"')
 
 
 def test_the_go_bar_takes_durations_and_points_at_a_mistake(tmp_path: Path, monkeypatch) -> None:

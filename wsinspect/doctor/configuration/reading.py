@@ -20,6 +20,7 @@ from wsinspect.doctor.configuration.nginx.tree import pasted
 from wsinspect.doctor.configuration.sources import MAX_FILES, MAX_TOTAL, Sources
 from wsinspect.doctor.target import Target
 from wsinspect.errors import UsageError
+from wsinspect.units import format_size
 
 #: In the order in which they are asked whether a file is theirs.
 READERS: Final[tuple[Reader, ...]] = (HAProxy(), Apache(), Caddy(), Nginx())
@@ -132,7 +133,7 @@ def read_configurations(paths: Sequence[str], stdin: str | None = None) -> tuple
 
 def _pasted(text: str) -> list[Configuration]:
     if len(text) > MAX_TOTAL:
-        raise UsageError(f"stdin: more than {MAX_TOTAL >> 20} MiB")
+        raise UsageError(f"stdin: more than {format_size(MAX_TOTAL)}")
     files = pasted(text)
     if files is None:
         sources = Sources({"stdin": text})

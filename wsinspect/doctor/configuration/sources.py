@@ -15,6 +15,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import Final
 
+from wsinspect.units import format_size
+
 MAX_FILE: Final = 2 * 1024 * 1024
 MAX_TOTAL: Final = 16 * 1024 * 1024
 MAX_FILES: Final = 4096
@@ -98,10 +100,10 @@ class Sources:
             if not stat.S_ISREG(facts.st_mode):
                 raise ValueError("not a file")
             if facts.st_size > MAX_FILE:
-                raise ValueError(f"larger than {MAX_FILE >> 20} MiB")
+                raise ValueError(f"larger than {format_size(MAX_FILE)}")
             data = stream.read(MAX_FILE + 1)
         if len(data) > MAX_FILE or self._bytes + len(data) > MAX_TOTAL:
-            raise ValueError(f"more than {MAX_TOTAL >> 20} MiB in all")
+            raise ValueError(f"more than {format_size(MAX_TOTAL)} in all")
         if b"\0" in data[:4096]:
             raise ValueError("not a text file")
         return data.decode("utf-8", "surrogateescape")

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from wsinspect.net import Address
+from wsinspect.units import SECOND, format_duration
 
 _SECONDS_TO_START: Final = 10.0
 _SECONDS_TO_END: Final = 3.0
@@ -23,6 +24,8 @@ _MAX_SAID: Final = 64 * 1024
 #: Asks the kernel (prctl, PR_SET_PDEATHSIG) to end what it becomes when the one who started it dies.
 _LAUNCHER: Final = """
 import ctypes, os, sys
+
+from wsinspect.units import SECOND, format_duration
 parent, program, *arguments = sys.argv[1:]
 try:
     ctypes.CDLL(None).prctl(1, 15, 0, 0, 0)
@@ -72,7 +75,10 @@ async def output_of(program: str, arguments: Sequence[str], folder: Path) -> tup
         async with asyncio.timeout(_SECONDS_TO_START):
             said, _ = await process.communicate()
     except TimeoutError:
-        return 1, f"{Path(program).name} did not end within {_SECONDS_TO_START:g} s"
+        return (
+            1,
+            f"{Path(program).name} did not end within {format_duration(round(_SECONDS_TO_START * SECOND))}",
+        )
     finally:
         await _end(process)
     return process.returncode or 0, said[:_MAX_SAID].decode("utf-8", "replace")
