@@ -319,7 +319,7 @@ def _say_ready(facts: dict[str, Any], as_json: bool, ready_fd: int | None, *, wi
         for listener in facts["listeners"]:
             is_open = listener["port"] is not None
             where = f"listening on {Address(listener['host'], listener['port'])}" if is_open else "watching"
-            _print(f"{where}  {listener['tap']}  {listener['mode']}")
+            _print("  ".join(dict.fromkeys((where, listener["tap"], listener["mode"]))))
         _print(f"recording to {facts['capture']}")
     for listener in facts["listeners"]:
         if listener["host"] is not None and not _is_loopback(listener["host"]):

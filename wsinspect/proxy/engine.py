@@ -49,6 +49,7 @@ from wsinspect.proxy.relay import RelayLayer
 from wsinspect.proxy.seams.http2 import Mode, set_mode
 from wsinspect.proxy.seams.next_layer import install_next_layer
 from wsinspect.proxy.taps import Tap, Taps
+from wsinspect.proxy.welcome import Welcome
 from wsinspect.vocabulary import events
 
 #: How often a free port is chosen again when somebody else takes it first.
@@ -248,7 +249,7 @@ class _Engine:
         RelayLayer.make_link = self.log.make_link
         install_next_layer(master, self.log.connections)
         self.handshake_faults = HandshakeFaults(self.controller, self.log)
-        master.addons.add(self.log, self.handshake_faults)
+        master.addons.add(Welcome(self.options.ca_dir), self.log, self.handshake_faults)
         set_mode(self.options.http2_websocket)
         if self.options.http2_websocket != "off":
             master.addons.add(AlpnMirror())

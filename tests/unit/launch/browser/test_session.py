@@ -57,7 +57,7 @@ def test_a_proxy_is_started_and_ends_with_the_browser(tmp_path, fake):
     words = notes(tmp_path)
     assert words[-3:-1] == ["--mine", "http://localhost:1"]
     proxy = option(words, "--proxy-server").removeprefix("http://")
-    assert f"listening on {proxy}  regular  regular" in run.said
+    assert f"listening on {proxy}  regular\n" in run.said
     assert f"proxied by {proxy}" in run.said
     profile = option(words, "--user-data-dir")
     assert option(words, "TMPDIR") == f"{Path(profile).parent}/t"
