@@ -1,4 +1,4 @@
-"""Opening the proxy's own address, or mitm.it through it: a page that says what to do, none of it recorded."""
+"""The proxy's own address, or mitm.it through it: a page that says what to do; none of it is recorded."""
 
 from __future__ import annotations
 

@@ -27,8 +27,8 @@ _HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
 }
 _NOT_YET: Final = (
-    "This page was asked for as if the proxy were a server. Set <code>{}</code> as the HTTP proxy of a browser "
-    "or client, also for HTTPS:"
+    "This page was asked for as if the proxy were a server. Set <code>{}</code> as the HTTP proxy of a "
+    "browser or client, also for HTTPS:"
 )
 _PAGE: Final = """<!doctype html>
 <html lang="en">
