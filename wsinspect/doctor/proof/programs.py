@@ -24,8 +24,6 @@ _MAX_SAID: Final = 64 * 1024
 #: Asks the kernel (prctl, PR_SET_PDEATHSIG) to end what it becomes when the one who started it dies.
 _LAUNCHER: Final = """
 import ctypes, os, sys
-
-from wsinspect.units import SECOND, format_duration
 parent, program, *arguments = sys.argv[1:]
 try:
     ctypes.CDLL(None).prctl(1, 15, 0, 0, 0)
@@ -75,10 +73,8 @@ async def output_of(program: str, arguments: Sequence[str], folder: Path) -> tup
         async with asyncio.timeout(_SECONDS_TO_START):
             said, _ = await process.communicate()
     except TimeoutError:
-        return (
-            1,
-            f"{Path(program).name} did not end within {format_duration(round(_SECONDS_TO_START * SECOND))}",
-        )
+        waited = format_duration(round(_SECONDS_TO_START * SECOND))
+        return 1, f"{Path(program).name} did not end within {waited}"
     finally:
         await _end(process)
     return process.returncode or 0, said[:_MAX_SAID].decode("utf-8", "replace")
