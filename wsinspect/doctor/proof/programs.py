@@ -41,7 +41,8 @@ class RefusedError(Exception):
 
 def find_program(names: Sequence[str]) -> str | None:
     """The first of these programs that is on this machine."""
-    path = os.pathsep.join((os.environ.get("PATH", ""), _PATH))
+    # Programs that come as wheels are next to Python.
+    path = os.pathsep.join((os.environ.get("PATH", ""), _PATH, str(Path(sys.executable).parent)))
     return next((found for name in names if (found := shutil.which(name, path=path))), None)
 
 

@@ -23,6 +23,7 @@ from wsinspect.doctor.proof.apache import ApacheProver
 from wsinspect.doctor.proof.application import CREDENTIALS, answer, application
 from wsinspect.doctor.proof.caddy import CaddyProver
 from wsinspect.doctor.proof.certificate import write_certificate
+from wsinspect.doctor.proof.envoy import EnvoyProver
 from wsinspect.doctor.proof.haproxy import HAProxyProver
 from wsinspect.doctor.proof.model import Prover, Setup, Stage
 from wsinspect.doctor.proof.nginx import NginxProver
@@ -39,6 +40,7 @@ PROVERS: Final[Mapping[str, Prover]] = {
     "haproxy": HAProxyProver(),
     "apache": ApacheProver(),
     "caddy": CaddyProver(),
+    "envoy": EnvoyProver(),
 }
 _ANSWER_SECONDS: Final = 8.0
 #: A limit is scaled down to this, and a connection that outlives it by half is held.
@@ -122,7 +124,8 @@ async def _program(software: str) -> tuple[Prover, str, str]:
         raise CannotProveError(f"{name} is not on this machine ({' or '.join(prover.programs)})")
     with tempfile.TemporaryDirectory(prefix="wsinspect-proof-") as folder:
         _, said = await output_of(program, prover.version_arguments, Path(folder))
-    found = re.search(r"\d+(?:\.\d+)+", said)
+    said = said.replace(str(Path(program).parent), "")
+    found = re.search(r"(?<!\w)\d+(?:\.\d+)+", said)
     if found is None:
         raise CannotProveError(f"{program} does not say its version")
     refused = prover.refuses(found[0])

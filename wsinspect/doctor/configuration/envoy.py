@@ -1,0 +1,356 @@
+"""Envoy: listener, virtual host and route of a URL in a static configuration, YAML or JSON."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+from wsinspect.doctor.configuration.documents import Node, documents, walk
+from wsinspect.doctor.configuration.model import (
+    RAISED_SECONDS,
+    Defect,
+    Kind,
+    Met,
+    handshake_headers,
+    kind_of_header,
+)
+from wsinspect.doctor.configuration.patterns import UndecidedError, search
+from wsinspect.doctor.configuration.sources import Sources
+from wsinspect.doctor.target import Target
+
+_OWN: Final = re.compile(
+    r"http_connection_manager|[\"']?static_resources[\"']?\s*:|[\"']?virtual_hosts[\"']?\s*:"
+)
+#: Defaults of the documentation: a route's timeout, and streams that are idle.
+_ROUTE_TIMEOUT: Final = 15.0
+_STREAM_IDLE: Final = 300.0
+_UPGRADE: Final = "[{upgrade_type: websocket}]"
+
+
+class Tree(NamedTuple):
+    """The documents of all files."""
+
+    roots: tuple[Node, ...]
+    sources: Sources
+
+
+@dataclass
+class Found:
+    """What a URL meets.
+
+    Attributes:
+        manager: the HTTP connection manager.
+        route: the route that fits first; empty if none does.
+    """
+
+    tree: Tree
+    manager: Node
+    host: Node
+    route: Node
+    unsure: list[str] = field(default_factory=list)
+
+    @property
+    def cluster(self) -> Node:
+        """The definition of the cluster that the route names."""
+        name = self.route.get("route", "cluster").text
+        clusters = (one for root in self.tree.roots for one in walk(root, ("static_resources", "clusters")))
+        empty = self.route.get("route", "nothing")
+        return next((one for one in clusters if name and one.get("name").text == name), empty)
+
+
+def seconds_of(text: str) -> float | None:
+    """A duration as protobuf's JSON has it: `15s`, `0.5s`; None if it is none."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)s", text)
+    return float(match[1]) if match else None
+
+
+@dataclass(frozen=True)
+class Envoy:
+    """Reads a bootstrap, or files of listeners, routes and clusters."""
+
+    software: str = "envoy"
+
+    def recognises(self, name: str, text: str) -> bool:
+        """The names of its messages."""
+        return bool(_OWN.search(text)) and "kind: EnvoyFilter" not in text
+
+    def read(self, sources: Sources, files: Sequence[str]) -> Tree | None:
+        """The documents of all files, unread until something is asked of them."""
+        roots = [one for file in files for one in documents(sources, file)]
+        return Tree(tuple(roots), sources) if roots else None
+
+    def meets(self, tree: Tree, target: Target, version: tuple[int, ...] | None) -> Met | None:
+        """The route for this URL, and whether it lets an upgrade through."""
+        unsure: list[str] = []
+        manager = _manager(tree, target, unsure)
+        if not manager:
+            return None
+        host = _virtual_host(manager, target)
+        if not host and manager.get("rds"):
+            unsure.append(f"the routes of {manager.at} come from a server (rds): they are not here")
+        route = _route(host, target, unsure) if host else host
+        found = Found(tree, manager, host, route, unsure)
+        place = route or host or manager
+        return Met(
+            _words(found),
+            place.at,
+            tuple(_defects(found, target)),
+            tuple(limits(found)),
+            tuple(dict.fromkeys(found.unsure)),
+            found,
+        )
+
+
+def _words(found: Found) -> str:
+    if not found.route:
+        return f"virtual host {found.host.get('name').text}" if found.host else "http_connection_manager"
+    match = found.route.get("match")
+    how = next(
+        (
+            f"{key} {value.text or value.get('regex').text}"
+            for key, value in match.items()
+            if key != "headers"
+        ),
+        "",
+    )
+    return f"route {found.route.get('name').text or how}".strip()
+
+
+def _manager(tree: Tree, target: Target, unsure: list[str]) -> Node:
+    managers: list[tuple[Node, Node]] = []
+    for root in tree.roots:
+        listeners = [*walk(root, ("static_resources", "listeners")), *walk(root, ("resources",)), root]
+        for listener in listeners:
+            for one in walk(listener, ("filter_chains", "filters")):
+                config = one.either("typed_config", "config")
+                if (
+                    "http_connection_manager" in one.get("name").text
+                    or "HttpConnectionManager" in config.get("@type").text
+                ):
+                    managers.append((listener, config))
+    fitting = [
+        config
+        for listener, config in managers
+        if listener.get("address", "socket_address", "port_value").text == str(target.port)
+    ]
+    if not fitting and len(managers) > 1:
+        unsure.append(f"no listener has port {target.port}: the first was taken")
+    empty = Node(None, "", "")
+    return next(iter(fitting or [config for _, config in managers]), empty)
+
+
+def _virtual_host(manager: Node, target: Target) -> Node:
+    """The one whose domain fits best: exact, a suffix, a prefix, then any."""
+    best, rank = manager.get("nothing"), (0, 0)
+    # A port in Host is part of the name, unless it is stripped.
+    strips = any(manager.get(key).is_on for key in ("strip_any_host_port", "strip_matching_host_port"))
+    names = {target.host.lower() if strips else target.authority.lower()}
+    for host in walk(manager, ("route_config", "virtual_hosts")):
+        for one in host.get("domains"):
+            domain = one.text.lower()
+            for name in names:
+                found = (0, 0)
+                if domain == name:
+                    found = (4, 0)
+                elif domain == "*":
+                    found = (1, 0)
+                elif domain.startswith("*") and name.endswith(domain[1:]):
+                    found = (3, len(domain))
+                elif domain.endswith("*") and name.startswith(domain[:-1]):
+                    found = (2, len(domain))
+                if found > rank:
+                    best, rank = host, found
+    return best
+
+
+def _route(host: Node, target: Target, unsure: list[str]) -> Node:
+    for one in host.get("routes"):
+        try:
+            if _matches(one.get("match"), target):
+                return one
+        except UndecidedError as error:
+            unsure.append(f"route at {one.at}: {error} is not known here")
+    return host.get("nothing")
+
+
+def _matches(match: Node, target: Target) -> bool:
+    path = target.path
+    for key, value in match.items():
+        if key == "prefix" and not path.startswith(value.text):
+            return False
+        if key == "path" and path != value.text:
+            return False
+        if key == "path_separated_prefix" and not (path == value.text or path.startswith(f"{value.text}/")):
+            return False
+        if key == "safe_regex" and not search(f"^(?:{value.get('regex').text})$", path):
+            return False
+    headers = handshake_headers(target) | {
+        ":method": "GET",
+        ":path": target.target,
+        ":authority": target.authority,
+    }
+    for one in match.get("headers"):
+        name = one.get("name").text.lower()
+        if name not in headers:
+            raise UndecidedError(f"header {name}")
+        if _header_fits(one, headers[name]) == one.get("invert_match").is_on:
+            return False
+    if match.get("query_parameters") or match.get("runtime_fraction"):
+        raise UndecidedError("a query parameter or a fraction")
+    return True
+
+
+def _header_fits(one: Node, value: str) -> bool:
+    if one.get("present_match"):
+        return one.get("present_match").is_on
+    text = one.get("string_match")
+    exact = one.get("exact_match") or text.get("exact")
+    ignores = text.get("ignore_case").is_on
+    if exact:
+        return exact.text.lower() == value.lower() if ignores else exact.text == value
+    for key, check in (
+        ("prefix", value.startswith),
+        ("suffix", value.endswith),
+        ("contains", value.__contains__),
+    ):
+        if part := (one.get(f"{key}_match") or text.get(key)):
+            return bool(check(part.text))
+    regex = one.get("safe_regex_match", "regex") or text.get("safe_regex", "regex")
+    return bool(search(f"^(?:{regex.text})$", value)) if regex else True
+
+
+def _defects(found: Found, target: Target) -> Iterator[Defect]:
+    route = found.route
+    if not route:
+        if not found.manager.get("rds"):
+            place = found.host or found.manager
+            yield Defect("answer", "no route fits this path, so Envoy answers 404", place.at, status=404)
+        return
+    direct, redirect = route.get("direct_response"), route.get("redirect")
+    if direct:
+        status = direct.get("status").text
+        yield Defect(
+            "answer",
+            f"'direct_response' answers {status}",
+            direct.at,
+            status=int(status) if status.isdigit() else 200,
+        )
+        return
+    if redirect:
+        codes = {"FOUND": 302, "SEE_OTHER": 303, "TEMPORARY_REDIRECT": 307, "PERMANENT_REDIRECT": 308}
+        yield Defect(
+            "answer",
+            "'redirect' answers itself",
+            redirect.at,
+            status=codes.get(redirect.get("response_code").text, 301),
+        )
+        return
+    action = route.get("route")
+    yield from _upgrade(found, action)
+    if _is_http2(found.cluster):
+        words = "the cluster speaks HTTP/2: upgrades become extended CONNECT, which servers rarely accept"
+        yield Defect("h2", words, found.cluster.at)
+    yield from _removed(found)
+    for key in (
+        "host_rewrite_literal",
+        "auto_host_rewrite",
+        "host_rewrite_header",
+        "host_rewrite_path_regex",
+    ):
+        one = action.get(key)
+        if one and one.text != "false":
+            yield Defect("host", f"'{key}': the server does not get the client's Host", one.at, one.without())
+    rewrite = action.get("prefix_rewrite")
+    prefix = route.get("match").either("prefix", "path", "path_separated_prefix").text
+    if rewrite and target.path.startswith(prefix):
+        becomes = rewrite.text + target.path[len(prefix) :]
+        if becomes != target.path:
+            yield Defect(
+                "path", f"'prefix_rewrite' makes {target.path} into {becomes}", rewrite.at, rewrite.without()
+            )
+    if regex := action.get("regex_rewrite"):
+        yield Defect("path", "'regex_rewrite' changes the path", regex.at, regex.without())
+
+
+def _upgrade(found: Found, action: Node) -> Iterator[Defect]:
+    """On the route, `enabled: false` switches off what the connection manager allows."""
+    own = next(
+        (one for one in action.get("upgrade_configs") if one.get("upgrade_type").text.lower() == "websocket"),
+        None,
+    )
+    general = [
+        one
+        for one in found.manager.get("upgrade_configs")
+        if one.get("upgrade_type").text.lower() == "websocket"
+    ]
+    if own is not None and own.get("enabled").text.lower() == "false":
+        words, at = "'enabled: false' for websocket on this route", own.get("enabled").at
+        edits = own.get("enabled").with_value("true")
+    elif own is None and not general:
+        words, at = "no upgrade_configs with websocket, so Envoy refuses upgrades", found.manager.at
+        edits = found.manager.with_entry("upgrade_configs", _UPGRADE, "- upgrade_type: websocket")
+    elif own is None and general[0].get("enabled").text.lower() == "false":
+        words, at = "'enabled: false' for websocket", general[0].get("enabled").at
+        edits = general[0].get("enabled").with_value("true")
+    else:
+        return
+    yield Defect("upgrade", words, at, edits)
+    yield Defect("answer", words, at, edits, status=403)
+
+
+def _is_http2(cluster: Node) -> bool:
+    if cluster.get("http2_protocol_options"):
+        return True
+    for _, options in cluster.get("typed_extension_protocol_options").items():
+        explicit = options.get("explicit_http_config")
+        if explicit.get("http2_protocol_options"):
+            return True
+        return any(key == "http2_protocol_options" for key, _ in explicit.items())
+    return False
+
+
+def _removed(found: Found) -> Iterator[Defect]:
+    for scope in (found.route, found.host, found.manager.get("route_config")):
+        for one in scope.get("request_headers_to_remove"):
+            kind: Kind | None = kind_of_header(one.text)
+            if kind is not None:
+                yield Defect(kind, f"'request_headers_to_remove' removes {one.text}", one.at, one.without())
+
+
+def limits(found: Found) -> Iterator[Defect]:
+    """How long a stream may be idle, live, and wait for its answer; 0 s is never."""
+    if not found.route.get("route"):
+        return
+    action, manager = found.route.get("route"), found.manager
+    idle = action.get("idle_timeout") or manager.get("stream_idle_timeout")
+    seconds = seconds_of(idle.text) if idle else _STREAM_IDLE
+    if seconds:
+        words = (
+            f"'{idle.text}' idle"
+            if idle
+            else "no 'idle_timeout': the default of 'stream_idle_timeout' is 300 s"
+        )
+        raised = f"{RAISED_SECONDS}s"
+        edits = idle.with_value(raised) if idle else action.with_entry("idle_timeout", raised)
+        yield Defect("idle", f"{words}: silence for that long ends it", (idle or action).at, edits, seconds)
+    timeout = action.get("timeout")
+    seconds = seconds_of(timeout.text) if timeout else _ROUTE_TIMEOUT
+    if seconds:
+        words = f"'timeout: {timeout.text}'" if timeout else "no 'timeout' on the route: its default is 15 s"
+        edits = timeout.with_value("60s") if timeout else action.with_entry("timeout", "60s")
+        yield Defect(
+            "handshake", f"{words}: how long the server has to answer", (timeout or action).at, edits, seconds
+        )
+    options = manager.get("common_http_protocol_options")
+    for one in (
+        action.get("max_stream_duration", "max_stream_duration"),
+        options.get("max_stream_duration"),
+        options.get("max_connection_duration"),
+    ):
+        seconds = seconds_of(one.text) if one else None
+        if one and seconds:
+            yield Defect(
+                "lifetime", f"'{one.text}': connections end at that age", one.at, one.without(), seconds
+            )
