@@ -41,7 +41,7 @@ class Detail:
         follow: look again until the connection or its capture is over.
 
     Attributes:
-        capture: open during a look.
+        capture, connection: as they are during a look.
         is_last: this look is the last one.
     """
 
@@ -50,6 +50,7 @@ class Detail:
         self.with_payload = with_payload
         self.is_last = False
         self.capture: Capture
+        self.connection: Connection
         self._path = path
         self._follow = follow
         self._after = 0
@@ -67,6 +68,7 @@ class Detail:
                 known = [one.id for one in capture.connections()]
                 hint = f"it has {known[0]} to {known[-1]}" if known else "it has none yet"
                 raise CaptureError(f"{self._path} has no connection {self.number}", hint=hint)
+            self.connection = connection
             self.is_last = is_last or is_final(connection)
             yield connection
             if self.is_last:
@@ -265,7 +267,12 @@ def _message(detail: Detail, message: Message) -> dict[str, Any]:
     if not detail.with_payload:
         return objects.message_object(message, None)
     payload = message_payload(detail.capture, message)
-    return objects.message_object(message, payload, is_evicted=detail.capture.is_evicted(message))
+    return objects.message_object(
+        message,
+        payload,
+        is_evicted=detail.capture.is_evicted(message),
+        connection=detail.connection,
+    )
 
 
 def _write_array(name: str, read: Callable[[], Iterable[dict[str, Any]]]) -> Exception | None:

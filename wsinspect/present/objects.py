@@ -8,17 +8,22 @@ character a byte (Latin-1), so that nothing of them is lost; payloads are `text`
 from __future__ import annotations
 
 import base64
+import json
+import math
 from typing import Any
 
 from wsinspect.capture.missing import lacks
 from wsinspect.capture.records import Connection, Event, FrameRow, Handshake, Message, Opaque, Ping
+from wsinspect.decoders.limits import MAX_BYTES
 from wsinspect.handshake.diff import Change, changed_fields
 from wsinspect.handshake.heads import RawHead
 from wsinspect.handshake.negotiation import negotiate
 from wsinspect.present.handshakes import STEPS, head_of
+from wsinspect.present.notes import summary_words
 from wsinspect.wire.close_codes import parse_close
 from wsinspect.wire.opcodes import Opcode, opcode_name
 
+_NO_JSON = object()
 _HEADS = ("request_in", "request_out", "response_in", "response_out", "informational")
 
 
@@ -109,8 +114,21 @@ def frame_object(frame: FrameRow, ping: Ping | None, with_payload: bool) -> dict
     return found
 
 
-def message_object(message: Message, payload: bytes | None, *, is_evicted: bool = False) -> dict[str, Any]:
-    """A message; `payload` is its inflated content where that is wanted and `is_evicted` says it is gone."""
+def message_object(
+    message: Message,
+    payload: bytes | None,
+    *,
+    is_evicted: bool = False,
+    connection: Connection | None = None,
+) -> dict[str, Any]:
+    """A message.
+
+    Args:
+        payload: its inflated content, where that is wanted: as text or base64, text that is JSON as a value
+            too, and what a decoder of the connection's subprotocol says of it.
+        is_evicted: its content is gone.
+        connection: whose message it is; without it no decoder is asked.
+    """
     found: dict[str, Any] = {
         "id": message.id,
         "direction": message.direction.short,
@@ -125,7 +143,32 @@ def message_object(message: Message, payload: bytes | None, *, is_evicted: bool 
         found |= {"evicted": True, "payload": None}
     elif payload is not None:
         found["payload"] = content(payload)
+        if (value := _json_value(payload)) is not _NO_JSON:
+            found["json"] = value
+        if connection is not None:
+            is_s2c = bool(message.direction)
+            found["summary"] = summary_words(payload, message.opcode, is_s2c, connection, is_whole=True)
     return found
+
+
+def _json_value(data: bytes) -> Any:
+    """An object or array; other values are as readable in the text."""
+    if len(data) > MAX_BYTES or data.lstrip()[:1] not in (b"{", b"["):
+        return _NO_JSON
+    try:
+        return json.loads(data, parse_constant=_refuse, parse_float=_finite)
+    except (ValueError, RecursionError):  # text that only begins like JSON, or numbers of thousands of digits
+        return _NO_JSON
+
+
+def _refuse(word: str) -> float:
+    raise ValueError(word)
+
+
+def _finite(text: str) -> float:
+    """A number that JSON can say again."""
+    number = float(text)
+    return number if math.isfinite(number) else _refuse(text)
 
 
 def opaque_object(opaque: Opaque, with_payload: bool) -> dict[str, Any]:

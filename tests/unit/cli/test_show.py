@@ -318,3 +318,29 @@ def test_odd_values_are_shown_as_they_are(show, capture, tmp_path, sql):
     database.close()
     for args in ([], [1], [1, "--payload"], [1, "--json", "--payload"], ["--json"]):
         show(path, *args)
+
+
+def test_messages_in_json_are_values_with_a_decoders_words(tmp_path, show):
+    maker = CaptureMaker(tmp_path / "graph.db")
+    maker.attempt(1, extra=b"Sec-WebSocket-Protocol: graphql-transport-ws\r\n")
+    maker.open(1, extra=b"Sec-WebSocket-Protocol: graphql-transport-ws\r\n")
+    texts = [
+        b'{"id":"1","type":"subscribe","payload":{"query":"subscription { n }"}}',
+        b'{"n": 1e999}',
+        b'{"n": NaN}',
+        b"[" * 100_000,
+        b'{"n": ' + b"9" * 5000 + b"}",
+        b"{no JSON}",
+        b" [1, 2.5]",
+    ]
+    for number, text in enumerate(texts):
+        maker.frame(1, C2S, Opcode.TEXT, text, 10 + number)
+    maker.frame(1, C2S, Opcode.TEXT, deflated(b'{"type":"ping"}'), 30, rsv=4)
+    path = maker.finish()
+    messages = json.loads(show(path, 1, "--json", "--payload"), parse_constant=pytest.fail)["messages"]
+    assert messages[0]["json"]["payload"] == {"query": "subscription { n }"}
+    assert "subscribe" in messages[0]["summary"]
+    assert ["json" in one for one in messages] == [True, False, False, False, False, False, True, False]
+    assert messages[6]["json"] == [1, 2.5]
+    assert messages[6]["summary"] is None
+    assert messages[1]["payload"] == {"text": '{"n": 1e999}'}
