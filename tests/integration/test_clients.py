@@ -138,6 +138,7 @@ async def test_an_outage_tells_clients_apart(tmp_path: Path) -> None:
     assert {event["grade"] for event in sessions} == {one.grade.letter for one in found.values()}
 
 
+@pytest.mark.slow
 async def test_half_open_tells_clients_with_a_heartbeat_apart(tmp_path: Path) -> None:
     file = tmp_path / "scenario.yaml"
     file.write_text(HALF_OPEN)
@@ -172,6 +173,7 @@ async def test_giving_up_is_seen_once_it_has_been_silent_for_long(tmp_path: Path
     assert reason(later, "returns").points == 0
 
 
+@pytest.mark.slow
 async def test_fifty_at_once_are_judged_one_by_one(tmp_path: Path) -> None:
     file = tmp_path / "scenario.yaml"
     file.write_text(SCENARIO.replace("3s", "1s").replace("1500ms", "2s"))

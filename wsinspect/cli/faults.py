@@ -114,12 +114,19 @@ def _facts(name: str) -> dict[str, Any]:
 def validate(scenario: Path, as_json: bool) -> None:
     """Check a scenario file; an error names its line and field."""
     from wsinspect.cli.output import echo, echo_json
+    from wsinspect.clients.expectations import read_expectations
+    from wsinspect.faults.errors import FaultError
     from wsinspect.faults.scenario import load_file
 
     loaded = load_file(scenario)
+    try:
+        expectations = read_expectations(loaded)
+    except FaultError as error:
+        raise error.at(error.line or 1, 1, str(scenario)) from None
     warnings = [str(remark) for remark in loaded.warnings]
     if as_json:
-        echo_json({"rules": len(loaded.rules), "phases": len(loaded.phases), "warnings": warnings})
+        counts = {"rules": len(loaded.rules), "phases": len(loaded.phases), "expectations": len(expectations)}
+        echo_json({**counts, "warnings": warnings})
         return
     for line in warnings:
         click.echo(f"wsinspect: warning: {scenario}: {line}", err=True)

@@ -48,6 +48,7 @@ COMMANDS = {
     "explain": _Lazy(
         "wsinspect.cli.explain:explain", "Say what a console line, error, close code or log line means."
     ),
+    "check": _Lazy("wsinspect.cli.check:check", "Check how a client copes with a scenario of faults."),
     "replay": _Lazy("wsinspect.cli.replay:replay", "Replay a capture, as client or as server."),
     "export": _Lazy("wsinspect.cli.export:export", "Write a capture as HAR or JSONL."),
     "import": _Lazy(

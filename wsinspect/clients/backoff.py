@@ -224,6 +224,9 @@ def _jitter(delays: Sequence[int], found: _Fit, noise_ns: int) -> bool | None:
         return False if len(delays) >= 6 or (len(delays) >= 4 and is_close) else None
     if found.shape in (Shape.LINEAR, Shape.EXPONENTIAL, Shape.IRREGULAR, Shape.UNCLEAR) and len(delays) >= 3:
         return True
+    slack = noise_ns / max(delays)
+    if found.shape == Shape.GROWING and len(delays) >= 5 and found.jitter > 2 * _EXACT + slack:
+        return True
     if found.shape == Shape.GROWING and any(b < a - noise_ns - 0.05 * a for a, b in pairwise(delays)):
         return True
     return None

@@ -228,17 +228,18 @@ class ClientFacts:
     Attributes:
         attempts: in the order of their times.
         blocks: times in which a rule without conditions kept all clients out.
-        phases: begin of each phase of the scenario, with its number from 0.
+        phases: begin of each phase of the scenario, with its number from 0; `phases_end_ns` is when the
+            last one was over.
         horizon_ns: until when the capture can say anything.
         noise_ns: how late a timer may be on this machine, as measured.
         said: the first and last messages of an attempt, in order.
         pings: when the client's PING frames came.
-        time_scale: factor of the scenario's times.
     """
 
     attempts: Sequence[Attempt] = ()
     blocks: Sequence[Block] = ()
     phases: Sequence[tuple[int, int]] = ()
+    phases_end_ns: int | None = None
     horizon_ns: int = 0
     noise_ns: int = 20_000_000
     said: Callable[[Attempt], Sequence[Said]] = lambda _: ()

@@ -93,6 +93,14 @@ def read_facts(
             for step in (done.steps if done else ())
             if step.kind == "phase" and isinstance(number := step.detail.get("phase"), int)
         ),
+        phases_end_ns=next(
+            (
+                step.time_ns
+                for step in (done.steps if done else ())
+                if step.kind == "phase" and step.detail.get("phase") is None
+            ),
+            None,
+        ),
         horizon_ns=horizon,
         noise_ns=max(noise_ns, _lateness(done)),
         said=lambda one: said(one.id) if one.id > 0 and one.is_open else (),

@@ -1,7 +1,7 @@
 """Scenario files: rules, phases and expectations in one YAML file.
 
 Every mistake is reported with its line, the field, and what was expected there. A rule that can never act is
-no mistake but a warning. `expect` is read and kept; nothing here evaluates it.
+no mistake but a warning. `expect` is kept as it is; `clients.expectations` reads it.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class Scenario:
     Attributes:
         start: when the phases begin: "first-attempt" or "now".
         source: where the limits of a preset come from.
-        expect: as read.
+        expect: as read; `expect_lines` are their lines in the file.
     """
 
     name: str = ""
@@ -86,6 +86,7 @@ class Scenario:
     rules: tuple[Rule, ...] = ()
     phases: tuple[Phase, ...] = ()
     expect: tuple[Mapping[str, Any], ...] = ()
+    expect_lines: tuple[int | None, ...] = field(default=(), compare=False)
     warnings: tuple[Remark, ...] = field(default=(), compare=False)
 
 
@@ -170,6 +171,7 @@ class _Reader:
         rules = self._rules(document.get("rules"))
         phases = self._phases(document.get("phases"), rules)
         self._warn_of_idle(rules, phases)
+        expect = _expect(document.get("expect"))
         return Scenario(
             name=_text(document, "name"),
             source=_text(document, "source"),
@@ -177,7 +179,8 @@ class _Reader:
             start=_start(document.get("start")),
             rules=rules,
             phases=phases,
-            expect=_expect(document.get("expect")),
+            expect=expect,
+            expect_lines=tuple(self._place(f"expect[{index}]")[0] for index in range(len(expect))),
             warnings=tuple(self._warnings),
         )
 

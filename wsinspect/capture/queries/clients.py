@@ -6,6 +6,8 @@ file of any type.
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 from wsinspect.capture.reader import RULE
@@ -93,6 +95,12 @@ _MESSAGES: Final = (
     "FROM frame LEFT JOIN stored_message ON stored_message.id = frame.id "
     "WHERE frame.connection_id = ? AND (bits >> 8 & 15) IN (1, 2) ORDER BY frame.id"
 )
+_MATCHED: Final = (
+    "SELECT frame.id, frame.connection_id, frame.is_s2c, time_ns, sent_after_ns, "
+    "substr(coalesce(stored_message.data, payload), 1, ?) "
+    "FROM frame LEFT JOIN stored_message ON stored_message.id = frame.message_id "
+    "WHERE frame.id IN (SELECT value FROM json_each(?)) ORDER BY frame.id"
+)
 _PINGS: Final = (
     "SELECT time_ns FROM ping JOIN frame ON frame.id = ping_frame "
     "WHERE ping.connection_id = ? AND leg = 'server' ORDER BY ping_frame DESC LIMIT ?"
@@ -137,6 +145,11 @@ def messages(query: Query, connection_id: int, first: int, last: int, cut: int) 
         newest = query(f"{_MESSAGES} DESC LIMIT ?", (cut, connection_id, last))[::-1]
         rows += [row for row in newest if row[0] > rows[-1][0]]
     return list(map(ClientMessage._make, rows))
+
+
+def frames_with_content(query: Query, ids: Sequence[int], cut: int) -> list[tuple[Any, ...]]:
+    """Id, connection, direction, time, how much later it was sent, and the message's beginning."""
+    return query(_MATCHED, (cut, json.dumps(list(ids))))
 
 
 def client_pings(query: Query, connection_id: int, newest: int) -> list[int]:

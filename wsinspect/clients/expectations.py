@@ -1,0 +1,646 @@
+"""What a scenario expects of its clients: read, and judged by sessions, findings and matching messages.
+
+An expectation holds, or fails, or nothing tested it; what nothing tested does not hold. Each is judged for
+each client, but for `no_findings`, which is about the whole capture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+from wsinspect.clients.backoff import Shape
+from wsinspect.clients.facts import Attempt, ClientFacts, Transport
+from wsinspect.clients.grading import LETTERS, Client
+from wsinspect.clients.messages import id_of
+from wsinspect.clients.outages import Cause, Ending, Outage
+from wsinspect.faults.errors import FaultError
+from wsinspect.faults.scenario import Scenario
+from wsinspect.faults.values import SECONDS, shown
+from wsinspect.filters.errors import FilterError
+from wsinspect.filters.language import parse
+from wsinspect.findings.model import SEVERITIES, Finding
+from wsinspect.text import counted
+from wsinspect.units import format_duration
+from wsinspect.vocabulary import Direction
+
+_GROWING: Final = frozenset({Shape.LINEAR, Shape.EXPONENTIAL, Shape.GROWING})
+_SHAPES: Final = ("immediate", "fixed", "linear", "exponential", "growing")
+_TRANSPORTS: Final = ("websocket", "polling")
+_COUNTS: Final = ("times", "at_least", "at_most")
+#: What a fault must be able to do for a client to have something to cope with, by expectation.
+_SILENCING: Final = frozenset({"blackhole", "idle_timeout", "drop"})
+
+
+class Match(NamedTuple):
+    """A message or control frame that a filter lets pass.
+
+    Attributes:
+        id: of its frame.
+        data: the beginning of its content.
+    """
+
+    id: int
+    connection: int
+    direction: Direction
+    time_ns: int
+    data: bytes
+    is_delivered: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Expectation:
+    """One line of `expect`.
+
+    Attributes:
+        value: read: nanoseconds, a number, a word, a list, or the text of a filter.
+        phase: from 1; None for all of the run.
+        counts: `times`, `at_least`, `at_most` of `sends`.
+        line: in the file; None where it has none.
+    """
+
+    key: str
+    value: Any
+    text: str
+    phase: int | None = None
+    counts: Mapping[str, int] | None = None
+    line: int | None = None
+
+    @property
+    def longest_ns(self) -> int:
+        """How long after an outage it may still come true."""
+        return self.value if self.key in _DURATIONS and isinstance(self.value, int) else 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """How an expectation was met.
+
+    Attributes:
+        session: the client's number; None where it is about all of them.
+        held: None where nothing tested it.
+        seen: why, with numbers.
+    """
+
+    expectation: Expectation
+    session: int | None
+    held: bool | None
+    seen: str
+    connections: tuple[int, ...] = ()
+    frames: tuple[int, ...] = ()
+
+    @property
+    def word(self) -> str:
+        """`held`, `failed` or `not tested`."""
+        return {True: "held", False: "failed", None: "not tested"}[self.held]
+
+    def as_json(self) -> dict[str, Any]:
+        """All fields by their names."""
+        return {
+            "expectation": self.expectation.text,
+            "line": self.expectation.line,
+            "session": self.session,
+            "result": self.word,
+            "seen": self.seen,
+            "connections": list(self.connections),
+            "frames": list(self.frames),
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """What expectations are judged by.
+
+    Attributes:
+        matches: all messages and control frames that a filter lets pass, in order.
+    """
+
+    clients: Sequence[Client]
+    facts: ClientFacts
+    findings: Sequence[Finding] = ()
+    matches: Callable[[str], Sequence[Match]] = lambda _: ()
+
+
+def read_expectations(scenario: Scenario) -> list[Expectation]:
+    """The expectations of a scenario.
+
+    Raises:
+        FaultError: one is unknown, has a wrong value, or can never be judged.
+    """
+    found = []
+    for index, raw in enumerate(scenario.expect):
+        line = scenario.expect_lines[index] if index < len(scenario.expect_lines) else None
+        try:
+            one = _read(raw, line)
+            if (reason := never_judged(one, scenario)) is not None:
+                raise FaultError(one.key, f"can never be judged: {reason}")
+        except FaultError as error:
+            inside = error.inside(f"expect[{index}]")
+            raise (inside.at(line, 1, "") if line is not None else inside) from None
+        found.append(one)
+    return found
+
+
+def _read(raw: Mapping[str, Any], line: int | None) -> Expectation:
+    keys = [key for key in raw if key not in ("phase", *_COUNTS)]
+    if len(keys) != 1 or keys[0] not in _READERS:
+        unknown = next((key for key in keys if key not in _READERS), None)
+        what = f"unknown: {shown(unknown)}; " if unknown is not None else ""
+        raise FaultError("", f"{what}expected one of {', '.join(_READERS)}")
+    key = keys[0]
+    value = raw[key]
+    try:
+        read = _READERS[key](value)
+    except ValueError as error:
+        raise FaultError(key, str(error)) from None
+    phase = raw.get("phase")
+    if phase is not None and (key not in _IN_PHASE or not _is_count(phase) or phase < 1):
+        expected = "a number from 1" if key in _IN_PHASE else f"none with {key}"
+        raise FaultError("phase", f"expected {expected}, found {shown(phase)}")
+    counts = {name: raw[name] for name in _COUNTS if name in raw}
+    for name, count in counts.items():
+        if key != "sends" or not _is_count(count):
+            expected = "a number" if key == "sends" else f"none with {key}"
+            raise FaultError(name, f"expected {expected}, found {shown(count)}")
+    words = [f"{key}: {_word(value)}", *(f"{name}: {count}" for name, count in counts.items())]
+    words += [f"phase: {phase}"] if phase is not None else []
+    return Expectation(
+        key=key, value=read, text=", ".join(words), phase=phase, counts=counts or None, line=line
+    )
+
+
+def never_judged(one: Expectation, scenario: Scenario) -> str | None:
+    """Why nothing in a scenario can test an expectation; None where something may."""
+    if one.phase is not None and one.phase > len(scenario.phases):
+        return f"there is no phase {one.phase} (phases: {len(scenario.phases)})"
+    done = {rule.kind for phase in scenario.phases for rule in phase.do}
+    armed = {name for phase in scenario.phases for name in phase.rules}
+    rules = {rule.kind for rule in scenario.rules if rule.armed or rule.name in armed}
+    kinds = done | rules
+    if one.key in _NEED_FAULTS and not kinds:
+        return "no rule and no phase of this scenario does anything to a client"
+    if one.key == "notices_half_open_within" and not kinds & _SILENCING:
+        return "nothing makes a connection half-open; add a blackhole"
+    return None
+
+
+def evaluate(expectations: Sequence[Expectation], evidence: Evidence) -> list[Result]:
+    """Each expectation for each client, in their order."""
+    results: list[Result] = []
+    for one in expectations:
+        if one.key == "no_findings":
+            results.append(_no_findings(one, evidence))
+            continue
+        for client in evidence.clients:
+            held, seen, attempts, frames = _JUDGES[one.key](one, client, evidence)
+            results.append(
+                Result(
+                    expectation=one,
+                    session=client.session.number,
+                    held=held,
+                    seen=seen,
+                    connections=tuple(dict.fromkeys(at.id for at in attempts if at.id > 0))[:20],
+                    frames=tuple(frames)[:20],
+                )
+            )
+    return results
+
+
+# -- reading values
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _word(value: Any) -> str:
+    if isinstance(value, list):
+        return "[" + ", ".join(map(str, value)) + "]"
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _duration(value: Any) -> int:
+    return SECONDS.parse(value)
+
+
+def _count(value: Any) -> int:
+    if not _is_count(value):
+        raise ValueError(f"expected a whole number, found {shown(value)}")
+    return int(value)
+
+
+def _yes(value: Any) -> bool:
+    if value is not True:
+        raise ValueError(f"expected true, found {shown(value)}")
+    return True
+
+
+def _bool(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError(f"expected true or false, found {shown(value)}")
+    return value
+
+
+def _one_of(*words: str) -> Callable[[Any], str]:
+    def read(value: Any) -> str:
+        if value not in words:
+            raise ValueError(f"expected {', '.join(words[:-1])} or {words[-1]}, found {shown(value)}")
+        return str(value)
+
+    return read
+
+
+def _codes(value: Any) -> list[int]:
+    codes = value if isinstance(value, list) else [value]
+    if not codes or not all(_is_count(one) and 100 <= one <= 4999 for one in codes):
+        raise ValueError(f"expected statuses and close codes such as [4401, 403], found {shown(value)}")
+    return list(codes)
+
+
+def _filter(value: Any) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError(f"expected a filter such as 'json:$.type=join', found {shown(value)}")
+    try:
+        parse(value)
+    except FilterError as error:
+        raise ValueError(str(error)) from None
+    return value
+
+
+_READERS: Final[dict[str, Callable[[Any], Any]]] = {
+    "reconnects_within": _duration,
+    "attempts_at_most": _count,
+    "gap_at_least": _duration,
+    "transport": _one_of(*_TRANSPORTS),
+    "notices_half_open_within": _duration,
+    "gives_up_never": _yes,
+    "gives_up_within": _duration,
+    "max_attempts_per_minute": _count,
+    "backoff": _one_of(*_SHAPES),
+    "jitter": _bool,
+    "obeys_retry_after": _yes,
+    "no_retry_on": _codes,
+    "no_second_socket": _yes,
+    "resumes_with": _filter,
+    "no_message_lost": _filter,
+    "no_duplicates": _filter,
+    "never_sends": _filter,
+    "sends": _filter,
+    "grade_at_least": _one_of(*LETTERS),
+    "no_findings": _one_of(*SEVERITIES),
+}
+#: All names, in the order of the documentation.
+KEYS: Final = tuple(_READERS)
+_DURATIONS: Final = frozenset({"reconnects_within", "notices_half_open_within", "gives_up_within"})
+_IN_PHASE: Final = frozenset({"attempts_at_most", "never_sends", "sends"})
+_NEED_FAULTS: Final = frozenset(
+    {"reconnects_within", "gap_at_least", "notices_half_open_within", "gives_up_never", "gives_up_within"}
+) | {"backoff", "jitter", "resumes_with", "grade_at_least", "no_second_socket"}
+
+# -- judging
+
+_Judged = tuple[bool | None, str, Sequence[Attempt], Sequence[int]]
+_Judge = Callable[[Expectation, Client, Evidence], _Judged]
+_NO_OUTAGE: Final[_Judged] = (None, "it was never disconnected", (), ())
+
+
+def _outages(client: Client) -> list[Outage]:
+    return [one.outage for one in client.measures.outages]
+
+
+def _involved(outage: Outage) -> list[Attempt]:
+    return [*([outage.lost] if outage.lost is not None else []), *outage.tries]
+
+
+def _reconnects(one: Expectation, client: Client, evidence: Evidence) -> _Judged:
+    found = _outages(client)
+    if not found:
+        return _NO_OUTAGE
+    limit = one.value + evidence.facts.noise_ns
+    worst = 0
+    pending = None
+    for outage in found:
+        took = outage.reconnect_ns
+        if took is not None:
+            if took > limit:
+                seen = f"connected again {format_duration(took)} after the outage was over"
+                return False, seen, _involved(outage), ()
+            worst = max(worst, took)
+        elif evidence.facts.horizon_ns - outage.over_ns > limit:
+            waited = format_duration(evidence.facts.horizon_ns - outage.over_ns)
+            return False, f"not connected {waited} after the outage was over", _involved(outage), ()
+        else:
+            pending = outage
+    if pending is not None:
+        return None, "the recording ended before that time was over", _involved(pending), ()
+    last = found[-1].resumed
+    seen = f"connected again at most {format_duration(worst)} after the outage was over"
+    return True, seen, [last] if last is not None else [], ()
+
+
+def _attempts(one: Expectation, client: Client, evidence: Evidence) -> _Judged:
+    if one.phase is not None:
+        begin, end = _span(one.phase, evidence.facts)
+        if begin is None:
+            return None, f"phase {one.phase} was not reached", (), ()
+        tries = [at for at in client.session.attempts if begin <= at.attempt_ns < (end or at.attempt_ns + 1)]
+        where = f"in phase {one.phase}"
+    else:
+        series = [outage.tries for outage in _outages(client)]
+        if not series:
+            return _NO_OUTAGE
+        tries = max((list(one) for one in series), key=len)
+        where = "in an outage"
+    return len(tries) <= one.value, f"{counted(len(tries), 'attempt')} {where}", tries, ()
+
+
+def _span(phase: int, facts: ClientFacts) -> tuple[int | None, int | None]:
+    """When a phase (from 1) began and ended."""
+    begin = next((at for at, number in facts.phases if number == phase - 1), None)
+    end = next((at for at, number in facts.phases if begin is not None and at > begin), facts.phases_end_ns)
+    return begin, end
+
+
+def _gap(one: Expectation, client: Client, evidence: Evidence) -> _Judged:
+    gaps = [
+        (delay, at)
+        for outage in _outages(client)
+        for delay, at in zip(outage.delays[1:], outage.tries[-len(outage.delays) :][1:], strict=False)
+    ]
+    if not gaps:
+        return None, "no try was repeated", (), ()
+    least, at = min(gaps, key=lambda pair: pair[0])
+    held = least + evidence.facts.noise_ns // 4 >= one.value
+    return held, f"{format_duration(least)} between two tries at least", [at], ()
+
+
+def _transport(one: Expectation, client: Client, evidence: Evidence) -> _Judged:
+    last = client.session.attempts[-1]
+    using = client.measures.transport
+    if using is None or (last.end_ns is not None and last.ended_by not in ("client", "proxy", None)):
+        return False, f"not connected at the end: {last.answer}", [last], ()
+    return using == Transport(one.value), f"{using} at the end", [last], ()
+
+
+def _notices(one: Expectation, client: Client, evidence: Evidence) -> _Judged:
+    stalled = [outage for outage in _outages(client) if outage.cause == Cause.STALL]
+    limit = one.value + evidence.facts.noise_ns
+    best: _Judged = (None, "no connection was half-open for that long", (), ())
+    for outage in stalled:
+        lost = outage.lost
+        took = outage.notice_ns
+        if took is None:
+            waited = evidence.facts.horizon_ns - outage.began_ns
+            if waited > limit:
+                return False, f"not noticed in {format_duration(waited)}", _involved(outage), ()
+            continue
+        if took > limit:
+            return False, f"noticed after {format_duration(took)}", _involved(outage), ()
+        has_acted = (
+            lost is None
+            or lost.close_ns == outage.noticed_ns
+            or bool(outage.tries and outage.tries[0].attempt_ns == outage.noticed_ns)
+        )
+        if has_acted:
+            best = (True, f"noticed after {format_duration(took)}", _involved(outage), ())
+    for lost, stall in client.measures.unnoticed:
+        waited = (stall.until_ns or stall.from_ns) - stall.from_ns
+        if waited > limit:
+            return False, f"not noticed in {format_duration(waited)}", [lost], ()
+    return best
+
+
+def _never_gives_up(one: Expectation, client: Client, evidence: Evidence) -> _Judged:
+    found = _outages(client)
+    if not found:
+        return _NO_OUTAGE
+    for outage in found:
+        if outage.ending in (Ending.GAVE_UP, Ending.UNNOTICED):
+            seen = f"{outage.ending}: no try in the last {format_duration(outage.silent_ns)}"
+            return False, seen, _involved(outage), ()
+    return True, f"connected again, or still trying, after {counted(len(found), 'outage')}", (), ()
+
+
+def _gives_up(one: Expectation, client: Client, evidence: Evidence) -> _Judged:
+    found = _outages(client)
+    if not found:
+        return _NO_OUTAGE
+    limit = one.value + evidence.facts.noise_ns
+    for outage in found:
+        late = [at for at in outage.tries if at.attempt_ns > outage.began_ns + limit]
+        if late:
+            return (
+                False,
+                f"still trying {format_duration(late[-1].attempt_ns - outage.began_ns)} later",
+                late,
+                (),
+            )
+    last = found[-1]
+    if last.resumed is not None:
+        return None, "it was connected again before", _involved(last), ()
+    if evidence.facts.horizon_ns - last.began_ns <= limit:
+        return None, "the recording ended before that time was over", _involved(last), ()
+    return True, f"no try in the last {format_duration(last.silent_ns)}", _involved(last), ()
+
+
+def _per_minute(one: Expectation, client: Client, evidence: Evidence) -> _Judged:
+    worst = client.measures.worst
+    if not client.measures.outages:
+        return _NO_OUTAGE
+    shown_at = [worst.first] if worst.first is not None else []
+    return worst.tries <= one.value, f"{worst.tries} tries in the worst minute", shown_at, ()
+
+
+def _backoff(one: Expectation, client: Client, evidence: Evidence) -> _Judged:
+    series = [each for each in client.measures.outages if each.backoff.delays >= 3]
+    if not series:
+        most = max((each.backoff.delays for each in client.measures.outages), default=0)
+        return None, f"{counted(most, 'delay')} in a row; a longer outage shows the shape", (), ()
+    each = max(series, key=lambda each: each.backoff.delays)
+    backoff = each.backoff
+    seen = f"{backoff.words}: {', '.join(format_duration(delay) for delay in each.outage.delays[:8])}"
+    wanted = Shape(one.value)
+    tries = list(each.outage.tries)
+    if backoff.shape == wanted or (wanted == Shape.GROWING and backoff.shape in _GROWING):
+        return True, seen, tries, ()
+    if wanted in backoff.plausible or (wanted == Shape.GROWING and backoff.plausible & _GROWING):
+        # Growing, with jitter: not told apart from the shape that is wanted.
+        held = True if backoff.shape == Shape.GROWING else None
+        return held, seen, tries, ()
+    return False, seen, tries, ()
+
+
+def _jitter(one: Expectation, client: Client, evidence: Evidence) -> _Judged:
+    found = client.measures.has_jitter
+    if any(each.backoff.shape == Shape.IMMEDIATE for each in client.measures.outages):
+        found = False
+    if found is None:
+        return None, "too few delays to tell", (), ()
+    return found is one.value, "delays vary" if found else "delays do not vary", (), ()
+
+
+def _retry_after(one: Expectation, client: Client, evidence: Evidence) -> _Judged:
+    reason = next(each for each in client.grade.reasons if each.key == "retry-after")
+    hurried = [at for each in client.measures.outages for at, _ in each.hurried]
+    if reason.points is None:
+        return None, reason.seen, (), ()
+    return not hurried, reason.seen, hurried, ()
+
+
+def _no_retry(one: Expectation, client: Client, evidence: Evidence) -> _Judged:
+    attempts = client.session.attempts
+    answered = [at for at in attempts if (at.status if at.open_ns is None else at.server_code) in one.value]
+    if not answered:
+        return None, "no such answer", (), ()
+    after = [at for at in attempts if at.attempt_ns > (answered[0].end_ns or answered[0].attempt_ns)]
+    if after:
+        return False, f"{len(after)} more attempts after {answered[0].answer}", [answered[0], *after], ()
+    return True, f"no attempt after {answered[0].answer}", answered, ()
+
+
+def _no_second_socket(one: Expectation, client: Client, evidence: Evidence) -> _Judged:
+    pairs = client.measures.overlaps
+    if pairs:
+        shown_pairs = ", ".join(f"#{a.id} and #{b.id}" for a, b in pairs[:4])
+        return False, f"open at once: {shown_pairs}", [at for pair in pairs for at in pair], ()
+    if not any(outage.resumed for outage in _outages(client)):
+        return None, "it was not connected again", (), ()
+    return True, "never two sockets at once", (), ()
+
+
+def _mine(one: Expectation, client: Client, evidence: Evidence) -> Iterator[Match]:
+    """What this client's connections have of the filter, in the phase where one is named."""
+    ids = {at.id for at in client.session.attempts}
+    begin, end = (None, None) if one.phase is None else _span(one.phase, evidence.facts)
+    for match in evidence.matches(one.value):
+        if match.connection not in ids:
+            continue
+        if one.phase is not None and (
+            begin is None or not begin <= match.time_ns < (end or match.time_ns + 1)
+        ):
+            continue
+        yield match
+
+
+def _resumes(one: Expectation, client: Client, evidence: Evidence) -> _Judged:
+    resumed = [outage.resumed for outage in _outages(client) if outage.resumed is not None]
+    if not resumed:
+        return None, "it was not connected again", (), ()
+    sent = [each for each in _mine(one, client, evidence) if each.direction == Direction.CLIENT_TO_SERVER]
+    without = [at for at in resumed if not any(each.connection == at.id for each in sent)]
+    if without:
+        return False, f"nothing of that kind on #{without[0].id}", without, ()
+    frames = [each.id for each in sent if any(at.id == each.connection for at in resumed)]
+    return True, f"sent after {counted(len(resumed), 'reconnect')}", resumed, frames
+
+
+def _none_lost(one: Expectation, client: Client, evidence: Evidence) -> _Judged:
+    found = list(_mine(one, client, evidence))
+    if not found:
+        return None, "no such message was sent", (), ()
+    delivered = {(each.direction, each.data) for each in found if each.is_delivered}
+    ids = {(each.direction, name) for each in found if each.is_delivered and (name := id_of(each.data))}
+    lost = [
+        each
+        for each in found
+        if not each.is_delivered
+        and (each.direction, each.data) not in delivered
+        and (each.direction, id_of(each.data)) not in ids
+    ]
+    if lost:
+        return (
+            False,
+            f"{len(lost)} of {counted(len(found), 'message')} never delivered",
+            (),
+            [e.id for e in lost],
+        )
+    return True, f"{counted(len(found), 'message')}, all delivered", (), ()
+
+
+def _none_doubled(one: Expectation, client: Client, evidence: Evidence) -> _Judged:
+    found = [each for each in _mine(one, client, evidence) if each.is_delivered]
+    if not found:
+        return None, "no such message was delivered", (), ()
+    seen: dict[tuple[Direction, bytes], Match] = {}
+    doubled = []
+    for each in found:
+        key = each.direction, each.data
+        if key in seen:
+            doubled += [seen[key].id, each.id]
+        else:
+            seen[key] = each
+    if doubled:
+        return (
+            False,
+            f"{counted(len(doubled) // 2, 'message')} delivered again",
+            (),
+            list(dict.fromkeys(doubled)),
+        )
+    return True, f"{counted(len(found), 'message')}, each once", (), ()
+
+
+def _never_sends(one: Expectation, client: Client, evidence: Evidence) -> _Judged:
+    sent = [each for each in _mine(one, client, evidence) if each.direction == Direction.CLIENT_TO_SERVER]
+    return not sent, f"sent {counted(len(sent), 'time')}", (), [each.id for each in sent]
+
+
+def _sends(one: Expectation, client: Client, evidence: Evidence) -> _Judged:
+    sent = [each for each in _mine(one, client, evidence) if each.direction == Direction.CLIENT_TO_SERVER]
+    counts = one.counts or {"at_least": 1}
+    held = (
+        counts.get("times", len(sent)) == len(sent)
+        and len(sent) >= counts.get("at_least", 0)
+        and len(sent) <= counts.get("at_most", len(sent))
+    )
+    return held, f"sent {counted(len(sent), 'time')}", (), [each.id for each in sent]
+
+
+def _grade(one: Expectation, client: Client, evidence: Evidence) -> _Judged:
+    grade = client.grade
+    if grade.letter is None:
+        return None, "no grade: too little was tested", (), ()
+    lost = [each for each in grade.reasons if each.change]
+    why = f": {'; '.join(f'{each.title}: {each.seen}' for each in lost[:4])}" if lost else ""
+    held = LETTERS.index(grade.letter) <= LETTERS.index(one.value)
+    limit = f", {grade.capped_by}" if grade.capped_by else ""
+    return held, f"grade {grade.letter} ({grade.points:.0f} of {grade.tested} points{limit}){why}", (), ()
+
+
+def _no_findings(one: Expectation, evidence: Evidence) -> Result:
+    worst = list(SEVERITIES)[: list(SEVERITIES).index(one.value) + 1]
+    found = [each for each in evidence.findings if each.severity in worst and each.fault_of != "tool"]
+    seen = ", ".join(dict.fromkeys(f"{each.id} {each.title}" for each in found[:4])) or "none"
+    return Result(
+        expectation=one,
+        session=None,
+        held=not found,
+        seen=seen,
+        connections=tuple(dict.fromkeys(each.connection for each in found if each.connection is not None))[
+            :20
+        ],
+        frames=tuple(each.frame for each in found if each.frame is not None)[:20],
+    )
+
+
+_JUDGES: Final[dict[str, _Judge]] = {
+    "reconnects_within": _reconnects,
+    "attempts_at_most": _attempts,
+    "gap_at_least": _gap,
+    "transport": _transport,
+    "notices_half_open_within": _notices,
+    "gives_up_never": _never_gives_up,
+    "gives_up_within": _gives_up,
+    "max_attempts_per_minute": _per_minute,
+    "backoff": _backoff,
+    "jitter": _jitter,
+    "obeys_retry_after": _retry_after,
+    "no_retry_on": _no_retry,
+    "no_second_socket": _no_second_socket,
+    "resumes_with": _resumes,
+    "no_message_lost": _none_lost,
+    "no_duplicates": _none_doubled,
+    "never_sends": _never_sends,
+    "sends": _sends,
+    "grade_at_least": _grade,
+}
