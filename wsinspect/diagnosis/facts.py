@@ -316,7 +316,10 @@ def _messages(found: Iterable[RuleFrame]) -> Iterator[MessageFact]:
 
 def _end(event: tuple[str, dict[str, Any], int]) -> EndFact:
     _, detail, time_ns = event
-    return EndFact(str(detail.get("side")), str(detail.get("how")), time_ns)
+    http2 = detail.get("http2")
+    return EndFact(
+        str(detail.get("side")), str(detail.get("how")), time_ns, None if http2 is None else str(http2)
+    )
 
 
 def _blob(value: Any) -> bytes | None:

@@ -149,8 +149,12 @@ def js_sees(facts: ConnectionFacts) -> str:
 
 def end_line(facts: ConnectionFacts) -> str:
     """Who ended it, and how, in one line."""
-    ends = ", then ".join(f"{end.side} {WORDS_OF_ENDS.get(end.how, end.how)}" for end in facts.ends[:3])
+    ends = ", then ".join(
+        f"{end.side} {end.http2 or WORDS_OF_ENDS.get(end.how, end.how)}" for end in facts.ends[:3]
+    )
     how = WORDS_OF_ENDS.get(facts.how or "", facts.how)
+    if facts.ends and facts.ends[0].how == facts.how:
+        how = facts.ends[0].http2 or how
     by = "both sides" if facts.ended_by == "both" else f"the {facts.ended_by}"
     return f"ended by {by} ({how}); on the wire: {ends or 'no end of a TCP connection'}"
 

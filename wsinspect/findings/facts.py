@@ -77,11 +77,15 @@ class PingFact(NamedTuple):
 
 
 class EndFact(NamedTuple):
-    """The end of a transport: side client, server or proxy; how fin, rst, close_notify or timeout."""
+    """The end of a transport: side client, server or proxy; how fin, rst, close_notify or timeout.
+
+    `http2` is the frame that it was, of a stream of HTTP/2.
+    """
 
     side: str
     how: str
     time_ns: int
+    http2: str | None = None
 
 
 class OpaqueFact(NamedTuple):

@@ -23,7 +23,7 @@ _HINT: Final = (
 _SECRET_FIELD: Final = re.compile(rf"(?i)auth|csrf|xsrf|{_HINT}".encode())
 _SECRET_NAME: Final = re.compile(rf"(?i)^(?:key|sig|sid|code|auth|pwd|pass)$|authorization|{_HINT}")
 #: Handshake fields whose names look like secrets but are not.
-_PLAIN: Final = frozenset({b"sec-websocket-key", b"www-authenticate", b"proxy-authenticate"})
+_PLAIN: Final = frozenset({b"sec-websocket-key", b"www-authenticate", b"proxy-authenticate", b":authority"})
 _SUBPROTOCOL: Final = b"sec-websocket-protocol"
 #: A JSON Web Token, or anything long enough after a word that announces one.
 _TOKEN: Final = re.compile(
@@ -54,7 +54,7 @@ def mask_value(name: bytes, value: bytes) -> bytes:
     if key == _SUBPROTOCOL:
         return _TOKEN.sub(_MASK, value)
     if not is_secret_field(name):
-        return mask_target(value) if key in (b"referer", b"location", b"origin") else value
+        return mask_target(value) if key in (b"referer", b"location", b"origin", b":path") else value
     if key == b"cookie":
         return b"; ".join(_mask_pair(part) for part in value.split(b";"))
     if key == b"set-cookie":
@@ -67,8 +67,8 @@ def mask_value(name: bytes, value: bytes) -> bytes:
 def mask_head(raw: bytes) -> bytes:
     """A head without its secrets; a head that has none comes back byte for byte."""
     head = RawHead.parse(raw)
-    start = head.start_line
-    if not head.is_response:
+    start = None if head.is_http2 else head.start_line
+    if start is not None and not head.is_response:
         parts = start.split(b" ")
         start = b" ".join([*parts[:1], *map(mask_target, parts[1:])])
     fields = [(field.name, mask_value(field.name, field.value)) for field in head.fields if field.name]

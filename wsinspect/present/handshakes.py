@@ -116,6 +116,8 @@ def _agreement(connection: Connection, handshake: Handshake) -> Iterator[Line]:
 
 def accept_words(request: RawHead | None, response: RawHead | None) -> str:
     """Whether key and accept belong together."""
+    if request is not None and request.is_extended_connect:
+        return "extended CONNECT, which has no Sec-WebSocket-Key"
     key = request.get("Sec-WebSocket-Key") if request else None
     accept = response.get("Sec-WebSocket-Accept") if response else None
     if key is None:

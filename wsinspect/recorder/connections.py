@@ -209,7 +209,7 @@ class ConnectionRows:
     def _on_end(self, event: TransportEnded, time_ns: int) -> None:
         ends = self.facts["ends"]
         if len(ends) < 8:
-            ends.append([event.side, event.how, time_ns])
+            ends.append([event.side, event.how, time_ns, event.http2])
 
     def _on_closed(self, event: Closed, time_ns: int) -> None:
         self.row["closed_ns"] = time_ns
@@ -314,8 +314,13 @@ class ConnectionRows:
             closes.insert(0, CloseSeen(direction=Direction.SERVER_TO_CLIENT, time_ns=fault[0], code=code))
         sides = {Side.CLIENT: Side.CLIENT, Side.SERVER: Side.SERVER}
         ends = [
-            TransportEnd(side=sides.get(side, Side.PROXY), time_ns=time_ns, how=str(how))
-            for side, how, time_ns in self.facts["ends"]
+            TransportEnd(
+                side=sides.get(side, Side.PROXY),
+                time_ns=time_ns,
+                how=str(how),
+                listens="END_STREAM" in http2,
+            )
+            for side, how, time_ns, *http2 in self.facts["ends"]
         ]
         verdict = close_facts(
             closes,

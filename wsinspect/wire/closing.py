@@ -56,11 +56,14 @@ class TransportEnd:
     Attributes:
         side: who ended it; `PROXY` where we did (shutdown, timeout of ours).
         how: one of `vocabulary.End`; what else a foreign journal says tells nothing.
+        listens: its side still took what came: END_STREAM ends one direction alone (RFC 9113 section 5.1),
+            and Chromium sends it with its CLOSE frame.
     """
 
     side: Side
     time_ns: int
     how: str
+    listens: bool = False
 
 
 class CloseFacts(NamedTuple):
@@ -155,7 +158,7 @@ def _js(
     closes: Sequence[CloseSeen], ends: Sequence[TransportEnd], server_broke_protocol: bool
 ) -> tuple[int | None, bool | None]:
     close = next((seen for seen in closes if seen.direction is Direction.SERVER_TO_CLIENT), None)
-    limit = [end.time_ns for end in ends if end.side != Side.SERVER][:1]
+    limit = [end.time_ns for end in ends if end.side != Side.SERVER and not end.listens][:1]
     if close is not None:
         in_time = not limit or close.time_ns <= limit[0]
         if close.is_valid and in_time and not server_broke_protocol:

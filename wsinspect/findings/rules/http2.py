@@ -6,7 +6,7 @@ The engine's events `alpn`, `h2_settings` and `h2_connect_refused` say what each
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
 from wsinspect.findings.evidence import JS_FAILED, JS_NOTHING, answer_hop, answer_marks, named, status_line
 from wsinspect.findings.facts import CaptureFacts, ConnectionFacts
@@ -15,6 +15,9 @@ from wsinspect.findings.registry import Rules
 from wsinspect.findings.rules.handshake import has_failed
 
 rules = Rules()
+
+#: What servers answer that know no such method or protocol, or cannot take it further.
+_NOT_CARRIED: Final = (400, 405, 421, 501, 502, 505)
 
 
 def _is_http2(facts: ConnectionFacts) -> bool:
@@ -59,15 +62,20 @@ def upgrade_in_http2(facts: ConnectionFacts) -> Iterator[Found]:
     "error",
     "hop",
     "A WebSocket over HTTP/2 was refused",
-    meaning="The request came as extended CONNECT (RFC 8441) and did not get 200. The hop announces that it"
-    " carries WebSockets over HTTP/2 and then does not.",
+    meaning="The request came as extended CONNECT (RFC 8441), and its stream was reset or got a status that"
+    " says that CONNECT is not understood. The hop announces that it carries WebSockets over HTTP/2 and then"
+    " does not.",
     js=JS_FAILED,
     topic="h2",
     rows="H6 H7 H8",
     group="attempt",
 )
 def extended_connect(facts: ConnectionFacts) -> Iterator[Found]:
-    if has_failed(facts) and _is_http2(facts) and not _is_upgrade(facts):
+    if not has_failed(facts) or not _is_http2(facts) or _is_upgrade(facts):
+        return
+    # What an application refuses, and what never reached it, has other causes, which other rules know.
+    has_reached = facts.failed_where not in ("connect", "tls-server", "client", "stop")
+    if has_reached and (facts.status is None or facts.status in _NOT_CARRIED):
         answer = status_line(facts) if facts.status else f"failed: {facts.error}"
         yield Found(
             evidence=("extended CONNECT with :protocol websocket", answer),

@@ -312,6 +312,8 @@ class MirroringServer(_Relaying, Http2Server):
         self._early: list[events.Event] | None = None
         self._early_bytes = 0
         self._unanswered: dict[int, WireHead] = {}
+        self._ending = ""
+        self._patience = 0.005
 
     # SETTINGS
 
@@ -322,6 +324,8 @@ class MirroringServer(_Relaying, Http2Server):
             yield from self._mirror_settings(event)
         elif isinstance(event, events.Wakeup):
             yield from self._start()
+            if self._ending:
+                yield from self._end_like(self._ending)
         elif self._early is not None:
             yield from self._hold(event)
         elif isinstance(event, ResponseHeaders):
@@ -336,6 +340,7 @@ class MirroringServer(_Relaying, Http2Server):
                 self.h2_conn.send_headers(event.stream_id, event.fields)
                 yield commands.SendData(self.conn, self.h2_conn.data_to_send())
         elif isinstance(event, ServerGone):
+            self._ending = event.how
             yield from self._end_like(event.how)
         else:
             yield from super()._handle_event(event)
@@ -519,7 +524,11 @@ class MirroringServer(_Relaying, Http2Server):
             yield SendHttp(PassGoAway(0, frame), self.context.server)
 
     def _end_like(self, how: str) -> Commands:
-        """The server ended the connection: so do we."""
+        """The server ended the connection: so do we, once all that it sent has been passed on."""
+        if self.http_layer.streams or self.h2_conn.has_unsent:
+            yield commands.RequestWakeup(self._patience)
+            self._patience = min(2 * self._patience, 1.0)
+            return
         if how in ("rst", "timeout"):
             self.wire.abort([self.wire.carrier(self.context, self.conn)])
         else:

@@ -282,6 +282,11 @@ class RelayedConnection(BufferedH2Connection):
         """Whether nothing can be sent any more."""
         return self.state_machine.state.name == "CLOSED"
 
+    @property
+    def has_unsent(self) -> bool:
+        """Whether anything waits for the peer's windows."""
+        return any(self.stream_buffers.values()) or any(one.unsent for one in self.tunnels.values())
+
     def widen(self, stream_id: int) -> None:
         """Give an ordinary stream the window that stock mitmproxy gives to all."""
         stream = self.streams.get(stream_id)
