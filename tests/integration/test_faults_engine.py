@@ -92,6 +92,14 @@ async def test_an_abort_is_1006_to_both_sides(how: str, tmp_path: Path) -> None:
         assert close["js"] == {"code": 1006, "wasClean": False}
 
 
+async def test_a_rule_acts_behind_one_that_concerns_other_connections(tmp_path: Path) -> None:
+    rules = ("--fault", "drop,match=path:/other", "--fault", "abort,match=stop")
+    async with echo_engine(tmp_path, *rules) as lab, connect(lab.url(), compression=None) as client:
+        await client.send("stop")
+        await asyncio.wait_for(client.wait_closed(), 5)
+        assert client.close_code == 1006
+
+
 async def test_a_close_is_a_closing_handshake_with_both_sides(tmp_path: Path) -> None:
     async with echo_engine(tmp_path, "--fault", "close,code=4004,reason=enough,after=200ms") as lab:
         async with connect(lab.url()) as client:

@@ -2,17 +2,14 @@
 
 import asyncio
 import json
-from contextlib import asynccontextmanager
 
 import pytest
 from hyperframe.frame import GoAwayFrame
 
 from tests.support.certs import client_context, make_certificates
-from tests.support.engine import Engine
-from tests.support.h2_peers import ENABLE_CONNECT, H2Origin, H2Peer, h2_client
-from wsinspect.capture.reader import Capture
-
-OFFERS = {ENABLE_CONNECT: 1}
+from tests.support.h2_lab import CLOSE, HELLO, WORLD, ends, findings, frame, h2_lab, rows
+from tests.support.h2_peers import ENABLE_CONNECT, h2_client
+from wsinspect.proxy.seams.http2_tunnels import code_name
 
 
 @pytest.fixture(scope="module")
@@ -20,65 +17,9 @@ def certificates(tmp_path_factory):
     return make_certificates(tmp_path_factory.mktemp("certificates"))
 
 
-class Lab:
-    """An origin, an engine before it, and one client connection that has reached the origin."""
-
-    def __init__(self, origin, run):
-        self.origin = origin
-        self.run = run
-        self.clients: list[H2Peer] = []
-
-    async def connect(self, **options):
-        client = await h2_client(self.run.port("main"), **options)
-        self.clients.append(client)
-        server = await self.origin.accepted()
-        return client, server
-
-
-@asynccontextmanager
-async def lab(folder, certificates, *options, settings=OFFERS):
-    async with H2Origin(certificates.server_context(), settings) as origin:
-        tap = f"main=127.0.0.1:0=https://127.0.0.1:{origin.port}"
-        arguments = ("--insecure", "--tap", tap, "--http2-websocket", "mirror", *options)
-        run = await asyncio.to_thread(lambda: Engine.start(*arguments, folder=folder))
-        place = Lab(origin, run)
-        try:
-            yield place
-        finally:
-            for client in place.clients:
-                await client.close()
-            await asyncio.to_thread(run.stop)
-
-
-def rows(run, query, *values):
-    with Capture.open(run.capture) as capture:
-        return capture.query(query, values)
-
-
-def findings(run):
-    """Without that the lab's certificate is trusted by nobody."""
-    found = {one["id"] for one in run.events if one["event"] == "finding"}
-    return sorted(found - {"WS-TLS-020"})
-
-
-def ends(run):
-    found = rows(run, "SELECT detail FROM event WHERE kind = 'end' ORDER BY id")
-    return [tuple(json.loads(detail).values()) for (detail,) in found]
-
-
-def frame(payload, *, mask=None, opcode=0x81):
-    masked = bytes(byte ^ mask[i % 4] for i, byte in enumerate(payload)) if mask else payload
-    return bytes((opcode, len(payload) | (0x80 if mask else 0))) + (mask or b"") + masked
-
-
-HELLO = frame(b"hello", mask=b"\x01\x02\x03\x04")
-WORLD = frame(b"world")
-CLOSE = frame(b"\x03\xe8", opcode=0x88)
-
-
 def test_what_the_origin_offers_is_offered_and_a_socket_is_recorded(tmp_path, certificates):
     async def play():
-        async with lab(tmp_path, certificates) as place:
+        async with h2_lab(tmp_path, certificates) as place:
             client, server = await place.connect()
             await client.wait(lambda: client.settings)
             mine, theirs = await client.opened(
@@ -91,7 +32,7 @@ def test_what_the_origin_offers_is_offered_and_a_socket_is_recorded(tmp_path, ce
             server.send(theirs, CLOSE, end=True)
             await client.has(mine, WORLD + CLOSE)
             client.send(mine, frame(b"\x03\xe8", mask=b"aaaa", opcode=0x88), end=True)
-            await server.wait(lambda: server.streams[theirs].has_ended)
+            await server.has_ended(theirs)
             place.run.wait_for_event("close")
         return client, server, mine, theirs, place.run
 
@@ -138,7 +79,7 @@ def test_what_the_origin_offers_is_offered_and_a_socket_is_recorded(tmp_path, ce
 
 def test_the_offer_follows_the_origins_settings(tmp_path, certificates):
     async def play():
-        async with lab(tmp_path, certificates, settings=None) as place:
+        async with h2_lab(tmp_path, certificates, settings=None) as place:
             client, server = await place.connect()
             await client.wait(lambda: client.settings)
             server.change_settings({ENABLE_CONNECT: 1, 3: 7})
@@ -153,47 +94,46 @@ def test_the_offer_follows_the_origins_settings(tmp_path, certificates):
     assert client.settings[1] == {ENABLE_CONNECT: 1, 3: 7}
 
 
-@pytest.mark.parametrize("code", [0, 1, 2, 5, 7, 8, 11, 13, 0x1234])
 @pytest.mark.parametrize("by", ["client", "server"])
-def test_a_reset_keeps_its_code_and_ends_nothing_else(tmp_path, certificates, by, code):
+def test_a_reset_keeps_its_code_and_ends_nothing_else(tmp_path, certificates, by):
+    codes = [0, 1, 2, 5, 7, 8, 11, 13, 0x1234]
+
     async def play():
-        async with lab(tmp_path, certificates) as place:
+        async with h2_lab(tmp_path, certificates) as place:
             client, server = await place.connect()
-            mine, theirs = await client.opened("/one", server)
-            other, others = await client.opened("/two", server)
-            client.send(mine, HELLO)
-            await server.has(theirs, HELLO)
-            if by == "client":
-                client.reset(mine, code)
-                await server.wait(lambda: server.streams[theirs].reset is not None)
-                seen = server.streams[theirs].reset
-            else:
-                server.send(theirs, WORLD)
-                server.reset(theirs, code)
-                await client.wait(lambda: client.streams[mine].reset is not None)
-                seen = client.streams[mine].reset
-                assert client.streams[mine].data == WORLD
+            other, others = await client.opened("/other", server)
+            seen = []
+            for code in codes:
+                mine, theirs = await client.opened(f"/{code}", server)
+                client.send(mine, HELLO)
+                await server.has(theirs, HELLO)
+                if by == "client":
+                    client.reset(mine, code)
+                    seen.append(await server.was_reset(theirs))
+                else:
+                    server.send(theirs, WORLD)
+                    server.reset(theirs, code)
+                    seen.append(await client.was_reset(mine))
+                    assert client.streams[mine].data == WORLD
             client.send(other, HELLO)
             await server.has(others, HELLO)
             server.send(others, WORLD, end=True)
             await client.has(other, WORLD)
-            place.run.wait_for_event("close")
         return seen, place.run
 
     seen, run = asyncio.run(play())
-    assert seen == code
-    side, how, http2 = ends(run)[0]
-    assert (side, how) == (by, "rst")
-    assert http2.startswith("RST_STREAM ")
-    assert rows(run, "SELECT ended_by, how, js_code FROM connection WHERE path = '/one'") == [
-        (by, "rst", 1006)
-    ]
+    assert seen == codes
+    for (side, how, http2), code in zip(ends(run), codes, strict=False):
+        assert (side, how) == (by, "rst")
+        assert http2 == f"RST_STREAM {code_name(code)}"
+    found = rows(run, "SELECT DISTINCT ended_by, how, js_code FROM connection WHERE path != '/other'")
+    assert found == [(by, "rst", 1006)]
 
 
 @pytest.mark.parametrize("by", ["client", "server"])
 def test_end_stream_without_close_is_a_fin_and_the_other_direction_continues(tmp_path, certificates, by):
     async def play():
-        async with lab(tmp_path, certificates) as place:
+        async with h2_lab(tmp_path, certificates) as place:
             client, server = await place.connect()
             mine, theirs = await client.opened("/chat", server)
             ends = ((client, mine), (server, theirs))
@@ -204,7 +144,7 @@ def test_end_stream_without_close_is_a_fin_and_the_other_direction_continues(tmp
             second.send(second_id, WORLD)
             await first.has(first_id, WORLD)
             second.send(second_id, b"", end=True)
-            await first.wait(lambda: first.streams[first_id].has_ended)
+            await first.has_ended(first_id)
             place.run.wait_for_event("close")
         return place.run
 
@@ -216,7 +156,7 @@ def test_end_stream_without_close_is_a_fin_and_the_other_direction_continues(tmp
 @pytest.mark.parametrize("by", ["client", "server"])
 def test_a_goaway_is_passed_on_and_ends_no_open_stream(tmp_path, certificates, by):
     async def play():
-        async with lab(tmp_path, certificates) as place:
+        async with h2_lab(tmp_path, certificates) as place:
             client, server = await place.connect()
             mine, theirs = await client.opened("/chat", server)
             sender, receiver = (client, server) if by == "client" else (server, client)
@@ -229,7 +169,7 @@ def test_a_goaway_is_passed_on_and_ends_no_open_stream(tmp_path, certificates, b
             await client.has(mine, WORLD)
             late = client.connect("/late")
             if by == "server":
-                await client.wait(lambda: client.streams[late].reset is not None)
+                await client.was_reset(late)
             sender.writer.close()
             await receiver.wait(lambda: receiver.ended)
             place.run.wait_for_event("close")
@@ -245,7 +185,7 @@ def test_a_goaway_is_passed_on_and_ends_no_open_stream(tmp_path, certificates, b
 @pytest.mark.parametrize("how", ["fin", "rst"])
 def test_the_end_of_the_origins_connection_is_the_end_of_the_clients(tmp_path, certificates, how):
     async def play():
-        async with lab(tmp_path, certificates) as place:
+        async with h2_lab(tmp_path, certificates) as place:
             client, server = await place.connect()
             mine, _ = await client.opened("/chat", server)
             if how == "rst":
@@ -262,57 +202,65 @@ def test_the_end_of_the_origins_connection_is_the_end_of_the_clients(tmp_path, c
     assert ends(run) == [("server", how)]
 
 
-@pytest.mark.parametrize("status", ["400", "403", "404", "503"])
-def test_a_refusal_is_passed_on_as_it_is(tmp_path, certificates, status):
+def test_a_refusal_is_passed_on_as_it_is(tmp_path, certificates):
+    statuses = ["302", "400", "403", "404", "503"]
+
     async def play():
-        async with lab(tmp_path, certificates) as place:
+        async with h2_lab(tmp_path, certificates) as place:
             client, server = await place.connect()
-            mine = client.connect("/no")
-            theirs = await server.requested("/no")
-            server.respond(theirs, ("x-why", "because"), status=status)
-            server.send(theirs, b"no such thing", end=True)
-            await client.wait(lambda: client.streams[mine].has_ended)
-            client.reset(mine, 8)
+            streams = []
+            for status in statuses:
+                mine = client.connect(f"/{status}")
+                theirs = await server.requested(f"/{status}")
+                server.respond(theirs, ("x-why", "because"), status=status)
+                server.send(theirs, b"no such thing", end=True)
+                await client.has_ended(mine)
+                client.reset(mine, 8)
+                streams.append(client.streams[mine])
             # The connection lives on.
             again, there = await client.opened("/yes", server)
             client.send(again, HELLO)
             await server.has(there, HELLO)
-            place.run.wait_for_event("refused")
-        return client.streams[mine], place.run
+        return streams, place.run
 
-    stream, run = asyncio.run(play())
-    assert stream.fields == [(":status", status), ("x-why", "because")]
-    assert stream.data == b"no such thing"
-    assert rows(run, "SELECT state, status FROM connection WHERE path = '/no'") == [("refused", int(status))]
-    assert rows(run, "SELECT body FROM handshake WHERE connection_id = 1") == [(b"no such thing",)]
+    streams, run = asyncio.run(play())
+    for status, stream in zip(statuses, streams, strict=True):
+        assert stream.fields == [(":status", status), ("x-why", "because")]
+        assert stream.data == b"no such thing"
+    found = rows(run, "SELECT state, status FROM connection WHERE path != '/yes' ORDER BY id")
+    assert found == [("refused", int(status)) for status in statuses]
+    assert set(rows(run, "SELECT body FROM handshake WHERE body IS NOT NULL")) == {(b"no such thing",)}
 
 
-@pytest.mark.parametrize("code", [1, 2, 7, 8, 13])
-def test_a_reset_instead_of_an_answer_keeps_its_code(tmp_path, certificates, code):
+def test_a_reset_instead_of_an_answer_keeps_its_code(tmp_path, certificates):
+    codes = [1, 2, 7, 8, 13]
+
     async def play():
-        async with lab(tmp_path, certificates) as place:
+        async with h2_lab(tmp_path, certificates) as place:
             client, server = await place.connect()
-            mine = client.connect("/no")
-            theirs = await server.requested("/no")
-            server.reset(theirs, code)
-            await client.wait(lambda: client.streams[mine].reset is not None)
-            again = client.connect("/gone")
-            theirs = await server.requested("/gone")
-            client.reset(again, code)
-            await server.wait(lambda: server.streams[theirs].reset is not None)
+            towards_client, towards_server = [], []
+            for code in codes:
+                mine = client.connect(f"/no{code}")
+                theirs = await server.requested(f"/no{code}")
+                server.reset(theirs, code)
+                towards_client.append(await client.was_reset(mine))
+                mine = client.connect(f"/gone{code}")
+                theirs = await server.requested(f"/gone{code}")
+                client.reset(mine, code)
+                towards_server.append(await server.was_reset(theirs))
             await client.opened("/yes", server)
-        return client.streams[mine].reset, server.streams[theirs].reset, place.run
+        return towards_client, towards_server, place.run
 
     towards_client, towards_server, run = asyncio.run(play())
-    assert (towards_client, towards_server) == (code, code)
-    found = rows(run, "SELECT state, error FROM connection WHERE path IN ('/no', '/gone') ORDER BY id")
-    assert [state for state, _ in found] == ["failed", "failed"]
-    assert "server reset the stream" in found[0][1]
+    assert towards_client == towards_server == codes
+    found = rows(run, "SELECT state, ended_by, error FROM connection WHERE path != '/yes' ORDER BY id")
+    assert [(state, by) for state, by, _ in found] == [("failed", "server"), ("failed", "client")] * 5
+    assert found[0][2] == "server reset the stream (PROTOCOL_ERROR)"
 
 
 def test_other_connects_are_passed_on_and_recorded_nowhere(tmp_path, certificates):
     async def play():
-        async with lab(tmp_path, certificates) as place:
+        async with h2_lab(tmp_path, certificates) as place:
             client, server = await place.connect()
             mine = client.connect("/udp", protocol="connect-udp")
             theirs = await server.requested("/udp")
@@ -327,7 +275,7 @@ def test_other_connects_are_passed_on_and_recorded_nowhere(tmp_path, certificate
                 )
             )
             server.reset(there, 5)
-            await client.wait(lambda: client.streams[plain].reset is not None)
+            await client.was_reset(plain)
             await client.opened("/chat", server)
         return client, server, plain, there, place.run
 
@@ -349,7 +297,7 @@ def test_ordinary_requests_pass_as_they_are(tmp_path, certificates):
     ]
 
     async def play():
-        async with lab(tmp_path, certificates) as place:
+        async with h2_lab(tmp_path, certificates) as place:
             client, server = await place.connect()
             mine = client.request(head)
             theirs = await server.requested("/a?b")
@@ -363,7 +311,7 @@ def test_ordinary_requests_pass_as_they_are(tmp_path, certificates):
             await client.has(mine, b"answer")
             server.h2.send_headers(theirs, [("x-trailer", "1")], end_stream=True)
             server.flush()
-            await client.wait(lambda: client.streams[mine].has_ended)
+            await client.has_ended(mine)
         return client.streams[mine], server.streams[theirs]
 
     mine, theirs = asyncio.run(play())
@@ -378,7 +326,7 @@ def test_a_reader_that_stops_stops_its_own_sender_alone(tmp_path, certificates, 
     chunk = frame(b"x" * 100) * 100
 
     async def play():
-        async with lab(tmp_path, certificates) as place:
+        async with h2_lab(tmp_path, certificates) as place:
             client, server = await place.connect()
             slow = await client.opened("/slow", server)
             fast = await client.opened("/fast", server)
@@ -410,8 +358,10 @@ def test_a_reader_that_stops_stops_its_own_sender_alone(tmp_path, certificates, 
 
 
 def test_many_sockets_on_one_connection(tmp_path, certificates):
+    rounds = [frame(b"%d" % number, mask=b"abcd") for number in range(5)]
+
     async def play():
-        async with lab(tmp_path, certificates, settings={ENABLE_CONNECT: 1, 3: 300}) as place:
+        async with h2_lab(tmp_path, certificates, settings={ENABLE_CONNECT: 1, 3: 300}) as place:
             client, server = await place.connect()
             await client.wait(lambda: client.settings)
             mine = [client.connect(f"/{n}") for n in range(200)]
@@ -420,18 +370,18 @@ def test_many_sockets_on_one_connection(tmp_path, certificates):
                 server.respond(one)
             for one in mine:
                 await client.answered(one)
-            for round_ in range(5):
+            for data in rounds:
                 for one in mine:
-                    client.send(one, frame(b"%d" % round_, mask=b"abcd"))
+                    client.send(one, data)
             for one in theirs:
-                await server.wait(lambda one=one: len(server.streams[one].data) == 35)
+                await server.has(one, b"".join(rounds))
             for one in theirs[::2]:
                 server.reset(one, 8)
             await client.wait(lambda: all(client.streams[one].reset == 8 for one in mine[::2]))
             for one in mine[1::2]:
                 client.send(one, HELLO)
             for one in theirs[1::2]:
-                await server.wait(lambda one=one: server.streams[one].data.endswith(HELLO))
+                await server.has(one, b"".join(rounds) + HELLO)
         return client, place.run
 
     client, run = asyncio.run(play())
@@ -441,13 +391,13 @@ def test_many_sockets_on_one_connection(tmp_path, certificates):
 
 def test_an_origin_that_is_down_is_answered_with_502(tmp_path, certificates):
     async def play():
-        async with lab(tmp_path, certificates) as place:
+        async with h2_lab(tmp_path, certificates) as place:
             place.origin._server.close()
             client = await h2_client(place.run.port("main"))
             place.clients.append(client)
             mine = client.connect("/chat")
             status = await client.answered(mine)
-            await client.wait(lambda: client.streams[mine].has_ended)
+            await client.has_ended(mine)
         return status, client.streams[mine].data, place.run
 
     status, body, run = asyncio.run(play())
@@ -458,7 +408,7 @@ def test_an_origin_that_is_down_is_answered_with_502(tmp_path, certificates):
 
 def test_the_client_gets_the_alpn_that_its_origin_chooses(tmp_path, certificates):
     async def play():
-        async with lab(tmp_path, certificates) as place:
+        async with h2_lab(tmp_path, certificates) as place:
             place.origin._context.set_alpn_protocols(["http/1.1"])
             client = await h2_client_alpn(place.run.port("main"))
             place.origin._context.set_alpn_protocols(["h2"])

@@ -235,6 +235,18 @@ class H2Peer:
         status: str = await self.wait(lambda: self.streams[stream_id].status)
         return status
 
+    async def was_reset(self, stream_id: int) -> int:
+        """The code of the RST_STREAM that comes."""
+        await self.wait(lambda: self.streams[stream_id].reset is not None)
+        code = self.streams[stream_id].reset
+        assert code is not None
+        return code
+
+    async def has_ended(self, stream_id: int) -> Stream:
+        """The whole of a stream, once END_STREAM has come."""
+        await self.wait(lambda: self.streams[stream_id].has_ended)
+        return self.streams[stream_id]
+
     async def has(self, stream_id: int, data: bytes) -> None:
         """Until exactly these bytes have come."""
         try:

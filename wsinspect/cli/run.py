@@ -111,7 +111,7 @@ DEFAULT_LISTEN = Address("127.0.0.1", 8080)
     "--http2-websocket",
     type=click.Choice(["mirror", "off"]),
     default="off",
-    help="WebSockets over HTTP/2: as the server offers them, or never.",
+    help="WebSockets over HTTP/2: offer them to clients as the server does, or never (the default).",
 )
 @click.option("--ca-dir", type=click.Path(path_type=Path), help="Directory of the CA.")
 @click.option(

@@ -78,6 +78,8 @@ class Attempt:
         self._ends: set[tuple[str, str]] = set()
         self.is_answered_by_fault = False
         self.on_open: Callable[[], None] = lambda: None
+        #: Called where the client resets its stream before the answer, and its connection lives on.
+        self.on_left: Callable[[], None] = lambda: None
 
     # What the relay records (link.Stream)
 
@@ -99,6 +101,8 @@ class Attempt:
         if (side, how) not in self._ends:
             self._ends.add((side, how))
             self.event(events.TransportEnded(side=side, how=how, http2=detail))
+            if side == "client" and detail and not self._has_answer:
+                self.on_left()
 
     @property
     def gave_up(self) -> str | None:

@@ -222,6 +222,8 @@ class FaultController:
         if rules or self._must_follow(attempt):
             faults = self._begin(attempt, (b"", b""))
             for rule in rules:
+                # A rule that does not concern this connection may have left it without faults.
+                faults = attempt.link.faults or self._begin(attempt, (b"", b""))
                 faults.arm(rule, self.board.order)
         self._drop_if_idle(attempt)
 

@@ -301,6 +301,8 @@ class HandshakeFaults:
     async def _wait(self, rule: Rule, flow: http.HTTPFlow, duration_ns: int | None) -> None:
         event = asyncio.Event()
         self._waiting[event] = (rule.name, flow.client_conn.id)
+        if (attempt := attempt_of(flow)) is not None:
+            attempt.on_left = event.set
         try:
             await asyncio.wait_for(event.wait(), None if duration_ns is None else duration_ns / 1e9)
         except TimeoutError:

@@ -216,7 +216,10 @@ class StreamLink:
                 tunnel.reset(ErrorCodes.CANCEL)
             else:
                 tunnel.finish()
-        asyncio.get_running_loop().call_later(ABORT_SECONDS, self._end_abort)
+        if how == "rst" and all(chosen):
+            self._close()
+        else:
+            asyncio.get_running_loop().call_later(ABORT_SECONDS, self._end_abort)
 
     def _end_abort(self) -> None:
         for tunnel in self._tunnels:
