@@ -9,7 +9,7 @@ import pytest
 from tests.support.apps import NodeApp
 from tests.support.certs import make_certificates
 from tests.support.engine import Engine
-from tests.support.hops import free_port
+from tests.support.small_servers import free_port
 from wsinspect.capture.reader import Capture
 
 pytestmark = pytest.mark.lab
