@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from wsinspect.doctor.configuration.diffs import Diff, diffs
+from wsinspect.doctor.configuration.diffs import Diff, diffs, masked_line
 from wsinspect.doctor.configuration.model import Defect, Edit, Kind, Met, edited
 from wsinspect.doctor.configuration.reading import Configuration
 from wsinspect.doctor.judge import Judgement
@@ -128,8 +128,9 @@ def explain_finding(
 
 
 def masked(words: str) -> str:
-    """Words that quote a configuration, without secrets in URLs."""
-    return str(mask_json(words))
+    """Words that quote a configuration, without secrets in what is quoted."""
+    quoted = re.sub(r"'([^']*)'", lambda match: f"'{masked_line(match[1])}'", words)
+    return str(mask_json(quoted))
 
 
 def _remarks(read: Configuration, met: Met | None) -> Iterator[str]:
@@ -155,9 +156,8 @@ def _explain(
 def _may_be_of(finding: Finding, software: str) -> bool:
     """Not what another product's own page or header says it did."""
     hop = (finding.hop or "").lower()
-    others = [
-        name.lower() for key, name in NAMES.items() if key not in (software, "general", "npm", "k8s-ingress")
-    ]
+    kin = (software, "general", "npm", "k8s-ingress", *_KIN.get(software, ()))
+    others = [name.lower() for key, name in NAMES.items() if key not in kin]
     named = [one for one in others if hop == one or hop.startswith(f"{one} ")]
     return not named
 
@@ -180,6 +180,8 @@ def _fits(defect: Defect, finding: Finding) -> bool:
     return True
 
 
+#: What else answers in the name of a configuration: an Ingress is served by one of these.
+_KIN: Final = {"k8s-ingress": ("nginx", "traefik", "haproxy", "envoy", "aws", "gcp", "azure")}
 _REDIRECTS: Final = frozenset(("WS-HS-005", "WS-HS-006", "WS-HS-007", "WS-HS-008"))
 
 

@@ -15,16 +15,18 @@ from wsinspect.doctor.configuration.caddy.reader import Caddy
 from wsinspect.doctor.configuration.diffs import base_of
 from wsinspect.doctor.configuration.envoy import Envoy
 from wsinspect.doctor.configuration.haproxy import HAProxy
+from wsinspect.doctor.configuration.kubernetes import Kubernetes
 from wsinspect.doctor.configuration.model import Met, Reader
 from wsinspect.doctor.configuration.nginx.reader import Nginx
 from wsinspect.doctor.configuration.nginx.tree import pasted
 from wsinspect.doctor.configuration.sources import MAX_FILES, MAX_TOTAL, Sources
+from wsinspect.doctor.configuration.traefik import Traefik
 from wsinspect.doctor.target import Target
 from wsinspect.errors import UsageError
 from wsinspect.units import format_size
 
 #: In the order in which they are asked whether a file is theirs.
-READERS: Final[tuple[Reader, ...]] = (Envoy(), HAProxy(), Apache(), Caddy(), Nginx())
+READERS: Final[tuple[Reader, ...]] = (Kubernetes(), Traefik(), Envoy(), HAProxy(), Apache(), Caddy(), Nginx())
 STDIN: Final = "-"
 _NGINX: Final = next(index for index, one in enumerate(READERS) if one.software == "nginx")
 #: Of a file, to recognise it by.

@@ -132,6 +132,12 @@ def test_secrets_stay_out_of_what_is_printed(tmp_path) -> None:
     read = read_in(tmp_path, {"haproxy.cfg": text})
     better, _ = with_configuration(judgement("WS-HS-101"), (read,), parse_target("ws://h/stripped/")[0])
     assert "hidden" not in str(better.findings[0].fixes)
+    target = parse_target("ws://h/stripped/")[0]
+    better, explained = with_configuration(judgement("WS-HS-009", "401"), (read,), target)
+    assert explained is not None
+    assert explained.defect.kind == "credentials"
+    assert "hidden" not in str(better)
+    assert "secret" not in str(better)
 
 
 @pytest.mark.parametrize(
