@@ -70,8 +70,6 @@ class ByHand(Dialog):
 class InjectDialog(ByHand):
     """A frame typed field by field, which is sent to one side."""
 
-    keys = "arrows select, enter continues, esc cancels"
-
     def __init__(self, workspace: Workspace, connection: int, target: str, direction: str = "s2c") -> None:
         super().__init__(workspace, connection, target)
         self.heading = f"Inject a frame, conn {connection} {self.target}"
@@ -146,8 +144,6 @@ class InjectDialog(ByHand):
 
 class EndDialog(ByHand):
     """The end of a connection: a closing handshake, a FIN or an RST."""
-
-    keys = "arrows select, enter continues, esc cancels"
 
     def __init__(self, workspace: Workspace, connection: int, target: str, how: str = "close") -> None:
         super().__init__(workspace, connection, target)

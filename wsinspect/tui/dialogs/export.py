@@ -7,7 +7,7 @@ from pathlib import Path
 from textual.app import ComposeResult
 
 from wsinspect.text import escape
-from wsinspect.tui.dialogs.sheet import Dialog, DialogInput, Pick, Question, Reply, TextField
+from wsinspect.tui.dialogs.sheet import CANCEL, SELECT, Dialog, DialogInput, Pick, Question, Reply, TextField
 from wsinspect.tui.exporting import FORMATS, Export, Order, default_target, target_problem
 from wsinspect.tui.workspace import Workspace
 
@@ -23,7 +23,7 @@ class ExportDialog(Dialog):
     """
 
     heading = "Export"
-    keys = "arrows select, enter writes, esc cancels"
+    keys = (SELECT, ("enter", "write"), CANCEL)
 
     def __init__(self, workspace: Workspace, order: Order, parts: list[tuple[str, str]]) -> None:
         super().__init__(workspace)

@@ -8,9 +8,9 @@ from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
-from wsinspect.present.cells import Line, fit
+from wsinspect.present.cells import Line, fit, width_of
 from wsinspect.text import escape, pad
-from wsinspect.tui.dialogs.sheet import Dialog, DialogInput, TextField
+from wsinspect.tui.dialogs.sheet import CANCEL, LABEL_CELLS, Dialog, DialogInput, TextField
 from wsinspect.tui.engine import requests
 from wsinspect.tui.engine.link import Answer
 from wsinspect.tui.engine.rule_language import Candidate, Judgement, complete, judge
@@ -43,7 +43,7 @@ class RuleDialog(Dialog):
         Binding("up", "candidate(-1)", "the candidate above", show=False, id="rule.up"),
         Binding("down", "candidate(1)", "the candidate below", show=False, id="rule.down"),
     ]
-    keys = "tab completes, enter arms, esc cancels"
+    keys = (("tab", "complete"), ("enter", "arm"), CANCEL)
 
     def __init__(self, workspace: Workspace, begin: str = "", old: dict[str, Any] | None = None) -> None:
         super().__init__(workspace)
@@ -60,6 +60,7 @@ class RuleDialog(Dialog):
         """What the kind is, candidates, and the line."""
         yield Words(self.workspace, id="rule-about")
         yield Words(self.workspace, id="rule-candidates")
+        yield Words(self.workspace, id="rule-place")
         yield TextField(self.workspace, "rule", RuleInput(self._begin, id="rule-line"))
 
     def on_mount(self) -> None:
@@ -79,6 +80,9 @@ class RuleDialog(Dialog):
         self.words("rule-about").show([fit([(f" {escape(self.judged.about)}", "muted")], self.width)])
         self._show_candidates()
         glyphs = self.workspace.glyphs
+        place, at = self.words("rule-place"), self.judged.error_at
+        place.display = at is not None and at < self.width - LABEL_CELLS - 1
+        place.show([[(" " * (LABEL_CELLS + 1 + width_of([(line.value[:at], "")])) + glyphs.down, "error")]])
         if self.judged.error and not line.value.strip():
             self.verdict(glyphs.note, escape(self.judged.error), "muted")
         elif self.judged.error:

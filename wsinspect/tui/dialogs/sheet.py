@@ -7,7 +7,7 @@ leave it; nothing in it waits for the engine.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, Final, NamedTuple
 
 from textual import events
 from textual.app import ComposeResult
@@ -20,10 +20,12 @@ from textual.widget import Widget
 from textual.widgets import Input
 
 from wsinspect.present.cells import Line, between, fit, flow, width_of
-from wsinspect.tui.widgets.words import Words
+from wsinspect.tui.widgets.words import Words, hint, key_hints
 from wsinspect.tui.workspace import Workspace
 
 LABEL_CELLS = 13
+SELECT: Final = ("arrows", "select")
+CANCEL: Final = ("esc", "cancel")
 
 
 class Pick(Widget, can_focus=True):
@@ -126,7 +128,7 @@ class Dialog(ModalScreen[None]):
 
     Attributes:
         heading: what it is about.
-        keys: what ends it, at the right of the title.
+        keys: keys and what they do, at the right of the title.
     """
 
     DEFAULT_CSS = """
@@ -141,7 +143,7 @@ class Dialog(ModalScreen[None]):
         Binding("down", "step(1)", "the line below", show=False, id="dialog.down"),
     ]
     heading = ""
-    keys = "enter continues, esc cancels"
+    keys: ClassVar[tuple[tuple[str, str], ...]] = (SELECT, ("enter", "continue"), CANCEL)
 
     def __init__(self, workspace: Workspace) -> None:
         super().__init__()
@@ -173,7 +175,7 @@ class Dialog(ModalScreen[None]):
     def _show_title(self) -> None:
         glyphs = self.workspace.glyphs
         left: Line = [(glyphs.heavy, "focus"), (f" {self.heading} ", "title")]
-        right: Line = [(f" {self.keys} ", "muted"), (glyphs.heavy, "focus")]
+        right: Line = [*key_hints(self.keys), (glyphs.heavy, "focus")]
         self.words("dialog-title").show([between(left, right, self.width, glyphs.heavy, "focus")])
 
     def words(self, name: str) -> Words:
@@ -190,12 +192,10 @@ class Dialog(ModalScreen[None]):
 
     def verdict(self, sign: str, words: str, style: str, lines: int = 2) -> None:
         """What there is to say about what was typed, in at most `lines` lines."""
-        texts = flow(words, max(self.width - 4, 20))
-        if len(texts) > lines:
-            texts = [*texts[: lines - 1], " ".join(texts[lines - 1 :])]
-        shown: list[Line] = [
-            fit([(f" {sign if n == 0 else ' '} {text}", style)], self.width) for n, text in enumerate(texts)
-        ]
+        shown = hint(sign, words, style, self.width)
+        if len(shown) > lines:
+            rest = " ".join(text for line in shown[lines - 1 :] for text, _ in line)
+            shown = [*shown[: lines - 1], fit([(f"   {' '.join(rest.split())}", style)], self.width)]
         self.words("dialog-verdict").show([*shown, *[[] for _ in range(lines - len(shown))]])
 
     def wrong(self, words: str) -> None:
@@ -283,7 +283,7 @@ class Question(ModalScreen[str]):
         lines += [[(f" {line}", "")] for line in flow(self.text, max(width - 2, 20))]
         line: Line = []
         for reply in [*self.replies, Reply(("escape",), "esc", "back", "")]:
-            part: Line = [(f" {reply.shown}", "key"), (f" {reply.words} ", "")]
+            part = key_hints([(reply.shown, reply.words)])
             if line and width_of(line) + width_of(part) > width:
                 lines.append(line)
                 line = []

@@ -45,6 +45,7 @@ class Judgement(NamedTuple):
     Attributes:
         rules: that it stands for; several for a preset.
         error: what is wrong with it, and what was expected.
+        error_at: at which character of the line, from 0; None where that is not known.
         warning: why it can never act.
         about: what it is, in a sentence.
         preset: the name of one that has phases: it replaces all rules.
@@ -53,6 +54,7 @@ class Judgement(NamedTuple):
 
     rules: tuple[Rule, ...] = ()
     error: str = ""
+    error_at: int | None = None
     warning: str = ""
     about: str = ""
     preset: str = ""
@@ -76,7 +78,7 @@ def judge(line: str) -> Judgement:
         rule = parse_spec(spec)
     except FaultError as error:
         about = _KIND_HELP if not spec.strip() else _summary(spec)
-        return Judgement(error=_words(error), about=about)
+        return Judgement(error=_words(error), error_at=_place(line, error), about=about)
     from wsinspect.faults.scenario import never_acts  # imports a YAML reader
 
     reason = never_acts(rule)
@@ -96,7 +98,7 @@ def _preset(name: str) -> Judgement:
     if not preset.phases:
         return Judgement(preset.rules, about=f"{preset.name}: {count}", is_named=True)
     about = f"{preset.name}: {count}, {len(preset.phases)} phases"
-    return Judgement(preset.rules, "", "it replaces all rules", about, name, True)
+    return Judgement(preset.rules, warning="it replaces all rules", about=about, preset=name, is_named=True)
 
 
 @cache
@@ -126,6 +128,15 @@ def _words(error: FaultError) -> str:
     """Without the list of all kinds or presets: completion shows it."""
     problem = _LIST.sub("", error.problem)
     return f"{error.field}: {problem}" if error.field else problem
+
+
+def _place(line: str, error: FaultError) -> int | None:
+    """Where in the line the character stands that the error points at."""
+    if not error.excerpt:
+        return None
+    value, caret = error.excerpt
+    at = line.find(f"={value}")
+    return None if at < 0 else at + len(caret)
 
 
 def _made_name(rule: Rule) -> str:

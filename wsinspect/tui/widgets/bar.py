@@ -12,9 +12,9 @@ from textual.message import Message
 from textual.widgets import Input
 
 from wsinspect.filters import Filter, FilterError, complete, parse
-from wsinspect.present.cells import Line, flow, width_of
+from wsinspect.present.cells import Line, width_of
 from wsinspect.text import escape
-from wsinspect.tui.widgets.words import Words
+from wsinspect.tui.widgets.words import Words, hint
 from wsinspect.tui.workspace import Workspace
 
 _HISTORY = 50
@@ -144,7 +144,7 @@ class Bar(Vertical):
 
     def refuse(self, words: str, column: int | None = None) -> None:
         """What was typed cannot be used: why, and at which character, from 0."""
-        lines: list[Line] = [[(f" {self.workspace.glyphs.bad} {escape(words)}", "error")]]
+        lines = hint(self.workspace.glyphs.bad, escape(words), "error", self.app.size.width)
         if column is not None:
             self._point(lines, width_of([(self.input.value[:column], "")]))
         self.hints.show(lines)
@@ -200,8 +200,7 @@ class Bar(Vertical):
             return
         lines: list[Line] = []
         if self.error is not None:
-            words = f"{self.workspace.glyphs.bad} {escape(self.error)}"
-            lines += [[(f" {line}", "error")] for line in flow(words, max(width - 2, 10))]
+            lines += hint(self.workspace.glyphs.bad, escape(self.error), "error", width)
         completion = complete(typed.value, typed.cursor_position)
         line: Line = [(" filter: ", "key")]
         for candidate in completion.candidates[:12]:

@@ -15,6 +15,7 @@ from wsinspect.present.words import listening_words
 from wsinspect.text import counted, escape, grouped
 from wsinspect.tui.keys import FOOTER, FooterKey
 from wsinspect.tui.model import DISCONNECTED, LIVE, UNREADABLE
+from wsinspect.tui.widgets.words import key_hints
 from wsinspect.tui.workspace import Workspace
 
 
@@ -183,7 +184,7 @@ class KeyLine(OneLine):
     def _part(self, key: FooterKey) -> Line:
         shown = self.workspace.key_shown(key)
         if not self.workspace.why_not(key.id):
-            return [(f" {shown}", "key"), (f" {key.label} ", "")]
+            return key_hints([(shown, key.label)])
         return [(f" ({shown} {key.label})", "muted")]
 
     def on_click(self, event: events.Click) -> None:

@@ -2,11 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from textual.strip import Strip
 from textual.widget import Widget
 
-from wsinspect.present.cells import Line, fit
+from wsinspect.present.cells import Line, fit, flow
 from wsinspect.tui.workspace import Workspace
+
+
+def hint(sign: str, words: str, style: str, width: int) -> list[Line]:
+    """What there is to say about what is typed: a sign and words, on as many lines as they need.
+
+    Args:
+        sign: one of the glyphs for good, bad, a warning or a note; it says without colour what `style` says.
+    """
+    texts = flow(words, max(width - 4, 20))
+    return [[(f" {' ' if number else sign} {text}", style)] for number, text in enumerate(texts)]
+
+
+def key_hints(keys: Sequence[tuple[str, str]]) -> Line:
+    """Keys and what they do, as the footer shows them."""
+    return [part for shown, words in keys for part in ((f" {shown}", "key"), (f" {words} ", ""))]
 
 
 class Words(Widget):

@@ -23,6 +23,7 @@ from wsinspect.wire.frame import serialize_frame
 
 pytestmark = pytest.mark.asyncio
 KNOWN = Path(__file__).parents[1] / "snapshots"
+SIZES = [(80, 24), (120, 36), pytest.param((200, 50), marks=pytest.mark.slow)]
 
 
 @pytest.fixture
@@ -436,7 +437,7 @@ async def test_how_far_an_export_is_stands_in_the_dialog(tmp_path):
 
 
 @pytest.mark.snapshot
-@pytest.mark.parametrize("size", [(80, 24), (120, 36)], ids=lambda size: f"{size[0]}x{size[1]}")
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
 @pytest.mark.parametrize("name", ["inject", "end", "export"])
 async def test_picture(lab, live, tmp_path, monkeypatch, name, size):
     from wsinspect.tui.widgets import connections

@@ -19,6 +19,7 @@ from wsinspect.tui.widgets.words import Words
 
 pytestmark = pytest.mark.asyncio
 KNOWN = Path(__file__).parents[1] / "snapshots"
+SIZES = [(80, 24), (120, 36), pytest.param((200, 50), marks=pytest.mark.slow)]
 
 
 @pytest.fixture
@@ -271,7 +272,7 @@ async def two_rules(lab: ControlLab, screen: Screen) -> None:
 
 
 @pytest.mark.snapshot
-@pytest.mark.parametrize("size", [(80, 24), (120, 36)], ids=lambda size: f"{size[0]}x{size[1]}")
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
 @pytest.mark.parametrize("state", ["rules", "form-error", "form", "question"])
 async def test_picture(lab, live, tmp_path, monkeypatch, state, size):
     from wsinspect.tui.screens import faults
