@@ -119,9 +119,11 @@ def play(
 
 
 def told(events: Sequence[dict[str, Any]]) -> set[tuple[str, int | None]]:
-    """The findings that `run` printed, without those that a later one replaced."""
+    """The findings that `run` printed, without those that a later one replaced or that were withdrawn."""
     said: set[tuple[str, int | None]] = set()
     for event in events:
+        if event["event"] == "withdrawn":
+            said.discard((event["id"], event["connection"]))
         if event["event"] == "finding":
             said -= {(one["id"], one["connection"]) for one in event.get("replaces", ())}
             said.add((event["id"], event["connection"]))

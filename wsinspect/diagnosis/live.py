@@ -2,10 +2,13 @@
 
 `LiveFindings.look` reads facts through the same statements as `diagnose`, so what is found live is what is
 found afterwards. A finding is stored once (rule and connection), also when a restarted recorder looks again.
-Each connection is looked at when its handshake is over, when it first breaks the protocol, and at its end;
-the whole capture at most every `CAPTURE_SECONDS`. Where a run has two taps around a hop, both ends of a
-connection are looked at together (`live_pairs`), and a finding about the hop takes the place of what one tap
-alone would have said, also of what it had said before.
+Each connection is looked at when its handshake is over, when it first breaks the protocol, at its end, and
+again when the engine says that it got no CPU just then; the whole capture at most every `CAPTURE_SECONDS`.
+Where a run has two taps around a hop, both ends of a connection are looked at together (`live_pairs`).
+
+What was said before and no longer holds is withdrawn (`standing`), in the capture and on the narrator's
+lines. At the end of a run all is judged once more as `diagnose` does it, unless there is very much: whatever
+order things were committed in, printed, stored and found afterwards are then the same.
 """
 
 from __future__ import annotations
@@ -13,22 +16,24 @@ from __future__ import annotations
 import json
 import time
 import traceback
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cache
 from typing import Final
 
 from wsinspect.capture.queries import stored_findings as stored
 from wsinspect.capture.queries.facts import newest_connection_ids
-from wsinspect.capture.queries.stored_findings import NewFinding, Place
+from wsinspect.capture.queries.stored_findings import NewFinding
 from wsinspect.capture.records import Note
 from wsinspect.capture.rows import to_json
 from wsinspect.capture.schema import Database, DatabaseError, query_on
-from wsinspect.diagnosis.facts import FactReader
-from wsinspect.diagnosis.hops import MAX_TRACES, Hop
+from wsinspect.diagnosis.facts import FactReader, diagnose
+from wsinspect.diagnosis.hops import MAX_TRACES, Hop, diagnose_hop
 from wsinspect.diagnosis.joining import Joined
 from wsinspect.diagnosis.live_pairs import LivePairs, worth_comparing
+from wsinspect.diagnosis.standing import Place, Standing, key_of, place_of
 from wsinspect.findings.excuses import excused
 from wsinspect.findings.model import Finding
-from wsinspect.findings.registry import diagnose_capture, diagnose_connection, diagnose_pair
+from wsinspect.findings.registry import all_rules, diagnose_capture, diagnose_connection, diagnose_pair
 from wsinspect.findings.together import link_of, once, together
 
 CAPTURE_SECONDS: Final = 2.0
@@ -45,10 +50,10 @@ _IDLE_SECONDS: Final = 0.1
 _LAST_SECONDS: Final = 5.0
 #: Pairs in one statement.
 _AT_ONCE: Final = 32
-
-_Key = tuple[int | None, str, str]
-#: Connections whose findings are remembered; the others are looked up.
-_KNOWN: Final = 10_000
+#: Eventful connections above which the end of a run judges only what is new: about a second of work.
+_JUDGED_AGAIN: Final = 400
+#: Pairs of which everything was compared that are remembered.
+_COMPARED: Final = 5_000
 
 
 class LiveFindings:
@@ -57,21 +62,29 @@ class LiveFindings:
     Args:
         database: the indexer's, between its transactions.
         is_restart: whether an earlier recorder had begun.
+        clock: seconds that only grow.
     """
 
-    def __init__(self, database: Database, *, is_restart: bool = False) -> None:
+    def __init__(
+        self, database: Database, *, is_restart: bool = False, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._database = database
         self._query = query_on(database)
         self._reader = FactReader(self._query)
         self._hop = Hop(self._query)
-        self._pairs = LivePairs(self._query)
+        self._clock = clock
+        self._pairs = LivePairs(self._query, clock)
         self._waiting: set[int] = set(newest_connection_ids(self._query, _AGAIN)) if is_restart else set()
         self._unread: dict[int, Joined] = {}
-        self._known: set[_Key] = set()
-        self._covered: dict[Place, None] = {}
-        self._gone: set[Place] = set()
-        for detail in stored.about_the_capture(self._query, _KNOWN_BEFORE):
-            self._known.add(_key(Finding.from_json(json.loads(detail))))
+        self._compared: dict[int, None] = {}
+        self._standing = Standing()
+        self._is_restart = is_restart
+        known = [
+            Finding.from_json(json.loads(detail))
+            for detail in stored.about_the_capture(self._query, _KNOWN_BEFORE)
+        ]
+        self._standing.judge_capture([one for one in known if one.id in _of_captures()], 0)
+        self._standing.take_touched()
         self._is_capture_due = False
         self._last_capture = 0.0
 
@@ -104,18 +117,20 @@ class LiveFindings:
         fresh = set(connections)
         self._waiting.update(fresh)
         self._is_capture_due |= is_changed or bool(fresh)
-        now = time.monotonic()
+        now = self._clock()
         is_due = self._is_capture_due and (is_over or now - self._last_capture >= CAPTURE_SECONDS)
-        if not self._waiting and not is_due and not (self._unread and (is_idle or is_over)):
+        if not (is_over or self._waiting or is_due or (self._unread and is_idle)):
             return []
         try:
-            held, found = self._judge_waiting(is_over)
+            held = self._judge_waiting(is_over)
             if is_idle or is_over:
-                found += self._compare(is_over)
+                self._compare(is_over)
             if is_due:
-                found += self._judge_capture()
+                self._judge_capture(is_over)
                 self._last_capture, self._is_capture_due = now, False
-            notes = self._store(found, at_ns)
+            notes = self._store(at_ns)
+            if is_over:
+                notes += self._judge_all(at_ns)
         except DatabaseError:
             # Disk full, or damage: the recorder reports it at its next commit, and these are looked at again.
             return []
@@ -127,32 +142,58 @@ class LiveFindings:
         self._pairs.forget()
         return notes
 
-    def _judge_waiting(self, is_over: bool) -> tuple[set[int], list[Finding]]:
-        """Findings of what can be judged now, and what cannot yet."""
+    def _judge_waiting(self, is_over: bool) -> set[int]:
+        """Judge what can be judged now; what cannot yet."""
         due = self._pairs.due(self._waiting, is_over=is_over)
         paired = {number for chain in due.chains for number in _both(chain)}
         eventful = self._reader.eventful({*due.alone, *paired}, is_live=True)
-        found = [one for number in sorted(due.alone & eventful) for one in self._judge(number)]
+        again: set[int] = set()
+        for number in sorted(due.alone):
+            found = self._judge(number) if number in eventful else []
+            if found is not None:
+                again |= self._say({number}, found)
         self._unread.update({joined.edge.id: joined for joined in due.finished})
         for chain in due.chains:
-            if eventful & _both(chain):
-                found += self._judge_chain(chain)
+            numbers = _both(chain)
+            if not eventful & numbers:
+                again |= self._say(numbers, [])
+                continue
+            # Once everything that passed was compared, no look sees less than that.
+            is_compared = any(joined.edge.id in self._compared for joined in chain)
+            found = self._judge_chain(chain, MAX_TRACES if is_compared else 0)
+            if found is not None:
+                again |= self._say(numbers, found)
         while len(self._unread) > _UNREAD:
             self._unread.pop(next(iter(self._unread)))
-        return due.held, found
+        return due.held | again
 
-    def _compare(self, is_over: bool) -> list[Finding]:
+    def _say(self, numbers: set[int], findings: Sequence[Finding]) -> set[int]:
+        """Take a judgement; connections that have to be judged again."""
+        if self._is_restart and not any(map(self._standing.knows, numbers)):
+            # What an earlier recorder said of them is in the capture alone.
+            before = stored.places(self._query, numbers)
+            self._standing.touch(place for place in before if place[1] not in _of_captures())
+        return self._standing.judge(numbers, findings)
+
+    def _compare(self, is_over: bool) -> None:
         """Compare what passed both taps of connections that are over: it takes reading all of it again."""
-        found: list[Finding] = []
-        until = time.monotonic() + (_LAST_SECONDS if is_over else _IDLE_SECONDS)
-        while self._unread and time.monotonic() < until:
+        until = self._clock() + (_LAST_SECONDS if is_over else _IDLE_SECONDS)
+        while self._unread and self._clock() < until:
             some = [self._unread.pop(number) for number in list(self._unread)[:_AT_ONCE]]
             for joined in worth_comparing(self._query, some):
-                found += self._judge_chain(self._pairs.chain_of(joined), MAX_TRACES)
-        return found
+                chain = self._pairs.chain_of(joined)
+                self._compared.update(dict.fromkeys(one.edge.id for one in chain))
+                found = self._judge_chain(chain, MAX_TRACES)
+                if found is not None:
+                    self._waiting |= self._say(_both(chain), found)
+        while len(self._compared) > _COMPARED:
+            self._compared.pop(next(iter(self._compared)))
 
-    def _judge_chain(self, chain: Sequence[Joined], max_traces: int = 0) -> list[Finding]:
-        """Findings of a connection at the taps around one hop or several, each failure once."""
+    def _judge_chain(self, chain: Sequence[Joined], max_traces: int = 0) -> list[Finding] | None:
+        """Findings of a connection at the taps around one hop or several, each failure once.
+
+        None where a mistake of ours is in the way.
+        """
         try:
             found = [self._hop.pair(joined, max_traces=max_traces) for joined in chain]
             pairs = [pair for pair in found if pair is not None]
@@ -160,32 +201,29 @@ class LiveFindings:
             facts = {one.id: one for pair in pairs for one in (pair.edge, pair.origin) if one is not None}
             faults = [rule for pair in pairs for rule in pair.faults]
             own = excused([one for each in facts.values() for one in diagnose_connection(each)], faults)
+            return together(ours, own, map(link_of, pairs))
         except Exception:  # our bug must not cost the capture
             traceback.print_exc()
+            return None
+
+    def _judge_capture(self, is_over: bool) -> None:
+        facts = self._reader.capture(_NEWEST)
+        found = once(diagnose_capture(facts), self._pairs.partner)
+        oldest = min((one.id for one in facts.connections), default=0)
+        self._standing.judge_capture(found, oldest, is_over=is_over)
+
+    def _judge_all(self, at_ns: int) -> list[Note]:
+        """At the end, once more as `diagnose` does it; nothing where there is too much for that."""
+        if len(self._reader.eventful(self._reader.ids())) > _JUDGED_AGAIN:
             return []
-        kept = together(ours, own, map(link_of, pairs))
-        self._withdraw([*ours, *own], kept)
-        return kept
+        found = diagnose_hop(Hop(self._query), diagnose(self._query)).findings
+        wanted: dict[Place, list[Finding]] = {place: [] for place in stored.places(self._query)}
+        for one in found:
+            wanted.setdefault(place_of(one), []).append(one)
+        return self._write(wanted, at_ns)
 
-    def _judge_capture(self) -> list[Finding]:
-        found = diagnose_capture(self._reader.capture(_NEWEST))
-        kept = once(found, self._pairs.partner)
-        self._withdraw(found, kept)
-        return kept
-
-    def _withdraw(self, found: Sequence[Finding], kept: Sequence[Finding]) -> None:
-        """What both taps said is said once: the other one is dropped, also from before."""
-        doubles = set(map(_place, found)) - set(map(_place, kept))
-        self._gone |= doubles
-        self._cover(doubles)
-
-    def _cover(self, places: Iterable[Place]) -> None:
-        """These are no longer findings."""
-        self._covered.update(dict.fromkeys(places))
-        while len(self._covered) > _KNOWN:
-            self._covered.pop(next(iter(self._covered)))
-
-    def _judge(self, number: int) -> list[Finding]:
+    def _judge(self, number: int) -> list[Finding] | None:
+        """Findings of one connection by itself; None where a mistake of ours is in the way."""
         facts = self._reader.connection(number)
         if facts is None:
             return []
@@ -193,60 +231,76 @@ class LiveFindings:
             return diagnose_connection(facts)
         except Exception:  # our bug must not cost the capture
             traceback.print_exc()
+            return None
+
+    def _store(self, at_ns: int) -> list[Note]:
+        """Write what is to be said now where it is not what is stored; the notes about that."""
+        touched = self._standing.take_touched()
+        try:
+            return self._write({place: self._standing.at(place) for place in touched}, at_ns)
+        except BaseException:
+            self._standing.touch(touched)
+            raise
+
+    def _write(self, wanted: dict[Place, list[Finding]], at_ns: int) -> list[Note]:
+        """Make these places say this, in one transaction."""
+        new: list[tuple[Finding, bool]] = []
+        rows_gone: list[int] = []
+        gone: set[Place] = set()
+        for place, findings in wanted.items():
+            before: dict[object, stored.StoredFinding] = {}
+            for row in stored.at(self._query, place):
+                before[key_of(Finding.from_json(json.loads(row.detail)))] = row
+            for one in findings:
+                row_before = before.pop(key_of(one), None)
+                if row_before is None:
+                    new.append((one, True))
+                elif row_before.detail != to_json(one.as_json()):
+                    is_news = _headline(Finding.from_json(json.loads(row_before.detail))) != _headline(one)
+                    rows_gone.append(row_before.id)
+                    new.append((one, is_news))
+                    if is_news:
+                        gone.add(place)
+            if before:
+                gone.add(place)
+                rows_gone += [row.id for row in before.values()]
+        if not new and not rows_gone:
             return []
-
-    def _store(self, found: Sequence[Finding], at_ns: int) -> list[Note]:
-        """Write what is new, take away what it explains better; the notes about that."""
-        for one in found:
-            self._cover(one.covers)
-        new = [one for one in found if _place(one) not in self._covered and not self._is_known(one)]
-        gone = self._gone.union(*(one.covers for one in found))
-        withdrawn = self._write(new, gone) if new or gone else set()
-        self._gone.clear()
-        if len(self._known) > _KNOWN:
-            self._known = {key for key in self._known if key[0] is None}
-        self._known.update(map(_key, new))
-        return [_note(one, at_ns, withdrawn) for one in new]
-
-    def _write(self, new: Sequence[Finding], gone: Collection[Place]) -> set[Place]:
-        """In one transaction; what was taken away."""
         rows = [
-            NewFinding(one.id, one.severity, one.connection, one.frame, to_json(one.as_json())) for one in new
+            NewFinding(one.id, one.severity, one.connection, one.frame, to_json(one.as_json()))
+            for one, _ in new
         ]
-        return stored.replace(self._database, rows, gone)
-
-    def _is_known(self, finding: Finding) -> bool:
-        if _key(finding) in self._known:
-            return True
-        return finding.connection is not None and stored.is_stored(
-            self._query, finding.connection, finding.id
-        )
+        stored.replace(self._database, rows, rows_gone)
+        return list(_notes([one for one, is_news in new if is_news], gone, at_ns))
 
 
-def _key(finding: Finding) -> _Key:
-    """What makes a finding the same as one before: pages and TLS clients are told apart by their evidence.
-
-    So are series of attempts: which of them a look at a growing series names first may change.
-    """
-    family, first = finding.id.split("-")[1], finding.evidence[0] if finding.evidence else ""
-    if family == "RC":
-        return None, finding.id, first
-    is_own = finding.connection is None and family in ("PAGE", "TLS")
-    return finding.connection, finding.id, first if is_own else ""
+def _headline(finding: Finding) -> tuple[str | None, ...]:
+    """What of a finding is worth another line when it changes."""
+    return finding.severity, finding.fault_of, finding.hop, finding.title, finding.confidence
 
 
-def _place(finding: Finding) -> Place:
-    return finding.connection, finding.id
+@cache
+def _of_captures() -> frozenset[str]:
+    """The rules that look at a whole capture."""
+    return frozenset(rule.id for rule in all_rules() if rule.scope == "capture")
 
 
 def _both(pairs: Iterable[Joined]) -> set[int]:
     return {one.id for pair in pairs for one in (pair.edge, pair.origin) if one is not None}
 
 
-def _note(finding: Finding, at_ns: int, withdrawn: set[Place]) -> Note:
-    """The `finding` line of `run --headless`, with those printed before that it replaces."""
-    note = {"event": "finding", "time_ns": at_ns, **finding.as_json()}
-    replaced = sorted(withdrawn.intersection(finding.covers), key=str)
-    if replaced:
-        note["replaces"] = [{"connection": connection, "id": rule} for connection, rule in replaced]
-    return note
+def _notes(findings: Sequence[Finding], gone: set[Place], at_ns: int) -> Iterator[Note]:
+    """The lines of `run --headless`: findings, with those printed before that each replaces, and what does
+    not hold any more without another one in its place."""
+    left = set(gone)
+    for one in findings:
+        note = {"event": "finding", "time_ns": at_ns, **one.as_json()}
+        replaced = left.intersection((*one.covers, place_of(one)))
+        left -= replaced
+        if replaced:
+            note["replaces"] = [
+                {"connection": connection, "id": rule} for connection, rule in sorted(replaced, key=str)
+            ]
+        yield note
+    for connection, rule in sorted(left, key=str):
+        yield {"event": "withdrawn", "time_ns": at_ns, "connection": connection, "id": rule}

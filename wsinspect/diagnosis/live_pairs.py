@@ -8,7 +8,7 @@ where no second tap is. Bounded: attempts that are over are forgotten, but for t
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 from itertools import islice
 from typing import Final, NamedTuple
@@ -51,13 +51,15 @@ class LivePairs:
 
     Args:
         query: runs a statement on the open capture.
+        clock: seconds that only grow.
 
     Attributes:
         partner: the connection behind the hop by the one before it, of those that are remembered.
     """
 
-    def __init__(self, query: Query) -> None:
+    def __init__(self, query: Query, clock: Callable[[], float] = time.monotonic) -> None:
         self._query = query
+        self._clock = clock
         self._hop = Hop(query)
         self._run = 0
         self._names: set[str] = set()
@@ -90,7 +92,7 @@ class LivePairs:
         waiting = set(numbers)
         if not self._order:
             return Due(waiting, [], [], set())
-        self._now = float("inf") if is_over else time.monotonic()
+        self._now = float("inf") if is_over else self._clock()
         self._stages = rows.stages(self._query, waiting)
         due = Due(set(), [], [], set())
         while waiting:

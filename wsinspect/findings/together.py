@@ -37,6 +37,7 @@ class Link(NamedTuple):
         is_answered_here: nothing arrived behind the hop, and the client got an answer.
         closed_by: client, hop or server, as both taps show; None where it is open.
         has_left: the hop left before the server had answered.
+        is_ended_behind: what ended the connection came from the server's side of the tap behind the hop.
     """
 
     edge: int
@@ -47,6 +48,7 @@ class Link(NamedTuple):
     is_answered_here: bool = False
     closed_by: str | None = None
     has_left: bool = False
+    is_ended_behind: bool = False
 
 
 def link_of(pair: PairFacts) -> Link:
@@ -62,6 +64,7 @@ def link_of(pair: PairFacts) -> Link:
         is_answered_here=is_failing and origin is None and edge.status is not None,
         closed_by=pair.closed_by,
         has_left=origin is not None and has_failed(origin) and has_left(origin) and not has_left(edge),
+        is_ended_behind=origin is not None and origin.ended_by == "server",
     )
 
 
@@ -163,6 +166,10 @@ class _Sorting:
 
     def _end(self, link: Link) -> None:
         ids = ids_of_group("end")
+        if link.closed_by == "hop" and self._of_hop(link, "end"):
+            # The end that the hop made came through the hops behind it, too.
+            for number in self._ended_from(link.origin):
+                self._drop(self._mine(number, ids))
         if self._pass_on(link, "end", ids, link.closed_by == "server"):
             return
         if link.origin is not None and link.closed_by in ("client", "server"):
@@ -206,6 +213,17 @@ class _Sorting:
             yield number
             number = self._links[number].origin if number in self._links else None
 
+    def _ended_from(self, number: int | None) -> Iterator[int]:
+        """What a connection became behind further hops, as far as they passed on that its client ended it."""
+        seen: set[int] = set()
+        while self._is_one_file and number in self._links and number not in seen:
+            seen.add(number)
+            link = self._links[number]
+            if link.closed_by != "client" or link.origin is None:
+                return
+            yield link.origin
+            number = link.origin
+
     def _same(self, link: Link) -> None:
         """What both taps say alike: the client's doing at the first one, else the one nearer the server."""
         if link.origin is None:
@@ -228,7 +246,8 @@ class _Sorting:
                     self._change(one, "hop", link.hop, line)
         if link.origin is not None and link.origin not in self._links and self._is_one_file:
             for one in self._mine(link.origin, _SERVERS_SIDE):
-                if one.fault_of == "hop" and not _is_named(one.hop):
+                is_behind = link.is_ended_behind or not one.id.startswith("WS-DROP-")
+                if one.fault_of == "hop" and is_behind and not _is_named(one.hop):
                     self._change(one, "server", None, "it came from behind the last tap")
 
     def _change(self, one: Finding, fault_of: FaultOf, hop: str | None, line: str) -> None:

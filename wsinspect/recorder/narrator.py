@@ -251,6 +251,10 @@ def _finding(note: Note) -> str:
     return f"{_text(note['severity'])} {_text(note['id'])} {_text(note['title'])}{hop}{instead}"
 
 
+def _withdrawn(note: Note) -> str:
+    return f"{_text(note['id'])} no longer holds: more has been seen"
+
+
 def _finding_details(note: Note) -> Iterator[str]:
     """What was seen, and the first fix: that of the software that was recognised, else the general one."""
     for index, line in enumerate(note["evidence"][:_SHOWN_EVIDENCE]):
@@ -283,6 +287,7 @@ _DESCRIBE: Final[dict[str, Callable[[Note], str]]] = {
     "passed_unread": _passed_unread,
     "request_failed": _request_failed,
     "wall_step": _wall_step,
+    "withdrawn": _withdrawn,
 }
 
 

@@ -3,7 +3,9 @@
 from dataclasses import replace
 from itertools import pairwise
 
-from tests.unit.findings.facts_made import cut, ended, failed, refused, request
+import pytest
+
+from tests.unit.findings.facts_made import HELLO, cut, ended, failed, refused, request
 from tests.unit.findings.pairs_made import NO_UPGRADE, pair
 from wsinspect.findings.registry import diagnose_connection, diagnose_pair, ranked
 from wsinspect.findings.together import link_of, once, together
@@ -68,6 +70,26 @@ def test_what_ended_behind_the_last_tap_is_the_servers_side():
     edge, origin = tap(1, "edge", cut(at=0.5)), tap(2, "origin", cut(at=0.5))
     (one,) = found(edge, origin)
     assert one[1:] == ("server", 2)
+
+
+def ended_at(*sides, at=2.2):
+    """A chain of three taps, cut after a round silence by the first side each of them saw."""
+    return [
+        tap(n + 1, name, cut(*HELLO, at=at, by=side))
+        for n, (name, side) in enumerate(zip(("edge", "middle", "origin"), sides, strict=True))
+    ]
+
+
+@pytest.mark.parametrize("at", [0.5, 2.2, 17.3])
+def test_the_end_that_a_hop_made_is_said_once_in_a_chain(at):
+    assert found(*ended_at("server", "client", "client", at=at)) == [("WS-DROP-101", "hop", 1)]
+    assert found(*ended_at("server", "server", "client", at=at)) == [("WS-DROP-101", "hop", 2)]
+
+
+def test_what_the_client_ended_is_never_said_to_have_come_from_behind_the_last_tap():
+    for one in found(*ended_at("client", "client", "client")):
+        assert one[1] != "server"
+    assert [one[1] for one in found(*ended_at("server", "server", "server"))] == ["server"]
 
 
 def test_a_healthy_chain_has_no_finding():

@@ -172,6 +172,8 @@ def test_lines_for_people():
     assert human_line(closed, 0).endswith(
         "by server (fin)  client -, server -  JavaScript: 1006 not clean  c>s 1 frames 3 B, s>c 2 frames 4 B"
     )
+    withdrawn = {"event": "withdrawn", "time_ns": 0, "connection": 7, "id": "WS-DROP-006"}
+    assert human_line(withdrawn, 0).endswith("#7  withdrawn WS-DROP-006 no longer holds: more has been seen")
     assert human_line({"event": "wall_step", "time_ns": 0, "step_ns": None}, 0).endswith("wall_step")
     assert human_line({"event": "new", "time_ns": 0}, 0).endswith("new")
 
