@@ -84,6 +84,7 @@ def loaded_after(code: str) -> set[str]:
     return {name.partition(".")[0] for name in every_module_after(code)}
 
 
+@functools.cache
 def every_module_after(code: str) -> set[str]:
     """All modules that a fresh interpreter has loaded after running `code`."""
     report = "import json, sys; print(json.dumps(sorted(sys.modules)))"
@@ -158,7 +159,7 @@ def test_events_of_the_journal_are_records_and_not_literals():
     for name, path in modules(PACKAGE):
         if name.split(".")[1:2] and name.split(".")[1] not in writers:
             continue
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in parsed(path):
             if isinstance(node, ast.Dict):
                 written = {
                     value.value

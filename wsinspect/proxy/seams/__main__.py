@@ -96,7 +96,8 @@ def _is_docstring(node: ast.stmt) -> bool:
 def _options(tree: Path) -> Iterator[str]:
     """The names of all options that a mitmproxy has."""
     for path in (tree / "mitmproxy").rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_bytes())):
+        source = path.read_bytes()
+        for node in ast.walk(ast.parse(source)) if b"add_option" in source else ():
             if (
                 isinstance(node, ast.Call)
                 and isinstance(node.func, ast.Attribute)
