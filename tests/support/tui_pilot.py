@@ -64,11 +64,13 @@ class Screen:
         for key in keys:
             await self.pilot.press(key)
         await self.pilot.pause()
-        await self.until(lambda: not self.app.is_painting)
+        if self.app.is_painting:
+            await self.until(lambda: not self.app.is_painting)
 
     async def type(self, text: str) -> None:
-        """Characters into the bar."""
-        await self.press(*("space" if char == " " else char for char in text))
+        """Characters into the bar, which have no other effect until all are there."""
+        await self.pilot.press(*("space" if char == " " else char for char in text))
+        await self.press()
 
     def widget(self, name: str, kind: builtins.type[W]) -> W:
         """A widget of the page that is shown, whatever lies over it; else of the main page."""

@@ -173,7 +173,7 @@ class InspectApp(App[int]):
     @property
     def is_whole(self) -> bool:
         """Whether the widgets are there: not yet before the start, not any more at the end."""
-        return bool(self.screen_stack) and self.main.is_attached and bool(self.main.query("#keys"))
+        return bool(self.screen_stack) and self.main.key_line.is_attached
 
     @property
     def is_painting(self) -> bool:
