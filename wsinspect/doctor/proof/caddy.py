@@ -11,8 +11,8 @@ from typing import Final
 
 from wsinspect.doctor.configuration.caddy.reader import Found, seconds_of
 from wsinspect.doctor.configuration.caddy.tree import Directive, Tree
-from wsinspect.doctor.configuration.model import Met, Place
-from wsinspect.doctor.proof.model import Setup, Stage
+from wsinspect.doctor.configuration.model import Met
+from wsinspect.doctor.proof.model import Setup, Stage, Writer
 from wsinspect.doctor.target import Target
 
 #: Directives and what may stand in them. None of these opens a file, connects elsewhere or runs anything.
@@ -142,17 +142,7 @@ class CaddyProver:
         return None
 
 
-class _Writer:
-    def __init__(self, stage: Stage) -> None:
-        self.lines: list[str] = []
-        self.origins: list[Place | None] = [None]
-        self.left_out: list[str] = []
-        self._stage = stage
-
-    def line(self, text: str, at: Place | None = None) -> None:
-        self.lines.append(text)
-        self.origins.append(at)
-
+class _Writer(Writer):
     def directive(self, one: Directive, *, is_matcher: bool) -> None:
         """It and what is inside, as far as they are harmless."""
         named = one.name.startswith("@")
@@ -179,13 +169,13 @@ class _Writer:
     def _arguments(self, one: Directive) -> Iterator[str]:
         if one.name in _TIMES and one.args:
             seconds = seconds_of(one.args[0])
-            yield one.args[0] if seconds is None else f"{max(1, round(seconds * 1000 / self._stage.scale))}ms"
+            yield one.args[0] if seconds is None else f"{max(1, round(seconds * 1000 / self.stage.scale))}ms"
             return
         for index, arg in enumerate(one.args):
             is_matcher = index == 0 and arg.startswith(("/", "@", "*"))
             if one.name == "reverse_proxy" and not is_matcher:
                 scheme = "h2c://" if arg.startswith("h2c://") else ""
-                yield f"{scheme}127.0.0.1:{self._stage.application}"
+                yield f"{scheme}127.0.0.1:{self.stage.application}"
                 break
             yield _quoted(arg)
         if (
@@ -193,7 +183,7 @@ class _Writer:
             and one.block is not None
             and not any(not arg.startswith(("/", "@", "*")) for arg in one.args)
         ):
-            yield f"127.0.0.1:{self._stage.application}"
+            yield f"127.0.0.1:{self.stage.application}"
 
 
 def _quoted(word: str) -> str:

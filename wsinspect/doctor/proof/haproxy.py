@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from wsinspect.doctor.configuration.haproxy import Found, Line, Section, Tree, seconds_of
-from wsinspect.doctor.configuration.model import Met, Place
-from wsinspect.doctor.proof.model import Setup, Stage
+from wsinspect.doctor.configuration.model import Met
+from wsinspect.doctor.proof.model import Setup, Stage, Writer
 from wsinspect.doctor.target import Target
 
 #: First words of lines that are taken over. None of them opens a file, connects, runs anything or says
@@ -142,24 +142,14 @@ class HAProxyProver:
         return None
 
 
-class _Writer:
-    def __init__(self, stage: Stage) -> None:
-        self.lines: list[str] = []
-        self.origins: list[Place | None] = [None]
-        self.left_out: list[str] = []
-        self._stage = stage
-
-    def line(self, text: str, at: Place | None = None) -> None:
-        self.lines.append(text)
-        self.origins.append(at)
-
+class _Writer(Writer):
     def section(self, section: Section, *, is_met: bool) -> None:
         kind = section.kind if is_met or section.kind != "listen" else "backend"
         self.line(" ".join((kind, *map(_quoted, section.head.words[1:]))), section.head.at)
         if is_met:
-            certificate = self._stage.certificate
+            certificate = self.stage.certificate
             tls = f" ssl crt {certificate.name}" if certificate else ""
-            self.line(f"    bind 127.0.0.1:{self._stage.port}{tls}")
+            self.line(f"    bind 127.0.0.1:{self.stage.port}{tls}")
         for one in section.lines:
             for text in self._texts(one):
                 self.line(f"    {text}", one.at)
@@ -194,7 +184,7 @@ class _Writer:
         return not any(_FILES.search(word) for word in words)
 
     def _server(self, words: tuple[str, ...]) -> str:
-        kept = [f"server {_quoted(words[1])} 127.0.0.1:{self._stage.application}"]
+        kept = [f"server {_quoted(words[1])} 127.0.0.1:{self.stage.application}"]
         rest = words[3:]
         for name in ("proto", "ws"):
             if name in rest[:-1] and not (name == "proto" and "ssl" in rest):
@@ -203,9 +193,9 @@ class _Writer:
 
     def _time(self, text: str) -> str:
         seconds = seconds_of(text)
-        if seconds is None or self._stage.scale == 1:
+        if seconds is None or self.stage.scale == 1:
             return _quoted(text)
-        return f"{max(1, round(seconds * 1000 / self._stage.scale))}ms"
+        return f"{max(1, round(seconds * 1000 / self.stage.scale))}ms"
 
 
 def _word(word: str) -> str:

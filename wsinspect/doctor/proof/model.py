@@ -53,6 +53,27 @@ class Setup:
     origins: Mapping[str, Sequence[Place | None]] = field(default_factory=dict)
 
 
+class Writer:
+    """The text of a configuration, line by line.
+
+    Attributes:
+        lines: without line ends.
+        origins: where each comes from, from line 1 on, as in `Setup`.
+        left_out: what was not taken over, in its own words.
+    """
+
+    def __init__(self, stage: Stage) -> None:
+        self.lines: list[str] = []
+        self.origins: list[Place | None] = [None]
+        self.left_out: list[str] = []
+        self.stage = stage
+
+    def line(self, text: str, at: Place | None = None) -> None:
+        """Add a line that comes from `at`, or is our own."""
+        self.lines.append(text)
+        self.origins.append(at)
+
+
 class Prover(Protocol):
     """Makes of a software's configuration one that is safe to run."""
 
