@@ -60,7 +60,7 @@ def check_structures(paths: Iterable[Path]) -> None:
 
 
 def check_sound(capture: Capture) -> None:
-    """Refuse a capture with values of wrong types: whoever reads all of it may rely on them from there on.
+    """Refuse a capture with values of wrong types, so that a reader of all of it can rely on them.
 
     Raises:
         CaptureError: it says which table.

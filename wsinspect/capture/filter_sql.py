@@ -42,7 +42,7 @@ _IN_MESSAGE: Final = "(bits >> 15 = 0 OR ((bits >> 8) & 15) = 0)"
 
 
 class Condition(NamedTuple):
-    """An SQL expression with its parameters; `is_exact` tells whether nothing else passes it."""
+    """An SQL expression with its parameters; `is_exact` says whether nothing else passes it."""
 
     sql: str
     parameters: tuple[Any, ...] = ()

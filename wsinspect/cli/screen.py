@@ -64,7 +64,7 @@ ready_option = click.option("--ready-fd", type=click.IntRange(0), hidden=True)
 
 
 def write_ready(descriptor: int, line: str) -> None:
-    """Write the event and close the pipe; a parent that is gone is not missed.
+    """Write the event and close the pipe; it does not matter if the parent has exited.
 
     Raises:
         OSError: it is not an open file.

@@ -97,7 +97,7 @@ class WebSocket:
         self.closed = Closed(int(event.code), event.reason or "")
 
     def _send(self, event: Event) -> None:
-        """Send unless the conversation is over: whoever says something meanwhile is not heard."""
+        """Send, unless the conversation is over."""
         if self._writer.is_closing():
             return
         with contextlib.suppress(LocalProtocolError):

@@ -40,7 +40,7 @@ class Send(NamedTuple):
 
 
 class PassEnd(NamedTuple):
-    """The sender of a direction ended it like that; now is the time to tell the receiver."""
+    """The sender of a direction ended it; now the receiver is to see the same end."""
 
     direction: Direction
     how: str

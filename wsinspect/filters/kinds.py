@@ -236,7 +236,7 @@ class ChoiceKind(Kind):
         return tuple(dict.fromkeys(values))
 
     def write(self, value: Any) -> str:
-        """Words, and numbers as they are mostly written."""
+        """Words, and numbers in their usual notation."""
         return ",".join(map(self._write, value if isinstance(value, tuple) else (value,)))
 
     def tester(self, sign: str, value: Any) -> Tester:

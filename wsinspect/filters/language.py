@@ -51,7 +51,7 @@ class Filter:
         return all(test.field.scope is not Scope.FRAME for test in tests_of(self.root))
 
     def frame_predicate(self) -> Callable[[FrameFacts], bool]:
-        """A function that tells whether a frame passes; cheap tests come first."""
+        """A function that says whether a frame passes; cheap tests come first."""
         return _compile(self.root, _frame_test)
 
     def connection_predicate(self) -> Callable[[ConnectionFacts], bool]:

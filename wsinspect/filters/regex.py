@@ -45,7 +45,7 @@ class Pattern:
         _compiled(self.source, self.flags)
 
     def searcher(self) -> Callable[[str], bool]:
-        """A function that tells whether the beginning of a text has the pattern."""
+        """A function that says whether the beginning of a text matches the pattern."""
         search, most = _compiled(self.source, self.flags).search, self.most_bytes
         return lambda text: search(text[:most].encode("utf-8", "surrogatepass")[:most]) is not None
 

@@ -70,7 +70,7 @@ class Comparison(NamedTuple):
 
     @property
     def cause(self) -> tuple[str, str]:
-        """What it points to, and how to tell."""
+        """What it points to, and how to check that."""
         if not self.differences:
             return (
                 "the server decides by something other than the headers: time, load, or which server it is",

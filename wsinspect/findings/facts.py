@@ -332,7 +332,7 @@ class ConnectionFacts:
         return lag.certain_ns(self.lags, first_ns, last_ns)
 
     def has_waited(self, first_ns: int, last_ns: int, least_ns: int) -> bool:
-        """Whether the other side had so much time to answer, as far as this tap can tell."""
+        """Whether the other side had this much time to answer, as far as this tap can know."""
         return lag.has_waited(self.lags, first_ns, last_ns, least_ns)
 
     def is_certain(self, first_ns: int | None, last_ns: int | None, most_ns: float = lag.COARSE_NS) -> bool:

@@ -121,7 +121,7 @@ def _is_websocket(state: Any) -> bool:
 
 
 def _stage_close(number: int, websocket: Any, closed_ns: int | None, stage: Stage) -> None:
-    """The CLOSE frame that mitmproxy tells of: of the side that it names, with code and reason."""
+    """The CLOSE frame that mitmproxy reports, with its sender, code and reason."""
     code = websocket.get("close_code")
     if not isinstance(code, int) or code in _ABNORMAL or _is_own_close(websocket):
         return
@@ -132,7 +132,7 @@ def _stage_close(number: int, websocket: Any, closed_ns: int | None, stage: Stag
 
 
 def _is_own_close(websocket: Any) -> bool:
-    """Whether mitmproxy made the CLOSE frame that it tells of."""
+    """Whether mitmproxy itself made the CLOSE frame that it reports."""
     reason = str(websocket.get("close_reason") or "")
     return websocket.get("close_code") in _OWN_CODES and _OWN_WORDS.match(reason) is not None
 

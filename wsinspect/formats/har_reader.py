@@ -97,7 +97,7 @@ class _Reader:
         self.notes = ImportNotes()
 
     def read(self) -> bool:
-        """Whether there were entries, even if none of a WebSocket."""
+        """Whether there were any entries, WebSocket or not."""
         found = False
         for key in self._stream.members():
             if key != "log" or self._stream.peek() != "{":

@@ -93,7 +93,7 @@ class _Clients:
         self._is_interrupted = False
 
     def advance(self, frames: int) -> None:
-        """So many frames more are done."""
+        """Count frames that are done."""
         self._done += frames
         self._progress(self._done)
 
@@ -110,7 +110,7 @@ class _Clients:
 
     @asynccontextmanager
     async def _interruptible(self) -> AsyncIterator[None]:
-        """SIGINT ends what plays, and there is a report all the same."""
+        """SIGINT ends what is playing; the report is still made."""
         loop = asyncio.get_running_loop()
         if threading.current_thread() is not threading.main_thread():
             yield
@@ -165,7 +165,7 @@ class _Turns:
         self._waiting: list[tuple[int, int, asyncio.Event]] = []
 
     async def wait(self, one: Connection) -> None:
-        """Until its turn has come."""
+        """Wait until its turn has come."""
         before = bisect_left(self._times, _start(one))
         if before > self._done:
             event = asyncio.Event()

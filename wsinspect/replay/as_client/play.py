@@ -1,4 +1,4 @@
-"""One recorded connection played against a server, as its client did."""
+"""One recorded connection, played against a server as its client played it."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ class ClientPlay(Listener):
         self._opening = Opening(capture, one, options, context, self.report, on_divergence)
 
     async def run(self) -> None:
-        """Play it; whatever the server does ends up in the report."""
+        """Play it; what the server does differently is in the report."""
         try:
             agreed = await self._opening.open(self._conduit)
             if agreed is not None:
@@ -141,7 +141,7 @@ class ClientPlay(Listener):
                 self._heart.cancel()
 
     async def _begin_session(self, engine: EngineClient) -> None:
-        """Wait for the open packet, and for a connect that the recording does not have."""
+        """Wait for the open packet, and send a connect that the recording lacks."""
         if engine.interval_s is not None:
             self._heart = asyncio.get_running_loop().create_task(self._beat(engine.interval_s))
         if not await self._wait_until(lambda: engine.is_ready):
@@ -185,7 +185,7 @@ class ClientPlay(Listener):
         self._advance(done)
 
     def _steps(self, style: Style) -> Iterator[Send | Expect]:
-        """What is to be played; with Engine.IO without what is the transport's own."""
+        """What to play; with Engine.IO, without the transport's own packets."""
         engine = self._engine
         for step in steps(self._capture, self._one, _C2S, style, polled(self._capture, self._one)):
             if engine is None or step.opcode != Opcode.TEXT:
@@ -194,7 +194,7 @@ class ClientPlay(Listener):
                 yield engine.outgoing(step) if isinstance(step, Send) else step
 
     def _read_rest(self, script: Iterator[Send | Expect]) -> int:
-        """The server is gone, or closes: how many messages were left to be sent."""
+        """The server is gone or closing: report how many messages were left to send."""
         left = 0
         for step in script:
             if isinstance(step, Expect):
@@ -237,12 +237,12 @@ class ClientPlay(Listener):
             raise _EndedError(_matters(step))
 
     async def _wait_time(self, due: float | None) -> None:
-        """Until this time, or until sending on makes no sense."""
+        """Wait until this time, or until there is no point in sending more."""
         while due is not None and (rest := due - time.monotonic()) > 0 and not self._is_over():
             await self._wait_until(self._is_over, rest)
 
     async def _drain(self) -> bool:
-        """Whether the server takes more, within the timeout."""
+        """Whether the server takes more data within the timeout."""
         try:
             async with asyncio.timeout(self._options.timeout_s):
                 await self._conduit.drain()
@@ -272,7 +272,7 @@ class ClientPlay(Listener):
     # The end
 
     async def _finish(self) -> None:
-        """All is sent: wait for the rest, and end it as it was ended then."""
+        """All is sent: wait for the rest, and end the connection as it was recorded."""
         if not await self._wait_heard():
             self._problem(f"the rest did not come within {self._options.patience}")
         side, how = recorded_end(self._capture, self._one.id)
@@ -291,7 +291,7 @@ class ClientPlay(Listener):
         self._compare_close()
 
     async def _wait_end(self) -> bool:
-        """Until the server's end; a CLOSE that answers ours is enough, for not all servers hang up."""
+        """Wait for the server's end; a CLOSE that answers ours is enough, because not all servers hang up."""
         try:
             async with asyncio.timeout(self._options.timeout_s):
                 while self._conduit.ended is None and self._close is None:
@@ -329,7 +329,7 @@ class ClientPlay(Listener):
         )
 
     def _is_over(self) -> bool:
-        """Whether sending on makes no sense: the server is gone, or closes and the recording does not."""
+        """Whether sending more is pointless: the server is gone, or closes and the recording does not."""
         return self._conduit.ended is not None or (
             self._close is not None and self._recorded_close is None and not self._has_sent_close
         )
@@ -340,7 +340,7 @@ class ClientPlay(Listener):
     # Listener
 
     def on_data(self, data: bytes) -> None:
-        """The server says something."""
+        """A message from the server."""
         if self._receiver is None:
             return
         inbox = self._inbox
@@ -372,7 +372,7 @@ class ClientPlay(Listener):
         self._changed.set()
 
     def _pump(self, *, is_over: bool = False) -> None:
-        """Compare what came, as far as the recording has been read."""
+        """Compare what came with what has been read of the recording."""
         inbox, matcher = self._inbox, self._matcher
         found: list[Divergence] = []
         while inbox and (matcher.waiting or is_over or len(inbox) > _INBOX):

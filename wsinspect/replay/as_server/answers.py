@@ -1,4 +1,4 @@
-"""What a played server answers to requests, and whom: the recorded response, or why not."""
+"""What a played server answers, and to whom: the recorded response, or why it does not play."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def refusal(capture: Capture, one: Connection) -> bytes:
 
 
 def acceptance(capture: Capture, one: Connection, request: RawHead, *, send_secrets: bool) -> bytes:
-    """The recorded 101, for today's key."""
+    """The recorded 101, for the key of this request."""
     handshake = capture.handshake(one.id)
     recorded = handshake.response_in if handshake else None
     return build_response(recorded, request, subprotocol=one.subprotocol, send_secrets=send_secrets)

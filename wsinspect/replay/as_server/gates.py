@@ -90,21 +90,21 @@ class Gates:
 
     @property
     def is_open(self) -> bool:
-        """Whether all that was waited for has come."""
+        """Whether every awaited message has come."""
         return not self._waiting
 
     def expect(self, message: Message) -> list[Divergence]:
-        """The recording waits for this; what came early may be it."""
+        """Wait for this message; one that came early may be it."""
         self._waiting.append(message)
         return self._pump()
 
     def take(self, message: Message) -> list[Divergence]:
-        """A client says something."""
+        """A message from the client."""
         self._early.append(message)
         return self._pump()
 
     def finish(self) -> list[Divergence]:
-        """What was waited for and never came is missing, what came and never fitted is extra."""
+        """Awaited messages that never came are missing; those that came and never fitted are extra."""
         found = [Divergence(Verdict.MISSING, one, None) for one in self._waiting]
         found += [Divergence(Verdict.EXTRA, None, one) for one in self._early]
         self._waiting.clear()

@@ -1,4 +1,4 @@
-"""One recording played to one client, as its server did."""
+"""One recording, played to one client as its server played it."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ class ServerPlay:
             self.report.notes.append(FAULTY)
 
     async def run(self) -> None:
-        """Play it; whatever the client does ends up in the report."""
+        """Play it; what the client does differently is in the report."""
         started = time.monotonic()
         try:
             self._line.begin(self)
@@ -139,7 +139,7 @@ class ServerPlay:
         await self._finish()
 
     def _steps(self) -> Iterator[Send | Expect]:
-        """What is to be played: with Engine.IO whole messages, without what is the transport's own."""
+        """What to play; with Engine.IO, whole messages without the transport's own packets."""
         is_engine = isinstance(self._line, EngineLine)
         style = Style(self._options.normalise, masked=False, whole=is_engine)
         for step in steps(self._capture, self._one, _S2C, style, polled(self._capture, self._one)):
@@ -183,7 +183,7 @@ class ServerPlay:
             self._last = time.monotonic()
 
     async def _wait_time(self, time_ns: int) -> None:
-        """The recorded pause since what was before, scaled."""
+        """Wait for the recorded pause, scaled."""
         if self._options.speed is not None:
             due = self._last + max(0, time_ns - self._last_ns) / 1e9 / self._options.speed
             while (rest := due - time.monotonic()) > 0 and not self._is_ended():
@@ -199,7 +199,7 @@ class ServerPlay:
     # The end
 
     async def _stop(self) -> None:
-        """As the user wants it after the last frame to play."""
+        """End it as the user chose, after the last frame to play."""
         await self._line.flushed()
         if self._options.then == "rst":
             self._line.abort()
@@ -208,7 +208,7 @@ class ServerPlay:
         self._line.hang_up()
 
     async def _finish(self) -> None:
-        """All is played: end it as it was ended then, or wait for the client to do it."""
+        """All is played: end the connection as it was recorded, or wait for the client to end it."""
         side, how = recorded_end(self._capture, self._one.id)
         line = self._line
         if line.has_sent_close:
@@ -260,11 +260,11 @@ class ServerPlay:
     # LineHandler
 
     def hear(self, message: Message) -> None:
-        """The client says something."""
+        """A message from the client."""
         self._keep(self._gates.take(message))
 
     def problem(self, text: str) -> None:
-        """Something else that differs."""
+        """Report a difference other than of messages."""
         self.report.problem(text, self._on_divergence)
 
     def change(self) -> None:

@@ -96,11 +96,11 @@ class ReplayServer:
         return found
 
     async def wait(self) -> None:
-        """Until all recordings are played."""
+        """Wait until all recordings are played."""
         await self._over.wait()
 
     async def close(self) -> None:
-        """Stop listening, end what is playing."""
+        """Stop listening, and end what is playing."""
         if self._server is not None:
             self._server.close()
         for task in list(self._serving):
@@ -109,7 +109,7 @@ class ReplayServer:
 
     @property
     def unplayed(self) -> list[Connection]:
-        """Recordings that nobody asked for."""
+        """Recordings that no client asked for."""
         return [] if self.options.loop else list(self._left)
 
     def find(self, target: str) -> Connection | None:
@@ -214,7 +214,7 @@ class ReplayServer:
         return [*polled(self.capture, one), *islice(messages(self.capture, one.id), LOOKED_AT)]
 
     def _begin_polling(self, request: RawHead) -> EngineLine | None:
-        """A session of the next recording of a path, without a WebSocket for now."""
+        """Start a session with the next recording of a path; its WebSocket may follow."""
         target = request.target.decode("latin-1")
         if self.find(target) is None:
             return None

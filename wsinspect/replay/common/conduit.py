@@ -21,7 +21,7 @@ _LINGER_0: Final = struct.pack("ii", 1, 0)
 
 
 class Listener:
-    """What hears a conduit; a mere base to override."""
+    """Receives what a conduit reads; override what is needed."""
 
     def on_data(self, data: bytes) -> None:
         """Bytes after the head."""
@@ -89,7 +89,7 @@ class Conduit(asyncio.Protocol):
     # For the player
 
     async def head(self) -> RawHead | None:
-        """The peer's head; None when it ended, or sent more than a head may have."""
+        """The peer's header block; None when it ended, or sent one that is too large."""
         while not self._has_head and self.ended is None:
             await self._changed.wait()
             self._changed.clear()
@@ -98,7 +98,7 @@ class Conduit(asyncio.Protocol):
         return RawHead.parse(bytes(self._head))
 
     def listen(self, listener: Listener) -> None:
-        """Tell `listener` from now on, what came early included."""
+        """Pass data to `listener` from now on, including what came early."""
         self.listener = listener
         early, self._early = self._early, b""
         if early:
@@ -107,12 +107,12 @@ class Conduit(asyncio.Protocol):
             listener.on_end(self.ended)
 
     def write(self, data: bytes) -> None:
-        """Write at once or into the transport's buffer; after the connection is lost, nothing."""
+        """Write at once or into the transport's buffer; do nothing once the connection is lost."""
         if self._transport is not None and not self._lost.is_set():
             self._transport.write(data)
 
     async def drain(self) -> None:
-        """Wait until the peer takes more."""
+        """Wait until the peer reads again."""
         await self._writable.wait()
 
     async def flushed(self) -> None:
@@ -140,7 +140,7 @@ class Conduit(asyncio.Protocol):
                 self._transport.close()
 
     def close(self) -> None:
-        """Send what is written and a FIN."""
+        """Send what was written, then a FIN."""
         if self._transport is not None:
             self._transport.close()
 

@@ -63,7 +63,7 @@ class Target(NamedTuple):
 
 
 class Policy(NamedTuple):
-    """What the user wants of handshakes.
+    """What the user wants for handshakes.
 
     Attributes:
         headers: fields that replace recorded ones; a None value removes them.
@@ -165,7 +165,7 @@ def build_request(
 
 
 def _complete(fields: list[tuple[bytes, bytes]], target: Target, key: bytes, replaced: set[bytes]) -> None:
-    """Add what an imported recording, or one of HTTP/2, does not have."""
+    """Add the fields that an imported recording, or one of HTTP/2, lacks."""
     names = {name.lower() for name, _ in fields} | replaced
     if b"host" not in names:
         fields.insert(0, (b"Host", target.authority.encode()))

@@ -43,7 +43,7 @@ class MessageReceiver:
 
     @property
     def lost(self) -> str | None:
-        """Why nothing more can be understood."""
+        """Why nothing more can be read; None while it can."""
         return self._decoder.lost
 
     def feed(self, data: bytes, time_ns: int = 0) -> list[Received]:

@@ -13,13 +13,13 @@ from wsinspect.wire.opcodes import Direction, Opcode
 
 
 class LineHandler(Protocol):
-    """What a line calls for each thing that comes."""
+    """What a line calls with what comes in."""
 
     def hear(self, message: Message) -> None:
-        """The client says something that is to be compared."""
+        """A message from the client to compare."""
 
     def problem(self, text: str) -> None:
-        """The client does what it must not."""
+        """The client broke a rule."""
 
     def change(self) -> None:
         """Something came, or the client is gone."""
@@ -58,7 +58,7 @@ class Line(Listener):
         return False
 
     def begin(self, handler: LineHandler) -> None:
-        """Tell `handler` what comes."""
+        """Pass what comes to `handler`."""
         self._handler = handler
         if self._conduit is not None:
             self._conduit.listen(self)

@@ -43,7 +43,7 @@ class ConnectionReport:
         return not self.problems and not self.tally.diverged and not self.is_interrupted
 
     def keep(self, found: list[Divergence], on_divergence: OnDivergence) -> None:
-        """Add divergences, and tell of them now."""
+        """Add divergences, and report them now."""
         for one in found:
             if len(self.divergences) < MAX_KEPT:
                 self.divergences.append(one)

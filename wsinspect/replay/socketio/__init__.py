@@ -1,1 +1,1 @@
-"""Socket.IO and Engine.IO in a replay: what their transport says is of today, the rest is recorded."""
+"""Socket.IO and Engine.IO in a replay: the transport's own packets are made live, the rest is recorded."""

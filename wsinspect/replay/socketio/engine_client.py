@@ -1,4 +1,4 @@
-"""Engine.IO and Socket.IO on a played client: sessions and heartbeats are the server's of today.
+"""Engine.IO and Socket.IO on a played client: sessions and heartbeats are those of the live server.
 
 Sans-I/O. The transport's own packets are left out on both sides. The server's session ids are taken for the
 recorded ones wherever they stand. A session that began with long-polling begins with the WebSocket now; a
@@ -79,7 +79,7 @@ class EngineClient:
         return step._replace(wire=serialize_frame(Opcode.TEXT, data, key=_NO_KEY), data=data)
 
     def incoming(self, data: bytes) -> tuple[bytes | None, list[bytes]]:
-        """A live text message of the server: what to compare, None for nothing; and what to say at once."""
+        """A live text message from the server: what to compare (None: nothing), and what to answer."""
         if data.startswith(b"0{"):
             return None, self._open(data)
         if is_transports(data):

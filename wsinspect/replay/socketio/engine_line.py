@@ -1,4 +1,4 @@
-"""The way to a client that speaks Engine.IO: long-polling, a WebSocket, or the one and then the other.
+"""The way to a client that speaks Engine.IO: long-polling, a WebSocket, or first one and then the other.
 
 What is said goes to the WebSocket once the client has upgraded to it, before that into the answer to its next
 poll. docs/replay.md says what of it is of today.
@@ -57,7 +57,7 @@ class EngineLine(Line):
         return self.engine.is_ready
 
     def skips(self, data: bytes) -> bool:
-        """The transport's own packets are of today."""
+        """The transport's own packets are made live."""
         return is_transports(data)
 
     def begin(self, handler: LineHandler) -> None:
@@ -79,7 +79,7 @@ class EngineLine(Line):
             self.send_close(b"")
 
     def send_close(self, body: bytes) -> None:
-        """Close it, in the way of the transport."""
+        """Close it as its transport does."""
         if self.is_upgraded:
             super().send_close(body)
         else:
@@ -124,7 +124,7 @@ class EngineLine(Line):
         return encode(packets or [Packet(False, NOOP)], self.engine.version)
 
     def post(self, packets: list[Packet]) -> None:
-        """What a client says by a request."""
+        """Packets that the client sent in a request."""
         self._seen = time.monotonic()
         for packet in packets:
             if not packet.is_binary and packet.data == _CLOSE:
@@ -134,7 +134,7 @@ class EngineLine(Line):
         self._change()
 
     def probe(self, conduit: Conduit) -> None:
-        """A WebSocket for this session: it counts from `5` on."""
+        """A WebSocket for this session: it is used once the client sends `5`."""
         if self._probing is not None:
             self._probing.close()
         self._probing = self._conduit = conduit
@@ -142,7 +142,7 @@ class EngineLine(Line):
         conduit.listen(self)
 
     def on_message(self, opcode: int, data: bytes) -> None:
-        """A packet of the client."""
+        """A packet from the client."""
         self._seen = time.monotonic()
         if opcode != Opcode.TEXT:
             super().on_message(opcode, data)
@@ -161,7 +161,7 @@ class EngineLine(Line):
             super().on_message(opcode, compared)
 
     def on_end(self, how: str) -> None:
-        """A WebSocket has ended: the session with it, but for one that was only tried."""
+        """A WebSocket has ended, and the session with it, unless it was only being tried."""
         if self._probing is not None and not self.is_upgraded:
             self._probing = self._conduit = self.close = None
             return
@@ -206,7 +206,7 @@ class EngineLine(Line):
             self._handler.change()
 
     async def _beat(self) -> None:
-        """Heartbeats; a client that does not poll any more is gone."""
+        """Send heartbeats; a client that stops polling is gone."""
         interval_s = self.engine.interval_s
         pause = interval_s if interval_s is not None else self.engine.patience_s / 2
         while self.ended is None:

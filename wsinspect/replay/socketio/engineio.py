@@ -1,4 +1,4 @@
-"""Engine.IO and Socket.IO on a played server: what the transport does is of today, all else is recorded.
+"""Engine.IO and Socket.IO on a played server: the transport's packets are made live, all else is recorded.
 
 Sans-I/O. A packet whose type is not 4 (message) belongs to the transport: the open packet, heartbeats (in
 Engine.IO 4 the server pings with `2`, the client answers `3`; in version 3 the other way round), the
@@ -46,7 +46,7 @@ def version_of(path: str) -> int | None:
 
 
 def session_of(path: str) -> str | None:
-    """The session id in a path: the connection went on from long-polling."""
+    """The session id in a path: the connection continues one of long-polling."""
     match = _SID.search(path)
     return match[1] if match else None
 
@@ -57,7 +57,7 @@ def is_transports(data: bytes) -> bool:
 
 
 class Facts(NamedTuple):
-    """What a recording tells of its session.
+    """What a recording says about its session.
 
     Attributes:
         open: the members of its open packet; empty where nobody recorded it.
@@ -157,7 +157,7 @@ class EngineIo:
         return (self._facts.interval_ms + max(timeout, _LEAST_MS * 10)) / 1000
 
     def greeting(self, *, may_upgrade: bool) -> list[bytes]:
-        """What the server says first: the open packet, and in version 3 the connect that needs no asking."""
+        """The server's first packets: the open packet, and in version 3 an unasked connect."""
         recorded = self._facts.open
         packet = {
             "pingInterval": round(self._facts.interval_ms),
@@ -207,13 +207,13 @@ class EngineIo:
 
 
 def milliseconds(value: object, otherwise: float) -> float:
-    """What a packet says of an interval, within reason."""
+    """An interval that a packet names, within sensible bounds."""
     number = value if isinstance(value, int | float) and not isinstance(value, bool) else otherwise
     return min(max(_LEAST_MS, number), _MOST_MS)
 
 
 def packet_object(text: bytes) -> dict[str, Any]:
-    """The JSON object of a packet; an empty one where it is none."""
+    """The JSON object in a packet; empty where there is none."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""What a recorded Engine.IO session said by long-polling, before its WebSocket: from the capture's events.
+"""What a recorded Engine.IO session said by long-polling before its WebSocket, from the capture's events.
 
 An event `polling` is one request with its answer (docs/capture-format.md). It belongs to the connection that
 has its session id in the path.
@@ -20,7 +20,7 @@ from wsinspect.wire.opcodes import Direction, Opcode
 
 
 def polled(capture: Capture, one: Connection) -> list[Said]:
-    """The packets, in order; none where the connection did not begin so, or nobody recorded it."""
+    """The packets, in order; none where the connection did not begin with polling, or it was not recorded."""
     path = one.path or ""
     version, sid = version_of(path), session_of(path)
     if version is None or sid is None:

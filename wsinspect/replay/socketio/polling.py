@@ -26,7 +26,7 @@ _VERSION: Final = (400, '{"code":5,"message":"Unsupported protocol version"}')
 
 
 def is_polling(method: str, target: str) -> bool:
-    """Whether a request is one of Engine.IO's long-polling, or a page's question whether it may send one."""
+    """Whether a request belongs to Engine.IO's long-polling, or is its CORS preflight."""
     return method in ("GET", "POST", "OPTIONS") and is_polling_path(target)
 
 
@@ -42,7 +42,7 @@ class Polling:
         self._sessions: dict[str, EngineLine] = {}
 
     def find(self, sid: str) -> EngineLine | None:
-        """A session that lives."""
+        """The session with this id, if it is alive."""
         line = self._sessions.get(sid)
         if line is not None and line.ended is not None:
             del self._sessions[sid]

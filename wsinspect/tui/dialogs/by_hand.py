@@ -31,7 +31,7 @@ _YES: Final = Reply(("y", "Y"), "y", "yes, do it", "yes")
 
 
 class ByHand(Dialog):
-    """Something that is done to one connection; it is asked about first, and Enter does not answer.
+    """Something done to one connection after a question, which Enter does not answer.
 
     Args:
         connection: its number.
@@ -68,7 +68,7 @@ class ByHand(Dialog):
 
 
 class InjectDialog(ByHand):
-    """A frame typed field by field, which is sent to one side."""
+    """A frame, typed field by field and sent to one side."""
 
     def __init__(self, workspace: Workspace, connection: int, target: str, direction: str = "s2c") -> None:
         super().__init__(workspace, connection, target)
@@ -98,7 +98,7 @@ class InjectDialog(ByHand):
         self.judge()
 
     def judge(self) -> None:
-        """Its bytes, and what is odd about it."""
+        """Show its bytes, and what is odd about it."""
         opcode, form = self.pick("inject-opcode").value, self.pick("inject-form").value
         fin = self.pick("inject-fin").value == "yes"
         is_code = opcode == "close" and form == "text"
@@ -151,7 +151,7 @@ class EndDialog(ByHand):
         self._how = how
 
     def content(self) -> ComposeResult:
-        """How, and for whom."""
+        """How to end it, and for whom."""
         ways = [("close", "closing handshake"), ("fin", "FIN, no CLOSE"), ("rst", "RST, no CLOSE")]
         yield Pick(self.workspace, "how", ways, id="end-how")
         yield Pick(
@@ -165,7 +165,7 @@ class EndDialog(ByHand):
         self.judge()
 
     def judge(self) -> None:
-        """What it will be."""
+        """Say what will be sent."""
         how, to = self.pick("end-how").value, self.pick("end-to").value
         whom = "both sides" if to == "both" else f"the {to}"
         glyphs = self.workspace.glyphs

@@ -47,14 +47,14 @@ class ExportDialog(Dialog):
         self.judge()
 
     def on_pick_changed(self, event: Pick.Changed) -> None:
-        """Another format has another ending."""
+        """Keep the file's ending in step with the format."""
         kind, line = self.pick("export-kind").value, self.input("export-file")
         stem, dot, ending = line.value.rpartition(".")
         if dot and ending != kind and ending in dict(FORMATS):
             line.value = f"{stem}.{kind}"
 
     def judge(self) -> None:
-        """Whether it can be written there."""
+        """Say whether it can be written there."""
         if self._export is not None:
             return
         name, kind = self.input("export-file").value, self.pick("export-kind").value
@@ -75,7 +75,7 @@ class ExportDialog(Dialog):
         return target_problem(self.input("export-file").value, self._order.capture)
 
     def submit(self) -> None:
-        """Write it; a file that is there is asked about."""
+        """Write it; ask first where the file exists."""
         self.judge()
         if self._export is not None or self._problem():
             return
@@ -121,7 +121,7 @@ class ExportDialog(Dialog):
             self.wrong(escape(words))
 
     def action_leave(self) -> None:
-        """Stop what is being written, else leave."""
+        """Stop what is being written; otherwise leave."""
         if self._export is not None:
             self._export.stop()
         else:
@@ -134,5 +134,5 @@ class ExportDialog(Dialog):
 
 
 def suggested(order: Order) -> Order:
-    """With a name in the folder where one works."""
+    """The same with a file name in the current directory."""
     return order._replace(target=default_target(order.capture, order.kind, Path.cwd()))

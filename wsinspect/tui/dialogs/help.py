@@ -77,7 +77,7 @@ def _key_line(keys: str, words: str) -> Line:
 
 
 class HelpScreen(ModalScreen[None]):
-    """Over everything until a key is pressed."""
+    """The help, on top of everything until it is left."""
 
     DEFAULT_CSS = """
     HelpScreen { align: center middle; }
@@ -104,7 +104,7 @@ class HelpScreen(ModalScreen[None]):
 
 
 def keys_of(pane: LinePane | None) -> list[tuple[str, str]]:
-    """A pane's own keys, with those of its base class."""
+    """A pane's keys, including those of its base class."""
     found: list[tuple[str, str]] = []
     for kind in type(pane).__mro__ if pane is not None else ():
         own = kind.BINDINGS if issubclass(kind, LinePane) and "BINDINGS" in vars(kind) else ()

@@ -35,7 +35,7 @@ class Target(NamedTuple):
 
 
 def labels(count: int) -> list[str]:
-    """So many labels of which none begins another, the shortest first."""
+    """`count` labels, none of which begins another, the shortest first."""
     size = len(LETTERS)
     prefixes = 0
     while size - prefixes + prefixes * size < count and prefixes < size:
@@ -46,7 +46,7 @@ def labels(count: int) -> list[str]:
 
 
 class JumpLabel(Widget):
-    """One label, over whatever is there."""
+    """One label, on top of whatever is there."""
 
     DEFAULT_CSS = "JumpLabel { position: absolute; height: 1; width: auto; }"
 
@@ -61,7 +61,7 @@ class JumpLabel(Widget):
 
 
 class JumpScreen(ModalScreen[None]):
-    """The labels, until one is typed or anything else is."""
+    """The labels, until one of them, or another key, is typed."""
 
     DEFAULT_CSS = "JumpScreen { background: transparent; layout: vertical; }"
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -76,7 +76,7 @@ class JumpScreen(ModalScreen[None]):
         self._is_sized = False
 
     def compose(self) -> ComposeResult:
-        """One widget a label: as many as the screen has lines, not as there are frames."""
+        """One widget for each label: as many as the screen has lines, not as there are frames."""
         yield from self.choices.values()
 
     def on_key(self, event: events.Key) -> None:
@@ -99,7 +99,7 @@ class JumpScreen(ModalScreen[None]):
         self.dismiss()
 
     def on_resize(self, _event: events.Resize) -> None:
-        """On a screen of another size the labels would stand elsewhere."""
+        """At another size the labels would be in the wrong places."""
         if self._is_sized:
             self.dismiss()
         self._is_sized = True

@@ -21,7 +21,7 @@ _SHOWN = 6
 
 
 class RuleInput(DialogInput):
-    """Takes Tab itself: a binding is looked up behind what is typed after it."""
+    """Handles Tab itself: a binding would be handled after the keys typed behind it."""
 
     def on_key(self, event: events.Key) -> None:
         screen = self.screen
@@ -57,7 +57,7 @@ class RuleDialog(Dialog):
         self._is_asking = False
 
     def content(self) -> ComposeResult:
-        """What the kind is, candidates, and the line."""
+        """What the kind does, the candidates, and the line."""
         yield Words(self.workspace, id="rule-about")
         yield Words(self.workspace, id="rule-candidates")
         yield Words(self.workspace, id="rule-place")
@@ -71,7 +71,7 @@ class RuleDialog(Dialog):
         self.judge()
 
     def judge(self) -> None:
-        """What the line means, and what could come next."""
+        """Show what the line means, and what could come next."""
         line = self.input("rule-line")
         self._seen = line.value, line.cursor_position
         self.judged = judge(line.value)
@@ -97,7 +97,7 @@ class RuleDialog(Dialog):
         return max(min(_SHOWN, self.app.size.height - 9), 2)
 
     def _show_candidates(self) -> None:
-        """A window around the chosen one, always of the same height."""
+        """Show the candidates around the chosen one, always in the same height."""
         room, at = self._room, self._at
         first = max(min(at - room // 2, len(self._candidates) - room), 0)
         lines: list[Line] = []
@@ -125,7 +125,7 @@ class RuleDialog(Dialog):
             self._show_candidates()
 
     def complete(self) -> None:
-        """The chosen candidate takes the place of what was typed of it."""
+        """Replace what was typed of a candidate by the chosen one."""
         line = self.input("rule-line")
         if (line.value, line.cursor_position) != self._seen:
             self.judge()  # the user types faster than changes are reported
@@ -138,7 +138,7 @@ class RuleDialog(Dialog):
         self.judge()
 
     def submit(self) -> None:
-        """Ask the engine; the line stays until it has agreed."""
+        """Ask the engine; the line stays until it agrees."""
         self.judge()
         if self.judged.error or self._is_asking:
             return
@@ -165,13 +165,13 @@ class RuleDialog(Dialog):
             self.dismiss(None)
 
     def on_key(self, event: events.Key) -> None:
-        """Moving the cursor changes what could come next."""
+        """Moving the cursor changes the candidates."""
         if event.key in ("left", "right", "home", "end"):
             self.call_later(self.judge)
 
 
 def _done_words(reply: Any, old: dict[str, Any] | None) -> str:
-    """What the engine has now."""
+    """What the engine says it has now."""
     if isinstance(reply, list):
         made = [one for one in reply if isinstance(one, dict)]
         names = escape(", ".join(str(one.get("name")) for one in made))

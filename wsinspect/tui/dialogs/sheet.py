@@ -29,7 +29,7 @@ CANCEL: Final = ("esc", "cancel")
 
 
 class Pick(Widget, can_focus=True):
-    """One of some words in a line.
+    """A choice between some words on one line.
 
     Not Textual's RadioSet or Select: they show what is chosen by colour alone, with signs that are not ASCII.
 
@@ -57,25 +57,25 @@ class Pick(Widget, can_focus=True):
         self.value = self.options[0][0]
 
     def choose(self, value: str) -> None:
-        """Choose a value, and report it where it is another than before."""
+        """Choose a value, and report it if it changes."""
         if value != self.value:
             self.value = value
             self.refresh()
             self.post_message(self.Changed())
 
     def action_pick(self, step: int) -> None:
-        """The next or previous one, around at the ends."""
+        """Choose the next or previous one, wrapping around."""
         values = [value for value, _ in self.options]
         self.choose(values[(values.index(self.value) + step) % len(values)])
 
     def _parts(self) -> list[tuple[str, str]]:
-        """Text and value of each, in their order on the line."""
+        """Text and value of each option, in order."""
         return [
             (f"[{words}]" if value == self.value else f" {words} ", value) for value, words in self.options
         ]
 
     def render_line(self, y: int) -> Strip:
-        """The chosen one in brackets."""
+        """The options, the chosen one in brackets."""
         line: Line = [(f" {self.label:<{LABEL_CELLS}}", "key" if self.has_focus else "muted")]
         for text, value in self._parts():
             line.append((text, "focus" if value == self.value else "muted"))
@@ -93,7 +93,7 @@ class Pick(Widget, can_focus=True):
 
 
 class Label(Words):
-    """What stands before an input."""
+    """The label before an input."""
 
     DEFAULT_CSS = f"Label {{ width: {LABEL_CELLS + 1}; }}"
 
@@ -102,7 +102,7 @@ class Label(Words):
 
 
 class DialogInput(Input):
-    """An input of one line without a frame."""
+    """A one-line input without a frame."""
 
     def __init__(self, value: str = "", *, id: str) -> None:
         super().__init__(value, compact=True, select_on_focus=False, id=id)
@@ -156,12 +156,12 @@ class Dialog(ModalScreen[None]):
             yield Words(self.workspace, id="dialog-verdict")
 
     def content(self) -> ComposeResult:
-        """Between title and verdict."""
+        """What is between title and verdict."""
         yield from ()
 
     @property
     def width(self) -> int:
-        """Cells of a line."""
+        """Cells in a line."""
         return self.app.size.width
 
     def on_mount(self) -> None:
@@ -191,7 +191,7 @@ class Dialog(ModalScreen[None]):
         return self.query_one(f"#{name}", DialogInput)
 
     def verdict(self, sign: str, words: str, style: str, lines: int = 2) -> None:
-        """What there is to say about what was typed, in at most `lines` lines."""
+        """Comment on what was typed, in at most `lines` lines."""
         shown = hint(sign, words, style, self.width)
         if len(shown) > lines:
             rest = " ".join(text for line in shown[lines - 1 :] for text, _ in line)
@@ -226,7 +226,7 @@ class Dialog(ModalScreen[None]):
         self.judge()
 
     def action_step(self, step: int) -> None:
-        """The field above or below."""
+        """Focus the field above or below."""
         if step > 0:
             self.focus_next()
         else:

@@ -73,7 +73,7 @@ def frame_bytes(direction: str, opcode: str, payload: bytes, *, fin: bool, key: 
 
 
 def oddities(opcode: str, payload: bytes, *, fin: bool) -> list[str]:
-    """What a correct peer would not send; it is sent all the same."""
+    """What a correct peer would not send; it is still sent."""
     found = []
     if opcode in ("ping", "pong", "close"):
         if len(payload) > _MAX_CONTROL:

@@ -53,21 +53,21 @@ class BarInput(Input):
         self.screen.set_focus(self)
 
     def remember(self, value: str) -> None:
-        """Put it into the history."""
+        """Add an input to the history."""
         known = self.history[self.kind]
         if value and value not in known[:1]:
             known.insert(0, value)
             del known[_HISTORY:]
 
     def action_history(self, step: int) -> None:
-        """An older or a newer one."""
+        """Show an older or a newer input."""
         known = self.history[self.kind]
         self._at = max(0, min(self._at - step, len(known)))
         self.value = known[self._at - 1] if self._at else ""
         self.cursor_position = len(self.value)
 
     def complete(self) -> None:
-        """The first candidate takes the place of what was typed of it."""
+        """Replace what was typed of a candidate by the first one."""
         if self.kind != "filter":
             return
         completion = complete(self.value, self.cursor_position)
@@ -106,7 +106,7 @@ class Bar(Vertical):
             self.text = text
 
     class Closed(Message):
-        """It is not typed into any more."""
+        """The bar was closed."""
 
     def __init__(self, workspace: Workspace) -> None:
         super().__init__(id="bar")
@@ -119,7 +119,6 @@ class Bar(Vertical):
         self._serial = 0
 
     def compose(self) -> ComposeResult:
-        """The two of them."""
         yield self.hints
         yield self.input
 
@@ -131,14 +130,14 @@ class Bar(Vertical):
         self._hint()
 
     def close(self) -> None:
-        """Back to where one was."""
+        """Close the bar without effect."""
         self._serial += 1
         self.is_open = False
         self.error = None
         self.post_message(self.Closed())
 
     def accept(self) -> None:
-        """What was typed has been used."""
+        """Close the bar, and remember what was typed."""
         self.input.remember(self.input.value)
         self.close()
 
@@ -193,7 +192,7 @@ class Bar(Vertical):
         self.accept()
 
     def _hint(self) -> None:
-        """What is wrong, or what could come next."""
+        """Show what is wrong, or what could come next."""
         typed, width = self.input, self.app.size.width
         if typed.kind == "go":
             self.hints.show([[(" go to: ", "key"), ("98197 a frame, conn 2, t 14.3", "muted")]])
