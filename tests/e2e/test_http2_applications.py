@@ -102,7 +102,7 @@ def test_chromium_is_told_the_same(tmp_path, certificates, server):
         start, paths = SERVERS[server]
         async with start(tmp_path, certificates) as port:
             tap = f"main=127.0.0.1:0=https://127.0.0.1:{port}"
-            options = ("--insecure", "--tap", tap, "--listen", "0", "--http2-websocket", "mirror")
+            options = ("--insecure", "--tap", tap, "--listen", "0")
             run = await asyncio.to_thread(lambda: Engine.start(*options, folder=tmp_path))
             try:
                 direct = await outcomes(f"localhost:{port}", paths)
@@ -130,7 +130,7 @@ def test_without_the_offer_chromium_opens_a_connection_of_its_own(tmp_path, cert
     async def play():
         async with node(tmp_path, certificates, "off") as port:
             tap = f"main=127.0.0.1:0=https://127.0.0.1:{port}"
-            options = ("--insecure", "--tap", tap, "--http2-websocket", "mirror")
+            options = ("--insecure", "--tap", tap)
             run = await asyncio.to_thread(lambda: Engine.start(*options, folder=tmp_path))
             try:
                 await outcomes(f"localhost:{run.port('main')}", ["/echo"])

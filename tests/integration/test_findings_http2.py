@@ -40,7 +40,10 @@ def tls_nginx(folder, certificates, listen):
 
 def engine(folder, port, *options):
     return Engine.start(
-        *("--insecure", "--tap", f"main=127.0.0.1:0=https://{LOOPBACK}:{port}"), *options, folder=folder
+        *("--insecure", "--tap", f"main=127.0.0.1:0=https://{LOOPBACK}:{port}"),
+        *("--capture", str(folder / "kept.db")),
+        *options,
+        folder=folder,
     )
 
 
@@ -56,20 +59,23 @@ def events(run, kind):
     return [json.loads(detail) for (detail,) in rows]
 
 
-def test_an_origin_with_rfc_8441_behind_this_proxy(tmp_path, certificates):
+@pytest.mark.parametrize(
+    ("options", "is_offered", "expected"),
+    [((), True, []), (("--http2-websocket", "off"), False, ["WS-TOOL-004"])],
+)
+def test_an_origin_with_rfc_8441_behind_this_proxy(tmp_path, certificates, options, is_offered, expected):
     with h2_haproxy(tmp_path / "hop", certificates, extra=PAGE) as origin:
         with H2Client(origin.port) as direct:
             assert direct.request("/") == "200"
             assert direct.enable_connect is True
-        with engine(tmp_path, origin.port) as run:
+        with engine(tmp_path, origin.port, *options) as run:
             with H2Client(run.port("main")) as client:
                 assert (client.alpn, client.request("/")) == ("h2", "200")
-                assert client.enable_connect in (False, None)
-            run.wait_for_event("finding", id="WS-TOOL-004")
+                assert bool(client.enable_connect) is is_offered
             run.stop()
-    assert h2_findings(run) == ["WS-TOOL-004"]
+    assert h2_findings(run) == expected
     (settings,) = events(run, "h2_settings")
-    assert (settings["server_enable_connect"], settings["client_enable_connect"]) == (True, False)
+    assert (settings["server_enable_connect"], settings["client_enable_connect"]) == (True, is_offered)
     assert (settings["tap"], settings["client_alpn"]) == ("main", "h2")
 
 
@@ -100,7 +106,7 @@ def test_who_made_a_client_take_http1(tmp_path, certificates, listen, offers, op
 def test_an_extended_connect_is_refused_and_reported(tmp_path, certificates):
     with (
         h2_haproxy(tmp_path / "hop", certificates, extra=PAGE) as origin,
-        engine(tmp_path, origin.port) as run,
+        engine(tmp_path, origin.port, "--http2-websocket", "off") as run,
     ):
         with H2Client(run.port("main")) as client:
             assert client.request("/") == "200"
@@ -124,7 +130,7 @@ def test_an_upgrade_over_http2_is_the_clients_mistake(tmp_path, certificates):
             client.request("/chat", *fields)
         run.wait_for_event("finding", id="WS-H2-005")
         run.stop()
-    assert h2_findings(run) == ["WS-H2-005", "WS-TOOL-004"]
+    assert h2_findings(run) == ["WS-H2-005"]
 
 
 def test_a_hop_that_does_not_pass_the_announcement_on(tmp_path, certificates):
@@ -162,12 +168,12 @@ def silent_haproxy(folder, certificates, behind):
     )
 
 
-async def _in_chromium(folder, certificates, make_hop):
+async def _in_chromium(folder, certificates, make_hop, *options):
     """A page over HTTP/2 and its socket, in Chromium through one tap."""
     async with echo_server() as (_, app):
         hop = await asyncio.to_thread(make_hop, app)
         with hop:
-            run = await asyncio.to_thread(engine, folder, hop.port)
+            run = await asyncio.to_thread(engine, folder, hop.port, *options)
             try:
                 base = f"localhost:{run.port('main')}"
                 browser = await NodeApp.start("chromium.mjs", f"https://{base}/")
@@ -186,7 +192,7 @@ def test_a_finding_says_where_this_proxy_makes_a_browser_take_http1(tmp_path, ce
         backend = f"server app {LOOPBACK}:{app}"
         return h2_haproxy(tmp_path / "hop", certificates, backend=backend, extra=PAGE)
 
-    run, outcome = asyncio.run(_in_chromium(tmp_path, certificates, make_hop))
+    run, outcome = asyncio.run(_in_chromium(tmp_path, certificates, make_hop, "--http2-websocket", "off"))
     assert outcome["code"] == 1011
     assert h2_findings(run) == ["WS-TOOL-004"]
     (settings,) = events(run, "h2_settings")

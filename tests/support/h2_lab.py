@@ -40,7 +40,7 @@ async def h2_lab(
     """The lab; `settings` are the origin's."""
     async with H2Origin(certificates.server_context(), settings) as origin:
         tap = f"main=127.0.0.1:0=https://127.0.0.1:{origin.port}"
-        arguments = ("--insecure", "--tap", tap, "--http2-websocket", "mirror", *options)
+        arguments = ("--insecure", "--tap", tap, *options)
         run = await asyncio.to_thread(lambda: Engine.start(*arguments, folder=folder))
         place = H2Lab(origin, run)
         try:

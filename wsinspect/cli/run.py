@@ -110,8 +110,8 @@ DEFAULT_LISTEN = Address("127.0.0.1", 8080)
 @click.option(
     "--http2-websocket",
     type=click.Choice(["mirror", "off"]),
-    default="off",
-    help="WebSockets over HTTP/2: offer them to clients as the server does, or never (the default).",
+    default="mirror",
+    help="WebSockets over HTTP/2: offer them to clients as the server does (the default), or never.",
 )
 @click.option("--ca-dir", type=click.Path(path_type=Path), help="Directory of the CA.")
 @click.option(

@@ -298,7 +298,10 @@ class AttemptLog:
         self.connections.tls(data.context.client, data.conn)
 
     def tls_established_client(self, data: tls.TlsData) -> None:
-        self.connections.tls(data.context.client, data.conn)
+        server = data.context.server
+        if server.tls or not server.address:
+            # A server without TLS has no HTTP/2 that its client could miss.
+            self.connections.tls(data.context.client, data.conn)
 
     def tls_failed_client(self, data: tls.TlsData) -> None:
         client = data.context.client

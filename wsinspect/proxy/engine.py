@@ -126,7 +126,7 @@ class EngineOptions:
     board: Board = field(default_factory=Board)
     control: ControlOptions | None = None
     recorded: RecordedServer | None = None
-    http2_websocket: Mode = "off"
+    http2_websocket: Mode = "mirror"
     register: Callable[[list[dict[str, Any]], dict[str, str] | None], Registration] = (
         lambda listeners, control: Unregistered()
     )
@@ -336,7 +336,10 @@ class _Engine:
 
     def _own_changes(self) -> list[str]:
         recorded = self.options.recorded
-        return [f"known handshakes are answered from {recorded.path}"] if recorded else []
+        changes = [f"known handshakes are answered from {recorded.path}"] if recorded else []
+        if self.options.http2_websocket == "off":
+            changes.append("WebSockets over HTTP/2 are not offered to clients (--http2-websocket off)")
+        return changes
 
     # Ending
 

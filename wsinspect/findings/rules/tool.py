@@ -53,7 +53,7 @@ def answered_h1(facts: CaptureFacts) -> Iterator[Found]:
     " So a browser opens a separate HTTP/1.1 connection here, and a failure that happens only over"
     " HTTP/2 is not seen.",
     js=JS_NOTHING,
-    topic="tool-alpn",
+    topic="tool-http2-off",
     rows="H7",
     scope="capture",
 )
