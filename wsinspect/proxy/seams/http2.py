@@ -286,11 +286,15 @@ class _Relaying(Http2Connection):
         if tunnel is not None:
             del self.tunnels[event.stream_id]
             tunnel.on_reset(code)
-        if event.stream_id in self.streams:
+        if event.stream_id in self.streams or self._is_awaited(event.stream_id):
             who = self.side if event.remote_reset else "wsinspect"
             message = f"{who} reset the stream ({code_name(code)})"
             yield ReceiveHttp(_error_event(self.ReceiveProtocolError, event.stream_id, message, code))
             self.streams.pop(event.stream_id, None)
+
+    def _is_awaited(self, stream_id: int) -> bool:
+        """Whether somebody still works for a stream whose END_STREAM and RST_STREAM came in one read."""
+        return False
 
     def close_connection(self, msg: str) -> Commands:
         how = self.wire.end_of(self.wire.carrier(self.context, self.conn))
@@ -411,6 +415,9 @@ class MirroringServer(_Relaying, Http2Server):
                     self.h2_conn.widen(received.stream_id)
 
         return (yield from _seen(super().handle_h2_event(event), look))
+
+    def _is_awaited(self, stream_id: int) -> bool:
+        return stream_id in self.http_layer.streams
 
     def _receive_connect(self, stream_id: int, fields: Fields, has_ended: bool) -> Commands:
         try:
@@ -562,6 +569,8 @@ class MirroringClient(_Relaying, Http2Client):
     def _handle_event(self, event: events.Event) -> Commands:
         if isinstance(event, _BETWEEN):
             yield from _Relaying._handle_event(self, event)
+        elif isinstance(event, RequestProtocolError) and event.stream_id in self.stream_queue:
+            del self.stream_queue[event.stream_id]  # it was never sent
         elif isinstance(event, HttpEvent) and self._is_late(event):
             code = int(ErrorCodes.REFUSED_STREAM)
             yield ReceiveHttp(
@@ -623,7 +632,12 @@ class MirroringClient(_Relaying, Http2Client):
             return False
         elif isinstance(event, ResponseReceived) and event.stream_id in self.streams:
             return (yield from self._receive_response(event))
-        return (yield from super().handle_h2_event(event))
+        is_done = yield from super().handle_h2_event(event)
+        if isinstance(event, StreamEnded | StreamReset) and event.stream_id not in self.tunnels:
+            assert event.stream_id is not None
+            if self.is_closed(event.stream_id):
+                self.forget(event.stream_id)
+        return is_done
 
     def _receive_settings(self) -> Commands:
         remote = self.h2_conn.remote_settings

@@ -40,6 +40,9 @@ RESET_GRACE_SECONDS = 1.0
 #: Bytes per read: asyncio's own 256 KiB doubles the resident memory and is no faster (docs/benchmarks.md).
 READ_BYTES = 65536
 
+#: A peer that has not taken so much of what it was answered is not read for now.
+ANSWER_BYTES = 4 << 20
+
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
@@ -364,16 +367,26 @@ class Wire:
         self.spawn(_deliver(self.handler, event))
 
     async def _drain_others(self) -> None:
-        """Backpressure per direction: wait for the writers that what was just read goes to."""
+        """Backpressure per direction: wait for the writers that what was just read goes to.
+
+        A peer's own writer counts where it does not take the answers to what it sends (PING, SETTINGS).
+        """
         current = asyncio.current_task()
         for io in list(self.handler.transports.values()):
-            if io.writer is None or io.handler is current:
+            if io.writer is None:
+                continue
+            if io.handler is current and _waiting_bytes(io.writer) <= ANSWER_BYTES:
                 continue
             try:
                 await io.writer.drain()
             except OSError as error:
                 if io.handler is not None:
                     io.handler.cancel(f"Error sending data: {error}")
+
+
+def _waiting_bytes(writer: Any) -> int:
+    transport = getattr(writer, "transport", None)
+    return transport.get_write_buffer_size() if transport is not None else 0
 
 
 async def _deliver(handler: ConnectionHandler, event: events.Event) -> None:

@@ -1,0 +1,95 @@
+"""What a client can do to an HTTP/2 connection through us: memory stays bounded, other streams live."""
+
+import asyncio
+import socket
+
+import pytest
+from hyperframe.frame import ContinuationFrame, HeadersFrame, PingFrame, SettingsFrame
+
+from tests.support.certs import make_certificates
+from tests.support.h2_lab import HELLO, WORLD, h2_lab
+from tests.support.processes import resident_bytes
+
+GET = [(":method", "GET"), (":scheme", "https"), (":authority", "localhost")]
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory):
+    return make_certificates(tmp_path_factory.mktemp("certificates"))
+
+
+def test_streams_that_are_reset_at_once_leave_others_alive(tmp_path, certificates):
+    """Rapid reset (CVE-2023-44487), also beyond what the origin allows at once."""
+
+    async def play():
+        async with h2_lab(tmp_path, certificates, settings={8: 1, 3: 5}) as place:
+            client, server = await place.connect()
+            mine, theirs = await client.opened("/chat", server)
+            for number in range(600):
+                stream = client.request([*GET, (":path", f"/{number}")], end=True)
+                client.reset(stream, 8)
+                await asyncio.sleep(0)
+            client.send(mine, HELLO)
+            await server.has(theirs, HELLO)
+            last = client.request([*GET, (":path", "/last")], end=True)
+            server.respond(await server.requested("/last"), end=True)
+            assert await client.answered(last) == "200"
+            server.send(theirs, WORLD)
+            await client.has(mine, WORLD)
+
+    asyncio.run(play())
+
+
+@pytest.mark.parametrize("flood", ["continuation", "headers"])
+def test_header_blocks_without_end_end_the_clients_connection_alone(tmp_path, certificates, flood):
+    async def play():
+        async with h2_lab(tmp_path, certificates) as place:
+            other, server = await place.connect()
+            mine, theirs = await other.opened("/chat", server)
+            client, _ = await place.connect()
+            await client.wait(lambda: client.settings)
+            head = HeadersFrame(1, b"")
+            client.send_frame(head)
+            piece = (
+                b"\x00"
+                if flood == "continuation"
+                else b"\x40\x0a" + b"x" * 10 + b"\x7f\x81\x7e" + b"y" * 16384
+            )
+            for _ in range(100):
+                client.send_frame(ContinuationFrame(1, piece[:16384]))
+            await client.wait(lambda: client.goaways or client.ended)
+            other.send(mine, HELLO)
+            await server.has(theirs, HELLO)
+
+    asyncio.run(play())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", [PingFrame, SettingsFrame])
+def test_a_client_that_takes_no_answers_is_not_read(tmp_path, certificates, kind):
+    async def play():
+        async with h2_lab(tmp_path, certificates) as place:
+            other, server = await place.connect()
+            mine, theirs = await other.opened("/chat", server)
+            client, _ = await place.connect()
+            await client.wait(lambda: client.settings)
+            client.writer.transport.pause_reading()
+            sock = client.writer.get_extra_info("socket")
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            one = kind(0, b"12345678") if kind is PingFrame else kind(0)
+            before = resident_bytes(place.run.pid)
+            flood = one.serialize() * 10_000
+            sent = 0
+            while sent < 40 << 20:
+                client.writer.write(flood)
+                sent += len(flood)
+                try:
+                    await asyncio.wait_for(client.writer.drain(), 15)
+                except TimeoutError:
+                    break
+            assert sent < 40 << 20
+            assert resident_bytes(place.run.pid) - before < 60 << 20
+            other.send(mine, HELLO)
+            await server.has(theirs, HELLO)
+
+    asyncio.run(play())
