@@ -9,6 +9,7 @@ import json
 import secrets
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from itertools import pairwise
 from typing import Any, Final
@@ -244,29 +245,75 @@ def _lateness(done: Story | None) -> int:
 
 def _polled(query: Query, digest: Digest, attempts: Sequence[Attempt], horizon: int) -> list[Attempt]:
     """Sessions of long-polling, as attempts with negative ids."""
-    known = {one.id: one for one in attempts}
+    known = _Pollers(attempts)
     found: dict[str, list[tuple[int, int, dict[str, Any]]]] = {}
     after, count = 0, 0
     while count < _MOST_POLLS and (page := rows.polls(query, after, _PAGE)):
         for event_id, time_ns, raw in page:
             detail = json_object(raw) or {}
-            found.setdefault(str(detail.get("sid")), []).append((event_id, time_ns, detail))
+            sid = detail.get("sid")
+            # Without a session each request is a try of its own.
+            found.setdefault(f"{event_id}" if sid is None else f"sid {sid}", []).append(
+                (event_id, time_ns, detail)
+            )
         after, count = page[-1][0], count + len(page)
-    return [_polling(sid, requests, known, digest, horizon) for sid, requests in found.items()]
+    polled = [(_polling(requests, known, digest, horizon), requests[-1][1]) for requests in found.values()]
+    newest: dict[tuple[Any, ...], int] = {}
+    for one in (*attempts, *(one for one, _ in polled)):
+        place = one.tap, one.address, one.path, *_who(one)
+        newest[place] = max(newest.get(place, 0), one.attempt_ns)
+    # One that its client has not asked since it began another one is over.
+    return [
+        replace(one, end_ns=last, closed_ns=last, state=State.CLOSED)
+        if one.end_ns is None and newest[one.tap, one.address, one.path, *_who(one)] > last
+        else one
+        for one, last in polled
+    ]
+
+
+class _Pollers:
+    """Whose WebSocket attempts the requests of long-polling belong to."""
+
+    def __init__(self, attempts: Sequence[Attempt]) -> None:
+        self._by_id = {one.id: one for one in attempts}
+        #: By tap, address and path: an attempt; None where several clients have been there.
+        self._by_place: dict[tuple[str | None, str, str], Attempt | None] = {}
+        for one in attempts:
+            place = one.tap, one.address, one.path
+            before = self._by_place.setdefault(place, one)
+            if before is not None and _who(before) != _who(one):
+                self._by_place[place] = None
+
+    def like(self, detail: dict[str, Any]) -> Attempt | None:
+        """An attempt of the same client, by the engine's own account or because nobody else was there.
+
+        Libraries of servers poll with another `User-Agent` than they open WebSockets with.
+        """
+        number = detail.get("client_session")
+        if isinstance(number, int) and number in self._by_id:
+            return self._by_id[number]
+        address = address_of(_text(detail.get("client")))
+        return self._by_place.get((_text(detail.get("tap")), address, _polled_path(detail)))
+
+
+def _who(one: Attempt) -> tuple[Any, ...]:
+    return one.place, one.user_agent, one.origin, one.chosen, frozenset(one.parts.items())
+
+
+def _polled_path(detail: dict[str, Any]) -> str:
+    return str(detail.get("path") or "/").removesuffix("/negotiate")
 
 
 def _polling(
-    sid: str,
     requests: Sequence[tuple[int, int, dict[str, Any]]],
-    known: dict[int, Attempt],
+    known: _Pollers,
     digest: Digest,
     horizon: int,
 ) -> Attempt:
     event_id, begun, first = requests[0]
     good: list[int] = [at for _, at, detail in requests if detail.get("status") == 200]
     last = requests[-1][1]
-    numbers = (detail.get("client_session") for _, _, detail in requests)
-    like = next((known[one] for one in numbers if isinstance(one, int) and one in known), None)
+    like = next((like for _, _, detail in requests if (like := known.like(detail)) is not None), None)
     who = Known("", "", {}, None, frozenset(), None)
     if like is not None:
         who = Known(like.user_agent, like.origin, dict(like.parts), like.chosen, frozenset(), None)
@@ -278,17 +325,19 @@ def _polling(
         tap=like.tap if like is not None else _text(first.get("tap")),
         address=like.address if like is not None else address_of(_text(first.get("client"))),
         place=like.place if like is not None else str(first.get("host") or ""),
-        path=like.path if like is not None else str(first.get("path") or "/"),
+        path=like.path if like is not None else _polled_path(first),
         user_agent=who.user_agent,
         origin=who.origin,
         parts=who.parts,
         chosen=who.chosen,
-        sid=digest(sid),
+        sid=None if first.get("sid") is None else digest(str(first["sid"])),
         attempt_ns=begun,
         open_ns=good[0] if good else None,
         end_ns=last if is_over else None,
+        closed_ns=last if is_over else None,
         state=State.CLOSED if is_over else State.OPEN,
         status=None if good else first.get("status"),
+        error=None if good or first.get("status") else "no answer",
         ended_by="client" if is_over else None,
     )
 

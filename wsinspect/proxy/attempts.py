@@ -337,7 +337,8 @@ class AttemptLog:
         tap = self.taps.of(flow.client_conn)
         name = tap.name if tap else None
         key = facts.session_key(flow, name, self.controller.board.session_by if self.controller else None)
-        session = self._sessions.known(key)
+        # SignalR's negotiation has a path of its own below that of the connection.
+        session = self._sessions.known(key._replace(path=key.path.removesuffix("/negotiate")))
         address = facts.address(flow.client_conn.peername)
         return name, address, session.number if session is not None else None
 

@@ -93,9 +93,12 @@ class PollLog:
     def requestheaders(self, flow: http.HTTPFlow) -> None:
         """A poll, or packets."""
         request = flow.request
-        if flow.response or is_opening_handshake(request):
+        if is_opening_handshake(request):
             return
         if not (is_poll(request) or is_negotiation(request) or self._signalr(request)):
+            return
+        if flow.response:
+            self._refused(flow, flow.response.status_code)  # a rule of the user's has answered
             return
         poll = Poll(request.method)
         flow.metadata[_METADATA] = poll
@@ -124,26 +127,54 @@ class PollLog:
             return
         answer = poll.response.decode("utf-8", "replace")
         if is_negotiation(flow.request):
-            self._negotiate(answer)
+            if response.status_code == 200:
+                self._negotiate(answer)
+            else:
+                self._refused(flow, response.status_code)
             return
         signalr = self._signalr(flow.request)
         match = _SID.search(flow.request.path) or _OPENED.search(answer[:4096])
         sid = signalr or (match[1] if match is not None else None)
-        if sid is None or not self._may(sid):
-            return
+        if sid is None:
+            self._refused(flow, response.status_code)
+        elif self._may(sid):
+            self._tell(flow, poll, sid, response.status_code, answer, SIGNALR if signalr else None)
+
+    def error(self, flow: http.HTTPFlow) -> None:
+        """The server gave no answer."""
+        if isinstance(flow.metadata.get(_METADATA), Poll):
+            self._refused(flow, None)
+
+    def _refused(self, flow: http.HTTPFlow, status: int | None) -> None:
+        """A request that would have begun a session, or belongs to one and was not served."""
+        match = _SID.search(flow.request.path)
+        protocol = None if is_poll(flow.request) else SIGNALR
+        sid = match[1] if match is not None else self._signalr(flow.request)
+        if self._may(sid or f"refused {flow.client_conn.peername[0]}"):
+            self._tell(flow, Poll(flow.request.method), sid, status, "", protocol)
+
+    def _tell(
+        self,
+        flow: http.HTTPFlow,
+        poll: Poll,
+        sid: str | None,
+        status: int | None,
+        answer: str,
+        protocol: str | None,
+    ) -> None:
         tap, client, session = self._who(flow)
         event = events.Polled(
             tap=tap,
             client=client,
             client_session=session,
-            protocol=SIGNALR if signalr else None,
+            protocol=protocol,
             sid=sid,
             host=flow.request.pretty_host,
             path=flow.request.path.partition("?")[0][:500],
             method=poll.method,
-            status=response.status_code,
+            status=status,
             request=poll.request.decode("utf-8", "replace"),
-            response=answer if response.status_code == 200 else "",
+            response=answer if status == 200 else "",
             is_cut=poll.is_cut,
         )
         self._sink.event(0, event, self._now_ns())

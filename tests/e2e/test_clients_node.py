@@ -1,0 +1,132 @@
+"""Clients of JavaScript libraries, and of bad habits, through outages: each is judged for what it does."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.apps import NodeApp
+from tests.support.engine import Engine
+from tests.support.threaded_loop import ThreadedLoop
+from wsinspect.capture.reader import Capture
+from wsinspect.clients.backoff import Shape
+from wsinspect.clients.grading import Client, Reason
+from wsinspect.clients.outages import Cause, Ending
+from wsinspect.diagnosis.clients import judged_clients
+
+pytestmark = pytest.mark.lab
+#: By the path of its connections.
+KINDS = {
+    "/socket.io/": "socketio",
+    "/reconnecting": "reconnecting-websocket",
+    "/hub": "signalr",
+    "/phoenix/websocket": "phoenix",
+    "/graphql": "graphql-ws",
+    "/naive": "naive",
+    "/storm": "storm",
+    "/gives-up": "gives-up",
+    "/perfect": "perfect",
+}
+OUTAGE = """\
+version: 1
+seed: 7
+rules:
+  - {name: outage, kind: refuse, status: 503, armed: false}
+phases:
+  - {for: 1500ms}
+  - {do: {kind: abort, how: rst}}
+  - {for: 5s, rules: [outage]}
+  - {for: 4s}
+"""
+HALF_OPEN = """\
+version: 1
+seed: 7
+rules:
+  - {name: hole, kind: blackhole, armed: false}
+phases:
+  - {for: 1500ms}
+  - {for: 4s, rules: [hole]}
+  - {for: 2s}
+"""
+
+
+@contextlib.contextmanager
+def lab(folder: Path, scenario: str) -> Iterator[Engine]:
+    """A server, an engine with a scenario, and one client of each kind; until the phases are over."""
+    file = folder / "scenario.yaml"
+    file.write_text(scenario)
+    with ThreadedLoop() as loop:
+        server = loop.run(NodeApp.start("reconnecting.mjs", "server"))
+        clients = loop.run(NodeApp.start("reconnecting.mjs", "client"))
+        try:
+            port = loop.run(server.first_line())["port"]
+            target = f"app=127.0.0.1:0=http://127.0.0.1:{port}"
+            with Engine.start("--tap", target, "--faults", str(file), folder=folder / "engine") as engine:
+                url = f"ws://127.0.0.1:{engine.port('app')}"
+                for kind in KINDS.values():
+                    assert loop.run(clients.ask(start=kind, url=url)) == {"started": kind}
+                engine.wait_for_event("phase", 60.0, phase=None)
+                loop.run(clients.stop())
+                yield engine
+        finally:
+            if clients.process.returncode is None:
+                loop.run(clients.stop())
+            loop.run(server.stop())
+
+
+def judged(engine: Engine, silent_ns: int = 0) -> dict[str, Client]:
+    with Capture.open(engine.capture) as capture:
+        last = max(one.closed_ns or 0 for one in capture.connections())
+        found = judged_clients(capture, until_ns=last + silent_ns)
+    named = {KINDS[one.session.first.path]: one for one in found}
+    assert len(named) == len(found) == len(KINDS)
+    return named
+
+
+def reason(client: Client, key: str) -> Reason:
+    return next(one for one in client.grade.reasons if one.key == key)
+
+
+def test_an_outage(tmp_path: Path) -> None:
+    with lab(tmp_path, OUTAGE) as engine:
+        pass
+    found = judged(engine)
+    for name, client in found.items():
+        first = client.measures.outages[0].outage
+        assert (first.cause, first.rule) == (Cause.FAULT, "phase-abort"), name
+        if name != "gives-up":
+            assert first.ending == Ending.RESUMED, name
+            assert reason(client, "resumes").points == 10, name
+            assert reason(client, "one-socket").points == 10, name
+    growing = (Shape.EXPONENTIAL, Shape.LINEAR, Shape.GROWING)
+    for name in ("reconnecting-websocket", "phoenix", "signalr", "graphql-ws", "perfect"):
+        backoff = found[name].measures.outages[0].backoff
+        assert backoff.plausible & set(growing), (name, backoff)
+        assert backoff.shape not in (Shape.FIXED, Shape.IMMEDIATE), (name, backoff)
+        assert found[name].grade.letter in ("A", "B"), (name, found[name].grade)
+    assert found["naive"].measures.outages[0].backoff.shape == Shape.FIXED
+    assert reason(found["naive"], "backoff").points == pytest.approx(4.5)
+    assert reason(found["storm"], "pause").points == 0
+    assert found["storm"].grade.letter in ("D", "E", "F")
+    assert len(found["gives-up"].measures.outages[0].outage.tries) == 2
+    later = judged(engine, 60_000_000_000)["gives-up"]
+    assert later.measures.outages[0].outage.ending == Ending.GAVE_UP
+    assert reason(found["perfect"], "returns").points == 25
+    assert len(found["socketio"].measures.outages[0].outage.tries) >= 3, "refused polls are tries"
+    assert reason(found["socketio"], "transport").points == 10
+
+
+def test_half_open(tmp_path: Path) -> None:
+    with lab(tmp_path, HALF_OPEN) as engine:
+        pass
+    found = judged(engine)
+    for name in ("socketio", "phoenix", "perfect"):
+        outage = found[name].measures.outages[0].outage
+        assert outage.cause == Cause.STALL, name
+        assert reason(found[name], "notices").points == 15, (name, reason(found[name], "notices"))
+    for name in ("naive", "reconnecting-websocket"):
+        assert found[name].measures.unnoticed, name
+        assert not found[name].measures.outages, name
