@@ -9,9 +9,11 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from wsinspect.capture.records import Connection
 from wsinspect.present.rows import duration
+from wsinspect.units import format_duration
 
 
 @dataclass
@@ -80,6 +82,55 @@ def pattern_words(ones: Sequence[Connection]) -> str:
     if len(lasted) >= 3 and lasted[-1] - lasted[0] <= lasted[len(lasted) // 2] // 5:
         return f"{words}, each open for {duration(lasted[len(lasted) // 2])}"
     return f"{words}, {duration(intervals[0])} to {duration(intervals[-1])} apart"
+
+
+def numbers(ones: Sequence[Connection]) -> str:
+    """The numbers of some connections: `#3`, or `#1-9` where there are several."""
+    return f"#{ones[0].id}" if len(ones) == 1 else f"#{ones[0].id}-{ones[-1].id}"
+
+
+#: Distances of an axis's labels, in ns: 1, 2, 5 of each power of ten below a minute, then those of a clock.
+_STEPS: Final = (
+    *(digit * 10**power for power in range(3, 10) for digit in (1, 2, 5)),
+    *(seconds * 10**9 for seconds in (10, 20, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 21600, 43200)),
+    *(days * 86_400 * 10**9 for days in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)),
+)
+
+
+def axis(from_ns: int, to_ns: int, zero_ns: int, cells: int) -> str:
+    """Times below which bars stand: round ones since `zero_ns`, each label distinct and whole.
+
+    Returns:
+        At most `cells` characters; the same place in a bar of as many cells is at that time.
+    """
+    span = max(to_ns - from_ns, 1)
+    for step in _STEPS:
+        first = -(-(from_ns - zero_ns) // step)
+        last = (to_ns - zero_ns) // step
+        if last - first > cells:
+            continue
+        labels = [
+            (number * step, f"|{_axis_words(number * step, step)}") for number in range(first, last + 1)
+        ]
+        widest = max((len(words) for _, words in labels), default=0)
+        if step * cells // span >= widest + 2:
+            break
+    else:
+        labels = []
+    text = ""
+    for at_ns, words in labels:
+        at = (at_ns + zero_ns - from_ns) * cells // span
+        if at + len(words) <= cells:
+            text = f"{text:<{at}}{words}"
+    return text or f"|{duration(from_ns - zero_ns)}"[:cells]
+
+
+def _axis_words(time_ns: int, step: int) -> str:
+    """With as many decimals as tell two labels apart."""
+    if abs(time_ns) >= 60 * 10**9 and step >= 10**9:
+        return format_duration(time_ns)
+    decimals = max(0, 10 - len(str(step))) if step < 10**9 else 0
+    return f"{time_ns / 1e9:.{decimals}f} s"
 
 
 #: What a cell of a bar can show, in rising order of importance.

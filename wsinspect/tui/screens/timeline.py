@@ -102,13 +102,8 @@ class TimelinePane(LinePane):
         first, last = self.span()
         label = self._label_cells(width)
         cells = max(width - label - self._note_cells(width) - 2, 10)
-        step = max(cells // max(cells // 14, 1), 8)
-        text = ""
-        zero_ns = self.model.zero_ns
-        for at in range(0, cells, step):
-            mark = f"|{(first - zero_ns + (last - first) * at // cells) / 1e9:.1f}s"
-            text += pad(truncate(mark, step), step)
-        return fit([(pad(" client  target", label), "muted"), (text[:cells], "muted")], width)
+        text = lanes.axis(first, last, self.model.zero_ns, cells) if self.lines else ""
+        return fit([(pad(" connections  target", label), "muted"), (text, "muted")], width)
 
     def render_line(self, y: int) -> Strip:
         """The second header line says what the cursor is on."""
@@ -136,7 +131,7 @@ class TimelinePane(LinePane):
         label, note = self._label_cells(width), self._note_cells(width)
         cells = max(width - label - note - 2, 10)
         chosen = self.chosen_connection() if number == self.cursor else None
-        name = truncate(f" {escape(line.client)} {escape(line.target)}", label - 1)
+        name = truncate(f" {lanes.numbers(line.ones)} {escape(line.target)} {escape(line.client)}", label - 1)
         words = truncate(lanes.pattern_words(line.ones), max(note - 1, 0))
         return fit(
             [

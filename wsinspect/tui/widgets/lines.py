@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from textual import events
 from textual.message import Message
@@ -17,6 +17,9 @@ from wsinspect.tui.keys import FOOTER, FooterKey
 from wsinspect.tui.model import DISCONNECTED, LIVE, UNREADABLE
 from wsinspect.tui.widgets.words import key_hints
 from wsinspect.tui.workspace import Workspace
+
+#: A capture's name is cut to no less than this.
+_LEAST_NAME: Final = 12
 
 
 class OneLine(Widget):
@@ -48,30 +51,36 @@ class HeaderLine(OneLine):
         left: Line = [(f" {mode} ", style)]
         if faults := workspace.fault_words():
             left += [(" ", ""), (f" {faults} ", "banner")]
-        left.append((f" {escape(model.path.name)}", "title"))
         frames = "frame" if model.newest_id == 1 else "frames"
         counts = f"  {grouped(len(model.connections))} conn  {grouped(model.newest_id)} {frames}"
-        parts: list[Line] = [[(counts, "")]]
+        hits, count = sum(rule.hits for rule in model.fault_rules.values()), len(model.findings)
+        # In the order in which they stand, with the rank by which they make room for each other.
+        parts: list[tuple[int, Line]] = [(2, [(counts, "")])]
         if mode == LIVE:
-            parts.append([(f"  {model.frames_per_s:.0f}/s", "muted")])
+            parts.append((5, [(f"  {model.frames_per_s:.0f}/s", "muted")]))
         if model.is_loading:
             share = 100 * len(model.index) // max(model.newest_id, 1)
-            parts.append([(f"  reading {min(share, 99)}%", "key")])
-        hits, count = sum(rule.hits for rule in model.fault_rules.values()), len(model.findings)
-        acted = [
-            (f"  {glyphs.altered} {counted(hits, 'fault')}", "warn" if hits else "muted"),
-            (f"  {glyphs.marked} {counted(count, 'finding')}", "error" if count else "muted"),
-        ]
-        # What has data comes first where not everything fits.
-        parts += [[part] for part in (reversed(acted) if count and not hits else acted)]
+            parts.append((4, [(f"  reading {min(share, 99)}%", "key")]))
+        acted = (f"  {glyphs.altered} {counted(hits, 'fault')}", "warn" if hits else "muted")
+        found = (f"  {glyphs.marked} {counted(count, 'finding')}", "error" if count else "muted")
+        both = [(1 if hits else 7, [acted]), (0 if count else 6, [found])]
+        parts += reversed(both) if count and not hits else both
         if mode == LIVE and model.lag_ns is not None:
-            parts.append([(f"  lag {duration(model.lag_ns)}", "muted")])
+            parts.append((8, [(f"  lag {duration(model.lag_ns)}", "muted")]))
+        room = width - 1 - width_of(left)
+        name: Line = [(f" {escape(model.path.name)}", "title")]
+        shown = []
+        for rank, part in sorted([*parts, (3, name)], key=lambda one: one[0]):
+            if rank == 3 and width_of(name) > room > _LEAST_NAME:
+                part[:] = fit(part, room - 1)
+            if width_of(part) < room:
+                room -= width_of(part)
+                shown.append(rank)
+        for rank, part in [(3, name), *parts]:
+            left += part if rank in shown else []
         right: Line = []
         for where, target in listening_words(model.listeners, model.taps)[:1]:
             right = [(f"{where} {glyphs.arrow} {target}", "muted")]
-        for part in parts:
-            if width_of(left) + width_of(part) < width - 1:
-                left += part
         if width_of(left) + width_of(right) + 3 > width:
             right = []
         return between(left, [*right, (" ", "")], width)
