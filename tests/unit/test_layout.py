@@ -49,6 +49,14 @@ def test_the_index_of_the_helpers_is_whole() -> None:
     assert {name for name in listed if "_" in name} <= there
 
 
+def test_each_package_has_a_folder_of_unit_tests() -> None:
+    packages = {path.parent.name for path in (TESTS.parent / "wsinspect").glob("*/__init__.py")}
+    folders = {path.parent.name for path in (TESTS / "unit").glob("*/test_*.py")}
+    folders |= {path.parents[1].name for path in (TESTS / "unit").glob("*/*/test_*.py")}
+    assert packages - folders == set()
+    assert {path.name for path in (TESTS / "unit").iterdir() if path.is_dir()} - packages <= {"__pycache__"}
+
+
 #: Packages without I/O, whose modules have a test module each: `faults/stages/timing.py` is tested by
 #: `tests/unit/faults/stages/test_timing.py`.
 MIRRORED = (

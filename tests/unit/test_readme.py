@@ -24,6 +24,10 @@ def test_it_has_fewer_than_120_lines() -> None:
     assert len(README.splitlines()) < 120
 
 
+def test_it_says_how_to_install_with_each_tool() -> None:
+    assert all(f"\n{line} " in README for line in ("pipx install", "uv tool install", "pip install"))
+
+
 def test_every_page_of_the_documentation_is_linked() -> None:
     assert [page for page in PAGES if f"(docs/{page})" not in README] == []
 
