@@ -14,11 +14,11 @@ from itertools import pairwise
 from statistics import median
 from typing import Final
 
-#: Delays up to this are none.
+#: Delays up to this count as none.
 IMMEDIATE_NS: Final = 100_000_000
-#: A shape that needs no more jitter than this needs none.
+#: A shape that needs at most this much jitter has none.
 _EXACT: Final = 0.04
-#: More jitter than this no model can tell from chance.
+#: With more jitter than this, no model differs from chance.
 _MOST_JITTER: Final = 0.9
 _FACTORS: Final = tuple(1.25 + 0.05 * step for step in range(76))
 _SLOPES: Final = (*(0.25 * step for step in range(1, 13)), 4.0, 5.0, 7.0, 10.0)
@@ -136,7 +136,7 @@ def _shape(delays: Sequence[int], noise_ns: int) -> _Fit:
         return _Fit(Shape.FIXED, frozenset({Shape.FIXED}), fixed, is_exact=True)
     spread = max(delays) / max(1, min(delays))
     is_rising = all(b >= a * (1 - exact) - noise_ns for a, b in pairwise(delays))
-    # Three times the least is as far as an even jitter of half up and down goes.
+    # An even jitter of half up and down spans at most three times the smallest delay.
     rises_too_far = is_rising and spread > 2.5 if best <= exact else _trend(delays) > 3.5
     plausible = set()
     if (
@@ -152,7 +152,7 @@ def _shape(delays: Sequence[int], noise_ns: int) -> _Fit:
             plausible.add(shape)
     is_exact = best <= exact
     if not is_exact and (count < 5 or (plausible == {Shape.FIXED} and spread > 3)):
-        # Jitter of the whole delay (0 ... d) hides every shape from a few delays.
+        # Full jitter (0 ... d) hides every shape behind a few delays.
         plausible |= {Shape.LINEAR, Shape.EXPONENTIAL}
     if plausible == {Shape.EXPONENTIAL} and count >= 3:
         return _Fit(Shape.EXPONENTIAL, frozenset(plausible), exponential, factor, is_exact)
@@ -217,7 +217,7 @@ def _jitter(delays: Sequence[int], found: _Fit, noise_ns: int) -> bool | None:
     if found.shape == Shape.FIXED and not found.is_exact:
         return True
     if found.is_exact:
-        # A few delays with jitter may happen to be on a curve, hardly ever this well.
+        # A few delays with jitter may be on a curve by chance, but hardly this exactly.
         is_close = found.jitter <= 0.01 + noise_ns / max(delays) / 2
         if found.shape == Shape.FIXED and is_close:
             return False

@@ -29,7 +29,7 @@ _GROWING: Final = frozenset({Shape.LINEAR, Shape.EXPONENTIAL, Shape.GROWING})
 _SHAPES: Final = ("immediate", "fixed", "linear", "exponential", "growing")
 _TRANSPORTS: Final = ("websocket", "polling")
 _COUNTS: Final = ("times", "at_least", "at_most")
-#: What a fault must be able to do for a client to have something to cope with, by expectation.
+#: What a fault must be able to do to test a client, by expectation.
 _SILENCING: Final = frozenset({"blackhole", "idle_timeout", "drop"})
 
 
@@ -465,7 +465,7 @@ def _backoff(one: Expectation, client: Client, evidence: Evidence) -> _Judged:
     if backoff.shape == wanted or (wanted == Shape.GROWING and backoff.shape in _GROWING):
         return True, seen, tries, ()
     if wanted in backoff.plausible or (wanted == Shape.GROWING and backoff.plausible & _GROWING):
-        # Growing, with jitter: not told apart from the shape that is wanted.
+        # Growing, with jitter: indistinguishable from the shape that is wanted.
         held = True if backoff.shape == Shape.GROWING else None
         return held, seen, tries, ()
     return False, seen, tries, ()

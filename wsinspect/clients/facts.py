@@ -18,7 +18,7 @@ from wsinspect.net import host_of
 from wsinspect.vocabulary import Direction
 
 SECOND_NS: Final = 10**9
-#: Statuses and codes that another try does not change: credentials, path, protocol.
+#: Statuses and codes that another try will not change: credentials, path, protocol.
 FATAL_STATUSES: Final = frozenset({400, 401, 403, 404, 405, 410, 426})
 FATAL_CODES: Final = frozenset(
     {1002, 1003, 1007, 1008, 1010, 3000, 3003, 4001, 4003, 4004, 4400, 4401, 4403, 4404, 4406}

@@ -19,19 +19,19 @@ from wsinspect.text import counted
 from wsinspect.units import format_duration
 from wsinspect.vocabulary import Direction
 
-#: Shares of the tested points from which a grade is given.
+#: The least share of the tested points for each grade.
 GRADES: Final = (("A", 0.9), ("B", 0.75), ("C", 0.6), ("D", 0.45), ("E", 0.3), ("F", 0.0))
 LETTERS: Final = "ABCDEF"
-#: Fewer tested points than these say too little.
+#: With fewer tested points there is no grade.
 LEAST_TESTED: Final = 30
-#: More tries in a minute than this are a storm.
+#: More tries a minute than this are a storm.
 STORM_PER_MINUTE: Final = 60
-#: A half-open connection that nobody notices in this time is not noticed.
+#: A half-open connection not noticed within this time counts as unnoticed.
 NOTICE_GOOD_NS: Final = 60 * SECOND_NS
 NOTICE_LATE_NS: Final = 300 * SECOND_NS
 #: A longer delay keeps users waiting after the server is back.
 LONGEST_GOOD_NS: Final = 60 * SECOND_NS
-#: A fixed delay from which backing off matters little.
+#: With a fixed delay this long, backing off matters little.
 _FIXED_GOOD_NS: Final = 10 * SECOND_NS
 _SLOW_NS: Final = 30 * SECOND_NS
 

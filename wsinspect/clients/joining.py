@@ -19,9 +19,9 @@ from typing import Final
 
 from wsinspect.clients.facts import SECOND_NS, Attempt, Transport
 
-#: A second socket this soon after a reconnect is the same client's: two handlers have tried again.
+#: A second socket this soon after a reconnect is the same client: two handlers tried again.
 _SECOND_SOCKET_NS: Final = 30 * SECOND_NS
-#: An attempt that waits this long for its answer is one that its client may have given up.
+#: After waiting this long for an answer, a client may have given up on an attempt.
 _PATIENCE_NS: Final = SECOND_NS // 2
 #: Among this many clients, the newest, one with other credentials is looked for.
 _MOST_SCANNED: Final = 256
@@ -150,7 +150,7 @@ class _Group:
 
     def __init__(self) -> None:
         self.buckets: dict[tuple[tuple[str, bytes], ...], _Bucket] = {}
-        #: Names of parts of which two values were in use at once.
+        #: Names of parts that had two values in use at once.
         self._telling: set[str] = set()
 
     def take(self, one: Attempt) -> None:

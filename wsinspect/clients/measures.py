@@ -16,10 +16,10 @@ from wsinspect.clients.outages import Outage, outages, unnoticed_stalls
 from wsinspect.vocabulary import Direction
 
 _MINUTE_NS: Final = 60 * SECOND_NS
-#: What a client says in this time after its connection opened is how it sets up.
+#: What a client says within this time after opening is its setup.
 _SETUP_NS: Final = 2 * SECOND_NS
 _SETUP_MESSAGES: Final = 8
-#: Two sockets at once for less than this are one that goes and one that comes.
+#: Two sockets at once for less than this are an old one closing and a new one opening.
 _OVERLAP_NS: Final = SECOND_NS
 
 
@@ -229,7 +229,7 @@ def _is_delivered(one: Said, outage: Outage, direction: Direction) -> bool:
     lost = outage.lost
     if direction == Direction.CLIENT_TO_SERVER or lost is None or lost.close_ns is None:
         return True
-    return (one.sent_ns or 0) <= lost.close_ns  # what comes later, its client does not read
+    return (one.sent_ns or 0) <= lost.close_ns  # its client does not read what comes later
 
 
 def _bytes_until(works_ns: int | None, after: Sequence[Said]) -> int:
@@ -272,7 +272,7 @@ def _worst(tries: Sequence[Attempt]) -> Worst:
         if index - start + 1 > best:
             best, first = index - start + 1, tries[start]
     rate = float(best)
-    # A storm of seconds is one, too: its rate counts where there were enough tries to tell.
+    # A storm of seconds counts, too, if there were enough tries to know its rate.
     for count in (12, 24):
         for index in range(count - 1, len(tries)):
             took = tries[index].attempt_ns - tries[index - count + 1].attempt_ns

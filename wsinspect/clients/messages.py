@@ -28,7 +28,7 @@ _NAMING: Final = (
     "topic",
     "stream",
 )
-#: Keys whose values tell one message from all others.
+#: Keys whose values identify a message.
 _IDS: Final = (
     *("id", "messageId", "message_id", "msgId", "msg_id", "uuid", "_id", "clientId", "client_id", "nonce"),
     *("requestId", "request_id", "seq", "invocationId"),

@@ -18,7 +18,7 @@ from wsinspect.clients.facts import SECOND_NS, Attempt, Block, ClientFacts, Said
 from wsinspect.clients.joining import Session
 from wsinspect.vocabulary import Direction, EndedBy
 
-#: Times the longest delay so far without a try, and at least this: it has given up.
+#: Without a try for this many times the longest delay so far, and at least this long, it has given up.
 _GIVEN_UP_TIMES: Final = 3
 _GIVEN_UP_NS: Final = 10 * SECOND_NS
 
@@ -192,7 +192,7 @@ def _ending(
 def _is_lost(one: Attempt, later: Sequence[Attempt]) -> bool:
     """Whether the end of a connection is an outage: not where its client closed it and stayed away."""
     if any(other.is_usable(one.end_ns or 0) for other in later):
-        return False  # it has another one
+        return False  # it has another socket
     if one.ended_by == EndedBy.CLIENT:
         has_left = one.client_code in (1000, 1001) or not later
         return not has_left
@@ -232,7 +232,7 @@ def _noticed(lost: Attempt | None, cause: Cause, began_ns: int, tries: Sequence[
         return began_ns
     known = [lost.close_ns, next_try]
     if lost.ended_by != EndedBy.CLIENT:
-        known.append(lost.end_ns)  # the transport ended, which nobody overlooks
+        known.append(lost.end_ns)  # the transport ended, which every client notices
     times = [at for at in known if at is not None and at >= began_ns]
     return min(times, default=None)
 

@@ -17,7 +17,7 @@ from wsinspect.faults.sessions import SessionBy
 from wsinspect.filters.language import parse
 from wsinspect.vocabulary import Direction
 
-#: Matches of one filter that are looked at, and bytes of each.
+#: Matches looked at for one filter, and bytes of each.
 _MOST_MATCHES, _CUT = 50_000, 4096
 _PAGE: Final = 500
 

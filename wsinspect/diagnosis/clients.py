@@ -38,7 +38,7 @@ from wsinspect.faults.sessions import SessionBy
 from wsinspect.handshake.heads import RawHead
 from wsinspect.vocabulary import Direction, State
 
-#: Messages of a connection that are read, and bytes of each.
+#: Messages read of a connection, and bytes of each.
 _FIRST, _LAST, _CUT = 64, 256, 4096
 _PAGE: Final = 2000
 _MOST_FAULTS: Final = 100_000
@@ -49,9 +49,9 @@ _BLOCKING: Final = frozenset(
     {"refuse", "hang", "blackhole", "refuse_tcp", "reset_on_accept", "tls_error", "redirect"}
 )
 _NARROWING: Final = frozenset({"match", "when", "probability", "tap"})
-#: A poll is asked again at the latest after this; a session without one for longer is over.
+#: Clients poll again within this time; a session without a poll for longer is over.
 _POLL_NS: Final = 60 * 10**9
-#: A timer is this late at most where nothing was measured, and more than this is no lateness of a timer's.
+#: Where nothing was measured a timer is at most this late; more than this is not a late timer.
 _NOISE_NS, _MOST_NOISE_NS = 20_000_000, 500_000_000
 _KEPT: Final = 4096
 

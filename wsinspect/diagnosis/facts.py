@@ -46,7 +46,7 @@ _PINGS: Final = 64
 _EVENTS: Final = 64
 _ENGINE_EVENTS: Final = 2000
 _OPAQUE: Final = 4
-#: Stretches of lag that are remembered.
+#: How many stretches of lag are remembered.
 _LAGS: Final = 10_000
 _FOREVER_NS: Final = 1 << 63
 #: Connections that ended this close to another one ended with it.

@@ -52,7 +52,7 @@ _LAST_SECONDS: Final = 5.0
 _AT_ONCE: Final = 32
 #: Eventful connections above which the end of a run judges only what is new: about a second of work.
 _JUDGED_AGAIN: Final = 400
-#: Pairs of which everything was compared that are remembered.
+#: How many fully compared pairs are remembered.
 _COMPARED: Final = 5_000
 
 
@@ -170,7 +170,7 @@ class LiveFindings:
     def _say(self, numbers: set[int], findings: Sequence[Finding]) -> set[int]:
         """Take a judgement; connections that have to be judged again."""
         if self._is_restart and not any(map(self._standing.knows, numbers)):
-            # What an earlier recorder said of them is in the capture alone.
+            # What an earlier recorder reported about them is only in the capture.
             before = stored.places(self._query, numbers)
             self._standing.touch(place for place in before if place[1] not in _of_captures())
         return self._standing.judge(numbers, findings)

@@ -18,7 +18,7 @@ from wsinspect.findings.model import Finding
 
 #: Of a finding: the connection, None where it is about all of the capture, and the rule.
 Place = tuple[int | None, str]
-#: Judgements of connections that are remembered.
+#: How many judgements of connections are remembered.
 KEPT: Final = 5_000
 _CAPTURE: Final = "capture"
 

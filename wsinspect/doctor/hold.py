@@ -23,15 +23,15 @@ from wsinspect.wire.stream import StreamDecoder
 
 Way = Literal["silent", "mute", "waits", "pings", "pongs", "messages"]
 
-#: Connections in all, those to the servers behind the URL included.
+#: Most connections, including those to servers behind the URL.
 MAX_HELD: Final = 12
 #: The first bytes follow the 101 soon, and the pauses double up to the interval: a limit of a second is found
 #: as well as one of an hour.
 _FIRST_NS: Final = SECOND_NS // 4
 _MOST_NS: Final = 5 * SECOND_NS
-#: Beats in a trial, where that makes the interval shorter.
+#: Beats in a trial, if that makes the interval shorter.
 _BEATS: Final = 20
-#: Between two starts, so that ending at one moment differs from ending at one age.
+#: A pause between two starts, so that ending at one moment differs from ending at one age.
 _SPACING: Final = 40
 _SPACING_NS: Final = 2 * SECOND_NS
 _PING: Final = b"wsinspect-doctor"
@@ -202,7 +202,7 @@ class Hold:
             return b""
         was_asked, self._asked = self._asked is not None, None
         batch = self._decoder.feed(data, now_ns)
-        # What was silent before a CLOSE counts, not the CLOSE.
+        # The silence before a CLOSE counts, not the CLOSE.
         if not batch.frames or batch.frames[0].opcode != Opcode.CLOSE:
             self._touch(now_ns, "any", "server")
         answers = [self._take(frame, now_ns, was_asked=was_asked) for frame in batch.frames]
@@ -215,7 +215,7 @@ class Hold:
         """The transport ended: `fin` or `rst`."""
         if self.is_over:
             return
-        # A reset that answers a PING says: nobody knows this connection any more.
+        # A reset in answer to a PING means that nobody knows this connection any more.
         if how == "rst" and self._asked is not None and self._plan.way in ("silent", "mute", "waits"):
             self.vanished()
             return

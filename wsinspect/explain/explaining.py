@@ -17,7 +17,7 @@ from wsinspect.findings.model import Fix
 from wsinspect.text import ELLIPSIS
 from wsinspect.wire.close_codes import close_name
 
-#: Characters of a line that are repeated.
+#: Characters of a line that are quoted.
 _SHOWN: Final = 300
 #: The port of the example's tap.
 _TAP_PORT: Final = 8081

@@ -12,14 +12,14 @@ from wsinspect.explain.reading import Line
 from wsinspect.net import WS_SCHEMES
 
 _URL: Final = re.compile(r"\b(wss?|https?)://[^\s'\"<>`\\^|{}\x00-\x20\u2018-\u201d]{1,2000}", re.I)
-#: What stands behind a URL in a sentence and is no part of it.
+#: Punctuation after a URL in a sentence, which is not part of it.
 _BEHIND: Final = ".,;:!?)]}'\"…"
 _REQUEST: Final = re.compile(r"\b(?:GET|HEAD|POST|CONNECT) (?P<path>/\S{0,2000})(?: HTTP/[\d.]+)?")
 #: nginx's error.log names both: `upstream: "http://127.0.0.1:3000/ws", host: "app.example.org"`.
 _NGINX: Final = re.compile(r'\b(upstream|host): "([^"]{1,500})"')
 _HOST: Final = re.compile(r"[A-Za-z0-9.\-_]{1,253}|\[[0-9A-Fa-f:.]{2,45}\]")
 _STATUS: Final = re.compile(r"[1-5]\d\d")
-#: How lines write a time; one without a zone is this machine's.
+#: How lines write a time; a time without a zone is local.
 _TIMES: Final = tuple(
     (re.compile(shape), form)
     for shape, form in (

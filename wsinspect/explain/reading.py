@@ -10,7 +10,7 @@ import json
 import re
 from typing import Any, Final, NamedTuple
 
-#: What is read of one input; logs are longer, and their last failure is what a person pipes in.
+#: Bytes read of one input; logs are longer, and people pipe in their last failure.
 MAX_BYTES: Final = 16 << 20
 #: Characters of a line that are looked at: no program says what is wrong after that.
 MAX_LINE: Final = 8192

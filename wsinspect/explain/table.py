@@ -15,10 +15,10 @@ from typing import Any, Final, Literal
 from wsinspect.findings.model import Rule
 from wsinspect.findings.registry import all_rules
 
-#: Where to ask: the URL itself, a tap around it, a page by a browser, or nowhere (the code is wrong).
+#: Where to ask: the URL itself, a tap around it, a page in a browser, or nowhere (the code is wrong).
 Ask = Literal["doctor", "tap", "page", "code"]
 
-#: In the order of precedence: who writes a line most precisely comes first, what many programs write last.
+#: In order of precedence: the most specific programs first, what many programs write last.
 FILES: Final = ("browsers", "applications", "libraries", "proxies", "tools", "general")
 
 

@@ -22,7 +22,7 @@ _OF_WHOLE: Final[tuple[Measure, ...]] = ("age", "messages")
 #: Timers fire late, and nginx moves one only when it is 0.3 s off.
 _LATE_NS: Final = 350_000_000
 _LATE: Final = 0.04
-#: A server that goes away takes at least so many of the connections with it.
+#: A server that goes away takes at least this many connections with it.
 _TOGETHER: Final = 3
 #: Ways to hold a connection in which we say nothing that is not asked for.
 QUIET: Final = ("silent", "mute", "waits")

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
-#: What had come while a tap was blind has been read this long after it runs again.
+#: What came while a tap was blind has been read this long after it runs again.
 SETTLE_NS: Final = 50_000_000
 #: However starved a machine is, what it owes has come by then.
 STARVED_NS: Final = 5_000_000_000

@@ -64,7 +64,7 @@ def size_words(limit: Size) -> str:
     return f"{limit.who}: {limit.setting}, {format_size(limit.bytes)} a {limit.of}"
 
 
-#: Numbers of seconds that people configure; whole minutes are others.
+#: Numbers of seconds that people configure, in addition to whole minutes.
 _USUAL: Final = (1, 2, 3, 5, 10, 15, 20, 25, 30, 40, 45, 50, 55, 60, 90, 100)
 _MINUTE: Final = 60
 

@@ -129,7 +129,7 @@ def _in_doubt(finding: Finding, line: str) -> Finding:
     )
 
 
-#: Whose end came first is all that these have to go by.
+#: Rules that depend only on whose end came first.
 _BY_ORDER: Final = frozenset(f"WS-DROP-{number:03}" for number in (1, 2, 3, 5, 6, 7))
 #: Findings supported only by the length of a silence, or an age.
 _GUESSES: Final = frozenset(("WS-DROP-002", "WS-DROP-003"))

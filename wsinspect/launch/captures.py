@@ -22,7 +22,7 @@ from wsinspect.launch.engines import list_engines
 from wsinspect.launch.paths import STAMP_FORMAT, captures_dir, ensure_private_dir
 
 LAST = "last"
-#: What is said of a run that nobody used.
+#: What is said about a run that no client used.
 NOTHING_KEPT = "no client came: nothing was recorded, so the capture was not kept"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _STAMPED = re.compile(r"(?P<stamp>[0-9]{8}-[0-9]{6})-[0-9]+\.db")
@@ -116,7 +116,7 @@ def remove(path: Path) -> int:
         CaptureError: an engine is writing it; or it is outside the default place and not a capture.
         OSError: it may not be deleted.
     """
-    if path.absolute().parent != captures_dir():  # there, a damaged one may go as well
+    if path.absolute().parent != captures_dir():  # a damaged one there may be removed, too
         Capture.open(path).close()
     if is_in_use(path):
         raise CaptureError(f"an engine is writing {path}", hint="wsinspect stop ends it")

@@ -30,7 +30,7 @@ from wsinspect.launch.interrupts import held_signals
 from wsinspect.net import Address
 from wsinspect.recorder.opening import open_capture
 
-#: How often the capture is looked at, and judged once the phases are over.
+#: How often the capture is read, and how often it is judged once the phases are over.
 _LOOK_SECONDS: Final = 0.1
 _JUDGE_SECONDS: Final = 0.5
 _END_SECONDS: Final = 5.0
@@ -185,7 +185,7 @@ class _Command:
     def __init__(self, command: Sequence[str], environment: Mapping[str, str], url: str) -> None:
         with held_signals():
             try:
-                # Its output is not ours: stdout has the results alone.
+                # Its output is not ours: stdout is only for the results.
                 self._process = subprocess.Popen(
                     [part.replace("{url}", url) for part in command],
                     env=environment,

@@ -34,11 +34,11 @@ from wsinspect.recorder.opening import open_capture
 from wsinspect.units import format_duration
 
 WAIT_NS: Final = 10 * 10**9
-#: WebSockets of one page that are examined, and scripts that are read without a browser.
+#: How many WebSockets of a page are examined, and scripts read without a browser.
 MAX_EXAMINED: Final = 3
 _MAX_SCRIPTS: Final = 8
 _SCRIPT: Final = re.compile(rb"""<script[^>]{0,200}\bsrc\s*=\s*["']?([^"'\s>]{1,300})""", re.I)
-#: What belongs to a session of Engine.IO that is over.
+#: What belongs to an Engine.IO session that is over.
 _OF_SESSION: Final = ("sid", "t")
 _WORST: Final[tuple[Verdict, ...]] = ("failing", "unreachable", "degraded", "healthy")
 #: Findings about the end of a connection say that we closed the browser, unless the server ended it.

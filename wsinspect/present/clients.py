@@ -16,7 +16,7 @@ from wsinspect.units import format_duration, format_size
 from wsinspect.vocabulary.rules import rule_words
 
 _NAME_CELLS: Final = 11
-#: Tries of an outage that are printed, and outages of a client.
+#: How many tries of an outage, and outages of a client, are printed.
 _TRIES, _OUTAGES = 12, 8
 _STYLES: Final = {"A": "note", "B": "note", "C": "warn", "D": "warn", "E": "error", "F": "error"}
 

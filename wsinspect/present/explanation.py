@@ -13,7 +13,7 @@ from wsinspect.text import counted, escape, escape_lines
 
 #: Failures shown in full; further ones are named.
 _MOST: Final = 5
-#: Causes whose fixes are shown: what is unlikely keeps to a line.
+#: How many causes are shown with fixes: unlikely ones get one line.
 _WITH_FIXES: Final = 3
 #: Lines of a fix.
 _FIX_LINES: Final = 10

@@ -18,7 +18,7 @@ from wsinspect.text import counted, escape, escape_lines
 #: The style of each severity.
 SEVERITY_STYLES: Final[Mapping[str, str]] = {"error": "error", "warning": "warn", "note": "note"}
 _CONNECTIONS = 12
-#: Clients that are printed, each with its grade.
+#: How many clients are printed, each with its grade.
 _CLIENTS = 4
 #: Cells of the names in front of evidence, causes and fixes.
 _NAME_CELLS = 11

@@ -17,9 +17,9 @@ from typing import Final
 from wsinspect.vocabulary.events import Lag
 
 INTERVAL_NS: Final = 100_000_000
-#: A timer that is late by less is no news.
+#: A timer late by less is not worth noting.
 LEAST_NS: Final = 100_000_000
-#: A stretch of lag that lasts is written down in pieces of about this length.
+#: A long stretch of lag is recorded in pieces of about this length.
 _PIECE_NS: Final = 1_000_000_000
 
 
@@ -34,7 +34,7 @@ class LagMeter:
     def __init__(self, tell: Callable[[Lag, int], None]) -> None:
         self._tell = tell
         self._last_ns: int | None = None
-        #: Of a stretch that continues: the part that is not in the journal yet.
+        #: The part of a continuing stretch that is not in the journal yet.
         self._untold: tuple[int, int] | None = None
 
     def start(self, now_ns: int) -> None:

@@ -17,7 +17,7 @@ from mitmproxy.proxy.mode_specs import RegularMode, UpstreamMode
 from wsinspect.net import Address
 from wsinspect.version import __version__
 
-#: The name that mitmproxy's users know: it is for whatever proxy it is asked of.
+#: The name that mitmproxy's users know: any proxy answers it.
 HOST: Final = "mitm.it"
 CERTIFICATE: Final = "/cert.pem"
 _LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")

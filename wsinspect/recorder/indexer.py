@@ -38,7 +38,7 @@ _RECORD_HEADER: Final = HEADER.size
 _LEGS: Final = ("server", "client")
 #: Events after which a connection has something to report.
 _LOOKED_AT: Final = frozenset((EventKind.OPEN, EventKind.REFUSED, EventKind.FAILED, EventKind.CLOSED))
-#: Connections that ended last: an engine that was late says so after them.
+#: The connections that ended last: an engine that was late reports it after them.
 _ENDED: Final = 500
 _CLOSE: Final = int(Opcode.CLOSE)
 _PING: Final = int(Opcode.PING)

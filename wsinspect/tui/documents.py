@@ -21,7 +21,7 @@ from wsinspect.tui.blobs import Blob
 
 TEXT_WINDOW_BYTES: Final = 64 * 1024
 JSON_LIMIT_BYTES: Final = 256 * 1024
-#: Of a payload, what a pager gets.
+#: Bytes of a payload that a pager gets.
 WHOLE_BYTES: Final = 16 * 1024 * 1024
 _HEX_ROW: Final = 16
 

@@ -16,7 +16,7 @@ from wsinspect.vocabulary import EventKind
 from wsinspect.wire.opcodes import Direction
 
 _PAGE: Final = 1000
-#: Events of an engine that nobody has used.
+#: Events of an engine that no client used.
 _OWN_STORY: Final = (
     EventKind.ENGINE,
     EventKind.ENGINE_STOP,

@@ -15,7 +15,7 @@ from wsinspect.capture.records import Query
 
 #: CLOSE frames are among the last of a connection.
 _LAST: Final = 64
-#: Bytes of heads that are read.
+#: Bytes read of each header block.
 _HEAD: Final = 65536
 
 

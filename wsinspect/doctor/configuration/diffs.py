@@ -22,7 +22,7 @@ from wsinspect.formats.secrets import MASK, is_secret_field
 
 _CONTEXT: Final = 3
 _WORD: Final = re.compile(r"[\w-]+")
-#: Directives whose names look like a secret's, and have none.
+#: Directives whose names look like secrets but are not.
 _HARMLESS: Final = re.compile(
     r"(?i)^(auth|auth_basic|auth_request|auth_request_set|authtype|authname|auth_delay|authority|authz.*"
     r"|.*auth[_-]?(url|type|name|user_file|realm|signin|response-headers)|session[_-]?affinity.*|forward-?auth"

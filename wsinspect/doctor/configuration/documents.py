@@ -15,7 +15,7 @@ from ruamel.yaml.nodes import MappingNode, ScalarNode, SequenceNode
 from wsinspect.doctor.configuration.model import Edit, Lines, Place
 from wsinspect.doctor.configuration.sources import Sources
 
-#: The reader takes a second for 100 KiB, and several on a busy machine.
+#: The reader needs a second for 100 KiB, and several on a busy machine.
 _MAX_BYTES: Final = 160 * 1024
 _MAX_DOCUMENTS: Final = 500
 _MAX_MERGES: Final = 8

@@ -574,7 +574,7 @@ class _Walk:
 
 _PATHS: Final = ("set-path", "replace-path", "set-uri", "replace-uri", "set-pathq", "replace-pathq")
 _METHODS: Final = ("beg", "end", "sub", "dir", "dom", "reg", "str")
-#: Headers that a browser's handshake surely lacks.
+#: Headers that no browser's handshake has.
 _NEVER_SENT: Final = frozenset(
     ("content-length", "content-type", "transfer-encoding", "x-requested-with", "range")
 )

@@ -180,7 +180,7 @@ def _fits(defect: Defect, finding: Finding) -> bool:
     return True
 
 
-#: What else answers in the name of a configuration: an Ingress is served by one of these.
+#: What else answers for a configuration: an Ingress is served by one of these.
 _KIN: Final = {"k8s-ingress": ("nginx", "traefik", "haproxy", "envoy", "aws", "gcp", "azure")}
 _REDIRECTS: Final = frozenset(("WS-HS-005", "WS-HS-006", "WS-HS-007", "WS-HS-008"))
 

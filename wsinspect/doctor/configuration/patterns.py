@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import re2
 
-#: A repetition of what has one itself: `(a+)+`.
+#: A repetition within a repetition: `(a+)+`.
 _NESTED: Final = re.compile(r"\([^()]*[+*}][^()]*\)[+*{]")
 _NAMED: Final = re.compile(r"\(\?P?<([A-Za-z_]\w*)>")
 _LONGEST: Final = 2048

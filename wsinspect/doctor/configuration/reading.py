@@ -25,13 +25,13 @@ from wsinspect.doctor.target import Target
 from wsinspect.errors import UsageError
 from wsinspect.units import format_size
 
-#: In the order in which they are asked whether a file is theirs.
+#: In the order in which they try to recognise a file.
 READERS: Final[tuple[Reader, ...]] = (Kubernetes(), Traefik(), Envoy(), HAProxy(), Apache(), Caddy(), Nginx())
 STDIN: Final = "-"
 _NGINX: Final = next(index for index, one in enumerate(READERS) if one.software == "nginx")
-#: Of a file, to recognise it by.
+#: Bytes of a file that it is recognised by.
 _BEGINNING: Final = 64 * 1024
-#: Files that belong to each other by one that includes the rest.
+#: Software whose files belong together because one includes the others.
 _MAINS: Final = ("nginx.conf", "apache2.conf", "httpd.conf", "haproxy.cfg", "Caddyfile", "caddy.json")
 _SUFFIXES: Final = frozenset(
     (

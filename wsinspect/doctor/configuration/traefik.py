@@ -28,7 +28,7 @@ _OWN: Final = re.compile(
     r"|^kind: *(?:IngressRoute|Middleware)\b",
     re.M,
 )
-#: Since 2.11.2 and 3.0; before that there was none.
+#: Since 2.11.2 and 3.0; earlier versions had none.
 _READ_TIMEOUT: Final = 60.0
 _UNITS: Final = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _TOKEN: Final = re.compile(r"\s*(&&|\|\||!|\(|\)|,|[A-Za-z]+(?=\s*\()|`[^`]*`|\"(?:\\.|[^\"])*\"|\S)")

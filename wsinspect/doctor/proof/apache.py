@@ -35,7 +35,7 @@ _MODULES: Final = (
     *("authn_file", "alias", "rewrite", "headers", "env", "setenvif", "ssl", "proxy", "proxy_http"),
     *("proxy_wstunnel", "slotmem_shm", "proxy_balancer", "lbmethod_byrequests"),
 )
-#: Modules that are loaded only where the configuration loads them: without them it is another one.
+#: Modules that are loaded only if the configuration loads them: it behaves differently without them.
 _AS_CONFIGURED: Final = ("proxy_http", "proxy_wstunnel")
 _HARMLESS: Final = frozenset(
     (

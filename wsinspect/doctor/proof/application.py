@@ -14,7 +14,7 @@ from wsinspect.handshake.negotiation import accept_key
 
 _LISTEN: Final = "127.0.0.1"
 _MAX_HEAD: Final = 128 * 1024
-#: Sent along, to see whether they arrive.
+#: Sent with the request, to see whether they arrive.
 CREDENTIALS: Final = (("Cookie", "wsinspect=1"), ("Authorization", "Bearer wsinspect"))
 
 

@@ -56,7 +56,7 @@ _TIMES: Final = frozenset(
 #: Their defaults, in seconds: with scaled times they have to be written.
 _DEFAULTS: Final = {"proxy_read_timeout": 60, "proxy_send_timeout": 60}
 _PASSES: Final = ("uwsgi_pass", "scgi_pass", "fastcgi_pass", "grpc_pass", "memcached_pass")
-#: What every nginx.conf has and nobody misses here.
+#: Directives that every nginx.conf has and that do not matter here.
 _UNSAID: Final = re.compile(
     r"^(listen|ssl_.*|access_log|error_log|log_format|user|pid|worker_.*|events|gzip.*|http2.*|include|resolver.*"
     r"|client_body_temp_path|.*_temp_path|charset|multi_accept|use|daemon|load_module|server|zone|keepalive"

@@ -124,7 +124,7 @@ async def _is_listening(process: asyncio.subprocess.Process, address: Address) -
         try:
             _, writer = await asyncio.open_connection(address.host, address.port)
         except OSError:
-            await asyncio.sleep(0.02)  # the kernel does not say when somebody begins to listen
+            await asyncio.sleep(0.02)  # the kernel does not report when a program starts to listen
             continue
         writer.close()
         with contextlib.suppress(OSError):

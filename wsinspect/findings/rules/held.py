@@ -42,7 +42,7 @@ WAYS: Final = {
     "pongs": "sends PONGs that nobody answers",
     "messages": "sends --message",
 }
-#: A heartbeat gives up after so many pings.
+#: A heartbeat gives up after this many pings.
 _PATIENCE: Final = 3
 _SAYS_MORE: Final = "repeat with --message and what your application sends as a heartbeat"
 

@@ -67,7 +67,7 @@ def _mixed(page: Mapping[str, Any]) -> list[str]:
     return [url for url in _urls(page) if url.startswith(("ws://", "http://")) and not _is_exempt(url)]
 
 
-#: What Chromium's console says where it refuses to connect.
+#: What Chromium's console says when it refuses to connect.
 _SAYS_CSP: Final = re.compile(r"wss?:.*Content Security Policy|Content Security Policy.*wss?:", re.I)
 _SAYS_MIXED: Final = re.compile(r"Mixed Content.*wss?:|insecure WebSocket", re.I)
 _SAYS_LOCAL: Final = re.compile(r"LOCAL_NETWORK_ACCESS|local network access|more-private address space", re.I)

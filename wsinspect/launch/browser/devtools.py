@@ -17,11 +17,11 @@ from typing import Any, Final, NamedTuple
 
 from wsinspect.errors import LocalError
 
-#: Lines of the console, and sockets, that are kept.
+#: How many console lines, and sockets, are kept.
 MAX_LINES: Final = 60
 MAX_SOCKETS: Final = 20
 _CHARACTERS: Final = 500
-#: A message of the browser that is longer ends the session.
+#: A longer message from the browser ends the session.
 _MAX_MESSAGE: Final = 16 * 1024 * 1024
 _READ: Final = 1 << 16
 #: Puts the two descriptors where Chromium looks for them, and becomes the browser.

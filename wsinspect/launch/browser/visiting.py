@@ -25,9 +25,9 @@ from wsinspect.net import Address
 from wsinspect.proxy.authority import ensure_authority
 from wsinspect.units import format_duration
 
-#: After a WebSocket was made, what else happens is watched so long.
+#: How long a page is watched after it has made a WebSocket.
 _AFTER_SECONDS: Final = 2.0
-#: The proxy's own look at the page ends that much before ours.
+#: The proxy's own scan of the page ends this much before ours.
 _LATE_SECONDS: Final = 0.5
 _STEP_SECONDS: Final = 0.2
 _START_SECONDS: Final = 20.0

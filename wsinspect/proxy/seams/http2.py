@@ -78,7 +78,7 @@ Mode = Literal["off", "mirror"]
 
 #: How long a client's SETTINGS wait for those of its server.
 SETTINGS_WAIT_SECONDS: Final = 1.0
-#: What a client may send before it has our SETTINGS.
+#: Bytes a client may send before it has our SETTINGS.
 _EARLY_BYTES: Final = 1 << 18
 #: A server without a limit of its own is given h2's: 100 streams at once.
 _MOST_STREAMS: Final = 1000

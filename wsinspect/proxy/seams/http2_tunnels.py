@@ -23,7 +23,7 @@ from h2.events import Event
 from hyperframe.frame import GoAwayFrame
 from mitmproxy.proxy.layers.http._http_h2 import BufferedH2Connection
 
-#: What a sender may have under way on one stream before the other side has taken it.
+#: Bytes a sender may have in flight on one stream before the other side has taken them.
 WINDOW_BYTES: Final = 1 << 20
 _LARGEST_WINDOW: Final = (1 << 31) - 1
 

@@ -22,7 +22,7 @@ _UPGRADE_LINES: Final = (
     "proxy_set_header Connection $http_connection;",
 )
 _HOST_LINE: Final = "proxy_set_header Host $http_host;"
-#: What passes a request on, and what makes the answer itself.
+#: Directives that pass a request on, and those that answer it.
 _PASSES: Final = ("proxy_pass", "uwsgi_pass", "scgi_pass", "fastcgi_pass", "grpc_pass")
 _CREDENTIALS: Final = ("cookie", "authorization", "origin")
 _UNITS: Final = {
