@@ -211,8 +211,10 @@ def _check_captures() -> None:
 
 
 def _complain(line: str) -> None:
+    from wsinspect.cli.output import narration
+
     try:
-        click.echo(f"{PROGRAM}: {escape(' '.join(line.split()))}", err=True)
+        click.echo(narration(f"{PROGRAM}: {escape(' '.join(line.split()))}"), err=True)
     except OSError:
         return  # stderr is gone too: the exit code has to do
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+import textwrap
 from typing import Any
 
 from wsinspect.present.terminal import json_line
@@ -26,6 +27,14 @@ def echo_json(content: dict[str, Any]) -> None:
 def prose_columns() -> int | None:
     """Cells at which sentences are broken: a terminal's; none in a pipe, where lines are searched."""
     return columns() if sys.stdout.isatty() else None
+
+
+def narration(line: str) -> str:
+    """A line for stderr; on a terminal broken between words, continued below with two spaces."""
+    if not sys.stderr.isatty():
+        return line
+    width = shutil.get_terminal_size().columns
+    return textwrap.fill(line, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
 
 
 def columns() -> int:

@@ -348,4 +348,6 @@ def _print(line: str) -> None:
 
 
 def _warn(line: str) -> None:
-    print(f"wsinspect: {line}", file=sys.stderr, flush=True)
+    from wsinspect.cli.output import narration
+
+    print(narration(f"wsinspect: {line}"), file=sys.stderr, flush=True)

@@ -29,3 +29,17 @@ def test_types_refuse_as_click_does():
     assert options.SIZE.convert("7", None, None) == 7
     with pytest.raises(click.BadParameter, match="column 3"):
         options.SIZE.convert("7 KiQ", None, None)
+
+
+def test_narration_breaks_between_words_on_a_terminal_alone(monkeypatch):
+    from wsinspect.cli.output import narration
+
+    line = "wsinspect: 2 captures of earlier runs in /home/ada/.local/share/wsinspect/captures; wsinspect ls"
+    monkeypatch.setattr("sys.stderr.isatty", lambda: False)
+    assert narration(line) == line
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "60")
+    assert narration(line).split("\n") == [
+        "wsinspect: 2 captures of earlier runs in",
+        "  /home/ada/.local/share/wsinspect/captures; wsinspect ls",
+    ]
