@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -173,9 +172,8 @@ HOSTILE = {
 async def test_a_hostile_file_is_refused_in_one_line(name: str, tmp_path: Path) -> None:
     path = tmp_path / "hostile.yaml"
     path.write_text(HOSTILE[name])
-    start = time.perf_counter()
     words = ["faults", "validate", str(path)]
-    done = warm.run(words, folder=tmp_path, environment=private_environment(tmp_path))
+    done = warm.run(words, folder=tmp_path, environment=private_environment(tmp_path), timeout=60)
     assert done.returncode == 2, done.stdout + done.stderr
     *excerpt, line = done.stderr.strip().splitlines()
     assert line.startswith("wsinspect: ")
@@ -183,7 +181,6 @@ async def test_a_hostile_file_is_refused_in_one_line(name: str, tmp_path: Path) 
     assert excerpt == [] or excerpt[1].strip() == "^"
     assert len(done.stderr) < 2000
     assert "Traceback" not in done.stderr
-    assert time.perf_counter() - start < 60
 
 
 async def post(lab: EchoEngine, body: bytes, *, is_chunked: bool) -> tuple[int, bytes]:
