@@ -5,8 +5,8 @@ PYTHON ?=
 export PYTHON
 ARGS ?=
 # Each file's tests run on one worker: what they share is started once, and judged as a whole. Many wait for something,
-# so there is a worker more than cores. Files come in their own order, which has the long ones (e2e, integration) first.
-WORKERS ?= $$(($$(getconf _NPROCESSORS_ONLN) + 1))
+# so there are two workers more than cores. Files come in their own order, which has the long ones (e2e, integration) first.
+WORKERS ?= $$(($$(getconf _NPROCESSORS_ONLN) + 2))
 XDIST = -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-all coverage check format bench test-deps clean

@@ -193,6 +193,28 @@ def test_the_command_line_loads_nothing_heavy():
     }
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--capture", __file__],
+        ["--mode", "nonsense"],
+        ["--tap", "a=0=http://x", "--tap", "a=0=http://y"],
+        ["--fault", "nonsense"],
+        ["--faults", f"{__file__}.none"],
+    ],
+    ids=lambda options: options[0],
+)
+def test_run_refuses_before_it_loads_the_engine(options):
+    code = (
+        "import contextlib, io\n"
+        "from wsinspect.cli.main import main\n"
+        "with contextlib.redirect_stderr(io.StringIO()) as said, contextlib.suppress(SystemExit):\n"
+        f"    main(['run', '--headless', '--capture', '/nowhere/x.db', *{options!r}])\n"
+        "assert said.getvalue().startswith('wsinspect: '), said.getvalue()"
+    )
+    assert not every_module_after(code) & {"mitmproxy.master", "wsinspect.proxy.engine"}
+
+
 @pytest.fixture(scope="module")
 def loaded_by_help() -> dict[str, list[str]]:
     """Each command with what its `--help` loaded that the ones before it had not, in one interpreter."""

@@ -184,6 +184,14 @@ def run(
         options = options_for_child("gap", "is_ascii", "capture", "name", "append")
         engine = EngineChild(options, path, appends=append)
         return watch_engine(engine, gap_ns=gap, is_ascii=is_ascii, keeps_empty=capture is not None)
+    # What can be refused is refused before mitmproxy is imported, which takes most of a start.
+    from wsinspect.recorder.prepare import check_new
+
+    check_new(path, append=append)
+    listeners = make_taps(listen, reverse, taps, host, modes)
+    names = [tap.name for tap in listeners]
+    board = make_board(scenario, specs, preset, seed, time_scale, names, _warn, session_by)
+
     from wsinspect.launch.engines import register
     from wsinspect.launch.paths import ca_dir as default_ca_dir
     from wsinspect.launch.paths import ensure_private_dir
@@ -192,8 +200,6 @@ def run(
 
     quiet_logging(verbose)
     authority = ensure_private_dir((ca_dir or default_ca_dir()).absolute())
-    listeners = make_taps(listen, reverse, taps, host, modes)
-    names = [tap.name for tap in listeners]
     # A caller with a pipe for `ready` shows a timeline or a browser, and treats stderr as trouble.
     with_advice = not quiet and not as_json and ready_fd is None
     engine_options = EngineOptions(
@@ -213,7 +219,7 @@ def run(
         control=control_options(control, control_token_file),
         recorded=_recorded_server(recording),
         http2_websocket=http2_websocket,
-        board=make_board(scenario, specs, preset, seed, time_scale, names, _warn, session_by),
+        board=board,
         narration=Narration("json" if as_json else "human", frames),
         register=partial(register, path, ca_dir=authority),
         on_ready=lambda facts: _say_ready(facts, as_json, ready_fd, with_advice=with_advice),

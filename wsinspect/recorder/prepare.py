@@ -53,15 +53,9 @@ def prepare_capture(path: Path | str, *, append: bool = False) -> PreparedCaptur
     """
     path = Path(path)
     journal = journal_directory(path)
-    if not path.exists() and not journal.exists():
+    check_new(path, append=append)
+    if not path.exists():
         schema.create(path)
-    elif not append:
-        what = path if path.exists() else journal
-        raise CaptureError(f"{what} exists", hint="--append adds to a capture; else name another file")
-    elif not path.exists():
-        raise CaptureError(
-            f"{journal} belongs to a capture that no longer exists", hint="remove it, or name another file"
-        )
     if is_in_use(path):
         raise CaptureError(f"{path} is being written by another wsinspect", hint="wsinspect ps lists them")
     recover(path)
@@ -73,6 +67,22 @@ def prepare_capture(path: Path | str, *, append: bool = False) -> PreparedCaptur
     finally:
         database.close()
     return PreparedCapture(path, journal, progress.newest_connection + 1, progress.segment + 1)
+
+
+def check_new(path: Path, *, append: bool) -> None:
+    """Whether an engine may begin to write there, before anything is created.
+
+    Raises:
+        CaptureError: It exists and `append` is false, or of an earlier one only the journal is left.
+    """
+    journal = journal_directory(path)
+    if not append and (path.exists() or journal.exists()):
+        what = path if path.exists() else journal
+        raise CaptureError(f"{what} exists", hint="--append adds to a capture; else name another file")
+    if not path.exists() and journal.exists():
+        raise CaptureError(
+            f"{journal} belongs to a capture that no longer exists", hint="remove it, or name another file"
+        )
 
 
 def recover(path: Path) -> bool:
