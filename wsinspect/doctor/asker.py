@@ -167,10 +167,13 @@ class Asker:
         if question.http_version == "HTTP/2":
             return await self._ask_http2(number, question, place)
         attempt = Attempt(number, question, place, self)
-        await self.open(attempt)
-        if attempt.talk is not None:
-            await attempt.converse(self._listen_seconds if question.is_long else 0.0)
-        await attempt.close()
+        try:
+            await self.open(attempt)
+            if attempt.talk is not None:
+                await attempt.converse(self._listen_seconds if question.is_long else 0.0)
+            await attempt.close()
+        finally:
+            attempt.abort()
         return attempt.answer()
 
     async def open(self, attempt: Attempt) -> None:
@@ -203,6 +206,9 @@ class Asker:
             reader.error = "no answer in time"
         except _Broken as broken:
             reader.error = str(broken)
+        except BaseException:
+            attempt.abort()
+            raise
         await attempt.close()
         return attempt.answer_http2(reader)
 
@@ -523,6 +529,12 @@ class Attempt:
         if self._end_ns is None:
             self._end_ns = self._asker.now_ns()
         await self._hang_up()
+
+    def abort(self) -> None:
+        """Leave nothing open where it was given up, or ended by a cancellation."""
+        if self._stream is not None:
+            self._stream.writer.transport.abort()
+            self._stream = None
 
     async def _hang_up(self) -> None:
         if self._stream is None:

@@ -12,7 +12,7 @@ from wsinspect.net import DEFAULT_PORTS, HTTP_SCHEMES, WS_SCHEMES, Address, auth
 #: Characters kept as they are in a URL; the rest is percent-encoded, as browsers do.
 _SAFE: Final = "%/:=&?~#+!$,;'@()*[]|"
 #: Characters that no host has (WHATWG URL, forbidden host code points).
-_NO_HOST: Final = re.compile(r"[\x00-\x20\x7f\"#%/<>?@\\^|`{}]")
+_NO_HOST: Final = re.compile(r"[\x00-\x20\x7f\"#/<>?@\\^|`{}]")
 _TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
 

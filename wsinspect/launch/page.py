@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit
+from urllib.parse import urljoin, urlsplit
 
 from wsinspect.diagnosis.facts import FactReader
 from wsinspect.doctor.answers import Answer
@@ -20,6 +20,7 @@ from wsinspect.doctor.asker import Asker
 from wsinspect.doctor.examination import Examination, finding_object
 from wsinspect.doctor.judge import Verdict
 from wsinspect.doctor.questions import Question, handshake_fields, plain_fields
+from wsinspect.doctor.recorded import asked_again
 from wsinspect.doctor.target import Extras, Target, page_target, parse_target
 from wsinspect.errors import LocalError
 from wsinspect.findings.facts import CaptureFacts, ConnectionFacts, EngineEvent
@@ -38,8 +39,6 @@ WAIT_NS: Final = 10 * 10**9
 MAX_EXAMINED: Final = 3
 _MAX_SCRIPTS: Final = 8
 _SCRIPT: Final = re.compile(rb"""<script[^>]{0,200}\bsrc\s*=\s*["']?([^"'\s>]{1,300})""", re.I)
-#: What belongs to an Engine.IO session that is over.
-_OF_SESSION: Final = ("sid", "t")
 _WORST: Final[tuple[Verdict, ...]] = ("failing", "unreachable", "degraded", "healthy")
 #: Findings about the end of a connection say that we closed the browser, unless the server ended it.
 _BY_SERVER: Final = "server"
@@ -263,9 +262,10 @@ def tried_of(connections: Sequence[ConnectionFacts], facts: CaptureFacts) -> Ite
     """The WebSockets to examine: those that were tried, else those that the page's code names."""
     seen: set[str] = set()
     for one in connections:
-        target = without_session(Target(one.scheme, one.host or "", one.port or 0, one.path))
-        if str(target) in seen or len(seen) >= MAX_EXAMINED or not one.host:
+        again = asked_again(one.scheme, one.host, one.port, one.path, one.request_in)
+        if again is None or str(again[0]) in seen or len(seen) >= MAX_EXAMINED:
             continue
+        target, extras = again
         seen.add(str(target))
         was_open = any(
             other.was_open
@@ -273,7 +273,7 @@ def tried_of(connections: Sequence[ConnectionFacts], facts: CaptureFacts) -> Ite
             if (other.host, other.port) == (one.host, one.port)
             and other.path.partition("?")[0] == one.path.partition("?")[0]
         )
-        yield Tried(target=target, extras=_extras_of(one), was_open=was_open)
+        yield Tried(target=target, extras=extras, was_open=was_open)
     if connections:
         return
     for event in facts.events:
@@ -292,27 +292,6 @@ def named_in(urls: Sequence[Any], page: str) -> Iterator[Tried]:
             yield Tried(target=parse_target(text)[0], extras=Extras(origin=origin))
         except ValueError:
             continue
-
-
-def _extras_of(one: ConnectionFacts) -> Extras:
-    """What the page's handshake had that matters to a server."""
-    head = one.request_in
-    if head is None:
-        return Extras()
-    origin = head.get("origin")
-    cookies = tuple(value.decode("latin-1") for value in head.get_all("cookie"))
-    offered = tuple(name.decode("latin-1") for name in head.elements("sec-websocket-protocol"))
-    return Extras(
-        origin=None if origin is None else origin.decode("latin-1"), subprotocols=offered, cookies=cookies
-    )
-
-
-def without_session(target: Target) -> Target:
-    """The same without the parameters of an Engine.IO session, which nobody can use again."""
-    if "EIO=" not in target.query:
-        return target
-    kept = [pair for pair in parse_qsl(target.query, keep_blank_values=True) if pair[0] not in _OF_SESSION]
-    return target._replace(target=f"{target.path}?{urlencode(kept)}")
 
 
 async def read_page(

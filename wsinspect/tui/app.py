@@ -25,6 +25,7 @@ from textual.screen import Screen
 from textual.widget import Widget
 
 from wsinspect.errors import WsinspectError
+from wsinspect.handshake.heads import RawHead
 from wsinspect.launch.child import Engine
 from wsinspect.text import escape
 from wsinspect.tui.command_palette import system_commands
@@ -151,6 +152,7 @@ class InspectApp(App[int]):
 
     def warm_up(self) -> None:
         """From another thread: load what keys will need, neither before the first paint nor at a key."""
+        import wsinspect.doctor.examination
         import wsinspect.faults.presets
         import wsinspect.faults.scenario
         import wsinspect.tui.dialogs.by_hand
@@ -413,6 +415,31 @@ class InspectApp(App[int]):
             self.workspace.say(words)
 
         self.workspace.ask(requests.reset(), done)
+
+    def action_doctor(self) -> None:
+        """Ask the connection's server itself."""
+        from wsinspect.doctor.recorded import asked_again
+        from wsinspect.tui.dialogs.doctor import DoctorScreen
+
+        one = self.workspace.model.connections.get(self._connection() or 0)
+        if one is None:
+            self.workspace.say("P: choose a connection first (1, then up or down)")
+            return
+        handshake = self.workspace.selection.handshake(one.id)
+        raw = handshake and (handshake.request_out or handshake.request_in)
+        again = asked_again(
+            one.scheme,
+            one.host,
+            one.port,
+            one.path,
+            RawHead.parse(raw) if raw else None,
+            server=handshake.server_address if handshake is not None else None,
+            is_tls=handshake is not None and handshake.server_tls is not None,
+        )
+        if again is None:
+            self.workspace.say("P: the recording does not say which server this connection went to")
+        elif self.screen is self.page:
+            self.push_screen(DoctorScreen(self.workspace, *again))
 
     def action_copy_curl(self) -> None:
         """The opening handshake as curl."""

@@ -22,7 +22,6 @@ from wsinspect.launch.page import (
     page_url_of,
     tried_of,
     with_console,
-    without_session,
 )
 
 TARGET = parse_target("ws://app.test/ws")[0]
@@ -99,14 +98,6 @@ def test_what_the_pages_handshake_had_is_sent_again():
     facts = replace(failed("refused", where="connect"), host="app.test", port=80, raw_request_in=head)
     [found] = tried_of([facts], CaptureFacts())
     assert found.extras == Extras(origin="http://app.test", subprotocols=("one", "two"), cookies=("a=b",))
-
-
-def test_a_session_of_engineio_is_left_out():
-    target = parse_target("ws://app.test/socket.io/?EIO=4&transport=websocket&sid=abc&t=1&token=x")[0]
-    assert without_session(target).query == "EIO=4&transport=websocket&token=x"
-    assert without_session(TARGET) == TARGET
-    other = parse_target("ws://app.test/?sid=abc")[0]
-    assert without_session(other) == other
 
 
 def test_urls_of_the_code_are_asked_where_none_was_tried():
