@@ -79,6 +79,13 @@ CAUSES = (
         ("WS-HS-010",),
         origin=SAME,
     ),
+    Cause(
+        "Host for a same-origin check that answers 404",
+        "/hop/host/same-origin-404",
+        ("WS-HS-105", "hop"),
+        ("WS-HS-011",),
+        origin=SAME,
+    ),
     Cause("Host and 401", "/hop/host/401", ("WS-HS-009", "client"), ("WS-HS-009",)),
     Cause("Host and 403", "/hop/host/403", ("WS-HS-010", "server"), ("WS-HS-010",)),
     Cause("Host and 404", "/hop/host/404", ("WS-HS-011", "server"), ("WS-HS-011",)),

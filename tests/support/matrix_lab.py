@@ -106,7 +106,9 @@ async def answer_by_path(connection: ServerConnection, request: Request) -> Resp
         return _refuse(connection, int(wanted), _REASONS.get(int(wanted), ""), **more.get(wanted, {}))
     if wanted.startswith("same-origin"):
         if urlsplit(headers.get("Origin", "")).netloc != headers["Host"]:
-            return _refuse(connection, 403, "" if wanted.endswith("mute") else "origin not allowed\n")
+            is_mute = wanted.endswith(("mute", "404"))
+            status = 404 if wanted.endswith("404") else 403
+            return _refuse(connection, status, "" if is_mute else "origin not allowed\n")
     elif wanted == "allowed-origin":
         if headers.get("Origin") != "https://app.example":
             return _refuse(connection, 403, "invalid Origin header\n")

@@ -288,7 +288,7 @@ def _claimed(
     here = [other for other in accepted if other.path == arrived.path]
     if any(other.host == arrived.host and other.origin == arrived.origin for other in here):
         return  # exactly that was accepted another time
-    was_same, is_same = _is_same_origin(sent), _is_same_origin(came)
+    was_same, is_same = is_same_origin(sent), is_same_origin(came)
     if sent.get("origin") is not None and not was_same and one.name == "host" and status != 421:
         return  # a same-origin check would have failed without the hop, too
     before = _host(sent), sent.get("origin")
@@ -300,9 +300,8 @@ def _claimed(
         weight, why = PROVEN if was_same and not is_same else LIKELY, "the server's answer says so"
     else:
         weight, why = POSSIBLE, ""
-        # Phoenix, Rails and others refuse a foreign Origin with an empty 403.
         is_taken = any((other.host, other.origin) == (arrived.host, arrived.origin) for other in accepted)
-        if status == 403 and was_same and not is_same and not origin.body.strip() and not is_taken:
+        if was_same and not is_same and is_mute(origin) and not is_taken:
             weight = LIKELY
     if was_same and not is_same:
         why = "; ".join(
@@ -365,7 +364,19 @@ def _host(head: RawHead) -> bytes:
     return (head.get("host") or b"").strip().lower()
 
 
-def _is_same_origin(head: RawHead) -> bool:
+def is_mute(refused: ConnectionFacts) -> bool:
+    """Whether an answer is that of a server which refuses a foreign Origin without saying so.
+
+    Phoenix and others send an empty 403, Rails' Action Cable a 404 that is empty or says "Page not found"
+    (`respond_to_invalid_request` in its connection/base.rb).
+    """
+    said = refused.body[:64].strip()
+    return (refused.status == 403 and not said) or (
+        refused.status == 404 and said in (b"", b"Page not found")
+    )
+
+
+def is_same_origin(head: RawHead) -> bool:
     """Whether Origin names the very Host of the request, as a browser sends it to its page's own server."""
     origin = head.get("origin")
     if origin is None:

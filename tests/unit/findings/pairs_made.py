@@ -92,6 +92,8 @@ PAIRS: dict[str, tuple[list[PairFacts], list[PairFacts]]] = {
             at_origin("403 Forbidden", request(), sent=request(Cookie="sid=1"), body=b"no session"),
             at_origin("421 Misdirected Request", request(Host="app:3000")),
             at_origin("403 Forbidden", request(Host="app:3000")),  # without a word, as Phoenix and Rails do
+            at_origin("404 Not Found", request(Host="app:3000")),  # without a word, as Action Cable does
+            at_origin("404 Not Found", request(Host="app:3000"), body=b"Page not found"),
             at_origin(
                 "404 Not Found",
                 request("/ws", Host="app:3000"),
@@ -104,7 +106,22 @@ PAIRS: dict[str, tuple[list[PairFacts], list[PairFacts]]] = {
             at_origin("400 Bad Request", request(Host="app:3000")),
             at_origin("401 Unauthorized", request(Host="app:3000")),
             at_origin("403 Forbidden", request(Host="app:3000"), body=b"banned"),
-            at_origin("404 Not Found", request(Host="app:3000")),
+            at_origin("404 Not Found", request(Host="app:3000"), body=b"no such route"),
+            at_origin(
+                "404 Not Found",
+                request(Host="app:3000", without=("Origin",)),
+                sent=request(without=("Origin",)),
+            ),
+            at_origin(
+                "404 Not Found",
+                request(Host="app:3000", Origin="https://evil.example"),
+                sent=request(Origin="https://evil.example"),
+            ),
+            at_origin(
+                "404 Not Found",
+                request(Host="app:3000"),
+                accepted=(Accepted(b"/ws", b"app:3000", b"http://example.org", b"HTTP/1.1"),),
+            ),
             at_origin("500 Internal Server Error", request(), sent=request(Cookie="sid=1")),
         ],
     ),

@@ -282,3 +282,37 @@ def test_a_redirect_without_a_readable_place_is_a_redirect(location):
     found = first(refused("302 Found", **fields))
     assert found.title.startswith("302") or "redirect" in found.title.lower()
     assert any((location or "no Location") in line for line in found.evidence)
+
+
+# -- an empty 404, which a same-origin check may be
+
+
+def causes_of(**fields):
+    (found,) = [
+        one for one in diagnose_connection(refused("404 Not Found", **fields)) if one.id == "WS-HS-011"
+    ]
+    return [one.cause.split()[0] for one in found.causes], found
+
+
+@pytest.mark.parametrize("body", [b"", b"Page not found"])
+def test_a_mute_404_to_another_origin_is_a_refused_origin_first(body):
+    causes, found = causes_of(body=body, head=request(Host="app:3000"))
+    assert causes[0] == "Action"
+    assert any(line.startswith("Host: app:3000") for line in found.evidence)
+
+
+def test_a_mute_404_to_the_page_s_own_origin_names_the_check_after_the_path():
+    causes, _ = causes_of(head=request())
+    assert causes[:2] == ["the", "Action"]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"body": b"no such route", "head": request(Host="app:3000")},
+        {"head": request(Host="app:3000", without=("Origin",))},
+    ],
+    ids=["it says why", "no Origin"],
+)
+def test_a_404_that_no_same_origin_check_gave_does_not_name_one(fields):
+    assert "Action" not in causes_of(**fields)[0]

@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import Final
 from urllib.parse import parse_qsl
 
+from wsinspect.findings.changes import is_mute, is_same_origin
 from wsinspect.findings.comparison import compared
 from wsinspect.findings.evidence import (
     answer_hop,
@@ -399,21 +400,30 @@ def forbidden(facts: ConnectionFacts) -> Iterator[Found]:
 def not_found(facts: ConnectionFacts) -> Iterator[Found]:
     if not is_refused(facts) or facts.status not in (404, 410):
         return
-    is_cable = (facts.path or "").partition("?")[0].rstrip("/").endswith("/cable")
-    cable = (
-        ("Action Cable answers 404 for an Origin that is not allowed", "repeat with the server's own Origin"),
-    )
     hop = hop_author(answer_marks(facts))
+    asked = facts.request_out or facts.request_in
+    has_origin = hop is None and asked is not None and asked.get("origin") is not None and is_mute(facts)
+    is_cable = (facts.path or "").partition("?")[0].rstrip("/").endswith("/cable")
+    # Origin names another host than the request that the server got: what a same-origin check refuses.
+    is_foreign = has_origin and asked is not None and not is_same_origin(asked)
+    is_first = is_cable or is_foreign
+    check = (
+        (
+            "Action Cable answers 404 for an Origin that is not allowed, or is not the Host that arrives",
+            "repeat with the server's own Origin; a tap right before the server shows the Host that arrives",
+        ),
+    )
     yield answer(
         facts,
         f"path {(facts.path or '')[:160]}",
-        *((facts.request_line("Origin"),) if is_cable else ()),
-        topic="origin" if is_cable else None,
+        *((facts.request_line("Origin"), facts.request_line("Host")) if is_first or has_origin else ()),
+        topic="origin" if is_first else None,
         fault_of="hop" if hop else None,
         title=f"404: {NAMES[hop.software]} itself has nothing at this path" if hop else None,
         causes=(
-            *(cable if is_cable else ()),
+            *(check if is_first else ()),
             ("the path differs from the server's route", "try it with and without slash and prefix"),
+            *(check if has_origin and not is_first else ()),
             (
                 "a hop sends the path elsewhere, or removes the Upgrade headers",
                 "a second tap behind it shows the request that arrives there",

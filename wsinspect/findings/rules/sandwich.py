@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from wsinspect.findings.changes import LIKELY, POSSIBLE, Kind, Suspect, field_changes, notable
+from wsinspect.findings.changes import LIKELY, POSSIBLE, Kind, Suspect, field_changes, is_mute, notable
 from wsinspect.findings.evidence import (
     JS_FAILED,
     answer_marks,
@@ -357,13 +357,18 @@ def changes_identity(pair: PairFacts) -> Iterator[Found]:
         return
     changed = {line.split()[1].rstrip(":").lower() for one in found for line in one.lines}
     is_credential = bool(changed & {"cookie", "authorization"})
-    says_nothing = pair.origin.status == 403 and not pair.origin.body.strip() and found[0].weight == LIKELY
+    says_nothing = is_mute(pair.origin) and found[0].weight == LIKELY
+    other = (
+        ("the server has nothing at this path", "it answers 404 without the hop, too")
+        if pair.origin.status == 404
+        else ("the server refuses for a reason of its own", "it refuses an attempt without the hop, too")
+    )
     causes = two_causes(
         (
             "the server compares Origin with Host, and what arrives there is no longer the same",
             "with Host and Origin unchanged the server accepts the attempt",
         ),
-        ("the server refuses for a reason of its own", "it refuses an attempt without the hop, too"),
+        other,
     )
     yield Found(
         causes=() if is_credential or not says_nothing else causes,
