@@ -112,6 +112,18 @@ CAUSES = (
     Cause("bare 101", "/hop/bare-101/echo", ("WS-HS-110", "hop"), ("WS-HS-025",)),
     Cause("accept", "/hop/accept/echo", ("WS-HS-104", "hop"), ("WS-HS-024",)),
     Cause(
+        "a wrong Sec-WebSocket-Accept of the server",
+        "/app/bad-accept",
+        ("WS-HS-024", "server"),
+        ("WS-HS-024", *GATEWAY),
+    ),
+    Cause(
+        "a 101 without Upgrade of the server",
+        "/app/no-upgrade",
+        ("WS-HS-025", "server"),
+        ("WS-HS-025", *GATEWAY),
+    ),
+    Cause(
         "HTTP/1.0",
         "/hop/http10/echo",
         ("WS-HS-102", "hop"),

@@ -181,6 +181,8 @@ _APACHE: Mapping[str, tuple[str, str]] = {
     "gone": ("http://{gone}/hop/gone/ upgrade=websocket", ""),
     "tls": ("https://{tls}/hop/tls/ upgrade=websocket", ""),
     "slow": ("http://{origin}/hop/slow/ upgrade=websocket timeout=1", ""),
+    # The tunnel waits for the longer of the worker's timeout and Timeout.
+    "idle": ("http://{origin}/hop/idle/ upgrade=websocket timeout=2", "Timeout 2"),
 }
 
 
@@ -189,7 +191,11 @@ def _apache(folder: Path, behind: Behind, routes: Mapping[str, tuple[str, str]] 
     lines = [f"ProxyPass /hop/{name}/ {target}" for name, (target, _) in routes.items()]
     lines.append("ProxyPass / http://{origin}/ upgrade=websocket")
     for name, (_, more) in routes.items():
-        where = ("", "") if more.startswith("Redirect") else (f"<Location /hop/{name}/>\n", "\n</Location>")
+        where = (
+            ("", "")
+            if more.startswith(("Redirect", "Timeout"))
+            else (f"<Location /hop/{name}/>\n", "\n</Location>")
+        )
         lines.append(f"{where[0]}{more}{where[1]}" if more else "")
     tls = "SSLProxyEngine On\nSSLProxyVerify require\nSSLProxyCACertificateFile {authority}"
     return apache(folder, _filled("\n".join(["ProxyPreserveHost On", tls, *lines]), behind))
@@ -270,7 +276,10 @@ def _envoy(folder: Path, behind: Behind, routes: Mapping[str, dict[str, Any]] = 
     )
 
 
-#: A new hop is one line here, with its routes above.
+#: A new hop is one line here, with its routes above. A route that is missing is one that the hop cannot have:
+#: of these only Envoy has a limit on the lifetime of a tunnel (nginx and Apache have none, HAProxy's
+#: hard-stop-after counts from a reload, Caddy's stream_timeout is newer than Debian's 2.6), and 401, 426 and
+#: pages of its own are not in every configuration language.
 KINDS = {
     "nginx": Kind("nginx", _nginx, lambda f, b: _nginx(f, b, {}), frozenset(_NGINX)),
     "haproxy": Kind("HAProxy", _haproxy, lambda f, b: _haproxy(f, b, {}), frozenset(_HAPROXY)),

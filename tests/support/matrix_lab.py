@@ -27,13 +27,14 @@ from tests.support.engine import Engine
 from tests.support.hops import LOOPBACK
 from tests.support.matrix_hops import KINDS, Behind
 from tests.support.sandwich_lab import afterwards, stored, told
-from tests.support.small_servers import free_port
+from tests.support.small_servers import free_ports
 from wsinspect.capture.reader import Capture
 from wsinspect.diagnosis.facts import FactReader, diagnose
 from wsinspect.diagnosis.hops import Hop as TwoTaps
 from wsinspect.diagnosis.hops import diagnose_hop
 from wsinspect.findings.model import Finding
 from wsinspect.findings.registry import diagnose_connection
+from wsinspect.handshake.negotiation import accept_key
 
 _REASONS = {403: "Forbidden\n", 404: "Not Found\n", 429: "Too Many Requests\n", 500: "it broke\n"}
 #: When clients that are dropped begin: those that end together, whatever they carried, are another cause.
@@ -128,6 +129,15 @@ async def answer_by_path(connection: ServerConnection, request: Request) -> Resp
     return None
 
 
+def spoil_by_path(connection: ServerConnection, request: Request, response: Response) -> None:
+    """What the application does to a 101 that no client may take."""
+    if request.path.endswith("/bad-accept"):
+        del response.headers["Sec-WebSocket-Accept"]
+        response.headers["Sec-WebSocket-Accept"] = accept_key(b"another key").decode()
+    elif request.path.endswith("/no-upgrade"):
+        del response.headers["Upgrade"]
+
+
 async def serve_by_path(connection: ServerConnection) -> None:
     """What the application does with an open connection."""
     assert connection.request is not None
@@ -165,6 +175,7 @@ async def application(secure: ssl.SSLContext) -> AsyncIterator[tuple[int, int]]:
         serve(
             *(serve_by_path, LOOPBACK, 0),
             process_request=answer_by_path,
+            process_response=spoil_by_path,
             select_subprotocol=choose_v1,
             ping_interval=None,
             close_timeout=1,
@@ -215,8 +226,7 @@ async def _play(hops: Sequence[str], guilty: int, causes: Iterable[Cause], folde
     certificates = make_certificates(folder / "certificates")
     authority = make_certificates(folder / "other").ca
     names = ["edge", *(["middle"] if len(hops) == 2 else []), "origin"]
-    ports = [free_port() for _ in names[1:]]
-    dead, gone = free_port(), free_port()
+    dead, gone, *ports = free_ports(2 + len(names[1:]))
     async with (
         application(certificates.server_context()) as (app, tls),
         contextlib.AsyncExitStack() as running,

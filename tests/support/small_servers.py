@@ -26,6 +26,15 @@ def free_port() -> int:
         return int(found.getsockname()[1])
 
 
+def free_ports(count: int) -> list[int]:
+    """Ports that were free a moment ago, each another one: all are held while they are chosen."""
+    with contextlib.ExitStack() as held:
+        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind((LOOPBACK, 0))
+        return [int(one.getsockname()[1]) for one in sockets]
+
+
 async def echo(connection: ServerConnection) -> None:
     """Says everything again, until the client goes."""
     with contextlib.suppress(WebSocketException):

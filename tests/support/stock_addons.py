@@ -5,10 +5,10 @@ import contextlib
 import os
 import re
 import signal
-import socket
 import sys
 from pathlib import Path
 
+from tests.support.small_servers import free_ports
 from wsinspect.demo.clients import Ports, converse
 from wsinspect.demo.hop import Hop
 from wsinspect.demo.listener import LOOPBACK
@@ -39,15 +39,6 @@ class Mitmdump:
     @property
     def text(self):
         return self.log.decode()
-
-
-def free_ports(count):
-    """Ports that were free a moment ago: stock mitmproxy takes port 0 only once."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind((LOOPBACK, 0))
-        return [each.getsockname()[1] for each in sockets]
 
 
 async def start(command):

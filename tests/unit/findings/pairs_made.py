@@ -167,6 +167,10 @@ PAIRS: dict[str, tuple[list[PairFacts], list[PairFacts]]] = {
                 ended(raw_response_in=switching(without=("Upgrade",))),
                 behind(ended(raw_response_in=switching(without=("Upgrade",)))),
             ),
+            pair(  # the server left out one of them, and the hop then took the other away
+                ended(raw_response_in=switching(without=("Upgrade", "Connection"))),
+                behind(ended(raw_response_in=switching(without=("Upgrade",)))),
+            ),
         ],
     ),
     "WS-HS-107": (

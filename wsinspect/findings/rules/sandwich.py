@@ -231,7 +231,9 @@ def strips_101(pair: PairFacts) -> Iterator[Found]:
     origin = pair.origin
     if origin is None or origin.status != 101 or pair.edge.status != 101:
         return
-    lost = {"upgrade", "connection"} & set(pair.edge.negotiation.problems) - set(origin.negotiation.problems)
+    names = {"upgrade", "connection"}
+    # What was broken when it left the server is not the hop's, however it tidied that up.
+    lost = names & set(pair.edge.negotiation.problems) and not names & set(origin.negotiation.problems)
     if lost:
         changed = [one for one in pair.response_fields if one.name in ("upgrade", "connection")]
         yield Found(
