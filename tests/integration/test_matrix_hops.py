@@ -21,6 +21,8 @@ TOKEN = {"Authorization": "Bearer abc"}
 COOKIE = {"Cookie": "sid=abc"}
 
 GATEWAY = ("WS-HS-020", "WS-HS-021", "WS-HS-019")
+#: A hop that does not take the server's 101 answers otherwise: Apache with 502, Caddy with an empty 200.
+BAD_101 = ("WS-HS-024", "WS-HS-025", "WS-HS-004", *GATEWAY)
 CUT = ("WS-DROP-005", "WS-DROP-001", "WS-DROP-006", "WS-DROP-002", "WS-DROP-003")
 
 CAUSES = (
@@ -115,13 +117,13 @@ CAUSES = (
         "a wrong Sec-WebSocket-Accept of the server",
         "/app/bad-accept",
         ("WS-HS-024", "server"),
-        ("WS-HS-024", *GATEWAY),
+        BAD_101,
     ),
     Cause(
         "a 101 without Upgrade of the server",
         "/app/no-upgrade",
         ("WS-HS-025", "server"),
-        ("WS-HS-025", *GATEWAY),
+        BAD_101,
     ),
     Cause(
         "HTTP/1.0",
