@@ -241,10 +241,11 @@ def check(path: Path, folder: Path) -> Iterator[str]:
     most = OUTPUT_FACTOR * (path.stat().st_size + 100_000)
     for name, read in readers(path, folder):
         out, errors = _Bounded(most), io.StringIO()
-        signal.signal(signal.SIGALRM, _on_alarm)
-        signal.setitimer(signal.ITIMER_REAL, LIMIT_SECONDS)
-        faulthandler.dump_traceback_later(4 * LIMIT_SECONDS, exit=True, file=2)
-        begun = time.monotonic()
+        # Of this process' own time: on a busy machine a sound file takes long, too.
+        signal.signal(signal.SIGPROF, _on_alarm)
+        signal.setitimer(signal.ITIMER_PROF, LIMIT_SECONDS)
+        faulthandler.dump_traceback_later(30 * LIMIT_SECONDS, exit=True, file=2)
+        begun = time.process_time()
         try:
             with contextlib.redirect_stdout(out), contextlib.redirect_stderr(errors):
                 read()
@@ -257,12 +258,12 @@ def check(path: Path, folder: Path) -> Iterator[str]:
             if "--json" in name and not _is_json(out):
                 yield f"{name}: half an object"
         finally:
-            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.setitimer(signal.ITIMER_PROF, 0)
             faulthandler.cancel_dump_traceback_later()
             for suffix in ("", "-wal", "-shm", "-journal"):
                 (folder / f"merged.db{suffix}").unlink(missing_ok=True)
-        if time.monotonic() - begun > LIMIT_SECONDS:
-            yield f"{name}: it took {time.monotonic() - begun:.1f} s"
+        if time.process_time() - begun > LIMIT_SECONDS:
+            yield f"{name}: it took {time.process_time() - begun:.1f} s"
 
 
 def _is_json(out: _Bounded) -> bool:

@@ -9,10 +9,12 @@ is given.
 from __future__ import annotations
 
 import json
+import math
 import sqlite3
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, get_type_hints
 
 from wsinspect.capture import schema
 from wsinspect.capture.records import Connection, Event, FrameRow, Handshake, Message, Opaque, Ping
@@ -24,8 +26,14 @@ from wsinspect.wire.opcodes import Direction
 
 _DIRECTIONS: Final = (Direction.CLIENT_TO_SERVER, Direction.SERVER_TO_CLIENT)
 _NO_LIMIT: Final = -1
-#: Captures up to this size are checked after reading them all, in some hundredths of a second.
+#: Captures up to this size are checked whole after reading them all, in some hundredths of a second; larger
+#: ones as far as SQLite comes in so many seconds.
 _CHECKED_BYTES: Final = 64 * 1024 * 1024
+_CHECK_SECONDS: Final = 3.0
+#: Steps of SQLite's machine after which a statement is looked at, and how many a row may cost: no statement
+#: of ours comes near, and pages that follow each other in a circle reach it in seconds.
+_STEPS_AT_ONCE: Final = 1_000_000
+_STEPS_OF_ROW: Final = 200
 _ROWS_AT_ONCE: Final = 10_000
 _WHOLE: Final = (1 << 31) - 1  # substr() takes a 32-bit length
 #: The rule that ended a connection; of one that never opened, without that, the first one that acted on it.
@@ -91,6 +99,9 @@ class Capture(Closing):
         self._damage: str | None = None
         self._has_checked = False
         self._most_rows = schema.most_rows(path)
+        self._steps_left = math.inf
+        if self._most_rows != math.inf:
+            database.set_progress_handler(self._has_done_enough, _STEPS_AT_ONCE)
 
     @classmethod
     def open(cls, path: Path | str) -> Capture:
@@ -140,6 +151,7 @@ class Capture(Closing):
         Raises:
             CaptureError: The file is damaged.
         """
+        self._steps_left = self._most_rows * _STEPS_OF_ROW
         try:
             rows = self._database.execute(sql, parameters)
             found: list[tuple[Any, ...]] = []
@@ -149,7 +161,32 @@ class Capture(Closing):
                     raise CaptureError(f"{self.path} is damaged: it has more rows than fit into the file")
             return found
         except sqlite3.DatabaseError as error:
+            if self._steps_left < 0:
+                raise CaptureError(f"{self.path} is damaged: reading it does not end") from None
             raise CaptureError(f"cannot read {self.path}: {schema.words_of(error)}") from None
+
+    def _has_done_enough(self) -> bool:
+        """SQLite asks this now and then; True interrupts the statement."""
+        self._steps_left -= _STEPS_AT_ONCE
+        return self._steps_left < 0
+
+    def count(self, table: str) -> int:
+        """How many rows a table has.
+
+        SQLite's `count(*)` of a whole table is one step of its machine, which nothing interrupts: where pages
+        follow each other in a circle it would not end.
+
+        Raises:
+            CaptureError: The file is damaged.
+        """
+        if self._most_rows == math.inf:
+            ((found,),) = self.query(f"SELECT count(*) FROM {table}")  # noqa: S608 - a name of ours
+        else:
+            most = int(self._most_rows) + 1
+            ((found,),) = self.query(f"SELECT count(*) FROM (SELECT 1 FROM {table} LIMIT ?)", (most,))  # noqa: S608
+            if found == most:
+                raise CaptureError(f"{self.path} is damaged: it has more rows than fit into the file")
+        return int(found)
 
     def page(
         self, sql: str, parameters: Sequence[Any] | Mapping[str, Any], after: int, *, key: int = 0
@@ -178,7 +215,8 @@ class Capture(Closing):
     def check_structure(self) -> None:
         """Called when all has been read: pages in each other's place also hide rows, in silence.
 
-        It is done once, for a file that nobody writes and that is not too large.
+        It is done once, for a file that nobody writes; of a large one as far as SQLite comes in
+        `_CHECK_SECONDS`.
 
         Raises:
             CaptureError: The file is damaged.
@@ -186,11 +224,32 @@ class Capture(Closing):
         if self._has_checked:
             return
         self._has_checked = True
-        if self.path.stat().st_size > _CHECKED_BYTES or self.is_live:
+        if self.is_live:
             return
-        if (found := self.broken_structure()) is not None:
+        if (found := self._structure_in_time()) is not None:
             self._damage = f"{self.path} is damaged: {found}"
             raise CaptureError(self._damage)
+
+    def _structure_in_time(self) -> str | None:
+        if self.path.stat().st_size <= _CHECKED_BYTES:
+            return self.broken_structure()
+        has_stopped = threading.Event()
+
+        def stop() -> None:
+            has_stopped.set()
+            self._database.interrupt()
+
+        timer = threading.Timer(_CHECK_SECONDS, stop)
+        timer.start()
+        try:
+            return self.broken_structure()
+        except CaptureError:
+            if has_stopped.is_set():
+                return None  # as far as it came all is well
+            raise
+        finally:
+            timer.cancel()
+            timer.join()
 
     def broken_structure(self) -> str | None:
         """What SQLite finds wrong with the file's pages; None where nothing is."""
@@ -407,9 +466,24 @@ def _bool(value: Any) -> bool | None:
     return None if value is None else bool(value)
 
 
+#: Of each column of a connection, the type that it has in a file of ours.
+_CONNECTION_TYPES: Final = tuple(
+    str if kind in (str, str | None) else int for kind in get_type_hints(Connection).values()
+)
+
+
+def _fitted(value: Any, kind: type) -> Any:
+    """What a stranger's file has in the place of text or of a number."""
+    if kind is str:
+        return _printable(value) if isinstance(value, bytes) else str(value)
+    return 0
+
+
 def _connection(row: tuple[Any, ...]) -> Connection:
-    # Columns of a connection hold no bytes, except in a hostile file.
-    connection = Connection._make(_printable(one) if isinstance(one, bytes) else one for one in row)
+    connection = Connection._make(
+        one if one is None or type(one) is kind else _fitted(one, kind)
+        for one, kind in zip(row, _CONNECTION_TYPES, strict=True)
+    )
     return connection._replace(
         js_was_clean=_bool(connection.js_was_clean),
         gaps=str(connection.gaps or "")[:1000],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from tests.fuzz_captures import PAGE, check, exchange, make_case, sound_captures
 from tests.support import warm
 from tests.unit.cli.maker import home
 from wsinspect import api
+from wsinspect.capture import queries, reader
 from wsinspect.capture.damage import find_damage
 from wsinspect.capture.reader import Capture
 from wsinspect.errors import CaptureError
@@ -141,3 +143,100 @@ def test_values_that_do_not_belong_are_damage_and_not_our_bug(
     database.commit()
     database.close()
     assert list(check(path, tmp_path)) == []
+
+
+def make_endless(source: Path, tree: str, target: Path) -> Path:
+    """A capture in which a table has eight levels, and all children of a page are one page."""
+    data = bytearray(source.read_bytes())
+    database = sqlite3.connect(source)
+    (root,) = database.execute("SELECT rootpage FROM sqlite_schema WHERE name = ?", (tree,)).fetchone()
+    database.close()
+    top = root - 1
+    assert data[top * PAGE] == 5, "an interior page of a table"
+
+    def children(page: int) -> list[int]:
+        at = page * PAGE
+        count = int.from_bytes(data[at + 3 : at + 5], "big")
+        cells = [int.from_bytes(data[at + 12 + 2 * n : at + 14 + 2 * n], "big") for n in range(count)]
+        return [at + 8, *(at + cell for cell in cells)]
+
+    assert len(children(top)) > 4
+    first = children(top)[1]
+    leaf = int.from_bytes(data[first : first + 4], "big") - 1
+    levels = [top, *leaves(source, "frame")[1:8], leaf]
+    for level in levels[1:-1]:
+        data[level * PAGE : (level + 1) * PAGE] = data[top * PAGE : (top + 1) * PAGE]
+    for level, below in pairwise(levels):
+        for place in children(level):
+            data[place : place + 4] = (below + 1).to_bytes(4, "big")
+    target.write_bytes(data)
+    return target
+
+
+@pytest.fixture
+def endless(sound: list[Path], tmp_path: Path) -> Path:
+    return make_endless(sound[2], "frame", tmp_path / "endless.db")
+
+
+def test_counting_rows_that_do_not_end_ends(tmp_path: Path, sound: list[Path]) -> None:
+    plain = tmp_path / "plain.db"
+    plain.write_bytes(sound[2].read_bytes())
+    database = sqlite3.connect(plain)
+    database.execute("DROP INDEX frame_by_connection")  # SQLite would count in that
+    database.execute("DROP INDEX frame_broken")
+    database.close()
+    path = make_endless(plain, "frame", tmp_path / "endless.db")
+    with Capture.open(path) as capture, pytest.raises(CaptureError, match="more rows than fit"):
+        queries.count_frames(capture)
+    with Capture.open(sound[2]) as capture:
+        assert queries.count_frames(capture) == capture.query("SELECT count(*) FROM frame")[0][0] > 0
+        assert queries.count_connections(capture) == len(capture.connections())
+
+
+def test_a_statement_that_does_not_end_is_interrupted(endless: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reader, "_STEPS_OF_ROW", 2)
+    with Capture.open(endless) as capture:
+        with pytest.raises(CaptureError, match="reading it does not end"):
+            capture.query("SELECT sum(wire_length) FROM frame")
+        # The next one has all of its steps again.
+        assert capture.connections()
+
+
+@pytest.mark.parametrize(("seconds", "is_found"), [(60.0, True), (0.0, False)])
+def test_the_structure_of_a_large_file_is_checked_as_far_as_time_allows(
+    endless: Path, monkeypatch: pytest.MonkeyPatch, seconds: float, is_found: bool
+) -> None:
+    monkeypatch.setattr(reader, "_CHECKED_BYTES", 0)
+    monkeypatch.setattr(reader, "_CHECK_SECONDS", seconds)
+    with Capture.open(endless) as capture:
+        if not is_found:
+            # The timer runs first: what it interrupts is the check.
+            monkeypatch.setattr(capture, "broken_structure", lambda: _until_interrupted(capture))
+            capture.check_structure()
+        else:
+            with pytest.raises(CaptureError, match="is damaged"):
+                capture.check_structure()
+
+
+def _until_interrupted(capture: Capture) -> str | None:
+    capture.query("WITH RECURSIVE x(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM x) SELECT max(n) FROM x")
+    return "it was not interrupted"
+
+
+@pytest.mark.parametrize("column", ["host", "path", "attempt_ns", "c2s_frames", "state", "server_close_code"])
+@pytest.mark.parametrize("value", [17, 2.5, "", b"\xff\x00", "text"])
+def test_a_column_of_a_connection_has_the_type_that_it_should(
+    sound: list[Path], tmp_path: Path, column: str, value: object
+) -> None:
+    path = tmp_path / "types.db"
+    path.write_bytes(sound[0].read_bytes())
+    database = sqlite3.connect(path)
+    with database:
+        database.execute(f"UPDATE connection SET {column} = ?", (value,))
+    database.close()
+    kind = str if column in ("host", "path", "state") else int
+    with api.open_capture(path) as capture:
+        for one in capture:
+            repr(one)
+    with Capture.open(path) as opened:
+        assert {type(getattr(one, column)) for one in opened.connections()} == {kind}

@@ -49,13 +49,15 @@ _CUT: Final = (
 
 def count_connections(capture: Capture) -> int:
     """How many connections there are."""
-    return int(capture.query("SELECT count(*) FROM connection")[0][0])
+    return capture.count("connection")
 
 
 def count_frames(capture: Capture, connections: Collection[int] | None = None) -> int:
     """How many frames there are, of all connections or of some."""
-    listed = "" if connections is None else f" WHERE connection_id IN ({_list(sorted(connections))})"
-    return int(capture.query(f"SELECT count(*) FROM frame{listed}")[0][0])  # noqa: S608
+    if connections is None:
+        return capture.count("frame")
+    listed = _list(sorted(connections))
+    return int(capture.query(f"SELECT count(*) FROM frame WHERE connection_id IN ({listed})")[0][0])  # noqa: S608
 
 
 def has_content(capture: Capture) -> bool:

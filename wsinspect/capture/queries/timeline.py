@@ -34,7 +34,8 @@ _FRAGMENTS: Final = (
 #: In a message with more fragments than this, the later ones are not numbered.
 _MOST_FRAGMENTS: Final = 10_000
 _ROUND_TRIPS: Final = (
-    "SELECT rtt_ns FROM ping WHERE connection_id = ? AND rtt_ns IS NOT NULL ORDER BY ping_frame DESC LIMIT ?"
+    "SELECT rtt_ns FROM ping WHERE connection_id = ? AND typeof(rtt_ns) = 'integer' "
+    "ORDER BY ping_frame DESC LIMIT ?"
 )
 _ENGINE_EVENTS: Final = (
     "SELECT id, time_ns, connection_id, kind, detail FROM event "
