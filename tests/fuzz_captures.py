@@ -159,6 +159,8 @@ def readers(path: Path, folder: Path) -> Iterator[tuple[str, Callable[[], None]]
         ["show", capture, "--filter", "op:text | len>100"],
         ["show", capture, "--filter", "gap>1ms rtt>0", "--json"],
         ["show", capture, "--filter", "close:1000"],
+        ["show", capture, "--sessions"],
+        ["show", capture, "--sessions", "--json"],
         ["diagnose", capture],
         ["diagnose", capture, "--json"],
         ["export", capture, "--format", "jsonl", "-o", "-"],

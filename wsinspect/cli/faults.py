@@ -136,6 +136,9 @@ def validate(scenario: Path, as_json: bool) -> None:
 @faults.command(epilog=examples("wsinspect faults schema > scenario.schema.json"))
 def schema() -> None:
     """Print the JSON Schema of scenario files, for editors."""
+    from wsinspect.clients.expectations import expectation_schema
     from wsinspect.faults.schema import scenario_schema
 
-    click.echo(json.dumps(scenario_schema(), indent=2))
+    found = scenario_schema()
+    found["properties"]["expect"]["items"] = expectation_schema()
+    click.echo(json.dumps(found, indent=2))

@@ -207,6 +207,32 @@ def evaluate(expectations: Sequence[Expectation], evidence: Evidence) -> list[Re
     return results
 
 
+def expectation_schema() -> dict[str, Any]:
+    """The JSON Schema of an item of `expect`: one key of `KEYS`, and what may go with it."""
+    number = {"type": "integer", "minimum": 0}
+    values: dict[str, Any] = {
+        "backoff": {"enum": list(_SHAPES)},
+        "transport": {"enum": list(_TRANSPORTS)},
+        "grade_at_least": {"enum": list(LETTERS)},
+        "no_findings": {"enum": list(SEVERITIES)},
+        "jitter": {"type": "boolean"},
+        "no_retry_on": {"anyOf": [number, {"type": "array", "items": number, "minItems": 1}]},
+        **dict.fromkeys(("attempts_at_most", "max_attempts_per_minute"), number),
+        **{key: {"const": True} for key in ("gives_up_never", "obeys_retry_after", "no_second_socket")},
+        **dict.fromkeys((*_DURATIONS, "gap_at_least"), SECONDS.schema()),
+    }
+    return {
+        "type": "object",
+        "properties": {
+            **{key: values.get(key, {"type": "string", "minLength": 1}) for key in KEYS},
+            **dict.fromkeys(_COUNTS, number),
+            "phase": {"type": "integer", "minimum": 1},
+        },
+        "additionalProperties": False,
+        "oneOf": [{"required": [key]} for key in KEYS],
+    }
+
+
 # -- reading values
 
 

@@ -19,7 +19,15 @@ from tests.unit.clients.made import (
     tried,
     with_delays,
 )
-from wsinspect.clients.expectations import KEYS, Evidence, Match, Result, evaluate, read_expectations
+from wsinspect.clients.expectations import (
+    KEYS,
+    Evidence,
+    Match,
+    Result,
+    evaluate,
+    expectation_schema,
+    read_expectations,
+)
 from wsinspect.clients.facts import Attempt, Transport
 from wsinspect.clients.grading import judge
 from wsinspect.clients.joining import join
@@ -260,3 +268,15 @@ def test_json():
     assert found["result"] == "failed"
     assert found["connections"] == [701, 702]
     assert found["expectation"] == "reconnects_within: 2s"
+
+
+def test_the_schema_has_each_key_and_takes_what_is_read():
+    schema = expectation_schema()
+    assert set(KEYS) < set(schema["properties"])
+    for expectation, *_ in (*CASES, *FILTERS):
+        for key, value in expectation.items():
+            allowed = schema["properties"][key]
+            if "enum" in allowed:
+                assert value in allowed["enum"]
+            if allowed.get("type") == "integer":
+                assert isinstance(value, int)

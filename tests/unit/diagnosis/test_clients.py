@@ -1,0 +1,168 @@
+"""Facts of clients out of a capture's tables: requests, ends, faults, phases, runs, long-polling."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from tests.support.chats import Chat, store
+from tests.support.journals import Foreign, index, write_journal
+from tests.support.journals import Step as JournalStep
+from wsinspect.capture.reader import Capture
+from wsinspect.clients.expectations import Evidence, evaluate, read_expectations
+from wsinspect.clients.facts import Attempt, ClientFacts, Transport
+from wsinspect.clients.outages import Cause
+from wsinspect.diagnosis.checking import check_capture
+from wsinspect.diagnosis.clients import judged_clients, read_facts
+from wsinspect.faults.scenario import load_object
+
+MS = 1_000_000
+
+
+def request(**fields: str) -> bytes:
+    lines = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in fields.items())
+    return f"GET /room HTTP/1.1\r\nHost: chat.example\r\n{lines}\r\n".encode()
+
+
+def tell(script: Chat, number: int, event: str, facts: dict[str, Any]) -> None:
+    """An event with a key `kind` of its own."""
+    writer = JournalStep("event", (number, Foreign({"event": event, **facts}), script.now))
+    script.steps.append(writer)
+    script.now += 1000
+
+
+def facts_of(path: Path, script: Chat) -> ClientFacts:
+    with Capture.open(store(path / "c.db", script)) as capture:
+        facts = read_facts(capture)
+        return ClientFacts(**{**vars(facts), "said": lambda _: (), "pings": lambda _: ()})
+
+
+def one_of(path: Path, script: Chat) -> Attempt:
+    [one] = facts_of(path, script).attempts
+    return one
+
+
+def test_a_request_and_its_refusal(tmp_path):
+    script = Chat()
+    script.begin(1, request(User_Agent="Firefox", Cookie="sid=1"), "/room?token=t0ken-12345&t=9")
+    script.answer(1, b"HTTP/1.1 503 Busy\r\nRetry-After: 4\r\n\r\n")
+    script.event(1, "refused", status=503)
+    script.event(1, "closed")
+    one = one_of(tmp_path, script)
+    assert (one.status, one.retry_after_ns, one.path) == (503, 4_000 * MS, "/room")
+    assert set(one.parts) == {"cookie sid", "query token"}
+    assert one.end_ns is not None
+
+
+def test_the_client_knows_of_an_end_by_the_first_sign_of_it(tmp_path):
+    script = Chat()
+    script.accept(1, request(), "/room")
+    script.tick()
+    script.client(1, b"\x03\xe8", opcode=8)
+    close_ns = script.now - 1000
+    script.tick(500)
+    script.event(1, "end", side="server", how="fin")
+    script.event(1, "closed")
+    one = one_of(tmp_path, script)
+    assert one.close_ns == one.end_ns == close_ns
+    assert one.closed_ns is not None
+    assert one.closed_ns - close_ns >= 500 * MS
+    assert one.client_code == 1000
+
+
+def test_a_blackhole_is_a_stall_until_its_rule_is_disarmed(tmp_path):
+    rule = {"rule": "hole", "kind": "blackhole", "seed": 1, "settings": {"kind": "blackhole"}}
+    script = Chat()
+    script.accept(1, request(), "/room")
+    tell(script, 0, "rule", {**rule, "armed": True})
+    begun = script.now
+    acted = {"rule": "hole", "kind": "blackhole", "direction": "c2s", "detail": {"for_ms": None}}
+    tell(script, 1, "fault", acted)
+    script.tick(700)
+    tell(script, 0, "rule", {**rule, "armed": False})
+    facts = facts_of(tmp_path, script)
+    [stall] = facts.attempts[0].stalls
+    assert (stall.from_ns, stall.rule) == (begun, "hole")
+    assert stall.until_ns is not None
+    assert 700 * MS <= stall.until_ns - begun < 701 * MS
+    [block] = facts.blocks
+    assert block.until_ns == stall.until_ns
+
+
+def test_a_rule_with_conditions_keeps_nobody_out_for_sure(tmp_path):
+    script = Chat()
+    for name, kind, settings in (
+        ("some", "refuse", {"match": "path:/x"}),
+        ("slow", "latency", {}),
+        ("all", "refuse", {"status": 503}),
+    ):
+        tell(script, 0, "rule", {"rule": name, "kind": kind, "armed": True, "settings": settings})
+    assert [one.rule for one in facts_of(tmp_path, script).blocks] == ["all"]
+
+
+def test_phases_say_how_late_timers_are(tmp_path):
+    script = Chat()
+    for number, late in ((0, 5), (1, 80), (2, 9000)):
+        script.event(0, "phase", phase=number, of=3, for_ms=100.0)
+        script.tick(100 + late)
+    script.event(0, "phase", phase=None, of=3)
+    facts = facts_of(tmp_path, script)
+    assert 80 * MS <= facts.noise_ns < 81 * MS
+    assert [number for _, number in facts.phases] == [0, 1, 2]
+    assert facts.phases_end_ns is not None
+
+
+def test_what_the_run_tells_clients_apart_by_is_taken(tmp_path):
+    script = Chat(meta={"session_by": "header:X-User"})
+    for number, user in enumerate(("ann", "bob", "ann"), 1):
+        script.accept(number, request(X_User=user), "/room")
+    with Capture.open(store(tmp_path / "c.db", script)) as capture:
+        assert [len(one.session.attempts) for one in judged_clients(capture)] == [2, 1]
+
+
+def test_a_killed_engine_ends_what_was_open(tmp_path):
+    script = Chat()
+    script.accept(1, request(), "/room")
+    script.tick(50)
+    path = tmp_path / "c.db"
+    write_journal(path, script.steps)  # without the engine's own end
+    index(path)
+    with Capture.open(path) as capture:
+        [client] = judged_clients(capture)
+    assert client.session.first.end_ns is not None
+    assert not client.measures.outages
+
+
+def test_polling_belongs_to_the_only_client_of_its_place(tmp_path):
+    poll = {"tap": None, "client": "127.0.0.1:9", "host": "chat.example", "path": "/room", "method": "GET"}
+    script = Chat()
+    script.accept(1, request(User_Agent="ws"), "/room?sid=s-one&EIO=4")
+    script.server(1, b"42hi")
+    script.event(0, "polling", sid="s-one", status=200, **poll)
+    script.tick(1000)
+    script.event(1, "end", side="server", how="rst")
+    script.event(1, "closed")
+    script.tick(500)
+    script.event(0, "polling", sid=None, status=502, **poll)
+    script.tick(500)
+    script.event(0, "polling", sid="s-two", status=200, **poll)
+    with Capture.open(store(tmp_path / "c.db", script)) as capture:
+        [client] = judged_clients(capture)
+    assert [one.answer for one in client.session.attempts] == ["101", "502", "polling"]
+    assert client.measures.transport == Transport.POLLING
+    assert client.measures.outages[0].outage.cause == Cause.SERVER
+
+
+def test_expectations_are_judged_with_the_messages_of_the_capture(tmp_path):
+    script = Chat()
+    script.accept(1, request(), "/room")
+    script.client(1, b'{"type":"join"}')
+    script.client(1, b'{"type":"chat"}')
+    expect = [{"sends": "json:$.type=join", "times": 1}, {"never_sends": "json:$.type=admin"}]
+    expectations = read_expectations(load_object({"version": 1, "expect": expect}))
+    with Capture.open(store(tmp_path / "c.db", script)) as capture:
+        _, results = check_capture(capture, expectations)
+        assert [one.held for one in results] == [True, True]
+        assert results[0].frames == (1,)
+        facts = read_facts(capture)
+        assert evaluate(expectations, Evidence(clients=[], facts=facts)) == []
