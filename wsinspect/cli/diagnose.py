@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from wsinspect.cli.completion import complete_capture_file, complete_diagnosed
+from wsinspect.cli.configurations import config_option
 from wsinspect.cli.options import color_option, examples, json_option
 
 
@@ -16,6 +17,7 @@ from wsinspect.cli.options import color_option, examples, json_option
         "wsinspect diagnose chat.db --json | jq '.findings[].id'",
         "wsinspect diagnose page.har               exported by Chrome or Firefox",
         "wsinspect diagnose edge.db --origin origin.db   captures of both sides of a hop",
+        "wsinspect diagnose --config /etc/nginx    also name the line of the hop's configuration",
         failed="at least one finding is an error",
     )
 )
@@ -26,15 +28,24 @@ from wsinspect.cli.options import color_option, examples, json_option
     shell_complete=complete_capture_file,
     help="The capture from the other side of the hop.",
 )
+@config_option
 @click.option("--connection", type=click.IntRange(min=1), help="Only findings for this connection.")
 @json_option
 @color_option
-def diagnose(file: str | None, origin: Path | None, connection: int | None, as_json: bool, color: str) -> int:
+def diagnose(
+    file: str | None,
+    origin: Path | None,
+    configurations: tuple[str, ...],
+    connection: int | None,
+    as_json: bool,
+    color: str,
+) -> int:
     """Explain what went wrong in FILE, on which hop, and how to fix it.
 
     FILE is a capture, a HAR file with WebSocket messages, or a mitmproxy flow file; the last capture by
     default.
     """
+    from wsinspect.cli.configurations import read
     from wsinspect.cli.diagnosis import diagnose_file
     from wsinspect.cli.output import echo, echo_json, prose_columns
     from wsinspect.launch.captures import resolve_capture
@@ -42,7 +53,7 @@ def diagnose(file: str | None, origin: Path | None, connection: int | None, as_j
     from wsinspect.present.terminal import Palette
     from wsinspect.text import escape
 
-    result = diagnose_file(resolve_capture(file), origin, connection)
+    result = diagnose_file(resolve_capture(file), origin, connection, read(configurations))
     for note in result.notes:
         click.echo(f"wsinspect: {escape(note)}", err=True)
     if result.missing is not None:

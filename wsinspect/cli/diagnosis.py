@@ -17,6 +17,9 @@ from wsinspect.clients.grading import Client
 from wsinspect.diagnosis.clients import judged_clients
 from wsinspect.diagnosis.facts import diagnose
 from wsinspect.diagnosis.hops import Hop, Sandwich, diagnose_hop
+from wsinspect.doctor.configuration.judging import explain_finding
+from wsinspect.doctor.configuration.reading import Configuration
+from wsinspect.doctor.target import Target, target_of_handshake
 from wsinspect.errors import UsageError
 from wsinspect.findings.model import Finding
 from wsinspect.findings.sandwich import PairFacts
@@ -97,8 +100,13 @@ class Diagnosis:
         return content
 
 
-def diagnose_file(path: Path, origin: Path | None, connection: int | None) -> Diagnosis:
+def diagnose_file(
+    path: Path, origin: Path | None, connection: int | None, places: Sequence[Configuration] = ()
+) -> Diagnosis:
     """All findings of a file, errors first.
+
+    Args:
+        places: configurations of hops, to name the line that a finding comes from.
 
     Raises:
         CaptureError: It cannot be read.
@@ -111,13 +119,15 @@ def diagnose_file(path: Path, origin: Path | None, connection: int | None) -> Di
         with tempfile.TemporaryDirectory(prefix="wsinspect-") as folder:
             imported = Path(folder) / "imported.db"
             notes = import_file(path, imported, file_format=kind)
-            found = _diagnose(imported, None, connection, path)
+            found = _diagnose(imported, None, connection, path, places)
             nothing = found.nothing and Nothing(f"{path} has no WebSocket connection", _ADVICE[kind])
             return replace(found, notes=tuple(notes.lines()), nothing=nothing)
-    return _diagnose(path, origin, connection, path)
+    return _diagnose(path, origin, connection, path, places)
 
 
-def _diagnose(path: Path, origin: Path | None, connection: int | None, name: Path) -> Diagnosis:
+def _diagnose(
+    path: Path, origin: Path | None, connection: int | None, name: Path, places: Sequence[Configuration]
+) -> Diagnosis:
     behind: list[Finding] = []
     with open_capture(path) as capture:
         own = diagnose(capture.query)
@@ -137,6 +147,7 @@ def _diagnose(path: Path, origin: Path | None, connection: int | None, name: Pat
             with open_capture(origin) as other:
                 behind = diagnose(other.query)
                 sandwich = diagnose_hop(Hop(capture.query, other.query), own, behind)
+        findings = [_placed(capture, one, places) for one in _only(sandwich.findings, connection)]
     behind_hop = {pair.origin.id for pair in sandwich.pairs if pair.origin is not None and origin is None}
     graded = [
         one
@@ -150,7 +161,7 @@ def _diagnose(path: Path, origin: Path | None, connection: int | None, name: Pat
     return Diagnosis(
         file=str(name),
         connections=count,
-        findings=_only(sandwich.findings, connection),
+        findings=findings,
         pairs=_pairs(sandwich, connection),
         origin=None if origin is None else str(origin),
         origin_findings=behind,
@@ -160,6 +171,23 @@ def _diagnose(path: Path, origin: Path | None, connection: int | None, name: Pat
         clients=tuple(graded),
         nothing=None if count or worse or behind else why,
     )
+
+
+def _placed(capture: Capture, finding: Finding, places: Sequence[Configuration]) -> Finding:
+    """The finding with its line in a configuration, where one explains it."""
+    if not places or finding.severity == "note" or finding.connection is None:
+        return finding
+    target = _target(capture, finding.connection)
+    return finding if target is None else explain_finding(finding, places, target)[0]
+
+
+def _target(capture: Capture, connection: int) -> Target | None:
+    """What a hop was asked for: the host in the request, at the port that was connected to."""
+    row, handshake = capture.connection(connection), capture.handshake(connection)
+    if row is None or row.port is None:
+        return None
+    request = None if handshake is None else handshake.request_out or handshake.request_in
+    return target_of_handshake(row.scheme or "ws", row.host or "", row.port, row.path or "/", request)
 
 
 #: Events of connections in which no WebSocket attempt was seen: what happened, and what to do.

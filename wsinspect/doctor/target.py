@@ -7,6 +7,7 @@ import re
 from typing import Final, NamedTuple
 from urllib.parse import quote, urlsplit
 
+from wsinspect.handshake.heads import RawHead
 from wsinspect.net import DEFAULT_PORTS, HTTP_SCHEMES, WS_SCHEMES, Address, authority_of, url_of
 
 #: Characters kept as they are in a URL; the rest is percent-encoded, as browsers do.
@@ -119,6 +120,24 @@ def parse_target(text: str) -> tuple[Target, str | None]:
     if parts.query:
         target += "?" + quote(parts.query, safe=_SAFE)
     return Target(parts.scheme, _ascii(host), port or DEFAULT_PORTS[parts.scheme], target), assumed
+
+
+def target_of_handshake(
+    scheme: str, host: str, port: int, target: str, request: bytes | None
+) -> Target | None:
+    """A recorded attempt as a target: the name that its `Host` has, at the port that was connected to.
+
+    Returns:
+        None if there is no host, or the path is none.
+    """
+    named = RawHead.parse(request).get("host") if request else None
+    try:
+        host = urlsplit(f"//{(named or b'').decode('latin-1')}").hostname or host
+    except ValueError:
+        return None
+    if not host or not target.startswith("/"):
+        return None
+    return Target("wss" if scheme in ("wss", "https") else "ws", host, port, target)
 
 
 def parse_direct(text: str, behind: Target) -> Target:

@@ -10,6 +10,7 @@ from wsinspect.doctor.target import (
     parse_header,
     parse_subprotocols,
     parse_target,
+    target_of_handshake,
     with_query,
 )
 
@@ -106,3 +107,20 @@ def test_invalid_cookies_are_refused(text) -> None:
 def test_invalid_subprotocols_are_refused(text) -> None:
     with pytest.raises(ValueError, match="not a subprotocol"):
         parse_subprotocols((text,))
+
+
+@pytest.mark.parametrize(
+    ("request_head", "expected"),
+    [
+        (b"GET /ws HTTP/1.1\r\nHost: app.example:8443\r\n\r\n", "app.example"),
+        (b"GET /ws HTTP/1.1\r\nHost: [::1]:80\r\n\r\n", "::1"),
+        (b"GET /ws HTTP/1.1\r\nHost: [broken\r\n\r\n", None),
+        (b"GET /ws HTTP/1.1\r\n\r\n", "10.0.0.1"),
+        (None, "10.0.0.1"),
+    ],
+)
+def test_a_recorded_attempt_is_for_the_name_in_its_host(request_head, expected) -> None:
+    found = target_of_handshake("ws", "10.0.0.1", 8080, "/ws", request_head)
+    assert (None if found is None else found.host) == expected
+    assert found is None or (found.port, found.path) == (8080, "/ws")
+    assert target_of_handshake("ws", "h", 80, "*", request_head) is None
