@@ -49,6 +49,7 @@ _EXPLAINS: Final[Mapping[Kind, frozenset[str]]] = {
             *("WS-HS-011", "WS-HS-019", "WS-HS-020", "WS-HS-021", "WS-HS-023", "WS-HS-103", "WS-HS-017"),
         )
     ),
+    "silent": frozenset(("WS-HS-035", "WS-HS-036", "WS-DEV-005")),
     "slash": frozenset(("WS-HS-006", "WS-HS-008", "WS-HS-103")),
     "idle": frozenset(("WS-DROP-002", "WS-DROP-006", "WS-DROP-101", "WS-KA-002", "WS-DROP-009")),
     "lifetime": frozenset(

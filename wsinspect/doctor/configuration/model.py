@@ -13,7 +13,8 @@ from wsinspect.doctor.configuration.sources import Sources
 from wsinspect.doctor.target import Target
 
 #: What a defect breaks: the upgrade, HTTP/2 to the server, a Sec-WebSocket header, Host, another header or
-#: credentials, the path, which server is asked, the 101; "answer": the hop answers by itself; the rest
+#: credentials, the path, which server is asked, the 101; "silent": nobody answers; "answer": the hop
+#: answers by itself; the rest
 #: are limits.
 Kind = Literal[
     "upgrade",
@@ -24,6 +25,7 @@ Kind = Literal[
     "path",
     "route",
     "response",
+    "silent",
     "answer",
     "slash",
     "idle",

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from wsinspect.doctor.configuration.apache import Apache
 from wsinspect.doctor.configuration.caddy.reader import Caddy
+from wsinspect.doctor.configuration.devservers import VITE, WEBPACK
 from wsinspect.doctor.configuration.diffs import base_of
 from wsinspect.doctor.configuration.envoy import Envoy
 from wsinspect.doctor.configuration.haproxy import HAProxy
@@ -26,7 +27,9 @@ from wsinspect.errors import UsageError
 from wsinspect.units import format_size
 
 #: In the order in which they try to recognise a file.
-READERS: Final[tuple[Reader, ...]] = (Kubernetes(), Traefik(), Envoy(), HAProxy(), Apache(), Caddy(), Nginx())
+READERS: Final[tuple[Reader, ...]] = (
+    *(VITE, WEBPACK, Kubernetes(), Traefik(), Envoy(), HAProxy(), Apache(), Caddy(), Nginx()),
+)
 STDIN: Final = "-"
 _NGINX: Final = next(index for index, one in enumerate(READERS) if one.software == "nginx")
 #: Bytes of a file that it is recognised by.
