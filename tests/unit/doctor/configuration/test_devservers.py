@@ -48,7 +48,7 @@ module.exports = {
 };
 """
 OLD = """module.exports = {
-  devServer: { proxy: { '/api': { target: 'http://localhost' }, '/ws': { target: 'http://localhost', ws: true } } },
+  devServer: { proxy: { '/api': { target: 'http://a:1' }, '/ws': { target: 'http://a:1', ws: true } } },
 }
 """
 NAMED = """import type { ProxyOptions } from 'vite'
