@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -9,8 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.engine import Engine
 from tests.support.hops import LOOPBACK, NGINX_GOOD, nginx
-from tests.support.sandwich_lab import play
+from tests.support.sandwich_lab import echo_server, play, talk
+from tests.support.small_servers import free_port
+from wsinspect.capture.reader import Capture
 
 pytestmark = pytest.mark.lab
 
@@ -42,6 +46,43 @@ def test_the_line_and_the_diff_are_named_for_what_failed_alone(tmp_path: Path) -
     assert "+    proxy_set_header Upgrade $http_upgrade;" in places[0][2]
     finding = next(one for one in found["findings"] if one["id"] == "WS-HS-101")
     assert "location /bad in" in finding["evidence"][0]
+
+
+def test_findings_name_the_line_while_traffic_passes(tmp_path: Path) -> None:
+    async def run() -> Engine:
+        async with echo_server() as (_, app):
+            origin = free_port()
+            location = f"location /bad {{\n    proxy_pass http://{LOOPBACK}:{origin};\n}}"
+            with await asyncio.to_thread(nginx, tmp_path / "hop", location) as hop:
+                taps = (
+                    f"edge=127.0.0.1:0=http://{LOOPBACK}:{hop.port}",
+                    f"origin=127.0.0.1:{origin}=http://{LOOPBACK}:{app}",
+                )
+                options = ("--tap", taps[0], "--tap", taps[1], "--config", str(tmp_path / "hop"))
+                engine = await asyncio.to_thread(lambda: Engine.start(*options, folder=tmp_path / "engine"))
+                try:
+                    await talk(f"ws://{LOOPBACK}:{engine.port('edge')}/bad")
+                finally:
+                    await asyncio.to_thread(engine.stop)
+        return engine
+
+    engine = asyncio.run(run())
+    (found,) = [one for one in engine.events if one["event"] == "finding" and one["id"] == "WS-HS-101"]
+    fix = found["fixes"][0]
+    assert fix["file"] == str(tmp_path / "hop" / "nginx.conf")
+    assert "+    proxy_set_header Upgrade $http_upgrade;" in fix["diff"]
+    with Capture.open(engine.capture) as capture:
+        ((detail,),) = capture.query("SELECT detail FROM finding WHERE rule = 'WS-HS-101'")
+    assert json.loads(detail)["fixes"][0] == fix
+
+
+@pytest.mark.parametrize(("path", "words"), [("gone", "is not there"), ("-", "is read once")])
+def test_run_says_at_once_what_it_cannot_read(path: str, words: str) -> None:
+    command = [sys.executable, "-m", "wsinspect", "run", "--headless", "--listen", "0", "--config", path]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_a_configuration_that_is_not_there_is_said(tmp_path: Path) -> None:

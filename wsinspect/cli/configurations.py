@@ -49,6 +49,19 @@ def read(paths: Sequence[str]) -> tuple[Configuration, ...]:
     return found
 
 
+def check_configurations(paths: Sequence[str]) -> tuple[str, ...]:
+    """The same paths from the root, for another process that reads them; what could not be read is said.
+
+    Raises:
+        click.UsageError: stdin is one of them.
+        UsageError: there is no configuration in them.
+    """
+    if "-" in paths:
+        raise click.UsageError("--config - is read once; save what nginx -T prints, and give that file")
+    read(paths)
+    return tuple(str(Path(one).absolute()) for one in paths)
+
+
 def check_patch(file: Path, paths: Sequence[str]) -> None:
     """Before anything is asked: whether `--write` can do its work at all.
 

@@ -12,6 +12,7 @@ import click
 
 from wsinspect.cli.capture_options import record_option
 from wsinspect.cli.completion import complete_capture_file, complete_mode
+from wsinspect.cli.configurations import check_configurations, config_option
 from wsinspect.cli.fault_options import control_options, fault_options, make_board
 from wsinspect.cli.options import ADDRESS, DURATION, REGEX, SIZE, TAP, TARGET, TapSpec, examples
 from wsinspect.cli.screen import (
@@ -98,6 +99,7 @@ DEFAULT_LISTEN = Address("127.0.0.1", 8080)
 @screen_options
 @click.option("--json", "as_json", is_flag=True, help="Print the events as JSON, one per line.")
 @click.option("--frames", is_flag=True, help="Also print a line for each frame.")
+@config_option
 @click.option("--insecure", is_flag=True, help="Accept any server certificate.")
 @click.option(
     "--ca",
@@ -155,6 +157,7 @@ def run(
     is_ascii: bool,
     as_json: bool,
     frames: bool,
+    configurations: tuple[str, ...],
     insecure: bool,
     trusted: tuple[Path, ...],
     http2_websocket: Mode,
@@ -172,6 +175,7 @@ def run(
     Point a browser at it (a regular proxy on 127.0.0.1:8080; `wsinspect browser` opens one that uses it), or
     put it in front of one server with --reverse. On a terminal, the timeline shows the traffic live.
     """
+    configurations = check_configurations(configurations)
     if append and capture is None:
         raise click.UsageError("--append needs --capture FILE")
     if name is not None and capture is not None:
@@ -220,7 +224,7 @@ def run(
         recorded=_recorded_server(recording),
         http2_websocket=http2_websocket,
         board=board,
-        narration=Narration("json" if as_json else "human", frames),
+        narration=Narration("json" if as_json else "human", frames, configurations),
         register=partial(register, path, ca_dir=authority),
         on_ready=lambda facts: _say_ready(facts, as_json, ready_fd, with_advice=with_advice),
         warn=_warn,

@@ -32,6 +32,7 @@ from wsinspect.diagnosis.joining import Joined
 from wsinspect.diagnosis.live_pairs import LivePairs, worth_comparing
 from wsinspect.diagnosis.standing import Place, Standing, key_of, place_of
 from wsinspect.findings.excuses import excused
+from wsinspect.findings.facts import ConnectionFacts
 from wsinspect.findings.model import Finding
 from wsinspect.findings.registry import all_rules, diagnose_capture, diagnose_connection, diagnose_pair
 from wsinspect.findings.together import link_of, once, together
@@ -56,6 +57,9 @@ _JUDGED_AGAIN: Final = 400
 _COMPARED: Final = 5_000
 
 
+Explain = Callable[[Finding, ConnectionFacts], Finding]
+
+
 class LiveFindings:
     """Judges what is in an open capture and stores what it finds.
 
@@ -63,11 +67,18 @@ class LiveFindings:
         database: the indexer's, between its transactions.
         is_restart: whether an earlier recorder had begun.
         clock: seconds that only grow.
+        explain: what else is known of a finding, with the facts of its connection.
     """
 
     def __init__(
-        self, database: Database, *, is_restart: bool = False, clock: Callable[[], float] = time.monotonic
+        self,
+        database: Database,
+        *,
+        is_restart: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+        explain: Explain | None = None,
     ) -> None:
+        self._explain = explain
         self._database = database
         self._query = query_on(database)
         self._reader = FactReader(self._query)
@@ -242,6 +253,16 @@ class LiveFindings:
             self._standing.touch(touched)
             raise
 
+    def _explained(self, finding: Finding) -> Finding:
+        if self._explain is None or finding.connection is None or finding.severity == "note":
+            return finding
+        try:
+            facts = self._reader.connection(finding.connection)
+            return finding if facts is None else self._explain(finding, facts)
+        except Exception:  # our bug must not cost the finding
+            traceback.print_exc()
+            return finding
+
     def _write(self, wanted: dict[Place, list[Finding]], at_ns: int) -> list[Note]:
         """Make these places say this, in one transaction."""
         new: list[tuple[Finding, bool]] = []
@@ -251,7 +272,7 @@ class LiveFindings:
             before: dict[object, stored.StoredFinding] = {}
             for row in stored.at(self._query, place):
                 before[key_of(Finding.from_json(json.loads(row.detail)))] = row
-            for one in findings:
+            for one in map(self._explained, findings):
                 row_before = before.pop(key_of(one), None)
                 if row_before is None:
                     new.append((one, True))

@@ -44,15 +44,27 @@ WELL_AFTER_SECONDS = 30.0
 
 @dataclass
 class Narration:
-    """What the recorder prints on the engine's stdout: nothing (None), "human" lines or "json"."""
+    """What the recorder prints on the engine's stdout: nothing (None), "human" lines or "json".
+
+    Attributes:
+        configurations: of hops, to name the lines that findings come from.
+    """
 
     style: str | None = None
     with_frames: bool = False
+    configurations: tuple[str, ...] = ()
+
+    @property
+    def module(self) -> str:
+        """What is run as the recorder."""
+        return "wsinspect.proxy.placing" if self.configurations else "wsinspect.recorder.process"
 
     def arguments(self) -> list[str]:
+        """What follows the capture's name."""
+        places = [word for one in self.configurations for word in ("--config", one)]
         if self.style is None:
-            return []
-        return ["--narrate", self.style, *(["--frames"] if self.with_frames else [])]
+            return places
+        return [*places, "--narrate", self.style, *(["--frames"] if self.with_frames else [])]
 
 
 @dataclass
@@ -75,7 +87,7 @@ class RecorderSupervisor:
         loop = asyncio.get_running_loop()
         read_fd, write_fd = os.pipe()
         os.set_blocking(write_fd, False)
-        command = [sys.executable, "-m", "wsinspect.recorder.process", str(self.capture)]
+        command = [sys.executable, "-m", self.narration.module, str(self.capture)]
         try:
             process = subprocess.Popen(
                 [*command, *self.narration.arguments()], stdin=read_fd, start_new_session=True

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Final
 
 from wsinspect.capture import schema
-from wsinspect.diagnosis.live import LiveFindings
+from wsinspect.diagnosis.live import Explain, LiveFindings
 from wsinspect.errors import LocalError, WsinspectError
 from wsinspect.journal.format import (
     ENGINE_LOCK,
@@ -61,10 +61,17 @@ class Recorder:
         narrator: reports what happened; None where nobody reads it.
         wants_frames: Whether each frame is narrated.
         wake_fd: The wake pipe's read end.
+        explain: what else is known of a finding (`LiveFindings`).
     """
 
     def __init__(
-        self, path: Path, *, narrator: Narrator | None = None, wants_frames: bool = False, wake_fd: int = 0
+        self,
+        path: Path,
+        *,
+        narrator: Narrator | None = None,
+        wants_frames: bool = False,
+        wake_fd: int = 0,
+        explain: Explain | None = None,
     ) -> None:
         self._path = path
         self._journal = journal_directory(path)
@@ -81,7 +88,8 @@ class Recorder:
         self._is_bulk = False
         self._last_commit = 0.0
         self._indexer = Indexer(self._database, self._notes)
-        self._findings = LiveFindings(self._database, is_restart=self._indexer.position.segment > 0)
+        is_restart = self._indexer.position.segment > 0
+        self._findings = LiveFindings(self._database, is_restart=is_restart, explain=explain)
         self._evictor = Evictor(self._database, path)
         self._reader = JournalReader(self._journal, self._indexer.position)
 
@@ -266,8 +274,12 @@ def _say(text: str) -> None:
     print(f"wsinspect: {text}", file=sys.stderr, flush=True)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a recorder; returns its exit code."""
+def main(arguments: Sequence[str] | None = None, explain: Explain | None = None) -> int:
+    """Run a recorder; returns its exit code.
+
+    Args:
+        explain: what else is known of a finding (`LiveFindings`).
+    """
     parser = argparse.ArgumentParser(
         prog="wsinspect.recorder.process", description="Index the journal of a capture."
     )
@@ -283,7 +295,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     gc.set_threshold(100_000, 20, 20)
     narrator = Narrator(as_json=options.narrate == "json") if options.narrate else None
     try:
-        recorder = Recorder(options.capture, narrator=narrator, wants_frames=options.frames)
+        recorder = Recorder(options.capture, narrator=narrator, wants_frames=options.frames, explain=explain)
         try:
             recorder.run()
         finally:
