@@ -1,6 +1,4 @@
-"""The recorder of `run --config`: it names the line of a hop's configuration in each finding that one
-explains.
-"""
+"""The recorder of `run --config`: a finding that a configuration explains names the line in it."""
 
 from __future__ import annotations
 
