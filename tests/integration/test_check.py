@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import subprocess
 import sys
@@ -17,6 +16,7 @@ import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
 from tests.support.engine import private_environment
+from tests.support.schemas import fits
 
 SCENARIO = """\
 version: 1
@@ -112,7 +112,7 @@ def lab(tmp_path: Path) -> Iterator[Lab]:
 def test_a_client_that_copes(lab: Lab) -> None:
     done = lab.check("--json", "--junit", "report.xml", "--capture", "kept.db", *lab.client())
     assert done.returncode == 0, done.stderr + done.stdout
-    found = json.loads(done.stdout)
+    [found] = fits("check", done.stdout)
     assert found["held"] is True
     assert {one["result"] for one in found["results"]} == {"held"}
     [session] = found["sessions"]

@@ -62,5 +62,6 @@ Small things
     bytes_of_frames frames as bytes, independent of our code
     certs           throw-away certificates        threaded_loop       an event loop in a thread
     examples        how many hypothesis tries
+    schemas         docs/schemas/ and what fits them
     har_check       HAR 1.2's demands              prometheus          its text format, strictly
 """

@@ -152,15 +152,21 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
     ignored, and `kill -INT` is how a script ends one.
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    sys.exit(execute(lambda: cli.main(args, prog_name=PROGRAM, standalone_mode=False)))
+    given = sys.argv[1:] if args is None else args
+    as_json = "--json" in (given[: given.index("--")] if "--" in given else given)
+    sys.exit(execute(lambda: cli.main(args, prog_name=PROGRAM, standalone_mode=False), as_json=as_json))
 
 
-def execute(command: Callable[[], Any]) -> int:
+def execute(command: Callable[[], Any], *, as_json: bool = False) -> int:
     """Runs `command` behind the border for errors.
+
+    Args:
+        as_json: an error is an object on stderr: `{"error", "code", "fix"}`, the exit code and what to do.
 
     Returns:
         The exit code. Whatever went wrong has been said on stderr by then.
     """
+    complain = _complain_json if as_json else _complain
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a terminal without UTF-8 still shows the rest
     if (opening := sys.modules.get("wsinspect.recorder.opening")) is not None:
@@ -180,20 +186,18 @@ def execute(command: Callable[[], Any]) -> int:
         click.echo(error.format_message(), err=True)
         return error.exit_code
     except click.ClickException as error:
-        _complain(_usage_line(error))
+        complain(_usage(error))
         return error.exit_code
     except WsinspectError as error:
-        for line in error.excerpt:
-            click.echo(escape(line), err=True)
-        _complain(str(error))
+        complain(_Complaint(error.message, error.exit_code, error.hint, error.excerpt))
         return error.exit_code
     except OSError as error:
         if error.filename is None:
-            return _crash(error)
-        _complain(f"{os.fsdecode(error.filename)}: {error.strerror}")
+            return _crash(error, complain)
+        complain(_Complaint(f"{os.fsdecode(error.filename)}: {error.strerror}", EXIT_LOCAL))
         return EXIT_LOCAL
     except Exception as error:
-        return _crash(error)
+        return _crash(error, complain)
     return result if isinstance(result, int) else 0
 
 
@@ -210,20 +214,55 @@ def _check_captures() -> None:
         check_structures(dict.fromkeys(opened))
 
 
-def _complain(line: str) -> None:
+class _Complaint(NamedTuple):
+    """What went wrong.
+
+    Attributes:
+        code: the exit code.
+        fix: what to do; may be empty.
+        excerpt: lines above the message: what was typed, and a caret.
+    """
+
+    error: str
+    code: int
+    fix: str = ""
+    excerpt: tuple[str, ...] = ()
+
+
+def _complain(what: _Complaint) -> None:
     from wsinspect.cli.output import narration
 
+    line = f"{what.error} ({what.fix})" if what.fix else what.error
+    _say([*map(escape, what.excerpt), narration(f"{PROGRAM}: {escape(' '.join(line.split()))}")])
+
+
+def _complain_json(what: _Complaint) -> None:
+    from wsinspect.present.terminal import json_line
+
+    content: dict[str, Any] = {
+        "error": " ".join(what.error.split()),
+        "code": what.code,
+        "fix": what.fix or None,
+    }
+    if what.excerpt:
+        content["excerpt"] = list(what.excerpt)
+    _say([json_line(content)])
+
+
+def _say(lines: Sequence[str]) -> None:
     try:
-        click.echo(narration(f"{PROGRAM}: {escape(' '.join(line.split()))}"), err=True)
+        for line in lines:
+            click.echo(line, err=True)
     except OSError:
         return  # stderr is gone too: the exit code has to do
 
 
-def _usage_line(error: click.ClickException) -> str:
-    message = error.format_message().rstrip(".")
+def _usage(error: click.ClickException) -> _Complaint:
+    message, excerpt = error.format_message().rstrip("."), getattr(error, "excerpt", ())
     if not isinstance(error, click.UsageError) or error.ctx is None:
-        return message
-    return f"{message[:1].lower()}{message[1:]} (see '{error.ctx.command_path} --help')"
+        return _Complaint(message, error.exit_code, "", excerpt)
+    help_ = f"see '{error.ctx.command_path} --help'"
+    return _Complaint(f"{message[:1].lower()}{message[1:]}", error.exit_code, help_, excerpt)
 
 
 def _silence_stdout() -> None:
@@ -233,20 +272,21 @@ def _silence_stdout() -> None:
     os.close(null)
 
 
-def _crash(error: Exception) -> int:
+def _crash(error: Exception, complain: Callable[[_Complaint], None]) -> int:
     """One line for a damaged capture, or for a bug of ours with the file that has the traceback."""
     if "wsinspect.recorder.opening" in sys.modules:
         from wsinspect.capture.damage import blame
         from wsinspect.recorder.opening import opened
 
         if (damaged := blame(dict.fromkeys(reversed(opened)))) is not None:
-            _complain(str(damaged))
+            complain(_Complaint(damaged.message, damaged.exit_code, damaged.hint, damaged.excerpt))
             return damaged.exit_code
     line = f"internal error: {type(error).__name__}: {error}"
     try:
-        _complain(f"{line} (a bug; the details are in {_write_crash_log(error)})")
+        where = f"a bug; the details are in {_write_crash_log(error)}"
     except (OSError, WsinspectError) as trouble:
-        _complain(f"{line} (a bug; its details could not be written: {trouble})")
+        where = f"a bug; its details could not be written: {trouble}"
+    complain(_Complaint(line, EXIT_LOCAL, where))
     return EXIT_LOCAL
 
 

@@ -8,7 +8,7 @@ import click
 
 from wsinspect.cli.capture_options import output_option
 from wsinspect.cli.completion import complete_capture_file
-from wsinspect.cli.options import examples, show_place
+from wsinspect.cli.options import examples, placed
 from wsinspect.units import QuantityError, parse_duration
 
 
@@ -54,5 +54,4 @@ def _shift(text: str) -> tuple[str, int]:
     try:
         return name, sign * parse_duration(duration[1:] if duration[:1] in ("+", "-") else duration)
     except QuantityError as error:
-        show_place(error)
-        raise click.UsageError(f"--shift: {error}") from None
+        raise placed(click.UsageError(f"--shift: {error}"), error) from None

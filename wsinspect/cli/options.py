@@ -15,7 +15,6 @@ import click
 
 from wsinspect.faults.sessions import SessionBy
 from wsinspect.net import Address, Endpoint, parse_address, parse_endpoint
-from wsinspect.text import escape
 from wsinspect.units import QuantityError, parse_duration, parse_size
 
 if TYPE_CHECKING:
@@ -84,8 +83,7 @@ class Parsed(click.ParamType, Generic[T]):  # type: ignore[type-arg]  # generic 
         try:
             return self._parse(value)
         except QuantityError as error:
-            show_place(error)
-            self.fail(str(error), param, ctx)
+            raise placed(click.BadParameter(str(error), ctx=ctx, param=param), error) from None
         except ValueError as error:
             self.fail(str(error), param, ctx)
 
@@ -100,9 +98,10 @@ class Factor(click.FloatRange):
         return number
 
 
-def show_place(error: QuantityError) -> None:
-    """Print what was written, and a caret below the mistake; the error's own line comes after it."""
-    click.echo(f"{escape(error.text)}\n{error.caret()}", err=True)
+def placed(usage: click.UsageError, error: QuantityError) -> click.UsageError:
+    """The same error; what was written, and a caret below the mistake, come before its line."""
+    usage.excerpt = (error.text, error.caret())  # type: ignore[attr-defined]
+    return usage
 
 
 SIZE = Parsed("size", parse_size)
