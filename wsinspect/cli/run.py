@@ -115,6 +115,7 @@ DEFAULT_LISTEN = Address("127.0.0.1", 8080)
     default="mirror",
     help="WebSockets over HTTP/2: offer them to clients as the server does (the default), or never.",
 )
+@click.option("--strip-alt-svc", is_flag=True, help="Remove the server's offers of HTTP/3 (Alt-Svc).")
 @click.option("--ca-dir", type=click.Path(path_type=Path), help="Directory of the CA.")
 @click.option(
     "--set", "settings", multiple=True, metavar="OPTION=VALUE", help="Set a mitmproxy option; repeatable."
@@ -161,6 +162,7 @@ def run(
     insecure: bool,
     trusted: tuple[Path, ...],
     http2_websocket: Mode,
+    strip_alt_svc: bool,
     ca_dir: Path | None,
     settings: tuple[str, ...],
     no_page_scan: bool,
@@ -223,6 +225,7 @@ def run(
         control=control_options(control, control_token_file),
         recorded=_recorded_server(recording),
         http2_websocket=http2_websocket,
+        strips_alt_svc=strip_alt_svc,
         board=board,
         narration=Narration("json" if as_json else "human", frames, configurations),
         register=partial(register, path, ca_dir=authority),

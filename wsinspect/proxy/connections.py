@@ -7,6 +7,7 @@
 - `request_failed`: a request that is not an opening handshake got a 502 of this proxy's own, with the reason;
 - `alpn`: a side offered HTTP/2 and the other one answered with something else;
 - `h2_settings`: a server's SETTINGS, and what this proxy announced to the client in their place;
+- `alt_svc`: a response offers HTTP/3, and whether this proxy took the offer away;
 - `h2_connect_refused`: an extended CONNECT of a client, which this proxy does not carry.
 
 The last three are written once for the same facts, those in the middle at most `MAX_ALIKE` times: a flood of
@@ -157,6 +158,17 @@ class ConnectionEvents:
             origin=head.get("origin"),
         )
         self._report(event, (event.KIND, event.tap, event.protocol, event.authority, event.path))
+
+    def alt_svc(self, flow: http.HTTPFlow, value: str, *, is_stripped: bool) -> None:
+        """A response offers HTTP/3."""
+        event = events.AltSvc(
+            tap=self._tap(flow.client_conn),
+            client=facts.address(flow.client_conn.peername),
+            host=flow.request.pretty_host,
+            value=value[:500],
+            stripped=is_stripped,
+        )
+        self._report(event, (event.KIND, event.tap, event.host, event.value))
 
     def tls(self, client: connection.Client, conn: connection.Connection) -> None:
         """TLS was agreed on one side: what of ALPN?"""

@@ -40,7 +40,7 @@ from wsinspect.proxy.listening import (
     listener_facts,
     refuse_own_targets,
 )
-from wsinspect.proxy.mirroring import AlpnMirror
+from wsinspect.proxy.mirroring import AlpnMirror, HttpThreeOffers
 from wsinspect.proxy.pages import PageWatch
 from wsinspect.proxy.polling import PollLog
 from wsinspect.proxy.recorded import RecordedServer
@@ -103,6 +103,7 @@ class EngineOptions:
         page_wait_seconds: how long a page may take to try a WebSocket; None looks at no pages.
         recorded: answers matching handshakes from a recording; None for none.
         http2_websocket: `mirror` gives WebSockets over HTTP/2 to clients whose server has it, `off` to none.
+        strips_alt_svc: clients get no Alt-Svc that offers HTTP/3.
         register: makes this engine known (the run file), given its listeners and its control API; undone by
             `close`.
         on_ready: called once with the `ready` event's facts.
@@ -127,6 +128,7 @@ class EngineOptions:
     control: ControlOptions | None = None
     recorded: RecordedServer | None = None
     http2_websocket: Mode = "mirror"
+    strips_alt_svc: bool = False
     register: Callable[[list[dict[str, Any]], dict[str, str] | None], Registration] = (
         lambda listeners, control: Unregistered()
     )
@@ -253,6 +255,8 @@ class _Engine:
         set_mode(self.options.http2_websocket)
         if self.options.http2_websocket != "off":
             master.addons.add(AlpnMirror())
+        # Behind the log, so that a response is on record as it came.
+        master.addons.add(HttpThreeOffers(self.log.connections, strips=self.options.strips_alt_svc))
         if self.options.page_wait_seconds is not None:
             wait = self.options.page_wait_seconds
             master.addons.add(PageWatch(self.recording.journal, self.recording.clock.now_ns, wait))
@@ -339,6 +343,8 @@ class _Engine:
         changes = [f"known handshakes are answered from {recorded.path}"] if recorded else []
         if self.options.http2_websocket == "off":
             changes.append("WebSockets over HTTP/2 are not offered to clients (--http2-websocket off)")
+        if self.options.strips_alt_svc:
+            changes.append("Alt-Svc is removed where it offers HTTP/3 (--strip-alt-svc)")
         return changes
 
     # Ending

@@ -1,4 +1,4 @@
-"""What a client is offered by ALPN: what its server would choose. A mitmproxy addon.
+"""What a client is offered: by ALPN what its server would choose, and HTTP/3 or not. Addons of mitmproxy.
 
 Stock mitmproxy's lazy strategy answers a client's TLS before there is a server, so it takes h2 for a server
 that speaks HTTP/1.1 alone, and what a WebSocket may use (RFC 8441) is not known when its client asks. Here a
@@ -7,7 +7,10 @@ client that offers h2 waits until the server has answered the same offer.
 
 from __future__ import annotations
 
-from mitmproxy import tls
+from mitmproxy import http, tls
+from mitmproxy.proxy import mode_specs
+
+from wsinspect.proxy.connections import ConnectionEvents
 
 
 class AlpnMirror:
@@ -23,3 +26,28 @@ class AlpnMirror:
         else:
             # Nothing but HTTP/1.1 is spoken without TLS.
             context.client.alpn = b"http/1.1"
+
+
+class HttpThreeOffers:
+    """Reports `Alt-Svc: h3` (RFC 7838, RFC 9114 section 3.1.1), and takes it away where that is asked for.
+
+    A browser that is configured for a proxy does not leave it, so only responses through other modes are
+    reported.
+    """
+
+    def __init__(self, connections: ConnectionEvents, *, strips: bool) -> None:
+        self._connections = connections
+        self._strips = strips
+
+    def responseheaders(self, flow: http.HTTPFlow) -> None:
+        assert flow.response
+        value = flow.response.headers.get("alt-svc", "")
+        if "h3" not in value:
+            return
+        if self._strips:
+            del flow.response.headers["alt-svc"]
+        mode = flow.client_conn.proxy_mode
+        if self._strips or not isinstance(
+            mode, mode_specs.RegularMode | mode_specs.UpstreamMode | mode_specs.Socks5Mode
+        ):
+            self._connections.alt_svc(flow, value, is_stripped=self._strips)

@@ -94,6 +94,7 @@ class EventKind(StrEnum):
     """What an event is about; see `events`."""
 
     ALPN = "alpn"
+    ALT_SVC = "alt_svc"
     ATTEMPT = "attempt"
     CLIENT_LEFT = "client_left"
     CLOSED = "closed"

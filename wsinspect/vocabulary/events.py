@@ -428,6 +428,18 @@ class Alpn(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AltSvc(Event):
+    """A server offers HTTP/3 (RFC 7838), for which a browser may leave this proxy; `stripped`: not with us."""
+
+    KIND = EventKind.ALT_SVC
+    tap: str | None = None
+    client: str | None = None
+    host: str | None = None
+    value: str | None = None
+    stripped: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class H2Settings(Event):
     """Whether a server's SETTINGS allow an extended CONNECT, and what the client was sent in their place."""
 

@@ -400,6 +400,10 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
             ),
         ],
     ),
+    "WS-H2-006": (
+        [capture(events=(("alt_svc", {"host": "h", "value": 'h3=":443"'}),))],
+        [capture(events=(("alt_svc", {"host": "h", "value": 'h3=":443"', "stripped": True}),)), capture()],
+    ),
     "WS-H2-003": ([capture(events=(("h2_connect_refused", {"protocol": "websocket"}),))], [capture()]),
     "WS-DEV-001": (
         [failed("cannot connect to 127.0.0.1:24678: connection refused", "connect", head=VITE)],

@@ -1,6 +1,7 @@
 """HTTP/2: downgrades and dead ends (RFC 8441), by whom: a hop, a client, or this proxy itself.
 
-The engine's events `alpn`, `h2_settings` and `h2_connect_refused` say what each side offered and got.
+The engine's events `alpn`, `h2_settings`, `h2_connect_refused` and `alt_svc` say what each side offered and
+got.
 """
 
 from __future__ import annotations
@@ -165,6 +166,31 @@ def downgraded(facts: CaptureFacts) -> Iterator[Found]:
             seen.setdefault(one.get("name"), one)
     for name, one in list(seen.items())[:8]:
         yield Found(evidence=(_offer(one),), hop=str(name) if name else None)
+
+
+@rules(
+    "WS-H2-006",
+    "note",
+    "server",
+    "The server offers HTTP/3: a browser may leave this proxy",
+    meaning="Its responses have an Alt-Svc header for h3 (RFC 7838), and this proxy passed it on. A browser may"
+    " send its next requests over QUIC to the port named there, and nothing of them is seen here. WebSockets"
+    " stay on TCP: no browser sends them over HTTP/3 yet.",
+    js=JS_NOTHING,
+    topic="alt-svc",
+    rows="H8",
+    scope="capture",
+)
+def leaves_for_http3(facts: CaptureFacts) -> Iterator[Found]:
+    offers = [one for one in events_of(facts, "alt_svc") if not one.get("stripped")]
+    if offers:
+        hosts = dict.fromkeys(str(one.get("host")) for one in offers)
+        yield Found(
+            evidence=(
+                f"{offers[0].get('host')}: Alt-Svc: {offers[0].get('value')}",
+                f"hosts: {', '.join(list(hosts)[:8])}",
+            )
+        )
 
 
 def _offer(one: Mapping[str, Any]) -> str:
