@@ -88,3 +88,31 @@ def test_a_hanging_handshake_hangs_alone_and_its_client_may_leave(tmp_path, cert
     run = asyncio.run(play())
     assert ends(run)[0] == ("client", "rst", "RST_STREAM CANCEL")
     assert rows(run, "SELECT state, ended_by FROM connection WHERE path = '/x'") == [("failed", "client")]
+
+
+@pytest.mark.parametrize("how", ["goaway", "connection"])
+def test_an_abort_of_the_connection_ends_all_its_streams(tmp_path, certificates, how):
+    async def play():
+        rule = f"abort,name=cut,how={how},match=path:/x op:text"
+        async with h2_lab(tmp_path, certificates, "--fault", rule) as place:
+            client, server = await place.connect()
+            await client.opened("/y", server)
+            mine, _ = await client.opened("/x", server)
+            client.send(mine, HELLO)
+            await client.wait(lambda: client.ended)
+            await server.wait(lambda: server.ended)
+            again, there = await place.connect()
+            await again.opened("/y", there)
+        return client, server, place.run
+
+    client, server, run = asyncio.run(play())
+    if how == "goaway":
+        assert client.goaways == [(0, 3, b"")]
+        assert client.ended == server.ended == "fin"
+    else:
+        assert client.goaways == []
+        assert client.ended == "rst"
+    http2 = ("GOAWAY NO_ERROR",) if how == "goaway" else ()
+    assert ends(run)[:2] == [("proxy", "fin" if how == "goaway" else "rst", *http2)] * 2
+    found = rows(run, "SELECT path, ended_by, js_code FROM connection WHERE id < 3 ORDER BY id")
+    assert found == [("/y", "proxy", 1006), ("/x", "fault", 1006)]

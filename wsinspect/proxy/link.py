@@ -197,6 +197,7 @@ class SocketLink:
         """End both sides on behalf of a fault: `to` gets `how`, another side a FIN."""
         if self._is_over or self._is_aborted:
             return
+        how = {"goaway": "fin", "connection": "rst"}.get(how, how)
         self._is_aborted = True
         self.use_layers()
         self._may_splice = False

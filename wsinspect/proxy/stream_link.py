@@ -37,8 +37,8 @@ class _Source:
     def reset(self, code: int) -> None:
         self._link.was_reset(self._direction, code)
 
-    def lost(self, how: str, detail: str) -> None:
-        self._link.lost(self._direction, how, detail)
+    def lost(self, how: str, detail: str, is_ours: bool) -> None:
+        self._link.lost("proxy" if is_ours else _SIDES[self._direction], how, detail)
 
     def drained(self) -> None:
         # What this side was sent came from the other one.
@@ -102,10 +102,10 @@ class StreamLink:
         self._end(direction, "rst", f"RST_STREAM {code_name(code)}")
         self._finish()
 
-    def lost(self, direction: Direction, how: str, detail: str) -> None:
-        """The connection of a direction's sender ended, and the seam ends the other one in the same way."""
+    def lost(self, side: str, how: str, detail: str) -> None:
+        """A side's connection ended, or we ended one; the seam ends the other one in the same way."""
         if not self._is_over and not self._is_aborted:
-            self.stream.ended(_SIDES[direction], how, detail or None)
+            self.stream.ended(side, how, detail or None)
         self._wants_finish = True
         self._close()
 
@@ -209,8 +209,11 @@ class StreamLink:
         if self._is_over or self._is_aborted:
             return
         self._is_aborted = True
-        self.stream.ended("proxy", how)
         chosen = {"client": (True, False), "server": (False, True)}.get(to, (True, True))
+        if how in ("goaway", "connection"):
+            self._end_connections(how, chosen)
+            return
+        self.stream.ended("proxy", how)
         for tunnel, is_chosen in zip(self._tunnels, chosen, strict=True):
             if how == "rst" and is_chosen:
                 tunnel.reset(ErrorCodes.CANCEL)
@@ -220,6 +223,15 @@ class StreamLink:
             self._close()
         else:
             asyncio.get_running_loop().call_later(ABORT_SECONDS, self._end_abort)
+
+    def _end_connections(self, how: str, chosen: tuple[bool, bool]) -> None:
+        """End the connection of a side, or of both, with all its streams; the other side's follows."""
+        ends = {"goaway": "fin", "connection": "rst"}
+        self.stream.ended("proxy", ends[how], "GOAWAY NO_ERROR" if how == "goaway" else None)
+        self._close()
+        for tunnel, is_chosen in zip(self._tunnels, chosen, strict=True):
+            if is_chosen:
+                tunnel.owner.end_connection(how)
 
     def _end_abort(self) -> None:
         for tunnel in self._tunnels:

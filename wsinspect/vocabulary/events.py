@@ -429,7 +429,7 @@ class Alpn(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AltSvc(Event):
-    """A server offers HTTP/3 (RFC 7838), for which a browser may leave this proxy; `stripped`: not with us."""
+    """A server offers HTTP/3 (RFC 7838), for which browsers leave this proxy; `stripped`: not with us."""
 
     KIND = EventKind.ALT_SVC
     tap: str | None = None

@@ -12,6 +12,7 @@ from wsinspect.faults.values import SECONDS, SIZE, Choice, Number, Text
 
 _TO: Final = Choice(("both", "client", "server"))
 _END: Final = Choice(("fin", "rst"))
+_ABORT: Final = Choice(("fin", "rst", "goaway", "connection"))
 _HOP_END: Final = Choice(("fin", "rst", "close"))
 _IDLE_END: Final = Choice(("fin", "rst", "close", "silent"))
 #: RFC 6455 section 7.4 forbids most of these in a frame; sending one is a fault like any other.
@@ -44,7 +45,13 @@ class Abort(FaultKind):
     summary = "End without a close frame: JavaScript sees 1006."
     examples = ("{kind: abort, how: rst, when: {after: 30s}}", "{kind: abort, how: fin, match: 'op:ping'}")
     is_trigger = True
-    how: str = setting(_END, "the TCP segment that ends it", default="rst")
+    how: str = setting(
+        _ABORT,
+        "the TCP segment that ends it. Over HTTP/2 `fin` is END_STREAM and `rst` is RST_STREAM; `goaway`"
+        " (GOAWAY, then FIN) and `connection` (RST) end the whole connection with all its streams. Over"
+        " HTTP/1.1 they are `fin` and `rst`",
+        default="rst",
+    )
     to: str = setting(_TO, "who gets it; the other side gets a FIN", default="both")
 
 

@@ -259,6 +259,21 @@ class _Relaying(Http2Connection):
     def forget(self, stream_id: int) -> None:
         self.tunnels.pop(stream_id, None)
 
+    def end_connection(self, how: str) -> None:
+        carrier = self.wire.carrier(self.context, self.conn)
+        frame = GoAway(int(ErrorCodes.NO_ERROR), self.h2_conn.highest_inbound_stream_id, b"")
+        detail = str(frame) if how == "goaway" else ""
+        tunnels = list(self.tunnels.values())
+        self.tunnels.clear()
+        for tunnel in tunnels:
+            tunnel.on_lost("fin" if how == "goaway" else "rst", detail, is_ours=True)
+        if how == "goaway":
+            self.h2_conn.send_goaway(frame)
+            self.flush()
+            self.wire.close(carrier)
+        else:
+            self.wire.abort([carrier])
+
     def handle_h2_event(self, event: Event) -> layer.CommandGenerator[bool]:
         tunnel = self.tunnels.get(getattr(event, "stream_id", None) or 0)
         if isinstance(event, GoAwayReceived):

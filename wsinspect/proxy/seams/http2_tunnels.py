@@ -63,8 +63,8 @@ class Receiver(Protocol):
     def reset(self, code: int) -> None:
         """The peer sent RST_STREAM with this code (RFC 9113 section 6.4)."""
 
-    def lost(self, how: str, detail: str) -> None:
-        """The connection under the stream ended ("fin", "rst", "timeout")."""
+    def lost(self, how: str, detail: str, is_ours: bool) -> None:
+        """The connection under the stream ended ("fin", "rst", "timeout"), by its peer or by our fault."""
 
     def drained(self) -> None:
         """All that was written has left."""
@@ -84,6 +84,9 @@ class Owner(Protocol):
 
     def forget(self, stream_id: int) -> None:
         """A tunnel is over on both sides."""
+
+    def end_connection(self, how: str) -> None:
+        """End the connection with all its streams: by "goaway" and FIN, or "connection", by RST."""
 
 
 class Outbox:
@@ -176,9 +179,9 @@ class Tunnel:
         self._drop()
         self._tell(lambda receiver: receiver.reset(code))
 
-    def on_lost(self, how: str, detail: str) -> None:
+    def on_lost(self, how: str, detail: str, *, is_ours: bool = False) -> None:
         self._drop()
-        self._tell(lambda receiver: receiver.lost(how, detail))
+        self._tell(lambda receiver: receiver.lost(how, detail, is_ours))
 
     def _tell(self, tell: Callable[[Receiver], None]) -> None:
         if self._receiver is None:
