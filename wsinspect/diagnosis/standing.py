@@ -65,7 +65,8 @@ class Standing:
         """
         before = self._judgements.get(_CAPTURE, _Judgement(frozenset(), ())).findings
         known = {key_of(one): one for one in before}
-        found = [one if is_over else known.get(key_of(one), one) for one in findings]
+        # Two of one rule may have one key; an object that stood twice could not be taken away twice.
+        found = [one if is_over else known.pop(key_of(one), one) for one in findings]
         keys = set(map(key_of, found))
         aged = [
             one

@@ -99,3 +99,13 @@ def test_what_is_forgotten_stays_as_it_was_written(monkeypatch):
     assert len(said._by_place) == 3
     assert not said._covered[1, "WS-A-009"]
     assert said.at((1, "WS-A-004"))
+
+
+def test_two_findings_of_one_rule_about_the_capture_are_judged_again():
+    said = Standing()
+    hosts = [finding(None, evidence="one host"), finding(None, evidence="another host")]
+    for _ in range(3):
+        said.judge_capture(hosts, 0)
+        assert len(said.at(place_of(hosts[0]))) == 2
+    said.judge_capture([], 0)
+    assert said.at(place_of(hosts[0])) == []
