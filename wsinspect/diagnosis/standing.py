@@ -64,7 +64,7 @@ class Standing:
             is_over: this look is the last one. Before, a series that grows keeps the name that it got first.
         """
         before = self._judgements.get(_CAPTURE, _Judgement(frozenset(), ())).findings
-        known = {key_of(one): one for one in before}
+        known = {key_of(one): one for one in reversed(before)}
         # Two of one rule may have one key; an object that stood twice could not be taken away twice.
         found = [one if is_over else known.pop(key_of(one), one) for one in findings]
         keys = set(map(key_of, found))
