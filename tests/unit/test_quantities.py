@@ -250,13 +250,14 @@ def test_a_factor_is_a_number_of_its_range(text):
 #: What prints a number with its unit by hand, and why; all else uses `format_size` and `format_duration`.
 BY_HAND = {
     "cli/detail.py": "a time on the capture's axis, to the microsecond",
+    "doctor/proof/envoy.py": "a duration in Envoy's own notation",
     "findings/limits.py": "a setting as its documentation writes it",
     "findings/rules/gateways.py": "the same",
     "findings/rules/held.py": "a guess at a setting, as people set it",
     "present/sandwich.py": "a difference with its sign and its error",
     "present/handshakes.py": "a column with its sign",
+    "present/words.py": "a column that changes while somebody looks",
     "recorder/narrator.py": "a step of the clock, with its sign",
-    "tui/screens/timeline.py": "ticks of an axis",
     "tui/widgets/playback.py": "places on the axis",
 }
 #: `{x >> 20} MiB`, `{x / 1024:.1f} KiB`, `{x:g} s`, `{x:.1f} ms`.

@@ -10,6 +10,8 @@ import json
 import re
 from typing import Any, Final, NamedTuple
 
+from wsinspect.units import format_size
+
 #: Bytes read of one input; logs are longer, and people pipe in their last failure.
 MAX_BYTES: Final = 16 << 20
 #: Characters of a line that are looked at: no program says what is wrong after that.
@@ -56,7 +58,7 @@ def read_lines(data: bytes, *, is_cut: bool = False) -> Reading:
     notes = []
     if is_cut or len(data) > MAX_BYTES:
         data = data[:MAX_BYTES]
-        notes.append(f"only the first {MAX_BYTES >> 20} MiB were looked at")
+        notes.append(f"only the first {format_size(MAX_BYTES)} were looked at")
     kept: list[Line] = []
     long_ones = 0
     for number, raw in enumerate(data.split(b"\n"), 1):

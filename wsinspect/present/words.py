@@ -15,8 +15,6 @@ from wsinspect.units import format_duration, format_size
 from wsinspect.vocabulary.rules import rule_words
 from wsinspect.wire.close_codes import close_name
 
-#: "How long ago" changes while somebody looks, so it has no more digits.
-_TENTH: Final = 10**8
 #: Cells of the names in front of facts.
 _NAME_CELLS: Final = 14
 _LOST_END: Final = "its end could not be stored"
@@ -151,7 +149,12 @@ def extension_words(connection: Connection) -> str:
 
 def ago(interval_ns: int) -> str:
     """How long ago, short."""
-    return format_duration(interval_ns // _TENTH * _TENTH)
+    seconds = interval_ns / 1e9
+    if seconds < 100:
+        return f"{seconds:.1f} s"
+    if seconds < 3600:
+        return format_duration(interval_ns, is_steady=True)
+    return f"{seconds / 3600:.1f} h"
 
 
 def listening_words(

@@ -171,9 +171,9 @@ def test_a_close_without_a_code_is_still_a_close(tmp_path):
     (one,) = connections(tmp_path, {"client_close_reason": b"", "js_code": 1005})
     assert close_codes(one) == "CLOSE"
     assert [ago(time_ns) for time_ns in (400_000_000, 200 * SECOND, 7200 * SECOND)] == [
-        "400 ms",
+        "0.4 s",
         "3 min 20 s",
-        "2 h",
+        "2.0 h",
     ]
 
 

@@ -14,6 +14,7 @@ from ruamel.yaml.nodes import MappingNode, ScalarNode, SequenceNode
 
 from wsinspect.doctor.configuration.model import Edit, Lines, Place
 from wsinspect.doctor.configuration.sources import Sources
+from wsinspect.units import format_size
 
 #: The reader needs a second for 100 KiB, and several on a busy machine.
 _MAX_BYTES: Final = 160 * 1024
@@ -207,7 +208,7 @@ def documents(sources: Sources, file: str, wanted: re.Pattern[str] | None = None
         parts = re.split(r"^(---(?:[ \t].*)?\n)", text, flags=re.M)
         text = "".join(one if wanted.search(one) or one.startswith("---") else _blank(one) for one in parts)
     if len(text) - text.count(" ") - text.count("\n") > _MAX_BYTES:
-        sources.problem(file, f"more than {_MAX_BYTES >> 10} KiB of YAML")
+        sources.problem(file, f"more than {format_size(_MAX_BYTES)} of YAML")
         return []
     reader = YAML(typ="safe", pure=True)
     found: list[Node] = []

@@ -12,6 +12,7 @@ from typing import Any, Final
 from wsinspect.doctor.configuration.documents import Node
 from wsinspect.doctor.configuration.model import Edit, Lines, Place
 from wsinspect.doctor.configuration.sources import Sources
+from wsinspect.units import format_size
 
 _TABLE: Final = re.compile(r"^\s*\[\[?\s*([^\]]+?)\s*\]\]?\s*(?:#.*)?$")
 _ENTRY: Final = re.compile(r"^\s*([\w.\"'-]+)\s*=\s*")
@@ -99,7 +100,7 @@ def toml_document(sources: Sources, file: str) -> TomlNode | None:
     if text is None:
         return None
     if len(text) > _MAX_BYTES:
-        sources.problem(file, f"larger than {_MAX_BYTES >> 10} KiB")
+        sources.problem(file, f"larger than {format_size(_MAX_BYTES)}")
         return None
     try:
         value = tomllib.loads(text.replace("\r\n", "\n"))
