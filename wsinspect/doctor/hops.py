@@ -113,8 +113,10 @@ def _a_hop(
     pairs = [pair for one in same for pair in _as_pair(edge, one, names[works], accepted)]
     if edge.status == 101:  # what the hop did to the server's own 101 can be seen
         pairs = [*_as_pair(edge, probe_of(mains[works]), names[works], accepted), *pairs]
+    alternatives: list[Finding] = []
     if pairs:
-        findings = _explained(pairs, own)
+        likely, *rest = _explained(pairs)
+        findings, alternatives = ranked([likely, *own]), rest
     else:
         findings = _unexplained(own, edge, direct, same, names[works - 1 : works + 1])
     findings = [in_own_words(one) for one in findings]
@@ -130,6 +132,7 @@ def _a_hop(
             *(f"{one.asks}: another answer ({one.outcome})" for one in tried if one not in same),
         ),
         next_steps=tuple(next_steps(findings)),
+        alternatives=tuple(map(in_own_words, alternatives)),
     )
 
 
@@ -152,28 +155,33 @@ def _with_unknown_path(finding: Finding) -> Finding:
     )
 
 
-def _explained(pairs: Sequence[tuple[Probe, Finding]], own: Sequence[Finding]) -> list[Finding]:
-    """The likeliest fault of the hop, with the others that would give the same answer."""
-    tried, first = pairs[0]
-    inferred = (
-        f"compared with {tried.asks}"
-        if tried.kind == "direct"
-        else f"inferred: the server behind it gives the same answer when it is asked {tried.asks}"
-    )
-    kept = [line for line in first.evidence if not line.startswith(_JOINED)]
-    others = [(probe, one) for probe, one in pairs[1:] if probe.kind != tried.kind]
+def _explained(pairs: Sequence[tuple[Probe, Finding]]) -> list[Finding]:
+    """The likeliest fault of the hop, then the others that would give the same answer; each names all."""
+    kinds: dict[str, tuple[Probe, Finding]] = {}
+    for tried, one in pairs:
+        kinds.setdefault(tried.kind, (tried, one))
     causes = [
-        Cause(f"{one.title} (asked {probe.asks}, the same answer)", _CONFIGURATION) for probe, one in others
+        Cause(f"{one.title} (asked {tried.asks}, the same answer)", _CONFIGURATION)
+        for tried, one in kinds.values()
     ]
-    if causes:
-        causes.insert(0, Cause(f"{first.title} (asked {tried.asks}, the same answer)", _CONFIGURATION))
-    found = replace(
-        first,
-        evidence=(inferred, *kept)[:MAX_EVIDENCE],
-        causes=tuple(causes) or first.causes,
-        confidence=first.confidence if not causes else "medium",
-    )
-    return list(ranked([found, *own]))
+    return [
+        replace(
+            one,
+            evidence=(_inferred(tried), *(line for line in one.evidence if not line.startswith(_JOINED)))[
+                :MAX_EVIDENCE
+            ],
+            causes=tuple(causes) if len(causes) > 1 else one.causes,
+            confidence=one.confidence if len(causes) == 1 else "medium",
+        )
+        for tried, one in kinds.values()
+    ]
+
+
+def _inferred(tried: Probe) -> str:
+    """What shows it: a comparison, or what the server behind the hop answers when it is asked like that."""
+    if tried.kind == "direct":
+        return f"compared with {tried.asks}"
+    return f"inferred: the server behind it gives the same answer when it is asked {tried.asks}"
 
 
 def _unexplained(

@@ -62,6 +62,7 @@ class Judgement:
         findings: most likely cause first.
         ruled_out: what was looked at and is right, or does not matter.
         next_steps: what to do where nothing is sure.
+        alternatives: findings that the answers fit as well as the first one; a configuration may tell.
     """
 
     verdict: Verdict
@@ -69,6 +70,7 @@ class Judgement:
     findings: tuple[Finding, ...]
     ruled_out: tuple[str, ...] = ()
     next_steps: tuple[str, ...] = ()
+    alternatives: tuple[Finding, ...] = ()
 
 
 def judge(reached: Reached, answers: Sequence[Answer], held: Sequence[Held] = ()) -> Judgement:

@@ -107,11 +107,15 @@ def with_configuration(
     errors = [one for one in judgement.findings if one.severity == "error" or one.id in _LIMITS_MEASURED]
     lines = [line for one, met in places for line in _remarks(one, met)]
     if errors:
-        explained = _explain(judgement.findings.index(errors[0]), errors[0], places)
-        if explained is not None:
-            better = with_place(errors[0], explained)
+        index = judgement.findings.index(errors[0])
+        # What the answers fit as well, the configuration may tell apart.
+        for finding in (errors[0], *judgement.alternatives):
+            explained = _explain(index, finding, places)
+            if explained is None:
+                continue
+            better = with_place(finding, explained)
             findings = tuple(better if one is errors[0] else one for one in judgement.findings)
-            words = masked(f"{errors[0].title}: {explained.met.where}: {explained.defect.words}")
+            words = masked(f"{finding.title}: {explained.met.where}: {explained.defect.words}")
             return replace(judgement, findings=findings, headline=words), explained
         lines = [
             f"{line}, which does not explain it" if line.startswith("this URL meets") else line
