@@ -196,6 +196,10 @@ class Planner:
         given = self._given()
         if given:
             yield self._without(given)
+        yield self._without(("Sec-WebSocket-Extensions",))
+        if self._extras.subprotocols:
+            yield self._without(("Sec-WebSocket-Protocol",))
+            yield from self._singly()
         yield self._get()
 
     def _given(self) -> tuple[str, ...]:
@@ -206,6 +210,9 @@ class Planner:
         """Of a server whose 101 no browser takes: is it what was offered?"""
         if self._extras.subprotocols:
             yield self._without(("Sec-WebSocket-Protocol",))
+            for question in self._singly():
+                if is_accepted((yield question)):
+                    return
         if main.negotiation.extensions:
             yield self._without(("Sec-WebSocket-Extensions",))
         elif main.negotiation.subprotocols_offered == ():
@@ -248,6 +255,15 @@ class Planner:
         except StopIteration as end:
             found: tuple[str, ...] = end.value
         yield self._without(found)
+        if found == ("Sec-WebSocket-Protocol",):
+            yield from self._singly()
+
+    def _singly(self) -> Iterator[Question]:
+        """Each of the offered subprotocols alone, where there are several."""
+        names = self._extras.subprotocols
+        for name in names[:_SUBPROTOCOLS] if len(names) > 1 else ():
+            offered = with_field(self._fields(), "Sec-WebSocket-Protocol", name)
+            yield self._question(f"subprotocol:{name}", f"with the subprotocol {name} alone", fields=offered)
 
     def _only(self, names: tuple[str, ...], left_out: tuple[str, ...]) -> Question:
         keys = {name.lower() for name in left_out}

@@ -104,10 +104,39 @@ def test_a_server_that_accepts_is_asked_whether_it_looks() -> None:
         "handshake",
         "origin:foreign",
         "without:origin",
+        "without:sec-websocket-extensions",
         "get",
     ]
     extras = Extras(cookies=("a=b",), headers=(("X-Token", "t"),))
     assert "without:cookie,x-token" in asked(lambda q: answered(q, 101), extras=extras)
+
+
+def test_each_subprotocol_is_offered_alone_and_none() -> None:
+    def choosing(question: Question) -> ConnectionFacts:
+        offered = (question.value("Sec-WebSocket-Protocol") or "").partition(",")[0]
+        return answered(question, 101, fields={"Sec-WebSocket-Protocol": offered} if offered else {})
+
+    kinds = asked(choosing, extras=Extras(subprotocols=("a", "b")))
+    assert kinds[3:-1] == [
+        "without:sec-websocket-extensions",
+        "without:sec-websocket-protocol",
+        "subprotocol:a",
+        "subprotocol:b",
+    ]
+    one = asked(choosing, extras=Extras(subprotocols=("a",)))
+    assert not any(kind.startswith("subprotocol:") for kind in one)
+
+
+def test_where_the_list_of_subprotocols_is_refused_each_is_tried() -> None:
+    def only_b(question: Question) -> ConnectionFacts:
+        offered = question.value("Sec-WebSocket-Protocol")
+        if offered is None or offered == "b":
+            return answered(question, 101, fields={"Sec-WebSocket-Protocol": "b"} if offered else {})
+        return answered(question, 400)
+
+    kinds = asked(only_b, extras=Extras(subprotocols=("a", "b")))
+    assert kinds[-3:] == ["without:sec-websocket-protocol", "subprotocol:a", "subprotocol:b"]
+    assert len(kinds) <= 20
 
 
 @pytest.mark.parametrize("name", ["Origin", "User-Agent", "Sec-WebSocket-Extensions", "Cookie", "X-Token"])

@@ -175,9 +175,14 @@ def slash_decides(facts: ProbeFacts) -> Iterator[Found]:
 )
 def subprotocol_decides(facts: ProbeFacts) -> Iterator[Found]:
     works = facts.accepted("subprotocol")
-    if works is not None:
-        offered = ", ".join(facts.main.facts.negotiation.subprotocols_offered) or "none"
-        title = f"The server wants the subprotocol {works.about[:60]}"
+    if works is not None and not facts.main.is_accepted:
+        names = facts.main.facts.negotiation.subprotocols_offered
+        offered = ", ".join(names) or "none"
+        title = (
+            f"The server accepts the subprotocol {works.about[:60]} alone, and not the list"
+            if works.about in names
+            else f"The server wants the subprotocol {works.about[:60]}"
+        )
         yield _found(facts, works, f"offered: {offered[:160]}", title=title)
 
 
