@@ -21,7 +21,15 @@ from wsinspect.doctor.hold import Trial
 from wsinspect.doctor.holder import Watched
 
 SECOND = 10**9
-LIMIT_IDS = ("WS-DROP-009", "WS-DROP-010", "WS-DROP-011", "WS-DROP-012", "WS-DROP-013", "WS-KA-009")
+LIMIT_IDS = (
+    "WS-DROP-009",
+    "WS-DROP-010",
+    "WS-DROP-011",
+    "WS-DROP-012",
+    "WS-DROP-013",
+    "WS-DROP-014",
+    "WS-KA-009",
+)
 
 
 def limit_ids(found: Examination) -> list[str]:
@@ -200,6 +208,23 @@ def test_a_server_that_goes_away_is_no_limit():
             return await held(f"ws://{LOOPBACK}:{port}/", 6.0)
 
     assert limit_ids(asyncio.run(run())) == ["WS-DROP-012"]
+
+
+def test_a_server_that_keeps_one_connection_for_each_client():
+    current: list[asyncio.StreamWriter] = []
+
+    async def play(head, reader, writer) -> None:
+        if not is_upgrade(head):
+            writer.write(http("200 OK"))
+            return
+        for one in current:
+            one.write(b"\x88\x06\x0f\xa1next")
+        current[:] = [writer]
+        writer.write(switching(head))
+        await pongs(reader, writer)
+
+    found = hold_server(play, 8.0)
+    assert limit_ids(found) == ["WS-DROP-014"], [(o.title, o.evidence) for o in found.judgement.findings]
 
 
 def test_refused_connections_are_said_and_blame_nobody():

@@ -145,7 +145,6 @@ def doctor(
     from wsinspect.cli.output import echo, echo_json, prose_columns
     from wsinspect.cli.progress import asking
     from wsinspect.doctor.asker import Asker
-    from wsinspect.doctor.configuration.judging import versions_of, with_configuration
     from wsinspect.doctor.examination import Watch, examine
     from wsinspect.doctor.report import report_lines
     from wsinspect.doctor.target import (
@@ -209,6 +208,8 @@ def doctor(
         )
         explained = None
         if places:
+            from wsinspect.doctor.configuration.judging import versions_of, with_configuration
+
             versions = versions_of(one.facts.raw_response_in for one in found.answers)
             judgement, explained = with_configuration(found.judgement, places, target, versions)
             if prove:

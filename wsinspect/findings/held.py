@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final, Literal, NamedTuple
 
 from wsinspect.findings.facts import SECOND_NS
@@ -185,6 +186,18 @@ def ended_together(held: Sequence[Held]) -> list[Held]:
     ages = [one.age_ns for one in ended]
     ends = [one.end_ns for one in ended]
     return ended if max(ends) - min(ends) < (max(ages) - min(ages)) / 2 else []
+
+
+def replaced(held: Sequence[Held]) -> list[Held]:
+    """Those that each ended when the next one was opened: the server keeps one for each client."""
+    order = sorted(held, key=lambda one: one.open_ns)
+    ended = [
+        one
+        for one, later in pairwise(order)
+        if one.has_ended and 0 <= one.end_ns - later.open_ns + _LATE_NS // 2 <= _LATE_NS
+    ]
+    is_all = len(ended) == len(order) - 1 and not order[-1].has_ended
+    return ended if is_all and len(ended) >= _TOGETHER else []
 
 
 class Vanishing(NamedTuple):

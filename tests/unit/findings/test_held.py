@@ -5,13 +5,24 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.findings.triggers_held import GONE, HEARTBEAT, IDLE, LIFETIME, ODD, RESTART, held, kept
+from tests.unit.findings.triggers_held import (
+    GONE,
+    HEARTBEAT,
+    IDLE,
+    LIFETIME,
+    ODD,
+    REPLACED,
+    RESTART,
+    held,
+    kept,
+)
 from wsinspect.findings.held import (
     Gaps,
     ended_together,
     limits,
     opened,
     own_interval_ns,
+    replaced,
     vanishing,
     without_heartbeat,
 )
@@ -59,6 +70,12 @@ def test_together_is_one_moment_and_not_one_age():
     assert len(ended_together(RESTART.held)) == 6
     assert ended_together(LIFETIME.held) == []
     assert ended_together(IDLE.held) == []
+
+
+def test_one_connection_at_a_time():
+    assert [one.way for one in replaced(REPLACED.held)] == ["silent", "pings", "pongs", "mute"]
+    assert replaced(LIFETIME.held) == []
+    assert replaced(IDLE.held) == []
 
 
 def test_a_silence_after_which_nobody_is_there_lies_between_two_lengths():

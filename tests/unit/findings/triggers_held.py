@@ -63,6 +63,7 @@ ODD = kept(
     held("silent", 31, "fin"), held("mute", 17, "rst"), held("pings", 50, "fin"), held("pongs", 90, "fin")
 )
 HEALTHY = kept(*OPEN)
+REPLACED = kept(*(held(way, 2.05, "close-frame", code=4001) for way in _ORDER[:4]), held("messages"))
 
 CASES: dict[str, tuple[list[Any], list[Any]]] = {
     "WS-DROP-009": (
@@ -72,7 +73,7 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
             kept(held("silent", 60, "fin"), held("pongs", 60, "fin"), held("pings")),
             kept(held("silent", 60, "fin")),
         ],
-        [HEALTHY, LIFETIME, HEARTBEAT, GONE, RESTART, REFUSED, ODD, kept()],
+        [HEALTHY, LIFETIME, HEARTBEAT, GONE, RESTART, REFUSED, ODD, REPLACED, kept()],
     ),
     "WS-DROP-010": (
         [
@@ -87,9 +88,10 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
         [HEALTHY, IDLE, LIFETIME, kept(held("silent", 60, "vanished"), held("pings", 60, "vanished"))],
     ),
     "WS-DROP-012": ([RESTART], [HEALTHY, IDLE, LIFETIME, ODD, kept(held("silent", 60, "fin"))]),
+    "WS-DROP-014": ([REPLACED], [HEALTHY, IDLE, LIFETIME, RESTART, ODD, REFUSED]),
     "WS-DROP-013": (
         [REFUSED, ODD, kept(held("silent", 60, "vanished"), held("pings", 60, "vanished"))],
-        [HEALTHY, IDLE, LIFETIME, HEARTBEAT, GONE, RESTART],
+        [HEALTHY, IDLE, LIFETIME, HEARTBEAT, GONE, RESTART, REPLACED],
     ),
     "WS-KA-009": (
         [

@@ -15,6 +15,7 @@ from wsinspect.findings.held import (
     ended_together,
     limits,
     opened,
+    replaced,
     tolerance_ns,
     vanishing,
     without_heartbeat,
@@ -72,7 +73,12 @@ def _trial(facts: ProbeFacts) -> list[Held]:
 
 def _found(facts: ProbeFacts) -> list[Limit]:
     held = _trial(facts)
-    return [] if ended_together(held) or _is_about_pings(held) else limits(held)
+    return [] if _is_no_limit(held) or _is_about_pings(held) else limits(held)
+
+
+def _is_no_limit(held: Sequence[Held]) -> bool:
+    """Whether something else ended them."""
+    return bool(ended_together(held) or replaced(held))
 
 
 def _is_about_pings(held: Sequence[Held]) -> bool:
@@ -335,6 +341,29 @@ def went_away(facts: ProbeFacts) -> Iterator[Found]:
 
 
 @rules(
+    "WS-DROP-014",
+    "warning",
+    "server",
+    "The server keeps one connection for each client: a new one ends the one before",
+    meaning="Each connection ended when the next one was opened. So a second tab, or a reconnect before the"
+    " old connection is gone, ends the first, and limits cannot be measured with several connections.",
+    js="close with the server's code, mostly a private one, or with 1006.",
+    topic="one-session",
+    rows="T9",
+    scope="probes",
+)
+def one_at_a_time(facts: ProbeFacts) -> Iterator[Found]:
+    ended = replaced(_trial(facts))
+    if ended:
+        yield Found(
+            evidence=tuple(_lines(ended)),
+            software=_software(facts),
+            connection=facts.main.facts.id,
+            js=_js(ended),
+        )
+
+
+@rules(
     "WS-DROP-013",
     "warning",
     "server",
@@ -352,7 +381,7 @@ def unexplained(facts: ProbeFacts) -> Iterator[Found]:
     ended = [one for one in held if one.has_ended]
     is_sent = _is_about_pings(held)
     gone = [one for one in held if one.how == "vanished"]
-    if ended_together(held) or (not ended and not (gone and vanishing(held) is None)):
+    if _is_no_limit(held) or (not ended and not (gone and vanishing(held) is None)):
         return
     if ended and not is_sent and limits(held):
         return
