@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from statistics import median_low
 from typing import Final, Literal, NamedTuple
 
 from wsinspect.findings.facts import SECOND_NS
@@ -154,7 +155,9 @@ def _single(held: Sequence[Held], ended: Sequence[Held], measure: Measure) -> Li
     most = length + tolerance_ns(length)
     if not length or max(lengths) > most or any(one.most(measure) > most for one in held):
         return None
-    return Limit(measure, length, tuple(ended), _outlived(held, length))
+    # Some timers are moved late and strike early: the middle one is the nearest.
+    middle = median_low(lengths)
+    return Limit(measure, middle, tuple(ended), _outlived(held, middle))
 
 
 def _with_lifetime(held: Sequence[Held], ended: Sequence[Held], measure: Measure) -> Limit | None:
@@ -169,8 +172,9 @@ def _with_lifetime(held: Sequence[Held], ended: Sequence[Held], measure: Measure
     latest = lifetime + tolerance_ns(lifetime)
     if any(one.final(measure) > most for one in expired) or any(one.age_ns > latest for one in held):
         return None
-    outlived = _outlived(held, length)
-    return Limit(measure, length, tuple(idle), outlived, lifetime or None, tuple(expired))
+    middle = median_low([one.final(measure) for one in idle])
+    outlived = _outlived(held, middle)
+    return Limit(measure, middle, tuple(idle), outlived, lifetime or None, tuple(expired))
 
 
 def _outlived(held: Sequence[Held], length: int) -> tuple[Held, ...]:

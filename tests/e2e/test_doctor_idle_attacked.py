@@ -1,0 +1,167 @@
+"""`doctor --idle` on servers that people run, and on some that mislead: each with what has to be said."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from itertools import count
+from typing import Any
+
+import pytest
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.exceptions import WebSocketException
+
+from tests.support.apps import NodeApp
+from tests.support.doctor_lab import LOOPBACK, examined
+from tests.support.hops import NGINX_GOOD, nginx
+from wsinspect.doctor.examination import Examination
+from wsinspect.doctor.hold import Trial
+from wsinspect.doctor.holder import Watched
+
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(180)]
+
+SECONDS = 6.0
+
+
+async def listen(socket: ServerConnection) -> None:
+    with contextlib.suppress(WebSocketException):
+        async for _ in socket:
+            pass
+
+
+async def echo(socket: ServerConnection) -> None:
+    with contextlib.suppress(WebSocketException):
+        async for message in socket:
+            await socket.send(message)
+
+
+async def wants_login(socket: ServerConnection) -> None:
+    """Who has said nothing after two seconds is sent away."""
+    with contextlib.suppress(WebSocketException):
+        try:
+            async with asyncio.timeout(2):
+                await socket.recv()
+        except TimeoutError:
+            await socket.close(1008, "log in first")
+            return
+        await listen(socket)
+
+
+async def quota(socket: ServerConnection) -> None:
+    with contextlib.suppress(WebSocketException):
+        for _ in range(3):
+            await socket.recv()
+        await socket.close(1008, "rate limit")
+
+
+async def pushes(socket: ServerConnection) -> None:
+    """Speaks every second, whoever listens."""
+    with contextlib.suppress(WebSocketException):
+        while True:
+            await socket.send("tick")
+            await asyncio.sleep(1)
+
+
+async def farewell(socket: ServerConnection) -> None:
+    """A session of three seconds, with a proper end."""
+    with contextlib.suppress(WebSocketException):
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(3):
+                await listen(socket)
+        await socket.close(1000, "session over")
+
+
+turns = count()
+
+
+async def odd(socket: ServerConnection) -> None:
+    """Ends after a time of its own each time."""
+    length = 0.8 + 0.7 * (next(turns) * 5 % 7)
+    with contextlib.suppress(WebSocketException):
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(length):
+                await listen(socket)
+        socket.transport.abort()
+
+
+@contextlib.asynccontextmanager
+async def application(handler, **options: Any) -> AsyncIterator[int]:
+    settings = {"ping_interval": None, **options}
+    async with serve(handler, LOOPBACK, 0, **settings) as server:
+        yield next(iter(server.sockets)).getsockname()[1]
+
+
+async def of_application(handler, message: bytes = b"", **options: Any) -> Examination:
+    async with application(handler, **options) as port:
+        return await asked(f"ws://{LOOPBACK}:{port}/", message)
+
+
+async def asked(url: str, message: bytes = b"") -> Examination:
+    trial = Trial(duration_ns=round(SECONDS * 1e9), message=message)
+    return await examined(url, idle=Watched(trial=trial))
+
+
+async def of_socketio() -> Examination:
+    app = await NodeApp.start("socketio_server.mjs")
+    try:
+        port = (await app.first_line())["port"]
+        return await asked(f"ws://{LOOPBACK}:{port}/socket.io/?EIO=4&transport=websocket")
+    finally:
+        app.process.terminate()
+        await app.process.wait()
+
+
+async def of_nginx(folder, limit: str, handler, **options: Any) -> Examination:
+    async with application(handler, **options) as port:
+        location = (
+            f"location / {{ {NGINX_GOOD} proxy_read_timeout {limit}; proxy_pass http://{LOOPBACK}:{port}; }}"
+        )
+        hop = await asyncio.to_thread(nginx, folder, location)
+        try:
+            return await asked(f"ws://{LOOPBACK}:{hop.port}/", b"hello")
+        finally:
+            await asyncio.to_thread(hop.stop)
+
+
+BEAT: dict[str, Any] = {"ping_interval": 1, "ping_timeout": 1}
+
+
+def test_the_right_thing_is_said(tmp_path):
+    trials = {
+        "echo": (of_application(echo, b"hello"), [], ""),
+        "only listens": (of_application(listen), [], ""),
+        "pushes": (of_application(pushes), [], ""),
+        "heartbeat of Python websockets": (
+            of_application(listen, b"", **BEAT),
+            ["WS-KA-009"],
+            "pings are ended",
+        ),
+        "wants a login, none given": (of_application(wants_login), ["WS-DROP-010"], "waits for a message"),
+        "wants a login": (
+            of_application(wants_login, b"login"),
+            ["WS-DROP-010"],
+            "after the client's last message",
+        ),
+        "a quota of messages": (of_application(quota, b"hello"), ["WS-DROP-013"], "send this message"),
+        "a session of 3 s": (of_application(farewell, b"hello"), ["WS-DROP-010"], "age of 3 s, whatever"),
+        "ends at odd times": (of_application(odd, b"hello"), ["WS-DROP-013"], "no one limit explains"),
+        # pingInterval 200 ms and pingTimeout 5 s: the one that does not answer is ended, the others are not.
+        "Socket.IO": (of_socketio(), ["WS-KA-009"], "pings are ended after 5.2 s"),
+        "nginx 2 s": (of_nginx(tmp_path / "a", "2s", echo), ["WS-DROP-009"], "2 s of silence"),
+        "nginx 2 s, pushed every second": (of_nginx(tmp_path / "b", "2s", pushes), [], ""),
+        "nginx 3 s, heartbeat": (
+            of_nginx(tmp_path / "c", "3s", listen, **BEAT),
+            ["WS-KA-009"],
+            "pings are ended",
+        ),
+    }
+
+    async def run() -> list[Examination]:
+        return await asyncio.gather(*(trial for trial, _, _ in trials.values()))
+
+    for (name, (_, wanted, words)), found in zip(trials.items(), asyncio.run(run()), strict=True):
+        limits = [one for one in found.judgement.findings if one.id.startswith(("WS-DROP", "WS-KA-009"))]
+        said = [(one.id, one.title, one.evidence) for one in limits]
+        assert [one.id for one in limits] == wanted, (name, said)
+        assert not wanted or words in limits[0].title, (name, said)
