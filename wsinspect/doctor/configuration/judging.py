@@ -195,7 +195,7 @@ def _diffs(read: Configuration, defect: Defect) -> tuple[Diff, ...]:
     if not defect.edits:
         return ()
     files = list(dict.fromkeys(one.file for one in defect.edits))
-    if any(file not in read.sources.texts for file in files):
+    if any(file not in read.sources.texts for file in files) or mended(read, defect.edits) is None:
         return ()
     return tuple(diffs(defect.edits, read.sources, read.base(files)))
 
