@@ -16,11 +16,13 @@ from typing import Final
 
 from wsinspect.clients.facts import SECOND_NS, Attempt, Block, ClientFacts, Said, Stall, Transport
 from wsinspect.clients.joining import Session
-from wsinspect.vocabulary import Direction, EndedBy
+from wsinspect.vocabulary import Direction, EndedBy, How
 
 #: Without a try for this many times the longest delay so far, and at least this long, it has given up.
 _GIVEN_UP_TIMES: Final = 3
 _GIVEN_UP_NS: Final = 10 * SECOND_NS
+#: Attempts after one among which another connection of its client is looked for.
+_AHEAD: Final = 64
 
 
 class Cause(StrEnum):
@@ -109,11 +111,11 @@ def outages(session: Session, facts: ClientFacts) -> list[Outage]:
             continue
         if one.open_ns is None:
             break
-        stall = _noticed_stall(one, attempts[index + 1 :], facts)
+        stall = _noticed_stall(one, attempts[index + 1 : index + 1 + _AHEAD], facts)
         if stall is not None:
             index = _begin(found, facts, attempts, index + 1, one, Cause.STALL, stall.rule, stall.from_ns)
             continue
-        if one.end_ns is None or not _is_lost(one, attempts[index + 1 :]):
+        if one.end_ns is None or not _is_lost(one, attempts[index + 1 : index + 1 + _AHEAD]):
             index += 1
             continue
         cause = _cause(one)
@@ -194,9 +196,13 @@ def _is_lost(one: Attempt, later: Sequence[Attempt]) -> bool:
     if any(other.is_usable(one.end_ns or 0) for other in later):
         return False  # it has another socket
     if one.ended_by == EndedBy.CLIENT:
-        has_left = one.client_code in (1000, 1001) or not later
-        return not has_left
-    return not (one.client_code in (1000, 1001) and one.server_code in (None, 1000, 1001, 1005))
+        is_proper = one.client_code in (1000, 1001) or (
+            one.client_code is None and one.how == How.CLOSE_FRAME
+        )
+        return not (is_proper or not later)
+    # A server that goes away says 1001, which is an outage; one that is done says 1000, or nothing.
+    is_done = one.how == How.CLOSE_FRAME and one.server_code in (None, 1000, 1005)
+    return not (is_done and one.client_code in (None, 1000, 1001, 1005))
 
 
 def _cause(one: Attempt) -> Cause:

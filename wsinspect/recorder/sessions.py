@@ -12,7 +12,7 @@ from wsinspect.clients.grading import Client
 from wsinspect.diagnosis.clients import judged_clients
 
 #: Judging takes time for each attempt, and a run must end; `show --sessions` has no limit.
-MAX_ATTEMPTS: Final = 5000
+MAX_ATTEMPTS: Final = 1000
 
 
 class _Asked:

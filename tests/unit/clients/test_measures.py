@@ -65,12 +65,14 @@ def test_a_client_that_closes_and_stays_away_has_left():
     for code in (1000, 1001, None):
         assert not measured(lost(0, 5, "client", client_code=code)).outages
     assert not measured(lost(0, 5, "client", client_code=1000), tried(7)).outages
+    assert not measured(lost(0, 5, "client", how="close-frame"), tried(7)).outages
+    assert measured(lost(0, 5, "client", client_code=4000, how="close-frame"), tried(7)).outages
 
 
-def test_a_normal_close_of_the_server_is_no_outage_and_another_one_is():
-    both: dict[str, Any] = {"client_code": 1000, "server_code": 1000}
-    assert not measured(lost(0, 5, "server", **both)).outages
-    assert measured(lost(0, 5, "server", client_code=1012, server_code=1012)).outages
+@pytest.mark.parametrize(("code", "is_outage"), [(1000, False), (None, False), (1001, True), (1012, True)])
+def test_a_server_that_is_done_is_no_outage_and_one_that_goes_away_is(code, is_outage):
+    codes: dict[str, Any] = {"client_code": code, "server_code": code, "how": "close-frame"}
+    assert bool(measured(lost(0, 5, "server", **codes), tried(7)).outages) is is_outage
 
 
 def test_a_first_attempt_that_fails_is_an_outage_from_the_start():
