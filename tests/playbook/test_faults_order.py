@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from tests.support.faulted import C2S, KEY, S2C, Faulted, text
@@ -10,6 +12,7 @@ from wsinspect.faults.frames import ITEM_BYTES
 from wsinspect.faults.lane import FULL_BYTES
 from wsinspect.faults.rule import Rule
 from wsinspect.faults.splitter import MAX_FRAME
+from wsinspect.faults.stages.messages import Overtaken, ReorderStage
 from wsinspect.wire.boundaries import Boundary
 from wsinspect.wire.deflate import DeflateParams
 from wsinspect.wire.frame import serialize_frame
@@ -265,3 +268,26 @@ def test_fragments_of_compressed_messages_stay_readable(fault: str) -> None:
         "reorder": [plain[0], plain[2], plain[1], *plain[3:]],
     }
     assert [message.data for message in messages] == expected[fault]
+
+
+def test_reordering_many_messages_looks_at_each_of_them_a_few_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many wait: a message that passes does nothing for those behind the first."""
+    asked = 0
+    leave = ReorderStage._leave
+
+    def counted(stage: ReorderStage, now: int, is_due: Callable[[Overtaken], bool]) -> None:
+        def ask(one: Overtaken) -> bool:
+            nonlocal asked
+            asked += 1
+            return is_due(one)
+
+        leave(stage, now, ask)
+
+    monkeypatch.setattr(ReorderStage, "_leave", counted)
+    count = 3000
+    book = Faulted({"kind": "reorder", "direction": "s2c", "by": 1000, "wait": "9s"})
+    for number in range(count):
+        book.s2c(text(str(number)))
+    book.at(20_000)
+    assert sorted(map(int, book.payloads())) == list(range(count))
+    assert asked < 6 * count

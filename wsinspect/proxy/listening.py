@@ -28,6 +28,7 @@ def choose_ports(taps: Sequence[Tap]) -> list[Tap]:
     """
     held: list[socket.socket] = []
     chosen: list[Tap] = []
+    named = {tap.port for tap in taps if tap.listens}
     try:
         for tap in taps:
             if not tap.listens:
@@ -37,6 +38,8 @@ def choose_ports(taps: Sequence[Tap]) -> list[Tap]:
                 continue
             if tap.port == 0:
                 held.append(_bind_any(tap))
+                while held[-1].getsockname()[1] in named:  # free now, but another tap is to have it
+                    held.append(_bind_any(tap))
                 tap = tap.with_port(held[-1].getsockname()[1])
             if any((tap.host, tap.port) == (other.host, other.port) for other in chosen):
                 raise UsageError(

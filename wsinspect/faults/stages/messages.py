@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections import deque
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 from wsinspect.faults.frames import End, Item, WireFrame, cost
 from wsinspect.faults.kinds import frames as kinds
@@ -161,88 +162,104 @@ class Verbatim(WireFrame):
         self.lane = like.lane
 
 
+class Overtaken(NamedTuple):
+    """A message that waits until `passed` reaches `go_at`, or until its deadline."""
+
+    frames: list[WireFrame]
+    go_at: int
+    deadline: int
+    cost: int
+
+
 class ReorderStage(MessageStage[kinds.Reorder]):
-    """Messages that are overtaken by those behind them."""
+    """Messages that are overtaken by those behind them.
+
+    All wait for as many messages and as long, so they leave in the order in which they came: nothing is done
+    for those behind the first.
+    """
 
     def __init__(self, armed: Armed, fault: kinds.Reorder, lane: Lane, chance: Chance) -> None:
         super().__init__(armed, fault, lane, chance)
-        self._waiting: list[tuple[list[WireFrame], int, int]] = []  # frames, messages to go, deadline
+        self._waiting: deque[Overtaken] = deque()
+        self._cost = 0
+        self._passed = 0
         self._is_inside = False
-        self._numbers: dict[int, int] = {}  # matches that nothing has overtaken yet
+        #: Matches that nothing has overtaken yet: the last frame, and the match's number, by ordinal.
+        self._numbers: dict[int, tuple[WireFrame, int]] = {}
 
     def act(self, frames: list[WireFrame], number: int, now: int) -> None:
         if not is_data(frames[0]):
             self.pass_message(frames, now)
             return
         self._overtake(now)
-        self._waiting.append((frames, self.fault.by, now + self.fault.wait))
-        self._numbers[frames[-1].ordinal] = number
+        size = sum(map(cost, frames))
+        self._cost += size
+        self._waiting.append(Overtaken(frames, self._passed + self.fault.by, now + self.fault.wait, size))
+        self._numbers[frames[-1].ordinal] = frames[-1], number
         self._reckon()
 
     def pass_message(self, frames: list[WireFrame], now: int) -> None:
         super().pass_message(frames, now)
         if is_data(frames[0]) and frames[-1].fin:
-            for waiting, _, _ in self._waiting:
-                number = self._numbers.pop(waiting[-1].ordinal, None)
-                if number is not None:  # the first one that overtakes it
-                    self.report(waiting[-1], {"match": number, "by": self.fault.by})
+            numbers, self._numbers = self._numbers, {}
+            for last, number in numbers.values():  # this is the first one that overtakes them
+                self.report(last, {"match": number, "by": self.fault.by})
             self._overtake(now)
 
     def pass_other(self, item: Item, now: int) -> None:
         if isinstance(item, End):
             self._is_inside = False
-            self._leave(now, lambda left, deadline: True)
+            self._leave(now, lambda one: True)
         super().pass_other(item, now)
 
     def give_up(self, now: int) -> None:
         if self._gathered and isinstance(self._gathered[-1], End):
-            self._leave(now, lambda left, deadline: True)  # nothing will overtake them
+            self._leave(now, lambda one: True)  # nobody is going to overtake them
         super().give_up(now)
 
     def _overtake(self, now: int) -> None:
         if self._waiting:
-            self._waiting = [(frames, left - 1, deadline) for frames, left, deadline in self._waiting]
-            self._leave(now, lambda left, deadline: left <= 0)
+            self._passed += 1
+            self._leave(now, lambda one: one.go_at <= self._passed)
 
-    def _leave(self, now: int, is_due: Callable[[int, int], bool]) -> None:
+    def _leave(self, now: int, is_due: Callable[[Overtaken], bool]) -> None:
         """Let those go whose turn it is, but none inside another message that passes in fragments."""
         if self._is_inside:
             return
-        waiting, self._waiting = self._waiting, []
-        for entry in waiting:
-            if is_due(entry[1], entry[2]):
-                self._numbers.pop(entry[0][-1].ordinal, None)
-                super().pass_message(entry[0], now)
-            else:
-                self._waiting.append(entry)
+        while self._waiting and is_due(self._waiting[0]):
+            one = self._waiting.popleft()
+            self._cost -= one.cost
+            self._numbers.pop(one.frames[-1].ordinal, None)
+            super().pass_message(one.frames, now)
         self._reckon()
 
     def _reckon(self) -> None:
         if not self._gathered:
-            self.due = min((deadline for _, _, deadline in self._waiting), default=None)
+            self.due = self._waiting[0].deadline if self._waiting else None
 
     def push(self, item: Item, now: int) -> None:
         super().push(item, now)
         if isinstance(item, WireFrame) and is_data(item):
-            # A message that passes unjudged passes fragment by fragment; gathered ones pass whole.
+            # A message that passes unjudged, fragment by fragment; gathered ones pass whole.
             self._is_inside = not item.fin and not self._gathered
             if self._waiting and not self._is_inside:
-                self._leave(now, lambda left, deadline: left <= 0 or deadline <= now)
+                self._leave(now, lambda one: one.go_at <= self._passed or one.deadline <= now)
 
     def wake(self, now: int) -> None:
         if self._is_inside:
             self.due = None
-        self._leave(now, lambda left, deadline: deadline <= now)
+        self._leave(now, lambda one: one.deadline <= now)
         if self._gathered:  # they pass now, and the rest of their message will follow
             self._is_inside = True
             super().wake(now)
 
     def release(self, now: int) -> None:
         if self._is_inside:
-            for frames, _, _ in self._waiting:
-                self.lane.encoder.postpone(frames, now)
-            self._waiting = []
-        self._leave(now, lambda left, deadline: True)
+            for one in self._waiting:
+                self.lane.encoder.postpone(one.frames, now)
+            self._waiting.clear()
+            self._cost = 0
+        self._leave(now, lambda one: True)
         super().release(now)
 
     @property
@@ -251,11 +268,11 @@ class ReorderStage(MessageStage[kinds.Reorder]):
 
     @property
     def held_cost(self) -> int:
-        return sum(cost(frame) for frames, _, _ in self._waiting for frame in frames)
+        return self._cost
 
     @property
     def held(self) -> Iterable[Item]:
-        return [*super().held, *(frame for frames, _, _ in self._waiting for frame in frames)]
+        return [*super().held, *(frame for one in self._waiting for frame in one.frames)]
 
 
 class FragmentStage(Stage[kinds.Fragment]):
