@@ -107,5 +107,3 @@ def test_two_findings_of_one_rule_about_the_capture_are_judged_again():
     for _ in range(3):
         said.judge_capture(hosts, 0)
         assert said.at(place_of(hosts[0])) == hosts[:1]
-    said.judge_capture([], 0)
-    assert said.at(place_of(hosts[0])) == []
