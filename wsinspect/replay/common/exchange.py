@@ -63,7 +63,7 @@ class Exchange(Listener):
             try:
                 self._h11.receive_data(data)
                 self._take_events()
-            except h11.RemoteProtocolError as error:
+            except (h11.RemoteProtocolError, ValueError) as error:  # int() of h11 0.14 on thousands of digits
                 self.problem = str(error)
         if self.is_over:
             self._changed.set()
