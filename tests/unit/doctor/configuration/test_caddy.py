@@ -128,6 +128,7 @@ FILES = {"Caddyfile": SITES}
         ("wss://app.example/unknown", "handle /unknown*", []),
         ("wss://trap.example/ws", "handle", ["route"]),  # `handle` comes before `reverse_proxy`
         ("ws://old.example/", "http://old.example", ["answer"]),
+        ("ws://app.example/socket/1", "app.example, *.app.example", ["answer"]),
         ("ws://anything:8080/", ":8080", []),
     ],
 )

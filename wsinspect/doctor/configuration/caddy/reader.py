@@ -108,6 +108,8 @@ class Caddy:
         site = _site(tree, target, unsure)
         if site is None:
             return None
+        if redirect := _redirected(tree, site, target):
+            return Met(site.words, site.at, (redirect,), (), tuple(unsure), Found(tree, (site,)))
         found = Found(tree, (site,), unsure=unsure)
         defects = tuple(_Walk(found, target).run())
         inner = found.chain[-1]
@@ -130,8 +132,14 @@ def _addresses(site: Directive) -> Iterator[tuple[str, str, int | None]]:
 
 
 def _site(tree: Tree, target: Target, unsure: list[str]) -> Directive | None:
+    has_port = any(_listens(address, target) for site in tree.sites for address in _addresses(site))
+    found = _named(tree, target, unsure, any_port=not has_port)
+    # Port 80 redirects to the sites that are served over HTTPS.
+    return found or (_named(tree, target, unsure, any_port=True) if target.port == 80 else None)
+
+
+def _named(tree: Tree, target: Target, unsure: list[str], *, any_port: bool) -> Directive | None:
     host, ranked = target.host.lower(), []
-    any_port = not any(_listens(address, target) for site in tree.sites for address in _addresses(site))
     for index, site in enumerate(tree.sites):
         for address in _addresses(site):
             _, name, _ = address
@@ -144,7 +152,7 @@ def _site(tree: Tree, target: Target, unsure: list[str]) -> Directive | None:
                 ranked.append((2 if name else 0, -index, site))
             elif name.startswith("*.") and host.partition(".")[2] == name[2:]:
                 ranked.append((1, -index, site))
-    if any_port and ranked and len(tree.sites) > 1:
+    if any_port and ranked and len(tree.sites) > 1 and target.port != 80:
         unsure.append(f"no site listens on port {target.port}: the one was chosen by its name")
     return max(ranked, key=lambda one: one[:2])[2] if ranked else None
 
@@ -157,6 +165,16 @@ def _listens(address: tuple[str, str, int | None], target: Target) -> bool:
         return target.port == 80
     # A name alone is HTTPS, and its port 80 redirects there.
     return target.port == 443 or (target.port == 80 and not name)
+
+
+def _redirected(tree: Tree, site: Directive, target: Target) -> Defect | None:
+    """Caddy's automatic redirect: a name without a scheme is served over HTTPS, and port 80 sends there."""
+    switched = tree.options.get("auto_https") if tree.options else None
+    is_off = switched is not None and bool({"off", "disable_redirects"} & set(switched.args))
+    if target.is_tls or target.port != 80 or is_off or any(_listens(one, target) for one in _addresses(site)):
+        return None
+    words = f"'{site.words}' is served over HTTPS, so Caddy redirects ws:// to https"
+    return Defect("answer", words, site.at, status=308)
 
 
 # -- matchers
