@@ -142,7 +142,7 @@ def doctor(
 
     from wsinspect.cli.configurations import check_patch, check_prove, prove_fix, read, save_patch
     from wsinspect.cli.doctor_page import Examined, PageAsked, doctor_page
-    from wsinspect.cli.output import echo, echo_json, prose_columns
+    from wsinspect.cli.output import echo, echo_json, prose_columns, screen_rows
     from wsinspect.cli.progress import asking
     from wsinspect.doctor.asker import Asker
     from wsinspect.doctor.examination import Watch, examine
@@ -249,7 +249,12 @@ def doctor(
         show(
             lambda: one.found.as_json(include_secrets=include_secrets),
             lambda palette, columns: report_lines(
-                one.found, palette, include_secrets=include_secrets, is_verbose=verbose, columns=columns
+                one.found,
+                palette,
+                include_secrets=include_secrets,
+                is_verbose=verbose,
+                columns=columns,
+                rows=screen_rows(),
             ),
         )
         code, explained = _INTERRUPTED if one.is_stopped else one.found.exit_code, one.explained

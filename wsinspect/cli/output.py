@@ -37,6 +37,11 @@ def narration(line: str) -> str:
     return textwrap.fill(line, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
 
 
+def screen_rows() -> int | None:
+    """Rows of the terminal that stdout is; None is a pipe."""
+    return shutil.get_terminal_size().lines if sys.stdout.isatty() else None
+
+
 def columns() -> int:
     """Cells of a line on stdout."""
     return shutil.get_terminal_size((_PIPE_COLUMNS, 24)).columns if sys.stdout.isatty() else _PIPE_COLUMNS

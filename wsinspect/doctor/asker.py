@@ -103,6 +103,13 @@ class Asker:
         if self._trusted:
             self.context()  # report a file that is not a certificate before asking anything
 
+    @property
+    def curl_options(self) -> tuple[str, ...]:
+        """Options that make curl trust the same servers."""
+        if self._is_insecure:
+            return ("--insecure",)
+        return tuple(word for file in self._trusted[:1] for word in ("--cacert", str(Path(file).absolute())))
+
     def now_ns(self) -> int:
         """Epoch nanoseconds, from a clock that never steps."""
         return self._anchor + time.monotonic_ns()

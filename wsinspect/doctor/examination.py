@@ -45,6 +45,7 @@ class Examination:
         assumed: what the URL did not say.
         stopped: why not all was asked; None where it was.
         held: connections that were held open, to find limits.
+        curls: options that make curl trust whom the doctor trusted.
     """
 
     targets: tuple[Target, ...]
@@ -54,6 +55,7 @@ class Examination:
     assumed: str | None = None
     stopped: str | None = None
     held: tuple[Held, ...] = ()
+    curls: tuple[str, ...] = ()
 
     @property
     def target(self) -> Target:
@@ -72,7 +74,8 @@ class Examination:
         request = self.answers[0].question.request
         head = RawHead.parse(request if include_secrets else mask_head(request))
         path = head.target.decode("latin-1")
-        return curl_of(self.target.scheme, self.target.host, self.target.port, path, head)
+        place = self.target
+        return curl_of(place.scheme, place.host, place.port, path, head, options=self.curls)
 
     def as_json(self, *, include_secrets: bool) -> dict[str, Any]:
         """The object of `--json`.
@@ -98,7 +101,13 @@ class Examination:
             ],
             "resolution_error": self.reached[0].error,
             "tls": self.answers[0].facts.server_tls,
-            "probes": [probe_object(one, include_secrets=include_secrets) for one in self.answers],
+            "probes": [
+                {
+                    **probe_object(one, include_secrets=include_secrets),
+                    "curl": curl_of_question(one.question, self.curls, include_secrets=include_secrets),
+                }
+                for one in self.answers
+            ],
             "held": [held_object(one) for one in self.held],
         }
 
@@ -132,6 +141,22 @@ def probe_object(answer: Answer, *, include_secrets: bool) -> dict[str, Any]:
         "h11": answer.strict,
         "js": {"code": facts.js_code, "wasClean": facts.js_was_clean},
     }
+
+
+def curl_of_question(question: Question, options: Sequence[str] = (), *, include_secrets: bool) -> str | None:
+    """A command that asks the same; None where curl cannot: an extended CONNECT (RFC 8441)."""
+    if question.http_version == "HTTP/2":
+        return None
+    through = []
+    if question.proxy is not None and question.proxy.address is not None:
+        through = ["--proxytunnel", "--proxy", f"http://{question.proxy.address}"]
+        if question.proxy.authorization and include_secrets:
+            through += ["--proxy-header", f"Proxy-Authorization: {question.proxy.authorization}"]
+    head = RawHead.parse(question.request if include_secrets else mask_head(question.request))
+    place, path = question.target, head.target.decode("latin-1")
+    return curl_of(
+        place.scheme, place.host, place.port, path, head, options=[*options, *through], is_exact=True
+    )
 
 
 def held_object(one: Held) -> dict[str, Any]:
@@ -214,6 +239,7 @@ async def examine(
         assumed=assumed,
         stopped=stopped or _unasked(proxy),
         held=held,
+        curls=asker.curl_options,
     )
 
 

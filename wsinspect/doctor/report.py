@@ -20,11 +20,13 @@ def report_lines(
     include_secrets: bool = False,
     is_verbose: bool = False,
     columns: int | None = None,
+    rows: int | None = None,
 ) -> Iterator[str]:
-    """All of it.
+    """All of it, or what a screen has room for.
 
     Args:
         columns: where sentences are broken; None leaves them whole.
+        rows: of the screen; None is a pipe.
     """
     url = str(found.target)
     has_limit = any(one.id in LIMIT_IDS for one in found.judgement.findings)  # its evidence has them all
@@ -41,6 +43,7 @@ def report_lines(
         held=[] if has_limit else [held_line(one) for one in found.held],
         is_verbose=is_verbose,
         columns=columns,
+        rows=rows,
     )
 
 

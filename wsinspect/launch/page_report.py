@@ -26,8 +26,8 @@ def page_lines(
 ) -> Iterator[str]:
     """All of it; each WebSocket below, as a URL's own examination is printed."""
     url = found.url if include_secrets else mask_url(found.url)
-    yield palette.line([(found.verdict, STYLES[found.verdict]), (f"  {escape(url)}", "")])
     yield from palette.folded([[(escape(found.headline), "title")]], columns)
+    yield palette.line([(found.verdict, STYLES[found.verdict]), (f"  {escape(url)}", "")])
     yield ""
     for one in found.findings:
         yield from palette.folded(finding_lines([one], noun="connection"), columns)
