@@ -63,6 +63,9 @@ class LabEngine:
     def load(self, scenario: Scenario, source: str) -> None:
         self.board.load(scenario, source)
 
+    async def rules_in_effect(self) -> None:
+        return
+
     def unwritten_bytes(self) -> int:
         return 0
 

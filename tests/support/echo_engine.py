@@ -99,7 +99,9 @@ async def echo_engine(
     async with serve(echo, "127.0.0.1", 0, close_timeout=1, select_subprotocol=choose, **settings) as server:
         port = next(iter(server.sockets)).getsockname()[1]
         target = ("--listen", "127.0.0.1:0", "--reverse", f"http://127.0.0.1:{port}")
-        engine = await asyncio.to_thread(Engine.start, *target, *options, folder=folder / "engine")
+        # With a name of its own it is kept, also where no client came.
+        kept = f"--capture={folder / 'echo.db'}"
+        engine = await asyncio.to_thread(Engine.start, kept, *target, *options, folder=folder / "engine")
         found.append(EchoEngine(engine))
         try:
             yield found[0]

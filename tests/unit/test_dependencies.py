@@ -27,6 +27,7 @@ MODULES_OF = {
     "backports-zstd": {"backports"},
 }
 RUNTIME = PROJECT["dependencies"]
+PLUGIN = RUNTIME + PROJECT["optional-dependencies"]["pytest"]
 TEST = RUNTIME + PROJECT["optional-dependencies"]["test"]
 
 
@@ -64,7 +65,7 @@ def modules_of(requirements: list[str]) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    ("folder", "declared"), [("wsinspect", RUNTIME), ("addons", RUNTIME), ("tests", TEST)]
+    ("folder", "declared"), [("wsinspect", PLUGIN), ("addons", RUNTIME), ("tests", TEST)]
 )
 def test_every_import_is_declared(folder, declared):
     undeclared = {

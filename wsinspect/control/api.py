@@ -103,6 +103,8 @@ class Api:
             result = act(content, query, **names)
             if hasattr(result, "__await__"):
                 result = await result
+            if operation.id in _ON_RECORD:
+                await self._engine.rules_in_effect()
         except RequestError as error:
             return error.reply()
         except FaultError as error:

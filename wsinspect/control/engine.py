@@ -54,6 +54,9 @@ class ControlledEngine(Protocol):
     def load(self, scenario: Scenario, source: str) -> None:
         """Replace all rules with a scenario; `source` is who wants it."""
 
+    async def rules_in_effect(self) -> None:
+        """Return when the rules as they are now act on all that is open, or can be expected not to."""
+
     def unwritten_bytes(self) -> int:
         """Bytes of the journal that are still in memory."""
 

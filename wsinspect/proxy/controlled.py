@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from wsinspect.control.engine import ConnectionGoneError
 from wsinspect.faults.board import Board
@@ -19,6 +19,9 @@ from wsinspect.proxy.faulting import FaultController, LinkFaults
 from wsinspect.proxy.recording import Recording
 from wsinspect.version import __version__
 from wsinspect.wire.opcodes import Direction
+
+#: How long a change of rules waits for what compressed connections have sent before to be indexed.
+_PATIENCE_SECONDS: Final = 5.0
 
 
 @dataclass(frozen=True)
@@ -96,6 +99,9 @@ class Controlled:
         self.board.load(scenario, source)
         if scenario.start == "now":
             self._controller.start_phases()
+
+    async def rules_in_effect(self) -> None:
+        await self._controller.windows_known(_PATIENCE_SECONDS)
 
     def unwritten_bytes(self) -> int:
         return self._recording.journal.backlog_bytes

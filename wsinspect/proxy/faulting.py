@@ -28,7 +28,7 @@ from wsinspect.vocabulary.events import Event
 from wsinspect.wire.opcodes import Direction
 
 #: A healthy recorder is at most a quarter of a second behind.
-_WINDOW_PAUSES = (0.02, 0.03, 0.05, 0.1, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+_WINDOW_PAUSES = (0.02, 0.03, 0.05, *(0.1,) * 40, 1.0, 2.0, 5.0)
 WindowOf = Callable[[int, Direction, int], Known | None]
 _ON_OPEN = (Scope.FRAME, Scope.CONNECTION)
 
@@ -250,6 +250,11 @@ class FaultController:
     def _begin(self, attempt: AttemptFaults, windows: tuple[bytes | None, bytes | None]) -> LinkFaults:
         link = attempt.link
         assert link is not None
+        # Before its first frame a direction has compressed nothing.
+        c2s, s2c = (
+            b"" if window is None and not one.frames and one.is_at_frame else window
+            for window, one in zip(windows, link.boundaries, strict=True)
+        )
         context = Context(
             facts=attempt.facts,
             place=attempt.place,
@@ -257,7 +262,7 @@ class FaultController:
             attempt_ns=attempt.begun_ns,
             opened_ns=attempt.opened_ns,
             deflate=attempt.negotiation.deflate if attempt.negotiation else None,
-            windows=windows,
+            windows=(c2s, s2c),
         )
         connection_faults = ConnectionFaults(context, link.boundaries, self.board.seed)
         connection_faults.unsent_bytes = link.unsent_bytes
@@ -287,6 +292,11 @@ class FaultController:
             if known is not None:
                 lane.splitter.give_window(known.window, known.begun)
                 return
+
+    async def windows_known(self, seconds: float) -> None:
+        """Wait until what compressed connections have sent before is known, so that rules can act on it."""
+        if self._searches:
+            await asyncio.wait(self._searches, timeout=seconds)
 
     def _drop_if_idle(self, attempt: AttemptFaults) -> None:
         """No rule concerned the connection after all."""
