@@ -158,6 +158,7 @@ def test_the_limits_of_servers():
         assert any(line.startswith("limits: ") for line in found.judgement.ruled_out) != is_limit, name
 
 
+@pytest.mark.slow
 def test_a_black_hole_is_found_and_bounded():
     """A hop that forgets a connection after a silence: nobody answers any more, and nobody ends it."""
 
@@ -210,6 +211,7 @@ def test_a_server_that_goes_away_is_no_limit():
     assert limit_ids(asyncio.run(run())) == ["WS-DROP-012"]
 
 
+@pytest.mark.slow
 def test_a_server_that_keeps_one_connection_for_each_client():
     current: list[asyncio.StreamWriter] = []
 
@@ -225,6 +227,23 @@ def test_a_server_that_keeps_one_connection_for_each_client():
 
     found = hold_server(play, 8.0)
     assert limit_ids(found) == ["WS-DROP-014"], [(o.title, o.evidence) for o in found.judgement.findings]
+
+
+@pytest.mark.slow
+def test_a_server_that_floods_is_let_go():
+    async def play(head, reader, writer) -> None:
+        if not is_upgrade(head):
+            writer.write(http("200 OK"))
+            return
+        writer.write(switching(head))
+        noise = b"\x82\x7e\xff\xff" + b"x" * 0xFFFF
+        for _ in range(1000):
+            writer.write(noise)
+            await writer.drain()
+
+    found = hold_server(play, 60.0)
+    assert limit_ids(found) == []
+    assert all("let go" in (one.error or "") for one in found.held)
 
 
 def test_refused_connections_are_said_and_blame_nobody():

@@ -20,10 +20,13 @@ from wsinspect.findings.facts import SECOND_NS
 from wsinspect.findings.held import Held
 from wsinspect.findings.probes import Probe
 from wsinspect.net import Address
+from wsinspect.units import format_size
 
 #: How long a PING at the end, or after a silence, may take to be answered.
 PONG_SECONDS = 3.0
 _READ = 64 * 1024
+#: What one server may say on one connection; more would keep us busy for the whole trial.
+MAX_TAKEN = 16 * 1024 * 1024
 _TICK_SECONDS = 0.1
 
 
@@ -118,7 +121,10 @@ class Holder:
                 is_engineio="EIO=" in target.query,
                 can_ping=self._can_ping,
             )
-            await self._keep(hold, attempt.stream, attempt.rest)
+            taken = await self._keep(hold, attempt.stream, attempt.rest)
+            if taken > MAX_TAKEN:
+                words = f"let go: the server sent more than {format_size(MAX_TAKEN)}"
+                return Held(number=number, way=plan.way, place=plan.place, where=str(target), error=words)
             return hold.held(number, self._asker.now_ns(), str(target))
         finally:
             await attempt.close()
@@ -128,43 +134,54 @@ class Holder:
         number = attempt.answer().facts.id
         return Held(number=number, way=plan.way, place=plan.place, where=where, error=outcome[:160])
 
-    async def _keep(self, hold: Hold, stream: Stream, rest: bytes) -> None:
-        """The open connection, to its end or ours; then whether it still lives, and a clean close."""
+    async def _keep(self, hold: Hold, stream: Stream, rest: bytes) -> int:
+        """The open connection, to its end or ours; then whether it still lives, and a clean close.
+
+        Returns:
+            How many bytes came.
+        """
         line = _Line(hold, stream, self._asker.now_ns)
         if rest:
             line.take(rest)
         stopping = asyncio.create_task(self._watched.stop.wait())
         try:
             await line.until(self._begin_ns + self._watched.trial.duration_ns, stopping)
-            if not hold.is_over and self._can_ping:
+            if not hold.is_over and self._can_ping and line.taken <= MAX_TAKEN:
                 line.say(hold.ask(self._asker.now_ns()))
                 await line.answered(PONG_SECONDS)
             await line.leave()
+            return line.taken
         finally:
             stopping.cancel()
             line.cancel()
 
 
 class _Line:
-    """Reads and writes one connection."""
+    """Reads and writes one connection.
+
+    Attributes:
+        taken: bytes that came.
+    """
 
     def __init__(self, hold: Hold, stream: Stream, now_ns: Callable[[], int]) -> None:
         self._hold = hold
         self._stream = stream
         self._now_ns = now_ns
         self._reading: asyncio.Task[bytes] | None = None
+        self.taken = 0
 
     def say(self, data: bytes) -> None:
         if data:
             self._stream.writer.write(data)
 
     def take(self, data: bytes) -> None:
+        self.taken += len(data)
         self.say(self._hold.received(data, self._now_ns()))
 
     async def until(self, end_ns: int, stopping: asyncio.Task[bool]) -> None:
         """Read, and send what is due; a PING that gets no answer in time ends it."""
         asked_ns: int | None = None
-        while not self._hold.is_over and not stopping.done():
+        while not self._hold.is_over and not stopping.done() and self.taken <= MAX_TAKEN:
             now = self._now_ns()
             if now >= end_ns:
                 return

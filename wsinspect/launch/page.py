@@ -92,6 +92,8 @@ class PageExamination:
     def headline(self) -> str:
         """The verdict in words."""
         worst = next((one for tried, one in self.examined if _judged(tried, one) == self.verdict), None)
+        if self.visited.error is not None:
+            return f"The browser could not open the page: {self.visited.error}"
         serious = [one for one in self.findings if one.severity != "note"]
         if serious and (worst is None or serious[0].severity == "error" or self.verdict == "degraded"):
             return serious[0].title

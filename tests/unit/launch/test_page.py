@@ -71,6 +71,12 @@ def test_the_verdict_is_the_worst(works, fails):
     assert "only a browser" in page(browser=None).headline
 
 
+def test_a_page_that_could_not_be_opened():
+    found = page(visited=Visited(error="its server did not answer"))
+    assert found.headline == "The browser could not open the page: its server did not answer"
+    assert found.verdict == "degraded"
+
+
 def test_what_the_page_itself_got_counts_more(fails):
     """A ticket that is good for one time is refused when we ask with it again."""
     found = page(examined=((Tried(target=TARGET, was_open=True), fails),))

@@ -32,6 +32,10 @@ _TRAMPOLINE: Final = (
 _LEVELS: Final = {"log": "info", "debug": "info", "dir": "info", "assert": "error", "verbose": "info"}
 
 
+class NoAnswerError(LocalError):
+    """A command got no result in time."""
+
+
 class ConsoleLine(NamedTuple):
     """A line of the console: `error`, `warning` or `info`, and what says it (`exception` for one that nobody
     caught)."""
@@ -228,14 +232,15 @@ class Pipe:
             take: given the events that come meanwhile.
 
         Raises:
-            LocalError: there is none in time.
+            NoAnswerError: there is none in time.
+            LocalError: the browser is gone.
         """
         number = self.send(method, session, **params)
         for one in self.messages(time.monotonic() + seconds):
             if one.get("id") == number:
                 return _dict(one.get("result"))
             take(one)
-        raise LocalError("the browser does not answer")
+        raise NoAnswerError("the browser does not answer")
 
 
-__all__ = ["ConsoleLine", "PageLog", "Pipe", "Socket", "split"]
+__all__ = ["ConsoleLine", "NoAnswerError", "PageLog", "Pipe", "Socket", "split"]

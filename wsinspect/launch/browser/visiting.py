@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from wsinspect.launch.browser.devtools import ConsoleLine, PageLog, Pipe, Socket
+from wsinspect.launch.browser.devtools import ConsoleLine, NoAnswerError, PageLog, Pipe, Socket
 from wsinspect.launch.browser.profile import prepare_profile, throw_away_folder
 from wsinspect.launch.browser.programs import Browser, Launch, command_line, is_root
 from wsinspect.launch.browser.session import end_browser, environment_of
@@ -128,7 +128,12 @@ def _watch(visit: PageVisit, pipe: Pipe) -> Visited:
     for name, _, value in (one.strip().partition("=") for c in visit.cookies for one in c.split(";")):
         pipe.ask("Network.setCookie", session, name=name, value=value, url=visit.url)
     wait = visit.wait_ns / 1e9
-    found = pipe.ask("Page.navigate", session, take=log.take, seconds=wait + _START_SECONDS, url=visit.url)
+    try:
+        found = pipe.ask(
+            "Page.navigate", session, take=log.take, seconds=wait + _START_SECONDS, url=visit.url
+        )
+    except NoAnswerError:
+        return Visited(lines=log.lines, sockets=log.sockets, error="its server did not answer")
     if found.get("errorText"):
         return Visited(lines=log.lines, sockets=log.sockets, error=str(found["errorText"])[:200])
     begin = time.monotonic()
