@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -221,7 +222,8 @@ def test_through_a_regular_proxy(lab: Lab) -> None:
 
 
 @pytest.mark.slow
-def test_an_interrupt_leaves_nothing_behind(lab: Lab) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_leaves_nothing_behind(lab: Lab, number: int) -> None:
     command = [sys.executable, "-m", "wsinspect", "check", "s.yaml", f"--reverse=http://127.0.0.1:{lab.port}"]
     with subprocess.Popen(
         [
@@ -239,7 +241,7 @@ def test_an_interrupt_leaves_nothing_behind(lab: Lab) -> None:
     ) as process:
         assert process.stderr is not None
         client = int(process.stderr.readline())
-        process.send_signal(2)
+        process.send_signal(number)
         assert process.wait(30) == 130
     with pytest.raises(ProcessLookupError):
         os.kill(client, 0)

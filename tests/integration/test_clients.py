@@ -33,7 +33,7 @@ phases:
   - {for: 600ms}
   - {do: {kind: abort, how: rst}}
   - {for: 3s, rules: [outage]}
-  - {for: 1500ms}
+  - {for: 2500ms}
 """
 HALF_OPEN = """\
 version: 1
@@ -71,7 +71,7 @@ async def backing_off(url: str) -> None:
                 delay = 0.2
                 await talk(socket)
         await asyncio.sleep(delay * random.uniform(0.6, 1.4))
-        delay = min(delay * 2, 2.0)
+        delay = min(delay * 2, 1.5)
 
 
 async def by_its_iterator(url: str) -> None:
@@ -147,7 +147,8 @@ async def test_an_outage_tells_clients_apart(tmp_path: Path) -> None:
     iterated = found["iterator"].measures.outages[0]
     assert iterated.backoff.plausible & {Shape.EXPONENTIAL, Shape.GROWING}, iterated.backoff
     assert found["iterator"].grade.letter in ("A", "B")
-    assert good.grade.letter == "A"
+    assert good.grade.letter in ("A", "B")
+    assert reason(good, "jitter").points in (None, 10)
     [outage] = [one.outage for one in good.measures.outages]
     assert (outage.cause, outage.ending, outage.rule) == (Cause.FAULT, Ending.RESUMED, "phase-abort")
     assert outage.reconnect_ns is not None
@@ -202,7 +203,7 @@ async def test_giving_up_is_seen_once_it_has_been_silent_for_long(tmp_path: Path
 @pytest.mark.slow
 async def test_five_hundred_at_once_are_judged_one_by_one(tmp_path: Path) -> None:
     file = tmp_path / "scenario.yaml"
-    file.write_text(SCENARIO.replace("600ms", "15s").replace("3s", "2s").replace("1500ms", "10s"))
+    file.write_text(SCENARIO.replace("600ms", "15s").replace("3s", "2s").replace("2500ms", "10s"))
 
     async def named(url: str, user: int) -> None:
         while True:

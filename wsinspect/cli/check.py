@@ -120,6 +120,7 @@ class _Check:
     def _once(self, seed: int, expectations: list[Expectation], *, has_phases: bool) -> bool:
         """Play it with a seed; whether it failed."""
         from wsinspect.launch.checking import Plan, play
+        from wsinspect.launch.interrupts import one_interrupt
         from wsinspect.launch.paths import ca_dir, new_capture_path
 
         kept: Path | None = self.options["capture"]
@@ -141,7 +142,8 @@ class _Check:
                 env_proxy=self.options["env_proxy"],
                 certificate=ca_dir().absolute() / "mitmproxy-ca-cert.pem",
             )
-            played = play(plan, self._say)
+            with one_interrupt():
+                played = play(plan, self._say)
             why = "" if played.has_client else "no client came"
             if not why and played.exit_code:
                 why = f"the command exited with {played.exit_code}"

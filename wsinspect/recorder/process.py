@@ -109,8 +109,8 @@ class Recorder:
         close_books(self._indexer, self._reader)
         self._commit()
         self._look(is_over=True)
-        self._tell_sessions()
         finish(self._database, self._reader, self._journal)
+        self._tell_sessions()
 
     def close(self) -> None:
         """Give up file and lock."""
