@@ -16,6 +16,7 @@ from xml.etree import ElementTree
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
+from tests.support import warm
 from tests.support.engine import private_environment
 from tests.support.schemas import fits
 
@@ -69,16 +70,8 @@ class Lab:
         (self.folder / "s.yaml").write_text(textwrap.dedent(text))
 
     def check(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "wsinspect", "check", "s.yaml"]
-        return subprocess.run(
-            [*command, f"--reverse=http://127.0.0.1:{self.port}", *arguments],
-            cwd=self.folder,
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        words = ["check", "s.yaml", f"--reverse=http://127.0.0.1:{self.port}", *arguments]
+        return warm.run(words, folder=self.folder, environment=self.environment)
 
     def client(self, tries: int = 99) -> list[str]:
         return ["--", sys.executable, "client.py", "{url}", str(tries)]

@@ -287,7 +287,7 @@ def _become(request: dict[str, Any], descriptors: list[int]) -> dict[str, Any]:
 
 def _starts_others(request: dict[str, Any]) -> bool:
     command = (request["arguments"] or ["run"])[0]
-    return request["module"] == "wsinspect" and command in ("run", "demo", "browser")
+    return request["module"] == "wsinspect" and command in ("run", "demo", "check")
 
 
 class _Standby(_Forked):
