@@ -44,7 +44,7 @@ def explain(text: tuple[str, ...], capture: str | None, as_json: bool, color: st
     line of a proxy or application server, or output of curl or openssl. Without TEXT, or with -, lines are
     read from stdin. Colours, timestamps and prefixes do not matter. Nothing is sent anywhere.
     """
-    from wsinspect.cli.output import echo, echo_json
+    from wsinspect.cli.output import echo, echo_json, prose_columns
     from wsinspect.explain.explaining import explain as explained
     from wsinspect.explain.reading import MAX_BYTES, read_lines
     from wsinspect.present.explanation import account_lines, unknown_lines
@@ -73,7 +73,7 @@ def explain(text: tuple[str, ...], capture: str | None, as_json: bool, color: st
             echo(line)
     else:
         palette = Palette.choose(color)
-        for line in account_lines(account, palette):
+        for line in account_lines(account, palette, prose_columns()):
             echo(line)
         for one in found:
             for line in one.lines(palette):
@@ -111,6 +111,7 @@ class _Found:
         }
 
     def lines(self, palette: Any) -> list[str]:
+        from wsinspect.cli.output import prose_columns
         from wsinspect.present.findings import finding_lines
         from wsinspect.text import counted, escape
 
@@ -126,7 +127,7 @@ class _Found:
         if not self.findings:
             lines.append(f"  no finding about it; see wsinspect show {escape(str(self.path))} {self.ids[0]}")
         for one in self.findings:
-            lines += ["", *(palette.line(line) for line in finding_lines([one]))]
+            lines += ["", *palette.folded(finding_lines([one]), prose_columns())]
         return lines
 
 

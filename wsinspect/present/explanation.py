@@ -8,6 +8,7 @@ from typing import Final
 from wsinspect.explain.explaining import Account, Explained, Explanation, shown
 from wsinspect.findings.model import Fix
 from wsinspect.findings.software import NAMES
+from wsinspect.present.cells import Line
 from wsinspect.present.terminal import Palette
 from wsinspect.text import counted, escape, escape_lines
 
@@ -19,12 +20,19 @@ _WITH_FIXES: Final = 3
 _FIX_LINES: Final = 10
 
 
-def account_lines(account: Account, palette: Palette) -> Iterator[str]:
-    """All that an input says, the most precise first."""
+def account_lines(account: Account, palette: Palette, columns: int | None = None) -> Iterator[str]:
+    """All that an input says, the most precise first.
+
+    Args:
+        columns: where sentences are broken; None leaves them whole.
+    """
     for number, one in enumerate(account.explanations[:_MOST]):
         if number:
             yield ""
-        yield from _explanation_lines(one, palette)
+        yield from palette.folded(_explanation_lines(one), columns)
+        for place, command in enumerate(one.next):  # never broken: a person copies it
+            word = "run" if place == 0 else "or "
+            yield palette.line([("  ", ""), (word, "title"), ("         ", ""), (escape(command), "")])
     rest = account.explanations[_MOST:]
     if rest:
         yield ""
@@ -32,31 +40,37 @@ def account_lines(account: Account, palette: Palette) -> Iterator[str]:
         yield from (f"  {escape(one.title)} (line {one.lines[0].number})" for one in rest)
 
 
-def _explanation_lines(one: Explanation, palette: Palette) -> Iterator[str]:
-    yield palette.paint(escape(one.title), 1)
+def _explanation_lines(one: Explanation) -> Iterator[Line]:
+    yield [(escape(one.title), "title")]
     often = f" ({counted(one.count, 'line')})" if one.count > 1 else ""
-    yield f"  {escape(one.pattern.program)}{often}: {escape(shown(one.lines[0].text.partition(chr(10))[0]))}"
+    line = escape(shown(one.lines[0].text.partition("\n")[0]))
+    yield [(f"  {escape(one.pattern.program)}{often}: ", ""), (line, "")]
     if one.meaning:
-        yield f"  {escape(one.meaning)}"
+        yield [("  ", ""), (escape(one.meaning), "")]
     said: set[str] = set()
     for number, cause in enumerate(one.causes, 1):
         fixes = [fix for fix in cause.fixes if number <= _WITH_FIXES and fix.text not in said]
         said.update(fix.text for fix in fixes)
-        yield from _cause_lines(number, cause, fixes, palette)
+        yield from _cause_lines(number, cause, fixes)
     if one.probe and len(one.causes) > 1:
-        yield f"  {palette.bold('to decide')}   {escape(one.probe)}"
+        yield [("  ", ""), ("to decide", "title"), ("   ", ""), (escape(one.probe), "")]
     for number, command in enumerate(one.next):
-        yield f"  {palette.bold('run') if number == 0 else 'or ':<3}         {escape(command)}"
+        yield [
+            ("  ", ""),
+            ("run" if number == 0 else "or ", "title"),
+            ("         ", ""),
+            (escape(command), ""),
+        ]
 
 
-def _cause_lines(number: int, one: Explained, fixes: Sequence[Fix], palette: Palette) -> Iterator[str]:
+def _cause_lines(number: int, one: Explained, fixes: Sequence[Fix]) -> Iterator[Line]:
     ids = f"  [{', '.join(one.cause.findings)}]" if one.cause.findings else ""
-    yield f"  {number}. {palette.bold(escape(one.cause.words))}{ids}"
-    yield f"     to check  {escape(one.cause.tell_apart)}"
+    yield [(f"  {number}. ", ""), (escape(one.cause.words) + ids, "title")]
+    yield [("     to check  ", ""), (escape(one.cause.tell_apart), "")]
     for fix in fixes:
         first, *rest = escape_lines(fix.text.strip())
-        yield f"     fix       {escape(NAMES.get(fix.for_, fix.for_))}: {first}"
-        yield from (f"               {line}" for line in rest[:_FIX_LINES])
+        yield [("     fix       ", ""), (f"{escape(NAMES.get(fix.for_, fix.for_))}: {first}", "")]
+        yield from ([("               ", ""), (line, "")] for line in rest[:_FIX_LINES])
 
 
 def unknown_lines(account: Account) -> Sequence[str]:
