@@ -28,7 +28,7 @@ from wsinspect.units import format_duration
 #: How long a page is watched after it has made a WebSocket.
 _AFTER_SECONDS: Final = 2.0
 #: The proxy's own scan of the page ends this much before ours.
-_LATE_SECONDS: Final = 0.5
+_LATE_SECONDS: Final = 2.0
 _STEP_SECONDS: Final = 0.2
 _START_SECONDS: Final = 20.0
 _ENGINE_SECONDS: Final = 30.0
