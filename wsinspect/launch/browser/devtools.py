@@ -12,6 +12,7 @@ import os
 import select
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
@@ -166,6 +167,7 @@ class Pipe:
         self._in, theirs_out = os.pipe()
         self.inherited = (theirs_in, theirs_out)
         self._buffer = b""
+        self._waiting: deque[dict[str, Any]] = deque()
         self._number = 0
         os.set_blocking(self._in, False)
 
@@ -208,14 +210,19 @@ class Pipe:
         Raises:
             LocalError: the browser is gone.
         """
-        while (left := until - time.monotonic()) > 0:
+        while True:
+            while self._waiting:  # also what came behind the result of a command
+                yield self._waiting.popleft()
+            left = until - time.monotonic()
+            if left <= 0:
+                return
             if not select.select([self._in], [], [], left)[0]:
                 return
             data = os.read(self._in, _READ)
             if not data or len(self._buffer) > _MAX_MESSAGE:
                 raise LocalError("the browser has ended")
             found, self._buffer = split(self._buffer + data)
-            yield from found
+            self._waiting.extend(found)
 
     def ask(
         self,

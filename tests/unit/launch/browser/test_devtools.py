@@ -130,6 +130,16 @@ def test_the_pipe_asks_and_gives_the_events_meanwhile():
     pipe.close()
 
 
+def test_what_comes_in_one_piece_behind_a_result_is_not_lost():
+    pipe = Pipe()
+    os.write(pipe.inherited[1], b'{"id":1,"result":{}}\0{"method":"Behind.it"}\0{"method":"Behind.that"}\0')
+    assert pipe.ask("Some.method") == {}
+    found = pipe.messages(time.monotonic() + 0.01)
+    assert [one["method"] for one in found] == ["Behind.it", "Behind.that"]
+    pipe.close_inherited()
+    pipe.close()
+
+
 def test_no_answer_in_time():
     pipe = Pipe()
     with pytest.raises(LocalError, match="does not answer"):
