@@ -17,7 +17,6 @@ from typing import Any
 
 import click
 import pytest
-from click.testing import CliRunner
 
 from tests.support.chats import chat_capture
 from tests.support.tui_pilot import opened
@@ -80,6 +79,11 @@ def commands(
             found = command.get_command(context, name)
             assert found is not None
             yield from commands(found, (*path, name))
+
+
+def run(*words: str) -> int:
+    """A command line as a shell gives it; its exit code."""
+    return main.execute(lambda: main.cli.main(words, prog_name="wsinspect", standalone_mode=False))
 
 
 OPTIONS = [
@@ -222,29 +226,23 @@ def test_a_rule_is_refused_with_a_caret_wherever_it_is_written(text):
 @pytest.mark.parametrize(
     "words", [*((*path, param.opts[0]) for path, param in OPTIONS), ("demo", "--seconds")], ids=" ".join
 )
-def test_an_option_shows_a_caret_below_the_mistake(words):
-    done = CliRunner().invoke(main.cli, [*words[:-1], f"{words[-1]}=5 parsecs"])
-    assert done.exit_code == 2
-    assert done.stderr.splitlines()[:2] == ["5 parsecs", "  ^"]
-    assert "(column 3)" in done.stderr
+def test_an_option_shows_a_caret_below_the_mistake(words, capsys):
+    assert run(*words[:-1], f"{words[-1]}=5 parsecs") == 2
+    err = capsys.readouterr().err
+    assert err.splitlines()[:2] == ["5 parsecs", "  ^"]
+    assert "(column 3)" in err
 
 
 @pytest.mark.parametrize("text", ["5 parsecs", "--1s", "+-1s", "nan", "", "1e9"])
-def test_shift_is_refused_with_a_caret(tmp_path, text):
-    done = CliRunner().invoke(
-        main.cli,
-        ["merge", f"--shift=a.db={text}", "a.db", "-o", str(tmp_path / "x.db")],
-        standalone_mode=True,
-    )
-    assert done.exit_code == 2
-    assert "^" in done.stderr.splitlines()[1]
+def test_shift_is_refused_with_a_caret(tmp_path, capsys, text):
+    assert run("merge", f"--shift=a.db={text}", "a.db", "-o", str(tmp_path / "x.db")) == 2
+    assert "^" in capsys.readouterr().err.splitlines()[1]
 
 
 @pytest.mark.parametrize("text", ["nan", "inf", "-1", "1e9", "fast"])
-def test_a_factor_is_a_number_of_its_range(text):
-    done = CliRunner().invoke(main.cli, ["run", f"--time-scale={text}"])
-    assert done.exit_code == 2
-    assert "--time-scale" in done.stderr
+def test_a_factor_is_a_number_of_its_range(text, capsys):
+    assert run("run", f"--time-scale={text}") == 2
+    assert "--time-scale" in capsys.readouterr().err
 
 
 #: What prints a number with its unit by hand, and why; all else uses `format_size` and `format_duration`.

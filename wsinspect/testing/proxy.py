@@ -30,6 +30,7 @@ from wsinspect.present.frame_table import FrameTable
 from wsinspect.present.pages import page_of
 from wsinspect.present.terminal import Palette
 from wsinspect.testing.forking import ForkedProcess, ForkServer
+from wsinspect.units import SECOND, format_duration
 
 T = TypeVar("T")
 
@@ -118,7 +119,9 @@ class Facts(ABC):
         deadline = time.monotonic() + within
         while (found := look()) is None:
             if time.monotonic() > deadline:
-                raise WaitError(self._with_lane(f"no {what} within {within:g} s"))
+                raise WaitError(
+                    self._with_lane(f"no {what} within {format_duration(round(within * SECOND))}")
+                )
             time.sleep(_LOOK_SECONDS)
         return found
 
@@ -310,7 +313,9 @@ class Proxy(Facts, Closing):
 
     def _ready(self, process: ForkedProcess) -> dict[str, Any]:
         if not select.select([self._stdout], [], [], START_SECONDS)[0]:
-            raise LocalError(f"the proxy did not start within {START_SECONDS:g} s")
+            raise LocalError(
+                f"the proxy did not start within {format_duration(round(START_SECONDS * SECOND))}"
+            )
         line = self._stdout.readline()
         if not line:
             process.wait(END_SECONDS)
