@@ -147,7 +147,9 @@ def _attempt(
     if row.has_client_close or row.has_server_close:
         closes = rows.closes(query, row.id)
     began = _time(row.attempt_ns) or _time(row.open_ns) or 0
-    ends = [*closes, row.first_end_ns, row.closed_ns]
+    # What the server does while a fault passes nothing on reaches the client later, or never.
+    server_ends = [_visible(_time(at), stalls) for at in (closes[1], row.server_end_ns)]
+    ends = [closes[0], row.client_end_ns, row.proxy_end_ns, *server_ends, row.closed_ns]
     end = min((at for one in ends if (at := _time(one)) is not None), default=None)
     if end is None and row.state == State.LOST:
         end = next((at for at in runs if at > began), horizon)  # the engine was killed
@@ -188,6 +190,18 @@ def _attempt(
         frames=(row.c2s_frames, row.s2c_frames),
         sizes=(row.c2s_bytes, row.s2c_bytes),
     )
+
+
+def _visible(at_ns: int | None, stalls: Sequence[Stall]) -> int | None:
+    """When the client sees what the server did then."""
+    for stall in stalls:
+        if (
+            at_ns is not None
+            and stall.from_ns <= at_ns
+            and (stall.until_ns is None or at_ns < stall.until_ns)
+        ):
+            return stall.until_ns
+    return at_ns
 
 
 def _stalls(query: Query, done: Story | None) -> dict[int, list[Stall]]:

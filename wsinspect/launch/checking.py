@@ -107,7 +107,8 @@ def play(plan: Plan, say: Callable[[str], None]) -> Played:
         try:
             url = _url(engine)
             if plan.command:
-                client = _Command(plan.command, _environment(url, plan), url)
+                client = _Command()
+                client.start(plan.command, _environment(url, plan), url)
             else:
                 say(f"waiting for a client: {url}")
             _wait(plan, engine, client, lateness)
@@ -180,9 +181,18 @@ def _environment(url: str, plan: Plan) -> dict[str, str]:
 
 
 class _Command:
-    """The client's command, running."""
+    """The client's command; known before it runs, so that an interrupt at its start finds it."""
 
-    def __init__(self, command: Sequence[str], environment: Mapping[str, str], url: str) -> None:
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+        self._ended_by_us = False
+
+    def start(self, command: Sequence[str], environment: Mapping[str, str], url: str) -> None:
+        """Run it.
+
+        Raises:
+            LocalError: no process could be started.
+        """
         with held_signals():
             try:
                 # Its output is not ours: stdout is only for the results.
@@ -195,26 +205,29 @@ class _Command:
                 )
             except OSError as error:
                 raise LocalError(f"cannot start {command[0]}: {error.strerror}") from error
-        self._ended_by_us = False
 
     @property
     def exit_code(self) -> int | None:
         """Of a command that ended by itself; None while it runs, and where we ended it."""
-        return None if self._ended_by_us else self._process.poll()
+        return None if self._ended_by_us or self._process is None else self._process.poll()
 
     def end(self) -> None:
         """SIGTERM to all of its processes, SIGKILL to what is left."""
-        if self._process.poll() is None:
+        process = self._process
+        if process is None:
+            return
+        if process.poll() is None:
             self._ended_by_us = True
-        self._signal(signal.SIGTERM)
+        _signal_group(process, signal.SIGTERM)
         with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(_END_SECONDS)
-        self._signal(signal.SIGKILL)
-        self._process.wait()
+            process.wait(_END_SECONDS)
+        _signal_group(process, signal.SIGKILL)
+        process.wait()
 
-    def _signal(self, number: int) -> None:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._process.pid, number)
+
+def _signal_group(process: subprocess.Popen[bytes], number: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, number)
 
 
 class _Lateness:

@@ -166,3 +166,18 @@ def test_expectations_are_judged_with_the_messages_of_the_capture(tmp_path):
         assert results[0].frames == (1,)
         facts = read_facts(capture)
         assert evaluate(expectations, Evidence(clients=[], facts=facts)) == []
+
+
+def test_a_server_that_ends_behind_a_blackhole_is_not_seen_by_its_client(tmp_path):
+    script = Chat()
+    script.accept(1, request(), "/room")
+    script.server(1, b"hi")
+    tell(script, 1, "fault", {"rule": "hole", "kind": "blackhole", "direction": "c2s", "detail": {}})
+    script.tick(500)
+    script.event(1, "end", side="server", how="fin")
+    script.tick(500)
+    own_ns = script.now
+    script.event(1, "end", side="client", how="fin")
+    script.event(1, "closed")
+    one = one_of(tmp_path, script)
+    assert one.end_ns == one.close_ns == own_ns

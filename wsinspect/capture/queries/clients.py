@@ -27,7 +27,7 @@ class ClientAttempt(NamedTuple):
         response: as the client got it.
         rule: the fault that refused or ended it.
         closes: when the client and when the server first sent CLOSE.
-        client_end_ns: when the client ended its transport; `first_end_ns` when anybody did.
+        client_end_ns, server_end_ns, proxy_end_ns: when each first ended a transport.
     """
 
     id: int
@@ -59,7 +59,8 @@ class ClientAttempt(NamedTuple):
     response: Any
     rule: Any
     client_end_ns: int | None
-    first_end_ns: int | None
+    server_end_ns: int | None
+    proxy_end_ns: int | None
 
 
 class ClientMessage(NamedTuple):
@@ -73,14 +74,20 @@ class ClientMessage(NamedTuple):
     length: int | None
 
 
+def _end_of(side: str) -> str:
+    """SQL for the first time that a side ended a transport."""
+    return (
+        "(SELECT min(time_ns) FROM event WHERE connection_id = connection.id AND kind = 'end' "  # noqa: S608
+        f"AND json_valid(detail) AND json_extract(detail, '$.side') = '{side}')"
+    )
+
+
 _ATTEMPTS: Final = (
     "SELECT id, tap, client, scheme, host, port, path, subprotocol, client_session, attempt_ns, open_ns, "  # noqa: S608
     "closed_ns, state, status, error, ended_by, how, client_close_code, server_close_code, "
     "client_close_reason IS NOT NULL, server_close_reason IS NOT NULL, c2s_frames, s2c_frames, c2s_bytes, "
     f"s2c_bytes, substr(request_in, 1, {_HEAD}), substr(coalesce(response_out, response_in), 1, {_HEAD}), "
-    f"{RULE}, (SELECT min(time_ns) FROM event WHERE connection_id = connection.id AND kind = 'end' "
-    "AND json_valid(detail) AND json_extract(detail, '$.side') = 'client'), "
-    "(SELECT min(time_ns) FROM event WHERE connection_id = connection.id AND kind = 'end') "
+    f"{RULE}, {_end_of('client')}, {_end_of('server')}, {_end_of('proxy')} "
     "FROM connection LEFT JOIN handshake ON handshake.connection_id = connection.id "
     "WHERE id > ? ORDER BY id LIMIT ?"
 )
