@@ -51,6 +51,8 @@ _IDLE_SECONDS: Final = 0.1
 _LAST_SECONDS: Final = 5.0
 #: Pairs in one statement.
 _AT_ONCE: Final = 32
+#: Connections above which the end of a run does not even ask which of them are eventful.
+_ASKED_AGAIN: Final = 20_000
 #: Eventful connections above which the end of a run judges only what is new: about a second of work.
 _JUDGED_AGAIN: Final = 400
 #: How many fully compared pairs are remembered.
@@ -225,7 +227,8 @@ class LiveFindings:
 
     def _judge_all(self, at_ns: int) -> list[Note]:
         """At the end, once more as `diagnose` does it; nothing where there is too much for that."""
-        if len(self._reader.eventful(self._reader.ids())) > _JUDGED_AGAIN:
+        numbers = self._reader.ids()
+        if len(numbers) > _ASKED_AGAIN or len(self._reader.eventful(numbers)) > _JUDGED_AGAIN:
             return []
         found = diagnose_hop(Hop(self._query), diagnose(self._query)).findings
         wanted: dict[Place, list[Finding]] = {place: [] for place in stored.places(self._query)}
