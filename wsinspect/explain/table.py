@@ -30,7 +30,7 @@ class Cause:
         words: what it is.
         findings: ids of the findings that prove it; the first gives words and fixes unless others are given.
         tell_apart: what shows that it is this one.
-        topic: names its fixes (`findings.fixes.FIXES`).
+        topic: names its fixes (`findings.fixes.FIXES`); empty where there is nothing to fix, or too much.
     """
 
     words: str
@@ -125,7 +125,7 @@ def _cause(one: dict[str, Any], rules: dict[str, Rule]) -> Cause:
     found = tuple(one.get("findings", ()))
     rule = rules[found[0]] if found else None
     words = one.get("cause") or (rule.title if rule else "")
-    topic = one.get("topic") or (rule.topic if rule else "")
+    topic = str(one["topic"]) if "topic" in one else rule.topic if rule else ""
     return Cause(words, found, one["tell_apart"], topic)
 
 
