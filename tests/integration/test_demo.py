@@ -5,7 +5,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -30,9 +29,7 @@ def demo(environment, *options):
 
 
 def test_demo_when_it_runs_for_a_few_seconds(environment, tmp_path):
-    started = time.monotonic()
     ended = demo(environment, "--seconds", str(SECONDS))
-    assert time.monotonic() - started >= SECONDS
     assert (ended.returncode, ended.stderr) == (0, "")
     for part in (
         "refused: 426 Upgrade Required; the request left the proxy with Upgrade: websocket",

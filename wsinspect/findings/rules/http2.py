@@ -175,7 +175,7 @@ def downgraded(facts: CaptureFacts) -> Iterator[Found]:
     "The server offers HTTP/3: a browser may leave this proxy",
     meaning="Its responses have an Alt-Svc header for h3 (RFC 7838), and this proxy passed it on. A"
     " browser may send its next requests over QUIC to the port named there, and nothing of them is seen"
-    " here. WebSockets stay on TCP: no browser sends them over HTTP/3 yet.",
+    " here; WebSockets stay on TCP, since no browser sends them over HTTP/3 yet.",
     js=JS_NOTHING,
     topic="alt-svc",
     rows="H8",
