@@ -238,3 +238,23 @@ def test_an_interrupt_leaves_nothing_behind(lab: Lab, number: int) -> None:
         assert process.wait(30) == 130
     with pytest.raises(ProcessLookupError):
         os.kill(client, 0)
+
+
+def test_a_ready_scenario_is_played_by_name(lab: Lab) -> None:
+    target = f"--reverse=http://127.0.0.1:{lab.port}"
+    words = ["check", "token-expired", "--time-scale=0.05", target, *lab.client(1)]
+    done = warm.run(words, folder=lab.folder, environment=lab.environment)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "held       attempts_at_most: 3, phase: 3" in done.stdout
+
+
+def test_ready_scenarios_are_listed(lab: Lab) -> None:
+    done = warm.run(["check", "--list"], folder=lab.folder, environment=lab.environment)
+    assert done.returncode == 0
+    assert "server-deploy" in done.stdout
+    listed = warm.run(["check", "--list", "--json"], folder=lab.folder, environment=lab.environment)
+    fits("check", listed.stdout)
+    unknown = warm.run(["check", "nope"], folder=lab.folder, environment=lab.environment)
+    assert unknown.returncode == 2
+    assert "no ready scenario 'nope'" in unknown.stderr
+    assert "server-deploy" in unknown.stderr

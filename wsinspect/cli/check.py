@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from wsinspect.cli.completion import complete_scenario
 from wsinspect.cli.options import (
     DURATION,
     TARGET,
@@ -37,12 +38,15 @@ _COMMAND_SECONDS = 30.0
         "wsinspect check outage.yaml --reverse http://localhost:3000   connect a client by hand",
         "wsinspect check outage.yaml --reverse http://localhost:3000 --repeat 20 -- npm test",
         "wsinspect check outage.yaml --env-proxy --junit report.xml -- python client.py",
+        "wsinspect check --list                                        the ready scenarios",
+        "wsinspect check server-deploy --reverse http://localhost:3000 -- npm test",
         failed="an expectation did not hold, or no client came",
     ),
     context_settings={"ignore_unknown_options": False},
 )
-@click.argument("scenario", type=click.Path(path_type=Path))
+@click.argument("scenario", required=False, shell_complete=complete_scenario)
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
+@click.option("--list", "is_listing", is_flag=True, help="List the ready scenarios.")
 @click.option("--reverse", type=TARGET, help="The server: the client gets the proxy's address in its place.")
 @click.option(
     "--env-proxy", is_flag=True, help="A regular proxy, for the command by HTTPS_PROXY and CA variables."
@@ -65,14 +69,53 @@ _COMMAND_SECONDS = 30.0
 )
 @json_option
 @color_option
-def check(scenario: Path, command: tuple[str, ...], **options: Any) -> int:
+def check(scenario: str | None, command: tuple[str, ...], is_listing: bool, **options: Any) -> int:
     """Play SCENARIO around a client, and check what it expects of it.
+
+    SCENARIO is a file, or the name of a ready one (--list).
 
     COMMAND is started with the proxy's URL in WSINSPECT_URL and in place of {url} (for http: in
     WSINSPECT_HTTP_URL), and is ended with the scenario. Without COMMAND, connect a client by hand.
     Expectations and their meaning are in docs/check.md.
     """
-    return _Check(scenario, command, **options).run()
+    if is_listing:
+        return _list(as_json=options["as_json"])
+    if scenario is None:
+        raise click.UsageError("Missing argument 'SCENARIO': a file, or a name of wsinspect check --list")
+    return _Check(_file_of(scenario), command, **options).run()
+
+
+def _list(*, as_json: bool) -> int:
+    from wsinspect.cli.output import echo, echo_json
+    from wsinspect.faults.scenarios import load_scenario, scenario_names, scenario_path
+
+    found = [(name, load_scenario(name)) for name in scenario_names()]
+    if as_json:
+        listed = [
+            {"name": name, "title": one.name, "source": one.source, "file": str(scenario_path(name))}
+            for name, one in found
+        ]
+        echo_json({"scenarios": listed})
+        return 0
+    for name, one in found:
+        echo(f"{name:<20}{one.name}")
+    return 0
+
+
+def _file_of(text: str) -> Path:
+    """A file that is there, else the ready scenario of that name.
+
+    Raises:
+        UsageError: neither is.
+    """
+    from wsinspect.faults.scenarios import scenario_names, scenario_path
+
+    if Path(text).exists() or text not in scenario_names():
+        if not Path(text).exists() and not Path(text).suffix and "/" not in text:
+            names = ", ".join(scenario_names())
+            raise click.UsageError(f"no file and no ready scenario {text!r}; the ready ones: {names}")
+        return Path(text)
+    return scenario_path(text)
 
 
 class _Check:

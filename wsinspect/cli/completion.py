@@ -109,6 +109,16 @@ def complete_filter(ctx: click.Context, param: click.Parameter, incomplete: str)
     return [CompletionItem(before + one.text, help=one.help) for one in found.candidates]
 
 
+def complete_scenario(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The ready scenarios of `check`, and files."""
+    from click.shell_completion import CompletionItem
+
+    from wsinspect.faults.scenarios import scenario_names
+
+    names = [CompletionItem(name) for name in scenario_names() if name.startswith(incomplete)]
+    return names + [CompletionItem(path) for path in _paths(incomplete, (".yaml", ".yml", ".json"))]
+
+
 def complete_engine(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Process ids of the engines that run."""
     from click.shell_completion import CompletionItem
@@ -158,5 +168,6 @@ __all__ = [
     "complete_engine",
     "complete_filter",
     "complete_mode",
+    "complete_scenario",
     "completion",
 ]
