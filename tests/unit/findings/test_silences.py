@@ -78,6 +78,16 @@ def test_one_early_end_or_one_reset_amid_heartbeats_is_not_a_limit():
     assert first(cut(*beating(10), at=10.3, how="rst", others=(again,))).id == "WS-DROP-003"
 
 
+@pytest.mark.parametrize("how", ["fin", "rst"])
+def test_one_client_that_leaves_amid_heartbeats_is_not_a_limit(how):
+    """A script that is killed, a tab that crashes: nothing says that a hop did it."""
+    found = first(cut(*beating(12), at=12.3, by="client", how=how))
+    assert found.fault_of != "hop"
+    assert found.id != "WS-DROP-003"
+    again = ended_before(7, 0.3, age=12.2, by="client")
+    assert first(cut(*beating(12), at=12.3, by="client", others=(again,))).id == "WS-DROP-003"
+
+
 def test_a_longer_silence_is_not_the_heartbeat_s():
     assert first(cut(*beating(10), at=15.0)).id == "WS-DROP-002"
     assert first(cut(*beating(10), at=11.1)).id == "WS-KA-002"

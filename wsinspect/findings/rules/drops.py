@@ -213,8 +213,9 @@ def lifetime(facts: ConnectionFacts) -> Iterator[Found]:
     same = equal_ages(facts)
     if not kept and (not limits or _fits(silence)) and not (same and silence < min(ages_of(same, age)) // 4):
         return
-    if not limits and not same and (not kept or facts.how == "rst" or age < _SURE_NS):
-        return  # one early end, or one reset: a crash or a kill is as likely
+    is_unlikely = facts.ended_by == "client" or facts.how == "rst" or age < _SURE_NS
+    if not limits and not same and (not kept or is_unlikely):
+        return  # one early end, reset or client that left: a crash, a kill or a closed laptop is as likely
     software = _software(facts)
     ids = ", ".join(f"#{one.id}" for one in same[:6])
     yield Found(
@@ -232,7 +233,6 @@ def lifetime(facts: ConnectionFacts) -> Iterator[Found]:
         title=f"Ended at the age of {seconds(age)} while heartbeats were flowing: a lifetime limit"
         if kept
         else None,
-        severity="warning" if facts.ended_by == "client" and not limits and not same else None,
         confidence="high" if same else "medium" if limits else "low",
         causes=()
         if same
