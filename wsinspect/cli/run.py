@@ -15,6 +15,7 @@ from wsinspect.cli.completion import complete_capture_file, complete_mode
 from wsinspect.cli.configurations import check_configurations, config_option
 from wsinspect.cli.fault_options import control_options, fault_options, make_board
 from wsinspect.cli.options import ADDRESS, DURATION, REGEX, SIZE, TAP, TARGET, TapSpec, examples
+from wsinspect.cli.output import narration  # now: without file descriptors nothing can be imported later
 from wsinspect.cli.screen import (
     HandsOn,
     is_terminal,
@@ -361,6 +362,4 @@ def _print(line: str) -> None:
 
 
 def _warn(line: str) -> None:
-    from wsinspect.cli.output import narration
-
     print(narration(f"wsinspect: {line}"), file=sys.stderr, flush=True)
