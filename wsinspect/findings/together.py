@@ -150,6 +150,9 @@ class _Sorting:
         ids = (*ids_of_group("attempt"), *_BAD_101)
         if self._pass_on(link, "attempt", ids, link.has_failed_behind or link.is_101_passed_on):
             return
+        if link.origin is not None and link.is_101_passed_on and self._at_origin(link.origin, _BAD_101):
+            # The hop passed on a 101 that no client may accept: what a hop before it makes of that, too.
+            self._is_behind(link, "attempt", True)
         if link.origin is None or not link.has_failed_behind:
             return
         before = self._mine(link.edge, ids)

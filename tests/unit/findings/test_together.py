@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 
-from tests.unit.findings.facts_made import HELLO, cut, ended, failed, refused, request
+from tests.unit.findings.facts_made import HELLO, cut, ended, failed, refused, request, switching
 from tests.unit.findings.pairs_made import NO_UPGRADE, pair
 from wsinspect.findings.registry import diagnose_connection, diagnose_pair, ranked
 from wsinspect.findings.together import link_of, once, together
@@ -53,6 +53,25 @@ def test_a_chain_that_changes_nothing_blames_no_hop():
     assert found(*passed) == [("WS-HS-019", "server", 3)]
     login = chain(refused("401 Unauthorized"), request(), request(), request())
     assert [(rule, party) for rule, party, _ in found(*login)] == [("WS-HS-009", "client")]
+
+
+@pytest.mark.parametrize("without", [("Upgrade",), ("Connection",), ("Upgrade", "Connection")])
+@pytest.mark.parametrize("status", ["502 Bad Gateway", "200 OK", "101"])
+def test_a_chain_of_which_the_server_made_a_bad_101_blames_the_server_alone(status, without):
+    """The hop next to the server passes it on; whatever the one before it answers is its consequence."""
+    bad = cut(at=0.1, by="client", raw_response_in=switching(without=without))
+    first = bad if status == "101" else refused(status, Server="Caddy")
+    taps = [tap(1, "edge", first), tap(2, "middle", bad), tap(3, "origin", bad)]
+    said = found(*taps)
+    assert said[0] == ("WS-HS-025", "server", 3)
+    assert {party for _, party, _ in said} <= {"server", "client"}
+    assert not {"WS-HS-020", "WS-HS-004"} & {rule for rule, _, _ in said}
+
+
+def test_a_good_101_behind_a_refusal_covers_nothing():
+    good = cut(at=0.1, by="client")
+    taps = [tap(1, "edge", refused("502 Bad Gateway")), tap(2, "middle", good), tap(3, "origin", good)]
+    assert {party for _, party, number in found(*taps) if number == 1} == {"hop"}
 
 
 def test_a_hop_that_answers_itself_is_not_the_servers_fault():
