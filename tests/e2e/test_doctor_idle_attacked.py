@@ -144,7 +144,7 @@ def test_the_right_thing_is_said(tmp_path):
             "after the client's last message",
         ),
         "a quota of messages": (of_application(quota, b"hello"), ["WS-DROP-013"], "send this message"),
-        "a session of 3 s": (of_application(farewell, b"hello"), ["WS-DROP-010"], "age of 3 s, whatever"),
+        "a session of 3 s": (of_application(farewell, b"hello"), ["WS-DROP-010"], "at the age of"),
         "ends at odd times": (of_application(odd, b"hello"), ["WS-DROP-013"], "no one limit explains"),
         # pingInterval 200 ms and pingTimeout 5 s: the one that does not answer is ended, the others are not.
         "Socket.IO": (of_socketio(), ["WS-KA-009"], "pings are ended after 5.2 s"),
