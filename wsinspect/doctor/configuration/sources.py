@@ -148,7 +148,7 @@ class Sources:
 
     def real(self, file: str) -> str:
         """The file itself, where the path has symbolic links; patches do not apply to those."""
-        return file if self._pasted is not None else str(Path(file).resolve(strict=False))
+        return file if self._pasted is not None else os.path.realpath(file)
 
 
 def _fits(path: str, pattern: str) -> bool:

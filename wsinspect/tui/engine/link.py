@@ -7,6 +7,7 @@ engine that is gone, silent, older or that refuses is a `state` with words, neve
 
 from __future__ import annotations
 
+import os
 import queue
 import threading
 import time
@@ -206,9 +207,9 @@ def _client_of(capture: Path) -> ControlClient:
     from wsinspect.control.client import TIMELINE_AGENT, ControlClient
     from wsinspect.launch.engines import list_engines
 
-    here = capture.resolve()
+    here = os.path.realpath(capture)
     for info in list_engines():
-        if info.capture is None or Path(info.capture).resolve() != here:
+        if info.capture is None or os.path.realpath(info.capture) != here:
             continue
         if not info.control:
             raise _UnreachableError(EngineView(NO_API, "this proxy has no control API"))
