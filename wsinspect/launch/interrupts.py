@@ -11,6 +11,15 @@ from types import FrameType
 _NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
+class Interrupted(KeyboardInterrupt):
+    """What a signal raises in `one_interrupt`.
+
+    CPython remembers for good that a KeyboardInterrupt, and no subclass of it, left code that was compiled
+    from a string, as a dataclass makes it in an import; then it kills the process with SIGINT at its end,
+    whatever exit code that has.
+    """
+
+
 @contextlib.contextmanager
 def held_signals() -> Iterator[None]:
     """A signal that comes meanwhile reaches its handler at the end.
@@ -38,7 +47,7 @@ def one_interrupt() -> Iterator[None]:
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         for number in _NUMBERS:
             signal.signal(number, signal.SIG_IGN)
-        raise KeyboardInterrupt
+        raise Interrupted
 
     before = {number: signal.signal(number, interrupt) for number in _NUMBERS}
     try:
