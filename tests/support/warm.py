@@ -17,12 +17,10 @@ from __future__ import annotations
 import atexit
 import contextlib
 import fcntl
-import gc
 import importlib
 import json
 import os
 import runpy
-import selectors
 import signal
 import socket
 import subprocess
@@ -35,6 +33,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from tests.support.processes import note_starter
+from wsinspect.testing.forking import fork_on_request
 
 ROOT = Path(__file__).resolve().parents[2]
 _REQUEST_BYTES = 256 * 1024
@@ -212,54 +211,7 @@ def serve(control: socket.socket) -> dict[str, Any] | None:
     for lazy in COMMANDS.values():
         importlib.import_module(lazy.place.partition(":")[0])
 
-    gc.freeze()
-    wake_read, wake_write = os.pipe()
-    os.set_blocking(wake_read, False)
-    os.set_blocking(wake_write, False)
-    signal.signal(signal.SIGCHLD, lambda *_: None)
-    signal.set_wakeup_fd(wake_write)
-    reports: dict[int, int] = {}
-    with selectors.DefaultSelector() as selector:
-        selector.register(control, selectors.EVENT_READ)
-        selector.register(wake_read, selectors.EVENT_READ)
-        while True:
-            for key, _ in selector.select():
-                if key.fd == wake_read:
-                    os.read(wake_read, 4096)
-                    _reap(reports)
-                    continue
-                data, descriptors, _, _ = socket.recv_fds(control, _REQUEST_BYTES, 4)
-                if not data:
-                    return None
-                request = json.loads(data)
-                pid = os.fork()
-                if pid == 0:
-                    selector.close()
-                    control.close()
-                    signal.set_wakeup_fd(-1)
-                    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-                    for each in (wake_read, wake_write, *reports.values(), descriptors.pop()):
-                        os.close(each)
-                    return _become(request, descriptors)
-                reports[pid] = descriptors.pop()
-                os.write(reports[pid], f"{pid}\n".encode())
-                for each in descriptors:
-                    os.close(each)
-
-
-def _reap(reports: dict[int, int]) -> None:
-    """Tell those who wait how their processes ended."""
-    while reports:
-        pid, status = os.waitpid(-1, os.WNOHANG)
-        if not pid:
-            return
-        report = reports.pop(pid)
-        try:
-            os.write(report, f"{os.waitstatus_to_exitcode(status)}\n".encode())
-        except BrokenPipeError:
-            continue  # the test waits no more
-        finally:
-            os.close(report)
+    return fork_on_request(control, _become)
 
 
 def _become(request: dict[str, Any], descriptors: list[int]) -> dict[str, Any]:

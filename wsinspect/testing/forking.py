@@ -22,7 +22,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import IO, Any, Final
 
 from wsinspect.closing import Closing
@@ -127,12 +127,23 @@ class ForkServer(Closing):
 
 
 def serve(control: socket.socket) -> dict[str, Any] | None:
-    """Fork for each request until nobody asks any more; a forked child returns with its request.
-
-    One thread only, for a process with more must not fork.
-    """
+    """Import what an engine needs, then `fork_on_request`."""
     for name in ("wsinspect.proxy.engine", "wsinspect.cli.main", "wsinspect.cli.run"):
         importlib.import_module(name)
+    return fork_on_request(control, _become)
+
+
+def fork_on_request(
+    control: socket.socket, become: Callable[[dict[str, Any], list[int]], dict[str, Any]]
+) -> dict[str, Any] | None:
+    """Fork for each request until nobody asks any more; a forked child returns what `become` does.
+
+    A request is a JSON object in one packet with descriptors. To the last of them go the child's process
+    id and later its exit code, a line each. One thread only, for a process with more must not fork.
+
+    Args:
+        become: in the child, takes over what the request says, with the other descriptors.
+    """
     gc.freeze()
     wake_read, wake_write = os.pipe()
     for each in (wake_read, wake_write):
@@ -160,7 +171,7 @@ def serve(control: socket.socket) -> dict[str, Any] | None:
                     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
                     for each in (wake_read, wake_write, *reports.values(), descriptors.pop()):
                         os.close(each)
-                    return _become(json.loads(data), descriptors)
+                    return become(json.loads(data), descriptors)
                 reports[pid] = descriptors.pop()
                 os.write(reports[pid], f"{pid}\n".encode())
                 for each in descriptors:
@@ -182,7 +193,7 @@ def _reap(reports: dict[int, int]) -> None:
             os.close(report)
 
 
-def _become(request: dict[str, Any], descriptors: Sequence[int]) -> dict[str, Any]:
+def _become(request: dict[str, Any], descriptors: list[int]) -> dict[str, Any]:
     """In the child: a session, environment and descriptors of its own."""
     os.setsid()
     os.environ.clear()
