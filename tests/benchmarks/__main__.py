@@ -47,6 +47,12 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every round and the medians")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the page docs/benchmarks.md")
+    parser.add_argument(
+        "--beside",
+        type=Path,
+        metavar="FOLDER",
+        help="also another version of wsinspect, from its working tree (git worktree add FOLDER COMMIT)",
+    )
     parser.add_argument("--check", action="store_true", help="exit 1 when a goal is missed")
     return parser.parse_args(argv)
 
@@ -122,7 +128,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Measure and report."""
     args = parse(argv)
     try:
-        chosen = peers_module.choose(args.peer)
+        chosen = peers_module.choose(args.peer, args.beside)
     except BenchError as error:
         say(str(error))
         return 2

@@ -189,9 +189,11 @@ class Mockttp(Peer):
 
 @dataclass
 class Wsinspect(Peer):
-    """``wsinspect run --headless``, recording."""
+    """``wsinspect run --headless``, recording; ``checkout``: the folder whose version runs."""
 
     options: tuple[str, ...] = ()
+    checkout: Path = ROOT
+    python: str = sys.executable
 
     @contextlib.contextmanager
     def serve(self, folder: Path, target: int) -> Iterator[Running]:
@@ -199,7 +201,7 @@ class Wsinspect(Peer):
         own = Path(tempfile.mkdtemp(prefix="capture-", dir=folder))
         capture = own / "bench.db"
         command = [
-            sys.executable,
+            self.python,
             "-m",
             "wsinspect",
             "run",
@@ -215,7 +217,7 @@ class Wsinspect(Peer):
             str(folder / "ca"),
             *self.options,
         ]
-        child = Child(command, own, "engine")
+        child = Child(command, own, "engine", self.checkout)
         try:
             ready = child.wait_line(30, "listeners")
             yield Running(int(ready["listeners"][0]["port"]), child.pid, capture)
@@ -256,9 +258,32 @@ def all_peers() -> list[Peer]:
     ]
 
 
-def choose(names: list[str]) -> list[Peer]:
-    """The peers with these names (all when empty); an unknown name is an error."""
-    peers = all_peers()
+def other_version(checkout: Path) -> Peer:
+    """Another version of wsinspect from its working tree; BenchError where there is none.
+
+    It runs in the environment that ``.ci/env`` made in that tree, since it may need other versions of its
+    libraries, or in ours.
+    """
+    if not (checkout / "wsinspect" / "__main__.py").is_file():
+        raise BenchError(f"{checkout} has no wsinspect/: --beside takes the folder of another working tree")
+    found = subprocess.run(
+        ["git", "-C", str(checkout), "rev-parse", "--short", "HEAD"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    own = checkout.resolve() / Path(sys.prefix).name / "bin" / "python"
+    return Wsinspect(
+        "wsinspect before",
+        found.stdout.strip() or "unknown",
+        checkout=checkout.resolve(),
+        python=str(own) if own.is_file() else sys.executable,
+    )
+
+
+def choose(names: list[str], beside: Path | None = None) -> list[Peer]:
+    """The peers with these names (all when empty), and another version; an unknown name is an error."""
+    peers = all_peers() + ([other_version(beside)] if beside is not None else [])
     known = {peer.name for peer in peers}
     if unknown := set(names) - known:
         raise BenchError(f"unknown peer {', '.join(sorted(unknown))}; there are: {', '.join(sorted(known))}")

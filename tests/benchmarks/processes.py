@@ -42,12 +42,15 @@ def wait_for(
 class Child:
     """One process with its output in files."""
 
-    def __init__(self, command: list[str], folder: Path, name: str) -> None:
+    def __init__(self, command: list[str], folder: Path, name: str, checkout: Path = ROOT) -> None:
         self.name = name
         self.out = folder / f"{name}.out"
         self.err = folder / f"{name}.err"
         with self.out.open("wb") as out, self.err.open("wb") as err:
-            self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=out, stderr=err, cwd=ROOT)
+            # `python -m` takes the modules of the folder it starts in, before what is installed.
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=out, stderr=err, cwd=checkout
+            )
         self.pid = self._process.pid
 
     def is_alive(self) -> bool:

@@ -66,7 +66,7 @@ def recording(path: Path, payload: bytes, count: int) -> Path:
     for method, arguments in script.steps:
         if method == "event":
             connection, event, now = arguments
-            indexer.add(Record(EVENT, 0, connection, now, 0, json.dumps(event).encode()))
+            indexer.add(Record(EVENT, 0, connection, now, 0, json.dumps(event.as_json()).encode()))
         else:
             connection, part, raw, now = arguments
             indexer.add(Record(HEAD, part, connection, now, 0, raw))

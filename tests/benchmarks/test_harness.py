@@ -6,7 +6,10 @@ import sys
 import pytest
 
 from tests.benchmarks import __main__ as bench
-from tests.benchmarks import tables, wsframes
+from tests.benchmarks import replaying, tables, wsframes
+from tests.benchmarks.peers import other_version
+from tests.benchmarks.processes import BenchError
+from wsinspect.capture.reader import Capture
 
 
 def test_client_frame_when_payload_is_the_rfcs_example():
@@ -59,3 +62,15 @@ def test_run_when_there_is_no_proxy(tmp_path, capsys, monkeypatch):
 def test_choose_when_the_peer_is_unknown(capsys):
     assert bench.main(["--peer", "apache"]) == 2
     assert "unknown peer apache" in capsys.readouterr().err
+
+
+def test_recording_when_messages_are_answered_by_themselves(tmp_path):
+    with Capture.open(replaying.recording(tmp_path / "small.db", replaying.SMALL, 3)) as capture:
+        (connection,) = capture.connections()
+        opcodes = [frame.opcode for frame in capture.frames(connection.id)]
+    assert opcodes == [1, 1, 1, 1, 1, 1, 8, 8]
+
+
+def test_other_version_when_the_folder_is_no_working_tree(tmp_path):
+    with pytest.raises(BenchError, match="has no wsinspect/"):
+        other_version(tmp_path)
