@@ -99,7 +99,7 @@ DEFAULT_LISTEN = Address("127.0.0.1", 8080)
 )
 @screen_options
 @click.option("--json", "as_json", is_flag=True, help="Print the events as JSON, one per line.")
-@click.option("--frames", is_flag=True, help="Also print a line for each frame.")
+@click.option("--frames", is_flag=True, help="Also print each frame, with its payload.")
 @config_option
 @click.option("--insecure", is_flag=True, help="Accept any server certificate.")
 @click.option(

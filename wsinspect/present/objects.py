@@ -7,14 +7,11 @@ character a byte (Latin-1), so that nothing of them is lost; payloads are `text`
 
 from __future__ import annotations
 
-import base64
-import json
-import math
 from typing import Any
 
 from wsinspect.capture.missing import lacks
 from wsinspect.capture.records import Connection, Event, FrameRow, Handshake, Message, Opaque, Ping
-from wsinspect.decoders.limits import MAX_BYTES
+from wsinspect.decoders.as_json import content, json_members
 from wsinspect.handshake.diff import Change, changed_fields
 from wsinspect.handshake.heads import RawHead
 from wsinspect.handshake.negotiation import negotiate
@@ -23,7 +20,6 @@ from wsinspect.present.notes import summary_words
 from wsinspect.wire.close_codes import parse_close
 from wsinspect.wire.opcodes import Opcode, opcode_name
 
-_NO_JSON = object()
 _HEADS = ("request_in", "request_out", "response_in", "response_out", "informational")
 
 
@@ -143,32 +139,11 @@ def message_object(
         found |= {"evicted": True, "payload": None}
     elif payload is not None:
         found["payload"] = content(payload)
-        if (value := _json_value(payload)) is not _NO_JSON:
-            found["json"] = value
+        found |= json_members(payload)
         if connection is not None:
             is_s2c = bool(message.direction)
             found["summary"] = summary_words(payload, message.opcode, is_s2c, connection, is_whole=True)
     return found
-
-
-def _json_value(data: bytes) -> Any:
-    """An object or array; other values are as readable in the text."""
-    if len(data) > MAX_BYTES or data.lstrip()[:1] not in (b"{", b"["):
-        return _NO_JSON
-    try:
-        return json.loads(data, parse_constant=_refuse, parse_float=_finite)
-    except (ValueError, RecursionError):  # text that only begins like JSON, or numbers of thousands of digits
-        return _NO_JSON
-
-
-def _refuse(word: str) -> float:
-    raise ValueError(word)
-
-
-def _finite(text: str) -> float:
-    """A number that JSON can say again."""
-    number = float(text)
-    return number if math.isfinite(number) else _refuse(text)
 
 
 def opaque_object(opaque: Opaque, with_payload: bool) -> dict[str, Any]:
@@ -190,14 +165,6 @@ def opaque_object(opaque: Opaque, with_payload: bool) -> dict[str, Any]:
 def event_object(event: Event) -> dict[str, Any]:
     """Something that happened apart from the frames."""
     return {"time_ns": event.time_ns, "kind": event.kind, "detail": event.detail}
-
-
-def content(data: bytes) -> dict[str, str]:
-    """Bytes as `{"text": ...}`, or `{"base64": ...}` where they are not UTF-8."""
-    try:
-        return {"text": data.decode()}
-    except UnicodeDecodeError:
-        return {"base64": base64.b64encode(data).decode("ascii")}
 
 
 def _changes(before: RawHead | None, after: RawHead | None) -> list[dict[str, Any]]:

@@ -247,7 +247,7 @@ class Indexer:
             for frame_id, frame in special:
                 self._add_special(connection, stream, side, frame_id, frame, sent_after_ns)
         if self._notes is not None and self._notes.wants_frames:
-            self._notes.add_frames(connection.id, Direction(side), frames, first_id)
+            self._notes.add_frames(connection, Direction(side), batch, first_id)
 
     def _add_special(
         self,

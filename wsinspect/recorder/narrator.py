@@ -7,6 +7,7 @@ unescaped.
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import threading
@@ -16,10 +17,11 @@ from datetime import datetime
 from typing import Any, Final
 
 from wsinspect.capture.records import Note
-from wsinspect.text import escape, escape_lines
+from wsinspect.text import escape, escape_lines, truncate
 from wsinspect.units import format_milliseconds
 from wsinspect.vocabulary.rules import rule_words
-from wsinspect.wire.opcodes import Direction, opcode_name
+from wsinspect.wire.close_codes import close_name
+from wsinspect.wire.opcodes import Direction, Opcode, opcode_name
 
 #: Lines that may wait for a slow reader; more are dropped and counted.
 MAX_LINES: Final = 2000
@@ -27,6 +29,9 @@ SCHEMA: Final = 1
 _CLOSE_SECONDS: Final = 1.0
 _WRITE_BYTES: Final = 32768
 _SHOWN_EVIDENCE: Final = 4
+#: Cells of a payload, and bytes of one that is no text, in the line of its frame.
+_PREVIEW_CELLS: Final = 100
+_PREVIEW_BYTES: Final = 16
 #: Different findings that are remembered as printed.
 _MAX_KNOWN: Final = 1000
 #: Below what happened, to the right of the time and the connection.
@@ -166,7 +171,25 @@ def _by_rule(note: Note) -> str:
 def _frame(note: Note) -> str:
     arrow = Direction.from_short(note["direction"]).arrow
     fin = "" if note["fin"] else " (more follow)"
-    return f"{arrow} {opcode_name(note['opcode'])} {note['length']} B{fin}  id {note['id']}"
+    words = f"{arrow} {opcode_name(note['opcode'])} {note['length']} B{fin}  id {note['id']}"
+    summary = f"  {_text(note['summary'])}" if note.get("summary") else ""
+    return f"{words}{summary}{_said(note)}"
+
+
+def _said(note: Note) -> str:
+    """How the payload begins: text as text, the rest as hex; of a CLOSE code and reason."""
+    if (close := note.get("close")) is not None:
+        if close["code"] is None:
+            return ""
+        reason = f' "{_text(close["reason"])}"' if close["reason"] else ""
+        return f"  {close['code']} {close_name(close['code'])}{reason}"
+    payload = note.get("payload") or {}
+    is_text = note["opcode"] != Opcode.BINARY
+    if payload.get("text") and is_text:
+        return f"  {truncate(escape(payload['text'][: 4 * _PREVIEW_CELLS]), _PREVIEW_CELLS)}"
+    data = base64.b64decode(payload["base64"]) if "base64" in payload else payload.get("text", "").encode()
+    more = " …" if len(data) > _PREVIEW_BYTES else ""
+    return f"  {data[:_PREVIEW_BYTES].hex(' ')}{more}" if data else ""
 
 
 def _close(note: Note) -> str:

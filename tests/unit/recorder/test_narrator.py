@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import os
 import select
+import zlib
 from pathlib import Path
+
+import pytest
 
 from tests.support.journals import Script, text, write_journal
 from wsinspect.capture import schema
@@ -16,6 +19,7 @@ from wsinspect.recorder import narration, narrator
 from wsinspect.recorder.indexer import Indexer
 from wsinspect.recorder.narration import Notes
 from wsinspect.recorder.narrator import HumanLines, Narrator, human_line, json_line
+from wsinspect.wire.frame import serialize_frame
 
 
 def notes_of(path: Path, script: Script, **options: bool) -> list[Note]:
@@ -98,6 +102,123 @@ def test_frames_are_narrated_only_when_asked_and_bounded(tmp_path, monkeypatch):
     notes = notes_of(tmp_path / "x.db", script, wants_frames=True)
     assert [note["id"] for note in notes if note["event"] == "frame"] == [1, 2]
     assert notes[-1]["direction"] == "s2c"
+
+
+def said(path: Path, script: Script) -> list[Note]:
+    """The frames' notes, without what a note of any frame has."""
+    notes = [note for note in notes_of(path, script, wants_frames=True) if note["event"] == "frame"]
+    common = {"event", "time_ns", "connection", "id", "direction", "opcode", "fin", "length"}
+    return [{key: value for key, value in note.items() if key not in common} for note in notes]
+
+
+def whole(**facts: object) -> Note:
+    return {"op": "TEXT", "compressed": False, "problem": None, "summary": None, **facts}
+
+
+def test_a_frame_that_ends_a_message_has_what_it_says(tmp_path):
+    script = Script()
+    script.open(1, deflate=True)
+    script.data(1, 0, text(b'{"a": [1]}'))
+    deflater = zlib.compressobj(wbits=-15)
+    deflated = (deflater.compress(b"inflated") + deflater.flush(zlib.Z_SYNC_FLUSH))[:-4]
+    script.data(1, 1, serialize_frame(1, deflated, rsv=4))
+    script.data(1, 1, serialize_frame(2, b"\xff\x00"))
+    assert said(tmp_path / "x.db", script) == [
+        whole(message_length=10, payload={"text": '{"a": [1]}'}, json={"a": [1]}),
+        whole(message_length=8, payload={"text": "inflated"}, compressed=True),
+        whole(op="BINARY", message_length=2, payload={"base64": "/wA="}),
+    ]
+
+
+def test_fragments_are_joined_whatever_comes_between(tmp_path):
+    script = Script()
+    script.open(1)
+    for raw in (
+        serialize_frame(1, b"one ", fin=False),
+        serialize_frame(9, b"p"),
+        serialize_frame(0, b"two ", fin=False),
+    ):
+        script.data(1, 1, raw)
+    script.data(1, 0, text(b"other"))
+    script.data(1, 1, serialize_frame(0, b"three") + serialize_frame(1, b"x", fin=False))
+    assert said(tmp_path / "x.db", script) == [
+        {"op": "TEXT"},
+        {"op": "PING", "payload": {"text": "p"}},
+        {"op": "CONT"},
+        whole(message_length=5, payload={"text": "other"}),
+        whole(op="CONT", message_length=13, payload={"text": "one two three"}),
+        {"op": "TEXT"},
+    ]
+
+
+def test_a_close_has_its_code_and_a_broken_message_its_problem(tmp_path):
+    script = Script()
+    script.open(1, deflate=True)
+    script.data(1, 1, serialize_frame(1, b"\xff\xff", rsv=4))
+    script.data(1, 1, serialize_frame(8, b"\x03\xf4bye"))
+    script.data(1, 0, serialize_frame(8, b"", key=b"1234"))
+    broken, close, empty = said(tmp_path / "x.db", script)
+    assert broken["problem"] == "inflate-failed"
+    assert close["close"] == {"code": 1012, "reason": "bye"}
+    assert empty["close"] == {"code": None, "reason": ""}
+
+
+def test_a_long_payload_is_cut_and_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr(narration, "MAX_PAYLOAD", 4)
+    script = Script()
+    script.open(1)
+    script.data(1, 1, serialize_frame(1, "abc\u20ac".encode()))
+    script.data(1, 1, serialize_frame(1, b"ab", fin=False) + serialize_frame(0, b"cdef", fin=False))
+    script.data(1, 1, serialize_frame(0, b"gh"))
+    single, _, _, several = said(tmp_path / "x.db", script)
+    assert single == whole(message_length=6, payload={"text": "abc"}, cut=True)
+    assert several == whole(op="CONT", message_length=8, payload={"text": "abcd"}, cut=True)
+
+
+def test_payloads_in_waiting_notes_are_bounded(tmp_path, monkeypatch):
+    monkeypatch.setattr(narration, "MAX_PAYLOADS", 10)
+    script = Script()
+    script.open(1)
+    script.data(1, 1, serialize_frame(1, b"123456") * 5)
+    notes = notes_of(tmp_path / "x.db", script, wants_frames=True)
+    assert [note["id"] for note in notes if note["event"] == "frame"] == [1, 2]
+
+
+def test_a_decoder_says_what_a_message_is(tmp_path):
+    script = Script()
+    script.attempt(1)
+    script.event(
+        1, "attempt", tap="edge", scheme="ws", host="h", port=80, path="/socket.io/?EIO=4&transport=websocket"
+    )
+    script.head(1, 2, b"HTTP/1.1 101 Switching Protocols\r\n\r\n")
+    script.event(1, "open")
+    script.data(1, 0, text(b'42["chat",{"a":1}]'))
+    [note] = said(tmp_path / "x.db", script)
+    assert note["summary"] == "EVENT chat"
+
+
+@pytest.mark.parametrize(
+    ("facts", "line"),
+    [
+        ({"payload": {"text": "hello\x1b"}}, "c>s TEXT 5 B  id 9  hello␛"),
+        ({"payload": {"text": "x" * 500}}, "c>s TEXT 5 B  id 9  " + "x" * 99 + "…"),
+        ({"payload": {"text": "{}"}, "summary": "HELLO"}, "c>s TEXT 5 B  id 9  HELLO  {}"),
+        ({"opcode": 2, "payload": {"text": "AB"}}, "c>s BINARY 5 B  id 9  41 42"),
+        ({"opcode": 2, "payload": {"base64": "/w=="}}, "c>s BINARY 5 B  id 9  ff"),
+        ({"opcode": 9, "payload": {"text": "p1"}}, "c>s PING 5 B  id 9  p1"),
+        ({"opcode": 9, "payload": {"text": ""}}, "c>s PING 5 B  id 9"),
+        (
+            {"opcode": 8, "payload": {"text": ""}, "close": {"code": 1012, "reason": "bye"}},
+            'c>s CLOSE 5 B  id 9  1012 service restart "bye"',
+        ),
+        (
+            {"opcode": 8, "payload": {"text": ""}, "close": {"code": None, "reason": ""}},
+            "c>s CLOSE 5 B  id 9",
+        ),
+    ],
+)
+def test_a_line_has_the_beginning_of_the_payload(facts, line):
+    assert human_line(frame(**facts), 0).endswith(line)
 
 
 def test_events_of_the_engine_are_narrated(tmp_path):
