@@ -20,7 +20,7 @@ _NOT_A = r" (?:HTTP|UTF-8|JSON|TLS|WebSocket|[a-z]*(?:finding|frame|capture|file
 HABITS = {
     r"for ever\b": "forever",
     r"anew\b(?<!\wanew)": "again",
-    r"besides?\b": "also, apart from, next to",
+    r"besides?\b(?<!--beside)": "also, apart from, next to",
     r"go(?:es|ing)? on (?=with|after|from|until|as|when|and|below|reading|at)": "continue",
     r"go(?:es|ing)? on[.;:,]": "continue",
     r"told\b(?<!\wtold)(?! apart)": "sees, gets, reports, is given",
