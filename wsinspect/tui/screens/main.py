@@ -16,10 +16,11 @@ from wsinspect.tui.blobs import MESSAGE, blob_of
 from wsinspect.tui.dialogs.jump import Target
 from wsinspect.tui.feed import Batch
 from wsinspect.tui.filtering import Filtering
+from wsinspect.tui.finding_steps import FindingSteps
 from wsinspect.tui.keys import bindings_of
 from wsinspect.tui.layout import heights
 from wsinspect.tui.model import LIVE
-from wsinspect.tui.playback import Playback
+from wsinspect.tui.playing import Playing
 from wsinspect.tui.screens.page import Page
 from wsinspect.tui.views import View
 from wsinspect.tui.widgets.bar import Bar
@@ -39,7 +40,6 @@ _FEW: Final = 20
 _PIECE_SECONDS: Final = 0.002
 #: How long the cursor has to rest on a connection before its frames are shown.
 _SELECT_SECONDS: Final = 0.06
-_SECOND_NS: Final = 10**9
 _GO_WORDS: Final = "a frame number, conn NUMBER, or t DURATION"
 
 
@@ -71,6 +71,10 @@ class MainScreen(Page):
         self.playback_pane = PlaybackPane(workspace, id="playback")
         self.bar = Bar(workspace)
         self.filtering = Filtering(workspace, self.frames, self.connections, self.replace_view)
+        self.playing = Playing(
+            workspace, self.frames, self.playback_pane, self._share_with_playback, self._draw_playback
+        )
+        self.steps = FindingSteps(workspace)
         workspace.chosen_connection = self.connection_in_view
         self.pane_number = 3
         self.is_maximised = False
@@ -79,8 +83,6 @@ class MainScreen(Page):
         self._is_growing = False
         self._is_inspector_due = False
         self._select_due: float | None = None
-        self._played_at = 0.0
-        self._finding: FindingRow | None = None
 
     def compose(self) -> ComposeResult:
         """From top to bottom."""
@@ -203,7 +205,7 @@ class MainScreen(Page):
 
     def paint(self) -> bool:
         """Twenty times a second, shown or not: whatever waits for its time; whether frames have come."""
-        self._play_tick()
+        self.playing.tick()
         self.filtering.settle()
         self._grow()
         if self._select_due is not None and time.monotonic() >= self._select_due:
@@ -282,7 +284,7 @@ class MainScreen(Page):
         self.selection.select(connection)
         self.overview.action_zoom(0)
         if self.workspace.playback is not None:
-            self.leave_playback()
+            self.playing.leave()
         self.replace_view(self.selection.view)
         if self.selection.filter is not None:
             self.filtering.start()
@@ -386,53 +388,24 @@ class MainScreen(Page):
 
         y = view.find(self.frames.cursor, step, is_wanted)
         y = None if y is None or y >= self.frames.row_count() else y
-        finding = self._next_finding(step)
+        finding = self.steps.next(step, self.frames.selected_time_ns())
         if y is not None and finding is not None:
             is_own = self.selection.connection in (None, finding.connection_id)
             frame_ns = index.columns.times_ns[view.position(y)]
-            if not is_own or (frame_ns - self._time_of(finding)) * step <= 0:
+            if not is_own or (frame_ns - self.steps.time_of(finding)) * step <= 0:
                 finding = None
         if finding is not None:
             self.show_finding(finding)
         elif y is not None:
-            self._finding = None
+            self.steps.shown = None
             self.frames.go_to_position(view.position(y))
         else:
             what = "connection" if self.frames.selected_position() is None else "frame"
             self.workspace.say(f"no finding or violation {'after' if step > 0 else 'before'} this {what}")
 
-    def _next_finding(self, step: int) -> FindingRow | None:
-        """The next finding that is not on a row of this view: from the one shown last, else the cursor."""
-        selected = self.selection.connection
-        found = sorted(
-            (self._time_of(one), one.id, one)
-            for one in self.model.findings
-            if one.connection_id in self.model.connections
-            and (one.frame_id is None or selected not in (None, one.connection_id))
-        )
-        here = self._finding
-        if here is not None and here.connection_id == self.selection.connection:
-            at = self._time_of(here), here.id
-        else:
-            begin_ns = self.selection.zero_ns - 1 if selected is not None else -1
-            at = (self.frames.selected_time_ns() or begin_ns), 0
-        if step > 0:
-            return next((one for time_ns, number, one in found if (time_ns, number) > at), None)
-        return next((one for time_ns, number, one in reversed(found) if (time_ns, number) < at), None)
-
-    def _time_of(self, finding: FindingRow) -> int:
-        """When its frame came, or its connection ended, else when that began."""
-        position = None if finding.frame_id is None else self.model.index.position_of(finding.frame_id)
-        if position is not None:
-            return self.model.index.columns.times_ns[position]
-        one = self.model.connections.get(finding.connection_id or 0)
-        if one is None:
-            return 0
-        return one.closed_ns or one.open_ns or one.attempt_ns or 0
-
     def show_finding(self, finding: FindingRow) -> None:
         """Go to its frame, else to the end of its connection; the inspector says what it is."""
-        self._finding = finding
+        self.steps.shown = finding
         if finding.frame_id is not None:
             self.action_focus_pane(3)
             self.go_to_frame(finding.frame_id)
@@ -459,8 +432,7 @@ class MainScreen(Page):
     def action_mark(self) -> None:
         """Mark the chosen frame, or unmark it; in playback, an end of the selection."""
         if self.workspace.playback is not None:
-            self.workspace.playback.mark()
-            self.playback_pane.refresh()
+            self.playing.mark()
             return
         position = self.frames.selected_position()
         if position is None:
@@ -476,8 +448,7 @@ class MainScreen(Page):
     def action_next_mark(self) -> None:
         """The next mark, around at the end."""
         if self.workspace.playback is not None:
-            self.workspace.playback.next_mark()
-            self.play_moved()
+            self.playing.next_mark()
             return
         marks = self.selection.marks
         if not marks:
@@ -556,7 +527,7 @@ class MainScreen(Page):
     def step_back(self) -> None:
         """Escape: the playback, a maximised pane, a scan, the filter, the pause; one of them."""
         if self.workspace.playback is not None:
-            self.leave_playback()
+            self.playing.leave()
         elif self.is_maximised:
             self.action_maximise()
         elif self.selection.scan_share is not None:
@@ -570,97 +541,40 @@ class MainScreen(Page):
 
     def action_playback(self) -> None:
         """Open it at the chosen frame, or leave it."""
-        if self.workspace.playback is not None:
-            self.leave_playback()
-            return
-        histogram = self.selection.view.histogram
-        if histogram.start_ns is None:
-            self.workspace.say("nothing to play: there are no frames")
-            return
-        play = self.workspace.playback = Playback(histogram.start_ns, histogram.end_ns)
-        chosen = self.frames.selected_time_ns()
-        if chosen is not None and chosen < histogram.end_ns:
-            play.go(chosen)
-        self.workspace.is_paused = False
-        self.lay_out()
-        self.set_focus(self.playback_pane)
-        self.play_moved()
+        self.playing.toggle()
 
-    def leave_playback(self) -> None:
-        """Back to the whole capture, at the frame where the play head was."""
-        self.workspace.playback = None
-        self.frames.limit = None
+    def _share_with_playback(self, is_opened: bool) -> None:
         self.lay_out()
-        self.focus_last()
-        self.frames.refresh()
+        if is_opened:
+            self.set_focus(self.playback_pane)
+        else:
+            self.focus_last()
 
-    def play_moved(self) -> None:
-        """The frame table ends at the play head."""
-        play, frames = self.workspace.playback, self.frames
-        if play is None:
-            return
-        frames.limit = frames.view.y_at_time(play.at_ns + 1)
-        while frames.limit and frames.view.is_gap(frames.limit - 1):
-            frames.limit -= 1
-        frames.is_following = False
-        if frames.limit:
-            frames.cursor = frames.limit - 1
-            frames.top = max(frames.limit - frames.visible_rows, 0)
-            frames.post_message(frames.Moved(frames))
-        for widget in (frames, self.playback_pane, self.overview):
-            widget.refresh()
+    def _draw_playback(self) -> None:
+        self.overview.refresh()
         self.refresh_lines()
-
-    def _play_from(self, time_ns: int) -> None:
-        if self.workspace.playback is not None:
-            self.workspace.playback.go(time_ns)
-            self.play_moved()
 
     def on_playback_pane_head_moved(self, message: PlaybackPane.HeadMoved) -> None:
         """A click on the track."""
-        self._play_from(message.time_ns)
-
-    def _play_tick(self) -> None:
-        now = time.monotonic()
-        passed, self._played_at = now - self._played_at, now
-        play = self.workspace.playback
-        if play is not None and play.tick(int(min(passed, 1.0) * 1e9)):
-            self.play_moved()
+        self.playing.go(message.time_ns)
 
     def action_play(self) -> None:
-        if self.workspace.playback is not None:
-            self._played_at = time.monotonic()
-            self.workspace.playback.toggle()
-            self.play_moved()
+        self.playing.play()
 
     def action_play_speed(self, step: int) -> None:
-        if self.workspace.playback is not None:
-            self.workspace.playback.change_speed(step)
-            self.playback_pane.refresh()
+        self.playing.change_speed(step)
 
     def action_play_loop(self) -> None:
         """Repeat the selection, or all of it."""
-        if self.workspace.playback is not None:
-            self.workspace.playback.is_looping = not self.workspace.playback.is_looping
-            self.playback_pane.refresh()
+        self.playing.loop()
 
     def action_step_seconds(self, step: int) -> None:
         """The play head a second forward or back."""
-        if self.workspace.playback is not None:
-            self._play_from(self.workspace.playback.at_ns + step * _SECOND_NS)
+        self.playing.step_seconds(step)
 
     def action_step_frame(self, step: int) -> None:
         """The play head to the next frame, or the one before."""
-        play, view = self.workspace.playback, self.frames.view
-        if play is None:
-            return
-        play.is_playing = False
-        shown = self.frames.row_count()
-        y = view.find(shown - 1, 1, lambda at: not view.is_gap(at)) if step > 0 else None
-        if step < 0:
-            y = view.find(self.frames.cursor, -1, lambda at: not view.is_gap(at))
-        if y is not None:
-            self._play_from(view.index.columns.times_ns[view.position(y)])
+        self.playing.step_frame(step)
 
     # -- payloads and copies
 
