@@ -79,7 +79,10 @@ class _Merge:
 
     @contextmanager
     def _attached(self, path: Path) -> Iterator[None]:
-        self._database.execute("ATTACH ? AS source", (f"file:{quote(str(path.absolute()))}?mode=ro",))
+        try:
+            self._database.execute("ATTACH ? AS source", (f"file:{quote(str(path.absolute()))}?mode=ro",))
+        except sqlite3.OperationalError as error:  # as when its header says that its text is UTF-16
+            raise CaptureError(f"{path.name} is damaged: {error}") from None
         try:
             yield
         finally:

@@ -240,3 +240,15 @@ def test_a_column_of_a_connection_has_the_type_that_it_should(
             repr(one)
     with Capture.open(path) as opened:
         assert {type(getattr(one, column)) for one in opened.connections()} == {kind}
+
+
+@pytest.mark.parametrize("encoding", [2, 3])
+def test_a_header_that_claims_utf16_is_damage_to_every_reader(
+    sound: list[Path], tmp_path: Path, encoding: int
+) -> None:
+    data = bytearray(sound[0].read_bytes())
+    assert data[59] == 1, "UTF-8"
+    data[59] = encoding
+    path = tmp_path / "utf16.db"
+    path.write_bytes(data)
+    assert list(check(path, tmp_path)) == []
