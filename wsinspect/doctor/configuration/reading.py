@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from wsinspect.doctor.configuration.apache import Apache
+from wsinspect.doctor.configuration.apache.reader import Apache
 from wsinspect.doctor.configuration.caddy.reader import Caddy
 from wsinspect.doctor.configuration.devservers import VITE, WEBPACK
 from wsinspect.doctor.configuration.diffs import base_of
 from wsinspect.doctor.configuration.envoy import Envoy
-from wsinspect.doctor.configuration.haproxy import HAProxy
+from wsinspect.doctor.configuration.haproxy.reader import HAProxy
 from wsinspect.doctor.configuration.kubernetes import Kubernetes
 from wsinspect.doctor.configuration.model import Met, Reader
 from wsinspect.doctor.configuration.nginx.reader import Nginx

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from wsinspect.doctor.configuration.haproxy import Found, Line, Section, Tree, seconds_of
+from wsinspect.doctor.configuration.haproxy.choice import Found
+from wsinspect.doctor.configuration.haproxy.tree import Line, Section, Tree, seconds_of
 from wsinspect.doctor.configuration.model import Met
 from wsinspect.doctor.proof.model import Setup, Stage, Writer
 from wsinspect.doctor.target import Target

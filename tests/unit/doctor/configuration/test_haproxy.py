@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.support.configurations import git_applies, judgement, kinds, mend, met_in, read_in
-from wsinspect.doctor.configuration.haproxy import words_of
+from wsinspect.doctor.configuration.haproxy.tree import words_of
 from wsinspect.doctor.configuration.judging import with_configuration
 from wsinspect.doctor.configuration.reading import read_configurations
 from wsinspect.doctor.target import parse_target

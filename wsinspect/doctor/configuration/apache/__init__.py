@@ -1,0 +1,1 @@
+"""Apache httpd: its configuration read with its lines, and what it does to a handshake."""

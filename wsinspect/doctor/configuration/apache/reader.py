@@ -1,0 +1,60 @@
+"""Apache httpd: the virtual host that a URL meets, and whether it carries an upgrade to the server."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from wsinspect.doctor.configuration.apache import choice
+from wsinspect.doctor.configuration.apache.defects import defects, limits
+from wsinspect.doctor.configuration.apache.tree import Tree, read_tree, spelled
+from wsinspect.doctor.configuration.model import Met
+from wsinspect.doctor.configuration.sources import Sources
+from wsinspect.doctor.target import Target
+
+_OWN: Final = re.compile(
+    r"^[ \t]*(?:<(?:VirtualHost|Location|LocationMatch|Directory|IfModule|Proxy)\b[^>\n]*>"
+    r"|ProxyPass(?:Match|Reverse)?[ \t]"
+    r"|RewriteEngine[ \t]|RewriteRule[ \t]|LoadModule[ \t]|DocumentRoot[ \t]|ProxyPreserveHost[ \t])",
+    re.M | re.I,
+)
+
+
+@dataclass(frozen=True)
+class Apache:
+    """Reads httpd.conf or apache2.conf, or files that one of them includes."""
+
+    software: str = "apache"
+
+    def recognises(self, name: str, text: str) -> bool:
+        """Its sections in angle brackets, and its own directives."""
+        return bool(_OWN.search(text))
+
+    def read(self, sources: Sources, files: Sequence[str]) -> Tree | None:
+        """All directives; conditions on modules are decided by what is loaded."""
+        return read_tree(sources, files)
+
+    def meets(self, tree: Tree, target: Target, version: tuple[int, ...] | None) -> Met | None:
+        """The virtual host for this URL, and where it passes the request."""
+        found, answer = choice.meets(tree, target)
+        wrong = [answer] if answer is not None else list(defects(found, target, version))
+        passing = found.passing
+        place = passing.location or passing.directive if passing else found.host
+        if place is None:
+            place = next(iter(tree.root))
+        if passing is not None and passing.location is None:
+            words = " ".join((spelled(passing.directive.name), *passing.directive.args[:1]))
+        elif place is found.host or passing is not None:
+            words = f"<{spelled(place.name)} {' '.join(place.args)}>"
+        else:
+            words = "the main server"
+        return Met(
+            words.strip(),
+            place.at,
+            tuple(wrong),
+            tuple(limits(found)),
+            tuple(dict.fromkeys(found.unsure)),
+            found,
+        )

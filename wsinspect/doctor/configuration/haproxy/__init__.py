@@ -1,0 +1,1 @@
+"""HAProxy: its configuration read with its lines, and what it does to a handshake."""

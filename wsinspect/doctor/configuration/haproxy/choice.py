@@ -1,0 +1,209 @@
+"""The frontend and the backend of an HAProxy that a URL meets, and what their rules do to a handshake."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+from wsinspect.doctor.configuration.haproxy.conditions import Conditions
+from wsinspect.doctor.configuration.haproxy.tree import Line, Section, Tree
+from wsinspect.doctor.configuration.model import Defect, Edit, Lines, kind_of_header
+from wsinspect.doctor.configuration.patterns import search
+from wsinspect.doctor.target import Target
+
+_ANSWERS: Final = {"deny": 403, "return": 200, "tarpit": 500, "auth": 401, "redirect": 302}
+#: Statuses are written as `deny_status 404`, `status 404` and `code 301`.
+_STATUS_WORDS: Final = ("deny_status", "status", "code")
+_PATHS: Final = ("set-path", "replace-path", "set-uri", "replace-uri", "set-pathq", "replace-pathq")
+
+
+@dataclass
+class Found:
+    """What a URL meets.
+
+    Attributes:
+        frontend: where it comes in; a `listen` is its backend, too.
+        backend: where it goes on to; None if it is answered before, or nobody knows.
+    """
+
+    tree: Tree
+    frontend: Section
+    backend: Section | None = None
+    unsure: list[str] = field(default_factory=list)
+
+
+def meets(tree: Tree, target: Target) -> tuple[Found, list[Defect]] | None:
+    """What a URL meets, and what is wrong on the way, in its order; None if there is no frontend."""
+    unsure: list[str] = []
+    frontend = _frontend(tree, target, unsure)
+    if frontend is None:
+        return None
+    found = Found(tree, frontend, unsure=unsure)
+    return found, list(_Walk(found, target).run())
+
+
+def _frontend(tree: Tree, target: Target, unsure: list[str]) -> Section | None:
+    all_of = [one for one in tree.sections if one.kind in ("frontend", "listen")]
+    fitting = [one for one in all_of if any(target.port in _ports(bind) for bind in one.all("bind"))]
+    if fitting:
+        return fitting[0]
+    alike = [one for one in all_of if any(("ssl" in bind.words) == target.is_tls for bind in one.all("bind"))]
+    if len(all_of) > 1:
+        unsure.append(f"no frontend binds port {target.port}: the first for this scheme was taken")
+    return next(iter(alike or all_of), None)
+
+
+def _ports(bind: Line) -> range | tuple[int, ...]:
+    ports: list[int] = []
+    for one in bind.words[1].split(",") if len(bind.words) > 1 else ():
+        match = re.search(r":(\d{1,5})(?:-(\d{1,5}))?$", one)
+        if match:
+            ports += range(int(match[1]), min(int(match[2] or match[1]), 65535) + 1)
+    return tuple(ports)
+
+
+class _Walk:
+    """A request on its way through a frontend and a backend."""
+
+    def __init__(self, found: Found, target: Target) -> None:
+        self._found = found
+        self._request = Conditions(target, found.unsure)
+
+    def run(self) -> Iterator[Defect]:
+        """What is wrong on the way, in its order."""
+        found, frontend = self._found, self._found.frontend
+        if _mode(frontend) == "tcp":
+            found.backend = self._backend(frontend)
+            return
+        for one in self._rules(frontend):
+            yield one
+            if one.kind == "answer":
+                return
+        found.backend = self._backend(frontend)
+        if found.backend is None:
+            if not any("use_backend" in one for one in found.unsure):
+                words = f"{frontend.kind} {frontend.name} has no backend for this URL, and answers 503"
+                yield Defect("answer", words, frontend.head.at, status=503)
+            return
+        if found.backend is not frontend:
+            yield from self._rules(found.backend)
+        yield from self._servers(found.backend)
+
+    def _backend(self, frontend: Section) -> Section | None:
+        for line in frontend.inherited("use_backend"):
+            name = line.words[1] if len(line.words) > 1 else ""
+            if not self._request.holds(line, frontend):
+                continue
+            if "%[" in name:
+                self._request.unknown(line, f"which backend {name} is")
+                return None
+            return self._found.tree.named(name)
+        default = frontend.effective("default_backend")
+        if default is not None and len(default.words) > 1:
+            return self._found.tree.named(default.words[1])
+        return frontend if frontend.kind == "listen" else None
+
+    # -- rules
+
+    def _rules(self, section: Section) -> Iterator[Defect]:
+        for line in [*section.inherited("http-request"), *section.inherited("redirect")]:
+            if len(line.words) < 2:
+                continue
+            action = line.words[0] if line.words[0] == "redirect" else line.words[1]
+            defect = self._rule(line, action)
+            if defect is not None and self._request.holds(line, section):
+                yield defect
+                if defect.kind == "answer":
+                    return
+            elif action in _PATHS and self._request.holds(line, section):
+                yield from self._path_rule(line, action)
+        for line in section.inherited("http-response"):
+            header = line.words[2] if len(line.words) > 2 else ""
+            is_upgrade = header.lower() in ("upgrade", "connection", "sec-websocket-accept")
+            if line.words[1:2] == ("del-header",) and is_upgrade and not self._is_about_others(line):
+                yield Defect("response", f"'{line.text}' spoils the 101", line.at, self._without(line))
+
+    def _is_about_others(self, line: Line) -> bool:
+        """A condition of a response is decided by the response."""
+        return "if" in line.words or "unless" in line.words
+
+    def _rule(self, line: Line, action: str) -> Defect | None:
+        if action in _ANSWERS:
+            status = _ANSWERS[action]
+            for word in _STATUS_WORDS:
+                if word in line.words[:-1]:
+                    text = line.words[line.words.index(word) + 1]
+                    status = int(text) if text.isdigit() else status
+            return Defect(
+                "answer", f"'{line.text}' answers before any server is asked", line.at, status=status
+            )
+        if action in ("del-header", "set-header", "replace-header", "replace-value") and len(line.words) > 2:
+            name = line.words[2]
+            kind = kind_of_header(name)
+            if kind is None or (action != "del-header" and self._keeps(line, name)):
+                return None
+            does = "removes it" if action == "del-header" else "changes it"
+            return Defect(kind, f"'{line.text}' {does} ({name})", line.at, self._without(line))
+        return None
+
+    def _keeps(self, line: Line, name: str) -> bool:
+        """Whether a header gets what it has already, or what nobody knows here."""
+        value = line.words[3] if len(line.words) > 3 else ""
+        return "%" in value or value.lower() == self._request.headers.get(name.lower(), "\0").lower()
+
+    def _path_rule(self, line: Line, action: str) -> Iterator[Defect]:
+        before = self._request.path
+        if action.startswith("replace-") and len(line.words) > 3:
+            match = search(line.words[2], self._request.path)
+            if match:
+                groups = [match[0], *(one or "" for one in match.groups())]
+                new = re.sub(
+                    r"\\(\d)",
+                    lambda one: groups[int(one[1])] if int(one[1]) < len(groups) else "",
+                    line.words[3],
+                )
+                self._request.path = (
+                    self._request.path[: match.start()] + new + self._request.path[match.end() :]
+                )
+        elif action == "set-path" and len(line.words) > 2:
+            known = re.sub(r"%\[path,regsub\(\^?([^,]*?)(?:/\?)?,([^,)]*)\)\]", "", line.words[2])
+            strip = re.fullmatch(r"%\[path,regsub\(\^([\w/.-]+?)/?,([\w/]*)(?:,\w*)?\)\]", line.words[2])
+            if strip is not None and self._request.path.startswith(strip[1]):
+                self._request.path = strip[2] + self._request.path[len(strip[1]) :]
+            elif "%" in known:
+                self._request.unknown(line, line.words[2])
+            elif not strip:
+                self._request.path = line.words[2]
+        if self._request.path != before:
+            words = f"'{line.text}' makes {before} into {self._request.path}"
+            yield Defect("path", words, line.at, self._without(line))
+
+    def _servers(self, backend: Section) -> Iterator[Defect]:
+        for line in backend.all("server"):
+            words = line.words[2:]
+            alpn = words[words.index("alpn") + 1] if "alpn" in words[:-1] else ""
+            proto = words[words.index("proto") + 1] if "proto" in words[:-1] else ""
+            own = words[words.index("ws") + 1] if "ws" in words[:-1] else ""
+            if own != "h1" and (proto == "h2" or "h2" in alpn.split(",")):
+                shown = "proto h2" if proto == "h2" else f"alpn {alpn}"
+                lines = self._shown(line.file)
+                text = lines.get(line.line)
+                at = lines.start(line.line) + len(text.split("#", 1)[0].rstrip())
+                mended = (Edit(line.file, at, at, " ws h1"),) if not own else ()
+                words_of_it = (
+                    f"'{shown}' on server {line.words[1]}: WebSockets go over HTTP/2, which it may not accept"
+                )
+                yield Defect("h2", words_of_it, line.at, mended)
+
+    def _shown(self, file: str) -> Lines:
+        return Lines(file, self._found.tree.sources.texts.get(file, ""))
+
+    def _without(self, line: Line) -> tuple[Edit, ...]:
+        return (self._shown(line.file).replace(line.line),)
+
+
+def _mode(section: Section) -> str:
+    line = section.effective("mode")
+    return line.words[1] if line is not None and len(line.words) > 1 else "tcp"
