@@ -40,6 +40,7 @@ ECHOED: dict[str, tuple[str, list[str]]] = {
     "drop-c2s": ("drop:c2s,nth=2", [WORDS[0], *WORDS[2:]]),
     "latency": ("latency:s2c,latency=30ms,jitter=10ms", WORDS),
     "bandwidth": ("bandwidth,rate=20KiB/s", WORDS),
+    "loss": ("loss,loss=50%,correlation=20%,rtt=2ms,rto=1ms,segment=40", WORDS),
     "hold": ("hold:s2c,count=2,time=1s", WORDS),
     "duplicate": ("duplicate:s2c,nth=2", [*WORDS[:2], *WORDS[1:]]),
     "duplicate-c2s": ("duplicate:c2s,nth=2", [*WORDS[:2], *WORDS[1:]]),

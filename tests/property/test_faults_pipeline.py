@@ -26,6 +26,7 @@ HOLDING = st.sampled_from(
         {"kind": "latency", "latency": "100ms"},
         {"kind": "latency", "latency": "50ms", "jitter": "50ms"},
         {"kind": "bandwidth", "rate": "1KB/s"},
+        {"kind": "loss", "loss": 0.5, "correlation": 0.5, "segment": 7},
         {"kind": "hold", "count": 5},
         {"kind": "blackhole"},
         {"kind": "slicer", "size": 2, "delay": "5ms"},

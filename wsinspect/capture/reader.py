@@ -40,8 +40,9 @@ _WHOLE: Final = (1 << 31) - 1  # substr() takes a 32-bit length
 #: Rules that act on many frames end nothing, so their rows are left out before their JSON is read.
 RULE: Final = (
     "CASE WHEN ended_by IS 'fault' THEN (SELECT rule FROM fault_event "
-    "WHERE fault_event.connection_id = connection.id AND kind NOT IN ('latency', 'bandwidth', 'slicer') "
-    "AND json_valid(detail) AND json_extract(detail, '$.ends') ORDER BY fault_event.id LIMIT 1) "
+    "WHERE fault_event.connection_id = connection.id "
+    "AND kind NOT IN ('latency', 'bandwidth', 'loss', 'slicer') AND json_valid(detail) "
+    "AND json_extract(detail, '$.ends') ORDER BY fault_event.id LIMIT 1) "
     "WHEN open_ns IS NULL THEN (SELECT rule FROM fault_event "
     "WHERE fault_event.connection_id = connection.id ORDER BY fault_event.id LIMIT 1) END"
 )

@@ -147,6 +147,29 @@ class Probability(ValueType):
         return {"type": "number", "minimum": 0, "maximum": 1}
 
 
+class Share(Probability):
+    """A probability that may be written in percent, as `tc` does."""
+
+    name = "share"
+    expected = "a share such as 2% or 0.02"
+
+    def parse(self, raw: Any) -> float:
+        if isinstance(raw, str) and raw.strip().endswith("%"):
+            try:
+                raw = float(raw.strip()[:-1]) / 100
+            except ValueError:
+                raise self.wrong(raw) from None
+        return super().parse(raw)
+
+    def schema(self) -> JsonSchema:
+        return {
+            "anyOf": [
+                super().schema(),
+                {"type": "string", "pattern": r"^\s*[0-9]+(\.[0-9]+)?\s*%?\s*$"},
+            ]
+        }
+
+
 @dataclass(frozen=True)
 class Choice(ValueType):
     """One of some words."""
@@ -211,4 +234,5 @@ MILLISECONDS: Final = Quantity(units.DURATION, "ms")
 SIZE: Final = Quantity(units.SIZE, "B")
 RATE: Final = Rate()
 PROBABILITY: Final = Probability()
+SHARE: Final = Share()
 LINE: Final = Text(most=4096, in_header=True)

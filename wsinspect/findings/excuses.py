@@ -24,7 +24,7 @@ _HANDSHAKE: Final = frozenset(("HS", "H2", "DEV", "APP", "CL", "DROP"))
 _NEGOTIATED: Final = _HANDSHAKE | {"FR", "MS"}
 #: Families of findings, by kind of fault.
 CAUSES: Final = {
-    **dict.fromkeys(("latency", "bandwidth", "hold", "slicer"), _LATE),
+    **dict.fromkeys(("latency", "bandwidth", "loss", "hold", "slicer"), _LATE),
     **dict.fromkeys(("drop", "duplicate", "reorder", "corrupt", "truncate", "replace", "inject"), _CHANGED),
     "fragment": _CHANGED,
     **dict.fromkeys(("close", "abort", "idle_timeout", "lifetime", "max_message_size"), _ENDED),
@@ -33,7 +33,7 @@ CAUSES: Final = {
     **dict.fromkeys(("strip_headers", "set_headers", "drop_subprotocol", "downgrade_http10"), _NEGOTIATED),
     **dict.fromkeys(("refuse_tcp", "reset_on_accept", "tls_error"), frozenset(("HS", "TLS", "DROP"))),
 }
-_DELAYS: Final = ("latency", "bandwidth", "slicer")
+_DELAYS: Final = ("latency", "bandwidth", "loss", "slicer")
 _SENDERS: Final = {"client": "c2s", "server": "s2c"}
 
 

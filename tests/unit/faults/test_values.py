@@ -13,6 +13,7 @@ from wsinspect.faults.values import (
     PROBABILITY,
     RATE,
     SECONDS,
+    SHARE,
     SIZE,
     Choice,
     Number,
@@ -30,6 +31,7 @@ WORD = Choice(("fin", "rst", "silent"))
     [
         *((CODE, 1, 1), (CODE, "100", 100), (CODE, " 7 ", 7)),
         *((PROBABILITY, 0, 0.0), (PROBABILITY, "0.25", 0.25), (PROBABILITY, 1, 1.0)),
+        *((SHARE, "2%", 0.02), (SHARE, " 12.5 % ", 0.125), (SHARE, "0.5", 0.5), (SHARE, 1, 1.0)),
         *((WORD, "fin", "fin"), (Text(), 5, "5"), (Text(), 1.5, "1.5"), (LINE, "a\tb", "a\tb")),
         *(
             (SECONDS, 5, 5 * 10**9),
@@ -55,6 +57,8 @@ def test_a_value_is_read_and_written_so_that_it_is_read_again(kind: ValueType, r
             (PROBABILITY, -0.1, "0 to 1"),
         ),
         *((PROBABILITY, "nan", "from 0 to 1"), (PROBABILITY, None, "found None")),
+        *((SHARE, "101%", "a share such as 2%"), (SHARE, "x%", "0.02"), (SHARE, 2, "found 2")),
+        *((SHARE, "nan%", "a share"), (SHARE, "%", "a share"), (SHARE, True, "found True")),
         *((WORD, "FIN", "fin, rst or silent"), (WORD, None, "fin, rst or silent")),
         *((Text(most=3), "abcd", "at most 3 bytes"), (Text(most=3), "\u20ac\u20ac", "at most 3 bytes")),
         *((Text(), "\ud800", "a text of at most"), (Text(), True, "found True"), (Text(), [], "found []")),

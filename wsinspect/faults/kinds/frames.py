@@ -8,7 +8,8 @@ from typing import ClassVar, Final
 from wsinspect.faults.errors import FaultError
 from wsinspect.faults.kinds.base import FaultKind, setting
 from wsinspect.faults.texts import PAYLOAD, Payload
-from wsinspect.faults.values import MILLISECONDS, RATE, SECONDS, SIZE, Choice, Number
+from wsinspect.faults.values import MILLISECONDS, RATE, SECONDS, SHARE, SIZE, Choice, Number
+from wsinspect.units import MS
 
 #: RFC 6455 section 5.5: a control frame's payload has at most 125 bytes.
 MAX_CONTROL: Final = 125
@@ -53,6 +54,45 @@ class Bandwidth(FaultKind):
     examples = ("{kind: bandwidth, direction: s2c, rate: 100KiB/s}",)
     rate: int = setting(RATE, "bytes or bits per second")
     burst: int = setting(SIZE, "bytes that pass at once after a pause", default=0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loss(FaultKind):
+    name = "loss"
+    summary = (
+        "Lose TCP segments in bursts, as a bad line does: what was lost is sent again and comes late, with "
+        "all that is behind it; nothing is missing."
+    )
+    examples = (
+        "{kind: loss, loss: 2%}",
+        "{kind: loss, direction: s2c, loss: 10%, correlation: 60%, rtt: 80ms}",
+    )
+    loss: float = setting(SHARE, "how many segments are lost, those sent again too")
+    correlation: float = setting(
+        SHARE,
+        "how far a loss brings the next: a burst has 1 / ((1 - loss) (1 - correlation)) segments on average",
+        default=0.0,
+    )
+    rtt: int = setting(
+        MILLISECONDS,
+        "round trip, after which a sender knows that something was lost which others have passed",
+        default=50_000_000,
+    )
+    rto: int = setting(
+        MILLISECONDS,
+        "how much longer it waits where nothing has passed it, doubled each time; 200 ms is Linux's",
+        default=200_000_000,
+    )
+    segment: int = setting(SIZE, "largest segment", default=1448)
+
+    def check(self) -> None:
+        for name, value in (("loss", self.loss), ("correlation", self.correlation)):
+            if value >= 1:
+                raise FaultError(name, "expected less than 100%; a line that loses all is a blackhole")
+        if not self.segment:
+            raise FaultError("segment", "expected at least 1 B")
+        if self.rtt < MS:
+            raise FaultError("rtt", "expected at least 1 ms")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -199,6 +239,7 @@ KINDS: Final[tuple[type[FaultKind], ...]] = (
     Drop,
     Latency,
     Bandwidth,
+    Loss,
     Hold,
     Duplicate,
     Reorder,

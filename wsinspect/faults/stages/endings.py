@@ -133,7 +133,7 @@ class MaxMessageSizeStage(_HopEndStage[kinds.MaxMessageSize]):
 
 class LimitDataStage(Stage[kinds.LimitData]):
     is_on_bytes = True
-    byte_order = 4
+    byte_order = 5
 
     def __init__(self, armed: Armed, fault: kinds.LimitData, lane: Lane, chance: Chance) -> None:
         super().__init__(armed, fault, lane, chance)

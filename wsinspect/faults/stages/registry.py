@@ -14,6 +14,7 @@ STAGES: Final[Mapping[type[FaultKind], type[Stage[Any]]]] = {
     frames.Drop: messages.DropStage,
     frames.Latency: timing.LatencyStage,
     frames.Bandwidth: timing.BandwidthStage,
+    frames.Loss: timing.LossStage,
     frames.Hold: timing.HoldStage,
     frames.Duplicate: messages.DuplicateStage,
     frames.Reorder: messages.ReorderStage,

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from wsinspect.faults.frames import End, Item, Raw, WireFrame, cost
 from wsinspect.faults.kinds import connections, frames
 from wsinspect.faults.lane import FULL_BYTES, Lane, Piece
+from wsinspect.faults.lossy import LossyLine, Segment
 from wsinspect.faults.seeded import Chance
 from wsinspect.faults.stage import Armed, K, QueueStage, Stage
 from wsinspect.units import MS, SECOND
@@ -223,7 +224,7 @@ class BandwidthStage(_PieceQueue[frames.Bandwidth]):
 
 
 class SlicerStage(_PieceQueue[frames.Slicer]):
-    byte_order = 3
+    byte_order = 4
 
     def __init__(self, armed: Armed, fault: frames.Slicer, lane: Lane, chance: Chance) -> None:
         super().__init__(armed, fault, lane, chance)
@@ -240,6 +241,88 @@ class SlicerStage(_PieceQueue[frames.Slicer]):
     def note(self, piece: Piece, number: int, now: int) -> None:
         segments = -(-len(piece.data) // self.fault.size)
         self.report(piece.frame, {"match": number, "segments": segments})
+
+
+class LossStage(Stage[frames.Loss]):
+    """A line that loses segments: what TCP sends again comes later, and all that is behind it with it."""
+
+    is_on_bytes = True
+    byte_order = 3  # behind a slow line, where segments are what leaves it
+
+    def __init__(self, armed: Armed, fault: frames.Loss, lane: Lane, chance: Chance) -> None:
+        super().__init__(armed, fault, lane, chance)
+        self._line = LossyLine(
+            fault.loss,
+            fault.correlation,
+            fault.rtt,
+            fault.rto,
+            lambda number: chance.uniform(number, "loss"),
+        )
+        self._queue: deque[tuple[Item, Segment | None]] = deque()
+        self._held = 0
+        self._number = 0  # of the frame under way
+
+    def push(self, item: Item, now: int) -> None:
+        number = 0
+        if isinstance(item, Piece) and item.frame is not None:
+            if item.starts:
+                self._number = self.admits(item.frame, now)
+            number = self._number
+        if not number or not isinstance(item, Piece):
+            if self._queue:
+                self._hold(item, None)
+            else:
+                self.next.push(item, now)
+            return
+        size = self.fault.segment
+        segments = [self._line.send(now) for _ in range(0, len(item.data), size)]
+        lost = sum(not one.is_here for one in segments)
+        if lost:
+            self.due = self._line.due
+            planned = (self.due or now) - now
+            detail = {"match": number, "lost": lost, "segments": len(segments)}
+            self.report(item.frame, detail, planned_ns=planned)
+        if not lost and not self._queue:
+            self.next.push(item, now)
+            return
+        for at, segment in enumerate(segments):
+            part = _part(item, at * size, min((at + 1) * size, len(item.data)))
+            if segment.is_here and not self._queue:
+                self.next.push(part, now)
+            else:
+                self._hold(part, segment)
+        self.due = self._line.due
+
+    def _hold(self, item: Item, segment: Segment | None) -> None:
+        self._queue.append((item, segment))
+        self._held += cost(item)
+
+    def wake(self, now: int) -> None:
+        self._line.wake(now)
+        queue = self._queue
+        while queue and ((segment := queue[0][1]) is None or segment.is_here):
+            item, _ = queue.popleft()
+            self._held -= cost(item)
+            self.next.push(item, now)
+        self.due = self._line.due
+
+    def release(self, now: int) -> None:
+        self._held = 0
+        self.due = None
+        while self._queue:
+            self.next.push(self._queue.popleft()[0], now)
+
+    @property
+    def held_cost(self) -> int:
+        return self._held
+
+    @property
+    def held(self) -> Iterable[Item]:
+        return [item for item, _ in self._queue]
+
+    @property
+    def is_empty(self) -> bool:
+        return not self._queue
 
 
 class BlackholeStage(QueueStage[connections.Blackhole]):

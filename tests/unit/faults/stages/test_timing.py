@@ -134,3 +134,64 @@ def test_a_silence_without_end_keeps_all_and_goes_with_its_rule() -> None:
     assert book.faults.due is None
     book.disarm("hole")
     assert (book.payloads(), len(book.ends)) == ([b"a"], 1)
+
+
+# -- loss
+
+
+def lossy(**more: object) -> Faulted:
+    return Faulted({"kind": "loss", "direction": "s2c", "loss": "40%", "segment": 100, **more}, seed=5)
+
+
+def test_lost_segments_come_late_and_nothing_is_missing_or_out_of_order() -> None:
+    book = lossy(correlation="50%")
+    frames = [serialize_frame(2, bytes([number]) * 350) for number in range(40)]
+    for number, frame in enumerate(frames):
+        book.at(number * 20).s2c(frame)
+    book.at(10**6)
+    assert bytes(book.got[S2C]) == b"".join(frames)
+    assert book.faults.held_bytes == 0
+    lost = [event["detail"]["lost"] for event in book.ledger]
+    assert all(event["detail"]["segments"] == 4 for event in book.ledger)
+    assert 0.2 < sum(lost) / 160 < 0.6
+    assert max(time for time, _, _ in book.sends) > 800 * MS  # the last was sent at 780
+
+
+def test_what_arrives_before_a_lost_segment_of_a_frame_leaves_at_once() -> None:
+    books = [Faulted({"kind": "loss", "loss": 0.3, "segment": 100}, attempt=n) for n in range(1, 40)]
+    frame = serialize_frame(2, bytes(range(250)) * 4)
+    for book in books:
+        book.s2c(frame)
+    sizes = {len(book.got[S2C]) for book in books}
+    assert all(size in (len(frame), *range(0, len(frame), 100)) for size in sizes)
+    assert len(sizes) > 4
+    assert all(book.at(10**6).got[S2C] == frame for book in books)
+
+
+def test_the_same_seed_loses_the_same_segments_and_another_one_others() -> None:
+    def times_of(seed: int) -> list[int]:
+        book = Faulted({"kind": "loss", "loss": 0.3, "direction": "s2c"}, seed=seed)
+        for number in range(60):
+            book.at(number * 10).s2c(text("x"))
+        return [time for time, _, _ in book.at(10**6).sends]
+
+    assert times_of(1) == times_of(1)
+    assert times_of(1) != times_of(2)
+
+
+def test_what_no_rule_is_about_waits_behind_a_lost_one_and_an_end_too() -> None:
+    book = Faulted({"kind": "loss", "loss": 0.99, "direction": "s2c", "match": "op:binary"})
+    book.s2c(text("a"), serialize_frame(2, b"b"), text("c")).end(S2C)
+    assert book.payloads() == [b"a"]
+    assert not book.ends
+    book.at(10**9)
+    assert book.payloads() == [b"a", b"b", b"c"]
+    assert len(book.ends) == 1
+
+
+def test_a_lossy_line_that_goes_lets_everything_go() -> None:
+    book = Faulted({"name": "bad", "kind": "loss", "loss": 0.99, "direction": "s2c"})
+    book.s2c(text("a"), text("b")).end(S2C).disarm("bad")
+    assert book.payloads() == [b"a", b"b"]
+    assert len(book.ends) == 1
+    assert book.faults.due is None
