@@ -1,0 +1,222 @@
+"""Seam: the server's side of the proxy, over HTTP/2 (see `http2`)."""
+
+from __future__ import annotations
+
+import time
+from typing import Final
+
+from h2.errors import ErrorCodes
+from h2.events import (
+    Event,
+    InformationalResponseReceived,
+    RemoteSettingsChanged,
+    ResponseReceived,
+    StreamEnded,
+    StreamReset,
+)
+from h2.settings import SettingCodes
+from mitmproxy.proxy import commands, events, layer
+from mitmproxy.proxy.context import Context
+from mitmproxy.proxy.layers.http import SendHttp
+from mitmproxy.proxy.layers.http._base import HttpEvent, ReceiveHttp
+from mitmproxy.proxy.layers.http._events import (
+    RequestEndOfMessage,
+    RequestHeaders,
+    RequestProtocolError,
+    ResponseEndOfMessage,
+    ResponseHeaders,
+    ResponseProtocolError,
+)
+from mitmproxy.proxy.layers.http._http2 import (
+    Http2Client,
+    StreamState,
+    format_h2_request_headers,
+)
+
+from wsinspect.proxy.seams.http1 import (
+    WireHead,
+    wire_head,
+)
+from wsinspect.proxy.seams.http2_sides import (
+    BETWEEN,
+    ENABLE_CONNECT,
+    Commands,
+    Fields,
+    PassGoAway,
+    PassInformational,
+    Relaying,
+    ServerGone,
+    ServerSettings,
+    carry_fields,
+    code_of,
+    current,
+    error_event,
+    head_text,
+    seen,
+    sent_fields,
+    start_of,
+)
+from wsinspect.proxy.seams.http2_tunnels import GoAway, Tunnel
+
+_EXPECTED: Final = StreamState.EXPECTING_HEADERS
+_NO_LIMIT: Final = (1 << 31) - 1
+
+
+class MirroringClient(Relaying, Http2Client):
+    """The server's side of the proxy."""
+
+    side = "server"
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        # As stock mitmproxy does, which has done it to the connection that was replaced.
+        self.h2_conn.local_settings.enable_push = 0
+        self.h2_conn.local_settings.acknowledge()
+        self._has_reported = False
+        self._forgotten: tuple[int, int] = (0, 0)
+
+    def forget(self, stream_id: int) -> None:
+        super().forget(stream_id)
+        theirs = self.their_stream_id.pop(stream_id, None)
+        if theirs is not None:
+            self.our_stream_id.pop(theirs, None)
+            self._forgotten = max(self._forgotten, (stream_id, theirs))
+
+    @property
+    def _has_h2_client(self) -> bool:
+        return self.context.client.alpn == b"h2"
+
+    def _handle_event(self, event: events.Event) -> Commands:
+        if isinstance(event, BETWEEN):
+            yield from Relaying._handle_event(self, event)
+        elif isinstance(event, RequestProtocolError) and event.stream_id in self.stream_queue:
+            del self.stream_queue[event.stream_id]  # it was never sent
+        elif isinstance(event, HttpEvent) and self._is_late(event):
+            code = int(ErrorCodes.REFUSED_STREAM)
+            yield ReceiveHttp(
+                error_event(ResponseProtocolError, event.stream_id, f"server sent {self.goaway}", code)
+            )
+        else:
+            yield from super()._handle_event(event)
+
+    def _is_late(self, event: HttpEvent) -> bool:
+        """A request that came after the server's GOAWAY."""
+        return (
+            self.goaway is not None
+            and isinstance(event, RequestHeaders)
+            and event.stream_id not in self.our_stream_id
+        )
+
+    def _handle_event2(self, event: events.Event) -> Commands:
+        head = wire_head(event.request) if isinstance(event, RequestHeaders) else None
+        if isinstance(event, RequestHeaders) and head is not None and head.fields2 is not None:
+            yield from self._send_request(event, head)
+        elif isinstance(event, RequestEndOfMessage) and event.stream_id in self.tunnels:
+            return
+        elif isinstance(event, RequestProtocolError) and (code := code_of(event)) is not None:
+            yield from self._send_reset(event.stream_id, code)
+        else:
+            yield from super()._handle_event2(event)
+
+    def _send_request(self, event: RequestHeaders, head: WireHead) -> Commands:
+        self.last_activity = time.time()
+        request = event.request
+        if request.headers.fields == head.fields and start_of(request) == head.start:
+            assert head.fields2 is not None
+            fields = head.fields2
+        elif head.tunnel is None:
+            fields = yield from format_h2_request_headers(self.context, event)
+        else:
+            data = request.data
+            fields = sent_fields(head, {b":authority": data.authority, b":path": data.path}, request)
+        if head.tunnel is not None:
+            tunnel = Tunnel(self, event.stream_id, self.wire.outbox)
+            tunnel.peer, head.tunnel.peer = head.tunnel, tunnel
+            self.tunnels[event.stream_id] = tunnel
+        self.h2_conn.send_headers(
+            event.stream_id, fields, end_stream=event.end_stream and head.tunnel is None
+        )
+        self.streams[event.stream_id] = StreamState.EXPECTING_HEADERS
+        yield commands.SendData(self.conn, self.h2_conn.data_to_send())
+        head.is_forwarded = True
+        if head.forwarded:
+            head.forwarded(head_text(fields))
+
+    def handle_h2_event(self, event: Event) -> layer.CommandGenerator[bool]:
+        if isinstance(event, RemoteSettingsChanged):
+            yield from self._receive_settings()
+        elif isinstance(event, InformationalResponseReceived):
+            if self._has_h2_client and event.stream_id in self.their_stream_id:
+                stream_id = self.their_stream_id[event.stream_id]
+                yield SendHttp(PassInformational(stream_id, event.headers or ()), self.context.client)
+            return False
+        elif isinstance(event, ResponseReceived) and event.stream_id in self.streams:
+            return (yield from self._receive_response(event))
+        is_done = yield from super().handle_h2_event(event)
+        if isinstance(event, StreamEnded | StreamReset) and event.stream_id not in self.tunnels:
+            assert event.stream_id is not None
+            if self.is_closed(event.stream_id):
+                self.forget(event.stream_id)
+        return is_done
+
+    def _receive_settings(self) -> Commands:
+        remote = self.h2_conn.remote_settings
+        enabled = remote.get(ENABLE_CONNECT, 0)
+        is_passed_on = current.mode == "mirror" and self._has_h2_client
+        if not self._has_reported:
+            self._has_reported = True
+            current.observer.settings(self.context, bool(enabled), bool(enabled) and is_passed_on)
+        if is_passed_on:
+            limit = remote.get(SettingCodes.MAX_CONCURRENT_STREAMS)
+            yield SendHttp(ServerSettings(0, enabled, limit), self.context.client)
+
+    def _receive_response(self, event: ResponseReceived) -> layer.CommandGenerator[bool]:
+        fields: Fields = event.headers or ()
+        stream_id = event.stream_id
+        assert stream_id is not None
+        tunnel = self.tunnels.get(stream_id)
+        status = dict(fields).get(b":status", b"")
+        is_switch = tunnel is not None and status[:1] == b"2" and self.streams[stream_id] is _EXPECTED
+
+        def look(received: HttpEvent) -> None:
+            if not isinstance(received, ResponseHeaders):
+                return
+            response = received.response
+            if is_switch:
+                response.status_code = 101
+                received.end_stream = False
+            head = carry_fields(response, fields, b"%d" % response.status_code)
+            head.tunnel = tunnel
+            if not event.stream_ended and not is_switch:
+                self.h2_conn.widen(stream_id)
+
+        if (yield from seen(super().handle_h2_event(event), look)):
+            return True
+        if tunnel is not None and is_switch:
+            tunnel.is_open = True
+            self.streams.pop(stream_id, None)
+            yield ReceiveHttp(ResponseEndOfMessage(stream_id))
+            if event.stream_ended:
+                tunnel.on_data(b"", 0, True)
+        elif tunnel is not None:
+            # Refused: a body is an ordinary one, and what the client still sends goes nowhere.
+            self.tunnels.pop(stream_id, None)
+        return False
+
+    def pass_goaway(self, frame: GoAway) -> Commands:
+        known = [*self.their_stream_id.items(), self._forgotten]
+        kept = [theirs for ours, theirs in known if ours <= frame.last_stream]
+        if self._has_h2_client:
+            last = frame.last_stream if frame.last_stream == _NO_LIMIT else max(kept, default=0)
+            yield SendHttp(PassGoAway(0, frame._replace(last_stream=last)), self.context.client)
+        code = int(ErrorCodes.REFUSED_STREAM)
+        for stream_id in [one for one in self.streams if one > frame.last_stream]:
+            del self.streams[stream_id]
+            message = f"server sent {frame}"
+            yield ReceiveHttp(error_event(ResponseProtocolError, stream_id, message, code))
+
+    def close_connection(self, msg: str) -> Commands:
+        how = self.wire.end_of(self.wire.carrier(self.context, self.conn))
+        yield from super().close_connection(msg)
+        if self._has_h2_client and current.mode == "mirror":
+            yield SendHttp(ServerGone(0, how), self.context.client)

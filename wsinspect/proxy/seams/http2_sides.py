@@ -1,0 +1,268 @@
+"""Seam: what both HTTP/2 sides of the proxy do alike, and what they tell each other (see `http2`)."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal, Protocol
+
+from h2.errors import ErrorCodes
+from h2.events import (
+    DataReceived,
+    Event,
+    InformationalResponseReceived,
+    ResponseReceived,
+    StreamEnded,
+    StreamReset,
+    TrailersReceived,
+)
+from h2.settings import SettingCodes
+from mitmproxy import http
+from mitmproxy.proxy import commands, events, layer
+from mitmproxy.proxy.context import Context
+from mitmproxy.proxy.layers.http import HttpLayer
+from mitmproxy.proxy.layers.http._base import HttpEvent, ReceiveHttp
+from mitmproxy.proxy.layers.http._events import RequestProtocolError
+from mitmproxy.proxy.layers.http._http2 import Http2Connection
+
+from wsinspect.proxy.seams.http1 import WireHead, carry_head, error_code_of
+from wsinspect.proxy.seams.http2_tunnels import GoAway, GoAwayReceived, RelayedConnection, Tunnel, code_name
+from wsinspect.proxy.seams.transport import Wire
+
+Commands = layer.CommandGenerator[None]
+Fields = Sequence[tuple[bytes, bytes]]
+#: What is done with WebSockets over HTTP/2: as the server offers, between any two versions, or nothing.
+Mode = Literal["off", "mirror", "bridge"]
+ENABLE_CONNECT: Final = SettingCodes.ENABLE_CONNECT_PROTOCOL
+
+
+class Observer(Protocol):
+    """Who is notified of extended CONNECT: what a server allows, and what was refused."""
+
+    def settings(self, context: Context, enable_connect: bool, is_passed_on: bool) -> None:
+        """A server's first SETTINGS: do they allow extended CONNECT, and does its client get the offer?"""
+
+    def refused_connect(self, context: Context, head: dict[str, str]) -> None:
+        """An extended CONNECT of a client was refused; `head` has its pseudo-header fields and `origin`."""
+
+
+class _Nobody:
+    def settings(self, context: Context, enable_connect: bool, is_passed_on: bool) -> None:
+        return
+
+    def refused_connect(self, context: Context, head: dict[str, str]) -> None:
+        return
+
+
+@dataclass
+class Current:
+    """What this process's proxy does with WebSockets over HTTP/2, and who is notified."""
+
+    mode: Mode = "off"
+    observer: Observer = field(default_factory=_Nobody)
+
+
+current = Current()
+
+
+# -- between the two sides
+
+
+@dataclass
+class ServerSettings(HttpEvent):
+    """The server's SETTINGS came, or changed."""
+
+    enable_connect: int
+    max_streams: int | None
+
+
+@dataclass
+class PassGoAway(HttpEvent):
+    """The other side's peer sent GOAWAY; `last_stream` in numbers of the receiver's connection."""
+
+    frame: GoAway
+
+
+@dataclass
+class PassInformational(HttpEvent):
+    """A 1xx response (RFC 9110 section 15.2)."""
+
+    fields: Fields
+
+
+@dataclass
+class ServerGone(HttpEvent):
+    """The server ended its connection ("fin", "rst", "timeout")."""
+
+    how: str
+
+
+BETWEEN: Final = (ServerSettings, PassGoAway, PassInformational, ServerGone)
+
+
+def head_text(fields: Fields) -> bytes:
+    """A header block of HTTP/2 as lines, pseudo-header fields first as they came."""
+    lines = [name + b": " + value for name, value in fields]
+    # HTTP/2 can carry line breaks inside of values, which are not allowed (RFC 9113 section 8.2.1).
+    return b"".join(line.replace(b"\r", b"\\r").replace(b"\n", b"\\n") + b"\r\n" for line in lines) + b"\r\n"
+
+
+def carry_fields(message: http.Message, fields: Fields, start: bytes = b"") -> WireHead:
+    """Keep a message's fields as they came."""
+    return carry_head(
+        message, WireHead(head_text(fields), message.headers.fields, start, fields2=tuple(fields))
+    )
+
+
+def start_of(request: http.Request) -> bytes:
+    """What a hook may change of a request, apart from its fields."""
+    data = request.data
+    return b"\n".join((data.method, data.scheme, data.authority, data.path))
+
+
+def sent_fields(head: WireHead, pseudo: dict[bytes, bytes], message: http.Message) -> Fields:
+    """The fields as they came, with what was changed of them."""
+    assert head.fields2 is not None
+    kept = [(name, pseudo.get(name, value)) for name, value in head.fields2 if name[:1] == b":"]
+    return [*kept, *((name.lower(), value) for name, value in message.headers.fields)]
+
+
+def error_event(kind: Any, stream_id: int, message: str, code: int) -> Any:
+    """A stream's error, to be passed on as RST_STREAM with this code."""
+    name, status = ("CANCEL", 499) if kind is RequestProtocolError else ("GENERIC_SERVER_ERROR", 502)
+    event = kind(stream_id, message, error_code_of(name, status))
+    event.__dict__["h2_code"] = code
+    return event
+
+
+def code_of(event: HttpEvent) -> int | None:
+    """The code of the RST_STREAM that an error stands for."""
+    code: int | None = event.__dict__.get("h2_code")
+    return code
+
+
+def seen(
+    generator: layer.CommandGenerator[bool], look: Callable[[HttpEvent], None]
+) -> layer.CommandGenerator[bool]:
+    """The commands of `generator`; `look` is shown each event in them before it is handled."""
+    while True:
+        try:
+            command = next(generator)
+        except StopIteration as stop:
+            return bool(stop.value)
+        if isinstance(command, ReceiveHttp):
+            look(command.event)
+        yield command
+
+
+class Relaying(Http2Connection):
+    """What both sides do alike."""
+
+    side = ""
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)  # type: ignore[call-arg]
+        self.h2_conn: RelayedConnection = RelayedConnection(self.h2_conf)
+        self.wire = Wire.of(context)
+        self.goaway: GoAway | None = None
+        self._write: Any = None
+
+    @property
+    def tunnels(self) -> dict[int, Tunnel]:
+        return self.h2_conn.tunnels
+
+    @property
+    def http_layer(self) -> HttpLayer:
+        """The layer that both sides belong to."""
+        return next(one for one in reversed(self.context.layers) if isinstance(one, HttpLayer))
+
+    def flush(self) -> None:
+        data = self.h2_conn.data_to_send()
+        if data:
+            if self._write is None:
+                self._write = self.wire.writer(self.context, self.conn)
+            self._write(data)
+
+    def _handle_event(self, event: events.Event) -> Commands:
+        if isinstance(event, events.DataReceived):
+            outbox = self.wire.outbox
+            outbox.begin()
+            try:
+                yield from super()._handle_event(event)
+            finally:
+                outbox.end()
+        elif isinstance(event, PassGoAway):
+            self.h2_conn.send_goaway(event.frame)
+            yield commands.SendData(self.conn, self.h2_conn.data_to_send())
+        else:
+            yield from super()._handle_event(event)
+
+    def _send_reset(self, stream_id: int, code: int) -> Commands:
+        if not self.is_closed(stream_id):
+            self.h2_conn.reset_stream(stream_id, code)
+            yield commands.SendData(self.conn, self.h2_conn.data_to_send())
+
+    def forget(self, stream_id: int) -> None:
+        self.tunnels.pop(stream_id, None)
+
+    def end_connection(self, how: str) -> None:
+        carrier = self.wire.carrier(self.context, self.conn)
+        frame = GoAway(int(ErrorCodes.NO_ERROR), self.h2_conn.highest_inbound_stream_id, b"")
+        detail = str(frame) if how == "goaway" else ""
+        tunnels = list(self.tunnels.values())
+        self.tunnels.clear()
+        for tunnel in tunnels:
+            tunnel.on_lost("fin" if how == "goaway" else "rst", detail, is_ours=True)
+        if how == "goaway":
+            self.h2_conn.send_goaway(frame)
+            self.flush()
+            self.wire.close(carrier)
+        else:
+            self.wire.abort([carrier])
+
+    def handle_h2_event(self, event: Event) -> layer.CommandGenerator[bool]:
+        tunnel = self.tunnels.get(getattr(event, "stream_id", None) or 0)
+        if isinstance(event, GoAwayReceived):
+            self.goaway = event.frame
+            yield from self.pass_goaway(event.frame)
+        elif isinstance(event, StreamReset):
+            yield from self._stream_reset(event, tunnel)
+        elif tunnel is None or isinstance(event, ResponseReceived | InformationalResponseReceived):
+            return (yield from super().handle_h2_event(event))
+        elif isinstance(event, DataReceived):
+            tunnel.on_data(event.data or b"", event.flow_controlled_length or 0, bool(event.stream_ended))
+        elif isinstance(event, TrailersReceived):
+            tunnel.on_data(b"", 0, True)
+        elif not isinstance(event, StreamEnded):
+            return (yield from super().handle_h2_event(event))
+        return False
+
+    @abstractmethod
+    def pass_goaway(self, frame: GoAway) -> Commands:
+        """Send a GOAWAY of this side on to the other one."""
+
+    def _stream_reset(self, event: StreamReset, tunnel: Tunnel | None) -> Commands:
+        assert event.stream_id is not None
+        code = int(event.error_code or 0)
+        if tunnel is not None:
+            del self.tunnels[event.stream_id]
+            tunnel.on_reset(code)
+        if event.stream_id in self.streams or self._is_awaited(event.stream_id):
+            who = self.side if event.remote_reset else "wsinspect"
+            message = f"{who} reset the stream ({code_name(code)})"
+            yield ReceiveHttp(error_event(self.ReceiveProtocolError, event.stream_id, message, code))
+            self.streams.pop(event.stream_id, None)
+
+    def _is_awaited(self, stream_id: int) -> bool:
+        """Whether somebody still works for a stream whose END_STREAM and RST_STREAM came in one read."""
+        return False
+
+    def close_connection(self, msg: str) -> Commands:
+        how = self.wire.end_of(self.wire.carrier(self.context, self.conn))
+        detail = str(self.goaway) if self.goaway else msg if msg.startswith("HTTP/2") else ""
+        tunnels = list(self.tunnels.values())
+        self.tunnels.clear()
+        for tunnel in tunnels:
+            tunnel.on_lost(how, detail)
+        yield from super().close_connection(msg)
