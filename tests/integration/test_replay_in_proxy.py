@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import sqlite3
 from contextlib import closing
 
@@ -12,6 +13,8 @@ import websockets
 
 from tests.support.chats import store
 from tests.support.engine import Engine
+from tests.support.h2_lab import frame
+from tests.support.h2_peers import ENABLE_CONNECT, h2_client
 from tests.support.replay_lab import ASKS, asking, converse
 from tests.support.replay_peers import Server, echo
 
@@ -102,3 +105,33 @@ def _is_socket(link) -> bool:
         return link.readlink().name.startswith("socket:")
     except OSError:
         return False
+
+
+def test_a_client_of_http2_gets_the_recording_too(tmp_path, recording):
+    """Its server is down: the recording takes its place, and the offer of extended CONNECT with it."""
+    ask = ASKS[0].encode()
+
+    async def play(port):
+        client = await h2_client(port)
+        await client.wait(lambda: client.settings)
+        mine = client.connect("/room?id=8")
+        assert await client.answered(mine) == "200"
+        client.send(mine, frame(ask, mask=b"abcd"))
+        await client.wait(lambda: b'{"n":0}' in client.streams[mine].data)
+        await client.close()
+        return client.settings[0]
+
+    with socket.create_server(("127.0.0.1", 0)) as gone:
+        port = gone.getsockname()[1]
+    engine = Engine.start(
+        *("--reverse", f"https://127.0.0.1:{port}", "--listen", "127.0.0.1:0", "--replay", str(recording)),
+        folder=tmp_path / "engine",
+    )
+    settings = asyncio.run(play(engine.port("reverse")))
+    engine.stop()
+    assert settings[ENABLE_CONNECT] == 1
+    with closing(sqlite3.connect(engine.capture)) as database:
+        found = database.execute(
+            "SELECT http_version, server_http_version, status FROM connection"
+        ).fetchall()
+    assert found == [("HTTP/2.0", "HTTP/1.1", 101)]

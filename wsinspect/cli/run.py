@@ -112,9 +112,9 @@ DEFAULT_LISTEN = Address("127.0.0.1", 8080)
 )
 @click.option(
     "--http2-websocket",
-    type=click.Choice(["mirror", "off"]),
+    type=click.Choice(["mirror", "bridge", "off"]),
     default="mirror",
-    help="WebSockets over HTTP/2: offer them to clients as the server does (the default), or never.",
+    help="WebSockets over HTTP/2: as the server offers them (the default), between HTTP versions, or never.",
 )
 @click.option("--strip-alt-svc", is_flag=True, help="Remove the server's offers of HTTP/3 (Alt-Svc).")
 @click.option("--ca-dir", type=click.Path(path_type=Path), help="Directory of the CA.")

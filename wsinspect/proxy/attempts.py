@@ -26,11 +26,12 @@ from wsinspect.proxy.faulting import FaultController
 from wsinspect.proxy.lag import LagWatch
 from wsinspect.proxy.link import SocketLink
 from wsinspect.proxy.seams.http1 import observe_heads, wire_head
-from wsinspect.proxy.seams.http2 import drop_stream, observe
+from wsinspect.proxy.seams.http2 import drop_stream, is_bridging, observe
 from wsinspect.proxy.seams.http2_tunnels import Tunnel
 from wsinspect.proxy.seams.tls import verify_error
 from wsinspect.proxy.seams.transport import Wire
 from wsinspect.proxy.seams.websocket import relay_upgrade
+from wsinspect.proxy.socket_end import SocketEnd
 from wsinspect.proxy.stream_link import StreamLink
 from wsinspect.proxy.taps import Tap, Taps
 from wsinspect.vocabulary import events
@@ -171,21 +172,19 @@ class Attempt:
             head.forwarded = lambda raw: self.head(RESPONSE_OUT, raw)
 
 
-def _tunnels(flow: http.HTTPFlow) -> tuple[Tunnel, Tunnel] | None:
-    """The streams of both sides, of a WebSocket over HTTP/2."""
+def _tunnels(flow: http.HTTPFlow) -> tuple[Tunnel | None, Tunnel | None]:
+    """The streams of both sides, as far as they are streams of HTTP/2."""
     request = wire_head(flow.request)
     response = wire_head(flow.response) if flow.response else None
-    if request is None or response is None or request.tunnel is None or response.tunnel is None:
-        return None
-    return request.tunnel, response.tunnel
+    return request.tunnel if request else None, response.tunnel if response else None
 
 
-def _end_stream(context: Context, flow: http.HTTPFlow, stream_id: int) -> None:
+def _end_stream(context: Context, flow: http.HTTPFlow) -> None:
     """What the relay layer does at the end of a WebSocket over HTTP/1.1."""
     if flow.websocket is not None:
         flow.websocket.timestamp_end = time.time()
     flow.live = False
-    drop_stream(context, stream_id)
+    drop_stream(context)
     Wire.of(context).spawn(ctx.master.addons.trigger_event(WebsocketEndHook(flow)))
 
 
@@ -248,12 +247,17 @@ class AttemptLog:
     def make_link(self, context: Context, flow: http.HTTPFlow) -> SocketLink | StreamLink:
         """The factory for `RelayLayer.make_link`."""
         attempt = attempt_of(flow) or _Unrecorded(0, self, None)
-        tunnels = _tunnels(flow)
+        client, server = _tunnels(flow)
         link: SocketLink | StreamLink
-        if tunnels is None:
+        if client is None and server is None:
             link = SocketLink(context, attempt, may_splice=self._may_splice)
         else:
-            link = StreamLink(attempt, tunnels, partial(_end_stream, context, flow, tunnels[0].id))
+            ends = (
+                client or SocketEnd("client", context, context.client),
+                server or SocketEnd("server", context, context.server),
+            )
+            is_bridged = is_bridging() or client is None or server is None
+            link = StreamLink(attempt, ends, partial(_end_stream, context, flow), is_bridged=is_bridged)
         attempt.link = link
         if self.controller and attempt.number and link.may_fault:
             attempt.on_open = partial(self.controller.opened, attempt.number, link, flow)
@@ -353,9 +357,10 @@ class AttemptLog:
         elif attempt:
             attempt.watch_response(flow.response)
             attempt.event(self._server_event(flow.server_conn))
-            if (tunnels := _tunnels(flow)) is not None:
-                client, server = tunnels
-                attempt.event(events.H2Streams(client=client.id, server=server.id))
+            client, server = _tunnels(flow)
+            if client is not None or server is not None:
+                numbers = [tunnel.id if tunnel else None for tunnel in (client, server)]
+                attempt.event(events.H2Streams(client=numbers[0], server=numbers[1]))
             if not is_upgrade:
                 attempt.event(events.Refused(status=flow.response.status_code))
 

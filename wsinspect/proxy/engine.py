@@ -46,6 +46,7 @@ from wsinspect.proxy.polling import PollLog
 from wsinspect.proxy.recorded import RecordedServer
 from wsinspect.proxy.recording import Narration, Recording
 from wsinspect.proxy.relay import RelayLayer
+from wsinspect.proxy.seams.bridging import SettingsWait
 from wsinspect.proxy.seams.http2 import Mode, set_mode
 from wsinspect.proxy.seams.next_layer import install_next_layer
 from wsinspect.proxy.taps import Tap, Taps
@@ -102,7 +103,8 @@ class EngineOptions:
         control: where the control API listens; None for no such API.
         page_wait_seconds: how long a page may take to try a WebSocket; None looks at no pages.
         recorded: answers matching handshakes from a recording; None for none.
-        http2_websocket: `mirror` gives WebSockets over HTTP/2 to clients whose server has it, `off` to none.
+        http2_websocket: `mirror` gives WebSockets over HTTP/2 to clients whose server has it, `bridge` to
+            all, translated for servers of the other HTTP version, `off` to none.
         strips_alt_svc: clients get no Alt-Svc that offers HTTP/3.
         register: makes this engine known (the run file), given its listeners and its control API; undone by
             `close`.
@@ -254,7 +256,8 @@ class _Engine:
         master.addons.add(Welcome(self.options.ca_dir), self.log, self.handshake_faults)
         set_mode(self.options.http2_websocket)
         if self.options.http2_websocket != "off":
-            master.addons.add(AlpnMirror())
+            bridges = self.options.http2_websocket == "bridge"
+            master.addons.add(AlpnMirror(bridges=bridges), SettingsWait())
         # Behind the log, so that a response is on record as it came.
         master.addons.add(HttpThreeOffers(self.log.connections, strips=self.options.strips_alt_svc))
         if self.options.page_wait_seconds is not None:
@@ -343,6 +346,11 @@ class _Engine:
         changes = [f"known handshakes are answered from {recorded.path}"] if recorded else []
         if self.options.http2_websocket == "off":
             changes.append("WebSockets over HTTP/2 are not offered to clients (--http2-websocket off)")
+        elif self.options.http2_websocket == "bridge":
+            changes.append(
+                "clients and servers of different HTTP versions are bridged, ALPN is not mirrored"
+                " (--http2-websocket bridge)"
+            )
         if self.options.strips_alt_svc:
             changes.append("Alt-Svc is removed where it offers HTTP/3 (--strip-alt-svc)")
         return changes

@@ -21,10 +21,12 @@ from wsinspect.proxy.faulting import LinkFaults
 from wsinspect.proxy.seams import tls as tls_seam
 from wsinspect.proxy.seams.transport import Endpoint, Wire, are_idle, tls_of
 from wsinspect.proxy.splice import Half, Splice, Stream
-from wsinspect.proxy.stream_link import ABORT_SECONDS
 from wsinspect.vocabulary.events import Event
 from wsinspect.wire.boundaries import Boundary
 from wsinspect.wire.opcodes import Direction
+
+#: How long peers may take to end their side, when a fault ends a connection.
+ABORT_SECONDS = 2.0
 
 
 class Side:

@@ -3,7 +3,7 @@
 A replay server listens on loopback for this engine alone; the addon sends matching handshakes there instead
 of to their server. So the relay, the capture and faults work as with any server. It answers only keys
 (Sec-WebSocket-Key) that this engine has just seen, and requests that carry its token, so nobody else on this
-machine can ask it.
+machine can ask it. A handshake over HTTP/2 gets there by a bridge, whatever `--http2-websocket` says.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from mitmproxy import http
 from wsinspect.capture.reader import Capture
 from wsinspect.capture.records import Connection
 from wsinspect.proxy.attempts import is_opening_handshake
+from wsinspect.proxy.seams.http1 import wire_head
+from wsinspect.proxy.seams.http2 import answer_connects
 from wsinspect.proxy.taps import LOOPBACK
 from wsinspect.recorder.opening import open_capture
 from wsinspect.replay.as_server.server import PROOF_FIELD, ReplayServer, ServerOptions
@@ -70,6 +72,7 @@ class RecordedServer:
         )
         self._server.keys = set()
         self._port = await self._server.start(LOOPBACK, 0)
+        answer_connects()
         self._warn(
             f"{len(connections)} recorded connections from {self.path} are played to clients that open them"
         )
@@ -102,16 +105,23 @@ class RecordedServer:
         key = request.headers.get("sec-websocket-key", "")
         if one is None or not self._is_same_host(flow, one):
             return
-        if len(server.keys) >= _MAX_KEYS:
-            server.keys.clear()
-        server.keys.add(key.encode("utf-8", "surrogateescape"))
+        head = wire_head(request)
+        if head is not None and head.protocol is not None:
+            # It came over HTTP/2 and leaves as an upgrade, whose key is made there.
+            head.may_bridge = True
+            request.headers[PROOF_FIELD] = server.token
+        else:
+            if len(server.keys) >= _MAX_KEYS:
+                server.keys.clear()
+            server.keys.add(key.encode("utf-8", "surrogateescape"))
         self._redirect(request)
 
     def _redirect(self, request: http.Request) -> None:
-        host = request.headers.get("host")
+        host, authority = request.headers.get("host"), request.authority
         request.scheme, request.host, request.port = "http", LOOPBACK, self._port
         if host is not None:
             request.headers["host"] = host
+        request.authority = authority
 
     def _is_same_host(self, flow: http.HTTPFlow, one: Connection) -> bool:
         """In front of a single server all of its paths count; else the recorded host alone does."""

@@ -33,6 +33,12 @@ class Carrier(Protocol):
 
     def opened(self) -> None: ...
 
+    def arrived(self, connection: Connection, data: bytes) -> None:
+        """Bytes that came through the layer after all: one side is a socket."""
+
+    def closed(self, connection: Connection) -> None:
+        """A side that is a socket ended."""
+
 
 @runtime_checkable
 class Link(Protocol):
@@ -68,6 +74,7 @@ class RelayLayer(layer.Layer):
 
     make_link: ClassVar[Callable[[Context, http.HTTPFlow], Link | Carrier]]
     link: Link
+    carrier: Carrier
 
     def __init__(self, context: Context, flow: http.HTTPFlow) -> None:
         super().__init__(context)
@@ -81,7 +88,8 @@ class RelayLayer(layer.Layer):
             self.link = link
             self._handle_event = self.relay  # type: ignore[method-assign]
         else:
-            self._handle_event = self.over  # type: ignore[method-assign]
+            self.carrier = link
+            self._handle_event = self.carry  # type: ignore[method-assign]
         link.opened()
 
     def relay(self, event: events.Event) -> Commands:
@@ -91,6 +99,14 @@ class RelayLayer(layer.Layer):
             yield from self._pass_end(event.connection)
         elif isinstance(event, WebSocketMessageInjected):
             yield commands.Log("wsinspect relays bytes; inject.websocket is not available on this connection")
+
+    def carry(self, event: events.Event) -> Commands:
+        """Whatever comes this way is the carrier's."""
+        if isinstance(event, events.DataReceived):
+            self.carrier.arrived(event.connection, event.data)
+        elif isinstance(event, events.ConnectionClosed):
+            self.carrier.closed(event.connection)
+        yield from ()
 
     def over(self, event: events.Event) -> Commands:
         """Both sides have ended; what still trickles in has nowhere to go."""

@@ -1,4 +1,5 @@
 """One open WebSocket between two HTTP/2 streams (RFC 8441): what `link.SocketLink` is between two sockets.
+One of the two may be a socket (`socket_end.SocketEnd`), where HTTP versions are bridged.
 
 END_STREAM is its FIN and RST_STREAM its RST (RFC 8441 section 5); both are passed on as what they were, the
 latter with its code. DATA is acknowledged once the other side has taken it, so that a slow reader slows down
@@ -13,15 +14,16 @@ from collections.abc import Callable
 from h2.errors import ErrorCodes
 
 from wsinspect.proxy.faulting import LinkFaults
+from wsinspect.proxy.link import ABORT_SECONDS
 from wsinspect.proxy.seams.http2_tunnels import Tunnel, code_name
+from wsinspect.proxy.socket_end import SocketEnd
 from wsinspect.proxy.splice import Stream
 from wsinspect.vocabulary.events import Event
 from wsinspect.wire.boundaries import Boundary
 from wsinspect.wire.opcodes import Direction
 
-#: How long peers may take to end their side, when a fault ends a connection.
-ABORT_SECONDS = 2.0
 _SIDES = ("client", "server")
+End = Tunnel | SocketEnd
 
 
 class _Source:
@@ -38,7 +40,10 @@ class _Source:
         self._link.was_reset(self._direction, code)
 
     def lost(self, how: str, detail: str, is_ours: bool) -> None:
-        self._link.lost("proxy" if is_ours else _SIDES[self._direction], how, detail)
+        self._link.lost(self._direction, how, detail, is_ours=is_ours)
+
+    def ended(self, how: str) -> None:
+        self._link.socket_ended(self._direction, how)
 
     def drained(self) -> None:
         # What this side was sent came from the other one.
@@ -52,9 +57,17 @@ class StreamLink:
         stream: takes the records.
         tunnels: the client's stream and the server's.
         forget: called once when it is over.
+        is_bridged: the end of one side's connection does not end the other one.
     """
 
-    def __init__(self, stream: Stream, tunnels: tuple[Tunnel, Tunnel], forget: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        stream: Stream,
+        tunnels: tuple[End, End],
+        forget: Callable[[], None],
+        *,
+        is_bridged: bool = False,
+    ) -> None:
         self.stream = stream
         self.now_ns = stream.now_ns
         self.boundaries = (Boundary(), Boundary())
@@ -62,6 +75,7 @@ class StreamLink:
         self.may_fault = True
         self._tunnels = tunnels
         self._forget = forget
+        self._is_bridged = is_bridged
         self._owed = [0, 0]
         self._codes = [int(ErrorCodes.CANCEL)] * 2
         self._has_ended = [False, False]
@@ -78,6 +92,32 @@ class StreamLink:
             tunnel.attach(_Source(self, direction))
 
     # What comes
+
+    def arrived(self, connection: object, data: bytes) -> None:
+        """Bytes from a side that is a socket (`relay.Carrier`)."""
+        for tunnel in self._tunnels:
+            if isinstance(tunnel, SocketEnd) and tunnel.connection == connection:
+                tunnel.arrived(data)
+
+    def closed(self, connection: object) -> None:
+        """A side that is a socket ended."""
+        for tunnel in self._tunnels:
+            if isinstance(tunnel, SocketEnd) and tunnel.connection == connection:
+                tunnel.closed()
+
+    def socket_ended(self, direction: Direction, how: str) -> None:
+        """How a direction's sender ended its socket."""
+        if how != "close_notify":
+            self._end(direction, how)
+        elif not self._is_over and not self._is_aborted:
+            # FIN is still to come.
+            self.stream.ended(_SIDES[direction], how)
+            if self.faults is None:
+                self.end_direction(direction, how)
+            else:
+                self.faults.end(direction, how)
+        if how in ("rst", "timeout"):
+            self._finish()
 
     def received(self, direction: Direction, data: bytes, flow_bytes: int, is_end: bool) -> None:
         """A DATA frame of a direction's sender."""
@@ -102,12 +142,19 @@ class StreamLink:
         self._end(direction, "rst", f"RST_STREAM {code_name(code)}")
         self._finish()
 
-    def lost(self, side: str, how: str, detail: str) -> None:
-        """A side's connection ended, or we ended one; the seam ends the other one in the same way."""
+    def lost(self, direction: Direction, how: str, detail: str, *, is_ours: bool) -> None:
+        """A sender's connection ended, or we ended it; the seam ends the other one in the same way."""
         if not self._is_over and not self._is_aborted:
-            self.stream.ended(side, how, detail or None)
+            self.stream.ended("proxy" if is_ours else _SIDES[direction], how, detail or None)
         self._wants_finish = True
+        was_over = self._is_over
         self._close()
+        if self._is_bridged and not was_over:
+            other = self._target(direction)
+            if how == "fin":
+                other.finish()
+            else:
+                other.reset(int(ErrorCodes.CANCEL))
 
     def settle(self, direction: Direction) -> None:
         """Acknowledge what has been taken, unless its sender is not to be read."""
@@ -127,12 +174,12 @@ class StreamLink:
         for direction in Direction:
             self.settle(direction)
 
-    def _target(self, direction: Direction) -> Tunnel:
+    def _target(self, direction: Direction) -> End:
         return self._tunnels[1 - direction]
 
     # Ends
 
-    def _end(self, direction: Direction, how: str, detail: str) -> None:
+    def _end(self, direction: Direction, how: str, detail: str | None = None) -> None:
         if self._is_over:
             return
         self._has_ended[direction] = True
@@ -232,6 +279,10 @@ class StreamLink:
         for tunnel, is_chosen in zip(self._tunnels, chosen, strict=True):
             if is_chosen:
                 tunnel.owner.end_connection(how)
+            elif self._is_bridged and how == "goaway":
+                tunnel.finish()
+            elif self._is_bridged:
+                tunnel.reset(ErrorCodes.CANCEL)
 
     def _end_abort(self) -> None:
         for tunnel in self._tunnels:

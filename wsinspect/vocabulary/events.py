@@ -200,7 +200,7 @@ class TransportEnded(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class H2Streams(Event):
-    """The connection is a stream on each side (RFC 8441): their numbers."""
+    """The numbers of the HTTP/2 streams that carry it (RFC 8441); None for a side that speaks HTTP/1.1."""
 
     KIND = EventKind.H2_STREAMS
     client: int | None = None

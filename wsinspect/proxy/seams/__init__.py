@@ -7,6 +7,7 @@ again without harm. Nothing is patched at import time.
 
 from __future__ import annotations
 
+from wsinspect.proxy.seams.bridging import install_bridging
 from wsinspect.proxy.seams.check import verify
 from wsinspect.proxy.seams.http1 import install_http1
 from wsinspect.proxy.seams.http2 import install_http2
@@ -24,4 +25,5 @@ def install() -> None:
     verify()
     install_http1()
     install_http2()
+    install_bridging()
     install_websocket_layer()

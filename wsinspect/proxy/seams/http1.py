@@ -9,7 +9,9 @@ FIN during the handshake for a lost interest. Here instead:
 - 1xx responses other than 101 are handed to an HTTP/1 client as they came (RFC 9110 section 15.2);
 - a proxy request for `ws://` or `wss://` is one for `http://` or `https://`;
 - after a 101 nothing is stripped and nothing is framed;
-- for an opening handshake, a FIN or RST before the response is passed on instead of being answered.
+- for an opening handshake, a FIN or RST before the response is passed on instead of being answered;
+- an opening handshake that came over HTTP/2 leaves as one of HTTP/1.1, and the other way round, where that is
+  asked for (`handshake.bridging`).
 
 The names are looked up by mitmproxy as globals of `mitmproxy.proxy.layers.http` at call time; that is what
 `install_http1` rebinds.
@@ -17,7 +19,9 @@ The names are looked up by mitmproxy as globals of `mitmproxy.proxy.layers.http`
 
 from __future__ import annotations
 
+import base64
 import re
+import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
@@ -42,6 +46,7 @@ from mitmproxy.proxy.layers.http._events import (
 )
 from mitmproxy.proxy.layers.http._http1 import Http1Client, Http1Connection, Http1Server
 
+from wsinspect.handshake.bridging import broken_switch, switch_fields, upgrade_fields
 from wsinspect.handshake.heads import RawHead
 from wsinspect.proxy.seams.tls import has_close_notify, report_every_end
 from wsinspect.proxy.seams.transport import Wire, tls_of
@@ -105,6 +110,8 @@ class WireHead:
         fields2: of HTTP/2, all fields in order, pseudo-header fields included; `raw` is these as text.
         tunnel: the HTTP/2 stream of this side, where the message opens one (`seams.http2_tunnels`).
         protocol: what an extended CONNECT asks for (RFC 8441 section 4), as `:protocol` names it.
+        may_bridge: a server of HTTP/1.1 may answer it, though it came over HTTP/2.
+        opposite: the server's HTTP/2 stream for a handshake that came over HTTP/1.1.
     """
 
     raw: bytes
@@ -122,6 +129,15 @@ class WireHead:
     fields2: Sequence[tuple[bytes, bytes]] | None = None
     tunnel: Tunnel | None = None
     protocol: bytes | None = None
+    may_bridge: bool = False
+    opposite: Tunnel | None = None
+
+
+@dataclass
+class PassInformational(HttpEvent):
+    """A 1xx response (RFC 9110 section 15.2) on its way to a client of the other HTTP version."""
+
+    fields: Sequence[tuple[bytes, bytes]]
 
 
 def wire_head(message: http.Message) -> WireHead | None:
@@ -235,7 +251,9 @@ class RelayHttp1Server(_Relaying, Http1Server):
         if not self.buf:
             # What came after the request goes to the server with the 101, and the end after that.
             head.early_ends.append(how)
-            if head.is_forwarded:
+            if head.opposite is not None:
+                head.opposite.finish()
+            elif head.is_forwarded:
                 wire.end_server(self.context, how)
 
     def _how_ended(self, wire: Wire) -> str:
@@ -264,6 +282,10 @@ class RelayHttp1Server(_Relaying, Http1Server):
             yield commands.SendData(self.conn, raw)
             if head and head.forwarded:
                 head.forwarded(raw)
+        elif isinstance(event, ResponseHeaders):
+            yield from self._send_converted(event)
+        elif isinstance(event, PassInformational):
+            yield commands.SendData(self.conn, _informational_head(event.fields))
         elif isinstance(event, ResponseData) and self.is_upgraded:
             yield commands.SendData(self.conn, event.data)
         elif isinstance(event, ResponseEndOfMessage) and self.is_upgraded:
@@ -272,6 +294,23 @@ class RelayHttp1Server(_Relaying, Http1Server):
             yield from self._send_error(event)
         else:
             yield from super().send(event)
+
+    def _send_converted(self, event: ResponseHeaders) -> Commands:
+        """A response that came over HTTP/2."""
+        head = wire_head(event.response)
+        raw = b""
+        if head is not None and head.tunnel is not None and event.response.status_code == 101:
+            self.response = event.response
+            key = self.request.headers.get("sec-websocket-key", "") if self.request else ""
+            fields = switch_fields(event.response.headers.fields, key.encode("utf-8", "surrogateescape"))
+            raw = _head_of(b"HTTP/1.1 101 Switching Protocols", fields)
+            yield commands.SendData(self.conn, raw)
+        else:
+            for command in super().send(event):
+                raw = bytes(command.data) if isinstance(command, commands.SendData) else raw
+                yield command
+        if head and head.forwarded and raw:
+            head.forwarded(raw)
 
     def _send_error(self, event: ResponseProtocolError) -> Commands:
         """Our own answer where there is none of the server's, in words for whoever reads it."""
@@ -288,16 +327,23 @@ class RelayHttp1Server(_Relaying, Http1Server):
 class RelayHttp1Client(_Relaying, Http1Client):
     """The side towards the server."""
 
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        #: Sec-WebSocket-Key of a handshake that came over HTTP/2.
+        self._key: bytes | None = None
+
     def send(self, event: HttpEvent) -> Commands:
         if isinstance(event, RequestData) and self.is_upgraded:
             yield commands.SendData(self.conn, event.data)
             return
         if not isinstance(event, RequestHeaders) or event.request.is_http2 or event.request.is_http3:
             head = wire_head(event.request) if isinstance(event, RequestHeaders) else None
-            if head is not None and head.tunnel is not None:
-                yield from self._refuse_tunnel(event.stream_id)
-            else:
+            if not isinstance(event, RequestHeaders) or head is None or head.tunnel is None:
                 yield from super().send(event)
+            elif head.may_bridge and head.protocol == b"websocket":
+                yield from self._send_upgrade(event, head)
+            else:
+                yield from self._refuse_tunnel(event.stream_id)
             return
         for command in super().send(event):
             if isinstance(command, commands.SendData):
@@ -319,7 +365,16 @@ class RelayHttp1Client(_Relaying, Http1Client):
                 return
             for command in super().read_headers(event):
                 if raw and isinstance(command, ReceiveHttp) and isinstance(command.event, ResponseHeaders):
-                    _attach(command.event.response, raw, http1.assemble_response_head)
+                    response = command.event.response
+                    _attach(response, raw, http1.assemble_response_head)
+                    if self._key is not None and response.status_code == 101:
+                        why = broken_switch(response.headers.fields, self._key)
+                        if why is not None:
+                            yield from self._refuse_switch(why, raw, head)
+                            return
+                        assert head is not None
+                        assert head.tunnel is not None
+                        head.tunnel.is_accepted = True
                     raw = None
                 elif raw and head and head.unreadable:
                     head.unreadable(raw)
@@ -329,6 +384,30 @@ class RelayHttp1Client(_Relaying, Http1Client):
             yield from self._pass_early_end(head)
         else:
             yield from super().read_headers(event)
+
+    def _send_upgrade(self, event: RequestHeaders, head: WireHead) -> Commands:
+        """An extended CONNECT, as HTTP/1.1 asks for a WebSocket."""
+        request = event.request.copy()
+        data = request.data
+        self._key = base64.b64encode(secrets.token_bytes(16))
+        data.http_version = b"HTTP/1.1"
+        data.headers = http.Headers(upgrade_fields(data.authority, request.headers.fields, self._key))
+        data.authority = b""
+        carry_head(request, head)
+        for command in super().send(RequestHeaders(event.stream_id, request, end_stream=True)):
+            yield command
+            if isinstance(command, commands.SendData):
+                self._note_forwarded(head, command.data)
+
+    def _refuse_switch(self, why: str, raw: bytes, head: WireHead | None) -> Commands:
+        """A 101 that a client of HTTP/1.1 would fail: a client of HTTP/2 cannot see what is wrong with it."""
+        assert self.stream_id is not None
+        self.state = self.done
+        if head and head.unreadable:
+            head.unreadable(raw)
+        yield commands.CloseConnection(self.conn)
+        code = error_code_of("GENERIC_SERVER_ERROR", status_codes.BAD_GATEWAY)
+        yield ReceiveHttp(ResponseProtocolError(self.stream_id, why, code))
 
     def _refuse_tunnel(self, stream_id: int) -> Commands:
         """An extended CONNECT for a server that turns out to speak HTTP/1.1: its client has to, as well."""
@@ -352,14 +431,20 @@ class RelayHttp1Client(_Relaying, Http1Client):
             Wire.of(self.context).end_server(self.context, how)
 
     def _pass_informational(self, head: WireHead | None) -> Commands:
-        if not self.request or self.context.client.alpn == b"h2":
+        if not self.request:
             return
         while (raw := _peek_head(self.buf)) and (found := _STATUS.match(raw)):
             status = int(found[1])
             if not 100 <= status < 200 or status == 101:
                 return
             self.buf.maybe_extract_at_most(len(raw))
-            yield commands.SendData(self.context.client, raw)
+            if self.context.client.alpn == b"h2":
+                assert self.stream_id is not None
+                fields = [(one.key, one.value) for one in RawHead.parse(raw).fields if one.name]
+                event = PassInformational(self.stream_id, [(b":status", found[1]), *fields])
+                yield http_layers.SendHttp(event, self.context.client)
+            else:
+                yield commands.SendData(self.context.client, raw)
             if head and head.informational:
                 head.informational(raw)
 
@@ -380,15 +465,33 @@ class RelayHttp1Client(_Relaying, Http1Client):
         assert self.stream_id is not None
         wire = Wire.of(self.context)
         how = wire.end_of(self.conn)
+        is_own_connection = self.context.client.alpn != b"h2"
         if rest := bytes(self.buf):
-            yield commands.SendData(self.context.client, rest)
+            if is_own_connection:
+                yield commands.SendData(self.context.client, rest)
             if head.unreadable:
                 head.unreadable(rest)
-        if how == "rst":
+        if how == "rst" and is_own_connection:
             wire.reset_on_close(self.context.client)
         yield commands.CloseConnection(self.conn)
-        error = f"server ended the connection before a response ({how})"
-        yield ReceiveHttp(ResponseProtocolError(self.stream_id, error, _no_response_code()))
+        message = f"server ended the connection before a response ({how})"
+        error = ResponseProtocolError(self.stream_id, message, _no_response_code())
+        if not is_own_connection:
+            # RFC 9113 section 8.5: what becomes of a stream whose TCP connection ended.
+            error.__dict__["h2_code"] = int(ErrorCodes.CONNECT_ERROR)
+        yield ReceiveHttp(error)
+
+
+def _head_of(start_line: bytes, fields: Sequence[tuple[bytes, bytes]]) -> bytes:
+    return b"\r\n".join([start_line, *(name + b": " + value for name, value in fields), b"", b""])
+
+
+def _informational_head(fields: Sequence[tuple[bytes, bytes]]) -> bytes:
+    """A 1xx response of HTTP/2 as one of HTTP/1.1."""
+    status = dict(fields).get(b":status", b"103")
+    reason = status_codes.RESPONSES.get(int(status) if status.isdigit() else 0, "").encode()
+    own = [(name, value) for name, value in fields if name[:1] != b":"]
+    return _head_of(b"HTTP/1.1 " + status + b" " + reason, own)
 
 
 def error_code_of(name: str, status: int) -> Any:
@@ -432,6 +535,7 @@ def install_http1() -> None:
 
 
 __all__ = [
+    "PassInformational",
     "WireHead",
     "attach_head",
     "carry_head",

@@ -9,6 +9,8 @@ reorders pseudo-header fields, and answers a stream that the server reset with a
   and the WebSocket layer see an opening handshake; on both connections it is what it was;
 - its DATA frames do not pass the layers: `http2_tunnels`;
 - RST_STREAM keeps its code, GOAWAY is passed on as it came and ends no open stream;
+- with `bridge`, a WebSocket over HTTP/2 may have a server that speaks HTTP/1.1, and the other way round
+  (`bridging`, `http1`);
 - a header block leaves as it came wherever nothing was changed.
 
 What is not mirrored (`set_mode`) is refused with HTTP_1_1_REQUIRED, which sends a client that knows how to
@@ -19,7 +21,7 @@ from __future__ import annotations
 
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers import http as http_layers
-from mitmproxy.proxy.layers.http import HttpLayer
+from mitmproxy.proxy.layers.http import HttpLayer, HttpStream
 
 from wsinspect.proxy.seams.http2_client import MirroringClient
 from wsinspect.proxy.seams.http2_server import MirroringServer
@@ -30,11 +32,22 @@ from wsinspect.proxy.seams.http2_sides import (
 )
 
 
-def drop_stream(context: Context, stream_id: int) -> None:
+def drop_stream(context: Context) -> None:
     """Forget a WebSocket that is over; `context` is its HttpStream's."""
+    stream = next((one for one in reversed(context.layers) if isinstance(one, HttpStream)), None)
     http_layer = next((one for one in reversed(context.layers) if isinstance(one, HttpLayer)), None)
-    if http_layer is not None:
-        http_layer.streams.pop(stream_id, None)
+    if http_layer is not None and stream is not None:
+        http_layer.streams.pop(stream.stream_id, None)
+
+
+def answer_connects() -> None:
+    """Allow extended CONNECT to clients whose server cannot be asked: its place is taken."""
+    current.answers_connects = True
+
+
+def is_bridging() -> bool:
+    """Whether WebSockets pass between HTTP versions."""
+    return current.mode == "bridge"
 
 
 def install_http2() -> None:
@@ -53,4 +66,4 @@ def set_mode(mode: Mode) -> None:
     current.mode = mode
 
 
-__all__ = ["Mode", "drop_stream", "install_http2", "observe", "set_mode"]
+__all__ = ["Mode", "answer_connects", "drop_stream", "install_http2", "is_bridging", "observe", "set_mode"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import Final
 
@@ -15,6 +16,7 @@ from h2.events import (
     StreamReset,
 )
 from h2.settings import SettingCodes
+from mitmproxy import http
 from mitmproxy.proxy import commands, events, layer
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers.http import SendHttp
@@ -33,7 +35,9 @@ from mitmproxy.proxy.layers.http._http2 import (
     format_h2_request_headers,
 )
 
+from wsinspect.handshake.bridging import connect_fields
 from wsinspect.proxy.seams.http1 import (
+    PassInformational,
     WireHead,
     wire_head,
 )
@@ -43,7 +47,6 @@ from wsinspect.proxy.seams.http2_sides import (
     Commands,
     Fields,
     PassGoAway,
-    PassInformational,
     Relaying,
     ServerGone,
     ServerSettings,
@@ -57,6 +60,17 @@ from wsinspect.proxy.seams.http2_sides import (
     start_of,
 )
 from wsinspect.proxy.seams.http2_tunnels import GoAway, Tunnel
+
+
+def is_upgrade(request: http.Request) -> bool:
+    """Whether a request of HTTP/1.1 asks for a WebSocket, and HTTP versions are bridged."""
+    return (
+        current.mode == "bridge"
+        and request.is_http11
+        and request.method == "GET"
+        and "websocket" in request.headers.get("upgrade", "").lower()
+    )
+
 
 _EXPECTED: Final = StreamState.EXPECTING_HEADERS
 _NO_LIMIT: Final = (1 << 31) - 1
@@ -73,6 +87,8 @@ class MirroringClient(Relaying, Http2Client):
         self.h2_conn.local_settings.enable_push = 0
         self.h2_conn.local_settings.acknowledge()
         self._has_reported = False
+        #: Set once the server's SETTINGS have come, or will not.
+        self.settled = asyncio.Event()
         self._forgotten: tuple[int, int] = (0, 0)
 
     def forget(self, stream_id: int) -> None:
@@ -111,6 +127,8 @@ class MirroringClient(Relaying, Http2Client):
         head = wire_head(event.request) if isinstance(event, RequestHeaders) else None
         if isinstance(event, RequestHeaders) and head is not None and head.fields2 is not None:
             yield from self._send_request(event, head)
+        elif isinstance(event, RequestHeaders) and head is not None and is_upgrade(event.request):
+            yield from self._send_connect(event, head)
         elif isinstance(event, RequestEndOfMessage) and event.stream_id in self.tunnels:
             return
         elif isinstance(event, RequestProtocolError) and (code := code_of(event)) is not None:
@@ -142,11 +160,32 @@ class MirroringClient(Relaying, Http2Client):
         if head.forwarded:
             head.forwarded(head_text(fields))
 
+    def _send_connect(self, event: RequestHeaders, head: WireHead) -> Commands:
+        """An upgrade of HTTP/1.1, as HTTP/2 asks for a WebSocket."""
+        self.last_activity = time.time()
+        data = event.request.data
+        authority = event.request.host_header or ""
+        scheme = b"https" if self.conn.tls else b"http"
+        fields = connect_fields(
+            scheme, authority.encode("utf-8", "surrogateescape"), data.path, data.headers.fields
+        )
+        tunnel = Tunnel(self, event.stream_id, self.wire.outbox)
+        self.tunnels[event.stream_id] = tunnel
+        self.h2_conn.send_headers(event.stream_id, fields)
+        self.streams[event.stream_id] = StreamState.EXPECTING_HEADERS
+        yield commands.SendData(self.conn, self.h2_conn.data_to_send())
+        head.opposite = tunnel
+        head.is_forwarded = True
+        if head.forwarded:
+            head.forwarded(head_text(fields))
+        if head.early_ends:
+            tunnel.finish()
+
     def handle_h2_event(self, event: Event) -> layer.CommandGenerator[bool]:
         if isinstance(event, RemoteSettingsChanged):
             yield from self._receive_settings()
         elif isinstance(event, InformationalResponseReceived):
-            if self._has_h2_client and event.stream_id in self.their_stream_id:
+            if event.stream_id in self.their_stream_id:
                 stream_id = self.their_stream_id[event.stream_id]
                 yield SendHttp(PassInformational(stream_id, event.headers or ()), self.context.client)
             return False
@@ -162,13 +201,20 @@ class MirroringClient(Relaying, Http2Client):
     def _receive_settings(self) -> Commands:
         remote = self.h2_conn.remote_settings
         enabled = remote.get(ENABLE_CONNECT, 0)
-        is_passed_on = current.mode == "mirror" and self._has_h2_client
+        is_passed_on = current.mode != "off" and self._has_h2_client
         if not self._has_reported:
             self._has_reported = True
-            current.observer.settings(self.context, bool(enabled), bool(enabled) and is_passed_on)
+            is_used = is_passed_on or current.mode == "bridge"
+            current.observer.settings(self.context, bool(enabled), bool(enabled) and is_used)
         if is_passed_on:
             limit = remote.get(SettingCodes.MAX_CONCURRENT_STREAMS)
             yield SendHttp(ServerSettings(0, enabled, limit), self.context.client)
+        self.settled.set()
+
+    @property
+    def allows_connect(self) -> bool:
+        """Whether the server's SETTINGS, as far as they have come, allow extended CONNECT."""
+        return bool(self.h2_conn.remote_settings.get(ENABLE_CONNECT, 0))
 
     def _receive_response(self, event: ResponseReceived) -> layer.CommandGenerator[bool]:
         fields: Fields = event.headers or ()
@@ -216,6 +262,7 @@ class MirroringClient(Relaying, Http2Client):
             yield ReceiveHttp(error_event(ResponseProtocolError, stream_id, message, code))
 
     def close_connection(self, msg: str) -> Commands:
+        self.settled.set()
         how = self.wire.end_of(self.wire.carrier(self.context, self.conn))
         yield from super().close_connection(msg)
         if self._has_h2_client and current.mode == "mirror":

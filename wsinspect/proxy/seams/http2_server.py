@@ -33,7 +33,9 @@ from mitmproxy.proxy.layers.http._http2 import (
     split_pseudo_headers,
 )
 
+from wsinspect.handshake.bridging import success_fields
 from wsinspect.proxy.seams.http1 import (
+    PassInformational,
     WireHead,
     error_response,
     status_of,
@@ -41,10 +43,10 @@ from wsinspect.proxy.seams.http1 import (
 )
 from wsinspect.proxy.seams.http2_sides import (
     ENABLE_CONNECT,
+    SETTINGS_WAIT_SECONDS,
     Commands,
     Fields,
     PassGoAway,
-    PassInformational,
     Relaying,
     ServerGone,
     ServerSettings,
@@ -58,8 +60,6 @@ from wsinspect.proxy.seams.http2_sides import (
 )
 from wsinspect.proxy.seams.http2_tunnels import GoAway, Tunnel, code_name
 
-#: How long a client's SETTINGS wait for those of its server.
-SETTINGS_WAIT_SECONDS: Final = 1.0
 #: Bytes a client may send before it has our SETTINGS.
 _EARLY_BYTES: Final = 1 << 18
 #: A server without a limit of its own is given h2's: 100 streams at once.
@@ -112,11 +112,16 @@ class MirroringServer(Relaying, Http2Server):
     @property
     def _mirrors(self) -> bool:
         server = self.context.server
-        return current.mode == "mirror" and (server.alpn == b"h2" or not server.connected)
+        is_for_server = server.alpn == b"h2" or not server.connected
+        return current.mode == "bridge" or (current.mode == "mirror" and is_for_server)
 
     def _begin(self, start: events.Start) -> Commands:
         """Our SETTINGS are those of the server: wait for them, where there is one that speaks HTTP/2."""
         server = self.context.server
+        if current.mode == "bridge" or (current.answers_connects and not server.connected):
+            # Whatever the server speaks, this client's WebSockets get there, or to another one.
+            self.h2_conn.local_settings.update({ENABLE_CONNECT: 1})
+            self.h2_conn.local_settings.acknowledge()
         if not (current.mode == "mirror" and server.alpn == b"h2" and server.connected and server.address):
             yield from super()._handle_event(start)
             return
@@ -142,7 +147,7 @@ class MirroringServer(Relaying, Http2Server):
     def _mirror_settings(self, event: ServerSettings) -> Commands:
         local = self.h2_conn.local_settings
         wanted: dict[SettingCodes | int, int] = {}
-        if event.enable_connect != local.get(ENABLE_CONNECT, 0):
+        if current.mode != "bridge" and event.enable_connect != local.get(ENABLE_CONNECT, 0):
             wanted[ENABLE_CONNECT] = event.enable_connect
         if event.max_streams is not None:
             streams = min(event.max_streams, _MOST_STREAMS)
@@ -209,6 +214,7 @@ class MirroringServer(Relaying, Http2Server):
         )
         head = carry_fields(request, fields, start_of(request))
         head.protocol = pseudo.get(b":protocol", b"")
+        head.may_bridge = current.mode == "bridge"
         head.tunnel = tunnel = Tunnel(self, stream_id, self.wire.outbox)
         self.tunnels[stream_id] = tunnel
         self._unanswered[stream_id] = head
@@ -231,7 +237,9 @@ class MirroringServer(Relaying, Http2Server):
 
     def _is_opening(self, stream_id: int) -> bool:
         tunnel = self.tunnels.get(stream_id)
-        return tunnel is not None and tunnel.peer is not None and tunnel.peer.is_open
+        if tunnel is None:
+            return False
+        return tunnel.is_accepted or (tunnel.peer is not None and tunnel.peer.is_open)
 
     def _send_response(self, event: ResponseHeaders) -> Commands:
         stream_id, response = event.stream_id, event.response
@@ -241,8 +249,10 @@ class MirroringServer(Relaying, Http2Server):
         if response.status_code == 101 or response.status_code >= 200:
             self._unanswered.pop(stream_id, None)
         is_switch = response.status_code == 101 and self._is_opening(stream_id)
-        if head is None or head.fields2 is None:
-            fields: Fields = yield from format_h2_response_headers(self.context, event)
+        if is_switch and (head is None or head.fields2 is None):
+            fields: Fields = success_fields(response.headers.fields)
+        elif head is None or head.fields2 is None:
+            fields = yield from format_h2_response_headers(self.context, event)
         elif response.headers.fields == head.fields and head.start == b"%d" % response.status_code:
             fields = head.fields2
         else:

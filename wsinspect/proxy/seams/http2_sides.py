@@ -26,7 +26,7 @@ from mitmproxy.proxy.layers.http._base import HttpEvent, ReceiveHttp
 from mitmproxy.proxy.layers.http._events import RequestProtocolError
 from mitmproxy.proxy.layers.http._http2 import Http2Connection
 
-from wsinspect.proxy.seams.http1 import WireHead, carry_head, error_code_of
+from wsinspect.proxy.seams.http1 import PassInformational, WireHead, carry_head, error_code_of
 from wsinspect.proxy.seams.http2_tunnels import GoAway, GoAwayReceived, RelayedConnection, Tunnel, code_name
 from wsinspect.proxy.seams.transport import Wire
 
@@ -34,6 +34,8 @@ Commands = layer.CommandGenerator[None]
 Fields = Sequence[tuple[bytes, bytes]]
 #: What is done with WebSockets over HTTP/2: as the server offers, between any two versions, or nothing.
 Mode = Literal["off", "mirror", "bridge"]
+#: How long those who need a server's SETTINGS wait for them.
+SETTINGS_WAIT_SECONDS: Final = 1.0
 ENABLE_CONNECT: Final = SettingCodes.ENABLE_CONNECT_PROTOCOL
 
 
@@ -60,6 +62,7 @@ class Current:
     """What this process's proxy does with WebSockets over HTTP/2, and who is notified."""
 
     mode: Mode = "off"
+    answers_connects: bool = False
     observer: Observer = field(default_factory=_Nobody)
 
 
@@ -82,13 +85,6 @@ class PassGoAway(HttpEvent):
     """The other side's peer sent GOAWAY; `last_stream` in numbers of the receiver's connection."""
 
     frame: GoAway
-
-
-@dataclass
-class PassInformational(HttpEvent):
-    """A 1xx response (RFC 9110 section 15.2)."""
-
-    fields: Fields
 
 
 @dataclass

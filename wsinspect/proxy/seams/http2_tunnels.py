@@ -69,6 +69,9 @@ class Receiver(Protocol):
     def drained(self) -> None:
         """All that was written has left."""
 
+    def ended(self, how: str) -> None:
+        """The end of a socket that takes the place of a stream: "fin", "rst", "timeout" or "close_notify"."""
+
 
 class Owner(Protocol):
     """The HTTP/2 connection of a tunnel (`seams.http2`)."""
@@ -146,6 +149,7 @@ class Tunnel:
         id: the stream's number on it.
         peer: the same WebSocket's stream on the other side, once there is one.
         is_open: a 2xx has answered the CONNECT; what comes is the WebSocket's.
+        is_accepted: a server that speaks HTTP/1.1 has agreed to open a client's stream.
         unsent: bytes that wait for the peer's window.
     """
 
@@ -154,6 +158,7 @@ class Tunnel:
         self.id = stream_id
         self.peer: Tunnel | None = None
         self.is_open = False
+        self.is_accepted = False
         self.unsent = 0
         self._outbox = outbox
         self._receiver: Receiver | None = None
