@@ -102,7 +102,7 @@ class SocketEnd:
 
     @property
     def unsent(self) -> int:
-        """Bytes that wait for the peer, once they are too many to go on."""
+        """Bytes that wait for the peer, once it takes no more."""
         endpoint = self._side.endpoint
         if endpoint is None or not endpoint.is_write_paused:
             return 0
@@ -158,7 +158,7 @@ class SocketEnd:
             self._wire.spawn(side.endpoint.reset(lambda: self._wire.close(side.carrier)))
 
     def release(self) -> None:
-        """Nothing more comes."""
+        """Nothing more comes; read what is left, so that its end is seen."""
         self._set_reading(True)
 
     @property
