@@ -5,8 +5,12 @@ from __future__ import annotations
 import pytest
 
 from tests.support.configurations import git_applies, judgement, kinds, mend, met_in, read_in
+from wsinspect.doctor.configuration.apache.expressions import holds
+from wsinspect.doctor.configuration.apache.request import Request
 from wsinspect.doctor.configuration.apache.tree import words_of
 from wsinspect.doctor.configuration.judging import with_configuration
+from wsinspect.doctor.configuration.model import edited
+from wsinspect.doctor.configuration.patterns import UndecidedError
 from wsinspect.doctor.configuration.reading import read_configurations
 from wsinspect.doctor.target import parse_target
 from wsinspect.errors import UsageError
@@ -171,7 +175,8 @@ def test_the_main_server(tmp_path, config, expected) -> None:
 
 def test_before_its_parameter_there_was_another_scheme(tmp_path) -> None:
     found = met_in(tmp_path, FILES, "wss://app.example/ws", version=(2, 4, 38))
-    assert "ws://127.0.0.1:3000/ws" in found.defects[0].edits[0].text
+    text = edited(SITES, found.defects[0].at.file, found.defects[0].edits)
+    assert "ProxyPass /ws ws://127.0.0.1:3000/ws\n" in text
 
 
 @pytest.mark.parametrize(
@@ -237,3 +242,250 @@ def test_odd_files_end_in_an_answer(tmp_path, text) -> None:
         return
     found = read.meets(parse_target("ws://h/" + "a" * 40)[0])
     assert found is None or found.words
+
+
+MACROS = """<IfModule mod_macro.c>
+<Macro Site $name $port $p>
+    <VirtualHost *:443>
+        ServerName $name
+        ProxyPreserveHost On
+        RewriteEngine On
+        RewriteCond %{HTTP:Upgrade} =websocket [NC]
+        RewriteRule ^/rw(.*)$ http://127.0.0.1:$port/rw$1 [P]
+        Use Inside /deep
+        ProxyPass $p http://127.0.0.1:$port$p
+    </VirtualHost>
+</Macro>
+</IfModule>
+<Macro Inside $path>
+    ProxyPass $path http://127.0.0.1:1$path
+</Macro>
+Use Site other.example 3001 /ws
+Use Site app.example 3000 /ws
+"""
+
+
+@pytest.mark.parametrize(
+    ("path", "line"),
+    [
+        ("/ws", "ProxyPass $p http://127.0.0.1:$port$p"),
+        ("/rw", "RewriteRule ^/rw(.*)$ http://127.0.0.1:$port/rw$1 [P]"),
+        ("/deep", "ProxyPass $path http://127.0.0.1:1$path"),
+    ],
+)
+def test_a_macro_is_mended_where_it_is_written(tmp_path, path, line) -> None:
+    url = f"wss://app.example{path}"
+    read = read_in(tmp_path, {"httpd.conf": MACROS})
+    assert read.problems == ()
+    met = read.meets(parse_target(url)[0])
+    assert met is not None
+    (defect,) = met.defects
+    assert (defect.kind, MACROS.splitlines()[defect.at.line - 1].strip()) == ("upgrade", line)
+    assert kinds(mend(read, defect, url)) == []
+    git_applies(read, defect)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("<Macro A>\nUse A\n</Macro>\nUse A\nDocumentRoot /", "it uses itself"),
+        ("<Macro A $x>\nProxyPass / $x\n</Macro>\nUse A\nDocumentRoot /", "1 arguments are needed, not 0"),
+        ("Use Nothing a\nDocumentRoot /", "no such macro"),
+        ("DocumentRoot /\n<Macro A $x>\nProxyPass / $x", "<Macro> is not closed"),
+        (
+            "<Macro A>\n" + "DocumentRoot /\n" * 500 + "</Macro>\n" + "Use A\n" * 100,
+            "too many macros",
+        ),
+    ],
+)
+def test_macros_that_httpd_refuses_are_said(tmp_path, text, problem) -> None:
+    read = read_in(tmp_path, {"httpd.conf": text})
+    assert any(problem in one for one in read.problems), read.problems
+
+
+SECTIONS = """ProxyPreserveHost On
+SetEnvIfNoCase Upgrade ^websocket$ is_socket
+SetEnvIf Request_URI ^/env-ok fine
+SetEnvIf X-Never yes never
+SetEnvIf User-Agent Bad unknown
+ProxyPass / http://127.0.0.1:3000/ upgrade=websocket
+<Location />
+    <If "%{HTTP:Upgrade} == 'websocket' && %{REQUEST_URI} =~ m#^/if-denied#">
+        Require all denied
+    </If>
+    <If "%{REQUEST_URI} =~ m#^/else#i && -z %{QUERY_STRING}">
+        Require all granted
+    </If>
+    <ElseIf "%{REQUEST_URI} == '/else-if'">
+        Require all denied
+    </ElseIf>
+    <Else>
+        <If "%{REQUEST_URI} in { '/nested', '/other' }">
+            RequestHeader unset Upgrade
+        </If>
+    </Else>
+    <If "%{REMOTE_ADDR} -ipmatch '10.0.0.0/8' && %{REQUEST_URI} =~ m#^/unknown#">
+        Require all denied
+    </If>
+</Location>
+<Location /env-denied>
+    <RequireAll>
+        Require all granted
+        Require not env is_socket
+    </RequireAll>
+</Location>
+<Location /env-ok>
+    <RequireAny>
+        Require ip 10.0.0.0/8
+        Require env fine
+    </RequireAny>
+</Location>
+<Location /env-never>
+    Require env never
+</Location>
+<Location /env-unknown>
+    Require env unknown
+</Location>
+<Location /none>
+    <RequireNone>
+        Require env is_socket
+    </RequireNone>
+</Location>
+<Location /expr>
+    Require expr %{HTTP:Upgrade} !~ /websocket/
+</Location>
+<Location /method>
+    Require method POST
+</Location>
+<Location /old>
+    Order allow,deny
+    Deny from env=is_socket
+</Location>
+<Location /moved>
+    Redirect 307 https://else.example/
+</Location>
+<Location /handled>
+    SetHandler "proxy:http://127.0.0.1:3000"
+</Location>
+"""
+
+
+@pytest.mark.parametrize(
+    ("path", "expected", "words"),
+    [
+        ("/ws", [], ""),
+        ("/if-denied", ["answer"], "'Require all denied'"),
+        ("/else", [], ""),
+        ("/ELSE", [], ""),
+        ("/else-if", [], ""),  # the If before it holds as well
+        ("/else?x=1", [], ""),
+        ("/nested", ["upgrade"], "RequestHeader unset Upgrade"),
+        ("/unknown", [], ""),
+        ("/env-denied", ["answer"], "'Require not env is_socket'"),
+        ("/env-ok", [], ""),
+        ("/env-never", ["answer"], "'Require env never'"),
+        ("/env-unknown", [], ""),
+        ("/none", ["answer"], "RequireNone"),
+        ("/expr", ["answer"], "Require expr"),
+        ("/method", ["answer"], "Require method POST"),
+        ("/old", ["answer"], "Deny from env=is_socket"),
+        ("/moved", ["answer"], "Redirect 307"),
+    ],
+)
+def test_sections_decide_by_what_a_handshake_says(tmp_path, path, expected, words) -> None:
+    found = met_in(tmp_path, {"httpd.conf": SECTIONS}, f"ws://localhost{path}")
+    assert kinds(found) == expected
+    assert words in "".join(one.words for one in found.defects)
+    assert bool(found.unsure) == (path == "/unknown"), found.unsure
+
+
+def test_a_section_that_is_not_known_is_said(tmp_path) -> None:
+    found = met_in(tmp_path, {"httpd.conf": SECTIONS}, "ws://localhost/unknown")
+    assert any("-ipmatch" in one for one in found.unsure)
+
+
+HTACCESS = """RewriteEngine On
+RewriteCond %{HTTP:Upgrade} =websocket [NC]
+RewriteRule ^socket/(.*)$ http://127.0.0.1:3000/socket/$1 [P,L]
+RewriteRule ^good(.*)$ ws://127.0.0.1:3000/good$1 [P,L]
+RewriteRule ^gone - [G]
+Redirect 301 /old https://app.example/new
+RewriteCond %{REQUEST_FILENAME} !-f
+RewriteRule . /index.html [L]
+"""
+
+
+@pytest.mark.parametrize(
+    ("path", "expected", "line"),
+    [
+        ("/socket/1", ["upgrade"], "RewriteRule ^socket"),
+        ("/good", [], ""),
+        ("/gone", ["answer"], "RewriteRule ^gone"),
+        ("/old", ["answer"], "Redirect 301"),
+        ("/closed/x", ["answer"], "Require all denied"),
+        ("/index.html", ["route"], "DocumentRoot"),
+    ],
+)
+@pytest.mark.parametrize("is_alone", [False, True])
+def test_htaccess(tmp_path, path, expected, line, is_alone) -> None:
+    files = {
+        "html/.htaccess": HTACCESS,
+        "html/closed/.htaccess": "Require all denied\n",
+        "html/index.html": "",
+    }
+    main = (
+        f"DocumentRoot {tmp_path}/html\nProxyPreserveHost On\n"
+        f"<Directory {tmp_path}>\nAllowOverride All\nRequire all granted\n</Directory>\n"
+    )
+    if not is_alone:
+        files["httpd.conf"] = main
+    names = ("html/.htaccess", "html/closed/.htaccess") if is_alone else ("httpd.conf",)
+    read = read_in(tmp_path, files, *names)
+    url = f"ws://localhost{path}"
+    met = read.meets(parse_target(url)[0])
+    assert met is not None
+    defects = [one for one in met.defects if one.kind != "host"]
+    assert [one.kind for one in defects] == expected
+    for one in defects if not is_alone or expected != ["route"] else ():
+        text = {**files, "httpd.conf": main}[one.at.file.removeprefix(f"{tmp_path}/")].splitlines()
+        assert line in text[one.at.line - 1]
+    if expected == ["upgrade"]:
+        assert [one.kind for one in mend(read, defects[0], url).defects if one.kind != "host"] == []
+        git_applies(read, defects[0])
+    assert any("is taken for the DocumentRoot" in one for one in met.unsure) == is_alone
+
+
+def test_htaccess_says_nothing_where_it_may_not(tmp_path) -> None:
+    files = {"html/.htaccess": "Require all denied\n", "httpd.conf": f"DocumentRoot {tmp_path}/html\n"}
+    assert kinds(met_in(tmp_path, files, "ws://localhost/ws", "httpd.conf")) == ["route"]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("true", True),
+        ("! ( false || true )", False),
+        ("%{HTTP:Upgrade} == 'websocket'", True),
+        ("req('Upgrade') =~ /^WEBSOCKET$/i", True),
+        ("tolower(%{HTTP_HOST}) in {'a', 'localhost'}", True),
+        ("-n %{QUERY_STRING}", False),
+        ("%{SERVER_PORT} -eq 80 && %{SERVER_PORT} lt 443", True),
+        ("%{REQUEST_URI} != '/ws' && %{REMOTE_ADDR} == 'x'", False),
+        ("%{REMOTE_ADDR} == 'x' || %{REQUEST_URI} == '/ws'", True),
+        ("'%{REQUEST_URI}x' == '/wsx'", True),
+        ("%{REMOTE_ADDR} == 'x'", None),
+        ("-R '10.0.0.0/8'", None),
+        ("%{TIME_HOUR} -gt 8", None),
+        ("%{HTTP:Upgrade} ==", None),
+        ("(" * 200, None),
+        ("! " * 200 + "true", None),
+        ("'unclosed", None),
+        ("", None),
+    ],
+)
+def test_expressions(tmp_path, text, expected) -> None:
+    request = Request(parse_target("ws://localhost/ws")[0], [])
+    try:
+        assert holds(text, request.variable) is expected
+    except UndecidedError:
+        assert expected is None

@@ -1,7 +1,9 @@
 """Which virtual host of an Apache httpd a URL meets, and where its request goes, by httpd's own rules.
 
 What mod_rewrite does in a virtual host is followed as far as the variables of a handshake are known; it
-comes before ProxyPass (mod_proxy's translate hook), and the first ProxyPass that fits wins.
+comes before ProxyPass (mod_proxy's translate hook), and the first ProxyPass that fits wins, those of the main
+server before those of the virtual host. What none of them takes is looked for among the documents: sections
+`<Directory>` and, where `AllowOverride` lets them speak, `.htaccess` files.
 """
 
 from __future__ import annotations
@@ -10,15 +12,20 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import Final, NamedTuple
 
-from wsinspect.doctor.configuration.apache.tree import Directive, Tree, shown
-from wsinspect.doctor.configuration.model import Defect, handshake_headers
-from wsinspect.doctor.configuration.patterns import UndecidedError, search
+from wsinspect.doctor.configuration.apache.access import refusal
+from wsinspect.doctor.configuration.apache.request import Request
+from wsinspect.doctor.configuration.apache.rewriting import REDIRECTS, Folder, Proxied, Rewriting
+from wsinspect.doctor.configuration.apache.tree import HTACCESS, Directive, Tree
+from wsinspect.doctor.configuration.model import Defect, Place
 from wsinspect.doctor.target import Target
 
 _LOCATIONS: Final = ("location", "locationmatch")
-_REDIRECTS: Final = {"permanent": 301, "temp": 302, "seeother": 303, "gone": 410}
+_FOLDERS: Final = ("directory", "directorymatch")
+_IFS: Final = ("if", "elseif", "else")
+_MAX_DEPTH: Final = 8
 
 
 @dataclass
@@ -28,8 +35,9 @@ class Found:
     Attributes:
         host: the virtual host; None for the main server.
         passing: what passes the request on.
-        locations: the sections of the virtual host that hold for it.
+        locations: the sections that hold for it, in the order in which httpd merges them.
         path: what mod_rewrite has made of its path.
+        documents: the folders of documents on the way, where nothing before passes it on.
     """
 
     tree: Tree
@@ -37,6 +45,7 @@ class Found:
     passing: Passing | None = None
     locations: Sequence[Directive] = ()
     path: str = "/"
+    documents: list[tuple[Folder, Sequence[Directive]]] = field(default_factory=list)
     unsure: list[str] = field(default_factory=list)
 
     @property
@@ -117,28 +126,77 @@ class _Walk:
     def __init__(self, found: Found, target: Target) -> None:
         self._found = found
         self._target = target
-        self._path = target.path
+        self._request = Request(target, found.unsure)
         self._block = found.host.block or () if found.host else found.tree.root
+
+    @property
+    def _path(self) -> str:
+        return self._request.path
 
     def run(self) -> Defect | None:
         """What answers by itself, or that nothing passes the request on.
 
         The rest is noted in what was found.
         """
-        locations = [one for one in self._block if one.name in _LOCATIONS and self._is_in(one)]
-        answer = self._answer(locations)
-        rewritten = self._rewrites()
-        self._found.locations, self._found.path = locations, self._path
+        found = self._found
+        answer = self._followed()
+        found.path = self._path
+        if answer is not None or found.passing is not None:
+            return answer
+        return self._redirect(self._block) or Defect(
+            "route", "passes nothing on: no ProxyPass for this path", self._here()
+        )
+
+    def _followed(self) -> Defect | None:
+        found = self._found
+        found.locations = sections = list(self._sections())
+        scopes = [*reversed(found.scopes), *(one.block or () for one in sections)]
+        environment = self._request.environment(scopes)
+        answer = refusal(self._request, [one.block or () for one in sections], environment)
+        rewritten = Rewriting(self._request).run(self._block)
         if isinstance(rewritten, Defect):
             return rewritten
-        self._found.passing = rewritten or self._located(locations) or self._passed()
-        if answer is not None:
-            return answer
-        if self._found.passing is None:
-            redirect = self._redirect()
-            place = self._found.host.at if self._found.host else next(iter(self._found.tree.root)).at
-            return redirect or Defect("route", "passes nothing on: no ProxyPass for this path", place)
-        return None
+        found.passing = (
+            _as_passing(rewritten) or self._located(sections) or self._passed() or self._handled(sections)
+        )
+        answer = answer or next(
+            (hit for one in sections if (hit := self._redirect(one.block or ())) is not None), None
+        )
+        if answer is None and found.passing is None:
+            documents = self._documents(environment)
+            if isinstance(documents, Defect):
+                return documents
+            found.passing = documents
+        return answer
+
+    def _here(self) -> Place:
+        return (self._found.host or self._found.tree.first).at
+
+    # -- sections
+
+    def _sections(self) -> Iterator[Directive]:
+        """The sections that hold for the path: `<Location>` of the main server, then of the virtual host,
+        then `<If>`, as httpd merges them.
+        """
+        scopes = list(reversed(self._found.scopes))
+        yield from (one for scope in scopes for one in scope if one.name in _LOCATIONS and self._is_in(one))
+        for scope in scopes:
+            yield from self._chosen(scope, 0)
+            for one in scope:
+                if one.name in _LOCATIONS and self._is_in(one):
+                    yield from self._chosen(one.block or (), 0)
+
+    def _chosen(self, block: Sequence[Directive], depth: int) -> Iterator[Directive]:
+        """Of each `<If>`, `<ElseIf>`, `<Else>` the one that holds."""
+        is_done = False
+        for one in block if depth < _MAX_DEPTH else ():
+            if one.name not in _IFS or (one.name != "if" and is_done):
+                continue
+            holds = True if one.name == "else" else self._request.holds(one, " ".join(one.args))
+            is_done = holds is not False  # one that is not known hides the others
+            if holds:
+                yield one
+                yield from self._chosen(one.block or (), depth + 1)
 
     def _is_in(self, one: Directive) -> bool:
         args = list(one.args)
@@ -148,66 +206,32 @@ class _Walk:
         if not args:
             return False
         if is_pattern:
-            return self._search(one, args[0], self._path) is not None
+            return self._request.search(one, args[0], self._target.path) is not None
         prefix = args[0]
         if re.search(r"[*?\[]", prefix):
-            return fnmatchcase(self._path, prefix)
-        return _is_below(self._path, prefix)
+            return fnmatchcase(self._target.path, prefix)
+        return _is_below(self._target.path, prefix)
 
-    def _search(
-        self, one: Directive, pattern: str, text: str, *, ignores_case: bool = False
-    ) -> re.Match[str] | None:
-        try:
-            match: re.Match[str] | None = search(pattern, text, ignores_case=ignores_case)
-        except UndecidedError as error:
-            self._found.unsure.append(f"{one.at}: {error} cannot be decided here")
-            return None
-        return match
-
-    def _answer(self, locations: Sequence[Directive]) -> Defect | None:
-        for location in reversed(locations):
-            required = [one for one in location.all("require") if one.args]
-            for one in required:
-                words = [word.lower() for word in one.args]
-                if words[:2] == ["all", "denied"]:
-                    return Defect(
-                        "answer",
-                        "'Require all denied' answers before any server is asked",
-                        one.at,
-                        status=403,
-                    )
-                if words[0] in ("valid-user", "user", "group"):
-                    return Defect(
-                        "answer", f"'Require {words[0]}' asks for a password first", one.at, status=401
-                    )
-                if words[0] in ("ip", "host", "local") and len(required) == 1:
-                    line = f"'Require {' '.join(one.args)}' refuses all others"
-                    return Defect("answer", line, one.at, status=403)
-            for one in location.all("deny"):
-                if [word.lower() for word in one.args[:2]] == ["from", "all"]:
-                    return Defect(
-                        "answer", "'Deny from all' answers before any server is asked", one.at, status=403
-                    )
-            if required:
-                return None
-        return None
-
-    def _redirect(self) -> Defect | None:
-        for one in self._block:
+    def _redirect(self, block: Sequence[Directive]) -> Defect | None:
+        for one in block:
             if (
                 one.name not in ("redirect", "redirectmatch", "redirectpermanent", "redirecttemp")
-                or len(one.args) < 2
+                or not one.args
             ):
                 continue
             status = {"redirectpermanent": 301}.get(one.name, 302)
             args = list(one.args)
-            if args[0].isdigit() or args[0].lower() in _REDIRECTS:
-                status = int(args[0]) if args[0].isdigit() else _REDIRECTS[args[0].lower()]
+            if args[0].isdigit() or args[0].lower() in REDIRECTS:
+                status = int(args[0]) if args[0].isdigit() else REDIRECTS[args[0].lower()]
                 args = args[1:]
-            fits = (
-                self._search(one, args[0], self._path)
-                if one.name == "redirectmatch"
-                else _is_below(self._path, args[0])
+            is_whole = len(args) == 1 and "://" in args[0]  # in a section: all that is in it
+            fits = is_whole or (
+                args[:1]
+                and (
+                    self._request.search(one, args[0], self._path)
+                    if one.name == "redirectmatch"
+                    else _is_below(self._path, args[0])
+                )
             )
             if fits:
                 return Defect(
@@ -218,136 +242,63 @@ class _Walk:
                 )
         return None
 
-    # -- mod_rewrite
+    # -- documents
 
-    def _rewrites(self) -> Passing | Defect | None:
-        if not any(
-            one.args[:1] and one.args[0].lower() == "on" for one in self._block if one.name == "rewriteengine"
-        ):
-            return None
-        conditions: list[Directive] = []
-        for one in self._block:
-            if one.name == "rewritecond":
-                conditions.append(one)
-            elif one.name == "rewriterule" and len(one.args) >= 2:
-                done, conditions = self._rule(one, conditions), []
-                if isinstance(done, str):
-                    return None
-                if done is not None:
-                    return done
+    def _documents(self, environment: dict[str, bool | None]) -> Passing | Defect | None:
+        """What the folders of documents do with it: access, redirects and rules of each."""
+        self._found.documents = list(self._folders())
+        blocks = [block for _, block in self._found.documents]
+        if (refused := refusal(self._request, blocks, environment)) is not None:
+            return refused
+        for folder, block in reversed(self._found.documents):
+            if (redirect := self._redirect(block)) is not None:
+                return redirect
+            done = Rewriting(self._request, folder).run(block)
+            if isinstance(done, Defect):
+                return done
+            if done is not None:
+                return _as_passing(done)
         return None
 
-    def _rule(self, one: Directive, conditions: Sequence[Directive]) -> Passing | Defect | str | None:
-        flags = {name.upper(): value for name, _, value in map(_flag, _flags(one))}
-        pattern, negated = one.args[0].lstrip("!"), one.args[0].startswith("!")
-        match = self._search(one, pattern, self._path, ignores_case="NC" in flags or "NOCASE" in flags)
-        if bool(match) == negated:
-            return None
-        try:
-            captured = self._all_hold(conditions)
-            if captured is None:
-                return None
-            new = self._substituted(one.args[1], match, captured)
-        except UndecidedError as error:
-            self._found.unsure.append(f"RewriteRule in {one.at}: {error} is not known here")
-            return None
-        if flags.keys() & {"F", "FORBIDDEN"}:
-            return Defect("answer", f"'{shown(one)}' answers itself", one.at, status=403)
-        if flags.keys() & {"G", "GONE"}:
-            return Defect("answer", f"'{shown(one)}' answers itself", one.at, status=410)
-        if flags.keys() & {"R", "REDIRECT"} or (
-            re.match(r"https?://", new) and not flags.keys() & {"P", "PROXY"}
-        ):
-            code = flags.get("R") or flags.get("REDIRECT") or "302"
-            status = int(code) if code.isdigit() else _REDIRECTS.get(code.lower(), 302)
-            return Defect("answer", f"'{shown(one)}' answers itself", one.at, status=status)
-        if flags.keys() & {"P", "PROXY"}:
-            path = re.sub(r"^\w+://[^/?]*", "", new).partition("?")[0] or "/"
-            return Passing(one, new, path, {})
-        if new != "-":
-            self._path = new.partition("?")[0]
-            if not self._path.startswith("/"):
-                self._path = f"/{self._path}"
-        return "last" if flags.keys() & {"L", "LAST", "END"} else None
+    def _folders(self) -> Iterator[tuple[Folder, Sequence[Directive]]]:
+        tree, root = self._found.tree, self._found.effective("documentroot")
+        if root is not None and root.args:
+            place = tree.sources.real(root.args[0].rstrip("/") or "/")
+        elif not tree.root and tree.folders:
+            place = min(tree.folders, key=len)
+            self._found.unsure.append(f"{place} is taken for the DocumentRoot: only its {HTACCESS} was given")
+        else:
+            return
+        overrides = not tree.root
+        parts = [part for part in self._path.split("/")[:-1] if part not in ("", ".", "..")]
+        for depth in range(len(parts) + 1):
+            path = str(Path(place, *parts[:depth]))
+            own = [*self._of_folder(path, is_root=depth == 0)]
+            for one in (each for section in own for each in section):
+                if one.name == "allowoverride" and one.args:
+                    overrides = one.args[0].lower() != "none"
+            block = [each for section in own for each in section]
+            if overrides:
+                block += tree.folder(path)
+            if block:
+                yield Folder(path, "/" + "".join(f"{part}/" for part in parts[:depth])), block
 
-    def _all_hold(self, conditions: Sequence[Directive]) -> re.Match[str] | bool | None:
-        """The match of the last condition, True without one; None if they do not hold."""
-        captured: re.Match[str] | bool = True
-        groups: list[list[Directive]] = [[]]
-        for one in conditions:
-            groups[-1].append(one)
-            if not {name.upper() for name, _, _ in map(_flag, _flags(one))} & {"OR", "ORNEXT"}:
-                groups.append([])
-        unknown: UndecidedError | None = None
-        for group in filter(None, groups):
-            holds = False
-            for one in group:
-                try:
-                    match = self._condition(one)
-                except UndecidedError as error:
-                    unknown = error
+    def _of_folder(self, path: str, *, is_root: bool) -> Iterator[Sequence[Directive]]:
+        """The `<Directory>` sections of a folder; of the document root those of the folders above as well."""
+        real = self._found.tree.sources.real
+        for scope in reversed(self._found.scopes):
+            for one in scope:
+                if one.name not in _FOLDERS or not one.args:
                     continue
-                if match:
-                    holds, captured = True, match if match is not True else captured
-                    break
-            if not holds and unknown is None:
-                return None
-        if unknown is not None:
-            raise unknown
-        return captured
-
-    def _condition(self, one: Directive) -> re.Match[str] | bool | None:
-        if len(one.args) < 2:
-            return None
-        value = self._value(one.args[0])
-        pattern = one.args[1]
-        negated, pattern = pattern.startswith("!"), pattern.removeprefix("!")
-        if re.match(r"-[a-zA-Z]", pattern):
-            raise UndecidedError(f"'{one.args[0]} {one.args[1]}'")
-        if pattern.startswith("="):
-            return (value == pattern[1:]) != negated
-        caseless = bool({name.upper() for name, _, _ in map(_flag, _flags(one))} & {"NC", "NOCASE"})
-        match: re.Match[str] | None = search(pattern, value, ignores_case=caseless)
-        return (not match) if negated else match
-
-    def _value(self, text: str) -> str:
-        return re.sub(r"%\{([^}]+)\}", lambda match: self._variable(match[1]), text)
-
-    def _variable(self, name: str) -> str:
-        target, headers = self._target, handshake_headers(self._target)
-        if name.upper().startswith("HTTP:"):
-            key = name[5:].lower()
-            if key in headers:
-                return headers[key]
-            raise UndecidedError(f"%{{{name}}}")
-        known = {
-            "REQUEST_URI": self._path,
-            "REQUEST_METHOD": "GET",
-            "QUERY_STRING": target.query,
-            "HTTP_HOST": target.authority,
-            "SERVER_NAME": target.host,
-            "SERVER_PORT": str(target.port),
-            "HTTPS": "on" if target.is_tls else "off",
-            "REQUEST_SCHEME": "https" if target.is_tls else "http",
-            "SERVER_PROTOCOL": "HTTP/1.1",
-            "THE_REQUEST": f"GET {target.target} HTTP/1.1",
-            # Only the variables of the manual exist; %{HTTP_UPGRADE} is empty, %{HTTP:Upgrade} is meant.
-            "HTTP_UPGRADE": "",
-            "HTTP_CONNECTION": "",
-        }
-        if name.upper() not in known:
-            raise UndecidedError(f"%{{{name}}}")
-        return known[name.upper()]
-
-    def _substituted(self, text: str, match: re.Match[str] | None, captured: re.Match[str] | bool) -> str:
-        def group(of: re.Match[str] | bool | None, number: int) -> str:
-            if of is None or isinstance(of, bool) or number > len(of.groups()):
-                return ""
-            return of[number] or ""
-
-        text = re.sub(r"(?<!\\)\$(\d)", lambda one: group(match, int(one[1])), text)
-        text = re.sub(r"(?<!\\)%(\d)", lambda one: group(captured, int(one[1])), text)
-        return self._value(text)
+                if one.name == "directorymatch" or one.args[0] == "~":
+                    fits = self._request.search(one, one.args[-1], path) is not None
+                elif re.search(r"[*?\[]", one.args[0]):
+                    fits = fnmatchcase(path, one.args[0].rstrip("/"))
+                else:
+                    named = real(one.args[0].rstrip("/") or "/")
+                    fits = path == named or (is_root and Path(path).is_relative_to(named))
+                if fits:
+                    yield one.block or ()
 
     # -- ProxyPass
 
@@ -355,18 +306,18 @@ class _Walk:
         for location in reversed(locations):
             for one in location.all("proxypass"):
                 if one.args:
-                    prefix = location.args[-1]
+                    prefix = location.args[-1] if location.name in _LOCATIONS else "/"
                     return self._passing(one, prefix, one.args[0], one.args[1:], location)
         return None
 
     def _passed(self) -> Passing | None:
-        for one in self._block:
+        for one in (each for scope in reversed(self._found.scopes) for each in scope):
             if one.name == "proxypass" and len(one.args) >= 2 and _is_below(self._path, one.args[0]):
                 if one.args[1] == "!":
                     return None
                 return self._passing(one, one.args[0], one.args[1], one.args[2:], None)
             if one.name == "proxypassmatch" and len(one.args) >= 2:
-                match = self._search(one, one.args[0], self._path)
+                match = self._request.search(one, one.args[0], self._path)
                 if match and one.args[1] == "!":
                     return None
                 if match:
@@ -376,11 +327,23 @@ class _Walk:
                     return Passing(one, url, path, parameters_of(one.args[2:]))
         return None
 
+    def _handled(self, sections: Sequence[Directive]) -> Passing | None:
+        """`SetHandler proxy:URL`; what the server sees is the path of a file, not of the URL."""
+        for section in reversed(sections):
+            for one in section.all("sethandler"):
+                if one.args and one.args[0].lower().startswith("proxy:"):
+                    return Passing(one, one.args[0][6:], None, {})
+        return None
+
     def _passing(
         self, one: Directive, prefix: str, url: str, rest: Sequence[str], location: Directive | None
     ) -> Passing:
         path = _path_of(url) + self._path[len(prefix) :] if url.count("/") >= 3 else self._path[len(prefix) :]
         return Passing(one, url, path if path.startswith("/") else f"/{path}", parameters_of(rest), location)
+
+
+def _as_passing(done: Proxied | None) -> Passing | None:
+    return None if done is None else Passing(done.rule, done.url, done.path, {})
 
 
 def _with_groups(text: str, match: re.Match[str]) -> str:
@@ -406,12 +369,3 @@ def parameters_of(words: Sequence[str]) -> dict[str, str]:
     """The `timeout=5` and so on behind a URL, by name in lower case."""
     pairs = (one.partition("=") for one in words)
     return {name.lower(): value for name, _, value in pairs}
-
-
-def _flags(one: Directive) -> list[str]:
-    text = one.args[2] if len(one.args) > 2 else ""
-    return [each.strip() for each in text.strip("[]").split(",") if each.strip()]
-
-
-def _flag(text: str) -> tuple[str, str, str]:
-    return text.partition("=")

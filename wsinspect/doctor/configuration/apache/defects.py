@@ -116,14 +116,15 @@ class _Judge:
 
     def _no_upgrade(self, old: bool) -> Defect:
         one = self._passing.directive
+        if one.name == "sethandler":
+            words = f"'{shown(one)}' carries no upgrade: a handler has none"
+            return Defect("upgrade", words, one.at, advice="ProxyPass with upgrade=websocket instead")
         if one.name == "rewriterule":
-            url = re.sub(r"^http", "ws", one.args[1])
             words = f"'{shown(one)}' passes it to http://, which carries no upgrade"
-            return Defect("upgrade", words, one.at, self._edits.replacing(one, one.args[1], url))
+            return Defect("upgrade", words, one.at, self._edits.as_websocket(one))
         if old:
-            url = re.sub(r"^http", "ws", self._passing.url)
             words = f"'{shown(one)}' carries no upgrade; before 2.4.47 that takes ws://"
-            return Defect("upgrade", words, one.at, self._edits.replacing(one, self._passing.url, url))
+            return Defect("upgrade", words, one.at, self._edits.as_websocket(one))
         words = f"'{shown(one)}' carries no upgrade without upgrade=websocket"
         advice = (
             ""
@@ -217,7 +218,9 @@ class _Judge:
             one = self._passing.directive
             words = f"'{shown(one)}' makes {self._target.path} into {self._passing.path}"
             edits: tuple[Edit, ...] = ()
-            prefix = self._passing.location.args[-1] if self._passing.location else one.args[0]
+            location = self._passing.location
+            is_location = location is not None and location.name.startswith("location")
+            prefix = location.args[-1] if location is not None and is_location else one.args[0]
             if one.name == "proxypass" and self._found.path == self._target.path:
                 authority = re.match(r"\w+://[^/]+", self._passing.url)
                 edits = (
@@ -243,14 +246,23 @@ class Edits:
     def into_host(self, line: str) -> tuple[Edit, ...]:
         """A new line at the beginning of the virtual host."""
         host = self._found.host
+        if host is None and not self._found.tree.root:
+            return ()  # what is for a server has no place in a .htaccess
         if host is None:
-            one = next(iter(self._found.tree.root))
+            one = self._found.tree.first
             lines = self.lines(one.file)
             return (lines.insert(one.line, line),)
         lines = self.lines(host.file)
         first = next(iter(host.block or ()), None)
         indent = lines.indent(first.line) if first is not None and first.file == host.file else "    "
         return (lines.insert(host.last + 1, indent + line),)
+
+    def as_websocket(self, one: Directive) -> tuple[Edit, ...]:
+        """`http://` of its URL made `ws://`; what stands behind it may be a macro's parameter."""
+        lines = self.lines(one.file)
+        shape = re.compile(r"(?<=[\s\"'])http(?=s?://)")
+        match = shape.search(lines.text, lines.start(one.line), lines.start(one.last + 1))
+        return (Edit(one.file, match.start(), match.end(), "ws"),) if match else ()
 
     def replacing(self, one: Directive, old: str, new: str) -> tuple[Edit, ...]:
         lines = self.lines(one.file)

@@ -9,13 +9,13 @@ from typing import Final
 
 from wsinspect.doctor.configuration.apache import choice
 from wsinspect.doctor.configuration.apache.defects import defects, limits
-from wsinspect.doctor.configuration.apache.tree import Tree, read_tree, spelled
+from wsinspect.doctor.configuration.apache.tree import HTACCESS, Tree, read_tree, spelled
 from wsinspect.doctor.configuration.model import Met
 from wsinspect.doctor.configuration.sources import Sources
 from wsinspect.doctor.target import Target
 
 _OWN: Final = re.compile(
-    r"^[ \t]*(?:<(?:VirtualHost|Location|LocationMatch|Directory|IfModule|Proxy)\b[^>\n]*>"
+    r"^[ \t]*(?:<(?:VirtualHost|Location|LocationMatch|Directory|IfModule|Proxy|Macro|RequireA\w+)\b[^>\n]*>"
     r"|ProxyPass(?:Match|Reverse)?[ \t]"
     r"|RewriteEngine[ \t]|RewriteRule[ \t]|LoadModule[ \t]|DocumentRoot[ \t]|ProxyPreserveHost[ \t])",
     re.M | re.I,
@@ -43,13 +43,13 @@ class Apache:
         passing = found.passing
         place = passing.location or passing.directive if passing else found.host
         if place is None:
-            place = next(iter(tree.root))
+            place = tree.first
         if passing is not None and passing.location is None:
             words = " ".join((spelled(passing.directive.name), *passing.directive.args[:1]))
         elif place is found.host or passing is not None:
             words = f"<{spelled(place.name)} {' '.join(place.args)}>"
         else:
-            words = "the main server"
+            words = "the main server" if tree.root else HTACCESS
         return Met(
             words.strip(),
             place.at,

@@ -1,13 +1,10 @@
-"""Directives of Apache httpd as they are read: includes in their place, conditions decided.
-
-Our own reader: the syntax is small, and the libraries that there are keep no line numbers.
-"""
+"""httpd's files as directives with their lines: includes, macros and conditions on modules in their place."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -15,17 +12,12 @@ from wsinspect.doctor.configuration.model import Place
 from wsinspect.doctor.configuration.sources import Sources
 
 MAX_DEPTH: Final = 24
+#: The file that a folder of documents may have its own directives in (AccessFileName's default).
+HTACCESS: Final = ".htaccess"
 _MAX_WORDS: Final = 256
+_MAX_EXPANDED: Final = 20_000
 _CONDITIONAL: Final = ("ifmodule", "ifdefine", "ifversion", "ifdirective", "iffile", "ifsection")
 _UNITS: Final = {"ms": 0.001, "s": 1.0, "": 1.0, "mi": 60.0, "min": 60.0, "m": 60.0, "h": 3600.0}
-_SPELLED: Final = {
-    "virtualhost": "VirtualHost",
-    "proxypass": "ProxyPass",
-    "proxypassmatch": "ProxyPassMatch",
-    "rewriterule": "RewriteRule",
-    "location": "Location",
-    "locationmatch": "LocationMatch",
-}
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,23 +50,31 @@ class Tree(NamedTuple):
     """What was read.
 
     Attributes:
-        root: all directives, includes and conditions that hold in their place.
+        root: all directives, includes, macros and conditions that hold in their place.
         modules: names of the modules that are loaded, without `_module`; empty where no file says so.
+        folders: directives of folders of documents by the folder: `.htaccess` files that were given.
     """
 
     root: tuple[Directive, ...]
     sources: Sources
     modules: frozenset[str]
+    folders: dict[str, tuple[Directive, ...]]
 
+    @property
+    def first(self) -> Directive:
+        """A place for what is nowhere in particular."""
+        return next(iter(self.root or next(one for one in self.folders.values() if one)))
 
-def spelled(name: str) -> str:
-    """The name of a directive as the manual spells it."""
-    return _SPELLED.get(name, name)
-
-
-def shown(one: Directive) -> str:
-    """A directive as findings quote it."""
-    return f"{spelled(one.name)} {' '.join(one.args)}"[:120]
+    def folder(self, path: str) -> tuple[Directive, ...]:
+        """What the `.htaccess` of a folder says; nothing where there is none."""
+        known = self.folders.get(path)
+        if known is not None:
+            return known
+        if self.sources.is_pasted or not (Path(path) / HTACCESS).is_file():
+            return ()
+        found = tuple(_Reading(self.sources, path).file(str(Path(path) / HTACCESS), ()))
+        self.folders[path] = kept = tuple(_holding(found, self.modules, {}, 0))
+        return kept
 
 
 def seconds_of(text: str) -> float | None:
@@ -92,12 +92,55 @@ def words_of(text: str) -> tuple[str, ...]:
     )
 
 
+_SPELLED: Final = {
+    "virtualhost": "VirtualHost",
+    "proxypass": "ProxyPass",
+    "proxypassmatch": "ProxyPassMatch",
+    "rewriterule": "RewriteRule",
+    "location": "Location",
+    "locationmatch": "LocationMatch",
+    "sethandler": "SetHandler",
+    "if": "If",
+    "elseif": "ElseIf",
+    "else": "Else",
+    "directory": "Directory",
+}
+
+
+def spelled(name: str) -> str:
+    """The name of a directive as the manual spells it."""
+    return _SPELLED.get(name, name)
+
+
+def shown(one: Directive) -> str:
+    """A directive as findings quote it."""
+    return f"{spelled(one.name)} {' '.join(one.args)}"[:120]
+
+
+class _Line(NamedTuple):
+    """A directive's first line, last line and text."""
+
+    first: int
+    last: int
+    text: str
+
+
+class _Macro(NamedTuple):
+    """What stands between `<Macro NAME PARAMETERS>` and its end (mod_macro)."""
+
+    parameters: tuple[str, ...]
+    file: str
+    lines: tuple[_Line, ...]
+
+
 class _Reading:
     def __init__(self, sources: Sources, root: str) -> None:
         self.sources = sources
         self.root = root
         self.defines: dict[str, str] = {}
+        self._macros: dict[str, _Macro] = {}
         self._seen: set[str] = set()
+        self._expanded = 0
 
     def file(self, file: str, above: tuple[str, ...]) -> list[Directive]:
         real = self.sources.real(file)
@@ -110,10 +153,28 @@ class _Reading:
             return []
         self._seen.add(real)
         text = self.sources.text(file)
-        if text is None:
-            return []
+        return [] if text is None else self._directives(file, list(_logical(text)), (*above, real), ())
+
+    def _directives(
+        self, file: str, lines: Sequence[_Line], above: tuple[str, ...], within: tuple[str, ...]
+    ) -> list[Directive]:
+        """The directives of a file, or of a macro.
+
+        Args:
+            within: the macros that are being used.
+        """
         stack: list[tuple[Directive | None, list[Directive]]] = [(None, [])]
-        for number, last, line in _logical(text):
+        macro: list[_Line] | None = None
+        for number, last, line in lines:
+            if macro is not None:
+                macro.append(_Line(number, last, line))
+                if re.match(r"</macro\s*>", line, re.I):
+                    self._define(file, macro)
+                    macro = None
+                continue
+            if re.match(r"<macro\s", line, re.I):
+                macro = [_Line(number, last, line)]
+                continue
             if line.startswith("</"):
                 name = line[2:].rstrip("> \t").lower()
                 if len(stack) > 1 and stack[-1][0] is not None and stack[-1][0].name == name:
@@ -128,7 +189,12 @@ class _Reading:
                 continue
             name, *args = words_of(self._put_in(line)) or ("",)
             one = Directive(name.lower(), tuple(args), file, number, last)
-            stack[-1][1].extend(self._included(one, (*above, real)))
+            if one.name == "use" and one.args:
+                stack[-1][1].extend(self._used(one, above, within))
+            else:
+                stack[-1][1].extend(self._included(one, above))
+        if macro is not None:
+            self.sources.problem(f"{file}:{macro[0].first}", "<Macro> is not closed")
         while len(stack) > 1:
             left = stack[-1][0]
             if left is not None:
@@ -140,10 +206,41 @@ class _Reading:
     def _close(stack: list[tuple[Directive | None, list[Directive]]]) -> None:
         head, block = stack.pop()
         assert head is not None
-        stack[-1][1].append(Directive(head.name, head.args, head.file, head.line, head.last, tuple(block)))
+        stack[-1][1].append(replace(head, block=tuple(block)))
 
     def _put_in(self, text: str) -> str:
         return re.sub(r"\$\{(\w+)\}", lambda match: self.defines.get(match[1], match[0]), text)
+
+    def _define(self, file: str, lines: Sequence[_Line]) -> None:
+        name, *parameters = words_of(re.sub(r"^<\w+\s+|>\s*$", "", lines[0].text)) or ("",)
+        self._macros[name.lower()] = _Macro(tuple(parameters), file, tuple(lines[1:-1]))
+
+    def _used(self, one: Directive, above: tuple[str, ...], within: tuple[str, ...]) -> list[Directive]:
+        """A macro's directives, its parameters filled in; they stand where the macro is written."""
+        name, *values = one.args
+        macro = self._macros.get(name.lower())
+        if macro is None:
+            self.sources.problem(str(one.at), f"Use {name}: no such macro was read before it")
+            return []
+        self._expanded += len(macro.lines) + 1
+        if name.lower() in within or len(within) > MAX_DEPTH or self._expanded > _MAX_EXPANDED:
+            self.sources.problem(
+                str(one.at), f"Use {name}: it uses itself" if name.lower() in within else "too many macros"
+            )
+            return []
+        if len(values) != len(macro.parameters):
+            self.sources.problem(
+                str(one.at), f"Use {name}: {len(macro.parameters)} arguments are needed, not {len(values)}"
+            )
+            return []
+        filled = dict(zip(macro.parameters, values, strict=True))
+        # The longest name first, as mod_macro takes it: $port is not $p and "ort".
+        shape = re.compile("|".join(map(re.escape, sorted(filled, key=len, reverse=True))) or r"(?!)")
+        lines = [
+            _Line(first, last, shape.sub(lambda match: filled[match[0]], text))
+            for first, last, text in macro.lines
+        ]
+        return self._directives(macro.file, lines, above, (*within, name.lower()))
 
     def _included(self, one: Directive, above: tuple[str, ...]) -> Iterator[Directive]:
         if one.name == "define" and one.args:
@@ -165,7 +262,7 @@ class _Reading:
             yield from self.file(file, above)
 
 
-def _logical(text: str) -> Iterator[tuple[int, int, str]]:
+def _logical(text: str) -> Iterator[_Line]:
     """First line, last line and text of each directive: a backslash at the end continues it."""
     lines = text.split("\n")
     at = 0
@@ -178,28 +275,45 @@ def _logical(text: str) -> Iterator[tuple[int, int, str]]:
         at += 1
         line = "".join(parts).strip()
         if line and not line.startswith("#"):
-            yield first + 1, at, line
+            yield _Line(first + 1, at, line)
 
 
-def read_tree(sources: Sources, files: Sequence[str]) -> Tree | None:
-    """All directives; conditions on modules are decided by what is loaded. None if there are none."""
+def read_tree(sources: Sources, files: Iterable[str]) -> Tree | None:
+    """All directives of some files; conditions on modules are decided by what is loaded.
+
+    Returns:
+        None if there is nothing in them.
+    """
     order = sorted(files, key=lambda one: Path(one).name not in ("apache2.conf", "httpd.conf"))
     reading = _Reading(sources, str(Path(order[0]).parent))
-    root = [one for file in order for one in reading.file(file, ())]
+    root = [
+        one
+        for file in order
+        if Path(file).name != HTACCESS or sources.is_pasted
+        for one in reading.file(file, ())
+    ]
     modules = frozenset(
         one.args[0].removesuffix("_module")
-        for one in _everywhere(root)
+        for one in everywhere(root)
         if one.name == "loadmodule" and one.args
     )
+    folders = {
+        str(Path(sources.real(file)).parent): tuple(
+            _holding(reading.file(file, ()), modules, reading.defines, 0)
+        )
+        for file in order
+        if Path(file).name == HTACCESS and not sources.is_pasted
+    }
     kept = tuple(_holding(root, modules, reading.defines, 0))
-    return Tree(kept, sources, modules) if kept else None
+    return Tree(kept, sources, modules, folders) if kept or any(folders.values()) else None
 
 
-def _everywhere(found: Sequence[Directive]) -> Iterator[Directive]:
+def everywhere(found: Sequence[Directive]) -> Iterator[Directive]:
+    """All directives, those in sections as well."""
     for one in found:
         yield one
         if one.block:
-            yield from _everywhere(one.block)
+            yield from everywhere(one.block)
 
 
 def _holding(
@@ -210,8 +324,7 @@ def _holding(
             if _is_on(one, modules, defines):
                 yield from _holding(one.block or (), modules, defines, depth + 1)
         elif one.block is not None:
-            block = tuple(_holding(one.block, modules, defines, depth + 1))
-            yield Directive(one.name, one.args, one.file, one.line, one.last, block)
+            yield replace(one, block=tuple(_holding(one.block, modules, defines, depth + 1)))
         else:
             yield one
 
