@@ -112,12 +112,13 @@ def start(
     folder: Path,
     environment: Mapping[str, str],
     stderr: IO[bytes],
+    stdin: IO[bytes] | None = None,
 ) -> WarmProcess:
     """`wsinspect` with these arguments, in a session of its own, its stdin empty and its stdout a pipe."""
     control = _server()
     read_out, write_out = os.pipe()
     read_report, write_report = os.pipe()
-    nothing = os.open(os.devnull, os.O_RDONLY)
+    nothing = os.open(os.devnull, os.O_RDONLY) if stdin is None else os.dup(stdin.fileno())
     try:
         request = {
             "module": "wsinspect",
@@ -139,14 +140,19 @@ def start(
 
 
 def run(
-    arguments: Sequence[str], *, folder: Path, environment: Mapping[str, str], timeout: float = 60.0
+    arguments: Sequence[str],
+    *,
+    folder: Path,
+    environment: Mapping[str, str],
+    timeout: float = 60.0,
+    stdin: IO[bytes] | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """`wsinspect` with these arguments to its end, as `subprocess.run` would.
 
     What Python reads of the environment when it starts (PYTHONUTF8, the locale) is as it is in the tests.
     """
     with tempfile.TemporaryFile() as stderr:
-        process = start(arguments, folder=folder, environment=environment, stderr=stderr)
+        process = start(arguments, folder=folder, environment=environment, stderr=stderr, stdin=stdin)
         guard = threading.Timer(timeout, process.kill)
         guard.start()
         assert process.stdout is not None

@@ -52,7 +52,8 @@ def export(
     include_secrets: bool,
     force: bool,
 ) -> None:
-    """Write CAPTURE as HAR (with Chrome's _webSocketMessages) or as JSONL (everything, one row per line).
+    """Write CAPTURE as HAR (with Chrome's _webSocketMessages), as JSONL (everything, one row per line), or as
+    a script for wsinspect mock (what the server of one connection said).
 
     Cookies, credentials and tokens in URLs are masked unless --include-secrets is given; payloads are not
     changed. --filter selects connections if all its keys are about connections, otherwise frames.

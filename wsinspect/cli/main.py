@@ -49,8 +49,10 @@ COMMANDS = {
         "wsinspect.cli.explain:explain", "Say what a console line, error, close code or log line means."
     ),
     "check": _Lazy("wsinspect.cli.check:check", "Check how a client copes with a scenario of faults."),
+    "connect": _Lazy("wsinspect.cli.connect:connect", "Open a WebSocket and type into it, or script it."),
+    "mock": _Lazy("wsinspect.cli.mock:mock", "Serve WebSockets from a script, without a recording."),
     "replay": _Lazy("wsinspect.cli.replay:replay", "Replay a capture, as client or as server."),
-    "export": _Lazy("wsinspect.cli.export:export", "Write a capture as HAR or JSONL."),
+    "export": _Lazy("wsinspect.cli.export:export", "Write a capture as HAR, JSONL or a mock script."),
     "import": _Lazy(
         "wsinspect.cli.import_:import_", "Convert a HAR, JSONL or mitmproxy flow file to a capture."
     ),

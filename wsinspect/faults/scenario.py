@@ -12,9 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
-
+from wsinspect.faults.documents import place_of, placed, read_text, read_yaml, refuse_bomb
 from wsinspect.faults.errors import FaultError
 from wsinspect.faults.idle import never_acts
 from wsinspect.faults.kinds import connections, frames
@@ -22,23 +20,14 @@ from wsinspect.faults.rule import Rule
 from wsinspect.faults.values import SECONDS, shown
 
 VERSION: Final = 1
-#: Nobody writes a larger file.
-MAX_BYTES: Final = 256 * 1024
-_TOO_LONG: Final = "expected a scenario of at most 256 KiB"
 MAX_PHASES: Final = 1000
 #: More rules than anybody needs; each is checked for each frame.
 MAX_RULES: Final = 200
-#: Values in a whole file, with each use of an anchor counted; and how deep they may be nested.
-MAX_VALUES: Final = 50_000
-MAX_DEPTH: Final = 32
 KEYS: Final = ("version", "name", "source", "seed", "start", "rules", "phases", "expect")
 STARTS: Final = ("first-attempt", "now")
 #: Kinds whose faults a phase can do at once.
 DOABLE: Final = (connections.Abort, connections.Close, frames.Inject, connections.Blackhole)
 MAX_SEED: Final = (1 << 63) - 1
-
-#: What the YAML reader also raises on odd files; found by the property test.
-_READER_FAILS: Final = (ValueError, RecursionError, AttributeError, TypeError, LookupError, AssertionError)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,18 +85,7 @@ def load_file(path: Path) -> Scenario:
     Raises:
         FaultError: it cannot be read, or has a mistake.
     """
-    try:
-        with path.open("rb") as file:
-            raw = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise FaultError("", f"cannot read it: {error.strerror}", source=str(path)) from None
-    if len(raw) > MAX_BYTES:
-        raise FaultError("", _TOO_LONG, source=str(path))
-    try:
-        text = raw.decode()
-    except UnicodeDecodeError:
-        raise FaultError("", "expected UTF-8", source=str(path)) from None
-    return load_text(text, str(path))
+    return load_text(read_text(path), str(path))
 
 
 def load_text(text: str, source: str = "") -> Scenario:
@@ -116,21 +94,7 @@ def load_text(text: str, source: str = "") -> Scenario:
     Raises:
         FaultError: with line, column and field.
     """
-    if len(text) > MAX_BYTES:
-        raise FaultError("", _TOO_LONG, source=source)
-    try:
-        yaml = YAML(typ="rt", pure=True)
-        yaml.composer.warn_double_anchors = False  # YAML 1.2 allows a repeated anchor: the newest one counts
-        document = yaml.load(text)
-    except MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line, column = (mark.line + 1, mark.column + 1) if mark is not None else (None, None)
-        problem = " ".join(str(error.problem or error.context).split())
-        raise FaultError("", f"no YAML: {problem}", line=line, column=column, source=source) from None
-    except (YAMLError, *_READER_FAILS) as error:
-        problem = " ".join(str(error).split()) or type(error).__name__
-        raise FaultError("", f"no YAML: {problem}", source=source) from None
-    return _Reader(document, source).scenario()
+    return _Reader(read_yaml(text, source), source).scenario()
 
 
 def load_object(raw: Any) -> Scenario:
@@ -154,14 +118,11 @@ class _Reader:
         try:
             return self._scenario()
         except FaultError as error:
-            line, column = self._place(error.field)
-            if line is None or error.line is not None:
-                raise
-            raise error.at(line, column or 1, self._source) from None
+            raise placed(error, self._document, self._source) from None
 
     def _scenario(self) -> Scenario:
         document = self._document
-        _refuse_bomb(document, MAX_DEPTH, [MAX_VALUES])
+        refuse_bomb(document)
         if not isinstance(document, Mapping):
             raise FaultError("", f"expected a mapping with {', '.join(KEYS)}", line=1, source=self._source)
         self._check_version(document.get("version"))
@@ -180,7 +141,9 @@ class _Reader:
             rules=rules,
             phases=phases,
             expect=expect,
-            expect_lines=tuple(self._place(f"expect[{index}]")[0] for index in range(len(expect))),
+            expect_lines=tuple(
+                place_of(self._document, f"expect[{index}]")[0] for index in range(len(expect))
+            ),
             warnings=tuple(self._warnings),
         )
 
@@ -232,53 +195,13 @@ class _Reader:
                     f"{rule.name} is armed from the start, so no phase changes anything: write armed: false"
                 )
                 path = f"rules[{index}]"
-                self._warnings.append(Remark(field=path, text=text, line=self._place(path)[0]))
+                self._warnings.append(Remark(field=path, text=text, line=place_of(self._document, path)[0]))
             if not rule.armed and rule.name not in used:
                 reason = "it is not armed, and no phase arms it"
             if reason:
                 path = f"rules[{index}]"
                 text = f"{rule.name} can never act: {reason}"
-                self._warnings.append(Remark(field=path, text=text, line=self._place(path)[0]))
-
-    def _place(self, path: str) -> tuple[int | None, int | None]:
-        """Line and column of a field in the file, or of what holds it."""
-        line: int | None = None
-        column: int | None = None
-        node: Any = self._document
-        for key in _keys(path):
-            marks = getattr(node, "lc", None)
-            data = getattr(marks, "data", None) or {}
-            if key in data and isinstance(node, Mapping | Sequence):
-                where = data[key]
-                line, column = where[0] + 1, where[1] + 1
-                node = node[key]  # type: ignore[index, unused-ignore]
-            else:
-                break
-        if line is None and getattr(getattr(self._document, "lc", None), "line", None) is not None:
-            return self._document.lc.line + 1, self._document.lc.col + 1
-        return line, column
-
-
-def _refuse_bomb(value: Any, depth: int, left: list[int]) -> None:
-    """A few lines of aliases can stand for more values than there is memory, or for endless ones."""
-    left[0] -= 1
-    if left[0] < 0:
-        raise FaultError("", f"expected at most {MAX_VALUES} values, those of anchors counted each time")
-    if isinstance(value, Mapping):
-        parts = [*value.keys(), *value.values()]
-    elif isinstance(value, Sequence) and not isinstance(value, str | bytes):
-        parts = [*value]
-    else:
-        return
-    if not depth:
-        raise FaultError("", f"expected values nested at most {MAX_DEPTH} deep")
-    for part in parts:
-        _refuse_bomb(part, depth - 1, left)
-
-
-def _keys(path: str) -> list[str | int]:
-    parts = path.replace("[", ".[").strip(".").split(".") if path else []
-    return [int(part[1:-1]) if part.startswith("[") else part for part in parts]
+                self._warnings.append(Remark(field=path, text=text, line=place_of(self._document, path)[0]))
 
 
 def _phase(raw: Any, names: Sequence[str]) -> Phase:

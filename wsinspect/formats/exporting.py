@@ -80,9 +80,28 @@ def _jsonl(
     return Written(counted(frames, "frame"))
 
 
+def _mock(
+    capture: Capture, out: IO[bytes], *, choice: Choice, include_secrets: bool, progress: Progress
+) -> Written:
+    from wsinspect.formats.mock_writer import write_mock
+
+    result = write_mock(capture, out, choice=choice, progress=progress)
+    notes = []
+    if result.others:
+        notes.append(
+            f"the script plays connection {result.connection}; -c chooses another of {result.others + 1}"
+        )
+    if result.left_out:
+        notes.append(
+            f"{counted(result.left_out, 'message')} left out: cut in the capture, or too many for a script"
+        )
+    return Written(f"connection {result.connection}, {counted(result.steps, 'step')}", tuple(notes))
+
+
 _ALL: Final = (
     Exporter("har", "HAR", _har),
     Exporter("jsonl", "JSONL", _jsonl, keeps_part=True),
+    Exporter("mock", "mock script", _mock),
 )
 #: By name, in the order that menus show.
 EXPORTERS: Final[dict[str, Exporter]] = {one.name: one for one in _ALL}

@@ -7,12 +7,11 @@ from typing import Any
 
 import pytest
 
+from wsinspect.faults.documents import MAX_BYTES, MAX_VALUES
 from wsinspect.faults.errors import FaultError
 from wsinspect.faults.scenario import (
-    MAX_BYTES,
     MAX_PHASES,
     MAX_RULES,
-    MAX_VALUES,
     load_file,
     load_object,
     load_text,

@@ -1,0 +1,326 @@
+"""`wsinspect connect`: a WebSocket client to type into, or to script; recorded like any other."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from wsinspect.cli.capture_options import record_option
+from wsinspect.cli.options import DURATION, color_option, examples, json_option
+
+if TYPE_CHECKING:
+    from wsinspect.errors import UsageError
+    from wsinspect.launch.connecting import Outcome
+    from wsinspect.peers.client import Opened, Refused
+    from wsinspect.peers.socket import Seen
+    from wsinspect.peers.talk import Ending, Expected
+    from wsinspect.peers.typed import Command
+    from wsinspect.present.terminal import Palette
+
+_ORDER = "wsinspect.order"
+
+
+class InOrder(click.Command):
+    """A command that remembers in which order its repeatable options were given, across their names."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse them twice: click joins the values of each option, and keeps the order of all."""
+        _, _, order = self.make_parser(ctx).parse_args(args=list(args))
+        ctx.meta[_ORDER] = [parameter.name for parameter in order]
+        return super().parse_args(ctx, args)
+
+
+@click.command(
+    cls=InOrder,
+    epilog=examples(
+        "wsinspect connect wss://echo.example/chat",
+        "wsinspect connect localhost:3000 --subprotocol mqtt --header 'Authorization: Bearer x'",
+        "wsinspect connect localhost:3000 --send '{\"type\":\"login\"}' --expect 'json:$.type=welcome'",
+        "wsinspect connect localhost:3000 --send /ping --expect op:pong --json",
+        "wsinspect connect localhost:3000 < session.txt",
+        failed="refused, an expected frame did not come, or no CLOSE frame at the end",
+    ),
+)
+@click.argument("url")
+@click.option(
+    "--header", "-H", "headers", multiple=True, metavar="'NAME: VALUE'", help="A request header; repeatable."
+)
+@click.option(
+    "--subprotocol", "-s", "subprotocols", multiple=True, metavar="NAME", help="Offer this one; repeatable."
+)
+@click.option(
+    "--cookie", "-b", "cookies", multiple=True, metavar="NAME=VALUE", help="Send a cookie; repeatable."
+)
+@click.option("--origin", metavar="URL", help="The Origin header, as a page of that site would send it.")
+@click.option("--compress", is_flag=True, help="Offer permessage-deflate, as browsers do.")
+@click.option(
+    "--send",
+    "-x",
+    "sends",
+    multiple=True,
+    metavar="LINE",
+    help="Send this, then leave; repeatable. @FILE sends a file.",
+)
+@click.option(
+    "--expect",
+    "-e",
+    "expects",
+    multiple=True,
+    metavar="FILTER",
+    help="Wait for a matching frame; repeatable, in order.",
+)
+@click.option("--within", type=DURATION, default="5s", help="How long --expect may take; 5s by default.")
+@click.option(
+    "--wait", type=DURATION, help="How long to stay after the last line; 1s by default, 0 after --expect."
+)
+@click.option("--no-templates", is_flag=True, help="Send {{...}} as it is.")
+@click.option("--no-pong", is_flag=True, help="Don't answer PINGs.")
+@click.option("--insecure", is_flag=True, help="Accept any server certificate.")
+@click.option(
+    "--ca",
+    "trusted",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    metavar="FILE",
+    help="Also trust server certificates issued by this CA (PEM); repeatable.",
+)
+@record_option
+@click.option("--name", help="Name of the new capture, for show, replay and the others.")
+@json_option
+@color_option
+def connect(url: str, as_json: bool, color: str, **options: Any) -> int:
+    """Open a WebSocket to URL and type into it: every frame is shown, and recorded like any capture.
+
+    URL is ws:// or wss://; without a scheme it is ws://. A line is a text message. Lines that begin with a
+    slash are commands: /ping, /binary 00 ff, /file PATH, /expect FILTER, /wait 2s, /close 1001 bye; /help
+    lists them. {{seq}}, {{uuid}}, {{now}} and {{$.id}} are filled in (docs/connect.md).
+
+    With --send and --expect, in the order given, or with lines on stdin, it is a script: it ends when all is
+    done, and the exit code says how.
+    """
+    from wsinspect.launch.captures import discard_if_empty
+    from wsinspect.launch.connecting import Plan
+    from wsinspect.launch.connecting import connect as talk
+    from wsinspect.peers.client import Request, parse_cookie, parse_header, parse_subprotocols, parse_url
+    from wsinspect.present.terminal import Palette
+
+    headers = [parse_header(text) for text in options["headers"]]
+    if options["origin"] is not None:
+        headers.append(("Origin", options["origin"]))
+    request = Request(
+        target=parse_url(url),
+        headers=headers,
+        subprotocols=parse_subprotocols(options["subprotocols"]),
+        cookies=[parse_cookie(text) for text in options["cookies"]],
+        compress=options["compress"],
+    )
+    commands = _commands(options["sends"], options["expects"], fills=not options["no_templates"])
+    path = _capture_path(options["capture"], options["name"])
+    engine_options = ["--insecure"] if options["insecure"] else []
+    engine_options += [f"--ca={file.absolute()}" for file in options["trusted"]]
+    is_interactive = commands is None and sys.stdin.isatty() and sys.stdout.isatty()
+    plan = Plan(
+        request=request,
+        capture=path,
+        commands=commands,
+        is_interactive=is_interactive,
+        within_ns=options["within"],
+        wait_ns=options["wait"],
+        fills=not options["no_templates"],
+        answers_pings=not options["no_pong"],
+        engine_options=engine_options,
+    )
+    shows = _JsonShows(str(path)) if as_json else _HumanShows(url, path, Palette.choose(color))
+    outcome = talk(plan, shows)
+    if not outcome.is_open and options["capture"] is None and discard_if_empty(path):
+        return 1
+    _explain(path, outcome, as_json, color)
+    return 1 if outcome.has_failed else 0
+
+
+def _commands(sends: tuple[str, ...], expects: tuple[str, ...], *, fills: bool) -> list[Command] | None:
+    """What --send and --expect ask for, in the order in which they were given; None without any."""
+    from wsinspect.peers import templates
+    from wsinspect.peers.typed import Expect, Help, Say, parse_expectation, parse_line
+
+    if not sends and not expects:
+        return None
+    lines, filters = iter(sends), iter(expects)
+    found: list[Command] = []
+    for name in click.get_current_context().meta[_ORDER]:
+        if name == "expects":
+            found.append(Expect(parse_expectation(next(filters))))
+        elif name == "sends" and (command := parse_line(next(lines))) is not None:
+            if isinstance(command, Help):
+                raise click.UsageError("--send /help: see docs/connect.md")
+            if isinstance(command, Say) and command.text is not None and fills:
+                try:
+                    templates.check(command.text)
+                except templates.TemplateError as error:
+                    raise click.UsageError(f"--send: {error}") from None
+            found.append(command)
+    return found
+
+
+def _capture_path(capture: Path | None, name: str | None) -> Path:
+    from wsinspect.launch.captures import path_for
+    from wsinspect.launch.paths import new_capture_path
+    from wsinspect.recorder.prepare import check_new
+
+    if capture is not None and name is not None:
+        raise click.UsageError("--name is for a new capture in the default place; --capture names its file")
+    path = capture if capture is not None else new_capture_path() if name is None else path_for(name)
+    check_new(path.absolute(), append=False)
+    return path.absolute()
+
+
+def _explain(path: Path, outcome: Outcome, as_json: bool, color: str) -> None:
+    """What the rules make of a failure, and where the recording is."""
+    import shlex
+
+    from wsinspect.cli.diagnosis import diagnose_file
+    from wsinspect.cli.output import echo_json, prose_columns
+    from wsinspect.launch.paths import captures_dir
+    from wsinspect.present.findings import finding_lines
+    from wsinspect.present.terminal import Palette
+
+    findings = diagnose_file(path, None, None).findings if outcome.has_failed else []
+    for one in findings:
+        if as_json:
+            echo_json({"event": "finding", **one.as_json()})
+        else:
+            for line in Palette.choose(color).folded(finding_lines([one]), prose_columns()):
+                click.echo(line, err=True)
+    if not as_json:
+        name = path.stem if path.parent == captures_dir() else shlex.quote(str(path))
+        click.echo(f"wsinspect: recorded in {path}; to view it: wsinspect show {name} 1", err=True)
+
+
+class _HumanShows:
+    """Frames on stdout, what else happens on stderr."""
+
+    def __init__(self, url: str, path: Path, palette: Palette) -> None:
+        from wsinspect.cli.output import echo
+        from wsinspect.peers.printing import Printer
+
+        self._url, self._path = url, path
+        printer = Printer(echo, palette)
+        self.frame = printer.frame
+        self.expected = printer.expected
+
+    def opened(self, opened: Opened, ms: float) -> None:
+        from wsinspect.text import escape
+        from wsinspect.units import format_milliseconds
+
+        agreed = opened.agreed
+        words = ["101", format_milliseconds(ms)]
+        if agreed.subprotocol is not None:
+            words.append(f"subprotocol {escape(agreed.subprotocol)}")
+        words += [escape(str(extension)) for extension in agreed.extensions]
+        self._say(f"connected to {escape(self._url)} ({', '.join(words)})")
+        if sys.stdin.isatty() and sys.stdout.isatty():
+            self._say("type a message, /help for commands, Ctrl-D to leave")
+
+    def refused(self, refused: Refused) -> None:
+        from wsinspect.text import escape, escape_bytes, escape_lines
+
+        response = refused.response
+        if response is None or response.status is None:
+            self._say(f"no answer from {escape(self._url)}")
+            return
+        if refused.problems:
+            self._say(f"the 101 is wrong: {', '.join(refused.problems)}")
+        for line in escape_lines(response.head.decode("latin-1").rstrip()):
+            click.echo(f"  {line}", err=True)
+        if refused.body:
+            click.echo(f"  {escape_bytes(refused.body[:500])}", err=True)
+
+    def ended(self, end: Ending) -> None:
+        from wsinspect.peers.printing import ending_words
+
+        self._say(ending_words(end))
+
+    def help(self) -> None:
+        from wsinspect.peers.templates import KNOWN
+        from wsinspect.peers.typed import HELP
+
+        for written, words in {**HELP, **KNOWN}.items():
+            click.echo(f"  {written:<26}{words}")
+
+    def complain(self, error: UsageError) -> None:
+        from wsinspect.text import escape
+
+        for line in error.excerpt:
+            click.echo(f"  {escape(line)}")
+        click.echo(f"  ! {escape(error.message)}{f' ({escape(error.hint)})' if error.hint else ''}")
+
+    def _say(self, line: str) -> None:
+        click.echo(f"wsinspect: {line}", err=True)
+
+
+class _JsonShows:
+    """One object per line."""
+
+    def __init__(self, capture: str) -> None:
+        self._capture = capture
+
+    def opened(self, opened: Opened, ms: float) -> None:
+        from wsinspect.cli.output import echo_json
+
+        agreed = opened.agreed
+        extensions = ", ".join(map(str, agreed.extensions)) or None
+        echo_json(
+            {
+                "event": "open",
+                "status": agreed.status,
+                "subprotocol": agreed.subprotocol,
+                "extensions": extensions,
+                "ms": round(ms, 3),
+                "capture": self._capture,
+            }
+        )
+
+    def refused(self, refused: Refused) -> None:
+        from wsinspect.cli.output import echo_json
+        from wsinspect.decoders.as_json import content
+
+        response = refused.response
+        head = None if response is None else response.head.decode("latin-1")
+        echo_json(
+            {
+                "event": "refused",
+                "status": None if response is None else response.status,
+                "head": head,
+                "body": content(refused.body),
+                "problems": list(refused.problems),
+                "capture": self._capture,
+            }
+        )
+
+    def frame(self, seen: Seen) -> None:
+        from wsinspect.cli.output import echo_json
+        from wsinspect.peers.printing import frame_object
+
+        echo_json(frame_object(seen))
+
+    def expected(self, expected: Expected) -> None:
+        from wsinspect.cli.output import echo_json
+        from wsinspect.peers.printing import expected_object
+
+        echo_json(expected_object(expected))
+
+    def ended(self, end: Ending) -> None:
+        from wsinspect.cli.output import echo_json
+        from wsinspect.peers.printing import ending_object
+
+        echo_json(ending_object(end))
+
+    def help(self) -> None:
+        """Nobody types into a script."""
+
+    def complain(self, error: UsageError) -> None:
+        """Nobody types into a script: mistakes end it."""
+        raise error

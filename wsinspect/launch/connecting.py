@@ -1,0 +1,260 @@
+"""A WebSocket by hand: an engine that records, a client of ours through it, and the end of both.
+
+Contract: the engine has ended and its capture is complete when `connect` returns or raises.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import sys
+import threading
+import time
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Protocol
+
+from wsinspect.errors import UsageError
+from wsinspect.launch.child import EngineChild
+from wsinspect.launch.interrupts import one_interrupt
+from wsinspect.launch.paths import ensure_private_dir, state_dir
+from wsinspect.net import Address, Endpoint
+from wsinspect.peers.client import Opened, Refused, Request, open_socket
+from wsinspect.peers.socket import Seen
+from wsinspect.peers.talk import Ending, Expected, Talk, UnmetError, ending
+from wsinspect.peers.templates import Values
+from wsinspect.peers.typed import Close, Command, Expect, Help, parse_line
+
+_HTTP: Final = {"ws": "http", "wss": "https"}
+#: Longest line of a script on stdin: nobody types more, and what has no line ends must not fill the memory.
+_MOST_LINE: Final = 16 * 1024 * 1024
+_READ_BYTES: Final = 65536
+
+
+class Shows(Protocol):
+    """Whoever prints what happens."""
+
+    def opened(self, opened: Opened, ms: float) -> None: ...
+
+    def refused(self, refused: Refused) -> None: ...
+
+    def frame(self, seen: Seen) -> None: ...
+
+    def expected(self, expected: Expected) -> None: ...
+
+    def ended(self, end: Ending) -> None: ...
+
+    def help(self) -> None: ...
+
+    def complain(self, error: UsageError) -> None: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What to do.
+
+    Attributes:
+        commands: what to do, in order; None takes lines from the terminal or from stdin.
+        is_interactive: the lines are typed on a terminal.
+        within_ns: how long an expected frame may take.
+        wait_ns: how long to stay after the last command; None for a moment, or not at all where that was an
+            expectation.
+        fills: whether placeholders are filled.
+        engine_options: of `wsinspect run`, in addition.
+    """
+
+    request: Request
+    capture: Path
+    commands: Sequence[Command] | None = None
+    is_interactive: bool = False
+    within_ns: int = 5 * 10**9
+    wait_ns: int | None = None
+    fills: bool = True
+    answers_pings: bool = True
+    engine_options: Sequence[str] = ()
+
+
+@dataclass
+class Outcome:
+    """How it went.
+
+    Attributes:
+        is_open: the handshake succeeded.
+        is_unmet: an expected frame did not come.
+        end: how it ended; None where it never opened.
+        has_aborted: we ended it with an RST, as we were asked to.
+    """
+
+    is_open: bool = False
+    is_unmet: bool = False
+    end: Ending | None = None
+    has_aborted: bool = False
+
+    @property
+    def has_failed(self) -> bool:
+        """Refused, not as expected, or left by the server without a CLOSE frame."""
+        is_lost = self.end is not None and self.end.is_abnormal and not self.has_aborted
+        return not self.is_open or self.is_unmet or is_lost
+
+
+_MOMENT_NS: Final = 10**9
+
+
+def connect(plan: Plan, shows: Shows) -> Outcome:
+    """Start a proxy in front of the server, talk through it, and end it.
+
+    Raises:
+        KeyboardInterrupt: a signal ended it.
+        UsageError: a command cannot be done, such as a file that is not there.
+        WsinspectError: the proxy did not start.
+    """
+    target = plan.request.target
+    server = Endpoint(_HTTP[target.scheme], target.host, target.port)
+    options = ["--quiet", f"--tap=connect=127.0.0.1:0={server}", "--host=keep", "--no-page-scan"]
+    engine = EngineChild([*options, *plan.engine_options], plan.capture)
+    with one_interrupt():
+        try:
+            engine.start()
+            listener = engine.ready["listeners"][0]
+            return asyncio.run(_Session(plan, shows).run(Address(listener["host"], listener["port"])))
+        finally:
+            engine.stop()
+
+
+@dataclass
+class _Session:
+    plan: Plan
+    shows: Shows
+    outcome: Outcome = field(default_factory=Outcome)
+
+    async def run(self, proxy: Address) -> Outcome:
+        plan, shows, outcome = self.plan, self.shows, self.outcome
+        begun = time.monotonic()
+        opened = await open_socket(
+            proxy,
+            plan.request,
+            octets=secrets.token_bytes,
+            now_ns=time.time_ns,
+            on_frame=shows.frame,
+            answers_pings=plan.answers_pings,
+        )
+        if isinstance(opened, Refused):
+            shows.refused(opened)
+            return outcome
+        outcome.is_open = True
+        shows.opened(opened, (time.monotonic() - begun) * 1e3)
+        socket = opened.socket
+        values = Values(time.time_ns, secrets.token_bytes, os.environ)
+        talk = Talk(socket, values, within_ns=plan.within_ns, fills=plan.fills, on_expected=shows.expected)
+        socket.begin()
+        try:
+            await self._talk(talk)
+        except UnmetError:
+            outcome.is_unmet = True
+        except UsageError:
+            await talk.finish()
+            raise
+        by_us = socket.codes.theirs is None
+        outcome.has_aborted = socket.has_aborted
+        await talk.finish()
+        outcome.end = ending(socket, by_us=by_us)
+        shows.ended(outcome.end)
+        return outcome
+
+    async def _talk(self, talk: Talk) -> None:
+        if self.plan.is_interactive:
+            await _until_ended(talk, self._typed(talk))
+        else:
+            await _until_ended(talk, self._script(talk))
+
+    async def _script(self, talk: Talk) -> None:
+        """Commands that were given, or that come on stdin."""
+        last: Command | None = None
+        if self.plan.commands is not None:
+            for last in self.plan.commands:
+                await talk.do(last)
+        else:
+            async for line in _lines_of_stdin():
+                command = parse_line(line)
+                if command is not None:
+                    last = command
+                    await talk.do(command)
+        wait_ns = self.plan.wait_ns
+        if wait_ns is None:
+            wait_ns = 0 if isinstance(last, Expect | Close) else _MOMENT_NS
+        await asyncio.sleep(wait_ns / 1e9)
+
+    async def _typed(self, talk: Talk) -> None:
+        """Lines of a terminal: what is wrong with one is said, and the next one may be right."""
+        from wsinspect.peers.prompt import typed_lines
+
+        history = ensure_private_dir(state_dir()) / "connect_history"
+        async for line in typed_lines(history):
+            try:
+                command = parse_line(line)
+                if isinstance(command, Help):
+                    self.shows.help()
+                elif command is not None:
+                    await talk.do(command)
+            except UsageError as error:
+                self.shows.complain(error)
+            except UnmetError:
+                continue  # it has been said
+            if isinstance(command, Close):
+                return
+
+
+async def _until_ended(talk: Talk, work: Coroutine[None, None, None]) -> None:
+    """Do it, unless the connection ends before.
+
+    Raises:
+        UnmetError: an expected frame did not come.
+        UsageError: a command cannot be done.
+    """
+    doing = asyncio.ensure_future(work)
+    closed = asyncio.ensure_future(talk.socket.closed())
+    try:
+        await asyncio.wait((doing, closed), return_when=asyncio.FIRST_COMPLETED)
+        # An expectation that the end leaves open is told by the one who waits, a turn later.
+        await asyncio.wait((doing,), timeout=0.05 if not doing.done() else 0)
+        if doing.done():
+            doing.result()
+    finally:
+        for task in (doing, closed):
+            task.cancel()
+        await asyncio.gather(doing, closed, return_exceptions=True)
+
+
+async def _lines_of_stdin() -> AsyncIterator[str]:
+    """The lines of stdin as they come, from a thread: a file cannot be waited for by an event loop.
+
+    The thread reads the descriptor itself, so that nothing waits for it when the program ends.
+    """
+    loop = asyncio.get_running_loop()
+    queue: asyncio.Queue[bytes] = asyncio.Queue()
+    descriptor = sys.stdin.fileno()
+
+    def put(data: bytes) -> None:
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(queue.put_nowait, data)
+
+    def read() -> None:
+        while data := os.read(descriptor, _READ_BYTES):
+            put(data)
+        put(b"")
+
+    threading.Thread(target=read, name="stdin", daemon=True).start()
+    rest = b""
+    while data := await queue.get():
+        *lines, rest = (rest + data).split(b"\n")
+        if len(rest) > _MOST_LINE:
+            raise UsageError("a line on stdin is longer than 16 MiB")
+        for line in lines:
+            yield line.removesuffix(b"\r").decode("utf-8", "surrogateescape")
+    if rest:
+        yield rest.decode("utf-8", "surrogateescape")
+
+
+__all__ = ["Outcome", "Plan", "Shows", "connect"]

@@ -1,0 +1,73 @@
+"""A line at a time from a terminal, with history and completion, while frames are printed above it.
+
+The only importer of prompt_toolkit, which keeps the line that is being typed whole while others are printed.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Iterable
+from pathlib import Path
+
+from prompt_toolkit import PromptSession
+from prompt_toolkit.auto_suggest import AutoSuggestFromHistory
+from prompt_toolkit.completion import CompleteEvent, Completer, Completion, PathCompleter
+from prompt_toolkit.document import Document
+from prompt_toolkit.history import FileHistory
+from prompt_toolkit.patch_stdout import patch_stdout
+
+from wsinspect.filters.completion import complete
+from wsinspect.peers.templates import KNOWN
+from wsinspect.peers.typed import HELP
+
+
+class LineCompleter(Completer):
+    """Commands, placeholders, paths behind `@` and `/file`, and filters behind `/expect`."""
+
+    def __init__(self) -> None:
+        self._paths = PathCompleter(expanduser=True)
+
+    def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterable[Completion]:
+        text = document.text_before_cursor
+        for begin in ("@", "/file ", "/binary @"):
+            if text.startswith(begin) and not text.startswith("@@"):
+                rest = text[len(begin) :]
+                yield from self._paths.get_completions(Document(rest, len(rest)), complete_event)
+                return
+        if text.startswith("/expect "):
+            rest = text.removeprefix("/expect ")
+            found = complete(rest, len(rest))
+            for one in found.candidates:
+                yield Completion(one.text, start_position=found.start - len(rest), display_meta=one.help)
+        elif text.startswith("/") and " " not in text and not text.startswith("//"):
+            for written, words in HELP.items():
+                command = written.split()[0]
+                if command.startswith(text):
+                    yield Completion(command, start_position=-len(text), display=written, display_meta=words)
+        elif "{{" in text and "}}" not in text[text.rindex("{{") :]:
+            begun = text[text.rindex("{{") :]
+            for written, words in KNOWN.items():
+                if written.startswith(begun):
+                    yield Completion(written, start_position=-len(begun), display_meta=words)
+
+
+async def typed_lines(history: Path) -> AsyncIterator[str]:
+    """What is typed, until the end of input (Ctrl-D) or an interrupt (Ctrl-C).
+
+    Args:
+        history: a file that keeps what was typed; private, like a capture.
+    """
+    os.close(os.open(history, os.O_WRONLY | os.O_CREAT, 0o600))
+    session: PromptSession[str] = PromptSession(
+        history=FileHistory(str(history)),
+        completer=LineCompleter(),
+        auto_suggest=AutoSuggestFromHistory(),
+        complete_while_typing=False,
+        enable_open_in_editor=True,
+    )
+    with patch_stdout(raw=True):
+        while True:
+            try:
+                yield await session.prompt_async("> ")
+            except (EOFError, KeyboardInterrupt):
+                return
