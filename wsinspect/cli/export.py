@@ -103,6 +103,8 @@ def _by_name(output: str) -> Exporter:
     for name, exporter in EXPORTERS.items():
         if output.endswith(f".{name}"):
             return exporter
+    if output.endswith((".yaml", ".yml")):
+        return EXPORTERS["mock"]
     names = " or ".join(EXPORTERS)
     raise click.UsageError(f"unknown format: use --format {names}, or a file name that ends with it")
 

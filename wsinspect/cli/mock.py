@@ -87,7 +87,7 @@ def _watcher(as_json: bool, color: str) -> Watcher:
     from wsinspect.text import escape
 
     class Lines(Watcher):
-        """Lines for people."""
+        """What happens, as lines for people."""
 
         def opened(self, number: int, path: str, subprotocol: str | None) -> None:
             said = f", subprotocol {escape(subprotocol)}" if subprotocol is not None else ""

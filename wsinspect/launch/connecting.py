@@ -217,7 +217,7 @@ async def _until_ended(talk: Talk, work: Coroutine[None, None, None]) -> None:
     closed = asyncio.ensure_future(talk.socket.closed())
     try:
         await asyncio.wait((doing, closed), return_when=asyncio.FIRST_COMPLETED)
-        # An expectation that the end leaves open is told by the one who waits, a turn later.
+        # Whoever waits for a frame learns a turn later that none will come.
         await asyncio.wait((doing,), timeout=0.05 if not doing.done() else 0)
         if doing.done():
             doing.result()

@@ -170,7 +170,7 @@ def expected_object(expected: Expected) -> dict[str, Any]:
 
 
 def ending_object(ending: Ending) -> dict[str, Any]:
-    """How it ended."""
+    """The facts of an end as a JSON object."""
     client, server = (
         None if one is None else {"code": one[0], "reason": one[1]} for one in (ending.client, ending.server)
     )

@@ -33,7 +33,7 @@ HELP: Final[dict[str, str]] = {
     "/file PATH": "send a file: as text where it is UTF-8, else binary; @PATH does the same",
     "/expect FILTER": "wait for a frame that passes (within --within); fail if none comes",
     "/wait DURATION": "wait, such as /wait 500ms",
-    "/close [CODE [REASON]]": "close, with 1000 unless told otherwise",
+    "/close [CODE [REASON]]": "close, with 1000 by default",
     "/abort": "end with an RST, without a CLOSE frame",
     "/help": "show this",
     "/quit": "close with 1000, and leave",
@@ -72,7 +72,7 @@ class Expect:
 
 @dataclass(frozen=True)
 class Wait:
-    """Wait, in nanoseconds."""
+    """Wait for so many nanoseconds."""
 
     for_ns: int
 
@@ -92,7 +92,7 @@ class Abort:
 
 @dataclass(frozen=True)
 class Help:
-    """Show the commands."""
+    """Show which commands there are."""
 
 
 Command = Say | SayFile | Expect | Wait | Close | Abort | Help
