@@ -113,7 +113,7 @@ const CLIENTS = {
     socket.on("connect", () => socket.emit("join", "room", () => {}));
   },
   "reconnecting-websocket": (url) => {
-    const options = { WebSocket, minReconnectionDelay: 200, maxReconnectionDelay: 2000, minUptime: 100, reconnectionDelayGrowFactor: 1.8 };
+    const options = { WebSocket, minReconnectionDelay: 500, maxReconnectionDelay: 4000, minUptime: 100, reconnectionDelayGrowFactor: 1.8 };
     const socket = new ReconnectingWebSocket(url + "/reconnecting", [], options);
     socket.addEventListener("open", () => socket.send('{"type":"join"}'));
     socket.addEventListener("error", () => {});

@@ -18,6 +18,12 @@ from typing import Final
 IMMEDIATE_NS: Final = 100_000_000
 #: A shape that needs at most this much jitter has none.
 _EXACT: Final = 0.04
+#: No row of delays with jitter is this close to a curve, however it was drawn.
+_CLOSE: Final = 0.012
+#: Of so many delays one may be late because the machine was busy, and says nothing of its client.
+_LATE_OF: Final = 4
+#: So many delays of a long row are looked at for that.
+_LOOKED_AT: Final = 16
 #: With more jitter than this, no model differs from chance.
 _MOST_JITTER: Final = 0.9
 _FACTORS: Final = tuple(1.25 + 0.05 * step for step in range(76))
@@ -134,6 +140,10 @@ def _shape(delays: Sequence[int], noise_ns: int) -> _Fit:
     count = len(delays)
     if fixed <= exact:
         return _Fit(Shape.FIXED, frozenset({Shape.FIXED}), fixed, is_exact=True)
+    steady = sorted(delays)[: count - count // _LATE_OF]
+    if count >= _LATE_OF and (timely := _needed([1.0] * len(steady), steady)) <= exact / 2:
+        # A timer is late on a busy machine, never early.
+        return _Fit(Shape.FIXED, frozenset({Shape.FIXED}), timely, is_exact=True)
     spread = max(delays) / max(1, min(delays))
     is_rising = all(b >= a * (1 - exact) - noise_ns for a, b in pairwise(delays))
     # An even jitter of half up and down spans at most three times the smallest delay.
@@ -169,14 +179,18 @@ def _shape(delays: Sequence[int], noise_ns: int) -> _Fit:
     return _Fit(Shape.IRREGULAR, frozenset(Shape) - {Shape.IMMEDIATE, Shape.NONE}, best)
 
 
-def _needed(model: Sequence[float], delays: Sequence[int]) -> float:
-    """The least j for which some base has every delay within base * model * (1 - j ... 1 + j)."""
-    ratios = [delay / one for delay, one in zip(delays, model, strict=True)]
-    low, high = min(ratios), max(ratios)
+def _needed(model: Sequence[float], delays: Sequence[int], late: int = 0) -> float:
+    """The least j for which some base has every delay within base * model * (1 - j ... 1 + j).
+
+    Args:
+        late: how many of them may be later than that.
+    """
+    ratios = sorted(delay / one for delay, one in zip(delays, model, strict=True))
+    low, high = ratios[0], ratios[len(ratios) - 1 - late]
     return (high - low) / (high + low) if high else 0.0
 
 
-def _grown(delays: Sequence[int], kind: str) -> list[tuple[float, float]]:
+def _grown(delays: Sequence[int], kind: str, late: int = 0) -> list[tuple[float, float]]:
     """For each factor or slope, and each place where a cap may begin: the jitter needed, and the factor."""
     count = len(delays)
     found = []
@@ -186,19 +200,19 @@ def _grown(delays: Sequence[int], kind: str) -> list[tuple[float, float]]:
             # The cap is reached at this delay; its value is between the value there and the one before.
             model = steps[: capped + 1]
             if capped == count - 1:
-                found.append((_needed(steps, delays), rate))
+                found.append((_needed(steps, delays, late), rate))
             flat = delays[capped:]
-            level = (max(flat) + min(flat)) / 2
-            base = _base(model[:-1], delays[:capped])
+            level = min(flat) if late else (max(flat) + min(flat)) / 2
+            base = _base(model[:-1], delays[:capped], late)
             if base and model[-2] * base <= level <= model[-1] * base * (1 + _EXACT):
                 values = [one * base for one in model[:-1]] + [level] * len(flat)
-                found.append((_needed(values, delays), rate))
+                found.append((_needed(values, delays, late), rate))
     return found
 
 
-def _base(model: Sequence[float], delays: Sequence[int]) -> float:
-    ratios = [delay / one for delay, one in zip(delays, model, strict=True)]
-    return (min(ratios) + max(ratios)) / 2
+def _base(model: Sequence[float], delays: Sequence[int], late: int = 0) -> float:
+    ratios = sorted(delay / one for delay, one in zip(delays, model, strict=True))
+    return (ratios[0] + ratios[max(0, len(ratios) - 1 - late)]) / 2
 
 
 def _trend(delays: Sequence[int]) -> float:
@@ -214,22 +228,37 @@ def _can_grow(delays: Sequence[int], exact: float) -> bool:
 
 
 def _jitter(delays: Sequence[int], found: _Fit, noise_ns: int) -> bool | None:
+    count, noise = len(delays), noise_ns / max(1.0, median(delays))
     if found.shape == Shape.FIXED and not found.is_exact:
         return True
     if found.is_exact:
-        # A few delays with jitter may be on a curve by chance, but hardly this exactly.
-        is_close = found.jitter <= 0.01 + noise_ns / max(delays) / 2
-        if found.shape == Shape.FIXED and is_close:
-            return False
-        return False if len(delays) >= 6 or (len(delays) >= 4 and is_close) else None
-    if found.shape in (Shape.LINEAR, Shape.EXPONENTIAL, Shape.IRREGULAR, Shape.UNCLEAR) and len(delays) >= 3:
+        # A few delays with jitter may be on a curve by chance, but hardly this exactly, and those at a cap
+        # say nothing of what is below it.
+        is_close = found.jitter <= _CLOSE + noise_ns / max(delays) / 4
+        below_cap = sum(one < 0.95 * max(delays) - noise_ns for one in delays)
+        if found.shape == Shape.FIXED:
+            return False if noise <= 0.25 and (is_close or count >= 6) else None
+        return False if noise <= _EXACT * 2 and is_close and below_cap >= 3 and count >= 4 else None
+    if _is_timely(delays, noise):
+        return None
+    if found.shape in (Shape.LINEAR, Shape.EXPONENTIAL, Shape.IRREGULAR, Shape.UNCLEAR) and count >= 3:
         return True
     slack = noise_ns / max(delays)
-    if found.shape == Shape.GROWING and len(delays) >= 5 and found.jitter > 2 * _EXACT + slack:
+    if found.shape == Shape.GROWING and count >= 5 and found.jitter > 2 * _EXACT + slack:
         return True
     if found.shape == Shape.GROWING and any(b < a - noise_ns - 0.05 * a for a, b in pairwise(delays)):
         return True
     return None
+
+
+def _is_timely(delays: Sequence[int], noise: float) -> bool:
+    """Whether all but a few late delays are on a curve: then what is off it may be the machine's."""
+    first = delays[:_LOOKED_AT]
+    late = len(first) // _LATE_OF
+    if len(first) < 5 or not late:
+        return False
+    fits = [*_grown(first, "linear", late), *_grown(first, "exponential", late)]
+    return min(fits)[0] <= (_EXACT + noise) / 2
 
 
 def _cap(delays: Sequence[int], found: _Fit, noise_ns: int) -> int | None:

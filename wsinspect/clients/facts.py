@@ -6,6 +6,7 @@ digests within one reading of a capture, and nothing of them can be printed.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -27,6 +28,8 @@ FATAL_CODES: Final = frozenset(
 SHORT_NS: Final = 2 * SECOND_NS
 #: A fault that acts this soon after the opening has acted from the beginning.
 _AT_ONCE_NS: Final = SECOND_NS // 10
+#: A later timer than this says more of a machine that stood still than of its neighbours' timers.
+MOST_LATE_NS: Final = SECOND_NS // 2
 _MOST_PARTS: Final = 64
 
 Digest = Callable[[str], bytes]
@@ -221,6 +224,37 @@ class Block(NamedTuple):
     rule: str
 
 
+class Late(NamedTuple):
+    """How late the engine's timers were at worst in a time."""
+
+    from_ns: int
+    until_ns: int
+    worst_ns: int
+
+
+class Lateness:
+    """How late timers are on this machine: usually, and in times when it was busier than that.
+
+    Args:
+        usual_ns: everywhere.
+        times: when it was worse, in order.
+    """
+
+    def __init__(self, usual_ns: int = 20_000_000, times: Sequence[Late] = ()) -> None:
+        self.usual_ns = usual_ns
+        self._times = times
+        self._ends = [one.until_ns for one in times]
+
+    def within(self, from_ns: int, until_ns: int) -> int:
+        """The worst between two times, in nanoseconds."""
+        worst = self.usual_ns
+        for one in self._times[bisect_left(self._ends, from_ns) :]:
+            if one.from_ns > until_ns:
+                break
+            worst = max(worst, one.worst_ns)
+        return min(worst, max(self.usual_ns, MOST_LATE_NS))
+
+
 @dataclass(frozen=True, kw_only=True)
 class ClientFacts:
     """All attempts of a capture, and what was done to them.
@@ -231,7 +265,7 @@ class ClientFacts:
         phases: begin of each phase of the scenario, with its number from 0; `phases_end_ns` is when the
             last one was over.
         horizon_ns: until when the capture can say anything.
-        noise_ns: how late a timer may be on this machine, as measured.
+        lateness: how late timers are on this machine, as measured.
         said: the first and last messages of an attempt, in order.
         pings: when the client's PING frames came.
     """
@@ -241,10 +275,15 @@ class ClientFacts:
     phases: Sequence[tuple[int, int]] = ()
     phases_end_ns: int | None = None
     horizon_ns: int = 0
-    noise_ns: int = 20_000_000
+    lateness: Lateness = field(default_factory=Lateness)
     said: Callable[[Attempt], Sequence[Said]] = lambda _: ()
     pings: Callable[[Attempt], Sequence[int]] = lambda _: ()
     digest: Digest = _NO_KEY
+
+    @property
+    def noise_ns(self) -> int:
+        """How late a timer usually may be."""
+        return self.lateness.usual_ns
 
 
 class Known(NamedTuple):

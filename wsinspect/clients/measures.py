@@ -64,6 +64,7 @@ class OutageMeasures:
 
     Attributes:
         backoff: of the tries.
+        noise_ns: how late timers were meanwhile.
         bytes_until_works: frames of both directions on the new connection, up to the server's first message.
         heartbeat_ns: the interval of the client's own heartbeat on the lost connection.
         in_vain: tries after an answer that another try does not change, each with the answer before it.
@@ -72,6 +73,7 @@ class OutageMeasures:
 
     outage: Outage
     backoff: Backoff
+    noise_ns: int
     resumption: Resumption | None
     gaps: tuple[Gap, ...]
     bytes_until_works: int
@@ -127,20 +129,23 @@ def measure(session: Session, facts: ClientFacts) -> SessionMeasures:
         outages=measured,
         worst=_worst([one for outage in found for one in outage.tries]),
         overlaps=tuple(_overlaps(connections, facts)),
-        resets=_resets(measured, facts.noise_ns),
+        resets=_resets(measured),
         transport=connections[-1].transport if connections else None,
         had_websocket=any(one.transport == Transport.WEBSOCKET for one in connections),
         unnoticed=tuple(unnoticed_stalls(session, facts, found)),
-        has_jitter=_jitter_between(measured, facts.noise_ns),
+        has_jitter=_jitter_between(measured),
     )
 
 
 def _measure(outage: Outage, facts: ClientFacts) -> OutageMeasures:
     before = facts.said(outage.lost) if outage.lost is not None else ()
     after = facts.said(outage.resumed) if outage.resumed is not None else ()
+    last_ns = outage.tries[-1].attempt_ns if outage.tries else outage.began_ns
+    noise_ns = facts.lateness.within(outage.began_ns, last_ns)
     return OutageMeasures(
         outage=outage,
-        backoff=classify(outage.delays, facts.noise_ns),
+        backoff=classify(_in_a_row(outage), noise_ns),
+        noise_ns=noise_ns,
         resumption=_resumption(outage, before, after, facts),
         gaps=tuple(_gap(outage, direction, before, after) for direction in Direction) if before else (),
         bytes_until_works=_bytes_until(outage.works_ns, after),
@@ -149,6 +154,15 @@ def _measure(outage: Outage, facts: ClientFacts) -> OutageMeasures:
         asked_to_wait=tuple(one for one in outage.tries if one.retry_after_ns),
         hurried=tuple(_hurried(outage, facts.noise_ns)),
     )
+
+
+def _in_a_row(outage: Outage) -> Sequence[int]:
+    """The delays up to the first try that opened and was half-open: who was connected begins again."""
+    delays = outage.delays
+    for count, one in enumerate(outage.tries[len(outage.tries) - len(delays) :], 1):
+        if one.is_stillborn:
+            return delays[:count]
+    return delays
 
 
 def _resumption(
@@ -294,7 +308,7 @@ def _overlaps(connections: Sequence[Attempt], facts: ClientFacts) -> list[tuple[
     return found
 
 
-def _resets(measured: Sequence[OutageMeasures], noise_ns: int) -> bool | None:
+def _resets(measured: Sequence[OutageMeasures]) -> bool | None:
     """Whether a client begins with a short delay again after it was connected."""
     answers = []
     for before, after in pairwise(measured):
@@ -302,16 +316,18 @@ def _resets(measured: Sequence[OutageMeasures], noise_ns: int) -> bool | None:
             continue
         first, last = before.outage.delays[0], before.outage.delays[-1]
         again = after.outage.delays[0]
+        noise_ns = max(before.noise_ns, after.noise_ns)
         if last > 2.5 * first + noise_ns:
             answers.append(again <= max(2 * first, last / 2) + noise_ns)
     return None if not answers else all(answers)
 
 
-def _jitter_between(measured: Sequence[OutageMeasures], noise_ns: int) -> bool | None:
+def _jitter_between(measured: Sequence[OutageMeasures]) -> bool | None:
     """Whether the same try waits differently in each outage; else what the shapes say."""
     words = [one.backoff.has_jitter for one in measured if one.backoff.has_jitter is not None]
     differences = []
     for before, after in pairwise(measured):
+        noise_ns = max(before.noise_ns, after.noise_ns)
         for a, b in zip(before.outage.delays, after.outage.delays, strict=False):
             if min(a, b) > 5 * noise_ns:
                 differences.append(abs(a - b) / max(a, b))

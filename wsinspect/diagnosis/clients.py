@@ -19,11 +19,14 @@ from wsinspect.capture.reader import json_object
 from wsinspect.capture.records import Queried, Query
 from wsinspect.capture.story import Story, story
 from wsinspect.clients.facts import (
+    MOST_LATE_NS,
     Attempt,
     Block,
     ClientFacts,
     Digest,
     Known,
+    Late,
+    Lateness,
     Said,
     Stall,
     Transport,
@@ -52,7 +55,8 @@ _NARROWING: Final = frozenset({"match", "when", "probability", "tap"})
 #: Clients poll again within this time; a session without a poll for longer is over.
 _POLL_NS: Final = 60 * 10**9
 #: Where nothing was measured a timer is at most this late; more than this is not a late timer.
-_NOISE_NS, _MOST_NOISE_NS = 20_000_000, 500_000_000
+_NOISE_NS: Final = 20_000_000
+_MOST_LATE: Final = 100_000
 _KEPT: Final = 4096
 
 
@@ -103,7 +107,7 @@ def read_facts(
             None,
         ),
         horizon_ns=horizon,
-        noise_ns=max(noise_ns, _lateness(done)),
+        lateness=Lateness(max(noise_ns, _late_phases(done)), tuple(_late_times(query))),
         said=lambda one: said(one.id) if one.id > 0 and one.is_open else (),
         pings=lambda one: rows.client_pings(query, one.id, _PINGS) if one.id > 0 else (),
         digest=digest,
@@ -244,7 +248,16 @@ def _blocks(done: Story | None) -> Iterator[Block]:
     yield from (Block(from_ns, None, name) for name, from_ns in armed.items())
 
 
-def _lateness(done: Story | None) -> int:
+def _late_times(query: Query) -> Iterator[Late]:
+    """When the engine's own timers were notably late."""
+    for time_ns, raw in rows.lateness(query, _MOST_LATE):
+        detail = json_object(raw) or {}
+        for_ns, worst_ns = detail.get("for_ns"), detail.get("worst_ns", detail.get("for_ns"))
+        if isinstance(time_ns, int) and isinstance(for_ns, int) and isinstance(worst_ns, int):
+            yield Late(time_ns - for_ns, time_ns, worst_ns)
+
+
+def _late_phases(done: Story | None) -> int:
     """How late the engine's own timers were: phases take as long as they were to take, and this."""
     worst = _NOISE_NS
     phases = [step for step in (done.steps if done else ()) if step.kind == "phase"]
@@ -252,7 +265,7 @@ def _lateness(done: Story | None) -> int:
         for_ms = before.detail.get("for_ms")
         if isinstance(for_ms, int | float) and for_ms > 0:
             late = after.time_ns - before.time_ns - int(for_ms * 1e6)
-            if late <= _MOST_NOISE_NS:
+            if late <= MOST_LATE_NS:
                 worst = max(worst, late)
     return worst
 

@@ -345,6 +345,9 @@ class Indexer:
         elif kind == EventKind.LAG:
             since_ns = time_ns - (Lag.read(event).for_ns or 0)
             self.looks.update(number for at_ns, number in self._ended if at_ns >= since_ns)
+        elif kind == EventKind.LATE:
+            self._add_own_event(None, time_ns, event)  # no finding depends on it
+            return
         self.is_engine_changed = True
         self._add_own_event(None, time_ns, event)
         if self._notes is not None:

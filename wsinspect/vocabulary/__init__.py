@@ -112,6 +112,7 @@ class EventKind(StrEnum):
     H2_STREAMS = "h2_streams"
     IMPORTED = "imported"
     LAG = "lag"
+    LATE = "late"
     LISTENING = "listening"
     OPEN = "open"
     PAGE = "page"

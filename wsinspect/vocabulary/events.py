@@ -362,6 +362,16 @@ class Lag(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Late(Event):
+    """How late a timer of the event loop was at worst in these nanoseconds: on this machine those of others
+    were no better."""
+
+    KIND = EventKind.LATE
+    worst_ns: int
+    for_ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TlsFailed(Event):
     """TLS with a client failed before any request; `rule` names the fault that made it fail."""
 

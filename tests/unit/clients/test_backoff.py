@@ -112,3 +112,45 @@ def test_a_cap_is_found():
 def test_more_noise_tells_less():
     assert classify(seconds(0.2, 0.21, 0.2), 5_000_000).has_jitter is not True
     assert classify(seconds(0.2, 0.29, 0.22), 200_000_000).shape in (Shape.FIXED, Shape.IMMEDIATE)
+
+
+def on_a_busy_machine(true: Sequence[float], chance: random.Random) -> list[int]:
+    """Each a little late, some very late, as timers are beside other work; none is early."""
+    late = [chance.random() * 0.02 for _ in true]
+    for at in chance.sample(range(len(true)), len(true) // 4):
+        late[at] = chance.uniform(0.03, 0.5)
+    return [int((one + more) * 1e9) for one, more in zip(true, late, strict=True)]
+
+
+@pytest.mark.parametrize("base", [0.4, 0.5, 1.0, 5.0])
+def test_late_timers_do_not_hide_a_fixed_delay_and_are_no_jitter(base: float):
+    chance = random.Random(7)
+    for count in (*range(4, 12), 40):
+        for _ in range(20):
+            found = classify(on_a_busy_machine([base] * count, chance))
+            assert found.shape == Shape.FIXED
+            assert found.has_jitter is not True
+
+
+def test_late_timers_are_no_jitter_of_a_backoff():
+    chance = random.Random(8)
+    wrong = 0
+    for factor in (1.5, 1.8, 2.0):
+        for count in range(5, 10):
+            for _ in range(20):
+                true = [min(0.3 * factor**nth, 5.0) for nth in range(count)]
+                found = classify(on_a_busy_machine(true, chance), 60_000_000)
+                assert Shape.FIXED not in found.plausible or found.shape != Shape.FIXED
+                wrong += found.has_jitter is True
+    assert wrong <= 300 * 0.05
+
+
+def test_seen_on_a_busy_machine():
+    """What a test machine with nine busy processes for two cores made of one library's backoff."""
+    noise = 60_000_000
+    for late in ((328, 435, 666, 1180, 2000, 2020), (291, 385, 718, 1190, 2010, 2020)):
+        found = classify([one * 1_000_000 for one in late], noise)
+        assert found.plausible & {Shape.EXPONENTIAL, Shape.GROWING}
+        assert found.has_jitter is not True
+    little = (196, 394, 738, 1380, 2110, 2070)  # graphql-ws: up to 200 ms of jitter on top
+    assert classify([one * 1_000_000 for one in little], noise).has_jitter is not False

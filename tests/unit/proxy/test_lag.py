@@ -7,8 +7,8 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wsinspect.proxy.lag import INTERVAL_NS, LEAST_NS, LagMeter, LagWatch
-from wsinspect.vocabulary.events import Lag
+from wsinspect.proxy.lag import INTERVAL_NS, LEAST_NS, LagMeter, LagWatch, LateMeter
+from wsinspect.vocabulary.events import Lag, Late
 
 MS = 1_000_000
 
@@ -84,9 +84,10 @@ def test_a_blocked_loop_is_told_of_and_nothing_runs_once_nobody_needs_it():
         has_told = asyncio.Event()
         turns: list[int] = []
 
-        def tell(event: Lag, until_ns: int) -> None:
-            told.append((event.for_ns or 0, until_ns))
-            has_told.set()
+        def tell(event: Lag | Late, until_ns: int) -> None:
+            if isinstance(event, Lag):
+                told.append((event.for_ns or 0, until_ns))
+                has_told.set()
 
         def is_needed() -> bool:
             turns.append(1)
@@ -108,3 +109,23 @@ def test_a_blocked_loop_is_told_of_and_nothing_runs_once_nobody_needs_it():
         watch.stop()
 
     asyncio.run(asyncio.wait_for(run(), 20))
+
+
+def test_how_late_timers_were_is_told_every_other_second_where_it_is_notable():
+    told: list[tuple[int, int]] = []
+    made = LateMeter(lambda event, until_ns: told.append((event.worst_ns // MS, until_ns // MS)))
+    made.start(0)
+    now = 0
+    for late in (0, 5, 19, 0, 3) * 10:
+        now += INTERVAL_NS + late * MS
+        made.tick(now)
+    assert told == []
+    for late in (0, 25, 60, 0, 3) * 10:
+        now += INTERVAL_NS + late * MS
+        made.tick(now)
+    assert {worst for worst, _ in told} == {60}
+    assert all(later - earlier >= 2_000 for (_, earlier), (_, later) in pairwise(told))
+    assert len(told) == 3
+    made.tick(now + INTERVAL_NS + 30 * MS)
+    made.stop(now + INTERVAL_NS + 31 * MS)
+    assert told[-1][1] == (now + INTERVAL_NS) // MS + 31

@@ -122,6 +122,10 @@ _POLLS: Final = (
     "ORDER BY id LIMIT ?"
 )
 _RUNS: Final = "SELECT value FROM meta WHERE key = 'started_ns' ORDER BY run"
+_LATE: Final = (
+    "SELECT time_ns, detail FROM event WHERE connection_id IS NULL AND kind IN ('late', 'lag') "
+    "ORDER BY id LIMIT ?"
+)
 _SESSION_BY: Final = "SELECT value FROM meta WHERE key = 'session_by' ORDER BY run DESC LIMIT 1"
 _LAST_TIMES: Final = (
     "SELECT max(time_ns) FROM (SELECT time_ns FROM event ORDER BY id DESC LIMIT 100)",
@@ -182,6 +186,11 @@ def polls(query: Query, after: int, limit: int) -> list[tuple[int, int, Any]]:
 def run_starts(query: Query) -> list[Any]:
     """When each run began, as JSON."""
     return [row[0] for row in query(_RUNS, ())]
+
+
+def lateness(query: Query, limit: int) -> list[tuple[Any, Any]]:
+    """When the engine noted how late its timers were, and the event's detail as JSON."""
+    return [(row[0], row[1]) for row in query(_LATE, (limit,))]
 
 
 def session_by(query: Query) -> Any:
