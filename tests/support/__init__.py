@@ -42,7 +42,7 @@ The byte checker
 Captures and findings
     journals        made-up traffic as journal records, and the capture that comes of it
     filter_facts    a frame and its connection as filters ask about them
-    chats           WebSockets as such records; random captures; a chat
+    chats, busy     WebSockets as such records; random captures; a chat
     replay_questions            a recorded client that asks, and who answers it
     streams         bytes for a frame reader, and what it made of them
     captures        a capture read with SQLite alone
@@ -51,6 +51,10 @@ Captures and findings
     finding_lab, sandwich_lab   real traffic through one tap or two, and what is found
     field_reports   what people reported, played again
     flows           WebSocket flows as mitmproxy makes and writes them
+    packets         TCP connections, and TLS in them, as packets made by hand
+    tshark          what tshark finds in a trace
+    traces          such packets as a capture      h2_talk             HTTP/2 between two ends of a library
+    told            what was read of the WebSockets in a connection, as lines
     healthy         sessions that must be without findings
     control_lab     a control API over a minimal engine
 

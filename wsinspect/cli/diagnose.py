@@ -9,6 +9,7 @@ import click
 from wsinspect.cli.completion import complete_capture_file, complete_diagnosed
 from wsinspect.cli.configurations import config_option
 from wsinspect.cli.options import color_option, examples, json_option
+from wsinspect.cli.packets import packet_options, packet_reading
 
 
 @click.command(
@@ -17,6 +18,7 @@ from wsinspect.cli.options import color_option, examples, json_option
         "wsinspect diagnose chat.db --json | jq '.findings[].id'",
         "wsinspect diagnose page.har               exported by Chrome or Firefox",
         "wsinspect diagnose edge.db --origin origin.db   captures of both sides of a hop",
+        "wsinspect diagnose edge.pcapng --origin origin.pcapng   the same from tcpdump",
         "wsinspect diagnose --config /etc/nginx    also name the line of the hop's configuration",
         failed="at least one finding is an error",
     )
@@ -26,8 +28,9 @@ from wsinspect.cli.options import color_option, examples, json_option
     "--origin",
     type=click.Path(path_type=Path),
     shell_complete=complete_capture_file,
-    help="The capture from the other side of the hop.",
+    help="The capture or packet trace from the other side of the hop.",
 )
+@packet_reading
 @config_option
 @click.option("--connection", type=click.IntRange(min=1), help="Only findings for this connection.")
 @json_option
@@ -35,6 +38,8 @@ from wsinspect.cli.options import color_option, examples, json_option
 def diagnose(
     file: str | None,
     origin: Path | None,
+    keylog: Path | None,
+    taps: tuple[str, ...],
     configurations: tuple[str, ...],
     connection: int | None,
     as_json: bool,
@@ -42,8 +47,8 @@ def diagnose(
 ) -> int:
     """Explain what went wrong in FILE, on which hop, and how to fix it.
 
-    FILE is a capture, a HAR file with WebSocket messages, or a mitmproxy flow file; the last capture by
-    default.
+    FILE is a capture, a HAR file with WebSocket messages, a mitmproxy flow file, or packets (pcap, pcapng);
+    the last capture by default.
     """
     from wsinspect.cli.configurations import read
     from wsinspect.cli.diagnosis import diagnose_file
@@ -53,7 +58,9 @@ def diagnose(
     from wsinspect.present.terminal import Palette
     from wsinspect.text import escape
 
-    result = diagnose_file(resolve_capture(file), origin, connection, read(configurations))
+    path = resolve_capture(file)
+    with packet_options(path, keylog, taps, follow=False) as packets:
+        result = diagnose_file(path, origin, connection, read(configurations), packets)
     for note in result.notes:
         click.echo(f"wsinspect: {escape(note)}", err=True)
     if result.missing is not None:

@@ -23,7 +23,7 @@ from wsinspect.doctor.target import Target, target_of_handshake
 from wsinspect.errors import UsageError
 from wsinspect.findings.model import Finding
 from wsinspect.findings.sandwich import PairFacts
-from wsinspect.formats.importing import import_file, sniff
+from wsinspect.formats.importing import PacketOptions, import_file, sniff
 from wsinspect.present.clients import client_object
 from wsinspect.recorder.opening import open_capture
 
@@ -32,6 +32,7 @@ _ADVICE = {
     "capture": "make sure the client uses the proxy: wsinspect browser URL opens a browser that does",
     "har": "open DevTools before the page loads, reproduce the failure, and export the HAR again",
     "jsonl": "export a capture that has connections: wsinspect show lists them",
+    "packets": "start tcpdump before the client connects; of TLS give the secrets with --keylog",
     "flows": "start mitmdump -w before the client connects, and reproduce the failure",
 }
 
@@ -101,28 +102,53 @@ class Diagnosis:
 
 
 def diagnose_file(
-    path: Path, origin: Path | None, connection: int | None, places: Sequence[Configuration] = ()
+    path: Path,
+    origin: Path | None,
+    connection: int | None,
+    places: Sequence[Configuration] = (),
+    packets: PacketOptions | None = None,
 ) -> Diagnosis:
     """All findings of a file, errors first.
 
     Args:
         places: configurations of hops, to name the line that a finding comes from.
+        packets: how packets are read.
 
     Raises:
         CaptureError: It cannot be read.
         UsageError: `--origin` was given with a file that has no taps, or there is no such connection.
     """
     kind = sniff(path)
-    if kind != "capture":
+    if origin is not None:
+        for one, its in ((path, kind), (origin, sniff(origin))):
+            if its not in ("capture", "packets"):
+                raise UsageError(
+                    "--origin compares captures and packet traces", hint=f"{one} is a {its} file"
+                )
+    if packets is not None and "packets" not in (kind, None if origin is None else sniff(origin)):
+        raise UsageError("--keylog and --tap are about packets", hint=f"{path} is a {kind} file")
+    with tempfile.TemporaryDirectory(prefix="wsinspect-") as folder:
+        opened, notes = _as_capture(path, kind, Path(folder) / "imported.db", packets)
+        behind: Path | None = None
+        said: list[str] = []
         if origin is not None:
-            raise UsageError("--origin compares captures", hint=f"{path} is a {kind} file")
-        with tempfile.TemporaryDirectory(prefix="wsinspect-") as folder:
-            imported = Path(folder) / "imported.db"
-            notes = import_file(path, imported, file_format=kind)
-            found = _diagnose(imported, None, connection, path, places)
+            behind, said = _as_capture(origin, sniff(origin), Path(folder) / "origin.db", packets)
+        found = _diagnose(opened, behind, connection, path, places)
+        if kind != "capture":
             nothing = found.nothing and Nothing(f"{path} has no WebSocket connection", _ADVICE[kind])
-            return replace(found, notes=tuple(notes.lines()), nothing=nothing)
-    return _diagnose(path, origin, connection, path, places)
+            found = replace(found, nothing=nothing)
+        named = [f"{origin}: {line}" for line in said]
+        return replace(found, notes=(*notes, *named), origin=None if origin is None else str(origin))
+
+
+def _as_capture(
+    path: Path, kind: str, imported: Path, packets: PacketOptions | None
+) -> tuple[Path, list[str]]:
+    """The capture to read, which another format is made into, and what there is to say of that."""
+    if kind == "capture":
+        return path, []
+    options = packets if kind == "packets" else None
+    return imported, [*import_file(path, imported, file_format=kind, packets=options).lines()]
 
 
 def _diagnose(

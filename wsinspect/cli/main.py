@@ -52,9 +52,11 @@ COMMANDS = {
     "connect": _Lazy("wsinspect.cli.connect:connect", "Open a WebSocket and type into it, or script it."),
     "mock": _Lazy("wsinspect.cli.mock:mock", "Serve WebSockets from a script, without a recording."),
     "replay": _Lazy("wsinspect.cli.replay:replay", "Replay a capture, as client or as server."),
-    "export": _Lazy("wsinspect.cli.export:export", "Write a capture as HAR, JSONL or a mock script."),
+    "export": _Lazy(
+        "wsinspect.cli.export:export", "Write a capture as HAR, JSONL, packets or a mock script."
+    ),
     "import": _Lazy(
-        "wsinspect.cli.import_:import_", "Convert a HAR, JSONL or mitmproxy flow file to a capture."
+        "wsinspect.cli.import_:import_", "Convert packets, HAR, JSONL or mitmproxy flows to a capture."
     ),
     "merge": _Lazy("wsinspect.cli.merge:merge", "Merge captures into one, on one time axis."),
     "faults": _Lazy("wsinspect.cli.faults:faults", "List fault kinds and presets, check scenario files."),

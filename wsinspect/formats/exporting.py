@@ -98,10 +98,35 @@ def _mock(
     return Written(f"connection {result.connection}, {counted(result.steps, 'step')}", tuple(notes))
 
 
+def _pcapng(
+    capture: Capture, out: IO[bytes], *, choice: Choice, include_secrets: bool, progress: Progress
+) -> Written:
+    from wsinspect.formats.packets.writer import write_packets
+
+    result = write_packets(capture, out, choice=choice, include_secrets=include_secrets, progress=progress)
+    notes = []
+    if result.cut:
+        notes.append(f"{counted(result.cut, 'frame')} cut in the capture: their packets are cut too")
+    if result.not_inflated:
+        notes.append(
+            f"{counted(result.not_inflated, 'frame')} written without RSV1, so that Wireshark does not "
+            "inflate them: a message is larger than 16 MiB, or could not be inflated"
+        )
+    if result.over_http2:
+        notes.append(
+            f"{counted(result.over_http2, 'connection')} over HTTP/2 written with a handshake of HTTP/1.1"
+        )
+    if result.decrypted:
+        notes.append(f"{counted(result.decrypted, 'wss connection')} written without TLS")
+    names = [(result.connections, "connection"), (result.frames, "frame"), (result.packets, "packet")]
+    return Written(", ".join(counted(*one) for one in names), tuple(notes))
+
+
 _ALL: Final = (
     Exporter("har", "HAR", _har),
     Exporter("jsonl", "JSONL", _jsonl, keeps_part=True),
     Exporter("mock", "mock script", _mock),
+    Exporter("pcapng", "pcapng", _pcapng, keeps_part=True),
 )
 #: By name, in the order that menus show.
 EXPORTERS: Final[dict[str, Exporter]] = {one.name: one for one in _ALL}

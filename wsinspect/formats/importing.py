@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Final
 
@@ -14,19 +17,26 @@ from wsinspect.formats.flows import is_flow_file, read_flows
 from wsinspect.formats.har_reader import read_har
 from wsinspect.formats.jsonl_reader import read_jsonl
 from wsinspect.formats.notes import ImportNotes
+from wsinspect.formats.packets.files import is_packet_file
+from wsinspect.formats.packets.tls import KeyLog
+from wsinspect.formats.packets.trace import KeyLogFile, Stop, import_trace, is_stream
 from wsinspect.formats.progress import Progress, nobody
 from wsinspect.formats.staging import Stage
 
-FORMATS: Final = ("har", "jsonl", "flows")
+FORMATS: Final = ("har", "jsonl", "flows", "packets")
 _START: Final = 4096
 
 
 def sniff(path: Path) -> str:
-    """The format of a file by its first bytes: `capture`, `har`, `jsonl` or `flows`.
+    """The format of a file by its first bytes: `capture`, `har`, `jsonl`, `flows` or `packets`.
+
+    A pipe cannot be looked at without taking from it: what comes through one is `packets`.
 
     Raises:
         CaptureError: none of them, or it cannot be read.
     """
+    if is_stream(path):
+        return "packets"
     try:
         with path.open("rb") as source:
             start = source.read(_START)
@@ -36,25 +46,59 @@ def sniff(path: Path) -> str:
         return "capture"
     if is_flow_file(start):
         return "flows"
+    if is_packet_file(start):
+        return "packets"
+    if start[:2] == b"\x1f\x8b":
+        raise CaptureError(f"{path} is compressed", hint=f"gunzip -c {path} | wsinspect import -")
     text = start.removeprefix(b"\xef\xbb\xbf").lstrip()
     if text.startswith(b"{"):
         first = text.split(b"\n", 1)[0]
         return "jsonl" if b'"type"' in first and b'"capture"' in first and b'"format"' in first else "har"
     if not start:
         raise CaptureError(f"{path} is empty")
-    raise CaptureError(f"{path} is not a HAR, a JSONL export or a mitmproxy flow file")
+    raise CaptureError(f"{path} is not a HAR, a JSONL export, a mitmproxy flow file or a packet trace")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PacketOptions:
+    """How packets are read.
+
+    Attributes:
+        key_log: an SSLKEYLOGFILE.
+        taps: names of places by the server's address or port.
+        follow: wait for more where a file ends.
+        stop: whether the user wants an end: 0 no, 1 after what is on its way, 2 now.
+    """
+
+    key_log: Path | None = None
+    taps: Mapping[str, str] = field(default_factory=dict)
+    follow: bool = False
+    stop: Stop = lambda: 0
+
+    @property
+    def first(self) -> str | None:
+        """The option that was given, of several the first one; None without any."""
+        if self.follow:
+            return "--follow"
+        return "--keylog" if self.key_log is not None else "--tap" if self.taps else None
 
 
 def import_file(
-    source: Path, target: Path, *, file_format: str | None = None, progress: Progress = nobody
+    source: Path,
+    target: Path,
+    *,
+    file_format: str | None = None,
+    progress: Progress = nobody,
+    packets: PacketOptions | None = None,
 ) -> ImportNotes:
-    """Make a capture of a HAR, a JSONL export or a flow file.
+    """Make a capture of a HAR, a JSONL export, a flow file or packets.
 
     Args:
-        source: the file.
+        source: the file; of packets also a pipe, `-` for stdin.
         target: the capture to make; must not exist.
         file_format: one of `FORMATS`; None looks into the file.
         progress: called with the number of bytes read.
+        packets: options of that format.
 
     Returns:
         What there is to say of it.
@@ -66,14 +110,35 @@ def import_file(
     """
     if target.exists():
         raise UsageError(f"{target} exists", hint="name another file with -o")
-    if source.exists() and not source.is_file():
-        raise CaptureError(f"{source} is not a file", hint="write the pipe's data to a file first")
     kind = file_format or sniff(source)
+    if kind == "packets":
+        return _import_packets(source, target, progress, packets or PacketOptions())
+    if packets is not None and (option := packets.first):
+        raise UsageError(f"{option} is about packets", hint=f"{source} is a {kind} file")
+    if str(source) == "-" or (source.exists() and not source.is_file()):
+        raise CaptureError(f"{source} is not a file", hint="write the pipe's data to a file first")
     if kind == "capture":
         raise CaptureError(f"{source} is a capture already", hint=f"wsinspect show {source}")
     try:
         with new_capture(target), source.open("rb") as file:
             return _fill(file, kind, source, target, progress)
+    except OSError as error:
+        raise LocalError(f"cannot import {source}: {error.strerror or error}") from None
+
+
+def _import_packets(source: Path, target: Path, progress: Progress, options: PacketOptions) -> ImportNotes:
+    secrets = KeyLogFile(options.key_log) if options.key_log is not None else KeyLog()
+    try:
+        return import_trace(
+            source,
+            target,
+            secrets=secrets,
+            taps=options.taps,
+            follow=options.follow,
+            stop=options.stop,
+            progress=progress,
+            stdin=sys.stdin.buffer if str(source) == "-" else None,
+        )
     except OSError as error:
         raise LocalError(f"cannot import {source}: {error.strerror or error}") from None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(slots=True)
@@ -20,6 +20,7 @@ class ImportNotes:
         truncated: messages that were cut when they were exported.
         without_times: WebSockets without a time of their own.
         relative_times: WebSockets whose message times count from their start.
+        said: sentences of the format's own.
     """
 
     entries: int = 0
@@ -31,9 +32,11 @@ class ImportNotes:
     truncated: int = 0
     without_times: int = 0
     relative_times: int = 0
+    said: list[str] = field(default_factory=list)
 
     def lines(self) -> Iterator[str]:
         """For a person, one sentence each."""
+        yield from self.said
         if self.without_messages:
             yield f"{_sockets(self.without_messages)} without messages (Firefox and Safari export none)"
         if self.unreadable:

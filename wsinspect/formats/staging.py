@@ -187,9 +187,9 @@ class Stage:
         """
         self._flush()
         with writing(path, is_bulk=True) as database:
-            self._index(_Feed(Indexer(database)), imported, progress)
+            self._index(Feed(Indexer(database)), imported, progress)
 
-    def _index(self, feed: _Feed, imported: dict[str, str], progress: Progress) -> None:
+    def _index(self, feed: Feed, imported: dict[str, str], progress: Progress) -> None:
         start_ns = self._sorter.first_attempt_ns()
         versions = {"wsinspect": __version__}
         begun = events.ImportStarted(versions=versions, imported=imported, argv=[], anchor_wall_ns=start_ns)
@@ -253,7 +253,7 @@ class _Open(NamedTuple):
     reported: Mapping[str, Any] | None
 
 
-class _Feed:
+class Feed:
     """Records into the indexer, which is committed whenever enough has gathered."""
 
     def __init__(self, indexer: Indexer) -> None:

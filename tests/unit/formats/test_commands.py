@@ -90,8 +90,9 @@ def test_a_wrong_shift_is_shown_with_its_place(tmp_path, run):
 
 
 def test_a_pipe_cannot_be_imported(tmp_path, run):
+    """What is not packets is read from files alone."""
     os.mkfifo(tmp_path / "pipe")
-    code, _, err = run("import", "pipe", "-o", "b.db")
+    code, _, err = run("import", "pipe", "-o", "b.db", "--format", "har")
     assert (code, err.count("\n")) == (2, 1)
     assert "pipe is not a file" in err
 

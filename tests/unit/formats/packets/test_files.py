@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import io
+import struct
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.support.packets import START_NS, Tcp, Wire
+from wsinspect.errors import CaptureError
+from wsinspect.formats.packets.files import TRUNCATED, Packet, Secrets, is_packet_file, packets
+
+
+def wire() -> Wire:
+    made = Wire()
+    Tcp(made).upgrade()
+    return made
+
+
+def read(data: bytes) -> list[Packet | Secrets]:
+    return list(packets(io.BytesIO(data), "trace"))
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("is_nano", [False, True])
+def test_pcap_of_either_byte_order_and_resolution(order: str, is_nano: bool) -> None:
+    assert read(wire().pcap(order=order, is_nano=is_nano)) == wire().read()
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_pcapng_with_secrets(order: str) -> None:
+    found = read(wire().pcapng(order=order, secrets=b"CLIENT_RANDOM 00 11\n"))
+    assert found[0] == Secrets(b"CLIENT_RANDOM 00 11\n")
+    assert found[1:] == wire().read()
+
+
+def test_sections_follow_each_other_in_any_byte_order() -> None:
+    """What `cat a.pcapng b.pcapng` makes, and what mergecap makes of two interfaces."""
+    assert read(wire().pcapng(order="<") + wire().pcapng(order=">")) == wire().read() * 2
+
+
+def test_a_trace_of_a_tcpdump_that_was_killed_ends_before_its_last_packet() -> None:
+    for data in (wire().pcap(), wire().pcapng()):
+        assert read(data[:-3]) == [*wire().read()[:-1], TRUNCATED]
+
+
+def test_other_resolutions_and_an_offset() -> None:
+    body = struct.pack("<HHI", 1, 0, 0) + struct.pack("<HHB3x", 9, 1, 0x83)  # eighths of a second
+    body += struct.pack("<HHq", 14, 8, 1000) + bytes(4)
+    size = struct.pack("<I", len(body) + 12)
+    data = wire().pcapng()[:28] + struct.pack("<I", 1) + size + body + size
+    packet = struct.pack("<IIIII", 0, 0, 12, 4, 4) + b"abcd"
+    size = struct.pack("<I", len(packet) + 12)
+    assert read(data + struct.pack("<I", 6) + size + packet + size) == [Packet(1_001_500_000_000, 1, b"abcd")]
+
+
+def test_a_simple_packet_has_no_time() -> None:
+    data = wire().pcapng()
+    start = data[: 28 + struct.unpack_from("<I", data, 32)[0]]
+    body = struct.pack("<I", 4) + b"abcd"
+    size = struct.pack("<I", len(body) + 12)
+    assert read(start + struct.pack("<I", 3) + size + body + size) == [Packet(0, 1, b"abcd")]
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"", "is empty"),
+        (b"GIF89a", "is not a pcap or pcapng file"),
+        (b"\xd4\xc3\xb2\xa1\x02\x00", "cut off in its header"),
+        (wire().pcap()[:24] + struct.pack("<IIII", 0, 0, 1 << 31, 0), "a packet of 2,147,483,648 bytes"),
+        (wire().pcapng()[:28] + struct.pack("<II", 6, 0x7FFFFFFC), "a block of"),
+        (wire().pcapng()[:28] + struct.pack("<II", 1, 8), "a block of"),
+        (wire().pcapng()[:-4] + b"\0\0\0\0", "the two lengths"),
+        (b"\x0a\x0d\x0d\x0a" + bytes(24), "without a byte order"),
+    ],
+)
+def test_what_is_damaged_is_one_line(data: bytes, words: str) -> None:
+    with pytest.raises(CaptureError, match=words):
+        read(data)
+
+
+@given(st.binary(max_size=200), st.integers(0, 600), st.booleans())
+def test_hostile_files_end_in_one_line_or_in_packets(noise: bytes, place: int, is_pcapng: bool) -> None:
+    data = bytearray(wire().pcapng(secrets=b"x") if is_pcapng else wire().pcap())
+    data[place : place + len(noise)] = noise
+    try:
+        read(bytes(data))
+    except CaptureError:
+        pass  # that is how it ends
+
+
+def test_they_are_told_by_their_first_bytes() -> None:
+    assert is_packet_file(wire().pcap())
+    assert is_packet_file(wire().pcapng(order=">"))
+    assert not is_packet_file(b"{}")
+    assert not is_packet_file(b"")
+    assert read(wire().pcap())[0] == Packet(START_NS, 1, wire().packets[0][1])

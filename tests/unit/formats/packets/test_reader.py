@@ -1,0 +1,246 @@
+"""Whole traces, from packets to what a capture says of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.certs import Certificates, make_certificates
+from tests.support.h2_talk import CONNECT, Talk
+from tests.support.packets import CLIENT, REQUEST, RESPONSE, SERVER, START_NS, Tcp, Tls, Wire, said
+from tests.support.traces import Imported
+from wsinspect.capture.missing import lacks
+
+HELLO, HI = said(b"hello"), said(b"hi", masked=True)
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    return make_certificates(tmp_path_factory.mktemp("tls"))
+
+
+@pytest.mark.parametrize("port", [80, 3000, 65535])
+def test_a_websocket_on_any_port(tmp_path: Path, port: int) -> None:
+    wire = Wire()
+    tcp = Tcp(wire, server=("10.0.0.2", port)).upgrade()
+    tcp.send(CLIENT, HI)
+    tcp.send(SERVER, HELLO)
+    tcp.fin(SERVER)
+    tcp.fin(CLIENT)
+    found = Imported(tmp_path, wire)
+    [one] = found.connections
+    assert (one.state, one.status, one.client, one.server) == (
+        *("closed", 101),
+        *("10.0.0.1:50000", f"10.0.0.2:{port}"),
+    )
+    assert (one.url, one.tap) == (
+        f"ws://chat.example{'' if port == 80 else f':{port}'}/chat?room=1",
+        f"10.0.0.2:{port}",
+    )
+    assert (one.ended_by, one.how, one.js_code) == ("server", "fin", 1006)
+    assert found.texts() == [("c2s", b"hi"), ("s2c", b"hello")]
+    assert found.ends() == [("server", "fin"), ("client", "fin")]
+    shake = found.handshake()
+    assert (shake.request_in, shake.response_in) == (REQUEST, RESPONSE)
+    assert one.attempt_ns == START_NS + 3_000_000
+    assert found.notes == []
+
+
+def test_silence_stays_silence(tmp_path: Path) -> None:
+    """A connection of which the trace has no end is open, whatever comes after it."""
+    wire = Wire()
+    Tcp(wire).upgrade().send(SERVER, HELLO)
+    wire.now += 3600 * 10**9
+    Tcp(wire, client=("10.0.0.1", 50001)).open()
+    [one] = Imported(tmp_path, wire).connections
+    assert (one.state, one.closed_ns, one.ended_by) == ("open", None, None)
+
+
+def test_a_reset_is_a_reset(tmp_path: Path) -> None:
+    wire = Wire()
+    Tcp(wire).upgrade().rst(CLIENT)
+    found = Imported(tmp_path, wire)
+    assert found.ends() == [("client", "rst")]
+    assert (found.connections[0].ended_by, found.connections[0].how) == ("client", "rst")
+
+
+def test_addresses_that_are_used_again(tmp_path: Path) -> None:
+    wire = Wire()
+    Tcp(wire).upgrade()
+    again = Tcp(wire)
+    again.seq = [77, 88]
+    again.upgrade().send(SERVER, HELLO)
+    found = Imported(tmp_path, wire)
+    assert [one.state for one in found.connections] == ["closed", "open"]
+    assert found.texts(2) == [("s2c", b"hello")]
+
+
+def test_a_lost_packet_is_a_gap_that_no_frame_is_made_of(tmp_path: Path) -> None:
+    wire = Wire()
+    tcp = Tcp(wire).upgrade()
+    tcp.send(SERVER, HELLO)
+    tcp.send(SERVER, said(b"lost"), is_lost=True)
+    tcp.send(SERVER, said(b"behind"))
+    wire.now += 10**9
+    tcp.send(CLIENT, HI)  # acknowledges all of it
+    wire.now += 10**9
+    tcp.send(CLIENT, HI)
+    tcp.fin(SERVER)
+    tcp.fin(CLIENT)
+    found = Imported(tmp_path, wire)
+    assert found.texts() == [("s2c", b"hello"), ("c2s", b"hi"), ("c2s", b"hi")]
+    assert found.opaque() == [(1, said(b"behind"), "gap")]
+    [one] = found.connections
+    gone = lacks(one)
+    assert gone is not None
+    assert gone.words == "6 B from the server could not be stored"
+    assert one.ended_by == "unknown"  # a CLOSE frame may have been in it
+    assert found.notes == [
+        "1 gap in TCP streams: 6 bytes not in the trace (tcpdump dropped packets, or -s cut them)"
+    ]
+
+
+def test_a_trace_that_begins_in_the_middle(tmp_path: Path) -> None:
+    """Of a WebSocket that was open before, nothing is made up; what it carries later over HTTP is found."""
+    wire = Wire()
+    Tcp(wire).send(SERVER, HELLO)
+    later = Tcp(wire, client=("10.0.0.9", 4))
+    later.send(SERVER, b"the end of an older answer")
+    later.send(CLIENT, REQUEST)
+    later.send(SERVER, RESPONSE)
+    found = Imported(tmp_path, wire)
+    [one] = found.connections
+    assert (one.client, one.state) == ("10.0.0.9:4", "open")
+    words = "2 TCP connections began before the trace: a WebSocket is found by its opening handshake"
+    assert found.notes == [words]
+
+
+def test_both_sides_of_a_hop_in_one_trace(tmp_path: Path) -> None:
+    """`tcpdump -i any` next to nginx; the hop takes the response's accept away."""
+    wire = Wire()
+    edge = Tcp(wire, server=("10.0.0.2", 80)).open()
+    origin = Tcp(wire, client=("10.0.0.2", 60000), server=("10.0.0.3", 3000)).open()
+    edge.send(CLIENT, REQUEST)
+    origin.send(CLIENT, REQUEST)
+    origin.send(SERVER, RESPONSE)
+    edge.send(SERVER, b"HTTP/1.1 502 Bad Gateway\r\nServer: nginx\r\nContent-Length: 0\r\n\r\n")
+    found = Imported(tmp_path, wire, taps={"80": "edge", "10.0.0.3:3000": "origin"})
+    assert [(one.tap, one.state) for one in found.connections] == [("edge", "refused"), ("origin", "open")]
+
+
+@pytest.mark.parametrize("is_embedded", [False, True])
+def test_tls_with_secrets(tmp_path: Path, certificates: Certificates, is_embedded: bool) -> None:
+    wire = Wire()
+    tcp = Tcp(wire, server=("10.0.0.2", 443)).open()
+    keys = tmp_path / "keys.log"
+    tls = Tls(tcp, certificates, keys).handshake()
+    tls.send(CLIENT, REQUEST)
+    tls.send(SERVER, RESPONSE + HELLO)
+    tls.send(CLIENT, HI)
+    tls.close(SERVER)
+    tcp.fin(SERVER)
+    tls.close(CLIENT)
+    tcp.fin(CLIENT)
+    data = wire.pcapng(secrets=keys.read_bytes() if is_embedded else b"")
+    found = Imported(tmp_path / "to", data, key_log=None if is_embedded else keys)
+    [one] = found.connections
+    assert (one.scheme, one.url) == ("wss", "wss://chat.example/chat?room=1")
+    assert found.texts() == [("s2c", b"hello"), ("c2s", b"hi")]
+    assert found.ends() == [("server", "close_notify"), ("client", "close_notify")]
+    tls_facts = found.handshake().client_tls
+    assert (tls_facts["version"], tls_facts["sni"]) == ("TLSv1.3", "chat.example")
+    bare = Imported(tmp_path / "bare", wire)
+    assert bare.connections == []
+    assert bare.notes == [
+        "1 TLS connection not decrypted: no secrets (chat.example); --keylog takes what a client writes to "
+        "SSLKEYLOGFILE"
+    ]
+
+
+def test_http2_in_the_clear_and_behind_a_proxy_header(tmp_path: Path) -> None:
+    """What HAProxy sends to a server with `send-proxy-v2 proto h2`."""
+    header = b"\r\n\r\n\0\r\nQUIT\n" + b"\x21\x11\0\x0c" + bytes(12)
+    wire = Wire()
+    tcp = Tcp(wire, server=("10.0.0.2", 8443)).open()
+    tcp.send(CLIENT, header)
+    talk = Talk(lambda side, data: tcp.send(side, data))
+    talk.connect(1)
+    talk.ends[SERVER].send_data(1, HELLO)
+    talk.flush()
+    talk.ends[SERVER].reset_stream(1, 2)
+    talk.flush()
+    found = Imported(tmp_path, wire)
+    [one] = found.connections
+    assert (one.http_version, one.status, one.scheme, one.path) == (
+        "HTTP/2.0",
+        200,
+        "wss",
+        dict(CONNECT)[":path"],
+    )
+    assert found.texts() == [("s2c", b"hello")]
+    assert found.ends() == [("server", "rst")]
+    assert (one.state, one.how) == ("closed", "rst")
+
+
+@pytest.mark.parametrize("header", [b"PROXY TCP4 1.2.3.4 5.6.7.8 1 2\r\n", b"PROXY UNKNOWN\r\n"])
+def test_a_proxy_header_of_version_1(tmp_path: Path, header: bytes) -> None:
+    wire = Wire()
+    tcp = Tcp(wire).open()
+    for byte in header:
+        tcp.send(CLIENT, bytes((byte,)))
+    tcp.send(CLIENT, REQUEST)
+    tcp.send(SERVER, RESPONSE)
+    assert [one.state for one in Imported(tmp_path, wire).connections] == ["open"]
+
+
+def test_through_a_forward_proxy(tmp_path: Path, certificates: Certificates) -> None:
+    """CONNECT, then TLS: what a browser does with `https_proxy`."""
+    wire = Wire()
+    tcp = Tcp(wire, server=("10.0.0.2", 3128)).open()
+    tcp.send(CLIENT, b"CONNECT chat.example:443 HTTP/1.1\r\nHost: chat.example:443\r\n\r\n")
+    tcp.send(SERVER, b"HTTP/1.1 200 Connection established\r\n\r\n")
+    keys = tmp_path / "keys.log"
+    tls = Tls(tcp, certificates, keys).handshake()
+    tls.send(CLIENT, REQUEST)
+    tls.send(SERVER, RESPONSE)
+    found = Imported(tmp_path / "to", wire, key_log=keys)
+    assert [(one.scheme, one.host, one.state) for one in found.connections] == [
+        ("wss", "chat.example", "open")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("side", "first"),
+    [
+        (SERVER, b"220 mail.example ESMTP\r\n"),
+        (CLIENT, b"\0\0\0\x08\x04\xd2\x16\x2f"),
+        (CLIENT, b"SSH-2.0-x\r\n"),
+    ],
+)
+def test_other_protocols_are_left_alone(tmp_path: Path, side: int, first: bytes) -> None:
+    wire = Wire()
+    tcp = Tcp(wire).open()
+    tcp.send(side, first)
+    tcp.send(CLIENT, REQUEST)
+    found = Imported(tmp_path, wire)
+    assert (found.connections, found.notes) == ([], [])
+
+
+def test_no_answer_is_a_failure(tmp_path: Path) -> None:
+    wire = Wire()
+    tcp = Tcp(wire).open()
+    tcp.send(CLIENT, REQUEST)
+    tcp.fin(SERVER)
+    tcp.fin(CLIENT)
+    [one] = Imported(tmp_path, wire).connections
+    assert (one.state, one.error) == ("failed", "the connection ended without a response")
+
+
+def test_what_is_not_http_after_a_request_is_not_blamed(tmp_path: Path) -> None:
+    wire = Wire()
+    tcp = Tcp(wire).open()
+    tcp.send(CLIENT, REQUEST)
+    tcp.send(SERVER, b"\x15\x03\x03\0\x02\x02\x28")  # TLS on the other side
+    [one] = Imported(tmp_path, wire).connections
+    assert (one.state, one.status) == ("connecting", None)

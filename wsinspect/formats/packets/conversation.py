@@ -1,0 +1,298 @@
+"""One TCP connection of a trace: what it carries, and the WebSockets in it.
+
+What a connection carries is read from its first bytes, on any port: TLS (decrypted where there are secrets),
+a PROXY protocol header (haproxy.org's proxy-protocol.txt), HTTP/1.1, a CONNECT and what follows it, HTTP/2.
+Of all else nothing is kept.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final, NamedTuple, Protocol
+
+from wsinspect.formats.packets.http1 import Http1, NotHttpError
+from wsinspect.formats.packets.http2 import PREFACE, Http2
+from wsinspect.formats.packets.link import Segment
+from wsinspect.formats.packets.tcp import Counts, Reassembly
+from wsinspect.formats.packets.tls import CLOSE_NOTIFY, KeyLog, NotReadableError, Tls
+
+_METHOD: Final = re.compile(rb"[A-Z]{3,20} ")
+_MAX_START: Final = 4096
+_PROXY1: Final = b"PROXY "
+_PROXY2: Final = b"\r\n\r\n\0\r\nQUIT\n"
+_CLIENT, _SERVER = 0, 1
+
+
+class Peers(NamedTuple):
+    """What a connection was made with.
+
+    Attributes:
+        client, server: address and port, as `link.Segment` has them.
+        opened_ns: when TCP was open; None where the trace begins later.
+        tls: version, cipher, sni and ALPN; None without TLS.
+    """
+
+    client: bytes
+    server: bytes
+    opened_ns: int | None
+    tls: dict[str, Any] | None
+
+
+class Log(Protocol):
+    """Where what is found goes; the methods but for the first two are `http1.Story`'s."""
+
+    counts: Counts
+    secrets: KeyLog
+
+    def unread(self, peers: Peers, reason: str) -> None: ...
+
+    def attempt(self, peers: Peers, head: bytes, time_ns: int, stream: int | None) -> int: ...
+
+    def informational(self, number: int, head: bytes, time_ns: int) -> None: ...
+
+    def answer(self, number: int, head: bytes, time_ns: int, *, is_open: bool) -> None: ...
+
+    def body(self, number: int, data: bytes, time_ns: int) -> None: ...
+
+    def message(self, number: int, side: int, data: bytes, time_ns: int) -> None: ...
+
+    def hole(self, number: int, side: int | None, size: int | None, time_ns: int, reason: str) -> None: ...
+
+    def ended(self, number: int, side: int, how: str, time_ns: int, http2: str | None = None) -> None: ...
+
+    def failed(self, number: int, error: str, time_ns: int) -> None: ...
+
+    def closed(self, number: int, time_ns: int) -> None: ...
+
+
+class Conversation:
+    """A connection between two addresses.
+
+    Attributes:
+        is_ignored: it carries nothing that is kept.
+        last_ns: when its last packet came.
+        alive: WebSockets in it that have not ended, each with whether it was answered.
+    """
+
+    __slots__ = (
+        *("_ends", "_http", "_is_readable", "_log", "_notified", "_opened_ns", "_start", "_swapped", "_tcp"),
+        *("_tls", "alive", "is_ignored", "last_ns"),
+    )
+
+    def __init__(self, log: Log, first: Segment, *, is_midway: bool) -> None:
+        self._log = log
+        self._ends = (first.source, first.target)
+        self._tcp = Reassembly(self, log.counts, is_midway=is_midway)
+        self._swapped: bool | None = None if is_midway else False  # who sent the first packet is the server
+        self._opened_ns: int | None = None
+        self._start = bytearray()
+        self._tls: Tls | None = None
+        self._http: Http1 | Http2 | None = None
+        self._is_readable = True
+        self._notified = [False, False]
+        self.is_ignored = False
+        self.alive: dict[int, bool] = {}
+        self.last_ns = 0
+
+    @property
+    def is_over(self) -> bool:
+        """Whether TCP has ended."""
+        return self._tcp.is_over
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether anything but the TCP handshake was seen."""
+        return self._http is not None or self._tls is not None or bool(self._start) or self.is_ignored
+
+    def feed(self, side: int, segment: Segment, time_ns: int) -> None:
+        """A segment; side 0 is who sent the first one that was seen."""
+        self.last_ns = time_ns
+        if self._opened_ns is None and side == 1 and not self._tcp.is_midway:
+            self._opened_ns = time_ns
+        self._tcp.feed(side, segment, time_ns)
+
+    def finish(self, time_ns: int) -> None:
+        """The trace ends: what is open stays open."""
+        self._tcp.finish(time_ns)
+
+    def replace(self, time_ns: int) -> None:
+        """Another connection has its addresses: it ended, and how is not in the trace."""
+        self._tcp.finish(time_ns)
+        for number in self.alive:
+            self._log.closed(number, time_ns)
+        self.alive.clear()
+
+    # -- tcp.Receiver
+
+    def data(self, side: int, data: bytes, time_ns: int) -> None:
+        if self.is_ignored or not self._is_readable:
+            return
+        if self._swapped is None:
+            # Of a connection that was there before the trace: whoever asks for something is the client.
+            if not _METHOD.match(data) and data[:2] != b"\x16\x03":
+                return
+            self._swapped = bool(side)
+        role = side ^ self._swapped
+        try:
+            if self._tls is not None:
+                self._decrypt(role, data, time_ns)
+            elif self._http is None and role == _CLIENT and not self._start and _is_hello(data):
+                self._tls = Tls(self._log.secrets)
+                self._decrypt(role, data, time_ns)
+            else:
+                self._plain(role, data, time_ns)
+        except NotReadableError as error:
+            self._log.unread(self._peers(), str(error))
+            self._abandon(time_ns, str(error))
+        except NotHttpError as error:
+            self._abandon(time_ns, str(error))
+
+    def gap(self, side: int, size: int, time_ns: int) -> None:
+        if self.is_ignored or self._swapped is None or not self._is_readable:
+            return
+        role = side ^ self._swapped
+        try:
+            if self._tls is not None or self._http is None:
+                raise NotHttpError("bytes are missing in the trace")
+            self._http.gap(role, size, time_ns)
+        except NotHttpError as error:
+            self._abandon(time_ns, str(error))
+
+    def end(self, side: int, how: str, time_ns: int) -> None:
+        role = side ^ bool(self._swapped)
+        if not (how == "fin" and self._notified[role]):
+            for number in self.alive:
+                self._log.ended(number, role, how, time_ns)
+        if self._tcp.is_over or how == "rst":
+            for number, is_answered in self.alive.items():
+                if not is_answered and self._is_readable:
+                    self._log.failed(number, "the connection ended without a response", time_ns)
+                self._log.closed(number, time_ns)
+            self.alive.clear()
+
+    # -- http1.Story
+
+    def attempt(self, head: bytes, time_ns: int, stream: int | None = None) -> int:
+        number = self._log.attempt(self._peers(), head, time_ns, stream)
+        self.alive[number] = False
+        return number
+
+    def informational(self, number: int, head: bytes, time_ns: int) -> None:
+        self._log.informational(number, head, time_ns)
+
+    def answer(self, number: int, head: bytes, time_ns: int, *, is_open: bool) -> None:
+        self.alive[number] = True
+        self._log.answer(number, head, time_ns, is_open=is_open)
+
+    def body(self, number: int, data: bytes, time_ns: int) -> None:
+        self._log.body(number, data, time_ns)
+
+    def message(self, number: int, side: int, data: bytes, time_ns: int) -> None:
+        self._log.message(number, side, data, time_ns)
+
+    def hole(self, number: int, side: int, size: int, time_ns: int) -> None:
+        self._log.hole(number, side, size, time_ns, "not in the trace")
+
+    def ended(self, number: int, side: int, how: str, time_ns: int, http2: str | None = None) -> None:
+        self._log.ended(number, side, how, time_ns, http2)
+
+    def failed(self, number: int, error: str, time_ns: int) -> None:
+        self._log.failed(number, error, time_ns)
+
+    def closed(self, number: int, time_ns: int) -> None:
+        self.alive.pop(number, None)
+        self._log.closed(number, time_ns)
+
+    # -- layers
+
+    def _decrypt(self, role: int, data: bytes, time_ns: int) -> None:
+        assert self._tls is not None
+        for plain in self._tls.feed(role, data):
+            if plain.alert is None:
+                self._plain(plain.side, plain.data, time_ns)
+            elif plain.alert == CLOSE_NOTIFY and not self._notified[plain.side]:
+                self._notified[plain.side] = True
+                for number in self.alive:
+                    self._log.ended(number, plain.side, "close_notify", time_ns)
+
+    def _plain(self, role: int, data: bytes, time_ns: int) -> None:
+        http = self._http
+        if http is None:
+            self._recognise(role, data, time_ns)
+            return
+        http.feed(role, data, time_ns)
+        if isinstance(http, Http1) and http.tunnel:
+            client, server = http.take_rest()
+            self._http = None
+            if client:
+                self.data(_CLIENT ^ bool(self._swapped), client, time_ns)
+            if server:
+                self.data(_SERVER ^ bool(self._swapped), server, time_ns)
+
+    def _recognise(self, role: int, data: bytes, time_ns: int) -> None:
+        """What the client's first bytes are."""
+        if role == _SERVER:
+            self.is_ignored = True  # the server speaks first
+            return
+        start = self._start
+        start += data
+        if _PROXY2.startswith(start[:12]) or _PROXY1.startswith(start[:6]):
+            size = _proxy_size(start)
+            if size is None:
+                self.is_ignored = len(start) > _MAX_START
+                return
+            del start[:size]
+        if PREFACE.startswith(start[: len(PREFACE)]):
+            if len(start) < len(PREFACE):
+                return
+            self._http = Http2(self)
+        elif _is_hello(start) and self._tls is None:
+            self._tls = Tls(self._log.secrets)
+        elif _METHOD.match(start):
+            self._http = Http1(self)
+        elif len(start) > 20 or not start.isalpha():
+            self.is_ignored = True
+            return
+        else:
+            return
+        data = bytes(start)
+        start.clear()
+        if self._http is not None:
+            self._plain(role, data, time_ns)
+        else:
+            self._decrypt(role, data, time_ns)
+
+    def _abandon(self, time_ns: int, reason: str) -> None:
+        """Nothing can be read of it from here on; its ends still count."""
+        self._is_readable = False
+        self._http = None
+        for number, is_answered in self.alive.items():
+            if is_answered:
+                for side in (_CLIENT, _SERVER):
+                    self._log.hole(number, side, None, time_ns, reason)
+            else:
+                self._log.hole(number, None, None, time_ns, reason)
+        if not self.alive:
+            self.is_ignored = True
+
+    def _peers(self) -> Peers:
+        first, second = self._ends
+        client, server = (second, first) if self._swapped else (first, second)
+        tls = None if self._tls is None else dict(self._tls.facts)
+        return Peers(client, server, self._opened_ns, tls)
+
+
+def _is_hello(data: bytes | bytearray) -> bool:
+    """Whether a client's first bytes are those of TLS: a handshake record with a ClientHello."""
+    return len(data) > 5 and data[:2] == b"\x16\x03" and data[5] == 1
+
+
+def _proxy_size(start: bytearray) -> int | None:
+    """Bytes of a PROXY protocol header; None while it is not whole."""
+    if start[:6] == _PROXY1:
+        end = start.find(b"\r\n", 0, 110)
+        return end + 2 if end >= 0 else None
+    if len(start) < 16 or start[:12] != _PROXY2:
+        return None
+    size = 16 + int.from_bytes(start[14:16], "big")
+    return size if len(start) >= size else None

@@ -1,0 +1,237 @@
+"""pcap and pcapng files as packets, piece by piece, from a disk or out of tcpdump.
+
+pcap: draft-ietf-opsawg-pcap; pcapng: draft-ietf-opsawg-pcapng. Blocks of other kinds are passed over. dpkt's
+readers were tried and know one interface a file, times in floating point, and no TLS secrets.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from typing import Final, NamedTuple, Protocol
+
+from wsinspect.errors import CaptureError
+
+#: No link layer has larger packets; a length beyond it is damage. Wireshark's own limit is 256 KiB, DBus'
+#: more.
+MAX_PACKET_BYTES: Final = 64 * 1024 * 1024
+#: Secrets of thousands of TLS connections.
+MAX_SECRETS_BYTES: Final = 16 * 1024 * 1024
+_MAX_INTERFACES: Final = 65_536
+
+_PCAP: Final = {
+    b"\xd4\xc3\xb2\xa1": ("<", 1000),
+    b"\xa1\xb2\xc3\xd4": (">", 1000),
+    b"\x4d\x3c\xb2\xa1": ("<", 1),
+    b"\xa1\xb2\x3c\x4d": (">", 1),
+}
+_PCAPNG: Final = b"\x0a\x0d\x0d\x0a"
+_BYTE_ORDER: Final = 0x1A2B3C4D
+_INTERFACE, _OLD_PACKET, _SIMPLE, _ENHANCED, _SECRETS = 1, 2, 3, 6, 10
+#: Secrets in the format of SSLKEYLOGFILE.
+_TLS_KEY_LOG: Final = 0x544C534B
+_OPTION_RESOLUTION, _OPTION_OFFSET = 9, 14
+
+
+class Packet(NamedTuple):
+    """One packet.
+
+    Attributes:
+        time_ns: epoch nanoseconds; 0 where the file has none.
+        link: its link layer, by the number of LINKTYPE_ (tcpdump.org/linktypes.html).
+        data: what was recorded of it, from its link layer on.
+    """
+
+    time_ns: int
+    link: int
+    data: bytes
+
+
+class Secrets(NamedTuple):
+    """Lines of an SSLKEYLOGFILE that the file holds."""
+
+    text: bytes
+
+
+class Source(Protocol):
+    """Where bytes come from: as many as were asked for, fewer at the end alone."""
+
+    def read(self, size: int, /) -> bytes: ...
+
+
+class _Interface(NamedTuple):
+    link: int
+    units_per_second: int
+    offset_ns: int
+
+
+def is_packet_file(start: bytes) -> bool:
+    """Whether a file begins as pcap or pcapng do."""
+    return start[:4] == _PCAPNG or start[:4] in _PCAP
+
+
+def packets(source: Source, name: str) -> Iterator[Packet | Secrets]:
+    """What the file holds, in its order.
+
+    A file that ends in the middle of a packet ends before it, as that of a tcpdump that was killed does: the
+    last thing that comes is then `TRUNCATED`.
+
+    Raises:
+        CaptureError: it is no such file, or damaged; what came before was right.
+    """
+    magic = source.read(4)
+    if magic in _PCAP:
+        yield from _pcap(source, name, *_PCAP[magic])
+    elif magic == _PCAPNG:
+        yield from _pcapng(source, name)
+    elif not magic:
+        raise CaptureError(f"{name} is empty")
+    else:
+        raise CaptureError(f"{name} is not a pcap or pcapng file")
+
+
+#: The file is cut off in the middle of what would come next.
+TRUNCATED: Final = Secrets(b"\0truncated")
+
+
+def _pcap(source: Source, name: str, order: str, unit_ns: int) -> Iterator[Packet | Secrets]:
+    head = source.read(20)
+    if len(head) < 20:
+        raise CaptureError(f"{name} is cut off in its header")
+    link = struct.unpack(order + "HHiIII", head)[5] & 0xFFFF
+    unpack, read = struct.Struct(order + "IIII").unpack, source.read
+    while True:
+        head = read(16)
+        if len(head) < 16:
+            if head:
+                yield TRUNCATED
+            return
+        seconds, fraction, size, _ = unpack(head)
+        if size > MAX_PACKET_BYTES:
+            raise CaptureError(f"{name} is damaged: a packet of {size:,} bytes")
+        data = read(size)
+        if len(data) < size:
+            yield TRUNCATED
+            return
+        yield Packet(seconds * 1_000_000_000 + fraction * unit_ns, link, data)
+
+
+def _pcapng(source: Source, name: str) -> Iterator[Packet | Secrets]:
+    order = "<"
+    interfaces: list[_Interface] = []
+    kind_raw = _PCAPNG
+    read = source.read
+    while True:
+        if kind_raw == _PCAPNG:
+            order = _section(source, name)
+            interfaces = []
+            unpack = struct.Struct(order + "I").unpack
+            enhanced = struct.Struct(order + "IIIII").unpack_from
+            block_head = struct.Struct(order + "II").unpack
+        head = read(8)
+        if len(head) < 8:
+            if head:
+                yield TRUNCATED
+            return
+        kind_raw = head[:4]
+        if kind_raw == _PCAPNG:
+            # The length of a section's header is in the byte order that follows it.
+            source = _Pushed(head[4:], source)
+            read = source.read
+            continue
+        kind, length = block_head(head)
+        if length < 12 or length & 3 or length > MAX_PACKET_BYTES + 4096:
+            raise CaptureError(f"{name} is damaged: a block of {length:,} bytes")
+        body = read(length - 8)
+        if len(body) < length - 8:
+            yield TRUNCATED
+            return
+        if unpack(body[-4:])[0] != length:
+            raise CaptureError(f"{name} is damaged: the two lengths of a block differ")
+        if kind == _ENHANCED:
+            if length < 32:
+                raise CaptureError(f"{name} is damaged: a packet block of {length} bytes")
+            number, high, low, size, _ = enhanced(body)
+            if number >= len(interfaces) or size > length - 32:
+                raise CaptureError(f"{name} is damaged: a packet block that contradicts itself")
+            its = interfaces[number]
+            yield Packet(_time_ns(high << 32 | low, its), its.link, body[20 : 20 + size])
+        elif kind == _INTERFACE and length >= 20:
+            if len(interfaces) >= _MAX_INTERFACES:
+                raise CaptureError(f"{name} is damaged: it has more than {_MAX_INTERFACES:,} interfaces")
+            interfaces.append(_interface(body, order))
+        elif kind == _SIMPLE and interfaces and length >= 16:
+            size = min(unpack(body[:4])[0], length - 16)
+            yield Packet(0, interfaces[0].link, body[4 : 4 + size])
+        elif kind == _OLD_PACKET and length >= 32:
+            number = struct.unpack_from(order + "H", body)[0]
+            _, high, low, size, _ = enhanced(body)
+            if number >= len(interfaces) or size > length - 32:
+                raise CaptureError(f"{name} is damaged: a packet block that contradicts itself")
+            its = interfaces[number]
+            yield Packet(_time_ns(high << 32 | low, its), its.link, body[20 : 20 + size])
+        elif kind == _SECRETS and length >= 20:
+            secrets, size = struct.unpack_from(order + "II", body)
+            if secrets == _TLS_KEY_LOG:
+                yield Secrets(body[8 : 8 + min(size, MAX_SECRETS_BYTES)])
+
+
+class _Pushed:
+    """A source with some bytes in front of it."""
+
+    def __init__(self, first: bytes, source: Source) -> None:
+        self._first = first
+        self._source = source
+
+    def read(self, size: int, /) -> bytes:
+        if not self._first:
+            return self._source.read(size)
+        first, self._first = self._first[:size], self._first[size:]
+        return first + self._source.read(size - len(first)) if len(first) < size else first
+
+
+def _section(source: Source, name: str) -> str:
+    """The byte order of a section, of which the magic number has been read."""
+    head = source.read(8)
+    if len(head) < 8:
+        raise CaptureError(f"{name} is cut off in its header")
+    for order in "<>":
+        length, magic = struct.unpack(order + "II", head)
+        if magic == _BYTE_ORDER:
+            break
+    else:
+        raise CaptureError(f"{name} is damaged: a section without a byte order")
+    if length < 28 or length & 3 or length > 1 << 24:
+        raise CaptureError(f"{name} is damaged: a section header of {length:,} bytes")
+    if len(source.read(length - 12)) < length - 12:
+        raise CaptureError(f"{name} is cut off in its header")
+    return order
+
+
+def _interface(body: bytes, order: str) -> _Interface:
+    link = struct.unpack_from(order + "H", body)[0]
+    units, offset_ns, place = 1_000_000, 0, 8
+    while place + 4 <= len(body) - 4:
+        option, size = struct.unpack_from(order + "HH", body, place)
+        value = body[place + 4 : place + 4 + size]
+        if option == 0:
+            break
+        if option == _OPTION_RESOLUTION and len(value) == 1:
+            exponent = value[0] & 0x7F
+            units = min(2**exponent if value[0] & 0x80 else 10**exponent, 1 << 64)
+        elif option == _OPTION_OFFSET and len(value) == 8:
+            offset_ns = struct.unpack(order + "q", value)[0] * 1_000_000_000
+        place += 4 + (size + 3 & ~3)
+    return _Interface(link, units, offset_ns)
+
+
+_LATEST_NS: Final = 1 << 62
+
+
+def _time_ns(units: int, its: _Interface) -> int:
+    """What an interface's units are in nanoseconds; 0 where that is no time."""
+    if its.units_per_second == 1_000_000:
+        time_ns = units * 1000 + its.offset_ns
+    else:
+        time_ns = units * 1_000_000_000 // its.units_per_second + its.offset_ns
+    return time_ns if 0 <= time_ns < _LATEST_NS else 0

@@ -1,0 +1,157 @@
+"""A packet's addresses and its TCP segment.
+
+Ethernet, Linux's cooked captures, loopback and bare IP with nothing in between are read here, because nearly
+all packets are that and dpkt takes ten times as long for each. Everything else (VLAN, MPLS, PPPoE, IPv6 with
+extension headers) is dpkt's to dissect.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Any, Final, NamedTuple
+
+_ETHERNET, _NULL, _RAW, _LOOP, _SLL, _IPV4, _IPV6, _SLL2 = 1, 0, 101, 108, 113, 228, 229, 276
+#: Numbers of DLT_RAW of systems that do not agree.
+_RAWS: Final = frozenset((_RAW, 12, 14))
+_TCP: Final = 6
+_PORTS: Final = struct.Struct(">HHIIBBH").unpack_from
+_FRAGMENT: Final = 0x3FFF  # more fragments, or an offset
+_VXLAN_PORTS: Final = frozenset((4789, 8472))
+_UDP: Final = 17
+
+FIN, SYN, RST, PSH, ACK = 1, 2, 4, 8, 16
+
+
+class Segment(NamedTuple):
+    """A TCP segment.
+
+    Attributes:
+        source, target: address (4 or 16 bytes) and port (2) of each end, in one.
+        seq, ack: its numbers, 32 bits.
+        flags: `FIN`, `SYN`, `RST`, `ACK`.
+        data: as much of its payload as was recorded.
+        size: bytes of its payload on the wire.
+    """
+
+    source: bytes
+    target: bytes
+    seq: int
+    ack: int
+    flags: int
+    data: bytes
+    size: int
+
+
+class Unread(NamedTuple):
+    """Why a packet has no segment: `fragment` (of IP), `link` (an unknown link layer), `other` (not TCP)."""
+
+    reason: str
+
+
+_OTHER: Final = Unread("other")
+_PART: Final = Unread("fragment")
+_UNKNOWN: Final = Unread("link")
+
+
+def dissect(link: int, data: bytes) -> Segment | Unread:
+    """The segment in a packet. Never raises, whatever the bytes."""
+    if link == _ETHERNET:
+        kind, place = data[12:14], 14
+    elif link == _SLL:
+        kind, place = data[14:16], 16
+    elif link == _SLL2:
+        kind, place = data[:2], 20
+    elif link in _RAWS or link in (_IPV4, _IPV6):
+        kind, place = (b"\x08\x00" if data[:1] and data[0] >> 4 == 4 else b"\x86\xdd"), 0
+    elif link in (_NULL, _LOOP):
+        kind, place = (b"\x08\x00" if data[4:5] and data[4] >> 4 == 4 else b"\x86\xdd"), 4
+    else:
+        return _UNKNOWN
+    if kind == b"\x08\x00":
+        return _ipv4(data, place)
+    if kind == b"\x86\xdd" and data[place + 6 : place + 7] == b"\x06":
+        size = int.from_bytes(data[place + 4 : place + 6], "big")
+        end = place + 40 + size if size else len(data)  # 0: a jumbogram, or segmentation offloading
+        return _tcp(data, place + 40, end, data[place + 8 : place + 24], data[place + 24 : place + 40])
+    return _by_library(link, data)
+
+
+def _ipv4(data: bytes, place: int, depth: int = 0) -> Segment | Unread:
+    if len(data) < place + 20:
+        return _OTHER
+    protocol = data[place + 9]
+    if protocol != _TCP:
+        return _tunnelled(data, place, depth) if protocol == _UDP else _OTHER
+    if int.from_bytes(data[place + 6 : place + 8], "big") & _FRAGMENT:
+        return _PART
+    size = int.from_bytes(data[place + 2 : place + 4], "big")
+    end = place + size if size else len(data)  # 0: larger than 64 KiB, by segmentation offloading
+    start = place + (data[place] & 15) * 4
+    return _tcp(data, start, end, data[place + 12 : place + 16], data[place + 16 : place + 20])
+
+
+def _tunnelled(data: bytes, place: int, depth: int) -> Segment | Unread:
+    """What clouds mirror traffic in: VXLAN (RFC 7348), Ethernet in UDP."""
+    start = place + (data[place] & 15) * 4
+    if depth or int.from_bytes(data[start + 2 : start + 4], "big") not in _VXLAN_PORTS:
+        return _OTHER
+    inner = data[start + 16 :]
+    return dissect(_ETHERNET, inner) if inner[12:14] != b"\x08\x00" else _ipv4(inner, 14, 1)
+
+
+def _tcp(data: bytes, start: int, end: int, source: bytes, target: bytes) -> Segment | Unread:
+    if len(data) < start + 20:
+        return _OTHER
+    _, _, seq, ack, offset, flags, _ = _PORTS(data, start)
+    body = start + (offset >> 4) * 4
+    return Segment(
+        source + data[start : start + 2],
+        target + data[start + 2 : start + 4],
+        seq,
+        ack,
+        flags,
+        data[body:end],
+        max(0, end - body),
+    )
+
+
+def _by_library(link: int, data: bytes) -> Segment | Unread:
+    """By dpkt, whatever is between link layer and TCP."""
+    import dpkt
+
+    try:
+        found: Any = {_ETHERNET: dpkt.ethernet.Ethernet, _SLL: dpkt.sll.SLL, _SLL2: dpkt.sll2.SLL2}.get(
+            link, dpkt.ip6.IP6
+        )(data)
+        for _ in range(8):  # tunnels in tunnels
+            if isinstance(found, dpkt.ip.IP) and (found.mf or found.offset):
+                return _PART
+            inner = getattr(found, "data", None)
+            if isinstance(inner, dpkt.tcp.TCP):
+                segment = inner
+                text = bytes(segment.data)
+                source, target = found.src, found.dst
+                ports = struct.pack(">H", segment.sport), struct.pack(">H", segment.dport)
+                size = _size_of(found, segment, len(text))
+                text = text[:size]
+                return Segment(
+                    source + ports[0], target + ports[1], segment.seq, segment.ack, segment.flags, text, size
+                )
+            if isinstance(inner, bytes | type(None)):
+                return _OTHER
+            found = inner
+    except (dpkt.UnpackError, ValueError, IndexError, KeyError, AttributeError, TypeError, struct.error):
+        return _OTHER
+    return _OTHER
+
+
+def _size_of(packet: Any, segment: Any, recorded: int) -> int:
+    """Bytes of a segment's payload on the wire: what IP says without headers; Ethernet may have padded it."""
+    import dpkt
+
+    if isinstance(packet, dpkt.ip.IP):
+        whole = packet.len - packet.hl * 4 if packet.len else recorded + segment.off * 4
+    else:
+        headers = sum(len(one) for one in getattr(packet, "all_extension_headers", ()))
+        whole = packet.plen - headers if packet.plen else recorded + segment.off * 4
+    return max(0, int(whole) - int(segment.off) * 4)

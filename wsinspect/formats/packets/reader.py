@@ -1,0 +1,291 @@
+"""Packets in, the records that make a capture out: connections of a trace side by side, in the order of its
+packets.
+
+What is read of a trace is bounded: connections without a WebSocket cost a few hundred bytes while they
+live, and the oldest idle ones are forgotten beyond `MAX_CONVERSATIONS`.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from wsinspect.errors import CaptureError
+from wsinspect.formats.heads import parse_url
+from wsinspect.formats.packets.conversation import Conversation, Peers
+from wsinspect.formats.packets.files import TRUNCATED, Packet, Secrets
+from wsinspect.formats.packets.link import ACK, RST, SYN, Segment, dissect
+from wsinspect.formats.packets.tcp import Counts
+from wsinspect.formats.packets.tls import KeyLog
+from wsinspect.formats.staging import MAX_CONNECTIONS, Feed
+from wsinspect.handshake.heads import RawHead
+from wsinspect.journal.format import (
+    BODY,
+    BODY_BYTES,
+    DATA,
+    HEAD_INFORMATIONAL,
+    HEAD_REQUEST_IN,
+    HEAD_REQUEST_OUT,
+    HEAD_RESPONSE_IN,
+    HEAD_RESPONSE_OUT,
+    Record,
+)
+from wsinspect.net import DEFAULT_PORTS, Address, parse_endpoint
+from wsinspect.text import counted
+from wsinspect.vocabulary import events
+
+MAX_CONVERSATIONS: Final = 200_000
+#: What is forgotten at once when there are too many.
+_FORGOTTEN: Final = MAX_CONVERSATIONS // 4
+_MOST_HOSTS: Final = 3
+_MAX_REASONS: Final = 1000
+
+
+class PacketReader:
+    """Makes records of packets.
+
+    Args:
+        feed: where they go.
+        secrets: of TLS connections.
+        taps: names of places by the server's address (`10.0.0.5:443`) or port (`443`); others have the
+            server's address for a name.
+
+    Attributes:
+        packets, segments: how many were read, and how many of these are TCP.
+        connections: WebSockets found.
+        last_ns: the time of the last packet.
+    """
+
+    def __init__(self, feed: Feed, secrets: KeyLog, taps: Mapping[str, str]) -> None:
+        self.counts = Counts()
+        self.secrets = secrets
+        self._feed = feed
+        self._taps = taps
+        self._table: dict[bytes, tuple[Conversation, int]] = {}
+        self._holes: set[tuple[int, int | None]] = set()
+        self._bodies: dict[int, int] = {}
+        self._reasons: Counter[str] = Counter()
+        self._hosts: Counter[str] = Counter()
+        self._unread: Counter[str] = Counter()
+        self._links: Counter[int] = Counter()
+        self._midway = self._without_time = self._forgotten = 0
+        self._is_truncated = False
+        self.packets = self.segments = self.connections = 0
+        self.last_ns = 0
+
+    def add(self, packet: Packet | Secrets) -> None:
+        """Read what a file holds next."""
+        if isinstance(packet, Secrets):
+            if packet is TRUNCATED:
+                self._is_truncated = True
+            else:
+                self.secrets.add(packet.text)
+            return
+        time_ns, link, data = packet
+        self.packets += 1
+        if time_ns > 0:
+            self.last_ns = time_ns
+        else:
+            self._without_time += 1
+            time_ns = self.last_ns
+        segment = dissect(link, data)
+        if not isinstance(segment, Segment):
+            self._unread[segment.reason] += 1
+            if segment.reason == "link":
+                self._links[link] += 1
+            return
+        self.segments += 1
+        self._take(segment, time_ns)
+
+    def _take(self, segment: Segment, time_ns: int) -> None:
+        key = segment[0] + segment[1]
+        found = self._table.get(key)
+        if segment[4] & (SYN | ACK) == SYN and (found is None or found[0].has_begun or found[0].is_over):
+            found = self._begin(key, segment, time_ns, is_midway=False)
+        elif found is None:
+            if not segment[6] or segment[4] & (SYN | RST):
+                return
+            found = self._begin(key, segment, time_ns, is_midway=True)
+        conversation, side = found
+        if conversation.is_ignored:
+            conversation.last_ns = time_ns
+            return
+        conversation.feed(side, segment, time_ns)
+        if conversation.is_over:
+            self._table.pop(key, None)
+            self._table.pop(segment[1] + segment[0], None)
+
+    def _begin(
+        self, key: bytes, segment: Segment, time_ns: int, *, is_midway: bool
+    ) -> tuple[Conversation, int]:
+        before = self._table.get(key)
+        if before is not None:
+            before[0].replace(time_ns)
+        if len(self._table) >= 2 * MAX_CONVERSATIONS:
+            self._forget()
+        conversation = Conversation(self, segment, is_midway=is_midway)
+        self._midway += is_midway
+        self._table[key] = found = (conversation, 0)
+        self._table[segment.target + segment.source] = (conversation, 1)
+        return found
+
+    def _forget(self) -> None:
+        idle = sorted(
+            ((one.last_ns, key) for key, (one, _) in self._table.items() if not one.alive),
+            key=lambda pair: pair[0],
+        )
+        if not idle:
+            raise CaptureError(f"there are more than {MAX_CONVERSATIONS:,} WebSockets at once in the trace")
+        for _, key in idle[: 2 * _FORGOTTEN]:
+            del self._table[key]
+        self._forgotten += min(len(idle), 2 * _FORGOTTEN) // 2
+
+    def finish(self) -> None:
+        """The trace is over: what has not ended is open."""
+        for conversation, side in self._table.values():
+            if side == 0 and not conversation.is_ignored:
+                conversation.finish(self.last_ns)
+
+    # -- conversation.Log
+
+    def unread(self, peers: Peers, reason: str) -> None:
+        if len(self._reasons) < _MAX_REASONS:
+            self._reasons[reason] += 1
+        name = (peers.tls or {}).get("sni") or str(_address(peers.server))
+        if len(self._hosts) < _MAX_REASONS:
+            self._hosts[name] += 1
+
+    def attempt(self, peers: Peers, head: bytes, time_ns: int, stream: int | None) -> int:
+        if self.connections >= MAX_CONNECTIONS:
+            raise CaptureError(f"there are more than {MAX_CONNECTIONS:,} WebSockets in the trace")
+        self.connections += 1
+        number = self.connections
+        client, server = _address(peers.client), _address(peers.server)
+        scheme, host, port, path = _target(RawHead.parse(head), server, is_tls=peers.tls is not None)
+        asked = events.Attempt(
+            tap=self._taps.get(str(server)) or self._taps.get(str(server.port)) or str(server),
+            client=str(client),
+            scheme=scheme,
+            host=host,
+            port=port,
+            path=path,
+            http_version="HTTP/2.0" if stream is not None else _version(head),
+            tcp_ns=peers.opened_ns,
+            client_tls=peers.tls,
+        )
+        feed = self._feed
+        feed.event(number, time_ns, asked)
+        for part in (HEAD_REQUEST_IN, HEAD_REQUEST_OUT):
+            feed.head(number, part, time_ns, head)
+        feed.event(number, time_ns, events.Server(address=str(server), peer=str(server), reused=False))
+        if stream is not None:
+            feed.event(number, time_ns, events.H2Streams(client=stream, server=stream))
+        return number
+
+    def informational(self, number: int, head: bytes, time_ns: int) -> None:
+        self._feed.head(number, HEAD_INFORMATIONAL, time_ns, head)
+
+    def answer(self, number: int, head: bytes, time_ns: int, *, is_open: bool) -> None:
+        for part in (HEAD_RESPONSE_IN, HEAD_RESPONSE_OUT):
+            self._feed.head(number, part, time_ns, head)
+        if is_open:
+            self._feed.event(number, time_ns, events.Open())
+        else:
+            self._feed.event(number, time_ns, events.Refused(status=RawHead.parse(head).status))
+
+    def body(self, number: int, data: bytes, time_ns: int) -> None:
+        have = self._bodies.get(number, 0)
+        if have < BODY_BYTES:
+            self._bodies[number] = have + len(data)
+            self._feed.add(Record(BODY, 0, number, time_ns, 0, data[: BODY_BYTES - have]))
+
+    def message(self, number: int, side: int, data: bytes, time_ns: int) -> None:
+        self._feed.add(Record(DATA, side, number, time_ns, 0, data))
+
+    def hole(self, number: int, side: int | None, size: int | None, time_ns: int, reason: str) -> None:
+        if (number, side) in self._holes:
+            return
+        self._holes.add((number, side))
+        lost = events.Unstored(
+            bytes=size or 0,
+            records=1,
+            reason=reason,
+            streams=[] if side is None else [[number, side]],
+            stream_bytes=[] if side is None else [size],
+            connections=[number] if side is None else [],
+        )
+        self._feed.event(0, time_ns, lost)
+
+    def ended(self, number: int, side: int, how: str, time_ns: int, http2: str | None = None) -> None:
+        name = "server" if side else "client"
+        self._feed.event(number, time_ns, events.TransportEnded(side=name, how=how, http2=http2))
+
+    def failed(self, number: int, error: str, time_ns: int) -> None:
+        self._feed.event(number, time_ns, events.Failed(where="response", error=error))
+
+    def closed(self, number: int, time_ns: int) -> None:
+        self._bodies.pop(number, None)
+        self._holes -= {(number, side) for side in (None, 0, 1)}
+        self._feed.event(number, time_ns, events.Closed())
+
+    # -- for a person
+
+    def notes(self) -> Iterator[str]:
+        """What could not be read, one sentence each."""
+        if self._is_truncated:
+            yield "the trace is cut off in the middle of a packet: read as far as it goes"
+        if self.counts.gaps:
+            lost = counted(self.counts.lost, "byte")
+            gaps = counted(self.counts.gaps, "gap")
+            yield f"{gaps} in TCP streams: {lost} not in the trace (tcpdump dropped packets, or -s cut them)"
+        if self.counts.repeated:
+            yield f"{counted(self.counts.repeated, 'retransmitted TCP segment')}, each taken once"
+        for reason, count in self._reasons.most_common(3):
+            yield f"{counted(count, 'TLS connection')} not decrypted: {reason}{self._advice(reason)}"
+        if self._midway:
+            began = counted(self._midway, "TCP connection")
+            yield f"{began} began before the trace: a WebSocket is found by its opening handshake"
+        if count := self._unread["fragment"]:
+            yield f"{counted(count, 'packet')} left out: fragments of IP packets"
+        for link, count in self._links.most_common(3):
+            yield f"{counted(count, 'packet')} left out: link layer {link} is not known"
+        if self._without_time:
+            yield f"{counted(self._without_time, 'packet')} without a time: taken for as late as the last one"
+        if self._forgotten:
+            yield f"{counted(self._forgotten, 'idle connection')} forgotten: too many at once"
+
+    def _advice(self, reason: str) -> str:
+        if reason != "no secrets":
+            return ""
+        hosts = ", ".join(name for name, _ in self._hosts.most_common(_MOST_HOSTS))
+        more = ", ..." if len(self._hosts) > _MOST_HOSTS else ""
+        return f" ({hosts}{more}); --keylog takes what a client writes to SSLKEYLOGFILE"
+
+
+def _address(raw: bytes) -> Address:
+    return Address(str(ipaddress.ip_address(raw[:-2])), int.from_bytes(raw[-2:], "big"))
+
+
+def _version(head: bytes) -> str:
+    return RawHead.parse(head).http_version.decode("latin-1")
+
+
+def _target(head: RawHead, server: Address, *, is_tls: bool) -> tuple[str, str, int, str]:
+    """Scheme, host, port and path that a client asks for: by the target where it is absolute, else by
+    Host."""
+    if head.is_http2:
+        is_tls = is_tls or head.get(":scheme") == b"https"
+        authority, path = head.get(":authority"), (head.get(":path") or b"/").decode("latin-1")
+    else:
+        authority, path = head.get("host"), head.target.decode("latin-1")
+        if (url := parse_url(path)) is not None:
+            return url.scheme, url.host or server.host, url.port or server.port, url.path
+    scheme = "wss" if is_tls else "ws"
+    try:
+        named = parse_endpoint(f"{scheme}://{(authority or b'').decode('latin-1')}")
+    except ValueError:
+        return scheme, server.host, server.port, path
+    has_port = named.port != DEFAULT_PORTS[scheme] or (authority or b"").endswith(b":%d" % named.port)
+    return scheme, named.host, named.port if has_port else server.port, path

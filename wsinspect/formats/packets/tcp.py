@@ -1,0 +1,240 @@
+"""The two streams of bytes of a TCP connection, out of segments as a third party saw them (RFC 9293).
+
+Contract: bytes are handed on once and in order. What was sent twice is counted; where two segments disagree
+about a byte, the first one that was in order counts, as it does for a receiver. Bytes that the receiver
+acknowledged, or went past, and that are not in the trace are a gap: it is said where it is, and what follows
+is handed on after it. Times are those of the segment that made the bytes complete. Memory is bounded by
+`MAX_WAITING` a direction.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Protocol
+
+from wsinspect.formats.packets.link import ACK, FIN, RST, SYN, Segment
+
+#: Bytes, and segments, that wait for one before them; receive windows are hardly ever larger.
+MAX_WAITING: Final = 4 * 1024 * 1024
+_MAX_SEGMENTS: Final = 4096
+#: How long the packet before may come later in the trace than the one after it, or than its acknowledgement:
+#: queues of a network card are read in turns, and a lost packet is repeated much later.
+_PATIENCE_NS: Final = 200_000_000
+_MASK: Final = 0xFFFFFFFF
+_HALF: Final = 0x80000000
+
+
+class Receiver(Protocol):
+    """What a connection's bytes and ends are handed to; sides are 0 and 1, as in `Reassembly.feed`."""
+
+    def data(self, side: int, data: bytes, time_ns: int) -> None: ...
+
+    def gap(self, side: int, size: int, time_ns: int) -> None: ...
+
+    def end(self, side: int, how: str, time_ns: int) -> None: ...
+
+
+class Counts:
+    """What happened below the streams of all connections.
+
+    Attributes:
+        repeated: segments of bytes that had been seen.
+        reordered: segments that came before an earlier one.
+        gaps, lost: holes, and bytes in them.
+    """
+
+    def __init__(self) -> None:
+        self.repeated = self.reordered = self.gaps = self.lost = 0
+
+
+class _Half:
+    """One direction.
+
+    Attributes:
+        next: the number of the next byte; None before anything came.
+        waiting: segments that came too early, by their numbers.
+        fin: the number of the FIN; None while it has not come.
+        acked: the largest number that the other side acknowledged beyond `next`.
+        since_ns: since when something is known to be missing.
+    """
+
+    __slots__ = ("acked", "fin", "has_ended", "next", "since_ns", "waiting", "waiting_bytes")
+
+    def __init__(self) -> None:
+        self.next: int | None = None
+        self.waiting: dict[int, tuple[bytes, int]] = {}
+        self.waiting_bytes = 0
+        self.fin: int | None = None
+        self.acked: int | None = None
+        self.since_ns: int | None = None
+        self.has_ended = False
+
+
+class Reassembly:
+    """Makes streams of the segments of one connection.
+
+    Attributes:
+        is_over: a RST was seen, or a FIN of each side.
+        is_midway: the trace begins in the middle of it.
+    """
+
+    __slots__ = ("_counts", "_halves", "_receiver", "is_midway", "is_over")
+
+    def __init__(self, receiver: Receiver, counts: Counts, *, is_midway: bool) -> None:
+        self._receiver = receiver
+        self._counts = counts
+        self._halves = (_Half(), _Half())
+        self.is_midway = is_midway
+        self.is_over = False
+
+    def feed(self, side: int, segment: Segment, time_ns: int) -> None:
+        """A segment that side `side` sent."""
+        _, _, seq, ack, flags, data, size = segment
+        half = self._halves[side]
+        if flags & RST:
+            self._reset(side, time_ns)
+            return
+        if flags & SYN:
+            seq = seq + 1 & _MASK
+            if half.next is None:
+                half.next = seq
+        if size:
+            if half.next == seq and not half.waiting and len(data) == size and half.fin is None:
+                half.next = seq + size & _MASK  # nearly every segment
+                self._receiver.data(side, data, time_ns)
+            else:
+                self._take(side, half, seq, data, size, time_ns)
+        if flags & FIN and half.fin is None:
+            half.fin = seq + size & _MASK
+            if half.next is None:
+                half.next = half.fin
+        if half.fin is not None or half.since_ns is not None:
+            self._settle(side, half, time_ns)
+        if flags & ACK:
+            other = self._halves[1 - side]
+            if other.next is None:
+                if not flags & SYN:
+                    other.next = ack  # of a connection that was there before: what it sends next
+            elif other.next != ack or other.since_ns is not None:
+                self._acknowledge(1 - side, other, ack, time_ns)
+
+    def finish(self, time_ns: int) -> None:
+        """No more packets will come: what is missing stays so."""
+        for side, half in enumerate(self._halves):
+            self._give_up(side, half, time_ns)
+
+    def _take(self, side: int, half: _Half, seq: int, data: bytes, size: int, time_ns: int) -> None:
+        """A segment that is not simply the next one."""
+        if half.next is None:
+            half.next = seq
+        ahead = _ahead(seq, half.next)
+        if ahead + size <= 0:
+            self._counts.repeated += size > 1 or ahead != -1  # one byte, just before: a keep-alive
+            return
+        if ahead < 0:
+            self._counts.repeated += 1
+            data, size, seq = data[-ahead:], size + ahead, half.next
+        elif ahead > 0:
+            self._counts.reordered += 1
+        known = half.waiting.get(seq)
+        if known is None or known[1] < size:
+            if known is not None:
+                # Its first bytes stay those that were there first.
+                data = known[0] + data[len(known[0]) :] if len(known[0]) == known[1] else known[0]
+                half.waiting_bytes -= len(known[0])
+            half.waiting[seq] = (data, size)
+            half.waiting_bytes += len(data)
+        self._deliver(side, half, time_ns)
+        if half.waiting and half.since_ns is None:
+            half.since_ns = time_ns
+        while half.waiting_bytes > MAX_WAITING or len(half.waiting) > _MAX_SEGMENTS:
+            self._skip(side, half, time_ns)
+
+    def _deliver(self, side: int, half: _Half, time_ns: int) -> None:
+        """Hand on what is in order."""
+        assert half.next is not None
+        while half.waiting:
+            found = half.waiting.pop(half.next, None)
+            seq = half.next
+            if found is None:
+                # Segments may overlap: one that begins before and ends after the place.
+                seq = min(half.waiting, key=lambda one: _ahead(one, half.next or 0))
+                if _ahead(seq, half.next) > 0:
+                    break
+                found = half.waiting.pop(seq)
+            data, size = found
+            half.waiting_bytes -= len(data)
+            begun = -_ahead(seq, half.next)
+            if begun >= size:
+                continue
+            half.next = seq + size & _MASK
+            if len(data) > begun:
+                self._receiver.data(side, data[begun:], time_ns)
+            if (cut := size - max(begun, len(data))) > 0:
+                self._lose(side, cut, time_ns)  # a short --snapshot-length of tcpdump
+        if not half.waiting and (half.acked is None or _ahead(half.acked, half.next) <= 0):
+            half.since_ns = half.acked = None
+
+    def _acknowledge(self, side: int, half: _Half, ack: int, time_ns: int) -> None:
+        """The other side has everything before `ack`."""
+        assert half.next is not None
+        beyond = _ahead(ack, half.next)
+        if half.fin is not None and ack == half.fin + 1 & _MASK:
+            beyond -= 1
+        if beyond > 0 and (half.acked is None or _ahead(ack, half.acked) > 0):
+            half.acked = half.next + beyond & _MASK
+            if half.since_ns is None:
+                half.since_ns = time_ns
+        self._settle(side, half, time_ns)
+
+    def _settle(self, side: int, half: _Half, time_ns: int) -> None:
+        if half.since_ns is not None and time_ns - half.since_ns > _PATIENCE_NS:
+            acked = half.acked
+            if acked is not None and half.next is not None and _ahead(acked, half.next) > 0:
+                self._skip(side, half, time_ns)
+                half.since_ns = time_ns if half.waiting else None
+        if half.fin is not None and half.fin == half.next and not half.has_ended:
+            half.has_ended = True
+            self.is_over = all(one.has_ended for one in self._halves)
+            self._receiver.end(side, "fin", time_ns)
+
+    def _skip(self, side: int, half: _Half, time_ns: int) -> None:
+        """Go past what is missing: to what waits, or to what was acknowledged."""
+        assert half.next is not None
+        places = [*half.waiting]
+        if not places and half.acked is not None:
+            places = [half.acked]
+        if places:
+            nearest = min(places, key=lambda one: _ahead(one, half.next or 0))
+            if (missing := _ahead(nearest, half.next)) > 0:
+                half.next = nearest
+                self._lose(side, missing, time_ns)
+            self._deliver(side, half, time_ns)
+
+    def _lose(self, side: int, size: int, time_ns: int) -> None:
+        self._counts.gaps += 1
+        self._counts.lost += size
+        self._receiver.gap(side, size, time_ns)
+
+    def _give_up(self, side: int, half: _Half, time_ns: int) -> None:
+        while half.next is not None and (
+            half.waiting or (half.acked is not None and _ahead(half.acked, half.next) > 0)
+        ):
+            before = len(half.waiting), half.next
+            self._skip(side, half, time_ns)
+            if (len(half.waiting), half.next) == before:
+                break
+        self._settle(side, half, time_ns)
+
+    def _reset(self, side: int, time_ns: int) -> None:
+        if self.is_over:
+            return
+        for number, half in enumerate(self._halves):
+            self._give_up(number, half, time_ns)
+        if not self._halves[side].has_ended or not self.is_over:
+            self._receiver.end(side, "rst", time_ns)
+        self.is_over = True
+
+
+def _ahead(seq: int, place: int) -> int:
+    """How far a sequence number is after another (RFC 9293 section 3.4: modulo 2**32)."""
+    return (seq - place + _HALF & _MASK) - _HALF
