@@ -27,7 +27,7 @@ from h2.events import (
     TrailersReceived,
 )
 from h2.settings import SettingCodes
-from hyperframe.frame import DataFrame, Frame, GoAwayFrame
+from hyperframe.frame import AltSvcFrame, DataFrame, Frame, GoAwayFrame
 
 SECONDS = 10.0
 ENABLE_CONNECT = SettingCodes.ENABLE_CONNECT_PROTOCOL
@@ -64,6 +64,15 @@ def _texts(fields: Any) -> list[tuple[str, str]]:
     return [(name, value) for name, value in fields or ()]
 
 
+class AltSvc(Event):
+    """An ALTSVC frame as it came."""
+
+    def __init__(self, stream: int, origin: bytes, value: bytes) -> None:
+        self.stream = stream
+        self.origin = origin
+        self.value = value
+
+
 class _Lasting(H2Connection):
     """Streams outlive GOAWAY (RFC 9113 section 6.8), which h2 takes for the end of the connection."""
 
@@ -73,6 +82,9 @@ class _Lasting(H2Connection):
         event.additional_data = frame.additional_data
         return [], [event]
 
+    def _receive_alt_svc_frame(self, frame: AltSvcFrame) -> tuple[list[Any], list[Event]]:
+        return [], [AltSvc(frame.stream_id, frame.origin, frame.field)]
+
 
 class H2Peer:
     """One end of a connection.
@@ -80,6 +92,7 @@ class H2Peer:
     Attributes:
         settings: each SETTINGS frame with values, in order.
         goaways: code, last stream and data of each GOAWAY.
+        alt_svcs: ALTSVC frames.
         ended: "fin" or "rst", once the other end has ended.
         reads: whether DATA is acknowledged.
     """
@@ -100,6 +113,7 @@ class H2Peer:
             self.h2.local_settings.acknowledge()
         self.settings: list[dict[int, int]] = []
         self.goaways: list[tuple[int, int, bytes]] = []
+        self.alt_svcs: list[AltSvc] = []
         self.streams: dict[int, Stream] = {}
         self.ended: str | None = None
         self.error = ""
@@ -137,6 +151,8 @@ class H2Peer:
             self.goaways.append(
                 (int(event.error_code or 0), event.last_stream_id or 0, event.additional_data or b"")
             )
+        elif isinstance(event, AltSvc):
+            self.alt_svcs.append(event)
         stream_id = getattr(event, "stream_id", None)
         if not stream_id:
             return

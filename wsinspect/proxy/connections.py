@@ -170,6 +170,17 @@ class ConnectionEvents:
         )
         self._report(event, (event.KIND, event.tap, event.host, event.value))
 
+    def alt_svc_frame(self, context: Context, origin: str, value: str, *, is_stripped: bool) -> None:
+        """A server's HTTP/2 connection offers HTTP/3."""
+        event = events.AltSvc(
+            tap=self._tap(context.client),
+            client=facts.address(context.client.peername),
+            host=origin,
+            value=value[:500],
+            stripped=is_stripped,
+        )
+        self._report(event, (event.KIND, event.tap, event.host, event.value))
+
     def tls(self, client: connection.Client, conn: connection.Connection) -> None:
         """TLS was agreed on one side: what of ALPN?"""
         offered = [_text(one) for one in conn.alpn_offers]

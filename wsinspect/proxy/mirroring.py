@@ -13,6 +13,7 @@ from mitmproxy.proxy import mode_specs
 
 from wsinspect.proxy.connections import ConnectionEvents
 from wsinspect.proxy.seams.bridging import offers_for
+from wsinspect.proxy.seams.http2 import strip_alt_svc
 
 
 class AlpnMirror:
@@ -51,6 +52,8 @@ class HttpThreeOffers:
     def __init__(self, connections: ConnectionEvents, *, strips: bool) -> None:
         self._connections = connections
         self._strips = strips
+        if strips:
+            strip_alt_svc()
 
     def responseheaders(self, flow: http.HTTPFlow) -> None:
         assert flow.response

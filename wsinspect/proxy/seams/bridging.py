@@ -20,7 +20,7 @@ from mitmproxy.proxy.layers.http import GetHttpConnection, HttpLayer, HttpStream
 
 from wsinspect.proxy.seams.http1 import wire_head
 from wsinspect.proxy.seams.http2_client import MirroringClient, is_upgrade
-from wsinspect.proxy.seams.http2_sides import SETTINGS_WAIT_SECONDS, current
+from wsinspect.proxy.seams.http2_sides import SETTINGS_WAIT_SECONDS, current, side_of
 
 _HTTP1: Final = (b"http/1.1",)
 _BOTH: Final = (b"h2", b"http/1.1")
@@ -83,11 +83,8 @@ class BridgingStream(HttpStream):
 
     def _http2_client(self) -> MirroringClient | None:
         http_layer = next(one for one in reversed(self.context.layers) if isinstance(one, HttpLayer))
-        below: Any = http_layer.connections.get(self.context.server)
-        while below is not None and not isinstance(below, MirroringClient):
-            below = getattr(below, "child_layer", None)
-        found: MirroringClient | None = below
-        return found
+        side = side_of(http_layer, self.context.server)
+        return side if isinstance(side, MirroringClient) else None
 
     def _without_http2(self, stock: layer.CommandGenerator[bool]) -> layer.CommandGenerator[bool]:
         """What stock mitmproxy does to get a connection, with another connection."""

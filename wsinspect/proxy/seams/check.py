@@ -140,7 +140,12 @@ def _http2_shape() -> bool:
     from mitmproxy.proxy.layers.http import _http2, _http_h2
 
     return (
-        _source_has(H2Connection.__init__, "GoAwayFrame: self._receive_goaway_frame")
+        _source_has(
+            H2Connection.__init__,
+            "GoAwayFrame: self._receive_goaway_frame",
+            "AltSvcFrame: self._receive_alt_svc_frame",
+        )
+        and _source_has(_http2.Http2Connection.handle_h2_event, "acknowledge_received_data")
         and hasattr(H2Connection, "_prepare_for_sending")
         and _source_has(_http_h2.BufferedH2Connection.receive_data, "self.connection_window_updated()")
         and _source_has(_http2.Http2Client._handle_event, "self._handle_event2(event)")

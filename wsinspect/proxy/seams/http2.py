@@ -45,6 +45,11 @@ def answer_connects() -> None:
     current.answers_connects = True
 
 
+def strip_alt_svc() -> None:
+    """Pass no offer of HTTP/3 on, in frames (RFC 7838 section 4)."""
+    current.strips_alt_svc = True
+
+
 def is_bridging() -> bool:
     """Whether WebSockets pass between HTTP versions."""
     return current.mode == "bridge"
@@ -66,4 +71,13 @@ def set_mode(mode: Mode) -> None:
     current.mode = mode
 
 
-__all__ = ["Mode", "answer_connects", "drop_stream", "install_http2", "is_bridging", "observe", "set_mode"]
+__all__ = [
+    "Mode",
+    "answer_connects",
+    "drop_stream",
+    "install_http2",
+    "is_bridging",
+    "observe",
+    "set_mode",
+    "strip_alt_svc",
+]

@@ -46,6 +46,7 @@ from wsinspect.proxy.seams.http2_sides import (
     ENABLE_CONNECT,
     Commands,
     Fields,
+    PassAltSvc,
     PassGoAway,
     Relaying,
     ServerGone,
@@ -57,9 +58,10 @@ from wsinspect.proxy.seams.http2_sides import (
     head_text,
     seen,
     sent_fields,
+    side_of,
     start_of,
 )
-from wsinspect.proxy.seams.http2_tunnels import GoAway, Tunnel
+from wsinspect.proxy.seams.http2_tunnels import AltSvc, AltSvcReceived, GoAway, Tunnel
 
 
 def is_upgrade(request: http.Request) -> bool:
@@ -182,6 +184,9 @@ class MirroringClient(Relaying, Http2Client):
             tunnel.finish()
 
     def handle_h2_event(self, event: Event) -> layer.CommandGenerator[bool]:
+        if isinstance(event, AltSvcReceived):
+            yield from self._pass_alt_svc(event.frame)
+            return False
         if isinstance(event, RemoteSettingsChanged):
             yield from self._receive_settings()
         elif isinstance(event, InformationalResponseReceived):
@@ -197,6 +202,21 @@ class MirroringClient(Relaying, Http2Client):
             if self.is_closed(event.stream_id):
                 self.forget(event.stream_id)
         return is_done
+
+    def is_held_up(self, stream_id: int) -> bool:
+        client = side_of(self.http_layer, self.context.client)
+        theirs = self.their_stream_id.get(stream_id)
+        return client is not None and theirs is not None and client.h2_conn.is_crowded(theirs)
+
+    def _pass_alt_svc(self, frame: AltSvc) -> Commands:
+        origin = frame.origin.decode("latin-1") or self.context.server.sni or ""
+        value = frame.value.decode("latin-1")
+        is_stripped = current.strips_alt_svc and "h3" in value
+        if "h3" in value:
+            current.observer.alt_svc_frame(self.context, origin, value, is_stripped=is_stripped)
+        stream = self.their_stream_id.get(frame.stream) if frame.stream else 0
+        if self._has_h2_client and not is_stripped and stream is not None:
+            yield SendHttp(PassAltSvc(0, frame._replace(stream=stream)), self.context.client)
 
     def _receive_settings(self) -> Commands:
         remote = self.h2_conn.remote_settings
@@ -233,8 +253,6 @@ class MirroringClient(Relaying, Http2Client):
                 received.end_stream = False
             head = carry_fields(response, fields, b"%d" % response.status_code)
             head.tunnel = tunnel
-            if not event.stream_ended and not is_switch:
-                self.h2_conn.widen(stream_id)
 
         if (yield from seen(super().handle_h2_event(event), look)):
             return True

@@ -22,6 +22,7 @@ from mitmproxy.proxy.layers.http._base import HttpEvent, ReceiveHttp
 from mitmproxy.proxy.layers.http._events import (
     RequestEndOfMessage,
     RequestHeaders,
+    ResponseData,
     ResponseEndOfMessage,
     ResponseHeaders,
     ResponseProtocolError,
@@ -41,11 +42,13 @@ from wsinspect.proxy.seams.http1 import (
     status_of,
     wire_head,
 )
+from wsinspect.proxy.seams.http2_client import MirroringClient
 from wsinspect.proxy.seams.http2_sides import (
     ENABLE_CONNECT,
     SETTINGS_WAIT_SECONDS,
     Commands,
     Fields,
+    PassAltSvc,
     PassGoAway,
     Relaying,
     ServerGone,
@@ -56,14 +59,18 @@ from wsinspect.proxy.seams.http2_sides import (
     head_text,
     seen,
     sent_fields,
+    side_of,
     start_of,
 )
 from wsinspect.proxy.seams.http2_tunnels import GoAway, Tunnel, code_name
+from wsinspect.proxy.seams.transport import Endpoint
 
 #: Bytes a client may send before it has our SETTINGS.
 _EARLY_BYTES: Final = 1 << 18
 #: A server without a limit of its own is given h2's: 100 streams at once.
 _MOST_STREAMS: Final = 1000
+#: Pieces of a request's body that may wait for a connection to its server.
+_MOST_EVENTS: Final = 64
 
 
 class MirroringServer(Relaying, Http2Server):
@@ -76,6 +83,7 @@ class MirroringServer(Relaying, Http2Server):
         self._early: list[events.Event] | None = None
         self._early_bytes = 0
         self._unanswered: dict[int, WireHead] = {}
+        self._held: dict[int, Endpoint] = {}
         self._ending = ""
         self._patience = 0.005
 
@@ -103,6 +111,13 @@ class MirroringServer(Relaying, Http2Server):
             if self.is_open_for_us(event.stream_id):
                 self.h2_conn.send_headers(event.stream_id, event.fields)
                 yield commands.SendData(self.conn, self.h2_conn.data_to_send())
+        elif isinstance(event, PassAltSvc):
+            self.h2_conn.send_alt_svc(event.frame)
+            yield commands.SendData(self.conn, self.h2_conn.data_to_send())
+        elif isinstance(event, ResponseData):
+            yield from super()._handle_event(event)
+            if self.h2_conn.is_crowded(event.stream_id):
+                self._hold_source(event.stream_id)
         elif isinstance(event, ServerGone):
             self._ending = event.how
             yield from self._end_like(event.how)
@@ -176,10 +191,42 @@ class MirroringServer(Relaying, Http2Server):
             if isinstance(received, RequestHeaders):
                 head = carry_fields(received.request, fields, start_of(received.request))
                 self._unanswered[received.stream_id] = head
-                if not received.end_stream:
-                    self.h2_conn.widen(received.stream_id)
 
         return (yield from seen(super().handle_h2_event(event), look))
+
+    def is_held_up(self, stream_id: int) -> bool:
+        stream = self.http_layer.streams.get(stream_id)
+        if stream is None:
+            return False
+        if len(stream._paused_event_queue) > _MOST_EVENTS:
+            return True
+        server = side_of(self.http_layer, stream.context.server)
+        if not isinstance(server, MirroringClient):
+            return False
+        ours = server.our_stream_id.get(stream_id)
+        if ours is None:
+            return len(server.stream_queue.get(stream_id, ())) > _MOST_EVENTS
+        return server.h2_conn.is_crowded(ours)
+
+    def _hold_source(self, stream_id: int) -> None:
+        """The client takes no more of a body that comes over HTTP/1.1: do not read its server for now."""
+        stream = self.http_layer.streams.get(stream_id)
+        if stream is None or stream_id in self._held or stream.context.server.alpn == b"h2":
+            return
+        endpoint = self.wire.watch(self.wire.carrier(self.context, stream.context.server))
+        if endpoint is not None and not endpoint.transport.is_closing():
+            endpoint.transport.pause_reading()
+            self._held[stream_id] = endpoint
+            self.look_later()
+
+    def _look(self) -> None:
+        for stream_id in [one for one in self._held if not self.h2_conn.is_crowded(one)]:
+            endpoint = self._held.pop(stream_id)
+            if not endpoint.transport.is_closing():
+                endpoint.transport.resume_reading()
+        super()._look()
+        if self._held and not self.h2_conn.is_closed:
+            self.look_later()
 
     def _is_awaited(self, stream_id: int) -> bool:
         return stream_id in self.http_layer.streams

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -19,15 +20,23 @@ from h2.events import (
 )
 from h2.settings import SettingCodes
 from mitmproxy import http
+from mitmproxy.connection import Connection
 from mitmproxy.proxy import commands, events, layer
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers.http import HttpLayer
 from mitmproxy.proxy.layers.http._base import HttpEvent, ReceiveHttp
 from mitmproxy.proxy.layers.http._events import RequestProtocolError
-from mitmproxy.proxy.layers.http._http2 import Http2Connection
+from mitmproxy.proxy.layers.http._http2 import Http2Connection, StreamState
 
 from wsinspect.proxy.seams.http1 import PassInformational, WireHead, carry_head, error_code_of
-from wsinspect.proxy.seams.http2_tunnels import GoAway, GoAwayReceived, RelayedConnection, Tunnel, code_name
+from wsinspect.proxy.seams.http2_tunnels import (
+    AltSvc,
+    GoAway,
+    GoAwayReceived,
+    RelayedConnection,
+    Tunnel,
+    code_name,
+)
 from wsinspect.proxy.seams.transport import Wire
 
 Commands = layer.CommandGenerator[None]
@@ -45,11 +54,17 @@ class Observer(Protocol):
     def settings(self, context: Context, enable_connect: bool, is_passed_on: bool) -> None:
         """A server's first SETTINGS: do they allow extended CONNECT, and does its client get the offer?"""
 
+    def alt_svc_frame(self, context: Context, origin: str, value: str, *, is_stripped: bool) -> None:
+        """A server offers other services in an ALTSVC frame (RFC 7838 section 4)."""
+
     def refused_connect(self, context: Context, head: dict[str, str]) -> None:
         """An extended CONNECT of a client was refused; `head` has its pseudo-header fields and `origin`."""
 
 
 class _Nobody:
+    def alt_svc_frame(self, context: Context, origin: str, value: str, *, is_stripped: bool) -> None:
+        return
+
     def settings(self, context: Context, enable_connect: bool, is_passed_on: bool) -> None:
         return
 
@@ -62,6 +77,7 @@ class Current:
     """What this process's proxy does with WebSockets over HTTP/2, and who is notified."""
 
     mode: Mode = "off"
+    strips_alt_svc: bool = False
     answers_connects: bool = False
     observer: Observer = field(default_factory=_Nobody)
 
@@ -88,13 +104,31 @@ class PassGoAway(HttpEvent):
 
 
 @dataclass
+class PassAltSvc(HttpEvent):
+    """The server sent ALTSVC; its stream in numbers of the receiver's connection."""
+
+    frame: AltSvc
+
+
+@dataclass
 class ServerGone(HttpEvent):
     """The server ended its connection ("fin", "rst", "timeout")."""
 
     how: str
 
 
-BETWEEN: Final = (ServerSettings, PassGoAway, PassInformational, ServerGone)
+BETWEEN: Final = (ServerSettings, PassGoAway, PassInformational, PassAltSvc, ServerGone)
+#: How often to look whether a slow receiver has taken what waits for it.
+_LOOK_SECONDS: Final = 0.005
+
+
+def side_of(http_layer: HttpLayer, connection: Connection) -> Relaying | None:
+    """The side of a connection, where it speaks HTTP/2."""
+    below: Any = http_layer.connections.get(connection)
+    while below is not None and not isinstance(below, Relaying):
+        below = getattr(below, "child_layer", None)
+    found: Relaying | None = below
+    return found
 
 
 def head_text(fields: Fields) -> bytes:
@@ -162,6 +196,8 @@ class Relaying(Http2Connection):
         self.h2_conn: RelayedConnection = RelayedConnection(self.h2_conf)
         self.wire = Wire.of(context)
         self.goaway: GoAway | None = None
+        self._owed: dict[int, int] = {}
+        self._is_looking = False
         self._write: Any = None
 
     @property
@@ -224,6 +260,8 @@ class Relaying(Http2Connection):
             yield from self.pass_goaway(event.frame)
         elif isinstance(event, StreamReset):
             yield from self._stream_reset(event, tunnel)
+        elif tunnel is None and isinstance(event, DataReceived) and self._is_body(event):
+            yield from self._receive_body(event)
         elif tunnel is None or isinstance(event, ResponseReceived | InformationalResponseReceived):
             return (yield from super().handle_h2_event(event))
         elif isinstance(event, DataReceived):
@@ -233,6 +271,44 @@ class Relaying(Http2Connection):
         elif not isinstance(event, StreamEnded):
             return (yield from super().handle_h2_event(event))
         return False
+
+    # Ordinary bodies: their sender gets room once the receiver has taken what came
+
+    def _receive_body(self, event: DataReceived) -> Commands:
+        """What stock mitmproxy does, except that it acknowledges at once."""
+        assert event.stream_id is not None
+        stream_id = event.stream_id
+        if event.data or not event.stream_ended:
+            yield ReceiveHttp(self.ReceiveData(stream_id, event.data or b""))
+        size = event.flow_controlled_length or 0
+        if stream_id in self.streams and self.is_held_up(stream_id):
+            self._owed[stream_id] = self._owed.get(stream_id, 0) + size
+            self.look_later()
+        else:
+            self.h2_conn.acknowledge_received_data(size, stream_id)
+
+    @abstractmethod
+    def is_held_up(self, stream_id: int) -> bool:
+        """Whether what came on this stream waits on the other side, and is more than a little."""
+
+    def look_later(self) -> None:
+        """Look again soon whether what is held up has left."""
+        if not self._is_looking:
+            self._is_looking = True
+            asyncio.get_running_loop().call_later(_LOOK_SECONDS, self._look)
+
+    def _look(self) -> None:
+        self._is_looking = False
+        if self.h2_conn.is_closed:
+            self._owed.clear()
+        for stream_id in [one for one in self._owed if not self.is_held_up(one)]:
+            self.h2_conn.acknowledge_received_data(self._owed.pop(stream_id), stream_id)
+        self.flush()
+        if self._owed:
+            self.look_later()
+
+    def _is_body(self, event: DataReceived) -> bool:
+        return self.streams.get(event.stream_id or 0) is StreamState.HEADERS_RECEIVED
 
     @abstractmethod
     def pass_goaway(self, frame: GoAway) -> Commands:

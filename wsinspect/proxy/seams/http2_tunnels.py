@@ -3,7 +3,8 @@
 Stock mitmproxy gives each stream a receive window of 2 GiB and acknowledges at once, so that nothing stops a
 fast sender; it buffers what the other side does not take, and loses END_STREAM of a DATA frame that it has to
 split. A `Tunnel` is one side of a stream: what comes is handed to its `Receiver`, what is written waits here
-for the peer's window, and received bytes are acknowledged when the receiver says so.
+for the peer's window, and received bytes are acknowledged when the receiver says so. Of ordinary bodies the
+connection knows which ones are too many to take more (`http2_sides`).
 
 What is written leaves at the end of what is being handled (`Outbox`): DATA frames that came in one read leave
 in one write, and END_STREAM goes with the last of them.
@@ -20,12 +21,16 @@ from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.errors import ErrorCodes
 from h2.events import Event
-from hyperframe.frame import GoAwayFrame
-from mitmproxy.proxy.layers.http._http_h2 import BufferedH2Connection
+from hyperframe.frame import AltSvcFrame, GoAwayFrame
+from mitmproxy.proxy.layers.http._http_h2 import BufferedH2Connection, SendH2Data
 
 #: Bytes a sender may have in flight on one stream before the other side has taken them.
 WINDOW_BYTES: Final = 1 << 20
-_LARGEST_WINDOW: Final = (1 << 31) - 1
+#: Bytes of an ordinary body that may wait for a window before its sender is given no more room.
+_CROWD_BYTES: Final = 1 << 18
+#: Pieces that wait one by one; what comes behind them is joined, for a byte costs as much as a frame.
+_PIECES: Final = 64
+_PIECE_BYTES: Final = 1 << 14
 
 
 class GoAway(NamedTuple):
@@ -43,6 +48,21 @@ class GoAwayReceived(Event):
     """Takes the place of h2's ConnectionTerminated: a GOAWAY ends no stream that is open (section 6.8)."""
 
     def __init__(self, frame: GoAway) -> None:
+        self.frame = frame
+
+
+class AltSvc(NamedTuple):
+    """An ALTSVC frame (RFC 7838 section 4): for the origin of a stream, or for the one that it names."""
+
+    stream: int
+    origin: bytes
+    value: bytes
+
+
+class AltSvcReceived(Event):
+    """Takes the place of h2's AlternativeServiceAvailable."""
+
+    def __init__(self, frame: AltSvc) -> None:
         self.frame = frame
 
 
@@ -163,6 +183,9 @@ class Tunnel:
         self._outbox = outbox
         self._receiver: Receiver | None = None
         self._early: list[Callable[[Receiver], None]] = []
+        self._early_data = bytearray()
+        self._early_flow = 0
+        self._early_end = False
         self._waiting: deque[bytes] = deque()
         self._ends = False
         self._is_over = False
@@ -173,12 +196,20 @@ class Tunnel:
     def attach(self, receiver: Receiver) -> None:
         """From now on `receiver` gets what comes, first what has come already."""
         self._receiver = receiver
+        if self._early_flow or self._early_end:
+            receiver.data(bytes(self._early_data), self._early_flow, self._early_end)
+            self._early_data.clear()
         early, self._early = self._early, []
         for tell in early:
             tell(receiver)
 
     def on_data(self, data: bytes, flow_bytes: int, is_end: bool) -> None:
-        self._tell(lambda receiver: receiver.data(data, flow_bytes, is_end))
+        if self._receiver is not None:
+            self._receiver.data(data, flow_bytes, is_end)
+            return
+        self._early_data += data
+        self._early_flow += flow_bytes
+        self._early_end |= is_end
 
     def on_reset(self, code: int) -> None:
         self._drop()
@@ -200,7 +231,11 @@ class Tunnel:
         """Send bytes; False where the stream takes no more."""
         if self._is_over or self._ends:
             return False
-        self._waiting.append(data)
+        waiting = self._waiting
+        if len(waiting) >= _PIECES and len(waiting[-1]) + len(data) <= _PIECE_BYTES:
+            waiting[-1] += data
+        else:
+            waiting.append(data)
         self.unsent += len(data)
         self._outbox.add(self)
         return True
@@ -295,12 +330,31 @@ class RelayedConnection(BufferedH2Connection):
         """Whether anything waits for the peer's windows."""
         return any(self.stream_buffers.values()) or any(one.unsent for one in self.tunnels.values())
 
-    def widen(self, stream_id: int) -> None:
-        """Give an ordinary stream the window that stock mitmproxy gives to all."""
-        stream = self.streams.get(stream_id)
-        if stream is None or not stream.open:
-            return  # its end came in the same read
-        self.increment_flow_control_window(_LARGEST_WINDOW - WINDOW_BYTES, stream_id)
+    def is_crowded(self, stream_id: int) -> bool:
+        """Whether so much of an ordinary body waits for the peer's windows that no more should come."""
+        waiting = self.stream_buffers.get(stream_id)
+        if not waiting:
+            return False
+        return len(waiting) > _PIECES or sum(len(one.data) for one in waiting) > _CROWD_BYTES
+
+    def send_data(  # type: ignore[override]
+        self, stream_id: int, data: bytes, end_stream: bool = False, pad_length: None = None
+    ) -> None:
+        waiting = self.stream_buffers.get(stream_id)
+        if waiting and len(waiting) > _PIECES and not waiting[-1].end_stream:
+            last = waiting[-1].data
+            if len(last) + len(data) <= _PIECE_BYTES:
+                waiting[-1] = SendH2Data(last + data, end_stream)
+                return
+        super().send_data(stream_id, data, end_stream, pad_length)
+
+    def send_alt_svc(self, frame: AltSvc) -> None:
+        """An ALTSVC frame as another server sent it."""
+        self._prepare_for_sending([AltSvcFrame(frame.stream, frame.origin, frame.value)])
+
+    def _receive_alt_svc_frame(self, frame: AltSvcFrame) -> tuple[list[Any], list[Event]]:
+        # h2 forgets which stream it was for.
+        return [], [AltSvcReceived(AltSvc(frame.stream_id, frame.origin, frame.field))]
 
     def send_goaway(self, frame: GoAway) -> None:
         """A GOAWAY behind which open streams continue."""
@@ -340,4 +394,14 @@ class RelayedConnection(BufferedH2Connection):
             tunnel.pump()
 
 
-__all__ = ["GoAway", "GoAwayReceived", "Outbox", "Receiver", "RelayedConnection", "Tunnel", "code_name"]
+__all__ = [
+    "AltSvc",
+    "AltSvcReceived",
+    "GoAway",
+    "GoAwayReceived",
+    "Outbox",
+    "Receiver",
+    "RelayedConnection",
+    "Tunnel",
+    "code_name",
+]
