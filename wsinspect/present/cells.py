@@ -93,3 +93,69 @@ def flow(text: str, width: int) -> list[str]:
         else:
             line = f"{line} {word}" if line else word
     return [*lines, line] if line else lines
+
+
+def cut(line: Line, width: int, indent: int = 0) -> list[Line]:
+    """A line in lines of at most `width` cells, cut anywhere; all but the first are indented by `indent`.
+
+    Styles stay with their characters, so that what is marked stays so across a break.
+    """
+    if width <= 0 or width_of(line) <= width:
+        return [line]
+    indent = indent if indent < width // 2 else 0
+    lines: list[Line] = []
+    now: Line = []
+    left = width
+    for text, style in line:
+        rest = text
+        while rest:
+            if left <= 0:
+                lines.append(now)
+                now, left = ([(" " * indent, "")] if indent else []), width - indent
+            piece = _first(rest, left)
+            if not piece and left < width - indent:
+                left = 0  # a wide character that does not fit any more
+                continue
+            piece = piece or rest[0]
+            now.append((piece, style))
+            left -= cell_width(piece)
+            rest = rest[len(piece) :]
+    return [*lines, now]
+
+
+def mark(line: Line, needle: str, style: str) -> Line:
+    """The line with every match of a text in another style, wherever pieces end; case does not matter."""
+    text, wanted = text_of(line).lower(), needle.lower()
+    if not wanted or wanted not in text or len(text) != len(text_of(line)):
+        return line
+    spans: list[tuple[int, int]] = []
+    at = text.find(wanted)
+    while at >= 0:
+        spans.append((at, at + len(wanted)))
+        at = text.find(wanted, at + len(wanted))
+    marked: Line = []
+    begin = 0
+    for piece, own in line:
+        end, here = begin + len(piece), begin
+        for first, last in spans:
+            first, last = max(first, begin), min(last, end)
+            if first >= last:
+                continue
+            marked += [(piece[here - begin : first - begin], own)] if first > here else []
+            marked.append((piece[first - begin : last - begin], style))
+            here = last
+        marked += [(piece[here - begin :], own)] if here < end else []
+        begin = end
+    return marked
+
+
+def _first(text: str, width: int) -> str:
+    """As much of a text as `width` cells hold; empty where the first character is wider."""
+    if text.isascii():
+        return text[:width]
+    used = 0
+    for index, char in enumerate(text):
+        used += cell_width(char)
+        if used > width:
+            return text[:index]
+    return text

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wsinspect.present.cells import fold, text_of, width_of
+from wsinspect.present.cells import cut, fold, mark, text_of, width_of
 
 
 @pytest.mark.parametrize(
@@ -38,3 +38,27 @@ def test_nothing_is_lost_in_folding(text, width, before):
     if before < width:
         shown = "".join(text_of(piece) for piece in pieces).replace(" ", "").removeprefix("x" * before)
         assert shown == text.replace(" ", "")
+
+
+@given(
+    st.lists(st.tuples(st.text(alphabet="ab漢é ", max_size=12), st.sampled_from(["x", "y"])), max_size=5),
+    st.integers(2, 12),
+)
+def test_a_line_that_is_cut_is_the_same_line(line, width):
+    lines = cut(line, width)
+    assert "".join(map(text_of, lines)) == text_of(line)
+    assert all(width_of(one) <= width for one in lines)
+
+
+def test_a_cut_line_is_indented_and_keeps_its_styles():
+    assert cut([("ab", "x"), ("cdefgh", "y")], 6, 2) == [
+        [("ab", "x"), ("cdef", "y")],
+        [("  ", ""), ("gh", "y")],
+    ]
+
+
+def test_every_match_is_marked_across_pieces():
+    line = [("one tw", "x"), ("o ONE", "y")]
+    assert mark(line, "two", "m") == [("one ", "x"), ("tw", "m"), ("o", "m"), (" ONE", "y")]
+    assert mark(line, "one", "m") == [("one", "m"), (" tw", "x"), ("o ", "y"), ("ONE", "m")]
+    assert mark(line, "", "m") == line == mark(line, "three", "m")
