@@ -18,7 +18,7 @@ from wsinspect.findings.changes import Accepted, FieldChange, Suspect, field_cha
 from wsinspect.findings.excuses import ActedFault
 from wsinspect.findings.facts import C2S, SECOND_NS, ConnectionFacts
 from wsinspect.findings.lag import certain_ns, has_waited, merged
-from wsinspect.handshake.diff import Change, ChangeKind, changed_fields
+from wsinspect.handshake.diff import Change, ChangeKind, changed_fields, diff_heads
 from wsinspect.handshake.heads import RawHead
 from wsinspect.wire.opcodes import Direction
 
@@ -228,6 +228,19 @@ class PairFacts:
     def response_changes(self) -> list[Change]:
         """The response, as sent into the hop (by the origin's tap) against as it came out."""
         return _changes(self._response_sent, self.edge.response_in)
+
+    @cached_property
+    def request_lines(self) -> list[Change]:
+        """Every line of the request at both sides: what is the same too; empty where one side has none."""
+        sent, came = self.edge.request_out, self.origin.request_in if self.origin else None
+        return [] if sent is None or came is None else diff_heads(sent, came)
+
+    @cached_property
+    def response_lines(self) -> list[Change]:
+        """Every line of the response; `before` came out of the hop, `after` was sent into it."""
+        sent, came = self._response_sent, self.edge.response_in
+        changes = [] if sent is None or came is None else diff_heads(sent, came)
+        return [change._replace(before=change.after, after=change.before) for change in changes]
 
     @property
     def versions(self) -> tuple[str | None, str | None]:

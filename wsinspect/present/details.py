@@ -3,31 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
 
 from wsinspect.capture.records import FindingRow
 from wsinspect.present.cells import Line
+from wsinspect.present.clock import Clock
 from wsinspect.present.findings import finding_lines, finding_of
 from wsinspect.present.glyphs import Glyphs
 from wsinspect.present.notes import sent_words, severity_sign, violation_lines
 from wsinspect.present.records import Record
-from wsinspect.present.rows import byte_count, duration, seconds
+from wsinspect.present.rows import byte_count, duration
 from wsinspect.text import escape
 from wsinspect.wire.close_codes import close_name, is_legal_on_wire, parse_close
 from wsinspect.wire.opcodes import opcode_name
 
+#: What times are written with where nobody chose another clock.
+RELATIVE_CLOCK: Final = Clock()
 
-def summary(record: Record, zero_ns: int) -> str:
+
+def summary(record: Record, zero_ns: int, clock: Clock = RELATIVE_CLOCK) -> str:
     """A frame in one line."""
     frame = record.frame
     rsv = f"{int(frame.rsv1)}{int(frame.rsv2)}{int(frame.rsv3)}"
     sent = "".join(f", {words}" for words in [sent_words(frame)] if words)
     return (
         f"{frame.id} {frame.direction.arrow} {opcode_name(frame.opcode)} FIN={int(frame.fin)} RSV={rsv} "
-        f"MASK={int(frame.masked)} len={frame.length}, received {seconds(frame.time_ns - zero_ns)} s{sent}"
+        f"MASK={int(frame.masked)} len={frame.length}, received {clock.at(frame.time_ns, zero_ns)}{sent}"
     )
 
 
-def header_lines(record: Record, zero_ns: int) -> Iterator[Line]:
+def header_lines(record: Record, zero_ns: int, clock: Clock = RELATIVE_CLOCK) -> Iterator[Line]:
     """Every field of the header, with the bytes it was read from."""
     frame = record.frame
     header = frame.header
@@ -52,12 +57,12 @@ def header_lines(record: Record, zero_ns: int) -> Iterator[Line]:
                 "code", code, f"{close_name(code)}{legal}" + (f': "{escape(reason)}"' if reason else "")
             )
     arrival = duration(frame.time_ns - frame.first_ns)
-    yield _field("arrived", f"{seconds(frame.time_ns - zero_ns)} s", f"first to last byte {arrival}")
+    yield _field("arrived", clock.at(frame.time_ns, zero_ns), f"first to last byte {arrival}")
     if frame.sent_ns is None:
         yield _field("sent on", "not", "held back or dropped by a fault")
     else:
         later = f"{duration(frame.sent_ns - frame.time_ns)} later"
-        yield _field("sent on", f"{seconds(frame.sent_ns - zero_ns)} s", later)
+        yield _field("sent on", clock.at(frame.sent_ns, zero_ns), later)
     yield from _message_lines(record)
     yield from violation_lines(frame.violation)
 

@@ -275,20 +275,21 @@ def side_by_side(
     half = max((width - 3) // 2, 10)
     for block in header_blocks(handshake):
         yield block.title
-        yield _pair(*block.ends, half, "muted", " ", glyphs)
+        yield pair_line(*block.ends, half, "muted", " ", glyphs)
         for text in block.alone() if not block.changes else ():
             cells = truncate(text, half - 2)
-            yield _pair(*(("", cells) if block.before is None else (cells, "")), half, "", " ", glyphs)
+            yield pair_line(*(("", cells) if block.before is None else (cells, "")), half, "", " ", glyphs)
         for change in block.changes:
             if change.kind is not ChangeKind.SAME or not only_differences:
-                yield from _change(change, half, glyphs)
+                yield from change_lines(change, half, glyphs)
         yield from block.rest_lines()
         if block.name == "Request":
             yield from informational_lines(handshake)
     yield from body_lines(handshake, whole=True)
 
 
-def _change(change: Change, half: int, glyphs: Glyphs) -> Iterator[Line]:
+def change_lines(change: Change, half: int, glyphs: Glyphs) -> Iterator[Line]:
+    """A header line before and after, side by side in `half` cells each."""
     mark, style = _MARKS[change.kind]
     left = escape_bytes(change.before) if change.before is not None else ""
     right = escape_bytes(change.after) if change.after is not None else ""
@@ -298,10 +299,13 @@ def _change(change: Change, half: int, glyphs: Glyphs) -> Iterator[Line]:
     for number in range(max(len(lefts), len(rights))):
         begin = lefts[number] if number < len(lefts) else ""
         end = rights[number] if number < len(rights) else ""
-        yield _pair(begin, end, half, "" if style == "same" else style, mark if number == 0 else " ", glyphs)
+        yield pair_line(
+            begin, end, half, "" if style == "same" else style, mark if number == 0 else " ", glyphs
+        )
 
 
-def _pair(left: str, right: str, half: int, style: str, mark: str, glyphs: Glyphs) -> Line:
+def pair_line(left: str, right: str, half: int, style: str, mark: str, glyphs: Glyphs) -> Line:
+    """Two texts side by side, with a sign for what became of the first."""
     return [
         (f"{mark} ", "changed"),
         (pad(truncate(left, half - 2), half - 2), style),

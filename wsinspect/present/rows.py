@@ -13,6 +13,7 @@ from functools import partial
 from typing import Final, NamedTuple
 
 from wsinspect.present.cells import Line, fit, width_of
+from wsinspect.present.clock import DELTA, Clock
 from wsinspect.present.glyphs import UNICODE, Glyphs
 from wsinspect.text import cell_width, pad, truncate
 from wsinspect.units import format_duration, format_size
@@ -21,7 +22,10 @@ from wsinspect.wire.opcodes import Direction, Opcode, opcode_name
 #: What became of a frame in the proxy.
 PASSED, ALTERED, STOPPED, INJECTED = "", "altered", "stopped", "injected"
 _NOTE_CELLS: Final = 28
-_OP_CELLS, _FLAG_CELLS, _DELTA_CELLS = 6, 4, 9
+_OP_CELLS, _FLAG_CELLS, _DELTA_CELLS, _BYTES_CELLS = 6, 4, 9, 7
+#: Columns of the timeline, in their usual order.
+COLUMNS: Final = ("id", "conn", "time", "delta", "mark", "lane", "op", "flags", "bytes")
+_RIGHT: Final = frozenset({"id", "conn", "time", "delta", "bytes"})
 #: A lane drawn with enough room, and the shortest one that still shows what became of a frame.
 _LANE_CELLS, _SHORT_LANE_CELLS = 16, 4
 
@@ -62,6 +66,26 @@ class Row(NamedTuple):
         return self.bits >> 8 & 15
 
 
+class Columns(NamedTuple):
+    """Which columns are shown, in which order, and how wide; the note is always the last one.
+
+    Attributes:
+        order: names out of `COLUMNS`.
+        widths: cells of those that are not as wide as usual.
+    """
+
+    order: tuple[str, ...] = COLUMNS
+    widths: tuple[tuple[str, int], ...] = ()
+
+    def width(self, name: str, usual: int) -> int:
+        """Cells of a column."""
+        return dict(self.widths).get(name, usual)
+
+
+_CLOCK: Final = Clock()
+_USUAL: Final = Columns()
+
+
 @dataclass(frozen=True)
 class Caps:
     """What a table of rows can show.
@@ -71,12 +95,18 @@ class Caps:
         id_cells: of the longest number.
         with_connection: frames of several connections are listed.
         glyphs: the signs.
+        clock: how times are written.
+        zero_ns: what relative times count from.
+        columns: those that the user wants.
     """
 
     width: int
     id_cells: int = 5
     with_connection: bool = False
     glyphs: Glyphs = field(default=UNICODE)
+    clock: Clock = _CLOCK
+    zero_ns: int = 0
+    columns: Columns = _USUAL
 
     def layout(self) -> Layout:
         """The columns that fit."""
@@ -87,11 +117,26 @@ class Caps:
 
     def fixed_cells(self, layout: Layout) -> int:
         """Cells before the note."""
-        cells = 1 + self.id_cells + 1 + 2 + layout.lane + 1 + _OP_CELLS + 1 + 7 + 2
-        cells += (_connection_cells + 1) * self.with_connection
-        cells += (layout.time + 1) * bool(layout.time)
-        cells += (_DELTA_CELLS + 1) * layout.with_delta
-        return cells + (_FLAG_CELLS + 1) * layout.with_flags
+        return 2 + sum(cells + 1 for _, cells in self.shown(layout))
+
+    def shown(self, layout: Layout) -> list[tuple[str, int]]:
+        """The columns of a layout in order, each with its cells."""
+        is_delta = self.clock.kind == DELTA
+        usual = {
+            "id": self.id_cells,
+            "conn": _connection_cells * self.with_connection,
+            "time": layout.time and max(layout.time, self.clock.cells),
+            "delta": _DELTA_CELLS * (layout.with_delta and not is_delta),
+            "mark": 1,
+            "lane": layout.lane,
+            "op": _OP_CELLS,
+            "flags": _FLAG_CELLS * layout.with_flags,
+            "bytes": _BYTES_CELLS,
+        }
+        columns = self.columns
+        found = ((name, usual[name] and columns.width(name, usual[name])) for name in columns.order)
+        # A lane that has shrunk to one sign stays that.
+        return [(name, 1 if name == "lane" and layout.lane == 1 else cells) for name, cells in found if cells]
 
 
 _connection_cells: Final = 4
@@ -118,22 +163,37 @@ _LAYOUTS: Final = (
 
 def format_row(row: Row, caps: Caps) -> Line:
     """A frame as one line of the timeline, in the columns that `caps` has room for."""
-    layout = caps.layout()
+    shown = caps.shown(caps.layout())
+    line: Line = []
+    for number, (name, cells) in enumerate(shown):
+        text, style, is_right = _cell(row, name, cells, caps)
+        begin, end = " " * (number == 0), " " * (1 + (number == len(shown) - 1))
+        line.append((begin + pad(truncate(text, cells), cells, right=is_right) + end, style))
+    return fit([*line, *_tail(row, caps.width - width_of(line), dict(shown), caps.glyphs)], caps.width)
+
+
+def _cell(row: Row, name: str, cells: int, caps: Caps) -> tuple[str, str, bool]:
+    """Text, style and alignment of one cell."""
     side = "s2c" if row.direction else "c2s"
-    line: Line = [(" " + pad(str(row.id), caps.id_cells, right=True) + " ", "muted")]
-    if caps.with_connection:
-        line.append((pad(str(row.connection), _connection_cells, right=True) + " ", "muted"))
-    if layout.time:
-        line.append((pad(seconds(row.t_ns), layout.time, right=True) + " ", ""))
-    if layout.with_delta:
-        line.append((pad(milliseconds(row.delta_ns), _DELTA_CELLS, right=True) + " ", "muted"))
-    line.append(((caps.glyphs.marked if row.is_marked else " ") + " ", "error"))
-    line.append((lane(row, layout.lane, caps.glyphs) + " ", side))
-    line.append((pad(opcode_name(row.opcode), _OP_CELLS) + " ", side if row.opcode < 8 else "control"))
-    if layout.with_flags:
-        line.append((flags(row.bits, caps.glyphs) + " ", "muted"))
-    line.append((pad(short_count(row.length), 7, right=True) + "  ", ""))
-    return fit([*line, *_tail(row, caps.width - width_of(line), layout.lane, caps.glyphs)], caps.width)
+    match name:
+        case "id":
+            return str(row.id), "muted", True
+        case "conn":
+            return str(row.connection), "muted", True
+        case "time":
+            return caps.clock.cell(caps.zero_ns + row.t_ns, caps.zero_ns, row.delta_ns), "", True
+        case "delta":
+            return milliseconds(row.delta_ns), "muted", True
+        case "mark":
+            return caps.glyphs.marked if row.is_marked else " ", "error", False
+        case "lane":
+            return lane(row, cells, caps.glyphs), side, False
+        case "op":
+            return opcode_name(row.opcode), side if row.opcode < 8 else "control", False
+        case "flags":
+            return flags(row.bits, caps.glyphs), "muted", False
+        case _:
+            return short_count(row.length), "", True
 
 
 def marks(row: Row, glyphs: Glyphs) -> Line:
@@ -159,28 +219,40 @@ def with_preview(found: Line, preview: str, cells: int) -> Line:
     return [*found, ("  " if found else "", ""), (truncate(preview, left), "")]
 
 
-def _tail(row: Row, cells: int, lane_cells: int, glyphs: Glyphs) -> Line:
+def _tail(row: Row, cells: int, shown: dict[str, int], glyphs: Glyphs) -> Line:
     """Notes and preview; the notes go first where both do not fit, and say what a narrow lane cannot."""
+    lane_cells = shown.get("lane", 0)
     found = notes(row, with_delay=lane_cells < _LANE_CELLS)
     if lane_cells < _SHORT_LANE_CELLS:
-        found = [*marks(row._replace(is_marked=False), glyphs), *found]
+        found = [*marks(row._replace(is_marked=row.is_marked and "mark" not in shown), glyphs), *found]
     return with_preview(fit(found, cells), row.preview, cells)
 
 
 def format_header(caps: Caps) -> Line:
     """The names of the columns."""
-    layout = caps.layout()
-    text = " " + pad("#", caps.id_cells, right=True) + " "
-    if caps.with_connection:
-        text += pad("conn", _connection_cells, right=True) + " "
-    if layout.time:
-        text += pad("t (s)", layout.time, right=True) + " "
-    if layout.with_delta:
-        text += pad("Δ ms" if caps.glyphs is UNICODE else "d ms", _DELTA_CELLS, right=True) + " "
-    text += "  " + _lane_header(layout.lane, caps.glyphs) + " " + pad("op", _OP_CELLS) + " "
-    if layout.with_flags:
-        text += pad("FRSV", _FLAG_CELLS) + " "
-    return fit([(text + pad("bytes", 7, right=True) + "  note, preview", "muted")], caps.width)
+    text = " "
+    for name, cells in caps.shown(caps.layout()):
+        text += pad(truncate(_heading(name, cells, caps), cells), cells, right=name in _RIGHT) + " "
+    return fit([(text + " note, preview", "muted")], caps.width)
+
+
+def _heading(name: str, cells: int, caps: Caps) -> str:
+    is_ascii = caps.glyphs is not UNICODE
+    match name:
+        case "id":
+            return "#"
+        case "time":
+            return caps.clock.heading(is_ascii=is_ascii)
+        case "delta":
+            return "d ms" if is_ascii else "Δ ms"
+        case "mark":
+            return ""
+        case "lane":
+            return _lane_header(cells, caps.glyphs)
+        case "flags":
+            return "FRSV"
+        case _:
+            return name
 
 
 def _lane_header(cells: int, glyphs: Glyphs) -> str:
@@ -191,12 +263,15 @@ def _lane_header(cells: int, glyphs: Glyphs) -> str:
 
 def format_gap(silence_ns: int, caps: Caps) -> Line:
     """A silence between two frames."""
-    layout = caps.layout()
-    words = f"gap {duration(silence_ns)}"
-    before = caps.fixed_cells(layout) - layout.lane - _OP_CELLS - 11 - (_FLAG_CELLS + 1) * layout.with_flags
-    sign = caps.glyphs.gap
-    text = f"{sign} {words.center(layout.lane - 4)} {sign}" if layout.lane >= 16 else f"{sign} {words}"
-    return fit([(" " * before + text, "gap")], caps.width)
+    before, lane_cells = 1, 0
+    for name, cells in caps.shown(caps.layout()):
+        if name == "lane":
+            lane_cells = cells
+            break
+        before += cells + 1
+    words, sign = f"gap {duration(silence_ns)}", caps.glyphs.gap
+    text = f"{sign} {words.center(lane_cells - 4)} {sign}" if lane_cells >= 16 else f"{sign} {words}"
+    return fit([(" " * min(before, max(caps.width - 20, 1)) + text, "gap")], caps.width)
 
 
 def lane(row: Row, cells: int, glyphs: Glyphs) -> str:

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
+from typing import NamedTuple
 
+from wsinspect.findings.alignment import align
 from wsinspect.findings.evidence import seconds
 from wsinspect.findings.facts import C2S, S2C, ConnectionFacts
 from wsinspect.findings.sandwich import PairFacts, Through, Waited, change_line
+from wsinspect.handshake.diff import Change, ChangeKind
 from wsinspect.present.cells import Line
-from wsinspect.text import escape
+from wsinspect.present.glyphs import Glyphs
+from wsinspect.present.handshakes import change_lines, pair_line
+from wsinspect.present.rows import duration
+from wsinspect.text import escape, pad, truncate
+from wsinspect.wire.opcodes import opcode_name
 
 #: Most connections printed in full; of more, only the first ones.
 _SHOWN = 20
@@ -83,3 +90,113 @@ def _through(through: Through) -> str:
         words.append(f"in the hop {seconds(through.delays_ns[1])}, at most {seconds(through.delays_ns[3])}")
     words += [f"{through.held} held up to {seconds(through.held_ns)}"] * bool(through.held)
     return ", ".join(words)
+
+
+class SideFrame(NamedTuple):
+    """A frame as one tap saw it.
+
+    Attributes:
+        key: equal ones are the same frame.
+        preview: how its payload begins, escaped.
+    """
+
+    id: int
+    is_s2c: bool
+    opcode: int
+    length: int
+    time_ns: int
+    key: Hashable
+    preview: str = ""
+
+
+def beside(
+    edge: Sequence[SideFrame], origin: Sequence[SideFrame]
+) -> list[tuple[SideFrame | None, SideFrame | None]]:
+    """The frames of both taps in rows: one that passed the hop unchanged once, any other on its side alone.
+
+    Each direction keeps its order; a row stands where the edge saw it, else behind what came before it there.
+    """
+    partner: dict[int, SideFrame] = {}
+    for is_s2c in (False, True):
+        left = [one for one in edge if one.is_s2c is is_s2c]
+        right = [one for one in origin if one.is_s2c is is_s2c]
+        for at, other in align([one.key for one in left], [one.key for one in right]):
+            partner[left[at].id] = right[other]
+    paired = {one.id for one in partner.values()}
+    alone = [one for one in origin if one.id not in paired]
+    rows: list[tuple[SideFrame | None, SideFrame | None]] = []
+    for one in edge:
+        while alone and alone[0].time_ns <= one.time_ns:
+            rows.append((None, alone.pop(0)))
+        rows.append((one, partner.get(one.id)))
+    return rows + [(None, one) for one in alone]
+
+
+def side_by_side(
+    pair: PairFacts,
+    edge: Sequence[SideFrame],
+    origin: Sequence[SideFrame],
+    width: int,
+    *,
+    only_differences: bool,
+    glyphs: Glyphs,
+) -> Iterator[Line]:
+    """A connection before the hop at the left and behind it at the right: handshake, then frames.
+
+    Of frames that passed unchanged the right side says how long they were in the hop.
+    """
+    half = max((width - 3) // 2, 10)
+    names = (
+        escape(pair.edge.tap or "edge"),
+        escape((pair.origin.tap if pair.origin else pair.behind) or "origin"),
+    )
+    ids = f"#{pair.edge.id}", f"#{pair.origin.id}" if pair.origin is not None else "nothing arrived"
+    yield pair_line(f"{names[0]}  {ids[0]}", f"{names[1]}  {ids[1]}", half, "title", " ", glyphs)
+    for name, changes in (("Request", pair.request_lines), ("Response", pair.response_lines)):
+        count = sum(change.kind is not ChangeKind.SAME for change in changes)
+        about = (
+            f"changed by the hop: {count}" if count else "unchanged" if changes else "not seen on both sides"
+        )
+        yield [(name, "title"), (f"  {about}", "changed" if count else "muted")]
+        yield from _header_lines(changes, half, glyphs, only_differences=only_differences)
+    rows = beside(edge, origin)
+    counts = sum(left is None or right is None for left, right in rows)
+    about = f"on one side alone: {counts}" if counts else "the same on both sides" if rows else "none"
+    yield [("Frames", "title"), (f"  {about}", "changed" if counts else "muted")]
+    zero_ns = pair.edge.open_ns or (edge[0].time_ns if edge else origin[0].time_ns if origin else 0)
+    difference_ns = pair.clocks.difference_ns
+    for left, right in rows:
+        if only_differences and left is not None and right is not None:
+            continue
+        yield _frame_line(left, right, half, (zero_ns, difference_ns), glyphs)
+
+
+def _header_lines(
+    changes: Sequence[Change], half: int, glyphs: Glyphs, *, only_differences: bool
+) -> Iterator[Line]:
+    for change in changes:
+        if change.kind is not ChangeKind.SAME or not only_differences:
+            yield from change_lines(change, half, glyphs)
+
+
+def _frame_line(
+    left: SideFrame | None, right: SideFrame | None, half: int, times: tuple[int, int], glyphs: Glyphs
+) -> Line:
+    zero_ns, difference_ns = times
+    before = _cell(left, zero_ns) if left is not None else ""
+    after = _cell(right, zero_ns + difference_ns) if right is not None else ""
+    if left is None or right is None:
+        is_lost = (left is not None and not left.is_s2c) or (right is not None and right.is_s2c)
+        return pair_line(before, after, half, "changed", "-" if is_lost else "+", glyphs)
+    took_ns = right.time_ns - difference_ns - left.time_ns
+    took = duration(max(-took_ns if left.is_s2c else took_ns, 0))
+    style = "s2c" if left.is_s2c else "c2s"
+    line = pair_line(before, f"#{right.id:<6} in the hop {took}", half, style, " ", glyphs)
+    return [*line[:-1], (line[-1][0], "same")]
+
+
+def _cell(one: SideFrame, zero_ns: int) -> str:
+    arrow = "<" if one.is_s2c else ">"
+    passed_s = (one.time_ns - zero_ns) / 1e9
+    head = f"#{one.id:<6} {passed_s:>9.3f} {arrow} {pad(opcode_name(one.opcode), 6)} {one.length:>7}"
+    return f"{head}  {truncate(one.preview, 200)}"

@@ -27,11 +27,13 @@ from textual.widget import Widget
 from wsinspect.errors import WsinspectError
 from wsinspect.handshake.heads import RawHead
 from wsinspect.launch.child import Engine
+from wsinspect.present.client_commands import CLIENT_COMMANDS
 from wsinspect.text import escape
 from wsinspect.tui.command_palette import system_commands
-from wsinspect.tui.copying import curl_command
+from wsinspect.tui.copying import command_for, curl_command
 from wsinspect.tui.dialogs.help import HelpScreen
 from wsinspect.tui.dialogs.jump import JumpScreen
+from wsinspect.tui.dialogs.sheet import Question, Reply
 from wsinspect.tui.driver import TerminalDriver
 from wsinspect.tui.engine import requests
 from wsinspect.tui.engine.link import Answer
@@ -44,6 +46,8 @@ from wsinspect.tui.screens.findings import FindingsPane, FindingsScreen
 from wsinspect.tui.screens.handshake import HandshakeScreen
 from wsinspect.tui.screens.main import MainScreen
 from wsinspect.tui.screens.page import Page
+from wsinspect.tui.screens.sandwich import SandwichScreen
+from wsinspect.tui.screens.statistics import StatisticsScreen
 from wsinspect.tui.screens.timeline import TimelinePane, TimelineScreen
 from wsinspect.tui.style import Palette
 from wsinspect.tui.widgets.base import LinePane
@@ -59,6 +63,7 @@ _PAGES: dict[str, Callable[[Workspace], Page]] = {
     "timeline": TimelineScreen,
     "findings": FindingsScreen,
     "faults": FaultsScreen,
+    "sandwich": SandwichScreen,
 }
 
 
@@ -123,7 +128,9 @@ class InspectApp(App[int]):
         workspace = self.workspace
         if not workspace.has_colour:
             self.theme = "ansi-dark"
-        self.theme_changed_signal.subscribe(self, lambda _theme: self._repaint_theme())
+        elif workspace.settings.theme in self.available_themes:
+            self.theme = workspace.settings.theme
+        self.theme_changed_signal.subscribe(self, lambda _theme: self._theme_changed())
         self._repaint_theme()
         self._use_keymap()
         workspace.link.start()
@@ -136,6 +143,7 @@ class InspectApp(App[int]):
 
     def on_unmount(self) -> None:
         self.main.filtering.stop()
+        self.main.search.stop()
         self.feed.stop()
         self.workspace.link.stop()
         self.workspace.selection.close()
@@ -227,6 +235,13 @@ class InspectApp(App[int]):
         ground = variables.get("foreground", ""), variables.get("background", "")
         return ground if all(colour.startswith("#") for colour in ground) else None
 
+    def _theme_changed(self) -> None:
+        """Somebody chose a theme: remember it."""
+        self._repaint_theme()
+        if self.workspace.has_colour and self.workspace.settings.theme != self.theme:
+            self.workspace.settings.theme = self.theme
+            self.workspace.remember()
+
     def _repaint_theme(self) -> None:
         workspace = self.workspace
         workspace.palette = Palette(
@@ -265,7 +280,7 @@ class InspectApp(App[int]):
         """Show a page; nothing happens while something covers the one that is shown."""
         page = self._pages.get(name)
         if page is None:
-            page = self._pages[name] = _PAGES[name](self.workspace)
+            page = self._pages[name] = self._new_page(name)
             self.install_screen(page, name)
         if self.screen is self.page and page is not self.page:
             if self.page is not self.main:
@@ -274,6 +289,11 @@ class InspectApp(App[int]):
                 await self.push_screen(page)
         return page
 
+    def _new_page(self, name: str) -> Page:
+        if name == "statistics":
+            return StatisticsScreen(self.workspace, self.main.overview.window)
+        return _PAGES[name](self.workspace)
+
     async def action_page(self, name: str) -> None:
         """A page, or back from it."""
         if self.page.page == name:
@@ -281,7 +301,7 @@ class InspectApp(App[int]):
             return
         connection = self._connection()
         page = await self.show_page(name)
-        if isinstance(page, HandshakeScreen):
+        if isinstance(page, HandshakeScreen | SandwichScreen):
             page.show(connection)
 
     def _connection(self) -> int | None:
@@ -315,6 +335,11 @@ class InspectApp(App[int]):
 
     async def on_timeline_pane_opened(self, message: TimelinePane.Opened) -> None:
         """A connection of the timeline: its frames."""
+        await self.show_page("main")
+        self.main.show_connection(message.connection)
+
+    async def on_sandwich_screen_partner_wanted(self, message: SandwichScreen.PartnerWanted) -> None:
+        """The other side of a hop: its frames."""
         await self.show_page("main")
         self.main.show_connection(message.connection)
 
@@ -449,6 +474,33 @@ class InspectApp(App[int]):
             return
         handshake = self.workspace.selection.handshake(one.id)
         self.page.copier.text(curl_command(one, handshake), "curl command", ".sh")
+
+    def action_copy_as(self) -> None:
+        """The opening handshake for another client: which, is asked."""
+        one = self.workspace.model.connections.get(self._connection() or 0)
+        if one is None:
+            self.workspace.say("choose a connection first")
+        elif self.screen is self.page:
+            replies = [Reply((key,), key, command.name, key) for key, command in CLIENT_COMMANDS.items()]
+            replies.insert(0, Reply(("c", "enter"), "c", "curl", "c"))
+            text = f"{one.url} with the headers of its opening handshake."
+            question = Question(self.workspace, f"Copy connection {one.id} as", escape(text), replies)
+            self.push_screen(question, lambda value: self._copy_as(one.id, value or ""))
+
+    def _copy_as(self, connection: int, value: str) -> None:
+        one = self.workspace.model.connections.get(connection)
+        if value and one is not None:
+            text, name, suffix = command_for(one, self.workspace.selection.handshake(one.id), value)
+            self.page.copier.text(text, name, suffix)
+
+    def action_next_clock(self) -> None:
+        """Another way to write times, on every page."""
+        workspace = self.workspace
+        workspace.clock = workspace.clock.next
+        workspace.remember()
+        self.main.clock_changed()
+        self.page.repaint()
+        workspace.say(f"times: {workspace.clock.words}")
 
     def action_pager(self) -> None:
         """What the page shows, in the user's pager; escaped as on the screen."""

@@ -15,6 +15,7 @@ from typing import Final
 from wsinspect.capture.records import Connection, Handshake
 from wsinspect.handshake.heads import RawHead
 from wsinspect.launch.paths import ensure_private_dir, state_dir
+from wsinspect.present.client_commands import CLIENT_COMMANDS, opening_request
 from wsinspect.present.curl import curl_of
 from wsinspect.present.rows import byte_count
 from wsinspect.text import escape
@@ -35,6 +36,26 @@ def curl_command(connection: Connection, handshake: Handshake | None) -> str:
         connection.path,
         RawHead.parse(raw) if raw else None,
     )
+
+
+def command_for(connection: Connection, handshake: Handshake | None, client: str) -> tuple[str, str, str]:
+    """The opening handshake for another client: the text, its name, and the suffix of a file with it.
+
+    Args:
+        client: `c` for curl, else a key of `present.client_commands.CLIENT_COMMANDS`.
+    """
+    if client not in CLIENT_COMMANDS:
+        return curl_command(connection, handshake), "curl command", ".sh"
+    raw = (handshake.request_in or handshake.request_out) if handshake is not None else None
+    command = CLIENT_COMMANDS[client]
+    request = opening_request(
+        connection.scheme,
+        connection.host,
+        connection.port,
+        connection.path,
+        RawHead.parse(raw) if raw else None,
+    )
+    return command.make(request), f"{command.name} command", command.suffix
 
 
 def save_copy(data: bytes, suffix: str) -> Path:

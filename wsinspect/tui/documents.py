@@ -7,20 +7,38 @@ never read as markup.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Final, Protocol
 
 from wsinspect import decoders
-from wsinspect.decoders.json_text import NotJson, lay_out, parse_json
+from wsinspect.decoders.json_text import NotJson, parse_json
 from wsinspect.decoders.limits import MAX_BYTES
 from wsinspect.decoders.model import Payload
-from wsinspect.present.cells import Line, fold, wrap
+from wsinspect.present.cells import Line, cut, fold, mark, text_of, wrap
 from wsinspect.present.frame_table import hex_dump
+from wsinspect.present.numbers import time_words
+from wsinspect.present.recognised import (
+    LOOKED_AT,
+    NotUnpacked,
+    recognise,
+    unpack,
+    unpacked_words,
+)
+from wsinspect.present.syntax import coloured, looks_like_markup
 from wsinspect.text import escape, escape_lines
 from wsinspect.tui.blobs import Blob
+from wsinspect.tui.jsontree import JsonTree
+from wsinspect.wire.close_codes import close_name, is_legal_on_wire, parse_close
+from wsinspect.wire.opcodes import Opcode
 
 TEXT_WINDOW_BYTES: Final = 64 * 1024
-JSON_LIMIT_BYTES: Final = 256 * 1024
+#: JSON up to this is read whole before it is shown, so that an error is the first line.
+JSON_CHECKED_BYTES: Final = 256 * 1024
+JSON_LIMIT_BYTES: Final = 64 * 1024 * 1024
+#: Of something packed, what is read to unpack it.
+PACKED_BYTES: Final = 4 * 1024 * 1024
 #: Bytes of a payload that a pager gets.
 WHOLE_BYTES: Final = 16 * 1024 * 1024
 _HEX_ROW: Final = 16
@@ -35,6 +53,12 @@ class Document(Protocol):
     def line(self, number: int, width: int) -> Line:
         """One line, from 0, of those that `line_count` counts at the same width."""
 
+    def find(self, needle: str) -> int:
+        """Mark every match of a text from now on, none with an empty one; how many there are."""
+
+    def next_match(self, number: int, step: int, width: int) -> int | None:
+        """The next line with one, from a line on; None behind the last one."""
+
 
 class LinesDocument:
     """Lines that are known; long ones are continued below."""
@@ -43,6 +67,7 @@ class LinesDocument:
         self.lines = list(lines)
         self._wrapped: list[Line] = []
         self._width = -1
+        self._needle = ""
 
     def line_count(self, width: int) -> int:
         """All of them, wrapped."""
@@ -59,18 +84,69 @@ class LinesDocument:
         self._width = width
         self._wrapped = []
         for line in self.lines:
-            if len(line) == 1:
+            if len(line) == 1 and self._needle:
+                self._wrapped += cut(mark(line, self._needle, "match"), width)
+            elif len(line) == 1:
                 text, style = line[0]
                 self._wrapped += [[(piece, style)] for piece in wrap(text, width)]
             else:
-                self._wrapped += fold(line, width)
+                self._wrapped += [mark(one, self._needle, "match") for one in fold(line, width)]
+
+    def find(self, needle: str) -> int:
+        """Mark every match of a text; how many there are."""
+        self._needle, self._width = needle, -1
+        if not needle:
+            return 0
+        return sum(text_of(line).lower().count(needle.lower()) for line in self.lines)
+
+    def next_match(self, number: int, step: int, width: int) -> int | None:
+        """The next line with one, from a line on; None behind the last one."""
+        self._wrap(width)
+        at = number + step
+        while 0 <= at < len(self._wrapped):
+            if any(style == "match" for _, style in self._wrapped[at]):
+                return at
+            at += step
+        return None
+
+
+class CodeDocument(LinesDocument):
+    """Lines of several colours that are cut anywhere: text of a language, or of a protocol."""
+
+    def _wrap(self, width: int) -> None:
+        if width != self._width:
+            self._width = width
+            lines = self.lines
+            if self._needle:
+                lines = [mark(line, self._needle, "match") for line in lines]
+            self._wrapped = [piece for line in lines for piece in cut(line, width)]
 
 
 class HexDocument:
-    """Offset, sixteen bytes, and the ASCII among them; read as it is shown."""
+    """Offset, sixteen bytes, and the ASCII among them; read as it is shown.
+
+    Attributes:
+        at: the byte whose values are shown; None marks none.
+    """
 
     def __init__(self, blob: Blob) -> None:
         self._blob = blob
+        self.at: int | None = None
+        self._needle = b""
+
+    @property
+    def length(self) -> int:
+        """Bytes of all of it."""
+        return self._blob.length
+
+    def bytes_at(self, offset: int, size: int = 8) -> bytes:
+        """Bytes from there on."""
+        return self._blob.read(offset, size)
+
+    @staticmethod
+    def bytes_per_line(width: int) -> int:
+        """Sixteen, or eight where it is narrow."""
+        return _per_line(width)
 
     def line_count(self, width: int) -> int:
         """A line for sixteen bytes, or for eight where it is narrow."""
@@ -79,10 +155,63 @@ class HexDocument:
     def line(self, number: int, width: int) -> Line:
         size = _per_line(width)
         row = self._blob.read(number * size, size)
-        halves = (row[:8].hex(" "), row[8:].hex(" "))
-        digits = f"{halves[0]:<23}" + (f"  {halves[1]:<23}" if size == _HEX_ROW else "")
-        shown = "".join(chr(byte) if 0x20 <= byte < 0x7F else "." for byte in row)
-        return [(f"{number * size:08x}  ", "muted"), (digits, ""), (f"  {shown}", "s2c")]
+        styles = self._styles(number * size, row)
+        if not styles:
+            halves = (row[:8].hex(" "), row[8:].hex(" "))
+            digits = f"{halves[0]:<23}" + (f"  {halves[1]:<23}" if size == _HEX_ROW else "")
+            shown = "".join(map(_sign_of, row))
+            return [(f"{number * size:08x}  ", "muted"), (digits, ""), (f"  {shown}", "s2c")]
+        line: Line = [(f"{number * size:08x}  ", "muted")]
+        for at in range(size):
+            line.append((f"{row[at]:02x}" if at < len(row) else "  ", styles.get(at, "")))
+            if at + 1 < size:
+                line.append((" " * (3 if at == 7 else 1), ""))
+        line.append(("  ", ""))
+        return line + [(_sign_of(byte), styles.get(at, "s2c")) for at, byte in enumerate(row)]
+
+    def _styles(self, offset: int, row: bytes) -> dict[int, str]:
+        """Of the bytes of a line that are marked, or that the values are of."""
+        styles: dict[int, str] = {}
+        if needle := self._needle:
+            begin = max(offset - len(needle) + 1, 0)
+            around = self._blob.read(begin, len(row) + 2 * len(needle)).lower()
+            at = around.find(needle)
+            while at >= 0:
+                first = begin + at - offset
+                styles.update(
+                    dict.fromkeys(range(max(first, 0), min(first + len(needle), len(row))), "match")
+                )
+                at = around.find(needle, at + 1)
+        if self.at is not None and offset <= self.at < offset + len(row):
+            styles[self.at - offset] = "accent"
+        return styles
+
+    def find(self, needle: str) -> int:
+        """Mark every match of a text, or of bytes written as hex; how many there are in the first 16 MiB."""
+        self._needle = _needle_bytes(needle)
+        return self._blob.read(0, WHOLE_BYTES).lower().count(self._needle) if self._needle else 0
+
+    def next_match(self, number: int, step: int, width: int) -> int | None:
+        """The line of the next match, from a line on; None behind the last one."""
+        size, data = _per_line(width), self._blob.read(0, WHOLE_BYTES).lower()
+        if not self._needle:
+            return None
+        if step > 0:
+            at = data.find(self._needle, (number + 1) * size)
+        else:
+            at = data.rfind(self._needle, 0, max(number * size, 0) + len(self._needle) - 1)
+        return None if at < 0 else at // size
+
+
+def _sign_of(byte: int) -> str:
+    return chr(byte) if 0x20 <= byte < 0x7F else "."
+
+
+def _needle_bytes(needle: str) -> bytes:
+    """What is looked for in bytes: `0x1f8b`, `1f 8b`, else the text as UTF-8, in lower case."""
+    digits = re.sub(r"\s", "", needle.removeprefix("0x"))
+    is_hex = re.fullmatch(r"0x[0-9A-Fa-f\s]+|[0-9A-Fa-f]{2}(?:\s+[0-9A-Fa-f]{2})+", needle)
+    return (bytes.fromhex(digits) if is_hex and len(digits) % 2 == 0 else needle.encode()).lower()
 
 
 def _per_line(width: int) -> int:
@@ -90,6 +219,8 @@ def _per_line(width: int) -> int:
 
 
 TEXT, JSON, HEX = "text", "json", "hex"
+#: Views of what is in something packed, and of a CLOSE frame: offered where there is one.
+UNPACKED, CLOSE = "unpacked", "close"
 
 
 def payload_of(
@@ -102,7 +233,9 @@ def payload_of(
 
 def views_for(payload: Payload) -> list[str]:
     """The names of the views that are offered for a payload."""
-    return [TEXT, JSON, HEX, *(decoder.name for decoder in decoders.decoders_for(payload))]
+    known = recognise(payload.data[:LOOKED_AT])
+    packed = [UNPACKED] if known is not None and known.packing else []
+    return [TEXT, JSON, HEX, *packed, *(decoder.name for decoder in decoders.decoders_for(payload))]
 
 
 def best_view(payload: Payload, opcode: int) -> str:
@@ -111,29 +244,106 @@ def best_view(payload: Payload, opcode: int) -> str:
         for decoder in decoders.decoders_for(payload):
             if decoder.is_sure:
                 return decoder.name
+    if opcode == Opcode.CLOSE:
+        return CLOSE
     begin = payload.data[:64].lstrip()
+    if begin[:1] in (b"{", b"[") and not payload.is_whole and opcode == 1:
+        return JSON  # it says so itself where it is not
     if begin[:1] in (b"{", b"[") and payload.is_whole:
         try:
             parse_json(payload.text)
         except NotJson:
             return TEXT if opcode == 1 else HEX
         return JSON
+    if opcode != 1 and (known := recognise(payload.data[:LOOKED_AT])) is not None and known.packing:
+        return UNPACKED
     return TEXT if opcode == 1 or (opcode >= 8 and begin.isascii()) else HEX
 
 
-def make_document(name: str, blob: Blob, window: int = 0, payload: Payload | None = None) -> Document:
-    """A payload in a view; `window` counts the windows of a long text."""
+def make_document(
+    name: str, blob: Blob, window: int = 0, payload: Payload | None = None, *, is_utc: bool | None = None
+) -> Document:
+    """A payload in a view.
+
+    Args:
+        window: counts the windows of a long text.
+        is_utc: numbers that are times are followed by date and time, in UTC or in local time; None leaves
+            them alone.
+    """
+    if name == CLOSE:
+        return LinesDocument(list(close_lines(blob)))
     if blob.length == 0:
         return LinesDocument([[("0 bytes", "muted")]])
     if name == HEX:
         return HexDocument(blob)
     if name == JSON:
-        return LinesDocument(list(json_lines(blob)))
+        return _json_document(blob, is_utc)
+    if name == UNPACKED:
+        return _unpacked_document(blob, is_utc)
     if payload is not None:
         for decoder in decoders.known():
             if decoder.name == name:
                 return LinesDocument(list(_decoded(decoder, payload)))
-    return LinesDocument(list(text_lines(blob, window)))
+    return _text_document(blob, window)
+
+
+def _text_document(blob: Blob, window: int) -> LinesDocument:
+    """Text in the colours of its language where it has one."""
+    lines = list(text_lines(blob, window))
+    if window or not looks_like_markup(blob.read(0, 512)):
+        lines = coloured(lines) if not window else lines
+        return CodeDocument(lines) if any(len(line) > 1 for line in lines) else LinesDocument(lines)
+    return CodeDocument(coloured(lines, is_markup=True))
+
+
+class BytesBlob:
+    """Bytes that are here already."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self.length = len(data)
+
+    def read(self, offset: int, size: int) -> bytes:
+        return self._data[offset : offset + size]
+
+
+def _unpacked_document(blob: Blob, is_utc: bool | None) -> Document:
+    """What is packed, as what it is: JSON, text, else hex."""
+    data = blob.read(0, PACKED_BYTES)
+    known = recognise(data[:LOOKED_AT])
+    try:
+        if known is None or not known.packing:
+            raise NotUnpacked("nothing that is packed is known here")
+        inside, is_all = unpack(data, known.packing)
+    except NotUnpacked as error:
+        return LinesDocument([[(escape(str(error)), "error")], [("hex (v) shows the bytes", "muted")]])
+    own = BytesBlob(inside)
+    about: Line = [(unpacked_words(known.packing, inside, is_all), "muted")]
+    if not inside:
+        return LinesDocument([about])
+    if inside.lstrip()[:1] in (b"{", b"[") and is_all and not _json_problem(own):
+        return _json_document(own, is_utc)
+    try:
+        inside.decode()
+    except UnicodeDecodeError:
+        return HexDocument(own)
+    return CodeDocument([about, *_text_document(own, 0).lines])
+
+
+def close_lines(blob: Blob) -> Iterator[Line]:
+    """A CLOSE frame's code and reason (RFC 6455 section 5.5.1)."""
+    data = blob.read(0, 1024)
+    code, reason = parse_close(data)
+    if code is None:
+        words = "no code: the receiver reports 1005" if not data else "one byte: half a code"
+        yield [("code    ", "muted"), (words, "" if not data else "error")]
+        return
+    yield [("code    ", "muted"), (f"{code} ", "number"), (close_name(code), "title")]
+    if not is_legal_on_wire(code):
+        yield [("        ", ""), ("must not be sent (RFC 6455 section 7.4)", "error")]
+    yield [("reason  ", "muted"), (escape(reason), "string") if reason else ("none", "muted")]
+    if len(data) > 125:
+        yield [("        ", ""), ("longer than the 125 bytes of a control frame (section 5.5)", "error")]
 
 
 def text_windows(blob: Blob) -> int:
@@ -162,7 +372,7 @@ def whole_text(name: str, blob: Blob) -> str | None:
     if name == HEX:
         data = blob.read(0, WHOLE_BYTES)
         lines = list(hex_dump(data))
-    elif name == TEXT or (name == JSON and blob.length > JSON_LIMIT_BYTES):
+    elif name == TEXT or (name == JSON and blob.length > JSON_CHECKED_BYTES):
         data = blob.read(0, WHOLE_BYTES)
         lines = escape_lines(data.decode("utf-8", "backslashreplace"))
     else:
@@ -172,29 +382,34 @@ def whole_text(name: str, blob: Blob) -> str | None:
     return "\n".join(lines)
 
 
-def json_lines(blob: Blob) -> Iterator[Line]:
-    """JSON, a member a line, every token as it was sent; or the place where it stops being JSON."""
+def _json_document(blob: Blob, is_utc: bool | None) -> Document:
+    """JSON as a tree, every token as it was sent; or the place where it stops being JSON."""
+    problem = _json_problem(blob)
+    if problem:
+        return LinesDocument(problem)
+    text = blob.read(0, JSON_LIMIT_BYTES).decode("utf-8", "backslashreplace")
+    return JsonTree(text) if is_utc is None else JsonTree(text, partial(time_words, is_utc=is_utc))
+
+
+def _json_problem(blob: Blob) -> list[Line]:
+    """Why it cannot be shown as a tree; empty where it can, or where it is so long that the tree will say."""
     if blob.length > JSON_LIMIT_BYTES:
-        yield [(f"{blob.length} bytes: more than the {JSON_LIMIT_BYTES} that can be formatted", "warn")]
-        yield [("text (v) and hex show all of it", "muted")]
-        return
-    data = blob.read(0, JSON_LIMIT_BYTES)
+        words = f"{blob.length} bytes: more than the {JSON_LIMIT_BYTES} that can be formatted"
+        return [[(words, "warn")], [("text (v) and hex show all of it", "muted")]]
+    if blob.length > JSON_CHECKED_BYTES:
+        return []
+    data = blob.read(0, JSON_CHECKED_BYTES)
     try:
         text = data.decode()
     except UnicodeDecodeError as error:
-        yield [(f"not JSON: byte {error.start} is not UTF-8 (0x{data[error.start]:02x})", "error")]
-        return
+        return [[(f"not JSON: byte {error.start} is not UTF-8 (0x{data[error.start]:02x})", "error")]]
     try:
         parse_json(text)
     except NotJson as error:
         if error.position is None:
-            yield [(f"not JSON: {escape(str(error))}", "error")]
-            yield [("text (v) and hex show it", "muted")]
-        else:
-            yield from _json_error(text, str(error), error.position)
-    else:
-        for line in lay_out(text):
-            yield [(escape(line), "")]
+            return [[(f"not JSON: {escape(str(error))}", "error")], [("text (v) and hex show it", "muted")]]
+        return list(_json_error(text, str(error), error.position))
+    return []
 
 
 def _json_error(text: str, message: str, at: int) -> Iterator[Line]:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 
 from wsinspect.filters import Filter
+from wsinspect.text import escape
 from wsinspect.tui.scan import Found, Scan
 from wsinspect.tui.views import View
 from wsinspect.tui.widgets.connections import ConnectionsPane
@@ -18,6 +19,8 @@ from wsinspect.tui.workspace import Workspace
 
 #: How long late facts are collected before all frames are judged again.
 _AGAIN_SECONDS = 1.0
+#: Changes of the filter that can be undone.
+_UNDONE = 50
 
 
 class Filtering:
@@ -45,6 +48,8 @@ class Filtering:
         self._is_outdated = False
         self._return_to: tuple[int, int | None] | None = None
         self._outdated_since: float | None = None
+        self._before: list[Filter | None] = []
+        self._is_typing = False
 
     # -- what is asked
 
@@ -54,12 +59,42 @@ class Filtering:
         if flt.is_empty:
             self.clear()
         elif known is None or str(flt) != str(known):
+            self._keep(known)
             self._selection.filter = flt
             self.start()
+
+    def _keep(self, known: Filter | None) -> None:
+        """Remember a filter that was shown, for undo; not those that were there only while one was typed."""
+        if not self._is_typing:
+            self._before.append(known)
+            del self._before[:-_UNDONE]
+
+    def typing(self, is_on: bool) -> None:
+        """Filters are typed from here on: undo takes all of that back at once; or are not any more."""
+        if is_on and not self._is_typing:
+            self._keep(self._selection.filter)
+        self._is_typing = is_on
+        if not is_on and self._before and str(self._before[-1]) == str(self._selection.filter):
+            self._before.pop()
+
+    def undo(self) -> None:
+        """Back to the filter before the last change."""
+        if not self._before:
+            self._workspace.say("no filter to go back to")
+            return
+        flt = self._before.pop()
+        self._is_typing = True
+        if flt is None:
+            self.clear()
+        else:
+            self.apply(flt)
+        self._is_typing = False
+        self._workspace.say(f"filter: {escape(flt.source)}" if flt is not None else "no filter")
 
     def clear(self) -> None:
         if self._selection.filter is None:
             return
+        self._keep(self._selection.filter)
         self._selection.filter = None
         self.stop()
         self._connections.shown = None

@@ -46,10 +46,20 @@ APP_KEYS: Final = (
     Key("t", "t", "page('timeline')", "timeline: connections on one time axis", "page.timeline"),
     Key("i", "i", "page('findings')", "findings", "page.findings"),
     Key("f", "f", "page('faults')", "faults", "page.faults"),
-    Key("escape", "esc", "back", "back; clear the filter; stop a scan", "back"),
+    Key("S", "S", "page('statistics')", "statistics: rates, sizes, round trips, shapes", "page.statistics"),
+    Key("W", "W", "page('sandwich')", "sandwich: a connection before and behind a hop", "page.sandwich"),
+    Key("escape", "esc", "back", "back; end the search; clear the filter; stop a scan", "back"),
     Key("o", "o", "pager", "open what is shown in $PAGER", "pager"),
     Key("ctrl+o", "ctrl+o", "jump", "jump mode: a letter for each pane and row", "jump"),
     Key("Y", "Y", "copy_curl", "copy the opening handshake as curl", "copy.curl"),
+    Key(
+        "ctrl+y",
+        "ctrl+y",
+        "copy_as",
+        "copy the opening handshake for websocat, wscat, JavaScript or Python",
+        "copy.as",
+    ),
+    Key("c", "c", "next_clock", "times: relative, delta, local, UTC", "clock.next"),
     Key("e", "e", "export", "export all or part of the capture as HAR or JSONL", "export"),
     Key("x", "x", "inject", "inject a frame into the selected connection", "inject"),
     Key("X", "X", "end_connection", "end the selected connection: CLOSE, FIN or RST", "connection.end"),
@@ -70,10 +80,12 @@ MAIN_KEYS: Final = (
     Key("T", "T", "follow", "follow the newest frame (same as End)", "frames.follow", True),
     Key("space", "space", "pause", "pause the frames pane; recording continues", "frames.pause"),
     Key("slash", "/", "filter", "filter", "filter.edit", True),
-    Key("colon", ":", "go", "go to: :98197 (frame), :conn 2, :t 14.3", "go", True),
+    Key("ctrl+f", "ctrl+f", "find", "find frames; in the inspector, text in the payload", "find.edit", True),
+    Key("U", "U", "undo_filter", "undo the last change of the filter", "filter.undo"),
+    Key("colon", ":", "go", "go to: :98197 (frame), :conn 2, :t 14.3, :t 14:03:22, :t +12.5s", "go", True),
     Key("a", "a", "all_connections", "frames from all connections", "connections.all", True),
-    Key("n", "n", "next_finding(1)", "next finding or violation", "finding.next", True),
-    Key("N", "N", "next_finding(-1)", "previous finding or violation", "finding.before", True),
+    Key("n", "n", "next_finding(1)", "next match of a search; else next finding", "finding.next", True),
+    Key("N", "N", "next_finding(-1)", "previous match; else previous finding", "finding.before", True),
     Key("right_curly_bracket", "}", "next_gap(1)", "next gap", "gap.next"),
     Key("left_curly_bracket", "{", "next_gap(-1)", "previous gap", "gap.before"),
     Key(
@@ -88,6 +100,14 @@ MAIN_KEYS: Final = (
     Key("s", "s", "playback", "play the capture", "playback", True),
     Key("v", "v", "next_view", "show the payload as text, JSON, hex, or decoded", "payload.view"),
     Key("u", "u", "next_form", "show the payload inflated, unmasked, or as on the wire", "payload.form"),
+    Key(
+        "D",
+        "D",
+        "compare",
+        "compare with the message before of the same shape, the mate, or a marked frame",
+        "payload.compare",
+    ),
+    Key("L", "L", "columns", "choose the columns of the frames pane", "frames.columns"),
     Key("y", "y", "copy", "copy what is meant: the payload, the finding, or the URL", "copy"),
 )
 #: Keys of the handshake page.
@@ -107,6 +127,16 @@ FAULT_KEYS: Final = (
     Key("x,delete", "x", "remove_fault", "remove the rule (faults)", "faults.remove"),
     Key("y", "y", "copy_fault", "copy the rule as --fault (faults)", "faults.copy"),
 )
+#: Keys of the statistics page.
+STATISTICS_KEYS: Final = (
+    Key("y", "y", "copy", "copy the numbers (statistics)", "statistics.copy"),
+    Key("r", "r", "span", "the whole, or the span of the overview (statistics)", "statistics.span"),
+)
+#: Keys of the sandwich page.
+SANDWICH_KEYS: Final = (
+    Key("p", "p", "partner", "go to the other side's connection (sandwich)", "sandwich.partner"),
+    Key("d", "d", "only_differences", "show differences only (sandwich)", "sandwich.differences"),
+)
 #: By page; those of the app belong to none.
 PAGE_KEYS: Final = {
     "main": MAIN_KEYS,
@@ -114,10 +144,12 @@ PAGE_KEYS: Final = {
     "timeline": TIMELINE_KEYS,
     "findings": FINDING_KEYS,
     "faults": FAULT_KEYS,
+    "statistics": STATISTICS_KEYS,
+    "sandwich": SANDWICH_KEYS,
 }
 #: Keys that the main page takes before the focused pane does: tab, which would change the focus in Textual's
 #: own way, and those that open the bar, so that what is typed right behind them goes there.
-FIRST: Final = frozenset({"tab", "shift+tab", "slash", "colon"})
+FIRST: Final = frozenset({"tab", "shift+tab", "slash", "colon", "ctrl+f"})
 
 
 def bindings_of(page: str) -> list[BindingType]:
@@ -133,8 +165,11 @@ PANE_KEYS: Final = (
     ("j k arrows pgup pgdn g G", "move; G and end also follow"),
     ("enter", "go to the pane below; on a finding: go to its frame"),
     ("left right (overview)", "pan; + - zoom, 0 shows all"),
-    ("left right (inspector)", "tabs; < > windows of a long text"),
+    ("left right (inspector)", "tabs; < > windows of a long text, in hex byte by byte"),
+    ("enter z (inspector, JSON)", "fold or unfold; z all of it"),
+    ("w p * (inspector, JSON)", "copy the value, copy its path, filter by this value"),
     (", . (playback)", "step frame by frame; < > one second, + - speed, l loop, space play"),
+    ("ctrl+s (filter line)", "save the filter; up and down go through saved and earlier ones"),
     ("mouse", "selects rows, tabs, times and keys; the wheel scrolls"),
 )
 
@@ -200,6 +235,22 @@ FOOTER: Final[dict[str, tuple[FooterKey, ...]]] = {
         FooterKey("quit", "quit"),
     ),
 }
+FOOTER["statistics"] = (
+    FooterKey("back", "back"),
+    FooterKey("statistics.span", "span"),
+    FooterKey("statistics.copy", "copy"),
+    FooterKey("clock.next", "clock"),
+    FooterKey("help", "help"),
+    FooterKey("quit", "quit"),
+)
+FOOTER["sandwich"] = (
+    FooterKey("back", "back"),
+    FooterKey("sandwich.partner", "partner"),
+    FooterKey("sandwich.differences", "differences"),
+    FooterKey("page.handshake", "handshake"),
+    FooterKey("help", "help"),
+    FooterKey("quit", "quit"),
+)
 ALL_KEYS: Final = (*APP_KEYS, *(key for keys in PAGE_KEYS.values() for key in keys))
 BY_ID: Final = {key.id: key for key in ALL_KEYS}
 PAGE_OF: Final = {key.id: page for page, keys in PAGE_KEYS.items() for key in keys}

@@ -38,6 +38,12 @@ _DARK: Final = {
     "value": "",
     "disabled": "#6e7681",
     "banner": "bold #ffffff on #8e1519",
+    "name": "#79c0ff",
+    "string": "#a5d6a7",
+    "number": "#f0a45d",
+    "word": "#d2a8ff",
+    "sign": "#8b949e",
+    "match": "bold #0d1117 on #ffd866",
 }
 _LIGHT: Final = {
     **_DARK,
@@ -58,6 +64,12 @@ _LIGHT: Final = {
     "same": "#57606a",
     "changed": "bold #7d4e00",
     "disabled": "#8c959f",
+    "name": "#0550ae",
+    "string": "#116329",
+    "number": "#953800",
+    "word": "#6639ba",
+    "sign": "#57606a",
+    "match": "bold #1f2328 on #ffd33d",
 }
 _PLAIN: Final = {
     **dict.fromkeys(_DARK, ""),
@@ -77,6 +89,9 @@ _PLAIN: Final = {
     "changed": "bold",
     "disabled": "dim",
     "banner": "bold reverse",
+    "sign": "dim",
+    "word": "bold",
+    "match": "bold reverse",
 }
 STYLE_NAMES: Final = frozenset(_DARK)
 

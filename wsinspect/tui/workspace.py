@@ -7,19 +7,24 @@ from __future__ import annotations
 
 import os
 import time
+from array import array
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+from wsinspect.filters import Filter
 from wsinspect.launch.child import Engine
+from wsinspect.present.cells import Line
+from wsinspect.present.clock import Clock
 from wsinspect.present.glyphs import ASCII, UNICODE, Glyphs
-from wsinspect.present.rows import byte_count
-from wsinspect.text import counted, escape
+from wsinspect.present.rows import COLUMNS, Columns, byte_count
+from wsinspect.text import counted, escape, grouped
 from wsinspect.tui.engine.link import NO_ENGINE, SILENT, Answer, ControlLink, EngineView, Work
 from wsinspect.tui.keys import BY_ID, FooterKey
 from wsinspect.tui.model import DISCONNECTED, LIVE, Model
 from wsinspect.tui.playback import Playback
 from wsinspect.tui.selection import DEFAULT_GAP_NS, Selection
+from wsinspect.tui.settings import read_settings, settings_path, write_settings
 from wsinspect.tui.style import Palette
 
 SAID_SECONDS: Final = 6.0
@@ -43,6 +48,29 @@ class Host(Protocol):
         """The engine answered: `Workspace.engine_view` is new."""
 
 
+class Search(Protocol):
+    """A search among the frames (`searching.Search`)."""
+
+    filter: Filter | None
+    positions: array[int]
+
+    @property
+    def is_on(self) -> bool: ...
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all frames have been asked about."""
+
+    def matches(self, position: int) -> bool:
+        """Whether a frame matches."""
+
+    def place(self, position: int | None) -> int:
+        """Which match a frame is, from 1; 0 where it is none."""
+
+    def is_between(self, from_ns: int, to_ns: int) -> bool:
+        """Whether a match arrived in a stretch of time."""
+
+
 class Workspace:
     """See the module docstring.
 
@@ -51,6 +79,10 @@ class Workspace:
         selection: what is looked at of it.
         engine: the process that records it, where it was started from here.
         engine_view: what the control API of the engine said last, wherever that was started.
+        clock: how times are written, on every page.
+        columns: of the frame table.
+        settings: what is remembered between runs.
+        search: among the frames; made by the main page.
         playback: set while the capture is played.
         is_paused: the frame table stands still.
         chosen_connection: the one that a key about a connection is for; kept by the main page.
@@ -75,6 +107,11 @@ class Workspace:
         self.has_colour = not os.environ.get("NO_COLOR")
         self.glyphs: Glyphs = ASCII if is_ascii else UNICODE
         self.palette = Palette(True, self.has_colour, is_ascii)
+        self.clock = Clock()
+        self.columns = Columns()
+        self.settings = read_settings(settings_path())
+        self._use_settings()
+        self.search: Search | None = None
         self.playback: Playback | None = None
         self.is_paused = False
         self.chosen_connection: Callable[[], int | None] = lambda: self.selection.connection
@@ -85,6 +122,44 @@ class Workspace:
     def deliver(self, callback: Callable[..., None], *arguments: Any) -> None:
         """From another thread: call it in the event loop, if the screens are still there."""
         self._host.deliver(callback, *arguments)
+
+    # -- what is remembered
+
+    def _use_settings(self) -> None:
+        settings = self.settings
+        self.clock = Clock(settings.clock)
+        self.columns = Columns(tuple(settings.columns) or COLUMNS, tuple(settings.widths.items()))
+
+    def remember(self) -> None:
+        """Keep clock and columns, and what was changed of the settings themselves, for the next run."""
+        settings = self.settings
+        settings.clock = self.clock.kind
+        settings.columns = [] if self.columns.order == COLUMNS else list(self.columns.order)
+        settings.widths = dict(self.columns.widths)
+        try:
+            write_settings(settings_path(), settings)
+        except OSError as error:
+            self.say(f"cannot remember this: {error.strerror}: {settings_path()}")
+
+    # -- the search
+
+    def is_match(self, position: int) -> bool:
+        """Whether the search that is on has found a frame."""
+        return self.search is not None and self.search.is_on and self.search.matches(position)
+
+    def search_words(self, position: int | None) -> Line:
+        """What is looked for, and which match is chosen."""
+        search = self.search
+        if search is None or search.filter is None:
+            return []
+        count, place = len(search.positions), search.place(position)
+        words = f"{grouped(place)} of {grouped(count)}" if place else grouped(count)
+        if not search.is_whole:
+            words += " so far"
+        return [
+            (f"  find {escape(search.filter.source)}", "key"),
+            (f"  {words}", "match" if place else "good"),
+        ]
 
     # -- the bottom line
 

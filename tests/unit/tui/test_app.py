@@ -213,7 +213,7 @@ async def test_the_go_bar_says_what_it_does_not_understand(chat):
         await screen.type("elsewhere")
         await screen.press("enter")
         hints = screen.main.bar.hints
-        assert "a frame number, conn NUMBER, or t DURATION" in hints.render_line(0).text
+        assert "a frame number, conn NUMBER, or t TIME" in hints.render_line(0).text
         await screen.press("escape")
         assert not screen.main.bar.is_open
 

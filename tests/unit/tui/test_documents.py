@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from tests.support.tui_captures import CaptureBuilder, masked
 from tests.support.tui_parts import Bytes, read_all
 from wsinspect import decoders
+from wsinspect.decoders.limits import MAX_BYTES
 from wsinspect.present.cells import text_of, width_of
 from wsinspect.tui.blobs import MESSAGE, UNMASKED, WIRE, JoinedBlob, blob_of
 from wsinspect.tui.documents import (
     HEX,
     JSON,
-    JSON_LIMIT_BYTES,
     TEXT,
     TEXT_WINDOW_BYTES,
     best_view,
@@ -94,11 +94,15 @@ def test_an_error_in_json_has_a_place():
         (b"\xff{}", "byte 0 is not UTF-8 (0xff)"),
         (b"[NaN]", "NaN is not in RFC 8259"),
         (b"[" * 100_000, "nested too deeply"),
-        (b"[" + b"1," * JSON_LIMIT_BYTES + b"1]", "more than the"),
     ],
 )
 def test_text_that_is_not_json_says_why(data, words):
     assert words in shown(JSON, data)[0]
+
+
+def test_json_beyond_the_limit_is_not_laid_out(monkeypatch):
+    monkeypatch.setattr("wsinspect.tui.documents.JSON_LIMIT_BYTES", 10)
+    assert shown(JSON, b"[1,2,3,4,5,6]")[0] == "13 bytes: more than the 10 that can be formatted"
 
 
 def test_text_is_escaped_and_wrapped():
@@ -152,7 +156,7 @@ def test_what_a_decoder_says_is_escaped_and_so_are_its_problems():
     assert lines[2] == "namespace   /␛[2J"
     assert lines[-2].strip() == '"a": "\\x9b"'
     assert shown("stomp", b"\x1b\n\n")[-1] == "stomp: '\\x1b' is not a STOMP command"
-    too_long = shown("socket.io", b"4" * (JSON_LIMIT_BYTES + 1))
+    too_long = shown("socket.io", b"4" * (MAX_BYTES + 1))
     assert "longer than" in too_long[0]
 
 

@@ -37,6 +37,11 @@ _ROUND_TRIPS: Final = (
     "SELECT rtt_ns FROM ping WHERE connection_id = ? AND typeof(rtt_ns) = 'integer' "
     "ORDER BY ping_frame DESC LIMIT ?"
 )
+_ROUND_TRIPS_BETWEEN: Final = (
+    "SELECT frame.time_ns, ping.rtt_ns FROM ping JOIN frame ON frame.id = ping.ping_frame "
+    "WHERE typeof(ping.rtt_ns) = 'integer' AND frame.time_ns BETWEEN ? AND ? "
+    "AND (? IS NULL OR ping.connection_id = ?) ORDER BY ping.ping_frame DESC LIMIT ?"
+)
 _ENGINE_EVENTS: Final = (
     "SELECT id, time_ns, connection_id, kind, detail FROM event "
     "WHERE connection_id IS NULL AND id > ? ORDER BY id LIMIT ?"
@@ -124,6 +129,14 @@ def engine_events(capture: Capture, after: int, limit: int) -> list[Event]:
 def round_trips(capture: Capture, connection_id: int, limit: int) -> list[int]:
     """The newest round trips of a connection's pings, in nanoseconds, the last one first."""
     return [row[0] for row in capture.query(_ROUND_TRIPS, (connection_id, limit))]
+
+
+def round_trips_between(
+    capture: Capture, connection_id: int | None, from_ns: int, to_ns: int, limit: int
+) -> list[tuple[int, int]]:
+    """When each PING in a span was sent, and its round trip, both in nanoseconds; the newest of many."""
+    rows = capture.query(_ROUND_TRIPS_BETWEEN, (from_ns, to_ns, connection_id, connection_id, limit))
+    return [(time_ns, rtt_ns) for time_ns, rtt_ns in rows]
 
 
 def _frame(capture: Capture, row: tuple[Any, ...], cut: int) -> FrameRow:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from bisect import bisect_left
 from collections.abc import Callable
 from typing import ClassVar, Final
 
@@ -11,8 +12,13 @@ from textual.binding import BindingType
 from textual.containers import Vertical
 
 from wsinspect.capture.records import FindingRow
+from wsinspect.filters import FilterError, parse
+from wsinspect.present.clock import UTC, parse_time_of_day
+from wsinspect.present.records import Record
 from wsinspect.present.rows import seconds
+from wsinspect.text import escape
 from wsinspect.tui.blobs import MESSAGE, blob_of
+from wsinspect.tui.comparing import COMPARED_BYTES, Compared, compare, lines_of, shape_of
 from wsinspect.tui.dialogs.jump import Target
 from wsinspect.tui.feed import Batch
 from wsinspect.tui.filtering import Filtering
@@ -22,6 +28,7 @@ from wsinspect.tui.layout import heights
 from wsinspect.tui.model import LIVE
 from wsinspect.tui.playing import Playing
 from wsinspect.tui.screens.page import Page
+from wsinspect.tui.searching import Search
 from wsinspect.tui.views import View
 from wsinspect.tui.widgets.bar import Bar
 from wsinspect.tui.widgets.base import LinePane
@@ -40,7 +47,10 @@ _FEW: Final = 20
 _PIECE_SECONDS: Final = 0.002
 #: How long the cursor has to rest on a connection before its frames are shown.
 _SELECT_SECONDS: Final = 0.06
-_GO_WORDS: Final = "a frame number, conn NUMBER, or t DURATION"
+#: Frames of a connection whose shape is asked for one like the chosen one, and bytes of each.
+_SHAPES_ASKED: Final = 300
+_SHAPE_BYTES: Final = 16 * 1024
+_GO_WORDS: Final = "a frame number, conn NUMBER, or t TIME"
 
 
 class MainScreen(Page):
@@ -76,6 +86,8 @@ class MainScreen(Page):
         )
         self.steps = FindingSteps(workspace)
         workspace.chosen_connection = self.connection_in_view
+        self.search = workspace.search = Search(workspace, self._search_changed)
+        self._comparison = 0
         self.pane_number = 3
         self.is_maximised = False
         self.inspector_extra = 0
@@ -131,7 +143,7 @@ class MainScreen(Page):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """The bar's keys are characters while it is open."""
-        if action in ("filter", "go"):
+        if action in ("filter", "go", "find"):
             return not self.bar.is_open
         return True
 
@@ -197,6 +209,7 @@ class MainScreen(Page):
         self.selection.refresh_volatile()
         self._has_grown = True
         self.filtering.frames_added()
+        self.search.frames_added()
         if is_first:
             self.frames.post_message(self.frames.Moved(self.frames))
             self.paint()
@@ -286,6 +299,7 @@ class MainScreen(Page):
         if self.workspace.playback is not None:
             self.playing.leave()
         self.replace_view(self.selection.view)
+        self.search.again()
         if self.selection.filter is not None:
             self.filtering.start()
 
@@ -377,8 +391,14 @@ class MainScreen(Page):
         """The next frame with a violation, a fault or a finding, or the next finding about a connection.
 
         Of a selected connection its own come first, in the order of time; then those of the connections
-        after it, refused and ended ones too.
+        after it, refused and ended ones too. While something is looked for, the next match of that.
         """
+        if self.pane_number == 4 and self.inspector.needle:
+            self.inspector.next_match(step)
+            return
+        if self.search.is_on:
+            self._next_match(step)
+            return
         view, index = self.frames.view, self.model.index
         flagged = index.columns.flags
 
@@ -402,6 +422,24 @@ class MainScreen(Page):
         else:
             what = "connection" if self.frames.selected_position() is None else "frame"
             self.workspace.say(f"no finding or violation {'after' if step > 0 else 'before'} this {what}")
+
+    def _next_match(self, step: int) -> None:
+        """The next frame that the search has found and that has a row."""
+        here = self.frames.selected_position()
+        found = self.search.next(here, step)
+        if found is None:
+            more = "" if self.search.is_whole else " so far"
+            self.workspace.say(f"no frame matches the search{more}")
+            return
+        if here is not None and (found - here) * step <= 0:
+            self.workspace.say("from the other end again" if found != here else "this is the only match")
+        self.go_to_frame(self.model.index.columns.ids[found])
+
+    def _search_changed(self) -> None:
+        """Matches have come, or the search has ended."""
+        self.frames.forget_strips()
+        self.frames.refresh()
+        self.overview.refresh()
 
     def show_finding(self, finding: FindingRow) -> None:
         """Go to its frame, else to the end of its connection; the inspector says what it is."""
@@ -468,7 +506,63 @@ class MainScreen(Page):
         """Type where to go."""
         self._open_bar("go", "")
 
+    def action_find(self) -> None:
+        """Type what to look for: in the inspector a text in the payload, else a filter among the frames."""
+        if self.pane_number == 4 and self.app.focused is self.inspector:
+            self._open_bar("text", self.inspector.needle)
+        else:
+            flt = self.search.filter
+            self._open_bar("find", flt.source if flt is not None else "")
+
+    def on_bar_find_typed(self, message: Bar.FindTyped) -> None:
+        here = self.frames.selected_position()
+
+        def arrived() -> None:
+            if not self.search.positions:
+                self.workspace.say("no frame matches the search")
+            elif here is None or not self.search.matches(here):
+                self._next_match(1)
+
+        self.search.start(message.filter, arrived)
+
+    def on_bar_text_typed(self, message: Bar.TextTyped) -> None:
+        self.inspector.find(message.text)
+
+    def on_bar_filter_saved(self, message: Bar.FilterSaved) -> None:
+        is_kept = self.workspace.settings.save_filter(message.text)
+        self.workspace.remember()
+        word = "saved" if is_kept else "no longer saved"
+        self.workspace.say(f"{word}: {escape(message.text)}; up and down show saved ones")
+
+    def on_inspector_pane_filter_wanted(self, message: InspectorPane.FilterWanted) -> None:
+        """Filter by a value of the payload."""
+        try:
+            self.filtering.apply(parse(message.text))
+        except FilterError as error:
+            self.workspace.say(f"cannot filter by this value: {error}")
+            return
+        self.workspace.say(f"filter: {escape(message.text)}; U undoes it")
+
+    def on_inspector_pane_copy_wanted(self, message: InspectorPane.CopyWanted) -> None:
+        self.copier.text(message.text, message.what, ".txt")
+
+    def action_undo_filter(self) -> None:
+        self.filtering.undo()
+
+    def action_columns(self) -> None:
+        """Choose the columns of the frames pane."""
+        from wsinspect.tui.dialogs.columns import ColumnsDialog
+
+        self.app.push_screen(ColumnsDialog(self.workspace))
+
+    def clock_changed(self) -> None:
+        """Times are written another way."""
+        self.frames.forget_strips()
+        self.inspector.rebuild()
+        self.repaint()
+
     def _open_bar(self, kind: str, value: str) -> None:
+        self.filtering.typing(kind == "filter")
         self.bar.is_open = True
         self.lay_out()
         self.bar.open(kind, value)
@@ -476,6 +570,7 @@ class MainScreen(Page):
     def on_bar_closed(self, _message: Bar.Closed) -> None:
         """Back to the panes."""
         if not self.bar.is_open:
+            self.filtering.typing(False)
             self.lay_out()
             self.focus_last()
 
@@ -497,7 +592,7 @@ class MainScreen(Page):
             self.bar.refuse(wrong)
 
     def go_to(self, text: str) -> str | None:
-        """`98197`, `conn 2`, `t 14.3`, `t 2 min`.
+        """`98197`, `conn 2`, `t 14.3`, `t 2 min`, `t 14:03:22`, `t +12.5s`.
 
         Returns:
             What is wrong with it; None when it went there.
@@ -507,9 +602,7 @@ class MainScreen(Page):
         """
         words = text.split()
         if len(words) > 1 and words[0] == "t":
-            passed = parse_duration(text[text.index("t") + 1 :])
-            self.go_to_time(self.selection.zero_ns + passed)
-            self.workspace.say(f"the first frame at or after {seconds(passed)} s")
+            self._go_to_moment(text[text.index("t") + 1 :])
             return None
         try:
             if len(words) == 1:
@@ -524,12 +617,40 @@ class MainScreen(Page):
             return _GO_WORDS
         return None
 
+    def _go_to_moment(self, text: str) -> None:
+        """A time of day, a time since the start, or from the chosen frame on: `+12.5s`, `-2 s`.
+
+        Raises:
+            QuantityError: it is none of these.
+        """
+        model, zero_ns = self.model, self.selection.zero_ns
+        clock = self.workspace.clock
+        wall_ns = parse_time_of_day(text, zero_ns, model.end_ns, is_utc=clock.kind == UTC)
+        if wall_ns is not None:
+            self.go_to_time(wall_ns)
+            self.workspace.say(f"the first frame at or after {text.strip()}")
+            return
+        bare = text.lstrip()
+        here = self.frames.selected_time_ns() if bare[:1] in ("+", "-") else None
+        if here is None:
+            passed = parse_duration(text)
+        else:
+            passed = here - zero_ns + parse_duration(bare[1:]) * (1 if bare[0] == "+" else -1)
+        self.go_to_time(zero_ns + passed)
+        self.workspace.say(f"the first frame at or after {seconds(passed)} s")
+
     def step_back(self) -> None:
-        """Escape: the playback, a maximised pane, a scan, the filter, the pause; one of them."""
+        """Escape: the playback, a maximised pane, a search, a scan, the filter, the pause; one of them."""
         if self.workspace.playback is not None:
             self.playing.leave()
         elif self.is_maximised:
             self.action_maximise()
+        elif self.pane_number == 4 and self.inspector.needle:
+            self.inspector.find("")
+        elif self.pane_number == 4 and self.inspector.compared is not None:
+            self.inspector.choose_tab(0)
+        elif self.search.is_on:
+            self.search.stop()
         elif self.selection.scan_share is not None:
             self.filtering.keep_partial_result()
         elif self.selection.filter is not None:
@@ -587,6 +708,69 @@ class MainScreen(Page):
         """Another form of the bytes."""
         self.show_chosen()
         self.inspector.next_form()
+
+    def action_compare(self) -> None:
+        """The message with the one before of its shape; pressed again with its mate, then with a mark."""
+        position = self.frames.selected_position()
+        self.show_chosen()
+        record = self.inspector.record
+        if position is None or record is None:
+            self.workspace.say("choose a frame first")
+            return
+        partners = self._partners(record, position)
+        if not partners:
+            self.workspace.say("nothing to compare: no message before of this shape, no mate, no mark (m)")
+            return
+        self._comparison = (self._comparison + 1) % len(partners) if self.inspector.compared else 0
+        words, other = partners[self._comparison]
+        self.inspector.compare(self._compared(other, position, words))
+        if len(partners) > 1:
+            self.workspace.say(f"D again compares with {partners[(self._comparison + 1) % len(partners)][0]}")
+
+    def _partners(self, record: Record, position: int) -> list[tuple[str, int]]:
+        """What a frame can be compared with: in words, and its position."""
+        index = self.model.index
+        found = []
+        if (same := self._same_shape_before(position)) is not None:
+            found.append((f"frame {index.columns.ids[same]}, the last of the same shape", same))
+        mate = self.selection.mate_of(record, position)
+        if mate is not None and (place := index.position_of(mate)) is not None:
+            found.append((f"frame {mate}, its mate", place))
+        for marked in self.selection.marks:
+            if marked != record.frame.id and (place := index.position_of(marked)) is not None:
+                found.append((f"frame {marked}, marked", place))
+        return found
+
+    def _same_shape_before(self, position: int) -> int | None:
+        """The nearest frame before in its connection and direction with a payload of the same shape."""
+        index, wanted = self.model.index, self._shape(position)
+        own = index.by_connection[index.columns.connections[position]]
+        at = bisect_left(own, position)
+        opcode, side = index.opcode(position), index.is_s2c(position)
+        for place in reversed(own[max(at - _SHAPES_ASKED, 0) : at]):
+            if index.opcode(place) == opcode and index.is_s2c(place) == side and self._shape(place) == wanted:
+                return place
+        return None
+
+    def _shape(self, position: int) -> str:
+        record, source = self.selection.record(self.model.index.columns.ids[position]), self.selection.source
+        if record is None or source is None:
+            return ""
+        opcode = record.frame.opcode if record.message is None else record.message.opcode
+        blob, _ = blob_of(record, self.model.index, position, source, MESSAGE)
+        return shape_of(blob.read(0, _SHAPE_BYTES), opcode)
+
+    def _compared(self, other: int, position: int, words: str) -> Compared:
+        sides, is_cut = [], False
+        for place in (other, position):
+            record, source = self.selection.record(self.model.index.columns.ids[place]), self.selection.source
+            if record is None or source is None:
+                return Compared("no longer in the capture", [])
+            blob, _ = blob_of(record, self.model.index, place, source, MESSAGE)
+            opcode = record.frame.opcode if record.message is None else record.message.opcode
+            is_cut = is_cut or blob.length > COMPARED_BYTES
+            sides.append(lines_of(blob.read(0, COMPARED_BYTES), is_text=opcode == 1))
+        return compare(sides[0], sides[1], f"compared with {words}", is_cut=is_cut)
 
     def action_copy(self) -> None:
         """What is meant where the focus is: the URL, the payload, what was found, or the handshake."""

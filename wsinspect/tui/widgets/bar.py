@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Callable
+from typing import ClassVar, Final
 
 from textual import events
 from textual.app import ComposeResult
@@ -18,6 +19,9 @@ from wsinspect.tui.widgets.words import Words, hint
 from wsinspect.tui.workspace import Workspace
 
 _HISTORY = 50
+#: Kinds of input that are filters: one that hides frames, one that looks for them.
+FILTERS: Final = ("filter", "find")
+_NAMES: Final = {"filter": "filter", "find": "find"}
 _DELAY_SECONDS = 0.15
 
 
@@ -28,15 +32,23 @@ class BarInput(Input):
         Binding("up", "history(-1)", "older", show=False, id="bar.older"),
         Binding("down", "history(1)", "newer", show=False, id="bar.newer"),
         Binding("escape", "leave", "leave", show=False, id="bar.leave"),
+        Binding("ctrl+s", "save", "save the filter", show=False, id="bar.save"),
     ]
+
+    class Saved(Message):
+        """What is typed is to be kept."""
+
+    def action_save(self) -> None:
+        self.post_message(self.Saved())
 
     class Left(Message):
         """Escape was pressed: the bar is to be closed without effect."""
 
-    def __init__(self) -> None:
+    def __init__(self, saved: Callable[[], list[str]]) -> None:
         super().__init__(compact=True, select_on_focus=False, id="bar-input")
+        self.saved = saved
         self.cursor_blink = False
-        self.history: dict[str, list[str]] = {"filter": [], "go": []}
+        self.history: dict[str, list[str]] = {"filter": [], "go": [], "find": [], "text": []}
         self.kind = "filter"
         self._at = 0
 
@@ -60,15 +72,17 @@ class BarInput(Input):
             del known[_HISTORY:]
 
     def action_history(self, step: int) -> None:
-        """Show an older or a newer input."""
+        """Show an older or a newer input; behind the oldest come the saved filters."""
         known = self.history[self.kind]
+        if self.kind in FILTERS:
+            known = [*known, *(one for one in self.saved() if one not in known)]
         self._at = max(0, min(self._at - step, len(known)))
         self.value = known[self._at - 1] if self._at else ""
         self.cursor_position = len(self.value)
 
     def complete(self) -> None:
         """Replace what was typed of a candidate by the first one."""
-        if self.kind != "filter":
+        if self.kind not in FILTERS:
             return
         completion = complete(self.value, self.cursor_position)
         if completion.candidates:
@@ -98,6 +112,27 @@ class Bar(Vertical):
             self.filter = flt
             self.is_final = is_final
 
+    class FindTyped(Message):
+        """Enter: a filter to look for."""
+
+        def __init__(self, flt: Filter) -> None:
+            super().__init__()
+            self.filter = flt
+
+    class TextTyped(Message):
+        """Enter: a text to look for in the payload."""
+
+        def __init__(self, text: str) -> None:
+            super().__init__()
+            self.text = text
+
+    class FilterSaved(Message):
+        """Ctrl+S: keep this filter, or drop it where it is kept."""
+
+        def __init__(self, text: str) -> None:
+            super().__init__()
+            self.text = text
+
     class GoTyped(Message):
         """Enter: where to go."""
 
@@ -111,7 +146,7 @@ class Bar(Vertical):
     def __init__(self, workspace: Workspace) -> None:
         super().__init__(id="bar")
         self.workspace = workspace
-        self.input = BarInput()
+        self.input = BarInput(lambda: workspace.settings.filters)
         self.hints = Words(workspace, id="bar-hints")
         self.is_open = False
         self.error: str | None = None
@@ -123,7 +158,7 @@ class Bar(Vertical):
         yield self.input
 
     def open(self, kind: str, value: str) -> None:
-        """Type a "filter", or where to "go"."""
+        """Type a "filter", something to "find", a "text", or where to "go"."""
         self.is_open = True
         self.error = None
         self.input.begin(kind, value)
@@ -156,11 +191,16 @@ class Bar(Vertical):
         message.stop()
         self.close()
 
+    def on_bar_input_saved(self, message: BarInput.Saved) -> None:
+        message.stop()
+        if self.input.kind in FILTERS and self.error is None and self.input.value.strip():
+            self.post_message(self.FilterSaved(self.input.value.strip()))
+
     def on_input_changed(self, event: Input.Changed) -> None:
         """Judge the filter at once, apply it a moment later."""
         event.stop()
         self._serial += 1
-        if self.input.kind != "filter":
+        if self.input.kind not in FILTERS:
             self._hint()
             return
         try:
@@ -171,6 +211,8 @@ class Bar(Vertical):
             return
         self.error = None
         self._hint()
+        if self.input.kind == "find":
+            return
         serial = self._serial
         self.set_timer(_DELAY_SECONDS, lambda: self._apply(typed, serial))
 
@@ -184,24 +226,36 @@ class Bar(Vertical):
         if self.input.kind == "go":
             self.post_message(self.GoTyped(event.value))
             return
+        if self.input.kind == "text":
+            self.post_message(self.TextTyped(event.value))
+            self.accept()
+            return
         try:
             typed = parse(event.value)
         except FilterError:
             return  # the hints say what is wrong
-        self.post_message(self.FilterTyped(typed, is_final=True))
+        if self.input.kind == "find":
+            self.post_message(self.FindTyped(typed))
+        else:
+            self.post_message(self.FilterTyped(typed, is_final=True))
         self.accept()
 
     def _hint(self) -> None:
         """Show what is wrong, or what could come next."""
         typed, width = self.input, self.app.size.width
         if typed.kind == "go":
-            self.hints.show([[(" go to: ", "key"), ("98197 a frame, conn 2, t 14.3", "muted")]])
+            words = "98197 a frame, conn 2, t 14.3, t 14:03:22, t +12.5s from the chosen frame"
+            self.hints.show([[(" go to: ", "key"), (words, "muted")]])
+            return
+        if typed.kind == "text":
+            words = "text in this payload, in hex also 0x1f8b or 1f 8b; n and N go on"
+            self.hints.show([[(" find: ", "key"), (words, "muted")]])
             return
         lines: list[Line] = []
         if self.error is not None:
             lines += hint(self.workspace.glyphs.bad, escape(self.error), "error", width)
         completion = complete(typed.value, typed.cursor_position)
-        line: Line = [(" filter: ", "key")]
+        line: Line = [(f" {_NAMES[typed.kind]}: ", "key")]
         for candidate in completion.candidates[:12]:
             part: Line = [(f"{escape(candidate.text)} ", ""), (f"{escape(candidate.help)}  ", "muted")]
             if width_of(line) + width_of(part) > width:

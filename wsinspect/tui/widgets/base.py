@@ -46,7 +46,7 @@ class LinePane(Widget, can_focus=True):
     ]
     help_title: ClassVar[str] = ""
     help_text: ClassVar[str] = ""
-    has_cursor: ClassVar[bool] = True
+    has_cursor: bool = True
     header_lines: ClassVar[int] = 0
 
     class Moved(Message):

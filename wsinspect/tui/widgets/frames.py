@@ -65,6 +65,7 @@ class FrameTable(LinePane):
         selected = self.selection.connection
         left.append((f"  conn {selected}" if selected is not None else "  all connections", "muted"))
         left += self._filter_words()
+        left += self.workspace.search_words(self.selected_position())
         right: Line = []
         hidden = len(self.view.rows) - self.row_count()
         below = self.row_count() - (self.top + self.visible_rows)
@@ -97,6 +98,9 @@ class FrameTable(LinePane):
             id_cells=max(len(str(self.model.newest_id)), 5),
             with_connection=self.selection.connection is None and len(self.model.connections) > 1,
             glyphs=self.glyphs,
+            clock=self.workspace.clock,
+            zero_ns=self.selection.zero_ns,
+            columns=self.workspace.columns,
         )
 
     def header(self, width: int) -> Line:
@@ -122,7 +126,12 @@ class FrameTable(LinePane):
                 (self.selection.error or "no longer in the capture", "error"),
             ]
         row = self.selection.make_row(record, position, view.gap_before_ns(number), self.glyphs)
-        return format_row(row, caps)
+        line = format_row(row, caps)
+        if line and self.workspace.is_match(position):
+            text = line[0][0]
+            line[0] = (text[1:], "match")
+            line.insert(0, (text[:1], ""))
+        return line
 
     def row_strip(self, number: int, width: int, over: str) -> Strip:
         """A row from the cache, else made now."""

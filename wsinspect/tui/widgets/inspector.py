@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import ClassVar, Final
 
 from textual.binding import Binding, BindingType
+from textual.message import Message
+from textual.strip import Strip
 
 from wsinspect.capture.records import FindingRow
 from wsinspect.errors import CaptureError
-from wsinspect.present.cells import Line, fit
+from wsinspect.filters.jsonvalue import JsonValue
+from wsinspect.present.cells import Line, fit, width_of
 from wsinspect.present.details import connection_findings, frame_findings, header_lines, summary
 from wsinspect.present.handshakes import fact_lines
+from wsinspect.present.numbers import value_words
+from wsinspect.present.recognised import LOOKED_AT, recognise
 from wsinspect.present.records import Record
 from wsinspect.present.words import end_lines
-from wsinspect.text import escape
+from wsinspect.text import escape, grouped
 from wsinspect.tui.blobs import FORMS, MESSAGE, WIRE, Blob, blob_of
+from wsinspect.tui.comparing import Compared
 from wsinspect.tui.documents import (
+    CLOSE,
     HEX,
+    CodeDocument,
     HexDocument,
     LinesDocument,
     best_view,
@@ -28,12 +36,17 @@ from wsinspect.tui.documents import (
     whole_text,
 )
 from wsinspect.tui.documents import Document as PayloadDocument
+from wsinspect.tui.jsontree import JsonTree, Node
 from wsinspect.tui.selection import Selection
 from wsinspect.tui.widgets.base import LinePane
 from wsinspect.tui.workspace import Workspace
+from wsinspect.wire.opcodes import Opcode
 
 #: Cells that no line needs.
 _UNWRAPPED: Final = 1 << 30
+#: From this height on a pane with hex has lines for the values under the cursor, so many at most.
+_VALUE_HEIGHT: Final = 12
+_VALUE_LINES: Final = 5
 TABS: Final = ("Payload", "Header", "Handshake", "Findings", "Raw")
 
 
@@ -51,15 +64,37 @@ class InspectorPane(LinePane):
         Binding("right", "tab(1)", "tab", show=False, id="inspector.tab_right"),
         Binding("less_than_sign,comma", "window(-1)", "window", show=False, id="inspector.window_back"),
         Binding("greater_than_sign,full_stop", "window(1)", "window", show=False, id="inspector.window_on"),
+        Binding("enter", "fold", "fold or unfold (JSON)", show=False, id="inspector.fold"),
+        Binding("z", "fold_all", "fold all, or unfold all (JSON)", show=False, id="inspector.fold_all"),
+        Binding(
+            "w", "copy_value", "copy the value under the cursor (JSON)", show=False, id="inspector.value"
+        ),
+        Binding("p", "copy_path", "copy its JSON path", show=False, id="inspector.path"),
+        Binding("asterisk", "filter_value", "filter by this value (JSON)", show=False, id="inspector.filter"),
     ]
     help_title = "Inspector"
     help_text = (
         "The chosen frame. Left and right change the tab. In the payload tab v switches between text, JSON, "
         "hex and the decoders that know the payload, u between the message (joined and inflated), the "
-        "frame's payload, and the bytes on the wire; < and > move through a long text. y copies what is "
-        "shown."
+        "frame's payload, and the bytes on the wire; < and > move through a long text, in hex byte by byte. "
+        "y copies what is shown. JSON is a tree: Enter folds, w copies a value, p its path, * filters by it. "
+        "ctrl+f finds text in the payload, n and N go to the next and previous match. D compares it with "
+        "another frame."
     )
-    has_cursor = False
+
+    class FilterWanted(Message):
+        """Show the frames with this value at this place."""
+
+        def __init__(self, text: str) -> None:
+            super().__init__()
+            self.text = text
+
+    class CopyWanted(Message):
+        """Copy a text; `what` it is, in words."""
+
+        def __init__(self, text: str, what: str) -> None:
+            super().__init__()
+            self.text, self.what = text, what
 
     def __init__(self, workspace: Workspace, *, id: str | None = None) -> None:
         super().__init__(workspace, id=id)
@@ -74,6 +109,13 @@ class InspectorPane(LinePane):
         self._views: list[str] = []
         self._shown_view = ""
         self._blob: Blob | None = None
+        self.has_cursor = False
+        self._column = 0
+        self._is_folded = False
+        self.needle = ""
+        self.matches = 0
+        self._match_line = 0
+        self.compared: Compared | None = None
 
     # -- what is shown
 
@@ -84,6 +126,9 @@ class InspectorPane(LinePane):
         if is_other:
             self.window = 0
             self.top = 0
+            self.cursor = self._column = 0
+            self._is_folded = False
+            self.compared = None
         self.rebuild()
 
     def rebuild(self) -> None:
@@ -93,11 +138,15 @@ class InspectorPane(LinePane):
             self._document = self._make()
         except CaptureError as error:
             self._document = LinesDocument([[(str(error), "error")]])
+        self.has_cursor = isinstance(self._document, JsonTree | HexDocument)
+        self.matches = self._document.find(self.needle) if self.needle else 0
         self.clamp()
         self.refresh()
 
     def _make(self) -> PayloadDocument:
         record, position = self.record, self.position
+        if self.compared is not None:
+            return CodeDocument(self.compared.lines)
         name = TABS[self.tab] if record is not None else self._tab_without_frame()
         if name == "Handshake":
             return LinesDocument(list(handshake_summary(self.selection, record)))
@@ -107,7 +156,7 @@ class InspectorPane(LinePane):
         if source is None:
             return LinesDocument([])
         if name == "Header":
-            return LinesDocument(list(header_lines(record, self.selection.zero_ns)))
+            return LinesDocument(list(header_lines(record, self.selection.zero_ns, self.workspace.clock)))
         if name == "Findings":
             known, more = self.model.findings_of_frame, self._of_connection(record.frame.connection_id)
             return LinesDocument(list(frame_findings(record, known, self.glyphs, more)))
@@ -128,9 +177,14 @@ class InspectorPane(LinePane):
         )
         # Only a whole, inflated message can be decoded.
         self._views = views_for(payload if form == MESSAGE and opcode < 8 else payload._replace(data=b""))
-        best = "hex" if form == WIRE else best_view(payload, opcode)
+        if opcode == Opcode.CLOSE and form != WIRE:
+            self._views.insert(0, CLOSE)
+        best = HEX if form == WIRE else best_view(payload, opcode)
         self._shown_view = self.view if self.view in self._views else best
-        return make_document(self._shown_view, self._blob, self.window, payload)
+        if form == MESSAGE and opcode < 8 and (what := recognise(payload.data[:LOOKED_AT])) is not None:
+            self._about = f"{what.words}; {self._about}"
+        is_utc = self.workspace.clock.is_utc
+        return make_document(self._shown_view, self._blob, self.window, payload, is_utc=is_utc)
 
     def _tab_without_frame(self) -> str:
         """Of a connection without a chosen frame: its handshake where that is asked for, else findings."""
@@ -167,19 +221,127 @@ class InspectorPane(LinePane):
 
     def choose_tab(self, number: int) -> None:
         self.tab = number
-        self.top = 0
+        self.top = self.cursor = 0
+        self.compared = None
         self.rebuild()
 
     def action_window(self, step: int) -> None:
-        """Another window of a long text."""
-        if self._blob is not None:
+        """Another window of a long text; in hex the next byte."""
+        if isinstance(self._document, HexDocument):
+            self._step_byte(step)
+        elif self._blob is not None:
             self.window = max(min(self.window + step, text_windows(self._blob) - 1), 0)
             self.top = 0
             self.rebuild()
 
+    def _step_byte(self, step: int) -> None:
+        """The byte whose values are shown."""
+        document = self._document
+        if isinstance(document, HexDocument) and document.length:
+            size = document.bytes_per_line(self._width)
+            at = max(min(self.cursor * size + self._column + step, document.length - 1), 0)
+            self._column = at % size
+            self.move_to(at // size)
+
+    def action_last(self) -> None:
+        """The last line; of a long JSON document, the last of as many as a moment allows."""
+        document = self._document
+        if isinstance(document, JsonTree) and not document.is_whole:
+            document.read_on()
+            if not document.is_whole:
+                self.workspace.say("there is more: end goes on")
+        super().action_last()
+
+    # -- JSON as a tree
+
+    def _node(self) -> tuple[JsonTree, Node] | None:
+        document = self._document
+        node = document.node_at(self.cursor) if isinstance(document, JsonTree) else None
+        if not isinstance(document, JsonTree) or node is None:
+            self.workspace.say("choose a line of JSON first: v shows a payload as JSON")
+            return None
+        return document, node
+
+    def action_fold(self) -> None:
+        """Fold what the line is of, or unfold it."""
+        if isinstance(self._document, JsonTree):
+            self.cursor = self._document.fold(self.cursor)
+            self.show_cursor()
+            self.refresh()
+
+    def action_fold_all(self) -> None:
+        """Only the outermost members, or everything again."""
+        if isinstance(self._document, JsonTree):
+            self._is_folded = not self._is_folded
+            self._document.fold_all(not self._is_folded)
+            self.cursor = self.top = 0
+            self.refresh()
+
+    def action_copy_value(self) -> None:
+        if (found := self._node()) is not None:
+            tree, node = found
+            self.post_message(self.CopyWanted(tree.value(node), "value"))
+
+    def action_copy_path(self) -> None:
+        if (found := self._node()) is not None:
+            tree, node = found
+            self.post_message(self.CopyWanted(tree.path(node), "path"))
+
+    def action_filter_value(self) -> None:
+        """The frames that have the same there."""
+        if (found := self._node()) is None:
+            return
+        tree, node = found
+        if tree.is_scalar(node):
+            value = JsonValue(tree.value(node), is_json=tree.raw(node)[:1] != '"')
+            self.post_message(self.FilterWanted(f"json:{tree.path(node)}={value}"))
+        else:
+            self.post_message(self.FilterWanted(f"json:{tree.path(node)}:*"))
+
+    # -- finding
+
+    def find(self, needle: str) -> None:
+        """Mark every match in what is shown, and go to the first one; an empty text ends that."""
+        self.needle = needle
+        self.matches = self._document.find(needle)
+        self.clamp()
+        if needle:
+            self.cursor = self.cursor if self.has_cursor else self.top
+            at = self._document.next_match(-1, 1, self._width)
+            if at is None:
+                self.workspace.say(f"no match for {escape(needle)} in this payload")
+            else:
+                self._show_line(at)
+        self.refresh()
+
+    def next_match(self, step: int) -> None:
+        """Go to the next one."""
+        here = self.cursor if self.has_cursor else self._match_line
+        at = self._document.next_match(here, step, self._width)
+        if at is None:
+            self.workspace.say(
+                f"no match for {escape(self.needle)} {'after' if step > 0 else 'before'} this line"
+            )
+        else:
+            self._show_line(at)
+
+    def _show_line(self, number: int) -> None:
+        self._match_line = number
+        if self.has_cursor:
+            self.move_to(number)
+        elif not self.top <= number < self.top + self.visible_rows:
+            self.move_to(max(number - self.visible_rows // 2, 0))
+        self.refresh()
+
+    def compare(self, compared: Compared) -> None:
+        """Show a comparison in place of the payload."""
+        self.tab, self.top, self.compared = 0, 0, compared
+        self.rebuild()
+
     def next_view(self) -> None:
         """The next way to look at the payload."""
         self.tab = 0
+        self.compared = None
         self.rebuild()
         if self._views:
             self.view = self._views[(self._views.index(self._shown_view) + 1) % len(self._views)]
@@ -222,27 +384,81 @@ class InspectorPane(LinePane):
                 right.append((f"[{name}]" if name == self._shown_view else f" {name} ", "muted"))
         return fit(left, self.size.width - 4), right
 
+    @property
+    def _width(self) -> int:
+        """Cells of a document's line."""
+        return max(self.size.width - 2, 10)
+
+    def _values(self) -> list[Line]:
+        """In hex, what the bytes under the cursor may be, in lines."""
+        document = self._document
+        if not (self.has_focus and isinstance(document, HexDocument) and self.size.height >= _VALUE_HEIGHT):
+            return []
+        at = self.cursor * document.bytes_per_line(self._width) + self._column
+        words = value_words(document.bytes_at(at), is_utc=self.workspace.clock.is_utc)
+        lines: list[Line] = []
+        line: Line = [(f" {at:08x}", "key")]
+        for word in words:
+            name, _, value = word.partition(" ")
+            part: Line = [(f"  {name} ", "muted"), (value, "")]
+            if width_of(line) + width_of(part) > self.size.width - 1:
+                lines.append(line)
+                line = [(" " * 9, "")]
+            line += part
+        return [*lines, line][:_VALUE_LINES]
+
     def _has_summary(self) -> bool:
         return self.record is not None and self.size.height > 4 and self.tab in (0, 4)
 
     @property
     def _header_height(self) -> int:
-        return int(self._has_summary())
+        return int(self._has_summary()) + len(self._values())
+
+    def render_line(self, y: int) -> Strip:
+        """Below the summary, in hex, the values under the cursor."""
+        first = 1 + int(self._has_summary())
+        if first <= y <= self._header_height:
+            return self.palette.strip(self._values()[y - first], self.size.width)
+        return super().render_line(y)
 
     def header(self, width: int) -> Line:
         """The frame in one line."""
         if self.record is None:
             return []
         about = f"  {self._about}" if self._about else ""
+        if self.needle:
+            word = "match" if self.matches == 1 else "matches"
+            about = f"  {grouped(self.matches)} {word} of {escape(self.needle)}{about}"
+        if self.compared is not None:
+            words = f" {self.record.frame.id} {self.compared.words}"
+            return fit([(words, "title"), ("  D: with another, esc: back", "muted")], width)
         side = "s2c" if self.record.frame.direction else "c2s"
-        return fit([(" " + summary(self.record, self.selection.zero_ns), side), (about, "muted")], width)
+        return fit(
+            [
+                (" " + summary(self.record, self.selection.zero_ns, self.workspace.clock), side),
+                (about, "muted"),
+            ],
+            width,
+        )
+
+    def row_strip(self, number: int, width: int, over: str) -> Strip:
+        """A cursor only while the pane has the focus: nothing else here is chosen."""
+        return super().row_strip(number, width, "" if over == "idle" else over)
+
+    def jump_rows(self) -> list[tuple[int, Callable[[], None]]]:
+        """None: lines are reached by moving."""
+        return []
 
     def row_count(self) -> int:
         """Lines of the document."""
-        return self._document.line_count(max(self.size.width - 2, 10))
+        return self._document.line_count(self._width)
 
     def row(self, number: int, width: int) -> Line:
-        return [(" ", ""), *self._document.line(number, max(self.size.width - 2, 10))]
+        document = self._document
+        if isinstance(document, HexDocument):
+            at = self.cursor * document.bytes_per_line(self._width) + self._column
+            document.at = min(at, document.length - 1) if self.has_focus else None
+        return [(" ", ""), *document.line(number, self._width)]
 
     def empty_lines(self, width: int) -> list[Line]:
         selected = self.selection.selected

@@ -144,6 +144,8 @@ class OverviewPane(LinePane):
         if self.selection.view.histogram.start_ns is None:
             return left, []
         words = f"  {seconds(from_ns - zero_ns)} to {seconds(to_ns - zero_ns)} s"
+        if (clock := self.workspace.clock).is_wall:
+            words = f"  {clock.of_day(from_ns)} to {clock.at(to_ns, zero_ns)}"
         left.append((words, "muted"))
         if self.span_ns is not None:
             left.append((f"  zoom {duration(to_ns - from_ns)}", "key"))
@@ -178,8 +180,14 @@ class OverviewPane(LinePane):
         at = -1
         if selected is not None and from_ns <= selected <= to_ns:
             at = min((selected - from_ns) * len(bins) // max(to_ns - from_ns, 1), len(bins) - 1)
+        search = self.workspace.search
+        is_on, span = search is not None and search.is_on, to_ns - from_ns
         for number, one in enumerate(bins):
             sign, style = next(((sign, name) for mark, sign, name in _MARKS if one.marks & mark), (" ", ""))
+            first = from_ns + span * number // len(bins)
+            end = from_ns + span * (number + 1) // len(bins)
+            if is_on and search is not None and search.is_between(first, end):
+                sign, style = ("o" if self.palette.is_ascii else "●"), "match"
             if number == at:
                 sign, style = (sign if sign != " " else "^" if self.palette.is_ascii else "▴"), "focus"
             line.append((sign, style))

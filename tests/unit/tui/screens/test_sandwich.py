@@ -1,0 +1,100 @@
+"""The sandwich page: both sides of a hop next to one another."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.tui_captures import CaptureBuilder, chat_capture
+from tests.support.tui_pilot import Screen, opened
+from wsinspect.tui.screens.sandwich import SandwichScreen
+
+pytestmark = pytest.mark.asyncio
+
+
+@pytest.fixture
+def hop(tmp_path: Path) -> Path:
+    """A hop that changes the request, loses a message of the client and makes a PING of its own."""
+    path = tmp_path / "hop.db"
+    with CaptureBuilder(path) as builder:
+        taps = [
+            {"tap": "edge", "mode": "reverse", "target": "http://127.0.0.1:81"},
+            {"tap": "origin", "mode": "reverse", "target": "http://127.0.0.1:82"},
+        ]
+        builder._meta("taps", taps)
+        builder.connection(1, 0, tap="edge")
+        builder.handshake(1, 0)
+        builder.connection(2, 2, tap="origin")
+        builder.handshake(2, 2)
+        builder.database.execute(
+            "UPDATE handshake SET request_in = replace(cast(request_in as text), "
+            "'Origin: http://localhost:3000', 'X-Forwarded-For: 10.0.0.1') WHERE connection_id = 2"
+        )
+        builder.database.execute(
+            "UPDATE handshake SET request_in = cast(request_in as blob) WHERE connection_id = 2"
+        )
+        builder.frame(1, 10, 1, b"hello")
+        builder.frame(2, 11, 1, b"hello")
+        builder.frame(1, 20, 1, b"lost on the way")
+        builder.frame(2, 30, 9, b"hop")
+        builder.frame(2, 40, 1, b"answer", s2c=True)
+        builder.frame(1, 43, 1, b"answer", s2c=True)
+    return path
+
+
+async def sandwich(screen: Screen) -> SandwichScreen:
+    page = screen.app.page
+    assert isinstance(page, SandwichScreen)
+    await screen.until(lambda: page.sandwich.view is not None or bool(page.sandwich.words))
+    return page
+
+
+async def test_both_sides_of_a_connection_and_what_the_hop_did(hop):
+    async with opened(hop, size=(160, 50)) as screen:
+        screen.main.show_connection(1)
+        await screen.until(lambda: screen.selection.connection == 1)
+        await screen.press("W")
+        page = await sandwich(screen)
+        text = "\n".join(screen.pane("sandwich"))
+        assert "edge  #1" in text
+        assert "origin  #2" in text
+        assert "changed by the hop: 3" in text or "changed by the hop: 2" in text
+        assert "X-Forwarded-For: 10.0.0.1" in text
+        assert "on one side alone: 2" in text
+        lost = next(line for line in text.splitlines() if "lost on the way" in line)
+        assert lost.strip().startswith("-")
+        made = next(line for line in text.splitlines() if "PING" in line and "hop" in line)
+        assert made.strip().startswith("+")
+        assert "in the hop 1.0 ms" in text
+        assert "in the hop 3.0 ms" in text
+        await screen.press("d")
+        text = "\n".join(screen.pane("sandwich"))
+        assert "hello" not in text
+        assert "lost on the way" in text
+        assert "Host: " in text
+        assert page.connection_in_view() == 1
+
+
+async def test_one_key_goes_to_the_partner_and_back(hop):
+    async with opened(hop, size=(160, 50)) as screen:
+        screen.main.show_connection(1)
+        await screen.until(lambda: screen.selection.connection == 1)
+        await screen.press("W")
+        await sandwich(screen)
+        await screen.press("p")
+        await screen.until(lambda: screen.selection.connection == 2)
+        assert screen.app.page is screen.main
+        await screen.press("W")
+        await sandwich(screen)
+        await screen.press("p")
+        await screen.until(lambda: screen.selection.connection == 1)
+
+
+async def test_without_a_hop_it_says_what_a_sandwich_needs(tmp_path):
+    async with opened(chat_capture(tmp_path / "chat.db")) as screen:
+        await screen.press("1", "down", "down", "W")
+        await sandwich(screen)
+        assert "two taps in one" in "\n".join(screen.pane("sandwich"))
+        await screen.press("p")
+        assert "no partner" in screen.line("keys")

@@ -1,0 +1,76 @@
+"""Two payloads compared: shapes, lines, and what differs in them."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wsinspect.present.cells import text_of
+from wsinspect.tui.comparing import compare, lines_of, shape_of
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "are_same"),
+    [
+        (b'{"type":"tick","p":1}', b'{"p":22,"type":"tick"}', True),
+        (b'{"type":"tick","p":1}', b'{"type":"order","p":1}', False),
+        (b'{"type":"tick","p":1}', b'{"type":"tick","q":1}', False),
+        (b'["say",1]', b'["say",{"a":2}]', True),
+        (b'["say",1]', b'["shout",1]', False),
+        (b"PING 1", b"PING 22", True),
+        (b"PING 1", b"PONG 1", False),
+    ],
+)
+def test_shapes_of_text(one, other, are_same):
+    assert (shape_of(one, 1) == shape_of(other, 1)) is are_same
+
+
+def test_shapes_of_bytes_are_how_they_begin():
+    assert shape_of(b"\x01\x02\x03\x04abc", 2) == shape_of(b"\x01\x02\x03\x04xyz", 2)
+    assert shape_of(b"\x01\x02", 2) != shape_of(b"\x02\x02", 2)
+
+
+def test_json_is_compared_member_by_member():
+    before = lines_of(b'{"a":1,"b":"x","c":3}', is_text=True)
+    after = lines_of(b'{"a": 1, "b": "y", "c": 3}', is_text=True)
+    compared = compare(before, after, "compared with frame 1")
+    assert compared.words == "compared with frame 1: 1 line differs"
+    assert [text_of(line) for line in compared.lines] == [
+        "  {",
+        '    "a": 1,',
+        '-   "b": "x",',
+        '+   "b": "y",',
+        '    "c": 3',
+        "  }",
+    ]
+    assert ("x", "changed") in compared.lines[2]
+
+
+def test_the_same_is_said_and_bytes_are_compared_as_hex():
+    assert compare(["a"], ["a"], "compared").words == "compared: the same"
+    assert lines_of(b"\x00\xff", is_text=False)[0].startswith("00000000  00 ff")
+    assert lines_of(b"text", is_text=False) == ["text"]
+
+
+def test_long_ones_are_compared_to_their_limit():
+    compared = compare([str(number) for number in range(5_000)], ["0"], "compared")
+    assert compared.lines[0] == [("only the beginning is compared", "warn")]
+
+
+@given(st.lists(st.sampled_from("abc"), max_size=12), st.lists(st.sampled_from("abc"), max_size=12))
+def test_removed_and_added_lines_are_those_of_the_two_sides(before, after):
+    compared = compare(before, after, "compared")
+    texts = [text_of(line) for line in compared.lines if not text_of(line).startswith("…")]
+    if before != after:
+        kept = sum(text.startswith("  ") for text in texts)
+        removed = sum(text.startswith("- ") for text in texts)
+        assert removed + kept <= len(before)
+        assert sum(text.startswith("+ ") for text in texts) + kept <= len(after)
+        assert len(before) - removed == len(after) - sum(text.startswith("+ ") for text in texts)
+
+
+@given(st.binary(max_size=200), st.integers(0, 2))
+def test_any_payload_has_a_shape_and_lines(data, opcode):
+    assert shape_of(data, opcode)
+    assert isinstance(lines_of(data, is_text=opcode == 1), list)

@@ -1,0 +1,161 @@
+"""JSON as a tree: laid out as it is read, folded, copied, searched."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wsinspect.decoders.json_text import NotJson, parse_json
+from wsinspect.filters.jsonvalue import path_steps
+from wsinspect.present.cells import text_of, width_of
+from wsinspect.present.numbers import time_words
+from wsinspect.tui.jsontree import STEP_ROWS, JsonTree
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda x: st.lists(x) | st.dictionaries(st.text(), x),
+    max_leaves=20,
+)
+TEXT = '{"op":"sub","list":[1,{"x":"a\\n"}],"empty":{},"n":1.00}'
+
+
+def shown(tree: JsonTree, width: int = 80) -> list[str]:
+    return [text_of(tree.line(number, width)) for number in range(tree.line_count(width))]
+
+
+def test_a_container_folds_and_unfolds():
+    tree = JsonTree(TEXT)
+    before = shown(tree)
+    assert before[2] == '  "list": ['
+    assert tree.fold(2) == 2
+    assert shown(tree) == [
+        "{",
+        '  "op": "sub",',
+        '  "list": [ 2 elements ],',
+        '  "empty": {},',
+        '  "n": 1.00',
+        "}",
+    ]
+    assert tree.fold(2) == 2
+    assert shown(tree) == before
+    assert tree.fold(5) == 4  # of a scalar, what contains it
+    assert shown(tree)[4] == "    { 1 member }"
+
+
+def test_all_is_folded_but_the_outermost_members():
+    tree = JsonTree(TEXT)
+    before = shown(tree)
+    tree.fold_all(False)
+    assert len(shown(tree)) == 6
+    tree.fold_all(True)
+    assert shown(tree) == before
+
+
+def test_each_line_has_a_path_and_a_value():
+    tree = JsonTree(TEXT)
+    shown(tree)
+    node = tree.node_at(5)
+    assert node is not None
+    assert (tree.path(node), tree.value(node), tree.raw(node)) == ("$.list[1].x", "a\n", '"a\\n"')
+    whole = tree.node_at(0)
+    assert whole is not None
+    assert (tree.path(whole), tree.value(whole), tree.is_scalar(whole)) == ("$", TEXT, False)
+
+
+@given(VALUES)
+def test_paths_lead_to_the_values(value):
+    tree = JsonTree(json.dumps(value))
+    for number in range(tree.line_count(10**6)):
+        node = tree.node_at(number)
+        assert node is not None
+        found = value
+        for step in path_steps(tree.path(node)):
+            found = found[step]
+        assert json.loads(tree.raw(node)) == found
+
+
+@given(VALUES, st.lists(st.integers(0, 40), max_size=6), st.integers(12, 60))
+def test_folding_anything_anywhere_keeps_what_is_not_folded(value, places, width):
+    tree = JsonTree(json.dumps(value, indent=1))
+    before = shown(tree, width)
+    for place in places:
+        tree.fold(place % tree.line_count(width))
+        assert all(width_of(tree.line(at, width)) <= width for at in range(tree.line_count(width)))
+    tree.fold_all(True)
+    if len(places) % 2 == 0 or not places:
+        tree.fold_all(True)
+    root = tree.node_at(0)
+    if root is not None and not root.is_open:
+        tree.fold(0)
+    assert shown(tree, width) == before
+
+
+def test_ten_megabytes_are_read_as_they_are_shown():
+    text = json.dumps({"data": [{"id": number, "tags": ["a", "b"]} for number in range(300_000)], "end": 1})
+    assert len(text) > 9_000_000
+    tree = JsonTree(text)
+    assert tree.line_count(80) == STEP_ROWS
+    assert not tree.is_whole
+    assert text_of(tree.line(3, 80)) == '      "id": 0,'
+    tree.line(STEP_ROWS - 1, 80)  # the last that is known: more are made
+    assert tree.line_count(80) == 2 * STEP_ROWS
+    tree.fold(1)  # the end of it is skipped
+    assert shown(tree)[-2:] == ['  "end": 1', "}"]
+    assert tree.is_whole
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('{"a":1,}', "not JSON from character 8 on: a name in double quotes is expected"),
+        ("[1,2", "not JSON from character 5 on: a comma or ] is expected"),
+        ('{"a" 1}', "not JSON from character 6 on: a colon is expected"),
+        ("[1] x", "not JSON from character 5 on: nothing more is expected"),
+        ("", "not JSON from character 1 on: it ends here"),
+        ("[01]", "not JSON from character 2 on: a value is expected"),
+        ('["\x01"]', "not JSON from character 2 on: a value is expected"),
+    ],
+)
+def test_where_it_stops_being_json(text, words):
+    assert shown(JsonTree(text))[-1] == words
+
+
+@given(st.text(alphabet='{}[]",:1ae\\ \n-.', max_size=60))
+def test_it_is_json_for_us_where_it_is_for_python(text):
+    tree = JsonTree(text)
+    lines = shown(tree)
+    try:
+        parse_json(text)
+    except NotJson:
+        assert lines[-1].startswith("not JSON")
+    else:
+        assert not lines[-1].startswith("not JSON")
+
+
+def test_deep_nesting_ends():
+    tree = JsonTree("[" * 5_000 + "]" * 5_000)
+    assert tree.line_count(80) == STEP_ROWS
+    assert tree.fold(0) == 0
+    assert shown(tree) == ["[ 10000 characters ]"]
+
+
+def test_matches_are_marked_and_found_in_what_was_folded():
+    tree = JsonTree('{"a":{"needle":1},"b":["x Needle y"]}')
+    shown(tree)
+    tree.fold(1)
+    assert tree.find("needle") == 2
+    assert tree.next_match(-1, 1, 80) == 2
+    assert ("needle", "match") in tree.line(2, 80)
+    assert tree.next_match(2, 1, 80) == 5
+    assert tree.next_match(5, 1, 80) is None
+    assert tree.next_match(5, -1, 80) == 2
+    assert tree.find("") == 0
+    assert not any(style == "match" for number in range(8) for _, style in tree.line(number, 80))
+
+
+def test_numbers_that_are_times_say_so():
+    tree = JsonTree('{"ts":1764438590123,"id":1764438590}', time_words)
+    assert shown(tree)[1:3] == ['  "ts": 1764438590123,  2025-11-29 17:49:50.123 UTC', '  "id": 1764438590']

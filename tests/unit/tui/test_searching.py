@@ -1,0 +1,163 @@
+"""Finding frames without hiding the others; undo of filters; saved filters; the clock; columns."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.support.tui_captures import (
+    START_NS,
+    chat_capture,
+    hold_engine_lock,
+    many_frames,
+    many_more,
+)
+from tests.support.tui_pilot import Screen, filtered, opened, shown_ids
+from wsinspect.tui.settings import read_settings, settings_path
+
+pytestmark = pytest.mark.asyncio
+
+
+@pytest.fixture
+def chat(tmp_path: Path) -> Path:
+    return chat_capture(tmp_path / "chat.db")
+
+
+async def find(screen: Screen, text: str) -> None:
+    await screen.press("3", "ctrl+f")
+    screen.main.bar.input.value = text
+    await screen.press("enter")
+    await screen.until(lambda: screen.main.search.is_whole)
+
+
+def chosen(screen: Screen) -> int | None:
+    position = screen.main.frames.selected_position()
+    return None if position is None else screen.model.index.columns.ids[position]
+
+
+async def test_matches_are_gone_through_and_marked_also_in_the_overview(chat):
+    async with opened(chat) as screen:
+        await screen.press("3", "g")
+        await find(screen, "op:ping")
+        assert len(shown_ids(screen)) == 13
+        assert chosen(screen) == 4
+        assert "find op:ping  1 of 2" in screen.pane("frames")[0]
+        assert "●" in "\n".join(screen.pane("overview"))
+        await screen.press("n")
+        assert chosen(screen) == 8
+        await screen.press("n")
+        assert chosen(screen) == 4
+        assert "from the other end again" in screen.line("keys")
+        await screen.press("N")
+        assert chosen(screen) == 8
+        row = screen.main.frames.row(screen.main.frames.cursor, 100)
+        assert row[1][1] == "match"
+        await screen.press("escape")
+        assert not screen.main.search.is_on
+        assert "●" not in "\n".join(screen.pane("overview"))
+
+
+async def test_nothing_found_is_said(chat):
+    async with opened(chat) as screen:
+        await find(screen, "len>1MiB")
+        assert "no frame matches the search" in screen.line("keys")
+        await screen.press("n")
+        assert "no frame matches the search" in screen.line("keys")
+
+
+async def test_frames_that_come_are_found_too(tmp_path):
+    path = many_frames(tmp_path / "live.db", 50, clean=False)
+    lock = hold_engine_lock(path)
+    async with opened(path) as screen:
+        await find(screen, "dir:s2c")
+        assert len(screen.main.search.positions) == 25
+        many_more(path, 50, 10)
+        await screen.until(lambda: len(screen.main.search.positions) == 35)
+    lock.release()
+
+
+async def test_a_filter_is_undone_as_a_whole_not_letter_by_letter(chat):
+    async with opened(chat) as screen:
+        await filtered(screen, "op:ctl")
+        await filtered(screen, "op:text")
+        await screen.press("3", "U")
+        assert str(screen.selection.filter) == "op:ctl"
+        await screen.press("U")
+        assert screen.selection.filter is None
+        await screen.press("U")
+        assert "no filter to go back to" in screen.line("keys")
+        await filtered(screen, "op:ctl")
+        await screen.press("escape", "U")
+        assert str(screen.selection.filter) == "op:ctl"
+
+
+async def test_a_saved_filter_is_there_in_the_next_run(chat):
+    async with opened(chat) as screen:
+        await screen.press("slash")
+        screen.main.bar.input.value = "op:ctl"
+        await screen.press("ctrl+s", "escape")
+        assert read_settings(settings_path()).filters == ["op:ctl"]
+    async with opened(chat) as screen:
+        await screen.press("slash", "up")
+        assert screen.main.bar.input.value == "op:ctl"
+        await screen.press("ctrl+s", "escape")
+    assert read_settings(settings_path()).filters == []
+
+
+async def test_times_are_written_as_chosen_everywhere_and_remembered(chat, monkeypatch):
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+    async with opened(chat, size=(160, 40)) as screen:
+        screen.main.go_to_frame(2)
+        await screen.press("3", "c")
+        assert "Δ t (s)" in screen.pane("frames")[1]
+        await screen.press("c", "c")
+        day = time.strftime("%H:%M:%S", time.gmtime(START_NS / 1e9 + 12))
+        assert f"{day}.000" in "\n".join(screen.pane("frames"))
+        assert f"received {day}.000 UTC" in "\n".join(screen.pane("inspector"))
+        assert "UTC" in screen.pane("overview")[0]
+    assert read_settings(settings_path()).clock == "utc"
+    async with opened(chat, size=(160, 40)) as screen:
+        assert "UTC" in screen.pane("frames")[1]
+        await screen.press("colon")
+        day = time.strftime("%H:%M:%S", time.gmtime(START_NS / 1e9 + 14))
+        screen.main.bar.input.value = f"t {day}"
+        await screen.press("enter")
+        assert chosen(screen) == 9
+        await screen.press("colon")
+        screen.main.bar.input.value = "t -2 s"
+        await screen.press("enter")
+        assert chosen(screen) == 9
+        assert "12.319 s" in screen.line("keys")
+        screen.main.go_to_frame(2)
+        await screen.press("colon")
+        screen.main.bar.input.value = "t +12ms"
+        await screen.press("enter")
+        assert chosen(screen) == 9
+
+
+async def test_columns_are_chosen_ordered_and_remembered(chat):
+    async with opened(chat, size=(160, 40)) as screen:
+        await screen.press("3", "L", "down", "down", "space", "down", "K", "K", "escape")
+        header = screen.pane("frames")[1]
+        assert "t (s)" not in header
+        assert header.index("Δ ms") < header.index("conn")
+        await screen.press("L", "greater_than_sign", "escape")
+    settings = read_settings(settings_path())
+    assert "time" not in settings.columns
+    assert settings.widths == {"id": 6}
+    async with opened(chat, size=(160, 40)) as screen:
+        assert "t (s)" not in screen.pane("frames")[1]
+        await screen.press("L", "d", "escape")
+        assert "t (s)" in screen.pane("frames")[1]
+    assert read_settings(settings_path()).columns == []
+
+
+async def test_the_theme_is_remembered(chat):
+    async with opened(chat) as screen:
+        screen.app.theme = "textual-light"
+        await screen.press()
+    async with opened(chat) as screen:
+        assert screen.app.theme == "textual-light"

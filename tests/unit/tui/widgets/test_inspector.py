@@ -1,0 +1,149 @@
+"""The inspector on a screen: JSON as a tree, finding, hex values, CLOSE, what is packed, comparisons."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.support.tui_captures import CaptureBuilder
+from tests.support.tui_pilot import Screen, opened, shown_ids
+from wsinspect.tui.widgets.inspector import InspectorPane
+
+pytestmark = pytest.mark.asyncio
+
+PNG = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + (640).to_bytes(4) + (480).to_bytes(4)
+
+
+@pytest.fixture
+def payloads(tmp_path: Path) -> Path:
+    path = tmp_path / "payloads.db"
+    with CaptureBuilder(path) as builder:
+        builder.connection(1)
+        builder.frame(1, 10, 1, b'{"type":"tick","ts":1764438590123,"list":[1,2],"name":"needle"}', s2c=True)
+        builder.frame(1, 20, 1, b'{"type":"order","id":7}')
+        builder.frame(1, 30, 1, b'{"type":"tick","ts":1764438590124,"list":[1,3],"name":"needle"}', s2c=True)
+        builder.frame(1, 40, 2, PNG)
+        builder.frame(1, 50, 2, gzip.compress(b'{"inside":true}', mtime=0))
+        builder.frame(1, 60, 1, b"<a b='c'>needle</a>")
+        builder.frame(1, 70, 8, b"\x03\xe9deploy")
+    return path
+
+
+def lines(screen: Screen) -> str:
+    return "\n".join(screen.pane("inspector"))
+
+
+async def at_frame(screen: Screen, number: int) -> InspectorPane:
+    screen.main.go_to_frame(number)
+    await screen.press("4")
+    return screen.main.inspector
+
+
+async def test_json_is_a_tree_whose_values_are_copied_and_filtered_by(payloads):
+    async with opened(payloads) as screen:
+        pane = await at_frame(screen, 1)
+        assert "2025-11-29 17:49:50.123 UTC" in lines(screen)
+        await screen.press("down", "down", "down", "enter")
+        assert '"list": [ 2 elements ],' in lines(screen)
+        await screen.press("enter", "down", "p")
+        assert screen.app.clipboard == "$.list[0]"
+        await screen.press("w")
+        assert screen.app.clipboard == "1"
+        await screen.press("z")
+        assert '"list": [ 2 elements ]' in lines(screen)
+        await screen.press("down", "asterisk")
+        await screen.until(
+            lambda: screen.selection.filter is not None and screen.selection.scan_share is None
+        )
+        assert screen.selection.filter is not None
+        assert str(screen.selection.filter) == "json:$.type=tick"
+        assert shown_ids(screen) == [1, 3]
+        assert pane.has_cursor
+        await screen.press("U")
+        assert screen.selection.filter is None
+
+
+async def test_text_is_found_in_the_payload_and_every_match_is_marked(payloads):
+    async with opened(payloads) as screen:
+        pane = await at_frame(screen, 1)
+        await screen.press("ctrl+f")
+        await screen.type("tick")
+        await screen.press("enter")
+        assert "1 match of tick" in lines(screen)
+        assert pane.cursor == 1
+        await screen.press("ctrl+f")
+        screen.main.bar.input.value = "e"
+        await screen.press("enter")
+        assert "5 matches of e" in lines(screen)
+        await screen.press("n")
+        assert pane.cursor == 7
+        await screen.press("N")
+        assert pane.cursor == 1
+        await screen.press("escape")
+        assert pane.needle == ""
+        pane = await at_frame(screen, 6)
+        pane.find("needle")
+        assert any(style == "match" for _, style in pane.row(0, 80))
+        assert any(style == "name" for _, style in pane.row(0, 80))
+
+
+async def test_hex_shows_the_values_under_the_cursor(payloads):
+    async with opened(payloads, size=(120, 50)) as screen:
+        pane = await at_frame(screen, 4)
+        assert "PNG image, 640 x 480" in lines(screen)
+        await screen.press("down", *["full_stop"] * 3)
+        assert " 00000013  u8 128" in lines(screen)
+        assert "u16 le 128 be 32768" in lines(screen)
+        await screen.press("comma")
+        assert " 00000012  u8 2 " in lines(screen)
+        pane.find("49 48 44 52")
+        assert pane.matches == 1
+        await screen.press("3")
+        assert "u8" not in lines(screen)
+
+
+async def test_what_is_packed_is_unpacked_and_a_close_is_words(payloads):
+    async with opened(payloads) as screen:
+        await at_frame(screen, 5)
+        assert '"inside": true' in lines(screen)
+        assert "gzip;" in lines(screen)
+        await at_frame(screen, 7)
+        assert "code    1001 " in lines(screen)
+        assert "reason  deploy" in lines(screen)
+
+
+async def test_a_message_is_compared_with_the_last_of_its_shape_and_with_marks(payloads):
+    async with opened(payloads) as screen:
+        await at_frame(screen, 2)
+        await screen.press("3", "m")
+        pane = await at_frame(screen, 3)
+        await screen.press("D")
+        text = lines(screen)
+        assert "compared with frame 1, the last of the same shape: 2 lines differ" in text
+        assert '-   "ts": 1764438590123,' in text
+        assert "+     3" in text
+        await screen.press("D")
+        assert "compared with frame 2, marked" in lines(screen)
+        await screen.press("escape")
+        assert pane.compared is None
+        await at_frame(screen, 1)
+        screen.selection.marks.clear()
+        await screen.press("D")
+        assert "nothing to compare" in screen.line("keys")
+
+
+async def test_a_payload_of_ten_megabytes_is_there_at_once(tmp_path):
+    text = json.dumps({"data": [{"id": number, "tags": ["a", "b"]} for number in range(300_000)]}).encode()
+    path = tmp_path / "large.db"
+    with CaptureBuilder(path) as builder:
+        builder.connection(1)
+        builder.frame(1, 10, 1, text)
+    async with opened(path) as screen:
+        pane = await at_frame(screen, 1)
+        assert '"data": [' in lines(screen)
+        await screen.press("end")
+        assert pane.cursor > 10_000
+        assert "there is more: end goes on" in screen.line("keys")

@@ -1,0 +1,168 @@
+"""Two payloads compared, line by line: with the message before of the same shape, the mate, a marked frame.
+
+Contract: pure, and bounded: of long payloads the beginning is compared, and the words say so.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
+
+from wsinspect.decoders.json_text import NotJson, Number, lay_out, parse_json, string_member
+from wsinspect.present.cells import Line
+from wsinspect.present.frame_table import hex_dump
+from wsinspect.text import counted, escape, escape_lines
+
+#: Bytes and lines of each side.
+COMPARED_BYTES: Final = 128 * 1024
+_LINES: Final = 1_500
+_CONTEXT: Final = 3
+#: Members whose values tell kinds of messages apart.
+_KINDS: Final = (
+    "type",
+    "event",
+    "op",
+    "action",
+    "method",
+    "kind",
+    "cmd",
+    "command",
+    "t",
+    "e",
+    "channel",
+    "topic",
+)
+_SHAPE_NAMES: Final = 24
+#: JSON of at least this many characters that does not parse may be a beginning; members taken from that.
+_CUT_CHARS: Final = 400
+_CUT_NAMES: Final = 6
+
+
+class Compared(NamedTuple):
+    """A comparison to be shown: what was compared, in words, and its lines."""
+
+    words: str
+    lines: list[Line]
+
+
+def shape_of(data: bytes, opcode: int) -> str:
+    """What messages of one kind have in common: of JSON its members' names and its kind, else how it begins.
+
+    Args:
+        data: a payload or its beginning.
+        opcode: of the message.
+    """
+    text = data.decode("utf-8", "replace").strip() if opcode == 1 else ""
+    if text[:1] in ("{", "["):
+        try:
+            return _json_shape(parse_json(text))
+        except NotJson:
+            if (names := _cut_names(text)) is not None:
+                return names
+    if opcode == 1:
+        begin = "".join("0" if char.isdigit() else char for char in text[:12])
+        return f"text {begin.split(' ')[0]}"
+    return f"binary {data[:4].hex(' ')}"
+
+
+def _cut_names(text: str) -> str | None:
+    """The shape of JSON that was cut at a preview's length: its kind, and the members that are seen."""
+    if text[:1] != "{" or len(text) < _CUT_CHARS:
+        return None
+    kind = next((f"{name}={value}" for name in _KINDS if (value := string_member(text, name))), "")
+    names = dict.fromkeys(re.findall(r'"(\w{1,40})"\s*:', text))
+    return "{" + ", ".join([*([kind] if kind else []), *list(names)[:_CUT_NAMES]]) + ", …}"
+
+
+def _json_shape(value: Any) -> str:
+    if isinstance(value, dict):
+        names = sorted(value)
+        kind = next((f"{name}={value[name]}" for name in _KINDS if _tells(value.get(name))), "")
+        more = ", …" if len(names) > _SHAPE_NAMES else ""
+        return "{" + ", ".join([*([kind] if kind else []), *names[:_SHAPE_NAMES]]) + more + "}"
+    if isinstance(value, list):
+        first = value[0] if value else None
+        inside = str(first) if _tells(first) and not isinstance(first, Number) else ""
+        return f"[{inside}…]" if value else "[]"
+    return "JSON value"
+
+
+def _tells(value: Any) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= 64
+
+
+def lines_of(data: bytes, *, is_text: bool) -> list[str]:
+    """A payload as lines that can be compared: JSON a member a line, text by its lines, else as hex."""
+    if not is_text:
+        try:
+            text = data.decode()
+        except UnicodeDecodeError:
+            return list(hex_dump(data))
+        if not text.isprintable():
+            return list(hex_dump(data))
+    text = data.decode("utf-8", "backslashreplace")
+    if text.lstrip()[:1] in ("{", "["):
+        try:
+            parse_json(text)
+            return [escape(line) for line in lay_out(text)]
+        except NotJson:
+            pass  # compared as text
+    return escape_lines(text)
+
+
+def compare(before: Sequence[str], after: Sequence[str], words: str, *, is_cut: bool = False) -> Compared:
+    """The lines of both, those that are the same once; long equal stretches are left out."""
+    is_cut = is_cut or max(len(before), len(after)) > _LINES
+    old, new = list(before[:_LINES]), list(after[:_LINES])
+    lines: list[Line] = []
+    if is_cut:
+        lines.append([("only the beginning is compared", "warn")])
+    if old == new:
+        return Compared(f"{words}: the same", [*lines, [("no difference", "good")], *_same(new)])
+    changed = 0
+    matcher = difflib.SequenceMatcher(None, old, new, autojunk=False)
+    for group in matcher.get_grouped_opcodes(_CONTEXT):
+        if lines:
+            lines.append([(f"… line {group[0][3] + 1}", "muted")])
+        for tag, first, end, other_first, other_end in group:
+            if tag == "equal":
+                lines += _same(new[other_first:other_end])
+                continue
+            changed += max(end - first, other_end - other_first)
+            lines += _changed(old[first:end], new[other_first:other_end])
+    return Compared(f"{words}: {counted(changed, 'line')} differ{'s' if changed == 1 else ''}", lines)
+
+
+def _same(lines: Sequence[str]) -> list[Line]:
+    return [[("  ", ""), (line, "same")] for line in lines]
+
+
+def _changed(old: Sequence[str], new: Sequence[str]) -> list[Line]:
+    """Removed and added lines; where they pair up, what differs within them is marked."""
+    if len(old) != len(new):
+        return [[("- ", "error"), (line, "")] for line in old] + [
+            [("+ ", "good"), (line, "")] for line in new
+        ]
+    found: list[Line] = []
+    for before, after in zip(old, new, strict=True):
+        first, second = _within(before, after)
+        found += [[("- ", "error"), *first], [("+ ", "good"), *second]]
+    return found
+
+
+def _within(before: str, after: str) -> tuple[Line, Line]:
+    """Two lines without what they begin and end with alike in the colour of a change."""
+    begin = 0
+    while begin < min(len(before), len(after)) and before[begin] == after[begin]:
+        begin += 1
+    end = 0
+    while end < min(len(before), len(after)) - begin and before[-1 - end] == after[-1 - end]:
+        end += 1
+    pieces = []
+    for line in (before, after):
+        last = len(line) - end
+        parts = ((line[:begin], ""), (line[begin:last], "changed"), (line[last:], ""))
+        pieces.append([part for part in parts if part[0]])
+    return pieces[0], pieces[1]

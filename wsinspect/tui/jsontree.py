@@ -1,0 +1,442 @@
+"""JSON as a tree that folds: read as it is shown, every token as it was sent.
+
+Contract: pure. Only what is on the screen, and what must be passed over to get there, is read: the first
+lines of 10 MB cost as much as those of 10 KB. What is folded is skipped. Peers may send anything: where it
+stops being JSON, a line says so, and there are no more.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from typing import Final, NamedTuple
+
+from wsinspect.filters.jsonvalue import write_path
+from wsinspect.present.cells import Line, cut, mark, text_of
+from wsinspect.text import counted, escape
+
+#: Rows that are made at a time.
+STEP_ROWS: Final = 2_000
+#: Rows that one key may make: the last line of a long document takes several.
+MOST_ROWS: Final = 20_000
+#: Characters of a string that are shown; the whole is copied.
+_SHOWN_CHARS: Final = 16_384
+_MAX_INDENT: Final = 40
+_SPACE: Final = re.compile(r"[ \t\r\n]*+")
+_STRING: Final = re.compile(r'"[^"\\\x00-\x1f]*+(?:\\(?:["\\/bfnrt]|u[0-9A-Fa-f]{4})[^"\\\x00-\x1f]*+)*+"')
+_SCALAR: Final = re.compile(
+    r"-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?(?:[eE][-+]?[0-9]++)?(?![0-9A-Za-z_.+-])|(?:true|false|null)\b"
+)
+#: Everything up to the next bracket that is not in a string.
+_RUN: Final = re.compile(r'[^"{}\[\]]*+(?:"[^"\\]*+(?:\\.[^"\\]*+)*+"[^"{}\[\]]*+)*+', re.DOTALL)
+#: The fastest way over a value; what it makes of numbers is not looked at.
+_SKIP: Final = json.JSONDecoder(parse_int=len, parse_float=len)
+#: Where a folded container's last bracket is looked for: brackets of one kind say nothing without the others.
+_OPENERS: Final = "{["
+
+
+class _Broken(Exception):
+    """Not JSON from a character on."""
+
+    def __init__(self, words: str, at: int) -> None:
+        super().__init__(words)
+        self.words, self.at = words, at
+
+
+class Node:
+    """A value, and the name or the number that it has in what contains it.
+
+    Attributes:
+        start, end: of the value in the text; `end` is -1 while a container's is not known.
+        name: the span of the member's name, with its quotes; None of an element, and of the whole.
+        number: its place in the container.
+        depth: 0 for the whole.
+        children: those that have been read so far.
+        is_open: whether they are shown.
+        is_read: whether there are no more of them.
+    """
+
+    __slots__ = ("at", "children", "depth", "end", "is_open", "is_read", "name", "number", "parent", "start")
+
+    def __init__(self, parent: Node | None, name: tuple[int, int] | None, number: int, start: int) -> None:
+        self.parent, self.name, self.number, self.start = parent, name, number, start
+        self.depth: int = 0 if parent is None else parent.depth + 1
+        self.end = -1
+        self.children: list[Node] = []
+        self.is_open = True
+        self.is_read = False
+        self.at = start + 1
+
+
+class _Row(NamedTuple):
+    """One line before it is wrapped: a value, the bracket that ends one, or what is wrong."""
+
+    node: Node
+    is_close: bool = False
+    problem: str = ""
+
+
+class JsonTree:
+    """A document of the inspector.
+
+    Args:
+        text: of the payload.
+        hint: what is said behind a number: its text, and the member's name, to words; empty says nothing.
+    """
+
+    def __init__(self, text: str, hint: Callable[[str, str], str] = lambda _number, _name: "") -> None:
+        self._text, self._hint = text, hint
+        self._root = Node(None, None, 0, _SPACE.match(text).end())  # type: ignore[union-attr]
+        self._needle = ""
+        self._width = -1
+        self._rows: list[_Row] = []
+        self._lines: list[tuple[int, Line]] = []
+        self._walk: Iterator[_Row] = self._rows_from(self._root)
+        self._is_whole = False
+        self._drawn = 0
+
+    # -- reading
+
+    def _begin(self, node: Node) -> None:
+        """Know the end of a scalar; a container's comes when it is read or skipped."""
+        at, text = node.start, self._text
+        if at < len(text) and text[at] in _OPENERS:
+            return
+        found = _STRING.match(text, at) or _SCALAR.match(text, at)
+        if found is None:
+            raise _Broken("a value is expected" if at < len(text) else "it ends here", at)
+        node.end, node.is_read = found.end(), True
+
+    def _is_container(self, node: Node) -> bool:
+        return node.start < len(self._text) and self._text[node.start] in _OPENERS
+
+    def _child(self, node: Node, number: int) -> Node | None:
+        """A child; None behind the last one.
+
+        Raises:
+            _Broken: the text is not JSON there.
+        """
+        while len(node.children) <= number and not node.is_read:
+            self._read_child(node)
+        return node.children[number] if number < len(node.children) else None
+
+    def _read_child(self, node: Node) -> None:
+        text, closer = self._text, "}" if self._text[node.start] == "{" else "]"
+        at = self._space(node.at)
+        if node.children:
+            at = self._space(self._end_of(node.children[-1]))
+            if text[at : at + 1] == closer:
+                node.end, node.is_read = at + 1, True
+                return
+            if text[at : at + 1] != ",":
+                raise _Broken(f"a comma or {closer} is expected", at)
+            at = self._space(at + 1)
+        elif text[at : at + 1] == closer:
+            node.end, node.is_read = at + 1, True
+            return
+        name = None
+        if closer == "}":
+            found = _STRING.match(text, at)
+            if found is None:
+                raise _Broken("a name in double quotes is expected", at)
+            name, at = found.span(), self._space(found.end())
+            if text[at : at + 1] != ":":
+                raise _Broken("a colon is expected", at)
+            at = self._space(at + 1)
+        child = Node(node, name, len(node.children), at)
+        self._begin(child)
+        node.children.append(child)
+
+    def _space(self, at: int) -> int:
+        found = _SPACE.match(self._text, at)
+        return at if found is None else found.end()
+
+    def _end_of(self, node: Node) -> int:
+        """Where a value ends; of a container that is not read, by skipping it."""
+        if node.end >= 0:
+            return node.end
+        text, at, depth = self._text, node.start, 0
+        try:
+            _, node.end = _SKIP.raw_decode(text, at)
+        except (ValueError, RecursionError):
+            pass  # not JSON, or too deep for it: brackets are counted
+        else:
+            return node.end
+        while True:
+            found = _RUN.match(text, at)
+            at = at if found is None else found.end()
+            if at >= len(text) or text[at] == '"':
+                raise _Broken("it ends inside of this value", node.start)
+            depth += 1 if text[at] in _OPENERS else -1
+            at += 1
+            if depth == 0:
+                node.end = at
+                return at
+
+    # -- rows
+
+    def _rows_from(self, node: Node, number: int = 0, *, is_begun: bool = False) -> Iterator[_Row]:
+        """The rows of a tree in order; `is_begun` goes on behind a container's own first row."""
+        stack: list[tuple[Node, int]] = []
+        here: Node | None = node
+        try:
+            if is_begun:
+                stack = [(node, number)]
+                here = None
+                above = node
+                while above.parent is not None:
+                    stack.insert(0, (above.parent, above.number + 1))
+                    above = above.parent
+            else:
+                self._begin(node)
+            while here is not None or stack:
+                if here is not None:
+                    broken, has_more = None, False
+                    if self._is_container(here) and here.is_open:
+                        try:
+                            has_more = self._child(here, 0) is not None
+                        except _Broken as error:
+                            broken = error
+                    yield _Row(here)
+                    if broken is not None:
+                        raise broken
+                    if has_more:
+                        stack.append((here, 0))
+                    here = None
+                    continue
+                parent, at = stack.pop()
+                here = self._child(parent, at)
+                if here is not None:
+                    stack.append((parent, at + 1))
+                else:
+                    yield _Row(parent, is_close=True)
+            rest = self._space(self._end_of(self._root))
+            if rest < len(self._text):
+                raise _Broken("nothing more is expected", rest)
+        except _Broken as error:
+            yield _Row(self._root, problem=f"not JSON from character {error.at + 1} on: {error.words}")
+
+    def _extend(self, count: int) -> None:
+        """Make more rows."""
+        for _ in range(count):
+            row = next(self._walk, None)
+            if row is None:
+                self._is_whole = True
+                return
+            self._rows.append(row)
+
+    def _draw(self, width: int) -> None:
+        """Lines for the rows that there are."""
+        if width != self._width:
+            self._width, self._lines, self._drawn = width, [], 0
+        for number in range(self._drawn, len(self._rows)):
+            for line in self._row_lines(self._rows[number], width):
+                self._lines.append((number, line))
+        self._drawn = len(self._rows)
+
+    def line_count(self, width: int) -> int:
+        """Lines that are known so far; more come as the last of them are asked for."""
+        if not self._rows:
+            self._extend(STEP_ROWS)
+        self._draw(width)
+        return len(self._lines)
+
+    def line(self, number: int, width: int) -> Line:
+        if number + STEP_ROWS // 4 > len(self._lines) and not self._is_whole:
+            self._extend(STEP_ROWS)
+        self._draw(width)
+        return self._lines[number][1]
+
+    def read_on(self) -> None:
+        """Make many rows: somebody goes to the end."""
+        self._extend(MOST_ROWS)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every row has been made."""
+        return self._is_whole
+
+    def _row_lines(self, row: _Row, width: int) -> list[Line]:
+        if row.problem:
+            return cut([(row.problem, "error")], width)
+        margin = min(min(row.node.depth, _MAX_INDENT) * 2, width // 2)
+        line: Line = [(" " * margin, ""), *self._row_line(row)]
+        if self._needle:
+            line = mark(line, self._needle, "match")
+        return cut(line, width, margin + 2)
+
+    def _row_line(self, row: _Row) -> Line:
+        node, text = row.node, self._text
+        comma: Line = [(",", "sign")] if not row_is_open(self, row) and self._has_next(node) else []
+        if row.is_close:
+            return [("}" if text[node.start] == "{" else "]", "sign"), *comma]
+        line: Line = []
+        if node.name is not None:
+            line = [(escape(text[node.name[0] : node.name[1]]), "name"), (": ", "sign")]
+        if not self._is_container(node):
+            value = text[node.start : node.end]
+            shown = escape(value[:_SHOWN_CHARS])
+            more = len(value) - _SHOWN_CHARS
+            line.append((shown, _style_of(value)))
+            if more > 0:
+                line.append((f" … {more} more characters", "muted"))
+            hint = self._hint(value, self.name_of(node)) if value[0] not in '"tfn' else ""
+            return [*line, *comma, *([(f"  {hint}", "muted")] if hint else [])]
+        opener, closer = ("{", "}") if text[node.start] == "{" else ("[", "]")
+        if row_is_open(self, row):
+            return [*line, (opener, "sign")]
+        if node.is_read and not node.children:
+            return [*line, (opener + closer, "sign"), *comma]
+        return [*line, (opener, "sign"), (f" {self._folded_words(node)} ", "muted"), (closer, "sign"), *comma]
+
+    def _folded_words(self, node: Node) -> str:
+        if node.is_read:
+            return counted(len(node.children), "member" if self._text[node.start] == "{" else "element")
+        return f"{self._end_or_text(node) - node.start} characters"
+
+    def _end_or_text(self, node: Node) -> int:
+        try:
+            return self._end_of(node)
+        except _Broken:
+            return len(self._text)
+
+    def _has_next(self, node: Node) -> bool:
+        """Whether a comma follows."""
+        if node.parent is None:
+            return False
+        at = self._space(self._end_or_text(node))
+        return self._text[at : at + 1] == ","
+
+    # -- what a key does to a line
+
+    def node_at(self, number: int) -> Node | None:
+        """The value that a line is of."""
+        if not 0 <= number < len(self._lines):
+            return None
+        row = self._rows[self._lines[number][0]]
+        return None if row.problem else row.node
+
+    def fold(self, number: int) -> int:
+        """Fold or unfold the container of a line, or that around it.
+
+        Returns:
+            The line that it then begins at.
+        """
+        node = self.node_at(number)
+        if node is not None and not self._is_container(node):
+            node = node.parent
+        if node is None:
+            return number
+        node.is_open = not node.is_open
+        return self._again_from(node)
+
+    def fold_all(self, is_open: bool) -> None:
+        """Fold whatever is inside of the whole, or unfold everything that was read."""
+        waiting = [self._root]
+        while waiting:
+            node = waiting.pop()
+            if node is not self._root:
+                node.is_open = is_open
+            waiting += node.children
+        self._again_from(self._root)
+
+    def _again_from(self, node: Node) -> int:
+        """Make the rows of a container and of what follows it again."""
+        if not self._rows:
+            return 0
+        self._draw(max(self._width, 10))
+        at = next(number for number, row in enumerate(self._rows) if row.node is node and not row.is_close)
+        line = next(number for number, (row, _) in enumerate(self._lines) if row == at)
+        del self._rows[at:], self._lines[line:]
+        self._drawn, self._is_whole = at, False
+        if node.parent is None:
+            self._walk = self._rows_from(node)
+        else:
+            self._walk = self._rows_from(node.parent, node.number, is_begun=True)
+        self._extend(STEP_ROWS)
+        self._draw(self._width)
+        return line
+
+    def name_of(self, node: Node) -> str:
+        """A member's name as it was written, without its quotes; of an element, that of the array."""
+        named: Node | None = node
+        while named is not None and named.name is None:
+            named = named.parent
+        if named is None or named.name is None:
+            return ""
+        return self._text[named.name[0] + 1 : named.name[1] - 1]
+
+    def value(self, node: Node) -> str:
+        """The value's text: of a string what it says, of everything else its tokens."""
+        text = self._text[node.start : self._end_or_text(node)]
+        return unquoted(text) if text[:1] == '"' else text
+
+    def raw(self, node: Node) -> str:
+        """The value's tokens as they were sent."""
+        return self._text[node.start : self._end_or_text(node)]
+
+    def path(self, node: Node) -> str:
+        """`$.items[0].id`, as the filter language writes it."""
+        steps: list[str | int | None] = []
+        while node.parent is not None:
+            steps.append(unquoted(self._text[node.name[0] : node.name[1]]) if node.name else node.number)
+            node = node.parent
+        return write_path(steps[::-1])
+
+    def is_scalar(self, node: Node) -> bool:
+        return not self._is_container(node)
+
+    # -- finding
+
+    def find(self, needle: str) -> int:
+        """Mark every match, unfolding what is folded; how many there are in the text."""
+        self._needle = needle
+        if needle:
+            self.fold_all(True)
+        self._width = -1
+        return self._text.lower().count(escape(needle).lower()) if needle else 0
+
+    def next_match(self, number: int, step: int, width: int) -> int | None:
+        """The next line with a match; lines that are not made yet are made, up to `MOST_ROWS`."""
+        made = len(self._rows)
+        wanted = self._needle.lower()
+        at = number + step
+        while at >= 0:
+            self._draw(width)
+            if at >= len(self._lines):
+                if self._is_whole or len(self._rows) - made > MOST_ROWS:
+                    return None
+                self._extend(STEP_ROWS)
+                continue
+            line = self._lines[at][1]
+            if any(style == "match" for _, style in line) or (step < 0 and wanted in text_of(line).lower()):
+                return at
+            at += step
+        return None
+
+
+def row_is_open(tree: JsonTree, row: _Row) -> bool:
+    """Whether it is the first line of a container whose last one follows: the comma is that one's."""
+    node = row.node
+    return (
+        not row.is_close
+        and not tree.is_scalar(node)
+        and node.is_open
+        and bool(node.children or not node.is_read)
+    )
+
+
+def unquoted(text: str) -> str:
+    """What a JSON string says; as it is where it is none."""
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return text.strip('"')
+    return value if isinstance(value, str) else text
+
+
+def _style_of(value: str) -> str:
+    if value[:1] == '"':
+        return "string"
+    return "word" if value[:1] in "tfn" else "number"
