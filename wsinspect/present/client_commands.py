@@ -36,7 +36,7 @@ class ClientCommand(NamedTuple):
 
 
 class OpeningRequest(NamedTuple):
-    """What a client is to be told: the URL, and what the recorded request asked for.
+    """What another client needs: the URL, and what the recorded request asked for.
 
     Attributes:
         fields: names and values that are not the client's own, in order.

@@ -59,7 +59,7 @@ class Clock(NamedTuple):
         return _CELLS if self.is_wall else 0
 
     def heading(self, *, is_ascii: bool = False) -> str:
-        """Of a column."""
+        """The name of a column of times."""
         delta = "d t (s)" if is_ascii else "Δ t (s)"
         return {RELATIVE: "t (s)", DELTA: delta, LOCAL: "local", UTC: "UTC"}[self.kind]
 
@@ -70,7 +70,7 @@ class Clock(NamedTuple):
         return f"{(delta_ns if self.kind == DELTA else time_ns - zero_ns) / 1e9:.3f}"
 
     def of_day(self, time_ns: int) -> str:
-        """`14:03:22.123`."""
+        """The time of day to the millisecond: `14:03:22.123`."""
         moment = datetime.datetime.fromtimestamp(time_ns // _SECOND_NS, datetime.UTC)
         if self.kind != UTC:
             moment = moment.astimezone()

@@ -109,7 +109,7 @@ class SideFrame(NamedTuple):
     preview: str = ""
 
 
-def beside(
+def in_rows(
     edge: Sequence[SideFrame], origin: Sequence[SideFrame]
 ) -> list[tuple[SideFrame | None, SideFrame | None]]:
     """The frames of both taps in rows: one that passed the hop unchanged once, any other on its side alone.
@@ -159,7 +159,7 @@ def side_by_side(
         )
         yield [(name, "title"), (f"  {about}", "changed" if count else "muted")]
         yield from _header_lines(changes, half, glyphs, only_differences=only_differences)
-    rows = beside(edge, origin)
+    rows = in_rows(edge, origin)
     counts = sum(left is None or right is None for left, right in rows)
     about = f"on one side alone: {counts}" if counts else "the same on both sides" if rows else "none"
     yield [("Frames", "title"), (f"  {about}", "changed" if counts else "muted")]

@@ -218,7 +218,6 @@ class JsonTree:
             yield _Row(self._root, problem=f"not JSON from character {error.at + 1} on: {error.words}")
 
     def _extend(self, count: int) -> None:
-        """Make more rows."""
         for _ in range(count):
             row = next(self._walk, None)
             if row is None:

@@ -74,7 +74,6 @@ class Search:
             self.start(self.filter)
 
     def stop(self) -> None:
-        """End the search."""
         self._end()
         self._changed()
 

@@ -30,7 +30,7 @@ _SHARE_CELLS: Final = 20
 
 @dataclass
 class Side:
-    """One direction."""
+    """What was counted of one direction; lengths in bytes."""
 
     frames: int = 0
     bytes: int = 0
@@ -64,7 +64,7 @@ class Statistics:
         return max(self.to_ns - self.from_ns, 1) / 1e9
 
     def add_shape(self, is_s2c: int, shape: str, length: int) -> None:
-        """Count a message."""
+        """Count a message of a shape, with its payload bytes."""
         known = self.shapes.setdefault((is_s2c, shape), [0, 0])
         known[0] += 1
         known[1] += length

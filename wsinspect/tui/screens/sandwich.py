@@ -50,7 +50,7 @@ class SandwichPane(LinePane):
         self._drawn_for: tuple[object, ...] = ()
 
     def title(self) -> tuple[Line, Line]:
-        """Whose."""
+        """The two connections, and what joined them."""
         left: Line = [("Sandwich", "title")]
         if self.view is not None:
             pair = self.view.pair

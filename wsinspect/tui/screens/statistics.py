@@ -62,7 +62,7 @@ class StatisticsPane(LinePane):
         return fit(left, max(self.size.width - 4, 0)), []
 
     def show(self, answer: Statistics | str) -> None:
-        """Draw other numbers."""
+        """Draw these numbers from now on."""
         self.found = answer if isinstance(answer, Statistics) else None
         self.error = answer if isinstance(answer, str) else ""
         self._drawn_for = ()
@@ -112,7 +112,7 @@ class StatisticsScreen(Page):
         self._asker.stop()
 
     def ask(self) -> None:
-        """Count."""
+        """Have the frames counted, by a thread."""
         model, selection = self.workspace.model, self.workspace.selection
         own: Sequence[int] = model.index.by_connection.get(selection.connection or 0, ())
         times = model.index.columns.times_ns
