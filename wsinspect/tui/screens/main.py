@@ -719,7 +719,9 @@ class MainScreen(Page):
             return
         partners = self._partners(record, position)
         if not partners:
-            self.workspace.say("nothing to compare: no earlier message has this shape, and no frame is marked (m)")
+            self.workspace.say(
+                "nothing to compare: no earlier message has this shape, and no frame is marked (m)"
+            )
             return
         self._comparison = (self._comparison + 1) % len(partners) if self.inspector.compared else 0
         words, other = partners[self._comparison]
