@@ -252,6 +252,7 @@ BY_HAND = {
     "findings/limits.py": "a setting as its documentation writes it",
     "findings/rules/gateways.py": "the same",
     "findings/rules/held.py": "a guess at a setting, as people set it",
+    "present/clock.py": "a place on the axis, as the column of times has it",
     "present/sandwich.py": "a difference with its sign and its error",
     "present/handshakes.py": "a column with its sign",
     "present/words.py": "a column that changes while somebody looks",
@@ -281,6 +282,8 @@ def test_the_go_bar_takes_durations_and_points_at_a_mistake(tmp_path: Path, monk
     async def play() -> None:
         async with opened(chat_capture(tmp_path / "chat.db")) as screen:
             for text, value in DURATIONS.items():
+                if text[:1] in ("+", "-"):
+                    continue  # from the chosen frame on, or back
                 if value is None and text:
                     with pytest.raises(QuantityError):
                         screen.main.go_to(f"t {text}")
