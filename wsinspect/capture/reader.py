@@ -154,7 +154,12 @@ class Capture(Closing):
         """
         self._steps_left = self._most_rows * _STEPS_OF_ROW
         try:
-            rows = self._database.execute(sql, parameters)
+            try:
+                rows = self._database.execute(sql, parameters)
+            except (
+                OverflowError
+            ):  # times that do not belong, added up: nothing in the file is beyond the limit
+                rows = self._database.execute(sql, _within_sqlite(parameters))
             found: list[tuple[Any, ...]] = []
             while more := rows.fetchmany(_ROWS_AT_ONCE):
                 found += more
@@ -557,3 +562,14 @@ def _opaque(row: tuple[Any, ...]) -> Opaque:
         data=_bytes(opaque.data),
         is_evicted=bool(opaque.is_evicted),
     )
+
+
+def _within_sqlite(parameters: Sequence[Any] | Mapping[str, Any]) -> Sequence[Any] | Mapping[str, Any]:
+    """Parameters with integers of at most 64 bits, which compare as the larger ones do."""
+
+    def bounded(value: Any) -> Any:
+        return min(max(value, -(1 << 63)), (1 << 63) - 1) if isinstance(value, int) else value
+
+    if isinstance(parameters, Mapping):
+        return {name: bounded(value) for name, value in parameters.items()}
+    return [bounded(value) for value in parameters]

@@ -262,8 +262,10 @@ class _Message:
         self.compressed = bool(compressed)
         content = data if self.compressed else payload
         self.digest: int | None = None if content is None else crc32(content, bits >> 8 & 15)
-        # Compressed messages that could not be inflated cannot be compared.
-        self.length = length if not self.compressed else -1 if data is None else inflated or 0
+        # Compressed messages that could not be inflated cannot be compared; nor what says that it is
+        # compressed where nothing of that kind was agreed.
+        is_readable = data is not None if self.compressed else not bits >> 14 & 1
+        self.length = -1 if not is_readable else (inflated or 0) if self.compressed else length
         self._check(content, self.length)
 
     def add(self, length: int, payload: bytes | None) -> None:

@@ -13,7 +13,7 @@ from typing import Final, Literal, NamedTuple
 from wsinspect.findings.model import FaultOf, Finding
 from wsinspect.findings.registry import ids_of_group
 from wsinspect.findings.rules.handshake import has_failed
-from wsinspect.findings.rules.sandwich import has_left, hop_of
+from wsinspect.findings.rules.sandwich import BROKEN_BY_EXTENSIONS, has_left, hop_of
 from wsinspect.findings.sandwich import PairFacts
 from wsinspect.findings.software import NAMES
 
@@ -24,7 +24,11 @@ _FROM_CLIENT: Final = frozenset(
 #: A 101 that no client may accept: what it causes in front of the hop is its consequence.
 _BAD_101: Final = frozenset(("WS-HS-024", "WS-HS-025", "WS-HS-026", "WS-HS-027", "WS-HS-028"))
 #: What one tap blames on whatever is behind it; behind the last tap that is the server's side.
-_SERVERS_SIDE: Final = frozenset(("WS-HS-002", "WS-HS-014", "WS-DROP-001", "WS-DROP-002", "WS-DROP-006"))
+_SERVERS_SIDE: Final = frozenset(
+    ("WS-HS-002", "WS-HS-014", "WS-DROP-001", "WS-DROP-002", "WS-DROP-003", "WS-DROP-004", "WS-DROP-006")
+)
+#: What one tap blames on a client that chose the wrong place; behind a hop it was the hop that chose it.
+_PLACE: Final = frozenset(("WS-HS-041", "WS-TLS-017", "WS-TLS-018"))
 
 
 class Link(NamedTuple):
@@ -112,6 +116,10 @@ class _Sorting:
         self._changed: dict[int, Finding] = {}
 
     def kept(self) -> list[Finding]:
+        for one in self._ours:
+            if one.id == "WS-HS-104":
+                for number in self._in_front_of(one.connection):
+                    self._drop(self._mine(number, BROKEN_BY_EXTENSIONS))
         for link in sorted(self._links.values(), key=self._depth):
             self._attempt(link)
             self._end(link)
@@ -216,6 +224,15 @@ class _Sorting:
             yield number
             number = self._links[number].origin if number in self._links else None
 
+    def _in_front_of(self, number: int | None) -> Iterator[int]:
+        """What a connection was before the hops in front of it."""
+        edges = {link.origin: link.edge for link in self._links.values() if link.origin is not None}
+        seen: set[int] = set()
+        while self._is_one_file and number in edges and edges[number] not in seen:
+            number = edges[number]
+            seen.add(number)
+            yield number
+
     def _ended_from(self, number: int | None) -> Iterator[int]:
         """What a connection became behind further hops, as far as they passed on that its client ended it."""
         seen: set[int] = set()
@@ -247,6 +264,10 @@ class _Sorting:
                 if one.fault_of in ("server", "network"):
                     line = "nothing arrived at the tap behind the hop: the hop answered"
                     self._change(one, "hop", link.hop, line)
+        if link.origin is not None and self._is_one_file:
+            for one in self._mine(link.origin, _PLACE):
+                if one.fault_of == "client":
+                    self._change(one, "hop", link.hop, "the client of this attempt is the hop: its target")
         if link.origin is not None and link.origin not in self._links and self._is_one_file:
             for one in self._mine(link.origin, _SERVERS_SIDE):
                 is_behind = link.is_ended_behind or not one.id.startswith("WS-DROP-")

@@ -56,6 +56,18 @@ def at_origin(
     return pair(edge, behind(edge, came), accepted=accepted)
 
 
+DEFLATE = request(Sec_WebSocket_Extensions="permessage-deflate")
+DEFLATED = switching(Sec_WebSocket_Extensions="permessage-deflate")
+
+
+def extensions_at(edge: bytes, origin: bytes, came: bytes = DEFLATE, **more: Any) -> PairFacts:
+    """An open connection: the 101 as the client got it, and as the server sent it."""
+    asked = {"raw_request_in": DEFLATE, "raw_request_out": DEFLATE}
+    before = ended(**asked, raw_response_in=edge, raw_response_out=edge)
+    after = ended(**asked, raw_response_in=origin, raw_response_out=origin)
+    return pair(before, behind(after, came), **more)
+
+
 REFUSED = refused("426 Upgrade Required", Server="nginx/1.22.1")
 GOOD = pair(ended(), behind(ended()), c2s=Through(sent=5, arrived=5), s2c=Through(sent=5, arrived=5))
 HELD = compare(traces(0, 0.2, 0.4, 0.6, 0.8), traces(1, 1.001, 1.002, 1.003, 1.004), 0)
@@ -81,8 +93,20 @@ PAIRS: dict[str, tuple[list[PairFacts], list[PairFacts]]] = {
                 ),
                 behind(ended(), request()),
             ),
+            extensions_at(switching(), DEFLATED),
+            extensions_at(DEFLATED, switching(), came=request()),
+            extensions_at(
+                DEFLATED, switching(Sec_WebSocket_Extensions="permessage-deflate; server_no_context_takeover")
+            ),
         ],
-        [GOOD, pair(REFUSED, behind(REFUSED))],
+        [
+            GOOD,
+            pair(REFUSED, behind(REFUSED)),
+            extensions_at(DEFLATED, DEFLATED),
+            extensions_at(switching(), switching(), came=request()),
+            # A hop that ends WebSockets agrees with each side on what it likes.
+            replace(extensions_at(DEFLATED, switching(), came=request()), joined_by="path and time"),
+        ],
     ),
     "WS-HS-105": (
         [

@@ -270,6 +270,29 @@ def test_envoys_own_403_is_ranked_by_its_words():
     assert "RBAC" in denied.causes[0].cause
 
 
+@pytest.mark.parametrize(
+    ("body", "fields"),
+    [
+        (b"", {"Content_Type": "text/plain; charset=utf-8"}),  # uvicorn behind Envoy
+        (b"Forbidden\n", {}),
+        (b"", {"X_Frame_Options": "DENY"}),
+    ],
+)
+def test_a_403_that_envoy_passed_on_is_the_servers(body, fields):
+    found = first(refused("403 Forbidden", body, Server="envoy", Date="now", **fields))
+    assert (found.id, found.fault_of) == ("WS-HS-010", "server")
+    assert "itself" not in found.title
+
+
+@pytest.mark.parametrize("server", ["nginx", "envoy", "Caddy", "Apache"])
+def test_a_503_is_the_hops_where_its_words_are_and_else_the_servers(server):
+    own = first(refused("503 Service Unavailable", Server=server, Date="now"))
+    assert (own.id, own.fault_of) == ("WS-HS-021", "hop")
+    passed = first(refused("503 Service Unavailable", b'{"error":"down for maintenance"}', Server=server))
+    assert (passed.id, passed.fault_of, passed.confidence) == ("WS-HS-021", "server", "medium")
+    assert "maintenance" in passed.causes[0].cause
+
+
 def test_a_repeated_header_is_evidence_of_a_bad_request():
     doubled = request().replace(b"Host: example.org", b"Host: example.org\r\nHost: example.org")
     assert "host is there 2 times" in first(refused("400 Bad Request", head=doubled)).evidence

@@ -5,10 +5,12 @@ from itertools import pairwise
 
 import pytest
 
-from tests.unit.findings.facts_made import HELLO, cut, ended, failed, refused, request, switching
+from tests.unit.findings.facts_made import HELLO, cut, ended, failed, frame, refused, request, switching
 from tests.unit.findings.pairs_made import NO_UPGRADE, pair
+from wsinspect.findings.facts import S2C
 from wsinspect.findings.registry import diagnose_connection, diagnose_pair, ranked
 from wsinspect.findings.together import link_of, once, together
+from wsinspect.wire.violations import RESERVED_BIT
 
 HOST = request(Host="app:3000")
 ORIGIN = b"origin not allowed"
@@ -83,6 +85,32 @@ def test_a_server_that_closed_is_not_also_a_bad_gateway():
     edge = tap(1, "edge", refused("502 Bad Gateway", Server="nginx"))
     dead = tap(2, "origin", failed("server closed the connection", "server"))
     assert found(edge, dead) == [("WS-HS-035", "server", 2)]
+
+
+@pytest.mark.parametrize("guilty", [1, 2])
+def test_an_extension_that_a_hop_took_out_of_the_101_is_its_doing_at_every_tap(guilty):
+    """What the client then takes for a broken frame is the consequence."""
+    with_it = switching(Sec_WebSocket_Extensions="permessage-deflate")
+    bad = frame(9, S2C, 0.1, 1, b"\xf2H\xcd", violation=RESERVED_BIT)
+    taps = []
+    for number, name in enumerate(("edge", "middle", "origin"), 1):
+        is_before = number <= guilty
+        head = request(Sec_WebSocket_Extensions="permessage-deflate")
+        facts = ended(
+            *HELLO,
+            raw_response_in=switching() if is_before else with_it,
+            raw_response_out=switching() if is_before else with_it,
+            violations=((bad, 1),) if is_before else (),
+        )
+        taps.append(tap(number, name, facts, head))
+    assert found(*taps) == [("WS-HS-104", "hop", guilty)]
+
+
+def test_a_port_that_speaks_something_else_behind_a_hop_is_the_hops_target():
+    banner = failed("no response", "response", raw_response_in=b"SSH-2.0-OpenSSH_9.2\r\n")
+    edge = tap(1, "edge", refused("502 Bad Gateway", Server="nginx"))
+    assert found(edge, tap(2, "origin", banner)) == [("WS-HS-041", "hop", 2)]
+    assert found(tap(1, "edge", banner), answered=False)[0][1] == "client"
 
 
 def test_what_ended_behind_the_last_tap_is_the_servers_side():

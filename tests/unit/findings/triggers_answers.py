@@ -99,8 +99,15 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
             refused("403 Forbidden", b"WebSockets are disabled for this site"),
             refused("400 Bad Request", b"WebSocket support is not enabled"),
             refused("501 WebSockets not supported"),
+            refused("403 Forbidden", b"WebSockets are not allowed here. Ask for a token at /login."),
         ],
         [
+            # Tornado, and others that refuse one client and not all.
+            refused("403 Forbidden", b"Cross origin websockets not allowed"),
+            refused("403 Forbidden", b"WebSocket connections not allowed from this origin"),
+            refused("403 Forbidden", b"websocket connections are not permitted without authentication"),
+            refused("403 Forbidden", b"<p>Your IP address: websocket blocked</p>"),
+            refused("429 Too Many", b"too many websocket connections blocked"),
             refused("403 Forbidden", b"This account is disabled"),
             refused("400 Bad", b"not a websocket request"),
         ],

@@ -172,6 +172,29 @@ _TOKEN_NAME: Final = re.compile(
     r"token|auth|jwt|ticket|session|sid$|api[-_]?key|^key$|secret|sig(nature)?$|passw|credential", re.I
 )
 _SESSION_COOKIE: Final = re.compile(r"sess|sid|auth|token|jwt|login|user|connect\.|csrf|xsrf", re.I)
+#: Fields that a hop writes into every response, or that an HTTP stack writes without being asked.
+_ANY_HOPS: Final = frozenset(
+    (
+        *(b"date", b"server", b"connection", b"content-length", b"transfer-encoding", b"keep-alive", b"via"),
+        *(b"alt-svc", b"strict-transport-security", b"x-request-id", b"retry-after"),
+    )
+)
+
+
+def has_own_words(facts: ConnectionFacts) -> bool:
+    """Whether an answer has a body, or fields, that a hop does not write by itself.
+
+    A hop's name in `Server` says who passed the answer on; nginx and Envoy write it over the application's.
+    """
+    head = facts.response_in
+    if facts.content.strip():
+        return True
+    return head is not None and any(
+        one.name.lower() not in _ANY_HOPS and not one.name.lower().startswith(b"x-envoy-")
+        for one in head.fields
+    )
+
+
 _ACCESS_LIST: Final = re.compile(
     rb"administrative rules|rbac: access denied|access (is )?denied|not allowed (from|by)"
     rb"|ip (address )?(is )?(not|block)|client denied|you don't have permission|blocked",
@@ -328,7 +351,7 @@ def forbidden(facts: ConnectionFacts) -> Iterator[Found]:
             ),
         )
         return
-    if "envoy" in named(marks):
+    if "envoy" in named(marks) and (said is not None or not has_own_words(facts)):
         is_list = said is not None
         upgrade = (
             "Envoy does not allow the upgrade on this route (no upgrade_configs)",

@@ -15,7 +15,7 @@ from wsinspect.findings.facts import ConnectionFacts, Other
 from wsinspect.findings.limits import LIMITS
 from wsinspect.findings.model import Found
 from wsinspect.findings.registry import Rules
-from wsinspect.findings.rules.answers import JS_STATUS, answer
+from wsinspect.findings.rules.answers import JS_STATUS, answer, has_own_words
 from wsinspect.findings.rules.handshake import is_refused
 from wsinspect.findings.software import hop_author
 
@@ -78,6 +78,19 @@ _LIMIT_SAID: Final = re.compile(
 )
 
 
+#: What an application that answers itself says with 503.
+_BUSY: Final = (
+    "the application answers 503 itself: maintenance, overload, or a limit of its own",
+    "the words of the answer; it is the same without the proxy",
+)
+
+
+def is_of_hop(facts: ConnectionFacts) -> bool:
+    """Whether a gateway's status is the hop's own: its page or its words, or nothing that is anybody's."""
+    said = any(shape.search(facts.content[:4096]) for _, shape in _SAYS)
+    return said or hop_author(answer_marks(facts)) is not None or not has_own_words(facts)
+
+
 def _gateway_causes(facts: ConnectionFacts) -> tuple[tuple[str, str], ...]:
     """The causes of a gateway's failure, the one that its words point to first."""
     said = next((name for name, shape in _SAYS if shape.search(facts.content[:4096])), None)
@@ -138,7 +151,7 @@ def connection_limit(facts: ConnectionFacts) -> Iterator[Found]:
         facts.response_line("Retry-After")
         if facts.response_in and facts.response_in.get("retry-after")
         else "",
-        fault_of="hop" if answer_hop(facts) else "server",
+        fault_of="hop" if answer_hop(facts) and is_of_hop(facts) else "server",
         causes=(
             ("a limit on connections is reached", "close one of those: is the next attempt accepted?"),
             ("one of several servers is down", "the log of whichever one answered"),
@@ -170,12 +183,14 @@ def _is_same_path(one: Other, facts: ConnectionFacts) -> bool:
 def unavailable(facts: ConnectionFacts) -> Iterator[Found]:
     if is_refused(facts) and facts.status == 503:
         hop = answer_hop(facts)
-        yield answer(
+        is_hops = hop is not None and is_of_hop(facts)
+        found = answer(
             facts,
             facts.response_line("Retry-After"),
-            fault_of="hop" if hop else None,
-            causes=_gateway_causes(facts) if hop else (),
+            fault_of="hop" if is_hops else None,
+            causes=_gateway_causes(facts) if is_hops else (_BUSY, *_gateway_causes(facts)[:2]) if hop else (),
         )
+        yield replace(found, confidence="medium") if hop and not is_hops else found
 
 
 @rules(

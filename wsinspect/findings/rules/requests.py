@@ -64,6 +64,14 @@ _SAYS_DISABLED: Final = re.compile(
     rb"|(disabled|disallow\w*|does not (support|allow)|do not (support|allow)"
     rb"|no support for) web-? ?sockets?",
 )
+#: The sentence is about this client, its origin, credentials or number, not about WebSockets as such:
+#: Tornado's "Cross origin websockets not allowed".
+_SAYS_WHOM: Final = re.compile(
+    rb"origin|token|credential|authenti|authori[sz]|log(ged)? ?in|session|cookie|permission|\brole"
+    rb"|\buser|account|anonymous|guest|\bplan\b|subscription|\bip\b|address|countr|region|too many|limit|quota"
+    rb"|subprotocol|extension|version"
+)
+_SENTENCE_END: Final = re.compile(rb"[.!?;<>\r\n]")
 _ENGINE_IO_BAD: Final = re.compile(rb'"code"\s*:\s*3\b')
 
 
@@ -71,6 +79,22 @@ def _says(facts: ConnectionFacts, shape: re.Pattern[bytes]) -> bool:
     """Whether a refusal's body, or the reason phrase of its status line, has these words."""
     reason = facts.response_in.reason if facts.response_in else b""
     return shape.search(facts.wording) is not None or shape.search(reason.lower()) is not None
+
+
+def _says_disabled(facts: ConnectionFacts) -> bool:
+    """Whether a refusal says that WebSockets are off here, for everybody."""
+    reason = facts.response_in.reason.lower() if facts.response_in else b""
+    for text in (facts.wording, reason):
+        for found in _SAYS_DISABLED.finditer(text):
+            begin = [
+                one.end() for one in _SENTENCE_END.finditer(text, max(0, found.start() - 200), found.start())
+            ]
+            end = _SENTENCE_END.search(text, found.end(), found.end() + 200)
+            first = begin[-1] if begin else max(0, found.start() - 200)
+            sentence = text[first : end.start() if end else found.end() + 200]
+            if not _SAYS_WHOM.search(sentence):
+                return True
+    return False
 
 
 def _compared(facts: ConnectionFacts) -> tuple[tuple[str, ...], str]:
@@ -283,7 +307,7 @@ def refused_extension(facts: ConnectionFacts) -> Iterator[Found]:
     group="attempt",
 )
 def disabled(facts: ConnectionFacts) -> Iterator[Found]:
-    if is_refused(facts) and _says(facts, _SAYS_DISABLED):
+    if is_refused(facts) and _says_disabled(facts):
         marks = answer_marks(facts)
         hop = answer_hop(facts)
         yield Found(

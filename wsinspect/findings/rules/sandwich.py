@@ -43,6 +43,10 @@ _BAD_101: Final = {
 }
 
 
+#: What one tap says where the two sides do not agree on an extension.
+BROKEN_BY_EXTENSIONS: Final = ("WS-FR-003", "WS-MS-002", "WS-CL-002", "WS-CL-007")
+
+
 def own_marks(pair: PairFacts) -> tuple[Mark, ...]:
     """The marks that this very hop left: those in the answer and the request that it added."""
     answered = answer_marks(pair.edge)
@@ -261,10 +265,37 @@ def changes_fields(pair: PairFacts) -> Iterator[Found]:
     if pair.origin is None:
         return
     lines: tuple[str, ...] = ()
+    extensions: tuple[str, ...] = ()
     if has_failed(pair.edge):
         lines = _lines(_blamed(pair, "sec"))
     elif pair.edge.status == 101:
         lines = _broken_101(pair, pair.origin)
+        extensions = _other_extensions(pair, pair.origin)
+    if extensions and not lines:
+        broken = [
+            (one.id, rule)
+            for one in (pair.edge, pair.origin)
+            for rule in BROKEN_BY_EXTENSIONS
+            if one is pair.edge or pair.clocks.is_same_clock
+        ]
+        is_broken = bool(pair.edge.violations or pair.origin.violations)
+        yield Found(
+            title="The hop changes Sec-WebSocket-Extensions in the response alone",
+            meaning="Client and server do not agree on an extension now: one compresses, and the other takes"
+            " it for a broken frame. A hop that removes an extension has to remove it from the request, so"
+            " that the server does not use it.",
+            evidence=(
+                *extensions,
+                ""
+                if is_broken
+                else "no frame was broken by it so far: the server has compressed nothing yet",
+            ),
+            severity=None if is_broken else "warning",
+            topic="compression",
+            hop=hop_of(pair),
+            software=software_of(pair),
+            covers=tuple(broken),
+        )
     if lines:
         yield Found(
             evidence=(*lines, *((answered_behind(pair),) if has_failed(pair.edge) else ())),
@@ -291,6 +322,27 @@ def changes_fields(pair: PairFacts) -> Iterator[Found]:
             software=software_of(pair),
             covers=covered_by(pair, "attempt"),
         )
+
+
+def _other_extensions(pair: PairFacts, origin: ConnectionFacts) -> tuple[str, ...]:
+    """What the server accepted and what the client was told, where the hop passed the handshake on and made
+    them differ. A hop that ends WebSockets, and makes a key of its own, may agree on what it likes."""
+    behind, before = origin.negotiation.extensions, pair.edge.negotiation.extensions
+    is_same = {(one.name, frozenset(one.params)) for one in behind} == {
+        (one.name, frozenset(one.params)) for one in before
+    }
+    if pair.joined_by != "key" or origin.status != 101 or is_same:
+        return ()
+    return (
+        f"the server accepted: {', '.join(map(str, behind)) or 'nothing'}",
+        f"the client was told: {', '.join(map(str, before)) or 'nothing'}",
+        *(
+            line
+            for one in pair.response_fields
+            if one.name == "sec-websocket-extensions"
+            for line in one.lines
+        ),
+    )
 
 
 def _broken_101(pair: PairFacts, origin: ConnectionFacts) -> tuple[str, ...]:
