@@ -25,10 +25,23 @@ _FROM_CLIENT: Final = frozenset(
 _BAD_101: Final = frozenset(("WS-HS-024", "WS-HS-025", "WS-HS-026", "WS-HS-027", "WS-HS-028"))
 #: What one tap blames on whatever is behind it; behind the last tap that is the server's side.
 _SERVERS_SIDE: Final = frozenset(
-    ("WS-HS-002", "WS-HS-014", "WS-DROP-001", "WS-DROP-002", "WS-DROP-003", "WS-DROP-004", "WS-DROP-006")
+    (
+        "WS-HS-002",
+        "WS-HS-014",
+        "WS-DROP-001",
+        "WS-DROP-002",
+        "WS-DROP-003",
+        "WS-DROP-004",
+        "WS-DROP-006",
+        "WS-DROP-008",
+    )
 )
 #: What one tap blames on a client that chose the wrong place; behind a hop it was the hop that chose it.
 _PLACE: Final = frozenset(("WS-HS-041", "WS-TLS-017", "WS-TLS-018"))
+
+
+#: Findings about several connections of one tap.
+_OF_MANY: Final = frozenset(("WS-DROP-004", "WS-DROP-008"))
 
 
 class Link(NamedTuple):
@@ -125,6 +138,7 @@ class _Sorting:
             self._end(link)
             self._same(link)
             self._place(link)
+        self._groups()
         both = [one for one in (*self._ours, *self._own) if id(one) not in self._gone]
         return [self._changed.get(id(one), one) for one in both]
 
@@ -257,6 +271,23 @@ class _Sorting:
                 is_clients = one.fault_of == "client" and self._is_one_file
                 self._drop([one if is_clients else twin], for_=[twin if is_clients else one])
 
+    def _groups(self) -> None:
+        """What is said of many connections at once, and of the same ones behind a hop: there alone."""
+        if not self._is_one_file:
+            return
+        said = [one for one in self._own if one.id in _OF_MANY and id(one) not in self._gone]
+        for one in said:
+            behind = {
+                link.origin
+                for number in _members(one)
+                if (link := self._links.get(number)) is not None and link.is_ended_behind
+            }
+            for other in said:
+                is_same = other is not one and other.id == one.id and id(other) not in self._gone
+                if is_same and len(behind & _members(other)) * 2 > len(_members(one)):
+                    self._drop([one], for_=[other])
+                    break
+
     def _place(self, link: Link) -> None:
         """Whose side a failure is on, now that it is known where it happened."""
         if link.is_answered_here:
@@ -290,6 +321,11 @@ class _Sorting:
             self._changed[id(for_[0])] = replace(kept, covers=covers)
 
 
+def _members(one: Finding) -> set[int | None]:
+    """The connections that a finding about several is about."""
+    return {number for number, _ in one.covers}
+
+
 def _key(one: Finding) -> tuple[int | None, str]:
     return one.connection, one.id
 
@@ -301,4 +337,6 @@ def _is_named(hop: str | None) -> bool:
 
 def once(findings: Sequence[Finding], partner: Mapping[int, int]) -> list[Finding]:
     """Findings about many connections, those that both taps have said once."""
-    return together((), findings, [Link(edge, origin, "") for edge, origin in partner.items()])
+    # Those that say who ended the connections are about such as the server's side of their tap ended.
+    links = [Link(edge, origin, "", is_ended_behind=True) for edge, origin in partner.items()]
+    return together((), findings, links)

@@ -231,3 +231,93 @@ def test_what_went_into_the_hop_while_a_tap_was_blind_is_not_overdue():
 
     assert lives() == ["WS-MS-102"]
     assert lives(at(0.5, 2.5)) == []
+
+
+def test_a_close_that_went_into_the_hop_while_a_tap_was_blind_is_not_swallowed():
+    """WS-CL-101: that the other side lived on proves nothing for the time in which the tap read nothing."""
+    close = frame(3, C2S, 1, 8, b"\x03\xe8")
+
+    def lives(*lags):
+        edge = opened(*HELLO, close, client_close_code=1000, client_close_reason="", lags=lags)
+        facts = pair(edge, behind(opened(*HELLO)), now_ns=OPEN + 7 * SECOND)
+        return [one.id for one in diagnose_pair(facts)]
+
+    assert lives() == ["WS-CL-101"]
+    assert lives(at(1.2, 6.5)) == []
+    assert lives(at(0.2, 0.6)) == ["WS-CL-101"]
+
+
+def test_closes_that_two_blind_taps_read_in_any_order_are_not_the_hops_own():
+    """Each CLOSE was stamped at the tap next to its sender before it could come to the other one, so no order
+    of reading makes the hop the sender."""
+    for first_at_edge in ("client", "server"):
+        for first_at_origin in ("client", "server"):
+            if (first_at_edge, first_at_origin) == ("server", "client"):
+                continue  # each CLOSE would have been read before it was sent
+            both = {
+                "client_close_code": 1000,
+                "client_close_reason": "",
+                "server_close_code": 1000,
+                "server_close_reason": "",
+                "lags": (at(0.9, 1.4),),
+            }
+            edge = cut(*HELLO, at=1.3, by=first_at_edge, how="close-frame", **both)
+            origin = cut(*HELLO, at=1.3, by=first_at_origin, how="close-frame", **both)
+            assert diagnose_pair(pair(edge, behind(origin))) == []
+
+
+def test_a_tap_that_was_blind_at_the_beginning_or_the_end_still_saw_a_connection_die_at_once():
+    """WS-DROP-001: blind or not, this is the longest that it can have lived."""
+    asked = [frame(1, C2S, 0.1, 1, b"hi")]
+    sure = first(cut(*asked, at=0.4, frames=(1, 0), sizes=(8, 0)))
+    late = first(cut(*asked, at=0.4, frames=(1, 0), sizes=(8, 0), lags=(at(0.2, 0.4),)))
+    assert sure.id == late.id == "WS-DROP-001"
+    assert sure.confidence == late.confidence == "medium"
+
+
+def test_a_client_of_which_both_ends_were_read_at_once_is_not_said_to_have_left_for_sure():
+    """WS-DROP-007."""
+
+    def left(*lags):
+        ends = tuple(
+            EndFact(side, "fin", OPEN + 3700 * MS + n) for n, side in enumerate(("client", "server"))
+        )
+        return first(cut(*HELLO, at=3.7, by="client", ends=ends, lags=lags))
+
+    sure, unsure = left(), left(at(3.4, 3.7))
+    assert (sure.id, sure.causes) == ("WS-DROP-007", ())
+    assert (unsure.id, unsure.confidence) == ("WS-DROP-007", "low")
+    assert "the server's side ended it first" in {one.cause for one in unsure.causes}
+    assert left(at(1, 2)) == sure
+
+
+def test_pings_that_a_blind_tap_kept_back_make_nobody_half_open_or_mute():
+    """WS-KA-005 and WS-KA-006."""
+
+    def lost(*lags):
+        pings = tuple(PingFact(n, S2C, OPEN + n * SECOND, None, None) for n in (3, 4, 5))
+        frames = [frame(n, S2C, n, 9, b"") for n in (3, 4, 5)]
+        return ids(opened(*HELLO, *frames, pings=pings, lags=lags))
+
+    assert "WS-KA-005" in lost()
+    assert not {"WS-KA-005", "WS-KA-006"} & set(lost(at(1, 4.9)))
+    assert "WS-KA-005" in lost(at(5.2, 5.6))
+
+    def mute(*lags):
+        ping = PingFact(3, C2S, OPEN + SECOND, None, None)
+        return ids(ended(*HELLO, frame(5, S2C, 4.0), at=5, pings=(ping,), lags=lags))
+
+    assert "WS-KA-006" in mute()
+    assert "WS-KA-006" not in mute(at(1.1, 3.9))
+
+
+def test_heartbeats_of_a_busy_machine_are_heartbeats():
+    """WS-KA-002: timers of 1.8 s that were late by 0.3 s, before a limit of 2 s; other messages are none."""
+
+    def beats(*times, end):
+        return ids(cut(*(frame(n, S2C, at_, 1, b"beat") for n, at_ in enumerate(times, 1)), at=end))
+
+    assert beats(0, 1.8, 3.6, 5.4, end=7.4) == ["WS-KA-002"]
+    assert beats(0, 1.8, 3.9, 5.7, end=7.7) == ["WS-KA-002"]
+    assert beats(0, 1.8, 4.5, 5.4, end=7.4) != ["WS-KA-002"]
+    assert beats(0, 0.3, 0.75, 1.0, end=1.4) != ["WS-KA-002"]

@@ -5,10 +5,21 @@ from itertools import pairwise
 
 import pytest
 
-from tests.unit.findings.facts_made import HELLO, cut, ended, failed, frame, refused, request, switching
+from tests.unit.findings.facts_made import (
+    HELLO,
+    capture,
+    cut,
+    dropped,
+    ended,
+    failed,
+    frame,
+    refused,
+    request,
+    switching,
+)
 from tests.unit.findings.pairs_made import NO_UPGRADE, pair
 from wsinspect.findings.facts import S2C
-from wsinspect.findings.registry import diagnose_connection, diagnose_pair, ranked
+from wsinspect.findings.registry import diagnose_capture, diagnose_connection, diagnose_pair, ranked
 from wsinspect.findings.together import link_of, once, together
 from wsinspect.wire.violations import RESERVED_BIT
 
@@ -179,3 +190,21 @@ def test_what_both_taps_say_about_many_connections_is_said_once_nearest_to_the_s
     by_client = [replace(found, fault_of="client") for found in (at_edge, at_origin)]
     assert [found.connection for found in once(by_client, {1: 2})] == [1]
     assert once([at_edge, elsewhere], {1: 2}) == [at_edge, elsewhere]
+
+
+@pytest.mark.parametrize("first", [(1, 3, 5), (5, 1, 3)])
+def test_several_ends_at_once_are_said_at_the_tap_nearest_to_who_did_it(first):
+    """A server that is killed: every tap sees its connections end, in any order."""
+    edges, origins = first, (6, 4, 2)
+    at_edge = [dropped(n, 0.5 * i, 9 - 0.5 * i + i / 1000, tap="edge") for i, n in enumerate(edges)]
+    at_origin = [dropped(n, 0.5 * i, 9 - 0.5 * i - i / 1000, tap="origin") for i, n in enumerate(origins)]
+    partner = {n: n + 1 for n in edges}
+    both = once(diagnose_capture(capture(*at_edge, *at_origin)), partner)
+    assert [(one.id, one.fault_of) for one in both] == [("WS-DROP-004", "server")]
+    assert both[0].connection in origins
+    # The hop: behind it nothing ended by the server.
+    (alone,) = once(diagnose_capture(capture(*at_edge)), partner)
+    assert (alone.id, alone.fault_of) == ("WS-DROP-004", "hop")
+    # Other connections at the other tap: two events.
+    elsewhere = once(diagnose_capture(capture(*at_edge, *at_origin)), {})
+    assert [one.id for one in elsewhere] == ["WS-DROP-004"] * 2

@@ -21,6 +21,8 @@ _TIMEOUT_WORDS: Final = re.compile(r"keep-?alive|ping|heartbeat|timed? ?out|time
 #: A peer that answers pings at all answers within this.
 _LEAST_WAIT_NS: Final = 800_000_000
 _NEAR: Final = 0.15
+#: How late a timer of a busy machine may be.
+_LATE_NS: Final = 300_000_000
 _PING, _PONG = 9, 10
 
 
@@ -97,11 +99,18 @@ def beat_ns(facts: ConnectionFacts) -> tuple[int, int] | None:
             middle = int(median(gaps))
             if (
                 middle > 0
-                and all(abs(gap - middle) <= 0.1 * middle for gap in gaps)
+                and all(abs(gap - middle) <= _jitter_ns(middle) for gap in gaps)
                 and (best is None or middle < best[0])
             ):
                 best = middle, len(gaps)
     return best
+
+
+def _jitter_ns(interval_ns: int) -> float:
+    """By how much the gaps of a timer may differ. Timers of a busy machine are late by what it is busy with,
+    however long they are: 0.3 s is much for one of a second, and nothing for one of 25."""
+    share = 0.1 * interval_ns
+    return share if interval_ns < _LEAST_WAIT_NS else min(0.2 * interval_ns, max(share, _LATE_NS))
 
 
 def _lost(pings: Sequence[PingFact]) -> int:

@@ -68,8 +68,8 @@ _SAYS_DISABLED: Final = re.compile(
 #: Tornado's "Cross origin websockets not allowed".
 _SAYS_WHOM: Final = re.compile(
     rb"origin|token|credential|authenti|authori[sz]|log(ged)? ?in|session|cookie|permission|\brole"
-    rb"|\buser|account|anonymous|guest|\bplan\b|subscription|\bip\b|address|countr|region|too many|limit|quota"
-    rb"|subprotocol|extension|version"
+    rb"|\buser|account|anonymous|guest|\bplan\b|subscription|\bip\b|address|countr|region|too many|limit"
+    rb"|quota|subprotocol|extension|version"
 )
 _SENTENCE_END: Final = re.compile(rb"[.!?;<>\r\n]")
 _ENGINE_IO_BAD: Final = re.compile(rb'"code"\s*:\s*3\b')
