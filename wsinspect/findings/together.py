@@ -280,7 +280,7 @@ class _Sorting:
             behind = {
                 link.origin
                 for number in _members(one)
-                if (link := self._links.get(number)) is not None and link.is_ended_behind
+                if (link := self._links.get(number)) is not None and link.is_ended_behind and link.origin
             }
             for other in said:
                 is_same = other is not one and other.id == one.id and id(other) not in self._gone
@@ -321,7 +321,7 @@ class _Sorting:
             self._changed[id(for_[0])] = replace(kept, covers=covers)
 
 
-def _members(one: Finding) -> set[int | None]:
+def _members(one: Finding) -> set[int]:
     """The connections that a finding about several is about."""
     return {number for number, _ in one.covers}
 

@@ -62,7 +62,7 @@ DEFLATED = switching(Sec_WebSocket_Extensions="permessage-deflate")
 
 def extensions_at(edge: bytes, origin: bytes, came: bytes = DEFLATE, **more: Any) -> PairFacts:
     """An open connection: the 101 as the client got it, and as the server sent it."""
-    asked = {"raw_request_in": DEFLATE, "raw_request_out": DEFLATE}
+    asked: dict[str, Any] = {"raw_request_in": DEFLATE, "raw_request_out": DEFLATE}
     before = ended(**asked, raw_response_in=edge, raw_response_out=edge)
     after = ended(**asked, raw_response_in=origin, raw_response_out=origin)
     return pair(before, behind(after, came), **more)
