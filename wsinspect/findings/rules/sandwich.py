@@ -325,7 +325,7 @@ def changes_fields(pair: PairFacts) -> Iterator[Found]:
 
 
 def _other_extensions(pair: PairFacts, origin: ConnectionFacts) -> tuple[str, ...]:
-    """What the server accepted and what the client was told, where the hop passed the handshake on and made
+    """What the server accepted and what the client got, where the hop passed the handshake on and made
     them differ. A hop that ends WebSockets, and makes a key of its own, may agree on what it likes."""
     behind, before = origin.negotiation.extensions, pair.edge.negotiation.extensions
     is_same = {(one.name, frozenset(one.params)) for one in behind} == {
@@ -335,7 +335,7 @@ def _other_extensions(pair: PairFacts, origin: ConnectionFacts) -> tuple[str, ..
         return ()
     return (
         f"the server accepted: {', '.join(map(str, behind)) or 'nothing'}",
-        f"the client was told: {', '.join(map(str, before)) or 'nothing'}",
+        f"the client got: {', '.join(map(str, before)) or 'nothing'}",
         *(
             line
             for one in pair.response_fields
