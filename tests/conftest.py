@@ -172,9 +172,18 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(SkipGate(), "wsinspect-skip-gate")
 
 
-def pytest_collection_finish() -> None:
-    """Thousands of tests stay in memory to the end: each full collection would go through all of them."""
-    gc.freeze()
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Collecting tests makes hundreds of thousands of objects and hardly any garbage.
+
+    They stay in memory to the end: each full collection of garbage would go through all of them.
+    """
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_sessionfinish() -> None:

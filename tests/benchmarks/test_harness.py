@@ -49,6 +49,7 @@ def test_goals_when_peers_are_missing():
     assert tables.goals(tables.medians({"echo": {"direct": [{"p50_us": 50.0, "p99_us": 80.0}]}})) == []
 
 
+@pytest.mark.slow
 def test_run_when_there_is_no_proxy(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(bench, "CORES", sys.maxsize)
     report, page = tmp_path / "bench.json", tmp_path / "bench.md"

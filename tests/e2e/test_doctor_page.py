@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests.support import warm
 from tests.support.certs import make_certificates
 from tests.support.doctor_lab import LOOPBACK, http, is_upgrade, pongs, serving, switching
 from tests.support.engine import private_environment
@@ -94,15 +95,10 @@ async def doctor(
     environment = private_environment(folder)
     if path is not None:
         environment["PATH"] = path
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "wsinspect", "doctor", url, "--json", "--wait", "4s", *options),
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    out, err = await process.communicate()
-    assert b"Traceback" not in err, err.decode()
-    return process.returncode or 0, json.loads(out) if out else {}, err.decode()
+    words = ["doctor", url, "--json", "--wait", "4s", *options]
+    done = await asyncio.to_thread(warm.run, words, folder=folder, environment=environment)
+    assert "Traceback" not in done.stderr, done.stderr
+    return done.returncode, json.loads(done.stdout) if done.stdout else {}, done.stderr
 
 
 def ids(content: dict[str, Any]) -> list[str]:

@@ -74,6 +74,7 @@ async def test_capture_when_clients_connect_and_one_is_refused(tmp_path, told):
     assert not path.with_name("addon.db.journal").exists()
 
 
+@pytest.mark.slow
 async def test_capture_when_the_file_is_there_already(tmp_path):
     path = tmp_path / "addon.db"
     path.write_bytes(b"mine")

@@ -28,7 +28,7 @@ def demo(environment, *options):
     return warm.run(words, folder=ROOT, environment=environment, timeout=110)
 
 
-def test_demo_when_it_runs_for_a_few_seconds(environment, tmp_path):
+def test_demo_when_it_runs_for_a_few_seconds_and_its_capture_is_read(environment, tmp_path):
     ended = demo(environment, "--seconds", str(SECONDS))
     assert (ended.returncode, ended.stderr) == (0, "")
     for part in (
@@ -48,14 +48,9 @@ def test_demo_when_it_runs_for_a_few_seconds(environment, tmp_path):
     (capture,) = (tmp_path / "xdg_data_home" / "wsinspect" / "captures").iterdir()
     assert f"recorded in {capture}" in ended.stdout
     assert list((tmp_path / "xdg_state_home" / "wsinspect" / "run").glob("*")) == []
-
-
-def test_demo_when_the_capture_is_read_afterwards(environment, tmp_path):
-    path = tmp_path / "demo.db"
-    assert demo(environment, "--seconds", "1", "--capture", str(path)).returncode == 0
-    with Capture.open(path) as capture:
-        assert not capture.is_live
-        connections = capture.connections()
+    with Capture.open(capture) as read:
+        assert not read.is_live
+        connections = read.connections()
         assert sorted(one.tap or "" for one in connections) == ["chat", "chat", "edge", "origin"]
         ends = sorted((one.state, one.js_code) for one in connections)
         assert ends == [("closed", 1000), ("closed", 1006), ("refused", 1006), ("refused", 1006)]
@@ -79,21 +74,26 @@ def ignore_interrupts():
 def test_demo_when_it_is_interrupted(environment, tmp_path, number, is_job):
     """A shell script starts its jobs with SIGINT ignored."""
     path = tmp_path / "demo.db"
-    command = [sys.executable, "-m", "wsinspect", "demo", "--seconds", "60", "--capture", str(path)]
-    with subprocess.Popen(
-        command,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=ignore_interrupts if is_job else None,
-    ) as child:
+    words = ["demo", "--seconds", "60", "--capture", str(path)]
+    with (tmp_path / "stderr").open("wb+") as stderr:
+        child: subprocess.Popen[bytes] | warm.WarmProcess
+        if is_job:
+            command = [sys.executable, "-m", "wsinspect", *words]
+            child = subprocess.Popen(
+                command, env=environment, stdout=subprocess.PIPE, stderr=stderr, preexec_fn=ignore_interrupts
+            )
+        else:
+            child = warm.start(words, folder=tmp_path, environment=environment, stderr=stderr)
         assert child.stdout is not None
-        assert child.stdout.readline().startswith("proxy: port")
-        child.send_signal(number)
-        child.send_signal(number)
-        _, errors = child.communicate(timeout=30)
-    assert (child.returncode, errors.strip()) == (130, "")
+        with child.stdout as stdout:
+            assert stdout.readline().startswith(b"proxy: port")
+            child.send_signal(number)
+            child.send_signal(number)
+            stdout.read()
+        code = child.wait(30)
+        stderr.seek(0)
+        errors = stderr.read()
+    assert (code, errors.strip()) == (130, b"")
     assert list((tmp_path / "xdg_state_home" / "wsinspect" / "run").glob("*")) == []
     with Capture.open(path) as capture:
         assert capture.meta["closed_cleanly"] is True

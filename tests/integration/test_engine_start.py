@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import socket
 import sqlite3
@@ -188,6 +187,7 @@ def test_wrong_usage(options: tuple[str, ...], words: tuple[str, ...], tmp_path:
     assert "Traceback" not in result.stderr
 
 
+@pytest.mark.slow
 def test_another_mitmproxy_is_refused_by_name(tmp_path: Path) -> None:
     script = (
         "import mitmproxy.version as v; v.VERSION = '99.0'\n"
@@ -211,17 +211,13 @@ def test_listening_for_others_is_warned_of(tmp_path: Path) -> None:
 
 def test_a_closed_stdout_does_not_stop_it(tmp_path: Path) -> None:
     """The reader of the lines goes away; the proxy goes on and ends cleanly."""
-    read, write = os.pipe()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "wsinspect", "run", "--headless", "--listen", "0", "--capture", "x.db"],
-        env=private_environment(tmp_path),
-        cwd=tmp_path,
-        stdout=write,
-        stderr=subprocess.PIPE,
-    )
-    os.close(write)
-    with os.fdopen(read) as stdout:
-        port = int(stdout.readline().split("127.0.0.1:")[1].split()[0])
+    words = ["run", "--headless", "--listen", "0", "--capture", "x.db"]
+    errors = tmp_path / "stderr"
+    with errors.open("wb") as stderr:
+        process = warm.start(words, folder=tmp_path, environment=private_environment(tmp_path), stderr=stderr)
+    assert process.stdout is not None
+    with process.stdout as stdout:
+        port = int(stdout.readline().split(b"127.0.0.1:")[1].split()[0])
     for _ in range(3):
         with socket.create_connection(("127.0.0.1", port), 5) as client:
             client.sendall(
@@ -229,8 +225,7 @@ def test_a_closed_stdout_does_not_stop_it(tmp_path: Path) -> None:
             )
             assert b"502" in client.recv(4096)
     process.terminate()
-    _, stderr = process.communicate(timeout=20)
-    assert process.returncode == 0, stderr
-    assert b"Traceback" not in stderr
+    assert process.wait(20) == 0, errors.read_text()
+    assert "Traceback" not in errors.read_text()
     with Capture.open(tmp_path / "x.db") as recorded:
         assert len(recorded.connections()) == 3

@@ -405,6 +405,7 @@ def test_a_file_that_is_not_a_capture_is_one_line_and_exit_code_2(tmp_path):
     assert "is not a capture" in done.stderr
 
 
+@pytest.mark.slow
 def test_memory_stays_bounded_in_a_burst(rig, path):
     recorder = rig.start()
     script = Script()

@@ -165,6 +165,7 @@ def test_a_recorder_killed_while_it_evicts_keeps_its_accounts(rig: Rig, path: Pa
     check_accounts(path, traffic)
 
 
+@pytest.mark.slow
 def test_a_compressed_stream_survives_eviction_and_a_restart(rig: Rig, path: Path) -> None:
     """Context takeover refers to what was inflated long ago: that much of an open stream stays."""
     rig.start()
@@ -229,6 +230,7 @@ def test_many_short_attempts_stay_within_the_limit(rig: Rig, path: Path) -> None
     assert gone == total - len(ids) > 0
 
 
+@pytest.mark.slow
 def test_a_larger_capture_that_is_appended_to_shrinks(tmp_path: Path) -> None:
     path = tmp_path / "x.db"
     first = Rig(path)
@@ -296,7 +298,7 @@ def test_the_engine_is_given_the_limit(tmp_path: Path) -> None:
         with Engine.start("--max-capture-size", "64MiB", "--tap", tap, folder=tmp_path / "engine") as engine:
             with Size(engine.capture) as size:
                 load = [sys.executable, "-m", "tests.benchmarks.load", "burst", str(engine.port("plain"))]
-                burst = ["--payload", "65536", "--frames", "2000"]
+                burst = ["--payload", "65536", "--frames", "1300"]
                 subprocess.run([*load, *burst], cwd=ROOT, check=True, stdout=subprocess.DEVNULL, timeout=60)
                 assert engine.stop(60) == 0
             assert size.most <= MOST
@@ -306,9 +308,10 @@ def test_the_engine_is_given_the_limit(tmp_path: Path) -> None:
     with open_capture(engine.capture) as capture:
         assert capture.meta["max_capture_size"] == LIMIT
         (one,) = capture.connections()
-        assert (one.c2s_frames, one.evicted_frames) == (2001, 0)
+        assert (one.c2s_frames, one.evicted_frames) == (1301, 0)
         ((there,),) = capture.query("SELECT count(payload) FROM frame WHERE NOT is_s2c")
-        assert one.evicted_payloads + there == 2001
+        assert one.evicted_payloads + there == 1301
+        assert one.evicted_payloads > 0
 
 
 def test_eviction_that_cannot_write_now_is_made_up_for(path: Path) -> None:

@@ -132,6 +132,7 @@ async def test_waits_do_not_block_the_loop(ws_proxy, server):
         assert (await proxy.aio.wait_for_reconnect()).id > first.id
 
 
+@pytest.mark.slow
 def test_without_pytest_it_is_a_context_manager(server, tmp_path):
     with ForkServer() as forking, Proxy(server, folder=tmp_path, forking=forking) as proxy:
         with connect(proxy.url) as client:
@@ -145,30 +146,6 @@ def test_without_pytest_it_is_a_context_manager(server, tmp_path):
 def test_an_option_that_is_wrong_is_said(server, ws_proxy):
     with pytest.raises(UsageError, match="no such option"):
         ws_proxy(server, "--no-such-option")
-
-
-def test_the_report_of_a_failed_test_has_what_the_proxy_saw(pytester, server):
-    pytester.makepyfile(
-        f"""
-        from websockets.sync.client import connect
-
-        def test_it(ws_proxy):
-            proxy = ws_proxy("{server}")
-            with connect(proxy.url, compression=None) as client:
-                client.send("the last words")
-                proxy.wait_for_frame("dir:s2c")
-                assert client.recv() == "something else"
-        """
-    )
-    result = pytester.runpytest_subprocess("-p", "no:cacheprovider")
-    result.assert_outcomes(failed=1)
-    text = result.stdout.str()
-    assert "- wsinspect -" in text
-    assert text.count("the last words") >= 3
-    (capture,) = {
-        line.removeprefix("capture: ") for line in text.splitlines() if line.startswith("capture: ")
-    }
-    assert Path(capture).is_file()
 
 
 PAGES = Path(__file__).parents[2]
@@ -212,6 +189,27 @@ def test_the_readmes_fifteen_lines_hold(ws_proxy, server):
         started[0].join(10)
 
 
-def test_the_example_of_the_page_passes(pytester):
-    pytester.makepyfile(python_of("docs/testing.md"))
-    pytester.runpytest_subprocess("-p", "no:cacheprovider").assert_outcomes(passed=1)
+def test_pytest_with_the_plugin(pytester, server):
+    """The example of docs/testing.md passes; the report of a test that fails has what the proxy saw."""
+    pytester.makepyfile(
+        test_page=python_of("docs/testing.md"),
+        test_failing=f"""
+        from websockets.sync.client import connect
+
+        def test_it(ws_proxy):
+            proxy = ws_proxy("{server}")
+            with connect(proxy.url, compression=None) as client:
+                client.send("the last words")
+                proxy.wait_for_frame("dir:s2c")
+                assert client.recv() == "something else"
+        """,
+    )
+    result = pytester.runpytest_subprocess("-p", "no:cacheprovider")
+    result.assert_outcomes(failed=1, passed=1)
+    text = result.stdout.str()
+    assert "- wsinspect -" in text
+    assert text.count("the last words") >= 3
+    (capture,) = {
+        line.removeprefix("capture: ") for line in text.splitlines() if line.startswith("capture: ")
+    }
+    assert Path(capture).is_file()

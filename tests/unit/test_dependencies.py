@@ -5,7 +5,6 @@ mitmproxy 12.3 replaced one of its dependencies, and a program that leaned on th
 
 from __future__ import annotations
 
-import ast
 import functools
 import importlib.metadata
 import re
@@ -15,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import sources
 from wsinspect.proxy.seams.check import is_known_version
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -39,16 +39,8 @@ def imports_of(folder: str) -> dict[str, list[str]]:
     for path in sorted((ROOT / folder).rglob("*.py")):
         if "node_modules" in path.parts:
             continue
-        for node in ast.walk(ast.parse(path.read_bytes())):
-            names: list[str] = []
-            if isinstance(node, ast.Import):
-                names = [alias.name for alias in node.names]
-            elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
-                names = [node.module]
-            for name in names:
-                top = name.partition(".")[0]
-                if top not in elsewhere:
-                    found.setdefault(top, []).append(str(path.relative_to(ROOT)))
+        for top in {name.partition(".")[0] for name in sources.imports(path)} - elsewhere:
+            found.setdefault(top, []).append(str(path.relative_to(ROOT)))
     return found
 
 

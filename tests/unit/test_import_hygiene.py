@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import sources
 from wsinspect.cli.main import COMMANDS
 from wsinspect.vocabulary import EventKind
 
@@ -61,22 +62,9 @@ def modules(folder: Path) -> Iterator[tuple[str, Path]]:
         yield ".".join(parts[:-1] if parts[-1] == "__init__" else parts), path
 
 
-@functools.cache
-def parsed(path: Path) -> list[ast.AST]:
-    """All nodes of a file's syntax tree."""
-    return list(ast.walk(ast.parse(path.read_bytes())))
-
-
-@functools.cache
 def imported_by(path: Path) -> set[str]:
     """The top-level names that a file imports, at its top or in a function."""
-    names = set()
-    for node in parsed(path):
-        if isinstance(node, ast.Import):
-            names |= {alias.name.partition(".")[0] for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names.add(node.module.partition(".")[0])
-    return names
+    return {name.partition(".")[0] for name in sources.imports(path)}
 
 
 def loaded_after(code: str) -> set[str]:
@@ -136,10 +124,11 @@ RUNNING_SQL = {"execute", "executemany", "executescript", "blobopen"}
 
 
 def test_sql_stands_in_the_package_of_the_capture_alone():
-    for name, path in modules(PACKAGE):
-        if name.startswith("wsinspect.capture"):
-            continue
-        for node in parsed(path):
+    words = rb"\b(SELECT|INSERT|UPDATE|DELETE|PRAGMA|ATTACH|VACUUM|CREATE|DROP|BEGIN|execute\w*|blobopen)\b"
+    named = {path: name for name, path in modules(PACKAGE) if not name.startswith("wsinspect.capture")}
+    for path in sources.suspects(words, list(named)):
+        name = named[path]
+        for node in sources.nodes(path):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
                 assert not SQL.match(node.value), (name, node.value)
             elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
@@ -156,10 +145,10 @@ def test_events_of_the_journal_are_records_and_not_literals():
     """mypy holds that a journal takes records; here, that nobody writes down the object of one elsewhere."""
     kinds = {str(kind) for kind in EventKind}
     writers = ("proxy", "faults", "formats", "journal", "capture", "replay", "launch")
-    for name, path in modules(PACKAGE):
-        if name.split(".")[1:2] and name.split(".")[1] not in writers:
-            continue
-        for node in parsed(path):
+    named = {path: name for name, path in modules(PACKAGE) if [*name.split("."), ""][1] in ("", *writers)}
+    for path in sources.suspects(rb"""[{"']event["']:""", list(named)):
+        name = named[path]
+        for node in sources.nodes(path):
             if isinstance(node, ast.Dict):
                 written = {
                     value.value

@@ -84,6 +84,7 @@ def test_a_start_says_what_to_do_next_on_stderr(tmp_path, words, is_advised):
         assert advice[1] == f"  {LAST}\n"
 
 
+@pytest.mark.slow
 def test_bare_on_a_terminal_runs_the_proxy(tmp_path):
     """It listens on the default port, or says that somebody has it, and SIGTERM ends it cleanly."""
     ours, theirs = pty.openpty()

@@ -61,12 +61,13 @@ def test_any_delays_have_a_shape(values, noise):
     assert found.words
 
 
+@pytest.mark.parametrize("rounds", [10, pytest.param(40, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("jitter", [0.2, 0.5])
 @pytest.mark.parametrize("shape", [Shape.FIXED, Shape.LINEAR, Shape.EXPONENTIAL])
-def test_with_jitter_hardly_any_is_taken_for_what_it_is_not(shape, jitter):
+def test_with_jitter_hardly_any_is_taken_for_what_it_is_not(shape, jitter, rounds):
     chance = random.Random(11)
     wrong, jittered, count = 0, Counter[bool | None](), 0
-    for _ in range(40):
+    for _ in range(rounds):
         for tries in range(3, 11):
             cap = chance.choice([1e9, 8.0, 4.0])
             found = classify(

@@ -190,6 +190,7 @@ def test_a_demo_is_not_started_again_and_ends_well_by_an_interruption():
     assert not engine.has_failed
 
 
+@pytest.mark.slow
 def test_a_real_engine_is_ready_with_its_listeners_and_run_file(tmp_path, monkeypatch):
     for name in ("HOME", "XDG_STATE_HOME", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR", "XDG_DATA_HOME"):
         (tmp_path / name).mkdir(mode=0o700)

@@ -109,6 +109,7 @@ def test_a_browser_that_will_not_end_is_killed(tmp_path, fake):
         assert run.leftovers() == []
 
 
+@pytest.mark.slow
 def test_a_failing_browser_is_reported_in_one_line(tmp_path, fake):
     with start(tmp_path, fake, "--", "--fail") as run:
         assert run.wait() == 3
