@@ -94,7 +94,9 @@ def test_a_follower_lets_the_capture_become_a_single_file(live):
     assert [path.name for path in live.maker.path.parent.glob("live.db*")] == ["live.db"]
 
 
-@pytest.mark.parametrize("args", [[], ["1"], ["--json"]])
+@pytest.mark.parametrize(
+    "args", [[], *(pytest.param(args, marks=pytest.mark.slow) for args in (["1"], ["--json"]))]
+)
 def test_an_interrupted_follower_ends_quietly(live, args):
     live.maker.attempt(1)
     live.maker.open(1)

@@ -382,14 +382,14 @@ def test_a_value_that_is_too_large_is_refused_in_bounded_memory(tmp_path, monkey
 
 
 def test_a_large_body_of_another_request_is_passed_over(tmp_path, monkeypatch):
-    monkeypatch.setattr("wsinspect.formats.jsonstream.MAX_VALUE", 1 << 20)
+    monkeypatch.setattr("wsinspect.formats.jsonstream.MAX_VALUE", 1 << 18)
     har = json.loads(json.dumps(CHROME))
     har["log"]["entries"].insert(
         0,
         {
             "request": {"url": "https://a/"},
-            "response": {"status": 200, "content": {"text": '\\"[{' * (1 << 20)}},
-            "other": ["]" * (1 << 21)],
+            "response": {"status": 200, "content": {"text": '\\"[{' * (1 << 17)}},
+            "other": ["]" * (1 << 19)],
         },
     )
     assert imported(tmp_path, har)[1].connections == 1

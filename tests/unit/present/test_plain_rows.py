@@ -76,7 +76,7 @@ def _pages(capture: Capture, rows: list[tuple[Any, ...]]) -> Iterator[Page]:
         yield page_of(capture, ids[at : at + 100], with_payload=False)
 
 
-@pytest.mark.parametrize("width", [60, 80, 160])
+@pytest.mark.parametrize("width", [60, pytest.param(80, marks=pytest.mark.slow), 160])
 @pytest.mark.parametrize("is_coloured", [False, True])
 @pytest.mark.parametrize("prefix", ["", "%5d  "])
 def test_lines_are_those_of_the_table(

@@ -135,6 +135,7 @@ def test_widths_are_those_of_the_terminal():
         assert width_of([(text, "")]) == cell_len(text)
 
 
+@pytest.mark.slow
 @pytest.mark.asyncio
 async def test_of_100_mib_only_a_preview_is_read(tmp_path):
     path = tmp_path / "large.db"

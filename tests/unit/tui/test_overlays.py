@@ -92,7 +92,15 @@ async def test_the_inspector_follows_after_any_overlay_under_traffic(tmp_path, s
     lock.release()
 
 
-@pytest.mark.parametrize("name", ["help", "palette", "export", "end", "end, asked", "inject"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "palette",
+        "export",
+        "end, asked",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("help", "end", "inject")),
+    ],
+)
 async def test_below_an_overlay_the_page_continues(tmp_path, name):
     path = live_chat(tmp_path / "live.db")
     lock = hold_engine_lock(path)
@@ -108,7 +116,13 @@ async def test_below_an_overlay_the_page_continues(tmp_path, name):
     lock.release()
 
 
-@pytest.mark.parametrize("page", ["handshake", "timeline", "findings", "faults"])
+@pytest.mark.parametrize(
+    "page",
+    [
+        "timeline",
+        *(pytest.param(page, marks=pytest.mark.slow) for page in ("handshake", "findings", "faults")),
+    ],
+)
 async def test_keys_of_the_main_page_work_on_the_others_and_lead_there(tmp_path, page):
     async with opened(chat_capture(tmp_path / "chat.db")) as screen:
         for keys in (("1",), ("slash",), ("colon",), ("n",), ("s",), ("T",), ("tab",), ("escape",)):

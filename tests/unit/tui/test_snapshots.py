@@ -14,7 +14,8 @@ from tests.support.tui_pilot import Screen, opened
 pytestmark = [pytest.mark.asyncio, pytest.mark.snapshot]
 
 KNOWN = Path(__file__).parent / "snapshots"
-SIZES = [(60, 20), (80, 24), (120, 36), pytest.param((200, 50), marks=pytest.mark.slow)]
+#: The quick tests draw on the small ones, where less fits.
+SIZES = [(60, 20), (80, 24), *(pytest.param(size, marks=pytest.mark.slow) for size in ((120, 36), (200, 50)))]
 SCREENS = {
     "main": ("3", "g"),
     "handshake": ("1", "down", "h"),
@@ -53,7 +54,9 @@ async def test_screen(chat, tmp_path, name, size):
         compare(screen, named(name, size), tmp_path)
 
 
-@pytest.mark.parametrize("name", SCREENS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[] if name == "jump" else pytest.mark.slow) for name in SCREENS]
+)
 async def test_screen_without_colour(chat, tmp_path, monkeypatch, name):
     monkeypatch.setenv("NO_COLOR", "1")
     async with opened(chat, size=(80, 24)) as screen:
@@ -120,6 +123,7 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return many_frames(tmp_path_factory.mktemp("many") / "many.db", 100_000)
 
 
+@pytest.mark.slow
 @at_every_size
 async def test_100_000_frames(many, tmp_path, size):
     async with opened(many, size=size) as screen:

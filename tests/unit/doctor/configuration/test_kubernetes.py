@@ -81,7 +81,7 @@ def test_the_rule_that_fits_best(tmp_path) -> None:
             ingress(name="any", host='"*.example"'),
             "apiVersion: v1\nkind: Secret\ndata: {a: [\n",
             ingress(name="very"),
-            "apiVersion: v1\nkind: ConfigMap\n" + "# padding\n" * 40000,
+            "apiVersion: v1\nkind: ConfigMap\n" + "# padding\n" * 8000,
         )
     )
     files = {"all.yaml": text}

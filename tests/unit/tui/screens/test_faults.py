@@ -19,7 +19,7 @@ from wsinspect.tui.widgets.words import Words
 
 pytestmark = pytest.mark.asyncio
 KNOWN = Path(__file__).parents[1] / "snapshots"
-SIZES = [(80, 24), (120, 36), pytest.param((200, 50), marks=pytest.mark.slow)]
+SIZES = [(80, 24), *(pytest.param(size, marks=pytest.mark.slow) for size in ((120, 36), (200, 50)))]
 
 
 @pytest.fixture
