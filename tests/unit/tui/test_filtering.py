@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,10 @@ def chat(tmp_path: Path) -> Path:
 
 def is_open(screen: Screen) -> bool:
     return screen.main.bar.is_open
+
+
+def is_shown(screen: Screen, ids: list[int]) -> bool:
+    return shown_ids(screen) == ids
 
 
 def hints(screen: Screen) -> str:
@@ -52,7 +57,7 @@ async def test_the_language_is_that_of_show(chat):
     async with opened(chat) as screen:
         for text, ids in found.items():
             await filtered(screen, text)
-            await screen.until(lambda wanted=ids: shown_ids(screen) == wanted)
+            await screen.until(partial(is_shown, screen, ids))
 
 
 async def test_what_is_wrong_is_said_in_words_while_typing(chat):
