@@ -64,6 +64,9 @@ async def hypercorn(folder, certificates):
     (folder / "hypercorn_app.py").write_text(APPLICATION)
     port = free_port()
     options = ["--bind", f"127.0.0.1:{port}", "--certfile", certificates.chain, "--keyfile", certificates.key]
+    # Five seconds by default: where a busy machine takes longer between two steps, Hypercorn has closed the
+    # connection, and Chromium opens the WebSocket on a new one, over HTTP/1.1.
+    options += ["--keep-alive", "600"]
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "hypercorn", *map(str, options), "hypercorn_app:app"),
         cwd=folder,

@@ -33,6 +33,7 @@ Real software
     hops            nginx, HAProxy, Apache, Caddy and Envoy
     hop_ends        what a hop does to idle and busy connections
     matrix_lab, matrix_hops     every hop with every cause
+    short_folder    for a browser's temporary files
     devtools, har_browsers      what Chromium and Firefox say of the same connection
 
 The byte checker

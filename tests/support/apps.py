@@ -20,6 +20,7 @@ from websockets.asyncio.connection import Connection
 from websockets.asyncio.server import serve
 
 from tests.support.certs import client_context
+from tests.support.short_folder import ShortFolder
 
 NODE = Path(__file__).resolve().parents[1] / "node"
 Outcome = dict[str, Any]
@@ -27,25 +28,33 @@ MAX_SIZE = 100_000
 
 
 class NodeApp:
-    """A script of tests/node that answers one JSON line for each JSON line."""
+    """A script of tests/node that answers one JSON line for each JSON line.
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
+    What its browser leaves in the folder for temporary files is removed with it.
+    """
+
+    def __init__(self, process: asyncio.subprocess.Process, temporary: ShortFolder) -> None:
         self.process = process
+        self._temporary = temporary
         self._answers: dict[int, asyncio.Future[Outcome]] = {}
         self._serial = 0
         self._reader: asyncio.Task[None] | None = None
 
     @classmethod
     async def start(cls, script: str, *arguments: str) -> NodeApp:
+        environment = {
+            name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")
+        }
+        temporary = ShortFolder()
         process = await asyncio.create_subprocess_exec(
             *("node", script, *arguments),
             cwd=NODE,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             limit=1 << 24,
-            env={name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")},
+            env={**environment, "TMPDIR": str(temporary.path)},
         )
-        return cls(process)
+        return cls(process, temporary)
 
     async def first_line(self, timeout: float = 60) -> Outcome:
         """What the script says before it takes commands (its port, its version)."""
@@ -85,6 +94,7 @@ class NodeApp:
             await self.process.wait()
         if self._reader is not None:
             await self._reader
+        await asyncio.to_thread(self._temporary.remove)
 
 
 async def _obey(connection: Connection, message: str) -> None:

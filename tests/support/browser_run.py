@@ -5,11 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +17,7 @@ from websockets.asyncio.client import connect
 
 from tests.support.engine import private_environment
 from tests.support.page_server import PageServer
+from tests.support.short_folder import ShortFolder
 
 T = TypeVar("T")
 _SECONDS = 40.0
@@ -29,8 +28,8 @@ class BrowserRun:
 
     def __init__(self, home: Path, *arguments: str, **environment: str) -> None:
         self.home = home
-        # Short, as the path of a browser's socket has to be.
-        self.temporary = Path(tempfile.mkdtemp(prefix="b", dir="/tmp"))
+        self._folder = ShortFolder()
+        self.temporary = self._folder.path
         self.log = home / "browser-run.log"
         variables = {**private_environment(home), "TMPDIR": str(self.temporary), **environment}
         with self.log.open("wb") as log:
@@ -90,7 +89,7 @@ class BrowserRun:
         try:
             self._end()
         finally:
-            shutil.rmtree(self.temporary)
+            self._folder.remove()
 
     def _end(self) -> None:
         if self.process.poll() is None:

@@ -22,6 +22,8 @@ from typing import Any
 
 import websockets
 
+from tests.support.short_folder import ShortFolder
+
 PATIENCE_S = 40.0
 LOOPBACK = "127.0.0.1"
 _EXPORT = """(async () => {
@@ -68,18 +70,20 @@ _PREFERENCES = {
 @contextmanager
 def _browser(command: list[str], folder: Path) -> Iterator[None]:
     """A browser with a home of its own; all its processes end with it."""
+    temporary = ShortFolder()
     process = subprocess.Popen(
         command,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
-        env={**os.environ, "HOME": str(folder)},
+        env={**os.environ, "HOME": str(folder), "TMPDIR": str(temporary.path)},
     )
     try:
         yield
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+        temporary.remove()
 
 
 def _port(path: Path) -> int:
