@@ -159,7 +159,7 @@ class Connection(ConnectionRow):
         """Its opening handshake: the heads byte for byte, and the times."""
         found = self._capture.reader.handshake(self.id)
         if found is not None and not all(isinstance(head, bytes | None) for head in found[1:7]):
-            raise CaptureError(f"{self._capture.path} is damaged: its header blocks are no bytes")
+            raise CaptureError(f"{self._capture.path} is damaged: its header blocks are not bytes")
         return found
 
     @property

@@ -315,7 +315,7 @@ def number(query: Query, name: str, default: int, most: int, least: int = 0) -> 
     """A whole number of the query.
 
     Raises:
-        RequestError: it is none.
+        RequestError: it is not one.
     """
     text = query.get(name)
     if text is None:

@@ -38,7 +38,7 @@ def parse_json(text: str) -> Any:
     """The value; numbers are `Number`.
 
     Raises:
-        NotJson: it is none, by RFC 8259.
+        NotJson: it is not JSON by RFC 8259.
     """
     try:
         return json.loads(text, parse_int=Number, parse_float=Number, parse_constant=_refuse)
@@ -56,7 +56,7 @@ def json_lines(text: str, indent: int = 0) -> Iterator[str]:
     """JSON, a member a line.
 
     Raises:
-        NotJson: it is none.
+        NotJson: it is not JSON.
     """
     parse_json(text)
     yield from lay_out(text, indent)

@@ -264,7 +264,7 @@ class Board:
 
     @property
     def due(self) -> int | None:
-        """When to call `advance`."""
+        """When to call `advance`, in nanoseconds; None where there is nothing to wait for."""
         return self._phase_end_ns
 
     def start(self, now: int) -> None:

@@ -1,8 +1,8 @@
 """One open WebSocket with faults on it: both lanes, the rules armed on it, and how it is ended by us.
 
-Contract: `feed`, `end`, `wake`, `arm` and `disarm` are given the time and answer with actions, to be done in
-order (`take`). With no rule armed and nothing held, what is sent is what was fed. A rule that is armed begins
-at the next frame boundary; one that is disarmed lets go of what it held.
+Contract: `feed`, `end`, `wake`, `arm` and `disarm` are given the time (nanoseconds) and answer with actions,
+to be done in order (`take`). With no rule armed and nothing held, what is sent is what was fed. A rule that
+is armed begins at the next frame boundary; one that is disarmed lets go of what it held.
 """
 
 from __future__ import annotations
@@ -176,7 +176,7 @@ class ConnectionFaults:
 
     @property
     def due(self) -> int | None:
-        """When to call `wake`."""
+        """When to call `wake`, in nanoseconds; None where there is nothing to wait for."""
         if self.is_aborted:
             return None
         first = self._closing.deadline if self._closing is not None else None

@@ -52,7 +52,7 @@ class Kind(ABC):
         """The value.
 
         Raises:
-            BadValueError: It is none.
+            BadValueError: it is not a value of this kind.
         """
 
     @abstractmethod

@@ -55,7 +55,7 @@ _SAYS_MISSING: Final = re.compile(
 )
 #: Answers that name another reason than a missing upgrade.
 _OTHER_REASONS: Final = frozenset((300, 301, 302, 303, 307, 308, 401, 407, 421, 429, 431, 502, 503, 504))
-#: Answers to a request that the server could not read as an opening handshake; None is no answer.
+#: Answers to a request that the server could not read as an opening handshake; None is for no answer.
 _BAD_REQUEST: Final = (None, 400, 405, 426, 500, 501)
 _OLD_VERSION: Final = (None, 200, 400, 404, 405, 426, 501, 505)
 _NO_ROUTE: Final = (200, 404, 405, 410)

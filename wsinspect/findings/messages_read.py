@@ -29,7 +29,7 @@ def is_socketio(facts: ConnectionFacts) -> bool:
 
 
 def read_json(message: MessageFact) -> Any:
-    """A message's JSON; None where it is none, or cut."""
+    """A message's JSON; None where it is not JSON, or cut."""
     if message.opcode != 1 or message.data[:1] not in b"{[":
         return None
     try:

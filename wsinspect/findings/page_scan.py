@@ -48,7 +48,7 @@ class Scanner:
         code: the first piece of code that would open a WebSocket.
         worker: the script of a service worker that it registers.
         policies: Content-Security-Policies in `meta` elements.
-        upgrades: what an Engine.IO handshake offers to upgrade to; None where it is none.
+        upgrades: what an Engine.IO handshake offers to upgrade to; None where it is not one.
     """
 
     def __init__(self, inflate: _Inflate | None = None) -> None:

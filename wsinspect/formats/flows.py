@@ -50,7 +50,7 @@ def read_flows(source: IO[bytes], stage: Stage, name: str, progress: Progress = 
     """Stage the WebSockets of a flow file.
 
     Raises:
-        CaptureError: it is none, is cut off, or a flow is too large.
+        CaptureError: it is not a flow file, is cut off, or a flow is too large.
     """
     notes = ImportNotes()
     for state in _states(source, name):

@@ -33,7 +33,7 @@ def sniff(path: Path) -> str:
     A pipe cannot be looked at without taking from it: what comes through one is `packets`.
 
     Raises:
-        CaptureError: none of them, or it cannot be read.
+        CaptureError: it is not one of them, or cannot be read.
     """
     if is_stream(path):
         return "packets"

@@ -76,7 +76,7 @@ def path_for(name: str) -> Path:
     """Where a run called `name` records to; its directory exists.
 
     Raises:
-        UsageError: it is no name, or there is such a capture.
+        UsageError: it cannot be a name, or there is such a capture.
     """
     if not _NAME.fullmatch(name) or name == LAST or name.isdigit():
         raise UsageError(

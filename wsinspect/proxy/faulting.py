@@ -174,8 +174,7 @@ class FaultController:
 
     Args:
         window_of: finds out what a connection's receiver had inflated after this many frames; None while it
-        is
-            not known yet, `UnknownWindowError` where it never will be. Without it every connection's
+            is not known yet, `UnknownWindowError` where it never will be. Without it every connection's
             compression is followed from its opening.
     """
 

@@ -95,7 +95,7 @@ class Taps:
         return iter(self._by_spec.values())
 
     def of(self, client: Any) -> Tap | None:
-        """The tap a client came in by; None for a listener that is none of ours (stock mitmproxy)."""
+        """The tap a client came in by; None for a listener that is not ours (stock mitmproxy)."""
         return self.of_spec(client.proxy_mode.full_spec)
 
     def of_spec(self, spec: str) -> Tap | None:

@@ -29,7 +29,7 @@ SCHEMA: Final = 1
 _CLOSE_SECONDS: Final = 1.0
 _WRITE_BYTES: Final = 32768
 _SHOWN_EVIDENCE: Final = 4
-#: Cells of a payload, and bytes of one that is no text, in the line of its frame.
+#: Cells of a payload, and bytes of one that is not text, in the line of its frame.
 _PREVIEW_CELLS: Final = 100
 _PREVIEW_BYTES: Final = 16
 #: Different findings that are remembered as printed.

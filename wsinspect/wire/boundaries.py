@@ -25,8 +25,7 @@ class Boundary:
         head: the beginning of a header that has not arrived whole.
         frames: frames whose header was seen.
         is_inside: whether a message was begun and continues in further fragments. It is looked at once a
-        chunk,
-            at its last frame; where that is a control frame, what was known before it is kept.
+            chunk, at its last frame; where that is a control frame, what was known before it is kept.
         is_lost: a length made no sense: there are no boundaries any more.
     """
 

@@ -1,9 +1,8 @@
 """What the first bytes of a frame say, and frames whose payload comes in pieces (RFC 6455 section 5.2).
 
-`head_codes` names what is wrong with a header,
-`OpenFrame` takes the payload of every frame that is not on the fast path of `stream.StreamDecoder`: a
-fragment, a compressed or faulty frame, or one that did not arrive whole. It keeps at most `keep` bytes and
-looks at all of them once.
+`head_codes` names what is wrong with a header, `OpenFrame` takes the payload of every frame that is not on
+the fast path of `stream.StreamDecoder`: a fragment, a compressed or faulty frame, or one that did not arrive
+whole. It keeps at most `keep` bytes and looks at all of them once.
 """
 
 from __future__ import annotations

@@ -1,10 +1,8 @@
 """Edits as a unified diff that `git apply` and `patch -p1` take, and the same without secrets.
 
 Context is kept small and free of secrets: none in front where that would show one. git wants a line of
-context
-behind each change that is not at the end of its file, so that one alone may have to be masked; then the
-printed
-diff is for reading, and the saved one applies.
+context behind each change that is not at the end of its file, so that one alone may have to be masked; then
+the printed diff is for reading, and the saved one applies.
 """
 
 from __future__ import annotations

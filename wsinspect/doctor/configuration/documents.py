@@ -193,7 +193,7 @@ def _as_json(flow: str) -> str:
 
 
 def documents(sources: Sources, file: str, wanted: re.Pattern[str] | None = None) -> list[Node]:
-    """The documents of a YAML or JSON file; a problem where it is none.
+    """The documents of a YAML or JSON file; a problem where it is not one.
 
     Args:
         wanted: documents of a file that have it somewhere are read, the others are not.

@@ -61,7 +61,7 @@ class Found:
 
 
 def seconds_of(text: str) -> float | None:
-    """A duration as protobuf's JSON has it: `15s`, `0.5s`; None if it is none."""
+    """A duration as protobuf's JSON has it: `15s`, `0.5s`; None if it is not one."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)s", text)
     return float(match[1]) if match else None
 

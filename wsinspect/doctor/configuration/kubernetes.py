@@ -56,7 +56,7 @@ class Found(NamedTuple):
 
 
 def seconds_of(text: str) -> float | None:
-    """`60`, `60s`, `1h`; None if it is no duration."""
+    """`60`, `60s`, `1h`; None if it is not a duration."""
     if not re.fullmatch(r"(?:\d{1,9}(?:ms|s|m|h))+|\d{1,9}", text):
         return None
     return sum(int(count) * _UNITS[unit] for count, unit in re.findall(r"(\d+)(ms|s|m|h|)", text) if count)

@@ -14,8 +14,7 @@ from wsinspect.doctor.target import Target
 
 #: What a defect breaks: the upgrade, HTTP/2 to the server, a Sec-WebSocket header, Host, another header or
 #: credentials, the path, which server is asked, the 101; "silent": nobody answers; "answer": the hop
-#: answers by itself; the rest
-#: are limits.
+#: answers by itself; the rest are limits.
 Kind = Literal[
     "upgrade",
     "h2",

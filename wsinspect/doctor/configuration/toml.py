@@ -95,7 +95,7 @@ class TomlNode(Node):
 
 
 def toml_document(sources: Sources, file: str) -> TomlNode | None:
-    """A TOML file; None with a problem where it is none."""
+    """A TOML file; None with a problem where it is not one."""
     text = sources.text(file)
     if text is None:
         return None

@@ -70,7 +70,7 @@ class Tree:
 
 
 def seconds_of(text: str) -> float | None:
-    """A duration as Go writes it, or bare seconds; None if it is none."""
+    """A duration as Go writes it, or bare seconds; None if it is not one."""
     if re.fullmatch(r"\d{1,9}", text):
         return float(text)
     if not re.fullmatch(r"(?:\d+(?:\.\d+)?(?:ns|us|ms|s|m|h))+", text):

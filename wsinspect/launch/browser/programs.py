@@ -184,7 +184,7 @@ def page_url(text: str) -> str:
     """The address of a page: http is understood, and a WebSocket's URL means the site it is on.
 
     Raises:
-        UsageError: it is none that a browser could open.
+        UsageError: a browser cannot open it.
     """
     url = text.strip()
     for scheme, page in (("ws://", "http://"), ("wss://", "https://")):

@@ -28,7 +28,7 @@ def parse_gate(text: str) -> tuple[int, Test]:
     r"""`12=regex:^sub`, `12=subset:{"op":"sub"}`, `12=exact:hello`, `12=any:`: the frame and its test.
 
     Raises:
-        UsageError: it is none.
+        UsageError: it is not a frame's number and one of these tests.
     """
     number, equals, rest = text.partition("=")
     kind, colon, wanted = rest.partition(":")
@@ -129,7 +129,7 @@ class Gates:
         return found
 
     def _settle(self, message: Message) -> list[Divergence] | None:
-        """The recorded message that this one is, and those before it that did not come; None: it is none."""
+        """What a message settles: recorded ones before its own are missing. None if it fits none."""
         best: tuple[int, Verdict] | None = None
         for index, recorded in enumerate(self._waiting):
             verdict = self._judge(recorded, message)

@@ -17,7 +17,7 @@ def parse_speed(text: str) -> float | None:
     """`0.1` to `100`, or `max` (None).
 
     Raises:
-        UsageError: neither.
+        UsageError: it is neither.
     """
     if text == "max":
         return None

@@ -87,7 +87,7 @@ class Place:
         """`json:$.a[0].id`, `json:$.items[*].id`, `json:$..id`.
 
         Raises:
-            UsageError: it is none.
+            UsageError: it is not one.
         """
         kind, colon, path = text.partition(":")
         if kind != "json" or not colon:

@@ -36,7 +36,7 @@ def decode(body: bytes, version: int) -> list[Packet]:
     """The packets of a body.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is not one.
     """
     text = body.decode()
     texts = text.split(_SEPARATOR, _MOST_PACKETS) if version >= 4 else _cut(text)

@@ -78,7 +78,7 @@ class Tree(NamedTuple):
 
 
 def seconds_of(text: str) -> float | None:
-    """A time as httpd writes it; None if it is none."""
+    """A time as httpd writes it, in seconds; None if it is not one."""
     parts = re.fullmatch(r"(\d{1,9})(ms|s|mi|min|m|h|)", text.lower())
     return int(parts[1]) * _UNITS[parts[2]] if parts else None
 

@@ -76,7 +76,7 @@ class Found:
 
 
 def seconds_of(text: str) -> float | None:
-    """A duration as Caddy writes it: `1h30m`, `24h`, `1d`; None if it is none."""
+    """A duration as Caddy writes it: `1h30m`, `24h`, `1d`; None if it is not one."""
     if not re.fullmatch(r"(?:\d+(?:\.\d+)?(?:ns|us|µs|ms|s|m|h|d))+", text):
         return None
     return sum(

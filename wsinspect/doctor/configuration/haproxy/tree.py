@@ -139,7 +139,7 @@ def words_of(text: str) -> tuple[str, ...]:
 
 
 def seconds_of(text: str) -> float | None:
-    """A time as HAProxy writes it: `30s`, `500` (milliseconds); None if it is none."""
+    """A time as HAProxy writes it: `30s`, `500` (milliseconds); None if it is not one."""
     parts = re.fullmatch(r"(\d{1,12})(us|ms|s|m|h|d|)", text)
     return int(parts[1]) * _UNITS[parts[2]] if parts else None
 

@@ -1,8 +1,7 @@
 """Which `server` and `location` of an nginx configuration a URL meets, by nginx's own rules.
 
-For `server`: `listen`, then names (exact, leading wildcard, trailing wildcard, regular expression,
-default). For
-`location`: `=`, the longest prefix with what is nested in it, `^~`, then regular expressions in order
+For `server`: `listen`, then names (exact, leading wildcard, trailing wildcard, regular expression, default).
+For `location`: `=`, the longest prefix with what is nested in it, `^~`, then regular expressions in order
 (ngx_http_core_find_location). What the rewrite module does before is followed as far as the variables of a
 WebSocket handshake are known.
 """

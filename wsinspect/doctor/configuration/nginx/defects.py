@@ -108,7 +108,7 @@ def limits(met: Met, tree: Tree) -> Iterator[Defect]:
 
 
 def seconds_of(text: str) -> float | None:
-    """A time as nginx writes it: `60`, `60s`, `1h30m`; None if it is none."""
+    """A time as nginx writes it: `60`, `60s`, `1h30m`; None if it is not one."""
     parts = re.fullmatch(r"(?:\d+(?:ms|[smhdwMy])?\s*)+", text)
     if not parts:
         return None
