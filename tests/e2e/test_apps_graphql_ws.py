@@ -5,16 +5,14 @@ The capture has what the library on both sides says.
 
 from __future__ import annotations
 
-import itertools
 import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
-from tests.support.app_capture import Recording, asked, engine_before, node, recording
+from tests.support.app_capture import Recording, asked, graphql_before, recording
 from tests.support.apps import Outcome
-from tests.support.threaded_loop import ThreadedLoop
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(60)]
 
@@ -26,17 +24,10 @@ Play = Callable[..., tuple[Outcome, Outcome, Recording]]
 @pytest.fixture(scope="module")
 def play(tmp_path_factory) -> Iterator[Play]:
     """A conversation through the proxy: what the client says, what the server says, what the capture says."""
-    folder = tmp_path_factory.mktemp("graphql")
-    serial = itertools.count(1)
-    with (
-        ThreadedLoop() as loop,
-        node(loop, "graphql_ws.mjs", "server") as (server, said),
-        node(loop, "graphql_ws.mjs", "client") as (client, _),
-        engine_before(folder, app=said["port"]) as engine,
-    ):
+    with graphql_before(tmp_path_factory.mktemp("graphql")) as (loop, server, client, engine, paths):
 
         def play(**command: Any) -> tuple[Outcome, Outcome, Recording]:
-            path = f"/graphql?case={next(serial)}."
+            path = next(paths)
             url = f"ws://127.0.0.1:{engine.port('app')}{path}"
             told = asked(loop, client, url=url, **command)
             return told, asked(loop, server, path=path), recording(engine, path)

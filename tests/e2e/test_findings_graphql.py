@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
 import json
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -14,8 +13,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import WebSocketException
 from websockets.typing import Subprotocol
 
-from tests.support.app_capture import asked, engine_before, node, recording
-from tests.support.threaded_loop import ThreadedLoop
+from tests.support.app_capture import asked, graphql_before, recording
 from wsinspect.capture.reader import Capture
 from wsinspect.diagnosis.facts import FactReader
 from wsinspect.findings.model import Finding
@@ -43,17 +41,10 @@ async def go_on(url: str, *, messages: list[str], protocols: list[Subprotocol]) 
 @pytest.fixture(scope="module")
 def play(tmp_path_factory) -> Iterator[Play]:
     """What is found of one conversation."""
-    folder = tmp_path_factory.mktemp("graphql")
-    serial = itertools.count(1)
-    with (
-        ThreadedLoop() as loop,
-        node(loop, "graphql_ws.mjs", "server") as (_, said),
-        node(loop, "graphql_ws.mjs", "client") as (client, _),
-        engine_before(folder, app=said["port"]) as engine,
-    ):
+    with graphql_before(tmp_path_factory.mktemp("graphql")) as (loop, _, client, engine, paths):
 
         def play(**command: Any) -> list[Finding]:
-            path = f"/graphql?case={next(serial)}."
+            path = next(paths)
             url = f"ws://127.0.0.1:{engine.port('app')}{path}"
             if command.pop("goes_on", False):
                 loop.run(go_on(url, **command))

@@ -5,6 +5,7 @@ A message is its text, or `hex:` and digits; a close is [code, reason], [None, "
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -183,6 +184,19 @@ def node(loop: ThreadedLoop, script: str, *arguments: str) -> Iterator[tuple[Nod
         yield app, loop.run(app.first_line())
     finally:
         loop.run(app.stop())
+
+
+@contextmanager
+def graphql_before(folder: Path) -> Iterator[tuple[ThreadedLoop, NodeApp, NodeApp, Engine, Iterator[str]]]:
+    """Server and client of graphql-ws, an engine between them, and paths for connections."""
+    paths = (f"/graphql?case={number}." for number in itertools.count(1))
+    with (
+        ThreadedLoop() as loop,
+        node(loop, "graphql_ws.mjs", "server") as (server, said),
+        node(loop, "graphql_ws.mjs", "client") as (client, _),
+        engine_before(folder, app=said["port"]) as engine,
+    ):
+        yield loop, server, client, engine, paths
 
 
 def asked(loop: ThreadedLoop, app: NodeApp, timeout: float = 20, **command: Any) -> Outcome:

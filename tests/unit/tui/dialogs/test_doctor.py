@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -91,10 +92,12 @@ async def test_the_selected_connections_server_is_asked(tmp_path, loop):
             assert screen.app.screen is screen.main
 
 
-async def test_escape_stops_it(tmp_path, loop):
+@asynccontextmanager
+async def asking_in_vain(tmp_path: Path, loop: ThreadedLoop) -> AsyncIterator[Screen]:
+    """The doctor was asked for and waits for a server that never answers."""
     asked = threading.Event()
 
-    async def silent(head, reader, writer) -> None:
+    async def silent(head: RawHead, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         asked.set()
         await reader.read()
 
@@ -103,27 +106,23 @@ async def test_escape_stops_it(tmp_path, loop):
             await choose(screen)
             await screen.press("P")
             await asyncio.to_thread(asked.wait, 20)
-            assert "handshake of a browser" in shown(screen)
-            top = screen.app.screen
-            assert isinstance(top, DoctorScreen)
-            await screen.press("escape")
-            assert screen.app.screen is screen.main
-            await screen.until(lambda: not any(one.name == "doctor" for one in threading.enumerate()))
-            assert top.pane.found is None
+            yield screen
+
+
+async def test_escape_stops_it(tmp_path, loop):
+    async with asking_in_vain(tmp_path, loop) as screen:
+        assert "handshake of a browser" in shown(screen)
+        top = screen.app.screen
+        assert isinstance(top, DoctorScreen)
+        await screen.press("escape")
+        assert screen.app.screen is screen.main
+        await screen.until(lambda: not any(one.name == "doctor" for one in threading.enumerate()))
+        assert top.pane.found is None
 
 
 async def test_the_program_ends_while_it_asks(tmp_path, loop):
-    asked = threading.Event()
-
-    async def silent(head, reader, writer) -> None:
-        asked.set()
-        await reader.read()
-
-    with server(loop, silent) as port:
-        async with opened(capture(tmp_path / "x.db", port)) as screen:
-            await choose(screen)
-            await screen.press("P")
-            await asyncio.to_thread(asked.wait, 20)
+    async with asking_in_vain(tmp_path, loop):
+        pass
     for one in [one for one in threading.enumerate() if one.name == "doctor"]:
         await asyncio.to_thread(one.join, 20)
         assert not one.is_alive()

@@ -7,7 +7,8 @@ known here.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Final
 
 from wsinspect.doctor.configuration.haproxy.tree import Line, Section
@@ -63,16 +64,7 @@ class Conditions:
                 terms.append([])
             else:
                 terms[-1].append(one)
-        unknown: UndecidedError | None = None
-        for term in terms:
-            try:
-                if self._every(term, section):
-                    return True
-            except UndecidedError as error:
-                unknown = error
-        if unknown is not None:
-            raise unknown
-        return False
+        return _is_any(partial(self._every, term, section) for term in terms)
 
     def _every(self, words: Sequence[str], section: Section) -> bool:
         at, unknown = 0, None
@@ -112,16 +104,7 @@ class Conditions:
         tests = [one for one in section.inherited("acl") if len(one.words) > 2 and one.words[1] == name]
         if not tests:
             raise UndecidedError(f"acl {name}")
-        unknown = None
-        for one in tests:
-            try:
-                if self._test(one.words[2:]):
-                    return True
-            except UndecidedError as error:
-                unknown = error
-        if unknown is not None:
-            raise unknown
-        return False
+        return _is_any(partial(self._test, one.words[2:]) for one in tests)
 
     def _test(self, words: Sequence[str]) -> bool:
         """One test: what is looked at, how, and with what."""
@@ -203,6 +186,24 @@ class Conditions:
             pairs = [one.partition("=") for one in target.query.split("&")]
             return [value for name, _, value in pairs if name == argument]
         return None
+
+
+def _is_any(tests: Iterable[Callable[[], bool]]) -> bool:
+    """Whether one of them holds.
+
+    Raises:
+        UndecidedError: none does, but of one it is not known.
+    """
+    unknown: UndecidedError | None = None
+    for test in tests:
+        try:
+            if test():
+                return True
+        except UndecidedError as error:
+            unknown = error
+    if unknown is not None:
+        raise unknown
+    return False
 
 
 def _compare(how: str, value: str, pattern: str, ignores_case: bool) -> bool:
