@@ -3,6 +3,8 @@
 ``burst PORT --payload N --frames N [--bursts N]`` sends prepared blocks with a blocking socket and waits for
 the server's answer after each burst; with more than one burst it waits for a line on standard input between
 them.
+``open PORT --frames N [--parallel N]`` opens N WebSockets, so many at a time, and closes each with a closing
+handshake: how long all took, and how long an opening handshake did, TCP connection included.
 ``echo PORT --payload N --frames N`` measures round trips with an asyncio protocol, as an
 application's event loop would see them.
 """
@@ -146,20 +148,57 @@ def echo(args: argparse.Namespace) -> None:
     print(json.dumps({"frames": args.frames + WARM_UP, **percentile}), flush=True)
 
 
+async def open_many(args: argparse.Namespace) -> tuple[float, list[int]]:
+    """The seconds of all, and the nanoseconds of each opening handshake."""
+    times_ns: list[int] = []
+    request = wsframes.request("/echo/64", f"127.0.0.1:{args.port}")
+    left = iter(range(args.frames))
+
+    async def worker() -> None:
+        for _ in left:
+            began = time.perf_counter_ns()
+            reader, writer = await asyncio.open_connection("127.0.0.1", args.port)
+            writer.write(request)
+            head = await reader.readuntil(b"\r\n\r\n")
+            if not head.startswith(b"HTTP/1.1 101"):
+                raise SystemExit(f"no 101: {head[:80]!r}")
+            times_ns.append(time.perf_counter_ns() - began)
+            writer.write(wsframes.close_from_client())
+            await reader.readexactly(len(wsframes.CLOSE_FROM_SERVER))
+            writer.close()
+
+    began = time.perf_counter()
+    async with asyncio.timeout(args.timeout), asyncio.TaskGroup() as group:
+        for _ in range(args.parallel):
+            group.create_task(worker())
+    return time.perf_counter() - began, times_ns
+
+
+def openings(args: argparse.Namespace) -> None:
+    """Print the seconds of all openings, and p50 and p99 of one in milliseconds."""
+    seconds, times_ns = asyncio.run(open_many(args))
+    times = sorted(times_ns)
+    percentile = {f"p{part}_ms": times[len(times) * part // 100] / 1e6 for part in (50, 99)}
+    print(json.dumps({"frames": args.frames, "seconds": seconds, **percentile}), flush=True)
+
+
 def main() -> None:
     """Run one measurement."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("measure", choices=["burst", "echo"])
+    parser.add_argument("measure", choices=["burst", "echo", "open"])
     parser.add_argument("port", type=int)
-    parser.add_argument("--payload", type=int, required=True)
+    parser.add_argument("--payload", type=int, default=64)
     parser.add_argument("--frames", type=int, required=True)
     parser.add_argument("--bursts", type=int, default=1)
+    parser.add_argument("--parallel", type=int, default=16)
     parser.add_argument("--timeout", type=float, default=120)
     args = parser.parse_args()
     if args.measure == "burst":
         burst(args)
+    elif args.measure == "open":
+        openings(args)
     else:
         echo(args)
 

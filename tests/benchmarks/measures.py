@@ -1,7 +1,8 @@
 """The measurements, each of one peer in one round; a result is a flat mapping from metric to number.
 
 (a) ``small``: 64 B frames pipelined. (b) ``bulk``: 64 KiB frames. (c) ``echo``: round trips of one 64 B
-frame. (d) ``memory``: resident memory after a first and a second burst of 1 KiB frames on one connection.
+frame. (d) ``open``: opening handshakes. (e) ``memory``: resident memory after a first and a second burst of
+1 KiB frames on one connection.
 Where there is a capture, the time until the last frame's row can be read in it counts from the first byte
 sent, and the rows are counted: those of the burst, the server's answers, both CLOSE frames.
 """
@@ -21,6 +22,7 @@ BUDGET_S = 3.0
 INDEX_WAIT_S = 180.0
 ALL_ROWS = "SELECT count(*) FROM frame"
 LAST_ROW = "SELECT max(id) FROM frame"
+OPENED = "SELECT count(*) FROM connection WHERE state = 'closed'"
 BYTES = "SELECT sum(length(payload)) FROM frame"
 
 
@@ -32,6 +34,7 @@ class Sizes:
     bulk_frames: int = 32_768
     echoes: int = 5_000
     memory_frames: int = 1_000_000
+    openings: int = 2_000
     screen_frames: int = 1_000_000
     replay_messages: int = 200_000
     replay_bytes: int = 1 << 30
@@ -40,7 +43,7 @@ class Sizes:
     @classmethod
     def quick(cls) -> "Sizes":
         """A tenth or less, for a look."""
-        return cls(100_000, 3_072, 2_000, 100_000, 100_000, 20_000, 1 << 27, 100_000)
+        return cls(100_000, 3_072, 2_000, 100_000, 500, 100_000, 20_000, 1 << 27, 100_000)
 
 
 @dataclass(frozen=True)
@@ -131,6 +134,36 @@ def echo(peer: Peer, place: Place, sizes: Sizes) -> Result:
             _wait_rows(running, rows)
             result["lost"] = rows - (running.query(ALL_ROWS) or 0)
         return result
+
+
+def openings(peer: Peer, place: Place, sizes: Sizes) -> Result:
+    """WebSockets opened and closed, 16 at a time; a quarter as many before that, to warm up."""
+    with peer.serve(place.folder, place.target) as running:
+        _open(running, sizes.openings // 4)
+        cpu_before = running.cpu_s()
+        measured = _open(running, sizes.openings)
+        result = {"openings_per_s": sizes.openings / measured["seconds"]}
+        result |= {name: measured[name] for name in ("p50_ms", "p99_ms")}
+        if running.capture is not None:
+            made = sizes.openings // 4 + sizes.openings
+            wait_for(
+                f"{made} connections",
+                lambda: True if (running.query(OPENED) or 0) >= made else None,
+                seconds=INDEX_WAIT_S,
+                alive=lambda: True,
+            )
+            result["lost"] = made - (running.query(OPENED) or 0)
+        if cpu_before is not None:
+            result["cpu_ms"] = ((running.cpu_s() or 0) - cpu_before) / sizes.openings * 1000
+        return result
+
+
+def _open(running: Running, count: int) -> dict[str, float]:
+    load = Load("open", running.port, payload=64, frames=count)
+    try:
+        return load.result()
+    finally:
+        load.finish()
 
 
 @contextlib.contextmanager
@@ -239,6 +272,7 @@ MEASURES: dict[str, Callable[[Peer, Place, Sizes], Result]] = {
     "small": small,
     "bulk": bulk,
     "echo": echo,
+    "open": openings,
     "memory": memory,
     "screens": screens,
     "show": show,
@@ -250,6 +284,7 @@ TITLES = {
     "small": "64 B frames pipelined",
     "bulk": "64 KiB frames",
     "echo": "Echo round trip, one 64 B frame",
+    "open": "Opening handshakes, 16 at a time",
     "memory": "Resident memory, 1 KiB frames",
     "screens": "The terminal program",
     "show": "show --filter, seconds from the command's start to its end",

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.benchmarks.processes import ROOT, BenchError, Child, resident_mb, wait_for
+from tests.benchmarks.processes import ROOT, BenchError, Child, cpu_s, resident_mb, wait_for
 
 NODE_MODULES = ROOT / "tests" / "node" / "node_modules"
 MOCKTTP = Path(__file__).with_name("mockttp.cjs")
@@ -67,6 +67,10 @@ class Running:
     def resident_mb(self) -> float | None:
         """Memory of its processes, in MB."""
         return None if self.pid is None else resident_mb(self.pid)
+
+    def cpu_s(self) -> float | None:
+        """CPU seconds of its processes so far."""
+        return None if self.pid is None else cpu_s(self.pid)
 
     def query(self, statement: str) -> int | None:
         """One number from the capture; None while there is no such table yet."""

@@ -156,6 +156,18 @@ def descendants(pid: int) -> list[int]:
     return found
 
 
+def cpu_s(pid: int) -> float:
+    """CPU seconds of a process and all below it so far, those of ended children left out."""
+    ticks = 0
+    for each in descendants(pid):
+        try:
+            facts = Path(f"/proc/{each}/stat").read_text().rpartition(")")[2].split()
+            ticks += int(facts[11]) + int(facts[12])
+        except (OSError, IndexError):
+            continue
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
 def resident_mb(pid: int) -> float:
     """Resident memory of a process and all below it, in MB (10^6 bytes); shared pages count in each."""
     pages = 0

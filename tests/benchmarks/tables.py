@@ -66,6 +66,15 @@ COLUMNS: dict[str, list[Column]] = {
         Column("p99 of direct", "p99_of_direct", _times),
         Column("lost", "lost", _count),
     ],
+    "open": [
+        Column("a second", "openings_per_s", _count),
+        Column("of direct", "of_direct", _times),
+        Column("of mitmdump", "of_mitmdump", _times),
+        Column("CPU ms each", "cpu_ms", _two),
+        Column("p50 ms", "p50_ms", _two),
+        Column("p99 ms", "p99_ms", _two),
+        Column("lost", "lost", _count),
+    ],
     "memory": [
         Column("frames, twice", "frames", _count),
         Column("before MB", "before_mb", _one),
@@ -127,7 +136,7 @@ COLUMNS["replay"] = [
     Column("capture MB", "capture_mb", _count),
     Column("peak MB", "peak_mb", _count),
 ]
-COMPARED = {"small": "frames_per_s", "bulk": "mb_per_s", "echo": "p50_us"}
+COMPARED = {"small": "frames_per_s", "bulk": "mb_per_s", "echo": "p50_us", "open": "openings_per_s"}
 
 
 def medians(rounds: Rounds) -> Medians:
@@ -298,12 +307,13 @@ def goals(found: Medians) -> list[Goal]:
     add("show: first screen ms of any filter at most 1,000", value("show", ours, "first_ms"), 1000, _count)
     for column in COLUMNS["show"][2:]:
         add(f"show, {column.heading} at most 5", value("show", ours, column.metric), 5, _two)
-    for measure in ("small", "bulk", "echo"):
+    for measure in ("small", "bulk", "echo", "open"):
         for peer in found.get(measure, {}):
             for metric in ("lost", "lost_bytes"):
                 lost = value(measure, peer, metric)
                 if lost is not None:
                     what = "bytes of payload" if metric == "lost_bytes" else "frames"
+                    what = "WebSockets" if measure == "open" else what
                     result.append(
                         Goal(
                             f"{measure}, {peer}: no {what} missing in the capture",

@@ -241,6 +241,13 @@ def test_signals_for_the_whole_group_do_not_end_it(rig, path):
     assert rig.stop()[0] == 0
 
 
+@pytest.mark.skipif(not hasattr(os, "SCHED_BATCH"), reason="scheduling policies are Linux's")
+def test_the_relay_has_its_turn_before_it(rig, path):
+    recorder = rig.start()
+    wait_for(lambda: os.sched_getscheduler(recorder.pid) == os.SCHED_BATCH, "the policy")
+    assert rig.stop()[0] == 0
+
+
 def test_events_are_narrated_as_ndjson(rig):
     rig.start("--narrate", "json", "--frames")
     script = Script()

@@ -10,6 +10,7 @@ the next reader and it exits 3.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import gc
 import os
 import select
@@ -274,6 +275,16 @@ def _say(text: str) -> None:
     print(f"wsinspect: {text}", file=sys.stderr, flush=True)
 
 
+def _give_way() -> None:
+    """Let the relay have its turn first: we can work in longer, rarer turns (sched(7), SCHED_BATCH).
+
+    A policy that somebody has chosen for the proxy as a whole stays as it is.
+    """
+    if hasattr(os, "SCHED_BATCH") and os.sched_getscheduler(0) == os.SCHED_OTHER:
+        with contextlib.suppress(PermissionError):
+            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+
+
 def main(arguments: Sequence[str] | None = None, explain: Explain | None = None) -> int:
     """Run a recorder; returns its exit code.
 
@@ -291,6 +302,7 @@ def main(arguments: Sequence[str] | None = None, explain: Explain | None = None)
     # journal is read.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
+    _give_way()
     # Rows are tuples without cycles: collecting garbage every 700 of them costs a tenth of the time.
     gc.set_threshold(100_000, 20, 20)
     narrator = Narrator(as_json=options.narrate == "json") if options.narrate else None

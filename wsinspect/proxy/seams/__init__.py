@@ -11,6 +11,7 @@ from wsinspect.proxy.seams.bridging import install_bridging
 from wsinspect.proxy.seams.check import verify
 from wsinspect.proxy.seams.http1 import install_http1
 from wsinspect.proxy.seams.http2 import install_http2
+from wsinspect.proxy.seams.messages import install_messages
 from wsinspect.proxy.seams.websocket import install_websocket_layer
 
 __all__ = ["install"]
@@ -27,3 +28,4 @@ def install() -> None:
     install_http2()
     install_bridging()
     install_websocket_layer()
+    install_messages()

@@ -22,8 +22,10 @@ from wsinspect.proxy.seams.check import verify
 
 #: What the seams lean on, by file: classes and functions that they subclass, call, or count on to call them.
 LEANS_ON: Final[dict[str, tuple[str, ...]]] = {
+    "mitmproxy/addonmanager.py": ("AddonManager", "safecall"),
     "mitmproxy/addons/next_layer.py": ("NextLayer",),
     "mitmproxy/addons/proxyserver.py": ("Proxyserver.register_connection", "Proxyserver.server_connect"),
+    "mitmproxy/http.py": ("MessageData",),
     "mitmproxy/net/http/http1/assemble.py": ("assemble_request_head", "assemble_response_head"),
     "mitmproxy/net/http/http1/read.py": ("read_request_head", "_read_request_line", "read_response_head"),
     "mitmproxy/net/tls.py": ("starts_like_tls_record", "create_proxy_server_context"),
@@ -36,6 +38,7 @@ LEANS_ON: Final[dict[str, tuple[str, ...]]] = {
     "mitmproxy/proxy/layers/tcp.py": ("TCPLayer",),
     "mitmproxy/proxy/layers/tls.py": ("TLSLayer", "ServerTLSLayer", "ClientTLSLayer"),
     "mitmproxy/proxy/layers/websocket.py": ("WebsocketLayer",),
+    "mitmproxy/proxy/mode_servers.py": ("ProxyConnectionHandler",),
     "mitmproxy/proxy/server.py": ("TimeoutWatchdog", "ConnectionHandler", "LiveConnectionHandler"),
     "mitmproxy/proxy/tunnel.py": ("TunnelLayer", "LayerStack"),
 }

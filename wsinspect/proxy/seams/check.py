@@ -166,6 +166,28 @@ def _handler_shape() -> bool:
     )
 
 
+def _hooks_shape() -> bool:
+    from mitmproxy import addonmanager
+    from mitmproxy.proxy import commands, mode_servers, server
+
+    manager = addonmanager.AddonManager
+    return (
+        _source_has(server.ConnectionHandler.hook_task, "await self.handle_hook(hook)", "HookCompleted(hook)")
+        and _source_has(mode_servers.ProxyConnectionHandler.handle_hook, "addons.handle_lifecycle(hook)")
+        and _source_has(manager.handle_lifecycle, "self.trigger_event(hooks.UpdateHook([message]))")
+        and all(hasattr(manager, name) for name in ("register", "add", "remove", "clear"))
+        and commands.StartHook.blocking is True
+    )
+
+
+def _message_shape() -> bool:
+    from mitmproxy import http
+
+    check = vars(http.MessageData).get("__post_init__")
+    # Under `python -O` there is none.
+    return check is None or check.__module__ != http.__name__ or _source_has(check, "check_option_type(")
+
+
 def _tls_shape() -> bool:
     from mitmproxy.proxy import tunnel
     from mitmproxy.proxy.layers import tls
@@ -243,6 +265,8 @@ _CHECKS: tuple[tuple[str, Callable[[], bool]], ...] = (
     ("HttpLayer looks up Http2Server and Http2Client at call time", _http2_lookup),
     ("h2's frames, and where Http2Client and HttpLayer take events", _http2_shape),
     ("ConnectionHandler's close_connection, drain_writers and read loop", _handler_shape),
+    ("how hooks reach the addons", _hooks_shape),
+    ("the type check of messages", _message_shape),
     ("TLSLayer.receive_close and TunnelLayer.receive_close", _tls_shape),
     ("Proxyserver.connections", _proxyserver_shape),
     ("Layer's pause, and when NextLayer asks", _layer_shape),

@@ -29,6 +29,7 @@ from mitmproxy.proxy.layer import Layer
 from mitmproxy.proxy.layers import tls as tls_layers
 from mitmproxy.proxy.server import ConnectionHandler
 
+from wsinspect.proxy.seams.hooks import answer_in_place
 from wsinspect.proxy.seams.http2_tunnels import Outbox
 from wsinspect.proxy.seams.tls import send_close_notify, through
 
@@ -197,6 +198,7 @@ class Wire:
         handler.__dict__["wsinspect_wire"] = wire
         handler.__dict__["drain_writers"] = wire._drain_others
         handler.timeout_watchdog.timeout = NEVER_SECONDS
+        answer_in_place(handler, ctx.master.addons)
         wire.watch(handler.client)
         return wire
 
