@@ -34,17 +34,17 @@ class Addons(addonmanager.AddonManager):
         return super().register(addon)  # type: ignore[no-untyped-call]
 
     def add(self, *addons: Any) -> None:
-        """mitmproxy's method."""
+        """Add to the end of the chain; what was kept is looked up anew."""
         super().add(*addons)  # type: ignore[no-untyped-call]
         self._functions.clear()
 
     def remove(self, addon: Any) -> None:
-        """mitmproxy's method."""
+        """Remove one with all below it; what was kept is looked up anew."""
         super().remove(addon)  # type: ignore[no-untyped-call]
         self._functions.clear()
 
     def clear(self) -> None:
-        """mitmproxy's method."""
+        """Remove all; what was kept is looked up anew."""
         super().clear()  # type: ignore[no-untyped-call]
         self._functions.clear()
 
