@@ -34,17 +34,17 @@ class Addons(addonmanager.AddonManager):
         return super().register(addon)  # type: ignore[no-untyped-call]
 
     def add(self, *addons: Any) -> None:
-        """Add to the end of the chain; what was kept is looked up anew."""
+        """Add to the end of the chain; what was found before is forgotten."""
         super().add(*addons)  # type: ignore[no-untyped-call]
         self._functions.clear()
 
     def remove(self, addon: Any) -> None:
-        """Remove one with all below it; what was kept is looked up anew."""
+        """Remove one with all below it; what was found before is forgotten."""
         super().remove(addon)  # type: ignore[no-untyped-call]
         self._functions.clear()
 
     def clear(self) -> None:
-        """Remove all; what was kept is looked up anew."""
+        """Remove all; what was found before is forgotten."""
         super().clear()  # type: ignore[no-untyped-call]
         self._functions.clear()
 
