@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from wsinspect.control.engine import ConnectionGoneError
 from wsinspect.control.server import ControlServer
 from wsinspect.faults.board import Board
+from wsinspect.faults.held import Decision, Held
 from wsinspect.faults.rule import Rule
 from wsinspect.faults.scenario import Scenario
 from wsinspect.launch.engines import RunFile, register
@@ -25,7 +26,9 @@ class LabEngine:
     Attributes:
         open: connections that can be acted on.
         done: what was done to them.
-        held: connections that hold something back; none after a reset.
+        held_count: connections that hold something back; none after a reset.
+        waiting: what breakpoints hold, by name.
+        decisions: what was decided about it.
     """
 
     def __init__(self, capture: Path) -> None:
@@ -33,13 +36,20 @@ class LabEngine:
         self.board = Board(7341)
         self.open: set[int] = set()
         self.done: list[tuple[Any, ...]] = []
-        self.held = 0
-        self.board.on_change.append(lambda _rule, is_armed: setattr(self, "held", self.held * is_armed))
+        self.held_count = 0
+        self.waiting: dict[str, Held] = {}
+        self.decisions: list[tuple[str, Decision]] = []
+        self.board.on_change.append(
+            lambda _rule, is_armed: setattr(self, "held_count", self.held_count * is_armed)
+        )
 
     def status(self) -> dict[str, Any]:
         listeners: list[dict[str, Any]] = [{"tap": "reverse", "host": "127.0.0.1", "port": 8080}]
-        counts = {"connections_open": len(self.open), "connections_held": self.held}
+        counts = {"connections_open": len(self.open), "connections_held": self.held_count}
         return {"listeners": listeners, **counts}
+
+    def _let_go(self, _rule: Rule, is_armed: bool) -> None:
+        self.held_count *= is_armed
 
     def is_open(self, connection: int) -> bool:
         return connection in self.open
@@ -59,6 +69,21 @@ class LabEngine:
         self, connection: int, *, direction: str, opcode: str, payload: bytes, raw: bytes | None
     ) -> None:
         self._note(connection, "inject", direction, raw)
+
+    def held(self) -> list[Held]:
+        return list(self.waiting.values())
+
+    def now_ns(self) -> int:
+        return 5 * 10**9
+
+    def decide(self, name: str, decision: Decision) -> bool:
+        self.decisions.append((name, decision))
+        return self.waiting.pop(name, None) is not None
+
+    def pass_all(self) -> int:
+        count = len(self.waiting)
+        self.waiting.clear()
+        return count
 
     def load(self, scenario: Scenario, source: str) -> None:
         self.board.load(scenario, source)

@@ -126,6 +126,10 @@ class Faulted:
         self.now = until
         return self
 
+    def do(self) -> Faulted:
+        """What was asked of `faults` itself is carried out."""
+        return self._take()
+
     def _take(self) -> Faulted:
         for action in self.faults.take():
             if isinstance(action, Send):

@@ -40,6 +40,13 @@ def fault_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 help="A rule, such as 'latency:s2c,latency=300ms' (wsinspect faults list); repeatable.",
             ),
             click.option(
+                "--break",
+                "breakpoints",
+                multiple=True,
+                metavar="FILTER",
+                help="Hold matching messages or handshakes until you decide (docs/intercept.md).",
+            ),
+            click.option(
                 "--like",
                 "preset",
                 metavar="PRESET",
@@ -94,6 +101,7 @@ def make_board(
     taps: Collection[str],
     warn: Callable[[str], None],
     session_by: SessionBy | None = None,
+    breakpoints: tuple[str, ...] = (),
 ) -> Board:
     """The rules that the options ask for.
 
@@ -104,6 +112,7 @@ def make_board(
         FaultError: a rule, a preset or the scenario has a mistake, or both of them have phases.
     """
     from wsinspect.faults.board import Board
+    from wsinspect.faults.breakpoints import breakpoint_rule
     from wsinspect.faults.presets import load_preset
     from wsinspect.faults.scenario import load_file
     from wsinspect.faults.spec import parse_spec
@@ -119,6 +128,8 @@ def make_board(
         board.extend(load_preset(preset), f"--like {preset}")
     for spec in specs:
         board.add(board.unique(parse_spec(spec)), "--fault")
+    for text in breakpoints:
+        board.add(board.unique(breakpoint_rule(text)), "--break")
     if seed is not None:
         board.seed = seed
     for entry in board.entries:

@@ -147,6 +147,7 @@ def run(
     inflate_cap: int | None,
     scenario: Path | None,
     specs: tuple[str, ...],
+    breakpoints: tuple[str, ...],
     preset: str | None,
     seed: int | None,
     time_scale: float,
@@ -197,7 +198,9 @@ def run(
     check_new(path, append=append)
     listeners = make_taps(listen, reverse, taps, host, modes)
     names = [tap.name for tap in listeners]
-    board = make_board(scenario, specs, preset, seed, time_scale, names, _warn, session_by)
+    board = make_board(
+        scenario, specs, preset, seed, time_scale, names, _warn, session_by, breakpoints=breakpoints
+    )
 
     from wsinspect.launch.engines import register
     from wsinspect.launch.paths import ca_dir as default_ca_dir

@@ -20,6 +20,7 @@ from wsinspect.control.engine import ConnectionGoneError, ControlledEngine
 from wsinspect.control.metrics import metrics_text
 from wsinspect.control.openapi import OPERATIONS, Operation, document
 from wsinspect.faults.errors import FaultError
+from wsinspect.faults.held import Decision
 from wsinspect.faults.idle import never_acts
 from wsinspect.faults.kinds import connections, frames
 from wsinspect.faults.rule import Rule
@@ -240,6 +241,30 @@ class Api:
             _connection_id(id), direction=direction, opcode=fault.opcode, payload=fault.payload, raw=fault.raw
         )
         return {"connection": int(id), "done": "inject"}
+
+    # What breakpoints hold
+
+    def held(self, _body: Body, _query: Query) -> Any:
+        now = self._engine.now_ns()
+        return {"schema": 1, "held": [one.as_json(now) for one in self._engine.held()]}
+
+    def held_one(self, _body: Body, _query: Query, name: str) -> Any:
+        now = self._engine.now_ns()
+        for one in self._engine.held():
+            if one.name == name:
+                return {"schema": 1, **one.as_json(now, whole=True)}
+        raise RequestError(404, f"nothing held is called {name!r}")
+
+    def decide(self, body: Body, _query: Query, name: str) -> Any:
+        decision = Decision.parse(body)
+        if not self._engine.decide(name, decision):
+            raise RequestError(
+                404, f"nothing held is called {name!r}: it may have passed, or its client left"
+            )
+        return {"name": name, "did": decision.action}
+
+    def pass_all(self, _body: Body, _query: Query) -> Any:
+        return {"passed": self._engine.pass_all()}
 
     def shutdown(self, _body: Body, _query: Query) -> Any:
         self._engine.shut_down()

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from wsinspect.faults.board import Board
+from wsinspect.faults.held import Decision, Held
 from wsinspect.faults.scenario import Scenario
 
 
@@ -50,6 +51,22 @@ class ControlledEngine(Protocol):
         Raises:
             ConnectionGoneError: it is not open.
         """
+
+    def held(self) -> list[Held]:
+        """What breakpoints hold."""
+
+    def now_ns(self) -> int:
+        """The time that `held` counts in."""
+
+    def decide(self, name: str, decision: Decision) -> bool:
+        """Do with something held what was decided; False where nothing has that name.
+
+        Raises:
+            FaultError: the decision cannot be carried out.
+        """
+
+    def pass_all(self) -> int:
+        """Let everything pass that is held; how many messages and handshakes."""
 
     def load(self, scenario: Scenario, source: str) -> None:
         """Replace all rules with a scenario; `source` is who wants it."""

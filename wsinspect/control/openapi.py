@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Final
 
-from wsinspect.faults import schema
+from wsinspect.faults import held, schema
 from wsinspect.faults.kinds import connections, frames
 from wsinspect.version import __version__
 
@@ -116,6 +116,17 @@ OPERATIONS: Final = (
         body=_ref("Inject"),
         errors=(404, 409),
     ),
+    Operation("held", "GET", "/v1/held", "What breakpoints hold, oldest first"),
+    Operation("held_one", "GET", "/v1/held/{name}", "Something held, whole", errors=(404,)),
+    Operation(
+        "decide",
+        "POST",
+        "/v1/held/{name}",
+        "Pass, edit, drop or answer something held",
+        body=_ref("Decision"),
+        errors=(404,),
+    ),
+    Operation("pass_all", "POST", "/v1/pass", "Pass everything that is held"),
     Operation("shutdown", "POST", "/v1/shutdown", "Stop the engine cleanly"),
     Operation("metrics", "GET", "/metrics", "Prometheus' text format", media_type="text/plain"),
     Operation("openapi", "GET", "/openapi.json", "This document"),
@@ -148,6 +159,7 @@ def document() -> Json:
                 ),
                 "Abort": schema.fault_schema(connections.Abort, takes_null=True),
                 "Inject": _inject(),
+                "Decision": held.schema(),
             },
         },
         "security": [{"token": []}],

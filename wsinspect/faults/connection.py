@@ -8,15 +8,17 @@ is armed begins at the next frame boundary; one that is disarmed lets go of what
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
 from wsinspect.faults.frames import Surroundings, WireFrame
+from wsinspect.faults.held import Decision, Held
 from wsinspect.faults.lane import FULL_BYTES, Lane
 from wsinspect.faults.rule import Author, Rule
 from wsinspect.faults.seeded import Chance, Place
 from wsinspect.faults.stage import Armed, Stage
-from wsinspect.faults.stages.messages import close_payload
+from wsinspect.faults.stages.breakpoints import BreakStage
+from wsinspect.faults.stages.messages import OPCODES, close_payload
 from wsinspect.faults.stages.registry import STAGES
 from wsinspect.vocabulary import events
 from wsinspect.vocabulary.rules import BY_HAND
@@ -135,6 +137,8 @@ class ConnectionFaults:
         self.is_aborted = False
         self._ended_by: Author | None = None
         self._late_by = Author(BY_HAND, "hold")  # the newest rule that acted
+        self._heard_ns: list[int | None] = [None, None]  # when each direction's receiver got its last bytes
+        self._now = 0
         self.unsent_bytes: Callable[[Direction], int] = lambda direction: 0
         self.on_hit: Callable[[Author], None] = lambda author: None
 
@@ -142,10 +146,14 @@ class ConnectionFaults:
 
     def passes(self, direction: Direction, data: bytes, now: int) -> bool:
         """Whether bytes that arrived may leave as they came, at once; where not, they are to be fed."""
-        return not self.is_aborted and self.lanes[direction].passes(data, now)
+        may_pass = not self.is_aborted and self.lanes[direction].passes(data, now)
+        if may_pass:
+            self._heard_ns[direction] = now
+        return may_pass
 
     def feed(self, direction: Direction, data: bytes, now: int) -> None:
         """Bytes arrived; what comes after an abort goes no further, and is on record as such."""
+        self._now = now
         if not self.is_aborted:
             self.lanes[direction].feed(data, now)
         elif self._ended_by is not None:
@@ -164,6 +172,7 @@ class ConnectionFaults:
 
     def wake(self, now: int) -> None:
         """The time in `due` has come."""
+        self._now = now
         for lane in self.lanes:
             if not self.is_aborted:
                 lane.wake(now)
@@ -294,6 +303,48 @@ class ConnectionFaults:
         if self.due is not None and self.due <= now:
             self.wake(now)
 
+    # Breakpoints
+
+    def held_messages(self) -> list[Held]:
+        """What breakpoints hold, with when each side has got its last bytes."""
+        return [
+            replace(held, client_heard_ns=self._heard_ns[S2C], server_heard_ns=self._heard_ns[C2S])
+            for _, stage in self._break_stages()
+            for held in stage.held_messages()
+        ]
+
+    def decide(self, name: str, decision: Decision, now: int) -> bool:
+        """Do with a held message what was decided; False where nothing here has that name."""
+        self._now = now
+        for lane, stage in self._break_stages():
+            if stage.decide(name, decision, now):
+                if decision.action == "answer":
+                    self._answer(lane.direction.other, decision, now)
+                lane.outlet.flush()
+                return True
+        return False
+
+    def pass_all(self, now: int) -> int:
+        """Let everything pass that breakpoints hold; how many messages."""
+        self._now = now
+        count = 0
+        for lane, stage in self._break_stages():
+            count += stage.decide_all(Decision(), now)
+            lane.outlet.flush()
+        return count
+
+    def _break_stages(self) -> list[tuple[Lane, BreakStage]]:
+        return [(lane, one) for lane in self.lanes for one in lane.stages if isinstance(one, BreakStage)]
+
+    def _answer(self, direction: Direction, decision: Decision, now: int) -> None:
+        """Say something to the sender of a message that goes no further; no ledger entry of its own."""
+        lane = self.lanes[direction]
+        key = Chance(self.seed, "break", self.context.place, direction.short).octets(4, now, "masking key")
+        data = lane.make(OPCODES[decision.opcode], decision.payload or b"", key)
+        self._by_hand(direction, "inject", {"sent": data[:4096].hex(), "bytes": len(data)}, injected=True)
+        lane.encoder.insert(data, now, is_message=decision.opcode in ("text", "binary"))
+        lane.outlet.flush()
+
     # By hand
 
     def inject(self, direction: Direction, data: bytes, now: int, *, is_message: bool = False) -> None:
@@ -323,6 +374,7 @@ class ConnectionFaults:
 
     def sent(self, direction: Direction, data: bytes, late: tuple[int, ...] = ()) -> None:
         if not self.is_aborted:
+            self._heard_ns[direction] = self._now
             self._actions.append(Send(direction, data, late))
 
     def held(self, direction: Direction, ordinal: int) -> None:

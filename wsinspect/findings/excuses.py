@@ -26,10 +26,10 @@ _NEGOTIATED: Final = _HANDSHAKE | {"FR", "MS"}
 CAUSES: Final = {
     **dict.fromkeys(("latency", "bandwidth", "loss", "hold", "slicer"), _LATE),
     **dict.fromkeys(("drop", "duplicate", "reorder", "corrupt", "truncate", "replace", "inject"), _CHANGED),
-    "fragment": _CHANGED,
+    **dict.fromkeys(("fragment", "break"), _CHANGED),
     **dict.fromkeys(("close", "abort", "idle_timeout", "lifetime", "max_message_size"), _ENDED),
     **dict.fromkeys(("limit_data", "blackhole"), _ENDED),
-    **dict.fromkeys(("refuse", "hang", "redirect", "bad_accept", "delay"), _HANDSHAKE),
+    **dict.fromkeys(("refuse", "hang", "redirect", "bad_accept", "delay", "break_handshake"), _HANDSHAKE),
     **dict.fromkeys(("strip_headers", "set_headers", "drop_subprotocol", "downgrade_http10"), _NEGOTIATED),
     **dict.fromkeys(("refuse_tcp", "reset_on_accept", "tls_error"), frozenset(("HS", "TLS", "DROP"))),
 }

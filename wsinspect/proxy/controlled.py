@@ -11,6 +11,7 @@ from typing import Any, Final
 from wsinspect.control.engine import ConnectionGoneError
 from wsinspect.faults.board import Board
 from wsinspect.faults.connection import ConnectionFaults
+from wsinspect.faults.held import Decision, Held
 from wsinspect.faults.kinds.connections import Close
 from wsinspect.faults.scenario import Scenario
 from wsinspect.faults.seeded import Chance
@@ -94,6 +95,41 @@ class Controlled:
             faults.inject(way, data, now, is_message=raw is None and opcode in ("text", "binary"))
 
         self._faults(connection).by_hand(act)
+
+    def held(self) -> list[Held]:
+        attempts = self._controller.attempts.values()
+        found = [one.held for one in self._controller.held_handshakes.values()]
+        for attempt in attempts:
+            if attempt.link is not None and attempt.link.faults is not None:
+                found += attempt.link.faults.faults.held_messages()
+        return found
+
+    def now_ns(self) -> int:
+        return self._controller.now_ns()
+
+    def decide(self, name: str, decision: Decision) -> bool:
+        handshake = self._controller.held_handshakes.get(name)
+        if handshake is not None:
+            handshake.decide(decision)
+            return True
+        done: list[bool] = []
+        for faults in self._holding():
+            faults.by_hand(lambda one, now: done.append(one.decide(name, decision, now)))
+        return any(done)
+
+    def pass_all(self) -> int:
+        handshakes = list(self._controller.held_handshakes.values())
+        for handshake in handshakes:
+            handshake.decide(Decision())
+        counts: list[int] = []
+        for faults in self._holding():
+            faults.by_hand(lambda one, now: counts.append(one.pass_all(now)))
+        return len(handshakes) + sum(counts)
+
+    def _holding(self) -> list[LinkFaults]:
+        links = [attempt.link for attempt in self._controller.attempts.values()]
+        found = [link.faults for link in links if link is not None and link.faults is not None]
+        return [faults for faults in found if faults.faults.held_messages()]
 
     def load(self, scenario: Scenario, source: str) -> None:
         self.board.load(scenario, source)

@@ -23,6 +23,7 @@ from wsinspect.faults.sessions import Session
 from wsinspect.handshake.heads import RawHead
 from wsinspect.handshake.negotiation import Negotiation, negotiate
 from wsinspect.proxy.attempt_faults import AttemptFaults, FaultedLink, LiveFacts
+from wsinspect.proxy.holding import HeldHandshake
 from wsinspect.proxy.seams.http1 import wire_head
 from wsinspect.vocabulary.events import Event
 from wsinspect.wire.opcodes import Direction
@@ -182,6 +183,7 @@ class FaultController:
         self.board = board
         self.now_ns = now_ns
         self.attempts: dict[int, AttemptFaults] = {}
+        self.held_handshakes: dict[str, HeldHandshake] = {}
         self._window_of = window_of
         self._searches: set[asyncio.Task[None]] = set()
         self._phase_timer: asyncio.TimerHandle | None = None

@@ -16,12 +16,14 @@ from typing import Any
 from mitmproxy import connection, ctx, http, tls
 from mitmproxy.net.http import http1, status_codes
 
+from wsinspect.faults.held import Held
 from wsinspect.faults.kinds import FaultKind, Scope, connections, handshakes
 from wsinspect.faults.rule import Rule
 from wsinspect.faults.seeded import Chance, Place
 from wsinspect.proxy.attempt_faults import AttemptFaults, LiveFacts
 from wsinspect.proxy.attempts import AttemptLog, attempt_of
 from wsinspect.proxy.faulting import FaultController
+from wsinspect.proxy.holding import HeldHandshake, change_head, head_text
 from wsinspect.proxy.seams.http1 import attach_head
 from wsinspect.proxy.seams.transport import Wire
 from wsinspect.vocabulary import events
@@ -288,6 +290,8 @@ class HandshakeFaults:
         if isinstance(fault, handshakes.Hang):
             self._record(rule, faulted, detail)
             await self._wait(rule, flow, fault.for_)
+        elif isinstance(fault, handshakes.BreakHandshake):
+            return await self._hold(rule, fault, flow, faulted, number)
         elif isinstance(fault, handshakes.Delay):
             extra = (2 * chance.uniform(number, "jitter") - 1) * fault.jitter
             delay = max(0, int(fault.delay + extra))
@@ -298,8 +302,62 @@ class HandshakeFaults:
             self._record(rule, faulted, {**detail, **fault.settings()})
         return False
 
-    async def _wait(self, rule: Rule, flow: http.HTTPFlow, duration_ns: int | None) -> None:
-        event = asyncio.Event()
+    async def _hold(
+        self,
+        rule: Rule,
+        fault: handshakes.BreakHandshake,
+        flow: http.HTTPFlow,
+        faulted: AttemptFaults,
+        number: int,
+    ) -> bool:
+        """Hold a handshake until somebody decides; True when the attempt is answered."""
+        now = self.controller.now_ns()
+        response = flow.response if fault.of == "response" else None
+        held = Held(
+            name=f"h{faulted.facts.id}-{fault.of}",
+            rule=rule.name,
+            connection=faulted.facts.id,
+            what=fault.of,
+            direction="s2c" if response is not None else "c2s",
+            since_ns=now,
+            until_ns=None if fault.timeout is None else now + fault.timeout,
+            opcode=None,
+            data=head_text(flow, response).encode("utf-8", "surrogateescape"),
+        )
+        waiting = HeldHandshake(held)
+        self.controller.held_handshakes[held.name] = waiting
+        event = waiting.decided
+        try:
+            await self._wait(rule, flow, fault.timeout, event)
+        finally:
+            self.controller.held_handshakes.pop(held.name, None)
+        decision = waiting.decision
+        held_ms = (self.controller.now_ns() - now) / 1e6
+        detail: dict[str, Any] = {"match": number, "of": fault.of, "did": decision.action, "held_ms": held_ms}
+        if decision.action == "answer":
+            detail["status"] = decision.status
+            self._record(rule, faulted, detail, ends=True)
+            self._answer(
+                flow, handshakes.Refuse(status=decision.status, headers=decision.headers, body=decision.body)
+            )
+            return True
+        if decision.action == "drop":
+            self._record(rule, faulted, detail, ends=True)
+            wire = Wire.of_client(flow.client_conn)
+            if wire is not None:
+                wire.reset_on_close(flow.client_conn)
+            flow.kill()
+            return True
+        if decision.action == "edit" and decision.head is not None:
+            change_head(flow, response, decision.head)
+            detail["head"] = decision.head[:4096]
+        self._record(rule, faulted, detail)
+        return False
+
+    async def _wait(
+        self, rule: Rule, flow: http.HTTPFlow, duration_ns: int | None, event: asyncio.Event | None = None
+    ) -> None:
+        event = event or asyncio.Event()
         self._waiting[event] = (rule.name, flow.client_conn.id)
         if (attempt := attempt_of(flow)) is not None:
             attempt.on_left = event.set

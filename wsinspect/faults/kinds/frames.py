@@ -112,6 +112,15 @@ class Hold(FaultKind):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Break(FaultKind):
+    name = "break"
+    summary = "Hold messages until somebody passes, edits, drops or answers each (docs/intercept.md)."
+    examples = ("{kind: break, direction: c2s, match: 'op:text json:$.type=order'}",)
+    alters = True
+    timeout: int | None = setting(SECONDS, "pass a message by itself after this long", default=None)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Duplicate(FaultKind):
     name = "duplicate"
     summary = "Send messages again, right after the original."
@@ -241,6 +250,7 @@ KINDS: Final[tuple[type[FaultKind], ...]] = (
     Bandwidth,
     Loss,
     Hold,
+    Break,
     Duplicate,
     Reorder,
     Corrupt,

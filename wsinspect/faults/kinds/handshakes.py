@@ -61,6 +61,15 @@ class Delay(_Handshake):
 
 
 @dataclass(frozen=True, kw_only=True)
+class BreakHandshake(_Handshake):
+    name = "break_handshake"
+    summary = "Hold handshakes until somebody passes, edits, drops or answers each (docs/intercept.md)."
+    examples = ("{kind: break_handshake, match: 'path:/chat', of: response}",)
+    of: str = setting(_OF, "which of the two", default="request")
+    timeout: int | None = setting(SECONDS, "pass it by itself after this long", default=None)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Redirect(_Handshake):
     """A redirection, which browsers do not follow for WebSockets."""
 
@@ -157,6 +166,7 @@ KINDS: Final[tuple[type[FaultKind], ...]] = (
     Refuse,
     Hang,
     Delay,
+    BreakHandshake,
     Redirect,
     StripHeaders,
     SetHeaders,

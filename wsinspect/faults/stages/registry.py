@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from wsinspect.faults.kinds import FaultKind, connections, frames
 from wsinspect.faults.stage import Stage
-from wsinspect.faults.stages import endings, messages, timing
+from wsinspect.faults.stages import breakpoints, endings, messages, timing
 
 #: Kinds that act on handshakes, or earlier, have none.
 STAGES: Final[Mapping[type[FaultKind], type[Stage[Any]]]] = {
@@ -16,6 +16,7 @@ STAGES: Final[Mapping[type[FaultKind], type[Stage[Any]]]] = {
     frames.Bandwidth: timing.BandwidthStage,
     frames.Loss: timing.LossStage,
     frames.Hold: timing.HoldStage,
+    frames.Break: breakpoints.BreakStage,
     frames.Duplicate: messages.DuplicateStage,
     frames.Reorder: messages.ReorderStage,
     frames.Corrupt: messages.CorruptStage,

@@ -232,7 +232,7 @@ async def test_the_palette_ends_a_connection_and_a_wrong_code_is_refused(lab, li
 
 async def test_quitting_with_frames_held_asks_and_escape_stays(lab, live):
     lab.arm(kind="hold", count=10)
-    lab.engine.held = 2
+    lab.engine.held_count = 2
     async with opened(live, size=(80, 24)) as screen:
         await screen.press("q")
         await screen.until(lambda: is_asked(screen))
@@ -241,25 +241,25 @@ async def test_quitting_with_frames_held_asks_and_escape_stays(lab, live):
         await screen.press("escape")
         assert not is_asked(screen)
         assert screen.app.is_running
-        assert lab.engine.held == 2
+        assert lab.engine.held_count == 2
 
 
 async def test_the_answer_releases_what_is_held(lab, live):
     lab.arm(kind="hold", count=10)
-    lab.engine.held = 2
+    lab.engine.held_count = 2
     async with opened(live) as screen:
         await screen.press("q")
         await screen.until(lambda: is_asked(screen))
         await screen.press("r")
         await screen.until(lambda: screen.app._exit)
     assert lab.rules() == []
-    assert lab.engine.held == 0
+    assert lab.engine.held_count == 0
 
 
 @pytest.mark.parametrize("keys", [("q", "q"), ("q", "ctrl+c"), ("ctrl+q", "ctrl+q"), ("ctrl+c", "q")])
 async def test_a_second_q_always_quits(lab, live, keys):
     lab.arm(kind="hold", count=10)
-    lab.engine.held = 1
+    lab.engine.held_count = 1
     async with opened(live) as screen:
         await screen.press(keys[0])
         await screen.until(lambda: is_asked(screen))
@@ -270,7 +270,7 @@ async def test_a_second_q_always_quits(lab, live, keys):
 
 async def test_with_an_engine_of_our_own_it_says_that_they_are_lost(lab, live):
     engine = EngineChild([], live)
-    lab.engine.held = 1
+    lab.engine.held_count = 1
     async with opened(live, engine=engine) as screen:
         await screen.press("q")
         await screen.until(lambda: is_asked(screen))
