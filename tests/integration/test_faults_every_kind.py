@@ -249,7 +249,9 @@ def test_a_forgotten_connection_is_reset_at_the_next_packet(lab: Lab) -> None:
     assert lab.run(talk()) == 1006
 
 
-@pytest.mark.parametrize(("path", "least"), [("hang", 0.3), ("delay", 0.15), ("delay-response", 0.2)])
+@pytest.mark.parametrize(
+    ("path", "least"), [("hang", 0.3), ("delay", 0.15), ("delay-response", 0.2), ("break_handshake", 0.05)]
+)
 def test_a_handshake_takes_its_time(lab: Lab, path: str, least: float) -> None:
     async def talk() -> float:
         start = time.perf_counter()

@@ -53,7 +53,7 @@ class ControlledEngine(Protocol):
         """
 
     def held(self) -> list[Held]:
-        """What breakpoints hold."""
+        """The messages and handshakes that breakpoints hold."""
 
     def now_ns(self) -> int:
         """The time that `held` counts in."""
