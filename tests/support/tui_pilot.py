@@ -14,6 +14,7 @@ from textual.widget import Widget
 
 from wsinspect.tui.app import InspectApp
 from wsinspect.tui.engine.link import SEEKING
+from wsinspect.tui.screens.timeline import TimelineScreen
 from wsinspect.tui.widgets.base import LinePane
 
 PATIENCE_S = 40.0
@@ -66,6 +67,9 @@ class Screen:
         await self.pilot.pause()
         if self.app.is_painting:
             await self.until(lambda: not self.app.is_painting)
+        page = self.app.page
+        if isinstance(page, TimelineScreen) and page.timeline.stories.is_reading:
+            await self.until(lambda: not page.timeline.stories.is_reading)
 
     async def type(self, text: str) -> None:
         """Characters into the bar, which have no other effect until all are there."""

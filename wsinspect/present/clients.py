@@ -4,21 +4,41 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import Any, Final
+from itertools import groupby
+from typing import Any, Final, NamedTuple
 
 from wsinspect.clients.facts import Attempt
 from wsinspect.clients.grading import Client, Reason
 from wsinspect.clients.measures import OutageMeasures
 from wsinspect.clients.outages import Cause, Ending
 from wsinspect.present.cells import Line
-from wsinspect.text import counted, escape
+from wsinspect.present.words import GRADE_STYLES
+from wsinspect.text import counted, escape, grouped
 from wsinspect.units import format_duration, format_size
 from wsinspect.vocabulary.rules import rule_words
 
 _NAME_CELLS: Final = 11
-#: How many tries of an outage, and outages of a client, are printed.
+#: How many different answers of an outage, delays, and outages of a client, are printed.
 _TRIES, _OUTAGES = 12, 8
-_STYLES: Final = {"A": "note", "B": "note", "C": "warn", "D": "warn", "E": "error", "F": "error"}
+#: So many tries with the same answer in a row are one thing to say.
+_ALIKE: Final = 3
+#: How many tries unfold.
+_UNFOLDED: Final = 1000
+
+
+class StoryLine(NamedTuple):
+    """A line of a client's story.
+
+    Attributes:
+        connection: that it is about.
+        frame: that shows it.
+        more: what it sums up, line by line.
+    """
+
+    line: Line
+    connection: int | None = None
+    frame: int | None = None
+    more: tuple[StoryLine, ...] = ()
 
 
 def clients_lines(clients: Sequence[Client], *, with_quiet: bool = True) -> Iterator[Line]:
@@ -44,24 +64,41 @@ def client_lines(client: Client) -> Iterator[Line]:
     doubts = f": {'; '.join(session.doubts)}" if session.doubts else ""
     known = f"{', '.join(session.known_by)}; confidence {session.confidence.word}{doubts}"
     yield _named("known by", escape(known))
-    first = next(iter(session.connections), None)
-    if first is not None:
-        yield _at(first.open_ns or 0, f"connected (#{first.id})" if first.id > 0 else "connected by polling")
-    else:
-        yield _at(session.first.attempt_ns, "first try; it was never connected")
-    for outage in client.measures.outages[:_OUTAGES]:
-        yield from _outage(outage)
-    if (left := len(client.measures.outages) - _OUTAGES) > 0:
-        yield _named("", f"and {counted(left, 'more outage')} (--json has all of them)")
-    for attempt, stall in client.measures.unnoticed[:4]:
-        lasted = format_duration((stall.until_ns or stall.from_ns) - stall.from_ns)
-        words = f"half-open for {lasted} by {escape(rule_words(stall.rule))} (#{attempt.id}); it sat that out"
-        yield _at(stall.from_ns, words)
+    yield from (one.line for one in story_of(client, _OUTAGES))
     yield from grade_lines(client)
 
 
 def grade_lines(client: Client) -> Iterator[Line]:
     """The grade's reasons: what lost points first, then what earned them, then what nothing tested."""
+    yield from (one.line for one in grade_of(client))
+
+
+def story_of(client: Client, most: int) -> Iterator[StoryLine]:
+    """What a client went through: connected, lost, noticed, tried again, and how that ended.
+
+    Args:
+        most: outages.
+    """
+    session = client.session
+    first = next(iter(session.connections), None)
+    if first is not None:
+        words = f"connected (#{first.id})" if first.id > 0 else "connected by polling"
+        yield StoryLine(_at(first.open_ns or 0, words), _number(first))
+    else:
+        words = "first try; it was never connected"
+        yield StoryLine(_at(session.first.attempt_ns, words), _number(session.first))
+    for outage in client.measures.outages[:most]:
+        yield from _outage(outage)
+    if (left := len(client.measures.outages) - most) > 0:
+        yield StoryLine(_named("", f"and {counted(left, 'more outage')} (--json has all of them)"))
+    for attempt, stall in client.measures.unnoticed[:4]:
+        lasted = format_duration((stall.until_ns or stall.from_ns) - stall.from_ns)
+        words = f"half-open for {lasted} by {escape(rule_words(stall.rule))} (#{attempt.id}); it sat that out"
+        yield StoryLine(_at(stall.from_ns, words), _number(attempt))
+
+
+def grade_of(client: Client) -> Iterator[StoryLine]:
+    """The reasons of a grade, each with the first frame or connection that shows it."""
     grade = client.grade
     judged = [one for one in grade.reasons if one.points is not None]
     for one in sorted(judged, key=lambda one: (one.points or 0) - one.most):
@@ -69,7 +106,7 @@ def grade_lines(client: Client) -> Iterator[Line]:
     untested = [one for one in grade.reasons if one.points is None]
     if untested:
         titles = ", ".join(one.title[:1].lower() + one.title[1:] for one in untested)
-        yield _named("not judged", f"{titles}: nothing tested it")
+        yield StoryLine(_named("not judged", f"{titles}: nothing tested it"))
 
 
 def grade_words(client: Client) -> str:
@@ -86,7 +123,7 @@ def _title(client: Client) -> Line:
     first = session.first
     tap = f"  tap {escape(first.tap)}" if first.tap else ""
     where = f"{escape(first.place + first.path)}  from {escape(first.address)}{tap}  "
-    style = _STYLES.get(client.grade.letter or "", "muted")
+    style = GRADE_STYLES.get(client.grade.letter or "", "muted")
     return [(f"Client {session.number}  ", "title"), (where, ""), (grade_words(client), style)]
 
 
@@ -94,26 +131,60 @@ def _attempts(client: Client) -> str:
     return counted(len(client.session.attempts), "attempt")
 
 
-def _outage(measured: OutageMeasures) -> Iterator[Line]:
+def _outage(measured: OutageMeasures) -> Iterator[StoryLine]:
     outage = measured.outage
-    yield _at(outage.began_ns, _loss_words(measured))
+    lost = _number(outage.lost)
+    yield StoryLine(_at(outage.began_ns, _loss_words(measured)), lost)
     if outage.is_half_open:
         beat = measured.heartbeat_ns
         heart = f"; its heartbeat comes every {format_duration(beat)}" if beat is not None else ""
         took = outage.notice_ns
-        yield _named(
-            "",
-            f"noticed after {format_duration(took)}{heart}" if took is not None else f"never noticed{heart}",
+        words = (
+            f"noticed after {format_duration(took)}{heart}" if took is not None else f"never noticed{heart}"
         )
+        yield StoryLine(_named("", words), lost)
     if outage.tries:
         delays = [format_duration(one) for one in outage.delays[:_TRIES]]
-        after = f" after {', '.join(delays)}" if delays else ""
-        answers = ", ".join(_answer(one) for one in outage.tries[:_TRIES])
-        more = f" and {len(outage.tries) - _TRIES} more" if len(outage.tries) > _TRIES else ""
-        yield _named("", f"tried again{after}: {answers}{more}")
+        after = f"; after {', '.join(delays)}" if delays else ""
+        after += ", ..." if len(outage.delays) > _TRIES else ""
+        words = f"tried again: {_answers(outage.tries)}{after}"
+        more = tuple(_tries(measured)) if len(outage.tries) > 1 else ()
+        yield StoryLine(_named("", words), _number(outage.tries[0]), more=more)
         if len(outage.delays) > 1:
-            yield _named("", f"backoff {measured.backoff.words}")
+            yield StoryLine(_named("", f"backoff {measured.backoff.words}"), _number(outage.tries[0]))
     yield from _end(measured)
+
+
+def _tries(measured: OutageMeasures) -> Iterator[StoryLine]:
+    """Each try by itself: when, after which delay, and what came of it."""
+    tries, delays = measured.outage.tries, measured.outage.delays
+    unknown = len(tries) - len(delays)
+    for at, one in enumerate(tries[:_UNFOLDED]):
+        after = f", {format_duration(delays[at - unknown])} after the one before" if at >= unknown else ""
+        by = f" by {escape(rule_words(one.rule))}" if one.rule is not None else ""
+        yield StoryLine(_at(one.attempt_ns, f"{_answer(one)}{by}{after}"), _number(one))
+    if (left := len(tries) - _UNFOLDED) > 0:
+        yield StoryLine(_named("", f"and {grouped(left)} more"))
+
+
+def _answers(tries: Sequence[Attempt]) -> str:
+    """`#3 503, #4 timeout, 23 times 503 (#5-27), #28 101`."""
+    parts: list[str] = []
+    for answer, group in groupby(tries, key=lambda one: one.answer):
+        alike = list(group)
+        if len(alike) < _ALIKE:
+            parts += map(_answer, alike)
+            continue
+        numbers = [one.id for one in alike if one.id > 0]
+        shown = f" (#{numbers[0]}-{numbers[-1]})" if len(numbers) > 1 else ""
+        parts.append(f"{len(alike)} times {escape(answer)}{shown}")
+    more = f" and {len(parts) - _TRIES} more" if len(parts) > _TRIES else ""
+    return ", ".join(parts[:_TRIES]) + more
+
+
+def _number(one: Attempt | None) -> int | None:
+    """Its connection's number; long-polling has none."""
+    return one.id if one is not None and one.id > 0 else None
 
 
 def _answer(one: Attempt) -> str:
@@ -141,14 +212,16 @@ def _loss_words(measured: OutageMeasures) -> str:
     return f"lost{who}, {escape(how)} (#{lost.id})"
 
 
-def _end(measured: OutageMeasures) -> Iterator[Line]:
+def _end(measured: OutageMeasures) -> Iterator[StoryLine]:
     outage = measured.outage
     if outage.resumed is None:
         words = str(outage.ending)
         if outage.ending in (Ending.GAVE_UP, Ending.TRYING):
             words += f": no try in the last {format_duration(outage.silent_ns)}"
-        yield _named("", words)
+        last = outage.tries[-1] if outage.tries else outage.lost
+        yield StoryLine(_named("", words), _number(last))
         return
+    resumed = _number(outage.resumed)
     parts = [f"connected again ({_answer(outage.resumed)})"]
     if outage.reconnect_ns is not None:
         parts.append(f"{format_duration(outage.reconnect_ns)} after the outage was over")
@@ -157,28 +230,30 @@ def _end(measured: OutageMeasures) -> Iterator[Line]:
         parts.append(
             f"first message of the server {took} and {format_size(measured.bytes_until_works)} later"
         )
-    yield _at(outage.resumed.open_ns or outage.resumed.attempt_ns, ", ".join(parts))
+    yield StoryLine(_at(outage.resumed.open_ns or outage.resumed.attempt_ns, ", ".join(parts)), resumed)
     found = measured.resumption
     if found is not None and found.setup:
         words = f"sent {len(found.repeated)} of its {counted(len(found.setup), 'first message')} again"
-        yield _named("", words + (" and handed back a token" if found.has_token else ""))
+        words += " and handed back a token" if found.has_token else ""
+        yield StoryLine(_named("", words), resumed, found.setup[0].id)
     for gap in measured.gaps:
         if gap.undelivered or gap.doubled:
             words = f"{gap.direction.arrow}: {counted(len(gap.undelivered), 'message')} not delivered"
             words += f", {len(gap.lost)} of them lost" if gap.undelivered else ""
             words += f"; {len(gap.doubled)} sent twice" if gap.doubled else ""
-            yield _named("", words)
+            yield StoryLine(_named("", words), resumed, (gap.lost or gap.undelivered or gap.doubled)[0].id)
 
 
-def _reason(one: Reason) -> Iterator[Line]:
+def _reason(one: Reason) -> Iterator[StoryLine]:
     points = f"{one.points:.0f}/{one.most}"
     where = [f"#{number}" for number in one.attempts[:6]]
     where += [f"frame {number}" for number in one.frames[:4]]
     shown = f" ({', '.join(where)})" if where else ""
     style = "" if not one.change else "warn"
-    yield _named(points, f"{one.title}: {escape(one.seen)}{shown}", style)
+    at = next(iter(one.attempts), None), next(iter(one.frames), None)
+    yield StoryLine(_named(points, f"{one.title}: {escape(one.seen)}{shown}", style), *at)
     if one.change:
-        yield _named("", f"to earn it: {one.change}")
+        yield StoryLine(_named("", f"to earn it: {one.change}"), *at)
 
 
 def _named(name: str, words: str, style: str = "") -> Line:

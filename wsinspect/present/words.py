@@ -17,6 +17,8 @@ from wsinspect.wire.close_codes import close_name
 
 #: Cells of the names in front of facts.
 _NAME_CELLS: Final = 14
+#: By grade of a client, what it is drawn with.
+GRADE_STYLES: Final = {"A": "note", "B": "note", "C": "warn", "D": "warn", "E": "error", "F": "error"}
 _LOST_END: Final = "its end could not be stored"
 _ENGINE_DIED: Final = "the engine died"
 

@@ -343,6 +343,12 @@ class InspectApp(App[int]):
         await self.show_page("main")
         self.main.show_connection(message.connection)
 
+    async def on_timeline_pane_frame_opened(self, message: TimelinePane.FrameOpened) -> None:
+        """A frame that a client's story names."""
+        await self.show_page("main")
+        self.main.action_focus_pane(3)
+        self.main.go_to_frame(message.frame)
+
     async def on_findings_pane_opened(self, message: FindingsPane.Opened) -> None:
         """What a finding is about: its frame, or its connection."""
         finding = message.finding

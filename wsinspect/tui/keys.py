@@ -116,7 +116,10 @@ HANDSHAKE_KEYS: Final = (
     Key("y", "y", "copy", "copy the headers (handshake)", "handshake.copy"),
 )
 #: Keys of the timeline page.
-TIMELINE_KEYS: Final = (Key("y", "y", "copy", "copy the URL (timeline)", "timeline.copy"),)
+TIMELINE_KEYS: Final = (
+    Key("space", "space", "unfold", "unfold the client's story, or fold it (timeline)", "timeline.unfold"),
+    Key("y", "y", "copy", "copy the URL (timeline)", "timeline.copy"),
+)
 #: Keys of the findings page.
 FINDING_KEYS: Final = (Key("y", "y", "copy", "copy the finding with its fix (findings)", "findings.copy"),)
 #: Keys of the faults page.
@@ -212,6 +215,7 @@ FOOTER: Final[dict[str, tuple[FooterKey, ...]]] = {
     ),
     "timeline": (
         FooterKey("back", "back"),
+        FooterKey("timeline.unfold", "story"),
         FooterKey("connection.doctor", "doctor"),
         FooterKey("help", "help"),
         FooterKey("quit", "quit"),

@@ -7,12 +7,13 @@ where they do not overlap, so that a reconnect storm is a row of short bars and 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from wsinspect.capture.records import Connection
 from wsinspect.present.rows import duration
+from wsinspect.text import escape
 from wsinspect.units import format_duration
 
 
@@ -42,16 +43,25 @@ def end_of(one: Connection) -> int | None:
     return begin_of(one) if one.state in ("refused", "failed") else None
 
 
-def time_lines(connections: Iterable[Connection]) -> list[TimeLine]:
-    """All connections in lines, in order of their first attempt."""
+def time_lines(
+    connections: Iterable[Connection], client_of: Callable[[int], object | None] = lambda _: None
+) -> list[TimeLine]:
+    """All connections in lines, in order of their first attempt.
+
+    Args:
+        client_of: what stands for the client that made a connection, where that is known.
+    """
     lines: list[TimeLine] = []
     groups: dict[tuple[object, ...], list[TimeLine]] = {}
     for one in connections:
         client = (one.client or "?").rsplit(":", 1)[0]
         target = one.path or one.url
-        key = (
-            (one.client_session,) if one.client_session is not None else (client, one.host, one.port, target)
-        )
+        known = client_of(one.id)
+        key: tuple[object, ...] = (client, one.host, one.port, target)
+        if known is not None:
+            key = (known,)
+        elif one.client_session is not None:
+            key = (one.client_session,)
         group = groups.setdefault(key, [])
         for line in group:
             end_ns = line.end_ns
@@ -73,6 +83,8 @@ def pattern_words(ones: Sequence[Connection]) -> str:
         end_ns = end_of(one)
         return "" if end_ns is None else f"lasted {duration(end_ns - begin_of(one))}"
     words = f"{count} attempts"
+    if reason := _reason(ones):
+        return f"{words}, each {reason}"
     begins = [begin_of(one) for one in ones]
     intervals = sorted(later - earlier for earlier, later in itertools.pairwise(begins))
     middle = intervals[len(intervals) // 2]
@@ -82,6 +94,15 @@ def pattern_words(ones: Sequence[Connection]) -> str:
     if len(lasted) >= 3 and lasted[-1] - lasted[0] <= lasted[len(lasted) // 2] // 5:
         return f"{words}, each open for {duration(lasted[len(lasted) // 2])}"
     return f"{words}, {duration(intervals[0])} to {duration(intervals[-1])} apart"
+
+
+def _reason(ones: Sequence[Connection]) -> str:
+    """Why all of them failed, where that is the same for each."""
+    if any(one.open_ns is not None or one.state not in ("refused", "failed") for one in ones):
+        return ""
+    reasons = {(one.status, one.error) for one in ones}
+    status, error = reasons.pop()
+    return "" if reasons else escape(str(status or error or ""))
 
 
 def numbers(ones: Sequence[Connection]) -> str:

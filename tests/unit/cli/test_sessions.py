@@ -56,7 +56,7 @@ def test_the_story_and_the_grade(path):
     ann, _, bob = lines.partition("Client 2")
     assert "grade" in ann.splitlines()[0]
     assert "lost by the server, rst (#1)" in ann
-    assert "tried again after 2 s, 2 s, 2 s, 2 s, 2 s: #3 503, #4 503, #5 503, #6 503, #7 101" in ann
+    assert "tried again: 4 times 503 (#3-6), #7 101; after 2 s, 2 s, 2 s, 2 s, 2 s" in ann
     assert "backoff fixed without jitter" in ann
     assert "sent 1 of its 1 first message again" in ann
     assert "Obeys Retry-After: 4 of 4 tries came too early" in ann

@@ -1,9 +1,9 @@
-"""The timeline page: all connections as bars on one time axis."""
+"""The timeline page: all connections as bars on one time axis, each client's story below its line."""
 
 from __future__ import annotations
 
 import time
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from textual.binding import Binding, BindingType
 from textual.message import Message
@@ -12,15 +12,36 @@ from textual.strip import Strip
 from wsinspect.capture.records import Connection
 from wsinspect.present.cells import Line, fit
 from wsinspect.present.rows import duration
-from wsinspect.present.words import end_words
+from wsinspect.present.words import GRADE_STYLES, end_words
 from wsinspect.text import counted, escape, grouped, pad, truncate
 from wsinspect.tui import lanes
 from wsinspect.tui.keys import bindings_of
 from wsinspect.tui.screens.page import Page
+from wsinspect.tui.stories import Stories
 from wsinspect.tui.widgets.base import LinePane
 from wsinspect.tui.workspace import Workspace
 
+if TYPE_CHECKING:
+    from wsinspect.clients.grading import Client
+    from wsinspect.present.clients import StoryLine
+
 _ZOOM = 2
+#: Outages of a client that its story shows.
+_OUTAGES = 200
+
+
+class Row(NamedTuple):
+    """What stands in a row: a line of bars, or a line of a client's story.
+
+    Attributes:
+        line: the place of the line of bars that it belongs to.
+        story: a line of it; None for the bars.
+        depth: how far in.
+    """
+
+    line: int
+    story: StoryLine | None = None
+    depth: int = 0
 
 
 class TimelinePane(LinePane):
@@ -35,16 +56,23 @@ class TimelinePane(LinePane):
     ]
     help_title = "Connection timeline"
     help_text = (
-        "All connections on one time axis, with a line for each client and target. A bar is an open "
+        "All connections on one time axis, with a line for each client, and its grade. A bar is an open "
         "connection: it begins with |, is dotted until the connection is open, and ends with | for a clean "
         "close or x for any other end; X is an attempt that was refused or failed. Left and right go to the "
-        "next one, + and - zoom around it, Enter shows its frames."
+        "next one, + and - zoom around it, Enter shows its frames. Space unfolds the client's story: how it "
+        "lost its connection, when it noticed, each try, how that ended, and the reasons of its grade; space "
+        "on tries shows each of them, Enter goes to the frame or connection that a line is about."
     )
     header_lines = 2
 
     def __init__(self, workspace: Workspace, *, id: str | None = None) -> None:
         super().__init__(workspace, id=id)
         self.lines: list[lanes.TimeLine] = []
+        self.rows: list[Row] = []
+        self._first_ns = self._last_ns = self._refused = 0
+        self.stories = Stories(workspace, self.reload)
+        #: First attempts of clients whose stories are unfolded; with a place in the story, of tries there.
+        self._unfolded: set[tuple[int, ...]] = set()
         self.chosen = 0
         self.zoom = 0
 
@@ -55,19 +83,81 @@ class TimelinePane(LinePane):
             super().__init__()
             self.connection = connection
 
+    class FrameOpened(Message):
+        """Enter: show the frame."""
+
+        def __init__(self, frame: int) -> None:
+            super().__init__()
+            self.frame = frame
+
     def reload(self) -> None:
-        """Connections have come or changed."""
-        self.lines = lanes.time_lines(self.model.connections.values())
+        """Connections have come or changed, or their clients are known."""
+        ones = self.model.connections.values()
+        self.lines = lanes.time_lines(ones, self._client_number)
+        # Asked for by every row of every paint.
+        begins = [begin for one in ones if (begin := lanes.begin_of(one))]
+        self._first_ns = min(begins, default=0)
+        self._last_ns = max(self.model.end_ns, max(begins, default=0))
+        self._refused = sum(one.state in ("refused", "failed") for one in ones)
+        self._lay_rows()
         self.clamp()
+        self.refresh()
+
+    def _client_number(self, connection: int) -> int | None:
+        client = self.stories.client_of(connection)
+        return None if client is None else client.session.first.id
+
+    def client_of(self, line: lanes.TimeLine) -> Client | None:
+        """Whose line it is; None where that is not known."""
+        return self.stories.client_of(line.ones[0].id)
+
+    def _lay_rows(self) -> None:
+        self.rows = []
+        shown: set[int] = set()
+        for at, line in enumerate(self.lines):
+            self.rows.append(Row(at))
+            client = self.client_of(line) if self._unfolded else None
+            first = client.session.first.id if client is not None else 0
+            if client is None or first in shown or (first,) not in self._unfolded:
+                continue
+            shown.add(first)  # with two sockets at once it has two lines
+            for number, story in enumerate(_story(client)):
+                self.rows.append(Row(at, story, 1))
+                if (first, number) in self._unfolded:
+                    self.rows += [Row(at, one, 2) for one in story.more]
+
+    def action_unfold(self) -> None:
+        """The story of the client under the cursor, or the tries that a line of it sums up; or fold it."""
+        if not 0 <= self.cursor < len(self.rows):
+            return
+        row = self.rows[self.cursor]
+        client = self.client_of(self.lines[row.line])
+        if client is None:
+            self.workspace.say("who made these connections is still being read")
+            return
+        first, place = client.session.first.id, self.cursor
+        while self.rows[place].depth > 1:
+            place -= 1
+        story = self.rows[place].story
+        key: tuple[int, ...] = (first,)
+        if story is not None and story.more:
+            above = [one for one in self.rows[:place] if one.line == row.line and one.depth == 1]
+            key = (first, len(above))
+        while len(key) == 1 and self.rows[place].depth:
+            place -= 1
+        self._unfolded ^= {key}
+        self._lay_rows()
+        self.cursor = place
+        self.clamp()
+        self.show_cursor()
         self.refresh()
 
     def title(self) -> tuple[Line, Line]:
         """How many of what."""
         count = len(self.model.connections)
         left: Line = [("Timeline", "title"), (f"  {counted(count, 'connection')}", "muted")]
-        refused = sum(one.state in ("refused", "failed") for one in self.model.connections.values())
-        if refused:
-            left.append((f", {grouped(refused)} refused or failed", "error"))
+        if self._refused:
+            left.append((f", {grouped(self._refused)} refused or failed", "error"))
         return left, [
             ("enter frames  left right connection  + - zoom", "muted")
         ] if self.size.width > 90 else []
@@ -76,12 +166,10 @@ class TimelinePane(LinePane):
 
     def span(self) -> tuple[int, int]:
         """The whole of it, or a part around the chosen connection."""
-        ones = self.model.connections.values()
-        begins = [lanes.begin_of(one) for one in ones if lanes.begin_of(one)]
-        if not begins:
+        if not self._first_ns:
             return 0, 1
-        first = min(begins)
-        last = time.time_ns() if self.model.is_live else max(self.model.end_ns, max(begins))
+        first = self._first_ns
+        last = time.time_ns() if self.model.is_live else self._last_ns
         last = max(last, first + 1_000_000)
         chosen = self.chosen_connection()
         if self.zoom and chosen is not None:
@@ -120,28 +208,40 @@ class TimelinePane(LinePane):
         return [(f" conn {one.id} ", "key"), (f"{escape(one.state)}  {lasted}  {end_words(one)}", "")]
 
     def row_count(self) -> int:
-        return len(self.lines)
+        return len(self.rows)
 
     def empty_lines(self, width: int) -> list[Line]:
         return [[("  No connections yet. Each attempt will be a bar here.", "muted")]]
 
     def row(self, number: int, width: int) -> Line:
-        line = self.lines[number]
+        line = self.lines[self.rows[number].line]
+        if (story := self.rows[number].story) is not None:
+            return self._story_row(number, story, width)
         first, last = self.span()
         label, note = self._label_cells(width), self._note_cells(width)
         cells = max(width - label - note - 2, 10)
         chosen = self.chosen_connection() if number == self.cursor else None
-        name = truncate(f" {lanes.numbers(line.ones)} {escape(line.target)} {escape(line.client)}", label - 1)
+        client = self.client_of(line)
+        letter = client.grade.letter if client is not None else None
+        name = f"{lanes.numbers(line.ones)} {escape(line.target)} {escape(line.client)}"
+        name = truncate(name, label - 4)
         words = truncate(lanes.pattern_words(line.ones), max(note - 1, 0))
         return fit(
             [
-                (pad(name, label), ""),
+                (f" {letter or ' '} ", GRADE_STYLES.get(letter or "", "muted")),
+                (pad(name, label - 3), ""),
                 *self._signs(line, first, last, cells, chosen),
                 (" ", ""),
                 (words, "muted"),
             ],
             width,
         )
+
+    def _story_row(self, number: int, story: StoryLine, width: int) -> Line:
+        """A line of a story; `+` says that there is more below it, `-` that it is shown."""
+        is_open = number + 1 < len(self.rows) and self.rows[number + 1].depth > self.rows[number].depth
+        sign = " " if not story.more else "-" if is_open else "+"
+        return fit([("  " * self.rows[number].depth, ""), (sign, "key"), *story.line], width)
 
     def _signs(
         self, line: lanes.TimeLine, first: int, last: int, cells: int, chosen: Connection | None
@@ -168,20 +268,27 @@ class TimelinePane(LinePane):
 
     def chosen_connection(self) -> Connection | None:
         """The one that left and right have reached."""
-        if not 0 <= self.cursor < len(self.lines):
+        if not 0 <= self.cursor < len(self.rows):
             return None
-        ones = self.lines[self.cursor].ones
+        row = self.rows[self.cursor]
+        if row.story is not None and row.story.connection in self.model.connections:
+            return self.model.connections[row.story.connection]
+        ones = self.lines[row.line].ones
         return ones[max(0, min(self.chosen, len(ones) - 1))]
 
     def move_to(self, number: int) -> None:
-        """Another line: its first connection."""
-        self.chosen = 0
+        """Another row: of another line, its first connection."""
+        rows = self.rows
+        was, now = self.cursor, max(0, min(number, len(rows) - 1))
+        if not rows or not 0 <= was < len(rows) or rows[was].line != rows[now].line:
+            self.chosen = 0
         super().move_to(number)
 
     def action_one(self, step: int) -> None:
         """The next or previous connection."""
-        if 0 <= self.cursor < len(self.lines):
-            self.chosen = max(0, min(self.chosen + step, len(self.lines[self.cursor].ones) - 1))
+        if 0 <= self.cursor < len(self.rows):
+            ones = self.lines[self.rows[self.cursor].line].ones
+            self.chosen = max(0, min(self.chosen + step, len(ones) - 1))
             self.refresh()
 
     def action_zoom(self, step: int) -> None:
@@ -190,9 +297,24 @@ class TimelinePane(LinePane):
         self.refresh()
 
     def action_go(self) -> None:
+        """To the frame that a line of a story names, else to the frames of the connection."""
+        story = self.rows[self.cursor].story if 0 <= self.cursor < len(self.rows) else None
+        if story is not None and story.frame is not None:
+            self.post_message(self.FrameOpened(story.frame))
+            return
         one = self.chosen_connection()
         if one is not None:
             self.post_message(self.Opened(one.id))
+
+
+def _story(client: Client) -> list[StoryLine]:
+    """All that is said of a client: what it went through, and its grade with the reasons."""
+    from wsinspect.present.clients import StoryLine, grade_of, grade_words, story_of
+
+    style = GRADE_STYLES.get(client.grade.letter or "", "muted")
+    grade = StoryLine([("  ", ""), (grade_words(client), style)])
+    reasons = grade_of(client) if client.measures.is_disturbed else ()
+    return [*story_of(client, _OUTAGES), grade, *reasons]
 
 
 class TimelineScreen(Page):
@@ -205,13 +327,23 @@ class TimelineScreen(Page):
 
     def on_screen_resume(self) -> None:
         """Connections may have come while it was not shown."""
+        self.timeline.stories.refresh()
         self.timeline.reload()
         super().on_screen_resume()
 
     def grown(self) -> None:
         """Connections may have come or changed."""
+        self.timeline.stories.refresh()
         self.timeline.reload()
         super().grown()
+
+    def tick(self) -> None:
+        """What became known a moment ago is read when its time has come."""
+        self.timeline.stories.refresh()
+        super().tick()
+
+    def action_unfold(self) -> None:
+        self.timeline.action_unfold()
 
     def connection_in_view(self) -> int | None:
         """The one that left and right have reached."""

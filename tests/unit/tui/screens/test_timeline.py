@@ -1,0 +1,145 @@
+"""Stories of clients on the timeline page: they unfold, and lead to what they name."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.support.chats import Chat, store
+from tests.support.svg import assert_same_screen
+from tests.support.tui_pilot import Screen, opened
+from wsinspect.tui.screens.timeline import TimelinePane, TimelineScreen
+
+pytestmark = pytest.mark.asyncio
+TRIES = 23
+
+
+def request(cookie: str) -> bytes:
+    return (
+        b"GET /room HTTP/1.1\r\nHost: chat.example\r\nUpgrade: websocket\r\n"
+        b"Connection: Upgrade\r\nCookie: sid=" + cookie.encode() + b"\r\n\r\n"
+    )
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Ann is cut off, refused 23 times at equal distances, and comes back; Bob stays."""
+    script = Chat()
+    script.accept(1, request("ann"), "/room")
+    script.accept(2, request("bob"), "/room")
+    script.client(1, b'{"type":"join"}')
+    script.tick(5000)
+    script.client(1, b'{"id":7,"text":"said into the void"}')
+    script.event(1, "end", side="server", how="rst")
+    script.event(1, "closed")
+    for number in range(3, 3 + TRIES):
+        script.tick(2000)
+        script.begin(number, request("ann"), "/room")
+        script.answer(number, b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n")
+        script.event(number, "refused", status=503)
+        script.event(number, "closed")
+    script.tick(2000)
+    script.accept(3 + TRIES, request("ann"), "/room")
+    script.client(3 + TRIES, b'{"type":"join"}')
+    script.tick(3000)
+    return store(tmp_path / "chat.db", script)
+
+
+def rows(screen: Screen) -> list[str]:
+    return [line for line in screen.pane("timeline")[3:] if line.strip()]
+
+
+def pane(screen: Screen) -> TimelinePane:
+    page = screen.app.page
+    assert isinstance(page, TimelineScreen)
+    return page.timeline
+
+
+async def go_to(screen: Screen, words: str) -> None:
+    """The cursor on the row with these words."""
+    timeline = pane(screen)
+    at = next(number for number in range(timeline.row_count()) if words in timeline.row_text(number))
+    timeline.move_to(at)
+    await screen.press()
+
+
+async def test_attempts_of_one_client_are_one_line_that_unfolds(path: Path):
+    async with opened(path, size=(160, 40)) as screen:
+        await screen.press("t")
+        folded = rows(screen)
+        assert len(folded) == 2
+        assert folded[0].split()[:2] == ["B", "#1-26"]
+        await screen.press("space")
+        unfolded = "\n".join(rows(screen))
+        assert "lost by the server, rst (#1)" in unfolded
+        assert f"{TRIES} times 503 (#3-25), #26 101" in unfolded
+        assert "backoff fixed without jitter" in unfolded
+        assert "connected again (#26 101)" in unfolded
+        assert "grade" in unfolded
+        assert "Backs off" in unfolded
+        await go_to(screen, "tried again")
+        await screen.press("space")
+        assert len([line for line in rows(screen) if "503, 2 s after the one before" in line]) == TRIES
+        await screen.press("space")
+        assert "\n".join(rows(screen)) == unfolded
+        await go_to(screen, "Backs off")
+        await screen.press("space")
+        assert rows(screen) == folded
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 36)], ids=lambda size: f"{size[0]}x{size[1]}")
+@pytest.mark.snapshot
+async def test_a_story(path: Path, tmp_path: Path, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+    async with opened(path, size=size) as screen:
+        await screen.press("t", "space")
+        picture = screen.app.export_screenshot(title="wsinspect")
+        known = Path(__file__).parents[1] / "snapshots" / f"story-{size[0]}x{size[1]}.svg"
+        assert_same_screen(picture, known, tmp_path)
+
+
+async def test_a_line_of_the_story_leads_to_its_connection(path: Path):
+    async with opened(path, size=(160, 40)) as screen:
+        await screen.press("t", "space")
+        await go_to(screen, "tried again")
+        await screen.press("space")
+        await go_to(screen, "#9 503")
+        await screen.press("enter")
+        assert screen.app.page.page == "main"
+        await screen.until(lambda: screen.selection.connection == 9)
+
+
+async def test_a_reason_leads_to_the_frame_that_shows_it(path: Path):
+    async with opened(path, size=(160, 40)) as screen:
+        await screen.press("t", "space")
+        timeline = pane(screen)
+        story = next(row.story for row in timeline.rows if row.story and row.story.frame)
+        await go_to(screen, "first message")
+        await screen.press("enter")
+        assert screen.app.page.page == "main"
+        position = screen.main.frames.selected_position()
+        assert position is not None
+        assert screen.model.index.columns.ids[position] == story.frame
+
+
+async def test_nothing_is_read_of_clients_before_the_page_is_opened(path: Path):
+    async with opened(path) as screen:
+        await screen.press("t", "t")
+        assert screen.app.page.page == "main"
+        await screen.press("t")
+        first = pane(screen).stories.client_of(1)
+        assert first is not None
+        assert pane(screen).stories.client_of(26) is first
+        assert pane(screen).stories.client_of(2) is not first
+
+
+async def test_a_client_that_nothing_disturbed_has_a_story_too(path: Path):
+    async with opened(path, size=(160, 40)) as screen:
+        await screen.press("t", "down", "space")
+        assert "connected (#2)" in "\n".join(rows(screen))
+        assert "no grade: too little was tested" in "\n".join(rows(screen))
+        await screen.press("up", "space")
+        assert "lost by the server" in "\n".join(rows(screen))
