@@ -2,8 +2,9 @@
 
 By Sec-WebSocket-Key where the hop passes it on. A hop that makes a key of its own leaves path, time and
 content: of several attempts that fit by path and time, the one whose header fields and first messages are the
-same. Pure but for `content`, which is asked only where it has to decide. Bounded: of each attempt at most
-`MAX_CANDIDATES` others are looked at.
+same. An attempt over HTTP/2 has no key: one of another path is the same where all other fields are, and no
+other could be. Pure but for `content`, which is asked only where it has to decide. Bounded: of each attempt
+at most `MAX_CANDIDATES` others are looked at.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ _SLACK_NS: Final = SECOND_NS // 20
 _COMMON: Final = frozenset(
     (b"host", b"connection", b"upgrade", b"sec-websocket-key", b"sec-websocket-version")
 )
+#: How many equal fields, all that an attempt has, join attempts with different paths where one has no key.
+_FIELDS: Final = 2
 #: How many equal messages join attempts with different paths.
 _SURE: Final = 2
 
@@ -83,7 +86,7 @@ def content_of(head: RawHead | None, messages: frozenset[tuple[int, int]]) -> Co
     lines = {
         name + b":" + one.value.strip()
         for one in head.fields
-        if (name := one.name.strip().lower()) not in _COMMON
+        if (name := one.name.strip().lower()) not in _COMMON and name[:1] != b":"
     }
     query = head.target.partition(b"?")[2]
     return Content(frozenset((*lines, *(b"?" + part for part in query.split(b"&") if part))), messages)
@@ -141,6 +144,26 @@ def _by_content(
             if other.id in free and _is_path(one.path, other.path) is is_path_known
         ]
         _settle(pairs, free, found, difference_ns, content, is_path_known)
+    _by_fields([one for one in edge if one.id not in found and one.key is None], free, found, near, content)
+
+
+def _by_fields(
+    edge: Sequence[Attempt],
+    free: dict[int, Attempt],
+    found: dict[int, Joined],
+    near: dict[int, list[Attempt]],
+    content: ContentOf,
+) -> None:
+    """Attempts over HTTP/2 whose path the hop changed: all other fields fit, and nobody has a choice."""
+    pairs = []
+    for one in edge:
+        fields = frozenset(line for line in content(one, False).fields if line[:1] != b"?")
+        if len(fields) >= _FIELDS:
+            fits = (other for other in near[one.id] if other.id in free)
+            pairs += [(one, other) for other in fits if fields <= content(other, True).fields]
+    if _is_plain(pairs):
+        for one, other in pairs:
+            found[one.id] = Joined(one, free.pop(other.id), "fields and time")
 
 
 def _settle(

@@ -14,6 +14,7 @@ from typing import Final, Literal, NamedTuple
 from urllib.parse import urlsplit
 
 from wsinspect.findings.facts import ConnectionFacts
+from wsinspect.handshake.bridging import comparable_requests
 from wsinspect.handshake.heads import RawHead
 from wsinspect.handshake.negotiation import is_valid_key
 
@@ -147,6 +148,7 @@ def suspects(
     sent, came = edge.request_out, origin.request_in
     if sent is None or came is None or origin.failed_where in ("connect", "tls-server"):
         return []
+    sent, came = comparable_requests(sent, came)
     changes = field_changes(sent, came)
     found = [
         *_upgrade(sent, came, origin),

@@ -18,6 +18,7 @@ from wsinspect.findings.changes import Accepted, FieldChange, Suspect, field_cha
 from wsinspect.findings.excuses import ActedFault
 from wsinspect.findings.facts import C2S, SECOND_NS, ConnectionFacts
 from wsinspect.findings.lag import certain_ns, has_waited, merged
+from wsinspect.handshake.bridging import comparable_requests, comparable_responses
 from wsinspect.handshake.diff import Change, ChangeKind, changed_fields, diff_heads
 from wsinspect.handshake.heads import RawHead
 from wsinspect.wire.opcodes import Direction
@@ -132,7 +133,7 @@ class PairFacts:
     Attributes:
         edge: on the client's side of the hop.
         origin: behind it; None where the hop never asked.
-        joined_by: `key`, `path and time` or `content`.
+        joined_by: `key`, `path and time`, `content` or `fields and time`.
         c2s, s2c: what became of frames.
         behind: the tap behind the hop where nothing arrived there.
         accepted: other requests that the same server answered with 101.
@@ -206,13 +207,13 @@ class PairFacts:
     def request_fields(self) -> list[FieldChange]:
         """The request's fields whose values the hop changed."""
         sent, came = self.edge.request_out, self.origin.request_in if self.origin else None
-        return [] if sent is None or came is None else field_changes(sent, came)
+        return [] if sent is None or came is None else field_changes(*comparable_requests(sent, came))
 
     @cached_property
     def response_fields(self) -> list[FieldChange]:
         """The response's fields whose values the hop changed."""
         sent, came = self._response_sent, self.edge.response_in
-        return [] if sent is None or came is None else field_changes(sent, came)
+        return [] if sent is None or came is None else field_changes(*comparable_responses(sent, came))
 
     @property
     def _response_sent(self) -> RawHead | None:
@@ -222,12 +223,14 @@ class PairFacts:
     @cached_property
     def request_changes(self) -> list[Change]:
         """The request, as sent into the hop against as it came out."""
-        return _changes(self.edge.request_out, self.origin.request_in if self.origin else None)
+        sent, came = self.edge.request_out, self.origin.request_in if self.origin else None
+        return [] if sent is None or came is None else _changes(*comparable_requests(sent, came))
 
     @cached_property
     def response_changes(self) -> list[Change]:
         """The response, as sent into the hop (by the origin's tap) against as it came out."""
-        return _changes(self._response_sent, self.edge.response_in)
+        sent, came = self._response_sent, self.edge.response_in
+        return [] if sent is None or came is None else _changes(*comparable_responses(sent, came))
 
     @cached_property
     def request_lines(self) -> list[Change]:
@@ -392,10 +395,8 @@ def clock_difference(samples: Iterable[tuple[bool, int]]) -> Clocks:
     return Clocks((earliest + latest) // 2, abs(earliest - latest) // 2, False)
 
 
-def _changes(before: RawHead | None, after: RawHead | None) -> list[Change]:
+def _changes(before: RawHead, after: RawHead) -> list[Change]:
     """What differs; the order of fields and the letter case of their names say nothing."""
-    if before is None or after is None:
-        return []
     return [
         one
         for one in changed_fields(before, after)

@@ -8,11 +8,11 @@ does not matter.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
-from wsinspect.handshake.heads import split_list
-from wsinspect.handshake.negotiation import accept_key
+from wsinspect.handshake.heads import RawHead, split_list
+from wsinspect.handshake.negotiation import accept_key, is_valid_key
 
 Fields = list[tuple[bytes, bytes]]
 
@@ -116,6 +116,55 @@ def broken_switch(fields: Iterable[tuple[bytes, bytes]], key: bytes) -> str | No
             else "the server's 101 has no Sec-WebSocket-Accept"
         )
     return None
+
+
+def comparable_requests(before: RawHead, after: RawHead) -> tuple[RawHead, RawHead]:
+    """Two requests for one WebSocket, so that what differs is more than the HTTP version.
+
+    Where one is an extended CONNECT and the other is not, the first is put as the upgrade that it stands for;
+    its start line keeps its version, and what whoever translates has to make is taken from the other one.
+    """
+    if before.is_extended_connect and not after.is_http2:
+        return _as_upgrade(before, after), after
+    if after.is_extended_connect and not before.is_http2:
+        return before, _as_upgrade(after, before)
+    return before, after
+
+
+def _as_upgrade(head: RawHead, other: RawHead) -> RawHead:
+    made: Fields = []
+    for name, value in ((b"Upgrade", b"websocket"), (b"Connection", b"Upgrade")):
+        theirs = other.get(name) or b""
+        made.append((name, theirs if theirs.lower() == value.lower() else value))
+    keys = [key for key in other.get_all("sec-websocket-key") if is_valid_key(key)]
+    made.append((b"Sec-WebSocket-Key", keys[0] if keys else b"(made by whoever translates)"))
+    host = [] if head.get("host") is not None else [(b"Host", head.get(":authority") or b"")]
+    line = b" ".join((b"GET", head.get(":path") or b"/", b"HTTP/2.0"))
+    return _rebuilt(line, head, [*host, *made], _with_one_cookie)
+
+
+def comparable_responses(before: RawHead, after: RawHead) -> tuple[RawHead, RawHead]:
+    """The same of two responses: what opens a stream of HTTP/2 is put as a 101."""
+    if before.is_http2 == after.is_http2:
+        return before, after
+    if before.is_http2:
+        return _as_switch(before, after), after
+    return before, _as_switch(after, before)
+
+
+def _as_switch(head: RawHead, other: RawHead) -> RawHead:
+    made: Fields = []
+    if other.status == 101 and (head.status or 0) // 100 == 2:
+        wanted = (b"upgrade", b"connection", _ACCEPT)
+        made = [(one.name, one.value) for one in other.fields if one.key in wanted]
+        made = [one for one in made if head.get(one[0]) is None]
+    return _rebuilt(head.start_line, head, made, list)
+
+
+def _rebuilt(line: bytes, head: RawHead, made: Fields, change: Callable[[Fields], Fields]) -> RawHead:
+    own = change([(one.name, one.value) for one in head.fields if one.name[:1] not in (b"", b":")])
+    lines = [line, *(name + b": " + value for name, value in (*made, *own)), b"", b""]
+    return RawHead.parse(b"\r\n".join(lines))
 
 
 def _for_http2(fields: Iterable[tuple[bytes, bytes]], dropped: tuple[bytes, ...]) -> Fields:

@@ -122,3 +122,19 @@ def test_headers_that_hops_set_themselves_are_left_out():
     assert make_attempt(AttemptRow(1, "edge", None, None, None, None)) == Attempt(
         1, "edge", "/", 0, None, None
     )
+
+
+def test_another_path_without_a_key_takes_all_other_fields_and_no_rival():
+    same: tuple[list[str], list[str]] = (["origin:a", "x-mine:1"], [])
+    content = by_words(n1=same, n2=(["origin:a", "x-mine:1", "via:hop"], []), n3=(["origin:a"], []))
+    before = [edge(1, 1.0, path="/a")]
+    behind = [origin(2, 1.1, path="/x", key=b"k"), origin(3, 1.1, path="/y", key=b"l")]
+    found = join(before, behind, 0, content)
+    assert result(found) == [(1, 2, "fields and time")]
+    # Another one that fits as well: then it is not known which.
+    content = by_words(n1=same, n2=same, n3=same)
+    found = join(before, behind, 0, content)
+    assert result(found) == [(1, None, None)]
+    # Over HTTP/1.1 the key would have come through.
+    found = join([edge(1, 1.0, path="/a", key=b"m")], [origin(2, 1.1, path="/x", key=b"k")], 0, content)
+    assert result(found) == [(1, None, None)]

@@ -4,11 +4,14 @@ import pytest
 
 from wsinspect.handshake.bridging import (
     broken_switch,
+    comparable_requests,
+    comparable_responses,
     connect_fields,
     success_fields,
     switch_fields,
     upgrade_fields,
 )
+from wsinspect.handshake.heads import RawHead
 
 #: RFC 6455 section 1.3.
 KEY, ACCEPT = b"dGhlIHNhbXBsZSBub25jZQ==", b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
@@ -94,3 +97,55 @@ def test_the_answers():
 def test_what_is_wrong_with_a_101(fields, why):
     found = broken_switch(fields, KEY)
     assert (found is None) if why is None else (found is not None and why in found)
+
+
+def head(*lines):
+    return RawHead.parse("\r\n".join([*lines, "", ""]).encode())
+
+
+CONNECT = head(
+    ":method: CONNECT",
+    ":protocol: websocket",
+    ":scheme: https",
+    ":path: /a",
+    ":authority: b",
+    "origin: https://b",
+)
+
+
+def test_requests_of_two_versions_differ_in_what_was_changed_alone():
+    after = head(
+        *("GET /a HTTP/1.1", "origin: https://b", "host: b", "upgrade: WebSocket", "connection: upgrade"),
+        f"Sec-Websocket-Key: {KEY.decode()}",
+    )
+    for pair in (comparable_requests(CONNECT, after), comparable_requests(after, CONNECT)[::-1]):
+        before, other = pair
+        assert other is after
+        assert before.start_line == b"GET /a HTTP/2.0"
+        assert {(one.key, one.value) for one in before.fields} == {
+            (one.key, one.value) for one in after.fields
+        }
+
+
+def test_an_upgrade_that_a_translation_lost_is_missing():
+    before, after = comparable_requests(CONNECT, head("GET /a HTTP/1.1", "origin: https://b", "host: b"))
+    assert before.tokens("upgrade") == ["websocket"]
+    assert after.tokens("upgrade") == []
+
+
+def test_heads_of_one_version_stay_as_they_are():
+    one, other = head("GET /a HTTP/1.1"), head("GET /b HTTP/1.1")
+    assert comparable_requests(one, other) == (one, other)
+    assert comparable_requests(CONNECT, CONNECT) == (CONNECT, CONNECT)
+    assert comparable_responses(one, other) == (one, other)
+
+
+def test_responses_of_two_versions():
+    sent = head("HTTP/1.1 101 Switching Protocols", "Upgrade: websocket", "Connection: Upgrade", "server: s")
+    came = head(":status: 200", "server: s")
+    before, after = comparable_responses(sent, came)
+    assert before is sent
+    assert after.start_line == b"HTTP/2.0 200"
+    assert {one.key for one in after.fields} == {b"upgrade", b"connection", b"server"}
+    _, refused = comparable_responses(sent, head(":status: 502", "server: hop"))
+    assert [one.key for one in refused.fields] == [b"server"]

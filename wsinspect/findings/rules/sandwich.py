@@ -27,6 +27,7 @@ from wsinspect.findings.rules.handshake import client_left, has_failed
 from wsinspect.findings.sandwich import PairFacts
 from wsinspect.findings.software import Mark
 from wsinspect.findings.software import hop_of as first_hop
+from wsinspect.handshake.bridging import comparable_requests
 
 rules = Rules()
 
@@ -534,6 +535,7 @@ def also_changed(pair: PairFacts) -> Iterator[Found]:
         return
     if any(one.weight >= LIKELY for one in pair.suspects):
         return
+    sent, came = comparable_requests(sent, came)
     could = [one for one in pair.suspects if one.weight == POSSIBLE and one.kind != "upgrade"]
     could_lines = tuple(line for one in could for line in one.lines)
     rest = [
