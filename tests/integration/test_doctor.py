@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gzip
 import re
 import socket
+import ssl
 import struct
+import threading
 from itertools import count
 from typing import Any
 
@@ -14,6 +17,7 @@ import pytest
 
 from tests.support.certs import make_certificates
 from tests.support.doctor_lab import (
+    LOOPBACK,
     TIMEOUT_NS,
     Http2Server,
     examine_server,
@@ -436,6 +440,62 @@ def test_a_certificate_for_another_name(tmp_path, host) -> None:
         replies(echo), tls=certificates.server_context(), trusted=(certificates.ca,), host=host
     )
     assert ids(found)[0] == "WS-TLS-013"
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_a_server_that_wants_a_client_certificate_is_not_taken_for_a_silent_one(tmp_path, version) -> None:
+    tls = make_certificates(tmp_path)
+    context = tls.server_context()
+    context.maximum_version = version
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_verify_locations(tls.ca)
+
+    def serve(listener: socket.socket) -> None:
+        # Blocking: asyncio's servers abort such a handshake without an alert.
+        with contextlib.suppress(OSError):
+            while True:
+                accepted, _ = listener.accept()
+                with accepted, contextlib.suppress(OSError), context.wrap_socket(accepted, server_side=True):
+                    pass
+
+    with socket.create_server((LOOPBACK, 0)) as listener:
+        port = listener.getsockname()[1]
+        thread = threading.Thread(target=serve, args=(listener,), daemon=True)
+        thread.start()
+        found = asyncio.run(examined(f"wss://{LOOPBACK}:{port}/", trusted=(tls.ca,)))
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join(20)
+    assert ids(found) == ["WS-TLS-015"]
+
+
+def test_a_tls_port_that_says_nothing_to_plain_requests(tmp_path) -> None:
+    tls = make_certificates(tmp_path)
+
+    async def run() -> Examination:
+        async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.read()
+
+        context = tls.server_context()
+        async with listening(handle, context) as port:
+            return await examined(f"ws://{LOOPBACK}:{port}/")
+
+    found = asyncio.run(run())
+    assert ids(found)[0] == "WS-HS-054"
+    assert "wss is meant" in found.judgement.headline
+
+
+def test_an_upgrade_that_nobody_takes_has_its_causes() -> None:
+    """As Node's http server with Socket.IO at another path: the upgrade is hung up on, a GET gets 404."""
+
+    async def play(head, reader, writer) -> None:
+        if not is_upgrade(head):
+            writer.write(http("404 Not Found"))
+
+    found = examine_server(play)
+    assert ids(found)[0] == "WS-HS-035"
+    first = found.judgement.findings[0]
+    assert "takes an upgrade at this path" in first.causes[0].cause
+    assert any("404" in line for line in first.evidence)
 
 
 def test_tls_asked_of_a_plain_port_and_plain_of_a_tls_port(tmp_path) -> None:

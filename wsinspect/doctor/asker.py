@@ -26,6 +26,7 @@ from wsinspect.doctor.questions import Question
 from wsinspect.doctor.response import MAX_HEAD, ResponseReader
 from wsinspect.doctor.talk import Talk
 from wsinspect.doctor.target import Target
+from wsinspect.doctor.tls_refusal import REQUIRED, wants_certificate
 from wsinspect.findings.facts import ConnectionFacts, EndFact
 from wsinspect.handshake.heads import RawHead
 from wsinspect.handshake.negotiation import Negotiation, negotiate
@@ -297,6 +298,8 @@ class Attempt:
                 ) from None
         except (ssl.SSLError, OSError) as error:
             self._tls = session_facts(None, sni=self.question.target.host, alpn=self._alpn, verify_error=None)
+            if "handshake failure" in _words(error) or isinstance(error, ConnectionError):
+                await self._look_for_refusal(_words(error))
             raise _Broken("tls-server", _tls_words(_words(error))) from None
         self._times["server_tls_done_ns"] = self._asker.now_ns()
         self._where = "request"
@@ -347,6 +350,16 @@ class Attempt:
             ) from None
         self._note_session(reason)
 
+    async def _look_for_refusal(self, words: str) -> None:
+        """Whether the server ended TLS because this client has no certificate.
+
+        Raises:
+            _Broken: that is why.
+        """
+        context = trusting_all(self._alpn)
+        if await wants_certificate(await self._tcp(), context, self.question.target.host):
+            raise _Broken("tls-server", _tls_words(f"{words}: client {REQUIRED}"))
+
     def _note_session(self, verify_error: str | None) -> None:
         assert self._stream is not None
         session = self._stream.writer.get_extra_info("ssl_object")
@@ -363,6 +376,8 @@ class Attempt:
             await self._stream.writer.drain()
         except OSError as error:
             self._server_ended("rst")
+            if self._tls is not None:
+                await self._look_for_refusal("the server ended the connection")
             raise _Broken("response", f"the server closed the connection: {_words(error)}") from None
 
     async def read(self) -> None:
@@ -375,6 +390,8 @@ class Attempt:
                     pass
         head = self._reader.head
         if head is None or head.status is None:
+            if self._tls is not None and self._error and not self._reader.has_begun:
+                await self._look_for_refusal("the server ended the connection")
             raise _Broken("response", self._without_answer())
         if head.status == 101 and self.question.is_handshake:
             self._switched(head)

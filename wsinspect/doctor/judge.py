@@ -140,10 +140,10 @@ def with_accepted(main: Answer, others: Sequence[Answer]) -> Answer:
 
 def _with_controls(finding: Finding, facts: ProbeFacts) -> Finding:
     """A finding about a refusal, with what an ordinary GET got."""
-    if finding.id not in ids_of_group("attempt") or facts.main.facts.status is None:
-        return finding
     get = next(facts.of_kind("get"), None)
-    if get is None:
+    if finding.id == "WS-HS-035" and get is not None and get.facts.status is not None:
+        return _without_a_taker(finding, get)
+    if finding.id not in ids_of_group("attempt") or facts.main.facts.status is None or get is None:
         return finding
     answers = [
         one.line
@@ -160,6 +160,18 @@ def _with_controls(finding: Finding, facts: ProbeFacts) -> Finding:
         confidence="high" if is_blind and finding.id == "WS-HS-002" else finding.confidence,
         causes=tuple(_with_answer(one, facts) for one in finding.causes),
     )
+
+
+def _without_a_taker(finding: Finding, get: Probe) -> Finding:
+    """A server of HTTP that ends upgrades alone: Node's, where no handler takes the path, does that."""
+    causes = (
+        Cause(
+            "nothing in the application takes an upgrade at this path: Socket.IO and ws in Node then hang up",
+            "the path that the server is given (Socket.IO: path, ws: path or the upgrade handler)",
+        ),
+        Cause("the server failed while it handled the upgrade", "its log for this moment"),
+    )
+    return replace(finding, evidence=(*finding.evidence, get.line)[:MAX_EVIDENCE], causes=causes)
 
 
 def _of_our_limits(finding: Finding, main: ConnectionFacts) -> Finding:

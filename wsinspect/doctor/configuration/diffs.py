@@ -23,7 +23,7 @@ _WORD: Final = re.compile(r"[\w-]+")
 #: Directives whose names look like secrets but are not.
 _HARMLESS: Final = re.compile(
     r"(?i)^(auth|auth_basic|auth_request|auth_request_set|authtype|authname|auth_delay|authority|authz.*"
-    r"|.*auth[_-]?(url|type|name|user_file|realm|signin|response-headers)|session[_-]?affinity.*|forward-?auth"
+    r"|.*auth[_-]?(url|type|name|user_file|realm|signin|response-headers)|session[_-]?affinity.*|forward[-_]?auth"
     r"|sessions?|basicauth|basic_?auth|requireauth.*|authuserfile|ext_authz.*|.*authoriz(er|ation-url))$"
 )
 

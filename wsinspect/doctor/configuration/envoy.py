@@ -100,7 +100,18 @@ class Envoy:
             tuple(limits(found)),
             tuple(dict.fromkeys(found.unsure)),
             found,
+            possible=tuple(_upstream(found)),
         )
+
+
+def _upstream(found: Found) -> Iterator[Defect]:
+    """The address of the cluster that it is passed to."""
+    places = walk(found.cluster, ("load_assignment", "endpoints", "lb_endpoints", "endpoint"))
+    for one in places:
+        address = one.get("address", "socket_address")
+        name = f"{address.get('address').text}:{address.get('port_value').text}"
+        words = f"{name} is where it goes: no valid answer came from there"
+        yield Defect("upstream", words, address.get("port_value").at)
 
 
 def _words(found: Found) -> str:

@@ -40,22 +40,35 @@ _EXPLAINS: Final[Mapping[Kind, frozenset[str]]] = {
     ),
     "host": frozenset(("WS-HS-105", "WS-HS-010", "WS-HS-053", "WS-DEV-002")),
     "credentials": frozenset(("WS-HS-105", "WS-HS-009", "WS-HS-010", "WS-HS-050")),
-    "path": frozenset(("WS-HS-106", "WS-HS-011", "WS-HS-004")),
+    "path": frozenset(("WS-HS-106", "WS-HS-011", "WS-HS-004", "WS-HS-051")),
     "route": frozenset(("WS-HS-004", "WS-HS-011", "WS-HS-103", "WS-HS-013", "WS-HS-002")),
     "response": frozenset(("WS-HS-025", "WS-HS-107", "WS-HS-110", "WS-HS-024", "WS-HS-020")),
     "answer": frozenset(
         (
             *("WS-HS-002", "WS-HS-004", "WS-HS-005", "WS-HS-007", "WS-HS-008", "WS-HS-009", "WS-HS-010"),
-            *("WS-HS-011", "WS-HS-019", "WS-HS-020", "WS-HS-021", "WS-HS-023", "WS-HS-103", "WS-HS-017"),
+            *(
+                "WS-HS-011",
+                "WS-HS-019",
+                "WS-HS-020",
+                "WS-HS-021",
+                "WS-HS-023",
+                "WS-HS-103",
+                "WS-HS-017",
+                "WS-HS-053",
+            ),
         )
     ),
     "silent": frozenset(("WS-HS-035", "WS-HS-036", "WS-DEV-005")),
-    "slash": frozenset(("WS-HS-006", "WS-HS-008", "WS-HS-103")),
+    "slash": frozenset(("WS-HS-006", "WS-HS-008", "WS-HS-051", "WS-HS-103")),
+    "tls": frozenset(("WS-TLS-019",)),
+    "size": frozenset(("WS-HS-015",)),
+    "upstream": frozenset(("WS-HS-019", "WS-HS-020", "WS-HS-021")),
     "idle": frozenset(("WS-DROP-002", "WS-DROP-006", "WS-DROP-101", "WS-KA-002", "WS-DROP-009")),
     "lifetime": frozenset(
         ("WS-DROP-003", "WS-DROP-008", "WS-DROP-101", "WS-DROP-006", "WS-DROP-002", "WS-DROP-010")
     ),
-    "handshake": frozenset(("WS-HS-022", "WS-HS-108")),
+    # httpd answers 502 when the application takes longer than ProxyTimeout.
+    "handshake": frozenset(("WS-HS-022", "WS-HS-108", "WS-HS-020")),
     "reload": frozenset(("WS-DROP-004",)),
 }
 #: Servers answer these themselves, too: a defect is one more reason, maybe not the first.
@@ -91,6 +104,12 @@ class Explained:
     index: int
     diffs: tuple[Diff, ...]
 
+    @property
+    def line(self) -> str:
+        """The place, what is wrong there, and where that stands if it is in another file."""
+        elsewhere = f" ({self.defect.at})" if self.defect.at.file != self.met.at.file else ""
+        return f"{self.met.where}: {self.defect.words}{elsewhere}"
+
 
 def with_configuration(
     judgement: Judgement,
@@ -115,7 +134,7 @@ def with_configuration(
                 continue
             better = with_place(finding, explained)
             findings = tuple(better if one is errors[0] else one for one in judgement.findings)
-            words = masked(f"{finding.title}: {explained.met.where}: {explained.defect.words}")
+            words = masked(f"{finding.title}: {explained.line}")
             return replace(judgement, findings=findings, headline=words), explained
         lines = [
             f"{line}, which does not explain it" if line.startswith("this URL meets") else line
@@ -152,7 +171,7 @@ def _explain(
     for read, met in places:
         if met is None or not _may_be_of(finding, read.software):
             continue
-        for defect in (*met.defects, *met.limits):
+        for defect in (*met.defects, *met.limits, *met.possible):
             if finding.id in _EXPLAINS[defect.kind] and _fits(defect, finding):
                 return Explained(read, met, defect, index, _diffs(read, defect))
     return None
@@ -213,7 +232,7 @@ def mended(read: Configuration, edits: Sequence[Edit]) -> Configuration | None:
 def with_place(finding: Finding, explained: Explained) -> Finding:
     """A finding with the place, and the fix that mends it in front of the others."""
     defect, software = explained.defect, explained.configuration.software
-    line = masked(f"{explained.met.where}: {defect.words}")
+    line = masked(explained.line)
     fixes = [
         Fix(software, _fix_text(one, defect), file=one.file, line=one.line, diff=one.shown.rstrip("\n"))
         for one in explained.diffs
@@ -223,13 +242,14 @@ def with_place(finding: Finding, explained: Explained) -> Finding:
         fixes = [Fix(software, masked(f"{defect.at}: {advice}"), file=defect.at.file, line=defect.at.line)]
     rest = [one for one in finding.fixes if one.for_ != software] if explained.diffs else list(finding.fixes)
     unsure = tuple(f"not decided: {masked(one)}" for one in explained.met.unsure)
-    is_sure = finding.id not in _OTHER_CAUSES and not unsure
+    is_possible = defect in explained.met.possible
+    is_sure = finding.id not in _OTHER_CAUSES and not unsure and not is_possible
     rival = Cause(
         line, "apply the diff, or add --prove" if explained.diffs else "change that line, and ask again"
     )
     return replace(
         finding,
-        fault_of="hop" if is_sure or defect.kind in _OF_THE_HOP else finding.fault_of,
+        fault_of="hop" if is_sure or (defect.kind in _OF_THE_HOP and not is_possible) else finding.fault_of,
         hop=finding.hop or NAMES[software],
         confidence="high" if is_sure else finding.confidence,
         evidence=(line, *unsure, *finding.evidence)[:MAX_EVIDENCE],

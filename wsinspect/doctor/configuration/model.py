@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, Literal, NamedTuple, Protocol
 
 from wsinspect.doctor.configuration.sources import Sources
@@ -14,7 +14,8 @@ from wsinspect.doctor.target import Target
 
 #: What a defect breaks: the upgrade, HTTP/2 to the server, a Sec-WebSocket header, Host, another header or
 #: credentials, the path, which server is asked, the 101; "silent": nobody answers; "answer": the hop
-#: answers by itself; the rest are limits.
+#: answers by itself; "tls": TLS ends before a request; "size": the headers are too large; "upstream": where
+#: it is passed to; the rest are limits.
 Kind = Literal[
     "upgrade",
     "h2",
@@ -27,6 +28,9 @@ Kind = Literal[
     "silent",
     "answer",
     "slash",
+    "tls",
+    "size",
+    "upstream",
     "idle",
     "lifetime",
     "handshake",
@@ -87,6 +91,7 @@ class Met:
         at: where that begins.
         defects: what is wrong, the surest first.
         limits: how long it lets a connection idle, live or wait: wrong only where one ended by that.
+        possible: what may be why, by what is not known here: named where nothing surer explains it.
         unsure: what could not be decided, a line each.
         found: the software's own account, for the proof.
     """
@@ -95,6 +100,7 @@ class Met:
     at: Place
     defects: tuple[Defect, ...] = ()
     limits: tuple[Defect, ...] = ()
+    possible: tuple[Defect, ...] = field(default=(), kw_only=True)
     unsure: tuple[str, ...] = ()
     found: Any = None
 

@@ -472,18 +472,26 @@ def not_found(facts: ConnectionFacts) -> Iterator[Found]:
     group="attempt",
 )
 def too_large(facts: ConnectionFacts) -> Iterator[Found]:
+    if is_too_large(facts):
+        head = facts.request_in
+        cookies = sum(map(len, head.get_all("cookie"))) if head else 0
+        size = len(facts.raw_request_in or b"")
+        yield answer(facts, f"the request headers have {size} bytes, {cookies} of them cookies")
+
+
+def is_too_large(facts: ConnectionFacts) -> bool:
+    """Whether the answer says so, or has a status that servers give for it."""
     if not is_refused(facts):
-        return
+        return False
     size = len(facts.raw_request_in or b"")
     said = re.search(
         rb"headers? (fields? )?(is |are )?too large|cookie too large|request header",
         facts.content[:2048],
         re.I,
     )
-    if facts.status in (431, 494) or (facts.status in (400, 413, 502) and (said or size > _LARGE_HEADERS)):
-        head = facts.request_in
-        cookies = sum(map(len, head.get_all("cookie"))) if head else 0
-        yield answer(facts, f"the request headers have {size} bytes, {cookies} of them cookies")
+    return facts.status in (431, 494) or (
+        facts.status in (400, 413, 502) and bool(said or size > _LARGE_HEADERS)
+    )
 
 
 @rules(

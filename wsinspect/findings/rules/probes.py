@@ -23,7 +23,7 @@ from wsinspect.findings.facts import C2S, ConnectionFacts
 from wsinspect.findings.model import FaultOf, Found
 from wsinspect.findings.probes import Probe, ProbeFacts
 from wsinspect.findings.registry import Rules, ids_of_group
-from wsinspect.findings.rules.answers import JS_STATUS
+from wsinspect.findings.rules.answers import JS_STATUS, is_too_large
 from wsinspect.handshake.heads import RawHead
 
 rules = Rules()
@@ -116,7 +116,7 @@ def _deciding(facts: ProbeFacts) -> Probe | None:
 )
 def header_decides(facts: ProbeFacts) -> Iterator[Found]:
     main, works = facts.main.facts, _deciding(facts)
-    if works is None or facts.main.is_accepted or main.status in (101, *_SAYS_WHY):
+    if works is None or facts.main.is_accepted or main.status in (101, *_SAYS_WHY) or is_too_large(main):
         return
     names = works.about.split(",")
     known = _HEADERS.get(names[0]) if len(names) == 1 else None
@@ -222,6 +222,10 @@ def scheme_decides(facts: ProbeFacts) -> Iterator[Found]:
     works, main = facts.accepted("scheme"), facts.main.facts
     if works is not None and main.status not in _REDIRECTS and not _SAYS_PLAIN.search(main.error or ""):
         yield _found(facts, works, title=f"{main.scheme} fails and {works.facts.scheme} works")
+    tls = next(facts.of_kind("scheme"), None)
+    speaks_tls = tls is not None and (tls.facts.server_tls or {}).get("certificate")
+    if tls is not None and speaks_tls and works is None and main.scheme == "ws" and main.status is None:
+        yield _found(facts, tls, title="ws fails, and the port speaks TLS: wss is meant")
 
 
 @rules(

@@ -36,6 +36,8 @@ _ENGINE_WORDS: Final = (
     (4, re.compile(rb'^"?(forbidden|not an accepted origin)', re.I)),
     (5, re.compile(rb'^"?(unsupported protocol version|the client is using an unsupported version)', re.I)),
 )
+#: Socket.IO's default; a URL without `EIO=` and `transport=` gets code 0 there.
+_USUAL_PATH: Final = "/socket.io/"
 #: An application's own text for allowRequest's refusal: neither a page nor JSON, and short.
 _OWN_WORDS: Final = re.compile(rb"^[^<{\[\s][^<{]{0,200}$")
 
@@ -64,7 +66,7 @@ def _engine_code(facts: ConnectionFacts) -> int | None:
         message = str(value.get("message")).lower() if isinstance(value, dict) else ""
         is_known = message == _ENGINE_MESSAGES.get(code)
         return code if is_socketio(facts) or is_known else None
-    if not is_socketio(facts):
+    if not is_socketio(facts) and not facts.path.startswith(_USUAL_PATH):
         return None
     return next((number for number, words in _ENGINE_WORDS if words.match(facts.content[:200])), None)
 

@@ -15,6 +15,8 @@ from wsinspect.findings.registry import Rules
 
 rules = Rules()
 
+#: The alert unrecognized_name (RFC 6066 section 3): nginx's ssl_reject_handshake, HAProxy's strict-sni.
+_UNKNOWN_NAME: Final = re.compile(r"unrecognized[ _]name", re.I)
 _CLOSED: Final = re.compile(r"connection closed|unexpected eof|reset by peer", re.I)
 _PLAIN_ON_TLS: Final = re.compile(
     rb"plain http request was sent to https port|client sent an http request to an https server"
@@ -328,6 +330,9 @@ def other(facts: ConnectionFacts) -> Iterator[Found]:
                 ("a TLS server, or a hop before it, refuses this name or address", "its log for this moment"),
             )
             found = replace(found, causes=causes, topic="scheme")
+        elif _UNKNOWN_NAME.search(_server_error(facts) or ""):
+            found = replace(found, title="The TLS server does not know the name that was asked for (SNI)")
+            found = replace(found, topic="sni", confidence="high")
         yield found
 
 

@@ -9,8 +9,8 @@ from typing import Final
 
 from wsinspect.doctor.configuration.apache import choice
 from wsinspect.doctor.configuration.apache.defects import defects, limits
-from wsinspect.doctor.configuration.apache.tree import HTACCESS, Tree, read_tree, spelled
-from wsinspect.doctor.configuration.model import Met
+from wsinspect.doctor.configuration.apache.tree import HTACCESS, Tree, read_tree, shown, spelled
+from wsinspect.doctor.configuration.model import Defect, Met
 from wsinspect.doctor.configuration.sources import Sources
 from wsinspect.doctor.target import Target
 
@@ -41,6 +41,10 @@ class Apache:
         found, answer = choice.meets(tree, target)
         wrong = [answer] if answer is not None else list(defects(found, target, version))
         passing = found.passing
+        possible: tuple[Defect, ...] = ()
+        if passing is not None:
+            goes = f"'{shown(passing.directive)}' is where it goes: no valid answer came from there"
+            possible = (Defect("upstream", goes, passing.directive.at),)
         place = passing.location or passing.directive if passing else found.host
         if place is None:
             place = tree.first
@@ -57,4 +61,5 @@ class Apache:
             tuple(limits(found)),
             tuple(dict.fromkeys(found.unsure)),
             found,
+            possible=possible,
         )

@@ -62,12 +62,14 @@ class Found:
     Attributes:
         chain: the site, then the blocks within it.
         proxy: the `reverse_proxy`; None if there is none for this path.
+        possible: what may answer, by what is not known here.
     """
 
     tree: Tree
     chain: tuple[Directive, ...]
     proxy: Directive | None = None
     unsure: list[str] = field(default_factory=list)
+    possible: list[Defect] = field(default_factory=list)
 
     @property
     def site(self) -> Directive:
@@ -120,6 +122,7 @@ class Caddy:
             tuple(limits(found)),
             tuple(dict.fromkeys(found.unsure)),
             found,
+            possible=tuple(found.possible),
         )
 
 
@@ -233,7 +236,11 @@ class _Walk:
         for one in self._sorted(block, is_route):
             if one.name in ("handle", "handle_path") and in_group:
                 continue
+            known = len(self._found.unsure)
             if not self._matches(one):
+                if len(self._found.unsure) > known and one.name in ("respond", "redir", "error"):
+                    words = f"'{one.words}' answers if its matcher holds, which is not known here"
+                    self._found.possible.append(Defect("answer", words, one.at, status=self._status(one)))
                 continue
             if one.name in _BLOCKS:
                 in_group = in_group or one.name != "route"
@@ -307,13 +314,13 @@ class _Walk:
         args = one.args[1:] if self._matcher(one) is not None else one.args
         if one.name == "reverse_proxy":
             self._found.proxy = one
+            words = f"'{one.words}' is where it goes: no valid answer came from there"
+            self._found.possible.append(Defect("upstream", words, one.at))
             yield from self._proxy(one)
             return True
         if one.name in ("respond", "redir", "error", "abort"):
-            number = next((int(arg) for arg in args if arg.isdigit() and len(arg) == 3), None)
-            named = {"permanent": 301, "temporary": 302}.get(args[-1] if args else "")
-            status = number or named or {"respond": 200, "redir": 302, "error": 500}.get(one.name)
-            yield Defect("answer", f"'{one.words}' answers before any server is asked", one.at, status=status)
+            words = f"'{one.words}' answers before any server is asked"
+            yield Defect("answer", words, one.at, status=self._status(one))
             return True
         if one.name in ("basic_auth", "basicauth"):
             yield Defect(
@@ -326,7 +333,8 @@ class _Walk:
         elif one.name == "uri" and len(args) > 1 and args[0] == "strip_prefix":
             yield from self._stripped(one, args[1])
         elif one.name == "forward_auth":
-            self._found.unsure.append(f"'{one.words}' in {one.at} asks another server first")
+            words = f"'{one.words}' asks another server first, and its refusal is the answer"
+            self._found.possible += [Defect("answer", words, one.at, status=code) for code in (401, 403)]
         elif one.name == "php_fastcgi":
             yield Defect("upgrade", "'php_fastcgi' cannot carry an upgrade", one.at)
             return True
@@ -336,6 +344,13 @@ class _Walk:
         elif one.name == "import":
             self._found.unsure.append(f"'{one.words}' in {one.at} was not read")
         return False
+
+    def _status(self, one: Directive) -> int | None:
+        """What `respond`, `redir` and `error` answer with."""
+        args = one.args[1:] if self._matcher(one) is not None else one.args
+        number = next((int(arg) for arg in args if arg.isdigit() and len(arg) == 3), None)
+        named = {"permanent": 301, "temporary": 302}.get(args[-1] if args else "")
+        return number or named or {"respond": 200, "redir": 302, "error": 500}.get(one.name)
 
     def _stripped(self, one: Directive, prefix: str) -> Iterator[Defect]:
         if prefix and self._path.startswith(prefix):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from wsinspect.doctor.configuration.haproxy.conditions import Conditions
@@ -26,12 +26,14 @@ class Found:
     Attributes:
         frontend: where it comes in; a `listen` is its backend, too.
         backend: where it goes on to; None if it is answered before, or nobody knows.
+        possible: answers by conditions that are not known here, and where it is passed to.
     """
 
     tree: Tree
     frontend: Section
     backend: Section | None = None
     unsure: list[str] = field(default_factory=list)
+    possible: list[Defect] = field(default_factory=list)
 
 
 def meets(tree: Tree, target: Target) -> tuple[Found, list[Defect]] | None:
@@ -113,11 +115,16 @@ class _Walk:
                 continue
             action = line.words[0] if line.words[0] == "redirect" else line.words[1]
             defect = self._rule(line, action)
-            if defect is not None and self._request.holds(line, section):
+            known = len(self._found.unsure)
+            holds = (defect is not None or action in _PATHS) and self._request.holds(line, section)
+            if defect is not None and defect.kind == "answer" and len(self._found.unsure) > known:
+                words = f"'{line.text}' answers if its condition holds, which is not known here"
+                self._found.possible.append(replace(defect, words=words))
+            if defect is not None and holds:
                 yield defect
                 if defect.kind == "answer":
                     return
-            elif action in _PATHS and self._request.holds(line, section):
+            elif action in _PATHS and holds:
                 yield from self._path_rule(line, action)
         for line in section.inherited("http-response"):
             header = line.words[2] if len(line.words) > 2 else ""
@@ -182,6 +189,9 @@ class _Walk:
 
     def _servers(self, backend: Section) -> Iterator[Defect]:
         for line in backend.all("server"):
+            if len(line.words) > 2:
+                passed = f"'server {line.words[1]} {line.words[2]}' is where it goes: no valid answer came"
+                self._found.possible.append(Defect("upstream", passed, line.at))
             words = line.words[2:]
             alpn = words[words.index("alpn") + 1] if "alpn" in words[:-1] else ""
             proto = words[words.index("proto") + 1] if "proto" in words[:-1] else ""

@@ -52,4 +52,5 @@ class HAProxy:
             tuple(limits(found)),
             tuple(dict.fromkeys(found.unsure)),
             found,
+            possible=tuple(found.possible),
         )

@@ -39,6 +39,7 @@ class Met:
         variables: those that are known, without `$`.
         maps: the `map` of each variable, by its name without `$`.
         unsure: what could not be decided.
+        doubtful: an `if` whose condition is not known here.
     """
 
     chain: tuple[Directive, ...]
@@ -46,6 +47,7 @@ class Met:
     variables: dict[str, str] = field(default_factory=dict)
     maps: dict[str, Directive] = field(default_factory=dict)
     unsure: list[str] = field(default_factory=list)
+    doubtful: list[Directive] = field(default_factory=list)
 
     @property
     def innermost(self) -> Directive:
@@ -521,6 +523,7 @@ class _Walk:
             return holds(self.met, one.args)
         except UndecidedError as error:
             self.met.unsure.append(f"if at {one.where}: {error} is not known here")
+            self.met.doubtful.append(one)
             return False
 
 

@@ -46,6 +46,11 @@ def defects(met: Met, tree: Tree, version: tuple[int, ...] | None, path: str) ->
         version: of the nginx that runs; None if it is not known.
         path: of the URL, without its query.
     """
+    reject = met.effective("ssl_reject_handshake")
+    if reject is not None and reject.args[:1] == ("on",):
+        server = next((one for one in met.chain if one.name == "server"), met.innermost)
+        words = f"'{reject.words}': no other server of {server.where} has this name, so TLS is refused"
+        yield Defect("tls", words, reject.at, advice="add the name to the 'server_name' of the right server")
     yield from _answers(met)
     if met.answer is not None:
         return
@@ -107,6 +112,48 @@ def limits(met: Met, tree: Tree) -> Iterator[Defect]:
         yield Defect("reload", words, reload.at, (), seconds_of(reload.args[0]))
 
 
+def possible(met: Met, tree: Tree) -> Iterator[Defect]:
+    """What may be why, by what is not known here: limits, conditions, and the server that it is passed to."""
+    for one in met.doubtful:
+        for inner in one.all("return"):
+            if inner.args and inner.args[0].isdigit():
+                words = f"'{inner.words}' answers if the 'if' around it holds, which is not known here"
+                yield Defect("answer", words, inner.at, status=int(inner.args[0]))
+    for name in ("limit_conn", "limit_req"):
+        limit, code = met.effective(name), met.effective(f"{name}_status")
+        status = int(code.args[0]) if code is not None and code.args and code.args[0].isdigit() else 503
+        if limit is not None:
+            words = f"'{limit.words}' answers {status} to what is beyond it"
+            yield Defect("answer", words, limit.at, status=status)
+    yield from _header_size(met)
+    proxied = passing(met)
+    if proxied is not None and proxied.args:
+        at = _upstream(tree, proxied.args[0]) or proxied
+        words = f"'{at.words}' is where it goes: no valid answer came from there"
+        yield Defect("upstream", words, at.at)
+
+
+def _header_size(met: Met) -> Iterator[Defect]:
+    """Larger requests are answered with 400 (431 is not nginx's)."""
+    one = met.effective("large_client_header_buffers")
+    server = next((block for block in met.chain if block.name == "server"), met.innermost)
+    words = f"'{one.words}'" if one else "no 'large_client_header_buffers': its default is 4 8k"
+    yield Defect(
+        "size",
+        f"{words}: a line of the request may not be longer than one of them",
+        (one or server).at,
+        advice="large_client_header_buffers 4 32k;   # in the default server of this address, or in http",
+    )
+
+
+def _upstream(tree: Tree, url: str) -> Directive | None:
+    """The `server` of the `upstream` that a `proxy_pass` names, where there is one."""
+    name = re.sub(r"^\w+://", "", url).partition("/")[0]
+    blocks = [*tree.root, *(inner for one in tree.root if one.name == "http" for inner in one.block or ())]
+    named = next((one for one in blocks if one.name == "upstream" and one.args[:1] == (name,)), None)
+    return None if named is None else named.get("server")
+
+
 def seconds_of(text: str) -> float | None:
     """A time as nginx writes it: `60`, `60s`, `1h30m`; None if it is not one."""
     parts = re.fullmatch(r"(?:\d+(?:ms|[smhdwMy])?\s*)+", text)
@@ -126,6 +173,10 @@ def _answers(met: Met) -> Iterator[Defect]:
             status = 301 if "permanent" in answer.args[2:] else 302
         elif status is None:
             status = 302
+        if status == 444:
+            words = f"'{_short(answer)}' closes the connection without an answer"
+            yield Defect("silent", words, answer.at)
+            return
         yield Defect(
             "answer", f"'{_short(answer)}' answers before any server is asked", answer.at, status=status
         )
@@ -227,9 +278,8 @@ def _upgrade(met: Met, proxied: Directive, edits: Edits, known: tuple[int, ...] 
                 if value
                 else ", which removes it"
             )
-            words.append(
-                f"'{one.words}'{made or (' removes Upgrade' if name == 'upgrade' and not value else '')}"
-            )
+            shown = f"{one.name} {as_args(one.args)}"
+            words.append(f"'{shown}'{made or (f' removes {name.title()}' if not value else '')}")
             replaced += edits.replacing(one, line)
     if words:
         mended = (*edits.adding(tuple(missing)), *replaced) if missing else tuple(replaced)
@@ -247,7 +297,7 @@ def _headers(met: Met, edits: Edits) -> Iterator[Defect]:
         own = f"$http_{name.replace('-', '_')}"
         if one.args[1] == own or not (name.startswith("sec-websocket-") or name in _CREDENTIALS):
             continue
-        shown = f"'proxy_set_header {one.args[0]}'"
+        shown = f"'proxy_set_header {as_args(one.args)}'"
         words = f"{shown} removes it" if not one.args[1] else f"{shown} changes it"
         kind = "websocket" if name.startswith("sec-") else "credentials"
         line = f"proxy_set_header {one.args[0]} {own};"
@@ -280,7 +330,8 @@ def _path(met: Met, proxied: Directive, edits: Edits, path: str) -> Iterator[Def
     if changed != normalised(path):
         one = next((one for block in met.chain for one in block.block or () if one.name == "rewrite"), None)
         at = (one or proxied).at
-        yield Defect("path", f"'{one.words if one else 'rewrite'}' makes {path} into {changed}", at)
+        words = f"'{one.words if one else 'rewrite'}' makes {path} into {changed}"
+        yield Defect("path", words, at, edits.removing(one) if one else ())
         return
     match = re.match(r"(https?://[^/$]+)(/[^$]*)$", target)
     if match is None or inner.name != "location" or not path.startswith(inner.args[-1]):
@@ -337,6 +388,17 @@ class Edits:
         """Another directive in the place of one."""
         span = _span(self._texts.get(one.file, ""), one)
         return () if span is None else (Edit(one.file, span[0], span[1], line),)
+
+    def removing(self, one: Directive) -> tuple[Edit, ...]:
+        """A directive taken out, with its line where it has one of its own."""
+        text = self._texts.get(one.file, "")
+        span = _span(text, one)
+        if span is None:
+            return ()
+        shown = Lines(one.file, text)
+        first, last = shown.start(shown.line_of(span[0])), shown.start(shown.line_of(span[1] - 1) + 1)
+        is_alone = not text[first : span[0]].strip() and not text[span[1] : last].strip()
+        return (Edit(one.file, first, last, "") if is_alone else Edit(one.file, *span, ""),)
 
     def _with_inherited(self, added: tuple[str, ...]) -> tuple[str, ...]:
         place = self._block

@@ -9,7 +9,7 @@ from typing import Final
 
 from wsinspect.doctor.configuration.model import Met
 from wsinspect.doctor.configuration.nginx import choice
-from wsinspect.doctor.configuration.nginx.defects import defects, limits
+from wsinspect.doctor.configuration.nginx.defects import defects, limits, possible
 from wsinspect.doctor.configuration.nginx.tree import Tree, read_tree
 from wsinspect.doctor.configuration.sources import Sources
 from wsinspect.doctor.target import Target
@@ -47,4 +47,7 @@ class Nginx:
         for unread in [one for block in met.chain for one in choice.unread_in(block)]:
             met.unsure.append(f"'{unread.words}' in {unread.where} was not read: what it sets is not known")
         inner = met.innermost
-        return Met(inner.words, inner.at, found, waits, tuple(dict.fromkeys(met.unsure)), met)
+        doubts = tuple(possible(met, tree))
+        return Met(
+            inner.words, inner.at, found, waits, tuple(dict.fromkeys(met.unsure)), met, possible=doubts
+        )

@@ -1,0 +1,164 @@
+"""Which line explains a finding: the surest first, then what depends on what is not known, never more."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support.configurations import git_applies, judgement, read_in
+from wsinspect.doctor.configuration.judging import with_configuration
+from wsinspect.doctor.target import parse_target
+
+NGINX = """events {}
+http {
+    upstream app { server 127.0.0.1:3000; }
+    limit_conn_zone $binary_remote_addr zone=addr:1m;
+    server {
+        listen 443 ssl default_server;
+        ssl_reject_handshake on;
+    }
+    server {
+        listen 443 ssl;
+        server_name app.example;
+        large_client_header_buffers 2 1k;
+        proxy_http_version 1.1;
+        proxy_set_header Host $http_host;
+        proxy_set_header Upgrade $http_upgrade;
+        proxy_set_header Connection $http_connection;
+        location /closed { return 444; }
+        location /limited { limit_conn addr 1; proxy_pass http://app; }
+        location /asked {
+            if ($remote_addr ~ ^10) {
+                return 403;
+            }
+            proxy_pass http://app;
+        }
+        location /moved {
+            rewrite ^/moved(.*)$ /elsewhere$1 break;
+            proxy_pass http://app;
+        }
+        location / { proxy_pass http://app; }
+    }
+}
+"""
+HAPROXY = """defaults
+    mode http
+frontend web
+    bind :80
+    http-request deny if { path_beg /deny } !{ src 10.0.0.0/8 }
+    http-request auth realm x if { path_beg /auth } !{ http_auth(users) }
+    http-request deny deny_status 429 if { path_beg /never } { path_beg /else }
+    default_backend app
+backend app
+    server one 127.0.0.1:3000
+"""
+CADDY = """app.example {
+    @inside remote_ip 10.0.0.0/8
+    respond @inside 403
+    forward_auth /asked* auth:9000 {
+        uri /check
+    }
+    rewrite /moved /elsewhere
+    reverse_proxy app:3000
+}
+"""
+APACHE = """ProxyPreserveHost On
+ProxyTimeout 5
+ProxyPass / http://127.0.0.1:3000/ upgrade=websocket
+"""
+ENVOY = """static_resources:
+  listeners:
+  - address: {socket_address: {address: 0.0.0.0, port_value: 80}}
+    filter_chains:
+    - filters:
+      - name: envoy.filters.network.http_connection_manager
+        typed_config:
+          upgrade_configs: [{upgrade_type: websocket}]
+          route_config:
+            virtual_hosts:
+            - domains: ["*"]
+              routes:
+              - {match: {prefix: /}, route: {cluster: app}}
+  clusters:
+  - name: app
+    load_assignment:
+      endpoints:
+      - lb_endpoints:
+        - endpoint:
+            address:
+              socket_address:
+                address: 127.0.0.1
+                port_value: 3000
+"""
+FORBIDDEN = ("WS-HS-010", "HTTP/1.1 403 Forbidden")
+UNAVAILABLE = ("WS-HS-021", "HTTP/1.1 503 Service Unavailable")
+GATEWAY = ("WS-HS-020", "HTTP/1.1 502 Bad Gateway after 5.01 s")
+ELSEWHERE = ("WS-HS-011", "HTTP/1.1 404 Not Found")
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "url", "finding", "line"),
+    [
+        ("nginx.conf", NGINX, "wss://app.example/closed", ("WS-HS-035", "no answer"), "return 444"),
+        ("nginx.conf", NGINX, "wss://app.example/limited", UNAVAILABLE, "limit_conn addr 1"),
+        ("nginx.conf", NGINX, "wss://app.example/asked", FORBIDDEN, "return 403"),
+        ("nginx.conf", NGINX, "wss://app.example/moved", ELSEWHERE, "rewrite ^/moved"),
+        ("nginx.conf", NGINX, "wss://app.example/", GATEWAY, "server 127.0.0.1:3000"),
+        ("nginx.conf", NGINX, "wss://app.example/", ("WS-HS-015", "400"), "large_client_header_buffers 2 1k"),
+        ("nginx.conf", NGINX, "wss://other.example/", ("WS-TLS-019", "alert"), "ssl_reject_handshake on"),
+        ("haproxy.cfg", HAPROXY, "ws://h/deny", FORBIDDEN, "http-request deny"),
+        ("haproxy.cfg", HAPROXY, "ws://h/auth", ("WS-HS-009", "HTTP/1.1 401"), "http-request auth"),
+        ("haproxy.cfg", HAPROXY, "ws://h/", UNAVAILABLE, "server one 127.0.0.1:3000"),
+        ("Caddyfile", CADDY, "wss://app.example/", FORBIDDEN, "respond @inside 403"),
+        ("Caddyfile", CADDY, "wss://app.example/asked", ("WS-HS-009", "HTTP/1.1 401"), "forward_auth"),
+        ("Caddyfile", CADDY, "wss://app.example/moved", ("WS-HS-051", "HTTP/1.1 404"), "rewrite /moved"),
+        ("Caddyfile", CADDY, "wss://app.example/", GATEWAY, "reverse_proxy app:3000"),
+        ("httpd.conf", APACHE, "ws://h/", UNAVAILABLE, "ProxyPass /"),
+        ("httpd.conf", APACHE, "ws://h/", GATEWAY, "ProxyTimeout 5"),
+        ("envoy.yaml", ENVOY, "ws://h/", UNAVAILABLE, "port_value: 3000"),
+    ],
+)
+def test_the_line_that_explains_it(tmp_path, file, text, url, finding, line) -> None:
+    read = read_in(tmp_path, {file: text})
+    rule, evidence = finding
+    _, explained = with_configuration(judgement(rule, evidence), (read,), parse_target(url)[0])
+    assert explained is not None
+    assert line in text.splitlines()[explained.defect.at.line - 1]
+    if explained.defect.edits:
+        git_applies(read, explained.defect)
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "url", "finding"),
+    [
+        # Another status than the condition that is not known answers with.
+        ("nginx.conf", NGINX, "wss://app.example/asked", ("WS-HS-011", "HTTP/1.1 404")),
+        ("nginx.conf", NGINX, "wss://app.example/", FORBIDDEN),
+        ("haproxy.cfg", HAPROXY, "ws://h/", FORBIDDEN),
+        ("haproxy.cfg", HAPROXY, "ws://h/never", ("WS-HS-016", "HTTP/1.1 429")),
+        ("Caddyfile", CADDY, "wss://app.example/", ("WS-HS-009", "HTTP/1.1 401")),
+        ("httpd.conf", APACHE, "ws://h/", ("WS-HS-020", "HTTP/1.1 502 Proxy Error after 12 ms")),
+    ],
+)
+def test_what_does_not_fit_is_not_blamed(tmp_path, file, text, url, finding) -> None:
+    read = read_in(tmp_path, {file: text})
+    rule, evidence = finding
+    _, explained = with_configuration(judgement(rule, evidence), (read,), parse_target(url)[0])
+    assert explained is None or explained.defect.kind == "upstream"
+
+
+def test_what_depends_on_the_unknown_is_not_sure(tmp_path) -> None:
+    read = read_in(tmp_path, {"haproxy.cfg": HAPROXY})
+    better, _ = with_configuration(judgement(*FORBIDDEN), (read,), parse_target("ws://h/deny")[0])
+    assert better.findings[0].confidence != "high"
+    assert "which is not known here" in better.headline
+
+
+def test_a_place_in_another_file_is_named_with_it(tmp_path) -> None:
+    files = {
+        "httpd.conf": f"DocumentRoot {tmp_path}/html\n"
+        f"<Directory {tmp_path}/html>\nAllowOverride All\n</Directory>\n",
+        "html/.htaccess": "# closed\nRequire all denied\n",
+    }
+    read = read_in(tmp_path, files, "httpd.conf")
+    better, _ = with_configuration(judgement(*FORBIDDEN), (read,), parse_target("ws://h/")[0])
+    assert f"({tmp_path}/html/.htaccess:2)" in better.headline
