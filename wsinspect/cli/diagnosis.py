@@ -19,7 +19,7 @@ from wsinspect.diagnosis.facts import diagnose
 from wsinspect.diagnosis.hops import Hop, Sandwich, diagnose_hop
 from wsinspect.doctor.configuration.judging import explain_finding
 from wsinspect.doctor.configuration.reading import Configuration
-from wsinspect.doctor.target import Target, target_of_handshake
+from wsinspect.doctor.recorded import recorded_target
 from wsinspect.errors import UsageError
 from wsinspect.findings.model import Finding
 from wsinspect.findings.sandwich import PairFacts
@@ -203,17 +203,8 @@ def _placed(capture: Capture, finding: Finding, places: Sequence[Configuration])
     """The finding with its line in a configuration, where one explains it."""
     if not places or finding.severity == "note" or finding.connection is None:
         return finding
-    target = _target(capture, finding.connection)
+    target = recorded_target(capture.connection(finding.connection), capture.handshake(finding.connection))
     return finding if target is None else explain_finding(finding, places, target)[0]
-
-
-def _target(capture: Capture, connection: int) -> Target | None:
-    """What a hop was asked for: the host in the request, at the port that was connected to."""
-    row, handshake = capture.connection(connection), capture.handshake(connection)
-    if row is None or row.port is None:
-        return None
-    request = None if handshake is None else handshake.request_out or handshake.request_in
-    return target_of_handshake(row.scheme or "ws", row.host or "", row.port, row.path or "/", request)
 
 
 #: Events of connections in which no WebSocket attempt was seen: what happened, and what to do.

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Final
 from urllib.parse import parse_qsl, urlencode
 
-from wsinspect.doctor.target import Extras, Target
+from wsinspect.capture.records import Connection, Handshake
+from wsinspect.doctor.target import Extras, Target, target_of_handshake
 from wsinspect.handshake.heads import RawHead
 from wsinspect.net import parse_address
 
@@ -73,3 +74,12 @@ def without_session(target: Target) -> Target:
         return target
     kept = [pair for pair in parse_qsl(target.query, keep_blank_values=True) if pair[0] not in _OF_SESSION]
     return target._replace(target=f"{target.path}?{urlencode(kept)}")
+
+
+def recorded_target(connection: Connection | None, handshake: Handshake | None) -> Target | None:
+    """What a hop was asked for: the host in the request, at the port that was connected to."""
+    if connection is None or connection.port is None:
+        return None
+    request = None if handshake is None else handshake.request_out or handshake.request_in
+    scheme, host, path = connection.scheme or "ws", connection.host or "", connection.path or "/"
+    return target_of_handshake(scheme, host, connection.port, path, request)

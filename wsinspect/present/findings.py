@@ -56,6 +56,13 @@ def finding_lines(
         first, *rest = escape_lines(fix.text)
         yield _named("fix", f"{escape(NAMES.get(fix.for_, fix.for_))}: {first}", "title")
         yield from (_named("", line) for line in rest)
+        if fix.proven is not None and not any(line.startswith("proven:") for line in one.evidence):
+            tried = fix.proven
+            yield _named(
+                "proven",
+                escape(f"{tried.program} {tried.version}, before: {tried.before}, after: {tried.after}"),
+                "title",
+            )
 
 
 def _named(name: str, words: str, style: str = "") -> Line:

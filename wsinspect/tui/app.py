@@ -164,6 +164,7 @@ class InspectApp(App[int]):
         import wsinspect.faults.presets
         import wsinspect.faults.scenario
         import wsinspect.tui.dialogs.by_hand
+        import wsinspect.tui.dialogs.configuration
         import wsinspect.tui.dialogs.export
         import wsinspect.tui.dialogs.rule  # noqa: F401
 

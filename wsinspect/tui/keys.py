@@ -121,7 +121,16 @@ TIMELINE_KEYS: Final = (
     Key("y", "y", "copy", "copy the URL (timeline)", "timeline.copy"),
 )
 #: Keys of the findings page.
-FINDING_KEYS: Final = (Key("y", "y", "copy", "copy the finding with its fix (findings)", "findings.copy"),)
+FINDING_KEYS: Final = (
+    Key(
+        "r",
+        "r",
+        "read_configuration",
+        "read the proxy's configuration: the file, the line and the diff (findings)",
+        "findings.configuration",
+    ),
+    Key("y", "y", "copy", "copy the finding with its fix (findings)", "findings.copy"),
+)
 #: Keys of the faults page.
 FAULT_KEYS: Final = (
     Key("a", "a", "add_fault", "add a rule (faults)", "faults.add"),
@@ -222,6 +231,7 @@ FOOTER: Final[dict[str, tuple[FooterKey, ...]]] = {
     ),
     "findings": (
         FooterKey("back", "back"),
+        FooterKey("findings.configuration", "read configuration"),
         FooterKey("findings.copy", "copy"),
         FooterKey("connection.doctor", "doctor"),
         FooterKey("help", "help"),

@@ -22,6 +22,7 @@ from wsinspect.text import counted, escape, grouped
 from wsinspect.tui.engine.link import NO_ENGINE, SILENT, Answer, ControlLink, EngineView, Work
 from wsinspect.tui.keys import BY_ID, FooterKey
 from wsinspect.tui.model import DISCONNECTED, LIVE, Model
+from wsinspect.tui.places import Places
 from wsinspect.tui.playback import Playback
 from wsinspect.tui.selection import DEFAULT_GAP_NS, Selection
 from wsinspect.tui.settings import read_settings, settings_path, write_settings
@@ -87,6 +88,7 @@ class Workspace:
         is_paused: the frame table stands still.
         chosen_connection: the one that a key about a connection is for; kept by the main page.
         keymap: keys by id, where the user has changed them.
+        places: the configurations of hops that were read, for this session.
     """
 
     def __init__(
@@ -116,6 +118,7 @@ class Workspace:
         self.is_paused = False
         self.chosen_connection: Callable[[], int | None] = lambda: self.selection.connection
         self.keymap: dict[str, str] = {}
+        self.places = Places()
         self._said_words = ""
         self._said_until = 0.0
 

@@ -151,6 +151,11 @@ def explain_finding(
     return (finding, None) if explained is None else (with_place(finding, explained), explained)
 
 
+def is_explainable(finding: Finding) -> bool:
+    """Whether a line of a hop's configuration could be why."""
+    return any(finding.id in rules for rules in _EXPLAINS.values())
+
+
 def masked(words: str) -> str:
     """Words that quote a configuration, without secrets in what is quoted."""
     quoted = re.sub(r"'([^']*)'", lambda match: f"'{masked_line(match[1])}'", words)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual.binding import Binding, BindingType
 from textual.message import Message
@@ -20,6 +20,9 @@ from wsinspect.tui.screens.page import Page
 from wsinspect.tui.widgets.base import LinePane
 from wsinspect.tui.workspace import Workspace
 
+if TYPE_CHECKING:
+    from wsinspect.doctor.target import Target
+
 
 class FindingsPane(LinePane):
     """What the capture's findings say, most severe first, the chosen one in full."""
@@ -32,7 +35,8 @@ class FindingsPane(LinePane):
     help_title = "Findings"
     help_text = (
         "Every finding in the capture, with the chosen one in full below: page down scrolls it. "
-        "Enter goes to the frame or connection, y copies it with its fix."
+        "Enter goes to the frame or connection, y copies it with its fix, r reads the proxy's configuration "
+        "and names the line."
     )
 
     def __init__(self, workspace: Workspace, *, id: str | None = None) -> None:
@@ -98,7 +102,23 @@ class FindingsPane(LinePane):
         return self._details
 
     def _lines_of(self, finding: FindingRow) -> list[Line]:
-        return list(finding_lines([finding_of(finding)], severity_sign(finding.severity, self.glyphs)))
+        placed = self.workspace.places.placed(finding, finding_of(finding), self.target_of)
+        lines = list(finding_lines([placed.finding], severity_sign(finding.severity, self.glyphs)))
+        if placed.words:
+            lines.append([("  ", ""), (escape(placed.words), "muted")])
+        return lines
+
+    def target_of(self, connection: int) -> Target | None:
+        """What the hop was asked for by a connection."""
+        from wsinspect.doctor.recorded import recorded_target
+
+        row = self.model.connections.get(connection)
+        return recorded_target(row, self.workspace.selection.handshake(connection))
+
+    def read_again(self) -> None:
+        """Other configurations are known: draw the chosen one anew."""
+        self._detailed = None
+        self.refresh()
 
     def action_details(self, step: int) -> None:
         """Another screen of the chosen finding."""
@@ -170,6 +190,23 @@ class FindingsScreen(Page):
         """Findings may have been taken back for better ones."""
         self.findings.clamp()
         super().grown()
+
+    def action_read_configuration(self) -> None:
+        """Ask where the hop's configuration is; its line and the diff belong to the chosen finding then."""
+        from wsinspect.doctor.configuration.judging import is_explainable
+        from wsinspect.tui.dialogs.configuration import ConfigurationDialog
+
+        row = self.findings.chosen()
+        if row is None or self.app.screen is not self:
+            return
+        finding = finding_of(row)
+        target = None if row.connection_id is None else self.findings.target_of(row.connection_id)
+        if target is None or not is_explainable(finding):
+            self.workspace.say("r: no configuration of a proxy explains this finding")
+            return
+        self.app.push_screen(
+            ConfigurationDialog(self.workspace, row.id, finding, target, self.findings.read_again)
+        )
 
     def action_copy(self) -> None:
         """The chosen finding with its fix."""
