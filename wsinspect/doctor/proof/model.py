@@ -44,6 +44,7 @@ class Setup:
         check: a command that only checks the configuration; None if the program has none.
         left_out: what was not taken over, in its own words.
         origins: for each line of a file, from 1, where it comes from.
+        is_entered: whether the program looks into the folder once it has given up the rights of root.
     """
 
     files: dict[str, str]
@@ -51,6 +52,7 @@ class Setup:
     check: Sequence[str] | None = None
     left_out: list[str] = field(default_factory=list)
     origins: Mapping[str, Sequence[Place | None]] = field(default_factory=dict)
+    is_entered: bool = False
 
 
 class Writer:

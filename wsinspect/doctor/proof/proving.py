@@ -251,6 +251,9 @@ class _Run:
             place = folder / name
             place.parent.mkdir(parents=True, exist_ok=True)
             place.write_text(text, "utf-8", "surrogateescape")
+        if setup.is_entered:
+            for one in (folder, folder.parent):
+                one.chmod(0o711)  # entered, not listed; our own, and gone with the proof
 
     def _in_its_words(self, said: str, setup: Setup, folder: Path) -> str:
         """What the program says of the configuration, with the file and line that are meant."""

@@ -115,7 +115,7 @@ class ConfigurationDialog(Dialog):
             self.verdict(self.workspace.glyphs.note, _EXPLAINED, "muted")
 
     def submit(self) -> None:
-        """Read it."""
+        """Read what the path names, in a thread."""
         paths = self._paths()
         if self._reading is not None or not paths[0]:
             return

@@ -116,7 +116,7 @@ class FindingsPane(LinePane):
         return recorded_target(row, self.workspace.selection.handshake(connection))
 
     def read_again(self) -> None:
-        """Other configurations are known: draw the chosen one anew."""
+        """Other configurations are known: draw the chosen one again."""
         self._detailed = None
         self.refresh()
 

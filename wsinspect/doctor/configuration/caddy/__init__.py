@@ -1,1 +1,1 @@
-"""Caddy: the Caddyfile, read with its lines; `caddy adapt` keeps none."""
+"""Caddy: the Caddyfile, read with its lines (`caddy adapt` keeps none), and its configuration in JSON."""

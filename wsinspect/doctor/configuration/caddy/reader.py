@@ -263,7 +263,7 @@ class _Walk:
             if matcher is None or matcher == "*":
                 return True
             if matcher.startswith("/"):
-                return _fits_path(self._path, matcher)
+                return fits_path(self._path, matcher)
             named = self._named.get(matcher)
             return named is not None and all(self._test(each) for each in _tests(named))
         except UndecidedError as error:
@@ -273,7 +273,7 @@ class _Walk:
     def _test(self, test: Directive) -> bool:
         name, args = test.name, test.args
         if name == "path":
-            return any(_fits_path(self._path, one) for one in args)
+            return any(fits_path(self._path, one) for one in args)
         if name == "path_regexp":
             return bool(search(args[-1] if args else "", self._path))
         if name == "host":
@@ -454,7 +454,7 @@ def _tests(named: Directive) -> list[Directive]:
     return [Directive(name, tuple(args), named.file, named.line, named.last)]
 
 
-def _fits_path(path: str, pattern: str) -> bool:
+def fits_path(path: str, pattern: str) -> bool:
     """As Caddy's path matcher: exact, or with `*` at its beginning and end; case does not matter."""
     return fnmatchcase(path.lower(), pattern.lower().replace("[", "[[]"))
 
