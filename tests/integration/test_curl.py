@@ -75,7 +75,7 @@ async def asked(reply, path, *, extras=NOTHING, tls=None, **options):
 async def shell(command):
     """The command as a person pastes it; an open WebSocket is ended after a moment."""
     process = await asyncio.create_subprocess_shell(
-        f"timeout 3 {command} --max-time 0.5 --silent",
+        re.sub(r"(?<!\S)curl ", "timeout 3 curl ", command, count=1) + " --max-time 0.5 --silent",
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,
     )
@@ -98,12 +98,14 @@ def test_each_command_asks_the_same_and_gets_the_same(reply, path):
     assert first == content["probes"][0]["status"]
 
 
-@pytest.mark.parametrize("how", ["insecure", "trusted"])
+@pytest.mark.parametrize("how", ["insecure", "trusted", "several"])
 def test_a_private_certificate(how, tmp_path):
     certificates = make_certificates(tmp_path)
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(certificates.chain, certificates.key)
-    options = {"is_insecure": True} if how == "insecure" else {"trusted": [certificates.ca]}
+    other = make_certificates(tmp_path / "an other's")
+    trusted = [other.ca, certificates.ca] if how == "several" else [certificates.ca]
+    options = {"is_insecure": True} if how == "insecure" else {"trusted": trusted}
     _, ran, first = asyncio.run(asked(refusing, "/chat", tls=tls, **options))
     assert first == 400
     assert next(status for probe, status, _ in ran if probe["url"].startswith("wss")) == 400

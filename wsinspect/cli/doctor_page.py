@@ -61,6 +61,7 @@ def doctor_page(
     """
     from dataclasses import replace
 
+    from wsinspect.cli.output import screen_rows
     from wsinspect.cli.progress import asking
     from wsinspect.launch.page_report import page_lines
 
@@ -77,7 +78,12 @@ def doctor_page(
     show(
         lambda: page.as_json(include_secrets=include_secrets),
         lambda palette, columns: page_lines(
-            page, palette, include_secrets=include_secrets, is_verbose=is_verbose, columns=columns
+            page,
+            palette,
+            include_secrets=include_secrets,
+            is_verbose=is_verbose,
+            columns=columns,
+            rows=screen_rows(),
         ),
     )
     is_stopped = any(one.is_stopped for one in done)

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import errno
 import os
+import shlex
 import socket
 import ssl
 import time
@@ -109,7 +110,17 @@ class Asker:
         """Options that make curl trust the same servers."""
         if self._is_insecure:
             return ("--insecure",)
-        return tuple(word for file in self._trusted[:1] for word in ("--cacert", str(Path(file).absolute())))
+        files = [str(Path(file).absolute()) for file in self._trusted]
+        if len(files) > 1:
+            return ("--cacert", "/dev/stdin")
+        return tuple(word for file in files for word in ("--cacert", file))
+
+    @property
+    def curl_input(self) -> str:
+        """What stands in front of such a command: curl takes one file of authorities, which may be a pipe."""
+        if self._is_insecure or len(self._trusted) < 2:
+            return ""
+        return f"{shlex.join(['cat', *(str(Path(file).absolute()) for file in self._trusted)])} | "
 
     def now_ns(self) -> int:
         """Epoch nanoseconds, from a clock that never steps."""

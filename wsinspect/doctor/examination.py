@@ -46,6 +46,7 @@ class Examination:
         stopped: why not all was asked; None where it was.
         held: connections that were held open, to find limits.
         curls: options that make curl trust whom the doctor trusted.
+        curl_input: what is in front of a curl command for that.
     """
 
     targets: tuple[Target, ...]
@@ -56,6 +57,7 @@ class Examination:
     stopped: str | None = None
     held: tuple[Held, ...] = ()
     curls: tuple[str, ...] = ()
+    curl_input: str = ""
 
     @property
     def target(self) -> Target:
@@ -75,7 +77,7 @@ class Examination:
         head = RawHead.parse(request if include_secrets else mask_head(request))
         path = head.target.decode("latin-1")
         place = self.target
-        return curl_of(place.scheme, place.host, place.port, path, head, options=self.curls)
+        return self.curl_input + curl_of(place.scheme, place.host, place.port, path, head, options=self.curls)
 
     def as_json(self, *, include_secrets: bool) -> dict[str, Any]:
         """The object of `--json`.
@@ -104,7 +106,9 @@ class Examination:
             "probes": [
                 {
                     **probe_object(one, include_secrets=include_secrets),
-                    "curl": curl_of_question(one.question, self.curls, include_secrets=include_secrets),
+                    "curl": curl_of_question(
+                        one.question, self.curls, self.curl_input, include_secrets=include_secrets
+                    ),
                 }
                 for one in self.answers
             ],
@@ -143,8 +147,15 @@ def probe_object(answer: Answer, *, include_secrets: bool) -> dict[str, Any]:
     }
 
 
-def curl_of_question(question: Question, options: Sequence[str] = (), *, include_secrets: bool) -> str | None:
-    """A command that asks the same; None where curl cannot: an extended CONNECT (RFC 8441)."""
+def curl_of_question(
+    question: Question, options: Sequence[str] = (), piped: str = "", *, include_secrets: bool
+) -> str | None:
+    """A command that asks the same; None where curl cannot: an extended CONNECT (RFC 8441).
+
+    Args:
+        options: more of curl's, such as `--insecure`.
+        piped: a command whose output curl gets.
+    """
     if question.http_version == "HTTP/2":
         return None
     through = []
@@ -154,7 +165,7 @@ def curl_of_question(question: Question, options: Sequence[str] = (), *, include
             through += ["--proxy-header", f"Proxy-Authorization: {question.proxy.authorization}"]
     head = RawHead.parse(question.request if include_secrets else mask_head(question.request))
     place, path = question.target, head.target.decode("latin-1")
-    return curl_of(
+    return piped + curl_of(
         place.scheme, place.host, place.port, path, head, options=[*options, *through], is_exact=True
     )
 
@@ -240,6 +251,7 @@ async def examine(
         stopped=stopped or _unasked(proxy),
         held=held,
         curls=asker.curl_options,
+        curl_input=asker.curl_input,
     )
 
 

@@ -89,9 +89,14 @@ class PageExamination:
         return next(one for one in _WORST if one in own)
 
     @property
+    def worst(self) -> Examination | None:
+        """The WebSocket that the verdict is about; None where it is about the page."""
+        return next((one for tried, one in self.examined if _judged(tried, one) == self.verdict), None)
+
+    @property
     def headline(self) -> str:
         """The verdict in words."""
-        worst = next((one for tried, one in self.examined if _judged(tried, one) == self.verdict), None)
+        worst = self.worst
         if self.visited.error is not None:
             return f"The browser could not open the page: {self.visited.error}"
         serious = [one for one in self.findings if one.severity != "note"]

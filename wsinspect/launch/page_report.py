@@ -8,12 +8,15 @@ from wsinspect.doctor.report import report_lines
 from wsinspect.formats.secrets import mask_url
 from wsinspect.launch.browser.devtools import ConsoleLine
 from wsinspect.launch.page import PageExamination
-from wsinspect.present.examination import STYLES
+from wsinspect.present.examination import STYLES, rows_of, screen_lines
 from wsinspect.present.findings import finding_lines
 from wsinspect.present.terminal import Palette
-from wsinspect.text import counted, escape
+from wsinspect.text import counted, escape, truncate
 
 _SHOWN: int = 12
+#: Lines of the console on a screen that is too small for all of it.
+_CONSOLE: int = 3
+_SOCKETS: int = 3
 
 
 def page_lines(
@@ -23,12 +26,59 @@ def page_lines(
     include_secrets: bool = False,
     is_verbose: bool = False,
     columns: int | None = None,
+    rows: int | None = None,
 ) -> Iterator[str]:
-    """All of it; each WebSocket below, as a URL's own examination is printed."""
+    """All of it, or what a screen has room for; each WebSocket below, as a URL's own examination is printed.
+
+    Args:
+        columns: where sentences are broken; None leaves them whole.
+        rows: of the screen; None is a pipe.
+    """
     url = found.url if include_secrets else mask_url(found.url)
-    yield from palette.folded([[(escape(found.headline), "title")]], columns)
-    yield palette.line([(found.verdict, STYLES[found.verdict]), (f"  {escape(url)}", "")])
-    yield ""
+    head = [
+        *palette.folded([[(escape(found.headline), "title")]], columns),
+        palette.line([(found.verdict, STYLES[found.verdict]), (f"  {escape(url)}", "")]),
+        "",
+    ]
+    whole = [*head, *_whole(found, palette, include_secrets, is_verbose, columns)]
+    if rows is None or columns is None or is_verbose or rows_of(whole, columns) < rows:
+        yield from whole
+        return
+    yield from head
+    room = rows - 1 - rows_of(head, columns)
+    yield from _screen(found, palette, columns, room, include_secrets=include_secrets)
+
+
+def _screen(
+    found: PageExamination, palette: Palette, columns: int, room: int, *, include_secrets: bool
+) -> Iterator[str]:
+    """The finding of the page or of its worst WebSocket with the fix, and what became of each WebSocket."""
+    worst = found.worst
+    ranked = [*found.findings, *(worst.judgement.findings if worst is not None else ())]
+    serious = [one for one in ranked if one.severity != "note"]
+    if found.findings and found.findings[0].severity == "note" and serious:
+        ranked = [*serious, *(one for one in ranked if one.severity == "note")]
+    lines = [truncate(one, columns - 2) for one in _sockets(found, include_secrets=include_secrets)]
+    sockets = list(_block("WebSockets of the page", lines[:_SOCKETS], palette))
+    console = list(_block("Console", list(_console(found.visited.lines))[:_CONSOLE], palette))
+    notes = list(_block("Notes", map(escape, found.notes()), palette))
+    yield from screen_lines(
+        ranked,
+        {"sockets": sockets, "console": console, "notes": notes},
+        palette,
+        columns,
+        room,
+        "sockets",
+    )
+
+
+def _whole(
+    found: PageExamination,
+    palette: Palette,
+    include_secrets: bool,
+    is_verbose: bool,
+    columns: int | None,
+) -> Iterator[str]:
     for one in found.findings:
         yield from palette.folded(finding_lines([one], noun="connection"), columns)
         yield ""

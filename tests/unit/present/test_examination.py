@@ -4,7 +4,9 @@ from dataclasses import replace
 
 import pytest
 
+from wsinspect.findings.fixes import fixes_for
 from wsinspect.findings.model import Cause, Finding, Fix
+from wsinspect.findings.registry import all_rules
 from wsinspect.present.examination import ProbeLine, examination_lines
 from wsinspect.present.terminal import Palette
 
@@ -86,3 +88,72 @@ def test_a_pipe_a_large_screen_and_verbose_have_all_of_it():
 
 def test_colour_takes_no_room():
     assert len(lines(palette=Palette(True))) == len(lines())
+
+
+DIFF = """/etc/nginx/conf.d/app.conf:14
+--- a/conf.d/app.conf
++++ b/conf.d/app.conf
+@@ -10,6 +10,8 @@
+""" + "\n".join(
+    [
+        *(f" context {number}" for number in range(9)),
+        "+    proxy_set_header Upgrade $http_upgrade;",
+        "-    old;",
+    ]
+)
+
+
+def verdict(rule, fix, *, evidence=6, causes=5):
+    title = rule.title[:200]
+    place = "location /socket in /etc/nginx/conf.d/a/long/way/to/app.conf:14: no 'proxy_set_header Upgrade'"
+    one = Finding(
+        id=rule.id,
+        severity="error",
+        fault_of=rule.fault_of,
+        hop="Nginx Proxy Manager",
+        title=title,
+        meaning=rule.meaning,
+        js=rule.js,
+        confidence="medium",
+        evidence=(place, *(f"evidence {number}: {'word ' * 25}" for number in range(evidence))),
+        fixes=(fix,),
+        causes=tuple(Cause(f"cause {number} {'word ' * 20}", "check " * 12) for number in range(causes)),
+        connection=1,
+    )
+    return list(
+        examination_lines(
+            "wss://chat.example.com/socket",
+            "failing",
+            f"{title}: {place}; no 'proxy_set_header Connection'",
+            [one, replace(one, id="WS-HS-001")],
+            PROBES,
+            Palette(),
+            ruled_out=["this " * 30],
+            next_steps=["that " * 30],
+            curl="curl " + "-H x " * 60,
+            columns=80,
+            rows=24,
+        )
+    )
+
+
+@pytest.mark.parametrize("diff", [False, True])
+def test_the_verdict_of_every_rule_fits_24_lines_of_80_columns(diff):
+    """Title, evidence and the fix are there, whatever software the fix is for."""
+    for rule in all_rules():
+        fixes = [Fix("nginx", DIFF, diff=DIFF)] if diff else fixes_for(rule.topic)
+        for fix in fixes or (Fix("general", "read the log"),):
+            found = verdict(rule, fix)
+            assert rows_of(found, 80) < 24, (rule.id, fix.for_, rows_of(found, 80))
+            text = "\n".join(found)
+            assert rule.title[:30] in found[0]
+            assert "evidence 0" in text
+            assert "  fix  " in text
+            assert not diff or "proxy_set_header Upgrade $http_upgrade;" in text
+
+
+def test_a_long_fix_keeps_what_changes():
+    rule = next(one for one in all_rules() if one.id == "WS-HS-002")
+    text = "\n".join(verdict(rule, Fix("nginx", DIFF, diff=DIFF), causes=3))
+    assert "+    proxy_set_header Upgrade $http_upgrade;" in text
+    assert "context 3" not in text

@@ -31,7 +31,7 @@ def without(*names: str) -> dict[str, Any]:
     return {"headers": {"request": {"delete": list(names)}}}
 
 
-ROUTES = [
+ROUTES: list[dict[str, Any]] = [
     {"match": [{"host": ["other.example"]}], "handle": [respond(404)], "terminal": True},
     {
         "match": [{"host": ["app.example", "*.app.example"]}],
