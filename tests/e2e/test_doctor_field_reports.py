@@ -195,6 +195,20 @@ async def socketio() -> AsyncIterator[int]:
         await app.process.wait()
 
 
+@contextlib.asynccontextmanager
+async def fastapi() -> AsyncIterator[int]:
+    """What the report's author had: FastAPI with python-socketio, served by uvicorn."""
+    app = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "tests.apps.fastapi_socketio_app"), stdout=subprocess.PIPE
+    )
+    assert app.stdout is not None
+    try:
+        yield int(await app.stdout.readline())
+    finally:
+        app.terminate()
+        await app.wait()
+
+
 def site_2(folder: Path, port: int, app: int, custom: str) -> dict[str, str]:
     """As Nginx Proxy Manager writes it: upgrade headers for the server, and a custom location."""
     return {
@@ -235,9 +249,10 @@ proxy_pass http://{LOOPBACK}:{app}$request_uri;
         pytest.param(UPGRADE, None, id="mended"),
     ],
 )
-def test_report_2_nginx_proxy_manager(tmp_path, custom, wanted):
+@pytest.mark.parametrize("application", [fastapi, socketio])
+def test_report_2_nginx_proxy_manager(tmp_path, application, custom, wanted):
     async def run() -> tuple[int, dict[str, Any]]:
-        async with socketio() as app:
+        async with application() as app:
             port, tree = free_port(), tmp_path / "npm"
             with nginx_tree(tree, site_2(tree, port, app, custom), port):
                 url = f"ws://localhost:{port}/socket.io/?EIO=4&transport=websocket"

@@ -23,6 +23,7 @@ MODULES_OF = {
     # Distributions whose modules have other names.
     "pyopenssl": {"OpenSSL"},
     "google-re2": {"re2"},
+    "python-socketio": {"socketio"},
     "ruamel-yaml": {"ruamel"},
     "backports-zstd": {"backports"},
 }
