@@ -32,6 +32,15 @@ socket.on("close", () => process.exit());"""
 UNDICI = """const socket = new WebSocket(process.argv[1]);
 socket.onerror = (event) => { console.error(event.error ?? event.message); process.exit(); };
 socket.onclose = (event) => { console.error(event); process.exit(); };"""
+CHROMIUM = """import { launch } from "./browser.mjs";
+const browser = await launch();
+const page = await browser.newPage();
+page.on("console", (one) => console.log(one.text()));
+await page.goto("about:blank");
+await page.evaluate((url) => new Promise((done) => {
+  new WebSocket(url).onclose = () => setTimeout(done, 300);  // the line comes a little later
+}), process.argv[1]);
+await browser.close();"""
 WEBSOCKETS = """import sys
 from websockets.sync.client import connect
 with connect(sys.argv[1], proxy=None, open_timeout=5) as socket:
@@ -51,6 +60,10 @@ def ws(url):
 
 def undici(url):
     return ["node", "--no-warnings", "--experimental-websocket", "-e", UNDICI, url]
+
+
+def chromium(url):
+    return ["node", "--input-type=module", "-e", CHROMIUM, url]
 
 
 def websockets(url):
@@ -126,7 +139,14 @@ EXPECTED = [
         ("404", "status-404"), ("502", "status-502"), ("accept", "bad-accept"), ("upgrade", "status-101"),
         ("nothing", "empty-answer"), ("reserved", "frame-reserved"),
     )),
-    *((undici, play, "status-other") for play in ("404", "502")),
+    *((undici, play, name) for play, name in (
+        ("404", "status-other"), ("502", "status-other"), ("nothing", "status-other"),
+        ("accept", "bad-accept"), ("reserved", "frame-reserved"),
+    )),
+    *((chromium, play, name) for play, name in (
+        ("404", "status-404"), ("502", "status-502"), ("accept", "bad-accept"), ("upgrade", "bad-101"),
+        ("nothing", "empty-answer"), ("reserved", "frame-reserved"),
+    )),
     *((websockets, play, name) for play, name in (
         ("404", "status-404"), ("502", "status-502"), ("accept", "bad-accept"), ("upgrade", "bad-101"),
         ("nothing", "not-http"), ("policy", "close-1008"),
@@ -151,11 +171,11 @@ def test_a_client_and_a_server_that_does_one_thing(program, play, name):
     port, text = asyncio.run(run())
     found = first(text)
     assert found.situation.name == name, text.decode("utf-8", "replace")
-    if program in (aiohttp, curl) and found.places.target is not None:
+    if program in (aiohttp, curl, chromium) and found.places.target is not None:
         assert str(port) in found.places.target
 
 
-@pytest.mark.parametrize("program", [ws, websockets, aiohttp, curl])
+@pytest.mark.parametrize("program", [ws, websockets, aiohttp, curl, chromium])
 def test_a_client_and_a_closed_port(program):
     port = free_port()
     text = asyncio.run(written(program(f"ws://{LOOPBACK}:{port}/chat")))
@@ -165,7 +185,7 @@ def test_a_client_and_a_closed_port(program):
         assert found.next[0].startswith(f"wsinspect doctor {LOOPBACK}:{port}")
 
 
-@pytest.mark.parametrize("program", [ws, websockets, aiohttp, curl])
+@pytest.mark.parametrize("program", [ws, websockets, aiohttp, curl, chromium])
 def test_a_client_and_a_name_that_does_not_exist(program):
     text = asyncio.run(written(program("ws://no-such-host.invalid/chat")))
     assert first(text).situation.name == "dns", text.decode("utf-8", "replace")
