@@ -44,6 +44,7 @@ from wsinspect.tui.model import DISCONNECTED
 from wsinspect.tui.screens.faults import FaultsScreen
 from wsinspect.tui.screens.findings import FindingsPane, FindingsScreen
 from wsinspect.tui.screens.handshake import HandshakeScreen
+from wsinspect.tui.screens.intercept import InterceptScreen
 from wsinspect.tui.screens.main import MainScreen
 from wsinspect.tui.screens.page import Page
 from wsinspect.tui.screens.sandwich import SandwichScreen
@@ -63,6 +64,7 @@ _PAGES: dict[str, Callable[[Workspace], Page]] = {
     "timeline": TimelineScreen,
     "findings": FindingsScreen,
     "faults": FaultsScreen,
+    "intercept": InterceptScreen,
     "sandwich": SandwichScreen,
 }
 

@@ -65,6 +65,7 @@ APP_KEYS: Final = (
     Key("X", "X", "end_connection", "end the selected connection: CLOSE, FIN or RST", "connection.end"),
     Key("P", "P", "doctor", "ask the selected connection's server why it fails", "connection.doctor"),
     Key("F", "F", "reset_faults", "remove all faults at once", "faults.reset"),
+    Key("B", "B", "page('intercept')", "intercept: what breakpoints hold", "page.intercept"),
     Key("R", "R", "restart", "restart a proxy that has exited", "engine.restart"),
     Key("question_mark,f1", "?", "help", "help for the focused pane", "help"),
     Key("ctrl+p", "ctrl+p", "command_palette", "command palette", "palette"),
@@ -149,6 +150,16 @@ SANDWICH_KEYS: Final = (
     Key("p", "p", "partner", "go to the other side's connection (sandwich)", "sandwich.partner"),
     Key("d", "d", "only_differences", "show differences only (sandwich)", "sandwich.differences"),
 )
+#: Keys of the intercept page.
+INTERCEPT_KEYS: Final = (
+    Key("enter,p", "enter", "pass_held", "pass it as it came (intercept)", "intercept.pass"),
+    Key("e", "e", "edit_held", "edit it in place (intercept)", "intercept.edit"),
+    Key("E", "E", "editor_held", "edit it in $EDITOR (intercept)", "intercept.editor"),
+    Key("d,delete", "d", "drop_held", "drop it (intercept)", "intercept.drop"),
+    Key("r", "r", "answer_held", "answer its sender instead (intercept)", "intercept.answer"),
+    Key("A", "A", "pass_all", "pass all (intercept)", "intercept.all"),
+    Key("a", "a", "add_breakpoint", "add a breakpoint (intercept)", "intercept.add"),
+)
 #: By page; those of the app belong to none.
 PAGE_KEYS: Final = {
     "main": MAIN_KEYS,
@@ -156,6 +167,7 @@ PAGE_KEYS: Final = {
     "timeline": TIMELINE_KEYS,
     "findings": FINDING_KEYS,
     "faults": FAULT_KEYS,
+    "intercept": INTERCEPT_KEYS,
     "statistics": STATISTICS_KEYS,
     "sandwich": SANDWICH_KEYS,
 }
@@ -249,6 +261,18 @@ FOOTER: Final[dict[str, tuple[FooterKey, ...]]] = {
         FooterKey("quit", "quit"),
     ),
 }
+FOOTER["intercept"] = (
+    FooterKey("back", "back"),
+    FooterKey("intercept.pass", "pass"),
+    FooterKey("intercept.edit", "edit"),
+    FooterKey("intercept.editor", "editor"),
+    FooterKey("intercept.drop", "drop"),
+    FooterKey("intercept.answer", "answer"),
+    FooterKey("intercept.all", "pass all"),
+    FooterKey("intercept.add", "add"),
+    FooterKey("help", "help"),
+    FooterKey("quit", "quit"),
+)
 FOOTER["statistics"] = (
     FooterKey("back", "back"),
     FooterKey("statistics.span", "span"),

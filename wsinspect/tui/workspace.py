@@ -29,7 +29,9 @@ from wsinspect.tui.settings import read_settings, settings_path, write_settings
 from wsinspect.tui.style import Palette
 
 SAID_SECONDS: Final = 6.0
-_ASKING: Final = frozenset({"faults.reset", "faults.add", "faults.edit", "faults.arm", "faults.remove"})
+_ASKING: Final = frozenset({"faults.reset", "faults.add", "faults.edit", "faults.arm", "faults.remove"}) | {
+    f"intercept.{name}" for name in ("pass", "edit", "editor", "drop", "answer", "all", "add")
+}
 _BY_HAND: Final = frozenset({"inject", "connection.end"})
 
 

@@ -89,6 +89,26 @@ def reset() -> Work:
     return work
 
 
+def held() -> Work:
+    """The list of messages and handshakes that breakpoints hold."""
+    return lambda control: control.get("/v1/held")
+
+
+def held_one(name: str) -> Work:
+    """Something that is held, whole."""
+    return lambda control: control.get(f"/v1/held/{name}")
+
+
+def decide(name: str, decision: Json) -> Work:
+    """Pass, edit, drop or answer something that is held."""
+    return lambda control: control.post(f"/v1/held/{name}", decision)
+
+
+def pass_all() -> Work:
+    """Let everything pass that is held."""
+    return lambda control: control.post("/v1/pass")
+
+
 def inject(connection: int, direction: str, raw: bytes) -> Work:
     """Send a frame, byte for byte."""
     body = {"direction": direction, "raw": {"hex": raw.hex()}}

@@ -1,0 +1,152 @@
+"""The intercept page, driven by keys against a real control API."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.control_lab import ControlLab, control_lab
+from tests.support.tui_captures import chat_capture, hold_engine_lock
+from tests.support.tui_pilot import Screen, opened
+from wsinspect.faults.held import Decision, Held
+from wsinspect.tui.dialogs.held import HeldDialog
+from wsinspect.tui.dialogs.rule import RuleDialog
+from wsinspect.tui.screens.intercept import HeldPane
+
+pytestmark = pytest.mark.asyncio
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Iterator[ControlLab]:
+    path = chat_capture(tmp_path / "chat.db", clean=False)
+    lock = hold_engine_lock(path)
+    with control_lab(path) as made:
+        made.engine.capture = path
+        yield made
+    lock.release()
+
+
+def hold(
+    lab: ControlLab, name: str, what: str = "message", data: bytes = b'{"type":"order"}', **more
+) -> None:
+    facts = {"opcode": 1 if what == "message" else None, "direction": "c2s", "until_ns": None} | more
+    lab.engine.waiting[name] = Held(
+        name=name, rule="break", connection=1, what=what, since_ns=10**9, data=data, **facts
+    )
+
+
+def pane(screen: Screen) -> HeldPane:
+    return screen.app.page.query_one(HeldPane)
+
+
+async def intercepting(screen: Screen, count: int) -> None:
+    await screen.press("B")
+    await screen.until(lambda: len(pane(screen).held) == count)
+
+
+async def decided(screen: Screen, lab: ControlLab) -> tuple[str, Decision]:
+    await screen.until(lambda: bool(lab.engine.decisions))
+    return lab.engine.decisions.pop()
+
+
+async def test_nothing_held_says_what_to_do(lab):
+    async with opened(lab.engine.capture) as screen:
+        await screen.press("B")
+        text = "\n".join(screen.pane("intercept"))
+        assert "Nothing is held" in text
+        assert "--break FILTER" in text
+        await screen.press("a")
+        await screen.until(lambda: isinstance(screen.app.screen, RuleDialog))
+
+
+async def test_what_is_held_has_clocks_and_both_sides_silences(lab):
+    hold(lab, "m1-c2s-4", client_heard_ns=3 * 10**9, until_ns=9 * 10**9, behind=2)
+    async with opened(lab.engine.capture) as screen:
+        await intercepting(screen, 1)
+        text = "\n".join(screen.pane("intercept"))
+        assert "1 held" in text
+        assert re.search(r" 4(\.\d+)? s ", text)
+        assert "c 2" in text
+        assert "s -" in text
+        assert "passes in " in text
+        assert "2 behind" in text
+        assert '{"type":"order"}' in text
+
+
+@pytest.mark.parametrize(("key", "action"), [("enter", "pass"), ("d", "drop")], ids=["pass", "drop"])
+async def test_one_key_decides_about_the_chosen_one(lab, key, action):
+    hold(lab, "m1-c2s-4")
+    hold(lab, "m1-c2s-5")
+    async with opened(lab.engine.capture) as screen:
+        await intercepting(screen, 2)
+        await screen.press("j", key)
+        assert await decided(screen, lab) == ("m1-c2s-5", Decision(action=action))
+        await screen.until(lambda: len(pane(screen).held) == 1)
+
+
+async def test_a_message_is_edited_in_place(lab):
+    hold(lab, "m1-c2s-4")
+    async with opened(lab.engine.capture) as screen:
+        await intercepting(screen, 1)
+        await screen.press("e")
+        await screen.until(lambda: isinstance(screen.app.screen, HeldDialog))
+        dialog = screen.app.screen
+        assert isinstance(dialog, HeldDialog)
+        assert dialog.input("held-text").value == '{"type":"order"}'
+        dialog.input("held-text").value = "edited"
+        await screen.press("enter")
+        assert await decided(screen, lab) == ("m1-c2s-4", Decision(action="edit", payload=b"edited"))
+
+
+async def test_a_binary_message_begins_as_hex(lab):
+    hold(lab, "m1-c2s-4", data=b"\xff\x00")
+    async with opened(lab.engine.capture) as screen:
+        await intercepting(screen, 1)
+        await screen.press("e")
+        await screen.until(lambda: isinstance(screen.app.screen, HeldDialog))
+        dialog = screen.app.screen
+        assert isinstance(dialog, HeldDialog)
+        assert dialog.input("held-text").value == "ff 00"
+        dialog.input("held-text").value = "f"
+        await screen.press("enter")
+        assert isinstance(screen.app.screen, HeldDialog), "an odd digit is not sent"
+
+
+async def test_a_handshake_is_answered_with_a_status(lab):
+    hold(lab, "h2-request", "request", b"GET / HTTP/1.1")
+    async with opened(lab.engine.capture) as screen:
+        await intercepting(screen, 1)
+        await screen.press("r")
+        await screen.until(lambda: isinstance(screen.app.screen, HeldDialog))
+        dialog = screen.app.screen
+        assert isinstance(dialog, HeldDialog)
+        dialog.input("held-text").value = "429 later"
+        await screen.press("enter")
+        expected = Decision(action="answer", status=429, body="later")
+        assert await decided(screen, lab) == ("h2-request", expected)
+
+
+async def test_an_editor_changes_it(lab, tmp_path, monkeypatch):
+    script = tmp_path / "editor"
+    script.write_text('#!/bin/sh\nprintf edited > "$1"\n')
+    script.chmod(0o700)
+    monkeypatch.setenv("VISUAL", str(script))
+    hold(lab, "m1-c2s-4")
+    async with opened(lab.engine.capture) as screen:
+        monkeypatch.setattr(type(screen.app), "suspend", lambda _app: __import__("contextlib").nullcontext())
+        await intercepting(screen, 1)
+        await screen.press("E")
+        assert await decided(screen, lab) == ("m1-c2s-4", Decision(action="edit", payload=b"edited"))
+
+
+async def test_all_pass_at_once(lab):
+    hold(lab, "m1-c2s-4")
+    hold(lab, "h2-request", "request", b"GET / HTTP/1.1")
+    async with opened(lab.engine.capture) as screen:
+        await intercepting(screen, 2)
+        await screen.press("A")
+        await screen.until(lambda: not pane(screen).held)
+    assert not lab.engine.waiting

@@ -1,0 +1,267 @@
+"""The intercept page: what breakpoints hold, each with a clock, and what is done about it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import Any, ClassVar, Final
+
+from textual.app import SuspendNotSupported
+from textual.binding import BindingType
+
+from wsinspect.present.cells import Line, fit, flow
+from wsinspect.text import counted, escape, grouped, truncate
+from wsinspect.tui.dialogs.held import HeldDialog
+from wsinspect.tui.engine import requests
+from wsinspect.tui.engine.link import Answer, Json, Work
+from wsinspect.tui.keys import bindings_of
+from wsinspect.tui.screens.page import Page
+from wsinspect.tui.widgets.base import LinePane
+from wsinspect.tui.workspace import Workspace
+from wsinspect.units import format_milliseconds
+
+_MILLISECOND: Final = 10**6
+#: What is edited in a file keeps its kind, so that editors colour it.
+_ENDINGS: Final = {"message": ".json", "request": ".http", "response": ".http"}
+
+
+class HeldPane(LinePane):
+    """What is held, oldest first."""
+
+    help_title = "Intercept"
+    help_text = (
+        "Messages and handshakes that a breakpoint holds, oldest first, each with how long it has waited "
+        "and how long each side has heard nothing. What comes behind a held message in its direction waits, "
+        "too. Nothing is lost: disarming the breakpoint (f, space) lets everything pass."
+    )
+    header_lines = 1
+
+    def __init__(self, workspace: Workspace, *, id: str | None = None) -> None:
+        super().__init__(workspace, id=id)
+        self.held: list[Json] = []
+        self.seen_ns = 0
+
+    def show(self, held: list[Json]) -> None:
+        """What the engine said now; the cursor stays on what it was on."""
+        chosen = self.chosen()
+        self.held, self.seen_ns = held, time.monotonic_ns()
+        names = [one.get("name") for one in held]
+        if chosen is not None and chosen.get("name") in names:
+            self.cursor = names.index(chosen.get("name"))
+        self.clamp()
+        self.refresh()
+
+    def chosen(self) -> Json | None:
+        """What the cursor is on."""
+        return self.held[self.cursor] if 0 <= self.cursor < len(self.held) else None
+
+    def title(self) -> tuple[Line, Line]:
+        """How many are held; at the right why nothing can be."""
+        view = self.workspace.engine_view
+        armed = sum(
+            bool(rule.get("armed")) and str(rule.get("kind", "")).startswith("break") for rule in view.rules
+        )
+        left: Line = [("Intercept", "title")]
+        left.append((f"  {grouped(len(self.held))} held", "warn" if self.held else "muted"))
+        left.append((f"  {counted(armed, 'breakpoint')} armed", "muted"))
+        return left, [] if view.is_up else [(escape(view.words), "warn")]
+
+    def header(self, width: int) -> Line:
+        """The names of the columns."""
+        return fit(
+            [(f" {'WAITS':>9}  {'CONN':>5}  DIR  {'WHAT':<8}  {'SILENT':<19}  PAYLOAD", "muted")], width
+        )
+
+    def row_count(self) -> int:
+        return len(self.held)
+
+    def row(self, number: int, width: int) -> Line:
+        one = self.held[number]
+        passed_ms = (time.monotonic_ns() - self.seen_ns) / _MILLISECOND
+        waits = format_milliseconds(float(one.get("held_ms", 0)) + passed_ms)
+        silent = one.get("silent_ms") or {}
+        parts = []
+        for side, name in (("client", "c"), ("server", "s")):
+            heard = silent.get(side)
+            parts.append(f"{name} {'-' if heard is None else format_milliseconds(heard + passed_ms)}")
+        what = one.get("op") or str(one.get("what"))
+        arrow = "s>c" if one.get("direction") == "s2c" else "c>s"
+        left_ms = one.get("left_ms")
+        until = "" if left_ms is None else f"passes in {format_milliseconds(max(left_ms - passed_ms, 0))}  "
+        behind = f"{one['behind']} behind  " if one.get("behind") else ""
+        line: Line = [(self.glyphs.cursor if number == self.cursor else " ", "key")]
+        line += [
+            (f"{waits:>9}  ", "warn"),
+            (f"{one.get('connection', 0):>5}  ", ""),
+            (f"{arrow}  {truncate(escape(str(what)), 8):<8}  ", ""),
+            (f"{truncate(', '.join(parts), 19):<19}  ", "muted"),
+            (until + behind, "note"),
+            (payload_words(one), ""),
+        ]
+        return fit(line, width)
+
+    def empty_lines(self, width: int) -> list[Line]:
+        """What would appear here, and what to do."""
+        words = (
+            "Nothing is held. Press a to add a breakpoint: match=op:text holds every text message, "
+            "match=json:$.type=order some; break_handshake,match=path:/chat holds handshakes. "
+            "run --break FILTER begins with one."
+        )
+        if reason := self.workspace.engine_reason():
+            words += f" Nothing can be held now: {reason}."
+        return [[("  " + line, "muted")] for line in flow(escape(words), min(width - 4, 100))]
+
+
+def payload_words(one: Json) -> str:
+    """What is held, on one line; binary as base64."""
+    payload = one.get("payload") or {}
+    return escape(str(payload.get("text", payload.get("base64", ""))))
+
+
+class InterceptScreen(Page):
+    """The page; it asks the engine twice a second while it is shown."""
+
+    BINDINGS: ClassVar[list[BindingType]] = bindings_of("intercept")
+    page = "intercept"
+
+    def __init__(self, workspace: Workspace) -> None:
+        self.held = HeldPane(workspace, id="intercept")
+        super().__init__(workspace, self.held)
+        self._is_asking = False
+
+    def on_screen_resume(self) -> None:
+        """Shown again: what was held before may have passed."""
+        self._look()
+
+    def tick(self) -> None:
+        """Twice a second: the clocks, and what is held now."""
+        super().tick()
+        self._look()
+        self.held.refresh()
+
+    def _look(self) -> None:
+        if not self._is_asking and self.workspace.engine_view.is_up:
+            self._is_asking = True
+            self.workspace.ask(requests.held(), self._seen)
+
+    def _seen(self, answer: Answer) -> None:
+        self._is_asking = False
+        if not answer.error and self.is_attached:
+            self.held.show([one for one in answer.value.get("held", ()) if isinstance(one, dict)])
+
+    # -- what is done about it
+
+    def action_pass_held(self) -> None:
+        """Let the chosen one pass as it came."""
+        self._decide({"action": "pass"}, "passed")
+
+    def action_drop_held(self) -> None:
+        """The chosen one goes no further."""
+        self._decide({"action": "drop"}, "dropped")
+
+    def action_pass_all(self) -> None:
+        """Let everything pass that is held, in order."""
+        if self.workspace.can("intercept.all", "intercept"):
+            self._ask(requests.pass_all(), "everything that was held has passed")
+
+    def action_add_breakpoint(self) -> None:
+        from wsinspect.tui.dialogs.rule import RuleDialog  # imports all kinds: not before the first paint
+
+        if self.workspace.can("intercept.add", "intercept"):
+            self.app.push_screen(RuleDialog(self.workspace, "break,match=op:text"))
+
+    def action_edit_held(self) -> None:
+        """Change the chosen message in place."""
+        self._with_whole("intercept.edit", lambda one: self._push(one, "edit"))
+
+    def action_answer_held(self) -> None:
+        """Say something to the sender instead."""
+        self._with_whole("intercept.answer", lambda one: self._push(one, "answer"))
+
+    def action_editor_held(self) -> None:
+        """Change the chosen message, or header block, in `$EDITOR`."""
+        self._with_whole("intercept.editor", self._edit)
+
+    def _push(self, one: Json, action: str) -> None:
+        if action == "edit" and one.get("what") != "message":
+            self._edit(one)
+            return
+        self.app.push_screen(HeldDialog(self.workspace, one, action, self._send))
+
+    def _send(self, name: str, decision: Json, words: str) -> None:
+        self._ask(requests.decide(name, decision), words)
+
+    def _edit(self, one: Json) -> None:
+        payload = one.get("payload") or {}
+        if "text" not in payload:
+            self.workspace.say("binary messages are edited in place: e, as hex")
+            return
+        before = str(payload["text"])
+        try:
+            after = self._in_editor(before, _ENDINGS.get(str(one.get("what")), ".txt"))
+        except SuspendNotSupported:
+            self.workspace.say("this terminal cannot run an editor; e edits in place")
+            return
+        except OSError as error:
+            self.workspace.say(f"cannot run an editor: {error.strerror}")
+            return
+        if after == before:
+            self.workspace.say("not changed: it is still held")
+            return
+        key = "payload" if one.get("what") == "message" else "head"
+        self._send(str(one.get("name")), {"action": "edit", key: after}, "sent as edited")
+
+    def _in_editor(self, text: str, ending: str) -> str:
+        """The text as the user left it; a line end that the editor added goes."""
+        editor = shlex.split(os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi")
+        descriptor, name = tempfile.mkstemp(prefix="wsinspect-", suffix=ending)
+        path = Path(name)
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
+                file.write(text)
+            with self.app.suspend():
+                subprocess.run([*editor, name], check=False)
+            edited = path.read_bytes().decode("utf-8", "replace")
+        finally:
+            with contextlib.suppress(FileNotFoundError):
+                path.unlink()
+        self.app.refresh()
+        return edited if text.endswith("\n") else edited.removesuffix("\n")
+
+    def _with_whole(self, key_id: str, then: Any) -> None:
+        """Ask for all of the chosen one, and continue with it."""
+        if not self.workspace.can(key_id, "intercept"):
+            return
+        one = self.held.chosen()
+        if one is None:
+            self.workspace.say("nothing is held")
+            return
+
+        def done(answer: Answer) -> None:
+            if answer.error:
+                self.workspace.say(escape(answer.error))
+            elif self.is_attached:
+                then(answer.value)
+
+        self.workspace.ask(requests.held_one(str(one.get("name"))), done)
+
+    def _decide(self, decision: Json, words: str) -> None:
+        if not self.workspace.can("intercept.pass", "intercept"):
+            return
+        one = self.held.chosen()
+        if one is None:
+            self.workspace.say("nothing is held")
+        else:
+            self._send(str(one.get("name")), decision, words)
+
+    def _ask(self, work: Work, words: str) -> None:
+        def done(answer: Answer) -> None:
+            self.workspace.say(escape(answer.error) if answer.error else words)
+            self._look()
+
+        self.workspace.ask(work, done)
