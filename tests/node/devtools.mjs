@@ -45,6 +45,25 @@ const commands = {
   async evaluate({ page, code }) {
     return { value: await pages.get(page).page.evaluate(code) };
   },
+  // As the console does it: a page's Content-Security-Policy, which forbids eval(), does not matter.
+  async run({ page, code }) {
+    const asked = { expression: code, returnByValue: true, awaitPromise: true };
+    const { result, exceptionDetails } = await pages.get(page).session.send("Runtime.evaluate", asked);
+    if (exceptionDetails) throw new Error(exceptionDetails.exception?.description ?? exceptionDetails.text);
+    return { value: result.value ?? null };
+  },
+  // A picture of the page, in a size and in a colour scheme.
+  async look({ page: name, width, height, scheme, path }) {
+    const { page } = pages.get(name);
+    await page.setViewportSize({ width, height });
+    await page.emulateMedia({ colorScheme: scheme });
+    await page.screenshot({ path, fullPage: true });
+    return { path };
+  },
+  async press({ page, selector, key }) {
+    await pages.get(page).page.locator(selector).press(key);
+    return { pressed: key };
+  },
   async until({ page, code }) {
     return { value: await (await pages.get(page).page.waitForFunction(code, null, { timeout: 15_000 })).jsonValue() };
   },

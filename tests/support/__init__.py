@@ -55,6 +55,7 @@ Captures and findings
     packets         TCP connections, and TLS in them, as packets made by hand
     tshark          what tshark finds in a trace
     traces          such packets as a capture      h2_talk             HTTP/2 between two ends of a library
+    report_pages    pages of reports, taken apart
     told            what was read of the WebSockets in a connection, as lines
     healthy         sessions that must be without findings
     control_lab     a control API over a minimal engine

@@ -8,7 +8,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from tests.support.journals import Script, index, random_script, text, write_journal
+from tests.support.journals import Foreign, Script, index, random_script, text, write_journal
 from wsinspect.capture.reader import Capture
 
 SECRET_REQUEST = (
@@ -54,6 +54,11 @@ class Chat(Script):
         self.begin(connection, request, path)
         self.answer(connection)
         self.event(connection, "open")
+
+    def fault(self, connection: int, rule: str, kind: str, **facts: Any) -> None:
+        """A rule acted."""
+        found = {"event": "fault", "rule": rule, "kind": kind, **facts}
+        self._add("event", connection, Foreign(found), self.now)
 
     def client(self, connection: int, payload: bytes, **options: Any) -> None:
         self.data(connection, 0, text(payload, **options), 0)

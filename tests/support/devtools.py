@@ -30,6 +30,18 @@ class DevTools:
     def evaluate(self, page: str, code: str) -> Any:
         return asked(self.loop, self.app, do="evaluate", page=page, code=code).get("value")
 
+    def run(self, page: str, code: str) -> Any:
+        """The same in the console's way: a page's Content-Security-Policy does not matter."""
+        return asked(self.loop, self.app, do="run", page=page, code=code).get("value")
+
+    def look(self, page: str, path: str, *, width: int, height: int, scheme: str = "light") -> None:
+        """A picture of the whole page."""
+        size = {"width": width, "height": height}
+        asked(self.loop, self.app, do="look", page=page, path=path, scheme=scheme, **size)
+
+    def press(self, page: str, selector: str, key: str) -> None:
+        asked(self.loop, self.app, do="press", page=page, selector=selector, key=key)
+
     def frame(self, page: str, number: int, code: str) -> Any:
         """An expression's value in a frame of the page; 0 is the page itself."""
         return asked(self.loop, self.app, do="frame", page=page, number=number, code=code).get("value")

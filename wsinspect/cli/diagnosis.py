@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -108,7 +109,21 @@ def diagnose_file(
     places: Sequence[Configuration] = (),
     packets: PacketOptions | None = None,
 ) -> Diagnosis:
-    """All findings of a file, errors first.
+    """All findings of a file, errors first; the arguments are those of `diagnosed`."""
+    with diagnosed(path, origin, connection, places, packets) as (found, _):
+        return found
+
+
+@contextmanager
+def diagnosed(
+    path: Path,
+    origin: Path | None,
+    connection: int | None,
+    places: Sequence[Configuration] = (),
+    packets: PacketOptions | None = None,
+) -> Iterator[tuple[Diagnosis, Path]]:
+    """All findings of a file, errors first, and the capture that was read: of another format it is there
+    only in the block.
 
     Args:
         places: configurations of hops, to name the line that a finding comes from.
@@ -138,7 +153,8 @@ def diagnose_file(
             nothing = found.nothing and Nothing(f"{path} has no WebSocket connection", _ADVICE[kind])
             found = replace(found, nothing=nothing)
         named = [f"{origin}: {line}" for line in said]
-        return replace(found, notes=(*notes, *named), origin=None if origin is None else str(origin))
+        behind_hop = None if origin is None else str(origin)
+        yield replace(found, notes=(*notes, *named), origin=behind_hop), opened
 
 
 def _as_capture(

@@ -73,7 +73,7 @@ def export(
             _say("an engine is still writing this capture: exporting what it has recorded so far")
         check_sound(opened)
         choice = choose(opened, flt, numbers)
-        with _output(output, force, keeps_part=exporter.keeps_part) as out:
+        with output_file(output, force, keeps_part=exporter.keeps_part) as out:
             _write(opened, out, exporter, choice, include_secrets)
         if choice.left_out is not None:
             _say(choice.left_out)
@@ -110,7 +110,7 @@ def _by_name(output: str) -> Exporter:
 
 
 @contextmanager
-def _output(name: str, force: bool, *, keeps_part: bool) -> Iterator[IO[bytes]]:
+def output_file(name: str, force: bool, *, keeps_part: bool) -> Iterator[IO[bytes]]:
     """The file, private like a capture.
 
     What could not be finished is removed, but for what was read of a damaged capture where a part of the

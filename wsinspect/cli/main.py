@@ -55,6 +55,7 @@ COMMANDS = {
     "export": _Lazy(
         "wsinspect.cli.export:export", "Write a capture as HAR, JSONL, packets or a mock script."
     ),
+    "report": _Lazy("wsinspect.cli.report:report", "Write a capture as one HTML page."),
     "import": _Lazy(
         "wsinspect.cli.import_:import_", "Convert packets, HAR, JSONL or mitmproxy flows to a capture."
     ),

@@ -1,0 +1,141 @@
+"""The report in Chromium and Firefox: opened from disk, attacked, looked at by axe, used by keys."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.chats import Chat, store
+from tests.support.devtools import DevTools, devtools
+from tests.support.report_pages import attacking_capture
+from tests.support.threaded_loop import ThreadedLoop
+from wsinspect.cli.main import cli, execute
+
+pytestmark = pytest.mark.lab
+AXE = Path(__file__).parents[1] / "node" / "node_modules" / "axe-core" / "axe.min.js"
+#: All rules for WCAG 2.2 A and AA, and axe's best practices.
+CHECK = "axe.run().then(({violations}) => violations.map(({id, nodes}) => [id, nodes[0].html.slice(0, 200)]))"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[DevTools]:
+    with ThreadedLoop() as loop, devtools(loop) as found:
+        yield found
+
+
+def report(path: Path, *options: str) -> Path:
+    page = path.with_suffix(".html")
+    args = ("report", str(path), "-o", str(page), "--force", *options)
+    assert execute(lambda: cli.main(args, prog_name="wsinspect", standalone_mode=False)) == 0
+    return page
+
+
+def long_capture(path: Path, frames: int = 3000) -> Path:
+    script = Chat()
+    script.accept(1)
+    script.begin(2, b"GET / HTTP/1.1\r\nHost: chat.example\r\nUpgrade: websocket\r\n\r\n", "/")
+    for number in range(frames):
+        script.tick(1)
+        script.server(1, b'{"tick":%d}' % number)
+    return store(path, script)
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("report")
+    return {
+        "attack": report(attacking_capture(folder / "attack.db"), "--include-secrets"),
+        "long": report(long_capture(folder / "long.db")),
+    }
+
+
+def test_no_script_of_a_peer_runs_and_nothing_is_loaded(browser: DevTools, pages: dict[str, Path]) -> None:
+    browser.open("attack", pages["attack"].as_uri())
+    facts = browser.run(
+        "attack",
+        "[typeof window.hacked, document.images.length, document.scripts.length, "
+        "performance.getEntriesByType('resource').length, document.querySelectorAll('iframe,form').length]",
+    )
+    assert facts == ["undefined", 0, 2, 0, 0]
+    assert browser.console("attack") == []
+    shown = browser.run("attack", "document.querySelector('#frames').textContent")
+    assert "window.hacked=1" in shown
+    # And what an injected one would meet: the policy.
+    browser.run(
+        "attack", "document.body.append(Object.assign(document.createElement('script'), {text: 'hacked=3'}))"
+    )
+    assert browser.run("attack", "typeof window.hacked") == "undefined"
+    assert any("Content Security Policy" in line for line in browser.console("attack"))
+
+
+@pytest.mark.parametrize("name", ["attack", "long"])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1200, 360])
+def test_axe_finds_nothing(
+    browser: DevTools, pages: dict[str, Path], tmp_path: Path, name: str, scheme: str, width: int
+) -> None:
+    page = f"{name} {scheme} {width}"
+    browser.open(page, pages[name].as_uri())
+    browser.look(page, str(tmp_path / "a.png"), width=width, height=800, scheme=scheme)
+    browser.run(page, "document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+    browser.run(page, AXE.read_text() + ";0")
+    assert browser.run(page, CHECK) == []
+    # Nothing is wider than the screen but what scrolls by itself.
+    assert browser.run(page, "document.documentElement.scrollWidth") <= width
+    browser.close(page)
+
+
+def test_the_timeline_by_keys(browser: DevTools, pages: dict[str, Path]) -> None:
+    browser.open("keys", pages["long"].as_uri())
+
+    def press(*keys: str) -> str:
+        for key in keys:
+            browser.press("keys", "#canvas", key)
+        return str(browser.run("keys", "document.querySelector('#where').textContent"))
+
+    assert press("0").startswith("connection 1 (closed): 3,000 frames from ")
+    zoomed = press("+", "+", "+")
+    count = int(zoomed.split(": ")[1].split(" frames")[0].replace(",", ""))
+    assert 0 < count < 1500
+    assert press("ArrowRight") != zoomed
+    assert press("ArrowDown").startswith("connection 2")
+    press("ArrowUp", "Enter")
+    shown = "document.querySelector('#range').textContent"
+    before = browser.run("keys", shown)
+    assert before.endswith(" of 3,000")
+    assert browser.run("keys", "document.querySelectorAll('#frames tbody tr').length") == 100
+    browser.run("keys", "document.querySelector('#after').click()")
+    assert browser.run("keys", shown) != before
+    # Something was drawn: pixels that are neither empty nor of one colour.
+    colors = browser.run(
+        "keys",
+        "(() => { const c = document.querySelector('#canvas'); const d = c.getContext('2d')"
+        ".getImageData(0, 0, c.width, c.height).data; const s = new Set(); "
+        "for (let i = 0; i < d.length; i += 4) if (d[i + 3]) s.add(d[i] << 16 | d[i + 1] << 8 | d[i + 2]); "
+        "return s.size; })()",
+    )
+    assert colors > 3
+
+
+def test_firefox_shows_it_from_disk(pages: dict[str, Path], tmp_path: Path) -> None:
+    """A picture of the page; a Firefox that fails to lay it out writes none, or an empty one."""
+    picture = tmp_path / "page.png"
+    command = ["firefox-esr", "--headless", "--no-remote", "--profile", str(tmp_path / "profile")]
+    (tmp_path / "profile").mkdir()
+    environment = {**os.environ, "HOME": str(tmp_path), "MOZ_CRASHREPORTER_DISABLE": "1"}
+    run = subprocess.run(
+        [*command, f"--screenshot={picture}", "--window-size=1000", pages["attack"].as_uri()],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert picture.exists(), run.stderr
+    assert picture.stat().st_size > 20_000
+    assert json.dumps("hacked") not in run.stderr

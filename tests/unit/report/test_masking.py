@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import pytest
+
+from tests.support.chats import RESPONSE, SECRET_REQUEST
+from wsinspect.report.masking import Masker
+
+HEADS = [SECRET_REQUEST, RESPONSE]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Cookie: sid=s3cr3t; theme=dark",
+        "the header was Authorization: Bearer t0k3n, 30 bytes",
+        "GET /room?id=7&token=abc123 HTTP/1.1",
+        "Set-Cookie: fresh=c00k1e; Path=/",
+        "wss://chat.example/room?id=7&token=abc123 was refused",
+        "/room?id=7&token=abc123",
+    ],
+)
+def test_what_a_handshake_holds_as_a_secret_is_masked_wherever_it_is_quoted(line: str) -> None:
+    masked = Masker(HEADS).text(line)
+    for secret in ("s3cr3t", "t0k3n", "abc123", "c00k1e"):
+        assert secret not in masked
+    assert "***" in masked
+    assert Masker(HEADS, is_off=True).text(line) == line
+
+
+def test_words_that_are_no_secrets_stay() -> None:
+    masker = Masker(HEADS)
+    for line in ("id=7 in room 7", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", "a dark theme is bad"):
+        assert masker.text(line).replace("***", "dark") == line
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ('{"op":"login","token":"eyJhbGciOi"}', '{"op":"login","token":***}'),
+        ('{"accessToken": "a\\"b", "n": 1}', '{"accessToken": ***, "n": 1}'),
+        ("password=hunter2&x=1", "password=***&x=1"),
+        ('{"token":"cut of', '{"token":***'),
+        ('{"n":1}', '{"n":1}'),
+    ],
+)
+def test_what_messages_name_a_secret_is_masked(text: str, masked: str) -> None:
+    assert Masker([]).payload(text) == masked
+
+
+def test_json_is_masked_as_a_whole() -> None:
+    value = {"evidence": ["Cookie: sid=s3cr3t"], "n": 1, "none": None, "fix": ("t0k3n",)}
+    assert Masker(HEADS).value(value) == {
+        "evidence": ["Cookie: sid=***"],
+        "n": 1,
+        "none": None,
+        "fix": ["***"],
+    }
+
+
+def test_header_blocks_of_strangers_raise_nothing() -> None:
+    masker = Masker([b"\xff\0cookie: \xff=\xff\r\n\r\n", b":path: /?token=%zz\r\ncookie: x\r\n\r\n", b""])
+    assert masker.text("plain") == "plain"

@@ -1,0 +1,172 @@
+"""Pages as they are written; what browsers make of them is in tests/e2e/test_report_browsers.py."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.support.chats import Chat, chat_capture, store
+from tests.support.packets import REQUEST, SERVER, Tcp, Wire
+from tests.support.report_pages import ATTACK, Parsed, attacking_capture, data_of
+from tests.support.traces import Imported
+from wsinspect.cli.main import cli, execute
+from wsinspect.report import content
+
+Report = Callable[..., str]
+
+
+@pytest.fixture
+def report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Report:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+    def run(path: Path, *options: str) -> str:
+        args = ("report", str(path), "-o", "page.html", "--force", *options)
+        assert execute(lambda: cli.main(args, prog_name="wsinspect", standalone_mode=False)) == 0
+        run.err = capsys.readouterr().err  # type: ignore[attr-defined]
+        return (tmp_path / "page.html").read_text()
+
+    return run
+
+
+def refused(path: Path) -> Path:
+    """A hop in front of the server took Upgrade away."""
+    wire = Wire()
+    bad = REQUEST.replace(b"Upgrade: websocket\r\nConnection: Upgrade\r\n", b"Connection: close\r\n")
+    edge = Tcp(wire, server=("10.0.0.2", 80)).open()
+    origin = Tcp(wire, client=("10.0.0.2", 60000), server=("10.0.0.3", 3000)).open()
+    edge.send(0, REQUEST)
+    origin.send(0, bad)
+    answer = b"HTTP/1.1 426 Upgrade Required\r\nServer: nginx\r\nContent-Length: 0\r\n\r\n"
+    origin.send(SERVER, answer)
+    edge.send(SERVER, answer)
+    return Imported(path, wire, taps={"80": "edge", "3000": "origin"}).path
+
+
+def test_the_verdict_comes_first_and_the_fix_after_it(tmp_path: Path, report: Report) -> None:
+    text = Parsed(report(refused(tmp_path / "a"))).text()
+    order = ["The hop removes the Upgrade headers", "What to change", "What was seen", "Connections"]
+    places = [text.index(words) for words in order]
+    assert places == sorted(places)
+
+
+def test_a_healthy_capture_says_so(tmp_path: Path, report: Report) -> None:
+    script = Chat()
+    script.accept(1)
+    script.client(1, b"hello")
+    script.client(1, (1000).to_bytes(2, "big"), opcode=8)
+    script.server(1, (1000).to_bytes(2, "big"), opcode=8)
+    script.end(1, "server")
+    page = Parsed(report(store(tmp_path / "a.db", script)))
+    assert "No problems found" in page.texts["h1"]
+
+
+def test_nothing_at_all(tmp_path: Path, report: Report) -> None:
+    page = Parsed(report(store(tmp_path / "a.db", Chat())))
+    assert "There was nothing to look at" in page.texts["h1"]
+    assert "There are no connections." in page.text()
+
+
+def test_it_loads_nothing_and_its_policy_names_what_may_run(tmp_path: Path, report: Report) -> None:
+    page = report(chat_capture(tmp_path / "a.db"))
+    parsed = Parsed(page)
+    assert not [tag for tag, _ in parsed.tags if tag in ("img", "link", "iframe", "object", "base", "form")]
+    for _, attributes in parsed.tags:
+        assert not {"src", "action", "srcset", "style"} & attributes.keys()
+        assert not [name for name in attributes if name.startswith("on")]
+        assert (attributes.get("href") or "#").startswith("#")
+    [policy] = [
+        one["content"] for _, one in parsed.tags if one.get("http-equiv") == "Content-Security-Policy"
+    ]
+    assert policy is not None
+    assert policy.startswith("default-src 'none'")
+    for tag in ("style", "script"):
+        [block] = re.findall(rf"<{tag}>(.*?)</{tag}>", page, re.S)
+        digest = base64.b64encode(hashlib.sha256(block.encode()).digest()).decode()
+        assert f"{tag}-src 'sha256-{digest}'" in policy
+
+
+def test_what_peers_say_is_text(tmp_path: Path, report: Report) -> None:
+    page = report(attacking_capture(tmp_path / "a.db"), "--include-secrets")
+    parsed = Parsed(page)
+    assert "<img" not in page
+    assert page.count("<script") == 2
+    assert not [tag for tag, _ in parsed.tags if tag == "img"]
+    assert ATTACK in "".join(data_of(page)["texts"])
+    assert "window.hacked" in parsed.text()
+
+
+def test_control_characters_are_visible(tmp_path: Path, report: Report) -> None:
+    script = Chat()
+    script.accept(1)
+    script.server(1, "\x1b[2J\u202egnp.exe\x07".encode())
+    page = report(store(tmp_path / "a.db", script))
+    drawn = "".join(data_of(page)["texts"])
+    assert not [char for char in "\x1b\x07\u202e" if char in page or char in drawn]
+
+
+def test_secrets_are_masked_unless_asked(tmp_path: Path, report: Report) -> None:
+    script = Chat()
+    script.accept(1)
+    script.client(1, b'{"op":"login","password":"hunter2"}')
+    script.end(1, "server")
+    path = store(tmp_path / "a.db", script)
+    secrets = ("s3cr3t", "t0k3n", "abc123", "c00k1e", "hunter2")
+    page = report(path)
+    assert not [one for one in secrets if one in page]
+    assert "are masked" in page
+    page = report(path, "--include-secrets")
+    assert [one for one in secrets if one in page] == [*secrets]
+    assert "Nothing in it is masked" in page
+    page = report(path, "--no-payload")
+    assert "login" not in page
+
+
+def test_frames_are_data_of_the_timeline(tmp_path: Path, report: Report) -> None:
+    data = data_of(report(chat_capture(tmp_path / "a.db")))
+    number, url, state, attempt, opened, closed, times, ids, bits, lengths, texts = data["lanes"][0]
+    assert (number, state, attempt) == (1, "closed", 0)
+    assert url == "ws://chat.example/room?id=7&token=***"
+    assert opened <= sum(times) <= closed
+    assert sum(ids) == 7
+    assert [one & 15 for one in bits] == [1, 1, 9, 10, 2, 8, 8]
+    assert [bool(one & content.S2C) for one in bits] == [False, True, True, False, True, False, True]
+    assert lengths[0] == 22
+    assert data["texts"][texts[5]] == '1000 normal closure "bye"'
+    assert data["opcodes"][8] == "CLOSE"
+
+
+def test_what_does_not_fit_is_counted(
+    tmp_path: Path, report: Report, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, limit in (("MAX_FRAMES", 5), ("MAX_CONNECTIONS", 1), ("MAX_HANDSHAKES", 1)):
+        monkeypatch.setattr(content, name, limit)
+    text = Parsed(report(chat_capture(tmp_path / "a.db"))).text()
+    assert "2 frames left out" in text
+    assert "1 more connection left out" in text
+
+
+def test_every_part_has_a_heading_and_every_table_its_headers(tmp_path: Path, report: Report) -> None:
+    parsed = Parsed(report(attacking_capture(tmp_path / "a.db")))
+    ids = {one["id"] for _, one in parsed.tags if "id" in one}
+    assert len(ids) == len([one for _, one in parsed.tags if "id" in one])
+    for tag, one in parsed.tags:
+        if tag == "section":
+            assert one["aria-labelledby"] in ids
+        if tag == "a":
+            assert (one["href"] or "")[1:] in ids
+        if tag == "th":
+            assert one.get("scope") in ("col", "row")
+    assert [tag for tag, _ in parsed.tags].count("h1") == 1
+
+
+def test_other_formats_too(tmp_path: Path, report: Report) -> None:
+    wire = Wire()
+    Tcp(wire).upgrade()
+    (tmp_path / "a.pcap").write_bytes(wire.pcap())
+    assert "10.0.0.2:80" in report(tmp_path / "a.pcap")
