@@ -88,7 +88,13 @@ async def outcomes(base, paths, *proxy):
     browser = await NodeApp.start("chromium.mjs", f"https://{base}/", *proxy)
     try:
         await browser.first_line()
-        return {path: await browser.ask(url=f"wss://{base}{path}") for path in paths}
+        found = {}
+        for path in paths:
+            # Over HTTP/2 Chromium opens a WebSocket only on a connection that is there, and Hypercorn drops a
+            # whole one where a CLOSE frame comes for a stream that it has ended itself.
+            await browser.ask(reload=True)
+            found[path] = await browser.ask(url=f"wss://{base}{path}")
+        return found
     finally:
         await browser.stop()
 

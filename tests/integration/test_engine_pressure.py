@@ -28,7 +28,7 @@ RESPONSE = (
     b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"
 )
 CHUNK = os.urandom(1 << 16)
-TOTAL_CHUNKS = 1600  # 100 MiB: far more than all socket buffers of the way together
+TOTAL_CHUNKS = 800  # 50 MiB: far more than all socket buffers of the way together
 
 
 async def opened(engine: Engine, origin: Origin, tap: str, name: bytes, *, tls: bool) -> tuple[Peer, Peer]:

@@ -269,8 +269,14 @@ def test_events_are_narrated_as_ndjson(rig):
         "id": 1,
         "direction": "c2s",
         "opcode": 1,
+        "op": "TEXT",
         "fin": True,
         "length": 5,
+        "compressed": False,
+        "problem": None,
+        "message_length": 5,
+        "payload": {"text": "hello"},
+        "summary": None,
     }
     assert lines[4]["js"] == {"code": 1000, "wasClean": True}
 

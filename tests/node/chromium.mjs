@@ -10,5 +10,6 @@ const page = await browser.newPage({ ignoreHTTPSErrors: true });
 await page.goto(page_url);
 
 answer({ version: browser.version() });
-serve((command) => page.evaluate(converse, command));
+// `reload` opens the page again, which takes a new connection where the server has ended the one before.
+serve((command) => (command.reload ? page.reload().then(() => ({ reloaded: true })) : page.evaluate(converse, command)));
 process.stdin.on("close", () => browser.close());
