@@ -38,10 +38,12 @@ class Hop:
 
     Attributes:
         port: where it listens.
+        folder: its own.
     """
 
     def __init__(self, process: subprocess.Popen[bytes], port: int, log: Path) -> None:
         self.port = port
+        self.folder = log.parent
         self.process = process
         self._log = log
 
@@ -170,12 +172,13 @@ backend app
     return Hop.start(["haproxy", "-db", "-f", str(config)], port, folder)
 
 
-def caddy(folder: Path, site: str) -> Hop:
-    """A Caddy with one plain site."""
+def caddy(folder: Path, site: str, *, options: str = "", address: str = "http://") -> Hop:
+    """A Caddy with one site, plain unless `address` begins otherwise; `options` are global."""
     port = free_port()
     folder.mkdir(parents=True, exist_ok=True)
     config = folder / "Caddyfile"
-    config.write_text(f"{{\n admin off\n auto_https off\n}}\nhttp://{LOOPBACK}:{port} {{\n{site}\n}}\n")
+    main = f"{{\n admin off\n auto_https off\n{options}\n}}"
+    config.write_text(f"{main}\n{address}{LOOPBACK}:{port} {{\n{site}\n}}\n")
     command = ["caddy", "run", "--config", str(config), "--adapter", "caddyfile"]
     return Hop.start(command, port, folder)
 
@@ -230,6 +233,7 @@ def envoy(
     *,
     manager: Mapping[str, Any] | None = None,
     tls: Mapping[str, Path] | None = None,
+    cluster: Mapping[str, Any] | None = None,
 ) -> Hop:
     """An Envoy with one listener.
 
@@ -238,6 +242,7 @@ def envoy(
         clusters: ports of this machine by name.
         manager: more of the HTTP connection manager.
         tls: clusters that are spoken to by TLS, each with the CA that its certificate has to be from.
+        cluster: more of each cluster.
     """
     port = free_port()
     folder.mkdir(parents=True, exist_ok=True)
@@ -297,6 +302,7 @@ def envoy(
                                 "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address(number)}}]}],
                             },
                             **({"transport_socket": secure(tls[name])} if tls and name in tls else {}),
+                            **(cluster or {}),
                         }
                         for name, number in clusters.items()
                     ],

@@ -18,7 +18,7 @@ from wsinspect.handshake.bridging import comparable_requests
 from wsinspect.handshake.heads import RawHead
 from wsinspect.handshake.negotiation import is_valid_key
 
-Kind = Literal["upgrade", "http10", "path", "query", "sec", "case", "identity"]
+Kind = Literal["upgrade", "http10", "path", "query", "sec", "case", "identity", "named"]
 
 #: How well a change explains an answer: it could, it mostly does, the server or another attempt says so.
 POSSIBLE, LIKELY, PROVEN = 1, 2, 3
@@ -157,7 +157,8 @@ def suspects(
         *_version(sent, came, origin, accepted),
         *_identity(sent, came, changes, origin, accepted),
     ]
-    found += [] if any(one.weight >= LIKELY for one in found) else _case(sent, came, origin)
+    if not any(one.weight >= LIKELY for one in found):
+        found += [*_named(changes, origin), *_case(sent, came, origin)]
     return sorted(found, key=lambda one: -one.weight)
 
 
@@ -166,6 +167,14 @@ def _upgrade(sent: RawHead, came: RawHead, origin: ConnectionFacts) -> Iterator[
         changes = [one for one in field_changes(sent, came) if one.name in ("upgrade", "connection")]
         weight = POSSIBLE if origin.status in _OTHER_REASONS else PROVEN
         yield Suspect("upgrade", weight, tuple(line for one in changes for line in one.lines))
+
+
+def _named(changes: Sequence[FieldChange], origin: ConnectionFacts) -> Iterator[Suspect]:
+    """A field that the answer names: `Received X-Forwarded-For header from an untrusted proxy`."""
+    said = origin.body[:4096].lower()
+    for one in changes:
+        if "-" in one.name and not one.name.startswith("sec-") and one.name.encode() in said:
+            yield Suspect("named", LIKELY, one.lines)
 
 
 def _version(

@@ -149,6 +149,37 @@ PAIRS: dict[str, tuple[list[PairFacts], list[PairFacts]]] = {
             at_origin("500 Internal Server Error", request(), sent=request(Cookie="sid=1")),
         ],
     ),
+    "WS-HS-112": (
+        [
+            at_origin(
+                "400 Bad Request",
+                request(X_Forwarded_For="10.0.0.9"),
+                body=b"Received X-Forwarded-For header from an untrusted proxy 127.0.0.1",
+            ),
+            at_origin(
+                "403 Forbidden", request(), sent=request(X_Api_Key="k"), body=b"missing header: x-api-key"
+            ),
+            at_origin(
+                "400 Bad Request",
+                request(X_Forwarded_Proto="http"),
+                sent=request(X_Forwarded_Proto="https"),
+                body=b"X-Forwarded-Proto must be https",
+            ),
+        ],
+        [
+            GOOD,
+            # It names a header that came as it was sent, another one, or none.
+            at_origin("400 Bad Request", request(), body=b"missing X-Api-Key"),
+            at_origin("400 Bad Request", request(X_Forwarded_For="10.0.0.9"), body=b"missing X-Api-Key"),
+            at_origin("400 Bad Request", request(X_Forwarded_For="10.0.0.9"), body=b"400: Bad Request"),
+            # What is proven comes first.
+            at_origin(
+                "426 Upgrade Required",
+                request(without=("Upgrade",), Connection="close", X_Forwarded_For="10.0.0.9"),
+                body=b"X-Forwarded-For",
+            ),
+        ],
+    ),
     "WS-HS-111": (
         [
             at_origin("403 Forbidden", request(Host="app:3000"), body=b"banned"),

@@ -516,6 +516,36 @@ def answers_itself(pair: PairFacts) -> Iterator[Found]:
 
 
 @rules(
+    "WS-HS-112",
+    "error",
+    "hop",
+    "The server refuses because of a header that the hop adds or changes",
+    meaning="The server's answer names a header that is not as the client sent it: the hop added, changed or"
+    " removed it. The server does not trust this hop, or expects another value.",
+    js=js_status(None).replace("None", "N"),
+    topic="named-header",
+    rows="H17 H19",
+    group="attempt",
+    scope="pair",
+)
+def names_header(pair: PairFacts) -> Iterator[Found]:
+    found = _blamed(pair, "named")
+    if not found or pair.origin is None or not has_failed(pair.edge):
+        return
+    yield Found(
+        evidence=(
+            f"the server answered {status_line(pair.origin)}",
+            *body_line(pair.origin),
+            *_lines(found),
+        ),
+        hop=hop_of(pair),
+        software=software_of(pair),
+        js=js_status(pair.edge.status) if pair.edge.status else None,
+        covers=covered_by(pair, "attempt"),
+    )
+
+
+@rules(
     "WS-HS-111",
     "note",
     "hop",
