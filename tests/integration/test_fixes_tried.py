@@ -278,7 +278,9 @@ def haproxy_connections(folder, app, fix):
 
 
 def envoy_connections(folder, app, fix):
-    most = 1 if fix is None else int(re.search(r"max_connections: (\d+)", fix)[1])
+    found = re.search(r"max_connections: (\d+)", fix or "max_connections: 1")
+    assert found is not None, fix
+    most = int(found[1])
     limits = {"thresholds": [{"max_connections": most, "max_requests": most}]}
     route = {"match": {"prefix": "/"}, "route": {"cluster": "app"}}
     return envoy(folder, [route], {"app": app}, cluster={"circuit_breakers": limits})
@@ -513,7 +515,7 @@ async def _two_with_sessions(_):
     """Two applications: `/session` makes a session, `/ws/<session>` is open to it alone."""
 
     def application_of(name):
-        made = set()
+        made: set[str] = set()
 
         def answer(connection, request):
             if request.path == "/session":

@@ -60,7 +60,7 @@ class _Side:
         try:
             while data := await self._reader.read(4096):
                 if data[0] == 0x88 and len(data) >= 4:
-                    self._ended(f"close {int.from_bytes(data[-2:], 'big')}")
+                    self._ended(f"close {_code(data)}")
             self._ended("fin")
         except ConnectionResetError:
             self._ended("rst")
@@ -75,6 +75,13 @@ class _Side:
                 self.writer.write(frame)
                 await self.writer.drain()
                 await asyncio.sleep(pause)
+
+
+def _code(close: bytes) -> int:
+    """The code of a CLOSE frame. Some hops do not mask what they send to a server."""
+    is_masked = close[1] & 0x80
+    code = bytes(a ^ b for a, b in zip(close[6:8], close[2:4], strict=True)) if is_masked else close[2:4]
+    return int.from_bytes(code, "big")
 
 
 class Origin:
