@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import re
 import signal
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from tests.support.small_servers import echo_server
@@ -95,6 +99,53 @@ def test_a_session_from_start_to_a_clean_terminal_and_a_complete_capture(tmp_pat
         terminal.wait_for("RECORDED", "CLOSED", "three")
         terminal.press("q")
         terminal.wait_for("ended with 0")
+
+
+@contextlib.contextmanager
+def one_answer_server(answer: bytes) -> Iterator[int]:
+    """A server that answers each connection with this; its port."""
+
+    def serve() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                accepted, _ = listener.accept()
+                with accepted:
+                    accepted.recv(65536)
+                    accepted.sendall(answer)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield listener.getsockname()[1]
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join(10)
+
+
+def test_run_config_names_the_line_in_the_timeline(tmp_path, home):
+    """The path is relative to where the user is; the engine and its recorder get it whole."""
+    place = tmp_path / "conf.d" / "app.conf"
+    place.parent.mkdir()
+    place.write_text(
+        "server {\n    listen 80;\n    location /chat {\n        proxy_pass http://app;\n    }\n}\n"
+    )
+    answer = b"HTTP/1.1 426 Upgrade Required\r\nServer: nginx/1.22.1\r\nContent-Length: 0\r\n\r\n"
+    with one_answer_server(answer) as port:
+        relative = os.path.relpath(place.parent)
+        command = run_command(port, tmp_path / "config.db", "--config", relative)
+        with Tmux(command, home) as terminal:
+            listening = port_of(terminal.wait_for("No connections yet."))
+            with pytest.raises(InvalidStatus):
+                connect(f"ws://127.0.0.1:{listening}/chat", open_timeout=10)
+            terminal.wait_for("1 finding")
+            terminal.press("i")
+            terminal.wait_for("WS-HS-002", f"{place}:4".rpartition("/")[2])
+            terminal.press("q")
+            terminal.wait_for("ended with 0")
+    with open_capture(tmp_path / "config.db") as seen:
+        ((detail,),) = seen.query("SELECT detail FROM finding WHERE rule = 'WS-HS-002'")
+    fix = json.loads(detail)["fixes"][0]
+    assert (os.path.realpath(fix["file"]), fix["line"]) == (os.path.realpath(place), 4)
+    assert "+        proxy_set_header Upgrade $http_upgrade;" in fix["diff"]
 
 
 def test_a_killed_engine_is_reported_and_started_again_on_the_same_capture(tmp_path, origin, home):
