@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+from wsinspect.doctor.configuration.annotations import judged
 from wsinspect.doctor.configuration.documents import Node, documents, walk
 from wsinspect.doctor.configuration.model import (
     RAISED_SECONDS,
@@ -20,10 +21,16 @@ from wsinspect.doctor.configuration.sources import Sources
 from wsinspect.doctor.target import Target
 
 _KINDS: Final = re.compile(r"^[\"' ]*kind[\"']?: *[\"']?(Ingress|HTTPRoute|BackendConfig)\b", re.M)
+#: A Service counts where it has annotations of a controller.
+_READ: Final = re.compile(
+    rf"{_KINDS.pattern}|^[ \"']*(?:traefik\.ingress|alb\.ingress|haproxy)[\w.-]*/", re.M
+)
 _INGRESS_NGINX: Final = "nginx.ingress.kubernetes.io/"
 _NGINX_INC: Final = "nginx.org/"
-_HAPROXY: Final = ("haproxy.org/", "haproxy-ingress.github.io/")
+_HAPROXY: Final = ("haproxy.org/", "haproxy.com/", "haproxy-ingress.github.io/")
 _ALB: Final = "alb.ingress.kubernetes.io/"
+_TRAEFIK: Final = "traefik.ingress.kubernetes.io/"
+_HAPROXY_INGRESS: Final = "haproxy-ingress.github.io/"
 _DEFAULT_NGINX: Final = 60.0
 _DEFAULT_ALB: Final = 60.0
 _DEFAULT_GCE: Final = 30.0
@@ -74,7 +81,7 @@ class Kubernetes:
 
     def read(self, sources: Sources, files: Sequence[str]) -> Tree | None:
         """The objects that have to do with routes."""
-        roots = [one for file in files for one in documents(sources, file, _KINDS)]
+        roots = [one for file in files for one in documents(sources, file, _READ)]
         tree = Tree(tuple(roots), sources)
         return tree if [*tree.of("Ingress"), *tree.of("HTTPRoute")] else None
 
@@ -92,19 +99,38 @@ class Kubernetes:
             unsure.append(
                 "which controller serves it is not known: neither ingressClassName nor annotations say so"
             )
-        return Met(f"{kind} {name}", found.rule.at, tuple(defects), tuple(limits), tuple(unsure), found)
+        doubtful = [one for row, one in judged(found.annotations) if row.is_possible]
+        middlewares = found.annotations.get(f"{_TRAEFIK}router.middlewares")
+        if middlewares is not None:
+            unsure.append(f"'router.middlewares: {middlewares.text}': what they do is not known here")
+        return Met(
+            f"{kind} {name}",
+            found.rule.at,
+            tuple(defects),
+            tuple(limits),
+            tuple(unsure),
+            found,
+            possible=tuple(doubtful),
+        )
 
 
 def _found(tree: Tree, target: Target, unsure: list[str]) -> Found | None:
     best: tuple[tuple[int, int, int], Found] | None = None
     for owner in (*tree.of("Ingress"), *tree.of("HTTPRoute")):
         is_route = owner.get("kind").text == "HTTPRoute"
-        annotations = {key: value for key, value in owner.get("metadata", "annotations").items()}
-        controller = "" if is_route else _controller(owner, annotations)
+        own = {key: value for key, value in owner.get("metadata", "annotations").items()}
+        controller = "" if is_route else _controller(owner, own)
         for rule, rank in (_route_rules if is_route else _ingress_rules)(owner, target):
             if best is None or rank > best[0]:
-                best = (rank, Found(owner, rule, annotations, controller))
+                best = (rank, Found(owner, rule, {**own, **_of_service(tree, rule)}, controller))
     return None if best is None else best[1]
+
+
+def _of_service(tree: Tree, rule: Node) -> dict[str, Node]:
+    """The annotations of the Service behind a path, which come before those of the Ingress."""
+    name = rule.either("backend").get("service", "name").text or rule.get("serviceName").text
+    service = next((one for one in tree.of("Service") if one.get("metadata", "name").text == name), None)
+    return {} if service is None else dict(service.get("metadata", "annotations").items())
 
 
 def _controller(owner: Node, annotations: dict[str, Node]) -> str:
@@ -204,39 +230,12 @@ def _ingress_defects(found: Found, target: Target) -> Iterator[Defect]:
                 snippet.at,
                 status=int(answer[1]),
             )
-    if (one := note("proxy-http-version")) is not None and one.text == "1.0":
-        yield Defect(
-            "upgrade",
-            "'proxy-http-version: 1.0' makes it HTTP/1.0 to the server",
-            one.at,
-            one.with_value("1.1"),
-        )
-    if (one := note("backend-protocol")) is not None and one.text.upper() in ("GRPC", "GRPCS", "FCGI"):
-        yield Defect("upgrade", f"'backend-protocol: {one.text}' cannot carry an upgrade", one.at)
     if (one := note("rewrite-target")) is not None and one.text != target.path:
         becomes = _rewritten(found.rule.get("path").text, one.text, target.path)
         if becomes not in (None, target.path):
             yield Defect("path", f"'rewrite-target: {one.text}' makes {target.path} into {becomes}", one.at)
-    if (one := note("upstream-vhost")) is not None:
-        yield Defect(
-            "host",
-            f"'upstream-vhost: {one.text}': the server does not get the client's Host",
-            one.at,
-            one.without(),
-        )
-    for name in ("auth-type", "auth-url"):
-        if (one := note(name)) is not None:
-            yield Defect(
-                "answer", f"'{name}' asks for credentials before any server is asked", one.at, status=401
-            )
-    for name in ("whitelist-source-range", "allowlist-source-range", "denylist-source-range"):
-        if (one := note(name)) is not None:
-            yield Defect("answer", f"'{name}' refuses other addresses", one.at, status=403)
+    yield from (one for row, one in judged(notes) if not row.is_possible)
     yield from _websocket_services(found)
-    version = notes.get(f"{_ALB}backend-protocol-version")
-    if version is not None and version.text.upper() in ("HTTP2", "GRPC"):
-        words = f"'backend-protocol-version: {version.text}': WebSockets need HTTP1"
-        yield Defect("h2", words, version.at, version.with_value("HTTP1"))
 
 
 def _uses_inc(notes: dict[str, Node]) -> bool:
@@ -317,10 +316,13 @@ def _limits(found: Found, tree: Tree) -> Iterator[Defect]:
                 one = notes.get(prefix + name)
                 seconds = seconds_of(one.text) if one is not None else None
                 if one is not None and seconds is not None:
-                    edits = _annotated(found, f"{prefix}timeout-tunnel", f"{RAISED_SECONDS // 3600}h")
-                    yield Defect(
-                        "idle", f"'{name}: {one.text}': silence for that long ends it", one.at, edits, seconds
-                    )
+                    raised = f"{RAISED_SECONDS // 3600}h"
+                    own = prefix == _HAPROXY_INGRESS or name == "timeout-tunnel"
+                    edits = _annotated(found, f"{prefix}timeout-tunnel", raised) if own else ()
+                    # HAProxy Technologies' controller takes timeout-tunnel from its ConfigMap alone.
+                    advice = "" if own else f"timeout-tunnel: {raised} in the controller's ConfigMap"
+                    words = f"'{name}: {one.text}': silence for that long ends it"
+                    yield Defect("idle", words, one.at, edits, seconds, advice=advice)
     elif found.controller == "alb":
         yield from _alb(found)
     elif found.controller == "gce":

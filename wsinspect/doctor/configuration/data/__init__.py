@@ -1,0 +1,1 @@
+"""What readers of configurations know from documents, with the source of each line."""
