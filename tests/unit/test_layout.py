@@ -69,6 +69,7 @@ ELSEWHERE = {
     "faults/kinds/connections": "declarations: kinds/test_base.py asks every kind",
     "faults/kinds/frames": "declarations: kinds/test_base.py asks every kind",
     "faults/kinds/handshakes": "declarations: kinds/test_base.py asks every kind",
+    "faults/stages/scripted": "test_scripting.py, with the scripts that it calls",
     "filters/facts": "protocols without code",
     "findings/facts": "facts_made.py makes them for all tests of rules",
     "findings/fixes": "a lookup in the table that test_data.py and test_catalogue.py look at",

@@ -95,6 +95,15 @@ DEFAULT_LISTEN = Address("127.0.0.1", 8080)
     help="Answer known handshakes from this capture instead of the server.",
 )
 @click.option(
+    "--script",
+    "-s",
+    "scripts",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    metavar="FILE.py",
+    help="Let functions of this file see and change messages (docs/scripts.md); repeatable.",
+)
+@click.option(
     "--headless", is_flag=True, help="No timeline: print one line per event, until SIGINT or SIGTERM."
 )
 @screen_options
@@ -155,6 +164,7 @@ def run(
     control: Address | None,
     control_token_file: Path | None,
     recording: Path | None,
+    scripts: tuple[Path, ...],
     headless: bool,
     gap: int | None,
     is_ascii: bool,
@@ -202,6 +212,12 @@ def run(
         scenario, specs, preset, seed, time_scale, names, _warn, session_by, breakpoints=breakpoints
     )
 
+    from wsinspect.proxy.scripts import load_script, rule_of
+
+    loaded = [load_script(path, _warn) for path in scripts]
+    for one in loaded:
+        board.add(board.unique(rule_of(one)), f"-s {one.path}")
+
     from wsinspect.launch.engines import register
     from wsinspect.launch.paths import ca_dir as default_ca_dir
     from wsinspect.launch.paths import ensure_private_dir
@@ -237,6 +253,9 @@ def run(
         warn=_warn,
     )
     code = run_engine(engine_options)
+    for one in loaded:
+        if summary := one.summary():
+            _warn(summary)
     if code == 0 and capture is None:
         _discard_if_empty(path)
     return code

@@ -139,6 +139,7 @@ class ConnectionFaults:
         self._late_by = Author(BY_HAND, "hold")  # the newest rule that acted
         self._heard_ns: list[int | None] = [None, None]  # when each direction's receiver got its last bytes
         self._now = 0
+        self._spoken = 0  # frames of ours so far: each has a masking key of its own
         self.unsent_bytes: Callable[[Direction], int] = lambda direction: 0
         self.on_hit: Callable[[Author], None] = lambda author: None
 
@@ -425,6 +426,18 @@ class ConnectionFaults:
 
     def skipped(self, rule: Rule, reason: str) -> None:
         self._actions.append(Report(events.FaultSkipped(rule=rule.name, kind=rule.kind, reason=reason)))
+
+    def say(self, direction: Direction, opcode: str, payload: bytes, by: Author, now: int) -> None:
+        lane = self.lanes[direction]
+        self._spoken += 1
+        key = Chance(self.seed, by.rule, self.context.place, direction.short).octets(
+            4, self._spoken, "masking key"
+        )
+        data = lane.make(OPCODES[opcode], payload, key)
+        self.on_hit(by)
+        self._log(direction, by, None, {"sent": data[:4096].hex(), "bytes": len(data)}, injected=True)
+        lane.encoder.insert(data, now, is_message=opcode in ("text", "binary"))
+        lane.outlet.flush()
 
     def is_stuck(self, direction: Direction) -> bool:
         return self.unsent_bytes(direction) > FULL_BYTES

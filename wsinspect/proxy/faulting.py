@@ -18,8 +18,10 @@ from wsinspect.faults.connection import Abort, ConnectionFaults, Context, PassEn
 from wsinspect.faults.kinds import Scope
 from wsinspect.faults.lane import Lane
 from wsinspect.faults.rule import Rule
+from wsinspect.faults.scripting import Script
 from wsinspect.faults.seeded import Place
 from wsinspect.faults.sessions import Session
+from wsinspect.faults.stages.scripted import Scripted
 from wsinspect.handshake.heads import RawHead
 from wsinspect.handshake.negotiation import Negotiation, negotiate
 from wsinspect.proxy.attempt_faults import AttemptFaults, FaultedLink, LiveFacts
@@ -231,6 +233,10 @@ class FaultController:
     def closed(self, number: int) -> None:
         """Nothing more comes of an attempt."""
         attempt = self.attempts.pop(number, None)
+        if attempt is not None:
+            seconds = (self.now_ns() - attempt.begun_ns) / 1e9
+            for _, script in self.scripts:
+                script.end(attempt.facts, was_open=attempt.link is not None, seconds=seconds)
         if attempt is not None and attempt.link is not None and attempt.link.faults is not None:
             attempt.link.faults.close()
 
@@ -306,6 +312,12 @@ class FaultController:
             faults.by_hand(lambda _faults, _now: None)
 
     # Rules
+
+    @property
+    def scripts(self) -> list[tuple[Rule, Script]]:
+        """The scripts of armed rules, in order."""
+        armed = self.board.armed(Scope.FRAME)
+        return [(rule, rule.fault.runner) for rule in armed if isinstance(rule.fault, Scripted)]
 
     def _on_change(self, rule: Rule, is_armed: bool) -> None:
         if rule.scope not in _ON_OPEN:

@@ -19,11 +19,12 @@ from mitmproxy.net.http import http1, status_codes
 from wsinspect.faults.held import Held
 from wsinspect.faults.kinds import FaultKind, Scope, connections, handshakes
 from wsinspect.faults.rule import Rule
+from wsinspect.faults.scripting import Handshake
 from wsinspect.faults.seeded import Chance, Place
 from wsinspect.proxy.attempt_faults import AttemptFaults, LiveFacts
 from wsinspect.proxy.attempts import AttemptLog, attempt_of
 from wsinspect.proxy.faulting import FaultController
-from wsinspect.proxy.holding import HeldHandshake, change_head, head_text
+from wsinspect.proxy.holding import HeldHandshake, bytes_of, change_head, head_text, text_of
 from wsinspect.proxy.seams.http1 import attach_head
 from wsinspect.proxy.seams.transport import Wire
 from wsinspect.vocabulary import events
@@ -184,9 +185,31 @@ class HandshakeFaults:
         if attempt_of(flow) is None:
             return self._outage(flow)
         faulted = self._attempt_faults(flow)
-        if faulted is None or not self.controller.board.armed(Scope.HANDSHAKE):
+        if faulted is None or self._is_refused_by_script(flow, faulted):
+            return None
+        if not self.controller.board.armed(Scope.HANDSHAKE):
             return None
         return self._apply(flow, faulted, of="request")
+
+    def _is_refused_by_script(self, flow: http.HTTPFlow, faulted: AttemptFaults) -> bool:
+        """Show the request to the scripts, and do what they want; True where one has answered it."""
+        for rule, script in self.controller.scripts:
+            fields = [(text_of(name), text_of(value)) for name, value in flow.request.headers.fields]
+            request = Handshake(script.connection(faulted.facts), flow.request.path, list(fields))
+            done = script.handshake(request)
+            if done is None:
+                continue
+            if done.refusal is not None:
+                status, body, headers = done.refusal
+                self._record(rule, faulted, {"did": "refuse", "status": status}, ends=True)
+                self._answer(flow, handshakes.Refuse(status=status, headers=headers, body=body))
+                return True
+            if done.headers != fields or done.path != flow.request.path:
+                pairs = [(bytes_of(name), bytes_of(value)) for name, value in done.headers]
+                flow.request.headers = http.Headers(pairs)
+                flow.request.path = done.path
+                self._record(rule, faulted, {"did": "change"})
+        return False
 
     # other requests, too: a server that is down does not answer long-polling either
 

@@ -43,7 +43,7 @@ def head_text(flow: http.HTTPFlow, response: http.Response | None) -> str:
     else:
         first = f"{response.http_version} {response.status_code} {response.reason}"
     fields = (response or flow.request).headers.fields
-    lines = [f"{_text(name)}: {_text(value)}" for name, value in fields]
+    lines = [f"{text_of(name)}: {text_of(value)}" for name, value in fields]
     return "\n".join([first.rstrip(), *lines])
 
 
@@ -55,7 +55,7 @@ def check_head(text: str, *, is_response: bool) -> RawHead:
     """
     head = RawHead.parse("\r\n".join([*text.strip().splitlines(), "", ""]).encode("utf-8", "surrogateescape"))
     if bad := next((one for one in head.fields if not one.name or one.name.strip() != one.name), None):
-        raise FaultError("head", f"expected Name: value, found {_text(bad.raw.strip())[:60]!r}")
+        raise FaultError("head", f"expected Name: value, found {text_of(bad.raw.strip())[:60]!r}")
     status = head.status
     if is_response and (status is None or not _LEAST_STATUS <= status <= _MOST_STATUS):
         raise FaultError("head", "expected a first line such as HTTP/1.1 101 Switching Protocols")
@@ -79,5 +79,11 @@ def change_head(flow: http.HTTPFlow, response: http.Response | None, text: str) 
         flow.request.path = head.target.decode("latin-1")
 
 
-def _text(data: bytes) -> str:
+def text_of(data: bytes) -> str:
+    """A header's name or value as text; any byte comes back from it."""
     return data.decode("utf-8", "surrogateescape")
+
+
+def bytes_of(text: str) -> bytes:
+    """The inverse of `text_of`."""
+    return text.encode("utf-8", "surrogateescape")

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from wsinspect.faults.kinds import FaultKind, connections, frames
 from wsinspect.faults.stage import Stage
-from wsinspect.faults.stages import breakpoints, endings, messages, timing
+from wsinspect.faults.stages import breakpoints, endings, messages, scripted, timing
 
 #: Kinds that act on handshakes, or earlier, have none.
 STAGES: Final[Mapping[type[FaultKind], type[Stage[Any]]]] = {
@@ -17,6 +17,7 @@ STAGES: Final[Mapping[type[FaultKind], type[Stage[Any]]]] = {
     frames.Loss: timing.LossStage,
     frames.Hold: timing.HoldStage,
     frames.Break: breakpoints.BreakStage,
+    scripted.Scripted: scripted.ScriptStage,
     frames.Duplicate: messages.DuplicateStage,
     frames.Reorder: messages.ReorderStage,
     frames.Corrupt: messages.CorruptStage,

@@ -1,0 +1,41 @@
+"""Script files: what is loaded, and what is refused in one line."""
+
+from __future__ import annotations
+
+import pytest
+
+from wsinspect.errors import UsageError
+from wsinspect.proxy.scripts import load_script, rule_of
+
+
+def test_hooks_are_found_and_the_file_sees_itself(tmp_path):
+    path = tmp_path / "a.py"
+    path.write_text(
+        "import json\nLIMIT = 5\ndef helper(): return LIMIT\ndef on_message(m): return helper()\n"
+    )
+    script = load_script(path, print)
+    assert list(script.hooks) == ["on_message"]
+    assert rule_of(script).settings() == {"name": "script", "kind": "script", "armed": True}
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("x = 1", "has no hook"),
+        ("def on_mesage(m): pass", "did you mean on_message"),
+        ("def on_message(m:", "a.py:1: SyntaxError"),
+        ("\nimport nothing_of_that_name", "a.py:2: ModuleNotFoundError"),
+        ("raise ValueError('no')", "a.py:1: ValueError: no"),
+    ],
+)
+def test_a_file_that_cannot_be_used_says_why(tmp_path, source, words):
+    path = tmp_path / "a.py"
+    path.write_text(source)
+    with pytest.raises(UsageError) as caught:
+        load_script(path, print)
+    assert words in caught.value.message
+
+
+def test_a_file_that_is_not_there(tmp_path):
+    with pytest.raises(UsageError, match="cannot read"):
+        load_script(tmp_path / "a.py", print)

@@ -1,0 +1,52 @@
+"""Python files of `run -s`: loaded, and their hooks found."""
+
+from __future__ import annotations
+
+import difflib
+import runpy
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+from wsinspect.errors import UsageError
+from wsinspect.faults.rule import Rule
+from wsinspect.faults.scripting import HOOKS, Hook, Script
+from wsinspect.faults.stages.scripted import Scripted
+
+
+def load_script(path: Path, say: Callable[[str], None]) -> Script:
+    """Run a file, and take its hooks.
+
+    Raises:
+        UsageError: it cannot be read, it fails, or it has no hook.
+    """
+    name = str(path)
+    try:
+        namespace = runpy.run_path(name, run_name="wsinspect_script")
+    except OSError as error:
+        raise UsageError(f"cannot read {name}: {error.strerror}") from None
+    except Exception as error:  # a user's code may raise anything
+        raise UsageError(f"{_place(name, error)}: {type(error).__name__}: {error}") from None
+    hooks: dict[str, Hook] = {}
+    for key, value in namespace.items():
+        if key in HOOKS and callable(value):
+            hooks[key] = value
+        elif key.startswith("on_") and callable(value):
+            close = difflib.get_close_matches(key, HOOKS, 1)
+            guess = f"; did you mean {close[0]}?" if close else ""
+            raise UsageError(f"{name}: unknown hook {key}: expected one of {', '.join(HOOKS)}{guess}")
+    if not hooks:
+        raise UsageError(f"{name} has no hook: expected a function {', '.join(HOOKS)}")
+    return Script(name, hooks, say)
+
+
+def rule_of(script: Script) -> Rule:
+    """The rule that lets a script see every message."""
+    return Rule(name="script", fault=Scripted(runner=script))
+
+
+def _place(name: str, error: Exception) -> str:
+    if isinstance(error, SyntaxError):
+        return f"{error.filename}:{error.lineno}"
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == name]
+    return f"{name}:{lines[-1]}" if lines else name
