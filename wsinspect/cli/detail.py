@@ -18,6 +18,7 @@ from wsinspect.errors import CaptureError
 from wsinspect.findings.provenance import Card
 from wsinspect.present import objects
 from wsinspect.present.cells import Line
+from wsinspect.present.clock import RELATIVE_CLOCK, Clock
 from wsinspect.present.frame_table import FrameTable, Page, opaque_lines
 from wsinspect.present.handshakes import block_lines, body_lines, fact_lines
 from wsinspect.present.pages import message_payload, read_pages
@@ -112,7 +113,7 @@ def _all(read: Callable[[int], list[R]]) -> Iterator[R]:
         after = rows[-1].id
 
 
-def show_connection(detail: Detail, palette: Palette) -> None:
+def show_connection(detail: Detail, palette: Palette, clock: Clock = RELATIVE_CLOCK) -> None:
     """Lines for people: the handshake when it is over, frames, and at the last look how it ended."""
     table: FrameTable | None = None
     is_begun = False
@@ -121,7 +122,7 @@ def show_connection(detail: Detail, palette: Palette) -> None:
             if connection.state == "connecting" and not detail.is_last:
                 continue
             _print(map(palette.line, _handshake_lines(detail, connection)))
-            table = FrameTable(connection, columns(), palette)
+            table = FrameTable(connection, columns(), palette, clock=clock)
         table.is_live = not detail.is_last
         for page in detail.new_pages():
             if not is_begun:

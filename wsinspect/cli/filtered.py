@@ -19,6 +19,7 @@ from wsinspect.cli.follow import looks
 from wsinspect.cli.output import columns, echo, echo_json, prose_columns
 from wsinspect.errors import CaptureError
 from wsinspect.filters import Filter
+from wsinspect.present.clock import RELATIVE, Clock
 from wsinspect.present.connection_table import ConnectionTable
 from wsinspect.present.frame_table import FrameTable, Page
 from wsinspect.present.objects import connection_object, frame_object
@@ -42,6 +43,7 @@ def show_filtered(
     follow: bool,
     as_json: bool,
     color: str,
+    clock: str = RELATIVE,
 ) -> None:
     """Print what passes.
 
@@ -53,7 +55,7 @@ def show_filtered(
         return
     frames = Frames(path, flt, number, with_payload=with_payload, follow=follow)
     if not as_json:
-        frames.print_lines(Palette.choose(color))
+        frames.print_lines(Palette.choose(color), Clock(clock))
     elif follow:
         frames.print_json_lines()
     else:
@@ -94,11 +96,11 @@ class Frames:
         self._after = 0
         self._capture: Capture
 
-    def print_lines(self, palette: Palette) -> None:
+    def print_lines(self, palette: Palette, clock: Clock) -> None:
         """Rows for people, each with its connection where there are several."""
         tables: dict[int, FrameTable] = {}
         width = columns() - (0 if self._number else _CONNECTION_CELLS + 2)
-        header = FrameTable(None, width, palette).header()
+        header = FrameTable(None, width, palette, clock=clock).header()
         echo(header if self._number else f"{palette.bold('CONN'.rjust(_CONNECTION_CELLS))}  {header}")
         prefix = "" if self._number else f"%{_CONNECTION_CELLS}d  "
 
@@ -108,7 +110,7 @@ class Frames:
                 connection = self._capture.connection(number)
                 is_open = connection is not None and connection.closed_ns is None
                 is_live = is_open and self._capture.is_live
-                table = tables[number] = FrameTable(connection, width, palette, is_live)
+                table = tables[number] = FrameTable(connection, width, palette, is_live, clock)
             return table
 
         for rows in self._blocks(LINE_COLUMNS):

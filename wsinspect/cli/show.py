@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         "wsinspect show                       the connections of the last capture",
         "wsinspect show 3                     connection 3 of the last capture",
         "wsinspect show chat.db 3 --payload   with whole payloads",
+        "wsinspect show last 3 --time utc     with the time of day",
         "wsinspect show last 3 --follow       new frames as they come",
         "wsinspect show --filter 'close:1006'                    connections closed with 1006",
         "wsinspect show chat.db 3 --filter 'op:ctl | len>64KiB'  some frames of connection 3",
@@ -32,6 +33,12 @@ if TYPE_CHECKING:
 @filter_option
 @click.option("--payload", is_flag=True, help="Print whole payloads: text as text, the rest as a hex dump.")
 @click.option("--follow", "-f", is_flag=True, help="Keep printing what a running engine adds.")
+@click.option(
+    "--time",
+    "clock",
+    type=click.Choice(["relative", "delta", "local", "utc"]),
+    help="Times of frames: since the attempt (the default), since the frame before, or of the day.",
+)
 @click.option("--sessions", is_flag=True, help="Show clients across their reconnects, each with its grade.")
 @session_by_option
 @json_option
@@ -42,6 +49,7 @@ def show(
     expression: str | None,
     payload: bool,
     follow: bool,
+    clock: str | None,
     sessions: bool,
     session_by: SessionBy | None,
     as_json: bool,
@@ -67,8 +75,13 @@ def show(
         raise click.UsageError("--session-by needs --sessions")
     if sessions and (expression or payload or follow):
         raise click.UsageError("--sessions cannot be combined with --filter, --payload or --follow")
+    if clock is not None and (sessions or as_json):
+        other = "--sessions" if sessions else "--json, whose times are nanoseconds since 1970"
+        raise click.UsageError(f"--time cannot be combined with {other}")
     flt = parse_filter(expression)
     name, number = _arguments(capture, connection)
+    if clock is not None and number is None and (flt is None or flt.lists_connections):
+        raise click.UsageError("--time needs a CONNECTION, or a filter for frames")
     path = resolve_capture(name)
     if not as_json:
         _narrate(path)
@@ -79,11 +92,20 @@ def show(
     elif flt is not None:
         from wsinspect.cli.filtered import show_filtered
 
-        show_filtered(path, flt, number, with_payload=payload, follow=follow, as_json=as_json, color=color)
+        show_filtered(
+            path,
+            flt,
+            number,
+            with_payload=payload,
+            follow=follow,
+            as_json=as_json,
+            color=color,
+            clock=clock or "relative",
+        )
     elif number is None:
         _show_connections(path, follow, as_json)
     else:
-        _show_connection(path, number, payload, follow, as_json, color)
+        _show_connection(path, number, payload, follow, as_json, color, clock or "relative")
 
 
 def _arguments(capture: str | None, connection: int | None) -> tuple[str | None, int | None]:
@@ -124,13 +146,16 @@ def _show_connections(path: Path, follow: bool, as_json: bool) -> None:
         print_connections_json(path)
 
 
-def _show_connection(path: Path, number: int, payload: bool, follow: bool, as_json: bool, color: str) -> None:
+def _show_connection(
+    path: Path, number: int, payload: bool, follow: bool, as_json: bool, color: str, clock: str
+) -> None:
     from wsinspect.cli.detail import Detail, follow_json, print_connection_json, show_connection
+    from wsinspect.present.clock import Clock
     from wsinspect.present.terminal import Palette
 
     detail = Detail(path, number, with_payload=payload, follow=follow)
     if not as_json:
-        show_connection(detail, Palette.choose(color))
+        show_connection(detail, Palette.choose(color), Clock(clock))
     elif follow:
         follow_json(detail)
     else:

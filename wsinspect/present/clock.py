@@ -69,18 +69,23 @@ class Clock(NamedTuple):
             return self.of_day(time_ns)
         return f"{(delta_ns if self.kind == DELTA else time_ns - zero_ns) / 1e9:.3f}"
 
-    def of_day(self, time_ns: int) -> str:
-        """The time of day to the millisecond: `14:03:22.123`."""
+    def of_day(self, time_ns: int, digits: int = 3) -> str:
+        """The time of day, to the millisecond unless more digits are asked for: `14:03:22.123`."""
         moment = datetime.datetime.fromtimestamp(time_ns // _SECOND_NS, datetime.UTC)
         if self.kind != UTC:
             moment = moment.astimezone()
-        return f"{moment:%H:%M:%S}.{time_ns // 10**6 % 1000:03}"
+        fraction = f".{time_ns % _SECOND_NS:09}"[: digits + 1] if digits else ""
+        return f"{moment:%H:%M:%S}{fraction}"
 
     def at(self, time_ns: int, zero_ns: int) -> str:
         """A time in a sentence: `12.001 s`, `14:03:22.123`, `14:03:22.123 UTC`."""
         if self.is_wall:
             return f"{self.of_day(time_ns)}{' UTC' if self.kind == UTC else ''}"
         return f"{(time_ns - zero_ns) / 1e9:.3f} s"
+
+
+#: What times are written with where nobody chose another clock.
+RELATIVE_CLOCK: Final = Clock()
 
 
 def parse_time_of_day(text: str, zero_ns: int, end_ns: int, *, is_utc: bool) -> int | None:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Final
 
 from wsinspect.capture.records import FindingRow
 from wsinspect.present.cells import Line
-from wsinspect.present.clock import Clock
+from wsinspect.present.clock import RELATIVE_CLOCK, Clock
 from wsinspect.present.findings import finding_lines, finding_of
 from wsinspect.present.glyphs import Glyphs
 from wsinspect.present.notes import sent_words, severity_sign, violation_lines
@@ -16,9 +15,6 @@ from wsinspect.present.rows import byte_count, duration
 from wsinspect.text import escape
 from wsinspect.wire.close_codes import close_name, is_legal_on_wire, parse_close
 from wsinspect.wire.opcodes import opcode_name
-
-#: What times are written with where nobody chose another clock.
-RELATIVE_CLOCK: Final = Clock()
 
 
 def summary(record: Record, zero_ns: int, clock: Clock = RELATIVE_CLOCK) -> str:

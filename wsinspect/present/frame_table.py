@@ -19,6 +19,7 @@ from wsinspect.capture.records import (
     Ping,
 )
 from wsinspect.present.cells import Line, fit
+from wsinspect.present.clock import DELTA, LOCAL, RELATIVE, RELATIVE_CLOCK, UTC, Clock
 from wsinspect.present.glyphs import UNICODE
 from wsinspect.present.notes import (
     EVICTED,
@@ -40,6 +41,8 @@ _NOTE_INDENT = sum(width + 2 for _, width in _COLUMNS)
 #: Where the notes would have fewer cells than this, the time since the frame before makes room for them.
 _ROOMY_NOTE = 40
 _DELTA_INDENT = 10
+_TIME_CELLS, _WALL_CELLS = 10, 15
+_TIME_NAMES = {RELATIVE: "TIME S", DELTA: "DELTA S", LOCAL: "LOCAL TIME", UTC: "UTC"}
 _LEAST_NOTE = 22
 
 
@@ -79,6 +82,7 @@ class FrameTable:
         columns: cells of a line.
         palette: colours.
         is_live: frames may still come, so that a missing PONG is not yet missing; may change later.
+        clock: how times are written.
 
     Attributes:
         connection: as given.
@@ -90,12 +94,19 @@ class FrameTable:
     """
 
     def __init__(
-        self, connection: Connection | None, columns: int, palette: Palette, is_live: bool = False
+        self,
+        connection: Connection | None,
+        columns: int,
+        palette: Palette,
+        is_live: bool = False,
+        clock: Clock = RELATIVE_CLOCK,
     ) -> None:
         self.connection = connection
+        self.clock = clock
         self.start_ns = connection.attempt_ns if connection else None
-        self.with_delta = columns - _NOTE_INDENT >= _ROOMY_NOTE
-        indent = _NOTE_INDENT if self.with_delta else _NOTE_INDENT - _DELTA_INDENT
+        more = _WALL_CELLS - _TIME_CELLS if clock.is_wall else 0
+        self.with_delta = columns - _NOTE_INDENT - more >= _ROOMY_NOTE
+        indent = (_NOTE_INDENT if self.with_delta else _NOTE_INDENT - _DELTA_INDENT) + more
         self.note_cells = max(columns - indent, _LEAST_NOTE)
         self._palette = palette
         self.is_live = is_live
@@ -106,7 +117,20 @@ class FrameTable:
         """The names of the columns."""
         columns = [one for one in _COLUMNS if self.with_delta or one[0] != "DELTA MS"]
         names = [pad(name, width, right=name in _RIGHT) for name, width in columns]
+        names[1] = pad(_TIME_NAMES[self.clock.kind], self.time_cells, right=True)
         return self._palette.bold("  ".join([*names, "NOTE, PREVIEW"]))
+
+    @property
+    def time_cells(self) -> int:
+        """Cells of the column of times."""
+        return _WALL_CELLS if self.clock.is_wall else _TIME_CELLS
+
+    def time_text(self, time_ns: int, start_ns: int, delta_ns: int) -> str:
+        """A frame's time, to the microsecond."""
+        if self.clock.is_wall:
+            return self.clock.of_day(time_ns, digits=6)
+        shown_ns = delta_ns if self.clock.kind == DELTA else time_ns - start_ns
+        return f"{shown_ns / 1e9:>{_TIME_CELLS}.6f}"
 
     def lines(self, page: Page) -> Iterator[str]:
         """A line for each frame, followed by its whole payload where the page has it."""
@@ -149,8 +173,9 @@ class FrameTable:
 
     def _line(self, row: Row, *, has_preview: bool) -> str:
         delta = f"{milliseconds(row.delta_ns):>8}  " if self.with_delta else ""
+        time = self.time_text(self.before_ns or 0, (self.before_ns or 0) - row.t_ns, row.delta_ns)
         columns = (
-            f"{row.id:>6}  {row.t_ns / 1e9:>10.6f}  {delta}"
+            f"{row.id:>6}  {time}  {delta}"
             f"{row.direction.arrow:<3}  {opcode_name(row.opcode):<6}  {flags(row.bits, UNICODE)}  "
             f"{row.length:>7}"
         )

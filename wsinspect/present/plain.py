@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from json.encoder import encode_basestring_ascii
 from typing import Any, Final
 
+from wsinspect.present.clock import RELATIVE
 from wsinspect.present.frame_table import FrameTable
 from wsinspect.present.notes import NOTABLE_NS, hex_preview, summary_words, text_preview
 from wsinspect.present.records import PREVIEW_BYTES
@@ -55,6 +56,7 @@ _ROW: Final = "%6d  %10.6f  %8.3f  %s  F···  %7d"
 _LATE_ROW: Final = "%6d  %10.6f  %8.1f  %s  F···  %7d"
 #: The milliseconds are not shown where the notes need the room.
 _NARROW_ROW: Final = "%6d  %10.6f  %.0s%s  F···  %7d"
+_TIME: Final = "%10.6f"
 
 
 def _sent(time_ns: int, after_ns: int) -> str:
@@ -96,11 +98,18 @@ def line_block(
         delta_ns = 0 if before_ns is None else time_ns - before_ns
         table.before_ns = time_ns
         is_text = bits >> 8 & 15 == _TEXT
-        write = row_of if -_SECOND_NS < delta_ns < _SECOND_NS else late_row_of
-        row = (write if table.with_delta else narrow_row_of)(
+        is_late = not -_SECOND_NS < delta_ns < _SECOND_NS
+        time: float | str = (time_ns - begin_ns) / 1e9
+        if table.clock.kind == RELATIVE:
+            write = narrow_row_of if not table.with_delta else late_row_of if is_late else row_of
+        else:
+            time = table.time_text(time_ns, begin_ns, delta_ns)
+            written = _NARROW_ROW if not table.with_delta else _LATE_ROW if is_late else _ROW
+            write = written.replace(_TIME, "%s").__mod__
+        row = write(
             (
                 frame_id,
-                (time_ns - begin_ns) / 1e9,
+                time,
                 delta_ns / 1e6,
                 ("s>c  TEXT  " if side else "c>s  TEXT  ")
                 if is_text

@@ -13,7 +13,7 @@ from functools import partial
 from typing import Final, NamedTuple
 
 from wsinspect.present.cells import Line, fit, width_of
-from wsinspect.present.clock import DELTA, Clock
+from wsinspect.present.clock import DELTA, RELATIVE_CLOCK, Clock
 from wsinspect.present.glyphs import UNICODE, Glyphs
 from wsinspect.text import cell_width, pad, truncate
 from wsinspect.units import format_duration, format_size
@@ -82,7 +82,6 @@ class Columns(NamedTuple):
         return dict(self.widths).get(name, usual)
 
 
-_CLOCK: Final = Clock()
 _USUAL: Final = Columns()
 
 
@@ -104,7 +103,7 @@ class Caps:
     id_cells: int = 5
     with_connection: bool = False
     glyphs: Glyphs = field(default=UNICODE)
-    clock: Clock = _CLOCK
+    clock: Clock = RELATIVE_CLOCK
     zero_ns: int = 0
     columns: Columns = _USUAL
 

@@ -38,7 +38,7 @@ from wsinspect.tui.driver import TerminalDriver
 from wsinspect.tui.engine import requests
 from wsinspect.tui.engine.link import Answer
 from wsinspect.tui.feed import Batch, Feed
-from wsinspect.tui.keys import APP_KEYS, BY_ID, MAIN_KEYS, PAGE_OF, keymap_path, read_keymap
+from wsinspect.tui.keys import APP_KEYS, BY_ID, MAIN_KEYS, PAGE_OF, PANE_BY_ID, keymap_path, read_keymap
 from wsinspect.tui.leaving import Leaving
 from wsinspect.tui.model import DISCONNECTED
 from wsinspect.tui.screens.faults import FaultsScreen
@@ -173,7 +173,7 @@ class InspectApp(App[int]):
     def said(self) -> None:
         """There is another sentence for the bottom line."""
         if self.is_whole:
-            self.page.key_line.refresh()
+            self.page.lay_out_keys()
 
     def engine_seen(self) -> None:
         """What is known of the engine has changed."""
@@ -326,6 +326,10 @@ class InspectApp(App[int]):
 
     async def action_key(self, key_id: str) -> None:
         """What a key does, on the page that it is of."""
+        pane_key, pane = PANE_BY_ID.get(key_id), self.focused
+        if pane_key is not None and pane is not None:
+            await self.run_action(pane_key.action, default_namespace=pane)
+            return
         key, page = BY_ID[key_id], PAGE_OF.get(key_id)
         if page is None:
             await self.run_action(key.action)

@@ -205,6 +205,71 @@ class FooterKey(NamedTuple):
     label: str
 
 
+#: Keys of single panes that the footer shows; the bindings are the panes' own, with the same ids.
+PANE_BY_ID: Final = {
+    key.id: key
+    for key in (
+        Key("plus,equals_sign", "+", "zoom(1)", "zoom in", "overview.zoom_in"),
+        Key("minus", "-", "zoom(-1)", "zoom out", "overview.zoom_out"),
+        Key("0", "0", "zoom(0)", "all", "overview.all"),
+        Key("right,l", "→", "pan(1)", "pan right", "overview.right"),
+        Key("enter", "enter", "go", "go there", "overview.go"),
+        Key("enter", "enter", "fold", "fold or unfold (JSON)", "inspector.fold"),
+        Key("w", "w", "copy_value", "copy the value under the cursor (JSON)", "inspector.value"),
+        Key("p", "p", "copy_path", "copy its JSON path", "inspector.path"),
+        Key("asterisk", "*", "filter_value", "filter by this value (JSON)", "inspector.filter"),
+    )
+}
+#: Of the main page, by the pane with the focus: its keys come first.
+PANE_FOOTER: Final[dict[str, tuple[FooterKey, ...]]] = {
+    "connections": (
+        FooterKey("help", "help"),
+        FooterKey("page.handshake", "handshake"),
+        FooterKey("page.timeline", "timeline"),
+        FooterKey("copy", "copy URL"),
+        FooterKey("copy.curl", "as curl"),
+        FooterKey("copy.as", "as client"),
+        FooterKey("connection.doctor", "doctor"),
+        FooterKey("page.sandwich", "sandwich"),
+        FooterKey("connection.end", "end"),
+        FooterKey("page.statistics", "statistics"),
+        FooterKey("filter.edit", "filter"),
+        FooterKey("page.findings", "findings"),
+        FooterKey("quit", "quit"),
+        FooterKey("inject", "inject"),
+        FooterKey("export", "export"),
+    ),
+    "overview": (
+        FooterKey("help", "help"),
+        FooterKey("overview.zoom_in", "zoom in"),
+        FooterKey("overview.zoom_out", "zoom out"),
+        FooterKey("overview.all", "all"),
+        FooterKey("overview.right", "pan"),
+        FooterKey("overview.go", "go there"),
+        FooterKey("page.statistics", "statistics"),
+        FooterKey("gap.next", "gap"),
+        FooterKey("playback", "playback"),
+        FooterKey("go", "go"),
+        FooterKey("filter.edit", "filter"),
+        FooterKey("quit", "quit"),
+    ),
+    "inspector": (
+        FooterKey("help", "help"),
+        FooterKey("find.edit", "find"),
+        FooterKey("payload.view", "view"),
+        FooterKey("payload.form", "form"),
+        FooterKey("payload.compare", "compare"),
+        FooterKey("copy", "copy"),
+        FooterKey("pager", "pager"),
+        FooterKey("pane.maximise", "maximise"),
+        FooterKey("mate", "mate"),
+        FooterKey("inspector.fold", "fold"),
+        FooterKey("inspector.value", "value"),
+        FooterKey("inspector.path", "path"),
+        FooterKey("inspector.filter", "filter by it"),
+        FooterKey("quit", "quit"),
+    ),
+}
 FOOTER: Final[dict[str, tuple[FooterKey, ...]]] = {
     "main": (
         FooterKey("help", "help"),

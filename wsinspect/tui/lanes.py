@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from wsinspect.capture.records import Connection
+from wsinspect.present.clock import RELATIVE_CLOCK, Clock
 from wsinspect.present.rows import duration
 from wsinspect.text import escape
-from wsinspect.units import format_duration
 
 
 @dataclass
@@ -110,6 +110,7 @@ def numbers(ones: Sequence[Connection]) -> str:
     return f"#{ones[0].id}" if len(ones) == 1 else f"#{ones[0].id}-{ones[-1].id}"
 
 
+_DAY_NS: Final = 86_400 * 10**9
 #: Distances of an axis's labels, in ns: 1, 2, 5 of each power of ten below a minute, then those of a clock.
 _STEPS: Final = (
     *(digit * 10**power for power in range(3, 10) for digit in (1, 2, 5)),
@@ -118,20 +119,23 @@ _STEPS: Final = (
 )
 
 
-def axis(from_ns: int, to_ns: int, zero_ns: int, cells: int) -> str:
-    """Times below which bars stand: round ones since `zero_ns`, each label distinct and whole.
+def axis(from_ns: int, to_ns: int, zero_ns: int, cells: int, clock: Clock = RELATIVE_CLOCK) -> str:
+    """Times below which bars stand: round ones since `zero_ns`, or of the day, each label distinct and whole.
 
     Returns:
         At most `cells` characters; the same place in a bar of as many cells is at that time.
     """
     span = max(to_ns - from_ns, 1)
+    if clock.is_wall:
+        zero_ns = from_ns - from_ns % _DAY_NS
     for step in _STEPS:
         first = -(-(from_ns - zero_ns) // step)
         last = (to_ns - zero_ns) // step
         if last - first > cells:
             continue
         labels = [
-            (number * step, f"|{_axis_words(number * step, step)}") for number in range(first, last + 1)
+            (number * step, f"|{_axis_words(number * step, step, zero_ns, clock)}")
+            for number in range(first, last + 1)
         ]
         widest = max((len(words) for _, words in labels), default=0)
         if step * cells // span >= widest + 2:
@@ -143,15 +147,28 @@ def axis(from_ns: int, to_ns: int, zero_ns: int, cells: int) -> str:
         at = (at_ns + zero_ns - from_ns) * cells // span
         if at + len(words) <= cells:
             text = f"{text:<{at}}{words}"
-    return text or f"|{duration(from_ns - zero_ns)}"[:cells]
+    if not text and clock.is_wall:
+        text = f"|{clock.of_day(from_ns)}"
+    return (text or f"|{duration(from_ns - zero_ns)}")[:cells]
 
 
-def _axis_words(time_ns: int, step: int) -> str:
+def _axis_words(time_ns: int, step: int, zero_ns: int, clock: Clock) -> str:
     """With as many decimals as tell two labels apart."""
+    if clock.is_wall:
+        return clock.of_day(zero_ns + time_ns, digits=max(0, 10 - len(str(step))))
     if abs(time_ns) >= 60 * 10**9 and step >= 10**9:
-        return format_duration(time_ns)
+        return ("-" if time_ns < 0 else "") + _clock_words(abs(time_ns) // 10**9)
     decimals = max(0, 10 - len(str(step))) if step < 10**9 else 0
     return f"{time_ns / 1e9:.{decimals}f} s"
+
+
+def _clock_words(seconds: int) -> str:
+    """Every unit that is not zero, so that no two times are written alike: `1 h 20 s`."""
+    found = []
+    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1)):
+        count, seconds = divmod(seconds, size)
+        found += [f"{count} {unit}"] if count else []
+    return " ".join(found)
 
 
 #: What a cell of a bar can show, in rising order of importance.

@@ -20,7 +20,7 @@ from wsinspect.present.glyphs import ASCII, UNICODE, Glyphs
 from wsinspect.present.rows import COLUMNS, Columns, byte_count
 from wsinspect.text import counted, escape, grouped
 from wsinspect.tui.engine.link import NO_ENGINE, SILENT, Answer, ControlLink, EngineView, Work
-from wsinspect.tui.keys import BY_ID, FooterKey
+from wsinspect.tui.keys import BY_ID, PANE_BY_ID, FooterKey
 from wsinspect.tui.model import DISCONNECTED, LIVE, Model
 from wsinspect.tui.places import Places
 from wsinspect.tui.playback import Playback
@@ -179,7 +179,8 @@ class Workspace:
 
     def key_shown(self, key: FooterKey) -> str:
         """A key of the footer as people write it, by the user's map where there is one."""
-        return self.keymap.get(key.id, BY_ID[key.id].shown)
+        known = PANE_BY_ID.get(key.id)
+        return self.keymap.get(key.id, known.shown if known is not None else BY_ID[key.id].shown)
 
     # -- the engine
 

@@ -344,3 +344,28 @@ def test_messages_in_json_are_values_with_a_decoders_words(tmp_path, show):
     assert messages[6]["json"] == [1, 2.5]
     assert messages[6]["summary"] is None
     assert messages[1]["payload"] == {"text": '{"n": 1e999}'}
+
+
+@pytest.mark.parametrize(
+    ("clock", "column"),
+    [
+        ("relative", r"TIME S$|^ *1  +0\.010000  "),
+        ("delta", r"DELTA S$|^ *2  +0\.002000  "),
+        ("local", r"LOCAL TIME$|^ *1  \d\d:\d\d:\d\d\.\d{6}  "),
+        ("utc", r"UTC$|^ *1  \d\d:\d\d:\d\d\.\d{6}  "),
+    ],
+)
+def test_times_are_written_as_asked(show, capture, clock, column):
+    heading, row = column.split("|")
+    text = show(capture, 1, "--time", clock)
+    header = next(line for line in text.splitlines() if "NOTE, PREVIEW" in line)
+    assert re.search(heading.replace("$", r"  "), header)
+    assert any(re.search(row, line) for line in text.splitlines())
+    filtered = show(capture, 1, "--time", clock, "--filter", "op:text")
+    assert next(line for line in filtered.splitlines() if "TEXT" in line) in text.splitlines()
+
+
+def test_time_is_for_frames(show, capture):
+    assert "--time needs a CONNECTION, or a filter for frames" in show(capture, "--time", "utc", code=2)
+    assert "--time cannot be combined with --json" in show(capture, 1, "--time", "utc", "--json", code=2)
+    assert "--time cannot be combined with --sessions" in show(capture, "--time", "utc", "--sessions", code=2)

@@ -14,6 +14,7 @@ import pytest
 from tests.support.journals import Script, index, random_script, text, write_journal
 from wsinspect.capture.reader import Capture
 from wsinspect.cli.filtered import _lines
+from wsinspect.present.clock import Clock
 from wsinspect.present.frame_table import FrameTable, Page
 from wsinspect.present.objects import frame_object
 from wsinspect.present.pages import page_of
@@ -78,11 +79,13 @@ def _pages(capture: Capture, rows: list[tuple[Any, ...]]) -> Iterator[Page]:
 
 @pytest.mark.parametrize("width", [60, pytest.param(80, marks=pytest.mark.slow), 160])
 @pytest.mark.parametrize("is_coloured", [False, True])
-@pytest.mark.parametrize("prefix", ["", "%5d  "])
+@pytest.mark.parametrize(
+    ("prefix", "kind"), [("", "relative"), ("%5d  ", "relative"), ("", "utc"), ("", "delta")]
+)
 def test_lines_are_those_of_the_table(
-    captures: list[Path], width: int, is_coloured: bool, prefix: str
+    captures: list[Path], width: int, is_coloured: bool, prefix: str, kind: str
 ) -> None:
-    palette = Palette(is_coloured)
+    palette, clock = Palette(is_coloured), Clock(kind)
     plain = 0
     for path in captures:
         with Capture.open(path) as capture:
@@ -90,7 +93,9 @@ def test_lines_are_those_of_the_table(
             for odd in (False, True):
                 rows = _rows(capture, LINE_COLUMNS, odd=odd)
                 plain += sum(bool(row[5]) for row in rows)
-                tables = {one.id: FrameTable(one, width, palette) for one in capture.connections()}
+                tables = {
+                    one.id: FrameTable(one, width, palette, clock=clock) for one in capture.connections()
+                }
                 lines = {
                     f.id: partial(_lines, f, page) for page in _pages(capture, rows) for f in page.frames
                 }

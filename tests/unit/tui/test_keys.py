@@ -9,7 +9,7 @@ import pytest
 from textual.binding import Binding
 
 from wsinspect.errors import UsageError
-from wsinspect.tui.keys import BY_ID, read_keymap
+from wsinspect.tui.keys import BY_ID, FOOTER, PANE_BY_ID, PANE_FOOTER, read_keymap
 from wsinspect.tui.screens.findings import FindingsPane
 from wsinspect.tui.screens.timeline import TimelinePane
 from wsinspect.tui.widgets.base import LinePane
@@ -63,6 +63,15 @@ def test_every_id_that_docs_name_is_a_binding():
     assert named <= known
     own = {one.id for kind in PANES for one in kind.BINDINGS if isinstance(one, Binding)}
     assert {one for one in own if one} <= named
+
+
+def test_keys_of_panes_in_the_footer_are_those_of_the_panes():
+    bound = {one.id: one for kind in PANES for one in kind.BINDINGS if isinstance(one, Binding)}
+    for key in PANE_BY_ID.values():
+        assert (bound[key.id].key, bound[key.id].action) == (key.keys, key.action)
+    for keys in (*PANE_FOOTER.values(), *FOOTER.values()):
+        assert {key.id for key in keys} <= set(BY_ID) | set(PANE_BY_ID)
+        assert keys[0].id in ("help", "back")
 
 
 def test_ids_of_earlier_versions_still_work(tmp_path):

@@ -29,6 +29,13 @@ OVERLAYS = {
     "help on a page": ("t", "question_mark"),
     "filter": ("slash",),
     "go": ("colon",),
+    "find": ("ctrl+f",),
+    "find in a payload": ("4", "ctrl+f"),
+    "columns": ("L",),
+    "copy as": ("ctrl+y",),
+    "statistics": ("S",),
+    "sandwich": ("W",),
+    "help on another page": ("S", "question_mark"),
 }
 
 
@@ -98,7 +105,10 @@ async def test_the_inspector_follows_after_any_overlay_under_traffic(tmp_path, s
         "palette",
         "export",
         "end, asked",
-        *(pytest.param(name, marks=pytest.mark.slow) for name in ("help", "end", "inject")),
+        *(
+            pytest.param(name, marks=pytest.mark.slow)
+            for name in ("help", "end", "inject", "columns", "copy as")
+        ),
     ],
 )
 async def test_below_an_overlay_the_page_continues(tmp_path, name):

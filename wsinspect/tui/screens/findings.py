@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from textual.binding import Binding, BindingType
 from textual.message import Message
@@ -15,6 +15,7 @@ from wsinspect.present.findings import finding_facts, finding_lines, finding_of
 from wsinspect.present.notes import severity_sign
 from wsinspect.text import counted, escape, pad, truncate
 from wsinspect.tui.documents import LinesDocument
+from wsinspect.tui.finding_steps import FindingSteps
 from wsinspect.tui.keys import bindings_of
 from wsinspect.tui.screens.page import Page
 from wsinspect.tui.widgets.base import LinePane
@@ -22,6 +23,10 @@ from wsinspect.tui.workspace import Workspace
 
 if TYPE_CHECKING:
     from wsinspect.doctor.target import Target
+
+#: From this width on a finding's row has its time, in so many cells.
+_WIDE: Final = 100
+_TIME_CELLS: Final = 16
 
 
 class FindingsPane(LinePane):
@@ -46,6 +51,7 @@ class FindingsPane(LinePane):
         self._details = LinesDocument([])
         self._detailed: FindingRow | None = None
         self._details_top = 0
+        self._steps = FindingSteps(workspace)
 
     class Opened(Message):
         """Enter: show what the finding is about."""
@@ -139,10 +145,13 @@ class FindingsPane(LinePane):
         where = f"#{finding.frame_id}" if finding.frame_id else f"conn {finding.connection_id or '-'}"
         sign = severity_sign(finding.severity, self.glyphs)
         title = escape(str(finding_facts(finding).get("title", "")))
+        time_ns = self._steps.time_of(finding)
+        when = self.workspace.clock.at(time_ns, self.model.zero_ns) if time_ns and width >= _WIDE else ""
         return fit(
             [
                 (f" {sign} {pad(truncate(escape(finding.rule), 12), 12)} ", style),
                 (f"{where:<12} ", "muted"),
+                (f"{when:<{_TIME_CELLS}} " if when else "", "muted"),
                 (title, ""),
             ],
             width,

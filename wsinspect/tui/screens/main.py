@@ -127,7 +127,7 @@ class MainScreen(Page):
             connections=len(self.model.connections),
             is_maximised=self.is_maximised,
             extra=self.inspector_extra,
-            taken=3 * is_played + banner,
+            taken=3 * is_played + banner + self._keys_height - 1,
         )
         self.tabs.shown = self.pane_number
         self.tabs.display = len(shown) == 1 and not self.is_maximised

@@ -46,6 +46,7 @@ class Page(Screen[None]):
         self.header_line = HeaderLine(workspace, id="header")
         self.banner = Banner(workspace, id="banner")
         self.key_line = KeyLine(workspace, self.page, id="keys")
+        self._keys_height = 1
         self.too_small = TooSmall(workspace, id="too-small")
 
     def compose(self) -> ComposeResult:
@@ -91,6 +92,19 @@ class Page(Screen[None]):
         self.banner.styles.height = lines = self.banner.lines_needed(self.app.size.width)
         return lines if has_trouble else 0
 
+    def lay_out_keys(self) -> None:
+        """Make room for what was said last where one line is too short for it."""
+        height = self.key_line.lines_needed(self.app.size.width)
+        if height != self._keys_height:
+            self._keys_height = height
+            self.key_line.styles.height = height
+            self.lay_out()
+        self.key_line.refresh()
+
+    def on_descendant_focus(self) -> None:
+        """The keys are those of the pane with the focus."""
+        self.key_line.refresh()
+
     def refresh_lines(self) -> None:
         """Draw header, banner and keys again."""
         for line in (self.header_line, self.banner, self.key_line):
@@ -103,6 +117,7 @@ class Page(Screen[None]):
 
     def tick(self) -> None:
         """Twice a second: what changes with time alone."""
+        self.lay_out_keys()
         if self.banner.display != (self.workspace.trouble() is not None and not self.is_small):
             self.lay_out()
         self.refresh_lines()

@@ -190,7 +190,7 @@ class TimelinePane(LinePane):
         first, last = self.span()
         label = self._label_cells(width)
         cells = max(width - label - self._note_cells(width) - 2, 10)
-        text = lanes.axis(first, last, self.model.zero_ns, cells) if self.lines else ""
+        text = lanes.axis(first, last, self.model.zero_ns, cells, self.workspace.clock) if self.lines else ""
         return fit([(pad(" connections  target", label), "muted"), (text, "muted")], width)
 
     def render_line(self, y: int) -> Strip:
@@ -205,6 +205,8 @@ class TimelinePane(LinePane):
             return []
         end_ns = lanes.end_of(one)
         lasted = f"lasted {duration(end_ns - lanes.begin_of(one))}" if end_ns is not None else "still open"
+        if (clock := self.workspace.clock).is_wall:
+            lasted = f"began {clock.at(lanes.begin_of(one), self.model.zero_ns)}, {lasted}"
         return [(f" conn {one.id} ", "key"), (f"{escape(one.state)}  {lasted}  {end_words(one)}", "")]
 
     def row_count(self) -> int:

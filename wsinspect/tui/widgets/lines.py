@@ -9,11 +9,11 @@ from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
-from wsinspect.present.cells import Line, between, fit, flow, width_of
+from wsinspect.present.cells import Line, between, fit, flow, width_of, wrap
 from wsinspect.present.rows import duration
 from wsinspect.present.words import listening_words
 from wsinspect.text import counted, escape, grouped
-from wsinspect.tui.keys import FOOTER, FooterKey
+from wsinspect.tui.keys import FOOTER, PANE_FOOTER, FooterKey
 from wsinspect.tui.model import DISCONNECTED, LIVE, UNREADABLE
 from wsinspect.tui.widgets.words import key_hints
 from wsinspect.tui.workspace import Workspace
@@ -152,6 +152,10 @@ class TabLine(OneLine):
                 return
 
 
+#: Lines for what was said last, at most.
+_SAID_LINES: Final = 3
+
+
 class KeyLine(OneLine):
     """The keys that matter now; in parentheses those that can do nothing, which say why when pressed.
 
@@ -168,14 +172,41 @@ class KeyLine(OneLine):
 
     def __init__(self, workspace: Workspace, page: str, *, id: str | None = None) -> None:
         super().__init__(workspace, id=id)
-        self._keys = FOOTER[page]
+        self._page = page
+
+    @property
+    def _keys(self) -> tuple[FooterKey, ...]:
+        """Those of the page; on the main page, of the pane with the focus."""
+        focused = self.screen.focused
+        own = PANE_FOOTER.get(focused.id or "") if self._page == "main" and focused is not None else None
+        return FOOTER[self._page] if own is None else own
+
+    def _said_lines(self, width: int) -> list[str]:
+        """What was said last, in as many lines as it needs: a path that is cut is of no use."""
+        said = self.workspace.said()
+        if not said or width < 10:
+            return [said] if said else []
+        lines = [piece for line in flow(said, width - 2) for piece in wrap(line, width - 2)]
+        return lines[:_SAID_LINES]
+
+    def lines_needed(self, width: int) -> int:
+        """How high it is to be."""
+        return max(len(self._said_lines(width)), 1)
 
     def line(self, width: int) -> Line:
-        """As many as fit, or the app's last word."""
-        said = self.workspace.said()
-        if said:
-            return fit([(" " + said, "warn")], width)
+        """As many as fit, or the first line of the app's last words."""
+        if said := self._said_lines(width):
+            return fit([(f" {said[0]}", "warn")], width)
         return [piece for key in self._shown(width) for piece in self._part(key)]
+
+    def render_line(self, y: int) -> Strip:
+        """Words that need more than one line continue below."""
+        if y == 0:
+            return super().render_line(y)
+        width = self.size.width
+        said = self._said_lines(width)
+        line: Line = [(f" {said[y]}", "warn")] if y < len(said) else []
+        return self.workspace.palette.strip(line, width)
 
     def _shown(self, width: int) -> list[FooterKey]:
         """As many as fit, and always the way out."""

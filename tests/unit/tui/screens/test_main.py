@@ -112,3 +112,33 @@ async def test_a_connection_without_a_finding_says_so(failures, tmp_path):
         await screen.until(lambda: screen.selection.connection == 1)
         await screen.settle()
         assert "No finding about connection 1" in "\n".join(screen.pane("inspector"))
+
+
+async def test_the_keys_at_the_bottom_are_those_of_the_pane_with_the_focus(failures):
+    async with opened(failures, size=(120, 36)) as screen:
+        await screen.press("3")
+        assert "space pause" in screen.line("keys")
+        await screen.press("4")
+        assert "ctrl+f find" in screen.line("keys")
+        assert "D compare" in screen.line("keys")
+        await screen.press("2")
+        assert "+ zoom in" in screen.line("keys")
+        await screen.pilot.click("#keys", offset=(screen.line("keys").index("+ zoom in") + 1, 0))
+        await screen.pilot.pause()
+        assert screen.main.overview.span_ns is not None
+        await screen.press("1")
+        assert "ctrl+y as client" in screen.line("keys")
+
+
+async def test_what_is_said_is_whole_however_long_a_path_in_it(failures):
+    async with opened(failures, size=(80, 24)) as screen:
+        before = screen.main.key_line.size.height
+        path = "/" + "a-long-folder-name/" * 7 + "copied.txt"
+        screen.app.workspace.say(f"copied the payload (5 bytes); also in {path}")
+        await screen.pilot.pause()
+        assert screen.main.key_line.size.height == 3
+        said = "".join(screen.main.key_line.render_line(y).text.strip() for y in range(3))
+        assert said.endswith(path)
+        assert len(screen.pane("inspector")) > 2
+        screen.app.workspace.say("")
+        await screen.until(lambda: screen.main.key_line.size.height == before)
