@@ -1,4 +1,4 @@
-"""What the timeline copies for other clients, run as it is: each sends what was recorded; it shows what came."""
+"""What the timeline copies for other clients, run as it is: each sends what was recorded."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from wsinspect.cli.screen import is_terminal, screen_options
 )
 @click.argument("capture", required=False, shell_complete=complete_capture)
 @screen_options
-def open_(capture: str | None, gap: int | None, is_ascii: bool) -> int:
+def open_(capture: str | None, gap: int | None, is_ascii: bool, is_plain: bool) -> int:
     """Look at a capture, live or old, in the terminal.
 
     CAPTURE is a file, or 'last', which is also the default: what the newest running engine records, otherwise
@@ -32,4 +32,4 @@ def open_(capture: str | None, gap: int | None, is_ascii: bool) -> int:
         raise UsageError("wsinspect open needs a terminal", hint=f"wsinspect show {path} prints a capture")
     from wsinspect.tui.start import watch
 
-    return watch(path, gap_ns=gap, is_ascii=is_ascii)
+    return watch(path, gap_ns=gap, is_ascii=is_ascii, is_plain=is_plain)

@@ -168,6 +168,7 @@ def run(
     headless: bool,
     gap: int | None,
     is_ascii: bool,
+    is_plain: bool,
     as_json: bool,
     frames: bool,
     configurations: tuple[str, ...],
@@ -199,9 +200,11 @@ def run(
         from wsinspect.launch.child import EngineChild
         from wsinspect.tui.start import watch_engine
 
-        options = options_for_child("gap", "is_ascii", "capture", "name", "append")
+        options = options_for_child("gap", "is_ascii", "is_plain", "capture", "name", "append")
         engine = EngineChild(options, path, appends=append)
-        return watch_engine(engine, gap_ns=gap, is_ascii=is_ascii, keeps_empty=capture is not None)
+        return watch_engine(
+            engine, gap_ns=gap, is_ascii=is_ascii, is_plain=is_plain, keeps_empty=capture is not None
+        )
     # What can be refused is refused before mitmproxy is imported, which takes most of a start.
     from wsinspect.recorder.prepare import check_new
 

@@ -46,12 +46,15 @@ def options_for_child(*without: str) -> list[str]:
 
 
 def screen_options(command: F) -> F:
-    """Add `--gap` and `--ascii`, which all commands share that open the timeline."""
+    """Add `--gap`, `--ascii` and `--plain`, which all commands share that open the timeline."""
     gap = click.option(
         "--gap", type=DURATION, help="Show a silence longer than this as its own row; 1s by default."
     )
     ascii_ = click.option("--ascii", "is_ascii", is_flag=True, help="Draw with ASCII only.")
-    return gap(ascii_(command))
+    plain = click.option(
+        "--plain", "is_plain", is_flag=True, help="Lines of words, nothing drawn: for screen readers."
+    )
+    return gap(ascii_(plain(command)))
 
 
 def is_terminal() -> bool:

@@ -6,7 +6,7 @@ and shape carry the meaning, so that nothing is lost without colour.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 
@@ -19,6 +19,7 @@ class Glyphs:
         to_server, to_client: arrow heads.
         short: a lane of one cell, by kind and direction (data, control, close; c2s then s2c).
         bars: activity, from nothing to most.
+        is_plain: nothing is drawn: what lanes, bars and rules show is words, or left out.
     """
 
     data: str = "─"
@@ -54,6 +55,7 @@ class Glyphs:
     play: str = "▶"
     pause: str = "‖"
     down: str = "↓"
+    is_plain: bool = False
 
 
 UNICODE: Final = Glyphs()
@@ -89,4 +91,26 @@ ASCII: Final = Glyphs(
     play=">",
     pause="=",
     down="v",
+)
+#: For screen readers: lines of words.
+PLAIN: Final = replace(
+    ASCII,
+    rule=" ",
+    heavy=" ",
+    column=" ",
+    unset=" ",
+    first="first",
+    middle="middle",
+    last="last",
+    mate="answers",
+    gap=" ",
+    arrow="to",
+    error="error:",
+    warning="warning:",
+    note="note:",
+    altered="changed",
+    stopped="stopped",
+    injected="added",
+    down="more to the",
+    is_plain=True,
 )

@@ -221,8 +221,8 @@ def with_preview(found: Line, preview: str, cells: int) -> Line:
 def _tail(row: Row, cells: int, shown: dict[str, int], glyphs: Glyphs) -> Line:
     """Notes and preview; the notes go first where both do not fit, and say what a narrow lane cannot."""
     lane_cells = shown.get("lane", 0)
-    found = notes(row, with_delay=lane_cells < _LANE_CELLS)
-    if lane_cells < _SHORT_LANE_CELLS:
+    found = notes(row, with_delay=lane_cells < _LANE_CELLS or glyphs.is_plain)
+    if lane_cells < _SHORT_LANE_CELLS or glyphs.is_plain:
         found = [*marks(row._replace(is_marked=row.is_marked and "mark" not in shown), glyphs), *found]
     return with_preview(fit(found, cells), row.preview, cells)
 
@@ -255,6 +255,8 @@ def _heading(name: str, cells: int, caps: Caps) -> str:
 
 
 def _lane_header(cells: int, glyphs: Glyphs) -> str:
+    if cells >= 16 and glyphs.is_plain:
+        return "way"
     if cells >= 16:
         return "client" + glyphs.rule * (cells - 12) + "server"
     return pad("c", cells - 1) + "s" if cells > 1 else " "
@@ -276,6 +278,8 @@ def format_gap(silence_ns: int, caps: Caps) -> Line:
 def lane(row: Row, cells: int, glyphs: Glyphs) -> str:
     """The frame's path between client and server, in `width` cells."""
     kind = 2 if row.opcode == Opcode.CLOSE else 1 if row.opcode >= 8 else 0
+    if glyphs.is_plain:
+        return _lane_words(row, cells)
     if cells < _SHORT_LANE_CELLS:
         return glyphs.short[2 * kind + row.direction]
     line = (glyphs.data, glyphs.control, glyphs.close)[kind]
@@ -292,6 +296,16 @@ def lane(row: Row, cells: int, glyphs: Glyphs) -> str:
     if row.direction:
         return glyphs.left + glyphs.to_client + way + glyphs.right
     return glyphs.left + way + glyphs.to_server + glyphs.right
+
+
+def _lane_words(row: Row, cells: int) -> str:
+    """A lane for those who hear it: where the frame went."""
+    ways = (
+        ("client to server", "to server", ">")
+        if not row.direction
+        else ("server to client", "to client", "<")
+    )
+    return pad(next(way for way in ways if len(way) <= max(cells, 1)), cells)
 
 
 def flags(bits: int, glyphs: Glyphs) -> str:

@@ -34,7 +34,7 @@ from wsinspect.tui.copying import command_for, curl_command
 from wsinspect.tui.dialogs.help import HelpScreen
 from wsinspect.tui.dialogs.jump import JumpScreen
 from wsinspect.tui.dialogs.sheet import Question, Reply
-from wsinspect.tui.driver import TerminalDriver
+from wsinspect.tui.driver import PlainDriver, TerminalDriver
 from wsinspect.tui.engine import requests
 from wsinspect.tui.engine.link import Answer
 from wsinspect.tui.feed import Batch, Feed
@@ -99,10 +99,19 @@ class InspectApp(App[int]):
             self.callback, self.arguments = callback, arguments
 
     def __init__(
-        self, path: Path, *, engine: Engine | None = None, is_ascii: bool = False, gap_ns: int | None = None
+        self,
+        path: Path,
+        *,
+        engine: Engine | None = None,
+        is_ascii: bool = False,
+        is_plain: bool = False,
+        gap_ns: int | None = None,
     ) -> None:
+        self._is_plain = is_plain  # asked for while Textual's own part is made
         super().__init__(ansi_color=True if os.environ.get("NO_COLOR") else None)
-        self.workspace = Workspace(path, self, engine=engine, is_ascii=is_ascii, gap_ns=gap_ns)
+        self.workspace = Workspace(
+            path, self, engine=engine, is_ascii=is_ascii, is_plain=is_plain, gap_ns=gap_ns
+        )
         self.main = MainScreen(self.workspace)
         self.feed = Feed(path, lambda batch: self._post(self.Grown(batch)))
         self.failure: Exception | None = None
@@ -124,7 +133,7 @@ class InspectApp(App[int]):
         named = super().get_driver_class()
         if not issubclass(TerminalDriver, named):
             return named
-        return TerminalDriver
+        return PlainDriver if self._is_plain else TerminalDriver
 
     def on_mount(self) -> None:
         workspace = self.workspace
@@ -212,6 +221,16 @@ class InspectApp(App[int]):
         if self.is_whole and self.main.paint():
             self.page.grown()
             self._repaint_between()
+        if self.is_whole and self.workspace.glyphs.is_plain:
+            self._place_cursor()
+
+    def _place_cursor(self) -> None:
+        """The terminal's cursor goes to the line that is chosen, for screen readers."""
+        pane = self.focused
+        place = pane.cursor_place() if isinstance(pane, LinePane) else None
+        if pane is not None and place is not None and place != self.cursor_position:
+            self.cursor_position = place
+            pane.refresh()
 
     def _slow(self) -> None:
         """Twice a second: what changes with time alone."""

@@ -41,3 +41,12 @@ class TerminalDriver(LinuxDriver):
         terminal: Any = self._file
         file: Any = HangupProofFile(terminal)
         self._file = file
+
+
+class PlainDriver(TerminalDriver):
+    """The same with the terminal's cursor shown: a screen reader reads the line that it is in."""
+
+    def start_application_mode(self) -> None:
+        """Textual hides the cursor when it starts."""
+        super().start_application_mode()  # type: ignore[no-untyped-call]
+        self.write("\x1b[?25h")

@@ -21,7 +21,12 @@ _SIGNALS: Final = (signal.SIGTERM, signal.SIGHUP)
 
 
 def watch(
-    path: Path, *, engine: Engine | None = None, gap_ns: int | None = None, is_ascii: bool = False
+    path: Path,
+    *,
+    engine: Engine | None = None,
+    gap_ns: int | None = None,
+    is_ascii: bool = False,
+    is_plain: bool = False,
 ) -> int:
     """Show a capture until the user leaves.
 
@@ -33,7 +38,7 @@ def watch(
     """
     from wsinspect.tui.app import InspectApp
 
-    app = InspectApp(path, engine=engine, gap_ns=gap_ns, is_ascii=is_ascii)
+    app = InspectApp(path, engine=engine, gap_ns=gap_ns, is_ascii=is_ascii, is_plain=is_plain)
     result = app.run()
     if app.failure is not None:
         raise app.failure
@@ -41,7 +46,12 @@ def watch(
 
 
 def watch_engine(
-    engine: EngineChild, *, gap_ns: int | None = None, is_ascii: bool = False, keeps_empty: bool = True
+    engine: EngineChild,
+    *,
+    gap_ns: int | None = None,
+    is_ascii: bool = False,
+    is_plain: bool = False,
+    keeps_empty: bool = True,
 ) -> int:
     """Start an engine, show what it records, end it; a crash of the screens leaves it running.
 
@@ -59,7 +69,7 @@ def watch_engine(
     try:
         with _ended_by_signals():
             _start(engine)
-            watch(engine.capture, engine=engine, gap_ns=gap_ns, is_ascii=is_ascii)
+            watch(engine.capture, engine=engine, gap_ns=gap_ns, is_ascii=is_ascii, is_plain=is_plain)
     except _Ended as signalled:
         if not engine.ready:
             return signalled.exit_code

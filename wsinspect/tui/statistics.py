@@ -144,6 +144,9 @@ def statistics_lines(one: Statistics, width: int, glyphs: Glyphs) -> list[Line]:
         lines.append([(f"{name}  ", style), (words, "")])
     if not any(side.frames for side in one.sides):
         return [*lines, [], [("No frames in this span.", "muted")]]
+    if glyphs.is_plain:
+        lines += _round_trip_lines(one, 10, glyphs)[:2]
+        return [*lines, *_size_lines(one), *_opcode_lines(one, glyphs), *_shape_lines(one, width, glyphs)]
     cells = max(min(width - 12, BUCKETS), 10)
     bucket_s = one.seconds / min(cells, BUCKETS)
     for title, style, values in (

@@ -16,7 +16,7 @@ from wsinspect.filters import Filter
 from wsinspect.launch.child import Engine
 from wsinspect.present.cells import Line
 from wsinspect.present.clock import Clock
-from wsinspect.present.glyphs import ASCII, UNICODE, Glyphs
+from wsinspect.present.glyphs import ASCII, PLAIN, UNICODE, Glyphs
 from wsinspect.present.rows import COLUMNS, Columns, byte_count
 from wsinspect.text import counted, escape, grouped
 from wsinspect.tui.engine.link import NO_ENGINE, SILENT, Answer, ControlLink, EngineView, Work
@@ -100,6 +100,7 @@ class Workspace:
         *,
         engine: Engine | None = None,
         is_ascii: bool = False,
+        is_plain: bool = False,
         gap_ns: int | None = None,
     ) -> None:
         self._host = host
@@ -109,7 +110,7 @@ class Workspace:
         self.engine_view = EngineView()
         self.link = ControlLink(path, host.deliver, self._engine_seen, host.warm_up)
         self.has_colour = not os.environ.get("NO_COLOR")
-        self.glyphs: Glyphs = ASCII if is_ascii else UNICODE
+        self.glyphs: Glyphs = PLAIN if is_plain else ASCII if is_ascii else UNICODE
         self.palette = Palette(True, self.has_colour, is_ascii)
         self.clock = Clock()
         self.columns = Columns()

@@ -260,11 +260,21 @@ class TimelinePane(LinePane):
         at = -1
         if chosen is not None:
             at = max(0, min((lanes.begin_of(chosen) - first) * cells // max(last - first, 1), cells - 1))
+        if self.glyphs.is_plain:
+            return [(pad(truncate(self._span_words(line, chosen), cells), cells), "")]
         pieces: Line = []
         for number, what in enumerate(lanes.bar(line, first, last, cells)):
             sign, style = signs[what]
             pieces.append((sign, "accent" if number == at else style))
         return pieces
+
+    def _span_words(self, line: lanes.TimeLine, chosen: Connection | None) -> str:
+        """A bar in words: when the chosen connection, or the first one, began and ended, and how."""
+        one = chosen or line.ones[0]
+        clock, zero_ns = self.workspace.clock, self.model.zero_ns
+        end_ns = lanes.end_of(one)
+        until = f"to {clock.at(end_ns, zero_ns)}" if end_ns is not None else "until now"
+        return f"{escape(one.state)} {clock.at(lanes.begin_of(one), zero_ns)} {until}"
 
     # -- choosing
 

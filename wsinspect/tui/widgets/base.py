@@ -11,6 +11,7 @@ from typing import ClassVar, Final
 
 from textual import events
 from textual.binding import Binding, BindingType
+from textual.geometry import Offset
 from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
@@ -159,6 +160,8 @@ class LinePane(Widget, can_focus=True):
         start = (shown - size) * min(self.top, last) // last
         is_thumb = start <= y < start + size
         sign = self.glyphs.column if not is_thumb else ("#" if self.palette.is_ascii else "█")
+        if self.glyphs.is_plain:
+            sign = " "
         return self.palette.strip([(sign, "rule")], 1)
 
     # -- moving
@@ -169,6 +172,13 @@ class LinePane(Widget, can_focus=True):
             self.top = max(self.cursor, 0)
         elif self.cursor >= self.top + self.visible_rows:
             self.top = max(self.cursor - self.visible_rows + 1, 0)
+
+    def cursor_place(self) -> Offset:
+        """Where the chosen line is on the screen; without one, the first line."""
+        line = self.cursor - self.top if self.has_cursor and self.cursor >= self.top else 0
+        return Offset(
+            self.region.x, self.region.y + min(1 + self._header_height + line, self.size.height - 1)
+        )
 
     def clamp(self) -> None:
         """After rows have gone: keep cursor and top within them."""

@@ -12,6 +12,7 @@ from textual.message import Message
 
 from wsinspect.present.cells import Line
 from wsinspect.present.rows import duration, seconds
+from wsinspect.text import counted
 from wsinspect.tui.histogram import (
     MARK_CLOSE,
     MARK_FAULT,
@@ -29,6 +30,15 @@ _LABEL = 5
 #: Up to this many frames of a window are counted exactly; more come from the coarser bins.
 _EXACT_FRAMES = 5_000
 _LEAST_SPAN_NS = 10_000_000
+#: Stretches that are counted where the activity is told in words, and what their marks are called.
+_WORDS_BINS = 60
+_MARK_NAMES = (
+    (MARK_CLOSE, "an end"),
+    (MARK_FINDING, "a finding"),
+    (MARK_FAULT, "a fault"),
+    (MARK_PING, "a ping"),
+    (MARK_GAP, "a silence"),
+)
 _MARKS = (
     (MARK_CLOSE, "x", "warn"),
     (MARK_FINDING, "!", "error"),
@@ -150,7 +160,7 @@ class OverviewPane(LinePane):
         if self.span_ns is not None:
             left.append((f"  zoom {duration(to_ns - from_ns)}", "key"))
         right: Line = []
-        if self.size.width >= 80:
+        if self.size.width >= 80 and not self.glyphs.is_plain:
             right = [("p ping  ~ fault  ! finding  : gap  x close", "muted")]
         return left, right
 
@@ -162,7 +172,9 @@ class OverviewPane(LinePane):
         return [[("  The activity in each direction will be drawn here.", "muted")]]
 
     def row(self, number: int, width: int) -> Line:
-        """A bar of one direction, or the marks."""
+        """A bar of one direction, or the marks; in words where nothing is drawn."""
+        if self.glyphs.is_plain:
+            return self._words(number)
         bins = self._bins(max(width - _LABEL - 1, 1))
         if number == 2:
             return [(" " * _LABEL, ""), *self._marks(bins)]
@@ -172,6 +184,21 @@ class OverviewPane(LinePane):
         bars = self.glyphs.bars
         text = "".join(bars[0] if not count else bars[_level(count, most, len(bars))] for count in counts)
         return [(f" {name} ", style), (text, style)]
+
+    def _words(self, number: int) -> Line:
+        """How many frames of a direction, or how many stretches have which mark."""
+        bins = self._bins(_WORDS_BINS)
+        if number < 2:
+            counts = [one.s2c if number else one.c2s for one in bins]
+            from_ns, to_ns = self.window()
+            busiest = counts.index(max(counts))
+            at_ns = from_ns + (to_ns - from_ns) * busiest // len(counts)
+            when = self.workspace.clock.at(at_ns, self.selection.zero_ns)
+            name = "server to client" if number else "client to server"
+            return [(f" {name}: {counted(sum(counts), 'frame')}, most of them around {when}", "")]
+        found = [(name, sum(bool(one.marks & mark) for one in bins)) for mark, name in _MARK_NAMES]
+        words = ", ".join(f"{name} in {count}" for name, count in found if count)
+        return [(f" of {len(bins)} stretches: {words or 'nothing to note'}", "")]
 
     def _marks(self, bins: list[Bin]) -> Line:
         line: Line = []
