@@ -30,7 +30,7 @@ _LABEL = 5
 #: Up to this many frames of a window are counted exactly; more come from the coarser bins.
 _EXACT_FRAMES = 5_000
 _LEAST_SPAN_NS = 10_000_000
-#: Stretches that are counted where the activity is told in words, and what their marks are called.
+#: Stretches that are counted where activity is given in words, and what their marks are called.
 _WORDS_BINS = 60
 _MARK_NAMES = (
     (MARK_CLOSE, "an end"),
