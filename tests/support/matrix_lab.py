@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
+from typing import Final
 from urllib.parse import urlsplit
 
 from websockets.asyncio.client import ClientConnection, connect
@@ -39,6 +40,8 @@ from wsinspect.handshake.negotiation import accept_key
 _REASONS = {403: "Forbidden\n", 404: "Not Found\n", 429: "Too Many Requests\n", 500: "it broke\n"}
 #: When clients that are dropped begin: those that end together, whatever they carried, are another cause.
 _DROPS = {"/app/cut": 0.0, "/app/reset": 1.3, "/app/life": 4.5, "/app/close-1001": 7.5}
+#: What a client waits for that ends the hop, too.
+_ENDS_HOP: Final = ("kill", "retire")
 #: Longer than any limit of a hop in the matrix.
 _LONG = 6.0
 
@@ -253,17 +256,21 @@ async def _play(hops: Sequence[str], guilty: int, causes: Iterable[Cause], folde
                 *(
                     _talk(port, one, _DROPS.get(one.path, 0.04 * number))
                     for number, one in enumerate(causes)
-                    if one.does != "kill"
+                    if one.does not in _ENDS_HOP
                 )
             )
             last = [
                 asyncio.create_task(_talk(port, Cause(one.name, one.path, None, does="wait")))
                 for one in causes
-                if one.does == "kill"
+                if one.does in _ENDS_HOP
             ]
             if last:
                 await asyncio.sleep(0.4)
-                started[guilty].kill()
+                retire = KINDS[hops[guilty]].retire
+                if retire is not None and all(one.does != "kill" for one in causes):
+                    started[guilty].process.send_signal(retire)
+                else:
+                    started[guilty].kill()
                 await asyncio.gather(*last)
         finally:
             await asyncio.to_thread(engine.stop)
