@@ -172,6 +172,13 @@ def test_textual_is_imported_where_it_may_be():
             assert not imported_by(path) & {"textual", "rich"}, name
 
 
+def test_the_pytest_plugin_loads_nothing_of_wsinspect():
+    """pytest imports it in every project of whoever has installed wsinspect."""
+    loaded = every_module_after("import wsinspect.testing.plugin")
+    ours = {name for name in loaded if name.partition(".")[0] == "wsinspect"}
+    assert ours == {"wsinspect", "wsinspect.version", "wsinspect.testing", "wsinspect.testing.plugin"}
+
+
 def test_the_command_line_loads_nothing_heavy():
     assert not loaded_after("import wsinspect.cli.main") & {
         "mitmproxy",
