@@ -77,6 +77,11 @@ def plan(target: Target, extras: Extras, new_key: Callable[[], str], *, proxy: P
     yield from bounded(Planner(target, extras, new_key, proxy=proxy).questions(), MAX_QUESTIONS)
 
 
+def _wants_http2(main: ConnectionFacts) -> bool:
+    """Whether TLS failed because HTTP/1.1 alone was offered by ALPN (RFC 7301 section 3.2)."""
+    return "application protocol" in (main.error or "").replace("_", " ").lower()
+
+
 def bounded(questions: Plan, most: int) -> Plan:
     """At most this many of the questions."""
     try:
@@ -124,7 +129,7 @@ class Planner:
             )
             yield replace(through, proxy=self._proxy)
         yield from self._after(main)
-        if self._target.is_tls and main.failed_where not in ("connect", "tls-server", "client"):
+        if self._target.is_tls and (main.failed_where not in ("connect", "tls-server") or _wants_http2(main)):
             yield self._question(
                 "h2", "what HTTP/2 makes of it", fields=self._fields(), http_version="HTTP/2"
             )

@@ -13,6 +13,8 @@ FORBIDDEN = refused("403 Forbidden")
 OK = ended()
 PINGED = (PingFact(1, C2S, OK.open_ns or 0, None, None),)
 ANSWERED = (PingFact(1, C2S, OK.open_ns or 0, 2, 1000),)
+OVER_HTTP2 = replace(OK, status=200, events=(("h2", {"alpn": "h2", "announced": True}),))
+NOT_ANNOUNCED = (("h2", {"alpn": "h2", "announced": False}),)
 
 
 def probe(kind: str, facts: ConnectionFacts, **more: Any) -> Probe:
@@ -111,6 +113,18 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
         [
             asked(failed("cannot connect: timed out", where="connect"), probe("proxy", FORBIDDEN)),
             asked(OK, probe("proxy", OK)),
+        ],
+    ),
+    "WS-HS-062": (
+        [
+            asked(failed("no answer within 5 s", where="client"), probe("h2", OVER_HTTP2)),
+            asked(failed("no application protocol", where="tls-server"), probe("h2", OVER_HTTP2)),
+            asked(FORBIDDEN, probe("h2", OVER_HTTP2)),
+        ],
+        [
+            asked(OK, probe("h2", OVER_HTTP2)),
+            asked(FORBIDDEN, probe("h2", replace(OVER_HTTP2, status=403))),
+            asked(FORBIDDEN, probe("h2", replace(OVER_HTTP2, status=None, events=NOT_ANNOUNCED))),
         ],
     ),
     "WS-HS-061": (

@@ -368,6 +368,26 @@ def proxy_needed(facts: ProbeFacts) -> Iterator[Found]:
 
 
 @rules(
+    "WS-HS-062",
+    "error",
+    "server",
+    "The server accepts the WebSocket over HTTP/2 alone",
+    meaning="An extended CONNECT (RFC 8441) is accepted, and the handshake over HTTP/1.1 is not. A page that"
+    " came over HTTP/2 works in Chrome and Firefox; libraries, curl, and pages on another connection do not.",
+    js=JS_FAILED,
+    topic="http1-too",
+    rows="H8",
+    group="probes",
+    scope="probes",
+)
+def http2_alone(facts: ProbeFacts) -> Iterator[Found]:
+    works = next(facts.of_kind("h2"), None)
+    is_accepted = works is not None and works.facts.status == 200 and (works.http2 or {}).get("announced")
+    if works is not None and is_accepted and not facts.main.is_accepted:
+        yield _found(facts, works)
+
+
+@rules(
     "WS-HS-061",
     "warning",
     "network",
