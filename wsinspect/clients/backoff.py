@@ -230,7 +230,8 @@ def _can_grow(delays: Sequence[int], exact: float) -> bool:
 def _jitter(delays: Sequence[int], found: _Fit, noise_ns: int) -> bool | None:
     count, noise = len(delays), noise_ns / max(1.0, median(delays))
     if found.shape == Shape.FIXED and not found.is_exact:
-        return True
+        # Timers are late, never early: without jitter half of them are close to the shortest.
+        return True if median(delays) > 1.05 * min(delays) + noise_ns else None
     if found.is_exact:
         # A few delays with jitter may be on a curve by chance, but hardly this exactly, and those at a cap
         # say nothing of what is below it.
@@ -238,7 +239,7 @@ def _jitter(delays: Sequence[int], found: _Fit, noise_ns: int) -> bool | None:
         below_cap = sum(one < 0.95 * max(delays) - noise_ns for one in delays)
         if found.shape == Shape.FIXED:
             return False if noise <= 0.25 and (is_close or count >= 6) else None
-        return False if noise <= _EXACT * 2 and is_close and below_cap >= 3 and count >= 4 else None
+        return False if noise <= 2 * _EXACT and is_close and below_cap >= 4 else None
     if _is_timely(delays, noise):
         return None
     if found.shape in (Shape.LINEAR, Shape.EXPONENTIAL, Shape.IRREGULAR, Shape.UNCLEAR) and count >= 3:

@@ -153,5 +153,10 @@ def test_seen_on_a_busy_machine():
         found = classify([one * 1_000_000 for one in late], noise)
         assert found.plausible & {Shape.EXPONENTIAL, Shape.GROWING}
         assert found.has_jitter is not True
+    naive = (641, 691, 589, 535, 570, 524, 510, 512)  # 500 ms each
+    assert classify([one * 1_000_000 for one in naive], noise).has_jitter is not True
+    chance = ((298, 523, 901, 1520, 1520, 1550), (182, 446, 1040, 2060))  # with jitter of half up and down
+    for jittered in chance:
+        assert classify([one * 1_000_000 for one in jittered]).has_jitter is not False
     little = (196, 394, 738, 1380, 2110, 2070)  # graphql-ws: up to 200 ms of jitter on top
     assert classify([one * 1_000_000 for one in little], noise).has_jitter is not False
