@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -47,7 +48,11 @@ class Polled(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def port() -> Iterator[int]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Polled)
+    yield from serving(Polled)
+
+
+def serving(kind: type[BaseHTTPRequestHandler]) -> Iterator[int]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), kind)
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
@@ -64,6 +69,81 @@ def ask(port: int, method: str, path: str) -> tuple[int, bytes]:
     found = answer.status, answer.read()
     connection.close()
     return found
+
+
+class Streaming(BaseHTTPRequestHandler):
+    """SignalR's Server-Sent Events: a negotiation, a stream that ends when it is told to, and posts."""
+
+    protocol_version = "HTTP/1.1"
+    over = threading.Event()
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.send_header("Connection", "close")
+        self.end_headers()
+        self.wfile.write(b"data: {}\x1e\r\n\r\n")
+        self.wfile.flush()
+        self.over.wait(20)
+        self.close_connection = True
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers.get("content-length", 0)))
+        body = b'{"connectionToken":"stream-42","negotiateVersion":1}' if "negotiate" in self.path else b""
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *arguments: object) -> None:
+        pass
+
+
+@pytest.fixture
+def streaming() -> Iterator[int]:
+    Streaming.over.clear()
+    yield from serving(Streaming)
+
+
+@pytest.mark.parametrize("end", ["ended", "left"])
+def test_server_sent_events_are_a_connection_until_they_end(tmp_path: Path, streaming: int, end: str) -> None:
+    with Engine.start("--tap", f"app=127.0.0.1:0=http://127.0.0.1:{streaming}", folder=tmp_path) as engine:
+        at = engine.port("app")
+        assert ask(at, "POST", "/hub/negotiate?negotiateVersion=1")[0] == 200
+        stream = http.client.HTTPConnection("127.0.0.1", at, timeout=10)
+        stream.request("GET", "/hub?id=stream-42", headers={"Accept": "text/event-stream"})
+        answer = stream.getresponse()
+        assert answer.readline() == b"data: {}\x1e\r\n"
+        until_recorded(engine.capture, "begun")
+        with Capture.open(engine.capture) as capture:
+            later = time.time_ns() + 300 * 10**9  # nothing was said for five minutes
+            [client] = judged_clients(capture, until_ns=later)
+            assert [one.end_ns for one in client.session.attempts] == [None]
+        if end == "ended":
+            Streaming.over.set()
+            answer.read()
+        else:
+            answer.close()
+            stream.close()
+        until_recorded(engine.capture, end)
+        Streaming.over.set()
+    with Capture.open(engine.capture) as capture:
+        [client] = judged_clients(capture)
+        [attempt] = client.session.attempts
+    assert attempt.transport == Transport.POLLING
+    assert attempt.end_ns is not None
+    assert attempt.ended_by == ("server" if end == "ended" else "client")
+
+
+def until_recorded(path: Path, stream: str) -> None:
+    """Wait until the capture has the event."""
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        with Capture.open(path) as capture:
+            if any(one.detail.get("stream") == stream for one in capture.events(limit=1000)):
+                return
+        time.sleep(0.02)
+    pytest.fail(f"no stream that is {stream}")
 
 
 def test_polling_sessions_are_attempts(tmp_path: Path, port: int) -> None:

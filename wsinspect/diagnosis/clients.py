@@ -344,7 +344,9 @@ def _polling(
     who = Known("", "", {}, None, frozenset(), None)
     if like is not None:
         who = Known(like.user_agent, like.origin, dict(like.parts), like.chosen, frozenset(), None)
-    is_over = not good or last + _POLL_NS < horizon
+    # Server-Sent Events say nothing for as long as the server does: they are open until their answer ends.
+    streams = [stream for _, _, detail in requests if (stream := detail.get("stream")) is not None]
+    is_over = not good or streams[-1:] in (["ended"], ["left"]) or (not streams and last + _POLL_NS < horizon)
     return Attempt(
         id=-event_id,
         run=like.run if like is not None else 1,
@@ -365,7 +367,7 @@ def _polling(
         state=State.CLOSED if is_over else State.OPEN,
         status=None if good else first.get("status"),
         error=None if good or first.get("status") else "no answer",
-        ended_by="client" if is_over else None,
+        ended_by=("server" if streams[-1:] == ["ended"] else "client") if is_over else None,
     )
 
 

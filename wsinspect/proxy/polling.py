@@ -1,4 +1,4 @@
-"""What Engine.IO (Socket.IO) and SignalR say by long-polling: events `polling` in the capture.
+"""What Engine.IO (Socket.IO) and SignalR say by HTTP, long-polling and Server-Sent Events: events `polling`.
 
 Without them a recording would begin in the middle of a session: connects to namespaces, and what was said at
 once, go by polls. `PollLog` is a mitmproxy addon next to `AttemptLog`. It copies bodies while they stream
@@ -32,6 +32,7 @@ _NEGOTIATED: Final = re.compile(r'"connection(?:Token|Id)":"([^"\\]{4,200})"')
 _ID: Final = re.compile(r"[?&]id=([^&#]{4,200})")
 _NEGOTIATE: Final = "/negotiate"
 SIGNALR: Final = "signalr"
+_EVENTS: Final = "text/event-stream"
 Who = Callable[[http.HTTPFlow], tuple[str | None, str | None, int | None]]
 _METADATA: Final = "wsinspect_poll"
 #: zlib: the header tells whether it is gzip.
@@ -46,6 +47,7 @@ class Poll:
         self.request = bytearray()
         self.response = bytearray()
         self.is_cut = False
+        self.is_stream = False
         self._inflate: zlib._Decompress | None = None
 
     def expect(self, encoding: str) -> None:
@@ -119,6 +121,11 @@ class PollLog:
             return chunk
 
         response.stream = look
+        signalr = self._signalr(flow.request)
+        if signalr and response.headers.get("content-type", "").startswith(_EVENTS) and self._may(signalr):
+            # An answer that ends with the connection: it is open from here on.
+            poll.is_stream = True
+            self._tell(flow, Poll(poll.method), signalr, response.status_code, "", SIGNALR, "begun")
 
     def response(self, flow: http.HTTPFlow) -> None:
         """All of it has passed."""
@@ -137,12 +144,22 @@ class PollLog:
         sid = signalr or (match[1] if match is not None else None)
         if sid is None:
             self._refused(flow, response.status_code)
-        elif self._may(sid):
-            self._tell(flow, poll, sid, response.status_code, answer, SIGNALR if signalr else None)
+        elif poll.is_stream or self._may(sid):
+            stream = "ended" if poll.is_stream else None
+            protocol = SIGNALR if signalr else None
+            self._tell(flow, poll, sid, response.status_code, answer, protocol, stream)
 
     def error(self, flow: http.HTTPFlow) -> None:
-        """The server gave no answer."""
-        if isinstance(flow.metadata.get(_METADATA), Poll):
+        """The server gave no answer, or did not finish it."""
+        poll = flow.metadata.get(_METADATA)
+        if not isinstance(poll, Poll):
+            return
+        signalr = self._signalr(flow.request)
+        if poll.is_stream and signalr is not None:
+            answer = poll.response.decode("utf-8", "replace")
+            end = "ended" if flow.client_conn.connected else "left"
+            self._tell(flow, poll, signalr, 200, answer, SIGNALR, end)
+        else:
             self._refused(flow, None)
 
     def _refused(self, flow: http.HTTPFlow, status: int | None) -> None:
@@ -161,6 +178,7 @@ class PollLog:
         status: int | None,
         answer: str,
         protocol: str | None,
+        stream: str | None = None,
     ) -> None:
         tap, client, session = self._who(flow)
         event = events.Polled(
@@ -176,6 +194,7 @@ class PollLog:
             request=poll.request.decode("utf-8", "replace"),
             response=answer if status == 200 else "",
             is_cut=poll.is_cut,
+            stream=stream,
         )
         self._sink.event(0, event, self._now_ns())
 

@@ -511,6 +511,8 @@ class Polled(Event):
         client_session: as of an `Attempt`, where the client has made one before.
         protocol: `signalr`; None for Engine.IO.
         sid: Engine.IO's session, or SignalR's connection.
+        stream: of an answer of Server-Sent Events, `begun` once its header came, then `ended`, or `left` by
+            the client.
     """
 
     KIND = EventKind.POLLING
@@ -526,6 +528,7 @@ class Polled(Event):
     request: str | None = None
     response: str | None = None
     is_cut: bool = False
+    stream: str | None = _if_set()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
