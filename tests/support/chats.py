@@ -28,7 +28,7 @@ class Chat(Script):
     def tick(self, milliseconds: int = 10) -> None:
         self.now += milliseconds * 1_000_000
 
-    def begin(self, connection: int, request: bytes, path: str) -> None:
+    def begin(self, connection: int, request: bytes, path: str, version: str = "HTTP/1.1") -> None:
         self.event(
             connection,
             "attempt",
@@ -38,7 +38,7 @@ class Chat(Script):
             host="chat.example",
             port=80,
             path=path,
-            http_version="HTTP/1.1",
+            http_version=version,
         )
         self.head(connection, 0, request)
         self.head(connection, 1, request)

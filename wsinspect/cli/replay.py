@@ -100,6 +100,13 @@ EXIT_INTERRUPTED = 130
     default="rst",
     help="--until: how to end the connection there.",
 )
+@click.option(
+    "--cert",
+    "certificate",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="--serve: use TLS, with this certificate and key (PEM); clients may use HTTP/2.",
+)
 @click.option("--loop", is_flag=True, help="--serve: start over when everything was played, until SIGINT.")
 @json_option
 def replay(capture: str, url: str | None, serve: Address | None, as_json: bool, **options: Any) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import ssl
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,6 +14,7 @@ from wsinspect.cli.replay_words import say_cuts, say_divergence
 from wsinspect.net import Address
 from wsinspect.replay.as_server.gates import parse_gate
 from wsinspect.replay.as_server.server import ReplayServer, ServerOptions
+from wsinspect.replay.common.http2 import server_context
 from wsinspect.replay.common.pace import parse_speed
 from wsinspect.replay.common.report import summary
 from wsinspect.text import escape
@@ -48,11 +50,18 @@ def play_server(
         send_secrets=options["send_secrets"],
     )
     say_cuts(capture, chosen, Direction.SERVER_TO_CLIENT)
-    return asyncio.run(_serve(capture, chosen, server_options, address, as_json))
+    certificate = options["certificate"]
+    context = server_context(certificate) if certificate is not None else None
+    return asyncio.run(_serve(capture, chosen, server_options, address, context, as_json))
 
 
 async def _serve(
-    capture: Capture, chosen: list[Connection], options: ServerOptions, address: Address, as_json: bool
+    capture: Capture,
+    chosen: list[Connection],
+    options: ServerOptions,
+    address: Address,
+    context: ssl.SSLContext | None,
+    as_json: bool,
 ) -> int:
     on_divergence = _print_divergence if as_json else say_divergence
     server = ReplayServer(
@@ -62,12 +71,13 @@ async def _serve(
         on_divergence=on_divergence,
         on_report=_report_json if as_json else _report_line,
     )
-    port = await server.start(*address)
+    port = await server.start(*address, context)
     paths = sorted({(one.path or "/").partition("?")[0] for one in chosen})
     if as_json:
         echo_json({"event": "listening", "host": address.host, "port": port, "paths": paths})
     else:
-        echo(f"playing {len(chosen)} connections on ws://{Address(address.host, port)}")
+        scheme = "ws" if context is None else "wss"
+        echo(f"playing {len(chosen)} connections on {scheme}://{Address(address.host, port)}")
         for path in paths:
             echo(f"    {escape(path)}")
     await _until_over(server)

@@ -85,6 +85,11 @@ def success_fields(fields: Iterable[tuple[bytes, bytes]]) -> Fields:
     return [(b":status", _TAKEN), *_for_http2(fields, (_ACCEPT, b"content-length"))]
 
 
+def response_fields(status: bytes, fields: Iterable[tuple[bytes, bytes]]) -> Fields:
+    """The fields of any other response, pseudo-header field first."""
+    return [(b":status", status), *_for_http2(fields, ())]
+
+
 def switch_fields(fields: Iterable[tuple[bytes, bytes]], key: bytes) -> Fields:
     """The fields of a 101 for those of a 2xx that answered an extended CONNECT.
 

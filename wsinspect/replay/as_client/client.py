@@ -20,8 +20,7 @@ from contextlib import asynccontextmanager
 from wsinspect.capture.damage import check_sound
 from wsinspect.capture.reader import Capture
 from wsinspect.capture.records import Connection
-from wsinspect.errors import LocalError
-from wsinspect.replay.as_client.opening import ClientOptions
+from wsinspect.replay.as_client.opening import ClientOptions, tls_context
 from wsinspect.replay.as_client.play import ClientPlay, sleep_until
 from wsinspect.replay.common.pace import Clock
 from wsinspect.replay.common.report import ConnectionReport, OnDivergence, nobody
@@ -53,20 +52,8 @@ def replay_client(
         LocalError: TLS cannot be set up as asked for.
     """
     check_sound(capture)
-    context = _tls(options) if options.target.scheme == "wss" else None
+    context = tls_context(options, ["http/1.1"]) if options.target.scheme == "wss" else None
     return asyncio.run(_Clients(capture, connections, options, context, on_divergence, progress).run())
-
-
-def _tls(options: ClientOptions) -> ssl.SSLContext:
-    try:
-        context = ssl.create_default_context(cafile=options.ca_file)
-    except (OSError, ssl.SSLError) as error:
-        raise LocalError(f"cannot read {options.ca_file}: {error}") from None
-    if options.insecure:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    context.set_alpn_protocols(["http/1.1"])
-    return context
 
 
 class _Clients:

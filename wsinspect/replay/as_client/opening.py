@@ -12,10 +12,12 @@ from typing import Final, NamedTuple
 
 from wsinspect.capture.reader import Capture
 from wsinspect.capture.records import Connection
+from wsinspect.errors import LocalError
 from wsinspect.handshake.heads import RawHead
 from wsinspect.handshake.negotiation import negotiate
 from wsinspect.replay.common.conduit import Conduit
 from wsinspect.replay.common.handshake import Policy, Request, Target, build_request, was_masked
+from wsinspect.replay.common.http2 import Http2Session, Negotiated
 from wsinspect.replay.common.report import ConnectionReport, OnDivergence
 from wsinspect.replay.common.script import has_compressed
 from wsinspect.replay.common.values import Place
@@ -55,6 +57,26 @@ class ClientOptions:
     def patience(self) -> str:
         """`timeout_s` for a reader."""
         return format_duration(round(self.timeout_s * SECOND))
+
+
+def tls_context(options: ClientOptions, protocols: list[str]) -> ssl.SSLContext:
+    """TLS towards the server.
+
+    Args:
+        protocols: to offer by ALPN.
+
+    Raises:
+        LocalError: the authorities cannot be read.
+    """
+    try:
+        context = ssl.create_default_context(cafile=options.ca_file)
+    except (OSError, ssl.SSLError) as error:
+        raise LocalError(f"cannot read {options.ca_file}: {error}") from None
+    if options.insecure:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    context.set_alpn_protocols(protocols)
+    return context
 
 
 class Agreed(NamedTuple):
@@ -126,13 +148,14 @@ class Opening:
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(self._options.timeout_s):
-                await loop.create_connection(
-                    lambda: conduit,
-                    target.host,
-                    target.port,
-                    ssl=self._context,
-                    server_hostname=target.host if self._context else None,
-                )
+                if not await self._over_http2(conduit):
+                    await loop.create_connection(
+                        lambda: conduit,
+                        target.host,
+                        target.port,
+                        ssl=self._context,
+                        server_hostname=target.host if self._context else None,
+                    )
                 conduit.write(request.raw)
                 response = await conduit.head()
         except TimeoutError:
@@ -145,6 +168,28 @@ class Opening:
             self._no_response("the server ended the connection without a response")
             return None
         return self._judge(request, response)
+
+    async def _over_http2(self, conduit: Conduit) -> bool:
+        """Whether the conduit is connected; a recording over HTTP/2 is played so, if it can be."""
+        if self._context is None or self._one.http_version != "HTTP/2.0":
+            return False
+        session, target = Http2Session(), self._options.target
+        await asyncio.get_running_loop().create_connection(
+            lambda: Negotiated(lambda: conduit, session),
+            target.host,
+            target.port,
+            ssl=tls_context(self._options, ["h2", "http/1.1"]),
+            server_hostname=target.host,
+        )
+        if session.is_used:
+            await session.settled.wait()
+            if session.allows_connect:
+                session.open(conduit)
+                return True
+            session.close()
+        note = "recorded over HTTP/2; the server carries no WebSockets over it, so HTTP/1.1 is used"
+        self._report.notes.append(note)
+        return not session.is_used
 
     def _no_response(self, text: str) -> None:
         """A divergence, unless the recorded attempt failed without a response too."""

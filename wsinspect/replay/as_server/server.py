@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import ssl
 from collections.abc import Callable, Coroutine, Sequence
 from itertools import islice
 from typing import Final
@@ -24,6 +25,7 @@ from wsinspect.handshake.negotiation import is_valid_key
 from wsinspect.replay.as_server import answers
 from wsinspect.replay.as_server.play import ServerOptions, ServerPlay
 from wsinspect.replay.common.conduit import Conduit
+from wsinspect.replay.common.http2 import Http2Session, Negotiated
 from wsinspect.replay.common.lines import Line
 from wsinspect.replay.common.report import ConnectionReport, OnDivergence, nobody
 from wsinspect.replay.socketio.engine_line import EngineLine
@@ -79,8 +81,11 @@ class ReplayServer:
         self._polling = Polling(self._begin_polling)
         self._server: asyncio.Server | None = None
 
-    async def start(self, host: str, port: int) -> int:
+    async def start(self, host: str, port: int, context: ssl.SSLContext | None = None) -> int:
         """Listen; the port.
+
+        Args:
+            context: of TLS, where also HTTP/2 may be agreed on; None without.
 
         Raises:
             CaptureError: the recording is damaged.
@@ -89,7 +94,8 @@ class ReplayServer:
         check_sound(self.capture)
         loop = asyncio.get_running_loop()
         try:
-            self._server = await loop.create_server(self._accept, host, port)
+            accept = self._accept if context is None else self._accept_tls
+            self._server = await loop.create_server(accept, host, port, ssl=context)
         except OSError as error:
             raise LocalError(f"cannot listen on {host}:{port}: {error.strerror}") from None
         found: int = self._server.sockets[0].getsockname()[1]
@@ -126,6 +132,9 @@ class ReplayServer:
         path = target.partition("?")[0]
         same = (one for one in self._all if _path(one) == path)
         return next((one for one in same if version_of(one.path or "") is not None), None)
+
+    def _accept_tls(self) -> asyncio.Protocol:
+        return Negotiated(self._accept, Http2Session(self._accept))
 
     def _accept(self) -> Conduit:
         conduit = Conduit()
