@@ -41,6 +41,7 @@ def _list(value: Any) -> list[Any]:
 #: How a field's value is read, by its annotation.
 _READERS: Final[dict[str, Callable[[Any], Any]]] = {
     "str | None": _text,
+    "int": lambda value: _integer(value) or 0,
     "int | None": _integer,
     "float | None": _number,
     "bool": bool,

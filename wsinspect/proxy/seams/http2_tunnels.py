@@ -26,6 +26,8 @@ from mitmproxy.proxy.layers.http._http_h2 import BufferedH2Connection, SendH2Dat
 
 #: Bytes a sender may have in flight on one stream before the other side has taken them.
 WINDOW_BYTES: Final = 1 << 20
+#: How long a reset waits for what was written before it.
+RESET_GRACE_SECONDS: Final = 1.0
 #: Bytes of an ordinary body that may wait for a window before its sender is given no more room.
 _CROWD_BYTES: Final = 1 << 18
 #: Pieces that wait one by one; what comes behind them is joined, for a byte costs as much as a frame.
@@ -188,6 +190,7 @@ class Tunnel:
         self._early_end = False
         self._waiting: deque[bytes] = deque()
         self._ends = False
+        self._reset_code: int | None = None
         self._is_over = False
         self._is_released = False
 
@@ -229,7 +232,7 @@ class Tunnel:
 
     def write(self, data: bytes) -> bool:
         """Send bytes; False where the stream takes no more."""
-        if self._is_over or self._ends:
+        if self._is_over or self._ends or self._reset_code is not None:
             return False
         waiting = self._waiting
         if len(waiting) >= _PIECES and len(waiting[-1]) + len(data) <= _PIECE_BYTES:
@@ -250,14 +253,24 @@ class Tunnel:
         self._outbox.add(self)
 
     def reset(self, code: int) -> None:
-        """RST_STREAM behind what the peer's window takes."""
-        if self._is_over:
+        """RST_STREAM behind what was written, or what the peer's windows take of it within a second."""
+        if self._is_over or self._reset_code is not None:
             return
         self.pump()
+        self._reset_code = code
+        if self._waiting:
+            asyncio.get_running_loop().call_later(RESET_GRACE_SECONDS, self._reset)
+        else:
+            self._reset()
+
+    def _reset(self) -> None:
+        code = self._reset_code
+        if self._is_over or code is None:
+            return
         self._drop()
         if not self.owner.is_closed(self.id):
             self.owner.h2_conn.reset_stream(self.id, code)
-        self._outbox.add_owner(self.owner)
+        self._outbox.add(self)
 
     def acknowledge(self, flow_bytes: int) -> None:
         """The other side has taken so much of what came."""
@@ -291,7 +304,9 @@ class Tunnel:
             self.unsent -= len(data)
             if is_last:
                 self._is_over = True
-        if self._ends and not self._is_over:
+        if self._reset_code is not None:
+            self._reset()
+        elif self._ends and not self._is_over:
             self._is_over = True
             H2Connection.send_data(connection, self.id, b"", end_stream=True)
         if self._receiver is not None:
