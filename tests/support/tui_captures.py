@@ -38,6 +38,12 @@ class CaptureBuilder:
             0, None, "listening", {"listeners": [{"tap": "reverse", "host": "127.0.0.1", "port": 8080}]}
         )
 
+    def taps(self, *names: str) -> None:
+        """Taps around hops, from the client on, in place of the one that there is."""
+        self._meta(
+            "taps", [{"tap": name, "mode": "reverse", "target": "http://127.0.0.1:80"} for name in names]
+        )
+
     def __enter__(self) -> CaptureBuilder:
         return self
 

@@ -152,6 +152,9 @@ def side_by_side(
     )
     ids = f"#{pair.edge.id}", f"#{pair.origin.id}" if pair.origin is not None else "nothing arrived"
     yield pair_line(f"{names[0]}  {ids[0]}", f"{names[1]}  {ids[1]}", half, "title", " ", glyphs)
+    if pair.origin is None:
+        yield [("The hop answered itself: there is nothing to compare with.", "muted")]
+        return
     for name, changes in (("Request", pair.request_lines), ("Response", pair.response_lines)):
         count = sum(change.kind is not ChangeKind.SAME for change in changes)
         about = (

@@ -18,11 +18,7 @@ def hop(tmp_path: Path) -> Path:
     """A hop that changes the request, loses a message of the client and makes a PING of its own."""
     path = tmp_path / "hop.db"
     with CaptureBuilder(path) as builder:
-        taps = [
-            {"tap": "edge", "mode": "reverse", "target": "http://127.0.0.1:81"},
-            {"tap": "origin", "mode": "reverse", "target": "http://127.0.0.1:82"},
-        ]
-        builder._meta("taps", taps)
+        builder.taps("edge", "origin")
         builder.connection(1, 0, tap="edge")
         builder.handshake(1, 0)
         builder.connection(2, 2, tap="origin")

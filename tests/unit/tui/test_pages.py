@@ -1,0 +1,32 @@
+"""The pictures in docs/pictures are those of the pages as they are."""
+
+from __future__ import annotations
+
+import re
+import time
+
+import pytest
+
+from tests.support.svg import text_of
+from tests.support.tui_pages import FOLDER, PAGES, draw, make_capture
+
+pytestmark = pytest.mark.snapshot
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=pytest.mark.slow) for name in PAGES if name != "sandwich"] + ["sandwich"],
+)
+@pytest.mark.asyncio
+async def test_a_picture_shows_its_page(tmp_path, monkeypatch, name):
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+    now = await draw(make_capture(tmp_path / "chat.db"), PAGES[name])
+    known = (FOLDER / f"{name}.svg").read_text("utf-8")
+    assert text_of(known) == text_of(now), "python -m tests.support.tui_pages writes them again"
+
+
+def test_every_page_of_the_docs_has_its_picture():
+    assert {path.stem for path in FOLDER.glob("*.svg")} == set(PAGES)
+    named = set(re.findall(r"pictures/([a-z-]+)\.svg", (FOLDER.parent / "keys.md").read_text("utf-8")))
+    assert named == set(PAGES)
