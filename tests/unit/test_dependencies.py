@@ -28,7 +28,7 @@ MODULES_OF = {
     "backports-zstd": {"backports"},
 }
 RUNTIME = PROJECT["dependencies"]
-PLUGIN = RUNTIME + PROJECT["optional-dependencies"]["pytest"]
+OPTIONAL = RUNTIME + [line for extra in ("pytest", "mcp") for line in PROJECT["optional-dependencies"][extra]]
 TEST = RUNTIME + PROJECT["optional-dependencies"]["test"]
 
 
@@ -58,7 +58,7 @@ def modules_of(requirements: list[str]) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    ("folder", "declared"), [("wsinspect", PLUGIN), ("addons", RUNTIME), ("tests", TEST)]
+    ("folder", "declared"), [("wsinspect", OPTIONAL), ("addons", RUNTIME), ("tests", TEST)]
 )
 def test_every_import_is_declared(folder, declared):
     undeclared = {

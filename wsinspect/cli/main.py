@@ -68,6 +68,8 @@ COMMANDS = {
     "browser": _Lazy("wsinspect.cli.browser:browser", "Open a browser that goes through the proxy."),
     "ca": _Lazy("wsinspect.cli.ca:ca", "Show where the CA certificate is, and how to trust it."),
     "completion": _Lazy("wsinspect.cli.completion:completion", "Print a completion script for a shell."),
+    "skill": _Lazy("wsinspect.cli.skill:skill", "Print a SKILL.md for agents."),
+    "mcp": _Lazy("wsinspect.cli.mcp:mcp", "Serve tools for agents over the Model Context Protocol."),
     "addons": _Lazy("wsinspect.cli.addons:addons", "Print the path of the scripts for stock mitmproxy."),
 }
 

@@ -1,0 +1,66 @@
+"""The server of tools, asked by the SDK's own client in this process."""
+
+import asyncio
+import json
+
+import pytest
+
+from tests.support.chats import chat_capture
+
+pytest.importorskip("mcp", reason="the SDK of the Model Context Protocol is not installed")
+
+from mcp.client.client import Client
+
+from wsinspect.agents.server import make_server
+
+READING = ["doctor", "diagnose", "connections", "frames", "explain", "wait_for"]
+
+
+def asked(function, *, allows_faults=False, mode="auto"):
+    async def run():
+        async with Client(make_server(allows_faults=allows_faults), mode=mode) as client:
+            return await function(client)
+
+    return asyncio.run(run())
+
+
+def test_tools_when_faults_are_not_allowed_all_only_read():
+    found = asked(lambda client: client.list_tools()).tools
+    assert [one.name for one in found] == READING
+    assert all(one.annotations.read_only_hint for one in found)
+
+
+def test_tools_when_faults_are_allowed_there_are_eight_at_most():
+    found = asked(lambda client: client.list_tools(), allows_faults=True).tools
+    assert [one.name for one in found] == [*READING, "fault", "inject"]
+    assert not found[-1].annotations.read_only_hint
+
+
+def test_descriptions_and_schemas_cost_a_client_little():
+    found = asked(lambda client: client.list_tools(), allows_faults=True).tools
+    assert len(json.dumps([one.model_dump(mode="json", exclude_none=True) for one in found])) < 8000
+
+
+@pytest.mark.parametrize("mode", ["auto", "legacy"])
+def test_a_call_is_answered_in_either_protocol(tmp_path, mode):
+    capture = str(chat_capture(tmp_path / "chat.db"))
+    result = asked(lambda client: client.call_tool("connections", {"capture": capture}), mode=mode)
+    assert not result.is_error
+    assert [one["id"] for one in json.loads(result.content[0].text)["connections"]] == [2, 1]
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments", "words"),
+    [
+        ("connections", {"capture": "no-such-capture"}, "there is no capture"),
+        ("frames", {"filter": "len>>3"}, "filter, column 5"),
+        ("frames", {"connection": "many"}, "integer"),
+        ("inject", {"connection": 1, "direction": "s2c", "text": "x"}, "Unknown tool"),
+    ],
+)
+def test_a_wrong_call_is_one_line_that_says_what(tmp_path, monkeypatch, tool, arguments, words):
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    chat_capture(tmp_path / "chat.db")
+    result = asked(lambda client: client.call_tool(tool, {"capture": str(tmp_path / "chat.db"), **arguments}))
+    assert result.is_error
+    assert words in result.content[0].text
