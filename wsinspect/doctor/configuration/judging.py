@@ -55,6 +55,7 @@ _EXPLAINS: Final[Mapping[Kind, frozenset[str]]] = {
                 "WS-HS-103",
                 "WS-HS-017",
                 "WS-HS-053",
+                "WS-HS-051",
             ),
         )
     ),

@@ -36,6 +36,31 @@ http {
             rewrite ^/moved(.*)$ /elsewhere$1 break;
             proxy_pass http://app;
         }
+        location = /exact { proxy_pass http://app; }
+        location /exact/ { return 404; }
+        location /inside {
+            internal;
+            proxy_pass http://app;
+        }
+        location /posted {
+            limit_except POST {
+                deny all;
+            }
+            proxy_pass http://app;
+        }
+        location /read {
+            limit_except GET { deny all; }
+            proxy_pass http://app;
+        }
+        location /hidden {
+            proxy_hide_header Sec-WebSocket-Accept;
+            proxy_pass http://app;
+        }
+        location ~ ^/captured/(.*)$ {
+            proxy_pass http://app/other/$1$is_args$args;
+        }
+        location ~ ^(/same)/(.*)$ { proxy_pass http://app$1/$2; }
+        location /slash/ { proxy_pass http://app; }
         location / { proxy_pass http://app; }
     }
 }
@@ -47,6 +72,7 @@ frontend web
     http-request deny if { path_beg /deny } !{ src 10.0.0.0/8 }
     http-request auth realm x if { path_beg /auth } !{ http_auth(users) }
     http-request deny deny_status 429 if { path_beg /never } { path_beg /else }
+    http-request silent-drop if { path_beg /dropped }
     default_backend app
 backend app
     server one 127.0.0.1:3000
@@ -63,6 +89,12 @@ CADDY = """app.example {
 """
 APACHE = """ProxyPreserveHost On
 ProxyTimeout 5
+LimitRequestFieldSize 500
+ProxyPass /kept !
+ProxyPass /closed http://127.0.0.1:3001/closed upgrade=websocket
+<Proxy http://127.0.0.1:3001/*>
+    Require all denied
+</Proxy>
 ProxyPass / http://127.0.0.1:3000/ upgrade=websocket
 """
 ENVOY = """static_resources:
@@ -105,6 +137,16 @@ ELSEWHERE = ("WS-HS-011", "HTTP/1.1 404 Not Found")
         ("nginx.conf", NGINX, "wss://app.example/", GATEWAY, "server 127.0.0.1:3000"),
         ("nginx.conf", NGINX, "wss://app.example/", ("WS-HS-015", "400"), "large_client_header_buffers 2 1k"),
         ("nginx.conf", NGINX, "wss://other.example/", ("WS-TLS-019", "alert"), "ssl_reject_handshake on"),
+        ("nginx.conf", NGINX, "wss://app.example/exact/", ("WS-HS-051", "HTTP/1.1 404"), "return 404"),
+        ("nginx.conf", NGINX, "wss://app.example/inside", ELSEWHERE, "internal;"),
+        ("nginx.conf", NGINX, "wss://app.example/posted", FORBIDDEN, "deny all"),
+        ("nginx.conf", NGINX, "wss://app.example/hidden", ("WS-HS-024", "HTTP/1.1 101"), "proxy_hide_header"),
+        ("nginx.conf", NGINX, "wss://app.example/captured/x", ELSEWHERE, "proxy_pass http://app/other/"),
+        ("nginx.conf", NGINX, "wss://app.example/slash", ("WS-HS-006", "HTTP/1.1 301"), "location /slash/"),
+        ("haproxy.cfg", HAPROXY, "ws://h/dropped", ("WS-HS-036", "no answer"), "silent-drop"),
+        ("httpd.conf", APACHE, "ws://h/kept", ELSEWHERE, "ProxyPass /kept !"),
+        ("httpd.conf", APACHE, "ws://h/closed", FORBIDDEN, "Require all denied"),
+        ("httpd.conf", APACHE, "ws://h/", ("WS-HS-015", "400"), "LimitRequestFieldSize 500"),
         ("haproxy.cfg", HAPROXY, "ws://h/deny", FORBIDDEN, "http-request deny"),
         ("haproxy.cfg", HAPROXY, "ws://h/auth", ("WS-HS-009", "HTTP/1.1 401"), "http-request auth"),
         ("haproxy.cfg", HAPROXY, "ws://h/", UNAVAILABLE, "server one 127.0.0.1:3000"),
@@ -133,6 +175,9 @@ def test_the_line_that_explains_it(tmp_path, file, text, url, finding, line) -> 
         # Another status than the condition that is not known answers with.
         ("nginx.conf", NGINX, "wss://app.example/asked", ("WS-HS-011", "HTTP/1.1 404")),
         ("nginx.conf", NGINX, "wss://app.example/", FORBIDDEN),
+        ("nginx.conf", NGINX, "wss://app.example/read", FORBIDDEN),
+        ("nginx.conf", NGINX, "wss://app.example/same/x", ELSEWHERE),
+        ("httpd.conf", APACHE, "ws://h/", FORBIDDEN),
         ("haproxy.cfg", HAPROXY, "ws://h/", FORBIDDEN),
         ("haproxy.cfg", HAPROXY, "ws://h/never", ("WS-HS-016", "HTTP/1.1 429")),
         ("Caddyfile", CADDY, "wss://app.example/", ("WS-HS-009", "HTTP/1.1 401")),

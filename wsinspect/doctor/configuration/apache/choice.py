@@ -18,7 +18,7 @@ from typing import Final, NamedTuple
 from wsinspect.doctor.configuration.apache.access import refusal
 from wsinspect.doctor.configuration.apache.request import Request
 from wsinspect.doctor.configuration.apache.rewriting import REDIRECTS, Folder, Proxied, Rewriting
-from wsinspect.doctor.configuration.apache.tree import HTACCESS, Directive, Tree
+from wsinspect.doctor.configuration.apache.tree import HTACCESS, Directive, Tree, shown
 from wsinspect.doctor.configuration.model import Defect, Place
 from wsinspect.doctor.target import Target
 
@@ -143,9 +143,19 @@ class _Walk:
         found.path = self._path
         if answer is not None or found.passing is not None:
             return answer
+        kept = next((one for one in self._passes() if one.args[1:2] == ("!",)), None)
+        if kept is not None:
+            return Defect("route", f"'{shown(kept)}' keeps this path from every ProxyPass", kept.at)
         return self._redirect(self._block) or Defect(
             "route", "passes nothing on: no ProxyPass for this path", self._here()
         )
+
+    def _passes(self) -> Iterator[Directive]:
+        """The `ProxyPass` directives that fit the path."""
+        for scope in reversed(self._found.scopes):
+            for one in scope:
+                if one.name == "proxypass" and len(one.args) >= 2 and _is_below(self._path, one.args[0]):
+                    yield one
 
     def _followed(self) -> Defect | None:
         found = self._found
@@ -159,6 +169,9 @@ class _Walk:
         found.passing = (
             _as_passing(rewritten) or self._located(sections) or self._passed() or self._handled(sections)
         )
+        if found.passing is not None and answer is None:
+            own = [one.block or () for one in self._proxies(found.passing.url)]
+            answer = refusal(self._request, own, environment)
         answer = answer or next(
             (hit for one in sections if (hit := self._redirect(one.block or ())) is not None), None
         )
@@ -185,6 +198,14 @@ class _Walk:
             for one in scope:
                 if one.name in _LOCATIONS and self._is_in(one):
                     yield from self._chosen(one.block or (), 0)
+
+    def _proxies(self, url: str) -> Iterator[Directive]:
+        """The `<Proxy>` sections of a URL that it is passed to."""
+        for scope in reversed(self._found.scopes):
+            for one in scope:
+                wanted = one.args[-1].rstrip("*") if one.args else "\0"
+                if one.name == "proxy" and url.startswith(wanted):
+                    yield one
 
     def _chosen(self, block: Sequence[Directive], depth: int) -> Iterator[Directive]:
         """Of each `<If>`, `<ElseIf>`, `<Else>` the one that holds."""

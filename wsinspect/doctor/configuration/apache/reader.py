@@ -45,6 +45,10 @@ class Apache:
         if passing is not None:
             goes = f"'{shown(passing.directive)}' is where it goes: no valid answer came from there"
             possible = (Defect("upstream", goes, passing.directive.at),)
+        size = found.effective("limitrequestfieldsize")
+        if size is not None:
+            limit = f"'LimitRequestFieldSize {' '.join(size.args)}': a header may not be longer"
+            possible += (Defect("size", limit, size.at, advice="LimitRequestFieldSize 16380"),)
         place = passing.location or passing.directive if passing else found.host
         if place is None:
             place = tree.first

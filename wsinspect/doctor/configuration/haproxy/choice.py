@@ -81,7 +81,7 @@ class _Walk:
             return
         for one in self._rules(frontend):
             yield one
-            if one.kind == "answer":
+            if one.kind in ("answer", "silent"):
                 return
         found.backend = self._backend(frontend)
         if found.backend is None:
@@ -117,12 +117,12 @@ class _Walk:
             defect = self._rule(line, action)
             known = len(self._found.unsure)
             holds = (defect is not None or action in _PATHS) and self._request.holds(line, section)
-            if defect is not None and defect.kind == "answer" and len(self._found.unsure) > known:
+            if defect is not None and defect.kind in ("answer", "silent") and len(self._found.unsure) > known:
                 words = f"'{line.text}' answers if its condition holds, which is not known here"
                 self._found.possible.append(replace(defect, words=words))
             if defect is not None and holds:
                 yield defect
-                if defect.kind == "answer":
+                if defect.kind in ("answer", "silent"):
                     return
             elif action in _PATHS and holds:
                 yield from self._path_rule(line, action)
@@ -137,6 +137,8 @@ class _Walk:
         return "if" in line.words or "unless" in line.words
 
     def _rule(self, line: Line, action: str) -> Defect | None:
+        if action in ("silent-drop", "reject"):
+            return Defect("silent", f"'{line.text}' ends the connection without an answer", line.at)
         if action in _ANSWERS:
             status = _ANSWERS[action]
             for word in _STATUS_WORDS:

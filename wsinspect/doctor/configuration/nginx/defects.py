@@ -11,7 +11,7 @@ from typing import Final
 from wsinspect.doctor.configuration.model import RAISED_SECONDS, Defect, Edit, Lines
 from wsinspect.doctor.configuration.nginx.choice import Met, normalised
 from wsinspect.doctor.configuration.nginx.tree import Directive, Tree, spans
-from wsinspect.doctor.configuration.patterns import UndecidedError
+from wsinspect.doctor.configuration.patterns import UndecidedError, search
 
 #: The first release whose default is HTTP/1.1 to the server (nginx's CHANGES).
 _HTTP11_DEFAULT: Final = (1, 29, 7)
@@ -51,12 +51,16 @@ def defects(met: Met, tree: Tree, version: tuple[int, ...] | None, path: str) ->
         server = next((one for one in met.chain if one.name == "server"), met.innermost)
         words = f"'{reject.words}': no other server of {server.where} has this name, so TLS is refused"
         yield Defect("tls", words, reject.at, advice="add the name to the 'server_name' of the right server")
+    slash = _slash(met, normalised(path))
+    if slash is not None:  # nginx redirects when it looks for the location: nothing in one is reached
+        yield slash
+        return
     yield from _answers(met)
     if met.answer is not None:
         return
-    slash = _slash(met, normalised(path))
-    if slash is not None:
-        yield slash
+    inside = met.innermost.get("internal")
+    if inside is not None and met.variables["uri"] == normalised(path):
+        yield Defect("answer", "'internal' answers 404 to requests from outside", inside.at, status=404)
         return
     proxied = passing(met)
     if proxied is None:
@@ -208,6 +212,10 @@ def _short(one: Directive) -> str:
 def _access(met: Met) -> list[Directive]:
     """The innermost block's `allow` and `deny`, in their order; they cancel inherited ones."""
     for block in reversed(met.chain):
+        for limit in block.all("limit_except"):  # GET allows HEAD as well
+            is_limited = "GET" not in (one.upper() for one in limit.args)
+            if is_limited and (own := [*limit.all("allow"), *limit.all("deny")]):
+                return own
         if own := [one for one in block.block or () if one.name in ("allow", "deny")]:
             return own
     return []
@@ -293,6 +301,17 @@ def _headers(met: Met, edits: Edits) -> Iterator[Defect]:
         yield Defect(
             "websocket", f"'{passes.words}' removes all headers", passes.at, edits.replacing(passes, line)
         )
+    hidden = next(
+        (
+            list(block.all("proxy_hide_header"))
+            for block in reversed(met.chain)
+            if block.get("proxy_hide_header")
+        ),
+        [],
+    )
+    for one in hidden:
+        if one.args[:1] and one.args[0].lower() in ("upgrade", "connection", "sec-websocket-accept"):
+            yield Defect("response", f"'{one.words}' spoils the 101", one.at, edits.removing(one))
     for name, one in met.headers.items():
         own = f"$http_{name.replace('-', '_')}"
         if one.args[1] == own or not (name.startswith("sec-websocket-") or name in _CREDENTIALS):
@@ -333,6 +352,9 @@ def _path(met: Met, proxied: Directive, edits: Edits, path: str) -> Iterator[Def
         words = f"'{one.words if one else 'rewrite'}' makes {path} into {changed}"
         yield Defect("path", words, at, edits.removing(one) if one else ())
         return
+    if inner.name == "location" and inner.args[0] in ("~", "~*") and re.search(r"\$[1-9]", target):
+        yield from _captured(proxied, inner, target, path)
+        return
     match = re.match(r"(https?://[^/$]+)(/[^$]*)$", target)
     if match is None or inner.name != "location" or not path.startswith(inner.args[-1]):
         return
@@ -340,6 +362,21 @@ def _path(met: Met, proxied: Directive, edits: Edits, path: str) -> Iterator[Def
     if becomes != path:
         words = f"'{proxied.words}' makes {path} into {becomes}"
         yield Defect("path", words, proxied.at, edits.replacing(proxied, f"proxy_pass {match[1]};"))
+
+
+def _captured(proxied: Directive, inner: Directive, target: str, path: str) -> Iterator[Defect]:
+    """`$1` of the location's pattern in the URI of proxy_pass."""
+    try:
+        found = search(inner.args[-1], path, ignores_case=inner.args[0] == "~*")
+    except UndecidedError:
+        return
+    uri = re.sub(r"^https?://[^/$]*|\$is_args|\$args|\?.*$", "", target)
+    groups = [""] if found is None else [found[0], *found.groups()]
+    becomes = re.sub(
+        r"\$([1-9])", lambda one: (groups[int(one[1])] if int(one[1]) < len(groups) else "") or "", uri
+    )
+    if found is not None and "$" not in becomes and becomes != path:
+        yield Defect("path", f"'{proxied.words}' makes {path} into {becomes}", proxied.at)
 
 
 # -- edits
