@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import functools
 import re
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 import re2
@@ -18,6 +19,24 @@ _LONGEST: Final = 2048
 
 class UndecidedError(Exception):
     """A value or a pattern that cannot be decided from here; the message says which."""
+
+
+def is_any(tests: Iterable[Callable[[], bool]]) -> bool:
+    """Whether one of them holds.
+
+    Raises:
+        UndecidedError: none does, but of one it is not known.
+    """
+    unknown: UndecidedError | None = None
+    for test in tests:
+        try:
+            if test():
+                return True
+        except UndecidedError as error:
+            unknown = error
+    if unknown is not None:
+        raise unknown
+    return False
 
 
 def search(pattern: str, text: str, *, ignores_case: bool = False) -> Any:

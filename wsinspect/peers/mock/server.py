@@ -21,7 +21,6 @@ from wsinspect.replay.common.conduit import Conduit
 from wsinspect.wire.deflate import DeflateParams
 from wsinspect.wire.opcodes import Direction, Opcode
 
-_HEAD_SECONDS: Final = 10.0
 _CLOSE_SECONDS: Final = 5.0
 #: Responses that carry no body (RFC 9110 section 6.4.1).
 _BODILESS: Final = (204, 304)
@@ -98,14 +97,8 @@ class MockServer:
         task.add_done_callback(self._tasks.discard)
 
     async def _serve(self, conduit: Conduit, number: int) -> None:
-        try:
-            async with asyncio.timeout(_HEAD_SECONDS):
-                request = await conduit.head()
-        except TimeoutError:
-            conduit.abort()
-            return
+        request = await conduit.head_of_client()
         if request is None:
-            conduit.close()
             return
         target = request.target.decode("latin-1")
         refusal = await self._refusal(request, target)

@@ -33,7 +33,6 @@ from wsinspect.replay.socketio.engineio import LOOKED_AT, EngineIo, facts_of, se
 from wsinspect.replay.socketio.polled import polled
 from wsinspect.replay.socketio.polling import Polling, is_polling
 
-_HEAD_S: Final = 10.0
 #: The header field by which the proxy in front identifies its own requests.
 PROOF_FIELD: Final = "x-wsinspect-replay"
 
@@ -147,14 +146,8 @@ class ReplayServer:
         task.add_done_callback(self._serving.discard)
 
     async def _serve(self, conduit: Conduit) -> None:
-        try:
-            async with asyncio.timeout(_HEAD_S):
-                request = await conduit.head()
-        except TimeoutError:
-            conduit.abort()
-            return
+        request = await conduit.head_of_client()
         if request is None:
-            conduit.close()
             return
         target = request.target.decode("latin-1")
         refusal = self._refusal(request, target)

@@ -15,6 +15,8 @@ from wsinspect.handshake.heads import RawHead
 
 MAX_HEAD: Final = 64 * 1024
 _END: Final = b"\r\n\r\n"
+#: How long a client may take for its header block.
+_HEAD_S: Final = 10.0
 _FLUSH_TRIES: Final = 1000
 _FLUSH_PAUSE_S: Final = 0.002
 _LINGER_0: Final = struct.pack("ii", 1, 0)
@@ -96,6 +98,18 @@ class Conduit(asyncio.Protocol):
         if not self._has_head or not self._head.endswith(_END):
             return None
         return RawHead.parse(bytes(self._head))
+
+    async def head_of_client(self) -> RawHead | None:
+        """The header block of a client that connected; None where none came in time, and it was sent away."""
+        try:
+            async with asyncio.timeout(_HEAD_S):
+                request = await self.head()
+        except TimeoutError:
+            self.abort()
+            return None
+        if request is None:
+            self.close()
+        return request
 
     def listen(self, listener: Listener) -> None:
         """Pass data to `listener` from now on, including what came early."""

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from typing import Final
 
-from wsinspect.doctor.configuration.patterns import UndecidedError, search
+from wsinspect.doctor.configuration.patterns import UndecidedError, is_any, search
 
 _MAX_TEXT: Final = 4096
 _MAX_DEPTH: Final = 32
@@ -87,13 +87,13 @@ class _Parser:
         parts = [self._both(depth)]
         while self._take("||"):
             parts.append(self._both(depth))
-        return parts[0] if len(parts) == 1 else lambda: _any(parts)
+        return parts[0] if len(parts) == 1 else lambda: is_any(parts)
 
     def _both(self, depth: int) -> _Test:
         parts = [self._single(depth)]
         while self._take("&&"):
             parts.append(self._single(depth))
-        return parts[0] if len(parts) == 1 else lambda: not _any([_negated(one) for one in parts])
+        return parts[0] if len(parts) == 1 else lambda: not is_any([_negated(one) for one in parts])
 
     def _single(self, depth: int) -> _Test:
         if depth > _MAX_DEPTH:
@@ -187,20 +187,6 @@ class _Parser:
         if name == "toupper":
             return lambda: inside().upper()
         return _unknown(f"{name}(...)")
-
-
-def _any(parts: list[_Test]) -> bool:
-    """Whether one of them holds; one that is not known matters only if none of the others does."""
-    unknown: UndecidedError | None = None
-    for one in parts:
-        try:
-            if one():
-                return True
-        except UndecidedError as error:
-            unknown = error
-    if unknown is not None:
-        raise unknown
-    return False
 
 
 def _negated(test: _Test) -> _Test:

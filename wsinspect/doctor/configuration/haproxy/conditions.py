@@ -7,13 +7,13 @@ known here.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final
 
 from wsinspect.doctor.configuration.haproxy.tree import Line, Section
 from wsinspect.doctor.configuration.model import handshake_headers
-from wsinspect.doctor.configuration.patterns import UndecidedError, search
+from wsinspect.doctor.configuration.patterns import UndecidedError, is_any, search
 from wsinspect.doctor.target import Target
 
 _METHODS: Final = ("beg", "end", "sub", "dir", "dom", "reg", "str")
@@ -64,7 +64,7 @@ class Conditions:
                 terms.append([])
             else:
                 terms[-1].append(one)
-        return _is_any(partial(self._every, term, section) for term in terms)
+        return is_any(partial(self._every, term, section) for term in terms)
 
     def _every(self, words: Sequence[str], section: Section) -> bool:
         at, unknown = 0, None
@@ -104,7 +104,7 @@ class Conditions:
         tests = [one for one in section.inherited("acl") if len(one.words) > 2 and one.words[1] == name]
         if not tests:
             raise UndecidedError(f"acl {name}")
-        return _is_any(partial(self._test, one.words[2:]) for one in tests)
+        return is_any(partial(self._test, one.words[2:]) for one in tests)
 
     def _test(self, words: Sequence[str]) -> bool:
         """One test: what is looked at, how, and with what."""
@@ -186,24 +186,6 @@ class Conditions:
             pairs = [one.partition("=") for one in target.query.split("&")]
             return [value for name, _, value in pairs if name == argument]
         return None
-
-
-def _is_any(tests: Iterable[Callable[[], bool]]) -> bool:
-    """Whether one of them holds.
-
-    Raises:
-        UndecidedError: none does, but of one it is not known.
-    """
-    unknown: UndecidedError | None = None
-    for test in tests:
-        try:
-            if test():
-                return True
-        except UndecidedError as error:
-            unknown = error
-    if unknown is not None:
-        raise unknown
-    return False
 
 
 def _compare(how: str, value: str, pattern: str, ignores_case: bool) -> bool:
