@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     epilog=examples(
         "wsinspect export --format har -o chat.har             the last capture",
         "wsinspect export chat.db --format jsonl -o chat.jsonl",
+        "wsinspect export chat.db -o chat.pcapng               for Wireshark",
+        "wsinspect export chat.db -o chat.flows                for mitmproxy and mitmweb",
         "wsinspect export chat.db -o failed.har --filter 'close:1006'     these connections",
         "wsinspect export chat.db -o orders.jsonl --filter 'op:text json:$.type=order'     these frames",
         "wsinspect export chat.db --format jsonl --connection 3 -o - | jq 'select(.type == \"frame\")'",
@@ -52,8 +54,9 @@ def export(
     include_secrets: bool,
     force: bool,
 ) -> None:
-    """Write CAPTURE as HAR (with Chrome's _webSocketMessages), as JSONL (everything, one row per line), or as
-    a script for wsinspect mock (what the server of one connection said).
+    """Write CAPTURE as HAR (with Chrome's _webSocketMessages), JSONL (everything, one row per line), pcapng
+    (for Wireshark) or mitmproxy flows; or as a script: for wsinspect mock (what the server of one connection
+    said), for k6, websocat or Postman (what clients said).
 
     Cookies, credentials and tokens in URLs are masked unless --include-secrets is given; payloads are not
     changed. --filter selects connections if all its keys are about connections, otherwise frames.
@@ -99,12 +102,22 @@ def _write(
     _say(f"exported {written.summary}")
 
 
+#: Of formats whose files are not called as they are.
+_ENDINGS = {
+    (".yaml", ".yml"): "mock",
+    (".js", ".mjs"): "k6",
+    (".postman_collection.json",): "postman",
+    (".sh",): "websocat",
+}
+
+
 def _by_name(output: str) -> Exporter:
     for name, exporter in EXPORTERS.items():
         if output.endswith(f".{name}"):
             return exporter
-    if output.endswith((".yaml", ".yml")):
-        return EXPORTERS["mock"]
+    for endings, name in _ENDINGS.items():
+        if output.endswith(endings):
+            return EXPORTERS[name]
     names = " or ".join(EXPORTERS)
     raise click.UsageError(f"unknown format: use --format {names}, or a file name that ends with it")
 

@@ -122,11 +122,55 @@ def _pcapng(
     return Written(", ".join(counted(*one) for one in names), tuple(notes))
 
 
+def _flows(
+    capture: Capture, out: IO[bytes], *, choice: Choice, include_secrets: bool, progress: Progress
+) -> Written:
+    from wsinspect.formats.flows_writer import write_flows
+
+    result = write_flows(capture, out, choice=choice, include_secrets=include_secrets, progress=progress)
+    notes = []
+    if result.truncated:
+        notes.append(f"{counted(result.truncated, 'message')} cut in the capture; flows cannot say so")
+    if result.not_inflated:
+        notes.append(
+            f"{counted(result.not_inflated, 'message')} could not be inflated: compressed bytes kept"
+        )
+    if result.left_out:
+        notes.append(f"{counted(result.left_out, 'message')} left out: a flow is read as a whole")
+    if result.without_request:
+        notes.append(f"{counted(result.without_request, 'connection')} left out: no request was recorded")
+    names = [(result.connections, "flow"), (result.messages, "message")]
+    return Written(", ".join(counted(*one) for one in names), tuple(notes))
+
+
+def _client(write: str, cannot: str) -> Write:
+    def export(
+        capture: Capture, out: IO[bytes], *, choice: Choice, include_secrets: bool, progress: Progress
+    ) -> Written:
+        from wsinspect.formats import clients_writer
+
+        writer = getattr(clients_writer, write)
+        result = writer(capture, out, choice=choice, include_secrets=include_secrets, progress=progress)
+        notes = []
+        if result.left_out:
+            notes.append(f"{counted(result.left_out, 'message')} left out: {cannot}, or too many")
+        if result.truncated:
+            notes.append(f"{counted(result.truncated, 'message')} cut in the capture")
+        names = [(result.connections, "connection"), (result.messages, "message")]
+        return Written(f"{', '.join(counted(*one) for one in names)} of the client", tuple(notes))
+
+    return export
+
+
 _ALL: Final = (
     Exporter("har", "HAR", _har),
     Exporter("jsonl", "JSONL", _jsonl, keeps_part=True),
     Exporter("mock", "mock script", _mock),
     Exporter("pcapng", "pcapng", _pcapng, keeps_part=True),
+    Exporter("flows", "mitmproxy flows", _flows, keeps_part=True),
+    Exporter("k6", "k6 script", _client("write_k6", "not whole")),
+    Exporter("postman", "Postman collection", _client("write_postman", "Postman's format has text alone")),
+    Exporter("websocat", "websocat script", _client("write_websocat", "websocat sends lines of text")),
 )
 #: By name, in the order that menus show.
 EXPORTERS: Final[dict[str, Exporter]] = {one.name: one for one in _ALL}
