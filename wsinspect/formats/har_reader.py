@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
 import math
 import re
 from collections.abc import Callable
@@ -27,7 +28,7 @@ from wsinspect.formats.heads import (
     request_head,
     response_head,
 )
-from wsinspect.formats.jsonstream import JsonStream
+from wsinspect.formats.jsonstream import Digits, JsonStream
 from wsinspect.formats.notes import ImportNotes
 from wsinspect.formats.progress import Progress, nobody
 from wsinspect.formats.staging import Imported, Stage, to_ns
@@ -58,6 +59,10 @@ _BODY_BYTES: Final = 64 * 1024
 _SIDES: Final = {"send": 0, "receive": 1}
 _FIN: Final = 0x80
 _RSV1: Final = 0x40
+#: What is kept of an entry with Server-Sent Events: the events, and any other value of its own.
+_EVENTS: Final = "_eventSourceMessages"
+_EVENTS_LIMIT: Final = 16 * 1024 * 1024
+_OTHER_LIMIT: Final = 64 * 1024
 _DATE: Final = re.compile(r"(.*?:\d\d)(?:[.,](\d+))?(Z|[+-]\d\d:?\d\d)?", re.DOTALL)
 _PROGRESS_ITEMS: Final = 4096
 _FAILURE_CHARS: Final = 300
@@ -116,6 +121,7 @@ class _Reader:
         self.notes.entries += 1
         number = self.notes.entries
         facts: dict[str, Any] = {}
+        others: dict[str, Any] = {}
         self._is_relative, self._farthest = False, 0
         if self._stream.peek() != "{":
             self._stream.skip()
@@ -135,8 +141,9 @@ class _Reader:
             elif key in _WANTED:
                 facts[key] = self._stream.value()
             else:
-                self._stream.skip()
-        self._finish(number, facts)
+                limit = _EVENTS_LIMIT if key == _EVENTS else _OTHER_LIMIT
+                others[key] = self._stream.small_value(limit)
+        self._finish(number, facts, others)
 
     def _response(self) -> dict[str, Any]:
         """A response without its body where that is large."""
@@ -147,16 +154,29 @@ class _Reader:
             elif key in ("status", "statusText", "httpVersion", "headers", "_error", "_failureText"):
                 found[key] = self._stream.value()
             else:
-                self._stream.skip()
+                found[key] = self._stream.small_value(_OTHER_LIMIT)
         return found
 
-    def _finish(self, number: int, facts: dict[str, Any]) -> None:
+    def _keep(self, facts: dict[str, Any], others: dict[str, Any]) -> None:
+        """An entry with Server-Sent Events, which are nothing for a capture, on its way to another HAR."""
+        whole = {**others, **{name: value for name, value in facts.items() if name != "messages"}}
+        entry = _numbers(whole)
+        start_ns = _date_ns(facts.get("startedDateTime")) or self._latest_start_ns
+        size = len(json.dumps(entry))
+        if others[_EVENTS] is not None and self._stage.keep(start_ns, entry, size):
+            self.notes.event_sources += 1
+        else:
+            self.notes.large_event_sources += 1
+
+    def _finish(self, number: int, facts: dict[str, Any], others: dict[str, Any]) -> None:
         request = _object(facts.get("request"))
         url = request.get("url")
         target = parse_url(url) if isinstance(url, str) else None
         fields = fields_of(request.get("headers"))
         is_poll = not _is_websocket(facts, url, fields)
         if is_poll and not _is_engine_refusal(url, facts):
+            if _EVENTS in others:
+                self._keep(facts, others)
             return
         if target is None:
             raise CaptureError(f"entry {number} of the HAR is a WebSocket without a URL")
@@ -328,6 +348,17 @@ def _is_websocket(facts: dict[str, Any], url: Any, fields: list[tuple[str, str]]
     if isinstance(url, str) and url[:3].lower() in ("ws:", "wss"):
         return True
     return any(name.lower() == "upgrade" and value.lower() == "websocket" for name, value in fields)
+
+
+def _numbers(value: Any) -> Any:
+    """JSON with floats again where the stream has their digits; one that is too large stays text."""
+    if isinstance(value, dict):
+        return {name: _numbers(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_numbers(one) for one in value]
+    if isinstance(value, Digits) and math.isfinite(found := float(value)):
+        return found
+    return value
 
 
 def _object(value: Any) -> dict[str, Any]:

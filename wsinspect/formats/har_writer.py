@@ -17,12 +17,13 @@ from typing import IO, Any, Final, NamedTuple
 from urllib.parse import parse_qsl, quote, urlsplit
 
 from wsinspect.capture.pages import frames_of
-from wsinspect.capture.reader import Capture
+from wsinspect.capture.queries import har_entries
+from wsinspect.capture.reader import Capture, json_object
 from wsinspect.capture.records import Connection, Handshake
 from wsinspect.errors import CaptureError
 from wsinspect.formats.choice import EVERYTHING, Choice
 from wsinspect.formats.progress import Progress, nobody
-from wsinspect.formats.secrets import mask_head, mask_url
+from wsinspect.formats.secrets import mask_head, mask_json, mask_url
 from wsinspect.formats.transcript import Said, messages
 from wsinspect.handshake.heads import RawHead
 from wsinspect.net import host_of
@@ -79,8 +80,23 @@ def write_har(
                 writer.write(one)
                 count += 1
         after = batch[-1].id
+    for entry in _kept(capture) if choice.connections is None else ():
+        out.write(b",\n" if count else b"\n")
+        out.write(json.dumps(entry if include_secrets else mask_json(entry), separators=(",", ":")).encode())
+        count += 1
     out.write(b"\n]}}\n")
     return HarResult(count, writer.messages, writer.truncated, writer.not_inflated)
+
+
+def _kept(capture: Capture) -> Iterator[dict[str, Any]]:
+    """Entries that an imported HAR had apart from WebSockets."""
+    after = 0
+    while found := har_entries(capture, after, 10):
+        after = found[-1][0]
+        for _, detail in found:
+            entry = (json_object(detail) or {}).get("entry")
+            if isinstance(entry, dict):
+                yield entry
 
 
 class _Writer:

@@ -29,6 +29,12 @@ _SCALAR_END: Final = re.compile(r"[\s,\]}]")
 _DEPTH: Final = 100_000
 
 
+class Digits(str):
+    """A number with a fraction or an exponent, digit by digit: a float would lose nanoseconds of today."""
+
+    __slots__ = ()
+
+
 class JsonStream:
     """Reads one JSON text.
 
@@ -42,7 +48,7 @@ class JsonStream:
         self._name = name
         self._decoder = codecs.getincrementaldecoder("utf-8-sig")()
         # Times keep all their digits as text.
-        self._scan = json.JSONDecoder(parse_float=str).raw_decode
+        self._scan = json.JSONDecoder(parse_float=Digits).raw_decode
         self._text = ""
         self._pos = 0
         self._passed = 0

@@ -20,6 +20,8 @@ class ImportNotes:
         truncated: messages that were cut when they were exported.
         without_times: WebSockets without a time of their own.
         relative_times: WebSockets whose message times count from their start.
+        event_sources: entries with Server-Sent Events, kept as they are.
+        large_event_sources: those that are too large to keep.
         said: sentences of the format's own.
     """
 
@@ -32,11 +34,17 @@ class ImportNotes:
     truncated: int = 0
     without_times: int = 0
     relative_times: int = 0
+    event_sources: int = 0
+    large_event_sources: int = 0
     said: list[str] = field(default_factory=list)
 
     def lines(self) -> Iterator[str]:
         """For a person, one sentence each."""
         yield from self.said
+        if self.event_sources:
+            yield f"{_entries(self.event_sources)} with Server-Sent Events kept for export as HAR"
+        if self.large_event_sources:
+            yield f"{_entries(self.large_event_sources)} with Server-Sent Events left out: too large"
         if self.without_messages:
             yield f"{_sockets(self.without_messages)} without messages (Firefox and Safari export none)"
         if self.unreadable:
@@ -53,6 +61,10 @@ class ImportNotes:
 
 def _sockets(number: int) -> str:
     return f"{number} WebSocket" if number == 1 else f"{number} WebSockets"
+
+
+def _entries(number: int) -> str:
+    return f"{number} entry" if number == 1 else f"{number} entries"
 
 
 def _messages(number: int, kind: str = "") -> str:

@@ -98,11 +98,25 @@ def mask_json(value: Any) -> Any:
     if isinstance(value, list):
         return [mask_json(item) for item in value]
     if isinstance(value, Mapping):
+        if isinstance(name := value.get("name"), str) and isinstance(text := value.get("value"), str):
+            # A header field, a cookie or a parameter of a HAR entry.
+            masked = mask_value(name.encode("utf-8", "replace"), text.encode("utf-8", "surrogatepass"))
+            is_secret = _SECRET_NAME.search(name) is not None
+            return {**value, "value": MASK if is_secret else masked.decode("utf-8", "surrogatepass")}
         return {
-            key: mask_url(item) if key in _URL_KEYS and isinstance(item, str) else mask_json(item)
+            key: mask_url(item)
+            if key in _URL_KEYS and isinstance(item, str)
+            else [_mask_cookie(one) for one in item]
+            if key == "cookies" and isinstance(item, list)
+            else mask_json(item)
             for key, item in value.items()
         }
     return value
+
+
+def _mask_cookie(one: Any) -> Any:
+    """A cookie of a HAR entry, whatever its name."""
+    return {**one, "value": MASK} if isinstance(one, Mapping) and "value" in one else mask_json(one)
 
 
 def _mask_pair(pair: bytes) -> bytes:

@@ -39,6 +39,8 @@ _BATCH: Final = 2000
 _BATCH_BYTES: Final = 4 * 1024 * 1024
 #: Each costs the indexer a kilobyte for as long as an import takes.
 MAX_CONNECTIONS: Final = 200_000
+#: Of entries that pass through, all together: they are in memory.
+MAX_KEPT_BYTES: Final = 64 * 1024 * 1024
 #: Times outside of this are invalid: a journal record holds signed 64 bits.
 _LATEST_NS: Final = 1 << 62
 
@@ -107,6 +109,8 @@ class Stage:
         self._is_ordered = True
         self._last_ns = 0
         self._facts: list[SortedConnection] = []
+        self._kept: list[tuple[int, Mapping[str, Any]]] = []
+        self._kept_bytes = 0
         self.connections = 0
         self.frames = 0
 
@@ -159,6 +163,14 @@ class Stage:
         self.connections += 1
         if len(self._facts) >= _BATCH or self._batch_bytes > _BATCH_BYTES:
             self._flush()
+
+    def keep(self, time_ns: int, entry: Mapping[str, Any], size: int) -> bool:
+        """An entry that passes through as it is; False where there are too many bytes of such."""
+        if self._kept_bytes + size > MAX_KEPT_BYTES:
+            return False
+        self._kept_bytes += size
+        self._kept.append((time_ns, entry))
+        return True
 
     def last_ns(self, connection: int) -> int | None:
         """When its last frame came."""
@@ -218,6 +230,8 @@ class Stage:
                 progress(done)
         for one in opened.values():
             feed.close(one)
+        for time_ns, entry in self._kept:
+            feed.event(0, time_ns, events.HarEntry(entry=entry))
         feed.event(0, last_ns, events.EngineStopped())
         feed.indexer.commit()
         feed.indexer.mark_clean()

@@ -106,6 +106,7 @@ class EventKind(StrEnum):
     FAULT = "fault"
     FAULT_SKIPPED = "fault_skipped"
     GAP = "gap"
+    HAR_ENTRY = "har_entry"
     HELD = "held"
     H2_CONNECT_REFUSED = "h2_connect_refused"
     H2_SETTINGS = "h2_settings"

@@ -331,6 +331,14 @@ class ImportStarted(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HarEntry(Event):
+    """An entry of an imported HAR that passes through as it is: one with `_eventSourceMessages`."""
+
+    KIND = EventKind.HAR_ENTRY
+    entry: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EngineStopped(Event):
     """The engine ended in order; nothing follows."""
 

@@ -406,3 +406,56 @@ def test_stock_mitmproxy_reads_what_we_write(tmp_path):
         ("/room?id=7&token=abc123", 101),
         ("/admin", 403),
     ]
+
+
+def test_server_sent_events_pass_through(tmp_path):
+    """Chrome has them in an entry of their own: nothing for a capture, and not lost on the way."""
+    entry = {
+        "_eventSourceMessages": [{"time": 1.5, "eventName": "tick", "eventId": "7", "data": '{"n":1}'}],
+        "_resourceType": "eventsource",
+        "startedDateTime": "2024-01-01T00:00:00.000Z",
+        "time": 12.5,
+        "request": {
+            "method": "GET",
+            "url": "https://chat.example/events?token=abc123",
+            "headers": [
+                {"name": "Cookie", "value": "sid=s3cr3t"},
+                {"name": "Accept", "value": "text/event-stream"},
+            ],
+            "cookies": [{"name": "theme", "value": "s3cr3t"}],
+        },
+        "response": {"status": 200, "headers": [], "content": {"size": 0}, "redirectURL": "", "_x": [1]},
+        "cache": {},
+        "timings": {"send": 0, "wait": 1, "receive": 2},
+    }
+    plain = {
+        "request": {"url": "https://chat.example/", "method": "GET"},
+        "startedDateTime": "2024-01-01T00:00:00Z",
+    }
+    (tmp_path / "a.har").write_text(json.dumps({"log": {"entries": [plain, entry]}}))
+    notes = import_file(tmp_path / "a.har", tmp_path / "a.db")
+    assert [*notes.lines()] == ["1 entry with Server-Sent Events kept for export as HAR"]
+
+    def exported(**options):
+        out = io.BytesIO()
+        with Capture.open(tmp_path / "a.db") as capture:
+            write_har(capture, out, **options)
+        return json.loads(out.getvalue())["log"]["entries"]
+
+    assert exported(include_secrets=True) == [entry]
+    [masked] = exported()
+    assert masked["_eventSourceMessages"] == entry["_eventSourceMessages"]
+    assert masked["request"]["headers"] == [
+        {"name": "Cookie", "value": "sid=***"},
+        {"name": "Accept", "value": "text/event-stream"},
+    ]
+    assert "s3cr3t" not in json.dumps(masked)
+    assert "abc123" not in json.dumps(masked)
+
+
+def test_server_sent_events_that_are_too_large_are_counted(tmp_path, monkeypatch):
+    monkeypatch.setattr("wsinspect.formats.staging.MAX_KEPT_BYTES", 1000)
+    entry = {"request": {"url": "https://a/"}, "_eventSourceMessages": [{"data": "x" * 100_000}]}
+    (tmp_path / "a.har").write_text(json.dumps({"log": {"entries": [entry]}}))
+    notes = import_file(tmp_path / "a.har", tmp_path / "a.db")
+    assert [*notes.lines()] == ["1 entry with Server-Sent Events left out: too large"]

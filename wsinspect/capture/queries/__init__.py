@@ -182,6 +182,12 @@ def engine_events(capture: Capture, kinds: Collection[str], limit: int) -> list[
     ]
 
 
+def har_entries(capture: Capture, after: int, limit: int) -> list[tuple[Any, ...]]:
+    """Id and JSON of entries that an imported HAR had apart from WebSockets, with larger ids."""
+    sql = "SELECT id, detail FROM event WHERE id > ? AND kind = ? ORDER BY id LIMIT ?"
+    return capture.page(sql, (after, EventKind.HAR_ENTRY.value, limit), after)
+
+
 def polling_events(capture: Capture, session: str) -> list[tuple[Any, ...]]:
     """Time and detail of `polling` events that name an Engine.IO session."""
     sql = "SELECT time_ns, detail FROM event WHERE kind = 'polling' AND detail LIKE ? ORDER BY id LIMIT 1000"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from tests.support.h2_talk import CONNECT, Talk
 from tests.support.packets import CLIENT, REQUEST, RESPONSE, SERVER, START_NS, Tcp, Tls, Wire, said
 from tests.support.traces import Imported
 from wsinspect.capture.missing import lacks
+from wsinspect.cli.main import cli, execute
 
 HELLO, HI = said(b"hello"), said(b"hi", masked=True)
 
@@ -244,3 +247,42 @@ def test_what_is_not_http_after_a_request_is_not_blamed(tmp_path: Path) -> None:
     tcp.send(SERVER, b"\x15\x03\x03\0\x02\x02\x28")  # TLS on the other side
     [one] = Imported(tmp_path, wire).connections
     assert (one.state, one.status) == ("connecting", None)
+
+
+def test_two_traces_of_a_hop_are_diagnosed_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """tcpdump on each side of a hop that takes Upgrade away; the machines' clocks differ by a minute."""
+    edge, origin = Wire(), Wire()
+    bad = REQUEST.replace(b"Upgrade: websocket\r\nConnection: Upgrade\r\n", b"Connection: close\r\n")
+    answer = b"HTTP/1.1 426 Upgrade Required\r\nServer: nginx\r\nContent-Length: 0\r\n\r\n"
+    origin.now += 60 * 10**9
+    for wire, server, request in ((edge, ("10.0.0.2", 80), REQUEST), (origin, ("10.0.0.3", 3000), bad)):
+        tcp = Tcp(wire, server=server).open()
+        tcp.send(CLIENT, request)
+        tcp.send(SERVER, answer)
+    for name, wire in (("edge", edge), ("origin", origin)):
+        (tmp_path / f"{name}.pcapng").write_bytes(wire.pcapng())
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    args = ("diagnose", "edge.pcapng", "--origin", "origin.pcapng", "--json")
+    assert execute(lambda: cli.main(args, prog_name="wsinspect", standalone_mode=False)) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert [one["id"] for one in found["findings"]] == ["WS-HS-101"]
+    assert found["origin"] == "origin.pcapng"
+
+
+def test_options_of_packets_need_packets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.har").write_text('{"log": {"entries": []}}')
+    for args, words in (
+        (("import", "a.har", "-o", "a.db", "--follow"), "--follow is about packets"),
+        (("diagnose", "a.har", "--tap", "edge=80"), "--keylog and --tap are about packets"),
+        (("import", "a.har", "-o", "a.db", "--tap", "edge"), "write NAME=[HOST:]PORT"),
+    ):
+        assert execute(partial(cli.main, args, prog_name="wsinspect", standalone_mode=False)) == 2
+        err = capsys.readouterr().err
+        assert words in err
+        assert err.count("\n") == 1
