@@ -41,6 +41,9 @@ CAUSES = (
     Cause("404", "/app/404", ("WS-HS-011", "server"), ("WS-HS-011",)),
     Cause("429", "/app/429", ("WS-HS-017", "client"), ("WS-HS-017",)),
     Cause("500", "/app/500", ("WS-HS-019", "server"), ("WS-HS-019",)),
+    # What a hop passed on is not its own, though its name is in `Server`.
+    Cause("503", "/app/503", ("WS-HS-021", "server"), ("WS-HS-021",)),
+    Cause("403 without a word", "/app/mute-403", ("WS-HS-010", "server"), ("WS-HS-010",)),
     Cause("wrong path", "/nowhere", ("WS-HS-011", "server"), ("WS-HS-011",)),
     Cause(
         "wrong Origin",
@@ -111,6 +114,8 @@ CAUSES = (
     ),
     Cause("version", "/hop/version/echo", ("WS-HS-104", "hop"), ("WS-HS-012", "WS-HS-002", "WS-HS-018")),
     Cause("subprotocol", "/hop/subprotocol/echo", ("WS-HS-104", "hop"), ("WS-HS-026",), subprotocols=["v1"]),
+    Cause("an extension in the response", "/hop/extensions/echo", ("WS-HS-104", "hop"), ("WS-FR-003",)),
+    Cause("a header that the server names", "/hop/forwarded/untrusted", ("WS-HS-112", "hop"), ("WS-HS-012",)),
     Cause("bare 101", "/hop/bare-101/echo", ("WS-HS-110", "hop"), ("WS-HS-025",)),
     Cause("accept", "/hop/accept/echo", ("WS-HS-104", "hop"), ("WS-HS-024",)),
     Cause(

@@ -81,6 +81,8 @@ _NGINX: Mapping[str, str] = {
     "tls": "proxy_pass https://{tls}; {good} proxy_ssl_verify on; proxy_ssl_trusted_certificate {authority};",
     "slow": "proxy_pass http://{origin}; {good} proxy_read_timeout 1s;",
     "idle": "proxy_pass http://{origin}; {good} proxy_read_timeout 2s;",
+    "extensions": "proxy_pass http://{origin}; {good} proxy_hide_header Sec-WebSocket-Extensions;",
+    "forwarded": "proxy_pass http://{origin}; {good} proxy_set_header X-Forwarded-For $remote_addr;",
 }
 
 
@@ -142,6 +144,8 @@ _HAPROXY: Mapping[str, tuple[str, str]] = {
     "tls": ("", "server app {tls} ssl verify required ca-file {authority}"),
     "slow": ("", "timeout server 1s\n    server app {origin}"),
     "idle": ("", "timeout tunnel 2s\n    server app {origin}"),
+    "extensions": ("", "http-response del-header Sec-WebSocket-Extensions\n    server app {origin}"),
+    "forwarded": ("", "option forwardfor\n    server app {origin}"),
 }
 
 
@@ -187,6 +191,8 @@ _APACHE: Mapping[str, tuple[str, str]] = {
     "slow": ("http://{origin}/hop/slow/ upgrade=websocket timeout=1", ""),
     # The tunnel waits for the longer of the worker's timeout and Timeout.
     "idle": ("http://{origin}/hop/idle/ upgrade=websocket timeout=2", "Timeout 2"),
+    # Apache adds X-Forwarded-For to all requests.
+    "forwarded": ("http://{origin}/hop/forwarded/ upgrade=websocket", ""),
 }
 
 
@@ -227,6 +233,7 @@ _CADDY: Mapping[str, str] = {
     "gone": "reverse_proxy {gone}",
     "tls": "reverse_proxy {tls} {\ntransport http {\ntls\ntls_trusted_ca_certs {authority}\n}\n}",
     "slow": "reverse_proxy {origin} {\ntransport http {\nresponse_header_timeout 1s\n}\n}",
+    "forwarded": "reverse_proxy {origin}",  # it adds X-Forwarded-For to all requests
 }
 
 
@@ -266,6 +273,10 @@ _ENVOY: Mapping[str, dict[str, Any]] = {
     "slow": _to(route={"timeout": "1s"}),
     "idle": _to(route={"timeout": "0s", "idle_timeout": "2s"}),
     "lifetime": _to(route={"timeout": "0s", "max_stream_duration": {"max_stream_duration": "2.5s"}}),
+    "extensions": _to(response_headers_to_remove=["sec-websocket-extensions"]),
+    "forwarded": _to(
+        request_headers_to_add=[{"header": {"key": "X-Forwarded-For", "value": "192.0.2.1"}}],
+    ),
 }
 
 

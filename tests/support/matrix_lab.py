@@ -37,7 +37,13 @@ from wsinspect.findings.model import Finding
 from wsinspect.findings.registry import diagnose_connection
 from wsinspect.handshake.negotiation import accept_key
 
-_REASONS = {403: "Forbidden\n", 404: "Not Found\n", 429: "Too Many Requests\n", 500: "it broke\n"}
+_REASONS = {
+    403: "Forbidden\n",
+    404: "Not Found\n",
+    429: "Too Many Requests\n",
+    500: "it broke\n",
+    503: "down for maintenance\n",
+}
 #: When clients that are dropped begin: those that end together, whatever they carried, are another cause.
 _DROPS = {"/app/cut": 0.0, "/app/reset": 1.3, "/app/life": 4.5, "/app/close-1001": 7.5}
 #: What a client waits for that ends the hop, too.
@@ -121,6 +127,11 @@ async def answer_by_path(connection: ServerConnection, request: Request) -> Resp
         has = "token=" in url.query if name == "token" else name in headers
         if not has:
             return _refuse(connection, 401)
+    elif wanted == "untrusted":
+        if "X-Forwarded-For" in headers:
+            return _refuse(connection, 400, "X-Forwarded-For header from an untrusted proxy\n")
+    elif wanted.startswith("mute-"):
+        return _refuse(connection, int(wanted.removeprefix("mute-")))
     elif wanted == "silent":
         await asyncio.sleep(_LONG)
     elif wanted == "late":
