@@ -14,7 +14,7 @@ import signal
 import subprocess
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import work
 from textual.app import App, SuspendNotSupported, SystemCommand
@@ -47,14 +47,15 @@ from wsinspect.tui.screens.handshake import HandshakeScreen
 from wsinspect.tui.screens.intercept import InterceptScreen
 from wsinspect.tui.screens.main import MainScreen
 from wsinspect.tui.screens.page import Page
-from wsinspect.tui.screens.sandwich import SandwichScreen
-from wsinspect.tui.screens.statistics import StatisticsScreen
 from wsinspect.tui.screens.timeline import TimelinePane, TimelineScreen
 from wsinspect.tui.style import Palette
 from wsinspect.tui.widgets.base import LinePane
 from wsinspect.tui.widgets.lines import KeyLine
 from wsinspect.tui.widgets.playback import PlaybackPane
 from wsinspect.tui.workspace import Workspace
+
+if TYPE_CHECKING:
+    from wsinspect.tui.screens.sandwich import SandwichScreen
 
 _PAINT_SECONDS = 0.05
 _SLOW_SECONDS = 0.5
@@ -65,7 +66,6 @@ _PAGES: dict[str, Callable[[Workspace], Page]] = {
     "findings": FindingsScreen,
     "faults": FaultsScreen,
     "intercept": InterceptScreen,
-    "sandwich": SandwichScreen,
 }
 
 
@@ -175,9 +175,12 @@ class InspectApp(App[int]):
         import wsinspect.faults.presets
         import wsinspect.faults.scenario
         import wsinspect.tui.dialogs.by_hand
+        import wsinspect.tui.dialogs.columns
         import wsinspect.tui.dialogs.configuration
         import wsinspect.tui.dialogs.export
-        import wsinspect.tui.dialogs.rule  # noqa: F401
+        import wsinspect.tui.dialogs.rule
+        import wsinspect.tui.screens.sandwich
+        import wsinspect.tui.screens.statistics  # noqa: F401
 
     def said(self) -> None:
         """There is another sentence for the bottom line."""
@@ -313,7 +316,13 @@ class InspectApp(App[int]):
 
     def _new_page(self, name: str) -> Page:
         if name == "statistics":
+            from wsinspect.tui.screens.statistics import StatisticsScreen
+
             return StatisticsScreen(self.workspace, self.main.overview.window)
+        if name == "sandwich":
+            from wsinspect.tui.screens.sandwich import SandwichScreen
+
+            return SandwichScreen(self.workspace)
         return _PAGES[name](self.workspace)
 
     async def action_page(self, name: str) -> None:
@@ -323,8 +332,7 @@ class InspectApp(App[int]):
             return
         connection = self._connection()
         page = await self.show_page(name)
-        if isinstance(page, HandshakeScreen | SandwichScreen):
-            page.show(connection)
+        page.show(connection)
 
     def _connection(self) -> int | None:
         """The connection that the page is about, else the one that is chosen on the main page."""
@@ -381,6 +389,14 @@ class InspectApp(App[int]):
         if finding.frame_id is not None or finding.connection_id is not None:
             await self.show_page("main")
             self.main.show_finding(finding)
+
+    def saved_filters(self) -> list[str]:
+        """The filters that the user has saved, the newest first."""
+        return self.workspace.settings.filters
+
+    def use_filter(self, text: str) -> None:
+        """Show what passes a filter."""
+        self.main.use_filter(text)
 
     def choose_view(self, name: str) -> None:
         """Show payloads in this view, one of those that the command palette lists."""

@@ -15,6 +15,8 @@ _AREAS = {
     "pane": "pane",
     "frames": "frames",
     "filter": "filter",
+    "find": "find",
+    "clock": "view",
     "finding": "finding",
     "findings": "finding",
     "gap": "gap",
@@ -46,6 +48,12 @@ class Commands(Protocol):
     def action_key(self, key_id: str) -> Awaitable[None]:
         """What a key does."""
 
+    def saved_filters(self) -> list[str]:
+        """The filters that the user has saved."""
+
+    def use_filter(self, text: str) -> None:
+        """Show what passes a filter."""
+
     def choose_view(self, name: str) -> None:
         """Show payloads in this view, one of those that the palette listed."""
 
@@ -68,6 +76,8 @@ def system_commands(app: Commands) -> Iterable[SystemCommand]:
         if key.id != "palette":
             area = _AREAS.get(key.id.split(".")[0], "wsinspect")
             yield SystemCommand(f"{area}: {key.words}", f"key {key.shown}", _key(app, key.id))
+    for text in app.saved_filters():
+        yield SystemCommand(f"filter: {text}", "a saved one", _filter(app, text))
     for name in (TEXT, JSON, HEX, *(decoder.name for decoder in decoders.known())):
         yield SystemCommand(f"view: {name}", "the payload as " + name, _view(app, name))
     from wsinspect.faults.kinds import KINDS
@@ -86,6 +96,10 @@ def system_commands(app: Commands) -> Iterable[SystemCommand]:
 
 def _key(app: Commands, key_id: str) -> Callable[[], None]:
     return lambda: app.later(lambda: app.action_key(key_id))
+
+
+def _filter(app: Commands, text: str) -> Callable[[], None]:
+    return lambda: app.use_filter(text)
 
 
 def _view(app: Commands, name: str) -> Callable[[], None]:

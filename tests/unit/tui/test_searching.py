@@ -161,3 +161,14 @@ async def test_the_theme_is_remembered(chat):
         await screen.press()
     async with opened(chat) as screen:
         assert screen.app.theme == "textual-light"
+
+
+async def test_the_palette_lists_saved_filters(chat):
+    async with opened(chat) as screen:
+        screen.app.workspace.settings.save_filter("op:ctl")
+        named = {command.title: command for command in screen.app.get_system_commands(screen.main)}
+        named["filter: op:ctl"].callback()
+        await screen.until(lambda: screen.selection.filter is not None)
+        assert str(screen.selection.filter) == "op:ctl"
+        screen.app.use_filter("op:nonsense")
+        assert "cannot filter by op:nonsense" in screen.line("keys")

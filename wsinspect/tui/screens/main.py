@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from bisect import bisect_left
 from collections.abc import Callable
 from typing import ClassVar, Final
 
@@ -14,11 +13,9 @@ from textual.containers import Vertical
 from wsinspect.capture.records import FindingRow
 from wsinspect.filters import FilterError, parse
 from wsinspect.present.clock import UTC, parse_time_of_day
-from wsinspect.present.records import Record
 from wsinspect.present.rows import seconds
 from wsinspect.text import escape
 from wsinspect.tui.blobs import MESSAGE, blob_of
-from wsinspect.tui.comparing import COMPARED_BYTES, Compared, compare, lines_of, shape_of
 from wsinspect.tui.dialogs.jump import Target
 from wsinspect.tui.feed import Batch
 from wsinspect.tui.filtering import Filtering
@@ -26,6 +23,7 @@ from wsinspect.tui.finding_steps import FindingSteps
 from wsinspect.tui.keys import bindings_of
 from wsinspect.tui.layout import heights
 from wsinspect.tui.model import LIVE
+from wsinspect.tui.partners import Partners
 from wsinspect.tui.playing import Playing
 from wsinspect.tui.screens.page import Page
 from wsinspect.tui.searching import Search
@@ -47,9 +45,6 @@ _FEW: Final = 20
 _PIECE_SECONDS: Final = 0.002
 #: How long the cursor has to rest on a connection before its frames are shown.
 _SELECT_SECONDS: Final = 0.06
-#: Frames of a connection whose shape is asked for one like the chosen one, and bytes of each.
-_SHAPES_ASKED: Final = 300
-_SHAPE_BYTES: Final = 16 * 1024
 _GO_WORDS: Final = "a frame number, conn NUMBER, or t TIME"
 
 
@@ -87,6 +82,7 @@ class MainScreen(Page):
         self.steps = FindingSteps(workspace)
         workspace.chosen_connection = self.connection_in_view
         self.search = workspace.search = Search(workspace, self._search_changed)
+        self.partners = Partners(workspace.selection)
         self._comparison = 0
         self.pane_number = 3
         self.is_maximised = False
@@ -536,12 +532,16 @@ class MainScreen(Page):
 
     def on_inspector_pane_filter_wanted(self, message: InspectorPane.FilterWanted) -> None:
         """Filter by a value of the payload."""
+        self.use_filter(message.text)
+
+    def use_filter(self, text: str) -> None:
+        """Show what passes a filter, or say what is wrong with it."""
         try:
-            self.filtering.apply(parse(message.text))
+            self.filtering.apply(parse(text))
         except FilterError as error:
-            self.workspace.say(f"cannot filter by this value: {error}")
+            self.workspace.say(f"cannot filter by {escape(text)}: {escape(str(error))}")
             return
-        self.workspace.say(f"filter: {escape(message.text)}; U undoes it")
+        self.workspace.say(f"filter: {escape(text)}; U undoes it")
 
     def on_inspector_pane_copy_wanted(self, message: InspectorPane.CopyWanted) -> None:
         self.copier.text(message.text, message.what, ".txt")
@@ -717,7 +717,7 @@ class MainScreen(Page):
         if position is None or record is None:
             self.workspace.say("choose a frame first")
             return
-        partners = self._partners(record, position)
+        partners = self.partners.of(record, position)
         if not partners:
             self.workspace.say(
                 "nothing to compare: no earlier message has this shape, and no frame is marked (m)"
@@ -725,54 +725,9 @@ class MainScreen(Page):
             return
         self._comparison = (self._comparison + 1) % len(partners) if self.inspector.compared else 0
         words, other = partners[self._comparison]
-        self.inspector.compare(self._compared(other, position, words))
+        self.inspector.compare(self.partners.compared(other, position, words))
         if len(partners) > 1:
             self.workspace.say(f"D again compares with {partners[(self._comparison + 1) % len(partners)][0]}")
-
-    def _partners(self, record: Record, position: int) -> list[tuple[str, int]]:
-        """What a frame can be compared with: in words, and its position."""
-        index = self.model.index
-        found = []
-        if (same := self._same_shape_before(position)) is not None:
-            found.append((f"frame {index.columns.ids[same]}, the last of the same shape", same))
-        mate = self.selection.mate_of(record, position)
-        if mate is not None and (place := index.position_of(mate)) is not None:
-            found.append((f"frame {mate}, its mate", place))
-        for marked in self.selection.marks:
-            if marked != record.frame.id and (place := index.position_of(marked)) is not None:
-                found.append((f"frame {marked}, marked", place))
-        return found
-
-    def _same_shape_before(self, position: int) -> int | None:
-        """The nearest frame before in its connection and direction with a payload of the same shape."""
-        index, wanted = self.model.index, self._shape(position)
-        own = index.by_connection[index.columns.connections[position]]
-        at = bisect_left(own, position)
-        opcode, side = index.opcode(position), index.is_s2c(position)
-        for place in reversed(own[max(at - _SHAPES_ASKED, 0) : at]):
-            if index.opcode(place) == opcode and index.is_s2c(place) == side and self._shape(place) == wanted:
-                return place
-        return None
-
-    def _shape(self, position: int) -> str:
-        record, source = self.selection.record(self.model.index.columns.ids[position]), self.selection.source
-        if record is None or source is None:
-            return ""
-        opcode = record.frame.opcode if record.message is None else record.message.opcode
-        blob, _ = blob_of(record, self.model.index, position, source, MESSAGE)
-        return shape_of(blob.read(0, _SHAPE_BYTES), opcode)
-
-    def _compared(self, other: int, position: int, words: str) -> Compared:
-        sides, is_cut = [], False
-        for place in (other, position):
-            record, source = self.selection.record(self.model.index.columns.ids[place]), self.selection.source
-            if record is None or source is None:
-                return Compared("no longer in the capture", [])
-            blob, _ = blob_of(record, self.model.index, place, source, MESSAGE)
-            opcode = record.frame.opcode if record.message is None else record.message.opcode
-            is_cut = is_cut or blob.length > COMPARED_BYTES
-            sides.append(lines_of(blob.read(0, COMPARED_BYTES), is_text=opcode == 1))
-        return compare(sides[0], sides[1], f"compared with {words}", is_cut=is_cut)
 
     def action_copy(self) -> None:
         """What is meant where the focus is: the URL, the payload, what was found, or the handshake."""

@@ -131,6 +131,9 @@ class Page(Screen[None]):
         """What it shows, as text for a pager."""
         return self.pane.document_text()
 
+    def show(self, connection: int | None) -> None:
+        """Opened by a key: what a page about one connection shows; of the others, nothing changes."""
+
     def connection_in_view(self) -> int | None:
         """The connection that is shown or chosen; None leaves it to the main page."""
         return None

@@ -431,7 +431,7 @@ class InspectorPane(LinePane):
             about = f"  {grouped(self.matches)} {word} of {escape(self.needle)}{about}"
         if self.compared is not None:
             words = f" {self.record.frame.id} {self.compared.words}"
-            return fit([(words, "title"), ("  D: with another, esc: back", "muted")], width)
+            return fit([(words, "title"), ("  D next, esc back", "muted")], width)
         side = "s2c" if self.record.frame.direction else "c2s"
         return fit(
             [
