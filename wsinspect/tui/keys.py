@@ -246,6 +246,7 @@ PANE_FOOTER: Final[dict[str, tuple[FooterKey, ...]]] = {
         FooterKey("overview.all", "all"),
         FooterKey("overview.right", "pan"),
         FooterKey("overview.go", "go there"),
+        FooterKey("page.timeline", "timeline"),
         FooterKey("page.statistics", "statistics"),
         FooterKey("gap.next", "gap"),
         FooterKey("playback", "playback"),
