@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 from tests import support
 
@@ -102,3 +107,22 @@ def test_each_module_without_io_has_its_test_module() -> None:
     reasons = {name: why for name, why in ELSEWHERE.items() if any(path.match(name) for path in untested)}
     assert {str(path) for path in untested if not any(path.match(name) for name in ELSEWHERE)} == set()
     assert reasons == ELSEWHERE, "a reason that is needed no longer"
+
+
+@pytest.mark.slow
+def test_names_of_tests_are_the_same_in_every_process() -> None:
+    """pytest-xdist compares what its workers collect: no name comes from a clock, chance or a set's order."""
+    command = [sys.executable, "-m", "pytest", "--collect-only", "-qq", "-n0", "tests"]
+    found = [
+        subprocess.run(
+            command,
+            cwd=TESTS.parent,
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.splitlines()
+        for seed in ("1", "2")
+    ]
+    assert len(found[0]) > 100
+    assert found[0] == found[1]

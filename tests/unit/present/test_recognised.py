@@ -56,7 +56,7 @@ JPEG = (
         (b"RIFF....WEBPVP8 ...." + b"\0\0\0\x9d\x01\x2a\x80\x02\xe0\x01", "WebP image, 640 x 480"),
         (b"BM" + bytes(12) + struct.pack("<Iii", 40, 640, -480), "BMP image, 640 x 480"),
         (b"%PDF-1.7", "PDF document"),
-        (gzip.compress(b"hello"), "gzip"),
+        (gzip.compress(b"hello", mtime=0), "gzip"),
         (zlib.compress(b"hello"), "zlib"),
         (zstd.compress(b"hello"), "zstd"),
     ],
