@@ -240,7 +240,13 @@ def with_place(finding: Finding, explained: Explained) -> Finding:
     defect, software = explained.defect, explained.configuration.software
     line = masked(explained.line)
     fixes = [
-        Fix(software, _fix_text(one, defect), file=one.file, line=one.line, diff=one.shown.rstrip("\n"))
+        Fix(
+            software,
+            _fix_text(one, defect),
+            file=one.file,
+            line=_line_of(one, defect),
+            diff=one.shown.rstrip("\n"),
+        )
         for one in explained.diffs
     ]
     if not fixes:
@@ -264,8 +270,18 @@ def with_place(finding: Finding, explained: Explained) -> Finding:
     )
 
 
+def _line_of(diff: Diff, defect: Defect) -> int:
+    """The first line that changes; what is only taken out may take the comma of the line before along."""
+    is_removal = diff.file == defect.at.file and not any(one.text for one in defect.edits)
+    return defect.at.line if is_removal else diff.line
+
+
 def _fix_text(diff: Diff, defect: Defect) -> str:
-    parts = [f"{diff.file}:{diff.line}", *([defect.advice] if defect.advice else []), diff.shown.rstrip("\n")]
+    parts = [
+        f"{diff.file}:{_line_of(diff, defect)}",
+        *([defect.advice] if defect.advice else []),
+        diff.shown.rstrip("\n"),
+    ]
     if not diff.applies:
         parts.insert(1, "values of secrets are masked here: --write saves a patch that applies")
     return "\n".join(parts)

@@ -13,6 +13,7 @@ from textual.screen import ModalScreen
 
 from wsinspect.doctor.asker import Asker
 from wsinspect.doctor.examination import Examination, examine
+from wsinspect.doctor.judge import Judgement
 from wsinspect.doctor.report import probe_line
 from wsinspect.doctor.target import Extras, Target
 from wsinspect.errors import WsinspectError
@@ -137,7 +138,7 @@ class DoctorPane(LinePane):
             self.refresh()
 
     def _lines(self, found: Examination) -> Iterator[Line]:
-        judgement = found.judgement
+        judgement = self._placed(found)
         yield [(judgement.verdict, STYLES[judgement.verdict]), (f"  {escape(judgement.headline)}", "title")]
         for one in judgement.findings:
             yield []
@@ -153,6 +154,16 @@ class DoctorPane(LinePane):
                 yield []
                 yield [(title, "title")]
                 yield from ([(f"  {escape(line)}", "")] for line in lines)
+
+    def _placed(self, found: Examination) -> Judgement:
+        """With the line of a configuration, where one was read on the findings page."""
+        if not self.workspace.places.read:
+            return found.judgement
+        from wsinspect.doctor.configuration.judging import versions_of, with_configuration
+
+        versions = versions_of(one.facts.raw_response_in for one in found.answers)
+        judgement, _ = with_configuration(found.judgement, self.workspace.places.read, found.target, versions)
+        return judgement
 
     def row_count(self) -> int:
         return self._document.line_count(self._cells)

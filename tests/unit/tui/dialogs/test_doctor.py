@@ -15,6 +15,7 @@ from tests.support.doctor_lab import http, is_upgrade, replies, serving, switchi
 from tests.support.threaded_loop import ThreadedLoop
 from tests.support.tui_captures import CaptureBuilder
 from tests.support.tui_pilot import Screen, opened
+from wsinspect.doctor.configuration.reading import read_configurations
 from wsinspect.handshake.heads import RawHead
 from wsinspect.tui.dialogs.doctor import DoctorPane, DoctorScreen
 
@@ -107,6 +108,22 @@ async def asking_in_vain(tmp_path: Path, loop: ThreadedLoop) -> AsyncIterator[Sc
             await screen.press("P")
             await asyncio.to_thread(asked.wait, 20)
             yield screen
+
+
+async def test_a_configuration_that_was_read_names_the_line(tmp_path, loop):
+    place = tmp_path / "app.conf"
+    place.write_text("server {\n    listen 80;\n    location / {\n        return 403;\n    }\n}\n")
+    with server(loop, replies(lambda head: http("403 Forbidden"))) as port:
+        async with opened(capture(tmp_path / "x.db", port), size=(120, 50)) as screen:
+            screen.app.workspace.places.take([str(place)], read_configurations([str(place)]))
+            await choose(screen)
+            await screen.press("P")
+            top = screen.app.screen
+            assert isinstance(top, DoctorScreen)
+            await screen.until(lambda: top.pane.found is not None)
+            words = " ".join(shown(screen).split())
+            assert f"location / in {place}:3: 'return 403'" in words
+            await screen.press("escape")
 
 
 async def test_escape_stops_it(tmp_path, loop):
