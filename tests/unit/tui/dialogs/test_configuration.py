@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,10 @@ async def fill(screen: Screen, path: str) -> ConfigurationDialog:
     top.input("configuration-path").value = path
     await screen.press()
     return top
+
+
+def is_read(dialog: ConfigurationDialog) -> bool:
+    return dialog._reading is None
 
 
 async def read(screen: Screen, path: str) -> None:
@@ -93,30 +98,21 @@ async def test_what_does_not_explain_it_is_said(tmp_path, capture):
         assert "+++" not in words
 
 
-@pytest.mark.parametrize("name", ["gone", "empty.conf", "folder"])
-async def test_what_cannot_be_read_is_said_in_the_dialog(tmp_path, capture, name):
+async def test_what_cannot_be_read_is_said_in_the_dialog_and_a_pipe_is_not_waited_for(tmp_path, capture):
     (tmp_path / "folder").mkdir()
     (tmp_path / "empty.conf").write_text("nothing here\n")
-    async with opened(capture) as screen:
-        await screen.press("i", "r")
-        top = await fill(screen, str(tmp_path / name))
-        await screen.press("enter")
-        await screen.until(lambda: top._reading is None)
-        assert screen.app.screen is top
-        said = "".join(line.text for line in [top.words("dialog-verdict").render_line(0)])
-        assert "is not there" in said or "not a configuration" in said
-        await screen.press("escape")
-        assert screen.app.workspace.places.read == ()
-
-
-async def test_a_pipe_is_not_waited_for(tmp_path, capture):
     os.mkfifo(tmp_path / "pipe")
     async with opened(capture) as screen:
         await screen.press("i", "r")
-        top = await fill(screen, str(tmp_path / "pipe"))
-        await screen.press("enter")
-        await screen.until(lambda: top._reading is None)
-        assert screen.app.screen is top
+        for name in ("gone", "empty.conf", "folder", "pipe"):
+            top = await fill(screen, str(tmp_path / name))
+            await screen.press("enter")
+            await screen.until(partial(is_read, top))
+            assert screen.app.screen is top, name
+            said = top.words("dialog-verdict").render_line(0).text
+            assert "is not there" in said or "not a configuration" in said, (name, said)
+        await screen.press("escape")
+        assert screen.app.workspace.places.read == ()
 
 
 async def test_a_finding_of_no_hop_has_no_configuration(capture):
