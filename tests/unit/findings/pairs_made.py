@@ -68,6 +68,7 @@ def extensions_at(edge: bytes, origin: bytes, came: bytes = DEFLATE, **more: Any
     return pair(before, behind(after, came), **more)
 
 
+TLS = {"version": "TLSv1.3"}
 REFUSED = refused("426 Upgrade Required", Server="nginx/1.22.1")
 GOOD = pair(ended(), behind(ended()), c2s=Through(sent=5, arrived=5), s2c=Through(sent=5, arrived=5))
 HELD = compare(traces(0, 0.2, 0.4, 0.6, 0.8), traces(1, 1.001, 1.002, 1.003, 1.004), 0)
@@ -147,6 +148,18 @@ PAIRS: dict[str, tuple[list[PairFacts], list[PairFacts]]] = {
                 accepted=(Accepted(b"/ws", b"app:3000", b"http://example.org", b"HTTP/1.1"),),
             ),
             at_origin("500 Internal Server Error", request(), sent=request(Cookie="sid=1")),
+        ],
+    ),
+    "WS-TOOL-011": (
+        [
+            pair(ended(), behind(ended(), client_tls=TLS, server="127.0.0.1:80")),
+            pair(ended(), behind(ended(), server_tls=TLS, server="127.0.0.1:443")),
+        ],
+        [
+            pair(ended(), behind(ended(), server="127.0.0.1:80")),
+            pair(ended(), behind(ended(), client_tls=TLS, server_tls=TLS, server="127.0.0.1:443")),
+            pair(ended(), behind(ended(), client_tls=TLS, server=None)),
+            pair(REFUSED, None),
         ],
     ),
     "WS-HS-112": (

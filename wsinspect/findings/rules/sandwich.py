@@ -594,3 +594,33 @@ def also_changed(pair: PairFacts) -> Iterator[Found]:
             topic="host" if could else None,
             js=js_status(pair.edge.status) if pair.edge.status else JS_FAILED,
         )
+
+
+@rules(
+    "WS-TOOL-011",
+    "note",
+    "tool",
+    "The hop and the server behind the tap do not both speak TLS",
+    meaning="This proxy ends TLS, or begins it, between the hop and the server. Without the tap the hop would"
+    " speak TLS to a plain port, or plain HTTP to a TLS port, and fail.",
+    js="Nothing: it works because of this proxy.",
+    topic="tool-tls-target",
+    rows="H31",
+    confidence="medium",
+    scope="pair",
+)
+def joins_tls(pair: PairFacts) -> Iterator[Found]:
+    origin = pair.origin
+    if origin is None or origin.server is None or (origin.client_tls is None) == (origin.server_tls is None):
+        return
+    hop, server = (
+        ("speaks TLS", "plain") if origin.client_tls is not None else ("speaks plain HTTP", "over TLS")
+    )
+    yield Found(
+        evidence=(
+            f"the hop {hop} to the tap {origin.tap or 'behind it'}",
+            f"this proxy's connection to {origin.server} is {server}",
+        ),
+        hop=hop_of(pair),
+        software=software_of(pair),
+    )
