@@ -8,6 +8,7 @@ import click
 
 from wsinspect.cli.completion import complete_browser
 from wsinspect.cli.options import examples
+from wsinspect.cli.screen import is_terminal
 
 
 @click.command(
@@ -31,15 +32,23 @@ from wsinspect.cli.options import examples
     type=click.Path(path_type=Path),
     help="File to record to; implies --new.",
 )
+@click.option("--headless", is_flag=True, help="No timeline: print one line per event.")
 @click.option("--insecure", is_flag=True, help="Accept any server certificate; implies --new.")
 def browser(
-    arguments: tuple[str, ...], wanted: str | None, is_new: bool, capture: Path | None, insecure: bool
+    arguments: tuple[str, ...],
+    wanted: str | None,
+    is_new: bool,
+    capture: Path | None,
+    headless: bool,
+    insecure: bool,
 ) -> int:
     """Open a browser that uses the proxy, for loopback too, and trusts its certificate.
 
     The profile is new, and deleted when the browser is closed. The proxy is the newest running one
     (`wsinspect ps`); if none runs, one is started, and stopped with the browser. Arguments after -- are
     passed to the browser.
+
+    On a terminal, the timeline shows the traffic live, and leaving it closes the browser.
     """
     from wsinspect.launch.browser.programs import find_browser, page_url
     from wsinspect.launch.browser.session import Visit, browse
@@ -55,6 +64,10 @@ def browser(
         needs_own_engine=is_new or insecure or capture is not None,
         say=lambda line: click.echo(f"wsinspect: {line}", err=True),
     )
+    if not headless and is_terminal():
+        from wsinspect.tui.start import watch_browser
+
+        return watch_browser(visit)
     return browse(visit)
 
 

@@ -87,6 +87,12 @@ class InOrder(click.Command):
     metavar="FILE",
     help="Also trust server certificates issued by this CA (PEM); repeatable.",
 )
+@click.option(
+    "--through",
+    type=click.IntRange(min=1),
+    metavar="PID",
+    help="Use this running proxy (wsinspect ps), which records it, instead of one of its own.",
+)
 @record_option
 @click.option("--name", help="Name of the new capture, for show, replay and the others.")
 @json_option
@@ -102,7 +108,7 @@ def connect(url: str, as_json: bool, color: str, **options: Any) -> int:
     done, and the exit code says how.
     """
     from wsinspect.launch.captures import discard_if_empty
-    from wsinspect.launch.connecting import Plan
+    from wsinspect.launch.connecting import Plan, proxy_of
     from wsinspect.launch.connecting import connect as talk
     from wsinspect.peers.client import Request, parse_cookie, parse_header, parse_subprotocols, parse_url
     from wsinspect.present.terminal import Palette
@@ -117,8 +123,13 @@ def connect(url: str, as_json: bool, color: str, **options: Any) -> int:
         cookies=[parse_cookie(text) for text in options["cookies"]],
         compress=options["compress"],
     )
+    through = options["through"]
+    if through is not None and (
+        options["capture"] or options["name"] or options["insecure"] or options["trusted"]
+    ):
+        raise click.UsageError("--through cannot be combined with --capture, --name, --insecure or --ca")
     commands = _commands(options["sends"], options["expects"], fills=not options["no_templates"])
-    path = _capture_path(options["capture"], options["name"])
+    path = Path() if through is not None else _capture_path(options["capture"], options["name"])
     engine_options = ["--insecure"] if options["insecure"] else []
     engine_options += [f"--ca={file.absolute()}" for file in options["trusted"]]
     is_interactive = commands is None and sys.stdin.isatty() and sys.stdout.isatty()
@@ -132,9 +143,16 @@ def connect(url: str, as_json: bool, color: str, **options: Any) -> int:
         fills=not options["no_templates"],
         answers_pings=not options["no_pong"],
         engine_options=engine_options,
+        through=None if through is None else proxy_of(through),
     )
-    shows = _JsonShows(str(path)) if as_json else _HumanShows(url, path, Palette.choose(color))
+    shows = (
+        _JsonShows(None if through is not None else str(path))
+        if as_json
+        else _HumanShows(url, path, Palette.choose(color))
+    )
     outcome = talk(plan, shows)
+    if through is not None:
+        return 1 if outcome.has_failed else 0
     if not outcome.is_open and options["capture"] is None and discard_if_empty(path):
         return 1
     _explain(path, outcome, as_json, color)
@@ -264,7 +282,7 @@ class _HumanShows:
 class _JsonShows:
     """One object per line."""
 
-    def __init__(self, capture: str) -> None:
+    def __init__(self, capture: str | None) -> None:
         self._capture = capture
 
     def opened(self, opened: Opened, ms: float) -> None:

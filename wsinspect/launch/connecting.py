@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
+import ssl
 import sys
 import threading
 import time
@@ -17,15 +18,18 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from wsinspect.errors import UsageError
+from wsinspect.launch.browser.session import proxy_address
 from wsinspect.launch.child import EngineChild
+from wsinspect.launch.engines import list_engines
 from wsinspect.launch.interrupts import one_interrupt
-from wsinspect.launch.paths import ensure_private_dir, state_dir
+from wsinspect.launch.paths import ca_dir, ensure_private_dir, state_dir
 from wsinspect.net import Address, Endpoint
-from wsinspect.peers.client import Opened, Refused, Request, open_socket
+from wsinspect.peers.client import Opened, Proxy, Refused, Request, open_socket
 from wsinspect.peers.socket import Seen
 from wsinspect.peers.talk import Ending, Expected, Talk, UnmetError, ending
 from wsinspect.peers.templates import Values
 from wsinspect.peers.typed import Close, Command, Expect, Help, parse_line
+from wsinspect.proxy.authority import ensure_authority
 
 _HTTP: Final = {"ws": "http", "wss": "https"}
 #: Longest line of a script on stdin: nobody types more, and what has no line ends must not fill the memory.
@@ -63,6 +67,7 @@ class Plan:
             expectation.
         fills: whether placeholders are filled.
         engine_options: of `wsinspect run`, in addition.
+        through: a proxy that runs already; None starts one of our own.
     """
 
     request: Request
@@ -74,6 +79,7 @@ class Plan:
     fills: bool = True
     answers_pings: bool = True
     engine_options: Sequence[str] = ()
+    through: Proxy | None = None
 
 
 @dataclass
@@ -102,6 +108,25 @@ class Outcome:
 _MOMENT_NS: Final = 10**9
 
 
+def proxy_of(pid: int) -> Proxy:
+    """The proxy of a running engine: an HTTP proxy where it has one, else its first reverse proxy.
+
+    Raises:
+        UsageError: there is no such engine, or it listens in other modes alone.
+    """
+    info = next((one for one in list_engines() if one.pid == pid), None)
+    if info is None:
+        raise UsageError(f"no engine {pid} is running", hint="wsinspect ps lists them")
+    if (address := proxy_address(info)) is not None:
+        authority = ensure_authority(Path(info.ca_dir) if info.ca_dir else ca_dir())
+        context = ssl.create_default_context(cafile=str(authority.certificate))
+        return Proxy(Address(*address), is_regular=True, context=context)
+    for listener in info.listeners:
+        if str(listener.get("mode")).startswith("reverse:") and listener.get("port"):
+            return Proxy(Address(str(listener["host"]), int(listener["port"])))
+    raise UsageError(f"engine {pid} has neither an HTTP proxy nor a reverse proxy")
+
+
 def connect(plan: Plan, shows: Shows) -> Outcome:
     """Start a proxy in front of the server, talk through it, and end it.
 
@@ -110,6 +135,9 @@ def connect(plan: Plan, shows: Shows) -> Outcome:
         UsageError: a command cannot be done, such as a file that is not there.
         WsinspectError: the proxy did not start.
     """
+    if plan.through is not None:
+        with one_interrupt():
+            return asyncio.run(_Session(plan, shows).run(plan.through))
     target = plan.request.target
     server = Endpoint(_HTTP[target.scheme], target.host, target.port)
     options = ["--quiet", f"--tap=connect=127.0.0.1:0={server}", "--host=keep", "--no-page-scan"]
@@ -118,7 +146,8 @@ def connect(plan: Plan, shows: Shows) -> Outcome:
         try:
             engine.start()
             listener = engine.ready["listeners"][0]
-            return asyncio.run(_Session(plan, shows).run(Address(listener["host"], listener["port"])))
+            proxy = Proxy(Address(listener["host"], listener["port"]))
+            return asyncio.run(_Session(plan, shows).run(proxy))
         finally:
             engine.stop()
 
@@ -129,7 +158,7 @@ class _Session:
     shows: Shows
     outcome: Outcome = field(default_factory=Outcome)
 
-    async def run(self, proxy: Address) -> Outcome:
+    async def run(self, proxy: Proxy) -> Outcome:
         plan, shows, outcome = self.plan, self.shows, self.outcome
         begun = time.monotonic()
         opened = await open_socket(
@@ -257,4 +286,4 @@ async def _lines_of_stdin() -> AsyncIterator[str]:
         yield rest.decode("utf-8", "surrogateescape")
 
 
-__all__ = ["Outcome", "Plan", "Shows", "connect"]
+__all__ = ["Outcome", "Plan", "Shows", "connect", "proxy_of"]

@@ -65,6 +65,11 @@ def addons_dir() -> Path | None:
     return next((place for place in (package / "_addons", package.parent / "addons") if place.is_dir()), None)
 
 
+def own_program() -> list[str]:
+    """What starts this program again, whatever is on PATH."""
+    return [sys.executable, "-m", "wsinspect"]
+
+
 def own_command() -> str:
     """What starts this program again in a shell: its name where that is on the PATH, else its path."""
     if shutil.which(APP):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import ssl
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -15,7 +16,7 @@ from typing import Final
 from wsinspect.errors import UsageError
 from wsinspect.handshake.heads import RawHead
 from wsinspect.handshake.negotiation import DEFLATE, Negotiation, negotiate
-from wsinspect.net import Address
+from wsinspect.net import Address, bracketed
 from wsinspect.peers.socket import PeerFacts, Seen, Socket
 from wsinspect.replay.common.conduit import Conduit, Listener
 from wsinspect.replay.common.handshake import Target
@@ -53,8 +54,12 @@ class Request:
     cookies: Sequence[str] = ()
     compress: bool = False
 
-    def raw(self, key: bytes) -> bytes:
-        """The header block, with this Sec-WebSocket-Key."""
+    def raw(self, key: bytes, *, is_absolute: bool = False) -> bytes:
+        """The header block, with this Sec-WebSocket-Key.
+
+        Args:
+            is_absolute: the request target is a URL, as an HTTP proxy takes it (RFC 9112 section 3.2.2).
+        """
         given = {name.lower() for name, _ in self.headers}
         fields: list[tuple[str, str]] = []
         for name, value in (("Host", self.target.authority), ("User-Agent", f"wsinspect/{__version__}")):
@@ -70,8 +75,25 @@ class Request:
             fields.append(("Cookie", "; ".join(self.cookies)))
         fields += self.headers
         path = (self.target.path or "/").replace(" ", "%20")
+        if is_absolute:
+            path = f"http://{self.target.authority}{path}"
         lines = [f"GET {path} HTTP/1.1", *(f"{name}: {value}" for name, value in fields), "", ""]
         return "\r\n".join(lines).encode("utf-8", "surrogateescape")
+
+
+@dataclass(frozen=True)
+class Proxy:
+    """The proxy to speak to.
+
+    Attributes:
+        address: of a listener.
+        is_regular: an HTTP proxy, for any server; otherwise one in front of the target.
+        context: trusts the proxy's certificate, for `wss` through an HTTP proxy.
+    """
+
+    address: Address
+    is_regular: bool = False
+    context: ssl.SSLContext | None = None
 
 
 @dataclass(frozen=True)
@@ -163,7 +185,7 @@ def parse_cookie(text: str) -> str:
 
 
 async def open_socket(
-    proxy: Address,
+    proxy: Proxy,
     request: Request,
     *,
     octets: Callable[[int], bytes],
@@ -177,9 +199,15 @@ async def open_socket(
         OSError: the proxy cannot be reached.
     """
     key = base64.b64encode(octets(16))
-    raw = request.raw(key)
+    is_tunnelled = proxy.is_regular and request.target.scheme == "wss"
+    raw = request.raw(key, is_absolute=proxy.is_regular and not is_tunnelled)
     conduit = Conduit()
-    await asyncio.get_running_loop().create_connection(lambda: conduit, *proxy)
+    if is_tunnelled:
+        refusal = await _tunnel(proxy, request.target, conduit)
+        if refusal is not None:
+            return Refused(refusal)
+    else:
+        await asyncio.get_running_loop().create_connection(lambda: conduit, *proxy.address)
     conduit.write(raw)
     response = await conduit.head()
     if response is None or response.status is None:
@@ -204,6 +232,28 @@ async def open_socket(
         answers_pings=answers_pings,
     )
     return Opened(socket, response, agreed)
+
+
+async def _tunnel(proxy: Proxy, target: Target, conduit: Conduit) -> RawHead | None:
+    """TLS to the target through an HTTP proxy (RFC 9110 section 9.3.6); the answer where none is allowed."""
+    reader, writer = await asyncio.open_connection(*proxy.address)
+    where = f"{bracketed(target.host)}:{target.port}"
+    writer.write(f"CONNECT {where} HTTP/1.1\r\nHost: {where}\r\n\r\n".encode())
+    try:
+        head = RawHead.parse(await reader.readuntil(b"\r\n\r\n"))
+    except (asyncio.IncompleteReadError, asyncio.LimitOverrunError) as error:
+        writer.close()
+        raise OSError(f"the proxy did not answer CONNECT: {error}") from None
+    if head.status is None or not 200 <= head.status < 300:
+        writer.close()
+        return head
+    context = proxy.context or ssl.create_default_context()
+    loop = asyncio.get_running_loop()
+    transport = await loop.start_tls(writer.transport, conduit, context, server_hostname=target.host)
+    if transport is None:
+        raise OSError("the proxy ended the connection during the TLS handshake")
+    conduit.connection_made(transport)
+    return None
 
 
 class _Body(Listener):

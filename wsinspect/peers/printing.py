@@ -64,7 +64,8 @@ def _said(seen: Seen) -> Iterator[str]:
         return
     if frame.is_control:
         rtt = f"  rtt {format_duration(seen.rtt_ns)}" if seen.rtt_ns is not None else ""
-        yield f"{name} {_short(frame.payload)}{rtt}".strip()
+        said = f" {_short(frame.payload)}" if frame.payload else ""
+        yield f"{name}{said}{rtt}"
         return
     if not frame.fin:
         yield f"{name} {format_size(frame.length)}  (more follow)"

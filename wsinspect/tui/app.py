@@ -8,6 +8,7 @@ frames never. The app knows the pages; they know it by messages and by `Workspac
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import shlex
 import signal
@@ -27,6 +28,7 @@ from textual.widget import Widget
 from wsinspect.errors import WsinspectError
 from wsinspect.handshake.heads import RawHead
 from wsinspect.launch.child import Engine
+from wsinspect.launch.paths import own_program
 from wsinspect.present.client_commands import CLIENT_COMMANDS
 from wsinspect.text import escape
 from wsinspect.tui.command_palette import system_commands
@@ -115,6 +117,7 @@ class InspectApp(App[int]):
         self.main = MainScreen(self.workspace)
         self.feed = Feed(path, lambda batch: self._post(self.Grown(batch)))
         self.failure: Exception | None = None
+        self.browsers = contextlib.ExitStack()
         self._pages: dict[str, Page] = {"main": self.main}
         self._leaving = Leaving(self.workspace, lambda: self.exit(0), self.set_timer, self.push_screen)
 
@@ -457,6 +460,58 @@ class InspectApp(App[int]):
             flags = 0 if position is None else self.workspace.model.index.columns.flags[position]
             way = "s2c" if flags & 1 else "c2s"
             self.push_screen(InjectDialog(self.workspace, number, self._target(number), way))
+
+    @work(thread=True, exclusive=True)
+    def action_browser(self) -> None:
+        """A browser with a temporary profile, proxied by the engine of this capture; leaving closes it."""
+        from wsinspect.launch.browser.programs import find_browser
+        from wsinspect.launch.browser.session import Visit, open_browser, proxy_address
+        from wsinspect.launch.engines import list_engines
+
+        say = self.workspace.say
+        here = os.path.realpath(self.workspace.model.path)
+        engines = [one for one in list_engines() if one.capture and os.path.realpath(one.capture) == here]
+        found = next((one for one in engines if proxy_address(one) is not None), None)
+        if found is None:
+            self.deliver(say, "b: this capture has no running HTTP proxy; wsinspect browser URL starts one")
+            return
+        try:
+            visit = Visit(browser=find_browser(None), say=lambda line: self.deliver(say, line))
+            self.browsers.enter_context(open_browser(visit, found))
+        except WsinspectError as error:
+            self.deliver(say, escape(f"{error.message}{f' ({error.hint})' if error.hint else ''}"))
+
+    def action_connect(self) -> None:
+        """A client to type into, through this proxy where one runs."""
+        from wsinspect.tui.dialogs.connect import ConnectDialog
+
+        workspace = self.workspace
+        one = workspace.model.connections.get(self._connection() or 0)
+        targets = [str(tap["target"]) for tap in workspace.model.taps if tap.get("target")]
+        suggested = targets[0].replace("http", "ws", 1) if targets else ""
+        url = suggested if one is None else one.url
+        pid = workspace.engine_view.status.get("pid") if workspace.engine_view.is_up else None
+        where = "this proxy records it" if pid else "it is recorded in a capture of its own"
+
+        def connect(arguments: list[str]) -> None:
+            through = [f"--through={pid}"] if pid else []
+            self._run_here([*own_program(), "connect", *through, *arguments])
+
+        protocol = "" if one is None or one.subprotocol is None else one.subprotocol
+        self.push_screen(ConnectDialog(workspace, url, protocol, where, connect))
+
+    def _run_here(self, command: list[str]) -> None:
+        """Run a command in this terminal, and come back."""
+        try:
+            with self.suspend():
+                subprocess.run(command, check=False)
+                with contextlib.suppress(EOFError, KeyboardInterrupt):
+                    input("enter goes back to the timeline ")
+        except SuspendNotSupported:
+            self.workspace.say(f"this terminal cannot be lent; run: {escape(shlex.join(command))}")
+        except OSError as error:
+            self.workspace.say(f"{command[0]}: {error.strerror}")
+        self.refresh()
 
     def action_end_connection(self, how: str = "close") -> None:
         from wsinspect.tui.dialogs.by_hand import EndDialog

@@ -65,6 +65,8 @@ APP_KEYS: Final = (
     Key("X", "X", "end_connection", "end the selected connection: CLOSE, FIN or RST", "connection.end"),
     Key("P", "P", "doctor", "ask the selected connection's server why it fails", "connection.doctor"),
     Key("F", "F", "reset_faults", "remove all faults at once", "faults.reset"),
+    Key("b", "b", "browser", "open a browser that uses this proxy", "browser"),
+    Key("C", "C", "connect", "connect: a client to type into, through this proxy", "connect"),
     Key("B", "B", "page('intercept')", "intercept: what breakpoints hold", "page.intercept"),
     Key("R", "R", "restart", "restart a proxy that has exited", "engine.restart"),
     Key("question_mark,f1", "?", "help", "help for the focused pane", "help"),

@@ -8,10 +8,11 @@ import shlex
 import signal
 import sys
 import termios
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
+from wsinspect.launch.browser.session import Visit, find_engine, open_browser, own_engine, run_file_of
 from wsinspect.launch.captures import NOTHING_KEPT, discard_if_empty
 from wsinspect.launch.child import Engine, EngineChild
 from wsinspect.launch.paths import own_command
@@ -39,10 +40,34 @@ def watch(
     from wsinspect.tui.app import InspectApp
 
     app = InspectApp(path, engine=engine, gap_ns=gap_ns, is_ascii=is_ascii, is_plain=is_plain)
-    result = app.run()
+    try:
+        result = app.run()
+    finally:
+        app.browsers.close()
     if app.failure is not None:
         raise app.failure
     return result or 0
+
+
+def watch_browser(visit: Visit) -> int:
+    """Open a browser and show what it does: through a running proxy, else one that is started for it.
+
+    Returns:
+        The exit code, as `watch_engine` has it.
+
+    Raises:
+        WsinspectError: proxy or browser did not start.
+    """
+    found = None if visit.needs_own_engine else find_engine()
+    if found is not None and found.capture is not None:
+        with open_browser(visit, found):
+            return watch(Path(found.capture))
+    engine = own_engine(visit)
+    return watch_engine(
+        engine,
+        keeps_empty=visit.capture is not None,
+        meanwhile=lambda: open_browser(visit, run_file_of(engine)),
+    )
 
 
 def watch_engine(
@@ -52,6 +77,7 @@ def watch_engine(
     is_ascii: bool = False,
     is_plain: bool = False,
     keeps_empty: bool = True,
+    meanwhile: Callable[[], contextlib.AbstractContextManager[object]] = contextlib.nullcontext,
 ) -> int:
     """Start an engine, show what it records, end it; a crash of the screens leaves it running.
 
@@ -59,6 +85,7 @@ def watch_engine(
 
     Args:
         keeps_empty: whether a capture is kept in which nothing happened.
+        meanwhile: what else lasts as long as the screens, entered once the engine runs.
 
     Returns:
         The exit code: 0, or 3 when the capture is not complete.
@@ -69,7 +96,8 @@ def watch_engine(
     try:
         with _ended_by_signals():
             _start(engine)
-            watch(engine.capture, engine=engine, gap_ns=gap_ns, is_ascii=is_ascii, is_plain=is_plain)
+            with meanwhile():
+                watch(engine.capture, engine=engine, gap_ns=gap_ns, is_ascii=is_ascii, is_plain=is_plain)
     except _Ended as signalled:
         if not engine.ready:
             return signalled.exit_code

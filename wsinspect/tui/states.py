@@ -26,7 +26,7 @@ def no_connections(model: Model, width: int, glyphs: Glyphs) -> list[Line]:
     for where, target in listening_words(model.listeners, model.taps):
         words = f"Listening on {where} {glyphs.arrow} {target}. "
         if target.startswith("any"):
-            words += f"Set your browser's or client's HTTP proxy to {where}."
+            words += f"Press b for a browser that uses it, or set your client's HTTP proxy to {where}."
         else:
             words += f"Point your client at ws://{where}/ instead of the server."
         lines += _flowing(words, width)

@@ -15,6 +15,7 @@ from wsinspect.errors import UsageError
 from wsinspect.net import Address
 from wsinspect.peers.client import (
     Opened,
+    Proxy,
     Refused,
     Request,
     open_socket,
@@ -74,7 +75,7 @@ class Client:
 
     async def run(self, *lines: str, within: float = 20.0, fills: bool = True) -> Client:
         opened = self.opened = await open_socket(
-            Address("127.0.0.1", self.port),
+            Proxy(Address("127.0.0.1", self.port)),
             Request(**self.facts),
             octets=os.urandom,
             now_ns=time.time_ns,
@@ -383,6 +384,13 @@ def test_a_request_has_what_was_asked_for():
         "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits",
     } <= set(lines)
     assert not any(line.startswith("Host:") for line in lines)
+
+
+def test_a_request_through_an_http_proxy_names_its_server():
+    request = Request(target=parse_url("ws://h.example:3000/chat?a=b"))
+    assert request.raw(b"KEY", is_absolute=True).startswith(
+        b"GET http://h.example:3000/chat?a=b HTTP/1.1\r\n"
+    )
 
 
 @pytest.mark.parametrize(

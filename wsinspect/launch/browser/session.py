@@ -15,7 +15,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -33,6 +33,8 @@ from wsinspect.proxy.authority import ensure_authority
 #: Time for a browser to close its windows, and for an engine to finish its capture.
 BROWSER_SECONDS, ENGINE_SECONDS = 5.0, 30.0
 _POLL_SECONDS = 0.05
+#: A browser that cannot run here (no display) says so in this time.
+_EARLY_SECONDS = 1.0
 #: Characters of a failing browser's last message that fit into a line.
 _REASON_CHARACTERS = 300
 _CLOSED = (0, -signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP, -signal.SIGKILL)
@@ -79,7 +81,7 @@ def browse(visit: Visit) -> int:
             started.callback(_end_engine, own, visit)
             own.spawn()
             own.wait_ready()
-            found = _run_file_of(own)
+            found = run_file_of(own)
         else:
             visit.say(f"uses the proxy of engine {found.pid}, which records to {found.capture}")
         folder = started.enter_context(throw_away_folder(visit.browser))
@@ -87,6 +89,28 @@ def browse(visit: Visit) -> int:
         _stay(process, own, visit.say)
         _judge(visit.browser, process, folder / "browser.log")
     return (own.exit_code or 0) if own else 0
+
+
+@contextlib.contextmanager
+def open_browser(visit: Visit, engine: EngineInfo) -> Iterator[subprocess.Popen[bytes]]:
+    """A browser that uses an engine while something else is shown; it is closed at the end.
+
+    Raises:
+        LocalError: it could not be started, or ended at once.
+    """
+    with contextlib.ExitStack() as started:
+        folder = started.enter_context(throw_away_folder(visit.browser))
+        process = _open_browser(visit, engine, folder, started)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(_EARLY_SECONDS)
+            _judge(visit.browser, process, folder / "browser.log")
+        yield process
+
+
+def own_engine(visit: Visit) -> EngineChild:
+    """An engine for one browser, not started yet; it is quiet, because something else is shown."""
+    capture = visit.capture or new_capture_path()
+    return EngineChild(["--quiet", "--listen=127.0.0.1:0", *visit.engine_options], capture.absolute())
 
 
 def find_engine() -> EngineInfo | None:
@@ -112,7 +136,7 @@ def _own_engine(visit: Visit) -> EngineChild:
     return EngineChild(options, capture.absolute(), speaks=True)
 
 
-def _run_file_of(own: EngineChild) -> EngineInfo:
+def run_file_of(own: EngineChild) -> EngineInfo:
     """What its run file says, which is there before an engine is ready."""
     found = next((engine for engine in list_engines() if engine.pid == own.pid), None)
     if found is None:
@@ -234,4 +258,12 @@ def _end(process: subprocess.Popen[bytes], number: int, patience: float) -> int:
         return process.wait()
 
 
-__all__ = ["Visit", "browse", "find_engine", "proxy_address"]
+__all__ = [
+    "Visit",
+    "browse",
+    "find_engine",
+    "open_browser",
+    "own_engine",
+    "proxy_address",
+    "run_file_of",
+]

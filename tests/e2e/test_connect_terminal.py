@@ -1,0 +1,48 @@
+"""`wsinspect connect` on a real terminal, alone and from the timeline."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support.small_servers import echo_server
+from tests.support.tmux import Tmux, private, run_command, wsinspect
+
+pytestmark = [pytest.mark.lab, pytest.mark.slow, pytest.mark.timeout(120)]
+
+
+def test_lines_are_typed_completed_and_remembered(tmp_path):
+    with (
+        echo_server() as port,
+        Tmux(wsinspect("connect", f"localhost:{port}/chat"), private(tmp_path)) as terminal,
+    ):
+        terminal.wait_for("connected to", "/help for commands", "\n>")
+        terminal.type("hello {{seq}}")
+        terminal.press("Enter")
+        terminal.wait_for("<  hello 1")
+        terminal.type("/pi")
+        terminal.press("Tab", "Enter")
+        terminal.wait_for("<  PONG", "rtt ")
+        terminal.type("/pign")
+        terminal.press("Enter")
+        terminal.wait_for("did you mean /ping?")
+        terminal.press("Up", "Up", "Up", "Enter")
+        terminal.wait_for("<  hello 2")
+        terminal.press("C-d")
+        terminal.wait_for("closed by you: 1000", "recorded in", "ended with 0", " icanon")
+
+
+def test_the_timeline_lends_its_terminal(tmp_path):
+    with echo_server() as origin, Tmux(run_command(origin, tmp_path / "a.db"), private(tmp_path)) as terminal:
+        terminal.wait_for("No connections yet.", "LIVE")
+        terminal.press("C")
+        terminal.wait_for("a client to type into", "this proxy records it")
+        terminal.type("/chat")
+        terminal.press("Enter")
+        terminal.wait_for("connected to", "\n>")
+        terminal.type("from the timeline")
+        terminal.press("Enter")
+        terminal.wait_for("<  from the timeline")
+        terminal.press("C-d")
+        terminal.wait_for("enter goes back")
+        terminal.press("Enter")
+        terminal.wait_for("LIVE", "/chat", "from the timeline")
