@@ -153,6 +153,8 @@ class _Reader:
                 "version",
                 f"{version} is newer than this wsinspect knows: expected {VERSION}; update wsinspect",
             )
+        if version is None:
+            raise FaultError("version", f"missing: expected a line 'version: {VERSION}'")
         if version != VERSION or isinstance(version, bool):
             raise FaultError("version", f"expected {VERSION}, found {shown(version)}")
 

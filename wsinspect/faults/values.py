@@ -51,7 +51,9 @@ class ValueType(ABC):
 
 
 def shown(raw: Any) -> str:
-    """What was found, for an error in one line."""
+    """What was found, for an error in one line; None is what YAML has where nothing stands."""
+    if raw is None:
+        return "nothing"
     if isinstance(raw, str | bytes):
         raw = raw[:60]
     text = repr(raw)

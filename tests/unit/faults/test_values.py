@@ -50,13 +50,13 @@ def test_a_value_is_read_and_written_so_that_it_is_read_again(kind: ValueType, r
     ("kind", "raw", "words"),
     [
         *((CODE, 0, "from 1 to 100"), (CODE, "101", "from 1 to 100"), (CODE, True, "found True")),
-        *((CODE, "1.5", "a whole number"), (CODE, "9" * 13, "a whole number"), (CODE, None, "found None")),
+        *((CODE, "1.5", "a whole number"), (CODE, "9" * 13, "a whole number"), (CODE, None, "found nothing")),
         *(
             (PROBABILITY, "x", "from 0 to 1"),
             (PROBABILITY, True, "found True"),
             (PROBABILITY, -0.1, "0 to 1"),
         ),
-        *((PROBABILITY, "nan", "from 0 to 1"), (PROBABILITY, None, "found None")),
+        *((PROBABILITY, "nan", "from 0 to 1"), (PROBABILITY, None, "found nothing")),
         *((SHARE, "101%", "a share such as 2%"), (SHARE, "x%", "0.02"), (SHARE, 2, "found 2")),
         *((SHARE, "nan%", "a share"), (SHARE, "%", "a share"), (SHARE, True, "found True")),
         *((WORD, "FIN", "fin, rst or silent"), (WORD, None, "fin, rst or silent")),

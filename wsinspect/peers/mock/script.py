@@ -173,7 +173,10 @@ def _script(document: Any) -> Script:
         raise FaultError("", f"expected a mapping with {', '.join(KEYS)}")
     version = document.get("version")
     if version != VERSION or isinstance(version, bool):
-        raise FaultError("version", f"expected {VERSION}, found {shown(version)}")
+        found = f"expected {VERSION}, found {shown(version)}"
+        raise FaultError(
+            "version", found if version is not None else f"missing: expected a line 'version: {VERSION}'"
+        )
     _known(document, KEYS)
     delay = document.get("delay")
     script = Script(
