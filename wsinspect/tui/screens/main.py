@@ -522,6 +522,7 @@ class MainScreen(Page):
         self.search.start(message.filter, arrived)
 
     def on_bar_text_typed(self, message: Bar.TextTyped) -> None:
+        self.frames.follow(False)  # what is looked through stays
         self.inspector.find(message.text)
 
     def on_bar_filter_saved(self, message: Bar.FilterSaved) -> None:
@@ -725,6 +726,7 @@ class MainScreen(Page):
             return
         self._comparison = (self._comparison + 1) % len(partners) if self.inspector.compared else 0
         words, other = partners[self._comparison]
+        self.frames.follow(False)  # what is compared stays
         self.inspector.compare(self.partners.compared(other, position, words))
         if len(partners) > 1:
             self.workspace.say(f"D again compares with {partners[(self._comparison + 1) % len(partners)][0]}")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.tui_captures import CaptureBuilder
+from tests.support.tui_captures import CaptureBuilder, hold_engine_lock, many_frames, many_more
 from tests.support.tui_pilot import Screen, opened, shown_ids
 from wsinspect.tui.widgets.inspector import InspectorPane
 
@@ -147,3 +147,20 @@ async def test_a_payload_of_ten_megabytes_is_there_at_once(tmp_path):
         await screen.press("end")
         assert pane.cursor > 10_000
         assert "there is more: end goes on" in screen.line("keys")
+
+
+async def test_under_traffic_what_is_compared_or_looked_through_stays(tmp_path):
+    path = many_frames(tmp_path / "live.db", 50, clean=False)
+    lock = hold_engine_lock(path)
+    async with opened(path) as screen:
+        await screen.press("3", "end", "D")
+        assert screen.main.inspector.compared is not None
+        many_more(path, 50, 10)
+        await screen.until(lambda: screen.model.index.last_id == 60)
+        assert screen.main.inspector.compared is not None
+        await screen.press("end", "4", "ctrl+f")
+        await screen.type("hi")
+        await screen.press("enter")
+        assert not screen.main.frames.is_following
+        assert screen.main.inspector.matches == 1
+    lock.release()
