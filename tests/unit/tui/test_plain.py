@@ -21,7 +21,7 @@ def chat(tmp_path: Path) -> Path:
     return chat_capture(tmp_path / "chat.db")
 
 
-@pytest.mark.parametrize("size", [(80, 24), (120, 36)])
+@pytest.mark.parametrize("size", [(80, 24), pytest.param((120, 36), marks=pytest.mark.slow)])
 async def test_nothing_is_drawn_on_any_page(chat, size):
     async with opened(chat, size=size, is_plain=True) as screen:
         for keys in ("3", "t", "i", "h", "W", "S", "f"):

@@ -102,6 +102,7 @@ async def test_the_page_counts_what_is_selected_and_the_span_of_the_overview(cha
         assert "span of the overview" in screen.pane("statistics")[0]
 
 
+@pytest.mark.slow
 @pytest.mark.asyncio
 async def test_one_connection_and_many_frames(tmp_path):
     async with opened(many_frames(tmp_path / "many.db", 10_000), size=(120, 60)) as screen:

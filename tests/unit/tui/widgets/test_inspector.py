@@ -135,6 +135,7 @@ async def test_a_message_is_compared_with_the_last_of_its_shape_and_with_marks(p
         assert "nothing to compare" in screen.line("keys")
 
 
+@pytest.mark.slow
 async def test_a_payload_of_ten_megabytes_is_there_at_once(tmp_path):
     text = json.dumps({"data": [{"id": number, "tags": ["a", "b"]} for number in range(300_000)]}).encode()
     path = tmp_path / "large.db"
