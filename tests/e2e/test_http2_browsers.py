@@ -1,0 +1,71 @@
+"""Chromium and Firefox over HTTP/2 (extended CONNECT), before servers of either version."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.browser_run import BrowserRun
+from tests.support.certs import make_certificates
+from tests.support.engine import Engine
+from tests.support.h2_lab import findings, rows
+from tests.support.hops import LOOPBACK, haproxy
+from tests.support.page_server import PageServer
+
+pytestmark = [pytest.mark.lab, pytest.mark.slow]
+SEEN = "SELECT http_version, server_http_version, status, js_code, js_was_clean FROM connection"
+FINE = {"opened": "true", "message": "from the page", "code": "1000", "wasClean": "true"}
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory):
+    return make_certificates(tmp_path_factory.mktemp("certs"))
+
+
+@pytest.fixture(scope="module")
+def pages(certificates) -> Iterator[PageServer]:
+    with PageServer(certificates.server_context()) as server:
+        yield server
+
+
+def visit(run, browser, pages, home, port, mark):
+    """Open the page, and its WebSocket, in a browser that uses this engine."""
+    url = f"https://localhost:{port}/?mark={mark}"
+    with BrowserRun(home, "--browser", browser, url, "--", "--headless") as browsing:
+        assert browsing.told(pages, mark) == FINE
+        assert browsing.signal() == 130, browsing.said
+    run.wait_for_event("close")
+    run.stop()
+
+
+@pytest.mark.parametrize("browser", ["chromium", "firefox"])
+def test_a_bridge_to_a_server_of_http1(pages, tmp_path, browser):
+    options = ("--listen", "0", "--insecure", "--http2-websocket", "bridge")
+    with Engine.start(*options, folder=tmp_path) as run:
+        visit(run, browser, pages, tmp_path, pages.tls_port, f"{browser}-bridge")
+    found = rows(
+        run, "SELECT http_version, server_http_version, status, js_code, js_was_clean FROM connection"
+    )
+    assert found == [("HTTP/2.0", "HTTP/1.1", 101, 1000, 1)]
+    assert [one for one in findings(run) if one.split("-")[1] in ("HS", "H2", "FR", "CL", "DROP")] == []
+
+
+@pytest.mark.parametrize("browser", ["chromium", "firefox"])
+def test_haproxy_carries_them_and_we_do(pages, certificates, tmp_path, browser):
+    """HTTP/2 to HAProxy, which speaks HTTP/1.1 to the server behind it."""
+    folder = tmp_path / "hop"
+    folder.mkdir()
+    both = folder / "both.pem"
+    both.write_text(certificates.chain.read_text() + certificates.key.read_text())
+    backend = f"server app {LOOPBACK}:{pages.port}"
+    with (
+        haproxy(folder, backend, bind=f" ssl crt {both} alpn h2,http/1.1") as hop,
+        Engine.start("--listen", "0", "--insecure", folder=tmp_path) as run,
+    ):
+        visit(run, browser, pages, tmp_path, hop.port, f"{browser}-haproxy")
+    found = rows(
+        run, "SELECT http_version, server_http_version, status, js_code, js_was_clean FROM connection"
+    )
+    assert found == [("HTTP/2.0", "HTTP/2.0", 200, 1000, 1)]
+    assert [one for one in findings(run) if one.split("-")[1] in ("HS", "H2", "FR", "CL", "DROP")] == []
