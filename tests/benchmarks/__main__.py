@@ -73,7 +73,7 @@ def run(
         place = Place(folder, int(target.wait_line(10, "port")["port"]))
         for number in range(1, rounds + 1):
             for measure in measures:
-                if measure in ("memory", "screens", "show", "replay", "findings") and number > 1:
+                if measure in ("memory", "screens", "show", "replay", "findings", "http2") and number > 1:
                     continue
                 for peer in chosen:
                     if (peer.only and measure not in peer.only) or (peer.name, measure) in failures:

@@ -268,6 +268,15 @@ def replay(peer: Peer, place: Place, sizes: Sizes) -> Result:
     return replaying.measure(place.folder, sizes.replay_messages, sizes.replay_bytes)
 
 
+def http2(peer: Peer, place: Place, sizes: Sizes) -> Result:
+    """WebSockets over HTTP/2 against HTTP/1.1, both over TLS, on engines of their own."""
+    if peer.name != "wsinspect":
+        return {}
+    from tests.benchmarks import http2 as http2_module
+
+    return http2_module.measure(place.folder, sizes.small_frames)
+
+
 MEASURES: dict[str, Callable[[Peer, Place, Sizes], Result]] = {
     "small": small,
     "bulk": bulk,
@@ -279,6 +288,7 @@ MEASURES: dict[str, Callable[[Peer, Place, Sizes], Result]] = {
     "faults": faults,
     "findings": findings,
     "replay": replay,
+    "http2": http2,
 }
 TITLES = {
     "small": "64 B frames pipelined",
@@ -291,4 +301,5 @@ TITLES = {
     "faults": "Faults",
     "findings": "Findings: the rules' share of the recorder's CPU seconds, and diagnose",
     "replay": "Replay, export and import, 64 B messages",
+    "http2": "HTTP/2 against HTTP/1.1 over TLS (the load's own share is large: compare the CPU)",
 }

@@ -136,6 +136,17 @@ COLUMNS["replay"] = [
     Column("capture MB", "capture_mb", _count),
     Column("peak MB", "peak_mb", _count),
 ]
+COLUMNS["http2"] = [
+    Column("HTTP/1.1 frames/s", "h1_per_s", _count),
+    Column("HTTP/2 frames/s", "h2_per_s", _count),
+    Column("of it", "rate_ratio", _two),
+    Column("CPU, times", "cpu_ratio", _one),
+    Column("echo p50 us", "h1_p50_us", _count),
+    Column("HTTP/2 p50 us", "h2_p50_us", _count),
+    Column("times", "p50_ratio", _one),
+    Column("1,000 streams MB", "streams_mb", _count),
+    Column("lost", "lost", _count),
+]
 COMPARED = {"small": "frames_per_s", "bulk": "mb_per_s", "echo": "p50_us", "open": "openings_per_s"}
 
 
@@ -292,6 +303,10 @@ def goals(found: Medians) -> list[Goal]:
             _two,
         )
     add("findings: diagnose of the large capture s", value("findings", ours, "diagnose_s"), 20, _one)
+    ratio = value("http2", ours, "rate_ratio")
+    add("http2: 64 B frames at least 0.6 of HTTP/1.1", ratio, 0.6, _two, at_least=True)
+    add("http2: echo p50 at most 2 times HTTP/1.1", value("http2", ours, "p50_ratio"), 2, _one)
+    add("http2: 1,000 streams on ten connections, MB", value("http2", ours, "streams_mb"), 300, _count)
     sent = value("replay", ours, "sent_per_s")
     add("replay: at least 20,000 messages/s of 64 B", sent, 20_000, _count, at_least=True)
     for kind in ("jsonl", "har"):

@@ -1,0 +1,218 @@
+"""What HTTP/2 costs against HTTP/1.1, both over TLS: frames, round trips, many streams.
+
+Client and server are in this process, so what is compared is the engine's CPU seconds, beside the time.
+"""
+
+import asyncio
+import ssl
+import statistics
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from tests.benchmarks import wsframes
+from tests.benchmarks.processes import BenchError
+from tests.support.certs import Certificates, client_context, make_certificates
+from tests.support.engine import Engine
+from tests.support.h1_peers import H1Origin, H1Peer, h1_client
+from tests.support.h2_peers import ENABLE_CONNECT, H2Origin, H2Peer, Stream, h2_client
+from tests.support.processes import resident_bytes
+from tests.support.script import response
+from wsinspect.capture.reader import Capture
+
+FRAME = wsframes.client_frame(b"\xa5" * 64, b"\x11\x22\x33\x44")
+#: Frames in one write: what a browser's socket takes at once.
+BATCH = 16384 // len(FRAME)
+ECHOES = 1_000
+SOCKETS, RATE = 100, 100
+CONNECTIONS, STREAMS = 10, 100
+SETTINGS = {int(ENABLE_CONNECT): 1, 3: 1000}
+
+
+def _cpu_s(pid: int) -> float:
+    """CPU seconds of a process's first thread, which relays, so far."""
+    return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9
+
+
+async def _timed(run: Engine, work: Awaitable[Any]) -> tuple[float, float]:
+    """Seconds, and CPU seconds of the engine."""
+    cpu, begin = _cpu_s(run.pid), time.monotonic()
+    await work
+    return time.monotonic() - begin, _cpu_s(run.pid) - cpu
+
+
+async def _h1_pair(run: Engine, origin: H1Origin) -> tuple[H1Peer, H1Peer]:
+    client = await h1_client(run.port("main"), client_context())
+    client.upgrade("/bench")
+    server = await origin.accepted()
+    await server.head()
+    server.send(data=response())
+    await client.head()
+    return client, server
+
+
+async def _h1_burst(client: H1Peer, server: H1Peer, frames: int) -> None:
+    async def send() -> None:
+        for _ in range(frames // BATCH):
+            client.writer.write(FRAME * BATCH)
+            await client.writer.drain()
+
+    left = frames // BATCH * BATCH * len(FRAME)
+    sending = asyncio.create_task(send())
+    while left > 0:
+        left -= len(await server.reader.read(1 << 16))
+    await sending
+
+
+async def _h1_echo(client: H1Peer, server: H1Peer) -> float:
+    times = []
+    for _ in range(ECHOES):
+        begin = time.perf_counter_ns()
+        client.writer.write(FRAME)
+        await server.reader.readexactly(len(FRAME))
+        server.writer.write(FRAME)
+        await client.reader.readexactly(len(FRAME))
+        times.append(time.perf_counter_ns() - begin)
+    return statistics.median(times) / 1000
+
+
+async def _h2_burst(client: H2Peer, server: H2Peer, mine: int, theirs: int, frames: int) -> None:
+    came = server.streams[theirs]
+    total = frames // BATCH * BATCH * len(FRAME)
+    for _ in range(frames // BATCH):
+        await client.wait(lambda: client.h2.local_flow_control_window(mine) >= 16384)
+        client.send(mine, FRAME * BATCH)
+        await client.writer.drain()
+    got = 0
+    while got < total:
+        await server.wait(lambda: came.chunks)
+        got += len(came.data)
+        came.chunks.clear()
+
+
+async def _h2_echo(client: H2Peer, server: H2Peer, mine: int, theirs: int) -> float:
+    times = []
+    ours, there = client.streams[mine], server.streams[theirs]
+    for _ in range(ECHOES):
+        ours.chunks.clear()
+        there.chunks.clear()
+        begin = time.perf_counter_ns()
+        client.send(mine, FRAME)
+        await server.wait(lambda: there.chunks)
+        server.send(theirs, FRAME)
+        await client.wait(lambda: ours.chunks)
+        times.append(time.perf_counter_ns() - begin)
+    return statistics.median(times) / 1000
+
+
+def _has(came: Stream, size: int) -> bool:
+    return len(came.data) == size
+
+
+async def _many(client: H2Peer, server: H2Peer, seconds: int) -> int:
+    """Frames sent: on many sockets at once, evenly."""
+    pairs = [await client.opened(f"/many/{number}", server) for number in range(SOCKETS)]
+    begin, sent = time.monotonic(), 0
+    for turn in range(RATE * seconds):
+        for mine, _ in pairs:
+            client.send(mine, FRAME)
+        sent += SOCKETS
+        await asyncio.sleep(max(0.0, begin + (turn + 1) / RATE - time.monotonic()))
+    for _, theirs in pairs:
+        came = server.streams[theirs]
+        await server.wait(partial(_has, came, RATE * seconds * len(FRAME)))
+    return sent
+
+
+async def _memory(run: Engine, origin: H2Origin) -> float:
+    """Resident MB of the engine with all streams open."""
+    clients = []
+    for number in range(CONNECTIONS):
+        client = await h2_client(run.port("main"))
+        server = await origin.accepted()
+        await client.wait(partial(getattr, client, "settings"))
+        for stream in range(STREAMS):
+            mine, _ = await client.opened(f"/{number}/{stream}", server)
+            client.send(mine, FRAME)
+        clients.append(client)
+    found = resident_bytes(run.pid) / 1e6
+    for client in clients:
+        await client.close()
+    return found
+
+
+async def _with_engine(folder: Path, port: int, work: Callable[[Engine], Awaitable[None]]) -> Engine:
+    folder.mkdir()
+    tap = f"main=127.0.0.1:0=https://127.0.0.1:{port}"
+    run = await asyncio.to_thread(
+        lambda: Engine.start("--insecure", "--tap", tap, "--capture", str(folder / "kept.db"), folder=folder)
+    )
+    try:
+        await work(run)
+    finally:
+        await asyncio.to_thread(run.stop, timeout=180.0)
+    return run
+
+
+async def _measure(folder: Path, certificates: Certificates, frames: int, seconds: int) -> dict[str, float]:
+    found: dict[str, float] = {}
+
+    async def plain(run: Engine) -> None:
+        client, server = await _h1_pair(run, h1)
+        await _h1_burst(client, server, frames // 10)
+        took, cpu = await _timed(run, _h1_burst(client, server, frames))
+        found.update(h1_per_s=frames / took, h1_cpu_us=cpu / frames * 1e6)
+        found["h1_p50_us"] = await _h1_echo(client, server)
+        client.writer.close()
+
+    async def streams(run: Engine) -> None:
+        client = await h2_client(run.port("main"))
+        server = await h2.accepted()
+        await client.wait(lambda: client.settings)
+        mine, theirs = await client.opened("/bench", server)
+        await _h2_burst(client, server, mine, theirs, frames // 10)
+        took, cpu = await _timed(run, _h2_burst(client, server, mine, theirs, frames))
+        found.update(h2_per_s=frames / took, h2_cpu_us=cpu / frames * 1e6)
+        found["h2_p50_us"] = await _h2_echo(client, server, mine, theirs)
+        found["many_sent"] = await _many(client, server, seconds)
+        await client.close()
+
+    async def memory(run: Engine) -> None:
+        found["streams_mb"] = await _memory(run, h2)
+
+    def tls() -> ssl.SSLContext:
+        return certificates.server_context()
+
+    async with H1Origin(tls(), ["http/1.1"]) as h1, H2Origin(tls(), SETTINGS) as h2:
+        await _with_engine(folder / "h1", h1.port, plain)
+        run = await _with_engine(folder / "h2", h2.port, streams)
+        await _with_engine(folder / "memory", h2.port, memory)
+    with Capture.open(run.capture) as capture:
+        query = "SELECT sum(c2s_frames) FROM connection WHERE path LIKE '/many/%'"
+        ((stored,),) = capture.query(query)
+    found["lost"] = found["many_sent"] - (stored or 0)
+    found["rate_ratio"] = found["h2_per_s"] / found["h1_per_s"]
+    found["cpu_ratio"] = found["h2_cpu_us"] / found["h1_cpu_us"]
+    found["p50_ratio"] = found["h2_p50_us"] / found["h1_p50_us"]
+    return found
+
+
+def measure(folder: Path, frames: int, seconds: int = 30) -> dict[str, float]:
+    """All of it; files go into folders below `folder`."""
+    place = folder / "http2"
+    place.mkdir()
+    found = asyncio.run(_measure(place, make_certificates(place / "certificates"), frames, seconds))
+    if found["lost"]:
+        raise BenchError(f"{found['lost']:.0f} frames of {found['many_sent']:.0f} were lost")
+    return found
+
+
+if __name__ == "__main__":
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as name:
+        for key, value in measure(Path(name), int(sys.argv[1]), int(sys.argv[2])).items():
+            print(f"{key:12} {value:.3f}")
