@@ -71,12 +71,13 @@ class Conversation:
     Attributes:
         is_ignored: it carries nothing that is kept.
         last_ns: when its last packet came.
+        begun_at: the number of the client's SYN; None where the trace begins later.
         alive: WebSockets in it that have not ended, each with whether it was answered.
     """
 
     __slots__ = (
         *("_ends", "_http", "_is_readable", "_log", "_notified", "_opened_ns", "_start", "_swapped", "_tcp"),
-        *("_tls", "alive", "is_ignored", "last_ns"),
+        *("_tls", "alive", "begun_at", "is_ignored", "last_ns"),
     )
 
     def __init__(self, log: Log, first: Segment, *, is_midway: bool) -> None:
@@ -84,6 +85,7 @@ class Conversation:
         self._ends = (first.source, first.target)
         self._tcp = Reassembly(self, log.counts, is_midway=is_midway)
         self._swapped: bool | None = None if is_midway else False  # who sent the first packet is the server
+        self.begun_at = None if is_midway else first.seq
         self._opened_ns: int | None = None
         self._start = bytearray()
         self._tls: Tls | None = None
@@ -98,11 +100,6 @@ class Conversation:
     def is_over(self) -> bool:
         """Whether TCP has ended."""
         return self._tcp.is_over
-
-    @property
-    def has_begun(self) -> bool:
-        """Whether anything but the TCP handshake was seen."""
-        return self._http is not None or self._tls is not None or bool(self._start) or self.is_ignored
 
     def feed(self, side: int, segment: Segment, time_ns: int) -> None:
         """A segment; side 0 is who sent the first one that was seen."""

@@ -102,7 +102,8 @@ class PacketReader:
     def _take(self, segment: Segment, time_ns: int) -> None:
         key = segment[0] + segment[1]
         found = self._table.get(key)
-        if segment[4] & (SYN | ACK) == SYN and (found is None or found[0].has_begun or found[0].is_over):
+        if segment[4] & (SYN | ACK) == SYN and (found is None or found[0].begun_at != segment[2]):
+            # Another number than before: not sent again, but a new connection between the same addresses.
             found = self._begin(key, segment, time_ns, is_midway=False)
         elif found is None:
             if not segment[6] or segment[4] & (SYN | RST):

@@ -14,6 +14,7 @@ from tests.support.packets import CLIENT, REQUEST, RESPONSE, SERVER, START_NS, T
 from tests.support.traces import Imported
 from wsinspect.capture.missing import lacks
 from wsinspect.cli.main import cli, execute
+from wsinspect.formats.packets.link import SYN
 
 HELLO, HI = said(b"hello"), said(b"hi", masked=True)
 
@@ -286,3 +287,22 @@ def test_options_of_packets_need_packets(
         err = capsys.readouterr().err
         assert words in err
         assert err.count("\n") == 1
+
+
+def test_a_syn_that_is_sent_again_and_one_that_is_another(tmp_path: Path) -> None:
+    wire = Wire()
+    first = Tcp(wire)
+    first.send(CLIENT, flags=SYN)  # never answered
+    tcp = Tcp(wire)
+    tcp.seq = [4242, 99]
+    again = tcp.packet(CLIENT, SYN)
+    tcp.open()
+    wire.add(again)
+    tcp.send(CLIENT, REQUEST)
+    tcp.send(SERVER, RESPONSE)
+    wire.add(again)  # as a trace of two interfaces has it, later than what followed
+    tcp.send(SERVER, HELLO)
+    found = Imported(tmp_path, wire)
+    assert [one.state for one in found.connections] == ["open"]
+    assert found.texts() == [("s2c", b"hello")]
+    assert found.notes == []
