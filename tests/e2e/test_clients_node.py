@@ -14,6 +14,7 @@ from tests.support.threaded_loop import ThreadedLoop
 from wsinspect.capture.reader import Capture
 from wsinspect.clients.backoff import Shape
 from wsinspect.clients.grading import Client, Reason
+from wsinspect.clients.measures import OutageMeasures
 from wsinspect.clients.outages import Cause, Ending
 from wsinspect.diagnosis.clients import judged_clients
 
@@ -48,7 +49,7 @@ rules:
   - {name: hole, kind: blackhole, armed: false}
 phases:
   - {for: 1500ms}
-  - {for: 4s, rules: [hole]}
+  - {for: 5s, rules: [hole]}
   - {for: 2s}
 """
 
@@ -90,32 +91,38 @@ def reason(client: Client, key: str) -> Reason:
     return next(one for one in client.grade.reasons if one.key == key)
 
 
+def cut_off(client: Client) -> OutageMeasures:
+    """The outage that the scenario made: on a busy machine a client may have lost its connection before."""
+    [found] = [one for one in client.measures.outages if one.outage.cause == Cause.FAULT]
+    return found
+
+
 def test_an_outage(tmp_path: Path) -> None:
     with lab(tmp_path, OUTAGE) as engine:
         pass
     found = judged(engine)
     for name, client in found.items():
-        first = client.measures.outages[0].outage
-        assert (first.cause, first.rule) == (Cause.FAULT, "phase-abort"), name
+        first = cut_off(client).outage
+        assert first.rule == "phase-abort", name
         if name != "gives-up":
             assert first.ending == Ending.RESUMED, name
             assert reason(client, "resumes").points == 10, name
             assert reason(client, "one-socket").points == 10, name
     growing = (Shape.EXPONENTIAL, Shape.LINEAR, Shape.GROWING)
     for name in ("reconnecting-websocket", "phoenix", "signalr", "graphql-ws", "perfect"):
-        backoff = found[name].measures.outages[0].backoff
+        backoff = cut_off(found[name]).backoff
         assert backoff.plausible & set(growing), (name, backoff)
         assert backoff.shape not in (Shape.FIXED, Shape.IMMEDIATE), (name, backoff)
         assert found[name].grade.letter in ("A", "B"), (name, found[name].grade)
-    assert found["naive"].measures.outages[0].backoff.shape == Shape.FIXED
+    assert cut_off(found["naive"]).backoff.shape == Shape.FIXED
     assert reason(found["naive"], "backoff").points == pytest.approx(4.5)
     assert reason(found["storm"], "pause").points == 0
     assert found["storm"].grade.letter in ("D", "E", "F")
-    assert len(found["gives-up"].measures.outages[0].outage.tries) == 2
+    assert len(cut_off(found["gives-up"]).outage.tries) == 2
     later = judged(engine, 60_000_000_000)["gives-up"]
-    assert later.measures.outages[0].outage.ending == Ending.GAVE_UP
+    assert cut_off(later).outage.ending == Ending.GAVE_UP
     assert reason(found["perfect"], "returns").points == 25
-    assert len(found["socketio"].measures.outages[0].outage.tries) >= 3, "refused polls are tries"
+    assert len(cut_off(found["socketio"]).outage.tries) >= 3, "refused polls are tries"
     assert reason(found["socketio"], "transport").points == 10
 
 
@@ -124,8 +131,8 @@ def test_half_open(tmp_path: Path) -> None:
         pass
     found = judged(engine)
     for name in ("socketio", "phoenix", "perfect"):
-        outage = found[name].measures.outages[0].outage
-        assert outage.cause == Cause.STALL, name
+        causes = [one.outage.cause for one in found[name].measures.outages]
+        assert Cause.STALL in causes, (name, causes)
         assert reason(found[name], "notices").points == 15, (name, reason(found[name], "notices"))
     for name in ("naive", "reconnecting-websocket"):
         assert found[name].measures.unnoticed, name

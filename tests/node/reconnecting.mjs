@@ -49,7 +49,7 @@ function startServer() {
       response.end();
     }
   });
-  const socketio = new Server(server, { pingInterval: 500, pingTimeout: 500, destroyUpgrade: false });
+  const socketio = new Server(server, { pingInterval: 500, pingTimeout: 2500, destroyUpgrade: false });
   socketio.on("connection", (socket) => socket.on("join", (room, reply) => reply(room)));
   const graphql = new WebSocketServer({ noServer: true });
   const schema = buildSchema("type Query { a: Int } type Subscription { ticks: Int }");

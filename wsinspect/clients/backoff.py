@@ -22,6 +22,8 @@ _EXACT: Final = 0.04
 _CLOSE: Final = 0.012
 #: Of so many delays one may be late because the machine was busy, and says nothing of its client.
 _LATE_OF: Final = 4
+#: Delays that are longer than the shortest by this factor were meant to be.
+_VARIES: Final = 1.12
 #: So many delays of a long row are looked at for that.
 _LOOKED_AT: Final = 16
 #: With more jitter than this, no model differs from chance.
@@ -144,6 +146,8 @@ def _shape(delays: Sequence[int], noise_ns: int) -> _Fit:
     if count >= _LATE_OF and (timely := _needed([1.0] * len(steady), steady)) <= exact / 2:
         # A timer is late on a busy machine, never early.
         return _Fit(Shape.FIXED, frozenset({Shape.FIXED}), timely, is_exact=True)
+    if count > _LATE_OF and not _varies(delays, noise_ns):
+        return _Fit(Shape.FIXED, frozenset({Shape.FIXED}), fixed)
     spread = max(delays) / max(1, min(delays))
     is_rising = all(b >= a * (1 - exact) - noise_ns for a, b in pairwise(delays))
     # An even jitter of half up and down spans at most three times the smallest delay.
@@ -229,9 +233,10 @@ def _can_grow(delays: Sequence[int], exact: float) -> bool:
 
 def _jitter(delays: Sequence[int], found: _Fit, noise_ns: int) -> bool | None:
     count, noise = len(delays), noise_ns / max(1.0, median(delays))
+    if not found.is_exact and Shape.FIXED in found.plausible and not _varies(delays, noise_ns):
+        return None
     if found.shape == Shape.FIXED and not found.is_exact:
-        # Timers are late, never early: without jitter half of them are close to the shortest.
-        return True if median(delays) > 1.05 * min(delays) + noise_ns else None
+        return True
     if found.is_exact:
         # A few delays with jitter may be on a curve by chance, but hardly this exactly, and those at a cap
         # say nothing of what is below it.
@@ -250,6 +255,12 @@ def _jitter(delays: Sequence[int], found: _Fit, noise_ns: int) -> bool | None:
     if found.shape == Shape.GROWING and any(b < a - noise_ns - 0.05 * a for a, b in pairwise(delays)):
         return True
     return None
+
+
+def _varies(delays: Sequence[int], noise_ns: int) -> bool:
+    """Whether more of them are far from the shortest than a busy machine makes late."""
+    early = sorted(delays)[: len(delays) - len(delays) // _LATE_OF]
+    return early[-1] > _VARIES * early[0] + noise_ns
 
 
 def _is_timely(delays: Sequence[int], noise: float) -> bool:
