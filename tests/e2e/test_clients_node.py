@@ -37,7 +37,7 @@ seed: 7
 rules:
   - {name: outage, kind: refuse, status: 503, armed: false}
 phases:
-  - {for: 1500ms}
+  - {for: 4s}
   - {do: {kind: abort, how: rst}}
   - {for: 5s, rules: [outage]}
   - {for: 4s}
@@ -48,7 +48,7 @@ seed: 7
 rules:
   - {name: hole, kind: blackhole, armed: false}
 phases:
-  - {for: 1500ms}
+  - {for: 4s}
   - {for: 5s, rules: [hole]}
   - {for: 2s}
 """

@@ -165,6 +165,7 @@ def test_a_command_that_fails_by_itself(lab: Lab) -> None:
     ("change", "arguments", "code", "words"),
     [
         ("", ["--", "no-such-command"], 3, "command not found: no-such-command"),
+        ("", ["--", "/etc/passwd"], 3, "not an executable file: /etc/passwd"),
         ("version: 2\n", ["--", "true"], 2, "is newer than this wsinspect knows"),
         (
             "version: 1\nexpect:\n  - {jitter: 1}\n",

@@ -49,6 +49,7 @@ Captures and findings
     captures        a capture read with SQLite alone
     decoding        payloads, and what is asked of every decoder
     faulted         a connection with faults, without sockets
+    lossy_tcp       Linux's TCP over a line that loses packets
     finding_lab, sandwich_lab   real traffic through one tap or two, and what is found
     field_reports   what people reported, played again
     flows           WebSocket flows as mitmproxy makes and writes them

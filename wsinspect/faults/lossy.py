@@ -71,6 +71,11 @@ class LossyLine:
     def send(self, now: int) -> Segment:
         """Send a new segment; where `is_here` is set it is at its receiver already."""
         segment = Segment(now)
+        if self._expired > 1:
+            # Its sender waits for what ran into the timeout (RFC 5681, 3.1: a window of one segment).
+            self._lost.append(segment)
+            self._unsure.append(segment)
+            return segment
         segment.is_here = not self._loses()
         if segment.is_here:
             self._arrived(now)

@@ -98,7 +98,7 @@ def play(plan: Plan, say: Callable[[str], None]) -> Played:
         LocalError: the command or the proxy could not be started.
     """
     if plan.command and shutil.which(plan.command[0]) is None:
-        raise LocalError(f"command not found: {plan.command[0]}")
+        raise LocalError(_not_found(plan.command[0]))
     engine = EngineChild(plan.options, plan.capture)
     client: _Command | None = None
     played = Played()
@@ -223,6 +223,11 @@ class _Command:
             process.wait(_END_SECONDS)
         _signal_group(process, signal.SIGKILL)
         process.wait()
+
+
+def _not_found(command: str) -> str:
+    is_there = os.sep in command and Path(command).exists()
+    return f"not an executable file: {command}" if is_there else f"command not found: {command}"
 
 
 def _signal_group(process: subprocess.Popen[bytes], number: int) -> None:

@@ -52,6 +52,15 @@ def test_the_timeout_doubles_behind_the_probe() -> None:
     assert arrivals(one, sent(one, [0])) == [250 + 250 + 500 + 1000]
 
 
+def test_nothing_new_is_sent_while_a_timeout_is_waited_for() -> None:
+    one = line([1, 2, 3])
+    segments = sent(one, [0])
+    one.wake(one.due or 0)  # the probe, at 250
+    one.wake(one.due or 0)  # the timeout, at 500; the next is at 1000
+    segments += sent(one, [600, 700])
+    assert arrivals(one, segments) == [1000, 450, 350]  # a round trip after it
+
+
 def test_no_timeout_is_longer_than_two_minutes() -> None:
     one = line(range(1, 20))
     one.send(0)
