@@ -22,6 +22,8 @@ _EXACT: Final = 0.04
 _CLOSE: Final = 0.012
 #: Of so many delays one may be late because the machine was busy, and says nothing of its client.
 _LATE_OF: Final = 4
+#: With timers that are later than this share of a delay, nothing is said of jitter, and no shape is exact.
+_MOST_NOISE: Final = 0.15
 #: Delays that are longer than the shortest by this factor were meant to be.
 _VARIES: Final = 1.12
 #: So many delays of a long row are looked at for that.
@@ -132,7 +134,7 @@ class _Fit:
 
 
 def _shape(delays: Sequence[int], noise_ns: int) -> _Fit:
-    slack = noise_ns / max(1.0, median(delays))
+    slack = min(_MOST_NOISE, noise_ns / max(1.0, median(delays)))
     exact = _EXACT + slack
     fixed = _needed([1.0] * len(delays), delays)
     linear, _ = min(_grown(delays, "linear"), key=lambda one: one[0])
@@ -233,6 +235,8 @@ def _can_grow(delays: Sequence[int], exact: float) -> bool:
 
 def _jitter(delays: Sequence[int], found: _Fit, noise_ns: int) -> bool | None:
     count, noise = len(delays), noise_ns / max(1.0, median(delays))
+    if noise > _MOST_NOISE:
+        return None
     if not found.is_exact and Shape.FIXED in found.plausible and not _varies(delays, noise_ns):
         return None
     if found.shape == Shape.FIXED and not found.is_exact:
@@ -243,7 +247,7 @@ def _jitter(delays: Sequence[int], found: _Fit, noise_ns: int) -> bool | None:
         is_close = found.jitter <= _CLOSE + noise_ns / max(delays) / 4
         below_cap = sum(one < 0.95 * max(delays) - noise_ns for one in delays)
         if found.shape == Shape.FIXED:
-            return False if noise <= 0.25 and (is_close or count >= 6) else None
+            return False if is_close or count >= 6 else None
         return False if noise <= 2 * _EXACT and is_close and below_cap >= 4 else None
     if _is_timely(delays, noise):
         return None
