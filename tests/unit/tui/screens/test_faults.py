@@ -114,7 +114,7 @@ async def test_rules_are_disarmed_changed_copied_and_removed(lab, live):
 async def test_f_takes_all_away_and_says_what_was_released(lab, live):
     lab.arm(kind="hold", direction="s2c", count=100)
     lab.arm(kind="drop", match="op:pong", armed=False)
-    lab.engine.held = 1
+    lab.engine.held_count = 1
     async with opened(live) as screen:
         await screen.until(lambda: "FAULTS ON: 1 rule" in screen.line("header"))
         await screen.until(lambda: screen.app.workspace.engine_view.held[0] == 1)
@@ -289,7 +289,7 @@ async def test_picture(lab, live, tmp_path, monkeypatch, state, size):
             )
             await screen.pilot.pause()
         elif state == "question":
-            lab.engine.held = 2
+            lab.engine.held_count = 2
             await screen.until(lambda: screen.app.workspace.engine_view.held[0] == 2)
             await screen.press("q")
             await screen.until(lambda: isinstance(screen.app.screen, Question))
