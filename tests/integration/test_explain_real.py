@@ -5,6 +5,7 @@ Each program meets a server that does one thing. What it writes goes to `explain
 
 import asyncio
 import json
+import os
 import shutil
 import socket
 import ssl
@@ -17,6 +18,7 @@ import pytest
 from tests.support.certs import dated_certificate
 from tests.support.doctor_lab import http, replies, serving, switching
 from tests.support.hops import LOOPBACK, apache, caddy, envoy, envoy_program, haproxy, nginx
+from tests.support.short_folder import ShortFolder
 from tests.support.small_servers import free_port
 from wsinspect.explain.explaining import Explanation, explain
 from wsinspect.explain.reading import read_lines
@@ -83,12 +85,14 @@ def curl(url):
 
 async def written(command):
     """What a program writes to stdout and stderr."""
+    temporary = ShortFolder()  # for what Chromium leaves
     process = await asyncio.create_subprocess_exec(
         *command,
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
         cwd=NODE,
+        env={**os.environ, "TMPDIR": str(temporary.path)},
     )
     try:
         out, _ = await asyncio.wait_for(process.communicate(), 30)
@@ -96,6 +100,7 @@ async def written(command):
         if process.returncode is None:
             process.kill()
             await process.wait()
+        await asyncio.to_thread(temporary.remove)
     return out
 
 
