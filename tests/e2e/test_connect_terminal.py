@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 
 from tests.support.small_servers import echo_server
 from tests.support.tmux import Tmux, private, run_command, wsinspect
 
 pytestmark = [pytest.mark.lab, pytest.mark.slow, pytest.mark.timeout(120)]
+
+
+def ends_with(line: str, text: str) -> bool:
+    """Whether it is the last line of a screen."""
+    return text.rstrip().endswith(line)
 
 
 def test_lines_are_typed_completed_and_remembered(tmp_path):
@@ -25,7 +32,10 @@ def test_lines_are_typed_completed_and_remembered(tmp_path):
         terminal.type("/pign")
         terminal.press("Enter")
         terminal.wait_for("did you mean /ping?")
-        terminal.press("Up", "Up", "Up", "Enter")
+        for line in ("/pign", "/ping", "hello {{seq}}"):
+            terminal.press("Up")
+            terminal.wait_until(partial(ends_with, f"> {line}"), line)
+        terminal.press("Enter")
         terminal.wait_for("<  hello 2")
         terminal.press("C-d")
         terminal.wait_for("closed by you: 1000", "recorded in", "ended with 0", " icanon")
