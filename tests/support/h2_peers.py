@@ -318,6 +318,9 @@ class H2Origin:
         self._server.close()
         for peer in self._all:
             await peer.close()
+            # Whatever TLS still waits for, nobody will say it.
+            peer.writer.transport.abort()
+        await asyncio.sleep(0)
 
 
 async def h2_client(
