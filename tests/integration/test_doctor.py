@@ -468,6 +468,29 @@ def test_a_server_that_wants_a_client_certificate_is_not_taken_for_a_silent_one(
     assert ids(found) == ["WS-TLS-015"]
 
 
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_a_client_certificate_that_is_asked_for_and_missed_without_an_alert(tmp_path, version) -> None:
+    """asyncio's servers abort such a handshake: with TLS 1.3 the client has sent its request by then."""
+    tls = make_certificates(tmp_path)
+    context = tls.server_context()
+    context.maximum_version = version
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_verify_locations(tls.ca)
+    found = examine_server(replies(echo), tls=context, trusted=(tls.ca,))
+    assert ids(found) == ["WS-TLS-015"]
+    assert any("asked for a client certificate" in line for line in found.judgement.findings[0].evidence)
+
+
+@pytest.mark.parametrize("mode", [ssl.CERT_NONE, ssl.CERT_OPTIONAL])
+def test_a_tls_server_that_hangs_up_is_not_said_to_want_a_certificate(tmp_path, mode) -> None:
+    tls = make_certificates(tmp_path)
+    context = tls.server_context()
+    context.verify_mode = mode
+    context.load_verify_locations(tls.ca)
+    found = examine_server(replies(lambda head: b""), tls=context, trusted=(tls.ca,))
+    assert ids(found) == ["WS-HS-035"]
+
+
 def test_a_tls_port_that_says_nothing_to_plain_requests(tmp_path) -> None:
     tls = make_certificates(tmp_path)
 

@@ -156,6 +156,7 @@ def doctor(
         parse_header,
         parse_subprotocols,
         parse_target,
+        query_of,
         with_query,
     )
     from wsinspect.present.terminal import Palette
@@ -179,6 +180,7 @@ def doctor(
         subprotocols=_parsed(lambda: parse_subprotocols(subprotocols)),
         headers=tuple(_parsed(lambda one=one: parse_header(one)) for one in headers),  # type: ignore[misc]
         cookies=tuple(_parsed(lambda one=one: parse_cookie(one)) for one in cookies),  # type: ignore[misc]
+        query=query_of(queries),
     )
     if patch is not None:
         check_patch(patch, configurations)

@@ -27,7 +27,7 @@ from wsinspect.doctor.questions import Question
 from wsinspect.doctor.response import MAX_HEAD, ResponseReader
 from wsinspect.doctor.talk import Talk
 from wsinspect.doctor.target import Target
-from wsinspect.doctor.tls_refusal import REQUIRED, wants_certificate
+from wsinspect.doctor.tls_refusal import wants_certificate
 from wsinspect.findings.facts import ConnectionFacts, EndFact
 from wsinspect.handshake.heads import RawHead
 from wsinspect.handshake.negotiation import Negotiation, negotiate
@@ -84,6 +84,9 @@ class Asker:
         trusted: PEM files of authorities that are trusted, too.
         is_insecure: continue where the certificate is not trusted.
         timeout_ns: for each question.
+
+    Attributes:
+        wanting_none: address and name of servers that take a client without a certificate.
     """
 
     def __init__(
@@ -100,6 +103,7 @@ class Asker:
         self._timeout = timeout_ns / 1e9
         self._listen_seconds = listen_seconds
         self._new_key = new_key
+        self.wanting_none: set[tuple[Address, str]] = set()
         self._anchor = time.time_ns() - time.monotonic_ns()
         self._context: ssl.SSLContext | None = None
         if self._trusted:
@@ -367,9 +371,13 @@ class Attempt:
         Raises:
             _Broken: that is why.
         """
-        context = trusting_all(self._alpn)
-        if await wants_certificate(await self._tcp(), context, self.question.target.host):
-            raise _Broken("tls-server", _tls_words(f"{words}: client {REQUIRED}"))
+        key = (self._place, self.question.target.host)
+        if key in self._asker.wanting_none:
+            return
+        refusal = await wants_certificate(await self._tcp(), self.question.target.host, self._alpn)
+        if refusal is not None:
+            raise _Broken("tls-server", _tls_words(f"{words}: {refusal}"))
+        self._asker.wanting_none.add(key)
 
     def _note_session(self, verify_error: str | None) -> None:
         assert self._stream is not None
@@ -401,7 +409,7 @@ class Attempt:
                     pass
         head = self._reader.head
         if head is None or head.status is None:
-            if self._tls is not None and self._error and not self._reader.has_begun:
+            if self._tls is not None and self._ends and not self._reader.has_begun:
                 await self._look_for_refusal("the server ended the connection")
             raise _Broken("response", self._without_answer())
         if head.status == 101 and self.question.is_handshake:

@@ -260,10 +260,10 @@ def ruled_out(reached: Reached, facts: ProbeFacts) -> Iterator[str]:
         refused = facts.first("origin:foreign")
         if refused is not None and not refused.is_accepted:
             yield f"the server checks Origin: another site's is refused ({refused.outcome})"
-        for one in (*facts.of_kind("without"), *facts.of_kind("subprotocol")):
+        for one in (*facts.of_kind("without"), *facts.of_kind("query", "subprotocol")):
             if one.kind == "without:sec-websocket-extensions" and one.is_accepted:
                 yield "compression: offered or not, the server accepts"
-            elif one.kind.partition(":")[0] == "subprotocol" or one.about == "sec-websocket-protocol":
+            elif one.about != "origin" and one.kind != "without:sec-websocket-extensions":
                 yield f"{one.asks}: {'accepted' if one.is_accepted else one.outcome}"
         return
     for one in facts.others:

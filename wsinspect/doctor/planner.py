@@ -25,7 +25,7 @@ from wsinspect.doctor.questions import (
     with_field,
     without,
 )
-from wsinspect.doctor.target import Extras, Target
+from wsinspect.doctor.target import Extras, Target, without_query
 from wsinspect.findings.facts import ConnectionFacts
 from wsinspect.net import DEFAULT_PORTS, HTTP_SCHEMES, WS_SCHEMES
 
@@ -201,6 +201,7 @@ class Planner:
         given = self._given()
         if given:
             yield self._without(given)
+        yield from self._unqueried()
         yield self._without(("Sec-WebSocket-Extensions",))
         if self._extras.subprotocols:
             yield self._without(("Sec-WebSocket-Protocol",))
@@ -210,6 +211,13 @@ class Planner:
     def _given(self) -> tuple[str, ...]:
         """The names of what the user gave to prove who they are, and of other headers."""
         return (*(("Cookie",) if self._extras.cookies else ()), *(name for name, _ in self._extras.headers))
+
+    def _unqueried(self) -> Iterator[Question]:
+        """Without the parameters that the user added to the URL."""
+        target = without_query(self._target, self._extras.query)
+        if target is not None:
+            names = ", ".join(one.partition("=")[0] for one in self._extras.query.split("&"))
+            yield self._question("query:none", f"without {names} in the query", target=target)
 
     def _bad_101(self, main: ConnectionFacts) -> Plan:
         """Of a server whose 101 no browser takes: is it what was offered?"""
@@ -279,8 +287,9 @@ class Planner:
         )
 
     def _single_changes(self, main: ConnectionFacts) -> Iterator[Question]:
-        """One thing is added, or is another."""
+        """One thing is added, left out, or is another."""
         fields = self._fields()
+        yield from self._unqueried()
         if self._extras.origin is not None and self._extras.origin != self._target.origin:
             own = with_field(fields, "Origin", self._target.origin)
             yield self._question("origin:own", "with the server's own Origin", fields=own)

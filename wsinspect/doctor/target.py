@@ -76,12 +76,14 @@ class Extras(NamedTuple):
         origin: instead of the server's own; "" sends none.
         headers: names and values.
         cookies: `name=value` each.
+        query: what was added to the query of the URL, as it stands at its end.
     """
 
     origin: str | None = None
     subprotocols: tuple[str, ...] = ()
     headers: tuple[tuple[str, str], ...] = ()
     cookies: tuple[str, ...] = ()
+    query: str = ""
 
 
 def parse_target(text: str) -> tuple[Target, str | None]:
@@ -157,9 +159,21 @@ def with_query(target: Target, pairs: tuple[str, ...]) -> Target:
     """The same with more query parameters, `name=value` each."""
     if not pairs:
         return target
-    more = "&".join(quote(one, safe=_SAFE.replace("&", "").replace("#", "")) for one in pairs)
     separator = "&" if target.query else "?"
-    return target._replace(target=f"{target.target}{separator}{more}")
+    return target._replace(target=f"{target.target}{separator}{query_of(pairs)}")
+
+
+def query_of(pairs: tuple[str, ...]) -> str:
+    """Parameters as a URL has them."""
+    return "&".join(quote(one, safe=_SAFE.replace("&", "").replace("#", "")) for one in pairs)
+
+
+def without_query(target: Target, added: str) -> Target | None:
+    """The same without what was added to its query; None where it does not end with that."""
+    if not added or not f"&{target.query}".endswith(f"&{added}"):
+        return None
+    kept = target.query[: -len(added)].rstrip("&")
+    return target._replace(target=target.path + (f"?{kept}" if kept else ""))
 
 
 def page_target(text: str) -> Target | None:

@@ -22,7 +22,7 @@ class Probe(NamedTuple):
     Attributes:
         kind: `handshake`, `get`, `bare`, `repeat`, `redirect`, `polling`, `slash`, `scheme`, or with what it
             is about behind a colon: `without:origin`, `only:origin`, `origin:foreign`, `host:localhost`,
-            `subprotocol:graphql-ws`.
+            `subprotocol:graphql-ws`, `query:none`.
         asks: in words, behind which the answer can stand.
     """
 

@@ -111,6 +111,24 @@ def test_a_server_that_accepts_is_asked_whether_it_looks() -> None:
     assert "without:cookie,x-token" in asked(lambda q: answered(q, 101), extras=extras)
 
 
+@pytest.mark.parametrize("status", [101, 401])
+def test_what_was_added_to_the_query_is_left_out_once(status) -> None:
+    """Of a server that accepts, does it look at it; of one that refuses, is that why."""
+    target, extras = TARGET._replace(target="/chat?room=1&token=t"), Extras(query="token=t")
+    seen: list[str] = []
+
+    def answer(question: Question) -> ConnectionFacts:
+        if question.kind == "query:none":
+            seen.append(question.target.target)
+        return answered(question, status)
+
+    asked(answer, target, extras)
+    assert seen == ["/chat?room=1"]
+    seen.clear()
+    asked(answer, target)
+    assert seen == []
+
+
 def test_each_subprotocol_is_offered_alone_and_none() -> None:
     def choosing(question: Question) -> ConnectionFacts:
         offered = (question.value("Sec-WebSocket-Protocol") or "").partition(",")[0]

@@ -10,8 +10,10 @@ from wsinspect.doctor.target import (
     parse_header,
     parse_subprotocols,
     parse_target,
+    query_of,
     target_of_handshake,
     with_query,
+    without_query,
 )
 
 
@@ -81,6 +83,16 @@ def test_parameters_are_added() -> None:
     assert with_query(target, ()) is target
     assert with_query(target, ("token=a b&c",)).target == "/a?token=a%20b%26c"
     assert with_query(target._replace(target="/a?x=1"), ("y=2", "z=3")).target == "/a?x=1&y=2&z=3"
+
+
+def test_what_was_added_to_a_query_can_be_left_out() -> None:
+    for text in ("ws://example.org/chat", "ws://example.org/chat?a=1", "ws://example.org/?x=y&b"):
+        target, _ = parse_target(text)
+        pairs = ("token=a&b", "x=y")
+        assert without_query(with_query(target, pairs), query_of(pairs)) == target
+        assert without_query(target, "") is None
+        assert without_query(target, "other=1") is None
+    assert without_query(parse_target("ws://example.org/?notx=y")[0], "x=y") is None
 
 
 def test_headers_cookies_and_subprotocols() -> None:

@@ -34,6 +34,32 @@ def test_there_are_many_and_each_has_an_example_and_a_source():
         assert one.program, one.name
 
 
+#: Whose lines the command promises to know, and the fewest that would be of use.
+PROGRAMS = {
+    "Chrome": 20, "Firefox": 5, "Safari": 5,
+    "Node ws": 10, "undici": 5, "Python websockets": 10, "aiohttp": 10, "gorilla": 10, "coder": 5,
+    "tungstenite": 10, "Java": 10, ".NET": 5, "Socket.IO": 5, "SignalR": 5, "Phoenix": 5,
+    "nginx": 10, "HAProxy": 10, "Apache httpd": 10, "Caddy": 5, "Envoy": 10, "Traefik": 5,
+    "uvicorn": 5, "Rails": 5, "Django": 5, "OpenSSL|openssl": 5, "curl": 10,
+}  # fmt: skip
+
+
+def test_every_program_that_is_promised_has_patterns():
+    for name, least in PROGRAMS.items():
+        found = [one.name for one in patterns() if re.search(name.replace(".", r"\."), one.program, re.I)]
+        assert len(found) >= least, (name, found)
+
+
+#: Where a line can be looked up: a path, an address, an API or a version (`a/b`, `a.b`), or a name in a
+#: program or a specification (`a: b`).
+SOURCE = re.compile(r"\w/\w|\w\.\w|\w: \w|RFC \d")
+
+
+def test_a_source_can_be_looked_up():
+    for one in patterns():
+        assert SOURCE.search(one.source), (one.name, one.source)
+
+
 @pytest.mark.parametrize("one", patterns(), ids=lambda one: one.name)
 def test_each_example_meets_its_own_entry_first(one):
     """So nothing is unreachable, and no entry hides another."""

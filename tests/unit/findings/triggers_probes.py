@@ -64,6 +64,10 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
         [asked(refused("400 Bad Request"), probe("subprotocol:graphql-ws", OK))],
         [asked(refused("400 Bad Request"), probe("subprotocol:graphql-ws", refused("400 Bad Request")))],
     ),
+    "WS-HS-063": (
+        [asked(FORBIDDEN, probe("query:none", OK))],
+        [asked(FORBIDDEN, probe("query:none", FORBIDDEN)), asked(OK, probe("query:none", OK))],
+    ),
     "WS-HS-053": (
         [asked(FORBIDDEN, probe("host:localhost", OK))],
         [asked(FORBIDDEN, probe("host:localhost", FORBIDDEN))],

@@ -187,6 +187,25 @@ def subprotocol_decides(facts: ProbeFacts) -> Iterator[Found]:
 
 
 @rules(
+    "WS-HS-063",
+    "error",
+    "client",
+    "The parameters added to the query decide: without them, the server accepts",
+    meaning="The same handshake was sent with and without what --query adds to the URL, and only the one"
+    " without it got 101. A token there may have expired, or be one that the server does not want.",
+    js=JS_STATUS,
+    topic="app-auth",
+    rows="H18",
+    group="probes",
+    scope="probes",
+)
+def query_decides(facts: ProbeFacts) -> Iterator[Found]:
+    works = facts.accepted("query")
+    if works is not None and not facts.main.is_accepted:
+        yield _found(facts, works)
+
+
+@rules(
     "WS-HS-053",
     "error",
     "server",

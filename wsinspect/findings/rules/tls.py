@@ -229,7 +229,7 @@ def chain(facts: ConnectionFacts) -> Iterator[Found]:
     "error",
     "client",
     "The server wants a client certificate",
-    meaning="The server ended the TLS handshake because the client sent no certificate. No request was sent.",
+    meaning="The server ended TLS because the client sent no certificate. The application saw no request.",
     js=f"{JS_FAILED} A browser that connects directly: WebSocket opening handshake was canceled.",
     topic="client-certificate",
     rows="H30",
