@@ -145,6 +145,8 @@ def _without_guesses(findings: list[Finding]) -> list[Finding]:
     return [one for one in findings if one.id not in _GUESSES or one.confidence != "low"]
 
 
+#: Findings that say what an imported file reports of an end, and no more.
+_REPORTED: Final = frozenset(("WS-CL-032",))
 #: Families that judge what was seen. The others also reason from what did not come, which proves nothing
 #: where bytes are missing.
 _FROM_PRESENCE: Final = frozenset(("HS", "TLS", "H2", "DEV", "FR", "TOOL"))
@@ -153,6 +155,8 @@ _FROM_PRESENCE: Final = frozenset(("HS", "TLS", "H2", "DEV", "FR", "TOOL"))
 def _is_about_unrecorded(finding: Finding, facts: ConnectionFacts) -> bool:
     """Whether a finding reasons from what an imported format does not have, and not from what it says."""
     family = finding.id.split("-")[1]
+    if finding.id in _REPORTED:
+        return False
     if family == "KA":
         return "pings" in facts.unrecorded
     return "end" in facts.unrecorded and (family == "DROP" or (family == "CL" and not facts.has_close))

@@ -1,5 +1,7 @@
 """Known limits: which ones a number of seconds fits, and which numbers look like somebody's setting."""
 
+from typing import Literal
+
 import pytest
 
 from wsinspect.findings.limits import (
@@ -49,6 +51,24 @@ def test_other_numbers_look_like_nobody_s_setting(seconds):
     assert not is_round(seconds)
 
 
+SERVICES: list[tuple[str, Literal["idle", "lifetime"], int]] = [
+    ("Google Cloud Run", "lifetime", 300),
+    ("Google Cloud Run", "lifetime", 3600),
+    ("OpenAI Realtime and Responses", "lifetime", 3600),
+    ("Gemini Live", "lifetime", 600),
+    ("Cartesia", "idle", 60),
+    ("Azure Front Door", "idle", 300),
+    ("Azure Front Door", "lifetime", 14_400),
+]
+
+
+@pytest.mark.parametrize(("who", "kind", "seconds"), SERVICES)
+def test_services_of_today_are_named_for_their_limit_of_that_kind_alone(who, kind, seconds):
+    assert who in {limit.who for limit in matching(seconds, kind)}
+    others = matching(seconds, "idle" if kind == "lifetime" else "lifetime")
+    assert (who, seconds) not in {(limit.who, limit.seconds) for limit in others}
+
+
 def test_a_limit_is_one_line():
     (limit,) = (one for one in LIMITS if one.who == "Traefik" and one.setting.endswith("readTimeout"))
     assert words(limit) == "Traefik: respondingTimeouts.readTimeout, 60 s (idle)"
@@ -63,6 +83,9 @@ def test_a_limit_is_one_line():
         (48 * 1024 * 1024 + 1, []),  # half as much again: it is another limit
         (1_048_577, ["Python websockets", "Socket.IO"]),  # the nearest first
         (8 * 1024, []),
+        (8 * 1024 + 1, ["Tomcat"]),
+        (32 * 1024 + 1, ["AWS API Gateway", "SignalR"]),
+        (128 * 1024 + 1, ["AWS API Gateway"]),
     ],
 )
 def test_a_size_is_just_above_the_limits_that_it_may_have_met(size, who):

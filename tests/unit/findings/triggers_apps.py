@@ -443,5 +443,18 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
         # A rule acted, and the server ended it all the same.
         [refused("503 Service Unavailable", facts={"rule": "slow"}), cut(rule="slow"), HEALTHY],
     ),
+    "WS-TOOL-013": (
+        [
+            replace(
+                cut(),
+                ended_by="proxy",
+                events=(("reported_error", {"error": "mitmproxy closed it with 1002"}),),
+            )
+        ],
+        [
+            replace(cut(), events=(("reported_error", {"error": "Invalid frame header"}),)),
+            replace(cut(), ended_by="proxy"),
+        ],
+    ),
     "WS-TOOL-003": ([capture(events=(("unstored", {"bytes": 5, "reason": "disk full"}),))], [capture()]),
 }

@@ -33,6 +33,22 @@ def _broken(code: str, direction: Any = S2C, opcode: int = 1, close: int = 1002,
     return replace(made, **more)
 
 
+def _from_a_har(**facts: Any) -> Any:
+    """A browser's file, which has neither control frames nor how TCP ended."""
+    lacks: dict[str, Any] = {"unrecorded": frozenset(("pings", "end")), "ends": (), "how": None}
+    return replace(opened(*HELLO), state="closed", ended_by="unknown", **lacks, **facts)
+
+
+def _reported(code: int, reason: str = "") -> Any:
+    """What HTTP Toolkit's file says of an end; 1006 stands for "aborted"."""
+    said = {"code": None if code == 1006 else code, "reason": reason or None}
+    return _from_a_har(js_code=code, js_was_clean=code != 1006, events=(("closed", {"reported": said}),))
+
+
+def _said_by_the_browser(error: str) -> Any:
+    return _from_a_har(error=error, events=(("reported_error", {"error": error}),))
+
+
 BEATS = [frame(n, C2S, n * 1.0, 1, b"ping") for n in range(1, 7)]
 
 PING = frame(3, C2S, 1.0, 9, b"abc")
@@ -93,6 +109,30 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
             ended(*HELLO, at=41, by="server", code=1011, pings=(ping(9, S2C, 20, 10),)),
             ended(*HELLO, by="client", pings=(ping(9, S2C, 0.9),)),
             ended(*HELLO, at=0.6, by="server", code=1011, reason="boom", pings=(ping(9, S2C, 0.4),)),
+        ],
+    ),
+    "WS-CL-032": (
+        [_reported(1011, "boom"), _reported(4999), _reported(1006)],
+        [
+            _reported(1000),
+            _reported(1001),
+            _reported(1005),
+            replace(_reported(1011), unrecorded=frozenset()),
+            replace(_reported(1011), server_close_code=1011, server_close_reason="boom"),
+            replace(_reported(1011), events=()),
+        ],
+    ),
+    "WS-FR-011": (
+        [
+            _said_by_the_browser("Invalid frame header"),
+            _said_by_the_browser("Could not decode a text frame as UTF-8."),
+            _said_by_the_browser("net::ERR_CONNECTION_RESET"),
+        ],
+        [
+            _said_by_the_browser(""),
+            replace(_said_by_the_browser("Invalid frame header"), open_ns=None, status=None),
+            replace(_said_by_the_browser("Invalid frame header"), ended_by="proxy"),
+            replace(_said_by_the_browser("Invalid frame header"), events=()),
         ],
     ),
     "WS-KA-002": (

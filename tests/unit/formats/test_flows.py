@@ -12,6 +12,7 @@ from wsproto.frame_protocol import Opcode
 from tests.support.chats import said
 from tests.support.flows import websocket_flow, written
 from wsinspect.capture.reader import Capture
+from wsinspect.diagnosis.facts import diagnose
 from wsinspect.errors import CaptureError
 from wsinspect.formats.importing import import_file, sniff
 
@@ -60,7 +61,10 @@ def test_a_close_that_mitmproxy_made_is_not_the_peers(tmp_path, code, reason, is
     target, _ = imported(tmp_path, written(flow))
     with Capture.open(target) as capture:
         (one,) = capture.connections()
+        found = [each for each in diagnose(capture.query) if each.id.startswith(("WS-TOOL", "WS-CL"))]
+    assert [each.id == "WS-TOOL-013" for each in found] == ([True] if is_own else [False] * len(found))
     if is_own:
+        assert (found[0].fault_of, found[0].evidence) == ("tool", (one.error,))
         assert (one.ended_by, one.client_close_code, one.js_code) == ("proxy", None, 1006)
         assert one.error == f"mitmproxy closed it with {code} ({reason}) for what the client sent"
     else:

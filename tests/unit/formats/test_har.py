@@ -294,6 +294,50 @@ def test_http_toolkits_close_says_the_code_and_not_who_sent_it(tmp_path, close, 
     assert (one.client_close_code, one.server_close_code) == (None, None)
 
 
+@pytest.mark.parametrize(
+    ("facts", "expected"),
+    [
+        ({"_webSocketClose": {"code": 1011, "reason": "boom"}}, [("WS-CL-032", "warning")]),
+        ({"_webSocketClose": "aborted"}, [("WS-CL-032", "warning")]),
+        ({"_webSocketClose": {"code": 1000}}, []),
+        ({"_webSocketClose": {"code": 1005}}, []),
+        ({}, []),
+        (
+            {
+                "_webSocketMessages": [
+                    {"type": "error", "time": 1, "opcode": -1, "data": "Invalid frame header"}
+                ]
+            },
+            [("WS-FR-011", "error")],
+        ),
+        ({"_webSocketMessages": [{"type": "error", "time": 1, "opcode": -1, "data": ""}]}, []),
+    ],
+)
+def test_what_a_file_says_of_an_end_is_a_finding_and_nothing_more(tmp_path, facts, expected):
+    target, _ = imported(tmp_path, changed(**{"_webSocketMessages": messages(1700000000.5), **facts}))
+    with Capture.open(target) as capture:
+        found = [
+            one
+            for one in diagnose(capture.query)
+            if one.id.split("-")[1] in ("CL", "FR", "DROP", "KA", "TOOL")
+        ]
+    assert [(one.id, one.severity) for one in found] == expected
+    for one in found:
+        assert any(
+            word in " ".join((one.title, *one.evidence)) for word in ("boom", "aborted", "Invalid frame")
+        )
+
+
+@pytest.mark.parametrize("name", ["CONNECTION_REFUSED", "NAME_NOT_RESOLVED", "ADDRESS_UNREACHABLE"])
+def test_an_attempt_that_a_browser_could_not_make_has_nothing_to_do_with_a_proxy(tmp_path, name):
+    failed = {"status": -1, "_failureText": f"net::ERR_{name}"}
+    target, _ = imported(tmp_path, changed(response=failed, _webSocketMessages=[]))
+    with Capture.open(target) as capture:
+        (found, *_) = diagnose(capture.query)
+    assert found.js.endswith(f"Chrome's console has net::ERR_{name}.")
+    assert "roxy" not in f"{found.meaning} {found.js}"
+
+
 def test_entries_without_times_are_taken_and_that_is_said(tmp_path):
     har = changed(startedDateTime=None, time=None, _webSocketMessages=messages(1700000005.5))
     target, notes = imported(tmp_path, har)

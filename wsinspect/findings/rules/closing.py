@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Final
 
@@ -11,7 +11,7 @@ from wsinspect.findings.close_codes import known_code
 from wsinspect.findings.evidence import WORDS_OF_ENDS, answer_marks, end_line, js_sees, named, seconds
 from wsinspect.findings.facts import C2S, S2C, ConnectionFacts
 from wsinspect.findings.limits import size_words, sizes_below
-from wsinspect.findings.model import FaultOf, Found, Severity
+from wsinspect.findings.model import Cause, FaultOf, Found, Severity
 from wsinspect.findings.registry import Rules
 from wsinspect.findings.rules.frames import broken
 from wsinspect.wire.close_codes import close_name
@@ -451,4 +451,53 @@ def one_sided(facts: ConnectionFacts) -> Iterator[Found]:
         title=f"The {_other(who)} did not answer the {_self(who)}'s CLOSE frame",
         js=js_sees(facts),
         software=named(answer_marks(facts)),
+    )
+
+
+#: Codes that end a connection as intended, or that say nothing.
+_ORDINARY: Final = (1000, 1001, 1005)
+
+
+@rules(
+    "WS-CL-032",
+    "warning",
+    "server",
+    "Closed with a code whose sender the file does not name",
+    meaning="This file has the close code and not the CLOSE frames, so the code may be the client's or the"
+    " server's. A capture made by a proxy between them shows which.",
+    js=JS,
+    topic="close-unknown",
+    rows="F7 F8",
+    group="end",
+)
+def unknown_closer(facts: ConnectionFacts) -> Iterator[Found]:
+    """What a file reports of the end without saying who began it: HTTP Toolkit's HAR."""
+    if "end" not in facts.unrecorded or facts.has_close or not facts.was_open or facts.js_code in _ORDINARY:
+        return
+    said = next((detail.get("reported") for kind, detail in facts.events if kind == "closed"), None)
+    if facts.js_code is None or not isinstance(said, Mapping):
+        return
+    if said.get("code") is None:
+        yield Found(
+            evidence=("the file says that the connection was aborted, and not by whom", js_sees(facts)),
+            fault_of="network",
+            confidence="low",
+            title="The connection ended without a closing handshake",
+            meaning="No CLOSE frame ended it: a side crashed, left or was cut off. This file does not record"
+            " which side ended TCP.",
+            js=js_sees(facts),
+            topic="abrupt",
+        )
+        return
+    code, reason = facts.js_code, str(said.get("reason") or "")
+    quoted = f" {reason[:60]!r}" if reason else ""
+    said_why = f"reason {reason[:160]!r}" if reason else "no reason"
+    yield Found(
+        evidence=(f"closed with {code} ({close_name(code)}), {said_why}",),
+        confidence="low",
+        title=f"Closed with {code}{quoted} by a side that the file does not name",
+        causes=(
+            Cause("the server sent it", "the server's log has this code at this moment"),
+            Cause("the client sent it", "the client's code calls close() with it, or its library does"),
+        ),
     )

@@ -6,6 +6,7 @@ other side accepted it and the connection ended cleanly, it is a warning.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Final
 
@@ -311,3 +312,49 @@ def cut_frame(facts: ConnectionFacts) -> Iterator[Found]:
             )
             yield Found(evidence=(line, end_line(facts)), js=js_sees(facts))
             return
+
+
+#: How Chrome speaks of a frame that it does not take (net/websockets, and "Invalid frame header").
+_ABOUT_FRAMES: Final = re.compile(
+    r"frame|opcode|reserved bit|mask|utf-8|inflat|decompress|new message|fragment", re.IGNORECASE
+)
+
+
+@rules(
+    "WS-FR-011",
+    "error",
+    "server",
+    "The browser ended the connection because of what the server sent",
+    meaning="The browser's own words name what it did not take; the file does not contain the bytes. A proxy"
+    " between the two records the frame itself, and shows whether a hop changed it.",
+    js=JS,
+    topic="frame-bug",
+    rows="F1 F2 F3 F4 F5",
+)
+def reported_frame(facts: ConnectionFacts) -> Iterator[Found]:
+    """What a browser's HAR has as an error of an open connection."""
+    if not facts.was_open:
+        return
+    for kind, detail in facts.events:
+        error = str(detail.get("error") or "")
+        if kind != "reported_error" or not error or facts.ended_by == "proxy":
+            continue
+        quoted = f"the file's error: {error[:200]!r}"
+        if _ABOUT_FRAMES.search(error):
+            yield Found(
+                evidence=(quoted,),
+                confidence="medium",
+                title=f"The browser ended the connection: {error[:80]}",
+            )
+        else:
+            yield Found(
+                evidence=(quoted,),
+                severity="warning",
+                fault_of="network",
+                confidence="low",
+                title=f"The client reported an error on the open connection: {error[:80]}",
+                meaning="The error is the client's own; the file contains nothing else about it. A proxy"
+                " between client and server records which side did what.",
+                topic="abrupt",
+            )
+        return

@@ -191,14 +191,35 @@ def unreachable(facts: ConnectionFacts) -> Iterator[Found]:
     if facts.state == "failed" and facts.failed_where == "connect" and not _is_dns(error):
         is_unreachable = bool(re.search("unreachable|no route", error, re.I))
         is_late = bool(re.search(r"timed? ?out", error, re.I))
-        name = "ADDRESS_UNREACHABLE" if is_unreachable else "CONNECTION_TIMED_OUT" if is_late else None
+        name = (
+            "ADDRESS_UNREACHABLE"
+            if is_unreachable
+            else "CONNECTION_TIMED_OUT"
+            if is_late
+            else "CONNECTION_REFUSED"
+        )
         yield Found(
             evidence=(f"server {facts.server_address or facts.host}: {error[:200]}",),
             fault_of="network" if is_unreachable or is_late else "server",
-            js=None
-            if name is None
-            else f"{JS_FAILED} Without the proxy Chrome's console has net::ERR_{name}.",
+            meaning=_NO_TCP if _is_the_clients_own(facts) else None,
+            js=_js_name(facts, name),
         )
+
+
+_NO_TCP: Final = (
+    "The TCP connection to the server was refused, or could not be made. The error is the one that the"
+    " client itself saw."
+)
+
+
+def _is_the_clients_own(facts: ConnectionFacts) -> bool:
+    """Whether a browser's file says this, and not a proxy that answered the client with 502."""
+    return "end" in facts.unrecorded
+
+
+def _js_name(facts: ConnectionFacts, name: str) -> str:
+    where = "" if _is_the_clients_own(facts) else "Without the proxy "
+    return f"{JS_FAILED} {where}Chrome's console has net::ERR_{name}."
 
 
 @rules(
@@ -214,7 +235,10 @@ def unreachable(facts: ConnectionFacts) -> Iterator[Found]:
 )
 def no_address(facts: ConnectionFacts) -> Iterator[Found]:
     if facts.state == "failed" and facts.failed_where == "connect" and _is_dns(facts.error or ""):
-        yield Found(evidence=(f"{facts.server_address or facts.host}: {(facts.error or '')[:200]}",))
+        yield Found(
+            evidence=(f"{facts.server_address or facts.host}: {(facts.error or '')[:200]}",),
+            js=_js_name(facts, "NAME_NOT_RESOLVED"),
+        )
 
 
 def _is_dns(error: str) -> bool:

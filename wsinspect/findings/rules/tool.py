@@ -310,3 +310,23 @@ def _verify_error(event: dict[str, Any]) -> bool:
 
 def _times(count: int) -> str:
     return "once" if count == 1 else f"{count} times"
+
+
+@rules(
+    "WS-TOOL-013",
+    "warning",
+    "tool",
+    "mitmproxy itself closed the connection",
+    meaning="mitmproxy closes a connection whose frames its parser does not take, with a code of its own that"
+    " neither side sent. Without it the frame would have reached the other side, which decides for itself.",
+    js="close with code 1006, or with mitmproxy's code.",
+    topic="tool-closed",
+    rows="F3 F4",
+)
+def closed_by_mitmproxy(facts: ConnectionFacts) -> Iterator[Found]:
+    """Of imported flows: what mitmproxy's parser made of a frame."""
+    if facts.was_open and facts.ended_by == "proxy":
+        for kind, detail in facts.events:
+            if kind == "reported_error":
+                yield Found(evidence=(str(detail.get("error"))[:200],), hop="mitmproxy")
+                return
