@@ -355,6 +355,8 @@ def checks_origin(head: RawHead) -> bool:
     return head.get("origin") not in (None, b"http://" + (head.get("host") or b""))
 
 
+CLOSES = accepts(close(1000))
+
 HEALTHY = [
     ("echo", replies(echo), Extras(), ["WS-HS-055"]),
     ("checks Origin", unless(checks_origin, "403 Forbidden", b"origin not allowed"), Extras(), []),
@@ -362,7 +364,7 @@ HEALTHY = [
     ("compression", replies(deflating), Extras(), ["WS-HS-055"]),
     ("speaks first", accepts(b"\x81\x05hello"), Extras(), ["WS-HS-055"]),
     ("pings", accepts(b"\x89\x01x"), Extras(), ["WS-HS-055"]),
-    ("closes by itself", accepts(close(1000)), Extras(), ["WS-HS-055"]),
+    ("closes by itself", CLOSES, Extras(), ["WS-HS-055"]),
     ("wants a token", unless(lambda head: not has("authorization")(head), "401 Unauthorized"),
      Extras(headers=(("Authorization", "Bearer x"),)), ["WS-HS-055"]),
 ]  # fmt: skip
@@ -373,6 +375,8 @@ def test_a_healthy_server_is_healthy(play, extras, notes) -> None:
     found = examine_server(play, "/chat", extras)
     assert (found.judgement.verdict, ids(found), found.exit_code) == ("healthy", notes, 0)
     assert found.judgement.headline.startswith("The WebSocket works: 101 in ")
+    assert "ping answered in" in found.judgement.headline or play is CLOSES
+    assert found.judgement.headline.endswith("closed with 1000")
 
 
 def test_the_header_that_decides_is_found_among_many() -> None:
@@ -577,6 +581,65 @@ def test_a_websocket_over_http2(tmp_path, status, is_announced, expected, words)
     assert asked == ([b"websocket"] if is_announced else [])
 
 
+def resolving(monkeypatch, addresses: dict[str, list[str]]) -> None:
+    """Names that this machine need not know; one without addresses does not exist."""
+    resolve = asyncio.base_events.BaseEventLoop.getaddrinfo
+
+    async def told(loop, name, port, **options):
+        if name not in addresses:
+            return await resolve(loop, name, port, **options)
+        if not addresses[name]:
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        kinds = [socket.AF_INET6 if ":" in one else socket.AF_INET for one in addresses[name]]
+        return [
+            (kind, socket.SOCK_STREAM, 6, "", (one, port))
+            for kind, one in zip(kinds, addresses[name], strict=True)
+        ]
+
+    monkeypatch.setattr(asyncio.base_events.BaseEventLoop, "getaddrinfo", told)
+
+
+def test_each_address_of_a_name_is_tried_and_the_first_that_works_is_asked(monkeypatch) -> None:
+    """IPv6 first, as resolvers put it, and nobody listens there; twice the same is one."""
+    names = ["::1", "127.0.0.2", LOOPBACK, LOOPBACK]
+    resolving(monkeypatch, {"many.invalid": names})
+    found = examine_server(replies(echo), host="many.invalid")
+    tried = found.reached[0].addresses
+    assert [one.address.host for one in tried] == names[:3]
+    assert [one.error is None for one in tried] == [False, False, True]
+    assert found.answers[0].facts.status == 101
+    assert {str(one.facts.server_address).rpartition(":")[0] for one in found.answers} == {LOOPBACK}
+    assert ("WS-HS-058", "note") in [(one.id, one.severity) for one in found.judgement.findings]
+    assert found.judgement.verdict == "healthy"
+
+
+def test_a_server_on_ipv6_alone() -> None:
+    async def run() -> Examination:
+        async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            head = RawHead.parse(await reader.readuntil(b"\r\n\r\n"))
+            hosts.add(head.get("host"))
+            writer.write(echo(head))
+            with contextlib.suppress(asyncio.IncompleteReadError):
+                await pongs(reader, writer)
+            writer.close()
+
+        server = await asyncio.start_server(handle, "::1", 0)
+        async with server:
+            port = server.sockets[0].getsockname()[1]
+            found = await examined(f"ws://[::1]:{port}/")
+            assert hosts == {f"[::1]:{port}".encode()}
+            return found
+
+    hosts: set[bytes | None] = set()
+    if not socket.has_ipv6:
+        pytest.skip("no IPv6 on this machine")
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        pytest.skip("no IPv6 on this machine")
+    assert asyncio.run(run()).judgement.verdict == "healthy"
+
+
 def tunnel(to_port: int, status: str = "200 OK"):
     """A forward proxy that sends every CONNECT to one port, or refuses it."""
 
@@ -608,14 +671,7 @@ def tunnel(to_port: int, status: str = "200 OK"):
 )
 def test_the_proxy_of_the_environment_is_tried_too(monkeypatch, host, status, expected, verdict) -> None:
     checked = unless(lambda head: head.get("origin") == b"https://wsinspect.invalid", "403 Forbidden")
-    resolve = asyncio.base_events.BaseEventLoop.getaddrinfo
-
-    async def without_network(loop, name, port, **options):
-        if name == "elsewhere.invalid":
-            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
-        return await resolve(loop, name, port, **options)
-
-    monkeypatch.setattr(asyncio.base_events.BaseEventLoop, "getaddrinfo", without_network)
+    resolving(monkeypatch, {"elsewhere.invalid": []})
 
     async def run() -> Examination:
         async with serving(checked) as port, serving(tunnel(port, status)) as proxy:
@@ -625,6 +681,33 @@ def test_the_proxy_of_the_environment_is_tried_too(monkeypatch, host, status, ex
     found = asyncio.run(run())
     assert (ids(found), found.judgement.verdict) == (expected, verdict)
     assert [one.question.kind for one in found.answers][1] == "proxy"
+
+
+def test_a_tls_server_behind_a_proxy_that_no_proxy_exempts(tmp_path) -> None:
+    """Through the proxy TLS is with the server; a host in NO_PROXY is asked without."""
+    tls = make_certificates(tmp_path)
+    asked: list[bytes] = []
+
+    async def run(**more: str) -> Examination:
+        async with serving(replies(echo), tls.server_context()) as port:
+            copy = tunnel(port)
+
+            async def noting(head: RawHead, reader: Any, writer: Any) -> None:
+                asked.append(head.start_line)
+                await copy(head, reader, writer)
+
+            async with serving(noting) as proxy:
+                environment = {"HTTPS_PROXY": f"http://127.0.0.1:{proxy}", **more}
+                url = f"wss://localhost:{port}/"
+                return await examined(url, trusted=(tls.ca,), environment=environment)
+
+    found = asyncio.run(run())
+    assert [one.facts.status for one in found.answers if one.question.kind == "proxy"] == [101]
+    assert asked == [f"CONNECT localhost:{found.target.port} HTTP/1.1".encode()]
+    asked.clear()
+    found = asyncio.run(run(NO_PROXY="localhost"))
+    assert "proxy" not in [one.question.kind for one in found.answers]
+    assert asked == []
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import base64
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from wsinspect.doctor.answers import Answer, Reached
@@ -22,7 +22,7 @@ from wsinspect.doctor.target import Extras, Target
 from wsinspect.findings.facts import ConnectionFacts
 from wsinspect.findings.held import Held
 from wsinspect.findings.model import Finding
-from wsinspect.formats.secrets import mask_head, mask_url
+from wsinspect.formats.secrets import mask_head, mask_line, mask_quotes, mask_url, secret_values
 from wsinspect.handshake.heads import RawHead
 from wsinspect.net import Address
 from wsinspect.present.curl import curl_of
@@ -79,6 +79,30 @@ class Examination:
         place = self.target
         return self.curl_input + curl_of(place.scheme, place.host, place.port, path, head, options=self.curls)
 
+    def findings(self, *, include_secrets: bool) -> tuple[Finding, ...]:
+        """The findings; what they quote of the requests, or of a server that quotes them, may be masked."""
+        return (
+            self.judgement.findings if include_secrets else tuple(map(self._masked, self.judgement.findings))
+        )
+
+    def headline(self, *, include_secrets: bool) -> str:
+        """The verdict in words."""
+        text = self.judgement.headline
+        return text if include_secrets else mask_line(text, self._secrets)
+
+    @property
+    def _secrets(self) -> frozenset[str]:
+        """What the requests carry that is nobody else's business."""
+        return frozenset(value for one in self.answers for value in secrets_of(one.question))
+
+    def _masked(self, finding: Finding) -> Finding:
+        values = self._secrets
+        return replace(
+            finding,
+            title=mask_line(finding.title, values),
+            evidence=tuple(mask_line(one, values) for one in finding.evidence),
+        )
+
     def as_json(self, *, include_secrets: bool) -> dict[str, Any]:
         """The object of `--json`.
 
@@ -88,11 +112,11 @@ class Examination:
         url = str(self.target)
         return {
             "verdict": self.judgement.verdict,
-            "headline": self.judgement.headline,
+            "headline": self.headline(include_secrets=include_secrets),
             "url": url if include_secrets else mask_url(url),
             "assumed": self.assumed,
             "stopped": self.stopped,
-            "findings": [finding_object(one) for one in self.judgement.findings],
+            "findings": [finding_object(one) for one in self.findings(include_secrets=include_secrets)],
             "ruled_out": list(self.judgement.ruled_out),
             "next_steps": list(self.judgement.next_steps),
             "curl": self.curl(include_secrets=include_secrets),
@@ -116,6 +140,11 @@ class Examination:
         }
 
 
+def secrets_of(question: Question) -> frozenset[str]:
+    """What a request carries that is nobody else's business."""
+    return secret_values(RawHead.parse(question.request))
+
+
 def finding_object(finding: Finding) -> dict[str, Any]:
     """A finding, its connection named as what it is: a probe."""
     content = finding.as_json()
@@ -129,6 +158,9 @@ def probe_object(answer: Answer, *, include_secrets: bool) -> dict[str, Any]:
     head = facts.raw_response_in or b""
     url = str(question.target)
     request = question.request
+    body = facts.content[:_SHOWN_BODY].decode("utf-8", "replace") if facts.body else None
+    if body is not None and not include_secrets:
+        body = mask_quotes(body, secrets_of(question))
     return {
         "number": facts.id,
         "kind": question.kind,
@@ -141,7 +173,7 @@ def probe_object(answer: Answer, *, include_secrets: bool) -> dict[str, Any]:
         "ms": facts.answer_ms,
         "request": _text(request if include_secrets else mask_head(request)),
         "response": _text(head if include_secrets else mask_head(head)) if head else None,
-        "body": facts.content[:_SHOWN_BODY].decode("utf-8", "replace") if facts.body else None,
+        "body": body,
         "h11": answer.strict,
         "js": {"code": facts.js_code, "wasClean": facts.js_was_clean},
     }

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 from wsinspect.doctor.answers import Answer
-from wsinspect.doctor.examination import Examination
+from wsinspect.doctor.examination import Examination, secrets_of
 from wsinspect.findings.probes import Probe
 from wsinspect.findings.rules.held import LIMIT_IDS, held_line
-from wsinspect.formats.secrets import mask_head, mask_url
+from wsinspect.formats.secrets import mask_head, mask_quotes, mask_url
 from wsinspect.present.examination import ProbeLine, examination_lines
 from wsinspect.present.terminal import Palette
+
+#: Bytes of a body that `--verbose` prints.
+_SHOWN_BODY: Final = 4096
 
 
 def report_lines(
@@ -33,8 +37,8 @@ def report_lines(
     yield from examination_lines(
         url if include_secrets else mask_url(url),
         found.judgement.verdict,
-        found.judgement.headline,
-        found.judgement.findings,
+        found.headline(include_secrets=include_secrets),
+        found.findings(include_secrets=include_secrets),
         [probe_line(one, include_secrets=include_secrets) for one in found.answers],
         palette,
         ruled_out=found.judgement.ruled_out,
@@ -53,11 +57,14 @@ def probe_line(answer: Answer, *, include_secrets: bool) -> ProbeLine:
     head = facts.raw_response_in or b""
     is_sent = facts.times.get("request_out_ns") is not None
     sent = question.request if include_secrets else mask_head(question.request)
+    body = facts.content[:_SHOWN_BODY]
+    if not include_secrets:
+        body = mask_quotes(body.decode("latin-1"), secrets_of(question)).encode("latin-1")
     return ProbeLine(
         facts.id,
         question.asks,
         Probe(question.kind, question.asks, facts).outcome,
         facts.answer_ms,
         sent if is_sent else None,
-        facts.informational + (head if include_secrets else mask_head(head)) + facts.content[:4096],
+        facts.informational + (head if include_secrets else mask_head(head)) + body,
     )

@@ -13,6 +13,8 @@ from typing import Any, Final
 from wsinspect.handshake.heads import RawHead
 
 MASK: Final = "***"
+#: Characters of a secret that is looked for in other text.
+_LEAST: Final = 6
 _MASK: Final = MASK.encode()
 _COOKIES: Final = frozenset({b"cookie", b"set-cookie"})
 _CREDENTIALS: Final = frozenset({b"authorization", b"proxy-authorization"})
@@ -73,6 +75,39 @@ def mask_head(raw: bytes) -> bytes:
         start = b" ".join([*parts[:1], *map(mask_target, parts[1:])])
     fields = [(field.name, mask_value(field.name, field.value)) for field in head.fields if field.name]
     return head.rebuild(start, fields).raw + head.rest
+
+
+def secret_values(head: RawHead) -> frozenset[str]:
+    """The secrets of a request, to find them where somebody quotes them; short ones are words, too."""
+    found: set[str] = set()
+    for field in head.fields:
+        key, value = (field.name or b"").strip().lower(), field.value
+        if key == _SUBPROTOCOL:
+            found.update(one.decode("latin-1") for one in _TOKEN.findall(value))
+        elif key in _COOKIES:
+            found.update(part.partition(b"=")[2].strip().decode("latin-1") for part in value.split(b";"))
+        elif is_secret_field(key):
+            scheme, space, rest = value.partition(b" ")
+            found.add((rest if key in _CREDENTIALS and space else scheme + space + rest).decode("latin-1"))
+    query = head.target.decode("latin-1").partition("?")[2]
+    found.update(one.partition("=")[2] for one in query.split("&") if _mask_parameter(one) != one)
+    return frozenset(one for one in found if len(one) >= _LEAST)
+
+
+def mask_line(text: str, values: frozenset[str]) -> str:
+    """A sentence, or a header field that is quoted, without these secrets, its own, and those of URLs."""
+    name, colon, value = text.partition(": ")
+    if colon and re.fullmatch(r"[\w-]+", name, re.ASCII):
+        masked = mask_value(name.encode(), value.encode("utf-8", "surrogateescape"))
+        text = f"{name}: {masked.decode('utf-8', 'surrogateescape')}"
+    return mask_quotes(_URL.sub(lambda match: mask_url(match[0]), text), values)
+
+
+def mask_quotes(text: str, values: frozenset[str]) -> str:
+    """Any text without these secrets, where each stands as a word of its own."""
+    for one in sorted(values, key=len, reverse=True):
+        text = re.sub(rf"(?<!\w){re.escape(one)}(?!\w)", MASK, text)
+    return text
 
 
 def mask_url(url: str) -> str:

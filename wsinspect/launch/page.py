@@ -103,7 +103,7 @@ class PageExamination:
         if serious and (worst is None or serious[0].severity == "error" or self.verdict == "degraded"):
             return serious[0].title
         if worst is not None:
-            return f"{worst.target}: {worst.judgement.headline}"
+            return f"{mask_url(str(worst.target))}: {worst.headline(include_secrets=False)}"
         if self.browser is None:
             return (
                 "Neither the page nor its scripts name a WebSocket; only a browser shows whether it opens one"
@@ -126,8 +126,8 @@ class PageExamination:
         for tried, one in self.examined:
             if tried.was_open and one.judgement.verdict == "failing":
                 yield (
-                    f"{one.target}: the page's own attempt was accepted, the same asked again is refused:"
-                    " a ticket that is good for one time?"
+                    f"{mask_url(str(one.target))}: the page's own attempt was accepted, the same asked again"
+                    " is refused: a ticket that is good for one time?"
                 )
 
     def as_json(self, *, include_secrets: bool) -> dict[str, Any]:

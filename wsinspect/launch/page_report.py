@@ -54,7 +54,10 @@ def _screen(
 ) -> Iterator[str]:
     """The finding of the page or of its worst WebSocket with the fix, and what became of each WebSocket."""
     worst = found.worst
-    ranked = [*found.findings, *(worst.judgement.findings if worst is not None else ())]
+    ranked = [
+        *found.findings,
+        *(worst.findings(include_secrets=include_secrets) if worst is not None else ()),
+    ]
     serious = [one for one in ranked if one.severity != "note"]
     if found.findings and found.findings[0].severity == "note" and serious:
         ranked = [*serious, *(one for one in ranked if one.severity == "note")]

@@ -28,7 +28,7 @@ def loop():
 
 @pytest.fixture(scope="module")
 def port(loop):
-    """A server: `/chat` accepts, `/origin` refuses any Origin, `/token` wants one, all else is 404."""
+    """A server: `/chat` accepts, `/origin` refuses any Origin, `/key` refuses any key, all else is 404."""
 
     def reply(head):
         path = head.target.partition(b"?")[0]
@@ -38,6 +38,9 @@ def port(loop):
             return switching(head)
         if path == b"/origin":
             return http("403 Forbidden", b"\x1b[31mno\x1b[0m")
+        if path == b"/key":
+            key = head.get("x-api-key") or head.target.partition(b"token=")[2]
+            return http("403 Forbidden", b"not this key: " + key) if key else switching(head)
         return http("404 Not Found")
 
     started = serving(replies(reply))
@@ -78,6 +81,19 @@ def test_json_masks_secrets_and_has_what_was_asked(capsys, port) -> None:
     assert "-H 'Cookie: session=***'" in found["curl"]
     _, out, _ = doctor(capsys, url, "--json", "--include-secrets", *options)
     assert "Bearer hidden" in json.loads(out)["probes"][0]["request"]
+
+
+@pytest.mark.parametrize("options", [(), ("--json",), ("-v",)])
+def test_a_secret_that_decides_is_not_printed(capsys, port, options) -> None:
+    """Neither where the doctor quotes the request, nor where the server does."""
+    for given in (("-H", "X-Api-Key: opensesame"), ("--query", "token=opensesame")):
+        url = f"ws://127.0.0.1:{port}/key"
+        code, out, _ = doctor(capsys, url, *given, *options)
+        assert code == 1
+        assert "opensesame" not in out, out
+        assert "***" in out
+    code, out, _ = doctor(capsys, url, "-H", "X-Api-Key: opensesame", "--include-secrets", *options)
+    assert "X-Api-Key: opensesame" in out
 
 
 def test_a_scheme_is_assumed_and_said(capsys) -> None:

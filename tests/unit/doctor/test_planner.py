@@ -233,8 +233,17 @@ def test_a_server_that_takes_all_its_time_is_asked_twice() -> None:
 @pytest.mark.parametrize("path", ["/", "/chat", "/socket.io/?EIO=4&transport=websocket", "/graphql/"])
 def test_a_plan_ends_and_asks_nothing_twice(status, path) -> None:
     extras = Extras(origin="https://app.example", cookies=("a=b",), headers=(("X-A", "1"), ("X-B", "2")))
-    kinds = asked(lambda q: answered(q, status), TARGET._replace(target=path), extras)
+    requests: set[bytes] = set()
+
+    def answer(question: Question) -> ConnectionFacts:
+        requests.add(question.request.partition(b" ")[0])
+        assert question.request.endswith(b"\r\n\r\n")
+        assert (question.value("User-Agent") or "wsinspect-doctor/").startswith("wsinspect-doctor/")
+        return answered(question, status)
+
+    kinds = asked(answer, TARGET._replace(target=path), extras)
     assert len(kinds) == len(set(kinds)) <= MAX_QUESTIONS
+    assert requests == {b"GET"}  # nothing is changed on the server
     assert ("polling" in kinds) == ("socket.io" in path)
 
 

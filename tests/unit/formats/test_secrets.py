@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from wsinspect.formats.secrets import has_secret, mask_head, mask_json, mask_url, mask_value
+from wsinspect.formats.secrets import (
+    has_secret,
+    mask_head,
+    mask_json,
+    mask_line,
+    mask_url,
+    mask_value,
+    secret_values,
+)
+from wsinspect.handshake.heads import RawHead
 
 
 @pytest.mark.parametrize(
@@ -74,3 +83,26 @@ def test_values_in_json():
         "argv": ["--to", "ws://***@a/?key=***"],
         "n": 1,
     }
+
+
+def test_the_secrets_of_a_request_are_found_where_they_are_quoted():
+    head = RawHead.parse(
+        b"GET /chat?room=general&token=hunter2 HTTP/1.1\r\nHost: example.org\r\nCookie: sid=abcdefg; a=b\r\n"
+        b"Authorization: Bearer opensesame\r\nX-Api-Key: some key\r\n"
+        b"Sec-WebSocket-Protocol: chat, bearer.abcdefghij\r\n\r\n"
+    )
+    values = secret_values(head)
+    assert values == {"hunter2", "abcdefg", "opensesame", "some key", "abcdefghij"}
+    for text, masked in (
+        ("body: no such token hunter2!", "body: no such token ***!"),
+        ("hunter25 is another word", "hunter25 is another word"),
+        ("X-Api-Key: k", "X-Api-Key: ***"),
+        ("Origin: https://example.org", "Origin: https://example.org"),
+        (
+            "where the redirect leads: ws://a/?token=x: HTTP/1.1 404",
+            "where the redirect leads: ws://a/?token=***",
+        ),
+        ("some key, opensesame and abcdefg", "***, *** and ***"),
+    ):
+        assert mask_line(text, values).startswith(masked)
+    assert mask_line("X-Four: 1", values) == "X-Four: 1"
