@@ -142,7 +142,8 @@ def _event_lines(detail: Detail, connection: Connection) -> Iterator[str]:
     for event in detail.events():
         if event.kind not in _SHOWN_ELSEWHERE:
             at_ns = event.time_ns - (connection.attempt_ns or event.time_ns)
-            facts = "".join(f", {name} {value}" for name, value in event.detail.items())
+            known = ((name, value) for name, value in event.detail.items() if value is not None)
+            facts = "".join(f", {name} {value}" for name, value in known)
             yield escape(f"At {at_ns / 1e9:.6f} s: {event.kind}{facts}")
 
 

@@ -20,6 +20,7 @@ _TOO_LONG: Final = "expected a file of at most 256 KiB"
 #: Values in a whole file, with each use of an anchor counted; and how deep they may be nested.
 MAX_VALUES: Final = 50_000
 MAX_DEPTH: Final = 32
+_TOO_DEEP: Final = f"expected values nested at most {MAX_DEPTH} deep"
 #: What the YAML reader also raises on odd files; found by the property test.
 _READER_FAILS: Final = (ValueError, RecursionError, AttributeError, TypeError, LookupError, AssertionError)
 
@@ -59,10 +60,12 @@ def read_yaml(text: str, source: str = "") -> Any:
         mark = error.problem_mark or error.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark is not None else (None, None)
         problem = " ".join(str(error.problem or error.context).split())
-        raise FaultError("", f"no YAML: {problem}", line=line, column=column, source=source) from None
+        raise FaultError("", f"not YAML: {problem}", line=line, column=column, source=source) from None
     except (YAMLError, *_READER_FAILS) as error:
         problem = " ".join(str(error).split()) or type(error).__name__
-        raise FaultError("", f"no YAML: {problem}", source=source) from None
+        if isinstance(error, RecursionError):
+            raise FaultError("", _TOO_DEEP, source=source) from None
+        raise FaultError("", f"not YAML: {problem}", source=source) from None
 
 
 def refuse_bomb(document: Any) -> None:
@@ -85,7 +88,7 @@ def _count(value: Any, depth: int, left: list[int]) -> None:
     else:
         return
     if not depth:
-        raise FaultError("", f"expected values nested at most {MAX_DEPTH} deep")
+        raise FaultError("", _TOO_DEEP)
     for part in parts:
         _count(part, depth - 1, left)
 

@@ -66,15 +66,20 @@ def by_rule(connection: Connection) -> str:
 
 
 def close_codes(connection: Connection) -> str:
-    """The close codes of both sides."""
+    """The close codes of both sides; where nobody knows how it ended, what is known."""
     client = _code(connection.client_close_code, connection.client_close_reason)
     server = _code(connection.server_close_code, connection.server_close_reason)
     if not client and not server:
         code = "" if connection.js_code is None else f"{connection.js_code} "
-        return f"{code}no CLOSE"
+        return f"{code}no CLOSE" if _is_end_known(connection) else code.strip() or "end not on record"
     if client == server or not server or not client:
         return client or server
     return f"{client}/{server}"
+
+
+def _is_end_known(connection: Connection) -> bool:
+    """Whether a CLOSE frame that is not there was not sent: bytes may be missing, or a format has none."""
+    return connection.ended_by != "unknown" and not connection.gaps
 
 
 def close_words(code: int | None, reason: str | None) -> str:
@@ -106,10 +111,13 @@ def end_lines(connection: Connection, card: Card | None = None) -> Iterator[Line
     """
     yield [(_end_title(connection), "title")]
     if connection.open_ns is not None:
-        client = close_words(connection.client_close_code, connection.client_close_reason)
-        server = close_words(connection.server_close_code, connection.server_close_reason)
-        yield fact("client sent", client)
-        yield fact("server sent", server)
+        more = "" if _is_end_known(connection) else " on record"
+        for name, code, reason in (
+            ("client sent", connection.client_close_code, connection.client_close_reason),
+            ("server sent", connection.server_close_code, connection.server_close_reason),
+        ):
+            words = close_words(code, reason)
+            yield fact(name, words + more if code is None and reason is None else words)
     if connection.js_code is not None:
         yield fact("JavaScript", javascript_words(connection))
     frames = f"{connection.c2s_frames} c>s, {connection.s2c_frames} s>c"

@@ -9,9 +9,12 @@ import unicodedata
 import zlib
 
 import pytest
+from click.testing import CliRunner
 
 from tests.support import warm
+from tests.support.journals import Script, index, text, write_journal
 from tests.unit.cli.maker import C2S, S2C, CaptureMaker, home
+from wsinspect.cli.main import cli
 from wsinspect.wire.opcodes import Opcode
 
 EVIL = "\x1b]0;owned\x07\x9b31m\u202e\x7f"
@@ -369,3 +372,42 @@ def test_time_is_for_frames(show, capture):
     assert "--time needs a CONNECTION, or a filter for frames" in show(capture, "--time", "utc", code=2)
     assert "--time cannot be combined with --json" in show(capture, 1, "--time", "utc", "--json", code=2)
     assert "--time cannot be combined with --sessions" in show(capture, "--time", "utc", "--sessions", code=2)
+
+
+def test_what_could_not_be_stored_is_said_for_the_capture_and_for_each_connection(tmp_path):
+    script = Script()
+    for number in (1, 2):
+        script.open(number)
+        script.data(number, 1, text(b"hello", masked=False))
+    loss = {"streams": [[1, 1]], "stream_bytes": [4096], "connections": [1]}
+    script.event(0, "unstored", bytes=4096, records=2, reason="No space left on device", **loss)
+    for number in (1, 2):
+        script.now += 5 * 10**9
+        script.end(number, "server")
+    path = tmp_path / "a.db"
+    write_journal(path, script.stop())
+    index(path)
+
+    def run(*arguments):
+        return CliRunner().invoke(cli, ["show", str(path), *arguments], standalone_mode=False)
+
+    listed = run()
+    assert "incomplete; 4.0 KiB could not be stored (No space left on device)" in listed.stderr
+    first, second = listed.stdout.splitlines()[1:]
+    assert first.endswith("end not on record")
+    assert second.endswith("1006 no CLOSE fin by server")
+    lacking, whole = run("1").stdout, run("2").stdout
+    assert "missing       4.0 KiB from the server could not be stored" in lacking
+    assert "server sent   no CLOSE frame on record" in lacking
+    assert "what came later could not be stored" in lacking
+    assert "None" not in lacking
+    assert "missing" not in whole
+    assert "server sent   no CLOSE frame\n" in whole
+    found = json.loads(run("--json").stdout)
+    assert (found["missing"]["unstored_bytes"], found["missing"]["unstored_records"]) == (4096, 2)
+    assert [one["missing"] and one["missing"]["s2c"] for one in found["connections"]] == [
+        {"bytes": 4096},
+        None,
+    ]
+    card = json.loads(run("1", "--json").stdout)["provenance"]
+    assert card["last"]["s2c"]["silence_ns"] is None

@@ -37,7 +37,7 @@ def test_an_error_gets_its_place_once():
 
 @pytest.mark.parametrize("text", ["a: [1", "a: b: c", "\t", "a: &x [*y]", "? : :\n- "])
 def test_what_is_not_yaml_is_one_line(text):
-    with pytest.raises(FaultError, match="no YAML") as caught:
+    with pytest.raises(FaultError, match="not YAML") as caught:
         read_yaml(text, "s.yaml")
     assert "\n" not in str(caught.value)
 
@@ -49,6 +49,18 @@ def test_bombs_are_refused():
         refuse_bomb(read_yaml("\n".join(lines)))
     with pytest.raises(FaultError, match="nested"):
         refuse_bomb(read_yaml("[" * (MAX_DEPTH + 1) + "]" * (MAX_DEPTH + 1)))
+
+
+def test_a_key_that_is_given_twice_is_refused_with_its_place_also_in_json():
+    for text, column in (("a: 1\na: 2", 1), ('{"a": 1,\n "a": 2}', 2)):
+        with pytest.raises(FaultError, match='duplicate key "a"') as caught:
+            read_yaml(text, "s.yaml")
+        assert (caught.value.line, caught.value.column) == (2, column)
+
+
+def test_nesting_without_end_is_refused_in_the_same_words_as_nesting_too_deep():
+    with pytest.raises(FaultError, match=f"nested at most {MAX_DEPTH} deep"):
+        read_yaml("a: " + "[" * 3000)
 
 
 def test_a_file_that_cannot_be_read_is_one_line(tmp_path: Path):

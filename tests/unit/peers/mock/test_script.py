@@ -102,7 +102,7 @@ WRONG = [
     ("headers: {'a b': c}\nscript: [{send: a}]", "headers:", "header fields"),
     ("compress: maybe\nscript: [{send: a}]", "compress:", "true or false"),
     ("name: x", "s.yaml:", "it does nothing"),
-    ("script: [send: a", "s.yaml:", "no YAML"),
+    ("script: [send: a", "s.yaml:", "not YAML"),
     ("script: &a [{send: *a}]", "s.yaml:", ""),
 ]
 

@@ -33,3 +33,13 @@ def test_the_end_of_a_connection_that_lacks_bytes_is_not_the_engine_s_death(conn
     lost = connection._replace(state="lost")
     assert end_words(lost) == "the engine died"
     assert end_words(lost._replace(gaps="c2s=1")) == "its end could not be stored"
+
+
+def test_a_close_that_may_be_among_missing_bytes_was_not_therefore_never_sent(connection):
+    ended = {"ended_by": "server", "how": "fin", "js_code": None}
+    codes = dict.fromkeys(
+        ("client_close_code", "client_close_reason", "server_close_code", "server_close_reason")
+    )
+    cut = connection._replace(**ended, **codes)
+    assert end_words(cut) == "no CLOSE fin by server"
+    assert end_words(cut._replace(gaps="s2c=1")) == "end not on record fin by server"
