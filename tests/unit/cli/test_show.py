@@ -11,8 +11,8 @@ import zlib
 import pytest
 from click.testing import CliRunner
 
-from tests.support import warm
-from tests.support.journals import Script, index, text, write_journal
+from tests.support import journals, warm
+from tests.support.journals import Script, index, write_journal
 from tests.unit.cli.maker import C2S, S2C, CaptureMaker, home
 from wsinspect.cli.main import cli
 from wsinspect.wire.opcodes import Opcode
@@ -378,7 +378,7 @@ def test_what_could_not_be_stored_is_said_for_the_capture_and_for_each_connectio
     script = Script()
     for number in (1, 2):
         script.open(number)
-        script.data(number, 1, text(b"hello", masked=False))
+        script.data(number, 1, journals.text(b"hello", masked=False))
     loss = {"streams": [[1, 1]], "stream_bytes": [4096], "connections": [1]}
     script.event(0, "unstored", bytes=4096, records=2, reason="No space left on device", **loss)
     for number in (1, 2):

@@ -6,10 +6,14 @@ import sys
 from types import FrameType
 from typing import Any
 
+import jsonschema_rs
 import pytest
 
 from wsinspect.control.api import MAX_BODY, MAX_DEPTH, RequestError, _content
 from wsinspect.control.openapi import OPERATIONS, document
+from wsinspect.faults.errors import FaultError
+from wsinspect.faults.kinds import connections, frames
+from wsinspect.faults.rule import Rule
 
 ADD = next(one for one in OPERATIONS if one.id == "add_fault")
 
@@ -62,3 +66,38 @@ def test_the_document_says_null_and_empty_where_they_are_taken():
     raw = schemas["Inject"]["properties"]["raw"]["anyOf"][0]["anyOf"]
     assert raw[0]["minLength"] == 1
     assert all(one["not"] == {"required": ["probability", "toxicity"]} for one in schemas["Rule"]["oneOf"])
+
+
+RULES: list[dict[str, Any]] = [
+    {},
+    {"probability": 0.5},
+    {"toxicity": 0.5},
+    {"probability": 0.5, "toxicity": 0.5},
+    {"toxicity": 2},
+    {"kind": "dorp"},
+]
+#: What a close, an abort, an injected frame and a rule may say, and near ones that they may not.
+BODIES: list[tuple[str, Any, dict[str, Any]]] = [
+    *(("Close", connections.Close, {"to": to}) for to in (None, "both", "client", "server", "", "all", 1)),
+    *(("Close", connections.Close, {"code": code}) for code in (None, 0, 1000, 65535, 65536, -1, "x")),
+    *(("Abort", connections.Abort, {"to": to}) for to in (None, "both", "client", "nobody")),
+    *(("Abort", connections.Abort, {"how": how}) for how in (None, "fin", "rst", "kill")),
+    *(
+        ("Inject", frames.Inject, {"raw": raw})
+        for raw in (None, "", "hex:", "hex:8100", "x", {"hex": ""}, {"hex": "8100"}, {"base64": ""}, 5)
+    ),
+    *(("Inject", frames.Inject, {"payload": data}) for data in (None, "", {"hex": ""}, {"hex": "0"}, [])),
+    *(("Rule", Rule, {"kind": "drop", **rule}) for rule in RULES),
+]
+
+
+@pytest.mark.parametrize(("schema", "kind", "body"), BODIES)
+def test_the_document_allows_what_the_server_takes_and_nothing_else(schema, kind, body):
+    whole = {"$ref": f"#/components/schemas/{schema}", **document()}
+    more = {"direction": "c2s"} if schema == "Inject" else {}
+    try:
+        kind.parse(body)
+        is_taken = True
+    except FaultError:
+        is_taken = False
+    assert jsonschema_rs.is_valid(whole, {**more, **body}) is is_taken
