@@ -49,6 +49,14 @@ async def test_a_narrowed_refusal_leaves_other_requests_alone(spec: str, tmp_pat
             await connect(lab.url())
 
 
+async def test_a_refused_connection_is_refused_to_long_polling_too(tmp_path: Path) -> None:
+    async with echo_engine(tmp_path, "--fault", "refuse_tcp,name=down") as lab:
+        with pytest.raises(ConnectionRefusedError):
+            await _status(lab)
+        await lab.control("DELETE", "/v1/faults/down")
+        assert await _status(lab) == 426
+
+
 @pytest.mark.parametrize("spec", ["hang,for=30s", "blackhole"])
 async def test_silence_answers_no_request_until_the_rule_is_gone(spec: str, tmp_path: Path) -> None:
     async with echo_engine(tmp_path, "--fault", f"{spec},name=silence") as lab:

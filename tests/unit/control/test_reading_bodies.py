@@ -76,6 +76,7 @@ RULES: list[dict[str, Any]] = [
     {"toxicity": 2},
     {"kind": "dorp"},
 ]
+PAYLOADS: list[Any] = [None, "", {"hex": ""}, {"hex": "0"}, []]
 #: What a close, an abort, an injected frame and a rule may say, and near ones that they may not.
 BODIES: list[tuple[str, Any, dict[str, Any]]] = [
     *(("Close", connections.Close, {"to": to}) for to in (None, "both", "client", "server", "", "all", 1)),
@@ -86,7 +87,7 @@ BODIES: list[tuple[str, Any, dict[str, Any]]] = [
         ("Inject", frames.Inject, {"raw": raw})
         for raw in (None, "", "hex:", "hex:8100", "x", {"hex": ""}, {"hex": "8100"}, {"base64": ""}, 5)
     ),
-    *(("Inject", frames.Inject, {"payload": data}) for data in (None, "", {"hex": ""}, {"hex": "0"}, [])),
+    *(("Inject", frames.Inject, {"payload": payload}) for payload in PAYLOADS),
     *(("Rule", Rule, {"kind": "drop", **rule}) for rule in RULES),
 ]
 

@@ -26,3 +26,12 @@ def test_the_presets_of_the_issue_are_there() -> None:
     assert set(preset_names()) == {*hops.split(), *networks.split()}
     with pytest.raises(FaultError, match="did you mean heroku"):
         load_preset("heroko")
+
+
+@pytest.mark.parametrize(
+    ("name", "kinds"), [("offline", {"hang", "blackhole"}), ("server-deploy", {"refuse"})]
+)
+def test_an_outage_of_a_preset_holds_for_every_request(name: str, kinds: set[str]) -> None:
+    outages = {rule.kind: rule.fault for rule in load_preset(name).rules if hasattr(rule.fault, "only")}
+    assert set(outages) == kinds
+    assert {getattr(fault, "only", None) for fault in outages.values()} == {"all"}

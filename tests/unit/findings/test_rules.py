@@ -1,6 +1,7 @@
 """Every rule: traffic that triggers it, traffic that does not, and what its findings have to say."""
 
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -118,3 +119,29 @@ def test_an_end_right_after_the_101_names_the_server_first_where_the_client_had_
         [found] = [one for one in diagnose_connection(facts) if one.id == "WS-DROP-001"]
         assert (found.fault_of, found.confidence, len(found.causes)) == (fault, "medium", 2)
         assert first in found.causes[0].cause
+
+
+@pytest.mark.parametrize(
+    ("host", "permission"),
+    [
+        *((host, "loopback-network") for host in ("127.0.0.1", "[::1]", "localhost")),
+        *((host, "local-network") for host in ("192.168.1.9", "10.1.2.3", "[fe80::1]", "printer.local")),
+    ],
+)
+def test_a_local_server_behind_a_public_page_needs_the_permission_of_its_address(host, permission):
+    (found,) = judge(replace(CASES["WS-TOOL-009"][0][0], host=host))
+    assert f"the permission that a browser asks for: {permission}" in found.evidence
+    assert f'in an iframe: allow="{permission}"' in found.evidence
+    assert "proxy" in found.title
+
+
+@pytest.mark.parametrize(
+    ("software", "words"),
+    [
+        ("haproxy", "h2-workaround-bogus-websocket-clients"),
+        ("cloudflare", "--protocol http2"),
+        ("nginx", "no RFC 8441"),
+    ],
+)
+def test_what_breaks_a_websocket_over_http2_today_has_its_own_fix(software, words):
+    assert words in FIXES["h2"][software]

@@ -235,6 +235,22 @@ def test_events_of_the_engine_are_narrated(tmp_path):
     assert "the clock was set by +2.500 s" in lines[2]
 
 
+def test_what_was_not_recorded_is_a_line_each(tmp_path):
+    """A tunnel passed on unread, a request that only we answered, a client that left without a byte."""
+    script = Script()
+    of = {"tap": "regular", "client": "1.2.3.4:5"}
+    script.event(0, "passed_unread", **of, server="db:5432", sni=None, reason="it is not HTTP", first="\x00")
+    failed = {"method": "GET", "url": "http://h/page", "status": 502, "error": "connection refused"}
+    script.event(0, "request_failed", **of, where="connect", **failed)
+    script.event(0, "client_left", **of, how="fin", ms=3.0)
+    notes = notes_of(tmp_path / "x.db", script)
+    assert [note["event"] for note in notes] == ["passed_unread", "request_failed", "client_left"]
+    unread, answered, left = (human_line(note, 0) for note in notes)
+    assert unread.endswith("1.2.3.4:5 to db:5432 is passed through, not recorded: it is not HTTP")
+    assert answered.endswith("1.2.3.4:5 GET http://h/page: 502, connection refused")
+    assert "1.2.3.4:5 connected and left without sending a byte" in left
+
+
 def frame(**facts: object) -> Note:
     note = {
         "event": "frame",
