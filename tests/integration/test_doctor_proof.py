@@ -398,6 +398,39 @@ def test_what_nginx_refuses_is_said_in_its_words_with_file_and_line(tmp_path) ->
         assert "wsinspect-proof-" not in proof.words
 
 
+REFUSED = [
+    (
+        haproxy_site("http-request del-header Upgrade\n    timeout server 5parsecs"),
+        REMOVED,
+        "unexpected character 'p' in 'timeout server'",
+        "haproxy.cfg:21",
+    ),
+    (
+        apache_site("ProxyPass /ws http://192.0.2.1:3000/ws\n    ProxyTimeout abc"),
+        REMOVED,
+        "Proxy Timeout must be at least 1 second",
+        "httpd.conf:18",
+    ),
+    (
+        caddy_site("header_up -Upgrade\n\t\tflush_interval abc"),
+        REMOVED,
+        "bad duration value 'abc'",
+        "Caddyfile:15",
+    ),
+]
+
+
+@pytest.mark.parametrize(("files", "finding", "words", "place"), REFUSED)
+def test_what_other_hops_refuse_is_said_in_their_words(tmp_path, files, finding, words, place) -> None:
+    """The line is that of the file as it was given, not of what was made of it."""
+    proof = proof_in(tmp_path, files, PLAIN, finding)
+    assert proof.proven is None
+    assert " refuses the configuration: " in proof.words
+    assert words in proof.words
+    assert f"{tmp_path}/{place}" in proof.words
+    assert "wsinspect-proof-" not in proof.words
+
+
 def test_nginx_as_it_is_where_nothing_explains_the_finding(tmp_path) -> None:
     read = read_in(tmp_path, nginx_site(UPGRADED))
     target = parse_target("ws://localhost:8080/ws")[0]

@@ -133,7 +133,7 @@ class HAProxyProver:
         return Setup(
             {"haproxy.cfg": text},
             command,
-            [*command, "-c", "-q"],
+            [*command, "-c"],  # with `-q` it does not say what it refuses
             list(dict.fromkeys(writer.left_out)),
             {"haproxy.cfg": writer.origins},
         )

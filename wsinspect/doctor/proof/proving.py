@@ -267,13 +267,14 @@ class _Run:
             words += f" {lines[lines.index(words) + 1]}"
         for file, origins in setup.origins.items():
             match = re.search(
-                rf"(?:in )?\S*{re.escape(file)}\S*?(?::| line |, line )(\d+)", words
+                rf"(?:in )?\S*{re.escape(file)}\S*?(?::| line |, line )(\d+)\]?", words
             ) or re.search(rf"(?:on )?line (\d+) of \S*{re.escape(file)}", words)
             place = origins[int(match[1])] if match and int(match[1]) < len(origins) else None
             if match and place is not None:
                 words = f"{words[: match.start()].rstrip()} in {place}{words[match.end() :]}"
             else:
                 words += _place_of(words, setup.files[file], origins)
+        words = re.sub(r"^\[ALERT\]\s+(?:\S+ )?\(\d+\) : (?:config : )?", "", words)
         words = re.sub(r"^\d{4}/\S+ \S+ \[\w+\] \d+#\d+: |^\w+: (?=\[)", "", words)
         words = words.replace(f"{folder}/", "").replace(str(folder), "")
         return f"{name} refuses the configuration: {words[:_MAX_WORDS]}"
