@@ -7,7 +7,7 @@ of a transport). Limits are named only where a silence or the age fits one, and 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from wsinspect.findings.evidence import seconds
 from wsinspect.findings.facts import C2S, S2C, ConnectionFacts, EndFact, FrameFact
@@ -69,11 +69,14 @@ class Card(NamedTuple):
     def lines(self) -> Iterator[tuple[str, str]]:
         """Label and words, a fact each; peers chose some of the text."""
         for one in self.last:
-            yield f"last {one.direction.arrow}", _last_words(one, has_gap=one.direction in self.facts.gaps)
+            has_gap = one.direction in self.facts.gaps
+            words_of_it = _last_words(one, has_gap=has_gap, is_all=not self.facts.unrecorded)
+            yield f"last {one.direction.arrow}", words_of_it
         for end in self.legs:
             yield f"{end.side}'s leg", f"{end.how} {_after(self.facts, end.time_ns)}"
         if not self.legs:
-            yield "legs", "no end of a transport was seen"
+            is_recorded = "end" not in self.facts.unrecorded
+            yield "legs", _NO_LEG if is_recorded else "the file's format has no ends of transports"
         for limit in self.limits[:6]:
             yield "fits", words(limit)
         for rule in dict.fromkeys(fault.rule for fault in self.facts.faults):
@@ -83,6 +86,9 @@ class Card(NamedTuple):
             ids = ", ".join(f"#{number}" for number in self.together[:12])
             noun = "connection" if len(self.together) == 1 else "connections"
             yield "with it", f"{len(self.together)} other {noun} ended within 0.5 s: {ids}"
+
+
+_NO_LEG: Final = "no end of a transport was seen"
 
 
 def close_card(facts: ConnectionFacts, together: Sequence[int] = ()) -> Card | None:
@@ -99,7 +105,7 @@ def close_card(facts: ConnectionFacts, together: Sequence[int] = ()) -> Card | N
     if not facts.has_close or facts.server_close_code in (1001, 1006, 1011):
         for ns in sorted(quiet):
             limits += [one for one in matching(ns / 1e9, "idle", "keepalive") if one not in limits]
-        if age is not None:
+        if age is not None and "end" not in facts.unrecorded:
             limits += [one for one in matching(age / 1e9, "lifetime") if one not in limits]
     last = _last_of(facts, C2S), _last_of(facts, S2C)
     return Card(facts, last, facts.ends, tuple(limits), tuple(together))
@@ -111,14 +117,26 @@ def _last_of(facts: ConnectionFacts, direction: Direction) -> LastBytes:
     time_ns = facts.last_ns[direction]
     if opaque and opaque[-1].time_ns >= (time_ns or 0) and opaque[-1].reason != "unfinished-frame":
         time_ns, frame = opaque[-1].time_ns, None
-    is_known = time_ns is not None and facts.end_ns is not None and direction not in facts.gaps
+    is_known = (
+        time_ns is not None
+        and facts.end_ns is not None
+        and direction not in facts.gaps
+        and "end" not in facts.unrecorded  # then the last time is that of the export, or of nothing at all
+    )
     silence = max(0, (facts.end_ns or 0) - (time_ns or 0)) if is_known else None
     return LastBytes(direction, time_ns, silence, frame, opaque[-1].length if opaque else None)
 
 
-def _last_words(one: LastBytes, *, has_gap: bool) -> str:
+def _last_words(one: LastBytes, *, has_gap: bool, is_all: bool) -> str:
+    """What came last.
+
+    Args:
+        is_all: the capture is not imported from a format that lacks control frames.
+    """
+    if one.time_ns is None and has_gap:
+        return "what came could not be stored"
     if one.time_ns is None:
-        return "what came could not be stored" if has_gap else "nothing ever came"
+        return "nothing ever came" if is_all else "no message on record"
     what = f"{one.opaque_length} bytes outside frames"
     if one.frame is not None:
         what = f"{opcode_name(one.frame.opcode)} of {one.frame.length} B, frame {one.frame.id}"

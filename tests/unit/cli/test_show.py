@@ -411,3 +411,24 @@ def test_what_could_not_be_stored_is_said_for_the_capture_and_for_each_connectio
     ]
     card = json.loads(run("1", "--json").stdout)["provenance"]
     assert card["last"]["s2c"]["silence_ns"] is None
+
+
+def test_all_times_of_a_connection_count_from_its_attempt(tmp_path):
+    """Rows, events, ends and the length of it: one zero point, wherever in the capture the attempt was."""
+    script = Script()
+    script.now += 3600 * 10**9
+    script.open(1)
+    script.now += 2 * 10**9
+    script.data(1, 1, journals.text(b"hello", masked=False))
+    script.now += 10**9
+    script.event(1, "gap", direction="c2s", bytes=1, reason="full")
+    script.now += 10**9
+    script.end(1, "server")
+    path = tmp_path / "a.db"
+    write_journal(path, script.stop())
+    index(path)
+    shown = CliRunner().invoke(cli, ["show", str(path), "1"], standalone_mode=False).stdout
+    assert re.search(r"^ +1 +2\.0000\d+ ", shown, re.MULTILINE)
+    assert re.search(r"^At 3\.0000\d+ s: gap", shown, re.MULTILINE)
+    assert re.search(r"^Ended after 4 s:", shown, re.MULTILINE)
+    assert re.search(r"^ +server's leg +fin at 4 s", shown, re.MULTILINE)

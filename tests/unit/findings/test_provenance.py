@@ -82,6 +82,18 @@ def test_of_bytes_that_could_not_be_stored_no_silence_is_claimed():
     assert lines(nothing)[f"last {S2C.arrow}"] == "what came could not be stored"
 
 
+def test_of_what_an_imported_format_does_not_have_nothing_is_claimed():
+    lacks = frozenset(("pings", "end"))
+    facts = replace(cut(frame(1, C2S, 0.1), at=60.1), unrecorded=lacks, ends=(), how=None, ended_by="unknown")
+    said = lines(facts)
+    assert said[f"last {C2S.arrow}"] == "TEXT of 5 B, frame 1"
+    assert said[f"last {S2C.arrow}"] == "no message on record"
+    assert said["legs"] == "the file's format has no ends of transports"
+    made = card(facts).as_json()
+    assert made["limits"] == []
+    assert made["last"]["c2s"]["silence_ns"] is None
+
+
 def test_rules_that_acted_and_what_ended_with_it_are_named():
     faults = (ActedFault("mine", "latency"), ActedFault("mine", "drop"), ActedFault("mine", "drop"))
     facts = replace(cut(at=1.3), faults=faults)
