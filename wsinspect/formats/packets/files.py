@@ -1,7 +1,7 @@
 """pcap and pcapng files as packets, piece by piece, from a disk or out of tcpdump.
 
 pcap: draft-ietf-opsawg-pcap; pcapng: draft-ietf-opsawg-pcapng. Blocks of other kinds are passed over. dpkt's
-readers were tried and know one interface a file, times in floating point, and no TLS secrets.
+reader takes the first interface for all, gives times in floating point, and skips TLS secrets.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """A packet's addresses and its TCP segment.
 
 Ethernet, Linux's cooked captures, loopback and bare IP with nothing in between are read here, because nearly
-all packets are that and dpkt takes ten times as long for each. Everything else (VLAN, MPLS, PPPoE, IPv6 with
-extension headers) is dpkt's to dissect.
+all packets are that and dpkt takes four times as long for each (8.4 and 2.0 us of CPU). All else (VLAN,
+MPLS, PPPoE, IPv6 with extension headers) is dpkt's to dissect.
 """
 
 from __future__ import annotations
