@@ -51,9 +51,12 @@ OBJECT_COLUMNS: Final = (
 )
 _TEXT: Final = 1
 _SECOND_NS: Final = 10**9
+_LONG_NS: Final = 10**11
 #: Number, seconds, milliseconds since the one before, direction and kind, bytes.
 _ROW: Final = "%6d  %10.6f  %8.3f  %s  F···  %7d"
 _LATE_ROW: Final = "%6d  %10.6f  %8.1f  %s  F···  %7d"
+#: After a silence of 100 s and more, where a tenth of a millisecond would take a ninth cell.
+_LONG_ROW: Final = "%6d  %10.6f  %8.0f  %s  F···  %7d"
 #: The milliseconds are not shown where the notes need the room.
 _NARROW_ROW: Final = "%6d  %10.6f  %.0s%s  F···  %7d"
 _TIME: Final = "%10.6f"
@@ -85,7 +88,7 @@ def line_block(
     seen: dict[int, tuple[FrameTable, str]] = {}
     paint = palette.direction if palette.enabled else None
     # the fastest way to write numbers into a line
-    row_of, late_row_of, narrow_row_of = _ROW.__mod__, _LATE_ROW.__mod__, _NARROW_ROW.__mod__
+    row_of, narrow_row_of = _ROW.__mod__, _NARROW_ROW.__mod__
     for frame_id, number, side, bits, time_ns, is_plain, length, data in rows:
         if number not in seen:
             seen[number] = tables(number), with_connection % number if with_connection else ""
@@ -98,13 +101,15 @@ def line_block(
         delta_ns = 0 if before_ns is None else time_ns - before_ns
         table.before_ns = time_ns
         is_text = bits >> 8 & 15 == _TEXT
-        is_late = not -_SECOND_NS < delta_ns < _SECOND_NS
+        form = _ROW
+        if not -_SECOND_NS < delta_ns < _SECOND_NS:
+            form = _LATE_ROW if -_LONG_NS < delta_ns < _LONG_NS else _LONG_ROW
         time: float | str = (time_ns - begin_ns) / 1e9
         if table.clock.kind == RELATIVE:
-            write = narrow_row_of if not table.with_delta else late_row_of if is_late else row_of
+            write = narrow_row_of if not table.with_delta else row_of if form is _ROW else form.__mod__
         else:
             time = table.time_text(time_ns, begin_ns, delta_ns)
-            written = _NARROW_ROW if not table.with_delta else _LATE_ROW if is_late else _ROW
+            written = form if table.with_delta else _NARROW_ROW
             write = written.replace(_TIME, "%s").__mod__
         row = write(
             (

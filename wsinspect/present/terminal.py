@@ -96,5 +96,6 @@ def date_time(time_ns: int) -> str:
 
 
 def milliseconds(interval_ns: int) -> str:
-    """An interval in ms with a precision that fits it."""
-    return f"{interval_ns / 1e6:.3f}" if abs(interval_ns) < 10**9 else f"{interval_ns / 1e6:.1f}"
+    """An interval in ms with a precision that fits it: up to a day, in at most eight cells."""
+    places = 3 if abs(interval_ns) < 10**9 else 1 if abs(interval_ns) < 10**11 else 0
+    return f"{interval_ns / 1e6:.{places}f}"

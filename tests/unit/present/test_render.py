@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -220,3 +221,19 @@ def test_sentences_are_broken_between_words():
     assert list(Palette(False).folded([line], None)) == [
         "  fix        one two three four five six seven eight nine ten"
     ]
+
+
+@pytest.mark.parametrize(
+    ("interval_ns", "expected"),
+    [
+        (999_999_499, "999.999"),
+        (-(10**9), "-1000.0"),
+        (10**11 - 10**5, "99999.9"),
+        (10**11, "100000"),
+        (-(10**11), "-100000"),
+        (86_400 * 10**9, "86400000"),
+    ],
+)
+def test_an_interval_of_up_to_a_day_takes_eight_cells(interval_ns, expected):
+    assert milliseconds(interval_ns) == expected
+    assert len(expected) <= 8
