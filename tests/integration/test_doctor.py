@@ -123,6 +123,13 @@ async def interim(head, reader, writer) -> None:
         await asyncio.sleep(0)
 
 
+async def endless_frame(head, reader, writer) -> None:
+    writer.write(switching(head) + b"\x82\x7f\x7f" + b"\xff" * 7)
+    while not writer.is_closing():
+        writer.write(b"x" * 65536)
+        await writer.drain()
+
+
 async def reset(head, reader, writer) -> None:
     writer.write(switching(head))
     await writer.drain()
@@ -312,6 +319,7 @@ FAULTS = [
         "WS-HS-029",
         "failing",
     ),
+    ("a frame without an end", endless_frame, "/", Extras(), "WS-FR-009", "failing"),
     ("masked frames", accepts(b"\x81\x81\0\0\0\0x"), "/", Extras(), "WS-FR-002", "degraded"),
     ("1008", accepts(close(1008, b"token expired")), "/", Extras(), "WS-CL-008", "failing"),
     ("1011", accepts(close(1011)), "/", Extras(), "WS-CL-011", "failing"),
@@ -738,6 +746,11 @@ def test_a_bomb_is_not_inflated() -> None:
     found = examine_server(always(http("404 Not Found", bomb, Content_Encoding="gzip")), "/")
     assert ids(found) == ["WS-HS-011"]
     assert all(len(one.facts.content) <= 64 * 1024 for one in found.answers)
+
+
+def test_what_is_behind_a_frame_without_an_end_is_not_missed() -> None:
+    """The pong and the CLOSE may be there; nobody can read them."""
+    assert ids(examine_server(endless_frame, "/")) == ["WS-FR-009", "WS-HS-055"]
 
 
 def test_a_server_that_never_stops_talking_is_left() -> None:

@@ -542,6 +542,8 @@ class Attempt:
                     pings = self.talk.received(data, now)
                     if pings and not self.talk.has_client_close:  # RFC 6455 5.5.3: the newest one will do
                         self._say(self.talk.pong(pings[-1], self._asker.key()))
+                if not self._is_over:
+                    self.talk.cut()
 
     # -- the end
 

@@ -23,6 +23,8 @@ Verdict = Literal["healthy", "degraded", "failing", "unreachable"]
 
 #: Findings about what the doctor itself does on purpose.
 _OUR_DOING: Final = frozenset(("WS-DROP-007", "WS-TOOL-001"))
+#: What an answer that did not come is blamed for, where it may be among what was not read.
+_OF_SILENCE: Final = frozenset(("WS-KA-008", "WS-CL-031"))
 #: Rules speak of a tap; here there is none.
 _WORDS: Final = (
     ("a second tap behind it shows the request that arrives there", "--direct URL asks the server behind it"),
@@ -103,7 +105,9 @@ def findings_of(facts: ProbeFacts) -> list[Finding]:
     own = [one for one in diagnose_connection(facts.main.facts) if one.id not in _OUR_DOING]
     own = [_of_our_limits(_with_controls(one, facts), facts.main.facts) for one in own]
     over_http2 = [one for probe in facts.of_kind("h2") for one in _of_http2(probe, facts)]
-    return ranked((*diagnose_probes(facts), *own, *over_http2))
+    is_unread = any(kind == "unread" for kind, _ in facts.main.facts.events)
+    found = (*diagnose_probes(facts), *own, *over_http2)
+    return ranked(one for one in found if not (is_unread and one.id in _OF_SILENCE))
 
 
 def _of_http2(probe: Probe, facts: ProbeFacts) -> list[Finding]:

@@ -46,6 +46,9 @@ class Talk:
         self._frames: list[FrameFact] = []
         self._counts = [0, 0]
         self._sizes = [0, 0]
+        self._framed = [0, 0]
+        self._came_ns = [0, 0]
+        self._is_cut = False
         self._messages: list[MessageFact] = []
         self._opaque: list[OpaqueFact] = []
         self._closes: list[CloseSeen] = []
@@ -68,6 +71,19 @@ class Talk:
     def has_client_close(self) -> bool:
         """Whether we have sent CLOSE."""
         return C2S in self._reasons
+
+    @property
+    def is_unread(self) -> bool:
+        """Whether what the server still had to say, such as a pong, could not be read."""
+        # Inside a frame that is still coming, all that follows has to wait.
+        is_inside = self._framed[S2C] < self._sizes[S2C]
+        closed_ns = next((one.time_ns for one in self._closes if one.direction is C2S), None)
+        is_coming = closed_ns is not None and self._came_ns[S2C] > closed_ns
+        return self._is_cut or self._decoders[S2C].lost is not None or (is_inside and is_coming)
+
+    def cut(self) -> None:
+        """No more is read, however much the server has to say."""
+        self._is_cut = True
 
     def ping(self, key: bytes) -> bytes:
         """A PING frame to send."""
@@ -132,12 +148,15 @@ class Talk:
             "violations": tuple(self._violations()),
             "opaque": tuple(self._opaque[:4]),
             "pings": tuple(self.pings),
+            "events": (("unread", {}),) if self.is_unread else (),
         }
 
     def _take(self, side: Direction, data: bytes, time_ns: int) -> list[Frame]:
         self._sizes[side] += len(data)
+        self._came_ns[side] = time_ns
         batch = self._decoders[side].feed(data, time_ns)
         for frame in batch.frames:
+            self._framed[side] += frame.wire_length
             self._note(side, frame)
         for message in batch.messages:
             if len(self._messages) < MAX_FRAMES:
