@@ -12,6 +12,7 @@ from typing import Any
 
 from wsinspect.capture.missing import Missing, missing
 from wsinspect.capture.queries import count_connections, engine_events
+from wsinspect.capture.queries.facts import is_imported
 from wsinspect.capture.reader import Capture
 from wsinspect.capture.story import Story, story
 from wsinspect.clients.grading import Client
@@ -58,6 +59,7 @@ class Diagnosis:
         missing: what the capture had given up before the rules saw it.
         notes: what the file it was imported from does not have, a line each.
         is_live: an engine is still writing the capture.
+        is_imported: it was made of a format that does not have everything.
         story: what was done on purpose.
         clients: those that have a grade; of a hop, its clients and not the hop itself.
         nothing: set where there was nothing to look at, so that no findings does not mean that all is well.
@@ -71,6 +73,7 @@ class Diagnosis:
     origin_findings: list[Finding] = field(default_factory=list)
     missing: Missing | None = None
     is_live: bool = False
+    is_imported: bool = False
     story: Story | None = None
     clients: tuple[Client, ...] = ()
     nothing: Nothing | None = None
@@ -175,7 +178,7 @@ def _diagnose(
         own = diagnose(capture.query)
         count = count_connections(capture)
         lacks = missing(capture)
-        is_live = capture.is_live
+        is_live, is_partial = capture.is_live, is_imported(capture.query)
         done = story(capture)
         clients = judged_clients(capture)
         why = None if count else _why_nothing(capture, lacks, is_live)
@@ -209,6 +212,7 @@ def _diagnose(
         origin_findings=behind,
         missing=lacks,
         is_live=is_live,
+        is_imported=is_partial,
         story=done,
         clients=tuple(graded),
         nothing=None if count or worse or behind else why,

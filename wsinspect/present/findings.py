@@ -155,7 +155,7 @@ def _all_is_well(result: Any) -> str:
     words = "No problems found"
     if result.missing is not None:
         return f"{words} in what was stored"
-    if result.notes:
+    if result.notes or result.is_imported:
         return f"{words} in what the file contains"
     return f"{words} so far" if result.is_live else words
 

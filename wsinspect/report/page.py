@@ -98,7 +98,8 @@ def verdict_of(findings: Sequence[Finding], diagnosis: Any) -> tuple[str, str, s
             why = diagnosis.nothing
             return "note", "There was nothing to look at", f"{why.reason}. {why.advice}"
         notes = f" {counted(len({one.id for one in findings}), 'note')} below." if findings else ""
-        return "fine", "No problems found", f"{looked} looked at.{notes}"
+        within = " in what the file contains" if diagnosis.is_imported else ""
+        return "fine", f"No problems found{within}", f"{looked} looked at.{notes}"
     others = len({one.id for one in findings if one.severity == worst.severity}) - 1
     more = f" {counted(others, f'more {worst.severity}')} below." if others > 0 else ""
     sure = "" if worst.confidence == "high" else f", with {worst.confidence} confidence"

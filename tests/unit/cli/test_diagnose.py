@@ -104,6 +104,29 @@ def test_a_har_without_a_websocket_is_nothing_to_look_at(tmp_path, entries):
     assert "DevTools" in advice
 
 
+@pytest.mark.parametrize(
+    "messages", [None, [{"type": "send", "time": 1767225600.1, "opcode": 1, "data": "a"}]]
+)
+def test_a_browser_s_file_is_fine_in_what_it_contains_and_no_more(tmp_path, messages):
+    """It has no PING, no CLOSE and no end, and Firefox's has no messages either."""
+    key, accept = "dGhlIHNhbXBsZSBub25jZQ==", "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
+    fields = {"Upgrade": "websocket", "Connection": "Upgrade"}
+    asked = {"Host": "localhost", **fields, "Sec-WebSocket-Key": key, "Sec-WebSocket-Version": "13"}
+    answered = {**fields, "Sec-WebSocket-Accept": accept}
+    entry = json.loads(json.dumps(PAGE))
+    entry["request"] |= {"url": "ws://localhost/", "headers": pairs(asked)}
+    entry["response"] |= {"status": 101, "headers": pairs(answered)}
+    if messages is not None:
+        entry["_webSocketMessages"] = messages
+    out, err = diagnose(tmp_path, har(tmp_path / "page.har", entry))
+    assert out == "No problems found in what the file contains; 1 connection looked at\n"
+    assert ("1 WebSocket without messages" in err) is (messages is None)
+
+
+def pairs(fields):
+    return [{"name": name, "value": value} for name, value in fields.items()]
+
+
 def test_what_was_deleted_is_not_taken_for_healthy(tmp_path):
     path = healthy(tmp_path / "a.db").finish()
     import sqlite3

@@ -145,3 +145,15 @@ def test_a_local_server_behind_a_public_page_needs_the_permission_of_its_address
 )
 def test_what_breaks_a_websocket_over_http2_today_has_its_own_fix(software, words):
     assert words in FIXES["h2"][software]
+
+
+@pytest.mark.parametrize("facts", CASES["WS-TOOL-005"][0])
+def test_the_tap_s_own_part_in_a_failure_comes_first(facts):
+    assert judge(facts)[0].id == "WS-TOOL-005"
+
+
+def test_a_certificate_that_we_refused_says_both_ways_to_take_it():
+    (found,) = judge(CASES["WS-TOOL-007"][0][0])
+    assert found.fault_of == "tool"
+    assert "--ca FILE" in found.fixes[-1].text
+    assert "--insecure" in found.fixes[-1].text

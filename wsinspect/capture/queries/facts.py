@@ -265,9 +265,20 @@ WHERE id IN (SELECT value FROM json_each(?1)) AND NOT coalesce((
 """
 
 
+#: The event comes with the attempt of each connection, so the first few show it.
+_IMPORTED: Final = (
+    "SELECT 1 FROM (SELECT kind FROM event ORDER BY id LIMIT 8) WHERE kind = 'imported' LIMIT 1"
+)
+
+
 def connection_ids(query: Query) -> list[int]:
     """The ids of all connections, ascending."""
     return [row[0] for row in query("SELECT id FROM connection ORDER BY id", ())]
+
+
+def is_imported(query: Query) -> bool:
+    """Whether the capture was made of a format that does not have everything, such as a browser's HAR."""
+    return bool(query(_IMPORTED, ()))
 
 
 def newest_connection_ids(query: Query, count: int) -> list[int]:
