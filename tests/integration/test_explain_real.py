@@ -11,6 +11,7 @@ import socket
 import ssl
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -352,3 +353,45 @@ def test_the_command_reads_a_real_log(tmp_path):
     [one] = json.loads(done.stdout)["explanations"]
     assert (one["situation"], one["path"]) == ("bad-gateway", "/ws?token=1")
     assert shutil.which("nginx")
+
+
+#: A text of Firefox's for the console, what fills it, and the situation that it means; None is no failure.
+FIREFOX = [
+    ("browser/appstrings.properties", "connectionFailure", ("{url}",), "status-other"),
+    ("browser/appstrings.properties", "netInterrupt", ("{url}",), "page-left"),
+    ("csp.properties", "CSPGenericViolation", ("connect-src 'self'", "{url}", "connect-src"), "csp"),
+    ("csp.properties", "CSPROGenericViolation", ("connect-src 'self'", "{url}", "connect-src"), None),
+    ("security.properties", "BlockMixedActiveContent", ("{url}",), "mixed-content"),
+    (
+        "necko.properties",
+        "LocalNetworkAccessPermissionRequired",
+        ("https://a.example", "https://a.example", "192.168.1.5", "192.168.1.5", "80", "WebSocket", "true"),
+        "local-network",
+    ),
+]
+
+
+def firefox_text(file, name):
+    """A text of the Firefox on this machine; its archives are zip files."""
+    program = shutil.which("firefox-esr") or shutil.which("firefox")
+    if program is None:
+        pytest.skip("no Firefox is installed")
+    folder = Path(program).resolve().parent
+    found = []
+    for archive in (folder / "omni.ja", folder / "browser" / "omni.ja"):
+        with zipfile.ZipFile(archive) as content:
+            for one in content.namelist():
+                if one.endswith(file):
+                    lines = content.read(one).decode().splitlines()
+                    found += [line.partition("=") for line in lines]
+    return next(value.strip() for key, _, value in found if key.strip() == name)
+
+
+@pytest.mark.parametrize(("file", "name", "values", "situation"), FIREFOX)
+def test_the_texts_of_the_installed_firefox(file, name, values, situation):
+    url = "wss://chat.example.com/ws"
+    text = firefox_text(file, name)
+    for number, value in enumerate(values, 1):
+        text = text.replace(f"%{number}$S", value.format(url=url)).replace("%S", value.format(url=url))
+    found = explain(read_lines(f"{text} app.js:12:22".encode())).explanations
+    assert [one.situation.name for one in found] == ([situation] if situation else []), text
