@@ -220,6 +220,22 @@ FAULTS = [
     ),
     ("host", unless(same_host, "403 Forbidden", b"Invalid Host"), "/", Extras(), "WS-HS-053", "failing"),
     (
+        "host, with the page of another one",
+        replies(lambda head: page(head) if same_host(head) else echo(head)),
+        "/",
+        Extras(),
+        "WS-HS-053",
+        "failing",
+    ),
+    (
+        "host, hung up on",
+        replies(lambda head: b"" if same_host(head) else echo(head)),
+        "/",
+        Extras(),
+        "WS-HS-053",
+        "failing",
+    ),
+    (
         "connection",
         unless(lambda head: head.get("connection") != b"keep-alive, Upgrade", "400 Bad Request"),
         "/",

@@ -34,8 +34,9 @@ MAX_QUESTIONS: Final = 20
 #: Most attempts to find the header that decides (delta debugging).
 _DELTA: Final = 8
 _SUBPROTOCOLS: Final = 3
-#: Statuses of a server that looks at the host it is asked for.
-_ABOUT_HOST: Final = (400, 403, 404, 421)
+#: Statuses of a server that looks at the host it is asked for; 200 is the page of another one, and None
+#: that it hangs up (nginx: `return 444`).
+_ABOUT_HOST: Final = (200, 400, 403, 404, 421, None)
 _REDIRECTS: Final = (301, 302, 303, 307, 308)
 #: Statuses of a server that may have nothing at this path (Node ws: 400, Starlette: 403), unless its answer
 #: names another reason.
@@ -304,7 +305,7 @@ class Planner:
             yield self._question(
                 "slash", f"{words} a slash at the end of the path", target=self._target.with_path(other)
             )
-        if main.status in _ABOUT_HOST:
+        if main.status in _ABOUT_HOST and main.failed_where != "client":
             yield from self._hosts()
         if main.status in (400, 426):
             both = with_field(self._fields(), "Connection", "keep-alive, Upgrade")
