@@ -130,6 +130,9 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
         ],
         [
             _said_by_the_browser(""),
+            _said_by_the_browser(
+                "Error during WebSocket handshake: Incorrect 'Sec-WebSocket-Accept' header value"
+            ),
             replace(_said_by_the_browser("Invalid frame header"), open_ns=None, status=None),
             replace(_said_by_the_browser("Invalid frame header"), ended_by="proxy"),
             replace(_said_by_the_browser("Invalid frame header"), events=()),

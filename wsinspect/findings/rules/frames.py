@@ -339,6 +339,8 @@ def reported_frame(facts: ConnectionFacts) -> Iterator[Found]:
         error = str(detail.get("error") or "")
         if kind != "reported_error" or not error or facts.ended_by == "proxy":
             continue
+        if "handshake" in error:
+            continue  # the browser did not take the 101, whose headers are there to be judged (WS-HS-024 ...)
         quoted = f"the file's error: {error[:200]!r}"
         if _ABOUT_FRAMES.search(error):
             yield Found(
