@@ -27,7 +27,8 @@ from wsinspect.findings.facts import CaptureFacts, ConnectionFacts, EngineEvent
 from wsinspect.findings.model import Finding
 from wsinspect.findings.page_scan import Scanner
 from wsinspect.findings.registry import diagnose_capture, diagnose_connection, ranked
-from wsinspect.formats.secrets import mask_url
+from wsinspect.formats.secrets import mask_line, mask_url
+from wsinspect.launch.browser.devtools import ConsoleLine
 from wsinspect.launch.browser.programs import Browser, Family, find_browser
 from wsinspect.launch.browser.visiting import PageVisit, Visited, visit_page
 from wsinspect.net import HTTP_SCHEMES
@@ -130,6 +131,21 @@ class PageExamination:
                     " is refused: a ticket that is good for one time?"
                 )
 
+    def shown(self, *, include_secrets: bool) -> tuple[Finding, ...]:
+        """The page's own findings, with no secrets in the URLs that they quote."""
+        if include_secrets:
+            return self.findings
+        return tuple(
+            replace(one, evidence=tuple(mask_line(line, frozenset()) for line in one.evidence))
+            for one in self.findings
+        )
+
+    def console(self, *, include_secrets: bool) -> tuple[ConsoleLine, ...]:
+        """What the console said, in the same way."""
+        if include_secrets:
+            return self.visited.lines
+        return tuple(one._replace(text=mask_line(one.text, frozenset())) for one in self.visited.lines)
+
     def as_json(self, *, include_secrets: bool) -> dict[str, Any]:
         """The object of `--json`; each WebSocket in `attempts` is the object of a URL's examination."""
         return {
@@ -137,9 +153,9 @@ class PageExamination:
             "headline": self.headline,
             "page": self.url if include_secrets else mask_url(self.url),
             "browser": self.browser,
-            "findings": [finding_object(one) for one in self.findings],
+            "findings": [finding_object(one) for one in self.shown(include_secrets=include_secrets)],
             "notes": list(self.notes()),
-            "console": [one._asdict() for one in self.visited.lines],
+            "console": [one._asdict() for one in self.console(include_secrets=include_secrets)],
             "sockets": [
                 {**one._asdict(), "url": one.url if include_secrets else mask_url(one.url)}
                 for one in self.visited.sockets

@@ -55,7 +55,7 @@ def _screen(
     """The finding of the page or of its worst WebSocket with the fix, and what became of each WebSocket."""
     worst = found.worst
     ranked = [
-        *found.findings,
+        *found.shown(include_secrets=include_secrets),
         *(worst.findings(include_secrets=include_secrets) if worst is not None else ()),
     ]
     serious = [one for one in ranked if one.severity != "note"]
@@ -63,7 +63,9 @@ def _screen(
         ranked = [*serious, *(one for one in ranked if one.severity == "note")]
     lines = [truncate(one, columns - 2) for one in _sockets(found, include_secrets=include_secrets)]
     sockets = list(_block("WebSockets of the page", lines[:_SOCKETS], palette))
-    console = list(_block("Console", list(_console(found.visited.lines))[:_CONSOLE], palette))
+    console = list(
+        _block("Console", list(_console(found.console(include_secrets=include_secrets)))[:_CONSOLE], palette)
+    )
     notes = list(_block("Notes", map(escape, found.notes()), palette))
     yield from screen_lines(
         ranked,
@@ -82,10 +84,10 @@ def _whole(
     is_verbose: bool,
     columns: int | None,
 ) -> Iterator[str]:
-    for one in found.findings:
+    for one in found.shown(include_secrets=include_secrets):
         yield from palette.folded(finding_lines([one], noun="connection"), columns)
         yield ""
-    yield from _block("Console", _console(found.visited.lines), palette)
+    yield from _block("Console", _console(found.console(include_secrets=include_secrets)), palette)
     yield from _block("WebSockets of the page", _sockets(found, include_secrets=include_secrets), palette)
     yield from _block("Notes", map(escape, found.notes()), palette)
     for _, examined in found.examined:

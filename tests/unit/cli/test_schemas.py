@@ -1,6 +1,7 @@
 """docs/schemas/: each command that prints JSON has a schema, and what it really prints fits."""
 
 import json
+from dataclasses import replace
 
 import click
 import jsonschema_rs
@@ -11,6 +12,9 @@ from tests.support.doctor_lab import examine_server, http, replies, switching
 from tests.support.schemas import COMMANDS, FOLDER, fits, problems, schema
 from tests.unit.cli.maker import C2S, S2C, CaptureMaker, home
 from wsinspect.cli.main import cli
+from wsinspect.launch.browser.devtools import ConsoleLine, Socket
+from wsinspect.launch.browser.visiting import Visited
+from wsinspect.launch.page import PageExamination, Tried
 from wsinspect.present.terminal import json_line
 from wsinspect.wire.opcodes import Opcode
 
@@ -111,6 +115,26 @@ def test_doctor(name):
     found = examine_server(replies(reply))
     for include_secrets in (True, False):
         fits("doctor", json_line(found.as_json(include_secrets=include_secrets)))
+
+
+@pytest.mark.parametrize("browser", ["chromium", None])
+def test_doctor_of_a_page(browser):
+    found = examine_server(replies(lambda head: http("404 Not Found", b"no")))
+    tried = Tried(target=found.target, was_open=False)
+    page = PageExamination(
+        url="http://127.0.0.1/?token=opensesame",
+        browser=browser,
+        visited=Visited(
+            lines=(ConsoleLine("error", "javascript", "to 'ws://h/?token=opensesame' failed"),),
+            sockets=(Socket(url="ws://127.0.0.1/?token=opensesame", status=404, error=None),),
+        ),
+        findings=found.judgement.findings,
+        examined=((tried, found),),
+        why_read=None if browser else "no browser was found",
+    )
+    for one in (page, replace(page, examined=(), findings=())):
+        fits("doctor", json_line(one.as_json(include_secrets=True)))
+        assert "opensesame" not in json_line(one.as_json(include_secrets=False))
 
 
 def test_small_commands(tmp_path):
