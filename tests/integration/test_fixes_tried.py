@@ -879,6 +879,10 @@ UNTRIED = {
     ("reload", "envoy"): "an argument of the program, for a restart that hands sockets over",
     ("waf", "*"): "no such firewall is installed",
     ("buffering", "*"): "changes when data comes, not whether",
+    (
+        "sni",
+        "*",
+    ): "a certificate for the name comes first, and the line is where a TLS listener has it",
 }
 
 

@@ -185,10 +185,9 @@ class _Session:
         except UsageError:
             await talk.finish()
             raise
-        by_us = socket.codes.theirs is None
         outcome.has_aborted = socket.has_aborted
         await talk.finish()
-        outcome.end = ending(socket, by_us=by_us)
+        outcome.end = ending(socket)
         shows.ended(outcome.end)
         return outcome
 

@@ -95,6 +95,7 @@ class Socket(Listener):
         ended: "fin" or "rst" once the peer's side of the transport has ended, or ours was aborted.
         is_lost: the peer's bytes make no sense any more.
         has_aborted: we have ended the connection with an RST.
+        has_closed_first: our CLOSE was sent before the peer's came.
         changed: set whenever a frame came or the end.
     """
 
@@ -116,6 +117,7 @@ class Socket(Listener):
         self.ended: str | None = None
         self.is_lost = False
         self.has_aborted = False
+        self.has_closed_first = False
         self.changed = asyncio.Event()
         self.said = b""
         self._conduit = conduit
@@ -206,6 +208,7 @@ class Socket(Listener):
     def close(self, code: int | None, reason: str) -> None:
         """Begin the closing handshake, once."""
         if self.codes.ours is None and self.ended is None:
+            self.has_closed_first = self.codes.theirs is None
             self.codes.ours = code, reason
             self._write(Opcode.CLOSE, b"" if code is None else code.to_bytes(2, "big") + reason.encode())
 

@@ -186,9 +186,9 @@ class Ending:
         return self.server is None
 
 
-def ending(socket: Socket, *, by_us: bool) -> Ending:
+def ending(socket: Socket) -> Ending:
     """The facts of a connection that is over."""
-    return Ending(by_us, socket.codes.theirs, socket.codes.ours, socket.ended)
+    return Ending(socket.has_closed_first, socket.codes.theirs, socket.codes.ours, socket.ended)
 
 
 def _file(command: SayFile) -> tuple[Opcode, bytes]:
