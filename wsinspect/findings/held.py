@@ -213,8 +213,18 @@ class Vanishing(NamedTuple):
 
 
 def vanishing(held: Sequence[Held]) -> Vanishing | None:
-    """The silence after which a connection is gone and nobody says so; None where none was."""
-    vanished = [one for one in held if one.how == "vanished"]
+    """The silence after which a connection is gone and nobody says so; None where none was.
+
+    Where others were ended at the same silence, somebody does say so: a PING that meets that end on its way
+    is answered with a reset, or not at all.
+    """
+    ended = [one.last.any for one in held if one.has_ended]
+    vanished = [
+        one
+        for one in held
+        if one.how == "vanished"
+        and not any(abs(one.last.any - end) <= tolerance_ns(max(one.last.any, end)) for end in ended)
+    ]
     if not vanished or any(one.way not in QUIET for one in vanished):
         return None
     most = min(one.last.any for one in vanished)

@@ -85,6 +85,13 @@ def test_a_silence_after_which_nobody_is_there_lies_between_two_lengths():
     assert vanishing(IDLE.held) is None
 
 
+def test_a_ping_that_meets_an_end_on_its_way_is_not_a_silence_after_which_nobody_is_there():
+    """The server's timer strikes while our PING is under way: its FIN and our PING's reset are one end."""
+    met = [held("silent", 2.5, "fin"), held("waits", 2.7, "vanished"), held("messages")]
+    assert vanishing(met) is None
+    assert vanishing([held("silent", 2.5, "fin"), held("waits", 9, "vanished"), held("messages")]) is not None
+
+
 def test_how_often_the_server_speaks_by_itself():
     assert own_interval_ns(IDLE.held) is None
     longest = Gaps(7 * SECOND, 7 * SECOND, 7 * SECOND)
