@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wsinspect.errors import UsageError
+from wsinspect.net import browser_like_context
 
 if TYPE_CHECKING:  # a tenth of a second that a `ws` URL does not need
     from cryptography import x509
@@ -52,7 +53,7 @@ def trusting(files: Sequence[Path]) -> ssl.SSLContext:
     """
     import certifi
 
-    context = ssl.create_default_context()
+    context = browser_like_context()
     context.load_verify_locations(certifi.where())
     for file in files:
         try:

@@ -15,6 +15,7 @@ from wsinspect.capture.records import Connection
 from wsinspect.errors import LocalError
 from wsinspect.handshake.heads import RawHead
 from wsinspect.handshake.negotiation import negotiate
+from wsinspect.net import browser_like_context
 from wsinspect.replay.common.conduit import Conduit
 from wsinspect.replay.common.handshake import Policy, Request, Target, build_request, was_masked
 from wsinspect.replay.common.http2 import Http2Session, Negotiated
@@ -69,7 +70,7 @@ def tls_context(options: ClientOptions, protocols: list[str]) -> ssl.SSLContext:
         LocalError: the authorities cannot be read.
     """
     try:
-        context = ssl.create_default_context(cafile=options.ca_file)
+        context = browser_like_context(options.ca_file)
     except (OSError, ssl.SSLError) as error:
         raise LocalError(f"cannot read {options.ca_file}: {error}") from None
     if options.insecure:
