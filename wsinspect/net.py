@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
-
-if TYPE_CHECKING:
-    import ssl
-    from os import PathLike
 
 LOOPBACK: Final = "127.0.0.1"
 DEFAULT_PORTS: Final = {"http": 80, "https": 443, "ws": 80, "wss": 443}
@@ -102,25 +98,6 @@ def parse_endpoint(text: str) -> Endpoint:
         raise ValueError(f"{text!r}: port 0 cannot be connected to")
     scheme = HTTP_SCHEMES[parts.scheme]
     return Endpoint(scheme, host, DEFAULT_PORTS[scheme] if port is None else port)
-
-
-def browser_like_context(ca_file: str | PathLike[str] | None = None) -> ssl.SSLContext:
-    """A client's TLS context that judges certificates as browsers do.
-
-    Python 3.13 began to demand what RFC 5280 has of extensions (`VERIFY_X509_STRICT`), such as an Authority
-    Key Identifier. Browsers do not, nor does mitmproxy, and the authorities that people make at home lack it.
-
-    Args:
-        ca_file: authorities to trust in the place of the system's.
-
-    Raises:
-        OSError, ssl.SSLError: `ca_file` cannot be read.
-    """
-    import ssl
-
-    context = ssl.create_default_context(cafile=ca_file)
-    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
-    return context
 
 
 def bracketed(host: str) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wsinspect.errors import UsageError
-from wsinspect.net import browser_like_context
+from wsinspect.tls import browser_like_context
 
 if TYPE_CHECKING:  # a tenth of a second that a `ws` URL does not need
     from cryptography import x509

@@ -15,13 +15,13 @@ from wsinspect.capture.records import Connection
 from wsinspect.errors import LocalError
 from wsinspect.handshake.heads import RawHead
 from wsinspect.handshake.negotiation import negotiate
-from wsinspect.net import browser_like_context
 from wsinspect.replay.common.conduit import Conduit
 from wsinspect.replay.common.handshake import Policy, Request, Target, build_request, was_masked
 from wsinspect.replay.common.http2 import Http2Session, Negotiated
 from wsinspect.replay.common.report import ConnectionReport, OnDivergence
 from wsinspect.replay.common.script import has_compressed
 from wsinspect.replay.common.values import Place
+from wsinspect.tls import browser_like_context
 from wsinspect.units import SECOND, format_duration
 from wsinspect.wire.deflate import DeflateParams
 from wsinspect.wire.opcodes import Direction
