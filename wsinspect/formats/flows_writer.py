@@ -39,7 +39,7 @@ class FlowsWritten(NamedTuple):
         truncated: messages that the capture does not hold all of.
         not_inflated: messages whose compressed bytes stand for them.
         left_out: messages beyond what one flow may hold.
-        without_request: connections of which there is no request, and so no flow.
+        without_request: connections whose request is missing, so that no flow can be made.
     """
 
     connections: int

@@ -161,7 +161,7 @@ def parse_subprotocols(texts: Sequence[str]) -> list[str]:
     """Names, several by comma (RFC 6455 section 4.1: tokens, each once).
 
     Raises:
-        UsageError: one is no token, or is there twice.
+        UsageError: one is not a token, or is given twice.
     """
     names = [name.strip() for text in texts for name in text.split(",")]
     for name in names:

@@ -177,7 +177,7 @@ class JsonTree:
     # -- rows
 
     def _rows_from(self, node: Node, number: int = 0, *, is_begun: bool = False) -> Iterator[_Row]:
-        """The rows of a tree in order; `is_begun` goes on behind a container's own first row."""
+        """The rows of a tree in order; `is_begun` continues after a container's own first row."""
         stack: list[tuple[Node, int]] = []
         here: Node | None = node
         try:

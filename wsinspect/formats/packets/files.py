@@ -229,7 +229,7 @@ _LATEST_NS: Final = 1 << 62
 
 
 def _time_ns(units: int, its: _Interface) -> int:
-    """What an interface's units are in nanoseconds; 0 where that is no time."""
+    """What an interface's units are in nanoseconds; 0 where it cannot be read as a time."""
     if its.units_per_second == 1_000_000:
         time_ns = units * 1000 + its.offset_ns
     else:

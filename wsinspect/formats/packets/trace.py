@@ -176,7 +176,7 @@ def import_trace(
         progress: called with the number of bytes read.
 
     Raises:
-        CaptureError: it is no trace, or damaged.
+        CaptureError: it is not a trace, or damaged.
         OSError: it cannot be read.
     """
     name = "stdin" if str(source) == "-" else str(source)

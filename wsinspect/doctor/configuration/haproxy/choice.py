@@ -25,7 +25,7 @@ class Found:
 
     Attributes:
         frontend: where it comes in; a `listen` is its backend, too.
-        backend: where it goes on to; None if it is answered before, or nobody knows.
+        backend: where it is forwarded to; None where it is answered before, or nobody knows.
         possible: answers by conditions that are not known here, and where it is passed to.
     """
 
@@ -37,7 +37,7 @@ class Found:
 
 
 def meets(tree: Tree, target: Target) -> tuple[Found, list[Defect]] | None:
-    """What a URL meets, and what is wrong on the way, in its order; None if there is no frontend."""
+    """What a URL meets, and what is wrong on the way, in its order; None without a frontend."""
     unsure: list[str] = []
     frontend = _frontend(tree, target, unsure)
     if frontend is None:
