@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.engine import Engine
 from tests.support.hops import LOOPBACK, NGINX_GOOD, nginx
-from tests.support.sandwich_lab import echo_server, play, talk
+from tests.support.sandwich_lab import echo_server, play, standing, talk
 from tests.support.small_servers import free_port
 from wsinspect.capture.reader import Capture
 
@@ -67,7 +67,7 @@ def test_findings_name_the_line_while_traffic_passes(tmp_path: Path) -> None:
         return engine
 
     engine = asyncio.run(run())
-    (found,) = [one for one in engine.events if one["event"] == "finding" and one["id"] == "WS-HS-101"]
+    (found,) = [one for (rule, _), one in standing(engine.events).items() if rule == "WS-HS-101"]
     fix = found["fixes"][0]
     assert fix["file"] == str(tmp_path / "hop" / "nginx.conf")
     assert "+    proxy_set_header Upgrade $http_upgrade;" in fix["diff"]

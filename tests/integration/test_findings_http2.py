@@ -10,7 +10,7 @@ from tests.support.certs import make_certificates
 from tests.support.engine import Engine
 from tests.support.h2_client import H2Client
 from tests.support.hops import LOOPBACK, NGINX_GOOD, haproxy, nginx
-from tests.support.sandwich_lab import afterwards, echo_server, stored, told
+from tests.support.sandwich_lab import afterwards, echo_server, standing, stored, told
 from tests.support.small_servers import free_port
 from wsinspect.capture.reader import Capture
 
@@ -151,7 +151,7 @@ def test_a_hop_that_does_not_pass_the_announcement_on(tmp_path, certificates):
         run.wait_for_event("finding", id="WS-H2-002")
         run.stop()
     assert "WS-H2-002" in h2_findings(run)
-    (one,) = (e for e in run.events if e["event"] == "finding" and e["id"] == "WS-H2-002")
+    (one,) = (e for (rule, _), e in standing(run.events).items() if rule == "WS-H2-002")
     assert one["hop"] == "the hop between edge and origin"
 
 

@@ -12,7 +12,7 @@ from websockets.exceptions import WebSocketException
 from tests.support.engine import Engine
 from tests.support.hops import LOOPBACK
 from tests.support.journals import need
-from tests.support.sandwich_lab import afterwards, stored, told
+from tests.support.sandwich_lab import afterwards, standing, stored, told
 from wsinspect.capture.reader import Capture
 from wsinspect.diagnosis.facts import FactReader
 
@@ -82,7 +82,7 @@ def test_ends_that_a_stopped_engine_read_at_once_are_no_cluster(tmp_path):
     found = afterwards(engine.capture)
     assert found == stored(engine.capture) == told(engine.events)
     assert {rule for rule, _ in found} == {"WS-DROP-006"}
-    findings = [event for event in engine.events if event["event"] == "finding"]
+    findings = standing(engine.events).values()
     for one in findings:
         assert [line for line in one["evidence"] if line.startswith("this proxy got no CPU for up to 2")]
 

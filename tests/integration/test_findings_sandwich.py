@@ -15,7 +15,7 @@ from websockets.exceptions import WebSocketException
 from tests.support.engine import Engine
 from tests.support.hops import LOOPBACK
 from tests.support.relay_hop import relay_hop
-from tests.support.sandwich_lab import afterwards, stored, told
+from tests.support.sandwich_lab import afterwards, standing, stored, told
 from tests.support.small_servers import free_port
 from tests.support.ticking import COUNT, all_closed, client, ticker
 from wsinspect.capture.reader import Capture
@@ -32,10 +32,10 @@ class Run:
 
     @property
     def ids(self):
-        return sorted(one["id"] for one in self.events if one["event"] == "finding")
+        return sorted(rule for rule, _ in standing(self.events))
 
     def finding(self, rule):
-        (one,) = (one for one in self.events if one["event"] == "finding" and one["id"] == rule)
+        (one,) = (one for (found, _), one in standing(self.events).items() if found == rule)
         return one
 
     def pairs(self):

@@ -13,7 +13,7 @@ from tests.support.engine import Engine
 from tests.support.h2_lab import frame, rows
 from tests.support.h2_peers import h2_client
 from tests.support.hops import LOOPBACK, haproxy
-from tests.support.sandwich_lab import afterwards, echo, stored, told
+from tests.support.sandwich_lab import afterwards, echo, standing, stored, told
 from tests.support.small_servers import free_port
 from wsinspect.capture.reader import Capture
 from wsinspect.diagnosis.hops import Hop
@@ -95,7 +95,7 @@ def play(folder, certificates, paths, *, frontend="", backend=""):
     assert told(engine.events) == stored(engine.capture) == afterwards(engine.capture)
     with Capture.open(engine.capture) as capture:
         pairs = list(Hop(capture.query).pairs())
-    found = sorted((one["id"], one["fault_of"]) for one in engine.events if one["event"] == "finding")
+    found = sorted((one["id"], one["fault_of"]) for one in standing(engine.events).values())
     return SimpleNamespace(outcomes=outcomes, pairs=pairs, found=found, run=engine)
 
 

@@ -120,13 +120,19 @@ def play(
 
 def told(events: Sequence[dict[str, Any]]) -> set[tuple[str, int | None]]:
     """The findings that `run` printed, without those that a later one replaced or that were withdrawn."""
-    said: set[tuple[str, int | None]] = set()
+    return set(standing(events))
+
+
+def standing(events: Sequence[dict[str, Any]]) -> dict[tuple[str, int | None], dict[str, Any]]:
+    """The events of those findings: of one that was said again because something became known, the last."""
+    said: dict[tuple[str, int | None], dict[str, Any]] = {}
     for event in events:
         if event["event"] == "withdrawn":
-            said.discard((event["id"], event["connection"]))
+            said.pop((event["id"], event["connection"]), None)
         if event["event"] == "finding":
-            said -= {(one["id"], one["connection"]) for one in event.get("replaces", ())}
-            said.add((event["id"], event["connection"]))
+            for one in event.get("replaces", ()):
+                said.pop((one["id"], one["connection"]), None)
+            said[event["id"], event["connection"]] = event
     return said
 
 

@@ -17,6 +17,7 @@ from wsinspect.faults.scenario import Scenario
 from wsinspect.faults.seeded import Chance
 from wsinspect.faults.stages.messages import OPCODES
 from wsinspect.proxy.faulting import FaultController, LinkFaults
+from wsinspect.proxy.faulting_handshakes import HandshakeFaults
 from wsinspect.proxy.recording import Recording
 from wsinspect.version import __version__
 from wsinspect.wire.opcodes import Direction
@@ -40,11 +41,13 @@ class Controlled:
     def __init__(
         self,
         controller: FaultController,
+        handshakes: HandshakeFaults,
         recording: Recording,
         listeners: list[dict[str, Any]],
         shut_down: Callable[[], None],
     ) -> None:
         self._controller = controller
+        self._handshakes = handshakes
         self._recording = recording
         self._listeners = listeners
         self._shut_down = shut_down
@@ -137,6 +140,7 @@ class Controlled:
             self._controller.start_phases()
 
     async def rules_in_effect(self) -> None:
+        await self._handshakes.listeners_set()
         await self._controller.windows_known(_PATIENCE_SECONDS)
 
     def unwritten_bytes(self) -> int:

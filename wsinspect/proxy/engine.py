@@ -13,7 +13,7 @@ import json
 import logging
 import os
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -146,7 +146,7 @@ class EngineMaster(mitmproxy_master.Master):
     """mitmproxy's master with the addons a proxy needs, and none that keeps or edits flows."""
 
     def __init__(
-        self, opts: options.Options, on_running: Callable[[], None], descriptors: DescriptorWatch
+        self, opts: options.Options, on_running: Callable[[], Awaitable[None]], descriptors: DescriptorWatch
     ) -> None:
         super().__init__(opts)
         self.addons = Addons(self)
@@ -172,7 +172,7 @@ class EngineMaster(mitmproxy_master.Master):
                 stock(loop, context)
 
         loop.set_exception_handler(handle)
-        self._on_running()
+        await self._on_running()
 
 
 class _TlsConfig(tlsconfig.TlsConfig):
@@ -295,7 +295,7 @@ class _Engine:
 
     # Running
 
-    def _on_running(self) -> None:
+    async def _on_running(self) -> None:
         """The listeners are up, or one of them failed."""
         instances = list(self.master.proxyserver.servers)
         for tap, instance in zip(self.taps, instances, strict=True):
@@ -325,6 +325,7 @@ class _Engine:
         )
         self.recording.event(events.Listening(listeners=listeners))
         self.handshake_faults.start()
+        await self.handshake_faults.listeners_set()
         scenario = self.options.board.scenario
         if scenario is not None and scenario.start == "now":
             self.controller.start_phases()
@@ -343,7 +344,13 @@ class _Engine:
         where = self.options.control
         if where is None:
             return None
-        controlled = Controlled(self.controller, self.recording, listeners, self.master.should_exit.set)
+        controlled = Controlled(
+            self.controller,
+            self.handshake_faults,
+            self.recording,
+            listeners,
+            self.master.should_exit.set,
+        )
         self.control = ControlServer(controlled, where.host, where.port, where.token_file)
         return self.control.facts()
 

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import fnmatch
 from collections.abc import Awaitable, Iterable, Sequence
-from typing import Any
+from typing import Any, Final
 
 from mitmproxy import connection, ctx, http, tls
 from mitmproxy.net.http import http1, status_codes
@@ -32,6 +32,8 @@ from wsinspect.vocabulary import events
 #: A TLS alert record of TLS 1.2, which every client reads: type, version, length, level "fatal".
 _ALERT = b"\x15\x03\x03\x00\x02\x02"
 _RESPONSE_KINDS = (handshakes.BadAccept,)
+#: How long a change of rules waits for a listener to close or open.
+_PATIENCE_SECONDS: Final = 5.0
 _OUTAGES = (handshakes.Refuse, handshakes.Hang, connections.Blackhole)
 
 
@@ -141,6 +143,11 @@ class HandshakeFaults:
         task = asyncio.get_running_loop().create_task(self._set_listeners())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    async def listeners_set(self, seconds: float = _PATIENCE_SECONDS) -> None:
+        """Wait until listeners are open and closed as the rules of this moment want it, at most so long."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=seconds)
 
     async def _set_listeners(self) -> None:
         """Close and open listeners as the armed rules want it, and look again when that changes."""
