@@ -7,7 +7,15 @@ sent it: whoever shows it escapes it.
 """
 
 from wsinspect.decoders.model import Decoded, Decoder, Payload
-from wsinspect.decoders.registry import decode, decoders_for, known, register, summary, unregister
+from wsinspect.decoders.registry import (
+    decode,
+    decoders_for,
+    known,
+    register,
+    summary,
+    summary_signs,
+    unregister,
+)
 
 __all__ = [
     "Decoded",
@@ -18,5 +26,6 @@ __all__ = [
     "known",
     "register",
     "summary",
+    "summary_signs",
     "unregister",
 ]

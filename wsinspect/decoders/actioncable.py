@@ -77,4 +77,12 @@ def _summary(payload: Payload) -> str | None:
     return f"{kind or 'broadcast'}{' ' + channel[1] if channel else ''}"
 
 
-DECODER: Final = Decoder("actioncable", _fits, _lines, _summary)
+DECODER: Final = Decoder(
+    "actioncable",
+    _fits,
+    _lines,
+    _summary,
+    is_named=lambda subprotocol, _: (subprotocol or "").startswith("actioncable"),
+    begins=b"{",
+    signs=(b"channel",),
+)

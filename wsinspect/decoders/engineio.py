@@ -163,4 +163,6 @@ def _summary(payload: Payload) -> str | None:
     return words + (f" +{packet.attachments} binary" if packet.attachments else "")
 
 
-DECODER: Final = Decoder("socket.io", _fits, _lines, _summary)
+DECODER: Final = Decoder(
+    "socket.io", _fits, _lines, _summary, is_named=lambda _, path: is_engineio_path(path), begins=b"04"
+)

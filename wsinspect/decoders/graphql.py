@@ -107,4 +107,12 @@ def _plain(text: str) -> str:
         return text
 
 
-DECODER: Final = Decoder("graphql", _fits, _lines, _summary)
+DECODER: Final = Decoder(
+    "graphql",
+    _fits,
+    _lines,
+    _summary,
+    is_named=lambda subprotocol, _: subprotocol in (NEW, OLD),
+    begins=b"{",
+    signs=(b"connection_",),
+)

@@ -69,6 +69,10 @@ class Decoder:
         summary: the payload in a few words; None where there is nothing to say. It may be given a payload
             that is not whole.
         is_sure: whether `fits` leaves little doubt, so that this is the view to begin with.
+        is_named: whether an agreed subprotocol and a path name it, or may: `fits` is asked about each then.
+        begins: the first bytes of payloads that are its own though nothing names it. None: `fits` is asked
+            about each.
+        signs: one of these is in each of those payloads; empty: nothing is sure to be.
     """
 
     name: str
@@ -76,6 +80,18 @@ class Decoder:
     lines: Callable[[Payload], Iterator[str]]
     summary: Callable[[Payload], str | None]
     is_sure: bool = True
+    is_named: Callable[[str | None, str], bool] = lambda subprotocol, path: False
+    begins: bytes | None = None
+    signs: tuple[bytes, ...] = ()
+
+    def signs_in(self, subprotocol: str | None, path: str, first: bytes) -> tuple[bytes, ...] | None:
+        """One of these is in a payload that it fits and that has this first byte (empty: that has no bytes).
+
+        None: no payload that begins so is its own.
+        """
+        if self.begins is None or self.is_named(subprotocol, path):
+            return ()
+        return self.signs if first and first in self.begins else None
 
 
 def field(name: str, value: object) -> str:

@@ -219,4 +219,11 @@ def _summary(payload: Payload) -> str | None:
     return " ".join(words[:3]) + (f" +{len(words) - 3} more" if len(words) > 3 else "")
 
 
-DECODER: Final = Decoder("mqtt", _fits, _lines, _summary)
+DECODER: Final = Decoder(
+    "mqtt",
+    _fits,
+    _lines,
+    _summary,
+    is_named=lambda subprotocol, _: subprotocol in _SUBPROTOCOLS,
+    begins=b"\x10",
+)

@@ -103,4 +103,6 @@ def _summary(payload: Payload) -> str | None:
     return f"{found['event']} {found['topic']}{ref}"
 
 
-DECODER: Final = Decoder("phoenix", _fits, _lines, _summary)
+DECODER: Final = Decoder(
+    "phoenix", _fits, _lines, _summary, is_named=lambda _, path: is_phoenix_path(path), begins=b"["
+)

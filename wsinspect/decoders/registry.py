@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from itertools import islice
 
 from wsinspect.decoders import (
@@ -36,12 +37,14 @@ _known: list[Decoder] = list(_BUILT_IN)
 def register(decoder: Decoder) -> None:
     """Offer one more, before the others; one of the same name is replaced."""
     _known[:] = [decoder, *(known for known in _known if known.name != decoder.name)]
+    _asked.cache_clear()
 
 
 def unregister(name: str) -> None:
     """Withdraw one; a built-in one of that name is offered again."""
     _known[:] = [known for known in _known if known.name != name]
     _known.extend(known for known in _BUILT_IN if known.name == name)
+    _asked.cache_clear()
 
 
 def known() -> tuple[Decoder, ...]:
@@ -73,13 +76,42 @@ def decode(decoder: Decoder, payload: Payload) -> Decoded:
     return Decoded(tuple(lines))
 
 
+@lru_cache(maxsize=1024)
+def _asked(subprotocol: str | None, path: str, first: bytes) -> list[tuple[Decoder, tuple[bytes, ...]]]:
+    """Those that are sure of what they say and may know payloads that begin so, with the signs of those."""
+    return [
+        (each, signs)
+        for each in _known
+        if each.is_sure and (signs := each.signs_in(subprotocol, path, first)) is not None
+    ]
+
+
+def summary_signs(subprotocol: str | None, path: str, first: bytes) -> tuple[bytes, ...] | None:
+    """What spares a reader of many payloads most calls of `summary`.
+
+    Args:
+        subprotocol, path: of the connection, as in `Payload`.
+        first: the first byte of a payload.
+
+    Returns:
+        Byte strings one of which is in every payload that begins so and has a summary. Empty: nothing is
+        known of such payloads; None: no decoder has words about any.
+    """
+    asked = _asked(subprotocol, path, first)
+    if not asked:
+        return None
+    if not all(signs for _, signs in asked):
+        return ()
+    return tuple(dict.fromkeys(sign for _, signs in asked for sign in signs))
+
+
 def summary(payload: Payload) -> str | None:
     """A payload in a few words, by the decoder that it is surely for; None where there is none."""
     begin = payload
     if len(payload.data) > SUMMARY_BYTES:
         begin = payload._replace(data=payload.data[:SUMMARY_BYTES], is_whole=False)
-    for decoder in _known:
-        if decoder.is_sure and decoder.fits(begin):
+    for decoder, _ in _asked(payload.subprotocol, payload.path, payload.data[:1]):
+        if decoder.fits(begin):
             try:
                 words = decoder.summary(begin)
             except (Malformed, RecursionError):

@@ -156,4 +156,12 @@ def _summary(payload: Payload) -> str | None:
     return " ".join(word for word in words if word)
 
 
-DECODER: Final = Decoder("signalr", _fits, _lines, _summary)
+DECODER: Final = Decoder(
+    "signalr",
+    _fits,
+    _lines,
+    _summary,
+    is_named=lambda _, path: "id=" in path,
+    begins=b"{",
+    signs=(SEPARATOR, b"target"),
+)

@@ -65,4 +65,6 @@ def _summary(payload: Payload) -> str | None:
     return None
 
 
-DECODER: Final = Decoder("sockjs", _fits, _lines, _summary)
+DECODER: Final = Decoder(
+    "sockjs", _fits, _lines, _summary, is_named=lambda _, path: "/websocket" in path, begins=b""
+)

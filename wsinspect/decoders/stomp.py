@@ -135,4 +135,11 @@ def _summary(payload: Payload) -> str | None:
     return f"{words} {where[1].decode('utf-8', 'replace')}" if where else words
 
 
-DECODER: Final = Decoder("stomp", _fits, _lines, _summary)
+DECODER: Final = Decoder(
+    "stomp",
+    _fits,
+    _lines,
+    _summary,
+    is_named=lambda subprotocol, _: subprotocol in _SUBPROTOCOLS,
+    begins=bytes({command[0] for command in _COMMANDS}),
+)

@@ -11,8 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from json.encoder import encode_basestring_ascii
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
+from wsinspect.capture.records import Connection
+from wsinspect.decoders import summary_signs
 from wsinspect.present.clock import RELATIVE
 from wsinspect.present.frame_table import FrameTable
 from wsinspect.present.notes import NOTABLE_NS, hex_preview, summary_words, text_preview
@@ -66,6 +68,41 @@ def _sent(time_ns: int, after_ns: int) -> str:
     return str(time_ns + after_ns) if after_ns >= 0 else "null"
 
 
+class _Table(NamedTuple):
+    """What the lines of a connection have in common.
+
+    Attributes:
+        table: keeps the time of the row before.
+        prefix: in front of each line.
+        cells: of notes and preview.
+        write: makes a row of an ordinary frame; None where its time depends on more than its own.
+    """
+
+    table: FrameTable
+    prefix: str
+    cells: int
+    write: Callable[[tuple[object, ...]], str] | None
+
+
+def _form(delta_ns: int) -> str:
+    if -_SECOND_NS < delta_ns < _SECOND_NS:
+        return _ROW
+    return _LATE_ROW if -_LONG_NS < delta_ns < _LONG_NS else _LONG_ROW
+
+
+def _signs(connection: Connection | None, data: bytes) -> Sequence[bytes] | None:
+    """One of these is in a payload that begins so and that a decoder has words about; None where none has."""
+    if connection is None:
+        return None
+    return summary_signs(connection.subprotocol, connection.path or "", data[:1])
+
+
+def _said(connection: Connection | None, bits: int, side: int, data: bytes, length: int) -> str | None:
+    if connection is None:
+        return None
+    return summary_words(data, bits >> 8 & 15, bool(side), connection, is_whole=length == len(data))
+
+
 def line_block(
     rows: Sequence[Sequence[Any]],
     tables: Callable[[int], FrameTable],
@@ -85,32 +122,35 @@ def line_block(
     """
     lines: list[str] = []
     add = lines.append
-    seen: dict[int, tuple[FrameTable, str]] = {}
+    seen: dict[int, _Table] = {}
+    known: dict[tuple[int, int], Sequence[bytes] | None] = {}
     paint = palette.direction if palette.enabled else None
-    # the fastest way to write numbers into a line
-    row_of, narrow_row_of = _ROW.__mod__, _NARROW_ROW.__mod__
     for frame_id, number, side, bits, time_ns, is_plain, length, data in rows:
         if number not in seen:
-            seen[number] = tables(number), with_connection % number if with_connection else ""
-        table, prefix = seen[number]
+            table = tables(number)
+            seen[number] = _Table(
+                table,
+                with_connection % number if with_connection else "",
+                table.note_cells,
+                # the fastest way to write numbers into a line
+                (_ROW if table.with_delta else _NARROW_ROW).__mod__ if table.clock.kind == RELATIVE else None,
+            )
+        table, prefix, cells, write = seen[number]
         if not is_plain:
             lines += [f"{prefix}{line}" for line in odd[frame_id](table)]
             continue
-        cells, start_ns, before_ns = table.note_cells, table.start_ns, table.before_ns
+        start_ns, before_ns = table.start_ns, table.before_ns
         begin_ns = time_ns if start_ns is None else start_ns
         delta_ns = 0 if before_ns is None else time_ns - before_ns
         table.before_ns = time_ns
         is_text = bits >> 8 & 15 == _TEXT
-        form = _ROW
-        if not -_SECOND_NS < delta_ns < _SECOND_NS:
-            form = _LATE_ROW if -_LONG_NS < delta_ns < _LONG_NS else _LONG_ROW
         time: float | str = (time_ns - begin_ns) / 1e9
-        if table.clock.kind == RELATIVE:
-            write = narrow_row_of if not table.with_delta else row_of if form is _ROW else form.__mod__
-        else:
-            time = table.time_text(time_ns, begin_ns, delta_ns)
-            written = form if table.with_delta else _NARROW_ROW
-            write = written.replace(_TIME, "%s").__mod__
+        if write is None or not -_SECOND_NS < delta_ns < _SECOND_NS:
+            form = _form(delta_ns) if table.with_delta else _NARROW_ROW
+            if write is None:
+                time = table.time_text(time_ns, begin_ns, delta_ns)
+                form = form.replace(_TIME, "%s")
+            write = form.__mod__
         row = write(
             (
                 frame_id,
@@ -124,12 +164,23 @@ def line_block(
         )
         if paint is not None:
             row = paint(row, side)
-        connection = table.connection
+        said = None
+        if data:
+            key = number, data[0]
+            if key not in known:
+                known[key] = _signs(table.connection, data)
+            signs = known[key]
+            if signs:
+                for sign in signs:  # any() would take twice as long
+                    if sign in data:
+                        break
+                else:
+                    signs = None
+            if signs is not None:
+                said = _said(table.connection, bits, side, data, length)
         if not data:  # substr() of an empty blob is NULL
             note = ""
-        elif connection is not None and (
-            said := summary_words(data, bits >> 8 & 15, bool(side), connection, is_whole=length == len(data))
-        ):
+        elif said:
             note = table.tail([(escape(said), "note")], (text_preview if is_text else hex_preview)(data))
         elif not is_text:
             note = hex_preview(data)

@@ -54,6 +54,59 @@ def test_no_bytes_raise(data, is_text, is_whole):
             assert len(decoded.lines) <= MAX_LINES
 
 
+#: How messages of the protocols begin and what is in them, to be put together in any way.
+PIECES = st.sampled_from(
+    (
+        *(
+            b"{",
+            b"[",
+            b"42[",
+            b'0{"sid":',
+            b"\x10",
+            b"\x10\x0c\x00\x04MQTT",
+            b"\x1e",
+            b"\x1e{",
+            b" ",
+            b"\n",
+            b"\r\n\r\n",
+        ),
+        *(
+            b'"type":"connection_init"',
+            b'"type":"connection_ack"',
+            b'"type":1',
+            b'"target":"a"',
+            b"}",
+            b"]",
+            b"\x00",
+        ),
+        *(
+            b'"identifier":"{\\"channel\\":\\"A\\"}"',
+            b'null,"1","a:b","phx_reply",',
+            b"SEND",
+            b"CONNECTED",
+            b"MESSAGE",
+        ),
+        *(b"a", b"h", b"o", b'a["x"]', b"\x92\x01\x80", b","),
+    )
+)
+PLACES = st.sampled_from(("/", EIO, "/socket/websocket?vsn=2.0.0", "/hub?id=1", "/echo/000/abcd/websocket"))
+OFFERED = (None, "mqtt", "v12.stomp", "graphql-ws", "graphql-transport-ws", "actioncable-v1-json", "chat")
+
+
+@given(st.lists(PIECES, max_size=6), st.booleans(), st.sampled_from(OFFERED), PLACES, st.booleans())
+def test_what_a_decoder_says_of_its_payloads_holds(pieces, is_text, subprotocol, path, is_whole):
+    payload = Payload(b"".join(pieces), is_text, subprotocol, path, is_whole=is_whole)
+    for decoder in decoders.known():
+        if decoder.fits(payload):
+            signs = decoder.signs_in(subprotocol, path, payload.data[:1])
+            assert signs is not None, decoder.name
+            assert not signs or any(sign in payload.data for sign in signs), decoder.name
+    if decoders.summary(payload) is not None:
+        signs = decoders.summary_signs(subprotocol, path, payload.data[:1])
+        assert signs is not None
+        assert not signs or any(sign in payload.data for sign in signs)
+
+
 def test_a_decoder_can_be_registered_replaced_and_withdrawn():
     mine = Decoder("mine", lambda one: one.data[:1] == b"!", lambda one: iter([one.text]), lambda one: "mine")
     decoders.register(mine)
