@@ -47,6 +47,7 @@ Captures and findings
     replay_questions            a recorded client that asks, and who answers it
     streams         bytes for a frame reader, and what it made of them
     captures        a capture read with SQLite alone
+    fleet           captures of several machines, as one data set
     decoding        payloads, and what is asked of every decoder
     faulted         a connection with faults, without sockets
     lossy_tcp       Linux's TCP over a line that loses packets

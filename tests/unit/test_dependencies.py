@@ -28,7 +28,9 @@ MODULES_OF = {
     "backports-zstd": {"backports"},
 }
 RUNTIME = PROJECT["dependencies"]
-OPTIONAL = RUNTIME + [line for extra in ("pytest", "mcp") for line in PROJECT["optional-dependencies"][extra]]
+OPTIONAL = RUNTIME + [
+    line for extra in ("pytest", "mcp", "parquet") for line in PROJECT["optional-dependencies"][extra]
+]
 TEST = RUNTIME + PROJECT["optional-dependencies"]["test"]
 
 

@@ -18,11 +18,14 @@ from wsinspect.cli.capture_options import (
     find_connections,
 )
 from wsinspect.cli.options import examples, parse_filter
-from wsinspect.formats.exporting import EXPORTERS, Exporter
+from wsinspect.formats.exporting import EXPORTERS, Exporter, Written
 
 if TYPE_CHECKING:
     from wsinspect.capture.reader import Capture
     from wsinspect.formats.choice import Choice
+
+#: Not a file but a folder that many captures share, hence none of `EXPORTERS`.
+PARQUET = "parquet"
 
 
 @click.command(
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
         "wsinspect export chat.db --format jsonl -o chat.jsonl",
         "wsinspect export chat.db -o chat.pcapng               for Wireshark",
         "wsinspect export chat.db -o chat.flows                for mitmproxy and mitmweb",
+        "wsinspect export chat.db --format parquet -o fleet/   into a data set of many captures",
         "wsinspect export chat.db -o failed.har --filter 'close:1006'     these connections",
         "wsinspect export chat.db -o orders.jsonl --filter 'op:text json:$.type=order'     these frames",
         "wsinspect export chat.db --format jsonl --connection 3 -o - | jq 'select(.type == \"frame\")'",
@@ -38,11 +42,17 @@ if TYPE_CHECKING:
 )
 @capture_argument
 @click.option(
-    "--format", "file_format", type=click.Choice(list(EXPORTERS)), help="Taken from FILE's name by default."
+    "--format",
+    "file_format",
+    type=click.Choice([*EXPORTERS, PARQUET]),
+    help="Taken from FILE's name by default.",
 )
-@click.option("--output", "-o", required=True, metavar="FILE", help="File to write; - is stdout.")
+@click.option(
+    "--output", "-o", required=True, metavar="FILE", help="File to write, or Parquet's folder; - is stdout."
+)
 @connections_option
 @filter_option
+@click.option("--host", help="Name of the machine in a Parquet data set; the one that recorded by default.")
 @click.option("--include-secrets", is_flag=True, help="Don't mask cookies, credentials and tokens.")
 @click.option("--force", is_flag=True, help="Overwrite FILE.")
 def export(
@@ -51,12 +61,13 @@ def export(
     output: str,
     numbers: tuple[int, ...],
     expression: str | None,
+    host: str | None,
     include_secrets: bool,
     force: bool,
 ) -> None:
     """Write CAPTURE as HAR (with Chrome's _webSocketMessages), JSONL (everything, one row per line), pcapng
-    (for Wireshark) or mitmproxy flows; or as a script: for wsinspect mock (what the server of one connection
-    said), for k6, websocat or Postman (what clients said).
+    (for Wireshark) or mitmproxy flows; as a script: for wsinspect mock (what the server of one connection
+    said), for k6, websocat or Postman (what clients said); or add it to a Parquet data set of many captures.
 
     Cookies, credentials and tokens in URLs are masked unless --include-secrets is given; payloads are not
     changed. --filter selects connections if all its keys are about connections, otherwise frames.
@@ -68,22 +79,63 @@ def export(
     from wsinspect.launch.captures import resolve_capture
     from wsinspect.recorder.opening import open_capture
 
-    exporter = EXPORTERS[file_format] if file_format else _by_name(output)
+    name = file_format or _by_name(output)
+    if host is not None and name != PARQUET:
+        raise click.UsageError("--host is for --format parquet")
     flt = parse_filter(expression)
-    with open_capture(resolve_capture(capture)) as opened:
+    path = resolve_capture(capture)
+    if name == PARQUET and output == "-":
+        raise click.UsageError("Parquet is a folder of files: -o FOLDER")
+    with open_capture(path) as opened:
         find_connections(opened, numbers)
         if opened.is_live:
             _say("an engine is still writing this capture: exporting what it has recorded so far")
         check_sound(opened)
         choice = choose(opened, flt, numbers)
-        with output_file(output, force, keeps_part=exporter.keeps_part) as out:
-            _write(opened, out, exporter, choice, include_secrets)
+        if name == PARQUET:
+            _write_data_set(opened, Path(output), host, choice, include_secrets, force)
+        else:
+            exporter = EXPORTERS[name]
+            with output_file(output, force, keeps_part=exporter.keeps_part) as out:
+                _write(opened, out, exporter, choice, include_secrets)
         if choice.left_out is not None:
             _say(choice.left_out)
         if lacks := missing(opened):
             _say(f"{opened.path}: {lacks.words}")
     if not include_secrets:
         _say("cookies, credentials and tokens in URLs are masked; --include-secrets keeps them")
+
+
+def _write_data_set(
+    capture: Capture, folder: Path, host: str | None, choice: Choice, include_secrets: bool, force: bool
+) -> None:
+    from wsinspect.capture.queries import newest_frame
+    from wsinspect.cli.diagnosis import diagnose_file
+    from wsinspect.cli.progress import progress_bar
+    from wsinspect.errors import LocalError
+
+    try:
+        from wsinspect.formats.parquet_writer import write_parquet
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "pyarrow":
+            raise
+        raise LocalError(
+            "Parquet needs the package pyarrow, which is not installed",
+            hint="pipx inject wsinspect pyarrow, or pip install 'wsinspect[parquet]'",
+        ) from None
+    findings = diagnose_file(capture.path, None, None).findings
+    with progress_bar("exporting", newest_frame(capture)) as progress:
+        written = write_parquet(
+            capture,
+            folder,
+            findings,
+            host=host,
+            choice=choice,
+            include_secrets=include_secrets,
+            force=force,
+            progress=progress,
+        )
+    _tell(written)
 
 
 def _write(
@@ -97,6 +149,10 @@ def _write(
         written = exporter.write(
             capture, out, choice=choice, include_secrets=include_secrets, progress=progress
         )
+    _tell(written)
+
+
+def _tell(written: Written) -> None:
     for note in written.notes:
         _say(note)
     _say(f"exported {written.summary}")
@@ -111,14 +167,14 @@ _ENDINGS = {
 }
 
 
-def _by_name(output: str) -> Exporter:
-    for name, exporter in EXPORTERS.items():
+def _by_name(output: str) -> str:
+    for name in (*EXPORTERS, PARQUET):
         if output.endswith(f".{name}"):
-            return exporter
+            return name
     for endings, name in _ENDINGS.items():
         if output.endswith(endings):
-            return EXPORTERS[name]
-    names = " or ".join(EXPORTERS)
+            return name
+    names = " or ".join((*EXPORTERS, PARQUET))
     raise click.UsageError(f"unknown format: use --format {names}, or a file name that ends with it")
 
 

@@ -241,6 +241,7 @@ class Recording:
                 anchor_wall_ns=self.clock.anchor_wall_ns,
                 anchor_mono_ns=self.clock.anchor_mono_ns,
                 max_capture_size=self._max_capture_size,
+                hostname=platform.node() or None,
                 run_file=run_file,
                 snaplen=snaplen,
                 inflate_cap=inflate_cap,

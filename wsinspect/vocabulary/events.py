@@ -299,6 +299,7 @@ class EngineStarted(Event):
     Attributes:
         anchor_wall_ns, anchor_mono_ns: the wall clock and the monotonic one at the same moment.
         max_capture_size, snaplen, inflate_cap: the user's limits in bytes; None for none.
+        hostname: of the machine.
         run_file: where the engine is registered.
         session_by: the user's choice of what tells clients apart.
         taps: the listeners, as objects.
@@ -311,6 +312,7 @@ class EngineStarted(Event):
     anchor_wall_ns: int | None = None
     anchor_mono_ns: int | None = None
     max_capture_size: int | None = None
+    hostname: str | None = _if_set()
     run_file: str | None = None
     snaplen: int | None = None
     inflate_cap: int | None = _if_set()
