@@ -1,34 +1,42 @@
 """What Chromium refuses by itself, and the names that it has for it: what findings say of browsers is true.
 
 Local Network Access: a page that Chromium takes for public (`--ip-address-space-overrides`) and a server on
-loopback. Chromium's names of network errors: those that the rules print are those in its console.
+loopback. Chromium's names of network errors: those that the rules print are those in its console. Handshakes
+and frames that it refuses: those that the doctor calls failing.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 import ssl
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.support.certs import DAY, dated_certificate, make_certificates
 from tests.support.devtools import DevTools, devtools
+from tests.support.doctor_lab import Play, examined, is_upgrade, pongs, replies, serving, switching
 from tests.support.engine import Engine
 from tests.support.finding_lab import LOOPBACK, found_in
 from tests.support.named_sites import NamedSites, Served
 from tests.support.small_servers import free_port
 from tests.support.threaded_loop import ThreadedLoop
 from tests.unit.findings.facts_made import capture
+from wsinspect.doctor.examination import Examination
+from wsinspect.doctor.target import Extras
 from wsinspect.findings.registry import all_rules, diagnose_capture
+from wsinspect.handshake.heads import RawHead
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(120)]
 
+NODE = Path(__file__).resolve().parents[1] / "node"
 BLOCKED = "net::ERR_BLOCKED_BY_LOCAL_NETWORK_ACCESS_CHECKS"
 FORBIDDEN = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 PAGE = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
@@ -281,6 +289,116 @@ def test_chromium_says_the_names_that_the_findings_print(strict):
         [line] = [line for line in console if f"'{urls[name]}'" in line]
         assert words in line, name
         assert all(words in said[rule] for rule in rules), name
+
+
+def _after(*data: bytes, **fields: str) -> Play:
+    async def play(head: RawHead, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(switching(head, **fields))
+        writer.writelines(data)
+        await pongs(reader, writer)
+
+    return play
+
+
+def _made(change: Callable[[bytes], bytes]) -> Play:
+    """A correct 101, changed."""
+    return replies(lambda head: change(switching(head, Sec_WebSocket_Protocol="chat")))
+
+
+def _again(name: bytes) -> Play:
+    def change(answer: bytes) -> bytes:
+        return answer[:-2] + next(one for one in answer.split(b"\r\n") if one.startswith(name)) + b"\r\n\r\n"
+
+    return _made(change)
+
+
+def _interim(line: bytes) -> Play:
+    async def play(head: RawHead, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(line + b"\r\n\r\n" + switching(head, Sec_WebSocket_Protocol="chat"))
+        await pongs(reader, writer)
+
+    return play
+
+
+DEFLATE_TWICE = "permessage-deflate, permessage-deflate"
+CHAT = {"Sec_WebSocket_Protocol": "chat"}
+#: What a server does, what Chromium's console says of it (None: it works), and what the doctor finds first.
+REFUSED: dict[str, tuple[Play, str | None, str | None]] = {
+    "good": (_made(lambda answer: answer), None, None),
+    "Accept twice": (_again(b"Sec-WebSocket-Accept"), "must not appear more than once", "WS-HS-024"),
+    "Upgrade twice": (_again(b"Upgrade"), "must not appear more than once", "WS-HS-025"),
+    "Connection twice": (_again(b"Connection"), None, None),
+    "Protocol twice": (_again(b"Sec-WebSocket-Protocol"), "must not appear more than once", "WS-HS-027"),
+    "deflate twice": (
+        _after(Sec_WebSocket_Extensions=DEFLATE_TWICE, **CHAT),
+        "duplicate permessage-deflate",
+        "WS-HS-028",
+    ),
+    "100": (_interim(b"HTTP/1.1 100 Continue"), "Unexpected response code: 100", "WS-HS-038"),
+    "102": (_interim(b"HTTP/1.1 102 Processing"), "Unexpected response code: 102", "WS-HS-038"),
+    "103": (_interim(b"HTTP/1.1 103 Early Hints"), "Unexpected response code: 103", "WS-HS-038"),
+    "LF": (_made(lambda answer: answer.replace(b"\r\n", b"\n")), None, "WS-HS-059"),
+    "folded": (_made(lambda answer: answer.replace(b"tion: ", b"tion:\r\n ")), None, "WS-HS-059"),
+    "masked": (_after(b"\x81\x81\0\0\0\0x", **CHAT), "must not mask", "WS-FR-002"),
+    "RSV": (_after(b"\xc1\x01x", **CHAT), "reserved bits are on", "WS-FR-003"),
+    "opcode": (_after(b"\x83\x01x", **CHAT), "Unrecognized frame opcode", "WS-FR-004"),
+    "fragmented ping": (_after(b"\x09\x01x", **CHAT), "Invalid frame header", "WS-FR-005"),
+    "continuation": (_after(b"\x80\x01x", **CHAT), "unexpected continuation", "WS-FR-006"),
+    "length": (_after(b"\x81\x7e\0\x01x", **CHAT), "Invalid frame header", "WS-FR-007"),
+    "UTF-8": (_after(b"\x81\x02\xc3\x28", **CHAT), "Could not decode a text frame", "WS-MS-001"),
+    "chunk": (_after(b"0\r\n\r\n", **CHAT), "reserved bits are on", "WS-HS-029"),
+}
+#: What Node's client refuses and Chromium takes: why the doctor calls it degraded.
+NODE_REFUSES = ("LF", "folded")
+
+
+def test_the_doctor_calls_failing_what_chromium_refuses(strict):
+    """The same answers for Chromium, Node and the doctor."""
+    browser, _ = strict
+    names = list(REFUSED)
+
+    async def by_path(head: RawHead, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        number = head.target.strip(b"/").decode()
+        if is_upgrade(head):
+            await REFUSED[names[int(number)]][0](head, reader, writer)
+        else:
+            writer.write(FORBIDDEN)
+
+    async def serve(work: Callable[[list[str]], Awaitable[Any]]) -> Any:
+        async with serving(by_path) as port:
+            return await work([f"ws://{LOOPBACK}:{port}/{number}" for number in range(len(names))])
+
+    talk = TALK.replace('"URL"', 'url, "chat"').replace(
+        "socket.close(1000)", "setTimeout(() => socket.close(1000), 200)"
+    )
+    seen: dict[str, list[Any]] = {}
+
+    async def ask(urls: list[str]) -> list[Examination]:
+        code = f"Promise.all({urls}.map((url) => {talk}))"
+        seen["chromium"] = await asyncio.to_thread(browser.evaluate, "page", code)
+        seen["console"] = [
+            next((line for line in browser.console("page") if f"'{url}'" in line), "") for url in urls
+        ]
+        program = f"import WebSocket from 'ws'; console.log(JSON.stringify(await {code}))"
+        node = await asyncio.create_subprocess_exec(
+            *("node", "--input-type=module", "-e", program), cwd=NODE, stdout=subprocess.PIPE
+        )
+        seen["node"] = json.loads((await node.communicate())[0])
+        extras = Extras(subprotocols=("chat",))
+        return [await examined(url, extras) for url in urls]
+
+    for name, found, chromium, line, node in zip(
+        names, asyncio.run(serve(ask)), seen["chromium"], seen["console"], seen["node"], strict=True
+    ):
+        _, words, rule = REFUSED[name]
+        first = next((one.id for one in found.judgement.findings if one.severity != "note"), None)
+        assert first == rule, (name, found.judgement.headline)
+        assert (chromium == ["open", 1000]) is (words is None), (name, chromium, line)
+        assert (words or "") in line, (name, line)
+        is_failing = found.judgement.verdict == "failing"
+        assert is_failing is (words is not None), (name, found.judgement)
+        if name in NODE_REFUSES or rule is None:
+            assert (node == ["open", 1000]) is (rule is None), (name, node)
 
 
 def test_mixed_content_is_what_the_rule_takes_for_it(strict):

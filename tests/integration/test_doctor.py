@@ -73,11 +73,11 @@ def sometimes():
     return replies(lambda head: http("503 Service Unavailable") if next(turn) < 3 else echo(head))
 
 
-def accepts(*chunks: bytes, answers: str = "pc"):
-    """A 101, then these bytes, then what a server does."""
+def accepts(*chunks: bytes, answers: str = "pc", **fields: str):
+    """A 101 with these fields, then these bytes, then what a server does."""
 
     async def play(head: RawHead, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(switching(head))
+        writer.write(switching(head, **fields))
         writer.writelines(chunks)
         if answers != "-":
             await pongs(reader, writer, answers=answers)
@@ -88,6 +88,57 @@ def accepts(*chunks: bytes, answers: str = "pc"):
 def close(code: int, reason: bytes = b"") -> bytes:
     body = struct.pack("!H", code) + reason
     return bytes((0x88, len(body))) + body
+
+
+def after(interim: bytes):
+    """An interim response before the 101."""
+
+    async def play(head: RawHead, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(interim + switching(head))
+        await pongs(reader, writer)
+
+    return play
+
+
+def twice(name: str, **fields: str):
+    """A 101 that has a field twice, the same both times."""
+
+    def reply(head: RawHead) -> bytes:
+        answer = switching(head, **fields)
+        again = next(line for line in answer.split(b"\r\n") if line.startswith(name.encode()))
+        return answer[:-2] + again + b"\r\n\r\n"
+
+    return replies(reply)
+
+
+async def until_ping(reader: asyncio.StreamReader) -> bool:
+    """Whether the client's next frame is a PING; its payload is taken."""
+    first, second = await reader.readexactly(2)
+    await reader.readexactly(4 + (second & 127))
+    return first & 15 == 9
+
+
+def at_ping(answer: bytes):
+    """A hand-made server that knows no PING; without an answer it resets the connection."""
+
+    async def play(head: RawHead, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(switching(head))
+        await writer.drain()
+        is_ping = await until_ping(reader)
+        writer.write(answer if is_ping else close(1000))
+        if is_ping and not answer:
+            writer.transport.abort()
+
+    return play
+
+
+async def masked_pong(head: RawHead, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """What no browser sees, because browsers send no PING."""
+    writer.write(switching(head))
+    if await until_ping(reader):
+        writer.write(b"\x8a\x80\0\0\0\0")
+        await reader.readexactly(1)
+    writer.write(close(1000))
 
 
 async def hold(head, reader, writer) -> None:
@@ -336,7 +387,70 @@ FAULTS = [
         "failing",
     ),
     ("a frame without an end", endless_frame, "/", Extras(), "WS-FR-009", "failing"),
-    ("masked frames", accepts(b"\x81\x81\0\0\0\0x"), "/", Extras(), "WS-FR-002", "degraded"),
+    ("masked frames", accepts(b"\x81\x81\0\0\0\0x"), "/", Extras(), "WS-FR-002", "failing"),
+    ("a reserved bit", accepts(b"\xc1\x01x"), "/", Extras(), "WS-FR-003", "failing"),
+    ("a reserved opcode", accepts(b"\x83\x01x"), "/", Extras(), "WS-FR-004", "failing"),
+    ("a ping in fragments", accepts(b"\x09\x01x"), "/", Extras(), "WS-FR-005", "failing"),
+    ("a fragment of nothing", accepts(b"\x80\x01x"), "/", Extras(), "WS-FR-006", "failing"),
+    ("a length in too many bytes", accepts(b"\x81\x7e\0\x01x"), "/", Extras(), "WS-FR-007", "failing"),
+    ("not UTF-8", accepts(b"\x81\x02\xc3\x28"), "/", Extras(), "WS-MS-001", "failing"),
+    (
+        "not DEFLATE",
+        accepts(b"\xc1\x02\xff\xff", Sec_WebSocket_Extensions="permessage-deflate"),
+        "/",
+        Extras(),
+        "WS-MS-002",
+        "failing",
+    ),
+    ("the last chunk of a body", accepts(b"0\r\n\r\n"), "/", Extras(), "WS-HS-029", "failing"),
+    ("a masked pong alone", masked_pong, "/", Extras(), "WS-KA-008", "degraded"),
+    ("1002 at a PING", at_ping(close(1002, b"opcode 9")), "/", Extras(), "WS-KA-010", "degraded"),
+    ("RST at a PING", at_ping(b""), "/", Extras(), "WS-KA-010", "degraded"),
+    ("1002 at anything", accepts(close(1002)), "/", Extras(), "WS-CL-002", "failing"),
+    ("Accept twice", twice("Sec-WebSocket-Accept"), "/", Extras(), "WS-HS-024", "failing"),
+    ("Upgrade twice", twice("Upgrade"), "/", Extras(), "WS-HS-025", "failing"),
+    (
+        "the subprotocol twice",
+        twice("Sec-WebSocket-Protocol", Sec_WebSocket_Protocol="chat"),
+        "/",
+        Extras(subprotocols=("chat",)),
+        "WS-HS-027",
+        "failing",
+    ),
+    (
+        "compression twice",
+        accepts(Sec_WebSocket_Extensions="permessage-deflate, permessage-deflate"),
+        "/",
+        Extras(),
+        "WS-HS-028",
+        "failing",
+    ),
+    ("100 Continue", after(b"HTTP/1.1 100 Continue\r\n\r\n"), "/", Extras(), "WS-HS-038", "failing"),
+    ("102 Processing", after(b"HTTP/1.1 102 Processing\r\n\r\n"), "/", Extras(), "WS-HS-038", "failing"),
+    (
+        "a captive portal",
+        always(http("511 Network Authentication Required")),
+        "/",
+        Extras(),
+        "WS-HS-064",
+        "failing",
+    ),
+    (
+        "lines that end with LF",
+        replies(lambda head: echo(head).replace(b"\r\n", b"\n")),
+        "/",
+        Extras(),
+        "WS-HS-059",
+        "degraded",
+    ),
+    (
+        "a field on two lines",
+        replies(lambda head: echo(head).replace(b"Connection: ", b"Connection:\r\n ")),
+        "/",
+        Extras(),
+        "WS-HS-059",
+        "degraded",
+    ),
     ("1008", accepts(close(1008, b"token expired")), "/", Extras(), "WS-CL-008", "failing"),
     ("1011", accepts(close(1011)), "/", Extras(), "WS-CL-011", "failing"),
     ("no pong", accepts(answers="c"), "/", Extras(), "WS-KA-008", "degraded"),

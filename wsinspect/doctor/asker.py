@@ -501,7 +501,8 @@ class Attempt:
         if not self._is_failed:
             try:
                 if seconds:
-                    self._say(self.talk.ping(self._asker.key()))
+                    if not self.question.is_quiet:
+                        self._say(self.talk.ping(self._asker.key()))
                     await self._listen(seconds, until_close=True)
                 if not self._is_over:
                     self._say(self.talk.close(self._asker.key()))

@@ -6,6 +6,7 @@ The attempt that a browser would have made is judged like a recorded one, next t
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal
@@ -18,6 +19,7 @@ from wsinspect.findings.model import MAX_EVIDENCE, Cause, Finding
 from wsinspect.findings.probes import Probe, ProbeFacts, TriedAddress, is_same_answer
 from wsinspect.findings.registry import diagnose_connection, diagnose_probes, ids_of_group, ranked
 from wsinspect.units import format_duration
+from wsinspect.wire.opcodes import Opcode
 
 Verdict = Literal["healthy", "degraded", "failing", "unreachable"]
 
@@ -25,6 +27,17 @@ Verdict = Literal["healthy", "degraded", "failing", "unreachable"]
 _OUR_DOING: Final = frozenset(("WS-DROP-007", "WS-TOOL-001"))
 #: What an answer that did not come is blamed for, where it may be among what was not read.
 _OF_SILENCE: Final = frozenset(("WS-KA-008", "WS-CL-031"))
+#: What Chromium refuses and the doctor does not, so that it sees more (measured: Chromium 156,
+#: tests/e2e/test_chromium_blocks.py). After a CLOSE, or where boundaries are lost, it has ended for us, too.
+_BROWSERS_END: Final = frozenset(
+    (
+        *("WS-HS-038", "WS-FR-002", "WS-FR-003", "WS-FR-004", "WS-FR-005", "WS-FR-006", "WS-FR-007"),
+        *("WS-MS-001", "WS-MS-002"),
+    )
+)
+_JS_ENDED: Final = (
+    "An error event, then close with code 1006, wasClean false. Chrome's console names the broken frame."
+)
 #: Rules speak of a tap; here there is none.
 _WORDS: Final = (
     ("a second tap behind it shows the request that arrives there", "--direct URL asks the server behind it"),
@@ -104,6 +117,7 @@ def findings_of(facts: ProbeFacts) -> list[Finding]:
     """What rules say of the handshake alone, and of all probes together, most likely cause first."""
     own = [one for one in diagnose_connection(facts.main.facts) if one.id not in _OUR_DOING]
     own = [_of_our_limits(_with_controls(one, facts), facts.main.facts) for one in own]
+    own = [_as_a_browser(one, facts.main.facts) for one in own]
     over_http2 = [one for probe in facts.of_kind("h2") for one in _of_http2(probe, facts)]
     is_unread = any(kind == "unread" for kind, _ in facts.main.facts.events)
     found = (*diagnose_probes(facts), *own, *over_http2)
@@ -122,7 +136,22 @@ def probe_of(answer: Answer) -> Probe:
     facts = answer.facts
     if answer.strict is not None:
         facts = replace(facts, events=(*facts.events, ("strict", {"error": answer.strict})))
+    elif (problem := _loose_syntax(facts.raw_response_in or b"")) is not None:
+        strict = {"error": problem, "judge": "RFC 9112"}
+        facts = replace(facts, events=(*facts.events, ("strict", strict)))
     return Probe(answer.question.kind, answer.question.asks, facts)
+
+
+#: What h11 bears and Node's parser does not (measured: Node 20).
+_BARE_LF: Final = re.compile(rb"(?<!\r)\n")
+_FOLDED: Final = re.compile(rb"\n[ \t]")
+
+
+def _loose_syntax(head: bytes) -> str | None:
+    """What of a header block's syntax only tolerant clients take."""
+    if _BARE_LF.search(head):
+        return "its lines end with LF instead of CR LF (section 2.2)"
+    return "a field is continued on the next line (section 5.2)" if _FOLDED.search(head) else None
 
 
 def with_accepted(main: Answer, others: Sequence[Answer]) -> Answer:
@@ -188,6 +217,20 @@ def _of_our_limits(finding: Finding, main: ConnectionFacts) -> Finding:
     if finding.id == "WS-HS-035" and not main.ends:
         return replace(finding, title=f"The answer never came to its end: {main.error}")
     return finding
+
+
+def _as_a_browser(finding: Finding, main: ConnectionFacts) -> Finding:
+    """What we put up with and a browser does not: there it is the end of the connection."""
+    if finding.id not in _BROWSERS_END or finding.severity != "warning" or finding.fault_of == "client":
+        return finding
+    if any(one.id == finding.frame and one.opcode == Opcode.PONG for one in main.last_frames):
+        return finding  # a browser gets no pong, because it sends no PING
+    js, words = finding.js, "wsinspect continued; browsers end the connection here"
+    if finding.id != "WS-HS-038":
+        js = _JS_ENDED
+    else:
+        words = "wsinspect continued; Chromium ends the handshake here"
+    return replace(finding, severity="error", js=js, evidence=(*finding.evidence, words)[:MAX_EVIDENCE])
 
 
 def _with_answer(cause: Cause, facts: ProbeFacts) -> Cause:

@@ -56,6 +56,8 @@ _USUAL: Final = (
     ("stomp", ("v12.stomp",)),
 )
 
+#: Codes of a server that has no more to say: an application's own end (RFC 6455, 7.4.1).
+_CLEAN: Final = (1000, 1001)
 _SPEAKS_OF_TLS: Final = re.compile(rb"https|\btls\b|\bssl\b", re.I)
 
 Plan = Generator[Question, ConnectionFacts, None]
@@ -66,6 +68,12 @@ def is_accepted(facts: ConnectionFacts) -> bool:
     agreed = facts.negotiation
     has_chosen = agreed.subprotocol is not None or not agreed.subprotocols_offered
     return facts.status == 101 and not agreed.problems and has_chosen
+
+
+def _ends_at_ping(main: ConnectionFacts) -> bool:
+    """Whether the server may have ended an open WebSocket because of our PING, which no browser sends."""
+    is_unanswered = bool(main.pings) and all(one.pong_id is None for one in main.pings)
+    return is_unanswered and main.ended_by == "server" and main.server_close_code not in _CLEAN
 
 
 def plan(target: Target, extras: Extras, new_key: Callable[[], str], *, proxy: Proxy | None = None) -> Plan:
@@ -140,6 +148,9 @@ class Planner:
             if not self._is_nameless(main):
                 yield from self._other_scheme(main)
         elif is_accepted(main):
+            if _ends_at_ping(main):
+                quiet = self._question("quiet", "the same without a PING", is_long=True)
+                yield replace(quiet, is_quiet=True)
             yield from self._controls()
         elif main.status == 101:
             yield from self._bad_101(main)

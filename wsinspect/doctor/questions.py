@@ -44,6 +44,7 @@ class Question:
         fields: the request's header fields.
         is_handshake: whether a 101 is the good answer.
         is_long: whether to listen and ping after a 101, instead of closing at once.
+        is_quiet: without that ping.
         http_version: of the request line.
         is_guess: hardly anybody listens there, so the answer is not waited for long.
         place: which server is asked: 0 is that of the URL, the others are behind it.
@@ -56,6 +57,7 @@ class Question:
     fields: tuple[Field, ...]
     is_handshake: bool = True
     is_long: bool = False
+    is_quiet: bool = False
     http_version: str = "HTTP/1.1"
     is_guess: bool = False
     place: int = 0

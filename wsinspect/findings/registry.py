@@ -103,6 +103,11 @@ def ids_of_group(group: str, scope: Scope = "connection") -> tuple[str, ...]:
     return tuple(rule.id for rule in _of_scope(scope) if rule.group == group)
 
 
+def ids_of_families(*families: str) -> tuple[str, ...]:
+    """The ids of the rules over one connection that are of these families (`FAMILIES`)."""
+    return tuple(rule.id for rule in _of_scope("connection") if rule.id.split("-")[1] in families)
+
+
 def diagnose_connection(facts: ConnectionFacts) -> list[Finding]:
     """What is to be said of one connection, errors first."""
     found = run(_of_scope("connection"), facts, facts.id)

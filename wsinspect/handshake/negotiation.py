@@ -27,6 +27,8 @@ DEFLATE = "permessage-deflate"
 _DEFLATE_FLAGS = frozenset({"server_no_context_takeover", "client_no_context_takeover"})
 _DEFLATE_WINDOWS = frozenset({"server_max_window_bits", "client_max_window_bits"})
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+#: Fields that a response may have once (RFC 6455 §4.1, §11.3): browsers refuse a second one, the same or not.
+_SINGLE = ("upgrade", "sec-websocket-accept", "sec-websocket-protocol")
 _UNESCAPE = re.compile(rb"\\(.)", re.DOTALL)
 
 
@@ -87,7 +89,8 @@ class Negotiation:
         problems: codes of broken rules: `method`, `request-upgrade`, `request-connection`, `key`, `version`
             (request), `upgrade`, `connection`, `accept`, `http10`, `body` (a Content-Length or
             Transfer-Encoding: RFC 9110 §8.6, RFC 9112 §6.1), `subprotocol-not-offered`,
-            `extension-not-offered`, `deflate-params` (101 response).
+            `extension-not-offered`, `extension-repeated`, `deflate-params`, `repeated` (more than one
+            Upgrade, Sec-WebSocket-Accept or Sec-WebSocket-Protocol; 101 response).
     """
 
     status: int | None = None
@@ -162,6 +165,7 @@ def _response_problems(request: RawHead | None, response: RawHead) -> list[str]:
         "accept": key is None or response.get("sec-websocket-accept") == accept_key(key),
         "http10": response.http_version != b"HTTP/1.0",
         "body": response.get("content-length") is None and response.get("transfer-encoding") is None,
+        "repeated": all(len(response.get_all(name)) <= 1 for name in _SINGLE),
     }
     return [code for code, is_met in checks.items() if not is_met]
 
@@ -178,6 +182,8 @@ def _choice_problems(
         problems.append("subprotocol-not-offered")
     if request is not None and not {one.name for one in accepted} <= {one.name for one in offered}:
         problems.append("extension-not-offered")
+    if sum(one.name == DEFLATE for one in accepted) > 1:  # RFC 7692 §7.1: an answer to one offer
+        problems.append("extension-repeated")
     if any(one.name == DEFLATE and not _is_deflate_answer(one) for one in accepted):
         problems.append("deflate-params")
     return problems

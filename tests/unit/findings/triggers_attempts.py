@@ -261,7 +261,15 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
         ],
         [refused("401 Unauthorized")],
     ),
-    "WS-HS-038": ([ended(*HELLO, informational=b"HTTP/1.1 103 Early Hints\r\n\r\n")], [HEALTHY]),
+    "WS-HS-038": (
+        [
+            ended(*HELLO, informational=b"HTTP/1.1 103 Early Hints\r\n\r\n"),
+            ended(*HELLO, informational=b"HTTP/1.1 100 Continue\r\n\r\n"),
+            ended(*HELLO, informational=b"HTTP/1.0 102\r\n\r\n"),
+        ],
+        [HEALTHY],
+    ),
+    "WS-HS-064": ([refused("511 Network Authentication Required")], [refused("500 Internal Server Error")]),
     "WS-HS-040": (
         [
             refused("401 Unauthorized", path=f"/ws?token={_jwt(START / 1e9 - 60)}"),

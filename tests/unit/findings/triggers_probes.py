@@ -13,6 +13,7 @@ FORBIDDEN = refused("403 Forbidden")
 OK = ended()
 PINGED = (PingFact(1, C2S, OK.open_ns or 0, None, None),)
 ANSWERED = (PingFact(1, C2S, OK.open_ns or 0, 2, 1000),)
+AT_PING = ended(pings=PINGED, ended_by="server", how="fin")
 OVER_HTTP2 = replace(OK, status=200, events=(("h2", {"alpn": "h2", "announced": True}),))
 NOT_ANNOUNCED = (("h2", {"alpn": "h2", "announced": False}),)
 
@@ -111,6 +112,15 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
     "WS-HS-059": (
         [strict("illegal header line")],
         [strict(None), strict("illegal status line", failed("not HTTP", where="response"))],
+    ),
+    "WS-KA-010": (
+        [asked(AT_PING, probe("quiet", OK))],
+        [
+            asked(AT_PING, probe("quiet", AT_PING)),
+            asked(AT_PING, probe("quiet", FORBIDDEN)),
+            asked(AT_PING),
+            asked(OK, probe("quiet", OK)),
+        ],
     ),
     "WS-HS-060": (
         [asked(failed("cannot connect: timed out", where="connect"), probe("proxy", OK))],

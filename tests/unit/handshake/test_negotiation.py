@@ -127,6 +127,19 @@ def test_unknown_extension_is_said() -> None:
         (request(b"Sec-WebSocket-Version: 8"), response(), ("version",)),
         (request(), RawHead.parse(b"HTTP/1.1 101\r\n\r\n"), ("upgrade", "connection", "accept")),
         (request(), response(b"Sec-WebSocket-Protocol: a"), ("subprotocol-not-offered",)),
+        (request(), response(b"Sec-WebSocket-Accept: " + ACCEPT), ("repeated",)),
+        (request(), response(b"Upgrade: websocket"), ("upgrade", "repeated")),
+        (request(), response(b"Connection: Upgrade", b"Connection: close"), ()),
+        (
+            request(b"Sec-WebSocket-Protocol: a"),
+            response(b"Sec-WebSocket-Protocol: a", b"Sec-WebSocket-Protocol: a"),
+            ("repeated",),
+        ),
+        (
+            request(b"Sec-WebSocket-Extensions: permessage-deflate"),
+            response(b"Sec-WebSocket-Extensions: permessage-deflate, permessage-deflate"),
+            ("extension-repeated",),
+        ),
         (request(), response(b"Sec-WebSocket-Extensions: x-foo"), ("extension-not-offered",)),
         (
             request(b"Sec-WebSocket-Extensions: permessage-deflate"),

@@ -16,6 +16,7 @@ from wsinspect.findings.evidence import (
     answer_marks,
     author_line,
     body_line,
+    js_status,
     marks_lines,
     named,
     request_marks,
@@ -171,6 +172,26 @@ def forward_proxy(facts: ConnectionFacts) -> Iterator[Found]:
                 facts.response_line("Proxy-Authenticate"),
                 *author_line(facts),
             )
+        )
+
+
+@rules(
+    "WS-HS-064",
+    "error",
+    "network",
+    "511: a network on the way wants a login first (captive portal)",
+    meaning="This answer is not the server's: a network on the way sent it, a hotel's, an airport's or a"
+    " company's (RFC 6585, 6). It lets nothing through until somebody has logged in.",
+    js=js_status(511),
+    topic="captive-portal",
+    rows="H29",
+    group="attempt",
+)
+def captive_portal(facts: ConnectionFacts) -> Iterator[Found]:
+    if is_refused(facts) and facts.status == 511:
+        yield Found(
+            evidence=(status_line(facts), *body_line(facts), *author_line(facts)),
+            hop="the network on the way",
         )
 
 

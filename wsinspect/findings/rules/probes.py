@@ -13,6 +13,7 @@ from wsinspect.findings.evidence import (
     answer_marks,
     author_line,
     body_line,
+    end_line,
     js_status,
     marks_lines,
     named,
@@ -22,7 +23,7 @@ from wsinspect.findings.evidence import (
 from wsinspect.findings.facts import C2S, ConnectionFacts
 from wsinspect.findings.model import FaultOf, Found
 from wsinspect.findings.probes import Probe, ProbeFacts
-from wsinspect.findings.registry import Rules, ids_of_group
+from wsinspect.findings.registry import Rules, ids_of_families, ids_of_group
 from wsinspect.findings.rules.answers import JS_STATUS, is_too_large
 from wsinspect.handshake.heads import RawHead
 
@@ -344,8 +345,8 @@ def some_addresses(facts: ProbeFacts) -> Iterator[Found]:
     "warning",
     "server",
     "The response breaks the syntax of HTTP, and strict clients refuse it",
-    meaning="A tolerant reader understands it, and h11, a strict one, does not. Clients and hops that keep to"
-    " RFC 9112 end the connection here.",
+    meaning="A tolerant reader understands it, and a strict one does not. Clients and hops that keep to"
+    " RFC 9112, such as Node's, end the connection here.",
     js=JS_FAILED,
     topic="response-head",
     rows="H25",
@@ -355,8 +356,9 @@ def breaks_syntax(facts: ProbeFacts) -> Iterator[Found]:
     main = facts.main.facts
     problem = next((detail.get("error") for kind, detail in main.events if kind == "strict"), None)
     if problem and main.response_in is not None and _is_readable(main.response_in):
+        judge = next(detail.get("judge", "h11") for kind, detail in main.events if kind == "strict")
         yield Found(
-            evidence=(status_line(main), f"h11: {str(problem)[:160]}"),
+            evidence=(status_line(main), f"{judge}: {str(problem)[:160]}"),
             hop=answer_hop(main),
             connection=main.id,
             software=named(answer_marks(main)),
@@ -422,6 +424,38 @@ def proxy_refuses(facts: ProbeFacts) -> Iterator[Found]:
     fails = next(facts.of_kind("proxy"), None)
     if fails is not None and facts.main.is_accepted and not fails.is_accepted:
         yield Found(evidence=(fails.line, facts.main.line), connection=facts.main.facts.id)
+
+
+@rules(
+    "WS-KA-010",
+    "warning",
+    "server",
+    "The server ends the connection when it gets a PING",
+    meaning="Without a PING the same connection stays open: browsers never send one, so pages work, and"
+    " clients and proxies that keep connections alive with PINGs lose theirs. Every receiver has to answer"
+    " with a PONG (RFC 6455, 5.5.2).",
+    js=JS_NOTHING,
+    topic="ping",
+    rows="T6",
+    scope="probes",
+)
+def ends_at_ping(facts: ProbeFacts) -> Iterator[Found]:
+    main = facts.main.facts
+    quiet = next(facts.of_kind("quiet"), None)
+    if quiet is None or main.ended_by != "server" or not quiet.is_accepted:
+        return
+    if quiet.facts.ended_by == "server":
+        return  # so does the connection without one
+    yield Found(
+        evidence=(
+            f"after our PING: {end_line(main)}",
+            f"without one: {end_line(quiet.facts)} (probe {quiet.facts.id})",
+        ),
+        connection=main.id,
+        hop=answer_hop(main),
+        software=named(answer_marks(main)),
+        covers=tuple((main.id, rule) for rule in ids_of_families("CL", "DROP", "KA")),
+    )
 
 
 @rules(

@@ -42,6 +42,29 @@ def _is_whole_101(facts: ConnectionFacts) -> bool:
     return head is not None and head.status == 101 and head.is_complete
 
 
+_ONCE: Final = (
+    "Browsers refuse a 101 that has this field more than once, also where both are right (RFC 6455, 11.3). A"
+    " hop that adds its own to the server's does this, or two handlers that answer one request."
+)
+
+
+def _repeated(facts: ConnectionFacts, name: str) -> tuple[str, ...]:
+    """The lines of a field that a 101 may have once; none where it does."""
+    head = facts.response_in
+    values = head.get_all(name) if head is not None and "repeated" in _problems(facts) else []
+    return tuple(f"{name}: {one.decode('latin-1')[:100]}" for one in values[:4]) if len(values) > 1 else ()
+
+
+def _twice(name: str, lines: tuple[str, ...]) -> str | None:
+    return f"The 101 has {name} {'twice' if len(lines) == 2 else 'several times'}" if lines else None
+
+
+def _js_twice(name: str, lines: tuple[str, ...]) -> str | None:
+    if not lines:
+        return None
+    return f"{JS_FAILED} Chrome's console: '{name}' header must not appear more than once in a response."
+
+
 @rules(
     "WS-HS-024",
     "error",
@@ -56,15 +79,19 @@ def _is_whole_101(facts: ConnectionFacts) -> bool:
 def wrong_accept(facts: ConnectionFacts) -> Iterator[Found]:
     head = facts.request_out or facts.request_in
     key = head.get("sec-websocket-key") if head else None
-    if "accept" in _problems(facts) and key is not None:
+    again = _repeated(facts, "Sec-WebSocket-Accept")
+    if ("accept" in _problems(facts) or again) and key is not None:
         yield Found(
             severity=_if_borne(facts),
+            title=_twice("Sec-WebSocket-Accept", again),
+            meaning=_ONCE if again else None,
             evidence=(
                 f"Sec-WebSocket-Key: {key.decode('latin-1')[:60]}",
                 f"expected: Sec-WebSocket-Accept: {accept_key(key).decode()}",
-                f"received: {facts.response_line('Sec-WebSocket-Accept')}",
+                *(again or [f"received: {facts.response_line('Sec-WebSocket-Accept')}"]),
             ),
             hop=answer_hop(facts),
+            js=_js_twice("Sec-WebSocket-Accept", again),
         )
 
 
@@ -81,9 +108,14 @@ def wrong_accept(facts: ConnectionFacts) -> Iterator[Found]:
 )
 def bare_101(facts: ConnectionFacts) -> Iterator[Found]:
     if {"upgrade", "connection"} & set(_problems(facts)):
+        again = _repeated(facts, "Upgrade")
+        upgrade = again or (facts.response_line("Upgrade"),)
         yield Found(
             severity=_if_borne(facts),
-            evidence=(status_line(facts), facts.response_line("Upgrade"), facts.response_line("Connection")),
+            title=_twice("Upgrade", again),
+            meaning=_ONCE if again else None,
+            js=_js_twice("Upgrade", again),
+            evidence=(status_line(facts), *upgrade, facts.response_line("Connection")),
             hop=answer_hop(facts),
             software=named(answer_marks(facts)),
         )
@@ -129,11 +161,16 @@ def no_subprotocol(facts: ConnectionFacts) -> Iterator[Found]:
     rows="H26",
 )
 def foreign_subprotocol(facts: ConnectionFacts) -> Iterator[Found]:
-    if "subprotocol-not-offered" in _problems(facts):
+    again = _repeated(facts, "Sec-WebSocket-Protocol")
+    if "subprotocol-not-offered" in _problems(facts) or again:
         offered = ", ".join(facts.negotiation.subprotocols_offered)
+        chosen = again or (f"chosen: {facts.negotiation.subprotocol!r}"[:160],)
         yield Found(
             severity=_if_borne(facts),
-            evidence=(f"offered: {offered or 'none'}", f"chosen: {facts.negotiation.subprotocol!r}"[:160]),
+            title=_twice("Sec-WebSocket-Protocol", again),
+            meaning=_ONCE if again else None,
+            evidence=(f"offered: {offered or 'none'}", *chosen),
+            js=_js_twice("Sec-WebSocket-Protocol", again),
         )
 
 
@@ -149,9 +186,15 @@ def foreign_subprotocol(facts: ConnectionFacts) -> Iterator[Found]:
     rows="H27 H12",
 )
 def foreign_extension(facts: ConnectionFacts) -> Iterator[Found]:
-    if {"extension-not-offered", "deflate-params"} & set(_problems(facts)) or _unasked_window(facts):
+    problems = set(_problems(facts))
+    if {"extension-not-offered", "extension-repeated", "deflate-params"} & problems or _unasked_window(facts):
+        is_twice = "extension-repeated" in problems
         yield Found(
             severity=_if_borne(facts),
+            title="The server accepted permessage-deflate twice" if is_twice else None,
+            js=f"{JS_FAILED} Chrome's console: Received duplicate permessage-deflate response."
+            if is_twice
+            else None,
             evidence=(
                 facts.request_line("Sec-WebSocket-Extensions"),
                 facts.response_line("Sec-WebSocket-Extensions"),
@@ -175,6 +218,8 @@ def _unasked_window(facts: ConnectionFacts) -> bool:
 _HTTP_START: Final = re.compile(
     rb"(HTTP/1\.[01] |<!doctype|<html|<\?xml|(GET|POST|PUT|HEAD|OPTIONS) /|\{\"|[A-Za-z-]{3,30}: )", re.I
 )
+#: A chunk of a body (RFC 9112, 7.1), as a server writes it that ends its response in the usual way.
+_CHUNK: Final = re.compile(rb"[0-9a-f]{1,8}\r\n", re.I)
 
 
 @rules(
@@ -225,12 +270,18 @@ def _text(facts: ConnectionFacts) -> tuple[bytes, int | None, int, Direction] | 
         broken = [frame for frame, _ in facts.violations if frame.direction == side]
         for frame in sorted(broken, key=lambda one: one.id)[:1]:
             first = frame.header + _on_wire(frame)
-            if _HTTP_START.match(first):
+            if _HTTP_START.match(first) or (side == S2C and _is_stray_chunk(facts, first)):
                 return first, frame.id, frame.time_ns, side
         for one in facts.opaque:
             if one.direction == side and _HTTP_START.match(one.data):
                 return one.data, None, one.time_ns, side
     return None
+
+
+def _is_stray_chunk(facts: ConnectionFacts, first: bytes) -> bool:
+    """A chunk that no Transfer-Encoding announced; one that was has its own finding (WS-HS-047)."""
+    head = facts.response_in
+    return _CHUNK.match(first) is not None and (head is None or not head.get_all("transfer-encoding"))
 
 
 def _on_wire(frame: FrameFact) -> bytes:
@@ -325,17 +376,23 @@ def http10_101(facts: ConnectionFacts) -> Iterator[Found]:
     )
 
 
+_INTERIM: Final = re.compile(rb"^HTTP/1\.[01] 1\d\d[^\r\n]*", re.M)
+
+
 @rules(
     "WS-HS-038",
     "warning",
     "server",
-    "103 Early Hints came before the 101",
-    meaning="Chromium refuses a handshake that is preceded by a 103; other clients skip it. Send no early"
-    " hints on this path.",
-    js=JS_FAILED + " (Chromium)",
+    "An interim response (100, 102 or 103) came before the 101",
+    meaning="Chromium refuses a handshake that is preceded by any other 1xx; other clients skip it. Send no"
+    " 100 Continue, 102 Processing or 103 Early Hints on this path.",
+    js=JS_FAILED + " Chrome's console: Unexpected response code: 100, 102 or 103.",
     topic="early-hints",
     rows="traps",
 )
 def early_hints(facts: ConnectionFacts) -> Iterator[Found]:
-    if facts.was_open and b"HTTP/1.1 103" in facts.informational:
-        yield Found(evidence=("HTTP/1.1 103 before the 101",), hop=answer_hop(facts))
+    found = _INTERIM.findall(facts.informational) if facts.was_open else []
+    if found:
+        first = found[0].decode("latin-1").strip()[:60]
+        title = f"{first.partition(' ')[2] or first} came before the 101"
+        yield Found(title=title, evidence=(f"{first} before the 101",), hop=answer_hop(facts))
