@@ -20,16 +20,21 @@ from wsinspect.present import objects
 from wsinspect.present.cells import Line
 from wsinspect.present.clock import RELATIVE_CLOCK, Clock
 from wsinspect.present.frame_table import FrameTable, Page, opaque_lines
+from wsinspect.present.glyphs import UNICODE
 from wsinspect.present.handshakes import block_lines, body_lines, fact_lines
 from wsinspect.present.pages import message_payload, read_pages
 from wsinspect.present.records import PREVIEW_BYTES
+from wsinspect.present.requests import Asked, asked_words, once
 from wsinspect.present.terminal import Palette, json_line, json_text
 from wsinspect.present.words import end_lines
 from wsinspect.text import escape
+from wsinspect.vocabulary import EventKind
 
 _ROWS = 1000
 #: Events whose facts are columns of the connection and its handshake.
 _SHOWN_ELSEWHERE = frozenset({"attempt", "server", "open", "refused", "failed", "closed", "end"})
+#: Requests near an attempt that are printed; `clients.nearby` has fewer of each side.
+_MOST_ASKED = 100
 
 
 class Detail:
@@ -122,6 +127,7 @@ def show_connection(detail: Detail, palette: Palette, clock: Clock = RELATIVE_CL
             if connection.state == "connecting" and not detail.is_last:
                 continue
             _print(map(palette.line, _handshake_lines(detail, connection)))
+            _print(map(palette.line, _asked_lines(detail, connection, is_before=True)))
             table = FrameTable(connection, columns(), palette, clock=clock)
         table.is_live = not detail.is_last
         for page in detail.new_pages():
@@ -133,6 +139,7 @@ def show_connection(detail: Detail, palette: Palette, clock: Clock = RELATIVE_CL
             echo()
             _print(table.legend())
             _print(opaque_lines(detail.opaque(), detail.with_payload))
+            _print(map(palette.line, _asked_lines(detail, connection, is_before=False)))
             _print(_event_lines(detail, connection))
             title, *facts = end_lines(connection, _card(detail))
             _print([palette.line(title), *map(palette.line, _indented(facts))])
@@ -140,11 +147,25 @@ def show_connection(detail: Detail, palette: Palette, clock: Clock = RELATIVE_CL
 
 def _event_lines(detail: Detail, connection: Connection) -> Iterator[str]:
     for event in detail.events():
-        if event.kind not in _SHOWN_ELSEWHERE:
+        if event.kind not in _SHOWN_ELSEWHERE and event.kind != EventKind.HTTP:
             at_ns = event.time_ns - (connection.attempt_ns or event.time_ns)
             known = ((name, value) for name, value in event.detail.items() if value is not None)
             facts = "".join(f", {name} {value}" for name, value in known)
             yield escape(f"At {at_ns / 1e9:.6f} s: {event.kind}{facts}")
+
+
+def _asked_lines(detail: Detail, connection: Connection, *, is_before: bool) -> Iterator[Line]:
+    """What the same client asked for just before the attempt, or soon after it."""
+    attempt_ns = connection.attempt_ns or 0
+    events = (Asked.of(one) for one in detail.events() if one.kind == EventKind.HTTP)
+    asked = once(one for one in events if (one.time_ns < attempt_ns) == is_before)[:_MOST_ASKED]
+    if asked:
+        yield []
+        word = "before this attempt" if is_before else "soon after it"
+        yield [(f"HTTP requests of the same client {word}", "title")]
+    for one in asked:
+        at = f"{(one.time_ns - attempt_ns) / 1e9:.3f} s"
+        yield [(f"  {at:>10}  ", "muted"), *asked_words(one, UNICODE.arrow)]
 
 
 def _handshake_lines(detail: Detail, connection: Connection) -> Iterator[Line]:

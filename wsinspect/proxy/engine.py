@@ -42,6 +42,7 @@ from wsinspect.proxy.listening import (
     refuse_own_targets,
 )
 from wsinspect.proxy.mirroring import AlpnMirror, HttpThreeOffers
+from wsinspect.proxy.nearby import RequestLog
 from wsinspect.proxy.pages import PageWatch
 from wsinspect.proxy.polling import PollLog
 from wsinspect.proxy.recorded import RecordedServer
@@ -269,6 +270,7 @@ class _Engine:
             wait = self.options.page_wait_seconds
             master.addons.add(PageWatch(self.recording.journal, self.recording.clock.now_ns, wait))
         master.addons.add(PollLog(self.recording.journal, self.recording.clock.now_ns, self.log.client_of))
+        master.addons.add(RequestLog(self.recording.journal, self.recording.clock.now_ns))
         self._set_options(master.options)
         return master
 

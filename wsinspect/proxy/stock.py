@@ -29,6 +29,7 @@ from wsinspect.proxy import seams
 from wsinspect.proxy.attempts import AttemptLog
 from wsinspect.proxy.faulting import FaultController
 from wsinspect.proxy.faulting_handshakes import HandshakeFaults
+from wsinspect.proxy.nearby import RequestLog
 from wsinspect.proxy.pages import PageWatch
 from wsinspect.proxy.recording import Recording
 from wsinspect.proxy.relay import RelayLayer
@@ -86,7 +87,7 @@ class StockRecording:
         relay_through(self.log)
         recording.begin(changes=["stock mitmproxy with its own addons"])
         self.recording = recording
-        ctx.master.addons.add(self.log)
+        ctx.master.addons.add(self.log, RequestLog(recording.journal, recording.clock.now_ns))
         self.begun(recording)
 
     def begun(self, recording: Recording) -> None:

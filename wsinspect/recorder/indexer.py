@@ -55,7 +55,7 @@ class Indexer:
     Attributes:
         position: Where the journal continues after the records added so far.
         weight: About how many bytes the uncommitted rows hold; see `is_heavy`.
-        last_ns: The time of the record that was added last.
+        last_ns: The newest time of the records that were added.
         looks: Connections whose committed rows the rules should look at (`live.LiveFindings`).
         is_engine_changed: An event of the engine came that rules look at.
     """
@@ -120,7 +120,7 @@ class Indexer:
 
     def _index(self, record: Record) -> None:
         kind, part, connection_id, time_ns, sent_after_ns, payload = record
-        self.last_ns = time_ns
+        self.last_ns = max(self.last_ns, time_ns)  # requests before an attempt are recorded with it
         size = len(payload)
         self._offset += _RECORD_HEADER + size
         self.weight += _RECORD_HEADER + size
@@ -291,6 +291,9 @@ class Indexer:
             return
         if connection_id == 0:
             self._add_engine_event(kind, event, time_ns)
+            return
+        if kind == EventKind.HTTP:  # changes nothing of the connection, which may be over
+            self._add_own_event(connection_id, time_ns, event)
             return
         self._add_connection_event(connection_id, event, time_ns)
 

@@ -16,7 +16,8 @@ from typing import Any, Final
 from wsinspect.capture.columns import Columns
 from wsinspect.capture.records import Connection, Event, FaultRow, FindingRow
 from wsinspect.errors import CaptureError
-from wsinspect.tui.source import PAGE, Source
+from wsinspect.present.requests import Asked
+from wsinspect.tui.source import EVENTS, PAGE, Source
 
 POLL_SECONDS: Final = 0.05
 #: How often locks are checked: whether an engine or a recorder is running.
@@ -38,6 +39,7 @@ class Batch:
         meta: of the newest run; None when unchanged.
         events: of the engine, not of a connection.
         are_findings_anew: `findings` are all from the first on: some that were known have gone.
+        asked: plain requests near attempts.
         newest_id: the last frame's id in the capture, which may be further than what was read.
         is_live: an engine or a recorder is at work.
         error: why nothing more can be read.
@@ -51,6 +53,7 @@ class Batch:
     findings: list[FindingRow] = field(default_factory=list)
     are_findings_anew: bool = False
     faults: list[FaultRow] = field(default_factory=list)
+    asked: list[Asked] = field(default_factory=list)
     newest_id: int = 0
     is_live: bool = False
     error: str | None = None
@@ -73,6 +76,8 @@ class Feed(threading.Thread):
         self._last_frame = 0
         self._last_connection = 0
         self._last_event = 0
+        self._last_asked = 0
+        self._is_asked_out = True
         self._last_finding = 0
         self._findings_mark = (0, 0)
         self._last_fault = 0
@@ -125,6 +130,8 @@ class Feed(threading.Thread):
         """Whether a page came back full, so that the next one is to be asked for at once."""
         if batch.columns is not None and self._last_frame < batch.newest_id:
             return True
+        if not self._is_asked_out:
+            return True
         return max(len(batch.events), len(batch.findings), len(batch.faults)) >= PAGE
 
     def _read(self, source: Source) -> Batch:
@@ -138,6 +145,9 @@ class Feed(threading.Thread):
         if read is not None:
             self._last_frame, batch.columns = read
         batch.events = self._events(source)
+        before = self._last_asked
+        self._last_asked, batch.asked = source.asked(before)
+        self._is_asked_out = self._last_asked - before < EVENTS
         self._read_findings(source, batch)
         batch.faults = source.fault_events(self._last_fault)
         if batch.faults:

@@ -110,6 +110,13 @@ MAIN_KEYS: Final = (
         "compare with the message before of the same shape, the mate, or a marked frame",
         "payload.compare",
     ),
+    Key(
+        "H",
+        "H",
+        "requests",
+        "show or hide plain HTTP requests of the same client near an attempt",
+        "frames.requests",
+    ),
     Key("L", "L", "columns", "choose the columns of the frames pane", "frames.columns"),
     Key("y", "y", "copy", "copy what is meant: the payload, the finding, or the URL", "copy"),
 )

@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from wsinspect.capture.records import Connection, Event, FaultRow, FindingRow
+from wsinspect.present.requests import Asked, once
 from wsinspect.tui.feed import Batch
 from wsinspect.tui.index import FrameIndex
 
 _KEPT_FAULTS: Final = 5_000
 _KEPT_EVENTS: Final = 1_000
+_KEPT_ASKED: Final = 4_000
 _RATE_SECONDS: Final = 2.0
 STARTING, LIVE, RECORDED, DISCONNECTED, UNREADABLE = (
     "STARTING",
@@ -42,6 +44,7 @@ class Model:
     Attributes:
         connections: by id, in order.
         version: changes with every batch.
+        asked_count: how many requests near attempts have come.
         finding_changes: how often `findings` have become others.
         lag_ns: how old the newest frame of a live capture was when it was read.
         unstored_bytes: what could not be recorded, by the engine's own word.
@@ -58,6 +61,9 @@ class Model:
         self.events: deque[Event] = deque(maxlen=_KEPT_EVENTS)
         #: By name, each rule as it was armed or disarmed last.
         self.rule_events: dict[str, dict[str, Any]] = {}
+        #: Plain requests near attempts, as they came; a request may be near to several.
+        self.asked: deque[Asked] = deque(maxlen=_KEPT_ASKED)
+        self.asked_count = 0
         self.findings: list[FindingRow] = []
         self.finding_changes = 0
         self.version = 0
@@ -96,6 +102,8 @@ class Model:
         self.newest_id = max(batch.newest_id, self.index.last_id)
         self._measure_lag(batch)
         self._take_events(batch.events)
+        self.asked.extend(batch.asked)
+        self.asked_count += len(batch.asked)
         if batch.are_findings_anew:
             self._forget_findings()
         self._take_findings(batch.findings)
@@ -115,6 +123,10 @@ class Model:
                 self.listeners = [
                     one for one in _list(event.detail.get("listeners")) if isinstance(one, dict)
                 ]
+
+    def asked_near(self, connection: int | None) -> list[Asked]:
+        """The plain requests near a connection's attempt, or near all attempts, in order of time."""
+        return once(one for one in self.asked if connection in (None, one.connection))
 
     def _forget_findings(self) -> None:
         self.findings.clear()

@@ -69,7 +69,7 @@ class Playing:
         if play is None:
             return
         frames.limit = frames.view.y_at_time(play.at_ns + 1)
-        while frames.limit and frames.view.is_gap(frames.limit - 1):
+        while frames.limit and not frames.view.is_frame(frames.limit - 1):
             frames.limit -= 1
         frames.is_following = False
         if frames.limit:
@@ -137,8 +137,8 @@ class Playing:
             return
         play.is_playing = False
         shown = self._frames.row_count()
-        y = view.find(shown - 1, 1, lambda at: not view.is_gap(at)) if step > 0 else None
+        y = view.find(shown - 1, 1, view.is_frame) if step > 0 else None
         if step < 0:
-            y = view.find(self._frames.cursor, -1, lambda at: not view.is_gap(at))
+            y = view.find(self._frames.cursor, -1, view.is_frame)
         if y is not None:
             self.go(view.index.columns.times_ns[view.position(y)])

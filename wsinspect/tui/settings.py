@@ -31,6 +31,7 @@ class Settings:
         columns: names in order; empty for the usual ones.
         widths: cells by name.
         filters: those that were saved, the newest first.
+        requests: whether plain requests near an attempt have rows.
     """
 
     theme: str = ""
@@ -38,6 +39,7 @@ class Settings:
     columns: list[str] = field(default_factory=list)
     widths: dict[str, int] = field(default_factory=dict)
     filters: list[str] = field(default_factory=list)
+    requests: bool = True
 
     def save_filter(self, text: str) -> bool:
         """Keep a filter, the newest first, or drop it where it is kept already; whether it is kept now."""
@@ -85,6 +87,7 @@ def _settings(loaded: dict[str, Any]) -> Settings:
     filters = loaded.get("filters")
     if isinstance(filters, list):
         found.filters = [one for one in filters if isinstance(one, str)][:_MOST_FILTERS]
+    found.requests = loaded.get("requests") is not False
     return found
 
 

@@ -16,11 +16,14 @@ from wsinspect.capture.queries import timeline
 from wsinspect.capture.reader import Capture
 from wsinspect.capture.records import Event, FaultRow, FindingRow
 from wsinspect.present.records import PREVIEW_BYTES, Record
+from wsinspect.present.requests import Asked
 from wsinspect.wire.opcodes import Opcode
 
 _ROUND_TRIPS: Final = 500
 #: Rows of the smaller tables read at a time.
 PAGE: Final = 1_000
+#: Events looked through at a time for requests near attempts.
+EVENTS: Final = 20_000
 
 
 class Source:
@@ -78,6 +81,11 @@ class Source:
     def engine_events(self, after: int, limit: int = PAGE) -> list[Event]:
         """What the engine noted of itself, not of a connection, with larger ids."""
         return timeline.engine_events(self.capture, after, limit)
+
+    def asked(self, after: int) -> tuple[int, list[Asked]]:
+        """Plain requests near attempts, of later events, and the last event that was looked at."""
+        last, found = timeline.asked_near(self.capture, after, EVENTS)
+        return last, [Asked.of(event) for event in found]
 
     def findings(self, after: int, limit: int = PAGE) -> list[FindingRow]:
         """Findings with larger ids."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from wsinspect.capture.records import Connection
 from wsinspect.present.cells import Line, flow
 from wsinspect.present.glyphs import Glyphs
 from wsinspect.present.handshakes import body_lines, header_blocks
+from wsinspect.present.requests import asked_words
 from wsinspect.present.words import end_words, listening_words
 from wsinspect.text import escape, grouped
 from wsinspect.tui.model import LIVE, STARTING, Model
@@ -72,8 +75,19 @@ def _attempt(workspace: Workspace, one: Connection, width: int) -> list[Line]:
     if handshake is None:
         return lines
     request, response = header_blocks(handshake)
-    blocks = [*response.lines(), *body_lines(handshake), *request.lines()]
+    blocks = [*response.lines(), *body_lines(handshake), *request.lines(), *_asked(workspace, one)]
     return [*lines, *([("  ", ""), *line] for line in blocks)]
+
+
+def _asked(workspace: Workspace, one: Connection) -> Iterator[Line]:
+    """What the same client asked for near the attempt, unless that is hidden."""
+    asked = workspace.model.asked_near(one.id) if workspace.settings.requests else []
+    if asked:
+        yield []
+        yield [("The same client's HTTP requests near this attempt", "title"), ("  (H hides them)", "muted")]
+    for each in asked:
+        when = workspace.clock.at(each.time_ns, one.attempt_ns or each.time_ns)
+        yield [(f"{when:>10}  ", "muted"), *asked_words(each, workspace.glyphs.arrow)]
 
 
 def _flowing(words: str, width: int) -> list[Line]:

@@ -1,23 +1,26 @@
 """Rows of the frame table: which frames, in which order, and where a silence is drawn between them.
 
 Contract: a view grows at its end, in bounded steps (`extend`), so that a million frames never stop the event
-loop; only `judge_again` changes rows before it. y and row are one lookup apart. A row is a position in the
-index, or a position with `GAP` set: the silence before that frame.
+loop; only `judge_again` and `place` change rows before it. y and row are one lookup apart. A row is a
+position in the index, a position with `GAP` set: the silence before that frame, or one with `ASKED` set: a
+plain request before that frame (`present.requests`), of which there may be several.
 """
 
 from __future__ import annotations
 
 import time
 from array import array
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
+from wsinspect.present.requests import Asked
 from wsinspect.tui.histogram import MARK_GAP, Histogram, marks_of
 from wsinspect.tui.index import FrameIndex
 
 GAP: Final = 1 << 31
-_MASK: Final = GAP - 1
+ASKED: Final = 1 << 30
+_MASK: Final = ASKED - 1
 _STEP: Final = 2048
 #: Rows renewed at a time: a few milliseconds.
 _MOST_REBUILT: Final = 20_000
@@ -86,6 +89,8 @@ class View:
     Attributes:
         rows: positions, and gaps.
         gap_count: how many of them are gaps.
+        asked: the requests among them, in order.
+        placed: what was known of requests when they got their rows; whoever calls `place` says so.
         activity: of all frames, matching or not.
         scanned_to: of a filtered view, the frame id up to which the filter has answered.
     """
@@ -105,6 +110,9 @@ class View:
         self.is_filtered = is_filtered
         self.rows = array("I")
         self.gap_count = 0
+        self.asked: list[Asked] = []
+        self.placed: tuple[bool, int] | None = None
+        self._anchors = array("I")
         self.activity = Activity(index, connection, gap_ns)
         if before is not None and before.index is index and before.connection == connection:
             self.activity = before.activity
@@ -119,7 +127,7 @@ class View:
     @property
     def matched(self) -> int:
         """Frames among the rows."""
-        return len(self.rows) - self.gap_count
+        return len(self.rows) - self.gap_count - len(self.asked)
 
     @property
     def total(self) -> int:
@@ -187,6 +195,54 @@ class View:
         y = self.y_of(position)
         return y < len(self.rows) and self.position(y) == position
 
+    # -- requests among the rows
+
+    def place(self, asked: list[Asked]) -> None:
+        """Rows for plain requests, each before the first frame that is not older, in place of the last ones.
+
+        Costs a copy of the rows. Rows that are added later come behind these.
+        """
+        self._copy_without_asked()
+        times, rows, old = self.index.columns.times_ns, array("I"), self.rows
+        anchors, at = array("I"), 0
+        for one in asked:
+            y = bisect_left(old, one.time_ns, lo=at, key=lambda row: times[row & _MASK])
+            if y < len(old) and old[y] >= GAP:
+                y += 1  # the silence before the frame ends with the request
+            rows += old[at:y]
+            anchor = old[y] & _MASK if y < len(old) else len(self.index)
+            rows.append(anchor | ASKED)
+            anchors.append(anchor)
+            at = y
+        rows += old[at:]
+        self.rows, self.asked, self._anchors = rows, asked, anchors
+
+    def _copy_without_asked(self) -> None:
+        if not self.asked:
+            return
+        kept, at = array("I"), 0
+        for anchor in sorted(set(self._anchors)):
+            first, end = self._run(anchor)
+            kept += self.rows[at:first]
+            at = end
+        self.rows, self.asked, self._anchors = kept + self.rows[at:], [], array("I")
+
+    def _run(self, anchor: int) -> tuple[int, int]:
+        """From where to where the rows of the requests before a frame are."""
+        first = bisect_left(self.rows, anchor, key=_MASK.__and__)
+        if first < len(self.rows) and self.rows[first] >= GAP:
+            first += 1
+        count = bisect_right(self._anchors, anchor) - bisect_left(self._anchors, anchor)
+        return first, first + count
+
+    def asked_at(self, y: int) -> Asked | None:
+        """The request of a row; None where it is a frame's, or a gap."""
+        row = self.rows[y]
+        if not ASKED <= row < GAP:
+            return None
+        anchor = row & _MASK
+        return self.asked[bisect_left(self._anchors, anchor) + y - self._run(anchor)[0]]
+
     def _add(self, positions: Iterable[int]) -> None:
         rows, times, gap_ns, last = self.rows, self.index.columns.times_ns, self.gap_ns, self._last_matched_ns
         for position in positions:
@@ -199,18 +255,32 @@ class View:
         self._last_matched_ns = last
 
     def position(self, y: int) -> int:
-        """The frame of a row; of a gap, the frame after it."""
+        """The frame of a row; of a gap or a request, the frame after it, which may be yet to come."""
         return self.rows[y] & _MASK
 
     def is_gap(self, y: int) -> bool:
         """Whether a row is a gap."""
         return self.rows[y] >= GAP
 
+    def is_frame(self, y: int) -> bool:
+        """Whether a row is a frame."""
+        return self.rows[y] < ASKED
+
     def before(self, y: int) -> int | None:
         """The position of the frame row before `y`."""
-        if y > 0 and self.is_gap(y - 1):
+        while y > 0:
             y -= 1
-        return self.rows[y - 1] if y > 0 else None
+            if self.rows[y] < ASKED:
+                return self.rows[y]
+        return None
+
+    def is_behind_gap(self, y: int) -> bool:
+        """Whether a row is the first frame after a gap."""
+        if not self.is_frame(y):
+            return False
+        while y > 0 and ASKED <= self.rows[y - 1] < GAP:
+            y -= 1
+        return y > 0 and self.is_gap(y - 1)
 
     def gap_before_ns(self, y: int) -> int:
         """Time between a frame row, or a gap's frame, and the frame row before it; 0 for the first."""
@@ -220,14 +290,22 @@ class View:
 
     def y_of(self, position: int) -> int:
         """The row of a frame, or of the first one after it where it is not shown; may be one past the end."""
-        y = bisect_left(self.rows, position, key=_MASK.__and__)
-        return y + 1 if y < len(self.rows) and self.is_gap(y) else y
+        return self._frame_from(bisect_left(self.rows, position, key=_MASK.__and__))
+
+    def _frame_from(self, y: int) -> int:
+        """The first frame row from `y` on."""
+        while y < len(self.rows) and self.rows[y] >= ASKED:
+            y += 1
+        return y
 
     def y_at_time(self, time_ns: int) -> int:
         """The first frame row at or after a time; may be one past the end."""
         times = self.index.columns.times_ns
-        y = bisect_left(self.rows, time_ns, key=lambda row: times[row & _MASK])
-        return y + 1 if y < len(self.rows) and self.is_gap(y) else y
+        last = len(times) - 1
+        # A request behind the last frame has no frame after it yet.
+        return self._frame_from(
+            bisect_left(self.rows, time_ns, key=lambda row: times[min(row & _MASK, last)])
+        )
 
     def find(self, y: int, step: int, wanted: Callable[[int], bool]) -> int | None:
         """The next row from `y` on whose row index `wanted` accepts; `step` is 1 or -1."""

@@ -108,6 +108,7 @@ class EventKind(StrEnum):
     GAP = "gap"
     HAR_ENTRY = "har_entry"
     HELD = "held"
+    HTTP = "http"
     H2_CONNECT_REFUSED = "h2_connect_refused"
     H2_SETTINGS = "h2_settings"
     H2_STREAMS = "h2_streams"

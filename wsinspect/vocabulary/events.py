@@ -280,6 +280,33 @@ class Sent(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HttpRequest(Event):
+    """A plain request of its client near the attempt, without bodies; the event's time is when it began.
+
+    Attributes:
+        number: of all such requests of the run: one that is near to several attempts is an event of each.
+        url: as asked for, cut where it is very long.
+        what: `page`, `polling` (Engine.IO), `negotiation` (SignalR) or `preflight` (CORS), where it
+            is one of these.
+        status: of the answer; None where there is none.
+        ms: until the answer's header block was there.
+        length, media_type: of the answer's body, by its header.
+        error: why there is no answer.
+    """
+
+    KIND = EventKind.HTTP
+    number: int = 0
+    method: str | None = None
+    url: str | None = None
+    what: str | None = _if_set()
+    status: int | None = None
+    ms: float | None = None
+    length: int | None = _if_set()
+    media_type: str | None = _if_set()
+    error: str | None = _if_set()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FaultSkipped(Event):
     """A rule cannot act on this connection."""
 

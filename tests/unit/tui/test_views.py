@@ -9,9 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.tui_parts import SECOND, columns, index_of, rows
+from wsinspect.present.requests import Asked
 from wsinspect.tui.histogram import BINS, MARK_CLOSE, MARK_FINDING, MARK_GAP, MARK_PING, Histogram
 from wsinspect.tui.index import FrameIndex
 from wsinspect.tui.views import View
+from wsinspect.vocabulary.events import HttpRequest
 
 
 def test_a_silence_gets_a_row_of_its_own():
@@ -155,3 +157,94 @@ def test_what_was_counted_is_not_counted_again_for_the_same_frames():
     other.extend()
     assert other.histogram is not first.histogram
     assert rows(other) == [0, 2, "gap", 3, 4]
+
+
+def asked(number: int, t_s: float, connection: int = 1) -> Asked:
+    return Asked(number, connection, int(t_s * SECOND), HttpRequest(number=number))
+
+
+def drawn(view: View) -> list[object]:
+    """Rows as `rows` has them, requests as `?NUMBER`."""
+    found: list[object] = []
+    for y in range(len(view.rows)):
+        one = view.asked_at(y)
+        found.append(f"?{one.facts.number}" if one is not None else rows_at(view, y))
+    return found
+
+
+def rows_at(view: View, y: int) -> object:
+    return "gap" if view.is_gap(y) else view.position(y)
+
+
+def test_requests_stand_before_the_first_frame_that_is_not_older():
+    view = View(index_of(1, 2, 9), None, 5 * SECOND)
+    view.extend()
+    view.place([asked(1, 0.5), asked(2, 0.6), asked(3, 8), asked(4, 9), asked(5, 10)])
+    assert drawn(view) == ["?1", "?2", 0, 1, "gap", "?3", "?4", 2, "?5"]
+    assert view.matched == 3
+    assert [view.y_of(position) for position in range(3)] == [2, 3, 7]
+    assert view.y_at_time(3 * SECOND) == 7
+    assert view.y_at_time(99 * SECOND) == len(view.rows)
+    assert view.before(7) == 1
+    assert view.gap_before_ns(7) == 7 * SECOND
+    assert [y for y in range(len(view.rows)) if view.is_behind_gap(y)] == [7]
+
+
+def test_requests_are_placed_anew_and_frames_come_behind_them():
+    index = index_of(1)
+    view = View(index, None, 5 * SECOND)
+    view.extend()
+    view.place([asked(1, 0), asked(2, 3)])
+    index.append(columns((2, 4 * SECOND, 1, 1, 0x8101, 0), (3, 10 * SECOND, 1, 1, 0x8101, 0)))
+    view.extend()
+    assert drawn(view) == ["?1", 0, "?2", 1, "gap", 2]
+    view.place([asked(2, 3), asked(3, 9)])
+    assert drawn(view) == [0, "?2", 1, "gap", "?3", 2]
+    view.place([])
+    assert drawn(view) == rows(view) == [0, 1, "gap", 2]
+
+
+def test_requests_of_a_connection_without_frames_are_rows():
+    view = View(index_of(1, connections=[2]), 1, SECOND)
+    view.extend()
+    view.place([asked(1, 0), asked(2, 5)])
+    assert drawn(view) == ["?1", "?2"]
+    assert view.y_at_time(0) == view.y_of(0) == 2
+    assert view.find(0, 1, view.is_frame) is None
+
+
+@given(
+    st.lists(st.integers(0, 60), min_size=1, max_size=30),
+    st.lists(st.lists(st.integers(0, 70), max_size=8), max_size=4),
+    st.lists(st.integers(0, 20), max_size=10),
+)
+def test_frames_stay_where_they_are_whatever_is_placed(times, placed, more):
+    index = index_of(*sorted(times))
+    view = View(index, None, 7 * SECOND)
+    view.extend()
+    plain = rows(view)
+    for wanted in [*placed, sorted(placed[-1]) if placed else []]:
+        view.place([asked(number, t) for number, t in enumerate(sorted(wanted), 1)])
+        assert [row for row in drawn(view) if not str(row).startswith("?")] == plain
+        assert [one.facts.number for y in range(len(view.rows)) if (one := view.asked_at(y))] == list(
+            range(1, len(wanted) + 1)
+        )
+        for y in range(len(view.rows)):
+            if (one := view.asked_at(y)) is not None:
+                before = view.before(y)
+                assert before is None or index.columns.times_ns[before] < one.time_ns
+                after = view.find(y, 1, view.is_frame)
+                assert after is None or index.columns.times_ns[view.position(after)] >= one.time_ns
+    last = index.columns.times_ns[-1] // SECOND
+    start = len(index)
+    index.append(
+        columns(
+            *(
+                (start + number, (last + sum(more[:number])) * SECOND, 1, 1, 0x8101, 0)
+                for number in range(1, len(more) + 1)
+            )
+        )
+    )
+    view.extend()
+    assert [view.position(y) for y in range(len(view.rows)) if view.is_frame(y)] == list(range(len(index)))
+    assert all(view.position(view.y_of(position)) == position for position in range(len(index)))

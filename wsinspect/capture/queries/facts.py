@@ -195,7 +195,9 @@ _PINGS: Final = (
     "SELECT ping_frame, leg, time_ns, pong_frame, rtt_ns FROM ping JOIN frame ON frame.id = ping_frame "
     "WHERE ping.connection_id = ? ORDER BY ping_frame DESC LIMIT ?"
 )
-_EVENTS: Final = "SELECT kind, detail, time_ns FROM event WHERE connection_id = ? ORDER BY id LIMIT ?"
+_EVENTS: Final = (
+    "SELECT kind, detail, time_ns FROM event WHERE connection_id = ? AND kind != 'http' ORDER BY id LIMIT ?"
+)
 _ENGINE_EVENTS: Final = (
     "SELECT kind, detail, time_ns FROM event WHERE connection_id IS NULL AND kind != 'lag' "
     "ORDER BY id DESC LIMIT ?"

@@ -46,6 +46,10 @@ _ENGINE_EVENTS: Final = (
     "SELECT id, time_ns, connection_id, kind, detail FROM event "
     "WHERE connection_id IS NULL AND id > ? ORDER BY id LIMIT ?"
 )
+_ASKED: Final = (
+    "SELECT id, time_ns, connection_id, kind, detail FROM event "
+    "WHERE id > ? AND id <= ? AND kind = 'http' AND connection_id IS NOT NULL ORDER BY id"
+)
 _MARK: Final = "SELECT count(*), coalesce(sum(id * length(detail)), 0) FROM finding WHERE id <= ?"
 
 
@@ -123,6 +127,16 @@ def engine_events(capture: Capture, after: int, limit: int) -> list[Event]:
     return [
         Event(number, time_ns, of, kind, json_object(detail) or {})
         for number, time_ns, of, kind, detail in capture.page(_ENGINE_EVENTS, (after, limit), after)
+    ]
+
+
+def asked_near(capture: Capture, after: int, most: int) -> tuple[int, list[Event]]:
+    """Plain requests near attempts, among the next `most` events; and the id of the last event looked at."""
+    ((newest,),) = capture.query("SELECT coalesce(max(id), 0) FROM event")
+    upto = min(newest, after + most)
+    return max(upto, after), [
+        Event(number, time_ns, of, kind, json_object(detail) or {})
+        for number, time_ns, of, kind, detail in capture.page(_ASKED, (after, upto), after)
     ]
 
 

@@ -14,7 +14,7 @@ from wsinspect.capture.records import FindingRow
 from wsinspect.filters import FilterError, parse
 from wsinspect.present.clock import UTC, parse_time_of_day
 from wsinspect.present.rows import seconds
-from wsinspect.text import escape
+from wsinspect.text import counted, escape
 from wsinspect.tui.blobs import MESSAGE, blob_of
 from wsinspect.tui.dialogs.jump import Target
 from wsinspect.tui.feed import Batch
@@ -217,6 +217,7 @@ class MainScreen(Page):
         self.playing.tick()
         self.filtering.settle()
         self._grow()
+        self._place_asked()
         if self._select_due is not None and time.monotonic() >= self._select_due:
             self.select_now(self.connections.connection_at(self.connections.cursor))
         has_grown, self._has_grown = self._has_grown, False
@@ -246,6 +247,42 @@ class MainScreen(Page):
             self._is_growing = True
             self.set_timer(_PIECE_SECONDS, self._grow_on)
 
+    def _place_asked(self) -> None:
+        """Rows for the plain requests near the attempts that are looked at, once all frames have theirs."""
+        view, frames, model = self.selection.view, self.frames, self.model
+        if view.is_filtered or model.is_loading or not view.is_complete or frames.limit is not None:
+            return
+        is_on = self.workspace.settings.requests
+        one = self.selection.selected
+        if one is not None and one.state in ("refused", "failed") and not view.total:
+            is_on = False  # the pane has the answer, and the requests before it
+        wanted = (is_on, model.asked_count)
+        if view.placed == wanted:
+            return
+        view.placed = wanted
+        asked = model.asked_near(self.selection.connection) if is_on else []
+        if [row.id for row in asked] == [row.id for row in view.asked]:
+            return
+        is_at_top = frames.top == 0
+        with frames.rows_kept():
+            view.place(asked)
+        if is_at_top:
+            frames.top = 0
+            frames.show_cursor()
+        self._has_grown = True
+
+    def action_requests(self) -> None:
+        """Rows of plain requests come or go."""
+        settings = self.workspace.settings
+        settings.requests = not settings.requests
+        self.workspace.remember()
+        self._place_asked()
+        count = len(self.model.asked_near(self.selection.connection))
+        state = "shown" if settings.requests else "hidden"
+        if self.selection.filter is not None and settings.requests:
+            state = "shown without a filter"
+        self.workspace.say(f"{counted(count, 'HTTP request')} near an attempt: {state}")
+
     def _grow_on(self) -> None:
         self._is_growing = False
         self._grow()
@@ -269,12 +306,13 @@ class MainScreen(Page):
 
     def show_chosen(self) -> None:
         """The inspector shows the frame under the cursor, if it does not yet."""
-        position = self.frames.selected_position()
-        if not self._is_inspector_due and position == self.inspector.position:
+        position, asked = self.frames.selected_position(), self.frames.selected_asked()
+        is_shown = position == self.inspector.position and asked is self.inspector.asked
+        if not self._is_inspector_due and is_shown:
             return
         self._is_inspector_due = False
         record = None if position is None else self.selection.record(self.model.index.columns.ids[position])
-        self.inspector.show(record, position)
+        self.inspector.show(record, position, asked)
         self.overview.refresh()
 
     def connection_in_view(self) -> int | None:
@@ -282,6 +320,8 @@ class MainScreen(Page):
         chosen = self.connections.connection_at(self.connections.cursor)
         if chosen is not None:
             return chosen
+        if (asked := self.frames.selected_asked()) is not None:
+            return asked.connection
         position = self.frames.selected_position()
         return None if position is None else self.model.index.columns.connections[position]
 
@@ -400,7 +440,7 @@ class MainScreen(Page):
 
         def is_wanted(y: int) -> bool:
             position = view.position(y)
-            return not view.is_gap(y) and (flagged[position] > 1 or index.is_marked(position))
+            return view.is_frame(y) and (flagged[position] > 1 or index.is_marked(position))
 
         y = view.find(self.frames.cursor, step, is_wanted)
         y = None if y is None or y >= self.frames.row_count() else y
@@ -454,7 +494,7 @@ class MainScreen(Page):
     def action_next_gap(self, step: int) -> None:
         """The frame after the next silence."""
         view = self.frames.view
-        self._go_to_next(step, lambda y: y > 0 and not view.is_gap(y) and view.is_gap(y - 1), "no gap")
+        self._go_to_next(step, view.is_behind_gap, "no gap")
 
     def _go_to_next(self, step: int, is_wanted: Callable[[int], bool], nothing: str) -> None:
         found = self.frames.view.find(self.frames.cursor, step, is_wanted)
@@ -740,6 +780,8 @@ class MainScreen(Page):
                 self.copier.text(one.url, "URL", ".txt")
         elif self.pane_number == 4 and self.inspector.content() is None and self.inspector.row_count():
             self.copier.text(self.inspector.document_text() + "\n", self.inspector.shown, ".txt")
+        elif (asked := self.frames.selected_asked()) is not None:
+            self.copier.text(asked.facts.url or "", "URL", ".txt")
         elif self.selection.selected is not None and self.frames.selected_position() is None:
             self.copier.text(self.frames.document_text() + "\n", "answer", ".txt")
         else:

@@ -12,6 +12,7 @@ from textual.strip import Strip
 
 from wsinspect.present.cells import Line
 from wsinspect.present.records import Record
+from wsinspect.present.requests import Asked, format_asked
 from wsinspect.present.rows import Caps, format_gap, format_header, format_row
 from wsinspect.text import escape, grouped
 from wsinspect.tui.states import no_frames
@@ -38,8 +39,9 @@ class FrameTable(LinePane):
         "Every frame, in the order in which its last byte arrived at the proxy. The lane shows its path: a "
         "solid line is data, a dashed one control, a double one CLOSE; the arrowhead is the direction. ! "
         "marks a frame that breaks a rule or that a finding names. F and 1 2 3 are FIN and the reserved "
-        "bits. A gap row stands for a silence. The view follows the newest frame until you move up; End "
-        "follows again."
+        "bits. A gap row stands for a silence, a dim HTTP row for a plain request of the same client near "
+        "the attempt (H hides them; a filter does, too). The view follows the newest frame until you move "
+        "up; End follows again."
     )
     header_lines = 1
 
@@ -115,6 +117,8 @@ class FrameTable(LinePane):
     def row(self, number: int, width: int) -> Line:
         """A frame, or a gap."""
         view, caps = self.view, self.caps(width)
+        if (asked := view.asked_at(number)) is not None:
+            return format_asked(asked, caps)
         position = view.position(number)
         if view.is_gap(number):
             return format_gap(view.gap_before_ns(number), caps)
@@ -139,13 +143,18 @@ class FrameTable(LinePane):
         if drawn_with != self._drawn_with:
             self._strips.clear()
             self._drawn_with = drawn_with
-        key = (self.view.rows[number], over)
+        asked = self.view.asked_at(number)
+        key = (self.view.rows[number] if asked is None else -asked.id, over)
         strip = self._strips.get(key)
         if strip is None:
             strip = super().row_strip(number, width, over)
-            if not self.selection.is_changing(self.view.index.columns.ids[self.view.position(number)]):
+            if asked is not None or not self.selection.is_changing(self._frame_id(number)):
                 self._strips[key] = strip
         return strip
+
+    def _frame_id(self, number: int) -> int:
+        """The id of the frame of a row, or of the one after a gap."""
+        return self.view.index.columns.ids[self.view.position(number)]
 
     def forget_strips(self) -> None:
         """Findings or faults of known frames have come: redraw."""
@@ -160,7 +169,7 @@ class FrameTable(LinePane):
         first = self.top if self.top <= number < self.top + self.visible_rows else number
         end = min(first + max(self.visible_rows, 1), self.row_count())
         ids = view.index.columns.ids
-        wanted = [ids[view.position(y)] for y in range(first, max(end, number + 1)) if not view.is_gap(y)]
+        wanted = [ids[view.position(y)] for y in range(first, max(end, number + 1)) if view.is_frame(y)]
         return self.selection.records(wanted).get(frame_id)
 
     def empty_lines(self, width: int) -> list[Line]:
@@ -168,7 +177,14 @@ class FrameTable(LinePane):
         selected = self.selection.selected
         if selected is None or selected.state not in ("refused", "failed"):
             return no_frames(self.workspace, width)
-        made_with = (width, self.model.version, selected, self.selection.filter)
+        made_with = (
+            width,
+            self.model.version,
+            selected,
+            self.selection.filter,
+            self.workspace.settings.requests,
+            self.workspace.clock,
+        )
         if made_with != self._empty_made_with:  # each line on the screen asks for all of them
             self._empty_made_with = made_with
             self._empty_lines = no_frames(self.workspace, width)
@@ -189,14 +205,28 @@ class FrameTable(LinePane):
     @contextmanager
     def rows_kept(self) -> Iterator[None]:
         """Rows before the cursor may come and go: the same frame stays chosen, on the same line."""
-        chosen, offset = self.selected_position(), self.cursor - self.top
+        chosen, asked, offset = self.selected_position(), self.selected_asked(), self.cursor - self.top
+        if asked is not None:
+            frame = self.view.find(self.cursor, 1, self.view.is_frame)
+            chosen = None if frame is None else self.view.position(frame)
         yield
         if chosen is not None and not self.is_following:
             self.cursor = min(self.view.y_of(chosen), max(self.row_count() - 1, 0))
+            if asked is not None:
+                self.cursor = self._row_of(asked)
             self.top = max(self.cursor - offset, 0)
             self.clamp()
         self.forget_strips()
         self.grown()
+
+    def _row_of(self, asked: Asked) -> int:
+        """The row of a request above the cursor's frame; the frame's own where it has none any more."""
+        y = self.cursor
+        while y > 0 and (above := self.view.asked_at(y - 1)) is not None:
+            y -= 1
+            if above.same == asked.same:
+                return y
+        return self.cursor
 
     def follow(self, is_on: bool = True) -> None:
         """Keep the newest row on the screen, or stop that."""
@@ -233,20 +263,26 @@ class FrameTable(LinePane):
 
     def jump_aim(self, number: int) -> Callable[[], None] | None:
         """The frame of a row; a gap is none."""
-        if self.view.is_gap(number):
+        if not self.view.is_frame(number):
             return None
         position = self.view.position(number)
         return lambda: self.go_to_position(position)
 
     def selected_position(self) -> int | None:
-        """The position of the frame under the cursor."""
-        if not 0 <= self.cursor < self.row_count():
+        """The position of the frame under the cursor; None where a request is, or nothing."""
+        if not 0 <= self.cursor < self.row_count() or not self.view.is_frame(self.cursor):
             return None
         return self.view.position(self.cursor)
 
+    def selected_asked(self) -> Asked | None:
+        """The request under the cursor."""
+        return self.view.asked_at(self.cursor) if 0 <= self.cursor < self.row_count() else None
+
     def selected_time_ns(self) -> int | None:
-        """When the frame under the cursor arrived."""
-        position = self.selected_position()
+        """When the frame under the cursor arrived, or the request began."""
+        position, asked = self.selected_position(), self.selected_asked()
+        if asked is not None:
+            return asked.time_ns
         return None if position is None else self.model.index.columns.times_ns[position]
 
     def go_to_position(self, position: int) -> None:

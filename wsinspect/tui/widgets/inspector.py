@@ -18,6 +18,7 @@ from wsinspect.present.handshakes import fact_lines
 from wsinspect.present.numbers import value_words
 from wsinspect.present.recognised import LOOKED_AT, recognise
 from wsinspect.present.records import Record
+from wsinspect.present.requests import Asked, asked_lines
 from wsinspect.present.words import end_lines
 from wsinspect.text import escape, grouped
 from wsinspect.tui.blobs import FORMS, MESSAGE, WIRE, Blob, blob_of
@@ -116,11 +117,13 @@ class InspectorPane(LinePane):
         self.matches = 0
         self._match_line = 0
         self.compared: Compared | None = None
+        self.asked: Asked | None = None
 
     # -- what is shown
 
-    def show(self, record: Record | None, position: int | None) -> None:
-        """Show a frame, from its top where it is another; None for none."""
+    def show(self, record: Record | None, position: int | None, asked: Asked | None = None) -> None:
+        """Show a frame, from its top where it is another, or a plain request; None for none."""
+        self.asked = asked
         is_other = record is None or self.record is None or record.frame.id != self.record.frame.id
         self.record, self.position = record, position
         if is_other:
@@ -147,6 +150,8 @@ class InspectorPane(LinePane):
         record, position = self.record, self.position
         if self.compared is not None:
             return CodeDocument(self.compared.lines)
+        if self.asked is not None:
+            return LinesDocument(list(asked_lines(self.asked)))
         name = TABS[self.tab] if record is not None else self._tab_without_frame()
         if name == "Handshake":
             return LinesDocument(list(handshake_summary(self.selection, record)))

@@ -245,6 +245,8 @@ class OverviewPane(LinePane):
         view, found = self.selection.view, [[0, 0, 0] for _ in range(count)]
         columns = view.index.columns
         for y in range(first, min(end, len(view.rows))):
+            if view.asked_at(y) is not None:
+                continue
             position = view.position(y)
             at = min((columns.times_ns[position] - from_ns) * count // (to_ns - from_ns), count - 1)
             if view.is_gap(y):

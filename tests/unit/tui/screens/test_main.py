@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.tui_captures import CaptureBuilder, at
-from tests.support.tui_pilot import Screen, opened
+from tests.support.tui_pilot import Screen, filtered, opened
 from wsinspect.tui.screens.findings import FindingsPane
 
 pytestmark = pytest.mark.asyncio
@@ -142,3 +142,105 @@ async def test_what_is_said_is_whole_however_long_a_path_in_it(failures):
         assert len(screen.pane("inspector")) > 2
         screen.app.workspace.say("")
         await screen.until(lambda: screen.main.key_line.size.height == before)
+
+
+@pytest.fixture
+def asked(tmp_path: Path) -> Path:
+    """A page and a token before a connection, a poll soon after it; a refused attempt with a failed token."""
+    path = tmp_path / "asked.db"
+    builder = CaptureBuilder(path)
+    builder.connection(1, 1_000)
+    builder.handshake(1, 1_000)
+    for number, (t_ms, facts) in enumerate(
+        [
+            (200, {"method": "GET", "url": "http://app.test/", "what": "page", "status": 200, "ms": 3}),
+            (600, {"method": "POST", "url": "http://app.test/token", "status": 200, "ms": 12.5}),
+            (1_150, {"method": "GET", "url": "http://app.test/poll", "status": 204, "ms": 1}),
+        ],
+        1,
+    ):
+        builder.event(t_ms, 1, "http", {"number": number, **facts})
+    for t_ms in (1_100, 1_200, 1_300):
+        builder.frame(1, t_ms, 1, b"hello")
+    builder.refused(2, 5_000, path="/late")
+    facts = {"number": 4, "method": "POST", "url": "http://app.test/token", "status": 500, "ms": 2}
+    builder.event(4_990, 2, "http", facts)
+    builder.close()
+    return path
+
+
+def http_rows(screen: Screen) -> list[str]:
+    """What was asked for, in the order of the rows; a frame is its number."""
+    view = screen.main.frames.view
+    return [
+        f"{one.facts.method} {(one.facts.url or '').removeprefix('http://app.test')}"
+        if (one := view.asked_at(y)) is not None
+        else str(view.index.columns.ids[view.position(y)])
+        for y in range(len(view.rows))
+        if not view.is_gap(y)
+    ]
+
+
+async def test_requests_near_an_attempt_are_dim_rows_among_frames(asked: Path) -> None:
+    async with opened(asked) as screen:
+        assert http_rows(screen) == ["GET /", "POST /token", "1", "GET /poll", "2", "3", "POST /token"]
+        shown = "\n".join(screen.pane("frames"))
+        assert "HTTP  GET http://app.test/ → 200 in 3 ms  the page" in shown
+        # The first frame is chosen, as without them, and they are above it on the screen.
+        assert (screen.main.frames.top, screen.main.frames.cursor) == (0, 2)
+        assert "hello" in "\n".join(screen.pane("inspector"))
+        await screen.press("3", "k")
+        inspector = "\n".join(screen.pane("inspector"))
+        assert "POST http://app.test/token" in inspector
+        assert "12.5 ms" in inspector
+        await screen.press("y")
+        assert "copied the URL" in screen.app.workspace.said()
+
+
+async def test_requests_are_hidden_and_that_is_remembered(asked: Path) -> None:
+    async with opened(asked) as screen:
+        await screen.press("3", "j", "H")
+        assert http_rows(screen) == ["1", "2", "3"]
+        assert screen.main.frames.selected_position() == 0 or screen.main.frames.selected_position() == 1
+        assert "4 HTTP requests near an attempt: hidden" in screen.app.workspace.said()
+    async with opened(asked) as screen:
+        assert http_rows(screen) == ["1", "2", "3"]
+        await screen.press("H")
+        assert len(http_rows(screen)) == 7
+
+
+async def test_a_filter_shows_frames_alone_and_undoing_it_brings_requests_back(asked: Path) -> None:
+    async with opened(asked) as screen:
+        await filtered(screen, "op:text")
+        assert http_rows(screen) == ["1", "2", "3"]
+        await screen.press("escape")
+        await screen.settle()
+        assert len(http_rows(screen)) == 7
+
+
+async def test_a_refused_attempt_says_what_was_asked_for_before_it(asked: Path) -> None:
+    async with opened(asked, size=(120, 50)) as screen:
+        screen.main.show_connection(2)
+        screen.main.select_now(2)
+        await screen.settle()
+        shown = "\n".join(screen.pane("frames"))
+        assert "HTTP requests near this attempt" in shown
+        assert "-0.010 s  POST http://app.test/token → 500 in 2 ms" in shown
+        await screen.press("H")
+        assert "POST http://app.test/token" not in "\n".join(screen.pane("frames"))
+
+
+async def test_keys_that_go_to_frames_pass_over_requests(asked: Path) -> None:
+    async with opened(asked) as screen:
+        frames = screen.main.frames
+        await screen.press("colon")
+        await screen.type("t 0.5")
+        await screen.press("enter")
+        assert frames.selected_position() == 0
+        await screen.press("3", "end", "k", "k")
+        assert frames.selected_position() == 1
+        await screen.press("s", "comma")
+        assert screen.app.workspace.playback is not None
+        assert frames.selected_position() == 0
+        await screen.press("full_stop", "full_stop", "escape")
+        assert frames.selected_position() == 2

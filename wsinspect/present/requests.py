@@ -1,0 +1,107 @@
+"""Plain requests near a connection: as rows among frames, and as lines of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Final, NamedTuple, Self
+
+from wsinspect.capture.records import Event
+from wsinspect.present.cells import Line, fit, width_of
+from wsinspect.present.rows import Caps, byte_count
+from wsinspect.text import escape, pad
+from wsinspect.units import format_milliseconds
+from wsinspect.vocabulary.events import HttpRequest
+
+_FAILED: Final = 400
+#: What a request is for, as people say it.
+_WHAT: Final = {
+    "page": "the page",
+    "polling": "Socket.IO polling",
+    "negotiation": "SignalR negotiation",
+    "preflight": "CORS preflight",
+}
+
+
+class Asked(NamedTuple):
+    """A request of a connection's client, near its attempt (`http` event).
+
+    Attributes:
+        id: of the event.
+        connection: the attempt that it is near to.
+        time_ns: when it began.
+        facts: what is known of it.
+    """
+
+    id: int
+    connection: int
+    time_ns: int
+    facts: HttpRequest
+
+    @classmethod
+    def of(cls, event: Event) -> Self:
+        """What an event of the kind `http` says."""
+        return cls(event.id, event.connection_id or 0, event.time_ns, HttpRequest.read(event.detail))
+
+    @property
+    def same(self) -> tuple[int, int]:
+        """Equal for one request that is near to several attempts."""
+        return (self.facts.number, self.time_ns)
+
+    @property
+    def is_failed(self) -> bool:
+        """Whether it got no answer, or one that says no."""
+        return self.facts.status is None or self.facts.status >= _FAILED
+
+
+def once(asked: Iterable[Asked]) -> list[Asked]:
+    """Each request once, in order of time, whatever attempts it is near to."""
+    known = {one.same: one for one in asked}
+    return sorted(known.values(), key=lambda one: (one.time_ns, one.id))
+
+
+def asked_words(one: Asked, arrow: str) -> Line:
+    """`POST http://app.test/token -> 401 in 12 ms`, dim but for what failed."""
+    facts = one.facts
+    line: Line = [(f"{escape(facts.method or '-')} {escape(facts.url or '-')} {arrow} ", "muted")]
+    if facts.status is None:
+        line.append((escape(facts.error or "no answer"), "warn"))
+    else:
+        line.append((str(facts.status), "warn" if one.is_failed else "muted"))
+    took = f" in {format_milliseconds(facts.ms)}" if facts.ms is not None else ""
+    parts = [escape(facts.media_type)] if facts.media_type else []
+    parts += [byte_count(facts.length)] if facts.length is not None else []
+    parts += [_WHAT.get(facts.what, escape(facts.what))] if facts.what else []
+    return [*line, (f"{took}{'  ' if parts else ''}{', '.join(parts)}", "muted")]
+
+
+def format_asked(one: Asked, caps: Caps) -> Line:
+    """A row among frames: its time where theirs is, then what was asked and answered."""
+    before, line = 1, [(" ", "")]
+    for name, cells in caps.shown(caps.layout()):
+        if name == "time":
+            cell = caps.clock.cell(one.time_ns, caps.zero_ns, 0)
+            line += [(" " * (before - width_of(line)), ""), (pad(cell, cells, right=True), "muted")]
+        if name == "lane":
+            break
+        before += cells + 1
+    line.append((" " * max(before - width_of(line), 1), ""))
+    return fit([*line, ("HTTP  ", "muted"), *asked_words(one, caps.glyphs.arrow)], caps.width)
+
+
+def asked_lines(one: Asked) -> Iterator[Line]:
+    """A request in full."""
+    facts = one.facts
+    yield [(f"{escape(facts.method or '-')} {escape(facts.url or '-')}", "title")]
+    if facts.status is None:
+        yield [("answer    ", "muted"), (escape(facts.error or "none"), "warn")]
+    else:
+        yield [("answer    ", "muted"), (str(facts.status), "warn" if one.is_failed else "")]
+    if facts.ms is not None:
+        yield [("after     ", "muted"), (format_milliseconds(facts.ms), "")]
+    if facts.media_type or facts.length is not None:
+        size = byte_count(facts.length) if facts.length is not None else ""
+        yield [("body      ", "muted"), (", ".join(filter(None, [escape(facts.media_type or ""), size])), "")]
+    if facts.what:
+        yield [("for       ", "muted"), (_WHAT.get(facts.what, escape(facts.what)), "")]
+    yield [("near      ", "muted"), (f"connection {one.connection}, from the same client", "")]
+    yield [("A plain HTTP request: its headers and bodies are not recorded.", "muted")]
