@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
@@ -13,6 +14,7 @@ from tests.support.engine import Engine
 from tests.support.threaded_loop import ThreadedLoop
 from wsinspect.capture.reader import Capture
 from wsinspect.clients.backoff import Shape
+from wsinspect.clients.facts import Transport
 from wsinspect.clients.grading import Client, Reason
 from wsinspect.clients.measures import OutageMeasures
 from wsinspect.clients.outages import Cause, Ending
@@ -54,9 +56,19 @@ phases:
 """
 
 
+#: SignalR's other transports: the server ends them, for rules end WebSockets.
+STREAMS = {"/hub": "signalr", "/hub-sse": "signalr-sse", "/hub-polling": "signalr-polling"}
+
+
 @contextlib.contextmanager
-def lab(folder: Path, scenario: str) -> Iterator[Engine]:
-    """A server, an engine with a scenario, and one client of each kind; until the phases are over."""
+def lab(
+    folder: Path, scenario: str, kinds: Collection[str] = KINDS.values(), *, drop_in: int | None = None
+) -> Iterator[Engine]:
+    """A server, an engine with a scenario, and one client of each kind; until the phases are over.
+
+    Args:
+        drop_in: the phase at whose beginning the server ends all connections to its SignalR hub.
+    """
     file = folder / "scenario.yaml"
     file.write_text(scenario)
     with ThreadedLoop() as loop:
@@ -67,8 +79,11 @@ def lab(folder: Path, scenario: str) -> Iterator[Engine]:
             target = f"app=127.0.0.1:0=http://127.0.0.1:{port}"
             with Engine.start("--tap", target, "--faults", str(file), folder=folder / "engine") as engine:
                 url = f"ws://127.0.0.1:{engine.port('app')}"
-                for kind in KINDS.values():
+                for kind in kinds:
                     assert loop.run(clients.ask(start=kind, url=url)) == {"started": kind}
+                if drop_in is not None:
+                    engine.wait_for_event("phase", 60.0, phase=drop_in)
+                    loop.run(server.ask(do="drop"))
                 engine.wait_for_event("phase", 60.0, phase=None)
                 loop.run(clients.stop())
                 yield engine
@@ -78,12 +93,14 @@ def lab(folder: Path, scenario: str) -> Iterator[Engine]:
             loop.run(server.stop())
 
 
-def judged(engine: Engine, silent_ns: int = 0) -> dict[str, Client]:
+def judged(
+    engine: Engine, silent_ns: int = 0, kinds: Mapping[str, str] = MappingProxyType(KINDS)
+) -> dict[str, Client]:
     with Capture.open(engine.capture) as capture:
         last = max(one.closed_ns or 0 for one in capture.connections())
         found = judged_clients(capture, until_ns=last + silent_ns)
-    named = {KINDS[one.session.first.path]: one for one in found}
-    assert len(named) == len(found) == len(KINDS)
+    named = {kinds[one.session.first.path]: one for one in found}
+    assert len(named) == len(found) == len(kinds)
     return named
 
 
@@ -137,3 +154,31 @@ def test_half_open(tmp_path: Path) -> None:
     for name in ("naive", "reconnecting-websocket"):
         assert found[name].measures.unnoticed, name
         assert not found[name].measures.outages, name
+
+
+def test_signalr_by_server_sent_events_and_long_polling(tmp_path: Path) -> None:
+    """The same outage by each of its transports: the same story, and what was said by HTTP is compared."""
+    with lab(tmp_path, OUTAGE, STREAMS.values(), drop_in=2) as engine:
+        pass
+    found = judged(engine, kinds=STREAMS)
+    for name, client in found.items():
+        [measured] = client.measures.outages
+        outage = measured.outage
+        assert outage.ending == Ending.RESUMED, name
+        assert [one.answer for one in outage.failures] == ["503"] * len(outage.failures), name
+        assert len(outage.failures) >= 3, name
+        assert {one.rule for one in outage.failures} == {"outage"}, name
+        assert measured.backoff.shape not in (Shape.FIXED, Shape.IMMEDIATE), (name, measured.backoff)
+        assert reason(client, "resumes").points == 10, (name, reason(client, "resumes"))
+        assert client.grade.letter in ("A", "B"), (name, client.grade)
+    for name, cause, rule, answer in (
+        ("signalr", Cause.FAULT, "phase-abort", "101"),
+        ("signalr-sse", Cause.SERVER, None, "Server-Sent Events"),
+        ("signalr-polling", Cause.FAULT, "outage", "polling"),
+    ):
+        outage = found[name].measures.outages[0].outage
+        assert (outage.cause, outage.rule, outage.tries[-1].answer) == (cause, rule, answer)
+    assert found["signalr-sse"].measures.transport == Transport.POLLING
+    assert reason(found["signalr"], "transport").points == 10
+    for name in ("signalr-sse", "signalr-polling"):
+        assert reason(found[name], "transport").points is None, "nobody has seen it on WebSocket"

@@ -1,7 +1,7 @@
 // Servers, and clients that reconnect to them, each by its own library or its own bad habit. `reconnecting.mjs server`
 // says its port; `reconnecting.mjs client` is asked for {start: KIND, url} and runs until its stdin ends.
 import http from "node:http";
-import { HubConnectionBuilder, LogLevel } from "@microsoft/signalr";
+import { HttpTransportType, HubConnectionBuilder, LogLevel } from "@microsoft/signalr";
 import { buildSchema } from "graphql";
 import { createClient } from "graphql-ws";
 import { useServer } from "graphql-ws/use/ws";
@@ -11,22 +11,10 @@ import { Server } from "socket.io";
 import { io } from "socket.io-client";
 import WebSocket, { WebSocketServer } from "ws";
 import { answer, serve } from "./lines.mjs";
-
-const SEPARATOR = "\x1e";
+import { Hub } from "./signalr_hub.mjs";
 
 function echo(socket) {
   socket.on("message", (data, isBinary) => socket.send(data, { binary: isBinary }));
-}
-
-function signalr(socket) {
-  socket.on("message", (data) => {
-    const message = JSON.parse(data.toString().split(SEPARATOR)[0]);
-    if (message.protocol) socket.send("{}" + SEPARATOR);
-    else if (message.invocationId)
-      socket.send(JSON.stringify({ type: 3, invocationId: message.invocationId, result: 1 }) + SEPARATOR);
-  });
-  const beat = setInterval(() => socket.send(JSON.stringify({ type: 6 }) + SEPARATOR), 5000);
-  socket.on("close", () => clearInterval(beat));
 }
 
 function channels(socket) {
@@ -38,13 +26,10 @@ function channels(socket) {
 }
 
 function startServer() {
+  const hub = new Hub();
   const server = http.createServer((request, response) => {
-    if (request.url.startsWith("/hub/negotiate")) {
-      response.setHeader("Content-Type", "application/json");
-      const token = "token-" + Math.random().toString(36).slice(2);
-      const availableTransports = [{ transport: "WebSockets", transferFormats: ["Text"] }];
-      response.end(JSON.stringify({ negotiateVersion: 1, connectionId: token, connectionToken: token, availableTransports }));
-    } else if (!request.url.startsWith("/socket.io/")) {
+    if (request.url.startsWith("/hub")) hub.request(request, response);
+    else if (!request.url.startsWith("/socket.io/")) {
       response.statusCode = 404;
       response.end();
     }
@@ -70,12 +55,13 @@ function startServer() {
     }
     plain.handleUpgrade(request, socket, head, (ws) => {
       ws.on("error", () => {});
-      if (path === "/hub") signalr(ws);
+      if (path.startsWith("/hub")) hub.socket(ws, request);
       else if (path.startsWith("/phoenix")) channels(ws);
       else echo(ws);
     });
   });
   server.listen(0, "127.0.0.1", () => answer({ port: server.address().port }));
+  return hub;
 }
 
 // A client on the package ws that joins, and does something when its connection is gone.
@@ -107,6 +93,16 @@ function plainClient(url, { wait, most = Infinity, beat = 0 }) {
 
 const jittered = (tries) => Math.min(2000, 150 * 2 ** tries) * (0.6 + 0.8 * Math.random());
 
+function signalr(url, transport) {
+  const hub = new HubConnectionBuilder()
+    .withUrl(url.replace("ws", "http"), { transport })
+    .withAutomaticReconnect([0, 300, 900, 2000, 2000, 2000])
+    .configureLogging(LogLevel.None)
+    .build();
+  hub.onreconnected(() => hub.invoke("Join", "room").catch(() => {}));
+  hub.start().then(() => hub.invoke("Join", "room"));
+}
+
 const CLIENTS = {
   socketio: (url) => {
     const socket = io(url.replace("ws", "http"), { reconnectionDelay: 200, reconnectionDelayMax: 1500 });
@@ -118,15 +114,9 @@ const CLIENTS = {
     socket.addEventListener("open", () => socket.send('{"type":"join"}'));
     socket.addEventListener("error", () => {});
   },
-  signalr: (url) => {
-    const hub = new HubConnectionBuilder()
-      .withUrl(url.replace("ws", "http") + "/hub")
-      .withAutomaticReconnect([0, 300, 900, 2000, 2000])
-      .configureLogging(LogLevel.None)
-      .build();
-    hub.onreconnected(() => hub.invoke("Join", "room").catch(() => {}));
-    hub.start().then(() => hub.invoke("Join", "room"));
-  },
+  signalr: (url) => signalr(url + "/hub", HttpTransportType.WebSockets),
+  "signalr-sse": (url) => signalr(url + "/hub-sse", HttpTransportType.ServerSentEvents),
+  "signalr-polling": (url) => signalr(url + "/hub-polling", HttpTransportType.LongPolling),
   phoenix: (url) => {
     const socket = new Socket(url + "/phoenix", {
       transport: WebSocket,
@@ -148,8 +138,8 @@ const CLIENTS = {
 };
 
 if (process.argv[2] === "server") {
-  startServer();
-  serve(() => {});
+  const hub = startServer();
+  serve(() => ({ dropped: hub.drop() }));
 } else {
   process.on("unhandledRejection", () => {});
   process.on("uncaughtException", () => {});

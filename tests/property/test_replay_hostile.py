@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from tests.support.chats import chat_capture, random_capture
 from tests.support.examples import examples
 from wsinspect.capture.reader import Capture
+from wsinspect.decoders.engineio_payload import decode, encode
 from wsinspect.errors import WsinspectError
 from wsinspect.formats.transcript import Said
 from wsinspect.replay.as_client.client import ClientOptions, replay_client
@@ -27,7 +28,6 @@ from wsinspect.replay.common.script import Send, Style, steps
 from wsinspect.replay.common.values import Place, diff, is_similar, volatile
 from wsinspect.replay.socketio.engine_client import EngineClient
 from wsinspect.replay.socketio.engineio import EngineIo, facts_of, version_of
-from wsinspect.replay.socketio.payload import decode, encode
 from wsinspect.replay.socketio.polled import polled
 from wsinspect.wire.opcodes import Direction
 

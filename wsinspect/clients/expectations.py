@@ -329,6 +329,8 @@ _NEED_FAULTS: Final = frozenset(
 _Judged = tuple[bool | None, str, Sequence[Attempt], Sequence[int]]
 _Judge = Callable[[Expectation, Client, Evidence], _Judged]
 _NO_OUTAGE: Final[_Judged] = (None, "it was never disconnected", (), ())
+_MAY_BE_BACK: Final = "it may be one of the clients that came later; --session-by tells them apart"
+_POLLED: Final = "filters see no messages of long-polling"
 
 
 def _outages(client: Client) -> list[Outage]:
@@ -353,6 +355,8 @@ def _reconnects(one: Expectation, client: Client, evidence: Evidence) -> _Judged
                 seen = f"connected again {format_duration(took)} after the outage was over"
                 return False, seen, _involved(outage), ()
             worst = max(worst, took)
+        elif outage.ending == Ending.UNKNOWN:
+            return None, _MAY_BE_BACK, _involved(outage), ()
         elif evidence.facts.horizon_ns - outage.over_ns > limit:
             waited = format_duration(evidence.facts.horizon_ns - outage.over_ns)
             return False, f"not connected {waited} after the outage was over", _involved(outage), ()
@@ -416,6 +420,8 @@ def _notices(one: Expectation, client: Client, evidence: Evidence) -> _Judged:
     for outage in stalled:
         lost = outage.lost
         took = outage.notice_ns
+        if took is None and outage.ending == Ending.UNKNOWN:
+            return None, _MAY_BE_BACK, _involved(outage), ()
         if took is None:
             waited = evidence.facts.horizon_ns - outage.began_ns
             if waited > limit:
@@ -445,6 +451,8 @@ def _never_gives_up(one: Expectation, client: Client, evidence: Evidence) -> _Ju
         if outage.ending in (Ending.GAVE_UP, Ending.UNNOTICED):
             seen = f"{outage.ending}: no try in the last {format_duration(outage.silent_ns)}"
             return False, seen, _involved(outage), ()
+        if outage.ending == Ending.UNKNOWN:
+            return None, _MAY_BE_BACK, _involved(outage), ()
     return True, f"connected again, or still trying, after {counted(len(found), 'outage')}", (), ()
 
 
@@ -465,6 +473,8 @@ def _gives_up(one: Expectation, client: Client, evidence: Evidence) -> _Judged:
     last = found[-1]
     if last.resumed is not None:
         return None, "it was connected again before", _involved(last), ()
+    if last.ending == Ending.UNKNOWN:
+        return None, _MAY_BE_BACK, _involved(last), ()
     if evidence.facts.horizon_ns - last.began_ns <= limit:
         return None, "the recording ended before that time was over", _involved(last), ()
     return True, f"no try in the last {format_duration(last.silent_ns)}", _involved(last), ()
@@ -555,6 +565,8 @@ def _resumes(one: Expectation, client: Client, evidence: Evidence) -> _Judged:
         return None, "it was not connected again", (), ()
     sent = [each for each in _mine(one, client, evidence) if each.direction == Direction.CLIENT_TO_SERVER]
     without = [at for at in resumed if not any(each.connection == at.id for each in sent)]
+    if without and all(at.transport == Transport.POLLING for at in without):
+        return None, f"it came back by {without[0].answer}: {_POLLED}", (), ()
     if without:
         return False, f"nothing of that kind on #{without[0].id}", without, ()
     frames = [each.id for each in sent if any(at.id == each.connection for at in resumed)]
@@ -608,7 +620,13 @@ def _none_doubled(one: Expectation, client: Client, evidence: Evidence) -> _Judg
 
 def _never_sends(one: Expectation, client: Client, evidence: Evidence) -> _Judged:
     sent = [each for each in _mine(one, client, evidence) if each.direction == Direction.CLIENT_TO_SERVER]
+    if not sent and _has_polled(client):
+        return None, f"not sent by WebSocket: {_POLLED}", (), ()
     return not sent, f"sent {counted(len(sent), 'time')}", (), [each.id for each in sent]
+
+
+def _has_polled(client: Client) -> bool:
+    return any(at.transport == Transport.POLLING for at in client.session.connections)
 
 
 def _sends(one: Expectation, client: Client, evidence: Evidence) -> _Judged:
@@ -619,13 +637,17 @@ def _sends(one: Expectation, client: Client, evidence: Evidence) -> _Judged:
         and len(sent) >= counts.get("at_least", 0)
         and len(sent) <= counts.get("at_most", len(sent))
     )
+    if _has_polled(client) and len(sent) <= counts.get("at_most", counts.get("times", len(sent))):
+        return None, f"sent {counted(len(sent), 'time')} by WebSocket: {_POLLED}", (), ()
     return held, f"sent {counted(len(sent), 'time')}", (), [each.id for each in sent]
 
 
 def _grade(one: Expectation, client: Client, evidence: Evidence) -> _Judged:
     grade = client.grade
     if grade.letter is None:
-        return None, "no grade: too little was tested", (), ()
+        lost = [each for each in grade.reasons if each.change]
+        why = f": {'; '.join(f'{each.title}: {each.seen}' for each in lost[:4])}" if lost else ""
+        return None, f"no grade: too little was tested{why}", (), ()
     lost = [each for each in grade.reasons if each.change]
     why = f": {'; '.join(f'{each.title}: {each.seen}' for each in lost[:4])}" if lost else ""
     held = LETTERS.index(grade.letter) <= LETTERS.index(one.value)

@@ -58,7 +58,7 @@ class Said(NamedTuple):
     """A message.
 
     Attributes:
-        id: of its first frame.
+        id: of its first frame; 0 where it was polled.
         data: the beginning of its content.
         length: bytes of all of it.
         sent_ns: when it was passed on; None where it never was.
@@ -108,6 +108,7 @@ class Attempt:
         rule: the fault that refused or ended it; `fault` is its kind.
         close_ns: when the client sent CLOSE or ended its transport.
         frames, sizes: how many there were and their bytes: the client's, the server's.
+        is_stream: polling by Server-Sent Events; `frames` are messages then, as of all polling.
     """
 
     id: int
@@ -142,6 +143,7 @@ class Attempt:
     stalls: tuple[Stall, ...] = ()
     frames: tuple[int, int] = (0, 0)
     sizes: tuple[int, int] = (0, 0)
+    is_stream: bool = False
 
     @property
     def is_open(self) -> bool:
@@ -213,7 +215,9 @@ class Attempt:
             return "101, then silence"
         if self.is_rejected:
             return f"101, then {self.server_code or self.how or 'closed'}"
-        return "polling" if self.transport == Transport.POLLING else "101"
+        if self.transport == Transport.POLLING:
+            return "Server-Sent Events" if self.is_stream else "polling"
+        return "101"
 
 
 class Block(NamedTuple):

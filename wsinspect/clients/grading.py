@@ -149,7 +149,7 @@ def grade(measures: SessionMeasures) -> Grade:
     judged = [one for one in reasons if one.points is not None]
     tested = sum(one.most for one in judged)
     points = sum(one.points or 0.0 for one in judged)
-    if not measures.is_disturbed or tested < LEAST_TESTED:
+    if not measures.is_disturbed or (tested < LEAST_TESTED and not _has_given_up(measures)):
         return Grade(letter=None, points=points, tested=tested, reasons=reasons)
     letter = next(letter for letter, least in GRADES if points / tested >= least)
     worst, why = _limit(measures, reasons)
@@ -168,6 +168,14 @@ def _limit(measures: SessionMeasures, reasons: tuple[Reason, ...]) -> tuple[str,
     if by_key["notices"].points == 0:
         return "C", "it does not notice a half-open connection"
     return "", ""
+
+
+def _has_given_up(measures: SessionMeasures) -> bool:
+    """Whether it tried again and then stopped for no good reason: that is enough to judge it by."""
+    return any(
+        one.outage.ending == Ending.GAVE_UP and one.outage.tries and not _is_wise(one.outage)
+        for one in measures.outages
+    )
 
 
 def _storms(measures: SessionMeasures) -> bool:
@@ -203,6 +211,8 @@ def _returns(measures: SessionMeasures) -> Verdict:
     if not judged:
         if any(one.ending == Ending.TRYING for one in met):
             return _untested("still trying at the end of the recording")
+        if any(one.ending == Ending.UNKNOWN for one in met):
+            return _untested("it may be one of the clients that came later; --session-by tells them apart")
         return _untested("it was never disconnected")
     back = [one for one in judged if one.ending == Ending.RESUMED]
     gone = [one for one in judged if one.ending == Ending.GAVE_UP]
@@ -307,7 +317,7 @@ def _notices(measures: SessionMeasures) -> Verdict:
     shares: list[tuple[float, str, Attempt]] = []
     for one in stalled:
         lost, took = one.outage.lost, one.outage.notice_ns
-        if lost is None:
+        if lost is None or one.outage.ending == Ending.UNKNOWN:
             continue
         is_own = took is not None and _noticed_itself(one)
         if is_own and took is not None:
@@ -426,7 +436,7 @@ def _resumes(measures: SessionMeasures) -> Verdict:
 
 
 def _frames(said: tuple[Said, ...]) -> tuple[int, ...]:
-    return tuple(one.id for one in said)
+    return tuple(one.id for one in said if one.id)
 
 
 def _keeps_messages(measures: SessionMeasures) -> Verdict:
@@ -440,14 +450,18 @@ def _keeps_messages(measures: SessionMeasures) -> Verdict:
     undelivered = [one for gap in gaps for one in gap.undelivered]
     lost = [one for gap in gaps for one in gap.lost]
     doubled = [one for gap in gaps for one in gap.doubled]
+    needless = [one for gap in gaps for one in gap.needless]
+    if doubled and not undelivered and not needless:
+        seen = f"{counted(len(doubled), 'message')} sent again that no answer had acknowledged"
+        return Verdict(None, seen, frames=_frames(tuple(doubled)))
     if not undelivered and not doubled:
         return _untested("none of its messages was in the way of an outage")
     if lost:
         seen = f"{len(lost)} of {counted(len(undelivered), 'undelivered message')} never sent again"
         return Verdict(0.0, seen, frames=_frames(tuple(lost)))
-    if doubled:
-        count = counted(len(doubled), "message")
-        return Verdict(0.5, f"{count} sent again that had been delivered", frames=_frames(tuple(doubled)))
+    if needless:
+        count = counted(len(needless), "message")
+        return Verdict(0.5, f"{count} sent again that had been acknowledged", frames=_frames(tuple(needless)))
     return Verdict(
         1.0,
         f"{counted(len(undelivered), 'undelivered message')} sent again",

@@ -10,7 +10,7 @@ one, unless two of its values were ever open at once.
 from __future__ import annotations
 
 import heapq
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -49,6 +49,7 @@ class Session:
         attempts: in order.
         known_by: what they have in common.
         doubts: why it may be wrong; empty where nothing speaks against it.
+        may_be_back: somebody with other credentials has come since its last connection ended, and may be it.
     """
 
     number: int
@@ -56,6 +57,7 @@ class Session:
     confidence: Confidence
     known_by: tuple[str, ...]
     doubts: tuple[str, ...] = ()
+    may_be_back: bool = False
 
     @property
     def first(self) -> Attempt:
@@ -83,7 +85,7 @@ class _Lane:
 
     def take(self, one: Attempt, confidence: Confidence, doubt: str = "") -> None:
         if self.last.end_ns is not None and one.is_open:
-            self.reconnected_ns = one.open_ns
+            self.reconnected_ns = one.attempt_ns
         if one.run != self.last.run:
             confidence = min(confidence, Confidence.MEDIUM)
             self.doubts["the proxy was restarted in between"] = None
@@ -146,9 +148,14 @@ class _Bucket:
 
 
 class _Group:
-    """Attempts from one address to one place with one `User-Agent` and `Origin`."""
+    """Attempts from one address to one place with one `User-Agent` and `Origin`.
 
-    def __init__(self) -> None:
+    Args:
+        volatile: names of parts that say nothing, for they change with every attempt.
+    """
+
+    def __init__(self, volatile: frozenset[str]) -> None:
+        self.volatile = volatile
         self.buckets: dict[tuple[tuple[str, bytes], ...], _Bucket] = {}
         #: Names of parts that had two values in use at once.
         self._telling: set[str] = set()
@@ -157,11 +164,11 @@ class _Group:
         if one.chosen is not None:
             self._take_chosen(one)
             return
-        key = tuple(sorted(one.parts.items()))
+        key = tuple(sorted((name, value) for name, value in one.parts.items() if name not in self.volatile))
         bucket = self.buckets.get(key)
         if bucket is None:
             bucket = self._changed(one, key)
-        if not self._join(bucket, one):
+        if not self._join(bucket, one, Confidence.HIGH if key else Confidence.MEDIUM):
             self._watch(one)
             bucket.add(_Lane([one], Confidence.HIGH if key else Confidence.MEDIUM))
 
@@ -215,13 +222,12 @@ class _Group:
                         name for name in one.parts if parts.get(name, one.parts[name]) != one.parts[name]
                     }
 
-    def _join(self, bucket: _Bucket, one: Attempt) -> bool:
+    def _join(self, bucket: _Bucket, one: Attempt, sure: Confidence) -> bool:
         """Give the attempt to a session that has it; False where it begins one."""
         now = one.attempt_ns
         down = bucket.down(now)
         lane = next(down, None)
         others = len(bucket.lanes) > 1
-        sure = Confidence.HIGH if one.parts else Confidence.MEDIUM
         doubt = "several clients are alike in all that tells clients apart" if others else ""
         if lane is None:
             lane = next((lane for lane in bucket.lanes[-8:] if _is_trying_again(lane, now)), None)
@@ -251,7 +257,7 @@ def join(attempts: Sequence[Attempt]) -> list[Session]:
     Args:
         attempts: all of a capture, in any order.
     """
-    groups: dict[tuple[object, ...], _Group] = {}
+    alike: dict[tuple[object, ...], list[Attempt]] = {}
     upgraded = {one.sid for one in attempts if one.transport == Transport.WEBSOCKET and one.sid}
     for one in sorted(attempts, key=lambda one: (one.attempt_ns, one.id)):
         if one.transport == Transport.POLLING and one.sid in upgraded:
@@ -259,17 +265,81 @@ def join(attempts: Sequence[Attempt]) -> list[Session]:
         key: tuple[object, ...] = (one.tap, one.address, one.place, one.path, one.user_agent, one.origin)
         if one.chosen is not None:
             key = (one.tap, one.place, one.path, one.chosen)
-        groups.setdefault(key, _Group()).take(one)
-    sessions = [
-        _session(lane)
-        for group in groups.values()
-        for bucket in group.buckets.values()
-        for lane in bucket.lanes
-    ]
+        alike.setdefault(key, []).append(one)
+    sessions: list[Session] = []
+    for ones in alike.values():
+        group = _Group(_volatile(ones))
+        for one in ones:
+            group.take(one)
+        lanes = [lane for bucket in group.buckets.values() for lane in bucket.lanes]
+        newest = _Newest(ones, lanes)
+        sessions += [_session(lane, group.volatile, newest.of(lane)) for lane in lanes]
     return sorted(sessions, key=lambda one: (one.first.attempt_ns, one.number))
 
 
-def _session(lane: _Lane) -> Session:
+def _volatile(attempts: Sequence[Attempt]) -> frozenset[str]:
+    """The parts that change with every attempt, such as a load balancer's cookie or a one-time token.
+
+    No two attempts have the same value, and either two of them agree in all else that tells clients apart, or
+    there are far more attempts than clients at once.
+    """
+    names = {name for one in attempts for name in one.parts}
+    values = {name: [one.parts[name] for one in attempts if name in one.parts] for name in names}
+    fresh = {name for name, found in values.items() if len(found) > 2 and len(set(found)) == len(found)}
+    if not fresh:
+        return frozenset()
+    telling = {name for name in names - fresh if len(set(values[name])) > 1}
+    others = Counter(
+        tuple(sorted((name, value) for name, value in one.parts.items() if name not in fresh))
+        for one in attempts
+        if telling & one.parts.keys()
+    )
+    if any(count > 1 for count in others.values()) or len(attempts) > 2 * _most_at_once(attempts):
+        return frozenset(fresh)
+    return frozenset()
+
+
+def _most_at_once(attempts: Sequence[Attempt]) -> int:
+    """How many were under way or open at the same time, at most."""
+    steps = [(one.attempt_ns, 1) for one in attempts]
+    steps += [(one.end_ns, -1) for one in attempts if one.end_ns is not None]
+    most = count = 0
+    for _, step in sorted(steps):
+        count += step
+        most = max(most, count)
+    return most
+
+
+class _Newest:
+    """Who came last, of those that may be the same client: they agree in the parts that are known to stay."""
+
+    def __init__(self, attempts: Sequence[Attempt], lanes: Sequence[_Lane]) -> None:
+        seen: set[tuple[str, bytes]] = set()
+        #: Parts that some client had again.
+        self._stay: set[str] = set()
+        for one in attempts:
+            self._stay |= {name for name, _ in seen & one.parts.items()}
+            seen |= one.parts.items()
+        self._all_stay = {name for name, _ in seen} <= self._stay
+        self._newest: dict[frozenset[tuple[str, bytes]], int] = {}
+        for lane in lanes:
+            key = self._key(lane)
+            self._newest[key] = max(self._newest.get(key, 0), lane.attempts[0].attempt_ns)
+
+    def of(self, lane: _Lane) -> int:
+        """When the last of them came first; 0 where nobody is like it."""
+        return 0 if self._all_stay else self._newest[self._key(lane)]
+
+    def _key(self, lane: _Lane) -> frozenset[tuple[str, bytes]]:
+        return frozenset(part for part in lane.attempts[0].parts.items() if part[0] in self._stay)
+
+
+def _session(lane: _Lane, volatile: frozenset[str], newest_ns: int) -> Session:
+    """A lane at its end.
+
+    Args:
+        newest_ns: when the newest client that may be the same one first came.
+    """
     first = lane.attempts[0]
     known = ["address", "path"]
     if first.chosen is not None:
@@ -280,10 +350,15 @@ def _session(lane: _Lane) -> Session:
         same = set(first.parts.items()).intersection(*(one.parts.items() for one in lane.attempts))
         known += sorted(name for name, _ in same)
     confidence = lane.confidence if len(lane.attempts) > 1 else Confidence.HIGH
+    if changing := sorted(volatile & {name for one in lane.attempts for name in one.parts}):
+        lane.doubts[f"its {' and '.join(changing)[:80]} changed with every attempt"] = None
+    last = lane.last
+    gone = [*([] if last.end_ns is None else [last.end_ns]), *(stall.from_ns for stall in last.stalls)]
     return Session(
         number=first.id,
         attempts=tuple(lane.attempts),
         confidence=confidence,
         known_by=tuple(known),
         doubts=tuple(lane.doubts) if len(lane.attempts) > 1 else (),
+        may_be_back=first.chosen is None and bool(gone) and newest_ns > min(gone),
     )

@@ -31,7 +31,7 @@ class Resumption:
         setup: the first messages of the lost connection: subscriptions, logins.
         repeated: those of them that were sent again, by identical payload or by kind.
         has_token: something that the server had said before was handed back to it.
-        is_answered: the server said something on the new connection.
+        is_answered: the server said something on the new connection, or may have, on an open stream.
         was_answered: and on the lost one.
     """
 
@@ -50,12 +50,14 @@ class Gap:
         undelivered: on the lost connection.
         lost: of these the ones that were not sent again.
         doubled: sent again although they had been delivered; known by an id in them.
+        needless: of these the ones whose sender could know: the other side had said their id before.
     """
 
     direction: Direction
     undelivered: tuple[Said, ...] = ()
     lost: tuple[Said, ...] = ()
     doubled: tuple[Said, ...] = ()
+    needless: tuple[Said, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,7 +193,7 @@ def _resumption(
         setup=tuple(setup),
         repeated=tuple(repeated),
         has_token=bool(given & ((handed_back - first) | (resumed.tokens - lost.tokens))),
-        is_answered=any(_is_answer(one) for one in after),
+        is_answered=any(_is_answer(one) for one in after) or (resumed.is_stream and resumed.end_ns is None),
         was_answered=any(_is_answer(one) for one in before),
     )
 
@@ -229,11 +231,17 @@ def _gap(outage: Outage, direction: Direction, before: Sequence[Said], after: Se
     doubled = [
         one for one in again if (one.data, messages.id_of(one.data)) in delivered and one.data not in setup
     ]
+    answered = {
+        messages.id_of(one.data)
+        for one in before
+        if one.direction != direction and _is_delivered(one, outage, one.direction)
+    }
     return Gap(
         direction=direction,
         undelivered=tuple(undelivered),
         lost=tuple(lost) if outage.resumed is not None else (),
         doubled=tuple(doubled),
+        needless=tuple(one for one in doubled if messages.id_of(one.data) in answered),
     )
 
 

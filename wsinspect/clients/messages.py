@@ -11,6 +11,8 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final
 
+from wsinspect.decoders import engineio_payload
+
 _DIGITS: Final = re.compile(rb"^\d{1,3}(?:/[^,]{1,100},)?\d*(?=[\[{\"])")
 _STOMP: Final = re.compile(rb"^([A-Z]{3,12})\n")
 _DESTINATION: Final = re.compile(rb"^(?:destination|id):(.*)$", re.M)
@@ -33,6 +35,11 @@ _IDS: Final = (
     *("id", "messageId", "message_id", "msgId", "msg_id", "uuid", "_id", "clientId", "client_id", "nonce"),
     *("requestId", "request_id", "seq", "invocationId"),
 )
+#: SignalR ends each message with it.
+_RECORD: Final = "\x1e"
+#: `splitlines` would split at the separator of records, too.
+_LINE_ENDS: Final = re.compile("\r\n|\n|\r")
+_LENGTH: Final = re.compile(r"\d{1,9}:")
 _MOST_TEXTS: Final = 200
 _LEAST_TEXT: Final = 8
 
@@ -48,6 +55,19 @@ def value_of(data: bytes) -> Any:
         return json.loads(text)
     except (ValueError, RecursionError):
         return None
+
+
+def polled(body: str, *, is_signalr: bool) -> list[bytes]:
+    """The messages in a body of long-polling or Server-Sent Events, each as a WebSocket would have it."""
+    if is_signalr:
+        lines = [line for line in _LINE_ENDS.split(body) if not line.startswith(":")]
+        text = "".join(line.removeprefix("data:").lstrip(" ") for line in lines)
+        return [f"{one}{_RECORD}".encode() for one in text.split(_RECORD) if one]
+    version = 3 if _LENGTH.match(body) else 4
+    try:
+        return [one.data for one in engineio_payload.decode(body.encode("utf-8", "replace"), version)]
+    except ValueError:
+        return []
 
 
 def kind_of(data: bytes) -> str:
@@ -94,6 +114,11 @@ def texts_of(data: bytes) -> Iterator[str]:
             stack += one[:_MOST_TEXTS]
         elif isinstance(one, str) and len(one) >= _LEAST_TEXT:
             yield one
+
+
+def is_greeting(data: bytes) -> bool:
+    """Whether it is a protocol's own: Engine.IO's open packet and probe, SignalR's handshake answer."""
+    return data[:1] == b"0" or data[:6] in (b"3probe", b"2probe") or data in (b"{}\x1e", b"6", b"2", b"3")
 
 
 def is_heartbeat(data: bytes) -> bool:

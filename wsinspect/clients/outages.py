@@ -14,7 +14,8 @@ from enum import StrEnum
 from itertools import zip_longest
 from typing import Final
 
-from wsinspect.clients.facts import SECOND_NS, Attempt, Block, ClientFacts, Said, Stall, Transport
+from wsinspect.clients import messages
+from wsinspect.clients.facts import SECOND_NS, Attempt, Block, ClientFacts, Said, Stall
 from wsinspect.clients.joining import Session
 from wsinspect.vocabulary import Direction, EndedBy, How
 
@@ -44,6 +45,7 @@ class Ending(StrEnum):
     GAVE_UP = "gave up"
     TRYING = "still trying"
     UNNOTICED = "never noticed"
+    UNKNOWN = "not seen again"  # it may be one of those who came later with other credentials
     LEFT = "left"
 
 
@@ -107,13 +109,13 @@ def outages(session: Session, facts: ClientFacts) -> list[Outage]:
     while index < len(attempts):
         one = attempts[index]
         if one.is_failure or (one.open_ns is None and index + 1 < len(attempts)):
-            index = _begin(found, facts, attempts, index, None, Cause.START, one.rule, one.attempt_ns)
+            index = _begin(found, facts, session, index, None, Cause.START, one.rule, one.attempt_ns)
             continue
         if one.open_ns is None:
             break
         stall = _noticed_stall(one, attempts[index + 1 : index + 1 + _AHEAD], facts)
         if stall is not None:
-            index = _begin(found, facts, attempts, index + 1, one, Cause.STALL, stall.rule, stall.from_ns)
+            index = _begin(found, facts, session, index + 1, one, Cause.STALL, stall.rule, stall.from_ns)
             continue
         if one.end_ns is None or not _is_lost(one, attempts[index + 1 : index + 1 + _AHEAD]):
             index += 1
@@ -121,14 +123,14 @@ def outages(session: Session, facts: ClientFacts) -> list[Outage]:
         cause = _cause(one)
         if cause in (Cause.PROXY, Cause.UNKNOWN) and index + 1 == len(attempts):
             break  # the recording ended with it
-        index = _begin(found, facts, attempts, index + 1, one, cause, one.rule, one.end_ns)
+        index = _begin(found, facts, session, index + 1, one, cause, one.rule, one.end_ns)
     return found
 
 
 def _begin(
     found: list[Outage],
     facts: ClientFacts,
-    attempts: Sequence[Attempt],
+    session: Session,
     index: int,
     lost: Attempt | None,
     cause: Cause,
@@ -136,6 +138,7 @@ def _begin(
     began_ns: int,
 ) -> int:
     """Add the outage that begins before the attempt at `index`; where the next one may begin."""
+    attempts = session.attempts
     tries: list[Attempt] = []
     resumed = None
     while index < len(attempts) and resumed is None:
@@ -151,6 +154,9 @@ def _begin(
     delays = tuple(_delays(lost, tries, noticed if lost is not None else None))
     last = max([began_ns, noticed or 0, *(one.end_ns or one.attempt_ns for one in tries)])
     silent = 0 if resumed is not None else max(0, facts.horizon_ns - last)
+    ending = _ending(resumed, noticed, tries, delays, silent)
+    if session.may_be_back and ending in (Ending.GAVE_UP, Ending.UNNOTICED):
+        ending = Ending.UNKNOWN
     found.append(
         Outage(
             lost=lost,
@@ -164,15 +170,13 @@ def _begin(
             works_ns=works,
             delays=delays,
             silent_ns=silent,
-            ending=_ending(lost, cause, resumed, noticed, tries, delays, silent),
+            ending=ending,
         )
     )
     return index
 
 
 def _ending(
-    lost: Attempt | None,
-    cause: Cause,
     resumed: Attempt | None,
     noticed: int | None,
     tries: Sequence[Attempt],
@@ -287,16 +291,13 @@ def _overlapping(blocks: Sequence[Block], from_ns: int, until_ns: int) -> list[B
 
 
 def works_ns(one: Attempt, said: Sequence[Said]) -> int | None:
-    """When the server's first message came that is more than a protocol's own greeting."""
+    """When the server's first message came that is more than a greeting; None where nobody knows."""
+    if one.is_stream:
+        return None  # what it said is on record when the stream ends
     for message in said:
-        if message.direction == Direction.SERVER_TO_CLIENT and not _is_greeting(message.data):
+        if message.direction == Direction.SERVER_TO_CLIENT and not messages.is_greeting(message.data):
             return message.time_ns
-    return one.open_ns if one.transport == Transport.POLLING else None
-
-
-def _is_greeting(data: bytes) -> bool:
-    """Engine.IO's open packet and probe, Socket.IO's connect, SignalR's handshake answer."""
-    return data[:1] == b"0" or data[:6] in (b"3probe", b"2probe") or data in (b"{}\x1e", b"6", b"2", b"3")
+    return None
 
 
 def unnoticed_stalls(

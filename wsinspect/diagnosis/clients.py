@@ -8,16 +8,17 @@ from __future__ import annotations
 import json
 import secrets
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from itertools import pairwise
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from wsinspect.capture.queries import clients as rows
 from wsinspect.capture.reader import json_object
 from wsinspect.capture.records import Queried, Query
 from wsinspect.capture.story import Story, story
+from wsinspect.clients import messages
 from wsinspect.clients.facts import (
     MOST_LATE_NS,
     Attempt,
@@ -39,7 +40,7 @@ from wsinspect.clients.grading import Client, judge
 from wsinspect.clients.joining import join
 from wsinspect.faults.sessions import SessionBy
 from wsinspect.handshake.heads import RawHead
-from wsinspect.vocabulary import Direction, State
+from wsinspect.vocabulary import Direction, How, State
 
 #: Messages read of a connection, and bytes of each.
 _FIRST, _LAST, _CUT = 64, 256, 4096
@@ -52,8 +53,10 @@ _BLOCKING: Final = frozenset(
     {"refuse", "hang", "blackhole", "refuse_tcp", "reset_on_accept", "tls_error", "redirect"}
 )
 _NARROWING: Final = frozenset({"match", "when", "probability", "tap"})
-#: Clients poll again within this time; a session without a poll for longer is over.
-_POLL_NS: Final = 60 * 10**9
+#: Clients poll again within this time (SignalR's wait for 90 s); a session without a poll for longer is over.
+_POLL_NS: Final = 120 * 10**9
+#: A request that was served this long after one that was not shows that its client went on.
+_WENT_ON_NS: Final = 10**9
 #: Where nothing was measured a timer is at most this late; more than this is not a late timer.
 _NOISE_NS: Final = 20_000_000
 _MOST_LATE: Final = 100_000
@@ -84,15 +87,20 @@ def read_facts(
     by = by or _recorded_choice(query)
     horizon = max(rows.last_ns(query), until_ns or 0)
     attempts = list(_attempts(query, digest, by, done, horizon))
-    attempts += _polled(query, digest, attempts, horizon)
+    blocks = tuple(_blocks(done))
+    polled = _polled(query, digest, attempts, blocks, horizon)
+    polled_by_id = {one.attempt.id: one for one in polled}
+    attempts += [one.attempt for one in polled]
 
     @lru_cache(maxsize=_KEPT)
     def said(connection_id: int) -> tuple[Said, ...]:
+        if connection_id < 0:
+            return tuple(_polled_messages(polled_by_id[connection_id].requests))
         return tuple(map(_said, rows.messages(query, connection_id, _FIRST, _LAST, _CUT)))
 
     return ClientFacts(
         attempts=attempts,
-        blocks=tuple(_blocks(done)),
+        blocks=blocks,
         phases=tuple(
             (step.time_ns, number)
             for step in (done.steps if done else ())
@@ -108,7 +116,7 @@ def read_facts(
         ),
         horizon_ns=horizon,
         lateness=Lateness(max(noise_ns, _late_phases(done)), tuple(_late_times(query))),
-        said=lambda one: said(one.id) if one.id > 0 and one.is_open else (),
+        said=lambda one: said(one.id) if one.is_open else (),
         pings=lambda one: rows.client_pings(query, one.id, _PINGS) if one.id > 0 else (),
         digest=digest,
     )
@@ -270,32 +278,86 @@ def _late_phases(done: Story | None) -> int:
     return worst
 
 
-def _polled(query: Query, digest: Digest, attempts: Sequence[Attempt], horizon: int) -> list[Attempt]:
+class _Request(NamedTuple):
+    """An event `polling`."""
+
+    id: int
+    time_ns: int
+    detail: dict[str, Any]
+
+    @property
+    def is_served(self) -> bool:
+        return self.detail.get("status") == 200
+
+    @property
+    def is_signalr(self) -> bool:
+        return self.detail.get("protocol") == "signalr"
+
+    @property
+    def is_farewell(self) -> bool:
+        """Whether its client ended the session by it."""
+        said = self.detail.get("request")
+        return self.detail.get("method") == "DELETE" or (
+            not self.is_signalr and isinstance(said, str) and said.rpartition("\x1e")[2] in ("1", "1:1")
+        )
+
+
+class _Polled(NamedTuple):
+    attempt: Attempt
+    requests: Sequence[_Request]
+
+
+def _polled(
+    query: Query, digest: Digest, attempts: Sequence[Attempt], blocks: Sequence[Block], horizon: int
+) -> list[_Polled]:
     """Sessions of long-polling, as attempts with negative ids."""
     known = _Pollers(attempts)
-    found: dict[str, list[tuple[int, int, dict[str, Any]]]] = {}
+    found: dict[str, list[_Request]] = {}
     after, count = 0, 0
     while count < _MOST_POLLS and (page := rows.polls(query, after, _PAGE)):
         for event_id, time_ns, raw in page:
-            detail = json_object(raw) or {}
-            sid = detail.get("sid")
+            one = _Request(event_id, time_ns, json_object(raw) or {})
+            sid = one.detail.get("sid")
             # Without a session each request is a try of its own.
-            found.setdefault(f"{event_id}" if sid is None else f"sid {sid}", []).append(
-                (event_id, time_ns, detail)
-            )
+            found.setdefault(f"{event_id}" if sid is None else f"sid {sid}", []).append(one)
         after, count = page[-1][0], count + len(page)
-    polled = [(_polling(requests, known, digest, horizon), requests[-1][1]) for requests in found.values()]
-    newest: dict[tuple[Any, ...], int] = {}
-    for one in (*attempts, *(one for one, _ in polled)):
-        place = one.tap, one.address, one.path, *_who(one)
-        newest[place] = max(newest.get(place, 0), one.attempt_ns)
-    # One that its client has not asked since it began another one is over.
-    return [
-        replace(one, end_ns=last, closed_ns=last, state=State.CLOSED)
-        if one.end_ns is None and newest[one.tap, one.address, one.path, *_who(one)] > last
-        else one
-        for one, last in polled
+    polled = [
+        _Polled(_polling(requests, known, digest, blocks, horizon), requests) for requests in found.values()
     ]
+    newest: dict[tuple[Any, ...], int] = {}
+    for each in (*attempts, *(one.attempt for one in polled)):
+        place = each.tap, each.address, each.path, *_who(each)
+        newest[place] = max(newest.get(place, 0), each.attempt_ns)
+    # One that its client has not asked since it began another one is over.
+    return [one._replace(attempt=_replaced(one, newest)) for one in polled]
+
+
+def _replaced(one: _Polled, newest: Mapping[tuple[Any, ...], int]) -> Attempt:
+    attempt, last = one.attempt, one.requests[-1].time_ns
+    if (
+        attempt.end_ns is not None
+        or newest[attempt.tap, attempt.address, attempt.path, *_who(attempt)] <= last
+    ):
+        return attempt
+    return replace(
+        attempt, end_ns=last, closed_ns=last, state=State.CLOSED, ended_by="client", error="no more requests"
+    )
+
+
+def _polled_messages(requests: Sequence[_Request]) -> Iterator[Said]:
+    """What both sides said, as far as the bodies are on record."""
+    count = 0
+    for at in requests:
+        for side, key in ((Direction.CLIENT_TO_SERVER, "request"), (Direction.SERVER_TO_CLIENT, "response")):
+            body = at.detail.get(key)
+            if not isinstance(body, str) or not body or body == "ok":
+                continue
+            for data in messages.polled(body, is_signalr=at.is_signalr):
+                sent = at.time_ns if at.is_served else None
+                yield Said(0, side, at.time_ns, data[:_CUT], len(data), sent)
+                count += 1
+                if count >= _FIRST + _LAST:
+                    return
 
 
 class _Pollers:
@@ -332,21 +394,20 @@ def _polled_path(detail: dict[str, Any]) -> str:
 
 
 def _polling(
-    requests: Sequence[tuple[int, int, dict[str, Any]]],
+    requests: Sequence[_Request],
     known: _Pollers,
     digest: Digest,
+    blocks: Sequence[Block],
     horizon: int,
 ) -> Attempt:
     event_id, begun, first = requests[0]
-    good: list[int] = [at for _, at, detail in requests if detail.get("status") == 200]
-    last = requests[-1][1]
-    like = next((like for _, _, detail in requests if (like := known.like(detail)) is not None), None)
+    good = [one.time_ns for one in requests if one.is_served]
+    like = next((like for one in requests if (like := known.like(one.detail)) is not None), None)
     who = Known("", "", {}, None, frozenset(), None)
     if like is not None:
         who = Known(like.user_agent, like.origin, dict(like.parts), like.chosen, frozenset(), None)
-    # Server-Sent Events say nothing for as long as the server does: they are open until their answer ends.
-    streams = [stream for _, _, detail in requests if (stream := detail.get("stream")) is not None]
-    is_over = not good or streams[-1:] in (["ended"], ["left"]) or (not streams and last + _POLL_NS < horizon)
+    end = _end_of(requests, blocks, horizon)
+    said = [one.direction for one in _polled_messages(requests) if not messages.is_greeting(one.data)]
     return Attempt(
         id=-event_id,
         run=like.run if like is not None else 1,
@@ -362,13 +423,67 @@ def _polling(
         sid=None if first.get("sid") is None else digest(str(first["sid"])),
         attempt_ns=begun,
         open_ns=good[0] if good else None,
-        end_ns=last if is_over else None,
-        closed_ns=last if is_over else None,
-        state=State.CLOSED if is_over else State.OPEN,
+        end_ns=end.time_ns if end else None,
+        closed_ns=end.time_ns if end else None,
+        state=State.CLOSED if end else State.OPEN,
         status=None if good else first.get("status"),
-        error=None if good or first.get("status") else "no answer",
-        ended_by=("server" if streams[-1:] == ["ended"] else "client") if is_over else None,
+        error=end.error if end and (good or not first.get("status")) else None,
+        ended_by=end.by if end else None,
+        how=end.how if end else None,
+        rule=end.rule if end else None,
+        fault="refuse" if end and end.rule else None,
+        frames=(said.count(Direction.CLIENT_TO_SERVER), said.count(Direction.SERVER_TO_CLIENT)),
+        is_stream=any(one.detail.get("stream") == "begun" for one in requests),
     )
+
+
+class _End(NamedTuple):
+    """How a session of long-polling ended.
+
+    Attributes:
+        error: in a few words.
+    """
+
+    time_ns: int
+    by: str
+    error: str
+    how: str | None = None
+    rule: str | None = None
+
+
+def _end_of(requests: Sequence[_Request], blocks: Sequence[Block], horizon: int) -> _End | None:
+    """The end of a session; None where it goes on.
+
+    Server-Sent Events say nothing for as long as the server does: they are open until their answer ends.
+    """
+    streams = [one for one in requests if one.detail.get("stream") in ("begun", "ended", "left")]
+    is_stream = any(one.detail["stream"] == "begun" for one in streams)
+    last_served = max((one.time_ns for one in requests if one.is_served), default=0)
+    for one in requests:
+        status, stream = one.detail.get("status"), one.detail.get("stream")
+        if one.is_farewell and one.is_served | (one.detail.get("method") == "DELETE"):
+            return _End(one.time_ns, "client", "it said goodbye", How.CLOSE_FRAME)
+        if is_stream:
+            if stream == "ended":
+                return _End(one.time_ns, "server", "the stream ended")
+            if stream == "left":
+                return _End(one.time_ns, "client", "it left the stream")
+        elif not one.is_served and last_served - one.time_ns < _WENT_ON_NS:
+            if stream == "left":
+                return _End(one.time_ns, "client", "it left")
+            if status is None:
+                return _End(one.time_ns, "server", "no answer")
+            rule = next((block.rule for block in blocks if _is_within(one.time_ns, block)), None)
+            by = "server" if rule is None else "fault"
+            return _End(one.time_ns, by, f"answer {status}", How.REFUSED, rule)
+    last = requests[-1].time_ns
+    if not is_stream and last + _POLL_NS < horizon:
+        return _End(last, "client", "no more requests")
+    return None
+
+
+def _is_within(time_ns: int, block: Block) -> bool:
+    return block.from_ns <= time_ns and (block.until_ns is None or time_ns <= block.until_ns)
 
 
 def _said(row: rows.ClientMessage) -> Said:

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from wsinspect.capture.queries.clients import has_polls
 from wsinspect.capture.reader import Capture
 from wsinspect.capture.story import story
 from wsinspect.clients.expectations import Expectation, Result
@@ -143,7 +144,7 @@ def _wait(plan: Plan, engine: EngineChild, client: _Command | None, lateness: _L
         is_over = client is not None and client.exit_code is not None
         now = time.monotonic()
         with contextlib.suppress(CaptureError), open_capture(plan.capture) as capture:
-            has_client = has_client or bool(capture.connections(limit=1))
+            has_client = has_client or bool(capture.connections(limit=1)) or has_polls(capture.query)
             if over is None and plan.has_phases and _is_over(capture):
                 over = now
             if over is not None and now - judged > _JUDGE_SECONDS:

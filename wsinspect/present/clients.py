@@ -7,7 +7,7 @@ from datetime import datetime
 from itertools import groupby
 from typing import Any, Final, NamedTuple
 
-from wsinspect.clients.facts import Attempt
+from wsinspect.clients.facts import Attempt, Transport
 from wsinspect.clients.grading import Client, Reason
 from wsinspect.clients.measures import OutageMeasures
 from wsinspect.clients.outages import Cause, Ending
@@ -82,7 +82,7 @@ def story_of(client: Client, most: int) -> Iterator[StoryLine]:
     session = client.session
     first = next(iter(session.connections), None)
     if first is not None:
-        words = f"connected (#{first.id})" if first.id > 0 else "connected by polling"
+        words = f"connected (#{first.id})" if first.id > 0 else f"connected by {first.answer}"
         yield StoryLine(_at(first.open_ns or 0, words), _number(first))
     else:
         words = "first try; it was never connected"
@@ -199,9 +199,11 @@ def _loss_words(measured: OutageMeasures) -> str:
     if lost is None:
         return f"not connected at the first try{by}"
     if outage.cause == Cause.STALL:
-        return f"half-open{by} (#{lost.id})"
+        return f"half-open{by}{_shown(lost)}"
     code = lost.server_code if lost.ended_by != "client" else lost.client_code
     how = f"close code {code}" if code is not None else str(lost.how or "no CLOSE frame")
+    if lost.transport == Transport.POLLING:
+        how = lost.error or "no more requests"
     who = {
         Cause.FAULT: by,
         Cause.SERVER: " by the server",
@@ -209,7 +211,11 @@ def _loss_words(measured: OutageMeasures) -> str:
         Cause.PROXY: ": the proxy was stopped",
         Cause.UNKNOWN: "",
     }.get(outage.cause, "")
-    return f"lost{who}, {escape(how)} (#{lost.id})"
+    return f"lost{who}, {escape(how)}{_shown(lost)}"
+
+
+def _shown(one: Attempt) -> str:
+    return f" (#{one.id})" if one.id > 0 else ""
 
 
 def _end(measured: OutageMeasures) -> Iterator[StoryLine]:
@@ -235,13 +241,14 @@ def _end(measured: OutageMeasures) -> Iterator[StoryLine]:
     if found is not None and found.setup:
         words = f"sent {len(found.repeated)} of its {counted(len(found.setup), 'first message')} again"
         words += " and handed back a token" if found.has_token else ""
-        yield StoryLine(_named("", words), resumed, found.setup[0].id)
+        yield StoryLine(_named("", words), resumed, found.setup[0].id or None)
     for gap in measured.gaps:
         if gap.undelivered or gap.doubled:
             words = f"{gap.direction.arrow}: {counted(len(gap.undelivered), 'message')} not delivered"
             words += f", {len(gap.lost)} of them lost" if gap.undelivered else ""
             words += f"; {len(gap.doubled)} sent twice" if gap.doubled else ""
-            yield StoryLine(_named("", words), resumed, (gap.lost or gap.undelivered or gap.doubled)[0].id)
+            frame = (gap.lost or gap.undelivered or gap.doubled)[0].id or None
+            yield StoryLine(_named("", words), resumed, frame)
 
 
 def _reason(one: Reason) -> Iterator[StoryLine]:

@@ -269,7 +269,9 @@ class _Engine:
         if self.options.page_wait_seconds is not None:
             wait = self.options.page_wait_seconds
             master.addons.add(PageWatch(self.recording.journal, self.recording.clock.now_ns, wait))
-        master.addons.add(PollLog(self.recording.journal, self.recording.clock.now_ns, self.log.client_of))
+        came = self.controller.client_came
+        polls = PollLog(self.recording.journal, self.recording.clock.now_ns, self.log.client_of, came)
+        master.addons.add(polls)
         master.addons.add(RequestLog(self.recording.journal, self.recording.clock.now_ns))
         self._set_options(master.options)
         return master

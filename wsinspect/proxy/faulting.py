@@ -202,9 +202,13 @@ class FaultController:
         place = Place(tap or "", facts.host or "", path, session.attempts)
         attempt = AttemptFaults(facts, session, place, self.now_ns())
         self.attempts[number] = attempt
+        self.client_came()
+        return attempt
+
+    def client_came(self) -> None:
+        """A client tries to connect, by WebSocket or by polling: the first one starts the phases."""
         if not self.board.has_started and self._starts_with_attempt:
             self.start_phases()
-        return attempt
 
     @property
     def _starts_with_attempt(self) -> bool:

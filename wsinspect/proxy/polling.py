@@ -2,7 +2,8 @@
 
 Without them a recording would begin in the middle of a session: connects to namespaces, and what was said at
 once, go by polls. `PollLog` is a mitmproxy addon next to `AttemptLog`. It copies bodies while they stream
-through; nothing is held or changed. Bounded: bodies, requests of a session, sessions.
+through; nothing is held or changed. Bounded: bodies, requests of a session, sessions. Of a session that has
+more requests it is recorded that it continues, without bodies, and each request that was not served.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import re
 import zlib
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 from urllib.parse import unquote
 
@@ -22,8 +24,11 @@ from wsinspect.vocabulary import events
 
 #: Longer bodies are cut, and their event says so.
 MAX_BODY: Final = 256 * 1024
-#: How many requests are recorded of a client that never upgrades.
+#: How many requests are recorded whole of a client that never upgrades; later ones so often, without bodies.
 MAX_REQUESTS: Final = 100
+ALIVE_NS: Final = 5 * 10**9
+#: How many are recorded of a session, or of an address, that were not served.
+MAX_REFUSED: Final = 10_000
 MAX_SESSIONS: Final = 1000
 _SID: Final = re.compile(r"[?&]sid=([^&#]{4,200})")
 _OPENED: Final = re.compile(r'"sid":"([^"\\]{4,200})"')
@@ -33,10 +38,23 @@ _ID: Final = re.compile(r"[?&]id=([^&#]{4,200})")
 _NEGOTIATE: Final = "/negotiate"
 SIGNALR: Final = "signalr"
 _EVENTS: Final = "text/event-stream"
+_SERVED: Final = 200
+#: Engine.IO's packet `close`, alone (in version 3 with its length) or the last of a body.
+_CLOSE: Final = (b"1", b"1:1")
+_LAST_CLOSE: Final = b"\x1e1"
 Who = Callable[[http.HTTPFlow], tuple[str | None, str | None, int | None]]
 _METADATA: Final = "wsinspect_poll"
 #: zlib: the header tells whether it is gzip.
 _ANY_HEADER: Final = 47
+
+
+@dataclass(slots=True)
+class _Recorded:
+    """What is on record of a session: requests, those that were not served, and when the last one was."""
+
+    served: int = 0
+    refused: int = 0
+    last_ns: int = 0
 
 
 class Poll:
@@ -82,15 +100,17 @@ class PollLog:
         sink: takes the events.
         now_ns: the engine's clock.
         who: tap, address and client session of a request.
+        came: called with each request.
     """
 
-    def __init__(self, sink: Sink, now_ns: Callable[[], int], who: Who) -> None:
+    def __init__(self, sink: Sink, now_ns: Callable[[], int], who: Who, came: Callable[[], None]) -> None:
         self._sink = sink
         self._now_ns = now_ns
         self._who = who
+        self._came = came
         #: Tokens of SignalR connections.
         self._negotiated: OrderedDict[str, None] = OrderedDict()
-        self._requests: OrderedDict[str, int] = OrderedDict()
+        self._recorded: OrderedDict[str, _Recorded] = OrderedDict()
 
     def requestheaders(self, flow: http.HTTPFlow) -> None:
         """A poll, or packets."""
@@ -99,6 +119,7 @@ class PollLog:
             return
         if not (is_poll(request) or is_negotiation(request) or self._signalr(request)):
             return
+        self._came()
         if flow.response:
             self._refused(flow, flow.response.status_code)  # a rule of the user's has answered
             return
@@ -122,7 +143,7 @@ class PollLog:
 
         response.stream = look
         signalr = self._signalr(flow.request)
-        if signalr and response.headers.get("content-type", "").startswith(_EVENTS) and self._may(signalr):
+        if signalr and response.headers.get("content-type", "").startswith(_EVENTS):
             # An answer that ends with the connection: it is open from here on.
             poll.is_stream = True
             self._tell(flow, Poll(poll.method), signalr, response.status_code, "", SIGNALR, "begun")
@@ -142,12 +163,18 @@ class PollLog:
         signalr = self._signalr(flow.request)
         match = _SID.search(flow.request.path) or _OPENED.search(answer[:4096])
         sid = signalr or (match[1] if match is not None else None)
+        protocol = SIGNALR if signalr else None
         if sid is None:
             self._refused(flow, response.status_code)
-        elif poll.is_stream or self._may(sid):
-            stream = "ended" if poll.is_stream else None
-            protocol = SIGNALR if signalr else None
-            self._tell(flow, poll, sid, response.status_code, answer, protocol, stream)
+        elif poll.is_stream:
+            self._tell(flow, poll, sid, response.status_code, answer, protocol, "ended")
+        elif _is_farewell(poll):
+            self._tell(flow, poll, sid, response.status_code, answer, protocol)
+        elif self._may(sid, response.status_code):
+            if self._recorded[sid].served > MAX_REQUESTS:
+                poll, answer = Poll(poll.method), ""
+                poll.is_cut = True
+            self._tell(flow, poll, sid, response.status_code, answer, protocol)
 
     def error(self, flow: http.HTTPFlow) -> None:
         """The server gave no answer, or did not finish it."""
@@ -155,20 +182,20 @@ class PollLog:
         if not isinstance(poll, Poll):
             return
         signalr = self._signalr(flow.request)
+        has_left = not flow.client_conn.connected
         if poll.is_stream and signalr is not None:
             answer = poll.response.decode("utf-8", "replace")
-            end = "ended" if flow.client_conn.connected else "left"
-            self._tell(flow, poll, signalr, 200, answer, SIGNALR, end)
+            self._tell(flow, poll, signalr, 200, answer, SIGNALR, "left" if has_left else "ended")
         else:
-            self._refused(flow, None)
+            self._refused(flow, None, "left" if has_left else None)
 
-    def _refused(self, flow: http.HTTPFlow, status: int | None) -> None:
+    def _refused(self, flow: http.HTTPFlow, status: int | None, stream: str | None = None) -> None:
         """A request that would have begun a session, or belongs to one and was not served."""
         match = _SID.search(flow.request.path)
         protocol = None if is_poll(flow.request) else SIGNALR
         sid = match[1] if match is not None else self._signalr(flow.request)
-        if self._may(sid or f"refused {flow.client_conn.peername[0]}"):
-            self._tell(flow, Poll(flow.request.method), sid, status, "", protocol)
+        if self._may(sid or f"refused {flow.client_conn.peername[0]}", status):
+            self._tell(flow, Poll(flow.request.method), sid, status, "", protocol, stream)
 
     def _tell(
         self,
@@ -211,12 +238,28 @@ class PollLog:
         found = _ID.search(request.path)
         return found[1] if found is not None and unquote(found[1]) in self._negotiated else None
 
-    def _may(self, sid: str) -> bool:
-        count = self._requests.pop(sid, 0) + 1
-        self._requests[sid] = count
-        if len(self._requests) > MAX_SESSIONS:
-            self._requests.popitem(last=False)
-        return count <= MAX_REQUESTS
+    def _may(self, sid: str, status: int | None) -> bool:
+        """Whether one more request of a session, or of an address without one, goes on record."""
+        known = self._recorded.pop(sid, None) or _Recorded()
+        self._recorded[sid] = known
+        if len(self._recorded) > MAX_SESSIONS:
+            self._recorded.popitem(last=False)
+        if status != _SERVED:
+            known.refused += 1
+            return known.refused <= MAX_REFUSED
+        known.served += 1
+        now = self._now_ns()
+        if known.served > MAX_REQUESTS and now - known.last_ns < ALIVE_NS:
+            return False
+        known.last_ns = now
+        return True
+
+
+def _is_farewell(poll: Poll) -> bool:
+    """Whether the client ends its session by it: SignalR's DELETE, Engine.IO's packet `close`."""
+    body = bytes(poll.request[-4:])
+    is_close = body in _CLOSE or body.endswith(_LAST_CLOSE)
+    return poll.method == "DELETE" or (poll.method == "POST" and is_close)
 
 
 def is_poll(request: http.Request) -> bool:

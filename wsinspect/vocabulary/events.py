@@ -550,7 +550,7 @@ class Polled(Event):
         protocol: `signalr`; None for Engine.IO.
         sid: Engine.IO's session, or SignalR's connection.
         stream: of an answer of Server-Sent Events, `begun` once its header came, then `ended`, or `left` by
-            the client.
+            the client; of any other only `left`.
     """
 
     KIND = EventKind.POLLING

@@ -127,6 +127,12 @@ CASES: list[tuple[dict[str, Any], list[Attempt], bool | None]] = [
     ({"grade_at_least": "A"}, with_delays([1, 2.3, 4.9, 8, 17]), True),
     ({"grade_at_least": "B"}, [lost(0, 5), refused(6), refused(7.5)], False),
     ({"grade_at_least": "C"}, QUIET, None),
+    # Filters see no messages of long-polling: nothing is claimed of them.
+    ({"resumes_with": "op:text"}, POLLED, None),
+    ({"sends": "op:text"}, POLLED, None),
+    ({"never_sends": "op:text"}, POLLED, None),
+    ({"resumes_with": "op:text"}, CUT, False),
+    ({"never_sends": "op:text"}, CUT, True),
 ]
 
 

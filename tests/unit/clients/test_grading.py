@@ -135,8 +135,18 @@ def test_subscriptions_that_are_not_sent_again(is_answered):
 def test_lost_and_doubled_messages():
     talk = {871: [said(4, '{"id":1}', delivered=False)], 872: []}
     assert reason(judged([lost(0, 5, id=871), tried(8, id=872)], talk=talk), "messages").points == 0
-    talk = {873: [said(4, '{"id":1}')], 874: [said(8.1, '{"id":1}')]}
+    again = [said(8.1, '{"id":1}')]
+    talk = {873: [said(4, '{"id":1}'), said(4.1, '{"ack":true,"id":1}', S2C)], 874: again}
     assert reason(judged([lost(0, 5, id=873), tried(8, id=874)], talk=talk), "messages").points == 5
+    # Nobody had told it that the message had arrived: to send it again is right.
+    talk = {875: [said(4, '{"id":1}')], 876: again}
+    unknown = reason(judged([lost(0, 5, id=875), tried(8, id=876)], talk=talk), "messages")
+    assert (unknown.points, unknown.seen) == (None, "1 message sent again that no answer had acknowledged")
+
+
+def test_giving_up_is_enough_for_a_grade_and_never_trying_is_not():
+    assert judged([lost(0, 5), refused(6)], until=60).grade.letter == "F"
+    assert judged([lost(0, 5)], until=60).grade.letter is None
 
 
 def test_staying_on_polling_has_not_recovered():

@@ -142,3 +142,44 @@ def test_the_order_in_which_attempts_are_given_does_not_matter():
 
 def test_nothing_gives_no_session():
     assert join([]) == []
+
+
+def tokened(count: int, first: int = 0) -> list[dict[str, Any]]:
+    return [{"parts": {"query token": digest(f"token {first + one}")}} for one in range(count)]
+
+
+def test_tokens_that_are_new_at_every_try_are_no_reason_to_take_a_client_for_another():
+    """Three clients, each with a fresh token for each attempt: nobody is said to have given up."""
+    made = [lost(at, 5 + at, **key) for at, key in zip((0, 0.1, 0.2), tokened(3), strict=True)]
+    made += [refused(6 + at / 10, **key) for at, key in enumerate(tokened(9, 3))]
+    made += [tried(8 + at / 10, **key) for at, key in enumerate(tokened(3, 12))]
+    found = join(made)
+    assert [len(one.connections) for one in found] == [2, 2, 2]
+    assert all(one.confidence == Confidence.LOW for one in found)
+    assert all("its query token changed with every attempt" in one.doubts for one in found)
+
+
+def test_a_load_balancers_cookie_does_not_hide_who_a_client_is():
+    def of(name: str, turn: int) -> dict[str, Any]:
+        return {"parts": {"cookie sid": digest(name), "cookie AWSALB": digest(f"{name} {turn}")}}
+
+    made = [lost(0, 5, id=1, **of("ann", 0)), lost(0.1, 5.1, id=2, **of("bob", 0))]
+    made += [refused(6, id=3, **of("bob", 1)), refused(6.5, id=4, **of("ann", 1))]
+    made += [tried(7, id=5, **of("ann", 2)), tried(7.5, id=6, **of("bob", 2))]
+    assert sessions(*made) == [[1, 4, 5], [2, 3, 6]]
+    assert all("cookie sid" in one.known_by for one in join(made))
+
+
+def test_who_may_have_come_back_with_other_credentials_has_not_surely_given_up():
+    first, second = lost(0, 5, **user("ann")), lost(1, 5, **user("bob"))
+    assert [one.may_be_back for one in join((first, second, tried(7, **user("eve"))))] == [True, True, False]
+    # Where somebody has come again under the same name, names are known to stay.
+    again = [refused(6, **user("bob")), tried(7, **user("eve"))]
+    assert [one.may_be_back for one in join((first, second, *again))] == [False, False, False]
+
+
+@pytest.mark.parametrize("count", [2, 9, 40])
+def test_sockets_that_are_tried_at_once_are_one_clients(count):
+    """Two handlers that each try again: their tries begin before the first of them is open."""
+    made = [lost(0, 5), *(tried(6 + at / 1e4) for at in range(count))]
+    assert [len(one.attempts) for one in join(made)] == [count + 1]

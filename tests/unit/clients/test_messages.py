@@ -1,6 +1,8 @@
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from wsinspect.clients.messages import id_of, is_heartbeat, kind_of, texts_of, value_of
+from wsinspect.clients.messages import id_of, is_heartbeat, kind_of, polled, texts_of, value_of
 
 
 @pytest.mark.parametrize(
@@ -63,3 +65,24 @@ def test_heartbeats():
 def test_broken_json_is_none_of_it():
     for data in (b"{", b"[" * 5000, b'42["a"', b"\xff{", b'{"a":1}x'):
         assert value_of(data) is None
+
+
+@pytest.mark.parametrize(
+    ("body", "is_signalr", "found"),
+    [
+        ('{"protocol":"json"}\x1e{"type":6}\x1e', True, [b'{"protocol":"json"}\x1e', b'{"type":6}\x1e']),
+        (':\r\n\r\ndata: {}\x1e\r\n\r\ndata: {"a":1}\x1e\r\n\r\n', True, [b"{}\x1e", b'{"a":1}\x1e']),
+        ('40\x1e42["join",1]', False, [b"40", b'42["join",1]']),
+        ('2:4010:42["join"]', False, [b"40", b'42["join"]']),
+        ("9999:4", False, []),
+        ("", False, []),
+        ("", True, []),
+    ],
+)
+def test_what_is_polled_is_what_a_websocket_would_have(body, is_signalr, found):
+    assert polled(body, is_signalr=is_signalr) == found
+
+
+@given(body=st.text(max_size=60), is_signalr=st.booleans())
+def test_any_body_can_be_read(body, is_signalr):
+    assert all(isinstance(one, bytes) for one in polled(body, is_signalr=is_signalr))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.support.chats import Chat, store
 from tests.support.journals import Foreign, index, write_journal
 from tests.support.journals import Step as JournalStep
@@ -181,3 +183,110 @@ def test_a_server_that_ends_behind_a_blackhole_is_not_seen_by_its_client(tmp_pat
     script.event(1, "closed")
     one = one_of(tmp_path, script)
     assert one.end_ns == one.close_ns == own_ns
+
+
+def polled(path: Path, *requests: dict[str, Any], later_ms: int = 1000) -> list[Attempt]:
+    """The attempts of requests a tenth of a second apart, with `later_ms` after them."""
+    where = {"tap": None, "client": "127.0.0.1:9", "host": "chat.example", "method": "GET", "status": 200}
+    script = Chat()
+    for one in requests:
+        script.tick(100)
+        script.event(
+            0, "polling", **{"path": "/hub", "sid": "s-one", "request": "", "response": "", **where, **one}
+        )
+    script.tick(later_ms)
+    script.event(0, "engine_stop")
+    return list(facts_of(path, script).attempts)
+
+
+SIGNALR: dict[str, Any] = {"protocol": "signalr"}
+
+
+@pytest.mark.parametrize(
+    ("last", "by", "how", "error"),
+    [
+        ({"status": 503}, "server", "refused", "answer 503"),
+        ({"status": None}, "server", None, "no answer"),
+        ({"status": None, "stream": "left"}, "client", None, "it left"),
+        ({"status": 202, "method": "DELETE", **SIGNALR}, "client", "close-frame", "it said goodbye"),
+        ({"request": "1", "method": "POST"}, "client", "close-frame", "it said goodbye"),
+        ({"request": "42[1]\x1e1", "method": "POST"}, "client", "close-frame", "it said goodbye"),
+        ({"status": 204, **SIGNALR}, "server", "refused", "answer 204"),
+    ],
+)
+def test_how_long_polling_ends(tmp_path, last, by, how, error):
+    [one] = polled(tmp_path, {}, {}, last)
+    assert (one.ended_by, one.how, one.error) == (by, how, error)
+    assert one.end_ns == one.closed_ns == one.attempt_ns + 200 * MS + 2000  # events are a microsecond apart
+
+
+@pytest.mark.parametrize("kind", [{}, SIGNALR, {"stream": "begun", **SIGNALR}, {"request": "1", **SIGNALR}])
+def test_long_polling_continues_while_nothing_says_that_it_ended(tmp_path, kind):
+    [one] = polled(tmp_path, {**kind}, later_ms=90_000)
+    assert one.end_ns is None
+
+
+def test_a_request_that_failed_is_no_end_where_its_client_went_on(tmp_path):
+    [one] = polled(tmp_path, {}, {"status": 502}, *[{}] * 12)
+    assert one.end_ns is None
+    (tmp_path / "another").mkdir()
+    [one] = polled(tmp_path / "another", {}, {"status": 502}, {})  # another request was under way
+    assert one.end_ns == one.attempt_ns + 100 * MS + 1000
+
+
+def test_a_stream_outlives_a_post_that_failed(tmp_path):
+    [one] = polled(tmp_path, {"stream": "begun", **SIGNALR}, {"status": 503, "method": "POST", **SIGNALR})
+    assert (one.end_ns, one.answer) == (None, "Server-Sent Events")
+
+
+def test_a_rule_that_refused_a_poll_is_named(tmp_path):
+    where = {"tap": None, "client": "127.0.0.1:9", "host": "chat.example", "path": "/hub", "method": "GET"}
+    rule = {"rule": "outage", "kind": "refuse", "seed": 1, "settings": {"kind": "refuse", "status": 503}}
+    script = Chat()
+    script.event(0, "polling", sid="s-one", status=200, request="", response="4hello", **where)
+    tell(script, 0, "rule", {**rule, "armed": True})
+    script.tick(300)
+    script.event(0, "polling", sid="s-one", status=503, request="", response="", **where)
+    script.tick(300)
+    script.event(0, "polling", sid=None, status=503, request="", response="", **where)
+    tell(script, 0, "rule", {**rule, "armed": False})
+    script.event(0, "polling", sid="s-two", status=200, request="", response="4hello", **where)
+    with Capture.open(store(tmp_path / "c.db", script)) as capture:
+        [client] = judged_clients(capture)
+    [outage] = [one.outage for one in client.measures.outages]
+    assert (outage.cause, outage.rule) == (Cause.FAULT, "outage")
+    assert [one.answer for one in outage.tries] == ["503", "polling"]
+    assert outage.tries[0].rule == "outage"
+
+
+def test_what_is_said_by_polling_is_compared(tmp_path):
+    where = {"tap": None, "client": "127.0.0.1:9", "host": "chat.example", "path": "/hub", "method": "POST"}
+    join = {"request": '{"type":1,"target":"Join","invocationId":"%d"}\x1e', **where, **SIGNALR}
+    script = Chat()
+    for number in (1, 2):
+        script.event(
+            0,
+            "polling",
+            sid=f"s-{number}",
+            **{**join, "status": 200, "response": "", "method": "GET", "request": ""},
+        )
+        script.event(
+            0,
+            "polling",
+            sid=f"s-{number}",
+            **{**join, "status": 200, "response": "", "request": join["request"] % number},
+        )
+        answer = {"response": '{"type":3,"result":1}\x1e', "method": "GET", "request": ""}
+        script.event(0, "polling", sid=f"s-{number}", **{**join, "status": 200, **answer})
+        script.tick(200)
+        script.event(
+            0, "polling", sid=f"s-{number}", **{**join, "status": 503, "request": "", "response": ""}
+        )
+    with Capture.open(store(tmp_path / "c.db", script)) as capture:
+        [client] = judged_clients(capture)
+    first = client.measures.outages[0]
+    assert first.resumption is not None
+    assert [len(first.resumption.setup), len(first.resumption.repeated)] == [1, 1]
+    assert first.outage.works_ns is not None
+    assert first.bytes_until_works > 0
+    assert not next(one for one in client.grade.reasons if one.key == "resumes").frames

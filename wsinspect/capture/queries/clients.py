@@ -138,6 +138,11 @@ def attempts(query: Query, after: int, limit: int) -> list[ClientAttempt]:
     return list(map(ClientAttempt._make, query(_ATTEMPTS, (after, limit))))
 
 
+def has_polls(query: Query) -> bool:
+    """Whether a client has polled."""
+    return bool(query(_POLLS, (0, 1)))
+
+
 def count_attempts(query: Query) -> int:
     """How many there are."""
     return int(query("SELECT count(*) FROM connection", ())[0][0])

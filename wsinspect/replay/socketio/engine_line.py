@@ -10,12 +10,12 @@ import asyncio
 import time
 from typing import Final
 
+from wsinspect.decoders.engineio_payload import Packet, encode
 from wsinspect.replay.common.conduit import Conduit
 from wsinspect.replay.common.incoming import MessageReceiver
 from wsinspect.replay.common.lines import Line, LineHandler
 from wsinspect.replay.common.script import Send
 from wsinspect.replay.socketio.engineio import NOOP, PING, UPGRADE, EngineIo, is_transports
-from wsinspect.replay.socketio.payload import Packet, encode
 from wsinspect.wire.frame import serialize_frame
 from wsinspect.wire.opcodes import Direction, Opcode
 

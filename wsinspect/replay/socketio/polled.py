@@ -13,9 +13,9 @@ from typing import Any
 from wsinspect.capture.queries import polling_events
 from wsinspect.capture.reader import Capture
 from wsinspect.capture.records import Connection
+from wsinspect.decoders.engineio_payload import Packet, decode
 from wsinspect.formats.transcript import Said
 from wsinspect.replay.socketio.engineio import session_of, version_of
-from wsinspect.replay.socketio.payload import Packet, decode
 from wsinspect.wire.opcodes import Direction, Opcode
 
 

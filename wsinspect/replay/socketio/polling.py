@@ -11,12 +11,12 @@ from typing import Final
 from urllib.parse import parse_qs
 
 from wsinspect.decoders.engineio import is_polling_path
+from wsinspect.decoders.engineio_payload import decode
 from wsinspect.handshake.heads import RawHead
 from wsinspect.replay.common.conduit import Conduit
 from wsinspect.replay.common.exchange import Exchange
 from wsinspect.replay.socketio.engine_line import EngineLine
 from wsinspect.replay.socketio.engineio import MAX_BODY, version_of
-from wsinspect.replay.socketio.payload import decode
 
 _SESSIONS: Final = 1000
 _BODY_S: Final = 30.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from wsinspect.replay.socketio.payload import Packet, decode, encode
+from wsinspect.decoders.engineio_payload import Packet, decode, encode
 
 
 # As engine.io-protocol's examples show them.
