@@ -279,7 +279,7 @@ def _late_phases(done: Story | None) -> int:
 
 
 class _Request(NamedTuple):
-    """An event `polling`."""
+    """One request of a session of long-polling, as its event has it."""
 
     id: int
     time_ns: int
@@ -452,7 +452,7 @@ class _End(NamedTuple):
 
 
 def _end_of(requests: Sequence[_Request], blocks: Sequence[Block], horizon: int) -> _End | None:
-    """The end of a session; None where it goes on.
+    """The end of a session; None where it continues.
 
     Server-Sent Events say nothing for as long as the server does: they are open until their answer ends.
     """
