@@ -1,6 +1,8 @@
 """What HTTP/2 costs against HTTP/1.1, both over TLS: frames, round trips, many streams.
 
-Client and server are in this process, so what is compared is the engine's CPU seconds, beside the time.
+Client and server are in this process, and speak HTTP/2 without a library, which would cost more than the
+engine; what is compared is the engine's CPU seconds, beside the time. DATA frames have as many WebSocket
+frames as they take, or one (`each`).
 """
 
 import asyncio
@@ -8,7 +10,7 @@ import ssl
 import statistics
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ from tests.support.h2_peers import ENABLE_CONNECT, H2Origin, H2Peer, Stream, h2_
 from tests.support.processes import resident_bytes
 from tests.support.script import response
 from wsinspect.capture.reader import Capture
+from wsinspect.wire.data_frames import data_frames
 
 FRAME = wsframes.client_frame(b"\xa5" * 64, b"\x11\x22\x33\x44")
 #: Frames in one write: what a browser's socket takes at once.
@@ -29,7 +32,9 @@ BATCH = 16384 // len(FRAME)
 ECHOES = 1_000
 SOCKETS, RATE = 100, 100
 CONNECTIONS, STREAMS = 10, 100
-SETTINGS = {int(ENABLE_CONNECT): 1, 3: 1000}
+WINDOW = (1 << 31) - 1
+#: With a window as large as it gets, so that the load does not have to open it.
+SETTINGS = {int(ENABLE_CONNECT): 1, 3: 1000, 4: WINDOW}
 
 
 def _cpu_s(pid: int) -> float:
@@ -42,6 +47,13 @@ async def _timed(run: Engine, work: Awaitable[Any]) -> tuple[float, float]:
     cpu, begin = _cpu_s(run.pid), time.monotonic()
     await work
     return time.monotonic() - begin, _cpu_s(run.pid) - cpu
+
+
+async def _echo(run: Engine, work: Coroutine[Any, Any, float]) -> tuple[float, float]:
+    """The median of its round trips, and the engine's CPU for one, in microseconds."""
+    cpu = _cpu_s(run.pid)
+    median = await work
+    return median, (_cpu_s(run.pid) - cpu) / ECHOES * 1e6
 
 
 async def _h1_pair(run: Engine, origin: H1Origin) -> tuple[H1Peer, H1Peer]:
@@ -79,31 +91,83 @@ async def _h1_echo(client: H1Peer, server: H1Peer) -> float:
     return statistics.median(times) / 1000
 
 
-async def _h2_burst(client: H2Peer, server: H2Peer, mine: int, theirs: int, frames: int) -> None:
-    came = server.streams[theirs]
-    total = frames // BATCH * BATCH * len(FRAME)
-    for _ in range(frames // BATCH):
-        await client.wait(lambda: client.h2.local_flow_control_window(mine) >= 16384)
-        client.send(mine, FRAME * BATCH)
-        await client.writer.drain()
-    got = 0
-    while got < total:
-        await server.wait(lambda: came.chunks)
-        got += len(came.data)
-        came.chunks.clear()
+class _Raw:
+    """One end of one stream without the h2 library, which costs more than what is measured."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, stream_id: int) -> None:
+        self.reader = reader
+        self.writer = writer
+        self.stream_id = stream_id
+        self.window = 0
+        self._partial = b""
+
+    @classmethod
+    async def of(cls, peer: H2Peer, stream_id: int) -> "_Raw":
+        """From now on in place of `peer`."""
+        peer.h2.increment_flow_control_window(WINDOW - peer.h2.inbound_flow_control_window)
+        raw = cls(*await peer.hand_over(), stream_id)
+        raw.window = peer.h2.local_flow_control_window(stream_id)
+        return raw
+
+    async def read(self) -> int:
+        """Bytes of DATA that came with the next read; WINDOW_UPDATE is counted."""
+        data = self._partial + await self.reader.read(1 << 16)
+        size, at, found = len(data), 0, 0
+        while at + 9 <= size:
+            end = at + 9 + int.from_bytes(data[at : at + 3], "big")
+            if end > size:
+                break
+            if data[at + 3] == 0:
+                found += end - at - 9
+            elif data[at + 3] == 8 and data[at + 5 : at + 9] == self.stream_id.to_bytes(4, "big"):
+                self.window += int.from_bytes(data[at + 9 : end], "big")
+            at = end
+        self._partial = data[at:]
+        return found
+
+    async def burst(self, frames: int, batch: int) -> None:
+        """Send so many frames, `batch` of them in a DATA frame."""
+        each = FRAME * batch
+        block = data_frames(self.stream_id, [each] * (BATCH // batch))
+        size = len(each) * (BATCH // batch)
+
+        async def watch() -> None:
+            while True:
+                await self.read()
+                has_room.set()
+
+        has_room = asyncio.Event()
+        watching = asyncio.create_task(watch())
+        for _ in range(frames // BATCH):
+            while self.window < size:
+                has_room.clear()
+                await has_room.wait()
+            self.window -= size
+            self.writer.write(block)
+            await self.writer.drain()
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
+
+    async def receive(self, size: int) -> None:
+        """Until so many bytes of DATA have come."""
+        while size > 0:
+            size -= await self.read()
 
 
-async def _h2_echo(client: H2Peer, server: H2Peer, mine: int, theirs: int) -> float:
+async def _h2_burst(client: _Raw, server: _Raw, frames: int, batch: int) -> None:
+    size = frames // BATCH * (BATCH // batch) * batch * len(FRAME)
+    await asyncio.gather(client.burst(frames, batch), server.receive(size))
+
+
+async def _h2_echo(client: _Raw, server: _Raw) -> float:
     times = []
-    ours, there = client.streams[mine], server.streams[theirs]
+    there, back = data_frames(client.stream_id, [FRAME]), data_frames(server.stream_id, [FRAME])
     for _ in range(ECHOES):
-        ours.chunks.clear()
-        there.chunks.clear()
         begin = time.perf_counter_ns()
-        client.send(mine, FRAME)
-        await server.wait(lambda: there.chunks)
-        server.send(theirs, FRAME)
-        await client.wait(lambda: ours.chunks)
+        client.writer.write(there)
+        await server.receive(len(FRAME))
+        server.writer.write(back)
+        await client.receive(len(FRAME))
         times.append(time.perf_counter_ns() - begin)
     return statistics.median(times) / 1000
 
@@ -165,18 +229,25 @@ async def _measure(folder: Path, certificates: Certificates, frames: int, second
         await _h1_burst(client, server, frames // 10)
         took, cpu = await _timed(run, _h1_burst(client, server, frames))
         found.update(h1_per_s=frames / took, h1_cpu_us=cpu / frames * 1e6)
-        found["h1_p50_us"] = await _h1_echo(client, server)
+        found["h1_p50_us"], found["h1_echo_cpu_us"] = await _echo(run, _h1_echo(client, server))
         client.writer.close()
 
     async def streams(run: Engine) -> None:
-        client = await h2_client(run.port("main"))
+        client = await h2_client(run.port("main"), settings={4: WINDOW})
         server = await h2.accepted()
         await client.wait(lambda: client.settings)
         mine, theirs = await client.opened("/bench", server)
-        await _h2_burst(client, server, mine, theirs, frames // 10)
-        took, cpu = await _timed(run, _h2_burst(client, server, mine, theirs, frames))
+        raw = await _Raw.of(client, mine), await _Raw.of(server, theirs)
+        await _h2_burst(*raw, frames // 10, BATCH)
+        took, cpu = await _timed(run, _h2_burst(*raw, frames, BATCH))
         found.update(h2_per_s=frames / took, h2_cpu_us=cpu / frames * 1e6)
-        found["h2_p50_us"] = await _h2_echo(client, server, mine, theirs)
+        took, cpu = await _timed(run, _h2_burst(*raw, frames, 1))
+        found.update(h2_each_per_s=frames / took, h2_each_cpu_us=cpu / frames * 1e6)
+        found["h2_p50_us"], found["h2_echo_cpu_us"] = await _echo(run, _h2_echo(*raw))
+        raw[0].writer.close()
+        client = await h2_client(run.port("main"))
+        server = await h2.accepted()
+        await client.wait(lambda: client.settings)
         found["many_sent"] = await _many(client, server, seconds)
         await client.close()
 
@@ -196,6 +267,8 @@ async def _measure(folder: Path, certificates: Certificates, frames: int, second
     found["lost"] = found["many_sent"] - (stored or 0)
     found["rate_ratio"] = found["h2_per_s"] / found["h1_per_s"]
     found["cpu_ratio"] = found["h2_cpu_us"] / found["h1_cpu_us"]
+    found["each_ratio"] = found["h2_each_per_s"] / found["h1_per_s"]
+    found["echo_cpu_ratio"] = found["h2_echo_cpu_us"] / found["h1_echo_cpu_us"]
     found["p50_ratio"] = found["h2_p50_us"] / found["h1_p50_us"]
     return found
 

@@ -301,5 +301,5 @@ TITLES = {
     "faults": "Faults",
     "findings": "Findings: the rules' share of the recorder's CPU seconds, and diagnose",
     "replay": "Replay, export and import, 64 B messages",
-    "http2": "HTTP/2 against HTTP/1.1 over TLS (the load's own share is large: compare the CPU)",
+    "http2": "HTTP/2 against HTTP/1.1 over TLS",
 }

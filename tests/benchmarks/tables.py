@@ -141,9 +141,11 @@ COLUMNS["http2"] = [
     Column("HTTP/2 frames/s", "h2_per_s", _count),
     Column("of it", "rate_ratio", _two),
     Column("CPU, times", "cpu_ratio", _one),
+    Column("one a DATA frame, frames/s", "h2_each_per_s", _count),
     Column("echo p50 us", "h1_p50_us", _count),
     Column("HTTP/2 p50 us", "h2_p50_us", _count),
     Column("times", "p50_ratio", _one),
+    Column("CPU, times", "echo_cpu_ratio", _one),
     Column("1,000 streams MB", "streams_mb", _count),
     Column("lost", "lost", _count),
 ]

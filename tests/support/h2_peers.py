@@ -173,6 +173,14 @@ class H2Peer:
         elif isinstance(event, StreamReset):
             stream.reset = int(event.error_code or 0)
 
+    async def hand_over(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Read nothing any more: whoever has reader and writer speaks HTTP/2 from now on, without h2."""
+        self.flush()
+        self._task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._task
+        return self._reader, self.writer
+
     def flush(self) -> None:
         data = self.h2.data_to_send()
         if data:

@@ -16,6 +16,7 @@ from wsinspect.proxy.link import Side
 from wsinspect.proxy.seams import tls as tls_seam
 from wsinspect.proxy.seams.http2_tunnels import WINDOW_BYTES, Receiver
 from wsinspect.proxy.seams.transport import Wire
+from wsinspect.wire.data_frames import Run
 
 _ENDED: Final = ("rst", "timeout")
 
@@ -111,6 +112,9 @@ class SocketEnd:
 
     def write(self, data: bytes) -> bool:
         return not self._has_finished and self._side.write(data)
+
+    def write_run(self, run: Run) -> bool:
+        return self.write(run.data)
 
     def touch(self) -> None:
         """Have the receiver hear of `drained`, once all has been taken."""

@@ -136,6 +136,8 @@ def _http2_lookup() -> bool:
 
 def _http2_shape() -> bool:
     from h2.connection import H2Connection
+    from h2.frame_buffer import FrameBuffer
+    from h2.stream import H2Stream
     from mitmproxy.proxy.layers import http
     from mitmproxy.proxy.layers.http import _http2, _http_h2
 
@@ -144,7 +146,12 @@ def _http2_shape() -> bool:
             H2Connection.__init__,
             "GoAwayFrame: self._receive_goaway_frame",
             "AltSvcFrame: self._receive_alt_svc_frame",
+            "self._data_to_send = bytearray()",
+            "self._inbound_flow_control_window_manager = WindowManager(",
         )
+        and _source_has(H2Stream.__init__, "self._inbound_window_manager", "self._expected_content_length")
+        and _source_has(FrameBuffer.__init__, "self._headers_buffer")
+        and hasattr(H2Connection, "_terminate_connection")
         and _source_has(_http2.Http2Connection.handle_h2_event, "acknowledge_received_data")
         and hasattr(H2Connection, "_prepare_for_sending")
         and _source_has(_http_h2.BufferedH2Connection.receive_data, "self.connection_window_updated()")

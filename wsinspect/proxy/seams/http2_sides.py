@@ -34,6 +34,7 @@ from wsinspect.proxy.seams.http2_tunnels import (
     GoAway,
     GoAwayReceived,
     RelayedConnection,
+    RunReceived,
     Tunnel,
     code_name,
 )
@@ -254,6 +255,12 @@ class Relaying(Http2Connection):
             self.wire.abort([carrier])
 
     def handle_h2_event(self, event: Event) -> layer.CommandGenerator[bool]:
+        if isinstance(event, RunReceived):
+            if self.tunnels.get(event.stream_id) is event.tunnel:
+                event.tunnel.on_run(event.run)
+            else:
+                self.h2_conn.acknowledge_received_data(event.run.size, event.stream_id)
+            return False
         tunnel = self.tunnels.get(getattr(event, "stream_id", None) or 0)
         if isinstance(event, GoAwayReceived):
             self.goaway = event.frame

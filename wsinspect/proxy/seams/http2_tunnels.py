@@ -8,6 +8,11 @@ connection knows which ones are too many to take more (`http2_sides`).
 
 What is written leaves at the end of what is being handled (`Outbox`): DATA frames that came in one read leave
 in one write, and END_STREAM goes with the last of them.
+
+An open tunnel's DATA frames without flags, which are nearly all, do not pass the h2 library:
+`RelayedConnection` takes them out of what was read and puts them into what is written, frame for frame
+(`wire.data_frames`), and keeps h2's own windows in step. Whatever is not that plain, or more than its sender
+was allowed, is left to h2.
 """
 
 from __future__ import annotations
@@ -18,11 +23,16 @@ from collections.abc import Callable
 from typing import Any, Final, NamedTuple, Protocol
 
 from h2.config import H2Configuration
-from h2.connection import H2Connection
+from h2.connection import ConnectionState, H2Connection
 from h2.errors import ErrorCodes
 from h2.events import Event
+from h2.exceptions import FrameTooLargeError, ProtocolError
+from h2.stream import H2Stream, StreamState
 from hyperframe.frame import AltSvcFrame, GoAwayFrame
+from mitmproxy.proxy.layers.http._http2 import CATCH_HYPER_H2_ERRORS
 from mitmproxy.proxy.layers.http._http_h2 import BufferedH2Connection, SendH2Data
+
+from wsinspect.wire.data_frames import HEADER_BYTES, Run, data_frames, frame_end, plain_stream, read_run
 
 #: Bytes a sender may have in flight on one stream before the other side has taken them.
 WINDOW_BYTES: Final = 1 << 20
@@ -33,6 +43,11 @@ _CROWD_BYTES: Final = 1 << 18
 #: Pieces that wait one by one; what comes behind them is joined, for a byte costs as much as a frame.
 _PIECES: Final = 64
 _PIECE_BYTES: Final = 1 << 14
+#: A client's first bytes (RFC 9113 section 3.4).
+_PREFACE_BYTES: Final = 24
+#: Where a stream may receive, and send.
+_RECEIVING: Final = (StreamState.OPEN, StreamState.HALF_CLOSED_LOCAL)
+_SENDING: Final = (StreamState.OPEN, StreamState.HALF_CLOSED_REMOTE)
 
 
 class GoAway(NamedTuple):
@@ -68,6 +83,15 @@ class AltSvcReceived(Event):
         self.frame = frame
 
 
+class RunReceived(Event):
+    """DATA frames of an open tunnel, which h2 has not seen."""
+
+    def __init__(self, tunnel: Tunnel, run: Run) -> None:
+        self.tunnel = tunnel
+        self.stream_id = tunnel.id
+        self.run = run
+
+
 def code_name(code: int) -> str:
     """`CANCEL` for 8 (RFC 9113 section 7); unknown codes in hexadecimal."""
     try:
@@ -81,6 +105,9 @@ class Receiver(Protocol):
 
     def data(self, data: bytes, flow_bytes: int, is_end: bool) -> None:
         """A DATA frame; `flow_bytes` are to be acknowledged, `is_end` is its END_STREAM."""
+
+    def run(self, run: Run) -> None:
+        """DATA frames without flags; their size is to be acknowledged."""
 
     def reset(self, code: int) -> None:
         """The peer sent RST_STREAM with this code (RFC 9113 section 6.4)."""
@@ -214,6 +241,12 @@ class Tunnel:
         self._early_flow += flow_bytes
         self._early_end |= is_end
 
+    def on_run(self, run: Run) -> None:
+        if self._receiver is not None:
+            self._receiver.run(run)
+        else:
+            self.on_data(run.data, run.size, False)
+
     def on_reset(self, code: int) -> None:
         self._drop()
         self._tell(lambda receiver: receiver.reset(code))
@@ -242,6 +275,17 @@ class Tunnel:
         self.unsent += len(data)
         self._outbox.add(self)
         return True
+
+    def write_run(self, run: Run) -> bool:
+        """Send DATA frames; False where they wait for the peer's windows, or the stream takes no more."""
+        if self._is_over or self._ends or self._reset_code is not None:
+            return False
+        if not self._waiting and self.owner.h2_conn.send_run(self.id, run):
+            self._outbox.add_owner(self.owner)
+            return True
+        for piece in run.pieces:
+            self.write(piece)
+        return False
 
     def finish(self) -> None:
         """END_STREAM behind what was written."""
@@ -287,11 +331,11 @@ class Tunnel:
         """Send as much as the peer's windows take."""
         if not self._is_over and not self.owner.is_open_for_us(self.id):
             self._drop()
-        connection = self.owner.h2_conn
+        connection: RelayedConnection = self.owner.h2_conn
         waiting = self._waiting
         while waiting:
             data = waiting[0]
-            room = min(connection.local_flow_control_window(self.id), connection.max_outbound_frame_size)
+            room = connection.room(self.id)
             if room <= 0:
                 return
             if len(data) > room:
@@ -299,11 +343,12 @@ class Tunnel:
                 data = data[:room]
             else:
                 waiting.popleft()
-            is_last = self._ends and not waiting
-            H2Connection.send_data(connection, self.id, data, end_stream=is_last)
-            self.unsent -= len(data)
-            if is_last:
+            if self._ends and not waiting:
                 self._is_over = True
+                H2Connection.send_data(connection, self.id, data, end_stream=True)
+            else:
+                connection.send_piece(self.id, data)
+            self.unsent -= len(data)
         if self._reset_code is not None:
             self._reset()
         elif self._ends and not self._is_over:
@@ -334,6 +379,8 @@ class RelayedConnection(BufferedH2Connection):
         self.local_settings.acknowledge()
         self.tunnels: dict[int, Tunnel] = {}
         self._tunnels_first = True
+        self._preface_left = 0 if config.client_side else _PREFACE_BYTES
+        self._partial = b""
 
     @property
     def is_closed(self) -> bool:
@@ -362,6 +409,116 @@ class RelayedConnection(BufferedH2Connection):
                 waiting[-1] = SendH2Data(last + data, end_stream)
                 return
         super().send_data(stream_id, data, end_stream, pad_length)
+
+    # DATA frames that h2 does not see
+
+    def receive_data(self, data: bytes) -> list[Event]:
+        """What h2 does, and the open tunnels' DATA frames in their places between it.
+
+        h2 gets a frame at a time: what came before one that breaks the connection is not lost with it, and it
+        does not copy the rest of a read for each frame.
+        """
+        events: list[Any] = []
+        buffer = self._partial + data if self._partial else data
+        self._partial = b""
+        size = len(buffer)
+        position = min(self._preface_left, size)
+        if position:
+            self._preface_left -= position
+            if not self._receive_slowly(buffer[:position], events):
+                return events
+        while position + HEADER_BYTES <= size:
+            end = frame_end(buffer, position)
+            if end - position - HEADER_BYTES > self.max_inbound_frame_size:
+                # h2 would first take all of it, up to 16 MiB.
+                self._terminate_connection(ErrorCodes.FRAME_SIZE_ERROR)
+                events.append(FrameTooLargeError(f"a frame of {end - position - HEADER_BYTES} bytes"))
+                return events
+            if end > size:
+                break
+            tunnel = self.tunnels.get(plain_stream(buffer, position))
+            run = self._read_run(tunnel, buffer, position) if tunnel is not None else None
+            if tunnel is None or run is None:
+                frames = [buffer[position:end]]
+            else:
+                end = position + len(run.raw)
+                if self._consume(run):
+                    events.append(RunReceived(tunnel, run))
+                    frames = []
+                else:
+                    frames = [data_frames(run.stream_id, (piece,)) for piece in run.pieces]
+            for frame in frames:
+                if not self._receive_slowly(frame, events):
+                    return events
+            position = end
+        # What is not whole yet waits.
+        self._partial = buffer[position:]
+        return events
+
+    def _receive_slowly(self, frame: bytes, events: list[Any]) -> bool:
+        """Through h2; False, with the error as the last of the events, when the connection is broken."""
+        try:
+            events += super().receive_data(frame)
+        except CATCH_HYPER_H2_ERRORS as error:
+            # What stock mitmproxy makes of it.
+            events.append(ProtocolError(f"uncaught hyper-h2 error: {error}"))
+        except ProtocolError as error:
+            events.append(error)
+        else:
+            return True
+        return False
+
+    def _read_run(self, tunnel: Tunnel, buffer: bytes, start: int) -> Run | None:
+        """The DATA frames that begin here, unless h2 has a word to say about them."""
+        stream = self._stream_in(tunnel.id, _RECEIVING)
+        if not tunnel.is_open or stream is None or stream._expected_content_length is not None:
+            return None
+        if self.incoming_buffer._headers_buffer:
+            return None
+        return read_run(buffer, start, self.max_inbound_frame_size)
+
+    def _consume(self, run: Run) -> bool:
+        """Count frames that came, as h2 does; False, and nothing done, where its window is smaller."""
+        stream = self.streams[run.stream_id]
+        windows = (self._inbound_flow_control_window_manager, stream._inbound_window_manager)
+        if any(run.size > one.current_window_size for one in windows):
+            return False
+        for one in windows:
+            one.window_consumed(run.size)
+        return True
+
+    def _stream_in(self, stream_id: int, states: tuple[StreamState, ...]) -> H2Stream | None:
+        stream: H2Stream | None = self.streams.get(stream_id)
+        if stream is None or stream.state_machine.state not in states:
+            return None
+        return None if self.state_machine.state is ConnectionState.CLOSED else stream
+
+    def send_run(self, stream_id: int, run: Run) -> bool:
+        """Send these DATA frames on this stream; False, and nothing sent, where not all of them may be."""
+        stream = self._stream_in(stream_id, _SENDING)
+        if stream is None or run.longest > self.max_outbound_frame_size:
+            return False
+        size = run.size
+        if size > self.outbound_flow_control_window or size > stream.outbound_flow_control_window:
+            return False
+        self._data_to_send += run.frames_for(stream_id)
+        self.outbound_flow_control_window -= size
+        stream.outbound_flow_control_window -= size
+        return True
+
+    def room(self, stream_id: int) -> int:
+        """The longest payload that one DATA frame may have now; 0 and less where none may be sent."""
+        stream = self._stream_in(stream_id, _SENDING)
+        if stream is None:
+            return 0
+        windows = min(self.outbound_flow_control_window, stream.outbound_flow_control_window)
+        return min(windows, self.max_outbound_frame_size)
+
+    def send_piece(self, stream_id: int, data: bytes) -> None:
+        """Send one DATA frame, for which there is `room`."""
+        self._data_to_send += data_frames(stream_id, (data,))
+        self.outbound_flow_control_window -= len(data)
+        self.streams[stream_id].outbound_flow_control_window -= len(data)
 
     def send_alt_svc(self, frame: AltSvc) -> None:
         """An ALTSVC frame as another server sent it."""
@@ -417,6 +574,7 @@ __all__ = [
     "Outbox",
     "Receiver",
     "RelayedConnection",
+    "RunReceived",
     "Tunnel",
     "code_name",
 ]

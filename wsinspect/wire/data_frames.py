@@ -1,0 +1,129 @@
+"""DATA frames of HTTP/2 (RFC 9113 section 6.1) that carry nothing but bytes: read and written by the hundred.
+
+A WebSocket's messages come as DATA frames of one stream, often many in one read. Those without flags differ
+in their length alone, so a run of them is taken apart without an object for each. Whatever else comes
+(padding, END_STREAM, other types, an empty frame) ends a run and is the HTTP/2 library's to read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+#: Bytes of a frame's header (section 4.1): length, type, flags, stream.
+HEADER_BYTES: Final = 9
+#: Type 0 (DATA) and no flags, as they stand in a header.
+_PLAIN: Final = b"\0\0"
+#: Headers compared at a time; fewer equal ones than `_FEW` in a row are not worth it.
+_COLUMN: Final = 256
+_FEW: Final = 4
+
+
+class Run:
+    """DATA frames of one stream that came one after the other.
+
+    Attributes:
+        stream_id: the stream.
+        raw: the frames as they came.
+        pieces: their payloads, none empty.
+        size: bytes of all payloads, which is what they cost of a flow-control window.
+    """
+
+    __slots__ = ("_data", "longest", "pieces", "raw", "size", "stream_id")
+
+    def __init__(self, stream_id: int, raw: bytes, pieces: list[bytes], longest: int) -> None:
+        self.stream_id = stream_id
+        self.raw = raw
+        self.pieces = pieces
+        self.longest = longest
+        self.size = len(raw) - HEADER_BYTES * len(pieces)
+        self._data: bytes | None = None
+
+    @property
+    def data(self) -> bytes:
+        """All payloads."""
+        if self._data is None:
+            self._data = self.pieces[0] if len(self.pieces) == 1 else b"".join(self.pieces)
+        return self._data
+
+    def frames_for(self, stream_id: int) -> bytes:
+        """The same frames on another stream."""
+        return self.raw if stream_id == self.stream_id else data_frames(stream_id, self.pieces)
+
+
+def frame_end(buffer: bytes, start: int) -> int:
+    """Where the frame that begins at `start` ends; its header has to be there, the rest need not."""
+    return start + HEADER_BYTES + (buffer[start] << 16 | buffer[start + 1] << 8 | buffer[start + 2])
+
+
+def plain_stream(buffer: bytes, start: int) -> int:
+    """The stream of a DATA frame without flags whose header begins at `start`; 0 for any other frame."""
+    if buffer[start + 3 : start + 5] != _PLAIN:
+        return 0
+    # With the reserved bit it would not be the same bytes on the other side.
+    stream_id = int.from_bytes(buffer[start + 5 : start + 9], "big")
+    return stream_id if stream_id < 1 << 31 else 0
+
+
+def read_run(buffer: bytes, start: int, most: int) -> Run | None:
+    """The whole frames of one stream that follow each other from a `plain_stream` on.
+
+    Args:
+        buffer: bytes of a connection.
+        start: where a frame begins.
+        most: the longest payload that is allowed (SETTINGS_MAX_FRAME_SIZE).
+
+    Returns:
+        None where the first of them is empty, too long, or not there whole.
+    """
+    size = len(buffer)
+    key = buffer[start + 3 : start + HEADER_BYTES]
+    pieces: list[bytes] = []
+    append = pieces.append
+    position = start
+    longest = length = 0
+    before = b""
+    while position + HEADER_BYTES <= size:
+        payload = position + HEADER_BYTES
+        head = buffer[position:payload]
+        if head == before:
+            stride = HEADER_BYTES + length
+            end = position + _equal_heads(buffer, position, head, stride) * stride
+            if end == position:
+                break
+            pieces += [buffer[each : each + length] for each in range(payload, end, stride)]
+            position = end
+            continue
+        if head[3:] != key:
+            break
+        length = head[0] << 16 | head[1] << 8 | head[2]
+        end = payload + length
+        if not 0 < length <= most or end > size:
+            break
+        append(buffer[payload:end])
+        longest = max(longest, length)
+        position, before = end, head
+    return Run(int.from_bytes(key[2:], "big"), buffer[start:position], pieces, longest) if pieces else None
+
+
+def _equal_heads(buffer: bytes, start: int, head: bytes, stride: int) -> int:
+    """How many whole frames from `start` on have this header."""
+    whole = min((len(buffer) - start) // stride, _COLUMN)
+    if not whole:
+        return 0
+    # The last byte of the length is the one that differs most.
+    for at in (2, 1, 0, 8, 7, 6, 5, 4, 3):
+        column = buffer[start + at : start + whole * stride : stride]
+        whole = len(column) - len(column.lstrip(head[at : at + 1]))
+        if whole < _FEW:
+            return min(whole, 1)
+    return whole
+
+
+def data_frames(stream_id: int, pieces: Iterable[bytes]) -> bytes:
+    """A DATA frame a piece."""
+    tail = _PLAIN + stream_id.to_bytes(4, "big")
+    return b"".join([part for piece in pieces for part in (len(piece).to_bytes(3, "big"), tail, piece)])
+
+
+__all__ = ["HEADER_BYTES", "Run", "data_frames", "frame_end", "plain_stream", "read_run"]
