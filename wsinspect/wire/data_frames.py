@@ -41,7 +41,7 @@ class Run:
 
     @property
     def data(self) -> bytes:
-        """All payloads."""
+        """All payloads as one; joined when first asked for."""
         if self._data is None:
             self._data = self.pieces[0] if len(self.pieces) == 1 else b"".join(self.pieces)
         return self._data
