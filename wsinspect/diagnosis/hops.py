@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 from itertools import pairwise
 from typing import Final, NamedTuple
@@ -70,6 +70,10 @@ class Traces(NamedTuple):
     is_part: bool
 
 
+#: Of connections at both taps those of which every message is to be looked at.
+Compare = Callable[[Sequence[Joined]], Iterable[Joined]]
+
+
 class Hop:
     """Two taps around a hop.
 
@@ -117,8 +121,12 @@ class Hop:
         )
         return content_of(None if head is None else RawHead.parse(head), messages)
 
-    def pairs(self) -> Iterator[PairFacts]:
-        """The facts of each connection at both taps, with the clocks' difference."""
+    def pairs(self, worth_comparing: Compare | None = None) -> Iterator[PairFacts]:
+        """The facts of each connection at both taps, with the clocks' difference.
+
+        Args:
+            worth_comparing: chooses among connections that nothing happened to; without it all of them.
+        """
         joined = self.joined()
         clocks = SAME_CLOCK
         if not self._is_one_file:
@@ -131,6 +139,10 @@ class Hop:
                 )
             )
         eventful = self._eventful(joined)
+        if worth_comparing is not None:
+            quiet = [one for one in joined if one.edge.id not in eventful]
+            wanted = eventful.union(one.edge.id for one in worth_comparing(quiet))
+            joined = [one for one in joined if one.edge.id in wanted]
         for one in joined:
             pair = self.pair(one, clocks, is_eventful=one.edge.id in eventful)
             if pair is not None:
@@ -407,14 +419,21 @@ class Sandwich(NamedTuple):
     pairs: list[PairFacts]
 
 
-def diagnose_hop(hop: Hop, edge: Sequence[Finding], origin: Sequence[Finding] | None = None) -> Sandwich:
+def diagnose_hop(
+    hop: Hop,
+    edge: Sequence[Finding],
+    origin: Sequence[Finding] | None = None,
+    *,
+    worth_comparing: Compare | None = None,
+) -> Sandwich:
     """Put the findings of the taps together with those of the hop.
 
     Args:
         edge: findings of the client's side, or of a capture with both taps.
         origin: findings of the other capture where there are two.
+        worth_comparing: as for `Hop.pairs`.
     """
-    pairs = list(hop.pairs())
+    pairs = list(hop.pairs(worth_comparing))
     ours = [finding for pair in pairs for finding in diagnose_pair(pair)]
     faults = {pair.edge.id: pair.faults for pair in pairs}
     if origin is None:
