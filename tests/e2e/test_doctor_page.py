@@ -16,7 +16,8 @@ import pytest
 from tests.support import warm
 from tests.support.certs import make_certificates
 from tests.support.doctor_lab import LOOPBACK, http, is_upgrade, pongs, serving, switching
-from tests.support.engine import private_environment
+from tests.support.engine import ROOT, private_environment
+from tests.support.public_page import PUBLIC
 from wsinspect.handshake.heads import RawHead
 
 OPEN = "new WebSocket(location.origin.replace('http', 'ws') + '/ws?token=abc')"
@@ -159,6 +160,50 @@ def test_mixed_content_and_a_cookie_on_a_page_by_tls(tmp_path):
     assert (code, ids(told)) == (1, ["WS-PAGE-003"]), (told, err)
     assert any(line.startswith("console: ") for line in told["findings"][0]["evidence"])
     assert seen[-1] == b"session=abc"
+
+
+def at_a_public_address(folder: Path, scheme: str, host: str) -> tuple[int, dict[str, Any]]:
+    """Exit code and object of the doctor on a page at a public address whose WebSocket is at `host`."""
+    done = subprocess.run(
+        ["unshare", "-n", sys.executable, "-m", "tests.support.public_page", str(folder), scheme, host],
+        capture_output=True,
+        text=True,
+        env=private_environment(folder),
+        cwd=ROOT,
+        check=False,
+        timeout=100,
+    )
+    if "not permitted" in done.stderr:
+        pytest.skip("a network namespace needs root")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    return found["code"], found["told"]
+
+
+@pytest.mark.lab
+@pytest.mark.parametrize(
+    ("scheme", "host", "of_page", "of_socket", "verdict"),
+    [
+        ("https", LOOPBACK, [("WS-PAGE-008", "warning")], [("WS-PAGE-009", "warning")], "degraded"),
+        ("http", LOOPBACK, [("WS-PAGE-008", "error")], [("WS-PAGE-009", "error")], "failing"),
+        ("https", PUBLIC, [], [], "healthy"),
+    ],
+)
+def test_local_network_access_is_asked_of_the_browser(tmp_path, scheme, host, of_page, of_socket, verdict):
+    """Through our proxy the WebSocket opens; without it Chromium wants a permission that nobody gives."""
+    code, told = at_a_public_address(tmp_path, scheme, host)
+
+    def serious(content: dict[str, Any]) -> list[tuple[str, str]]:
+        return [(one["id"], one["severity"]) for one in content["findings"] if one["severity"] != "note"]
+
+    assert serious(told) == of_page, told
+    assert [serious(one) for one in told["attempts"]] == [of_socket], told
+    assert (told["verdict"], code) == (verdict, 1 if verdict == "failing" else 0)
+    assert [one["opened_by_page"] for one in told["attempts"]] == [True]
+    if of_page:
+        evidence = " ".join(told["findings"][0]["evidence"])
+        assert "net::ERR_BLOCKED_BY_LOCAL_NETWORK_ACCESS_CHECKS" in evidence
+        assert "Local Network Access" in told["headline"]
 
 
 def without_browser(folder: Path) -> str:

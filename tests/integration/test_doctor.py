@@ -751,6 +751,25 @@ def test_each_address_of_a_name_is_tried_and_the_first_that_works_is_asked(monke
     assert found.judgement.verdict == "healthy"
 
 
+@pytest.mark.parametrize(
+    ("origin", "page", "first", "verdict"),
+    [
+        ("https://app.invalid", "93.184.215.14", ("WS-PAGE-009", "warning"), "degraded"),
+        ("http://app.invalid", "93.184.215.14", ("WS-PAGE-009", "error"), "failing"),
+        ("https://app.invalid", "10.0.0.1", ("WS-HS-055", "note"), "healthy"),
+        ("https://nowhere.invalid", None, ("WS-HS-055", "note"), "healthy"),
+        ("null", None, ("WS-HS-055", "note"), "healthy"),
+    ],
+)
+def test_a_page_at_a_public_address_needs_a_permission(monkeypatch, origin, page, first, verdict) -> None:
+    """The page's name is resolved; nothing connects to it."""
+    resolving(monkeypatch, {"app.invalid": [page] if page else [], "nowhere.invalid": []})
+    found = examine_server(replies(echo), "/", Extras(origin=origin))
+    one = found.judgement.findings[0]
+    assert ((one.id, one.severity), found.judgement.verdict) == (first, verdict)
+    assert {one.facts.server_address for one in found.answers} == {str(found.target.address)}
+
+
 def test_a_server_on_ipv6_alone() -> None:
     async def run() -> Examination:
         async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

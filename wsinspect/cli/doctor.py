@@ -236,10 +236,8 @@ def doctor(
             extras=extras,
             asker=asker,
             wait_ns=wait,
-            engine_options=[
-                *(["--insecure"] if insecure else []),
-                *(f"--ca={file.absolute()}" for file in trusted),
-            ],
+            trusted=trusted,
+            is_insecure=insecure,
             is_wanted=not as_json,
         )
         code, explained = doctor_page(

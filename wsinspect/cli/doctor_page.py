@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import click
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from wsinspect.doctor.asker import Asker
     from wsinspect.doctor.configuration.judging import Explained
     from wsinspect.doctor.examination import Examination, Watch
@@ -32,6 +34,7 @@ class PageAsked:
     """A page, and how it is opened; `Extras` are sent with its requests.
 
     Attributes:
+        trusted, is_insecure: as the asker has them.
         is_wanted: whether progress is shown.
     """
 
@@ -39,8 +42,15 @@ class PageAsked:
     extras: Extras
     asker: Asker
     wait_ns: int
-    engine_options: Sequence[str]
+    trusted: tuple[Path, ...]
+    is_insecure: bool
     is_wanted: bool
+
+    @property
+    def engine_options(self) -> list[str]:
+        """Options of `wsinspect run`, to trust the same servers."""
+        files = [f"--ca={file.absolute()}" for file in self.trusted]
+        return [*(["--insecure"] if self.is_insecure else []), *files]
 
 
 Show = Callable[[Callable[[], dict[str, Any]], "Callable[[Palette, int | None], Iterator[str]]"], None]
@@ -74,6 +84,7 @@ def doctor_page(
             pairs.append((one, done[-1].found))
             if done[-1].is_stopped:
                 break
+        page = _asked_for_permission(asked, page, [one for _, one in pairs], watch)
     page = replace(page, examined=tuple(pairs))
     show(
         lambda: page.as_json(include_secrets=include_secrets),
@@ -89,6 +100,34 @@ def doctor_page(
     is_stopped = any(one.is_stopped for one in done)
     explained = next((one.explained for one in done if one.explained is not None), None)
     return _INTERRUPTED if is_stopped else page.exit_code, explained
+
+
+def _asked_for_permission(
+    asked: PageAsked, page: PageExamination, examined: Sequence[Examination], watch: Watch
+) -> PageExamination:
+    """The page, and what a browser says of it that knows where its servers are."""
+    from wsinspect.errors import LocalError
+    from wsinspect.launch.browser.visiting import PageVisit
+    from wsinspect.launch.page import needs_permission, opened_directly, usable_browser
+
+    browser = usable_browser()
+    if page.browser is None or isinstance(browser, str) or not any(map(needs_permission, examined)):
+        return page
+    visit = PageVisit(
+        url=page.url,
+        browser=browser,
+        wait_ns=asked.wait_ns,
+        headers=asked.extras.headers,
+        cookies=asked.extras.cookies,
+        trusted=asked.trusted,
+        is_insecure=asked.is_insecure,
+        watch=watch,
+    )
+    try:
+        return opened_directly(page, visit)
+    except LocalError as error:
+        click.echo(f"wsinspect: the page was not opened without the proxy: {error}", err=True)
+        return page
 
 
 def _opened(asked: PageAsked, watch: Watch) -> tuple[PageExamination, list[Tried]]:

@@ -139,10 +139,8 @@ class Asker:
 
     async def reach(self, target: Target) -> Reached:
         """Resolve the name, and try each address."""
-        loop = asyncio.get_running_loop()
         try:
-            async with asyncio.timeout(self._timeout):
-                found = await loop.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
+            places = await self._resolved(target.address)
         except TimeoutError:
             return Reached(error="name resolution timed out", is_local=True)
         except socket.gaierror as error:
@@ -150,8 +148,25 @@ class Asker:
             return Reached(error=f"name resolution failed: {error.strerror}", is_local=is_local)
         except (UnicodeError, OSError) as error:
             return Reached(error=f"name resolution failed: {error}")
-        places = list(dict.fromkeys(Address(str(one[4][0]), target.port) for one in found))[:MAX_ADDRESSES]
         return Reached(addresses=tuple([await self._try(place) for place in places]))
+
+    async def addresses_of(self, place: Address) -> tuple[Address, ...]:
+        """The addresses of a name, without connecting to any of them; none where it has none."""
+        try:
+            return tuple(await self._resolved(place))
+        except (TimeoutError, UnicodeError, OSError):
+            return ()
+
+    async def _resolved(self, place: Address) -> list[Address]:
+        """At most as many addresses as are tried.
+
+        Raises:
+            TimeoutError, UnicodeError, OSError: the name cannot be resolved.
+        """
+        loop = asyncio.get_running_loop()
+        async with asyncio.timeout(self._timeout):
+            found = await loop.getaddrinfo(place.host, place.port, type=socket.SOCK_STREAM)
+        return list(dict.fromkeys(Address(str(one[4][0]), place.port) for one in found))[:MAX_ADDRESSES]
 
     async def _try(self, place: Address) -> Tried:
         begin = self.now_ns()

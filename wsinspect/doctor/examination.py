@@ -18,7 +18,8 @@ from wsinspect.doctor.judge import Judgement, judge, with_accepted
 from wsinspect.doctor.planner import Plan, is_accepted, plan
 from wsinspect.doctor.proxies import Proxy, proxy_for
 from wsinspect.doctor.questions import Question
-from wsinspect.doctor.target import Extras, Target
+from wsinspect.doctor.target import Extras, Target, origin_address
+from wsinspect.findings.addresses import address_space
 from wsinspect.findings.facts import ConnectionFacts
 from wsinspect.findings.held import Held
 from wsinspect.findings.model import Finding
@@ -278,13 +279,24 @@ async def examine(
         answers=tuple(answers),
         judgement=judge_chain(targets, reached, answers, held)
         if behind
-        else judge(reached[0], answers, held),
+        else judge(reached[0], answers, held, page=await _page_of(extras, target, reached[0], asker)),
         assumed=assumed,
         stopped=stopped or _unasked(proxy),
         held=held,
         curls=asker.curl_options,
         curl_input=asker.curl_input,
     )
+
+
+async def _page_of(extras: Extras, target: Target, reached: Reached, asker: Asker) -> tuple[Address, ...]:
+    """The addresses of the page that opens the WebSocket, where another server's Origin was given.
+
+    Only the name is resolved: nothing is sent there. Of a public server nothing depends on it.
+    """
+    place = origin_address(extras.origin or "")
+    if place is None or place == target.address or reached.working is None:
+        return ()
+    return () if address_space(reached.working.host) == "public" else await asker.addresses_of(place)
 
 
 def _unasked(proxy: Proxy | None) -> str | None:

@@ -18,6 +18,7 @@ from wsinspect.findings.held import Held, opened, own_interval_ns, without_heart
 from wsinspect.findings.model import MAX_EVIDENCE, Cause, Finding
 from wsinspect.findings.probes import Probe, ProbeFacts, TriedAddress, is_same_answer
 from wsinspect.findings.registry import diagnose_connection, diagnose_probes, ids_of_group, ranked
+from wsinspect.net import Address
 from wsinspect.units import format_duration
 from wsinspect.wire.opcodes import Opcode
 
@@ -88,12 +89,19 @@ class Judgement:
     alternatives: tuple[Finding, ...] = ()
 
 
-def judge(reached: Reached, answers: Sequence[Answer], held: Sequence[Held] = ()) -> Judgement:
+def judge(
+    reached: Reached,
+    answers: Sequence[Answer],
+    held: Sequence[Held] = (),
+    *,
+    page: Sequence[Address] = (),
+) -> Judgement:
     """The findings about one URL.
 
     Args:
         answers: the browser's handshake first.
         held: connections that were held open, to find limits.
+        page: addresses of the server that the page is from.
     """
     probes = [probe_of(one) for one in answers]
     facts = ProbeFacts(
@@ -101,6 +109,7 @@ def judge(reached: Reached, answers: Sequence[Answer], held: Sequence[Held] = ()
         others=tuple(probes[1:]),
         addresses=tuple(TriedAddress(str(one.address), one.error, one.is_local) for one in reached.addresses),
         held=tuple(held),
+        page=tuple(one.host for one in page),
     )
     findings = tuple(in_own_words(one) for one in findings_of(facts))
     verdict = verdict_of(facts.main.facts, findings)

@@ -176,6 +176,17 @@ def without_query(target: Target, added: str) -> Target | None:
     return target._replace(target=target.path + (f"?{kept}" if kept else ""))
 
 
+def origin_address(origin: str) -> Address | None:
+    """Where the pages of an Origin are from (RFC 6454 section 6.2); None where it names no server."""
+    try:
+        parts = urlsplit(origin)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        return None
+    scheme = WS_SCHEMES.get(parts.scheme)
+    return None if not host or scheme is None else Address(host, port or DEFAULT_PORTS[scheme])
+
+
 def page_target(text: str) -> Target | None:
     """A page's URL as the target of its site; None where the text is no `http` or `https` URL.
 

@@ -5,6 +5,7 @@ A name is judged as it is written, since only the browser knows what it resolved
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from ipaddress import ip_address
 from typing import Final, Literal
 from urllib.parse import urlsplit
@@ -28,7 +29,26 @@ def address_space(host: str) -> Space:
         return "local" if name.endswith(".local") else "public"
     if address.is_loopback:
         return "loopback"
-    return "local" if address.is_private or address.is_link_local else "public"
+    return "public" if address.is_global else "local"  # as Chromium: also 100.64.0.0/10, of carriers and VPNs
+
+
+def more_private(page: Iterable[str], server: str) -> Space | None:
+    """The space of a server that a page from a public address needs a permission for.
+
+    Args:
+        page: the addresses of the page's server.
+
+    Returns:
+        None where no permission is needed: the page is not public, or both are.
+    """
+    spaces = {address_space(one) for one in page}
+    space = address_space(server)
+    return space if spaces == {"public"} and space != "public" else None
+
+
+def permission_of(space: Space) -> str:
+    """The permission that a page needs for a server there, by the name that `allow` has it."""
+    return "loopback-network" if space == "loopback" else "local-network"
 
 
 def is_public_origin(origin: str) -> bool:

@@ -83,12 +83,14 @@ class ProbeFacts:
         others: the same asked otherwise, in order.
         addresses: of the server's name.
         held: connections that were held open, to find limits.
+        page: addresses of the page's own server, where its Origin says which that is.
     """
 
     main: Probe
     others: tuple[Probe, ...] = ()
     addresses: tuple[TriedAddress, ...] = ()
     held: tuple[Held, ...] = ()
+    page: tuple[str, ...] = ()
 
     def of_kind(self, *kinds: str) -> Iterator[Probe]:
         """The probes of these kinds, what stands behind a colon aside."""

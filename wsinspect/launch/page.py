@@ -30,7 +30,7 @@ from wsinspect.findings.registry import diagnose_capture, diagnose_connection, r
 from wsinspect.formats.secrets import mask_line, mask_url
 from wsinspect.launch.browser.devtools import ConsoleLine
 from wsinspect.launch.browser.programs import Browser, Family, find_browser
-from wsinspect.launch.browser.visiting import PageVisit, Visited, visit_page
+from wsinspect.launch.browser.visiting import PageVisit, Visited, visit_directly, visit_page
 from wsinspect.net import HTTP_SCHEMES
 from wsinspect.recorder.opening import open_capture
 from wsinspect.units import format_duration
@@ -225,14 +225,14 @@ def open_page(
             url=url,
             browser=browser,
             wait_ns=wait_ns,
-            capture=Path(folder) / "page.db",
             engine_options=engine_options,
             headers=extras.headers,
             cookies=extras.cookies,
             watch=watch,
         )
-        visited = visit_page(visit)
-        with open_capture(visit.capture) as capture:
+        file = Path(folder) / "page.db"
+        visited = visit_page(visit, file)
+        with open_capture(file) as capture:
             reader = FactReader(capture.query)
             connections = [one for number in reader.ids() if (one := reader.connection(number))]
             facts = with_console(reader.capture(), url, visited, len(connections), wait_ns)
@@ -244,6 +244,25 @@ def open_page(
         waited_ns=wait_ns,
     )
     return found, list(tried_of(connections, facts))
+
+
+def needs_permission(found: Examination) -> bool:
+    """Whether the addresses of page and server are such that a browser asks for a permission."""
+    return any(one.id == "WS-PAGE-009" for one in found.judgement.findings)
+
+
+def opened_directly(found: PageExamination, visit: PageVisit) -> PageExamination:
+    """The page, opened once more without our proxy: behind one, a browser cannot know where servers are.
+
+    Raises:
+        LocalError: the browser could not be started.
+    """
+    visited = visit_directly(visit)
+    lines = [f"{one.source}: {one.text}" for one in visited.lines]
+    detail = {"url": found.url, "attempts": len(visited.sockets), "without_proxy": lines}
+    more = diagnose_capture(CaptureFacts(events=(EngineEvent(0, "page", detail),)))
+    blocked = [one for one in more if one.id == "WS-PAGE-008"]
+    return replace(found, findings=tuple(ranked([*found.findings, *blocked])))
 
 
 def with_console(

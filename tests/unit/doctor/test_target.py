@@ -6,6 +6,7 @@ import pytest
 
 from wsinspect.doctor.target import (
     Target,
+    origin_address,
     parse_cookie,
     parse_header,
     parse_subprotocols,
@@ -136,3 +137,19 @@ def test_a_recorded_attempt_is_for_the_name_in_its_host(request_head, expected) 
     assert (None if found is None else found.host) == expected
     assert found is None or (found.port, found.path) == (8080, "/ws")
     assert target_of_handshake("ws", "h", 80, "*", request_head) is None
+
+
+@pytest.mark.parametrize(
+    ("origin", "place"),
+    [
+        ("https://app.example", ("app.example", 443)),
+        ("http://localhost:3000", ("localhost", 3000)),
+        ("https://[::1]:8443", ("::1", 8443)),
+        *(
+            (one, None)
+            for one in ("", "null", "file:///x", "chrome-extension://abc", "http://[", "http://x:99999")
+        ),
+    ],
+)
+def test_an_origin_says_where_its_pages_are_from(origin, place) -> None:
+    assert origin_address(origin) == place

@@ -323,8 +323,12 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
         ],
     ),
     "WS-PAGE-008": (
-        [_page(console=[LOCAL])],
-        [_page(console=[LOCAL], attempts=1), _page(console=[THROWN])],
+        [_page(console=[LOCAL]), _page(without_proxy=[LOCAL], attempts=1)],
+        [
+            _page(console=[LOCAL], attempts=1),
+            _page(console=[THROWN]),
+            _page(without_proxy=[THROWN], attempts=1),
+        ],
     ),
     "WS-TOOL-001": (
         [capture(events=(("alpn", {"side": "client", "offered": ["h2"], "answered": "http/1.1"}),))],

@@ -13,6 +13,7 @@ FORBIDDEN = refused("403 Forbidden")
 OK = ended()
 PINGED = (PingFact(1, C2S, OK.open_ns or 0, None, None),)
 ANSWERED = (PingFact(1, C2S, OK.open_ns or 0, 2, 1000),)
+AT_HOME = ended(server_address="127.0.0.1:80", raw_request_out=request(Origin="https://app.example.com"))
 AT_PING = ended(pings=PINGED, ended_by="server", how="fin")
 OVER_HTTP2 = replace(OK, status=200, events=(("h2", {"alpn": "h2", "announced": True}),))
 NOT_ANNOUNCED = (("h2", {"alpn": "h2", "announced": False}),)
@@ -120,6 +121,20 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
             asked(AT_PING, probe("quiet", FORBIDDEN)),
             asked(AT_PING),
             asked(OK, probe("quiet", OK)),
+        ],
+    ),
+    "WS-PAGE-009": (
+        [
+            asked(AT_HOME, page=("93.184.215.14",)),
+            asked(replace(AT_HOME, server_address="[::1]:80"), page=("93.184.215.14", "2606:2800::1")),
+            asked(replace(AT_HOME, server_address="192.168.1.5:80"), page=("93.184.215.14",)),
+        ],
+        [
+            asked(AT_HOME),
+            asked(AT_HOME, page=("10.0.0.1",)),
+            asked(AT_HOME, page=("93.184.215.14", "10.0.0.1")),
+            asked(replace(AT_HOME, server_address="93.184.215.15:80"), page=("93.184.215.14",)),
+            asked(replace(FORBIDDEN, server_address="127.0.0.1:80"), page=("93.184.215.14",)),
         ],
     ),
     "WS-HS-060": (

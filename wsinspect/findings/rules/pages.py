@@ -10,11 +10,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from wsinspect.findings.addresses import address_space, is_public_origin
+from wsinspect.findings.addresses import address_space, is_public_origin, more_private, permission_of
 from wsinspect.findings.csp import blocks_websocket
 from wsinspect.findings.evidence import JS_FAILED, js_sees, two_causes
 from wsinspect.findings.facts import CaptureFacts, ConnectionFacts, Summary
 from wsinspect.findings.model import Found
+from wsinspect.findings.probes import ProbeFacts
 from wsinspect.findings.registry import Rules
 from wsinspect.units import format_milliseconds
 
@@ -155,6 +156,9 @@ def mixed(facts: CaptureFacts) -> Iterator[Found]:
             yield Found(evidence=(*_base(page), *text, _console_line(page, _SAYS_MIXED)))
 
 
+_ASKS: Final = "The browser opens the WebSocket only with the visitor's permission (Local Network Access)"
+
+
 @rules(
     "WS-PAGE-008",
     "error",
@@ -173,6 +177,21 @@ def local_network(facts: CaptureFacts) -> Iterator[Found]:
         line = _said(page, _SAYS_LOCAL)
         if line is not None:
             yield Found(evidence=(*_base(page), f"console: {line}"))
+    for event in facts.events:
+        # Opened once more without our proxy: behind it a browser cannot know where a server is.
+        lines = event.detail.get("without_proxy") if event.kind == "page" else None
+        line = _said({"console": lines}, _SAYS_LOCAL) if isinstance(lines, list) else None
+        if line is not None:
+            is_https = str(event.detail.get("url")).startswith("https:")
+            yield Found(
+                evidence=(
+                    f"page {event.detail.get('url')}",
+                    "opened without the proxy, and nobody there to give the permission",
+                    f"console: {line}",
+                ),
+                severity="warning" if is_https else None,
+                title=_ASKS if is_https else None,
+            )
 
 
 @rules(
@@ -287,6 +306,39 @@ def none_at_all(facts: CaptureFacts) -> Iterator[Found]:
         )
 
 
+@rules(
+    "WS-PAGE-009",
+    "warning",
+    "client",
+    "A page from a public address needs the visitor's permission for this server (Local Network Access)",
+    meaning="The page's server has a public address and the WebSocket's has not: Chrome since 147 and Firefox"
+    " since 154 ask the visitor before they send anything. A page that is not https is refused without a"
+    " question.",
+    js=f"Until it is granted: {JS_FAILED} Chrome's console: net::ERR_BLOCKED_BY_LOCAL_NETWORK_ACCESS_CHECKS.",
+    topic="local-network",
+    rows="H36",
+    scope="probes",
+)
+def needs_permission(facts: ProbeFacts) -> Iterator[Found]:
+    main = facts.main.facts
+    server = (main.server_address or "").rpartition(":")[0]
+    space = more_private(facts.page, server) if facts.page and server else None
+    if space is None or not facts.main.is_accepted:
+        return
+    is_https = main.request_line("Origin").lower().startswith("origin: https:")
+    yield Found(
+        evidence=(
+            main.request_line("Origin"),
+            f"the page's server is {', '.join(facts.page[:3])}: public",
+            f"the WebSocket's server is {server}: {space}",
+            f"the permission that a browser asks for: {permission_of(space)}",
+            "the page is not https: a browser does not ask, and refuses" if not is_https else "",
+        ),
+        severity=None if is_https else "error",
+        connection=main.id,
+    )
+
+
 #: A client that leaves this soon after connecting did not wait for anything.
 _AT_ONCE_MS: Final = 500
 _JS_LOCAL: Final = (
@@ -366,7 +418,7 @@ def hides_local_network(facts: ConnectionFacts) -> Iterator[Found]:
     text = origin.decode("latin-1")
     if space == "public" or not is_public_origin(text):
         return
-    permission = "loopback-network" if space == "loopback" else "local-network"
+    permission = permission_of(space)
     yield Found(
         evidence=(
             f"Origin: {text[:160]}",

@@ -76,14 +76,14 @@ class Launch:
 
     Attributes:
         profile: an empty or prepared folder, thrown away afterwards.
-        proxy: "host:port" of an HTTP proxy.
+        proxy: "host:port" of an HTTP proxy; None leaves what the system has.
         spki_sha256: the public key that Chromium is to accept, base64.
         url: None for a blank page.
         arguments: the user's own, passed on.
     """
 
     profile: Path
-    proxy: str
+    proxy: str | None
     spki_sha256: str
     url: str | None = None
     arguments: Sequence[str] = ()
@@ -151,6 +151,10 @@ def _snap(program: Path) -> str | None:
     return found[1].decode() if found else None
 
 
+#: Without this, Chromium takes no proxy for loopback.
+_PROXY_ALL = "--proxy-bypass-list=<-loopback>"
+
+
 def command_line(browser: Browser, launch: Launch, *, is_root: bool) -> list[str]:
     """The command that opens the browser and stays until it is closed."""
     if browser.family is Family.FIREFOX:
@@ -158,9 +162,7 @@ def command_line(browser: Browser, launch: Launch, *, is_root: bool) -> list[str
     else:
         options = [
             f"--user-data-dir={launch.profile}",
-            f"--proxy-server=http://{launch.proxy}",
-            # Without this, Chromium takes no proxy for loopback.
-            "--proxy-bypass-list=<-loopback>",
+            *([] if launch.proxy is None else [f"--proxy-server=http://{launch.proxy}", _PROXY_ALL]),
             f"--ignore-certificate-errors-spki-list={launch.spki_sha256}",
             *_CHROMIUM_FLAGS,
             *(["--no-sandbox"] if is_root else []),

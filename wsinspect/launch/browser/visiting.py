@@ -6,7 +6,9 @@ an interrupt.
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import hashlib
 import subprocess
 import time
 from collections.abc import Callable, Sequence
@@ -42,18 +44,19 @@ class PageVisit:
 
     Attributes:
         wait_ns: how long a page may take to make its first WebSocket.
-        capture: the file to record to.
         engine_options: of `wsinspect run`.
         headers: to send with each request of the page; `cookies` for its site.
+        trusted, is_insecure: the authorities that are trusted, too, or that all are, where there is no proxy.
     """
 
     url: str
     browser: Browser
     wait_ns: int
-    capture: Path
     engine_options: Sequence[str] = ()
     headers: tuple[tuple[str, str], ...] = ()
     cookies: tuple[str, ...] = ()
+    trusted: tuple[Path, ...] = ()
+    is_insecure: bool = False
     watch: Callable[[str], None] = field(default=lambda words: None)
 
 
@@ -71,15 +74,15 @@ class Visited:
     error: str | None = None
 
 
-def visit_page(visit: PageVisit) -> Visited:
-    """Open the page and watch it.
+def visit_page(visit: PageVisit, capture: Path) -> Visited:
+    """Open the page through our proxy and watch it; the proxy records to `capture`.
 
     Raises:
         LocalError: the browser or the proxy could not be started.
     """
     wait = format_duration(visit.wait_ns)
     options = ["--quiet", "--listen=127.0.0.1:0", f"--page-wait={visit.wait_ns // 10**6}ms"]
-    own = EngineChild([*options, *visit.engine_options], visit.capture)
+    own = EngineChild([*options, *visit.engine_options], capture)
     with contextlib.ExitStack() as started:
         started.callback(lambda: own.stop(_ENGINE_SECONDS, kill=True))
         visit.watch("starting the proxy")
@@ -94,11 +97,34 @@ def visit_page(visit: PageVisit) -> Visited:
         return _watch(visit, pipe)
 
 
-def _start(visit: PageVisit, proxy: Address, folder: Path, pipe: Pipe, started: contextlib.ExitStack) -> None:
-    authority = ensure_authority(ensure_private_dir(ca_dir()))
+def visit_directly(visit: PageVisit) -> Visited:
+    """Open the page without our proxy, as a visitor's browser would, and watch it.
+
+    Raises:
+        LocalError: the browser could not be started.
+    """
+    with contextlib.ExitStack() as started:
+        folder = started.enter_context(throw_away_folder(visit.browser))
+        pipe = Pipe()
+        started.callback(pipe.close)
+        visit.watch(f"opening {visit.url} once more, without the proxy")
+        _start(visit, None, folder, pipe, started)
+        return _watch(visit, pipe)
+
+
+def _start(
+    visit: PageVisit, proxy: Address | None, folder: Path, pipe: Pipe, started: contextlib.ExitStack
+) -> None:
     profile = folder / "profile"
-    prepare_profile(visit.browser, profile, proxy, authority.certificate)
-    launch = Launch(profile, str(proxy), authority.spki_sha256, None, _HEADLESS)
+    if proxy is None:
+        profile.mkdir(mode=0o700)
+        arguments = [*_HEADLESS, *(["--ignore-certificate-errors"] if visit.is_insecure else [])]
+        keys = [key for file in visit.trusted for key in _spki_sha256(file)]
+        launch = Launch(profile, None, ",".join(keys), None, arguments)
+    else:
+        authority = ensure_authority(ensure_private_dir(ca_dir()))
+        prepare_profile(visit.browser, profile, proxy, authority.certificate)
+        launch = Launch(profile, str(proxy), authority.spki_sha256, None, _HEADLESS)
     command = pipe.command(command_line(visit.browser, launch, is_root=is_root()))
     with (folder / "browser.log").open("wb") as log, held_signals():
         process = subprocess.Popen(
@@ -112,6 +138,16 @@ def _start(visit: PageVisit, proxy: Address, folder: Path, pipe: Pipe, started: 
         )
         started.callback(end_browser, process)
     pipe.close_inherited()
+
+
+def _spki_sha256(file: Path) -> list[str]:
+    """The public keys of a PEM file's certificates, as Chromium takes them."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+    keys = [one.public_key() for one in x509.load_pem_x509_certificates(file.read_bytes())]
+    form = Encoding.DER, PublicFormat.SubjectPublicKeyInfo
+    return [base64.b64encode(hashlib.sha256(key.public_bytes(*form)).digest()).decode() for key in keys]
 
 
 def _watch(visit: PageVisit, pipe: Pipe) -> Visited:
@@ -155,4 +191,4 @@ def _watch(visit: PageVisit, pipe: Pipe) -> Visited:
             return Visited(lines=log.lines, sockets=log.sockets, is_loaded=log.is_loaded)
 
 
-__all__ = ["PageVisit", "Visited", "visit_page"]
+__all__ = ["PageVisit", "Visited", "visit_directly", "visit_page"]
