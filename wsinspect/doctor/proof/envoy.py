@@ -4,13 +4,15 @@ cluster.
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from dataclasses import dataclass
 from typing import Any, Final
 
+from wsinspect.doctor.configuration.documents import Node
 from wsinspect.doctor.configuration.envoy import Found, Tree, seconds_of
-from wsinspect.doctor.configuration.model import Met
+from wsinspect.doctor.configuration.model import Met, Place
 from wsinspect.doctor.proof.model import Setup, Stage
 from wsinspect.doctor.target import Target
 
@@ -112,11 +114,49 @@ class EnvoyProver:
             [*command, "--mode", "validate"],
             list(dict.fromkeys(left_out)),
             {},
+            refusal=lambda said: _refusal(said, found.manager),
         )
 
     def missing_variable(self, words: str, setup: Setup) -> str | None:
         """Envoy does not miss variables."""
         return None
+
+
+#: What of Envoy's words says where, and why; protobuf puts blanks into them at will.
+_WHERE: Final = re.compile(
+    r" @ (?P<path>[\w.\[\]<>]+): .*?\(offset \d+\): (?P<why>.*?)\)?(?:: \{|\) has unknown fields|$)"
+)
+_WHY: Final = re.compile(r"error initializing configuration '[^']*': (.*?)(?:: goo\.gle/\w+)?$")
+_STEP: Final = re.compile(r"(\w+)(?:\[(\d+)\])?")
+_INSIDE: Final = ".typed_config.<any>."
+
+
+def _refusal(said: str, manager: Node) -> str | None:
+    """Which field Envoy does not take, why, and where that stands in the file that was given."""
+    lines = [" ".join(one.split()) for one in said.splitlines()]
+    line = next((one for one in lines if "error initializing configuration" in one), None)
+    if line is None:
+        return None
+    where = _WHERE.search(line)
+    if where is None:
+        why = _WHY.search(line)
+        return None if why is None else why[1]
+    path = where["path"].rpartition(_INSIDE)[2]
+    place = _place(manager, path) if _INSIDE in where["path"] else None
+    field = f"{path.rpartition('.')[2]}: {where['why']}"
+    return field if place is None else f"{field} in {place}"
+
+
+def _place(node: Node, path: str) -> Place:
+    """Where a value stands that protobuf names by its path, or what is around it."""
+    for name, index in _STEP.findall(path):
+        below = node.get(name)
+        if index:
+            below = next(itertools.islice(below, int(index), None), below)
+        if not below:
+            break
+        node = below
+    return node.at
 
 
 def _address(port: int) -> dict[str, Any]:

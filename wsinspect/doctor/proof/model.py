@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -44,6 +44,8 @@ class Setup:
         check: a command that only checks the configuration; None if the program has none.
         left_out: what was not taken over, in its own words.
         origins: for each line of a file, from 1, where it comes from.
+        refusal: what the program said, as the sentence of it that counts and the place that is meant, where
+            it does not name a line of a file.
         is_entered: whether the program looks into the folder once it has given up the rights of root.
     """
 
@@ -52,6 +54,7 @@ class Setup:
     check: Sequence[str] | None = None
     left_out: list[str] = field(default_factory=list)
     origins: Mapping[str, Sequence[Place | None]] = field(default_factory=dict)
+    refusal: Callable[[str], str | None] = lambda said: None
     is_entered: bool = False
 
 

@@ -258,6 +258,8 @@ class _Run:
     def _in_its_words(self, said: str, setup: Setup, folder: Path) -> str:
         """What the program says of the configuration, with the file and line that are meant."""
         name = Path(self._program).name
+        if (sentence := setup.refusal(said)) is not None:
+            return f"{name} refuses the configuration: {sentence[:_MAX_WORDS]}"
         lines = [one.strip() for one in said.splitlines() if one.strip()]
         telling = [
             one for one in lines if re.search(r"(?i)emerg|error|alert|syntax|invalid|unknown|fail", one)
