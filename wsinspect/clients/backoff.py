@@ -7,7 +7,7 @@ the jitter that each would need to explain all delays.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import pairwise
@@ -28,10 +28,14 @@ _MOST_NOISE: Final = 0.15
 _VARIES: Final = 1.12
 #: So many delays of a long row are looked at for that.
 _LOOKED_AT: Final = 16
+#: A backoff has grown as far as it will after so many tries; later ones say nothing of its shape.
+_FIRST: Final = 32
 #: With more jitter than this, no model differs from chance.
 _MOST_JITTER: Final = 0.9
 _FACTORS: Final = tuple(1.25 + 0.05 * step for step in range(76))
+_MOST_FACTOR: Final = 5.0
 _SLOPES: Final = (*(0.25 * step for step in range(1, 13)), 4.0, 5.0, 7.0, 10.0)
+_MOST_SLOPE: Final = 10.0
 
 
 class Shape(StrEnum):
@@ -101,7 +105,7 @@ def classify(delays: Sequence[int], noise_ns: int = 20_000_000) -> Backoff:
             delays=len(delays),
         )
     first_at_once = delays[0] <= at_once and longest > 3 * max(delays[0], noise_ns)
-    rest = list(delays[1:] if first_at_once else delays)
+    rest = list(delays[1:] if first_at_once else delays)[:_FIRST]
     if len(rest) < 2:
         return Backoff(
             shape=Shape.NONE,
@@ -200,7 +204,9 @@ def _grown(delays: Sequence[int], kind: str, late: int = 0) -> list[tuple[float,
     """For each factor or slope, and each place where a cap may begin: the jitter needed, and the factor."""
     count = len(delays)
     found = []
-    for rate in _FACTORS if kind == "exponential" else _SLOPES:
+    for rate in (
+        (*_FACTORS, *_own_factors(delays)) if kind == "exponential" else (*_SLOPES, *_own_slopes(delays))
+    ):
         steps = [rate**i if kind == "exponential" else 1 + rate * i for i in range(count)]
         for capped in range(1, count):
             # The cap is reached at this delay; its value is between the value there and the one before.
@@ -214,6 +220,21 @@ def _grown(delays: Sequence[int], kind: str, late: int = 0) -> list[tuple[float,
                 values = [one * base for one in model[:-1]] + [level] * len(flat)
                 found.append((_needed(values, delays, late), rate))
     return found
+
+
+def _own_factors(delays: Sequence[int]) -> Iterator[float]:
+    """Factors by which the delays themselves may grow from the first one, the golden ratio among them."""
+    for index in range(1, len(delays)):
+        factor = (delays[index] / max(1, delays[0])) ** (1 / index)
+        if _FACTORS[0] <= factor <= _MOST_FACTOR:
+            yield factor
+
+
+def _own_slopes(delays: Sequence[int]) -> Iterator[float]:
+    for index in range(1, len(delays)):
+        slope = (delays[index] / max(1, delays[0]) - 1) / index
+        if _SLOPES[0] <= slope <= _MOST_SLOPE:
+            yield slope
 
 
 def _base(model: Sequence[float], delays: Sequence[int], late: int = 0) -> float:
@@ -247,7 +268,10 @@ def _jitter(delays: Sequence[int], found: _Fit, noise_ns: int) -> bool | None:
         is_close = found.jitter <= _CLOSE + noise_ns / max(delays) / 4
         below_cap = sum(one < 0.95 * max(delays) - noise_ns for one in delays)
         if found.shape == Shape.FIXED:
-            return False if is_close or count >= 6 else None
+            # Neither may lateness be what makes equal delays differ, nor hide that they were not.
+            early = sorted(delays)[: count - count // _LATE_OF]
+            is_even = early[-1] - early[0] <= noise_ns + _CLOSE * early[0] and noise <= 2 * _EXACT
+            return False if is_even and (is_close or count >= 6) else None
         return False if noise <= 2 * _EXACT and is_close and below_cap >= 4 else None
     if _is_timely(delays, noise):
         return None

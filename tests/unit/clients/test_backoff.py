@@ -178,3 +178,56 @@ def test_seen_on_a_busy_machine():
         assert classify([one * 1_000_000 for one in jittered]).has_jitter is not False
     little = (196, 394, 738, 1380, 2110, 2070)  # graphql-ws: up to 200 ms of jitter on top
     assert classify([one * 1_000_000 for one in little], noise).has_jitter is not False
+
+
+@pytest.mark.parametrize("factor", [1.3, 1.618, 1.77, 2.236])
+@pytest.mark.parametrize("count", [5, 8, 12])
+def test_any_factor_is_exact_the_golden_ratio_too(factor: float, count: int):
+    found = classify([int(1e9 * factor**nth) for nth in range(count)], 80_000_000)
+    assert Shape.EXPONENTIAL in found.plausible
+    assert found.shape in (Shape.EXPONENTIAL, Shape.GROWING)
+    assert found.has_jitter is not True
+
+
+@pytest.mark.parametrize("count", [300, 5000])
+def test_a_row_of_thousands_of_tries_is_read_like_its_beginning(count: int):
+    """An outage of hours; nothing overflows, and it takes no longer."""
+    chance = random.Random(3)
+    assert classify([2_000_000_000] * count).shape == Shape.FIXED
+    grown = [min(30.0, 0.5 * 2 ** min(nth, 30)) * chance.uniform(0.5, 1.5) for nth in range(count)]
+    found = classify([int(one * 1e9) for one in grown])
+    assert found.plausible & {Shape.EXPONENTIAL, Shape.GROWING}
+    assert (found.delays, found.longest_ns) == (count, max(int(one * 1e9) for one in grown))
+
+
+@given(
+    base=st.sampled_from([0.3, 0.5, 1.0, 2.0, 5.0]),
+    noise=st.sampled_from([0.02, 0.04, 0.08, 0.15]),
+    count=st.integers(3, 12),
+    data=st.data(),
+)
+def test_what_lateness_does_not_explain_is_not_called_equal(base, noise, count, data):
+    """Delays in a band: `equal` only where late timers explain it all and could not hide much more."""
+    shares = data.draw(st.lists(st.floats(0, 1), min_size=count, max_size=count))
+    band = data.draw(st.floats(0, 0.5)) * base
+    delays = [int((base + band * one) * 1e9) for one in shares]
+    found = classify(delays, int(noise * 1e9))
+    steady = sorted(delays)[: count - count // 4]
+    if found.shape == Shape.FIXED and found.has_jitter is False:
+        assert steady[-1] - steady[0] <= noise * 1e9 + 0.012 * steady[0]
+        assert noise <= 0.08 * max(delays) / 1e9
+    if band <= noise and found.shape == Shape.FIXED:
+        assert found.has_jitter is not True
+
+
+@pytest.mark.parametrize("amount", [0.3, 0.5, 1.0])
+def test_a_fixed_delay_with_jitter_is_hardly_ever_called_equal(amount: float):
+    chance = random.Random(21)
+    wrong = count = 0
+    for noise in (0.02, 0.04, 0.08):
+        for base in (0.3, 0.5, 1.0, 2.0):
+            for tries in range(5, 13):
+                made = [base * (1 + amount * chance.random()) + noise * chance.random() for _ in range(tries)]
+                wrong += classify([int(one * 1e9) for one in made], int(noise * 1e9)).has_jitter is False
+                count += 1
+    assert wrong <= count * 0.03

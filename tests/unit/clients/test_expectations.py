@@ -124,6 +124,7 @@ CASES: list[tuple[dict[str, Any], list[Attempt], bool | None]] = [
     ({"no_second_socket": True}, CUT, True),
     ({"no_second_socket": True}, [lost(0, 5), tried(6), tried(6.1)], False),
     ({"no_second_socket": True}, QUIET, None),
+    ({"no_second_socket": True}, [lost(0, 5, "client", client_code=1000), tried(8)], True),
     ({"grade_at_least": "A"}, with_delays([1, 2.3, 4.9, 8, 17]), True),
     ({"grade_at_least": "B"}, [lost(0, 5), refused(6), refused(7.5)], False),
     ({"grade_at_least": "C"}, QUIET, None),

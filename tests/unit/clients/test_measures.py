@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.unit.clients.made import (
     S2C,
@@ -21,7 +24,7 @@ from tests.unit.clients.made import (
     tried,
     with_delays,
 )
-from wsinspect.clients.facts import Attempt, Block, Transport
+from wsinspect.clients.facts import Attempt, Block, Stall, Transport
 from wsinspect.clients.joining import join
 from wsinspect.clients.measures import OutageMeasures, SessionMeasures
 from wsinspect.clients.outages import Cause, Ending
@@ -283,3 +286,74 @@ def test_opened_and_half_open_from_the_beginning_is_a_failed_try():
 @pytest.mark.parametrize("by", ["proxy", "unknown"])
 def test_the_end_of_the_recording_is_no_outage(by):
     assert not measured(lost(0, 5, by)).outages
+
+
+def points(made: Sequence[Attempt], key: str, **options: Any) -> float | None:
+    return next(one.points for one in judged(made, **options).grade.reasons if one.key == key)
+
+
+seconds = st.floats(0.001, 400).map(lambda value: round(value, 3))
+
+
+@given(begun=st.floats(0.5, 500), took=seconds, closes=st.booleans(), beat=st.floats(0.2, 30))
+def test_who_acts_on_a_half_open_connection_has_noticed_it_then(begun, took, closes, beat):
+    """By its own CLOSE, or by another attempt beside the dead one; the sooner the better."""
+    at = round(begun + took, 3)
+    beats = [begun - 4 * beat + beat * nth for nth in range(4)]
+    made = [stalled(0, begun, noticed=at if closes else None, id=981), tried(at + (0.5 if closes else 0))]
+    options: dict[str, Any] = {"until": at + 5, "pings": {981: [one for one in beats if one > 0]}}
+    one = outage(*made, **options)
+    assert one.outage.cause == Cause.STALL
+    assert one.outage.notice_ns == ns(at) - ns(begun)
+    assert one.outage.ending == Ending.RESUMED
+    expected = 15 if took <= 59.9 else 7.5 if 60.1 <= took <= 299.9 else 0 if took >= 300.1 else None
+    if expected is not None:
+        assert points(made, "notices", **options) == expected
+
+
+@given(
+    took=st.floats(0.05, 20),
+    stillborn=st.lists(st.tuples(st.floats(0.1, 8), st.floats(0.05, 20)), max_size=5),
+    late=st.floats(0, 0.09),
+)
+def test_tries_into_the_hole_are_one_outage_and_each_is_noticed(took, stillborn, late):
+    """A perfect client before a network that is gone: connections open, say nothing, and are given up."""
+    made = [stalled(0, 5, noticed=5 + took)]
+    at = 5 + took
+    for delay, patience in stillborn:
+        at += delay
+        open_ns = ns(at) + 10_000_000
+        hole = Stall(open_ns + int(late * 1e9), None, "hole")
+        gone = {"close_ns": ns(at + 0.2 + patience), "end_ns": ns(at + 0.2 + patience), "ended_by": "client"}
+        made.append(tried(at, open_ns=open_ns, stalls=(hole,), client_code=1011, how="close-frame", **gone))
+        at += 0.2 + patience
+    made.append(tried(at + 1))
+    found = outage(*made, until=at + 20)
+    assert len(found.outage.failures) == len(stillborn)
+    assert found.outage.ending == Ending.RESUMED
+    assert found.outage.resumed is made[-1]
+    assert points(made, "notices", until=at + 20) == 15
+    assert points(made, "returns", until=at + 20) == 25
+    assert points(made, "one-socket", until=at + 20) == 10
+
+
+@given(begun=st.floats(1, 100), sat=st.floats(0.01, 55), later=st.floats(0.001, 100))
+def test_a_hole_that_is_over_before_anybody_could_notice_blames_nobody(begun, sat, later):
+    made = [stalled(0, begun, noticed=None, until=begun + sat)]
+    found = measured(*made, until=begun + sat + later)
+    assert not found.outages
+    assert points(made, "notices", until=begun + sat + later) is None
+
+
+@given(begun=st.floats(1, 100), took=st.floats(0.01, 50))
+def test_the_end_of_the_transport_is_not_the_clients_own_notice(begun, took):
+    """The other side, or a fault, ended the half-open connection: every client sees that."""
+    ends: dict[str, Any] = {
+        "end_ns": ns(begun + took),
+        "closed_ns": ns(begun + took),
+        "ended_by": "server",
+        "how": "rst",
+    }
+    made = [stalled(0, begun, noticed=None, **ends), tried(begun + took + 1)]
+    assert outage(*made, until=200).outage.notice_ns == ns(begun + took) - ns(begun)
+    assert points(made, "notices", until=200) is None
