@@ -393,6 +393,12 @@ class InspectApp(App[int]):
             await self.show_page("main")
             self.main.show_finding(finding)
 
+    async def on_main_screen_finding_wanted(self, message: MainScreen.FindingWanted) -> None:
+        """A finding about no connection, on the page that has all of them."""
+        page = await self.show_page("findings")
+        if isinstance(page, FindingsScreen):
+            page.findings.choose(message.finding)
+
     def saved_filters(self) -> list[str]:
         """The filters that the user has saved, the newest first."""
         return self.workspace.settings.filters

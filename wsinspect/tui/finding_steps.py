@@ -28,11 +28,14 @@ class FindingSteps:
         found = sorted(
             (self.time_of(one), one.id, one)
             for one in self._model.findings
-            if one.connection_id in self._model.connections
-            and (one.frame_id is None or selected not in (None, one.connection_id))
+            if one.connection_id is None
+            or (
+                one.connection_id in self._model.connections
+                and (one.frame_id is None or selected not in (None, one.connection_id))
+            )
         )
         here = self.shown
-        if here is not None and here.connection_id == selected:
+        if here is not None and here.connection_id in (None, selected):
             at = self.time_of(here), here.id
         else:
             begin_ns = self._selection.zero_ns - 1 if selected is not None else -1
@@ -42,7 +45,10 @@ class FindingSteps:
         return next((one for time_ns, number, one in reversed(found) if (time_ns, number) < at), None)
 
     def time_of(self, finding: FindingRow) -> int:
-        """When its frame came, or its connection ended, else when that began; in nanoseconds."""
+        """When its frame came, or its connection ended, else when that began; in nanoseconds.
+
+        One about no connection comes before all others: 0.
+        """
         position = None if finding.frame_id is None else self._model.index.position_of(finding.frame_id)
         if position is not None:
             return self._model.index.columns.times_ns[position]

@@ -68,6 +68,7 @@ class Model:
         self.finding_changes = 0
         self.version = 0
         self.findings_of_frame: dict[int, list[FindingRow]] = {}
+        #: Under 0 those about no connection: pages, requests and TLS that never became one.
         self.findings_of_connection: dict[int, list[FindingRow]] = {}
         self.faults: deque[FaultRow] = deque(maxlen=_KEPT_FAULTS)
         self.fault_rules: dict[str, FaultSummary] = {}
@@ -142,8 +143,7 @@ class Model:
             if finding.frame_id is not None:
                 self.findings_of_frame.setdefault(finding.frame_id, []).append(finding)
                 self.index.finding_frames.add(finding.frame_id)
-            if finding.connection_id is not None:
-                self.findings_of_connection.setdefault(finding.connection_id, []).append(finding)
+            self.findings_of_connection.setdefault(finding.connection_id or 0, []).append(finding)
 
     def _take_faults(self, faults: list[FaultRow]) -> None:
         self.faults.extend(faults)

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 from wsinspect.capture.records import Connection
 from wsinspect.present.cells import Line, flow
+from wsinspect.present.findings import SEVERITY_STYLES, finding_of
 from wsinspect.present.glyphs import Glyphs
 from wsinspect.present.handshakes import body_lines, header_blocks
+from wsinspect.present.notes import severity_sign
 from wsinspect.present.requests import asked_words
 from wsinspect.present.words import end_words, listening_words
 from wsinspect.text import escape, grouped
 from wsinspect.tui.model import LIVE, STARTING, Model
 from wsinspect.tui.workspace import Workspace
+
+#: How many findings about no connection are shown where frames would be.
+_MOST_ABOUT_NONE: Final = 3
 
 
 def no_connections(model: Model, width: int, glyphs: Glyphs) -> list[Line]:
@@ -56,6 +62,8 @@ def no_frames(workspace: Workspace, width: int) -> list[Line]:
     selected = selection.selected
     if selected is not None and selected.state in ("refused", "failed"):
         return _attempt(workspace, selected, width)
+    if selected is None and (about := _about_none(workspace, width)):
+        return about
     if selected is not None:
         return _flowing(
             "No frame on this connection yet." if model.is_live else "No frame passed on this connection.",
@@ -64,6 +72,22 @@ def no_frames(workspace: Workspace, width: int) -> list[Line]:
     if model.connections:
         return _flowing("No frames yet: the connections above have not sent any.", width)
     return _flowing("Frames will be listed here, one a row, as lanes between client and server.", width)
+
+
+def _about_none(workspace: Workspace, width: int) -> list[Line]:
+    """What is wrong before any connection: each finding in a sentence, with what to do."""
+    lines: list[Line] = []
+    for row in workspace.model.findings_of_connection.get(0, ())[-_MOST_ABOUT_NONE:]:
+        if row.severity == "note":
+            continue
+        finding = finding_of(row)
+        sign = severity_sign(row.severity, workspace.glyphs)
+        lines.append([(f"  {sign} {escape(finding.title)}", SEVERITY_STYLES[finding.severity])])
+        if finding.evidence:
+            lines += _flowing(f"  {escape(finding.evidence[0])}", width)
+        for fix in finding.fixes[:1]:
+            lines += [[(text, "") for text, _ in line] for line in _flowing(f"  {escape(fix.text)}", width)]
+    return [*lines, [("  i shows it in full.", "muted")]] if lines else []
 
 
 def _attempt(workspace: Workspace, one: Connection, width: int) -> list[Line]:

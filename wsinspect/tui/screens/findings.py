@@ -85,6 +85,12 @@ class FindingsPane(LinePane):
         found = self.sorted()
         return found[self.cursor] if 0 <= self.cursor < len(found) else None
 
+    def choose(self, finding: FindingRow) -> None:
+        """Put the cursor on a finding."""
+        numbers = [one.id for one in self.sorted()]
+        if finding.id in numbers:
+            self.move_to(numbers.index(finding.id))
+
     def title(self) -> tuple[Line, Line]:
         """How many of each severity."""
         counts = Counter(finding.severity for finding in self.model.findings)

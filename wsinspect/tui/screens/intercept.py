@@ -13,7 +13,10 @@ from typing import Any, ClassVar, Final
 
 from textual.app import SuspendNotSupported
 from textual.binding import BindingType
+from textual.strip import Strip
 
+from wsinspect.findings.patience import Patience, patience_of
+from wsinspect.handshake.heads import RawHead
 from wsinspect.present.cells import Line, fit, flow
 from wsinspect.text import counted, escape, grouped, truncate
 from wsinspect.tui.dialogs.held import HeldDialog
@@ -26,6 +29,8 @@ from wsinspect.tui.workspace import Workspace
 from wsinspect.units import format_milliseconds
 
 _MILLISECOND: Final = 10**6
+#: With less than this left it is time to decide.
+_SOON_MS: Final = 15_000
 #: What is edited in a file keeps its kind, so that editors colour it.
 _ENDINGS: Final = {"message": ".json", "request": ".http", "response": ".http"}
 
@@ -37,14 +42,17 @@ class HeldPane(LinePane):
     help_text = (
         "Messages and handshakes that a breakpoint holds, oldest first, each with how long it has waited "
         "and how long each side has heard nothing. What comes behind a held message in its direction waits, "
-        "too. Nothing is lost: disarming the breakpoint (f, space) lets everything pass."
+        "too. Below the columns stands how long each side is known to wait before it gives up, by what it "
+        "said or by its software's default. Nothing is lost: disarming the breakpoint "
+        "(f, space) lets everything pass."
     )
-    header_lines = 1
+    header_lines = 2
 
     def __init__(self, workspace: Workspace, *, id: str | None = None) -> None:
         super().__init__(workspace, id=id)
         self.held: list[Json] = []
         self.seen_ns = 0
+        self._patience: dict[int, tuple[Patience, ...]] = {}
 
     def show(self, held: list[Json]) -> None:
         """What the engine said now; the cursor stays on what it was on."""
@@ -76,6 +84,50 @@ class HeldPane(LinePane):
         return fit(
             [(f" {'WAITS':>9}  {'CONN':>5}  DIR  {'WHAT':<8}  {'SILENT':<19}  PAYLOAD", "muted")], width
         )
+
+    def render_line(self, y: int) -> Strip:
+        """The second header line says how long the sides of the chosen one are known to wait."""
+        if y == 2 and self._header_height == 2:
+            chosen = self.chosen()
+            line: Line = [] if chosen is None else self._patience_words(chosen)
+            return self.palette.strip(fit(line, self.size.width), self.size.width)
+        return super().render_line(y)
+
+    def patience_of(self, connection: int) -> tuple[Patience, ...]:
+        """How long the sides of a connection are known to wait in silence; asked once of each."""
+        known = self._patience.get(connection)
+        if known is None:
+            known = self._patience[connection] = self._read_patience(connection)
+        return known
+
+    def _read_patience(self, connection: int) -> tuple[Patience, ...]:
+        selection = self.workspace.selection
+        handshake, one = selection.handshake(connection), self.model.connections.get(connection)
+        if handshake is None or handshake.response_in is None or selection.source is None:
+            return ()
+        first = selection.source.first_of_server(connection)
+        return patience_of(RawHead.parse(handshake.response_in), one.subprotocol if one else None, first)
+
+    def _patience_words(self, held: Json) -> Line:
+        """What is left until each side gives up, the nearest first."""
+        passed_ms = (time.monotonic_ns() - self.seen_ns) / _MILLISECOND
+        silent = held.get("silent_ms") or {}
+        known: dict[str, tuple[float, str]] = {}
+        for one in self.patience_of(int(held.get("connection") or 0)):
+            heard = silent.get(one.side)
+            if one.side in known or not isinstance(heard, int | float):
+                continue
+            left_ms = one.seconds * 1000 - heard - passed_ms
+            limit = format_milliseconds(one.seconds * 1000)
+            until = f"{format_milliseconds(left_ms)} left" if left_ms > 0 else "may have given up"
+            usual = " by default" if one.is_default else ""
+            known[one.side] = left_ms, f"{one.side} {until}: {limit}{usual} ({escape(one.who)})"
+        if not known:
+            return [(" how long either side waits in silence is not known", "muted")]
+        line: Line = []
+        for left_ms, words in sorted(known.values()):
+            line += [("; " if line else " ", "muted"), (words, "warn" if left_ms < _SOON_MS else "muted")]
+        return line
 
     def row_count(self) -> int:
         return len(self.held)

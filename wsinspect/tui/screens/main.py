@@ -9,6 +9,7 @@ from typing import ClassVar, Final
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Vertical
+from textual.message import Message
 
 from wsinspect.capture.records import FindingRow
 from wsinspect.filters import FilterError, parse
@@ -202,6 +203,7 @@ class MainScreen(Page):
                 self.lay_out()
         if batch.findings or batch.faults or batch.are_findings_anew:
             self.frames.forget_strips()
+            self._is_inspector_due = self._is_inspector_due or self.inspector.record is None
         self.selection.refresh_volatile()
         self._has_grown = True
         self.filtering.frames_added()
@@ -477,9 +479,19 @@ class MainScreen(Page):
         self.frames.refresh()
         self.overview.refresh()
 
+    class FindingWanted(Message):
+        """A finding about no connection is to be shown: it has no place on this page."""
+
+        def __init__(self, finding: FindingRow) -> None:
+            super().__init__()
+            self.finding = finding
+
     def show_finding(self, finding: FindingRow) -> None:
         """Go to its frame, else to the end of its connection; the inspector says what it is."""
         self.steps.shown = finding
+        if finding.connection_id is None and finding.frame_id is None:
+            self.post_message(self.FindingWanted(finding))
+            return
         if finding.frame_id is not None:
             self.action_focus_pane(3)
             self.go_to_frame(finding.frame_id)

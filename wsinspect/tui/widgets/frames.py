@@ -175,13 +175,16 @@ class FrameTable(LinePane):
     def empty_lines(self, width: int) -> list[Line]:
         """Why there is nothing, and what to do."""
         selected = self.selection.selected
-        if selected is None or selected.state not in ("refused", "failed"):
+        is_long = selected is not None and selected.state in ("refused", "failed")
+        if not is_long and not (selected is None and self.model.findings_of_connection.get(0)):
             return no_frames(self.workspace, width)
         made_with = (
             width,
             self.model.version,
             selected,
             self.selection.filter,
+            self.selection.scan_share,
+            self.workspace.playback,
             self.workspace.settings.requests,
             self.workspace.clock,
         )

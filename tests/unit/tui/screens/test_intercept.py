@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -150,3 +153,26 @@ async def test_all_pass_at_once(lab):
         await screen.press("A")
         await screen.until(lambda: not pane(screen).held)
     assert not lab.engine.waiting
+
+
+async def test_how_long_each_side_is_known_to_wait_is_shown(lab):
+    with closing(sqlite3.connect(lab.engine.capture)) as database, database:
+        database.execute(
+            "UPDATE handshake SET response_in = ? WHERE connection_id = 1",
+            (b"HTTP/1.1 101 Switching Protocols\r\nServer: nginx/1.22.1\r\n\r\n",),
+        )
+    now_ns = lab.engine.now_ns()
+    hold(lab, "m1", server_heard_ns=now_ns - 50 * 10**9, client_heard_ns=now_ns)
+    async with opened(lab.engine.capture, size=(140, 30)) as screen:
+        await intercepting(screen, 1)
+        shown = screen.pane("intercept")[2]
+        assert re.search(r"server \d+(\.\d+)? s left: 60 s by default \(nginx", shown), shown
+        lab.engine.waiting["m1"] = replace(lab.engine.waiting["m1"], server_heard_ns=now_ns - 70 * 10**9)
+        await screen.until(lambda: "server may have given up: 60 s" in screen.pane("intercept")[2])
+
+
+async def test_where_nothing_is_known_of_that_it_says_so(lab):
+    hold(lab, "m1", client_heard_ns=10**9)
+    async with opened(lab.engine.capture) as screen:
+        await intercepting(screen, 1)
+        assert "how long either side waits in silence is not known" in screen.pane("intercept")[2]

@@ -244,3 +244,52 @@ async def test_keys_that_go_to_frames_pass_over_requests(asked: Path) -> None:
         assert frames.selected_position() == 0
         await screen.press("full_stop", "full_stop", "escape")
         assert frames.selected_position() == 2
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)])
+async def test_a_refused_certificate_is_on_the_screen_with_its_remedy(
+    tmp_path: Path, size: tuple[int, int]
+) -> None:
+    path = tmp_path / "page.db"
+    builder = CaptureBuilder(path)
+    fix = [{"for": "general", "text": "run with --insecure to accept any certificate"}]
+    seen = ["GET https://localhost:5173/: self-signed certificate"]
+    builder.finding(
+        "WS-TOOL-007", "warning", None, None, title="The certificate is refused", fixes=fix, evidence=seen
+    )
+    builder.close()
+    async with opened(path, size=size) as screen:
+        frames = "\n".join(screen.pane("frames"))
+        assert "The certificate is refused" in frames
+        assert "https://localhost:5173/" in frames
+        assert "--insecure" in frames
+        assert "WS-TOOL-007" in "\n".join(screen.pane("inspector"))
+        await screen.press("n")
+        await screen.until(lambda: screen.app.page.page == "findings")
+        chosen = screen.widget("findings", FindingsPane).chosen()
+        assert chosen is not None
+        assert chosen.rule == "WS-TOOL-007"
+
+
+async def test_a_finding_about_no_connection_is_the_first_one_that_is_reached(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "both.db"
+    builder = CaptureBuilder(path)
+    builder.connection(1, 0, state="closed", closed_ns=at(3_000), ended_by="server", how="fin")
+    builder.frame(1, 100, 1, b"x")
+    builder.finding("WS-PAGE-001", "warning", None, None, title="no attempt")
+    builder.finding("WS-DROP-006", "error", 1, None, title="no CLOSE at the end")
+    builder.close()
+    async with opened(path, size=(120, 44)) as screen:
+        assert "no attempt" not in "\n".join(screen.pane("frames"))
+        await screen.press("n")
+        assert place(screen) == (1, "no CLOSE at the end")
+        await screen.press("a", "N")
+        await screen.until(lambda: screen.app.page.page == "findings")
+        chosen = screen.widget("findings", FindingsPane).chosen()
+        assert chosen is not None
+        assert chosen.rule == "WS-PAGE-001"
+        await screen.press("n")
+        await screen.until(lambda: screen.app.page is screen.main)
+        assert place(screen) == (1, "no CLOSE at the end")
