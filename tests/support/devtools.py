@@ -60,7 +60,7 @@ class DevTools:
     def sockets(self, page: str, *, closed: bool = False) -> list[dict[str, Any]]:
         """The WebSockets of a page, in the order in which they were created; `closed` waits until all are."""
         outcome = asked(self.loop, self.app, do="sockets", page=page, closed=closed)
-        assert outcome["errors"] == []
+        assert outcome["errors"] == [], outcome["errors"]
         return list(outcome["sockets"])
 
     def close(self, page: str) -> None:

@@ -25,6 +25,7 @@ COMMANDS = {
     "ps": "ps",
     "replay": "replay",
     "run": "run",
+    "serve": "serve",
     "show": "show",
     "stop": "stop",
 }

@@ -29,7 +29,9 @@ MODULES_OF = {
 }
 RUNTIME = PROJECT["dependencies"]
 OPTIONAL = RUNTIME + [
-    line for extra in ("pytest", "mcp", "parquet") for line in PROJECT["optional-dependencies"][extra]
+    line
+    for extra in ("pytest", "mcp", "serve", "parquet")
+    for line in PROJECT["optional-dependencies"][extra]
 ]
 TEST = RUNTIME + PROJECT["optional-dependencies"]["test"]
 

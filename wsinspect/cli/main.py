@@ -40,6 +40,7 @@ COMMANDS = {
         "wsinspect.cli.demo:demo", "See it work: an embedded server, two clients and a misconfigured hop."
     ),
     "open": _Lazy("wsinspect.cli.open:open_", "Open the timeline of a capture, live or old."),
+    "serve": _Lazy("wsinspect.cli.serve:serve", "Show the timeline of a capture in a browser."),
     "show": _Lazy("wsinspect.cli.show:show", "List the connections of a capture, or the frames of one."),
     "doctor": _Lazy("wsinspect.cli.doctor:doctor", "Find out why a WebSocket URL fails, by asking it."),
     "diagnose": _Lazy(

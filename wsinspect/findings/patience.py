@@ -55,16 +55,17 @@ def patience_of(
 def _said(first: bytes) -> Iterator[Patience]:
     """Engine.IO: the server pings each `pingInterval`, and either side waits for `pingTimeout` more."""
     opened = _opened(first)
-    interval, timeout = opened.get("pingInterval"), opened.get("pingTimeout")
-    if _is_time(interval) and _is_time(timeout):
+    interval, timeout = _milliseconds(opened.get("pingInterval")), _milliseconds(opened.get("pingTimeout"))
+    if interval and timeout:
         for side in ("client", "server"):
             yield Patience(
                 side, (interval + timeout) / 1000, "Engine.IO, as its open packet says", is_default=False
             )
 
 
-def _is_time(value: Any) -> bool:
-    return type(value) in (int, float) and 0 < value < 10**9
+def _milliseconds(value: Any) -> float:
+    """A time that can be meant; 0 for anything else."""
+    return float(value) if type(value) in (int, float) and 0 < value < 10**9 else 0.0
 
 
 def _opened(first: bytes) -> dict[str, Any]:
