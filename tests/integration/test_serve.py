@@ -147,8 +147,8 @@ async def test_a_visitor_has_a_timeline_with_keys_and_it_ends_with_the_visit(tmp
         stdout=subprocess.PIPE,
         text=True,
     )
+    assert process.stdout
     try:
-        assert process.stdout
         [ready] = fits("serve", await asyncio.to_thread(process.stdout.readline))
         assert (ready["event"], ready["host"]) == ("listening", LOOPBACK)
         async with aiohttp.ClientSession() as session:
@@ -168,8 +168,7 @@ async def test_a_visitor_has_a_timeline_with_keys_and_it_ends_with_the_visit(tmp
     finally:
         process.kill()
         process.wait()
-        if process.stdout:
-            process.stdout.close()
+        process.stdout.close()
     assert not list(Path(environment["XDG_RUNTIME_DIR"]).rglob("serve-*.token"))
 
 
@@ -182,8 +181,8 @@ async def test_a_killed_server_leaves_no_timeline(tmp_path: Path) -> None:
         stdout=subprocess.PIPE,
         text=True,
     )
+    assert process.stdout
     try:
-        assert process.stdout
         ready = json.loads(await asyncio.to_thread(process.stdout.readline))
         async with (
             aiohttp.ClientSession() as session,
@@ -199,5 +198,4 @@ async def test_a_killed_server_leaves_no_timeline(tmp_path: Path) -> None:
     finally:
         process.kill()
         process.wait()
-        if process.stdout:
-            process.stdout.close()
+        process.stdout.close()
