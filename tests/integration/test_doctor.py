@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.certs import make_certificates
+from tests.support.certs import DAY, NOW, dated_certificate, make_certificates
 from tests.support.doctor_lab import (
     LOOPBACK,
     TIMEOUT_NS,
@@ -573,6 +573,35 @@ def test_a_certificate_is_trusted_by_its_authority_or_with_insecure(tmp_path) ->
     found = examine_server(secure, tls=certificates.server_context(), is_insecure=True)
     assert ids(found)[0] == "WS-TLS-020", [one.facts.error for one in found.answers]
     assert found.judgement.verdict == "degraded"
+
+
+@pytest.mark.parametrize(
+    ("begin", "end", "wanted", "words"),
+    [
+        (-2 * DAY, -DAY, "WS-TLS-010", "has expired"),
+        (DAY, 2 * DAY, "WS-TLS-011", "not valid yet"),
+    ],
+)
+def test_a_certificate_out_of_its_dates_stops_it_before_anything_is_sent(
+    tmp_path, begin, end, wanted, words
+) -> None:
+    chain, key, ca = dated_certificate(tmp_path, "dated", begin=begin, end=end)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(chain, key)
+    asked: list[RawHead] = []
+
+    async def play(head: RawHead, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append(head)
+        await replies(echo)(head, reader, writer)
+
+    found = examine_server(play, tls=context, trusted=(ca,))
+    assert (ids(found), found.judgement.verdict, found.exit_code) == ([wanted], "failing", 1)
+    assert words in found.judgement.headline
+    assert any(str((NOW + end).date()) in line for line in found.judgement.findings[0].evidence)
+    assert asked == []
+    found = examine_server(play, tls=context, is_insecure=True)
+    assert (ids(found)[0], found.judgement.verdict) == ("WS-TLS-020", "degraded")
+    assert asked
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import re
 import signal
 import struct
 import subprocess
@@ -16,6 +17,7 @@ import pytest
 
 from tests.support.doctor_lab import LOOPBACK, examined, http, ids, is_upgrade, pongs, serving, switching
 from tests.support.hops import NGINX_GOOD, apache, caddy, envoy, envoy_program, haproxy, nginx
+from tests.support.terminal import Terminal
 from wsinspect.doctor.examination import Examination
 from wsinspect.doctor.hold import Trial
 from wsinspect.doctor.holder import Watched
@@ -306,6 +308,39 @@ def test_ctrl_c_says_what_is_known_by_then():
     assert code == 130
     assert [one["way"] for one in told["held"]][:2] == ["silent", "pings"]
     assert "WS-DROP-009" in [one["id"] for one in told["findings"]]
+
+
+@pytest.mark.slow
+def test_a_terminal_has_a_bar_that_fills_until_ctrl_c():
+    """80 columns and 24 rows: the bar moves, Ctrl-C takes it away, and what is known by then fits."""
+
+    async def run() -> tuple[int, str]:
+        async with serving(server()) as port:
+            url = f"ws://{LOOPBACK}:{port}/chat"
+            words = [sys.executable, "-m", "wsinspect", "doctor", url, "--idle", "20s"]
+            terminal = Terminal(words, size=(80, 24))
+            try:
+                await asyncio.to_thread(terminal.wait_for, "holding connections")
+                await asyncio.to_thread(terminal.wait_for, "1%")
+                terminal.press(b"\x03")
+                await asyncio.to_thread(terminal.wait_for, "Ruled out")
+            finally:
+                code = await asyncio.to_thread(terminal.end)
+            return code, terminal.drawn()
+
+    code, drawn = asyncio.run(run())
+    assert code == 130
+    percents = [int(one) for one in re.findall(r"(\d+)%", drawn)]
+    assert percents == sorted(percents)
+    assert 0 < percents[-1] < 100
+    bar, _, said = drawn.rpartition("%")
+    assert "holding connections  [" in bar
+    assert "\x1b[K" in said
+    lines = re.sub(r"\x1b\[[0-9;]*[a-zA-Z]", "", said).replace("\r", "").strip("\n").split("\n")
+    assert any(line.startswith("The WebSocket works: ") for line in lines)
+    assert any("limits: " in line for line in lines)
+    assert sum(-(-max(len(line), 1) // 80) for line in lines) <= 24
+    assert all(len(line) <= 80 for line in lines if not line.startswith("  curl "))
 
 
 @pytest.mark.parametrize(

@@ -79,6 +79,11 @@ class Terminal:
                     last = b"".join(data for _, data in self._pieces)[-2000:]
                     raise TimeoutError(f"{text!r} was not drawn; the last bytes: {last!r}")
 
+    def drawn(self) -> str:
+        """All that was drawn so far, control sequences included."""
+        with self._arrived:
+            return b"".join(data for _, data in self._pieces).decode("utf-8", "replace")
+
     def forget(self) -> None:
         """Leave out what was drawn so far: a long run need not be searched again."""
         with self._arrived:

@@ -52,12 +52,14 @@ def filling(label: str, total: int, *, is_wanted: bool = True) -> Iterator[Calla
 
 @contextmanager
 def asking(*, is_wanted: bool = True) -> Iterator[Callable[[str], None]]:
-    """Gives what to call with what is being waited for; it is shown on a terminal, and gone at the end."""
+    """Gives what to call with what is being waited for, "" for nothing; a terminal shows it until the end."""
     if not (is_wanted and sys.stderr.isatty()):
         yield lambda words: None
         return
     try:
-        yield lambda words: click.echo(f"{_CLEAR_LINE}{escape(words)} ...", nl=False, err=True)
+        yield lambda words: click.echo(
+            f"{_CLEAR_LINE}{escape(words)} ..." if words else _CLEAR_LINE, nl=False, err=True
+        )
     finally:
         clear_bar()
 

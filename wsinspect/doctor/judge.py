@@ -19,6 +19,7 @@ from wsinspect.findings.model import MAX_EVIDENCE, Cause, Finding
 from wsinspect.findings.probes import Probe, ProbeFacts, TriedAddress, is_same_answer
 from wsinspect.findings.registry import diagnose_connection, diagnose_probes, ids_of_group, ranked
 from wsinspect.net import Address
+from wsinspect.text import counted
 from wsinspect.units import format_duration
 from wsinspect.wire.opcodes import Opcode
 
@@ -339,7 +340,8 @@ def ruled_out_by_holding(held: Sequence[Held]) -> Iterator[str]:
         return
     least = format_duration(min(one.age_ns for one in open_ones))
     silence = format_duration(max(one.most("any") for one in open_ones))
-    yield f"limits: {len(open_ones)} connections stayed open for {least}, the most silent one for {silence}"
+    count = counted(len(open_ones), "connection")
+    yield f"limits: {count} stayed open for {least}, the longest silence {silence}"
     interval = own_interval_ns(tried)
     if interval is not None:
         yield f"limits: the server speaks by itself every {format_duration(interval)}, which may keep it open"

@@ -336,7 +336,7 @@ def test_no_limit_is_a_lower_bound():
     lines = list(ruled_out_by_holding(trial_of(Server)))
     assert len(lines) == 1
     assert "6 connections stayed open for 1" in lines[0]
-    assert "the most silent one for 2 min" in lines[0]
+    assert "the longest silence 2 min" in lines[0]
     speaking = list(ruled_out_by_holding(trial_of(lambda: Server(speaks=7))))
     assert "every 7 s" in speaking[1]
 
