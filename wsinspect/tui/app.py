@@ -118,6 +118,7 @@ class InspectApp(App[int]):
         self.feed = Feed(path, lambda batch: self._post(self.Grown(batch)))
         self.failure: Exception | None = None
         self.browsers = contextlib.ExitStack()
+        self._has_doctor = False
         self._pages: dict[str, Page] = {"main": self.main}
         self._leaving = Leaving(self.workspace, lambda: self.exit(0), self.set_timer, self.push_screen)
 
@@ -174,16 +175,21 @@ class InspectApp(App[int]):
 
     def warm_up(self) -> None:
         """From another thread: load what keys will need, neither before the first paint nor at a key."""
-        import wsinspect.doctor.examination
         import wsinspect.faults.presets
         import wsinspect.faults.scenario
         import wsinspect.tui.dialogs.by_hand
         import wsinspect.tui.dialogs.columns
-        import wsinspect.tui.dialogs.configuration
         import wsinspect.tui.dialogs.export
         import wsinspect.tui.dialogs.rule
         import wsinspect.tui.screens.sandwich
         import wsinspect.tui.screens.statistics  # noqa: F401
+
+    @staticmethod
+    def warm_up_doctor() -> None:
+        """Likewise what a finding needs, and P: with its readers a quarter of the program's memory."""
+        import wsinspect.doctor.examination
+        import wsinspect.tui.dialogs.configuration
+        import wsinspect.tui.dialogs.doctor  # noqa: F401
 
     def said(self) -> None:
         """There is another sentence for the bottom line."""
@@ -221,6 +227,9 @@ class InspectApp(App[int]):
         model.take(message.batch)
         self.feed.taken()
         self.main.taken(message.batch, is_first=is_first)
+        if model.findings and not self._has_doctor:
+            self._has_doctor = True
+            self.run_worker(self.warm_up_doctor, thread=True)
 
     def _paint(self) -> None:
         """Twenty times a second: rows for what has come, and whatever shows it."""
@@ -550,8 +559,13 @@ class InspectApp(App[int]):
 
         self.workspace.ask(requests.reset(), done)
 
+    @work(thread=True, exclusive=True, group="doctor")
     def action_doctor(self) -> None:
         """Ask the connection's server itself."""
+        self.warm_up_doctor()
+        self.deliver(self._ask_doctor)
+
+    def _ask_doctor(self) -> None:
         from wsinspect.doctor.recorded import asked_again
         from wsinspect.tui.dialogs.doctor import DoctorScreen
 
