@@ -73,7 +73,7 @@ def test_what_the_origin_offers_is_offered_and_a_socket_is_recorded(tmp_path, ce
         ("s2c", b"world"),
     ]
     ((streams,),) = rows(run, "SELECT detail FROM event WHERE kind = 'h2_streams'")
-    assert json.loads(streams) == {"client": mine, "server": theirs}
+    assert json.loads(streams) == {"client": mine, "server": theirs, "allowed": True}
     assert findings(run) == []
 
 

@@ -1,9 +1,10 @@
 // A page and WebSockets over HTTP/2 (RFC 8441) by Node's own http2 module, and frames by hand.
-// Usage: http2_server.mjs CERT KEY [off]   Says {"port"}; paths: /echo, /byclient, /403, /die, /reset, /goaway.
+// Usage: http2_server.mjs CERT KEY [on|off [426]]   Says {"port"}; paths: /echo, /byclient, /403, /die, /reset,
+// /goaway. An upgrade over HTTP/1.1 gets no answer, or 426.
 import { readFileSync } from "node:fs";
 import { createSecureServer, constants } from "node:http2";
 
-const [cert, key, mode] = process.argv.slice(2);
+const [cert, key, mode, upgrades] = process.argv.slice(2);
 const server = createSecureServer({
   cert: readFileSync(cert),
   key: readFileSync(key),
@@ -51,5 +52,11 @@ server.on("stream", (stream, headers) => {
     }
   });
 });
+if (upgrades) {
+  server.on("upgrade", (_, socket) => {
+    socket.on("error", () => {});
+    socket.end("HTTP/1.1 426 Upgrade Required\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+  });
+}
 server.listen(0, "127.0.0.1", () => console.log(JSON.stringify({ port: server.address().port })));
 process.stdin.on("close", () => process.exit(0)).resume();

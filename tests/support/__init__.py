@@ -20,6 +20,7 @@ Peers
     socket_echo     an echo server on plain sockets
     small_servers   an echo of `websockets`, a server that never answers, pages over HTTP, a free port
     h2_client       HTTP/2 over TLS                h2_peers, h2_lab    both ends of it, by hand
+    h2_servers      HTTP/2 by servers and hops: who carries WebSockets over it
     h1_peers        HTTP/1.1 opposite to them
     talk_server, page_server, named_sites      pages with WebSockets
     ticking         a server that ticks, and its client

@@ -48,7 +48,14 @@ class Hop:
         self._log = log
 
     @classmethod
-    def start(cls, command: Sequence[str], port: int, folder: Path, timeout: float = 15.0) -> Hop:
+    def start(
+        cls,
+        command: Sequence[str],
+        port: int,
+        folder: Path,
+        timeout: float = 15.0,
+        environment: Mapping[str, str] | None = None,
+    ) -> Hop:
         log = folder / "hop.log"
         program = shutil.which(command[0], path=_PATH)
         assert program is not None, f"{command[0]} is missing: make test-deps"
@@ -64,6 +71,7 @@ class Hop:
                     "HOME": str(folder),
                     "XDG_CONFIG_HOME": str(folder),
                     "XDG_DATA_HOME": str(folder),
+                    **(environment or {}),
                 },
             )
         hop = cls(process, port, log)
@@ -232,8 +240,9 @@ def envoy(
     clusters: Mapping[str, int],
     *,
     manager: Mapping[str, Any] | None = None,
-    tls: Mapping[str, Path] | None = None,
+    tls: Mapping[str, Path | None] | None = None,
     cluster: Mapping[str, Any] | None = None,
+    listener: Mapping[str, Any] | None = None,
 ) -> Hop:
     """An Envoy with one listener.
 
@@ -241,8 +250,10 @@ def envoy(
         routes: of its one virtual host.
         clusters: ports of this machine by name.
         manager: more of the HTTP connection manager.
-        tls: clusters that are spoken to by TLS, each with the CA that its certificate has to be from.
+        tls: clusters that are spoken to by TLS, each with the CA that its certificate has to be from; None
+            for any certificate.
         cluster: more of each cluster.
+        listener: the TLS context of the listener (`DownstreamTlsContext`); None for plain TCP.
     """
     port = free_port()
     folder.mkdir(parents=True, exist_ok=True)
@@ -264,14 +275,13 @@ def envoy(
         **({"upgrade_configs": [{"upgrade_type": "websocket"}]} if manager is None else manager),
     }
 
-    def secure(authority: Path) -> dict[str, Any]:
-        return {
-            "name": "envoy.transport_sockets.tls",
-            "typed_config": {
-                "@type": f"{api}.transport_sockets.tls.v3.UpstreamTlsContext",
-                "common_tls_context": {"validation_context": {"trusted_ca": {"filename": str(authority)}}},
-            },
-        }
+    def transport(kind: str, context: Mapping[str, Any]) -> dict[str, Any]:
+        config = {"@type": f"{api}.transport_sockets.tls.v3.{kind}", "common_tls_context": context}
+        return {"transport_socket": {"name": "envoy.transport_sockets.tls", "typed_config": config}}
+
+    def secure(authority: Path | None) -> dict[str, Any]:
+        trusted = {"validation_context": {"trusted_ca": {"filename": str(authority)}}} if authority else {}
+        return transport("UpstreamTlsContext", trusted)
 
     config = folder / "envoy.json"
     config.write_text(
@@ -288,7 +298,8 @@ def envoy(
                                             "name": "envoy.filters.network.http_connection_manager",
                                             "typed_config": connection_manager,
                                         }
-                                    ]
+                                    ],
+                                    **(transport("DownstreamTlsContext", listener) if listener else {}),
                                 }
                             ],
                         }
@@ -301,7 +312,7 @@ def envoy(
                                 "cluster_name": name,
                                 "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address(number)}}]}],
                             },
-                            **({"transport_socket": secure(tls[name])} if tls and name in tls else {}),
+                            **(secure(tls[name]) if tls and name in tls else {}),
                             **(cluster or {}),
                         }
                         for name, number in clusters.items()

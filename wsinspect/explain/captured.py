@@ -78,7 +78,7 @@ def _agreed(one: Connection, places: Places, situation: Situation) -> Sequence[s
     if "status" in agreed or "close code" in agreed or not agreed:
         return agreed
     # A host or path alone does not show it: the connection has to have failed.
-    failed = one.status != 101 or (one.js_code not in (None, 1000, 1005) and one.closed_ns is not None)
+    failed = one.open_ns is None or (one.js_code not in (None, 1000, 1005) and one.closed_ns is not None)
     return agreed if failed else ()
 
 

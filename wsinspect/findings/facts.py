@@ -18,7 +18,7 @@ from wsinspect.findings.excuses import ActedFault
 from wsinspect.findings.lag import Lag
 from wsinspect.findings.software import Mark, recognise
 from wsinspect.handshake.heads import RawHead
-from wsinspect.handshake.negotiation import Negotiation, negotiate
+from wsinspect.handshake.negotiation import Negotiation, negotiate, opens
 from wsinspect.net import host_of
 from wsinspect.wire.opcodes import Direction
 
@@ -228,6 +228,14 @@ class ConnectionFacts:
     evicted_frames: int = 0
     others: tuple[Other, ...] = ()
     lags: tuple[Lag, ...] = ()
+
+    @property
+    def is_accepted(self) -> bool:
+        """Whether the answer opens the WebSocket: a 101, or over HTTP/2 any 2xx (RFC 8441 section 5)."""
+        answer = self.response_in
+        return self.status == 101 or (
+            answer is not None and opens(self.request_out or self.request_in, answer)
+        )
 
     @property
     def has_gap(self) -> bool:

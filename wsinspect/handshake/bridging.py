@@ -167,7 +167,14 @@ def _as_switch(head: RawHead, other: RawHead) -> RawHead:
 
 
 def _rebuilt(line: bytes, head: RawHead, made: Fields, change: Callable[[Fields], Fields]) -> RawHead:
-    own = change([(one.name, one.value) for one in head.fields if one.name[:1] not in (b"", b":")])
+    replaced = {name.lower() for name, _ in made}
+    own = change(
+        [
+            (one.name, one.value)
+            for one in head.fields
+            if one.name[:1] not in (b"", b":") and one.key not in replaced
+        ]
+    )
     lines = [line, *(name + b": " + value for name, value in (*made, *own)), b"", b""]
     return RawHead.parse(b"\r\n".join(lines))
 

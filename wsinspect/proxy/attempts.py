@@ -42,6 +42,8 @@ BODY_BYTES = 64 * 1024
 REQUEST_IN, REQUEST_OUT, RESPONSE_IN, RESPONSE_OUT, INFORMATIONAL = range(5)
 
 _METADATA = "wsinspect_attempt"
+#: The error of a stream whose RST_STREAM was passed on: nobody was answered by this proxy.
+_RESET = "server reset the stream"
 
 
 class Sink(Protocol):
@@ -177,6 +179,29 @@ def _tunnels(flow: http.HTTPFlow) -> tuple[Tunnel | None, Tunnel | None]:
     request = wire_head(flow.request)
     response = wire_head(flow.response) if flow.response else None
     return request.tunnel if request else None, response.tunnel if response else None
+
+
+def _streams(flow: http.HTTPFlow) -> events.H2Streams | None:
+    """The streams as an event; None where both sides speak HTTP/1.1."""
+    client, server = _tunnels(flow)
+    head = wire_head(flow.request)
+    if server is None and client is not None:
+        server = client.peer  # the request was sent, and has no response
+    if client is None and server is None:
+        return None
+    return events.H2Streams(
+        client=client.id if client else None,
+        server=server.id if server else None,
+        allowed=head.was_allowed if head else None,
+    )
+
+
+def _other_connect(flow: http.HTTPFlow) -> str | None:
+    """What a CONNECT of HTTP/2 asks for instead of a WebSocket: "" if plain, None for other requests."""
+    head = wire_head(flow.request)
+    if head is None or head.protocol is None or head.protocol == b"websocket":
+        return None
+    return head.protocol.decode("ascii", "backslashreplace")[:60]
 
 
 def _end_stream(context: Context, flow: http.HTTPFlow) -> None:
@@ -350,6 +375,9 @@ class AttemptLog:
         attempt = attempt_of(flow)
         assert flow.response
         is_upgrade = flow.response.status_code == 101
+        if (protocol := _other_connect(flow)) is not None:
+            status = "it was opened" if is_upgrade else f"the answer was {flow.response.status_code}"
+            self.connections.passed_connect(flow, protocol, status)
         if not is_upgrade:
             flow.response.stream = attempt.keep_body if attempt else True
         if attempt and attempt.is_answered_by_fault:
@@ -357,10 +385,8 @@ class AttemptLog:
         elif attempt:
             attempt.watch_response(flow.response)
             attempt.event(self._server_event(flow.server_conn))
-            client, server = _tunnels(flow)
-            if client is not None or server is not None:
-                numbers = [tunnel.id if tunnel else None for tunnel in (client, server)]
-                attempt.event(events.H2Streams(client=numbers[0], server=numbers[1]))
+            if (streams := _streams(flow)) is not None:
+                attempt.event(streams)
             if not is_upgrade:
                 attempt.event(events.Refused(status=flow.response.status_code))
 
@@ -383,12 +409,16 @@ class AttemptLog:
             where = "client"
             error = f"client ended the connection before the server answered ({how})"
         if attempt is None:
-            if where != "client" and flow.response is None:
+            if flow.response is None and (protocol := _other_connect(flow)) is not None:
+                self.connections.passed_connect(flow, protocol, error)
+            elif where != "client" and flow.response is None and not error.startswith(_RESET):
                 self.connections.request_failed(flow, where, error, self._server_event(server))
             return
         if attempt.number not in self.open:
             return
         attempt.event(self._server_event(server))
+        if flow.response is None and (streams := _streams(flow)) is not None:
+            attempt.event(streams)
         attempt.event(events.Failed(where=where, error=error, status=_answered(where)))
         attempt.write_body()
         attempt.closed()

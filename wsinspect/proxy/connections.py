@@ -3,15 +3,17 @@
 - `tls_failed`: a client's TLS handshake with this proxy failed;
 - `client_left`: a client connected and left without sending a byte (a browser's check of the address space,
   or a connection that it opened in advance);
-- `passed_unread`: a tunnel is passed on as raw TCP, so that a WebSocket in it is not recorded;
+- `passed_unread`: a tunnel is passed on as it is, so that a WebSocket in it is not recorded;
 - `request_failed`: a request that is not an opening handshake got a 502 of this proxy's own, with the reason;
 - `alpn`: a side offered HTTP/2 and the other one answered with something else;
 - `h2_settings`: a server's SETTINGS, and what this proxy announced to the client in their place;
 - `alt_svc`: a response offers HTTP/3, and whether this proxy took the offer away;
-- `h2_connect_refused`: an extended CONNECT of a client, which this proxy does not carry.
+- `h2_connect_refused`: an extended CONNECT of a client, which this proxy does not carry;
+- `h2_error`: a connection without WebSockets was ended because its peer broke HTTP/2;
+- `h2_flood`: a peer sent very many frames that cost whoever has to answer them.
 
-The last three are written once for the same facts, those in the middle at most `MAX_ALIKE` times: a flood of
-the same is one fact, and every event is a line for the user.
+Those about SETTINGS, HTTP/3, refusals and floods are written once for the same facts, failures at most
+`MAX_ALIKE` times: a flood of the same is one fact, and every event is a line for the user.
 """
 
 from __future__ import annotations
@@ -158,6 +160,49 @@ class ConnectionEvents:
             origin=head.get("origin"),
         )
         self._report(event, (event.KIND, event.tap, event.protocol, event.authority, event.path))
+
+    def withdrew_connect(self, context: Context) -> None:
+        event = events.H2Settings(
+            tap=self._tap(context.client),
+            server=facts.address(context.server.address),
+            server_enable_connect=False,
+            client_alpn=_text(context.client.alpn),
+            withdrawn=True,
+        )
+        self._report(event, (event,))
+
+    def broke_http2(self, context: Context, side: str, error: str) -> None:
+        event = events.H2Error(
+            tap=self._tap(context.client),
+            side=side,
+            client=facts.address(context.client.peername),
+            server=facts.address(context.server.address),
+            error=error[:500],
+        )
+        self._report(event, (event.KIND, event.tap, side, event.server), MAX_ALIKE)
+
+    def flooded(self, context: Context, side: str, frame: str, count: int) -> None:
+        event = events.H2Flood(
+            tap=self._tap(context.client),
+            side=side,
+            client=facts.address(context.client.peername),
+            server=facts.address(context.server.address),
+            frame=frame,
+            count=count,
+        )
+        self._report(event, (event.KIND, event.tap, side, event.client, event.server, frame))
+
+    def passed_connect(self, flow: http.HTTPFlow, protocol: str, answer: str) -> None:
+        """A CONNECT over HTTP/2 that asks for no WebSocket; `answer` is what the server said to it."""
+        asked = f"a CONNECT with :protocol {protocol}" if protocol else "a CONNECT"
+        event = events.PassedUnread(
+            tap=self._tap(flow.client_conn),
+            client=facts.address(flow.client_conn.peername),
+            server=facts.address(flow.server_conn.address),
+            sni=flow.client_conn.sni,
+            reason=f"{asked} over HTTP/2, {answer}",
+        )
+        self._report(event, (event.KIND, event.tap, event.server, event.reason), MAX_ALIKE)
 
     def alt_svc(self, flow: http.HTTPFlow, value: str, *, is_stripped: bool) -> None:
         """A response offers HTTP/3."""

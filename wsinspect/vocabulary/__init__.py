@@ -110,6 +110,8 @@ class EventKind(StrEnum):
     HELD = "held"
     HTTP = "http"
     H2_CONNECT_REFUSED = "h2_connect_refused"
+    H2_ERROR = "h2_error"
+    H2_FLOOD = "h2_flood"
     H2_SETTINGS = "h2_settings"
     H2_STREAMS = "h2_streams"
     IMPORTED = "imported"

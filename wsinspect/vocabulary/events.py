@@ -201,11 +201,16 @@ class TransportEnded(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class H2Streams(Event):
-    """The numbers of the HTTP/2 streams that carry it (RFC 8441); None for a side that speaks HTTP/1.1."""
+    """The numbers of the HTTP/2 streams that carry it (RFC 8441); None for a side that speaks HTTP/1.1.
+
+    Attributes:
+        allowed: whether the server's SETTINGS allowed the extended CONNECT of a client that sent one.
+    """
 
     KIND = EventKind.H2_STREAMS
     client: int | None = None
     server: int | None = None
+    allowed: bool | None = _if_set()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -489,7 +494,9 @@ class AltSvc(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class H2Settings(Event):
-    """Whether a server's SETTINGS allow an extended CONNECT, and what the client was sent in their place."""
+    """Whether a server's SETTINGS allow an extended CONNECT, and what the client was sent in their place;
+    `withdrawn` where they did before, on the same connection.
+    """
 
     KIND = EventKind.H2_SETTINGS
     tap: str | None = None
@@ -497,6 +504,32 @@ class H2Settings(Event):
     server_enable_connect: bool = False
     client_enable_connect: bool = False
     client_alpn: str | None = None
+    withdrawn: bool | None = _if_set()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class H2Error(Event):
+    """A connection without WebSockets was ended because its peer (`side`) broke HTTP/2: `error` says how."""
+
+    KIND = EventKind.H2_ERROR
+    tap: str | None = None
+    side: str | None = None
+    client: str | None = None
+    server: str | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class H2Flood(Event):
+    """A peer (`side`) sent `count` frames of one kind within a second, each of which has to be answered."""
+
+    KIND = EventKind.H2_FLOOD
+    tap: str | None = None
+    side: str | None = None
+    client: str | None = None
+    server: str | None = None
+    frame: str | None = None
+    count: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,6 +25,11 @@ START = 1_767_225_600_000_000_000
 SECOND = 10**9
 MS_NS = 1_000_000
 OPEN = START + SECOND // 100
+#: The same handshake over HTTP/2 (RFC 8441 section 5).
+CONNECT = (
+    b":method: CONNECT\r\n:protocol: websocket\r\n:scheme: https\r\n:path: /chat\r\n"
+    b":authority: example.org\r\norigin: https://example.org\r\nsec-websocket-version: 13\r\n\r\n"
+)
 
 
 def request(

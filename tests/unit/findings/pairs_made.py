@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from tests.unit.findings.facts_made import (
+    CONNECT,
     HELLO,
     OPEN,
     SECOND,
@@ -83,6 +84,14 @@ PAIRS: dict[str, tuple[list[PairFacts], list[PairFacts]]] = {
     "WS-HS-103": (
         [pair(refused("403 Forbidden"), None)],
         [pair(ended(), None), GOOD, pair(failed("client disconnected", "client"), None)],
+    ),
+    "WS-H2-101": (
+        [at_origin("400 Bad Request", request(without=("Sec-WebSocket-Key",)), sent=CONNECT)],
+        [
+            at_origin("400 Bad Request", request(), sent=CONNECT),
+            at_origin("400 Bad Request", request(without=("Sec-WebSocket-Key",))),
+            GOOD,
+        ],
     ),
     "WS-HS-104": (
         [

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from tests.unit.findings.facts_made import (
+    CONNECT,
     HELLO,
     OPEN,
     START,
@@ -22,8 +23,26 @@ from tests.unit.findings.facts_made import (
     summary,
     switching,
 )
-from wsinspect.findings.facts import S2C, OpaqueFact
+from wsinspect.findings.facts import S2C, ConnectionFacts, EndFact, OpaqueFact
 from wsinspect.wire import violations as v
+
+_RESET = "server reset the stream (PROTOCOL_ERROR)"
+
+
+def _over_http2(facts: ConnectionFacts, allowed: bool | None) -> ConnectionFacts:
+    events = () if allowed is None else (("h2_streams", {"client": 1, "server": 1, "allowed": allowed}),)
+    return replace(
+        facts, http_version="HTTP/2.0", raw_request_in=CONNECT, raw_request_out=CONNECT, events=events
+    )
+
+
+def _connect(status: str, body: bytes = b"", *, allowed: bool | None = None) -> ConnectionFacts:
+    return _over_http2(refused(status, body), allowed)
+
+
+def _no_answer(error: str, where: str = "response", *, allowed: bool | None = None) -> ConnectionFacts:
+    return _over_http2(failed(error, where), allowed)
+
 
 H1_SERVER = {"tap": "main", "side": "server", "name": "h:443", "offered": ["h2"], "answered": "http/1.1"}
 
@@ -363,6 +382,66 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
     "WS-H2-001": (
         [replace(refused("502 Bad Gateway"), http_version="HTTP/2.0", raw_request_in=None)],
         [refused("502 Bad Gateway"), replace(refused("502 Bad Gateway"), http_version="HTTP/2.0")],
+    ),
+    "WS-H2-007": (
+        [_connect("400 Bad Request", allowed=False), _no_answer(_RESET, allowed=False)],
+        [
+            _connect("400 Bad Request", allowed=True),
+            _connect("400 Bad Request"),
+            # It gave up, whatever the answer would have been.
+            _no_answer("client ended the connection before the server answered", "client", allowed=False),
+        ],
+    ),
+    "WS-H2-008": (
+        [_connect("400 Bad Request", b"missing Sec-WebSocket-Key header", allowed=True)],
+        [
+            _connect("400 Bad Request", b"missing token", allowed=True),
+            # Over HTTP/1.1 it is WS-HS-044.
+            refused("400 Bad Request", b"missing Sec-WebSocket-Key header"),
+        ],
+    ),
+    "WS-H2-009": (
+        [_no_answer("server reset the stream (HTTP_1_1_REQUIRED)", allowed=True)],
+        [_no_answer("server reset the stream (REFUSED_STREAM)", allowed=True)],
+    ),
+    "WS-H2-010": (
+        [
+            cut(how="rst", ends=(EndFact("server", "rst", OPEN, "RST_STREAM INTERNAL_ERROR"),)),
+            cut(how="rst", ends=(EndFact("server", "rst", OPEN, "RST_STREAM FLOW_CONTROL_ERROR"),)),
+            cut(ends=(EndFact("server", "fin", OPEN, "GOAWAY ENHANCE_YOUR_CALM"),)),
+            cut(by="client", ends=(EndFact("client", "fin", OPEN, "HTTP/2 protocol error: bad frame"),)),
+        ],
+        [
+            cut(how="rst", ends=(EndFact("server", "rst", OPEN, "RST_STREAM CANCEL"),)),
+            cut(ends=(EndFact("server", "fin", OPEN, "GOAWAY NO_ERROR"),)),
+            cut(ends=(EndFact("server", "fin", OPEN, "END_STREAM"),)),
+            ended(ends=(EndFact("server", "rst", OPEN, "RST_STREAM INTERNAL_ERROR"),)),
+        ],
+    ),
+    "WS-H2-011": (
+        [
+            capture(events=(("h2_error", {"side": "client", "client": "c", "error": "HTTP/2 x"}),)),
+            capture(events=(("h2_error", {"side": "server", "server": "s", "error": "HTTP/2 x"}),) * 2),
+        ],
+        [capture()],
+    ),
+    "WS-H2-012": (
+        [capture(events=(("h2_settings", {"server": "s", "withdrawn": True}),))],
+        [capture(events=(("h2_settings", {"server": "s", "server_enable_connect": False}),))],
+    ),
+    "WS-H2-013": (
+        [capture(events=(("h2_flood", {"side": "client", "client": "c", "frame": "PING", "count": 1000}),))],
+        [capture()],
+    ),
+    "WS-H2-014": (
+        [
+            capture(
+                events=(
+                    ("passed_unread", {"reason": "a CONNECT with :protocol x over HTTP/2, it was opened"}),
+                )
+            )
+        ],
+        [capture(events=(("passed_unread", {"reason": "it is not HTTP"}),))],
     ),
     "WS-H2-005": (
         [replace(refused("400 Bad Request"), http_version="HTTP/2.0")],

@@ -40,6 +40,10 @@ _SHORT_WAIT_NS: Final = 2 * SECOND_NS
 _NOT_REACHED: Final = (407, 429, 502, 503, 504)
 
 
+#: Words of servers that miss the key of RFC 6455 section 4.2.1.
+SAYS_KEY: Final = re.compile(rb"sec-websocket-key|(missing|invalid|no) websocket key|challenge key")
+
+
 def has_failed(facts: ConnectionFacts) -> bool:
     """Whether the attempt ended without a 101."""
     return facts.state in ("refused", "failed") and not facts.was_open

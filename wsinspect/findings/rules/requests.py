@@ -26,6 +26,7 @@ from wsinspect.findings.facts import ConnectionFacts
 from wsinspect.findings.model import Found
 from wsinspect.findings.registry import Rules
 from wsinspect.findings.rules.handshake import (
+    SAYS_KEY,
     asked_correctly,
     has_failed,
     has_reached_server,
@@ -53,7 +54,6 @@ _SAYS_VERSION: Final = re.compile(
     rb"|(?<!http )version[^.<>\n]{0,30}(not supported|unsupported|must be|is required|missing|invalid"
     rb"|not found)",
 )
-_SAYS_KEY: Final = re.compile(rb"sec-websocket-key|(missing|invalid|no) websocket key|challenge key")
 _SAYS_SUBPROTOCOL: Final = re.compile(rb"\bsub-?protocols?\b|sec-websocket-protocol")
 _SAYS_EXTENSION: Final = re.compile(
     rb"sec-websocket-extensions|(invalid|unacceptable|unsupported) extension",
@@ -204,6 +204,7 @@ def bad_key(facts: ConnectionFacts) -> Iterator[Found]:
     if (
         not has_failed(facts)
         or head is None
+        or head.is_extended_connect  # which has none (RFC 8441 section 5)
         or facts.status in (None, 401, 403, 404, *(407, 429, 502, 503, 504))
     ):
         return
@@ -230,7 +231,7 @@ def bad_key(facts: ConnectionFacts) -> Iterator[Found]:
     group="attempt",
 )
 def lost_key(facts: ConnectionFacts) -> Iterator[Found]:
-    if is_refused(facts) and asked_correctly(facts) and _says(facts, _SAYS_KEY):
+    if is_refused(facts) and asked_correctly(facts) and _says(facts, SAYS_KEY):
         marks = answer_marks(facts)
         yield Found(
             evidence=(*_answer(facts), "sent: one valid Sec-WebSocket-Key", *marks_lines(marks)),

@@ -198,7 +198,7 @@ def speaks_http10(pair: PairFacts) -> Iterator[Found]:
 )
 def swallows_101(pair: PairFacts) -> Iterator[Found]:
     origin = pair.origin
-    if origin is None or origin.status != 101 or not has_failed(pair.edge) or has_left(pair.edge):
+    if origin is None or not origin.is_accepted or not has_failed(pair.edge) or has_left(pair.edge):
         return
     # A 101 that no client may take is the server's fault; one that came too late is WS-HS-108.
     if origin.negotiation.problems or pair.is_answered_early:
@@ -250,6 +250,38 @@ def strips_101(pair: PairFacts) -> Iterator[Found]:
 
 
 @rules(
+    "WS-H2-101",
+    "error",
+    "hop",
+    "The hop puts a WebSocket over HTTP/2 into HTTP/1.1 without Sec-WebSocket-Key",
+    meaning="Over HTTP/2 there is no key (RFC 8441 section 5), and over HTTP/1.1 there has to be one: whoever"
+    " translates makes it. This hop does not, and the server refused the request.",
+    js=JS_FAILED,
+    topic="h2-key",
+    rows="H7 H10",
+    group="attempt",
+    scope="pair",
+)
+def translates_without_key(pair: PairFacts) -> Iterator[Found]:
+    sent, came = pair.edge.request_out, pair.origin.request_in if pair.origin else None
+    if sent is None or came is None or not has_failed(pair.edge):
+        return
+    if sent.is_extended_connect and not came.is_http2 and came.get("sec-websocket-key") is None:
+        assert pair.origin is not None
+        yield Found(
+            evidence=(
+                "before the hop: extended CONNECT with :protocol websocket",
+                f"behind it: {came.start_line.decode('latin-1')[:120]}, with no Sec-WebSocket-Key",
+                answered_behind(pair),
+                *body_line(pair.origin),
+            ),
+            hop=hop_of(pair),
+            software=software_of(pair),
+            covers=covered_by(pair, "attempt"),
+        )
+
+
+@rules(
     "WS-HS-104",
     "error",
     "hop",
@@ -269,7 +301,7 @@ def changes_fields(pair: PairFacts) -> Iterator[Found]:
     extensions: tuple[str, ...] = ()
     if has_failed(pair.edge):
         lines = _lines(_blamed(pair, "sec"))
-    elif pair.edge.status == 101:
+    elif pair.edge.is_accepted:
         lines = _broken_101(pair, pair.origin)
         extensions = _other_extensions(pair, pair.origin)
     if extensions and not lines:
@@ -332,7 +364,7 @@ def _other_extensions(pair: PairFacts, origin: ConnectionFacts) -> tuple[str, ..
     is_same = {(one.name, frozenset(one.params)) for one in behind} == {
         (one.name, frozenset(one.params)) for one in before
     }
-    if pair.joined_by != "key" or origin.status != 101 or is_same:
+    if pair.joined_by != "key" or not origin.is_accepted or is_same:
         return ()
     return (
         f"the server accepted: {', '.join(map(str, behind)) or 'nothing'}",

@@ -11,7 +11,7 @@ from wsinspect.findings.facts import CaptureFacts, ConnectionFacts
 from wsinspect.findings.model import Found
 from wsinspect.findings.registry import Rules
 from wsinspect.findings.rules.handshake import is_refused
-from wsinspect.findings.rules.http2 import events_of
+from wsinspect.findings.rules.http2 import OTHER_CONNECT, events_of
 from wsinspect.handshake.heads import RawHead
 from wsinspect.vocabulary.rules import rule_words
 
@@ -234,7 +234,7 @@ def passed_unread(facts: CaptureFacts) -> Iterator[Found]:
     first: dict[tuple[str, str], str] = {}
     for one in events_of(facts, "passed_unread"):
         reason = str(one.get("reason"))
-        if not reason.startswith(_WANTED):
+        if not reason.startswith((*_WANTED, OTHER_CONNECT)):
             key = str(one.get("server") or one.get("sni")), reason
             found[key] += 1
             first.setdefault(key, str(one.get("first") or ""))

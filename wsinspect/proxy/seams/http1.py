@@ -112,6 +112,8 @@ class WireHead:
         protocol: what an extended CONNECT asks for (RFC 8441 section 4), as `:protocol` names it.
         may_bridge: a server of HTTP/1.1 may answer it, though it came over HTTP/2.
         opposite: the server's HTTP/2 stream for a handshake that came over HTTP/1.1.
+        was_allowed: whether the server's SETTINGS allowed an extended CONNECT when this one left; None before
+            they came.
     """
 
     raw: bytes
@@ -131,6 +133,7 @@ class WireHead:
     protocol: bytes | None = None
     may_bridge: bool = False
     opposite: Tunnel | None = None
+    was_allowed: bool | None = None
 
 
 @dataclass

@@ -89,6 +89,7 @@ class MirroringClient(Relaying, Http2Client):
         self.h2_conn.local_settings.enable_push = 0
         self.h2_conn.local_settings.acknowledge()
         self._has_reported = False
+        self._has_allowed = False
         #: Set once the server's SETTINGS have come, or will not.
         self.settled = asyncio.Event()
         self._forgotten: tuple[int, int] = (0, 0)
@@ -152,6 +153,7 @@ class MirroringClient(Relaying, Http2Client):
         if head.tunnel is not None:
             tunnel = Tunnel(self, event.stream_id, self.wire.outbox)
             tunnel.peer, head.tunnel.peer = head.tunnel, tunnel
+            head.was_allowed = self.allows_connect if self.settled.is_set() else None
             self.tunnels[event.stream_id] = tunnel
         self.h2_conn.send_headers(
             event.stream_id, fields, end_stream=event.end_stream and head.tunnel is None
@@ -222,6 +224,9 @@ class MirroringClient(Relaying, Http2Client):
         remote = self.h2_conn.remote_settings
         enabled = remote.get(ENABLE_CONNECT, 0)
         is_passed_on = current.mode != "off" and self._has_h2_client
+        if self._has_allowed and not enabled:
+            current.observer.withdrew_connect(self.context)
+        self._has_allowed = bool(enabled)
         if not self._has_reported:
             self._has_reported = True
             is_used = is_passed_on or current.mode == "bridge"

@@ -342,6 +342,15 @@ class MirroringServer(Relaying, Http2Server):
 
     # Ends
 
+    def close_connection(self, msg: str) -> Commands:
+        how = self.wire.end_of(self.wire.carrier(self.context, self.conn))
+        unanswered, self._unanswered = list(self._unanswered.values()), {}
+        for head in unanswered:
+            if head.ended and not msg.startswith("HTTP/2"):
+                # The client gave up, whatever its streams waited for.
+                head.ended(how, str(self.goaway) if self.goaway else None)
+        yield from super().close_connection(msg)
+
     def pass_goaway(self, frame: GoAway) -> Commands:
         server = self.http_layer.connections.get(self.context.server)
         if server is not None and self.context.server.alpn == b"h2":

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from abc import abstractmethod
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, Protocol
@@ -13,6 +15,9 @@ from h2.events import (
     DataReceived,
     Event,
     InformationalResponseReceived,
+    PingReceived,
+    PriorityUpdated,
+    RemoteSettingsChanged,
     ResponseReceived,
     StreamEnded,
     StreamReset,
@@ -61,6 +66,15 @@ class Observer(Protocol):
     def refused_connect(self, context: Context, head: dict[str, str]) -> None:
         """An extended CONNECT of a client was refused; `head` has its pseudo-header fields and `origin`."""
 
+    def withdrew_connect(self, context: Context) -> None:
+        """A server's SETTINGS allow extended CONNECT no longer (RFC 8441 section 3 forbids that)."""
+
+    def broke_http2(self, context: Context, side: str, error: str) -> None:
+        """A connection without WebSockets was ended, for its peer (`side`: client or server) broke HTTP/2."""
+
+    def flooded(self, context: Context, side: str, frame: str, count: int) -> None:
+        """A peer sent so many frames of one kind within a second."""
+
 
 class _Nobody:
     def alt_svc_frame(self, context: Context, origin: str, value: str, *, is_stripped: bool) -> None:
@@ -70,6 +84,15 @@ class _Nobody:
         return
 
     def refused_connect(self, context: Context, head: dict[str, str]) -> None:
+        return
+
+    def withdrew_connect(self, context: Context) -> None:
+        return
+
+    def broke_http2(self, context: Context, side: str, error: str) -> None:
+        return
+
+    def flooded(self, context: Context, side: str, frame: str, count: int) -> None:
         return
 
 
@@ -119,6 +142,15 @@ class ServerGone(HttpEvent):
 
 
 BETWEEN: Final = (ServerSettings, PassGoAway, PassInformational, PassAltSvc, ServerGone)
+#: Frames that cost whoever answers them more than whoever sends them (CVE-2019-9512 and its like,
+#: CVE-2023-44487): so many within a second are a flood.
+_COSTLY: Final[dict[type[Event], str]] = {
+    PingReceived: "PING",
+    RemoteSettingsChanged: "SETTINGS",
+    StreamReset: "RST_STREAM",
+    PriorityUpdated: "PRIORITY",
+}
+_FLOOD: Final = 1000
 #: How often to look whether a slow receiver has taken what waits for it.
 _LOOK_SECONDS: Final = 0.005
 
@@ -200,6 +232,8 @@ class Relaying(Http2Connection):
         self._owed: dict[int, int] = {}
         self._is_looking = False
         self._write: Any = None
+        self._costly: Counter[str] = Counter()
+        self._counted_since = 0.0
 
     @property
     def tunnels(self) -> dict[int, Tunnel]:
@@ -262,6 +296,8 @@ class Relaying(Http2Connection):
                 self.h2_conn.acknowledge_received_data(event.run.size, event.stream_id)
             return False
         tunnel = self.tunnels.get(getattr(event, "stream_id", None) or 0)
+        if (costly := _COSTLY.get(type(event))) is not None:
+            self._count(costly)
         if isinstance(event, GoAwayReceived):
             self.goaway = event.frame
             yield from self.pass_goaway(event.frame)
@@ -278,6 +314,16 @@ class Relaying(Http2Connection):
         elif not isinstance(event, StreamEnded):
             return (yield from super().handle_h2_event(event))
         return False
+
+    def _count(self, frame: str) -> None:
+        """Report a flood, once a second at most."""
+        now = time.monotonic()
+        if now - self._counted_since > 1:
+            self._counted_since = now
+            self._costly.clear()
+        self._costly[frame] += 1
+        if self._costly[frame] == _FLOOD:
+            current.observer.flooded(self.context, self.side, frame, _FLOOD)
 
     # Ordinary bodies: their sender gets room once the receiver has taken what came
 
@@ -344,4 +390,6 @@ class Relaying(Http2Connection):
         self.tunnels.clear()
         for tunnel in tunnels:
             tunnel.on_lost(how, detail)
+        if not tunnels and msg.startswith("HTTP/2"):
+            current.observer.broke_http2(self.context, self.side, msg)
         yield from super().close_connection(msg)
