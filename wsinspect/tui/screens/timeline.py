@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from textual.binding import Binding, BindingType
@@ -44,6 +45,16 @@ class Row(NamedTuple):
     depth: int = 0
 
 
+@dataclass(slots=True)
+class _Told:
+    """A client's story, and its rows as they were laid: below which line, and what of it was unfolded."""
+
+    client: Client
+    story: tuple[StoryLine, ...]
+    laid: tuple[int, list[int]] | None = None
+    rows: list[Row] = field(default_factory=list)
+
+
 class TimelinePane(LinePane):
     """One line for each client and target; reconnects follow one another on it."""
 
@@ -73,6 +84,8 @@ class TimelinePane(LinePane):
         self.stories = Stories(workspace, self.reload)
         #: First attempts of clients whose stories are unfolded; with a place in the story, of tries there.
         self._unfolded: set[tuple[int, ...]] = set()
+        #: By their first attempts: clients with the rows of their stories, laid once.
+        self._told: dict[int, _Told] = {}
         self.chosen = 0
         self.zoom = 0
 
@@ -121,10 +134,23 @@ class TimelinePane(LinePane):
             if client is None or first in shown or (first,) not in self._unfolded:
                 continue
             shown.add(first)  # with two sockets at once it has two lines
-            for number, story in enumerate(_story(client)):
-                self.rows.append(Row(at, story, 1))
-                if (first, number) in self._unfolded:
-                    self.rows += [Row(at, one, 2) for one in story.more]
+            self.rows += self._story_rows(at, client)
+
+    def _story_rows(self, at: int, client: Client) -> list[Row]:
+        """A story below the line at a place; the same list until something in it changes."""
+        first = client.session.first.id
+        known = self._told.get(first)
+        if known is None or known.client is not client:
+            known = self._told[first] = _Told(client, tuple(_story(client)))
+        unfolded = [n for n, one in enumerate(known.story) if one.more and (first, n) in self._unfolded]
+        if known.laid != (at, unfolded):
+            known.laid = at, unfolded
+            known.rows = []
+            for number, story in enumerate(known.story):
+                known.rows.append(Row(at, story, 1))
+                if number in unfolded:
+                    known.rows += [Row(at, one, 2) for one in story.more]
+        return known.rows
 
     def action_unfold(self) -> None:
         """The story of the client under the cursor, or the tries that a line of it sums up; or fold it."""

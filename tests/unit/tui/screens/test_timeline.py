@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,9 @@ import pytest
 from tests.support.chats import Chat, store
 from tests.support.svg import assert_same_screen
 from tests.support.tui_pilot import Screen, opened
+from wsinspect.clients.grading import Client
+from wsinspect.present.clients import StoryLine
+from wsinspect.tui.screens import timeline as timeline_module
 from wsinspect.tui.screens.timeline import TimelinePane, TimelineScreen
 
 pytestmark = pytest.mark.asyncio
@@ -143,3 +147,25 @@ async def test_a_client_that_nothing_disturbed_has_a_story_too(path: Path):
         assert "no grade: too little was tested" in "\n".join(rows(screen))
         await screen.press("up", "space")
         assert "lost by the server" in "\n".join(rows(screen))
+
+
+async def test_a_story_is_told_once_however_often_rows_are_laid(path: Path, monkeypatch: pytest.MonkeyPatch):
+    """With a thousand stories unfolded, one more key does not tell them all again."""
+    async with opened(path, size=(160, 40)) as screen:
+        await screen.press("t", "space")
+        told: list[object] = []
+        tell = timeline_module._story
+
+        def counted(client: Client) -> list[StoryLine]:
+            told.append(client)
+            return tell(client)
+
+        monkeypatch.setattr(timeline_module, "_story", counted)
+        await go_to(screen, "tried again")
+        await screen.press("space", "space", "down")
+        assert told == []
+        pane(screen).stories._by_attempt.update(
+            {number: replace(one) for number, one in pane(screen).stories._by_attempt.items()}
+        )
+        pane(screen).reload()  # the clients were read again
+        assert len(told) == 1
