@@ -14,6 +14,7 @@ The product as processes
 
 Peers
     rawpeers, origin, script    ends of TCP and TLS that do exactly what a script says
+    otlp            a collector's receiver of spans and metrics
     echo_engine     an echo server of `websockets` with an engine in front
     replay_peers    blocking raw servers and clients, in threads
     endings, client_endings     every way in which a connection ends

@@ -26,11 +26,13 @@ MODULES_OF = {
     "python-socketio": {"socketio"},
     "ruamel-yaml": {"ruamel"},
     "backports-zstd": {"backports"},
+    "opentelemetry-sdk": {"opentelemetry"},
+    "grpcio": {"grpc"},
 }
 RUNTIME = PROJECT["dependencies"]
 OPTIONAL = RUNTIME + [
     line
-    for extra in ("pytest", "mcp", "serve", "parquet")
+    for extra in ("pytest", "mcp", "serve", "parquet", "otel")
     for line in PROJECT["optional-dependencies"][extra]
 ]
 TEST = RUNTIME + PROJECT["optional-dependencies"]["test"]

@@ -10,7 +10,6 @@ from typing import Any, Protocol, TypeVar
 
 from wsinspect.capture.reader import Capture
 from wsinspect.capture.records import Connection, Event, FrameRow, Message, Opaque
-from wsinspect.cli.follow import looks
 from wsinspect.cli.listing import is_final
 from wsinspect.cli.output import columns, echo, echo_json
 from wsinspect.diagnosis.facts import FactReader
@@ -27,6 +26,7 @@ from wsinspect.present.records import PREVIEW_BYTES
 from wsinspect.present.requests import Asked, asked_words, once
 from wsinspect.present.terminal import Palette, json_line, json_text
 from wsinspect.present.words import end_lines
+from wsinspect.recorder.following import looks
 from wsinspect.text import escape
 from wsinspect.vocabulary import EventKind
 

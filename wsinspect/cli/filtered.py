@@ -15,7 +15,6 @@ from typing import Any
 from wsinspect.capture.filtering import FrameScan, matching_connections
 from wsinspect.capture.reader import Capture
 from wsinspect.capture.records import FrameRow
-from wsinspect.cli.follow import looks
 from wsinspect.cli.output import columns, echo, echo_json, prose_columns
 from wsinspect.errors import CaptureError
 from wsinspect.filters import Filter
@@ -26,6 +25,7 @@ from wsinspect.present.objects import connection_object, frame_object
 from wsinspect.present.pages import page_of
 from wsinspect.present.plain import LINE_COLUMNS, OBJECT_COLUMNS, ObjectBlocks, line_block
 from wsinspect.present.terminal import Palette, json_line, json_text
+from wsinspect.recorder.following import looks
 
 #: Frames read as objects at a time, and rows written at a time.
 _PAGE_FRAMES = 500

@@ -8,10 +8,10 @@ from wsinspect.capture.missing import missing
 from wsinspect.capture.reader import Capture
 from wsinspect.capture.records import Connection
 from wsinspect.capture.story import story
-from wsinspect.cli.follow import looks
 from wsinspect.cli.output import echo, echo_json, prose_columns
 from wsinspect.present.connection_table import ConnectionTable
 from wsinspect.present.objects import connection_object
+from wsinspect.recorder.following import looks
 
 
 def is_final(connection: Connection) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from functools import partial
@@ -29,6 +30,7 @@ from wsinspect.text import escape
 
 if TYPE_CHECKING:
     from wsinspect.faults.sessions import SessionBy
+    from wsinspect.launch.telemetry import Target, TelemetryChild
     from wsinspect.proxy.recorded import RecordedServer
     from wsinspect.proxy.seams.http2 import Mode
     from wsinspect.proxy.taps import Tap
@@ -110,6 +112,11 @@ DEFAULT_LISTEN = Address("127.0.0.1", 8080)
 @click.option("--json", "as_json", is_flag=True, help="Print the events as JSON, one per line.")
 @click.option("--frames", is_flag=True, help="Also print each frame, with its payload.")
 @config_option
+@click.option(
+    "--otlp",
+    metavar="URL",
+    help="Send spans and metrics to this OpenTelemetry collector; OTEL_* variables work too (docs/fleet.md).",
+)
 @click.option("--insecure", is_flag=True, help="Accept any server certificate.")
 @click.option(
     "--ca",
@@ -172,6 +179,7 @@ def run(
     as_json: bool,
     frames: bool,
     configurations: tuple[str, ...],
+    otlp: str | None,
     insecure: bool,
     trusted: tuple[Path, ...],
     http2_websocket: Mode,
@@ -191,6 +199,7 @@ def run(
     put it in front of one server with --reverse. On a terminal, the timeline shows the traffic live.
     """
     configurations = check_configurations(configurations)
+    telemetry = _telemetry_target(otlp)
     if append and capture is None:
         raise click.UsageError("--append needs --capture FILE")
     if name is not None and capture is not None:
@@ -229,6 +238,7 @@ def run(
 
     quiet_logging(verbose)
     authority = ensure_private_dir((ca_dir or default_ca_dir()).absolute())
+    sender = _telemetry(telemetry, path)
     # A caller with a pipe for `ready` shows a timeline or a browser, and treats stderr as trouble.
     with_advice = not quiet and not as_json and ready_fd is None
     engine_options = EngineOptions(
@@ -252,16 +262,47 @@ def run(
         board=board,
         narration=Narration("json" if as_json else "human", frames, configurations),
         register=partial(register, path, ca_dir=authority),
-        on_ready=lambda facts: _say_ready(facts, as_json, ready_fd, with_advice=with_advice),
+        on_ready=lambda facts: _on_ready(facts, as_json, ready_fd, with_advice=with_advice, sender=sender),
         warn=_warn,
     )
     code = run_engine(engine_options)
+    if sender is not None:
+        sender.finish()
     for one in loaded:
         if summary := one.summary():
             _warn(summary)
     if code == 0 and capture is None:
         _discard_if_empty(path)
     return code
+
+
+def _telemetry_target(otlp: str | None) -> Target | None:
+    if otlp is None and not any(name.startswith("OTEL_") for name in os.environ):
+        return None
+    from wsinspect.launch.telemetry import target_of
+
+    return target_of(otlp, os.environ)
+
+
+def _telemetry(target: Target | None, path: Path) -> TelemetryChild | None:
+    if target is None:
+        return None
+    from wsinspect.launch.telemetry import TelemetryChild
+
+    return TelemetryChild(target, path, _warn)
+
+
+def _on_ready(
+    facts: dict[str, Any],
+    as_json: bool,
+    ready_fd: int | None,
+    *,
+    with_advice: bool,
+    sender: TelemetryChild | None,
+) -> None:
+    _say_ready(facts, as_json, ready_fd, with_advice=with_advice)
+    if sender is not None:
+        sender.start()
 
 
 def _capture_path(capture: Path | None, name: str | None) -> Path:

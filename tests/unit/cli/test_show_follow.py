@@ -11,7 +11,7 @@ import sys
 import pytest
 
 from tests.unit.cli.maker import C2S, S2C, CaptureMaker, home
-from wsinspect.cli.follow import looks
+from wsinspect.recorder.following import looks
 from wsinspect.wire.opcodes import Opcode
 
 

@@ -31,8 +31,12 @@ class Look(NamedTuple):
     is_last: bool
 
 
-def looks(path: Path, *, follow: bool) -> Iterator[Look]:
-    """One look, or when following one every 100 ms until no engine and no recorder works on the capture."""
+def looks(path: Path, *, follow: bool, every: float = _POLL_S) -> Iterator[Look]:
+    """One look, or when following one every 100 ms until no engine and no recorder works on the capture.
+
+    Args:
+        every: seconds between two looks.
+    """
     while True:
         while follow and is_draining(path):
             time.sleep(_POLL_S)  # the recorder is finishing: do not interfere
@@ -42,4 +46,4 @@ def looks(path: Path, *, follow: bool) -> Iterator[Look]:
             yield Look(capture, is_last)
         if is_last:
             return
-        time.sleep(_POLL_S)
+        time.sleep(every)

@@ -1,0 +1,129 @@
+"""OpenTelemetry's SDK against a receiver that decodes with OpenTelemetry's own messages."""
+
+from __future__ import annotations
+
+import logging
+import os
+
+import pytest
+
+from tests.support.chats import chat_capture
+from tests.support.otlp import receiving, receiving_grpc
+from wsinspect.capture.queries.telemetry import Marks
+from wsinspect.capture.reader import Capture
+from wsinspect.telemetry.collector import Collector
+from wsinspect.telemetry.following import Follower
+
+TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
+
+
+@pytest.fixture(autouse=True)
+def clean(monkeypatch):
+    """No variable of the user's, and no handler that stays."""
+    for name in [name for name in os.environ if name.startswith("OTEL_")]:
+        monkeypatch.delenv(name)
+    logger = logging.getLogger("opentelemetry")
+    before = [*logger.handlers]
+    yield
+    logger.handlers[:] = before
+
+
+def send(path, receiver, monkeypatch, protocol="http/protobuf", **variables):
+    """A whole capture; the collector, closed, and what it said."""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.url)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    said: list[str] = []
+    collector = Collector(protocol, "a-1", said.append)
+    with Capture.open(path) as capture:
+        collector.send(Follower("a-1", Marks(0, 0, 0, 0), collector, {}).look(capture, 1, is_last=True))
+    collector.close()
+    return collector, said
+
+
+@pytest.mark.parametrize(
+    ("protocol", "receiving"), [("http/protobuf", receiving), ("grpc", receiving_grpc)], ids=["http", "grpc"]
+)
+def test_spans_and_metrics_arrive(tmp_path, monkeypatch, protocol, receiving):
+    with receiving() as receiver:
+        collector, said = send(chat_capture(tmp_path / "a.db"), receiver, monkeypatch, protocol)
+    assert (collector.dropped, said) == (0, [])
+    one, refused = receiver.spans
+    assert (one.name, one.is_error, one.attributes["websocket.close.code"]) == (
+        "websocket chat.example",
+        False,
+        1000,
+    )
+    assert [name for name, _, _ in one.events] == ["attempt", "open", "close"]
+    assert (refused.is_error, refused.attributes["error.type"]) == (True, "403")
+    assert one.resource["service.name"] == "wsinspect"
+    assert {"service.version", "service.instance.id", "host.name"} <= one.resource.keys()
+    assert receiver.total("websocket.frames", {"websocket.direction": "c2s"}) == 3
+    assert receiver.total("websocket.io") == 90
+    assert receiver.total("websocket.ping.rtt", {"websocket.leg": "client"}) == 1
+    assert receiver.total("websocket.connection.active") == 0
+    assert receiver.total("websocket.handshake.duration", {"http.response.status_code": 403}) == 1
+    (duration,) = receiver.metrics["websocket.connection.duration"]
+    assert duration.attributes["websocket.close.code"] == 1000
+    for body in receiver.raw:
+        assert not any(word in body for word in (b"welcome", b"bye", b"s3cr3t", b"t0k3n", b"abc123"))
+
+
+def test_the_users_variables_are_honoured(tmp_path, monkeypatch):
+    with receiving() as receiver:
+        send(
+            chat_capture(tmp_path / "a.db"),
+            receiver,
+            monkeypatch,
+            OTEL_SERVICE_NAME="chat-taps",
+            OTEL_RESOURCE_ATTRIBUTES="deployment.environment.name=test,service.instance.id=mine",
+            OTEL_EXPORTER_OTLP_HEADERS="x-tenant=7",
+            OTEL_EXPORTER_OTLP_COMPRESSION="gzip",
+            OTEL_METRICS_EXPORTER="none",
+        )
+    assert receiver.metrics == {}
+    assert receiver.headers["x-tenant"] == "7"
+    assert receiver.headers["Content-Encoding"] == "gzip"
+    resource = receiver.spans[0].resource
+    assert (resource["service.name"], resource["service.instance.id"]) == ("chat-taps", "mine")
+    assert resource["deployment.environment.name"] == "test"
+
+
+def test_a_trace_that_others_do_not_sample_is_sent_unless_the_user_says_so(tmp_path, monkeypatch):
+    request = (
+        b"GET / HTTP/1.1\r\nHost: chat.example\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"traceparent: 00-%s-%s-00\r\n\r\n" % (TRACE.encode(), PARENT.encode())
+    )
+    path = chat_capture(tmp_path / "a.db", request=request)
+    with receiving() as receiver:
+        send(path, receiver, monkeypatch)
+    assert [(one.trace_id, one.parent_id) for one in receiver.spans][:1] == [(TRACE, PARENT)]
+    with receiving() as receiver:
+        send(path, receiver, monkeypatch, OTEL_TRACES_SAMPLER="parentbased_always_on")
+    assert [one.attributes["wsinspect.connection"] for one in receiver.spans] == [2]
+
+
+def test_what_a_collector_does_not_take_is_dropped_counted_and_said_once(tmp_path, monkeypatch):
+    path = chat_capture(tmp_path / "a.db")
+    with receiving() as receiver:
+        receiver.status = 400
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.url)
+        said: list[str] = []
+        collector = Collector("http/protobuf", "a-1", said.append)
+
+        def again() -> None:
+            with Capture.open(path) as capture:
+                follower = Follower("a-1", Marks(0, 0, 0, 0), collector, {})
+                collector.send(follower.look(capture, 1, is_last=True))
+
+        again()
+        again()
+        assert (collector.dropped, len(said)) == (4, 1)
+        assert "the collector does not take spans" in said[0]
+        assert "400" in said[0]
+        receiver.status = 200
+        again()
+        collector.close()
+    assert said[1:] == ["the collector takes spans again; 4 spans dropped so far"]
+    assert len(receiver.spans) == 2
+    assert receiver.total("wsinspect.otlp.dropped") == 4

@@ -1,0 +1,267 @@
+"""Sending to a collector with OpenTelemetry's SDK, configured by the `OTEL_*` variables that it knows.
+
+A batch is sent before the next one is made, by the process that follows the capture: what waits is in the
+capture, and no queue can grow. A batch that the collector does not take within the exporter's time (ten
+seconds, with its own tries in between) is dropped and counted.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import platform
+from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
+from typing import Any, Final, Literal
+
+from opentelemetry.context import Context as SdkContext
+from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter as GrpcMetrics
+from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter as GrpcSpans
+from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter as HttpMetrics
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter as HttpSpans
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+from opentelemetry.sdk.trace.id_generator import IdGenerator
+from opentelemetry.sdk.trace.sampling import ALWAYS_ON
+from opentelemetry.trace import (
+    Link,
+    NonRecordingSpan,
+    SpanContext,
+    SpanKind,
+    Status,
+    StatusCode,
+    TraceFlags,
+    set_span_in_context,
+)
+
+from wsinspect.capture.records import Connection
+from wsinspect.telemetry.spans import Context, SpanFacts
+from wsinspect.text import counted
+from wsinspect.version import __version__
+from wsinspect.wire.opcodes import opcode_name
+
+Protocol = Literal["http/protobuf", "grpc"]
+#: Spans of one request.
+BATCH: Final = 512
+_SECONDS: Final = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+_LONG: Final = (0.1, 1, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200, 14400, 43200, 86400)
+_SIDES: Final = ("c2s", "s2c")
+
+
+class _Ids(IdGenerator):
+    """The ids that a span is to have; a trace id is asked for where it has no parent."""
+
+    def __init__(self) -> None:
+        self.context = Context(1, 1)
+
+    def generate_trace_id(self) -> int:
+        return self.context.trace_id
+
+    def generate_span_id(self) -> int:
+        return self.context.span_id
+
+
+class _Ended(SpanProcessor):
+    """Gathers what a tracer has made."""
+
+    def __init__(self) -> None:
+        self.spans: list[ReadableSpan] = []
+
+    def on_end(self, span: ReadableSpan) -> None:
+        self.spans.append(span)
+
+
+class _LastWords(logging.Handler):
+    """What the SDK says last, instead of a log on stderr."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.text = ""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.text = record.getMessage()
+
+
+class Collector:
+    """A collector, and the meters of `Follower`.
+
+    Args:
+        protocol: how it is spoken to; where is in the variables.
+        source: what tells the capture from all others.
+        say: a line for the user.
+
+    Attributes:
+        dropped: spans that were not sent.
+    """
+
+    def __init__(self, protocol: Protocol, source: str, say: Callable[[str], None]) -> None:
+        self.dropped = 0
+        self._say = say
+        self._is_down = False
+        self._words = _LastWords()
+        logger = logging.getLogger("opentelemetry")
+        logger.addHandler(self._words)
+        logger.propagate = False
+        resource = _resource(source)
+        self._ids, self._ended = _Ids(), _Ended()
+        # What is sampled elsewhere says nothing about the connections here, unless the user says so.
+        sampler = None if "OTEL_TRACES_SAMPLER" in os.environ else ALWAYS_ON
+        provider = TracerProvider(sampler, resource, shutdown_on_exit=False, id_generator=self._ids)
+        provider.add_span_processor(self._ended)
+        self._tracer = provider.get_tracer("wsinspect", __version__)
+        self._spans: SpanExporter | None = None
+        if _is_wanted("TRACES"):
+            self._spans = GrpcSpans() if protocol == "grpc" else HttpSpans()
+        readers = []
+        if _is_wanted("METRICS"):
+            readers.append(
+                PeriodicExportingMetricReader(GrpcMetrics() if protocol == "grpc" else HttpMetrics())
+            )
+        self._meters = MeterProvider(readers, resource, shutdown_on_exit=False)
+        self._make_instruments()
+
+    @property
+    def last_words(self) -> str:
+        """Why something was not sent."""
+        return self._words.text
+
+    # -- spans
+
+    def send(self, spans: Iterable[SpanFacts]) -> None:
+        """Send spans; those that cannot be sent are counted."""
+        left = iter(spans)
+        while batch := [*islice(left, BATCH)]:
+            self._send(batch)
+
+    def _send(self, batch: Sequence[SpanFacts]) -> None:
+        for one in batch:
+            self._make(one)
+        made, self._ended.spans = self._ended.spans, []
+        if not made or self._spans is None:
+            return
+        if self._spans.export(made) is SpanExportResult.SUCCESS:
+            if self._is_down:
+                self._is_down = False
+                self._say(f"the collector takes spans again; {counted(self.dropped, 'span')} dropped so far")
+            return
+        self.dropped += len(made)
+        self._drops.add(len(made))
+        if not self._is_down:
+            self._is_down = True
+            self._say(f"the collector does not take spans ({self.last_words}); they are dropped and counted")
+
+    def _make(self, one: SpanFacts) -> None:
+        context, self._ids.context = one.context, one.context
+        parent = SdkContext()
+        if context.parent_id is not None:
+            flags = TraceFlags(TraceFlags.SAMPLED if context.is_sampled else TraceFlags.DEFAULT)
+            of = SpanContext(context.trace_id, context.parent_id, is_remote=True, trace_flags=flags)
+            parent = set_span_in_context(NonRecordingSpan(of), parent)
+        links = [Link(SpanContext(*context.link, is_remote=True))] if context.link is not None else []
+        span = self._tracer.start_span(
+            one.name, parent, SpanKind.SERVER, one.attributes, links, start_time=one.start_ns
+        )
+        for event in one.events:
+            span.add_event(event.name, dict(event.attributes), timestamp=event.time_ns)
+        if one.error is not None:
+            span.set_status(Status(StatusCode.ERROR, one.error))
+        span.end(one.end_ns)
+
+    # -- metrics
+
+    def _make_instruments(self) -> None:
+        meter = self._meters.get_meter("wsinspect", __version__)
+        self._active = meter.create_up_down_counter(
+            "websocket.connection.active", "{connection}", "Connections and attempts that have not ended"
+        )
+        self._handshakes = meter.create_histogram(
+            "websocket.handshake.duration",
+            "s",
+            "From the request to the answer",
+            explicit_bucket_boundaries_advisory=_SECONDS,
+        )
+        self._durations = meter.create_histogram(
+            "websocket.connection.duration",
+            "s",
+            "From the 101 to the end",
+            explicit_bucket_boundaries_advisory=_LONG,
+        )
+        self._frames = meter.create_counter("websocket.frames", "{frame}", "Frames relayed")
+        self._bytes = meter.create_counter("websocket.io", "By", "Bytes of frames relayed, headers included")
+        self._round_trips = meter.create_histogram(
+            "websocket.ping.rtt",
+            "s",
+            "From a PING to its PONG",
+            explicit_bucket_boundaries_advisory=_SECONDS,
+        )
+        self._findings = meter.create_counter("wsinspect.findings", "{finding}", "Findings, by rule")
+        self._faults = meter.create_counter("wsinspect.faults", "{fault}", "What faults did, by rule")
+        self._drops = meter.create_counter("wsinspect.otlp.dropped", "{span}", "Spans that were not sent")
+
+    def began(self, tap: str | None) -> None:
+        self._active.add(1, _tap(tap))
+
+    def ended(self, one: Connection) -> None:
+        self._active.add(-1, _tap(one.tap))
+        attributes: dict[str, Any] = {**_tap(one.tap), "websocket.state": one.state}
+        answered = one.open_ns if one.open_ns is not None else one.closed_ns
+        if one.attempt_ns is not None and answered is not None:
+            status = {} if one.status is None else {"http.response.status_code": one.status}
+            self._handshakes.record(max(0, answered - one.attempt_ns) / 1e9, attributes | status)
+        if one.open_ns is not None and one.closed_ns is not None:
+            for name, value in (("code", one.js_code), ("by", one.ended_by)):
+                if value is not None:
+                    attributes[f"websocket.{'close.code' if name == 'code' else 'ended_by'}"] = value
+            self._durations.record(max(0, one.closed_ns - one.open_ns) / 1e9, attributes)
+
+    def deleted(self, tap: str | None) -> None:
+        self._active.add(-1, _tap(tap))
+
+    def passed(self, tap: str | None, side: int, opcode: int, frames: int, size: int) -> None:
+        attributes = {
+            **_tap(tap),
+            "websocket.direction": _SIDES[bool(side)],
+            "websocket.opcode": opcode_name(opcode),
+        }
+        self._frames.add(frames, attributes)
+        self._bytes.add(size, attributes)
+
+    def round_trip(self, tap: str | None, leg: str, rtt_ns: int) -> None:
+        self._round_trips.record(max(0, rtt_ns) / 1e9, {**_tap(tap), "websocket.leg": leg})
+
+    def found(self, rule: str, severity: str) -> None:
+        self._findings.add(1, {"wsinspect.finding.id": rule, "wsinspect.finding.severity": severity})
+
+    def fault(self, rule: str, kind: str, count: int) -> None:
+        self._faults.add(count, {"wsinspect.fault.rule": rule, "wsinspect.fault.kind": kind})
+
+    def close(self) -> None:
+        """Send the metrics once more, and close the connections."""
+        self._meters.shutdown()
+        if self._spans is not None:
+            self._spans.shutdown()
+
+
+def _resource(source: str) -> Resource:
+    """Who sends: what the user's variables say comes first."""
+    named = f"{os.environ.get('OTEL_RESOURCE_ATTRIBUTES', '')},"
+    ours = {
+        "service.version": __version__,
+        "service.instance.id": source,
+        "host.name": platform.node(),
+    }
+    if "OTEL_SERVICE_NAME" not in os.environ:
+        ours["service.name"] = "wsinspect"
+    return Resource.create({name: value for name, value in ours.items() if f"{name}=" not in named})
+
+
+def _is_wanted(signal: str) -> bool:
+    """`OTEL_TRACES_EXPORTER=none` and its like leave a signal out."""
+    return os.environ.get(f"OTEL_{signal}_EXPORTER", "otlp").strip().lower() != "none"
+
+
+def _tap(tap: str | None) -> dict[str, str]:
+    return {} if tap is None else {"wsinspect.tap": tap}

@@ -1,0 +1,108 @@
+"""The process that follows a capture for a collector: `python -m` this module `CAPTURE PROTOCOL [URL]`.
+
+It ends by itself when the capture is whole. On SIGTERM it says what it could not send, and ends at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import hashlib
+import json
+import os
+import platform
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Final, NoReturn
+
+from wsinspect.capture.queries import every_meta
+from wsinspect.capture.queries.telemetry import marks_before_run
+from wsinspect.capture.reader import Capture
+from wsinspect.errors import WsinspectError
+from wsinspect.findings.registry import all_rules
+from wsinspect.recorder.following import looks
+from wsinspect.telemetry.collector import Collector
+from wsinspect.telemetry.following import Follower
+from wsinspect.text import counted, escape
+
+#: Between two looks at the capture.
+_POLL_SECONDS: Final = 0.5
+
+
+def follow(path: Path, protocol: str) -> int:
+    """Send what there is, and what comes, until the capture is whole.
+
+    Raises:
+        CaptureError: the capture is damaged.
+    """
+    collector = follower = None
+    for capture, is_last in looks(path, follow=True, every=_POLL_SECONDS):
+        if collector is None:
+            source = source_of(capture)
+            collector = Collector("grpc" if protocol == "grpc" else "http/protobuf", source, _say)
+            _say_on_term(collector)
+            titles = {rule.id: rule.title for rule in all_rules()}
+            follower = Follower(source, marks_before_run(capture), collector, titles)
+        assert follower is not None
+        collector.send(follower.look(capture, time.time_ns(), is_last=is_last))
+    if collector is not None:
+        collector.close()
+        _say_dropped(collector)
+    return 0
+
+
+def source_of(capture: Capture) -> str:
+    """What tells a capture from all others: its name, and a digest of what its newest run says of itself."""
+    rows = every_meta(capture)
+    newest = max((row[0] for row in rows), default=0)
+    about = [row for row in rows if row[0] == newest and row[1] in ("started_ns", "anchor_mono_ns", "argv")]
+    digest = hashlib.sha256(json.dumps([platform.node(), about]).encode()).hexdigest()[:8]
+    return f"{capture.path.stem}-{digest}"
+
+
+def _say_on_term(collector: Collector) -> None:
+    def leave(_number: int, _frame: FrameType | None) -> NoReturn:
+        _say(f"the collector did not take everything in time ({collector.last_words or 'no answer'})")
+        _say_dropped(collector)
+        os._exit(0)
+
+    signal.signal(signal.SIGTERM, leave)
+
+
+def _say_dropped(collector: Collector) -> None:
+    if collector.dropped:
+        _say(f"{counted(collector.dropped, 'span')} not sent to the collector")
+
+
+def _say(text: str) -> None:
+    print(f"wsinspect: {escape(text)}", file=sys.stderr, flush=True)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run it; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="wsinspect.telemetry.process")
+    parser.add_argument("capture", type=Path)
+    parser.add_argument("protocol", choices=("http/protobuf", "grpc"))
+    parser.add_argument("url", nargs="?")
+    options = parser.parse_args(arguments)
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    if options.url is not None:
+        os.environ["OTEL_EXPORTER_OTLP_ENDPOINT"] = options.url
+    if hasattr(os, "SCHED_BATCH"):
+        # The relay has its turn first.
+        with contextlib.suppress(PermissionError):
+            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+    try:
+        return follow(options.capture, options.protocol)
+    except WsinspectError as error:
+        _say(f"{error}; nothing more is sent to the collector")
+        return error.exit_code
+
+
+if __name__ == "__main__":
+    sys.exit(main())
