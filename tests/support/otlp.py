@@ -51,11 +51,11 @@ class Span(NamedTuple):
 
 
 class Point(NamedTuple):
-    """A point of a metric: its value, or of a histogram the sum, and how many were added up."""
+    """A point of a metric: its value, or of a histogram the sum, and how many `times` something was added."""
 
     attributes: dict[str, Any]
     value: float
-    count: int
+    times: int
 
 
 class Receiver:
@@ -93,7 +93,7 @@ class Receiver:
         """The sum of a metric's points with these attributes; of a histogram how many were added up."""
         wanted = (attributes or {}).items()
         points = self.metrics.get(name, ())
-        return sum(one.count or one.value for one in points if wanted <= one.attributes.items())
+        return sum(one.times or one.value for one in points if wanted <= one.attributes.items())
 
     def take_spans(self, request: ExportTraceServiceRequest) -> None:
         with self._changed:
