@@ -42,7 +42,7 @@ class Page(Screen[None]):
         super().__init__()
         self.workspace = workspace
         self.pane = pane
-        self.copier = Copier(lambda text: self.app.copy_to_clipboard(text), workspace.say)
+        self.copier = Copier(lambda text: self.app.copy_to_clipboard(text), workspace.say, workspace.deliver)
         self.header_line = HeaderLine(workspace, id="header")
         self.banner = Banner(workspace, id="banner")
         self.key_line = KeyLine(workspace, self.page, id="keys")
