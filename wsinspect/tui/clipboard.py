@@ -1,7 +1,7 @@
 """The clipboard by its own program, where there is one: many terminals ignore OSC 52, or cut what is long.
 
 In the order in which they are tried: Wayland's, X11's, macOS's, that of Windows under WSL, and tmux, which
-keeps programs' OSC 52 from the terminal unless told otherwise.
+keeps programs' OSC 52 from the terminal by default.
 """
 
 from __future__ import annotations
