@@ -728,6 +728,9 @@ def test_a_slow_server_is_asked_six_questions_at_most() -> None:
         ("404", False, [], "no WebSockets over it (RFC 8441)"),
         ("501", True, ["WS-H2-001"], "HTTP/2 501"),
         (None, True, ["WS-H2-001"], "reset the stream"),
+        ("400", True, ["WS-H2-001"], "HTTP/2 400"),
+        ("403", True, ["WS-H2-020"], "HTTP/2 403"),
+        ("426", True, ["WS-H2-020"], "HTTP/2 426"),
     ],
 )
 def test_a_websocket_over_http2(tmp_path, status, is_announced, expected, words) -> None:

@@ -130,7 +130,9 @@ def findings_of(facts: ProbeFacts) -> list[Finding]:
     own = [_as_a_browser(one, facts.main.facts) for one in own]
     over_http2 = [one for probe in facts.of_kind("h2") for one in _of_http2(probe, facts)]
     is_unread = any(kind == "unread" for kind, _ in facts.main.facts.events)
-    found = (*diagnose_probes(facts), *own, *over_http2)
+    # What the answer itself names (no key, CONNECT not known) is more than that it was refused.
+    asked = [one for one in diagnose_probes(facts) if not (over_http2 and one.id == "WS-H2-020")]
+    found = (*asked, *own, *over_http2)
     return ranked(one for one in found if not (is_unread and one.id in _OF_SILENCE))
 
 

@@ -16,6 +16,7 @@ ANSWERED = (PingFact(1, C2S, OK.open_ns or 0, 2, 1000),)
 AT_HOME = ended(server_address="127.0.0.1:80", raw_request_out=request(Origin="https://app.example.com"))
 AT_PING = ended(pings=PINGED, ended_by="server", how="fin")
 OVER_HTTP2 = replace(OK, status=200, events=(("h2", {"alpn": "h2", "announced": True}),))
+REFUSED_H2 = replace(OVER_HTTP2, status=426)
 NOT_ANNOUNCED = (("h2", {"alpn": "h2", "announced": False}),)
 
 
@@ -121,6 +122,15 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
             asked(AT_PING, probe("quiet", FORBIDDEN)),
             asked(AT_PING),
             asked(OK, probe("quiet", OK)),
+        ],
+    ),
+    "WS-H2-020": (
+        [asked(OK, probe("without:origin", OK), probe("h2", REFUSED_H2)), asked(OK, probe("h2", REFUSED_H2))],
+        [
+            asked(OK, probe("h2", OVER_HTTP2)),
+            asked(OK, probe("h2", replace(REFUSED_H2, events=NOT_ANNOUNCED))),
+            asked(OK, probe("h2", replace(REFUSED_H2, status=None))),
+            asked(FORBIDDEN, probe("h2", REFUSED_H2)),
         ],
     ),
     "WS-PAGE-009": (

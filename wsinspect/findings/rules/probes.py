@@ -409,6 +409,43 @@ def http2_alone(facts: ProbeFacts) -> Iterator[Found]:
 
 
 @rules(
+    "WS-H2-020",
+    "error",
+    "hop",
+    "The server announces WebSockets over HTTP/2 and refuses this one there: over HTTP/1.1 it is accepted",
+    meaning="Chrome and Firefox open the WebSocket of a page that came over HTTP/2 on that connection where"
+    " the SETTINGS allow it (RFC 8441), and fail here. Mostly the hop in between cannot carry it, or loses"
+    " what the server needs.",
+    js=JS_FAILED,
+    topic="h2",
+    rows="H7",
+    scope="probes",
+)
+def refused_over_http2(facts: ProbeFacts) -> Iterator[Found]:
+    probe = next(facts.of_kind("h2"), None)
+    if probe is None or not facts.main.is_accepted or not (probe.http2 or {}).get("announced"):
+        return
+    refused = probe.facts
+    if refused.status is None or refused.status < 300:
+        return  # a stream that was reset: WS-H2-001
+    # A ticket that is good for one time, or a limit, refuses whatever is asked after the first.
+    is_repeatable = any(one.is_accepted for one in facts.others if one.kind != "proxy")
+    yield Found(
+        evidence=(
+            f"HTTP/1.1: {facts.main.outcome}",
+            f"extended CONNECT with :protocol websocket: {probe.outcome} (probe {refused.id})",
+            *body_line(refused),
+            "" if is_repeatable else "no other handshake after the first was accepted either",
+        ),
+        severity=None if is_repeatable else "warning",
+        confidence=None if is_repeatable else "low",
+        connection=facts.main.facts.id,
+        hop=answer_hop(refused) or answer_hop(facts.main.facts),
+        software=named(answer_marks(refused)),
+    )
+
+
+@rules(
     "WS-HS-061",
     "warning",
     "network",
