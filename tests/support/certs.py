@@ -75,6 +75,50 @@ def make_certificates(folder: Path, hosts: tuple[str, ...] = ("localhost", "127.
     return files
 
 
+@dataclass(frozen=True)
+class Chain:
+    """Paths of PEM files: the root, a server's own certificate, that with its issuer's, and its key."""
+
+    ca: Path
+    leaf: Path
+    fullchain: Path
+    key: Path
+
+
+def make_chain(folder: Path, hosts: tuple[str, ...]) -> Chain:
+    """Write a certificate for `hosts` that an intermediate authority has signed, whom a root has signed."""
+    folder.mkdir(parents=True, exist_ok=True)
+    keys = [ec.generate_private_key(ec.SECP256R1()) for _ in range(3)]
+    names = [_name(f"wsinspect lab {one}") for one in ("root", "intermediate")] + [_name(hosts[0])]
+    pems = []
+    for number, (key, name) in enumerate(zip(keys, names, strict=True)):
+        signer = max(0, number - 1)
+        is_ca = number < 2
+        builder = _builder(name, names[signer], key.public_key()).add_extension(
+            x509.BasicConstraints(ca=is_ca, path_length=None), critical=True
+        )
+        builder = builder.add_extension(
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(keys[signer].public_key()), critical=False
+        ).add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        if is_ca:
+            builder = builder.add_extension(_usage(sign=True), critical=True)
+        else:
+            alternatives = x509.SubjectAlternativeName([_alternative(host) for host in hosts])
+            builder = builder.add_extension(alternatives, critical=False)
+        pems.append(builder.sign(keys[signer], hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
+    files = Chain(*(folder / name for name in ("ca.pem", "cert.pem", "fullchain.pem", "privkey.pem")))
+    files.ca.write_bytes(pems[0])
+    files.leaf.write_bytes(pems[2])
+    files.fullchain.write_bytes(pems[2] + pems[1])
+    files.key.touch(mode=0o600)
+    files.key.write_bytes(
+        keys[2].private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+    )
+    return files
+
+
 def _name(common: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common)])
 

@@ -39,13 +39,14 @@ class Hop:
     Attributes:
         port: where it listens.
         folder: its own.
+        log: what it prints.
     """
 
     def __init__(self, process: subprocess.Popen[bytes], port: int, log: Path) -> None:
         self.port = port
         self.folder = log.parent
         self.process = process
-        self._log = log
+        self.log = log
 
     @classmethod
     def start(
@@ -119,10 +120,11 @@ class Hop:
 def nginx(
     folder: Path, locations: str, *, server: str = "", listen: str = "", http: str = "", main: str = ""
 ) -> Hop:
-    """An nginx with these `location` blocks in its one server."""
+    """An nginx with these `location` blocks in its one server; `{port}` in `server` is where it listens."""
     port = free_port()
     folder.mkdir(parents=True, exist_ok=True)
     config = folder / "nginx.conf"
+    server = server.replace("{port}", str(port))
     config.write_text(
         f"""
 daemon off;
@@ -181,12 +183,16 @@ backend app
 
 
 def caddy(folder: Path, site: str, *, options: str = "", address: str = "http://") -> Hop:
-    """A Caddy with one site, plain unless `address` begins otherwise; `options` are global."""
+    """A Caddy with one site, plain unless `address` begins otherwise; `options` are global.
+
+    `{port}` in `address` is where it listens.
+    """
     port = free_port()
     folder.mkdir(parents=True, exist_ok=True)
     config = folder / "Caddyfile"
     main = f"{{\n admin off\n auto_https off\n{options}\n}}"
-    config.write_text(f"{main}\n{address}{LOOPBACK}:{port} {{\n{site}\n}}\n")
+    place = address.replace("{port}", str(port))
+    config.write_text(f"{main}\n{place}{LOOPBACK}:{port} {{\n{site}\n}}\n")
     command = ["caddy", "run", "--config", str(config), "--adapter", "caddyfile"]
     return Hop.start(command, port, folder)
 

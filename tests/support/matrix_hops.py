@@ -62,6 +62,10 @@ _NGINX: Mapping[str, str] = {
     "401": "return 401;",
     "403": "deny all;",
     "404": "return 404;",
+    "405": "return 405;",
+    "413": "return 413;",
+    "421": "return 421;",
+    "503": "return 503;",
     "426": "return 426;",
     "429": "return 429;",
     "500": "return 500;",
@@ -75,6 +79,7 @@ _NGINX: Mapping[str, str] = {
     "authorization": "proxy_pass http://{origin}; {good} proxy_set_header Authorization '';",
     "subprotocol": "proxy_pass http://{origin}; {good} proxy_set_header Sec-WebSocket-Protocol '';",
     "version": "proxy_pass http://{origin}; {good} proxy_set_header Sec-WebSocket-Version '';",
+    "key": "proxy_pass http://{origin}; {good} proxy_set_header Sec-WebSocket-Key '';",
     "http10": "proxy_pass http://{origin}; {good} proxy_http_version 1.0;",
     "dead": "proxy_pass http://{dead}; {good}",
     "gone": "proxy_pass http://{gone}; {good}",
@@ -117,6 +122,9 @@ _HAPROXY: Mapping[str, tuple[str, str]] = {
     "401": ("http-request deny deny_status 401 if { path_beg /hop/401/ }", ""),
     "403": ("http-request deny deny_status 403 if { path_beg /hop/403/ }", ""),
     "404": ("http-request deny deny_status 404 if { path_beg /hop/404/ }", ""),
+    "405": ("http-request deny deny_status 405 if { path_beg /hop/405/ }", ""),
+    "413": ("http-request deny deny_status 413 if { path_beg /hop/413/ }", ""),
+    "503": ("http-request deny deny_status 503 if { path_beg /hop/503/ }", ""),
     "429": ("http-request deny deny_status 429 if { path_beg /hop/429/ }", ""),
     "500": ("http-request deny deny_status 500 if { path_beg /hop/500/ }", ""),
     "stripped": ("", "http-request del-header Upgrade\n    server app {origin}"),
@@ -163,6 +171,10 @@ _APACHE: Mapping[str, tuple[str, str]] = {
     "302": ("!", "Redirect 302 /hop/302/ /login"),
     "403": ("!", "Require all denied"),
     "404": ("!", "Redirect 404 /hop/404/"),
+    "405": ("!", "Redirect 405 /hop/405/"),
+    "413": ("!", "Redirect 413 /hop/413/"),
+    "421": ("!", "Redirect 421 /hop/421/"),
+    "503": ("!", "Redirect 503 /hop/503/"),
     "429": ("!", "Redirect 429 /hop/429/"),
     "500": ("!", "Redirect 500 /hop/500/"),
     "stripped": ("http://{origin}/hop/stripped/", ""),
@@ -184,6 +196,10 @@ _APACHE: Mapping[str, tuple[str, str]] = {
     "version": (
         "http://{origin}/hop/version/ upgrade=websocket",
         "RequestHeader unset Sec-WebSocket-Version",
+    ),
+    "key": (
+        "http://{origin}/hop/key/ upgrade=websocket",
+        "RequestHeader unset Sec-WebSocket-Key",
     ),
     "dead": ("http://{dead}/hop/dead/ upgrade=websocket", ""),
     "gone": ("http://{gone}/hop/gone/ upgrade=websocket", ""),
@@ -216,6 +232,10 @@ _CADDY: Mapping[str, str] = {
     "401": "respond 401",
     "403": "respond 403",
     "404": "respond 404",
+    "405": "respond 405",
+    "413": "respond 413",
+    "421": "respond 421",
+    "503": "respond 503",
     "426": "respond 426",
     "429": "respond 429",
     "500": "respond 500",
@@ -229,6 +249,7 @@ _CADDY: Mapping[str, str] = {
     "authorization": "reverse_proxy {origin} {\nheader_up -Authorization\n}",
     "subprotocol": "reverse_proxy {origin} {\nheader_up -Sec-Websocket-Protocol\n}",
     "version": "reverse_proxy {origin} {\nheader_up -Sec-Websocket-Version\n}",
+    "key": "reverse_proxy {origin} {\nheader_up -Sec-Websocket-Key\n}",
     "dead": "reverse_proxy {dead}",
     "gone": "reverse_proxy {gone}",
     "tls": "reverse_proxy {tls} {\ntransport http {\ntls\ntls_trusted_ca_certs {authority}\n}\n}",
@@ -250,6 +271,10 @@ _ENVOY: Mapping[str, dict[str, Any]] = {
     "302": {"redirect": {"path_redirect": "/login", "response_code": "FOUND"}},
     "403": _to(route={"upgrade_configs": [{"upgrade_type": "websocket", "enabled": False}]}),
     "404": {"direct_response": {"status": 404}},
+    "405": {"direct_response": {"status": 405}},
+    "413": {"direct_response": {"status": 413}},
+    "421": {"direct_response": {"status": 421}},
+    "503": {"direct_response": {"status": 503}},
     "426": {"direct_response": {"status": 426}},
     "429": {"direct_response": {"status": 429}},
     "500": {"direct_response": {"status": 500}},
@@ -267,6 +292,7 @@ _ENVOY: Mapping[str, dict[str, Any]] = {
     "authorization": _to(request_headers_to_remove=["authorization"]),
     "subprotocol": _to(request_headers_to_remove=["sec-websocket-protocol"]),
     "version": _to(request_headers_to_remove=["sec-websocket-version"]),
+    "key": _to(request_headers_to_remove=["sec-websocket-key"]),
     "dead": _to("dead"),
     "gone": _to("gone"),
     "tls": _to("tls"),
@@ -291,6 +317,7 @@ def _envoy(folder: Path, behind: Behind, routes: Mapping[str, dict[str, Any]] = 
     )
 
 
+#: HAProxy makes a key where none is left (h1_generate_random_ws_input_key in its src/h1.c), so it loses none.
 #: A new hop is one line here, with its routes above. A route that is missing is one that the hop cannot have:
 #: of these only Envoy has a limit on the lifetime of a tunnel (nginx and Apache have none, HAProxy's
 #: hard-stop-after counts from a soft stop, `retire`, and Caddy's stream_timeout is newer than Debian's 2.6);

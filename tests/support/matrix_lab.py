@@ -25,7 +25,7 @@ from websockets.typing import Origin, Subprotocol
 
 from tests.support.certs import make_certificates
 from tests.support.engine import Engine
-from tests.support.hops import LOOPBACK
+from tests.support.hops import LOOPBACK, Hop
 from tests.support.matrix_hops import KINDS, Behind
 from tests.support.sandwich_lab import afterwards, stored, told
 from tests.support.small_servers import free_ports
@@ -236,15 +236,30 @@ async def _does(connection: ClientConnection, what: str) -> None:
         _reset(connection)
 
 
-async def _play(hops: Sequence[str], guilty: int, causes: Iterable[Cause], folder: Path) -> Engine:
-    certificates = make_certificates(folder / "certificates")
-    authority = make_certificates(folder / "other").ca
+@dataclass
+class Running:
+    """An engine with a tap before each hop and one behind the last; `hops` from the client on."""
+
+    engine: Engine
+    hops: list[Hop]
+
+
+@contextlib.asynccontextmanager
+async def chain(
+    hops: Sequence[str], guilty: int, folder: Path, app: int, tls: int, authority: Path
+) -> AsyncIterator[Running]:
+    """One hop or two before an application, with taps named edge, middle and origin; all stopped at the end.
+
+    Args:
+        hops: names in `matrix_hops.KINDS`.
+        guilty: which of them has the routes.
+        app: the port of the application.
+        tls: the one that speaks TLS.
+        authority: a CA that did not sign its certificate.
+    """
     names = ["edge", *(["middle"] if len(hops) == 2 else []), "origin"]
     dead, gone, *ports = free_ports(2 + len(names[1:]))
-    async with (
-        application(certificates.server_context()) as (app, tls),
-        contextlib.AsyncExitStack() as running,
-    ):
+    async with contextlib.AsyncExitStack() as running:
         started = []
         for index, name in enumerate(hops):
             behind = Behind(ports[index], dead, gone, tls, authority)
@@ -261,31 +276,41 @@ async def _play(hops: Sequence[str], guilty: int, causes: Iterable[Cause], folde
         options = [part for tap in taps for part in ("--tap", tap)]
         engine = await asyncio.to_thread(lambda: Engine.start(*options, folder=folder / "engine"))
         try:
-            port = engine.port("edge")
-            causes = list(causes)
-            await asyncio.gather(
-                *(
-                    _talk(port, one, _DROPS.get(one.path, 0.04 * number))
-                    for number, one in enumerate(causes)
-                    if one.does not in _ENDS_HOP
-                )
-            )
-            last = [
-                asyncio.create_task(_talk(port, Cause(one.name, one.path, None, does="wait")))
-                for one in causes
-                if one.does in _ENDS_HOP
-            ]
-            if last:
-                await asyncio.sleep(0.4)
-                retire = KINDS[hops[guilty]].retire
-                if retire is not None and all(one.does != "kill" for one in causes):
-                    started[guilty].process.send_signal(retire)
-                else:
-                    started[guilty].kill()
-                await asyncio.gather(*last)
+            yield Running(engine, started)
         finally:
             await asyncio.to_thread(engine.stop)
-    return engine
+
+
+async def _play(hops: Sequence[str], guilty: int, causes: Iterable[Cause], folder: Path) -> Engine:
+    certificates = make_certificates(folder / "certificates")
+    authority = make_certificates(folder / "other").ca
+    async with (
+        application(certificates.server_context()) as (app, tls),
+        chain(hops, guilty, folder, app, tls, authority) as running,
+    ):
+        port = running.engine.port("edge")
+        causes = list(causes)
+        await asyncio.gather(
+            *(
+                _talk(port, one, _DROPS.get(one.path, 0.04 * number))
+                for number, one in enumerate(causes)
+                if one.does not in _ENDS_HOP
+            )
+        )
+        last = [
+            asyncio.create_task(_talk(port, Cause(one.name, one.path, None, does="wait")))
+            for one in causes
+            if one.does in _ENDS_HOP
+        ]
+        if last:
+            await asyncio.sleep(0.4)
+            hop, retire = running.hops[guilty], KINDS[hops[guilty]].retire
+            if retire is not None and all(one.does != "kill" for one in causes):
+                hop.process.send_signal(retire)
+            else:
+                hop.kill()
+            await asyncio.gather(*last)
+    return running.engine
 
 
 def play(
@@ -301,7 +326,7 @@ def play(
         The engine, stopped, and what was found by the name of the cause.
     """
     engine = asyncio.run(_play(hops, guilty, causes, folder))
-    by_path = _look(engine.capture)
+    by_path = look_by_path(engine.capture)
     return engine, {one.name: by_path[one.path] for one in causes if one.path in by_path}
 
 
@@ -320,7 +345,7 @@ def disagreements(engine: Engine) -> list[str]:
     return lines
 
 
-def _look(path: Path) -> dict[str, Seen]:
+def look_by_path(path: Path) -> dict[str, Seen]:
     """What is found, by the path that the client asked for."""
     with Capture.open(path) as capture:
         reader = FactReader(capture.query)

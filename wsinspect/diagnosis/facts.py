@@ -64,6 +64,7 @@ class FactReader:
     def __init__(self, query: Query) -> None:
         self._query = query
         self._gaps = GapReader(query)
+        self._lacks = rows.lacks(query)
         self._lags: tuple[Lag, ...] = ()
         self._last_lag = 0
 
@@ -94,7 +95,8 @@ class FactReader:
         facts.update(
             gaps=frozenset(gap.direction for gap in gaps),
             has_lost_records=has_lost_records,
-            unrecorded=frozenset(
+            unrecorded=self._lacks
+            | frozenset(
                 str(one)
                 for kind, detail, _ in events
                 if kind == "imported" and isinstance(detail.get("lacks"), list)
@@ -250,8 +252,12 @@ class FactReader:
 
     def capture(self, newest: int = -1) -> CaptureFacts:
         """What is true of all connections, or of the newest ones, and the engine's events."""
+        # Rules about several connections reason from when each was tried.
+        untimed = rows.untimed(self._query) if rows.is_imported(self._query) else frozenset()
         return CaptureFacts(
-            connections=tuple(map(Summary._make, rows.summaries(self._query, newest))),
+            connections=tuple(
+                Summary._make(one) for one in rows.summaries(self._query, newest) if one[0] not in untimed
+            ),
             events=tuple(
                 EngineEvent(at, kind, _object(detail) or {})
                 for kind, detail, at in rows.engine_events(self._query, _ENGINE_EVENTS)

@@ -11,10 +11,11 @@ from typing import Final
 
 from wsinspect.findings.data import table
 from wsinspect.findings.fixes import FIXES
-from wsinspect.findings.limits import LIMITS
+from wsinspect.findings.limits import LIMITS, SIZES
 from wsinspect.findings.model import FAMILIES, Rule
 from wsinspect.findings.registry import all_rules
 from wsinspect.findings.software import NAMES
+from wsinspect.units import format_size
 
 _DATA: Final = table("catalogue")
 #: Row and cause.
@@ -53,6 +54,10 @@ def _lines() -> Iterator[str]:
     )
     for limit in LIMITS:
         yield f"| {limit.who} | {limit.setting} | {limit.seconds:g} | {limit.kind} |"
+    yield from ("", "| whose | setting | largest | of |", "| --- | --- | --- | --- |")
+    for size in SIZES:
+        largest = f"{size.bytes:,} characters" if size.of == "URL" else format_size(size.bytes)
+        yield f"| {size.who} | {size.setting} | {largest} | {size.of} |"
     yield from ("", "## Fixes", "")
     yield from _fixes()
     yield from ("", "## The catalogue of causes", "", "| row | cause | findings |", "| --- | --- | --- |")

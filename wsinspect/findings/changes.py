@@ -17,6 +17,7 @@ from wsinspect.findings.facts import ConnectionFacts
 from wsinspect.handshake.bridging import comparable_requests
 from wsinspect.handshake.heads import RawHead
 from wsinspect.handshake.negotiation import is_valid_key
+from wsinspect.vocabulary import Lack
 
 Kind = Literal["upgrade", "http10", "path", "query", "sec", "case", "identity", "named"]
 
@@ -125,6 +126,12 @@ def field_changes(before: RawHead, after: RawHead) -> list[FieldChange]:
     return changes
 
 
+def unknown_fields(*taps: ConnectionFacts) -> frozenset[str]:
+    """Fields of a request that one of the files leaves out, so that a difference says nothing."""
+    is_left_out = any(Lack.CREDENTIALS in one.unrecorded for one in taps)
+    return frozenset(_CREDENTIALS if is_left_out else ())
+
+
 def notable(changes: Sequence[FieldChange]) -> list[FieldChange]:
     """Those that are more than what every proxy does."""
     return [
@@ -149,7 +156,8 @@ def suspects(
     if sent is None or came is None or origin.failed_where in ("connect", "tls-server"):
         return []
     sent, came = comparable_requests(sent, came)
-    changes = field_changes(sent, came)
+    unknown = unknown_fields(edge, origin)
+    changes = [one for one in field_changes(sent, came) if one.name not in unknown]
     found = [
         *_upgrade(sent, came, origin),
         *_sec_fields(changes, came, origin),
@@ -381,6 +389,8 @@ def is_mute(refused: ConnectionFacts) -> bool:
     Phoenix and others send an empty 403, Rails' Action Cable a 404 that is empty or says "Page not found"
     (`respond_to_invalid_request` in its connection/base.rb).
     """
+    if Lack.BODY in refused.unrecorded:
+        return False  # nobody knows what it said
     said = refused.body[:64].strip()
     return (refused.status == 403 and not said) or (
         refused.status == 404 and said in (b"", b"Page not found")

@@ -12,6 +12,7 @@ from wsinspect.findings.quotes import quote
 from wsinspect.findings.software import NAMES, Mark, author_of, hop_of
 from wsinspect.handshake.heads import RawHead
 from wsinspect.units import MS, format_duration
+from wsinspect.vocabulary import Lack
 
 JS_FAILED: Final = (
     "An error event, then close with code 1006, wasClean false and no reason; the page sees nothing else."
@@ -139,6 +140,8 @@ def js_status(status: int | None) -> str:
 
 def js_sees(facts: ConnectionFacts) -> str:
     """What JavaScript sees at the end of a connection."""
+    if facts.js_code is None and facts.is_over and facts.unrecorded:
+        return "Not known: the file does not say how the connection ended."
     if facts.js_code is None:
         return "Nothing yet: the connection is open."
     clean = "true" if facts.js_was_clean else "false"
@@ -149,6 +152,11 @@ def js_sees(facts: ConnectionFacts) -> str:
 
 def end_line(facts: ConnectionFacts) -> str:
     """Who ended it, and how, in one line."""
+    if not facts.ends and facts.unrecorded & {Lack.END, Lack.TRANSPORT}:
+        if facts.ended_by in (None, "unknown"):
+            return "the file does not say who ended it, and how"
+        how = WORDS_OF_ENDS.get(facts.how or "", facts.how)
+        return f"ended by the {facts.ended_by} ({how}), as the file has it"
     ends = ", then ".join(
         f"{end.side} {end.http2 or WORDS_OF_ENDS.get(end.how, end.how)}" for end in facts.ends[:3]
     )

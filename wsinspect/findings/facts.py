@@ -20,6 +20,7 @@ from wsinspect.findings.software import Mark, recognise
 from wsinspect.handshake.heads import RawHead
 from wsinspect.handshake.negotiation import Negotiation, negotiate, opens
 from wsinspect.net import host_of
+from wsinspect.vocabulary import NO_SILENCES, Lack
 from wsinspect.wire.opcodes import Direction
 
 C2S, S2C = Direction.CLIENT_TO_SERVER, Direction.SERVER_TO_CLIENT
@@ -163,7 +164,7 @@ class ConnectionFacts:
         rule: the one that refused or ended it (or `vocabulary.rules.BY_HAND`), or acted on its handshake.
         gaps: directions with bytes that could not be stored: their frames end there, and traffic went on.
         has_lost_records: whether a header block, a body or an event could not be stored.
-        unrecorded: what the format that it was imported from does not have: `pings`, `end`.
+        unrecorded: what the format that it was imported from does not have, of `vocabulary.Lack`.
         evicted_frames: how many of its first frames were deleted to make room.
         others: accepted connections to the same host and port, for refused attempts and for ends without a
             CLOSE frame.
@@ -328,7 +329,7 @@ class ConnectionFacts:
         """How long nothing had come (of one direction, or of both) when it ended; None where nobody knows."""
         if self.end_ns is None or self.open_ns is None:
             return None
-        if self.has_lost_records or "end" in self.unrecorded:
+        if self.has_lost_records or self.unrecorded & NO_SILENCES:
             return None
         if (direction in self.gaps) if direction is not None else self.gaps:
             return None
@@ -377,6 +378,8 @@ class ConnectionFacts:
 
     def response_line(self, name: str) -> str:
         """A field of the server's response as evidence."""
+        if Lack.ANSWER in self.unrecorded:
+            return f"{name} is not in the file"
         return _line(self.response_in, name)
 
 

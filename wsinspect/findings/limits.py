@@ -13,6 +13,7 @@ from wsinspect.findings.data import table
 from wsinspect.units import format_size
 
 Kind = Literal["idle", "lifetime", "keepalive", "handshake"]
+Unit = Literal["frame", "message", "URL"]
 
 
 class Limit(NamedTuple):
@@ -26,13 +27,13 @@ class Limit(NamedTuple):
 
 
 class Size(NamedTuple):
-    """A default limit on what a receiver takes: whose, the setting, bytes, and of what."""
+    """A default limit on what a receiver takes: whose, the setting, bytes (of a URL characters), of what."""
 
     software: str
     who: str
     setting: str
     bytes: int
-    of: Literal["frame", "message"]
+    of: Unit
 
 
 LIMITS: Final = tuple(Limit(**one) for one in table("limits")["limit"])
@@ -53,14 +54,21 @@ def matching(seconds: float, *kinds: Kind) -> list[Limit]:
     return sorted(fits, key=lambda limit: abs(seconds - limit.seconds))
 
 
-def sizes_below(size: int) -> list[Size]:
-    """Limits that a message or frame of so many bytes is just above, the nearest first."""
-    below = [limit for limit in SIZES if limit.bytes < size <= limit.bytes * _NEAR]
+def sizes_below(size: int, *of: Unit) -> list[Size]:
+    """Limits that something of so many bytes is just above, the nearest first.
+
+    Args:
+        of: what it may be; a message or a frame where nothing is given.
+    """
+    units = of or ("frame", "message")
+    below = [limit for limit in SIZES if limit.of in units and limit.bytes < size <= limit.bytes * _NEAR]
     return sorted(below, key=lambda limit: size - limit.bytes)
 
 
 def size_words(limit: Size) -> str:
     """Whose limit, and how much, for a line of evidence."""
+    if limit.of == "URL":
+        return f"{limit.who}: {limit.setting}, {limit.bytes:,} characters"
     return f"{limit.who}: {limit.setting}, {format_size(limit.bytes)} a {limit.of}"
 
 

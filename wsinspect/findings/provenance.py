@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 from wsinspect.findings.evidence import seconds
 from wsinspect.findings.facts import C2S, S2C, ConnectionFacts, EndFact, FrameFact
 from wsinspect.findings.limits import Limit, matching, words
+from wsinspect.vocabulary import NO_SILENCES, Lack
 from wsinspect.vocabulary.rules import rule_words
 from wsinspect.wire.close_codes import close_name
 from wsinspect.wire.opcodes import Direction, opcode_name
@@ -75,7 +76,7 @@ class Card(NamedTuple):
         for end in self.legs:
             yield f"{end.side}'s leg", f"{end.how} {_after(self.facts, end.time_ns)}"
         if not self.legs:
-            is_recorded = "end" not in self.facts.unrecorded
+            is_recorded = not self.facts.unrecorded & {Lack.END, Lack.TRANSPORT}
             yield "legs", _NO_LEG if is_recorded else "the file's format has no ends of transports"
         for limit in self.limits[:6]:
             yield "fits", words(limit)
@@ -105,7 +106,7 @@ def close_card(facts: ConnectionFacts, together: Sequence[int] = ()) -> Card | N
     if not facts.has_close or facts.server_close_code in (1001, 1006, 1011):
         for ns in sorted(quiet):
             limits += [one for one in matching(ns / 1e9, "idle", "keepalive") if one not in limits]
-        if age is not None and "end" not in facts.unrecorded:
+        if age is not None and not facts.unrecorded & {Lack.END, Lack.TRANSPORT}:
             limits += [one for one in matching(age / 1e9, "lifetime") if one not in limits]
     last = _last_of(facts, C2S), _last_of(facts, S2C)
     return Card(facts, last, facts.ends, tuple(limits), tuple(together))
@@ -121,7 +122,7 @@ def _last_of(facts: ConnectionFacts, direction: Direction) -> LastBytes:
         time_ns is not None
         and facts.end_ns is not None
         and direction not in facts.gaps
-        and "end" not in facts.unrecorded  # then the last time is that of the export, or of nothing at all
+        and not facts.unrecorded & NO_SILENCES  # an end may be that of the export, and a PING break a silence
     )
     silence = max(0, (facts.end_ns or 0) - (time_ns or 0)) if is_known else None
     return LastBytes(direction, time_ns, silence, frame, opaque[-1].length if opaque else None)

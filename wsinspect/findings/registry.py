@@ -22,6 +22,7 @@ from wsinspect.findings.model import (
     Scope,
     Severity,
 )
+from wsinspect.vocabulary import NO_SILENCES, Lack
 
 #: One module a family; the order within a group is the order of precedence.
 _MODULES: Final = (
@@ -163,8 +164,9 @@ def _is_about_unrecorded(finding: Finding, facts: ConnectionFacts) -> bool:
     if finding.id in _REPORTED:
         return False
     if family == "KA":
-        return "pings" in facts.unrecorded
-    return "end" in facts.unrecorded and (family == "DROP" or (family == "CL" and not facts.has_close))
+        return bool(facts.unrecorded & {Lack.PINGS, Lack.MESSAGES})
+    has_no_end = bool(facts.unrecorded & {Lack.END, Lack.TRANSPORT})
+    return has_no_end and (family == "DROP" or (family == "CL" and not facts.has_close))
 
 
 def _proven_with_gap(findings: Iterable[Finding], *, has_close: bool) -> Iterable[Finding]:
@@ -181,7 +183,8 @@ def diagnose_capture(facts: CaptureFacts) -> list[Finding]:
 def diagnose_pair(facts: Any) -> list[Finding]:
     """What two taps around a hop show of one connection, errors first."""
     found = run(_of_scope("pair"), facts, facts.edge.id)
-    if facts.edge.has_gap or (facts.origin is not None and facts.origin.has_gap):
+    taps = [facts.edge, *([facts.origin] if facts.origin is not None else [])]
+    if any(one.has_gap or one.unrecorded & NO_SILENCES for one in taps):
         found = [one for one in found if one.id.split("-")[1] in ("HS", "TLS", "H2")]
     return ranked(excused(found, facts.faults))
 

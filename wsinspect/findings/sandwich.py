@@ -14,7 +14,14 @@ from statistics import median, quantiles
 from typing import Any, Final, NamedTuple
 
 from wsinspect.findings.alignment import align
-from wsinspect.findings.changes import Accepted, FieldChange, Suspect, field_changes, suspects
+from wsinspect.findings.changes import (
+    Accepted,
+    FieldChange,
+    Suspect,
+    field_changes,
+    suspects,
+    unknown_fields,
+)
 from wsinspect.findings.excuses import ActedFault
 from wsinspect.findings.facts import C2S, SECOND_NS, ConnectionFacts
 from wsinspect.findings.lag import certain_ns, has_waited, merged
@@ -207,7 +214,11 @@ class PairFacts:
     def request_fields(self) -> list[FieldChange]:
         """The request's fields whose values the hop changed."""
         sent, came = self.edge.request_out, self.origin.request_in if self.origin else None
-        return [] if sent is None or came is None else field_changes(*comparable_requests(sent, came))
+        if sent is None or came is None or self.origin is None:
+            return []
+        unknown = unknown_fields(self.edge, self.origin)
+        changes = field_changes(*comparable_requests(sent, came))
+        return [one for one in changes if one.name not in unknown]
 
     @cached_property
     def response_fields(self) -> list[FieldChange]:

@@ -22,12 +22,16 @@ _FROM_CLIENT: Final = frozenset(
     ("WS-HS-001", "WS-HS-003", "WS-HS-018", "WS-HS-030", "WS-HS-031", "WS-HS-036", "WS-HS-037")
 )
 #: A 101 that no client may accept: what it causes in front of the hop is its consequence.
-_BAD_101: Final = frozenset(("WS-HS-024", "WS-HS-025", "WS-HS-026", "WS-HS-027", "WS-HS-028"))
+_BAD_101: Final = frozenset((*(f"WS-HS-{number:03}" for number in range(24, 29)), "WS-HS-046", "WS-HS-047"))
 #: What one tap blames on whatever is behind it; behind the last tap that is the server's side.
 _SERVERS_SIDE: Final = frozenset(
     (
         "WS-HS-002",
         "WS-HS-014",
+        "WS-HS-016",
+        "WS-HS-018",
+        "WS-HS-020",
+        "WS-HS-044",
         "WS-DROP-001",
         "WS-DROP-002",
         "WS-DROP-003",
@@ -182,9 +186,8 @@ class _Sorting:
         if link.has_left:
             self._drop(after)
         elif before and after:
-            is_clients = after[0].id in _FROM_CLIENT or (
-                after[0].fault_of == "client" and after[0].id == before[0].id
-            )
+            is_same = after[0].id == before[0].id and after[0].id not in _PLACE
+            is_clients = after[0].id in _FROM_CLIENT or (is_same and after[0].fault_of == "client")
             dropped, kept = (after, before) if is_clients else (before, after)
             self._drop(dropped, for_=kept)
             self._is_behind(link, "attempt", not is_clients)
@@ -292,7 +295,7 @@ class _Sorting:
         """Whose side a failure is on, now that it is known where it happened."""
         if link.is_answered_here:
             for one in self._mine(link.edge, ids_of_group("attempt")):
-                if one.fault_of in ("server", "network"):
+                if one.fault_of in ("server", "network", "hop"):
                     line = "nothing arrived at the tap behind the hop: the hop answered"
                     self._change(one, "hop", link.hop, line)
         if link.origin is not None and self._is_one_file:

@@ -1,7 +1,8 @@
 """WebSockets of a mitmproxy flow file (`mitmdump -w FILE`).
 
-mitmproxy keeps messages, not frames, and who closed with what code. Its own reader is used, behind a look at
-each flow's announced length: a flow is read as a whole.
+mitmproxy keeps messages, not frames, and who closed with what code; 1006 stands for an end of TCP, and the
+file does not say whether that was a FIN, a RST or a timeout of mitmproxy's own. Its own reader is used,
+behind a look at each flow's announced length: a flow is read as a whole.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from wsinspect.formats.progress import Progress, nobody
 from wsinspect.formats.staging import Imported, Stage, to_ns
 from wsinspect.net import Address
 from wsinspect.units import format_size
+from wsinspect.vocabulary import Lack
 
 #: mitmproxy reads a flow whole, which takes about six times its size in memory.
 MAX_FLOW_BYTES: Final = 256 * 1024 * 1024
@@ -152,7 +154,8 @@ def _imported(state: Any, closed_ns: int | None, websocket: Any) -> Imported:
     code = websocket.get("close_code")
     side = "client" if websocket.get("closed_by_client") else "server"
     message = str(error["msg"]) if isinstance(error, dict) and error.get("msg") else None
-    ended = (side, "fin") if code in _ABNORMAL else None
+    ended: tuple[str, str] | None = None
+    reported = {"code": None, "reason": None, "side": side} if code in _ABNORMAL else None
     if _is_own_close(websocket):
         ended = ("proxy", "fin")
         message = f"mitmproxy closed it with {code} ({websocket['close_reason']}) for what the {side} sent"
@@ -172,7 +175,8 @@ def _imported(state: Any, closed_ns: int | None, websocket: Any) -> Imported:
         server=_address(state.get("server_conn"), "peername"),
         client=_address(state.get("client_conn"), "peername"),
         ended=ended,
-        lacks=("pings",),
+        reported=reported,
+        lacks=(Lack.PINGS, Lack.TRANSPORT, *(() if websocket else (Lack.MESSAGES,))),
     )
 
 

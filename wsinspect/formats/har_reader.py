@@ -4,7 +4,8 @@ mitmproxy, HTTP Toolkit and wsinspect write it. Firefox and Safari list the hand
 The file is read once, message by message; what is not a WebSocket is passed over, but for Engine.IO's
 refusals. What differs: Playwright has message times in milliseconds and failures in `response._failureText`;
 Chrome has failures as messages of opcode -1; HTTP Toolkit has `_webSocketClose`, a code and a reason or
-"aborted". None but wsinspect records PING, PONG and CLOSE frames or how the transport ended (`_LACKS`).
+"aborted". None but wsinspect records PING, PONG and CLOSE frames or how the transport ended, and Chrome
+leaves Cookie and Authorization out unless asked for them (`_lacks`).
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from wsinspect.formats.jsonstream import Digits, JsonStream
 from wsinspect.formats.notes import ImportNotes
 from wsinspect.formats.progress import Progress, nobody
 from wsinspect.formats.staging import Imported, Stage, to_ns
+from wsinspect.vocabulary import Lack
 
 _WANTED: Final = frozenset(
     {
@@ -46,7 +48,6 @@ _WANTED: Final = frozenset(
         "_webSocketClose",
     }
 )
-_LACKS: Final = ("pings", "end")
 #: Numbers of seconds below this are not a date of a WebSocket (1980), and above the other no date at all
 #: (5138).
 _FIRST_SECOND: Final = 315_532_800
@@ -188,9 +189,15 @@ class _Reader:
             self.notes.without_messages += 1
         ours = _object(facts.get("_wsinspect"))
         if not ours:
-            imported = imported._replace(lacks=_LACKS)
+            imported = imported._replace(lacks=_lacks(facts, fields, imported.status))
+        elif isinstance(ours.get("lacks"), list):
+            imported = imported._replace(lacks=tuple(one for one in Lack if one in ours["lacks"]))
         end = _object(ours.get("end"))
-        if end.get("side") in ("client", "server", "proxy") and end.get("how") in _ENDS:
+        if (
+            Lack.END not in imported.lacks
+            and end.get("side") in ("client", "server", "proxy")
+            and end.get("how") in _ENDS
+        ):
             imported = imported._replace(ended=(end["side"], end["how"]))
         for item in ours["control"] if isinstance(ours.get("control"), list) else ():
             self._message(number, item, start_ns, in_order=False)
@@ -259,6 +266,25 @@ class _Reader:
             except (binascii.Error, ValueError):
                 self.notes.not_base64 += 1
         return text.encode("utf-8", "surrogatepass")
+
+
+def _lacks(facts: dict[str, Any], fields: list[tuple[str, str]], status: int | None) -> tuple[Lack, ...]:
+    """What is not in an entry, and is for that reason no evidence."""
+    found = [Lack.PINGS, Lack.END]
+    if "messages" not in facts:
+        found.append(Lack.MESSAGES)
+    if _date_ns(facts.get("startedDateTime")) is None:
+        found.append(Lack.TIMES)
+    if not any(name.lower() in ("cookie", "authorization") for name, _ in fields):
+        found.append(Lack.CREDENTIALS)
+    response = _object(facts.get("response"))
+    content = _object(response.get("content"))
+    if status is not None and status != 101:
+        if not fields_of(response.get("headers")):
+            found.append(Lack.ANSWER)
+        if not isinstance(content.get("text"), str) and content.get("size") != 0:
+            found.append(Lack.BODY)
+    return tuple(found)
 
 
 _ENDS: Final = frozenset({"fin", "rst", "close_notify", "timeout"})

@@ -28,6 +28,7 @@ from wsinspect.formats.transcript import Said, messages
 from wsinspect.handshake.heads import RawHead
 from wsinspect.net import host_of
 from wsinspect.version import __version__
+from wsinspect.vocabulary import FILTERED, Lack
 from wsinspect.wire.messages import INFLATE_FAILED, NOT_INFLATED, OVER_CAP
 
 _TYPES: Final = ("send", "receive")
@@ -198,8 +199,12 @@ class _Writer:
             ]
 
     def _ours(self, one: Connection) -> str:
-        ends = [event.detail for event in self._capture.events(one.id) if event.kind == "end"]
-        found = {
+        events = self._capture.events(one.id)
+        ends = [event.detail for event in events if event.kind == "end"]
+        lacks = {str(item) for event in events if event.kind == "imported" for item in event.detail["lacks"]}
+        if self._choice.frames is not None:
+            lacks |= {*FILTERED, Lack.END}  # CLOSE frames are among the frames that are left out
+        found: dict[str, Any] = {
             "connection": one.id,
             "tap": one.tap,
             "state": one.state,
@@ -209,6 +214,8 @@ class _Writer:
             "js_was_clean": one.js_was_clean,
             "end": {"side": ends[0].get("side"), "how": ends[0].get("how")} if ends else None,
         }
+        if lacks:
+            found["lacks"] = sorted(lacks)
         if one.evicted_frames:
             found["evicted_frames"] = one.evicted_frames
         return json.dumps(found, separators=(",", ":"))

@@ -23,6 +23,7 @@ from wsinspect.formats.jsonl_tables import (
 )
 from wsinspect.formats.progress import Progress, nobody
 from wsinspect.formats.secrets import mask_head, mask_json, mask_url
+from wsinspect.vocabulary import FILTERED
 from wsinspect.wire.opcodes import opcode_name
 
 _HEADS: Final = frozenset({"request_in", "request_out", "response_in", "response_out", "informational"})
@@ -77,7 +78,12 @@ class _Writer:
             header |= {"filter": self._choice.source, "left_out": self._choice.left_out}
         self._out.write(_encode(header).encode() + b"\n")
         for row in every_meta(self._capture):
-            self._out.write(self._line(META, row).encode() + b"\n")
+            if row[1] != "lacks" or self._choice.frames is None:
+                self._out.write(self._line(META, row).encode() + b"\n")
+        if self._choice.frames is not None:
+            # Whoever imports it must not take what the filter left out for what never was.
+            lacks = {"type": META.type, "run": 1, "key": "lacks", "value": sorted(FILTERED)}
+            self._out.write(_encode(lacks).encode() + b"\n")
         frames = 0
         for table in TABLES:
             line = _frame_line if table is FRAME else self._line

@@ -68,10 +68,9 @@ class Imported(NamedTuple):
         server: its address and port.
         client: its address and port.
         ended: how its transport ended: side and `fin`, `rst`, `close_notify` or `timeout`.
-        reported: what the client's side says of the end without saying who began it: code (None: aborted) and
-            reason.
-        lacks: what the format does not record: `pings` (PING and PONG frames), `end` (CLOSE frames and how
-            the transport ended).
+        reported: what the file says of the end without saying who began it: code (None: aborted) and reason;
+            with `side`, whose end of TCP mitmproxy saw without a CLOSE frame.
+        lacks: what the format does not record (`vocabulary.Lack`).
     """
 
     scheme: str

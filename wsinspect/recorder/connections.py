@@ -218,8 +218,10 @@ class ConnectionRows:
             self.row["state"] = State.CLOSED.value if is_open else State.FAILED.value
         self.count()
         self._judge()
-        if event.reported is not None and self.row["open_ns"] is not None and not self.facts["closes"]:
-            self._take_report(_plain(event.reported.get("code")))
+        said = event.reported
+        is_open_end = self.row["open_ns"] is not None and not self.facts["closes"]
+        if said is not None and is_open_end and said.get("side") is None:
+            self._take_report(_plain(said.get("code")))
         self.is_closed = True
 
     def _take_report(self, code: Any) -> None:

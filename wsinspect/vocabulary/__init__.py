@@ -7,6 +7,7 @@ so a column of a capture, or a JSON object of an older engine, compares as it is
 from __future__ import annotations
 
 from enum import IntEnum, StrEnum
+from typing import Final
 
 
 class Direction(IntEnum):
@@ -88,6 +89,31 @@ class How(StrEnum):
     RST = "rst"
     TIMEOUT = "timeout"
     REFUSED = "refused"
+
+
+class Lack(StrEnum):
+    """What the format that a connection was imported from does not record, or left out: no evidence that it
+    was not there.
+
+    `PINGS`: PING and PONG frames. `END`: CLOSE frames, and how TCP ended. `TRANSPORT`: how TCP ended, while
+    the first CLOSE frame is there. `MESSAGES`: all that was said. `TIMES`: when the attempt was made.
+    `CREDENTIALS`: Cookie and Authorization. `ANSWER`: the header fields of a refusal, and `BODY`: its body.
+    """
+
+    PINGS = "pings"
+    END = "end"
+    TRANSPORT = "transport"
+    MESSAGES = "messages"
+    TIMES = "times"
+    CREDENTIALS = "credentials"
+    ANSWER = "answer"
+    BODY = "body"
+
+
+#: What an export lacks where a filter chose its frames: ends are events, and remain.
+FILTERED: Final = frozenset((Lack.PINGS, Lack.MESSAGES))
+#: Without one of these nobody knows how long nothing had come before an end.
+NO_SILENCES: Final = frozenset((Lack.PINGS, Lack.END, Lack.TRANSPORT, Lack.MESSAGES))
 
 
 class EventKind(StrEnum):

@@ -223,7 +223,7 @@ class Closed(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Imported(Event):
-    """The connection comes from a format that lacks `pings`, or `end`."""
+    """The connection comes from a format that lacks these; see `Lack`."""
 
     KIND = EventKind.IMPORTED
     lacks: list[Any]

@@ -93,6 +93,7 @@ def test_a_size_is_just_above_the_limits_that_it_may_have_met(size, who):
 
 
 def test_a_size_limit_is_one_line_that_says_of_what():
-    frame, message = (one for one in SIZES if one.who == "AWS API Gateway")
+    url, frame, message = (one for one in SIZES if one.who == "AWS API Gateway")
     assert size_words(frame) == "AWS API Gateway: WebSocket frame size, 32.0 KiB a frame"
     assert size_words(message) == "AWS API Gateway: message payload size, 128 KiB a message"
+    assert size_words(url) == "AWS API Gateway: URL of a WebSocket API, 4,096 characters"

@@ -38,11 +38,32 @@ def test_messages_and_close_of_a_flow_file(tmp_path):
         assert (one.state, one.status, one.js_code, one.js_was_clean) == ("closed", 101, 4001, True)
 
 
-def test_an_abnormal_end_makes_no_close_frame(tmp_path):
-    target, _ = imported(tmp_path, written(websocket_flow(close_code=1006, closed_by_client=False)))
+@pytest.mark.parametrize(
+    ("by_client", "party", "severity"), [(False, "network", "warning"), (True, "client", "note")]
+)
+def test_an_end_without_a_close_frame_says_what_mitmproxy_saw_and_no_more(
+    tmp_path, by_client, party, severity
+):
+    """mitmproxy's 1006: TCP ended at that side, and whether by FIN, RST or mitmproxy itself is nowhere."""
+    flow = websocket_flow(close_code=1006, closed_by_client=by_client)
+    flow.websocket.timestamp_end = 1_700_000_070.0  # a silence that looks like somebody's limit
+    target, _ = imported(tmp_path, written(flow))
     with Capture.open(target) as capture:
         (one,) = capture.connections()
-    assert (one.ended_by, one.how, one.js_code, one.js_was_clean) == ("server", "fin", 1006, False)
+        assert (one.ended_by, one.how, one.js_code, one.js_was_clean) == ("unknown", None, None, None)
+        (found,) = [
+            each
+            for each in diagnose(capture.query)
+            if each.id.split("-")[1] in ("CL", "DROP", "KA", "MS", "FR", "TOOL")
+        ]
+    assert (found.id, found.fault_of, found.severity) == ("WS-CL-032", party, severity)
+    assert (
+        found.title == f"The {'client' if by_client else 'server'}'s connection ended without a CLOSE frame"
+    )
+    assert [cause.cause.split()[0] for cause in found.causes] == ["the", "mitmproxy's"]
+    words = " ".join((found.title, found.meaning, found.js, *found.evidence))
+    assert "FIN came" not in words
+    assert "1006, wasClean" not in words
 
 
 @pytest.mark.parametrize(

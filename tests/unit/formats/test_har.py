@@ -351,7 +351,7 @@ def test_nothing_is_concluded_from_what_a_har_does_not_record(tmp_path):
     target, _ = imported(tmp_path, har)
     with Capture.open(target) as capture:
         facts = need(FactReader(capture.query).connection(1))
-        assert facts.unrecorded == {"pings", "end"}
+        assert facts.unrecorded == {"pings", "end", "credentials"}
         assert facts.silence_ns() is None
         assert [
             one.id for one in diagnose(capture.query) if one.id.split("-")[1] in ("KA", "DROP", "CL")

@@ -240,16 +240,16 @@ _SUMMARIES: Final = (
 #: What is left out agreed properly, broke nothing, answered its pings, and was closed by the client with an
 #: ordinary code and no reason; it speaks no protocol that says in messages what failed. With many short
 #: connections this is most of the rules' cost. tests/unit/diagnosis/test_live.py holds it against the traffic
-#: of every rule.
+#: of every rule. Other tables have an `id` of their own, so the connection's is always written in full.
 _EVENTFUL: Final = """
-SELECT id FROM connection LEFT JOIN handshake ON connection_id = id
-WHERE id IN (SELECT value FROM json_each(?1)) AND NOT coalesce((
+SELECT connection.id FROM connection LEFT JOIN handshake ON connection_id = connection.id
+WHERE connection.id IN (SELECT value FROM json_each(?1)) AND NOT coalesce((
     status = 101 AND problems = '[]' AND informational IS NULL
     AND (?2 AND state = 'open' OR state = 'closed' AND how = 'close-frame' AND js_was_clean = 1
         AND coalesce(client_close_code, 1000) IN (1000, 1001) AND client_close_reason = ''
         AND coalesce(server_close_code, 1000) = 1000 AND server_close_reason = ''
         AND ended_by = 'client'
-        AND NOT EXISTS (SELECT 1 FROM ping WHERE ping.connection_id = id AND pong_frame IS NULL))
+        AND NOT EXISTS (SELECT 1 FROM ping WHERE ping.connection_id = connection.id AND pong_frame IS NULL))
     AND (server_tls IS NULL OR json_extract(server_tls, '$.verify_error') IS NULL
         AND instr(server_tls, 'EM OV TLS CA - G3C') = 0)
     AND (listener IS NULL OR listener LIKE '%:' || port
@@ -260,17 +260,39 @@ WHERE id IN (SELECT value FROM json_each(?1)) AND NOT coalesce((
     AND (subprotocol IS NOT NULL OR instr(lower(CAST(request_in AS TEXT)), 'sec-websocket-protocol') = 0)
     AND (extensions IS NULL OR instr(extensions, 'client_max_window_bits') = 0
         OR instr(lower(CAST(request_in AS TEXT)), 'client_max_window_bits') > 0)
-    AND NOT EXISTS (SELECT 1 FROM frame WHERE frame.connection_id = id AND violation IS NOT NULL)
-    AND NOT EXISTS (SELECT 1 FROM stored_message AS m WHERE m.connection_id = id AND m.problem IS NOT NULL)
-    AND NOT EXISTS (SELECT 1 FROM opaque WHERE opaque.connection_id = id)
+    AND NOT EXISTS (SELECT 1 FROM frame WHERE frame.connection_id = connection.id AND violation IS NOT NULL)
+    AND NOT EXISTS (SELECT 1 FROM stored_message AS m
+        WHERE m.connection_id = connection.id AND m.problem IS NOT NULL)
+    AND NOT EXISTS (SELECT 1 FROM opaque WHERE opaque.connection_id = connection.id)
 ), 0)
 """
 
 
+_UNTIMED: Final = (
+    "SELECT connection_id FROM event WHERE kind = 'imported' AND instr(detail, '\"times\"') "
+    "AND connection_id IS NOT NULL"
+)
 #: The event comes with the attempt of each connection, so the first few show it.
 _IMPORTED: Final = (
     "SELECT 1 FROM (SELECT kind FROM event ORDER BY id LIMIT 8) WHERE kind = 'imported' LIMIT 1"
 )
+
+
+def lacks(query: Query) -> frozenset[str]:
+    """What was left out of the whole capture when it was exported (`vocabulary.Lack`)."""
+    found: set[str] = set()
+    for (value,) in query("SELECT value FROM meta WHERE key = 'lacks'", ()):
+        try:
+            named = json.loads(value)
+        except (TypeError, ValueError):
+            continue
+        found |= {str(one) for one in named} if isinstance(named, list) else set()
+    return frozenset(found)
+
+
+def untimed(query: Query) -> frozenset[int]:
+    """Connections of an import that has no time of their attempt."""
+    return frozenset(row[0] for row in query(_UNTIMED, ()))
 
 
 def connection_ids(query: Query) -> list[int]:
@@ -279,8 +301,8 @@ def connection_ids(query: Query) -> list[int]:
 
 
 def is_imported(query: Query) -> bool:
-    """Whether the capture was made of a format that does not have everything, such as a browser's HAR."""
-    return bool(query(_IMPORTED, ()))
+    """Whether the capture was made of a file that does not have everything, such as a browser's HAR."""
+    return bool(query(_IMPORTED, ())) or bool(lacks(query))
 
 
 def newest_connection_ids(query: Query, count: int) -> list[int]:

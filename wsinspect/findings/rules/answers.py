@@ -30,10 +30,12 @@ from wsinspect.findings.evidence import (
     two_causes,
 )
 from wsinspect.findings.facts import SECOND_NS, ConnectionFacts
+from wsinspect.findings.limits import size_words, sizes_below
 from wsinspect.findings.model import FaultOf, Found
 from wsinspect.findings.registry import Rules
 from wsinspect.findings.rules.handshake import is_refused
 from wsinspect.findings.software import NAMES, hop_author
+from wsinspect.vocabulary import Lack
 
 rules = Rules()
 
@@ -63,6 +65,7 @@ def answer(
             status_line(facts),
             *body_line(facts),
             *lines,
+            *url_lines(facts),
             *(other.lines if other else ()),
             *cache_lines(facts),
             *author_line(facts),
@@ -78,6 +81,18 @@ def answer(
         meaning=meaning,
         causes=two_causes(*((other.cause,) if other else ()), *causes),
     )
+
+
+def url_lines(facts: ConnectionFacts) -> tuple[str, ...]:
+    """That the URL is longer than somebody takes by default."""
+    size = _url_size(facts)
+    limits = [f"just above a known limit: {size_words(limit)}" for limit in sizes_below(size, "URL")[:3]]
+    return (f"the URL has {size:,} characters", *limits) if limits else ()
+
+
+def _url_size(facts: ConnectionFacts) -> int:
+    port = "" if facts.port in (None, 80, 443) else f":{facts.port}"
+    return len(f"{facts.scheme}://{facts.host}{port}{facts.path}")
 
 
 @rules(
@@ -187,7 +202,7 @@ def has_own_words(facts: ConnectionFacts) -> bool:
     A hop's name in `Server` says who passed the answer on; nginx and Envoy write it over the application's.
     """
     head = facts.response_in
-    if facts.content.strip():
+    if facts.content.strip() or facts.unrecorded & {Lack.ANSWER, Lack.BODY}:
         return True
     return head is not None and any(
         one.name.lower() not in _ANY_HOPS and not one.name.lower().startswith(b"x-envoy-")
@@ -252,6 +267,13 @@ def _lost_here(facts: ConnectionFacts) -> tuple[str, ...]:
     )
 
 
+_NONE_SENT: Final = (
+    "the server wants credentials, and none were sent",
+    "repeat with a cookie, a ticket in the query or a subprotocol",
+)
+_UNKNOWN_CREDENTIALS: Final = "no Cookie or Authorization in the file; an export may leave both out"
+
+
 def _credential_causes() -> tuple[tuple[str, str], ...]:
     return (
         (
@@ -285,6 +307,20 @@ def unauthorised(facts: ConnectionFacts) -> Iterator[Found]:
     sent = credentials(facts)
     challenge = facts.response_line("WWW-Authenticate")
     hop = hop_author(answer_marks(facts))
+    if not sent and Lack.CREDENTIALS in facts.unrecorded:
+        yield replace(
+            answer(
+                facts,
+                challenge,
+                _UNKNOWN_CREDENTIALS,
+                title="401: the server does not accept the credentials, or there were none",
+                meaning="The server asks for authentication. The file has no cookie and no Authorization, but"
+                " browsers leave both out of an export unless they are asked for them.",
+                causes=(_NONE_SENT, *_credential_causes()[:1]),
+            ),
+            confidence="low",
+        )
+        return
     if not sent:
         yield answer(
             facts,
@@ -380,16 +416,7 @@ def forbidden(facts: ConnectionFacts) -> Iterator[Found]:
         "repeat the request without Origin, or with the server's own: is it 101?",
     )
     rejected, dropped = _credential_causes()
-    tokens = (
-        (rejected, dropped)
-        if sent
-        else (
-            (
-                "the server wants credentials, and none were sent",
-                "repeat with a cookie, a ticket in the query or a subprotocol",
-            ),
-        )
-    )
+    tokens = (rejected, dropped) if sent else (_NONE_SENT,)
     path = (
         "the path is not a WebSocket route (Starlette and uvicorn answer 403 for that too)",
         "try a path that certainly exists on the server",
@@ -399,7 +426,11 @@ def forbidden(facts: ConnectionFacts) -> Iterator[Found]:
         facts,
         facts.request_line("Origin"),
         facts.request_line("Host"),
-        f"sent: {'; '.join(sent)} (values not shown)" if sent else "sent: no credentials",
+        f"sent: {'; '.join(sent)} (values not shown)"
+        if sent
+        else _UNKNOWN_CREDENTIALS
+        if Lack.CREDENTIALS in facts.unrecorded
+        else "sent: no credentials",
         *_lost_here(facts),
         topic="app-auth" if about_token and not about_origin else None,
         causes=ordered,
@@ -464,19 +495,27 @@ def not_found(facts: ConnectionFacts) -> Iterator[Found]:
     "error",
     "client",
     "The request headers are too large",
-    meaning="The headers of this handshake add up to more than the server or proxy accepts, usually because"
-    " of large cookies or a token sent as subprotocol. Send less, or raise the limit.",
+    meaning="The URL and headers of this handshake are more than the server or proxy accepts, usually because"
+    " of large cookies or a token in the URL or subprotocol. Send less, or raise the limit.",
     js=JS_STATUS,
     topic="header-size",
     rows="H22",
     group="attempt",
 )
 def too_large(facts: ConnectionFacts) -> Iterator[Found]:
-    if is_too_large(facts):
-        head = facts.request_in
-        cookies = sum(map(len, head.get_all("cookie"))) if head else 0
-        size = len(facts.raw_request_in or b"")
-        yield answer(facts, f"the request headers have {size} bytes, {cookies} of them cookies")
+    if not is_too_large(facts):
+        return
+    head = facts.request_in
+    cookies = sum(map(len, head.get_all("cookie"))) if head else 0
+    size = len(facts.raw_request_in or b"")
+    is_url = facts.status == 414 or _SAYS_URL.search(facts.wording) is not None
+    lines = [f"the request headers have {size} bytes, {cookies} of them cookies"]
+    if is_url and not url_lines(facts):
+        lines.insert(0, f"the URL has {_url_size(facts):,} characters")
+    yield answer(facts, *lines, title="The URL is too long" if is_url else None)
+
+
+_SAYS_URL: Final = re.compile(rb"\b(request-)?(uri|url)( is| was)? too (long|large)")
 
 
 def is_too_large(facts: ConnectionFacts) -> bool:
@@ -489,8 +528,9 @@ def is_too_large(facts: ConnectionFacts) -> bool:
         facts.content[:2048],
         re.I,
     )
-    return facts.status in (431, 494) or (
-        facts.status in (400, 413, 502) and bool(said or size > _LARGE_HEADERS)
+    is_url = _SAYS_URL.search(facts.wording) is not None
+    return facts.status in (414, 431, 494) or (
+        facts.status in (400, 413, 502) and bool(said or is_url or size > _LARGE_HEADERS)
     )
 
 
@@ -572,7 +612,7 @@ def misdirected(facts: ConnectionFacts) -> Iterator[Found]:
     "WS-HS-013",
     "error",
     "server",
-    "The path does not accept this kind of request (405, 411, 413 to 415)",
+    "The path does not accept this kind of request (405, 411, 413, 415)",
     meaning="The path expects another method, or a body: an ordinary HTTP route answered, not a WebSocket"
     " handler. Check the path.",
     js=JS_STATUS,
@@ -581,5 +621,5 @@ def misdirected(facts: ConnectionFacts) -> Iterator[Found]:
     group="attempt",
 )
 def wrong_method(facts: ConnectionFacts) -> Iterator[Found]:
-    if is_refused(facts) and facts.status in (405, 411, 413, 414, 415):
+    if is_refused(facts) and facts.status in (405, 411, 413, 415):
         yield answer(facts, facts.response_line("Allow"))

@@ -462,7 +462,7 @@ _ORDINARY: Final = (1000, 1001, 1005)
     "WS-CL-032",
     "warning",
     "server",
-    "Closed with a code whose sender the file does not name",
+    "The file does not say who ended the connection",
     meaning="This file has the close code and not the CLOSE frames, so the code may be the client's or the"
     " server's. A capture made by a proxy between them shows which.",
     js=JS,
@@ -472,10 +472,15 @@ _ORDINARY: Final = (1000, 1001, 1005)
 )
 def unknown_closer(facts: ConnectionFacts) -> Iterator[Found]:
     """What a file reports of the end without saying who began it: HTTP Toolkit's HAR."""
-    if "end" not in facts.unrecorded or facts.has_close or not facts.was_open or facts.js_code in _ORDINARY:
+    if not facts.unrecorded or facts.has_close or not facts.was_open or facts.js_code in _ORDINARY:
         return
     said = next((detail.get("reported") for kind, detail in facts.events if kind == "closed"), None)
-    if facts.js_code is None or not isinstance(said, Mapping):
+    if not isinstance(said, Mapping):
+        return
+    if said.get("side") in ("client", "server"):
+        yield _seen_by_mitmproxy(said["side"])
+        return
+    if facts.js_code is None:
         return
     if said.get("code") is None:
         yield Found(
@@ -500,4 +505,31 @@ def unknown_closer(facts: ConnectionFacts) -> Iterator[Found]:
             Cause("the server sent it", "the server's log has this code at this moment"),
             Cause("the client sent it", "the client's code calls close() with it, or its library does"),
         ),
+    )
+
+
+def _seen_by_mitmproxy(side: str) -> Found:
+    """mitmproxy's 1006: a connection of one side ended, and no CLOSE frame had come from it."""
+    is_server = side == "server"
+    return Found(
+        evidence=(f"mitmproxy has close code 1006, for the {side}'s connection",),
+        severity="warning" if is_server else "note",
+        fault_of="network" if is_server else "client",
+        confidence="low",
+        title=f"The {side}'s connection ended without a CLOSE frame",
+        meaning="mitmproxy writes 1006 where a connection ends without a CLOSE frame: by a FIN, by a RST, or"
+        " by a timeout of its own. The file does not say which.",
+        causes=(
+            Cause(
+                f"the {side}'s side ended TCP: a crash, a kill, a hop", f"the {side}'s log for this moment"
+            ),
+            Cause(
+                "mitmproxy's own limit: it closes what has no traffic for 10 minutes (tcp_timeout)",
+                "does it end after the same time with another tcp_timeout, or without mitmproxy?",
+            ),
+        ),
+        js="Not known: mitmproxy ends the other side's connection with a CLOSE frame of its own, code 1000."
+        if is_server
+        else "Nothing: the page is gone.",
+        topic="abrupt",
     )

@@ -202,9 +202,9 @@ def dead_at_once(facts: ConnectionFacts) -> Iterator[Found]:
 )
 def lifetime(facts: ConnectionFacts) -> Iterator[Found]:
     age = facts.age_ns
-    if not is_cut(facts) or age is None:
+    silence = facts.silence_ns()
+    if not is_cut(facts) or age is None or silence is None:
         return
-    silence = facts.silence_ns() or 0
     beat = beat_ns(facts)
     kept = is_kept_alive(facts) and beat is not None and age >= 3 * beat[0]
     if not kept and silence > min(age // 2, 10 * SECOND_NS):

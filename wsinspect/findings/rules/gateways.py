@@ -18,6 +18,7 @@ from wsinspect.findings.registry import Rules
 from wsinspect.findings.rules.answers import JS_STATUS, answer, has_own_words
 from wsinspect.findings.rules.handshake import is_refused
 from wsinspect.findings.software import hop_author
+from wsinspect.vocabulary import Lack
 
 rules = Rules()
 
@@ -135,7 +136,7 @@ def bad_gateway(facts: ConnectionFacts) -> Iterator[Found]:
     group="attempt",
 )
 def connection_limit(facts: ConnectionFacts) -> Iterator[Found]:
-    if not is_refused(facts) or facts.status not in (503, 500):
+    if not is_refused(facts) or facts.status not in (503, 500) or Lack.TIMES in facts.unrecorded:
         return
     open_then = [
         one for one in facts.others if _was_open_at(one, facts.attempt_ns) and _is_same_path(one, facts)

@@ -31,6 +31,7 @@ from wsinspect.findings.quotes import protocol_of
 from wsinspect.findings.registry import Rules
 from wsinspect.handshake.heads import RawHead
 from wsinspect.handshake.negotiation import negotiate
+from wsinspect.vocabulary import Lack
 
 rules = Rules()
 
@@ -239,7 +240,7 @@ _NO_TCP: Final = (
 
 def _is_the_clients_own(facts: ConnectionFacts) -> bool:
     """Whether a browser's file says this, and not a proxy that answered the client with 502."""
-    return "end" in facts.unrecorded
+    return Lack.END in facts.unrecorded
 
 
 def _js_name(facts: ConnectionFacts, name: str) -> str:

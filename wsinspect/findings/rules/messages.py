@@ -92,7 +92,8 @@ def never_ended(facts: ConnectionFacts) -> Iterator[Found]:
             continue
         side = problem.direction
         sender = "client" if side == C2S else "server"
-        silence = facts.silence_ns(side) or 0
+        known = facts.silence_ns(side)
+        silence = known or 0
         has_closed = (facts.client_close_reason if side == C2S else facts.server_close_reason) is not None
         is_sender = facts.ended_by == sender
         if not has_closed and not is_sender and silence < _STALLED_NS:
@@ -106,7 +107,7 @@ def never_ended(facts: ConnectionFacts) -> Iterator[Found]:
             evidence=(
                 f"message {problem.frame} {side.arrow} began and has no final fragment",
                 f"{len(parts)} of its fragments are among the last frames" if parts else "",
-                f"nothing {side.arrow} for {seconds(silence)} before the end",
+                f"nothing {side.arrow} for {seconds(silence)} before the end" if known is not None else "",
                 end_line(facts),
                 js_sees(facts),
             ),

@@ -9,7 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from wsinspect.findings.changes import LIKELY, POSSIBLE, Kind, Suspect, field_changes, is_mute, notable
+from wsinspect.findings.changes import (
+    LIKELY,
+    POSSIBLE,
+    Kind,
+    Suspect,
+    field_changes,
+    is_mute,
+    notable,
+    unknown_fields,
+)
 from wsinspect.findings.evidence import (
     JS_FAILED,
     answer_marks,
@@ -201,7 +210,7 @@ def swallows_101(pair: PairFacts) -> Iterator[Found]:
     if origin is None or not origin.is_accepted or not has_failed(pair.edge) or has_left(pair.edge):
         return
     # A 101 that no client may take is the server's fault; one that came too late is WS-HS-108.
-    if origin.negotiation.problems or pair.is_answered_early:
+    if is_bad_101(origin) or pair.is_answered_early:
         return
     yield Found(
         evidence=(
@@ -212,6 +221,16 @@ def swallows_101(pair: PairFacts) -> Iterator[Found]:
         software=software_of(pair),
         covers=covered_by(pair, "attempt"),
     )
+
+
+def is_bad_101(facts: ConnectionFacts) -> bool:
+    """Whether a server's 101 is one that a hop need not pass on: unfinished, in HTTP/1.0, with a body, or
+    without what RFC 6455, 4.1, asks of it."""
+    head = facts.response_in
+    if head is None or not head.is_complete or facts.negotiation.problems:
+        return True
+    has_body = head.get("transfer-encoding") is not None or head.get("content-length") not in (None, b"0")
+    return has_body or head.http_version == b"HTTP/1.0"
 
 
 def has_left(facts: ConnectionFacts) -> bool:
@@ -488,7 +507,9 @@ def gave_up(pair: PairFacts) -> Iterator[Found]:
     if origin is None or not has_failed(pair.edge) or pair.edge.status not in _GAVE_UP:
         return
     is_silent = has_left(origin) or (not origin.is_over and origin.raw_response_in is None)
-    if (is_silent and origin.failed_where not in _NO_WAY) or pair.is_answered_early:
+    # What came too late was an answer; bytes that are none have a finding of their own.
+    is_late = pair.is_answered_early and origin.status is not None
+    if (is_silent and origin.failed_where not in _NO_WAY) or is_late:
         behind = f"{status_line(origin)}, too late" if origin.raw_response_in else "no byte of an answer"
         yield Found(
             evidence=(f"before the hop: {status_line(pair.edge)}", f"behind it: {behind}"),
@@ -600,9 +621,9 @@ def also_changed(pair: PairFacts) -> Iterator[Found]:
     sent, came = comparable_requests(sent, came)
     could = [one for one in pair.suspects if one.weight == POSSIBLE and one.kind != "upgrade"]
     could_lines = tuple(line for one in could for line in one.lines)
-    rest = [
-        line for one in notable(field_changes(sent, came)) for line in one.lines if line not in could_lines
-    ]
+    unknown = unknown_fields(pair.edge, origin)
+    changes = [one for one in notable(field_changes(sent, came)) if one.name not in unknown]
+    rest = [line for one in changes for line in one.lines if line not in could_lines]
     if sent.target != came.target and not any(one.kind in ("path", "query") for one in could):
         rest.append(
             f"changed  {sent.target.decode('latin-1')[:80]}  ->  {came.target.decode('latin-1')[:80]}"

@@ -1,0 +1,59 @@
+"""Facts out of a capture: which connections are looked at, whatever their numbers and how they ended."""
+
+import pytest
+
+from tests.support.bytes_of_frames import CLOSE, CONT, KEY, TEXT, frame
+from tests.support.chats import Chat, store
+from wsinspect.capture.reader import Capture
+from wsinspect.diagnosis.facts import FactReader, diagnose
+
+REQUEST = (
+    b"GET /room HTTP/1.1\r\nHost: chat.example\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+)
+CODE = (1000).to_bytes(2)
+
+
+def politely_ended(tmp_path, odd, side=1):
+    """Three connections, each ended by the client's CLOSE with 1000 and the server's; one says something odd.
+
+    Args:
+        odd: bytes of the server, or of side 0, the client; the connection is the second one, and none of its
+            frames has that number.
+    """
+    script = Chat()
+    for number in (1, 2, 3):
+        script.accept(number, REQUEST, "/room")
+        for _ in range(number):
+            script.data(number, 0, frame(TEXT, b"hello", key=KEY))
+            script.data(number, 1, frame(TEXT, b"hello"))
+        if number == 2:
+            script.data(number, side, odd)
+        script.data(number, 0, frame(CLOSE, CODE, key=KEY))
+        script.data(number, 1, frame(CLOSE, CODE))
+        script.end(number, "server")
+    return store(tmp_path / "a.db", script)
+
+
+@pytest.mark.parametrize(
+    ("odd", "side", "expected"),
+    [
+        (frame(TEXT, b"bare"), 0, "WS-FR-001"),
+        (frame(TEXT, b"x", key=KEY, form=16), 0, "WS-FR-007"),
+        (frame(TEXT, b"masked", key=KEY), 1, "WS-FR-002"),
+        (frame(TEXT, b"x", rsv=2), 1, "WS-FR-003"),
+        (frame(CONT, b"stray"), 1, "WS-FR-006"),
+        (frame(TEXT, b"\xff\xfe"), 1, "WS-MS-001"),
+        (frame(TEXT, b"begun", fin=False), 1, "WS-MS-003"),
+    ],
+)
+def test_what_is_broken_is_found_however_properly_the_connection_ended(tmp_path, odd, side, expected):
+    with Capture.open(politely_ended(tmp_path, odd, side)) as capture:
+        assert [(one.id, one.connection) for one in diagnose(capture.query)] == [(expected, 2)]
+        assert FactReader(capture.query).eventful([1, 2, 3]) == {2}
+
+
+def test_connections_in_which_nothing_is_odd_are_not_read(tmp_path):
+    with Capture.open(politely_ended(tmp_path, b"")) as capture:
+        assert FactReader(capture.query).eventful([1, 2, 3]) == set()
+        assert diagnose(capture.query) == []
