@@ -450,7 +450,8 @@ def test_what_was_lacking_is_lacking_after_another_export(tmp_path, both):
     ours, theirs = both(idle, FORMATS["browser"])
     assert ours
     assert theirs == []
-    for number, make in enumerate((_har, as_jsonl)):
+    again: tuple[Callable[[Capture], bytes], ...] = (_har, as_jsonl)
+    for number, make in enumerate(again):
         with Capture.open(tmp_path / "b.db") as capture:
             (tmp_path / f"again-{number}").write_bytes(make(capture))
         import_file(tmp_path / f"again-{number}", tmp_path / f"again-{number}.db")
