@@ -11,6 +11,7 @@ from tests.unit.findings.facts_made import (
     CONNECT,
     HELLO,
     OPEN,
+    SECOND,
     START,
     capture,
     cut,
@@ -124,6 +125,16 @@ def _left(*others: Any, how: str = "fin", ms: float = 0.4) -> Any:
 def _leaked_and_refused() -> Any:
     made = _tls(None, "open", issuer="CN=EM OV TLS CA - G3C")
     return replace(refused("403 Forbidden"), server_tls=made.server_tls)
+
+
+def _left_at(seconds: float) -> dict[str, Any]:
+    """The client ends its side so long after its request; the answer comes 3 s after that request."""
+    sent = START + 1_000_000
+    return {
+        "ends": (EndFact("client", "fin", sent + int(seconds * SECOND)),),
+        "times": {"request_out_ns": sent, "response_in_ns": sent + 3 * SECOND},
+        "closed_ns": sent + 4 * SECOND,
+    }
 
 
 CASES: dict[str, tuple[list[Any], list[Any]]] = {
@@ -275,8 +286,10 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
         [
             failed("Client disconnected.", "client", waited=30.1),
             failed("Client disconnected.", "client", waited=0.1),
+            # A hop that sees a FIN may go on waiting, and answer nobody.
+            refused("502 Bad Gateway", facts=_left_at(0.5)),
         ],
-        [failed("server closed connection", "response")],
+        [failed("server closed connection", "response"), refused("502 Bad Gateway", facts=_left_at(3.5))],
     ),
     "WS-HS-037": (
         [
@@ -505,11 +518,18 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
         [
             refused("400 Bad Request", head=VITE),
             refused("403 Forbidden", b"Invalid Host/Origin header", path="/ws"),
+            refused("403 Forbidden", b'Blocked request. This host ("x.test") is not allowed.', path="/ws"),
         ],
         [refused("403 Forbidden")],
     ),
     "WS-DEV-003": ([refused("404 Not Found", path=NEXT)], [refused("404 Not Found")]),
-    "WS-DEV-004": ([refused("502 Bad Gateway", head=VITE)], [refused("502 Bad Gateway")]),
+    "WS-DEV-004": (
+        [refused("502 Bad Gateway", head=VITE)],
+        [
+            refused("502 Bad Gateway"),
+            refused("405 Method Not Allowed", b"The requested method GET is not allowed for this URL."),
+        ],
+    ),
     "WS-DEV-005": (
         [
             capture(

@@ -15,7 +15,9 @@ from wsinspect.findings.rules.handshake import has_failed, is_refused
 rules = Rules()
 
 _NEXT_PATH = "/_next/webpack-hmr"
-_HOST_REFUSED = re.compile(rb"invalid host(/origin)? header|blocked request\. this host|is not allowed", re.I)
+_HOST_REFUSED = re.compile(
+    rb"invalid host(/origin)? header|blocked request\. this host|\bhost\b[^<>\n]{0,80}\bis not allowed", re.I
+)
 _FALLBACK_NS = 15 * SECOND_NS
 _JS_STATUS = js_status(None).replace("None", "N")
 

@@ -367,7 +367,8 @@ def unfinished_head(facts: ConnectionFacts) -> Iterator[Found]:
     group="attempt",
 )
 def gave_up(facts: ConnectionFacts) -> Iterator[Found]:
-    if facts.state != "failed" or not client_left(facts) or facts.raw_response_in:
+    is_late = left_before_answer(facts)
+    if not is_late and (facts.state != "failed" or not client_left(facts) or facts.raw_response_in):
         return
     sent = facts.times.get("request_out_ns")
     left = next((end.time_ns for end in facts.ends if end.side == "client"), facts.closed_ns)
@@ -387,14 +388,28 @@ def gave_up(facts: ConnectionFacts) -> Iterator[Found]:
         evidence=(
             f"request sent on; no answer for {seconds(waited)}",
             f"then {_failure(facts)}",
+            f"{status_line(facts)}, which nobody waited for any more" if is_late else "",
             *(f"known limit: {words(limit)}" for limit in matching(waited / 1e9, "handshake")),
         ),
         severity="warning" if is_short else None,
         fault_of="client" if is_short else "server",
-        confidence="medium",
+        confidence="medium" if not is_late or facts.is_order_known(left, _answered(facts)) else "low",
         title=f"The client gave up after {seconds(waited)} without an answer",
         causes=two_causes(*((page, server) if is_short else (server, page))),
     )
+
+
+def left_before_answer(facts: ConnectionFacts) -> bool:
+    """Whether the client had ended its side when a refusal came: it does not explain why it left."""
+    answered = facts.times.get("response_in_ns")
+    if not is_refused(facts) or answered is None or not facts.ends:
+        return False
+    end = facts.ends[0]
+    return end.side == "client" and end.time_ns < answered
+
+
+def _answered(facts: ConnectionFacts) -> int:
+    return facts.times.get("response_in_ns") or 0
 
 
 def client_left(facts: ConnectionFacts) -> bool:

@@ -32,7 +32,7 @@ from wsinspect.findings.evidence import (
 from wsinspect.findings.facts import ConnectionFacts
 from wsinspect.findings.model import Found
 from wsinspect.findings.registry import Rules, ids_of_group
-from wsinspect.findings.rules.handshake import client_left, has_failed
+from wsinspect.findings.rules.handshake import client_left, has_failed, left_before_answer
 from wsinspect.findings.sandwich import PairFacts
 from wsinspect.findings.software import Mark
 from wsinspect.findings.software import hop_of as first_hop
@@ -506,6 +506,8 @@ def gave_up(pair: PairFacts) -> Iterator[Found]:
     origin = pair.origin
     if origin is None or not has_failed(pair.edge) or pair.edge.status not in _GAVE_UP:
         return
+    if left_before_answer(pair.edge):
+        return  # WS-HS-036
     is_silent = has_left(origin) or (not origin.is_over and origin.raw_response_in is None)
     # What came too late was an answer; bytes that are none have a finding of their own.
     is_late = pair.is_answered_early and origin.status is not None
