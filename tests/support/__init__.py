@@ -35,7 +35,7 @@ Real software
     apps, app_lab, app_capture, app_uvicorn    applications, and what each of them sees
     hops            nginx, HAProxy, Apache, Caddy and Envoy
     hop_ends        what a hop does to idle and busy connections
-    matrix_lab, matrix_hops     every hop with every cause
+    matrix_lab, matrix_hops     every hop with every cause; matrix_odd   peers that break rules, in chains
     short_folder    for a browser's temporary files
     devtools, har_browsers      what Chromium and Firefox say of the same connection
 
