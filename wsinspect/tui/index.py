@@ -7,8 +7,11 @@ only ever at the end, so positions never change. Nothing here does I/O.
 
 from __future__ import annotations
 
+import re
+import sys
 from array import array
 from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
 from typing import Final
 
 from wsinspect.capture.columns import FLAG_S2C, FLAG_VIOLATION, Columns
@@ -17,6 +20,10 @@ from wsinspect.present.records import Fragment
 from wsinspect.wire.opcodes import Opcode
 
 _FRAGMENT_CAP: Final = 10_000
+#: In columns as bytes: flags beyond the direction; any FIN and RSV with the opcode 8.
+_FLAGGED: Final = re.compile(rb"[^\x00\x01]")
+_CLOSE: Final = re.compile(b"[%b]" % b"".join(b"\\x%02x" % (high << 4 | Opcode.CLOSE) for high in range(16)))
+_HIGH_BYTE: Final = 1 if sys.byteorder == "little" else 0
 
 
 class FrameIndex:
@@ -25,12 +32,17 @@ class FrameIndex:
     Attributes:
         by_connection: positions of each connection's frames.
         finding_frames: ids of frames that findings name.
+        flagged: positions of frames with a violation or a fault; `flagged_of` by connection.
+        closes_of: positions of CLOSE frames by connection.
     """
 
     def __init__(self) -> None:
         self.columns = Columns(array("Q"), array("q"), array("I"), array("I"), array("H"), array("B"))
         self.by_connection: dict[int, array[int]] = {}
         self.finding_frames: set[int] = set()
+        self.flagged = array("I")
+        self.flagged_of: dict[int, array[int]] = {}
+        self.closes_of: dict[int, array[int]] = {}
 
     def __len__(self) -> int:
         return len(self.columns.ids)
@@ -47,6 +59,24 @@ class FrameIndex:
             except KeyError:
                 lists[connection] = array("I", (position,))
             position += 1
+        self._note_rare(len(self) - len(more.ids), more)
+
+    def _note_rare(self, first: int, more: Columns) -> None:
+        """What keys look for among all frames is found once, when it comes."""
+        for match in _FLAGGED.finditer(more.flags.tobytes()):
+            at = match.start()
+            self.flagged.append(first + at)
+            self.flagged_of.setdefault(more.connections[at], array("I")).append(first + at)
+        # Of the first two bytes of a header that with FIN, RSV and the opcode.
+        for match in _CLOSE.finditer(more.bits.tobytes()[_HIGH_BYTE::2]):
+            at = match.start()
+            self.closes_of.setdefault(more.connections[at], array("I")).append(first + at)
+
+    def marked(self, connection: int | None) -> tuple[Sequence[int], Sequence[int]]:
+        """Frames of a connection, or of all: those with a violation or a fault, those that findings name."""
+        flagged = self.flagged if connection is None else self.flagged_of.get(connection, ())
+        places = (self.position_of(number) for number in self.finding_frames)
+        return flagged, sorted(place for place in places if place is not None)
 
     @property
     def last_id(self) -> int:

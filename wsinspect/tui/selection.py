@@ -223,8 +223,8 @@ class Selection:
         """The first CLOSE frame of the other direction."""
         index = self.model.index
         side = index.is_s2c(position)
-        for place in reversed(index.by_connection[index.columns.connections[position]]):
-            if index.opcode(place) == 8 and index.is_s2c(place) != side:
+        for place in reversed(index.closes_of.get(index.columns.connections[position], ())):
+            if index.is_s2c(place) != side:
                 return index.columns.ids[place]
         return None
 

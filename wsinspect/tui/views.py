@@ -88,7 +88,7 @@ class View:
 
     Attributes:
         rows: positions, and gaps.
-        gap_count: how many of them are gaps.
+        gaps: frames behind a gap, ascending.
         asked: the requests among them, in order.
         placed: what was known of requests when they got their rows; whoever calls `place` says so.
         activity: of all frames, matching or not.
@@ -109,7 +109,7 @@ class View:
         self.gap_ns = gap_ns
         self.is_filtered = is_filtered
         self.rows = array("I")
-        self.gap_count = 0
+        self.gaps = array("I")
         self.asked: list[Asked] = []
         self.placed: tuple[bool, int] | None = None
         self._anchors = array("I")
@@ -127,7 +127,7 @@ class View:
     @property
     def matched(self) -> int:
         """Frames among the rows."""
-        return len(self.rows) - self.gap_count - len(self.asked)
+        return len(self.rows) - len(self.gaps) - len(self.asked)
 
     @property
     def total(self) -> int:
@@ -184,7 +184,8 @@ class View:
         kept = {row for row in self.rows[start:] if row < GAP}
         kept |= {position for position, passes in changed.items() if passes}
         kept -= {position for position, passes in changed.items() if not passes}
-        self.gap_count -= sum(row >= GAP for row in self.rows[start:])
+        if start < len(self.rows):
+            del self.gaps[bisect_left(self.gaps, self.rows[start] & _MASK) :]
         del self.rows[start:]
         self._last_matched_ns = self.index.columns.times_ns[self.rows[-1]] if self.rows else None
         self._add(sorted(kept))
@@ -249,7 +250,7 @@ class View:
             time_ns = times[position]
             if last is not None and time_ns - last >= gap_ns:
                 rows.append(position | GAP)
-                self.gap_count += 1
+                self.gaps.append(position)
             last = time_ns
             rows.append(position)
         self._last_matched_ns = last
@@ -273,14 +274,6 @@ class View:
             if self.rows[y] < ASKED:
                 return self.rows[y]
         return None
-
-    def is_behind_gap(self, y: int) -> bool:
-        """Whether a row is the first frame after a gap."""
-        if not self.is_frame(y):
-            return False
-        while y > 0 and ASKED <= self.rows[y - 1] < GAP:
-            y -= 1
-        return y > 0 and self.is_gap(y - 1)
 
     def gap_before_ns(self, y: int) -> int:
         """Time between a frame row, or a gap's frame, and the frame row before it; 0 for the first."""
@@ -306,6 +299,39 @@ class View:
         return self._frame_from(
             bisect_left(self.rows, time_ns, key=lambda row: times[min(row & _MASK, last)])
         )
+
+    def next_of(self, y: int, step: int, wanted: Sequence[int]) -> int | None:
+        """The next row of one of some frames, from row `y`, without looking at all of them or at all rows.
+
+        Args:
+            step: 1 or -1.
+            wanted: positions, ascending.
+        """
+        if not 0 <= y < len(self.rows):
+            return None
+        here = self.rows[y] & _MASK
+        if step < 0:
+            return self._last_of(bisect_left(wanted, here) - 1, wanted)
+        at = bisect_left(wanted, here + self.is_frame(y))
+        while at < len(wanted):
+            row = self.y_of(wanted[at])
+            if row >= len(self.rows):
+                return None
+            if self.rows[row] == wanted[at]:
+                return row
+            at = bisect_left(wanted, self.rows[row], at + 1)
+        return None
+
+    def _last_of(self, at: int, wanted: Sequence[int]) -> int | None:
+        while at >= 0:
+            row = self.y_of(wanted[at])
+            if row < len(self.rows) and self.rows[row] == wanted[at]:
+                return row
+            before = self.before(row)
+            if before is None:
+                return None
+            at = bisect_right(wanted, before, 0, at) - 1
+        return None
 
     def find(self, y: int, step: int, wanted: Callable[[int], bool]) -> int | None:
         """The next row from `y` on whose row index `wanted` accepts; `step` is 1 or -1."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.support.tui_captures import START_NS, CaptureBuilder, chat_capture, many_frames
 from tests.support.tui_parts import columns, read_all
@@ -85,3 +87,29 @@ def test_findings_mark_frames():
     index.finding_frames.add(3)
     assert index.is_marked(0)
     assert START_NS > 0
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 3), st.integers(0, 0xFFFF), st.integers(0, 15)), max_size=60),
+    st.integers(1, 9),
+)
+def test_what_is_rare_is_found_when_it_comes(frames, page):
+    index = FrameIndex()
+    for start in range(0, len(frames), page):
+        index.append(
+            columns(
+                *(
+                    (start + number, 0, 1, connection, bits, flags)
+                    for number, (connection, bits, flags) in enumerate(frames[start : start + page], 1)
+                )
+            )
+        )
+    places = range(len(frames))
+    assert list(index.flagged) == [at for at in places if frames[at][2] > 1]
+    for connection in (1, 2, 3):
+        own = [at for at in places if frames[at][0] == connection]
+        assert list(index.flagged_of.get(connection, ())) == [at for at in own if frames[at][2] > 1]
+        assert list(index.closes_of.get(connection, ())) == [at for at in own if index.opcode(at) == 8]
+        assert index.marked(connection)[0] == index.flagged_of.get(connection, ())
+    index.finding_frames |= {1, len(frames), 1000}
+    assert index.marked(None) == (index.flagged, sorted({0, len(frames) - 1}) if frames else [])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import given
@@ -187,7 +188,9 @@ def test_requests_stand_before_the_first_frame_that_is_not_older():
     assert view.y_at_time(99 * SECOND) == len(view.rows)
     assert view.before(7) == 1
     assert view.gap_before_ns(7) == 7 * SECOND
-    assert [y for y in range(len(view.rows)) if view.is_behind_gap(y)] == [7]
+    assert view.next_of(0, 1, view.gaps) == 7
+    assert view.next_of(8, -1, view.gaps) == 7
+    assert view.next_of(7, -1, view.gaps) is None
 
 
 def test_requests_are_placed_anew_and_frames_come_behind_them():
@@ -248,3 +251,68 @@ def test_frames_stay_where_they_are_whatever_is_placed(times, placed, more):
     view.extend()
     assert [view.position(y) for y in range(len(view.rows)) if view.is_frame(y)] == list(range(len(index)))
     assert all(view.position(view.y_of(position)) == position for position in range(len(index)))
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 9), st.booleans()), min_size=1, max_size=40),
+    st.sets(st.integers(0, 45)),
+    st.lists(st.integers(0, 200), max_size=5),
+    st.integers(0, 60),
+    st.sampled_from((1, -1)),
+)
+def test_the_next_of_some_frames_is_what_looking_at_every_row_finds(steps, wanted, placed, y, step):
+    times = list(itertools.accumulate(seconds for seconds, _ in steps))
+    view = View(index_of(*times), None, 5 * SECOND, is_filtered=True)
+    view.extend()
+    view.add_matches([number for number, (_, passes) in enumerate(steps, 1) if passes], len(steps))
+    view.place([asked(number, t) for number, t in enumerate(sorted(placed), 1)])
+    found = view.next_of(y, step, sorted(wanted))
+    assert found == (
+        view.find(y, step, lambda at: view.is_frame(at) and view.position(at) in wanted)
+        if y < len(view.rows)
+        else None
+    )
+    gaps = [at for at in range(len(view.rows)) if view.is_frame(at) and view.position(at) in view.gaps]
+    behind = [at for at in gaps if (at > y if step > 0 else at < y)]
+    if y < len(view.rows):
+        assert view.next_of(y, step, view.gaps) == (
+            None if not behind else min(behind) if step > 0 else max(behind)
+        )
+    assert len(view.gaps) == sum(view.is_gap(at) for at in range(len(view.rows)))
+
+
+def test_rows_judged_again_keep_their_gaps():
+    view = View(index_of(0, 10, 20, 30, 40), None, 5 * SECOND, is_filtered=True)
+    view.extend()
+    view.add_matches([1, 2, 3, 4, 5], 5)
+    assert list(view.gaps) == [1, 2, 3, 4]
+    view.judge_again({2: False, 3: False})
+    assert rows(view) == [0, "gap", 1, "gap", 4]
+    assert list(view.gaps) == [1, 4]
+    view.judge_again({3: True})
+    assert list(view.gaps) == [1, 3, 4]
+    assert view.matched == 4
+
+
+class Counted(Sequence[int]):
+    """Positions that count how often they are looked at."""
+
+    def __init__(self, positions: range) -> None:
+        self.positions, self.looks = positions, 0
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    def __getitem__(self, at):
+        self.looks += 1
+        return self.positions[at]
+
+
+@pytest.mark.parametrize("step", [1, -1])
+def test_the_next_one_is_found_without_looking_at_all(step):
+    view = View(index_of(*([0.0] * 4000)), None, SECOND, is_filtered=True)
+    view.extend()
+    view.add_matches([1, *range(3001, 4001)], 4000)
+    wanted = Counted(range(1, 3000))  # none of them has a row
+    assert view.next_of(0 if step > 0 else len(view.rows) - 1, step, wanted) is None
+    assert wanted.looks < 100

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from typing import ClassVar, Final
 
 from textual.app import ComposeResult
@@ -438,13 +437,10 @@ class MainScreen(Page):
             self._next_match(step)
             return
         view, index = self.frames.view, self.model.index
-        flagged = index.columns.flags
-
-        def is_wanted(y: int) -> bool:
-            position = view.position(y)
-            return view.is_frame(y) and (flagged[position] > 1 or index.is_marked(position))
-
-        y = view.find(self.frames.cursor, step, is_wanted)
+        marked = index.marked(self.selection.connection)
+        places = [view.next_of(self.frames.cursor, step, wanted) for wanted in marked]
+        known = [place for place in places if place is not None]
+        y = (min(known) if step > 0 else max(known)) if known else None
         y = None if y is None or y >= self.frames.row_count() else y
         finding = self.steps.next(step, self.frames.selected_time_ns())
         if y is not None and finding is not None:
@@ -506,14 +502,11 @@ class MainScreen(Page):
     def action_next_gap(self, step: int) -> None:
         """The frame after the next silence."""
         view = self.frames.view
-        self._go_to_next(step, view.is_behind_gap, "no gap")
-
-    def _go_to_next(self, step: int, is_wanted: Callable[[int], bool], nothing: str) -> None:
-        found = self.frames.view.find(self.frames.cursor, step, is_wanted)
+        found = view.next_of(self.frames.cursor, step, view.gaps)
         if found is None or found >= self.frames.row_count():
-            self.workspace.say(f"{nothing} {'after' if step > 0 else 'before'} this frame")
+            self.workspace.say(f"no gap {'after' if step > 0 else 'before'} this frame")
         else:
-            self.frames.go_to_position(self.frames.view.position(found))
+            self.frames.go_to_position(view.position(found))
 
     def action_mark(self) -> None:
         """Mark the chosen frame, or unmark it; in playback, an end of the selection."""
