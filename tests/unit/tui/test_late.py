@@ -180,7 +180,7 @@ def test_rows_judged_again_are_those_of_a_view_that_knew_it_at_once(before):
         view, wanted = filtered_view(*before), filtered_view(*after)
         assert view.judge_again({position: position in after for position in range(6)})
         assert rows(view) == rows(wanted)
-        assert (len(view.gaps), view.matched) == (wanted.gap_count, wanted.matched)
+        assert (len(view.gaps), view.matched) == (len(wanted.gaps), wanted.matched)
         view.add_matches([], 6)
         assert rows(view) == rows(wanted)
 
