@@ -2,110 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from types import MappingProxyType
 
 import pytest
 
-from tests.support.apps import NodeApp
-from tests.support.engine import Engine
-from tests.support.threaded_loop import ThreadedLoop
-from wsinspect.capture.reader import Capture
+from tests.support.client_lab import HALF_OPEN, OUTAGE, STREAMS, judged, lab, reason
 from wsinspect.clients.backoff import Shape
 from wsinspect.clients.facts import Transport
-from wsinspect.clients.grading import Client, Reason
+from wsinspect.clients.grading import Client
 from wsinspect.clients.measures import OutageMeasures
 from wsinspect.clients.outages import Cause, Ending
-from wsinspect.diagnosis.clients import judged_clients
 
 pytestmark = pytest.mark.lab
-#: By the path of its connections.
-KINDS = {
-    "/socket.io/": "socketio",
-    "/reconnecting": "reconnecting-websocket",
-    "/hub": "signalr",
-    "/phoenix/websocket": "phoenix",
-    "/graphql": "graphql-ws",
-    "/naive": "naive",
-    "/storm": "storm",
-    "/gives-up": "gives-up",
-    "/perfect": "perfect",
-}
-OUTAGE = """\
-version: 1
-seed: 7
-rules:
-  - {name: outage, kind: refuse, status: 503, armed: false}
-phases:
-  - {for: 4s}
-  - {do: {kind: abort, how: rst}}
-  - {for: 5s, rules: [outage]}
-  - {for: 4s}
-"""
-HALF_OPEN = """\
-version: 1
-seed: 7
-rules:
-  - {name: hole, kind: blackhole, armed: false}
-phases:
-  - {for: 4s}
-  - {for: 5s, rules: [hole]}
-  - {for: 2s}
-"""
-
-
-#: SignalR's other transports: the server ends them, for rules end WebSockets.
-STREAMS = {"/hub": "signalr", "/hub-sse": "signalr-sse", "/hub-polling": "signalr-polling"}
-
-
-@contextlib.contextmanager
-def lab(
-    folder: Path, scenario: str, kinds: Collection[str] = KINDS.values(), *, drop_in: int | None = None
-) -> Iterator[Engine]:
-    """A server, an engine with a scenario, and one client of each kind; until the phases are over.
-
-    Args:
-        drop_in: the phase at whose beginning the server ends all connections to its SignalR hub.
-    """
-    file = folder / "scenario.yaml"
-    file.write_text(scenario)
-    with ThreadedLoop() as loop:
-        server = loop.run(NodeApp.start("reconnecting.mjs", "server"))
-        clients = loop.run(NodeApp.start("reconnecting.mjs", "client"))
-        try:
-            port = loop.run(server.first_line())["port"]
-            target = f"app=127.0.0.1:0=http://127.0.0.1:{port}"
-            with Engine.start("--tap", target, "--faults", str(file), folder=folder / "engine") as engine:
-                url = f"ws://127.0.0.1:{engine.port('app')}"
-                for kind in kinds:
-                    assert loop.run(clients.ask(start=kind, url=url)) == {"started": kind}
-                if drop_in is not None:
-                    engine.wait_for_event("phase", 60.0, phase=drop_in)
-                    loop.run(server.ask(do="drop"))
-                engine.wait_for_event("phase", 60.0, phase=None)
-                loop.run(clients.stop())
-                yield engine
-        finally:
-            if clients.process.returncode is None:
-                loop.run(clients.stop())
-            loop.run(server.stop())
-
-
-def judged(
-    engine: Engine, silent_ns: int = 0, kinds: Mapping[str, str] = MappingProxyType(KINDS)
-) -> dict[str, Client]:
-    with Capture.open(engine.capture) as capture:
-        last = max(one.closed_ns or 0 for one in capture.connections())
-        found = judged_clients(capture, until_ns=last + silent_ns)
-    named = {kinds[one.session.first.path]: one for one in found}
-    assert len(named) == len(found) == len(kinds)
-    return named
-
-
-def reason(client: Client, key: str) -> Reason:
-    return next(one for one in client.grade.reasons if one.key == key)
 
 
 def cut_off(client: Client) -> OutageMeasures:

@@ -4,26 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import importlib
-import inspect
 import random
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake
+from websockets.asyncio.client import connect
 
+from tests.support.client_lab import FAILS, by_its_iterator, reason, talk
 from tests.support.echo_engine import EchoEngine, echo_engine
 from wsinspect.capture.reader import Capture
 from wsinspect.clients.backoff import Shape
-from wsinspect.clients.grading import Client, Reason
+from wsinspect.clients.grading import Client
 from wsinspect.clients.outages import Cause, Ending
 from wsinspect.diagnosis.clients import judged_clients
 
 pytestmark = pytest.mark.asyncio
-FAILS = (ConnectionClosed, InvalidHandshake, OSError, TimeoutError)
 SCENARIO = """\
 version: 1
 seed: 7
@@ -48,13 +45,6 @@ phases:
 Connected = Callable[[str], Coroutine[Any, Any, None]]
 
 
-async def talk(socket: ClientConnection) -> None:
-    """Join, and listen for as long as the connection lasts."""
-    await socket.send('{"type":"join"}')
-    async for _ in socket:
-        pass
-
-
 async def once(url: str, **options: Any) -> None:
     async with connect(url, **{"open_timeout": 1, "close_timeout": 0.2, **options}) as socket:
         await talk(socket)
@@ -72,24 +62,6 @@ async def backing_off(url: str) -> None:
                 await talk(socket)
         await asyncio.sleep(delay * random.uniform(0.6, 1.4))
         delay = min(delay * 2, 1.5)
-
-
-async def by_its_iterator(url: str) -> None:
-    """`async for` of the library's own, fifteen times as fast as it is by default."""
-    module = importlib.import_module("websockets.asyncio.client")
-    backoff = module.backoff
-
-    def quick() -> Iterator[float]:
-        return (delay / 15 for delay in backoff())
-
-    # A parameter in newer versions, a function of the module in older ones.
-    is_parameter = "reconnect_delays" in inspect.signature(connect.__init__).parameters
-    options: dict[str, Any] = {"reconnect_delays": quick} if is_parameter else {}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "backoff", quick)
-        async for socket in connect(url, open_timeout=1, close_timeout=0.2, **options):
-            with contextlib.suppress(*FAILS):
-                await talk(socket)
 
 
 async def by_a_timer(url: str) -> None:
@@ -112,10 +84,6 @@ async def giving_up(url: str) -> None:
             await once(url)
         await asyncio.sleep(0.2)
     await asyncio.Event().wait()
-
-
-def reason(client: Client, key: str) -> Reason:
-    return next(one for one in client.grade.reasons if one.key == key)
 
 
 async def played(lab: EchoEngine, clients: Mapping[str, Connected]) -> dict[str, Client]:

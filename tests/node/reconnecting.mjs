@@ -72,7 +72,7 @@ function plainClient(url, { wait, most = Infinity, beat = 0 }) {
     const socket = new WebSocket(url, { handshakeTimeout: 1000 });
     let timer, answered = true;
     socket.on("open", () => {
-      tries = 1;
+      if (!beat) tries = 1;
       socket.send('{"type":"join"}');
       if (beat)
         timer = setInterval(() => {
@@ -81,7 +81,10 @@ function plainClient(url, { wait, most = Infinity, beat = 0 }) {
           socket.ping();
         }, beat);
     });
-    socket.on("pong", () => (answered = true));
+    socket.on("pong", () => {
+      answered = true;
+      tries = 1; // it works: an open socket may say nothing
+    });
     socket.on("error", () => {});
     socket.on("close", () => {
       clearInterval(timer);

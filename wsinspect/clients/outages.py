@@ -8,6 +8,7 @@ is kept.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -303,11 +304,15 @@ def works_ns(one: Attempt, said: Sequence[Said]) -> int | None:
 def unnoticed_stalls(
     session: Session, facts: ClientFacts, found: Sequence[Outage]
 ) -> list[tuple[Attempt, Stall]]:
-    """Stalls that a connection outlived without its client doing anything."""
+    """Stalls that are over, in which their client did nothing: no end of its own, and no other try."""
+    begins = [one.attempt_ns for one in session.attempts]
     known = {(one.lost.id, one.began_ns) for one in found if one.lost is not None}
     return [
         (one, stall)
         for one in session.connections
         for stall in one.stalls
-        if (one.id, stall.from_ns) not in known and stall.until_ns is not None
+        if (one.id, stall.from_ns) not in known
+        and stall.until_ns is not None
+        and not (one.close_ns is not None and stall.from_ns <= one.close_ns <= stall.until_ns)
+        and bisect_right(begins, stall.until_ns) <= bisect_right(begins, stall.from_ns)
     ]

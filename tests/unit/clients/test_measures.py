@@ -315,15 +315,17 @@ def test_who_acts_on_a_half_open_connection_has_noticed_it_then(begun, took, clo
     took=st.floats(0.05, 20),
     stillborn=st.lists(st.tuples(st.floats(0.1, 8), st.floats(0.05, 20)), max_size=5),
     late=st.floats(0, 0.09),
+    ends=st.booleans(),
 )
-def test_tries_into_the_hole_are_one_outage_and_each_is_noticed(took, stillborn, late):
+def test_tries_into_the_hole_are_one_outage_and_each_is_noticed(took, stillborn, late, ends):
     """A perfect client before a network that is gone: connections open, say nothing, and are given up."""
-    made = [stalled(0, 5, noticed=5 + took)]
+    over = 5 + took + sum(delay + 0.2 + patience for delay, patience in stillborn) + 0.5 if ends else None
+    made = [stalled(0, 5, noticed=5 + took, until=over)]
     at = 5 + took
     for delay, patience in stillborn:
         at += delay
         open_ns = ns(at) + 10_000_000
-        hole = Stall(open_ns + int(late * 1e9), None, "hole")
+        hole = Stall(open_ns + int(late * 1e9), None if over is None else ns(over), "hole")
         gone = {"close_ns": ns(at + 0.2 + patience), "end_ns": ns(at + 0.2 + patience), "ended_by": "client"}
         made.append(tried(at, open_ns=open_ns, stalls=(hole,), client_code=1011, how="close-frame", **gone))
         at += 0.2 + patience
@@ -332,6 +334,7 @@ def test_tries_into_the_hole_are_one_outage_and_each_is_noticed(took, stillborn,
     assert len(found.outage.failures) == len(stillborn)
     assert found.outage.ending == Ending.RESUMED
     assert found.outage.resumed is made[-1]
+    assert not measured(*made, until=at + 20).unnoticed
     assert points(made, "notices", until=at + 20) == 15
     assert points(made, "returns", until=at + 20) == 25
     assert points(made, "one-socket", until=at + 20) == 10

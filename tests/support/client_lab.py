@@ -1,0 +1,165 @@
+"""Real clients that reconnect, by libraries and by bad habits, and what they are judged to be."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib
+import inspect
+from collections.abc import Collection, Coroutine, Iterator, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import pytest
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidHandshake
+
+from tests.support.apps import NodeApp
+from tests.support.engine import Engine
+from tests.support.threaded_loop import ThreadedLoop
+from wsinspect.capture.reader import Capture
+from wsinspect.clients.grading import Client, Reason
+from wsinspect.diagnosis.clients import judged_clients
+
+#: What an attempt of `websockets` may raise.
+FAILS = (ConnectionClosed, InvalidHandshake, OSError, TimeoutError)
+#: The client that is not one of tests/node/reconnecting.mjs: `async for` of Python's `websockets`.
+ITERATOR = "iterator"
+#: By the path of its connections.
+KINDS = {
+    "/socket.io/": "socketio",
+    "/reconnecting": "reconnecting-websocket",
+    "/hub": "signalr",
+    "/phoenix/websocket": "phoenix",
+    "/graphql": "graphql-ws",
+    "/naive": "naive",
+    "/storm": "storm",
+    "/gives-up": "gives-up",
+    "/perfect": "perfect",
+}
+OUTAGE = """\
+version: 1
+seed: 7
+rules:
+  - {name: outage, kind: refuse, status: 503, armed: false}
+phases:
+  - {for: 4s}
+  - {do: {kind: abort, how: rst}}
+  - {for: 5s, rules: [outage]}
+  - {for: 4s}
+"""
+HALF_OPEN = """\
+version: 1
+seed: 7
+rules:
+  - {name: hole, kind: blackhole, armed: false}
+phases:
+  - {for: 4s}
+  - {for: 5s, rules: [hole]}
+  - {for: 2s}
+"""
+
+
+#: SignalR's other transports: the server ends them, for rules end WebSockets.
+STREAMS = {"/hub": "signalr", "/hub-sse": "signalr-sse", "/hub-polling": "signalr-polling"}
+
+
+@contextlib.contextmanager
+def lab(
+    folder: Path,
+    scenario: str,
+    kinds: Collection[str] = KINDS.values(),
+    *,
+    drop_in: int | None = None,
+    patience_s: float = 60.0,
+) -> Iterator[Engine]:
+    """A server, an engine with a scenario, and one client of each kind; until the phases are over.
+
+    Args:
+        drop_in: the phase at whose beginning the server ends all connections to its SignalR hub.
+        patience_s: how long the phases may take.
+    """
+    file = folder / "scenario.yaml"
+    file.write_text(scenario)
+    iterating: asyncio.Task[None] | None = None
+    with ThreadedLoop() as loop:
+        server = loop.run(NodeApp.start("reconnecting.mjs", "server"))
+        clients = loop.run(NodeApp.start("reconnecting.mjs", "client"))
+        try:
+            port = loop.run(server.first_line())["port"]
+            target = f"app=127.0.0.1:0=http://127.0.0.1:{port}"
+            with Engine.start("--tap", target, "--faults", str(file), folder=folder / "engine") as engine:
+                url = f"ws://127.0.0.1:{engine.port('app')}"
+                for kind in kinds:
+                    if kind == ITERATOR:
+                        iterating = loop.run(_begun(by_its_iterator(f"{url}/{ITERATOR}")))
+                    else:
+                        assert loop.run(clients.ask(start=kind, url=url)) == {"started": kind}
+                if drop_in is not None:
+                    engine.wait_for_event("phase", 60.0, phase=drop_in)
+                    loop.run(server.ask(do="drop"))
+                engine.wait_for_event("phase", patience_s, phase=None)
+                loop.run(clients.stop())
+                if iterating is not None:
+                    loop.run(_ended(iterating))
+                yield engine
+        finally:
+            if clients.process.returncode is None:
+                loop.run(clients.stop())
+            loop.run(server.stop())
+
+
+async def _begun(client: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    return asyncio.create_task(client)
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+def judged(
+    engine: Engine, silent_ns: int = 0, kinds: Mapping[str, str] = MappingProxyType(KINDS)
+) -> dict[str, Client]:
+    """By the names of their kinds.
+
+    Args:
+        silent_ns: how long nothing has happened since the last end of a connection.
+    """
+    with Capture.open(engine.capture) as capture:
+        last = max(one.closed_ns or 0 for one in capture.connections())
+        found = judged_clients(capture, until_ns=last + silent_ns)
+    named = {kinds[one.session.first.path]: one for one in found}
+    assert len(named) == len(found) == len(kinds)
+    return named
+
+
+def reason(client: Client, key: str) -> Reason:
+    """A criterion as it was judged."""
+    return next(one for one in client.grade.reasons if one.key == key)
+
+
+async def talk(socket: ClientConnection) -> None:
+    """Join, and listen for as long as the connection lasts."""
+    await socket.send('{"type":"join"}')
+    async for _ in socket:
+        pass
+
+
+async def by_its_iterator(url: str) -> None:
+    """`async for` of the library's own, fifteen times as fast as it is by default."""
+    module = importlib.import_module("websockets.asyncio.client")
+    backoff = module.backoff
+
+    def quick() -> Iterator[float]:
+        return (delay / 15 for delay in backoff())
+
+    # A parameter in newer versions, a function of the module in older ones.
+    is_parameter = "reconnect_delays" in inspect.signature(connect.__init__).parameters
+    options: dict[str, Any] = {"reconnect_delays": quick} if is_parameter else {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "backoff", quick)
+        async for socket in connect(url, open_timeout=1, close_timeout=0.2, **options):
+            with contextlib.suppress(*FAILS):
+                await talk(socket)
