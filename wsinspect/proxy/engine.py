@@ -260,7 +260,7 @@ class _Engine:
         install_next_layer(master, self.log.connections)
         self.handshake_faults = HandshakeFaults(self.controller, self.log)
         master.addons.add(Welcome(self.options.ca_dir), self.log, self.handshake_faults)
-        set_mode(self.options.http2_websocket)
+        set_mode(self.options.http2_websocket, may_shortcut=self.options.may_splice)
         if self.options.http2_websocket != "off":
             bridges = self.options.http2_websocket == "bridge"
             master.addons.add(AlpnMirror(bridges=bridges), SettingsWait())

@@ -65,16 +65,17 @@ def plain_stream(buffer: bytes, start: int) -> int:
     return stream_id if stream_id < 1 << 31 else 0
 
 
-def read_run(buffer: bytes, start: int, most: int) -> Run | None:
+def read_run(buffer: bytes, start: int, most: int, room: int) -> Run | None:
     """The whole frames of one stream that follow each other from a `plain_stream` on.
 
     Args:
         buffer: bytes of a connection.
         start: where a frame begins.
         most: the longest payload that is allowed (SETTINGS_MAX_FRAME_SIZE).
+        room: what the sender's windows allow of payloads together (section 5.2).
 
     Returns:
-        None where the first of them is empty, too long, or not there whole.
+        None where the first of them is empty, too long, too much, or not there whole.
     """
     size = len(buffer)
     key = buffer[start + 3 : start + HEADER_BYTES]
@@ -88,9 +89,11 @@ def read_run(buffer: bytes, start: int, most: int) -> Run | None:
         head = buffer[position:payload]
         if head == before:
             stride = HEADER_BYTES + length
-            end = position + _equal_heads(buffer, position, head, stride) * stride
-            if end == position:
+            count = min(_equal_heads(buffer, position, head, stride), room // length)
+            if not count:
                 break
+            room -= count * length
+            end = position + count * stride
             pieces += [buffer[each : each + length] for each in range(payload, end, stride)]
             position = end
             continue
@@ -98,8 +101,9 @@ def read_run(buffer: bytes, start: int, most: int) -> Run | None:
             break
         length = head[0] << 16 | head[1] << 8 | head[2]
         end = payload + length
-        if not 0 < length <= most or end > size:
+        if not 0 < length <= min(most, room) or end > size:
             break
+        room -= length
         append(buffer[payload:end])
         longest = max(longest, length)
         position, before = end, head

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from wsinspect.wire.data_frames import HEADER_BYTES, data_frames, frame_end, plain_stream, read_run
 
 MOST = 1 << 17
+ROOM = 1 << 30
 #: Many of one length in a row, as frames of one application are, and others between them.
 ROWS = st.lists(
     st.tuples(st.sampled_from([1, 2, 70, 255, 256, 300, 16384]), st.integers(1, 300)), min_size=1, max_size=6
@@ -34,7 +35,7 @@ def test_frames_are_what_hyperframe_writes_and_are_read_back(rows, stream_id):
     pieces = pieces_of(rows)[:600]
     raw = data_frames(stream_id, pieces)
     assert raw == b"".join(frame(stream_id, piece) for piece in pieces)
-    run = read_run(raw, 0, MOST)
+    run = read_run(raw, 0, MOST, ROOM)
     assert run is not None
     assert (run.stream_id, run.raw, run.pieces) == (stream_id, raw, pieces)
     assert (run.data, run.size, run.longest) == (b"".join(pieces), len(run.data), max(map(len, pieces)))
@@ -47,7 +48,7 @@ def test_a_cut_run_has_its_whole_frames(rows, data):
     pieces = pieces_of(rows)[:40]
     raw = data_frames(5, pieces)
     cut = data.draw(st.integers(HEADER_BYTES, len(raw)))
-    run = read_run(raw[:cut], 0, MOST)
+    run = read_run(raw[:cut], 0, MOST, ROOM)
     whole: list[bytes] = []
     end = 0
     for piece in pieces:
@@ -74,15 +75,24 @@ def test_a_cut_run_has_its_whole_frames(rows, data):
 @pytest.mark.parametrize("count", [1, 2, 3, 9, 300])
 def test_a_run_ends_before_what_is_not_as_plain(behind, count):
     raw = data_frames(5, [b"1234"] * count)
-    run = read_run(b"before" + raw + behind, 6, MOST)
+    run = read_run(b"before" + raw + behind, 6, MOST, ROOM)
     assert run is not None
     assert (run.raw, run.pieces) == (raw, [b"1234"] * count)
 
 
 def test_a_run_that_begins_with_an_empty_or_a_long_frame_is_none():
-    assert read_run(frame(5, b"") + frame(5, b"x"), 0, MOST) is None
-    assert read_run(frame(5, b"12345"), 0, 4) is None
-    assert read_run(frame(5, b"12345")[:-1], 0, MOST) is None
+    assert read_run(frame(5, b"") + frame(5, b"x"), 0, MOST, ROOM) is None
+    assert read_run(frame(5, b"12345"), 0, 4, ROOM) is None
+    assert read_run(frame(5, b"12345")[:-1], 0, MOST, ROOM) is None
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 30])
+def test_a_run_is_no_more_than_the_windows_allow(count):
+    raw = data_frames(5, [b"1234"] * 50)
+    run = read_run(raw, 0, MOST, 4 * count + 3)
+    assert run is not None
+    assert run.pieces == [b"1234"] * count
+    assert read_run(raw, 0, MOST, 3) is None
 
 
 def test_only_data_without_flags_is_plain():

@@ -66,9 +66,15 @@ def observe(observer: Observer) -> None:
     current.observer = observer
 
 
-def set_mode(mode: Mode) -> None:
-    """What to do with WebSockets over HTTP/2: `mirror` what each server offers, `bridge`, or `off`."""
+def set_mode(mode: Mode, *, may_shortcut: bool = True) -> None:
+    """What to do with WebSockets over HTTP/2.
+
+    Args:
+        mode: `mirror` what each server offers, `bridge`, or `off`.
+        may_shortcut: whether what one read brings of them may go past the layers (`http2_shortcut`).
+    """
     current.mode = mode
+    current.may_shortcut = may_shortcut
 
 
 __all__ = [

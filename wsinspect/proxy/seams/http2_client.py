@@ -61,7 +61,7 @@ from wsinspect.proxy.seams.http2_sides import (
     side_of,
     start_of,
 )
-from wsinspect.proxy.seams.http2_tunnels import AltSvc, AltSvcReceived, GoAway, Tunnel
+from wsinspect.proxy.seams.http2_tunnels import AltSvc, AltSvcReceived, GoAway, RunReceived, Tunnel
 
 
 def is_upgrade(request: http.Request) -> bool:
@@ -100,6 +100,10 @@ class MirroringClient(Relaying, Http2Client):
         if theirs is not None:
             self.our_stream_id.pop(theirs, None)
             self._forgotten = max(self._forgotten, (stream_id, theirs))
+
+    def take_run(self, received: RunReceived) -> None:
+        self.last_activity = time.time()
+        super().take_run(received)
 
     @property
     def _has_h2_client(self) -> bool:
@@ -262,7 +266,7 @@ class MirroringClient(Relaying, Http2Client):
         if (yield from seen(super().handle_h2_event(event), look)):
             return True
         if tunnel is not None and is_switch:
-            tunnel.is_open = True
+            self.open_tunnel(tunnel)
             self.streams.pop(stream_id, None)
             yield ReceiveHttp(ResponseEndOfMessage(stream_id))
             if event.stream_ended:

@@ -103,7 +103,7 @@ class MirroringServer(Relaying, Http2Server):
         elif isinstance(event, ResponseHeaders):
             yield from self._send_response(event)
         elif isinstance(event, ResponseEndOfMessage) and self._is_opening(event.stream_id):
-            self.tunnels[event.stream_id].is_open = True
+            self.open_tunnel(self.tunnels[event.stream_id])
             self.streams.pop(event.stream_id, None)
         elif isinstance(event, ResponseProtocolError):
             yield from self._send_error(event)

@@ -34,6 +34,7 @@ from mitmproxy.proxy.layers.http._events import RequestProtocolError
 from mitmproxy.proxy.layers.http._http2 import Http2Connection, StreamState
 
 from wsinspect.proxy.seams.http1 import PassInformational, WireHead, carry_head, error_code_of
+from wsinspect.proxy.seams.http2_shortcut import Shortcut
 from wsinspect.proxy.seams.http2_tunnels import (
     AltSvc,
     GoAway,
@@ -103,6 +104,7 @@ class Current:
     mode: Mode = "off"
     strips_alt_svc: bool = False
     answers_connects: bool = False
+    may_shortcut: bool = True
     observer: Observer = field(default_factory=_Nobody)
 
 
@@ -234,6 +236,7 @@ class Relaying(Http2Connection):
         self._write: Any = None
         self._costly: Counter[str] = Counter()
         self._counted_since = 0.0
+        self._shortcut: Shortcut | None = None
 
     @property
     def tunnels(self) -> dict[int, Tunnel]:
@@ -265,6 +268,19 @@ class Relaying(Http2Connection):
         else:
             yield from super()._handle_event(event)
 
+    def take_run(self, received: RunReceived) -> None:
+        if self.tunnels.get(received.stream_id) is received.tunnel:
+            received.tunnel.on_run(received.run)
+        else:
+            # It was ended by what came before this.
+            self.h2_conn.acknowledge_received_data(received.run.size, received.stream_id)
+
+    def open_tunnel(self, tunnel: Tunnel) -> None:
+        """From now on what comes on its stream is the WebSocket's."""
+        tunnel.is_open = True
+        if self._shortcut is None and current.may_shortcut:
+            self._shortcut = Shortcut.of(self)
+
     def _send_reset(self, stream_id: int, code: int) -> Commands:
         if not self.is_closed(stream_id):
             self.h2_conn.reset_stream(stream_id, code)
@@ -290,10 +306,7 @@ class Relaying(Http2Connection):
 
     def handle_h2_event(self, event: Event) -> layer.CommandGenerator[bool]:
         if isinstance(event, RunReceived):
-            if self.tunnels.get(event.stream_id) is event.tunnel:
-                event.tunnel.on_run(event.run)
-            else:
-                self.h2_conn.acknowledge_received_data(event.run.size, event.stream_id)
+            self.take_run(event)
             return False
         tunnel = self.tunnels.get(getattr(event, "stream_id", None) or 0)
         if (costly := _COSTLY.get(type(event))) is not None:

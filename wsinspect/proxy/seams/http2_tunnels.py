@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Final, NamedTuple, Protocol
 
 from h2.config import H2Configuration
@@ -419,41 +419,72 @@ class RelayedConnection(BufferedH2Connection):
         does not copy the rest of a read for each frame.
         """
         events: list[Any] = []
-        buffer = self._partial + data if self._partial else data
-        self._partial = b""
+        buffer = self._whole(data)
         size = len(buffer)
         position = min(self._preface_left, size)
         if position:
             self._preface_left -= position
             if not self._receive_slowly(buffer[:position], events):
                 return events
-        while position + HEADER_BYTES <= size:
+        while True:
+            for received in self._runs(buffer, position):
+                events.append(received)
+                position += len(received.run.raw)
+            if position + HEADER_BYTES > size:
+                break
             end = frame_end(buffer, position)
-            if end - position - HEADER_BYTES > self.max_inbound_frame_size:
+            length = end - position - HEADER_BYTES
+            if length > self.max_inbound_frame_size:
                 # h2 would first take all of it, up to 16 MiB.
                 self._terminate_connection(ErrorCodes.FRAME_SIZE_ERROR)
-                events.append(FrameTooLargeError(f"a frame of {end - position - HEADER_BYTES} bytes"))
+                events.append(FrameTooLargeError(f"a frame of {length} bytes"))
                 return events
             if end > size:
                 break
-            tunnel = self.tunnels.get(plain_stream(buffer, position))
-            run = self._read_run(tunnel, buffer, position) if tunnel is not None else None
-            if tunnel is None or run is None:
-                frames = [buffer[position:end]]
-            else:
-                end = position + len(run.raw)
-                if self._consume(run):
-                    events.append(RunReceived(tunnel, run))
-                    frames = []
-                else:
-                    frames = [data_frames(run.stream_id, (piece,)) for piece in run.pieces]
-            for frame in frames:
-                if not self._receive_slowly(frame, events):
-                    return events
+            if not self._receive_slowly(buffer[position:end], events):
+                return events
             position = end
-        # What is not whole yet waits.
         self._partial = buffer[position:]
         return events
+
+    def take_runs(self, data: bytes, take: Callable[[RunReceived], None]) -> bytes:
+        """Hand on the tunnels' DATA frames that come first; returns what is left for `receive_data`."""
+        buffer = self._whole(data)
+        position = 0
+        for received in self._runs(buffer, position):
+            position += len(received.run.raw)
+            take(received)
+        left = buffer[position:]
+        if len(left) < HEADER_BYTES or (
+            len(left) < frame_end(left, 0) <= self.max_inbound_frame_size + HEADER_BYTES
+        ):
+            # Not whole yet: it waits.
+            self._partial, left = left, b""
+        return left
+
+    def _whole(self, data: bytes) -> bytes:
+        """With the frame before it that was not whole."""
+        partial, self._partial = self._partial, b""
+        return partial + data if partial else data
+
+    def _runs(self, buffer: bytes, position: int) -> Iterator[RunReceived]:
+        """The DATA frames of open tunnels that begin here, counted as h2 does, unless h2 has to see them."""
+        while position + HEADER_BYTES <= len(buffer):
+            tunnel = self.tunnels.get(plain_stream(buffer, position))
+            if tunnel is None or not tunnel.is_open or self.incoming_buffer._headers_buffer:
+                return
+            stream = self._stream_in(tunnel.id, _RECEIVING)
+            if stream is None or stream._expected_content_length is not None:
+                return
+            windows = (self._inbound_flow_control_window_manager, stream._inbound_window_manager)
+            room = min(windows[0].current_window_size, windows[1].current_window_size)
+            run = read_run(buffer, position, self.max_inbound_frame_size, room)
+            if run is None:
+                return
+            for window in windows:
+                window.window_consumed(run.size)
+            position += len(run.raw)
+            yield RunReceived(tunnel, run)
 
     def _receive_slowly(self, frame: bytes, events: list[Any]) -> bool:
         """Through h2; False, with the error as the last of the events, when the connection is broken."""
@@ -467,25 +498,6 @@ class RelayedConnection(BufferedH2Connection):
         else:
             return True
         return False
-
-    def _read_run(self, tunnel: Tunnel, buffer: bytes, start: int) -> Run | None:
-        """The DATA frames that begin here, unless h2 has a word to say about them."""
-        stream = self._stream_in(tunnel.id, _RECEIVING)
-        if not tunnel.is_open or stream is None or stream._expected_content_length is not None:
-            return None
-        if self.incoming_buffer._headers_buffer:
-            return None
-        return read_run(buffer, start, self.max_inbound_frame_size)
-
-    def _consume(self, run: Run) -> bool:
-        """Count frames that came, as h2 does; False, and nothing done, where its window is smaller."""
-        stream = self.streams[run.stream_id]
-        windows = (self._inbound_flow_control_window_manager, stream._inbound_window_manager)
-        if any(run.size > one.current_window_size for one in windows):
-            return False
-        for one in windows:
-            one.window_consumed(run.size)
-        return True
 
     def _stream_in(self, stream_id: int, states: tuple[StreamState, ...]) -> H2Stream | None:
         stream: H2Stream | None = self.streams.get(stream_id)

@@ -111,10 +111,15 @@ class Side:
 
     # What arrived
 
-    def receive(self, data: bytes) -> list[Any]:
+    def receive(self, data: bytes, *, first_runs: bool = False) -> list[Any]:
         """The events, each as what can be compared; runs as what h2 would have made of their frames."""
         found: list[Any] = []
-        for event in self.h2_conn.receive_data(data):
+        events: list[Any] = []
+        if first_runs:
+            data = self.h2_conn.take_runs(data, events.append)
+        if data or not first_runs:
+            events += self.h2_conn.receive_data(data)
+        for event in events:
             if isinstance(event, RunReceived):
                 found += [("DataReceived", CHAT, piece, len(piece)) for piece in event.run.pieces]
             elif isinstance(event, DataReceived):
@@ -148,7 +153,7 @@ class Side:
 
 
 def run_of(*pieces: bytes, stream_id: int = CHAT) -> Run:
-    run = read_run(data_frames(stream_id, pieces), 0, 1 << 20)
+    run = read_run(data_frames(stream_id, pieces), 0, 1 << 20, 1 << 30)
     assert run is not None
     return run
 
@@ -191,8 +196,9 @@ RARE = {
     st.lists(st.sampled_from(list(RARE)), max_size=2),
     st.lists(FRAMES, max_size=4),
     st.lists(st.integers(0, 999), max_size=6),
+    st.lists(st.booleans(), min_size=7, max_size=7),
 )
-def test_what_comes_is_what_h2_makes_of_it_however_it_is_cut(before, rare, after, places):
+def test_what_comes_is_what_h2_makes_of_it_however_it_is_cut(before, rare, after, places, shortcuts):
     raw = b"".join([*before, *(RARE[name] for name in rare), *after])
     cuts = sorted(len(raw) * place // 999 for place in places)
     ours, theirs = Side(), Side(is_tunnel=False)
@@ -202,8 +208,8 @@ def test_what_comes_is_what_h2_makes_of_it_however_it_is_cut(before, rare, after
         if expected and expected[-1][0].endswith("Error"):
             break
     found: list[Any] = []
-    for begin, end in zip([0, *cuts], [*cuts, len(raw)], strict=True):
-        found += ours.receive(raw[begin:end])
+    for begin, end, is_short in zip([0, *cuts], [*cuts, len(raw)], shortcuts, strict=False):
+        found += ours.receive(raw[begin:end], first_runs=is_short)
         if found and found[-1][0].endswith("Error"):
             break
     assert found == expected
@@ -298,12 +304,26 @@ def test_more_than_the_window_is_an_error_of_the_sender_at_the_frame_that_is_too
     assert side.receive(data_frames(CHAT, [b"x"]))[-1][0] == FlowControlError.__name__
 
 
-def test_a_frame_in_pieces_is_nothing_until_it_is_whole():
+@pytest.mark.parametrize("first_runs", [False, True])
+def test_a_frame_in_pieces_is_nothing_until_it_is_whole(first_runs):
     side = Side()
     raw = data_frames(CHAT, [b"in pieces"])
     for at in range(len(raw) - 1):
-        assert side.receive(raw[at : at + 1]) == []
-    assert side.receive(raw[-1:]) == [("DataReceived", CHAT, b"in pieces", 9)]
+        assert side.receive(raw[at : at + 1], first_runs=first_runs) == []
+    assert side.receive(raw[-1:], first_runs=first_runs) == [("DataReceived", CHAT, b"in pieces", 9)]
+
+
+def test_the_runs_that_come_first_are_taken_and_the_rest_is_left():
+    side = Side()
+    ping = PingFrame(0, b"12345678").serialize()
+    taken: list[RunReceived] = []
+    assert side.h2_conn.take_runs(data_frames(CHAT, [b"a", b"b"]) + ping, taken.append) == ping
+    assert [one.run.data for one in taken] == [b"ab"]
+    # What is not whole waits for more, unless it is longer than it may be.
+    assert side.h2_conn.take_runs(ping[:4], taken.append) == b""
+    assert side.h2_conn.take_runs(ping[4:], taken.append) == ping
+    long = b"\xff\xff\xff\0\0\0\0\0\x01"
+    assert side.h2_conn.take_runs(long, taken.append) == long
 
 
 def test_what_comes_on_a_stream_that_we_have_reset_is_h2s_to_judge():
