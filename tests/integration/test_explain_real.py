@@ -358,7 +358,7 @@ def test_the_command_reads_a_real_log(tmp_path):
 #: A text of Firefox's for the console, what fills it, and the situation that it means; None is no failure.
 FIREFOX = [
     ("browser/appstrings.properties", "connectionFailure", ("{url}",), "status-other"),
-    ("browser/appstrings.properties", "netInterrupt", ("{url}",), "page-left"),
+    ("browser/appstrings.properties", "netInterrupt", ("{url}",), "interrupted"),
     ("csp.properties", "CSPGenericViolation", ("connect-src 'self'", "{url}", "connect-src"), "csp"),
     ("csp.properties", "CSPROGenericViolation", ("connect-src 'self'", "{url}", "connect-src"), None),
     ("security.properties", "BlockMixedActiveContent", ("{url}",), "mixed-content"),

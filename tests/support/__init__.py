@@ -28,6 +28,7 @@ Peers
     configurations  configurations of hops, read as --config reads them, mended, and read again
     doctor_lab      servers that answer one thing each, and what the doctor says of them
     public_page     a page at a public address, in a network namespace, and the doctor on it
+    marionette      a headless Firefox: pages, scripts in them, the browser's console
     relay_hop       a hop that ends WebSockets and begins new ones, as a process
     transparent_peers           both sides of the transparent proxy, in network namespaces
 

@@ -237,7 +237,7 @@ def _as_a_browser(finding: Finding, main: ConnectionFacts) -> Finding:
         return finding
     if any(one.id == finding.frame and one.opcode == Opcode.PONG for one in main.last_frames):
         return finding  # a browser gets no pong, because it sends no PING
-    js, words = finding.js, "wsinspect continued; browsers end the connection here"
+    js, words = finding.js, "wsinspect continued; Chromium ends the connection here"
     if finding.id != "WS-HS-038":
         js = _JS_ENDED
     else:

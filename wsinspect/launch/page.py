@@ -295,9 +295,13 @@ def page_findings(facts: CaptureFacts, connections: Sequence[ConnectionFacts]) -
         if one.was_open and one.ended_by == _BY_SERVER
         for finding in diagnose_connection(one)
     ]
-    return ranked(
-        [*own, *(one for one in diagnose_capture(facts) if one.id.startswith(("WS-PAGE", "WS-RC")))]
-    )
+    of_page = [
+        one
+        for one in diagnose_capture(facts)
+        # The browser is ours, and it goes by our proxy: a connection that it did not use says nothing.
+        if one.id.startswith(("WS-PAGE", "WS-RC")) and one.id != "WS-PAGE-006"
+    ]
+    return ranked([*own, *of_page])
 
 
 def tried_of(connections: Sequence[ConnectionFacts], facts: CaptureFacts) -> Iterator[Tried]:
