@@ -118,6 +118,97 @@ def test_a_body_of_an_origin_of_http1_is_not_read_further_than_its_client_takes(
     assert received == LIMIT
 
 
+def test_an_upload_that_a_server_of_http1_does_not_take_stops_its_client(tmp_path):
+    """With `bridge` a client of HTTP/2 has a window, and its server a socket that nobody reads."""
+
+    async def play():
+        async with H1Origin() as origin:
+            tap = f"main=127.0.0.1:0=http://127.0.0.1:{origin.port}"
+            options = ("--insecure", "--tap", tap, "--http2-websocket", "bridge")
+            run = await asyncio.to_thread(lambda: Engine.start(*options, folder=tmp_path))
+            try:
+                client = await h2_client(run.port("main"))
+                mine = client.request(head("/up", "POST"))
+                server = await origin.accepted()
+                text = await server.head()
+                # The origin's StreamReader stops reading at twice its limit.
+                sent = await send_until_stopped(client, mine)
+                other = client.connect("/chat")
+                second = await origin.accepted()
+                assert (await second.head()).startswith("GET /chat ")
+                client.send(mine, b"", end=True)
+                body = bytearray()
+                while not body.endswith(b"\r\n0\r\n\r\n"):
+                    body += await asyncio.wait_for(server.reader.read(1 << 20), 10)
+                client.reset(other, 8)
+                await client.close()
+                client.writer.transport.abort()
+                await asyncio.sleep(0)
+                return text, sent, body.count(b"\0")
+            finally:
+                await asyncio.to_thread(run.stop)
+
+    text, sent, received = asyncio.run(play())
+    assert "transfer-encoding: chunked" in text.lower()
+    assert sent < LIMIT // 2
+    assert received == sent
+
+
+def test_a_request_of_http2_stays_one_request_of_http1(tmp_path):
+    """HTTP/2 frames it, and ends its lines, by other means; nothing in it may begin another one."""
+    evil = b"GET /evil HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+    async def play():
+        async with H1Origin() as origin:
+            tap = f"main=127.0.0.1:0=http://127.0.0.1:{origin.port}"
+            options = ("--tap", tap, "--http2-websocket", "bridge")
+            run = await asyncio.to_thread(lambda: Engine.start(*options, folder=tmp_path))
+            try:
+                client = await h2_client(run.port("main"))
+                fields = [
+                    *head("/a b\r\nX: 1", "POST"),
+                    ("x-a", "1\r\nx-evil: 1"),
+                    ("transfer-encoding", "x"),
+                ]
+                mine = client.request(fields)
+                server = await origin.accepted()
+                client.send(mine, evil)
+                client.send(mine, b"")
+                client.send(mine, b"end")
+                client.h2.send_headers(mine, [("x-trailer", "1\r\n\r\nGET /evil")], end_stream=True)
+                client.flush()
+                text = await server.head()
+                body = await asyncio.wait_for(server.reader.readuntil(b"\r\n0\r\n"), 10)
+                body += await asyncio.wait_for(server.reader.readuntil(b"\r\n\r\n"), 10)
+                server.send("HTTP/1.1 200 OK", "Content-Length: 2", data=b"ok")
+                stream = await client.has_ended(mine)
+                # Without a body nothing is added.
+                other = client.request(head("/plain"), end=True)
+                server = await origin.accepted()
+                second = await server.head()
+                server.send("HTTP/1.1 204 No Content")
+                await client.has_ended(other)
+                await client.close()
+                client.writer.transport.abort()
+                await asyncio.sleep(0)
+                return text, body, stream, second
+            finally:
+                await asyncio.to_thread(run.stop)
+
+    text, body, stream, second = asyncio.run(play())
+    assert text.split("\r\n") == [
+        "POST /a%20b%0D%0AX:%201 HTTP/1.1",
+        "Host: localhost",
+        "x-a: 1  x-evil: 1",
+        "Transfer-Encoding: chunked",
+        "",
+        "",
+    ]
+    assert body == b"%x\r\n%s\r\n3\r\nend\r\n0\r\nx-trailer: 1    GET /evil\r\n\r\n" % (len(evil), evil)
+    assert (stream.status, stream.data) == ("200", b"ok")
+    assert second == "GET /plain HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+
 @pytest.mark.parametrize("options", [(), ("--strip-alt-svc",)])
 def test_altsvc_frames_are_passed_on_or_taken_away(tmp_path, certificates, options):
     async def play():

@@ -6,9 +6,12 @@ import socket
 import pytest
 from hyperframe.frame import ContinuationFrame, HeadersFrame, PingFrame, SettingsFrame
 
+from tests.fuzz_http2 import fuzz
 from tests.support.certs import make_certificates
-from tests.support.h2_lab import HELLO, WORLD, h2_lab
+from tests.support.h2_lab import HELLO, OFFERS, WORLD, h2_lab
+from tests.support.h2_peers import ENABLE_CONNECT
 from tests.support.processes import resident_bytes
+from tests.support.sandwich_lab import afterwards, stored
 
 GET = [(":method", "GET"), (":scheme", "https"), (":authority", "localhost")]
 
@@ -93,3 +96,62 @@ def test_a_client_that_takes_no_answers_is_not_read(tmp_path, certificates, kind
             await server.has(theirs, HELLO)
 
     asyncio.run(play())
+
+
+def about_http2(run):
+    """The findings about HTTP/2 in the capture, which are those of `diagnose`."""
+    found = stored(run.capture)
+    assert found == afterwards(run.capture)
+    return sorted((rule, number) for rule, number in found if rule.startswith("WS-H2"))
+
+
+def test_who_breaks_http2_is_named(tmp_path, certificates):
+    async def play():
+        async with h2_lab(tmp_path, certificates) as place:
+            client, server = await place.connect()
+            mine, theirs = await client.opened("/chat", server)
+            client.send(mine, HELLO)
+            await server.has(theirs, HELLO)
+            client.send_frame(ContinuationFrame(mine, b"x"))
+            await client.wait(lambda: client.ended)
+            place.run.wait_for_event("close")
+            idle, _ = await place.connect()
+            await idle.wait(lambda: idle.settings)
+            idle.send_frame(ContinuationFrame(1, b"x"))
+            await idle.wait(lambda: idle.ended)
+            _, broken = await place.connect()
+            broken.send_frame(ContinuationFrame(1, b"x"))
+            await broken.wait(lambda: broken.ended)
+        return place.run
+
+    run = asyncio.run(play())
+    assert about_http2(run) == [("WS-H2-010", 1), ("WS-H2-011", None)]
+    told = [one["title"] for one in run.events if one["event"] == "finding" and one["id"] == "WS-H2-011"]
+    assert {title.split()[1] for title in told} == {"client", "server"}
+
+
+def test_floods_and_an_offer_that_is_taken_back_are_named(tmp_path, certificates):
+    async def play():
+        async with h2_lab(tmp_path, certificates, settings={**OFFERS, 3: 5}) as place:
+            client, server = await place.connect()
+            mine, theirs = await client.opened("/chat", server)
+            client.writer.write(PingFrame(0, b"12345678").serialize() * 5000)
+            server.writer.write(SettingsFrame(0, {4: 65535}).serialize() * 5000)
+            server.change_settings({ENABLE_CONNECT: 0})
+            await client.wait(lambda: client.settings[-1].get(ENABLE_CONNECT) == 0)
+            client.send(mine, HELLO)
+            await server.has(theirs, HELLO)
+            server.send(theirs, WORLD)
+            await client.has(mine, WORLD)
+        return place.run
+
+    run = asyncio.run(play())
+    kinds = [rule for rule, _ in about_http2(run)]
+    assert "WS-H2-012" in kinds
+    assert "WS-H2-013" in kinds
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["mirror", "bridge", "off"])
+def test_broken_conversations_end_and_nobody_elses_does(mode):
+    assert fuzz(2.0, 1, mode) == []

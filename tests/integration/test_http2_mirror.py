@@ -9,6 +9,7 @@ from hyperframe.frame import GoAwayFrame
 from tests.support.certs import client_context, make_certificates
 from tests.support.h2_lab import CLOSE, HELLO, WORLD, ends, findings, frame, h2_lab, rows
 from tests.support.h2_peers import ENABLE_CONNECT, h2_client
+from tests.support.sandwich_lab import stored
 from wsinspect.proxy.seams.http2_tunnels import code_name
 
 
@@ -256,6 +257,8 @@ def test_a_reset_instead_of_an_answer_keeps_its_code(tmp_path, certificates):
     found = rows(run, "SELECT state, ended_by, error FROM connection WHERE path != '/yes' ORDER BY id")
     assert [(state, by) for state, by, _ in found] == [("failed", "server"), ("failed", "client")] * 5
     assert found[0][2] == "server reset the stream (PROTOCOL_ERROR)"
+    by_server = sorted(rule for rule, _ in stored(run.capture) if rule.startswith("WS-H2"))
+    assert by_server == ["WS-H2-001"] * 4 + ["WS-H2-009"]
 
 
 def test_other_connects_are_passed_on_and_recorded_nowhere(tmp_path, certificates):
@@ -283,6 +286,15 @@ def test_other_connects_are_passed_on_and_recorded_nowhere(tmp_path, certificate
     assert client.streams[plain].reset == 5
     assert server.streams[there].fields == [(":method", "CONNECT"), (":authority", "example.test:443")]
     assert rows(run, "SELECT path FROM connection") == [("/chat",)]
+    reasons = [
+        json.loads(detail)["reason"]
+        for (detail,) in rows(run, "SELECT detail FROM event WHERE kind = 'passed_unread' ORDER BY id")
+    ]
+    assert reasons == [
+        "a CONNECT with :protocol connect-udp over HTTP/2, it was opened",
+        "a CONNECT over HTTP/2, server reset the stream (STREAM_CLOSED)",
+    ]
+    assert [one for one in stored(run.capture) if one[0].startswith("WS-H2")] == [("WS-H2-014", None)]
 
 
 def test_ordinary_requests_pass_as_they_are(tmp_path, certificates):

@@ -73,7 +73,7 @@ class AltSvc(Event):
         self.value = value
 
 
-class _Lasting(H2Connection):
+class LastingConnection(H2Connection):
     """Streams outlive GOAWAY (RFC 9113 section 6.8), which h2 takes for the end of the connection."""
 
     def _receive_goaway_frame(self, frame: GoAwayFrame) -> tuple[list[Any], list[Event]]:
@@ -99,7 +99,7 @@ class H2Peer:
 
     def __init__(self, reader: Any, writer: Any, *, is_client: bool, settings: dict[int, int] | None) -> None:
         self.writer = writer
-        self.h2 = _Lasting(
+        self.h2 = LastingConnection(
             H2Configuration(
                 client_side=is_client,
                 header_encoding="utf-8",

@@ -8,6 +8,7 @@ does not matter.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from typing import Final
 
@@ -20,6 +21,8 @@ Fields = list[tuple[bytes, bytes]]
 _OF_CONNECTION: Final = frozenset(
     (b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade")
 )
+_BREAKS: Final = re.compile(rb"[\r\n\0]")
+_NOT_IN_TARGET: Final = re.compile(rb"[\x00-\x20\x7f]")
 _KEY: Final = b"sec-websocket-key"
 _ACCEPT: Final = b"sec-websocket-accept"
 _TAKEN: Final = b"200"
@@ -33,6 +36,7 @@ def upgrade_fields(authority: bytes, fields: Iterable[tuple[bytes, bytes]], key:
         fields: of the CONNECT, without its pseudo-header fields.
         key: a new Sec-WebSocket-Key.
     """
+    fields = without_breaks(fields)
     own = [(name, value) for name, value in fields if name.lower() not in (*_OF_CONNECTION, b"host", _KEY)]
     host = next((value for name, value in fields if name.lower() == b"host"), authority)
     return [
@@ -57,6 +61,34 @@ def _with_one_cookie(fields: Fields) -> Fields:
             joined.append((name, b"; ".join(cookies)))
             cookies = []
     return joined
+
+
+def without_breaks(fields: Iterable[tuple[bytes, bytes]]) -> Fields:
+    """Fields of HTTP/2 in which nothing ends a line of HTTP/1.1 (RFC 9110 section 5.5 has a space for it)."""
+    return [(_BREAKS.sub(b" ", name), _BREAKS.sub(b" ", value)) for name, value in fields]
+
+
+def safe_target(target: bytes) -> bytes:
+    """A `:path` or `:authority` in which nothing ends a request line of HTTP/1.1, or is two words of it."""
+    return _NOT_IN_TARGET.sub(lambda found: b"%%%02X" % found[0][0], target)
+
+
+def request_fields(fields: Iterable[tuple[bytes, bytes]], *, has_body: bool) -> Fields:
+    """The fields of an ordinary request of HTTP/2 for HTTP/1.1.
+
+    HTTP/2 frames a body by itself; HTTP/1.1 needs its length, or chunks (RFC 9112 section 6): without them a
+    server takes the body for its next request.
+    """
+    kept = [(name, value) for name, value in without_breaks(fields) if name.lower() not in _OF_CONNECTION]
+    if has_body and not any(name.lower() == b"content-length" for name, _ in kept):
+        kept.append((b"Transfer-Encoding", b"chunked"))
+    return kept
+
+
+def trailer_section(fields: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """The last chunk, with trailers (RFC 9112 section 7.1.2)."""
+    lines = [name + b": " + value for name, value in without_breaks(fields)]
+    return b"\r\n".join([b"0", *lines, b"", b""])
 
 
 def connect_fields(
@@ -102,7 +134,7 @@ def switch_fields(fields: Iterable[tuple[bytes, bytes]], key: bytes) -> Fields:
         (b"Upgrade", b"websocket"),
         (b"Connection", b"Upgrade"),
         (b"Sec-WebSocket-Accept", accept_key(key)),
-        *((name, value) for name, value in fields if name.lower() not in dropped),
+        *((name, value) for name, value in without_breaks(fields) if name.lower() not in dropped),
     ]
 
 

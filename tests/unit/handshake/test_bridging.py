@@ -7,8 +7,11 @@ from wsinspect.handshake.bridging import (
     comparable_requests,
     comparable_responses,
     connect_fields,
+    request_fields,
+    safe_target,
     success_fields,
     switch_fields,
+    trailer_section,
     upgrade_fields,
 )
 from wsinspect.handshake.heads import RawHead
@@ -149,3 +152,27 @@ def test_responses_of_two_versions():
     assert {one.key for one in after.fields} == {b"upgrade", b"connection", b"server"}
     _, refused = comparable_responses(sent, head(":status: 502", "server: hop"))
     assert [one.key for one in refused.fields] == [b"server"]
+
+
+BREAK = (b"x-a", b"1\r\nx-evil: 1\0")
+
+
+def test_nothing_in_a_field_begins_another_line():
+    sound = (b"x-a", b"1  x-evil: 1 ")
+    assert upgrade_fields(b"a", [BREAK], KEY)[-1] == sound
+    assert switch_fields([BREAK], KEY)[-1] == sound
+    assert request_fields([BREAK], has_body=False) == [sound]
+    assert trailer_section([BREAK]) == b"0\r\nx-a: 1  x-evil: 1 \r\n\r\n"
+
+
+def test_a_body_of_http2_is_framed():
+    fields = [(b"transfer-encoding", b"gzip"), (b"connection", b"x"), (b"te", b"trailers")]
+    assert request_fields(fields, has_body=True) == [(b"te", b"trailers"), (b"Transfer-Encoding", b"chunked")]
+    length = [(b"content-length", b"3")]
+    assert request_fields(length, has_body=True) == length
+    assert trailer_section([]) == b"0\r\n\r\n"
+
+
+def test_a_target_stays_one_word():
+    assert safe_target(b"/a b\r\nX: 1") == b"/a%20b%0D%0AX:%201"
+    assert safe_target(b"/a%20?b=\xe4") == b"/a%20?b=\xe4"

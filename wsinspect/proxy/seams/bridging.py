@@ -14,14 +14,18 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from mitmproxy.connection import Connection, Server
+from mitmproxy.net.http import status_codes
 from mitmproxy.proxy import commands, layer
 from mitmproxy.proxy.layers import http as http_layers
 from mitmproxy.proxy.layers.http import GetHttpConnection, HttpLayer, HttpStream
+from mitmproxy.proxy.layers.http._events import ResponseProtocolError
 
-from wsinspect.proxy.seams.http1 import wire_head
+from wsinspect.proxy.seams.http1 import error_code_of, wire_head
 from wsinspect.proxy.seams.http2_client import MirroringClient, is_upgrade
 from wsinspect.proxy.seams.http2_sides import SETTINGS_WAIT_SECONDS, current, side_of
 
+#: How often a server may end a connection before it has answered on it.
+_MOST_TRIES: Final = 3
 _HTTP1: Final = (b"http/1.1",)
 _BOTH: Final = (b"h2", b"http/1.1")
 
@@ -62,6 +66,8 @@ class SettingsWait:
 class BridgingStream(HttpStream):
     """See the module docstring."""
 
+    _tries = 0
+
     def make_server_connection(self) -> layer.CommandGenerator[bool]:
         is_done = yield from super().make_server_connection()
         if not is_done or not self._may_bridge() or self.context.server.alpn != b"h2":
@@ -71,9 +77,21 @@ class BridgingStream(HttpStream):
             return is_done
         if not client.settled.is_set():
             yield WsinspectSettingsHook(client)
+            if not self.context.server.connected:
+                return (yield from self._again())
         if client.allows_connect:
             return is_done
         return (yield from self._without_http2(super().make_server_connection()))
+
+    def _again(self) -> layer.CommandGenerator[bool]:
+        """The server ended the connection meanwhile, and its layer answers nobody any more."""
+        self._tries += 1
+        if self._tries < _MOST_TRIES:
+            return (yield from self.make_server_connection())
+        code = error_code_of("GENERIC_SERVER_ERROR", status_codes.BAD_GATEWAY)
+        message = "server closed connection"
+        yield from self.handle_protocol_error(ResponseProtocolError(self.stream_id, message, code))
+        return False
 
     def _may_bridge(self) -> bool:
         request = self.flow.request

@@ -38,15 +38,25 @@ from mitmproxy.proxy.layers.http._base import ReceiveHttp
 from mitmproxy.proxy.layers.http._events import (
     HttpEvent,
     RequestData,
+    RequestEndOfMessage,
     RequestHeaders,
+    RequestTrailers,
     ResponseData,
     ResponseEndOfMessage,
     ResponseHeaders,
     ResponseProtocolError,
+    ResponseTrailers,
 )
 from mitmproxy.proxy.layers.http._http1 import Http1Client, Http1Connection, Http1Server
 
-from wsinspect.handshake.bridging import broken_switch, switch_fields, upgrade_fields
+from wsinspect.handshake.bridging import (
+    broken_switch,
+    request_fields,
+    safe_target,
+    switch_fields,
+    trailer_section,
+    upgrade_fields,
+)
 from wsinspect.handshake.heads import RawHead
 from wsinspect.proxy.seams.tls import has_close_notify, report_every_end
 from wsinspect.proxy.seams.transport import Wire, tls_of
@@ -278,6 +288,8 @@ class RelayHttp1Server(_Relaying, Http1Server):
             yield from self.passthrough(event)
 
     def send(self, event: HttpEvent) -> Commands:
+        if isinstance(event, ResponseTrailers) or (isinstance(event, ResponseData) and not event.data):
+            return  # stock mitmproxy takes the first for an error; an empty chunk is the last one
         if isinstance(event, ResponseHeaders) and not (event.response.is_http2 or event.response.is_http3):
             self.response = event.response
             head = wire_head(event.response)
@@ -334,14 +346,31 @@ class RelayHttp1Client(_Relaying, Http1Client):
         super().__init__(context)
         #: Sec-WebSocket-Key of a handshake that came over HTTP/2.
         self._key: bytes | None = None
+        self._trailers: tuple[tuple[bytes, bytes], ...] = ()
+
+    @property
+    def _is_chunked(self) -> bool:
+        head = self.request
+        return head is not None and "chunked" in head.headers.get("transfer-encoding", "").lower()
 
     def send(self, event: HttpEvent) -> Commands:
+        if isinstance(event, RequestData) and not event.data:
+            return  # an empty chunk is the last one
+        if isinstance(event, RequestTrailers):
+            self._trailers = event.trailers.fields  # stock mitmproxy takes them for an error
+            return
+        if isinstance(event, RequestEndOfMessage) and self._trailers and self._is_chunked:
+            yield commands.SendData(self.conn, trailer_section(self._trailers))
+            yield from self.mark_done(request=True)
+            return
         if isinstance(event, RequestData) and self.is_upgraded:
             yield commands.SendData(self.conn, event.data)
             return
         if not isinstance(event, RequestHeaders) or event.request.is_http2 or event.request.is_http3:
             head = wire_head(event.request) if isinstance(event, RequestHeaders) else None
             if not isinstance(event, RequestHeaders) or head is None or head.tunnel is None:
+                if isinstance(event, RequestHeaders):
+                    _put_into_http1(event)
                 yield from super().send(event)
             elif head.may_bridge and head.protocol == b"websocket":
                 yield from self._send_upgrade(event, head)
@@ -394,6 +423,7 @@ class RelayHttp1Client(_Relaying, Http1Client):
         data = request.data
         self._key = base64.b64encode(secrets.token_bytes(16))
         data.http_version = b"HTTP/1.1"
+        data.path, data.authority = safe_target(data.path), safe_target(data.authority)
         data.headers = http.Headers(upgrade_fields(data.authority, request.headers.fields, self._key))
         data.authority = b""
         carry_head(request, head)
@@ -483,6 +513,14 @@ class RelayHttp1Client(_Relaying, Http1Client):
             # RFC 9113 section 8.5: what becomes of a stream whose TCP connection ended.
             error.__dict__["h2_code"] = int(ErrorCodes.CONNECT_ERROR)
         yield ReceiveHttp(error)
+
+
+def _put_into_http1(event: RequestHeaders) -> None:
+    """An ordinary request of HTTP/2, before stock mitmproxy writes it: framed, and one request."""
+    data = event.request.data
+    data.method, data.path = safe_target(data.method), safe_target(data.path)
+    data.authority = safe_target(data.authority)
+    data.headers = http.Headers(request_fields(data.headers.fields, has_body=not event.end_stream))
 
 
 def _head_of(start_line: bytes, fields: Sequence[tuple[bytes, bytes]]) -> bytes:

@@ -62,7 +62,7 @@ from wsinspect.proxy.seams.http2_sides import (
     side_of,
     start_of,
 )
-from wsinspect.proxy.seams.http2_tunnels import GoAway, Tunnel, code_name
+from wsinspect.proxy.seams.http2_tunnels import AltSvcReceived, GoAway, Tunnel, code_name
 from wsinspect.proxy.seams.transport import Endpoint
 
 #: Bytes a client may send before it has our SETTINGS.
@@ -179,6 +179,8 @@ class MirroringServer(Relaying, Http2Server):
     # Requests
 
     def handle_h2_event(self, event: Event) -> layer.CommandGenerator[bool]:
+        if isinstance(event, AltSvcReceived):
+            return False  # a server ignores it (RFC 7838 section 4)
         if not isinstance(event, RequestReceived):
             return (yield from super().handle_h2_event(event))
         fields: Fields = event.headers or ()
@@ -202,7 +204,8 @@ class MirroringServer(Relaying, Http2Server):
             return True
         server = side_of(self.http_layer, stream.context.server)
         if not isinstance(server, MirroringClient):
-            return False
+            endpoint = self.wire.watch(self.wire.carrier(self.context, stream.context.server))
+            return endpoint is not None and not endpoint.transport.is_closing() and endpoint.is_write_paused
         ours = server.our_stream_id.get(stream_id)
         if ours is None:
             return len(server.stream_queue.get(stream_id, ())) > _MOST_EVENTS
@@ -237,10 +240,10 @@ class MirroringServer(Relaying, Http2Server):
             authority = pseudo.get(b":authority", b"")
             host, port = url.parse_authority(authority, check=True) if authority else ("", 0)
         except ValueError:
-            self.h2_conn.reset_stream(stream_id, ErrorCodes.PROTOCOL_ERROR)
+            self._refuse(stream_id, ErrorCodes.PROTOCOL_ERROR)
             return
         if not self._mirrors:
-            self.h2_conn.reset_stream(stream_id, ErrorCodes.HTTP_1_1_REQUIRED)
+            self._refuse(stream_id, ErrorCodes.HTTP_1_1_REQUIRED)
             if b":protocol" in pseudo:
                 current.observer.refused_connect(self.context, pseudo_fields(fields))
             return
@@ -270,6 +273,10 @@ class MirroringServer(Relaying, Http2Server):
         self.streams[stream_id] = StreamState.HEADERS_RECEIVED
         yield ReceiveHttp(RequestHeaders(stream_id, request, end_stream=True))
         yield ReceiveHttp(RequestEndOfMessage(stream_id))
+
+    def _refuse(self, stream_id: int, code: ErrorCodes) -> None:
+        if not self.is_closed(stream_id):  # what came in the same read may have ended it
+            self.h2_conn.reset_stream(stream_id, code)
 
     def _stream_reset(self, event: StreamReset, tunnel: Tunnel | None) -> Commands:
         code = int(event.error_code or 0)

@@ -371,11 +371,17 @@ class Wire:
     async def _drain_others(self) -> None:
         """Backpressure per direction: wait for the writers that what was just read goes to.
 
-        A peer's own writer counts where it does not take the answers to what it sends (PING, SETTINGS).
+        A peer's own writer counts where it does not take the answers to what it sends (PING, SETTINGS). A
+        client of HTTP/2 has many servers of HTTP/1.1 behind one connection: the windows of its streams stop
+        each on its own.
         """
         current = asyncio.current_task()
-        for io in list(self.handler.transports.values()):
+        client = self.handler.transports.get(self.handler.client)
+        is_many = self.handler.client.alpn == b"h2" and client is not None and client.handler is current
+        for connection, io in list(self.handler.transports.items()):
             if io.writer is None:
+                continue
+            if is_many and io is not client and connection.alpn != b"h2":
                 continue
             if io.handler is current and _waiting_bytes(io.writer) <= ANSWER_BYTES:
                 continue
