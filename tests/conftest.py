@@ -1,10 +1,11 @@
-"""What all tests share: hypothesis profiles, and three rules about a whole run.
+"""What all tests share: hypothesis profiles, and four rules about a whole run.
 
 - With `CI` set in the environment a skipped test fails the run, unless tests/allowed_skips.toml names it. A
   test that needs what `make test-deps` installs carries the marker `lab`; `make test` deselects those, so a
   skip means that something which should be there is missing.
 - A test marked `alone` runs while no other worker of pytest-xdist runs one, after the others.
 - A process that a test leaves behind is named, ended, and fails the run.
+- A transport of asyncio that a test leaves open, its loop being closed, fails that test.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-from tests.support import warm
+from tests.support import transports, warm
 from tests.support.processes import MARK, Started, left_over, run_folder
 
 # Hundreds of interpreters start, and each would compile all of wsinspect where bytecode is not kept.
@@ -160,7 +161,20 @@ class Orphans:
         shutil.rmtree(run_folder(self.run), ignore_errors=True)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown() -> Generator[None, object, object]:
+    """Else Python's warning of it, whenever that comes, would fail another test."""
+    try:
+        result = yield
+    finally:
+        left = transports.left_open()
+    if left:
+        pytest.fail("open, and its event loop is closed: " + "; ".join(left), pytrace=False)
+    return result
+
+
 def pytest_configure(config: pytest.Config) -> None:
+    transports.watch()
     is_worker = hasattr(config, "workerinput")
     if not is_worker:
         os.environ[MARK] = uuid.uuid4().hex

@@ -4,6 +4,7 @@ The product as processes
     engine          `wsinspect run --headless --json`: its events, its stderr, its end; any command's JSON
     warm            engines, and commands that must not start, forked from a process that has imported all
     processes       what a test run started, what it left behind; children, memory
+    transports      what asyncio has open after its loop was closed
     browser_run     `wsinspect browser`            swarm, swarm_run    many connections, and what they cost
     tmux, terminal  a real terminal by keys, or a pseudo-terminal with times
     recorder_rig    the recorder alone, fed by a journal that a test writes
@@ -38,6 +39,8 @@ Real software
     hops            nginx, HAProxy, Apache, Caddy and Envoy
     hop_ends        what a hop does to idle and busy connections
     matrix_lab, matrix_hops     every hop with every cause; matrix_odd   peers that break rules, in chains
+    matrix_lab, matrix_hops     every hop with every cause
+    fix_hops, fix_checks        hops with a fault or its fix, and whether WebSockets work through them
     short_folder    for a browser's temporary files
     devtools, har_browsers      what Chromium and Firefox say of the same connection
 
