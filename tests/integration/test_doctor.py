@@ -3,53 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gzip
-import re
-import socket
-import ssl
 import struct
-import threading
 from itertools import count
-from typing import Any
 
 import pytest
 
-from tests.support.certs import DAY, NOW, dated_certificate, make_certificates
 from tests.support.doctor_lab import (
-    LOOPBACK,
     TIMEOUT_NS,
-    Http2Server,
+    echo,
     examine_server,
-    examined,
     http,
     ids,
     is_upgrade,
-    listening,
     pongs,
     replies,
-    serving,
-    serving_http2,
     switching,
+    unless,
 )
-from tests.support.small_servers import free_port
-from wsinspect.doctor.examination import Examination
 from wsinspect.doctor.target import Extras
 from wsinspect.handshake.heads import RawHead
-
-
-def echo(head: RawHead) -> bytes:
-    """A server that accepts any handshake."""
-    return switching(head) if is_upgrade(head) else http("426 Upgrade Required", b"Upgrade Required")
-
-
-def unless(is_refused, status: str, body: bytes = b"", **fields: Any):
-    """A healthy server but for requests of a kind."""
-
-    def reply(head: RawHead) -> bytes:
-        return http(status, body, **fields) if is_refused(head) else echo(head)
-
-    return replies(reply)
 
 
 def always(answer: bytes):
@@ -544,140 +517,6 @@ def test_a_server_that_takes_any_origin_is_a_warning_where_a_cookie_is_sent() ->
     assert found.judgement.verdict == "degraded"
 
 
-def test_a_port_where_nothing_listens_is_unreachable() -> None:
-    found = asyncio.run(examined(f"ws://127.0.0.1:{free_port()}/"))
-    assert (found.judgement.verdict, found.exit_code) == ("unreachable", 1)
-    assert ids(found) == ["WS-HS-032"]
-    assert "502" not in found.judgement.findings[0].meaning
-
-
-def test_a_certificate_that_nobody_trusts_stops_it_before_anything_is_sent(tmp_path) -> None:
-    asked: list[RawHead] = []
-
-    async def play(head, reader, writer) -> None:
-        asked.append(head)
-
-    certificates = make_certificates(tmp_path)
-    found = examine_server(play, tls=certificates.server_context())
-    assert ids(found) == ["WS-TLS-014"]
-    assert asked == []
-    assert any("certificate of CN=localhost" in line for line in found.judgement.findings[0].evidence)
-
-
-def test_a_certificate_is_trusted_by_its_authority_or_with_insecure(tmp_path) -> None:
-    certificates = make_certificates(tmp_path)
-    secure = unless(lambda head: (head.get("origin") or b"https").startswith(b"http:"), "403 Forbidden")
-    found = examine_server(replies(echo), tls=certificates.server_context(), trusted=(certificates.ca,))
-    assert found.judgement.verdict == "healthy"
-    assert re.search(r"TLS: TLSv1\.3, certificate trusted", "\n".join(found.judgement.ruled_out))
-    found = examine_server(secure, tls=certificates.server_context(), is_insecure=True)
-    assert ids(found)[0] == "WS-TLS-020", [one.facts.error for one in found.answers]
-    assert found.judgement.verdict == "degraded"
-
-
-@pytest.mark.parametrize(
-    ("begin", "end", "wanted", "words"),
-    [
-        (-2 * DAY, -DAY, "WS-TLS-010", "has expired"),
-        (DAY, 2 * DAY, "WS-TLS-011", "not valid yet"),
-    ],
-)
-def test_a_certificate_out_of_its_dates_stops_it_before_anything_is_sent(
-    tmp_path, begin, end, wanted, words
-) -> None:
-    chain, key, ca = dated_certificate(tmp_path, "dated", begin=begin, end=end)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(chain, key)
-    asked: list[RawHead] = []
-
-    async def play(head: RawHead, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        asked.append(head)
-        await replies(echo)(head, reader, writer)
-
-    found = examine_server(play, tls=context, trusted=(ca,))
-    assert (ids(found), found.judgement.verdict, found.exit_code) == ([wanted], "failing", 1)
-    assert words in found.judgement.headline
-    assert any(str((NOW + end).date()) in line for line in found.judgement.findings[0].evidence)
-    assert asked == []
-    found = examine_server(play, tls=context, is_insecure=True)
-    assert (ids(found)[0], found.judgement.verdict) == ("WS-TLS-020", "degraded")
-    assert asked
-
-
-@pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
-def test_a_certificate_for_another_name(tmp_path, host) -> None:
-    certificates = make_certificates(tmp_path, ("example.org",))
-    found = examine_server(
-        replies(echo), tls=certificates.server_context(), trusted=(certificates.ca,), host=host
-    )
-    assert ids(found)[0] == "WS-TLS-013"
-
-
-@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
-def test_a_server_that_wants_a_client_certificate_is_not_taken_for_a_silent_one(tmp_path, version) -> None:
-    tls = make_certificates(tmp_path)
-    context = tls.server_context()
-    context.maximum_version = version
-    context.verify_mode = ssl.CERT_REQUIRED
-    context.load_verify_locations(tls.ca)
-
-    def serve(listener: socket.socket) -> None:
-        # Blocking: asyncio's servers abort such a handshake without an alert.
-        with contextlib.suppress(OSError):
-            while True:
-                accepted, _ = listener.accept()
-                with accepted, contextlib.suppress(OSError), context.wrap_socket(accepted, server_side=True):
-                    pass
-
-    with socket.create_server((LOOPBACK, 0)) as listener:
-        port = listener.getsockname()[1]
-        thread = threading.Thread(target=serve, args=(listener,), daemon=True)
-        thread.start()
-        found = asyncio.run(examined(f"wss://{LOOPBACK}:{port}/", trusted=(tls.ca,)))
-        listener.shutdown(socket.SHUT_RDWR)
-        thread.join(20)
-    assert ids(found) == ["WS-TLS-015"]
-
-
-@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
-def test_a_client_certificate_that_is_asked_for_and_missed_without_an_alert(tmp_path, version) -> None:
-    """asyncio's servers abort such a handshake: with TLS 1.3 the client has sent its request by then."""
-    tls = make_certificates(tmp_path)
-    context = tls.server_context()
-    context.maximum_version = version
-    context.verify_mode = ssl.CERT_REQUIRED
-    context.load_verify_locations(tls.ca)
-    found = examine_server(replies(echo), tls=context, trusted=(tls.ca,))
-    assert ids(found) == ["WS-TLS-015"]
-    assert any("asked for a client certificate" in line for line in found.judgement.findings[0].evidence)
-
-
-@pytest.mark.parametrize("mode", [ssl.CERT_NONE, ssl.CERT_OPTIONAL])
-def test_a_tls_server_that_hangs_up_is_not_said_to_want_a_certificate(tmp_path, mode) -> None:
-    tls = make_certificates(tmp_path)
-    context = tls.server_context()
-    context.verify_mode = mode
-    context.load_verify_locations(tls.ca)
-    found = examine_server(replies(lambda head: b""), tls=context, trusted=(tls.ca,))
-    assert ids(found) == ["WS-HS-035"]
-
-
-def test_a_tls_port_that_says_nothing_to_plain_requests(tmp_path) -> None:
-    tls = make_certificates(tmp_path)
-
-    async def run() -> Examination:
-        async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            await reader.read()
-
-        context = tls.server_context()
-        async with listening(handle, context) as port:
-            return await examined(f"ws://{LOOPBACK}:{port}/")
-
-    found = asyncio.run(run())
-    assert ids(found)[0] == "WS-HS-054"
-    assert "wss is meant" in found.judgement.headline
-
-
 def test_an_upgrade_that_nobody_takes_has_its_causes() -> None:
     """As Node's http server with Socket.IO at another path: the upgrade is hung up on, a GET gets 404."""
 
@@ -692,234 +531,10 @@ def test_an_upgrade_that_nobody_takes_has_its_causes() -> None:
     assert any("404" in line for line in first.evidence)
 
 
-def test_tls_asked_of_a_plain_port_and_plain_of_a_tls_port(tmp_path) -> None:
-    found = examine_server(replies(echo), scheme="wss")
-    assert ids(found)[0] == "WS-TLS-017"
-    assert found.judgement.verdict == "failing"
-    tls = make_certificates(tmp_path)
-    found = examine_server(replies(echo), tls=tls.server_context(), scheme="ws", trusted=(tls.ca,))
-    assert ids(found)[0] in ("WS-TLS-018", "WS-HS-054")
-
-
-def test_tls_asked_of_a_plain_server_that_says_nothing_to_it() -> None:
-    async def patient(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = RawHead.parse(await reader.readuntil(b"\r\n\r\n"))
-        writer.write(echo(head))
-        if is_upgrade(head):
-            await pongs(reader, writer)
-
-    async def run() -> Examination:
-        async with listening(patient) as port:
-            return await examined(f"wss://127.0.0.1:{port}/", timeout_ns=SHORT_NS)
-
-    assert ids(asyncio.run(run()))[:1] == ["WS-HS-054"]
-
-
 def test_a_slow_server_is_asked_six_questions_at_most() -> None:
     found = examine_server(hold, timeout_ns=100_000_000)
     assert found.stopped is not None or len(found.answers) <= 6
     assert ids(found) == ["WS-HS-036"]
-
-
-@pytest.mark.parametrize(
-    ("status", "is_announced", "expected", "words"),
-    [
-        ("200", True, [], "announces WebSockets over it (RFC 8441): HTTP/2 200"),
-        ("404", False, [], "no WebSockets over it (RFC 8441)"),
-        ("501", True, ["WS-H2-001"], "HTTP/2 501"),
-        (None, True, ["WS-H2-001"], "reset the stream"),
-        ("400", True, ["WS-H2-001"], "HTTP/2 400"),
-        ("403", True, ["WS-H2-020"], "HTTP/2 403"),
-        ("426", True, ["WS-H2-020"], "HTTP/2 426"),
-    ],
-)
-def test_a_websocket_over_http2(tmp_path, status, is_announced, expected, words) -> None:
-    certificates = make_certificates(tmp_path)
-    http2 = Http2Server(status, is_announced=is_announced)
-    play = unless(lambda head: head.get("origin") == b"https://wsinspect.invalid", "403 Forbidden")
-
-    async def run() -> Examination:
-        async with serving_http2(certificates.server_context(), http2, play) as port:
-            return await examined(f"wss://localhost:{port}/chat", trusted=(certificates.ca,))
-
-    found = asyncio.run(run())
-    assert ids(found) == expected
-    (line,) = [one for one in found.judgement.ruled_out if one.startswith("HTTP/2: ")]
-    assert words in line
-    assert "curl needs --http1.1" in line
-    asked = [one[b":protocol"] for one in http2.requests]
-    assert asked == ([b"websocket"] if is_announced else [])
-
-
-def resolving(monkeypatch, addresses: dict[str, list[str]]) -> None:
-    """Names that this machine need not know; one without addresses does not exist."""
-    resolve = asyncio.base_events.BaseEventLoop.getaddrinfo
-
-    async def told(loop, name, port, **options):
-        if name not in addresses:
-            return await resolve(loop, name, port, **options)
-        if not addresses[name]:
-            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
-        kinds = [socket.AF_INET6 if ":" in one else socket.AF_INET for one in addresses[name]]
-        return [
-            (kind, socket.SOCK_STREAM, 6, "", (one, port))
-            for kind, one in zip(kinds, addresses[name], strict=True)
-        ]
-
-    monkeypatch.setattr(asyncio.base_events.BaseEventLoop, "getaddrinfo", told)
-
-
-def test_each_address_of_a_name_is_tried_and_the_first_that_works_is_asked(monkeypatch) -> None:
-    """IPv6 first, as resolvers put it, and nobody listens there; twice the same is one."""
-    names = ["::1", "127.0.0.2", LOOPBACK, LOOPBACK]
-    resolving(monkeypatch, {"many.invalid": names})
-    found = examine_server(replies(echo), host="many.invalid")
-    tried = found.reached[0].addresses
-    assert [one.address.host for one in tried] == names[:3]
-    assert [one.error is None for one in tried] == [False, False, True]
-    assert found.answers[0].facts.status == 101
-    assert {str(one.facts.server_address).rpartition(":")[0] for one in found.answers} == {LOOPBACK}
-    assert ("WS-HS-058", "note") in [(one.id, one.severity) for one in found.judgement.findings]
-    assert found.judgement.verdict == "healthy"
-
-
-@pytest.mark.parametrize(
-    ("origin", "page", "first", "verdict"),
-    [
-        ("https://app.invalid", "93.184.215.14", ("WS-PAGE-009", "warning"), "degraded"),
-        ("http://app.invalid", "93.184.215.14", ("WS-PAGE-009", "error"), "failing"),
-        ("https://app.invalid", "10.0.0.1", ("WS-HS-055", "note"), "healthy"),
-        ("https://nowhere.invalid", None, ("WS-HS-055", "note"), "healthy"),
-        ("null", None, ("WS-HS-055", "note"), "healthy"),
-    ],
-)
-def test_a_page_at_a_public_address_needs_a_permission(monkeypatch, origin, page, first, verdict) -> None:
-    """The page's name is resolved; nothing connects to it."""
-    resolving(monkeypatch, {"app.invalid": [page] if page else [], "nowhere.invalid": []})
-    found = examine_server(replies(echo), "/", Extras(origin=origin))
-    one = found.judgement.findings[0]
-    assert ((one.id, one.severity), found.judgement.verdict) == (first, verdict)
-    assert {one.facts.server_address for one in found.answers} == {str(found.target.address)}
-
-
-def test_a_server_on_ipv6_alone() -> None:
-    async def run() -> Examination:
-        async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            head = RawHead.parse(await reader.readuntil(b"\r\n\r\n"))
-            hosts.add(head.get("host"))
-            writer.write(echo(head))
-            with contextlib.suppress(asyncio.IncompleteReadError):
-                await pongs(reader, writer)
-            writer.close()
-
-        server = await asyncio.start_server(handle, "::1", 0)
-        async with server:
-            port = server.sockets[0].getsockname()[1]
-            found = await examined(f"ws://[::1]:{port}/")
-            assert hosts == {f"[::1]:{port}".encode()}
-            return found
-
-    hosts: set[bytes | None] = set()
-    if not socket.has_ipv6:
-        pytest.skip("no IPv6 on this machine")
-    try:
-        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
-    except OSError:
-        pytest.skip("no IPv6 on this machine")
-    assert asyncio.run(run()).judgement.verdict == "healthy"
-
-
-def tunnel(to_port: int, status: str = "200 OK"):
-    """A forward proxy that sends every CONNECT to one port, or refuses it."""
-
-    async def play(head: RawHead, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(f"HTTP/1.1 {status}\r\n\r\n".encode())
-        await writer.drain()
-        if not status.startswith("200"):
-            return
-        inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", to_port)
-
-        async def copy(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
-            while data := await source.read(65536):
-                sink.write(data)
-            sink.close()
-
-        await asyncio.gather(copy(reader, inner_writer), copy(inner_reader, writer))
-
-    return play
-
-
-@pytest.mark.parametrize(
-    ("host", "status", "expected", "verdict"),
-    [
-        ("127.0.0.1", "200 OK", [], "healthy"),
-        ("127.0.0.1", "403 Forbidden", ["WS-HS-061"], "degraded"),
-        ("elsewhere.invalid", "200 OK", ["WS-HS-060"], "unreachable"),
-        ("elsewhere.invalid", "407 Proxy Authentication Required", ["WS-HS-033"], "unreachable"),
-    ],
-)
-def test_the_proxy_of_the_environment_is_tried_too(monkeypatch, host, status, expected, verdict) -> None:
-    checked = unless(lambda head: head.get("origin") == b"https://wsinspect.invalid", "403 Forbidden")
-    resolving(monkeypatch, {"elsewhere.invalid": []})
-
-    async def run() -> Examination:
-        async with serving(checked) as port, serving(tunnel(port, status)) as proxy:
-            environment = {"http_proxy": f"http://127.0.0.1:{proxy}"}
-            return await examined(f"ws://{host}:{port}/", environment=environment)
-
-    found = asyncio.run(run())
-    assert (ids(found), found.judgement.verdict) == (expected, verdict)
-    assert [one.question.kind for one in found.answers][1] == "proxy"
-
-
-def test_a_tls_server_behind_a_proxy_that_no_proxy_exempts(tmp_path) -> None:
-    """Through the proxy TLS is with the server; a host in NO_PROXY is asked without."""
-    tls = make_certificates(tmp_path)
-    asked: list[bytes] = []
-
-    async def run(**more: str) -> Examination:
-        async with serving(replies(echo), tls.server_context()) as port:
-            copy = tunnel(port)
-
-            async def noting(head: RawHead, reader: Any, writer: Any) -> None:
-                asked.append(head.start_line)
-                await copy(head, reader, writer)
-
-            async with serving(noting) as proxy:
-                environment = {"HTTPS_PROXY": f"http://127.0.0.1:{proxy}", **more}
-                url = f"wss://localhost:{port}/"
-                return await examined(url, trusted=(tls.ca,), environment=environment)
-
-    found = asyncio.run(run())
-    assert [one.facts.status for one in found.answers if one.question.kind == "proxy"] == [101]
-    assert asked == [f"CONNECT localhost:{found.target.port} HTTP/1.1".encode()]
-    asked.clear()
-    found = asyncio.run(run(NO_PROXY="localhost"))
-    assert "proxy" not in [one.question.kind for one in found.answers]
-    assert asked == []
-
-
-@pytest.mark.parametrize(
-    "data",
-    [
-        pytest.param(b"\x16\x03\x03\xff\xff" + b"\x02" * 70000, id="a record that is too long"),
-        pytest.param(b"\x15\x03\x03\x00\x02\x02\x50", id="an alert"),
-        pytest.param(bytes(range(256)) * 300, id="any bytes"),
-    ],
-)
-def test_garbage_for_tls_is_one_finding(data) -> None:
-    async def run() -> Examination:
-        async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            await reader.read(1)
-            writer.write(data)
-
-        async with listening(handle) as port:
-            return await examined(f"wss://localhost:{port}/")
-
-    found = asyncio.run(run())
-    assert [one.severity for one in found.judgement.findings] == ["error"]
-    assert ids(found)[0].startswith("WS-TLS-")
-    assert found.judgement.verdict == "failing"
 
 
 def test_a_bomb_is_not_inflated() -> None:

@@ -39,7 +39,6 @@ Real software
     hops            nginx, HAProxy, Apache, Caddy and Envoy
     hop_ends        what a hop does to idle and busy connections
     matrix_lab, matrix_hops     every hop with every cause; matrix_odd   peers that break rules, in chains
-    matrix_lab, matrix_hops     every hop with every cause
     fix_hops, fix_checks        hops with a fault or its fix, and whether WebSockets work through them
     short_folder    for a browser's temporary files
     devtools, har_browsers      what Chromium and Firefox say of the same connection

@@ -92,6 +92,20 @@ def replies(reply: Reply) -> Play:
     return play
 
 
+def echo(head: RawHead) -> bytes:
+    """A server that accepts any handshake."""
+    return switching(head) if is_upgrade(head) else http("426 Upgrade Required", b"Upgrade Required")
+
+
+def unless(is_refused, status: str, body: bytes = b"", **fields: Any):
+    """A healthy server but for requests of a kind."""
+
+    def reply(head: RawHead) -> bytes:
+        return http(status, body, **fields) if is_refused(head) else echo(head)
+
+    return replies(reply)
+
+
 Handle = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
