@@ -70,7 +70,7 @@ def started_by(run: str) -> Iterator[Started]:
 def left_over(
     run: str, *, is_meant: Callable[[Started], bool] = lambda _: True, patience: float
 ) -> list[Started]:
-    """What is still there after so many seconds, killed.
+    """What is still there after so many seconds; it is killed, and gone.
 
     A process may need a moment to end by itself: a recorder empties its journal after its engine was killed.
     """
@@ -83,6 +83,8 @@ def left_over(
             for each in found:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(each.pid, signal.SIGKILL)
+            for each in found:
+                wait_until_gone(each.pid)  # on a busy machine a moment later
             return found
         time.sleep(0.1)
 
