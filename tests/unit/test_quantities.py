@@ -286,9 +286,9 @@ def test_the_go_bar_takes_durations_and_points_at_a_mistake(tmp_path: Path, monk
                     continue  # from the chosen frame on, or back
                 if value is None and text:
                     with pytest.raises(QuantityError):
-                        screen.main.go_to(f"t {text}")
+                        screen.main.going.to(f"t {text}")
                 elif value is not None:
-                    assert screen.main.go_to(f"t {text}") is None
+                    assert screen.main.going.to(f"t {text}") is None
             await screen.press("colon", *"t", "space", *"5", "space", *"parsecs", "enter")
             hints = [screen.app.screen.query_one("#bar-hints").render_line(y).text for y in range(2)]
             assert "expected one of the units" in hints[0]

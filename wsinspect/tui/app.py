@@ -393,7 +393,7 @@ class InspectApp(App[int]):
         """A frame that a client's story names."""
         await self.show_page("main")
         self.main.action_focus_pane(3)
-        self.main.go_to_frame(message.frame)
+        self.main.going.to_frame(message.frame)
 
     async def on_findings_pane_opened(self, message: FindingsPane.Opened) -> None:
         """What a finding is about: its frame, or its connection."""

@@ -92,7 +92,7 @@ async def test_the_inspector_follows_the_cursor_through_its_tabs(chat):
 
 async def test_fragments_are_joined_in_the_inspector(chat):
     async with opened(chat) as screen:
-        screen.main.go_to_frame(5)
+        screen.main.going.to_frame(5)
         await screen.press("v", "v")
         assert "message 90, 3 fragments joined" in screen.pane("inspector")[1]
         assert '{"items":[1,2,3]}' in "\n".join(screen.pane("inspector"))
@@ -162,25 +162,25 @@ async def test_jumps_go_where_they_say(chat):
         assert await chosen_after(screen, "}") == 2
         assert await chosen_after(screen, "}") == 9
         assert await chosen_after(screen, "{") == 2
-        screen.main.go_to_frame(4)
+        screen.main.going.to_frame(4)
         assert await chosen_after(screen, "]") == 6
         assert await chosen_after(screen, "[") == 4
-        screen.main.go_to_frame(3)
+        screen.main.going.to_frame(3)
         assert await chosen_after(screen, "]") == 5
         assert await chosen_after(screen, "]") == 7
         assert await chosen_after(screen, "]") == 3
-        screen.main.go_to_frame(12)
+        screen.main.going.to_frame(12)
         assert await chosen_after(screen, "]") == 13
-        screen.main.go_to_frame(2)
+        screen.main.going.to_frame(2)
         await screen.press("]")
         assert "no matching frame" in screen.line("keys")
 
 
 async def test_marks_are_jumped_to(chat):
     async with opened(chat) as screen:
-        screen.main.go_to_frame(4)
+        screen.main.going.to_frame(4)
         await screen.press("m")
-        screen.main.go_to_frame(9)
+        screen.main.going.to_frame(9)
         await screen.press("m")
         assert await chosen_after(screen, "'") == 4
         assert await chosen_after(screen, "'") == 9
@@ -375,14 +375,14 @@ async def test_the_palette_lists_actions_and_views(chat):
 async def test_copies_go_to_clipboard_and_file(chat, tmp_path):
     folder = tmp_path / "XDG_STATE_HOME" / "wsinspect" / "copies"
     async with opened(chat) as screen:
-        screen.main.go_to_frame(2)
+        screen.main.going.to_frame(2)
         await screen.press("4", "y")
         assert screen.app.clipboard == '{"op":"sub","ch":"x"}'
         assert (folder / "copied.bin").read_bytes() == b'{"op":"sub","ch":"x"}'
         assert "copied the payload of frame 2" in screen.line("keys")
         await screen.press("right", "y")
         assert "opcode" in screen.app.clipboard
-        screen.main.go_to_frame(4)
+        screen.main.going.to_frame(4)
         await screen.press("3", "y")
         assert "copied the " in screen.line("keys")
         assert screen.app.clipboard == "p1"
@@ -406,7 +406,7 @@ async def test_a_pager_gets_all_of_what_is_shown_unwrapped(tmp_path, size):
     builder.refused(2, 100)
     builder.close()
     async with opened(path, size=size) as screen:
-        screen.main.go_to_frame(1)
+        screen.main.going.to_frame(1)
         await screen.press("1")
         table = screen.app.page.document_text().splitlines()
         assert "/chat?room=1" in table[-1]
@@ -417,7 +417,7 @@ async def test_a_pager_gets_all_of_what_is_shown_unwrapped(tmp_path, size):
         assert rows[1].count("word") > 50
         await screen.press("4")
         assert screen.app.page.document_text() == "word " * 40_000
-        screen.main.go_to_frame(2)
+        screen.main.going.to_frame(2)
         await screen.press("4")
         dump = screen.app.page.document_text().splitlines()
         assert len(dump) == 64

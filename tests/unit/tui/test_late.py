@@ -97,7 +97,7 @@ async def test_what_does_not_pass_any_more_goes_and_the_chosen_frame_stays_chose
     lock = hold_engine_lock(path)
     async with opened(path) as screen:
         await filtered(screen, "!sev:error")
-        screen.main.go_to_frame(12)
+        screen.main.going.to_frame(12)
         await screen.pilot.pause()
         finding(path, 5)
         await screen.until(lambda: 5 not in shown_ids(screen))
@@ -158,7 +158,7 @@ async def test_keys_that_never_come_late_read_nothing_again(tmp_path):
 async def test_a_pass_that_is_slow_comes_back_to_the_frame_that_was_chosen(tmp_path):
     path = many_frames(tmp_path / "many.db", 60_000)
     async with opened(path) as screen:
-        screen.main.go_to_frame(50_000)
+        screen.main.going.to_frame(50_000)
         await screen.pilot.pause()
         await filtered(screen, "len>10")
         await screen.until(lambda: len(shown_ids(screen)) == 60_000)

@@ -110,7 +110,7 @@ async def test_times_are_written_as_chosen_everywhere_and_remembered(chat, monke
     monkeypatch.setenv("TZ", "UTC")
     time.tzset()
     async with opened(chat, size=(160, 40)) as screen:
-        screen.main.go_to_frame(2)
+        screen.main.going.to_frame(2)
         await screen.press("3", "c")
         assert "Δ t (s)" in screen.pane("frames")[1]
         await screen.press("c", "c")
@@ -131,7 +131,7 @@ async def test_times_are_written_as_chosen_everywhere_and_remembered(chat, monke
         await screen.press("enter")
         assert chosen(screen) == 9
         assert "12.319 s" in screen.line("keys")
-        screen.main.go_to_frame(2)
+        screen.main.going.to_frame(2)
         await screen.press("colon")
         screen.main.bar.input.value = "t +12ms"
         await screen.press("enter")

@@ -12,14 +12,12 @@ from textual.message import Message
 
 from wsinspect.capture.records import FindingRow
 from wsinspect.filters import FilterError, parse
-from wsinspect.present.clock import UTC, parse_time_of_day
-from wsinspect.present.rows import seconds
 from wsinspect.text import counted, escape
 from wsinspect.tui.blobs import MESSAGE, blob_of
 from wsinspect.tui.dialogs.jump import Target
 from wsinspect.tui.feed import Batch
 from wsinspect.tui.filtering import Filtering
-from wsinspect.tui.finding_steps import FindingSteps
+from wsinspect.tui.going import Going
 from wsinspect.tui.keys import bindings_of
 from wsinspect.tui.layout import heights
 from wsinspect.tui.model import LIVE
@@ -27,6 +25,7 @@ from wsinspect.tui.partners import Partners
 from wsinspect.tui.playing import Playing
 from wsinspect.tui.screens.page import Page
 from wsinspect.tui.searching import Search
+from wsinspect.tui.steps import Steps
 from wsinspect.tui.views import View
 from wsinspect.tui.widgets.bar import Bar
 from wsinspect.tui.widgets.base import LinePane
@@ -37,7 +36,7 @@ from wsinspect.tui.widgets.lines import TabLine
 from wsinspect.tui.widgets.overview import OverviewPane
 from wsinspect.tui.widgets.playback import PlaybackPane
 from wsinspect.tui.workspace import Workspace
-from wsinspect.units import QuantityError, parse_duration
+from wsinspect.units import QuantityError
 
 #: With this few connections the list may need fewer rows: the screen is divided again.
 _FEW: Final = 20
@@ -45,7 +44,6 @@ _FEW: Final = 20
 _PIECE_SECONDS: Final = 0.002
 #: How long the cursor has to rest on a connection before its frames are shown.
 _SELECT_SECONDS: Final = 0.06
-_GO_WORDS: Final = "a frame number, conn NUMBER, or t TIME"
 
 
 class MainScreen(Page):
@@ -79,9 +77,10 @@ class MainScreen(Page):
         self.playing = Playing(
             workspace, self.frames, self.playback_pane, self._share_with_playback, self._draw_playback
         )
-        self.steps = FindingSteps(workspace)
+        self.going = Going(workspace, self.frames, self._select_at_once, self.show_connection)
         workspace.chosen_connection = self.connection_in_view
         self.search = workspace.search = Search(workspace, self._search_changed)
+        self.steps = Steps(workspace, self.frames, self.search, self.going.to_frame)
         self.partners = Partners(workspace.selection)
         self._comparison = 0
         self.pane_number = 3
@@ -357,6 +356,10 @@ class MainScreen(Page):
         frames.post_message(frames.Moved(frames))
         self._has_grown = True
 
+    def _select_at_once(self, connection: int) -> None:
+        self.connections.choose(connection)
+        self.select_now(connection)
+
     def action_all_connections(self) -> None:
         """Frames from all connections."""
         self.connections.choose(None)
@@ -382,92 +385,22 @@ class MainScreen(Page):
         self.frames.grown()
         self.refresh_lines()
 
-    def go_to_frame(self, frame_id: int) -> None:
-        """Choose a frame, in whatever connection it is."""
-        position = self.model.index.position_of(frame_id)
-        if position is None:
-            self.workspace.say(f"there is no frame {frame_id}; the newest is {self.model.index.last_id}")
-            return
-        connection = self.model.index.columns.connections[position]
-        if self.selection.connection not in (None, connection):
-            self.connections.choose(connection)
-            self.select_now(connection)
-        if self.frames.limit is not None and self.frames.view.y_of(position) >= self.frames.limit:
-            self.workspace.say(f"frame {frame_id} is newer than this view: space or esc shows it")
-            return
-        self.frames.go_to_position(position)
-        if self.frames.selected_position() != position:
-            self.workspace.say(f"frame {frame_id} does not match the filter; this is the next one that does")
-
-    def go_to_time(self, time_ns: int) -> None:
-        """Choose the first frame at or after a time."""
-        view = self.frames.view
-        y = min(view.y_at_time(time_ns), self.frames.row_count() - 1)
-        if y >= 0:
-            self.frames.go_to_position(view.position(y))
-
     def on_overview_pane_time_chosen(self, message: OverviewPane.TimeChosen) -> None:
         """A click into the overview."""
-        self.go_to_time(message.time_ns)
+        self.going.to_time(message.time_ns)
 
     def action_mate(self) -> None:
         """The frame that belongs to the chosen one."""
-        position = self.frames.selected_position()
-        if position is None:
-            return
-        record = self.selection.record(self.model.index.columns.ids[position])
-        mate = self.selection.mate_of(record, position) if record is not None else None
-        if mate is not None:
-            self.go_to_frame(mate)
-        elif record is not None and record.frame.opcode in (9, 10):
-            self.workspace.say("no matching PING/PONG")
-        else:
-            self.workspace.say("no matching frame: PINGs and PONGs, fragments and CLOSE frames have one")
+        self.steps.mate()
 
     def action_next_finding(self, step: int) -> None:
-        """The next frame with a violation, a fault or a finding, or the next finding about a connection.
-
-        Of a selected connection its own come first, in the order of time; then those of the connections
-        after it, refused and ended ones too. While something is looked for, the next match of that.
-        """
+        """The next finding or violation; while something is looked for, the next match of that."""
         if self.pane_number == 4 and self.inspector.needle:
             self.inspector.next_match(step)
-            return
-        if self.search.is_on:
-            self._next_match(step)
-            return
-        view, index = self.frames.view, self.model.index
-        marked = index.marked(self.selection.connection)
-        places = [view.next_of(self.frames.cursor, step, wanted) for wanted in marked]
-        known = [place for place in places if place is not None]
-        y = (min(known) if step > 0 else max(known)) if known else None
-        y = None if y is None or y >= self.frames.row_count() else y
-        finding = self.steps.next(step, self.frames.selected_time_ns())
-        if y is not None and finding is not None:
-            is_own = self.selection.connection in (None, finding.connection_id)
-            frame_ns = index.columns.times_ns[view.position(y)]
-            if not is_own or (frame_ns - self.steps.time_of(finding)) * step <= 0:
-                finding = None
-        if finding is not None:
+        elif self.search.is_on:
+            self.steps.next_match(step)
+        elif (finding := self.steps.next_finding(step)) is not None:
             self.show_finding(finding)
-        elif y is not None:
-            self.steps.shown = None
-            self.frames.go_to_position(view.position(y))
-        else:
-            what = "connection" if self.frames.selected_position() is None else "frame"
-            self.workspace.say(f"no finding or violation {'after' if step > 0 else 'before'} this {what}")
-
-    def _next_match(self, step: int) -> None:
-        """The next frame that the search has found and that has a row."""
-        here = self.frames.selected_position()
-        found = self.search.next(here, step)
-        if found is None:
-            more = "" if self.search.is_whole else " so far"
-            self.workspace.say(f"no frame matches the search{more}")
-            return
-        if here is not None and (found - here) * step <= 0:
-            self.workspace.say("from the other end again" if found != here else "this is the only match")
-        self.go_to_frame(self.model.index.columns.ids[found])
 
     def _search_changed(self) -> None:
         """Matches have come, or the search has ended."""
@@ -484,13 +417,13 @@ class MainScreen(Page):
 
     def show_finding(self, finding: FindingRow) -> None:
         """Go to its frame, else to the end of its connection; the inspector says what it is."""
-        self.steps.shown = finding
+        self.steps.findings.shown = finding
         if finding.connection_id is None and finding.frame_id is None:
             self.post_message(self.FindingWanted(finding))
             return
         if finding.frame_id is not None:
             self.action_focus_pane(3)
-            self.go_to_frame(finding.frame_id)
+            self.going.to_frame(finding.frame_id)
         elif finding.connection_id is not None:
             self.show_connection(finding.connection_id)
             self.select_now(finding.connection_id)
@@ -501,41 +434,21 @@ class MainScreen(Page):
 
     def action_next_gap(self, step: int) -> None:
         """The frame after the next silence."""
-        view = self.frames.view
-        found = view.next_of(self.frames.cursor, step, view.gaps)
-        if found is None or found >= self.frames.row_count():
-            self.workspace.say(f"no gap {'after' if step > 0 else 'before'} this frame")
-        else:
-            self.frames.go_to_position(view.position(found))
+        self.steps.next_gap(step)
 
     def action_mark(self) -> None:
         """Mark the chosen frame, or unmark it; in playback, an end of the selection."""
         if self.workspace.playback is not None:
             self.playing.mark()
-            return
-        position = self.frames.selected_position()
-        if position is None:
-            return
-        number, marks = self.model.index.columns.ids[position], self.selection.marks
-        if number in marks:
-            marks.remove(number)
-            self.workspace.say(f"frame {number} is no longer marked")
         else:
-            self.selection.marks = sorted([*marks, number])
-            self.workspace.say(f"frame {number} is marked; ' goes to marks")
+            self.steps.mark()
 
     def action_next_mark(self) -> None:
         """The next mark, around at the end."""
         if self.workspace.playback is not None:
             self.playing.next_mark()
-            return
-        marks = self.selection.marks
-        if not marks:
-            self.workspace.say("no marks yet: m marks a frame")
-            return
-        position = self.frames.selected_position()
-        here = 0 if position is None else self.model.index.columns.ids[position]
-        self.go_to_frame(next((number for number in marks if number > here), marks[0]))
+        else:
+            self.steps.next_mark()
 
     # -- the bar
 
@@ -557,14 +470,7 @@ class MainScreen(Page):
 
     def on_bar_find_typed(self, message: Bar.FindTyped) -> None:
         here = self.frames.selected_position()
-
-        def arrived() -> None:
-            if not self.search.positions:
-                self.workspace.say("no frame matches the search")
-            elif here is None or not self.search.matches(here):
-                self._next_match(1)
-
-        self.search.start(message.filter, arrived)
+        self.search.start(message.filter, lambda: self.steps.first_match(here))
 
     def on_bar_text_typed(self, message: Bar.TextTyped) -> None:
         self.frames.follow(False)  # what is looked through stays
@@ -627,7 +533,7 @@ class MainScreen(Page):
         """Go there, or say why not."""
         text = message.text
         try:
-            wrong = self.go_to(text)
+            wrong = self.going.to(text)
         except QuantityError as error:
             # The duration is the end of what was typed.
             self.bar.refuse(f"expected {error.expected}", len(text) - len(error.text) + error.offset)
@@ -636,54 +542,6 @@ class MainScreen(Page):
             self.bar.accept()
         else:
             self.bar.refuse(wrong)
-
-    def go_to(self, text: str) -> str | None:
-        """`98197`, `conn 2`, `t 14.3`, `t 2 min`, `t 14:03:22`, `t +12.5s`.
-
-        Returns:
-            What is wrong with it; None when it went there.
-
-        Raises:
-            QuantityError: the time behind `t` is not a duration.
-        """
-        words = text.split()
-        if len(words) > 1 and words[0] == "t":
-            self._go_to_moment(text[text.index("t") + 1 :])
-            return None
-        try:
-            if len(words) == 1:
-                self.go_to_frame(int(words[0].removeprefix("#")))
-            elif len(words) == 2 and words[0] == "conn" and int(words[1]) in self.model.connections:
-                self.show_connection(int(words[1]))
-            elif len(words) == 2 and words[0] == "conn":
-                return f"there is no connection {int(words[1])}"
-            else:
-                return _GO_WORDS
-        except ValueError:
-            return _GO_WORDS
-        return None
-
-    def _go_to_moment(self, text: str) -> None:
-        """A time of day, a time since the start, or from the chosen frame on: `+12.5s`, `-2 s`.
-
-        Raises:
-            QuantityError: it is none of these.
-        """
-        model, zero_ns = self.model, self.selection.zero_ns
-        clock = self.workspace.clock
-        wall_ns = parse_time_of_day(text, zero_ns, model.end_ns, is_utc=clock.kind == UTC)
-        if wall_ns is not None:
-            self.go_to_time(wall_ns)
-            self.workspace.say(f"the first frame at or after {text.strip()}")
-            return
-        bare = text.lstrip()
-        here = self.frames.selected_time_ns() if bare[:1] in ("+", "-") else None
-        if here is None:
-            passed = parse_duration(text)
-        else:
-            passed = here - zero_ns + parse_duration(bare[1:]) * (1 if bare[0] == "+" else -1)
-        self.go_to_time(zero_ns + passed)
-        self.workspace.say(f"the first frame at or after {seconds(passed)} s")
 
     def step_back(self) -> None:
         """Escape: the playback, a maximised pane, a search, a scan, the filter, the pause; one of them."""

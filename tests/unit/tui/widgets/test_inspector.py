@@ -37,7 +37,7 @@ def lines(screen: Screen) -> str:
 
 
 async def at_frame(screen: Screen, number: int) -> InspectorPane:
-    screen.main.go_to_frame(number)
+    screen.main.going.to_frame(number)
     await screen.press("4")
     return screen.main.inspector
 

@@ -1,0 +1,105 @@
+"""Where the cursor is sent on the main page: to a frame, a time, or what is typed into the bar's `go`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from wsinspect.present.clock import UTC, parse_time_of_day
+from wsinspect.present.rows import seconds
+from wsinspect.tui.widgets.frames import FrameTable
+from wsinspect.tui.workspace import Workspace
+from wsinspect.units import parse_duration
+
+_WORDS: Final = "a frame number, conn NUMBER, or t TIME"
+
+
+class Going:
+    """See the module docstring.
+
+    Args:
+        frames: the table.
+        select: shows the frames of a connection, at once.
+        show_connection: selects a connection and focuses the table.
+    """
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        frames: FrameTable,
+        select: Callable[[int], None],
+        show_connection: Callable[[int], None],
+    ) -> None:
+        self._workspace, self._model, self._selection = workspace, workspace.model, workspace.selection
+        self._frames, self._select, self._show_connection = frames, select, show_connection
+
+    def to_frame(self, frame_id: int) -> None:
+        """Choose a frame, in whatever connection it is."""
+        position = self._model.index.position_of(frame_id)
+        if position is None:
+            self._workspace.say(f"there is no frame {frame_id}; the newest is {self._model.index.last_id}")
+            return
+        connection = self._model.index.columns.connections[position]
+        if self._selection.connection not in (None, connection):
+            self._select(connection)
+        if self._frames.limit is not None and self._frames.view.y_of(position) >= self._frames.limit:
+            self._workspace.say(f"frame {frame_id} is newer than this view: space or esc shows it")
+            return
+        self._frames.go_to_position(position)
+        if self._frames.selected_position() != position:
+            self._workspace.say(f"frame {frame_id} does not match the filter; this is the next one that does")
+
+    def to_time(self, time_ns: int) -> None:
+        """Choose the first frame at or after a time."""
+        view = self._frames.view
+        y = min(view.y_at_time(time_ns), self._frames.row_count() - 1)
+        if y >= 0:
+            self._frames.go_to_position(view.position(y))
+
+    def to(self, text: str) -> str | None:
+        """`98197`, `conn 2`, `t 14.3`, `t 2 min`, `t 14:03:22`, `t +12.5s`.
+
+        Returns:
+            What is wrong with it; None when it went there.
+
+        Raises:
+            QuantityError: the time behind `t` is not a duration.
+        """
+        words = text.split()
+        if len(words) > 1 and words[0] == "t":
+            self._to_moment(text[text.index("t") + 1 :])
+            return None
+        try:
+            if len(words) == 1:
+                self.to_frame(int(words[0].removeprefix("#")))
+            elif len(words) == 2 and words[0] == "conn" and int(words[1]) in self._model.connections:
+                self._show_connection(int(words[1]))
+            elif len(words) == 2 and words[0] == "conn":
+                return f"there is no connection {int(words[1])}"
+            else:
+                return _WORDS
+        except ValueError:
+            return _WORDS
+        return None
+
+    def _to_moment(self, text: str) -> None:
+        """A time of day, a time since the start, or from the chosen frame on: `+12.5s`, `-2 s`.
+
+        Raises:
+            QuantityError: it is none of these.
+        """
+        model, zero_ns = self._model, self._selection.zero_ns
+        clock = self._workspace.clock
+        wall_ns = parse_time_of_day(text, zero_ns, model.end_ns, is_utc=clock.kind == UTC)
+        if wall_ns is not None:
+            self.to_time(wall_ns)
+            self._workspace.say(f"the first frame at or after {text.strip()}")
+            return
+        bare = text.lstrip()
+        here = self._frames.selected_time_ns() if bare[:1] in ("+", "-") else None
+        if here is None:
+            passed = parse_duration(text)
+        else:
+            passed = here - zero_ns + parse_duration(bare[1:]) * (1 if bare[0] == "+" else -1)
+        self.to_time(zero_ns + passed)
+        self._workspace.say(f"the first frame at or after {seconds(passed)} s")
