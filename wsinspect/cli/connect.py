@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from wsinspect.cli.capture_options import record_option
-from wsinspect.cli.options import DURATION, color_option, examples, json_option
+from wsinspect.cli.options import (
+    DURATION,
+    color_option,
+    examples,
+    insecure_option,
+    json_option,
+    trusted_option,
+)
 
 if TYPE_CHECKING:
     from wsinspect.errors import UsageError
@@ -78,15 +85,8 @@ class InOrder(click.Command):
 )
 @click.option("--no-templates", is_flag=True, help="Send {{...}} as it is.")
 @click.option("--no-pong", is_flag=True, help="Don't answer PINGs.")
-@click.option("--insecure", is_flag=True, help="Accept any server certificate.")
-@click.option(
-    "--ca",
-    "trusted",
-    type=click.Path(path_type=Path),
-    multiple=True,
-    metavar="FILE",
-    help="Also trust server certificates issued by this CA (PEM); repeatable.",
-)
+@insecure_option
+@trusted_option
 @click.option(
     "--through",
     type=click.IntRange(min=1),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 import click
@@ -112,6 +113,16 @@ REGEX = Parsed("regex", parse_regex)
 TAP = Parsed("name=[host:]port=url", parse_tap)
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON with a stable schema.")
+insecure_option = click.option("--insecure", is_flag=True, help="Accept any server certificate.")
+#: Of what has an engine; the engine itself says what is wrong with a file.
+trusted_option = click.option(
+    "--ca",
+    "trusted",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    metavar="FILE",
+    help="Also trust server certificates issued by this CA (PEM); repeatable.",
+)
 session_by_option = click.option(
     "--session-by",
     type=Parsed("part:name", SessionBy.parse),

@@ -10,7 +10,7 @@ import click
 
 from wsinspect.cli.capture_options import connections_option, find_connections
 from wsinspect.cli.completion import complete_capture, complete_capture_file
-from wsinspect.cli.options import ADDRESS, DURATION, examples, json_option
+from wsinspect.cli.options import ADDRESS, DURATION, examples, insecure_option, json_option
 from wsinspect.net import Address
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ EXIT_INTERRUPTED = 130
     type=click.Path(path_type=Path),
     help="Also trust server certificates issued by this CA (PEM).",
 )
-@click.option("--insecure", is_flag=True, help="Accept any server certificate.")
+@insecure_option
 @click.option(
     "--match",
     type=click.Choice(["similar", "exact", "subset", "regex"]),

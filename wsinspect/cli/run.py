@@ -15,7 +15,18 @@ from wsinspect.cli.capture_options import record_option
 from wsinspect.cli.completion import complete_capture_file, complete_mode
 from wsinspect.cli.configurations import check_configurations, config_option
 from wsinspect.cli.fault_options import control_options, fault_options, make_board
-from wsinspect.cli.options import ADDRESS, DURATION, REGEX, SIZE, TAP, TARGET, TapSpec, examples
+from wsinspect.cli.options import (
+    ADDRESS,
+    DURATION,
+    REGEX,
+    SIZE,
+    TAP,
+    TARGET,
+    TapSpec,
+    examples,
+    insecure_option,
+    trusted_option,
+)
 from wsinspect.cli.output import narration  # now: without file descriptors nothing can be imported later
 from wsinspect.cli.screen import (
     HandsOn,
@@ -117,15 +128,8 @@ DEFAULT_LISTEN = Address("127.0.0.1", 8080)
     metavar="URL",
     help="Send spans and metrics to this OpenTelemetry collector; OTEL_* variables work too (docs/fleet.md).",
 )
-@click.option("--insecure", is_flag=True, help="Accept any server certificate.")
-@click.option(
-    "--ca",
-    "trusted",
-    type=click.Path(path_type=Path),
-    multiple=True,
-    metavar="FILE",
-    help="Also trust server certificates issued by this CA (PEM); repeatable.",
-)
+@insecure_option
+@trusted_option
 @click.option(
     "--http2-websocket",
     type=click.Choice(["mirror", "bridge", "off"]),

@@ -209,6 +209,22 @@ class Raw:
         self.payload_length = payload_length
 
 
+class Piece(Raw):
+    """Bytes behind the encoder.
+
+    Attributes:
+        frame: the frame they are of; None for a frame of ours, and where boundaries are not known.
+        starts: whether they are its beginning: a rule decides once for a frame, however it is cut.
+    """
+
+    __slots__ = ("frame", "starts")
+
+    def __init__(self, data: bytes, ends_frame: bool, frame: WireFrame | None, starts: bool = True) -> None:
+        super().__init__(data, ends_frame)
+        self.frame = frame
+        self.starts = starts
+
+
 class End:
     """The end of the direction: "fin", "rst", "timeout" or "close_notify", in order with what came before."""
 

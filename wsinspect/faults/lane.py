@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any, Final, Protocol
 
 from wsinspect.faults.deflater import Deflater
-from wsinspect.faults.frames import End, Item, Raw, Surroundings, WireFrame, size
+from wsinspect.faults.frames import End, Item, Piece, Raw, Surroundings, WireFrame, size
 from wsinspect.faults.rule import Author, Rule
 from wsinspect.faults.splitter import Splitter
 from wsinspect.faults.stage import Sink, Stage
@@ -53,22 +53,6 @@ class Owner(Protocol):
     def lost(self, direction: Direction, frame: WireFrame, by: Author) -> None: ...
 
     def saw_close(self, direction: Direction, frame: WireFrame, now: int) -> bool: ...
-
-
-class Piece(Raw):
-    """Bytes behind the encoder.
-
-    Attributes:
-        frame: the frame they are of; None for a frame of ours, and where boundaries are not known.
-        starts: whether they are its beginning: a rule decides once for a frame, however it is cut.
-    """
-
-    __slots__ = ("frame", "starts")
-
-    def __init__(self, data: bytes, ends_frame: bool, frame: WireFrame | None, starts: bool = True) -> None:
-        super().__init__(data, ends_frame)
-        self.frame = frame
-        self.starts = starts
 
 
 class Encoder:

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Protocol, TypeVar
 
-from wsinspect.faults.frames import Item, WireFrame, cost
+from wsinspect.faults.frames import Item, Piece, WireFrame, cost
 from wsinspect.faults.kinds import FaultKind
 from wsinspect.faults.rule import Rule
 from wsinspect.faults.seeded import Chance
@@ -87,6 +87,7 @@ class Stage(ABC, Generic[K]):
         self._matched = 0
         self._frames = 0
         self._bytes = 0
+        self._number = 0  # of the frame under way, where a stage works on pieces
         when = self.rule.when
         self._is_always = not when.settings() and self.rule.probability >= 1
 
@@ -152,6 +153,14 @@ class Stage(ABC, Generic[K]):
             and self.is_chosen(self._matched)
         )
         return self._matched if acts else 0
+
+    def admits_piece(self, item: Item, now: int) -> int:
+        """The same for some of the bytes of a frame, which its first ones decide; 0 for bytes of no frame."""
+        if not isinstance(item, Piece) or item.frame is None:
+            return 0
+        if item.starts:
+            self._number = self.admits(item.frame, now)
+        return self._number
 
     def is_chosen(self, number: int) -> bool:
         """The draw of the rule's probability."""

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Final
 
 from wsinspect.doctor.configuration.apache.choice import Found
-from wsinspect.doctor.configuration.apache.tree import Directive, Tree, seconds_of
+from wsinspect.doctor.configuration.apache.tree import Tree, seconds_of
+from wsinspect.doctor.configuration.directives import Directive
 from wsinspect.doctor.configuration.model import Met, Place
 from wsinspect.doctor.proof.model import Setup, Stage
 from wsinspect.doctor.target import Target

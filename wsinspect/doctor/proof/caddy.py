@@ -12,7 +12,8 @@ from typing import Any, Final
 
 from wsinspect.doctor.configuration.caddy.json_reader import Found as JsonFound
 from wsinspect.doctor.configuration.caddy.reader import Found, seconds_of
-from wsinspect.doctor.configuration.caddy.tree import MAX_DEPTH, Directive, Tree
+from wsinspect.doctor.configuration.caddy.tree import MAX_DEPTH, Tree
+from wsinspect.doctor.configuration.directives import Directive
 from wsinspect.doctor.configuration.model import Met
 from wsinspect.doctor.proof.model import Setup, Stage, Writer
 from wsinspect.doctor.target import Target

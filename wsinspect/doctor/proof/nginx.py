@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
+from wsinspect.doctor.configuration.directives import Directive
 from wsinspect.doctor.configuration.model import Met, Place
 from wsinspect.doctor.configuration.nginx.defects import as_args, quoted, seconds_of
-from wsinspect.doctor.configuration.nginx.tree import Directive, Tree
+from wsinspect.doctor.configuration.nginx.tree import Tree
 from wsinspect.doctor.proof.model import Setup, Stage
 from wsinspect.doctor.target import Target
 

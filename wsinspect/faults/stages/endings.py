@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from wsinspect.faults.frames import End, Item, MessageState, Raw, WireFrame
+from wsinspect.faults.frames import End, Item, MessageState, Piece, Raw, WireFrame
 from wsinspect.faults.kinds import connections as kinds
-from wsinspect.faults.lane import Lane, Piece
+from wsinspect.faults.lane import Lane
 from wsinspect.faults.seeded import Chance
 from wsinspect.faults.stage import Armed, K, Stage, TriggerStage
 from wsinspect.units import MS, SECOND
@@ -138,19 +138,15 @@ class LimitDataStage(Stage[kinds.LimitData]):
     def __init__(self, armed: Armed, fault: kinds.LimitData, lane: Lane, chance: Chance) -> None:
         super().__init__(armed, fault, lane, chance)
         self._left = fault.bytes
-        self._counts = False  # whether the frame under way matches
 
     def push(self, item: Item, now: int) -> None:
         if isinstance(item, End) or self.armed.fired:
             self.next.push(item, now)
             return
         frame = item.frame if isinstance(item, Piece) else None
-        if frame is not None and isinstance(item, Piece):
-            if item.starts:
-                self._counts = bool(self.admits(frame, now))
-            if not self._counts:
-                self.next.push(item, now)
-                return
+        if frame is not None and not self.admits_piece(item, now):
+            self.next.push(item, now)
+            return
         data = item.data if isinstance(item, Raw) else b""
         if len(data) <= self._left:
             self._left -= len(data)

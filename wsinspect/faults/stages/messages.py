@@ -7,9 +7,9 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
-from wsinspect.faults.frames import End, Item, WireFrame, cost
+from wsinspect.faults.frames import End, Item, Piece, WireFrame, cost
 from wsinspect.faults.kinds import frames as kinds
-from wsinspect.faults.lane import Lane, Piece, is_data
+from wsinspect.faults.lane import Lane, is_data
 from wsinspect.faults.seeded import Chance
 from wsinspect.faults.stage import Armed, K, Stage
 from wsinspect.faults.stages.gathering import MessageStage
@@ -280,10 +280,6 @@ class FragmentStage(Stage[kinds.Fragment]):
 
     is_on_bytes = True
 
-    def __init__(self, armed: Armed, fault: kinds.Fragment, lane: Lane, chance: Chance) -> None:
-        super().__init__(armed, fault, lane, chance)
-        self._number = 0  # of the frame under way
-
     def push(self, item: Item, now: int) -> None:
         frame = item.frame if isinstance(item, Piece) else None
         if frame is None or not isinstance(item, Piece) or not is_data(frame) or not item.data:
@@ -292,9 +288,7 @@ class FragmentStage(Stage[kinds.Fragment]):
         made = WireFrame(
             item.data, header_length(item.data[1]), frame.direction, frame.ordinal, frame.time_ns
         )
-        if item.starts:
-            self._number = self.admits(frame, now)
-        number = self._number
+        number = self.admits_piece(item, now)
         if not number or made.length <= self.fault.size:
             self.next.push(item, now)
             return

@@ -6,9 +6,9 @@ from abc import abstractmethod
 from collections import deque
 from collections.abc import Iterable
 
-from wsinspect.faults.frames import End, Item, Raw, WireFrame, cost
+from wsinspect.faults.frames import End, Item, Piece, Raw, WireFrame, cost
 from wsinspect.faults.kinds import connections, frames
-from wsinspect.faults.lane import FULL_BYTES, Lane, Piece
+from wsinspect.faults.lane import FULL_BYTES, Lane
 from wsinspect.faults.lossy import LossyLine, Segment
 from wsinspect.faults.seeded import Chance
 from wsinspect.faults.stage import Armed, K, QueueStage, Stage
@@ -103,14 +103,9 @@ class _PieceQueue(Stage[K]):
         self._queued_bytes = 0
         self._free_at = 0
         self._offset = 0  # into the first item of the queue
-        self._number = 0  # of the frame under way
 
     def push(self, item: Item, now: int) -> None:
-        number = 0
-        if isinstance(item, Piece) and item.frame is not None:
-            if item.starts:
-                self._number = self.admits(item.frame, now)
-            number = self._number
+        number = self.admits_piece(item, now)
         if not number and not self._queue:
             self.next.push(item, now)
             return
@@ -260,14 +255,9 @@ class LossStage(Stage[frames.Loss]):
         )
         self._queue: deque[tuple[Item, Segment | None]] = deque()
         self._held = 0
-        self._number = 0  # of the frame under way
 
     def push(self, item: Item, now: int) -> None:
-        number = 0
-        if isinstance(item, Piece) and item.frame is not None:
-            if item.starts:
-                self._number = self.admits(item.frame, now)
-            number = self._number
+        number = self.admits_piece(item, now)
         if not number or not isinstance(item, Piece):
             if self._queue:
                 self._hold(item, None)

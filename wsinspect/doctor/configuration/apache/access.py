@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from wsinspect.doctor.configuration.apache.request import Request
-from wsinspect.doctor.configuration.apache.tree import Directive
+from wsinspect.doctor.configuration.directives import Directive
 from wsinspect.doctor.configuration.model import Defect
 
 _CONTAINERS: Final = ("requireall", "requireany", "requirenone")

@@ -18,7 +18,8 @@ from typing import Final, NamedTuple
 from wsinspect.doctor.configuration.apache.access import refusal
 from wsinspect.doctor.configuration.apache.request import Request
 from wsinspect.doctor.configuration.apache.rewriting import REDIRECTS, Folder, Proxied, Rewriting
-from wsinspect.doctor.configuration.apache.tree import HTACCESS, Directive, Tree, shown
+from wsinspect.doctor.configuration.apache.tree import HTACCESS, Tree, shown
+from wsinspect.doctor.configuration.directives import Directive
 from wsinspect.doctor.configuration.model import Defect, Place
 from wsinspect.doctor.target import Target
 

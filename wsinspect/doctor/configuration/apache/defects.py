@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from typing import Final
 
 from wsinspect.doctor.configuration.apache.choice import Found, Passing, parameters_of
-from wsinspect.doctor.configuration.apache.tree import Directive, seconds_of, shown
+from wsinspect.doctor.configuration.apache.tree import seconds_of, shown
+from wsinspect.doctor.configuration.directives import Directive
 from wsinspect.doctor.configuration.model import (
     RAISED_SECONDS,
     Defect,

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from wsinspect.doctor.configuration.apache.expressions import holds
-from wsinspect.doctor.configuration.apache.tree import Directive
+from wsinspect.doctor.configuration.directives import Directive
 from wsinspect.doctor.configuration.model import handshake_headers
 from wsinspect.doctor.configuration.patterns import UndecidedError, search
 from wsinspect.doctor.target import Target

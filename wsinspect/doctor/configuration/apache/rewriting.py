@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from wsinspect.doctor.configuration.apache.request import Request
-from wsinspect.doctor.configuration.apache.tree import Directive, shown
+from wsinspect.doctor.configuration.apache.tree import shown
+from wsinspect.doctor.configuration.directives import Directive
 from wsinspect.doctor.configuration.model import Defect
 from wsinspect.doctor.configuration.patterns import UndecidedError, search
 

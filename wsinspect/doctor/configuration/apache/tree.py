@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from wsinspect.doctor.configuration.model import Place
+from wsinspect.doctor.configuration.directives import Directive
 from wsinspect.doctor.configuration.sources import Sources
 
 MAX_DEPTH: Final = 24
@@ -18,32 +18,6 @@ _MAX_WORDS: Final = 256
 _MAX_EXPANDED: Final = 20_000
 _CONDITIONAL: Final = ("ifmodule", "ifdefine", "ifversion", "ifdirective", "iffile", "ifsection")
 _UNITS: Final = {"ms": 0.001, "s": 1.0, "": 1.0, "mi": 60.0, "min": 60.0, "m": 60.0, "h": 3600.0}
-
-
-@dataclass(frozen=True, eq=False)
-class Directive:
-    """One directive; a section has a block.
-
-    Attributes:
-        name: in lower case.
-        last: the last line of it, where it is continued.
-    """
-
-    name: str
-    args: tuple[str, ...]
-    file: str
-    line: int
-    last: int
-    block: tuple[Directive, ...] | None = None
-
-    @property
-    def at(self) -> Place:
-        """File and number of its first line."""
-        return Place(self.file, self.line)
-
-    def all(self, *names: str) -> Iterator[Directive]:
-        """Directives of these names just inside."""
-        return (one for one in self.block or () if one.name in names)
 
 
 class Tree(NamedTuple):

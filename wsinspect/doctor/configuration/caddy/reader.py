@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Final
 
-from wsinspect.doctor.configuration.caddy.tree import MAX_DEPTH, Directive, Tree, read_tree
+from wsinspect.doctor.configuration.caddy.tree import MAX_DEPTH, Tree, read_tree
+from wsinspect.doctor.configuration.directives import Directive
 from wsinspect.doctor.configuration.model import (
     Defect,
     Edit,

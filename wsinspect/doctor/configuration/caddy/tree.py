@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from wsinspect.doctor.configuration.model import Place
+from wsinspect.doctor.configuration.directives import Directive
 from wsinspect.doctor.configuration.sources import Sources
 
 MAX_DEPTH: Final = 24
@@ -22,41 +22,6 @@ class Token(NamedTuple):
     text: str
     line: int
     is_bare: bool
-
-
-@dataclass(frozen=True, eq=False)
-class Directive:
-    """One directive.
-
-    Attributes:
-        last: the line of its closing brace, or of its last argument.
-        block: what is between its braces; None where there are none.
-    """
-
-    name: str
-    args: tuple[str, ...]
-    file: str
-    line: int
-    last: int
-    block: tuple[Directive, ...] | None = None
-
-    @property
-    def at(self) -> Place:
-        """File and number of its first line."""
-        return Place(self.file, self.line)
-
-    @property
-    def words(self) -> str:
-        """As it is written, without its block."""
-        return " ".join((self.name, *self.args))
-
-    def all(self, *names: str) -> Iterator[Directive]:
-        """Directives of these names just inside."""
-        return (one for one in self.block or () if one.name in names)
-
-    def get(self, name: str) -> Directive | None:
-        """The first of that name."""
-        return next(self.all(name), None)
 
 
 class Tree(NamedTuple):

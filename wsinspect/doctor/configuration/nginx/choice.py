@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import unquote
 
-from wsinspect.doctor.configuration.nginx.tree import MAX_DEPTH, Directive
+from wsinspect.doctor.configuration.directives import Directive
+from wsinspect.doctor.configuration.nginx.tree import MAX_DEPTH
 from wsinspect.doctor.configuration.patterns import UndecidedError, search
 from wsinspect.doctor.target import Target
 

@@ -8,9 +8,10 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from wsinspect.doctor.configuration.directives import Directive
 from wsinspect.doctor.configuration.model import RAISED_SECONDS, Defect, Edit, Lines
 from wsinspect.doctor.configuration.nginx.choice import Met, normalised
-from wsinspect.doctor.configuration.nginx.tree import Directive, Tree, spans
+from wsinspect.doctor.configuration.nginx.tree import Tree, spans
 from wsinspect.doctor.configuration.patterns import UndecidedError, search
 
 #: The first release whose default is HTTP/1.1 to the server (nginx's CHANGES).

@@ -9,11 +9,11 @@ from __future__ import annotations
 import re
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from wsinspect.doctor.configuration.model import Place
+from wsinspect.doctor.configuration.directives import Directive
 from wsinspect.doctor.configuration.sources import Sources
 
 #: Blocks within blocks, and files within files; nginx itself allows fewer.
@@ -21,46 +21,6 @@ MAX_DEPTH: Final = 32
 #: `# configuration file /etc/nginx/nginx.conf:` before each file in the output of `nginx -T`.
 _MARKER: Final = re.compile(r"^# configuration file (.+):\r?$", re.M)
 _UNREAD: Final = "include"
-
-
-@dataclass(frozen=True, eq=False)
-class Directive:
-    """One directive, with where it stands.
-
-    Attributes:
-        block: what is inside; None where there is no block.
-        number: which of the directives of its file it is, from 0, in the order of the text.
-    """
-
-    name: str
-    args: tuple[str, ...]
-    file: str
-    line: int
-    block: tuple[Directive, ...] | None = None
-    number: int = 0
-
-    @property
-    def words(self) -> str:
-        """As it is written, without its block."""
-        return " ".join((self.name, *self.args))
-
-    @property
-    def at(self) -> Place:
-        """File and line of its first word."""
-        return Place(self.file, self.line)
-
-    @property
-    def where(self) -> str:
-        """The same in one text, as `nginx.conf:12`."""
-        return str(self.at)
-
-    def all(self, name: str) -> Iterator[Directive]:
-        """Directives of that name just inside."""
-        return (one for one in self.block or () if one.name == name)
-
-    def get(self, name: str) -> Directive | None:
-        """The first of them."""
-        return next(self.all(name), None)
 
 
 class Tree(NamedTuple):
@@ -150,7 +110,7 @@ class _Reading:
                 yield from self._included(one, base, above)
             elif one.block is not None:
                 block = tuple(self._with_includes(one.block, base, above))
-                yield Directive(one.name, one.args, one.file, one.line, block, one.number)
+                yield replace(one, block=block)
             else:
                 yield one
 
@@ -181,7 +141,7 @@ def _counted(parsed: Iterable[Mapping[str, Any]], file: str) -> list[Directive]:
             inside = one.get("block")
             block = None if inside is None else tuple(walk(inside if depth < MAX_DEPTH else (), depth + 1))
             args = tuple(map(str, one.get("args") or ()))
-            found.append(Directive(str(one["directive"]), args, file, int(one["line"]), block, number))
+            found.append(Directive(str(one["directive"]), args, file, int(one["line"]), 0, block, number))
         return found
 
     return walk(parsed, 0)
