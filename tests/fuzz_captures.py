@@ -10,23 +10,19 @@ is made of its number alone, so `--seed N` repeats it; with `--keep` the files t
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import faulthandler
 import io
 import json
-import os
 import random
-import signal
 import sqlite3
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import FrameType
 from typing import Any, Final
 
+from tests.support.fuzzing import EndlessError, Kind, limited, main
 from tests.support.journals import index, random_script, write_journal
 from wsinspect import api
 from wsinspect.cli.main import cli, execute
@@ -43,10 +39,6 @@ _VALUES: Final = (
     *(-1, 0, 1, 2**31, 2**32, 2**62, -(2**63), 2**63 - 1, 1.5),
     *("x", "", "{", "[1]", '{"a":1}', b"", b"\xff\0"),
 )
-
-
-class EndlessError(Exception):
-    """A reader took too long or wrote too much."""
 
 
 class Failure(Exception):
@@ -243,13 +235,14 @@ def check(path: Path, folder: Path) -> Iterator[str]:
     most = OUTPUT_FACTOR * (path.stat().st_size + 100_000)
     for name, read in readers(path, folder):
         out, errors = _Bounded(most), io.StringIO()
-        # Of this process' own time: on a busy machine a sound file takes long, too.
-        signal.signal(signal.SIGPROF, _on_alarm)
-        signal.setitimer(signal.ITIMER_PROF, LIMIT_SECONDS)
         faulthandler.dump_traceback_later(30 * LIMIT_SECONDS, exit=True, file=2)
         begun = time.process_time()
         try:
-            with contextlib.redirect_stdout(out), contextlib.redirect_stderr(errors):
+            with (
+                limited(LIMIT_SECONDS),
+                contextlib.redirect_stdout(out),
+                contextlib.redirect_stderr(errors),
+            ):
                 read()
         except (Exception, EndlessError) as error:
             yield f"{name}: {type(error).__name__}: {error} {errors.getvalue().strip()}"
@@ -260,7 +253,6 @@ def check(path: Path, folder: Path) -> Iterator[str]:
             if "--json" in name and not _is_json(out):
                 yield f"{name}: half an object"
         finally:
-            signal.setitimer(signal.ITIMER_PROF, 0)
             faulthandler.cancel_dump_traceback_later()
             for suffix in ("", "-wal", "-shm", "-journal"):
                 (folder / f"merged.db{suffix}").unlink(missing_ok=True)
@@ -278,60 +270,19 @@ def _is_json(out: _Bounded) -> bool:
     return True
 
 
-def _on_alarm(number: int, frame: FrameType | None) -> None:
-    raise EndlessError("it does not end")
-
-
-def make_case(number: int, sound: list[Path], target: Path) -> str:
+def make_case(number: int, sound: list[Path], folder: Path) -> tuple[Path, str]:
     """The file of a case, made of its number; what was done to it."""
+    target = folder / f"case-{number}.db"
     chance = random.Random(number)
     source = chance.choice(sound)
     data = bytearray(source.read_bytes())
     if chance.random() < 0.2:
         target.write_bytes(data)
-        return f"{source.name}: {spoil(target, chance)}"
+        return target, f"{source.name}: {spoil(target, chance)}"
     done = damage(data, chance)
     target.write_bytes(data)
-    return f"{source.name}: {done}"
-
-
-def fuzz(seconds: float, first: int, keep: Path | None = None) -> list[str]:
-    """Cases one after the other, for so long; what failed."""
-    failures: list[str] = []
-    count = 0
-    with tempfile.TemporaryDirectory(prefix="wsinspect-fuzz-") as name:
-        folder = Path(name)
-        os.environ.update(HOME=name, XDG_DATA_HOME=name, XDG_STATE_HOME=name, XDG_RUNTIME_DIR=name)
-        sound = sound_captures(folder)
-        until = time.monotonic() + seconds
-        number = first
-        while time.monotonic() < until or not count:
-            path = folder / f"case-{number}.db"
-            done = make_case(number, sound, path)
-            for problem in check(path, folder):
-                line = f"case {number} ({done}): {problem}"
-                print(line, flush=True)
-                failures.append(line)
-                if keep is not None:
-                    keep.mkdir(parents=True, exist_ok=True)
-                    (keep / path.name).write_bytes(path.read_bytes())
-            path.unlink()
-            number += 1
-            count += 1
-    print(f"{count} damaged captures, {len(failures)} failures", flush=True)
-    return failures
-
-
-def main() -> int:
-    """Run it from the command line."""
-    parser = argparse.ArgumentParser(prog="python -m tests.fuzz_captures", description=__doc__)
-    parser.add_argument("--seconds", type=float, default=60.0, help="how long (60)")
-    parser.add_argument("--seed", type=int, default=None, help="the number of the first case")
-    parser.add_argument("--keep", type=Path, help="keep files that failed in this folder")
-    options = parser.parse_args()
-    first = options.seed if options.seed is not None else random.randrange(1 << 40)
-    return 1 if fuzz(options.seconds, first, options.keep) else 0
+    return target, f"{source.name}: {done}"
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(Kind("tests.fuzz_captures", sound_captures, make_case, check), __doc__))

@@ -10,21 +10,17 @@ its number alone, so `--seed N` repeats it; with `--keep` the files that failed 
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import io
-import os
 import random
-import signal
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from types import FrameType
 from typing import Final
 
 from tests.support.busy import busy_capture
+from tests.support.fuzzing import EndlessError, Kind, limited, main
 from tests.support.packets import CLIENT, SERVER, Tcp, Wire, said
 from wsinspect.capture.reader import Capture
 from wsinspect.cli.main import cli, execute
@@ -47,10 +43,6 @@ _BYTES: Final = (
     b"99999999:",
     b"\\ud800",
 )
-
-
-class EndlessError(Exception):
-    """A command took too long."""
 
 
 def sound_files(folder: Path) -> list[Path]:
@@ -149,57 +141,18 @@ def _use(target: Path, folder: Path) -> Iterator[str]:
 def _run(*arguments: str) -> tuple[int, str, float]:
     """Exit code, stderr, and seconds of the processor."""
     out, errors = io.TextIOWrapper(io.BytesIO()), io.StringIO()
-    signal.signal(signal.SIGPROF, _on_alarm)
-    signal.setitimer(signal.ITIMER_PROF, 2 * LIMIT_SECONDS)
     begun = time.process_time()
     try:
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(errors):
+        with (
+            limited(2 * LIMIT_SECONDS),
+            contextlib.redirect_stdout(out),
+            contextlib.redirect_stderr(errors),
+        ):
             code = execute(lambda: cli.main([*arguments], prog_name="wsinspect", standalone_mode=False))
     except EndlessError:
         code = -1
-    finally:
-        signal.setitimer(signal.ITIMER_PROF, 0)
     return code, errors.getvalue(), time.process_time() - begun
 
 
-def _on_alarm(_number: int, _frame: FrameType | None) -> None:
-    raise EndlessError("it does not end")
-
-
-def fuzz(seconds: float, first: int, keep: Path | None = None) -> list[str]:
-    """Cases one after the other, for so long; what failed."""
-    failures: list[str] = []
-    count = 0
-    with tempfile.TemporaryDirectory(prefix="wsinspect-fuzz-") as name:
-        folder = Path(name)
-        os.environ.update(HOME=name, XDG_DATA_HOME=name, XDG_STATE_HOME=name, XDG_RUNTIME_DIR=name)
-        sound = sound_files(folder)
-        until = time.monotonic() + seconds
-        while time.monotonic() < until or not count:
-            path, done = make_case(first + count, sound, folder)
-            for problem in check(path, folder):
-                line = f"case {first + count} ({done}): {problem}"
-                print(line, flush=True)
-                failures.append(line)
-                if keep is not None:
-                    keep.mkdir(parents=True, exist_ok=True)
-                    (keep / path.name).write_bytes(path.read_bytes())
-            path.unlink()
-            count += 1
-    print(f"{count} damaged files, {len(failures)} failures", flush=True)
-    return failures
-
-
-def main() -> int:
-    """Run it from the command line."""
-    parser = argparse.ArgumentParser(prog="python -m tests.fuzz_imports", description=__doc__)
-    parser.add_argument("--seconds", type=float, default=60.0, help="how long (60)")
-    parser.add_argument("--seed", type=int, default=None, help="the number of the first case")
-    parser.add_argument("--keep", type=Path, help="keep files that failed in this folder")
-    options = parser.parse_args()
-    first = options.seed if options.seed is not None else random.SystemRandom().randrange(1 << 31)
-    return 1 if fuzz(options.seconds, first, options.keep) else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(Kind("tests.fuzz_imports", sound_files, make_case, check), __doc__))

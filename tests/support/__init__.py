@@ -79,6 +79,7 @@ Small things
     bytes_of_frames frames as bytes, independent of our code
     certs           throw-away certificates        threaded_loop       an event loop in a thread
     examples        how many hypothesis tries
+    fuzzing         damaged files one after the other
     sources         the program's own files, for rules that no linter has
     schemas         docs/schemas/ and what fits them
     har_check       HAR 1.2's demands              prometheus          its text format, strictly

@@ -96,8 +96,8 @@ def test_every_reader_ends_whatever_the_damage(
 ) -> None:
     for name in ("HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_RUNTIME_DIR"):
         monkeypatch.setenv(name, str(tmp_path))
-    path = tmp_path / "case.db"
-    print(make_case(number, sound, path), file=sys.stderr)
+    path, done = make_case(number, sound, tmp_path)
+    print(done, file=sys.stderr)
     assert list(check(path, tmp_path)) == []
 
 
