@@ -44,7 +44,10 @@ def name_of(node: ast.AST | None) -> str:
 
 
 def is_stub(function: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
-    """Whether a body is only `...`, or only raises NotImplementedError."""
+    """Whether a body is only `...` or `pass`, or only raises NotImplementedError.
+
+    One that has only a docstring is not: it says why nothing is to be done.
+    """
     body = [one for one in function.body if not (isinstance(one, ast.Expr) and is_text(one.value))]
     if len(body) != 1:
         return False
@@ -52,6 +55,8 @@ def is_stub(function: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
     if isinstance(only, ast.Raise):
         raised = only.exc.func if isinstance(only.exc, ast.Call) else only.exc
         return name_of(raised) == "NotImplementedError"
+    if isinstance(only, ast.Pass):
+        return True
     return isinstance(only, ast.Expr) and isinstance(only.value, ast.Constant) and only.value.value is ...
 
 
@@ -76,9 +81,33 @@ def test_nothing_is_a_stub() -> None:
     assert [place(path, n) for path in unfinished for n in nodes(path) if name_of(n) in UNFINISHED] == []
     assert [
         found
-        for path in suspects(rb"(?m)(^|:)[ \t]*\.\.\.(?=[ \t]*(?:#.*)?$)", SOURCES)
+        for path in suspects(rb"(?m)(^|:)[ \t]*(\.\.\.|pass)(?=[ \t]*(?:#.*)?$)", SOURCES)
         for found in stubs(path)
     ] == []
+
+
+#: Who starts processes that live on after the call, and what.
+STARTERS = {
+    "launch/child.py": "the engine, for every command that has one",
+    "launch/checking.py": "the client of `check`",
+    "launch/browser/session.py": "a browser",
+    "launch/browser/visiting.py": "a browser that visits one page",
+    "proxy/recording.py": "the engine's recorder",
+    "testing/forking.py": "the process that forks engines for tests",
+    "doctor/proof/programs.py": "a hop's own program, for as long as it is tried",
+}
+STARTING = {"Popen", "create_subprocess_exec", "create_subprocess_shell", "fork", "posix_spawn", "system"}
+
+
+def test_few_places_start_processes_and_one_starts_engines() -> None:
+    words = rb"\b(%b)\(" % "|".join(sorted(STARTING)).encode()
+    found = {
+        path.relative_to(PACKAGE).as_posix()
+        for path in suspects(words, SOURCES)
+        for node in nodes(path)
+        if isinstance(node, ast.Call) and name_of(node.func) in STARTING
+    }
+    assert found == set(STARTERS), "an engine is started by launch/child.py"
 
 
 def test_type_checking_imports_and_defines_nothing() -> None:

@@ -25,7 +25,7 @@ from wsinspect.vocabulary import EventKind
 PACKAGE = Path(__file__).resolve().parents[2] / "wsinspect"
 SANS_IO = [
     name
-    for name in ("wire", "handshake", "decoders", "filters", "faults", "findings")
+    for name in ("wire", "handshake", "decoders", "filters", "faults", "findings", "clients")
     if (PACKAGE / name).is_dir()
 ]
 # What does I/O, keeps time, draws random numbers or starts something.
@@ -92,6 +92,34 @@ def test_a_sans_io_package_imports_nothing_impure_anywhere(package):
         assert not imported_by(path) & IMPURE, name
 
 
+#: What would make an answer depend on more than what was given: files, clocks, chance, the environment.
+OUTSIDE = {
+    *("open", "now", "utcnow", "today", "urandom", "getrandbits", "getenv", "environ", "uuid1", "uuid4"),
+    *("cwd", "getcwd", "home", "expanduser", "gethostname", "getpid", "input", "print"),
+}
+#: Modules of these packages that read files given by name, or write a page of the documentation.
+READERS = {
+    "faults/documents.py": "a scenario file, with the place of each value",
+    "filters/documentation.py": "docs/filters.md",
+}
+
+
+def test_what_is_sans_io_asks_for_nothing_that_it_was_not_given():
+    words = rb"\b(%b)\b" % b"|".join(sorted(word.encode() for word in OUTSIDE))
+    found = {}
+    for package in SANS_IO:
+        for path in sources.suspects(words, [path for _, path in modules(PACKAGE / package)]):
+            for node in sources.nodes(path):
+                called = node.func if isinstance(node, ast.Call) else None
+                name = getattr(called, "attr", None) or getattr(called, "id", None)
+                if isinstance(node, ast.Attribute) and node.attr == "environ":
+                    name = node.attr
+                if name in OUTSIDE:
+                    found.setdefault(path.relative_to(PACKAGE).as_posix(), []).append((node.lineno, name))
+    assert {name: found[name] for name in found.keys() - READERS.keys()} == {}
+    assert READERS.keys() <= found.keys(), "a reason that is needed no longer"
+
+
 @pytest.mark.parametrize("package", [name for name in SANS_IO if name in THIRD_PARTY])
 def test_a_sans_io_package_imports_its_own_third_party_parser_alone(package):
     allowed = sys.stdlib_module_names | {"wsinspect"} | THIRD_PARTY[package]
@@ -117,14 +145,16 @@ def test_reading_a_capture_loads_nothing_that_writes_one():
 #: Statements of SQL; words of it in a sentence are not followed like this.
 SQL = re.compile(
     r"\s*(SELECT [\w(*']|INSERT (OR \w+ )?INTO |UPDATE \w+ SET |DELETE FROM |PRAGMA \w|ATTACH |VACUUM"
-    r"|CREATE (TEMP )?(TABLE|INDEX|VIEW|TRIGGER) |DROP TABLE |BEGIN IMMEDIATE)"
+    r"|CREATE (TEMP )?(TABLE|INDEX|VIEW|TRIGGER) |DROP TABLE |BEGIN IMMEDIATE"
+    r"|select [\w(*'][^.;]* from [a-z_]+( |;|$)|insert into |update \w+ set |delete from |pragma \w+[ =(])"
 )
 #: What runs one.
 RUNNING_SQL = {"execute", "executemany", "executescript", "blobopen"}
 
 
 def test_sql_stands_in_the_package_of_the_capture_alone():
-    words = rb"\b(SELECT|INSERT|UPDATE|DELETE|PRAGMA|ATTACH|VACUUM|CREATE|DROP|BEGIN|execute\w*|blobopen)\b"
+    words = rb"\b(SELECT|INSERT|UPDATE|DELETE|PRAGMA|ATTACH|VACUUM|CREATE|DROP|BEGIN|execute\w*|blobopen"
+    words += rb"|select\b[^\n]*\bfrom|insert into|update \w+ set|delete from|pragma)\b"
     named = {path: name for name, path in modules(PACKAGE) if not name.startswith("wsinspect.capture")}
     for path in sources.suspects(words, list(named)):
         name = named[path]
@@ -146,18 +176,19 @@ def test_events_of_the_journal_are_records_and_not_literals():
     kinds = {str(kind) for kind in EventKind}
     writers = ("proxy", "faults", "formats", "journal", "capture", "replay", "launch")
     named = {path: name for name, path in modules(PACKAGE) if [*name.split("."), ""][1] in ("", *writers)}
-    for path in sources.suspects(rb"""[{"']event["']:""", list(named)):
+    for path in sources.suspects(rb"""[{"']event["']:|\bevent=["']""", list(named)):
         name = named[path]
         for node in sources.nodes(path):
+            said: list[ast.expr] = []
             if isinstance(node, ast.Dict):
-                written = {
-                    value.value
-                    for key, value in zip(node.keys, node.values, strict=True)
-                    if isinstance(key, ast.Constant)
-                    and key.value == "event"
-                    and isinstance(value, ast.Constant)
-                }
-                assert not written & kinds, (name, node.lineno)
+                pairs = zip(node.keys, node.values, strict=True)
+                said = [
+                    value for key, value in pairs if isinstance(key, ast.Constant) and key.value == "event"
+                ]
+            elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "dict":
+                said = [one.value for one in node.keywords if one.arg == "event"]
+            written = {one.value for one in said if isinstance(one, ast.Constant)}
+            assert not written & kinds, (name, path)
 
 
 def test_mitmproxy_is_imported_where_it_may_be():
