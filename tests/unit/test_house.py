@@ -91,6 +91,7 @@ STARTERS = {
     "launch/child.py": "the engine, for every command that has one",
     "launch/checking.py": "the client of `check`",
     "launch/browser/session.py": "a browser",
+    "launch/telemetry.py": "what sends spans to an OpenTelemetry collector",
     "launch/browser/visiting.py": "a browser that visits one page",
     "proxy/recording.py": "the engine's recorder",
     "testing/forking.py": "the process that forks engines for tests",
