@@ -53,6 +53,13 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         metavar="FOLDER",
         help="also another version of wsinspect, from its working tree (git worktree add FOLDER COMMIT)",
     )
+    parser.add_argument(
+        "--against",
+        type=Path,
+        metavar="FILE",
+        default=Path("docs/benchmarks.md"),
+        help="an earlier page: ratios that are more than 15 %% worse are named (docs/benchmarks.md)",
+    )
     parser.add_argument("--check", action="store_true", help="exit 1 when a goal is missed")
     return parser.parse_args(argv)
 
@@ -136,6 +143,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if peer.missing:
             say(f"left out: {peer.name} ({peer.missing})")
     chosen = [peer for peer in chosen if not peer.missing]
+    earlier = args.against.read_text("utf-8") if args.against.is_file() else ""
     if (load := os.getloadavg()[0]) > IDLE_LOAD:
         say(f"this machine is busy (load {load:.1f}): the numbers, p99 above all, will say so")
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:CORES])
@@ -145,6 +153,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     found = tables.medians(rounds)
     about = {**facts(args.rounds, chosen, is_quick=args.quick), "load": f"{load:.1f}"}
     print(tables.text(found, about["versions"]))
+    for line in tables.fallen(found, earlier):
+        print(f"WORSE   {line}")
     if args.json:
         args.json.write_text(
             json.dumps({"schema": 1, **about, "medians": found, "results": rounds}, indent=1) + "\n"

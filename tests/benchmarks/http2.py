@@ -248,7 +248,9 @@ async def _measure(folder: Path, certificates: Certificates, frames: int, second
         client = await h2_client(run.port("main"))
         server = await h2.accepted()
         await client.wait(lambda: client.settings)
+        before = resident_bytes(run.pid)
         found["many_sent"] = await _many(client, server, seconds)
+        found["many_grew_mb"] = (resident_bytes(run.pid) - before) / 1e6
         await client.close()
 
     async def memory(run: Engine) -> None:

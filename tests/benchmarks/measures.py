@@ -39,11 +39,12 @@ class Sizes:
     replay_messages: int = 200_000
     replay_bytes: int = 1 << 30
     finding_frames: int = 1_000_000
+    many_seconds: int = 30
 
     @classmethod
     def quick(cls) -> "Sizes":
         """A tenth or less, for a look."""
-        return cls(100_000, 3_072, 2_000, 100_000, 500, 100_000, 20_000, 1 << 27, 100_000)
+        return cls(100_000, 3_072, 2_000, 100_000, 500, 100_000, 20_000, 1 << 27, 100_000, 3)
 
 
 @dataclass(frozen=True)
@@ -274,7 +275,7 @@ def http2(peer: Peer, place: Place, sizes: Sizes) -> Result:
         return {}
     from tests.benchmarks import http2 as http2_module
 
-    return http2_module.measure(place.folder, sizes.small_frames)
+    return http2_module.measure(place.folder, sizes.small_frames, sizes.many_seconds)
 
 
 MEASURES: dict[str, Callable[[Peer, Place, Sizes], Result]] = {

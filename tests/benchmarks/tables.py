@@ -2,25 +2,33 @@
 
 import statistics
 import string
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from tests.benchmarks.measures import TITLES, Result
 
 Rounds = dict[str, dict[str, list[Result]]]
 Medians = dict[str, dict[str, Result]]
 PAGE = Path(__file__).with_name("page.md")
+#: A ratio that got worse by this factor is named.
+WORSE = 1.15
 
 
 @dataclass(frozen=True)
 class Column:
-    """One column: a metric, its heading, and how it is written."""
+    """One column: a metric, its heading, and how it is written.
+
+    Attributes:
+        better: of a ratio that is compared with an earlier page: whether "more" of it is better, or "less".
+    """
 
     heading: str
     metric: str
     write: Callable[[float], str]
+    better: Literal["", "more", "less"] = ""
 
 
 def _count(value: float) -> str:
@@ -43,33 +51,33 @@ COLUMNS: dict[str, list[Column]] = {
     "small": [
         Column("frames", "frames", _count),
         Column("frames/s", "frames_per_s", _count),
-        Column("of direct", "of_direct", _times),
-        Column("of mitmdump", "of_mitmdump", _times),
+        Column("of direct", "of_direct", _times, "more"),
+        Column("of mitmdump", "of_mitmdump", _times, "more"),
         Column("indexed/s", "indexed_per_s", _count),
         Column("lost", "lost", _count),
     ],
     "bulk": [
         Column("frames", "frames", _count),
         Column("MB/s", "mb_per_s", _count),
-        Column("of direct", "of_direct", _times),
-        Column("of mitmdump", "of_mitmdump", _times),
+        Column("of direct", "of_direct", _times, "more"),
+        Column("of mitmdump", "of_mitmdump", _times, "more"),
         Column("burst s", "seconds", _two),
         Column("all in capture s", "indexed_s", _two),
-        Column("of burst", "indexed_ratio", _times),
+        Column("of burst", "indexed_ratio", _times, "less"),
         Column("lost", "lost", _count),
     ],
     "echo": [
         Column("p50 us", "p50_us", _one),
-        Column("of direct", "of_direct", _times),
-        Column("of mitmdump", "of_mitmdump", _times),
+        Column("of direct", "of_direct", _times, "less"),
+        Column("of mitmdump", "of_mitmdump", _times, "less"),
         Column("p99 us", "p99_us", _one),
-        Column("p99 of direct", "p99_of_direct", _times),
+        Column("p99 of direct", "p99_of_direct", _times, "less"),
         Column("lost", "lost", _count),
     ],
     "open": [
         Column("a second", "openings_per_s", _count),
-        Column("of direct", "of_direct", _times),
-        Column("of mitmdump", "of_mitmdump", _times),
+        Column("of direct", "of_direct", _times, "more"),
+        Column("of mitmdump", "of_mitmdump", _times, "more"),
         Column("CPU ms each", "cpu_ms", _two),
         Column("p50 ms", "p50_ms", _two),
         Column("p99 ms", "p99_ms", _two),
@@ -92,7 +100,7 @@ _SCREENS = [
     Column("stall p99 ms, 1,000/s", "stall_p99_ms_1000", _one),
     Column("stall p99 ms, 20,000/s", "stall_p99_ms_20000", _one),
     Column("lost rows, 20,000/s", "lost_rows_20000", _count),
-    Column("echo p50 of headless", "of_headless", _times),
+    Column("echo p50 of headless", "of_headless", _times, "less"),
 ]
 COLUMNS["screens"] = _SCREENS
 COLUMNS["show"] = [
@@ -109,21 +117,21 @@ COLUMNS["faults"] = [
     Column("armed frames/s", "armed_per_s", _count),
     Column("echo p50 us", "unarmed_p50_us", _one),
     Column("armed p50 us", "armed_p50_us", _one),
-    Column("of unarmed", "armed_ratio", _times),
+    Column("of unarmed", "armed_ratio", _times, "less"),
     Column("next to a busy one us", "beside_unarmed_us", _one),
     Column("next to a busy armed one us", "beside_armed_us", _one),
-    Column("of that", "beside_ratio", _times),
+    Column("of that", "beside_ratio", _times, "less"),
     Column("delay's error p50 ms", "delay_error_p50_ms", _two),
     Column("p99 ms", "delay_error_p99_ms", _two),
 ]
 COLUMNS["findings"] = [
     Column("frames", "frames", _count),
     Column("busy frames/s", "busy_per_s", _count),
-    Column("with rules", "busy_with", _times),
+    Column("with rules", "busy_with", _times, "less"),
     Column("short ones frames/s", "short_per_s", _count),
-    Column("with rules", "short_with", _times),
+    Column("with rules", "short_with", _times, "less"),
     Column("two taps frames/s", "pairs_per_s", _count),
-    Column("with rules", "pairs_with", _times),
+    Column("with rules", "pairs_with", _times, "less"),
     Column("diagnose s", "diagnose_s", _two),
 ]
 COLUMNS["replay"] = [
@@ -139,14 +147,15 @@ COLUMNS["replay"] = [
 COLUMNS["http2"] = [
     Column("HTTP/1.1 frames/s", "h1_per_s", _count),
     Column("HTTP/2 frames/s", "h2_per_s", _count),
-    Column("of it", "rate_ratio", _two),
-    Column("CPU, times", "cpu_ratio", _one),
+    Column("of it", "rate_ratio", _two, "more"),
+    Column("CPU, times", "cpu_ratio", _one, "less"),
     Column("one a DATA frame, frames/s", "h2_each_per_s", _count),
     Column("echo p50 us", "h1_p50_us", _count),
     Column("HTTP/2 p50 us", "h2_p50_us", _count),
-    Column("times", "p50_ratio", _one),
-    Column("CPU, times", "echo_cpu_ratio", _one),
+    Column("times", "p50_ratio", _one, "less"),
+    Column("CPU, times", "echo_cpu_ratio", _one, "less"),
     Column("1,000 streams MB", "streams_mb", _count),
+    Column("100 streams, 10,000 frames/s: grew MB", "many_grew_mb", _one),
     Column("lost", "lost", _count),
 ]
 COMPARED = {"small": "frames_per_s", "bulk": "mb_per_s", "echo": "p50_us", "open": "openings_per_s"}
@@ -339,6 +348,54 @@ def goals(found: Medians) -> list[Goal]:
                         )
                     )
     return result
+
+
+def fallen(found: Medians, page: str) -> list[str]:
+    """Our ratios that are more than 15 % worse than on an earlier page, a line each."""
+    before = _ratios_of(page)
+    lines = []
+    for measure, peers in found.items():
+        for place, column in _compared(measure):
+            now, was = peers.get("wsinspect", {}).get(column.metric), before.get((measure, place))
+            # Less than that is two digits or none on the page.
+            if not now or was is None or was < 0.05:
+                continue
+            worse = was / now if column.better == "more" else now / was
+            if worse > WORSE:
+                lines.append(
+                    f"{TITLES[measure]}, {place[0]}: {column.write(now)}, before {column.write(was)}"
+                )
+    return lines
+
+
+def _compared(measure: str) -> Iterator[tuple[tuple[str, int], Column]]:
+    """The ratios of a table, each with its heading and how many columns before it have the same one."""
+    seen: Counter[str] = Counter()
+    for column in COLUMNS[measure]:
+        if column.better:
+            yield (column.heading, seen[column.heading]), column
+        seen[column.heading] += 1
+
+
+def _ratios_of(page: str) -> dict[tuple[str, tuple[str, int]], float]:
+    """The numbers in our rows of a page that `markdown` wrote, by measurement and column."""
+    measures = {f"## {title}": measure for measure, title in TITLES.items()}
+    found: dict[tuple[str, tuple[str, int]], float] = {}
+    measure, head = "", [""]
+    for line in page.splitlines():
+        cells = [cell.strip() for cell in line.strip("| ").split(" | ")]
+        if line.startswith("## "):
+            measure = measures.get(line.strip(), "")
+        elif line.startswith("|  |"):
+            head = ["", *cells]
+        elif measure and cells[0].rpartition(" ")[0] == "wsinspect":
+            seen: Counter[str] = Counter()
+            for heading, cell in zip(head[1:], cells[1:], strict=False):
+                number = cell.removesuffix("x").replace(",", "")
+                if number.replace(".", "", 1).isdigit():
+                    found[measure, (heading, seen[heading])] = float(number)
+                seen[heading] += 1
+    return found
 
 
 def _rows(

@@ -7,6 +7,7 @@ import pytest
 
 from tests.benchmarks import __main__ as bench
 from tests.benchmarks import replaying, tables, wsframes
+from tests.benchmarks.measures import TITLES
 from tests.benchmarks.peers import other_version
 from tests.benchmarks.processes import BenchError
 from wsinspect.capture.reader import Capture
@@ -47,6 +48,36 @@ def test_medians_when_one_round_lost_a_frame():
 
 def test_goals_when_peers_are_missing():
     assert tables.goals(tables.medians({"echo": {"direct": [{"p50_us": 50.0, "p99_us": 80.0}]}})) == []
+
+
+ABOUT = dict.fromkeys(("date", "machine", "system", "python", "cores", "rounds", "sizes", "load"), "")
+THEN: tables.Medians = {
+    "small": {"direct": {"of_direct": 1.0}, "wsinspect": {"of_direct": 0.2, "of_mitmdump": 1234.0}},
+    "echo": {"wsinspect": {"p50_us": 100.0, "of_direct": 2.0}},
+    "findings": {"wsinspect": {"busy_with": 1.0, "short_with": 1.0, "pairs_with": 1.5}},
+}
+
+
+@pytest.mark.parametrize(
+    ("measure", "metric", "value", "named"),
+    [
+        ("small", "of_direct", 0.18, []),
+        ("small", "of_direct", 0.16, ["64 B frames pipelined, of direct: 0.16x, before 0.20x"]),
+        ("small", "of_mitmdump", 1000.0, ["64 B frames pipelined, of mitmdump: 1,000x, before 1,234x"]),
+        ("small", "of_mitmdump", 9000.0, []),
+        ("echo", "of_direct", 2.5, ["Echo round trip, one 64 B frame, of direct: 2.50x, before 2.00x"]),
+        ("echo", "of_direct", 1.0, []),
+        ("echo", "p50_us", 900.0, []),
+        ("findings", "pairs_with", 1.6, []),
+        ("findings", "pairs_with", 1.8, [f"{TITLES['findings']}, with rules: 1.80x, before 1.50x"]),
+    ],
+)
+def test_a_ratio_that_is_much_worse_than_on_the_last_page_is_named(measure, metric, value, named):
+    page = tables.markdown(THEN, {**ABOUT, "versions": {"wsinspect": "0.1.0"}})
+    now = {name: {peer: dict(one) for peer, one in peers.items()} for name, peers in THEN.items()}
+    now[measure]["wsinspect"][metric] = value
+    assert tables.fallen(now, page) == named
+    assert tables.fallen(now, "") == []
 
 
 @pytest.mark.slow
