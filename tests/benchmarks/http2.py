@@ -24,11 +24,12 @@ from tests.support.h2_peers import ENABLE_CONNECT, H2Origin, H2Peer, Stream, h2_
 from tests.support.processes import resident_bytes
 from tests.support.script import response
 from wsinspect.capture.reader import Capture
-from wsinspect.wire.data_frames import data_frames
+from wsinspect.wire.data_frames import data_frames, plain_stream, read_run
 
 FRAME = wsframes.client_frame(b"\xa5" * 64, b"\x11\x22\x33\x44")
-#: Frames in one write: what a browser's socket takes at once.
+#: Frames in one DATA frame, and so many of these in one write.
 BATCH = 16384 // len(FRAME)
+WRITES = 4
 ECHOES = 1_000
 SOCKETS, RATE = 100, 100
 CONNECTIONS, STREAMS = 10, 100
@@ -68,11 +69,12 @@ async def _h1_pair(run: Engine, origin: H1Origin) -> tuple[H1Peer, H1Peer]:
 
 async def _h1_burst(client: H1Peer, server: H1Peer, frames: int) -> None:
     async def send() -> None:
-        for _ in range(frames // BATCH):
-            client.writer.write(FRAME * BATCH)
+        for _ in range(frames // BATCH // WRITES):
+            client.writer.write(block)
             await client.writer.drain()
 
-    left = frames // BATCH * BATCH * len(FRAME)
+    block = FRAME * (BATCH * WRITES)
+    left = frames // BATCH // WRITES * len(block)
     sending = asyncio.create_task(send())
     while left > 0:
         left -= len(await server.reader.read(1 << 16))
@@ -117,8 +119,9 @@ class _Raw:
             end = at + 9 + int.from_bytes(data[at : at + 3], "big")
             if end > size:
                 break
-            if data[at + 3] == 0:
-                found += end - at - 9
+            if plain_stream(data, at) and (run := read_run(data, at, end - at, WINDOW)):
+                found += run.size
+                end = at + len(run.raw)
             elif data[at + 3] == 8 and data[at + 5 : at + 9] == self.stream_id.to_bytes(4, "big"):
                 self.window += int.from_bytes(data[at + 9 : end], "big")
             at = end
@@ -128,8 +131,8 @@ class _Raw:
     async def burst(self, frames: int, batch: int) -> None:
         """Send so many frames, `batch` of them in a DATA frame."""
         each = FRAME * batch
-        block = data_frames(self.stream_id, [each] * (BATCH // batch))
-        size = len(each) * (BATCH // batch)
+        block = data_frames(self.stream_id, [each] * (BATCH // batch * WRITES))
+        size = len(each) * (BATCH // batch) * WRITES
 
         async def watch() -> None:
             while True:
@@ -138,7 +141,7 @@ class _Raw:
 
         has_room = asyncio.Event()
         watching = asyncio.create_task(watch())
-        for _ in range(frames // BATCH):
+        for _ in range(frames // BATCH // WRITES):
             while self.window < size:
                 has_room.clear()
                 await has_room.wait()
@@ -155,7 +158,7 @@ class _Raw:
 
 
 async def _h2_burst(client: _Raw, server: _Raw, frames: int, batch: int) -> None:
-    size = frames // BATCH * (BATCH // batch) * batch * len(FRAME)
+    size = frames // BATCH // WRITES * WRITES * (BATCH // batch) * batch * len(FRAME)
     await asyncio.gather(client.burst(frames, batch), server.receive(size))
 
 
