@@ -8,7 +8,7 @@ import click
 
 from wsinspect.cli.capture_options import output_option
 from wsinspect.cli.options import examples
-from wsinspect.cli.packets import packet_options, packet_reading
+from wsinspect.cli.packets import packet_options, packet_reading, telling
 
 
 @click.command(
@@ -43,15 +43,23 @@ def import_(
     """Convert FILE to a capture: a HAR, a JSONL export of wsinspect, a flow file of mitmproxy, or packets.
 
     Packets are a pcap or pcapng file, or - for stdin. show, open, diagnose and replay read the capture like a
-    recorded one, also while packets are still coming in. docs/formats.md says what each format contains.
+    recorded one, also while packets are still coming in; what is found then is printed. docs/formats.md says
+    what each format contains.
     """
     from wsinspect.cli.progress import progress_bar
     from wsinspect.formats.importing import import_file
+    from wsinspect.formats.packets.trace import is_stream
     from wsinspect.text import counted, escape
 
     size = file.stat().st_size if file.is_file() else 0
-    with packet_options(file, keylog, taps, follow) as options, progress_bar("importing", size) as progress:
-        notes = import_file(file, output, file_format=file_format, progress=progress, packets=options)
+    with (
+        packet_options(file, keylog, taps, follow) as options,
+        progress_bar("importing", size) as progress,
+        telling(is_live=follow or is_stream(file)) as tell,
+    ):
+        notes = import_file(
+            file, output, file_format=file_format, progress=progress, packets=options, found=tell
+        )
     for line in notes.lines():
         click.echo(f"wsinspect: {escape(line)}", err=True)
     others = notes.entries - notes.connections

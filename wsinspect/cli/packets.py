@@ -14,6 +14,7 @@ import click
 
 if TYPE_CHECKING:
     from wsinspect.formats.importing import PacketOptions
+    from wsinspect.formats.packets.trace import Found
 
 
 def packet_reading(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -92,3 +93,21 @@ def packet_options(
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def telling(*, is_live: bool) -> Iterator[Found]:
+    """Where findings go while packets come in: stdout, a line each, as `run --headless` prints them.
+
+    Of a file they are only stored: `diagnose` says them.
+    """
+    if not is_live:
+        yield lambda notes: None
+        return
+    from wsinspect.recorder.narrator import Narrator
+
+    narrator = Narrator()
+    try:
+        yield narrator.narrate
+    finally:
+        narrator.close()

@@ -18,8 +18,10 @@ import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache, partial
+from pathlib import Path
 from typing import Final
 
+from wsinspect.capture.making import writing
 from wsinspect.capture.queries import stored_findings as stored
 from wsinspect.capture.queries.facts import newest_connection_ids
 from wsinspect.capture.queries.stored_findings import NewFinding
@@ -298,6 +300,18 @@ class LiveFindings:
         ]
         stored.replace(self._database, rows, rows_gone)
         return list(_notes([one for one, is_news in new if is_news], gone, at_ns))
+
+
+def store_findings(path: Path) -> list[Note]:
+    """Judge a new capture that is whole, and store what is found.
+
+    Raises:
+        LocalError: it cannot be written.
+    """
+    with writing(path) as database:
+        findings = LiveFindings(database)
+        numbers = FactReader(query_on(database)).ids()
+        return findings.look(numbers, at_ns=0, is_changed=True, is_idle=True, is_over=True)
 
 
 def _headline(finding: Finding) -> tuple[str | None, ...]:

@@ -12,6 +12,7 @@ from typing import IO, Final
 from wsinspect.capture.making import new_capture
 from wsinspect.capture.queries import count_connections
 from wsinspect.capture.reader import Capture
+from wsinspect.diagnosis.live import store_findings
 from wsinspect.errors import CaptureError, LocalError, UsageError
 from wsinspect.formats.flows import is_flow_file, read_flows
 from wsinspect.formats.har_reader import read_har
@@ -19,7 +20,7 @@ from wsinspect.formats.jsonl_reader import read_jsonl
 from wsinspect.formats.notes import ImportNotes
 from wsinspect.formats.packets.files import is_packet_file
 from wsinspect.formats.packets.tls import KeyLog
-from wsinspect.formats.packets.trace import KeyLogFile, Stop, import_trace, is_stream
+from wsinspect.formats.packets.trace import Found, KeyLogFile, Stop, import_trace, is_stream
 from wsinspect.formats.progress import Progress, nobody
 from wsinspect.formats.staging import Stage
 
@@ -90,6 +91,7 @@ def import_file(
     file_format: str | None = None,
     progress: Progress = nobody,
     packets: PacketOptions | None = None,
+    found: Found | None = None,
 ) -> ImportNotes:
     """Make a capture of a HAR, a JSONL export, a flow file or packets.
 
@@ -99,6 +101,7 @@ def import_file(
         file_format: one of `FORMATS`; None looks into the file.
         progress: called with the number of bytes read.
         packets: options of that format.
+        found: gets what is found, which is stored too; None stores none. A JSONL export has its own.
 
     Returns:
         What there is to say of it.
@@ -112,7 +115,7 @@ def import_file(
         raise UsageError(f"{target} exists", hint="name another file with -o")
     kind = file_format or sniff(source)
     if kind == "packets":
-        return _import_packets(source, target, progress, packets or PacketOptions())
+        return _import_packets(source, target, progress, packets or PacketOptions(), found)
     if packets is not None and (option := packets.first):
         raise UsageError(f"{option} is about packets", hint=f"{source} is a {kind} file")
     if str(source) == "-" or (source.exists() and not source.is_file()):
@@ -121,12 +124,17 @@ def import_file(
         raise CaptureError(f"{source} is a capture already", hint=f"wsinspect show {source}")
     try:
         with new_capture(target), source.open("rb") as file:
-            return _fill(file, kind, source, target, progress)
+            notes = _fill(file, kind, source, target, progress)
+            if found is not None and kind != "jsonl":
+                found(store_findings(target))
+            return notes
     except OSError as error:
         raise LocalError(f"cannot import {source}: {error.strerror or error}") from None
 
 
-def _import_packets(source: Path, target: Path, progress: Progress, options: PacketOptions) -> ImportNotes:
+def _import_packets(
+    source: Path, target: Path, progress: Progress, options: PacketOptions, found: Found | None
+) -> ImportNotes:
     secrets = KeyLogFile(options.key_log) if options.key_log is not None else KeyLog()
     try:
         return import_trace(
@@ -137,6 +145,7 @@ def _import_packets(source: Path, target: Path, progress: Progress, options: Pac
             follow=options.follow,
             stop=options.stop,
             progress=progress,
+            found=found,
             stdin=sys.stdin.buffer if str(source) == "-" else None,
         )
     except OSError as error:

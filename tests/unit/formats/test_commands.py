@@ -53,6 +53,16 @@ def test_har_masks_and_says_so(tmp_path, run):
     assert json.loads(out)["connection"]["state"] == "closed"
 
 
+def test_what_is_imported_has_its_findings(tmp_path, run):
+    chat_capture(tmp_path / "a.db")
+    for name in ("har", "flows", "pcapng"):
+        assert run("export", "a.db", "-o", f"a.{name}")[0] == 0
+        assert run("import", f"a.{name}", "-o", f"{name}.db")[0] == 0
+        stored = {row[1] for row in rows(tmp_path / f"{name}.db", ["finding"])["finding"]}
+        _, out, _ = run("diagnose", f"{name}.db", "--json")
+        assert stored == {one["id"] for one in json.loads(out)["findings"]} != set()
+
+
 @pytest.mark.parametrize(
     ("args", "code", "words"),
     [

@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import IO, Final, Protocol
 
 from wsinspect.capture.making import new_capture, writing
+from wsinspect.capture.records import Note
 from wsinspect.closing import Closing
+from wsinspect.diagnosis.live import LiveFindings
 from wsinspect.errors import CaptureError
 from wsinspect.formats.notes import ImportNotes
 from wsinspect.formats.packets.files import Source, packets
@@ -31,6 +33,10 @@ _READ_BYTES: Final = 1 << 18
 _POLL_SECONDS: Final = 0.1
 _AT_ONCE: Final = 512
 _MAX_KEY_LOG_LINE: Final = 1 << 16
+
+
+#: Takes notes of findings, as `run --headless` prints them.
+Found = Callable[[list[Note]], None]
 
 
 class Stop(Protocol):
@@ -163,6 +169,7 @@ def import_trace(
     follow: bool,
     stop: Stop,
     progress: Progress,
+    found: Found | None = None,
     stdin: IO[bytes] | None = None,
 ) -> ImportNotes:
     """Make a capture of a pcap or pcapng file, or of what a pipe brings.
@@ -174,6 +181,7 @@ def import_trace(
         taps: names by the server's address or port.
         follow: wait for more where a file ends, until `stop` says so.
         progress: called with the number of bytes read.
+        found: gets findings as they come, which are stored; None stores none.
 
     Raises:
         CaptureError: it is not a trace, or damaged.
@@ -188,26 +196,50 @@ def import_trace(
     is_live = follow or not stat.S_ISREG(os.fstat(file.fileno()).st_mode)
     with file, new_capture(target), writing(target, is_bulk=not is_live) as database:
         feed = Feed(Indexer(database))
+        judge = None if found is None else _Judge(LiveFindings(database), feed.indexer, found)
         reader = PacketReader(feed, secrets, taps)
         if is_live:
             with _Busy(target):
-                due = _Due(feed)
+                due = _Due(feed, judge)
                 growing = Growing(file, is_endless=follow, stop=stop, idle=due.now)
-                _read(growing, name, reader, feed, due.perhaps)
+                _read(growing, name, reader, feed, due.perhaps, judge)
         else:
             with io.BufferedReader(file, 1 << 20) as buffered:
-                _read(buffered, name, reader, feed, lambda: progress(file.tell()))
+                _read(buffered, name, reader, feed, lambda: progress(file.tell()), judge)
         notes = ImportNotes(connections=reader.connections, entries=reader.connections)
         notes.said = [*reader.notes()]
         notes.frames = feed.indexer.next_frame - 1
     return notes
 
 
-class _Due:
-    """Commits what came now and then."""
+class _Judge:
+    """Runs the rules on what was committed, as the recorder of an engine does."""
 
-    def __init__(self, feed: Feed) -> None:
+    def __init__(self, findings: LiveFindings, indexer: Indexer, found: Found) -> None:
+        self._findings = findings
+        self._indexer = indexer
+        self._found = found
+
+    def look(self, *, is_over: bool = False) -> None:
+        indexer = self._indexer
+        notes = self._findings.look(
+            indexer.looks,
+            at_ns=indexer.last_ns,
+            is_changed=indexer.is_engine_changed,
+            is_idle=True,
+            is_over=is_over,
+        )
+        indexer.looks, indexer.is_engine_changed = set(), False
+        if notes:
+            self._found(notes)
+
+
+class _Due:
+    """Commits what came now and then, and looks at it."""
+
+    def __init__(self, feed: Feed, judge: _Judge | None) -> None:
         self._feed = feed
+        self._judge = judge
         self._last = time.monotonic()
 
     def perhaps(self) -> None:
@@ -217,11 +249,18 @@ class _Due:
     def now(self) -> None:
         if self._feed.indexer.has_uncommitted:
             self._feed.indexer.commit()
+        if self._judge is not None:
+            self._judge.look()
         self._last = time.monotonic()
 
 
 def _read(
-    source: Source, name: str, reader: PacketReader, feed: Feed, now_and_then: Callable[[], None]
+    source: Source,
+    name: str,
+    reader: PacketReader,
+    feed: Feed,
+    now_and_then: Callable[[], None],
+    judge: _Judge | None,
 ) -> None:
     has_begun = False
     add = reader.add
@@ -239,6 +278,8 @@ def _read(
     feed.indexer.commit()
     feed.indexer.mark_clean()
     feed.indexer.commit()
+    if judge is not None:
+        judge.look(is_over=True)
 
 
 def _begin(feed: Feed, start_ns: int, name: str) -> None:

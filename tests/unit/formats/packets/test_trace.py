@@ -6,11 +6,14 @@ import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.support.packets import CLIENT, SERVER, Tcp, Wire, said
+from tests.support.packets import CLIENT, REQUEST, SERVER, Tcp, Wire, said
 from wsinspect.capture.reader import Capture
+from wsinspect.capture.records import Note
+from wsinspect.diagnosis.facts import diagnose
 from wsinspect.errors import CaptureError
 from wsinspect.formats.importing import PacketOptions, import_file, sniff
 from wsinspect.formats.packets.trace import KeyLogFile
@@ -106,6 +109,52 @@ def test_a_file_that_grows_is_followed(
     with Capture.open(tmp_path / "a.db") as capture:
         assert not capture.is_live
         assert capture.meta["closed_cleanly"]
+
+
+def refusals() -> Wire:
+    """A WebSocket that is reset, and one that is refused."""
+    wire = chat()
+    tcp = Tcp(wire, client=("10.0.0.1", 5001))
+    tcp.send(CLIENT, REQUEST)
+    tcp.send(SERVER, b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
+    tcp.fin(SERVER)
+    return wire
+
+
+def stored(path: Path) -> list[str]:
+    with Capture.open(path) as capture:
+        return [rule for (rule,) in capture.query("SELECT rule FROM finding ORDER BY rule")]
+
+
+def test_findings_are_stored_and_are_those_of_diagnose(tmp_path: Path) -> None:
+    (tmp_path / "a.pcap").write_bytes(refusals().pcap())
+    told: list[Note] = []
+    import_file(tmp_path / "a.pcap", tmp_path / "a.db", found=told.extend)
+    with Capture.open(tmp_path / "a.db") as capture:
+        expected = sorted(one.id for one in diagnose(capture.query))
+    assert expected
+    assert stored(tmp_path / "a.db") == sorted(one["id"] for one in told) == expected
+    assert [path.name for path in tmp_path.glob("a.db*")] == ["a.db"]
+    import_file(tmp_path / "a.pcap", tmp_path / "b.db")
+    assert stored(tmp_path / "b.db") == []
+
+
+def test_findings_come_while_packets_come_in(tmp_path: Path) -> None:
+    trace, asked, told = tmp_path / "a.pcap", [0], threading.Event()
+    trace.write_bytes(refusals().pcap())
+    options = PacketOptions(follow=True, stop=lambda: asked[0])
+    settings: dict[str, Any] = {"packets": options, "found": lambda notes: told.set()}
+    thread = threading.Thread(
+        target=import_file, args=(trace, tmp_path / "a.db"), kwargs=settings, daemon=True
+    )
+    thread.start()
+    try:
+        assert told.wait(20)
+        assert is_in_use(tmp_path / "a.db")
+        assert stored(tmp_path / "a.db")
+    finally:
+        asked[0] = 2
+        thread.join(20)
 
 
 def test_a_pipe_is_read_to_its_end(tmp_path: Path) -> None:
