@@ -60,6 +60,25 @@ async def test_a_client_that_leaves_and_a_stop_lose_what_is_held(tmp_path: Path)
         other.transport.abort()
 
 
+async def test_a_client_that_ends_its_side_while_a_frame_is_held_never_gets_it(tmp_path: Path) -> None:
+    """A FIN, and no CLOSE frame: the answer waits in the latency, and so does the server's own end."""
+    async with echo_engine(tmp_path, "--fault", "latency:s2c,latency=60s,name=slow") as lab:
+        client = await connect(lab.url(), ping_interval=None)
+        await client.send("x")
+        await lab.event("fault", rule="slow")
+        client.transport.close()
+        await asyncio.wait_for(lab.ended.wait(), 10)  # the server has seen the FIN, and ends its side
+        with await lab.stop() as capture:
+            (frame,) = [one for one in capture.frames(1) if one.direction.short == "s2c" and one.opcode == 1]
+            assert frame.sent_ns is None
+            (one,) = capture.connections()
+            assert (one.ended_by, one.how) == ("client", "fin")
+            rows = capture.query("SELECT detail FROM fault_event WHERE frame_id = ? ORDER BY id", (frame.id,))
+            details = [json.loads(row[0]) for row in rows]
+            assert [bool(detail.get("lost")) for detail in details] == [False, True]
+            assert details[1]["dropped"]
+
+
 @pytest.mark.parametrize(
     "spec", ["hold:s2c,time=300ms", "blackhole:s2c,for=300ms", "latency:s2c,latency=300ms"]
 )

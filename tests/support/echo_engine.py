@@ -35,12 +35,14 @@ class EchoEngine:
     Attributes:
         heard: messages that the server got.
         seen: how each of the server's connections ended: code, or None without a CLOSE frame.
+        ended: that one of them did.
     """
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self.heard: list[str | bytes] = []
         self.seen: list[int | None] = []
+        self.ended = asyncio.Event()
         self._control: ControlClient | None = None
 
     def url(self, path: str = "/chat", tap: str = "reverse") -> str:
@@ -91,6 +93,7 @@ async def echo_engine(
             here.seen.append(error.rcvd.code if error.rcvd else None)
         else:
             here.seen.append(socket.close_code)
+        here.ended.set()
 
     def choose(_socket: ServerConnection, offered: Sequence[Any]) -> Any:
         return subprotocol if subprotocol in offered else None

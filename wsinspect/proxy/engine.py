@@ -413,6 +413,7 @@ class _Engine:
         ]
         if tasks:
             await asyncio.wait(tasks, timeout=CLOSING_SECONDS)
+        self.controller.lose_held()
 
 
 def _spare_collections() -> None:

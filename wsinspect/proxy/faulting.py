@@ -244,6 +244,11 @@ class FaultController:
         if attempt is not None and attempt.link is not None and attempt.link.faults is not None:
             attempt.link.faults.close()
 
+    def lose_held(self) -> None:
+        """The engine has closed all connections: an end that waited behind what was held comes no more."""
+        for number in list(self.attempts):
+            self.closed(number)
+
     def faults_of(self, number: int) -> LinkFaults | None:
         """The faults of an open connection, begun now where there were none; None where it is not open."""
         attempt = self.attempts.get(number)

@@ -112,3 +112,15 @@ def test_sets_of_close_codes_have_different_names_and_one_alone_holds_always():
     general = [one for one in CLOSE_CODES["set"] if not set(one) & {"subprotocols", "places", "reasons"}]
     codes = [code for one in general for code, *_ in one["codes"]]
     assert len(codes) == len(set(codes)), "of two only the first would be said"
+
+
+def test_a_remark_in_a_fix_of_apache_is_on_a_line_of_its_own():
+    """httpd has no comments behind a directive (docs/2.4/configuring.html)."""
+    commands = ("apachectl ", "remove ")
+    lines = [(topic, line) for topic, texts in FIXES.items() for line in texts.get("apache", "").splitlines()]
+    assert lines
+    assert [
+        (topic, line)
+        for topic, line in lines
+        if not line.startswith(("#", "</", *commands)) and re.search(r"\s#", line)
+    ] == []
