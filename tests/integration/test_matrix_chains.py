@@ -94,6 +94,7 @@ ODDS = (
     Odd("421 of the hop", (("WS-HS-016",), "hop"), route="421"),
     Odd("413 of the hop", (("WS-HS-013",), "hop"), route="413"),
     Odd("503 of the hop", (("WS-HS-021",), "hop"), route="503"),
+    Odd("hang-up of the hop", (("WS-HS-035",), "hop"), route="hang-up"),
     Odd("loses the key", (("WS-HS-104",), "hop"), route="key", server="missing-key"),
 )
 

@@ -55,7 +55,7 @@ class Link(NamedTuple):
         hop: as findings name it.
         has_failed_behind: the attempt failed at both taps, so what happened behind is the cause.
         is_101_passed_on: both taps saw a 101, so what is wrong with it behind is wrong before, too.
-        is_answered_here: nothing arrived behind the hop, and the client got an answer.
+        is_answered_here: nothing arrived behind the hop, which could be reached: it answered, or hung up.
         closed_by: client, hop or server, as both taps show; None where it is open.
         has_left: the hop left before the server had answered.
         is_ended_behind: what ended the connection came from the server's side of the tap behind the hop.
@@ -82,7 +82,7 @@ def link_of(pair: PairFacts) -> Link:
         hop=hop_of(pair),
         has_failed_behind=is_failing and origin is not None and (has_failed(origin) or origin.is_accepted),
         is_101_passed_on=origin is not None and edge.is_accepted and origin.is_accepted,
-        is_answered_here=is_failing and origin is None and edge.status is not None,
+        is_answered_here=is_failing and origin is None and edge.failed_where not in ("connect", "tls-server"),
         closed_by=pair.closed_by,
         has_left=origin is not None and has_failed(origin) and has_left(origin) and not has_left(edge),
         is_ended_behind=origin is not None and origin.ended_by == "server",
@@ -296,7 +296,7 @@ class _Sorting:
         if link.is_answered_here:
             for one in self._mine(link.edge, ids_of_group("attempt")):
                 if one.fault_of in ("server", "network", "hop"):
-                    line = "nothing arrived at the tap behind the hop: the hop answered"
+                    line = "nothing arrived at the tap behind the hop: it is the hop's own doing"
                     self._change(one, "hop", link.hop, line)
         if link.origin is not None and self._is_one_file:
             for one in self._mine(link.origin, _PLACE):

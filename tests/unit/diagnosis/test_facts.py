@@ -1,5 +1,8 @@
 """Facts out of a capture: which connections are looked at, whatever their numbers and how they ended."""
 
+import sqlite3
+from contextlib import closing
+
 import pytest
 
 from tests.support.bytes_of_frames import CLOSE, CONT, KEY, TEXT, frame
@@ -50,6 +53,16 @@ def politely_ended(tmp_path, odd, side=1):
 def test_what_is_broken_is_found_however_properly_the_connection_ended(tmp_path, odd, side, expected):
     with Capture.open(politely_ended(tmp_path, odd, side)) as capture:
         assert [(one.id, one.connection) for one in diagnose(capture.query)] == [(expected, 2)]
+        assert FactReader(capture.query).eventful([1, 2, 3]) == {2}
+
+
+def test_a_tap_that_ends_tls_is_looked_at(tmp_path):
+    """WS-TOOL-011 is about connections that are otherwise healthy."""
+    path = politely_ended(tmp_path, b"")
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("UPDATE handshake SET client_tls = '{}' WHERE connection_id = 2")
+        database.commit()
+    with Capture.open(path) as capture:
         assert FactReader(capture.query).eventful([1, 2, 3]) == {2}
 
 

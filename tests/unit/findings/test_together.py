@@ -92,6 +92,44 @@ def test_a_hop_that_answers_itself_is_not_the_servers_fault():
     assert found(edge, answered=False) == [("WS-HS-011", "hop", 1)]
 
 
+def test_a_hop_that_hangs_up_without_asking_is_not_the_servers_fault():
+    """nginx's `return 444`, HAProxy's `http-request reject`: no answer, and nothing arrives behind them."""
+    edge = tap(1, "edge", failed("server ended the connection before a response (fin)", "response"))
+    assert found(edge, answered=False) == [("WS-HS-035", "hop", 1)]
+    gone = tap(1, "edge", failed("connection refused", "connect"))
+    assert [party for _, party, _ in found(gone, answered=False)] == ["hop"]
+    left = tap(1, "edge", failed("Client disconnected.", "client", waited=0.1))
+    assert found(left, answered=False) == [("WS-HS-036", "client", 1)]
+
+
+@pytest.mark.parametrize(
+    ("status", "rule"), [("421 Misdirected Request", "WS-HS-016"), ("502 Bad Gateway", "WS-HS-020")]
+)
+def test_what_the_server_behind_the_last_tap_answers_is_its_own(status, rule):
+    assert found(*chain(refused(status), request(), request(), request())) == [(rule, "server", 3)]
+
+
+def test_bytes_that_are_not_http_are_said_where_they_began():
+    """nginx passes them on, as HTTP/0.9."""
+    ssh = failed("invalid response", "response", raw_response_in=b"SSH-2.0-OpenSSH_9.2\r\n")
+    assert found(*chain(ssh, request(), request(), request())) == [("WS-HS-041", "hop", 3)]
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        switching(Transfer_Encoding="chunked"),
+        switching(Content_Length="5"),
+        switching().replace(b"HTTP/1.1", b"HTTP/1.0"),
+        switching()[:-2],
+    ],
+)
+def test_a_101_that_no_hop_has_to_pass_on_is_the_servers_fault(bad):
+    edge = refused("502 Bad Gateway", Server="nginx")
+    origin = replace(failed("closed", "response"), status=101, raw_response_in=bad)
+    assert "WS-HS-107" not in [one for one, _, _ in found(tap(1, "edge", edge), tap(2, "origin", origin))]
+
+
 def test_a_server_that_closed_is_not_also_a_bad_gateway():
     edge = tap(1, "edge", refused("502 Bad Gateway", Server="nginx"))
     dead = tap(2, "origin", failed("server closed the connection", "server"))
