@@ -237,11 +237,11 @@ _SUMMARIES: Final = (
     "(SELECT 1 FROM fault_event WHERE connection_id = connection.id) FROM connection "
     "ORDER BY id DESC LIMIT ?"
 )
-#: What is left out agreed properly, over TLS on both sides or on neither, broke nothing, answered its pings,
-#: and was closed by the client with an ordinary code and no reason; it speaks no protocol that says in messages
-#: what failed. With many short connections this is most of the rules' cost. tests/unit/diagnosis/test_live.py holds
-#: it against the traffic of every rule. Other tables have an `id` of their own, so the connection's is always
-#: written in full.
+#: What is left out agreed properly, over TLS on both sides or on neither, broke nothing, answered its
+#: pings, and was closed by the client with an ordinary code and no reason; it speaks no protocol that says
+#: in messages what failed. With many short connections this is most of the rules' cost.
+#: tests/unit/diagnosis/test_live.py holds it against the traffic of every rule. Other tables have an `id`
+#: of their own, so the connection's is always written in full.
 _EVENTFUL: Final = """
 SELECT connection.id FROM connection LEFT JOIN handshake ON connection_id = connection.id
 WHERE connection.id IN (SELECT value FROM json_each(?1)) AND NOT coalesce((
