@@ -133,6 +133,9 @@ def _judged(odd, seen, guilty):
         yield f"{where} - not {ids} first"
     elif seen.all[0].fault_of != party:
         yield f"{where} - not the fault of: {party}"
+    errors = [one.id for one in worse]
+    if len(errors) != len(set(errors)):
+        yield f"{where} - said twice"
     if party != "hop" and any(one.fault_of == "hop" for one in worse):
         yield f"{where} - the hops are innocent"
     if party == "hop":

@@ -12,7 +12,7 @@ from typing import Final, Literal, NamedTuple
 
 from wsinspect.findings.model import FaultOf, Finding
 from wsinspect.findings.registry import ids_of_group
-from wsinspect.findings.rules.handshake import has_failed
+from wsinspect.findings.rules.handshake import has_failed, left_before_answer
 from wsinspect.findings.rules.sandwich import BROKEN_BY_EXTENSIONS, has_left, hop_of
 from wsinspect.findings.sandwich import PairFacts
 from wsinspect.findings.software import NAMES
@@ -59,6 +59,7 @@ class Link(NamedTuple):
         closed_by: client, hop or server, as both taps show; None where it is open.
         has_left: the hop left before the server had answered.
         is_ended_behind: what ended the connection came from the server's side of the tap behind the hop.
+        is_abandoned: a refusal came when the client had ended its side.
     """
 
     edge: int
@@ -70,6 +71,7 @@ class Link(NamedTuple):
     closed_by: str | None = None
     has_left: bool = False
     is_ended_behind: bool = False
+    is_abandoned: bool = False
 
 
 def link_of(pair: PairFacts) -> Link:
@@ -86,6 +88,7 @@ def link_of(pair: PairFacts) -> Link:
         closed_by=pair.closed_by,
         has_left=origin is not None and has_failed(origin) and has_left(origin) and not has_left(edge),
         is_ended_behind=origin is not None and origin.ended_by == "server",
+        is_abandoned=left_before_answer(edge),
     )
 
 
@@ -137,14 +140,32 @@ class _Sorting:
             if one.id == "WS-HS-104":
                 for number in self._in_front_of(one.connection):
                     self._drop(self._mine(number, BROKEN_BY_EXTENSIONS))
+        self._abandoned()
         for link in sorted(self._links.values(), key=self._depth):
             self._attempt(link)
             self._end(link)
-            self._same(link)
+        # Whose finding is kept is the tap at the end of the chain, so what is kept there is looked at last.
+        for link in sorted(self._links.values(), key=self._depth):
+            self._same(link, is_clients=True)
+        for link in sorted(self._links.values(), key=self._depth, reverse=True):
+            self._same(link, is_clients=False)
+        for link in sorted(self._links.values(), key=self._depth):
             self._place(link)
         self._groups()
         both = [one for one in (*self._ours, *self._own) if id(one) not in self._gone]
         return [self._changed.get(id(one), one) for one in both]
+
+    def _abandoned(self) -> None:
+        """What hops and servers did with an attempt after its client had left is no failure of theirs."""
+        behind = {link.origin for link in self._links.values()}
+        for link in self._links.values():
+            if link.edge in behind or not link.is_abandoned or not self._mine(link.edge, ("WS-HS-036",)):
+                continue
+            for number in (link.edge, *self._chain_from(link.origin)):
+                if number in self._links:
+                    self._drop(self._of_hop(self._links[number], "attempt"))
+                if number != link.edge:
+                    self._drop(self._mine(number, ids_of_group("attempt")))
 
     def _depth(self, link: Link) -> int:
         """How many hops are behind this one: the last is looked at first."""
@@ -170,7 +191,11 @@ class _Sorting:
 
     def _of_hop(self, link: Link, group: str) -> list[Finding]:
         ids = set(ids_of_group(group, "pair"))
-        return [one for one in self._ours if one.connection == link.edge and one.id in ids]
+        return [
+            one
+            for one in self._ours
+            if one.connection == link.edge and one.id in ids and id(one) not in self._gone
+        ]
 
     def _attempt(self, link: Link) -> None:
         ids = (*ids_of_group("attempt"), *_BAD_101)
@@ -261,7 +286,7 @@ class _Sorting:
             yield link.origin
             number = link.origin
 
-    def _same(self, link: Link) -> None:
+    def _same(self, link: Link, *, is_clients: bool) -> None:
         """What both taps say alike: the client's doing at the first one, else the one nearer the server."""
         if link.origin is None:
             return
@@ -271,8 +296,8 @@ class _Sorting:
         for one in self._behind.get(link.origin, ()):
             if one.id in before and id(one) not in self._gone:
                 twin = before[one.id]
-                is_clients = one.fault_of == "client" and self._is_one_file
-                self._drop([one if is_clients else twin], for_=[twin if is_clients else one])
+                if is_clients == (one.fault_of == "client" and self._is_one_file):
+                    self._drop([one if is_clients else twin], for_=[twin if is_clients else one])
 
     def _groups(self) -> None:
         """What is said of many connections at once, and of the same ones behind a hop: there alone."""

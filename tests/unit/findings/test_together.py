@@ -7,6 +7,8 @@ import pytest
 
 from tests.unit.findings.facts_made import (
     HELLO,
+    SECOND,
+    START,
     capture,
     cut,
     dropped,
@@ -18,10 +20,10 @@ from tests.unit.findings.facts_made import (
     switching,
 )
 from tests.unit.findings.pairs_made import NO_UPGRADE, pair
-from wsinspect.findings.facts import S2C
+from wsinspect.findings.facts import C2S, S2C, EndFact
 from wsinspect.findings.registry import diagnose_capture, diagnose_connection, diagnose_pair, ranked
 from wsinspect.findings.together import link_of, once, together
-from wsinspect.wire.violations import RESERVED_BIT
+from wsinspect.wire.violations import RESERVED_BIT, RESERVED_OPCODE
 
 HOST = request(Host="app:3000")
 ORIGIN = b"origin not allowed"
@@ -100,6 +102,29 @@ def test_a_hop_that_hangs_up_without_asking_is_not_the_servers_fault():
     assert [party for _, party, _ in found(gone, answered=False)] == ["hop"]
     left = tap(1, "edge", failed("Client disconnected.", "client", waited=0.1))
     assert found(left, answered=False) == [("WS-HS-036", "client", 1)]
+
+
+@pytest.mark.parametrize(("direction", "party", "at"), [(S2C, "server", 3), (C2S, "client", 1)])
+def test_what_all_taps_of_a_chain_see_alike_is_said_once(direction, party, at):
+    """A broken frame that both hops passed on: at the tap next to whoever sent it."""
+    bad = frame(3, direction, 0.3, 3, b"x", violation=RESERVED_OPCODE)
+    broken = ended(*HELLO, bad, violations=((bad, 1),))
+    assert found(*chain(broken, request(), request(), request())) == [("WS-FR-004", party, at)]
+
+
+def test_what_hops_do_after_their_client_had_left_is_no_failure_of_theirs():
+    """HAProxy goes on waiting at a client's FIN, and the Apache behind it gives up later."""
+    sent = START + 1_000_000
+    late = {
+        "ends": (EndFact("client", "fin", sent + SECOND // 2),),
+        "times": {"request_out_ns": sent, "response_in_ns": sent + 2 * SECOND},
+        "closed_ns": sent + 3 * SECOND,
+    }
+    edge = tap(1, "edge", refused("502 Proxy Error", facts=late))
+    middle = tap(2, "middle", refused("502 Proxy Error"))
+    origin = tap(3, "origin", failed("client ended the connection", "client", waited=2.0))
+    assert found(middle, origin) == [("WS-HS-108", "server", 2)]
+    assert found(edge, middle, origin) == [("WS-HS-036", "client", 1)]
 
 
 @pytest.mark.parametrize(
