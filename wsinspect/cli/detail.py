@@ -165,7 +165,7 @@ def _asked_lines(detail: Detail, connection: Connection, *, is_before: bool) -> 
         yield [(f"HTTP requests of the same client {word}", "title")]
     for one in asked:
         at = f"{(one.time_ns - attempt_ns) / 1e9:.3f} s"
-        yield [(f"  {at:>10}  ", "muted"), *asked_words(one, UNICODE.arrow)]
+        yield [(f"  {at:>10}  ", "muted"), *asked_words(one, UNICODE.arrow, connection)]
 
 
 def _handshake_lines(detail: Detail, connection: Connection) -> Iterator[Line]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple, Self
 
-from wsinspect.capture.records import Event
+from wsinspect.capture.records import Connection, Event
+from wsinspect.net import bracketed
 from wsinspect.present.cells import Line, fit, width_of
 from wsinspect.present.rows import Caps, byte_count
 from wsinspect.text import escape, pad
@@ -59,10 +60,14 @@ def once(asked: Iterable[Asked]) -> list[Asked]:
     return sorted(known.values(), key=lambda one: (one.time_ns, one.id))
 
 
-def asked_words(one: Asked, arrow: str) -> Line:
-    """`POST http://app.test/token -> 401 in 12 ms`, dim but for what failed."""
+def asked_words(one: Asked, arrow: str, near: Connection | None = None) -> Line:
+    """`POST /token -> 401 in 12 ms`, dim but for what failed.
+
+    Args:
+        near: the connection that it is near to; where it is of the same host, the path alone is shown.
+    """
     facts = one.facts
-    line: Line = [(f"{escape(facts.method or '-')} {escape(facts.url or '-')} {arrow} ", "muted")]
+    line: Line = [(f"{escape(facts.method or '-')} {escape(_place(facts.url, near))} {arrow} ", "muted")]
     if facts.status is None:
         line.append((escape(facts.error or "no answer"), "warn"))
     else:
@@ -74,8 +79,17 @@ def asked_words(one: Asked, arrow: str) -> Line:
     return [*line, (f"{took}{'  ' if parts else ''}{', '.join(parts)}", "muted")]
 
 
-def format_asked(one: Asked, caps: Caps) -> Line:
-    """A row among frames: its time where theirs is, then what was asked and answered."""
+def _place(url: str | None, near: Connection | None) -> str:
+    """A URL without its beginning where that says nothing new."""
+    if not url or near is None or not near.host:
+        return url or "-"
+    begin, slash, path = url.partition("://")[2].partition("/")
+    host = bracketed(near.host.strip("[]"))
+    return slash + path if slash and begin.lower() in (host, f"{host}:{near.port}") else url
+
+
+def format_asked(one: Asked, caps: Caps, near: Connection | None = None) -> Line:
+    """A row among frames: its time where theirs is, then what was asked and answered (`asked_words`)."""
     before, line = 1, [(" ", "")]
     for name, cells in caps.shown(caps.layout()):
         if name == "time":
@@ -85,7 +99,7 @@ def format_asked(one: Asked, caps: Caps) -> Line:
             break
         before += cells + 1
     line.append((" " * max(before - width_of(line), 1), ""))
-    return fit([*line, ("HTTP  ", "muted"), *asked_words(one, caps.glyphs.arrow)], caps.width)
+    return fit([*line, ("HTTP  ", "muted"), *asked_words(one, caps.glyphs.arrow, near)], caps.width)
 
 
 def asked_lines(one: Asked) -> Iterator[Line]:

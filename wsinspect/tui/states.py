@@ -111,7 +111,7 @@ def _asked(workspace: Workspace, one: Connection) -> Iterator[Line]:
         yield [("The same client's HTTP requests near this attempt", "title"), ("  (H hides them)", "muted")]
     for each in asked:
         when = workspace.clock.at(each.time_ns, one.attempt_ns or each.time_ns)
-        yield [(f"{when:>10}  ", "muted"), *asked_words(each, workspace.glyphs.arrow)]
+        yield [(f"{when:>10}  ", "muted"), *asked_words(each, workspace.glyphs.arrow, one)]
 
 
 def _flowing(words: str, width: int) -> list[Line]:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wsinspect.capture.records import Event
+from wsinspect.capture.records import Connection, Event
 from wsinspect.present.cells import text_of, width_of
 from wsinspect.present.clock import UTC, Clock
 from wsinspect.present.requests import Asked, asked_lines, asked_words, format_asked, once
@@ -24,6 +24,11 @@ TOKEN = HttpRequest(
     media_type="application/json",
 )
 ASKED = Asked(9, 2, 3 * SECOND, TOKEN)
+
+
+def connection(**facts: object) -> Connection:
+    known = dict.fromkeys(Connection._fields) | {"id": 2, "state": "open"} | facts
+    return Connection(**known)  # type: ignore[arg-type]
 
 
 def of(**facts: object) -> Asked:
@@ -55,6 +60,26 @@ def test_what_a_request_was_for_and_why_it_failed() -> None:
     assert "Socket.IO polling" in text_of(asked_words(of(what="polling", status=200), "->"))
     assert text_of(asked_words(of(method="GET", url="/", error="refused"), "->")) == "GET / -> refused"
     assert text_of(asked_words(of(), "->")) == "- - -> no answer"
+
+
+@pytest.mark.parametrize(
+    ("url", "host", "port", "shown"),
+    [
+        ("http://app.test/token?a=1", "app.test", 80, "/token?a=1"),
+        ("http://App.test:8080/", "app.test", 8080, "/"),
+        ("https://[::1]:8443/x", "::1", 8443, "/x"),
+        ("http://other.test/token", "app.test", 80, "http://other.test/token"),
+        ("http://app.test:81/token", "app.test", 80, "http://app.test:81/token"),
+        ("http://app.test", "app.test", 80, "http://app.test"),
+        ("nonsense", "app.test", 80, "nonsense"),
+        (None, "app.test", 80, "-"),
+    ],
+)
+def test_the_host_of_the_connection_itself_is_left_out(
+    url: str | None, host: str, port: int, shown: str
+) -> None:
+    near = connection(host=host, port=port)
+    assert text_of(asked_words(of(method="GET", url=url, status=200), "->", near)) == f"GET {shown} -> 200"
 
 
 def test_all_of_it_in_lines() -> None:

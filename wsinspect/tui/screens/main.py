@@ -269,6 +269,7 @@ class MainScreen(Page):
         if is_at_top:
             frames.top = 0
             frames.show_cursor()
+        frames.post_message(frames.Moved(frames))  # a request that was chosen may have gone
         self._has_grown = True
 
     def action_requests(self) -> None:

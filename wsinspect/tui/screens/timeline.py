@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
+from textual import events
 from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.strip import Strip
 
 from wsinspect.capture.records import Connection
-from wsinspect.present.cells import Line, fit
+from wsinspect.present.cells import Line, fit, fold
 from wsinspect.present.rows import duration
 from wsinspect.present.words import GRADE_STYLES, end_words
 from wsinspect.text import counted, escape, grouped, pad, truncate
@@ -29,6 +31,9 @@ if TYPE_CHECKING:
 _ZOOM = 2
 #: Outages of a client that its story shows.
 _OUTAGES = 200
+#: Cells beside a line of a story: its sign, and the scroll bar.
+_STORY_MARGIN = 2
+_LEAST_STORY = 20
 
 
 class Row(NamedTuple):
@@ -38,20 +43,22 @@ class Row(NamedTuple):
         line: the place of the line of bars that it belongs to.
         story: a line of it; None for the bars.
         depth: how far in.
+        number: which line of the story it is; -1 for what continues the row above.
     """
 
     line: int
     story: StoryLine | None = None
     depth: int = 0
+    number: int = 0
 
 
 @dataclass(slots=True)
 class _Told:
-    """A client's story, and its rows as they were laid: below which line, and what of it was unfolded."""
+    """A client's story, and its rows as they were laid: below which line, how wide, what was unfolded."""
 
     client: Client
     story: tuple[StoryLine, ...]
-    laid: tuple[int, list[int]] | None = None
+    laid: tuple[int, int, list[int]] | None = None
     rows: list[Row] = field(default_factory=list)
 
 
@@ -143,13 +150,15 @@ class TimelinePane(LinePane):
         if known is None or known.client is not client:
             known = self._told[first] = _Told(client, tuple(_story(client)))
         unfolded = [n for n, one in enumerate(known.story) if one.more and (first, n) in self._unfolded]
-        if known.laid != (at, unfolded):
-            known.laid = at, unfolded
+        width = self.size.width
+        if known.laid != (at, width, unfolded):
+            known.laid = at, width, unfolded
             known.rows = []
             for number, story in enumerate(known.story):
-                known.rows.append(Row(at, story, 1))
+                known.rows += _broken(at, story, 1, number, width)
                 if number in unfolded:
-                    known.rows += [Row(at, one, 2) for one in story.more]
+                    for one in story.more:
+                        known.rows += _broken(at, one, 2, number, width)
         return known.rows
 
     def action_unfold(self) -> None:
@@ -162,13 +171,12 @@ class TimelinePane(LinePane):
             self.workspace.say("who made these connections is still being read")
             return
         first, place = client.session.first.id, self.cursor
-        while self.rows[place].depth > 1:
+        while self.rows[place].depth > 1 or self.rows[place].number < 0:
             place -= 1
         story = self.rows[place].story
         key: tuple[int, ...] = (first,)
         if story is not None and story.more:
-            above = [one for one in self.rows[:place] if one.line == row.line and one.depth == 1]
-            key = (first, len(above))
+            key = (first, self.rows[place].number)
         while len(key) == 1 and self.rows[place].depth:
             place -= 1
         self._unfolded ^= {key}
@@ -267,7 +275,10 @@ class TimelinePane(LinePane):
 
     def _story_row(self, number: int, story: StoryLine, width: int) -> Line:
         """A line of a story; `+` says that there is more below it, `-` that it is shown."""
-        is_open = number + 1 < len(self.rows) and self.rows[number + 1].depth > self.rows[number].depth
+        below = number + 1
+        while below < len(self.rows) and self.rows[below].number < 0:
+            below += 1
+        is_open = below < len(self.rows) and self.rows[below].depth > self.rows[number].depth
         sign = " " if not story.more else "-" if is_open else "+"
         return fit([("  " * self.rows[number].depth, ""), (sign, "key"), *story.line], width)
 
@@ -301,6 +312,11 @@ class TimelinePane(LinePane):
         end_ns = lanes.end_of(one)
         until = f"to {clock.at(end_ns, zero_ns)}" if end_ns is not None else "until now"
         return f"{escape(one.state)} {clock.at(lanes.begin_of(one), zero_ns)} {until}"
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Stories are broken where the width is now."""
+        self._lay_rows()
+        super().on_resize(event)
 
     # -- choosing
 
@@ -343,6 +359,14 @@ class TimelinePane(LinePane):
         one = self.chosen_connection()
         if one is not None:
             self.post_message(self.Opened(one.id))
+
+
+def _broken(at: int, story: StoryLine, depth: int, number: int, width: int) -> Iterator[Row]:
+    """A line of a story in as many rows as it needs."""
+    first, *more = fold(story.line, max(width - 2 * depth - _STORY_MARGIN, _LEAST_STORY))
+    yield Row(at, story._replace(line=first), depth, number)
+    for line in more:
+        yield Row(at, story._replace(line=line, more=()), depth, -1)
 
 
 def _story(client: Client) -> list[StoryLine]:

@@ -118,7 +118,7 @@ class FrameTable(LinePane):
         """A frame, or a gap."""
         view, caps = self.view, self.caps(width)
         if (asked := view.asked_at(number)) is not None:
-            return format_asked(asked, caps)
+            return format_asked(asked, caps, self.model.connections.get(asked.connection))
         position = view.position(number)
         if view.is_gap(number):
             return format_gap(view.gap_before_ns(number), caps)

@@ -209,6 +209,16 @@ async def test_requests_are_hidden_and_that_is_remembered(asked: Path) -> None:
         assert len(http_rows(screen)) == 7
 
 
+async def test_the_inspector_follows_where_a_chosen_request_is_hidden(asked: Path) -> None:
+    async with opened(asked) as screen:
+        await screen.press("3", "k")
+        assert "POST http://app.test/token" in "\n".join(screen.pane("inspector"))
+        await screen.press("H")
+        await screen.settle()
+        assert screen.main.frames.selected_position() == 0
+        assert "hello" in "\n".join(screen.pane("inspector"))
+
+
 async def test_a_filter_shows_frames_alone_and_undoing_it_brings_requests_back(asked: Path) -> None:
     async with opened(asked) as screen:
         await filtered(screen, "op:text")

@@ -169,3 +169,27 @@ async def test_a_story_is_told_once_however_often_rows_are_laid(path: Path, monk
         )
         pane(screen).reload()  # the clients were read again
         assert len(told) == 1
+
+
+async def test_a_story_is_whole_at_any_width_and_unfolds_from_every_row_of_a_line(path: Path):
+    async with opened(path, size=(70, 50)) as screen:
+        await screen.press("t", "space")
+        timeline = pane(screen)
+        story = [row for row in timeline.rows if row.story is not None]
+        assert any(row.number < 0 for row in story)
+        assert not any("…" in "".join(text for text, _ in row.story.line) for row in story if row.story)
+        tries = next(at for at, row in enumerate(timeline.rows) if row.story and row.story.more)
+        assert timeline.rows[tries + 1].number < 0
+        folded = len(timeline.rows)
+        timeline.move_to(tries + 1)
+        await screen.press("space")
+        assert len(timeline.rows) > folded
+        assert timeline.cursor == tries
+        assert timeline.row_text(tries).lstrip().startswith("-")
+        await screen.press("space")
+        assert len(timeline.rows) == folded
+        assert timeline.row_text(tries).lstrip().startswith("+")
+        wide = len(timeline.rows)
+        await screen.pilot.resize_terminal(200, 50)
+        await screen.until(lambda: len(timeline.rows) < wide)
+        assert not any(row.number < 0 for row in timeline.rows if row.story and row.story.more)
