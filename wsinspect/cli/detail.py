@@ -162,7 +162,7 @@ def _asked_lines(detail: Detail, connection: Connection, *, is_before: bool) -> 
     if asked:
         yield []
         word = "before this attempt" if is_before else "soon after it"
-        yield [(f"HTTP requests of the same client {word}", "title")]
+        yield [(f"HTTP requests from the same client {word}", "title")]
     for one in asked:
         at = f"{(one.time_ns - attempt_ns) / 1e9:.3f} s"
         yield [(f"  {at:>10}  ", "muted"), *asked_words(one, UNICODE.arrow, connection)]

@@ -11,11 +11,12 @@ from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
 from wsinspect.findings.limits import LIMITS
-from wsinspect.findings.software import NAMES, recognise
+from wsinspect.findings.software import recognise
 from wsinspect.handshake.heads import RawHead
 
-#: Software whose PINGs tell when it gives up: other limits of the kind `keepalive` are of single libraries.
-_PINGING: Final = frozenset(("uvicorn", "websockets"))
+#: Software whose own PINGs tell when it gives up (those of the library websockets); other limits of the kind
+#: `keepalive` are of protocols.
+_PINGING: Final = "uvicorn"
 _ACTION_CABLE: Final = "actioncable-"
 #: Its client takes a connection for stale without a ping for so long (ConnectionMonitor.staleThreshold of
 #: @rails/actioncable); the server pings every 3 s.
@@ -81,10 +82,12 @@ def _opened(first: bytes) -> dict[str, Any]:
 def _usual(response: RawHead | None, subprotocol: str) -> Iterator[Patience]:
     if subprotocol.startswith(_ACTION_CABLE):
         yield Patience("client", _ACTION_CABLE_SECONDS, "Action Cable's client")
-    marks = [mark.software for mark in recognise(response)]
+    marks = {mark.software for mark in recognise(response)} - {"general"}
+    marks |= {_PINGING} if "websockets" in marks else set()
     for limit in LIMITS:
-        is_pinging = limit.kind == "keepalive" and limit.software in _PINGING
-        if limit.software in marks and limit.software in NAMES and (limit.kind == "idle" or is_pinging):
+        if limit.software in marks and (
+            limit.kind == "idle" or (limit.kind == "keepalive" and limit.software == _PINGING)
+        ):
             yield Patience("server", float(limit.seconds), f"{limit.who}: {limit.setting}")
 
 

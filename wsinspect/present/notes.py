@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import Final, cast
 
 from wsinspect import decoders
 from wsinspect.capture.records import Connection, FaultRow, FindingRow, FrameRow, Message
@@ -18,7 +18,7 @@ from wsinspect.present.records import PREVIEW_BYTES, Fragment, Record
 from wsinspect.present.rows import ALTERED, INJECTED, PASSED, STOPPED, Row
 from wsinspect.present.words import close_words
 from wsinspect.text import escape, escape_bytes
-from wsinspect.units import format_duration, format_size
+from wsinspect.units import format_duration, format_milliseconds, format_size
 from wsinspect.wire.close_codes import parse_close
 from wsinspect.wire.opcodes import Opcode, is_control
 from wsinspect.wire.violations import VIOLATIONS
@@ -168,7 +168,14 @@ def _detail(event: FaultRow) -> str:
         return ""
     if not isinstance(facts, dict) or not facts:
         return ""
-    return "".join(f" {name}={value}" for name, value in facts.items() if name not in _IN_THE_LANE)
+    return "".join(f" {_fact(name, value)}" for name, value in facts.items() if name not in _IN_THE_LANE)
+
+
+def _fact(name: str, value: object) -> str:
+    """`did=pass`, `held=16 s`."""
+    if name.endswith("_ms") and type(value) in (int, float):
+        return f"{name.removesuffix('_ms')}={format_milliseconds(cast(float, value))}"
+    return f"{name}={value}"
 
 
 def _round_trip(record: Record, glyphs: Glyphs, is_live: bool) -> Iterator[_Note]:

@@ -55,8 +55,10 @@ class Asked(NamedTuple):
 
 
 def once(asked: Iterable[Asked]) -> list[Asked]:
-    """Each request once, in order of time, whatever attempts it is near to."""
-    known = {one.same: one for one in asked}
+    """Each request once, with the first attempt that it is near to, in order of time."""
+    known: dict[tuple[int, int], Asked] = {}
+    for one in asked:
+        known.setdefault(one.same, one)
     return sorted(known.values(), key=lambda one: (one.time_ns, one.id))
 
 

@@ -158,13 +158,13 @@ def extension_words(connection: Connection) -> str:
 
 
 def ago(interval_ns: int) -> str:
-    """How long ago, short."""
+    """How long ago, in at most ten cells: `4 min 12 s`, `12 min`, `1.5 h`."""
     seconds = interval_ns / 1e9
     if seconds < 100:
         return f"{seconds:.1f} s"
-    if seconds < 3600:
+    if seconds < 600:
         return format_duration(interval_ns, is_steady=True)
-    return f"{seconds / 3600:.1f} h"
+    return f"{seconds // 60:.0f} min" if seconds < 3600 else f"{seconds / 3600:.1f} h"
 
 
 def listening_words(

@@ -17,6 +17,8 @@ from wsinspect.text import escape, grouped
 from wsinspect.tui.model import LIVE, STARTING, Model
 from wsinspect.tui.workspace import Workspace
 
+#: Requests before a refused attempt, and after it, that are shown with its answer.
+_MOST_ASKED: Final = 6
 #: How many findings about no connection are shown where frames would be.
 _MOST_ABOUT_NONE: Final = 3
 
@@ -99,19 +101,26 @@ def _attempt(workspace: Workspace, one: Connection, width: int) -> list[Line]:
     if handshake is None:
         return lines
     request, response = header_blocks(handshake)
-    blocks = [*response.lines(), *body_lines(handshake), *request.lines(), *_asked(workspace, one)]
+    blocks = [*response.lines(), *body_lines(handshake), *_asked(workspace, one), *request.lines()]
     return [*lines, *([("  ", ""), *line] for line in blocks)]
 
 
 def _asked(workspace: Workspace, one: Connection) -> Iterator[Line]:
     """What the same client asked for near the attempt, unless that is hidden."""
     asked = workspace.model.asked_near(one.id) if workspace.settings.requests else []
-    if asked:
-        yield []
-        yield [("The same client's HTTP requests near this attempt", "title"), ("  (H hides them)", "muted")]
-    for each in asked:
+    before = [each for each in asked if each.time_ns < (one.attempt_ns or 0)]
+    shown = [*before[-_MOST_ASKED:], *asked[len(before) :][:_MOST_ASKED]]
+    if not asked:
+        return
+    more = f", {grouped(len(asked) - len(shown))} more" if len(shown) < len(asked) else ""
+    yield [
+        ("HTTP requests from the same client near this attempt", "title"),
+        (f"{more}  (H hides them)", "muted"),
+    ]
+    for each in shown:
         when = workspace.clock.at(each.time_ns, one.attempt_ns or each.time_ns)
         yield [(f"{when:>10}  ", "muted"), *asked_words(each, workspace.glyphs.arrow, one)]
+    yield []
 
 
 def _flowing(words: str, width: int) -> list[Line]:

@@ -27,7 +27,14 @@ def test_engine_io_says_it_itself() -> None:
 
 
 @pytest.mark.parametrize(
-    ("server", "seconds"), [("nginx/1.29.4", 60), ("Apache/2.4", 60), ("uvicorn", 40), ("cloudflare", 100)]
+    ("server", "seconds"),
+    [
+        ("nginx/1.29.4", 60),
+        ("Apache/2.4", 60),
+        ("uvicorn", 40),
+        ("Python/3.13 websockets/15.0", 40),
+        ("cloudflare", 100),
+    ],
 )
 def test_software_that_names_itself_has_a_default(server: str, seconds: float) -> None:
     found = patience_of(head(f"Server: {server}"))

@@ -96,7 +96,7 @@ def test_all_of_it_in_lines() -> None:
 def test_one_request_near_two_attempts_is_one() -> None:
     again = ASKED._replace(id=11, connection=3)
     other = Asked(12, 3, SECOND, HttpRequest(number=2))
-    assert [one.facts.number for one in once([ASKED, again, other])] == [2, 3]
+    assert [(one.facts.number, one.connection) for one in once([ASKED, again, other])] == [(2, 3), (3, 2)]
 
 
 def test_an_event_is_read_whatever_it_holds() -> None:

@@ -173,6 +173,10 @@ def test_how_a_connection_ended_in_words(tmp_path, columns, words):
 def test_a_close_without_a_code_is_still_a_close(tmp_path):
     (one,) = connections(tmp_path, {"client_close_reason": b"", "js_code": 1005})
     assert close_codes(one) == "CLOSE"
+    assert [ago(time_ns) for time_ns in (252 * SECOND, 725 * SECOND, 3599 * SECOND)] == [
+        *("4 min 12 s", "12 min", "59 min")
+    ]
+    assert all(len(ago(seconds * SECOND)) <= 10 for seconds in (*range(0, 4000, 7), 10**6))
     assert [ago(time_ns) for time_ns in (400_000_000, 200 * SECOND, 7200 * SECOND)] == [
         "0.4 s",
         "3 min 20 s",

@@ -121,7 +121,7 @@ class FaultsPane(LinePane):
         columns = [("on", 3, False), ("dir", 4, False), ("name", name, False), ("attributes", 0, False)]
         if width >= _WIDE:
             columns += [("match", 20, False), ("prob.", 5, True)]
-        columns += [("hits", 6, True), ("last", 8, True)]
+        columns += [("hits", 6, True), ("last", 10, True)]
         left = max(width - 1 - sum(cells + 1 for _, cells, _ in columns), 8)
         return [(title, cells or left, right) for title, cells, right in columns]
 

@@ -37,7 +37,7 @@ _COLUMNS = (
     ("c>s", 7, True, 0),
     ("s>c", 7, True, 0),
     ("rtt p50", 8, True, 110),
-    ("last", 8, True, 70),
+    ("last", 10, True, 70),
     ("close, flags", 18, False, 0),
 )
 

@@ -234,7 +234,7 @@ async def test_a_refused_attempt_says_what_was_asked_for_before_it(asked: Path) 
         screen.main.select_now(2)
         await screen.settle()
         shown = "\n".join(screen.pane("frames"))
-        assert "HTTP requests near this attempt" in shown
+        assert "HTTP requests from the same client near this attempt" in shown
         assert "-0.010 s  POST http://app.test/token → 500 in 2 ms" in shown
         await screen.press("H")
         assert "POST http://app.test/token" not in "\n".join(screen.pane("frames"))
