@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 _ZOOM = 2
 #: Outages of a client that its story shows.
 _OUTAGES = 200
-#: Cells beside a line of a story: its sign, and the scroll bar.
+#: Cells next to a line of a story: its sign, and the scroll bar.
 _STORY_MARGIN = 2
 _LEAST_STORY = 20
 
