@@ -172,7 +172,7 @@ def _detail(event: FaultRow) -> str:
 
 
 def _fact(name: str, value: object) -> str:
-    """`did=pass`, `held=16 s`."""
+    """A fact by its name, times as people write them: `did=pass`, `held=16 s`."""
     if name.endswith("_ms") and type(value) in (int, float):
         return f"{name.removesuffix('_ms')}={format_milliseconds(cast(float, value))}"
     return f"{name}={value}"
