@@ -1,4 +1,4 @@
-"""A real page through the proxy: what it asks for before its WebSocket is on record, not what it draws with."""
+"""A real page through the proxy: what it asks for before its WebSocket is on record, assets are not."""
 
 from __future__ import annotations
 
