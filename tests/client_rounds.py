@@ -2,7 +2,7 @@
 
     python -m tests.client_rounds --rounds 20 [--busy 2] [--keep FOLDER]
 
-A round is an outage, and then a connection that is half-open for longer than a minute: some 85 s. With
+A round is an outage, and then a connection that is half-open for longer than a minute: some 90 s. With
 `--busy` as many busy processes run beside it. The exit code is 0 if every client had its grade in each round,
 else 1. With `--keep` the captures of the rounds that differ stay.
 """
@@ -29,7 +29,7 @@ rules:
   - {name: outage, kind: refuse, status: 503, armed: false}
   - {name: hole, kind: blackhole, armed: false}
 phases:
-  - {for: 4s}
+  - {for: 3s}
   - {do: {kind: abort, how: rst}}
   - {for: 5s, rules: [outage]}
   - {for: 6s}
@@ -49,7 +49,7 @@ GRADES = {
     "storm": "D",
     "gives-up": "E",
 }
-ALL = {**KINDS, f"/{ITERATOR}": ITERATOR}
+ROUND = {**KINDS, f"/{ITERATOR}": ITERATOR}
 
 
 @contextlib.contextmanager
@@ -66,9 +66,9 @@ def busy(count: int) -> Iterator[None]:
 
 def one_round(folder: Path) -> dict[str, Client]:
     """Play the scenario with one client of each kind."""
-    with lab(folder, SCENARIO, ALL.values(), patience_s=200.0) as engine:
+    with lab(folder, SCENARIO, ROUND.values(), patience_s=200.0) as engine:
         pass
-    return judged(engine, kinds=ALL)
+    return judged(engine, kinds=ROUND)
 
 
 def main() -> int:

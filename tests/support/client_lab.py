@@ -6,12 +6,14 @@ import asyncio
 import contextlib
 import importlib
 import inspect
+import time
 from collections.abc import Collection, Coroutine, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import pytest
+from ruamel.yaml import YAML
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
@@ -20,7 +22,9 @@ from tests.support.engine import Engine
 from tests.support.threaded_loop import ThreadedLoop
 from wsinspect.capture.reader import Capture
 from wsinspect.clients.grading import Client, Reason
+from wsinspect.control.client import ControlClient
 from wsinspect.diagnosis.clients import judged_clients
+from wsinspect.errors import CaptureError
 
 #: What an attempt of `websockets` may raise.
 FAILS = (ConnectionClosed, InvalidHandshake, OSError, TimeoutError)
@@ -44,7 +48,7 @@ seed: 7
 rules:
   - {name: outage, kind: refuse, status: 503, armed: false}
 phases:
-  - {for: 4s}
+  - {for: 2s}
   - {do: {kind: abort, how: rst}}
   - {for: 5s, rules: [outage]}
   - {for: 4s}
@@ -55,7 +59,7 @@ seed: 7
 rules:
   - {name: hole, kind: blackhole, armed: false}
 phases:
-  - {for: 4s}
+  - {for: 3s}
   - {for: 5s, rules: [hole]}
   - {for: 2s}
 """
@@ -63,6 +67,7 @@ phases:
 
 #: SignalR's other transports: the server ends them, for rules end WebSockets.
 STREAMS = {"/hub": "signalr", "/hub-sse": "signalr-sse", "/hub-polling": "signalr-polling"}
+ALL = {**KINDS, **STREAMS, f"/{ITERATOR}": ITERATOR}
 
 
 @contextlib.contextmanager
@@ -74,14 +79,14 @@ def lab(
     drop_in: int | None = None,
     patience_s: float = 60.0,
 ) -> Iterator[Engine]:
-    """A server, an engine with a scenario, and one client of each kind; until the phases are over.
+    """A server, an engine, and one client of each kind; then the phases of a scenario, until they are over.
+
+    They begin when all clients are connected: on a busy machine some take longer than any phase.
 
     Args:
         drop_in: the phase at whose beginning the server ends all connections to its SignalR hub.
         patience_s: how long the phases may take.
     """
-    file = folder / "scenario.yaml"
-    file.write_text(scenario)
     iterating: asyncio.Task[None] | None = None
     with ThreadedLoop() as loop:
         server = loop.run(NodeApp.start("reconnecting.mjs", "server"))
@@ -89,13 +94,18 @@ def lab(
         try:
             port = loop.run(server.first_line())["port"]
             target = f"app=127.0.0.1:0=http://127.0.0.1:{port}"
-            with Engine.start("--tap", target, "--faults", str(file), folder=folder / "engine") as engine:
+            with (
+                Engine.start("--tap", target, folder=folder / "engine") as engine,
+                ControlClient.open(engine.ready["control"]) as control,
+            ):
                 url = f"ws://127.0.0.1:{engine.port('app')}"
                 for kind in kinds:
                     if kind == ITERATOR:
                         iterating = loop.run(_begun(by_its_iterator(f"{url}/{ITERATOR}")))
                     else:
                         assert loop.run(clients.ask(start=kind, url=url)) == {"started": kind}
+                _wait_for_clients(engine, {path for path, kind in ALL.items() if kind in kinds})
+                control.request("PUT", "/v1/scenario", {**YAML(typ="safe").load(scenario), "start": "now"})
                 if drop_in is not None:
                     engine.wait_for_event("phase", 60.0, phase=drop_in)
                     loop.run(server.ask(do="drop"))
@@ -108,6 +118,18 @@ def lab(
             if clients.process.returncode is None:
                 loop.run(clients.stop())
             loop.run(server.stop())
+
+
+def _wait_for_clients(engine: Engine, paths: Collection[str]) -> None:
+    """Until a client has connected to each path: by a WebSocket, or by what a poll brought."""
+    deadline = time.monotonic() + 60
+    missing = set(paths)
+    while missing:
+        assert time.monotonic() < deadline, f"no client connected to {missing}"
+        with contextlib.suppress(CaptureError), Capture.open(engine.capture) as capture:
+            connected = [one.session for one in judged_clients(capture) if one.session.connections]
+            missing -= {session.first.path for session in connected}
+        time.sleep(0.1)
 
 
 async def _begun(client: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
