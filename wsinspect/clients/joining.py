@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter, OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from itertools import islice
@@ -112,12 +112,14 @@ class _Bucket:
     def __init__(self) -> None:
         self.lanes: list[_Lane] = []
         self._down: OrderedDict[int, _Lane] = OrderedDict()
+        self._left: OrderedDict[int, _Lane] = OrderedDict()
         self._ends: list[tuple[int, int, _Lane]] = []
         self._count = 0
 
     def put(self, lane: _Lane, one: Attempt) -> None:
         """A lane has one more attempt."""
         self._down.pop(id(lane), None)
+        self._left.pop(id(lane), None)
         times = [stall.from_ns for stall in one.stalls]
         times += [] if one.end_ns is None else [one.end_ns]
         if one.open_ns is None:
@@ -130,21 +132,19 @@ class _Bucket:
         self.lanes.append(lane)
         self.put(lane, lane.last)
 
-    def down(self, at_ns: int) -> Iterator[_Lane]:
-        """Lanes without a connection that works, the one that lost it first first; those that left last."""
+    def first_down(self, at_ns: int) -> _Lane | None:
+        """The lane that has been without a working connection for longest; else one that left."""
         while self._ends and self._ends[0][0] <= at_ns:
             _, _, lane = heapq.heappop(self._ends)
             if not lane.is_up(at_ns):
-                self._down.setdefault(id(lane), lane)
-        left = []
-        for lane in list(self._down.values()):
-            if lane.is_up(at_ns):
-                del self._down[id(lane)]
-            elif lane.has_left():
-                left.append(lane)
-            else:
-                yield lane
-        yield from left
+                (self._left if lane.has_left() else self._down).setdefault(id(lane), lane)
+        for waiting in (self._down, self._left):
+            while waiting:
+                key, lane = next(iter(waiting.items()))
+                if not lane.is_up(at_ns):
+                    return lane
+                del waiting[key]
+        return None
 
 
 class _Group:
@@ -191,7 +191,7 @@ class _Group:
             changed = {name for name, _ in set(known) ^ set(key)}
             if changed & self._telling:
                 continue
-            lane = next(bucket.down(one.attempt_ns), None)
+            lane = bucket.first_down(one.attempt_ns)
             if lane is not None:
                 fitting.append((known, bucket, lane, changed))
             if len(fitting) > 1:
@@ -225,8 +225,7 @@ class _Group:
     def _join(self, bucket: _Bucket, one: Attempt, sure: Confidence) -> bool:
         """Give the attempt to a session that has it; False where it begins one."""
         now = one.attempt_ns
-        down = bucket.down(now)
-        lane = next(down, None)
+        lane = bucket.first_down(now)
         others = len(bucket.lanes) > 1
         doubt = "several clients are alike in all that tells clients apart" if others else ""
         if lane is None:

@@ -183,3 +183,12 @@ def test_sockets_that_are_tried_at_once_are_one_clients(count):
     """Two handlers that each try again: their tries begin before the first of them is open."""
     made = [lost(0, 5), *(tried(6 + at / 1e4) for at in range(count))]
     assert [len(one.attempts) for one in join(made)] == [count + 1]
+
+
+def test_many_that_are_alike_are_joined_in_the_order_in_which_they_were_lost():
+    """And those that left only where nobody else is missing."""
+    made = [lost(at / 100, 10 + at / 100, id=at + 1) for at in range(300)]
+    made.append(lost(4, 9, "client", client_code=1000, id=900))
+    made += [tried(20 + at / 100, id=1000 + at) for at in range(301)]
+    assert sessions(*made)[:300] == [[at + 1, 1000 + at] for at in range(300)]
+    assert sessions(*made)[300] == [900, 1300]
