@@ -37,7 +37,7 @@ class Address(NamedTuple):
 
 
 def host_of(address: str | None) -> str:
-    """The host of `127.0.0.1:8080` or `[::1]:8080`, without brackets; empty where there is none."""
+    """The host of `127.0.0.1:8080` or `[::1]:8080`, without brackets; empty without one."""
     return unbracketed((address or "").rpartition(":")[0])
 
 

@@ -45,7 +45,7 @@ class Columns(NamedTuple):
 
 
 def frame_columns(capture: Capture, after: int, limit: int) -> Columns | None:
-    """The next frames with larger ids than `after`; None when there are none.
+    """The next frames with larger ids than `after`; None without any.
 
     Raises:
         CaptureError: the file is damaged.

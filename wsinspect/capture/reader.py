@@ -375,7 +375,7 @@ class Capture(Closing):
         return bool(frames != payloads or first != message.first_frame)
 
     def piece(self, table: str, row_id: int, offset: int, size: int) -> bytes:
-        """A part of `frame.payload` or `stored_message.data`, the rest unread; empty if there is none."""
+        """A part of `frame.payload` or `stored_message.data`, the rest unread; empty without one."""
         try:
             with self._database.blobopen(table, _BLOBS[table], row_id, readonly=True) as blob:
                 blob.seek(min(offset, len(blob)))
@@ -463,7 +463,7 @@ def _json(value: Any) -> Any:
 
 
 def json_object(value: Any) -> dict[str, Any] | None:
-    """The JSON object in a column; None where there is none."""
+    """The JSON object in a column; None without one."""
     decoded = _json(value)
     return decoded if isinstance(decoded, dict) else None
 

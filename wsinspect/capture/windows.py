@@ -36,7 +36,7 @@ class Known(NamedTuple):
 
     Attributes:
         window: the last 32 KiB that its finished messages inflate to.
-        begun: the payload so far of the compressed message that is under way; None where there is none.
+        begun: the payload so far of the compressed message that is under way; None without one.
     """
 
     window: bytes

@@ -45,7 +45,7 @@ _LEAST_TEXT: Final = 8
 
 
 def value_of(data: bytes) -> Any:
-    """The JSON in a payload; None where there is none."""
+    """The JSON in a payload; None without one."""
     text = data.removesuffix(b"\x1e")
     if (digits := _DIGITS.match(text)) is not None:
         text = text[digits.end() :]

@@ -35,7 +35,7 @@ async def connections(path: Path, after: int, limit: int) -> list[dict[str, Any]
 
 
 async def frames(path: Path, connection: int, after: int, limit: int) -> list[dict[str, Any]] | None:
-    """Frames of a connection with larger ids; None where there is no such connection."""
+    """Frames of a connection with larger ids; None without such a connection."""
 
     def look(capture: Capture) -> list[dict[str, Any]] | None:
         if capture.connection(connection) is None:

@@ -39,7 +39,7 @@ class SocketPacket(NamedTuple):
         attachments: binary messages that belong to it and follow.
         namespace: `/` where none is named.
         ack: the number that the answer will carry, or carries.
-        data: its JSON; empty where there is none.
+        data: its JSON; empty without one.
     """
 
     type: int

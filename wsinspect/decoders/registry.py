@@ -106,7 +106,7 @@ def summary_signs(subprotocol: str | None, path: str, first: bytes) -> tuple[byt
 
 
 def summary(payload: Payload) -> str | None:
-    """A payload in a few words, by the decoder that it is surely for; None where there is none."""
+    """A payload in a few words, by the decoder that it is surely for; None without one."""
     begin = payload
     if len(payload.data) > SUMMARY_BYTES:
         begin = payload._replace(data=payload.data[:SUMMARY_BYTES], is_whole=False)

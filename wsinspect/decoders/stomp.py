@@ -33,7 +33,7 @@ class StompFrame(NamedTuple):
     body: bytes
 
     def header(self, name: str) -> str | None:
-        """The first value of that name, exactly as spelled; None where there is no such header."""
+        """The first value of that name, exactly as spelled; None without such a header."""
         return next((value for key, value in self.headers if key == name), None)
 
 

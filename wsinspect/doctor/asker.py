@@ -287,7 +287,7 @@ class Attempt:
 
     @property
     def stream(self) -> Stream | None:
-        """The connection; None where there is none."""
+        """The connection; None without one."""
         return self._stream
 
     @property

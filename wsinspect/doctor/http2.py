@@ -111,7 +111,7 @@ class ConnectReader:
 
     @property
     def raw_response(self) -> bytes | None:
-        """The answer as a header block; None where there is none."""
+        """The answer as a header block; None without one."""
         if self.status is None:
             return None
         lines = [f"HTTP/2 {self.status}".encode(), *(name + b": " + value for name, value in self.fields)]

@@ -88,7 +88,7 @@ class Board:
         return list(self._entries)
 
     def get(self, name: str) -> Entry | None:
-        """The entry of a rule."""
+        """The entry of a rule; None without one of that name."""
         return self._entries.get(name)
 
     def armed(self, *scopes: Scope) -> list[Rule]:

@@ -49,7 +49,7 @@ class WireFrame:
         time_ns: when its last byte arrived.
         message: None for control frames, and where its message began before we looked.
         plain: what the payload inflates to; None where it is not compressed, or not known.
-        sequence: its number among the frames of compressed messages; None where there is no such order.
+        sequence: its number among the frames of compressed messages; None without such an order.
         altered: whether faults made another frame of it.
     """
 

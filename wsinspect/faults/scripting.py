@@ -47,7 +47,7 @@ class Connection:
         return self._facts.subprotocol
 
     def header(self, name: str) -> str | None:
-        """The first value of a field of request or response."""
+        """The first value of a field of request or response; None without it."""
         return next(iter(self._facts.header_values(name)), None)
 
 
@@ -122,7 +122,7 @@ class Handshake:
     refusal: tuple[int, str, tuple[tuple[str, str], ...]] | None = field(default=None, init=False)
 
     def header(self, name: str) -> str | None:
-        """The first value of a field; the case of its name does not matter."""
+        """The first value of a field, whatever the case of its name; None without it."""
         return next((value for one, value in self.headers if one.lower() == name.lower()), None)
 
     def set_header(self, name: str, value: str) -> None:

@@ -161,7 +161,7 @@ WHEN_FIELDS: Final[Mapping[str, tuple[ValueType, str]]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class When:
-    """Conditions; None where there is none. See `WHEN_FIELDS`."""
+    """Conditions; None without one. See `WHEN_FIELDS`."""
 
     nth: tuple[Range, ...] | None = None
     every: tuple[str, int] | None = None

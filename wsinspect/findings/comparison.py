@@ -84,7 +84,7 @@ class Comparison(NamedTuple):
 
 
 def compared(facts: ConnectionFacts) -> Comparison | None:
-    """The accepted attempt at the same path with the fewest differences; None where there is none."""
+    """The accepted attempt at the same path with the fewest differences; None without one."""
     head = facts.request_in
     if head is None:
         return None

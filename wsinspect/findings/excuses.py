@@ -90,7 +90,7 @@ def excused(
 
 
 def _explaining(finding: Finding, faults: tuple[ActedFault, ...]) -> str:
-    """The rules that explain a finding; empty where there is none, or nothing to excuse."""
+    """The rules that explain a finding; empty without any, or with nothing to excuse."""
     if finding.fault_of == "tool" and finding.severity != "error":
         return ""
     return ", ".join(dict.fromkeys(rule_words(fault.rule) for fault in faults if may_cause(fault, finding)))

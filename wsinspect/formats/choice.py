@@ -47,7 +47,7 @@ class Choice:
         frames: their ids; None is all of those connections.
         messages: those that a chosen frame belongs to; None is all.
         source: the filter.
-        left_out: what the filter left out, in words; None where there is none.
+        left_out: what the filter left out, in words; None without one.
     """
 
     connections: frozenset[int] | None = None

@@ -65,7 +65,7 @@ def newest_first() -> list[Path]:
 
 
 def named(name: str) -> Path | None:
-    """The capture of the default place with that name, with or without `.db`; None where there is none."""
+    """The capture of the default place with that name, with or without `.db`; None without one."""
     if not _NAME.fullmatch(name):
         return None
     found = captures_dir() / f"{name.removesuffix('.db')}.db"

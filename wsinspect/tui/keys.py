@@ -378,7 +378,7 @@ def keymap_path() -> Path:
 
 
 def read_keymap(path: Path, known: frozenset[str]) -> dict[str, str]:
-    """A user's key map; empty where there is none.
+    """A user's key map; empty without one.
 
     Args:
         path: a TOML file.

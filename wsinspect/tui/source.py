@@ -38,7 +38,7 @@ class Source:
         self.capture.close()
 
     def columns(self, after: int, limit: int) -> tuple[int, Columns] | None:
-        """The next frames as columns, and the last one's id; None when there are none."""
+        """The next frames as columns, and the last one's id; None without any."""
         columns = frame_columns(self.capture, after, limit)
         return None if columns is None else (columns.ids[-1], columns)
 
@@ -75,7 +75,7 @@ class Source:
         return b""
 
     def piece(self, table: str, row: int, offset: int, size: int) -> bytes:
-        """A part of `frame.payload` or `stored_message.data`, the rest unread; empty if there is none."""
+        """A part of `frame.payload` or `stored_message.data`, the rest unread; empty without one."""
         return self.capture.piece(table, row, offset, size)
 
     def stored_length(self, table: str, row: int) -> int:

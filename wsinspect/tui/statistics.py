@@ -110,7 +110,7 @@ def _rate(value: float) -> str:
 
 
 def percentiles(values: Sequence[int], *shares: int) -> list[int]:
-    """The nearest ranks of some values, in percent; empty where there are none."""
+    """The nearest ranks of some values, in percent; empty without any."""
     ordered = sorted(values)
     return (
         [ordered[min(max(-(-len(ordered) * share // 100) - 1, 0), len(ordered) - 1)] for share in shares]

@@ -293,7 +293,7 @@ class HttpRequest(Event):
         url: as asked for, cut where it is very long.
         what: `page`, `polling` (Engine.IO), `negotiation` (SignalR) or `preflight` (CORS), where it
             is one of these.
-        status: of the answer; None where there is none.
+        status: of the answer; None without one.
         ms: until the answer's header block was there.
         length, media_type: of the answer's body, by its header.
         error: why there is no answer.

@@ -132,7 +132,7 @@ class Reader(Protocol):
         """
 
     def meets(self, tree: Any, target: Target, version: tuple[int, ...] | None) -> Met | None:
-        """The place that a URL meets; None if there is none.
+        """The place that a URL meets; None without one.
 
         Args:
             tree: what `read` returned.

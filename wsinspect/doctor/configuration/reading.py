@@ -97,7 +97,7 @@ class Configuration:
         return tuple(self.sources.problems)
 
     def meets(self, target: Target, version: tuple[int, ...] | None = None) -> Met | None:
-        """The place that this URL meets; None if there is none."""
+        """The place that this URL meets; None without one."""
         return self.reader.meets(self.tree, target, version)
 
     def with_texts(self, texts: Mapping[str, str]) -> Configuration | None:

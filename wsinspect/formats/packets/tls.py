@@ -100,7 +100,7 @@ class KeyLog:
                 self.lines += 1
 
     def get(self, random: bytes) -> dict[str, bytes] | None:
-        """The secrets of a connection; None where there are none."""
+        """The secrets of a connection; None without any."""
         return self._secrets.get(random)
 
 

@@ -65,7 +65,7 @@ class KeyLogFile(KeyLog):
             raise CaptureError(f"{path} has no TLS secrets", hint="SSLKEYLOGFILE makes a client write them")
 
     def get(self, random: bytes) -> dict[str, bytes] | None:
-        """The secrets of a connection; None where there are none."""
+        """The secrets of a connection; None without any."""
         found = super().get(random)
         if found is None or len(found) < 4:
             try:

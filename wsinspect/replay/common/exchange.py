@@ -46,7 +46,7 @@ class Exchange(Listener):
         self.on_data(request.raw)
 
     def field(self, name: bytes) -> bytes:
-        """A field of the request by its lower-case name, the first of several; empty where there is none.
+        """A field of the request by its lower-case name, the first of several; empty without one.
 
         h11 has checked its value, so it can stand in a response.
         """

@@ -213,7 +213,7 @@ def milliseconds(value: object, otherwise: float) -> float:
 
 
 def packet_object(text: bytes) -> dict[str, Any]:
-    """The JSON object in a packet; empty where there is none."""
+    """The JSON object in a packet; empty without one."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):

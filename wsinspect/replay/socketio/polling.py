@@ -34,7 +34,7 @@ class Polling:
     """The sessions.
 
     Args:
-        begin: starts the next recording of a path for a session; None where there is none.
+        begin: starts the next recording of a path for a session; None without one.
     """
 
     def __init__(self, begin: Callable[[RawHead], EngineLine | None]) -> None:

@@ -40,7 +40,7 @@ class Tree(NamedTuple):
         return next(iter(self.root or next(one for one in self.folders.values() if one)))
 
     def folder(self, path: str) -> tuple[Directive, ...]:
-        """What the `.htaccess` of a folder says; nothing where there is none."""
+        """What the `.htaccess` of a folder says; nothing without one."""
         known = self.folders.get(path)
         if known is not None:
             return known

@@ -167,7 +167,7 @@ def _with_args(one: Directive, args: Sequence[str]) -> Directive:
 
 
 def read_tree(sources: Sources, files: Sequence[str]) -> Tree | None:
-    """The sites of all files; None if there is none."""
+    """The sites of all files; None without one."""
     reading = _Reading(sources)
     found = [one for file in files for one in reading.file(file, ())]
     options = next((one for one in found if one.name == "" and one.block is not None), None)
