@@ -91,6 +91,7 @@ ELSEWHERE = {
     "replay/socketio/engine_client": "socketio/test_engineio.py, with the server's side",
     "replay/socketio/engine_line": "sockets: integration/test_replay_polling.py",
     "replay/socketio/polled": "sockets: integration/test_replay_polling.py",
+    "vocabulary/record": "test_events.py: each kind of event is written and read",
     "wire/assembly": "the slow path of wire/stream: test_stream.py",
 }
 

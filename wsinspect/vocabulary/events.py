@@ -7,118 +7,13 @@ addresses `host:port`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
-from operator import attrgetter
-from typing import Any, ClassVar, Final, NamedTuple, Self
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from wsinspect.vocabulary import EventKind
-
-_MOST: Final = 1 << 63  # an SQLite integer
-
-
-def _text(value: Any) -> str | None:
-    """Text that SQLite and UTF-8 take."""
-    return None if value is None else str(value).encode("utf-8", "backslashreplace").decode()
-
-
-def _integer(value: Any) -> int | None:
-    return int(value) if isinstance(value, int) and -_MOST < value < _MOST else None
-
-
-def _number(value: Any) -> float | None:
-    return value if isinstance(value, int | float) else None
-
-
-def _object(value: Any) -> dict[str, Any] | None:
-    return value if isinstance(value, dict) else None
-
-
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
-
-
-#: How a field's value is read, by its annotation.
-_READERS: Final[dict[str, Callable[[Any], Any]]] = {
-    "str | None": _text,
-    "int": lambda value: _integer(value) or 0,
-    "int | None": _integer,
-    "float | None": _number,
-    "bool": bool,
-    "bool | None": lambda value: None if value is None else bool(value),
-    "Mapping[str, Any] | None": _object,
-    "Mapping[str, Any]": lambda value: _object(value) or {},
-    "list[Any]": _list,
-    "list[Any] | None": lambda value: value if isinstance(value, list) else None,
-}
-_IF_SET: Final = {"if_set": True}
-
-
-def _if_set() -> Any:
-    """A field that is left out of the object while it is None."""
-    return field(default=None, metadata=_IF_SET)
-
-
-class _Shape(NamedTuple):
-    """Of a kind of record, how it is written and read; made once, for there may be a record for each frame.
-
-    Attributes:
-        keys: `event`, and the fields that are always written; `values` gets all of these at once.
-        optional: fields that are written last, and left out while they are None.
-        readers: of each field.
-    """
-
-    keys: tuple[str, ...]
-    values: Callable[[Any], tuple[Any, ...]]
-    optional: tuple[str, ...]
-    readers: tuple[tuple[str, Callable[[Any], Any]], ...]
-
-
-_SHAPES: Final[dict[type[Event], _Shape]] = {}
-
-
-def _shape(kind: type[Event]) -> _Shape:
-    found = _SHAPES.get(kind)
-    if found is None:
-        parts = fields(kind)  # type: ignore[arg-type]  # each kind is a dataclass; their base has no fields
-        names = tuple(one.name for one in parts if not one.metadata)
-        found = _Shape(
-            ("event", *names),
-            attrgetter("KIND", *names) if names else lambda record: (record.KIND,),
-            tuple(one.name for one in parts if one.metadata),
-            tuple((one.name, _READERS[str(one.type)]) for one in parts),
-        )
-        _SHAPES[kind] = found
-    return found
-
-
-class Event:
-    """What all have in common: the kind."""
-
-    __slots__ = ()
-    KIND: ClassVar[EventKind]
-
-    def as_json(self) -> dict[str, Any]:
-        """The object that goes into the journal."""
-        keys, values, optional, _ = _SHAPES.get(type(self)) or _shape(type(self))
-        found = dict(zip(keys, values(self), strict=True))
-        for name in optional:
-            value = getattr(self, name)
-            if value is not None:
-                found[name] = value
-        return found
-
-    def stored_detail(self) -> dict[str, Any]:
-        """The object that a capture holds next to the kind."""
-        found = self.as_json()
-        del found["event"]
-        return found
-
-    @classmethod
-    def read(cls, found: Mapping[str, Any]) -> Self:
-        """The record that an object stands for."""
-        return cls(**{name: reader(found.get(name)) for name, reader in _shape(cls).readers})
-
+from wsinspect.vocabulary.record import IF_SET, if_set
+from wsinspect.vocabulary.record import Event as Event  # each of them is one
 
 # -- of a connection
 
@@ -139,7 +34,7 @@ class Attempt(Event):
     tcp_ns: int | None = None
     tls_ns: int | None = None
     client_tls: Mapping[str, Any] | None = None
-    client_session: int | None = _if_set()
+    client_session: int | None = if_set()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,7 +48,7 @@ class Server(Event):
     tcp_start_ns: int | None = None
     tcp_done_ns: int | None = None
     tls_done_ns: int | None = None
-    reused: bool | None = _if_set()
+    reused: bool | None = if_set()
     tls: Mapping[str, Any] | None = None
     error: str | None = None
 
@@ -171,7 +66,7 @@ class Refused(Event):
 
     KIND = EventKind.REFUSED
     status: int | None = None
-    by: str | None = _if_set()
+    by: str | None = if_set()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,7 +91,7 @@ class TransportEnded(Event):
     KIND = EventKind.END
     side: str | None = None
     how: str | None = None
-    http2: str | None = _if_set()
+    http2: str | None = if_set()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,7 +105,7 @@ class H2Streams(Event):
     KIND = EventKind.H2_STREAMS
     client: int | None = None
     server: int | None = None
-    allowed: bool | None = _if_set()
+    allowed: bool | None = if_set()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -218,7 +113,7 @@ class Closed(Event):
     """Nothing more will come; `reported` is what an imported file says of the end: code and reason."""
 
     KIND = EventKind.CLOSED
-    reported: Mapping[str, Any] | None = _if_set()
+    reported: Mapping[str, Any] | None = if_set()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -259,11 +154,11 @@ class Fault(Event):
     direction: str | None = None
     frame: int | None = None
     detail: Mapping[str, Any] | None = None
-    planned_ns: int | None = _if_set()
-    dropped: bool | None = _if_set()
-    ends: bool | None = _if_set()
-    injected: bool | None = _if_set()
-    delay_ns: int | None = _if_set()
+    planned_ns: int | None = if_set()
+    dropped: bool | None = if_set()
+    ends: bool | None = if_set()
+    injected: bool | None = if_set()
+    delay_ns: int | None = if_set()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -303,12 +198,12 @@ class HttpRequest(Event):
     number: int = 0
     method: str | None = None
     url: str | None = None
-    what: str | None = _if_set()
+    what: str | None = if_set()
     status: int | None = None
     ms: float | None = None
-    length: int | None = _if_set()
-    media_type: str | None = _if_set()
-    error: str | None = _if_set()
+    length: int | None = if_set()
+    media_type: str | None = if_set()
+    error: str | None = if_set()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -344,11 +239,11 @@ class EngineStarted(Event):
     anchor_wall_ns: int | None = None
     anchor_mono_ns: int | None = None
     max_capture_size: int | None = None
-    hostname: str | None = _if_set()
+    hostname: str | None = if_set()
     run_file: str | None = None
     snaplen: int | None = None
-    inflate_cap: int | None = _if_set()
-    session_by: str | None = _if_set()
+    inflate_cap: int | None = if_set()
+    session_by: str | None = if_set()
     taps: list[Any]
     changes: list[Any]
 
@@ -504,7 +399,7 @@ class H2Settings(Event):
     server_enable_connect: bool = False
     client_enable_connect: bool = False
     client_alpn: str | None = None
-    withdrawn: bool | None = _if_set()
+    withdrawn: bool | None = if_set()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -587,10 +482,10 @@ class Polled(Event):
     """
 
     KIND = EventKind.POLLING
-    tap: str | None = _if_set()
-    client: str | None = _if_set()
-    client_session: int | None = _if_set()
-    protocol: str | None = _if_set()
+    tap: str | None = if_set()
+    client: str | None = if_set()
+    client_session: int | None = if_set()
+    protocol: str | None = if_set()
     sid: str | None = None
     host: str | None = None
     path: str | None = None
@@ -599,7 +494,7 @@ class Polled(Event):
     request: str | None = None
     response: str | None = None
     is_cut: bool = False
-    stream: str | None = _if_set()
+    stream: str | None = if_set()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -638,9 +533,9 @@ class PhaseChanged(Event):
     KIND = EventKind.PHASE
     phase: int | None = None
     of: int | None = None
-    for_ms: float | None = _if_set()
-    rules: list[Any] | None = field(default=None, metadata=_IF_SET)
-    do: list[Any] | None = field(default=None, metadata=_IF_SET)
+    for_ms: float | None = if_set()
+    rules: list[Any] | None = field(default=None, metadata=IF_SET)
+    do: list[Any] | None = field(default=None, metadata=IF_SET)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -697,11 +592,11 @@ class Evicted(Event):
 
     KIND = EventKind.EVICTED
     limit: int | None = None
-    payloads: int | None = _if_set()
-    bytes: int | None = _if_set()
-    frames: int | None = _if_set()
-    connections: int | None = _if_set()
-    events: int | None = _if_set()
+    payloads: int | None = if_set()
+    bytes: int | None = if_set()
+    frames: int | None = if_set()
+    connections: int | None = if_set()
+    events: int | None = if_set()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
