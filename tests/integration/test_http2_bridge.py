@@ -254,6 +254,36 @@ def test_what_an_origin_of_http1_does_wrong_reaches_a_client_of_http2(tmp_path):
     ]
 
 
+def test_what_waits_for_a_stream_hears_of_the_end_of_its_server(tmp_path, certificates):
+    """A server that takes one request at once, and ends with others in the queue."""
+
+    async def play():
+        async with (
+            H2Origin(certificates.server_context(), {**OFFERS, 3: 1}) as origin,
+            bridge(tmp_path, origin) as run,
+        ):
+            client = await h2_client(run.port("main"))
+            page = [(":method", "GET"), (":scheme", "https"), (":authority", "localhost"), (":path", "/")]
+            first = client.request(page, end=True)
+            server = await origin.accepted()
+            await server.requested("/")
+            waiting = client.request(page, end=True)
+            mine = client.connect("/chat")
+            # The ping's answer comes behind what was handled before it.
+            client.h2.ping(b"12345678")
+            client.flush()
+            await client.wait(lambda: client.pongs)
+            server.abort()
+            codes = [await client.was_reset(one) for one in (waiting, mine)]
+            await client.wait(lambda: client.streams[first].reset is not None or client.streams[first].status)
+            await client.close()
+        return codes, run
+
+    codes, run = asyncio.run(play())
+    assert codes == [7, 7]
+    assert rows(run, "SELECT state, ended_by FROM connection") == [("failed", "server")]
+
+
 @pytest.mark.parametrize("direction", ["c2s", "s2c"])
 def test_a_slow_reader_stops_the_sender_across_versions(tmp_path, direction):
     """Both ways round a bridge: a stream's window, and a socket's buffers."""

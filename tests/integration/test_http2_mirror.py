@@ -4,7 +4,7 @@ import asyncio
 import json
 
 import pytest
-from hyperframe.frame import GoAwayFrame
+from hyperframe.frame import ContinuationFrame, GoAwayFrame
 
 from tests.support.certs import client_context, make_certificates
 from tests.support.h2_lab import CLOSE, HELLO, WORLD, ends, findings, frame, h2_lab, rows
@@ -231,6 +231,40 @@ def test_a_refusal_is_passed_on_as_it_is(tmp_path, certificates):
     found = rows(run, "SELECT state, status FROM connection WHERE path != '/yes' ORDER BY id")
     assert found == [("refused", int(status)) for status in statuses]
     assert set(rows(run, "SELECT body FROM handshake WHERE body IS NOT NULL")) == {(b"no such thing",)}
+
+
+@pytest.mark.parametrize(
+    ("by", "how", "error"),
+    [
+        ("server", "fin", "server closed connection"),
+        ("server", "rst", "server closed connection"),
+        ("server", "broken", "server broke HTTP/2: "),
+        ("client", "fin", "client ended the connection before the server answered (fin)"),
+        ("client", "broken", "client broke HTTP/2: "),
+    ],
+)
+def test_who_ended_the_connection_instead_of_an_answer(tmp_path, certificates, by, how, error):
+    async def play():
+        async with h2_lab(tmp_path, certificates) as place:
+            client, server = await place.connect()
+            mine = client.connect("/chat")
+            await server.requested("/chat")
+            ends = client if by == "client" else server
+            if how == "broken":
+                ends.send_frame(ContinuationFrame(mine, b"x"))
+            elif how == "rst":
+                ends.abort()
+            else:
+                ends.writer.close()
+            if how == "broken" or by == "server":
+                await client.wait(lambda: client.ended)
+            place.run.wait_for_event("refused")
+        return place.run
+
+    run = asyncio.run(play())
+    ((state, ended_by, said),) = rows(run, "SELECT state, ended_by, error FROM connection")
+    assert (state, ended_by) == ("failed", by)
+    assert said.startswith(error)
 
 
 def test_a_reset_instead_of_an_answer_keeps_its_code(tmp_path, certificates):

@@ -19,6 +19,7 @@ from h2.events import (
     DataReceived,
     Event,
     InformationalResponseReceived,
+    PingAckReceived,
     RemoteSettingsChanged,
     RequestReceived,
     ResponseReceived,
@@ -93,6 +94,7 @@ class H2Peer:
         settings: each SETTINGS frame with values, in order.
         goaways: code, last stream and data of each GOAWAY.
         alt_svcs: ALTSVC frames.
+        pongs: how many PINGs of its own were answered.
         ended: "fin" or "rst", once the other end has ended.
         reads: whether DATA is acknowledged.
     """
@@ -114,6 +116,7 @@ class H2Peer:
         self.settings: list[dict[int, int]] = []
         self.goaways: list[tuple[int, int, bytes]] = []
         self.alt_svcs: list[AltSvc] = []
+        self.pongs = 0
         self.streams: dict[int, Stream] = {}
         self.ended: str | None = None
         self.error = ""
@@ -151,6 +154,8 @@ class H2Peer:
             self.goaways.append(
                 (int(event.error_code or 0), event.last_stream_id or 0, event.additional_data or b"")
             )
+        elif isinstance(event, PingAckReceived):
+            self.pongs += 1
         elif isinstance(event, AltSvc):
             self.alt_svcs.append(event)
         stream_id = getattr(event, "stream_id", None)

@@ -445,7 +445,7 @@ class _Unrecorded(Attempt):
 
 def _where(flow: http.HTTPFlow, error: str) -> str:
     """On which part of the way an attempt died, when no connection error was seen."""
-    if error.startswith("Client disconnected"):
+    if error.startswith(("Client disconnected", "client broke")):
         return "client"
     server = flow.server_conn
     if server.error and not server.connected and error == server.error:

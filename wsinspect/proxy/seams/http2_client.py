@@ -121,6 +121,16 @@ class MirroringClient(Relaying, Http2Client):
             )
         else:
             yield from super()._handle_event(event)
+            if self.h2_conn.is_closed or isinstance(event, events.ConnectionClosed):
+                yield from self._drop_queue()
+
+    def _drop_queue(self) -> Commands:
+        """Tell those that waited for the server's limit on streams, whom stock mitmproxy forgets."""
+        queued = list(self.stream_queue)
+        self.stream_queue.clear()
+        for stream_id in queued:
+            code = int(ErrorCodes.REFUSED_STREAM)
+            yield ReceiveHttp(error_event(ResponseProtocolError, stream_id, "server closed connection", code))
 
     def _is_late(self, event: HttpEvent) -> bool:
         """A request that came after the server's GOAWAY."""

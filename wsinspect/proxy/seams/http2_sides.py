@@ -405,4 +405,11 @@ class Relaying(Http2Connection):
             tunnel.on_lost(how, detail)
         if not tunnels and msg.startswith("HTTP/2"):
             current.observer.broke_http2(self.context, self.side, msg)
-        yield from super().close_connection(msg)
+        yield from super().close_connection(self._blame(msg))
+
+    def _blame(self, msg: str) -> str:
+        """Stock mitmproxy's words for an end, which do not say whose it was."""
+        if msg == "peer closed connection" and self.side == "server":
+            return "server closed connection"
+        broken = "HTTP/2 protocol error: "
+        return f"{self.side} broke HTTP/2: {msg.removeprefix(broken)}" if msg.startswith(broken) else msg
