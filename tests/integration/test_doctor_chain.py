@@ -14,6 +14,7 @@ from tests.support.doctor_lab import (
     http,
     ids,
     is_upgrade,
+    pongs,
     replies,
     serving,
     switching,
@@ -195,3 +196,81 @@ def test_a_path_of_its_own_is_asked_for() -> None:
 
     asyncio.run(run())
     assert paths == [b"/inside"]
+
+
+# -- what is wrong with an open WebSocket
+
+
+def opened(data: bytes = b"", *, at_ping: bytes | None = None) -> Play:
+    """A 101 and these bytes, or these at a PING; then what a server does."""
+
+    async def play(head: RawHead, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if not is_upgrade(head):
+            writer.write(http("426 Upgrade Required"))
+            return
+        writer.write(switching(head) + data)
+        if at_ping is None:
+            await pongs(reader, writer)
+            return
+        first, second = await reader.readexactly(2)
+        await reader.readexactly(4 + (second & 127))
+        writer.write(at_ping if first & 15 == 9 else b"\x88\x02\x03\xe8")
+
+    return play
+
+
+BROKEN = b"\x83\x01x"
+UNKNOWN_PING = b"\x88\x02\x03\xea"
+TWICE = b"Sec-WebSocket-Accept: "
+
+
+def accept_twice(head: RawHead) -> bytes:
+    answer = switching(head)
+    again = next(line for line in answer.split(b"\r\n") if line.startswith(TWICE))
+    return answer[:-2] + again + b"\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("edge", "server", "first", "fault_of"),
+    [
+        (opened(BROKEN), opened(), "WS-FR-004", "hop"),
+        (opened(BROKEN), opened(BROKEN), "WS-FR-004", "server"),
+        (opened(at_ping=UNKNOWN_PING), opened(), "WS-KA-010", "hop"),
+        (opened(at_ping=UNKNOWN_PING), opened(at_ping=UNKNOWN_PING), "WS-KA-010", "server"),
+        (opened(UNKNOWN_PING), opened(), "WS-CL-002", "hop"),
+        (replies(accept_twice), GOOD, "WS-HS-024", "hop"),
+        (replies(accept_twice), replies(accept_twice), "WS-HS-024", "server"),
+        (opened(BROKEN), DOWN, "WS-FR-004", "server"),
+    ],
+)
+def test_an_open_websocket_that_only_the_hop_breaks(edge, server, first, fault_of) -> None:
+    found = examine_chain(edge, server)
+    one = found.judgement.findings[0]
+    assert (one.id, one.fault_of) == (first, fault_of), found.judgement.findings
+    assert (one.hop or "").startswith("the hop between ") is (fault_of == "hop")
+    assert ("hop" in found.judgement.headline) is (fault_of == "hop")
+
+
+def test_a_path_that_the_hop_should_have_changed() -> None:
+    """The user says by --direct that the server has it elsewhere; without an upgrade it answers 404, too."""
+
+    def at(path: bytes) -> Play:
+        return replies(
+            lambda head: (
+                switching(head)
+                if is_upgrade(head) and head.target == path
+                else http("404 Not Found", b"none")
+            )
+        )
+
+    async def run(path: str) -> Examination:
+        async with serving(at(b"/nowhere")) as edge, serving(at(b"/ws")) as app:
+            url, direct = f"ws://127.0.0.1:{edge}{path}", f"http://127.0.0.1:{app}/ws"
+            return await examined(url, behind=[direct], timeout_ns=TIMEOUT_NS)
+
+    first, *_ = asyncio.run(run("/api/ws")).judgement.findings
+    assert (first.id, first.fault_of) == ("WS-HS-011", "hop")
+    assert first.title == "The hop passes the path on as it came; the server has its WebSocket at /ws"
+    assert any("Upgrade" in cause.cause for cause in first.causes[1:])
+    first, *_ = asyncio.run(run("/ws")).judgement.findings
+    assert first.id == "WS-HS-101"

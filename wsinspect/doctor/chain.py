@@ -21,6 +21,8 @@ from wsinspect.findings.software import hop_author
 
 #: A path that no application has.
 NOWHERE: Final = "wsinspect-doctor-nowhere"
+#: The kind of the question at the path that the hop was asked for, where the server's own is another.
+KEPT_PATH: Final = "hop:kept-path"
 _MISSING: Final = (200, 404, 405, 410)
 _CREDENTIALS: Final = ("Cookie", "Authorization")
 
@@ -40,9 +42,8 @@ def _questions(targets: Sequence[Target], extras: Extras, new_key: Callable[[], 
     for place, target in enumerate(targets):
         kind, asks = ("direct", f"the same handshake at {target}") if place else ("handshake", "")
         asks = asks or "the opening handshake of a browser"
-        question = Question(
-            kind=kind, asks=asks, target=target, fields=fields, is_long=not place, place=place
-        )
+        is_long = not place or has_broken(answers[0])
+        question = Question(kind=kind, asks=asks, target=target, fields=fields, is_long=is_long, place=place)
         answers.append((yield question))
     works = first_that_works(answers)
     if works == 0:
@@ -53,7 +54,13 @@ def _questions(targets: Sequence[Target], extras: Extras, new_key: Callable[[], 
             answers[last]
         )
     else:
-        yield from hop_questions(targets[works], works, fields, answers[works - 1])
+        yield from hop_questions(targets[works], works, fields, answers[works - 1], targets[works - 1])
+
+
+def has_broken(facts: ConnectionFacts) -> bool:
+    """Whether a WebSocket that was opened did not go as it should: then those behind are listened to."""
+    is_violated = bool(facts.violations or facts.opaque or facts.problems)
+    return facts.status == 101 and (is_violated or facts.ended_by == "server")
 
 
 def first_that_works(answers: Sequence[ConnectionFacts]) -> int | None:
@@ -70,18 +77,22 @@ def _as_from(edge: Target, extras: Extras) -> Extras:
 
 
 def hop_questions(
-    target: Target, place: int, fields: tuple[Field, ...], edge: ConnectionFacts
+    target: Target, place: int, fields: tuple[Field, ...], edge: ConnectionFacts, before: Target
 ) -> Iterator[Question]:
     """What the server behind a hop is asked as if the hop had one of the usual faults, the likeliest first.
 
     Args:
         fields: those of the handshake that it accepts.
         edge: the answer that came through the hop.
+        before: what the hop was asked for.
     """
     if hop_author(answer_marks(edge)) is not None or edge.failed_where in ("connect", "tls-server"):
         return  # the hop names its problem itself, or was not reached
     status = edge.status
     base = Question(kind="", asks="", target=target, fields=fields, place=place)
+    if target.path != before.path and status in (*_MISSING, 400, 403):
+        kept = target.with_path(before.path)
+        yield replace(base, kind=KEPT_PATH, asks=f"at the path of the URL, {before.path}", target=kept)
     if status not in (401, 403):
         yield from _of_upgrade(base)
     if status in (400, 401, 403, 404, 421, None):

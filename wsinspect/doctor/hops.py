@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Final
 
 from wsinspect.doctor.answers import Answer, Reached
-from wsinspect.doctor.chain import NOWHERE, first_that_works
+from wsinspect.doctor.chain import KEPT_PATH, NOWHERE, first_that_works, has_broken
 from wsinspect.doctor.judge import (
     Judgement,
     findings_of,
@@ -30,7 +30,7 @@ from wsinspect.findings.facts import ConnectionFacts
 from wsinspect.findings.held import Held
 from wsinspect.findings.model import MAX_EVIDENCE, Cause, Finding
 from wsinspect.findings.probes import Probe, ProbeFacts, is_same_answer
-from wsinspect.findings.registry import diagnose_pair, ids_of_group, ranked
+from wsinspect.findings.registry import diagnose_pair, ids_of_families, ids_of_group, ranked
 from wsinspect.findings.sandwich import PairFacts
 from wsinspect.findings.software import NAMES
 
@@ -58,10 +58,38 @@ def judge_chain(
     lines = [f"asked directly at {one.question.target}: {probe_of(one).outcome}" for one in mains[1:]]
     if works == 0:
         base = judge(reached[0], [mains[0], *others], held)
-        return replace(base, ruled_out=(*base.ruled_out, *lines))
+        findings = _of_the_hop(base.findings, mains, targets)
+        return replace(
+            base,
+            findings=findings,
+            headline=headline_of(probe_of(mains[0]), findings),
+            ruled_out=(*base.ruled_out, *lines),
+        )
     if works is None:
         return _none_works(reached, mains, others)
     return _a_hop(targets, reached, mains, others, works)
+
+
+def _of_the_hop(
+    findings: Sequence[Finding], mains: Sequence[Answer], targets: Sequence[Target]
+) -> tuple[Finding, ...]:
+    """What is wrong with an open WebSocket, and right where the servers behind are asked: a hop does it."""
+    if not has_broken(mains[0].facts):
+        return tuple(findings)
+    names = [target.authority for target in targets]
+    behind = [probe_of(one) for one in mains]
+    whole = (place for place, one in enumerate(behind) if one.is_accepted and not has_broken(one.facts))
+    place = next(whole, None)
+    if place is None:
+        return tuple(findings)
+    hop, line = f"the hop between {names[place - 1]} and {names[place]}", f"not so at {targets[place]}"
+    ids = (*ids_of_families("FR", "MS", "CL", "DROP", "KA"), "WS-HS-029", "WS-KA-010")
+    return tuple(
+        replace(one, fault_of="hop", hop=hop, evidence=(*one.evidence, line)[:MAX_EVIDENCE])
+        if one.id in ids and one.severity != "note"
+        else one
+        for one in findings
+    )
 
 
 def _none_works(reached: Sequence[Reached], mains: Sequence[Answer], others: Sequence[Answer]) -> Judgement:
@@ -108,13 +136,19 @@ def _a_hop(
     direct = replace(mains[works].facts, tap=names[works])
     tried = [probe_of(one) for one in others if one.question.kind.startswith("hop:")]
     same = [one for one in tried if is_same_answer(one.facts, edge)]
+    kept = [one for one in same if one.kind == KEPT_PATH]
+    same = [one for one in same if one.kind != KEPT_PATH]
     accepted = (accepted_of(direct.request_in),) if direct.request_in else ()
     own = findings_of(ProbeFacts(main=probe_of(mains[works - 1])))
     pairs = [pair for one in same for pair in _as_pair(edge, one, names[works], accepted)]
     if edge.status == 101:  # what the hop did to the server's own 101 can be seen
         pairs = [*_as_pair(edge, probe_of(mains[works]), names[works], accepted), *pairs]
     alternatives: list[Finding] = []
-    if pairs:
+    if kept:
+        alternatives = _explained(pairs) if pairs else []
+        own = _unexplained(own, edge, direct, kept, names[works - 1 : works + 1])
+        findings = ranked(_with_path_kept(one, targets[works], alternatives) for one in own)
+    elif pairs:
         likely, *rest = _explained(pairs)
         findings, alternatives = ranked([likely, *own]), rest
     else:
@@ -134,6 +168,18 @@ def _a_hop(
         next_steps=tuple(next_steps(findings)),
         alternatives=tuple(map(in_own_words, alternatives)),
     )
+
+
+def _with_path_kept(finding: Finding, target: Target, others: Sequence[Finding]) -> Finding:
+    """A refusal that the server behind the hop gives at the path that the hop was asked for."""
+    if finding.id not in ids_of_group("attempt"):
+        return finding
+    title = f"The hop passes the path on as it came; the server has its WebSocket at {target.path}"
+    causes = [
+        Cause("the hop does not rewrite the path", _CONFIGURATION),
+        *(Cause(f"{one.title}: the same answer", _CONFIGURATION) for one in others),
+    ]
+    return replace(finding, title=title, causes=tuple(causes), confidence="medium")
 
 
 def _as_pair(
@@ -206,7 +252,8 @@ def _unexplained(
             evidence=(*one.evidence[: MAX_EVIDENCE - len(lines)], *lines),
             causes=tuple(_asked(cause) for cause in one.causes if _is_of_hop(cause)),
         )
-        if one.id in attempt
+        # Of a 101 all that is wrong is the hop's: the server behind it sends a right one.
+        if one.id in attempt or (edge.status == 101 and one.severity == "error")
         else one
         for one in own
     ]

@@ -13,7 +13,9 @@ from wsinspect.vocabulary import Side
 from wsinspect.wire.close_codes import is_reserved_locally, parse_close
 from wsinspect.wire.closing import CloseSeen, TransportEnd, close_facts
 from wsinspect.wire.frame import Frame, serialize_frame
+from wsinspect.wire.header import whole_header
 from wsinspect.wire.opcodes import Direction, Opcode
+from wsinspect.wire.reader import header_violations
 from wsinspect.wire.stream import StreamDecoder
 
 PING_PAYLOAD: Final = b"wsinspect-doctor"
@@ -32,6 +34,7 @@ class Talk:
 
     def __init__(self, agreed: Negotiation, open_ns: int) -> None:
         known = agreed.are_extensions_known
+        self._agreed = agreed
         self._open_ns = open_ns
         self._decoders = {
             side: StreamDecoder(
@@ -113,14 +116,24 @@ class Talk:
         if any(one.side == side for one in self._ends):
             return
         self._ends.append(EndFact(side, how, time_ns))
-        direction = S2C if side == "server" else C2S
-        last = self._decoders[direction].end()
-        if last.opaque:
-            self._opaque.append(
-                OpaqueFact(
-                    direction, time_ns, len(last.opaque), last.opaque[:_PAYLOAD], "unfinished-frame", None
-                )
+        for direction in (S2C,) if side == "server" else (C2S, S2C):
+            rest = self._decoders[direction].end().opaque
+            # Where we leave, a frame of the server's may be on its way; one whose header is none never ends.
+            if rest and (direction is C2S or side == "server" or self._is_broken(rest)):
+                fact = OpaqueFact(direction, time_ns, len(rest), rest[:_PAYLOAD], "unfinished-frame", None)
+                self._opaque.append(fact)
+
+    def _is_broken(self, rest: bytes) -> bool:
+        """Whether an unfinished frame of the server's breaks the protocol by its header alone."""
+        header, agreed = whole_header(rest), self._agreed
+        return bool(header) and any(
+            header_violations(
+                header,
+                S2C,
+                deflate=agreed.deflate is not None,
+                extensions_known=agreed.are_extensions_known,
             )
+        )
 
     def facts(self) -> dict[str, Any]:
         """What `ConnectionFacts` has of it."""

@@ -52,3 +52,16 @@ def test_a_flood_and_lost_boundaries_are_not_read_to_the_end() -> None:
     flooded.cut()
     assert flooded.is_unread
     assert talk(("ping", b""), ("server", b"\x82\x7f" + b"\xff" * 8)).is_unread
+
+
+def test_of_what_is_unfinished_when_we_leave_only_what_is_no_frame_is_kept() -> None:
+    """A long message may be on its way; an error page that a gateway writes into the tunnel is not."""
+    page = b"HTTP/1.1 504 Gateway Timeout\r\n\r\n"
+    for data, kept in ((LONG[:100], []), (page, [page]), (LONG + page, [page]), (page[:1], []), (b"", [])):
+        one = talk(("ping", b""), ("server", data), ("close", b""))
+        one.ended("client", "fin", 9)
+        assert [fact.data for fact in one.facts()["opaque"]] == kept
+        other = talk(("ping", b""), ("server", data))
+        other.ended("server", "fin", 9)
+        rest = data.removeprefix(LONG)
+        assert [fact.data for fact in other.facts()["opaque"]] == ([rest] if rest else [])
