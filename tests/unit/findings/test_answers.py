@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.unit.findings.facts_made import HELLO, START, cut, ended, failed, refused, request
+from tests.unit.findings.facts_made import HELLO, START, cut, ended, failed, refused, request, switching
 from tests.unit.findings.triggers_answers import C2S_TEXT, CASES, NOT_HTTP, TEXT_LATER, early, other
 from wsinspect.findings.facts import EndFact
 from wsinspect.findings.quotes import protocol_of, quote
@@ -251,6 +251,27 @@ def test_a_client_that_gives_up_ended_it_and_the_sentence_says_so():
     assert not any("server ended" in line for line in found.evidence)
     assert any("the client ended the connection (FIN)" in line for line in found.evidence)
     assert len(found.causes) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "rule"),
+    [
+        ("Sec-WebSocket-Accept", "WS-HS-024"),
+        ("Upgrade", "WS-HS-025"),
+        ("Sec-WebSocket-Protocol", "WS-HS-027"),
+    ],
+)
+def test_a_field_that_a_101_has_twice_is_said_with_its_own_fix(name, rule):
+    head = switching(Sec_WebSocket_Protocol="chat")
+    line = next(one for one in head.split(b"\r\n") if one.startswith(name.encode()))
+    facts = ended(
+        raw_request_out=request(Sec_WebSocket_Protocol="chat"), raw_response_in=head[:-2] + line + b"\r\n\r\n"
+    )
+    found = next(one for one in diagnose_connection(facts) if one.id == rule)
+    assert found.title == f"The 101 has {name} twice"
+    assert "must not appear more than once" in found.js
+    assert "once" in found.fixes[-1].text
+    assert sum(name in one for one in found.evidence) >= 2
 
 
 def test_chunks_after_a_101_are_not_judged_as_frames():

@@ -85,6 +85,7 @@ def wrong_accept(facts: ConnectionFacts) -> Iterator[Found]:
             severity=_if_borne(facts),
             title=_twice("Sec-WebSocket-Accept", again),
             meaning=_ONCE if again else None,
+            topic="once" if again else None,
             evidence=(
                 f"Sec-WebSocket-Key: {key.decode('latin-1')[:60]}",
                 f"expected: Sec-WebSocket-Accept: {accept_key(key).decode()}",
@@ -114,6 +115,7 @@ def bare_101(facts: ConnectionFacts) -> Iterator[Found]:
             severity=_if_borne(facts),
             title=_twice("Upgrade", again),
             meaning=_ONCE if again else None,
+            topic="once" if again else None,
             js=_js_twice("Upgrade", again),
             evidence=(status_line(facts), *upgrade, facts.response_line("Connection")),
             hop=answer_hop(facts),
@@ -169,6 +171,7 @@ def foreign_subprotocol(facts: ConnectionFacts) -> Iterator[Found]:
             severity=_if_borne(facts),
             title=_twice("Sec-WebSocket-Protocol", again),
             meaning=_ONCE if again else None,
+            topic="once" if again else None,
             evidence=(f"offered: {offered or 'none'}", *chosen),
             js=_js_twice("Sec-WebSocket-Protocol", again),
         )
