@@ -13,7 +13,7 @@ from wsinspect.capture.records import Connection
 from wsinspect.present.cells import Line, fit
 from wsinspect.present.rows import byte_count, duration, short_count
 from wsinspect.present.words import ago, end_words, extension_words, state_word, target_words
-from wsinspect.text import escape, grouped, pad, truncate
+from wsinspect.text import counted, escape, grouped, pad, truncate
 from wsinspect.tui.states import no_connections
 from wsinspect.tui.widgets.base import LinePane
 from wsinspect.tui.workspace import Workspace
@@ -147,7 +147,11 @@ class ConnectionsPane(LinePane):
     def _all(self, columns: list[tuple[str, int, bool]], width: int) -> Line:
         model = self.model
         ones = model.connections.values()
-        many = "1 connection" if len(ones) == 1 else f"all {grouped(len(ones))} connections"
+        many = counted(len(ones), "connection")
+        if len(ones) != 1 and len(f"all {many}") <= next(
+            size for name, size, _ in columns if name == "target"
+        ):
+            many = f"all {many}"
         cells = {
             "#": "*",
             "state": "ALL",
