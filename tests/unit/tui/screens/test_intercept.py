@@ -171,6 +171,7 @@ async def test_how_long_each_side_is_known_to_wait_is_shown(lab):
         await screen.until(lambda: "server may have given up: 60 s" in screen.pane("intercept")[2])
 
 
+@pytest.mark.slow
 async def test_where_nothing_is_known_of_that_it_says_so(lab):
     hold(lab, "m1", client_heard_ns=10**9)
     async with opened(lab.engine.capture) as screen:

@@ -197,6 +197,7 @@ async def test_requests_near_an_attempt_are_dim_rows_among_frames(asked: Path) -
         assert "copied the URL" in screen.app.workspace.said()
 
 
+@pytest.mark.slow
 async def test_requests_are_hidden_and_that_is_remembered(asked: Path) -> None:
     async with opened(asked) as screen:
         await screen.press("3", "j", "H")
@@ -219,6 +220,7 @@ async def test_the_inspector_follows_where_a_chosen_request_is_hidden(asked: Pat
         assert "hello" in "\n".join(screen.pane("inspector"))
 
 
+@pytest.mark.slow
 async def test_a_filter_shows_frames_alone_and_undoing_it_brings_requests_back(asked: Path) -> None:
     async with opened(asked) as screen:
         await filtered(screen, "op:text")
@@ -240,6 +242,7 @@ async def test_a_refused_attempt_says_what_was_asked_for_before_it(asked: Path) 
         assert "POST http://app.test/token" not in "\n".join(screen.pane("frames"))
 
 
+@pytest.mark.slow
 async def test_keys_that_go_to_frames_pass_over_requests(asked: Path) -> None:
     async with opened(asked) as screen:
         frames = screen.main.frames
@@ -256,7 +259,7 @@ async def test_keys_that_go_to_frames_pass_over_requests(asked: Path) -> None:
         assert frames.selected_position() == 2
 
 
-@pytest.mark.parametrize("size", [(80, 24), (120, 40)])
+@pytest.mark.parametrize("size", [(80, 24), pytest.param((120, 40), marks=pytest.mark.slow)])
 async def test_a_refused_certificate_is_on_the_screen_with_its_remedy(
     tmp_path: Path, size: tuple[int, int]
 ) -> None:
@@ -281,6 +284,7 @@ async def test_a_refused_certificate_is_on_the_screen_with_its_remedy(
         assert chosen.rule == "WS-TOOL-007"
 
 
+@pytest.mark.slow
 async def test_a_finding_about_no_connection_is_the_first_one_that_is_reached(
     tmp_path: Path,
 ) -> None:

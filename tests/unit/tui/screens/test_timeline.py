@@ -171,6 +171,7 @@ async def test_a_story_is_told_once_however_often_rows_are_laid(path: Path, monk
         assert len(told) == 1
 
 
+@pytest.mark.slow
 async def test_a_story_is_whole_at_any_width_and_unfolds_from_every_row_of_a_line(path: Path):
     async with opened(path, size=(70, 50)) as screen:
         await screen.press("t", "space")
