@@ -436,6 +436,39 @@ def test_credentials_that_an_export_left_out_are_not_said_to_have_been_missing(b
     ]
 
 
+def spoken_to(script):
+    """Pings and CLOSE frames, and messages, none of which a browser's file has whole."""
+    hello(script, 1, "Cookie: sid=1", "Authorization: Bearer x")
+    for _ in range(3):
+        script.now += SECOND
+        script.server(1, b"p", opcode=9)
+        script.client(1, b"p", opcode=10)
+        script.client(1, b"more")
+    closed(script, code=1011, side=1, reason=b"it broke")
+
+
+#: A filter that chooses texts leaves no attempt that was refused.
+BEFORE_A_HOP = [
+    (name, traffic)
+    for name in ("sanitized", "handshakes", "flows", "our HAR, texts only")
+    for traffic in (rejected, spoken_to, healthy, idle)
+    if traffic is not rejected or "only" not in name
+]
+
+
+@pytest.mark.parametrize(("name", "traffic"), BEFORE_A_HOP, ids=lambda one: getattr(one, "__name__", one))
+def test_a_hop_is_not_blamed_for_what_the_file_before_it_lacks(tmp_path, recorded, both, traffic, name):
+    """A browser's or mitmproxy's file before a hop, our capture behind it: it changed nothing."""
+    path, ours = recorded(traffic)
+    _, alone = both(traffic, FORMATS[name])
+    with Capture.open(tmp_path / "b.db") as edge, Capture.open(path) as origin:
+        sandwich = diagnose_hop(Hop(edge.query, origin.query), alone, ours)
+        (pair,) = sandwich.pairs
+        assert pair.origin is not None
+    assert [one for one in sandwich.findings if one.id.split("-")[2].startswith("1")] == []
+    assert [one for one in sandwich.findings if one.fault_of == "hop"] == []
+
+
 def test_a_body_that_is_not_in_the_file_was_not_therefore_empty(both):
     for traffic in (mute_404, worded_404):
         ours, (found,) = both(traffic, FORMATS["without bodies"], traffic.__name__)
