@@ -131,6 +131,8 @@ def _use(target: Path, folder: Path) -> Iterator[str]:
     ]
     for name in EXPORTERS:
         commands.append(("export", str(target), "--format", name, "-o", str(folder / "out"), "--force"))
+    data_set = ("--format", "parquet", "-o", str(folder / "data"), "--force")
+    commands.append(("export", str(target), *data_set))
     for command in commands:
         code, errors, seconds = _run(*command)
         # A script for a mock needs a connection that was open; findings are exit code 1.

@@ -1,6 +1,7 @@
 """TLS records of a connection that somebody else made, decrypted with the secrets of an SSLKEYLOGFILE.
 
-TLS 1.3 (RFC 8446) and TLS 1.2 with AEAD ciphers (RFC 5246, 5288, 7905): what browsers and servers negotiate.
+TLS 1.3 (RFC 8446) and TLS 1.2 with AES-GCM, ChaCha20 and AES-CBC (RFC 5246, 5288, 7905, 7366): what browsers,
+older clients and servers negotiate.
 The ciphers are the library cryptography's. tshark decrypts more, but holds all of a trace in memory, and
 gives decrypted bytes only of a stream that is over. Keys of TLS 1.3 follow each other (handshake,
 application, updates): a record that the key does not open is tried with the next one, so no handshake
@@ -9,12 +10,14 @@ message needs to be understood.
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import struct
 from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
 from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.ciphers.aead import AESCCM, AESGCM, ChaCha20Poly1305
 
 _CCS, _ALERT, _HANDSHAKE, _APPLICATION = 20, 21, 22, 23
@@ -27,6 +30,7 @@ CLOSE_NOTIFY: Final = 0
 #: A ServerHello with this random asks the client to begin again (RFC 8446 section 4.1.3).
 _RETRY: Final = bytes.fromhex("cf21ad74e59a6111be1d8c021e65b891c2a211167abb8c5e079e09e2c8a8339c")
 _VERSIONS: Final = {0x0301: "TLSv1", 0x0302: "TLSv1.1", 0x0303: "TLSv1.2", 0x0304: "TLSv1.3"}
+_TLS12: Final = 0x0303
 _TLS13: Final = 0x0304
 #: Secrets that are kept; a line has some 200 bytes.
 MAX_CONNECTIONS: Final = 100_000
@@ -39,10 +43,16 @@ class _Suite(NamedTuple):
     digest: str
     explicit: int  # bytes of the nonce that come with each record, before TLS 1.3
     tag: int = 16
+    mac: str = ""  # of a CBC cipher: the digest that authenticates a record
 
 
 def _gcm(name: str, key_size: int, digest: str) -> _Suite:
     return _Suite(name, AESGCM, key_size, digest, 8)
+
+
+def _cbc(name: str, key_size: int, mac: str) -> _Suite:
+    # The pseudorandom function is SHA-256 with all but SHA-384 (RFC 5289 section 3.1).
+    return _Suite(name, None, key_size, "sha384" if mac == "sha384" else "sha256", 16, mac=mac)
 
 
 #: By their numbers at IANA; the names are OpenSSL's, as mitmproxy has them too.
@@ -55,6 +65,22 @@ _SUITES: Final = {
     0x009D: _gcm("AES256-GCM-SHA384", 32, "sha384"),
     0x009E: _gcm("DHE-RSA-AES128-GCM-SHA256", 16, "sha256"),
     0x009F: _gcm("DHE-RSA-AES256-GCM-SHA384", 32, "sha384"),
+    0x002F: _cbc("AES128-SHA", 16, "sha1"),
+    0x0033: _cbc("DHE-RSA-AES128-SHA", 16, "sha1"),
+    0x0035: _cbc("AES256-SHA", 32, "sha1"),
+    0x0039: _cbc("DHE-RSA-AES256-SHA", 32, "sha1"),
+    0x003C: _cbc("AES128-SHA256", 16, "sha256"),
+    0x003D: _cbc("AES256-SHA256", 32, "sha256"),
+    0x0067: _cbc("DHE-RSA-AES128-SHA256", 16, "sha256"),
+    0x006B: _cbc("DHE-RSA-AES256-SHA256", 32, "sha256"),
+    0xC009: _cbc("ECDHE-ECDSA-AES128-SHA", 16, "sha1"),
+    0xC00A: _cbc("ECDHE-ECDSA-AES256-SHA", 32, "sha1"),
+    0xC013: _cbc("ECDHE-RSA-AES128-SHA", 16, "sha1"),
+    0xC014: _cbc("ECDHE-RSA-AES256-SHA", 32, "sha1"),
+    0xC023: _cbc("ECDHE-ECDSA-AES128-SHA256", 16, "sha256"),
+    0xC024: _cbc("ECDHE-ECDSA-AES256-SHA384", 32, "sha384"),
+    0xC027: _cbc("ECDHE-RSA-AES128-SHA256", 16, "sha256"),
+    0xC028: _cbc("ECDHE-RSA-AES256-SHA384", 32, "sha384"),
     0xC02B: _gcm("ECDHE-ECDSA-AES128-GCM-SHA256", 16, "sha256"),
     0xC02C: _gcm("ECDHE-ECDSA-AES256-GCM-SHA384", 32, "sha384"),
     0xC02F: _gcm("ECDHE-RSA-AES128-GCM-SHA256", 16, "sha256"),
@@ -132,6 +158,7 @@ class Tls:
         self._suite: _Suite | None = None
         self._version = 0
         self._is_encrypted = [False, False]
+        self._encrypts_first = False
         self._early: list[bytes] = []
         self.facts: dict[str, Any] = {}
 
@@ -224,6 +251,8 @@ class Tls:
         for kind, value in _extensions(body[place + 3 :]):
             if kind == 43:
                 self._version = int.from_bytes(value[:2], "big")
+            elif kind == 22:
+                self._encrypts_first = True
             elif kind == 16:
                 self.facts["alpn"] = next(iter(_names(value[2:])), None)
         self._suite = _SUITES.get(number)
@@ -246,7 +275,13 @@ class Tls:
             found = [secrets[name] for name in names if name in secrets]
             self._keys[side] = _Keys13(suite, found)
         elif "master" in secrets and self._randoms[1] is not None:
-            self._keys[side] = _Keys12(suite, secrets["master"], random, self._randoms[1], side)
+            master, seed = secrets["master"], self._randoms[1] + random
+            if not suite.mac:
+                self._keys[side] = _Keys12(suite, master, seed, side)
+            elif self._version == _TLS12:
+                self._keys[side] = _KeysCbc(suite, master, seed, side, self._encrypts_first)
+            else:
+                raise NotReadableError(f"{self.facts['version']} is not read here")
         keys = self._keys[side]
         if keys is None:
             raise NotReadableError("no secrets")
@@ -316,10 +351,10 @@ class _Keys13(_Keys):
 
 
 class _Keys12(_Keys):
-    def __init__(self, suite: _Suite, master: bytes, client: bytes, server: bytes, side: int) -> None:
+    def __init__(self, suite: _Suite, master: bytes, seed: bytes, side: int) -> None:
         salt = 12 if suite.explicit == 0 else 4
         size = 2 * (suite.key_size + salt)
-        block = _prf(master, b"key expansion" + server + client, size, suite.digest)
+        block = _prf(master, b"key expansion" + seed, size, suite.digest)
         key = block[side * suite.key_size : (side + 1) * suite.key_size]
         place = 2 * suite.key_size + side * salt
         self._salt = block[place : place + salt]
@@ -344,6 +379,43 @@ class _Keys12(_Keys):
             raise NotReadableError("the secrets do not fit") from None
         self._number += 1
         return record[0], opened
+
+
+class _KeysCbc(_Keys):
+    """TLS 1.2 with AES-CBC (RFC 5246 section 6.2.3.2).
+
+    Args:
+        encrypts_first: the MAC is that of what is encrypted (RFC 7366), not of the text.
+    """
+
+    def __init__(self, suite: _Suite, master: bytes, seed: bytes, side: int, encrypts_first: bool) -> None:
+        self._mac, self._encrypts_first = suite.mac, encrypts_first
+        self._size = hashlib.new(suite.mac).digest_size
+        block = _prf(master, b"key expansion" + seed, 2 * (self._size + suite.key_size), suite.digest)
+        self._mac_key = block[side * self._size : (side + 1) * self._size]
+        place = 2 * self._size + side * suite.key_size
+        self._cipher = algorithms.AES(block[place : place + suite.key_size])
+        self._number = 0
+
+    def open(self, record: bytes) -> tuple[int, bytes]:
+        body, tag = record[5:], b""
+        if self._encrypts_first:
+            body, tag = body[: -self._size], body[-self._size :]
+        if len(body) < 32 or len(body) % 16:
+            raise NotReadableError("a damaged TLS record")
+        decryptor = Cipher(self._cipher, modes.CBC(body[:16])).decryptor()
+        text = decryptor.update(body[16:]) + decryptor.finalize()
+        text = text[: -text[-1] - 1]
+        if self._encrypts_first:
+            covered = body
+        else:
+            text, tag = text[: -self._size], text[-self._size :]
+            covered = text
+        about = struct.pack(">Q", self._number) + record[:3] + struct.pack(">H", len(covered))
+        if not hmac.compare_digest(hmac.digest(self._mac_key, about + covered, self._mac), tag):
+            raise NotReadableError("the secrets do not fit")
+        self._number += 1
+        return record[0], text
 
 
 def _expand_label(secret: bytes, label: str, size: int, digest: str) -> bytes:

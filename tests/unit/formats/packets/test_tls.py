@@ -16,6 +16,8 @@ from wsinspect.formats.packets.link import Segment, dissect
 from wsinspect.formats.packets.tls import CLOSE_NOTIFY, KeyLog, NotReadableError, Plain
 from wsinspect.formats.packets.tls import Tls as Reader
 
+#: OpenSSL's SSL_OP_NO_ENCRYPT_THEN_MAC: CBC as it was before RFC 7366.
+MAC_FIRST = ssl.Options(1 << 19)
 V12 = {"maximum_version": ssl.TLSVersion.TLSv1_2}
 
 
@@ -82,6 +84,20 @@ def fed(reader: Reader, made: Spoken, sides: Collection[int] = (CLIENT, SERVER))
         ({**V12, "ciphers": "ECDHE-ECDSA-AES128-GCM-SHA256"}, "TLSv1.2", "ECDHE-ECDSA-AES128-GCM-SHA256"),
         ({**V12, "ciphers": "ECDHE-ECDSA-AES256-GCM-SHA384"}, "TLSv1.2", "ECDHE-ECDSA-AES256-GCM-SHA384"),
         ({**V12, "ciphers": "ECDHE-ECDSA-CHACHA20-POLY1305"}, "TLSv1.2", "ECDHE-ECDSA-CHACHA20-POLY1305"),
+        ({**V12, "ciphers": "ECDHE-ECDSA-AES128-SHA"}, "TLSv1.2", "ECDHE-ECDSA-AES128-SHA"),
+        ({**V12, "ciphers": "ECDHE-ECDSA-AES256-SHA"}, "TLSv1.2", "ECDHE-ECDSA-AES256-SHA"),
+        ({**V12, "ciphers": "ECDHE-ECDSA-AES128-SHA256"}, "TLSv1.2", "ECDHE-ECDSA-AES128-SHA256"),
+        ({**V12, "ciphers": "ECDHE-ECDSA-AES256-SHA384"}, "TLSv1.2", "ECDHE-ECDSA-AES256-SHA384"),
+        (
+            {**V12, "ciphers": "ECDHE-ECDSA-AES128-SHA256", "options": MAC_FIRST},
+            "TLSv1.2",
+            "ECDHE-ECDSA-AES128-SHA256",
+        ),
+        (
+            {**V12, "ciphers": "ECDHE-ECDSA-AES256-SHA", "options": MAC_FIRST},
+            "TLSv1.2",
+            "ECDHE-ECDSA-AES256-SHA",
+        ),
     ],
 )
 @pytest.mark.parametrize("at_once", [None, 7])
@@ -110,7 +126,8 @@ def test_without_secrets_it_says_so(tmp_path: Path, certificates: Certificates) 
 
 
 def test_secrets_of_another_connection_do_not_fit(tmp_path: Path, certificates: Certificates) -> None:
-    for options in ({}, V12):
+    cbc = {**V12, "ciphers": "ECDHE-ECDSA-AES128-SHA256"}
+    for options in ({}, V12, cbc, {**cbc, "options": MAC_FIRST}):
         made = spoken(tmp_path, certificates, **options)
         log = KeyLog()
         text = (tmp_path / "keys.log").read_text()
@@ -121,8 +138,8 @@ def test_secrets_of_another_connection_do_not_fit(tmp_path: Path, certificates: 
 
 
 def test_another_cipher_is_named(tmp_path: Path, certificates: Certificates) -> None:
-    made = spoken(tmp_path, certificates, **V12, ciphers="ECDHE-ECDSA-AES128-SHA256")
-    with pytest.raises(NotReadableError, match="the cipher 0xc023 is not known here"):
+    made = spoken(tmp_path, certificates, **V12, ciphers="ECDHE-ECDSA-AES128-CCM")
+    with pytest.raises(NotReadableError, match="the cipher 0xc0ac is not known here"):
         read(made)
 
 
