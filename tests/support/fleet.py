@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from tests.support.chats import Chat, store
+from tests.support.chats import SECRET_REQUEST, Chat, store
 from wsinspect.capture.reader import Capture
 from wsinspect.diagnosis.facts import diagnose
 from wsinspect.formats.parquet_writer import write_parquet
@@ -46,6 +46,23 @@ def export_fleet(captures: Iterable[Path], folder: Path) -> Path:
         with Capture.open(path) as capture:
             write_parquet(capture, folder, diagnose(capture.query))
     return folder
+
+
+def large_capture(path: Path, number: int) -> int:
+    """A capture of one machine with 100,000 frames in 20 connections; how many frames it has."""
+    script = _Machine(f"edge{number % 10}", f"2026-11-{10 + number // 10 % 20}")
+    for one in range(1, 21):
+        start = 8 * 3600 + one * 60
+        script.attempt_of(start, SECRET_REQUEST, f"203.0.113.{one}:5000")
+        script.answer(one)
+        script.event(one, "open")
+        for turn in range(2500):
+            script.at(start + 1 + turn * 0.02)
+            script.client(one, b'{"type":"post","text":"hello %d"}' % turn)
+            script.server(one, b'{"type":"ack"}')
+        script.end(one, "server")
+    store(path, script.in_order())
+    return 100_000
 
 
 class _Machine(Chat):

@@ -64,8 +64,13 @@ UNKNOWN_HOST: Final = "unknown"
 
 _NAME: Final = pa.dictionary(pa.int32(), pa.string())
 _TIME: Final = pa.timestamp("us", tz="UTC")
-_OPS: Final = pa.array([opcode_name(number) for number in range(16)], pa.string())
-_SIDES: Final = pa.array(["c2s", "s2c"], pa.string())
+_NAMES: Final = tuple(opcode_name(number) for number in range(16))
+_SHORT: Final = ("c2s", "s2c")
+_OPS: Final = pa.array(_NAMES, pa.string())
+_SIDES: Final = pa.array(_SHORT, pa.string())
+_NOT_INFLATED: Final = frozenset({"inflate-failed", "not-inflated", "over-cap"})
+#: The places of text and data in a row of a message.
+_DATA: Final = (8, 9)
 
 
 def _schema(*columns: tuple[str, Any]) -> pa.Schema:
@@ -370,7 +375,7 @@ class _Writer:
             counts = [
                 (self._table("connections", CONNECTIONS, self._in_batches(CONNECTIONS, self._connections()))),
                 (self._table("frames", FRAMES, self._frames(progress))),
-                (self._table("messages", MESSAGES, self._in_batches(MESSAGES, self._messages()))),
+                (self._table("messages", MESSAGES, self._in_batches(MESSAGES, self._messages(), bulk=_DATA))),
                 (self._table("findings", FINDINGS, self._in_batches(FINDINGS, self._findings(findings)))),
             ]
         except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError, TypeError) as error:
@@ -411,13 +416,23 @@ class _Writer:
     def _capture_column(self, rows: int) -> pa.Array:
         return pa.DictionaryArray.from_arrays(pa.repeat(pa.scalar(0, pa.int32()), rows), self._names)
 
-    def _in_batches(self, schema: pa.Schema, rows: Iterable[tuple[Any, ...]]) -> Iterator[pa.RecordBatch]:
-        """Rows without the column `capture`, some thousands at once or some megabytes of data."""
+    def _in_batches(
+        self, schema: pa.Schema, rows: Iterable[tuple[Any, ...]], *, bulk: tuple[int, ...] = ()
+    ) -> Iterator[pa.RecordBatch]:
+        """Rows without the column `capture`, some thousands at once or some megabytes of data.
+
+        Args:
+            bulk: the places of what may be long; none is all.
+        """
         waiting: list[tuple[Any, ...]] = []
         size = 0
         for row in rows:
             waiting.append(row)
-            size += sum(len(value) for value in row if isinstance(value, bytes | str))
+            if bulk:
+                for place in bulk:
+                    size += len(row[place] or "")
+            else:
+                size += sum(len(value) for value in row if isinstance(value, bytes | str))
             if len(waiting) >= _ROWS_AT_ONCE or size >= _BYTES_AT_ONCE:
                 yield self._batch(schema, waiting)
                 waiting, size = [], 0
@@ -525,22 +540,25 @@ class _Writer:
             yield tuple((renamed if name in renamed else values)[name] for name in CONNECTIONS.names[1:])
 
     def _messages(self) -> Iterator[tuple[Any, ...]]:
+        """The hot path next to frames."""
+        has = None if self._choice.messages is None else self._choice.has
         for one in self._each():
-            for said in messages(self._capture, one.id):
-                if not self._choice.has("message", said.id):
+            for number, side, opcode, time_ns, data, is_cut, length, problem, last in messages(
+                self._capture, one.id
+            ):
+                if has is not None and not has("message", number):
                     continue
-                data, text = said.data[:MAX_DATA], None
-                is_long = len(said.data) > MAX_DATA
-                self._is_long += is_long
-                self._is_cut += said.is_cut
-                self._not_inflated += said.problem in ("inflate-failed", "not-inflated", "over-cap")
-                is_cut = is_long or said.is_cut
-                if said.opcode == Opcode.TEXT:
-                    text = _as_text(data, is_cut=is_cut)
+                if is_cut:
+                    self._is_cut += 1
+                if problem in _NOT_INFLATED:
+                    self._not_inflated += 1
+                if len(data) > MAX_DATA:
+                    self._is_long += 1
+                    data, is_cut = data[:MAX_DATA], True
+                text = _as_text(data, is_cut) if opcode == Opcode.TEXT else None
                 yield (
-                    *(one.id, said.id, said.last_frame, said.time_ns // 1000, said.time_ns),
-                    *(said.direction.short, opcode_name(said.opcode), said.length, text),
-                    *(None if text is not None else data, is_cut, said.problem),
+                    *(one.id, number, last, time_ns // 1000, time_ns, _SHORT[side], _NAMES[opcode]),
+                    *(length, text, None if text is not None else data, is_cut, problem),
                 )
 
     def _findings(self, findings: Sequence[Finding]) -> Iterator[tuple[Any, ...]]:
@@ -580,9 +598,11 @@ def _timestamps(times_ns: pa.Array) -> pa.Array:
     return pc.divide(times_ns, 1000).cast(_TIME)
 
 
-def _as_text(data: bytes, *, is_cut: bool) -> str | None:
+def _as_text(data: bytes, is_cut: bool) -> str | None:
     """The text; None where it is not UTF-8, but for a character that was cut."""
     try:
-        return codecs.getincrementaldecoder("utf-8")().decode(data, final=not is_cut)
+        if not is_cut:
+            return data.decode()
+        return codecs.getincrementaldecoder("utf-8")().decode(data)
     except UnicodeDecodeError:
         return None

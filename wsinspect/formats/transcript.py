@@ -18,6 +18,7 @@ _STORED_ROWS: Final = 1000
 _MOST_OVERLAPS: Final = 1000
 #: FIN with TEXT or BINARY.
 _WHOLE: Final = frozenset({0x81, 0x82})
+_DIRECTIONS: Final = (Direction.CLIENT_TO_SERVER, Direction.SERVER_TO_CLIENT)
 
 
 class Said(NamedTuple):
@@ -71,7 +72,7 @@ def _said(frame: WireFrame, stored: _Stored) -> Said | None:
     length = len(payload) + missing
     return Said(
         frame_id,
-        Direction(bool(side)),
+        _DIRECTIONS[bool(side)],
         bits >> 8 & 15,
         time_ns,
         payload,
