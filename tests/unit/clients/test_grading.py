@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.unit.clients.made import S2C, judged, lost, refused, said, stalled, tried, with_delays
-from wsinspect.clients.facts import Attempt, Transport
+from wsinspect.clients.facts import FATAL_CODES, FATAL_STATUSES, Attempt, Transport
 from wsinspect.clients.grading import GRADES, LEAST_TESTED, RUBRIC, Client, Reason
 
 JITTERED = [0.8, 2.3, 3.1, 9.4, 14.2]
@@ -186,3 +186,5 @@ def test_the_page_says_what_the_rubric_does():
     for letter, least in GRADES:
         assert f"| {letter} | {least * 100:.0f} |" in page
     assert f"{LEAST_TESTED} points" in page
+    [final] = [line for line in page.splitlines() if line.startswith("| `final`")]
+    assert {int(one) for one in re.findall(r"\b\d{3,4}\b", final)} == FATAL_STATUSES | FATAL_CODES
