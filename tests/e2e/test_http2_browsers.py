@@ -6,12 +6,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.browser_run import BrowserRun
+from tests.support.browser_run import BrowserRun, wait_for
 from tests.support.certs import make_certificates
-from tests.support.engine import Engine
+from tests.support.devtools import devtools
+from tests.support.engine import Engine, wsinspect_json
 from tests.support.h2_lab import findings, rows
 from tests.support.hops import LOOPBACK, haproxy
 from tests.support.page_server import PageServer
+from tests.support.threaded_loop import ThreadedLoop
 
 pytestmark = [pytest.mark.lab, pytest.mark.slow]
 SEEN = "SELECT http_version, server_http_version, status, js_code, js_was_clean FROM connection"
@@ -49,6 +51,25 @@ def test_a_bridge_to_a_server_of_http1(pages, tmp_path, browser):
     )
     assert found == [("HTTP/2.0", "HTTP/1.1", 101, 1000, 1)]
     assert [one for one in findings(run) if one.split("-")[1] in ("HS", "H2", "FR", "CL", "DROP")] == []
+
+
+def test_a_reverse_bridge_and_its_recording(pages, tmp_path):
+    """Chromium without a proxy setting, before a server of HTTP/1.1; then the same without Chromium."""
+    mark = "chromium-reverse"
+    tap = f"main=127.0.0.1:0=https://localhost:{pages.tls_port}"
+    with Engine.start("--tap", tap, "--insecure", "--http2-websocket", "bridge", folder=tmp_path) as run:
+        with ThreadedLoop() as loop, devtools(loop) as chromium:
+            chromium.open("page", f"https://localhost:{run.port('main')}/?mark={mark}")
+            told = wait_for(lambda: pages.find(mark))
+            run.wait_for_event("close")
+            chromium.close("page")
+        run.stop()
+    assert {name: told[name] for name in FINE} == FINE
+    assert rows(run, SEEN) == [("HTTP/2.0", "HTTP/1.1", 101, 1000, 1)]
+    to = f"wss://localhost:{pages.tls_port}"
+    code, report = wsinspect_json(tmp_path, "replay", run.capture, "--to", to, "--insecure")
+    assert (code, report["equal"]) == (0, True), report
+    assert "HTTP/1.1 is used" in " ".join(report["connections"][0]["notes"])
 
 
 @pytest.mark.parametrize("browser", ["chromium", "firefox"])

@@ -24,6 +24,7 @@ from wsinspect.errors import CaptureError
 from wsinspect.formats.heads import (
     UrlParts,
     fields_of,
+    http2_head,
     http_version,
     parse_url,
     request_head,
@@ -307,7 +308,11 @@ def _imported(
     refusal = _REFUSAL.search(failure) if failure and status is None else None
     if refusal:
         status, response = int(refusal[1]), {}
-    if status is not None:
+    # An extended CONNECT (RFC 8441) is one only with its pseudo-header fields.
+    asked = http2_head(request.get("headers")) if version == "HTTP/2.0" else None
+    if status is not None and asked is not None and http_version(response.get("httpVersion")) == version:
+        answer = http2_head(response.get("headers"), status)
+    elif status is not None:
         reason = response.get("statusText")
         answer = response_head(
             http_version(response.get("httpVersion")),
@@ -332,7 +337,7 @@ def _imported(
         attempt_ns=start_ns,
         closed_ns=_end_ns(start_ns, facts.get("time")),
         status=status,
-        request=request_head(str(request.get("method") or "GET"), target.path, version, fields),
+        request=asked or request_head(str(request.get("method") or "GET"), target.path, version, fields),
         response=answer,
         body=_body(response.get("content")),
         error=error if isinstance(error, str) and error else None,

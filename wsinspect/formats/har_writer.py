@@ -233,7 +233,7 @@ class _Writer:
             "request": {
                 "method": _latin(request.method) or "GET",
                 "url": url,
-                "httpVersion": one.http_version or _latin(request.http_version) or "HTTP/1.1",
+                "httpVersion": _version(one.http_version or _latin(request.http_version)),
                 "cookies": _cookies(request),
                 "headers": _fields(request),
                 "queryString": [
@@ -275,7 +275,7 @@ def _response(one: Connection, head: RawHead, handshake: Handshake | None) -> di
     found = {
         "status": head.status or one.status or 0,
         "statusText": _latin(head.reason),
-        "httpVersion": _latin(head.http_version) or one.server_http_version or "HTTP/1.1",
+        "httpVersion": _version(_latin(head.http_version) or one.server_http_version),
         "cookies": _set_cookies(head),
         "headers": _fields(head),
         "content": content,
@@ -284,6 +284,11 @@ def _response(one: Connection, head: RawHead, handshake: Handshake | None) -> di
         "bodySize": len(body),
     }
     return found | ({"_error": one.error} if one.error else {})
+
+
+def _version(version: str | None) -> str:
+    """As Chrome's DevTools write it."""
+    return "http/2.0" if version and version.startswith("HTTP/2") else version or "HTTP/1.1"
 
 
 def _base64_pieces(data: bytes) -> Iterator[str]:

@@ -57,12 +57,36 @@ def fields_of(listed: Any) -> list[tuple[str, str]]:
     return found
 
 
+def http2_head(listed: Any, status: int | None = None) -> bytes | None:
+    """A header block of HTTP/2 as a capture has it, pseudo-header fields first; None where none are listed.
+
+    Args:
+        listed: a HAR's list of header fields.
+        status: of a response, which browsers list no pseudo-header field for.
+    """
+    found = [
+        (field["name"], field["value"])
+        for field in (listed if isinstance(listed, list) else ())
+        if isinstance(field, dict)
+        and isinstance(field.get("name"), str)
+        and isinstance(field.get("value"), str)
+    ]
+    pseudo = [(name, value) for name, value in found if name.startswith(":")]
+    if status is not None:
+        pseudo = [(":status", str(status))]
+    if not pseudo:
+        return None
+    own = [(name, value) for name, value in found if not name.startswith(":")]
+    lines = [f"{_line(name)}: {_line(value)}" for name, value in (*pseudo, *own)]
+    return "\r\n".join([*lines, "", ""]).encode("utf-8", "replace")
+
+
 def http_version(text: Any) -> str:
-    """As `HTTP/1.1`, whatever a browser calls it."""
+    """As `HTTP/1.1` or `HTTP/2.0`, whatever a browser calls it."""
     match = re.fullmatch(r"(?i)(?:http/|h)?([123])(?:\.([01]))?", text if isinstance(text, str) else "")
     if not match or match[1] == "1":
         return "HTTP/1.0" if match and match[2] == "0" else "HTTP/1.1"
-    return f"HTTP/{match[1]}"
+    return "HTTP/2.0" if match[1] == "2" else f"HTTP/{match[1]}"
 
 
 def _head(start: str, fields: Iterable[tuple[str, str]]) -> bytes:

@@ -45,6 +45,8 @@ MAX_KEPT_BYTES: Final = 64 * 1024 * 1024
 _LATEST_NS: Final = 1 << 62
 
 
+#: A request that a 200 opens: CONNECT, or RFC 8441's.
+_CONNECT: Final = re.compile(rb"^(CONNECT |:method: CONNECT\r)")
 #: Where an attempt failed, by the names of browsers' network errors.
 _FAILED_WHERE: Final = (
     ("connect", re.compile(r"ERR_(CONNECTION_(REFUSED|TIMED_OUT)|NAME_|ADDRESS_|INTERNET_)")),
@@ -315,7 +317,7 @@ class Feed:
             return
         for part in (HEAD_RESPONSE_IN, HEAD_RESPONSE_OUT):
             self.head(number, part, at_ns, facts.response)
-        if facts.status == 101 or (facts.status == 200 and facts.request.startswith(b"CONNECT ")):
+        if facts.status == 101 or (facts.status == 200 and _CONNECT.search(facts.request)):
             self.event(number, at_ns, events.Open())
             if facts.error:
                 self.event(number, at_ns, events.ReportedError(error=facts.error))

@@ -66,6 +66,7 @@ def opening_request(
         lower = field.name.lower()
         if (
             not field.name
+            or lower.startswith(b":")  # of HTTP/2: these clients ask over HTTP/1.1
             or lower in _CLIENTS_OWN
             or lower == b"origin"
             or lower.startswith(b"sec-websocket-")

@@ -78,7 +78,8 @@ def _kept(head: RawHead | None) -> list[tuple[bytes, bytes]]:
     return [
         (name, value)
         for name, value in fields
-        if name.lower() not in _CURLS_OWN and not name.startswith(b"@")
+        # Nor are pseudo-header fields of HTTP/2: curl has no RFC 8441, and asks by an upgrade instead.
+        if name.lower() not in _CURLS_OWN and not name.startswith((b"@", b":"))
     ]
 
 

@@ -169,6 +169,40 @@ def test_long_messages_are_written_in_pieces(tmp_path, monkeypatch):
     ]
 
 
+REQUEST2 = (
+    b":method: CONNECT\r\n:protocol: websocket\r\n:scheme: https\r\n:path: /room\r\n"
+    b":authority: chat.example\r\nsec-websocket-version: 13\r\norigin: https://chat.example\r\n\r\n"
+)
+
+
+def test_a_websocket_over_http2_is_one_after_a_round_trip(tmp_path):
+    script = Chat()
+    script.begin(1, REQUEST2, "/room", "HTTP/2.0")
+    script.answer(1, b":status: 200\r\nserver: x\r\n\r\n")
+    script.event(1, "open")
+    script.client(1, b"hello")
+    script.end(1, "server")
+    with Capture.open(store(tmp_path / "made.db", script)) as capture:
+        out = io.BytesIO()
+        write_har(capture, out)
+    (entry,) = json.loads(out.getvalue())["log"]["entries"]
+    # As DevTools write them.
+    assert entry["request"]["httpVersion"] == entry["response"]["httpVersion"] == "http/2.0"
+    names = [field["name"] for field in entry["request"]["headers"]]
+    assert names[:5] == [":method", ":protocol", ":scheme", ":path", ":authority"]
+    path = tmp_path / "made.har"
+    path.write_bytes(out.getvalue())
+    import_file(path, tmp_path / "again.db")
+    with Capture.open(tmp_path / "again.db") as capture:
+        (one,) = capture.connections()
+        shake = capture.handshake(one.id)
+    assert (one.http_version, one.status, one.path) == ("HTTP/2.0", 200, "/room")
+    assert one.open_ns is not None
+    assert shake is not None
+    assert shake.request_in == REQUEST2
+    assert shake.response_in == b":status: 200\r\nserver: x\r\n\r\n"
+
+
 def test_chromes_file_is_read(tmp_path):
     target, notes = imported(tmp_path, CHROME)
     assert said(target, 1) == [

@@ -19,6 +19,7 @@ from wsinspect.present.client_commands import (
     websocat,
     wscat,
 )
+from wsinspect.present.curl import curl_of
 
 HEAD = RawHead.parse(
     b"GET /chat?room=1 HTTP/1.1\r\nHost: example.org:8080\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -85,3 +86,20 @@ def test_no_bytes_of_a_peer_break_out_of_what_is_copied(name, value, path):
             assert "\n" not in text
         elif command.suffix == ".py":
             compile(text, "copied.py", "exec")
+
+
+def test_a_websocket_over_http2_becomes_an_upgrade():
+    """Neither curl nor the others have RFC 8441."""
+    head = RawHead.parse(
+        b":method: CONNECT\r\n:protocol: websocket\r\n:scheme: https\r\n:path: /a\r\n:authority: h\r\n"
+        b"sec-websocket-version: 13\r\ncookie: a=1\r\n\r\n"
+    )
+    said = curl_of("wss", "h", None, "/a", head)
+    assert "':" not in said
+    assert said.startswith("curl --http1.1 ")
+    assert "-H 'cookie: a=1'" in said
+    assert "-H 'Upgrade: websocket'" in said
+    assert said.endswith("https://h/a")
+    request = opening_request("wss", "h", None, "/a", head)
+    assert request.fields == (("cookie", "a=1"),)
+    assert websocat(request) == "websocat '-H=cookie: a=1' wss://h/a"
