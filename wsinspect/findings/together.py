@@ -293,7 +293,9 @@ class _Sorting:
         before = {
             one.id: one for one in self._own if one.connection == link.edge and id(one) not in self._gone
         }
-        for one in self._behind.get(link.origin, ()):
+        # Also where a hop in between ended it otherwise, so that its own tap says nothing of it.
+        numbers = self._chain_from(link.origin) if self._is_one_file else iter((link.origin,))
+        for one in [one for number in numbers for one in self._behind.get(number, ())]:
             if one.id in before and id(one) not in self._gone:
                 twin = before[one.id]
                 if is_clients == (one.fault_of == "client" and self._is_one_file):
