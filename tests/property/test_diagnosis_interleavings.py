@@ -188,3 +188,16 @@ def test_judged_as_it_comes_is_the_same_too(story):
         patched.setattr(live, "_JUDGED_AGAIN", -1)
         printed, found, after = played(*story)
     assert printed == found == after
+
+
+def test_the_second_time_a_timer_ends_a_connection_is_said_of_the_first_one_too(monkeypatch):
+    monkeypatch.setattr(live, "_JUDGED_AGAIN", -1)
+    taps = ("edge",)
+    story = []
+    for chain in (1, 2):
+        *begin, end, other_end, closed = steps("cut by the client", chain, taps)["edge"]
+        story += [(0, chain, "cut by the client", "edge", step, "") for step in begin]
+        story.append((1500, chain, "cut by the client", "edge", end, ""))
+        story += [(0, chain, "cut by the client", "edge", step, "look") for step in (other_end, closed)]
+    printed, found, after = played(taps, story)
+    assert printed == found == after == {("WS-DROP-002", 1), ("WS-DROP-002", 2)}

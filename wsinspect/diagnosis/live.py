@@ -92,6 +92,7 @@ class LiveFindings:
         self._waiting: set[int] = set(newest_connection_ids(self._query, _AGAIN)) if is_restart else set()
         self._unread: dict[int, Joined] = {}
         self._compared: dict[int, None] = {}
+        self._alike: set[int] = set()
         self._standing = Standing()
         self._is_restart = is_restart
         known = [
@@ -159,7 +160,14 @@ class LiveFindings:
 
     def _judge_waiting(self, is_over: bool) -> set[int]:
         """Judge what can be judged now; what cannot yet."""
-        due = self._pairs.due(self._waiting, is_over=is_over)
+        self._alike.clear()
+        held = self._judge_these(self._waiting, is_over)
+        alike = self._alike.difference(self._waiting)
+        # What is held is asked for again, too: how long it has been held is counted from look to look.
+        return self._judge_these(held | alike, is_over) if alike else held
+
+    def _judge_these(self, numbers: set[int], is_over: bool) -> set[int]:
+        due = self._pairs.due(numbers, is_over=is_over)
         paired = {number for chain in due.chains for number in _both(chain)}
         eventful = self._reader.eventful({*due.alone, *paired}, is_live=True)
         again: set[int] = set()
@@ -214,6 +222,8 @@ class LiveFindings:
             pairs = [pair for pair in found if pair is not None]
             ours = [one for pair in pairs for one in diagnose_pair(pair)]
             facts = {one.id: one for pair in pairs for one in (pair.edge, pair.origin) if one is not None}
+            for each in facts.values():
+                self._note_alike(each)
             faults = [rule for pair in pairs for rule in pair.faults]
             own = excused([one for each in facts.values() for one in diagnose_connection(each)], faults)
             return together(ours, own, map(link_of, pairs))
@@ -245,11 +255,17 @@ class LiveFindings:
         facts = self._reader.connection(number)
         if facts is None:
             return []
+        self._note_alike(facts)
         try:
             return diagnose_connection(facts)
         except Exception:  # our bug must not cost the capture
             traceback.print_exc()
             return None
+
+    def _note_alike(self, facts: ConnectionFacts) -> None:
+        """One that was cut may show what cut others before it: a timer is known by the second time."""
+        if facts.is_over and facts.was_open:
+            self._alike.update(one.id for one in facts.others if one.is_cut and self._standing.knows(one.id))
 
     def _store(self, at_ns: int) -> list[Note]:
         """Write what is to be said now where it is not what is stored; the notes about that."""
