@@ -85,7 +85,9 @@ async def shell(command):
 
 
 @pytest.mark.parametrize("reply", [choosy, refusing, wants_cookie])
-@pytest.mark.parametrize("path", ["/chat?room=1&x=[a]{b}&q='\"$(id)", "/a/../b"])
+@pytest.mark.parametrize(
+    "path", ["/chat?room=1&x=[a]{b}&q='\"$(id)", pytest.param("/a/../b", marks=pytest.mark.slow)]
+)
 def test_each_command_asks_the_same_and_gets_the_same(reply, path):
     content, ran, first = asyncio.run(asked(reply, path, extras=EXTRAS))
     assert len(ran) >= 4

@@ -549,6 +549,7 @@ def test_what_is_behind_a_frame_without_an_end_is_not_missed() -> None:
     assert ids(examine_server(endless_frame, "/")) == ["WS-FR-009", "WS-HS-055"]
 
 
+@pytest.mark.slow  # two seconds of listening to a flood, at full speed
 def test_a_server_that_never_stops_talking_is_left() -> None:
     async def flood(head: RawHead, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(switching(head))

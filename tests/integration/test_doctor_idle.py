@@ -283,6 +283,7 @@ def command(url: str, *options: str) -> Iterator[subprocess.Popen[bytes]]:
         process.wait()
 
 
+@pytest.mark.slow  # silences of seconds
 def test_ctrl_c_says_what_is_known_by_then():
     async def run() -> tuple[int, dict[str, Any]]:
         has_outlived = asyncio.Event()

@@ -5,6 +5,7 @@ import contextlib
 import os
 import signal
 
+import pytest
 from websockets.asyncio.client import connect
 from websockets.asyncio.server import serve
 from websockets.exceptions import WebSocketException
@@ -87,6 +88,7 @@ def test_ends_that_a_stopped_engine_read_at_once_are_no_cluster(tmp_path):
         assert [line for line in one["evidence"] if line.startswith("this proxy got no CPU for up to 2")]
 
 
+@pytest.mark.slow  # ends some seconds apart
 def test_ends_that_were_read_as_they_came_have_their_times(tmp_path):
     engine = asyncio.run(_cut_one_after_the_other(tmp_path, is_stopped=False))
     with Capture.open(engine.capture) as capture:

@@ -117,6 +117,7 @@ def test_lost_messages_are_counted(tmp_path):
     assert pair.c2s.sent == COUNT
 
 
+@pytest.mark.slow  # waits as long as a hop may keep a message
 def test_a_message_and_a_close_that_the_hop_swallows_are_lost_while_the_server_waits(tmp_path):
     async def drive(base):
         with contextlib.suppress(WebSocketException, TimeoutError):

@@ -62,7 +62,7 @@ def test_any_delays_have_a_shape(values, noise):
 
 
 @pytest.mark.parametrize("rounds", [10, pytest.param(40, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("jitter", [0.2, 0.5])
+@pytest.mark.parametrize("jitter", [0.2, pytest.param(0.5, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("shape", [Shape.FIXED, Shape.LINEAR, Shape.EXPONENTIAL])
 def test_with_jitter_hardly_any_is_taken_for_what_it_is_not(shape, jitter, rounds):
     chance = random.Random(11)
@@ -220,7 +220,7 @@ def test_what_lateness_does_not_explain_is_not_called_equal(base, noise, count, 
         assert found.has_jitter is not True
 
 
-@pytest.mark.parametrize("amount", [0.3, 0.5, 1.0])
+@pytest.mark.parametrize("amount", [0.3, *(pytest.param(one, marks=pytest.mark.slow) for one in (0.5, 1.0))])
 def test_a_fixed_delay_with_jitter_is_hardly_ever_called_equal(amount: float):
     chance = random.Random(21)
     wrong = count = 0

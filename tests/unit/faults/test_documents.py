@@ -58,6 +58,7 @@ def test_a_key_that_is_given_twice_is_refused_with_its_place_also_in_json():
         assert (caught.value.line, caught.value.column) == (2, column)
 
 
+@pytest.mark.slow  # three seconds until Python's own limit is met
 def test_nesting_without_end_is_refused_in_the_same_words_as_nesting_too_deep():
     with pytest.raises(FaultError, match=f"nested at most {MAX_DEPTH} deep"):
         read_yaml("a: " + "[" * 3000)

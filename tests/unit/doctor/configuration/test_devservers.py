@@ -166,7 +166,7 @@ def test_literals() -> None:
     "text",
     [
         "",
-        "server: {" * 20000,
+        pytest.param("server: {" * 20000, marks=pytest.mark.slow),
         "server: { proxy: " + "[" * 20000,
         "devServer: { proxy: [{ context: [], target }, {}, [], 'x', ] }",
         "const a = a\nserver: { proxy: a }",

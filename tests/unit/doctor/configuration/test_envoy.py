@@ -172,7 +172,7 @@ BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
     [
         "static_resources:\n",
         "static_resources: [\n",
-        "static_resources: " + "[" * 3000,
+        pytest.param("static_resources: " + "[" * 3000, marks=pytest.mark.slow),
         "static_resources: &a [*a]\nvirtual_hosts: *a\n",
         BOMB + "static_resources: *i\n",
         "static_resources: {listeners: {filter_chains: {filters: {name: http_connection_manager}}}}\n",
