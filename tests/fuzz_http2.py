@@ -276,7 +276,8 @@ class _Echo:
     def _take(self, event: Event) -> None:
         stream = getattr(event, "stream_id", None) or 0
         # What came behind it in the same read may have ended the stream, or the connection.
-        with contextlib.suppress(ProtocolError):
+        # A stream that h2 has forgotten by then is a KeyError.
+        with contextlib.suppress(ProtocolError, KeyError):
             if isinstance(event, RequestReceived):
                 is_page = dict(event.headers or ()).get(b":method") != b"CONNECT"
                 self._h2.send_headers(stream, [(":status", "200")], end_stream=is_page)

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import pytest
 from h2.exceptions import StreamClosedError
 
+from tests.support.browser_run import wait_for
 from tests.support.certs import Certificates, client_context, make_certificates
 from tests.support.engine import Engine
 from tests.support.h1_peers import h1_client
@@ -176,6 +177,9 @@ def recorded(run: Run, name: str, path: str) -> tuple[tuple[Any, ...], list[str]
     """Versions, status and how JavaScript would see the end of a connection that is over; its findings."""
     number = ended(run.engine, run.taps[name], path)
     with Capture.open(run.engine.capture) as capture:
+        # A refusal is said before its connection has ended.
+        over = "SELECT 1 FROM connection WHERE id = ? AND closed_ns IS NOT NULL"
+        wait_for(lambda: capture.query(over, (number,)))
         ((tap, *facts),) = capture.query(
             "SELECT tap, http_version, server_http_version, status, js_code, js_was_clean FROM connection"
             " WHERE id = ?",

@@ -353,6 +353,7 @@ UNTRIED = {
     ("idle", "caddy"): "names where to look, and has no line to write",
     ("http10", "haproxy"): "HAProxy has no directive that makes it speak HTTP/1.0",
     ("origin", "haproxy"): "a listener with TLS, tried by test_fixes_tried_tls",
+    ("once", "nginx"): "a line to take out, and none to write",
     ("query", "envoy"): "names where to look, and has no line to write",
     ("bad-gateway", "envoy"): "a question, and no line to write",
     ("server-error", "*"): "where to look, and no line to write",

@@ -59,7 +59,13 @@ def check_configurations(paths: Sequence[str]) -> tuple[str, ...]:
     if "-" in paths:
         raise click.UsageError("--config - is read once; save what nginx -T prints, and give that file")
     read(paths)
-    return tuple(str(Path(one).absolute()) for one in paths)
+    return tuple(map(_from_the_root, paths))
+
+
+def _from_the_root(path: str) -> str:
+    """Without `..` where that leads to the same place: behind a symbolic link it need not."""
+    short = os.path.abspath(path)
+    return short if os.path.realpath(short) == os.path.realpath(path) else str(Path(path).absolute())
 
 
 def check_patch(file: Path, paths: Sequence[str]) -> None:
