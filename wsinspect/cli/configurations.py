@@ -64,7 +64,7 @@ def check_configurations(paths: Sequence[str]) -> tuple[str, ...]:
 
 def _from_the_root(path: str) -> str:
     """Without `..` where that leads to the same place: behind a symbolic link it need not."""
-    short = os.path.abspath(path)
+    short = os.path.abspath(path)  # noqa: PTH100  resolve() would follow links
     return short if os.path.realpath(short) == os.path.realpath(path) else str(Path(path).absolute())
 
 
