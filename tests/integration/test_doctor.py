@@ -500,6 +500,23 @@ def test_the_header_that_decides_is_found_among_many() -> None:
     assert found.answers[-1].question.kind == "without:x-four"
 
 
+def test_a_subprotocol_that_the_answer_does_not_name_is_asked_of_the_user() -> None:
+    refuses = replies(
+        lambda head: (
+            subprotocol(head)
+            if head.get("sec-websocket-protocol")
+            else http("400 Bad Request", b"missing subprotocol")
+        )
+    )
+    found = examine_server(refuses)
+    assert ids(found)[:1] == ["WS-HS-043"]
+    assert found.judgement.headline.startswith("The server demands a subprotocol, and none was offered")
+    assert any("--subprotocol NAME" in one for one in found.judgement.next_steps)
+    given = examine_server(refuses, "/", Extras(subprotocols=("chat.v1",)))
+    assert given.judgement.verdict == "healthy"
+    assert given.judgement.next_steps == ()
+
+
 def test_where_a_redirect_leads_and_polling_are_said() -> None:
     slash = unless(lambda head: head.target == b"/chat", "308 Permanent Redirect", Location="/chat/")
     first = examine_server(slash, "/chat").judgement.findings[0]

@@ -361,8 +361,12 @@ def _http2_line(probe: Probe) -> str:
 
 
 def next_steps(findings: Sequence[Finding]) -> Iterator[str]:
-    """What tells the causes of the first finding apart."""
-    if not findings or findings[0].severity != "error" or findings[0].confidence == "high":
+    """What tells the causes of the first finding apart, and what only the user knows."""
+    if not findings or findings[0].severity != "error":
+        return
+    if findings[0].id == "WS-HS-043":
+        yield "offer a subprotocol that the application speaks: --subprotocol NAME"
+    if findings[0].confidence == "high":
         return
     yield from dict.fromkeys(
         one.tell_apart for one in findings[0].causes if not one.tell_apart.startswith(_WAS_ASKED)

@@ -98,6 +98,13 @@ def test_a_header_block_that_never_ended_is_not_a_101_that_lacks_fields():
     assert [one.id for one in found] == ["WS-HS-042"]
 
 
+def test_a_demand_for_a_subprotocol_is_told_from_a_refused_one():
+    body = b"invalid or missing subprotocol"
+    assert first(refused("400 Bad Request", body)).title.endswith("and none was offered")
+    offered = first(refused("400 Bad Request", body, head=request(Sec_WebSocket_Protocol="v1")))
+    assert (offered.id, offered.title) == ("WS-HS-043", "The server refused the offered subprotocols")
+
+
 # -- credentials
 
 

@@ -294,7 +294,7 @@ def connection_decides(facts: ProbeFacts) -> Iterator[Found]:
     meaning="Any web page may open this WebSocket in its visitor's browser, which sends the visitor's cookies"
     " along. Where cookies say who the user is, check Origin, or demand a token (RFC 6455, 10.2).",
     js=JS_NOTHING,
-    topic="origin",
+    topic="any-origin",
     rows="H17",
     scope="probes",
 )

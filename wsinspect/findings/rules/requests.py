@@ -267,6 +267,9 @@ def refused_subprotocol(facts: ConnectionFacts) -> Iterator[Found]:
                 *lines,
                 *marks_lines(marks),
             ),
+            title=None
+            if offered or was_offered
+            else "The server demands a subprotocol, and none was offered",
             title_more=suffix,
             fault_of="hop" if is_removed else None,
             software=named(marks),

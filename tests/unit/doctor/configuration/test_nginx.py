@@ -471,6 +471,26 @@ def test_nginx_proxy_managers_tree(tmp_path, paths) -> None:
     git_applies(read, custom.defects[0])
 
 
+@pytest.mark.parametrize(
+    ("value", "added"),
+    [
+        ("$connection_upgrade", "$connection_upgrade"),
+        ('"upgrade"', "upgrade"),
+        ("close", "$http_connection"),
+        ("$not_known", "$http_connection"),
+    ],
+)
+def test_a_cancelled_line_that_was_right_is_written_again(tmp_path, value, added) -> None:
+    maps = "map $http_upgrade $connection_upgrade { default upgrade; '' close; }\n"
+    upgrade = "proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade;"
+    outer = f"{upgrade} proxy_set_header Connection {value};"
+    text = maps + place("proxy_set_header Host $http_host;\n        proxy_pass http://app;", outer)
+    (defect,) = met(tmp_path, text, URL).defects
+    lines = "".join(edit.text for edit in defect.edits)
+    assert f"proxy_set_header Connection {added};\n" in lines
+    assert lines.count("proxy_set_header") == 2
+
+
 def test_nginx_proxy_managers_hosts_alone_say_what_is_missing(tmp_path) -> None:
     read = read_in(tmp_path, NPM, "data/nginx/proxy_host")
     assert any("conf.d/include/proxy.conf: it is not there" in one for one in read.problems)

@@ -271,7 +271,7 @@ def _upgrade(met: Met, proxied: Directive, edits: Edits, known: tuple[int, ...] 
             words.append(f"no 'proxy_set_header {name.title()}'")
             if outer is not None:
                 words[-1] += f" (the proxy_set_header in this block cancels that of {outer.where})"
-            missing.append(line)
+            missing.append(_again(met, outer, wanted) or line)
             continue
         try:
             value = met.value(one.args[1])
@@ -293,6 +293,18 @@ def _upgrade(met: Met, proxied: Directive, edits: Edits, known: tuple[int, ...] 
     if words:
         mended = (*edits.adding(tuple(missing)), *replaced) if missing else tuple(replaced)
         yield Defect("upgrade", "; ".join(words), proxied.at, mended)
+
+
+def _again(met: Met, cancelled: Directive | None, wanted: str) -> str | None:
+    """A cancelled directive, to be written again: where it did what is wanted, its author knows it."""
+    if cancelled is None:
+        return None
+    try:
+        value = met.value(cancelled.args[1])
+    except UndecidedError:
+        return None
+    is_good = wanted in (token.strip().lower() for token in value.split(","))
+    return f"{cancelled.name} {as_args(cancelled.args)};" if is_good else None
 
 
 def _headers(met: Met, edits: Edits) -> Iterator[Defect]:
