@@ -255,33 +255,54 @@ def test_what_an_origin_of_http1_does_wrong_reaches_a_client_of_http2(tmp_path):
 
 
 def test_what_waits_for_a_stream_hears_of_the_end_of_its_server(tmp_path, certificates):
-    """A server that takes one request at once, and ends with others in the queue."""
+    """A server that takes one request at once, and ends with others in the queue, in each way."""
+    page = [(":method", "GET"), (":scheme", "https"), (":authority", "localhost"), (":path", "/")]
+
+    def break_http2(server, stream):
+        server.send_raw(stream, b"a body before its header block")
+
+    def end(server, stream):
+        server.writer.close()
+
+    def reset(server, stream):
+        server.abort()
+
+    async def pinged(peer):
+        """The answer comes behind what was handled before it."""
+        before = peer.pongs
+        peer.h2.ping(b"12345678")
+        peer.flush()
+        await peer.wait(lambda: peer.pongs > before)
+
+    async def one(run, origin, how):
+        client = await h2_client(run.port("main"))
+        first = client.request(page, end=True)
+        server = await origin.accepted()
+        theirs = await server.requested("/")
+        await pinged(client)
+        # From here on the proxy knows the limit, and its client does not: it reads nothing.
+        client.writer.transport.pause_reading()
+        server.change_settings({3: 1})
+        await pinged(server)
+        waiting = client.request(page, end=True), client.connect("/chat")
+        client.writer.transport.resume_reading()
+        await pinged(client)
+        how(server, theirs)
+        codes = [await client.was_reset(each) for each in waiting]
+        await client.wait(lambda: client.streams[first].reset is not None or client.streams[first].status)
+        await client.close()
+        return codes
 
     async def play():
         async with (
-            H2Origin(certificates.server_context(), {**OFFERS, 3: 1}) as origin,
+            H2Origin(certificates.server_context(), OFFERS) as origin,
             bridge(tmp_path, origin) as run,
         ):
-            client = await h2_client(run.port("main"))
-            page = [(":method", "GET"), (":scheme", "https"), (":authority", "localhost"), (":path", "/")]
-            first = client.request(page, end=True)
-            server = await origin.accepted()
-            await server.requested("/")
-            waiting = client.request(page, end=True)
-            mine = client.connect("/chat")
-            # The ping's answer comes behind what was handled before it.
-            client.h2.ping(b"12345678")
-            client.flush()
-            await client.wait(lambda: client.pongs)
-            server.abort()
-            codes = [await client.was_reset(one) for one in (waiting, mine)]
-            await client.wait(lambda: client.streams[first].reset is not None or client.streams[first].status)
-            await client.close()
-        return codes, run
+            return [await one(run, origin, how) for how in (break_http2, end, reset)], run
 
     codes, run = asyncio.run(play())
-    assert codes == [7, 7]
-    assert rows(run, "SELECT state, ended_by FROM connection") == [("failed", "server")]
+    assert codes == [[7, 7]] * 3
+    assert rows(run, "SELECT state, ended_by FROM connection") == [("failed", "server")] * 3
 
 
 @pytest.mark.parametrize("direction", ["c2s", "s2c"])

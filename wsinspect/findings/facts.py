@@ -422,6 +422,11 @@ class Summary(NamedTuple):
         """The client's address without its port."""
         return host_of(self.client)
 
+    @property
+    def has_failed(self) -> bool:
+        """Whether the attempt ended without a 101; one that is still under way has not."""
+        return self.open_ns is None and self.state in ("refused", "failed")
+
 
 class EngineEvent(NamedTuple):
     """An event of the engine itself, such as `tls_failed` or `page`."""

@@ -499,6 +499,8 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
             capture(summary(1, 0), events=(("alpn", H1_SERVER),)),
             capture(events=(("alpn", H1_SERVER),)),
             capture(summary(1, 0, status=400, tap="other"), events=(("alpn", H1_SERVER),)),
+            # Still under way.
+            capture(summary(1, 0, None, open_ns=None, state="connecting"), events=(("alpn", H1_SERVER),)),
             capture(
                 summary(1, 0, status=400),
                 events=(("alpn", {"side": "client", "offered": ["h2"], "answered": "http/1.1"}),),
@@ -542,6 +544,10 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
             capture(
                 summary(1, 0, 0.1, status=400, path="/?token=abcdefgh"),
                 summary(2, 1, None, path="/?token=abcdefgh"),
+            ),
+            capture(
+                summary(1, 0, None, open_ns=None, state="connecting", path="/?token=abcdefgh"),
+                summary(2, 1, None, port=5173, path="/?token=abcdefgh"),
             ),
         ],
     ),

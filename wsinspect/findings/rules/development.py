@@ -150,7 +150,7 @@ def vite_fallback(facts: CaptureFacts) -> Iterator[Found]:
         is_near = 0 <= second.attempt_ns - first.attempt_ns <= _FALLBACK_NS
         is_other = (first.host, first.port) != (second.host, second.port)
         is_same_page = first.client_host == second.client_host and first.path == second.path
-        if first.open_ns is None and is_near and is_other and is_same_page:
+        if first.has_failed and is_near and is_other and is_same_page:
             line = f"#{first.id} {first.place} failed ({first.status or first.error})"
             yield Found(
                 evidence=(line, f"then #{second.id} {second.place}"), connection=second.id, software=("vite",)

@@ -452,7 +452,7 @@ def dead_end(facts: CaptureFacts) -> Iterator[Found]:
 def downgraded(facts: CaptureFacts) -> Iterator[Found]:
     seen: dict[Any, Mapping[str, Any]] = {}
     # Most servers answer that way and their WebSockets open: reported only where one did not.
-    failing = {one.tap for one in facts.connections if one.open_ns is None and not one.is_faulted}
+    failing = {one.tap for one in facts.connections if one.has_failed and not one.is_faulted}
     for one in events_of(facts, "alpn"):
         if one.get("side") == "server" and one.get("tap") in failing:
             seen.setdefault(one.get("name"), one)

@@ -46,7 +46,7 @@ def _is_failure(one: Summary) -> bool:
     if one.is_faulted and one.ended_by != "fault":
         return False
     if one.open_ns is None:
-        return one.state in ("refused", "failed")
+        return one.has_failed
     if one.is_faulted:
         return False
     lived = (one.closed_ns or 0) - one.open_ns if one.closed_ns is not None else None

@@ -93,6 +93,8 @@ class MirroringClient(Relaying, Http2Client):
         #: Set once the server's SETTINGS have come, or will not.
         self.settled = asyncio.Event()
         self._forgotten: tuple[int, int] = (0, 0)
+        #: Streams of the client that waited for a free stream when the connection ended.
+        self._orphans: list[int] = []
 
     def forget(self, stream_id: int) -> None:
         super().forget(stream_id)
@@ -122,13 +124,18 @@ class MirroringClient(Relaying, Http2Client):
         else:
             yield from super()._handle_event(event)
             if self.h2_conn.is_closed or isinstance(event, events.ConnectionClosed):
-                yield from self._drop_queue()
+                self._empty_queue()
+            if self._orphans:
+                yield from self._fail_orphans()
 
-    def _drop_queue(self) -> Commands:
-        """Tell those that waited for the server's limit on streams, whom stock mitmproxy forgets."""
-        queued = list(self.stream_queue)
+    def _empty_queue(self) -> None:
+        self._orphans += self.stream_queue
         self.stream_queue.clear()
-        for stream_id in queued:
+
+    def _fail_orphans(self) -> Commands:
+        """Tell those that waited for the server's limit on streams, whom stock mitmproxy forgets."""
+        orphans, self._orphans = self._orphans, []
+        for stream_id in orphans:
             code = int(ErrorCodes.REFUSED_STREAM)
             yield ReceiveHttp(error_event(ResponseProtocolError, stream_id, "server closed connection", code))
 
@@ -300,6 +307,8 @@ class MirroringClient(Relaying, Http2Client):
 
     def close_connection(self, msg: str) -> Commands:
         self.settled.set()
+        # Stock mitmproxy would give the next of the queue to a layer that has ended.
+        self._empty_queue()
         how = self.wire.end_of(self.wire.carrier(self.context, self.conn))
         yield from super().close_connection(msg)
         if self._has_h2_client and current.mode == "mirror":
