@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 from wsinspect.clients.backoff import Shape
 from wsinspect.clients.facts import Attempt, ClientFacts, Transport
 from wsinspect.clients.grading import LETTERS, Client
-from wsinspect.clients.messages import id_of
+from wsinspect.clients.messages import identity_of
 from wsinspect.clients.outages import Cause, Ending, Outage
 from wsinspect.faults.errors import FaultError
 from wsinspect.faults.scenario import Scenario
@@ -333,6 +333,14 @@ _MAY_BE_BACK: Final = "it may be one of the clients that came later; --session-b
 _POLLED: Final = "filters see no messages of long-polling"
 
 
+def _undisturbed(client: Client) -> _Judged:
+    """Of a client without an outage: nothing tested it, or it sat out what did."""
+    if not client.measures.unnoticed:
+        return _NO_OUTAGE
+    seen = "its connection survived, and it tried nothing meanwhile"
+    return True, seen, [at for at, _ in client.measures.unnoticed], ()
+
+
 def _outages(client: Client) -> list[Outage]:
     return [one.outage for one in client.measures.outages]
 
@@ -379,7 +387,7 @@ def _attempts(one: Expectation, client: Client, evidence: Evidence) -> _Judged:
     else:
         series = [outage.tries for outage in _outages(client)]
         if not series:
-            return _NO_OUTAGE
+            return _undisturbed(client)
         tries = max((list(one) for one in series), key=len)
         where = "in an outage"
     return len(tries) <= one.value, f"{counted(len(tries), 'attempt')} {where}", tries, ()
@@ -389,7 +397,8 @@ def _span(phase: int, facts: ClientFacts) -> tuple[int | None, int | None]:
     """When a phase (from 1) began and ended."""
     begin = next((at for at, number in facts.phases if number == phase - 1), None)
     end = next((at for at, number in facts.phases if begin is not None and at > begin), facts.phases_end_ns)
-    return begin, end
+    # The attempt that begins the phases came a moment before the first of them.
+    return (0 if phase == 1 and begin is not None else begin), end
 
 
 def _gap(one: Expectation, client: Client, evidence: Evidence) -> _Judged:
@@ -446,7 +455,7 @@ def _notices(one: Expectation, client: Client, evidence: Evidence) -> _Judged:
 def _never_gives_up(one: Expectation, client: Client, evidence: Evidence) -> _Judged:
     found = _outages(client)
     if not found:
-        return _NO_OUTAGE
+        return _undisturbed(client)
     for outage in found:
         if outage.ending in (Ending.GAVE_UP, Ending.UNNOTICED):
             seen = f"{outage.ending}: no try in the last {format_duration(outage.silent_ns)}"
@@ -483,7 +492,7 @@ def _gives_up(one: Expectation, client: Client, evidence: Evidence) -> _Judged:
 def _per_minute(one: Expectation, client: Client, evidence: Evidence) -> _Judged:
     worst = client.measures.worst
     if not client.measures.outages:
-        return _NO_OUTAGE
+        return _undisturbed(client)
     shown_at = [worst.first] if worst.first is not None else []
     return worst.tries <= one.value, f"{worst.tries} tries in the worst minute", shown_at, ()
 
@@ -541,7 +550,8 @@ def _no_second_socket(one: Expectation, client: Client, evidence: Evidence) -> _
         shown_pairs = ", ".join(f"#{a.id} and #{b.id}" for a, b in pairs[:4])
         return False, f"open at once: {shown_pairs}", [at for pair in pairs for at in pair], ()
     if len(client.session.connections) < 2:
-        return None, "it was connected only once", (), ()
+        held = True if client.measures.unnoticed else None
+        return held, "it was connected only once", (), ()
     return True, "never two sockets at once", (), ()
 
 
@@ -578,13 +588,13 @@ def _none_lost(one: Expectation, client: Client, evidence: Evidence) -> _Judged:
     if not found:
         return None, "no such message was sent", (), ()
     delivered = {(each.direction, each.data) for each in found if each.is_delivered}
-    ids = {(each.direction, name) for each in found if each.is_delivered and (name := id_of(each.data))}
+    ids = {(each.direction, name) for each in found if each.is_delivered and (name := identity_of(each.data))}
     lost = [
         each
         for each in found
         if not each.is_delivered
         and (each.direction, each.data) not in delivered
-        and (each.direction, id_of(each.data)) not in ids
+        and (each.direction, identity_of(each.data)) not in ids
     ]
     if lost:
         return (

@@ -219,9 +219,11 @@ def _gap(outage: Outage, direction: Direction, before: Sequence[Said], after: Se
     own = [one for one in before if one.direction == direction and not messages.is_heartbeat(one.data)]
     again = [one for one in after if one.direction == direction]
     payloads = {one.data for one in again}
-    ids = {found for one in again if (found := messages.id_of(one.data)) is not None}
+    ids = {found for one in again if (found := messages.identity_of(one.data)) is not None}
     undelivered = [one for one in own if not _is_delivered(one, outage, direction)]
-    lost = [one for one in undelivered if one.data not in payloads and messages.id_of(one.data) not in ids]
+    lost = [
+        one for one in undelivered if one.data not in payloads and messages.identity_of(one.data) not in ids
+    ]
     delivered = {
         (one.data, found)
         for one in own

@@ -75,12 +75,9 @@ def kind_of(data: bytes) -> str:
     value = value_of(data)
     prefix = (digits[0].decode() if (digits := _DIGITS.match(data)) is not None else "")[:2]
     if isinstance(value, dict):
-        named = [f"{key}={value[key]}" for key in _NAMING if isinstance(value.get(key), str | int)]
-        return f"{prefix}{{{','.join(sorted(map(str, value)))}}} {' '.join(named)}"
+        return f"{prefix}{{{','.join(sorted(map(str, value)))}}} {' '.join(_names(value))}"
     if isinstance(value, list):
-        # Phoenix has references first, Socket.IO and WAMP the name of an event.
-        words = [one for one in value if isinstance(one, str) and not one.isdigit()]
-        return f"{prefix}[{len(value)}] {' '.join(words[:2])}"
+        return f"{prefix}[{len(value)}] {' '.join(_names(value))}"
     if (command := _STOMP.match(data)) is not None:
         where = _DESTINATION.search(data)
         return f"{command[1].decode()} {where[1].decode('utf-8', 'replace') if where else ''}"
@@ -88,8 +85,18 @@ def kind_of(data: bytes) -> str:
 
 
 def id_of(data: bytes) -> str | None:
-    """What tells the message from all others, as text; None where it says nothing of the kind."""
+    """The id in a message, as text: a message and the answer to it may have the same; None without one."""
+    return _id_in(value_of(data))
+
+
+def identity_of(data: bytes) -> str | None:
+    """What tells the message from all others of its side: what it is for, and its id; None without an id."""
     value = value_of(data)
+    found = _id_in(value)
+    return None if found is None else " ".join([*_names(value), found])
+
+
+def _id_in(value: Any) -> str | None:
     if isinstance(value, list):
         value = next((one for one in value if isinstance(one, dict)), None)
     if not isinstance(value, dict):
@@ -99,6 +106,14 @@ def id_of(data: bytes) -> str | None:
         if isinstance(found, str | int) and not isinstance(found, bool) and found != "":
             return f"{key}={found}"
     return None
+
+
+def _names(value: Any) -> list[str]:
+    """What says what a message is for."""
+    if isinstance(value, dict):
+        return [f"{key}={value[key]}" for key in _NAMING if isinstance(value.get(key), str | int)]
+    # Phoenix has references first, Socket.IO and WAMP the name of an event.
+    return [one for one in value if isinstance(one, str) and not one.isdigit()][:2]
 
 
 def texts_of(data: bytes) -> Iterator[str]:

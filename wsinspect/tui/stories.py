@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from wsinspect.capture.reader import Capture
@@ -28,14 +28,18 @@ class Stories:
 
     Args:
         taken: called in the event loop when the clients are others.
+        prepare: called with them in the thread before that, for what takes long.
 
     Attributes:
         is_reading: the thread is at work.
     """
 
-    def __init__(self, workspace: Workspace, taken: Callable[[], None]) -> None:
+    def __init__(
+        self, workspace: Workspace, taken: Callable[[], None], prepare: Callable[[Sequence[Client]], None]
+    ) -> None:
         self._workspace = workspace
         self._taken = taken
+        self._prepare = prepare
         self._by_attempt: dict[int, Client] = {}
         self._version = -1
         self.is_reading = False
@@ -66,6 +70,7 @@ class Stories:
                 clients = judged_clients(capture, until_ns=until_ns)
         except WsinspectError:
             clients = []  # the feed meets the same error, and says so
+        self._prepare(clients)
         self._workspace.deliver(self._done, clients, version, time.monotonic() - begun)
 
     def _done(self, clients: list[Client], version: int, took: float) -> None:

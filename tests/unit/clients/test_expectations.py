@@ -69,6 +69,8 @@ def held(expectation: dict[str, Any], attempts: Sequence[Attempt], **options: An
 
 CUT = [lost(0, 5, id=701), tried(8, id=702)]
 QUIET = [tried(0, id=703)]
+#: Half-open for four seconds, and it survived that.
+SAT_OUT = [stalled(0, 5, noticed=None, until=9)]
 POLLED = [lost(0, 5), tried(8, id=-7, transport=Transport.POLLING)]
 WAIT = {"retry_after_ns": 3_000_000_000}
 CASES: list[tuple[dict[str, Any], list[Attempt], bool | None]] = [
@@ -80,6 +82,7 @@ CASES: list[tuple[dict[str, Any], list[Attempt], bool | None]] = [
     ({"attempts_at_most": 3}, with_delays([1, 2, 3]), True),
     ({"attempts_at_most": 2}, with_delays([1, 2, 3]), False),
     ({"attempts_at_most": 2}, QUIET, None),
+    ({"attempts_at_most": 2}, SAT_OUT, True),
     ({"gap_at_least": "1.9s"}, with_delays([0.01, 2, 3]), True),
     ({"gap_at_least": "2.5s"}, with_delays([0.01, 2, 3]), False),
     ({"gap_at_least": "1s"}, CUT, None),
@@ -97,6 +100,7 @@ CASES: list[tuple[dict[str, Any], list[Attempt], bool | None]] = [
     ({"gives_up_never": True}, [lost(0, 5), refused(6)], False),
     ({"gives_up_never": True}, [stalled(0, 5, noticed=None)], False),
     ({"gives_up_never": True}, QUIET, None),
+    ({"gives_up_never": True}, SAT_OUT, True),
     ({"gives_up_within": "10s"}, [lost(0, 5), refused(6)], True),
     ({"gives_up_within": "10s"}, [lost(0, 5), refused(6), refused(20)], False),
     ({"gives_up_within": "10s"}, CUT, None),
@@ -104,6 +108,7 @@ CASES: list[tuple[dict[str, Any], list[Attempt], bool | None]] = [
     ({"max_attempts_per_minute": 20}, with_delays([1.0] * 20), True),
     ({"max_attempts_per_minute": 19}, with_delays([1.0] * 20), False),
     ({"max_attempts_per_minute": 5}, QUIET, None),
+    ({"max_attempts_per_minute": 5}, SAT_OUT, True),
     ({"backoff": "exponential"}, with_delays([1, 2, 4, 8, 16]), True),
     ({"backoff": "growing"}, with_delays([1, 2, 4, 8, 16]), True),
     ({"backoff": "exponential"}, with_delays([2.0] * 6), False),
@@ -124,6 +129,7 @@ CASES: list[tuple[dict[str, Any], list[Attempt], bool | None]] = [
     ({"no_second_socket": True}, CUT, True),
     ({"no_second_socket": True}, [lost(0, 5), tried(6), tried(6.1)], False),
     ({"no_second_socket": True}, QUIET, None),
+    ({"no_second_socket": True}, SAT_OUT, True),
     ({"no_second_socket": True}, [lost(0, 5, "client", client_code=1000), tried(8)], True),
     ({"grade_at_least": "A"}, with_delays([1, 2.3, 4.9, 8, 17]), True),
     ({"grade_at_least": "B"}, [lost(0, 5), refused(6), refused(7.5)], False),
@@ -158,6 +164,23 @@ FILTERS: list[tuple[dict[str, Any], list[Match], bool | None]] = [
     ({"no_message_lost": "id"}, [matched(701, 4, is_delivered=False), matched(702, 9)], True),
     ({"no_message_lost": "id"}, [matched(701, 4, is_delivered=False)], False),
     ({"no_message_lost": "id"}, [], None),
+    # Another message with the same id is not the one that was lost; the same with one more field is.
+    (
+        {"no_message_lost": "id"},
+        [
+            matched(701, 4, '{"type":"order","id":1}', is_delivered=False),
+            matched(702, 9, '{"type":"done","id":1}'),
+        ],
+        False,
+    ),
+    (
+        {"no_message_lost": "id"},
+        [
+            matched(701, 4, '{"type":"order","id":1}', is_delivered=False),
+            matched(702, 9, '{"type":"order","id":1,"try":2}'),
+        ],
+        True,
+    ),
     ({"no_duplicates": "id"}, [matched(701, 4), matched(702, 9, '{"id":2}')], True),
     ({"no_duplicates": "id"}, [matched(701, 4), matched(702, 9)], False),
     ({"no_duplicates": "id"}, [matched(701, 4, is_delivered=False), matched(702, 9)], True),
@@ -209,6 +232,16 @@ def test_phases_count_from_one():
     [result] = evaluate([one], Evidence(clients=clients, facts=facts))
     assert result.held is None
     assert "not reached" in result.seen
+
+
+def test_the_attempt_that_begins_the_phases_is_in_the_first():
+    [one] = read_expectations(load_object({**SCENARIO, "expect": [{"attempts_at_most": 1, "phase": 1}]}))
+    for attempts, expected in (([tried(0)], True), ([lost(0, 2), tried(3)], False)):
+        facts = facts_of(attempts)
+        timed = type(facts)(**{**vars(facts), "phases": [(ns(0.02), 0)], "phases_end_ns": ns(10)})
+        clients = [judge(session, timed) for session in join(attempts)]
+        [result] = evaluate([one], Evidence(clients=clients, facts=timed))
+        assert (result.held, result.seen[:1]) == (expected, str(len(attempts)))
 
 
 def test_every_key_is_tried_here():

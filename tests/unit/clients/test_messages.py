@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wsinspect.clients.messages import id_of, is_heartbeat, kind_of, polled, texts_of, value_of
+from wsinspect.clients.messages import id_of, identity_of, is_heartbeat, kind_of, polled, texts_of, value_of
 
 
 @pytest.mark.parametrize(
@@ -41,6 +41,14 @@ def test_ids():
     assert id_of(b'{"id":""}') is None
     assert id_of(b'{"ok":true}') is None
     assert id_of(b"id") is None
+
+
+def test_the_same_id_in_another_message_is_another_one():
+    order = b'{"type":"order","id":1}'
+    assert identity_of(order) == identity_of(b'{"id":1,"type":"order","try":2}') is not None
+    assert identity_of(order) != identity_of(b'{"type":"done","id":1}')
+    assert identity_of(b'42["buy",{"id":1}]') != identity_of(b'42["sell",{"id":1}]')
+    assert identity_of(b'{"type":"order"}') is None
 
 
 def test_texts_that_may_be_tokens():

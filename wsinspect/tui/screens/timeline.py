@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from textual import events
@@ -52,14 +52,14 @@ class Row(NamedTuple):
     number: int = 0
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Told:
     """A client's story, and its rows as they were laid: below which line, how wide, what was unfolded."""
 
     client: Client
     story: tuple[StoryLine, ...]
-    laid: tuple[int, int, list[int]] | None = None
-    rows: list[Row] = field(default_factory=list)
+    laid: tuple[int, int, list[int]]
+    rows: list[Row]
 
 
 class TimelinePane(LinePane):
@@ -88,11 +88,12 @@ class TimelinePane(LinePane):
         self.lines: list[lanes.TimeLine] = []
         self.rows: list[Row] = []
         self._first_ns = self._last_ns = self._refused = 0
-        self.stories = Stories(workspace, self.reload)
+        self.stories = Stories(workspace, self._clients_read, self._prepare)
         #: First attempts of clients whose stories are unfolded; with a place in the story, of tries there.
         self._unfolded: set[tuple[int, ...]] = set()
         #: By their first attempts: clients with the rows of their stories, laid once.
         self._told: dict[int, _Told] = {}
+        self._prepared: dict[int, _Told] = {}
         self.chosen = 0
         self.zoom = 0
 
@@ -146,20 +147,37 @@ class TimelinePane(LinePane):
     def _story_rows(self, at: int, client: Client) -> list[Row]:
         """A story below the line at a place; the same list until something in it changes."""
         first = client.session.first.id
-        known = self._told.get(first)
-        if known is None or known.client is not client:
-            known = self._told[first] = _Told(client, tuple(_story(client)))
-        unfolded = [n for n, one in enumerate(known.story) if one.more and (first, n) in self._unfolded]
-        width = self.size.width
-        if known.laid != (at, width, unfolded):
-            known.laid = at, width, unfolded
-            known.rows = []
-            for number, story in enumerate(known.story):
-                known.rows += _broken(at, story, 1, number, width)
-                if number in unfolded:
-                    for one in story.more:
-                        known.rows += _broken(at, one, 2, number, width)
-        return known.rows
+        told = self._told[first] = self._tell(client, self._told.get(first), at)
+        return told.rows
+
+    def _prepare(self, clients: Sequence[Client]) -> None:
+        """In the thread that has read the clients: lay what is unfolded again, for many stories take long."""
+        known, unfolded = self._told.copy(), self._unfolded.copy()
+        self._prepared = {
+            first: self._tell(client, known[first], known[first].laid[0])
+            for client in clients
+            if (first := client.session.first.id) in known and (first,) in unfolded
+        }
+
+    def _clients_read(self) -> None:
+        self._told |= self._prepared
+        self.reload()
+
+    def _tell(self, client: Client, known: _Told | None, at: int) -> _Told:
+        """The rows of a client's story; those that are known where they are still the same."""
+        first = client.session.first.id
+        story = known.story if known is not None and known.client is client else tuple(_story(client))
+        unfolded = [n for n, one in enumerate(story) if one.more and (first, n) in self._unfolded]
+        laid = (at, self.size.width, unfolded)
+        if known is not None and known.laid == laid and (known.story is story or known.story == story):
+            return known if known.client is client else replace(known, client=client)
+        rows: list[Row] = []
+        for number, one in enumerate(story):
+            rows += _broken(at, one, 1, number, laid[1])
+            if number in unfolded:
+                for each in one.more:
+                    rows += _broken(at, each, 2, number, laid[1])
+        return _Told(client, story, laid, rows)
 
     def action_unfold(self) -> None:
         """The story of the client under the cursor, or the tries that a line of it sums up; or fold it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -194,3 +195,26 @@ async def test_a_story_is_whole_at_any_width_and_unfolds_from_every_row_of_a_lin
         await screen.pilot.resize_terminal(200, 50)
         await screen.until(lambda: len(timeline.rows) < wide)
         assert not any(row.number < 0 for row in timeline.rows if row.story and row.story.more)
+
+
+async def test_what_is_unfolded_is_told_again_by_the_thread_that_reads(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """A live capture is read every few seconds: with a thousand stories unfolded, no key waits for it."""
+    async with opened(path, size=(160, 40)) as screen:
+        await screen.press("t", "space")
+        stories = pane(screen).stories
+        before, rows_before = stories.client_of(1), rows(screen)
+        tellers: list[str] = []
+        tell = timeline_module._story
+
+        def noted(client: Client) -> list[StoryLine]:
+            tellers.append(threading.current_thread().name)
+            return tell(client)
+
+        monkeypatch.setattr(timeline_module, "_story", noted)
+        stories._version, stories._next = -1, 0.0
+        stories.refresh()
+        await screen.until(lambda: stories.client_of(1) is not before)
+        assert tellers == ["client-stories"]
+        assert rows(screen) == rows_before
