@@ -117,6 +117,7 @@ def validate(scenario: Path, as_json: bool) -> None:
     from wsinspect.clients.expectations import read_expectations
     from wsinspect.faults.errors import FaultError
     from wsinspect.faults.scenario import load_file
+    from wsinspect.text import counted
 
     loaded = load_file(scenario)
     try:
@@ -130,7 +131,8 @@ def validate(scenario: Path, as_json: bool) -> None:
         return
     for line in warnings:
         click.echo(f"wsinspect: warning: {scenario}: {line}", err=True)
-    echo(f"{scenario}: fine, {len(loaded.rules)} rules, {len(loaded.phases)} phases")
+    rules, phases = counted(len(loaded.rules), "rule"), counted(len(loaded.phases), "phase")
+    echo(f"{scenario}: fine, {rules}, {phases}")
 
 
 @faults.command(epilog=examples("wsinspect faults schema > scenario.schema.json"))

@@ -10,6 +10,7 @@ import click
 
 from wsinspect.cli.options import ADDRESS, color_option, examples, json_option
 from wsinspect.net import Address
+from wsinspect.text import counted
 
 if TYPE_CHECKING:
     from wsinspect.peers.mock.script import Script
@@ -53,7 +54,7 @@ def mock(
 
     loaded = load_file(script)
     if check:
-        click.echo(f"{script}: {len(loaded.script)} steps, {len(loaded.rules)} rules")
+        click.echo(f"{script}: {counted(len(loaded.script), 'step')}, {counted(len(loaded.rules), 'rule')}")
         return None
     return asyncio.run(_serve(loaded, listen, _watcher(as_json, color), as_json))
 

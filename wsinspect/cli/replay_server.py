@@ -17,7 +17,7 @@ from wsinspect.replay.as_server.server import ReplayServer, ServerOptions
 from wsinspect.replay.common.http2 import server_context
 from wsinspect.replay.common.pace import parse_speed
 from wsinspect.replay.common.report import summary
-from wsinspect.text import escape
+from wsinspect.text import counted, escape
 from wsinspect.wire.opcodes import Direction
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ async def _serve(
         echo_json({"event": "listening", "host": address.host, "port": port, "paths": paths})
     else:
         scheme = "ws" if context is None else "wss"
-        echo(f"playing {len(chosen)} connections on {scheme}://{Address(address.host, port)}")
+        echo(f"playing {counted(len(chosen), 'connection')} on {scheme}://{Address(address.host, port)}")
         for path in paths:
             echo(f"    {escape(path)}")
     await _until_over(server)
@@ -110,7 +110,8 @@ def _conclude(server: ReplayServer, as_json: bool) -> int:
             f"{len(unplayed)} of the recorded connections were not asked for: {', '.join(map(str, unplayed))}"
         )
     total = sum(report.tally.diverged + len(report.problems) for report in server.reports)
-    echo(f"played {len(server.reports)} connections, {total} divergences")
+    played = counted(len(server.reports), "connection")
+    echo(f"played {played}, {counted(total, 'divergence')}")
     return 0 if all(report.is_equal for report in server.reports) else 1
 
 

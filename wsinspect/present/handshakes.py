@@ -16,7 +16,7 @@ from wsinspect.handshake.negotiation import accept_key, is_valid_key, negotiate
 from wsinspect.present.cells import Line, wrap
 from wsinspect.present.glyphs import Glyphs
 from wsinspect.present.words import fact
-from wsinspect.text import escape, escape_bytes, escape_lines, pad, truncate
+from wsinspect.text import counted, escape, escape_bytes, escape_lines, pad, truncate
 from wsinspect.units import format_duration
 
 #: The times of an attempt in their usual order, and what happened at each.
@@ -196,7 +196,8 @@ class HeaderBlock(NamedTuple):
     def rest_lines(self) -> Iterator[Line]:
         """What came behind the block, in one packet or right after it."""
         if self.rest:
-            yield [(f"  + {len(self.rest)} bytes after the header block: {self.rest[:16].hex(' ')}", "note")]
+            count = counted(len(self.rest), "byte")
+            yield [(f"  + {count} after the header block: {self.rest[:16].hex(' ')}", "note")]
 
 
 def header_blocks(handshake: Handshake) -> Iterator[HeaderBlock]:
@@ -255,7 +256,7 @@ def body_lines(handshake: Handshake, *, whole: bool = False, hint: str = "") -> 
     """
     if not handshake.body:
         return
-    yield [(f"Body ({len(handshake.body)} bytes kept)", "title")]
+    yield [(f"Body ({counted(len(handshake.body), 'byte')} kept)", "title")]
     lines = escape_lines(handshake.body.decode("utf-8", "backslashreplace"))
     shown = lines if whole else [truncate(line, _BODY_CELLS) for line in lines[:_BODY_LINES]]
     for line in shown:

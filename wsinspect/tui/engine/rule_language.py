@@ -19,6 +19,7 @@ from wsinspect.faults.texts import Payload
 from wsinspect.faults.values import Choice
 from wsinspect.faults.when import WHEN_FIELDS
 from wsinspect.filters import complete as complete_filter
+from wsinspect.text import counted
 
 _LIKE: Final = re.compile(r"\s*(?:--)?like[ =]\s*(?P<name>.*)", re.DOTALL)
 _FAULT: Final = re.compile(r"\s*--fault[ =]\s*(?P<spec>.*)", re.DOTALL)
@@ -94,10 +95,10 @@ def _preset(name: str) -> Judgement:
     from wsinspect.faults.presets import load_preset
 
     preset = load_preset(name)
-    count = f"{len(preset.rules)} rule{'s' if len(preset.rules) != 1 else ''}"
+    count = counted(len(preset.rules), "rule")
     if not preset.phases:
         return Judgement(preset.rules, about=f"{preset.name}: {count}", is_named=True)
-    about = f"{preset.name}: {count}, {len(preset.phases)} phases"
+    about = f"{preset.name}: {count}, {counted(len(preset.phases), 'phase')}"
     return Judgement(preset.rules, warning="it replaces all rules", about=about, preset=name, is_named=True)
 
 
