@@ -436,13 +436,14 @@ def _notices(one: Expectation, client: Client, evidence: Evidence) -> _Judged:
             if waited > limit:
                 return False, f"not noticed in {format_duration(waited)}", _involved(outage), ()
             continue
-        if took > limit:
-            return False, f"noticed after {format_duration(took)}", _involved(outage), ()
         has_acted = (
             lost is None
             or lost.close_ns == outage.noticed_ns
             or bool(outage.tries and outage.tries[0].attempt_ns == outage.noticed_ns)
         )
+        if took > limit:
+            what = "noticed after" if has_acted else "not noticed in"
+            return False, f"{what} {format_duration(took)}", _involved(outage), ()
         if has_acted:
             best = (True, f"noticed after {format_duration(took)}", _involved(outage), ())
     for lost, stall in client.measures.unnoticed:

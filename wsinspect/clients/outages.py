@@ -278,7 +278,9 @@ def _over(began_ns: int, tries: Sequence[Attempt], resumed: Attempt | None, fact
         if one is not resumed and one.end_ns is not None:
             over = max(over, min(one.end_ns, until))
     for block in _overlapping(facts.blocks, began_ns, until):
-        if block.until_ns is not None and block.until_ns <= until:
+        # An attempt that was held succeeds as soon as it is let go.
+        opened = resumed.open_ns if resumed is not None else None
+        if block.until_ns is not None and block.until_ns <= max(until, opened or 0):
             over = max(over, block.until_ns)
         elif resumed is None:
             over = max(over, until)

@@ -48,6 +48,8 @@ _PAGE: Final = 2000
 _MOST_FAULTS: Final = 100_000
 _MOST_POLLS: Final = 50_000
 _PINGS: Final = 64
+#: Kinds of rules that end a client's TCP connection or TLS handshake before its request.
+_UNHEARD: Final = frozenset({"reset_on_accept", "tls_error"})
 #: Kinds of rules that keep all clients out while they are armed, unless their settings narrow them.
 _BLOCKING: Final = frozenset(
     {"refuse", "hang", "blackhole", "refuse_tcp", "reset_on_accept", "tls_error", "redirect"}
@@ -88,6 +90,7 @@ def read_facts(
     horizon = max(rows.last_ns(query), until_ns or 0)
     attempts = list(_attempts(query, digest, by, done, horizon))
     blocks = tuple(_blocks(done))
+    attempts += list(_unheard(query, attempts, done))
     polled = _polled(query, digest, attempts, blocks, horizon)
     polled_by_id = {one.attempt.id: one for one in polled}
     attempts += [one.attempt for one in polled]
@@ -169,6 +172,9 @@ def _attempt(
     response = _head(row.response)
     values = response.get_all("retry-after") if response is not None else []
     rule = None if row.rule is None else str(row.rule)
+    opened = _time(row.open_ns)
+    # Whoever has left before the answer came never had a connection.
+    has_left = opened is not None and end is not None and end < opened
     return Attempt(
         id=row.id,
         run=bisect_right(runs, began) or 1,
@@ -184,12 +190,12 @@ def _attempt(
         sid=known.sid,
         subprotocol=row.subprotocol,
         attempt_ns=began,
-        open_ns=_time(row.open_ns),
+        open_ns=None if has_left else opened,
         end_ns=end,
-        closed_ns=_time(row.closed_ns),
+        closed_ns=end if has_left else _time(row.closed_ns),
         state=str(row.state),
-        status=row.status if isinstance(row.status, int) else None,
-        error=None if row.error is None else str(row.error),
+        status=row.status if isinstance(row.status, int) and not has_left else None,
+        error="left before the answer" if has_left else None if row.error is None else str(row.error),
         retry_after_ns=retry_after(values[0]) if values and row.open_ns is None else None,
         ended_by=row.ended_by,
         how=row.how,
@@ -239,13 +245,13 @@ def _disarmed(done: Story | None, rule: str, after_ns: int) -> int | None:
     return None
 
 
-def _blocks(done: Story | None) -> Iterator[Block]:
-    """When rules kept every client out."""
+def _blocks(done: Story | None, kinds: frozenset[str] = _BLOCKING) -> Iterator[Block]:
+    """When rules of these kinds kept every client out."""
     armed: dict[str, int] = {}
     for step in done.steps if done else ():
         name = str(step.detail.get("rule"))
         settings = step.detail.get("settings")
-        if step.kind != "rule" or step.detail.get("kind") not in _BLOCKING:
+        if step.kind != "rule" or step.detail.get("kind") not in kinds:
             continue
         if isinstance(settings, dict) and _NARROWING & settings.keys():
             continue
@@ -254,6 +260,53 @@ def _blocks(done: Story | None) -> Iterator[Block]:
         elif name in armed:
             yield Block(armed.pop(name), step.time_ns, name)
     yield from (Block(from_ns, None, name) for name, from_ns in armed.items())
+
+
+def _unheard(query: Query, attempts: Sequence[Attempt], done: Story | None) -> Iterator[Attempt]:
+    """Tries that a rule ended before their request, as attempts with negative ids.
+
+    Whose they are only the address says: where it is several clients', nobody has them.
+    """
+    armed = [one for one in _blocks(done, _UNHEARD) if one.rule]
+    if not armed:
+        return
+    whose: dict[tuple[str | None, str], Attempt | None] = {}
+    for one in attempts:
+        before = whose.setdefault((one.tap, one.address), one)
+        if before is not None and (before.path, _who(before)) != (one.path, _who(one)):
+            whose[one.tap, one.address] = None
+    after, count = 0, 0
+    while count < _MOST_POLLS and (page := rows.cut_off(query, after, _PAGE)):
+        for event_id, time_ns, raw in page:
+            detail = json_object(raw) or {}
+            like = whose.get((_text(detail.get("tap")), address_of(_text(detail.get("client")))))
+            rule = next((block.rule for block in armed if _is_within(time_ns, block)), None)
+            is_ours = detail.get("how") == "proxy" or detail.get("rule") == rule
+            if like is None or rule is None or not is_ours:
+                continue
+            lasted_ms = detail.get("ms")
+            lasted_ns = int(lasted_ms * 1e6) if isinstance(lasted_ms, int | float) else 0
+            yield Attempt(
+                id=-event_id,
+                run=like.run,
+                tap=like.tap,
+                address=like.address,
+                place=like.place,
+                path=like.path,
+                user_agent=like.user_agent,
+                origin=like.origin,
+                parts=like.parts,
+                chosen=like.chosen,
+                attempt_ns=time_ns - lasted_ns,
+                end_ns=time_ns,
+                closed_ns=time_ns,
+                state=State.FAILED,
+                error="cut off before its request",
+                ended_by="fault",
+                how=How.RST,
+                rule=rule,
+            )
+        after, count = page[-1][0], count + len(page)
 
 
 def _late_times(query: Query) -> Iterator[Late]:

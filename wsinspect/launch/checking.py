@@ -115,9 +115,12 @@ def play(plan: Plan, say: Callable[[str], None]) -> Played:
             _wait(plan, engine, client, lateness)
             played.exit_code = client.exit_code if client is not None else None
         finally:
-            if client is not None:
-                client.end()
-            engine.stop()
+            # The proxy first: what the command does when it is ended is no answer to anything.
+            try:
+                engine.stop()
+            finally:
+                if client is not None:
+                    client.end()
     with open_capture(plan.capture) as capture:
         played.clients, played.results = check_capture(
             capture, plan.expectations, plan.by, noise_ns=lateness.noise_ns

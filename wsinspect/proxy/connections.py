@@ -76,7 +76,9 @@ class ConnectionEvents:
             how=endpoint.how or "proxy",
             ms=None if begun_ns is None else round(max(0, now_ns - begun_ns) / 1e6, 3),
         )
-        self._report(event, (event.KIND, event.tap, client.peername[0]), MAX_ALIKE)
+        # What a rule of ours resets is a client's try, and tries are counted.
+        most = MAX_REPORTED if event.how == "proxy" else MAX_ALIKE
+        self._report(event, (event.KIND, event.tap, client.peername[0], event.how), most)
 
     def client_tls_failed(self, client: connection.Client, rule: str | None) -> None:
         """A client's TLS handshake failed, because of a fault's rule or by itself."""

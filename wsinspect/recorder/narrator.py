@@ -214,6 +214,8 @@ def _tls_failed(note: Note) -> str:
 
 
 def _client_left(note: Note) -> str:
+    if note["how"] == "proxy":
+        return f"{_text(note['client'])} was cut off before it sent a byte{_after(note)}"
     how = {"fin": "", "rst": " (RST)"}.get(str(note["how"]), f" ({_text(note['how'])})")
     return f"{_text(note['client'])} connected and left without sending a byte{how}{_after(note)}"
 

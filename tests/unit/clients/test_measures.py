@@ -137,6 +137,13 @@ def test_an_outage_is_over_when_the_rule_that_kept_clients_out_is_disarmed():
     assert one.reconnect_ns == ns(12.01) - ns(9)
 
 
+def test_an_attempt_that_was_held_succeeds_when_the_outage_is_over():
+    """`hang` answers nothing until its rule is gone, and then at once."""
+    one = outage(lost(0, 5), tried(6, open_ns=ns(11.2)), blocks=[Block(ns(5), ns(11), "mute")]).outage
+    assert one.over_ns == ns(11)
+    assert one.reconnect_ns == ns(11.2) - ns(11)
+
+
 def test_a_rule_that_does_not_keep_this_client_out_does_not_count():
     one = outage(lost(0, 5), tried(6), blocks=[Block(ns(4), ns(50), "others")]).outage
     assert one.over_ns == ns(5)

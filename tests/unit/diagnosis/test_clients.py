@@ -72,6 +72,54 @@ def test_the_client_knows_of_an_end_by_the_first_sign_of_it(tmp_path):
     assert one.client_code == 1000
 
 
+def test_who_leaves_before_the_answer_was_never_connected(tmp_path):
+    """A request that a fault holds is answered when it is let go, also where its client has left."""
+    script = Chat()
+    script.begin(1, request(), "/room")
+    script.tick(2000)
+    script.event(1, "end", side="client", how="fin")
+    left_ns = script.now
+    script.tick(3000)
+    script.answer(1)
+    script.event(1, "open")
+    script.event(1, "end", side="server", how="fin")
+    script.event(1, "closed")
+    one = one_of(tmp_path, script)
+    assert (one.is_open, one.is_failure, one.answer) == (False, True, "left before the answer")
+    assert one.end_ns is not None
+    assert one.end_ns <= left_ns
+
+
+@pytest.mark.parametrize(
+    ("others", "count"), [((), 3), ((b"Firefox",), 3), ((b"Chrome",), 0)], ids=["alone", "again", "another"]
+)
+def test_who_is_cut_off_before_the_request_has_tried(tmp_path, others, count):
+    """By the address alone: where it is several clients', nobody has those tries."""
+    rule = {"rule": "closed", "kind": "reset_on_accept", "seed": 1, "settings": {"kind": "reset_on_accept"}}
+    left = {"tap": "main", "client": "10.0.0.9:99", "ms": 0.3}
+    script = Chat()
+    script.accept(1, request(User_Agent="Firefox"), "/room")
+    for number, agent in enumerate(others, 2):
+        script.accept(number, request(User_Agent=agent.decode()), "/room")
+    facts = facts_of(tmp_path, script)
+    left |= {"tap": facts.attempts[0].tap, "client": f"{facts.attempts[0].address}:99"}
+    script.event(0, "client_left", **left, how="proxy")  # no rule was armed then
+    tell(script, 0, "rule", {**rule, "armed": True})
+    for _ in range(3):
+        script.tick(100)
+        script.event(0, "client_left", **left, how="proxy")
+    script.event(0, "client_left", **left, how="fin")  # its own doing
+    tell(script, 0, "rule", {**rule, "armed": False})
+    script.event(0, "client_left", **left, how="proxy")
+    (tmp_path / "more").mkdir()
+    found = [one for one in facts_of(tmp_path / "more", script).attempts if one.id < 0]
+    assert len(found) == count
+    assert {(one.answer, one.rule, one.user_agent) for one in found} <= {
+        ("cut off before its request", "closed", "Firefox")
+    }
+    assert all(one.is_failure for one in found)
+
+
 def test_a_blackhole_is_a_stall_until_its_rule_is_disarmed(tmp_path):
     rule = {"rule": "hole", "kind": "blackhole", "seed": 1, "settings": {"kind": "blackhole"}}
     script = Chat()

@@ -121,6 +121,10 @@ _POLLS: Final = (
     "SELECT id, time_ns, detail FROM event WHERE connection_id IS NULL AND kind = 'polling' AND id > ? "
     "ORDER BY id LIMIT ?"
 )
+_CUT_OFF: Final = (
+    "SELECT id, time_ns, detail FROM event WHERE connection_id IS NULL "
+    "AND kind IN ('client_left', 'tls_failed') AND id > ? ORDER BY id LIMIT ?"
+)
 _RUNS: Final = "SELECT value FROM meta WHERE key = 'started_ns' ORDER BY run"
 _LATE: Final = (
     "SELECT time_ns, detail FROM event WHERE connection_id IS NULL AND kind IN ('late', 'lag') "
@@ -186,6 +190,11 @@ def fault_kinds(query: Query, most: int) -> dict[str, str]:
 def polls(query: Query, after: int, limit: int) -> list[tuple[int, int, Any]]:
     """Id, time and detail (JSON) of requests of long-polling."""
     return [(row[0], row[1], row[2]) for row in query(_POLLS, (after, limit))]
+
+
+def cut_off(query: Query, after: int, limit: int) -> list[tuple[int, int, Any]]:
+    """Id, time and detail (JSON) of clients that did not come to their request."""
+    return [(row[0], row[1], row[2]) for row in query(_CUT_OFF, (after, limit))]
 
 
 def run_starts(query: Query) -> list[Any]:
