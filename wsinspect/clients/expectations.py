@@ -495,7 +495,8 @@ def _per_minute(one: Expectation, client: Client, evidence: Evidence) -> _Judged
     if not client.measures.outages:
         return _undisturbed(client)
     shown_at = [worst.first] if worst.first is not None else []
-    return worst.tries <= one.value, f"{worst.tries} tries in the worst minute", shown_at, ()
+    tries = "1 try" if worst.tries == 1 else f"{worst.tries} tries"
+    return worst.tries <= one.value, f"{tries} in the worst minute", shown_at, ()
 
 
 def _backoff(one: Expectation, client: Client, evidence: Evidence) -> _Judged:
@@ -541,7 +542,12 @@ def _no_retry(one: Expectation, client: Client, evidence: Evidence) -> _Judged:
         return None, "no such answer", (), ()
     after = [at for at in attempts if at.attempt_ns > (answered[0].end_ns or answered[0].attempt_ns)]
     if after:
-        return False, f"{len(after)} more attempts after {answered[0].answer}", [answered[0], *after], ()
+        return (
+            False,
+            f"{counted(len(after), 'more attempt')} after {answered[0].answer}",
+            [answered[0], *after],
+            (),
+        )
     return True, f"no attempt after {answered[0].answer}", answered, ()
 
 

@@ -260,9 +260,9 @@ def _pause(measures: SessionMeasures) -> Verdict:
         )
     if hasty:
         return Verdict(
-            1 - len(hasty) / len(later), f"{len(hasty)} of {len(later)} tries came at once", _ids(hasty)
+            1 - len(hasty) / len(later), f"{len(hasty)} of {_tries(len(later))} came at once", _ids(hasty)
         )
-    return Verdict(1.0, f"{measures.worst.tries} tries a minute at worst, none at once")
+    return Verdict(1.0, f"{_tries(measures.worst.tries)} a minute at worst, none at once")
 
 
 def _backs_off(measures: SessionMeasures) -> Verdict:
@@ -397,7 +397,7 @@ def _retry_after(measures: SessionMeasures) -> Verdict:
     if not hurried:
         return Verdict(1.0, f"waited as asked, {counted(len(followed), 'time')}", _ids(followed))
     worst = max(early for _, early in hurried)
-    seen = f"{len(hurried)} of {len(followed)} tries came too early, by up to {format_duration(worst)}"
+    seen = f"{len(hurried)} of {_tries(len(followed))} came too early, by up to {format_duration(worst)}"
     return Verdict(1 - len(hurried) / len(followed), seen, _ids([one for one, _ in hurried]))
 
 
