@@ -36,7 +36,7 @@ phases:
   - {for: 62s, rules: [hole]}
   - {for: 8s}
 """
-#: What each is to have. The deaf ones get C at best, who does not come back or storms gets D at best.
+#: What each is to have. The deaf ones get C at best, who storms D, and who does not come back E.
 GRADES = {
     "perfect": "A",
     "socketio": "A",

@@ -203,13 +203,39 @@ def test_pytest_with_the_plugin(pytester, server):
                 proxy.wait_for_frame("dir:s2c")
                 assert client.recv() == "something else"
         """,
+        test_fixtures=f"""
+        import pytest
+        from websockets.sync.client import connect
+
+        def say(proxy, words):
+            with connect(proxy.url, compression=None) as client:
+                client.send(words)
+                proxy.wait_for_frame("dir:s2c")
+            raise ValueError
+
+        @pytest.fixture
+        def failing_before(ws_proxy):
+            say(ws_proxy("{server}"), "words before")
+
+        @pytest.fixture
+        def failing_after(ws_proxy):
+            yield
+            say(ws_proxy("{server}"), "words after")
+
+        def test_before(failing_before):
+            pass
+
+        def test_after(failing_after):
+            pass
+        """,
     )
     result = pytester.runpytest_subprocess("-p", "no:cacheprovider")
-    result.assert_outcomes(failed=1, passed=1)
+    result.assert_outcomes(failed=1, passed=2, errors=2)
     text = result.stdout.str()
     assert "- wsinspect -" in text
     assert text.count("the last words") >= 3
-    (capture,) = {
-        line.removeprefix("capture: ") for line in text.splitlines() if line.startswith("capture: ")
-    }
-    assert Path(capture).is_file()
+    for words in ("words before", "words after"):
+        assert text.count(f"  {words}\n") == 2, "the message and its echo"
+    captures = {line.removeprefix("capture: ") for line in text.splitlines() if line.startswith("capture: ")}
+    assert len(captures) == 3
+    assert all(Path(capture).is_file() for capture in captures)

@@ -162,7 +162,7 @@ def _limit(measures: SessionMeasures, reasons: tuple[Reason, ...]) -> tuple[str,
     """What no other points make up for."""
     by_key = {one.key: one for one in reasons}
     if by_key["returns"].points == 0:
-        return "D", "it does not come back"
+        return "E", "it does not come back"
     if by_key["pause"].points == 0 and _storms(measures):
         return "D", "it storms"
     if by_key["notices"].points == 0:

@@ -48,16 +48,17 @@ def ws_proxy(
             return opened.enter_context(proxy)
 
         yield start
-        started.clear()
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Add what each proxy saw, while it still runs."""
+    """Add what each proxy saw: of the test, or of a fixture that uses one; in teardown it has ended."""
     report = yield
-    if report.when == "call" and report.failed:
-        for proxy in item.stash.get(_PROXIES, []):
-            report.sections.append(("wsinspect", f"{proxy.lane()}\n\ncapture: {proxy.capture}"))
+    if report.failed and (proxies := item.stash.get(_PROXIES, [])):
+        from wsinspect.testing.proxy import lane_of
+
+        for proxy in proxies:
+            report.sections.append(("wsinspect", f"{lane_of(proxy.capture)}\n\ncapture: {proxy.capture}"))
     return report

@@ -419,6 +419,12 @@ class _Opened(Facts):
         return self._capture
 
 
+def lane_of(capture: Path) -> str:
+    """The connections of a capture and their last frames as text, also where its proxy has ended."""
+    with open_capture(capture) as opened:
+        return _Opened(opened).lane()
+
+
 class AsyncProxy:
     """The waits of a `Proxy`, each in a thread, for asyncio or, where anyio is installed, any loop of its."""
 

@@ -144,6 +144,12 @@ def test_lost_and_doubled_messages():
     assert (unknown.points, unknown.seen) == (None, "1 message sent again that no answer had acknowledged")
 
 
+@pytest.mark.parametrize("delays", [[0.2, 0.2], [0.2, 0.46], [0.2, 0.2, 0.2, 0.2, 0.2], [1, 2, 4, 8, 16]])
+def test_giving_up_is_e_at_best_whatever_a_busy_machine_hides(delays):
+    """With delays that are late nothing is said of backoff and jitter; the grade is the same."""
+    assert judged(with_delays([*delays, 1])[:-1], until=200).grade.letter == "E"
+
+
 def test_giving_up_is_enough_for_a_grade_and_never_trying_is_not():
     assert judged([lost(0, 5), refused(6)], until=60).grade.letter == "F"
     assert judged([lost(0, 5)], until=60).grade.letter is None
