@@ -36,6 +36,7 @@ Peers
 Real software
     apps, app_lab, app_capture, app_uvicorn    applications, and what each of them sees
     client_lab      libraries and bad habits that reconnect, and what they are judged to be
+    ready_clients   a client that copes with each ready scenario, and one that does not
     hops            nginx, HAProxy, Apache, Caddy and Envoy
     hop_ends        what a hop does to idle and busy connections
     matrix_lab, matrix_hops     every hop with every cause; matrix_odd   peers that break rules, in chains

@@ -147,8 +147,8 @@ class TimelinePane(LinePane):
     def _story_rows(self, at: int, client: Client) -> list[Row]:
         """A story below the line at a place; the same list until something in it changes."""
         first = client.session.first.id
-        told = self._told[first] = self._tell(client, self._told.get(first), at)
-        return told.rows
+        known = self._told[first] = self._tell(client, self._told.get(first), at)
+        return known.rows
 
     def _prepare(self, clients: Sequence[Client]) -> None:
         """In the thread that has read the clients: lay what is unfolded again, for many stories take long."""
