@@ -257,6 +257,25 @@ def test_equal_delays_in_two_outages_have_no_jitter():
     assert measured(*made(0.7, 2.4)).has_jitter is None  # two are too few to say that they vary
 
 
+def test_a_few_late_delays_in_two_outages_are_no_jitter():
+    """As a machine with ten busy processes had them: 500 ms, 1 s, 2 s, 4 s without jitter."""
+
+    def made(*rows: Sequence[float]) -> list[Attempt]:
+        attempts, at = [lost(0, 5)], 5.0
+        for row in rows:
+            for delay in row[:-1]:
+                at += delay
+                attempts.append(refused(at))
+                at += 0.005
+            at += row[-1]
+            attempts.append(lost(at, at + 20) if row is not rows[-1] else tried(at))
+            at += 20
+        return attempts
+
+    assert measured(*made((0.557, 1.1, 2.03, 4.01), (0.52, 1.01, 2.01))).has_jitter is not True
+    assert measured(*made((0.557, 0.8, 2.63, 3.01), (0.32, 1.31, 1.71))).has_jitter is True
+
+
 @pytest.mark.parametrize("count", [1_000, pytest.param(10_000, marks=pytest.mark.slow)])
 def test_thousands_of_clients_in_a_simulated_clock(count):
     """A server restarts; those with jitter come back spread out, those without all at once."""
