@@ -36,7 +36,7 @@ SCALES = {
     "idle-limit": (0.02, 1.0),
     "laptop-sleep": (0.1, 0.4),
     "lost-message": (0.15, 1.0),
-    "rolling-restart": (0.3, 1.0),
+    "rolling-restart": (0.6, 1.0),
     "server-deploy": (0.4, 0.5),
     "slow-consumer": (0.15, 1.0),
     "token-expired": (0.15, 1.0),
