@@ -111,19 +111,21 @@ def test_each_module_without_io_has_its_test_module() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)  # collecting takes a minute next to twenty busy processes
 def test_names_of_tests_are_the_same_in_every_process() -> None:
     """pytest-xdist compares what its workers collect: no name comes from a clock, chance or a set's order."""
     command = [sys.executable, "-m", "pytest", "--collect-only", "-qq", "-n0", "tests"]
-    found = [
-        subprocess.run(
+    collecting = [
+        subprocess.Popen(
             command,
             cwd=TESTS.parent,
             env={**os.environ, "PYTHONHASHSEED": seed},
-            capture_output=True,
+            stdout=subprocess.PIPE,
             text=True,
-            check=True,
-        ).stdout.splitlines()
+        )
         for seed in ("1", "2")
     ]
+    found = [one.communicate()[0].splitlines() for one in collecting]
+    assert [one.returncode for one in collecting] == [0, 0]
     assert len(found[0]) > 100
     assert found[0] == found[1]
