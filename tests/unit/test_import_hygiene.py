@@ -52,7 +52,7 @@ IMPURE |= {
     "click",
     "textual",
 }
-THIRD_PARTY = {"wire": {"wsproto"}, "handshake": {"h11"}}
+THIRD_PARTY = {"wire": {"wsproto"}, "handshake": {"h11", "brotli", "backports", "compression"}}
 
 
 def modules(folder: Path) -> Iterator[tuple[str, Path]]:

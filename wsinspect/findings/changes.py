@@ -19,7 +19,7 @@ from wsinspect.handshake.heads import RawHead
 from wsinspect.handshake.negotiation import is_valid_key
 from wsinspect.vocabulary import Lack
 
-Kind = Literal["upgrade", "http10", "path", "query", "sec", "case", "identity", "named"]
+Kind = Literal["upgrade", "http10", "method", "path", "query", "sec", "case", "identity", "named"]
 
 #: How well a change explains an answer: it could, it mostly does, the server or another attempt says so.
 POSSIBLE, LIKELY, PROVEN = 1, 2, 3
@@ -55,6 +55,8 @@ _SAYS_MISSING: Final = re.compile(
     rb"(sec-websocket-(?:key|version|protocol)|upgrade|connection)",
     re.I,
 )
+#: A body that says what the status says.
+_ONLY_FORBIDDEN: Final = re.compile(rb"(403:? )?(forbidden)?\.?", re.I)
 #: Answers that name another reason than a missing upgrade.
 _OTHER_REASONS: Final = frozenset((300, 301, 302, 303, 307, 308, 401, 407, 421, 429, 431, 502, 503, 504))
 #: Answers to a request that the server could not read as an opening handshake; None is for no answer.
@@ -161,6 +163,7 @@ def suspects(
     found = [
         *_upgrade(sent, came, origin),
         *_sec_fields(changes, came, origin),
+        *_method(sent, came, origin),
         *_target(sent, came, origin, accepted),
         *_version(sent, came, origin, accepted),
         *_identity(sent, came, changes, origin, accepted),
@@ -177,9 +180,16 @@ def _upgrade(sent: RawHead, came: RawHead, origin: ConnectionFacts) -> Iterator[
         yield Suspect("upgrade", weight, tuple(line for one in changes for line in one.lines))
 
 
+def _method(sent: RawHead, came: RawHead, origin: ConnectionFacts) -> Iterator[Suspect]:
+    """An opening handshake is a GET (RFC 6455, 4.1); another method is an ordinary request."""
+    if sent.method == b"GET" != came.method and origin.status not in _OTHER_REASONS:
+        line = f"changed  GET  ->  {came.method.decode('latin-1')[:40]}"
+        yield Suspect("method", PROVEN if origin.status == 405 else LIKELY, (line,))
+
+
 def _named(changes: Sequence[FieldChange], origin: ConnectionFacts) -> Iterator[Suspect]:
     """A field that the answer names: `Received X-Forwarded-For header from an untrusted proxy`."""
-    said = origin.body[:4096].lower()
+    said = origin.content[:4096].lower()
     for one in changes:
         if "-" in one.name and not one.name.startswith("sec-") and one.name.encode() in said:
             yield Suspect("named", LIKELY, one.lines)
@@ -216,7 +226,7 @@ def _protocol_weight(one: FieldChange, origin: ConnectionFacts) -> int:
     """Of a subprotocol, or a token in its place."""
     if origin.status not in (None, 400, 401, 403, 426):
         return 0
-    if _SAYS_PROTOCOL.search(origin.body[:4096]):
+    if _SAYS_PROTOCOL.search(origin.content[:4096]):
         return PROVEN
     is_broken = any(not value for value in one.after)
     if is_broken and origin.status in (None, 400):
@@ -228,7 +238,7 @@ def _target(
     sent: RawHead, came: RawHead, origin: ConnectionFacts, accepted: Sequence[Accepted]
 ) -> Iterator[Suspect]:
     (path, _, query), (new_path, _, new_query) = (head.target.partition(b"?") for head in (sent, came))
-    said = origin.body[:4096]
+    said = origin.content[:4096]
     says_other = bool(
         _SAYS_ORIGIN.search(said) or _SAYS_CREDENTIALS.search(said) or _SAYS_PROTOCOL.search(said)
     )
@@ -291,8 +301,8 @@ def _credential_weight(origin: ConnectionFacts) -> int:
     location = origin.response_in.get("location") if origin.response_in else None
     if location and re.search(rb"log-?in|sign-?in|auth|sso", location, re.I):
         return LIKELY
-    if origin.status == 403 and not _SAYS_ORIGIN.search(origin.body[:4096]):
-        return LIKELY if _SAYS_CREDENTIALS.search(origin.body[:4096]) else POSSIBLE
+    if origin.status == 403 and not _SAYS_ORIGIN.search(origin.content[:4096]):
+        return LIKELY if _SAYS_CREDENTIALS.search(origin.content[:4096]) else POSSIBLE
     return 0
 
 
@@ -300,7 +310,7 @@ def _claimed(
     one: FieldChange, sent: RawHead, came: RawHead, origin: ConnectionFacts, accepted: Sequence[Accepted]
 ) -> Iterator[Suspect]:
     status = origin.status
-    says = bool(_SAYS_ORIGIN.search(origin.body[:4096]))
+    says = bool(_SAYS_ORIGIN.search(origin.content[:4096]))
     if status not in (403, 404, 421) and not (status == 400 and says):
         return
     arrived = accepted_of(came)
@@ -333,7 +343,7 @@ def _case(sent: RawHead, came: RawHead, origin: ConnectionFacts) -> Iterator[Sus
     """A server that does not find a field which is there, under a name in other letters (RFC 9110, 5.1)."""
     if origin.status not in (400, 426):
         return
-    said = _SAYS_MISSING.search(origin.body[:4096])
+    said = _SAYS_MISSING.search(origin.content[:4096])
     if said is None:
         return
     name = said[1].lower()
@@ -386,13 +396,14 @@ def _host(head: RawHead) -> bytes:
 def is_mute(refused: ConnectionFacts) -> bool:
     """Whether an answer is that of a server which refuses a foreign Origin without saying so.
 
-    Phoenix and others send an empty 403, Rails' Action Cable a 404 that is empty or says "Page not found"
-    (`respond_to_invalid_request` in its connection/base.rb).
+    Phoenix and others send an empty 403, gorilla/websocket one that says "Forbidden" (`returnError` in its
+    server.go), Rails' Action Cable a 404 that is empty or says "Page not found" (`respond_to_invalid_request`
+    in its connection/base.rb).
     """
     if Lack.BODY in refused.unrecorded:
         return False  # nobody knows what it said
-    said = refused.body[:64].strip()
-    return (refused.status == 403 and not said) or (
+    said = refused.content[:64].strip()
+    return (refused.status == 403 and _ONLY_FORBIDDEN.fullmatch(said) is not None) or (
         refused.status == 404 and said in (b"", b"Page not found")
     )
 

@@ -7,7 +7,6 @@ parsed when first asked for.
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -17,6 +16,7 @@ from wsinspect.findings import lag
 from wsinspect.findings.excuses import ActedFault
 from wsinspect.findings.lag import Lag
 from wsinspect.findings.software import Mark, recognise
+from wsinspect.handshake.codings import decoded
 from wsinspect.handshake.heads import RawHead
 from wsinspect.handshake.negotiation import Negotiation, negotiate, opens
 from wsinspect.net import host_of
@@ -246,13 +246,8 @@ class ConnectionFacts:
     @cached_property
     def content(self) -> bytes:
         """The beginning of a refusal's body, decompressed."""
-        encoding = (self.response_in.get("content-encoding") or b"").lower() if self.response_in else b""
-        if encoding in (b"gzip", b"x-gzip", b"deflate") and self.body:
-            try:
-                return zlib.decompressobj(47).decompress(self.body, _CONTENT_BYTES)
-            except zlib.error:
-                return self.body
-        return self.body
+        coding = self.response_in.get("content-encoding") if self.response_in else None
+        return decoded(self.body, coding, _CONTENT_BYTES) if coding else self.body
 
     @cached_property
     def wording(self) -> bytes:

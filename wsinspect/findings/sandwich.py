@@ -181,6 +181,13 @@ class PairFacts:
         lags = merged((*self.edge.lags, *(self.origin.lags if self.origin else ())))
         return certain_ns(lags, waited.time_ns, waited.time_ns + waited.for_ns)
 
+    def certain_ns(self, first_ns: int, last_ns: int) -> int:
+        """What is certain of a time on the edge's clock; 0 where a machine that starved a tap starved the
+        hop, too."""
+        lags = merged((*self.edge.lags, *(self.origin.lags if self.origin else ())))
+        certain = certain_ns(lags, first_ns, last_ns)
+        return certain if has_waited(lags, first_ns, last_ns, 0) else 0
+
     @property
     def faults(self) -> tuple[ActedFault, ...]:
         """Rules of faults that acted at one of the taps; what they did is seen at the other one too."""

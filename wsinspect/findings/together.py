@@ -10,10 +10,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Final, Literal, NamedTuple
 
-from wsinspect.findings.model import FaultOf, Finding
+from wsinspect.findings.model import Cause, FaultOf, Finding
 from wsinspect.findings.registry import ids_of_group
 from wsinspect.findings.rules.handshake import has_failed, left_before_answer
-from wsinspect.findings.rules.sandwich import BROKEN_BY_EXTENSIONS, has_left, hop_of
+from wsinspect.findings.rules.kept import NO_WAY, elsewhere, has_left, kept
+from wsinspect.findings.rules.sandwich import BROKEN_BY_EXTENSIONS, hop_of
 from wsinspect.findings.sandwich import PairFacts
 from wsinspect.findings.software import NAMES
 
@@ -44,6 +45,17 @@ _SERVERS_SIDE: Final = frozenset(
 _PLACE: Final = frozenset(("WS-HS-041", "WS-TLS-017", "WS-TLS-018"))
 
 
+#: Why nothing came out of a hop that took a request.
+_KEPT: Final = (
+    Cause(
+        "the hop takes the request and does not forward it: WebSockets are not switched on for this path",
+        "an ordinary request to the same path goes through; its configuration for this path says more",
+    ),
+    Cause(
+        "the hop waits for something first: a free connection (a limit), a login, a name that resolves",
+        "it goes through later, or when other connections have ended; its log or status page says more",
+    ),
+)
 #: Findings about several connections of one tap.
 _OF_MANY: Final = frozenset(("WS-DROP-004", "WS-DROP-008"))
 
@@ -56,10 +68,12 @@ class Link(NamedTuple):
         has_failed_behind: the attempt failed at both taps, so what happened behind is the cause.
         is_101_passed_on: both taps saw a 101, so what is wrong with it behind is wrong before, too.
         is_answered_here: nothing arrived behind the hop, which could be reached: it answered, or hung up.
+        is_elsewhere: nothing arrived there, and another server behind the hop answered.
         closed_by: client, hop or server, as both taps show; None where it is open.
         has_left: the hop left before the server had answered.
         is_ended_behind: what ended the connection came from the server's side of the tap behind the hop.
         is_abandoned: a refusal came when the client had ended its side.
+        kept: what the hop had and did not pass on when the client left without an answer.
     """
 
     edge: int
@@ -68,27 +82,33 @@ class Link(NamedTuple):
     has_failed_behind: bool = False
     is_101_passed_on: bool = False
     is_answered_here: bool = False
+    is_elsewhere: bool = False
     closed_by: str | None = None
     has_left: bool = False
     is_ended_behind: bool = False
     is_abandoned: bool = False
+    kept: Literal["request", "answer"] | None = None
 
 
 def link_of(pair: PairFacts) -> Link:
     """What `together` has to know of a connection at both taps."""
     edge, origin = pair.edge, pair.origin
     is_failing = has_failed(edge)
+    is_alone = is_failing and origin is None and edge.failed_where not in NO_WAY
+    is_elsewhere = is_alone and elsewhere(edge) is not None
     return Link(
         edge=edge.id,
         origin=origin.id if origin else None,
         hop=hop_of(pair),
         has_failed_behind=is_failing and origin is not None and (has_failed(origin) or origin.is_accepted),
         is_101_passed_on=origin is not None and edge.is_accepted and origin.is_accepted,
-        is_answered_here=is_failing and origin is None and edge.failed_where not in ("connect", "tls-server"),
+        is_answered_here=is_alone and not is_elsewhere,
+        is_elsewhere=is_elsewhere,
         closed_by=pair.closed_by,
         has_left=origin is not None and has_failed(origin) and has_left(origin) and not has_left(edge),
         is_ended_behind=origin is not None and origin.ended_by == "server",
         is_abandoned=left_before_answer(edge),
+        kept=kept(pair),
     )
 
 
@@ -165,7 +185,7 @@ class _Sorting:
                 if number in self._links:
                     self._drop(self._of_hop(self._links[number], "attempt"))
                 if number != link.edge:
-                    self._drop(self._mine(number, ids_of_group("attempt")))
+                    self._drop(self._mine(number, (*ids_of_group("attempt"), *ids_of_group("end"))))
 
     def _depth(self, link: Link) -> int:
         """How many hops are behind this one: the last is looked at first."""
@@ -213,6 +233,10 @@ class _Sorting:
         elif before and after:
             is_same = after[0].id == before[0].id and after[0].id not in _PLACE
             is_clients = after[0].id in _FROM_CLIENT or (is_same and after[0].fault_of == "client")
+            if link.kept == "answer":
+                is_clients = False
+                line = "the hop did not pass this answer on: its client left without one"
+                self._change(after[0], after[0].fault_of, after[0].hop, line)
             dropped, kept = (after, before) if is_clients else (before, after)
             self._drop(dropped, for_=kept)
             self._is_behind(link, "attempt", not is_clients)
@@ -320,11 +344,21 @@ class _Sorting:
 
     def _place(self, link: Link) -> None:
         """Whose side a failure is on, now that it is known where it happened."""
-        if link.is_answered_here:
+        if link.kept == "request":
+            for one in self._mine(link.edge, ("WS-HS-036",)):
+                late = (
+                    "passed the request on when its client had left" if link.origin else "did not pass it on"
+                )
+                self._change(one, "hop", link.hop, f"the hop {late}")
+                self._changed[id(one)] = replace(self._changed[id(one)], severity="error", causes=_KEPT)
+        elif link.is_answered_here:
             for one in self._mine(link.edge, ids_of_group("attempt")):
                 if one.fault_of in ("server", "network", "hop"):
                     line = "nothing arrived at the tap behind the hop: it is the hop's own doing"
                     self._change(one, "hop", link.hop, line)
+        if link.is_elsewhere:
+            for one in self._mine(link.edge, ids_of_group("attempt")):
+                self._change(one, one.fault_of, one.hop, "another server behind the hop answered it")
         if link.origin is not None and self._is_one_file:
             for one in self._mine(link.origin, _PLACE):
                 if one.fault_of == "client":

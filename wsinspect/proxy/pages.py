@@ -8,24 +8,18 @@ with WebSockets, for the rules of the family PAGE. Bounded: pages, bytes of a bo
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-import brotli
 from mitmproxy import http
 
 from wsinspect.decoders.engineio import is_polling_path
 from wsinspect.findings.page_scan import MAX_BYTES, Scanner, inflater
+from wsinspect.handshake.codings import unbrotli, unzstd
 from wsinspect.proxy.attempts import Sink, attempt_of, is_opening_handshake
 from wsinspect.vocabulary import events
-
-if sys.version_info >= (3, 14):
-    from compression import zstd
-else:
-    from backports import zstd
 
 MAX_PAGES: Final = 32
 MAX_SCRIPTS: Final = 64
@@ -68,10 +62,6 @@ class Page:
             polling_upgrades=self.poll_scanner.upgrades if self.poll_scanner else None,
             service_worker=next((worker for worker in workers if worker), None),
         )
-
-
-#: Compressed bytes given to an old brotli at a time.
-_FEW: Final = 4
 
 
 class PageWatch:
@@ -162,7 +152,10 @@ class PageWatch:
         assert response is not None
         try:
             scanner = Scanner(
-                inflater(response.headers.get("content-encoding", ""), {"br": _unbrotli(), "zstd": _unzstd()})
+                inflater(
+                    response.headers.get("content-encoding", ""),
+                    {"br": unbrotli(MAX_BYTES), "zstd": unzstd(MAX_BYTES)},
+                )
             )
         except ValueError:
             return []
@@ -183,52 +176,6 @@ class PageWatch:
             if page.client == client and _authority(page.url) == place:
                 return page
         return None
-
-
-def _unbrotli() -> Callable[[bytes], bytes]:
-    """Decompress brotli piece by piece.
-
-    Its errors become ValueError, which `Scanner` takes for the end: out of a stream function they would end
-    the client's connection. A piece never grows past `MAX_BYTES`: brotli 1.2 limits it; an older one is given
-    a few bytes at a time, of which each makes 16 MiB at most (RFC 7932 section 9.2), and stopped beyond that.
-    """
-    decompressor = brotli.Decompressor()
-    if hasattr(decompressor, "can_accept_more_data"):
-
-        def decompress(piece: bytes) -> bytes:
-            try:
-                found: bytes = decompressor.process(piece, output_buffer_limit=MAX_BYTES)
-            except brotli.error as error:
-                raise ValueError("not brotli") from error
-            return found
-
-        return decompress
-
-    def decompress_slowly(piece: bytes) -> bytes:
-        found = bytearray()
-        try:
-            for start in range(0, len(piece), _FEW):
-                found += decompressor.process(piece[start : start + _FEW])
-                if len(found) > MAX_BYTES:
-                    break
-        except brotli.error as error:
-            raise ValueError("not brotli") from error
-        return bytes(found[:MAX_BYTES])
-
-    return decompress_slowly
-
-
-def _unzstd() -> Callable[[bytes], bytes]:
-    """As `_unbrotli`, for Zstandard; what follows the first frame is not looked at."""
-    decompressor = zstd.ZstdDecompressor()
-
-    def decompress(piece: bytes) -> bytes:
-        try:
-            return decompressor.decompress(piece, MAX_BYTES)
-        except (zstd.ZstdError, EOFError) as error:
-            raise ValueError("not Zstandard, or at its end") from error
-
-    return decompress
 
 
 def _client(flow: http.HTTPFlow) -> str:

@@ -130,6 +130,16 @@ def failed(
     return _attempt(head or request(), "/chat", **{**more, **facts})
 
 
+def left_at(seconds: float) -> dict[str, Any]:
+    """The client ends its side so long after its request; the answer comes 3 s after that request."""
+    sent = START + 1_000_000
+    return {
+        "ends": (EndFact("client", "fin", sent + int(seconds * SECOND)),),
+        "times": {"request_out_ns": sent, "response_in_ns": sent + 3 * SECOND},
+        "closed_ns": sent + 4 * SECOND,
+    }
+
+
 def frame(
     number: int, direction: Direction, at: float, opcode: int = 1, payload: bytes = b"hello", **more: Any
 ) -> FrameFact:

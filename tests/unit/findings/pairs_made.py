@@ -14,16 +14,18 @@ from tests.unit.findings.facts_made import (
     ended,
     failed,
     opened,
+    ping,
     refused,
     request,
     switching,
 )
 from wsinspect.findings.changes import Accepted
-from wsinspect.findings.facts import ConnectionFacts
+from wsinspect.findings.facts import C2S, S2C, ConnectionFacts
 from wsinspect.findings.sandwich import Clocks, PairFacts, Through, Trace, clock_difference, compare
 
 NO_UPGRADE = request(without=("Upgrade",), Connection="close")
 HTTP10 = request(version="HTTP/1.0")
+POST = request().replace(b"GET ", b"POST ", 1)
 
 
 def behind(facts: ConnectionFacts, head: bytes | None = None, **more: Any) -> ConnectionFacts:
@@ -67,6 +69,11 @@ def extensions_at(edge: bytes, origin: bytes, came: bytes = DEFLATE, **more: Any
     before = ended(**asked, raw_response_in=edge, raw_response_out=edge)
     after = ended(**asked, raw_response_in=origin, raw_response_out=origin)
     return pair(before, behind(after, came), **more)
+
+
+def unanswered(by: str, side: Any) -> ConnectionFacts:
+    """Pinged after a second, without a pong; ended for it after four."""
+    return ended(at=4, by=by, code=1011, reason="keepalive ping timeout", pings=(ping(3, side, 1),))
 
 
 TLS = {"version": "TLSv1.3"}
@@ -126,6 +133,7 @@ PAIRS: dict[str, tuple[list[PairFacts], list[PairFacts]]] = {
             at_origin("403 Forbidden", request(), sent=request(Cookie="sid=1"), body=b"no session"),
             at_origin("421 Misdirected Request", request(Host="app:3000")),
             at_origin("403 Forbidden", request(Host="app:3000")),  # without a word, as Phoenix and Rails do
+            at_origin("403 Forbidden", request(Host="app:3000"), body=b"Forbidden\n"),  # as gorilla does
             at_origin("404 Not Found", request(Host="app:3000")),  # without a word, as Action Cable does
             at_origin("404 Not Found", request(Host="app:3000"), body=b"Page not found"),
             at_origin(
@@ -140,6 +148,12 @@ PAIRS: dict[str, tuple[list[PairFacts], list[PairFacts]]] = {
             at_origin("400 Bad Request", request(Host="app:3000")),
             at_origin("401 Unauthorized", request(Host="app:3000")),
             at_origin("403 Forbidden", request(Host="app:3000"), body=b"banned"),
+            at_origin(
+                "403 Forbidden",
+                request(Host="app:3000", without=("Origin",)),
+                sent=request(without=("Origin",)),
+                body=b"Forbidden",
+            ),
             at_origin("404 Not Found", request(Host="app:3000"), body=b"no such route"),
             at_origin(
                 "404 Not Found",
@@ -218,8 +232,13 @@ PAIRS: dict[str, tuple[list[PairFacts], list[PairFacts]]] = {
             at_origin("404 Not Found", request("/"), sent=request("/ws")),
             at_origin("400 Bad Request", request("/"), sent=request("/ws")),
             at_origin("401 Unauthorized", request("/ws"), sent=request("/ws?token=x")),
+            at_origin("405 Method Not Allowed", POST),
+            at_origin("404 Not Found", POST),
         ],
         [
+            at_origin("405 Method Not Allowed", request()),
+            at_origin("405 Method Not Allowed", POST, sent=POST),
+            at_origin("429 Too Many Requests", POST),
             pair(ended(), behind(ended(), request("/"))),
             at_origin("401 Unauthorized", request("/"), sent=request("/ws")),
             at_origin("404 Not Found", request("/ws"), sent=request("/ws?token=x")),
@@ -251,8 +270,20 @@ PAIRS: dict[str, tuple[list[PairFacts], list[PairFacts]]] = {
         ],
     ),
     "WS-HS-107": (
-        [pair(refused("502 Bad Gateway"), behind(ended()))],
-        [GOOD],
+        [
+            pair(refused("502 Bad Gateway"), behind(ended())),
+            # A client that left when the hop had kept the 101 for seconds.
+            pair(failed("Client disconnected.", "client", waited=3), behind(cut(at=3, by="client"))),
+        ],
+        [
+            GOOD,
+            # It may have been on its way still.
+            pair(failed("Client disconnected.", "client", waited=0.3), behind(cut(at=0.3, by="client"))),
+            pair(
+                failed("Client disconnected.", "client", waited=3),
+                behind(failed("Client disconnected.", "client", waited=3)),
+            ),
+        ],
     ),
     "WS-HS-108": (
         [pair(refused("504 Gateway Time-out"), behind(failed("the client gave up", "client")))],
@@ -320,6 +351,21 @@ PAIRS: dict[str, tuple[list[PairFacts], list[PairFacts]]] = {
                 behind(cut(at=10)),
                 c2s=compare(traces(0, 1, 2, layout=(10**6,)), traces(0.01, layout=(10**6,)), 0),
             ),
+        ],
+    ),
+    "WS-KA-101": (
+        [
+            pair(unanswered("client", C2S), behind(ended(at=4))),
+            pair(unanswered("client", C2S), behind(ended(at=4, pings=(ping(3, C2S, 1, 4),)))),
+            pair(ended(by="server", at=4), behind(unanswered("server", S2C))),
+        ],
+        [
+            GOOD,
+            # The other side got it and did not answer.
+            pair(unanswered("client", C2S), behind(ended(at=4, pings=(ping(3, C2S, 1),)))),
+            pair(unanswered("client", C2S), behind(ended(at=4, has_lost_records=True))),
+            # The hop pings for itself at each side.
+            pair(ended(at=4, pings=(ping(3, C2S, 1, 4),)), behind(ended(at=4))),
         ],
     ),
     "WS-FR-101": (

@@ -4,9 +4,19 @@ from dataclasses import replace
 
 import pytest
 
-from tests.unit.findings.facts_made import HELLO, START, cut, ended, failed, refused, request, switching
+from tests.unit.findings.facts_made import (
+    HELLO,
+    START,
+    cut,
+    ended,
+    failed,
+    frame,
+    refused,
+    request,
+    switching,
+)
 from tests.unit.findings.triggers_answers import C2S_TEXT, CASES, NOT_HTTP, TEXT_LATER, early, other
-from wsinspect.findings.facts import EndFact
+from wsinspect.findings.facts import C2S, S2C, EndFact
 from wsinspect.findings.quotes import protocol_of, quote
 from wsinspect.findings.registry import diagnose_connection
 
@@ -390,3 +400,22 @@ def test_a_url_that_is_just_above_a_known_limit_is_said_to_be(status, length, id
         limit is not None or id_ == "WS-HS-015"
     )
     assert (found.title == "The URL is too long") is (id_ == "WS-HS-015")
+
+
+@pytest.mark.parametrize(
+    ("code", "frames", "severity"), [(1010, 0, "error"), (1002, 3, "error"), (1000, 3, "warning")]
+)
+def test_a_client_that_closes_for_a_bad_101_did_not_put_up_with_it(code, frames, severity):
+    """A CLOSE each way is no talk, and the CLOSE itself says less than what it is about."""
+    said = [frame(n, C2S if n % 2 else S2C, 0.1) for n in range(1, 1 + frames)]
+    facts = ended(
+        *said or [frame(1, S2C, 0.1)],
+        code=code,
+        raw_response_in=switching(Sec_WebSocket_Extensions="permessage-deflate"),
+    )
+    if not frames:
+        facts = replace(facts, frames=(1, 1))
+    found = diagnose_connection(facts)
+    assert [(one.id, one.severity) for one in found if one.id in ("WS-HS-028", "WS-CL-010", "WS-CL-002")] == [
+        ("WS-HS-028", severity)
+    ]

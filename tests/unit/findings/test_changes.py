@@ -1,12 +1,13 @@
 """What a hop changed, and whether it can explain an answer: the fields' names, lists, and statuses."""
 
+import gzip
 from dataclasses import replace
 
 import pytest
 
 from tests.unit.findings.facts_made import failed, refused, request, response
 from tests.unit.findings.pairs_made import at_origin, behind, pair
-from wsinspect.findings.changes import LIKELY, POSSIBLE, PROVEN, Accepted, field_changes
+from wsinspect.findings.changes import LIKELY, POSSIBLE, PROVEN, Accepted, field_changes, suspects
 from wsinspect.findings.registry import diagnose_pair
 from wsinspect.handshake.heads import RawHead
 
@@ -230,3 +231,13 @@ def test_changes_are_shown_as_added_removed_or_changed():
     assert changed_one.lines == ("changed  X-A: 1  ->  X-A: 2",)
     (cookie,) = field_changes(head("Cookie: a=secret"), head())
     assert cookie.lines == ("removed  Cookie: (not shown)",)
+
+
+def test_what_a_compressed_answer_says_counts_as_much():
+    said = gzip.compress(b"origin not allowed")
+    plain = at_origin("403 Forbidden", request(Host="app:3000"), body=b"origin not allowed")
+    packed = refused("403 Forbidden", body=said, Content_Encoding="gzip")
+    origin = replace(
+        packed, raw_request_in=request(Host="app:3000"), raw_request_out=request(Host="app:3000")
+    )
+    assert suspects(plain.edge, origin) == plain.suspects != []

@@ -15,12 +15,13 @@ from tests.unit.findings.facts_made import (
     ended,
     failed,
     frame,
+    left_at,
     refused,
     request,
     switching,
 )
 from tests.unit.findings.pairs_made import NO_UPGRADE, pair
-from wsinspect.findings.facts import C2S, S2C, EndFact
+from wsinspect.findings.facts import C2S, S2C, EndFact, Other
 from wsinspect.findings.registry import diagnose_capture, diagnose_connection, diagnose_pair, ranked
 from wsinspect.findings.together import link_of, once, together
 from wsinspect.wire.violations import RESERVED_BIT, RESERVED_OPCODE
@@ -102,6 +103,33 @@ def test_a_hop_that_hangs_up_without_asking_is_not_the_servers_fault():
     assert [party for _, party, _ in found(gone, answered=False)] == ["hop"]
     left = tap(1, "edge", failed("Client disconnected.", "client", waited=0.1))
     assert found(left, answered=False) == [("WS-HS-036", "client", 1)]
+
+
+def test_a_hop_that_takes_a_request_and_does_not_pass_it_on_is_named():
+    """Vite's proxy without `ws: true`, a limit on connections that lets a request wait."""
+    edge = tap(1, "edge", failed("Client disconnected.", "client", waited=1.5))
+    assert found(edge, answered=False) == [("WS-HS-036", "hop", 1)]
+    came = {"request_in_ns": START + 2 * SECOND, "response_in_ns": START + 2 * SECOND}
+    late = tap(1, "edge", cut(at=5, by="client", **left_at(1.5)))
+    assert found(late, tap(2, "origin", cut(at=5, by="client", times=came))) == [("WS-HS-036", "hop", 1)]
+
+
+def test_a_refusal_that_the_hop_keeps_is_the_servers_all_the_same():
+    edge = tap(1, "edge", failed("Client disconnected.", "client", waited=4))
+    origin = tap(2, "origin", refused("401 Unauthorized"))
+    assert found(edge, origin) == [("WS-HS-009", "client", 2)]
+
+
+def test_a_101_that_the_second_hop_keeps_is_its_doing():
+    left = failed("Client disconnected.", "client", waited=4)
+    taps = [tap(1, "edge", left), tap(2, "middle", left), tap(3, "origin", cut(at=4, by="client"))]
+    assert found(*taps) == [("WS-HS-107", "hop", 2)]
+
+
+def test_what_another_server_behind_the_hop_answers_is_not_the_hops():
+    others = (Other(7, "/chat", START, START),)
+    edge = tap(1, "edge", replace(refused("404 Not Found", Server="uvicorn"), others=others))
+    assert found(edge, answered=False) == [("WS-HS-011", "server", 1)]
 
 
 @pytest.mark.parametrize(("direction", "party", "at"), [(S2C, "server", 3), (C2S, "client", 1)])

@@ -147,9 +147,12 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
                 "400 Bad Request",
                 b"Invalid or unacceptable Sec-WebSocket-Extensions header",
                 head=request(Sec_WebSocket_Extensions="permessage-deflate"),
-            )
+            ),
+            refused(
+                "400 Bad Request", b'unsupported permessage-deflate parameter: "server_max_window_bits=15"'
+            ),
         ],
-        [refused("400 Bad Request", b"no such room")],
+        [refused("400 Bad Request", b"no such room"), refused("503 Down", b"no permessage-deflate today")],
     ),
 }
 

@@ -128,6 +128,21 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
         [silent(0.3, path="/socket.io/?EIO=3&transport=websocket", opaque=(GARBAGE,))],
         [silent(0.3, opaque=(GARBAGE,)), ended(path=EIO)],
     ),
+    "WS-APP-009": (
+        [
+            replace(ended(*_said((S2C, 0.1, '0{"sid":"a"}'), (S2C, 0.2, "40"))), path=EIO),
+            replace(ended(*_said((S2C, 0.1, '0{"sid":"a"}'), (S2C, 0.2, "40/chat,"))), path=EIO),
+        ],
+        [
+            replace(ended(*_said((S2C, 0.1, '0{"sid":"a"}'), (S2C, 0.2, '40{"sid":"b"}'))), path=EIO),
+            replace(ended(*_said((S2C, 0.1, '0{"sid":"a"}'), (C2S, 0.2, "40"))), path=EIO),
+            # Version 2 to version 2, and something else at a path of its own.
+            replace(
+                ended(*_said((S2C, 0.1, '0{"sid":"a"}'), (S2C, 0.2, "40"))), path=EIO.replace("=4", "=3")
+            ),
+            ended(*_said((S2C, 0.1, '0{"sid":"a"}'), (S2C, 0.2, "40"))),
+        ],
+    ),
     "WS-APP-010": (
         [
             _graphql(4406, "Subprotocol not acceptable"),

@@ -11,13 +11,13 @@ from tests.unit.findings.facts_made import (
     CONNECT,
     HELLO,
     OPEN,
-    SECOND,
     START,
     capture,
     cut,
     ended,
     failed,
     frame,
+    left_at,
     opened,
     refused,
     request,
@@ -125,16 +125,6 @@ def _left(*others: Any, how: str = "fin", ms: float = 0.4) -> Any:
 def _leaked_and_refused() -> Any:
     made = _tls(None, "open", issuer="CN=EM OV TLS CA - G3C")
     return replace(refused("403 Forbidden"), server_tls=made.server_tls)
-
-
-def _left_at(seconds: float) -> dict[str, Any]:
-    """The client ends its side so long after its request; the answer comes 3 s after that request."""
-    sent = START + 1_000_000
-    return {
-        "ends": (EndFact("client", "fin", sent + int(seconds * SECOND)),),
-        "times": {"request_out_ns": sent, "response_in_ns": sent + 3 * SECOND},
-        "closed_ns": sent + 4 * SECOND,
-    }
 
 
 CASES: dict[str, tuple[list[Any], list[Any]]] = {
@@ -287,9 +277,15 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
             failed("Client disconnected.", "client", waited=30.1),
             failed("Client disconnected.", "client", waited=0.1),
             # A hop that sees a FIN may go on waiting, and answer nobody.
-            refused("502 Bad Gateway", facts=_left_at(0.5)),
+            refused("502 Bad Gateway", facts=left_at(0.5)),
+            # A 101 that came when nobody waited for it any more.
+            cut(at=5, by="client", **left_at(0.5)),
         ],
-        [failed("server closed connection", "response"), refused("502 Bad Gateway", facts=_left_at(3.5))],
+        [
+            failed("server closed connection", "response"),
+            refused("502 Bad Gateway", facts=left_at(3.5)),
+            cut(at=5, by="client", **left_at(3.5)),
+        ],
     ),
     "WS-HS-037": (
         [

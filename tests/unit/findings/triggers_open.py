@@ -14,6 +14,7 @@ from tests.unit.findings.facts_made import (
     dropped,
     ended,
     frame,
+    left_at,
     opened,
     ping,
     silent,
@@ -49,9 +50,23 @@ def _said_by_the_browser(error: str) -> Any:
     return _from_a_har(error=error, events=(("reported_error", {"error": error}),))
 
 
+def closed_late(direction: Any, at: float) -> Any:
+    """The server ends TCP after 0.63 s; one side has a CLOSE frame of its own, at this time."""
+    made = cut(*HELLO, at=0.63)
+    said: dict[str, Any] = {"client_close_code": 1000, "client_close_reason": ""}
+    if direction == S2C:
+        said = {"server_close_code": 1000, "server_close_reason": ""}
+    close = frame(9, direction, at, 8, b"\x03\xe8")
+    return replace(made, last_frames=(*made.last_frames, close), **said)
+
+
 BEATS = [frame(n, C2S, n * 1.0, 1, b"ping") for n in range(1, 7)]
 
 PING = frame(3, C2S, 1.0, 9, b"abc")
+
+#: Pings without an answer among the last frames, where more had gone before.
+FLOOD = [frame(n, C2S, 1.0, 9, str(n).encode()) for n in range(3, 68)]
+FLOOD_PINGS = tuple(ping(one.id, C2S, 1.0) for one in FLOOD)
 
 TAB = [frame(n, C2S, at, 1, b"hb") for n, at in enumerate((25, 50, 75, 135, 195), 1)]
 
@@ -170,6 +185,8 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
             ended(*HELLO, at=1.5, pings=(ping(3, C2S, 1),)),
             ended(*HELLO, at=5, pings=(ping(3, C2S, 1, 4), ping(6, C2S, 4.9))),
             ended(*HELLO, frame(5, S2C, 4.0), at=5, pings=(ping(3, C2S, 1),), has_lost_records=True),
+            # A flood: the pong answers a ping that is not among the last ones.
+            ended(*HELLO, *FLOOD, frame(90, S2C, 4.0, 10, b"0"), at=5, pings=FLOOD_PINGS),
         ],
     ),
     "WS-KA-007": (
@@ -184,6 +201,7 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
                 frame(4, C2S, 0.9, 9, b"x"),
                 pings=(ping(4, C2S, 0.9),),
             ),
+            ended(*HELLO, *FLOOD, frame(90, S2C, 4.0, 10, b"0"), at=5, pings=FLOOD_PINGS),
         ],
     ),
     "WS-MS-003": (
@@ -277,8 +295,19 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
         ],
     ),
     "WS-DROP-005": ([cut(*HELLO, at=0.63, how="rst")], [cut(*HELLO, at=0.63)]),
-    "WS-DROP-006": ([cut(*HELLO, at=0.63)], [cut(*HELLO, at=0.63, by="client")]),
-    "WS-DROP-007": ([cut(*HELLO, at=0.63, by="client")], [HEALTHY]),
+    "WS-DROP-006": (
+        [cut(*HELLO, at=0.63), closed_late(C2S, 1.2)],
+        [
+            cut(*HELLO, at=0.63, by="client"),
+            # A CLOSE that came first ended it, and one of the server's own is no silence.
+            closed_late(C2S, 0.5),
+            closed_late(S2C, 1.2),
+        ],
+    ),
+    "WS-DROP-007": (
+        [cut(*HELLO, at=0.63, by="client")],
+        [HEALTHY, cut(at=5, by="client", **left_at(0.5))],
+    ),
     "WS-DROP-008": (
         [capture(*(dropped(n, n * 7, 30) for n in range(1, 5)))],
         [capture(*(dropped(n, n * 7, 30 + n) for n in range(1, 5)))],

@@ -22,6 +22,7 @@ from wsinspect.findings.lag import Lag, blur_ns, earliest_ns
 from wsinspect.findings.limits import Limit, is_round, matching, words
 from wsinspect.findings.model import Cause, FaultOf, Found
 from wsinspect.findings.registry import Rules
+from wsinspect.findings.rules.handshake import left_before_answer
 from wsinspect.findings.rules.keepalive import beat_ns
 from wsinspect.wire.opcodes import Direction
 
@@ -51,8 +52,19 @@ def is_cut(facts: ConnectionFacts) -> bool:
         and facts.state != "lost"
         and facts.how in ("fin", "rst", "timeout")
         and facts.ended_by in ("client", "server")
-        and not facts.has_close
+        and (not facts.has_close or _is_close_late(facts))
+        and not left_before_answer(facts)
     )
+
+
+def _is_close_late(facts: ConnectionFacts) -> bool:
+    """Whether the server had ended its side, without a CLOSE, when the client sent one: nobody answers it."""
+    if facts.ended_by != "server" or facts.server_close_reason is not None or not facts.ends:
+        return False
+    closes = [frame.time_ns for frame in facts.last_frames if frame.is_close]
+    end = facts.ends[0]
+    is_later = bool(closes) and min(closes) > end.time_ns
+    return is_later and end.side == "server" and facts.is_order_known(end.time_ns, min(closes))
 
 
 def _software(facts: ConnectionFacts) -> tuple[str, ...]:

@@ -400,9 +400,10 @@ def gave_up(facts: ConnectionFacts) -> Iterator[Found]:
 
 
 def left_before_answer(facts: ConnectionFacts) -> bool:
-    """Whether the client had ended its side when a refusal came: it does not explain why it left."""
+    """Whether the client had ended its side when the answer came, a 101 too: it does not explain why it
+    left."""
     answered = facts.times.get("response_in_ns")
-    if not is_refused(facts) or answered is None or not facts.ends:
+    if facts.status is None or facts.state == "lost" or answered is None or not facts.ends:
         return False
     end = facts.ends[0]
     return end.side == "client" and end.time_ns < answered

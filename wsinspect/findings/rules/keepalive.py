@@ -13,6 +13,7 @@ from wsinspect.findings.facts import C2S, S2C, SECOND_NS, ConnectionFacts, Frame
 from wsinspect.findings.limits import matching, words
 from wsinspect.findings.model import FaultOf, Found
 from wsinspect.findings.registry import Rules
+from wsinspect.wire.opcodes import Direction
 
 rules = Rules()
 
@@ -21,6 +22,8 @@ _TIMEOUT_WORDS: Final = re.compile(r"keep-?alive|ping|heartbeat|timed? ?out|time
 #: A peer that answers pings at all answers within this.
 _LEAST_WAIT_NS: Final = 800_000_000
 _NEAR: Final = 0.15
+#: More pings than that at once are a flood: which of them were answered is not known of all.
+_MANY_PINGS: Final = 32
 #: How late a timer of a busy machine may be.
 _LATE_NS: Final = 300_000_000
 _PING, _PONG = 9, 10
@@ -242,6 +245,14 @@ def half_open(facts: ConnectionFacts) -> Iterator[Found]:
 _NO_PONG_NS: Final = 2 * SECOND_NS
 
 
+def _is_flood(facts: ConnectionFacts, side: Direction) -> bool:
+    """Whether so many pings of a side wait that a pong may answer one which is not known any more."""
+    waiting = sum(one.direction == side and one.pong_id is None for one in facts.pings)
+    return waiting >= _MANY_PINGS and any(
+        one.opcode == _PONG and one.direction != side for one in facts.last_frames
+    )
+
+
 def _wrong_pong(facts: ConnectionFacts, ping: PingFact) -> FrameFact | None:
     """The next pong from the other side after an unanswered ping: it answers no other one."""
     answers = {one.pong_id for one in facts.pings}
@@ -275,7 +286,7 @@ def wrong_pong(facts: ConnectionFacts) -> Iterator[Found]:
     payloads = {frame.id: frame.payload for frame in facts.last_frames if frame.opcode == _PING}
     for ping in facts.pings:
         pong = _wrong_pong(facts, ping) if ping.pong_id is None and ping.id in payloads else None
-        if pong is None:
+        if pong is None or _is_flood(facts, ping.direction):
             continue
         other: FaultOf = "client" if ping.direction == S2C else "server"
         yield Found(
@@ -314,7 +325,7 @@ def never_answered(facts: ConnectionFacts) -> Iterator[Found]:
         return
     for side in (C2S, S2C):
         mine = [one for one in facts.pings if one.direction == side]
-        if not mine or any(one.pong_id is not None for one in mine):
+        if not mine or any(one.pong_id is not None for one in mine) or _is_flood(facts, side):
             continue
         known = [facts.end_ns, *(frame.time_ns for frame in facts.last_frames)]
         last = max((time for time in known if time is not None), default=mine[-1].time_ns)

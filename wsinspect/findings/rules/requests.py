@@ -56,7 +56,8 @@ _SAYS_VERSION: Final = re.compile(
 )
 _SAYS_SUBPROTOCOL: Final = re.compile(rb"\bsub-?protocols?\b|sec-websocket-protocol")
 _SAYS_EXTENSION: Final = re.compile(
-    rb"sec-websocket-extensions|(invalid|unacceptable|unsupported) extension",
+    rb"sec-websocket-extensions|(invalid|unacceptable|unsupported) extension"
+    rb"|permessage-deflate|(client|server)_(max_window_bits|no_context_takeover)",
 )
 _SAYS_DISABLED: Final = re.compile(
     rb"web-? ?sockets?( support| connections?| upgrades?)? (is|are|has been|have been)?"

@@ -6,7 +6,7 @@ explain it, and what could not, stands in a note of its own, last.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from wsinspect.findings.changes import (
@@ -26,13 +26,15 @@ from wsinspect.findings.evidence import (
     js_status,
     named,
     request_marks,
+    seconds,
     status_line,
     two_causes,
 )
 from wsinspect.findings.facts import ConnectionFacts
 from wsinspect.findings.model import Found
 from wsinspect.findings.registry import Rules, ids_of_group
-from wsinspect.findings.rules.handshake import client_left, has_failed, left_before_answer
+from wsinspect.findings.rules.handshake import has_failed, left_before_answer
+from wsinspect.findings.rules.kept import NO_WAY, elsewhere, has_left, kept, kept_ns
 from wsinspect.findings.sandwich import PairFacts
 from wsinspect.findings.software import Mark
 from wsinspect.findings.software import hop_of as first_hop
@@ -40,10 +42,23 @@ from wsinspect.handshake.bridging import comparable_requests
 
 rules = Rules()
 
-#: Where an attempt that never reached the other side failed.
-_NO_WAY: Final = ("connect", "tls-server")
 #: What a hop answers after its timeout.
 _GAVE_UP: Final = (408, 500, 502, 503, 504)
+#: What a hop changes in the request line: title, meaning and fixes, where they are not the rule's.
+_REQUEST_LINE: Final[Mapping[Kind, tuple[str | None, str | None, str | None]]] = {
+    "method": (
+        "The hop changes the method, and the server refused",
+        "The request went in as a GET and came out as another method. An opening handshake is a GET.",
+        "method",
+    ),
+    "path": (None, None, None),
+    "query": (
+        "The hop drops or changes the query, and the server refused",
+        "The query that came out of the hop is not the one that went in. What was in it, such as a token, did"
+        " not reach the server.",
+        "query",
+    ),
+}
 #: Problems of a 101, and the fields that cause them.
 _BAD_101: Final = {
     "accept": ("sec-websocket-accept", "sec-websocket-key"),
@@ -207,8 +222,11 @@ def speaks_http10(pair: PairFacts) -> Iterator[Found]:
 )
 def swallows_101(pair: PairFacts) -> Iterator[Found]:
     origin = pair.origin
-    if origin is None or not origin.is_accepted or not has_failed(pair.edge) or has_left(pair.edge):
+    if origin is None or not origin.is_accepted or not has_failed(pair.edge):
         return
+    is_kept = has_left(pair.edge)
+    if is_kept and kept(pair) != "answer":
+        return  # it may have been on its way still
     # A 101 that no client may take is the server's fault; one that came too late is WS-HS-108.
     if is_bad_101(origin) or pair.is_answered_early:
         return
@@ -216,6 +234,7 @@ def swallows_101(pair: PairFacts) -> Iterator[Found]:
         evidence=(
             f"behind the hop: {status_line(origin)}",
             f"before it: {status_line(pair.edge) if pair.edge.status else pair.edge.error}",
+            f"the client waited {seconds(kept_ns(pair))} more, and left" if is_kept else "",
         ),
         hop=hop_of(pair),
         software=software_of(pair),
@@ -231,11 +250,6 @@ def is_bad_101(facts: ConnectionFacts) -> bool:
         return True
     has_body = head.get("transfer-encoding") is not None or head.get("content-length") not in (None, b"0")
     return has_body or head.http_version == b"HTTP/1.0"
-
-
-def has_left(facts: ConnectionFacts) -> bool:
-    """Whether the client ended an attempt before there was an answer."""
-    return facts.raw_response_in is None and facts.failed_where not in _NO_WAY and client_left(facts)
 
 
 @rules(
@@ -426,21 +440,19 @@ def _broken_101(pair: PairFacts, origin: ConnectionFacts) -> tuple[str, ...]:
 def rewrites_path(pair: PairFacts) -> Iterator[Found]:
     if pair.origin is None or not has_failed(pair.edge):
         return
-    path, query = _blamed(pair, "path"), _blamed(pair, "query")
-    if path or query:
-        yield Found(
-            title=None if path else "The hop drops or changes the query, and the server refused",
-            meaning=None
-            if path
-            else "The query that came out of the hop is not the one that went in. What was in it, such"
-            " as a token,"
-            " did not reach the server.",
-            evidence=(*_lines(path or query), f"the server answered {status_line(pair.origin)}"),
-            topic=None if path else "query",
-            hop=hop_of(pair),
-            software=software_of(pair),
-            covers=covered_by(pair, "attempt"),
-        )
+    for kind, (title, meaning, topic) in _REQUEST_LINE.items():
+        found = _blamed(pair, kind)
+        if found:
+            yield Found(
+                title=title,
+                meaning=meaning,
+                evidence=(*_lines(found), f"the server answered {status_line(pair.origin)}"),
+                topic=topic,
+                hop=hop_of(pair),
+                software=software_of(pair),
+                covers=covered_by(pair, "attempt"),
+            )
+            return
 
 
 @rules(
@@ -511,7 +523,7 @@ def gave_up(pair: PairFacts) -> Iterator[Found]:
     is_silent = has_left(origin) or (not origin.is_over and origin.raw_response_in is None)
     # What came too late was an answer; bytes that are none have a finding of their own.
     is_late = pair.is_answered_early and origin.status is not None
-    if (is_silent and origin.failed_where not in _NO_WAY) or is_late:
+    if (is_silent and origin.failed_where not in NO_WAY) or is_late:
         behind = f"{status_line(origin)}, too late" if origin.raw_response_in else "no byte of an answer"
         yield Found(
             evidence=(f"before the hop: {status_line(pair.edge)}", f"behind it: {behind}"),
@@ -560,10 +572,15 @@ def hop_is_down(pair: PairFacts) -> Iterator[Found]:
 )
 def answers_itself(pair: PairFacts) -> Iterator[Found]:
     edge = pair.edge
-    if pair.origin is None and has_failed(edge) and edge.failed_where not in _NO_WAY and not has_left(edge):
+    if pair.origin is None and has_failed(edge) and edge.failed_where not in NO_WAY and not has_left(edge):
         answer = status_line(edge) if edge.status else str(edge.error)
+        other = elsewhere(edge)
         yield Found(
-            evidence=(answer, "nothing arrived at the tap behind the hop"),
+            title=other and "The hop asked another server than the one behind the tap",
+            meaning=other
+            and "Other attempts at this path arrived behind the hop and this one did not, and the"
+            " answer has the mark of an application: the hop shares its requests among several servers.",
+            evidence=(answer, "nothing arrived at the tap behind the hop", other or ""),
             hop=hop_of(pair),
             software=software_of(pair),
             js=js_status(edge.status),

@@ -11,6 +11,7 @@ from wsinspect.findings.facts import C2S, S2C, SECOND_NS, ConnectionFacts
 from wsinspect.findings.limits import is_round, matching, words
 from wsinspect.findings.model import Cause, Found, Severity
 from wsinspect.findings.registry import Rules
+from wsinspect.findings.rules.keepalive import no_pong
 from wsinspect.findings.rules.sandwich import covered_by, hop_of, software_of
 from wsinspect.findings.sandwich import PairFacts, Through, Waited
 from wsinspect.wire.violations import MASK_MISSING
@@ -21,6 +22,7 @@ JS_CUT: Final = "close with code 1006, wasClean false, empty reason."
 _BUFFERED_NS: Final = 300_000_000
 #: Bytes that may wait in the hop for a receiver that does not read.
 _BUFFERED_BYTES: Final = 65_536
+_SELF: Final = {C2S: "client", S2C: "server"}
 _SIDES: Final = {"c>s": C2S, "s>c": S2C}
 #: A shorter silence is not an idle timeout.
 _IDLE_NS: Final = SECOND_NS * 9 // 10
@@ -52,6 +54,46 @@ def _counted(edge: ConnectionFacts, origin: ConnectionFacts) -> tuple[int, str]:
         if quiet >= _IDLE_NS and (is_round(quiet / 1e9) or matching(quiet / 1e9, "idle")):
             return quiet, name
     return next((one for one in silences if one[0] >= _IDLE_NS), silences[0])
+
+
+@rules(
+    "WS-KA-101",
+    "error",
+    "hop",
+    "The hop does not pass on pings, or their pongs",
+    meaning="A ping went into the hop, or the pong that answers it did, and did not come out: whoever pings"
+    " takes the other side for dead. A hop has to pass both on, or to answer pings itself (RFC 6455, 5.5.2).",
+    js="close with code 1006 or 1011, where the side that pings gives up.",
+    topic="ping-hop",
+    rows="T6 T5",
+    group="end",
+    scope="pair",
+)
+def swallows_pings(pair: PairFacts) -> Iterator[Found]:
+    origin = pair.origin
+    if origin is None:
+        return
+    for side, near, far in ((C2S, pair.edge, origin), (S2C, origin, pair.edge)):
+        if near.ended_by != _SELF[side] or not any(no_pong(near)) or far.has_gap or far.lags:
+            continue
+        lost = [one for one in near.pings if one.direction == side and one.pong_id is None]
+        arrived = [one for one in far.pings if one.direction == side]
+        if arrived and any(one.pong_id is None for one in arrived):
+            continue  # the other side did not answer
+        if arrived and len(arrived) < len(near.pings):
+            continue  # the hop makes pings of its own, or only some went missing
+        what = "its pongs went in" if arrived else "no ping came out"
+        yield Found(
+            evidence=(
+                f"{len(lost)} pings {side.arrow} went into the hop; none of them got a pong",
+                f"at the other side of the hop: {len(arrived)} pings {side.arrow}; {what}",
+                js_sees(near),
+            ),
+            hop=hop_of(pair),
+            software=software_of(pair),
+            covers=((pair.edge.id, "WS-KA-001"), (origin.id, "WS-KA-001"), *covered_by(pair, "end")),
+        )
+        return
 
 
 @rules(

@@ -204,6 +204,38 @@ def engine_version_late(facts: ConnectionFacts) -> Iterator[Found]:
             return
 
 
+#: The server's CONNECT to a namespace: bare until version 2, with a session id in JSON since version 3.
+_BARE_CONNECT: Final = re.compile(r"40(/[^,{]*,?)?")
+
+
+@rules(
+    "WS-APP-009",
+    "error",
+    "client",
+    "Socket.IO: the server speaks the protocol of version 2, and the client that of version 3 or later",
+    meaning="Version 2 ignores that the client asks for EIO=4, and answers CONNECT without a session id. A"
+    " client of version 3 or 4 does not take that for a connection.",
+    js="The socket's connect_error event: 'It seems you are trying to reach a Socket.IO server in v2.x with a"
+    " v3.x client'; the WebSocket stays open.",
+    topic="eio-version",
+    rows="H20 T8",
+)
+def old_server(facts: ConnectionFacts) -> Iterator[Found]:
+    if not is_socketio(facts) or query(facts).get("EIO") != "4":
+        return
+    said = [one for one in messages(facts) if one.direction == S2C]
+    if not said or not said[0].text.startswith("0{"):
+        return
+    for message in said[1:]:
+        if _BARE_CONNECT.fullmatch(message.text):
+            yield Found(
+                evidence=("EIO=4", f'{shown(message)}: version 3 and later send 40{{"sid":...}}'),
+                frame=message.id,
+                software=("socketio",),
+            )
+            return
+
+
 @rules(
     "WS-APP-006",
     "error",

@@ -28,9 +28,28 @@ from wsinspect.wire.opcodes import Direction
 rules = Rules()
 
 
+#: Codes with which a client ends what it cannot bear: RFC 6455, 7.4.1.
+_UNBEARABLE: Final = (1002, 1007, 1010)
+
+
+def _has_talked(facts: ConnectionFacts) -> bool:
+    """Whether the client put up with it: both sides sent more than a CLOSE, and the client did not end it
+    for a breach of the protocol."""
+    closes = (facts.client_close_reason is not None, facts.server_close_reason is not None)
+    sent = all(count > is_close for count, is_close in zip(facts.frames, closes, strict=True))
+    return sent and facts.client_close_code not in _UNBEARABLE
+
+
 def _if_borne(facts: ConnectionFacts) -> Severity | None:
     """A warning where this client continued anyway: a browser would not have."""
-    return "warning" if facts.frames[0] > 0 and facts.frames[1] > 0 else None
+    return "warning" if _has_talked(facts) else None
+
+
+def _its_close(facts: ConnectionFacts) -> tuple[tuple[int, str], ...]:
+    """What the client's CLOSE alone would say: that is the consequence."""
+    return tuple(
+        (facts.id, f"WS-CL-{code - 1000:03}") for code in _UNBEARABLE if code == facts.client_close_code
+    )
 
 
 def _problems(facts: ConnectionFacts) -> tuple[str, ...]:
@@ -139,7 +158,7 @@ def no_subprotocol(facts: ConnectionFacts) -> Iterator[Found]:
     agreed = facts.negotiation
     if not _is_whole_101(facts) or not agreed.subprotocols_offered or agreed.subprotocol is not None:
         return
-    has_talked = facts.frames[0] > 0 and facts.frames[1] > 0
+    has_talked = _has_talked(facts)
     lines = (
         f"offered: {', '.join(agreed.subprotocols_offered)[:160]}",
         "the 101 has no Sec-WebSocket-Protocol",
@@ -202,6 +221,7 @@ def foreign_extension(facts: ConnectionFacts) -> Iterator[Found]:
                 facts.request_line("Sec-WebSocket-Extensions"),
                 facts.response_line("Sec-WebSocket-Extensions"),
             ),
+            covers=_its_close(facts),
             software=named(answer_marks(facts)),
         )
 
