@@ -192,7 +192,7 @@ def _with_controls(finding: Finding, facts: ProbeFacts) -> Finding:
         return finding
     answers = [
         one.line
-        for one in facts.of_kind("redirect", "polling")
+        for one in facts.of_kind("redirect", "polling", "slash")
         if not is_same_answer(one.facts, facts.main.facts)
     ]
     finding = replace(finding, evidence=(*finding.evidence, *answers)[:MAX_EVIDENCE])

@@ -26,7 +26,16 @@ _EXPLAINS: Final[Mapping[Kind, frozenset[str]]] = {
     "upgrade": frozenset(
         (
             *("WS-HS-001", "WS-HS-002", "WS-HS-003", "WS-HS-004", "WS-HS-011", "WS-HS-012", "WS-HS-014"),
-            *("WS-HS-101", "WS-HS-102", "WS-HS-103", "WS-DEV-003", "WS-DEV-004", "WS-DEV-005", "WS-PAGE-004"),
+            *(
+                "WS-HS-051",
+                "WS-HS-101",
+                "WS-HS-102",
+                "WS-HS-103",
+                "WS-DEV-003",
+                "WS-DEV-004",
+                "WS-DEV-005",
+                "WS-PAGE-004",
+            ),
         )
     ),
     "h2": frozenset(
@@ -35,12 +44,12 @@ _EXPLAINS: Final[Mapping[Kind, frozenset[str]]] = {
     "websocket": frozenset(
         (
             *("WS-HS-012", "WS-HS-018", "WS-HS-026", "WS-HS-030", "WS-HS-044", "WS-HS-052", "WS-HS-104"),
-            *("WS-HS-002", "WS-HS-043"),
+            *("WS-HS-002", "WS-HS-024", "WS-HS-043"),
         )
     ),
     "host": frozenset(("WS-HS-105", "WS-HS-010", "WS-HS-053", "WS-DEV-002")),
     "credentials": frozenset(("WS-HS-105", "WS-HS-009", "WS-HS-010", "WS-HS-050")),
-    "path": frozenset(("WS-HS-106", "WS-HS-011", "WS-HS-004", "WS-HS-051")),
+    "path": frozenset(("WS-HS-106", "WS-HS-011", "WS-HS-004", "WS-HS-013", "WS-HS-051")),
     "route": frozenset(("WS-HS-004", "WS-HS-011", "WS-HS-103", "WS-HS-013", "WS-HS-002")),
     "response": frozenset(("WS-HS-025", "WS-HS-107", "WS-HS-110", "WS-HS-024", "WS-HS-020")),
     "answer": frozenset(
@@ -59,9 +68,10 @@ _EXPLAINS: Final[Mapping[Kind, frozenset[str]]] = {
             ),
         )
     ),
-    "silent": frozenset(("WS-HS-035", "WS-HS-036", "WS-DEV-005")),
+    "silent": frozenset(("WS-HS-032", "WS-HS-035", "WS-HS-036", "WS-DEV-005")),
     "slash": frozenset(("WS-HS-006", "WS-HS-008", "WS-HS-051", "WS-HS-103")),
     "tls": frozenset(("WS-TLS-019",)),
+    "certificate": frozenset(("WS-TLS-015",)),
     "size": frozenset(("WS-HS-015",)),
     "upstream": frozenset(("WS-HS-019", "WS-HS-020", "WS-HS-021")),
     "idle": frozenset(("WS-DROP-002", "WS-DROP-006", "WS-DROP-101", "WS-KA-002", "WS-DROP-009")),
@@ -77,7 +87,16 @@ _OTHER_CAUSES: Final = frozenset(
     (*_REFUSED, "WS-HS-010", "WS-HS-009", "WS-DROP-006", "WS-HS-022", "WS-DROP-004")
 )
 #: Kinds that are the hop's fault even where the server may have a reason of its own.
-_OF_THE_HOP: Final = ("upgrade", "h2", "websocket", "answer", "slash", "idle", "lifetime")
+_OF_THE_HOP: Final = ("upgrade", "h2", "websocket", "answer", "slash", "idle", "lifetime", "certificate")
+#: What the pages say that are built in, where these do not say who wrote them; None where they always do.
+_BUILT_IN: Final[Mapping[str, re.Pattern[str] | None]] = {
+    "nginx": None,
+    "haproxy": re.compile(
+        r"administrative rules|valid user and password|sent too many requests|No server is"
+    ),
+    "apache": re.compile(r"permission to access|could not verify that you|not found on this server"),
+}
+_SAYS: Final = "the answer says: "
 #: Kinds that are only as good as the number in them.
 _MEASURED: Final = ("idle", "lifetime", "handshake")
 #: Limits that `--idle` measured: no errors, and the title has their length.
@@ -178,7 +197,11 @@ def _explain(
         if met is None or not _may_be_of(finding, read.software):
             continue
         for defect in (*met.defects, *met.limits, *met.possible):
-            if finding.id in _EXPLAINS[defect.kind] and _fits(defect, finding):
+            if (
+                finding.id in _EXPLAINS[defect.kind]
+                and _fits(defect, finding)
+                and _may_have_written(read.software, defect, finding)
+            ):
                 return Explained(read, met, defect, index, _diffs(read, defect))
     return None
 
@@ -192,6 +215,20 @@ def _may_be_of(finding: Finding, software: str) -> bool:
     return not named
 
 
+def _may_have_written(software: str, defect: Defect, finding: Finding) -> bool:
+    """Not where the page that the hop would have answered with is another one: then it passed that on."""
+    if not defect.is_built_in or software not in _BUILT_IN:
+        return True
+    authors = tuple(
+        f"{NAMES[one]} itself wrote" for one in (software, *(key for key in _KIN if software in _KIN[key]))
+    )
+    if any(line.startswith(authors) for line in finding.evidence):
+        return True
+    words = _BUILT_IN[software]
+    said = [line for line in finding.evidence if line.startswith(_SAYS)]
+    return words is not None and any(words.search(line) for line in said)
+
+
 def _fits(defect: Defect, finding: Finding) -> bool:
     """Whether a defect fits what was seen: the status that it answers with, the seconds that it waits."""
     is_measured = finding.id in _LIMITS_MEASURED  # its evidence has the ages of all that was held open
@@ -201,6 +238,8 @@ def _fits(defect: Defect, finding: Finding) -> bool:
         return defect.status in codes or (
             defect.status in (301, 302, 303, 307, 308) and finding.id in _REDIRECTS
         )
+    if finding.id == "WS-HS-032":  # who refuses a connection has not read a configuration
+        return "reset" in said
     if defect.kind in _MEASURED:
         if defect.seconds is None:
             return False
@@ -211,7 +250,10 @@ def _fits(defect: Defect, finding: Finding) -> bool:
 
 
 #: What else answers for a configuration: an Ingress is served by one of these.
-_KIN: Final = {"k8s-ingress": ("nginx", "traefik", "haproxy", "envoy", "aws", "gcp", "azure")}
+_KIN: Final = {
+    "k8s-ingress": ("nginx", "traefik", "haproxy", "envoy", "aws", "gcp", "azure"),
+    "npm": ("nginx",),
+}
 _REDIRECTS: Final = frozenset(("WS-HS-005", "WS-HS-006", "WS-HS-007", "WS-HS-008"))
 
 

@@ -4,6 +4,7 @@ mend it.
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,8 +15,8 @@ from wsinspect.doctor.target import Target
 
 #: What a defect breaks: the upgrade, HTTP/2 to the server, a Sec-WebSocket header, Host, another header or
 #: credentials, the path, which server is asked, the 101; "silent": nobody answers; "answer": the hop
-#: answers by itself; "tls": TLS ends before a request; "size": the headers are too large; "upstream": where
-#: it is passed to; the rest are limits.
+#: answers by itself; "tls": TLS ends before a request; "certificate": a client has to have one; "size": the
+#: headers are too large; "upstream": where it is passed to; the rest are limits.
 Kind = Literal[
     "upgrade",
     "h2",
@@ -29,6 +30,7 @@ Kind = Literal[
     "answer",
     "slash",
     "tls",
+    "certificate",
     "size",
     "upstream",
     "idle",
@@ -70,6 +72,7 @@ class Defect:
         edits: what mends it; none where no line of this file could.
         seconds: of a limit.
         status: of an answer that the hop makes up; None if it is not known.
+        is_built_in: whether that answer has the page that is built into the hop, which tells it from others.
         advice: what to do where there is no diff, or in addition to it.
     """
 
@@ -80,6 +83,7 @@ class Defect:
     seconds: float | None = None
     status: int | None = None
     advice: str = ""
+    is_built_in: bool = False
 
 
 @dataclass(frozen=True)
@@ -147,8 +151,8 @@ class Lines:
         self.file = file
         self.text = text
         self._starts = [0]
-        for line in text.splitlines(keepends=True):
-            self._starts.append(self._starts[-1] + len(line))
+        # A form feed or a separator of Unicode, as in a comment, ends no line of a configuration.
+        self._starts += [match.end() for match in re.finditer("\n", text)]
         if text and not text.endswith("\n"):
             self._starts.append(len(text))
 

@@ -217,21 +217,26 @@ def unreachable(facts: ConnectionFacts) -> Iterator[Found]:
     if facts.state == "failed" and facts.failed_where == "connect" and not _is_dns(error):
         is_unreachable = bool(re.search("unreachable|no route", error, re.I))
         is_late = bool(re.search(r"timed? ?out", error, re.I))
+        is_reset = bool(re.search(r"reset", error, re.I))
         name = (
             "ADDRESS_UNREACHABLE"
             if is_unreachable
             else "CONNECTION_TIMED_OUT"
             if is_late
+            else "CONNECTION_RESET"
+            if is_reset
             else "CONNECTION_REFUSED"
         )
         yield Found(
             evidence=(f"server {facts.server_address or facts.host}: {error[:200]}",),
             fault_of="network" if is_unreachable or is_late else "server",
+            title=_RESETS if is_reset else None,
             meaning=_NO_TCP if _is_the_clients_own(facts) else None,
             js=_js_name(facts, name),
         )
 
 
+_RESETS: Final = "The server resets connections as soon as they are open"
 _NO_TCP: Final = (
     "The TCP connection to the server was refused, or could not be made. The error is the one that the"
     " client itself saw."

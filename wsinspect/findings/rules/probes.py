@@ -154,8 +154,9 @@ def _is_secret(line: str) -> bool:
     scope="probes",
 )
 def slash_decides(facts: ProbeFacts) -> Iterator[Found]:
-    works = facts.accepted("slash")
-    if works is not None and facts.main.facts.status not in _REDIRECTS:
+    works, status = facts.accepted("slash"), facts.main.facts.status
+    # 426 comes from the application at this very path: the upgrade is lost on the way to it.
+    if works is not None and status != 426 and status not in _REDIRECTS:
         yield _found(
             facts, works, f"asked for {facts.main.facts.path[:160]}", f"accepted at {works.facts.path[:160]}"
         )

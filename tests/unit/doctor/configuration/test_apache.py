@@ -489,3 +489,37 @@ def test_expressions(tmp_path, text, expected) -> None:
         assert holds(text, request.variable) is expected
     except UndecidedError:
         assert expected is None
+
+
+@pytest.mark.parametrize("path", ["/ws", "/ws/room"])
+@pytest.mark.parametrize("parameter", ["", " upgrade=websocket"])
+def test_a_pattern_whose_group_may_be_empty(tmp_path, path, parameter) -> None:
+    text = f"ProxyPreserveHost On\nProxyPassMatch ^/ws(.*)$ http://a/ws$1{parameter}\n"
+    read = read_in(tmp_path, {"httpd.conf": text}, "httpd.conf")
+    found = read.meets(parse_target(f"ws://h{path}")[0])
+    assert found is not None
+    # httpd 2.4.71: what a parameter says does not hold where the group is empty.
+    assert kinds(found) == ([] if parameter and path != "/ws" else ["upgrade"])
+    if found.defects:
+        assert kinds(mend(read, found.defects[0], f"ws://h{path}")) == []
+        git_applies(read, found.defects[0])
+
+
+@pytest.mark.parametrize(
+    ("lines", "rule"),
+    [("RemoteIPProxyProtocol On", "WS-HS-035"), ("SSLVerifyClient require", "WS-TLS-015")],
+)
+def test_what_ends_a_connection_before_its_request(tmp_path, lines, rule) -> None:
+    text = "ProxyPreserveHost On\nProxyPass / http://a/ upgrade=websocket\n"
+    for more, is_found in ((f"{lines}\n", True), ("", False)):
+        read = read_in(tmp_path, {"httpd.conf": more + text}, "httpd.conf")
+        found = with_configuration(judgement(rule, "seen"), (read,), parse_target("ws://h/ws")[0])[1]
+        assert (found is not None) == is_found
+
+
+def test_a_page_of_its_own_may_be_what_was_answered(tmp_path) -> None:
+    text = "ProxyPass / http://a/\n<Location /ws>\nRequire all denied\n</Location>\n"
+    said = judgement("WS-HS-010", "403", "the answer says: closed on Sundays")
+    for more, is_found in (("", False), ("ErrorDocument 403 /closed.html\n", True)):
+        read = read_in(tmp_path, {"httpd.conf": more + text}, "httpd.conf")
+        assert (with_configuration(said, (read,), parse_target("ws://h/ws")[0])[1] is not None) == is_found

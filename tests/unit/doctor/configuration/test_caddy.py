@@ -224,3 +224,27 @@ def test_odd_files_end_in_an_answer(tmp_path, text) -> None:
         return
     found = read.meets(parse_target("wss://x.example/" + "a" * 40)[0])
     assert found is None or found.words
+
+
+def test_files_are_tried_before_anything_is_passed_on(tmp_path) -> None:
+    text = "a.example {\n\ttry_files {path} /index.html\n\treverse_proxy /ws* app:3000\n\tfile_server\n}\n"
+    read = read_in(tmp_path, {"Caddyfile": text})
+    url = "wss://a.example/ws"
+    found = read.meets(parse_target(url)[0])
+    assert found is not None
+    assert kinds(found) == ["path", "route"]
+    assert any("without a file" in one for one in found.unsure)
+    assert kinds(mend(read, found.defects[0], url)) == []
+    git_applies(read, found.defects[0])
+
+
+@pytest.mark.parametrize("files", ["{path} =404", "{path} {path}.html"])
+def test_files_that_are_tried_and_change_nothing(tmp_path, files) -> None:
+    text = f"a.example {{\n\ttry_files {files}\n\treverse_proxy app:3000\n}}\n"
+    assert kinds(met_in(tmp_path, {"Caddyfile": text}, "wss://a.example/ws")) == []
+
+
+def test_a_connection_that_is_ended_without_an_answer(tmp_path) -> None:
+    text = "a.example {\n\tabort /ws*\n\treverse_proxy app:3000\n}\n"
+    found = met_in(tmp_path, {"Caddyfile": text}, "wss://a.example/ws")
+    assert kinds(found) == ["silent"]

@@ -182,3 +182,47 @@ def test_odd_files_end_in_an_answer(tmp_path, text) -> None:
         return
     found = read.meets(parse_target("ws://h/" + "a" * 40)[0])
     assert found is None or found.words
+
+
+@pytest.mark.parametrize(
+    ("rules", "expected"),
+    [
+        ("http-request allow if { path_beg /ws }\n    http-request deny", []),
+        ("http-request allow if { path_beg /api }\n    http-request deny", ["answer"]),
+        ("tcp-request connection reject if TRUE", ["silent"]),
+        ("tcp-request content reject if { req.hdr(upgrade) -m found }", ["silent"]),
+        ("tcp-request connection accept if TRUE\n    tcp-request connection reject", []),
+        ("tcp-request content reject if { req.hdr(range) -m found }", []),
+        ("http-request deny if { hdr(host),lower,field(1,:) -m str app.example }", ["answer"]),
+        ("http-request deny if { hdr(host),field(2,.) -m str other }", []),
+        ("http-request deny if { path,word(1,/) -m str ws }", ["answer"]),
+        ("http-request deny if { path,word(4,/) -m str ws }", []),
+    ],
+)
+def test_what_is_decided_before_a_server_is_asked(tmp_path, rules, expected) -> None:
+    text = f"defaults\n    mode http\nlisten web\n    bind :80\n    {rules}\n    server a 127.0.0.1:3000\n"
+    found = met_in(tmp_path, {"haproxy.cfg": text}, "ws://App.example/ws")
+    assert kinds(found) == expected
+
+
+@pytest.mark.parametrize(
+    ("bind", "rule"),
+    [("accept-proxy", "WS-HS-035"), ("ssl crt a.pem verify required ca-file b.pem", "WS-TLS-015")],
+)
+def test_a_bind_that_asks_for_more_than_a_request(tmp_path, bind, rule) -> None:
+    text = "listen web\n    bind :80 BIND\n    mode http\n    server a 127.0.0.1:3000\n"
+    for words, is_found in ((bind, True), ("", False)):
+        read = read_in(tmp_path, {"haproxy.cfg": text.replace("BIND", words)})
+        found = with_configuration(judgement(rule, "seen"), (read,), parse_target("ws://h/ws")[0])[1]
+        assert (found is not None) == is_found
+
+
+def test_what_may_end_a_connection_is_named_where_it_was_reset(tmp_path) -> None:
+    text = (
+        "listen web\n    bind :80\n    mode http\n    tcp-request connection reject if { src 10.0.0.0/8 }\n"
+    )
+    read = read_in(tmp_path, {"haproxy.cfg": f"{text}    server a 127.0.0.1:3000\n"})
+    target = parse_target("ws://h/ws")[0]
+    for said, is_found in (("connection reset by peer", True), ("connection refused", False)):
+        found = with_configuration(judgement("WS-HS-032", said), (read,), target)[1]
+        assert (found is not None) == is_found

@@ -122,8 +122,15 @@ ENVOY = """static_resources:
                 port_value: 3000
 """
 FORBIDDEN = ("WS-HS-010", "HTTP/1.1 403 Forbidden")
+NGINX_WROTE = "nginx itself wrote this answer (body: <center>nginx/1.22.1</center>)"
+HAPROXY_WROTE = "HAProxy itself wrote this answer (body: <h1>403 Forbidden</h1>)"
+HAPROXY_AUTH = "the answer says: You need a valid user and password to access this content."
+APACHE_SAYS = "the answer says: You don't have permission to access this resource."
+BY_NGINX = (*FORBIDDEN, NGINX_WROTE)
+BY_HAPROXY = (*FORBIDDEN, HAPROXY_WROTE)
 UNAVAILABLE = ("WS-HS-021", "HTTP/1.1 503 Service Unavailable")
 GATEWAY = ("WS-HS-020", "HTTP/1.1 502 Bad Gateway after 5.01 s")
+SAID = (*FORBIDDEN, "the answer says: bad origin")
 ELSEWHERE = ("WS-HS-011", "HTTP/1.1 404 Not Found")
 
 
@@ -131,24 +138,36 @@ ELSEWHERE = ("WS-HS-011", "HTTP/1.1 404 Not Found")
     ("file", "text", "url", "finding", "line"),
     [
         ("nginx.conf", NGINX, "wss://app.example/closed", ("WS-HS-035", "no answer"), "return 444"),
-        ("nginx.conf", NGINX, "wss://app.example/limited", UNAVAILABLE, "limit_conn addr 1"),
-        ("nginx.conf", NGINX, "wss://app.example/asked", FORBIDDEN, "return 403"),
+        ("nginx.conf", NGINX, "wss://app.example/limited", (*UNAVAILABLE, NGINX_WROTE), "limit_conn addr 1"),
+        ("nginx.conf", NGINX, "wss://app.example/asked", BY_NGINX, "return 403"),
         ("nginx.conf", NGINX, "wss://app.example/moved", ELSEWHERE, "rewrite ^/moved"),
         ("nginx.conf", NGINX, "wss://app.example/", GATEWAY, "server 127.0.0.1:3000"),
         ("nginx.conf", NGINX, "wss://app.example/", ("WS-HS-015", "400"), "large_client_header_buffers 2 1k"),
         ("nginx.conf", NGINX, "wss://other.example/", ("WS-TLS-019", "alert"), "ssl_reject_handshake on"),
-        ("nginx.conf", NGINX, "wss://app.example/exact/", ("WS-HS-051", "HTTP/1.1 404"), "return 404"),
+        (
+            "nginx.conf",
+            NGINX,
+            "wss://app.example/exact/",
+            ("WS-HS-051", "HTTP/1.1 404", NGINX_WROTE),
+            "return 404",
+        ),
         ("nginx.conf", NGINX, "wss://app.example/inside", ELSEWHERE, "internal;"),
-        ("nginx.conf", NGINX, "wss://app.example/posted", FORBIDDEN, "deny all"),
+        ("nginx.conf", NGINX, "wss://app.example/posted", BY_NGINX, "deny all"),
         ("nginx.conf", NGINX, "wss://app.example/hidden", ("WS-HS-024", "HTTP/1.1 101"), "proxy_hide_header"),
         ("nginx.conf", NGINX, "wss://app.example/captured/x", ELSEWHERE, "proxy_pass http://app/other/"),
         ("nginx.conf", NGINX, "wss://app.example/slash", ("WS-HS-006", "HTTP/1.1 301"), "location /slash/"),
         ("haproxy.cfg", HAPROXY, "ws://h/dropped", ("WS-HS-036", "no answer"), "silent-drop"),
         ("httpd.conf", APACHE, "ws://h/kept", ELSEWHERE, "ProxyPass /kept !"),
-        ("httpd.conf", APACHE, "ws://h/closed", FORBIDDEN, "Require all denied"),
+        ("httpd.conf", APACHE, "ws://h/closed", (*FORBIDDEN, APACHE_SAYS), "Require all denied"),
         ("httpd.conf", APACHE, "ws://h/", ("WS-HS-015", "400"), "LimitRequestFieldSize 500"),
-        ("haproxy.cfg", HAPROXY, "ws://h/deny", FORBIDDEN, "http-request deny"),
-        ("haproxy.cfg", HAPROXY, "ws://h/auth", ("WS-HS-009", "HTTP/1.1 401"), "http-request auth"),
+        ("haproxy.cfg", HAPROXY, "ws://h/deny", BY_HAPROXY, "http-request deny"),
+        (
+            "haproxy.cfg",
+            HAPROXY,
+            "ws://h/auth",
+            ("WS-HS-009", "HTTP/1.1 401", HAPROXY_AUTH),
+            "http-request auth",
+        ),
         ("haproxy.cfg", HAPROXY, "ws://h/", UNAVAILABLE, "server one 127.0.0.1:3000"),
         ("Caddyfile", CADDY, "wss://app.example/", FORBIDDEN, "respond @inside 403"),
         ("Caddyfile", CADDY, "wss://app.example/asked", ("WS-HS-009", "HTTP/1.1 401"), "forward_auth"),
@@ -161,8 +180,7 @@ ELSEWHERE = ("WS-HS-011", "HTTP/1.1 404 Not Found")
 )
 def test_the_line_that_explains_it(tmp_path, file, text, url, finding, line) -> None:
     read = read_in(tmp_path, {file: text})
-    rule, evidence = finding
-    _, explained = with_configuration(judgement(rule, evidence), (read,), parse_target(url)[0])
+    _, explained = with_configuration(judgement(*finding), (read,), parse_target(url)[0])
     assert explained is not None
     assert line in text.splitlines()[explained.defect.at.line - 1]
     if explained.defect.edits:
@@ -172,6 +190,13 @@ def test_the_line_that_explains_it(tmp_path, file, text, url, finding, line) -> 
 @pytest.mark.parametrize(
     ("file", "text", "url", "finding"),
     [
+        # The application's own page, which the hop passed on.
+        ("nginx.conf", NGINX, "wss://app.example/posted", SAID),
+        ("nginx.conf", NGINX, "wss://app.example/posted", FORBIDDEN),
+        ("nginx.conf", NGINX, "wss://app.example/asked", SAID),
+        ("nginx.conf", NGINX, "wss://app.example/limited", UNAVAILABLE),
+        ("haproxy.cfg", HAPROXY, "ws://h/deny", SAID),
+        ("httpd.conf", APACHE, "ws://h/closed", SAID),
         # Another status than the condition that is not known answers with.
         ("nginx.conf", NGINX, "wss://app.example/asked", ("WS-HS-011", "HTTP/1.1 404")),
         ("nginx.conf", NGINX, "wss://app.example/", FORBIDDEN),
@@ -186,14 +211,13 @@ def test_the_line_that_explains_it(tmp_path, file, text, url, finding, line) -> 
 )
 def test_what_does_not_fit_is_not_blamed(tmp_path, file, text, url, finding) -> None:
     read = read_in(tmp_path, {file: text})
-    rule, evidence = finding
-    _, explained = with_configuration(judgement(rule, evidence), (read,), parse_target(url)[0])
+    _, explained = with_configuration(judgement(*finding), (read,), parse_target(url)[0])
     assert explained is None or explained.defect.kind == "upstream"
 
 
 def test_what_depends_on_the_unknown_is_not_sure(tmp_path) -> None:
     read = read_in(tmp_path, {"haproxy.cfg": HAPROXY})
-    better, _ = with_configuration(judgement(*FORBIDDEN), (read,), parse_target("ws://h/deny")[0])
+    better, _ = with_configuration(judgement(*BY_HAPROXY), (read,), parse_target("ws://h/deny")[0])
     assert better.findings[0].confidence != "high"
     assert "which is not known here" in better.headline
 
@@ -205,5 +229,6 @@ def test_a_place_in_another_file_is_named_with_it(tmp_path) -> None:
         "html/.htaccess": "# closed\nRequire all denied\n",
     }
     read = read_in(tmp_path, files, "httpd.conf")
-    better, _ = with_configuration(judgement(*FORBIDDEN), (read,), parse_target("ws://h/")[0])
+    finding = (*FORBIDDEN, APACHE_SAYS)
+    better, _ = with_configuration(judgement(*finding), (read,), parse_target("ws://h/")[0])
     assert f"({tmp_path}/html/.htaccess:2)" in better.headline

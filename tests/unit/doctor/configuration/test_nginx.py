@@ -81,6 +81,7 @@ def test_a_path_that_no_location_has_meets_the_server(tmp_path) -> None:
     assert met(tmp_path, LOCATIONS, "ws://localhost/exactly").words == "server"
 
 
+WROTE = "nginx itself wrote this answer (body: <center>nginx</center>)"
 GOOD = """proxy_http_version 1.1;
         proxy_set_header Upgrade $http_upgrade;
         proxy_set_header Connection $http_connection;
@@ -522,9 +523,13 @@ def test_a_limit_is_named_where_the_time_is_its_own(tmp_path, inside, seen, expl
 @pytest.mark.parametrize(
     ("rule", "inside", "evidence", "explains"),
     [
-        ("WS-HS-010", "return 403;", "403 Forbidden", True),
+        ("WS-HS-010", "return 403;", f"403 Forbidden\n{WROTE}", True),
+        ("WS-HS-010", "return 403;", "403 Forbidden", False),
+        ("WS-HS-010", "return 403 closed;", "403 Forbidden", True),
+        ("WS-HS-010", "error_page 403 /no; deny all; proxy_pass http://app;", "403 Forbidden", True),
         ("WS-HS-010", "return 404;", "403 Forbidden", False),
-        ("WS-HS-009", "auth_basic Private; proxy_pass http://app;", "401 Unauthorized", True),
+        ("WS-HS-009", "auth_basic Private; proxy_pass http://app;", f"401\n{WROTE}", True),
+        ("WS-HS-009", "auth_request /a; proxy_pass http://app;", "401\nthe answer says: no token", False),
         ("WS-HS-005", "return 301 https://$host$request_uri;", "Location: https://a", True),
         ("WS-HS-101", "return 403;", "403 Forbidden", False),
         ("WS-HS-020", "proxy_pass http://app;", "502 Bad Gateway", True),
@@ -534,7 +539,7 @@ def test_a_defect_is_named_only_where_it_explains_what_was_seen(
     tmp_path, rule, inside, evidence, explains
 ) -> None:
     read = read_in(tmp_path, {"a.conf": place(inside)}, "a.conf")
-    _, explained = with_configuration(judgement(rule, evidence), (read,), parse_target(URL)[0])
+    _, explained = with_configuration(judgement(rule, *evidence.splitlines()), (read,), parse_target(URL)[0])
     assert (explained is not None) == explains
 
 
@@ -572,3 +577,113 @@ def test_hostile_files_end_in_problems(tmp_path) -> None:
     assert len(read.problems) >= len(names)
     assert all("\n" not in one and len(one) < 300 for one in read.problems)
     assert read.meets(parse_target(URL)[0]) is not None
+
+
+@pytest.mark.parametrize(
+    ("inside", "expected"),
+    [
+        # What ends the rewrite module in an `if` ends it around the `if`, too.
+        (f"if ($http_upgrade = websocket) {{ break; }} return 403; proxy_pass http://app; {GOOD}", []),
+        ("if ($http_upgrade) { rewrite ^ /inner last; } return 404;", ["upgrade", "host"]),
+        ("rewrite ^/ws$ /inner; if ($http_upgrade) { set $a b; }", ["upgrade", "host"]),
+        (f"if ($http_upgrade = h2c) {{ break; }} return 403; proxy_pass http://app; {GOOD}", ["answer"]),
+        # Where a path has no file, try_files comes before proxy_pass.
+        (f"try_files $uri $uri/ /index.html; proxy_pass http://app; {GOOD}", ["route"]),
+        (f"try_files $uri =404; proxy_pass http://app; {GOOD}", ["answer"]),
+        (f"try_files /nonexistent @$kind; {GOOD}", ["upgrade", "host"]),
+        (f"try_files $uri @web; {GOOD}", []),
+        # `allow all` lets everybody pass what comes behind it.
+        (f"allow all; deny all; proxy_pass http://app; {GOOD}", []),
+        (f"allow 10.0.0.0/8; deny all; proxy_pass http://app; {GOOD}", ["answer"]),
+    ],
+)
+def test_the_order_in_which_nginx_decides(tmp_path, inside, expected) -> None:
+    around = f"""map $http_upgrade $kind {{ default web; websocket ws; }}
+server {{
+    location /ws {{ {inside} }}
+    location /inner {{ internal; rewrite ^ /ws break; proxy_pass http://app; }}
+    location @ws {{ proxy_pass http://app; }}
+    location @web {{ proxy_pass http://app; {GOOD} }}
+}}
+"""
+    assert kinds(met(tmp_path, around, URL)) == expected
+
+
+def test_the_last_of_try_files_is_looked_for_in_the_same_location(tmp_path) -> None:
+    text = f"server {{ location / {{ try_files $uri /index.html; proxy_pass http://app; {GOOD} }} }}"
+    found = met(tmp_path, text, URL)
+    assert kinds(found) == ["path"]
+    assert "'try_files $uri /index.html' makes /ws into /index.html" in found.defects[0].words
+
+
+@pytest.mark.parametrize(
+    ("host", "wildcard", "expected"),
+    [
+        ("a.example.com", "*.example.com close;", ["upgrade"]),
+        ("a.example.com", "*.example.com close; *.a.example.com upgrade;", ["upgrade"]),
+        ("example.com", "*.example.com close;", []),
+        ("example.com", ".example.com close;", ["upgrade"]),
+        ("example.com", ".example.com close; example.com upgrade;", []),
+        ("www.example.net", "www.example.* close;", ["upgrade"]),
+        ("other.org", "*.example.com close; www.example.* close;", []),
+    ],
+)
+def test_a_map_of_hostnames(tmp_path, host, wildcard, expected) -> None:
+    text = place(f"proxy_pass http://app; {GOOD.replace('$http_connection', '$kind')}")
+    text += f"map $host $kind {{ hostnames; default upgrade; {wildcard} }}\n"
+    assert kinds(met(tmp_path, text, f"ws://{host}/ws")) == expected
+
+
+def test_a_group_of_the_servers_name_is_known(tmp_path) -> None:
+    text = "server { server_name ~^(?<who>\\w+)\\.example$; if ($who = a) { return 403; } return 404; }"
+    assert [one.status for one in met(tmp_path, text, "ws://a.example/").defects] == [403]
+    assert [one.status for one in met(tmp_path, text, "ws://b.example/").defects] == [404]
+
+
+def test_a_redirect_of_the_server_comes_before_that_of_a_location(tmp_path) -> None:
+    text = place("proxy_pass http://app;", "if ($scheme = http) { return 301 https://$host$request_uri; }")
+    text = text.replace("location /ws ", "location /ws/ ")
+    assert kinds(met(tmp_path, text, URL)) == ["answer"]
+    assert kinds(met(tmp_path, text, URL.replace("ws://", "wss://"))) == ["slash"]
+
+
+@pytest.mark.parametrize(
+    ("listen", "rule", "evidence", "line"),
+    [
+        ("listen 80 proxy_protocol;", "WS-HS-035", "closed", "listen 80 proxy_protocol"),
+        ("listen 80; ssl_verify_client on;", "WS-TLS-015", "400", "ssl_verify_client on"),
+    ],
+)
+def test_what_ends_a_connection_before_its_request(tmp_path, listen, rule, evidence, line) -> None:
+    read = read_in(tmp_path, {"a.conf": place(f"proxy_pass http://app; {GOOD}", listen)}, "a.conf")
+    _, explained = with_configuration(judgement(rule, evidence), (read,), parse_target(URL)[0])
+    assert explained is not None
+    assert line in explained.defect.words
+    other = read_in(tmp_path, {"a.conf": place(f"proxy_pass http://app; {GOOD}", "listen 80;")}, "a.conf")
+    assert with_configuration(judgement(rule, evidence), (other,), parse_target(URL)[0])[1] is None
+
+
+@pytest.mark.parametrize("blank", ["\x0c", "\x0b", "\x1c", "\x85", "\u2028"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_only_a_line_feed_ends_a_line(tmp_path, blank, end) -> None:
+    text = place(f"# one {blank} two{end}        proxy_pass http://app;")
+    (tmp_path / "a.conf").write_bytes(text.replace("\n", end).replace("\r\r", "\r").encode())
+    (read,) = read_configurations([str(tmp_path / "a.conf")])
+    found = read.meets(parse_target(URL)[0])
+    assert found is not None
+    assert "proxy_pass" in text.split("\n")[found.defects[0].at.line - 1]
+    assert kinds(mend(read, found.defects[0], URL)) == ["host"]
+    git_applies(read, found.defects[0])
+
+
+def test_a_sites_own_file_includes_from_the_folder_of_nginx(tmp_path) -> None:
+    files = {
+        "nginx.conf": "http { include sites/*.conf; }",
+        "sites/a.conf": place("proxy_pass http://app; include snippets/ws.conf;"),
+        "snippets/ws.conf": GOOD,
+    }
+    read = read_in(tmp_path, files, "sites/a.conf")
+    found = read.meets(parse_target(URL)[0])
+    assert found is not None
+    assert not read.problems
+    assert kinds(found) == []

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -18,7 +18,7 @@ from typing import Final, NamedTuple
 from wsinspect.doctor.configuration.apache.access import refusal
 from wsinspect.doctor.configuration.apache.request import Request
 from wsinspect.doctor.configuration.apache.rewriting import REDIRECTS, Folder, Proxied, Rewriting
-from wsinspect.doctor.configuration.apache.tree import HTACCESS, Tree, shown
+from wsinspect.doctor.configuration.apache.tree import HTACCESS, Tree, everywhere, shown
 from wsinspect.doctor.configuration.directives import Directive
 from wsinspect.doctor.configuration.model import Defect, Place
 from wsinspect.doctor.target import Target
@@ -82,7 +82,12 @@ def meets(tree: Tree, target: Target) -> tuple[Found, Defect | None]:
     """What a URL meets, and what answers its request before any server is asked."""
     found = Found(tree, None)
     found.host = _host(tree, target, found.unsure)
-    return found, _Walk(found, target).run()
+    answer = _Walk(found, target).run()
+    if answer is not None and answer.kind == "answer" and (answer.status or 0) >= 400:
+        files = [tree.root, *tree.folders.values()]
+        has_own = any(one.name == "errordocument" for file in files for one in everywhere(file))
+        answer = replace(answer, is_built_in=not has_own)
+    return found, answer
 
 
 def _host(tree: Tree, target: Target, unsure: list[str]) -> Directive | None:

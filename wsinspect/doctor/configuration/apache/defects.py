@@ -40,6 +40,20 @@ def defects(found: Found, target: Target, version: tuple[int, ...] | None) -> It
     yield from judge.changed()
 
 
+def before_requests(found: Found) -> Iterator[Defect]:
+    """What ends connections that another client may open: a PROXY header or a certificate is asked for."""
+    header = found.effective("remoteipproxyprotocol")
+    if header is not None and [one.lower() for one in header.args] == ["on"]:
+        words = "'RemoteIPProxyProtocol On' hangs up on whoever sends no PROXY header in front of the request"
+        advice = "'RemoteIPProxyProtocol Off', or make the load balancer in front send that header"
+        yield Defect("silent", words, header.at, advice=advice)
+    scopes = [*(one.block or () for one in reversed(found.locations)), *found.scopes]
+    verify = next((one for scope in scopes for one in scope if one.name == "sslverifyclient"), None)
+    if verify is not None and [one.lower() for one in verify.args] == ["require"]:
+        words = "'SSLVerifyClient require' ends TLS with all that have none"
+        yield Defect("certificate", words, verify.at)
+
+
 def limits(found: Found) -> Iterator[Defect]:
     """How long a tunnel may be idle, and an answer may take: the longer of both sides' timeouts."""
     passing = found.passing
@@ -106,6 +120,12 @@ class _Judge:
             yield from self._balanced()
         elif self._passing.parameters.get("upgrade", "").lower() not in ("websocket", "any"):
             yield self._no_upgrade(old)
+        elif (
+            one.name == "proxypassmatch"
+            and self._passing.url == re.sub(r"\$\d", "", one.args[1]) != one.args[1]
+        ):
+            words = f"'{shown(one)}': its parameters do not hold where what '$1' stands for is empty"
+            yield Defect("upgrade", words, one.at, self._edits.as_websocket(one))
         for name in ("force-proxy-request-1.0", "proxy-nokeepalive"):
             if (found := self._environment(name)) is not None and name.startswith("force"):
                 yield Defect(
@@ -125,6 +145,10 @@ class _Judge:
             return Defect("upgrade", words, one.at, self._edits.as_websocket(one))
         if old:
             words = f"'{shown(one)}' carries no upgrade; before 2.4.47 that takes ws://"
+            return Defect("upgrade", words, one.at, self._edits.as_websocket(one))
+        if one.name == "proxypassmatch" and "$" in one.args[1]:
+            # upgrade=websocket does not hold where a group is empty (httpd 2.4.71).
+            words = f"'{shown(one)}' carries no upgrade; ws:// does"
             return Defect("upgrade", words, one.at, self._edits.as_websocket(one))
         words = f"'{shown(one)}' carries no upgrade without upgrade=websocket"
         advice = (

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from wsinspect.doctor.configuration.apache import choice
-from wsinspect.doctor.configuration.apache.defects import defects, limits
+from wsinspect.doctor.configuration.apache.defects import before_requests, defects, limits
 from wsinspect.doctor.configuration.apache.tree import HTACCESS, Tree, read_tree, shown, spelled
 from wsinspect.doctor.configuration.model import Defect, Met
 from wsinspect.doctor.configuration.sources import Sources
@@ -40,6 +40,7 @@ class Apache:
         """The virtual host for this URL, and where it passes the request."""
         found, answer = choice.meets(tree, target)
         wrong = [answer] if answer is not None else list(defects(found, target, version))
+        wrong = [*before_requests(found), *wrong]
         passing = found.passing
         possible: tuple[Defect, ...] = ()
         if passing is not None:

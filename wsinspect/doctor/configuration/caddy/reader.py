@@ -319,7 +319,10 @@ class _Walk:
             self._found.possible.append(Defect("upstream", words, one.at))
             yield from self._proxy(one)
             return True
-        if one.name in ("respond", "redir", "error", "abort"):
+        if one.name == "abort":
+            yield Defect("silent", f"'{one.words}' ends the connection without an answer", one.at)
+            return True
+        if one.name in ("respond", "redir", "error"):
             words = f"'{one.words}' answers before any server is asked"
             yield Defect("answer", words, one.at, status=self._status(one))
             return True
@@ -331,6 +334,8 @@ class _Walk:
             yield from self._changes(one, args)
         elif one.name == "rewrite" and args:
             yield from self._moved(one, args[-1].partition("?")[0])
+        elif one.name == "try_files" and args and not args[-1].startswith("="):
+            yield from self._tried(one, args)
         elif one.name == "uri" and len(args) > 1 and args[0] == "strip_prefix":
             yield from self._stripped(one, args[1])
         elif one.name == "forward_auth":
@@ -352,6 +357,31 @@ class _Walk:
         number = next((int(arg) for arg in args if arg.isdigit() and len(arg) == 3), None)
         named = {"permanent": 301, "temporary": 302}.get(args[-1] if args else "")
         return number or named or {"respond": 200, "redir": 302, "error": 500}.get(one.name)
+
+    def _tried(self, one: Directive, args: Sequence[str]) -> Iterator[Defect]:
+        """`try_files` comes before `reverse_proxy` and `handle`, whose paths then fit the file's alone."""
+        last = args[-1].partition("?")[0]
+        if "{" in last or last == self._path:
+            return
+        self._found.unsure.append(f"'{one.words}' in {one.at}: taken for a path without a file")
+        words = (
+            f"'{one.words}' makes {self._path} into {last}, before 'handle' and 'reverse_proxy' are looked at"
+        )
+        lines = self._lines(one.file)
+        indent = lines.indent(one.line)
+        edits: tuple[Edit, ...] = ()
+        if one.block is None and self._matcher(one) is None and not any("?" in arg for arg in args):
+            new = (
+                "@files_not_websockets {",
+                "\tnot header Upgrade websocket",
+                f"\tfile {' '.join(args)}",
+                "}",
+                "rewrite @files_not_websockets {http.matchers.file.relative}",
+            )
+            text = "".join(f"{indent}{line}\n" for line in new)
+            edits = (Edit(one.file, lines.start(one.line), lines.start(one.last + 1), text),)
+        yield Defect("path", words, one.at, edits)
+        self._path = last
 
     def _stripped(self, one: Directive, prefix: str) -> Iterator[Defect]:
         if prefix and self._path.startswith(prefix):

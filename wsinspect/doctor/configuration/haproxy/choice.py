@@ -76,6 +76,7 @@ class _Walk:
     def run(self) -> Iterator[Defect]:
         """What is wrong on the way, in its order."""
         found, frontend = self._found, self._found.frontend
+        yield from self._before_requests(frontend)
         if _mode(frontend) == "tcp":
             found.backend = self._backend(frontend)
             return
@@ -92,6 +93,32 @@ class _Walk:
         if found.backend is not frontend:
             yield from self._rules(found.backend)
         yield from self._servers(found.backend)
+
+    def _before_requests(self, frontend: Section) -> Iterator[Defect]:
+        """What ends connections before a request is read: a PROXY header or a certificate is asked for."""
+        for bind in frontend.all("bind"):
+            if "accept-proxy" in bind.words:
+                words = f"'{bind.text}' hangs up on whoever sends no PROXY header in front of the request"
+                advice = "take 'accept-proxy' out, or make the load balancer in front send that header"
+                yield Defect("silent", words, bind.at, advice=advice)
+            if "verify required" in bind.text:
+                yield Defect("certificate", f"'{bind.text}' ends TLS with all that have none", bind.at)
+        for line in frontend.inherited("tcp-request"):
+            action = line.words[2] if len(line.words) > 2 else ""
+            if action not in ("accept", "reject", "silent-drop"):
+                continue
+            known = len(self._found.unsure)
+            holds = self._request.holds(line, frontend)
+            if action == "accept":
+                if holds:
+                    return
+                continue
+            words = f"'{line.text}' ends the connection without an answer"
+            if holds:
+                yield Defect("silent", words, line.at)
+            elif len(self._found.unsure) > known:
+                words = f"'{line.text}' ends the connection if its condition holds, which is not known here"
+                self._found.possible.append(Defect("silent", words, line.at))
 
     def _backend(self, frontend: Section) -> Section | None:
         for line in frontend.inherited("use_backend"):
@@ -110,10 +137,20 @@ class _Walk:
     # -- rules
 
     def _rules(self, section: Section) -> Iterator[Defect]:
+        yield from self._request_rules(section)
+        for line in section.inherited("http-response"):
+            header = line.words[2] if len(line.words) > 2 else ""
+            is_upgrade = header.lower() in ("upgrade", "connection", "sec-websocket-accept")
+            if line.words[1:2] == ("del-header",) and is_upgrade and not self._is_about_others(line):
+                yield Defect("response", f"'{line.text}' spoils the 101", line.at, self._without(line))
+
+    def _request_rules(self, section: Section) -> Iterator[Defect]:
         for line in [*section.inherited("http-request"), *section.inherited("redirect")]:
             if len(line.words) < 2:
                 continue
             action = line.words[0] if line.words[0] == "redirect" else line.words[1]
+            if action == "allow" and self._request.holds(line, section):
+                return
             defect = self._rule(line, action)
             known = len(self._found.unsure)
             holds = (defect is not None or action in _PATHS) and self._request.holds(line, section)
@@ -126,11 +163,6 @@ class _Walk:
                     return
             elif action in _PATHS and holds:
                 yield from self._path_rule(line, action)
-        for line in section.inherited("http-response"):
-            header = line.words[2] if len(line.words) > 2 else ""
-            is_upgrade = header.lower() in ("upgrade", "connection", "sec-websocket-accept")
-            if line.words[1:2] == ("del-header",) and is_upgrade and not self._is_about_others(line):
-                yield Defect("response", f"'{line.text}' spoils the 101", line.at, self._without(line))
 
     def _is_about_others(self, line: Line) -> bool:
         """A condition of a response is decided by the response."""
@@ -145,9 +177,9 @@ class _Walk:
                 if word in line.words[:-1]:
                     text = line.words[line.words.index(word) + 1]
                     status = int(text) if text.isdigit() else status
-            return Defect(
-                "answer", f"'{line.text}' answers before any server is asked", line.at, status=status
-            )
+            is_own = action in ("deny", "tarpit", "auth") and not self._has_own_pages(line)
+            words = f"'{line.text}' answers before any server is asked"
+            return Defect("answer", words, line.at, status=status, is_built_in=is_own)
         if action in ("del-header", "set-header", "replace-header", "replace-value") and len(line.words) > 2:
             name = line.words[2]
             kind = kind_of_header(name)
@@ -156,6 +188,18 @@ class _Walk:
             does = "removes it" if action == "del-header" else "changes it"
             return Defect(kind, f"'{line.text}' {does} ({name})", line.at, self._without(line))
         return None
+
+    def _has_own_pages(self, line: Line) -> bool:
+        """Whether somebody else's page may be answered with."""
+        found = self._found
+        sections = [one for one in (found.frontend, found.backend, found.tree.end) if one is not None]
+        sections += [one.defaults for one in sections if one.defaults is not None]
+        is_page = any(
+            each.words[0].startswith(("errorfile", "http-error")) for one in sections for each in one.lines
+        )
+        return is_page or bool(
+            {"string", "lf-string", "file", "lf-file", "errorfile", "hdr"} & set(line.words)
+        )
 
     def _keeps(self, line: Line, name: str) -> bool:
         """Whether a header gets what it has already, or what nobody knows here."""

@@ -153,10 +153,8 @@ class Conditions:
         values = self._values(base, argument)
         if values is None:
             raise UndecidedError(fetch)
-        for one in filter(None, converters.split(",")):
-            if one not in ("lower", "upper"):
-                raise UndecidedError(fetch)
-            values = [value.lower() if one == "lower" else value.upper() for value in values]
+        for one in re.findall(r"[\w.]+(?:\([^)]*\))?", converters):
+            values = [_converted(value, one, fetch) for value in values]
         return values
 
     def _values(self, base: str, argument: str) -> list[str] | None:
@@ -186,6 +184,19 @@ class Conditions:
             pairs = [one.partition("=") for one in target.query.split("&")]
             return [value for name, _, value in pairs if name == argument]
         return None
+
+
+def _converted(value: str, converter: str, fetch: str) -> str:
+    """What a converter makes of a value: `lower`, `upper`, `field(1,:)`, `word(2,/)`."""
+    name, _, rest = converter.partition("(")
+    if name in ("lower", "upper"):
+        return value.lower() if name == "lower" else value.upper()
+    number, _, separators = rest.removesuffix(")").partition(",")
+    if name in ("field", "word") and number.isdigit() and int(number) and separators:
+        parts = re.split(f"[{re.escape(separators)}]", value)
+        parts = [one for one in parts if one or name == "field"]
+        return parts[int(number) - 1] if int(number) <= len(parts) else ""
+    raise UndecidedError(fetch)
 
 
 def _compare(how: str, value: str, pattern: str, ignores_case: bool) -> bool:

@@ -8,17 +8,19 @@ WebSocket handshake are known.
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import posixpath
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 from urllib.parse import unquote
 
 from wsinspect.doctor.configuration.directives import Directive
 from wsinspect.doctor.configuration.nginx.tree import MAX_DEPTH
-from wsinspect.doctor.configuration.patterns import UndecidedError, search
+from wsinspect.doctor.configuration.patterns import UndecidedError, is_any, search
 from wsinspect.doctor.target import Target
 
 #: nginx itself gives up after ten (ngx_http_core_module: "rewrite or internal redirection cycle").
@@ -41,6 +43,7 @@ class Met:
         maps: the `map` of each variable, by its name without `$`.
         unsure: what could not be decided.
         doubtful: an `if` whose condition is not known here.
+        is_internal: whether nginx itself sent it to this location.
     """
 
     chain: tuple[Directive, ...]
@@ -49,6 +52,7 @@ class Met:
     maps: dict[str, Directive] = field(default_factory=dict)
     unsure: list[str] = field(default_factory=list)
     doubtful: list[Directive] = field(default_factory=list)
+    is_internal: bool = False
 
     @property
     def innermost(self) -> Directive:
@@ -114,10 +118,13 @@ def unread_in(block: Directive) -> Iterator[Directive]:
 
 
 def _mapped(block: Directive, source: str) -> str:
-    """What a `map` makes of a value: exact, wildcards of hostnames aside, then patterns in order, then
+    """What a `map` makes of a value: exact, with `hostnames` the longest wildcard, patterns in order, then
     default.
     """
     entries = [one for one in block.block or () if one.name not in ("hostnames", "volatile", "include")]
+    has_wildcards = block.get("hostnames") is not None
+    if has_wildcards:
+        source = source.removesuffix(".")
     for one in entries:
         if (
             not one.name.startswith("~")
@@ -125,6 +132,11 @@ def _mapped(block: Directive, source: str) -> str:
             and one.name != "default"
         ):
             return one.args[0] if one.args else ""
+    if has_wildcards:
+        named = [(rank, one) for one in entries if (rank := _name_rank(one.name.lower(), source.lower()))]
+        if named:
+            best = max(named, key=lambda item: item[0])[1]
+            return best.args[0] if best.args else ""
     for one in entries:
         if one.name.startswith("~"):
             caseless = one.name.startswith("~*")
@@ -154,6 +166,8 @@ def meets(root: Sequence[Directive], target: Target) -> Met | None:
     around = [*root, *(http.block or () if http else ())]
     maps = {one.args[1].lstrip("$"): one for one in around if one.name == "map" and len(one.args) > 1}
     met = Met((*([http] if http else ()), server), variables=variables_of(target), maps=maps, unsure=unsure)
+    with contextlib.suppress(UndecidedError):
+        _captured_name(server, target.host.lower(), met.variables)
     _Walk(met, server, target).run()
     del met.unsure[_UNSURE_LIMIT:]
     return met
@@ -284,23 +298,39 @@ def _port(listen: Directive) -> int | None:
 
 def _rank(server: Directive, host: str) -> tuple[int, int] | None:
     """How well a server's names fit; a larger one wins."""
-    best: tuple[int, int] | None = None
-    for name in (
-        name.lower() if not name.startswith("~") else name
-        for one in server.all("server_name")
-        for name in one.args
-    ):
-        rank: tuple[int, int] | None = None
-        if name == host or (name.startswith(".") and name[1:] == host):
-            rank = (4, 0)
-        elif name.startswith(("*.", ".")) and host.endswith("." + name.lstrip("*.")):
-            rank = (3, len(name))
-        elif name.endswith(".*") and host.startswith(name[:-1]):
-            rank = (2, len(name))
-        elif name.startswith("~") and search(name[1:], host, ignores_case=True):
-            rank = (1, 0)
-        best = rank if best is None or (rank is not None and rank > best) else best
-    return best
+    names = [name for one in server.all("server_name") for name in one.args]
+    plain = [_name_rank(name.lower(), host) for name in names if not name.startswith("~")]
+    best = max((one for one in plain if one is not None), default=None)
+    if best is not None:
+        return best
+    is_fitting = is_any(partial(_fits_pattern, name, host) for name in names if name.startswith("~"))
+    return (1, 0) if is_fitting else None
+
+
+def _name_rank(name: str, host: str) -> tuple[int, int] | None:
+    """How well a name without a pattern fits; None if it does not."""
+    if name == host or (name.startswith(".") and name[1:] == host):
+        return 4, 0
+    if name.startswith(("*.", ".")) and host.endswith("." + name.lstrip("*.")):
+        return 3, len(name)
+    if name.endswith(".*") and host.startswith(name[:-1]):
+        return 2, len(name)
+    return None
+
+
+def _fits_pattern(name: str, host: str) -> bool:
+    return bool(search(name[1:], host, ignores_case=True))
+
+
+def _captured_name(server: Directive, host: str, variables: dict[str, str]) -> None:
+    """The groups of the pattern in `server_name` that fits."""
+    if (_rank(server, host) or (0, 0))[0] != 1:
+        return
+    for name in (name for one in server.all("server_name") for name in one.args if name.startswith("~")):
+        match = search(name[1:], host, ignores_case=True)
+        if match:
+            _capture(match, variables)
+            return
 
 
 # -- location
@@ -397,6 +427,7 @@ class _Walk:
             again = self._inside(locations[-1])
             if not again:
                 return
+            self.met.is_internal = True
         self.met.unsure.append("more than ten internal redirects: nginx answers 500")
 
     def _inside(self, location: Directive) -> bool:
@@ -408,6 +439,7 @@ class _Walk:
         return self._try_files(location)
 
     _is_last = False
+    _is_stopped = False
 
     def _error_page(self, location: Directive) -> bool:
         """`return 418` with `error_page 418 = @ws`, which is how some configurations route an upgrade."""
@@ -436,24 +468,28 @@ class _Walk:
         if named is None:
             self.met.unsure.append(f"{where}: there is no such location")
             return False
+        self.met.is_internal = True
         self.met.chain = (*self.outer, named)
         self._rewrites(named, is_server=False)
         return False
 
     def _try_files(self, location: Directive) -> bool:
         found = location.get("try_files")
-        if found is None or len(found.args) < 2 or location.get("proxy_pass"):
+        if found is None or len(found.args) < 2:
             return False
-        last = found.args[-1]
+        try:
+            last = self.met.value(found.args[-1])
+        except UndecidedError:
+            return False
         if last.startswith("="):
+            if location.get("proxy_pass"):
+                self.met.unsure.append(f"'{found.words}' in {found.where}: taken for a path without a file")
+                self.met.answer = found
             return False
         self.met.unsure.append(f"'{found.words}' in {found.where}: taken for a path without a file")
         if last.startswith("@"):
             return self._go(last)
-        try:
-            path = self.met.value(last).partition("?")[0]
-        except UndecidedError:
-            return False
+        path = last.partition("?")[0]
         if path == self.met.variables["uri"]:
             return False
         self.met.variables["uri"] = path
@@ -461,7 +497,10 @@ class _Walk:
 
     def _rewrites(self, block: Directive, *, is_server: bool) -> bool:
         """Whether the request ends here; the directives of the rewrite module in their order."""
-        self._is_last = False
+        self._is_last = self._is_stopped = False
+        return self._followed(block, is_server=is_server)
+
+    def _followed(self, block: Directive, *, is_server: bool) -> bool:
         for one in block.block or ():
             if one.name == "return":
                 self.met.answer = one
@@ -469,21 +508,24 @@ class _Walk:
             if one.name == "set" and len(one.args) == 2:
                 self._set(one)
             elif one.name == "break":
+                self._is_stopped = True
                 return False
             elif one.name == "rewrite" and len(one.args) >= 2:
                 done = self._rewrite(one)
                 if done == "answer":
                     return True
                 if done in ("last", "break"):
-                    self._is_last = done == "last"
+                    self._is_last, self._is_stopped = done == "last", True
                     return False
                 self._is_last = self._is_last or done == "changed"
             elif one.name == "if" and self._holds(one):
                 chain, self.met.chain = self.met.chain, (*self.met.chain, one)
-                if self._rewrites(one, is_server=is_server):
+                if self._followed(one, is_server=is_server):
                     return True
                 if is_server or not one.block or not _is_handler(one):
                     self.met.chain = chain
+                if self._is_stopped:
+                    return False
         return False
 
     def _set(self, one: Directive) -> None:

@@ -52,6 +52,7 @@ def defects(met: Met, tree: Tree, version: tuple[int, ...] | None, path: str) ->
         server = next((one for one in met.chain if one.name == "server"), met.innermost)
         words = f"'{reject.words}': no other server of {server.where} has this name, so TLS is refused"
         yield Defect("tls", words, reject.at, advice="add the name to the 'server_name' of the right server")
+    yield from _before_requests(met, tree)
     slash = _slash(met, normalised(path))
     if slash is not None:  # nginx redirects when it looks for the location: nothing in one is reached
         yield slash
@@ -60,7 +61,7 @@ def defects(met: Met, tree: Tree, version: tuple[int, ...] | None, path: str) ->
     if met.answer is not None:
         return
     inside = met.innermost.get("internal")
-    if inside is not None and met.variables["uri"] == normalised(path):
+    if inside is not None and not met.is_internal:
         yield Defect("answer", "'internal' answers 404 to requests from outside", inside.at, status=404)
         return
     proxied = passing(met)
@@ -78,6 +79,22 @@ def defects(met: Met, tree: Tree, version: tuple[int, ...] | None, path: str) ->
     yield from _headers(met, edits)
     yield from _host(met, proxied, edits)
     yield from _path(met, proxied, edits, path)
+
+
+def _before_requests(met: Met, tree: Tree) -> Iterator[Defect]:
+    """What ends connections that another client may open: a PROXY header or a certificate is asked for."""
+    blocks = [*tree.root, *(inner for one in tree.root if one.name == "http" for inner in one.block or ())]
+    port = met.variables["server_port"]
+    for server in (one for one in blocks if one.name == "server"):
+        for one in server.all("listen"):
+            is_it = (one.args[:1] or ("",))[0].rpartition(":")[2] == port
+            if is_it and "proxy_protocol" in one.args[1:]:  # one is enough for all that share the address
+                words = f"'{one.words}' hangs up on whoever sends no PROXY header in front of the request"
+                advice = "take 'proxy_protocol' out, or make the load balancer in front send that header"
+                yield Defect("silent", words, one.at, advice=advice)
+    verify = met.effective("ssl_verify_client")
+    if verify is not None and verify.args[:1] == ("on",):
+        yield Defect("certificate", f"'{verify.words}' answers 400 to all without one", verify.at)
 
 
 def passing(met: Met) -> Directive | None:
@@ -123,13 +140,16 @@ def possible(met: Met, tree: Tree) -> Iterator[Defect]:
         for inner in one.all("return"):
             if inner.args and inner.args[0].isdigit():
                 words = f"'{inner.words}' answers if the 'if' around it holds, which is not known here"
-                yield Defect("answer", words, inner.at, status=int(inner.args[0]))
+                status, is_plain = int(inner.args[0]), len(inner.args) == 1
+                is_own = is_plain and _is_built_in(met, status)
+                yield Defect("answer", words, inner.at, status=status, is_built_in=is_own)
     for name in ("limit_conn", "limit_req"):
         limit, code = met.effective(name), met.effective(f"{name}_status")
         status = int(code.args[0]) if code is not None and code.args and code.args[0].isdigit() else 503
         if limit is not None:
             words = f"'{limit.words}' answers {status} to what is beyond it"
-            yield Defect("answer", words, limit.at, status=status)
+            is_own = _is_built_in(met, status)
+            yield Defect("answer", words, limit.at, status=status, is_built_in=is_own)
     yield from _header_size(met)
     proxied = passing(met)
     if proxied is not None and proxied.args:
@@ -176,34 +196,58 @@ def _answers(met: Met) -> Iterator[Defect]:
         status = int(answer.args[0]) if answer.args and answer.args[0].isdigit() else None
         if answer.name == "rewrite":
             status = 301 if "permanent" in answer.args[2:] else 302
+        elif answer.name == "try_files":
+            status = int(answer.args[-1].lstrip("=")) if answer.args[-1][1:].isdigit() else 404
         elif status is None:
             status = 302
         if status == 444:
             words = f"'{_short(answer)}' closes the connection without an answer"
             yield Defect("silent", words, answer.at)
             return
+        is_plain = answer.name == "try_files" or (answer.name == "return" and len(answer.args) == 1)
         yield Defect(
-            "answer", f"'{_short(answer)}' answers before any server is asked", answer.at, status=status
+            "answer",
+            f"'{_short(answer)}' answers before any server is asked",
+            answer.at,
+            status=status,
+            is_built_in=is_plain and status >= 400 and _is_built_in(met, status),
         )
         return
     rules = _access(met)
+    is_own = _is_built_in(met, 403)
     for number, one in enumerate(rules):
+        if one.name == "allow" and one.args[:1] == ("all",):
+            break
         if one.name == "deny" and one.args[:1] == ("all",):
             words = f"'{one.words}' answers" + (
                 " all that no 'allow' lists" if number else " before any server is asked"
             )
-            yield Defect("answer", words, one.at, status=403)
+            yield Defect("answer", words, one.at, status=403, is_built_in=is_own)
             break
     auth = met.effective("auth_basic")
     if auth is not None and auth.args[:1] != ("off",):
         yield Defect(
-            "answer", "'auth_basic' asks for a password before any server is asked", auth.at, status=401
+            "answer",
+            "'auth_basic' asks for a password before any server is asked",
+            auth.at,
+            status=401,
+            is_built_in=_is_built_in(met, 401),
         )
     request = met.effective("auth_request")
     if request is not None and request.args[:1] != ("off",):
         words = f"'{request.words}' asks another server first, and its 401 or 403 is the answer"
-        yield Defect("answer", words, request.at, status=401)
-        yield Defect("answer", words, request.at, status=403)
+        for code in (401, 403):
+            yield Defect("answer", words, request.at, status=code, is_built_in=_is_built_in(met, code))
+
+
+def _is_built_in(met: Met, status: int) -> bool:
+    """Whether nginx answers this status with its own page: no `error_page` in effect is for it."""
+    if met.unread is not None:
+        return False
+    for block in reversed(met.chain):
+        if pages := list(block.all("error_page")):
+            return not any(str(status) in page.args[:-1] for page in pages)
+    return True
 
 
 def _short(one: Directive) -> str:
@@ -226,6 +270,8 @@ def _slash(met: Met, path: str) -> Defect | None:
     """nginx's own redirect: `location /ws/` with a proxy_pass, and a request for `/ws`."""
     server = next((one for one in met.chain if one.name == "server"), None)
     if server is None or path.endswith("/") or met.innermost.args[:1] == ("=",):
+        return None
+    if met.innermost is server and met.answer is not None:  # that comes before any location
         return None
     for one in server.all("location"):
         is_prefix = len(one.args) == 1 or one.args[:1] == ("^~",)
@@ -360,7 +406,8 @@ def _path(met: Met, proxied: Directive, edits: Edits, path: str) -> Iterator[Def
     changed = met.variables["uri"]
     inner = met.innermost
     if changed != normalised(path):
-        one = next((one for block in met.chain for one in block.block or () if one.name == "rewrite"), None)
+        names = ("rewrite", "try_files")
+        one = next((one for block in met.chain for one in block.block or () if one.name in names), None)
         at = (one or proxied).at
         words = f"'{one.words if one else 'rewrite'}' makes {path} into {changed}"
         yield Defect("path", words, at, edits.removing(one) if one else ())

@@ -116,7 +116,7 @@ class _Reading:
 
     def _included(self, one: Directive, base: str, above: tuple[str, ...]) -> Iterator[Directive]:
         pattern = one.args[0]
-        files = self.sources.matching(pattern, base)
+        files = self._named(pattern, base)
         if not files:
             if not re.search(r"[*?\[]", pattern):
                 self.sources.problem(one.where, f"include {pattern}: it is not there")
@@ -127,6 +127,16 @@ class _Reading:
             yield from self.file(file, base, above)
             if len(self.sources.problems) > before:
                 yield one
+
+    def _named(self, pattern: str, base: str) -> list[str]:
+        """The files that an include names; relative to the folder of nginx.conf, which a site's own file
+        may be below of.
+        """
+        above = [] if pattern.startswith("/") or self.sources.is_pasted else list(Path(base).parents)[:2]
+        for folder in (base, *map(str, above)):
+            if found := self.sources.matching(pattern, folder):
+                return found
+        return []
 
 
 def _counted(parsed: Iterable[Mapping[str, Any]], file: str) -> list[Directive]:
