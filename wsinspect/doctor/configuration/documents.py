@@ -54,6 +54,21 @@ class Node:
         return str(self._raw.value) if isinstance(self._raw, ScalarNode) else ""
 
     @property
+    def raw(self) -> Any:
+        """The reader's own node; None where there is none."""
+        return self._raw
+
+    @property
+    def key(self) -> Any:
+        """The reader's node of the key that it is the value of."""
+        return self._key
+
+    @property
+    def source(self) -> str:
+        """The text of its file."""
+        return self._text
+
+    @property
     def is_mapping(self) -> bool:
         """Whether it has keys."""
         return isinstance(self._raw, MappingNode)
@@ -147,10 +162,13 @@ class Node:
         first = (self._key or self._raw).start_mark.line + 1
         last = max(first, self._raw.end_mark.line + (1 if self._raw.end_mark.column else 0))
         alone = self._text[lines.start(first) : (self._key or self._raw).start_mark.index].strip(" \t")
-        rest = self._text[self._raw.end_mark.index : lines.start(last + 1)].strip(" \t\r\n,")
+        # A label of a Compose file is an item of a list, its key included.
+        is_label = self._key is not None and self._key.end_mark.index >= self._raw.end_mark.index
+        end = max(self._raw.end_mark.index, self._key.end_mark.index if self._key else 0)
+        rest = self._text[end : lines.start(last + 1)].strip(" \t\r\n,")
         if (
             alone not in ("", "-")
-            or (alone == "-" and self._key is not None)
+            or (alone == "-" and self._key is not None and not is_label)
             or (rest and not rest.startswith("#"))
         ):
             return self._cut_out()

@@ -26,6 +26,8 @@ _OWN: Final = re.compile(
 #: Defaults of the documentation: a route's timeout, and streams that are idle.
 _ROUTE_TIMEOUT: Final = 15.0
 _STREAM_IDLE: Final = 300.0
+#: Of a TCP proxy (idle_timeout).
+_TUNNEL_IDLE: Final = 3600.0
 _UPGRADE: Final = "[{upgrade_type: websocket}]"
 
 
@@ -53,8 +55,10 @@ class Found:
 
     @property
     def cluster(self) -> Node:
-        """The definition of the cluster that the route names."""
-        name = self.route.get("route", "cluster").text
+        """The definition of the cluster that the route names; of several the first."""
+        action = self.route.get("route")
+        weighted = next(iter(walk(action, ("weighted_clusters", "clusters"))), action.get("nothing"))
+        name = action.get("cluster").text or weighted.get("name").text
         clusters = (one for root in self.tree.roots for one in walk(root, ("static_resources", "clusters")))
         empty = self.route.get("route", "nothing")
         return next((one for one in clusters if name and one.get("name").text == name), empty)
@@ -84,9 +88,10 @@ class Envoy:
     def meets(self, tree: Tree, target: Target, version: tuple[int, ...] | None) -> Met | None:
         """The route for this URL, and whether it lets an upgrade through."""
         unsure: list[str] = []
-        manager = _manager(tree, target, unsure)
+        listener, manager = _manager(tree, target, unsure)
+        before = tuple(_before_requests(listener))
         if not manager:
-            return None
+            return _tunnel(tree, target, before)
         host = _virtual_host(manager, target)
         if not host and manager.get("rds"):
             unsure.append(f"the routes of {manager.at} come from a server (rds): they are not here")
@@ -96,12 +101,67 @@ class Envoy:
         return Met(
             _words(found),
             place.at,
-            tuple(_defects(found, target)),
+            (*before, *_defects(found, target)),
             tuple(limits(found)),
             tuple(dict.fromkeys(found.unsure)),
             found,
-            possible=tuple(_upstream(found)),
+            possible=(*_filters(manager), *_upstream(found)),
         )
+
+
+#: Filters that answer by what is not known here: a part of their name, and the status.
+_ANSWERING: Final = (
+    ("filters.http.rbac", (403,)),
+    ("filters.http.ext_authz", (401, 403)),
+    ("filters.http.jwt_authn", (401, 403)),
+    ("filters.http.oauth2", (302, 401)),
+    ("filters.http.basic_auth", (401,)),
+    ("filters.http.csrf", (403,)),
+    ("ratelimit", (429,)),
+)
+
+
+def _filters(manager: Node) -> Iterator[Defect]:
+    for one in manager.get("http_filters"):
+        name = one.get("name").text
+        kind = one.get("typed_config", "@type").text
+        for part, statuses in _ANSWERING:
+            if part in name or part in kind.replace("/", ".").replace("extensions.", ""):
+                words = f"filter '{name}' may answer before any server is asked"
+                for status in statuses:
+                    yield Defect("answer", words, one.get("name").at, status=status)
+
+
+def _before_requests(listener: Node) -> Iterator[Defect]:
+    """What ends connections that another client may open: a PROXY header or a certificate is asked for."""
+    for one in listener.get("listener_filters"):
+        allows = one.get("typed_config", "allow_requests_without_proxy_protocol")
+        if "proxy_protocol" in one.get("name").text and not allows.is_on:
+            words = "this listener filter hangs up on whoever sends no PROXY header in front of the request"
+            advice = "allow_requests_without_proxy_protocol: true, or make the load balancer in front send it"
+            yield Defect("silent", words, one.get("name").at, advice=advice)
+    for chain in listener.get("filter_chains"):
+        required = chain.get("transport_socket", "typed_config", "require_client_certificate")
+        if required.is_on:
+            words = "'require_client_certificate: true' ends TLS with all that have none"
+            yield Defect("certificate", words, required.at)
+
+
+def _tunnel(tree: Tree, target: Target, before: tuple[Defect, ...]) -> Met | None:
+    """A listener that passes on bytes: what it is for a WebSocket is a limit alone."""
+    for listener, one in _network_filters(tree):
+        config = one.either("typed_config", "config")
+        port = listener.get("address", "socket_address", "port_value").text
+        if "tcp_proxy" not in one.get("name").text or port != str(target.port):
+            continue
+        idle = config.get("idle_timeout")
+        seconds = seconds_of(idle.text) if idle else _TUNNEL_IDLE
+        raised = f"{RAISED_SECONDS}s"
+        edits = idle.with_value(raised) if idle else config.with_entry("idle_timeout", raised)
+        words = f"'idle_timeout: {idle.text}'" if idle else "no 'idle_timeout': its default is 1 h"
+        limit = Defect("idle", f"{words}: silence for that long ends it", (idle or one).at, edits, seconds)
+        return Met("tcp_proxy", one.get("name").at, before, (limit,) if seconds else ())
+    return None
 
 
 def _upstream(found: Found) -> Iterator[Defect]:
@@ -129,27 +189,38 @@ def _words(found: Found) -> str:
     return f"route {found.route.get('name').text or how}".strip()
 
 
-def _manager(tree: Tree, target: Target, unsure: list[str]) -> Node:
-    managers: list[tuple[Node, Node]] = []
+def _network_filters(tree: Tree) -> Iterator[tuple[Node, Node]]:
+    """The network filters of all listeners, each with its listener."""
     for root in tree.roots:
         listeners = [*walk(root, ("static_resources", "listeners")), *walk(root, ("resources",)), root]
         for listener in listeners:
             for one in walk(listener, ("filter_chains", "filters")):
-                config = one.either("typed_config", "config")
-                if (
-                    "http_connection_manager" in one.get("name").text
-                    or "HttpConnectionManager" in config.get("@type").text
-                ):
-                    managers.append((listener, config))
+                yield listener, one
+
+
+def _manager(tree: Tree, target: Target, unsure: list[str]) -> tuple[Node, Node]:
+    """The listener of the port and its HTTP connection manager; empty where another filter has it."""
+    managers: list[tuple[Node, Node]] = []
+    ports: list[str] = []
+    for listener, one in _network_filters(tree):
+        ports.append(listener.get("address", "socket_address", "port_value").text)
+        config = one.either("typed_config", "config")
+        if (
+            "http_connection_manager" in one.get("name").text
+            or "HttpConnectionManager" in config.get("@type").text
+        ):
+            managers.append((listener, config))
     fitting = [
-        config
-        for listener, config in managers
-        if listener.get("address", "socket_address", "port_value").text == str(target.port)
+        pair
+        for pair in managers
+        if pair[0].get("address", "socket_address", "port_value").text == str(target.port)
     ]
+    empty = Node(None, "", "")
+    if not fitting and str(target.port) in ports:
+        return empty, empty
     if not fitting and len(managers) > 1:
         unsure.append(f"no listener has port {target.port}: the first was taken")
-    empty = Node(None, "", "")
-    return next(iter(fitting or [config for _, config in managers]), empty)
+    return next(iter(fitting or managers), (empty, empty))
 
 
 def _virtual_host(manager: Node, target: Target) -> Node:
@@ -238,6 +309,10 @@ def _defects(found: Found, target: Target) -> Iterator[Defect]:
         if not found.manager.get("rds"):
             place = found.host or found.manager
             yield Defect("answer", "no route fits this path, so Envoy answers 404", place.at, status=404)
+        return
+    secured = found.host.get("require_tls")
+    if secured.text in ("ALL", "EXTERNAL_ONLY") and not target.is_tls:
+        yield Defect("answer", f"'require_tls: {secured.text}' redirects to https", secured.at, status=301)
         return
     direct, redirect = route.get("direct_response"), route.get("redirect")
     if direct:

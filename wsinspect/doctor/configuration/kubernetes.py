@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import Final, NamedTuple
 
 from wsinspect.doctor.configuration.annotations import judged
@@ -17,13 +18,14 @@ from wsinspect.doctor.configuration.model import (
     handshake_headers,
     kind_of_header,
 )
+from wsinspect.doctor.configuration.patterns import UndecidedError, search
 from wsinspect.doctor.configuration.sources import Sources
 from wsinspect.doctor.target import Target
 
 _KINDS: Final = re.compile(r"^[\"' ]*kind[\"']?: *[\"']?(Ingress|HTTPRoute|BackendConfig)\b", re.M)
 #: A Service counts where it has annotations of a controller.
 _READ: Final = re.compile(
-    rf"{_KINDS.pattern}|^[ \"']*(?:traefik\.ingress|alb\.ingress|haproxy)[\w.-]*/", re.M
+    rf"{_KINDS.pattern}|^kind: *Service *$|^[ \"']*(?:traefik\.ingress|alb\.ingress|haproxy)[\w.-]*/", re.M
 )
 _INGRESS_NGINX: Final = "nginx.ingress.kubernetes.io/"
 _NGINX_INC: Final = "nginx.org/"
@@ -100,6 +102,9 @@ class Kubernetes:
                 "which controller serves it is not known: neither ingressClassName nor annotations say so"
             )
         doubtful = [one for row, one in judged(found.annotations) if row.is_possible]
+        if is_route:
+            defects += _backends(found, tree)
+            doubtful += _without_protocol(found, tree)
         middlewares = found.annotations.get(f"{_TRAEFIK}router.middlewares")
         if middlewares is not None:
             unsure.append(f"'router.middlewares: {middlewares.text}': what they do is not known here")
@@ -120,7 +125,7 @@ def _found(tree: Tree, target: Target, unsure: list[str]) -> Found | None:
         is_route = owner.get("kind").text == "HTTPRoute"
         own = {key: value for key, value in owner.get("metadata", "annotations").items()}
         controller = "" if is_route else _controller(owner, own)
-        for rule, rank in (_route_rules if is_route else _ingress_rules)(owner, target):
+        for rule, rank in (_route_rules if is_route else _ingress_rules)(owner, target, unsure):
             if best is None or rank > best[0]:
                 best = (rank, Found(owner, rule, {**own, **_of_service(tree, rule)}, controller))
     return None if best is None else best[1]
@@ -156,13 +161,18 @@ def _host_rank(pattern: str, host: str) -> int:
     return 0
 
 
-def _ingress_rules(owner: Node, target: Target) -> Iterator[tuple[Node, tuple[int, int, int]]]:
+def _ingress_rules(
+    owner: Node, target: Target, unsure: list[str]
+) -> Iterator[tuple[Node, tuple[int, int, int]]]:
     for rule in owner.get("spec", "rules"):
         host = _host_rank(rule.get("host").text, target.host.lower())
         for path in rule.get("http", "paths") if host else ():
             text, kind = path.get("path").text or "/", path.get("pathType").text
             if kind == "Exact" and text == target.path:
                 yield path, (host, 2, len(text))
+            elif kind not in ("Exact", "Prefix") and re.search(r"[^.)\]]\*|\?$", text):  # ALB's and GCE's
+                if fnmatchcase(target.path, text) or target.path == text.removesuffix("/*"):
+                    yield path, (host, 1, len(text.rstrip("*")))
             elif kind != "Exact" and _is_below(target.path, text):
                 yield path, (host, 1, len(text))
     default = owner.get("spec").either("defaultBackend", "backend")
@@ -178,7 +188,16 @@ def _is_below(path: str, prefix: str) -> bool:
     )
 
 
-def _route_rules(owner: Node, target: Target) -> Iterator[tuple[Node, tuple[int, int, int]]]:
+def _header_fits(one: Node, headers: Mapping[str, str]) -> bool:
+    value = headers.get(one.get("name").text.lower(), "")
+    if one.get("type").text == "RegularExpression":
+        return bool(search(f"^(?:{one.get('value').text})$", value))
+    return value.lower() == one.get("value").text.lower()
+
+
+def _route_rules(
+    owner: Node, target: Target, unsure: list[str]
+) -> Iterator[tuple[Node, tuple[int, int, int]]]:
     names = [one.text for one in owner.get("spec", "hostnames")] or [""]
     host = max(_host_rank(one, target.host.lower()) for one in names)
     headers = handshake_headers(target)
@@ -187,12 +206,22 @@ def _route_rules(owner: Node, target: Target) -> Iterator[tuple[Node, tuple[int,
             yield rule, (host, 1, 1)
         for match in rule.get("matches"):
             text, kind = match.get("path", "value").text or "/", match.get("path", "type").text
-            wanted = [(one.get("name").text.lower(), one.get("value").text) for one in match.get("headers")]
-            if any(headers.get(name, "").lower() != value.lower() for name, value in wanted):
+            try:
+                if not all(_header_fits(one, headers) for one in match.get("headers")):
+                    continue
+                is_pattern = kind == "RegularExpression"
+                if is_pattern and not search(f"^(?:{text})$", target.path):
+                    continue
+            except UndecidedError as error:
+                unsure.append(f"rule at {rule.at}: {error} cannot be decided here")
                 continue
-            if match.get("method").text not in ("", "GET"):
+            pairs = target.query.split("&")
+            wanted = [f"{one.get('name').text}={one.get('value').text}" for one in match.get("queryParams")]
+            if match.get("method").text not in ("", "GET") or not set(wanted) <= set(pairs):
                 continue
-            if kind == "Exact" and text == target.path:
+            if is_pattern:
+                yield rule, (host, 1, len(text))
+            elif kind == "Exact" and text == target.path:
                 yield rule, (host, 2, len(text))
             elif kind != "Exact" and _is_below(target.path, text):
                 yield rule, (host, 1, len(text))
@@ -261,8 +290,6 @@ def _websocket_services(found: Found) -> Iterator[Defect]:
 
 
 def _rewritten(pattern: str, target: str, path: str) -> str | None:
-    from wsinspect.doctor.configuration.patterns import UndecidedError, search
-
     if "$" not in target:
         return target
     try:
@@ -401,6 +428,39 @@ def _route_defects(found: Found, target: Target) -> Iterator[Defect]:
             becomes = prefix.text.rstrip("/") + target.path[len(matched.rstrip("/")) :] or "/"
             if becomes != target.path:
                 yield Defect("path", f"'replacePrefixMatch' makes {target.path} into {becomes}", prefix.at)
+
+
+def _ports(found: Found, tree: Tree) -> Iterator[Node]:
+    """The port of each Service that the rule passes it to."""
+    for ref in found.rule.get("backendRefs"):
+        for service in tree.of("Service"):
+            if service.get("metadata", "name").text != ref.get("name").text:
+                continue
+            for port in service.get("spec", "ports"):
+                if port.get("port").text == ref.get("port").text:
+                    yield port
+
+
+def _backends(found: Found, tree: Tree) -> Iterator[Defect]:
+    if not found.rule.get("backendRefs") and not found.rule.get("filters"):
+        words = "the rule has no 'backendRefs': it answers 500"
+        yield Defect("answer", words, found.rule.at, status=500)
+    for port in _ports(found, tree):
+        protocol = port.get("appProtocol")
+        if protocol.text == "kubernetes.io/h2c":
+            words = "'appProtocol: kubernetes.io/h2c': WebSockets need HTTP/1.1 to the server"
+            yield Defect("h2", words, protocol.at, protocol.with_value("kubernetes.io/ws"))
+
+
+def _without_protocol(found: Found, tree: Tree) -> Iterator[Defect]:
+    """Some implementations take upgrades to such ports alone (GEP-1911)."""
+    for port in _ports(found, tree):
+        if not port.get("appProtocol"):
+            words = (
+                "no 'appProtocol: kubernetes.io/ws' on this port: some implementations refuse upgrades then"
+            )
+            edits = port.with_entry("appProtocol", "kubernetes.io/ws")
+            yield Defect("answer", words, port.get("port").at, edits, status=403)
 
 
 def _route_limits(found: Found) -> Iterator[Defect]:

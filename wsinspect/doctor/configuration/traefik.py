@@ -5,11 +5,12 @@ its CRDs.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from wsinspect.doctor.configuration.documents import Node, documents, walk
+from wsinspect.doctor.configuration.labels import LABELS, from_labels
 from wsinspect.doctor.configuration.model import (
     RAISED_SECONDS,
     Defect,
@@ -25,7 +26,8 @@ from wsinspect.doctor.target import Target
 _OWN: Final = re.compile(
     r"^[ \t]*(?:routers|entryPoints|middlewares|serversTransports?)[\"']?\s*:"
     r"|^\s*\[+(?:http\.(?:routers|services|middlewares)|entryPoints)\b"
-    r"|^kind: *(?:IngressRoute|Middleware)\b",
+    r"|^kind: *(?:IngressRoute|Middleware)\b"
+    rf"|{LABELS.pattern}",
     re.M,
 )
 #: Since 2.11.2 and 3.0; earlier versions had none.
@@ -33,6 +35,7 @@ _READ_TIMEOUT: Final = 60.0
 _UNITS: Final = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _TOKEN: Final = re.compile(r"\s*(&&|\|\||!|\(|\)|,|[A-Za-z]+(?=\s*\()|`[^`]*`|\"(?:\\.|[^\"])*\"|\S)")
 _MAX_RULE: Final = 4096
+_MAX_CHAINS: Final = 8
 
 
 class Router(NamedTuple):
@@ -96,7 +99,8 @@ class Traefik:
                 found = toml_document(sources, file)
                 roots += [found] if found is not None else []
             else:
-                roots += documents(sources, file)
+                for root in documents(sources, file):
+                    roots += [root, *from_labels(root)]
         return Tree(tuple(roots), sources) if roots else None
 
     def meets(self, tree: Tree, target: Target, version: tuple[int, ...] | None) -> Met | None:
@@ -127,6 +131,7 @@ class Traefik:
             tuple(_limits(tree, entry, router)),
             tuple(dict.fromkeys(unsure)),
             router,
+            possible=tuple(_possible(tree, router)),
         )
 
 
@@ -211,6 +216,8 @@ def _single(tokens: list[str], target: Target, depth: int) -> tuple[bool, list[s
 
 def _matches(name: str, args: list[str], target: Target) -> bool:
     path, host = target.path, target.host.lower()
+    if variable := next((one for one in args if "${" in one), None):
+        raise UndecidedError(f"{name}({variable})")
     if name == "Host":
         return any(one.lower() == host for one in args)
     if name == "HostRegexp":
@@ -257,13 +264,7 @@ _ASKS: Final = {
 
 def _defects(tree: Tree, router: Router, target: Target, unsure: list[str]) -> Iterator[Defect]:
     path = target.path
-    for named in router.middlewares:
-        one = tree.defined("middlewares", named.text)
-        if not one:
-            unsure.append(f"middleware {named.text} at {named.at} is not in these files")
-            continue
-        if chain := one.get("chain", "middlewares"):
-            unsure.append(f"chain {named.text} at {chain.at} was not followed")
+    for named, one in _middlewares(tree, router.middlewares, unsure, 0):
         headers = one.get("headers")
         for name, value in headers.get("customRequestHeaders").items():
             kind = kind_of_header(name)
@@ -298,16 +299,13 @@ def _defects(tree: Tree, router: Router, target: Target, unsure: list[str]) -> I
                     found.at,
                     status=status,
                 )
-        for prefix in one.get("stripPrefix", "prefixes"):
-            if path.startswith(prefix.text):
-                path = path[len(prefix.text) :] or "/"
-        for key, becomes in (
-            ("addPrefix", one.get("addPrefix", "prefix").text + path),
-            ("replacePath", one.get("replacePath", "path").text),
-        ):
-            path = becomes if one.get(key) else path
-        if path != target.path and (one.get("stripPrefix") or one.get("addPrefix") or one.get("replacePath")):
-            yield Defect("path", f"middleware {named.text} makes {target.path} into {path}", one.at)
+        before = path
+        try:
+            path, at = _path(one, path)
+        except UndecidedError as error:
+            unsure.append(f"middleware {named.text} at {one.at}: {error} cannot be decided here")
+        if path != before:
+            yield Defect("path", f"middleware {named.text} makes {before} into {path}", at.at)
     service = tree.defined("services", router.service.text)
     balancer = service.get("loadBalancer")
     if balancer.get("passHostHeader").text == "false":
@@ -318,11 +316,75 @@ def _defects(tree: Tree, router: Router, target: Target, unsure: list[str]) -> I
             at.at,
             at.with_value("true"),
         )
+    scheme = balancer.get("server", "scheme")  # of a label
+    if scheme.text == "h2c":
+        words = "'scheme=h2c': WebSockets need HTTP/1.1 to the server"
+        yield Defect("h2", words, scheme.at, scheme.with_value("http"))
     for server in balancer.get("servers"):
         url = server.get("url")
         if url.text.startswith("h2c://"):
             words = f"'{url.text}': WebSockets need HTTP/1.1 to the server"
             yield Defect("h2", words, url.at, url.with_value(url.text.replace("h2c://", "http://")))
+
+
+def _middlewares(
+    tree: Tree, names: Iterable[Node], unsure: list[str], depth: int
+) -> Iterator[tuple[Node, Node]]:
+    """Each with its name, those of chains in their place."""
+    for named in names:
+        one = tree.defined("middlewares", named.text)
+        if not one:
+            unsure.append(f"middleware {named.text} at {named.at} is not in these files")
+        elif (chain := one.get("chain", "middlewares")) and depth < _MAX_CHAINS:
+            inside = ((each.get("name") or each) for each in chain)
+            yield from _middlewares(tree, inside, unsure, depth + 1)
+        else:
+            yield named, one
+
+
+def _path(one: Node, path: str) -> tuple[str, Node]:
+    """What a middleware makes of a path, and the line that says so.
+
+    Raises:
+        UndecidedError: its pattern cannot be read.
+    """
+    for prefix in one.get("stripPrefix", "prefixes"):
+        if path.startswith(prefix.text):
+            return path[len(prefix.text) :] or "/", prefix
+    for pattern in one.get("stripPrefixRegex", "regex"):
+        match = search(f"^(?:{pattern.text})", path)
+        if match and match[0]:
+            rest = path[match.end() :]
+            return rest if rest.startswith("/") else f"/{rest}", pattern
+    if added := one.get("addPrefix", "prefix"):
+        return added.text + path, added
+    if replaced := one.get("replacePath", "path"):
+        return replaced.text, replaced
+    regex = one.get("replacePathRegex", "regex")
+    match = search(regex.text, path) if regex else None
+    if match:
+        groups = [match[0], *match.groups()]
+        text = one.get("replacePathRegex", "replacement").text
+        new = re.sub(
+            r"\$\{?(\d)\}?", lambda at: (groups[int(at[1])] if int(at[1]) < len(groups) else "") or "", text
+        )
+        return path[: match.start()] + new + path[match.end() :], regex
+    return path, one
+
+
+#: What answers by what is not known here.
+_MAY_ANSWER: Final = (
+    ("plugin", 500, "plugins that wrap the answer cannot pass an upgrade on ('not a hijacker' in the log)"),
+    ("rateLimit", 429, "it answers 429 to what is beyond it"),
+    ("inFlightReq", 429, "an open WebSocket counts for it, and it answers 429 beyond its amount"),
+)
+
+
+def _possible(tree: Tree, router: Router) -> Iterator[Defect]:
+    for named, one in _middlewares(tree, router.middlewares, [], 0):
+        for key, status, words in _MAY_ANSWER:
+            if found := one.get(key):
+                yield Defect("answer", f"'{key}' in {named.text}: {words}", found.at, status=status)
 
 
 def _limits(tree: Tree, entry: Node, router: Router) -> Iterator[Defect]:

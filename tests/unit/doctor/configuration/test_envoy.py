@@ -190,3 +190,70 @@ def test_odd_files_end_in_an_answer(tmp_path, text) -> None:
         return
     found = read.meets(parse_target("ws://x.example/" + "a" * 40)[0])
     assert found is None or found.words
+
+
+LISTENER = """static_resources:
+  listeners:
+  - address: {socket_address: {address: 0.0.0.0, port_value: 80}}
+    listener_filters: [LISTENING]
+    filter_chains:
+    - transport_socket: {typed_config: {TLS}}
+      filters:
+      - name: NAME
+        typed_config: {CONFIG}
+  clusters: []
+"""
+MANAGER = (
+    "upgrade_configs: [{upgrade_type: websocket}], http_filters: [FILTERS], route_config: {virtual_hosts:"
+    " [{domains: ['*'], routes: [{match: {prefix: /}, route: {weighted_clusters: {clusters:"
+    " [{name: a}]}}}], MORE}]}"
+)
+
+
+def listener(**parts: str) -> str:
+    text = LISTENER.replace("NAME", parts.get("NAME", "envoy.filters.network.http_connection_manager"))
+    text = text.replace("CONFIG", parts.get("CONFIG", MANAGER))
+    for key in ("LISTENING", "TLS", "FILTERS", "MORE"):
+        text = text.replace(key, parts.get(key, ""))
+    return text.replace(", }", "}")
+
+
+@pytest.mark.parametrize(
+    ("parts", "expected", "statuses"),
+    [
+        ({}, [], []),
+        ({"FILTERS": "{name: envoy.filters.http.rbac}"}, [], [403]),
+        ({"FILTERS": "{name: envoy.filters.http.jwt_authn}"}, [], [401, 403]),
+        ({"FILTERS": "{name: envoy.filters.http.router}"}, [], []),
+        ({"MORE": "require_tls: ALL"}, ["answer"], []),
+        ({"MORE": "require_tls: NONE"}, [], []),
+        ({"LISTENING": "{name: envoy.filters.listener.proxy_protocol}"}, ["silent"], []),
+        (
+            {
+                "LISTENING": "{name: envoy.filters.listener.proxy_protocol,"
+                " typed_config: {allow_requests_without_proxy_protocol: true}}"
+            },
+            [],
+            [],
+        ),
+        ({"TLS": "require_client_certificate: true"}, ["certificate"], []),
+        ({"NAME": "envoy.filters.network.tcp_proxy", "CONFIG": "cluster: a"}, [], []),
+    ],
+)
+def test_what_is_before_a_route(tmp_path, parts, expected, statuses) -> None:
+    found = met_in(tmp_path, {"envoy.yaml": listener(**parts)}, "ws://a/ws")
+    assert kinds(found) == expected
+    assert [one.status for one in found.possible] == statuses
+
+
+@pytest.mark.parametrize(("config", "seconds"), [("cluster: a, idle_timeout: 2s", 2), ("cluster: a", 3600)])
+def test_a_tunnel_has_a_limit_alone(tmp_path, config, seconds) -> None:
+    text = listener(NAME="envoy.filters.network.tcp_proxy", CONFIG=config)
+    read = read_in(tmp_path, {"envoy.yaml": text})
+    found = read.meets(parse_target("ws://a/ws")[0])
+    assert found is not None
+    (limit,) = found.limits
+    assert (limit.kind, limit.seconds) == ("idle", seconds)
+    assert mend(read, limit, "ws://a/ws").limits[0].seconds == 3600
+    git_applies(read, limit)
+    assert read.meets(parse_target("ws://a:81/ws")[0]) is None

@@ -200,3 +200,86 @@ def test_odd_files_end_in_an_answer(tmp_path, text) -> None:
         return
     found = read.meets(parse_target("ws://x.example/ws")[0])
     assert found is None or found.words
+
+
+@pytest.mark.parametrize(
+    ("path", "url", "is_met"),
+    [
+        ("/*", "/ws", True),
+        ("/ws/*", "/ws/room", True),
+        ("/ws/*", "/ws", True),
+        ("/ws*", "/wsx", True),
+        ("/api/*", "/ws", False),
+        ("/ws(/|$)(.*)", "/ws/room", True),
+    ],
+)
+def test_patterns_of_load_balancers(tmp_path, path, url, is_met) -> None:
+    text = f"""apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata: {{name: chat}}
+spec:
+  ingressClassName: alb
+  rules:
+  - http:
+      paths:
+      - {{path: "{path}", pathType: ImplementationSpecific, backend: {{service: {{name: chat}}}}}}
+"""
+    found = read_in(tmp_path, {"ingress.yaml": text}).meets(parse_target(f"ws://a{url}")[0])
+    assert (found is not None) == is_met
+
+
+@pytest.mark.parametrize(
+    ("match", "protocol", "expected", "possible"),
+    [
+        ("path: {type: RegularExpression, value: '/ws/[0-9]+'}", "", [], [403]),
+        ("path: {type: RegularExpression, value: '/ws/[0-9]+'}", "kubernetes.io/ws", [], []),
+        ("path: {type: RegularExpression, value: '/ws/[a-z]+'}", "", None, []),
+        (
+            "headers: [{type: RegularExpression, name: upgrade, value: web.*}]",
+            "kubernetes.io/h2c",
+            ["h2"],
+            [],
+        ),
+        ("headers: [{type: RegularExpression, name: upgrade, value: h2c}]", "", None, []),
+        ("queryParams: [{name: a, value: b}]", "", None, []),
+    ],
+)
+def test_what_a_route_matches_and_its_backends(tmp_path, match, protocol, expected, possible) -> None:
+    text = f"""apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {{name: chat}}
+spec:
+  rules:
+  - matches:
+    - {{{match}}}
+    backendRefs:
+    - {{name: chat, port: 80}}
+---
+apiVersion: v1
+kind: Service
+metadata:
+  name: chat
+spec:
+  ports:
+  - port: 80
+"""
+    text += f"    appProtocol: {protocol}\n" if protocol else ""
+    read = read_in(tmp_path, {"route.yaml": text})
+    found = read.meets(parse_target("ws://a/ws/12")[0])
+    if expected is None:
+        assert found is None
+        return
+    assert found is not None
+    assert kinds(found) == expected
+    assert [one.status for one in found.possible] == possible
+    for one in (*found.defects, *found.possible):
+        after = mend(read, one, "ws://a/ws/12")
+        assert not after.defects
+        assert not after.possible
+        git_applies(read, one)
+
+
+def test_a_rule_without_a_backend(tmp_path) -> None:
+    text = "apiVersion: v1\nkind: HTTPRoute\nmetadata: {name: a}\n"
+    text += "spec:\n  rules:\n  - matches: [{path: {value: /ws}}]\n"
+    assert [one.status for one in met_in(tmp_path, {"r.yaml": text}, "ws://a/ws").defects] == [500]

@@ -193,3 +193,28 @@ def test_odd_files_end_in_an_answer(tmp_path, name, text) -> None:
         return
     found = read.meets(parse_target("wss://x.example/" + "a" * 40)[0])
     assert found is None or found.words
+
+
+@pytest.mark.parametrize(
+    ("middleware", "expected"),
+    [
+        ("stripPrefixRegex: {regex: ['/w[a-z]']}", ["path"]),
+        ("stripPrefixRegex: {regex: ['/other']}", []),
+        ("replacePathRegex: {regex: '^/ws/(.*)', replacement: '/x/$1'}", ["path"]),
+        ("replacePathRegex: {regex: '^/api/(.*)', replacement: '/x/$1'}", []),
+        ("chain: {middlewares: [b, a]}", ["path"]),  # a circle ends
+        ("plugin: {simplecache: {path: /tmp}}", []),
+    ],
+)
+def test_middlewares_that_change_the_path(tmp_path, middleware, expected) -> None:
+    text = f"""http:
+  routers:
+    chat: {{rule: PathPrefix(`/ws`), middlewares: [a], service: chat}}
+  middlewares:
+    a: {{{middleware}}}
+    b: {{addPrefix: {{prefix: /b}}}}
+"""
+    found = met_in(tmp_path, {"dynamic.yml": text}, "ws://a/ws/1")
+    assert kinds(found)[: len(expected)] == expected
+    assert bool(expected) == bool(kinds(found))
+    assert [one.status for one in found.possible] == ([500] if "plugin" in middleware else [])
