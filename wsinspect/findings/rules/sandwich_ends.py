@@ -82,11 +82,11 @@ def swallows_pings(pair: PairFacts) -> Iterator[Found]:
             continue  # the other side did not answer
         if arrived and len(arrived) < len(near.pings):
             continue  # the hop makes pings of its own, or only some went missing
-        what = "its pongs went in" if arrived else "no ping came out"
+        what = ", and their pongs went in" if arrived else ""
         yield Found(
             evidence=(
-                f"{len(lost)} pings {side.arrow} went into the hop; none of them got a pong",
-                f"at the other side of the hop: {len(arrived)} pings {side.arrow}; {what}",
+                f"pings {side.arrow} that went into the hop and got no pong: {len(lost)}",
+                f"pings {side.arrow} that came out of it: {len(arrived)}{what}",
                 js_sees(near),
             ),
             hop=hop_of(pair),
