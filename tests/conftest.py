@@ -1,4 +1,4 @@
-"""What all tests share: hypothesis profiles, and four rules about a whole run.
+"""What all tests share: hypothesis profiles, and five rules about a whole run.
 
 - With `CI` set in the environment a skipped test fails the run, unless tests/allowed_skips.toml names it. A
   test that needs what `make test-deps` installs carries the marker `lab`; `make test` deselects those, so a
@@ -6,6 +6,7 @@
 - A test marked `alone` runs while no other worker of pytest-xdist runs one, after the others.
 - A process that a test leaves behind is named, ended, and fails the run.
 - A transport of asyncio that a test leaves open, its loop being closed, fails that test.
+- A statement of SQL that a part of the program outside `wsinspect/capture/` has made raises an error.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-from tests.support import transports, warm
+from tests.support import sql_guard, transports, warm
 from tests.support.processes import MARK, Started, left_over, run_folder
 
 # Hundreds of interpreters start, and each would compile all of wsinspect where bytecode is not kept.
@@ -175,6 +176,7 @@ def pytest_runtest_teardown() -> Generator[None, object, object]:
 
 def pytest_configure(config: pytest.Config) -> None:
     transports.watch()
+    sql_guard.watch()
     is_worker = hasattr(config, "workerinput")
     if not is_worker:
         os.environ[MARK] = uuid.uuid4().hex

@@ -32,6 +32,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
+from tests.support import sql_guard
 from tests.support.processes import note_starter
 from wsinspect.testing.forking import fork_on_request
 
@@ -217,6 +218,7 @@ def serve(control: socket.socket) -> dict[str, Any] | None:
     for lazy in COMMANDS.values():
         importlib.import_module(lazy.place.partition(":")[0])
 
+    sql_guard.watch()
     return fork_on_request(control, _become)
 
 

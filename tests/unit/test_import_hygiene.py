@@ -15,10 +15,14 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.support import sources
+from tests.support.chats import chat_capture
+from tests.support.sql_guard import SqlElsewhereError
+from wsinspect.capture.reader import Capture
 from wsinspect.cli.main import COMMANDS
 from wsinspect.vocabulary import EventKind
 
@@ -150,6 +154,57 @@ SQL = re.compile(
 )
 #: What runs one.
 RUNNING_SQL = {"execute", "executemany", "executescript", "blobopen"}
+#: What hands rows out, asked with a statement: `Capture.query`, `Capture.page`.
+ASKING = {"query", "_query", "page"}
+#: Textual's `query` of widgets: a class, or a selector.
+WIDGETS = re.compile(r"[A-Z][a-z]\w*|[#*.].*")
+
+
+def name_of(node: ast.AST | None) -> str:
+    return node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else ""
+
+
+def asked_for_rows(nodes: list[ast.AST]) -> Iterator[ast.Call]:
+    """Calls of what asks a capture: its methods, parameters of type `Query`, and other names for them."""
+    called: set[str] = set()
+    for node in nodes:
+        if isinstance(node, ast.arg) and name_of(node.annotation) == "Query":
+            called.add(node.arg)
+        elif isinstance(node, ast.Assign | ast.AnnAssign | ast.NamedExpr) and asks(node.value, called):
+            called |= {
+                name_of(one) for one in (node.targets if isinstance(node, ast.Assign) else [node.target])
+            }
+    for node in nodes:
+        if isinstance(node, ast.Call) and not is_for_widgets(node):
+            by_name = {one.value for one in node.args if isinstance(one, ast.Constant)} & ASKING
+            is_passed = bool(node.args) and asks(node.args[0], called)
+            how = name_of(node.func)
+            if (
+                asks(node.func, called)
+                or (by_name and how in ("getattr", "methodcaller"))
+                or (is_passed and how in ("map", "partial"))
+            ):
+                yield node
+
+
+def asks(node: ast.AST | None, called: set[str]) -> bool:
+    return name_of(node) in called or (isinstance(node, ast.Attribute) and node.attr in ASKING)
+
+
+def is_for_widgets(call: ast.Call) -> bool:
+    said = call.args[0] if len(call.args) == 1 else None
+    text = said.value if isinstance(said, ast.Constant) else name_of(said)
+    return isinstance(text, str) and WIDGETS.fullmatch(text) is not None
+
+
+def sql_outside(nodes: list[ast.AST]) -> Iterator[str]:
+    """What a file has that runs statements, or is one."""
+    for node in nodes:
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            if SQL.match(node.value) or node.value in RUNNING_SQL:
+                yield f"{node.lineno}: {node.value}"
+        elif isinstance(node, ast.Attribute) and node.attr in RUNNING_SQL:
+            yield f"{node.lineno}: {node.attr}"
 
 
 def test_sql_stands_in_the_package_of_the_capture_alone():
@@ -157,12 +212,71 @@ def test_sql_stands_in_the_package_of_the_capture_alone():
     words += rb"|select\b[^\n]*\bfrom|insert into|update \w+ set|delete from|pragma)\b"
     named = {path: name for name, path in modules(PACKAGE) if not name.startswith("wsinspect.capture")}
     for path in sources.suspects(words, list(named)):
-        name = named[path]
-        for node in sources.nodes(path):
-            if isinstance(node, ast.Constant) and isinstance(node.value, str):
-                assert not SQL.match(node.value), (name, node.value)
-            elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-                assert node.func.attr not in RUNNING_SQL, (name, node.lineno)
+        assert list(sql_outside(sources.nodes(path))) == [], path
+
+
+def test_nobody_else_asks_a_capture_with_a_statement():
+    """Whoever needs rows calls a function of `capture/`, and hands it the capture's `query`."""
+    words = rb"\b(_?query|page|Query)\b"
+    found = {
+        path.relative_to(PACKAGE).as_posix(): [f"{path}:{node.lineno}" for node in calls]
+        for path in sources.suspects(words, [path for _, path in modules(PACKAGE)])
+        if PACKAGE / "capture" not in path.parents and (calls := list(asked_for_rows(sources.nodes(path))))
+    }
+    assert found == {}
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "def f(capture, text): return capture.query(text)",
+        "def f(capture, text): return capture.page(text, (), 0)",
+        "def f(capture, text):\n    ask = capture.query\n    return ask(text)",
+        "def f(ask: Query, text): return ask(text)",
+        "def f(capture, text): return getattr(capture, 'query')(text)",
+        "def f(capture, texts): return list(map(capture.query, texts))",
+        "def f(capture, text): return partial(capture.query, text)()",
+    ],
+)
+def test_a_statement_in_a_variable_is_found(source):
+    assert list(asked_for_rows(list(ast.walk(ast.parse(source)))))
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "def f(database, text): return database.execute(text)",
+        "def f(database, text):\n    run = database.execute\n    return run(text)",
+        "def f(database, text): return getattr(database, 'execute')(text)",
+        "TEXT = 'SELECT id FROM frame'",
+    ],
+)
+def test_what_runs_a_statement_is_found(source):
+    assert list(sql_outside(list(ast.walk(ast.parse(source)))))
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "def f(capture, text): return capture.query(text)",
+        "def f(capture, text): return (lambda ask: ask(text))(capture.query)",
+        "def f(capture, text): return capture._database.execute(text).fetchall()",
+        "def f(capture, text): return list(map(getattr(capture, 'que' + 'ry'), [text]))[0]",
+        "def g(ask, sql): return ask(sql)\ndef f(capture, text): return g(capture.query, text)",
+    ],
+)
+def test_a_statement_that_runs_is_asked_for_its_maker(tmp_path, source):
+    """Whatever way it takes; where it was made in `capture/`, or in a test, nothing is said."""
+    with Capture.open(chat_capture(tmp_path / "chat.db")) as capture:
+        for folder, is_refused in (("diagnosis", True), ("capture", False)):
+            names: dict[str, Any] = {}
+            exec(compile(source, str(PACKAGE / folder / "made_up.py"), "exec"), names)
+            if is_refused:
+                with pytest.raises(SqlElsewhereError, match=r"diagnosis/made_up\.py:\d"):
+                    names["f"](capture, "SELECT 1")
+            else:
+                assert names["f"](capture, "SELECT 1") == [(1,)]
+        assert capture.query("SELECT 1") == [(1,)]
 
 
 def test_sqlite_is_imported_where_captures_are_read_and_written():

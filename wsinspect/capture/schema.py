@@ -371,13 +371,24 @@ def most_rows(path: Path) -> float:
     return max(_LEAST_LIMIT, _size(path)) / _LEAST_ROW
 
 
+class Asked:
+    """An open database that is asked as a capture is (`records.Queried`): the recorder's own."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def query(self, sql: str, parameters: Sequence[Any] = (), /) -> list[tuple[Any, ...]]:
+        """All rows of a statement.
+
+        Raises:
+            sqlite3.Error: SQLite could not run it.
+        """
+        return self._database.execute(sql, parameters).fetchall()
+
+
 def query_on(database: Database) -> Query:
-    """Runs a statement on an open database and gives all of its rows."""
-
-    def query(sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
-        return database.execute(sql, parameters).fetchall()
-
-    return query
+    """What runs a statement on an open database and gives all of its rows; see `Asked.query`."""
+    return Asked(database).query
 
 
 def set_bulk(database: Database, is_bulk: bool) -> None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 from wsinspect.capture.queries.clients import count_attempts
 from wsinspect.capture.records import Note
-from wsinspect.capture.schema import Database, query_on
+from wsinspect.capture.schema import Asked, Database
 from wsinspect.clients.grading import Client
 from wsinspect.diagnosis.clients import judged_clients
 
@@ -15,19 +14,9 @@ from wsinspect.diagnosis.clients import judged_clients
 MAX_ATTEMPTS: Final = 1000
 
 
-class _Asked:
-    """The recorder's database, as `judged_clients` asks it."""
-
-    def __init__(self, database: Database) -> None:
-        self._query = query_on(database)
-
-    def query(self, sql: str, parameters: Sequence[Any] = (), /) -> list[tuple[Any, ...]]:
-        return self._query(sql, parameters)
-
-
 def session_notes(database: Database) -> list[Note]:
     """A note for each client that has a grade."""
-    asked = _Asked(database)
+    asked = Asked(database)
     if count_attempts(asked.query) > MAX_ATTEMPTS:
         return []
     return [_note(one) for one in judged_clients(asked) if one.grade.letter is not None]
