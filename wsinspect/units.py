@@ -93,7 +93,7 @@ class Dimension:
         """What a value looks like, in a few words.
 
         Args:
-            bare: the unit of a number without one; empty where it needs one.
+            bare: the unit that a bare number counts in; empty where a unit has to be given.
         """
         first, second = self.examples
         return f"a {self.name} such as {first} or {second}" + (f" (bare numbers are {bare})" if bare else "")
@@ -103,7 +103,7 @@ class Dimension:
 
         Args:
             raw: what a command line, YAML or JSON has.
-            bare: the unit of a number without one; empty where it needs one. A zero needs none.
+            bare: the unit that a bare number counts in; empty where a unit has to be given, except for zero.
 
         Raises:
             QuantityError: with the place.

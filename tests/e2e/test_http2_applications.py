@@ -9,25 +9,15 @@ import pytest
 from tests.support.apps import NodeApp
 from tests.support.certs import make_certificates
 from tests.support.engine import Engine
+from tests.support.h2_servers import ASGI_WITH_PAGE
 from tests.support.small_servers import free_port
 from wsinspect.capture.reader import Capture
 
 pytestmark = pytest.mark.lab
 
-APPLICATION = """
-async def app(scope, receive, send):
-    if scope["type"] == "lifespan":
-        while True:
-            message = await receive()
-            await send({"type": message["type"] + ".complete"})
-            if message["type"].endswith("shutdown"):
-                return
-    if scope["type"] == "http":
-        head = {"status": 200, "headers": [(b"content-type", b"text/html")]}
-        await send({"type": "http.response.start", **head})
-        await send({"type": "http.response.body", "body": b"<title>a</title>"})
-        return
-    await receive()
+APPLICATION = (
+    ASGI_WITH_PAGE
+    + """    await receive()
     path = scope["path"]
     if path == "/403":
         await send({"type": "websocket.close", "code": 1000})
@@ -43,6 +33,7 @@ async def app(scope, receive, send):
     elif path == "/die":
         raise RuntimeError("die")
 """
+)
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from websockets.asyncio.client import connect
 
-from tests.support.client_lab import FAILS, by_its_iterator, reason, talk
+from tests.support.client_lab import FAILS, by_its_iterator, half_open, outage, reason, talk
 from tests.support.echo_engine import EchoEngine, echo_engine
 from wsinspect.capture.reader import Capture
 from wsinspect.clients.backoff import Shape
@@ -21,27 +21,8 @@ from wsinspect.clients.outages import Cause, Ending
 from wsinspect.diagnosis.clients import judged_clients
 
 pytestmark = pytest.mark.asyncio
-SCENARIO = """\
-version: 1
-seed: 7
-rules:
-  - {name: outage, kind: refuse, status: 503, armed: false}
-phases:
-  - {for: 600ms}
-  - {do: {kind: abort, how: rst}}
-  - {for: 3s, rules: [outage]}
-  - {for: 2500ms}
-"""
-HALF_OPEN = """\
-version: 1
-seed: 7
-rules:
-  - {name: hole, kind: blackhole, armed: false}
-phases:
-  - {for: 1500ms}
-  - {for: 3s, rules: [hole]}
-  - {for: 1500ms}
-"""
+SCENARIO = outage("600ms", "3s", "2500ms")
+HALF_OPEN = half_open("1500ms", "3s", "1500ms")
 Connected = Callable[[str], Coroutine[Any, Any, None]]
 
 
@@ -171,7 +152,7 @@ async def test_giving_up_is_seen_once_it_has_been_silent_for_long(tmp_path: Path
 @pytest.mark.slow
 async def test_five_hundred_at_once_are_judged_one_by_one(tmp_path: Path) -> None:
     file = tmp_path / "scenario.yaml"
-    file.write_text(SCENARIO.replace("600ms", "15s").replace("3s", "2s").replace("2500ms", "10s"))
+    file.write_text(outage("15s", "2s", "10s"))
 
     async def named(url: str, user: int) -> None:
         while True:

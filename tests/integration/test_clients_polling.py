@@ -18,10 +18,23 @@ from wsinspect.control.client import ControlClient
 from wsinspect.diagnosis.clients import judged_clients
 
 
-class Polled(BaseHTTPRequestHandler):
-    """Answers an open packet to a poll without a session, and a token to a negotiation."""
+class Quiet(BaseHTTPRequestHandler):
+    """Answers over HTTP/1.1 and logs nothing."""
 
     protocol_version = "HTTP/1.1"
+
+    def answer(self, body: bytes) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *arguments: object) -> None:
+        pass
+
+
+class Polled(Quiet):
+    """Answers an open packet to a poll without a session, and a token to a negotiation."""
 
     def do_GET(self) -> None:
         if "sid=" in self.path or "id=" in self.path:
@@ -33,15 +46,6 @@ class Polled(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers.get("content-length", 0)))
         self.answer(b'{"connectionToken":"token 42/x","negotiateVersion":1}')
-
-    def answer(self, body: bytes) -> None:
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *arguments: object) -> None:
-        pass
 
     count = 0
 
@@ -71,10 +75,9 @@ def ask(port: int, method: str, path: str) -> tuple[int, bytes]:
     return found
 
 
-class Streaming(BaseHTTPRequestHandler):
+class Streaming(Quiet):
     """SignalR's Server-Sent Events: a negotiation, a stream that ends when it is told to, and posts."""
 
-    protocol_version = "HTTP/1.1"
     over = threading.Event()
 
     def do_GET(self) -> None:
@@ -90,13 +93,7 @@ class Streaming(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers.get("content-length", 0)))
         body = b'{"connectionToken":"stream-42","negotiateVersion":1}' if "negotiate" in self.path else b""
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *arguments: object) -> None:
-        pass
+        self.answer(body)
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ scripts begin after the opening handshake.
 from __future__ import annotations
 
 from tests.support.bytes_of_frames import BINARY, CLOSE, CONT, KEY, PING, PONG, TEXT, close, deflate, frame
-from tests.support.endings import BAD_CODES, CODES, Ending, Script, Talk
+from tests.support.endings import BAD_CODES, CODES, Ending, Script, Talk, say_and_end
 
 PACKED = deflate(b"compressed " * 50)[0]
 
@@ -46,11 +46,7 @@ def _sends(data: bytes, *, end: str = "") -> Script:
     async def script(talk: Talk) -> None:
         await talk.tell("send", text="ready")
         await talk.hear()
-        await talk.say(data)
-        if end == "bye":
-            await talk.bye()
-        elif end:
-            getattr(talk.peer, end)()
+        await say_and_end(talk, data, end)
 
     return script
 

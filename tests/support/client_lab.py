@@ -42,28 +42,39 @@ KINDS = {
     "/gives-up": "gives-up",
     "/perfect": "perfect",
 }
-OUTAGE = """\
+
+
+def outage(before: str, length: str, after: str) -> str:
+    """A scenario: good for so long, then every connection is reset and tries get 503, then good again."""
+    return f"""\
 version: 1
 seed: 7
 rules:
-  - {name: outage, kind: refuse, status: 503, armed: false}
+  - {{name: outage, kind: refuse, status: 503, armed: false}}
 phases:
-  - {for: 2s}
-  - {do: {kind: abort, how: rst}}
-  - {for: 5s, rules: [outage]}
-  - {for: 4s}
-"""
-HALF_OPEN = """\
-version: 1
-seed: 7
-rules:
-  - {name: hole, kind: blackhole, armed: false}
-phases:
-  - {for: 3s}
-  - {for: 5s, rules: [hole]}
-  - {for: 2s}
+  - {{for: {before}}}
+  - {{do: {{kind: abort, how: rst}}}}
+  - {{for: {length}, rules: [outage]}}
+  - {{for: {after}}}
 """
 
+
+def half_open(before: str, length: str, after: str) -> str:
+    """A scenario: good for so long, then nothing gets through and nothing ends, then good again."""
+    return f"""\
+version: 1
+seed: 7
+rules:
+  - {{name: hole, kind: blackhole, armed: false}}
+phases:
+  - {{for: {before}}}
+  - {{for: {length}, rules: [hole]}}
+  - {{for: {after}}}
+"""
+
+
+OUTAGE = outage("2s", "5s", "4s")
+HALF_OPEN = half_open("3s", "5s", "2s")
 
 #: SignalR's other transports: the server ends them, for rules end WebSockets.
 STREAMS = {"/hub": "signalr", "/hub-sse": "signalr-sse", "/hub-polling": "signalr-polling"}

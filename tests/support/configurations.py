@@ -12,6 +12,7 @@ from wsinspect.doctor.configuration.model import Defect, Met
 from wsinspect.doctor.configuration.reading import Configuration, read_configurations
 from wsinspect.doctor.judge import Judgement
 from wsinspect.doctor.target import parse_target
+from wsinspect.errors import UsageError
 from wsinspect.findings.model import Finding
 
 
@@ -41,6 +42,17 @@ def met_in(
     found = read_in(folder, files, *paths).meets(parse_target(url)[0], version)
     assert found is not None
     return found
+
+
+def ends_in_an_answer(file: Path, text: str, url: str) -> None:
+    """An odd or hostile file is refused as one clear line, or read: then a URL meets a place or none."""
+    file.write_text(text)
+    try:
+        (read,) = read_configurations([str(file)])
+    except UsageError:
+        return
+    found = read.meets(parse_target(url)[0])
+    assert found is None or found.words
 
 
 def kinds(met: Met) -> list[str]:

@@ -198,6 +198,15 @@ def _client_closes(code: int | None, answer: bytes | None, *, end: str = "bye") 
     return script
 
 
+async def say_and_end(talk: Talk, data: bytes, end: str) -> None:
+    """Send `data`, then end ("fin", "bye", "rst", "close"), or not ("")."""
+    await talk.say(data)
+    if end == "bye":
+        await talk.bye()
+    elif end:
+        getattr(talk.peer, end)()
+
+
 def _sends(data: bytes, *, end: str = "", lines: tuple[str, ...] = ()) -> Script:
     """After the handshake the server sends `data`, then ends ("fin", "bye", "rst", "close") or waits for the
     client."""
@@ -207,11 +216,7 @@ def _sends(data: bytes, *, end: str = "", lines: tuple[str, ...] = ()) -> Script
         await talk.text("hello")
         await talk.tell("send", text="ready")
         await talk.hear()
-        await talk.say(data)
-        if end == "bye":
-            await talk.bye()
-        elif end:
-            getattr(talk.peer, end)()
+        await say_and_end(talk, data, end)
 
     return script
 

@@ -32,7 +32,8 @@ from tests.support.threaded_loop import ThreadedLoop
 ANSWER: Final = "got "
 CODE: Final = 4001
 
-_ASGI: Final = """
+#: The beginning of an ASGI application: it starts and stops, and answers plain requests with a page.
+ASGI_WITH_PAGE: Final = """
 async def app(scope, receive, send):
     if scope["type"] == "lifespan":
         while True:
@@ -45,12 +46,13 @@ async def app(scope, receive, send):
         await send({"type": "http.response.start", **head})
         await send({"type": "http.response.body", "body": b"<title>a</title>"})
         return
-    await receive()
-    await send({"type": "websocket.accept"})
+"""
+_ASGI: Final = f"""{ASGI_WITH_PAGE}    await receive()
+    await send({{"type": "websocket.accept"}})
     message = await receive()
     if message["type"] == "websocket.receive":
-        await send({"type": "websocket.send", "text": "got " + message["text"]})
-        await send({"type": "websocket.close", "code": 4001, "reason": "asked"})
+        await send({{"type": "websocket.send", "text": "{ANSWER}" + message["text"]}})
+        await send({{"type": "websocket.close", "code": {CODE}, "reason": "asked"}})
         await receive()
 """
 

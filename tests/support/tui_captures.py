@@ -238,6 +238,20 @@ def at(t_ms: float) -> int:
     return START_NS + round(t_ms * MS)
 
 
+def deployed(closed_ms: float) -> dict[str, Any]:
+    """The columns of a connection that its server closed for a deploy, with 1001."""
+    return {
+        "state": "closed",
+        "closed_ns": at(closed_ms),
+        "ended_by": "server",
+        "how": "close-frame",
+        "js_code": 1001,
+        "js_was_clean": 1,
+        "server_close_code": 1001,
+        "server_close_reason": "deploy",
+    }
+
+
 def masked(payload: bytes) -> bytes:
     """A payload as the builder's clients send it."""
     return unmask(payload, KEY)
@@ -269,14 +283,7 @@ def chat_capture(path: Path, *, clean: bool = True) -> Path:
         10_000,
         subprotocol="chat.v2",
         extensions="permessage-deflate; server_max_window_bits=8",
-        state="closed",
-        closed_ns=at(15_000),
-        ended_by="server",
-        how="close-frame",
-        js_code=1001,
-        js_was_clean=1,
-        server_close_code=1001,
-        server_close_reason="deploy",
+        **deployed(15_000),
         client_close_code=1001,
         client_close_reason="",
         c2s_frames=6,

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.support.svg import portable
-from tests.support.tui_captures import SAMPLE_KEY, CaptureBuilder, at, chat_frames
+from tests.support.tui_captures import SAMPLE_KEY, CaptureBuilder, chat_frames, deployed
 from tests.support.tui_pilot import Screen, opened
 from wsinspect.tui.widgets.base import LinePane
 
@@ -54,14 +54,7 @@ def make_capture(path: Path) -> Path:
                 10_000 + number,
                 tap=tap,
                 subprotocol="chat.v2",
-                state="closed",
-                closed_ns=at(15_000),
-                ended_by="server",
-                how="close-frame",
-                js_code=1001,
-                js_was_clean=1,
-                server_close_code=1001,
-                server_close_reason="deploy",
+                **deployed(15_000),
             )
             builder.handshake(number, 10_000 + number)
         payload = (

@@ -33,6 +33,8 @@ HABITS = {
     r"no mate\b": "no matching PING/PONG",
     r"of a hop's\b": "the hop's",
     r"whence\b": "from where",
+    r"(?:go(?:es|ing)?|puts?) on record\b": "is recorded, records",
+    r"is no evidence\b": "is not evidence",
 }
 #: Where users look, "heads" are request and response headers; in the code a head is the raw bytes.
 FOR_USERS = HABITS | {r"(?:1xx|both|the|four|handshake's|their) heads\b": "header blocks, headers"}

@@ -74,7 +74,7 @@ def frame_answer(frame: Mapping[str, Any], said: Any, since_ns: int | None, char
     """A frame of `show --json`.
 
     Args:
-        said: its message as a text or a JSON value; None without one.
+        said: its message as a text or a JSON value; None where no message ended with it.
         since_ns: the time that `seconds` counts from.
         characters: of the message to keep.
     """

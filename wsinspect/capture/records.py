@@ -145,7 +145,7 @@ class Message(NamedTuple):
 
 
 class Ping(NamedTuple):
-    """A row of `ping`; `pong_frame` and `rtt_ns` are None while, or where, there is no answer."""
+    """A row of `ping`; `pong_frame` and `rtt_ns` are None until a PONG answers it."""
 
     ping_frame: int
     connection_id: int

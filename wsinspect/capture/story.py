@@ -1,5 +1,5 @@
 """What was done on purpose while a capture was recorded: rules armed and disarmed, phases, and how often each
-rule acted. The engine puts it on record (`rule` and `phase` events, the table `fault_event`).
+rule acted. The engine records it (`rule` and `phase` events, the table `fault_event`).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Which plain requests of a client belong near its attempts: what a page, a token's endpoint or a polling
 transport said just before is half of every diagnosis.
 
-Sans-I/O: the clock is an argument. A request goes on record with the attempt that follows it within
+Sans-I/O: the clock is an argument. A request is recorded with the attempt that follows it within
 `BEFORE_SECONDS`, and with the one that it follows within `AFTER_SECONDS`; with a client that tries again and
 again it may be both. Bounded: requests of an attempt, and clients.
 """
@@ -17,7 +17,7 @@ from wsinspect.vocabulary.events import HttpRequest
 
 BEFORE_SECONDS: Final = 30
 AFTER_SECONDS: Final = 10
-#: Most requests that go on record with one attempt, on either side of it.
+#: At most so many requests are recorded with one attempt, before it and after it.
 MOST_BEFORE: Final = 20
 MOST_AFTER: Final = 20
 #: The client that was quiet longest is forgotten first.
@@ -30,7 +30,7 @@ class Asked(NamedTuple):
 
     Attributes:
         began_ns: when its header block was there.
-        event: what goes on record.
+        event: what is recorded of it.
     """
 
     began_ns: int
@@ -55,7 +55,7 @@ class Nearby:
         """A client asks for a WebSocket.
 
         Returns:
-            What it asked for just before, oldest first, to go on record with this attempt.
+            What it asked for just before, oldest first, to be recorded with this attempt.
         """
         client = self._client(who)
         client.attempt, client.attempt_ns, client.after = number, now_ns, 0
@@ -66,7 +66,7 @@ class Nearby:
         """A client got the answer to a request.
 
         Returns:
-            The attempt just before, to put it on record with; None where there was none.
+            The attempt just before, to record it with; None if there was none.
         """
         client = self._client(who)
         client.asked.append(one)

@@ -296,7 +296,7 @@ def _overlapping(blocks: Sequence[Block], from_ns: int, until_ns: int) -> list[B
 def works_ns(one: Attempt, said: Sequence[Said]) -> int | None:
     """When the server's first message came that is more than a greeting; None where nobody knows."""
     if one.is_stream:
-        return None  # what it said is on record when the stream ends
+        return None  # what it said is recorded when the stream ends
     for message in said:
         if message.direction == Direction.SERVER_TO_CLIENT and not messages.is_greeting(message.data):
             return message.time_ns

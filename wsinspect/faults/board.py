@@ -56,7 +56,7 @@ class Board:
         on_change: called with a rule and whether it is armed now.
         on_do: called with a rule that a phase wants done once, to all open connections.
         on_reset: called when all rules were taken away.
-        on_event: called with what is to go on record: a rule armed or disarmed, a phase begun or over.
+        on_event: called with each event to record: a rule armed or disarmed, a phase begun or over.
         session_by: what tells client sessions apart, where the user chose it.
         totals: decisions that acted, also of rules that are gone and of what was done once or by hand.
     """
@@ -201,7 +201,7 @@ class Board:
         )
 
     def record(self) -> None:
-        """Put all rules on record as they are: the engine has begun."""
+        """Record all rules as they are when the engine begins."""
         for entry in self._entries.values():
             self.on_event(self._rule_event(entry, entry.source))
 

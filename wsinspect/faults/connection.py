@@ -153,7 +153,7 @@ class ConnectionFaults:
         return may_pass
 
     def feed(self, direction: Direction, data: bytes, now: int) -> None:
-        """Bytes arrived; what comes after an abort goes no further, and is on record as such."""
+        """Bytes arrived; what comes after an abort is recorded and not passed on."""
         self._now = now
         if not self.is_aborted:
             self.lanes[direction].feed(data, now)
@@ -382,19 +382,19 @@ class ConnectionFaults:
         self._actions.append(Report(events.Held(direction=direction.short, frame=ordinal)))
 
     def written(self, send: Send) -> list[events.Sent]:
-        """The bytes were handed to the socket: what goes on record of frames that were held."""
+        """The bytes were handed to the socket: the events that report it for frames that were held."""
         short = send.direction.short
         return [events.Sent(direction=short, frame=ordinal) for ordinal in send.late]
 
     def unwritten(self, send: Send) -> list[events.Fault]:
-        """The socket took no more: what goes on record of frames that were held until then."""
+        """The socket took no more bytes: the events for frames that were held until then."""
         lane = self.lanes[send.direction]
         by = lane.holder or self._late_by
         detail = {"lost": "the connection had already ended"}
         return [self._event(send.direction, by, ordinal, detail, dropped=True) for ordinal in send.late]
 
     def lose_held(self) -> None:
-        """The connection is over: what is still held never leaves, and is on record as such."""
+        """The connection is over: what is still held is recorded as never sent."""
         for lane in self.lanes:
             self._lose(lane, "the connection ended first")
 
@@ -490,7 +490,7 @@ class ConnectionFaults:
     def close(self, to: str, code: int, reason: str, timeout_ns: int, by: Author, now: int) -> None:
         """Send CLOSE frames and wait for the answers; without them in time the connection is aborted.
 
-        What is held goes out first; what comes later goes no further, and is on record.
+        What is held goes out first; what comes later is recorded and not passed on.
         A side that gets no CLOSE of ours gets the other side's answer, and its own answer goes no further.
         """
         if self._closing is not None or self.is_aborted:

@@ -199,7 +199,7 @@ class Unsent:
             self._joined[last] = others
 
     def forget(self, ordinal: int) -> None:
-        """It does not leave as a frame, and that is on record."""
+        """It does not leave as a frame, and an event says so."""
         self._gone.add(ordinal)
         self._late.pop(ordinal, None)
 
@@ -387,7 +387,7 @@ class Lane:
     # What stages ask for
 
     def report(self, rule: Rule, ordinal: int | None, detail: Mapping[str, Any], **more: Any) -> None:
-        """Put a decision on record."""
+        """Record a decision about a frame."""
         self.owner.report(self.direction, rule, ordinal, detail, **more)
 
     def skip(self, rule: Rule, reason: str) -> None:

@@ -168,7 +168,7 @@ class Stage(ABC, Generic[K]):
         return probability >= 1 or self.chance.uniform(number) < probability
 
     def report(self, frame: WireFrame | None, detail: Mapping[str, Any], **more: Any) -> None:
-        """Put a decision that acted on record."""
+        """Record a decision that acted."""
         ordinal = None if frame is None else frame.ordinal
         self.lane.report(self.rule, ordinal, detail, **more)
 

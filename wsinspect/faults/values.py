@@ -65,7 +65,7 @@ class Quantity(ValueType):
     """A size or a duration.
 
     Attributes:
-        bare: the unit of a number without one.
+        bare: the unit that a bare number counts in.
     """
 
     dimension: units.Dimension

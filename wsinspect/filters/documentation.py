@@ -64,8 +64,8 @@ look for a payload with a word such as `KiB` right behind a number, quote the wo
 ## What is examined
 
 - `body`, words without a key and `json` look at what the capture kept: less than was sent where `--snaplen`
-  cut a payload or `--max-capture-size` removed it. The frame that ends a message stands for all of it,
-  inflated.
+  cut a payload or `--max-capture-size` removed it. The frame that ends a message matches on the whole
+  message, inflated.
 - Regular expressions are [RE2's](https://github.com/google/re2/wiki/Syntax): no lookaround and no
   backreferences, so that no payload, however hostile, makes a filter hang. One may have {program}
   instructions (`[ab]{{500}}` has about 500), and sees the first MiB of a payload; above 64 instructions less

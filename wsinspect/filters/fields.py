@@ -261,7 +261,7 @@ _ALL: Final = (
         "body",
         BytesKind(),
         lambda f: f.body,
-        "payload, inflated; the last frame of a message stands for all of it; a bare word means this",
+        "payload, inflated; the last frame of a message matches on the whole message; a bare word means this",
         "body:subscribe",
         "subscribe",
         'body~/"id": ?\\d+/',

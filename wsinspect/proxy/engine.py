@@ -264,7 +264,7 @@ class _Engine:
         if self.options.http2_websocket != "off":
             bridges = self.options.http2_websocket == "bridge"
             master.addons.add(AlpnMirror(bridges=bridges), SettingsWait())
-        # Behind the log, so that a response is on record as it came.
+        # Behind the log, so that a response is recorded as it came.
         master.addons.add(HttpThreeOffers(self.log.connections, strips=self.options.strips_alt_svc))
         if self.options.page_wait_seconds is not None:
             wait = self.options.page_wait_seconds

@@ -101,7 +101,7 @@ class LinkFaults:
         self._flush([action.event for action in self.faults.take() if isinstance(action, Report)])
 
     def _do(self) -> list[Event]:
-        """Do what is to be done on the sockets; returns what is to go on record after it."""
+        """Do what is to be done on the sockets; returns the events to record after it."""
         reports: list[Event] = []
         for action in self.faults.take():
             if isinstance(action, Send):
@@ -120,7 +120,7 @@ class LinkFaults:
         return reports
 
     def _flush(self, reports: list[Event]) -> None:
-        """Put on record what arrived, and then what was done to it."""
+        """Record what arrived, and then what was done to it."""
         if self._unrecorded is not None:
             self._link.record_data(*self._unrecorded)
             self._unrecorded = None

@@ -1,6 +1,6 @@
 """Faults on opening handshakes, and before the request is known: a mitmproxy addon.
 
-It is added behind `AttemptLog`, so that an attempt has its number and its request is on record as it came.
+It is added behind `AttemptLog`, so that an attempt has its number and its request is recorded as it came.
 Only an attempt that is to be delayed waits, and nothing else waits with it; it continues when its rule is
 taken away, or its client leaves.
 """

@@ -57,7 +57,7 @@ class RequestLog:
         self._count = 0
 
     def requestheaders(self, flow: http.HTTPFlow) -> None:
-        """An attempt, or a request whose answer will tell more."""
+        """Record what a client asked for before its attempt, or note when a plain request began."""
         attempt = attempt_of(flow)
         now_ns = self._now_ns()
         if attempt is None:
@@ -68,15 +68,15 @@ class RequestLog:
             self._note(attempt.number, one)
 
     def responseheaders(self, flow: http.HTTPFlow) -> None:
-        """The answer has begun; how long its body takes is another question."""
+        """The answer's header block is there; the body is not waited for."""
         self._answered(flow)
 
     def response(self, flow: http.HTTPFlow) -> None:
-        """An answer of the proxy's own has no header hook."""
+        """For answers that the proxy makes itself: mitmproxy calls no `responseheaders` for them."""
         self._answered(flow)
 
     def error(self, flow: http.HTTPFlow) -> None:
-        """There is no answer."""
+        """The request failed before the server answered it."""
         self._answered(flow)
 
     def _answered(self, flow: http.HTTPFlow) -> None:

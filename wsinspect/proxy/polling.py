@@ -50,7 +50,7 @@ _ANY_HEADER: Final = 47
 
 @dataclass(slots=True)
 class _Recorded:
-    """What is on record of a session: requests, those that were not served, and when the last one was."""
+    """What was recorded of a session: requests, those that were not served, and when the last one was."""
 
     served: int = 0
     refused: int = 0
@@ -239,7 +239,7 @@ class PollLog:
         return found[1] if found is not None and unquote(found[1]) in self._negotiated else None
 
     def _may(self, sid: str, status: int | None) -> bool:
-        """Whether one more request of a session, or of an address without one, goes on record."""
+        """Whether to record one more request of a session, or of an address that has no session."""
         known = self._recorded.pop(sid, None) or _Recorded()
         self._recorded[sid] = known
         if len(self._recorded) > MAX_SESSIONS:

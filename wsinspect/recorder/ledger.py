@@ -39,7 +39,7 @@ def add_fault(
         found: the object that the event was read from, of which what has no column is kept.
 
     Returns:
-        The row id of the frame; None without one.
+        The row id of the frame; None where the fault was not about a frame.
     """
     ordinal = event.frame
     frame_id = None

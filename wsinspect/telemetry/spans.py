@@ -38,7 +38,7 @@ class Context(NamedTuple):
     Attributes:
         trace_id, span_id: as numbers.
         parent_id: the span of whoever made the request; None without a `traceparent`.
-        is_sampled: what the `traceparent` says; True without one.
+        is_sampled: what the `traceparent` says; True where there is none.
         link: the trace and the span that are made of the handshake's key; None where that is the trace.
     """
 

@@ -22,7 +22,7 @@ class FindingSteps:
 
         Args:
             step: 1 for the next one, -1 for the one before.
-            here_ns: the time of the chosen frame; None without one.
+            here_ns: the time of the chosen frame; None where no frame is chosen.
         """
         selected = self._selection.connection
         found = sorted(

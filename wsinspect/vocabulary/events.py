@@ -188,10 +188,10 @@ class HttpRequest(Event):
         url: as asked for, cut where it is very long.
         what: `page`, `polling` (Engine.IO), `negotiation` (SignalR) or `preflight` (CORS), where it
             is one of these.
-        status: of the answer; None without one.
+        status: of the answer; None where the server did not answer.
         ms: until the answer's header block was there.
         length, media_type: of the answer's body, by its header.
-        error: why there is no answer.
+        error: what failed, where the server did not answer.
     """
 
     KIND = EventKind.HTTP

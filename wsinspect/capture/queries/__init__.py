@@ -75,22 +75,22 @@ def newest_frame(capture: Capture) -> int:
 
 
 def totals_by_state(capture: Capture) -> list[tuple[Any, ...]]:
-    """State, connections, frames and bytes: client to server, server to client each."""
+    """(state, connections, frames c2s, frames s2c, bytes c2s, bytes s2c), a row a state."""
     return capture.query(_TOTALS)
 
 
 def findings_by_severity(capture: Capture) -> list[tuple[Any, ...]]:
-    """Severity and how many findings."""
+    """(severity, how many findings)."""
     return capture.query("SELECT severity, count(*) FROM finding GROUP BY severity")
 
 
 def every_meta(capture: Capture) -> list[tuple[Any, ...]]:
-    """Run, key and value (JSON) of all that the runs noted of themselves."""
+    """(run, key, value as JSON): the table `meta`, by run."""
     return capture.query("SELECT run, key, value FROM meta ORDER BY run, key")
 
 
 def recorder_position(capture: Capture) -> tuple[int, int]:
-    """Segment and offset of the journal up to which it is indexed."""
+    """(segment, offset in bytes) of the journal up to which the capture is indexed."""
     segment, offset = capture.query("SELECT segment, offset FROM recorder_position")[0]
     return segment, offset
 
@@ -99,12 +99,20 @@ def recorder_position(capture: Capture) -> tuple[int, int]:
 
 
 def faults(capture: Capture, after: int, limit: int) -> list[tuple[Any, ...]]:
-    """Rows of `fault_event` with larger ids: id, time, connection, frame, rule, kind, seed, detail."""
+    """Rows of `fault_event` with larger ids: (id, time_ns, connection, frame, rule, kind, seed, detail).
+
+    Raises:
+        CaptureError: the capture is damaged.
+    """
     return capture.page(_FAULTS, (after, limit), after)
 
 
 def findings(capture: Capture, after: int) -> list[tuple[Any, ...]]:
-    """Id and JSON of findings with larger ids."""
+    """(id, JSON) of findings with larger ids, ascending.
+
+    Raises:
+        CaptureError: the capture is damaged.
+    """
     return capture.page("SELECT id, detail FROM finding WHERE id > ? ORDER BY id", (after,), after)
 
 
@@ -243,7 +251,7 @@ def newest_id(capture: Capture, table: str) -> int:
 
 
 def unsettled_connections(capture: Capture) -> frozenset[int]:
-    """Connections of which more will be known."""
+    """The ids of connections whose rows the recorder will still change."""
     rows = capture.query("SELECT id FROM connection WHERE closed_ns IS NULL")
     return frozenset(row[0] for row in rows)
 

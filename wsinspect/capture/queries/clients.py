@@ -143,17 +143,17 @@ def attempts(query: Query, after: int, limit: int) -> list[ClientAttempt]:
 
 
 def has_polls(query: Query) -> bool:
-    """Whether a client has polled."""
+    """Whether there is a request of long-polling (an event `polling`)."""
     return bool(query(_POLLS, (0, 1)))
 
 
 def count_attempts(query: Query) -> int:
-    """How many there are."""
+    """How many attempts there are."""
     return int(query("SELECT count(*) FROM connection", ())[0][0])
 
 
 def closes(query: Query, connection_id: int) -> tuple[int | None, int | None]:
-    """When the client and when the server sent CLOSE."""
+    """When the client and when the server first sent CLOSE, in epoch nanoseconds; None where it did not."""
     found: dict[int, int] = dict(query(_CLOSES, (connection_id, _LAST)))
     return found.get(0), found.get(1)
 
@@ -168,27 +168,27 @@ def messages(query: Query, connection_id: int, first: int, last: int, cut: int) 
 
 
 def frames_with_content(query: Query, ids: Sequence[int], cut: int) -> list[tuple[Any, ...]]:
-    """Id, connection, direction, time, how much later it was sent, and the message's beginning."""
+    """(id, connection, is_s2c, time_ns, sent this much later in ns, the first `cut` bytes of the message)."""
     return query(_MATCHED, (cut, json.dumps(list(ids))))
 
 
 def client_pings(query: Query, connection_id: int, newest: int) -> list[int]:
-    """When the client's newest PING frames came, in order."""
+    """When the client's newest PING frames came, in epoch nanoseconds, ascending."""
     return [row[0] for row in query(_PINGS, (connection_id, newest))[::-1]]
 
 
 def silencing_faults(query: Query, most: int) -> list[tuple[Any, ...]]:
-    """Connection, time, rule, kind and detail of faults that may make a connection half-open."""
+    """(connection, time_ns, rule, kind, detail as JSON) of faults that may make a connection half-open."""
     return query(_FAULTS, (most,))
 
 
 def fault_kinds(query: Query, most: int) -> dict[str, str]:
-    """The kind of each rule that acted."""
+    """The kind of each rule that acted, by the rule's name."""
     return {str(rule): str(kind) for rule, kind in query(_KINDS, (most,))}
 
 
 def polls(query: Query, after: int, limit: int) -> list[tuple[int, int, Any]]:
-    """Id, time and detail (JSON) of requests of long-polling."""
+    """(id, time_ns, detail as JSON) of requests of long-polling with larger ids, ascending."""
     return [(row[0], row[1], row[2]) for row in query(_POLLS, (after, limit))]
 
 
@@ -198,22 +198,22 @@ def cut_off(query: Query, after: int, limit: int) -> list[tuple[int, int, Any]]:
 
 
 def run_starts(query: Query) -> list[Any]:
-    """When each run began, as JSON."""
+    """When each run began: JSON numbers, epoch nanoseconds."""
     return [row[0] for row in query(_RUNS, ())]
 
 
 def lateness(query: Query, limit: int) -> list[tuple[Any, Any]]:
-    """When the engine noted how late its timers were, and the event's detail as JSON."""
+    """(time_ns, detail as JSON) of the events in which the engine noted how late its timers were."""
     return [(row[0], row[1]) for row in query(_LATE, (limit,))]
 
 
 def session_by(query: Query) -> Any:
-    """What the newest run that says so tells clients apart by, as JSON."""
+    """The `--session-by` of the newest run that had one, as JSON; None where no run had."""
     rows = query(_SESSION_BY, ())
     return rows[0][0] if rows else None
 
 
 def last_ns(query: Query) -> int:
-    """When the last thing happened that is in the capture."""
+    """The time of the newest frame or event, in epoch nanoseconds; 0 in an empty capture."""
     times = [query(sql, ())[0][0] for sql in _LAST_TIMES]
     return max((one for one in times if isinstance(one, int)), default=0)

@@ -346,7 +346,11 @@ def one_frame(query: Query, frame_id: int, cut: int) -> RuleFrame:
 
 
 def last_time(query: Query, connection_id: int, side: int, *, but_close: bool = False) -> int | None:
-    """When the last frame of a direction came, CLOSE frames apart where that is asked; None without any."""
+    """When the last frame of a direction came, in epoch nanoseconds; None where there is none.
+
+    Args:
+        but_close: leave CLOSE frames out.
+    """
     rows = query(_LAST_BUT_CLOSE if but_close else _LAST, (connection_id, side))
     return rows[0][0] if rows else None
 
@@ -401,7 +405,7 @@ def neighbours(query: Query, of: RuleConnection, reach: int, limit: int) -> list
 
 
 def ended_between(query: Query, first_ns: int, last_ns: int, but: int) -> list[int]:
-    """Connections other than one that were open and ended in that time."""
+    """Ids of connections that were open and ended between two times (epoch nanoseconds), but for one."""
     return [row[0] for row in query(_ENDED_BETWEEN, (first_ns, last_ns, but))]
 
 

@@ -85,12 +85,12 @@ def attempts(query: Query) -> list[AttemptRow]:
 
 
 def new_attempts(query: Query, after: int, again: Collection[int]) -> list[AttemptRow]:
-    """Attempts with larger ids, and those of `again` once more, in order."""
+    """Attempts with larger ids, and again those whose ids are in `again`; ascending."""
     return list(map(AttemptRow._make, query(_NEW_ATTEMPTS, (after, json.dumps(list(again))))))
 
 
 def request_of(query: Query, connection_id: int) -> bytes | None:
-    """The request of an attempt as it arrived."""
+    """The header block of an attempt's request as it arrived; None where it was not recorded."""
     rows = query("SELECT request_in FROM handshake WHERE connection_id = ?", (connection_id,))
     return rows[0][0] if rows and isinstance(rows[0][0], bytes) else None
 
@@ -106,7 +106,7 @@ def accepted_requests(query: Query, tap: str | None, but: int, limit: int) -> li
 
 
 def newest_time(query: Query) -> int | None:
-    """When the last thing happened that the capture knows of."""
+    """The time of the newest frame, event or end, in epoch nanoseconds; None in an empty capture."""
     return max((row[0] for row in query(_NEWEST_TIMES, ()) if row[0] is not None), default=None)
 
 
@@ -127,17 +127,17 @@ def newest_connection(query: Query) -> int:
 
 
 def stages(query: Query, numbers: Iterable[int]) -> dict[int, int]:
-    """What has become of these attempts; what the capture no longer has is missing."""
+    """`PENDING`, `REFUSED`, `OPEN` or `OVER` for each of these attempts; deleted ones are missing."""
     return dict(query(_STAGES, (json.dumps(list(numbers)),)))
 
 
 def closed_times(query: Query, numbers: Iterable[int]) -> dict[int, int | None]:
-    """When each of these connections was closed."""
+    """When each of these connections was closed, by id, in epoch nanoseconds; None while it is open."""
     return dict(query(_CLOSED, (json.dumps(list(numbers)),)))
 
 
 def ended_alike(query: Query, pairs: Collection[tuple[int, int]]) -> set[int]:
-    """The first of each pair that ended as the second did, with as many frames and bytes each way."""
+    """Of pairs of connections that ended alike, with as many frames and bytes each way: the first ids."""
     return {row[0] for row in query(_ALIKE, (json.dumps(list(pairs)),))}
 
 
@@ -145,7 +145,10 @@ def count_pauses(query: Query, connection_id: int, least_ns: int, frames: int) -
     """How many pauses there are between the first frames of a connection, by direction.
 
     Args:
-        least_ns: those at least so long.
+        least_ns: pauses shorter than this are not counted, in nanoseconds.
         frames: how many frames of both directions are looked at.
+
+    Returns:
+        The number of pauses by direction (0: client to server, 1).
     """
     return dict(query(_PAUSES, (least_ns, connection_id, frames)))

@@ -1,4 +1,4 @@
-"""What writing a capture as packets asks of it."""
+"""The questions of `formats.packets` when it writes a capture as packets. Times are epoch nanoseconds."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ class Progress(NamedTuple):
     """How far a capture has come.
 
     Attributes:
-        segment, offset: where the journal is to be read on from.
+        segment, offset: where reading the journal continues; the offset is in bytes.
         next_frame: the id of the next frame.
         newest_fault, newest_connection, newest_run: the largest ids; 0 without any.
     """
@@ -63,7 +63,7 @@ def meta_of(database: Database, run: int) -> dict[str, str]:
 
 
 def unfinished_connections(database: Database) -> list[int]:
-    """Connections whose end is not on record."""
+    """The ids of connections whose end is not recorded, ascending."""
     return [row[0] for row in database.execute("SELECT connection_id FROM recorder_connection")]
 
 
@@ -93,5 +93,5 @@ def pending_bytes(database: Database, connection_id: int, side: int) -> bytes:
 
 
 def inflated_backwards(database: Database, connection_id: int, side: int) -> Iterator[bytes]:
-    """What a direction's compressed messages say, the newest first."""
+    """The inflated data of a direction's compressed messages, the newest first."""
     return (row[0] for row in database.execute(_INFLATED, (connection_id, side)))

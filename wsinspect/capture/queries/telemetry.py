@@ -89,7 +89,7 @@ def newest(capture: Queried) -> Marks:
 
 
 def states(capture: Queried, numbers: Collection[int]) -> dict[int, bool]:
-    """Of these connections, whether each has come to its end; one that was deleted is not there."""
+    """Whether each of these connections has ended, by id; deleted ones are missing."""
     sql = "SELECT id, state FROM connection WHERE id IN (SELECT value FROM json_each(?))"
     return {number: state in _FINAL for number, state in capture.query(sql, (json.dumps([*numbers]),))}
 
@@ -101,12 +101,20 @@ def began(capture: Queried, after: int, limit: int) -> list[tuple[int, str | Non
 
 
 def traffic(capture: Queried, after: int, last: int, connection: int) -> list[tuple[Any, ...]]:
-    """Tap, side, opcode, frames and bytes of the frames in a range of ids."""
+    """(tap, is_s2c, opcode, frames, bytes on the wire) of frames with `after` < id <= `last`.
+
+    Args:
+        connection: only connections with larger ids.
+    """
     return capture.query(_TRAFFIC, (after, last, connection))
 
 
 def round_trips(capture: Queried, after: int, last: int, connection: int) -> list[tuple[Any, ...]]:
-    """Tap, leg and nanoseconds of pings whose pong is in a range of frames."""
+    """(tap, leg, round trip in ns) of pings whose PONG has an id above `after`, up to `last`.
+
+    Args:
+        connection: only connections with larger ids.
+    """
     return capture.query(_ROUND_TRIPS, (after, last, connection))
 
 
@@ -128,13 +136,13 @@ def found_of(capture: Queried, connection: int, last: int) -> list[Found]:
 
 
 def faults_between(capture: Queried, after: int, last: int) -> list[tuple[Any, ...]]:
-    """Rule, kind and how many of the fault events in a range of ids."""
+    """(rule, kind, how many) of fault events with `after` < id <= `last`."""
     sql = "SELECT rule, kind, count(*) FROM fault_event WHERE id > ? AND id <= ? GROUP BY 1, 2"
     return capture.query(sql, (after, last))
 
 
 def faults_of(capture: Queried, connection: int) -> list[tuple[Any, ...]]:
-    """Time of the first, rule, kind and how many of what faults did to a connection."""
+    """(time_ns of the first, rule, kind, how many) of the fault events of a connection."""
     sql = (
         "SELECT min(time_ns), rule, kind, count(*) FROM fault_event WHERE connection_id = ? "
         "GROUP BY rule, kind ORDER BY 1 LIMIT 50"

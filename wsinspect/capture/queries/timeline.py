@@ -105,19 +105,19 @@ def fragments_of(capture: Capture, message: Message) -> list[tuple[int, int]]:
 
 
 def fault_rows(capture: Capture, after: int, limit: int) -> list[FaultRow]:
-    """What faults did, with larger ids."""
+    """Fault events with larger ids, ascending."""
     rows = capture.page(f"{_FAULT} WHERE id > ? ORDER BY id LIMIT ?", (after, limit), after)
     return [FaultRow(*row) for row in rows]
 
 
 def finding_rows(capture: Capture, after: int, limit: int) -> list[FindingRow]:
-    """Findings with larger ids."""
+    """Findings with larger ids, ascending."""
     rows = capture.page(f"{_FINDING} WHERE id > ? ORDER BY id LIMIT ?", (after, limit), after)
     return [FindingRow(*row) for row in rows]
 
 
 def findings_mark(capture: Capture, upto: int) -> tuple[int, int]:
-    """Changes when one of the findings up to an id was replaced or taken back."""
+    """Two numbers that change when one of the findings up to an id was replaced or withdrawn."""
     ((count, weight),) = capture.query(_MARK, (upto,))
     return count, weight
 

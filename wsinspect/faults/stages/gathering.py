@@ -122,7 +122,7 @@ class MessageStage(Stage[K]):
             self.pass_message(frames, now)
 
     def can_act(self, frames: list[WireFrame]) -> bool:
-        """Whether the message can be changed; where not, that is on record once."""
+        """Whether the message can be changed; if not, that is recorded once."""
         if not self.fault.alters or all(self.lane.can_alter(frame) for frame in frames):
             return True
         if not self.armed.marks.setdefault("skipped", False):

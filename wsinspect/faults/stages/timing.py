@@ -125,7 +125,7 @@ class _PieceQueue(Stage[K]):
 
     @abstractmethod
     def note(self, piece: Piece, number: int, now: int) -> None:
-        """Put it on record."""
+        """Record it as an event."""
 
     @abstractmethod
     def part(self, left: int, now: int) -> tuple[int, int]:

@@ -84,7 +84,7 @@ def answer(
 
 
 def url_lines(facts: ConnectionFacts) -> tuple[str, ...]:
-    """That the URL is longer than somebody takes by default."""
+    """Evidence lines: known limits on a URL's length, in bytes, that this one exceeds."""
     size = _url_size(facts)
     limits = [f"just above a known limit: {size_words(limit)}" for limit in sizes_below(size, "URL")[:3]]
     return (f"the URL has {size:,} characters", *limits) if limits else ()
@@ -154,7 +154,7 @@ def stale_token(facts: ConnectionFacts) -> Iterator[Found]:
 
 
 def _tokens(facts: ConnectionFacts) -> Iterator[tuple[str, str]]:
-    """Where JSON Web Tokens stand in a handshake."""
+    """(place, text) of each part of a handshake that may hold a JSON Web Token."""
     query = (facts.path or "").partition("?")[2]
     for name, value in parse_qsl(query)[:50]:
         yield f"the query's {name[:40]}", value
@@ -167,7 +167,10 @@ def _tokens(facts: ConnectionFacts) -> Iterator[tuple[str, str]]:
 
 
 def _expiry(token: str) -> float | None:
-    """The `exp` of a JSON Web Token; None for whatever else."""
+    """When a JSON Web Token expires: its `exp`, in seconds since the epoch (RFC 7519, 4.1.4).
+
+    None where the text is not such a token or has no `exp`.
+    """
     parts = token.split(".")
     if len(parts) != 3 or not parts[1] or len(token) > 16_384:
         return None
@@ -256,7 +259,7 @@ def _is_token(text: str) -> bool:
 
 
 def _lost_here(facts: ConnectionFacts) -> tuple[str, ...]:
-    """Credentials that came and did not leave here."""
+    """Evidence lines: credentials that the client sent and that did not leave this tap."""
     before, after = facts.request_in, facts.request_out
     if before is None or after is None or before is after:
         return ()
@@ -519,7 +522,7 @@ _SAYS_URL: Final = re.compile(rb"\b(request-)?(uri|url)( is| was)? too (long|lar
 
 
 def is_too_large(facts: ConnectionFacts) -> bool:
-    """Whether the answer says so, or has a status that servers give for it."""
+    """Whether the answer says so, or has a status that servers send for it."""
     if not is_refused(facts):
         return False
     size = len(facts.raw_request_in or b"")

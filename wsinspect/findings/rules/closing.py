@@ -153,7 +153,7 @@ def too_big(facts: ConnectionFacts) -> Iterator[Found]:
 
 
 def _announced(data: bytes, length: int) -> int | None:
-    """The length that the header of an unfinished frame announces, where that is large."""
+    """The length in bytes that the header of an unfinished frame announces, where that is large."""
     if len(data) < 10:
         return None
     bits = data[1] & 0x7F
@@ -272,7 +272,7 @@ _code_rule(
 _code_rule(
     1008,
     "the {who} closed with 1008: the {other} violated its policy",
-    "1008 stands for credentials, permissions and rate limits; the reason, if there is one, says which of"
+    "1008 is used for credentials, permissions and rate limits; the reason, if there is one, says which of"
     " the {who}'s rules was broken. Missing or late credentials are the usual case.",
     "app-auth",
     "F7",

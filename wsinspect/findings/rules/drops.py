@@ -93,8 +93,11 @@ _TOGETHER_NS: Final = 300_000_000
 
 
 def equal_silences(facts: ConnectionFacts) -> tuple[int, Direction | None, list[Other]] | None:
-    """(silence, direction that was silent or None for both, the others) where others ended after the same
-    silence at another moment."""
+    """Others that ended after the same silence, at another moment; None where there are none.
+
+    Returns:
+        The silence in nanoseconds, the direction that was silent (None: both), and the other connections.
+    """
     end = facts.end_ns
     if end is None:
         return None
@@ -140,8 +143,10 @@ def equal_ages(facts: ConnectionFacts) -> list[Other]:
 
 
 def is_kept_alive(facts: ConnectionFacts) -> bool:
-    """Whether the last silence was no longer than the connection's own heartbeat: no idle timeout counts"
-    " that."""
+    """Whether the last silence was no longer than the connection's own heartbeat.
+
+    An idle timeout cannot have ended it then.
+    """
     beat, silence = beat_ns(facts), facts.silence_ns()
     return beat is not None and silence is not None and silence <= 1.02 * beat[0]
 
@@ -532,7 +537,7 @@ def _is_independent(group: list[Summary]) -> bool:
     "error",
     "hop",
     "Many connections ended at the same moment",
-    meaning="They were opened at different times and ended together, whatever they carried. A reload, a"
+    meaning="They were opened at different times, carried different traffic and ended together. A reload, a"
     " deploy or a restart of the server or of a hop does this.",
     js="close with code 1006 on every page at once (1001 or 1012 where the server says so).",
     topic="reload",

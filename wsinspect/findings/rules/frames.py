@@ -314,7 +314,7 @@ def cut_frame(facts: ConnectionFacts) -> Iterator[Found]:
             return
 
 
-#: How Chrome speaks of a frame that it does not take (net/websockets, and "Invalid frame header").
+#: Chrome's words for a frame that it refuses (net/websockets, and "Invalid frame header").
 _ABOUT_FRAMES: Final = re.compile(
     r"frame|opcode|reserved bit|mask|utf-8|inflat|decompress|new message|fragment", re.IGNORECASE
 )

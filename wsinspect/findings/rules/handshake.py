@@ -338,7 +338,7 @@ def not_http(facts: ConnectionFacts) -> Iterator[Found]:
     "server",
     "The response headers never ended",
     meaning="The server sent a status line and headers but not the empty line that ends them (RFC 9112, 2.1)."
-    " Until that line comes the client has no answer, whatever the status says.",
+    " Until that line comes, the client cannot act on the answer, even if the status is 101.",
     js=JS_FAILED,
     topic="response-head",
     rows="H25 H24",

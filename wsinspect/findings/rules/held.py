@@ -239,7 +239,7 @@ def lifetime_limit(facts: ProbeFacts) -> Iterator[Found]:
             *_limits_of(length, software, "lifetime"),
             *expected,
         ),
-        title=f"Connections end at the age of {_about(length)}, whatever they carry: a lifetime limit"
+        title=f"Connections end at the age of {_about(length)}, busy or idle: a lifetime limit"
         if not causes
         else f"Connections end at the age of {_about(length)}, pings or not: a lifetime limit, or the server"
         " waits for a message"
@@ -314,7 +314,7 @@ def _table(kind: Kind) -> list[float]:
     "warning",
     "server",
     "All connections ended at one moment: the server went away",
-    meaning="They were opened at different times and ended together, whatever they carried, so this is no"
+    meaning="They were opened at different times, carried different traffic and ended together, so this is no"
     " limit. A restart, a reload or a deploy does this: repeat the trial.",
     js=JS,
     topic="reload",
@@ -461,6 +461,6 @@ def _js(ended: Sequence[Held]) -> str | None:
 
 
 def _about(interval_ns: int) -> str:
-    """A length as people set it: to a tenth of a second, or whole seconds from ten on."""
+    """A length in ns as text: to a tenth of a second below ten seconds, else in whole seconds."""
     value = interval_ns / 1e9
     return f"{round(value)} s" if value >= 9.95 else f"{round(value, 1):g} s"

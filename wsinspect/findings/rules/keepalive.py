@@ -88,7 +88,11 @@ def no_pong(facts: ConnectionFacts) -> Iterator[Found]:
 
 
 def beat_ns(facts: ConnectionFacts) -> tuple[int, int] | None:
-    """(interval, times seen) of a regular heartbeat: pings, or small messages of one direction, or None."""
+    """A regular heartbeat: pings, or small messages of one direction; None where there is none.
+
+    Returns:
+        Its interval in nanoseconds, and how often it was seen.
+    """
     series = [[ping.time_ns for ping in facts.pings if ping.direction == side] for side in (C2S, S2C)]
     for side in (C2S, S2C):
         small = [
@@ -110,8 +114,11 @@ def beat_ns(facts: ConnectionFacts) -> tuple[int, int] | None:
 
 
 def _jitter_ns(interval_ns: int) -> float:
-    """By how much the gaps of a timer may differ. Timers of a busy machine are late by what it is busy with,
-    however long they are: 0.3 s is much for one of a second, and nothing for one of 25."""
+    """By how many nanoseconds the gaps of a timer may differ.
+
+    On a busy machine all timers are late by about the same time, however long they run: 0.3 s is much for a
+    timer of one second, and little for one of 25.
+    """
     share = 0.1 * interval_ns
     return share if interval_ns < _LEAST_WAIT_NS else min(0.2 * interval_ns, max(share, _LATE_NS))
 

@@ -96,7 +96,7 @@ def mqtt_silent(facts: ConnectionFacts) -> Iterator[Found]:
 
 
 def _keep_alive(data: bytes) -> int:
-    """Keep alive of an MQTT CONNECT, in seconds; 0 where it has none, or where it is another packet."""
+    """Keep Alive of an MQTT CONNECT in seconds (MQTT 3.1.2.10); 0 if it is off or this is another packet."""
     at = data.find(b"\x00\x04MQTT", 2, 12)
     return int.from_bytes(data[at + 8 : at + 10], "big") if data[:1] == b"\x10" and at > 0 else 0
 

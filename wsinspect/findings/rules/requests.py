@@ -1,5 +1,5 @@
 """Requests that a server does not take for an opening handshake (RFC 6455, 4.2.1), by what the request has
-and by what the answer says of it."""
+and by what the answer says about it."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def _says_disabled(facts: ConnectionFacts) -> bool:
 
 
 def _compared(facts: ConnectionFacts) -> tuple[tuple[str, ...], str]:
-    """Evidence, and what stands behind the title, of an accepted attempt to the same place."""
+    """(evidence lines, words to add to the title) from an accepted attempt to the same place."""
     found = compared(facts)
     return ((), "") if found is None else (found.lines, found.suffix)
 
@@ -304,8 +304,8 @@ def refused_extension(facts: ConnectionFacts) -> Iterator[Found]:
     "error",
     "server",
     "The answer says that WebSockets are switched off",
-    meaning="Whoever wrote this answer knows WebSockets and does not allow them here. Enable them for this"
-    " host or path.",
+    meaning="The software that wrote this answer knows WebSockets and does not allow them here. Enable them"
+    " for this host or path.",
     js=JS_FAILED,
     topic="upgrade",
     rows="H9 H12",

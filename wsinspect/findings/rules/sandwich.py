@@ -1,7 +1,7 @@
 """What two taps around a hop prove that one cannot: which hop it was, and what it did.
 
 A change of the request is an error only where it explains the answer (`findings/changes.py`); what could
-explain it, and what could not, stands in a note of its own, last.
+explain it, and what could not is in a note of its own, last.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ def hop_of(pair: PairFacts) -> str:
 
 
 def covered_by(pair: PairFacts, group: str) -> tuple[tuple[int, str], ...]:
-    """What one tap alone said of this connection: explained better by this finding."""
+    """Findings of one tap alone about this connection, which this finding replaces: (connection, rule)."""
     ids = ids_of_group(group)
     # With two captures, the origin's own findings are not judged here.
     origin = [pair.origin.id] if pair.origin and pair.clocks.is_same_clock else []

@@ -36,7 +36,7 @@ def _silence(facts: ConnectionFacts) -> tuple[str, str]:
 
 
 def _longest_pause(facts: ConnectionFacts) -> int:
-    """The longest time without any frame between two that are known, in the whole connection."""
+    """The longest time, in ns, between two recorded frames of the whole connection."""
     seen = {one.time_ns for one in (*facts.first, *facts.last)} | {one.time_ns for one in facts.last_frames}
     times = sorted(seen | {one.time_ns for one in facts.pings})
     is_whole = len(facts.last_frames) >= sum(facts.frames)

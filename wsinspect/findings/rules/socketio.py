@@ -54,7 +54,7 @@ _ENGINE_MESSAGES: Final = {
 
 
 def _engine_code(facts: ConnectionFacts) -> int | None:
-    """The code of Engine.IO's error, in JSON or as text, whatever the status."""
+    """The code of Engine.IO's error, read from JSON or text, with any HTTP status; else None."""
     if not is_refused(facts):
         return None
     try:

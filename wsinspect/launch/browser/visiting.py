@@ -46,7 +46,8 @@ class PageVisit:
         wait_ns: how long a page may take to make its first WebSocket.
         engine_options: of `wsinspect run`.
         headers: to send with each request of the page; `cookies` for its site.
-        trusted, is_insecure: the authorities that are trusted, too, or that all are, where there is no proxy.
+        trusted: certificate authorities to trust as well.
+        is_insecure: accept every certificate. Both matter only where no proxy is started.
     """
 
     url: str

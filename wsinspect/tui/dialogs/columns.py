@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import ClassVar, Final
 
-from textual import events
-from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.screen import ModalScreen
 
 from wsinspect.present.cells import Line, between, fit
 from wsinspect.present.rows import COLUMNS, Columns
-from wsinspect.tui.widgets.words import Words, key_hints
+from wsinspect.tui.dialogs.sheet import LinesDialog
+from wsinspect.tui.widgets.words import key_hints
 from wsinspect.tui.workspace import Workspace
 
 _WORDS: Final = {
@@ -47,13 +45,9 @@ _USUAL: Final = {
 }
 
 
-class ColumnsDialog(ModalScreen[None]):
+class ColumnsDialog(LinesDialog[None]):
     """The list of columns: what is changed is seen behind it at once."""
 
-    DEFAULT_CSS = """
-    ColumnsDialog { align: center bottom; background: $background 0%; }
-    ColumnsDialog > Words { width: 100%; margin-top: 1; background: $surface; }
-    """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,enter,q", "leave", "done", show=False, id="columns.leave"),
         Binding("ctrl+c", "leave", "done", show=False, priority=True, id="columns.cancel"),
@@ -68,25 +62,15 @@ class ColumnsDialog(ModalScreen[None]):
     ]
 
     def __init__(self, workspace: Workspace) -> None:
-        super().__init__()
-        self.workspace = workspace
+        super().__init__(workspace)
         shown = list(workspace.columns.order)
         self.names = [*shown, *(name for name in COLUMNS if name not in shown)]
         self.shown = set(shown)
         self.widths = dict(workspace.columns.widths)
         self.at = 0
 
-    def compose(self) -> ComposeResult:
-        """One widget of lines."""
-        yield Words(self.workspace, id="columns")
-
-    def on_mount(self) -> None:
-        self._show()
-
-    def on_resize(self, _event: events.Resize) -> None:
-        self._show()
-
-    def _show(self) -> None:
+    def lines(self) -> list[Line]:
+        """The keys, then a line for each column."""
         width, glyphs = self.app.size.width, self.workspace.glyphs
         left: Line = [(glyphs.heavy, "focus"), (" Columns of the frames pane ", "title")]
         right: Line = [*key_hints(_KEYS), (glyphs.heavy, "focus")]
@@ -103,18 +87,18 @@ class ColumnsDialog(ModalScreen[None]):
                 (_WORDS[name], "muted"),
             ]
             lines.append(fit(line, width))
-        self.query_one("#columns", Words).show(lines)
+        return lines
 
     def _changed(self) -> None:
         order = tuple(name for name in self.names if name in self.shown)
         self.workspace.columns = Columns(order, tuple(self.widths.items()))
-        self._show()
+        self.draw()
         for screen in self.app.screen_stack[:-1]:
             screen.query("#frames").refresh()
 
     def action_step(self, step: int) -> None:
         self.at = max(0, min(self.at + step, len(self.names) - 1))
-        self._show()
+        self.draw()
 
     def action_show(self) -> None:
         """Show or hide it; one column stays."""

@@ -6,8 +6,9 @@ leave it; nothing in it waits for the engine.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
-from typing import ClassVar, Final, NamedTuple
+from typing import ClassVar, Final, NamedTuple, TypeVar
 
 from textual import events
 from textual.app import ComposeResult
@@ -23,6 +24,7 @@ from wsinspect.present.cells import Line, between, fit, flow, width_of
 from wsinspect.tui.widgets.words import Words, hint, key_hints
 from wsinspect.tui.workspace import Workspace
 
+Answer = TypeVar("Answer")
 LABEL_CELLS = 13
 SELECT: Final = ("arrows", "select")
 CANCEL: Final = ("esc", "cancel")
@@ -246,7 +248,40 @@ class Reply(NamedTuple):
     value: str
 
 
-class Question(ModalScreen[str]):
+class LinesDialog(ModalScreen[Answer]):
+    """Lines at the bottom of the screen, drawn again when its width changes; what is behind stays visible."""
+
+    DEFAULT_CSS = """
+    LinesDialog { align: center bottom; background: $background 0%; }
+    LinesDialog > Words { width: 100%; margin-top: 1; background: $surface; }
+    """
+
+    def __init__(self, workspace: Workspace) -> None:
+        super().__init__()
+        self.workspace = workspace
+
+    def compose(self) -> ComposeResult:
+        """One widget of lines."""
+        yield Words(self.workspace)
+
+    def on_mount(self) -> None:
+        """Drawn for this width."""
+        self.draw()
+
+    def on_resize(self, _event: events.Resize) -> None:
+        """Drawn for another width."""
+        self.draw()
+
+    def draw(self) -> None:
+        """Show the lines as they are now."""
+        self.query_one(Words).show(self.lines())
+
+    @abstractmethod
+    def lines(self) -> list[Line]:
+        """The lines, for the width of the screen."""
+
+
+class Question(LinesDialog[str]):
     """A question that is answered by a key; Escape answers "", and Enter nothing.
 
     Args:
@@ -255,28 +290,12 @@ class Question(ModalScreen[str]):
         replies: the keys.
     """
 
-    DEFAULT_CSS = """
-    Question { align: center bottom; background: $background 0%; }
-    Question > Words { width: 100%; margin-top: 1; background: $surface; }
-    """
-
     def __init__(self, workspace: Workspace, heading: str, text: str, replies: Sequence[Reply]) -> None:
-        super().__init__()
-        self.workspace = workspace
+        super().__init__(workspace)
         self.heading, self.text, self.replies = heading, text, replies
 
-    def compose(self) -> ComposeResult:
-        yield Words(self.workspace, id="question")
-
-    def on_mount(self) -> None:
-        """Drawn for this width."""
-        self._show()
-
-    def on_resize(self, _event: events.Resize) -> None:
-        """Drawn for another width."""
-        self._show()
-
-    def _show(self) -> None:
+    def lines(self) -> list[Line]:
+        """The heading, the text, and the keys."""
         width, glyphs = self.app.size.width, self.workspace.glyphs
         left: Line = [(glyphs.heavy, "focus"), (f" {self.heading} ", "title")]
         lines = [between(left, [(glyphs.heavy, "focus")], width, glyphs.heavy, "focus")]
@@ -288,7 +307,7 @@ class Question(ModalScreen[str]):
                 lines.append(line)
                 line = []
             line += part
-        self.query_one("#question", Words).show([*lines, line])
+        return [*lines, line]
 
     def on_key(self, event: events.Key) -> None:
         """An answer; other keys do nothing."""

@@ -6,13 +6,19 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.configurations import git_applies, judgement, kinds, mend, met_in, read_in
+from tests.support.configurations import (
+    ends_in_an_answer,
+    git_applies,
+    judgement,
+    kinds,
+    mend,
+    met_in,
+    read_in,
+)
 from wsinspect.doctor.configuration.caddy.reader import seconds_of
 from wsinspect.doctor.configuration.caddy.tree import tokens_of
 from wsinspect.doctor.configuration.judging import with_configuration
-from wsinspect.doctor.configuration.reading import read_configurations
 from wsinspect.doctor.target import parse_target
-from wsinspect.errors import UsageError
 
 SITES = """{
 	email me@example.com
@@ -217,13 +223,7 @@ def test_durations() -> None:
     ],
 )
 def test_odd_files_end_in_an_answer(tmp_path, text) -> None:
-    (tmp_path / "Caddyfile").write_text(text)
-    try:
-        (read,) = read_configurations([str(tmp_path)])
-    except UsageError:
-        return
-    found = read.meets(parse_target("wss://x.example/" + "a" * 40)[0])
-    assert found is None or found.words
+    ends_in_an_answer(tmp_path / "Caddyfile", text, "wss://x.example/" + "a" * 40)
 
 
 def test_files_are_tried_before_anything_is_passed_on(tmp_path) -> None:

@@ -7,12 +7,10 @@ from typing import Any
 
 import pytest
 
-from tests.support.configurations import git_applies, judgement, kinds, mend, read_in
+from tests.support.configurations import ends_in_an_answer, git_applies, judgement, kinds, mend, read_in
 from wsinspect.doctor.configuration.judging import with_configuration
 from wsinspect.doctor.configuration.model import Met
-from wsinspect.doctor.configuration.reading import read_configurations
 from wsinspect.doctor.target import parse_target
-from wsinspect.errors import UsageError
 
 
 def proxy(**more: Any) -> dict[str, Any]:
@@ -191,10 +189,4 @@ def test_the_line_that_explains_it(read, path, rule, evidence, words) -> None:
     ],
 )
 def test_odd_files_end_in_an_answer(tmp_path, text) -> None:
-    (tmp_path / "caddy.json").write_text(text)
-    try:
-        (read,) = read_configurations([str(tmp_path)])
-    except UsageError:
-        return
-    found = read.meets(parse_target("ws://h/" + "a" * 40)[0])
-    assert found is None or found.words
+    ends_in_an_answer(tmp_path / "caddy.json", text, "ws://h/" + "a" * 40)

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.configurations import git_applies, judgement, kinds, mend, met_in, read_in
+from tests.support.configurations import (
+    ends_in_an_answer,
+    git_applies,
+    judgement,
+    kinds,
+    mend,
+    met_in,
+    read_in,
+)
 from wsinspect.doctor.configuration.judging import with_configuration
 from wsinspect.doctor.configuration.literals import Source
-from wsinspect.doctor.configuration.reading import read_configurations
 from wsinspect.doctor.target import parse_target
-from wsinspect.errors import UsageError
 
 VITE = """import { defineConfig } from 'vite'
 import vue from '@vitejs/plugin-vue' // a plugin
@@ -180,10 +186,4 @@ def test_literals() -> None:
 )
 def test_odd_files_end_in_an_answer(tmp_path, text) -> None:
     for name in ("vite.config.ts", "webpack.config.js"):
-        (tmp_path / name).write_text(text)
-        try:
-            (read,) = read_configurations([str(tmp_path / name)])
-        except UsageError:
-            continue
-        found = read.meets(parse_target("ws://x.example/" + "a" * 40)[0])
-        assert found is None or found.words
+        ends_in_an_answer(tmp_path / name, text, "ws://x.example/" + "a" * 40)

@@ -7,11 +7,17 @@ import json
 import pytest
 from ruamel.yaml import YAML
 
-from tests.support.configurations import git_applies, judgement, kinds, mend, met_in, read_in
+from tests.support.configurations import (
+    ends_in_an_answer,
+    git_applies,
+    judgement,
+    kinds,
+    mend,
+    met_in,
+    read_in,
+)
 from wsinspect.doctor.configuration.judging import with_configuration
-from wsinspect.doctor.configuration.reading import read_configurations
 from wsinspect.doctor.target import parse_target
-from wsinspect.errors import UsageError
 
 ROUTES = """
                         - match: {prefix: /closed}
@@ -183,13 +189,7 @@ BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
     ids=range(9),
 )
 def test_odd_files_end_in_an_answer(tmp_path, text) -> None:
-    (tmp_path / "envoy.yaml").write_text(text)
-    try:
-        (read,) = read_configurations([str(tmp_path)])
-    except UsageError:
-        return
-    found = read.meets(parse_target("ws://x.example/" + "a" * 40)[0])
-    assert found is None or found.words
+    ends_in_an_answer(tmp_path / "envoy.yaml", text, "ws://x.example/" + "a" * 40)
 
 
 LISTENER = """static_resources:

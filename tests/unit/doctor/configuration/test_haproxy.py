@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.configurations import git_applies, judgement, kinds, mend, met_in, read_in
+from tests.support.configurations import (
+    ends_in_an_answer,
+    git_applies,
+    judgement,
+    kinds,
+    mend,
+    met_in,
+    read_in,
+)
 from wsinspect.doctor.configuration.haproxy.tree import words_of
 from wsinspect.doctor.configuration.judging import with_configuration
-from wsinspect.doctor.configuration.reading import read_configurations
 from wsinspect.doctor.target import parse_target
-from wsinspect.errors import UsageError
 
 CONFIG = """# the edge
 global
@@ -175,13 +181,7 @@ def test_words(text, expected) -> None:
     ],
 )
 def test_odd_files_end_in_an_answer(tmp_path, text) -> None:
-    (tmp_path / "haproxy.cfg").write_text(text)
-    try:
-        (read,) = read_configurations([str(tmp_path)])
-    except UsageError:
-        return
-    found = read.meets(parse_target("ws://h/" + "a" * 40)[0])
-    assert found is None or found.words
+    ends_in_an_answer(tmp_path / "haproxy.cfg", text, "ws://h/" + "a" * 40)
 
 
 @pytest.mark.parametrize(

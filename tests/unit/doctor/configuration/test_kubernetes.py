@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.configurations import git_applies, judgement, kinds, mend, met_in, read_in
+from tests.support.configurations import (
+    ends_in_an_answer,
+    git_applies,
+    judgement,
+    kinds,
+    mend,
+    met_in,
+    read_in,
+)
 from wsinspect.doctor.configuration.judging import with_configuration
-from wsinspect.doctor.configuration.reading import read_configurations
 from wsinspect.doctor.target import parse_target
-from wsinspect.errors import UsageError
 
 
 def ingress(annotations: str = "", name: str = "web", kind: str = "nginx", host: str = "app.example") -> str:
@@ -193,13 +199,7 @@ def test_a_routes_timeout_and_header_are_mended(tmp_path) -> None:
     ],
 )
 def test_odd_files_end_in_an_answer(tmp_path, text) -> None:
-    (tmp_path / "a.yaml").write_text(text)
-    try:
-        (read,) = read_configurations([str(tmp_path)])
-    except UsageError:
-        return
-    found = read.meets(parse_target("ws://x.example/ws")[0])
-    assert found is None or found.words
+    ends_in_an_answer(tmp_path / "a.yaml", text, "ws://x.example/ws")
 
 
 @pytest.mark.parametrize(

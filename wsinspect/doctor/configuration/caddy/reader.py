@@ -62,7 +62,7 @@ class Found:
 
     Attributes:
         chain: the site, then the blocks within it.
-        proxy: the `reverse_proxy`; None without one for this path.
+        proxy: the `reverse_proxy`; None if there is none for this path.
         possible: what may answer, by what is not known here.
     """
 
