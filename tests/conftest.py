@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import fcntl
 import fnmatch
+import functools
 import gc
 import os
 import shutil
@@ -24,6 +25,7 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+from hypothesis.internal.conjecture import providers
 
 from tests.support import sql_guard, transports, warm
 from tests.support.processes import MARK, Started, left_over, run_folder
@@ -43,6 +45,11 @@ hypothesis.settings.register_profile(
     "deep", parent=hypothesis.settings.get_profile("fast"), max_examples=2000
 )
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))
+
+if hypothesis.settings.get_current_profile_name() == "quick":
+    # Each worker would read all modules of ours for constants to try: a tenth of what collecting the tests
+    # costs. `make test-all` does it.
+    providers._get_local_constants = functools.cache(providers.Constants)
 
 ALLOWED_SKIPS = Path(__file__).with_name("allowed_skips.toml")
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from websockets.asyncio.client import connect
@@ -15,11 +16,10 @@ from tests.support.engine import ROOT, Engine, private_environment
 from tests.support.hops import LOOPBACK, nginx
 from tests.support.sandwich_lab import echo_server
 
-pytest.importorskip("mcp", reason="the SDK of the Model Context Protocol is not installed")
-
-from mcp.client.client import Client
-from mcp.client.stdio import StdioServerParameters
-from mcp.types import TextContent
+if find_spec("mcp") is None:
+    pytest.skip("the SDK of the Model Context Protocol is not installed", allow_module_level=True)
+if TYPE_CHECKING:  # its import takes longer than collecting a hundred files; where it is used, it is imported
+    from mcp.client.client import Client
 
 #: What a model pays for an answer, roughly: four characters are a token.
 CHARACTERS_A_TOKEN = 4
@@ -34,6 +34,8 @@ class Agent:
         self.characters = 0
 
     async def call(self, tool: str, **arguments: Any) -> dict[str, Any]:
+        from mcp.types import TextContent
+
         result = await self.client.call_tool(tool, arguments)
         (said,) = result.content
         assert isinstance(said, TextContent)
@@ -44,12 +46,18 @@ class Agent:
         return found
 
 
-def server(folder: Path, *options: str) -> StdioServerParameters:
-    return StdioServerParameters(
-        command=sys.executable,
-        args=["-m", "wsinspect", "mcp", *options],
-        env=private_environment(folder),
-        cwd=ROOT,
+def served(folder: Path, *options: str) -> Client:
+    """A client of the SDK that starts `wsinspect mcp`."""
+    from mcp.client.client import Client
+    from mcp.client.stdio import StdioServerParameters
+
+    return Client(
+        StdioServerParameters(
+            command=sys.executable,
+            args=["-m", "wsinspect", "mcp", *options],
+            env=private_environment(folder),
+            cwd=ROOT,
+        )
     )
 
 
@@ -59,7 +67,7 @@ def test_the_cause_of_a_broken_nginx_takes_four_calls_and_4000_tokens_at_most(tm
         async with echo_server() as (_, app):
             location = f"location /chat {{\n    proxy_pass http://{LOOPBACK}:{app};\n}}"
             with await asyncio.to_thread(nginx, tmp_path / "hop", location) as hop:
-                async with Client(server(tmp_path / "home")) as client:
+                async with served(tmp_path / "home") as client:
                     agent = Agent(client)
                     console = (
                         f"WebSocket connection to 'ws://{LOOPBACK}:{hop.port}/chat' failed: "
@@ -87,7 +95,7 @@ def test_a_running_engine_is_watched_and_changed(tmp_path: Path) -> None:
             with Engine.start(
                 "--reverse", f"http://{LOOPBACK}:{app}", "--listen", "127.0.0.1:0", folder=tmp_path
             ) as engine:
-                async with Client(server(tmp_path, "--allow-faults")) as client:
+                async with served(tmp_path, "--allow-faults") as client:
                     await watch_and_change(Agent(client), int(engine.ready["listeners"][0]["port"]))
 
     asyncio.run(run())

@@ -5,7 +5,7 @@ The product as processes
     warm            engines, and commands that must not start, forked from a process that has imported all
     processes       what a test run started, what it left behind; children, memory
     transports      what asyncio has open after its loop was closed
-    sql_guard       who makes the SQL that runs
+    sql_guard       who makes the SQL that runs     every_case      very many small cases as one test
     browser_run     `wsinspect browser`            swarm, swarm_run    many connections, and what they cost
     tmux, terminal  a real terminal by keys, or a pseudo-terminal with times
     recorder_rig    the recorder alone, fed by a journal that a test writes

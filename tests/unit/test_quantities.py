@@ -19,6 +19,7 @@ import click
 import pytest
 
 from tests.support.chats import chat_capture
+from tests.support.every_case import every_case
 from tests.support.tui_pilot import opened
 from wsinspect import units
 from wsinspect.cli import main
@@ -176,13 +177,15 @@ def test_the_places_are_found():
     assert len(names) == len(PLACES) >= 39
 
 
-@pytest.mark.parametrize(("place", "text", "value"), CASES, ids=lambda one: getattr(one, "name", repr(one)))
-def test_every_spelling_is_taken_or_refused_alike(place, text, value):
-    if value is None:
-        with pytest.raises(REFUSALS, match=r"column|expected"):
-            place.read(text)
-    else:
-        assert place.read(text) == value
+def test_every_spelling_is_taken_or_refused_alike():
+    with every_case(600) as case:
+        for place, text, value in CASES:
+            with case(place.name, repr(text)):
+                if value is None:
+                    with pytest.raises(REFUSALS, match=r"column|expected"):
+                        place.read(text)
+                else:
+                    assert place.read(text) == value
 
 
 @pytest.mark.parametrize("place", [one for one in PLACES if one.kind == "duration"], ids=lambda one: one.name)

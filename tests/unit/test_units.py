@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.every_case import every_case
 from wsinspect.cli import options
 from wsinspect.faults.errors import FaultError
 from wsinspect.faults.rule import Rule
@@ -129,10 +130,16 @@ ALL_DURATION_PLACES = DURATION_PLACES | {f"{name}, ms": read for name, read in M
 REFUSALS = (click.BadParameter, FilterError, FaultError)
 
 
-@pytest.mark.parametrize(("text", "value"), SIZES)
-@pytest.mark.parametrize("place", SIZE_PLACES)
-def test_size_is_read_alike_everywhere(place, text, value):
-    assert SIZE_PLACES[place](text) == value
+def read_alike(places, spellings):
+    with every_case(len(places) * len(spellings)) as case:
+        for place, read in places.items():
+            for text, value in spellings:
+                with case(place, repr(text)):
+                    assert read(text) == value
+
+
+def test_size_is_read_alike_everywhere():
+    read_alike(SIZE_PLACES, SIZES)
 
 
 def refusals(places, texts):
@@ -150,28 +157,27 @@ def refusals(places, texts):
     ]
 
 
-@pytest.mark.parametrize(("place", "text"), refusals(SIZE_PLACES, NOT_SIZES))
-def test_an_invalid_size_is_refused_everywhere(place, text):
-    with pytest.raises(REFUSALS, match=r"column|expected"):
-        SIZE_PLACES[place](text)
+def refused(places, texts):
+    with every_case(len(places)) as case:
+        for place, text in refusals(places, texts):
+            with case(place, repr(text)), pytest.raises(REFUSALS, match=r"column|expected"):
+                places[place](text)
 
 
-@pytest.mark.parametrize(("text", "value"), [*DURATIONS, ("90", 90 * SECOND), ("1.5", 1500 * MS)])
-@pytest.mark.parametrize("place", DURATION_PLACES)
-def test_duration_is_read_alike_everywhere(place, text, value):
-    assert DURATION_PLACES[place](text) == value
+def test_an_invalid_size_is_refused_everywhere():
+    refused(SIZE_PLACES, NOT_SIZES)
 
 
-@pytest.mark.parametrize(("text", "value"), [*DURATIONS, ("90", 90 * MS), ("1.5", 1500 * US)])
-@pytest.mark.parametrize("place", MILLISECOND_PLACES)
-def test_keys_in_milliseconds_differ_in_bare_numbers_alone(place, text, value):
-    assert MILLISECOND_PLACES[place](text) == value
+def test_duration_is_read_alike_everywhere():
+    read_alike(DURATION_PLACES, [*DURATIONS, ("90", 90 * SECOND), ("1.5", 1500 * MS)])
 
 
-@pytest.mark.parametrize(("place", "text"), refusals(ALL_DURATION_PLACES, NOT_DURATIONS))
-def test_an_invalid_duration_is_refused_everywhere(place, text):
-    with pytest.raises(REFUSALS, match=r"column|expected"):
-        ALL_DURATION_PLACES[place](text)
+def test_keys_in_milliseconds_differ_in_bare_numbers_alone():
+    read_alike(MILLISECOND_PLACES, [*DURATIONS, ("90", 90 * MS), ("1.5", 1500 * US)])
+
+
+def test_an_invalid_duration_is_refused_everywhere():
+    refused(ALL_DURATION_PLACES, NOT_DURATIONS)
 
 
 @pytest.mark.parametrize("raw", [90, 90.0, "90"])

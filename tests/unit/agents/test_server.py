@@ -2,21 +2,23 @@
 
 import asyncio
 import json
+from importlib.util import find_spec
 
 import pytest
 
 from tests.support.chats import chat_capture
 
-pytest.importorskip("mcp", reason="the SDK of the Model Context Protocol is not installed")
-
-from mcp.client.client import Client
-
-from wsinspect.agents.server import make_server
+if find_spec("mcp") is None:
+    pytest.skip("the SDK of the Model Context Protocol is not installed", allow_module_level=True)
 
 READING = ["doctor", "diagnose", "connections", "frames", "explain", "wait_for"]
 
 
 def asked(function, *, allows_faults=False, mode="auto"):
+    from mcp.client.client import Client  # takes longer than collecting a hundred files
+
+    from wsinspect.agents.server import make_server
+
     async def run():
         async with Client(make_server(allows_faults=allows_faults), mode=mode) as client:
             return await function(client)

@@ -7,6 +7,7 @@ from typing import get_args
 import pytest
 
 import wsinspect.findings.data as data
+from tests.support.every_case import every_case
 from wsinspect.findings.data import table
 from wsinspect.findings.limits import Kind
 from wsinspect.findings.software import NAMES, PROXIES
@@ -24,28 +25,33 @@ def is_pattern(text):
     return re.compile(text, re.I).search("") is None
 
 
-@pytest.mark.parametrize("topic", FIXES)
-def test_a_topic_has_texts_for_known_software_and_ends_with_one_for_any(topic):
-    texts = FIXES[topic]
-    assert list(texts)[-1] == "general"
-    assert set(texts) <= set(NAMES)
-    assert all(isinstance(text, str) and text.strip() == text != "" for text in texts.values())
+def test_a_topic_has_texts_for_known_software_and_ends_with_one_for_any():
+    with every_case(100) as case:
+        for topic, texts in FIXES.items():
+            with case(topic):
+                assert list(texts)[-1] == "general"
+                assert set(texts) <= set(NAMES)
+                assert all(isinstance(text, str) and text.strip() == text != "" for text in texts.values())
 
 
-@pytest.mark.parametrize("limit", LIMITS["limit"], ids=lambda one: f"{one['who']}: {one['setting']}")
-def test_a_limit_is_whole(limit):
-    assert set(limit) == {"software", "who", "setting", "seconds", "kind"}
-    assert limit["software"] in NAMES
-    assert limit["seconds"] > 0
-    assert limit["kind"] in get_args(Kind)
+def test_a_limit_is_whole():
+    with every_case(30) as case:
+        for limit in LIMITS["limit"]:
+            with case(limit["who"], limit["setting"]):
+                assert set(limit) == {"software", "who", "setting", "seconds", "kind"}
+                assert limit["software"] in NAMES
+                assert limit["seconds"] > 0
+                assert limit["kind"] in get_args(Kind)
 
 
-@pytest.mark.parametrize("size", LIMITS["size"], ids=lambda one: f"{one['who']}: {one['setting']}")
-def test_a_size_is_whole(size):
-    assert set(size) == {"software", "who", "setting", "bytes", "of"}
-    assert size["software"] in NAMES
-    assert size["bytes"] > 1000
-    assert size["of"] in ("frame", "message", "URL")
+def test_a_size_is_whole():
+    with every_case(15) as case:
+        for size in LIMITS["size"]:
+            with case(size["who"], size["setting"]):
+                assert set(size) == {"software", "who", "setting", "bytes", "of"}
+                assert size["software"] in NAMES
+                assert size["bytes"] > 1000
+                assert size["of"] in ("frame", "message", "URL")
 
 
 def test_no_limit_is_there_twice():

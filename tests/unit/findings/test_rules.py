@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from tests.support.every_case import every_case
 from tests.unit.findings.facts_made import cut, ended, frame, opened, silent
 from tests.unit.findings.pairs_made import PAIRS
 from tests.unit.findings.triggers import CASES
@@ -36,16 +37,19 @@ def judge(facts):
     return diagnose_connection(facts) if isinstance(facts, ConnectionFacts) else diagnose_pair(facts)
 
 
-def cases(index):
-    return [
-        pytest.param(rule, facts, id=f"{rule}-{number}")
-        for rule, both in ALL.items()
-        for number, facts in enumerate(both[index])
-    ]
+@pytest.mark.parametrize("rule", ALL)
+def test_a_rule_is_triggered_and_silent(rule):
+    triggers, others = ALL[rule]
+    with every_case() as case:
+        for number, facts in enumerate(triggers):
+            with case("trigger", number):
+                is_triggered(rule, facts)
+        for number, facts in enumerate(others):
+            with case("silent", number):
+                assert rule not in [one.id for one in judge(facts)]
 
 
-@pytest.mark.parametrize(("rule", "facts"), cases(0))
-def test_a_rule_is_triggered(rule, facts):
+def is_triggered(rule, facts):
     found = [one for one in judge(facts) if one.id == rule]
     assert found, [one.id for one in judge(facts)]
     for one in found:
@@ -62,18 +66,15 @@ def test_a_rule_is_triggered(rule, facts):
         )
 
 
-@pytest.mark.parametrize(("rule", "facts"), cases(1))
-def test_a_rule_is_silent(rule, facts):
-    assert rule not in [one.id for one in judge(facts)]
-
-
-@pytest.mark.parametrize("rule", all_rules(), ids=lambda rule: rule.id)
-def test_a_rule_is_whole(rule):
-    assert rule.id in ALL, "no traffic in the tests"
-    assert rule.family in FAMILIES
-    assert sentences(rule.meaning) == 2, rule.meaning
-    assert len(rule.js.split()) >= 4, rule.js
-    assert rule.topic in FIXES
+def test_a_rule_is_whole():
+    with every_case(200) as case:
+        for rule in all_rules():
+            with case(rule.id):
+                assert rule.id in ALL, "no traffic in the tests"
+                assert rule.family in FAMILIES
+                assert sentences(rule.meaning) == 2, rule.meaning
+                assert len(rule.js.split()) >= 4, rule.js
+                assert rule.topic in FIXES
 
 
 def test_ids_are_unique():
