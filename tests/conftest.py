@@ -26,6 +26,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 from hypothesis.internal.conjecture import providers
+from hypothesis.internal.constants_ast import Constants
 
 from tests.support import sql_guard, transports, warm
 from tests.support.processes import MARK, Started, left_over, run_folder
@@ -49,7 +50,7 @@ hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))
 if hypothesis.settings.get_current_profile_name() == "quick":
     # Each worker would read all modules of ours for constants to try: a tenth of what collecting the tests
     # costs. `make test-all` does it.
-    providers._get_local_constants = functools.cache(providers.Constants)
+    providers._get_local_constants = functools.cache(Constants)
 
 ALLOWED_SKIPS = Path(__file__).with_name("allowed_skips.toml")
 
