@@ -200,13 +200,15 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection() -> Generator[None, object, object]:
     """Collecting tests makes hundreds of thousands of objects and hardly any garbage.
 
-    They stay in memory to the end: each full collection of garbage would go through all of them.
+    They stay in memory to the end: each full collection of garbage would go through all of them. Afterwards
+    garbage is looked for less often than usual: screens make many objects, and each look costs CPU time.
     """
     gc.disable()
     try:
         return (yield)
     finally:
         gc.freeze()
+        gc.set_threshold(20_000, 20, 50)
         gc.enable()
 
 
