@@ -244,8 +244,10 @@ class Attack:
 def end(writer: asyncio.StreamWriter, *, resets: bool) -> None:
     """FIN or RST."""
     with contextlib.suppress(OSError):
-        sock = writer.transport.get_extra_info("socket")
-        if resets and sock is not None:
+        # TLS that has ended has no socket to ask for.
+        is_over = writer.transport.is_closing()
+        sock = writer.transport.get_extra_info("socket") if resets and not is_over else None
+        if sock is not None:
             sock.setsockopt(1, 13, b"\x01\0\0\0\0\0\0\0")
             writer.transport.abort()
         else:

@@ -13,7 +13,10 @@ import pytest
 import websockets
 
 import wsinspect
+from tests.support.apps import NODE
+from tests.support.certs import make_certificates
 from tests.support.engine import private_environment
+from tests.support.h2_servers import hypercorn
 from tests.support.har_browsers import chromes_har, firefoxs_har
 from tests.support.replay_lab import serving
 from tests.support.replay_peers import Server, echo
@@ -128,6 +131,42 @@ def test_a_file_with_messages_opens_and_plays(tmp_path, source):
         asyncio.run(answered(f"{player.url}/chat?room=7"))
         _, events = player.finish()
     assert events[-2]["messages"]["equal"] == 2
+
+
+PAGE2 = b"""<!doctype html><title>waiting</title><link rel="icon" href="data:,"><script>
+const socket = new WebSocket("wss://" + location.host + "/chat?room=7");
+socket.onopen = () => socket.send("hello");
+socket.onclose = () => { document.title = "done"; };
+</script>"""
+
+
+def by_playwright(url: str, folder: Path) -> Any:
+    made = folder / "playwright.har"
+    subprocess.run(["node", "playwright_har.mjs", url, str(made)], cwd=NODE, check=True, timeout=60)
+    return json.loads(made.read_text())
+
+
+def by_devtools(url: str, folder: Path) -> Any:
+    return chromes_har(url, folder, "--ignore-certificate-errors")
+
+
+def test_a_browsers_websocket_over_http2_is_one(tmp_path):
+    """DevTools and Playwright list an extended CONNECT as an upgrade of HTTP/1.1 without a key."""
+    certificates = make_certificates(tmp_path / "certificates")
+    with hypercorn(tmp_path / "server", certificates, PAGE2) as server:
+        url = f"https://localhost:{server.port}/"
+        for name, make in (("devtools", by_devtools), ("playwright", by_playwright)):
+            folder = tmp_path / name
+            folder.mkdir()
+            made = folder / "made.har"
+            made.write_text(json.dumps(make(url, folder)))
+            with wsinspect.open_capture(made) as capture:
+                (one,) = capture.connections()
+                said = [(message.direction.short, message.data) for message in capture.messages()]
+            assert (name, one.http_version, one.status) == (name, "HTTP/2.0", 200)
+            assert said == [("c2s", b"hello"), ("s2c", b"got hello")]
+            code, out, _ = wsinspect_says(folder, "diagnose", str(made), "--json")
+            assert (code, json.loads(out)["findings"]) == (0, [])
 
 
 async def answered(url: str) -> None:

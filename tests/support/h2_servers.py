@@ -44,7 +44,7 @@ async def app(scope, receive, send):
     if scope["type"] == "http":
         head = {"status": 200, "headers": [(b"content-type", b"text/html")]}
         await send({"type": "http.response.start", **head})
-        await send({"type": "http.response.body", "body": b"<title>a</title>"})
+        await send({"type": "http.response.body", "body": PAGE})
         return
 """
 _ASGI: Final = f"""{ASGI_WITH_PAGE}    await receive()
@@ -120,10 +120,10 @@ def node(certificates: Certificates, *arguments: str) -> Iterator[int]:
         process.stdout.close()
 
 
-def hypercorn(folder: Path, certificates: Certificates) -> Hop:
-    """Hypercorn with the application in it."""
+def hypercorn(folder: Path, certificates: Certificates, page: bytes = b"<title>a</title>") -> Hop:
+    """Hypercorn with the application in it; `page` is what every other request gets."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "hypercorn_app.py").write_text(_ASGI)
+    (folder / "hypercorn_app.py").write_text(f"PAGE = {page!r}\n{_ASGI}")
     port = free_port()
     command = [sys.executable, "-m", "hypercorn", "--bind", f"{LOOPBACK}:{port}", "--keep-alive", "600"]
     command += ["--certfile", str(certificates.chain), "--keyfile", str(certificates.key)]

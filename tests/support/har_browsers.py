@@ -96,11 +96,11 @@ def _port(path: Path) -> int:
     raise TimeoutError(path)
 
 
-def chromes_har(url: str, folder: Path) -> Any:
-    """What DevTools export of a page, once its title is `done`."""
+def chromes_har(url: str, folder: Path, *arguments: str) -> Any:
+    """What DevTools export of a page, once its title is `done`; `arguments` are Chromium's."""
     command = [os.environ.get("CHROMIUM", "/usr/bin/chromium"), "--headless=new", "--no-sandbox"]
     command += ["--disable-gpu", "--remote-debugging-port=0", "--remote-allow-origins=*"]
-    with _browser([*command, f"--user-data-dir={folder}", "about:blank"], folder):
+    with _browser([*command, *arguments, f"--user-data-dir={folder}", "about:blank"], folder):
         port = _port(folder / "DevToolsActivePort")
         return json.loads(asyncio.run(_ask_devtools(f"{LOOPBACK}:{port}", url)))
 

@@ -368,7 +368,12 @@ class ConnectionFacts:
         return None if self.end_ns is None or self.open_ns is None else self.end_ns - self.open_ns
 
     def request_line(self, name: str) -> str:
-        """A field of the client's request as evidence: `Name: value`, or that there is none."""
+        """A field of the client's request as evidence: `Name: value`, or that there is none.
+
+        Over HTTP/2 `:authority` stands for Host (RFC 9113 section 8.3.1).
+        """
+        if name == "Host" and self.request_in is not None and self.request_in.get(":authority") is not None:
+            name = ":authority"
         return _line(self.request_in, name)
 
     def response_line(self, name: str) -> str:

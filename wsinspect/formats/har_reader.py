@@ -3,9 +3,10 @@ mitmproxy, HTTP Toolkit and wsinspect write it. Firefox and Safari list the hand
 
 The file is read once, message by message; what is not a WebSocket is passed over, but for Engine.IO's
 refusals. What differs: Playwright has message times in milliseconds and failures in `response._failureText`;
-Chrome has failures as messages of opcode -1; HTTP Toolkit has `_webSocketClose`, a code and a reason or
-"aborted". None but wsinspect records PING, PONG and CLOSE frames or how the transport ended, and Chrome
-leaves Cookie and Authorization out unless asked for them (`_lacks`).
+Chrome has failures as messages of opcode -1; both list an extended CONNECT (RFC 8441) as an upgrade of
+HTTP/1.1, without a key (`_is_connect`); HTTP Toolkit has `_webSocketClose`, a code and a reason or "aborted".
+None but wsinspect records PING, PONG and CLOSE frames or how the transport ended, and Chrome leaves Cookie
+and Authorization out unless asked for them (`_lacks`).
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ from wsinspect.formats.jsonstream import Digits, JsonStream
 from wsinspect.formats.notes import ImportNotes
 from wsinspect.formats.progress import Progress, nobody
 from wsinspect.formats.staging import Imported, Stage, to_ns
+from wsinspect.handshake.bridging import connect_fields
+from wsinspect.net import authority_of
 from wsinspect.vocabulary import Lack
 
 _WANTED: Final = frozenset(
@@ -303,14 +306,18 @@ def _imported(
     status = status if type(status) is int and 100 <= status <= 999 else None
     version = http_version(request.get("httpVersion"))
     answer = None
-    # Chrome exports no response for a refused handshake, only what its console says about it.
-    failure = facts.get("failure")
+    # Chrome and Playwright export no response for a refused handshake, only what the console says about it.
+    failed = response.get("_failureText")
+    failure = facts.get("failure") or (failed if isinstance(failed, str) else None)
     refusal = _REFUSAL.search(failure) if failure and status is None else None
     if refusal:
         status, response = int(refusal[1]), {}
     # An extended CONNECT (RFC 8441) is one only with its pseudo-header fields.
     asked = http2_head(request.get("headers")) if version == "HTTP/2.0" else None
-    if status is not None and asked is not None and http_version(response.get("httpVersion")) == version:
+    is_http2 = asked is not None and http_version(response.get("httpVersion")) == version
+    if asked is None and _is_connect(facts, fields, failure):
+        asked, version, is_http2 = _connect_head(target, fields), "HTTP/2.0", True
+    if status is not None and is_http2:
         answer = http2_head(response.get("headers"), status)
     elif status is not None:
         reason = response.get("statusText")
@@ -320,7 +327,7 @@ def _imported(
             reason if isinstance(reason, str) else "",
             fields_of(response.get("headers")),
         )
-    error = failure or response.get("_failureText") or response.get("_error", facts.get("_error"))
+    error = failure or response.get("_error", facts.get("_error"))
     close = facts.get("_webSocketClose")
     reported: dict[str, Any] | None = None
     if isinstance(close, dict) and type(close.get("code")) is int:
@@ -344,6 +351,34 @@ def _imported(
         server=f"{address}:{target.port}" if isinstance(address, str) and address else None,
         reported=reported,
     )
+
+
+def _is_connect(facts: dict[str, Any], fields: list[tuple[str, str]], failure: Any) -> bool:
+    """Whether an upgrade is how Chromium lists its extended CONNECT: without a key, which it has in HTTP/1.1.
+
+    Of another client's upgrade without one there is a refusal, with its status and its body.
+    """
+    names = {name.lower() for name, _ in fields}
+    if facts.get("_resourceType") != "websocket" or "upgrade" not in names or "sec-websocket-key" in names:
+        return False
+    response = _object(facts.get("response"))
+    status = response.get("status")
+    if type(status) is not int or not 100 <= status <= 999:
+        return bool(failure)
+    return 200 <= status <= 299 and not _body(response.get("content"))
+
+
+def _connect_head(target: UrlParts, fields: list[tuple[str, str]]) -> bytes:
+    own = [(name.encode(), value.encode("utf-8", "surrogateescape")) for name, value in fields]
+    listed = {name.lower(): value for name, value in fields}
+    authority = listed.get("host") or authority_of(target.scheme, target.host or "", target.port or 443)
+    scheme = b"https" if target.scheme == "wss" else b"http"
+    made = connect_fields(scheme, authority.encode(), target.path.encode(), own)
+    head = http2_head(
+        [{"name": name.decode(), "value": value.decode("utf-8", "replace")} for name, value in made]
+    )
+    assert head is not None
+    return head
 
 
 def _is_engine_refusal(url: Any, facts: dict[str, Any]) -> bool:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.unit.findings.facts_made import cut, ended, opened, refused, request
+from tests.unit.findings.facts_made import CONNECT, cut, ended, opened, refused, request
 from wsinspect.findings.evidence import cache_lines, end_line, js_sees, named, request_marks, status_line
 from wsinspect.handshake.heads import RawHead
 
@@ -62,3 +62,10 @@ def test_what_a_cache_says_is_quoted_and_silence_is_not():
     assert cache_lines(refused("403 Forbidden", X_Cache="HIT", Age="5")) == ("X-Cache: HIT", "Age: 5")
     assert cache_lines(refused("403 Forbidden")) == ()
     assert cache_lines(replace(refused("403 Forbidden"), raw_response_in=None)) == ()
+
+
+def test_the_authority_of_http2_stands_for_host():
+    over2 = replace(refused("403 Forbidden"), raw_request_in=CONNECT)
+    assert over2.request_line("Host") == ":authority: example.org"
+    assert refused("403 Forbidden").request_line("Host") == "Host: example.org"
+    assert over2.request_line("Cookie") == "no Cookie"

@@ -186,7 +186,7 @@ def test_a_websocket_over_http2_is_one_after_a_round_trip(tmp_path):
         out = io.BytesIO()
         write_har(capture, out)
     (entry,) = json.loads(out.getvalue())["log"]["entries"]
-    # As DevTools write them.
+    # As DevTools write ordinary requests of HTTP/2.
     assert entry["request"]["httpVersion"] == entry["response"]["httpVersion"] == "http/2.0"
     names = [field["name"] for field in entry["request"]["headers"]]
     assert names[:5] == [":method", ":protocol", ":scheme", ":path", ":authority"]
@@ -201,6 +201,108 @@ def test_a_websocket_over_http2_is_one_after_a_round_trip(tmp_path):
     assert shake is not None
     assert shake.request_in == REQUEST2
     assert shake.response_in == b":status: 200\r\nserver: x\r\n\r\n"
+
+
+#: How Chromium 156 lists an extended CONNECT: an upgrade of HTTP/1.1, without a key.
+LISTED2 = {
+    "Upgrade": "websocket",
+    "Origin": "https://chat.example",
+    "Connection": "Upgrade",
+    "Sec-WebSocket-Version": "13",
+    "Host": "chat.example:8443",
+    "Sec-WebSocket-Extensions": "permessage-deflate; client_max_window_bits",
+}
+NO_ANSWER = {"status": 0, "httpVersion": "", "headers": [], "content": {"size": 0, "mimeType": "x-unknown"}}
+
+
+def listed(fields, response, **more):
+    """An entry of a WebSocket with these request fields."""
+    request = {
+        "method": "GET",
+        "url": "wss://chat.example:8443/room?id=7",
+        "httpVersion": "HTTP/1.1",
+        "headers": [{"name": name, "value": value} for name, value in fields.items()],
+    }
+    return {
+        "_resourceType": "websocket",
+        "startedDateTime": "2026-11-30T00:56:38.033Z",
+        "time": 64.1,
+        "request": request,
+        "response": response,
+        **more,
+    }
+
+
+def browsers_answer(status, *fields, body=None):
+    headers = [{"name": name, "value": value} for name, value in (("server", "x"), *fields)]
+    content = {"size": 0, "mimeType": "x-unknown"} if body is None else {"size": len(body), "text": body}
+    return {"status": status, "httpVersion": "HTTP/1.1", "headers": headers, "content": content}
+
+
+REFUSED = "Error during WebSocket handshake: Unexpected response code: 403"
+CHROME_REFUSED = {
+    "_webSocketMessages": [{"type": "error", "time": 1796000274.0, "opcode": -1, "data": REFUSED}]
+}
+SPOKEN = {"_webSocketMessages": [{"type": "send", "time": 1796000198.1, "opcode": 1, "data": "hello"}]}
+
+
+@pytest.mark.parametrize(
+    ("response", "more", "expected"),
+    [
+        (browsers_answer(200, ("sec-websocket-extensions", "permessage-deflate")), SPOKEN, ("closed", 200)),
+        (browsers_answer(200), {"_webSocketMessages": []}, ("closed", 200)),
+        (NO_ANSWER, CHROME_REFUSED, ("refused", 403)),
+        # Playwright has the failure in the response.
+        ({**NO_ANSWER, "status": -1, "_failureText": REFUSED}, {}, ("refused", 403)),
+    ],
+)
+def test_a_browsers_websocket_over_http2_is_an_extended_connect(tmp_path, response, more, expected):
+    path = tmp_path / "made.har"
+    path.write_text(json.dumps({"log": {"entries": [listed(LISTED2, response, **more)]}}))
+    import_file(path, tmp_path / "made.db")
+    with Capture.open(tmp_path / "made.db") as capture:
+        (one,) = capture.connections()
+        shake = capture.handshake(one.id)
+        found = [one.id for one in diagnose(capture.query) if one.severity == "error"]
+    assert (one.state, one.status, one.http_version) == (*expected, "HTTP/2.0")
+    assert shake is not None
+    assert shake.request_in == (
+        b":method: CONNECT\r\n:authority: chat.example:8443\r\n:scheme: https\r\n:path: /room?id=7\r\n"
+        b":protocol: websocket\r\norigin: https://chat.example\r\nsec-websocket-version: 13\r\n"
+        b"sec-websocket-extensions: permessage-deflate; client_max_window_bits\r\n\r\n"
+    )
+    assert found == ([] if expected == ("closed", 200) else ["WS-HS-010"])
+
+
+KEY = {"Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ=="}
+SWITCH = (("Upgrade", "websocket"), ("Connection", "Upgrade"))
+
+
+@pytest.mark.parametrize(
+    ("fields", "response", "more"),
+    [
+        ({**LISTED2, **KEY}, browsers_answer(101, *SWITCH), SPOKEN),
+        ({**LISTED2, **KEY}, browsers_answer(200), {"_webSocketMessages": []}),
+        ({**LISTED2, **KEY}, NO_ANSWER, CHROME_REFUSED),
+        # Clients that forget the key, and what they get.
+        (LISTED2, browsers_answer(101, *SWITCH), SPOKEN),
+        (LISTED2, browsers_answer(400, body="Bad Request"), {}),
+        (LISTED2, browsers_answer(200, body="<title>a page</title>"), {}),
+        # It never had a connection.
+        ({}, NO_ANSWER, CHROME_REFUSED),
+    ],
+)
+def test_any_other_upgrade_of_a_har_is_one_of_http1(tmp_path, fields, response, more):
+    path = tmp_path / "made.har"
+    path.write_text(json.dumps({"log": {"entries": [listed(fields, response, **more)]}}))
+    import_file(path, tmp_path / "made.db")
+    with Capture.open(tmp_path / "made.db") as capture:
+        (one,) = capture.connections()
+        shake = capture.handshake(one.id)
+    assert one.http_version == "HTTP/1.1"
+    assert shake is not None
+    assert shake.request_in is not None
+    assert shake.request_in.startswith(b"GET /room?id=7 HTTP/1.1\r\n")
 
 
 def test_chromes_file_is_read(tmp_path):

@@ -552,7 +552,8 @@ class RelayedConnection(BufferedH2Connection):
 
     def stream_window_updated(self, stream_id: int) -> bool:
         tunnel = self.tunnels.get(stream_id)
-        if tunnel is None:
+        if tunnel is None or self.stream_buffers.get(stream_id):
+            # An ordinary body, which may be that of a refusal.
             return super().stream_window_updated(stream_id)
         before = tunnel.unsent
         if before:

@@ -286,6 +286,23 @@ def test_a_run_behind_what_waits_does_not_overtake_it():
     assert b"".join(data for _, data in side.came) == b"firstsecond"
 
 
+@pytest.mark.parametrize("scope", [CHAT, None])
+def test_a_refusal_whose_body_waits_for_a_window_is_whole(scope):
+    side = Side(window=1 << 17 if scope is None else 100)
+    side.tunnel.is_open = False
+    # More than the stream's window, or than the connection's, which a page has used up.
+    if scope is None:
+        side.h2_conn.send_data(PLAIN, bytes(65_535))
+    side.h2_conn.send_data(CHAT, b"refused".ljust(300), end_stream=True)
+    side.exchange()
+    side.client.increment_flow_control_window(1000, scope)
+    side.exchange()
+    body = b"".join(data for _, data in side.came).removeprefix(bytes(65_535) if scope is None else b"")
+    assert body == b"refused".ljust(300)
+    assert side.h2_conn.streams[CHAT].state_machine.state.name == "HALF_CLOSED_LOCAL"
+    assert not side.h2_conn.has_unsent
+
+
 def test_what_comes_before_an_error_is_not_lost_with_it():
     side = Side()
     found = side.receive(data_frames(CHAT, [b"last words"]) + b"\0\0\x04\x08\0\0\0\0\0\0\0\0\0")
